@@ -1,0 +1,216 @@
+// Package hal says what a charging point's hardware can do, as small Go
+// interfaces. hal/rpi implements them on a Raspberry Pi, sim/evsim without
+// hardware; hal/haltest is the one conformance suite both must pass.
+//
+// # Invariants
+//
+// Every implementation keeps these, under -race and with each method called
+// from a goroutine of its own:
+//
+//  1. An error, or a value older than its declared maximum age, from a safety
+//     input means unsafe. A stale value elsewhere means absent.
+//  2. Every contactor is open after the board is made, after SafeState and
+//     after Close, and opens when the Keeper is not kicked in time.
+//  3. Set(false) never waits for Set(true), for the meter or for a bus; it
+//     allocates nothing, logs nothing, touches neither disk nor network.
+//  4. Feedback is measured, never the command. Command and feedback apart for
+//     more than MaxContactorDelay is a fault, which the caller decides.
+//  5. An emergency stop is a normally closed contact: a cut wire reads as
+//     pressed.
+//  6. The import register never goes down and is never reset by us. A decrease
+//     or another serial number is for the caller to report.
+//  7. Optional devices are absent from Caps; asking for an absent one answers
+//     ErrNotFitted, never a nil that panics.
+//
+// # What it does not promise
+//
+// Nobody does hard safety in Linux userland. The agent is a supervisor of
+// equipment that is safe without it; a dead process may leave an output as it
+// was, so a Keeper outside the process is needed where power is switched.
+package hal
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// MaxContactorDelay is how long feedback may differ from the command after a
+// switch before it is a fault.
+const MaxContactorDelay = 250 * time.Millisecond
+
+// MaxSafetyAge is the age above which a reading of a safety input is stale,
+// and so unsafe.
+const MaxSafetyAge = 100 * time.Millisecond
+
+// MaxAgentGone is the longest time a contactor may stay closed after the agent
+// has gone: a Keeper's Timeout is at most this.
+const MaxAgentGone = time.Second
+
+// Errors of every implementation, to be tested with errors.Is.
+var (
+	// ErrNotFitted says the device does not exist on this board: permanent.
+	ErrNotFitted = errors.New("not fitted")
+	// ErrUnreadable says an input or a bus did not answer: try again, and until
+	// then treat a safety input as unsafe.
+	ErrUnreadable = errors.New("unreadable")
+	// ErrClosed says the board has been closed.
+	ErrClosed = errors.New("board closed")
+)
+
+// Stamp says when a value was measured. Mono counts from the board's start and
+// never goes back; Seq grows by one with each new measurement, so a value that
+// is read again is recognised.
+type Stamp struct {
+	Mono time.Duration
+	Seq  uint64
+}
+
+// Board is one charging point: its connectors 1…n and what they share. It is
+// safe for concurrent use.
+type Board interface {
+	// Info describes the board. It never changes.
+	Info() Info
+	// Connector returns the devices of connector n, from 1 to Info().Connectors.
+	// An unknown number is an error that names the range. The value may be asked
+	// for repeatedly; the devices behind it are the same.
+	Connector(n charge.ConnectorID) (Connector, error)
+	// EStop returns the emergency stop, or ErrNotFitted.
+	EStop() (EStop, error)
+	// Keeper returns the dead-man device of the contactor supply, or
+	// ErrNotFitted. Without one a hang of the process may leave power on, and
+	// the agent says so at start.
+	Keeper() (Keeper, error)
+	// Mono is the board's monotonic clock, the one of every Stamp.
+	Mono() time.Duration
+	// SafeState opens all contactors. It is idempotent, allocates nothing, waits
+	// for no lock that a closing path may hold, tries all of them whatever fails
+	// and joins the errors.
+	SafeState() error
+	// Close does SafeState and then frees the devices. It is idempotent.
+	Close() error
+}
+
+// Info describes a board.
+type Info struct {
+	Model      string              // "rpi", "evsim", …
+	Serial     string              // empty when unknown
+	Connectors int                 // at least 1
+	Simulated  bool                // true: SIMULATE commands are allowed
+	Vent       bool                // the installation is ventilated: pilot D may charge
+	RatedPower charge.Watts        // per connector, for plausibility of readings
+	MaxCurrent charge.MilliAmps    // per phase and connector
+	Voltage    charge.MilliVolts   // nominal, phase to neutral
+	Phases     int                 // 1 or 3
+	TempLimit  charge.MilliCelsius // 0: no sensor
+}
+
+// Connector is the devices of one outlet.
+type Connector interface {
+	Contactor() Contactor
+	Pilot() Pilot
+	Meter() Meter
+}
+
+// ContactState is the measured state of a contactor.
+type ContactState int
+
+// What feedback can say. The zero value is unknown, which is unsafe.
+const (
+	ContactUnknown ContactState = iota
+	ContactOpen
+	ContactClosed
+)
+
+// String returns "open", "closed" or "unknown".
+func (c ContactState) String() string {
+	switch c {
+	case ContactOpen:
+		return "open"
+	case ContactClosed:
+		return "closed"
+	case ContactUnknown:
+	}
+	return "unknown"
+}
+
+// Contactor switches the power of one connector.
+type Contactor interface {
+	// Set commands the contactor. It returns once the output is written, not
+	// once the contact has moved. Repeating a command is harmless. An error
+	// means the output is not known: the caller opens and reports a fault.
+	Set(on bool) error
+	// Commanded is the last value given to Set, false at start.
+	Commanded() bool
+	// Feedback measures the contact. Without a feedback contact it answers
+	// ErrNotFitted and ContactUnknown.
+	Feedback() (ContactState, Stamp, error)
+}
+
+// Pilot reads the vehicle's state on one connector.
+type Pilot interface {
+	// State measures the pilot. On a board with plug and charge-request contacts
+	// only, A means unplugged, B plugged, C asks for power. It never blocks for
+	// longer than a tick of the safety loop (10 ms).
+	State() (charge.PilotState, Stamp, error)
+	// SetAvailable offers power to the vehicle (PWM on) or withdraws the offer
+	// (steady X1). On a board without PWM it does nothing and answers nil.
+	SetAvailable(offer bool) error
+}
+
+// Reading is one reading of a meter. Values the meter does not have are zero;
+// Import is always there.
+type Reading struct {
+	Stamp
+	Import      charge.WattHours // cumulative, never goes down
+	Power       charge.Watts
+	Voltage     charge.MilliVolts // mean over the connected phases
+	Current     charge.MilliAmps  // per phase, mean
+	Temperature charge.MilliCelsius
+}
+
+// Meter measures one connector.
+type Meter interface {
+	// Read measures now. It may take as long as the bus takes and ends with ctx.
+	// An error leaves the last good reading in force; it is not a safety input.
+	Read(ctx context.Context) (Reading, error)
+	// Identity names the meter, so that a replaced one is noticed.
+	Identity() (Identity, error)
+}
+
+// Identity names a meter.
+type Identity struct {
+	Maker, Model, Serial string
+}
+
+// EStop is the emergency stop of the charging point.
+type EStop interface {
+	// Pressed reports whether the stop is active. An error means unsafe.
+	Pressed() (bool, Stamp, error)
+}
+
+// Keeper is a dead-man device outside the process: it opens every contactor
+// when it is not kicked for Timeout.
+type Keeper interface {
+	// Kick says that a full healthy tick of the safety loop has ended.
+	Kick() error
+	// Timeout is at most MaxAgentGone.
+	Timeout() time.Duration
+}
+
+// Simulator is what a simulated Board offers beside the hardware: the hands of
+// a driver and the tools of a saboteur. A Board whose Info says Simulated
+// implements it.
+type Simulator interface {
+	// Plug connects a vehicle that asks for power; an already plugged connector
+	// is an error that says so.
+	Plug(n charge.ConnectorID) error
+	// Unplug pulls the cable, whatever is going on.
+	Unplug(n charge.ConnectorID) error
+	// Inject makes a fault appear; it stays until Repair.
+	Inject(n charge.ConnectorID, f charge.Fault) error
+	// Repair removes every injected fault of the connector.
+	Repair(n charge.ConnectorID) error
+}

@@ -1,0 +1,148 @@
+package charge
+
+import "slices"
+
+// Status is what a connector reports. It is computed from the connector's
+// state, never stored as a word that somebody must remember to change.
+type Status string
+
+// The statuses of a connector; the words are OCPP 1.6's. StatusOffline exists
+// in Central's view only: an overlay that never ends a session.
+const (
+	StatusAvailable     Status = "available"
+	StatusPreparing     Status = "preparing"
+	StatusCharging      Status = "charging"
+	StatusSuspendedEV   Status = "suspended_ev"
+	StatusSuspendedEVSE Status = "suspended_evse"
+	StatusFinishing     Status = "finishing"
+	StatusReserved      Status = "reserved"
+	StatusUnavailable   Status = "unavailable"
+	StatusFaulted       Status = "faulted"
+	StatusOffline       Status = "offline"
+)
+
+// Statuses returns every status a connector itself can report.
+func Statuses() []Status {
+	return []Status{
+		StatusAvailable, StatusPreparing, StatusCharging, StatusSuspendedEV, StatusSuspendedEVSE,
+		StatusFinishing, StatusReserved, StatusUnavailable, StatusFaulted,
+	}
+}
+
+// Valid reports whether a connector can report s.
+func (s Status) Valid() bool { return slices.Contains(Statuses(), s) }
+
+// InSession reports whether s is shown only while a session is open.
+func (s Status) InSession() bool {
+	return s == StatusCharging || s == StatusSuspendedEV || s == StatusSuspendedEVSE
+}
+
+// StopReason says why a session ended; the words are OCPP's.
+type StopReason string
+
+// The closed list of stop reasons.
+const (
+	StopLocal              StopReason = "local"
+	StopRemote             StopReason = "remote"
+	StopUnplugged          StopReason = "unplugged"
+	StopDeauthorized       StopReason = "deauthorized"
+	StopEmergency          StopReason = "emergency_stop"
+	StopGroundFault        StopReason = "ground_fault"
+	StopOvercurrent        StopReason = "overcurrent"
+	StopOvertemperature    StopReason = "overtemperature"
+	StopOtherFault         StopReason = "other_fault"
+	StopPowerLoss          StopReason = "power_loss"
+	StopReboot             StopReason = "reboot"
+	StopLimitReached       StopReason = "limit_reached"
+	StopReservationExpired StopReason = "reservation_expired"
+)
+
+// StopReasons returns the closed list of stop reasons.
+func StopReasons() []StopReason {
+	return []StopReason{
+		StopLocal, StopRemote, StopUnplugged, StopDeauthorized, StopEmergency, StopGroundFault, StopOvercurrent,
+		StopOvertemperature, StopOtherFault, StopPowerLoss, StopReboot, StopLimitReached, StopReservationExpired,
+	}
+}
+
+// Valid reports whether r is in the closed list.
+func (r StopReason) Valid() bool { return slices.Contains(StopReasons(), r) }
+
+// Fault names what is wrong at a connector or at the whole charging point.
+type Fault string
+
+// The closed list of faults. Those that end in a StopReason of their own are
+// named alike; all others stop a session as other_fault.
+const (
+	FaultEmergencyStop   Fault = "emergency_stop"
+	FaultGroundFault     Fault = "ground_fault"
+	FaultOvercurrent     Fault = "overcurrent"
+	FaultOvertemperature Fault = "overtemperature"
+	FaultContactorWelded Fault = "contactor_welded"
+	FaultContactorStuck  Fault = "contactor_stuck_open"
+	FaultMeter           Fault = "meter_failed"
+	FaultPilot           Fault = "pilot_failed"
+	FaultSafetyInput     Fault = "safety_input_failed"
+	FaultJournal         Fault = "journal_failed"
+	FaultOther           Fault = "other"
+)
+
+// Faults returns the closed list of faults.
+func Faults() []Fault {
+	return []Fault{
+		FaultEmergencyStop, FaultGroundFault, FaultOvercurrent, FaultOvertemperature, FaultContactorWelded,
+		FaultContactorStuck, FaultMeter, FaultPilot, FaultSafetyInput, FaultJournal, FaultOther,
+	}
+}
+
+// Valid reports whether f is in the closed list.
+func (f Fault) Valid() bool { return slices.Contains(Faults(), f) }
+
+// StopReason returns the reason with which the fault ends a session.
+func (f Fault) StopReason() StopReason {
+	if r := StopReason(f); r.Valid() {
+		return r
+	}
+	return StopOtherFault
+}
+
+// ClockQuality says how far the wall time of a charging point can be trusted.
+type ClockQuality string
+
+// Clock qualities, from worst to best: never set since power-up; set once, by
+// Central or from the last value on disk; kept by NTP.
+const (
+	ClockUnset  ClockQuality = "unset"
+	ClockSet    ClockQuality = "set"
+	ClockSynced ClockQuality = "synced"
+)
+
+// Valid reports whether q is one of the three qualities.
+func (q ClockQuality) Valid() bool { return q == ClockUnset || q == ClockSet || q == ClockSynced }
+
+// PilotState is the control pilot's state of IEC 61851-1: A no vehicle,
+// B vehicle connected, C asks for power, D asks for power with ventilation,
+// E and F error. The zero value is no state: it must be treated as unsafe.
+type PilotState byte
+
+// The states of the control pilot.
+const (
+	PilotUnknown PilotState = 0
+	PilotA       PilotState = 'A'
+	PilotB       PilotState = 'B'
+	PilotC       PilotState = 'C'
+	PilotD       PilotState = 'D'
+	PilotE       PilotState = 'E'
+	PilotF       PilotState = 'F'
+)
+
+// String returns the letter, or "?" for an unknown state.
+func (p PilotState) String() string {
+	if p >= PilotA && p <= PilotF {
+		return string(rune(p))
+	}
+	return "?"
+}
+
+// Plugged reports whether a vehicle is connected (B, C or D).
+func (p PilotState) Plugged() bool { return p == PilotB || p == PilotC || p == PilotD }
