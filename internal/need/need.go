@@ -1,0 +1,70 @@
+// Package need lets a test say what it needs from the machine. Where that is
+// missing the test is skipped, loudly; where the environment says CI=true it
+// fails, so that nothing is skipped there unnoticed.
+//
+// Go hides the words of a skipped test unless asked with -v. So each skip is
+// also written as a line to the file that CARGA_SKIPPED names; make test sets
+// it and prints the lines at its end.
+//
+// Only tests import it.
+package need
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"testing"
+)
+
+// Program returns the path of a program. If there is none, the test ends here:
+// remedy is the command that installs it.
+func Program(t testing.TB, name, remedy string) string {
+	t.Helper()
+	if path, err := exec.LookPath(name); err == nil {
+		return path
+	}
+	// Debian keeps daemons where the PATH of ordinary users does not look.
+	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} {
+		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
+			return path
+		}
+	}
+	missing(t, "program "+name, remedy)
+	return ""
+}
+
+// That ends the test here unless ok: what names the thing that is needed,
+// remedy how to get it.
+func That(t testing.TB, ok bool, what, remedy string) {
+	t.Helper()
+	if !ok {
+		missing(t, what, remedy)
+	}
+}
+
+func missing(t testing.TB, what, remedy string) {
+	t.Helper()
+	line := fmt.Sprintf("%s needs %s: %s", t.Name(), what, remedy)
+	if os.Getenv("CI") == "true" {
+		t.Fatalf("%s (nothing may be skipped under CI=true)", line)
+	}
+	if path := os.Getenv("CARGA_SKIPPED"); path != "" {
+		if err := note(path, line); err != nil {
+			t.Errorf("note the skipped test: %v", err)
+		}
+	}
+	t.Skip(line)
+}
+
+func note(path, line string) error {
+	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
+	if err != nil {
+		return err
+	}
+	_, err = fmt.Fprintln(f, line)
+	if cerr := f.Close(); err == nil {
+		err = cerr
+	}
+	return err
+}

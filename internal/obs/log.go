@@ -1,0 +1,61 @@
+package obs
+
+import (
+	"io"
+	"log/slog"
+	"os"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// NewLogger returns a logger that writes to w: text if w is a terminal, JSON
+// lines otherwise. Give it a *slog.LevelVar to change the level while the
+// program runs.
+func NewLogger(w io.Writer, level slog.Leveler) *slog.Logger {
+	o := &slog.HandlerOptions{Level: level}
+	if f, ok := w.(*os.File); ok && isTerminal(f) {
+		return slog.New(slog.NewTextHandler(w, o))
+	}
+	return slog.New(slog.NewJSONHandler(w, o))
+}
+
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	return err == nil && info.Mode()&os.ModeCharDevice != 0
+}
+
+// CP is the attribute of a charging point.
+func CP(id charge.CPID) slog.Attr { return slog.String("cp_id", string(id)) }
+
+// Connector is the attribute of a connector.
+func Connector(id charge.ConnectorID) slog.Attr { return slog.Int("connector", int(id)) }
+
+// Session is the attribute of a session.
+func Session(id charge.SessionID) slog.Attr { return slog.String("session_id", string(id)) }
+
+// Journal is the attribute of a journal.
+func Journal(id charge.JournalID) slog.Attr { return slog.String("journal", string(id)) }
+
+// Seq is the attribute of a record's place in its journal.
+func Seq(n charge.Seq) slog.Attr { return slog.Uint64("seq", uint64(n)) }
+
+// Command is the attribute of a command.
+func Command(id charge.CommandID) slog.Attr { return slog.String("command_id", string(id)) }
+
+// Topic is the attribute of an MQTT or Kafka topic.
+func Topic(name string) slog.Attr { return slog.String("topic", name) }
+
+// Partition is the attribute of a Kafka partition.
+func Partition(n int) slog.Attr { return slog.Int("partition", n) }
+
+// Offset is the attribute of a place in a Kafka partition.
+func Offset(n int64) slog.Attr { return slog.Int64("offset", n) }
+
+// Err is the attribute of an error; a nil error is the empty attribute, which
+// handlers leave out.
+func Err(err error) slog.Attr {
+	if err == nil {
+		return slog.Attr{}
+	}
+	return slog.String("err", err.Error())
+}
