@@ -19,8 +19,8 @@
 //     pressed.
 //  6. The import register never goes down and is never reset by us. A decrease
 //     or another serial number is for the caller to report.
-//  7. Optional devices are absent from Caps; asking for an absent one answers
-//     ErrNotFitted, never a nil that panics.
+//  7. Asking for a device that is not there answers ErrNotFitted, never a nil
+//     that panics.
 //
 // # What it does not promise
 //
@@ -140,13 +140,24 @@ func (c ContactState) String() string {
 type Contactor interface {
 	// Set commands the contactor. It returns once the output is written, not
 	// once the contact has moved. Repeating a command is harmless. An error
-	// means the output is not known: the caller opens and reports a fault.
+	// means the output is not known: the caller opens and reports a fault. A
+	// Set(true) that a Set(false) or SafeState overtakes leaves it open.
 	Set(on bool) error
 	// Commanded is the last value given to Set, false at start.
 	Commanded() bool
 	// Feedback measures the contact. Without a feedback contact it answers
 	// ErrNotFitted and ContactUnknown.
 	Feedback() (ContactState, Stamp, error)
+}
+
+// Protection is the devices that trip by themselves: residual current,
+// over-current, thermal cut-out. They are normally closed contacts. A Connector
+// that has them implements Protection itself; one that has none does not.
+type Protection interface {
+	// Tripped measures which device has tripped: the gravest one, or "" when
+	// none has. It is a safety input: an error means unsafe. It never blocks for
+	// longer than a tick of the safety loop (10 ms).
+	Tripped() (charge.Fault, Stamp, error)
 }
 
 // Pilot reads the vehicle's state on one connector.
@@ -192,11 +203,14 @@ type EStop interface {
 }
 
 // Keeper is a dead-man device outside the process: it opens every contactor
-// when it is not kicked for Timeout.
+// when it is not kicked for Timeout, and lets none close before the first Kick.
+// After such a trip a contactor closes only on a new Set(true), however soon
+// the kicks resume: power never comes back by itself.
 type Keeper interface {
 	// Kick says that a full healthy tick of the safety loop has ended.
 	Kick() error
-	// Timeout is at most MaxAgentGone.
+	// Timeout is at most MaxAgentGone; the time a contactor takes to open comes
+	// on top of it, so a good Timeout leaves room for that.
 	Timeout() time.Duration
 }
 
