@@ -146,3 +146,24 @@ func (p PilotState) String() string {
 
 // Plugged reports whether a vehicle is connected (B, C or D).
 func (p PilotState) Plugged() bool { return p == PilotB || p == PilotC || p == PilotD }
+
+// ReservationEnd says why a reservation ended without being used.
+type ReservationEnd string
+
+// The closed list of ends of a reservation.
+const (
+	ReservationExpired     ReservationEnd = "expired"
+	ReservationCancelled   ReservationEnd = "cancelled"
+	ReservationFault       ReservationEnd = "fault"
+	ReservationUnavailable ReservationEnd = "unavailable"
+	ReservationClockUnset  ReservationEnd = "clock_unset" // after a reboot nobody could tell its end any more
+)
+
+// Valid reports whether e is in the closed list.
+func (e ReservationEnd) Valid() bool {
+	switch e {
+	case ReservationExpired, ReservationCancelled, ReservationFault, ReservationUnavailable, ReservationClockUnset:
+		return true
+	}
+	return false
+}

@@ -1,0 +1,63 @@
+package charge
+
+import (
+	"fmt"
+	"time"
+)
+
+// Time is a moment in UTC with the precision of a millisecond, counted from
+// the Unix epoch. The zero value means "not set". It is an integer so that
+// states holding it stay comparable and a database stores it as it is.
+type Time int64
+
+// MaxTime is the last moment accepted: the end of the year 9999.
+const MaxTime Time = 253402300799999
+
+const timeLayout = "2006-01-02T15:04:05.000Z"
+
+// At converts from the standard library's time, cutting to milliseconds.
+func At(t time.Time) Time { return Time(t.UnixMilli()) }
+
+// ParseTime reads RFC 3339 in UTC, "2026-11-22T10:00:00.000Z"; the fraction
+// may have any length and is cut to milliseconds. Years 1970 to 9999.
+func ParseTime(s string) (Time, error) {
+	if len(s) == 0 || s[len(s)-1] != 'Z' {
+		return 0, fmt.Errorf("%q is not RFC 3339 in UTC; write it like %s", s, timeLayout)
+	}
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil || t.Year() < 1970 || t.Year() > 9999 {
+		return 0, fmt.Errorf("%q is not a time of the years 1970 to 9999; write it like %s", s, timeLayout)
+	}
+	return At(t), nil
+}
+
+// Std converts to the standard library's time, in UTC.
+func (t Time) Std() time.Time { return time.UnixMilli(int64(t)).UTC() }
+
+// String writes RFC 3339 with milliseconds.
+func (t Time) String() string { return t.Std().Format(timeLayout) }
+
+// Add returns t+d, cut to milliseconds.
+func (t Time) Add(d time.Duration) Time { return t + Time(d.Milliseconds()) }
+
+// Sub returns t-u.
+func (t Time) Sub(u Time) time.Duration { return time.Duration(t-u) * time.Millisecond }
+
+// MarshalText writes RFC 3339 with milliseconds; a time outside the years 1970
+// to 9999 is an error.
+func (t Time) MarshalText() ([]byte, error) {
+	if t < 0 || t > MaxTime {
+		return nil, fmt.Errorf("time %d ms is outside the years 1970 to 9999", int64(t))
+	}
+	return t.Std().AppendFormat(nil, timeLayout), nil
+}
+
+// UnmarshalText is ParseTime.
+func (t *Time) UnmarshalText(b []byte) error {
+	v, err := ParseTime(string(b))
+	if err != nil {
+		return err
+	}
+	*t = v
+	return nil
+}

@@ -1,0 +1,156 @@
+package wire
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"slices"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// message is implemented by every type that decode can read.
+type message interface {
+	validate(c *check)
+}
+
+// decode reads one message strictly into v. kind names it in errors; prefix is
+// put before field names, as in "data.".
+func decode(kind, prefix string, raw []byte, v message) error {
+	if len(raw) > MaxMessage {
+		return &DecodeError{kind, prefix, fmt.Sprintf("has %d bytes; at most %d are allowed", len(raw), MaxMessage)}
+	}
+	keys, serr := scanObject(raw)
+	if serr != nil {
+		return &DecodeError{kind, join(prefix, serr.field), serr.reason}
+	}
+	if err := json.Unmarshal(raw, v); err != nil {
+		var te *json.UnmarshalTypeError
+		if errors.As(err, &te) {
+			return &DecodeError{kind, join(prefix, te.Field), fmt.Sprintf("is a JSON %s; a %s is expected", te.Value, te.Type)}
+		}
+		return &DecodeError{kind, prefix, err.Error()}
+	}
+	c := &check{kind: kind, prefix: prefix, keys: keys}
+	v.validate(c)
+	if c.err != nil {
+		return c.err
+	}
+	return nil
+}
+
+// encode validates v, writes it and bounds its size.
+func encode(kind string, v message) ([]byte, error) {
+	c := &check{kind: kind, all: true}
+	v.validate(c)
+	if c.err != nil {
+		return nil, c.err
+	}
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return nil, &DecodeError{kind, "", err.Error()}
+	}
+	if len(raw) > MaxMessage {
+		return nil, &DecodeError{kind, "", fmt.Sprintf("has %d bytes; at most %d are allowed", len(raw), MaxMessage)}
+	}
+	return raw, nil
+}
+
+func join(prefix, field string) string {
+	switch {
+	case prefix == "":
+		return field
+	case field == "":
+		return prefix
+	}
+	return prefix + "." + field
+}
+
+// check collects the first fault of a message.
+type check struct {
+	kind, prefix string
+	keys         []string
+	all          bool // when encoding every field is there
+	err          *DecodeError
+}
+
+func (c *check) fail(field, format string, args ...any) {
+	if c.err == nil {
+		c.err = &DecodeError{c.kind, join(c.prefix, field), fmt.Sprintf(format, args...)}
+	}
+}
+
+// require says that the top-level fields must be there and not null.
+func (c *check) require(fields ...string) {
+	if c.all {
+		return
+	}
+	for _, f := range fields {
+		if !slices.Contains(c.keys, f) {
+			c.fail(f, "is missing")
+		}
+	}
+}
+
+func (c *check) version(v int) {
+	c.require("v")
+	if v < 1 {
+		c.fail("v", "%d is not a version; versions count from 1", v)
+	}
+}
+
+func (c *check) id(field, v string) {
+	if !charge.ValidID(v) {
+		c.fail(field, "%.40q is not an id; use 1 to %d of [A-Za-z0-9_-]", v, charge.MaxIDLength)
+	}
+}
+
+func (c *check) optionalID(field, v string) {
+	if v != "" {
+		c.id(field, v)
+	}
+}
+
+func (c *check) name(field, v string) {
+	if !charge.ValidName(v) {
+		c.fail(field, "%.80q is not a name; use 1 to %d bytes without control characters", v, charge.MaxNameLength)
+	}
+}
+
+func (c *check) optionalName(field, v string) {
+	if v != "" {
+		c.name(field, v)
+	}
+}
+
+func (c *check) within(field string, v, lo, hi int64) {
+	if v < lo || v > hi {
+		c.fail(field, "%d is out of range; %d to %d are allowed", v, lo, hi)
+	}
+}
+
+func (c *check) register(field string, v charge.WattHours) {
+	c.within(field, int64(v), 0, int64(charge.MaxRegister))
+}
+
+func (c *check) connector(v charge.ConnectorID, least charge.ConnectorID) {
+	c.within("connector", int64(v), int64(least), charge.MaxConnectors)
+}
+
+func (c *check) time(field string, v charge.Time) {
+	if v < 0 || v > charge.MaxTime {
+		c.fail(field, "is outside the years 1970 to 9999")
+	}
+}
+
+func (c *check) text(field, v string, most int) {
+	if len(v) > most {
+		c.fail(field, "has %d bytes; at most %d are allowed", len(v), most)
+	}
+}
+
+func (c *check) oneOf(field, v string, allowed ...string) {
+	if !slices.Contains(allowed, v) {
+		c.fail(field, "%.40q is unknown; one of %q is expected", v, allowed)
+	}
+}

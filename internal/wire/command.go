@@ -1,0 +1,330 @@
+package wire
+
+import (
+	"encoding/json"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// CommandType says what Central orders.
+type CommandType string
+
+// The types of commands.
+const (
+	CommandReserve         CommandType = "RESERVE"
+	CommandCancel          CommandType = "CANCEL_RESERVATION"
+	CommandStart           CommandType = "START"
+	CommandStop            CommandType = "STOP"
+	CommandSetAvailability CommandType = "SET_AVAILABILITY"
+	CommandSetLimit        CommandType = "SET_LIMIT"
+	CommandUnlock          CommandType = "UNLOCK"
+	CommandReset           CommandType = "RESET"
+	CommandSetLocalList    CommandType = "SET_LOCAL_LIST"
+	CommandAuthorize       CommandType = "AUTHORIZE"
+	CommandSimulate        CommandType = "SIMULATE"
+)
+
+// Lives of commands: how long after SentAt one may still take effect.
+const (
+	MaxCommandLife = time.Minute
+	ReserveLife    = 5 * time.Second
+)
+
+// Command is one order of Central to one boot of one agent.
+//
+// It is fresh by the agent's monotonic clock: ExpiresAt−SentAt counts from its
+// receipt. N grows per connector within (Central, Journal), so a later order is
+// never overtaken by an earlier one.
+type Command struct {
+	V         int                `json:"v"`
+	ID        charge.CommandID   `json:"id"`
+	N         uint64             `json:"n"`
+	Central   charge.Incarnation `json:"central"` // the life of Central that ordered it
+	Journal   charge.JournalID   `json:"journal"` // the boot it is for
+	CPID      charge.CPID        `json:"cp_id"`
+	Connector charge.ConnectorID `json:"connector"` // 0: the charging point as a whole
+	Type      CommandType        `json:"type"`
+	IssuedAt  charge.Time        `json:"issued_at"`
+	SentAt    charge.Time        `json:"sent_at"` // of this sending; the only field that differs between sendings
+	ExpiresAt charge.Time        `json:"expires_at"`
+	Data      json.RawMessage    `json:"data,omitempty"`
+}
+
+// DecodeCommand reads a command's envelope strictly and leaves Data for Order.
+func DecodeCommand(raw []byte) (Command, error) {
+	var m Command
+	if err := decode("command", "", raw, &m); err != nil {
+		return Command{}, err
+	}
+	return m, nil
+}
+
+// Encode writes the command.
+func (m *Command) Encode() ([]byte, error) { return encode("command", m) }
+
+// Life is how long after its receipt the command may take effect.
+func (m *Command) Life() time.Duration { return m.ExpiresAt.Sub(m.SentAt) }
+
+func (m *Command) validate(c *check) {
+	c.version(m.V)
+	c.require("id", "n", "central", "journal", "cp_id", "type", "issued_at", "sent_at", "expires_at")
+	c.id("id", string(m.ID))
+	c.within("n", int64(min(m.N, 1<<62)), 1, 1<<53)
+	c.id("central", string(m.Central))
+	c.id("journal", string(m.Journal))
+	c.id("cp_id", string(m.CPID))
+	c.connector(m.Connector, 0)
+	if len(m.Type) == 0 || len(m.Type) > 64 {
+		c.fail("type", "has %d bytes; 1 to 64 are allowed", len(m.Type))
+	}
+	c.time("issued_at", m.IssuedAt)
+	c.time("sent_at", m.SentAt)
+	c.time("expires_at", m.ExpiresAt)
+	if m.Life() > MaxCommandLife {
+		c.fail("expires_at", "is %s after sent_at; at most %s are allowed", m.Life(), MaxCommandLife)
+	}
+}
+
+// Order is the data of one type of command.
+type Order interface {
+	message
+	// CommandType is the type of the commands that carry it.
+	CommandType() CommandType
+}
+
+// EncodeOrder writes an order as the data of a command.
+func EncodeOrder(o Order) (json.RawMessage, error) { return encode(string(o.CommandType()), o) }
+
+// Order decodes Data strictly by the command's type. It answers (nil, nil) for
+// a type this build does not know: the agent rejects it as unsupported.
+func (m *Command) Order() (Order, error) {
+	o := newOrder(m.Type)
+	if o == nil {
+		return nil, nil
+	}
+	raw := m.Data
+	if len(raw) == 0 {
+		raw = json.RawMessage("{}")
+	}
+	if err := decode("command "+string(m.Type), "data", raw, o); err != nil {
+		return nil, err
+	}
+	return o, nil
+}
+
+func newOrder(t CommandType) Order {
+	switch t {
+	case CommandReserve:
+		return new(Reserve)
+	case CommandCancel:
+		return new(CancelReservation)
+	case CommandStart:
+		return new(Start)
+	case CommandStop:
+		return new(Stop)
+	case CommandSetAvailability:
+		return new(SetAvailability)
+	case CommandSetLimit:
+		return new(SetLimit)
+	case CommandUnlock:
+		return new(Unlock)
+	case CommandReset:
+		return new(Reset)
+	case CommandSetLocalList:
+		return new(SetLocalList)
+	case CommandAuthorize:
+		return new(Authorize)
+	case CommandSimulate:
+		return new(Simulate)
+	}
+	return nil
+}
+
+// Reserve orders the connector to be kept for a driver until a moment. It is
+// idempotent in ReservationID.
+type Reserve struct {
+	ReservationID charge.ReservationID `json:"reservation_id"`
+	Username      charge.Username      `json:"username"`
+	Until         charge.Time          `json:"until"`
+	Tariff        charge.TariffVersion `json:"tariff,omitempty"`
+}
+
+// CommandType implements Order.
+func (*Reserve) CommandType() CommandType { return CommandReserve }
+
+func (o *Reserve) validate(c *check) {
+	c.require("reservation_id", "username", "until")
+	c.id("reservation_id", string(o.ReservationID))
+	c.name("username", string(o.Username))
+	c.time("until", o.Until)
+	c.optionalID("tariff", string(o.Tariff))
+}
+
+// CancelReservation orders a reservation to end. That it is already gone is a
+// success.
+type CancelReservation struct {
+	ReservationID charge.ReservationID `json:"reservation_id"`
+}
+
+// CommandType implements Order.
+func (*CancelReservation) CommandType() CommandType { return CommandCancel }
+
+func (o *CancelReservation) validate(c *check) {
+	c.require("reservation_id")
+	c.id("reservation_id", string(o.ReservationID))
+}
+
+// Start orders a session; before the plug it waits for it. It is idempotent in
+// SessionID.
+type Start struct {
+	SessionID     charge.SessionID     `json:"session_id"`
+	Username      charge.Username      `json:"username"`
+	ReservationID charge.ReservationID `json:"reservation_id,omitempty"`
+	Tariff        charge.TariffVersion `json:"tariff,omitempty"`
+}
+
+// CommandType implements Order.
+func (*Start) CommandType() CommandType { return CommandStart }
+
+func (o *Start) validate(c *check) {
+	c.require("session_id", "username")
+	c.id("session_id", string(o.SessionID))
+	c.name("username", string(o.Username))
+	c.optionalID("reservation_id", string(o.ReservationID))
+	c.optionalID("tariff", string(o.Tariff))
+}
+
+// Stop orders one session to end; it never ends another. That it has already
+// ended is a success.
+type Stop struct {
+	SessionID charge.SessionID `json:"session_id"`
+}
+
+// CommandType implements Order.
+func (*Stop) CommandType() CommandType { return CommandStop }
+
+func (o *Stop) validate(c *check) {
+	c.require("session_id")
+	c.id("session_id", string(o.SessionID))
+}
+
+// SetAvailability takes a connector out of service, or back; connector 0 means
+// all. To unavailable ends a running session as remote and frees a
+// reservation. The agent remembers it across restarts.
+type SetAvailability struct {
+	Available bool `json:"available"`
+}
+
+// CommandType implements Order.
+func (*SetAvailability) CommandType() CommandType { return CommandSetAvailability }
+
+func (*SetAvailability) validate(c *check) { c.require("available") }
+
+// SetLimit lowers the current offered to the vehicle until a moment.
+type SetLimit struct {
+	Limit charge.MilliAmps `json:"limit_ma"`
+	Until charge.Time      `json:"until"`
+}
+
+// CommandType implements Order.
+func (*SetLimit) CommandType() CommandType { return CommandSetLimit }
+
+func (o *SetLimit) validate(c *check) {
+	c.require("limit_ma", "until")
+	c.within("limit_ma", int64(o.Limit), 0, 1_000_000)
+	c.time("until", o.Until)
+}
+
+// Unlock frees the cable of a connector.
+type Unlock struct{}
+
+// CommandType implements Order.
+func (*Unlock) CommandType() CommandType { return CommandUnlock }
+
+func (*Unlock) validate(*check) {}
+
+// Reset restarts the agent.
+type Reset struct{}
+
+// CommandType implements Order.
+func (*Reset) CommandType() CommandType { return CommandReset }
+
+func (*Reset) validate(*check) {}
+
+// SetLocalList replaces the list of tokens that may charge without asking.
+type SetLocalList struct {
+	Version int64            `json:"version"`
+	Entries []LocalListEntry `json:"entries"`
+}
+
+// LocalListEntry allows one token, named by the hex SHA-256 of its text.
+type LocalListEntry struct {
+	TokenHash string          `json:"token_hash"`
+	Username  charge.Username `json:"username"`
+	Until     charge.Time     `json:"until,omitzero"`
+}
+
+// CommandType implements Order.
+func (*SetLocalList) CommandType() CommandType { return CommandSetLocalList }
+
+func (o *SetLocalList) validate(c *check) {
+	c.require("version", "entries")
+	c.within("version", o.Version, 1, 1<<53)
+	for i := range o.Entries {
+		if !isHash(o.Entries[i].TokenHash) {
+			c.fail("entries", "entry %d: token_hash is not a lower-case hex SHA-256", i)
+		}
+		c.name("entries", string(o.Entries[i].Username))
+	}
+}
+
+// Authorize answers an authorization_requested.
+type Authorize struct {
+	RequestID string               `json:"request_id"`
+	Allowed   bool                 `json:"allowed"`
+	SessionID charge.SessionID     `json:"session_id,omitempty"`
+	Username  charge.Username      `json:"username,omitempty"`
+	Tariff    charge.TariffVersion `json:"tariff,omitempty"`
+	Reason    string               `json:"reason,omitempty"`
+}
+
+// CommandType implements Order.
+func (*Authorize) CommandType() CommandType { return CommandAuthorize }
+
+func (o *Authorize) validate(c *check) {
+	c.require("request_id", "allowed")
+	c.id("request_id", o.RequestID)
+	c.optionalID("session_id", string(o.SessionID))
+	c.optionalName("username", string(o.Username))
+	c.optionalID("tariff", string(o.Tariff))
+	c.text("reason", o.Reason, 128)
+}
+
+// SimulateAction is what a simulated charging point is told to do.
+type SimulateAction string
+
+// The closed list of actions.
+const (
+	SimulatePlug   SimulateAction = "plug"
+	SimulateUnplug SimulateAction = "unplug"
+	SimulateFault  SimulateAction = "fault"
+	SimulateRepair SimulateAction = "repair"
+)
+
+// Simulate moves the hands at a simulated charging point.
+type Simulate struct {
+	Action SimulateAction `json:"action"`
+	Fault  charge.Fault   `json:"fault,omitempty"` // with action fault; "other" when empty
+}
+
+// CommandType implements Order.
+func (*Simulate) CommandType() CommandType { return CommandSimulate }
+
+func (o *Simulate) validate(c *check) {
+	c.require("action")
+	c.oneOf("action", string(o.Action), string(SimulatePlug), string(SimulateUnplug), string(SimulateFault), string(SimulateRepair))
+	if o.Fault != "" {
+		c.fault("fault", o.Fault)
+	}
+}

@@ -1,0 +1,225 @@
+package wire
+
+import (
+	"encoding/json"
+	"fmt"
+	"math"
+	"strconv"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// The drivers' protocol is kept from an older system: it calls the type
+// event_type, writes kWh and money as decimals and moments as seconds since
+// 1970 with a fraction. Only here.
+
+// DriverEventType says what a driver asks for.
+type DriverEventType string
+
+// What drivers say on driver-events.
+const (
+	DriverAuthorization DriverEventType = "AUTHORIZATION_REQUEST"
+	DriverStop          DriverEventType = "STOP_REQUEST"
+	DriverStarted       DriverEventType = "charging_started" // "I am plugged in": the wish to start, never the fact
+	DriverSimulateError DriverEventType = "SIMULATE_CP_ERROR"
+	DriverFixError      DriverEventType = "FIX_CP_ERROR"
+)
+
+// DriverRequest is one message of a driver. An unknown event_type is recorded
+// and has no effect.
+type DriverRequest struct {
+	MessageID string          `json:"message_id,omitempty"` // repeats of it repeat the answer, not the effect
+	EventType DriverEventType `json:"event_type"`
+	DriverID  string          `json:"driver_id,omitempty"`
+	Username  charge.Username `json:"username"`
+	CPID      *charge.CPID    `json:"cp_id"` // null: any free one
+	ClientID  string          `json:"client_id,omitempty"`
+	Timestamp Seconds         `json:"timestamp"`
+	Error     charge.Fault    `json:"error,omitempty"` // with SIMULATE_CP_ERROR
+}
+
+// DecodeDriverRequest reads a driver's message strictly.
+func DecodeDriverRequest(raw []byte) (DriverRequest, error) {
+	var m DriverRequest
+	if err := decode("driver request", "", raw, &m); err != nil {
+		return DriverRequest{}, err
+	}
+	return m, nil
+}
+
+// Encode writes the driver's message.
+func (m *DriverRequest) Encode() ([]byte, error) { return encode("driver request", m) }
+
+func (m *DriverRequest) validate(c *check) {
+	c.require("event_type", "timestamp")
+	c.text("message_id", m.MessageID, 128)
+	if len(m.EventType) == 0 || len(m.EventType) > 64 {
+		c.fail("event_type", "has %d bytes; 1 to 64 are allowed", len(m.EventType))
+	}
+	c.text("driver_id", m.DriverID, 128)
+	c.text("client_id", m.ClientID, 128)
+	switch m.EventType {
+	case DriverAuthorization, DriverStop, DriverStarted:
+		c.require("username")
+		c.name("username", string(m.Username))
+	case DriverSimulateError, DriverFixError:
+		c.optionalName("username", string(m.Username))
+	}
+	if m.CPID != nil {
+		c.id("cp_id", string(*m.CPID))
+	} else if m.EventType != DriverAuthorization {
+		switch m.EventType {
+		case DriverStop, DriverStarted, DriverSimulateError, DriverFixError:
+			c.fail("cp_id", "is missing")
+		}
+	}
+	c.text("error", string(m.Error), 128) // a fault of ours, or words that mean FaultOther
+}
+
+// Seconds is a moment in seconds since 1970 with a fraction, as the drivers'
+// protocol writes it.
+type Seconds charge.Time
+
+// Time is the moment.
+func (s Seconds) Time() charge.Time { return charge.Time(s) }
+
+// MarshalJSON writes seconds with three decimals.
+func (s Seconds) MarshalJSON() ([]byte, error) {
+	return fmt.Appendf(nil, "%d.%03d", int64(s)/1000, int64(s)%1000), nil
+}
+
+// UnmarshalJSON reads seconds as a number, or as a number in a string.
+func (s *Seconds) UnmarshalJSON(b []byte) error {
+	text := string(b)
+	if len(text) > 1 && text[0] == '"' {
+		text = text[1 : len(text)-1]
+	}
+	f, err := strconv.ParseFloat(text, 64)
+	if err != nil || math.IsNaN(f) || f < 0 || f*1000 > float64(charge.MaxTime) {
+		return &json.UnmarshalTypeError{Value: text, Type: nil, Field: "timestamp"}
+	}
+	*s = Seconds(int64(math.Round(f * 1000)))
+	return nil
+}
+
+// KWh is energy written as decimal kilowatt-hours.
+type KWh charge.WattHours
+
+// MarshalJSON writes kilowatt-hours with three decimals, exactly.
+func (e KWh) MarshalJSON() ([]byte, error) { return []byte(charge.WattHours(e).KWh()), nil }
+
+// Money is an amount written as a decimal in the main unit.
+type Money charge.Cents
+
+// MarshalJSON writes the amount with two decimals, exactly.
+func (m Money) MarshalJSON() ([]byte, error) { return []byte(charge.Cents(m).Decimal()), nil }
+
+// UnmarshalJSON reads decimal kilowatt-hours.
+func (e *KWh) UnmarshalJSON(b []byte) error {
+	v, err := fixed(b, 1000)
+	*e = KWh(v)
+	return err
+}
+
+// UnmarshalJSON reads a decimal amount.
+func (m *Money) UnmarshalJSON(b []byte) error {
+	v, err := fixed(b, 100)
+	*m = Money(v)
+	return err
+}
+
+func fixed(b []byte, unit float64) (int64, error) {
+	f, err := strconv.ParseFloat(string(b), 64)
+	if err != nil || math.IsNaN(f) || math.Abs(f) > 1e13 {
+		return 0, fmt.Errorf("%.40q is not a decimal amount", b)
+	}
+	return int64(math.Round(f * unit)), nil
+}
+
+// CentralEventType says what Central tells on central-events.
+type CentralEventType string
+
+// What Central tells drivers and anyone else who listens.
+const (
+	CentralAuthorization    CentralEventType = "AUTHORIZATION_RESPONSE"
+	CentralStopResponse     CentralEventType = "STOP_RESPONSE"
+	CentralChargingStarted  CentralEventType = "charging_started"
+	CentralProgress         CentralEventType = "charging_progress"
+	CentralSuspended        CentralEventType = "charging_suspended"
+	CentralResumed          CentralEventType = "charging_resumed"
+	CentralTicket           CentralEventType = "CHARGING_TICKET"
+	CentralReservationEnded CentralEventType = "reservation_ended"
+	CentralFault            CentralEventType = "fault_raised"
+	CentralFaultCleared     CentralEventType = "fault_cleared"
+	CentralStatus           CentralEventType = "cp_status_changed"
+	CentralNotice           CentralEventType = "notice" // a step in words
+)
+
+// CentralEvent is one message of Central on central-events. It may be told
+// again: EventID is the same then. Fields that a type does not use are absent.
+type CentralEvent struct {
+	EventID       string               `json:"event_id"`
+	EventType     CentralEventType     `json:"event_type"`
+	MessageID     string               `json:"message_id,omitempty"` // of the request it answers
+	ClientID      string               `json:"client_id,omitempty"`
+	Username      charge.Username      `json:"username,omitempty"`
+	CPID          charge.CPID          `json:"cp_id,omitempty"`
+	Connector     charge.ConnectorID   `json:"connector,omitempty"`
+	Authorized    *bool                `json:"authorized,omitempty"`
+	Reason        string               `json:"reason,omitempty"`
+	ReservationID charge.ReservationID `json:"reservation_id,omitempty"`
+	ExpiresAt     *Seconds             `json:"expires_at,omitempty"`
+	SessionID     charge.SessionID     `json:"session_id,omitempty"`
+	EnergyKWh     *KWh                 `json:"energy_kwh,omitempty"`
+	PowerW        *charge.Watts        `json:"power_w,omitempty"`
+	Cost          *Money               `json:"cost,omitempty"`
+	Currency      string               `json:"currency,omitempty"`
+	DurationSec   *int64               `json:"duration_sec,omitempty"`
+	Status        charge.Status        `json:"status,omitempty"`
+	Fault         charge.Fault         `json:"fault,omitempty"`
+	Message       string               `json:"message,omitempty"` // the same in words
+	Timestamp     Seconds              `json:"timestamp"`
+}
+
+// DecodeCentralEvent reads what Central tells strictly.
+func DecodeCentralEvent(raw []byte) (CentralEvent, error) {
+	var m CentralEvent
+	if err := decode("central event", "", raw, &m); err != nil {
+		return CentralEvent{}, err
+	}
+	return m, nil
+}
+
+// Encode writes the message.
+func (m *CentralEvent) Encode() ([]byte, error) { return encode("central event", m) }
+
+func (m *CentralEvent) validate(c *check) {
+	c.require("event_id", "event_type", "timestamp")
+	c.text("event_id", m.EventID, 160)
+	if m.EventID == "" || m.EventType == "" {
+		c.fail("event_id", "event_id and event_type must not be empty")
+	}
+	c.text("message_id", m.MessageID, 128)
+	c.optionalName("username", string(m.Username))
+	c.optionalID("cp_id", string(m.CPID))
+}
+
+// Refusals of an AUTHORIZATION_REQUEST, in CentralEvent.Reason.
+const (
+	RefusedUnreachable   = "cp_unreachable"  // nobody confirmed in time
+	RefusedNoneFree      = "no_free_cp"      // every charging point is busy, stopped, faulted or away
+	RefusedBusy          = "cp_busy"         // the one asked for is reserved or in use by another
+	RefusedUnknownCP     = "unknown_cp"      // no such charging point, or not admitted yet
+	RefusedNotAvailable  = "cp_unavailable"  // out of service or faulted
+	RefusedUnknownDriver = "unknown_driver"  // not in the configured list of drivers
+	RefusedStale         = "request_too_old" // older than MaxRequestAge when it was read
+	RefusedLimit         = "too_many"        // the driver already has all the reservations or sessions allowed
+	RefusedInvalid       = "invalid_request" // the request could not be read; Message says why
+)
+
+// Ages of drivers' requests, counted from their timestamp to their reading.
+const (
+	MaxRequestAge = time.Minute      // older ones have no effect
+	MaxAnswerAge  = 10 * time.Minute // older ones are not even answered
+)

@@ -1,0 +1,256 @@
+package wire
+
+import (
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"unicode/utf8"
+)
+
+// MaxMessage is the largest message accepted or written, in bytes. Brokers are
+// set to more, so that one too large is refused here with a reason instead of
+// cutting a connection there.
+const MaxMessage = 32 << 10
+
+// maxDepth bounds nesting; the deepest message of ours has 5 levels.
+const maxDepth = 16
+
+// DecodeError says which message was refused, where and why.
+type DecodeError struct {
+	Message string // the kind of message, as in "record" or "command"
+	Field   string // the path of the field, as in "data.register_wh"; empty for the message as a whole
+	Reason  string // what is wrong and what would be right
+}
+
+// Error names message, field and reason.
+func (e *DecodeError) Error() string {
+	if e.Field == "" {
+		return e.Message + ": " + e.Reason
+	}
+	return e.Message + ": field " + e.Field + ": " + e.Reason
+}
+
+// scanner checks the structure of a JSON text: one object, valid UTF-8, no
+// duplicate keys, bounded depth, nothing behind it. encoding/json lets all of
+// these pass.
+type scanner struct {
+	b     []byte
+	i     int
+	depth int
+	path  []string
+	keys  []string // the non-null keys of the top-level object
+}
+
+type scanError struct{ field, reason string }
+
+func (e *scanError) Error() string { return e.field + ": " + e.reason }
+
+// scanObject checks raw and returns the keys of its top-level object whose
+// values are not null.
+func scanObject(raw []byte) ([]string, *scanError) {
+	if !utf8.Valid(raw) {
+		return nil, &scanError{"", "is not valid UTF-8"}
+	}
+	s := &scanner{b: raw, keys: make([]string, 0, 16)}
+	s.space()
+	if s.i >= len(s.b) || s.b[s.i] != '{' {
+		return nil, &scanError{"", "is not a JSON object"}
+	}
+	if err := s.object(); err != nil {
+		return nil, err
+	}
+	s.space()
+	if s.i < len(s.b) {
+		return nil, &scanError{"", fmt.Sprintf("has data behind its end, at byte %d", s.i+1)}
+	}
+	return s.keys, nil
+}
+
+func (s *scanner) fail(format string, args ...any) *scanError {
+	return &scanError{strings.Join(s.path, "."), fmt.Sprintf(format, args...)}
+}
+
+func (s *scanner) space() {
+	for s.i < len(s.b) && (s.b[s.i] == ' ' || s.b[s.i] == '\t' || s.b[s.i] == '\n' || s.b[s.i] == '\r') {
+		s.i++
+	}
+}
+
+func (s *scanner) peek() byte {
+	if s.i < len(s.b) {
+		return s.b[s.i]
+	}
+	return 0
+}
+
+func (s *scanner) value() *scanError {
+	s.space()
+	switch c := s.peek(); {
+	case c == '{':
+		return s.object()
+	case c == '[':
+		return s.array()
+	case c == '"':
+		_, err := s.text()
+		return err
+	case c == '-' || c >= '0' && c <= '9':
+		return s.number()
+	}
+	for _, word := range []string{"true", "false", "null"} {
+		if strings.HasPrefix(string(s.b[s.i:min(len(s.b), s.i+len(word))]), word) {
+			s.i += len(word)
+			return nil
+		}
+	}
+	return s.fail("has no JSON value at byte %d", s.i+1)
+}
+
+func (s *scanner) object() *scanError {
+	if s.depth++; s.depth > maxDepth {
+		return s.fail("is nested more than %d deep", maxDepth)
+	}
+	s.i++
+	seen := newKeySet()
+	for first := true; ; first = false {
+		s.space()
+		if s.peek() == '}' && first {
+			break
+		}
+		key, err := s.text()
+		if err != nil {
+			return err
+		}
+		s.path = append(s.path, key)
+		if !seen.add(strings.ToLower(key)) {
+			return s.fail("appears twice")
+		}
+		s.space()
+		if s.peek() != ':' {
+			return s.fail("has no value")
+		}
+		s.i++
+		s.space()
+		null := s.peek() == 'n'
+		if err := s.value(); err != nil {
+			return err
+		}
+		if s.depth == 1 && !null {
+			s.keys = append(s.keys, key)
+		}
+		s.path = s.path[:len(s.path)-1]
+		s.space()
+		c := s.peek()
+		if c == '}' {
+			break
+		}
+		if c != ',' {
+			return s.fail("is cut off or malformed at byte %d", s.i+1)
+		}
+		s.i++
+	}
+	s.i++
+	s.depth--
+	return nil
+}
+
+func (s *scanner) array() *scanError {
+	if s.depth++; s.depth > maxDepth {
+		return s.fail("is nested more than %d deep", maxDepth)
+	}
+	s.i++
+	for n := 0; ; n++ {
+		s.space()
+		if s.peek() == ']' && n == 0 {
+			break
+		}
+		s.path = append(s.path, strconv.Itoa(n))
+		if err := s.value(); err != nil {
+			return err
+		}
+		s.path = s.path[:len(s.path)-1]
+		s.space()
+		c := s.peek()
+		if c == ']' {
+			break
+		}
+		if c != ',' {
+			return s.fail("is cut off or malformed at byte %d", s.i+1)
+		}
+		s.i++
+	}
+	s.i++
+	s.depth--
+	return nil
+}
+
+// text reads a string and returns its decoded value.
+func (s *scanner) text() (string, *scanError) {
+	if s.peek() != '"' {
+		return "", s.fail("is cut off or malformed at byte %d", s.i+1)
+	}
+	start, plain := s.i, true
+	for s.i++; s.i < len(s.b); s.i++ {
+		switch c := s.b[s.i]; {
+		case c == '"':
+			s.i++
+			if plain {
+				return string(s.b[start+1 : s.i-1]), nil
+			}
+			var v string
+			if json.Unmarshal(s.b[start:s.i], &v) != nil {
+				return "", s.fail("has a bad escape near byte %d", start+1)
+			}
+			return v, nil
+		case c == '\\':
+			plain = false
+			s.i++
+		case c < 0x20:
+			return "", s.fail("has a control character at byte %d", s.i+1)
+		}
+	}
+	return "", s.fail("is cut off inside a string")
+}
+
+func (s *scanner) number() *scanError {
+	start := s.i
+	for s.i < len(s.b) && strings.IndexByte("+-.0123456789eE", s.b[s.i]) >= 0 {
+		s.i++
+	}
+	if !json.Valid(s.b[start:s.i]) {
+		return s.fail("%q is not a JSON number", s.b[start:s.i])
+	}
+	return nil
+}
+
+// keySet finds repeated keys: a short list first, a map once it is long, so
+// that neither a usual message nor a hostile one is slow.
+type keySet struct {
+	few  []string
+	many map[string]bool
+}
+
+func newKeySet() *keySet { return &keySet{few: make([]string, 0, 8)} }
+
+func (k *keySet) add(key string) bool {
+	if k.many != nil {
+		if k.many[key] {
+			return false
+		}
+		k.many[key] = true
+		return true
+	}
+	for _, have := range k.few {
+		if have == key {
+			return false
+		}
+	}
+	k.few = append(k.few, key)
+	if len(k.few) > 16 {
+		k.many = make(map[string]bool, 32)
+		for _, have := range k.few {
+			k.many[have] = true
+		}
+	}
+	return true
+}
