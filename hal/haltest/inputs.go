@@ -1,0 +1,207 @@
+package haltest
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// inputChecks are about what the board measures.
+func inputChecks() []check {
+	return []check{
+		{
+			name: "the pilot follows plug and unplug", run: checkPilot,
+			needs: func(r *rig) bool { return r.hands.Plug != nil && r.hands.Unplug != nil },
+		},
+		{name: "the emergency stop is seen", needs: func(r *rig) bool { return r.hands.Stop != nil }, run: checkEStop},
+		{name: "blind inputs are errors", needs: func(r *rig) bool { return r.hands.Blind != nil }, run: checkBlind},
+		{name: "stamps are fresh, monotone and counted", run: checkStamps},
+		{
+			name: "the register counts and never goes down", run: checkRegister,
+			needs: func(r *rig) bool { return r.hands.Plug != nil },
+		},
+		{name: "a reading ends with its context", run: checkContext},
+	}
+}
+
+// unplugLimit is the time from pulling the cable to seeing it: the contactor
+// must be open 100 ms after, so the board may use no more than that.
+const unplugLimit = 100 * time.Millisecond
+
+func checkPilot(r *rig) {
+	for _, n := range r.numbers() {
+		p := r.connector(n).Pilot()
+		r.settle()
+		if got, _, err := p.State(); err != nil || got != charge.PilotA {
+			r.Errorf("connector %d: unplugged: got %v, %v; want A", n, got, err)
+		}
+		if err := p.SetAvailable(true); err != nil {
+			r.Errorf("connector %d: offer: %v", n, err)
+		}
+		r.hands.Plug(n)
+		r.settle()
+		if got, _, err := p.State(); err != nil || got != charge.PilotC {
+			r.Errorf("connector %d: asking vehicle: got %v, %v; want C", n, got, err)
+		}
+		r.hands.Unplug(n)
+		r.pass(unplugLimit)
+		if got, _, err := p.State(); err != nil || got != charge.PilotA {
+			r.Errorf("connector %d: %v after the cable was pulled: got %v, %v; want A", n, unplugLimit, got, err)
+		}
+	}
+}
+
+func checkEStop(r *rig) {
+	e, err := r.EStop()
+	if err != nil {
+		r.Fatalf("the hands can press a stop that the board does not have: %v", err)
+	}
+	for _, want := range []bool{false, true, false} {
+		r.hands.Stop(want)
+		for end := r.Mono() + unplugLimit; r.Mono() < end; time.Sleep(tick) {
+			_, _, _ = e.Pressed()
+		}
+		if got, _, err := e.Pressed(); err != nil || got != want {
+			r.Errorf("emergency stop: got %v, %v; want %v", got, err, want)
+		}
+	}
+}
+
+func checkBlind(r *rig) {
+	r.settle()
+	c := r.connector(1)
+	_, _, fitted := c.Contactor().Feedback()
+	r.hands.Blind(1, true)
+	r.pass(hal.MaxSafetyAge + tick)
+	if got, _, err := c.Pilot().State(); !errors.Is(err, hal.ErrUnreadable) || got != charge.PilotUnknown {
+		r.Errorf("blind pilot: got %v, %v; want unknown, %v", got, err, hal.ErrUnreadable)
+	}
+	if !notFitted(fitted) {
+		if got, _, err := c.Contactor().Feedback(); !errors.Is(err, hal.ErrUnreadable) || got != hal.ContactUnknown {
+			r.Errorf("blind feedback: got %v, %v; want unknown, %v", got, err, hal.ErrUnreadable)
+		}
+	}
+	if err := c.Contactor().Set(false); err != nil {
+		r.Errorf("set false while blind: %v", err)
+	}
+	r.hands.Blind(1, false)
+	r.settle()
+	if _, _, err := c.Pilot().State(); err != nil {
+		r.Errorf("pilot after sight came back: %v", err)
+	}
+}
+
+// sense is one safety input with a stamp.
+type sense struct {
+	name string
+	read func() (hal.Stamp, error)
+}
+
+func (r *rig) senses() []sense {
+	var out []sense
+	for _, n := range r.numbers() {
+		c := r.connector(n)
+		out = append(out,
+			sense{"pilot", func() (hal.Stamp, error) { _, s, err := c.Pilot().State(); return s, err }},
+			sense{"feedback", func() (hal.Stamp, error) { _, s, err := c.Contactor().Feedback(); return s, err }})
+		if p, ok := c.(hal.Protection); ok {
+			out = append(out, sense{"protection", func() (hal.Stamp, error) { _, s, err := p.Tripped(); return s, err }})
+		}
+	}
+	if e, err := r.EStop(); err == nil {
+		out = append(out, sense{"emergency stop", func() (hal.Stamp, error) { _, s, err := e.Pressed(); return s, err }})
+	}
+	return out
+}
+
+func checkStamps(r *rig) {
+	r.settle()
+	for _, s := range r.senses() {
+		last, err := s.read()
+		if notFitted(err) {
+			continue
+		}
+		first := last.Seq
+		for range 20 {
+			r.pass(tick)
+			stamp, err := s.read()
+			now := r.Mono()
+			switch {
+			case err != nil:
+				r.Errorf("%s: %v", s.name, err)
+			case stamp.Mono < last.Mono || stamp.Seq < last.Seq:
+				r.Errorf("%s: stamp went back from %+v to %+v", s.name, last, stamp)
+			case stamp.Mono > now || now-stamp.Mono > hal.MaxSafetyAge:
+				r.Errorf("%s: measured at %v, read at %v; want an age of 0 to %v", s.name, stamp.Mono, now, hal.MaxSafetyAge)
+			case stamp.Seq == last.Seq && stamp.Mono != last.Mono:
+				r.Errorf("%s: two times for measurement %d: %v and %v", s.name, stamp.Seq, last.Mono, stamp.Mono)
+			}
+			last = stamp
+		}
+		if last.Seq == first {
+			r.Errorf("%s: nothing newly measured in 20 ticks", s.name)
+		}
+	}
+}
+
+func checkRegister(r *rig) {
+	last, fitted := r.readMeter(r.Context(), 1)
+	if !fitted {
+		return
+	}
+	who, err := r.connector(1).Meter().Identity()
+	if err != nil {
+		r.Errorf("identity: %v", err)
+	}
+	first := last
+	if err := r.connector(1).Pilot().SetAvailable(true); err != nil {
+		r.Errorf("offer: %v", err)
+	}
+	r.hands.Plug(1)
+	r.settle()
+	r.closeAll()
+	for range 20 {
+		r.pass(hal.MaxSafetyAge)
+		got, _ := r.readMeter(r.Context(), 1)
+		if got.Import < last.Import || got.Mono < last.Mono || got.Seq <= last.Seq {
+			r.Errorf("meter went back from %+v to %+v", last, got)
+		}
+		last = got
+	}
+	if last.Import == first.Import || last.Power <= 0 {
+		r.Errorf("nothing metered while a vehicle asked on a closed contact: %+v", last)
+	}
+	if again, err := r.connector(1).Meter().Identity(); err != nil || again != who {
+		r.Errorf("identity: first %+v, then %+v, %v", who, again, err)
+	}
+	if err := r.SafeState(); err != nil {
+		r.Errorf("safe state: %v", err)
+	}
+	r.pass(hal.MaxContactorDelay)
+	open, _ := r.readMeter(r.Context(), 1)
+	r.pass(hal.MaxAgentGone)
+	if got, _ := r.readMeter(r.Context(), 1); got.Import != open.Import || got.Power != 0 {
+		r.Errorf("energy through an open contact: from %+v to %+v", open, got)
+	}
+}
+
+func checkContext(r *rig) {
+	if _, fitted := r.readMeter(r.Context(), 1); !fitted {
+		return
+	}
+	if r.hands.SlowMeter != nil {
+		r.hands.SlowMeter(time.Hour)
+		defer r.hands.SlowMeter(0)
+	}
+	ctx, cancel := context.WithCancel(r.Context())
+	time.AfterFunc(3*tick, cancel)
+	if r.hands.SlowMeter == nil {
+		cancel()
+	}
+	if _, err := r.connector(1).Meter().Read(ctx); !errors.Is(err, context.Canceled) {
+		r.Errorf("cancelled reading: got %v, want %v", err, context.Canceled)
+	}
+}

@@ -1,0 +1,119 @@
+package haltest
+
+import (
+	"context"
+	"errors"
+	"strconv"
+	"strings"
+
+	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+func notFitted(err error) bool { return errors.Is(err, hal.ErrNotFitted) }
+
+// shapeChecks look at what a board says it is.
+func shapeChecks() []check {
+	return []check{
+		{name: "info is plausible and never changes", run: checkInfo},
+		{name: "an unknown connector is an error naming the range", run: checkRange},
+		{name: "an absent device is not fitted, never nil", run: checkAbsent},
+		{name: "a simulated board has hands", run: checkSimulator},
+	}
+}
+
+func checkInfo(r *rig) {
+	info := r.Info()
+	if info.Model == "" || info.Connectors < 1 || info.RatedPower <= 0 || info.MaxCurrent <= 0 ||
+		info.Voltage <= 0 || info.Phases != 1 && info.Phases != 3 {
+		r.Errorf("info: got %+v", info)
+	}
+	r.closeAll()
+	if again := r.Info(); again != info {
+		r.Errorf("info changed: first %+v, then %+v", info, again)
+	}
+}
+
+func checkRange(r *rig) {
+	last := r.Info().Connectors
+	for _, n := range []charge.ConnectorID{-1, 0, charge.ConnectorID(last + 1)} {
+		c, err := r.Connector(n)
+		if err == nil || c != nil {
+			r.Errorf("connector %d: got %v, %v; want nil and an error", n, c, err)
+			continue
+		}
+		if !strings.Contains(err.Error(), strconv.Itoa(last)) {
+			r.Errorf("connector %d: %q does not name the range 1 to %d", n, err, last)
+		}
+	}
+}
+
+func checkAbsent(r *rig) {
+	if e, err := r.EStop(); (e == nil) != notFitted(err) || err != nil && !notFitted(err) {
+		r.Errorf("emergency stop: got %v, %v", e, err)
+	}
+	k, err := r.Keeper()
+	if (k == nil) != notFitted(err) || err != nil && !notFitted(err) {
+		r.Errorf("keeper: got %v, %v", k, err)
+	}
+	if k != nil && (k.Timeout() <= 0 || k.Timeout() > hal.MaxAgentGone) {
+		r.Errorf("keeper: timeout %v; want above 0 and at most %v", k.Timeout(), hal.MaxAgentGone)
+	}
+	for _, n := range r.numbers() {
+		c := r.connector(n)
+		if state, _, err := c.Contactor().Feedback(); err != nil && state != hal.ContactUnknown {
+			r.Errorf("connector %d: feedback with error %v: got %v, want unknown", n, err, state)
+		}
+		_, err := c.Meter().Read(r.Context())
+		if _, idErr := c.Meter().Identity(); notFitted(err) != notFitted(idErr) {
+			r.Errorf("connector %d: meter: read says %v, identity says %v", n, err, idErr)
+		}
+		if err := c.Pilot().SetAvailable(true); err != nil {
+			r.Errorf("connector %d: offer: %v", n, err)
+		}
+	}
+}
+
+func checkSimulator(r *rig) {
+	sim, ok := r.Board.(hal.Simulator)
+	if !r.Info().Simulated {
+		return
+	}
+	if !ok {
+		r.Fatal("info says simulated, but the board is no hal.Simulator")
+	}
+	if err := sim.Plug(1); err != nil {
+		r.Fatalf("plug: %v", err)
+	}
+	if err := sim.Plug(1); err == nil {
+		r.Error("a second vehicle fitted into the same socket")
+	}
+	beyond := charge.ConnectorID(r.Info().Connectors + 1)
+	for name, err := range map[string]error{
+		"plug": sim.Plug(beyond), "unplug": sim.Unplug(beyond), "repair": sim.Repair(beyond),
+		"inject":            sim.Inject(beyond, charge.FaultOther),
+		"an unknown fault":  sim.Inject(1, "no_such_fault"),
+		"a journal's fault": sim.Inject(1, charge.FaultJournal),
+	} {
+		if err == nil {
+			r.Errorf("%s was accepted", name)
+		}
+	}
+	if err := sim.Unplug(1); err != nil {
+		r.Errorf("unplug: %v", err)
+	}
+}
+
+// readMeter reads, or reports false where there is no meter.
+func (r *rig) readMeter(ctx context.Context, n charge.ConnectorID) (hal.Reading, bool) {
+	r.Helper()
+	got, err := r.connector(n).Meter().Read(ctx)
+	if notFitted(err) {
+		return hal.Reading{}, false
+	}
+	if err != nil {
+		r.Errorf("connector %d: meter: %v", n, err)
+		return hal.Reading{}, false
+	}
+	return got, true
+}

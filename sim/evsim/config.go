@@ -1,0 +1,137 @@
+package evsim
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// Bounds of what a Config may ask for: far beyond any vehicle or charging
+// point, far below where a product could overflow.
+const (
+	maxCapacity charge.WattHours = 10_000_000
+	maxPower    charge.Watts     = 10_000_000
+)
+
+// Config says what the board is made of. Start from DefaultConfig.
+type Config struct {
+	Serial     string
+	Connectors int
+	Seed       uint64 // decides vehicles, delays and the first registers
+	RatedPower charge.Watts
+	MaxCurrent charge.MilliAmps // per phase; 0: what RatedPower needs and a tenth more
+	Voltage    charge.MilliVolts
+	Phases     int
+	TempLimit  charge.MilliCelsius
+
+	// Vehicles is where Plug draws its vehicle from.
+	Vehicles Vehicles
+	// Registers are the first values of the meters, in the order of the
+	// connectors; those left out are drawn from the seed.
+	Registers []charge.WattHours
+	// Contactor is how long a contact takes to move, drawn anew each time.
+	Contactor Span
+	// Asks is how long a vehicle takes to ask for power after the plug, or to
+	// follow when the offer is made or withdrawn.
+	Asks Span
+	// PWM makes the vehicle wait for Pilot.SetAvailable(true), as by IEC 61851.
+	// Without it the board has plug and charge-request contacts only.
+	PWM bool
+	// Keeper is the timeout of the dead-man device; 0: not fitted.
+	Keeper time.Duration
+	// NoEStop, NoFeedback and NoMeter leave the device out.
+	NoEStop, NoFeedback, NoMeter bool
+	// Trace is how many switchings are kept for Snapshot; the oldest go first.
+	Trace int
+	// Now is the time since the board's start. It may run faster than the
+	// clock on the wall, and must not go back (if it does, time stands still).
+	// Nil: the process's monotonic clock.
+	Now func() time.Duration
+}
+
+// Span is a range of durations, both ends included.
+type Span struct{ Least, Most time.Duration }
+
+func (s Span) validate() error {
+	if s.Least < 0 || s.Most < s.Least {
+		return fmt.Errorf("%v to %v: use a range from 0 up", s.Least, s.Most)
+	}
+	return nil
+}
+
+// DefaultKeeper leaves the contactor its time to open within
+// hal.MaxAgentGone.
+const DefaultKeeper = 800 * time.Millisecond
+
+// DefaultConfig is one connector of 150 kW with everything fitted.
+func DefaultConfig() Config {
+	return Config{
+		Serial:     "evsim-1",
+		Connectors: 1,
+		Seed:       1,
+		RatedPower: 150_000,
+		Voltage:    230_000,
+		Phases:     3,
+		TempLimit:  70_000,
+		Vehicles:   DefaultVehicles(),
+		Contactor:  Span{20 * time.Millisecond, 60 * time.Millisecond},
+		Asks:       Span{200 * time.Millisecond, 800 * time.Millisecond},
+		Keeper:     DefaultKeeper,
+		Trace:      256,
+	}
+}
+
+// Validate reports everything that is wrong, each by its field.
+func (c Config) Validate() error {
+	var errs []error
+	bad := func(field, format string, args ...any) {
+		errs = append(errs, fmt.Errorf("evsim: %s: "+format, append([]any{field}, args...)...))
+	}
+	if c.Connectors < 1 || c.Connectors > charge.MaxConnectors {
+		bad("connectors", "%d; use 1 to %d", c.Connectors, charge.MaxConnectors)
+	}
+	if c.RatedPower < 1 || c.RatedPower > maxPower {
+		bad("rated_power", "%d W; use 1 to %d", c.RatedPower, maxPower)
+	}
+	if c.MaxCurrent < 0 {
+		bad("max_current", "%d mA; use 0 or more", c.MaxCurrent)
+	}
+	if c.Voltage < 1_000 || c.Voltage > 2_000_000 {
+		bad("voltage", "%d mV; use 1000 to 2000000", c.Voltage)
+	}
+	if c.Phases != 1 && c.Phases != 3 {
+		bad("phases", "%d; use 1 or 3", c.Phases)
+	}
+	if c.Keeper < 0 || c.Keeper > hal.MaxAgentGone {
+		bad("keeper", "%v; use 0 (none) to %v", c.Keeper, hal.MaxAgentGone)
+	}
+	if c.Trace < 0 || c.Trace > 1<<20 {
+		bad("trace", "%d; use 0 to %d", c.Trace, 1<<20)
+	}
+	if len(c.Registers) > c.Connectors {
+		bad("registers", "%d values for %d connectors", len(c.Registers), c.Connectors)
+	}
+	for i, r := range c.Registers {
+		if r < 0 || r > charge.MaxRegister/2 {
+			bad("registers", "number %d is %d Wh; use 0 to %d", i+1, r, charge.MaxRegister/2)
+		}
+	}
+	if err := c.Vehicles.Validate(); err != nil {
+		bad("vehicles", "%w", err)
+	}
+	if err := c.Contactor.validate(); err != nil {
+		bad("contactor", "%w", err)
+	}
+	if err := c.Asks.validate(); err != nil {
+		bad("asks", "%w", err)
+	}
+	return errors.Join(errs...)
+}
+
+// currentOf is the current per phase at a power, in milliamperes.
+func (c *Config) currentOf(milliwatts int64) charge.MilliAmps {
+	return charge.MilliAmps(milliwatts * 1_000 / (int64(c.Voltage) * int64(c.Phases)))
+}

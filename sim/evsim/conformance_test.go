@@ -1,0 +1,75 @@
+package evsim_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/hal/haltest"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/sim/evsim"
+)
+
+func TestConformance(t *testing.T) {
+	for name, change := range map[string]func(*evsim.Config){
+		"full": func(c *evsim.Config) { c.Connectors = 2 },
+		"pwm":  func(c *evsim.Config) { c.PWM = true },
+		"bare": func(c *evsim.Config) { c.Keeper, c.NoEStop, c.NoFeedback, c.NoMeter = 0, true, true, true },
+	} {
+		t.Run(name, func(t *testing.T) {
+			haltest.Run(t, func(t *testing.T) (hal.Board, haltest.Hands) {
+				t.Helper()
+				cfg := evsim.DefaultConfig()
+				change(&cfg)
+				b := mustNew(t, cfg)
+				return b, hands(t, b, cfg)
+			})
+		})
+	}
+}
+
+func mustNew(t *testing.T, cfg evsim.Config) *evsim.Board {
+	t.Helper()
+	b, err := evsim.New(cfg)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// hands lets the suite act on a simulated board from outside.
+func hands(t *testing.T, b *evsim.Board, cfg evsim.Config) haltest.Hands {
+	t.Helper()
+	must := func(err error) {
+		if err != nil {
+			t.Helper()
+			t.Fatal(err)
+		}
+	}
+	h := haltest.Hands{
+		Plug:      func(n charge.ConnectorID) { must(b.Plug(n)) },
+		Unplug:    func(n charge.ConnectorID) { must(b.Unplug(n)) },
+		Weld:      func(n charge.ConnectorID) { must(b.Inject(n, charge.FaultContactorWelded)) },
+		Jam:       func(n charge.ConnectorID) { must(b.Inject(n, charge.FaultContactorStuck)) },
+		SlowMeter: b.SetMeterDelay,
+		Blind: func(n charge.ConnectorID, blind bool) {
+			if blind {
+				must(b.Inject(n, charge.FaultSafetyInput))
+				return
+			}
+			must(b.Repair(n))
+		},
+		Closed: func(n charge.ConnectorID) bool { return b.Snapshot().Connectors[n-1].Closed },
+		Settle: cfg.Asks.Most + 100*time.Millisecond,
+	}
+	if !cfg.NoEStop {
+		h.Stop = func(pressed bool) {
+			if pressed {
+				must(b.Inject(1, charge.FaultEmergencyStop))
+				return
+			}
+			must(b.Repair(1))
+		}
+	}
+	return h
+}

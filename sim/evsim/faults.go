@@ -1,0 +1,146 @@
+package evsim
+
+import (
+	"fmt"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// faults is the set of injected faults of one connector.
+type faults uint16
+
+// What can be broken. The order of the tripping ones is from the gravest.
+const (
+	faultGround faults = 1 << iota
+	faultOvercurrent
+	faultHot
+	faultOther
+	faultEStop
+	faultWelded
+	faultStuck
+	faultMeter
+	faultPilot
+	faultInput
+)
+
+func (f faults) has(one faults) bool { return f&one != 0 }
+
+// faultOf returns what breaks for a fault of the vocabulary.
+func faultOf(f charge.Fault) (faults, error) {
+	switch f {
+	case charge.FaultEmergencyStop:
+		return faultEStop, nil
+	case charge.FaultGroundFault:
+		return faultGround, nil
+	case charge.FaultOvercurrent:
+		return faultOvercurrent, nil
+	case charge.FaultOvertemperature:
+		return faultHot, nil
+	case charge.FaultContactorWelded:
+		return faultWelded, nil
+	case charge.FaultContactorStuck:
+		return faultStuck, nil
+	case charge.FaultMeter:
+		return faultMeter, nil
+	case charge.FaultPilot:
+		return faultPilot, nil
+	case charge.FaultSafetyInput:
+		return faultInput, nil
+	case charge.FaultOther:
+		return faultOther, nil
+	case charge.FaultJournal:
+		return 0, fmt.Errorf("fault %q is of the agent's storage, not of the hardware", f)
+	}
+	return 0, fmt.Errorf("fault %q is unknown; use one of %q", f, charge.Faults())
+}
+
+// tripped is the gravest protection device that has tripped.
+func (f faults) tripped() charge.Fault {
+	switch {
+	case f.has(faultGround):
+		return charge.FaultGroundFault
+	case f.has(faultOvercurrent):
+		return charge.FaultOvercurrent
+	case f.has(faultHot):
+		return charge.FaultOvertemperature
+	case f.has(faultOther):
+		return charge.FaultOther
+	}
+	return ""
+}
+
+// names lists the faults in words.
+func (f faults) names() []charge.Fault {
+	var out []charge.Fault
+	for _, name := range charge.Faults() {
+		if one, err := faultOf(name); err == nil && f.has(one) {
+			out = append(out, name)
+		}
+	}
+	return out
+}
+
+// breakIt makes a fault appear now.
+func (o *outlet) breakIt(f faults) {
+	o.faults |= f
+	if f.has(faultWelded) || f.has(faultStuck) {
+		o.move.due = false
+		o.setContact(o.faults.has(faultWelded)) // a weld wins over a stuck coil
+	}
+	o.settle()
+}
+
+// repair removes every fault; a contact that was held goes where its coil is.
+func (o *outlet) repair() {
+	o.faults, o.meter = 0, lyingMeter{replaced: o.meter.replaced, offset: o.meter.offset}
+	if o.closed != o.coil && !o.move.due {
+		o.follow()
+	}
+	o.settle()
+}
+
+// MeterFault is a way in which a meter lies, beyond failing to answer.
+type MeterFault int
+
+// What a meter can do. All but MeterReplaced end with Repair; a replaced meter
+// stays.
+const (
+	MeterStuck     MeterFault = iota + 1 // the same values for ever, each newly measured
+	MeterBackwards                       // one kilowatt-hour less than before
+	MeterJump                            // one megawatt-hour more
+	MeterReplaced                        // another serial number, a register from zero
+)
+
+// lyingMeter is what a meter shows instead of the truth.
+type lyingMeter struct {
+	fault    MeterFault
+	held     charge.WattHours // shown while stuck
+	replaced int
+	offset   charge.WattHours // true register when the present meter was fitted
+}
+
+func (o *outlet) lie(f MeterFault) {
+	switch f {
+	case MeterReplaced:
+		o.meter.replaced++
+		o.meter.offset = o.register.whole
+	case MeterStuck, MeterBackwards, MeterJump:
+		o.meter.held = o.shown()
+		o.meter.fault = f
+	}
+}
+
+// shown is the register as the meter shows it.
+func (o *outlet) shown() charge.WattHours {
+	value := o.register.whole - o.meter.offset
+	switch o.meter.fault {
+	case MeterStuck:
+		return o.meter.held
+	case MeterBackwards:
+		return max(value-1_000, 0)
+	case MeterJump:
+		return value + 1_000_000
+	case MeterReplaced:
+	}
+	return value
+}

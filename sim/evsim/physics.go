@@ -1,0 +1,85 @@
+package evsim
+
+import (
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// physics is the whole board without clock and lock: the outlets and the
+// dead-man device they share. step brings it to a time; every other method
+// acts at the time of the last step.
+type physics struct {
+	cfg     Config
+	outlets []*outlet
+	trace   *trace
+
+	now    time.Duration
+	alive  bool          // the keeper feeds the coils
+	kicked time.Duration // the last kick
+}
+
+func newPhysics(cfg Config) *physics {
+	p := &physics{cfg: cfg, trace: newTrace(cfg.Trace)}
+	for n := range cfg.Connectors {
+		p.outlets = append(p.outlets, newOutlet(charge.ConnectorID(n+1), &p.cfg, p.trace))
+	}
+	return p
+}
+
+// step lets everything happen up to and with now. A time in the past is taken
+// as the present.
+func (p *physics) step(now time.Duration) {
+	now = max(now, p.now)
+	if trip := p.kicked + p.cfg.Keeper; p.fitted() && p.alive && trip <= now {
+		p.advance(trip)
+		p.alive = false
+		for _, o := range p.outlets {
+			o.latched = true
+			o.setCoil(false)
+		}
+	}
+	p.advance(now)
+}
+
+func (p *physics) advance(to time.Duration) {
+	p.now = to
+	for _, o := range p.outlets {
+		o.advance(to)
+	}
+}
+
+func (p *physics) fitted() bool { return p.cfg.Keeper > 0 }
+
+// kick feeds the coils for another timeout. Those that the keeper has let go
+// stay without until they are commanded anew.
+func (p *physics) kick() {
+	p.alive, p.kicked = true, p.now
+	for _, o := range p.outlets {
+		p.feed(o)
+	}
+}
+
+func (p *physics) command(o *outlet, on bool) {
+	o.commanded, o.latched = on, false
+	p.feed(o)
+}
+
+func (p *physics) feed(o *outlet) {
+	o.setCoil(o.commanded && !o.latched && (p.alive || !p.fitted()))
+}
+
+func (p *physics) openAll() {
+	for _, o := range p.outlets {
+		p.command(o, false)
+	}
+}
+
+func (p *physics) pressed() bool {
+	for _, o := range p.outlets {
+		if o.faults.has(faultEStop) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,115 @@
+package evsim
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// Errors of the hands on the cable, to be tested with errors.Is.
+var (
+	ErrPlugged   = errors.New("a vehicle is plugged in already")
+	ErrUnplugged = errors.New("no vehicle is plugged in")
+)
+
+// Plug connects a vehicle drawn from Config.Vehicles. It asks for power by
+// itself after a moment, until it is full.
+func (b *Board) Plug(n charge.ConnectorID) error {
+	return b.act(n, func(o *outlet) error {
+		if o.plugged {
+			return ErrPlugged
+		}
+		o.plug(b.physics.cfg.Vehicles.draw(o.guests))
+		return nil
+	})
+}
+
+// PlugVehicle connects the given vehicle.
+func (b *Board) PlugVehicle(n charge.ConnectorID, v Vehicle) error {
+	if err := v.Validate(); err != nil {
+		return fmt.Errorf("connector %d: vehicle: %w", n, err)
+	}
+	return b.act(n, func(o *outlet) error {
+		if o.plugged {
+			return ErrPlugged
+		}
+		o.plug(v)
+		return nil
+	})
+}
+
+// Unplug pulls the cable, under power too.
+func (b *Board) Unplug(n charge.ConnectorID) error {
+	return b.act(n, func(o *outlet) error {
+		if !o.plugged {
+			return ErrUnplugged
+		}
+		o.unplug()
+		return nil
+	})
+}
+
+// Ask makes the plugged vehicle ask for power, or pause, after its usual
+// delay. A full one does not ask.
+func (b *Board) Ask(n charge.ConnectorID, want bool) error {
+	return b.act(n, func(o *outlet) error {
+		if !o.plugged {
+			return ErrUnplugged
+		}
+		o.decide(want)
+		return nil
+	})
+}
+
+// Inject makes a fault appear until Repair. A welded contactor closes and
+// stays closed; a stuck one opens and stays open; pilot_failed is state E;
+// safety_input_failed makes pilot, feedback and protection unreadable;
+// emergency_stop presses the stop of the whole board; ground_fault,
+// overcurrent, overtemperature and other trip the protection, and the meter
+// shows the current or the heat. None of them opens a contactor by itself.
+func (b *Board) Inject(n charge.ConnectorID, f charge.Fault) error {
+	one, err := faultOf(f)
+	if err != nil {
+		return fmt.Errorf("connector %d: %w", n, err)
+	}
+	return b.act(n, func(o *outlet) error {
+		o.breakIt(one)
+		return nil
+	})
+}
+
+// InjectMeter makes the meter lie until Repair. The true register goes on, and
+// Snapshot shows it.
+func (b *Board) InjectMeter(n charge.ConnectorID, f MeterFault) error {
+	if f < MeterStuck || f > MeterReplaced {
+		return fmt.Errorf("connector %d: meter fault %d: use %d to %d", n, f, MeterStuck, MeterReplaced)
+	}
+	return b.act(n, func(o *outlet) error {
+		o.lie(f)
+		return nil
+	})
+}
+
+// Repair removes every injected fault of the connector.
+func (b *Board) Repair(n charge.ConnectorID) error {
+	return b.act(n, func(o *outlet) error {
+		o.repair()
+		return nil
+	})
+}
+
+// act does something to one outlet, now.
+func (b *Board) act(n charge.ConnectorID, do func(*outlet) error) error {
+	c, err := b.connector(n)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stepLocked()
+	if err := do(c.outlet); err != nil {
+		return fmt.Errorf("connector %d: %w", n, err)
+	}
+	return nil
+}
