@@ -1,7 +1,9 @@
 package charge
 
 import (
+	"encoding/json"
 	"fmt"
+	"reflect"
 	"time"
 )
 
@@ -52,11 +54,12 @@ func (t Time) MarshalText() ([]byte, error) {
 	return t.Std().AppendFormat(nil, timeLayout), nil
 }
 
-// UnmarshalText is ParseTime.
+// UnmarshalText is ParseTime. Its error is a *json.UnmarshalTypeError, the only
+// kind to which encoding/json adds the name of the field.
 func (t *Time) UnmarshalText(b []byte) error {
 	v, err := ParseTime(string(b))
 	if err != nil {
-		return err
+		return &json.UnmarshalTypeError{Value: err.Error(), Type: reflect.TypeFor[Time]()}
 	}
 	*t = v
 	return nil

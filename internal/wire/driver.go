@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
+	"reflect"
 	"strconv"
 	"time"
 
@@ -97,7 +98,8 @@ func (s *Seconds) UnmarshalJSON(b []byte) error {
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(f) || f < 0 || f*1000 > float64(charge.MaxTime) {
-		return &json.UnmarshalTypeError{Value: text, Type: nil, Field: "timestamp"}
+		reason := fmt.Sprintf("%.40s is not a moment in seconds since 1970", text)
+		return &json.UnmarshalTypeError{Value: reason, Type: reflect.TypeFor[charge.Time]()}
 	}
 	*s = Seconds(int64(math.Round(f * 1000)))
 	return nil

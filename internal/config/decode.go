@@ -1,0 +1,314 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+)
+
+// loader is one Load: what it found and where.
+type loader struct {
+	file    string
+	faults  []Fault
+	unread  int // how many of faults were found before Validate was asked
+	origins map[string]origin
+}
+
+// origin is where a key was set last, and to what.
+type origin struct {
+	file      string
+	line, col int
+	value     string
+	secret    bool
+}
+
+func (o origin) fault(key string) Fault {
+	return Fault{File: o.file, Line: o.line, Col: o.col, Key: key, Value: shown(o.value, o.secret)}
+}
+
+// shown is a value as messages may show it: no secret, no password of a URL.
+func shown(value string, secret bool) string {
+	if secret && value != "" {
+		return mask
+	}
+	if start, end := strings.Index(value, "://"), strings.LastIndex(value, "@"); start >= 0 && end > start {
+		return value[:start+3] + mask + value[end:]
+	}
+	return value
+}
+
+func (l *loader) fault(n *yaml.Node, f Fault) {
+	f.File, f.Line, f.Col = l.file, n.Line, n.Column
+	l.faults = append(l.faults, f)
+}
+
+// value puts the node into v. Aliases and anchors are refused rather than
+// followed, so the work is bounded by the file's size.
+func (l *loader) value(n *yaml.Node, v reflect.Value, key string, secret bool) {
+	if n.Kind == yaml.AliasNode || n.Anchor != "" {
+		l.fault(n, Fault{Key: key, Want: "anchors and aliases are refused", Hint: "write the value out"})
+		return
+	}
+	if n.Style&yaml.TaggedStyle != 0 {
+		l.fault(n, Fault{Key: key, Want: "tags are refused", Hint: "write the plain value"})
+		return
+	}
+	if n.Kind != yaml.DocumentNode && key != "" {
+		l.origins[key] = origin{file: l.file, line: n.Line, col: n.Column, value: n.Value, secret: secret}
+	}
+	kind := v.Kind()
+	if isText(v) {
+		kind = reflect.String
+	}
+	switch kind {
+	case reflect.Struct:
+		l.group(n, v, key)
+	case reflect.Map:
+		l.table(n, v, key, secret)
+	case reflect.Slice:
+		l.list(n, v, key, secret)
+	default:
+		l.scalar(n, v, key, secret)
+	}
+}
+
+// group fills a struct. A group without a value is one whose lines are all
+// commented out: the defaults hold.
+func (l *loader) group(n *yaml.Node, v reflect.Value, key string) {
+	if isNull(n) {
+		return
+	}
+	fields := fieldsOf(v.Type())
+	l.pairs(n, key, "a group of settings", func(k, val *yaml.Node) {
+		f, ok := fields[k.Value]
+		if !ok {
+			l.fault(k, Fault{Key: join(key, k.Value), Want: "unknown key", Hint: didYouMean(k.Value, fields)})
+			return
+		}
+		l.value(val, v.Field(f.index), join(key, k.Value), f.secret)
+	})
+}
+
+// table fills a map.
+func (l *loader) table(n *yaml.Node, v reflect.Value, key string, secret bool) {
+	if v.Type().Key().Kind() != reflect.String {
+		l.fault(n, Fault{Key: key, Want: "cannot be configured: unsupported type " + v.Type().String()})
+		return
+	}
+	v.SetZero()
+	l.pairs(n, key, "a table of name: value", func(k, val *yaml.Node) {
+		if k.Value == "" {
+			l.fault(k, Fault{Key: key, Want: "empty name"})
+			return
+		}
+		if v.IsNil() {
+			v.Set(reflect.MakeMap(v.Type()))
+		}
+		elem := reflect.New(v.Type().Elem()).Elem()
+		l.value(val, elem, join(key, k.Value), secret)
+		v.SetMapIndex(reflect.ValueOf(k.Value).Convert(v.Type().Key()), elem)
+	})
+}
+
+// pairs calls do for each key of a mapping that stands there once.
+func (l *loader) pairs(n *yaml.Node, key, want string, do func(k, val *yaml.Node)) {
+	if n.Kind != yaml.MappingNode {
+		l.fault(n, Fault{Key: key, Value: n.Value, Want: "want " + want})
+		return
+	}
+	lines := map[string]int{}
+	for i := 0; i+1 < len(n.Content); i += 2 {
+		k, val := n.Content[i], n.Content[i+1]
+		switch first := lines[k.Value]; {
+		case k.Kind != yaml.ScalarNode || k.Anchor != "" || k.Style&yaml.TaggedStyle != 0:
+			l.fault(k, Fault{Key: key, Want: "want a plain name as key"})
+		case first > 0:
+			l.fault(k, Fault{Key: join(key, k.Value), Want: "repeated key", Hint: "first in line " + strconv.Itoa(first)})
+		default:
+			lines[k.Value] = k.Line
+			do(k, val)
+		}
+	}
+}
+
+func (l *loader) list(n *yaml.Node, v reflect.Value, key string, secret bool) {
+	if n.Kind != yaml.SequenceNode {
+		l.fault(n, Fault{Key: key, Value: shown(n.Value, secret), Want: "want a list", Hint: "each entry on a line of its own after a dash, or [a, b]"})
+		return
+	}
+	v.SetZero()
+	for i, item := range n.Content {
+		elem := reflect.New(v.Type().Elem()).Elem()
+		l.value(item, elem, fmt.Sprintf("%s[%d]", key, i), secret)
+		v.Set(reflect.Append(v, elem))
+	}
+}
+
+func (l *loader) scalar(n *yaml.Node, v reflect.Value, key string, secret bool) {
+	f := Fault{Key: key, Value: shown(n.Value, secret), Want: wantOf(v)}
+	quoted := n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
+	text := isText(v) || v.Kind() == reflect.String
+	switch {
+	case n.Kind != yaml.ScalarNode:
+		f.Hint = "this is a list or a group"
+		l.fault(n, f)
+	case isNull(n):
+		f.Value, f.Hint = "", "there is no value"
+		if text {
+			f.Hint = `there is no value; an empty text is ""`
+		}
+		l.fault(n, f)
+	case quoted && !text && !isDuration(v):
+		f.Hint = "without quotes"
+		l.fault(n, f)
+	default:
+		if hint, ok := setText(v, n.Value); !ok {
+			f.Hint = hint
+			l.fault(n, f)
+		}
+	}
+}
+
+// environment lays the variables with the prefix over what is there.
+func (l *loader) environment(root reflect.Value, o Options) {
+	if o.EnvPrefix == "" {
+		return
+	}
+	for _, entry := range slices.Sorted(slices.Values(o.Environ)) {
+		name, text, _ := strings.Cut(entry, "=")
+		if rest, ok := strings.CutPrefix(name, o.EnvPrefix); ok {
+			l.variable(root, "$"+name, strings.Split(strings.ToLower(rest), "__"), text)
+		}
+	}
+}
+
+func (l *loader) variable(v reflect.Value, name string, path []string, text string) {
+	key, secret := "", false
+	for _, step := range path {
+		var fields map[string]field
+		if v.Kind() == reflect.Struct && !isText(v) {
+			fields = fieldsOf(v.Type())
+		}
+		f, ok := fields[step]
+		key = join(key, step)
+		if !ok {
+			l.faults = append(l.faults, Fault{File: name, Key: key, Want: "unknown key", Hint: didYouMean(step, fields)})
+			return
+		}
+		v, secret = v.Field(f.index), f.secret
+	}
+	l.origins[key] = origin{file: name, value: text, secret: secret}
+	f := l.origins[key].fault(key)
+	f.Want = wantOf(v)
+	switch {
+	case !isText(v) && v.Kind() == reflect.Slice && isScalar(v.Type().Elem()):
+		list := reflect.Zero(v.Type())
+		for item := range strings.SplitSeq(text, ",") {
+			elem := reflect.New(v.Type().Elem()).Elem()
+			hint, ok := "", true
+			if item = strings.TrimSpace(item); text != "" {
+				if hint, ok = setText(elem, item); ok {
+					list = reflect.Append(list, elem)
+				}
+			}
+			if !ok {
+				f.Want, f.Hint = wantOf(elem)+" in each place", hint
+				l.faults = append(l.faults, f)
+				return
+			}
+		}
+		v.Set(list)
+	case isScalar(v.Type()):
+		if hint, ok := setText(v, text); !ok {
+			f.Hint = hint
+			l.faults = append(l.faults, f)
+		}
+	default:
+		f.Value, f.Want = "", "can be set in the file only"
+		l.faults = append(l.faults, f)
+	}
+}
+
+// field is how a key finds its place in a struct.
+type field struct {
+	index  int
+	secret bool
+}
+
+func fieldsOf(t reflect.Type) map[string]field {
+	fields := make(map[string]field, t.NumField())
+	for i := range t.NumField() {
+		f := t.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
+		if f.IsExported() && name != "" && name != "-" {
+			fields[name] = field{index: i, secret: f.Tag.Get("secret") == "true"}
+		}
+	}
+	return fields
+}
+
+func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
+
+// isText reports whether the value reads itself from text.
+func isText(v reflect.Value) bool {
+	return v.CanAddr() && v.Addr().Type().Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
+}
+
+// join and parent compose and shorten full keys; within reports whether key is
+// outer or below it.
+func join(outer, key string) string {
+	if outer == "" || key == "" || strings.HasPrefix(key, "[") {
+		return outer + key
+	}
+	return outer + "." + key
+}
+
+func parent(key string) string { return key[:max(strings.LastIndexAny(key, ".["), 0)] }
+
+func within(key, outer string) bool {
+	rest, ok := strings.CutPrefix(key, outer)
+	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
+}
+
+// didYouMean names the nearest key, if one is near.
+func didYouMean(name string, fields map[string]field) string {
+	best, least := "", max(1, len(name)/3)+1
+	for _, known := range slices.Sorted(maps.Keys(fields)) {
+		if d := distance(strings.ToLower(name), known); d < least {
+			best, least = known, d
+		}
+	}
+	if best == "" {
+		return ""
+	}
+	return "did you mean " + strconv.Quote(best) + "?"
+}
+
+// distance is Levenshtein's: how many bytes to insert, remove or change. Long
+// names are cut, so that a hostile file costs no time.
+func distance(a, b string) int {
+	a = a[:min(len(a), 64)]
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			change := diagonal
+			if a[i] != b[j] {
+				change++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

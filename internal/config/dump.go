@@ -1,0 +1,85 @@
+package config
+
+import (
+	"encoding"
+	"fmt"
+	"maps"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// Dump returns the configuration in src, a struct or a pointer to one, as YAML
+// in the order of its fields. Secrets are masked; without them, Load reads the
+// same configuration back.
+func Dump(src any) []byte {
+	return appendGroup(nil, reflect.Indirect(reflect.ValueOf(src)), "")
+}
+
+func appendGroup(out []byte, v reflect.Value, indent string) []byte {
+	fields := fieldsOf(v.Type())
+	names := slices.SortedFunc(maps.Keys(fields), func(a, b string) int { return fields[a].index - fields[b].index })
+	for _, name := range names {
+		out = fmt.Appendf(out, "%s%s:", indent, name)
+		out = appendValue(out, v.Field(fields[name].index), indent+"  ", fields[name].secret)
+	}
+	return out
+}
+
+// appendValue writes what follows a colon or a dash, to the end of its lines.
+func appendValue(out []byte, v reflect.Value, indent string, secret bool) []byte {
+	switch {
+	case secret && !v.IsZero():
+		return fmt.Appendf(out, " %q\n", mask)
+	case isScalar(v.Type()):
+		return append(append(append(out, ' '), scalarText(v)...), '\n')
+	}
+	switch v.Kind() {
+	case reflect.Struct:
+		return appendGroup(append(out, '\n'), v, indent)
+	case reflect.Map:
+		if v.Len() == 0 {
+			return append(out, " {}\n"...)
+		}
+		out = append(out, '\n')
+		keys := slices.SortedFunc(slices.Values(v.MapKeys()), func(a, b reflect.Value) int {
+			return strings.Compare(a.String(), b.String())
+		})
+		for _, k := range keys {
+			out = fmt.Appendf(out, "%s%s:", indent, strconv.Quote(k.String()))
+			out = appendValue(out, v.MapIndex(k), indent+"  ", false)
+		}
+	default:
+		if v.Len() == 0 {
+			return append(out, " []\n"...)
+		}
+		out = append(out, '\n')
+		for i := range v.Len() {
+			out = append(append(out, indent...), '-')
+			out = appendValue(out, v.Index(i), indent+"  ", false)
+		}
+	}
+	return out
+}
+
+func scalarText(v reflect.Value) string {
+	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
+		if text, err := m.MarshalText(); err == nil {
+			return strconv.Quote(string(text))
+		}
+	}
+	switch v.Kind() {
+	case reflect.String:
+		return strconv.Quote(v.String())
+	case reflect.Bool:
+		return strconv.FormatBool(v.Bool())
+	case reflect.Float32, reflect.Float64:
+		return strconv.FormatFloat(v.Float(), 'g', -1, v.Type().Bits())
+	}
+	if d, ok := v.Interface().(time.Duration); ok {
+		return d.String()
+	}
+	return fmt.Sprint(v.Interface())
+}

@@ -1,0 +1,164 @@
+package wire_test
+
+import (
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+const good = `{"v":1,"cp_id":"CP_001","journal":"j1","seq":2,"prev":"","type":"meter_read","session_id":"s1","at":"2026-11-22T10:00:00.000Z","clock":"synced","uptime_ms":5,"data":{"register_wh":7,"power_w":1}}`
+
+// TestRefusesRecords: each bad record is refused with an error that names the
+// field.
+func TestRefusesRecords(t *testing.T) {
+	deep := strings.Repeat(`{"a":`, 6_000)
+	for name, c := range map[string]struct{ raw, field string }{
+		"empty":             {"", ""},
+		"nul":               {"\x00", ""},
+		"array":             {"[]", ""},
+		"too large":         {`{"v":1,"x":"` + strings.Repeat("x", wire.MaxMessage) + `"}`, ""},
+		"bad utf-8":         {strings.Replace(good, "CP_001", "CP\xff", 1), ""},
+		"trailing":          {good + "{}", ""},
+		"duplicate":         {strings.Replace(good, `"seq":2`, `"seq":2,"seq":3`, 1), "seq"},
+		"duplicate by case": {strings.Replace(good, `"seq":2`, `"seq":2,"SEQ":3`, 1), "SEQ"},
+		"duplicate escaped": {strings.Replace(good, `"seq":2`, `"seq":2,"\u0073eq":3`, 1), "seq"},
+		"nested duplicate":  {strings.Replace(good, `"power_w":1`, `"power_w":1,"power_w":2`, 1), "data.power_w"},
+		"deep":              {deep, strings.TrimSuffix(strings.Repeat("a.", 16), ".")},
+		"nan":               {strings.Replace(good, `"register_wh":7`, `"register_wh":NaN`, 1), "data.register_wh"},
+		"version 0":         {strings.Replace(good, `"v":1`, `"v":0`, 1), "v"},
+		"no version":        {strings.Replace(good, `"v":1,`, ``, 1), "v"},
+		"seq 0":             {strings.Replace(good, `"seq":2`, `"seq":0`, 1), "seq"},
+		"seq negative":      {strings.Replace(good, `"seq":2`, `"seq":-1`, 1), "seq"},
+		"seq fraction":      {strings.Replace(good, `"seq":2`, `"seq":2.5`, 1), "seq"},
+		"seq text":          {strings.Replace(good, `"seq":2`, `"seq":"2"`, 1), "seq"},
+		"seq null":          {strings.Replace(good, `"seq":2`, `"seq":null`, 1), "seq"},
+		"seq missing":       {strings.Replace(good, `"seq":2,`, ``, 1), "seq"},
+		"cp_id wildcard":    {strings.Replace(good, `CP_001`, `+`, 1), "cp_id"},
+		"cp_id long":        {strings.Replace(good, `CP_001`, strings.Repeat("C", 37), 1), "cp_id"},
+		"cp_id twin":        {strings.Replace(good, `CP_001`, `СP_001`, 1), "cp_id"},
+		"prev":              {strings.Replace(good, `"prev":""`, `"prev":"XYZ"`, 1), "prev"},
+		"clock":             {strings.Replace(good, `synced`, `ntp`, 1), "clock"},
+		"time offset":       {strings.Replace(good, `10:00:00.000Z`, `10:00:00.000+01:00`, 1), "at"},
+		"not a date":        {strings.Replace(good, `2026-11-22T`, `2026-13-40T`, 1), "at"},
+		"uptime":            {strings.Replace(good, `"uptime_ms":5`, `"uptime_ms":-5`, 1), "uptime_ms"},
+		"connector":         {strings.Replace(good, `"v":1`, `"v":1,"connector":65`, 1), "connector"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_, err := wire.DecodeRecord([]byte(c.raw))
+			var de *wire.DecodeError
+			if !errors.As(err, &de) {
+				t.Fatalf("got %v, want a DecodeError", err)
+			}
+			if de.Field != c.field {
+				t.Errorf("field %q, want %q (%v)", de.Field, c.field, err)
+			}
+		})
+	}
+}
+
+// TestRefusesData: a record with unusable data is still a record; its payload
+// says what is wrong with it.
+func TestRefusesData(t *testing.T) {
+	for name, c := range map[string]struct{ data, field string }{
+		"missing":       {`{"power_w":1}`, "data.register_wh"},
+		"null":          {`{"register_wh":null,"power_w":1}`, "data.register_wh"},
+		"negative":      {`{"register_wh":-1,"power_w":1}`, "data.register_wh"},
+		"huge":          {`{"register_wh":1e308,"power_w":1}`, "data.register_wh"},
+		"decimal comma": {`{"register_wh":"12,5","power_w":1}`, "data.register_wh"},
+		"over range":    {`{"register_wh":99999999999999,"power_w":1}`, "data.register_wh"},
+		"power":         {`{"register_wh":1,"power_w":99999999}`, "data.power_w"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r, err := wire.DecodeRecord([]byte(strings.Replace(good, `{"register_wh":7,"power_w":1}`, c.data, 1)))
+			if err != nil {
+				t.Fatalf("the envelope is good, got %v", err)
+			}
+			_, err = r.Payload()
+			var de *wire.DecodeError
+			if !errors.As(err, &de) || de.Field != c.field {
+				t.Errorf("got %v, want a DecodeError at %s", err, c.field)
+			}
+		})
+	}
+}
+
+// TestTopics: only cp_ids by the rule and known kinds map.
+func TestTopics(t *testing.T) {
+	topics := wire.Topics{Prefix: "site/cp"}
+	for _, k := range []wire.Kind{wire.KindEvent, wire.KindTelemetry, wire.KindPresence, wire.KindCommand, wire.KindAck} {
+		cp, kind, err := topics.Parse(topics.Of("CP_001", k))
+		if cp != "CP_001" || kind != k || err != nil {
+			t.Errorf("%s: got %q %q %v", k, cp, kind, err)
+		}
+	}
+	for _, bad := range []string{
+		"", "site/cp", "site/cp/", "site/cp//up/event", "site/cp/+/up/event", "site/cp/#", "site/cp/a.b/up/event",
+		"site/cp/a/up", "site/cp/a/up/event/x", "cp/a/up/event", "site/cp/" + strings.Repeat("a", 37) + "/up/event",
+		"$SYS/x", "site/cp/a\x00/up/event", strings.Repeat("a/", 32768),
+	} {
+		if cp, _, err := topics.Parse(bad); err == nil {
+			t.Errorf("%.60q: accepted as %q", bad, cp)
+		}
+	}
+	for _, bad := range []string{"a//b", "/", "+", "a/#", "$SYS", "a b"} {
+		if (wire.Topics{Prefix: bad}).Validate() == nil {
+			t.Errorf("prefix %q accepted", bad)
+		}
+	}
+}
+
+// FuzzDecode: no input panics; what is accepted is valid JSON, and encoding it
+// again is accepted too.
+func FuzzDecode(f *testing.F) {
+	f.Add([]byte(good))
+	f.Add([]byte(`{"v":1,"central":"c","journal":null,"seq":0,"at":"2026-11-22T10:00:00.000Z"}`))
+	f.Add([]byte(`{"event_type":"STOP_REQUEST","username":"u","cp_id":"a","timestamp":1.5}`))
+	f.Fuzz(func(t *testing.T, raw []byte) {
+		check := func(m encoder, err error) {
+			if err != nil {
+				return
+			}
+			if !json.Valid(raw) {
+				t.Fatalf("accepted invalid JSON %q", raw)
+			}
+			if _, err := m.Encode(); err != nil {
+				t.Fatalf("%q was read but cannot be written: %v", raw, err)
+			}
+		}
+		r, err := wire.DecodeRecord(raw)
+		check(&r, err)
+		if err == nil {
+			_, _ = r.Payload()
+		}
+		c, err := wire.DecodeCommand(raw)
+		check(&c, err)
+		if err == nil {
+			_, _ = c.Order()
+		}
+		a, err := wire.DecodeAck(raw)
+		check(&a, err)
+		p, err := wire.DecodePresence(raw)
+		check(&p, err)
+		d, err := wire.DecodeDriverRequest(raw)
+		check(&d, err)
+		m, err := wire.DecodeTelemetry(raw)
+		check(&m, err)
+	})
+}
+
+func BenchmarkDecodeRecord(b *testing.B) {
+	raw := []byte(good)
+	b.ReportAllocs()
+	for b.Loop() {
+		r, err := wire.DecodeRecord(raw)
+		if err != nil {
+			b.Fatal(err)
+		}
+		if _, err := r.Payload(); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
