@@ -1,0 +1,67 @@
+package engines_test
+
+import (
+	"log/slog"
+	"net"
+	"testing"
+
+	"github.com/carga-ev/carga/sim/engines"
+)
+
+type engine interface {
+	Start() error
+	Stop()
+	Up() bool
+	Addr() string
+}
+
+// TestCutAndRestore: an engine comes back at the port it picked first, and a
+// second start or stop is harmless.
+func TestCutAndRestore(t *testing.T) {
+	for name, e := range map[string]engine{
+		"mqtt":  engines.NewMQTT("127.0.0.1:0", nil, slog.New(slog.DiscardHandler)),
+		"kafka": engines.NewKafka("127.0.0.1:0", t.TempDir(), nil),
+	} {
+		t.Run(name, func(t *testing.T) {
+			var first string
+			for round := range 3 {
+				for range 2 {
+					if err := e.Start(); err != nil {
+						t.Fatal(err)
+					}
+				}
+				if round == 0 {
+					first = e.Addr()
+				}
+				if e.Addr() != first || !e.Up() {
+					t.Fatalf("at %s (up %v), want %s again", e.Addr(), e.Up(), first)
+				}
+				var d net.Dialer
+				c, err := d.DialContext(t.Context(), "tcp", e.Addr())
+				if err != nil {
+					t.Fatal(err)
+				}
+				_ = c.Close()
+				e.Stop()
+				e.Stop()
+				if _, err := d.DialContext(t.Context(), "tcp", first); err == nil {
+					t.Fatal("still listening after Stop")
+				}
+			}
+		})
+	}
+}
+
+// TestBusyPortIsNamed: the error says which address is taken.
+func TestBusyPortIsNamed(t *testing.T) {
+	a := engines.NewMQTT("127.0.0.1:0", nil, slog.New(slog.DiscardHandler))
+	if err := a.Start(); err != nil {
+		t.Fatal(err)
+	}
+	defer a.Stop()
+	b := engines.NewMQTT(a.Addr(), nil, slog.New(slog.DiscardHandler))
+	if err := b.Start(); err == nil {
+		b.Stop()
+		t.Fatal("two brokers at one address")
+	}
+}
