@@ -6,9 +6,8 @@
 //
 // A backend's test gives a Maker: it makes a fresh board and the Hands that
 // act on its world from outside. Run plays every case in a synctest bubble,
-// where time is free; RunLive plays them on the wall's clock, for backends
-// that need real sockets or real hardware. A case whose hands are missing on a
-// backend is left out, and the closing line says so.
+// where time is exact and free. A case whose hands are missing on a backend is
+// left out, and a line says so.
 package haltest
 
 import (
@@ -44,27 +43,11 @@ type Hands struct {
 	// Settle is how long the world takes to show what the hands did: at most
 	// MaxContactorDelay for a contact, longer for a vehicle that thinks.
 	Settle time.Duration
-	// Allocates says that the process shares its heap with the world behind the
-	// board, so that allocations of the open path cannot be told apart.
-	Allocates bool
 }
 
 // Maker makes a fresh board with nothing plugged in. It registers what must be
 // cleaned up with t; the suite closes the board itself.
 type Maker func(t *testing.T) (hal.Board, Hands)
-
-// Run plays the suite in fake time: the backend may use package time and
-// in-memory connections, but no sockets and no files.
-func Run(t *testing.T, newBoard Maker) {
-	t.Helper()
-	run(t, newBoard, synctest.Test)
-}
-
-// RunLive plays the suite in real time.
-func RunLive(t *testing.T, newBoard Maker) {
-	t.Helper()
-	run(t, newBoard, func(t *testing.T, f func(*testing.T)) { t.Helper(); f(t) })
-}
 
 // check is one case: a rule, and whether the backend's world can show it.
 type check struct {
@@ -73,12 +56,14 @@ type check struct {
 	run   func(*rig)
 }
 
-func run(t *testing.T, newBoard Maker, in func(*testing.T, func(*testing.T))) {
+// Run plays the suite in fake time: the backend may use package time and
+// in-memory connections, but no sockets and no files.
+func Run(t *testing.T, newBoard Maker) {
 	t.Helper()
 	var left []string
 	for _, c := range checks() {
 		t.Run(c.name, func(t *testing.T) {
-			in(t, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
 				board, hands := newBoard(t)
 				r := newRig(t, board, hands)
 				if c.needs != nil && !c.needs(r) {

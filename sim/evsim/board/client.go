@@ -1,0 +1,331 @@
+package board
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// Client is the agent's side of a board in another process. It is a hal.Board
+// and a hal.Simulator.
+type Client struct {
+	Hands
+	info       info
+	start      time.Time
+	connectors []*connector
+	stop       context.CancelFunc
+	ended      sync.WaitGroup
+
+	// wmu guards the link; under it there is one write of four bytes at most.
+	wmu    sync.Mutex
+	conn   net.Conn // nil while the board is away
+	out    [commandSize]byte
+	closed bool
+	asked  []atomic.Bool // the last Set of each connector; written under wmu
+
+	// mu guards the last state; it is held for copying only.
+	mu      sync.Mutex
+	state   []byte        // the last one received; nil before the first
+	stamp   hal.Stamp     // of state, on this client's clock
+	offset  time.Duration // this clock − the board's, at the quickest delivery
+	synced  bool          // offset is of this connection
+	gone    bool          // closed, for readers
+	meterNo uint64        // readings so far
+}
+
+var (
+	_ hal.Board     = (*Client)(nil)
+	_ hal.Simulator = (*Client)(nil)
+)
+
+// Errors that the open path may return without making one.
+var (
+	errAway  = fmt.Errorf("board: no connection: %w", hal.ErrUnreadable)
+	errStale = fmt.Errorf("board: silent for more than %v: %w", hal.MaxSafetyAge, hal.ErrUnreadable)
+)
+
+// Dial connects to the board and waits for its first state. While the board is
+// not there, or controlled by another agent, it tries again until ctx ends;
+// ctx has no part in the client's life afterwards. The caller closes the
+// client.
+func Dial(ctx context.Context, dial Dialer) (*Client, error) {
+	c := &Client{Hands: NewHands(dial), start: time.Now()}
+	var last error // the last reason that is not ctx itself
+	for {
+		conn, got, err := c.connect(ctx)
+		if err == nil {
+			c.become(got)
+			if err = c.receive(conn, make([]byte, stateSize(got.Connectors))); err == nil {
+				c.follow(ctx, conn)
+				return c, nil
+			}
+			_ = conn.Close()
+		}
+		if last == nil || ctx.Err() == nil {
+			last = err
+		}
+		select {
+		case <-ctx.Done():
+			return nil, fmt.Errorf("board: %w; last: %w", ctx.Err(), last)
+		case <-time.After(redial):
+		}
+	}
+}
+
+// become takes the board's description.
+func (c *Client) become(i info) {
+	c.info, c.asked, c.connectors = i, make([]atomic.Bool, i.Connectors), nil
+	for n := range i.Connectors {
+		c.connectors = append(c.connectors, &connector{c: c, n: charge.ConnectorID(n + 1)})
+	}
+}
+
+// connect opens a control connection.
+func (c *Client) connect(ctx context.Context) (net.Conn, info, error) {
+	ctx, cancel := context.WithTimeout(ctx, callLimit)
+	defer cancel()
+	conn, err := c.dial(ctx)
+	if err != nil {
+		return nil, info{}, away(ctx, "dial", err)
+	}
+	r, err := ask(ctx, conn, request{Op: "control"})
+	if err == nil {
+		err = r.err()
+	}
+	if err == nil && (r.Info == nil || r.Info.Connectors < 1 || r.Info.Connectors > charge.MaxConnectors) {
+		err = errors.New("board: its description is unusable")
+	}
+	if err != nil {
+		_ = conn.Close()
+		return nil, info{}, err
+	}
+	return conn, *r.Info, nil
+}
+
+// follow begins to keep the state, over reconnections, until Close.
+func (c *Client) follow(ctx context.Context, conn net.Conn) {
+	ctx, c.stop = context.WithCancel(context.WithoutCancel(ctx))
+	c.attach(conn)
+	c.ended.Go(func() {
+		for conn != nil {
+			c.listen(conn)
+			c.detach(conn)
+			conn = c.again(ctx)
+		}
+	})
+}
+
+// again dials until the same board answers; nil: the client was closed.
+func (c *Client) again(ctx context.Context) net.Conn {
+	for {
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(redial):
+		}
+		conn, got, err := c.connect(ctx)
+		if err != nil {
+			continue
+		}
+		if got == c.info && c.attach(conn) {
+			return conn
+		}
+		_ = conn.Close() // another board, or Close was quicker
+	}
+}
+
+// attach makes conn the link, unless the client was closed.
+func (c *Client) attach(conn net.Conn) bool {
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	if c.closed {
+		return false
+	}
+	c.conn = conn
+	return true
+}
+
+// detach gives the link up: its state is stale from now on.
+func (c *Client) detach(conn net.Conn) {
+	_ = conn.Close()
+	c.wmu.Lock()
+	c.conn = nil
+	c.wmu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.synced = false
+}
+
+// listen receives states until the link fails or falls silent.
+func (c *Client) listen(conn net.Conn) {
+	buf := make([]byte, stateSize(c.info.Connectors))
+	var renewed time.Time
+	for {
+		if now := time.Now(); now.Sub(renewed) > silence/5 {
+			renewed = now
+			if conn.SetReadDeadline(now.Add(silence)) != nil {
+				return
+			}
+		}
+		if c.receive(conn, buf) != nil {
+			return
+		}
+	}
+}
+
+// receive takes one state into buf and makes it the last one.
+func (c *Client) receive(conn net.Conn, buf []byte) error {
+	if _, err := io.ReadFull(conn, buf); err != nil {
+		return fmt.Errorf("board: state: %w", err)
+	}
+	if buf[0] != stateMark {
+		return fmt.Errorf("board: state begins with %q", buf[0])
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.state == nil {
+		c.state = make([]byte, len(buf))
+	}
+	copy(c.state, buf)
+	at := time.Duration(binary.BigEndian.Uint64(buf[1:]))
+	// The quickest delivery tells how the clocks differ, so that a state that
+	// waited in the socket shows its true age.
+	if offset := c.mono() - at; !c.synced || offset < c.offset {
+		c.offset, c.synced = offset, true
+	}
+	c.stamp = hal.Stamp{Mono: max(at+c.offset, c.stamp.Mono), Seq: c.stamp.Seq + 1}
+	return nil
+}
+
+// send writes one command. What closes or keeps alive needs a fresh state;
+// what opens does not. It allocates nothing while the link works.
+func (c *Client) send(op byte, n charge.ConnectorID) error {
+	opens := op == opOpen || op == opOpenAll || op == opWithdraw
+	if !opens {
+		if err := c.fresh(); err != nil {
+			return err
+		}
+	}
+	c.wmu.Lock()
+	defer c.wmu.Unlock()
+	c.note(op, n)
+	switch {
+	case c.closed && opens:
+		return nil // Close has opened all
+	case c.closed:
+		return hal.ErrClosed
+	case c.conn == nil:
+		return errAway
+	}
+	c.out = [commandSize]byte{op, byte(n)}
+	if _, err := c.conn.Write(c.out[:]); err != nil {
+		_ = c.conn.Close() // which opens the contactors too
+		return fmt.Errorf("board: command: %w: %w", hal.ErrUnreadable, err)
+	}
+	return nil
+}
+
+// note keeps what was asked, in the order of the wire.
+func (c *Client) note(op byte, n charge.ConnectorID) {
+	switch op {
+	case opClose, opOpen:
+		c.asked[n-1].Store(op == opClose)
+	case opOpenAll:
+		for i := range c.asked {
+			c.asked[i].Store(false)
+		}
+	}
+}
+
+// fresh reports why the last state may not be relied on.
+func (c *Client) fresh() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	_, _, err := c.readLocked(0)
+	return err
+}
+
+// readLocked returns byte i of the last state with its stamp. The error says
+// that it is closed, stale or could not be read.
+func (c *Client) readLocked(i int) (byte, hal.Stamp, error) {
+	switch {
+	case c.gone:
+		return 0, hal.Stamp{}, hal.ErrClosed
+	case c.mono()-c.stamp.Mono > hal.MaxSafetyAge:
+		return 0, c.stamp, errStale
+	case c.state[i] == blind:
+		return 0, c.stamp, hal.ErrUnreadable
+	}
+	return c.state[i], c.stamp, nil
+}
+
+func (c *Client) read(i int) (byte, hal.Stamp, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.readLocked(i)
+}
+
+func (c *Client) mono() time.Duration { return time.Since(c.start) }
+
+// Info describes the board.
+func (c *Client) Info() hal.Info { return c.info.Info }
+
+// Connector returns the devices of one connector.
+func (c *Client) Connector(n charge.ConnectorID) (hal.Connector, error) {
+	if n < 1 || int(n) > len(c.connectors) {
+		return nil, fmt.Errorf("connector %d: this board has 1 to %d", n, len(c.connectors))
+	}
+	return c.connectors[n-1], nil
+}
+
+// EStop returns the emergency stop.
+func (c *Client) EStop() (hal.EStop, error) {
+	if !c.info.EStop {
+		return nil, hal.ErrNotFitted
+	}
+	return estop{c}, nil
+}
+
+// Keeper returns the board's dead-man device.
+func (c *Client) Keeper() (hal.Keeper, error) {
+	if c.info.Keeper == 0 {
+		return nil, hal.ErrNotFitted
+	}
+	return keeper{c}, nil
+}
+
+// Mono is the time since Dial: the clock of this client's stamps, which goes
+// on when the board is restarted.
+func (c *Client) Mono() time.Duration { return c.mono() }
+
+// SafeState orders all contactors open. An error means that the order did not
+// leave: the board opens by itself then, but when is not known.
+func (c *Client) SafeState() error {
+	return c.send(opOpenAll, 0)
+}
+
+// Close opens all contactors, hangs up and ends the client's goroutine.
+func (c *Client) Close() error {
+	err := c.SafeState()
+	c.mu.Lock()
+	c.gone = true
+	c.mu.Unlock()
+	c.wmu.Lock()
+	c.closed = true
+	if c.conn != nil {
+		_ = c.conn.Close()
+	}
+	c.wmu.Unlock()
+	c.stop()
+	c.ended.Wait()
+	return err
+}

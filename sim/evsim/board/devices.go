@@ -1,0 +1,157 @@
+package board
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// connector is the devices of one outlet on the agent's side.
+type connector struct {
+	c *Client
+	n charge.ConnectorID
+}
+
+type (
+	contactor struct{ *connector }
+	pilot     struct{ *connector }
+	meter     struct{ *connector }
+	estop     struct{ c *Client }
+	keeper    struct{ c *Client }
+)
+
+var (
+	_ hal.Connector  = (*connector)(nil)
+	_ hal.Protection = (*connector)(nil)
+	_ hal.Contactor  = contactor{}
+	_ hal.Pilot      = pilot{}
+	_ hal.Meter      = meter{}
+	_ hal.EStop      = estop{}
+	_ hal.Keeper     = keeper{}
+)
+
+func (k *connector) Contactor() hal.Contactor { return contactor{k} }
+func (k *connector) Pilot() hal.Pilot         { return pilot{k} }
+func (k *connector) Meter() hal.Meter         { return meter{k} }
+
+// place of this connector's byte i in a state.
+func (k *connector) place(i int) int { return stateHead + perOutlet*(int(k.n)-1) + i }
+
+// Tripped implements hal.Protection.
+func (k *connector) Tripped() (charge.Fault, hal.Stamp, error) {
+	b, stamp, err := k.c.read(k.place(2))
+	if err != nil || b == 0 {
+		return "", stamp, err
+	}
+	all := charge.Faults()
+	if int(b) > len(all) {
+		return "", stamp, hal.ErrUnreadable
+	}
+	return all[b-1], stamp, nil
+}
+
+func (k contactor) Set(on bool) error {
+	if on {
+		return k.c.send(opClose, k.n)
+	}
+	return k.c.send(opOpen, k.n)
+}
+
+func (k contactor) Commanded() bool { return k.c.asked[k.n-1].Load() }
+
+func (k contactor) Feedback() (hal.ContactState, hal.Stamp, error) {
+	if !k.c.info.Feedback {
+		return hal.ContactUnknown, hal.Stamp{}, hal.ErrNotFitted
+	}
+	b, stamp, err := k.c.read(k.place(0))
+	if err != nil {
+		return hal.ContactUnknown, stamp, err
+	}
+	switch state := hal.ContactState(b); state {
+	case hal.ContactOpen, hal.ContactClosed:
+		return state, stamp, nil
+	case hal.ContactUnknown:
+	}
+	return hal.ContactUnknown, stamp, hal.ErrUnreadable
+}
+
+func (p pilot) State() (charge.PilotState, hal.Stamp, error) {
+	b, stamp, err := p.c.read(p.place(1))
+	if err != nil {
+		return charge.PilotUnknown, stamp, err
+	}
+	state := charge.PilotState(b)
+	if state < charge.PilotA || state > charge.PilotF {
+		return charge.PilotUnknown, stamp, hal.ErrUnreadable
+	}
+	return state, stamp, nil
+}
+
+func (p pilot) SetAvailable(offer bool) error {
+	if offer {
+		return p.c.send(opOffer, p.n)
+	}
+	return p.c.send(opWithdraw, p.n)
+}
+
+func (m meter) Read(ctx context.Context) (hal.Reading, error) {
+	if err := m.ready(); err != nil {
+		return hal.Reading{}, err
+	}
+	r, err := call(ctx, m.c.dial, request{Op: "read", Connector: m.n})
+	if err != nil {
+		return hal.Reading{}, err
+	}
+	if r.Reading == nil {
+		return hal.Reading{}, errors.New("board: the reply has no reading")
+	}
+	m.c.mu.Lock()
+	defer m.c.mu.Unlock()
+	m.c.meterNo++
+	now := m.c.mono()
+	if m.c.synced {
+		now = min(now, r.At+m.c.offset)
+	}
+	r.Reading.Stamp = hal.Stamp{Mono: now, Seq: m.c.meterNo}
+	return *r.Reading, nil
+}
+
+func (m meter) Identity() (hal.Identity, error) {
+	if err := m.ready(); err != nil {
+		return hal.Identity{}, err
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+	defer cancel()
+	r, err := call(ctx, m.c.dial, request{Op: "identity", Connector: m.n})
+	if err != nil {
+		return hal.Identity{}, err
+	}
+	if r.Identity == nil {
+		return hal.Identity{}, errors.New("board: the reply has no identity")
+	}
+	return *r.Identity, nil
+}
+
+func (m meter) ready() error {
+	if !m.c.info.Meter {
+		return hal.ErrNotFitted
+	}
+	m.c.mu.Lock()
+	defer m.c.mu.Unlock()
+	if m.c.gone {
+		return hal.ErrClosed
+	}
+	return nil
+}
+
+func (e estop) Pressed() (bool, hal.Stamp, error) {
+	b, stamp, err := e.c.read(stateHead - 1)
+	return err != nil || b != 0, stamp, err
+}
+
+func (k keeper) Kick() error { return k.c.send(opKick, 0) }
+
+func (k keeper) Timeout() time.Duration { return k.c.info.Keeper }

@@ -1,0 +1,53 @@
+package board
+
+import (
+	"context"
+	"errors"
+
+	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/sim/evsim"
+)
+
+// Hands are a driver's and a saboteur's, beside whatever agent controls the
+// board. Each call makes its own connection and ends within two seconds.
+type Hands struct{ dial Dialer }
+
+var _ hal.Simulator = Hands{}
+
+// NewHands makes the hands; it dials nothing yet.
+func NewHands(dial Dialer) Hands { return Hands{dial} }
+
+// Plug connects a vehicle that asks for power.
+func (h Hands) Plug(n charge.ConnectorID) error { return h.do(request{Op: "plug", Connector: n}) }
+
+// Unplug pulls the cable.
+func (h Hands) Unplug(n charge.ConnectorID) error { return h.do(request{Op: "unplug", Connector: n}) }
+
+// Inject makes a fault appear.
+func (h Hands) Inject(n charge.ConnectorID, f charge.Fault) error {
+	return h.do(request{Op: "inject", Connector: n, Fault: f})
+}
+
+// Repair removes every injected fault of the connector.
+func (h Hands) Repair(n charge.ConnectorID) error { return h.do(request{Op: "repair", Connector: n}) }
+
+func (h Hands) do(q request) error {
+	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
+	defer cancel()
+	_, err := call(ctx, h.dial, q)
+	return err
+}
+
+// Inspect looks at the board from outside: the truth about its contacts and
+// registers, and the switchings since its start.
+func Inspect(ctx context.Context, dial Dialer) (evsim.Snapshot, error) {
+	r, err := call(ctx, dial, request{Op: "snapshot"})
+	if err != nil {
+		return evsim.Snapshot{}, err
+	}
+	if r.Snapshot == nil {
+		return evsim.Snapshot{}, errors.New("board: the reply has no snapshot")
+	}
+	return *r.Snapshot, nil
+}

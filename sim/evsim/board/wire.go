@@ -1,0 +1,200 @@
+package board
+
+import (
+	"context"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"time"
+
+	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/sim/evsim"
+)
+
+// version of the protocol; both sides are built from one source, so another
+// one is refused.
+const version = 1
+
+// Sizes and times of the protocol.
+const (
+	maxRequest = 64 << 10
+	maxReply   = 64 << 20
+	period     = 10 * time.Millisecond  // of the states
+	silence    = 500 * time.Millisecond // after which the other side is hung up on
+	callLimit  = 2 * time.Second        // for a call without a context of its own
+	redial     = 100 * time.Millisecond
+)
+
+// The commands of a control connection.
+const (
+	opClose    byte = 'C'
+	opOpen     byte = 'O'
+	opOpenAll  byte = 'A'
+	opKick     byte = 'K'
+	opOffer    byte = 'P'
+	opWithdraw byte = 'W'
+)
+
+// commandSize is the length of a command.
+const commandSize = 4
+
+// A state is its head and three bytes per connector.
+const (
+	stateMark byte = 'S'
+	stateHead      = 1 + 8 + 1
+	perOutlet      = 3
+	blind     byte = 255
+)
+
+func stateSize(connectors int) int { return stateHead + perOutlet*connectors }
+
+type request struct {
+	V         int                `json:"v"`
+	Op        string             `json:"op"`
+	Connector charge.ConnectorID `json:"connector,omitempty"`
+	Fault     charge.Fault       `json:"fault,omitempty"`
+}
+
+type reply struct {
+	Error    string          `json:"error,omitempty"`
+	Kind     string          `json:"kind,omitempty"`
+	Info     *info           `json:"info,omitempty"`
+	Reading  *hal.Reading    `json:"reading,omitempty"`
+	At       time.Duration   `json:"at_ns,omitempty"` // of the reading, on the clock of the states
+	Identity *hal.Identity   `json:"identity,omitempty"`
+	Snapshot *evsim.Snapshot `json:"snapshot,omitempty"`
+}
+
+// info is what never changes while a board lives.
+type info struct {
+	hal.Info
+	EStop    bool
+	Feedback bool
+	Meter    bool
+	Keeper   time.Duration // 0: not fitted
+}
+
+// errorKinds are the errors that callers test for, by their name on the wire.
+func errorKinds() map[string]error {
+	return map[string]error{
+		"not_fitted": hal.ErrNotFitted,
+		"unreadable": hal.ErrUnreadable,
+		"closed":     hal.ErrClosed,
+		"plugged":    evsim.ErrPlugged,
+		"unplugged":  evsim.ErrUnplugged,
+		"busy":       ErrBusy,
+	}
+}
+
+// ErrBusy says that another agent controls the board.
+var ErrBusy = errors.New("another agent controls the board")
+
+// remoteError is an error of the board, with the sentinel it wraps there.
+type remoteError struct {
+	text string
+	kind error
+}
+
+func (e *remoteError) Error() string { return e.text }
+func (e *remoteError) Unwrap() error { return e.kind }
+
+func failure(err error) reply {
+	r := reply{Error: err.Error()}
+	for kind, sentinel := range errorKinds() {
+		if errors.Is(err, sentinel) {
+			r.Kind = kind
+		}
+	}
+	return r
+}
+
+func (r *reply) err() error {
+	if r.Error == "" {
+		return nil
+	}
+	return &remoteError{text: r.Error, kind: errorKinds()[r.Kind]}
+}
+
+func writeJSON(w io.Writer, v any) error {
+	body, err := json.Marshal(v)
+	if err != nil {
+		return fmt.Errorf("encode: %w", err)
+	}
+	frame := binary.BigEndian.AppendUint32(make([]byte, 0, 4+len(body)), uint32(len(body)))
+	if _, err := w.Write(append(frame, body...)); err != nil {
+		return fmt.Errorf("write: %w", err)
+	}
+	return nil
+}
+
+func readJSON(r io.Reader, limit uint32, v any) error {
+	var head [4]byte
+	if _, err := io.ReadFull(r, head[:]); err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	size := binary.BigEndian.Uint32(head[:])
+	if size > limit {
+		return fmt.Errorf("length %d is above %d", size, limit)
+	}
+	body := make([]byte, size)
+	if _, err := io.ReadFull(r, body); err != nil {
+		return fmt.Errorf("read: %w", err)
+	}
+	if err := json.Unmarshal(body, v); err != nil {
+		return fmt.Errorf("decode: %w", err)
+	}
+	return nil
+}
+
+// Dialer opens a connection to a board.
+type Dialer func(context.Context) (net.Conn, error)
+
+// Unix dials the board at the path of its socket.
+func Unix(path string) Dialer {
+	return func(ctx context.Context) (net.Conn, error) {
+		var d net.Dialer
+		return d.DialContext(ctx, "unix", path)
+	}
+}
+
+// call makes one connection for one request. It ends with ctx.
+func call(ctx context.Context, dial Dialer, q request) (reply, error) {
+	conn, err := dial(ctx)
+	if err != nil {
+		return reply{}, away(ctx, "dial", err)
+	}
+	defer func() { _ = conn.Close() }() // the reply has been read: nothing to lose
+	r, err := ask(ctx, conn, q)
+	if err != nil {
+		return reply{}, err
+	}
+	return r, r.err()
+}
+
+// ask sends the request that begins a connection and reads its reply.
+func ask(ctx context.Context, conn net.Conn, q request) (reply, error) {
+	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
+	defer stop()
+	q.V = version
+	if err := writeJSON(conn, q); err != nil {
+		return reply{}, away(ctx, q.Op, err)
+	}
+	var r reply
+	if err := readJSON(conn, maxReply, &r); err != nil {
+		return reply{}, away(ctx, q.Op, err)
+	}
+	return r, nil
+}
+
+// away is the error of a board that does not answer: the context's, if that is
+// why, or else one that says to try again.
+func away(ctx context.Context, what string, err error) error {
+	if cause := ctx.Err(); cause != nil {
+		return fmt.Errorf("board: %s: %w", what, cause)
+	}
+	return fmt.Errorf("board: %s: %w: %w", what, hal.ErrUnreadable, err)
+}
