@@ -1,0 +1,256 @@
+package web
+
+import (
+	"context"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// Live is the present state of the network. Its methods are safe for
+// concurrent use and cheap enough to be called several times a second.
+type Live interface {
+	// Network returns a snapshot that the caller may keep and must not change.
+	Network() Network
+	// Changed is closed and replaced whenever a state (not only a number)
+	// changed since it was handed out.
+	Changed() <-chan struct{}
+	// Facts returns what happened after the fact with number n, oldest first, and
+	// the number of the last one. Only so many are kept; n 0 asks for the latest
+	// few.
+	Facts(n uint64) ([]Fact, uint64)
+}
+
+// Network is the whole network at one moment.
+type Network struct {
+	At       charge.Time `json:"at"`
+	Central  string      `json:"central"` // the incarnation
+	Currency string      `json:"currency"`
+	Demo     bool        `json:"demo"` // parts may be cut from the page
+	Parts    []Part      `json:"parts"`
+	Books    Books       `json:"books"`
+	CPs      []CP        `json:"cps"` // sorted by id
+}
+
+// Part is one link of the chain between charging points and this page.
+type Part struct {
+	Name   string      `json:"name"`  // "mqtt", "bridge", "kafka", "central"
+	State  string      `json:"state"` // "up", "down", "unknown"
+	Since  charge.Time `json:"since"`
+	Reason string      `json:"reason,omitempty"` // in words, when not up
+}
+
+// Books count journal records since Central's database was made.
+type Books struct {
+	Announced   int64 `json:"announced"`    // records that charging points say they hold or held
+	Applied     int64 `json:"applied"`      // records in Central's database
+	Unacked     int64 `json:"unacked"`      // announced and not yet applied
+	Duplicates  int64 `json:"duplicates"`   // deliveries of records known already
+	Gaps        int64 `json:"gaps"`         // deliveries dropped because what they follow is not known yet
+	DeadLetters int64 `json:"dead_letters"` // what could not be used
+	Lost        int64 `json:"lost"`         // records in holes
+	Twice       int64 `json:"twice"`        // records applied twice: must be 0
+	Alarms      int64 `json:"alarms"`       // open alarms
+}
+
+// CP is one charging point.
+type CP struct {
+	ID        charge.CPID `json:"cp_id"`
+	Name      string      `json:"name,omitempty"`
+	Place     string      `json:"place,omitempty"`
+	Admitted  bool        `json:"admitted"`
+	Simulated bool        `json:"simulated"`
+	Link      string      `json:"link"` // "online", "offline", "unknown"
+	LinkSince charge.Time `json:"link_since"`
+	HeardAt   charge.Time `json:"heard_at"` // by Central's clock; 0 never in this life
+	Unacked   int64       `json:"unacked"`
+	Alarm     string      `json:"alarm,omitempty"`
+	Agent     string      `json:"agent,omitempty"`
+	Connector []Connector `json:"connectors"`
+}
+
+// Connector is one connector as it is shown: what the records say, with the
+// latest values over it.
+type Connector struct {
+	Connector     charge.ConnectorID   `json:"connector"`
+	Status        charge.Status        `json:"status"`    // as reported; the page lays Link over it
+	Available     bool                 `json:"available"` // as wanted by the operator
+	SessionID     charge.SessionID     `json:"session_id,omitempty"`
+	Username      charge.Username      `json:"username,omitempty"`
+	ReservationID charge.ReservationID `json:"reservation_id,omitempty"`
+	ReservedUntil charge.Time          `json:"reserved_until,omitzero"`
+	Faults        []charge.Fault       `json:"faults,omitempty"`
+	Rated         charge.Watts         `json:"rated_w"`
+	Power         charge.Watts         `json:"power_w"`
+	Register      charge.WattHours     `json:"register_wh"`
+	Energy        charge.WattHours     `json:"energy_wh"`  // of the running session
+	Cost          charge.Cents         `json:"cost_cents"` // of the running session, provisional
+	ValuesAt      charge.Time          `json:"values_at"`  // when Power … Cost were received
+}
+
+// Fact is something that happened and is told once: a ticket, the end of a
+// command, a fault, an alarm.
+type Fact struct {
+	N    uint64      `json:"n"`
+	At   charge.Time `json:"at"`
+	Kind string      `json:"kind"` // "ticket", "session", "reservation", "command", "fault", "alarm", "link"
+	CPID charge.CPID `json:"cp_id,omitempty"`
+	Text string      `json:"text"`
+}
+
+// Desk takes an operator's or a driver's wishes. Every method returns once the
+// wish is committed, or with an error when it could not be; a refusal of the
+// domain is an Answer with Accepted false.
+type Desk interface {
+	Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (Answer, error) // cp "" picks one
+	Cancel(ctx context.Context, id charge.ReservationID) (Answer, error)
+	Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (Answer, error)
+	Stop(ctx context.Context, id charge.SessionID) (Answer, error)
+	SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, available bool) (Answer, error) // cp "" means all, n 0 all of it
+	Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (Answer, error)
+	Admit(ctx context.Context, cp charge.CPID) (Answer, error)
+}
+
+// Answer is what became of a wish.
+type Answer struct {
+	Accepted      bool                 `json:"accepted"`
+	Reason        string               `json:"reason,omitempty"` // of a refusal, a stable word
+	Message       string               `json:"message,omitempty"`
+	CPID          charge.CPID          `json:"cp_id,omitempty"`
+	Connector     charge.ConnectorID   `json:"connector,omitempty"`
+	ReservationID charge.ReservationID `json:"reservation_id,omitempty"`
+	SessionID     charge.SessionID     `json:"session_id,omitempty"`
+	Commands      []charge.CommandID   `json:"commands,omitempty"` // orders written for it so far
+	Count         int                  `json:"count,omitempty"`    // charging points concerned
+}
+
+// Query selects a page of a list, newest first.
+type Query struct {
+	CPID     charge.CPID
+	Username charge.Username
+	State    string
+	After    string // the last id of the page before; empty for the first
+	Limit    int
+}
+
+// Archive reads what is in the database. An unknown id answers (nil, nil).
+type Archive interface {
+	Sessions(ctx context.Context, q Query) ([]Session, error)
+	Tickets(ctx context.Context, q Query) ([]Ticket, error)
+	Reservations(ctx context.Context, q Query) ([]Reservation, error)
+	Commands(ctx context.Context, q Query) ([]Command, error)
+	Command(ctx context.Context, id charge.CommandID) (*Command, error)
+	Records(ctx context.Context, q Query) ([]Record, error)
+	Holes(ctx context.Context, q Query) ([]Hole, error)
+	Alarms(ctx context.Context, q Query) ([]Alarm, error)
+}
+
+// Session is the accounted record from grant to stop.
+type Session struct {
+	ID            charge.SessionID     `json:"session_id"`
+	CPID          charge.CPID          `json:"cp_id"`
+	Connector     charge.ConnectorID   `json:"connector"`
+	Username      charge.Username      `json:"username,omitempty"`
+	ReservationID charge.ReservationID `json:"reservation_id,omitempty"`
+	State         string               `json:"state"` // "open", "closed", "orphaned"
+	Reason        charge.StopReason    `json:"reason,omitempty"`
+	Start         charge.WattHours     `json:"register_start_wh"`
+	Last          charge.WattHours     `json:"register_wh"`
+	AuthorizedAt  charge.Time          `json:"authorized_at"`
+	StartedAt     charge.Time          `json:"started_at,omitzero"`
+	StoppedAt     charge.Time          `json:"stopped_at,omitzero"`
+}
+
+// Ticket is a priced, immutable session.
+type Ticket struct {
+	ID          string               `json:"ticket_id"`
+	SessionID   charge.SessionID     `json:"session_id"`
+	CPID        charge.CPID          `json:"cp_id"`
+	Connector   charge.ConnectorID   `json:"connector"`
+	Username    charge.Username      `json:"username,omitempty"`
+	Energy      charge.WattHours     `json:"energy_wh"`
+	Cost        charge.Cents         `json:"cost_cents"`
+	Currency    string               `json:"currency"`
+	DurationSec int64                `json:"duration_sec"`
+	Reason      charge.StopReason    `json:"reason"`
+	Tariff      charge.TariffVersion `json:"tariff"`
+	StoppedAt   charge.Time          `json:"stopped_at"`
+}
+
+// Reservation is a connector kept, or asked to be kept, for a driver.
+type Reservation struct {
+	ID        charge.ReservationID `json:"reservation_id"`
+	CPID      charge.CPID          `json:"cp_id"`
+	Connector charge.ConnectorID   `json:"connector"`
+	Username  charge.Username      `json:"username"`
+	State     string               `json:"state"` // computed: "asked", "active", "used", "ended"
+	Reason    string               `json:"reason,omitempty"`
+	MadeAt    charge.Time          `json:"made_at"`
+	ExpiresAt charge.Time          `json:"expires_at"`
+}
+
+// Command is one order and its life.
+type Command struct {
+	ID         charge.CommandID   `json:"command_id"`
+	CPID       charge.CPID        `json:"cp_id"`
+	Connector  charge.ConnectorID `json:"connector"`
+	Type       string             `json:"type"`
+	State      string             `json:"state"` // "written", "sent", "accepted", "done", "failed", "rejected", "superseded", "expired"
+	Reason     string             `json:"reason,omitempty"`
+	WrittenAt  charge.Time        `json:"written_at"`
+	SentAt     charge.Time        `json:"sent_at,omitzero"`
+	AcceptedAt charge.Time        `json:"accepted_at,omitzero"`
+	EndedAt    charge.Time        `json:"ended_at,omitzero"`
+	ExpiresAt  charge.Time        `json:"expires_at"`
+}
+
+// Ended reports whether the command's life is over.
+func (c *Command) Ended() bool { return c.EndedAt != 0 }
+
+// Record is one journal record as it was received.
+type Record struct {
+	CPID       charge.CPID      `json:"cp_id"`
+	Journal    charge.JournalID `json:"journal"`
+	Seq        charge.Seq       `json:"seq"`
+	Type       string           `json:"type"`
+	At         charge.Time      `json:"at"`
+	ReceivedAt charge.Time      `json:"received_at"`
+	Body       string           `json:"body"` // the bytes, as text
+	Cursor     string           `json:"cursor"`
+}
+
+// Hole is a range of records that cannot come any more.
+type Hole struct {
+	ID          int64            `json:"hole_id"`
+	CPID        charge.CPID      `json:"cp_id"`
+	Journal     charge.JournalID `json:"journal,omitempty"`
+	First       charge.Seq       `json:"first"`
+	Last        charge.Seq       `json:"last"`
+	Cause       string           `json:"cause"`
+	Unaccounted charge.WattHours `json:"unaccounted_wh"`
+	At          charge.Time      `json:"at"`
+	Filled      bool             `json:"filled"`
+}
+
+// Alarm is something an operator should look at.
+type Alarm struct {
+	ID   int64       `json:"alarm_id"`
+	CPID charge.CPID `json:"cp_id,omitempty"`
+	Kind string      `json:"kind"`
+	Text string      `json:"text"`
+	At   charge.Time `json:"at"`
+}
+
+// Breaker cuts and restores parts of the demo; nil elsewhere.
+type Breaker interface {
+	// Cut stops "mqtt", "kafka" or "bridge"; Restore brings it back. An unknown
+	// part is an error.
+	Cut(part string) error
+	Restore(part string) error
+}
+
+// Config is how Server behaves.
+type Config struct {
+	Insecure bool          // answer requests for any host
+	Tick     time.Duration // of the live stream; one second unless set
+}
