@@ -1,0 +1,50 @@
+//go:build linux
+
+package rpi
+
+import (
+	"fmt"
+
+	"periph.io/x/conn/v3/driver/driverreg"
+	"periph.io/x/conn/v3/gpio"
+	"periph.io/x/host/v3/gpioioctl"
+)
+
+// Open makes the board on this machine's pins.
+func Open(cfg Config) (*Board, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	if _, err := driverreg.Init(); err != nil {
+		return nil, fmt.Errorf("rpi: GPIO driver: %w", err)
+	}
+	return New(cfg, kernel{})
+}
+
+// kernel is the GPIO chips that the kernel shows. The header's lines are all on
+// one of them, whose number differs between models.
+type kernel struct{}
+
+// Outputs implements Chip.
+func (kernel) Outputs(names ...string) (Lines, error) {
+	return request(gpioioctl.LineOutput, gpio.PullNoChange, names)
+}
+
+// Inputs implements Chip.
+func (kernel) Inputs(names ...string) (Lines, error) {
+	return request(gpioioctl.LineInput, gpio.PullUp, names)
+}
+
+func request(dir gpioioctl.LineDir, pull gpio.Pull, names []string) (Lines, error) {
+	for _, chip := range gpioioctl.Chips {
+		if chip.ByName(names[0]) == nil {
+			continue
+		}
+		set, err := chip.LineSet(dir, gpio.NoEdge, pull, names...)
+		if err != nil {
+			return nil, fmt.Errorf("chip %s: %w", chip.Label(), err)
+		}
+		return set, nil
+	}
+	return nil, fmt.Errorf("no GPIO chip of this machine (of %d) has a line %s", len(gpioioctl.Chips), names[0])
+}
