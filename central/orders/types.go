@@ -1,0 +1,347 @@
+package orders
+
+import (
+	"encoding/json"
+	"iter"
+	"time"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// Config holds what can be different. The zero value of a field means its
+// default.
+type Config struct {
+	ReservationLife time.Duration        // default 15 min
+	PerDriver       int                  // active reservations of one driver, default 1
+	AskFor          time.Duration        // what each charging point asked gets, default 1.5 s
+	MaxAsked        int                  // charging points asked for one request, default 3
+	StartWait       time.Duration        // a START without a reservation waits so long for the plug, default 2 min
+	Tariff          charge.TariffVersion // named in RESERVE and START; "" names none
+	Drivers         []charge.Username    // who may ask; nil: anybody
+}
+
+// Target names one connector, or with Connector 0 a whole charging point.
+type Target struct {
+	CPID      charge.CPID
+	Connector charge.ConnectorID
+}
+
+// Reservation keeps a connector for a driver. It is active while EndedAt is
+// zero and the moment is before Until: "reserved" is never stored.
+//
+// Invariant: at most one is active per connector.
+type Reservation struct {
+	ID          charge.ReservationID
+	CPID        charge.CPID
+	Connector   charge.ConnectorID
+	Username    charge.Username
+	Tariff      charge.TariffVersion
+	MadeAt      charge.Time
+	Until       charge.Time
+	ConfirmedAt charge.Time      // when the charging point said it holds it; zero: not confirmed
+	EndedAt     charge.Time      // zero: not ended
+	Reason      string           // why it ended: a charge.ReservationEnd, "used", or the refusal of the charging point
+	SessionID   charge.SessionID // that used it
+	Adopted     bool             // learned from the charging point, not made by this Central
+	Gone        bool             // ended, and the charging point is known not to hold it (any more)
+	Told        bool             // the driver knows of it, so its end is told
+	MessageID   string           // of the driver's request it was made for; "" for an operator's
+}
+
+// Active reports whether the reservation keeps its connector at the moment now.
+func (r *Reservation) Active(now charge.Time) bool { return r.EndedAt == 0 && now < r.Until }
+
+// EndUsed is the Reason of a reservation that a session used.
+const EndUsed = "used"
+
+// WishKind says what is wanted.
+type WishKind string
+
+// The kinds of wishes; what is wanted of reservations stands in Reservation.
+const (
+	WishStart        WishKind = "start"        // of session SessionID
+	WishStop         WishKind = "stop"         // of session SessionID
+	WishAvailability WishKind = "availability" // of a connector, of all of a charging point (0), or of the network (CPID "")
+)
+
+// Wish is something wanted until it is so, or until it ends. Its key is
+// (Kind, CPID, Connector, SessionID).
+type Wish struct {
+	Kind          WishKind
+	CPID          charge.CPID
+	Connector     charge.ConnectorID
+	SessionID     charge.SessionID
+	Username      charge.Username
+	ReservationID charge.ReservationID
+	Tariff        charge.TariffVersion
+	Available     bool
+	AskedAt       charge.Time
+	Until         charge.Time // zero: until it is so
+	EndedAt       charge.Time // zero: wanted
+	Outcome       string      // how it ended, in a word: "done", or a reason
+}
+
+// CommandState is where a command stands.
+type CommandState string
+
+// The life of a command.
+const (
+	Written    CommandState = "written"
+	Sent       CommandState = "sent"
+	Accepted   CommandState = "accepted"
+	Rejected   CommandState = "rejected"
+	Superseded CommandState = "superseded" // by a later order, or its boot is over
+	Expired    CommandState = "expired"
+	Done       CommandState = "done"
+	Failed     CommandState = "failed"
+)
+
+// Open reports whether the command may still have its effect or its result.
+func (s CommandState) Open() bool { return s == Written || s == Sent || s == Accepted }
+
+// Command is one order and its life.
+type Command struct {
+	ID            charge.CommandID
+	N             uint64
+	Central       charge.Incarnation
+	Journal       charge.JournalID
+	CPID          charge.CPID
+	Connector     charge.ConnectorID
+	Type          wire.CommandType
+	Data          json.RawMessage
+	ReservationID charge.ReservationID // it is about; "" when none
+	SessionID     charge.SessionID     // it is about; "" when none
+	IssuedAt      charge.Time
+	ExpiresAt     charge.Time
+	State         CommandState
+	Reason        string      // of its end
+	ChangedAt     charge.Time // when State became so
+	Sendings      int
+	NextAt        charge.Time // of the next sending; zero: none
+	MessageID     string      // of the driver's request that asked for it, for SIMULATE
+}
+
+// Message is the command as it is sent at the moment now.
+func (c *Command) Message(now charge.Time) wire.Command {
+	return wire.Command{
+		V: wire.Version, ID: c.ID, N: c.N, Central: c.Central, Journal: c.Journal, CPID: c.CPID, Connector: c.Connector,
+		Type: c.Type, IssuedAt: c.IssuedAt, SentAt: now, ExpiresAt: c.ExpiresAt, Data: c.Data,
+	}
+}
+
+// Request is one request of a driver by its message_id. While Answer is nil it
+// runs; afterwards it is kept as long as the topic, so that a repeat repeats
+// the answer.
+type Request struct {
+	MessageID     string
+	EventType     wire.DriverEventType
+	Username      charge.Username
+	ClientID      string
+	CPID          charge.CPID // "": any
+	ReadAt        charge.Time
+	AnswerBy      charge.Time
+	Asked         []Target             // in order; the last one is being asked
+	AskedAt       charge.Time          // when the last one was asked
+	ReservationID charge.ReservationID // being confirmed for it
+	Answer        *wire.CentralEvent   // nil: running; for one that is never answered see Silent
+	Silent        bool                 // recorded, never to be answered
+}
+
+// View reads the ledger and the database. Nothing it returns is changed or kept
+// by Step.
+type View interface {
+	// CP is one charging point, nil if unknown.
+	CP(id charge.CPID) *ledger.CP
+	// CPs are all charging points, in any order.
+	CPs() iter.Seq[*ledger.CP]
+	// Live says whether a charging point is there at the moment now.
+	Live(id charge.CPID, now charge.Time) ledger.Liveness
+	// Session finds a session, ended ones too.
+	Session(id charge.SessionID) (ledger.Session, bool)
+	// Reservation finds a reservation that State does not hold any more.
+	Reservation(id charge.ReservationID) (Reservation, bool)
+}
+
+// Now is the moment of an event and its source of new ids.
+type Now struct {
+	At  charge.Time
+	IDs func() string // a new id at each call
+}
+
+// Event is what happened.
+//
+//sumtype:decl
+type Event interface{ event() }
+
+// DriverAsked is one message of driver-events. The shell has looked up its
+// message_id; for a message without one it makes it of topic, partition, offset
+// and checksum.
+type DriverAsked struct {
+	Now
+	Request wire.DriverRequest // MessageID is set
+	Invalid string             // why it cannot be used; Request holds what could be read
+	Known   bool               // its message_id was seen before and is finished …
+	Answer  *wire.CentralEvent // … and this was its answer; nil: it has none
+}
+
+// OperatorAsked is one request of an operator.
+type OperatorAsked struct {
+	Now
+	Ask Ask
+}
+
+// Observed is one record that the ledger has taken in (any verdict).
+type Observed struct {
+	Now
+	CPID    charge.CPID
+	Record  wire.Record
+	Outcome ledger.Outcome
+	Changes []ledger.Change
+}
+
+// PointHeard says that a presence of the charging point was folded in, or that
+// it is back after silence.
+type PointHeard struct {
+	Now
+	CPID    charge.CPID
+	NewBoot bool // the present journal became another
+	Changes []ledger.Change
+}
+
+// CommandSent says that a command left for the charging point.
+type CommandSent struct {
+	Now
+	CPID      charge.CPID
+	CommandID charge.CommandID
+}
+
+// CentralHeard says that another life of Central spoke after the start of this
+// one. A greater one fences this one.
+type CentralHeard struct {
+	Now
+	Central charge.Incarnation
+}
+
+// Tick says that time went on: at NextDeadline or later.
+type Tick struct{ Now }
+
+func (DriverAsked) event()   {}
+func (OperatorAsked) event() {}
+func (Observed) event()      {}
+func (PointHeard) event()    {}
+func (CommandSent) event()   {}
+func (CentralHeard) event()  {}
+func (Tick) event()          {}
+
+// Ask is what an operator asks for. Each is answered by exactly one Reply in
+// the same step.
+//
+//sumtype:decl
+type Ask interface{ ask() }
+
+// AskReserve reserves a connector (0: any of the charging point; CPID "": any
+// at all) for a driver.
+type AskReserve struct {
+	Target
+	Username charge.Username
+}
+
+// AskCancel ends a reservation.
+type AskCancel struct{ ReservationID charge.ReservationID }
+
+// AskStart starts a session: by the driver's reservation there if there is one.
+type AskStart struct {
+	Target
+	Username charge.Username
+}
+
+// AskStop stops a session, running or waiting for its plug.
+type AskStop struct{ SessionID charge.SessionID }
+
+// AskAvailability takes out of service or back: a connector, a charging point
+// (connector 0), or the network (CPID ""), now and whoever joins later.
+type AskAvailability struct {
+	Target
+	Available bool
+}
+
+// AskSimulate moves the hands at a simulated charging point.
+type AskSimulate struct {
+	Target
+	Action wire.SimulateAction
+	Fault  charge.Fault
+}
+
+// AskAdmitted says that the operator admitted a charging point or took that
+// back (the ledger has it already); taking back frees its reservations.
+type AskAdmitted struct {
+	CPID     charge.CPID
+	Admitted bool
+}
+
+// AskLift ends the fencing of this Central.
+type AskLift struct{}
+
+func (AskReserve) ask()      {}
+func (AskCancel) ask()       {}
+func (AskStart) ask()        {}
+func (AskStop) ask()         {}
+func (AskAvailability) ask() {}
+func (AskSimulate) ask()     {}
+func (AskAdmitted) ask()     {}
+func (AskLift) ask()         {}
+
+// Effect is what is to be done, in order.
+//
+//sumtype:decl
+type Effect interface{ effect() }
+
+// SaveReservation replaces the row of a reservation.
+type SaveReservation struct{ Reservation Reservation }
+
+// SaveWish replaces the row of a wish. Those with EndedAt zero load again.
+type SaveWish struct{ Wish Wish }
+
+// SaveCommand replaces the row of a command. Open ones load again.
+type SaveCommand struct{ Command Command }
+
+// SaveRequest replaces the row of a driver's request. Those that run load again.
+type SaveRequest struct{ Request Request }
+
+// SaveFence keeps which greater incarnation fenced this Central, "" for none.
+type SaveFence struct{ By charge.Incarnation }
+
+// SendCommand publishes a command after the commit; losing it is harmless.
+type SendCommand struct{ Command wire.Command }
+
+// Tell is said on central-events: a row of the outbox. The same EventID may be
+// told again.
+type Tell struct{ Event wire.CentralEvent }
+
+// Reply answers an operator after the commit.
+type Reply struct {
+	Refused       string // why not, one of the Refused… words; "" when it was taken
+	ReservationID charge.ReservationID
+	SessionID     charge.SessionID
+	CommandID     charge.CommandID
+	Target        Target
+}
+
+func (SaveReservation) effect() {}
+func (SaveWish) effect()        {}
+func (SaveCommand) effect()     {}
+func (SaveRequest) effect()     {}
+func (SaveFence) effect()       {}
+func (SendCommand) effect()     {}
+func (Tell) effect()            {}
+func (Reply) effect()           {}
+
+// Refusals of an operator's request, beside the wire.Refused… words.
+const (
+	RefusedFenced       = "fenced"        // another Central took over
+	RefusedNotFound     = "not_found"     // no such reservation or session
+	RefusedNotSimulated = "not_simulated" // the hardware is real
+	RefusedOffline      = "cp_offline"    // its present boot is not known
+)
