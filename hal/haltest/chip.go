@@ -41,9 +41,9 @@ type line struct {
 
 // NewChip makes a chip with the named lines, all inputs that nothing drives
 // (they read high, through the pull-up).
-func NewChip(t testing.TB, names ...string) *Chip {
-	t.Helper()
-	c := &Chip{t: t, lines: map[string]*line{}}
+func NewChip(tb testing.TB, names ...string) *Chip {
+	tb.Helper()
+	c := &Chip{t: tb, lines: map[string]*line{}}
 	for _, name := range names {
 		c.lines[name] = &line{level: true}
 	}

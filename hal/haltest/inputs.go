@@ -148,7 +148,7 @@ func checkStamps(r *rig) {
 }
 
 func checkRegister(r *rig) {
-	last, fitted := r.readMeter(r.Context(), 1)
+	last, fitted := r.readMeter(r.Context())
 	if !fitted {
 		return
 	}
@@ -165,7 +165,7 @@ func checkRegister(r *rig) {
 	r.closeAll()
 	for range 20 {
 		r.pass(hal.MaxSafetyAge)
-		got, _ := r.readMeter(r.Context(), 1)
+		got, _ := r.readMeter(r.Context())
 		if got.Import < last.Import || got.Mono < last.Mono || got.Seq <= last.Seq {
 			r.Errorf("meter went back from %+v to %+v", last, got)
 		}
@@ -181,15 +181,15 @@ func checkRegister(r *rig) {
 		r.Errorf("safe state: %v", err)
 	}
 	r.pass(hal.MaxContactorDelay)
-	open, _ := r.readMeter(r.Context(), 1)
+	open, _ := r.readMeter(r.Context())
 	r.pass(hal.MaxAgentGone)
-	if got, _ := r.readMeter(r.Context(), 1); got.Import != open.Import || got.Power != 0 {
+	if got, _ := r.readMeter(r.Context()); got.Import != open.Import || got.Power != 0 {
 		r.Errorf("energy through an open contact: from %+v to %+v", open, got)
 	}
 }
 
 func checkContext(r *rig) {
-	if _, fitted := r.readMeter(r.Context(), 1); !fitted {
+	if _, fitted := r.readMeter(r.Context()); !fitted {
 		return
 	}
 	if r.hands.SlowMeter != nil {

@@ -104,15 +104,15 @@ func checkSimulator(r *rig) {
 	}
 }
 
-// readMeter reads, or reports false where there is no meter.
-func (r *rig) readMeter(ctx context.Context, n charge.ConnectorID) (hal.Reading, bool) {
+// readMeter reads the first meter, or reports false where there is no meter.
+func (r *rig) readMeter(ctx context.Context) (hal.Reading, bool) {
 	r.Helper()
-	got, err := r.connector(n).Meter().Read(ctx)
+	got, err := r.connector(1).Meter().Read(ctx)
 	if notFitted(err) {
 		return hal.Reading{}, false
 	}
 	if err != nil {
-		r.Errorf("connector %d: meter: %v", n, err)
+		r.Errorf("meter: %v", err)
 		return hal.Reading{}, false
 	}
 	return got, true

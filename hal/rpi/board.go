@@ -224,5 +224,5 @@ func (meter) Identity() (hal.Identity, error)           { return hal.Identity{},
 
 func (e estop) Pressed() (bool, hal.Stamp, error) {
 	closed, stamp, err := e.b.inputs.read(e.b.estop)
-	return err != nil || !closed, stamp, err
+	return !closed, stamp, err // an error reads as not closed, and so as pressed
 }

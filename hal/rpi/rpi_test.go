@@ -340,3 +340,32 @@ func TestOpenWithoutGPIOSaysSo(t *testing.T) {
 		t.Errorf("got %v; want it to say what is missing", err)
 	}
 }
+
+func TestAfterAFailedReadingOneGoodOneIsNotEnough(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b := newBench(t, config())
+		board, err := rpi.New(b.cfg, fake{b.chip})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = board.Close() }()
+		e, _ := board.EStop()
+		broken := errors.New("input/output error")
+		b.chip.FailReads(broken)
+		time.Sleep(10 * time.Millisecond)
+		if pressed, _, err := e.Pressed(); !errors.Is(err, broken) || !errors.Is(err, hal.ErrUnreadable) || !pressed {
+			t.Errorf("failed reading: got %v, %v; want unsafe", pressed, err)
+		}
+		b.chip.FailReads(nil)
+		var unsafe int
+		for range 5 {
+			time.Sleep(10 * time.Millisecond)
+			if _, _, err := e.Pressed(); err != nil {
+				unsafe++
+			}
+		}
+		if unsafe != 2 {
+			t.Errorf("%d readings were refused after the failure; want 2, so that three must agree", unsafe)
+		}
+	})
+}

@@ -14,6 +14,9 @@ type change struct {
 	to  bool
 }
 
+// by tells whether it has happened by then.
+func (c *change) by(then time.Duration) bool { return c.due && c.at <= then }
+
 func (c *change) plan(at time.Duration, to bool) { *c = change{due: true, at: at, to: to} }
 
 // outlet is the physics of one connector. It has one caller and knows no
@@ -79,16 +82,16 @@ func (o *outlet) advance(to time.Duration) {
 			next = min(next, o.now-o.now%slice+slice)
 		}
 		o.flow(next)
-		if o.move.due && o.move.at <= o.now {
+		if o.move.by(o.now) {
 			o.move.due = false
 			o.setContact(o.move.to)
 		}
-		if o.ask.due && o.ask.at <= o.now {
+		if o.ask.by(o.now) {
 			o.ask.due = false
 			o.asking = o.ask.to && o.plugged && !o.guest.full()
 		}
 		o.settle()
-		if o.now >= to && !(o.move.due && o.move.at <= to) && !(o.ask.due && o.ask.at <= to) {
+		if o.now >= to && !o.move.by(to) && !o.ask.by(to) {
 			return
 		}
 	}
@@ -201,15 +204,15 @@ func (o *outlet) current() charge.MilliAmps {
 	return o.cfg.currentOf(o.milliwatts)
 }
 
-// The temperature of an idle outlet, and what full power adds.
+// The temperature of an idle outlet, and what full power adds, in m°C.
 const (
-	ambient charge.MilliCelsius = 22_000
-	heating                     = 20_000
+	ambient = 22_000
+	heating = 20_000
 )
 
 func (o *outlet) temperature() charge.MilliCelsius {
 	if o.faults.has(faultHot) {
 		return o.cfg.TempLimit + 15_000
 	}
-	return ambient + charge.MilliCelsius(o.milliwatts*heating/(int64(o.cfg.RatedPower)*1_000))
+	return charge.MilliCelsius(ambient + o.milliwatts*heating/(int64(o.cfg.RatedPower)*1_000))
 }

@@ -42,10 +42,20 @@ func (p *physics) step(now time.Duration) {
 	p.advance(now)
 }
 
+// advance moves all outlets on together, from one movement of a contact to the
+// next, so that the trace is in the order of time.
 func (p *physics) advance(to time.Duration) {
-	p.now = to
-	for _, o := range p.outlets {
-		o.advance(to)
+	for p.now < to {
+		next := to
+		for _, o := range p.outlets {
+			if o.move.due {
+				next = min(next, max(o.move.at, p.now))
+			}
+		}
+		p.now = next
+		for _, o := range p.outlets {
+			o.advance(next)
+		}
 	}
 }
 

@@ -59,20 +59,20 @@ func (m *memory) dial(ctx context.Context) (net.Conn, error) {
 }
 
 // start serves a board until the test ends or stop is called.
-func start(t *testing.T, ln net.Listener, b *evsim.Board) (stop func()) {
-	t.Helper()
-	ctx, cancel := context.WithCancel(context.WithoutCancel(t.Context()))
+func start(tb testing.TB, ln net.Listener, b *evsim.Board) (stop func()) {
+	tb.Helper()
+	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	var run sync.WaitGroup
 	run.Go(func() {
 		if err := board.Serve(ctx, ln, b, slog.New(slog.DiscardHandler)); err != nil {
-			t.Errorf("serve: %v", err)
+			tb.Errorf("serve: %v", err)
 		}
 	})
 	stop = func() {
 		cancel()
 		run.Wait()
 	}
-	t.Cleanup(stop)
+	tb.Cleanup(stop)
 	return stop
 }
 
@@ -87,13 +87,13 @@ func newBoard(t *testing.T) *evsim.Board {
 	return b
 }
 
-func dialed(t *testing.T, dial board.Dialer) *board.Client {
-	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+func dialed(tb testing.TB, dial board.Dialer) *board.Client {
+	tb.Helper()
+	ctx, cancel := context.WithTimeout(tb.Context(), 10*time.Second)
 	defer cancel()
 	c, err := board.Dial(ctx, dial)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return c
 }
@@ -343,6 +343,95 @@ func TestHandsAndInspectBesideAnAgent(t *testing.T) {
 		}
 		if err := h.Repair(2); err != nil {
 			t.Error(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// slow is a connection whose reads the test can hold back, as for an agent
+// that gets no processor time.
+type slow struct {
+	net.Conn
+	mu   sync.Mutex
+	hold chan struct{} // nil: reads pass
+}
+
+func (s *slow) Read(b []byte) (int, error) {
+	s.mu.Lock()
+	hold := s.hold
+	s.mu.Unlock()
+	if hold != nil {
+		<-hold
+	}
+	return s.Conn.Read(b)
+}
+
+func TestAStateThatWaitedShowsItsAge(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, b := newMemory(), newBoard(t)
+		start(t, m, b)
+		var link *slow
+		c := dialed(t, func(ctx context.Context) (net.Conn, error) {
+			conn, err := m.dial(ctx)
+			if link != nil || err != nil {
+				return conn, err
+			}
+			link = &slow{Conn: conn}
+			return link, nil
+		})
+		closed(t, c, b)
+		con, _ := c.Connector(1)
+		hold := make(chan struct{})
+		link.mu.Lock()
+		link.hold = hold
+		link.mu.Unlock()
+		time.Sleep(3 * hal.MaxSafetyAge)
+		for _, when := range []string{"held back", "old one delivered"} {
+			if _, stamp, err := con.Contactor().Feedback(); !errors.Is(err, hal.ErrUnreadable) {
+				t.Errorf("feedback, %s: got age %v, %v; want stale", when, c.Mono()-stamp.Mono, err)
+			}
+			if err := con.Contactor().Set(true); !errors.Is(err, hal.ErrUnreadable) || con.Contactor().Commanded() != (when == "held back") {
+				t.Errorf("set true, %s: got %v; want it refused", when, err)
+			}
+			if err := con.Contactor().Set(false); err != nil {
+				t.Errorf("set false, %s: got %v; want it sent", when, err)
+			}
+			if when == "held back" {
+				hold <- struct{}{} // the state that has waited since then
+				synctest.Wait()
+			}
+		}
+		time.Sleep(hal.MaxContactorDelay / 2)
+		if b.Snapshot().Connectors[0].Closed {
+			t.Error("the order to open did not get through")
+		}
+		close(hold)
+		time.Sleep(5 * 10 * time.Millisecond)
+		if state, _, err := con.Contactor().Feedback(); err != nil || state != hal.ContactOpen {
+			t.Errorf("feedback in time again: got %v, %v", state, err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestAnAgentThatComesFindsAllOpen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, b := newMemory(), newBoard(t)
+		start(t, m, b)
+		con, _ := b.Connector(1)
+		k, _ := b.Keeper()
+		if err := errors.Join(k.Kick(), con.Contactor().Set(true)); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(hal.MaxContactorDelay)
+		c := dialed(t, m.dial)
+		time.Sleep(hal.MaxContactorDelay)
+		if b.Snapshot().Connectors[0].Closed {
+			t.Error("closed after an agent came")
 		}
 		if err := c.Close(); err != nil {
 			t.Error(err)

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -22,17 +23,17 @@ import (
 // agent that is going to be killed.
 const agentSocket = "CARGA_BOARD_TEST_SOCKET"
 
-func listen(t *testing.T) (net.Listener, string) {
-	t.Helper()
-	dir, err := os.MkdirTemp("", "board") // t.TempDir can be too long for a socket
+func listen(tb testing.TB) (net.Listener, string) {
+	tb.Helper()
+	dir, err := os.MkdirTemp("", "board") //nolint:usetesting // tb.TempDir's path can be too long for a socket
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
-	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	tb.Cleanup(func() { _ = os.RemoveAll(dir) })
 	path := filepath.Join(dir, "s")
-	ln, err := board.Listen(t.Context(), path)
+	ln, err := board.Listen(tb.Context(), path)
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return ln, path
 }
@@ -190,5 +191,26 @@ func TestDialGivesUpWithItsContext(t *testing.T) {
 	_, err := board.Dial(ctx, board.Unix(filepath.Join(t.TempDir(), "nobody")))
 	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, hal.ErrUnreadable) {
 		t.Errorf("got %v", err)
+	}
+}
+
+func TestABadCommandEndsTheControl(t *testing.T) {
+	ln, path := listen(t)
+	start(t, ln, newBoard(t))
+	for _, command := range []string{"Z\x01\x00\x00", "C\x09\x00\x00", "O\x00\x00\x00"} {
+		conn, err := board.Unix(path)(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Write([]byte("\x00\x00\x00\x17{\"v\":1,\"op\":\"control\"} " + command)); err != nil {
+			t.Fatal(err)
+		}
+		if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := io.Copy(io.Discard, conn); errors.Is(err, os.ErrDeadlineExceeded) {
+			t.Errorf("command %q is still being served", command)
+		}
+		_ = conn.Close()
 	}
 }
