@@ -55,18 +55,18 @@ type Books struct {
 
 // CP is one charging point.
 type CP struct {
-	ID        charge.CPID `json:"cp_id"`
-	Name      string      `json:"name,omitempty"`
-	Place     string      `json:"place,omitempty"`
-	Admitted  bool        `json:"admitted"`
-	Simulated bool        `json:"simulated"`
-	Link      string      `json:"link"` // "online", "offline", "unknown"
-	LinkSince charge.Time `json:"link_since"`
-	HeardAt   charge.Time `json:"heard_at"` // by Central's clock; 0 never in this life
-	Unacked   int64       `json:"unacked"`
-	Alarm     string      `json:"alarm,omitempty"`
-	Agent     string      `json:"agent,omitempty"`
-	Connector []Connector `json:"connectors"`
+	ID         charge.CPID `json:"cp_id"`
+	Name       string      `json:"name,omitempty"`
+	Place      string      `json:"place,omitempty"`
+	Admitted   bool        `json:"admitted"`
+	Simulated  bool        `json:"simulated"`
+	Link       string      `json:"link"` // "online", "offline", "unknown"
+	LinkSince  charge.Time `json:"link_since"`
+	HeardAt    charge.Time `json:"heard_at"` // by Central's clock; 0 never in this life
+	Unacked    int64       `json:"unacked"`
+	Alarm      string      `json:"alarm,omitempty"`
+	Agent      string      `json:"agent,omitempty"`
+	Connectors []Connector `json:"connectors"`
 }
 
 // Connector is one connector as it is shown: what the records say, with the

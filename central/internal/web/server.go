@@ -1,0 +1,166 @@
+package web
+
+import (
+	"context"
+	"embed"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"net"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+//go:embed ui
+var uiFiles embed.FS
+
+// maxBody bounds a request's body, in bytes.
+const maxBody = 64 << 10
+
+// Server is Central's HTTP server. New starts nothing; Run serves until its
+// context ends.
+type Server struct {
+	cfg     Config
+	live    Live
+	desk    Desk
+	archive Archive
+	breaker Breaker
+	log     *slog.Logger
+	hub     *hub
+	handler http.Handler
+}
+
+// New makes a server. breaker is nil outside the demo.
+func New(cfg Config, live Live, desk Desk, archive Archive, breaker Breaker, log *slog.Logger) (*Server, error) {
+	s := &Server{cfg: cfg, live: live, desk: desk, archive: archive, breaker: breaker, log: log, hub: newHub(live, cfg.Tick, log)}
+	pages, err := fs.Sub(uiFiles, "ui")
+	if err != nil {
+		return nil, fmt.Errorf("embedded page: %w", err)
+	}
+	mux := http.NewServeMux()
+	s.routes(mux)
+	mux.HandleFunc("GET /api/v1/stream", s.hub.serve)
+	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
+		writeProblem(w, http.StatusNotFound, "not_found", "no such operation: "+r.Method+" "+r.URL.Path+"; see /api/v1/openapi.json")
+	})
+	mux.Handle("GET /", http.FileServerFS(pages))
+	s.handler = s.guard(http.NewCrossOriginProtection().Handler(mux))
+	return s, nil
+}
+
+// Handler is the whole server as a handler, for tests.
+func (s *Server) Handler() http.Handler { return s.handler }
+
+// Run serves on l until ctx ends, then lets requests end for at most three
+// seconds. It closes l.
+func (s *Server) Run(ctx context.Context, l net.Listener) error {
+	hubCtx, stopHub := context.WithCancel(ctx)
+	defer stopHub()
+	hubDone := make(chan struct{})
+	go func() {
+		defer close(hubDone)
+		s.hub.run(hubCtx)
+	}()
+	server := &http.Server{
+		Handler:           s.handler,
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       30 * time.Second,
+		IdleTimeout:       60 * time.Second, // no WriteTimeout: the stream sets its own deadlines
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	var err error
+	select {
+	case err = <-failed:
+	case <-ctx.Done():
+		<-hubDone // readers of the stream leave first
+		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
+		defer cancel()
+		if err = server.Shutdown(limit); err != nil {
+			err = errors.Join(err, server.Close())
+		}
+		<-failed
+	}
+	stopHub()
+	<-hubDone
+	if err != nil && !errors.Is(err, http.ErrServerClosed) && !errors.Is(err, context.DeadlineExceeded) {
+		return fmt.Errorf("serve HTTP: %w", err)
+	}
+	return nil
+}
+
+// CheckAddress refuses an address off loopback, for there are no accounts yet.
+func CheckAddress(addr string, insecure bool) error {
+	host, _, err := net.SplitHostPort(addr)
+	if err != nil {
+		return fmt.Errorf("%q is not HOST:PORT: %w", addr, err)
+	}
+	if insecure || isLoopback(host) {
+		return nil
+	}
+	return fmt.Errorf("%q can be reached from other machines and there are no accounts yet; use 127.0.0.1, or say --insecure if you mean it", addr)
+}
+
+func isLoopback(host string) bool {
+	if host == "localhost" {
+		return true
+	}
+	ip := net.ParseIP(host)
+	return ip != nil && ip.IsLoopback()
+}
+
+// guard bounds bodies, sets headers, and refuses hosts that only a browser led
+// astray by somebody else's name server would ask for.
+func (s *Server) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		h := w.Header()
+		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "+
+			"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+		h.Set("X-Content-Type-Options", "nosniff")
+		h.Set("Referrer-Policy", "no-referrer")
+		h.Set("Cross-Origin-Opener-Policy", "same-origin")
+		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		if strings.HasPrefix(r.URL.Path, "/api/") {
+			h.Set("Cache-Control", "no-store")
+		}
+		host := r.Host
+		if name, _, err := net.SplitHostPort(host); err == nil {
+			host = name
+		}
+		if !s.cfg.Insecure && !isLoopback(strings.Trim(host, "[]")) {
+			writeProblem(w, http.StatusMisdirectedRequest, "wrong_host", "this Central answers on loopback only until there are accounts")
+			return
+		}
+		if r.Method == http.MethodTrace || r.Method == http.MethodConnect {
+			writeProblem(w, http.StatusMethodNotAllowed, "method_not_allowed", r.Method+" is not answered")
+			return
+		}
+		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
+		next.ServeHTTP(w, r)
+	})
+}
+
+// problem is an RFC 9457 error.
+type problem struct {
+	Type   string      `json:"type"`
+	Title  string      `json:"title"`
+	Status int         `json:"status"`
+	Detail string      `json:"detail,omitempty"`
+	CPID   charge.CPID `json:"cp,omitempty"`
+}
+
+// problemType makes the stable, relative address of a kind of problem.
+func problemType(word string) string { return "/problems/" + word }
+
+func writeProblem(w http.ResponseWriter, status int, word, detail string) {
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(status)
+	_, _ = w.Write(mustJSON(problem{Type: problemType(word), Title: http.StatusText(status), Status: status, Detail: detail}))
+}
