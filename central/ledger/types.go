@@ -19,7 +19,9 @@ type CP struct {
 	Waiting    map[charge.ConnectorID]*Connector // as the boot WaitingJournal says, which presence has not named yet
 	Meters     map[charge.ConnectorID]*Meter     // across boots
 	Sessions   map[charge.SessionID]*Session     // not ended
-	Holes      map[string]*Hole                  // with something still missing
+	Holes      map[string]*Hole                  // with something missing or waited for
+
+	grower charge.JournalID // that grew last; a hint, so that two growing ones are seen without a search
 }
 
 // Point is the row of one charging point.
@@ -54,17 +56,19 @@ func (p *Point) Forked() bool { return p.ForkedAt != 0 }
 
 // Journal is what is known of the log of one boot.
 type Journal struct {
-	ID       charge.JournalID
-	Last     charge.Seq         // known without gap up to and with it, holes included
-	Hash     string             // of record Last; "" when it is in a hole and nobody named its hash
-	After    wire.Position      // what record 1 follows; zero for a root, or when record 1 is not known
-	Root     bool               // record 1 is known and follows nothing
-	Reported []charge.SessionID // sessions that record 1 said are still open
-	Conn     uint64             // greatest connection heard of
-	OpenedAt charge.Time        // when its first record was applied, by Central's clock
-	WroteAt  charge.Time        // `at` of its first record applied, by the agent's clock
-	Clock    charge.ClockQuality
-	GrownAt  charge.Time // when its last new record was applied, by Central's clock
+	ID         charge.JournalID
+	Registered bool               // its record 1 is known and was understood
+	Followed   charge.Seq         // greatest record of it that another journal follows; 0: none does
+	Last       charge.Seq         // known without gap up to and with it, holes included
+	Hash       string             // of record Last; "" when it is in a hole and nobody named its hash
+	After      wire.Position      // what record 1 follows; zero for a root, or when record 1 is not known
+	Root       bool               // record 1 is known and follows nothing
+	Reported   []charge.SessionID // sessions that record 1 said are still open
+	Conn       uint64             // greatest connection heard of
+	OpenedAt   charge.Time        // when its first record was applied, by Central's clock
+	WroteAt    charge.Time        // `at` of its first record applied, by the agent's clock
+	Clock      charge.ClockQuality
+	GrownAt    charge.Time // when its last new record was applied, by Central's clock
 }
 
 // Connector is one connector in one boot, as the records say.
@@ -232,17 +236,17 @@ type AlarmKind string
 
 // The kinds of alarms of the ledger.
 const (
-	AlarmHole         AlarmKind = "hole"
-	AlarmRolledBack   AlarmKind = "storage_rolled_back" // two continuations of one record
-	AlarmReplaced     AlarmKind = "storage_replaced"    // two roots
-	AlarmFork         AlarmKind = "identity_fork"
-	AlarmOrphaned     AlarmKind = "session_orphaned"
-	AlarmMeterBack    AlarmKind = "meter_set_back"
-	AlarmOverlap      AlarmKind = "sessions_overlap"
-	AlarmTicket       AlarmKind = "ticket_differs" // a late record would have changed a ticket
-	AlarmAnomaly      AlarmKind = "anomaly_seen"   // the charging point says so itself
-	AlarmUnusable     AlarmKind = "record_unusable"
-	AlarmNoPowerRight AlarmKind = "power_without_session"
+	AlarmHole        AlarmKind = "hole"
+	AlarmRolledBack  AlarmKind = "storage_rolled_back" // two continuations of one record
+	AlarmReplaced    AlarmKind = "storage_replaced"    // two roots
+	AlarmFork        AlarmKind = "identity_fork"
+	AlarmOrphaned    AlarmKind = "session_orphaned"
+	AlarmMeterBack   AlarmKind = "meter_set_back"
+	AlarmOverlap     AlarmKind = "sessions_overlap"
+	AlarmTicket      AlarmKind = "ticket_differs" // a late record would have changed a ticket
+	AlarmAnomaly     AlarmKind = "anomaly_seen"   // the charging point says so itself
+	AlarmUnusable    AlarmKind = "record_unusable"
+	AlarmUnaccounted AlarmKind = "energy_unaccounted" // energy went through a meter outside of sessions
 )
 
 // Alarm is something an operator should look at. The same ID again is the same
@@ -348,12 +352,12 @@ const (
 
 // Outcome is what became of a record, and how it was understood.
 type Outcome struct {
-	Verdict    Verdict
-	Hash       string       // of the record's bytes
-	Payload    wire.Payload // nil: unknown type, unusable, or not applied
-	Unusable   error        // the data could not be used: applied as opaque, counted
-	Present    bool         // it changed the present state
-	Late       bool         // it filled a hole, or came from a boot that is over
-	NewBoot    bool         // with it, the present journal became another
-	Unanswered bool         // the record needs no acknowledgement: nothing is known of its journal
+	Verdict  Verdict
+	Hash     string        // of the record's bytes
+	Payload  wire.Payload  // nil: unknown type, unusable, or not applied
+	Command  *wire.Command // with command_accepted: the command it repeats
+	Unusable error         // the data could not be used: applied as opaque, counted
+	Present  bool          // it changed the present state
+	Late     bool          // it filled a hole, or came from a boot that is over
+	NewBoot  bool          // with it, the present journal became another
 }

@@ -1,0 +1,55 @@
+package ledger
+
+import (
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// NewCP returns a charging point of which nothing is known yet.
+func NewCP(id charge.CPID) *CP {
+	return &CP{
+		Point:      Point{ID: id},
+		Journals:   map[charge.JournalID]*Journal{},
+		Connectors: map[charge.ConnectorID]*Connector{},
+		Waiting:    map[charge.ConnectorID]*Connector{},
+		Meters:     map[charge.ConnectorID]*Meter{},
+		Sessions:   map[charge.SessionID]*Session{},
+		Holes:      map[string]*Hole{},
+	}
+}
+
+// Answer is the acknowledgement for a record or a presence that names journal:
+// Journal and Seq are set, Central and At are the caller's. Journal is nil when
+// nothing is known of it.
+func Answer(cp *CP, journal charge.JournalID) wire.Ack {
+	j := cp.Journals[journal]
+	if j == nil || j.Last == 0 {
+		return wire.Ack{V: wire.Version}
+	}
+	id := j.ID
+	return wire.Ack{V: wire.Version, Journal: &id, Seq: j.Last}
+}
+
+// Status is what a connector of the present boot does at the moment now. It is
+// computed from facts, so that "reserved" ends by itself whether or not the
+// charging point can say so. A connector nobody reported is unavailable.
+func (cp *CP) Status(id charge.ConnectorID, now charge.Time) charge.Status {
+	c := cp.Connectors[id]
+	switch {
+	case c == nil:
+		return charge.StatusUnavailable
+	case len(cp.Faults) > 0 || len(c.Faults) > 0 || c.Reported == charge.StatusFaulted:
+		return charge.StatusFaulted
+	case !c.Available || c.Reported == charge.StatusUnavailable:
+		return charge.StatusUnavailable
+	case c.Session != "":
+		return c.Phase
+	case c.Held.ID != "" && now < c.Held.Until:
+		return charge.StatusReserved
+	case !c.Plugged:
+		return charge.StatusAvailable
+	case c.Finishing:
+		return charge.StatusFinishing
+	}
+	return charge.StatusPreparing
+}

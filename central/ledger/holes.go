@@ -1,0 +1,161 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// mayPass reports whether the agent itself has said that it holds nothing before
+// this record: presence calls it first; or presence calls it next, and the
+// position that is counted from came from this life of Central, which has
+// acknowledged nothing that it does not know.
+func (f *fold) mayPass() bool {
+	here := wire.Position{Journal: f.rec.Journal, Seq: f.rec.Seq}
+	ours := f.env.Central != "" && f.cp.Position == f.env.Central
+	return here == f.cp.First || ours && here == f.cp.Next
+}
+
+// passBefore makes a hole of what is missing before the record.
+func (f *fold) passBefore(j *Journal) {
+	r := f.rec
+	if r.Seq > 1 {
+		if j == nil {
+			j = f.journal(r.Journal)
+		}
+		f.pass(j, r.Seq-1, r.Prev, HoleForgotten, "the charging point holds nothing before record "+fmt.Sprint(r.Seq))
+		return
+	}
+	reg, ok := f.payload().(*wire.Registered)
+	if !ok || reg.After == nil || reg.After.Journal == r.Journal {
+		f.hole(&Hole{
+			ID: holeID(r.Journal, 0), Journal: r.Journal, Cause: HoleForgotten,
+			Detail: "what the journal follows cannot be read", Missing: []Range{{}},
+		})
+		return
+	}
+	f.pass(f.journal(reg.After.Journal), reg.After.Seq, r.Prev, HoleForgotten, "the charging point holds nothing before its start")
+}
+
+// pass moves the position of j over records that are not known, up to and with
+// last, and writes the hole down. hash is that of record last, if it is known.
+func (f *fold) pass(j *Journal, last charge.Seq, hash string, cause HoleCause, detail string) {
+	first := j.Last + 1
+	f.hole(&Hole{
+		ID: holeID(j.ID, first), Journal: j.ID, First: first, Last: last, Cause: cause, Detail: detail,
+		Missing: []Range{{first, last}},
+	})
+	j.Last, j.Hash = last, hash
+	touch(&f.journals, j)
+}
+
+// passDamaged makes holes of what the agent found unreadable, where it lies
+// directly behind what is known. Ranges known already are no loss.
+func (f *fold) passDamaged(reg *wire.Registered) {
+	for _, d := range reg.Damaged {
+		j := f.cp.Journals[d.Journal]
+		if j == nil || d.First > j.Last+1 || d.Last != 0 && d.Last <= j.Last {
+			continue
+		}
+		if d.Last != 0 {
+			f.pass(j, d.Last, "", HoleDamaged, d.Reason)
+			continue
+		}
+		if id := holeID(j.ID, j.Last+1); f.cp.Holes[id] == nil {
+			f.hole(&Hole{
+				ID: id, Journal: j.ID, First: j.Last + 1, Cause: HoleDamaged, Detail: d.Reason,
+				Missing: []Range{{First: j.Last + 1}},
+			})
+		}
+	}
+}
+
+// hole adds a hole, with the registers before it, and raises its alarm.
+func (f *fold) hole(h *Hole) {
+	h.CPID, h.FoundAt = f.cp.ID, f.env.Now
+	for id, m := range f.cp.Meters {
+		if m.Known {
+			h.Waiting = append(h.Waiting, HoleRegister{id, m.Last})
+		}
+	}
+	slices.SortFunc(h.Waiting, func(a, b HoleRegister) int { return int(a.Connector - b.Connector) })
+	f.cp.Holes[h.ID] = h
+	touch(&f.holes, h)
+	f.alarm(AlarmHole, h.ID, 0, fmt.Sprintf("records %d to %d of journal %s are missing: %s", h.First, h.Last, h.Journal, h.Detail))
+}
+
+func holeID(j charge.JournalID, first charge.Seq) string { return fmt.Sprintf("%s.%d", j, first) }
+
+// holeWith finds the hole that misses the record. Ranges with an open end are
+// filled in order only, by advance.
+func (f *fold) holeWith(j charge.JournalID, seq charge.Seq) *Hole {
+	for _, h := range f.cp.Holes {
+		if h.Journal != j {
+			continue
+		}
+		for _, m := range h.Missing {
+			if m.First <= seq && seq <= m.Last {
+				return h
+			}
+		}
+	}
+	return nil
+}
+
+// fill takes a record out of what a hole misses.
+func (f *fold) fill(h *Hole, seq charge.Seq) {
+	var rest []Range
+	for _, m := range h.Missing {
+		if seq < m.First || seq > m.Last {
+			rest = append(rest, m)
+			continue
+		}
+		if m.First < seq {
+			rest = append(rest, Range{m.First, seq - 1})
+		}
+		if seq < m.Last {
+			rest = append(rest, Range{seq + 1, m.Last})
+		}
+	}
+	h.Missing = rest
+	f.closeHole(h)
+}
+
+// narrowOpenEnd moves the beginning of a range without an end beyond a record
+// that turned up after all.
+func (f *fold) narrowOpenEnd(j charge.JournalID, seq charge.Seq) {
+	for _, h := range f.cp.Holes {
+		for i := range h.Missing {
+			if m := &h.Missing[i]; h.Journal == j && m.Last == 0 && m.First != 0 && m.First <= seq {
+				m.First = seq + 1
+				touch(&f.holes, h)
+			}
+		}
+	}
+}
+
+// measureHoles takes the first register after a hole.
+func (f *fold) measureHoles(id charge.ConnectorID, reg charge.WattHours) {
+	for _, h := range f.cp.Holes {
+		i := slices.IndexFunc(h.Waiting, func(w HoleRegister) bool { return w.Connector == id })
+		if i < 0 {
+			continue
+		}
+		h.Energy += max(0, reg-h.Waiting[i].Before)
+		h.Waiting = slices.Delete(h.Waiting, i, i+1)
+		f.closeHole(h)
+	}
+}
+
+// closeHole forgets a hole in memory once nothing more can change about it.
+func (f *fold) closeHole(h *Hole) {
+	touch(&f.holes, h)
+	if len(h.Missing) == 0 && len(h.Waiting) == 0 {
+		delete(f.cp.Holes, h.ID)
+	}
+	if len(h.Missing) == 0 {
+		f.clear(AlarmHole, h.ID, 0)
+	}
+}

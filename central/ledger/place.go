@@ -1,0 +1,183 @@
+package ledger
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// forkAfter is how long two journals of one charging point may both grow: a
+// storage that was rolled back leaves a few late records, two boxes with one
+// identity never stop.
+const forkAfter = 10 * time.Minute
+
+// place finds out whether the record is known, is next, fills a hole, may pass
+// over one, or must be said again. If it is next or passes, its journal's
+// position is moved on.
+func (f *fold) place() Verdict {
+	r, cp := f.rec, f.cp
+	j := cp.Journals[r.Journal]
+	if j != nil && r.Seq <= j.Last {
+		return f.placeKnown(j)
+	}
+	if cp.Forked() {
+		return Forked
+	}
+	before, known := f.before(j)
+	switch {
+	case !known && !f.mayPass():
+		if reg, ok := f.payloadOfFirst().(*wire.Registered); ok {
+			f.passDamaged(reg) // it is dropped, but what it says of its storage lets others pass
+		}
+		return Gap
+	case !known:
+		f.passBefore(j)
+	case before != "" && before != r.Prev:
+		f.fork(fmt.Sprintf("record %s/%d does not follow the record known before it", r.Journal, r.Seq))
+		return Forked
+	}
+	if f.growsBeside(j) {
+		f.fork(fmt.Sprintf("journals %s and %s both grow", r.Journal, cp.grower))
+		return Forked
+	}
+	f.advance()
+	return Applied
+}
+
+// placeKnown judges a record at or before its journal's position: it fills a
+// hole, or was applied before, or says something else than the one applied.
+func (f *fold) placeKnown(j *Journal) Verdict {
+	r := f.rec
+	if h := f.holeWith(r.Journal, r.Seq); h != nil {
+		if f.cp.Forked() {
+			return Forked
+		}
+		f.fill(h, r.Seq)
+		f.out.Late = true
+		return Applied
+	}
+	known := j.Hash
+	if r.Seq != j.Last {
+		known = f.hashOf(r.Journal, r.Seq)
+	}
+	if known != "" && known != f.out.Hash {
+		f.fork(fmt.Sprintf("record %s/%d came with other bytes than before", r.Journal, r.Seq))
+		return Forked
+	}
+	return Duplicate
+}
+
+func (f *fold) hashOf(j charge.JournalID, seq charge.Seq) string {
+	if f.env.HashOf == nil {
+		return ""
+	}
+	h, _ := f.env.HashOf(j, seq)
+	return h
+}
+
+// before tells whether the record's predecessor is known, and its hash where
+// that is still held ("" otherwise, and when there is no predecessor).
+func (f *fold) before(j *Journal) (hash string, known bool) {
+	if f.rec.Seq > 1 {
+		if j == nil || f.rec.Seq != j.Last+1 {
+			return "", false
+		}
+		return j.Hash, true
+	}
+	reg, ok := f.payload().(*wire.Registered)
+	switch {
+	case !ok: // record 1 that cannot be read: its hash still names what it follows
+		i := f.endingIn(f.rec.Prev)
+		return "", i != nil || f.rec.Prev == ""
+	case reg.After == nil:
+		return "", true
+	}
+	i := f.cp.Journals[reg.After.Journal]
+	switch {
+	case i == nil || reg.After.Seq > i.Last:
+		return "", false
+	case reg.After.Seq == i.Last:
+		return i.Hash, true
+	}
+	return f.hashOf(i.ID, reg.After.Seq), true
+}
+
+// payloadOfFirst is the payload if the record is a journal's first.
+func (f *fold) payloadOfFirst() wire.Payload {
+	if f.rec.Seq != 1 {
+		return nil
+	}
+	return f.payload()
+}
+
+// endingIn finds the journal whose last known record has the hash.
+func (f *fold) endingIn(hash string) *Journal {
+	if hash == "" {
+		return nil
+	}
+	for _, j := range f.cp.Journals {
+		if j.Hash == hash {
+			return j
+		}
+	}
+	return nil
+}
+
+// growsBeside reports whether the record proves that two boxes use the identity:
+// its journal and another both grew, more than forkAfter after the later of them
+// was opened. A record that was written before that moment, by clocks that are
+// right, is only late.
+func (f *fold) growsBeside(j *Journal) bool {
+	other := f.cp.Journals[f.cp.grower]
+	if j == nil || other == nil || other == j {
+		return false
+	}
+	later := other
+	if j.OpenedAt > other.OpenedAt {
+		later = j
+	}
+	limit := later.OpenedAt.Add(forkAfter)
+	return f.env.Now > limit && other.GrownAt > limit && !f.writtenBefore(later)
+}
+
+func (f *fold) writtenBefore(later *Journal) bool {
+	synced := f.rec.Clock == charge.ClockSynced && later.Clock == charge.ClockSynced
+	return synced && f.rec.Journal != later.ID && f.rec.At <= later.WroteAt
+}
+
+// advance moves the journal's position to the record, opening the journal if it
+// is new.
+func (f *fold) advance() {
+	r := f.rec
+	j := f.cp.Journals[r.Journal]
+	if j == nil || j.OpenedAt == 0 {
+		j = f.open(j)
+	}
+	j.Last, j.Hash = r.Seq, f.out.Hash
+	if o := f.cp.Journals[f.cp.grower]; o == nil || o == j || !f.writtenBefore(o) {
+		j.GrownAt = f.env.Now
+		f.cp.grower = j.ID
+	}
+	touch(&f.journals, j)
+	if j.Followed != 0 && r.Seq == j.Followed+1 {
+		f.rolledBack(j.ID, j.Followed)
+	}
+	f.narrowOpenEnd(r.Journal, r.Seq)
+}
+
+func (f *fold) rolledBack(j charge.JournalID, at charge.Seq) {
+	f.alarm(AlarmRolledBack, fmt.Sprintf("%s.%d", j, at), 0,
+		fmt.Sprintf("record %s/%d has two continuations: the storage went back to an older state", j, at))
+}
+
+// fork puts the identity into quarantine.
+func (f *fold) fork(why string) {
+	if f.cp.Forked() {
+		return
+	}
+	f.cp.ForkedAt, f.cp.Fork = max(f.env.Now, 1), why
+	f.point = true
+	f.alarm(AlarmFork, string(f.rec.Journal), 0, why)
+}

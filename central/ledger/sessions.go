@@ -1,0 +1,280 @@
+package ledger
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// session finds the session, or begins it. ended says that it has its ticket:
+// it is a copy then, and nothing of it changes any more. nil: the id belongs to
+// another charging point.
+func (f *fold) session(id charge.SessionID, connector charge.ConnectorID) (s *Session, ended bool) {
+	if s := f.cp.Sessions[id]; s != nil {
+		return s, false
+	}
+	if f.env.Session != nil {
+		got, ok := f.env.Session(id)
+		switch {
+		case ok && got.CPID != f.cp.ID:
+			f.unusable(fmt.Sprintf("session %s belongs to another charging point", id))
+			return nil, false
+		case ok && got.State == SessionEnded:
+			got.Spans = slices.Clone(got.Spans)
+			return &got, true
+		}
+	}
+	s = &Session{ID: id, CPID: f.cp.ID, Connector: connector, State: SessionOpen, HeardAt: f.env.Now}
+	f.cp.Sessions[id] = s
+	return s, false
+}
+
+// widen counts the record into the duration of a session that is open.
+func (f *fold) widen(s *Session) {
+	if s == nil || f.rec.SessionID == "" {
+		return
+	}
+	if s.State != SessionEnded {
+		touch(&f.sessions, s)
+	}
+	for i := range s.Spans {
+		if sp := &s.Spans[i]; sp.Journal == f.rec.Journal {
+			sp.FirstMS, sp.LastMS = min(sp.FirstMS, f.rec.UptimeMS), max(sp.LastMS, f.rec.UptimeMS)
+			return
+		}
+	}
+	s.Spans = append(s.Spans, Span{f.rec.Journal, f.rec.UptimeMS, f.rec.UptimeMS})
+}
+
+// takeSession applies a record of a session's own life.
+func (f *fold) takeSession(p wire.Payload) {
+	r := f.rec
+	if r.SessionID == "" || r.Connector < 1 {
+		f.unusable("a record of a session needs session_id and connector")
+		return
+	}
+	s, ended := f.session(r.SessionID, r.Connector)
+	if s == nil {
+		return
+	}
+	if ended {
+		f.afterTheEnd(s, p)
+		return
+	}
+	f.widen(s)
+	stopped := f.account(s, p)
+	f.show(s, p)
+	f.measure(p)
+	if stopped {
+		f.end(s)
+		return
+	}
+	f.judgeAll() // a new session of a connector shows that the one before it is over
+	f.recount(s.Connector)
+}
+
+// account writes what the record tells into the session. It does not depend on
+// the order in which records come, as far as one alone can tell.
+func (f *fold) account(s *Session, p wire.Payload) (stopped bool) {
+	switch p := p.(type) {
+	case *wire.Authorized:
+		s.Register = max(s.Register, p.Register)
+		if s.By != "" {
+			break // the first grant stands
+		}
+		s.Start, s.StartKnown, s.AuthorizedAt = p.Register, true, f.rec.At
+		s.Username, s.By, s.Tariff, s.ReservationID = p.Username, p.By, p.Tariff, p.ReservationID
+	case *wire.ChargingStarted:
+		s.Started = true
+		if s.StartedAt == 0 {
+			s.StartedAt = f.rec.At
+		}
+		s.Register = max(s.Register, p.Register)
+	case *wire.MeterRead:
+		s.Register = max(s.Register, p.Register)
+	case *wire.Suspended:
+		s.Register = max(s.Register, p.Register)
+	case *wire.Resumed:
+		s.Register = max(s.Register, p.Register)
+	case *wire.ChargingStopped:
+		f.accountStop(s, p)
+		return true
+	}
+	return false
+}
+
+func (f *fold) accountStop(s *Session, p *wire.ChargingStopped) {
+	switch {
+	case !s.StartKnown:
+		s.Start, s.StartKnown = p.Start, true
+	case s.Start != p.Start:
+		f.unusable(fmt.Sprintf("session %s began at %d Wh and says at its end that it began at %d Wh", s.ID, s.Start, p.Start))
+	}
+	if s.By == "" { // its beginning is in a hole
+		s.Username, s.ReservationID, s.Tariff = p.Username, p.ReservationID, p.Tariff
+	}
+	s.Reason, s.EndedAt = p.Reason, f.rec.At
+	s.Register = max(s.Register, p.Register)
+}
+
+// show changes the connector of the boot that the record belongs to.
+func (f *fold) show(s *Session, p wire.Payload) {
+	c := f.connector(f.rec.Connector)
+	if c == nil {
+		return
+	}
+	if _, grant := p.(*wire.Authorized); !grant && c.Session != "" && c.Session != s.ID {
+		return
+	}
+	switch p := p.(type) {
+	case *wire.Authorized:
+		c.Session, c.Phase, c.Finishing = s.ID, charge.StatusSuspendedEV, false
+		c.IdleSince = f.env.Now
+		if c.Held.ID == p.ReservationID {
+			c.Held = Held{}
+		}
+		return
+	case *wire.ChargingStopped:
+		if c.Session == s.ID {
+			c.Session, c.Phase = "", ""
+		}
+		c.Finishing = c.Plugged
+		c.IdleSince = f.env.Now
+		return
+	case *wire.Suspended:
+		c.Phase = charge.StatusSuspendedEV
+		if p.By == "evse" {
+			c.Phase = charge.StatusSuspendedEVSE
+		}
+	case *wire.ChargingStarted, *wire.Resumed, *wire.MeterRead:
+		if _, sample := p.(*wire.MeterRead); !sample || c.Session == "" {
+			c.Phase = charge.StatusCharging
+		}
+	}
+	if c.Session == "" { // its beginning is in a hole
+		c.Session = s.ID
+	}
+}
+
+// measure reads the registers of a session's record into the meter's account.
+func (f *fold) measure(p wire.Payload) {
+	c := f.rec.Connector
+	switch p := p.(type) {
+	case *wire.Authorized:
+		f.read(c, p.Register)
+	case *wire.ChargingStarted:
+		f.read(c, p.Register)
+	case *wire.MeterRead:
+		f.read(c, p.Register)
+	case *wire.Suspended:
+		f.read(c, p.Register)
+	case *wire.Resumed:
+		f.read(c, p.Register)
+	case *wire.ChargingStopped:
+		f.read(c, p.Register)
+		f.reach(c, p.Start)
+	}
+}
+
+// end closes a session and makes its ticket.
+func (f *fold) end(s *Session) {
+	if s.State == SessionOrphaned {
+		f.clear(AlarmOrphaned, string(s.ID), s.Connector)
+	}
+	s.State = SessionEnded
+	delete(f.cp.Sessions, s.ID)
+	touch(&f.sessions, s)
+	t := MakeTicket(s, f.tariff(s.Tariff))
+	f.rest = append(f.rest, TicketMade{t})
+	f.meter(s.Connector).Billed += t.Energy
+	f.recount(s.Connector)
+}
+
+func (f *fold) tariff(v charge.TariffVersion) Tariff {
+	if v != "" && f.env.Tariff != nil {
+		if t, ok := f.env.Tariff(v); ok {
+			return t
+		}
+	}
+	return f.env.Default
+}
+
+// afterTheEnd looks at a record of a session that has its ticket. Tickets never
+// change; that this one would have come out otherwise is for an operator.
+func (f *fold) afterTheEnd(s *Session, p wire.Payload) {
+	t := f.tariff(s.Tariff)
+	was := MakeTicket(s, t)
+	f.widen(s)
+	f.account(s, p)
+	f.measure(p)
+	if now := MakeTicket(s, f.tariff(s.Tariff)); now != was {
+		f.alarm(AlarmTicket, string(s.ID), s.Connector,
+			fmt.Sprintf("a late record would change the ticket of session %s: %d Wh and %d cents instead of %d Wh and %d cents",
+				s.ID, now.Energy, now.Cost, was.Energy, was.Cost))
+	}
+}
+
+// judge decides whether an open session is orphaned: the present boot told all
+// of itself, and this session is not on any of its connectors, nor in a boot
+// that was opened after it and waits for presence to name it.
+func (f *fold) judge(s *Session) {
+	state := SessionOpen
+	if f.orphaned(s) {
+		state = SessionOrphaned
+	}
+	if s.State == state {
+		return
+	}
+	s.State = state
+	touch(&f.sessions, s)
+	if state == SessionOpen {
+		f.clear(AlarmOrphaned, string(s.ID), s.Connector)
+		return
+	}
+	f.alarm(AlarmOrphaned, string(s.ID), s.Connector,
+		fmt.Sprintf("the charging point came back without session %s: %d Wh up to its last register are unaccounted", s.ID, s.Energy()))
+}
+
+func (f *fold) orphaned(s *Session) bool {
+	cp := f.cp
+	present, waiting := cp.Journals[cp.Present], cp.Journals[cp.WaitingJournal]
+	if present == nil || !present.Registered || holds(cp.Connectors, s.ID) {
+		return false
+	}
+	return waiting == nil || waiting.OpenedAt < present.OpenedAt || !holds(cp.Waiting, s.ID)
+}
+
+func holds(boot map[charge.ConnectorID]*Connector, id charge.SessionID) bool {
+	for _, c := range boot {
+		if c.Session == id {
+			return true
+		}
+	}
+	return false
+}
+
+func (f *fold) judgeAll() {
+	for _, s := range f.cp.Sessions {
+		f.judge(s)
+		f.recount(s.Connector)
+	}
+}
+
+// Settle ends an orphaned session at an operator's word, with a ticket up to its
+// last known register and the reason power_loss. It answers an error for any
+// other session.
+func Settle(cp *CP, env *Env, id charge.SessionID) ([]Change, error) {
+	s := cp.Sessions[id]
+	switch {
+	case s == nil:
+		return nil, fmt.Errorf("session %s of %s is not open; it has its ticket, or does not exist", id, cp.ID)
+	case s.State != SessionOrphaned:
+		return nil, fmt.Errorf("session %s is running; stop it instead", id)
+	}
+	f := fold{cp: cp, env: env, rec: &wire.Record{}}
+	s.Settled, s.Reason = true, charge.StopPowerLoss
+	f.end(s)
+	return f.emit(), nil
+}
