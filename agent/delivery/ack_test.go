@@ -1,0 +1,102 @@
+package delivery_test
+
+import (
+	"testing"
+
+	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// TestAckTable follows docs/PROTOCOL.md row by row. The position before is
+// record 7 (A/7), given by incarnation "2".
+func TestAckTable(t *testing.T) {
+	type want struct {
+		acked    delivery.Index
+		position delivery.Position
+		saved    bool
+		rolled   bool
+		alarm    bool
+	}
+	held := delivery.Position{Central: "2", Journal: "A", Seq: 7}
+	same := want{acked: 7, position: held}
+	at := func(central charge.Incarnation, journal charge.JournalID, seq charge.Seq, index delivery.Index) want {
+		return want{acked: index, position: delivery.Position{Central: central, Journal: journal, Seq: seq}, saved: true}
+	}
+	rolled := func(w want) want { w.rolled = true; return w }
+	for _, tc := range []struct {
+		name string
+		ack  wire.Ack
+		want want
+	}{
+		{"smaller, forth", ack("1", "B", 2), same},
+		{"smaller, back", ack("1", "A", 5), same},
+		{"smaller, beyond the present", ack("1", "C", 9), same},
+		{"same, forth", ack("2", "A", 8), at("2", "A", 8, 8)},
+		{"same, into the damage", ack("2", "A", 9), at("2", "A", 9, 8)},
+		{"same, over journals", ack("2", "B", 1), at("2", "B", 1, 11)},
+		{"same, to the end", ack("2", "C", 2), at("2", "C", 2, 15)},
+		{"same, where it is", ack("2", "A", 7), same},
+		{"same, back", ack("2", "A", 5), same},
+		{"same, null", ack("2", "", 0), same},
+		{"same, unknown journal", ack("2", "Z", 3), same},
+		{"same, beyond an older journal", ack("2", "B", 7), rolled(at("2", "B", 3, 13))},
+		{"same, beyond the present journal", ack("2", "C", 3), want{acked: 7, position: held, alarm: true}},
+		{"greater, forth", ack("3", "C", 1), at("3", "C", 1, 14)},
+		{"greater, where it is", ack("3", "A", 7), at("3", "A", 7, 7)},
+		{"greater, back", ack("3", "A", 5), at("3", "A", 5, 5)},
+		{"greater, before what is held", ack("3", "A", 2), at("3", "A", 2, 4)},
+		{"greater, null", ack("3", "", 0), at("3", "", 0, 4)},
+		{"greater, unknown journal", ack("3", "Z", 3), at("3", "", 0, 4)},
+		{"greater, beyond an older journal", ack("3", "B", 7), rolled(at("3", "B", 3, 13))},
+		{"greater, beyond the present journal", ack("3", "C", 3), want{acked: 7, position: held, alarm: true}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			s, _ := delivery.Step(delivery.State{}, delivery.Booted{Held: disk(), Position: held})
+			s, _ = delivery.Step(s, delivery.Connected{})
+			s, effects := delivery.Step(s, delivery.Heard{Ack: tc.ack, Held: disk()})
+			got := want{
+				acked: s.Acked, position: s.Position,
+				saved:  find[delivery.SavePosition](effects) != nil,
+				rolled: find[delivery.RolledBack](effects) != nil,
+				alarm:  s.Alarm(0) != "",
+			}
+			if got != tc.want {
+				t.Errorf("got  %+v\nwant %+v", got, tc.want)
+			}
+			if save := find[delivery.SavePosition](effects); save != nil && (save.Position != s.Position || save.Index != s.Acked) {
+				t.Errorf("saved %+v, but the position is %+v at %d", *save, s.Position, s.Acked)
+			}
+		})
+	}
+}
+
+func TestRollbackIsToldOnce(t *testing.T) {
+	s, _ := delivery.Step(delivery.State{}, delivery.Booted{Held: disk()})
+	told := 0
+	for range 3 {
+		var effects []delivery.Effect
+		s, effects = delivery.Step(s, delivery.Heard{Ack: ack("1", "B", 9), Held: disk()})
+		if r := find[delivery.RolledBack](effects); r != nil {
+			told++
+			if r.Journal != "B" || r.Central != 9 || r.Held != 3 {
+				t.Errorf("told %+v, want journal B, 9 at Central, 3 held", *r)
+			}
+		}
+	}
+	if told != 1 {
+		t.Errorf("told %d times, want once", told)
+	}
+}
+
+func TestAForeignWriterIsForgottenByALaterCentral(t *testing.T) {
+	s, _ := delivery.Step(delivery.State{}, delivery.Booted{Held: disk()})
+	s, _ = delivery.Step(s, delivery.Heard{Ack: ack("1", "C", 9), Held: disk()})
+	if s.Alarm(0) == "" || s.Counts.AcksForeign != 1 {
+		t.Fatal("no alarm for records that were never written")
+	}
+	s, _ = delivery.Step(s, delivery.Heard{Ack: ack("2", "C", 1), Held: disk()})
+	if s.Alarm(0) != "" {
+		t.Errorf("still an alarm: %s", s.Alarm(0))
+	}
+}

@@ -1,0 +1,238 @@
+package delivery
+
+import (
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// Bounds of what is remembered of commands in one boot. An id that fell out is
+// still refused, by its n.
+const (
+	maxKnownIDs = 4096
+	maxEndedIDs = 2048
+)
+
+// skew is how far beyond its end the wall clock must be to refuse a command:
+// the clocks of Central and of the charging point differ.
+const skew = 30 * time.Second
+
+// VerdictKind says what is to become of a command.
+type VerdictKind int
+
+// The verdicts on a command.
+const (
+	// Malformed: it cannot be read. Without an id in Verdict.Command there is
+	// nobody to answer; with one, it is for this boot and is finished as
+	// rejected.
+	Malformed VerdictKind = iota
+	// Run: it is accepted or refused by its content; it came in order, in time
+	// and for the first time.
+	Run
+	// Known: this id was judged before. No record, no second effect.
+	Known
+	// OtherBoot: it is for another boot, or another charging point. No record.
+	OtherBoot
+	// Superseded: finished as rejected. A later one was ordered, or what it is
+	// about has ended in this boot.
+	Superseded
+	// Expired: finished as expired.
+	Expired
+)
+
+// String is the verdict as a word for logs and counters.
+func (k VerdictKind) String() string {
+	words := [...]string{"malformed", "run", "known", "other_boot", "superseded", "expired"}
+	if k < 0 || int(k) >= len(words) {
+		return "unknown"
+	}
+	return words[k]
+}
+
+// Verdict is what Judge says about one command.
+type Verdict struct {
+	Kind    VerdictKind
+	Command wire.Command // zero if even its envelope is malformed
+	// Order is the command's data; nil unless Kind is Run, and nil then for a
+	// type this build does not know, which is rejected as unsupported.
+	Order wire.Order
+	// Reason is the word for command_finished: "superseded", "ended",
+	// "expired", "malformed".
+	Reason string
+	// Deadline is when the command must have taken effect, since the boot by
+	// the monotonic clock.
+	Deadline time.Duration
+	// Err says what cannot be read of a malformed command.
+	Err error
+}
+
+// Receipt is a command as it came, and the clocks.
+type Receipt struct {
+	Raw      []byte
+	Received time.Duration // since the boot, when it came
+	At       time.Duration // since the boot, now: it may have waited
+	Wall     charge.Time   // now, by the wall clock
+	Clock    charge.ClockQuality
+}
+
+// Commands remembers what one boot has heard of commands, bounded. Make it
+// with NewCommands.
+type Commands struct {
+	cp      charge.CPID
+	journal charge.JournalID
+	// central is the greatest incarnation a command named.
+	central charge.Incarnation
+	// last is the greatest n heard of it, per connector.
+	last     map[charge.ConnectorID]uint64
+	known    remembered[charge.CommandID]
+	sessions remembered[charge.SessionID]
+	reserved remembered[charge.ReservationID]
+	Counts   CommandCounts
+}
+
+// CommandCounts are the commands of this boot.
+type CommandCounts struct {
+	Received uint64
+	By       [Expired + 1]uint64 // per VerdictKind
+}
+
+// Refused is how many had no effect.
+func (c CommandCounts) Refused() uint64 { return c.Received - c.By[Run] - c.By[Known] }
+
+// NewCommands is the memory of a boot that has heard no command.
+func NewCommands(cp charge.CPID, journal charge.JournalID) *Commands {
+	return &Commands{
+		cp: cp, journal: journal,
+		last:     map[charge.ConnectorID]uint64{},
+		known:    newRemembered[charge.CommandID](maxKnownIDs),
+		sessions: newRemembered[charge.SessionID](maxEndedIDs),
+		reserved: newRemembered[charge.ReservationID](maxEndedIDs),
+	}
+}
+
+// Judge decides about one command and remembers it. It judges no content: Run
+// means that the connector decides.
+func (c *Commands) Judge(r Receipt) Verdict {
+	v := c.judge(r)
+	c.Counts.Received++
+	c.Counts.By[v.Kind]++
+	return v
+}
+
+func (c *Commands) judge(r Receipt) Verdict {
+	cmd, err := wire.DecodeCommand(r.Raw)
+	if err != nil {
+		return Verdict{Kind: Malformed, Err: err, Reason: "malformed"}
+	}
+	v := Verdict{Command: cmd}
+	if cmd.CPID != c.cp || cmd.Journal != c.journal {
+		v.Kind = OtherBoot
+		return v
+	}
+	if c.known.has(cmd.ID) {
+		v.Kind = Known
+		return v
+	}
+	c.known.add(cmd.ID)
+	if !c.inOrder(cmd) {
+		v.Kind, v.Reason = Superseded, "superseded"
+		return v
+	}
+	v.Deadline = r.Received + life(&cmd)
+	if r.At >= v.Deadline || r.Clock == charge.ClockSynced && r.Wall.Sub(cmd.ExpiresAt) > skew {
+		v.Kind, v.Reason = Expired, "expired"
+		return v
+	}
+	order, err := cmd.Order()
+	if err != nil {
+		v.Kind, v.Err, v.Reason = Malformed, err, "malformed"
+		return v
+	}
+	if c.concernsEnded(order) {
+		v.Kind, v.Reason = Superseded, "ended"
+		return v
+	}
+	v.Kind, v.Order = Run, order
+	return v
+}
+
+// inOrder reports whether the command is the latest its connector was ever
+// ordered. One that has expired counts too: what came before it is over.
+func (c *Commands) inOrder(cmd wire.Command) bool {
+	switch {
+	case cmd.Central < c.central:
+		return false
+	case cmd.Central > c.central:
+		c.central = cmd.Central
+		clear(c.last)
+	}
+	if cmd.N <= c.last[cmd.Connector] {
+		return false
+	}
+	c.last[cmd.Connector] = cmd.N
+	return true
+}
+
+func life(cmd *wire.Command) time.Duration {
+	if cmd.Type == wire.CommandReserve {
+		return min(cmd.Life(), wire.ReserveLife)
+	}
+	return cmd.Life()
+}
+
+// concernsEnded reports whether an order begins what has ended. An order that
+// ends something is remembered as having ended it, whichever came first.
+func (c *Commands) concernsEnded(o wire.Order) bool {
+	switch o := o.(type) {
+	case *wire.Reserve:
+		return c.reserved.has(o.ReservationID)
+	case *wire.Start:
+		return c.sessions.has(o.SessionID) || o.ReservationID != "" && c.reserved.has(o.ReservationID)
+	case *wire.CancelReservation:
+		c.reserved.add(o.ReservationID)
+	case *wire.Stop:
+		c.sessions.add(o.SessionID)
+	}
+	return false
+}
+
+// EndSession says that a session has ended: it never comes back in this boot.
+func (c *Commands) EndSession(id charge.SessionID) { c.sessions.add(id) }
+
+// EndReservation says that a reservation has ended: it never comes back in
+// this boot. One that a session used up ends with that session.
+func (c *Commands) EndReservation(id charge.ReservationID) { c.reserved.add(id) }
+
+// remembered is a set that forgets its oldest members beyond its bound.
+//
+// Invariant: set holds exactly the members of ring; len(ring) ≤ most.
+type remembered[T comparable] struct {
+	set  map[T]struct{}
+	ring []T
+	next int // where the oldest member is once the ring is full
+	most int
+}
+
+func newRemembered[T comparable](most int) remembered[T] {
+	return remembered[T]{set: map[T]struct{}{}, most: most}
+}
+
+func (r *remembered[T]) has(v T) bool {
+	_, ok := r.set[v]
+	return ok
+}
+
+func (r *remembered[T]) add(v T) {
+	if r.has(v) {
+		return
+	}
+	r.set[v] = struct{}{}
+	if len(r.ring) < r.most {
+		r.ring = append(r.ring, v)
+		return
+	}
+	delete(r.set, r.ring[r.next])
+	r.ring[r.next] = v
+	r.next = (r.next + 1) % r.most
+}

@@ -1,0 +1,94 @@
+package delivery
+
+import (
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// Limits of sending.
+const (
+	// MaxWindow is how many records may be under way beyond the position.
+	MaxWindow = 64
+	// ProbeAfter is how long the first probe waits for progress; each further
+	// one waits twice as long, up to ProbeAtMost.
+	ProbeAfter  = 5 * time.Second
+	ProbeAtMost = 60 * time.Second
+	// SilentAfter is how long Central may leave confirmed sends unanswered
+	// before that is an alarm: a broker that refuses by an access rule confirms
+	// all the same, and looks exactly like this.
+	SilentAfter = 60 * time.Second
+)
+
+// Position is the last record Central acknowledged, and the life of Central
+// that did. The zero value means that it never acknowledged anything.
+type Position struct {
+	Central charge.Incarnation
+	Journal charge.JournalID
+	Seq     charge.Seq
+}
+
+// State is what an agent knows about its deliveries. The zero value is an
+// agent without a connection that holds nothing; Booted fills it.
+//
+// Invariant: Acked < Next ≤ Acked+MaxWindow+1, and Next ≤ End+1.
+// Invariant: 1 ≤ Window ≤ MaxWindow once connected.
+type State struct {
+	Position Position
+	Acked    Index // all records up to it are acknowledged
+	End      Index // the last record held
+	Next     Index // the next record to send
+	Window   int   // how many may be under way now
+	Up       bool  // there is a connection
+
+	// Wait is how long the next probe waits, before jitter.
+	Wait time.Duration
+	// Deadline is when the next probe is due; zero when nothing is under way.
+	Deadline time.Duration
+
+	// unanswered is the first confirmation since Central was last heard, one
+	// more than its time so that zero means none.
+	unanswered time.Duration
+	// foreign: Central acknowledged records that this boot never wrote.
+	foreign bool
+	// rolledBack are journals whose end Central knows better than this disk,
+	// each told once.
+	rolledBack []charge.JournalID
+
+	Counts Counts
+}
+
+// Counts are what happened since the boot.
+type Counts struct {
+	Sent        uint64 // records handed to the connection, repeats included
+	Probes      uint64
+	AcksForward uint64 // moved the position forward
+	AcksBack    uint64 // moved it back: Central came from a backup
+	AcksSame    uint64 // told nothing new
+	AcksOld     uint64 // of an incarnation that is over
+	AcksForeign uint64 // beyond the end of the present journal
+}
+
+// Unacked is how many records Central has not acknowledged.
+func (s State) Unacked() uint64 { return uint64(s.End - s.Acked) }
+
+// UnderWay is how many records were sent and are not acknowledged.
+func (s State) UnderWay() int { return int(s.Next - s.Acked - 1) }
+
+// Alarm says in words what somebody must look into at the time at; empty when
+// all is well.
+func (s State) Alarm(at time.Duration) string {
+	switch {
+	case s.foreign:
+		return "Central acknowledged records this charging point never wrote: somebody else writes in its name"
+	case s.Up && s.unanswered > 0 && at-(s.unanswered-1) >= SilentAfter:
+		return "the broker confirms what is sent, but Central does not answer"
+	}
+	return ""
+}
+
+// Now is the time of an event, and a random number for what it may need.
+type Now struct {
+	At   time.Duration // since the boot, by the monotonic clock
+	Rand uint64
+}

@@ -1,0 +1,198 @@
+package delivery
+
+import (
+	"slices"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// Event is what happened to an agent's deliveries.
+//
+//sumtype:decl
+type Event interface{ deliveryEvent() }
+
+// Booted begins: what the disk holds, and the position found on it. It is the
+// first event and comes once.
+type Booted struct {
+	Held     Held
+	Position Position
+}
+
+// Appended says that the journal now ends at End, durably.
+type Appended struct {
+	Now
+	End Index
+}
+
+// Connected says that a connection to the broker is open and subscribed.
+type Connected struct{ Now }
+
+// Disconnected says that it is gone. What it carried may have arrived or not.
+type Disconnected struct{}
+
+// Confirmed says that the broker confirmed a record (PUBACK).
+type Confirmed struct{ Now }
+
+// Heard is an acknowledgement of Central, with what the disk holds now.
+type Heard struct {
+	Now
+	Ack  wire.Ack
+	Held Held
+}
+
+// TimerFired says that the time of a SetTimer has come. One that is out of
+// date has no effect.
+type TimerFired struct{ Now }
+
+func (Booted) deliveryEvent()       {}
+func (Appended) deliveryEvent()     {}
+func (Connected) deliveryEvent()    {}
+func (Disconnected) deliveryEvent() {}
+func (Confirmed) deliveryEvent()    {}
+func (Heard) deliveryEvent()        {}
+func (TimerFired) deliveryEvent()   {}
+
+// Effect is what the shell must do, in the order of the list.
+//
+//sumtype:decl
+type Effect interface{ deliveryEffect() }
+
+// SavePosition asks for the position to be remembered on disk. It may be lost:
+// then more is sent again.
+type SavePosition struct {
+	Position Position
+	Index    Index
+}
+
+// RolledBack says that Central holds more of an older journal than this disk:
+// its storage was set back. It is written down as an anomaly, once a journal.
+type RolledBack struct {
+	Journal charge.JournalID
+	Central charge.Seq // the last record Central holds of it
+	Held    charge.Seq // the last record the disk holds of it
+}
+
+// Send asks for the records First to Last to be published in their order on
+// the present connection. A record that cannot be sent is not sent: it counts
+// as lost on the way.
+type Send struct{ First, Last Index }
+
+// SetTimer asks for a TimerFired at the time At and replaces the timer set
+// before; zero takes it away.
+type SetTimer struct{ At time.Duration }
+
+func (SavePosition) deliveryEffect() {}
+func (RolledBack) deliveryEffect()   {}
+func (Send) deliveryEffect()         {}
+func (SetTimer) deliveryEffect()     {}
+
+// Step is total: every event is defined in every state. Effects come as
+// SavePosition, RolledBack, Send, SetTimer.
+func Step(s State, e Event) (State, []Effect) {
+	before := s.Deadline
+	var out []Effect
+	switch e := e.(type) {
+	case Booted:
+		s, out = stepBooted(e)
+	case Appended:
+		s.End = max(s.End, e.End)
+		s, out = s.send(out, e.Now)
+	case Connected:
+		s.Up, s.Next, s.Window, s.Wait = true, s.Acked+1, 1, ProbeAfter
+		s.Deadline, s.unanswered = 0, 0
+		s, out = s.send(out, e.Now)
+	case Disconnected:
+		s.Up, s.Next, s.Deadline, s.unanswered = false, s.Acked+1, 0, 0
+	case Confirmed:
+		if s.unanswered == 0 && s.UnderWay() > 0 {
+			s.unanswered = e.At + 1
+		}
+	case Heard:
+		s, out = stepHeard(s, e)
+		s, out = s.send(out, e.Now)
+	case TimerFired:
+		s, out = stepTimer(s, e)
+	}
+	if s.Deadline != before {
+		out = append(out, SetTimer{At: s.Deadline})
+	}
+	return s, out
+}
+
+func stepBooted(e Booted) (State, []Effect) {
+	s := State{Position: e.Position, Acked: e.Held.First() - 1, End: e.Held.Last()}
+	var out []Effect
+	if e.Position.Journal != "" && e.Position.Journal != e.Held.Present {
+		f := e.Held.find(e.Position.Journal, e.Position.Seq)
+		if f.known {
+			s.Acked = max(s.Acked, f.index)
+		}
+		if f.known && f.beyond {
+			s, out = s.rollback(out, e.Held, f, e.Position.Seq)
+		}
+	}
+	s.Next = s.Acked + 1
+	return s, out
+}
+
+// stepTimer says the first unacknowledged record alone, for the way may lead
+// nowhere, or Central may wait for just this one.
+func stepTimer(s State, e TimerFired) (State, []Effect) {
+	if !s.Up || s.Deadline == 0 || e.At < s.Deadline {
+		return s, nil
+	}
+	s.Counts.Probes++
+	s.Next, s.Window, s.Deadline = s.Acked+1, 1, 0
+	s.Wait = min(2*s.Wait, ProbeAtMost)
+	return s.send(nil, e.Now)
+}
+
+// send fills the window and arms the probe while something is under way.
+func (s State) send(out []Effect, now Now) (State, []Effect) {
+	if !s.Up {
+		return s, out
+	}
+	if last := min(s.End, s.Acked+Index(s.Window)); last >= s.Next {
+		out = append(out, Send{First: s.Next, Last: last})
+		s.Counts.Sent += uint64(last - s.Next + 1)
+		s.Next = last + 1
+	}
+	switch {
+	case s.UnderWay() == 0:
+		s.Deadline, s.unanswered = 0, 0
+	case s.Deadline == 0:
+		s.Deadline = now.At + jittered(s.Wait, now.Rand)
+	}
+	return s, out
+}
+
+// jittered takes up to a fifth off a wait, so that a thousand agents do not
+// probe together.
+func jittered(d time.Duration, rnd uint64) time.Duration {
+	return d - time.Duration(rnd%1024)*(d/5/1024)
+}
+
+// progress grows the window by what was acknowledged, and starts anew to wait.
+func (s State) progress(acked Index) State {
+	s.Window = int(min(Index(s.Window)+acked, MaxWindow))
+	s.Wait, s.Deadline = ProbeAfter, 0
+	return s
+}
+
+func (s State) rollback(out []Effect, h Held, f find, seq charge.Seq) (State, []Effect) {
+	p := h.Position(f.index)
+	if p == nil || slices.Contains(s.rolledBack, p.Journal) {
+		return s, out
+	}
+	s.rolledBack = append(slices.Clip(s.rolledBack), p.Journal)
+	if len(s.rolledBack) > maxRolledBack {
+		s.rolledBack = s.rolledBack[1:]
+	}
+	return s, append(out, RolledBack{Journal: p.Journal, Central: seq, Held: p.Seq})
+}
+
+// maxRolledBack bounds the memory of what was told; far more than the journals
+// one rollback can concern.
+const maxRolledBack = 16
