@@ -1,0 +1,204 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// Record adds an applied record. It must be new: a record is applied once.
+func (tx *Tx) Record(in ledger.Input, hash string, receivedAt charge.Time) error {
+	r := &in.Record
+	tx.w.records = append(tx.w.records, string(r.CPID), string(r.Journal), int64(r.Seq), hash, int64(receivedAt), in.Raw)
+	if len(tx.w.records) < bulkRows*tx.w.tables.records.width {
+		return nil
+	}
+	return tx.flush()
+}
+
+// flush writes the records that wait for a full statement.
+func (tx *Tx) flush() error {
+	rows := tx.w.records
+	tx.w.records = tx.w.records[:0]
+	return wrap("write records", tx.rows(tx.w.tables.records, rows))
+}
+
+// maxForked bounds what is kept of one quarantined identity.
+const maxForked = 1000
+
+// Forked keeps a record of a quarantined identity for the operator, up to a
+// bound.
+func (tx *Tx) Forked(in ledger.Input, hash string, receivedAt charge.Time) error {
+	r := &in.Record
+	return wrap("keep forked record", tx.exec("INSERT OR IGNORE INTO forked_records ("+recordCols+") SELECT ?,?,?,?,?,? "+
+		"WHERE (SELECT count(*) FROM forked_records WHERE cp_id=?)<?",
+		string(r.CPID), string(r.Journal), int64(r.Seq), hash, int64(receivedAt), in.Raw, string(r.CPID), maxForked))
+}
+
+// DeadLetter notes what could not be used; new is false if it was noted before,
+// as when a log is read again.
+func (tx *Tx) DeadLetter(topic string, partition int, offset int64, crc uint32, key, reason string, at charge.Time) (fresh bool, err error) {
+	res, err := tx.run("INSERT OR IGNORE INTO dead_letters (topic,partition,offset,crc,key,reason,at) VALUES (?,?,?,?,?,?,?)",
+		topic, partition, offset, int64(crc), key, reason, int64(at))
+	if err != nil {
+		return false, fmt.Errorf("note dead letter: %w", err)
+	}
+	n, err := res.RowsAffected()
+	return n > 0, err
+}
+
+// Outbox adds what is to be said on Kafka, behind all that is there.
+func (tx *Tx) Outbox(topic, key string, headers map[string]string, value []byte, at charge.Time) error {
+	raw := []byte("{}")
+	if len(headers) > 0 {
+		var err error
+		if raw, err = json.Marshal(headers); err != nil {
+			return fmt.Errorf("write outbox: %w", err)
+		}
+	}
+	return wrap("write outbox", tx.exec(tx.w.tables.outbox.one, topic, key, string(raw), bytesOf(value), int64(at)))
+}
+
+// OutboxSent deletes what Kafka has acknowledged.
+func (tx *Tx) OutboxSent(ids []int64) error {
+	for _, id := range ids {
+		if err := tx.exec("DELETE FROM outbox WHERE id=?", id); err != nil {
+			return fmt.Errorf("delete from outbox: %w", err)
+		}
+	}
+	return nil
+}
+
+// Outgoing is a row of the outbox.
+type Outgoing struct {
+	ID      int64
+	Topic   string
+	Key     string
+	Headers map[string]string
+	Value   []byte
+}
+
+// Outbox reads up to limit rows after the row id, oldest first.
+func (s *Store) Outbox(ctx context.Context, after int64, limit int) ([]Outgoing, error) {
+	return collect(ctx, s, "read outbox", func(rows *sql.Rows) (o Outgoing, err error) {
+		var headers string
+		if err := rows.Scan(&o.ID, &o.Topic, &o.Key, &headers, &o.Value); err != nil {
+			return o, err
+		}
+		return o, json.Unmarshal([]byte(headers), &o.Headers)
+	}, "SELECT id,topic,key,headers,value FROM outbox WHERE id>? ORDER BY id LIMIT ?", after, limit)
+}
+
+// Offset keeps how far a partition was read: next is the offset to read next,
+// crc the fingerprint of the record before it.
+func (tx *Tx) Offset(topic string, partition int, next int64, crc uint32) error {
+	return wrap("write offset", tx.exec(tx.w.tables.offsets.one, topic, partition, next, int64(crc)))
+}
+
+// Offset answers how far a partition was read; known is false if never.
+func (s *Store) Offset(ctx context.Context, topic string, partition int) (next int64, crc uint32, known bool, err error) {
+	var c int64
+	err = s.ro.QueryRowContext(ctx, "SELECT next,last_crc FROM offsets WHERE topic=? AND partition=?", topic, partition).Scan(&next, &c)
+	if errors.Is(err, sql.ErrNoRows) {
+		return 0, 0, false, nil
+	}
+	return next, uint32(c), err == nil, wrap("read offset", err)
+}
+
+// Count adds n to a counter that lives as long as the database.
+func (tx *Tx) Count(name string, n int64) error {
+	return wrap("count", tx.exec(tx.w.tables.counters.one, name, n))
+}
+
+// Counters reads all counters.
+func (s *Store) Counters(ctx context.Context) (map[string]int64, error) {
+	type pair struct {
+		name string
+		n    int64
+	}
+	pairs, err := collect(ctx, s, "read counters", func(rows *sql.Rows) (p pair, err error) {
+		return p, rows.Scan(&p.name, &p.n)
+	}, "SELECT name,value FROM counters")
+	all := make(map[string]int64, len(pairs))
+	for _, p := range pairs {
+		all[p.name] = p.n
+	}
+	return all, err
+}
+
+// Setting keeps a value under a name.
+func (tx *Tx) Setting(name, value string) error {
+	return wrap("write setting", tx.exec(tx.w.tables.settings.one, name, value))
+}
+
+// Setting reads a value; "" if there is none.
+func (s *Store) Setting(ctx context.Context, name string) (value string, err error) {
+	err = s.ro.QueryRowContext(ctx, "SELECT value FROM settings WHERE name=?", name).Scan(&value)
+	if errors.Is(err, sql.ErrNoRows) {
+		return "", nil
+	}
+	return value, wrap("read setting", err)
+}
+
+// Incarnation notes a life of this Central.
+func (tx *Tx) Incarnation(id charge.Incarnation, at charge.Time) error {
+	return wrap("note incarnation", tx.exec("INSERT INTO incarnations (id,minted_at) VALUES (?,?)", string(id), int64(at)))
+}
+
+// Incarnation is the greatest life noted; "" if this is the first.
+func (s *Store) Incarnation(ctx context.Context) (id charge.Incarnation, err error) {
+	err = s.ro.QueryRowContext(ctx, "SELECT coalesce(max(id),'') FROM incarnations").Scan(&id)
+	return id, wrap("read incarnation", err)
+}
+
+// Tariff adds a version of the prices. The same version again must have the
+// same prices: a version never changes.
+func (tx *Tx) Tariff(t ledger.Tariff, at charge.Time) error {
+	if err := tx.exec("INSERT OR IGNORE INTO tariffs (version,start_fee_cents,per_kwh_cents,currency,made_at) VALUES (?,?,?,?,?)",
+		string(t.Version), int64(t.StartFee), int64(t.PerKWh), t.Currency, int64(at)); err != nil {
+		return fmt.Errorf("write tariff: %w", err)
+	}
+	var got ledger.Tariff
+	if err := tx.w.conn.QueryRowContext(tx.ctx, "SELECT version,start_fee_cents,per_kwh_cents,currency FROM tariffs WHERE version=?",
+		string(t.Version)).Scan(&got.Version, &got.StartFee, &got.PerKWh, &got.Currency); err != nil {
+		return fmt.Errorf("write tariff: %w", err)
+	}
+	if got != t {
+		return fmt.Errorf("tariff %s is in the database with other prices (%s start, %s per kWh, %s): a version never changes, give the new prices a new version",
+			t.Version, got.StartFee.Decimal(), got.PerKWh.Decimal(), got.Currency)
+	}
+	return nil
+}
+
+// Tariffs reads all versions of the prices.
+func (s *Store) Tariffs(ctx context.Context) ([]ledger.Tariff, error) {
+	return collect(ctx, s, "read tariffs", func(rows *sql.Rows) (t ledger.Tariff, err error) {
+		return t, rows.Scan(&t.Version, &t.StartFee, &t.PerKWh, &t.Currency)
+	}, "SELECT version,start_fee_cents,per_kwh_cents,currency FROM tariffs ORDER BY made_at,version")
+}
+
+// collect reads all rows of a query from the read pool.
+func collect[T any](ctx context.Context, s *Store, doing string, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := s.ro.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	defer func() { _ = rows.Close() }() // Err below tells what went wrong
+	var all []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, fmt.Errorf("%s: %w", doing, err)
+		}
+		all = append(all, v)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, fmt.Errorf("%s: %w", doing, err)
+	}
+	return all, nil
+}

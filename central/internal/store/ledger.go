@@ -1,0 +1,129 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/carga-ev/carga/central/ledger"
+)
+
+// Ledger writes what the ledger changed, each value as one row. Values of the
+// same key may come in one call: the last wins. They are written kind by kind,
+// ended sessions before open ones, so the order of different keys does not
+// matter.
+func (tx *Tx) Ledger(changes []ledger.Change) error {
+	var b ledgerRows
+	for _, c := range changes {
+		if err := b.add(c); err != nil {
+			return err
+		}
+	}
+	t := &tx.w.tables
+	for _, w := range []struct {
+		what string
+		t    table
+		args []any
+	}{
+		{"charging points", t.points, b.points}, {"journals", t.journals, b.journals},
+		{"connectors", t.connectors, b.connectors}, {"meters", t.meters, b.meters},
+		{"sessions", t.sessions, b.ended}, {"sessions", t.sessions, b.open},
+		{"tickets", t.tickets, b.tickets}, {"holes", t.holes, b.holes}, {"alarms", t.alarms, b.alarms},
+	} {
+		if err := tx.rows(w.t, w.args); err != nil {
+			return fmt.Errorf("write %s: %w", w.what, err)
+		}
+	}
+	for _, f := range b.forgotten {
+		if err := tx.exec("DELETE FROM connectors WHERE cp_id=? AND journal=?", string(f.CPID), string(f.Journal)); err != nil {
+			return fmt.Errorf("forget boot: %w", err)
+		}
+	}
+	return nil
+}
+
+type ledgerRows struct {
+	points, journals, connectors, meters, open, ended, tickets, holes, alarms []any
+	forgotten                                                                 []ledger.BootForgotten
+}
+
+func (b *ledgerRows) add(c ledger.Change) error {
+	switch c := c.(type) {
+	case ledger.PointChanged:
+		b.addPoint(&c.Point)
+	case ledger.JournalChanged:
+		j := &c.Journal
+		b.journals = append(b.journals, string(c.CPID), string(j.ID), int64(j.Last), j.Hash, string(j.After.Journal),
+			int64(j.After.Seq), j.Root, list(j.Reported), int64(j.Conn), int64(j.OpenedAt), int64(j.WroteAt),
+			string(j.Clock), int64(j.GrownAt))
+	case ledger.ConnectorChanged:
+		k := &c.Connector
+		b.connectors = append(b.connectors, string(c.CPID), string(k.Journal), int64(k.ID), int64(k.Rated), k.Plugged,
+			k.Available, string(k.Reported), list(k.Faults), string(k.Session), string(k.Phase), k.Finishing,
+			string(k.Held.ID), string(k.Held.Username), int64(k.Held.Until), string(k.Held.Tariff),
+			int64(k.Register), int64(k.IdleSince))
+	case ledger.BootForgotten:
+		b.forgotten = append(b.forgotten, c)
+	case ledger.MeterChanged:
+		m := &c.Meter
+		b.meters = append(b.meters, string(c.CPID), int64(m.Connector), m.Known, int64(m.First), int64(m.Last),
+			int64(m.Carried), int64(m.Billed), int64(m.Running))
+	case ledger.SessionChanged:
+		b.addSession(&c.Session)
+	case ledger.TicketMade:
+		t := &c.Ticket
+		b.tickets = append(b.tickets, t.ID, string(t.SessionID), string(t.CPID), int64(t.Connector), string(t.Username),
+			string(t.ReservationID), string(t.Tariff), int64(t.Start), int64(t.Stop), int64(t.Energy), int64(t.Cost),
+			t.Currency, t.DurationSec, t.Started, int64(t.AuthorizedAt), int64(t.EndedAt), string(t.Reason))
+	case ledger.HoleChanged:
+		b.addHole(&c.Hole)
+	case ledger.AlarmRaised:
+		a := &c.Alarm
+		b.alarms = append(b.alarms, a.ID, string(a.Kind), string(a.CPID), int64(a.Connector), int64(a.At), a.Detail, a.Cleared)
+	default:
+		return fmt.Errorf("no row for a change of type %T", c)
+	}
+	return nil
+}
+
+func (b *ledgerRows) addPoint(p *ledger.Point) {
+	b.points = append(b.points, string(p.ID), p.Admitted, p.Name, p.Place, p.Agent, p.Simulated, int64(p.FirstHeard),
+		string(p.Present), string(p.WaitingJournal), string(p.Named), int64(p.Conn), p.Online, int64(p.PresenceAt),
+		string(p.First.Journal), int64(p.First.Seq), string(p.Next.Journal), int64(p.Next.Seq),
+		string(p.Last.Journal), int64(p.Last.Seq), string(p.Position), list(p.Faults), int64(p.ForkedAt), p.Fork)
+}
+
+func (b *ledgerRows) addSession(s *ledger.Session) {
+	rows := &b.ended
+	if s.State == ledger.SessionOpen {
+		rows = &b.open
+	}
+	*rows = append(*rows, string(s.ID), string(s.CPID), int64(s.Connector), string(s.State), string(s.Username),
+		string(s.ReservationID), string(s.Tariff), string(s.By), int64(s.Start), s.StartKnown, int64(s.Register),
+		s.Started, int64(s.AuthorizedAt), int64(s.StartedAt), int64(s.EndedAt), int64(s.HeardAt), string(s.Reason),
+		s.Settled, list(s.Spans))
+}
+
+func (b *ledgerRows) addHole(h *ledger.Hole) {
+	lost := int64(0)
+	for _, r := range h.Missing {
+		if r.Last >= r.First {
+			lost += int64(r.Last - r.First + 1)
+		} else {
+			lost++ // to the end of a journal nobody knows: at least one
+		}
+	}
+	b.holes = append(b.holes, h.ID, string(h.CPID), string(h.Journal), int64(h.First), int64(h.Last), string(h.Cause),
+		h.Detail, int64(h.FoundAt), list(h.Missing), int64(h.Energy), list(h.Waiting), len(h.Missing) > 0, lost)
+}
+
+// list writes a list as JSON; nil is an empty one.
+func list[T any](v []T) string {
+	if len(v) == 0 {
+		return "[]"
+	}
+	raw, err := json.Marshal(v)
+	if err != nil {
+		return "[]" // lists of plain values always encode
+	}
+	return string(raw)
+}

@@ -1,0 +1,260 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// CPs loads every charging point as the ledger keeps it in memory: sessions
+// that have not ended, holes with something missing.
+func (s *Store) CPs(ctx context.Context) (map[charge.CPID]*ledger.CP, error) {
+	cps := map[charge.CPID]*ledger.CP{}
+	_, err := collect(ctx, s, "load charging points", func(rows *sql.Rows) (struct{}, error) {
+		p, err := scanPoint(rows)
+		if err == nil {
+			cp := ledger.NewCP(p.ID)
+			cp.Point = p
+			cps[p.ID] = cp
+		}
+		return struct{}{}, err
+	}, "SELECT "+pointCols+" FROM cps")
+	if err != nil {
+		return nil, err
+	}
+	load := func(what, query string, add func(*sql.Rows) error) {
+		if err != nil {
+			return
+		}
+		_, err = collect(ctx, s, "load "+what, func(rows *sql.Rows) (struct{}, error) { return struct{}{}, add(rows) }, query)
+	}
+	load("journals", "SELECT "+journalCols+" FROM journals", func(rows *sql.Rows) error {
+		id, j, err := scanJournal(rows)
+		if cp := cps[id]; err == nil && cp != nil {
+			cp.Journals[j.ID] = &j
+		}
+		return err
+	})
+	load("connectors", "SELECT "+connCols+" FROM connectors", func(rows *sql.Rows) error {
+		id, k, err := scanConnector(rows)
+		if cp := cps[id]; err == nil && cp != nil {
+			switch k.Journal {
+			case cp.Present:
+				cp.Connectors[k.ID] = &k
+			case cp.WaitingJournal:
+				cp.Waiting[k.ID] = &k
+			}
+		}
+		return err
+	})
+	load("meters", "SELECT "+meterCols+" FROM meters", func(rows *sql.Rows) error {
+		var id charge.CPID
+		var m ledger.Meter
+		err := rows.Scan(&id, &m.Connector, &m.Known, &m.First, &m.Last, &m.Carried, &m.Billed, &m.Running)
+		if cp := cps[id]; err == nil && cp != nil {
+			cp.Meters[m.Connector] = &m
+		}
+		return err
+	})
+	load("sessions", "SELECT "+sessionCols+" FROM sessions WHERE state<>'ended'", func(rows *sql.Rows) error {
+		v, err := scanSession(rows)
+		if cp := cps[v.CPID]; err == nil && cp != nil {
+			cp.Sessions[v.ID] = &v
+		}
+		return err
+	})
+	load("holes", "SELECT hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting FROM holes WHERE open=1",
+		func(rows *sql.Rows) error {
+			h, err := scanHole(rows)
+			if cp := cps[h.CPID]; err == nil && cp != nil {
+				cp.Holes[h.ID] = &h
+			}
+			return err
+		})
+	return cps, err
+}
+
+// scanner is a row of one or of many.
+type scanner interface{ Scan(dest ...any) error }
+
+// jsonOf scans a JSON column into v.
+type jsonOf struct{ v any }
+
+// Scan implements sql.Scanner.
+func (j jsonOf) Scan(src any) error {
+	switch src := src.(type) {
+	case string:
+		return json.Unmarshal([]byte(src), j.v)
+	case []byte:
+		return json.Unmarshal(src, j.v)
+	}
+	return errors.New("a JSON column holds neither text nor bytes")
+}
+
+func scanPoint(r scanner) (p ledger.Point, err error) {
+	err = r.Scan(&p.ID, &p.Admitted, &p.Name, &p.Place, &p.Agent, &p.Simulated, &p.FirstHeard, &p.Present,
+		&p.WaitingJournal, &p.Named, &p.Conn, &p.Online, &p.PresenceAt, &p.First.Journal, &p.First.Seq,
+		&p.Next.Journal, &p.Next.Seq, &p.Last.Journal, &p.Last.Seq, &p.Position, jsonOf{&p.Faults}, &p.ForkedAt, &p.Fork)
+	p.Faults = none(p.Faults)
+	return p, err
+}
+
+func scanJournal(r scanner) (cp charge.CPID, j ledger.Journal, err error) {
+	err = r.Scan(&cp, &j.ID, &j.Last, &j.Hash, &j.After.Journal, &j.After.Seq, &j.Root, jsonOf{&j.Reported}, &j.Conn,
+		&j.OpenedAt, &j.WroteAt, &j.Clock, &j.GrownAt)
+	j.Reported = none(j.Reported)
+	return cp, j, err
+}
+
+func scanConnector(r scanner) (cp charge.CPID, k ledger.Connector, err error) {
+	err = r.Scan(&cp, &k.Journal, &k.ID, &k.Rated, &k.Plugged, &k.Available, &k.Reported, jsonOf{&k.Faults}, &k.Session,
+		&k.Phase, &k.Finishing, &k.Held.ID, &k.Held.Username, &k.Held.Until, &k.Held.Tariff, &k.Register, &k.IdleSince)
+	k.Faults = none(k.Faults)
+	return cp, k, err
+}
+
+func scanSession(r scanner) (v ledger.Session, err error) {
+	err = r.Scan(&v.ID, &v.CPID, &v.Connector, &v.State, &v.Username, &v.ReservationID, &v.Tariff, &v.By, &v.Start,
+		&v.StartKnown, &v.Register, &v.Started, &v.AuthorizedAt, &v.StartedAt, &v.EndedAt, &v.HeardAt, &v.Reason,
+		&v.Settled, jsonOf{&v.Spans})
+	v.Spans = none(v.Spans)
+	return v, err
+}
+
+func scanHole(r scanner) (h ledger.Hole, err error) {
+	err = r.Scan(&h.ID, &h.CPID, &h.Journal, &h.First, &h.Last, &h.Cause, &h.Detail, &h.FoundAt, jsonOf{&h.Missing},
+		&h.Energy, jsonOf{&h.Waiting})
+	h.Missing, h.Waiting = none(h.Missing), none(h.Waiting)
+	return h, err
+}
+
+func scanTicket(r scanner) (t ledger.Ticket, err error) {
+	err = r.Scan(&t.ID, &t.SessionID, &t.CPID, &t.Connector, &t.Username, &t.ReservationID, &t.Tariff, &t.Start, &t.Stop,
+		&t.Energy, &t.Cost, &t.Currency, &t.DurationSec, &t.Started, &t.AuthorizedAt, &t.EndedAt, &t.Reason)
+	return t, err
+}
+
+// none makes an empty list nil, as it was before it was written.
+func none[T any](v []T) []T {
+	if len(v) == 0 {
+		return nil
+	}
+	return v
+}
+
+// Session finds a session by id, ended ones too.
+func (s *Store) Session(ctx context.Context, id charge.SessionID) (v ledger.Session, ok bool, err error) {
+	v, err = scanSession(s.ro.QueryRowContext(ctx, "SELECT "+sessionCols+" FROM sessions WHERE session_id=?", string(id)))
+	return found("read session", v, err)
+}
+
+// HashOf is the hash of one record, if it is held.
+func (s *Store) HashOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (hash string, ok bool, err error) {
+	err = s.ro.QueryRowContext(ctx, "SELECT hash FROM records WHERE cp_id=? AND journal=? AND seq=?",
+		string(cp), string(j), int64(seq)).Scan(&hash)
+	return found("read hash", hash, err)
+}
+
+func found[T any](doing string, v T, err error) (T, bool, error) {
+	if errors.Is(err, sql.ErrNoRows) {
+		return v, false, nil
+	}
+	return v, err == nil, wrap(doing, err)
+}
+
+// LoadOrders gives a state what the database holds of it: reservations,
+// wishes, commands and requests that are not over, and the fence.
+func (s *Store) LoadOrders(ctx context.Context, st *orders.State) error {
+	load := func(what, query string, add func(*sql.Rows) error) error {
+		_, err := collect(ctx, s, "load "+what, func(rows *sql.Rows) (struct{}, error) { return struct{}{}, add(rows) }, query)
+		return err
+	}
+	by, err := s.Setting(ctx, fenceSetting)
+	if err == nil && by != "" {
+		st.LoadFence(charge.Incarnation(by))
+	}
+	return errors.Join(err,
+		load("reservations", "SELECT "+reservationCols+" FROM reservations WHERE gone=0 ORDER BY rowid", func(rows *sql.Rows) error {
+			r, err := scanReservation(rows)
+			if err == nil {
+				st.LoadReservation(r)
+			}
+			return err
+		}),
+		load("wishes", "SELECT "+wishCols+" FROM wishes WHERE ended_at=0 ORDER BY asked_at,rowid", func(rows *sql.Rows) error {
+			var w orders.Wish
+			err := rows.Scan(&w.Kind, &w.CPID, &w.Connector, &w.SessionID, &w.Username, &w.ReservationID, &w.Tariff,
+				&w.Available, &w.AskedAt, &w.Until, &w.EndedAt, &w.Outcome)
+			if err == nil {
+				st.LoadWish(w)
+			}
+			return err
+		}),
+		load("commands", "SELECT "+commandCols+" FROM commands WHERE state IN ('written','sent','accepted') ORDER BY issued_at,rowid",
+			func(rows *sql.Rows) error {
+				c, err := scanCommand(rows)
+				if err == nil {
+					st.LoadCommand(c)
+				}
+				return err
+			}),
+		load("requests", "SELECT "+requestCols+" FROM requests WHERE answer='' AND silent=0 ORDER BY read_at,rowid",
+			func(rows *sql.Rows) error {
+				r, err := scanRequest(rows)
+				if err == nil {
+					st.LoadRequest(r)
+				}
+				return err
+			}),
+	)
+}
+
+func scanReservation(r scanner) (v orders.Reservation, err error) {
+	err = r.Scan(&v.ID, &v.CPID, &v.Connector, &v.Username, &v.Tariff, &v.MadeAt, &v.Until, &v.ConfirmedAt, &v.EndedAt,
+		&v.Reason, &v.SessionID, &v.Adopted, &v.Gone, &v.Told, &v.MessageID)
+	return v, err
+}
+
+func commandTargets(c *orders.Command, data *[]byte) []any {
+	return []any{
+		&c.ID, &c.N, &c.Central, &c.Journal, &c.CPID, &c.Connector, &c.Type, data, &c.ReservationID, &c.SessionID,
+		&c.IssuedAt, &c.ExpiresAt, &c.State, &c.Reason, &c.ChangedAt, &c.Sendings, &c.NextAt, &c.MessageID,
+	}
+}
+
+func scanCommand(r scanner, more ...any) (c orders.Command, err error) {
+	var data []byte
+	err = r.Scan(append(commandTargets(&c, &data), more...)...)
+	c.Data = none(data)
+	return c, err
+}
+
+func scanRequest(r scanner) (v orders.Request, err error) {
+	var answer string
+	err = r.Scan(&v.MessageID, &v.EventType, &v.Username, &v.ClientID, &v.CPID, &v.ReadAt, &v.AnswerBy, jsonOf{&v.Asked},
+		&v.AskedAt, &v.ReservationID, &answer, &v.Silent)
+	v.Asked = none(v.Asked)
+	if err == nil && answer != "" {
+		v.Answer = new(wire.CentralEvent)
+		err = json.Unmarshal([]byte(answer), v.Answer)
+	}
+	return v, err
+}
+
+// Request finds a driver's request by its message_id.
+func (s *Store) Request(ctx context.Context, messageID string) (v orders.Request, ok bool, err error) {
+	v, err = scanRequest(s.ro.QueryRowContext(ctx, "SELECT "+requestCols+" FROM requests WHERE message_id=?", messageID))
+	return found("read request", v, err)
+}
+
+// Reservation finds a reservation by id, ended ones too.
+func (s *Store) Reservation(ctx context.Context, id charge.ReservationID) (v orders.Reservation, ok bool, err error) {
+	v, err = scanReservation(s.ro.QueryRowContext(ctx, "SELECT "+reservationCols+" FROM reservations WHERE reservation_id=?", string(id)))
+	return found("read reservation", v, err)
+}

@@ -1,0 +1,97 @@
+package store
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// fenceSetting holds the incarnation that fenced this Central.
+const fenceSetting = "fenced_by"
+
+// Orders writes what is wanted, each Save… effect as one row; the others are
+// not for the database. A later effect of the same key wins.
+func (tx *Tx) Orders(effects []orders.Effect) error {
+	t := &tx.w.tables
+	for _, e := range effects {
+		if err := tx.order(t, e); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (tx *Tx) order(t *tables, e orders.Effect) error {
+	switch e := e.(type) {
+	case orders.SaveReservation:
+		r := &e.Reservation
+		return wrap("write reservation", tx.exec(t.reservations.one, string(r.ID), string(r.CPID), int64(r.Connector),
+			string(r.Username), string(r.Tariff), int64(r.MadeAt), int64(r.Until), int64(r.ConfirmedAt), int64(r.EndedAt),
+			r.Reason, string(r.SessionID), r.Adopted, r.Gone, r.Told, r.MessageID))
+	case orders.SaveWish:
+		w := &e.Wish
+		return wrap("write wish", tx.exec(t.wishes.one, string(w.Kind), string(w.CPID), int64(w.Connector),
+			string(w.SessionID), string(w.Username), string(w.ReservationID), string(w.Tariff), w.Available,
+			int64(w.AskedAt), int64(w.Until), int64(w.EndedAt), w.Outcome))
+	case orders.SaveCommand:
+		return wrap("write command", tx.command(t, &e.Command))
+	case orders.SaveRequest:
+		return wrap("write request", tx.request(t, &e.Request))
+	case orders.SaveFence:
+		return wrap("write fence", tx.Setting(fenceSetting, string(e.By)))
+	case orders.SendCommand, orders.Tell, orders.Reply:
+		return nil
+	default:
+		return fmt.Errorf("no row for an effect of type %T", e)
+	}
+}
+
+func wrap(doing string, err error) error {
+	if err != nil {
+		return fmt.Errorf("%s: %w", doing, err)
+	}
+	return nil
+}
+
+func (tx *Tx) command(t *tables, c *orders.Command) error {
+	at := func(now bool) int64 {
+		if now {
+			return int64(c.ChangedAt)
+		}
+		return 0
+	}
+	return tx.exec(t.commands.one, string(c.ID), int64(c.N), string(c.Central), string(c.Journal), string(c.CPID),
+		int64(c.Connector), string(c.Type), bytesOf(c.Data), string(c.ReservationID), string(c.SessionID),
+		int64(c.IssuedAt), int64(c.ExpiresAt), string(c.State), c.Reason, int64(c.ChangedAt), c.Sendings, int64(c.NextAt),
+		c.MessageID, at(c.Sendings > 0), at(c.State == orders.Accepted || c.State == orders.Done), at(!c.State.Open()))
+}
+
+// bytesOf never answers nil, which would be NULL.
+func bytesOf(b []byte) []byte {
+	if b == nil {
+		return []byte{}
+	}
+	return b
+}
+
+func (tx *Tx) request(t *tables, r *orders.Request) error {
+	answer := ""
+	if r.Answer != nil {
+		raw, err := json.Marshal(r.Answer)
+		if err != nil {
+			return err
+		}
+		answer = string(raw)
+	}
+	return tx.exec(t.requests.one, r.MessageID, string(r.EventType), string(r.Username), r.ClientID, string(r.CPID),
+		int64(r.ReadAt), int64(r.AnswerBy), list(r.Asked), int64(r.AskedAt), string(r.ReservationID), answer, r.Silent)
+}
+
+// ForgetRequests deletes answers to requests read before the moment, at most
+// limit of them.
+func (tx *Tx) ForgetRequests(before charge.Time, limit int) error {
+	return wrap("forget requests", tx.exec("DELETE FROM requests WHERE rowid IN (SELECT rowid FROM requests WHERE read_at<? "+
+		"AND NOT (answer='' AND silent=0) ORDER BY read_at LIMIT ?)", int64(before), limit))
+}

@@ -1,0 +1,449 @@
+package store_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+func open(t *testing.T, path string) *store.Store {
+	t.Helper()
+	s, err := store.Open(t.Context(), store.Options{Path: path, BusyTimeout: 10 * time.Millisecond})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = s.Close() })
+	return s
+}
+
+func write(t *testing.T, s *store.Store, fn func(tx *store.Tx) error) {
+	t.Helper()
+	if err := s.Write(t.Context(), fn); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// fill sets every field of a struct to something that is not zero, so that a
+// column that is forgotten or swapped is seen.
+func fill(v reflect.Value, n *int64) {
+	*n++
+	switch v.Kind() {
+	case reflect.Struct:
+		for i := range v.NumField() {
+			fill(v.Field(i), n)
+		}
+	case reflect.String:
+		v.SetString(fmt.Sprintf("s%d", *n))
+	case reflect.Bool:
+		v.SetBool(true)
+	case reflect.Int, reflect.Int64:
+		v.SetInt(*n)
+	case reflect.Uint64:
+		v.SetUint(uint64(*n))
+	case reflect.Slice:
+		if v.Type().Elem().Kind() == reflect.Uint8 {
+			v.SetBytes(fmt.Appendf(nil, "{\"n\":%d}", *n))
+			return
+		}
+		s := reflect.MakeSlice(v.Type(), 2, 2)
+		fill(s.Index(0), n)
+		fill(s.Index(1), n)
+		v.Set(s)
+	}
+}
+
+func filled[T any](n int64) T {
+	var v T
+	fill(reflect.ValueOf(&v).Elem(), &n)
+	return v
+}
+
+func cpRows() (*ledger.CP, []ledger.Change) {
+	cp := ledger.NewCP("CP_1")
+	cp.Point = filled[ledger.Point](100)
+	cp.ID = "CP_1"
+	j := filled[ledger.Journal](200)
+	j.ID = cp.Present
+	k := filled[ledger.Connector](300)
+	k.ID, k.Journal = 1, cp.Present
+	w := filled[ledger.Connector](400)
+	w.ID, w.Journal = 2, cp.WaitingJournal
+	m := filled[ledger.Meter](500)
+	m.Connector = 1
+	o := filled[ledger.Session](600)
+	o.CPID, o.Connector, o.State = cp.ID, 1, ledger.SessionOpen
+	e := filled[ledger.Session](700)
+	e.CPID, e.Connector, e.State = cp.ID, 1, ledger.SessionEnded
+	h := filled[ledger.Hole](800)
+	h.CPID = cp.ID
+	cp.Journals[j.ID], cp.Connectors[1], cp.Waiting[2], cp.Meters[1], cp.Sessions[o.ID], cp.Holes[h.ID] = &j, &k, &w, &m, &o, &h
+	return cp, []ledger.Change{
+		ledger.SessionChanged{Session: o}, ledger.SessionChanged{Session: e}, ledger.HoleChanged{Hole: h},
+		ledger.MeterChanged{CPID: cp.ID, Meter: m}, ledger.ConnectorChanged{CPID: cp.ID, Connector: k},
+		ledger.ConnectorChanged{CPID: cp.ID, Connector: w}, ledger.JournalChanged{CPID: cp.ID, Journal: j},
+		ledger.PointChanged{Point: cp.Point},
+	}
+}
+
+func TestWhatTheLedgerKeepsComesBackAsItWas(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.db")
+	s := open(t, path)
+	cp, changes := cpRows()
+	for range 2 { // the second time replaces
+		write(t, s, func(tx *store.Tx) error { return tx.Ledger(changes) })
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	s = open(t, path)
+	got, err := s.CPs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if want := map[charge.CPID]*ledger.CP{cp.ID: cp}; !reflect.DeepEqual(got, want) {
+		t.Errorf("got %+v, want %+v", got["CP_1"], cp)
+	}
+	ended := changes[1].(ledger.SessionChanged).Session
+	if v, ok, err := s.Session(t.Context(), ended.ID); err != nil || !ok || !reflect.DeepEqual(v, ended) {
+		t.Errorf("ended session: got %+v %v %v, want %+v", v, ok, err, ended)
+	}
+	if err := s.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestWhatIsWantedComesBackWhileItIsWanted(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	r := filled[orders.Reservation](100)
+	r.Connector = 1
+	gone := r
+	r.Gone, r.ID = false, "r-active"
+	w := filled[orders.Wish](200)
+	w.EndedAt = 0
+	c := filled[orders.Command](300)
+	c.State = orders.Sent
+	q := filled[orders.Request](400)
+	q.Silent, q.Answer = false, nil
+	answered := filled[orders.Request](500)
+	answered.Silent = false
+	answered.Answer = &wire.CentralEvent{EventID: "e", EventType: wire.CentralAuthorization, MessageID: answered.MessageID}
+	save := []orders.Effect{
+		orders.SaveReservation{Reservation: gone}, orders.SaveReservation{Reservation: r}, orders.SaveWish{Wish: w},
+		orders.SaveCommand{Command: c}, orders.SaveRequest{Request: q}, orders.SaveRequest{Request: answered},
+		orders.SaveFence{By: "other"}, orders.Reply{}, orders.Tell{}, orders.SendCommand{},
+	}
+	for range 2 {
+		write(t, s, func(tx *store.Tx) error { return tx.Orders(save) })
+	}
+	if v, ok, err := s.Reservation(t.Context(), r.ID); err != nil || !ok || v != r {
+		t.Errorf("reservation: got %+v %v %v, want %+v", v, ok, err, r)
+	}
+	if v, ok, err := s.Reservation(t.Context(), gone.ID); err != nil || !ok || v != gone {
+		t.Errorf("reservation that is gone: got %+v %v %v, want %+v", v, ok, err, gone)
+	}
+	if v, ok, err := s.Command(t.Context(), c.ID); err != nil || !ok || !reflect.DeepEqual(v.Command, c) || v.SentAt != c.ChangedAt || v.EndedAt != 0 {
+		t.Errorf("command: got %+v %v %v, want %+v", v, ok, err, c)
+	}
+	for _, want := range []orders.Request{q, answered} {
+		if v, ok, err := s.Request(t.Context(), want.MessageID); err != nil || !ok || !reflect.DeepEqual(v, want) {
+			t.Errorf("request: got %+v %v %v, want %+v", v, ok, err, want)
+		}
+	}
+	if err := s.LoadOrders(t.Context(), orders.New(orders.Config{}, "me")); err != nil {
+		t.Error(err)
+	}
+	write(t, s, func(tx *store.Tx) error { return tx.ForgetRequests(charge.MaxTime, 10) })
+	if _, ok, err := s.Request(t.Context(), answered.MessageID); ok || err != nil {
+		t.Errorf("an old answer: got ok %v err %v, want it forgotten", ok, err)
+	}
+	if _, ok, err := s.Request(t.Context(), q.MessageID); !ok || err != nil {
+		t.Errorf("a request that runs: got ok %v err %v, want it kept", ok, err)
+	}
+}
+
+func TestACommandRemembersItsLife(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	c := filled[orders.Command](1)
+	for i, st := range []orders.CommandState{orders.Written, orders.Sent, orders.Sent, orders.Accepted, orders.Done} {
+		c.State, c.Sendings, c.ChangedAt = st, i, charge.Time(1000+i)
+		write(t, s, func(tx *store.Tx) error { return tx.Orders([]orders.Effect{orders.SaveCommand{Command: c}}) })
+	}
+	got, _, err := s.Command(t.Context(), c.ID)
+	if err != nil || got.SentAt != 1001 || got.AcceptedAt != 1003 || got.EndedAt != 1004 {
+		t.Errorf("got sent %d accepted %d ended %d err %v, want 1001 1003 1004", got.SentAt, got.AcceptedAt, got.EndedAt, err)
+	}
+}
+
+func record(cp charge.CPID, j charge.JournalID, seq charge.Seq) ledger.Input {
+	raw := fmt.Appendf(nil, `{"cp_id":%q,"journal":%q,"seq":%d}`, cp, j, seq)
+	return ledger.Input{Raw: raw, Record: wire.Record{CPID: cp, Journal: j, Seq: seq}}
+}
+
+func point(cp charge.CPID, j charge.JournalID) []ledger.Change {
+	return []ledger.Change{
+		ledger.PointChanged{Point: ledger.Point{ID: cp}},
+		ledger.JournalChanged{CPID: cp, Journal: ledger.Journal{ID: j, Last: 40, OpenedAt: 5}},
+	}
+}
+
+func TestRecordsAreKeptOnce(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	write(t, s, func(tx *store.Tx) error {
+		errs := []error{tx.Ledger(point("CP_1", "j1"))}
+		for seq := range charge.Seq(40) {
+			errs = append(errs, tx.Record(record("CP_1", "j1", seq+1), fmt.Sprint("h", seq+1), charge.Time(seq)))
+		}
+		return errors.Join(errs...)
+	})
+	if h, ok, err := s.HashOf(t.Context(), "CP_1", "j1", 40); h != "h40" || !ok || err != nil {
+		t.Errorf("hash: got %q %v %v, want h40", h, ok, err)
+	}
+	if _, ok, err := s.HashOf(t.Context(), "CP_1", "j1", 41); ok || err != nil {
+		t.Errorf("hash of a record that is not there: got ok %v err %v", ok, err)
+	}
+	err := s.Write(t.Context(), func(tx *store.Tx) error { return tx.Record(record("CP_1", "j1", 7), "h7", 0) })
+	if err == nil || !strings.Contains(err.Error(), "UNIQUE") {
+		t.Errorf("a record applied twice: got %v, want a refusal", err)
+	}
+	if _, transient := store.Trouble(err); transient {
+		t.Errorf("a refusal must not be called transient: %v", err)
+	}
+	page, err := s.Records(t.Context(), store.Query{CPID: "CP_1", After: "j1/11", Limit: 3})
+	if err != nil || len(page) != 3 || page[0].Seq != 10 {
+		t.Errorf("page: got %+v %v, want records 10 9 8", page, err)
+	}
+	if all, err := s.Records(t.Context(), store.Query{Limit: 5}); err != nil || len(all) != 5 || all[0].Seq != 40 {
+		t.Errorf("latest of all: got %d %v, want 5 from 40", len(all), err)
+	}
+}
+
+func TestTicketsNeverChange(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	_, changes := cpRows()
+	ended := changes[1].(ledger.SessionChanged).Session
+	ticket := filled[ledger.Ticket](900)
+	ticket.SessionID, ticket.CPID = ended.ID, "CP_1"
+	write(t, s, func(tx *store.Tx) error { return tx.Ledger(append(changes, ledger.TicketMade{Ticket: ticket})) })
+	page, err := s.Tickets(t.Context(), store.Query{})
+	if err != nil || len(page) != 1 || page[0] != ticket {
+		t.Errorf("got %+v %v, want %+v", page, err, ticket)
+	}
+	second := ticket
+	second.ID = "t.other"
+	for _, again := range []ledger.Ticket{ticket, second} {
+		if err := s.Write(t.Context(), func(tx *store.Tx) error {
+			return tx.Ledger([]ledger.Change{ledger.TicketMade{Ticket: again}})
+		}); err == nil {
+			t.Errorf("a second ticket %s of one session was taken", again.ID)
+		}
+	}
+	db, err := sql.Open("sqlite3", s.Path())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = db.Close() }()
+	for _, q := range []string{"UPDATE tickets SET cost_cents=0", "DELETE FROM tickets"} {
+		if _, err := db.ExecContext(t.Context(), q); err == nil {
+			t.Errorf("%s was allowed", q)
+		}
+	}
+}
+
+func TestOneOpenSessionAndOneActiveReservationPerConnector(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	open := func(id charge.SessionID) ledger.Change {
+		return ledger.SessionChanged{Session: ledger.Session{ID: id, CPID: "CP_1", Connector: 1, State: ledger.SessionOpen}}
+	}
+	write(t, s, func(tx *store.Tx) error { return tx.Ledger(append(point("CP_1", "j1"), open("s1"))) })
+	if err := s.Write(t.Context(), func(tx *store.Tx) error { return tx.Ledger([]ledger.Change{open("s2")}) }); err == nil {
+		t.Error("a second open session was taken")
+	}
+	// What ends first is written first, whatever the order of the changes.
+	write(t, s, func(tx *store.Tx) error {
+		return tx.Ledger([]ledger.Change{open("s2"), ledger.SessionChanged{Session: ledger.Session{
+			ID: "s1", CPID: "CP_1", Connector: 1, State: ledger.SessionOrphaned,
+		}}})
+	})
+	reserve := func(id charge.ReservationID, end charge.Time) orders.Effect {
+		return orders.SaveReservation{Reservation: orders.Reservation{ID: id, CPID: "CP_1", Connector: 1, EndedAt: end}}
+	}
+	write(t, s, func(tx *store.Tx) error { return tx.Orders([]orders.Effect{reserve("r1", 0)}) })
+	if err := s.Write(t.Context(), func(tx *store.Tx) error { return tx.Orders([]orders.Effect{reserve("r2", 0)}) }); err == nil {
+		t.Error("a second active reservation was taken")
+	}
+	write(t, s, func(tx *store.Tx) error { return tx.Orders([]orders.Effect{reserve("r1", 9), reserve("r2", 0)}) })
+}
+
+func TestAFailedTransactionLeavesNothing(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	wrong := errors.New("no")
+	err := s.Write(t.Context(), func(tx *store.Tx) error {
+		return errors.Join(tx.Offset("cp-events", 0, 7, 1), tx.Count("applied", 3),
+			tx.Outbox("central-events", "k", nil, []byte("v"), 1), tx.Ledger(point("CP_1", "j1")),
+			tx.Record(record("CP_1", "j1", 1), "h", 1), wrong)
+	})
+	if !errors.Is(err, wrong) {
+		t.Fatalf("got %v, want the error of the function", err)
+	}
+	_, _, known, err := s.Offset(t.Context(), "cp-events", 0)
+	cps, err2 := s.CPs(t.Context())
+	out, err3 := s.Outbox(t.Context(), 0, 10)
+	counters, err4 := s.Counters(t.Context())
+	if err := errors.Join(err, err2, err3, err4); err != nil || known || len(cps)+len(out)+len(counters) > 0 {
+		t.Errorf("something is left: offset %v, %d points, %d rows to send, counters %v, err %v", known, len(cps), len(out), counters, err)
+	}
+	write(t, s, func(tx *store.Tx) error { return tx.Ledger(point("CP_1", "j1")) })
+}
+
+func TestOutboxKeepsItsOrderAndIsDrainedInPages(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	write(t, s, func(tx *store.Tx) error {
+		var errs []error
+		for i := range 5 {
+			errs = append(errs, tx.Outbox("t", fmt.Sprint(i), map[string]string{"reason": "r"}, []byte{byte(i)}, 1))
+		}
+		return errors.Join(errs...)
+	})
+	page, err := s.Outbox(t.Context(), 0, 3)
+	if err != nil || len(page) != 3 || page[2].Key != "2" || page[0].Headers["reason"] != "r" {
+		t.Fatalf("first page: %+v %v", page, err)
+	}
+	write(t, s, func(tx *store.Tx) error { return tx.OutboxSent([]int64{page[0].ID, page[2].ID}) })
+	rest, err := s.Outbox(t.Context(), 0, 10)
+	if err != nil || len(rest) != 3 || rest[0].Key != "1" || rest[1].Key != "3" {
+		t.Errorf("rest: %+v %v, want 1 3 4", rest, err)
+	}
+}
+
+func TestDeadLettersAreNotedOnce(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	var first, again bool
+	write(t, s, func(tx *store.Tx) (err error) {
+		if first, err = tx.DeadLetter("cp-events", 1, 7, 1<<31, "k", "why", 1); err != nil {
+			return err
+		}
+		again, err = tx.DeadLetter("cp-events", 1, 7, 1<<31, "k", "why", 2)
+		return err
+	})
+	if !first || again {
+		t.Errorf("got fresh %v then %v, want true then false", first, again)
+	}
+}
+
+func TestATariffVersionNeverChanges(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	a := ledger.Tariff{Version: "v1", StartFee: 100, PerKWh: 45, Currency: "EUR"}
+	for range 2 {
+		write(t, s, func(tx *store.Tx) error { return tx.Tariff(a, 1) })
+	}
+	b := a
+	b.PerKWh++
+	if err := s.Write(t.Context(), func(tx *store.Tx) error { return tx.Tariff(b, 1) }); err == nil || !strings.Contains(err.Error(), "new version") {
+		t.Errorf("got %v, want a refusal that says what to do", err)
+	}
+}
+
+func TestASecondProcessIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.db")
+	open(t, path)
+	if _, err := store.Open(t.Context(), store.Options{Path: path}); !errors.Is(err, store.ErrInUse) {
+		t.Errorf("got %v, want ErrInUse", err)
+	}
+}
+
+func TestAFileOfANewerProgramIsRefused(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "c.db")
+	s := open(t, path)
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	db, err := sql.Open("sqlite3", path)
+	if err == nil {
+		_, err = db.ExecContext(t.Context(), "INSERT INTO goose_db_version (version_id,is_applied) VALUES (99,1)")
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := store.Open(t.Context(), store.Options{Path: path}); err == nil || !strings.Contains(err.Error(), "99") {
+		t.Errorf("got %v, want a refusal that names version 99", err)
+	}
+}
+
+func TestAFullDiskRollsBackAndHeals(t *testing.T) {
+	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(t.TempDir(), "c.db"), MaxPages: 120})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = s.Close() }()
+	write(t, s, func(tx *store.Tx) error { return tx.Offset("t", 0, 0, 0) })
+	n, err := int64(0), error(nil)
+	for err == nil && n < 1000 {
+		n++
+		err = s.Write(t.Context(), func(tx *store.Tx) error {
+			return errors.Join(tx.Outbox("t", "k", nil, make([]byte, 4000), 1), tx.Offset("t", 0, n, 0))
+		})
+	}
+	words, transient := store.Trouble(err)
+	if !transient || !strings.Contains(words, "full") {
+		t.Fatalf("got %v (%s), want a full disk", err, words)
+	}
+	if next, _, _, err := s.Offset(t.Context(), "t", 0); err != nil || next != n-1 {
+		t.Errorf("offset: got %d %v, want %d: the last commit", next, err, n-1)
+	}
+	page, err := s.Outbox(t.Context(), 0, 20)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var ids []int64
+	for _, o := range page {
+		ids = append(ids, o.ID)
+	}
+	write(t, s, func(tx *store.Tx) error { return tx.OutboxSent(ids) })
+	write(t, s, func(tx *store.Tx) error { return tx.Outbox("t", "k", nil, make([]byte, 4000), 1) })
+	if err := s.Check(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+func TestALockHeldByAnotherProgramIsTransient(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	other, err := sql.Open("sqlite3", "file:"+s.Path()+"?_txlock=immediate")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = other.Close() }()
+	tx, err := other.BeginTx(t.Context(), nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	fn := func(tx *store.Tx) error { return tx.Count("n", 1) }
+	err = s.Write(t.Context(), fn)
+	if words, transient := store.Trouble(err); !transient || !strings.Contains(words, "locked") {
+		t.Errorf("got %v (%s), want a lock", err, words)
+	}
+	if err := tx.Rollback(); err != nil {
+		t.Fatal(err)
+	}
+	write(t, s, fn)
+}
+
+func TestAnEndedContextStartsNothing(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := s.Write(ctx, func(*store.Tx) error { t.Error("was run"); return nil }); !errors.Is(err, context.Canceled) {
+		t.Errorf("got %v, want canceled", err)
+	}
+}

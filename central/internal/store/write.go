@@ -1,0 +1,130 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"sync"
+
+	sqlite3 "github.com/mattn/go-sqlite3"
+)
+
+// Tx is one transaction of the writer. Its methods add rows; the first error
+// ends it and everything is rolled back. It must not be used after the
+// function given to Write has returned, nor by several goroutines.
+type Tx struct {
+	ctx context.Context //nolint:containedctx // lives only as long as the call that carries it
+	w   *writer
+	// err is the first error. After some of them (a full disk) SQLite has rolled
+	// back by itself, and what came after would be committed alone.
+	err error
+}
+
+// writer owns the one connection that writes, and the statements prepared on
+// it.
+type writer struct {
+	mu sync.Mutex
+	// mu makes Write calls run one after the other and guards what follows.
+	conn       *sql.Conn
+	statements map[string]*sql.Stmt
+	tables     tables
+	records    []any // of the transaction that runs, not yet given to SQLite
+}
+
+func newWriter(conn *sql.Conn) *writer {
+	return &writer{conn: conn, statements: map[string]*sql.Stmt{}, tables: newTables()}
+}
+
+func (w *writer) close() error {
+	var errs []error
+	for _, s := range w.statements {
+		errs = append(errs, s.Close())
+	}
+	return errors.Join(append(errs, w.conn.Close())...)
+}
+
+// Write runs fn in one transaction and commits it. When fn or the commit fails
+// nothing has happened; IsTransient tells whether trying again can help. Once
+// begun it is not interrupted by ctx: a commit is never left in doubt.
+func (s *Store) Write(ctx context.Context, fn func(*Tx) error) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	w := s.w
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	tx := &Tx{ctx: context.WithoutCancel(ctx), w: w}
+	if err := tx.exec("BEGIN IMMEDIATE"); err != nil {
+		return fmt.Errorf("begin transaction: %w", err)
+	}
+	w.records = w.records[:0]
+	err := fn(tx)
+	if err == nil {
+		err = errors.Join(tx.flush(), tx.err)
+	}
+	if err == nil {
+		if err = tx.exec("COMMIT"); err == nil {
+			return nil
+		}
+		err = fmt.Errorf("commit: %w", err)
+	}
+	return errors.Join(err, tx.rollback())
+}
+
+// rollback ends the transaction. SQLite has already done so after some errors
+// (a full disk, an I/O error); that is no second failure.
+func (tx *Tx) rollback() error {
+	if _, err := tx.w.conn.ExecContext(tx.ctx, "ROLLBACK"); err != nil {
+		var se sqlite3.Error
+		if errors.As(err, &se) && se.Code == sqlite3.ErrError {
+			return nil // no transaction is active
+		}
+		return fmt.Errorf("roll back: %w", err)
+	}
+	return nil
+}
+
+// exec runs a statement, prepared once per text.
+func (tx *Tx) exec(query string, args ...any) error {
+	_, err := tx.run(query, args...)
+	return err
+}
+
+func (tx *Tx) run(query string, args ...any) (res sql.Result, err error) {
+	if tx.err != nil {
+		return nil, tx.err
+	}
+	defer func() { tx.err = err }()
+	stmt, ok := tx.w.statements[query]
+	if !ok {
+		if stmt, err = tx.w.conn.PrepareContext(tx.ctx, query); err != nil {
+			return nil, err
+		}
+		tx.w.statements[query] = stmt
+	}
+	return stmt.ExecContext(tx.ctx, args...)
+}
+
+// Trouble says in words what keeps a transaction from succeeding, and whether
+// it can heal by itself.
+func Trouble(err error) (words string, transient bool) {
+	var se sqlite3.Error
+	if !errors.As(err, &se) {
+		return "the database refused a row", false
+	}
+	switch se.Code {
+	case sqlite3.ErrFull:
+		return "the disk of the database is full: free some space", true
+	case sqlite3.ErrBusy, sqlite3.ErrLocked:
+		return "another program holds the database locked", true
+	case sqlite3.ErrIoErr:
+		return "the disk of the database reports errors", true
+	case sqlite3.ErrReadonly, sqlite3.ErrCantOpen, sqlite3.ErrPerm:
+		return "the file of the database cannot be written", true
+	case sqlite3.ErrNomem:
+		return "out of memory", true
+	default:
+		return "the database refused a row", false
+	}
+}
