@@ -1,0 +1,68 @@
+package kafkaside
+
+import (
+	"container/list"
+	"sync"
+	"time"
+)
+
+// Books count what is owed to Kafka: everything that came in order, not the
+// latest values.
+//
+// Invariant: Accepted = Forwarded + DeadLetters + Buffered at every moment.
+type Books struct {
+	Accepted    int64 // since the start
+	Forwarded   int64 // Kafka took it where it belongs
+	DeadLetters int64 // Kafka took it as a dead letter
+	Buffered    int64 // owed
+	// Oldest is when the oldest buffered one came; zero when there is none.
+	Oldest time.Time
+	// Refused are latest values that could not be used and found no room as
+	// dead letters: they were not owed.
+	Refused int64
+}
+
+// ledger keeps the Books.
+type ledger struct {
+	mu sync.Mutex
+	// mu guards everything that follows.
+	books Books
+	owed  *list.List // the times of what is buffered, in the order of coming
+}
+
+func newLedger() *ledger { return &ledger{owed: list.New()} }
+
+// accept books one message and returns how to book its end; only the first
+// call of that counts.
+func (l *ledger) accept(at time.Time) (end func(deadLetter bool)) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.books.Accepted++
+	l.books.Buffered++
+	entry := l.owed.PushBack(at)
+	return func(deadLetter bool) {
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		if entry == nil {
+			return
+		}
+		l.owed.Remove(entry)
+		entry = nil
+		l.books.Buffered--
+		if deadLetter {
+			l.books.DeadLetters++
+		} else {
+			l.books.Forwarded++
+		}
+	}
+}
+
+func (l *ledger) read() Books {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	b := l.books
+	if e := l.owed.Front(); e != nil {
+		b.Oldest, _ = e.Value.(time.Time)
+	}
+	return b
+}
