@@ -1,60 +1,233 @@
 package orders
 
 import (
+	"cmp"
+	"slices"
+	"time"
+
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
 )
 
 // State is what is wanted in the whole network, and what is on its way.
+//
+// Invariant: a reservation is in reservations and in the point of its charging
+// point until it is Gone; a wish until it ended; a command while it is open.
 type State struct {
 	cfg      Config
 	self     charge.Incarnation
 	fencedBy charge.Incarnation
+
+	reservations map[charge.ReservationID]*Reservation
+	requests     map[string]*Request
+	points       map[charge.CPID]*point
+	network      *Wish                                // availability of all, nil: nobody ever said
+	recent       map[charge.ReservationID]Reservation // Gone a moment ago: their rows may not be committed yet
+	silent       map[Target]charge.Time               // who did not confirm a reservation, and when: asked last for a while
+	n            map[Target]uint64                    // last number of a command of this life
+}
+
+// point is what concerns one charging point.
+type point struct {
+	reservations map[charge.ReservationID]*Reservation
+	wishes       map[wishKey]*Wish
+	commands     map[charge.CommandID]*Command
+	notBefore    map[pace]charge.Time // a kind of order that did not get through is not repeated before
+	due          charge.Time          // when something happens without an event; zero: never
+}
+
+type wishKey struct {
+	kind      WishKind
+	connector charge.ConnectorID
+	session   charge.SessionID
+}
+
+type pace struct {
+	connector charge.ConnectorID
+	kind      wire.CommandType
 }
 
 // New returns the state of a Central that wants nothing yet; self is the
 // incarnation of this life. What the database holds is added by Load….
-func New(cfg Config, self charge.Incarnation) *State { return &State{cfg: cfg, self: self} }
+func New(cfg Config, self charge.Incarnation) *State {
+	return &State{
+		cfg: cfg.withDefaults(), self: self,
+		reservations: map[charge.ReservationID]*Reservation{}, requests: map[string]*Request{},
+		recent: map[charge.ReservationID]Reservation{}, points: map[charge.CPID]*point{}, silent: map[Target]charge.Time{}, n: map[Target]uint64{},
+	}
+}
+
+func (c Config) withDefaults() Config {
+	c.ReservationLife = cmp.Or(c.ReservationLife, 15*time.Minute)
+	c.PerDriver = cmp.Or(c.PerDriver, 1)
+	c.AskFor = cmp.Or(c.AskFor, 1500*time.Millisecond)
+	c.MaxAsked = cmp.Or(c.MaxAsked, 3)
+	c.StartWait = cmp.Or(c.StartWait, 2*time.Minute)
+	return c
+}
+
+func (s *State) point(id charge.CPID) *point {
+	p := s.points[id]
+	if p == nil {
+		p = &point{
+			reservations: map[charge.ReservationID]*Reservation{}, wishes: map[wishKey]*Wish{},
+			commands: map[charge.CommandID]*Command{}, notBefore: map[pace]charge.Time{}, due: 1,
+		}
+		s.points[id] = p
+	}
+	return p
+}
 
 // LoadReservation adds a reservation that is not Gone.
-func (s *State) LoadReservation(r Reservation) {}
+func (s *State) LoadReservation(r Reservation) {
+	s.reservations[r.ID] = &r
+	p := s.point(r.CPID)
+	p.reservations[r.ID] = &r
+	p.due = 1 // looked at by the first Tick
+}
 
 // LoadWish adds a wish that has not ended.
-func (s *State) LoadWish(w Wish) {}
+func (s *State) LoadWish(w Wish) {
+	if w.Kind == WishAvailability && w.CPID == "" {
+		s.network = &w
+		return
+	}
+	p := s.point(w.CPID)
+	p.wishes[w.key()] = &w
+	p.due = 1
+}
 
 // LoadCommand adds an open command.
-func (s *State) LoadCommand(c Command) {}
+func (s *State) LoadCommand(c Command) {
+	p := s.point(c.CPID)
+	p.commands[c.ID] = &c
+	p.due = 1
+	if c.Central == s.self {
+		t := Target{c.CPID, c.Connector}
+		s.n[t] = max(s.n[t], c.N)
+	}
+}
 
 // LoadRequest adds a driver's request that runs.
-func (s *State) LoadRequest(r Request) {}
+func (s *State) LoadRequest(r Request) { s.requests[r.MessageID] = &r }
 
-// LoadFence sets which incarnation fenced this Central. A Central that starts
-// with a greater incarnation of its own is not fenced.
-func (s *State) LoadFence(by charge.Incarnation) {}
+// LoadFence sets which incarnation fenced an earlier life of this Central. It
+// still holds if it is greater than this life's.
+func (s *State) LoadFence(by charge.Incarnation) {
+	if by > s.self {
+		s.fencedBy = by
+	}
+}
 
 // FencedBy is the greater incarnation that was heard; "" when there is none.
-// While fenced, a Central does not order, acknowledge or apply records (which
+// While fenced, a Central does not order, acknowledge, or apply records (which
 // makes tickets): the shell must not, Step does not.
 func (s *State) FencedBy() charge.Incarnation { return s.fencedBy }
 
-// NextDeadline is when the next Tick is due; zero when nothing waits.
-func (s *State) NextDeadline() charge.Time { return 0 }
+// NextDeadline is when the next Tick is due; zero when nothing waits. A moment
+// in the past means at once.
+func (s *State) NextDeadline() charge.Time {
+	var at charge.Time
+	if s.fencedBy != "" {
+		return 0
+	}
+	for _, q := range s.requests {
+		at = sooner(at, s.requestDue(q))
+	}
+	for _, p := range s.points {
+		at = sooner(at, p.due)
+	}
+	return at
+}
+
+// sooner is the earlier of two moments; zero means never.
+func sooner(a, b charge.Time) charge.Time {
+	switch {
+	case a == 0:
+		return b
+	case b == 0:
+		return a
+	}
+	return min(a, b)
+}
 
 // Reservation returns a reservation that is not Gone.
-func (s *State) Reservation(id charge.ReservationID) (Reservation, bool) { return Reservation{}, false }
+func (s *State) Reservation(id charge.ReservationID) (Reservation, bool) {
+	if r := s.reservations[id]; r != nil {
+		return *r, true
+	}
+	return Reservation{}, false
+}
 
 // Reserved returns the reservation that is active on a connector.
-func (s *State) Reserved(t Target, now charge.Time) (Reservation, bool) { return Reservation{}, false }
+func (s *State) Reserved(t Target, now charge.Time) (Reservation, bool) {
+	if r := s.activeAt(t, now); r != nil {
+		return *r, true
+	}
+	return Reservation{}, false
+}
+
+func (s *State) activeAt(t Target, now charge.Time) *Reservation {
+	if p := s.points[t.CPID]; p != nil {
+		for _, r := range p.reservations {
+			if r.Connector == t.Connector && r.Active(now) {
+				return r
+			}
+		}
+	}
+	return nil
+}
 
 // Wanted is the availability wanted of a connector; ok is false when nobody
 // ever said.
-func (s *State) Wanted(t Target) (available, ok bool) { return false, false }
+func (s *State) Wanted(t Target) (available, ok bool) {
+	w := s.network
+	if p := s.points[t.CPID]; p != nil {
+		for _, k := range []charge.ConnectorID{0, t.Connector} {
+			if x := p.wishes[wishKey{kind: WishAvailability, connector: k}]; x != nil {
+				w = x
+			}
+		}
+	}
+	if w == nil {
+		return false, false
+	}
+	return w.Available, true
+}
 
 // Commands returns the open commands of a charging point, oldest first.
-func (s *State) Commands(cp charge.CPID) []Command { return nil }
+func (s *State) Commands(cp charge.CPID) []Command {
+	var list []Command
+	if p := s.points[cp]; p != nil {
+		for _, c := range p.commands {
+			list = append(list, *c)
+		}
+	}
+	slices.SortFunc(list, func(a, b Command) int {
+		return cmp.Or(cmp.Compare(a.IssuedAt, b.IssuedAt), cmp.Compare(a.Connector, b.Connector), cmp.Compare(a.N, b.N))
+	})
+	return list
+}
 
-// Wishes returns what is wanted of a charging point and not so yet, oldest
-// first.
-func (s *State) Wishes(cp charge.CPID) []Wish { return nil }
+// Wishes returns what is wanted of a charging point, oldest first; that of its
+// availability stays even when it is so.
+func (s *State) Wishes(cp charge.CPID) []Wish {
+	var list []Wish
+	if p := s.points[cp]; p != nil {
+		for _, w := range p.wishes {
+			list = append(list, *w)
+		}
+	}
+	slices.SortFunc(list, func(a, b Wish) int {
+		return cmp.Or(cmp.Compare(a.AskedAt, b.AskedAt), cmp.Compare(a.Connector, b.Connector), cmp.Compare(a.SessionID, b.SessionID),
+			cmp.Compare(a.Kind, b.Kind))
+	})
+	return list
+}
 
-// Step folds one event into s and returns what is to be done, in order.
-func Step(s *State, v View, e Event) []Effect { return nil }
+func (w *Wish) key() wishKey {
+	if w.Kind == WishAvailability {
+		return wishKey{kind: w.Kind, connector: w.Connector}
+	}
+	return wishKey{kind: w.Kind, session: w.SessionID}
+}

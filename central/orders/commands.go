@@ -1,0 +1,246 @@
+package orders
+
+import (
+	"time"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// Paces: after what time an order that did not get its way is given again.
+const (
+	againSoon  = time.Second      // superseded or expired: nothing is said about the wish
+	againLater = 10 * time.Second // availability refused: wanted until it is so
+)
+
+// subject is what a command is about; there is at most one open command of a
+// type for each.
+type subject struct {
+	reservation charge.ReservationID
+	session     charge.SessionID
+	message     string
+}
+
+// order writes a command down and sends it for the first time, unless one of
+// its kind is under way, or the charging point cannot be there.
+func (x *step) order(cp *ledger.CP, connector charge.ConnectorID, o wire.Order, about subject) *Command {
+	p := x.s.point(cp.ID)
+	kind := o.CommandType()
+	for _, c := range p.commands {
+		if c.Type == kind && c.Connector == connector && c.ReservationID == about.reservation && c.SessionID == about.session &&
+			c.MessageID == about.message {
+			return nil
+		}
+	}
+	if x.At < p.notBefore[pace{connector, kind}] || x.v.Live(cp.ID, x.At) == ledger.Offline {
+		return nil
+	}
+	data, err := wire.EncodeOrder(o)
+	if err != nil {
+		return nil // our own ids and times: cannot be refused
+	}
+	t := Target{cp.ID, connector}
+	x.s.n[t]++
+	life := wire.MaxCommandLife
+	if kind == wire.CommandReserve {
+		life = wire.ReserveLife
+	}
+	c := &Command{
+		ID: charge.CommandID(x.IDs()), N: x.s.n[t], Central: x.s.self, Journal: cp.Present, CPID: cp.ID, Connector: connector,
+		Type: kind, Data: data, ReservationID: about.reservation, SessionID: about.session, MessageID: about.message,
+		IssuedAt: x.At, ExpiresAt: x.At.Add(life), State: Written, ChangedAt: x.At,
+	}
+	p.commands[c.ID] = c
+	x.send(c)
+	return c
+}
+
+// send says a command once more: 0, 1, 2, 4, 8 … s after it was written.
+func (x *step) send(c *Command) {
+	if c.Sendings > 0 && c.State == Written {
+		c.State, c.ChangedAt = Sent, x.At
+	}
+	c.NextAt = c.IssuedAt.Add(time.Second << min(c.Sendings, 30))
+	c.Sendings++
+	if c.NextAt <= x.At { // several were missed: count on from now
+		c.NextAt = x.At.Add(time.Second)
+	}
+	if c.NextAt >= c.ExpiresAt {
+		c.NextAt = 0
+	}
+	x.do(SaveCommand{*c})
+	x.do(SendCommand{c.Message(x.At)})
+}
+
+func (x *step) sendDue(p *point) {
+	for _, c := range byIssued(p.commands) {
+		if c.State != Accepted && c.NextAt != 0 && c.NextAt <= x.At && x.At < c.ExpiresAt {
+			x.send(c)
+		}
+	}
+}
+
+// resend makes what is under way due now: the charging point is back.
+func (x *step) resend(id charge.CPID) {
+	p := x.s.points[id]
+	if p == nil {
+		return
+	}
+	for _, c := range p.commands {
+		if c.State != Accepted && c.Sendings > 1 {
+			c.NextAt = x.At
+		}
+	}
+}
+
+func (x *step) commandSent(e CommandSent) {
+	p := x.s.points[e.CPID]
+	if p == nil {
+		return
+	}
+	if c := p.commands[e.CommandID]; c != nil && c.State == Written {
+		c.State, c.ChangedAt = Sent, x.At
+		x.do(SaveCommand{*c})
+	}
+}
+
+// endCommand closes a command's life.
+func (x *step) endCommand(c *Command, s CommandState, reason string) {
+	c.State, c.Reason, c.ChangedAt, c.NextAt = s, reason, x.At, 0
+	delete(x.s.point(c.CPID).commands, c.ID)
+	x.do(SaveCommand{*c})
+}
+
+// dropOtherBoots ends the orders for boots that are not the present one: they
+// cannot have an effect any more.
+func (x *step) dropOtherBoots(cp *ledger.CP) {
+	p := x.s.points[cp.ID]
+	if p == nil {
+		return
+	}
+	for _, c := range byIssued(p.commands) {
+		if c.Journal != cp.Present {
+			x.endCommand(c, Superseded, "the charging point started anew")
+		}
+	}
+}
+
+// accepted takes in a command_accepted, also of a command this Central does not
+// know (it was restored from a copy, or took it for expired).
+func (x *step) accepted(e Observed) {
+	cmd := e.Outcome.Command
+	if cmd == nil {
+		return
+	}
+	x.centralHeard(cmd.Central)
+	if x.fenced() {
+		return
+	}
+	p := x.s.point(e.CPID)
+	c := p.commands[cmd.ID]
+	order, err := cmd.Order()
+	if err != nil || !e.Outcome.Present {
+		return
+	}
+	if c == nil {
+		c = &Command{
+			ID: cmd.ID, N: cmd.N, Central: cmd.Central, Journal: cmd.Journal, CPID: e.CPID, Connector: cmd.Connector, Type: cmd.Type,
+			Data: cmd.Data, IssuedAt: cmd.IssuedAt, ExpiresAt: cmd.ExpiresAt, Sendings: 1,
+		}
+		c.ReservationID, c.SessionID = about(order)
+		p.commands[c.ID] = c
+	}
+	c.State, c.ChangedAt, c.NextAt = Accepted, x.At, 0
+	x.do(SaveCommand{*c})
+	switch o := order.(type) {
+	case *wire.Reserve:
+		if r := x.s.reservations[o.ReservationID]; r != nil {
+			x.confirm(r)
+		}
+	case *wire.Start:
+		x.adoptStart(p, c, o)
+	}
+}
+
+func about(o wire.Order) (charge.ReservationID, charge.SessionID) {
+	switch o := o.(type) {
+	case *wire.Reserve:
+		return o.ReservationID, ""
+	case *wire.CancelReservation:
+		return o.ReservationID, ""
+	case *wire.Start:
+		return o.ReservationID, o.SessionID
+	case *wire.Stop:
+		return "", o.SessionID
+	}
+	return "", ""
+}
+
+// finished takes in a command_finished. Only the latest order of a wish decides
+// about it: earlier ones are not open any more.
+func (x *step) finished(e Observed, f *wire.CommandFinished) {
+	p := x.s.points[e.CPID]
+	if p == nil {
+		return
+	}
+	c := p.commands[f.CommandID]
+	if c == nil {
+		return
+	}
+	state := map[wire.CommandResult]CommandState{
+		wire.ResultDone: Done, wire.ResultFailed: Failed, wire.ResultRejected: Rejected, wire.ResultExpired: Expired,
+	}[f.Result]
+	if f.Result == wire.ResultRejected && f.Reason == wire.ReasonSuperseded {
+		state = Superseded
+	}
+	x.endCommand(c, state, f.Reason)
+	refused := state == Rejected || state == Failed
+	if state == Superseded || state == Expired {
+		p.notBefore[pace{c.Connector, c.Type}] = x.At.Add(againSoon)
+	}
+	x.finishedFor(p, c, state, refused)
+}
+
+// finishedFor tells the wish behind a command how it ended.
+func (x *step) finishedFor(p *point, c *Command, state CommandState, refused bool) {
+	r := x.s.reservations[c.ReservationID]
+	switch c.Type {
+	case wire.CommandReserve:
+		if r != nil && refused {
+			r.Gone = true
+			x.endReservation(r, c.Reason)
+			x.forgetIfGone(r)
+		} else if r != nil && state == Done {
+			x.confirm(r)
+		}
+	case wire.CommandCancel:
+		if r != nil && (refused || state == Done) {
+			r.Gone = true
+			x.forgetIfGone(r)
+			x.do(SaveReservation{*r})
+		}
+	case wire.CommandStart:
+		if w := p.wishes[wishKey{kind: WishStart, session: c.SessionID}]; w != nil && refused {
+			x.endWish(p, w, c.Reason)
+		}
+	case wire.CommandStop:
+		if w := p.wishes[wishKey{kind: WishStop, session: c.SessionID}]; w != nil && (refused || state == Done) {
+			x.endWish(p, w, word(state, c.Reason))
+		}
+	case wire.CommandSetAvailability:
+		if refused {
+			p.notBefore[pace{c.Connector, c.Type}] = x.At.Add(againLater)
+		}
+	case wire.CommandSimulate:
+		x.tellSimulated(c, refused)
+	case wire.CommandSetLimit, wire.CommandUnlock, wire.CommandReset, wire.CommandSetLocalList, wire.CommandAuthorize:
+	}
+}
+
+func word(s CommandState, reason string) string {
+	if s == Done || reason == "" {
+		return string(s)
+	}
+	return reason
+}

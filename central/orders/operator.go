@@ -1,0 +1,212 @@
+package orders
+
+import (
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// operatorAsked takes in one request of an operator and answers it.
+func (x *step) operatorAsked(a Ask) {
+	if _, lift := a.(AskLift); x.fenced() && !lift {
+		x.do(Reply{Refused: RefusedFenced})
+		return
+	}
+	switch a := a.(type) {
+	case AskReserve:
+		x.do(x.askReserve(a))
+	case AskCancel:
+		x.do(x.askCancel(a))
+	case AskStart:
+		x.do(x.askStart(a))
+	case AskStop:
+		x.do(x.askStop(a))
+	case AskAvailability:
+		x.do(x.askAvailability(a))
+	case AskSimulate:
+		x.do(x.askSimulate(a))
+	case AskAdmitted:
+		if !a.Admitted {
+			x.free(Target{CPID: a.CPID}, charge.ReservationCancelled)
+		}
+		x.compare(a.CPID)
+		x.do(Reply{Target: Target{CPID: a.CPID}})
+	case AskLift:
+		x.s.fencedBy = ""
+		x.do(SaveFence{})
+		x.do(Reply{})
+	}
+}
+
+func (x *step) askReserve(a AskReserve) Reply {
+	q := &Request{Username: a.Username, CPID: a.CPID}
+	n := 0
+	for _, r := range x.s.reservations {
+		if r.Username == a.Username && r.Active(x.At) {
+			n++
+		}
+	}
+	if n >= x.s.cfg.PerDriver {
+		return Reply{Refused: wire.RefusedLimit}
+	}
+	t, refusal := x.choose(q)
+	if a.Connector != 0 {
+		t, refusal = x.chooseExactly(a.Target)
+	}
+	if refusal != "" {
+		return Reply{Refused: refusal}
+	}
+	r := x.reserve(t, a.Username, "")
+	return Reply{ReservationID: r.ID, Target: t}
+}
+
+func (x *step) chooseExactly(t Target) (Target, string) {
+	list, refusal := x.candidatesAt(t.CPID)
+	for _, c := range list {
+		if c.Target == t {
+			return t, ""
+		}
+	}
+	if len(list) > 0 {
+		refusal = wire.RefusedBusy
+	}
+	return Target{}, refusal
+}
+
+func (x *step) askCancel(a AskCancel) Reply {
+	r := x.s.reservations[a.ReservationID]
+	if r == nil {
+		return Reply{Refused: RefusedNotFound}
+	}
+	x.endReservation(r, string(charge.ReservationCancelled))
+	x.compare(r.CPID)
+	return Reply{ReservationID: r.ID, Target: Target{r.CPID, r.Connector}}
+}
+
+func (x *step) askStart(a AskStart) Reply {
+	cp := x.v.CP(a.CPID)
+	switch {
+	case cp == nil || !cp.Admitted:
+		return Reply{Refused: wire.RefusedUnknownCP}
+	case cp.Present == "" || x.v.Live(a.CPID, x.At) == ledger.Offline:
+		return Reply{Refused: RefusedOffline}
+	case cp.Forked():
+		return Reply{Refused: wire.RefusedNotAvailable}
+	}
+	t := a.Target
+	r := x.s.activeAt(t, x.At)
+	if t.Connector == 0 {
+		if r = x.reservedAt(a.CPID, a.Username); r != nil {
+			t.Connector = r.Connector
+		}
+	}
+	switch {
+	case r != nil && r.Username != a.Username:
+		return Reply{Refused: wire.RefusedBusy}
+	case r != nil:
+		if w := x.s.point(r.CPID).startOf(r.ID); w != nil {
+			return Reply{ReservationID: r.ID, SessionID: w.SessionID, Target: t}
+		}
+		return Reply{ReservationID: r.ID, SessionID: x.wantStart(t, a.Username, r), Target: t}
+	}
+	var refusal string
+	if t.Connector == 0 {
+		t, refusal = x.choose(&Request{CPID: a.CPID})
+	} else {
+		t, refusal = x.chooseExactly(t)
+	}
+	if refusal != "" {
+		return Reply{Refused: refusal}
+	}
+	return Reply{SessionID: x.wantStart(t, a.Username, nil), Target: t}
+}
+
+func (x *step) askStop(a AskStop) Reply {
+	if s, ok := x.v.Session(a.SessionID); ok {
+		if s.State != ledger.SessionOpen {
+			return Reply{Refused: RefusedNotFound}
+		}
+		x.wantStop(Target{s.CPID, s.Connector}, s.ID, s.Username, 0)
+		x.compare(s.CPID)
+		return Reply{SessionID: s.ID, Target: Target{s.CPID, s.Connector}}
+	}
+	for id, p := range x.s.points {
+		if w := p.wishes[wishKey{kind: WishStart, session: a.SessionID}]; w != nil {
+			x.wantStop(Target{id, w.Connector}, w.SessionID, w.Username, x.At.Add(stopFor))
+			x.compare(id)
+			return Reply{SessionID: a.SessionID, Target: Target{id, w.Connector}}
+		}
+	}
+	return Reply{Refused: RefusedNotFound}
+}
+
+func (x *step) askAvailability(a AskAvailability) Reply {
+	if a.CPID != "" {
+		cp := x.v.CP(a.CPID)
+		if cp == nil || a.Connector != 0 && cp.Connectors[a.Connector] == nil {
+			return Reply{Refused: wire.RefusedUnknownCP}
+		}
+	}
+	x.setAvailability(a.Target, a.Available)
+	return Reply{Target: a.Target}
+}
+
+func (x *step) askSimulate(a AskSimulate) Reply {
+	cp := x.v.CP(a.CPID)
+	switch {
+	case cp == nil:
+		return Reply{Refused: wire.RefusedUnknownCP}
+	case !cp.Simulated:
+		return Reply{Refused: RefusedNotSimulated}
+	}
+	ids := x.simulate(cp, a.Connector, &wire.Simulate{Action: a.Action, Fault: a.Fault}, "")
+	if len(ids) == 0 {
+		return Reply{Refused: RefusedOffline}
+	}
+	return Reply{CommandID: ids[0], Target: a.Target}
+}
+
+// simulate orders the hands at a simulated charging point, at each connector if
+// none is named.
+func (x *step) simulate(cp *ledger.CP, connector charge.ConnectorID, o *wire.Simulate, message string) []charge.CommandID {
+	var ids []charge.CommandID
+	for _, c := range byNumber(cp.Connectors) {
+		if connector != 0 && connector != c.ID {
+			continue
+		}
+		about := subject{message: message}
+		if message == "" {
+			about.message = "o." + x.IDs() // each click is an order of its own
+		}
+		if cmd := x.order(cp, c.ID, o, about); cmd != nil {
+			ids = append(ids, cmd.ID)
+		}
+	}
+	x.compare(cp.ID)
+	return ids
+}
+
+// simulateFor serves SIMULATE_CP_ERROR and FIX_CP_ERROR.
+func (x *step) simulateFor(q wire.DriverRequest) {
+	r := x.request(q, false)
+	ev := x.answer(&r)
+	cp := x.v.CP(r.CPID)
+	o := &wire.Simulate{Action: wire.SimulateRepair}
+	if q.EventType == wire.DriverSimulateError {
+		o = &wire.Simulate{Action: wire.SimulateFault, Fault: charge.FaultOther}
+		if q.Error.Valid() {
+			o.Fault = q.Error
+		}
+	}
+	switch {
+	case cp == nil:
+		ev.Reason, ev.Message = wire.RefusedUnknownCP, refusalWords(wire.RefusedUnknownCP)
+	case !cp.Simulated:
+		ev.Reason, ev.Message = RefusedNotSimulated, "this charging point is real hardware"
+	case len(x.simulate(cp, 0, o, q.MessageID)) == 0:
+		ev.Reason, ev.Message = RefusedOffline, "the charging point cannot be reached"
+	default:
+		ev.Message = "the charging point is told"
+	}
+	x.finish(&r, ev)
+}

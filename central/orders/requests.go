@@ -1,0 +1,361 @@
+package orders
+
+import (
+	"slices"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// answerWithin is the last moment for an answer after the request was read. The
+// protocol allows 5 s; the rest is for the way.
+const answerWithin = 4800 * time.Millisecond
+
+// driverAsked takes in one message of a driver.
+func (x *step) driverAsked(e DriverAsked) {
+	q := e.Request
+	if x.fenced() || x.s.requests[q.MessageID] != nil {
+		return // a running one is answered when it is decided
+	}
+	if e.Known {
+		if e.Answer != nil {
+			x.do(Tell{*e.Answer})
+		}
+		return
+	}
+	age := x.At.Sub(q.Timestamp.Time())
+	switch {
+	case q.Timestamp == 0 || age > wire.MaxAnswerAge:
+		x.do(SaveRequest{x.request(q, true)})
+	case age > wire.MaxRequestAge:
+		x.refuse(q, wire.RefusedStale, "the request is older than a minute; ask again")
+	case age < -wire.MaxRequestAge:
+		x.refuse(q, wire.RefusedInvalid, "the timestamp lies ahead; set the clock")
+	case e.Invalid != "":
+		x.refuse(q, wire.RefusedInvalid, e.Invalid)
+	case q.Username != "" && x.s.cfg.Drivers != nil && !slices.Contains(x.s.cfg.Drivers, q.Username):
+		x.refuse(q, wire.RefusedUnknownDriver, "this driver is not on the list")
+	default:
+		x.serve(q)
+	}
+}
+
+func (x *step) serve(q wire.DriverRequest) {
+	switch q.EventType {
+	case wire.DriverAuthorization:
+		x.authorize(q)
+	case wire.DriverStarted:
+		x.pluggedIn(q)
+	case wire.DriverStop:
+		x.stopAll(q)
+	case wire.DriverSimulateError, wire.DriverFixError:
+		x.simulateFor(q)
+	default:
+		x.do(SaveRequest{x.request(q, true)}) // unknown: recorded, no effect
+	}
+}
+
+func (x *step) request(q wire.DriverRequest, silent bool) Request {
+	r := Request{
+		MessageID: q.MessageID, EventType: q.EventType, Username: q.Username, ClientID: q.ClientID, ReadAt: x.At,
+		AnswerBy: x.At.Add(answerWithin), Silent: silent,
+	}
+	if q.CPID != nil {
+		r.CPID = *q.CPID
+	}
+	return r
+}
+
+// refuse answers a request at once, in words.
+func (x *step) refuse(q wire.DriverRequest, reason, message string) {
+	r := x.request(q, false)
+	no := false
+	ev := x.answer(&r)
+	ev.Reason, ev.Message = reason, message
+	if q.EventType == wire.DriverAuthorization {
+		ev.Authorized = &no
+	}
+	x.finish(&r, ev)
+}
+
+// finish answers a request and keeps the answer for its repeats.
+func (x *step) finish(q *Request, ev wire.CentralEvent) {
+	delete(x.s.requests, q.MessageID)
+	q.Answer = &ev
+	x.do(SaveRequest{*q})
+	x.do(Tell{ev})
+}
+
+// answer begins the answer to a request; its event_id derives from message_id.
+func (x *step) answer(q *Request) wire.CentralEvent {
+	t := wire.CentralNotice
+	switch q.EventType {
+	case wire.DriverAuthorization:
+		t = wire.CentralAuthorization
+	case wire.DriverStop:
+		t = wire.CentralStopResponse
+	case wire.DriverStarted, wire.DriverSimulateError, wire.DriverFixError:
+	}
+	return wire.CentralEvent{
+		EventID: "a." + q.MessageID, EventType: t, MessageID: q.MessageID, ClientID: q.ClientID, Username: q.Username, CPID: q.CPID,
+		Timestamp: wire.Seconds(x.At),
+	}
+}
+
+// authorize serves an AUTHORIZATION_REQUEST. A driver who holds all the
+// reservations he may have gets the same one again.
+func (x *step) authorize(q wire.DriverRequest) {
+	r := x.request(q, false)
+	if held := x.heldBy(&r); held != nil {
+		r.ReservationID = held.ID
+		if held.ConfirmedAt != 0 {
+			x.finish(&r, x.granted(&r, held))
+			return
+		}
+		x.s.requests[r.MessageID] = &r
+		x.do(SaveRequest{r})
+		return
+	}
+	x.s.requests[r.MessageID] = &r
+	x.ask(&r)
+}
+
+// heldBy finds the reservation that a driver's request gets again: the one at
+// the charging point asked for; else, when he may have no more, the newest.
+func (x *step) heldBy(q *Request) *Reservation {
+	var same, newest *Reservation
+	n := 0
+	for _, r := range x.s.reservations {
+		if r.Username != q.Username || !r.Active(x.At) {
+			continue
+		}
+		n++
+		if q.CPID == r.CPID && (same == nil || same.ID > r.ID) {
+			same = r
+		}
+		if newest == nil || r.MadeAt > newest.MadeAt || r.MadeAt == newest.MadeAt && r.ID > newest.ID {
+			newest = r
+		}
+	}
+	switch {
+	case same != nil:
+		return same
+	case n >= x.s.cfg.PerDriver:
+		return newest
+	}
+	return nil
+}
+
+// granted is the answer to a request whose reservation is confirmed.
+func (x *step) granted(q *Request, r *Reservation) wire.CentralEvent {
+	yes, until := true, wire.Seconds(r.Until)
+	ev := x.answer(q)
+	ev.Authorized, ev.CPID, ev.Connector, ev.ReservationID, ev.ExpiresAt = &yes, r.CPID, r.Connector, r.ID, &until
+	return ev
+}
+
+// ask reserves the next connector for a request, or refuses it when there is
+// none, or enough were asked.
+func (x *step) ask(q *Request) {
+	unreachable := len(q.Asked) > 0 // and none of them said yes
+	if len(q.Asked) >= x.s.cfg.MaxAsked || x.At >= q.AnswerBy {
+		x.refuseAsked(q, wire.RefusedUnreachable)
+		return
+	}
+	t, refusal := x.choose(q)
+	if refusal != "" {
+		if unreachable && x.anySilent(q) {
+			refusal = wire.RefusedUnreachable
+		}
+		x.refuseAsked(q, refusal)
+		return
+	}
+	q.Asked = append(q.Asked, t)
+	q.AskedAt = x.At
+	r := x.reserve(t, q.Username, q.MessageID)
+	if x.s.requests[q.MessageID] == q && r.EndedAt == 0 {
+		q.ReservationID = r.ID
+		x.do(SaveRequest{*q})
+	}
+}
+
+func (x *step) anySilent(q *Request) bool {
+	return slices.ContainsFunc(q.Asked, func(t Target) bool { _, yes := x.s.silent[t]; return yes })
+}
+
+// refuseAsked refuses a request, and those that waited for the same reservation.
+func (x *step) refuseAsked(q *Request, reason string) {
+	no := false
+	ev := x.answer(q)
+	ev.Authorized, ev.Reason, ev.Message = &no, reason, refusalWords(reason)
+	x.finish(q, ev)
+}
+
+// requestDue is when a running request needs attention.
+func (s *State) requestDue(q *Request) charge.Time {
+	if q.AskedAt == 0 { // it waits for a reservation that another request asks for
+		return q.AnswerBy
+	}
+	return min(q.AskedAt.Add(s.cfg.AskFor), q.AnswerBy)
+}
+
+// requestLate gives up the charging point that was asked, and asks the next.
+func (x *step) requestLate(q *Request) {
+	r := x.s.reservations[q.ReservationID]
+	if r == nil || r.MessageID != q.MessageID { // not its own to give up
+		x.refuseAsked(q, wire.RefusedUnreachable)
+		return
+	}
+	x.s.silent[Target{r.CPID, r.Connector}] = x.At
+	x.endReservation(r, string(charge.ReservationCancelled))
+	x.compare(r.CPID)
+}
+
+// answerConfirmed answers all requests that waited for a reservation.
+func (x *step) answerConfirmed(r *Reservation) {
+	for _, q := range x.waitingFor(r) {
+		x.finish(q, x.granted(q, r))
+	}
+}
+
+func (x *step) waitingFor(r *Reservation) []*Request {
+	var list []*Request
+	for _, q := range x.s.requests {
+		if q.ReservationID == r.ID {
+			list = append(list, q)
+		}
+	}
+	slices.SortFunc(list, func(a, b *Request) int {
+		switch {
+		case a.MessageID == r.MessageID: // whose reservation it is goes first
+			return -1
+		case b.MessageID == r.MessageID:
+			return 1
+		}
+		return int(a.ReadAt - b.ReadAt)
+	})
+	return list
+}
+
+// nextAfter goes on with the requests that waited for a reservation which ended
+// before it was confirmed: its own request asks the next charging point, the
+// others wait with it, or are refused with it.
+func (x *step) nextAfter(r *Reservation) {
+	list := x.waitingFor(r)
+	if len(list) == 0 {
+		return
+	}
+	first := list[0]
+	for _, q := range list {
+		q.ReservationID = ""
+	}
+	if first.MessageID == r.MessageID {
+		x.ask(first)
+	} else {
+		x.refuseAsked(first, wire.RefusedUnreachable)
+	}
+	for _, q := range list[1:] {
+		switch {
+		case first.Answer == nil:
+			q.ReservationID = first.ReservationID
+			x.do(SaveRequest{*q})
+		case first.Answer.Authorized != nil && *first.Answer.Authorized:
+			if won := x.s.reservations[first.ReservationID]; won != nil {
+				q.ReservationID = won.ID
+				x.finish(q, x.granted(q, won))
+			}
+		default:
+			x.refuseAsked(q, first.Answer.Reason)
+		}
+	}
+}
+
+// pluggedIn serves "charging_started": the wish to start, never the fact.
+func (x *step) pluggedIn(q wire.DriverRequest) {
+	r := x.request(q, false)
+	ev := x.answer(&r)
+	held := x.reservedAt(r.CPID, q.Username)
+	switch {
+	case held == nil && x.chargesAt(r.CPID, q.Username):
+		ev.Message = "you are charging there already"
+	case held == nil:
+		ev.Reason, ev.Message = "not_reserved", "you hold no reservation there; ask for one first"
+	default:
+		ev.Connector, ev.ReservationID = held.Connector, held.ID
+		ev.Message = "the charging point is told to start"
+		if w := x.s.point(held.CPID).startOf(held.ID); w != nil {
+			ev.SessionID = w.SessionID
+		} else {
+			ev.SessionID = x.wantStart(Target{held.CPID, held.Connector}, q.Username, held)
+		}
+	}
+	x.finish(&r, ev)
+}
+
+// reservedAt finds a driver's active reservation at a charging point.
+func (x *step) reservedAt(cp charge.CPID, user charge.Username) *Reservation {
+	p := x.s.points[cp]
+	if p == nil {
+		return nil
+	}
+	for _, r := range byMade(p.reservations) {
+		if r.Username == user && r.Active(x.At) {
+			return r
+		}
+	}
+	return nil
+}
+
+func (x *step) chargesAt(id charge.CPID, user charge.Username) bool {
+	cp := x.v.CP(id)
+	if cp == nil {
+		return false
+	}
+	for _, s := range cp.Sessions {
+		if s.Username == user {
+			return true
+		}
+	}
+	return false
+}
+
+// stopAll serves a STOP_REQUEST: it stops the sessions of that driver there that
+// began before it was written, running or waiting for the plug.
+func (x *step) stopAll(q wire.DriverRequest) {
+	r := x.request(q, false)
+	n := 0
+	if cp := x.v.CP(r.CPID); cp != nil {
+		for _, c := range byNumber(cp.Connectors) {
+			s := cp.Sessions[c.Session]
+			if s != nil && s.Username == q.Username && began(s.AuthorizedAt, s.HeardAt) < q.Timestamp.Time() {
+				x.wantStop(Target{cp.ID, s.Connector}, s.ID, s.Username, 0)
+				n++
+			}
+		}
+	}
+	if p := x.s.points[r.CPID]; p != nil {
+		for _, w := range byAsked(p.wishes) {
+			if w.Kind == WishStart && w.Username == q.Username && w.AskedAt < q.Timestamp.Time() {
+				x.wantStop(Target{w.CPID, w.Connector}, w.SessionID, w.Username, x.At.Add(stopFor))
+				n++
+			}
+		}
+	}
+	x.compare(r.CPID)
+	ev := x.answer(&r)
+	ev.Reason, ev.Message = "stopping", "the charging point is told to stop"
+	if n == 0 {
+		ev.Reason, ev.Message = "no_session", "no session of yours runs there"
+	}
+	x.finish(&r, ev)
+}
+
+// began is when a session began: by the charging point's clock where that is
+// believable beside the moment Central first heard of it.
+func began(at, heard charge.Time) charge.Time {
+	if at > heard.Add(-time.Hour) && at <= heard {
+		return at
+	}
+	return heard
+}

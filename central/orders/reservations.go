@@ -1,0 +1,205 @@
+package orders
+
+import (
+	"time"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// heldBeyond is how long after its end a charging point may still name a
+// reservation before it is told to let go: its own record of the end is under
+// way.
+const heldBeyond = 30 * time.Second
+
+// reserve makes a reservation and orders it.
+func (x *step) reserve(t Target, user charge.Username, message string) *Reservation {
+	r := &Reservation{
+		ID: charge.ReservationID(x.IDs()), CPID: t.CPID, Connector: t.Connector, Username: user, Tariff: x.s.cfg.Tariff,
+		MadeAt: x.At, Until: x.At.Add(x.s.cfg.ReservationLife), MessageID: message, Told: message == "",
+	}
+	x.hold(r)
+	x.do(SaveReservation{*r})
+	x.compare(t.CPID)
+	return r
+}
+
+func (x *step) hold(r *Reservation) {
+	x.s.reservations[r.ID] = r
+	x.s.point(r.CPID).reservations[r.ID] = r
+}
+
+// forgetIfGone takes a reservation out of memory once nothing is to be done
+// about it.
+func (x *step) forgetIfGone(r *Reservation) {
+	if r.Gone && r.EndedAt != 0 {
+		delete(x.s.reservations, r.ID)
+		delete(x.s.point(r.CPID).reservations, r.ID)
+		x.s.recent[r.ID] = *r
+	}
+}
+
+// confirm writes down that the charging point holds the reservation. One that
+// was given up meanwhile stays given up: compare cancels it.
+func (x *step) confirm(r *Reservation) {
+	if r.ConfirmedAt != 0 || r.EndedAt != 0 {
+		return
+	}
+	r.ConfirmedAt, r.Told = x.At, true
+	delete(x.s.silent, Target{r.CPID, r.Connector})
+	x.do(SaveReservation{*r})
+	x.answerConfirmed(r)
+}
+
+// endReservation ends a reservation for Central, tells its driver, and ends the
+// wish to start that named it. Requests that waited for it go on with another.
+func (x *step) endReservation(r *Reservation, reason string) {
+	if r.EndedAt != 0 {
+		return
+	}
+	r.EndedAt, r.Reason = x.At, reason
+	x.do(SaveReservation{*r})
+	if r.Told {
+		x.tellReservationEnded(r)
+	}
+	x.endStartOf(r)
+	x.forgetIfGone(r)
+	x.nextAfter(r)
+}
+
+// endStartOf ends the wish to start that names a reservation which is over.
+func (x *step) endStartOf(r *Reservation) {
+	p := x.s.point(r.CPID)
+	if w := p.startOf(r.ID); w != nil {
+		x.endWish(p, w, endedWithReservation)
+	}
+}
+
+// used writes down which session used a reservation, also one that Central took
+// for ended: the order of the charging point's journal decides.
+func (x *step) used(id charge.ReservationID, by charge.SessionID) {
+	r := x.s.reservations[id]
+	if r == nil {
+		old, ok := x.old(id)
+		if !ok || old.Reason == EndUsed {
+			return
+		}
+		r = &old
+	}
+	x.confirm(r) // a driver who still waits for the answer learns of it
+	r.SessionID, r.Gone, r.EndedAt, r.Reason = by, true, x.At, EndUsed
+	x.do(SaveReservation{*r})
+	x.forgetIfGone(r)
+	if w := x.s.point(r.CPID).startOf(r.ID); w != nil && w.SessionID != by {
+		x.endWish(x.s.point(r.CPID), w, endedWithReservation)
+	}
+}
+
+// old finds a reservation that is not in memory any more.
+func (x *step) old(id charge.ReservationID) (Reservation, bool) {
+	if r, ok := x.s.recent[id]; ok {
+		return r, true
+	}
+	return x.v.Reservation(id)
+}
+
+// compareReservations orders what is wanted of reservations and not so.
+func (x *step) compareReservations(cp *ledger.CP, p *point) {
+	for _, r := range byMade(p.reservations) {
+		if p.reservations[r.ID] != r {
+			continue // gone while another was looked at
+		}
+		c := cp.Connectors[r.Connector]
+		held := c != nil && c.Held.ID == r.ID
+		switch {
+		case r.EndedAt != 0:
+			x.endOpen(p, wire.CommandReserve, r.ID)
+			x.order(cp, r.Connector, &wire.CancelReservation{ReservationID: r.ID}, subject{reservation: r.ID})
+		case held && r.ConfirmedAt == 0:
+			x.confirm(r)
+		case !held:
+			x.order(cp, r.Connector, &wire.Reserve{ReservationID: r.ID, Username: r.Username, Until: r.Until, Tariff: r.Tariff},
+				subject{reservation: r.ID})
+		}
+	}
+}
+
+// endOpen ends the open commands of a kind for a reservation that is not wanted
+// any more. One that arrives all the same is overtaken by the CANCEL.
+func (x *step) endOpen(p *point, kind wire.CommandType, id charge.ReservationID) {
+	for _, c := range byIssued(p.commands) {
+		if c.Type == kind && c.ReservationID == id {
+			x.endCommand(c, Superseded, "not wanted any more")
+		}
+	}
+}
+
+// adopt takes what the present boot holds and Central does not know as wanted;
+// what Central ended it has cancelled.
+func (x *step) adopt(cp *ledger.CP) {
+	for _, c := range byNumber(cp.Connectors) {
+		h := c.Held
+		if h.ID == "" || x.s.reservations[h.ID] != nil {
+			continue
+		}
+		r, known := x.old(h.ID)
+		switch {
+		case known && r.EndedAt != 0 && r.Reason == EndUsed:
+		case known && r.EndedAt != 0:
+			if x.At >= r.Until && x.At < r.Until.Add(heldBeyond) {
+				// Its kind is empty: it delays nothing, but has the point looked at again.
+				x.s.point(cp.ID).notBefore[pace{connector: c.ID}] = r.Until.Add(heldBeyond)
+				continue
+			}
+			r.Gone = false
+			x.hold(&r)
+			x.do(SaveReservation{r})
+		case x.At < h.Until:
+			x.adoptHeld(cp.ID, c.ID, h)
+		}
+	}
+}
+
+func (x *step) adoptHeld(cp charge.CPID, connector charge.ConnectorID, h ledger.Held) {
+	r := &Reservation{
+		ID: h.ID, CPID: cp, Connector: connector, Username: h.Username, Tariff: h.Tariff, MadeAt: x.At, Until: h.Until,
+		ConfirmedAt: x.At, Adopted: true, Told: true,
+	}
+	if other := x.s.activeAt(Target{cp, connector}, x.At); other != nil {
+		x.endReservation(other, string(charge.ReservationCancelled))
+	}
+	x.hold(r)
+	x.do(SaveReservation{*r})
+}
+
+// newBoot forgets the reservations that Central ended: a new boot that does not
+// name them does not hold them, and an order for the boot before has no effect.
+func (x *step) newBoot(id charge.CPID) {
+	p, cp := x.s.points[id], x.v.CP(id)
+	if p == nil || cp == nil {
+		return
+	}
+	for _, r := range byMade(p.reservations) {
+		if c := cp.Connectors[r.Connector]; r.EndedAt != 0 && (c == nil || c.Held.ID != r.ID) {
+			r.Gone = true
+			x.do(SaveReservation{*r})
+			x.forgetIfGone(r)
+		}
+	}
+	clear(p.notBefore)
+}
+
+// free ends the active reservations of a connector (0: of all of them) at once:
+// a fault, a stop, a cancelled admission.
+func (x *step) free(t Target, why charge.ReservationEnd) {
+	p := x.s.points[t.CPID]
+	if p == nil {
+		return
+	}
+	for _, r := range byMade(p.reservations) {
+		if t.Connector == 0 || r.Connector == t.Connector {
+			x.endReservation(r, string(why))
+		}
+	}
+}

@@ -1,0 +1,161 @@
+package orders
+
+import (
+	"fmt"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// Every event_id derives from what it tells of: told again, it is the same.
+
+func recordID(kind string, r *wire.Record) string {
+	return fmt.Sprintf("%s.%s.%d", kind, r.Journal, r.Seq)
+}
+
+// tellStep tells the steps of sessions, and the status of a connector.
+func (x *step) tellStep(e Observed, p wire.Payload) {
+	ev := wire.CentralEvent{
+		EventID: recordID("e", &e.Record), CPID: e.CPID, Connector: e.Record.Connector, SessionID: e.Record.SessionID,
+		Timestamp: wire.Seconds(x.At),
+	}
+	switch p := p.(type) {
+	case *wire.ChargingStarted:
+		ev.EventType, ev.ReservationID = wire.CentralChargingStarted, p.ReservationID
+	case *wire.Suspended:
+		ev.EventType, ev.Reason, ev.Message = wire.CentralSuspended, p.By, p.Reason
+	case *wire.Resumed:
+		ev.EventType = wire.CentralResumed
+	case *wire.StatusChanged:
+		if !e.Outcome.Present {
+			return
+		}
+		ev.EventType, ev.Status, ev.SessionID = wire.CentralStatus, p.Status, ""
+		x.do(Tell{ev})
+		return
+	default:
+		return
+	}
+	if s, ok := x.v.Session(e.Record.SessionID); ok {
+		ev.Username = s.Username
+	}
+	x.do(Tell{ev})
+}
+
+// tickets tells the tickets among the changes.
+func (x *step) tickets(changes []ledger.Change) {
+	for _, c := range changes {
+		made, ok := c.(ledger.TicketMade)
+		if !ok {
+			continue
+		}
+		t := made.Ticket
+		energy, cost, sec := wire.KWh(t.Energy), wire.Money(t.Cost), t.DurationSec
+		x.do(Tell{wire.CentralEvent{
+			EventID: t.ID, EventType: wire.CentralTicket, Username: t.Username, CPID: t.CPID, Connector: t.Connector,
+			SessionID: t.SessionID, EnergyKWh: &energy, Cost: &cost, Currency: t.Currency, DurationSec: &sec,
+			Reason: string(t.Reason), Timestamp: wire.Seconds(x.At),
+		}})
+	}
+}
+
+func (x *step) tellReservationEnded(r *Reservation) {
+	x.do(Tell{wire.CentralEvent{
+		EventID: "r." + string(r.ID), EventType: wire.CentralReservationEnded, Username: r.Username, CPID: r.CPID,
+		Connector: r.Connector, ReservationID: r.ID, Reason: r.Reason, Message: endWords(r.Reason), Timestamp: wire.Seconds(x.At),
+	}})
+}
+
+// tellFault tells a fault and its end: once for everybody, and to each driver
+// whose session or reservation it concerns.
+func (x *step) tellFault(e Observed, f charge.Fault, detail string, t wire.CentralEventType) {
+	words := "fault: " + string(f)
+	if t == wire.CentralFaultCleared {
+		words = "repaired: " + string(f)
+	}
+	if detail != "" {
+		words += ", " + detail
+	}
+	ev := wire.CentralEvent{
+		EventID: recordID("f", &e.Record), EventType: t, CPID: e.CPID, Connector: e.Record.Connector, Fault: f, Message: words,
+		Timestamp: wire.Seconds(x.At),
+	}
+	x.do(Tell{ev})
+	cp := x.v.CP(e.CPID)
+	if cp == nil {
+		return
+	}
+	for _, c := range byNumber(cp.Connectors) {
+		if e.Record.Connector != 0 && e.Record.Connector != c.ID {
+			continue
+		}
+		mine := ev
+		mine.Connector = c.ID
+		mine.EventID = fmt.Sprintf("%s.%d", ev.EventID, c.ID)
+		if s := cp.Sessions[c.Session]; s != nil {
+			mine.Username, mine.SessionID = s.Username, s.ID
+		} else if r := x.s.activeAt(Target{e.CPID, c.ID}, x.At); r != nil && r.Told {
+			mine.Username, mine.ReservationID = r.Username, r.ID
+		}
+		if mine.Username != "" {
+			x.do(Tell{mine})
+		}
+	}
+}
+
+// tellNotStarted tells that a session did not come about.
+func (x *step) tellNotStarted(w *Wish, reason string) {
+	x.do(Tell{wire.CentralEvent{
+		EventID: "n." + string(w.SessionID), EventType: wire.CentralNotice, Username: w.Username, CPID: w.CPID,
+		Connector: w.Connector, SessionID: w.SessionID, ReservationID: w.ReservationID, Reason: reason,
+		Message: "charging did not start: " + endWords(reason), Timestamp: wire.Seconds(x.At),
+	}})
+}
+
+// tellSimulated tells the driver who asked for it that a simulation was refused.
+func (x *step) tellSimulated(c *Command, refused bool) {
+	if !refused {
+		return
+	}
+	x.do(Tell{wire.CentralEvent{
+		EventID: "n." + string(c.ID), EventType: wire.CentralNotice, CPID: c.CPID, Connector: c.Connector, Reason: c.Reason,
+		Message: "the charging point refused: " + endWords(c.Reason), Timestamp: wire.Seconds(x.At),
+	}})
+}
+
+func endWords(reason string) string {
+	switch reason {
+	case string(charge.ReservationExpired):
+		return "its time is over"
+	case string(charge.ReservationCancelled):
+		return "it was cancelled"
+	case string(charge.ReservationFault), string(charge.StatusFaulted):
+		return "the charging point has a fault"
+	case string(charge.ReservationUnavailable):
+		return "the charging point is out of service"
+	case string(charge.ReservationClockUnset):
+		return "the charging point lost its clock"
+	case "not_plugged":
+		return "no vehicle was plugged in"
+	case "occupied", "reserved":
+		return "the connector is in use"
+	}
+	return reason
+}
+
+func refusalWords(reason string) string {
+	switch reason {
+	case wire.RefusedUnreachable:
+		return "no charging point confirmed in time"
+	case wire.RefusedNoneFree:
+		return "no charging point is free"
+	case wire.RefusedBusy:
+		return "the charging point is in use or reserved"
+	case wire.RefusedUnknownCP:
+		return "there is no such charging point"
+	case wire.RefusedNotAvailable:
+		return "the charging point is out of service"
+	}
+	return reason
+}

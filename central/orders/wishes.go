@@ -1,0 +1,219 @@
+package orders
+
+import (
+	"slices"
+	"time"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// stopFor bounds how long a session that never began is made sure not to begin.
+const stopFor = 10 * time.Minute
+
+// endedWithReservation is the outcome of a wish to start whose reservation
+// ended; the driver is told of that alone.
+const endedWithReservation = "reservation_ended"
+
+func (x *step) wish(w Wish) *Wish {
+	w.AskedAt = x.At
+	x.s.point(w.CPID).wishes[w.key()] = &w
+	x.do(SaveWish{w})
+	return &w
+}
+
+// endWish ends a wish. A session to start that did not come about is told to its
+// driver, and is stopped if its START may still arrive.
+func (x *step) endWish(p *point, w *Wish, outcome string) {
+	if p.wishes[w.key()] != w {
+		return
+	}
+	delete(p.wishes, w.key())
+	w.EndedAt, w.Outcome = x.At, outcome
+	x.do(SaveWish{*w})
+	if w.Kind != WishStart || outcome == string(Done) {
+		return
+	}
+	if outcome != endedWithReservation {
+		x.tellNotStarted(w, outcome)
+	}
+	for _, c := range byIssued(p.commands) {
+		if c.Type == wire.CommandStart && c.SessionID == w.SessionID {
+			x.endCommand(c, Superseded, "not wanted any more")
+			x.wantStop(Target{w.CPID, w.Connector}, w.SessionID, w.Username, x.At.Add(stopFor))
+		}
+	}
+}
+
+// wantStart wishes a session to start: by the driver's reservation if r is
+// given, until its end.
+func (x *step) wantStart(t Target, user charge.Username, r *Reservation) charge.SessionID {
+	w := Wish{
+		Kind: WishStart, CPID: t.CPID, Connector: t.Connector, SessionID: charge.SessionID(x.IDs()), Username: user,
+		Tariff: x.s.cfg.Tariff, Until: x.At.Add(x.s.cfg.StartWait),
+	}
+	if r != nil {
+		w.ReservationID, w.Tariff, w.Until = r.ID, r.Tariff, r.Until
+	}
+	x.wish(w)
+	x.compare(t.CPID)
+	return w.SessionID
+}
+
+func (x *step) wantStop(t Target, id charge.SessionID, user charge.Username, until charge.Time) {
+	p := x.s.point(t.CPID)
+	if p.wishes[wishKey{kind: WishStop, session: id}] != nil {
+		return
+	}
+	x.wish(Wish{Kind: WishStop, CPID: t.CPID, Connector: t.Connector, SessionID: id, Username: user, Until: until})
+}
+
+// startOf finds the wish to start that names a reservation.
+func (p *point) startOf(id charge.ReservationID) *Wish {
+	for _, w := range p.wishes {
+		if w.Kind == WishStart && w.ReservationID == id {
+			return w
+		}
+	}
+	return nil
+}
+
+// compareWishes orders sessions to start and to stop.
+func (x *step) compareWishes(cp *ledger.CP, p *point) {
+	for _, w := range byAsked(p.wishes) {
+		if p.wishes[w.key()] != w {
+			continue // ended by another of them
+		}
+		switch w.Kind {
+		case WishStart:
+			x.compareStart(cp, p, w)
+		case WishStop:
+			x.compareStop(cp, p, w)
+		case WishAvailability:
+		}
+	}
+}
+
+func (x *step) compareStart(cp *ledger.CP, p *point, w *Wish) {
+	if _, began := x.v.Session(w.SessionID); began {
+		x.endWish(p, w, string(Done))
+		return
+	}
+	if w.ReservationID != "" {
+		r := x.s.reservations[w.ReservationID]
+		if r == nil || r.EndedAt != 0 {
+			x.endWish(p, w, endedWithReservation)
+			return
+		}
+		if r.ConfirmedAt == 0 {
+			return // its RESERVE comes first
+		}
+	}
+	x.order(cp, w.Connector, &wire.Start{SessionID: w.SessionID, Username: w.Username, ReservationID: w.ReservationID, Tariff: w.Tariff},
+		subject{session: w.SessionID, reservation: w.ReservationID})
+}
+
+func (x *step) compareStop(cp *ledger.CP, p *point, w *Wish) {
+	if s, began := x.v.Session(w.SessionID); began && s.State != ledger.SessionOpen {
+		x.endWish(p, w, string(Done))
+		return
+	}
+	if start := p.wishes[wishKey{kind: WishStart, session: w.SessionID}]; start != nil {
+		x.endWish(p, start, "stopped")
+	}
+	x.order(cp, w.Connector, &wire.Stop{SessionID: w.SessionID}, subject{session: w.SessionID})
+}
+
+// adoptStart takes an accepted START that Central does not know as wanted.
+func (x *step) adoptStart(p *point, c *Command, o *wire.Start) {
+	if p.wishes[wishKey{kind: WishStart, session: o.SessionID}] != nil || p.wishes[wishKey{kind: WishStop, session: o.SessionID}] != nil {
+		return
+	}
+	if _, began := x.v.Session(o.SessionID); began {
+		return
+	}
+	until := x.At.Add(x.s.cfg.StartWait)
+	if r := x.s.reservations[o.ReservationID]; r != nil {
+		until = r.Until
+	}
+	if o.ReservationID != "" && x.s.reservations[o.ReservationID] == nil {
+		x.adopt(x.v.CP(c.CPID))
+	}
+	x.wish(Wish{
+		Kind: WishStart, CPID: c.CPID, Connector: c.Connector, SessionID: o.SessionID, Username: o.Username,
+		ReservationID: o.ReservationID, Tariff: o.Tariff, Until: until,
+	})
+}
+
+// setAvailability makes availability wanted of a connector, a charging point or
+// the network. The wider wish replaces the narrower ones below it.
+func (x *step) setAvailability(t Target, available bool) {
+	for id, p := range x.s.points {
+		for k, w := range p.wishes {
+			below := w.Kind == WishAvailability && (t.CPID == "" || id == t.CPID && (t.Connector == 0 || t.Connector == w.Connector))
+			if below {
+				delete(p.wishes, k)
+				w.EndedAt, w.Outcome = x.At, "replaced"
+				x.do(SaveWish{*w})
+			}
+		}
+	}
+	w := Wish{Kind: WishAvailability, CPID: t.CPID, Connector: t.Connector, Available: available, AskedAt: x.At}
+	if t.CPID != "" {
+		x.wish(w)
+		x.compare(t.CPID)
+		return
+	}
+	x.s.network = &w
+	x.do(SaveWish{w})
+	for _, id := range x.allPoints() {
+		x.compare(id)
+	}
+}
+
+func (x *step) allPoints() []charge.CPID {
+	var ids []charge.CPID
+	for cp := range x.v.CPs() {
+		ids = append(ids, cp.ID)
+	}
+	slices.Sort(ids)
+	return ids
+}
+
+// compareAvailability orders availability until it is so. A connector that is
+// taken out of service frees its reservation at once.
+func (x *step) compareAvailability(cp *ledger.CP) {
+	for _, c := range byNumber(cp.Connectors) {
+		t := Target{cp.ID, c.ID}
+		want, ok := x.s.Wanted(t)
+		if !ok {
+			continue
+		}
+		if !want {
+			x.free(t, charge.ReservationUnavailable)
+		}
+		order := &wire.SetAvailability{Available: want}
+		if overtaken := x.overtake(t, order); overtaken || c.Available != want {
+			x.order(cp, c.ID, order, subject{})
+		}
+	}
+}
+
+// overtake ends an open order of the opposite availability. Its place in line is
+// before the next one, so the next one must follow even if it asks for what is
+// so already.
+func (x *step) overtake(t Target, order *wire.SetAvailability) (overtaken bool) {
+	p := x.s.points[t.CPID]
+	data, err := wire.EncodeOrder(order)
+	if p == nil || err != nil {
+		return false
+	}
+	for _, c := range byIssued(p.commands) {
+		if c.Type == wire.CommandSetAvailability && c.Connector == t.Connector && string(c.Data) != string(data) {
+			x.endCommand(c, Superseded, "not wanted any more")
+			overtaken = true
+		}
+	}
+	return overtaken
+}
