@@ -52,7 +52,7 @@ func (b *ledgerRows) add(c ledger.Change) error {
 		b.addPoint(&c.Point)
 	case ledger.JournalChanged:
 		j := &c.Journal
-		b.journals = append(b.journals, string(c.CPID), string(j.ID), int64(j.Last), j.Hash, string(j.After.Journal),
+		b.journals = append(b.journals, string(c.CPID), string(j.ID), j.Registered, int64(j.Followed), int64(j.Last), j.Hash, string(j.After.Journal),
 			int64(j.After.Seq), j.Root, list(j.Reported), int64(j.Conn), int64(j.OpenedAt), int64(j.WroteAt),
 			string(j.Clock), int64(j.GrownAt))
 	case ledger.ConnectorChanged:
@@ -113,7 +113,7 @@ func (b *ledgerRows) addHole(h *ledger.Hole) {
 		}
 	}
 	b.holes = append(b.holes, h.ID, string(h.CPID), string(h.Journal), int64(h.First), int64(h.Last), string(h.Cause),
-		h.Detail, int64(h.FoundAt), list(h.Missing), int64(h.Energy), list(h.Waiting), len(h.Missing) > 0, lost)
+		h.Detail, int64(h.FoundAt), list(h.Missing), int64(h.Energy), list(h.Waiting), len(h.Missing)+len(h.Waiting) > 0, lost)
 }
 
 // list writes a list as JSON; nil is an empty one.

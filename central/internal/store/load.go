@@ -106,7 +106,7 @@ func scanPoint(r scanner) (p ledger.Point, err error) {
 }
 
 func scanJournal(r scanner) (cp charge.CPID, j ledger.Journal, err error) {
-	err = r.Scan(&cp, &j.ID, &j.Last, &j.Hash, &j.After.Journal, &j.After.Seq, &j.Root, jsonOf{&j.Reported}, &j.Conn,
+	err = r.Scan(&cp, &j.ID, &j.Registered, &j.Followed, &j.Last, &j.Hash, &j.After.Journal, &j.After.Seq, &j.Root, jsonOf{&j.Reported}, &j.Conn,
 		&j.OpenedAt, &j.WroteAt, &j.Clock, &j.GrownAt)
 	j.Reported = none(j.Reported)
 	return cp, j, err

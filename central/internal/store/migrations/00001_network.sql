@@ -75,6 +75,8 @@ CREATE TABLE cps (
 CREATE TABLE journals (
   cp_id         TEXT NOT NULL REFERENCES cps,
   journal       TEXT NOT NULL CHECK (length(journal) BETWEEN 1 AND 36),
+  registered    INTEGER NOT NULL CHECK (registered IN (0, 1)),
+  followed      INTEGER NOT NULL,
   last          INTEGER NOT NULL CHECK (last >= 0),
   hash          TEXT NOT NULL,
   after_journal TEXT NOT NULL,

@@ -1,0 +1,91 @@
+package ingest
+
+import (
+	"fmt"
+	"log/slog"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// Fact is something that happened and is told once, in words.
+type Fact struct {
+	N    uint64
+	At   charge.Time
+	Kind string // ticket session reservation command fault alarm link
+	CPID charge.CPID
+	Text string
+}
+
+func (u *unit) fact(kind string, cp charge.CPID, format string, args ...any) {
+	u.facts = append(u.facts, Fact{At: u.now, Kind: kind, CPID: cp, Text: fmt.Sprintf(format, args...)})
+}
+
+func (u *unit) recordFacts(r *wire.Record, out *ledger.Outcome) {
+	if out.Verdict != ledger.Applied {
+		return
+	}
+	switch p := out.Payload.(type) {
+	case *wire.Registered:
+		u.fact("link", r.CPID, "%s started", r.CPID)
+	case *wire.Authorized:
+		u.fact("session", r.CPID, "session %s of %s begins at %s/%d", r.SessionID, name(p.Username), r.CPID, r.Connector)
+	case *wire.ChargingStarted:
+		u.fact("session", r.CPID, "session %s charges at %s/%d", r.SessionID, r.CPID, r.Connector)
+	case *wire.ChargingStopped:
+		u.fact("session", r.CPID, "session %s at %s/%d stopped: %s", r.SessionID, r.CPID, r.Connector, p.Reason)
+	case *wire.FaultRaised:
+		u.fact("fault", r.CPID, "fault %s at %s/%d", p.Fault, r.CPID, r.Connector)
+	case *wire.FaultCleared:
+		u.fact("fault", r.CPID, "fault %s at %s/%d is over", p.Fault, r.CPID, r.Connector)
+	}
+}
+
+func name(u charge.Username) string {
+	if u == "" {
+		return "nobody named"
+	}
+	return string(u)
+}
+
+func (u *unit) changeFacts(c ledger.Change) {
+	switch c := c.(type) {
+	case ledger.TicketMade:
+		t := &c.Ticket
+		u.fact("ticket", t.CPID, "ticket of %s at %s/%d: %s kWh, %s %s", name(t.Username), t.CPID, t.Connector,
+			t.Energy.KWh(), t.Cost.Decimal(), t.Currency)
+	case ledger.AlarmRaised:
+		if c.Alarm.Cleared {
+			u.fact("alarm", c.Alarm.CPID, "alarm %s is over", c.Alarm.Kind)
+		} else {
+			u.fact("alarm", c.Alarm.CPID, "alarm %s: %s", c.Alarm.Kind, c.Alarm.Detail)
+		}
+	case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootForgotten, ledger.MeterChanged,
+		ledger.SessionChanged, ledger.HoleChanged:
+	}
+}
+
+func (u *unit) effectFacts(e orders.Effect) {
+	switch e := e.(type) {
+	case orders.SaveReservation:
+		r := &e.Reservation
+		switch {
+		case r.EndedAt == u.now:
+			u.fact("reservation", r.CPID, "reservation of %s at %s/%d ended: %s", r.Username, r.CPID, r.Connector, r.Reason)
+		case r.MadeAt == u.now && r.ConfirmedAt == 0:
+			u.fact("reservation", r.CPID, "%s/%d is asked to keep its place for %s", r.CPID, r.Connector, r.Username)
+		}
+	case orders.SaveCommand:
+		c := &e.Command
+		if !c.State.Open() {
+			u.fact("command", c.CPID, "%s at %s/%d: %s %s", c.Type, c.CPID, c.Connector, c.State, c.Reason)
+		}
+	case orders.SaveWish, orders.SaveRequest, orders.SaveFence, orders.SendCommand, orders.Tell, orders.Reply:
+	}
+}
+
+func (f *Fact) attrs() []any {
+	return []any{slog.String("kind", f.Kind), slog.String("cp_id", string(f.CPID)), slog.String("text", f.Text)}
+}

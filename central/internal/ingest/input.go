@@ -1,0 +1,192 @@
+package ingest
+
+import (
+	"encoding/json"
+	"fmt"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// input is one thing the writer takes in. apply adds to the unit what becomes
+// of it; it may be called again with another unit when a transaction failed.
+type input interface{ apply(u *unit) }
+
+// recordIn is a journal record.
+type recordIn struct {
+	d  Delivered
+	in ledger.Input
+}
+
+// presenceIn is a presence of a charging point.
+type presenceIn struct {
+	d  Delivered
+	cp charge.CPID
+	p  wire.Presence
+}
+
+// driverIn is a message of a driver.
+type driverIn struct {
+	d       Delivered
+	req     wire.DriverRequest
+	invalid string
+}
+
+// deadIn is a Kafka record that cannot be used.
+type deadIn struct {
+	d      Delivered
+	reason string
+}
+
+// passIn is a Kafka record that only moves the offset.
+type passIn struct{ d Delivered }
+
+// prepare decodes a Kafka record. It is pure, so each reader does it for
+// itself, and the writer only applies. Nil means that nothing is to be done,
+// not even moving an offset.
+func (w *Writer) prepare(d Delivered) input {
+	switch d.Topic {
+	case w.cfg.Topics.Events:
+		return w.prepareRecord(d)
+	case w.cfg.Topics.Drivers:
+		return prepareDriver(d)
+	case w.cfg.Topics.Monitor:
+		return w.prepareMonitor(d)
+	}
+	return deadIn{d, fmt.Sprintf("nobody reads topic %.80q", d.Topic)}
+}
+
+func (w *Writer) prepareRecord(d Delivered) input {
+	if len(d.Value) == 0 {
+		return deadIn{d, "is empty"}
+	}
+	r, err := wire.DecodeRecord(d.Value)
+	switch {
+	case err != nil:
+		return deadIn{d, err.Error()}
+	case d.Key != string(r.CPID):
+		return deadIn{d, fmt.Sprintf("the key names %.80q, the record %q", d.Key, r.CPID)}
+	}
+	w.live.hearPoint(r.CPID, &d)
+	return recordIn{d, ledger.Input{Raw: d.Value, Record: r}}
+}
+
+func prepareDriver(d Delivered) input {
+	req, err := wire.DecodeDriverRequest(d.Value)
+	in := driverIn{d: d, req: req}
+	if err != nil {
+		var part struct {
+			MessageID string               `json:"message_id"`
+			EventType wire.DriverEventType `json:"event_type"`
+			Username  charge.Username      `json:"username"`
+			ClientID  string               `json:"client_id"`
+			Timestamp wire.Seconds         `json:"timestamp"`
+		}
+		// What can be read of it tells whom to answer; a field of a wrong type
+		// leaves the others.
+		if len(d.Value) > wire.MaxMessage || json.Unmarshal(d.Value, &part) != nil && part.Username == "" {
+			return deadIn{d, err.Error()}
+		}
+		in.invalid = err.Error()
+		in.req = wire.DriverRequest{
+			MessageID: part.MessageID, EventType: part.EventType, Username: part.Username, ClientID: part.ClientID,
+			Timestamp: part.Timestamp,
+		}
+		if len(in.req.MessageID) > 128 || len(in.req.ClientID) > 128 || !charge.ValidName(string(in.req.Username)) {
+			return deadIn{d, err.Error()}
+		}
+	}
+	if in.req.MessageID == "" { // an old client: the place in the log stands in for it
+		in.req.MessageID = fmt.Sprintf("%.60s/%d/%d/%08x", d.Topic, d.Partition, d.Offset, d.CRC)
+	}
+	return in
+}
+
+func (w *Writer) prepareMonitor(d Delivered) input {
+	switch d.Kind {
+	case wire.KindValuePresence:
+		cp, err := charge.ParseCPID(d.Key)
+		if err != nil {
+			return deadIn{d, err.Error()}
+		}
+		p, err := wire.DecodePresence(d.Value)
+		if err != nil {
+			return deadIn{d, err.Error()}
+		}
+		if p.Online {
+			w.live.hearPoint(cp, &d)
+		}
+		return presenceIn{d, cp, p}
+	case wire.KindValueBridgeAlive:
+		b, err := wire.DecodeBridgeAlive(d.Value)
+		if err != nil {
+			return deadIn{d, err.Error()}
+		}
+		w.live.hearBridge(&b, &d)
+	case wire.KindValueCentralAlive:
+		c, err := wire.DecodeCentralAlive(d.Value)
+		if err != nil {
+			return deadIn{d, err.Error()}
+		}
+		w.hear(c.Central, d.Past)
+	}
+	return passIn{d}
+}
+
+func (in recordIn) apply(u *unit)   { u.record(in) }
+func (in presenceIn) apply(u *unit) { u.presence(in) }
+func (in driverIn) apply(u *unit)   { u.driver(in) }
+func (in deadIn) apply(u *unit)     { u.deadLetter(in.d, in.reason) }
+func (in passIn) apply(u *unit)     { u.read(in.d) }
+
+// delivered is implemented by what came from Kafka.
+type delivered interface{ from() Delivered }
+
+func (in recordIn) from() Delivered   { return in.d }
+func (in presenceIn) from() Delivered { return in.d }
+func (in driverIn) from() Delivered   { return in.d }
+
+// tickIn says that time went on.
+type tickIn struct{}
+
+func (tickIn) apply(u *unit) { u.step(orders.Tick{Now: u.moment()}) }
+
+// sentIn says that Kafka has a command.
+type sentIn struct {
+	cp charge.CPID
+	id charge.CommandID
+}
+
+func (in sentIn) apply(u *unit) {
+	u.step(orders.CommandSent{Now: u.moment(), CPID: in.cp, CommandID: in.id})
+}
+
+// backIn says that a charging point is heard again after silence.
+type backIn struct{ cp charge.CPID }
+
+func (in backIn) apply(u *unit) { u.step(orders.PointHeard{Now: u.moment(), CPID: in.cp}) }
+
+// otherIn says that another Central spoke.
+type otherIn struct{ central charge.Incarnation }
+
+func (in otherIn) apply(u *unit) { u.step(orders.CentralHeard{Now: u.moment(), Central: in.central}) }
+
+// toldIn says that Kafka has rows of the outbox.
+type toldIn struct{ ids []int64 }
+
+func (in toldIn) apply(u *unit) { u.told = append(u.told, in.ids...) }
+
+// alarmIn is an alarm of Central itself.
+type alarmIn struct{ alarm ledger.Alarm }
+
+func (in alarmIn) apply(u *unit) {
+	in.alarm.At = u.now
+	u.add([]ledger.Change{ledger.AlarmRaised{Alarm: in.alarm}})
+}
+
+// forgetIn deletes answers that are older than their topic.
+type forgetIn struct{}
+
+func (forgetIn) apply(u *unit) { u.forgetBefore = u.now.Add(-u.w.cfg.KeepAnswers) }

@@ -1,0 +1,430 @@
+package ingest
+
+import (
+	"cmp"
+	"maps"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// fresh is how long the bridge may be silent before the way to all charging
+// points counts as stale.
+const fresh = 5 * time.Second
+
+// maxFacts is how many facts are kept for who reads them late.
+const maxFacts = 256
+
+// Live is the present state of the whole network for whoever shows it: what
+// the writer committed, with the latest telemetry over it. It is a cache with a
+// mutex; all methods may be called concurrently and none waits for I/O.
+type Live struct {
+	mu sync.Mutex
+	// mu guards what follows.
+	started  charge.Time
+	central  charge.Incarnation
+	since    charge.Time // since when Central is up or not
+	active   bool
+	waits    string // why Central is not active yet
+	fencedBy charge.Incarnation
+	database string // trouble, "" when none
+
+	kafka      Part
+	bridge     *wire.BridgeAlive
+	bridgeAt   charge.Time
+	freshSince charge.Time // zero while stale
+	points     map[charge.CPID]*livePoint
+	counters   map[string]int64
+	bad        int64 // telemetry that could not be read
+	lost       int64
+	alarms     int64
+	tariffs    map[charge.TariffVersion]ledger.Tariff
+	fallback   ledger.Tariff
+
+	facts   []Fact
+	n       uint64
+	changed chan struct{}
+	awake   chan struct{} // closed when active changes
+}
+
+type livePoint struct {
+	view  pointView
+	heard charge.Time
+	tele  *wire.Telemetry
+	at    charge.Time     // of tele
+	known ledger.Liveness // the last link that was known
+	link  ledger.Liveness // as last told
+}
+
+// NewLive returns a view of a network of which nothing is known. fallback is
+// the tariff of sessions that name none.
+func NewLive(fallback ledger.Tariff) *Live {
+	now := charge.At(time.Now())
+	return &Live{
+		started: now, since: now, waits: "starting", fallback: fallback,
+		kafka:  Part{Name: "kafka", State: PartUnknown, Since: now, Reason: "not asked yet"},
+		points: map[charge.CPID]*livePoint{}, counters: map[string]int64{}, changed: make(chan struct{}), awake: make(chan struct{}),
+	}
+}
+
+// SetKafka says whether Kafka answers, and why not.
+func (l *Live) SetKafka(up bool, reason string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	state := PartDown
+	if up {
+		state, reason = PartUp, ""
+	}
+	if l.kafka.State != state {
+		l.kafka.Since = charge.At(time.Now())
+		l.note()
+	}
+	l.kafka.State, l.kafka.Reason = state, reason
+}
+
+// SetWaiting says in words what keeps Central from being active.
+func (l *Live) SetWaiting(words string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.waits != words {
+		l.waits = words
+		l.note()
+	}
+}
+
+// Telemetry takes the latest values of a charging point. What cannot be read
+// is counted; nothing is accounted by it.
+func (l *Live) Telemetry(key string, value []byte) {
+	t, err := wire.DecodeTelemetry(value)
+	now := charge.At(time.Now())
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err != nil || string(t.CPID) != key {
+		l.bad++
+		return
+	}
+	p := l.point(t.CPID)
+	p.tele, p.at, p.heard = &t, now, now
+}
+
+func (l *Live) point(id charge.CPID) *livePoint {
+	p := l.points[id]
+	if p == nil {
+		p = &livePoint{view: pointView{ID: id}}
+		l.points[id] = p
+	}
+	return p
+}
+
+// note tells who waits that a state changed.
+func (l *Live) note() {
+	close(l.changed)
+	l.changed = make(chan struct{})
+}
+
+// Changed is closed when a state, not only a number, changed after it was
+// handed out.
+func (l *Live) Changed() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.changed
+}
+
+// Facts returns what happened after fact n, oldest first, and the number of the
+// last. n 0 asks for all that are kept.
+func (l *Live) Facts(n uint64) ([]Fact, uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for i := range l.facts {
+		if l.facts[i].N > n {
+			return slices.Clone(l.facts[i:]), l.n
+		}
+	}
+	return nil, l.n
+}
+
+func (l *Live) tell(facts []Fact) {
+	if len(facts) == 0 {
+		return
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for _, f := range facts {
+		l.n++
+		f.N = l.n
+		l.facts = append(l.facts, f)
+	}
+	if over := len(l.facts) - maxFacts; over > 0 {
+		l.facts = slices.Delete(l.facts, 0, over)
+	}
+	l.note()
+}
+
+// loaded takes what the database said.
+func (l *Live) loaded(self charge.Incarnation, counters map[string]int64, lost, alarms int64, tariffs map[charge.TariffVersion]ledger.Tariff) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.central, l.counters, l.lost, l.alarms, l.tariffs = self, counters, lost, alarms, tariffs
+	l.note()
+}
+
+func (l *Live) counted(counts map[string]int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for name, n := range counts {
+		l.counters[name] += n
+	}
+}
+
+func (l *Live) setBooks(lost, alarms int64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.lost, l.alarms = lost, alarms
+}
+
+func (l *Live) self() charge.Incarnation {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.central
+}
+
+func (l *Live) isActive() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.active
+}
+
+func (l *Live) setActive(active bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.active, l.since = active, charge.At(time.Now())
+	close(l.awake)
+	l.awake = make(chan struct{})
+	l.note()
+}
+
+// activated is closed when Central becomes active, or stops to be.
+func (l *Live) activated() <-chan struct{} {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.awake
+}
+
+// fence sets who fenced this Central and answers who did before.
+func (l *Live) fence(by charge.Incarnation) (was charge.Incarnation) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was, l.fencedBy = l.fencedBy, by
+	return was
+}
+
+func (l *Live) setDatabase(trouble string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.database != trouble {
+		if (l.database == "") != (trouble == "") {
+			l.since = charge.At(time.Now())
+		}
+		l.database = trouble
+		l.note()
+	}
+}
+
+// show takes what the writer committed of a charging point.
+func (l *Live) show(v pointView) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.point(v.ID)
+	if !p.view.same(&v) {
+		l.note()
+	}
+	p.view = v
+}
+
+// hearPoint notes a sign of life.
+func (l *Live) hearPoint(id charge.CPID, d *Delivered) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.point(id)
+	p.heard = max(p.heard, heardAt(d))
+}
+
+// heardAt is when something was heard: now, unless it waited in the log from
+// before this Central began.
+func heardAt(d *Delivered) charge.Time {
+	now := charge.At(time.Now())
+	if d.Past {
+		return min(now, d.ReceivedAt)
+	}
+	return now
+}
+
+func (l *Live) hearBridge(b *wire.BridgeAlive, d *Delivered) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	at := heardAt(d)
+	if at < l.bridgeAt {
+		return
+	}
+	if l.bridge == nil || l.bridge.MQTT.Up != b.MQTT.Up {
+		l.note()
+	}
+	l.bridge, l.bridgeAt = b, at
+	l.judgePipeline(charge.At(time.Now()))
+}
+
+// staleSince is since when the way to the charging points is not fresh; zero
+// while it is.
+func (l *Live) staleSince(now charge.Time) charge.Time {
+	switch {
+	case l.bridge == nil:
+		return l.started
+	case now > l.bridgeAt.Add(fresh):
+		return l.bridgeAt
+	case !l.bridge.MQTT.Up:
+		return min(max(l.bridge.MQTT.Since, 1), now)
+	}
+	return 0
+}
+
+func (l *Live) judgePipeline(now charge.Time) {
+	switch stale := l.staleSince(now); {
+	case stale != 0:
+		l.freshSince = 0
+	case l.freshSince == 0:
+		l.freshSince = now
+	}
+}
+
+// judge says whether a charging point is there. Its silence counts only while
+// the way to it is fresh: an outage of Kafka does not grey the network.
+func (l *Live) judge(p *livePoint, now charge.Time) (ledger.Liveness, charge.Time) {
+	s := ledger.Signs{HeardAt: p.heard, StaleSince: l.staleSince(now)}
+	if p.tele != nil {
+		s.Interval = time.Duration(p.tele.IntervalMS) * time.Millisecond
+	}
+	if !p.view.Online && p.view.PresenceAt >= p.heard {
+		s.GoneAt = p.view.PresenceAt
+	}
+	if p.known == ledger.Online && s.HeardAt != 0 {
+		s.HeardAt = max(s.HeardAt, l.freshSince)
+	}
+	return ledger.Live(s, now)
+}
+
+func (l *Live) liveness(id charge.CPID, now charge.Time) ledger.Liveness {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	p := l.points[id]
+	if p == nil {
+		return ledger.Unknown
+	}
+	link, _ := l.judge(p, now)
+	return link
+}
+
+// pulse judges all links and returns those charging points that are back.
+func (l *Live) pulse(now charge.Time) (back []charge.CPID) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.judgePipeline(now)
+	moved := false
+	for id, p := range l.points {
+		link, _ := l.judge(p, now)
+		if link != p.link {
+			moved = true
+			if link == ledger.Online {
+				back = append(back, id)
+			}
+		}
+		if p.link = link; link != ledger.Unknown {
+			p.known = link
+		}
+	}
+	if moved {
+		l.note()
+	}
+	slices.Sort(back)
+	return back
+}
+
+// Network returns a snapshot of everything; it shares nothing with Live.
+func (l *Live) Network() Network {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	now := charge.At(time.Now())
+	n := Network{At: now, Central: l.central, Currency: l.fallback.Currency, Parts: l.parts(now), CPs: make([]Point, 0, len(l.points))}
+	b := &n.Books
+	for _, id := range slices.Sorted(maps.Keys(l.points)) {
+		p := l.points[id]
+		v := l.snapshot(p, now)
+		b.Announced += p.view.Known + p.view.Beyond
+		b.Unacked += v.Unacked
+		n.CPs = append(n.CPs, v)
+	}
+	b.Applied, b.Duplicates, b.Gaps = l.counters[countApplied], l.counters[countDuplicates], l.counters[countGaps]
+	b.DeadLetters, b.Lost, b.Alarms, b.Unusable = l.counters[countDead], l.lost, l.alarms, l.counters[countUnusable]
+	b.Forked, b.BadTelemetry = l.counters[countForked], l.bad
+	return n
+}
+
+func (l *Live) snapshot(p *livePoint, now charge.Time) Point {
+	link, since := l.judge(p, now)
+	v := &p.view
+	out := Point{
+		ID: v.ID, Name: v.Name, Place: v.Place, Admitted: v.Admitted, Simulated: v.Simulated, Link: link, LinkSince: since,
+		HeardAt: p.heard, Unacked: v.Beyond, Alarm: v.Alarm, Agent: v.Agent,
+		Connectors: make([]Connector, 0, len(v.Connectors)),
+	}
+	if p.tele != nil {
+		if p.tele.Journal == v.Present {
+			out.Unacked = p.tele.Health.Unacked
+		}
+		out.Alarm = cmp.Or(out.Alarm, p.tele.Health.Alarm)
+	}
+	for i := range v.Connectors {
+		out.Connectors = append(out.Connectors, l.connector(p, &v.Connectors[i], now))
+	}
+	return out
+}
+
+func (l *Live) connector(p *livePoint, k *connectorView, now charge.Time) Connector {
+	out := k.Connector
+	out.Faults = slices.Clone(k.Faults)
+	if out.ReservedUntil != 0 && now >= out.ReservedUntil {
+		out.Status, out.ReservationID, out.ReservedUntil, out.Username = k.after, "", 0, k.sessionOf
+	}
+	if t := telemetryOf(p, k.Connector.Connector); t != nil {
+		out.Power, out.ValuesAt, out.Register = t.Power, p.at, max(out.Register, t.Register)
+		if out.SessionID != "" && t.SessionID == out.SessionID {
+			out.Energy = max(out.Energy, t.Register-k.start)
+		}
+	}
+	if out.SessionID != "" {
+		out.Cost = l.tariff(k.tariff).Cost(out.Energy, k.started)
+	}
+	return out
+}
+
+func telemetryOf(p *livePoint, id charge.ConnectorID) *wire.ConnectorTelemetry {
+	if p.tele == nil || p.tele.Journal != p.view.Present {
+		return nil // of another boot
+	}
+	for i := range p.tele.Connectors {
+		if t := &p.tele.Connectors[i]; t.Connector == id {
+			return t
+		}
+	}
+	return nil
+}
+
+func (l *Live) tariff(v charge.TariffVersion) ledger.Tariff {
+	if t, ok := l.tariffs[v]; ok {
+		return t
+	}
+	return l.fallback
+}

@@ -1,0 +1,233 @@
+package ingest
+
+import (
+	"cmp"
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// Network is the whole network at one moment.
+type Network struct {
+	At       charge.Time
+	Central  charge.Incarnation
+	Currency string
+	Parts    []Part
+	Books    Books
+	CPs      []Point // sorted by id
+}
+
+// The states of a part.
+const (
+	PartUp      = "up"
+	PartDown    = "down"
+	PartUnknown = "unknown"
+)
+
+// Part is one link of the chain between charging points and the page.
+type Part struct {
+	Name   string // mqtt bridge kafka central
+	State  string
+	Since  charge.Time
+	Reason string // in words, when not up
+}
+
+// Books count journal records since the database was made.
+type Books struct {
+	Announced    int64 // that charging points say they hold or held
+	Applied      int64
+	Unacked      int64
+	Duplicates   int64
+	Gaps         int64
+	Forked       int64
+	Unusable     int64
+	DeadLetters  int64
+	BadTelemetry int64 // in this life
+	Lost         int64 // in holes
+	Alarms       int64 // open
+}
+
+// Point is one charging point.
+type Point struct {
+	ID         charge.CPID
+	Name       string
+	Place      string
+	Admitted   bool
+	Simulated  bool
+	Link       ledger.Liveness
+	LinkSince  charge.Time
+	HeardAt    charge.Time
+	Unacked    int64
+	Alarm      string
+	Agent      string
+	Connectors []Connector
+}
+
+// Connector is one connector as it is shown: what the records say, with the
+// latest values over it.
+type Connector struct {
+	Connector     charge.ConnectorID
+	Status        charge.Status
+	Available     bool // as wanted
+	SessionID     charge.SessionID
+	Username      charge.Username
+	ReservationID charge.ReservationID
+	ReservedUntil charge.Time
+	Faults        []charge.Fault
+	Rated         charge.Watts
+	Power         charge.Watts
+	Register      charge.WattHours
+	Energy        charge.WattHours // of the running session
+	Cost          charge.Cents     // of the running session, provisional
+	ValuesAt      charge.Time      // of the telemetry; zero: none yet
+}
+
+// pointView is what the writer committed of a charging point, copied for Live.
+type pointView struct {
+	ID         charge.CPID
+	Name       string
+	Place      string
+	Agent      string
+	Alarm      string
+	Admitted   bool
+	Simulated  bool
+	Online     bool
+	PresenceAt charge.Time
+	Present    charge.JournalID
+	Known      int64 // records known, those in holes included
+	Beyond     int64 // records announced and not known
+	Connectors []connectorView
+}
+
+type connectorView struct {
+	Connector
+	after     charge.Status // once the reservation has expired
+	sessionOf charge.Username
+	start     charge.WattHours
+	started   bool
+	tariff    charge.TariffVersion
+}
+
+// same reports whether nothing but numbers differs.
+func (v *pointView) same(o *pointView) bool {
+	a, b := *v, *o
+	a.Known, a.Beyond, a.PresenceAt, a.Connectors = b.Known, b.Beyond, b.PresenceAt, nil
+	b.Connectors = nil
+	if a.ID != b.ID || a.Name != b.Name || a.Place != b.Place || a.Agent != b.Agent || a.Alarm != b.Alarm ||
+		a.Admitted != b.Admitted || a.Simulated != b.Simulated || a.Online != b.Online || a.Present != b.Present {
+		return false
+	}
+	return slices.EqualFunc(v.Connectors, o.Connectors, func(x, y connectorView) bool {
+		return x.Connector.Connector == y.Connector.Connector && x.Status == y.Status && x.Available == y.Available &&
+			x.SessionID == y.SessionID && x.Username == y.Username && x.ReservationID == y.ReservationID &&
+			x.ReservedUntil == y.ReservedUntil && x.started == y.started && slices.Equal(x.Faults, y.Faults)
+	})
+}
+
+func (w *Writer) viewOf(cp *ledger.CP, now charge.Time) pointView {
+	v := pointView{
+		ID: cp.ID, Name: cp.Name, Place: cp.Place, Agent: cp.Agent, Admitted: cp.Admitted, Simulated: cp.Simulated,
+		Online: cp.Online, PresenceAt: cp.PresenceAt, Present: cp.Present, Alarm: alarmOf(cp),
+		Connectors: make([]connectorView, 0, len(cp.Connectors)),
+	}
+	for _, j := range cp.Journals {
+		v.Known += int64(j.Last)
+	}
+	if last := cp.Last; last.Seq > 0 {
+		known := charge.Seq(0)
+		if j := cp.Journals[last.Journal]; j != nil {
+			known = j.Last
+		}
+		v.Beyond = int64(max(last.Seq, known) - known)
+	}
+	for _, id := range slices.Sorted(maps.Keys(cp.Connectors)) {
+		v.Connectors = append(v.Connectors, w.connectorView(cp, cp.Connectors[id], now))
+	}
+	return v
+}
+
+func alarmOf(cp *ledger.CP) string {
+	switch {
+	case cp.Forked():
+		return "identity quarantined: " + cp.Fork
+	case len(cp.Faults) > 0:
+		return fmt.Sprintf("fault: %s", cp.Faults[0])
+	}
+	return ""
+}
+
+func (w *Writer) connectorView(cp *ledger.CP, k *ledger.Connector, now charge.Time) connectorView {
+	t := orders.Target{CPID: cp.ID, Connector: k.ID}
+	v := connectorView{Connector: Connector{
+		Connector: k.ID, Status: cp.Status(k.ID, now), Available: k.Available, SessionID: k.Session,
+		Faults: slices.Clone(k.Faults), Rated: k.Rated, Register: k.Register,
+	}, after: cp.Status(k.ID, charge.MaxTime)}
+	if wanted, ok := w.orders.Wanted(t); ok {
+		v.Available = wanted
+	}
+	if s := cp.Sessions[k.Session]; s != nil {
+		v.Username, v.sessionOf, v.start, v.started, v.tariff = s.Username, s.Username, s.Start, s.Started, s.Tariff
+		v.Energy = s.Energy()
+	}
+	if r, ok := w.orders.Reserved(t, now); ok {
+		v.ReservationID, v.ReservedUntil, v.Username = r.ID, r.Until, cmp.Or(v.Username, r.Username)
+	} else if k.Held.ID != "" && k.Held.Until > now {
+		v.ReservationID, v.ReservedUntil, v.Username = k.Held.ID, k.Held.Until, cmp.Or(v.Username, k.Held.Username)
+	}
+	return v
+}
+
+// parts says of each link of the chain whether it is up, and since when.
+func (l *Live) parts(now charge.Time) []Part {
+	return []Part{l.mqttPart(now), l.bridgePart(now), l.kafka, l.centralPart()}
+}
+
+func (l *Live) mqttPart(now charge.Time) Part {
+	p := Part{Name: "mqtt", State: PartUnknown, Since: l.started, Reason: "the bridge, which knows, is not heard"}
+	switch {
+	case l.bridge == nil:
+		return p
+	case now > l.bridgeAt.Add(fresh):
+		p.Since = l.bridgeAt
+		return p
+	case l.bridge.MQTT.Up:
+		p.State, p.Reason = PartUp, ""
+	default:
+		p.State, p.Reason = PartDown, l.bridge.MQTT.Reason
+	}
+	p.Since = l.bridge.MQTT.Since
+	return p
+}
+
+func (l *Live) bridgePart(now charge.Time) Part {
+	p := Part{Name: "bridge", State: PartDown, Since: l.started, Reason: "not heard yet"}
+	switch {
+	case l.bridge != nil && now <= l.bridgeAt.Add(fresh):
+		return Part{Name: "bridge", State: PartUp, Since: l.bridge.StartedAt}
+	case l.bridge != nil:
+		p.Since, p.Reason = l.bridgeAt, "not heard any more"
+	}
+	if l.kafka.State != PartUp {
+		p.State, p.Reason = PartUnknown, "Kafka is away, so the bridge cannot be heard"
+	}
+	return p
+}
+
+func (l *Live) centralPart() Part {
+	p := Part{Name: "central", State: PartDown, Since: l.since}
+	switch {
+	case l.database != "":
+		p.Reason = l.database
+	case l.fencedBy != "":
+		p.Reason = "another Central took over: this one only watches"
+	case !l.active:
+		p.Reason = l.waits
+	default:
+		p.State = PartUp
+	}
+	return p
+}

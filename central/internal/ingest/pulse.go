@@ -1,0 +1,90 @@
+package ingest
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// Pulse says each second that this Central lives and how far each session is,
+// and looks who fell silent or came back. It ends with ctx. It runs beside the
+// writer, so that a locked database does not silence it.
+func (w *Writer) Pulse(ctx context.Context) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		now := w.now()
+		for _, cp := range w.live.pulse(now) {
+			w.note(backIn{cp})
+		}
+		if w.live.isActive() {
+			w.sayAlive(now)
+			w.sayProgress(now)
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+		case <-w.live.activated():
+		}
+	}
+}
+
+func (w *Writer) sayAlive(now charge.Time) {
+	m := wire.CentralAlive{V: wire.Version, Central: w.live.self(), At: now}
+	raw, err := m.Encode()
+	if err != nil {
+		w.log.Error("sign of life cannot be encoded", slog.String("err", err.Error()))
+		return
+	}
+	w.out.Alive(raw)
+}
+
+func (w *Writer) sayProgress(now charge.Time) {
+	for _, s := range w.live.running(now) {
+		e := wire.CentralEvent{
+			EventID:   fmt.Sprintf("%s.%d", s.k.SessionID, now),
+			EventType: wire.CentralProgress, Username: s.k.Username, CPID: s.cp, Connector: s.k.Connector,
+			SessionID: s.k.SessionID, EnergyKWh: new(wire.KWh(s.k.Energy)), PowerW: new(s.k.Power),
+			Cost: new(wire.Money(s.k.Cost)), Currency: s.currency, Timestamp: wire.Seconds(now),
+		}
+		raw, err := e.Encode()
+		if err != nil {
+			w.log.Error("progress cannot be encoded", slog.String("session_id", string(s.k.SessionID)), slog.String("err", err.Error()))
+			continue
+		}
+		key := string(s.k.Username)
+		if key == "" {
+			key = string(s.cp)
+		}
+		w.out.Progress(key, s.k.SessionID, raw)
+	}
+}
+
+type runningSession struct {
+	cp       charge.CPID
+	k        Connector
+	currency string
+}
+
+// running are the sessions with telemetry that is fresh.
+func (l *Live) running(now charge.Time) []runningSession {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	var all []runningSession
+	for id, p := range l.points {
+		if p.tele == nil || now > p.at.Add(fresh) {
+			continue
+		}
+		for i := range p.view.Connectors {
+			if k := &p.view.Connectors[i]; k.SessionID != "" {
+				all = append(all, runningSession{id, l.connector(p, k, now), l.tariff(k.tariff).Currency})
+			}
+		}
+	}
+	return all
+}

@@ -1,0 +1,104 @@
+package ingest
+
+import (
+	"context"
+	"time"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// Tx is one transaction of the database. The first error of a method ends it.
+type Tx interface {
+	Ledger(changes []ledger.Change) error
+	Orders(effects []orders.Effect) error
+	Record(in ledger.Input, hash string, receivedAt charge.Time) error
+	Forked(in ledger.Input, hash string, receivedAt charge.Time) error
+	DeadLetter(topic string, partition int, offset int64, crc uint32, key, reason string, at charge.Time) (fresh bool, err error)
+	Outbox(topic, key string, headers map[string]string, value []byte, at charge.Time) error
+	OutboxSent(ids []int64) error
+	Offset(topic string, partition int, next int64, crc uint32) error
+	Count(name string, n int64) error
+	Incarnation(id charge.Incarnation, at charge.Time) error
+	ForgetRequests(before charge.Time, limit int) error
+}
+
+// Store is the database as the writer needs it. Look-ups see the last commit.
+type Store interface {
+	Write(ctx context.Context, fn func(Tx) error) error
+	CPs(ctx context.Context) (map[charge.CPID]*ledger.CP, error)
+	LoadOrders(ctx context.Context, st *orders.State) error
+	Session(ctx context.Context, id charge.SessionID) (ledger.Session, bool, error)
+	HashOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)
+	Request(ctx context.Context, messageID string) (orders.Request, bool, error)
+	Reservation(ctx context.Context, id charge.ReservationID) (orders.Reservation, bool, error)
+	Tariffs(ctx context.Context) ([]ledger.Tariff, error)
+	Counters(ctx context.Context) (map[string]int64, error)
+	Incarnation(ctx context.Context) (charge.Incarnation, error)
+	OpenAlarms(ctx context.Context) (int64, error)
+	Lost(ctx context.Context) (int64, error)
+	// Trouble says in words why a transaction failed, and whether it can heal by
+	// itself.
+	Trouble(err error) (words string, transient bool)
+}
+
+// Sender says things on Kafka that may be lost. Its methods never wait; what
+// is newer replaces what was not sent yet.
+type Sender interface {
+	// Ack sends the latest acknowledgement of a charging point.
+	Ack(cp charge.CPID, value []byte)
+	// Command sends a command; sent is called, from any goroutine, when Kafka has
+	// it.
+	Command(cp charge.CPID, id charge.CommandID, value []byte, sent func())
+	// Progress sends how far a session is.
+	Progress(key string, id charge.SessionID, value []byte)
+	// Alive says that this Central lives.
+	Alive(value []byte)
+}
+
+// Topics names the Kafka topics that ingest knows.
+type Topics struct {
+	Events, Telemetry, Monitor, Commands, Drivers, Central, DeadLetters string
+}
+
+// Config holds what can be different.
+type Config struct {
+	Topics      Topics
+	Orders      orders.Config
+	Default     ledger.Tariff // prices of a session that names no version, or an unknown one
+	Admit       bool          // charging points are admitted as they appear
+	TakeOver    bool          // do not wait for another Central to fall silent
+	KeepAnswers time.Duration // how long an answer to a message_id is kept: as long as the topic
+	IDs         func() string // makes new ids, each greater than none before; must be safe for one goroutine
+	Mint        func(above charge.Incarnation, now time.Time) (charge.Incarnation, error)
+	BornAt      func(charge.Incarnation) (time.Time, error) // when an incarnation was minted, by its own words
+}
+
+// Delivered is one Kafka record.
+type Delivered struct {
+	Topic      string
+	Partition  int
+	Offset     int64
+	CRC        uint32 // fingerprint of key and value
+	Key        string
+	Value      []byte
+	Kind       string      // of its header kind; "" when there is none
+	ReceivedAt charge.Time // when the bridge received it, or when Kafka did
+	Past       bool        // it was in the log before this life of Central began
+}
+
+// Counters of the database; they live as long as it.
+const (
+	countApplied    = "applied"
+	countDuplicates = "duplicates"
+	countGaps       = "gaps"
+	countForked     = "forked"
+	countDead       = "dead_letters"
+	countUnusable   = "unusable"
+	countRequests   = "driver_requests"
+)
+
+// Bounds of one transaction. Nothing waits for a batch to fill: what is there
+// is taken, so more is taken at once the more there is to do.
+const maxBatch = 2000

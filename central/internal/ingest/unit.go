@@ -1,0 +1,397 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"iter"
+	"maps"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// unit is one transaction in the making: the rows, each once, and what is to
+// leave after the commit. Look-ups see the rows of the unit over the database.
+type unit struct {
+	w   *Writer
+	ctx context.Context //nolint:containedctx // lives only as long as the step that makes the unit
+	now charge.Time
+	env ledger.Env
+	cp  charge.CPID // whose record is being applied, for env.HashOf
+	err error       // a look-up failed: nothing of the unit may be used
+
+	changes     []ledger.Change
+	changeIndex map[rowKey]int
+	effects     []orders.Effect
+	effectIndex map[rowKey]int
+	records     []kept
+	hashes      map[recordKey]string
+	forked      []kept
+	dead        []deadIn
+	offsets     map[partitionKey]passIn
+	counts      map[string]int64
+	told        []int64
+
+	forgetBefore charge.Time
+
+	acks     []wantedAck
+	commands []wire.Command
+	tells    []wire.CentralEvent
+	replies  []func()
+	reply    *orders.Reply // where the answer to the operator who is served goes
+	facts    []Fact
+	books    bool // a hole or an alarm changed
+	touched  map[charge.CPID]struct{}
+}
+
+type rowKey struct {
+	kind    byte
+	cp, id  string
+	connect charge.ConnectorID
+}
+
+type recordKey struct {
+	cp  charge.CPID
+	j   charge.JournalID
+	seq charge.Seq
+}
+
+type partitionKey struct {
+	topic     string
+	partition int
+}
+
+type kept struct {
+	in   ledger.Input
+	hash string
+	at   charge.Time
+}
+
+type wantedAck struct {
+	cp      charge.CPID
+	journal charge.JournalID
+}
+
+func (w *Writer) newUnit(ctx context.Context) *unit {
+	u := &unit{
+		w: w, ctx: ctx, now: w.now(),
+		changeIndex: map[rowKey]int{}, effectIndex: map[rowKey]int{}, hashes: map[recordKey]string{},
+		offsets: map[partitionKey]passIn{}, counts: map[string]int64{}, touched: map[charge.CPID]struct{}{},
+	}
+	u.env = ledger.Env{
+		Now: u.now, Central: w.self, Default: w.cfg.Default, Admit: w.cfg.Admit,
+		Session: u.Session, HashOf: u.hashOf, Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
+			t, ok := w.tariffs[v]
+			return t, ok
+		},
+	}
+	return u
+}
+
+func (u *unit) moment() orders.Now { return orders.Now{At: u.now, IDs: u.w.cfg.IDs} }
+
+// read notes that a Kafka record was taken in.
+func (u *unit) read(d Delivered) {
+	k := partitionKey{d.Topic, d.Partition}
+	u.offsets[k] = passIn{d}
+}
+
+func (u *unit) point(id charge.CPID) *ledger.CP {
+	cp := u.w.cps[id]
+	if cp == nil {
+		cp = ledger.NewCP(id)
+		u.w.cps[id] = cp
+	}
+	u.touched[id] = struct{}{}
+	u.cp = id
+	return cp
+}
+
+func (u *unit) record(in recordIn) {
+	u.read(in.d)
+	r := &in.in.Record
+	cp := u.point(r.CPID)
+	out, changes := ledger.Apply(cp, &u.env, in.in)
+	switch out.Verdict {
+	case ledger.Applied:
+		u.counts[countApplied]++
+		u.records = append(u.records, kept{in.in, out.Hash, in.d.ReceivedAt})
+		u.hashes[recordKey{r.CPID, r.Journal, r.Seq}] = out.Hash
+	case ledger.Duplicate:
+		u.counts[countDuplicates]++
+	case ledger.Gap:
+		u.counts[countGaps]++
+	case ledger.Forked:
+		u.counts[countForked]++
+		u.forked = append(u.forked, kept{in.in, out.Hash, in.d.ReceivedAt})
+	}
+	if out.Unusable != nil {
+		u.counts[countUnusable]++
+	}
+	u.add(changes)
+	u.acks = append(u.acks, wantedAck{r.CPID, r.Journal})
+	u.recordFacts(r, &out)
+	u.step(orders.Observed{Now: u.moment(), CPID: r.CPID, Record: *r, Outcome: out, Changes: changes})
+}
+
+func (u *unit) presence(in presenceIn) {
+	u.read(in.d)
+	cp := u.point(in.cp)
+	out, changes := ledger.Heard(cp, &u.env, in.p)
+	u.add(changes)
+	if in.p.Next != nil {
+		u.acks = append(u.acks, wantedAck{in.cp, in.p.Next.Journal})
+	}
+	u.w.heardPosition(in.p.Central)
+	u.step(orders.PointHeard{Now: u.moment(), CPID: in.cp, NewBoot: out.NewBoot, Changes: changes})
+}
+
+func (u *unit) driver(in driverIn) {
+	u.read(in.d)
+	u.counts[countRequests]++
+	e := orders.DriverAsked{Now: u.moment(), Request: in.req, Invalid: in.invalid}
+	before, ok := u.request(in.req.MessageID)
+	if ok && (before.Answer != nil || before.Silent) {
+		e.Known, e.Answer = true, before.Answer
+	}
+	u.step(e)
+}
+
+// deadLetter writes down what cannot be used, raw, for the operator.
+func (u *unit) deadLetter(d Delivered, reason string) {
+	u.read(d)
+	u.dead = append(u.dead, deadIn{d, reason})
+	if d.Topic != u.w.cfg.Topics.Events {
+		return
+	}
+	if cp := charge.CPID(d.Key); cp.Valid() {
+		u.add([]ledger.Change{ledger.AlarmRaised{Alarm: ledger.Alarm{
+			ID: "dead_letter." + d.Key, Kind: alarmDeadLetter, CPID: cp, At: u.now,
+			Detail: fmt.Sprintf("a record at %s/%d/%d cannot be used: %s", d.Topic, d.Partition, d.Offset, reason),
+		}}})
+	}
+}
+
+// Alarms of Central itself, beside those of the ledger.
+const (
+	alarmDeadLetter  ledger.AlarmKind = "dead_letter"
+	alarmIncarnation ledger.AlarmKind = "incarnation_not_believed"
+)
+
+// add takes changes of the ledger as rows; a later one of the same row
+// replaces the earlier.
+func (u *unit) add(changes []ledger.Change) {
+	for _, c := range changes {
+		k := keyOfChange(c)
+		u.books = u.books || k.kind == 'h' || k.kind == 'a'
+		if i, ok := u.changeIndex[k]; ok && k.kind != 0 {
+			u.changes[i] = c
+		} else {
+			u.changeIndex[k] = len(u.changes)
+			u.changes = append(u.changes, c)
+		}
+		u.changeFacts(c)
+	}
+}
+
+func keyOfChange(c ledger.Change) rowKey {
+	switch c := c.(type) {
+	case ledger.PointChanged:
+		return rowKey{kind: 'p', cp: string(c.Point.ID)}
+	case ledger.JournalChanged:
+		return rowKey{kind: 'j', cp: string(c.CPID), id: string(c.Journal.ID)}
+	case ledger.ConnectorChanged:
+		return rowKey{kind: 'c', cp: string(c.CPID), id: string(c.Connector.Journal), connect: c.Connector.ID}
+	case ledger.MeterChanged:
+		return rowKey{kind: 'm', cp: string(c.CPID), connect: c.Meter.Connector}
+	case ledger.SessionChanged:
+		return rowKey{kind: 's', id: string(c.Session.ID)}
+	case ledger.HoleChanged:
+		return rowKey{kind: 'h', id: c.Hole.ID}
+	case ledger.AlarmRaised:
+		return rowKey{kind: 'a', id: c.Alarm.ID}
+	case ledger.TicketMade, ledger.BootForgotten:
+	}
+	return rowKey{}
+}
+
+// step gives an event to orders and takes its effects.
+func (u *unit) step(e orders.Event) {
+	for _, f := range orders.Step(u.w.orders, u, e) {
+		switch f := f.(type) {
+		case orders.SendCommand:
+			u.commands = append(u.commands, f.Command)
+			continue
+		case orders.Tell:
+			u.tells = append(u.tells, f.Event)
+			continue
+		case orders.Reply:
+			if u.reply != nil {
+				*u.reply = f
+			}
+		case orders.SaveReservation:
+			u.touched[f.Reservation.CPID] = struct{}{}
+			u.save(rowKey{kind: 'r', id: string(f.Reservation.ID)}, f)
+		case orders.SaveWish:
+			u.touched[f.Wish.CPID] = struct{}{}
+			u.save(rowKey{kind: 'w', cp: string(f.Wish.CPID), id: string(f.Wish.Kind) + string(f.Wish.SessionID), connect: f.Wish.Connector}, f)
+		case orders.SaveCommand:
+			u.save(rowKey{kind: 'k', id: string(f.Command.ID)}, f)
+		case orders.SaveRequest:
+			u.save(rowKey{kind: 'q', id: f.Request.MessageID}, f)
+		case orders.SaveFence:
+			u.save(rowKey{kind: 'f'}, f)
+		}
+	}
+}
+
+func (u *unit) save(k rowKey, e orders.Effect) {
+	if i, ok := u.effectIndex[k]; ok {
+		u.effects[i] = e
+	} else {
+		u.effectIndex[k] = len(u.effects)
+		u.effects = append(u.effects, e)
+	}
+	u.effectFacts(e)
+}
+
+// empty reports whether there is nothing to write.
+func (u *unit) empty() bool {
+	return len(u.changes)+len(u.effects)+len(u.records)+len(u.forked)+len(u.dead)+len(u.offsets)+len(u.counts)+
+		len(u.told)+len(u.tells) == 0 && u.forgetBefore == 0
+}
+
+// write is the transaction.
+func (u *unit) write(tx Tx) error {
+	errs := []error{tx.Ledger(u.changes)}
+	for i := range u.records {
+		r := &u.records[i]
+		errs = append(errs, tx.Record(r.in, r.hash, r.at))
+	}
+	for i := range u.forked {
+		r := &u.forked[i]
+		errs = append(errs, tx.Forked(r.in, r.hash, r.at))
+	}
+	errs = append(errs, tx.Orders(u.effects))
+	u.counts[countDead] = 0
+	for _, d := range u.dead {
+		fresh, err := u.writeDead(tx, d)
+		if errs = append(errs, err); fresh {
+			u.counts[countDead]++
+		}
+	}
+	for i := range u.tells {
+		errs = append(errs, u.writeTell(tx, &u.tells[i]))
+	}
+	if len(u.told) > 0 {
+		errs = append(errs, tx.OutboxSent(u.told))
+	}
+	if u.forgetBefore > 0 {
+		errs = append(errs, tx.ForgetRequests(u.forgetBefore, maxBatch))
+	}
+	for k, p := range u.offsets {
+		errs = append(errs, tx.Offset(k.topic, k.partition, p.d.Offset+1, p.d.CRC))
+	}
+	for name, n := range u.counts {
+		if n == 0 {
+			continue
+		}
+		errs = append(errs, tx.Count(name, n))
+	}
+	return errors.Join(errs...)
+}
+
+// maxDeadLetter bounds what is copied of a dead letter: brokers are set to
+// messages of 68 KiB.
+const maxDeadLetter = 64 << 10
+
+func (u *unit) writeDead(tx Tx, in deadIn) (fresh bool, err error) {
+	d := in.d
+	if fresh, err = tx.DeadLetter(d.Topic, d.Partition, d.Offset, d.CRC, cut(d.Key, 200), cut(in.reason, 500), u.now); err != nil || !fresh {
+		return fresh, err
+	}
+	return true, tx.Outbox(u.w.cfg.Topics.DeadLetters, cut(d.Key, 200), map[string]string{
+		wire.HeaderReason:     cut(in.reason, 500),
+		wire.HeaderTopic:      d.Topic,
+		wire.HeaderOrigin:     fmt.Sprintf("%d/%d", d.Partition, d.Offset),
+		wire.HeaderReceivedAt: d.ReceivedAt.String(),
+	}, d.Value[:min(len(d.Value), maxDeadLetter)], u.now)
+}
+
+func cut(s string, n int) string { return s[:min(len(s), n)] }
+
+func (u *unit) writeTell(tx Tx, e *wire.CentralEvent) error {
+	raw, err := e.Encode()
+	if err != nil {
+		return fmt.Errorf("tell %s: %w", e.EventType, err)
+	}
+	key := string(e.Username)
+	if key == "" {
+		key = string(e.CPID)
+	}
+	return tx.Outbox(u.w.cfg.Topics.Central, key, nil, raw, u.now)
+}
+
+// What follows is the view that orders has of the ledger and the database; it
+// implements orders.View.
+
+var _ orders.View = (*unit)(nil)
+
+// CP implements orders.View.
+func (u *unit) CP(id charge.CPID) *ledger.CP { return u.w.cps[id] }
+
+// CPs implements orders.View.
+func (u *unit) CPs() iter.Seq[*ledger.CP] { return maps.Values(u.w.cps) }
+
+// Live implements orders.View.
+func (u *unit) Live(id charge.CPID, now charge.Time) ledger.Liveness {
+	return u.w.live.liveness(id, now)
+}
+
+// Session implements orders.View.
+func (u *unit) Session(id charge.SessionID) (ledger.Session, bool) {
+	if i, ok := u.changeIndex[rowKey{kind: 's', id: string(id)}]; ok {
+		if c, ok := u.changes[i].(ledger.SessionChanged); ok {
+			return c.Session, true
+		}
+	}
+	return lookUp(u, func() (ledger.Session, bool, error) { return u.w.store.Session(u.ctx, id) })
+}
+
+// Reservation implements orders.View.
+func (u *unit) Reservation(id charge.ReservationID) (orders.Reservation, bool) {
+	if i, ok := u.effectIndex[rowKey{kind: 'r', id: string(id)}]; ok {
+		if e, ok := u.effects[i].(orders.SaveReservation); ok {
+			return e.Reservation, true
+		}
+	}
+	return lookUp(u, func() (orders.Reservation, bool, error) { return u.w.store.Reservation(u.ctx, id) })
+}
+
+func (u *unit) request(id string) (orders.Request, bool) {
+	if i, ok := u.effectIndex[rowKey{kind: 'q', id: id}]; ok {
+		if e, ok := u.effects[i].(orders.SaveRequest); ok {
+			return e.Request, true
+		}
+	}
+	return lookUp(u, func() (orders.Request, bool, error) { return u.w.store.Request(u.ctx, id) })
+}
+
+func (u *unit) hashOf(j charge.JournalID, seq charge.Seq) (string, bool) {
+	if h, ok := u.hashes[recordKey{u.cp, j, seq}]; ok {
+		return h, true
+	}
+	return lookUp(u, func() (string, bool, error) { return u.w.store.HashOf(u.ctx, u.cp, j, seq) })
+}
+
+// lookUp reads the database. An error is not "unknown": it spoils the unit.
+func lookUp[T any](u *unit, read func() (T, bool, error)) (T, bool) {
+	v, ok, err := read()
+	if err != nil && u.err == nil {
+		u.err = err
+	}
+	return v, ok && err == nil
+}

@@ -1,0 +1,432 @@
+package ingest
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"runtime/debug"
+	"sync"
+	"time"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// Writer is the one owner of the network's state. New starts nothing; Run
+// owns all fields but those below mu, live and the channels.
+type Writer struct {
+	cfg   Config
+	store Store
+	out   Sender
+	live  *Live
+	log   *slog.Logger
+	wake  func() // the outbox has new rows
+
+	records chan []input // of cp-events and driver-events: taken while active
+	monitor chan []input // of monitor-events
+	asks    chan *asked
+	noted   chan struct{} // there are notes
+
+	self    charge.Incarnation
+	cps     map[charge.CPID]*ledger.CP
+	orders  *orders.State
+	tariffs map[charge.TariffVersion]ledger.Tariff
+	pacer   pacer
+	joined  bool // nobody else spoke as Central when this one began
+	active  bool // joined and not fenced
+	// above is a greater incarnation of a past life that agents know; this Central
+	// calls itself something greater at remintAt, unless it is fenced before.
+	above    charge.Incarnation
+	remintAt time.Time
+
+	mu sync.Mutex
+	// mu guards what follows.
+	notes []input
+	joins []charge.Incarnation // what a scout heard: become active, above it
+}
+
+// New makes a writer over an open store. wake, which must not wait, is called
+// when the outbox has new rows.
+func New(cfg Config, store Store, out Sender, live *Live, wake func(), log *slog.Logger) *Writer {
+	return &Writer{
+		cfg: cfg, store: store, out: out, live: live, wake: wake, log: log,
+		records: make(chan []input), monitor: make(chan []input), asks: make(chan *asked),
+		noted: make(chan struct{}, 1), // one signal stands for all notes
+		pacer: newPacer(),
+	}
+}
+
+func (w *Writer) now() charge.Time { return charge.At(time.Now()) }
+
+// Take decodes a batch of one partition and hands it to the writer. It waits
+// until the writer has it, which is before it is committed, or until ctx ends.
+// Records must come in the order of the partition.
+func (w *Writer) Take(ctx context.Context, batch []Delivered) error {
+	inputs := make([]input, 0, len(batch))
+	to := w.monitor
+	for _, d := range batch {
+		if d.Topic != w.cfg.Topics.Monitor {
+			to = w.records
+		}
+		inputs = append(inputs, w.prepare(d))
+	}
+	if len(inputs) == 0 {
+		return nil
+	}
+	select {
+	case to <- inputs:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Told says that Kafka has rows of the outbox, which are deleted with the next
+// transaction. It does not wait.
+func (w *Writer) Told(ids []int64) { w.note(toldIn{ids}) }
+
+// note leaves an input for the writer without waiting.
+func (w *Writer) note(in input) {
+	w.mu.Lock()
+	w.notes = append(w.notes, in)
+	w.mu.Unlock()
+	select {
+	case w.noted <- struct{}{}:
+	default: // a signal is already there
+	}
+}
+
+func (w *Writer) takeNotes() ([]input, []charge.Incarnation) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	notes, joins := w.notes, w.joins
+	w.notes, w.joins = nil, nil
+	return notes, joins
+}
+
+// Run owns the state until ctx ends. It returns an error only when the
+// database cannot be read at the start.
+func (w *Writer) Run(ctx context.Context) error {
+	if err := w.begin(ctx); err != nil {
+		return fmt.Errorf("central writer: %w", err)
+	}
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	forget := time.NewTicker(10 * time.Minute)
+	defer forget.Stop()
+	for {
+		inputs := w.gather(ctx, timer.C, forget.C)
+		if ctx.Err() != nil {
+			return nil //nolint:nilerr // the end of ctx is the way to end
+		}
+		if err := w.settle(ctx, inputs); err != nil {
+			return nil //nolint:nilerr // only the end of ctx ends the trying
+		}
+		w.becomeGreater(ctx)
+		w.pacer.send(time.Now(), w.sendAck)
+		timer.Reset(w.untilNext(time.Now()))
+	}
+}
+
+// gather waits for something to do and takes all that is there, up to a bound.
+func (w *Writer) gather(ctx context.Context, timer, forget <-chan time.Time) []input {
+	records := w.records
+	if !w.active {
+		records = nil
+	}
+	var all []input
+	take := func(block bool) bool {
+		var idle chan struct{}
+		if !block {
+			idle = closed()
+		}
+		select {
+		case <-ctx.Done():
+			return false
+		case b := <-records:
+			all = append(all, b...)
+			return true
+		case b := <-w.monitor:
+			all = append(all, b...)
+			return true
+		case a := <-w.asks:
+			all = append(all, a)
+			return true
+		case <-w.noted:
+			notes, joins := w.takeNotes()
+			all = append(all, notes...)
+			w.join(ctx, joins)
+			return true
+		case <-timer:
+			all = append(all, tickIn{})
+			return true
+		case <-forget:
+			all = append(all, forgetIn{})
+			return true
+		case <-idle:
+			return false
+		}
+	}
+	for take(len(all) == 0) && len(all) < maxBatch {
+		if len(all) == 0 {
+			return nil // joined: look again at what may be taken
+		}
+	}
+	return all
+}
+
+func closed() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}
+
+// untilNext is how long nothing is to be done by itself.
+func (w *Writer) untilNext(now time.Time) time.Duration {
+	next := w.pacer.next()
+	if d := w.orders.NextDeadline(); d != 0 {
+		next = sooner(next, d.Std())
+	}
+	next = sooner(next, w.remintAt)
+	if next.IsZero() {
+		return time.Hour
+	}
+	return max(next.Sub(now), time.Millisecond)
+}
+
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
+}
+
+// Waits between attempts while the database cannot be written.
+const (
+	firstWait = 50 * time.Millisecond
+	lastWait  = time.Second
+)
+
+// settle applies inputs and commits them, whatever it takes. It returns an
+// error only when ctx has ended; nothing of the rest is then committed.
+func (w *Writer) settle(ctx context.Context, inputs []input) error {
+	wait := firstWait
+	for {
+		err := w.try(ctx, inputs)
+		if err == nil {
+			return nil
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		words, transient := w.store.Trouble(err)
+		if !transient && len(inputs) > 0 {
+			w.log.Error("rows were refused", slog.Int("inputs", len(inputs)), slog.String("err", err.Error()))
+			return w.isolate(ctx, inputs, err)
+		}
+		w.log.Error("database cannot be written", slog.String("trouble", words), slog.String("err", err.Error()))
+		w.live.setDatabase(words)
+		inputs = refuse(inputs, ErrStorage)
+		if inputs, err = w.waitFor(ctx, wait, inputs); err != nil {
+			return err
+		}
+		wait = min(2*wait, lastWait)
+	}
+}
+
+// isolate finds the one input that cannot be written, by halves, and makes it
+// a dead letter.
+func (w *Writer) isolate(ctx context.Context, inputs []input, cause error) error {
+	if len(inputs) > 1 {
+		half := len(inputs) / 2
+		if err := w.settle(ctx, inputs[:half]); err != nil {
+			return err
+		}
+		return w.settle(ctx, inputs[half:])
+	}
+	if len(refuse(inputs, ErrStorage)) == 0 {
+		return w.settle(ctx, nil) // an operator's request: answered
+	}
+	in, ok := inputs[0].(delivered)
+	if !ok {
+		return w.settle(ctx, nil) // nothing is lost: time, or news of what was sent, comes again
+	}
+	return w.settle(ctx, []input{deadIn{in.from(), "could not be written: " + cut(cause.Error(), 300)}})
+}
+
+// waitFor passes time while the database cannot be written: operators are
+// refused, everybody else waits.
+func (w *Writer) waitFor(ctx context.Context, d time.Duration, inputs []input) ([]input, error) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return inputs, ctx.Err()
+		case a := <-w.asks:
+			a.refuse(ErrStorage)
+		case <-timer.C:
+			return inputs, nil
+		}
+	}
+}
+
+// refuse answers operators that nothing happened and leaves the rest.
+func refuse(inputs []input, err error) []input {
+	var rest []input
+	for _, in := range inputs {
+		if a, ok := in.(*asked); ok {
+			a.refuse(err)
+		} else {
+			rest = append(rest, in)
+		}
+	}
+	return rest
+}
+
+// try applies inputs and commits them; without inputs it makes sure that the
+// state is there. When it fails nothing has happened: the state is that of the
+// database.
+func (w *Writer) try(ctx context.Context, inputs []input) error {
+	if w.orders == nil {
+		if err := w.load(ctx); err != nil {
+			return err
+		}
+	}
+	u := w.newUnit(context.WithoutCancel(ctx))
+	err := w.fold(u, inputs)
+	if err == nil && !u.empty() {
+		err = w.store.Write(ctx, func(tx Tx) error { return u.write(tx) })
+	}
+	if err != nil {
+		w.orders, w.cps = nil, nil // what is in memory is not what is on disk
+		return err
+	}
+	w.live.setDatabase("")
+	w.announce(u)
+	return nil
+}
+
+// fold applies inputs to the state. The pure packages promise not to panic; if
+// they do, the input at fault is isolated like one that cannot be written.
+func (w *Writer) fold(u *unit, inputs []input) (err error) {
+	defer func() {
+		if p := recover(); p != nil {
+			w.log.Error("input broke a rule of the program", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			err = fmt.Errorf("broke a rule of the program: %v", p)
+		}
+	}()
+	for _, in := range inputs {
+		in.apply(u)
+		if u.err != nil {
+			return u.err
+		}
+	}
+	return nil
+}
+
+// announce lets out what the commit allows.
+func (w *Writer) announce(u *unit) {
+	for _, reply := range u.replies {
+		reply()
+	}
+	w.live.counted(u.counts)
+	w.recount(u)
+	for id := range u.touched {
+		if cp := w.cps[id]; cp != nil {
+			w.live.show(w.viewOf(cp, u.now))
+		} else if id == "" { // wanted of the whole network
+			w.showAll(u.now)
+		}
+	}
+	w.live.tell(u.facts)
+	for _, f := range u.facts {
+		w.log.Info("fact", f.attrs()...)
+	}
+	if len(u.tells)+len(u.dead) > 0 {
+		w.wake()
+	}
+	if w.noticeFence(); !w.active {
+		return
+	}
+	now := time.Now()
+	for _, a := range u.acks {
+		w.pacer.want(a, now)
+	}
+	for i := range u.commands {
+		c := &u.commands[i]
+		raw, err := c.Encode()
+		if err != nil {
+			w.log.Error("command cannot be encoded", slog.String("command_id", string(c.ID)), slog.String("err", err.Error()))
+			continue
+		}
+		w.out.Command(c.CPID, c.ID, raw, func() { w.note(sentIn{c.CPID, c.ID}) })
+	}
+}
+
+// recount reads the books again when a hole or an alarm changed.
+func (w *Writer) recount(u *unit) {
+	if !u.books {
+		return
+	}
+	lost, err1 := w.store.Lost(u.ctx)
+	alarms, err2 := w.store.OpenAlarms(u.ctx)
+	if err := errors.Join(err1, err2); err != nil {
+		w.log.Error("books cannot be read", slog.String("err", err.Error()))
+		return
+	}
+	w.live.setBooks(lost, alarms)
+}
+
+// sendAck acknowledges what is committed of a journal. It runs between
+// transactions only, so that the state is that of the database.
+func (w *Writer) sendAck(a wantedAck) {
+	cp := w.cps[a.cp]
+	if cp == nil || !w.active {
+		return
+	}
+	ack := ledger.Answer(cp, a.journal)
+	ack.Central, ack.At = w.self, w.now()
+	raw, err := ack.Encode()
+	if err != nil {
+		w.log.Error("acknowledgement cannot be encoded", slog.String("cp_id", string(a.cp)), slog.String("err", err.Error()))
+		return
+	}
+	w.out.Ack(a.cp, raw)
+}
+
+// load reads the state from the database.
+func (w *Writer) load(ctx context.Context) error {
+	ctx = context.WithoutCancel(ctx)
+	cps, err := w.store.CPs(ctx)
+	if err != nil {
+		return err
+	}
+	st := orders.New(w.cfg.Orders, w.self)
+	if err := w.store.LoadOrders(ctx, st); err != nil {
+		return err
+	}
+	counters, err1 := w.store.Counters(ctx)
+	lost, err2 := w.store.Lost(ctx)
+	alarms, err3 := w.store.OpenAlarms(ctx)
+	tariffs, err4 := w.store.Tariffs(ctx)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return err
+	}
+	w.cps, w.orders = cps, st
+	w.tariffs = make(map[charge.TariffVersion]ledger.Tariff, len(tariffs))
+	for _, t := range tariffs {
+		w.tariffs[t.Version] = t
+	}
+	w.live.loaded(w.self, counters, lost, alarms, w.tariffs)
+	w.showAll(w.now())
+	return nil
+}
+
+func (w *Writer) showAll(now charge.Time) {
+	for _, cp := range w.cps {
+		w.live.show(w.viewOf(cp, now))
+	}
+}

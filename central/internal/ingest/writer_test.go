@@ -1,0 +1,465 @@
+package ingest_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/carga-ev/carga/central/internal/ingest"
+	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+func TestFromPlugToTicket(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		a := newAgent(t, "CP_1")
+		a.charge(1)
+		l.deliver(wire.TopicEvents, a.all...)
+		synctest.Wait()
+		if got := l.out.acked("CP_1"); got != a.seq {
+			t.Errorf("acknowledged: got %d, want %d", got, a.seq)
+		}
+		tickets, err := l.store.Tickets(t.Context(), store.Query{})
+		if err != nil || len(tickets) != 1 || tickets[0].Energy != 2100 || tickets[0].Cost != 195 {
+			t.Errorf("tickets: got %+v %v, want one of 2100 Wh and 195 cents", tickets, err)
+		}
+		if next, _, _, err := l.store.Offset(t.Context(), wire.TopicEvents, 0); err != nil || next != int64(len(a.all)) {
+			t.Errorf("offset: got %d %v, want %d", next, err, len(a.all))
+		}
+		n := l.live.Network()
+		if len(n.CPs) != 1 || n.Books.Applied != int64(a.seq) || n.Books.Announced != int64(a.seq) || n.Books.Unacked != 0 {
+			t.Errorf("books: %+v", n.Books)
+		}
+	})
+}
+
+func TestAcksLeaveAtOnceThenCoalesced(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		a := newAgent(t, "CP_1")
+		for n := range 12 {
+			a.charge(n)
+		}
+		begin := time.Now()
+		for _, d := range a.all {
+			l.deliver(wire.TopicEvents, d)
+			synctest.Wait()
+			time.Sleep(10 * time.Millisecond)
+		}
+		time.Sleep(time.Second)
+		synctest.Wait()
+		acks, _, _ := l.out.count()
+		if most := int(time.Since(begin)/(100*time.Millisecond)) + 1; acks > most || acks < 5 {
+			t.Errorf("got %d acknowledgements in %s, want between 5 and %d", acks, time.Since(begin), most)
+		}
+		if got := l.out.acked("CP_1"); got != a.seq {
+			t.Errorf("the last acknowledgement: got %d, want %d", got, a.seq)
+		}
+	})
+}
+
+// The same records, once in order and then again and again, out of order and
+// over several lives, give the same accounts.
+func TestReplayAndRestartChangeNothing(t *testing.T) {
+	dir, calm := t.TempDir(), t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		a, b := newAgent(t, "CP_1"), newAgent(t, "CP_2")
+		for n := range 3 {
+			a.charge(n)
+			b.charge(n)
+			a.boot()
+		}
+		undisturbed := central(t, calm)
+		undisturbed.deliver(wire.TopicEvents, append(append([]ingest.Delivered{}, a.all...), b.all...)...)
+		synctest.Wait()
+		want := undisturbed.hash()
+		undisturbed.end()
+
+		for i := range a.all { // each life sees one more record, after all of the past
+			l := central(t, dir)
+			l.deliver(wire.TopicEvents, a.all[:i+1]...)
+			l.deliver(wire.TopicEvents, b.all[min(i, len(b.all)-1)], b.all[min(i/2, len(b.all)-1)])
+			synctest.Wait()
+			l.end()
+		}
+		l := central(t, dir)
+		for range 2 {
+			l.deliver(wire.TopicEvents, b.all...)
+			l.deliver(wire.TopicEvents, a.all...)
+		}
+		synctest.Wait()
+		if got := l.hash(); got != want {
+			t.Errorf("accounts: got %s, want %s", got, want)
+		}
+		if got, want := l.counters()["applied"], int64(len(a.all)+len(b.all)); got != want {
+			t.Errorf("applied: got %d, want %d", got, want)
+		}
+		l.end()
+	})
+}
+
+// Committed, but killed before the acknowledgement left: the next life tells
+// every charging point where it stands.
+func TestALifeBeginsByTellingEachPointWhereItStands(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		first := newLife(t, options(dir), config())
+		first.w.Join("")
+		synctest.Wait()
+		a := newAgent(t, "CP_1")
+		a.charge(1)
+		first.deliver(wire.TopicEvents, a.all...)
+		synctest.Wait()
+		before := first.hash()
+		first.end()
+		second := central(t, dir)
+		defer second.end()
+		synctest.Wait()
+		if got := second.out.acked("CP_1"); got != a.seq {
+			t.Errorf("acknowledged after the restart: got %d, want %d", got, a.seq)
+		}
+		first.mu.Lock()
+		defer first.mu.Unlock()
+		if a, b := first.out.acksOf["CP_1"].Central, second.out.acksOf["CP_1"].Central; b <= a {
+			t.Errorf("incarnations: got %s then %s, want a greater one", a, b)
+		}
+		if got := second.hash(); got != before {
+			t.Errorf("accounts: got %s, want %s", got, before)
+		}
+	})
+}
+
+func TestPoisonAtTheHeadHoldsUpNobody(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		a := newAgent(t, "CP_1")
+		a.charge(1)
+		bad := []ingest.Delivered{
+			{Key: "CP_2", Value: nil},
+			{Key: "CP_2", Value: []byte("\x00")},
+			{Key: "CP_2", Value: []byte(`{"v":1} trailing`)},
+			{Key: "", Value: []byte("{}")},
+			{Key: "CP/3\n", Value: []byte(strings.Repeat("[", 100_000))},
+			{Key: "CP_2", Value: a.all[0].Value}, // in another's name
+		}
+		l.deliver(wire.TopicEvents, append(bad, a.all...)...)
+		l.deliver(wire.TopicMonitor, ingest.Delivered{Key: "x/y", Kind: wire.KindValuePresence, Value: []byte("{}")},
+			ingest.Delivered{Kind: "news", Value: []byte("?")}, ingest.Delivered{Kind: wire.KindValueBridgeAlive, Value: []byte("{")},
+			ingest.Delivered{Kind: wire.KindValueCentralAlive})
+		l.deliver(wire.TopicDriverEvents, ingest.Delivered{Key: "ann", Value: []byte("no")}, ingest.Delivered{Value: []byte(`{"username":7}`)})
+		synctest.Wait()
+		if got := l.out.acked("CP_1"); got != a.seq {
+			t.Errorf("acknowledged: got %d, want %d", got, a.seq)
+		}
+		if got := l.counters()["dead_letters"]; got != 11 {
+			t.Errorf("dead letters: got %d, want 11", got)
+		}
+		rows, err := l.store.Outbox(t.Context(), 0, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		letters := 0
+		for _, r := range rows {
+			if r.Topic == wire.TopicDeadLetters {
+				letters++
+				if r.Headers[wire.HeaderReason] == "" || r.Headers[wire.HeaderOrigin] == "" {
+					t.Errorf("dead letter without its reason or origin: %+v", r.Headers)
+				}
+			}
+		}
+		if letters != 11 {
+			t.Errorf("dead letters to tell: got %d, want 11", letters)
+		}
+		if next, _, _, err := l.store.Offset(t.Context(), wire.TopicEvents, 0); err != nil || next != int64(len(bad)+len(a.all)) {
+			t.Errorf("offset: got %d %v", next, err)
+		}
+	})
+}
+
+// A row that the schema refuses is found among many and becomes a dead letter;
+// all others are written.
+func TestARefusedRowIsIsolated(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		// Someone took the place of a record: writing it violates its key.
+		a, b := newAgent(t, "CP_1"), newAgent(t, "CP_2")
+		a.charge(1)
+		b.charge(1)
+		l.deliver(wire.TopicEvents, a.all[0])
+		synctest.Wait()
+		if err := l.store.Write(t.Context(), func(tx *store.Tx) error {
+			return tx.Record(ledger.Input{Record: wire.Record{CPID: "CP_1", Journal: a.journal, Seq: 3}, Raw: []byte{1}}, "x", 1)
+		}); err != nil {
+			t.Fatal(err)
+		}
+		l.deliver(wire.TopicEvents, append(append([]ingest.Delivered{}, a.all[1:]...), b.all...)...)
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := l.out.acked("CP_2"); got != b.seq {
+			t.Errorf("the other charging point: acknowledged %d, want %d", got, b.seq)
+		}
+		if got := l.out.acked("CP_1"); got != 2 {
+			t.Errorf("its own: acknowledged %d, want 2", got)
+		}
+		if got := l.counters()["dead_letters"]; got != 1 {
+			t.Errorf("dead letters: got %d, want 1", got)
+		}
+		if next, _, _, err := l.store.Offset(t.Context(), wire.TopicEvents, 0); err != nil || next != int64(len(a.all)+len(b.all)) {
+			t.Errorf("offset: got %d %v, want %d", next, err, len(a.all)+len(b.all))
+		}
+	})
+}
+
+func TestALockedDatabaseDelaysAndLosesNothing(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		a := newAgent(t, "CP_1")
+		a.charge(1)
+		other, err := sql.Open("sqlite3", "file:"+l.store.Path()+"?_txlock=immediate")
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() { _ = other.Close() }()
+		tx, err := other.BeginTx(context.Background(), nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.deliver(wire.TopicEvents, a.all...)
+		time.Sleep(30 * time.Second)
+		if acks, _, _ := l.out.count(); acks != 0 {
+			t.Errorf("%d acknowledgements left without a commit", acks)
+		}
+		if _, err := l.w.Ask(t.Context(), ingest.Ask{Ask: orders.AskCancel{ReservationID: "r"}}); !errors.Is(err, ingest.ErrStorage) {
+			t.Errorf("an operator meanwhile: got %v, want ErrStorage", err)
+		}
+		p := part(l, "central")
+		if p.State != ingest.PartDown || !strings.Contains(p.Reason, "locked") {
+			t.Errorf("central: got %+v, want it down because the database is locked", p)
+		}
+		_, _, alive := l.out.count()
+		time.Sleep(30 * time.Second)
+		if _, _, now := l.out.count(); now < alive+29 {
+			t.Errorf("Central said that it lives %d times in 30 s", now-alive)
+		}
+		if err := tx.Rollback(); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if got := l.out.acked("CP_1"); got != a.seq {
+			t.Errorf("acknowledged: got %d, want %d", got, a.seq)
+		}
+		if p := part(l, "central"); p.State != ingest.PartUp {
+			t.Errorf("central: got %+v, want it up again", p)
+		}
+	})
+}
+
+func part(l *life, name string) ingest.Part {
+	for _, p := range l.live.Network().Parts {
+		if p.Name == name {
+			return p
+		}
+	}
+	return ingest.Part{}
+}
+
+func TestAFullDiskHealsItself(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, store.Options{Path: options(dir).Path, MaxPages: 150}, config())
+		l.w.Join("")
+		defer l.end()
+		// Something else fills the disk.
+		var ids []int64
+		for err := error(nil); err == nil; {
+			err = l.store.Write(t.Context(), func(tx *store.Tx) error { return tx.Outbox("t", "k", nil, make([]byte, 3000), 1) })
+		}
+		a := newAgent(t, "CP_1")
+		for n := range 20 {
+			a.charge(n)
+		}
+		l.deliver(wire.TopicEvents, a.all...)
+		time.Sleep(10 * time.Second)
+		if acks, _, _ := l.out.count(); acks != 0 {
+			t.Errorf("%d acknowledgements left without a commit", acks)
+		}
+		if p := part(l, "central"); !strings.Contains(p.Reason, "full") {
+			t.Errorf("central: got %+v, want a full disk", p)
+		}
+		rows, err := l.store.Outbox(t.Context(), 0, 1000)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, r := range rows {
+			ids = append(ids, r.ID)
+		}
+		if err := l.store.Write(t.Context(), func(tx *store.Tx) error { return tx.OutboxSent(ids) }); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		if got := l.out.acked("CP_1"); got != a.seq {
+			t.Errorf("acknowledged: got %d, want %d", got, a.seq)
+		}
+	})
+}
+
+func TestAPresenceIsAnsweredWithWhereItsJournalStands(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		a := newAgent(t, "CP_1")
+		a.charge(1)
+		l.deliver(wire.TopicMonitor, a.presence(1, ""))
+		synctest.Wait()
+		l.out.mu.Lock()
+		if n := len(l.out.acks); n != 1 || l.out.acks[0].Journal != nil {
+			t.Errorf("got %+v, want one acknowledgement without a journal", l.out.acks)
+		}
+		l.out.mu.Unlock()
+		n := l.live.Network()
+		if len(n.CPs) != 1 || !n.CPs[0].Admitted || n.Books.Announced != int64(a.seq) || n.Books.Unacked != int64(a.seq) {
+			t.Errorf("a point that announced %d records: books %+v", a.seq, n.Books)
+		}
+		l.deliver(wire.TopicEvents, a.all...)
+		time.Sleep(time.Second)
+		l.deliver(wire.TopicMonitor, a.presence(a.seq+1, ""))
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if got := l.out.acked("CP_1"); got != a.seq {
+			t.Errorf("acknowledged: got %d, want %d", got, a.seq)
+		}
+	})
+}
+
+func TestAnUnknownPointWaitsForAdmissionAndItsRecordsAreKept(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.Admit = false
+		l := newLife(t, options(dir), cfg)
+		l.w.Join("")
+		defer l.end()
+		a := newAgent(t, "CP_1")
+		a.charge(1)
+		l.deliver(wire.TopicEvents, a.all...)
+		synctest.Wait()
+		if got := l.out.acked("CP_1"); got != a.seq {
+			t.Errorf("acknowledged: got %d, want %d", got, a.seq)
+		}
+		if n := l.live.Network(); len(n.CPs) != 1 || n.CPs[0].Admitted {
+			t.Errorf("got %+v, want one that is not admitted", n.CPs)
+		}
+		if _, err := l.w.Ask(t.Context(), ingest.Admit{CPID: "CP_1", Admitted: true}); err != nil {
+			t.Error(err)
+		}
+		if n := l.live.Network(); !n.CPs[0].Admitted {
+			t.Error("it was not admitted")
+		}
+		if _, err := l.w.Ask(t.Context(), ingest.Admit{CPID: "CP_9", Admitted: true}); !errors.Is(err, ingest.ErrUnknownCP) {
+			t.Errorf("an unknown one: got %v, want ErrUnknownCP", err)
+		}
+	})
+}
+
+func TestBeforeItIsActiveNothingLeaves(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, options(dir), config())
+		defer l.end()
+		a := newAgent(t, "CP_1")
+		taken := make(chan struct{})
+		go func() {
+			defer close(taken)
+			l.deliver(wire.TopicEvents, a.all...)
+		}()
+		time.Sleep(time.Minute)
+		if acks, commands, alive := l.out.count(); acks+commands+alive != 0 {
+			t.Errorf("got %d acknowledgements, %d commands, %d signs of life, want none", acks, commands, alive)
+		}
+		l.w.Join("")
+		<-taken
+		synctest.Wait()
+		if got := l.out.acked("CP_1"); got != a.seq {
+			t.Errorf("acknowledged: got %d, want %d", got, a.seq)
+		}
+	})
+}
+
+func TestAnyBytesAreHandled(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		a := newAgent(t, "CP_1")
+		a.charge(1)
+		for i, d := range a.all { // every record cut and changed
+			for _, k := range []int{1, len(d.Value) / 2, len(d.Value) - 1} {
+				cut := d
+				cut.Value = d.Value[:k]
+				flip := d
+				flip.Value = []byte(strings.Replace(string(d.Value), fmt.Sprintf(`"seq":%d`, i+1), fmt.Sprintf(`"seq":%d`, i+k), 1))
+				l.deliver(wire.TopicEvents, cut, flip)
+			}
+		}
+		synctest.Wait()
+		if next, _, _, err := l.store.Offset(t.Context(), wire.TopicEvents, 0); err != nil || next != l.next[wire.TopicEvents] {
+			t.Errorf("offset: got %d %v, want %d", next, err, l.next[wire.TopicEvents])
+		}
+	})
+}
+
+func TestTelemetryIsShownWithItsAge(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		a := newAgent(t, "CP_1")
+		a.charge(1)
+		l.deliver(wire.TopicEvents, a.all[:5]...) // up to the first reading
+		synctest.Wait()
+		tele := wire.Telemetry{V: 1, CPID: "CP_1", Journal: a.journal, At: charge.At(time.Now()), IntervalMS: 1000, Connectors: []wire.ConnectorTelemetry{
+			{Connector: 1, Status: charge.StatusCharging, SessionID: "CP_1-1", Start: 1000, Register: 3000, Power: 9000},
+		}}
+		raw, err := tele.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.live.Telemetry("CP_1", raw)
+		l.live.Telemetry("CP_2", raw) // in another's name
+		l.live.Telemetry("CP_1", nil)
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		n := l.live.Network()
+		k := n.CPs[0].Connectors[0]
+		if k.Power != 9000 || k.Energy != 2000 || k.Cost != 190 || n.At.Sub(k.ValuesAt) < 2*time.Second || n.Books.BadTelemetry != 2 {
+			t.Errorf("got %+v, bad %d; want 9000 W, 2000 Wh, 190 cents, 2 s old, 2 bad", k, n.Books.BadTelemetry)
+		}
+		l.out.mu.Lock()
+		defer l.out.mu.Unlock()
+		if len(l.out.progress) == 0 || l.out.progress[0].Username != "ann" || *l.out.progress[0].EnergyKWh != 2000 {
+			t.Errorf("progress: got %+v, want 2 kWh of ann", l.out.progress)
+		}
+	})
+}
