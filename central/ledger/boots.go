@@ -86,14 +86,15 @@ func (f *fold) elect(j *Journal) {
 	}
 	f.point = true
 	if cp.Present == "" || cp.Named == j.ID || named == nil || f.descends(j, named) {
-		old := cp.Connectors
+		old, before := cp.Connectors, cp.Journals[cp.Present]
+		straight := before != nil && j.After == wire.Position{Journal: before.ID, Seq: before.Last}
 		f.forget(cp.Present)
 		f.forget(cp.WaitingJournal)
 		cp.Present, cp.WaitingJournal = j.ID, ""
 		cp.Connectors, cp.Waiting = map[charge.ConnectorID]*Connector{}, map[charge.ConnectorID]*Connector{}
 		cp.Faults = nil
 		f.out.NewBoot = true
-		f.keepIdle(old)
+		f.carryOver(old, straight)
 		return
 	}
 	f.forget(cp.WaitingJournal)
@@ -106,12 +107,16 @@ func (f *fold) forget(j charge.JournalID) {
 	}
 }
 
-// keepIdle carries over since when connectors are idle: a restart must neither
-// win nor lose a place in the queue.
-func (f *fold) keepIdle(old map[charge.ConnectorID]*Connector) {
+// carryOver keeps since when connectors are idle: a restart must neither win nor
+// lose a place in the queue. Where the boot goes on straight from the one before
+// it, its registers must go on too.
+func (f *fold) carryOver(old map[charge.ConnectorID]*Connector, straight bool) {
 	for id, c := range old {
 		n := f.connector(id)
-		n.Rated, n.IdleSince, n.Register = c.Rated, c.IdleSince, c.Register
+		n.Rated, n.IdleSince = c.Rated, c.IdleSince
+		if straight {
+			n.Register = c.Register
+		}
 	}
 }
 
@@ -135,8 +140,13 @@ func (f *fold) switchTo(id charge.JournalID) {
 	if cp.WaitingJournal == id {
 		cp.Connectors, cp.Waiting = cp.Waiting, old
 	} else {
+		// A third one comes back: its state is not held any more. It is learned
+		// anew from its records, and nothing is concluded from what is missing.
 		f.forget(cp.WaitingJournal)
 		cp.Connectors, cp.Waiting = map[charge.ConnectorID]*Connector{}, old
+		j := f.journal(id)
+		j.Registered = false
+		touch(&f.journals, j)
 	}
 	cp.WaitingJournal, cp.Present = cp.Present, id
 	cp.Faults = nil

@@ -22,39 +22,44 @@ func (f *fold) meter(id charge.ConnectorID) *Meter {
 	return m
 }
 
-// read takes a register as the record says it stood. In the present boot it
-// cannot be lower than before: then the meter was replaced or set back, and
-// what was counted so far is carried over.
+// read takes a register as the record says it stood. Within a boot, and from one
+// boot to the next, it cannot be lower than before: then the meter was replaced
+// or set back, and what was counted so far is carried over. (Between branches of
+// a storage that was rolled back, records come in any order, so nothing is
+// concluded from them.)
 func (f *fold) read(id charge.ConnectorID, reg charge.WattHours) {
 	if id < 1 {
 		return
 	}
-	m := f.meter(id)
-	inOrder := f.boot() != nil
-	if inOrder && m.Known && reg < m.Last && f.rec.Journal == f.cp.Present {
+	c := f.boot()[id]
+	if c != nil && reg < c.Register {
+		m := f.meter(id)
 		f.alarm(AlarmMeterBack, fmt.Sprintf("%s.%d", f.rec.Journal, f.rec.Seq), id,
-			fmt.Sprintf("the register went from %d Wh back to %d Wh", m.Last, reg))
+			fmt.Sprintf("the register went from %d Wh back to %d Wh", c.Register, reg))
 		m.Carried += m.Last - m.First
 		m.First, m.Last = reg, reg
 	}
 	f.reach(id, reg)
-	if inOrder {
+	if f.boot() != nil {
 		f.measureHoles(id, reg)
-		if c := f.boot()[id]; c != nil {
-			c.Register = reg
-			touch(&f.connectors, c)
-		}
+	}
+	if c != nil {
+		c.Register = reg
+		touch(&f.connectors, c)
 	}
 }
 
-// reach widens what is known of a meter to a register.
+// reach widens what is known of a meter to a register. Once the meter was set
+// back, records that come late speak of the one before.
 func (f *fold) reach(id charge.ConnectorID, reg charge.WattHours) {
 	m := f.meter(id)
-	if !m.Known {
+	switch {
+	case !m.Known:
 		m.Known, m.First, m.Last = true, reg, reg
-		return
+	case m.Carried > 0 && f.boot() == nil:
+	default:
+		m.First, m.Last = min(m.First, reg), max(m.Last, reg)
 	}
-	m.First, m.Last = min(m.First, reg), max(m.Last, reg)
 }
 
 // recount sums the energy of the sessions that are open at a connector.

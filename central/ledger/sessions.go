@@ -217,8 +217,7 @@ func (f *fold) afterTheEnd(s *Session, p wire.Payload) {
 }
 
 // judge decides whether an open session is orphaned: the present boot told all
-// of itself, and this session is not on any of its connectors, nor in a boot
-// that was opened after it and waits for presence to name it.
+// of itself, and this session is not on any of its connectors.
 func (f *fold) judge(s *Session) {
 	state := SessionOpen
 	if f.orphaned(s) {
@@ -238,12 +237,8 @@ func (f *fold) judge(s *Session) {
 }
 
 func (f *fold) orphaned(s *Session) bool {
-	cp := f.cp
-	present, waiting := cp.Journals[cp.Present], cp.Journals[cp.WaitingJournal]
-	if present == nil || !present.Registered || holds(cp.Connectors, s.ID) {
-		return false
-	}
-	return waiting == nil || waiting.OpenedAt < present.OpenedAt || !holds(cp.Waiting, s.ID)
+	present := f.cp.Journals[f.cp.Present]
+	return present != nil && present.Registered && !holds(f.cp.Connectors, s.ID)
 }
 
 func holds(boot map[charge.ConnectorID]*Connector, id charge.SessionID) bool {

@@ -1,0 +1,163 @@
+package ledgertest
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+type record struct {
+	journal charge.JournalID
+	seq     charge.Seq
+}
+
+type connector struct {
+	journal charge.JournalID
+	id      charge.ConnectorID
+}
+
+// Book is a Central's ledger of one charging point: the state in memory, and the
+// rows.
+type Book struct {
+	CP       *ledger.CP
+	Env      ledger.Env
+	Sessions map[charge.SessionID]ledger.Session
+	Tickets  map[string]ledger.Ticket
+	Holes    map[string]ledger.Hole
+	Alarms   map[string]ledger.Alarm
+	Faults   []string // rules of the rows that were broken
+
+	hashes     map[record]string
+	point      ledger.Point
+	journals   map[charge.JournalID]ledger.Journal
+	connectors map[connector]ledger.Connector
+	meters     map[charge.ConnectorID]ledger.Meter
+}
+
+// NewBook returns an empty ledger.
+func NewBook(id charge.CPID, now charge.Time) *Book {
+	b := &Book{
+		CP: ledger.NewCP(id), Sessions: map[charge.SessionID]ledger.Session{}, Tickets: map[string]ledger.Ticket{},
+		Holes: map[string]ledger.Hole{}, Alarms: map[string]ledger.Alarm{}, hashes: map[record]string{},
+		point: ledger.Point{ID: id}, journals: map[charge.JournalID]ledger.Journal{}, connectors: map[connector]ledger.Connector{},
+		meters: map[charge.ConnectorID]ledger.Meter{},
+	}
+	b.Env = ledger.Env{
+		Now: now, Central: "central-1", Admit: true,
+		Default: ledger.Tariff{Version: "default", StartFee: 50, PerKWh: 40, Currency: "EUR"},
+		Session: func(id charge.SessionID) (ledger.Session, bool) { s, ok := b.Sessions[id]; return s, ok },
+		HashOf:  func(j charge.JournalID, s charge.Seq) (string, bool) { h, ok := b.hashes[record{j, s}]; return h, ok },
+	}
+	return b
+}
+
+// Apply delivers one record.
+func (b *Book) Apply(r wire.Record) (ledger.Outcome, []ledger.Change) {
+	out, changes := ledger.Apply(b.CP, &b.Env, ledger.Input{Raw: Raw(r), Record: r})
+	if out.Verdict == ledger.Applied {
+		b.hashes[record{r.Journal, r.Seq}] = out.Hash
+	}
+	b.Keep(changes)
+	return out, changes
+}
+
+// Heard delivers a presence.
+func (b *Book) Heard(p wire.Presence) (ledger.Outcome, []ledger.Change) {
+	out, changes := ledger.Heard(b.CP, &b.Env, p)
+	b.Keep(changes)
+	return out, changes
+}
+
+// Keep writes changes into the rows.
+func (b *Book) Keep(changes []ledger.Change) {
+	for _, c := range changes {
+		switch c := c.(type) {
+		case ledger.PointChanged:
+			b.point = c.Point
+		case ledger.JournalChanged:
+			b.journals[c.Journal.ID] = c.Journal
+		case ledger.ConnectorChanged:
+			b.connectors[connector{c.Connector.Journal, c.Connector.ID}] = c.Connector
+		case ledger.BootForgotten:
+			maps.DeleteFunc(b.connectors, func(k connector, _ ledger.Connector) bool { return k.journal == c.Journal })
+		case ledger.MeterChanged:
+			b.meters[c.Meter.Connector] = c.Meter
+		case ledger.SessionChanged:
+			if was := b.Sessions[c.Session.ID]; was.State == ledger.SessionEnded {
+				b.Faults = append(b.Faults, fmt.Sprintf("session %s changed after its end", was.ID))
+			}
+			b.Sessions[c.Session.ID] = c.Session
+		case ledger.TicketMade:
+			if _, again := b.Tickets[c.Ticket.ID]; again {
+				b.Faults = append(b.Faults, fmt.Sprintf("second ticket %s", c.Ticket.ID))
+			}
+			b.Tickets[c.Ticket.ID] = c.Ticket
+		case ledger.HoleChanged:
+			b.Holes[c.Hole.ID] = c.Hole
+		case ledger.AlarmRaised:
+			b.Alarms[c.Alarm.ID] = c.Alarm
+		}
+	}
+}
+
+// Load makes the state from the rows, as a Central does at its start.
+func (b *Book) Load() *ledger.CP {
+	cp := ledger.NewCP(b.point.ID)
+	cp.Point = b.point
+	cp.Faults = slices.Clone(b.point.Faults)
+	for id, j := range b.journals {
+		cp.Journals[id] = &j
+	}
+	for k, c := range b.connectors {
+		switch k.journal {
+		case cp.Present:
+			cp.Connectors[k.id] = &c
+		case cp.WaitingJournal:
+			cp.Waiting[k.id] = &c
+		}
+	}
+	for id, m := range b.meters {
+		cp.Meters[id] = &m
+	}
+	for id, s := range b.Sessions {
+		if s.State != ledger.SessionEnded {
+			s.Spans = slices.Clone(s.Spans)
+			cp.Sessions[id] = &s
+		}
+	}
+	for id, h := range b.Holes {
+		if len(h.Missing)+len(h.Waiting) > 0 {
+			h.Missing, h.Waiting = slices.Clone(h.Missing), slices.Clone(h.Waiting)
+			cp.Holes[id] = &h
+		}
+	}
+	return cp
+}
+
+// Open returns the alarms of a kind that are not cleared.
+func (b *Book) Open(kind ledger.AlarmKind) []ledger.Alarm {
+	var list []ledger.Alarm
+	for _, id := range slices.Sorted(maps.Keys(b.Alarms)) {
+		if a := b.Alarms[id]; a.Kind == kind && !a.Cleared {
+			list = append(list, a)
+		}
+	}
+	return list
+}
+
+// Hash is the ledger's hash.
+func (b *Book) Hash() string {
+	return ledger.Hash([]*ledger.CP{b.CP}, slices.Collect(maps.Values(b.Sessions)), slices.Collect(maps.Values(b.Tickets)))
+}
+
+// Billed sums the energy on tickets.
+func (b *Book) Billed() (sum charge.WattHours) {
+	for _, t := range b.Tickets {
+		sum += t.Energy
+	}
+	return sum
+}

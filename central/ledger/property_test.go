@@ -1,0 +1,271 @@
+package ledger_test
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/ledger/ledgertest"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+const morning charge.Time = 1_795_341_600_000
+
+// live lets an honest charging point do something at random.
+func live(t *rapid.T, b *ledgertest.Box, lossy bool) {
+	b.Now += charge.Time(rapid.IntRange(1, 60_000).Draw(t, "ms"))
+	id := charge.ConnectorID(rapid.IntRange(1, len(b.Outlets)).Draw(t, "connector"))
+	o := b.Outlets[id]
+	what := rapid.IntRange(0, 9).Draw(t, "what")
+	switch {
+	case what == 0 && lossy && b.Boots > 0:
+		b.Lose(rapid.SampledFrom([]int{1, 2, 5, 1000}).Draw(t, "lost"))
+		b.Boot()
+	case what <= 1 || b.Boots == 0:
+		b.Boot()
+	case what == 2 && !o.Plugged:
+		b.Plug(id)
+	case what == 2:
+		b.Unplug(id)
+	case what <= 5 && o.Session == "":
+		tariff := charge.TariffVersion(rapid.SampledFrom([]string{"", "2026-1", "unheard-of"}).Draw(t, "tariff"))
+		b.Grant(id, charge.SessionID(fmt.Sprintf("s%d", len(b.Log))), "driver1", tariff)
+	case what == 6 && o.Session == "":
+		b.Flow(id, 7) // power without a session: a welded contactor
+	case what <= 5:
+		b.Begin(id)
+		b.Flow(id, charge.WattHours(rapid.IntRange(0, 5000).Draw(t, "wh")))
+	case what == 6:
+		b.Sample(id)
+	case what == 7:
+		b.Stop(id, charge.StopRemote)
+	case what == 8 && len(o.Faults) == 0:
+		b.Raise(id, charge.FaultGroundFault)
+	default:
+		b.Clear(id)
+	}
+}
+
+func aBox(t *rapid.T, lossy bool) *ledgertest.Box {
+	b := ledgertest.NewBox("CP_001", rapid.IntRange(1, 2).Draw(t, "connectors"), morning)
+	for range rapid.IntRange(1, 40).Draw(t, "steps") {
+		live(t, b, lossy)
+	}
+	return b
+}
+
+func check(t *rapid.T, bk *ledgertest.Book) {
+	t.Helper()
+	for _, f := range bk.Faults {
+		t.Fatal(f)
+	}
+	cp := bk.CP
+	for id, m := range cp.Meters {
+		if m.Unaccounted() < 0 {
+			t.Fatalf("connector %d: unaccounted %d Wh, want at least 0: %+v", id, m.Unaccounted(), *m)
+		}
+	}
+	got := bk.Load()
+	for _, pair := range [][2]any{
+		{got.Point, cp.Point},
+		{got.Journals, cp.Journals},
+		{got.Connectors, cp.Connectors},
+		{got.Waiting, cp.Waiting},
+		{got.Meters, cp.Meters},
+		{got.Sessions, cp.Sessions},
+		{got.Holes, cp.Holes},
+	} {
+		if !reflect.DeepEqual(pair[0], pair[1]) {
+			t.Fatalf("loaded from rows: got %+v, want %+v", pair[0], pair[1])
+		}
+	}
+}
+
+// same compares two ledgers, and shows both where they differ.
+func same(t *rapid.T, got, want *ledgertest.Book) {
+	t.Helper()
+	if got.Hash() == want.Hash() {
+		return
+	}
+	t.Fatalf("ledgers differ: got\n%s\nwant\n%s", account(got), account(want))
+}
+
+func account(bk *ledgertest.Book) string {
+	var lines []string
+	for _, j := range bk.CP.Journals {
+		lines = append(lines, fmt.Sprintf("%+v", *j))
+	}
+	for _, m := range bk.CP.Meters {
+		lines = append(lines, fmt.Sprintf("%+v", *m))
+	}
+	for _, s := range bk.Sessions {
+		lines = append(lines, fmt.Sprintf("%+v", s))
+	}
+	slices.Sort(lines)
+	return strings.Join(append(lines, fmt.Sprintf("%+v", bk.CP.Point)), "\n")
+}
+
+// deliver says the records of the log in any order and any number of times, and
+// then again and again until all are known, as an agent does.
+func deliver(t *rapid.T, bk *ledgertest.Book, log []wire.Record) {
+	t.Helper()
+	applied := map[string]int{}
+	one := func(r wire.Record) {
+		before := ledger.Answer(bk.CP, r.Journal).Seq
+		if out, _ := bk.Apply(r); out.Verdict == ledger.Applied {
+			applied[fmt.Sprint(r.Journal, "/", r.Seq)]++
+		} else if out.Verdict == ledger.Forked {
+			t.Fatalf("an honest record %s/%d was taken for a fork: %s", r.Journal, r.Seq, bk.CP.Fork)
+		}
+		if after := ledger.Answer(bk.CP, r.Journal).Seq; after < before {
+			t.Fatalf("position of %s went from %d back to %d", r.Journal, before, after)
+		}
+		bk.Env.Now += 10
+	}
+	for range rapid.IntRange(0, 2*len(log)).Draw(t, "deliveries") {
+		one(log[rapid.IntRange(0, len(log)-1).Draw(t, "which")])
+	}
+	if rapid.Bool().Draw(t, "restarted") {
+		bk.CP = bk.Load()
+	}
+	for range log {
+		for _, r := range log {
+			one(r)
+		}
+		if len(applied) == len(log) {
+			break
+		}
+	}
+	for _, r := range log {
+		if n := applied[fmt.Sprint(r.Journal, "/", r.Seq)]; n != 1 {
+			t.Fatalf("record %s/%d applied %d times, want once", r.Journal, r.Seq, n)
+		}
+	}
+}
+
+// Any multiset of deliveries, in any order, makes the ledger that applying once
+// in order makes; every Wh is on one ticket, in a running session, or shown.
+func TestAnyDeliveryMakesTheSameLedger(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		b := aBox(t, false)
+		inOrder := ledgertest.NewBook(b.ID, morning)
+		for _, r := range b.Log {
+			if out, _ := inOrder.Apply(r); out.Verdict != ledger.Applied {
+				t.Fatalf("record %s/%d in order: got %s, want applied", r.Journal, r.Seq, out.Verdict)
+			}
+		}
+		check(t, inOrder)
+		any := ledgertest.NewBook(b.ID, morning)
+		deliver(t, any, b.Log)
+		check(t, any)
+		same(t, any, inOrder)
+		accounts(t, b, inOrder)
+	})
+}
+
+// accounts compares the ledger with the truth about energy.
+func accounts(t *rapid.T, b *ledgertest.Box, bk *ledgertest.Book) {
+	t.Helper()
+	for id, e := range b.Billed {
+		if got := bk.Tickets[ledger.TicketID(id)].Energy; got != e {
+			t.Fatalf("ticket of %s: got %d Wh, want %d", id, got, e)
+		}
+	}
+	if len(bk.Tickets) != len(b.Billed) {
+		t.Fatalf("got %d tickets, want one for each of %d sessions", len(bk.Tickets), len(b.Billed))
+	}
+	var billed charge.WattHours
+	for _, m := range bk.CP.Meters {
+		billed += m.Billed
+	}
+	if billed != bk.Billed() {
+		t.Fatalf("meters say %d Wh are billed, tickets say %d", billed, bk.Billed())
+	}
+}
+
+// A storage that goes back to an older state, or is replaced, loses no ticket
+// and makes no second one, whatever of the lost records turns up when.
+func TestRolledBackStorage(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		b := aBox(t, true)
+		inOrder := ledgertest.NewBook(b.ID, morning)
+		for _, r := range b.Log {
+			inOrder.Apply(r)
+			inOrder.Env.Now += 10
+		}
+		p := b.Presence(wire.Position{}, "")
+		any := ledgertest.NewBook(b.ID, morning)
+		any.Heard(p)
+		deliver(t, any, b.Log)
+		inOrder.Heard(p)
+		any.Heard(p)
+		check(t, inOrder)
+		check(t, any)
+		same(t, any, inOrder)
+		accounts(t, b, inOrder)
+		if inOrder.CP.Present != b.Journal {
+			t.Fatalf("present journal: got %s, want %s", inOrder.CP.Present, b.Journal)
+		}
+		for id, o := range b.Outlets {
+			if got := inOrder.CP.Connectors[id]; got.Session != o.Session || got.Plugged != o.Plugged {
+				t.Fatalf("connector %d: got session %q plugged %v, want %q %v", id, got.Session, got.Plugged, o.Session, o.Plugged)
+			}
+		}
+		for _, s := range inOrder.CP.Sessions {
+			running := slices.ContainsFunc([]charge.SessionID{b.Outlets[1].Session}, func(id charge.SessionID) bool { return id == s.ID })
+			if o := b.Outlets[2]; o != nil {
+				running = running || o.Session == s.ID
+			}
+			if want := ledger.SessionOpen; running && s.State != want || !running && s.State != ledger.SessionOrphaned {
+				t.Fatalf("session %s is %s, and running: %v", s.ID, s.State, running)
+			}
+		}
+	})
+}
+
+// What the agent does not hold any more becomes a hole; what turns up later
+// fills it, and then nothing is missing.
+func TestHolesFill(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		b := aBox(t, false)
+		cut := rapid.IntRange(0, len(b.Log)-1).Draw(t, "cut")
+		bk := ledgertest.NewBook(b.ID, morning)
+		known := rapid.IntRange(0, cut).Draw(t, "known")
+		for _, r := range b.Log[:known] {
+			bk.Apply(r)
+		}
+		b.Storage = b.Storage[cut:]
+		bk.Heard(b.Presence(wire.Position{}, ""))
+		for _, r := range b.Log[cut:] {
+			if out, _ := bk.Apply(r); out.Verdict != ledger.Applied {
+				t.Fatalf("record %s/%d after the hole: got %s, want applied", r.Journal, r.Seq, out.Verdict)
+			}
+		}
+		check(t, bk)
+		if known < cut && len(bk.Open(ledger.AlarmHole)) == 0 {
+			t.Fatal("a hole without an alarm")
+		}
+		late := slices.Clone(b.Log[known:cut])
+		for len(late) > 0 {
+			i := rapid.IntRange(0, len(late)-1).Draw(t, "late")
+			bk.Apply(late[i])
+			late = slices.Delete(late, i, i+1)
+		}
+		check(t, bk)
+		for _, h := range bk.CP.Holes {
+			whole := h.Journal == b.Log[cut].Journal || known > 0 && h.Journal == b.Log[known-1].Journal
+			if whole && len(h.Missing) > 0 {
+				t.Fatalf("hole %s still misses %v", h.ID, h.Missing)
+			}
+		}
+	})
+}
