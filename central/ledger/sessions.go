@@ -88,7 +88,7 @@ func (f *fold) account(s *Session, p wire.Payload) (stopped bool) {
 		s.Username, s.By, s.Tariff, s.ReservationID = p.Username, p.By, p.Tariff, p.ReservationID
 	case *wire.ChargingStarted:
 		s.Started = true
-		if s.StartedAt == 0 {
+		if s.StartedAt == 0 || f.rec.At < s.StartedAt {
 			s.StartedAt = f.rec.At
 		}
 		s.Register = max(s.Register, p.Register)
