@@ -47,7 +47,14 @@ func New(cfg Config, live Live, desk Desk, archive Archive, breaker Breaker, log
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusNotFound, "not_found", "no such operation: "+r.Method+" "+r.URL.Path+"; see /api/v1/openapi.json")
 	})
-	mux.Handle("GET /", http.FileServerFS(pages))
+	files := http.FileServerFS(pages)
+	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+		if r.Method != http.MethodGet && r.Method != http.MethodHead {
+			writeProblem(w, http.StatusMethodNotAllowed, "method_not_allowed", "the page is only read")
+			return
+		}
+		files.ServeHTTP(w, r)
+	})
 	s.handler = s.guard(http.NewCrossOriginProtection().Handler(mux))
 	return s, nil
 }

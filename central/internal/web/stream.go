@@ -72,7 +72,7 @@ func (h *hub) run(ctx context.Context) {
 	defer h.close()
 	ticker := time.NewTicker(h.tick)
 	defer ticker.Stop()
-	_, last := h.live.Facts(0)
+	_, last := h.live.Facts(0) // the page reads the past from the API
 	for {
 		changed := h.live.Changed()
 		last = h.publish(last)
@@ -105,9 +105,6 @@ func (h *hub) close() {
 // differences. It returns the number of the last fact told.
 func (h *hub) publish(told uint64) uint64 {
 	facts, last := h.live.Facts(told)
-	if told == 0 {
-		facts = nil // the page reads the past from the API
-	}
 	h.mu.Lock()
 	idle := len(h.readers) == 0
 	h.mu.Unlock()

@@ -1,0 +1,400 @@
+package web_test
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"testing"
+
+	"go.uber.org/goleak"
+
+	"github.com/carga-ev/carga/central/internal/web"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// network is a Live whose state the test sets.
+type network struct {
+	mu      sync.Mutex
+	net     web.Network
+	changed chan struct{}
+	facts   []web.Fact
+}
+
+func newNetwork() *network {
+	return &network{changed: make(chan struct{}), net: web.Network{
+		At: 1000, Central: "c-1", Currency: "EUR",
+		Parts: []web.Part{{Name: "kafka", State: "up", Since: 500}},
+		CPs: []web.CP{{ID: "CP_001", Admitted: true, Link: "online", Connectors: []web.Connector{
+			{Connector: 1, Status: charge.StatusAvailable, Available: true},
+		}}},
+	}}
+}
+
+func (n *network) Network() web.Network {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.net
+}
+
+func (n *network) Changed() <-chan struct{} {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.changed
+}
+
+func (n *network) Facts(after uint64) ([]web.Fact, uint64) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.facts[min(after, uint64(len(n.facts))):], uint64(len(n.facts))
+}
+
+// set replaces the only connector, and tells a fact.
+func (n *network) set(c web.Connector, fact string) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	cp := n.net.CPs[0]
+	cp.Connectors = []web.Connector{c}
+	n.net.CPs = []web.CP{cp}
+	n.facts = append(n.facts, web.Fact{N: uint64(len(n.facts) + 1), Kind: "ticket", Text: fact})
+	close(n.changed)
+	n.changed = make(chan struct{})
+}
+
+// desk records what it was told and answers as the test wants.
+type desk struct {
+	mu     sync.Mutex
+	told   []string
+	answer web.Answer
+	err    error
+}
+
+func (d *desk) tell(format string, args ...any) (web.Answer, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.told = append(d.told, fmt.Sprintf(format, args...))
+	return d.answer, d.err
+}
+
+func (d *desk) Reserve(_ context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (web.Answer, error) {
+	return d.tell("reserve %s %d %s", cp, n, who)
+}
+
+func (d *desk) Cancel(_ context.Context, id charge.ReservationID) (web.Answer, error) {
+	return d.tell("cancel %s", id)
+}
+
+func (d *desk) Start(_ context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (web.Answer, error) {
+	return d.tell("start %s %d %s", cp, n, who)
+}
+
+func (d *desk) Stop(_ context.Context, id charge.SessionID) (web.Answer, error) {
+	return d.tell("stop %s", id)
+}
+
+func (d *desk) SetAvailability(_ context.Context, cp charge.CPID, n charge.ConnectorID, a bool) (web.Answer, error) {
+	return d.tell("availability %s %d %v", cp, n, a)
+}
+
+func (d *desk) Simulate(_ context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (web.Answer, error) {
+	return d.tell("simulate %s %d %s %s", cp, n, action, f)
+}
+
+func (d *desk) Admit(_ context.Context, cp charge.CPID) (web.Answer, error) {
+	return d.tell("admit %s", cp)
+}
+
+func (d *desk) all() string {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return strings.Join(d.told, "; ")
+}
+
+// archive holds one command and as many tickets as asked for.
+type archive struct {
+	mu      sync.Mutex
+	command *web.Command
+	err     error
+}
+
+func (a *archive) Sessions(context.Context, web.Query) ([]web.Session, error) { return nil, a.err }
+
+func (a *archive) Tickets(_ context.Context, q web.Query) ([]web.Ticket, error) {
+	list := make([]web.Ticket, q.Limit)
+	for i := range list {
+		list[i].ID = fmt.Sprintf("%s%d", q.After, i)
+	}
+	return list, a.err
+}
+
+func (a *archive) Reservations(context.Context, web.Query) ([]web.Reservation, error) {
+	return nil, a.err
+}
+func (a *archive) Commands(context.Context, web.Query) ([]web.Command, error) { return nil, a.err }
+func (a *archive) Records(context.Context, web.Query) ([]web.Record, error)   { return nil, a.err }
+func (a *archive) Holes(context.Context, web.Query) ([]web.Hole, error)       { return nil, a.err }
+func (a *archive) Alarms(context.Context, web.Query) ([]web.Alarm, error)     { return nil, a.err }
+
+func (a *archive) Command(_ context.Context, id charge.CommandID) (*web.Command, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if a.command == nil || a.command.ID != id {
+		return nil, a.err
+	}
+	c := *a.command
+	return &c, a.err
+}
+
+type fixture struct {
+	live    *network
+	desk    *desk
+	archive *archive
+	server  *web.Server
+}
+
+func newFixture(t *testing.T) *fixture {
+	t.Helper()
+	f := &fixture{live: newNetwork(), desk: &desk{answer: web.Answer{Accepted: true, Commands: []charge.CommandID{"k-1"}}}, archive: &archive{}}
+	s, err := web.New(web.Config{}, f.live, f.desk, f.archive, nil, slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	f.server = s
+	return f
+}
+
+func (f *fixture) do(t *testing.T, method, path, body string, change ...func(*http.Request)) *httptest.ResponseRecorder {
+	t.Helper()
+	r := httptest.NewRequestWithContext(t.Context(), method, "http://127.0.0.1:8080"+path, strings.NewReader(body))
+	if body != "" {
+		r.Header.Set("Content-Type", "application/json")
+	}
+	for _, c := range change {
+		c(r)
+	}
+	w := httptest.NewRecorder()
+	f.server.Handler().ServeHTTP(w, r)
+	return w
+}
+
+// TestOrders: each order reaches the desk as it was meant, and the answer says
+// where its life can be followed.
+func TestOrders(t *testing.T) {
+	for _, c := range []struct{ path, body, want string }{
+		{"/api/v1/reservations", `{"username":"driver1"}`, "reserve  0 driver1"},
+		{"/api/v1/reservations", `{"cp_id":"CP_001","connector":1,"username":"driver1"}`, "reserve CP_001 1 driver1"},
+		{"/api/v1/reservations/r-1/cancel", ``, "cancel r-1"},
+		{"/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"driver1"}`, "start CP_001 1 driver1"},
+		{"/api/v1/sessions/s-1/stop", ``, "stop s-1"},
+		{"/api/v1/availability", `{"available":false}`, "availability  0 false"},
+		{"/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"fault","fault":"ground_fault"}`, "simulate CP_001 1 fault ground_fault"},
+		{"/api/v1/cps/CP_001/admit", ``, "admit CP_001"},
+	} {
+		f := newFixture(t)
+		w := f.do(t, http.MethodPost, c.path, c.body)
+		if w.Code != http.StatusAccepted || w.Header().Get("Location") != "/api/v1/commands/k-1" {
+			t.Errorf("%s: %d %q %s", c.path, w.Code, w.Header().Get("Location"), w.Body)
+		}
+		if got := f.desk.all(); got != c.want {
+			t.Errorf("%s: the desk was told %q, want %q", c.path, got, c.want)
+		}
+	}
+}
+
+// TestBadInput: every bad request gets a named problem and nothing reaches the
+// desk.
+func TestBadInput(t *testing.T) {
+	host := func(h string) func(*http.Request) { return func(r *http.Request) { r.Host = h } }
+	header := func(k, v string) func(*http.Request) { return func(r *http.Request) { r.Header.Set(k, v) } }
+	for name, c := range map[string]struct {
+		method, path, body string
+		change             func(*http.Request)
+		status             int
+	}{
+		"no body":            {"POST", "/api/v1/sessions", "", nil, 400},
+		"not json":           {"POST", "/api/v1/sessions", "a=b", nil, 400},
+		"trailing":           {"POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"d"}{}`, nil, 400},
+		"missing field":      {"POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":1}`, nil, 422},
+		"unknown field":      {"POST", "/api/v1/availability", `{"available":true,"role":"admin"}`, nil, 422},
+		"wrong type":         {"POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":"1","username":"d"}`, nil, 422},
+		"connector 65":       {"POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":65,"username":"d"}`, nil, 422},
+		"connector negative": {"POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":-1,"username":"d"}`, nil, 422},
+		"cp_id wildcard":     {"POST", "/api/v1/sessions", `{"cp_id":"+","connector":1,"username":"d"}`, nil, 422},
+		"username control":   {"POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"a\u0000b"}`, nil, 422},
+		"username long":      {"POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"` + strings.Repeat("x", 65) + `"}`, nil, 422},
+		"action":             {"POST", "/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"explode"}`, nil, 422},
+		"fault":              {"POST", "/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"fault","fault":"explode"}`, nil, 422},
+		"limit":              {"GET", "/api/v1/tickets?limit=501", "", nil, 422},
+		"limit text":         {"GET", "/api/v1/tickets?limit=1e9", "", nil, 422},
+		"wait":               {"GET", "/api/v1/commands/k?wait=1h", "", nil, 422},
+		"id 2^63":            {"POST", "/api/v1/sessions/1%20OR%201=1/stop", "", nil, 422},
+		"unknown command":    {"GET", "/api/v1/commands/nobody", "", nil, 404},
+		"unknown cp":         {"GET", "/api/v1/cps/CP_999", "", nil, 404},
+		"unknown operation":  {"GET", "/api/v1/nothing", "", nil, 404},
+		"demo elsewhere":     {"POST", "/api/v1/demo/parts/kafka", `{"up":false}`, nil, 404},
+		"get that mutates":   {"GET", "/api/v1/cps/CP_001/admit", "", nil, 404},
+		"method override":    {"GET", "/api/v1/availability", "", header("X-HTTP-Method-Override", "POST"), 404},
+		"large body":         {"POST", "/api/v1/sessions", `{"username":"` + strings.Repeat("x", 70_000) + `"}`, nil, 413},
+		"cross-site":         {"POST", "/api/v1/availability", `{"available":false}`, header("Sec-Fetch-Site", "cross-site"), 403},
+		"foreign origin":     {"POST", "/api/v1/availability", `{"available":false}`, header("Origin", "http://evil.example"), 403},
+		"forged host":        {"GET", "/api/v1/network", "", host("evil.example"), 421},
+		"trace":              {"TRACE", "/", "", nil, 405},
+		"path traversal":     {"GET", "/..%2f..%2fetc/passwd", "", nil, 404},
+	} {
+		t.Run(name, func(t *testing.T) {
+			f := newFixture(t)
+			change := c.change
+			if change == nil {
+				change = func(*http.Request) {}
+			}
+			w := f.do(t, c.method, c.path, c.body, change)
+			if w.Code != c.status {
+				t.Errorf("status %d, want %d: %s", w.Code, c.status, w.Body)
+			}
+			if got := f.desk.all(); got != "" {
+				t.Errorf("the desk was told %q", got)
+			}
+			if strings.HasPrefix(c.path, "/api/") && w.Code != 403 && !strings.HasPrefix(w.Header().Get("Content-Type"), "application/problem+json") {
+				t.Errorf("content type %q", w.Header().Get("Content-Type"))
+			}
+		})
+	}
+}
+
+// TestRefusals: a refusal of the domain is a conflict with its own type, an
+// internal error says nothing of the inside.
+func TestRefusals(t *testing.T) {
+	f := newFixture(t)
+	f.desk.answer = web.Answer{Reason: "cp_busy"}
+	w := f.do(t, http.MethodPost, "/api/v1/reservations", `{"username":"d"}`)
+	if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "/problems/cp_busy") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+	f.desk.answer, f.desk.err = web.Answer{}, errors.New("disk I/O error at /var/lib/secret.db")
+	w = f.do(t, http.MethodPost, "/api/v1/reservations", `{"username":"d"}`)
+	if w.Code != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "secret") {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// TestPaging: a full page names the next.
+func TestPaging(t *testing.T) {
+	f := newFixture(t)
+	w := f.do(t, http.MethodGet, "/api/v1/tickets?limit=3&after=x", "")
+	var page struct {
+		Items []web.Ticket `json:"items"`
+		Next  string       `json:"next"`
+	}
+	if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil || len(page.Items) != 3 || page.Next != "x2" {
+		t.Errorf("%d %s (%v)", w.Code, w.Body, err)
+	}
+}
+
+// TestWaitForCommand: with wait the answer comes when the command has ended.
+func TestWaitForCommand(t *testing.T) {
+	f := newFixture(t)
+	f.archive.command = &web.Command{ID: "k-1", State: "sent"}
+	done := make(chan *httptest.ResponseRecorder)
+	go func() { done <- f.do(t, http.MethodGet, "/api/v1/commands/k-1?wait=30s", "") }()
+	f.archive.mu.Lock()
+	f.archive.command = &web.Command{ID: "k-1", State: "done", EndedAt: 7}
+	f.archive.mu.Unlock()
+	f.live.set(web.Connector{Connector: 1}, "ended")
+	if w := <-done; !strings.Contains(w.Body.String(), `"done"`) {
+		t.Errorf("%d %s", w.Code, w.Body)
+	}
+}
+
+// TestPage: the page and its script are served with a policy that allows no
+// foreign code, and the description of the API is there.
+func TestPage(t *testing.T) {
+	f := newFixture(t)
+	for _, path := range []string{"/", "/app.js", "/style.css", "/icon.svg", "/api/v1/openapi.json", "/api/v1/network"} {
+		w := f.do(t, http.MethodGet, path, "")
+		if w.Code != http.StatusOK || w.Body.Len() == 0 || !strings.Contains(w.Header().Get("Content-Security-Policy"), "default-src 'none'") {
+			t.Errorf("%s: %d, %d bytes, %v", path, w.Code, w.Body.Len(), w.Header())
+		}
+	}
+}
+
+// TestStream: an open page gets a snapshot, then what changed, then a farewell;
+// nothing is left running.
+func TestStream(t *testing.T) {
+	defer goleak.VerifyNone(t)
+	f := newFixture(t)
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, stop := context.WithCancel(t.Context())
+	ended := make(chan error, 1)
+	go func() { ended <- f.server.Run(ctx, l) }()
+
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+l.Addr().String()+"/api/v1/stream", http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	client := &http.Client{Transport: &http.Transport{}}
+	defer client.CloseIdleConnections()
+	resp, err := client.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = resp.Body.Close() }()
+	lines := bufio.NewScanner(resp.Body)
+	expect := func(kind string, parts ...string) {
+		t.Helper()
+		name := ""
+		for lines.Scan() {
+			line := lines.Text()
+			if e, ok := strings.CutPrefix(line, "event: "); ok {
+				name = e
+			}
+			if data, ok := strings.CutPrefix(line, "data: "); ok && name == kind && containsAll(data, parts) {
+				return
+			}
+		}
+		t.Fatalf("the stream ended before %s with %q", kind, parts)
+	}
+	expect("snapshot", `"cp_id":"CP_001"`, `"status":"available"`, `"kafka"`)
+	f.live.set(web.Connector{Connector: 1, Status: charge.StatusCharging, SessionID: "s-1", Power: 7200, Energy: 10, Cost: 3, ValuesAt: 99}, "a ticket was made")
+	expect("delta", `"status":"charging"`, `"w":[7200]`, `"t":[99]`, "a ticket was made")
+	stop()
+	expect("bye")
+	_, _ = io.Copy(io.Discard, resp.Body)
+	if err := <-ended; err != nil {
+		t.Error(err)
+	}
+}
+
+func containsAll(s string, parts []string) bool {
+	for _, p := range parts {
+		if !strings.Contains(s, p) {
+			return false
+		}
+	}
+	return true
+}
+
+// TestAddress: without accounts Central listens on loopback only.
+func TestAddress(t *testing.T) {
+	for addr, ok := range map[string]bool{
+		"127.0.0.1:8080": true, "[::1]:8080": true, "localhost:0": true, ":8080": false, "0.0.0.0:8080": false, "192.0.2.7:80": false, "8080": false,
+	} {
+		if err := web.CheckAddress(addr, false); (err == nil) != ok {
+			t.Errorf("%s: %v", addr, err)
+		}
+	}
+	if err := web.CheckAddress("0.0.0.0:8080", true); err != nil {
+		t.Errorf("--insecure: %v", err)
+	}
+}
