@@ -121,9 +121,9 @@ func (c *check) name(field, v string) {
 	}
 }
 
-func (c *check) optionalName(field, v string) {
+func (c *check) optionalUsername(v charge.Username) {
 	if v != "" {
-		c.name(field, v)
+		c.name("username", string(v))
 	}
 }
 

@@ -296,7 +296,7 @@ func (o *Authorize) validate(c *check) {
 	c.require("request_id", "allowed")
 	c.id("request_id", o.RequestID)
 	c.optionalID("session_id", string(o.SessionID))
-	c.optionalName("username", string(o.Username))
+	c.optionalUsername(o.Username)
 	c.optionalID("tariff", string(o.Tariff))
 	c.text("reason", o.Reason, 128)
 }

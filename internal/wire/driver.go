@@ -61,19 +61,18 @@ func (m *DriverRequest) validate(c *check) {
 	c.text("driver_id", m.DriverID, 128)
 	c.text("client_id", m.ClientID, 128)
 	switch m.EventType {
-	case DriverAuthorization, DriverStop, DriverStarted:
+	case DriverAuthorization:
 		c.require("username")
 		c.name("username", string(m.Username))
+	case DriverStop, DriverStarted:
+		c.require("username", "cp_id")
+		c.name("username", string(m.Username))
 	case DriverSimulateError, DriverFixError:
-		c.optionalName("username", string(m.Username))
+		c.require("cp_id")
+		c.optionalUsername(m.Username)
 	}
 	if m.CPID != nil {
 		c.id("cp_id", string(*m.CPID))
-	} else if m.EventType != DriverAuthorization {
-		switch m.EventType {
-		case DriverStop, DriverStarted, DriverSimulateError, DriverFixError:
-			c.fail("cp_id", "is missing")
-		}
 	}
 	c.text("error", string(m.Error), 128) // a fault of ours, or words that mean FaultOther
 }
@@ -203,7 +202,7 @@ func (m *CentralEvent) validate(c *check) {
 		c.fail("event_id", "event_id and event_type must not be empty")
 	}
 	c.text("message_id", m.MessageID, 128)
-	c.optionalName("username", string(m.Username))
+	c.optionalUsername(m.Username)
 	c.optionalID("cp_id", string(m.CPID))
 }
 

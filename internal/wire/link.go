@@ -70,9 +70,9 @@ func (m *Presence) validate(c *check) {
 	c.require("online", "journal", "conn", "at")
 	c.id("journal", string(m.Journal))
 	c.within("conn", int64(min(m.Conn, 1<<62)), 1, 1<<53)
-	m.First.validate(c, "first", 1)
-	m.Next.validate(c, "next", 1)
-	m.Last.validate(c, "last", 1)
+	m.First.validate(c, "first")
+	m.Next.validate(c, "next")
+	m.Last.validate(c, "last")
 	c.optionalID("central", string(m.Central))
 	c.time("at", m.At)
 }

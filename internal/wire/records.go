@@ -13,13 +13,13 @@ type Position struct {
 	Seq     charge.Seq       `json:"seq"`
 }
 
-func (p *Position) validate(c *check, field string, least charge.Seq) {
+func (p *Position) validate(c *check, field string) {
 	if p == nil {
 		return
 	}
 	c.id(field+".journal", string(p.Journal))
-	if p.Seq < least || p.Seq > 1<<53 {
-		c.fail(field+".seq", "%d is out of range; %d to 2^53 are allowed", p.Seq, least)
+	if p.Seq < 1 || p.Seq > 1<<53 {
+		c.fail(field+".seq", "%d is out of range; 1 to 2^53 are allowed", p.Seq)
 	}
 }
 
@@ -70,7 +70,7 @@ func (*Registered) RecordType() RecordType { return TypeRegistered }
 
 func (p *Registered) validate(c *check) {
 	c.require("connectors")
-	p.After.validate(c, "after", 1)
+	p.After.validate(c, "after")
 	c.text("agent", p.Agent, 128)
 	c.text("name", p.Name, 128)
 	c.text("place", p.Place, 128)
@@ -205,7 +205,7 @@ func (*Authorized) RecordType() RecordType { return TypeAuthorized }
 func (p *Authorized) validate(c *check) {
 	c.require("by", "register_wh")
 	c.oneOf("by", string(p.By), string(GrantReservation), string(GrantOrder), string(GrantLocalList), string(GrantFreeVend))
-	c.optionalName("username", string(p.Username))
+	c.optionalUsername(p.Username)
 	c.optionalID("reservation_id", string(p.ReservationID))
 	c.optionalID("command_id", string(p.CommandID))
 	c.time("until", p.Until)
@@ -229,7 +229,7 @@ func (p *ReservationEnded) validate(c *check) {
 	if !p.Reason.Valid() {
 		c.fail("reason", "%.40q is not an end of a reservation", p.Reason)
 	}
-	c.optionalName("username", string(p.Username))
+	c.optionalUsername(p.Username)
 }
 
 // ChargingStarted tells that the contactor closed for the first time in the
@@ -247,7 +247,7 @@ func (p *ChargingStarted) validate(c *check) {
 	c.require("register_wh")
 	c.register("register_wh", p.Register)
 	c.optionalID("reservation_id", string(p.ReservationID))
-	c.optionalName("username", string(p.Username))
+	c.optionalUsername(p.Username)
 }
 
 // MeterRead is a sample within a session. It may be thinned out when space is
@@ -324,7 +324,7 @@ func (p *ChargingStopped) validate(c *check) {
 	if p.Register < p.Start {
 		c.fail("register_wh", "%d is below register_start_wh %d; a register never goes back", p.Register, p.Start)
 	}
-	c.optionalName("username", string(p.Username))
+	c.optionalUsername(p.Username)
 	c.optionalID("reservation_id", string(p.ReservationID))
 	c.optionalID("tariff", string(p.Tariff))
 }

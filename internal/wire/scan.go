@@ -3,6 +3,7 @@ package wire
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 	"unicode/utf8"
@@ -240,10 +241,8 @@ func (k *keySet) add(key string) bool {
 		k.many[key] = true
 		return true
 	}
-	for _, have := range k.few {
-		if have == key {
-			return false
-		}
+	if slices.Contains(k.few, key) {
+		return false
 	}
 	k.few = append(k.few, key)
 	if len(k.few) > 16 {

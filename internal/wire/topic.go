@@ -35,7 +35,7 @@ func (t Topics) prefix() string {
 
 // Validate refuses a prefix with wildcards, empty levels or a leading '$'.
 func (t Topics) Validate() error {
-	for _, level := range strings.Split(t.prefix(), "/") {
+	for level := range strings.SplitSeq(t.prefix(), "/") {
 		if !charge.ValidID(level) {
 			return fmt.Errorf("topic prefix %q has the level %q; use [A-Za-z0-9_-] between slashes", t.Prefix, level)
 		}
