@@ -1,0 +1,267 @@
+package mqttlink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+)
+
+// Conn is one connection, from the attempt to its end.
+type Conn struct {
+	link   *Link
+	number uint64
+	client mqtt.Client
+	out    chan *Pending // capacity 0: taken means in the publisher's hands
+	held   chan struct{} // capacity 1: Hold asks for the end
+
+	// life ends with the line; its cause says why.
+	life context.Context //nolint:containedctx // it is the connection's life, not a caller's
+	lose context.CancelCauseFunc
+	// stopped is closed when paho's goroutines have ended after a loss.
+	stopped chan struct{}
+
+	acks acks
+
+	mu sync.Mutex
+	// mu guards everything that follows.
+	line   net.Conn // nil before the dial
+	closed bool
+}
+
+func newConn(l *Link, number uint64) *Conn {
+	c := &Conn{
+		link: l, number: number,
+		out: make(chan *Pending), held: make(chan struct{}, 1), stopped: make(chan struct{}),
+		acks: acks{wake: make(chan struct{}, 1)},
+	}
+	c.life, c.lose = context.WithCancelCause(context.Background())
+	return c
+}
+
+// Number tells this connection from all others of the Link.
+func (c *Conn) Number() uint64 { return c.number }
+
+// Lost is closed when the connection has ended.
+func (c *Conn) Lost() <-chan struct{} { return c.life.Done() }
+
+func (c *Conn) hold() {
+	select {
+	case c.held <- struct{}{}:
+	default:
+	}
+}
+
+func (c *Conn) options(ctx context.Context) *mqtt.ClientOptions {
+	cfg := &c.link.cfg
+	o := mqtt.NewClientOptions().
+		SetClientID(cfg.ClientID).SetCleanSession(cfg.CleanSession).
+		SetProtocolVersion(4).SetAutoReconnect(false).SetConnectRetry(false).
+		SetKeepAlive(cfg.KeepAlive).SetPingTimeout(pingTimeout(cfg.KeepAlive)).
+		SetConnectTimeout(connectTimeout).SetWriteTimeout(writeTimeout).
+		SetOrderMatters(true).SetAutoAckDisabled(true).
+		SetUsername(cfg.Username).SetPassword(cfg.Password).
+		SetDefaultPublishHandler(c.unmatched).
+		SetConnectionLostHandler(func(_ mqtt.Client, err error) {
+			c.lose(err)
+			close(c.stopped)
+		}).
+		SetCustomOpenConnectionFn(func(u *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
+			return c.dial(ctx, u)
+		})
+	for _, b := range cfg.Brokers {
+		o.AddBroker(b)
+	}
+	if cfg.Will != nil {
+		if w := cfg.Will(c.number); w != nil {
+			o.SetBinaryWill(w.Topic, w.Payload, w.QoS, w.Retained)
+		}
+	}
+	return o
+}
+
+// dial opens the line to one broker.
+func (c *Conn) dial(ctx context.Context, u *url.URL) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	raw, err := c.link.cfg.open(ctx, u)
+	if err != nil {
+		return nil, err
+	}
+	line := &guard{Conn: raw}
+	line.lost = func(err error) { c.lineLost(line, err) }
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errors.Join(errStopped, raw.Close())
+	}
+	c.line = line
+	return line, nil
+}
+
+// lineLost ends the connection if the line is its present one: the line to a
+// broker that refused us is not.
+func (c *Conn) lineLost(line net.Conn, err error) {
+	c.mu.Lock()
+	present := c.line == line && c.client.IsConnectionOpen()
+	c.mu.Unlock()
+	if present {
+		c.lose(err)
+	}
+}
+
+// connect makes the connection; the routes exist before it, since the broker
+// may deliver at once.
+func (c *Conn) connect(ctx context.Context) error {
+	c.client = mqtt.NewClient(c.options(ctx))
+	for _, s := range c.link.cfg.Subscriptions {
+		c.client.AddRoute(s.Filter, c.handle)
+	}
+	if err := c.wait(ctx, c.client.Connect()); err != nil {
+		return fmt.Errorf("connect: %w", err)
+	}
+	c.link.running.Go(c.publishLoop)
+	c.link.running.Go(c.ackLoop)
+	return nil
+}
+
+// subscribe asks for every filter and checks each answer. paho restores no
+// subscription, and reports a refused one (128) as a success.
+func (c *Conn) subscribe(ctx context.Context) error {
+	subs := c.link.cfg.Subscriptions
+	if len(subs) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
+	defer cancel()
+	want := make(map[string]byte, len(subs))
+	for _, s := range subs {
+		want[s.Filter] = s.QoS
+	}
+	asked := make(chan mqtt.Token, 1)
+	c.link.running.Go(func() { asked <- c.client.SubscribeMultiple(want, nil) })
+	var token mqtt.Token
+	select {
+	case token = <-asked:
+	case <-c.life.Done():
+		return fmt.Errorf("subscribe: %w", context.Cause(c.life))
+	case <-ctx.Done():
+		return fmt.Errorf("subscribe: %w", ctx.Err())
+	}
+	if err := c.wait(ctx, token); err != nil {
+		return fmt.Errorf("subscribe: %w", err)
+	}
+	answer, ok := token.(*mqtt.SubscribeToken)
+	if !ok {
+		return fmt.Errorf("subscribe: answered by a %T", token)
+	}
+	return granted(want, answer.Result())
+}
+
+func granted(want, got map[string]byte) error {
+	var errs []error
+	for filter, qos := range want {
+		switch given, ok := got[filter]; {
+		case !ok:
+			errs = append(errs, fmt.Errorf("subscribe to %s: not answered", filter))
+		case given == 128:
+			errs = append(errs, fmt.Errorf("subscribe to %s: refused by the broker, see its access rules", filter))
+		case given < qos:
+			errs = append(errs, fmt.Errorf("subscribe to %s: granted QoS %d instead of %d", filter, given, qos))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// wait waits for a token of the connection's setup.
+func (c *Conn) wait(ctx context.Context, token mqtt.Token) error {
+	select {
+	case <-token.Done():
+		return token.Error()
+	case <-c.life.Done():
+		return context.Cause(c.life)
+	case <-ctx.Done():
+		c.shut()
+		return ctx.Err()
+	}
+}
+
+// serve runs OnUp until the connection ends, and returns why it did.
+func (c *Conn) serve(ctx context.Context) error {
+	up, down := context.WithCancel(c.life)
+	defer down()
+	var owner sync.WaitGroup
+	if c.link.cfg.OnUp != nil {
+		owner.Go(func() { c.link.cfg.OnUp(up, c) })
+	}
+	if c.link.status.get().Held != "" {
+		c.hold()
+	}
+	var err error
+	select {
+	case <-c.life.Done():
+		err = context.Cause(c.life)
+	case <-c.held:
+		err = errHeld
+	case <-ctx.Done():
+		err = errStopped
+	}
+	down()
+	owner.Wait()
+	if errors.Is(err, errStopped) {
+		c.farewell(ctx)
+	}
+	return err
+}
+
+// farewell says the last word of a clean stop, if there is one.
+func (c *Conn) farewell(ctx context.Context) {
+	if c.link.cfg.Farewell == nil {
+		return
+	}
+	note := c.link.cfg.Farewell(c.number)
+	if note == nil {
+		return
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellTimeout)
+	defer cancel()
+	if err := c.Publish(ctx, note.Topic, note.QoS, note.Retained, note.Payload); err != nil {
+		c.link.cfg.Log.Warn("farewell not said", slog.String("topic", note.Topic), slog.String("err", err.Error()))
+	}
+}
+
+// close ends the connection if it has not ended by itself. A clean end sends
+// DISCONNECT, so that the broker does not publish the will.
+func (c *Conn) close() {
+	lost := c.life.Err() != nil
+	if !lost && c.client.IsConnectionOpen() {
+		c.client.Disconnect(uint(disconnectQuiesce / time.Millisecond))
+	}
+	c.lose(errStopped)
+	c.shut()
+	if lost {
+		timer := time.NewTimer(pahoStopTimeout)
+		defer timer.Stop()
+		select {
+		case <-c.stopped:
+		case <-timer.C:
+		}
+	}
+}
+
+// shut closes the line, now or as soon as it is dialled. Its error is of no
+// use: nothing is written any more.
+func (c *Conn) shut() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.closed = true
+	if c.line != nil {
+		_ = c.line.Close()
+	}
+}

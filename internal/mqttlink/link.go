@@ -1,0 +1,150 @@
+package mqttlink
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/carga-ev/carga/internal/backoff"
+)
+
+// Errors that callers branch on.
+var (
+	// ErrNotConnected means that there was no connection to publish on.
+	ErrNotConnected = errors.New("not connected to MQTT")
+	// ErrLost means that the connection ended before the acknowledgement. The
+	// message may have arrived.
+	ErrLost = errors.New("connection to MQTT lost")
+	// errHeld ends a connection because of Hold.
+	errHeld = errors.New("link is held")
+	// errStopped ends a connection because Run's context ended.
+	errStopped = errors.New("link is stopped")
+)
+
+// Link is a supervised connection. Its methods may be called concurrently, also
+// before and after Run.
+type Link struct {
+	cfg     Config
+	status  *status
+	current atomic.Pointer[Conn] // the connection that is up, or nil
+	running sync.WaitGroup       // what outlives its connection for a moment
+}
+
+// New checks the configuration. It starts nothing.
+func New(cfg Config) (*Link, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, fmt.Errorf("MQTT link: %w", err)
+	}
+	if cfg.KeepAlive == 0 {
+		cfg.KeepAlive = DefaultKeepAlive
+	}
+	cfg.KeepAlive = max(time.Second, cfg.KeepAlive.Round(time.Second))
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Link{cfg: cfg, status: newStatus(cfg.Brokers, cfg.Log)}, nil
+}
+
+// Run supervises the connection until ctx ends, then says the farewell,
+// disconnects, and returns nil after all goroutines have ended. Call it once.
+func (l *Link) Run(ctx context.Context) error {
+	defer l.running.Wait()
+	pause := backoff.New(minBackoff, maxBackoff, l.cfg.Rand)
+	for l.await(ctx) {
+		began := time.Now()
+		err := l.attempt(ctx)
+		if ctx.Err() != nil {
+			l.status.stopped()
+			return nil
+		}
+		l.status.down(err)
+		if errors.Is(err, errHeld) {
+			continue
+		}
+		// A connection that fell at once, as when another client uses our id, is
+		// no success.
+		if time.Since(began) > maxBackoff {
+			pause.Reset()
+		}
+		timer := time.NewTimer(pause.Next())
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+		}
+	}
+	return nil
+}
+
+// await waits while the link is held. It reports false when ctx has ended.
+func (l *Link) await(ctx context.Context) bool {
+	select {
+	case <-l.status.free():
+	case <-ctx.Done():
+	}
+	return ctx.Err() == nil
+}
+
+// attempt makes one connection and returns why it ended.
+func (l *Link) attempt(ctx context.Context) error {
+	c := newConn(l, l.status.attempt())
+	defer c.close()
+	if err := c.connect(ctx); err != nil {
+		return err
+	}
+	if err := c.subscribe(ctx); err != nil {
+		return err
+	}
+	l.current.Store(c)
+	l.status.up()
+	err := c.serve(ctx)
+	l.current.CompareAndSwap(c, nil)
+	if l.cfg.OnDown != nil {
+		l.cfg.OnDown(c.number, err)
+	}
+	return err
+}
+
+// State returns what is known now.
+func (l *Link) State() State { return l.status.get() }
+
+// Hold disconnects and stays away, for the reason given, until Release. With
+// CleanSession false the broker keeps what arrives meanwhile. It does not wait.
+func (l *Link) Hold(reason string) {
+	l.status.hold(reason)
+	if c := l.current.Load(); c != nil {
+		c.hold()
+	}
+}
+
+// Release ends Hold. Without Hold it does nothing.
+func (l *Link) Release() { l.status.release() }
+
+// Conn returns the connection that is up, or nil.
+func (l *Link) Conn() *Conn { return l.current.Load() }
+
+// Publish publishes on the present connection and waits for the end: nil after
+// the broker's acknowledgement (QoS 0: after the write), ErrNotConnected,
+// ErrLost, or the context's error.
+func (l *Link) Publish(ctx context.Context, topic string, qos byte, retained bool, payload []byte) error {
+	c := l.current.Load()
+	if c == nil {
+		return ErrNotConnected
+	}
+	return c.Publish(ctx, topic, qos, retained, payload)
+}
+
+// PublishAsync hands a message to the present connection, in the order of the
+// calls, and returns a handle to its end. The owner limits how many are
+// outstanding: paho has no window of its own.
+func (l *Link) PublishAsync(ctx context.Context, topic string, qos byte, retained bool, payload []byte) (*Pending, error) {
+	c := l.current.Load()
+	if c == nil {
+		return nil, ErrNotConnected
+	}
+	return c.PublishAsync(ctx, topic, qos, retained, payload)
+}

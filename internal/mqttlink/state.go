@@ -1,0 +1,156 @@
+package mqttlink
+
+import (
+	"fmt"
+	"log/slog"
+	"strings"
+	"sync"
+	"time"
+)
+
+// State is what a Link knows about itself, for pages and logs.
+type State struct {
+	Up bool `json:"up"`
+	// Since is when Up last changed; before the first connection, when the Link
+	// was made.
+	Since time.Time `json:"since"`
+	// LastError is why the last attempt or connection ended; it stays while up.
+	LastError string `json:"last_error,omitempty"`
+	// Held says why the link stays away on purpose; empty if it does not.
+	Held string `json:"held,omitempty"`
+	// Conn is the number of the present connection or attempt.
+	Conn   uint64 `json:"conn"`
+	Broker string `json:"broker"`
+	Counters
+}
+
+// Counters only grow.
+type Counters struct {
+	Attempts uint64 `json:"attempts"`
+	Connects uint64 `json:"connects"` // attempts that came up
+	Received uint64 `json:"received"`
+	// Unmatched counts messages outside all subscriptions: acknowledged and
+	// dropped. A broker that kept an older session sends them.
+	Unmatched   uint64 `json:"unmatched"`
+	Published   uint64 `json:"published"`    // acknowledged, or written with QoS 0
+	Unpublished uint64 `json:"unpublished"`  // ended in an error
+	Acked       uint64 `json:"acked"`        // handed to paho to be sent
+	AcksDropped uint64 `json:"acks_dropped"` // their connection was gone
+}
+
+// String says the state in words for a person.
+func (s State) String() string {
+	at := s.Since.UTC().Format(time.RFC3339)
+	switch {
+	case s.Up:
+		return fmt.Sprintf("connected to MQTT at %s since %s", s.Broker, at)
+	case s.Held != "":
+		return fmt.Sprintf("staying away from MQTT at %s since %s: %s", s.Broker, at, s.Held)
+	case s.LastError != "":
+		return fmt.Sprintf("waiting for MQTT at %s since %s: %s", s.Broker, at, s.LastError)
+	}
+	return fmt.Sprintf("waiting for MQTT at %s since %s", s.Broker, at)
+}
+
+// status guards the state and says each transition once.
+type status struct {
+	log *slog.Logger
+
+	mu sync.Mutex
+	// mu guards everything that follows.
+	s        State
+	waiting  bool // the present wait has been logged
+	released chan struct{}
+}
+
+func newStatus(brokers []string, log *slog.Logger) *status {
+	released := make(chan struct{})
+	close(released)
+	return &status{log: log, released: released, s: State{Since: time.Now(), Broker: strings.Join(brokers, " ")}}
+}
+
+func (t *status) get() State {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.s
+}
+
+func (t *status) count(f func(*Counters)) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	f(&t.s.Counters)
+}
+
+// attempt returns the number of a new attempt.
+func (t *status) attempt() uint64 {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.s.Conn++
+	t.s.Attempts++
+	return t.s.Conn
+}
+
+func (t *status) up() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.s.Up, t.s.Since = true, time.Now()
+	t.s.Connects++
+	t.waiting = false
+	t.log.Info("connected to MQTT", slog.String("broker", t.s.Broker), slog.Uint64("conn", t.s.Conn))
+}
+
+func (t *status) down(err error) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.s.Up {
+		t.s.Up, t.s.Since = false, time.Now()
+	}
+	t.s.LastError = err.Error()
+	attrs := []any{
+		slog.String("broker", t.s.Broker), slog.Time("since", t.s.Since),
+		slog.Uint64("conn", t.s.Conn), slog.String("err", t.s.LastError),
+	}
+	if t.waiting {
+		t.log.Debug("still waiting for MQTT", attrs...)
+		return
+	}
+	t.waiting = true
+	t.log.Info("waiting for MQTT", attrs...)
+}
+
+// stopped is the clean end.
+func (t *status) stopped() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.s.Up {
+		t.s.Up, t.s.Since = false, time.Now()
+		t.log.Info("disconnected from MQTT", slog.String("broker", t.s.Broker), slog.Uint64("conn", t.s.Conn))
+	}
+	t.s.LastError = errStopped.Error()
+}
+
+// hold makes wait block until release.
+func (t *status) hold(reason string) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.s.Held == "" {
+		t.released = make(chan struct{})
+	}
+	t.s.Held = reason
+}
+
+func (t *status) release() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.s.Held != "" {
+		t.s.Held = ""
+		close(t.released)
+	}
+}
+
+// free is closed while the link is not held.
+func (t *status) free() <-chan struct{} {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	return t.released
+}
