@@ -221,7 +221,7 @@ func (l *life) counters() map[string]int64 {
 
 // agent writes the journal of one charging point.
 type agent struct {
-	t       *testing.T
+	t       testing.TB
 	cp      charge.CPID
 	journal charge.JournalID
 	seq     charge.Seq
@@ -230,7 +230,7 @@ type agent struct {
 	all     []ingest.Delivered
 }
 
-func newAgent(t *testing.T, cp charge.CPID) *agent {
+func newAgent(t testing.TB, cp charge.CPID) *agent {
 	a := &agent{t: t, cp: cp, reg: 1000}
 	a.boot()
 	return a

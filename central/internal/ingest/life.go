@@ -171,5 +171,6 @@ func (w *Writer) noticeFence() {
 	if active := w.joined && by == ""; active != w.active {
 		w.active = active
 		w.live.setActive(active)
+		w.wake()
 	}
 }

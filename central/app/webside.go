@@ -1,0 +1,314 @@
+package app
+
+import (
+	"cmp"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/carga-ev/carga/central/internal/ingest"
+	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/central/internal/web"
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// live shows ingest's view of the network to the page.
+type live struct {
+	*ingest.Live
+	demo bool
+}
+
+var _ web.Live = live{}
+
+// Network implements web.Live.
+func (l live) Network() web.Network {
+	n := l.Live.Network()
+	b := &n.Books
+	out := web.Network{
+		At: n.At, Central: string(n.Central), Currency: n.Currency, Demo: l.demo,
+		Books: web.Books{
+			Announced: b.Announced, Applied: b.Applied, Unacked: b.Unacked, Duplicates: b.Duplicates, Gaps: b.Gaps,
+			DeadLetters: b.DeadLetters, Lost: b.Lost, Alarms: b.Alarms,
+		},
+		CPs: make([]web.CP, 0, len(n.CPs)),
+	}
+	for _, p := range n.Parts {
+		out.Parts = append(out.Parts, web.Part(p))
+	}
+	for i := range n.CPs {
+		p := &n.CPs[i]
+		cp := web.CP{
+			ID: p.ID, Name: p.Name, Place: p.Place, Admitted: p.Admitted, Simulated: p.Simulated, Link: string(p.Link),
+			LinkSince: p.LinkSince, HeardAt: p.HeardAt, Unacked: p.Unacked, Alarm: p.Alarm, Agent: p.Agent,
+			Connectors: make([]web.Connector, 0, len(p.Connectors)),
+		}
+		for _, k := range p.Connectors {
+			cp.Connectors = append(cp.Connectors, web.Connector(k))
+		}
+		out.CPs = append(out.CPs, cp)
+	}
+	return out
+}
+
+// Facts implements web.Live.
+func (l live) Facts(n uint64) ([]web.Fact, uint64) {
+	facts, last := l.Live.Facts(n)
+	out := make([]web.Fact, 0, len(facts))
+	for _, f := range facts {
+		out = append(out, web.Fact(f))
+	}
+	return out, last
+}
+
+// desk takes an operator's wishes to the writer.
+type desk struct{ w *ingest.Writer }
+
+var _ web.Desk = desk{}
+
+// deskWait bounds how long an operator waits for the commit.
+const deskWait = 10 * time.Second
+
+func (d desk) ask(ctx context.Context, op ingest.Op) (web.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, deskWait)
+	defer cancel()
+	r, err := d.w.Ask(ctx, op)
+	switch {
+	case errors.Is(err, ingest.ErrUnknownCP):
+		return web.Answer{Reason: wire.RefusedUnknownCP, Message: err.Error()}, nil
+	case err != nil:
+		return web.Answer{}, fmt.Errorf("central: %w", err)
+	}
+	return web.Answer{
+		Accepted: r.Refused == "", Reason: r.Refused, Message: cmp.Or(r.Detail, words(r.Refused)), CPID: r.Target.CPID,
+		Connector: r.Target.Connector, ReservationID: r.ReservationID, SessionID: r.SessionID, Commands: commandsOf(&r), Count: r.Points,
+	}, nil
+}
+
+func commandsOf(r *ingest.Reply) []charge.CommandID {
+	if len(r.Commands) == 0 && r.CommandID != "" {
+		return []charge.CommandID{r.CommandID}
+	}
+	return r.Commands
+}
+
+// words says a refusal to an operator.
+func words(refused string) string {
+	switch refused {
+	case "":
+		return ""
+	case orders.RefusedFenced:
+		return "another Central took over; this one only watches"
+	case orders.RefusedNotFound:
+		return "there is no such reservation or session"
+	case orders.RefusedNotSimulated:
+		return "its hardware is real"
+	case orders.RefusedOffline:
+		return "the charging point was never heard in its present boot"
+	case wire.RefusedNoneFree:
+		return "no charging point is free"
+	case wire.RefusedBusy:
+		return "it is reserved or in use"
+	case wire.RefusedUnknownCP:
+		return "no such charging point, or it is not admitted"
+	case wire.RefusedNotAvailable:
+		return "it is out of service or faulted"
+	case wire.RefusedUnknownDriver:
+		return "this driver is not in the list of drivers"
+	case wire.RefusedLimit:
+		return "this driver has all the reservations allowed"
+	case wire.RefusedUnreachable:
+		return "the charging point does not answer"
+	}
+	return refused
+}
+
+// Reserve implements web.Desk.
+func (d desk) Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (web.Answer, error) {
+	return d.ask(ctx, ingest.Ask{Ask: orders.AskReserve{Target: orders.Target{CPID: cp, Connector: n}, Username: who}})
+}
+
+// Cancel implements web.Desk.
+func (d desk) Cancel(ctx context.Context, id charge.ReservationID) (web.Answer, error) {
+	return d.ask(ctx, ingest.Ask{Ask: orders.AskCancel{ReservationID: id}})
+}
+
+// Start implements web.Desk.
+func (d desk) Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (web.Answer, error) {
+	return d.ask(ctx, ingest.Ask{Ask: orders.AskStart{Target: orders.Target{CPID: cp, Connector: n}, Username: who}})
+}
+
+// Stop implements web.Desk.
+func (d desk) Stop(ctx context.Context, id charge.SessionID) (web.Answer, error) {
+	return d.ask(ctx, ingest.Ask{Ask: orders.AskStop{SessionID: id}})
+}
+
+// SetAvailability implements web.Desk.
+func (d desk) SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, available bool) (web.Answer, error) {
+	return d.ask(ctx, ingest.Ask{Ask: orders.AskAvailability{Target: orders.Target{CPID: cp, Connector: n}, Available: available}})
+}
+
+// Simulate implements web.Desk.
+func (d desk) Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (web.Answer, error) {
+	return d.ask(ctx, ingest.Ask{Ask: orders.AskSimulate{
+		Target: orders.Target{CPID: cp, Connector: n}, Action: wire.SimulateAction(action), Fault: f,
+	}})
+}
+
+// Admit implements web.Desk.
+func (d desk) Admit(ctx context.Context, cp charge.CPID) (web.Answer, error) {
+	return d.ask(ctx, ingest.Admit{CPID: cp, Admitted: true})
+}
+
+// archive reads the database for pages.
+type archive struct{ s *store.Store }
+
+var _ web.Archive = archive{}
+
+func query(q web.Query) store.Query {
+	return store.Query{CPID: q.CPID, Username: q.Username, State: q.State, After: q.After, Limit: q.Limit}
+}
+
+func each[A, B any](all []A, err error, to func(*A) B) ([]B, error) {
+	if err != nil {
+		return nil, err
+	}
+	out := make([]B, 0, len(all))
+	for i := range all {
+		out = append(out, to(&all[i]))
+	}
+	return out, nil
+}
+
+// Sessions implements web.Archive.
+func (a archive) Sessions(ctx context.Context, q web.Query) ([]web.Session, error) {
+	if q.State == stateClosed {
+		q.State = string(ledger.SessionEnded)
+	}
+	all, err := a.s.Sessions(ctx, query(q))
+	return each(all, err, func(v *ledger.Session) web.Session {
+		state := string(v.State)
+		if v.State == ledger.SessionEnded {
+			state = stateClosed
+		}
+		return web.Session{
+			ID: v.ID, CPID: v.CPID, Connector: v.Connector, Username: v.Username, ReservationID: v.ReservationID, State: state,
+			Reason: v.Reason, Start: v.Start, Last: v.Register, AuthorizedAt: v.AuthorizedAt, StartedAt: v.StartedAt, StoppedAt: v.EndedAt,
+		}
+	})
+}
+
+// stateClosed is the page's word for a session that has ended.
+const stateClosed = "closed"
+
+// Tickets implements web.Archive.
+func (a archive) Tickets(ctx context.Context, q web.Query) ([]web.Ticket, error) {
+	all, err := a.s.Tickets(ctx, query(q))
+	return each(all, err, func(t *ledger.Ticket) web.Ticket {
+		return web.Ticket{
+			ID: t.ID, SessionID: t.SessionID, CPID: t.CPID, Connector: t.Connector, Username: t.Username, Energy: t.Energy,
+			Cost: t.Cost, Currency: t.Currency, DurationSec: t.DurationSec, Reason: t.Reason, Tariff: t.Tariff, StoppedAt: t.EndedAt,
+		}
+	})
+}
+
+// Reservations implements web.Archive.
+func (a archive) Reservations(ctx context.Context, q web.Query) ([]web.Reservation, error) {
+	now := charge.At(time.Now())
+	all, err := a.s.Reservations(ctx, query(q))
+	out, err := each(all, err, func(r *orders.Reservation) web.Reservation {
+		return web.Reservation{
+			ID: r.ID, CPID: r.CPID, Connector: r.Connector, Username: r.Username, State: reservationState(r, now),
+			Reason: r.Reason, MadeAt: r.MadeAt, ExpiresAt: r.Until,
+		}
+	})
+	if q.State == "" || err != nil {
+		return out, err
+	}
+	some := out[:0]
+	for _, r := range out {
+		if r.State == q.State {
+			some = append(some, r)
+		}
+	}
+	return some, nil
+}
+
+// reservationState is computed: nothing stays reserved because nobody changed a
+// word.
+func reservationState(r *orders.Reservation, now charge.Time) string {
+	switch {
+	case r.Reason == orders.EndUsed:
+		return "used"
+	case !r.Active(now):
+		return "ended"
+	case r.ConfirmedAt == 0:
+		return "asked"
+	}
+	return "active"
+}
+
+func command(l *store.CommandLife) web.Command {
+	return web.Command{
+		ID: l.ID, CPID: l.CPID, Connector: l.Connector, Type: string(l.Type), State: string(l.State), Reason: l.Reason,
+		WrittenAt: l.IssuedAt, SentAt: l.SentAt, AcceptedAt: l.AcceptedAt, EndedAt: l.EndedAt, ExpiresAt: l.ExpiresAt,
+	}
+}
+
+// Commands implements web.Archive.
+func (a archive) Commands(ctx context.Context, q web.Query) ([]web.Command, error) {
+	all, err := a.s.Commands(ctx, query(q))
+	return each(all, err, command)
+}
+
+// Command implements web.Archive.
+func (a archive) Command(ctx context.Context, id charge.CommandID) (*web.Command, error) {
+	l, ok, err := a.s.Command(ctx, id)
+	if err != nil || !ok {
+		return nil, err
+	}
+	return new(command(&l)), nil
+}
+
+// Records implements web.Archive.
+func (a archive) Records(ctx context.Context, q web.Query) ([]web.Record, error) {
+	all, err := a.s.Records(ctx, query(q))
+	return each(all, err, func(r *store.RecordRow) web.Record {
+		out := web.Record{
+			CPID: r.CPID, Journal: r.Journal, Seq: r.Seq, ReceivedAt: r.ReceivedAt, Body: string(r.Raw),
+			Cursor: fmt.Sprintf("%s/%d", r.Journal, r.Seq),
+		}
+		var head struct {
+			Type string      `json:"type"`
+			At   charge.Time `json:"at"`
+		}
+		if json.Unmarshal(r.Raw, &head) == nil { // it was decoded when it was applied
+			out.Type, out.At = head.Type, head.At
+		}
+		return out
+	})
+}
+
+// Holes implements web.Archive.
+func (a archive) Holes(ctx context.Context, q web.Query) ([]web.Hole, error) {
+	all, err := a.s.Holes(ctx, query(q))
+	return each(all, err, func(h *store.HoleRow) web.Hole {
+		return web.Hole{
+			ID: h.N, CPID: h.CPID, Journal: h.Journal, First: h.First, Last: h.Last, Cause: string(h.Cause),
+			Unaccounted: h.Energy, At: h.FoundAt, Filled: len(h.Missing) == 0,
+		}
+	})
+}
+
+// Alarms implements web.Archive: those that were not taken back.
+func (a archive) Alarms(ctx context.Context, q web.Query) ([]web.Alarm, error) {
+	q.State = "open"
+	all, err := a.s.Alarms(ctx, query(q))
+	return each(all, err, func(v *store.AlarmRow) web.Alarm {
+		return web.Alarm{ID: v.N, CPID: v.CPID, Kind: string(v.Kind), Text: v.Detail, At: v.At}
+	})
+}

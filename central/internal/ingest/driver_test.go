@@ -1,0 +1,184 @@
+package ingest_test
+
+import (
+	"encoding/json"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/carga-ev/carga/central/internal/ingest"
+	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// online makes a charging point seen: the bridge lives, the point speaks.
+func (l *life) online(a *agent) {
+	l.t.Helper()
+	now := charge.At(time.Now())
+	b := wire.BridgeAlive{V: 1, Bridge: "b", At: now, StartedAt: now, MQTT: wire.Dependency{Up: true, Since: now}, Kafka: wire.Dependency{Up: true, Since: now}}
+	raw, err := b.Encode()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.deliver(wire.TopicMonitor, ingest.Delivered{Key: "bridge", Kind: wire.KindValueBridgeAlive, Value: raw}, a.presence(a.seq+1, ""))
+}
+
+func ask(t *testing.T, messageID string, at time.Time) ingest.Delivered {
+	t.Helper()
+	r := wire.DriverRequest{MessageID: messageID, EventType: wire.DriverAuthorization, Username: "ann", ClientID: "c", Timestamp: wire.Seconds(charge.At(at))}
+	raw, err := r.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ingest.Delivered{Key: "ann", Value: raw}
+}
+
+// told are the messages on the way to central-events.
+func (l *life) told(kind wire.CentralEventType) []wire.CentralEvent {
+	l.t.Helper()
+	rows, err := l.store.Outbox(l.t.Context(), 0, 1000)
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	var all []wire.CentralEvent
+	for _, r := range rows {
+		var e wire.CentralEvent
+		if r.Topic == wire.TopicCentralEvents && json.Unmarshal(r.Value, &e) == nil && e.EventType == kind {
+			all = append(all, e)
+		}
+	}
+	return all
+}
+
+func TestADriverIsReservedAndAnsweredOnce(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		a := newAgent(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.all...)
+		l.online(a)
+		synctest.Wait()
+		l.deliver(wire.TopicDriverEvents, ask(t, "m1", time.Now()))
+		synctest.Wait()
+		if _, n, _ := l.out.count(); n != 1 {
+			t.Fatalf("got %d commands, want one RESERVE", n)
+		}
+		c := l.out.commands[0]
+		order, err := c.Order()
+		if err != nil || c.Type != wire.CommandReserve {
+			t.Fatalf("got %+v %v, want a RESERVE", c, err)
+		}
+		raw, err := c.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.deliver(wire.TopicEvents, a.write(1, "", &wire.CommandAccepted{Command: raw}),
+			a.write(1, "", &wire.CommandFinished{CommandID: c.ID, Command: c.Type, Result: wire.ResultDone}))
+		synctest.Wait()
+		answers := l.told(wire.CentralAuthorization)
+		if len(answers) != 1 || !*answers[0].Authorized || answers[0].CPID != "CP_1" || answers[0].ReservationID != order.(*wire.Reserve).ReservationID {
+			t.Fatalf("answers: got %+v, want one for CP_1", answers)
+		}
+		if k := l.live.Network().CPs[0].Connectors[0]; k.ReservationID == "" || k.Username != "ann" {
+			t.Errorf("shown: got %+v, want it reserved for ann", k)
+		}
+		life, ok, err := l.store.Command(t.Context(), c.ID)
+		if err != nil || !ok || life.State != orders.Done || life.SentAt == 0 || life.AcceptedAt == 0 || life.EndedAt == 0 {
+			t.Errorf("the command's life: got %+v %v", life, err)
+		}
+		l.end()
+
+		// Killed, and the log is read again: the same answer, no other effect.
+		l = central(t, dir)
+		defer l.end()
+		l.online(a)
+		l.deliver(wire.TopicDriverEvents, ask(t, "m1", time.Now()))
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		answers = l.told(wire.CentralAuthorization)
+		for _, e := range answers {
+			if e.ReservationID != answers[0].ReservationID || e.EventID != answers[0].EventID {
+				t.Errorf("a repeat was answered otherwise: %+v", e)
+			}
+		}
+		if _, n, _ := l.out.count(); n != 0 {
+			t.Errorf("a repeat made %d commands", n)
+		}
+		page, err := l.store.Reservations(t.Context(), store.Query{})
+		if err != nil || len(page) != 1 {
+			t.Errorf("reservations: got %d %v, want 1", len(page), err)
+		}
+	})
+}
+
+func TestYesterdaysRequestReservesNothing(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		a := newAgent(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.all...)
+		l.online(a)
+		l.deliver(wire.TopicDriverEvents, ask(t, "old", time.Now().Add(-24*time.Hour)), ask(t, "late", time.Now().Add(-2*time.Minute)))
+		time.Sleep(10 * time.Second)
+		synctest.Wait()
+		if _, n, _ := l.out.count(); n != 0 {
+			t.Errorf("got %d commands, want none", n)
+		}
+		answers := l.told(wire.CentralAuthorization)
+		if len(answers) != 1 || answers[0].MessageID != "late" || *answers[0].Authorized {
+			t.Errorf("got %+v, want a refusal of the late one alone", answers)
+		}
+	})
+}
+
+func TestASilentPointIsRefusedInTimeAndItsReservationEnds(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		a := newAgent(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.all...)
+		l.online(a)
+		synctest.Wait()
+		l.deliver(wire.TopicDriverEvents, ask(t, "m1", time.Now()))
+		time.Sleep(5 * time.Second)
+		synctest.Wait()
+		answers := l.told(wire.CentralAuthorization)
+		if len(answers) != 1 || *answers[0].Authorized || answers[0].Reason != wire.RefusedUnreachable {
+			t.Fatalf("got %+v, want a refusal within 5 s", answers)
+		}
+		time.Sleep(time.Hour)
+		if k := l.live.Network().CPs[0].Connectors[0]; k.ReservationID != "" || k.Status != charge.StatusAvailable {
+			t.Errorf("an hour later: got %+v, want it free", k)
+		}
+	})
+}
+
+func TestAnOperatorIsAnsweredWithWhatWasOrdered(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		a := newAgent(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.all...)
+		l.online(a)
+		synctest.Wait()
+		r, err := l.w.Ask(t.Context(), ingest.Ask{Ask: orders.AskAvailability{Available: false}})
+		if err != nil || r.Refused != "" || len(r.Commands) != 1 || r.Points != 1 {
+			t.Fatalf("got %+v %v, want one command for one point", r, err)
+		}
+		if c, ok, err := l.store.Command(t.Context(), r.Commands[0]); err != nil || !ok || c.Type != wire.CommandSetAvailability {
+			t.Errorf("got %+v %v, want SET_AVAILABILITY", c, err)
+		}
+		synctest.Wait()
+		if k := l.live.Network().CPs[0].Connectors[0]; k.Available {
+			t.Errorf("got %+v, want it wanted out of service", k)
+		}
+		if r, err := l.w.Ask(t.Context(), ingest.Ask{Ask: orders.AskCancel{ReservationID: "none"}}); err != nil || r.Refused == "" {
+			t.Errorf("got %+v %v, want a refusal", r, err)
+		}
+	})
+}

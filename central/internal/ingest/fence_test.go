@@ -1,0 +1,124 @@
+package ingest_test
+
+import (
+	"crypto/rand"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/carga-ev/carga/central/internal/ingest"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/ids"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+func incarnation(t *testing.T, at time.Time) charge.Incarnation {
+	t.Helper()
+	return charge.Incarnation(ids.New(at, rand.Reader))
+}
+
+func alive(t *testing.T, id charge.Incarnation, past bool) ingest.Delivered {
+	t.Helper()
+	m := wire.CentralAlive{V: 1, Central: id, At: charge.At(time.Now())}
+	raw, err := m.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ingest.Delivered{Key: "central", Kind: wire.KindValueCentralAlive, Value: raw, Past: past}
+}
+
+func TestAGreaterCentralFencesThisOne(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		self := l.live.Network().Central
+		a := newAgent(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.all...)
+		l.deliver(wire.TopicMonitor, alive(t, self, false), alive(t, "0", false), // itself, and an earlier one
+			alive(t, incarnation(t, time.Now().Add(time.Hour)), true),     // of the past
+			alive(t, incarnation(t, time.Now().Add(25*time.Hour)), false)) // of no honest clock
+		time.Sleep(2 * time.Second)
+		if p := part(l, "central"); p.State != ingest.PartUp {
+			t.Fatalf("central: got %+v, want it up", p)
+		}
+		if n := l.live.Network().Books.Alarms; n != 1 {
+			t.Errorf("alarms: got %d, want one: an incarnation that is not believed", n)
+		}
+		other := incarnation(t, time.Now().Add(time.Minute))
+		l.deliver(wire.TopicMonitor, alive(t, other, false))
+		synctest.Wait()
+		if p := part(l, "central"); p.State != ingest.PartDown || !strings.Contains(p.Reason, "took over") {
+			t.Errorf("central: got %+v, want it fenced", p)
+		}
+		acks, commands, said := l.out.count()
+		a.charge(1)
+		taken := make(chan struct{})
+		go func() {
+			defer close(taken)
+			l.deliver(wire.TopicEvents, a.all[1:]...)
+		}()
+		time.Sleep(time.Minute)
+		if a2, c2, s2 := l.out.count(); a2 != acks || c2 != commands || s2 > said+1 {
+			t.Errorf("a fenced Central said %d acks, %d commands, %d signs of life", a2-acks, c2-commands, s2-said)
+		}
+		if got := l.counters()["applied"]; got != 1 {
+			t.Errorf("a fenced Central applied %d records", got-1)
+		}
+		if r, err := l.w.Ask(t.Context(), ingest.Ask{Ask: orders.AskReserve{Username: "ann"}}); err != nil || r.Refused != orders.RefusedFenced {
+			t.Errorf("an operator of a fenced Central: got %+v %v, want fenced", r, err)
+		}
+		if _, err := l.w.Ask(t.Context(), ingest.Lift{}); err != nil {
+			t.Error(err)
+		}
+		<-taken
+		time.Sleep(time.Second)
+		if now := l.live.Network().Central; now <= other {
+			t.Errorf("after the lift it is called %s, want greater than %s", now, other)
+		}
+		if got := l.out.acked("CP_1"); got != a.seq {
+			t.Errorf("after the lift: acknowledged %d, want %d", got, a.seq)
+		}
+	})
+}
+
+// A database restored from an older copy does not know how this Central called
+// itself last; the charging points do.
+func TestARestoredCentralCallsItselfGreaterThanItsPast(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, options(dir), config())
+		defer l.end()
+		past := incarnation(t, time.Now().Add(2*time.Hour))
+		l.w.Join(past)
+		synctest.Wait()
+		if now := l.live.Network().Central; now <= past {
+			t.Errorf("got %s, want greater than %s: its log spoke of it", now, past)
+		}
+		further := incarnation(t, time.Now().Add(3*time.Hour))
+		a := newAgent(t, "CP_1")
+		l.deliver(wire.TopicMonitor, a.presence(1, further))
+		synctest.Wait()
+		if now := l.live.Network().Central; now > further {
+			t.Error("it did not listen first whether that one lives")
+		}
+		time.Sleep(4 * time.Second)
+		now := l.live.Network().Central
+		if now <= further {
+			t.Errorf("got %s, want greater than %s: a charging point spoke of it", now, further)
+		}
+		l.out.mu.Lock()
+		if last := l.out.acks[len(l.out.acks)-1]; last.Central != now {
+			t.Errorf("its last acknowledgement is of %s, want %s", last.Central, now)
+		}
+		l.out.mu.Unlock()
+		unbelieved := incarnation(t, time.Now().Add(48*time.Hour))
+		l.deliver(wire.TopicMonitor, a.presence(1, unbelieved))
+		time.Sleep(4 * time.Second)
+		if again := l.live.Network().Central; again != now {
+			t.Errorf("it believed in an incarnation of the day after tomorrow")
+		}
+	})
+}

@@ -1,0 +1,180 @@
+package outbox_test
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"slices"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/carga-ev/carga/central/internal/outbox"
+)
+
+// table is the outbox's table, in memory.
+type table struct {
+	mu      sync.Mutex
+	ids     []int64
+	broken  bool
+	deleted []int64
+}
+
+func (b *table) rows(_ context.Context, after int64, limit int) ([]outbox.Row, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.broken {
+		return nil, errors.New("no")
+	}
+	var page []outbox.Row
+	for _, id := range b.ids {
+		if id > after && len(page) < limit {
+			page = append(page, outbox.Row{ID: id, Key: "k"})
+		}
+	}
+	return page, nil
+}
+
+func (b *table) told(ids []int64) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.deleted = append(b.deleted, ids...)
+	b.ids = slices.DeleteFunc(b.ids, func(id int64) bool { return slices.Contains(ids, id) })
+}
+
+func (b *table) left() int {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return len(b.ids)
+}
+
+// kafka confirms while it is up and keeps what it was given otherwise.
+type kafka struct {
+	mu   sync.Mutex
+	up   bool
+	got  []int64
+	held []func()
+}
+
+func (k *kafka) Produce(_ context.Context, r outbox.Row, done func()) error {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.got = append(k.got, r.ID)
+	if k.up {
+		done()
+	} else {
+		k.held = append(k.held, done)
+	}
+	return nil
+}
+
+func (k *kafka) set(up bool) {
+	k.mu.Lock()
+	held := k.held
+	k.up = up
+	if up {
+		k.held = nil
+	}
+	k.mu.Unlock()
+	if up {
+		for _, done := range held {
+			done()
+		}
+	}
+}
+
+func run(t *testing.T, b *table, k *kafka, allowed func() bool) *outbox.Outbox {
+	t.Helper()
+	o := outbox.New(b.rows, k, b.told, allowed, slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan struct{})
+	go func() {
+		defer close(done)
+		o.Run(ctx)
+	}()
+	t.Cleanup(func() {
+		cancel()
+		<-done
+	})
+	return o
+}
+
+func numbers(n int) []int64 {
+	all := make([]int64, n)
+	for i := range all {
+		all[i] = int64(i + 1)
+	}
+	return all
+}
+
+func TestAllIsSaidOnceInOrderAndDeleted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, k := &table{ids: numbers(3000)}, &kafka{up: true}
+		run(t, b, k, func() bool { return true })
+		time.Sleep(5 * time.Second)
+		if b.left() != 0 || !slices.Equal(k.got, numbers(3000)) {
+			t.Errorf("left %d, said %d in order %v; want all 3000", b.left(), len(k.got), slices.IsSorted(k.got))
+		}
+	})
+}
+
+func TestKafkaAwayForEverKeepsMemoryBounded(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, k := &table{ids: numbers(5000)}, &kafka{}
+		o := run(t, b, k, func() bool { return true })
+		for range 3600 {
+			o.Wake()
+			time.Sleep(time.Second)
+		}
+		if o.Pending() > 500 || b.left() != 5000 {
+			t.Errorf("under way %d, left %d; want at most 500 of 5000 that stay", o.Pending(), b.left())
+		}
+		k.set(true)
+		time.Sleep(5 * time.Second)
+		if b.left() != 0 || !slices.Equal(k.got, numbers(5000)) {
+			t.Errorf("after Kafka came: left %d, said %d", b.left(), len(k.got))
+		}
+	})
+}
+
+func TestNothingIsSaidUnlessAllowed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		may := false
+		b, k := &table{ids: numbers(3)}, &kafka{up: true}
+		o := run(t, b, k, func() bool {
+			mu.Lock()
+			defer mu.Unlock()
+			return may
+		})
+		o.Wake()
+		synctest.Wait()
+		if len(k.got) != 0 {
+			t.Errorf("said %v without leave", k.got)
+		}
+		mu.Lock()
+		may = true
+		mu.Unlock()
+		o.Wake()
+		synctest.Wait()
+		if !slices.Equal(k.got, numbers(3)) {
+			t.Errorf("said %v, want 1 2 3", k.got)
+		}
+	})
+}
+
+func TestATableThatCannotBeReadIsReadLater(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, k := &table{ids: numbers(3), broken: true}, &kafka{up: true}
+		run(t, b, k, func() bool { return true })
+		time.Sleep(time.Minute)
+		b.mu.Lock()
+		b.broken = false
+		b.mu.Unlock()
+		time.Sleep(2 * time.Second)
+		if b.left() != 0 {
+			t.Errorf("left %d, want none", b.left())
+		}
+	})
+}
