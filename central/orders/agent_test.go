@@ -1,0 +1,247 @@
+package orders_test
+
+import (
+	"maps"
+	"slices"
+
+	"github.com/carga-ev/carga/central/ledger/ledgertest"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// agent is a charging point that obeys commands as docs/PROTOCOL.md says. What
+// it journals comes out of box.Log.
+type agent struct {
+	box     *ledgertest.Box
+	seen    map[charge.CommandID]bool
+	last    map[charge.ConnectorID]uint64
+	central charge.Incarnation
+	over    map[string]bool                         // reservation and session ids that never come back in this boot
+	waiting map[charge.ConnectorID]*waitingStart    // for the plug
+	effects map[charge.CommandID]wire.CommandResult // how often each had an effect is checked by seen
+	until   map[charge.ConnectorID]charge.Time      // monotonic end of the reservation held
+	refuse  string                                  // rejects RESERVE and START with this reason
+}
+
+type waitingStart struct {
+	cmd   wire.Command
+	start wire.Start
+	until charge.Time
+}
+
+func newAgent(box *ledgertest.Box) *agent {
+	a := &agent{box: box}
+	a.boot()
+	return a
+}
+
+func (a *agent) boot() {
+	a.seen, a.last, a.central = map[charge.CommandID]bool{}, map[charge.ConnectorID]uint64{}, ""
+	a.over, a.waiting = map[string]bool{}, map[charge.ConnectorID]*waitingStart{}
+	a.until = map[charge.ConnectorID]charge.Time{}
+	a.box.Boot()
+	for id, o := range a.box.Outlets {
+		if o.Held != nil {
+			a.until[id] = o.Held.Until
+		}
+	}
+}
+
+func (a *agent) finish(c wire.Command, r wire.CommandResult, reason string) {
+	a.box.Write(c.Connector, "", &wire.CommandFinished{CommandID: c.ID, Command: c.Type, Result: r, Reason: reason})
+}
+
+func (a *agent) accept(c wire.Command) {
+	raw, err := c.Encode()
+	if err != nil {
+		panic(err)
+	}
+	a.box.Write(c.Connector, "", &wire.CommandAccepted{Command: raw})
+}
+
+// obey takes in a command at the moment now.
+func (a *agent) obey(c wire.Command, now charge.Time) {
+	a.box.Now = now
+	a.tick(now)
+	if c.Journal != a.box.Journal || a.seen[c.ID] {
+		return
+	}
+	a.seen[c.ID] = true
+	if c.Central < a.central || c.Central == a.central && c.N <= a.last[c.Connector] {
+		a.finish(c, wire.ResultRejected, wire.ReasonSuperseded)
+		return
+	}
+	if c.Central > a.central {
+		a.central, a.last = c.Central, map[charge.ConnectorID]uint64{}
+	}
+	a.last[c.Connector] = c.N
+	if now > c.ExpiresAt.Add(30_000_000_000) {
+		a.finish(c, wire.ResultExpired, "")
+		return
+	}
+	order, err := c.Order()
+	if err != nil {
+		panic(err)
+	}
+	o := a.box.Outlets[c.Connector]
+	switch m := order.(type) {
+	case *wire.Reserve:
+		a.reserve(c, o, m, now)
+	case *wire.CancelReservation:
+		a.over[string(m.ReservationID)] = true
+		a.accept(c)
+		a.letGo(c.Connector, m.ReservationID, charge.ReservationCancelled)
+		a.finish(c, wire.ResultDone, "")
+	case *wire.Start:
+		a.start(c, o, m, now)
+	case *wire.Stop:
+		a.over[string(m.SessionID)] = true
+		a.accept(c)
+		if w := a.waiting[c.Connector]; w != nil && w.start.SessionID == m.SessionID {
+			delete(a.waiting, c.Connector)
+			a.finish(w.cmd, wire.ResultFailed, "stopped")
+		}
+		if o.Session == m.SessionID {
+			a.box.Stop(c.Connector, charge.StopRemote)
+		}
+		a.finish(c, wire.ResultDone, "")
+	case *wire.SetAvailability:
+		a.accept(c)
+		o.Available = m.Available
+		if !m.Available {
+			a.box.Stop(c.Connector, charge.StopRemote)
+			if o.Held != nil {
+				a.letGo(c.Connector, o.Held.ReservationID, charge.ReservationUnavailable)
+			}
+		}
+		a.finish(c, wire.ResultDone, "")
+	case *wire.Simulate:
+		a.accept(c)
+		switch m.Action {
+		case wire.SimulatePlug:
+			a.plug(c.Connector, now)
+		case wire.SimulateUnplug:
+			a.box.Unplug(c.Connector)
+		case wire.SimulateFault:
+			a.fault(c.Connector, m.Fault)
+		case wire.SimulateRepair:
+			a.box.Clear(c.Connector)
+		}
+		a.finish(c, wire.ResultDone, "")
+	default:
+		a.finish(c, wire.ResultRejected, "unsupported")
+	}
+}
+
+func (a *agent) reserve(c wire.Command, o *ledgertest.Outlet, m *wire.Reserve, now charge.Time) {
+	switch {
+	case o.Held != nil && o.Held.ReservationID == m.ReservationID:
+	case a.refuse != "":
+		a.finish(c, wire.ResultRejected, a.refuse)
+		return
+	case a.over[string(m.ReservationID)] || m.Until <= now:
+		a.finish(c, wire.ResultRejected, "ended")
+		return
+	case len(o.Faults) > 0:
+		a.finish(c, wire.ResultRejected, "faulted")
+		return
+	case !o.Available:
+		a.finish(c, wire.ResultRejected, "unavailable")
+		return
+	case o.Session != "":
+		a.finish(c, wire.ResultRejected, "occupied")
+		return
+	case o.Held != nil:
+		a.finish(c, wire.ResultRejected, "reserved")
+		return
+	}
+	a.accept(c)
+	o.Held = &wire.HeldReservation{
+		ReservationID: m.ReservationID, Connector: c.Connector, Username: m.Username, Until: m.Until, Tariff: m.Tariff,
+	}
+	a.until[c.Connector] = now + (m.Until - c.SentAt)
+	a.finish(c, wire.ResultDone, "")
+}
+
+func (a *agent) letGo(id charge.ConnectorID, r charge.ReservationID, why charge.ReservationEnd) {
+	o := a.box.Outlets[id]
+	if o.Held == nil || o.Held.ReservationID != r {
+		return
+	}
+	a.over[string(r)] = true
+	o.Held = nil
+	a.box.Write(id, "", &wire.ReservationEnded{ReservationID: r, Reason: why})
+	if w := a.waiting[id]; w != nil && w.start.ReservationID == r {
+		delete(a.waiting, id)
+		a.finish(w.cmd, wire.ResultFailed, "reservation_ended")
+	}
+}
+
+func (a *agent) start(c wire.Command, o *ledgertest.Outlet, m *wire.Start, now charge.Time) {
+	held := o.Held
+	switch {
+	case a.refuse != "":
+		a.finish(c, wire.ResultRejected, a.refuse)
+		return
+	case a.over[string(m.SessionID)]:
+		a.finish(c, wire.ResultRejected, "ended")
+		return
+	case m.ReservationID != "" && (held == nil || held.ReservationID != m.ReservationID || held.Username != m.Username):
+		a.finish(c, wire.ResultRejected, "not_yours")
+		return
+	case m.ReservationID == "" && held != nil:
+		a.finish(c, wire.ResultRejected, "reserved")
+		return
+	case o.Session != "":
+		a.finish(c, wire.ResultRejected, "occupied")
+		return
+	}
+	a.accept(c)
+	w := &waitingStart{c, *m, now + 120_000}
+	if held != nil {
+		w.until = a.until[c.Connector]
+	}
+	a.waiting[c.Connector] = w
+	if o.Plugged {
+		a.go1(c.Connector)
+	}
+}
+
+func (a *agent) go1(id charge.ConnectorID) {
+	w := a.waiting[id]
+	delete(a.waiting, id)
+	a.over[string(w.start.SessionID)] = true
+	a.box.Grant(id, w.start.SessionID, w.start.Username, w.start.Tariff)
+	a.finish(w.cmd, wire.ResultDone, "")
+	a.box.Begin(id)
+}
+
+func (a *agent) plug(id charge.ConnectorID, now charge.Time) {
+	a.box.Now = now
+	a.tick(now)
+	a.box.Plug(id)
+	if a.waiting[id] != nil {
+		a.go1(id)
+	}
+}
+
+func (a *agent) fault(id charge.ConnectorID, f charge.Fault) {
+	a.box.Raise(id, f)
+	if h := a.box.Outlets[id].Held; h != nil {
+		a.letGo(id, h.ReservationID, charge.ReservationFault)
+	}
+}
+
+// tick ends what has come to its end.
+func (a *agent) tick(now charge.Time) {
+	a.box.Now = now
+	for _, id := range slices.Sorted(maps.Keys(a.box.Outlets)) {
+		if h := a.box.Outlets[id].Held; h != nil && now >= a.until[id] {
+			a.letGo(id, h.ReservationID, charge.ReservationExpired)
+		}
+		if w := a.waiting[id]; w != nil && now >= w.until {
+			delete(a.waiting, id)
+			a.finish(w.cmd, wire.ResultFailed, "not_plugged")
+		}
+	}
+}

@@ -1,0 +1,289 @@
+package orders_test
+
+import (
+	"testing"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// The way from the request to the ticket, and each step told once.
+func TestFromRequestToTicket(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2, 1, orders.Config{})
+	w.asks("m-1", "ana", "")
+	a := w.mustAnswer("m-1")
+	if a.Authorized == nil || !*a.Authorized || a.CPID != "CP_1" || a.Connector != 1 || a.ClientID != "web" || a.ExpiresAt == nil ||
+		a.EventType != wire.CentralAuthorization || a.EventID != "a.m-1" {
+		t.Fatalf("answer: got %+v, want CP_1 authorized", a)
+	}
+	if got := w.CP("CP_1").Status(1, w.now); got != charge.StatusReserved {
+		t.Fatalf("status: got %s, want reserved", got)
+	}
+	w.says("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
+	w.pass(1000)
+	w.agents["CP_1"].plug(1, w.now)
+	w.sync()
+	if got := w.heard(wire.CentralChargingStarted, "ana"); len(got) != 1 {
+		t.Fatalf("told charging_started %d times, want once: %+v", len(got), w.told)
+	}
+	w.outlet("CP_1", 1).Register += 1830
+	w.pass(60_000)
+	w.says("m-3", wire.DriverStop, "ana", "CP_1", w.now)
+	tickets := w.heard(wire.CentralTicket, "ana")
+	if len(tickets) != 1 || charge.WattHours(*tickets[0].EnergyKWh) != 1830 || *tickets[0].DurationSec != 60 ||
+		charge.Cents(*tickets[0].Cost) != 50+73 || tickets[0].Reason != "remote" {
+		t.Fatalf("tickets: got %+v, want one of 1.830 kWh for 60 s and 1.23", tickets)
+	}
+	if a := w.mustAnswer("m-3"); a.EventType != wire.CentralStopResponse || a.Reason != "stopping" {
+		t.Fatalf("answer to the stop: %+v", a)
+	}
+	if n := len(w.heard(wire.CentralReservationEnded, "")); n != 0 {
+		t.Fatalf("a used reservation was told as ended %d times", n)
+	}
+	w.pass(3_600_000)
+	if d := w.state.NextDeadline(); d != 0 {
+		t.Fatalf("something waits for ever: due at %s", d)
+	}
+}
+
+func TestRefusals(t *testing.T) {
+	t.Parallel()
+	unknown := charge.CPID("CP_9")
+	for _, tc := range []struct {
+		name   string
+		before func(w *world)
+		cp     charge.CPID
+		age    charge.Time
+		want   string // "" authorized, "-" never answered
+	}{
+		{"a free one", func(*world) {}, "", 0, ""},
+		{"a given one", func(*world) {}, "CP_1", 0, ""},
+		{"unknown", func(*world) {}, unknown, 0, wire.RefusedUnknownCP},
+		{"exactly a minute old", func(*world) {}, "", 60_000, ""},
+		{"older than a minute", func(*world) {}, "", 60_001, wire.RefusedStale},
+		{"exactly ten minutes old", func(*world) {}, "", 600_000, wire.RefusedStale},
+		{"older than ten minutes", func(*world) {}, "", 600_001, "-"},
+		{"from a clock ahead", func(*world) {}, "", -60_001, wire.RefusedInvalid},
+		{"not admitted", func(w *world) { w.CP("CP_1").Admitted = false }, "CP_1", 0, wire.RefusedUnknownCP},
+		{"all offline", func(w *world) { w.live["CP_1"] = ledger.Offline }, "", 0, wire.RefusedNoneFree},
+		{"the given one offline", func(w *world) { w.live["CP_1"] = ledger.Offline }, "CP_1", 0, wire.RefusedUnreachable},
+		{"reserved by another", func(w *world) { w.asks("m-0", "eve", "") }, "CP_1", 0, wire.RefusedBusy},
+		{"none free", func(w *world) { w.asks("m-0", "eve", "") }, "", 0, wire.RefusedNoneFree},
+		{"faulted", func(w *world) { w.agents["CP_1"].fault(1, charge.FaultMeter); w.sync() }, "CP_1", 0, wire.RefusedNotAvailable},
+		{"out of service", func(w *world) {
+			w.operator(orders.AskAvailability{Target: orders.Target{CPID: "CP_1"}, Available: false})
+		}, "CP_1", 0, wire.RefusedNotAvailable},
+		{"somebody's vehicle there, any asked", func(w *world) { w.agents["CP_1"].plug(1, w.now); w.sync() }, "", 0, wire.RefusedNoneFree},
+		{"somebody's vehicle there, this one asked", func(w *world) { w.agents["CP_1"].plug(1, w.now); w.sync() }, "CP_1", 0, ""},
+		{"identity forked", func(w *world) { w.CP("CP_1").ForkedAt = 1 }, "CP_1", 0, wire.RefusedNotAvailable},
+		{"the charging point says no", func(w *world) { w.agents["CP_1"].refuse = "faulted" }, "CP_1", 0, wire.RefusedUnreachable},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1, 1, orders.Config{MaxAsked: 1})
+			tc.before(w)
+			w.says("m-1", wire.DriverAuthorization, "ana", tc.cp, w.now-tc.age)
+			w.pass(5000)
+			a, ok := w.answer("m-1")
+			switch {
+			case tc.want == "-" && ok:
+				t.Fatalf("answered %+v, want silence", a)
+			case tc.want == "-":
+				if !w.requests["m-1"].Silent {
+					t.Fatal("not recorded")
+				}
+			case !ok:
+				t.Fatal("not answered")
+			case *a.Authorized != (tc.want == "") || a.Reason != tc.want:
+				t.Fatalf("got authorized %v, reason %q; want reason %q", *a.Authorized, a.Reason, tc.want)
+			}
+		})
+	}
+}
+
+// Each charging point asked gets 1.5 s, at most three are asked, and the answer
+// comes within 5 s; who accepts late is told to let go.
+func TestSilentPointsAreGivenUp(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 5, 1, orders.Config{})
+	for id := range w.agents {
+		w.deaf[id] = true
+	}
+	w.asks("m-1", "ana", "")
+	w.pass(4499)
+	if _, ok := w.answer("m-1"); ok {
+		t.Fatal("answered before three were given 1.5 s each")
+	}
+	w.pass(1)
+	a := w.mustAnswer("m-1")
+	if *a.Authorized || a.Reason != wire.RefusedUnreachable {
+		t.Fatalf("got %+v, want cp_unreachable", a)
+	}
+	asked := map[charge.CPID]bool{}
+	for _, c := range w.sent {
+		if c.Type == wire.CommandReserve {
+			asked[c.CPID] = true
+		}
+	}
+	if len(asked) != 3 || !asked["CP_1"] || !asked["CP_2"] || !asked["CP_3"] {
+		t.Fatalf("asked %v, want the three that were idle longest", asked)
+	}
+	if n := len(w.heard(wire.CentralReservationEnded, "")); n != 0 {
+		t.Fatalf("the driver was told %d times of reservations he never knew", n)
+	}
+}
+
+func TestLateAcceptanceIsCancelled(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2, 1, orders.Config{})
+	w.slow["CP_1"] = 1700 // its answer comes after the next was asked
+	w.asks("m-1", "ana", "")
+	w.pass(1500)
+	if a := w.mustAnswer("m-1"); !*a.Authorized || a.CPID != "CP_2" {
+		t.Fatalf("got %+v, want CP_2", a)
+	}
+	w.pass(10_000)
+	if h := w.outlet("CP_1", 1).Held; h != nil {
+		t.Fatalf("CP_1 still holds %+v", h)
+	}
+	if n := len(w.heard(wire.CentralAuthorization, "ana")); n != 1 {
+		t.Fatalf("answered %d times, want once", n)
+	}
+	w.asks("m-2", "eve", "CP_1")
+	w.pass(2000)
+	w.slow["CP_1"] = 0
+	w.asks("m-3", "eve", "CP_1")
+	if a := w.mustAnswer("m-3"); !*a.Authorized {
+		w.pass(10_000)
+		w.asks("m-4", "eve", "CP_1")
+		if a := w.mustAnswer("m-4"); !*a.Authorized {
+			t.Fatalf("CP_1 cannot be reserved any more: %+v", a)
+		}
+	}
+}
+
+func TestRepeatsRepeatTheAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2, 1, orders.Config{})
+	w.asks("m-1", "ana", "")
+	first := w.mustAnswer("m-1")
+	w.told = nil
+	w.asks("m-1", "ana", "")
+	if again := w.mustAnswer("m-1"); *again.Authorized != *first.Authorized || again.ReservationID != first.ReservationID ||
+		again.EventID != first.EventID || again.Timestamp != first.Timestamp {
+		t.Fatalf("got %+v, want %+v", again, first)
+	}
+	if len(w.reservations) != 1 {
+		t.Fatalf("%d reservations, want one", len(w.reservations))
+	}
+	w.asks("m-2", "ana", "CP_2") // a driver with an open reservation gets the same one
+	if a := w.mustAnswer("m-2"); a.ReservationID != first.ReservationID || a.CPID != "CP_1" {
+		t.Fatalf("got %+v, want the reservation held", a)
+	}
+}
+
+// A second request of the same driver, while the first is being decided.
+func TestImpatientDriver(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2, 1, orders.Config{})
+	w.deaf["CP_1"] = true
+	w.asks("m-1", "ana", "")
+	w.asks("m-1", "ana", "")
+	w.pass(500)
+	w.asks("m-2", "ana", "")
+	w.pass(4000)
+	one, two := w.mustAnswer("m-1"), w.mustAnswer("m-2")
+	if !*one.Authorized || !*two.Authorized || one.ReservationID != two.ReservationID || one.CPID != "CP_2" {
+		t.Fatalf("got %+v and %+v, want one reservation at CP_2", one, two)
+	}
+	if n := len(w.heard(wire.CentralAuthorization, "ana")); n != 2 {
+		t.Fatalf("answered %d times, want once per message", n)
+	}
+}
+
+// A Central that dies after it wrote the request down answers it in its next
+// life.
+func TestRequestOutlivesCentral(t *testing.T) {
+	t.Parallel()
+	for _, deaf := range []bool{false, true} {
+		w := newWorld(t, 1, 1, orders.Config{})
+		w.deaf["CP_1"] = deaf
+		w.mute["CP_1"] = true
+		w.asks("m-1", "ana", "")
+		w.restart()
+		w.mute["CP_1"] = false
+		w.pass(5000)
+		a := w.mustAnswer("m-1")
+		if *a.Authorized == deaf {
+			t.Fatalf("deaf %v: got %+v", deaf, a)
+		}
+	}
+}
+
+func TestStopIsForSessionsBefore(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name    string
+		user    charge.Username
+		late    charge.Time // how long after the start of the session the request was written
+		stopped bool
+	}{
+		{"after the start", "ana", 1, true},
+		{"written before it began", "ana", 0, false},
+		{"of another driver", "eve", 1000, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1, 1, orders.Config{})
+			w.agents["CP_1"].plug(1, w.now)
+			w.asks("m-1", "ana", "CP_1")
+			began := w.now
+			w.says("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
+			w.pass(2000)
+			w.says("m-3", wire.DriverStop, tc.user, "CP_1", began+tc.late)
+			if got := w.outlet("CP_1", 1).Session == ""; got != tc.stopped {
+				t.Fatalf("stopped: got %v, want %v", got, tc.stopped)
+			}
+		})
+	}
+}
+
+// A stop that comes before the plug ends the START that waits for it.
+func TestStopBeforeThePlug(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.asks("m-1", "ana", "")
+	w.says("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
+	w.pass(1000)
+	w.says("m-3", wire.DriverStop, "ana", "CP_1", w.now)
+	w.pass(1000)
+	w.agents["CP_1"].plug(1, w.now)
+	w.sync()
+	if s := w.outlet("CP_1", 1).Session; s != "" {
+		t.Fatalf("session %s began after it was stopped", s)
+	}
+}
+
+func TestSimulatedFault(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.asks("m-1", "ana", "")
+	w.says("m-2", wire.DriverSimulateError, "", "CP_1", w.now)
+	if got := w.CP("CP_1").Status(1, w.now); got != charge.StatusFaulted {
+		t.Fatalf("status: got %s, want faulted", got)
+	}
+	ended := w.heard(wire.CentralReservationEnded, "ana")
+	if len(ended) != 1 || ended[0].Reason != "fault" || ended[0].Message == "" {
+		t.Fatalf("reservation_ended: got %+v, want one by fault, in words", ended)
+	}
+	if got := w.heard(wire.CentralFault, "ana"); len(got) != 1 || got[0].Message == "" {
+		t.Fatalf("fault_raised to ana: got %+v, want one, in words", got)
+	}
+	w.says("m-3", wire.DriverFixError, "", "CP_1", w.now)
+	if got := w.CP("CP_1").Status(1, w.now); got != charge.StatusAvailable {
+		t.Fatalf("status: got %s, want available", got)
+	}
+}

@@ -1,0 +1,368 @@
+package orders_test
+
+import (
+	"fmt"
+	"iter"
+	"maps"
+	"slices"
+	"testing"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/ledger/ledgertest"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+const morning charge.Time = 1_795_341_600_000
+
+// fatal is what *testing.T and *rapid.T share.
+type fatal interface {
+	Helper()
+	Fatalf(format string, args ...any)
+}
+
+// world is a Central with its rows, and charging points it reaches through
+// links that a test may cut. Time stands still unless a test moves it on.
+type world struct {
+	t      fatal
+	now    charge.Time
+	state  *orders.State
+	cfg    orders.Config
+	life   int
+	ids    int
+	agents map[charge.CPID]*agent
+	books  map[charge.CPID]*ledgertest.Book
+	said   map[charge.CPID]int // records of the log that reached Central
+	live   map[charge.CPID]ledger.Liveness
+	deaf   map[charge.CPID]bool // commands do not reach it
+	mute   map[charge.CPID]bool // its records do not reach Central
+	slow   map[charge.CPID]charge.Time
+	flying []flight
+
+	reservations map[charge.ReservationID]orders.Reservation
+	wishes       map[string]orders.Wish
+	commands     map[charge.CommandID]orders.Command
+	requests     map[string]orders.Request
+	fence        charge.Incarnation
+	told         []wire.CentralEvent
+	sent         []wire.Command
+	log          func(string)
+}
+
+type flight struct {
+	at  charge.Time
+	cmd wire.Command
+}
+
+func newWorld(t fatal, cps, connectors int, cfg orders.Config) *world {
+	w := &world{
+		t: t, now: morning, cfg: cfg, agents: map[charge.CPID]*agent{}, books: map[charge.CPID]*ledgertest.Book{},
+		said: map[charge.CPID]int{}, live: map[charge.CPID]ledger.Liveness{}, deaf: map[charge.CPID]bool{},
+		mute: map[charge.CPID]bool{}, slow: map[charge.CPID]charge.Time{},
+		reservations: map[charge.ReservationID]orders.Reservation{}, wishes: map[string]orders.Wish{},
+		commands: map[charge.CommandID]orders.Command{}, requests: map[string]orders.Request{}, log: func(string) {},
+	}
+	w.restart()
+	for i := range cps {
+		id := charge.CPID(fmt.Sprintf("CP_%d", i+1))
+		box := ledgertest.NewBox(id, connectors, w.now)
+		box.Simulated = true
+		w.books[id] = ledgertest.NewBook(id, w.now)
+		w.agents[id] = newAgent(box)
+		w.live[id] = ledger.Online
+		w.sync()
+		w.now++ // so that one was idle longer than the next
+	}
+	return w
+}
+
+// restart is a new life of Central, from its rows.
+func (w *world) restart() {
+	w.life++
+	w.state = orders.New(w.cfg, charge.Incarnation(fmt.Sprintf("central-%d", w.life)))
+	for _, r := range w.reservations {
+		if !r.Gone {
+			w.state.LoadReservation(r)
+		}
+	}
+	for _, x := range w.wishes {
+		if x.EndedAt == 0 {
+			w.state.LoadWish(x)
+		}
+	}
+	for _, c := range w.commands {
+		if c.State.Open() {
+			w.state.LoadCommand(c)
+		}
+	}
+	for _, q := range w.requests {
+		if q.Answer == nil && !q.Silent {
+			w.state.LoadRequest(q)
+		}
+	}
+	w.state.LoadFence(w.fence)
+}
+
+// View.
+
+func (w *world) CP(id charge.CPID) *ledger.CP {
+	if b := w.books[id]; b != nil {
+		return b.CP
+	}
+	return nil
+}
+
+func (w *world) CPs() iter.Seq[*ledger.CP] {
+	return func(yield func(*ledger.CP) bool) {
+		for _, b := range w.books {
+			if !yield(b.CP) {
+				return
+			}
+		}
+	}
+}
+
+func (w *world) Live(id charge.CPID, _ charge.Time) ledger.Liveness { return w.live[id] }
+
+func (w *world) Session(id charge.SessionID) (ledger.Session, bool) {
+	for _, b := range w.books {
+		if s := b.CP.Sessions[id]; s != nil {
+			return *s, true
+		}
+		if s, ok := b.Sessions[id]; ok {
+			return s, true
+		}
+	}
+	return ledger.Session{}, false
+}
+
+func (w *world) Reservation(id charge.ReservationID) (orders.Reservation, bool) {
+	r, ok := w.reservations[id]
+	return r, ok
+}
+
+func (w *world) moment() orders.Now {
+	return orders.Now{At: w.now, IDs: func() string { w.ids++; return fmt.Sprintf("id-%d", w.ids) }}
+}
+
+func (w *world) step(e orders.Event) *orders.Reply {
+	w.t.Helper()
+	var reply *orders.Reply
+	for _, x := range orders.Step(w.state, w, e) {
+		switch x := x.(type) {
+		case orders.SaveReservation:
+			w.reservations[x.Reservation.ID] = x.Reservation
+		case orders.SaveWish:
+			k := fmt.Sprint(x.Wish.Kind, x.Wish.CPID, x.Wish.Connector, x.Wish.SessionID)
+			w.wishes[k] = x.Wish
+		case orders.SaveCommand:
+			if was := w.commands[x.Command.ID]; was.State != x.Command.State {
+				w.log(fmt.Sprintf("command %s %s at %s/%d: %s %s", x.Command.ID, x.Command.Type, x.Command.CPID, x.Command.Connector, x.Command.State, x.Command.Reason))
+			}
+			w.commands[x.Command.ID] = x.Command
+		case orders.SaveRequest:
+			w.requests[x.Request.MessageID] = x.Request
+		case orders.SaveFence:
+			w.fence = x.By
+		case orders.SendCommand:
+			w.send(x.Command)
+		case orders.Tell:
+			raw, err := x.Event.Encode()
+			if err != nil {
+				w.t.Fatalf("event %+v: %v", x.Event, err)
+			}
+			w.log("tell " + string(raw))
+			w.told = append(w.told, x.Event)
+		case orders.Reply:
+			reply = &x
+		}
+	}
+	w.check()
+	return reply
+}
+
+func (w *world) send(c wire.Command) {
+	if _, err := c.Encode(); err != nil {
+		w.t.Fatalf("command %+v: %v", c, err)
+	}
+	if c.SentAt >= c.ExpiresAt {
+		w.t.Fatalf("command %s %s sent at %s, at or past its end %s", c.ID, c.Type, c.SentAt, c.ExpiresAt)
+	}
+	w.sent = append(w.sent, c)
+	if !w.deaf[c.CPID] {
+		w.flying = append(w.flying, flight{w.now + w.slow[c.CPID], c})
+	}
+}
+
+// check holds after every step.
+func (w *world) check() {
+	w.t.Helper()
+	active := map[orders.Target]charge.ReservationID{}
+	drivers := map[charge.Username]int{}
+	for _, r := range w.reservations {
+		if !r.Active(w.now) {
+			continue
+		}
+		t := orders.Target{CPID: r.CPID, Connector: r.Connector}
+		if other := active[t]; other != "" {
+			w.t.Fatalf("two active reservations at %v: %s and %s", t, other, r.ID)
+		}
+		active[t] = r.ID
+		if !r.Adopted {
+			drivers[r.Username]++
+		}
+		if drivers[r.Username] > max(w.cfg.PerDriver, 1) {
+			w.t.Fatalf("driver %s has %d active reservations", r.Username, drivers[r.Username])
+		}
+		if got, ok := w.state.Reserved(t, w.now); !ok || got.ID != r.ID {
+			w.t.Fatalf("row says %s is active at %v, memory says %q", r.ID, t, got.ID)
+		}
+	}
+}
+
+// sync carries records to Central, and commands that are due to the charging
+// points, until nothing moves.
+func (w *world) sync() {
+	w.t.Helper()
+	for moved := true; moved; {
+		moved = false
+		for _, id := range slices.Sorted(maps.Keys(w.agents)) {
+			moved = w.hear(id) || moved
+		}
+		for i, f := range w.flying {
+			if f.at <= w.now {
+				w.flying = slices.Delete(w.flying, i, i+1)
+				w.agents[f.cmd.CPID].obey(f.cmd, w.now)
+				moved = true
+				break
+			}
+		}
+	}
+}
+
+func (w *world) hear(id charge.CPID) (moved bool) {
+	w.t.Helper()
+	box := w.agents[id].box
+	for !w.mute[id] && w.said[id] < len(box.Log) {
+		r := box.Log[w.said[id]]
+		w.said[id]++
+		w.books[id].Env.Now = w.now
+		out, changes := w.books[id].Apply(r)
+		if out.Verdict != ledger.Applied {
+			w.t.Fatalf("record %s/%d: %s", r.Journal, r.Seq, out.Verdict)
+		}
+		w.log(fmt.Sprintf("record %s/%d %s %s", r.Journal, r.Seq, r.Type, r.Data))
+		w.step(orders.Observed{Now: w.moment(), CPID: id, Record: r, Outcome: out, Changes: changes})
+		moved = true
+	}
+	return moved
+}
+
+// pass moves time on, deadline by deadline.
+func (w *world) pass(ms charge.Time) {
+	w.t.Helper()
+	end := w.now + ms
+	for {
+		w.sync()
+		next := end
+		if d := w.state.NextDeadline(); d != 0 {
+			next = min(next, max(d, w.now))
+		}
+		for _, f := range w.flying {
+			next = min(next, f.at)
+		}
+		stuck := next == w.now && w.now < end
+		w.now = next
+		for _, id := range slices.Sorted(maps.Keys(w.agents)) {
+			w.agents[id].tick(w.now)
+		}
+		w.step(orders.Tick{Now: w.moment()})
+		if d := w.state.NextDeadline(); stuck && d != 0 && d <= w.now && len(w.flying) == 0 {
+			w.t.Fatalf("still due at %s after a tick at %s", d, w.now)
+		}
+		w.sync()
+		if w.now >= end {
+			return
+		}
+	}
+}
+
+// asks is a driver's AUTHORIZATION_REQUEST, just written; cp "" is any.
+func (w *world) asks(message string, user charge.Username, cp charge.CPID) {
+	w.t.Helper()
+	w.says(message, wire.DriverAuthorization, user, cp, w.now)
+}
+
+func (w *world) says(message string, what wire.DriverEventType, user charge.Username, cp charge.CPID, at charge.Time) {
+	w.t.Helper()
+	q := wire.DriverRequest{MessageID: message, EventType: what, Username: user, ClientID: "web", Timestamp: wire.Seconds(at)}
+	if cp != "" {
+		q.CPID = &cp
+	}
+	e := orders.DriverAsked{Now: w.moment(), Request: q}
+	if was, ok := w.requests[message]; ok && (was.Answer != nil || was.Silent) {
+		e.Known, e.Answer = true, was.Answer
+	}
+	w.step(e)
+	w.sync()
+}
+
+// answer finds the answer to a message.
+func (w *world) answer(message string) (wire.CentralEvent, bool) {
+	for _, ev := range w.told {
+		if ev.MessageID == message {
+			return ev, true
+		}
+	}
+	return wire.CentralEvent{}, false
+}
+
+func (w *world) mustAnswer(message string) wire.CentralEvent {
+	w.t.Helper()
+	ev, ok := w.answer(message)
+	if !ok {
+		w.t.Fatalf("message %s is not answered; told: %+v", message, w.told)
+	}
+	return ev
+}
+
+func (w *world) heard(t wire.CentralEventType, user charge.Username) []wire.CentralEvent {
+	var list []wire.CentralEvent
+	for _, ev := range w.told {
+		if ev.EventType == t && (user == "" || ev.Username == user) {
+			list = append(list, ev)
+		}
+	}
+	return list
+}
+
+func (w *world) operator(a orders.Ask) orders.Reply {
+	w.t.Helper()
+	r := w.step(orders.OperatorAsked{Now: w.moment(), Ask: a})
+	if r == nil {
+		w.t.Fatalf("%T was not answered", a)
+	}
+	w.sync()
+	return *r
+}
+
+func (w *world) outlet(cp charge.CPID, id charge.ConnectorID) *ledgertest.Outlet {
+	return w.agents[cp].box.Outlets[id]
+}
+
+func (w *world) reboot(cp charge.CPID) {
+	w.t.Helper()
+	w.agents[cp].box.Now = w.now
+	w.agents[cp].boot()
+	w.sync()
+}
+
+func (w *world) back(cp charge.CPID) {
+	w.t.Helper()
+	w.live[cp] = ledger.Online
+	w.step(orders.PointHeard{Now: w.moment(), CPID: cp})
+	w.sync()
+}
+
+var _ fatal = (*testing.T)(nil)
