@@ -9,7 +9,8 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// stopFor bounds how long a session that never began is made sure not to begin.
+// stopFor bounds how long a session that did not begin is kept from beginning
+// after its driver stopped it.
 const stopFor = 10 * time.Minute
 
 // endedWithReservation is the outcome of a wish to start whose reservation
@@ -24,7 +25,8 @@ func (x *step) wish(w Wish) *Wish {
 }
 
 // endWish ends a wish. A session to start that did not come about is told to its
-// driver, and is stopped if its START may still arrive.
+// driver. A START that was accepted ends at the charging point, by the end of its
+// reservation or by its own time; if the session began before that, it began.
 func (x *step) endWish(p *point, w *Wish, outcome string) {
 	if p.wishes[w.key()] != w {
 		return
@@ -39,9 +41,8 @@ func (x *step) endWish(p *point, w *Wish, outcome string) {
 		x.tellNotStarted(w, outcome)
 	}
 	for _, c := range byIssued(p.commands) {
-		if c.Type == wire.CommandStart && c.SessionID == w.SessionID {
+		if c.Type == wire.CommandStart && c.SessionID == w.SessionID && c.State != Accepted {
 			x.endCommand(c, Superseded, "not wanted any more")
-			x.wantStop(Target{w.CPID, w.Connector}, w.SessionID, w.Username, x.At.Add(stopFor))
 		}
 	}
 }

@@ -1,0 +1,405 @@
+package orders_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+var one = orders.Target{CPID: "CP_1", Connector: 1}
+
+func (w *world) ofType(t wire.CommandType) []wire.Command {
+	return slices.DeleteFunc(slices.Clone(w.sent), func(c wire.Command) bool { return c.Type != t })
+}
+
+func (w *world) states(t wire.CommandType) []orders.CommandState {
+	var list []orders.CommandState
+	for _, c := range w.commands {
+		if c.Type == t {
+			list = append(list, c.State)
+		}
+	}
+	slices.Sort(list)
+	return list
+}
+
+// Sent at 0, 1, 2, 4, 8 … s with a fresh sent_at until its end, then anew under
+// another id, for as long as it is wanted.
+func TestSendings(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.deaf["CP_1"] = true
+	start := w.now
+	w.operator(orders.AskAvailability{Target: one, Available: false})
+	w.pass(60_000)
+	var at []charge.Time
+	first := w.sent[0]
+	for _, c := range w.sent {
+		if c.ID == first.ID {
+			at = append(at, c.SentAt-start)
+		}
+	}
+	if want := []charge.Time{0, 1000, 2000, 4000, 8000, 16_000, 32_000}; !slices.Equal(at, want) {
+		t.Fatalf("sent at %d, want %d", at, want)
+	}
+	if got := w.commands[first.ID].State; got != orders.Expired {
+		t.Fatalf("the first order is %s, want expired", got)
+	}
+	if last := w.sent[len(w.sent)-1]; last.ID == first.ID || last.N <= first.N {
+		t.Fatalf("not ordered anew: %+v", last)
+	}
+	w.deaf["CP_1"] = false
+	w.pass(60_000)
+	if w.outlet("CP_1", 1).Available {
+		t.Fatal("still available")
+	}
+	if got := w.states(wire.CommandSetAvailability); !slices.Equal(got, []orders.CommandState{orders.Done, orders.Expired}) {
+		t.Fatalf("states: %v", got)
+	}
+}
+
+func TestLifeOfACommand(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.mute["CP_1"] = true
+	r := w.operator(orders.AskReserve{Target: one, Username: "ana"})
+	id := w.sent[0].ID
+	if got := w.commands[id].State; got != orders.Written {
+		t.Fatalf("got %s, want written", got)
+	}
+	w.step(orders.CommandSent{Now: w.moment(), CPID: "CP_1", CommandID: id})
+	if got := w.commands[id].State; got != orders.Sent {
+		t.Fatalf("got %s, want sent", got)
+	}
+	if rr := w.reservations[r.ReservationID]; rr.ConfirmedAt != 0 {
+		t.Fatal("confirmed before the charging point said so")
+	}
+	w.mute["CP_1"] = false
+	w.sync()
+	if got := w.commands[id].State; got != orders.Done {
+		t.Fatalf("got %s, want done", got)
+	}
+	if n := len(w.ofType(wire.CommandReserve)); n != 1 {
+		t.Fatalf("sent %d times, want once", n)
+	}
+}
+
+// Plug-in against expiry: the journal's order decides, and there is one outcome.
+func TestExpiryAgainstPlugIn(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name    string
+		offset  charge.Time
+		offline bool
+		begins  bool
+	}{
+		{"1 ms before", -1, false, true},
+		{"at the moment", 0, false, false},
+		{"1 ms after", 1, false, false},
+		{"1 ms before, heard later", -1, true, true},
+		{"at the moment, heard later", 0, true, false},
+		{"1 ms after, heard later", 1, true, false},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1, 1, orders.Config{})
+			w.asks("m-1", "ana", "")
+			until := w.mustAnswer("m-1").ExpiresAt.Time()
+			w.says("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
+			w.mute["CP_1"], w.deaf["CP_1"] = tc.offline, tc.offline
+			if tc.offline {
+				w.live["CP_1"] = ledger.Offline
+			}
+			w.pass(until + tc.offset - w.now)
+			w.agents["CP_1"].plug(1, w.now)
+			w.pass(10_000)
+			if got := w.CP("CP_1").Status(1, w.now); got == charge.StatusReserved {
+				t.Fatal("still reserved past its end")
+			}
+			w.mute["CP_1"], w.deaf["CP_1"] = false, false
+			w.back("CP_1")
+			w.pass(60_000)
+			r := w.reservations[w.mustAnswer("m-1").ReservationID]
+			session := w.outlet("CP_1", 1).Session
+			switch {
+			case tc.begins && (session == "" || r.Reason != orders.EndUsed || r.SessionID != session):
+				t.Fatalf("session %q, reservation %+v; want it used", session, r)
+			case !tc.begins && (session != "" || r.Reason != "expired"):
+				t.Fatalf("session %q, reservation %+v; want it expired", session, r)
+			case !r.Gone:
+				t.Fatalf("reservation is not gone: %+v", r)
+			}
+		})
+	}
+}
+
+func TestStartWithoutPlugEnds(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	r := w.operator(orders.AskStart{Target: one, Username: "ana"})
+	if r.SessionID == "" {
+		t.Fatalf("refused: %+v", r)
+	}
+	w.pass(121_000)
+	if got := w.heard(wire.CentralNotice, "ana"); len(got) != 1 || got[0].SessionID != r.SessionID {
+		t.Fatalf("notices: got %+v, want one of the session that did not start", got)
+	}
+	w.agents["CP_1"].plug(1, w.now)
+	w.pass(5000)
+	if s := w.outlet("CP_1", 1).Session; s != "" {
+		t.Fatalf("session %s began after its time", s)
+	}
+	if left := w.state.Wishes("CP_1"); len(left) != 0 {
+		t.Fatalf("still wanted: %+v", left)
+	}
+}
+
+func TestRefusedStartEndsTheWish(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.asks("m-1", "ana", "")
+	w.agents["CP_1"].refuse = "faulted"
+	w.says("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
+	w.pass(30_000)
+	if n := len(w.ofType(wire.CommandStart)); n != 1 {
+		t.Fatalf("START sent %d times after it was rejected, want once", n)
+	}
+	if got := w.heard(wire.CentralNotice, "ana"); len(got) < 2 || got[len(got)-1].Reason != "faulted" {
+		t.Fatalf("notices: got %+v, want the refusal", got)
+	}
+}
+
+// Stop of all, with one that is away and one that joins later; then resume.
+func TestStopAllAndResumeAll(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3, 2, orders.Config{})
+	w.agents["CP_1"].plug(1, w.now)
+	w.operator(orders.AskStart{Target: one, Username: "ana"})
+	w.asks("m-1", "eve", "CP_2")
+	w.live["CP_3"], w.deaf["CP_3"] = ledger.Offline, true
+	w.operator(orders.AskAvailability{Available: false})
+	if s := w.outlet("CP_1", 1).Session; s != "" {
+		t.Fatal("the session still runs")
+	}
+	if got := w.heard(wire.CentralReservationEnded, "eve"); len(got) != 1 || got[0].Reason != "unavailable" {
+		t.Fatalf("reservation_ended: %+v", got)
+	}
+	if !w.outlet("CP_3", 1).Available {
+		t.Fatal("the one that is away cannot know yet")
+	}
+	w.pass(600_000)
+	w.deaf["CP_3"] = false
+	w.back("CP_3")
+	if w.outlet("CP_3", 1).Available || w.outlet("CP_3", 2).Available {
+		t.Fatal("the one that came back does not obey")
+	}
+	w.outlet("CP_2", 1).Available = true // its storage was replaced
+	w.reboot("CP_2")
+	if w.outlet("CP_2", 1).Available {
+		t.Fatal("the one that started anew does not obey")
+	}
+	w.operator(orders.AskAvailability{Target: orders.Target{CPID: "CP_2"}, Available: true})
+	if !w.outlet("CP_2", 1).Available || w.outlet("CP_1", 1).Available {
+		t.Fatal("resuming one must resume that one")
+	}
+	w.restart()
+	w.operator(orders.AskAvailability{Available: true})
+	w.pass(5000)
+	for id := range w.agents {
+		if !w.outlet(id, 1).Available || !w.outlet(id, 2).Available {
+			t.Fatalf("%s is not resumed", id)
+		}
+	}
+}
+
+// The opposite order overtakes one that is still under way.
+func TestStopAndResumeAtOnce(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.slow["CP_1"] = 3000
+	w.operator(orders.AskAvailability{Target: one, Available: false})
+	w.operator(orders.AskAvailability{Target: one, Available: true})
+	w.pass(20_000)
+	if !w.outlet("CP_1", 1).Available {
+		t.Fatal("out of service though resumed")
+	}
+}
+
+// A new boot ends all open orders, and what is wanted is ordered anew.
+func TestNewBoot(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.asks("m-1", "ana", "")
+	w.deaf["CP_1"] = true
+	w.says("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
+	before := w.ofType(wire.CommandStart)[0]
+	w.deaf["CP_1"] = false
+	w.flying = nil
+	w.reboot("CP_1")
+	if got := w.commands[before.ID].State; got != orders.Superseded {
+		t.Fatalf("the order for the boot before is %s, want superseded", got)
+	}
+	w.agents["CP_1"].plug(1, w.now)
+	w.sync()
+	if w.outlet("CP_1", 1).Session == "" {
+		t.Fatal("the session was not ordered anew")
+	}
+}
+
+// A boot on empty storage does not hold the reservation: it is wanted still.
+func TestReservationIsWantedOfANewBoot(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.asks("m-1", "ana", "")
+	w.outlet("CP_1", 1).Held = nil
+	w.reboot("CP_1")
+	if h := w.outlet("CP_1", 1).Held; h == nil || h.Username != "ana" {
+		t.Fatalf("held: %+v, want ana's", h)
+	}
+}
+
+// A Central restored from an older copy adopts what it does not know.
+func TestAdoption(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.asks("m-1", "ana", "")
+	id := w.mustAnswer("m-1").ReservationID
+	clear(w.reservations)
+	clear(w.commands)
+	clear(w.requests)
+	w.restart()
+	w.back("CP_1")
+	r, ok := w.state.Reserved(one, w.now)
+	if !ok || r.ID != id || !r.Adopted || r.Username != "ana" {
+		t.Fatalf("got %+v, want %s adopted", r, id)
+	}
+	w.says("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
+	w.agents["CP_1"].plug(1, w.now)
+	w.sync()
+	if w.reservations[id].Reason != orders.EndUsed {
+		t.Fatalf("reservation: %+v, want used", w.reservations[id])
+	}
+}
+
+func TestAdoptedStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.mute["CP_1"] = true
+	r := w.operator(orders.AskStart{Target: one, Username: "ana"})
+	clear(w.wishes)
+	clear(w.commands)
+	w.restart()
+	w.mute["CP_1"] = false
+	w.sync()
+	got := w.state.Wishes("CP_1")
+	if len(got) != 1 || got[0].SessionID != r.SessionID || got[0].Kind != orders.WishStart {
+		t.Fatalf("wishes: got %+v, want the START adopted", got)
+	}
+	w.reboot("CP_1")
+	w.agents["CP_1"].plug(1, w.now)
+	w.sync()
+	if s := w.outlet("CP_1", 1).Session; s != r.SessionID {
+		t.Fatalf("session: got %q, want %s ordered anew", s, r.SessionID)
+	}
+}
+
+func TestCancelByOperator(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.asks("m-1", "ana", "")
+	id := w.mustAnswer("m-1").ReservationID
+	w.says("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
+	w.operator(orders.AskCancel{ReservationID: id})
+	if w.outlet("CP_1", 1).Held != nil || len(w.heard(wire.CentralReservationEnded, "ana")) != 1 {
+		t.Fatalf("not let go, or not told once: %+v", w.told)
+	}
+	w.agents["CP_1"].plug(1, w.now)
+	w.pass(5000)
+	if s := w.outlet("CP_1", 1).Session; s != "" {
+		t.Fatalf("session %s began after the cancel", s)
+	}
+	if got := w.operator(orders.AskCancel{ReservationID: id}); got.Refused != orders.RefusedNotFound {
+		t.Fatalf("second cancel: %+v", got)
+	}
+}
+
+func TestFencing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.step(orders.CentralHeard{Now: w.moment(), Central: "central-0"})
+	if w.state.FencedBy() != "" {
+		t.Fatal("fenced by an earlier life")
+	}
+	w.step(orders.CentralHeard{Now: w.moment(), Central: "central-9"})
+	if w.state.FencedBy() != "central-9" || w.fence != "central-9" {
+		t.Fatal("not fenced by a later life")
+	}
+	w.asks("m-1", "ana", "")
+	w.pass(10_000)
+	if len(w.sent) != 0 || len(w.told) != 0 || w.state.NextDeadline() != 0 {
+		t.Fatalf("a fenced Central ordered %+v and told %+v", w.sent, w.told)
+	}
+	if got := w.operator(orders.AskReserve{Target: one, Username: "ana"}); got.Refused != orders.RefusedFenced {
+		t.Fatalf("operator: %+v", got)
+	}
+	w.operator(orders.AskLift{})
+	w.asks("m-2", "ana", "")
+	if a := w.mustAnswer("m-2"); !*a.Authorized {
+		t.Fatalf("after the lift: %+v", a)
+	}
+	far := charge.Incarnation("0fffffff-ffff-7000-8000-000000000001") // far ahead of now
+	w.life = 0
+	w.step(orders.CentralHeard{Now: w.moment(), Central: far})
+	if w.state.FencedBy() != "" {
+		t.Fatal("fenced by one that no honest clock minted")
+	}
+}
+
+func TestOperatorRefusals(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name   string
+		before func(w *world)
+		ask    orders.Ask
+		want   string
+	}{
+		{"limit", func(w *world) { w.asks("m", "ana", "CP_2") }, orders.AskReserve{Target: one, Username: "ana"}, wire.RefusedLimit},
+		{"busy", func(w *world) { w.asks("m", "eve", "CP_1") }, orders.AskReserve{Target: one, Username: "ana"}, wire.RefusedBusy},
+		{"start on another's", func(w *world) { w.asks("m", "eve", "CP_1") }, orders.AskStart{Target: one, Username: "ana"}, wire.RefusedBusy},
+		{"offline", func(w *world) { w.live["CP_1"] = ledger.Offline }, orders.AskStart{Target: one, Username: "ana"}, orders.RefusedOffline},
+		{"unknown", func(*world) {}, orders.AskReserve{Target: orders.Target{CPID: "CP_9"}, Username: "ana"}, wire.RefusedUnknownCP},
+		{"no session", func(*world) {}, orders.AskStop{SessionID: "s"}, orders.RefusedNotFound},
+		{"no such connector", func(*world) {}, orders.AskAvailability{Target: orders.Target{CPID: "CP_1", Connector: 7}}, wire.RefusedUnknownCP},
+		{"real hardware", func(w *world) { w.CP("CP_1").Simulated = false }, orders.AskSimulate{Target: one, Action: wire.SimulatePlug}, orders.RefusedNotSimulated},
+		{"any", func(*world) {}, orders.AskReserve{Username: "ana"}, ""},
+		{"plug", func(*world) {}, orders.AskSimulate{Target: one, Action: wire.SimulatePlug}, ""},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 2, 1, orders.Config{})
+			tc.before(w)
+			if got := w.operator(tc.ask); got.Refused != tc.want {
+				t.Fatalf("got %+v, want %q", got, tc.want)
+			}
+		})
+	}
+}
+
+// Taking back the admission frees the reservation at once.
+func TestAdmissionTakenBack(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.asks("m-1", "ana", "")
+	ledger.Admit(w.CP("CP_1"), false)
+	w.operator(orders.AskAdmitted{CPID: "CP_1", Admitted: false})
+	if got := w.heard(wire.CentralReservationEnded, "ana"); len(got) != 1 || got[0].Reason != "cancelled" {
+		t.Fatalf("reservation_ended: %+v", got)
+	}
+	if w.outlet("CP_1", 1).Held != nil {
+		t.Fatal("still held")
+	}
+}

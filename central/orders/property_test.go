@@ -1,0 +1,188 @@
+package orders_test
+
+import (
+	"fmt"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// chaos lets drivers, operators, charging points, links and Central itself do
+// anything in any order.
+type chaos struct {
+	*world
+	r     *rapid.T
+	asked map[string]charge.Time
+	n     int
+}
+
+func (c *chaos) cp() charge.CPID {
+	return charge.CPID(fmt.Sprintf("CP_%d", rapid.IntRange(1, len(c.agents)).Draw(c.r, "cp")))
+}
+
+func (c *chaos) user() charge.Username {
+	return charge.Username(rapid.SampledFrom([]string{"ana", "bob", "eve"}).Draw(c.r, "user"))
+}
+
+func (c *chaos) message() string {
+	c.n++
+	m := fmt.Sprintf("m-%d", c.n)
+	c.asked[m] = c.now
+	return m
+}
+
+func (c *chaos) act() {
+	id := c.cp()
+	a, o := c.agents[id], c.outlet(id, 1)
+	a.box.Now = c.now
+	switch rapid.IntRange(0, 15).Draw(c.r, "act") {
+	case 0, 1:
+		c.asks(c.message(), c.user(), "")
+	case 2:
+		c.asks(c.message(), c.user(), id)
+	case 3:
+		c.says(c.message(), wire.DriverStarted, c.user(), id, c.now)
+	case 4:
+		c.says(c.message(), wire.DriverStop, c.user(), id, c.now)
+	case 5:
+		if o.Plugged {
+			a.box.Unplug(1)
+		} else {
+			a.plug(1, c.now)
+		}
+	case 6:
+		c.deaf[id] = !c.deaf[id]
+	case 7:
+		c.mute[id] = !c.mute[id]
+	case 8:
+		c.slow[id] = charge.Time(rapid.SampledFrom([]int{0, 300, 1700, 6000, 20_000}).Draw(c.r, "slow"))
+	case 9:
+		if c.live[id] = ledger.Online; rapid.Bool().Draw(c.r, "away") {
+			c.live[id] = ledger.Offline
+		}
+	case 10:
+		if len(o.Faults) == 0 {
+			a.fault(1, charge.FaultOvercurrent)
+		} else {
+			a.box.Clear(1)
+		}
+	case 11:
+		a.boot()
+	case 12:
+		c.restart()
+	case 13:
+		c.operator(orders.AskAvailability{Target: orders.Target{CPID: id, Connector: 1}, Available: rapid.Bool().Draw(c.r, "available")})
+	case 14:
+		for rid := range c.reservations {
+			c.operator(orders.AskCancel{ReservationID: rid})
+			break
+		}
+	case 15:
+		a.refuse = rapid.SampledFrom([]string{"", "faulted"}).Draw(c.r, "refuse")
+	}
+	c.pass(charge.Time(rapid.SampledFrom([]int{0, 1, 100, 1499, 1500, 5000, 61_000, 901_000}).Draw(c.r, "pass")))
+}
+
+// heal ends all faults.
+func (c *chaos) heal() {
+	for id, a := range c.agents {
+		c.deaf[id], c.mute[id], c.slow[id], a.refuse = false, false, 0, ""
+		c.back(id)
+	}
+}
+
+func (c *chaos) answered() {
+	c.r.Helper()
+	for m, at := range c.asked {
+		ev, ok := c.answer(m)
+		switch {
+		case !ok && c.now > at+5000:
+			c.r.Fatalf("message %s of %s is not answered at %s", m, at, c.now)
+		case ok && ev.Timestamp.Time() > at+5000:
+			c.r.Fatalf("message %s answered after %d ms", m, ev.Timestamp.Time()-at)
+		}
+	}
+}
+
+// Whatever happens: every request is answered within 5 s, one reservation per
+// connector and driver at a time (checked at each step), no command is sent past
+// its end (checked at each sending), nothing is reserved past its end, and after
+// all faults what is wanted comes about and nothing waits any more.
+func TestWhateverHappens(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(r *rapid.T) {
+		c := &chaos{world: newWorld(r, 2, 1, orders.Config{}), r: r, asked: map[string]charge.Time{}}
+		for range rapid.IntRange(1, 30).Draw(r, "acts") {
+			c.act()
+			c.answered()
+			for id := range c.agents {
+				held := c.CP(id).Connectors[1].Held
+				if c.CP(id).Status(1, c.now) == charge.StatusReserved && held.Until <= c.now {
+					r.Fatalf("%s is reserved past its end", id)
+				}
+			}
+		}
+		c.heal()
+		c.pass(300_000)
+		c.answered()
+		c.converged()
+		c.pass(3_600_000)
+		if d := c.state.NextDeadline(); d != 0 {
+			r.Fatalf("something waits for ever: due at %s; wishes %+v %+v, commands %+v %+v", d,
+				c.state.Wishes("CP_1"), c.state.Wishes("CP_2"), c.state.Commands("CP_1"), c.state.Commands("CP_2"))
+		}
+	})
+}
+
+func (c *chaos) converged() {
+	c.r.Helper()
+	for id := range c.agents {
+		o, t := c.outlet(id, 1), orders.Target{CPID: id, Connector: 1}
+		if want, ok := c.state.Wanted(t); ok && want != o.Available {
+			c.r.Fatalf("%s: available %v, wanted %v", id, o.Available, want)
+		}
+		r, reserved := c.state.Reserved(t, c.now)
+		switch {
+		case reserved && (o.Held == nil || o.Held.ReservationID != r.ID) && len(o.Faults) == 0:
+			c.r.Fatalf("%s: %s is wanted, held is %+v", id, r.ID, o.Held)
+		case !reserved && o.Held != nil:
+			c.r.Fatalf("%s: %+v is held, nothing is wanted", id, *o.Held)
+		}
+		for _, w := range c.state.Wishes(id) {
+			if w.Kind == orders.WishStop && o.Session == w.SessionID {
+				c.r.Fatalf("%s: session %s runs, and is to stop", id, w.SessionID)
+			}
+		}
+	}
+}
+
+// Who was idle longest is asked first, always: n requests over n free points use
+// each exactly once, and in the order in which they became idle.
+func TestFairness(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(r *rapid.T) {
+		n := rapid.IntRange(1, 6).Draw(r, "cps")
+		w := newWorld(r, n, 1, orders.Config{})
+		var order []charge.CPID
+		for i := range n {
+			order = append(order, charge.CPID(fmt.Sprintf("CP_%d", i+1)))
+		}
+		for round := range rapid.IntRange(1, 12).Draw(r, "rounds") {
+			m := fmt.Sprintf("m-%d", round)
+			w.asks(m, charge.Username(m), "")
+			a := w.mustAnswer(m)
+			if !*a.Authorized || a.CPID != order[0] {
+				r.Fatalf("round %d: got %s %s, want %s, idle longest", round, a.CPID, a.Reason, order[0])
+			}
+			w.now += charge.Time(rapid.IntRange(1, 1000).Draw(r, "ms"))
+			w.operator(orders.AskCancel{ReservationID: a.ReservationID})
+			order = append(order[1:], order[0])
+			w.now++
+		}
+	})
+}
