@@ -35,8 +35,8 @@ func ask(t *testing.T, messageID string, at time.Time) ingest.Delivered {
 	return ingest.Delivered{Key: "ann", Value: raw}
 }
 
-// told are the messages on the way to central-events.
-func (l *life) told(kind wire.CentralEventType) []wire.CentralEvent {
+// answers are the answers to drivers on the way to central-events.
+func (l *life) answers() []wire.CentralEvent {
 	l.t.Helper()
 	rows, err := l.store.Outbox(l.t.Context(), 0, 1000)
 	if err != nil {
@@ -45,7 +45,7 @@ func (l *life) told(kind wire.CentralEventType) []wire.CentralEvent {
 	var all []wire.CentralEvent
 	for _, r := range rows {
 		var e wire.CentralEvent
-		if r.Topic == wire.TopicCentralEvents && json.Unmarshal(r.Value, &e) == nil && e.EventType == kind {
+		if r.Topic == wire.TopicCentralEvents && json.Unmarshal(r.Value, &e) == nil && e.EventType == wire.CentralAuthorization {
 			all = append(all, e)
 		}
 	}
@@ -77,7 +77,7 @@ func TestADriverIsReservedAndAnsweredOnce(t *testing.T) {
 		l.deliver(wire.TopicEvents, a.write(1, "", &wire.CommandAccepted{Command: raw}),
 			a.write(1, "", &wire.CommandFinished{CommandID: c.ID, Command: c.Type, Result: wire.ResultDone}))
 		synctest.Wait()
-		answers := l.told(wire.CentralAuthorization)
+		answers := l.answers()
 		if len(answers) != 1 || !*answers[0].Authorized || answers[0].CPID != "CP_1" || answers[0].ReservationID != order.(*wire.Reserve).ReservationID {
 			t.Fatalf("answers: got %+v, want one for CP_1", answers)
 		}
@@ -97,7 +97,7 @@ func TestADriverIsReservedAndAnsweredOnce(t *testing.T) {
 		l.deliver(wire.TopicDriverEvents, ask(t, "m1", time.Now()))
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
-		answers = l.told(wire.CentralAuthorization)
+		answers = l.answers()
 		for _, e := range answers {
 			if e.ReservationID != answers[0].ReservationID || e.EventID != answers[0].EventID {
 				t.Errorf("a repeat was answered otherwise: %+v", e)
@@ -127,7 +127,7 @@ func TestYesterdaysRequestReservesNothing(t *testing.T) {
 		if _, n, _ := l.out.count(); n != 0 {
 			t.Errorf("got %d commands, want none", n)
 		}
-		answers := l.told(wire.CentralAuthorization)
+		answers := l.answers()
 		if len(answers) != 1 || answers[0].MessageID != "late" || *answers[0].Authorized {
 			t.Errorf("got %+v, want a refusal of the late one alone", answers)
 		}
@@ -146,7 +146,7 @@ func TestASilentPointIsRefusedInTimeAndItsReservationEnds(t *testing.T) {
 		l.deliver(wire.TopicDriverEvents, ask(t, "m1", time.Now()))
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		answers := l.told(wire.CentralAuthorization)
+		answers := l.answers()
 		if len(answers) != 1 || *answers[0].Authorized || answers[0].Reason != wire.RefusedUnreachable {
 			t.Fatalf("got %+v, want a refusal within 5 s", answers)
 		}
@@ -179,6 +179,34 @@ func TestAnOperatorIsAnsweredWithWhatWasOrdered(t *testing.T) {
 		}
 		if r, err := l.w.Ask(t.Context(), ingest.Ask{Ask: orders.AskCancel{ReservationID: "none"}}); err != nil || r.Refused == "" {
 			t.Errorf("got %+v %v, want a refusal", r, err)
+		}
+	})
+}
+
+// Kafka away for a day: what is wanted is ordered a few times, not once a
+// minute, and again when the point is heard.
+func TestNothingIsOrderedInVainForEver(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		a := newAgent(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.all...)
+		l.online(a)
+		synctest.Wait()
+		if _, err := l.w.Ask(t.Context(), ingest.Ask{Ask: orders.AskAvailability{Available: false}}); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(24 * time.Hour)
+		all, err := l.store.Commands(t.Context(), store.Query{Limit: 1000})
+		if err != nil || len(all) == 0 || len(all) > 5 {
+			t.Errorf("commands in a day: got %d %v, want 1 to 5", len(all), err)
+		}
+		_, before, _ := l.out.count()
+		l.online(a)
+		time.Sleep(2 * time.Second)
+		if _, after, _ := l.out.count(); after == before {
+			t.Error("it was not ordered again when the point was heard")
 		}
 	})
 }

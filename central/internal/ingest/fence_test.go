@@ -34,14 +34,14 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
-		self := l.live.Network().Central
+		me := l.live.Network().Central
 		a := newAgent(t, "CP_1")
 		l.deliver(wire.TopicEvents, a.all...)
-		l.deliver(wire.TopicMonitor, alive(t, self, false), alive(t, "0", false), // itself, and an earlier one
+		l.deliver(wire.TopicMonitor, alive(t, me, false), alive(t, "0", false), // itself, and an earlier one
 			alive(t, incarnation(t, time.Now().Add(time.Hour)), true),     // of the past
 			alive(t, incarnation(t, time.Now().Add(25*time.Hour)), false)) // of no honest clock
 		time.Sleep(2 * time.Second)
-		if p := part(l, "central"); p.State != ingest.PartUp {
+		if p := self(l); p.State != ingest.PartUp {
 			t.Fatalf("central: got %+v, want it up", p)
 		}
 		if n := l.live.Network().Books.Alarms; n != 1 {
@@ -50,7 +50,7 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 		other := incarnation(t, time.Now().Add(time.Minute))
 		l.deliver(wire.TopicMonitor, alive(t, other, false))
 		synctest.Wait()
-		if p := part(l, "central"); p.State != ingest.PartDown || !strings.Contains(p.Reason, "took over") {
+		if p := self(l); p.State != ingest.PartDown || !strings.Contains(p.Reason, "took over") {
 			t.Errorf("central: got %+v, want it fenced", p)
 		}
 		acks, commands, said := l.out.count()

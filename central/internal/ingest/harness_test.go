@@ -131,6 +131,11 @@ func newLife(t *testing.T, o store.Options, cfg ingest.Config) *life {
 	if err := s.Write(t.Context(), func(tx *store.Tx) error { return tx.Tariff(tariff, 1) }); err != nil {
 		t.Fatal(err)
 	}
+	return startLife(t, s, cfg)
+}
+
+func startLife(t *testing.T, s *store.Store, cfg ingest.Config) *life {
+	t.Helper()
 	l := &life{t: t, store: s, out: &wired{acksOf: map[charge.CPID]wire.Ack{}}, live: ingest.NewLive(tariff), done: make(chan struct{}), next: map[string]int64{}}
 	l.w = ingest.New(cfg, db{s}, l.out, l.live, func() {}, slog.New(slog.DiscardHandler))
 	var ctx context.Context
@@ -230,8 +235,9 @@ type agent struct {
 	all     []ingest.Delivered
 }
 
-func newAgent(t testing.TB, cp charge.CPID) *agent {
-	a := &agent{t: t, cp: cp, reg: 1000}
+func newAgent(tb testing.TB, cp charge.CPID) *agent {
+	tb.Helper()
+	a := &agent{t: tb, cp: cp, reg: 1000}
 	a.boot()
 	return a
 }

@@ -21,10 +21,21 @@ const remintAfter = 3 * time.Second
 // begin mints an incarnation above all in the database, so that operators can
 // be served before Kafka is there, and loads the state.
 func (w *Writer) begin(ctx context.Context) error {
-	if err := w.mint(ctx, ""); err != nil {
-		return err
+	for wait := firstWait; ; wait = min(2*wait, lastWait) {
+		err := w.mint(ctx, "")
+		if err == nil || ctx.Err() != nil {
+			return err
+		}
+		words, transient := w.store.Trouble(err)
+		if !transient {
+			return err
+		}
+		w.log.Error("database cannot be written", slog.String("trouble", words), slog.String("err", err.Error()))
+		w.live.setDatabase(words)
+		if _, err := w.waitFor(ctx, wait, nil); err != nil {
+			return err
+		}
 	}
-	return nil
 }
 
 // mint takes a new incarnation, above the present one, above all in the
@@ -43,6 +54,7 @@ func (w *Writer) mint(ctx context.Context, heard charge.Incarnation) error {
 	}
 	w.self = self
 	w.log.Info("this life of Central has its name", slog.String("central", string(self)))
+	w.live.setDatabase("")
 	return w.load(ctx)
 }
 

@@ -316,15 +316,14 @@ func (l *Live) judge(p *livePoint, now charge.Time) (ledger.Liveness, charge.Tim
 	return ledger.Live(s, now)
 }
 
-func (l *Live) liveness(id charge.CPID, now charge.Time) ledger.Liveness {
+func (l *Live) liveness(id charge.CPID, now charge.Time) (link ledger.Liveness, since charge.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := l.points[id]
 	if p == nil {
-		return ledger.Unknown
+		return ledger.Unknown, l.started
 	}
-	link, _ := l.judge(p, now)
-	return link
+	return l.judge(p, now)
 }
 
 // pulse judges all links and returns those charging points that are back.

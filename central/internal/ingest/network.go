@@ -114,11 +114,8 @@ type connectorView struct {
 
 // same reports whether nothing but numbers differs.
 func (v *pointView) same(o *pointView) bool {
-	a, b := *v, *o
-	a.Known, a.Beyond, a.PresenceAt, a.Connectors = b.Known, b.Beyond, b.PresenceAt, nil
-	b.Connectors = nil
-	if a.ID != b.ID || a.Name != b.Name || a.Place != b.Place || a.Agent != b.Agent || a.Alarm != b.Alarm ||
-		a.Admitted != b.Admitted || a.Simulated != b.Simulated || a.Online != b.Online || a.Present != b.Present {
+	if v.ID != o.ID || v.Name != o.Name || v.Place != o.Place || v.Agent != o.Agent || v.Alarm != o.Alarm ||
+		v.Admitted != o.Admitted || v.Simulated != o.Simulated || v.Online != o.Online || v.Present != o.Present {
 		return false
 	}
 	return slices.EqualFunc(v.Connectors, o.Connectors, func(x, y connectorView) bool {

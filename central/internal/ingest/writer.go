@@ -110,6 +110,9 @@ func (w *Writer) takeNotes() ([]input, []charge.Incarnation) {
 // database cannot be read at the start.
 func (w *Writer) Run(ctx context.Context) error {
 	if err := w.begin(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
 		return fmt.Errorf("central writer: %w", err)
 	}
 	timer := time.NewTimer(0)
@@ -119,10 +122,10 @@ func (w *Writer) Run(ctx context.Context) error {
 	for {
 		inputs := w.gather(ctx, timer.C, forget.C)
 		if ctx.Err() != nil {
-			return nil //nolint:nilerr // the end of ctx is the way to end
+			return nil // the end of ctx is the way to end
 		}
 		if err := w.settle(ctx, inputs); err != nil {
-			return nil //nolint:nilerr // only the end of ctx ends the trying
+			return nil // only the end of ctx ends the trying
 		}
 		w.becomeGreater(ctx)
 		w.pacer.send(time.Now(), w.sendAck)

@@ -1,8 +1,6 @@
 package ingest_test
 
 import (
-	"context"
-	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,6 +10,7 @@ import (
 
 	"github.com/carga-ev/carga/central/internal/ingest"
 	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/central/internal/store/storetest"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
@@ -234,15 +233,7 @@ func TestALockedDatabaseDelaysAndLosesNothing(t *testing.T) {
 		defer l.end()
 		a := newAgent(t, "CP_1")
 		a.charge(1)
-		other, err := sql.Open("sqlite3", "file:"+l.store.Path()+"?_txlock=immediate")
-		if err != nil {
-			t.Fatal(err)
-		}
-		defer func() { _ = other.Close() }()
-		tx, err := other.BeginTx(context.Background(), nil)
-		if err != nil {
-			t.Fatal(err)
-		}
+		unlock := storetest.Lock(t, l.store.Path())
 		l.deliver(wire.TopicEvents, a.all...)
 		time.Sleep(30 * time.Second)
 		if acks, _, _ := l.out.count(); acks != 0 {
@@ -251,7 +242,7 @@ func TestALockedDatabaseDelaysAndLosesNothing(t *testing.T) {
 		if _, err := l.w.Ask(t.Context(), ingest.Ask{Ask: orders.AskCancel{ReservationID: "r"}}); !errors.Is(err, ingest.ErrStorage) {
 			t.Errorf("an operator meanwhile: got %v, want ErrStorage", err)
 		}
-		p := part(l, "central")
+		p := self(l)
 		if p.State != ingest.PartDown || !strings.Contains(p.Reason, "locked") {
 			t.Errorf("central: got %+v, want it down because the database is locked", p)
 		}
@@ -260,23 +251,21 @@ func TestALockedDatabaseDelaysAndLosesNothing(t *testing.T) {
 		if _, _, now := l.out.count(); now < alive+29 {
 			t.Errorf("Central said that it lives %d times in 30 s", now-alive)
 		}
-		if err := tx.Rollback(); err != nil {
-			t.Fatal(err)
-		}
+		unlock()
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if got := l.out.acked("CP_1"); got != a.seq {
 			t.Errorf("acknowledged: got %d, want %d", got, a.seq)
 		}
-		if p := part(l, "central"); p.State != ingest.PartUp {
+		if p := self(l); p.State != ingest.PartUp {
 			t.Errorf("central: got %+v, want it up again", p)
 		}
 	})
 }
 
-func part(l *life, name string) ingest.Part {
+func self(l *life) ingest.Part {
 	for _, p := range l.live.Network().Parts {
-		if p.Name == name {
+		if p.Name == "central" {
 			return p
 		}
 	}
@@ -303,7 +292,7 @@ func TestAFullDiskHealsItself(t *testing.T) {
 		if acks, _, _ := l.out.count(); acks != 0 {
 			t.Errorf("%d acknowledgements left without a commit", acks)
 		}
-		if p := part(l, "central"); !strings.Contains(p.Reason, "full") {
+		if p := self(l); !strings.Contains(p.Reason, "full") {
 			t.Errorf("central: got %+v, want a full disk", p)
 		}
 		rows, err := l.store.Outbox(t.Context(), 0, 1000)
@@ -460,6 +449,31 @@ func TestTelemetryIsShownWithItsAge(t *testing.T) {
 		defer l.out.mu.Unlock()
 		if len(l.out.progress) == 0 || l.out.progress[0].Username != "ann" || *l.out.progress[0].EnergyKWh != 2000 {
 			t.Errorf("progress: got %+v, want 2 kWh of ann", l.out.progress)
+		}
+	})
+}
+
+func TestALockedDatabaseAtTheStartIsWaitedFor(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := store.Open(t.Context(), options(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		unlock := storetest.Lock(t, s.Path())
+		l := startLife(t, s, config())
+		defer l.end()
+		time.Sleep(time.Minute)
+		if p := self(l); !strings.Contains(p.Reason, "locked") {
+			t.Errorf("central: got %+v, want it to wait for the lock", p)
+		}
+		unlock()
+		l.w.Join("")
+		a := newAgent(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.all...)
+		synctest.Wait()
+		if got := l.out.acked("CP_1"); got != 1 {
+			t.Errorf("acknowledged: got %d, want 1", got)
 		}
 	})
 }

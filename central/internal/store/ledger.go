@@ -24,10 +24,15 @@ func (tx *Tx) Ledger(changes []ledger.Change) error {
 		t    table
 		args []any
 	}{
-		{"charging points", t.points, b.points}, {"journals", t.journals, b.journals},
-		{"connectors", t.connectors, b.connectors}, {"meters", t.meters, b.meters},
-		{"sessions", t.sessions, b.ended}, {"sessions", t.sessions, b.open},
-		{"tickets", t.tickets, b.tickets}, {"holes", t.holes, b.holes}, {"alarms", t.alarms, b.alarms},
+		{"charging points", t.points, b.points},
+		{"journals", t.journals, b.journals},
+		{"connectors", t.connectors, b.connectors},
+		{"meters", t.meters, b.meters},
+		{"sessions", t.sessions, b.ended},
+		{"sessions", t.sessions, b.open},
+		{"tickets", t.tickets, b.tickets},
+		{"holes", t.holes, b.holes},
+		{"alarms", t.alarms, b.alarms},
 	} {
 		if err := tx.rows(w.t, w.args); err != nil {
 			return fmt.Errorf("write %s: %w", w.what, err)

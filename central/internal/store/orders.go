@@ -12,12 +12,20 @@ import (
 const fenceSetting = "fenced_by"
 
 // Orders writes what is wanted, each Save… effect as one row; the others are
-// not for the database. A later effect of the same key wins.
+// not for the database. A later effect of the same key wins. Reservations that
+// ended are written first: they make room for those that follow on the same
+// connector.
 func (tx *Tx) Orders(effects []orders.Effect) error {
 	t := &tx.w.tables
-	for _, e := range effects {
-		if err := tx.order(t, e); err != nil {
-			return err
+	for _, first := range []bool{true, false} {
+		for _, e := range effects {
+			r, ok := e.(orders.SaveReservation)
+			if ended := ok && r.Reservation.EndedAt != 0; ended != first {
+				continue
+			}
+			if err := tx.order(t, e); err != nil {
+				return err
+			}
 		}
 	}
 	return nil

@@ -41,8 +41,8 @@ func fill(v reflect.Value, n *int64) {
 	*n++
 	switch v.Kind() {
 	case reflect.Struct:
-		for i := range v.NumField() {
-			fill(v.Field(i), n)
+		for _, f := range v.Fields() {
+			fill(f, n)
 		}
 	case reflect.String:
 		v.SetString(fmt.Sprintf("s%d", *n))
@@ -90,9 +90,13 @@ func cpRows() (*ledger.CP, []ledger.Change) {
 	h.CPID = cp.ID
 	cp.Journals[j.ID], cp.Connectors[1], cp.Waiting[2], cp.Meters[1], cp.Sessions[o.ID], cp.Holes[h.ID] = &j, &k, &w, &m, &o, &h
 	return cp, []ledger.Change{
-		ledger.SessionChanged{Session: o}, ledger.SessionChanged{Session: e}, ledger.HoleChanged{Hole: h},
-		ledger.MeterChanged{CPID: cp.ID, Meter: m}, ledger.ConnectorChanged{CPID: cp.ID, Connector: k},
-		ledger.ConnectorChanged{CPID: cp.ID, Connector: w}, ledger.JournalChanged{CPID: cp.ID, Journal: j},
+		ledger.SessionChanged{Session: o},
+		ledger.SessionChanged{Session: e},
+		ledger.HoleChanged{Hole: h},
+		ledger.MeterChanged{CPID: cp.ID, Meter: m},
+		ledger.ConnectorChanged{CPID: cp.ID, Connector: k},
+		ledger.ConnectorChanged{CPID: cp.ID, Connector: w},
+		ledger.JournalChanged{CPID: cp.ID, Journal: j},
 		ledger.PointChanged{Point: cp.Point},
 	}
 }
@@ -124,6 +128,29 @@ func TestWhatTheLedgerKeepsComesBackAsItWas(t *testing.T) {
 	}
 }
 
+func TestTotalsAddUp(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	_, changes := cpRows()
+	ended := changes[1].(ledger.SessionChanged).Session
+	write(t, s, func(tx *store.Tx) error {
+		return errors.Join(tx.Ledger(append(changes,
+			ledger.MeterChanged{CPID: "CP_1", Meter: ledger.Meter{Connector: 1, First: 100, Last: 1000, Carried: 50, Billed: 600, Running: 250}},
+			ledger.TicketMade{Ticket: ledger.Ticket{ID: "t", SessionID: ended.ID, CPID: "CP_1", Energy: 600}})),
+			tx.Orders([]orders.Effect{
+				orders.SaveReservation{Reservation: orders.Reservation{ID: "r1", Connector: 1, Until: 10}},
+				orders.SaveReservation{Reservation: orders.Reservation{ID: "r2", Connector: 1, EndedAt: 5, Reason: orders.EndUsed}},
+				orders.SaveReservation{Reservation: orders.Reservation{ID: "r3", Connector: 1, EndedAt: 5, Reason: "expired"}},
+				orders.SaveReservation{Reservation: orders.Reservation{ID: "r4", Connector: 2, Until: 1000}},
+			}))
+	})
+	want := store.Totals{
+		Sessions: 2, Tickets: 1, Metered: 950, Billed: 600, Running: 250, Unaccounted: 100, Reservations: 4, Used: 1, Ended: 1, Overdue: 1,
+	}
+	if got, err := s.Totals(t.Context(), 500); err != nil || got != want {
+		t.Errorf("got %+v %v, want %+v", got, err, want)
+	}
+}
+
 func TestWhatIsWantedComesBackWhileItIsWanted(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "c.db"))
 	r := filled[orders.Reservation](100)
@@ -140,9 +167,16 @@ func TestWhatIsWantedComesBackWhileItIsWanted(t *testing.T) {
 	answered.Silent = false
 	answered.Answer = &wire.CentralEvent{EventID: "e", EventType: wire.CentralAuthorization, MessageID: answered.MessageID}
 	save := []orders.Effect{
-		orders.SaveReservation{Reservation: gone}, orders.SaveReservation{Reservation: r}, orders.SaveWish{Wish: w},
-		orders.SaveCommand{Command: c}, orders.SaveRequest{Request: q}, orders.SaveRequest{Request: answered},
-		orders.SaveFence{By: "other"}, orders.Reply{}, orders.Tell{}, orders.SendCommand{},
+		orders.SaveReservation{Reservation: gone},
+		orders.SaveReservation{Reservation: r},
+		orders.SaveWish{Wish: w},
+		orders.SaveCommand{Command: c},
+		orders.SaveRequest{Request: q},
+		orders.SaveRequest{Request: answered},
+		orders.SaveFence{By: "other"},
+		orders.Reply{},
+		orders.Tell{},
+		orders.SendCommand{},
 	}
 	for range 2 {
 		write(t, s, func(tx *store.Tx) error { return tx.Orders(save) })
@@ -191,17 +225,17 @@ func record(cp charge.CPID, j charge.JournalID, seq charge.Seq) ledger.Input {
 	return ledger.Input{Raw: raw, Record: wire.Record{CPID: cp, Journal: j, Seq: seq}}
 }
 
-func point(cp charge.CPID, j charge.JournalID) []ledger.Change {
+func point(j charge.JournalID) []ledger.Change {
 	return []ledger.Change{
-		ledger.PointChanged{Point: ledger.Point{ID: cp}},
-		ledger.JournalChanged{CPID: cp, Journal: ledger.Journal{ID: j, Last: 40, OpenedAt: 5}},
+		ledger.PointChanged{Point: ledger.Point{ID: "CP_1"}},
+		ledger.JournalChanged{CPID: "CP_1", Journal: ledger.Journal{ID: j, Last: 40, OpenedAt: 5}},
 	}
 }
 
 func TestRecordsAreKeptOnce(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "c.db"))
 	write(t, s, func(tx *store.Tx) error {
-		errs := []error{tx.Ledger(point("CP_1", "j1"))}
+		errs := []error{tx.Ledger(point("j1"))}
 		for seq := range charge.Seq(40) {
 			errs = append(errs, tx.Record(record("CP_1", "j1", seq+1), fmt.Sprint("h", seq+1), charge.Time(seq)))
 		}
@@ -266,7 +300,7 @@ func TestOneOpenSessionAndOneActiveReservationPerConnector(t *testing.T) {
 	open := func(id charge.SessionID) ledger.Change {
 		return ledger.SessionChanged{Session: ledger.Session{ID: id, CPID: "CP_1", Connector: 1, State: ledger.SessionOpen}}
 	}
-	write(t, s, func(tx *store.Tx) error { return tx.Ledger(append(point("CP_1", "j1"), open("s1"))) })
+	write(t, s, func(tx *store.Tx) error { return tx.Ledger(append(point("j1"), open("s1"))) })
 	if err := s.Write(t.Context(), func(tx *store.Tx) error { return tx.Ledger([]ledger.Change{open("s2")}) }); err == nil {
 		t.Error("a second open session was taken")
 	}
@@ -283,7 +317,7 @@ func TestOneOpenSessionAndOneActiveReservationPerConnector(t *testing.T) {
 	if err := s.Write(t.Context(), func(tx *store.Tx) error { return tx.Orders([]orders.Effect{reserve("r2", 0)}) }); err == nil {
 		t.Error("a second active reservation was taken")
 	}
-	write(t, s, func(tx *store.Tx) error { return tx.Orders([]orders.Effect{reserve("r1", 9), reserve("r2", 0)}) })
+	write(t, s, func(tx *store.Tx) error { return tx.Orders([]orders.Effect{reserve("r2", 0), reserve("r1", 9)}) })
 }
 
 func TestAFailedTransactionLeavesNothing(t *testing.T) {
@@ -291,7 +325,7 @@ func TestAFailedTransactionLeavesNothing(t *testing.T) {
 	wrong := errors.New("no")
 	err := s.Write(t.Context(), func(tx *store.Tx) error {
 		return errors.Join(tx.Offset("cp-events", 0, 7, 1), tx.Count("applied", 3),
-			tx.Outbox("central-events", "k", nil, []byte("v"), 1), tx.Ledger(point("CP_1", "j1")),
+			tx.Outbox("central-events", "k", nil, []byte("v"), 1), tx.Ledger(point("j1")),
 			tx.Record(record("CP_1", "j1", 1), "h", 1), wrong)
 	})
 	if !errors.Is(err, wrong) {
@@ -304,7 +338,7 @@ func TestAFailedTransactionLeavesNothing(t *testing.T) {
 	if err := errors.Join(err, err2, err3, err4); err != nil || known || len(cps)+len(out)+len(counters) > 0 {
 		t.Errorf("something is left: offset %v, %d points, %d rows to send, counters %v, err %v", known, len(cps), len(out), counters, err)
 	}
-	write(t, s, func(tx *store.Tx) error { return tx.Ledger(point("CP_1", "j1")) })
+	write(t, s, func(tx *store.Tx) error { return tx.Ledger(point("j1")) })
 }
 
 func TestOutboxKeepsItsOrderAndIsDrainedInPages(t *testing.T) {

@@ -1,0 +1,102 @@
+// Command central is the network's only writer of state: it reserves charging
+// points, starts and stops sessions, bills them, and shows the network on a
+// page. It waits for Kafka as long as it takes and serves what it can
+// meanwhile.
+//
+// Exit codes: 0 after a clean stop, 1 when it could not go on, 2 when the
+// configuration or the command line is wrong.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/carga-ev/carga/central/app"
+	"github.com/carga-ev/carga/internal/config"
+	"github.com/carga-ev/carga/internal/obs"
+)
+
+// errUsage marks what the caller can put right.
+var errUsage = errors.New("usage")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	cmd := command(environ, stdout, stderr)
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if _, wrong := errors.AsType[*config.Error](err); wrong || errors.Is(err, errUsage) {
+		fmt.Fprintln(stderr, err)
+		return 2
+	}
+	fmt.Fprintln(stderr, "central:", err)
+	return 1
+}
+
+// flags are the words of the command line.
+type flags struct {
+	path               string
+	check              bool
+	insecure, takeOver bool
+}
+
+func command(environ []string, stdout, stderr io.Writer) *cobra.Command {
+	var f flags
+	cmd := &cobra.Command{
+		Use:           "central",
+		Short:         "Reserves, starts, stops and bills, and shows the network",
+		Version:       obs.Version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 && (len(args) > 1 || args[0] != "run") {
+				return fmt.Errorf("%w: unexpected argument %q", errUsage, args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg := app.DefaultConfig()
+			cfg.Insecure, cfg.TakeOver = f.insecure, f.takeOver
+			if err := config.Load(&cfg, config.Options{Path: f.path, EnvPrefix: app.EnvPrefix, Environ: environ}); err != nil {
+				return err
+			}
+			if f.check {
+				_, err := stdout.Write(config.Dump(&cfg))
+				return err
+			}
+			return serve(cmd.Context(), cfg, stderr)
+		},
+	}
+	cmd.Flags().StringVar(&f.path, "config", "", "configuration `FILE` (YAML); without it the defaults hold")
+	cmd.Flags().BoolVar(&f.check, "check-config", false, "check the configuration, print what holds, and exit")
+	cmd.Flags().BoolVar(&f.insecure, "insecure", false, "listen off loopback although there are no accounts")
+	cmd.Flags().BoolVar(&f.takeOver, "take-over", false, "do not wait for another Central to fall silent; lift a fence")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
+	cmd.SetVersionTemplate("central {{.Version}}\n")
+	return cmd
+}
+
+func serve(ctx context.Context, cfg app.Config, stderr io.Writer) error {
+	var level slog.LevelVar
+	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
+		return fmt.Errorf("%w: log.level: %w", errUsage, err)
+	}
+	return app.Run(ctx, cfg, app.Deps{Log: obs.NewLogger(stderr, &level)})
+}
