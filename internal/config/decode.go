@@ -59,7 +59,7 @@ func (l *loader) value(n *yaml.Node, v reflect.Value, key string, secret bool) {
 		l.fault(n, Fault{Key: key, Want: "tags are refused", Hint: "write the plain value"})
 		return
 	}
-	if n.Kind != yaml.DocumentNode && key != "" {
+	if key != "" {
 		l.origins[key] = origin{file: l.file, line: n.Line, col: n.Column, value: n.Value, secret: secret}
 	}
 	kind := v.Kind()
@@ -68,7 +68,7 @@ func (l *loader) value(n *yaml.Node, v reflect.Value, key string, secret bool) {
 	}
 	switch kind {
 	case reflect.Struct:
-		l.group(n, v, key)
+		l.group(n, v, key, secret)
 	case reflect.Map:
 		l.table(n, v, key, secret)
 	case reflect.Slice:
@@ -80,18 +80,18 @@ func (l *loader) value(n *yaml.Node, v reflect.Value, key string, secret bool) {
 
 // group fills a struct. A group without a value is one whose lines are all
 // commented out: the defaults hold.
-func (l *loader) group(n *yaml.Node, v reflect.Value, key string) {
+func (l *loader) group(n *yaml.Node, v reflect.Value, key string, secret bool) {
 	if isNull(n) {
 		return
 	}
 	fields := fieldsOf(v.Type())
-	l.pairs(n, key, "a group of settings", func(k, val *yaml.Node) {
+	l.pairs(n, key, "a group of settings", secret, func(k, val *yaml.Node) {
 		f, ok := fields[k.Value]
 		if !ok {
 			l.fault(k, Fault{Key: join(key, k.Value), Want: "unknown key", Hint: didYouMean(k.Value, fields)})
 			return
 		}
-		l.value(val, v.Field(f.index), join(key, k.Value), f.secret)
+		l.value(val, v.Field(f.index), join(key, k.Value), secret || f.secret)
 	})
 }
 
@@ -102,7 +102,7 @@ func (l *loader) table(n *yaml.Node, v reflect.Value, key string, secret bool) {
 		return
 	}
 	v.SetZero()
-	l.pairs(n, key, "a table of name: value", func(k, val *yaml.Node) {
+	l.pairs(n, key, "a table of name: value", secret, func(k, val *yaml.Node) {
 		if k.Value == "" {
 			l.fault(k, Fault{Key: key, Want: "empty name"})
 			return
@@ -117,9 +117,9 @@ func (l *loader) table(n *yaml.Node, v reflect.Value, key string, secret bool) {
 }
 
 // pairs calls do for each key of a mapping that stands there once.
-func (l *loader) pairs(n *yaml.Node, key, want string, do func(k, val *yaml.Node)) {
+func (l *loader) pairs(n *yaml.Node, key, want string, secret bool, do func(k, val *yaml.Node)) {
 	if n.Kind != yaml.MappingNode {
-		l.fault(n, Fault{Key: key, Value: n.Value, Want: "want " + want})
+		l.fault(n, Fault{Key: key, Value: shown(n.Value, secret), Want: "want " + want})
 		return
 	}
 	lines := map[string]int{}
@@ -169,7 +169,7 @@ func (l *loader) scalar(n *yaml.Node, v reflect.Value, key string, secret bool) 
 		l.fault(n, f)
 	default:
 		if hint, ok := setText(v, n.Value); !ok {
-			f.Hint = hint
+			f.Hint = hintFor(hint, secret)
 			l.fault(n, f)
 		}
 	}
@@ -201,38 +201,34 @@ func (l *loader) variable(v reflect.Value, name string, path []string, text stri
 			l.faults = append(l.faults, Fault{File: name, Key: key, Want: "unknown key", Hint: didYouMean(step, fields)})
 			return
 		}
-		v, secret = v.Field(f.index), f.secret
+		v, secret = v.Field(f.index), secret || f.secret
 	}
 	l.origins[key] = origin{file: name, value: text, secret: secret}
 	f := l.origins[key].fault(key)
 	f.Want = wantOf(v)
 	switch {
-	case !isText(v) && v.Kind() == reflect.Slice && isScalar(v.Type().Elem()):
-		list := reflect.Zero(v.Type())
-		for item := range strings.SplitSeq(text, ",") {
-			elem := reflect.New(v.Type().Elem()).Elem()
-			hint, ok := "", true
-			if item = strings.TrimSpace(item); text != "" {
-				if hint, ok = setText(elem, item); ok {
-					list = reflect.Append(list, elem)
-				}
-			}
-			if !ok {
-				f.Want, f.Hint = wantOf(elem)+" in each place", hint
-				l.faults = append(l.faults, f)
-				return
-			}
+	case v.Kind() == reflect.Slice && !isText(v) && isScalar(v.Type().Elem()):
+		if hint, ok := setList(v, text); !ok {
+			f.Want, f.Hint = wantOf(reflect.New(v.Type().Elem()).Elem())+" between commas", hintFor(hint, secret)
+			l.faults = append(l.faults, f)
 		}
-		v.Set(list)
 	case isScalar(v.Type()):
 		if hint, ok := setText(v, text); !ok {
-			f.Hint = hint
+			f.Hint = hintFor(hint, secret)
 			l.faults = append(l.faults, f)
 		}
 	default:
 		f.Value, f.Want = "", "can be set in the file only"
 		l.faults = append(l.faults, f)
 	}
+}
+
+// hintFor drops what a type says of a secret it could not read: it may quote it.
+func hintFor(hint string, secret bool) string {
+	if secret {
+		return ""
+	}
+	return hint
 }
 
 // field is how a key finds its place in a struct.
@@ -290,25 +286,28 @@ func didYouMean(name string, fields map[string]field) string {
 	return "did you mean " + strconv.Quote(best) + "?"
 }
 
-// distance is Levenshtein's: how many bytes to insert, remove or change. Long
-// names are cut, so that a hostile file costs no time.
+// distance is how many bytes to insert, remove, change or swap with the next
+// (optimal string alignment). Long names are cut, so that a hostile file costs
+// no time.
 func distance(a, b string) int {
 	a = a[:min(len(a), 64)]
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			change := diagonal
-			if a[i] != b[j] {
+	rows := make([][]int, len(a)+1)
+	for i := range rows {
+		rows[i] = make([]int, len(b)+1)
+		for j := range rows[i] {
+			if i == 0 || j == 0 {
+				rows[i][j] = i + j
+				continue
+			}
+			change := rows[i-1][j-1]
+			if a[i-1] != b[j-1] {
 				change++
 			}
-			diagonal = row[j+1]
-			row[j+1] = min(change, row[j]+1, row[j+1]+1)
+			rows[i][j] = min(change, rows[i-1][j]+1, rows[i][j-1]+1)
+			if i > 1 && j > 1 && a[i-1] == b[j-2] && a[i-2] == b[j-1] {
+				rows[i][j] = min(rows[i][j], rows[i-2][j-2]+1)
+			}
 		}
 	}
-	return row[len(b)]
+	return rows[len(a)][len(b)]
 }

@@ -103,6 +103,24 @@ func setText(v reflect.Value, text string) (hint string, ok bool) {
 	return "", true
 }
 
+// setList reads scalars separated by commas into the list v. An empty text is
+// an empty list.
+func setList(v reflect.Value, text string) (hint string, ok bool) {
+	list := reflect.Zero(v.Type())
+	for item := range strings.SplitSeq(text, ",") {
+		if text == "" {
+			break
+		}
+		elem := reflect.New(v.Type().Elem()).Elem()
+		if hint, ok := setText(elem, strings.TrimSpace(item)); !ok {
+			return hint, false
+		}
+		list = reflect.Append(list, elem)
+	}
+	v.Set(list)
+	return "", true
+}
+
 // octal reports whether a number begins with a zero that YAML 1.1 reads as
 // octal and YAML 1.2 as decimal: no guess is better than the wrong one.
 func octal(text string) bool {
