@@ -64,8 +64,12 @@ func (d *dishonest) payload() wire.Payload {
 	return &wire.PluggedIn{}
 }
 
-func (d *dishonest) journal() charge.JournalID { return charge.JournalID(fmt.Sprintf("j%d", d.next(3))) }
-func (d *dishonest) session() charge.SessionID { return charge.SessionID(fmt.Sprintf("s%d", d.next(3))) }
+func (d *dishonest) journal() charge.JournalID {
+	return charge.JournalID(fmt.Sprintf("j%d", d.next(3)))
+}
+func (d *dishonest) session() charge.SessionID {
+	return charge.SessionID(fmt.Sprintf("s%d", d.next(3)))
+}
 
 func (d *dishonest) record() wire.Record {
 	if n := len(d.past); n > 0 && d.next(4) == 0 {

@@ -1,0 +1,159 @@
+package ledger_test
+
+import (
+	"strings"
+	"testing"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/ledger/ledgertest"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+const minute charge.Time = 60_000
+
+// twins is one identity in two boxes: the second is a copy of the first's
+// storage, started later.
+func twins(t *testing.T) (a, b *ledgertest.Box, bk *ledgertest.Book) {
+	t.Helper()
+	a, bk = ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	a.Boot()
+	a.Plug(1)
+	b = ledgertest.NewBox("CP", 1, morning+minute)
+	b.Boots, b.Storage = 10, append(b.Storage, a.Storage...)
+	b.Boot()
+	for _, r := range append(a.Storage, b.Log...) {
+		if out, _ := bk.Apply(r); out.Verdict != ledger.Applied {
+			t.Fatalf("record %s/%d: %s", r.Journal, r.Seq, out.Verdict)
+		}
+	}
+	return a, b, bk
+}
+
+func write(b *ledgertest.Box, bk *ledgertest.Book, now charge.Time) ledger.Verdict {
+	b.Now, bk.Env.Now = now, now
+	out, _ := bk.Apply(b.Write(1, "", &wire.StatusChanged{Status: charge.StatusPreparing}))
+	return out.Verdict
+}
+
+// Two journals that both grow, more than ten minutes after the later one was
+// opened, are two boxes with one identity.
+func TestTwoGrowingJournalsAreAFork(t *testing.T) {
+	t.Parallel()
+	a, b, bk := twins(t)
+	for _, at := range []charge.Time{2, 5, 9} { // a few records may be late
+		if v := write(a, bk, morning+at*minute); v != ledger.Applied {
+			t.Fatalf("the first box at %d min: %s", at, v)
+		}
+		if v := write(b, bk, morning+at*minute); v != ledger.Applied {
+			t.Fatalf("the second box at %d min: %s", at, v)
+		}
+	}
+	write(b, bk, morning+11*minute)
+	if v := write(a, bk, morning+12*minute); v != ledger.Forked {
+		t.Fatalf("both grow after ten minutes: %s, want forked", v)
+	}
+	if !bk.CP.Forked() || len(bk.Open(ledger.AlarmFork)) == 0 {
+		t.Fatal("no quarantine, or no alarm")
+	}
+	if v := write(b, bk, morning+13*minute); v != ledger.Forked {
+		t.Fatalf("a record in quarantine: %s, want forked", v)
+	}
+	if len(bk.Tickets) != 0 {
+		t.Fatal("billed in quarantine")
+	}
+	bk.Keep(ledger.Release(bk.CP))
+	if bk.CP.Forked() {
+		t.Fatal("not released")
+	}
+}
+
+// A record that was written before the other journal was opened is only late.
+func TestALateRecordIsNoFork(t *testing.T) {
+	t.Parallel()
+	a, b, bk := twins(t)
+	a.Now = morning + 1
+	late := a.Write(1, "", &wire.StatusChanged{Status: charge.StatusPreparing})
+	write(b, bk, morning+30*minute)
+	if out, _ := bk.Apply(late); out.Verdict != ledger.Applied || !out.Late {
+		t.Fatalf("got %+v, want it applied to the past", out)
+	}
+}
+
+func TestOtherBytesAreAFork(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name string
+		seq  int
+		old  string
+		want ledger.Verdict
+	}{
+		{"of the last record", 2, `"uptime_ms":0`, ledger.Forked},
+		{"of an earlier record that is held", 1, `"uptime_ms":0`, ledger.Forked},
+		{"none", 1, "", ledger.Duplicate},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+			b.Boot()
+			b.Plug(1)
+			for _, r := range b.Log {
+				bk.Apply(r)
+			}
+			raw := ledgertest.Raw(b.Log[tc.seq-1])
+			if tc.old != "" {
+				raw = []byte(strings.Replace(string(raw), tc.old, `"uptime_ms":9`, 1))
+			}
+			r, err := wire.DecodeRecord(raw)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if out, _ := ledger.Apply(bk.CP, &bk.Env, ledger.Input{Raw: raw, Record: r}); out.Verdict != tc.want {
+				t.Fatalf("got %s, want %s", out.Verdict, tc.want)
+			}
+		})
+	}
+}
+
+func TestWrongPrevIsAFork(t *testing.T) {
+	t.Parallel()
+	for _, boot := range []bool{false, true} {
+		b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+		bk.Apply(b.Boot())
+		if boot {
+			b.Boot()
+		} else {
+			b.Plug(1)
+		}
+		r := b.Log[1]
+		r.Prev = strings.Repeat("ab", 32)
+		if out, _ := bk.Apply(r); out.Verdict != ledger.Forked {
+			t.Fatalf("boot %v: got %s, want forked", boot, out.Verdict)
+		}
+	}
+}
+
+// Unknown types and unusable data are recorded and acknowledged, and change no
+// account.
+func TestRecordsNobodyUnderstands(t *testing.T) {
+	t.Parallel()
+	b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	bk.Apply(b.Boot())
+	b.Write(1, "", &wire.PluggedIn{})
+	r := b.Storage[1]
+	r.Type, r.Data = "firmware_dreamt", []byte(`{"of":"sheep"}`)
+	if out, _ := bk.Apply(r); out.Verdict != ledger.Applied || out.Payload != nil || out.Unusable != nil {
+		t.Fatalf("unknown type: %+v", out)
+	}
+	r2 := r
+	r2.Seq, r2.Prev, r2.Type, r2.Data, r2.SessionID = 3, wire.Hash(ledgertest.Raw(r)), wire.TypeChargingStopped, []byte(`{"register_wh":"NaN"}`), "s1"
+	if out, _ := bk.Apply(r2); out.Verdict != ledger.Applied || out.Unusable == nil {
+		t.Fatalf("unusable data: %+v", out)
+	}
+	if a := ledger.Answer(bk.CP, r.Journal); a.Seq != 3 || len(bk.Tickets) != 0 {
+		t.Fatalf("answer %+v, tickets %v", a, bk.Tickets)
+	}
+	if a := ledger.Answer(bk.CP, "never-heard-of"); a.Journal != nil || a.Seq != 0 {
+		t.Fatalf("answer for an unknown journal: %+v, want null", a)
+	}
+}

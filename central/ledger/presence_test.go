@@ -1,0 +1,162 @@
+package ledger_test
+
+import (
+	"testing"
+	"time"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/ledger/ledgertest"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+func will(j charge.JournalID, conn uint64) wire.Presence {
+	return wire.Presence{V: 1, Journal: j, Conn: conn, At: morning}
+}
+
+func here(j charge.JournalID, conn uint64) wire.Presence {
+	p := will(j, conn)
+	p.Online = true
+	return p
+}
+
+func TestPresences(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name    string
+		heard   []wire.Presence
+		present charge.JournalID
+		online  bool
+	}{
+		{"none", nil, "CP-j2", false},
+		{"at a connection", []wire.Presence{here("CP-j2", 1)}, "CP-j2", true},
+		{"will of this connection", []wire.Presence{here("CP-j2", 1), will("CP-j2", 1)}, "CP-j2", false},
+		{"late will of an older connection", []wire.Presence{here("CP-j2", 2), will("CP-j2", 1)}, "CP-j2", true},
+		{"late will of the boot before", []wire.Presence{here("CP-j2", 1), will("CP-j1", 7)}, "CP-j2", true},
+		{"said again after its will", []wire.Presence{here("CP-j2", 1), will("CP-j2", 1), here("CP-j2", 1)}, "CP-j2", false},
+		{"said again late, of the boot before", []wire.Presence{here("CP-j2", 1), here("CP-j1", 9)}, "CP-j2", true},
+		{"of a boot whose records are to come", []wire.Presence{here("CP-j3", 1)}, "CP-j2", true},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+			bk.Apply(b.Boot())
+			bk.Apply(b.Boot())
+			for _, p := range tc.heard {
+				bk.Heard(p)
+			}
+			if bk.CP.Present != tc.present || bk.CP.Online != tc.online {
+				t.Fatalf("present %s online %v, want %s %v", bk.CP.Present, bk.CP.Online, tc.present, tc.online)
+			}
+		})
+	}
+}
+
+// A position that this Central gave proves that the agent holds nothing between
+// it and what it calls next; one that another Central gave proves nothing.
+func TestNextProvesAHole(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		central charge.Incarnation
+		want    ledger.Verdict
+	}{{"central-1", ledger.Applied}, {"central-0", ledger.Gap}} {
+		b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+		bk.Apply(b.Boot())
+		for range 3 {
+			b.Write(1, "", &wire.PluggedIn{})
+		}
+		p := b.Presence(wire.Position{Journal: b.Journal, Seq: 3}, tc.central)
+		bk.Heard(p)
+		if out, _ := bk.Apply(b.Log[3]); out.Verdict != tc.want {
+			t.Fatalf("position of %s: got %s, want %s", tc.central, out.Verdict, tc.want)
+		}
+	}
+}
+
+func TestLive(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name  string
+		signs ledger.Signs
+		after time.Duration
+		want  ledger.Liveness
+		since charge.Time
+	}{
+		{"never heard", ledger.Signs{}, 0, ledger.Offline, 0},
+		{"just heard", ledger.Signs{HeardAt: morning}, 0, ledger.Online, morning},
+		{"5 s of silence", ledger.Signs{HeardAt: morning, Interval: time.Second}, 5 * time.Second, ledger.Online, morning},
+		{"more than 5 s", ledger.Signs{HeardAt: morning, Interval: time.Second}, 5001 * time.Millisecond, ledger.Offline, morning + 5000},
+		{"within 3 long intervals", ledger.Signs{HeardAt: morning, Interval: 10 * time.Second}, 30 * time.Second, ledger.Online, morning},
+		{"beyond them", ledger.Signs{HeardAt: morning, Interval: 10 * time.Second}, 31 * time.Second, ledger.Offline, morning + 30_000},
+		{"last will", ledger.Signs{HeardAt: morning, GoneAt: morning + 1}, 0, ledger.Offline, morning + 1},
+		{"stale pipeline", ledger.Signs{HeardAt: morning, StaleSince: morning + 2}, time.Hour, ledger.Unknown, morning + 2},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			if got, since := ledger.Live(tc.signs, morning.Add(tc.after)); got != tc.want || since != tc.since {
+				t.Fatalf("got %s since %s, want %s since %s", got, since, tc.want, tc.since)
+			}
+		})
+	}
+}
+
+func TestStatusIsComputed(t *testing.T) {
+	t.Parallel()
+	held := ledger.Held{ID: "r", Until: morning + 1000}
+	for _, tc := range []struct {
+		name string
+		c    ledger.Connector
+		at   charge.Time
+		want charge.Status
+	}{
+		{"free", ledger.Connector{Available: true}, 0, charge.StatusAvailable},
+		{"plugged", ledger.Connector{Available: true, Plugged: true}, 0, charge.StatusPreparing},
+		{"after a session", ledger.Connector{Available: true, Plugged: true, Finishing: true}, 0, charge.StatusFinishing},
+		{"held", ledger.Connector{Available: true, Held: held}, 999, charge.StatusReserved},
+		{"held to its end", ledger.Connector{Available: true, Held: held}, 1000, charge.StatusAvailable},
+		{"held, by its word", ledger.Connector{Available: true, Held: held, Reported: charge.StatusReserved}, 1000, charge.StatusAvailable},
+		{"in a session", ledger.Connector{Available: true, Held: held, Session: "s", Phase: charge.StatusCharging}, 0, charge.StatusCharging},
+		{"out of service", ledger.Connector{Session: "s", Phase: charge.StatusCharging}, 0, charge.StatusUnavailable},
+		{"by its own word", ledger.Connector{Available: true, Reported: charge.StatusUnavailable}, 0, charge.StatusUnavailable},
+		{"faulted", ledger.Connector{Faults: []charge.Fault{charge.FaultMeter}}, 0, charge.StatusFaulted},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			cp := ledger.NewCP("CP")
+			cp.Connectors[1] = &tc.c
+			if got := cp.Status(1, morning+tc.at); got != tc.want {
+				t.Fatalf("got %s, want %s", got, tc.want)
+			}
+		})
+	}
+}
+
+func TestCost(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		wh      charge.WattHours
+		started bool
+		want    charge.Cents
+	}{
+		{0, false, 0},
+		{0, true, 50},
+		{12, true, 50},    // 0.48 cents
+		{13, true, 51},    // 0.52
+		{1830, true, 123}, // 73.2
+		{1000, false, 40},
+		{12_500, false, 500},
+		{charge.MaxRegister, false, 400_000_000_000},
+	} {
+		tariff := ledger.Tariff{StartFee: 50, PerKWh: 40}
+		if got := tariff.Cost(tc.wh, tc.started); got != tc.want {
+			t.Errorf("%d Wh, started %v: got %d cents, want %d", tc.wh, tc.started, got, tc.want)
+		}
+	}
+	half := ledger.Tariff{PerKWh: 100}
+	if got := half.Cost(5, false); got != 1 { // 0.5 cents
+		t.Errorf("half a cent: got %d, want 1: it is rounded up", got)
+	}
+	if got := (ledger.Tariff{PerKWh: 1 << 62}).Cost(charge.MaxRegister, true); got < 0 {
+		t.Errorf("an absurd price: got %d, want no overflow", got)
+	}
+}
