@@ -1,0 +1,180 @@
+package ingest_test
+
+import (
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/carga-ev/carga/central/internal/ingest"
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// bridge says that the bridge lives.
+func (l *life) bridge(mqttUp bool) {
+	l.t.Helper()
+	now := charge.At(time.Now())
+	b := wire.BridgeAlive{V: 1, Bridge: "b", At: now, StartedAt: now, MQTT: wire.Dependency{Up: mqttUp, Since: now, Reason: "gone"}}
+	raw, err := b.Encode()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.deliver(wire.TopicMonitor, ingest.Delivered{Key: "bridge", Kind: wire.KindValueBridgeAlive, Value: raw})
+}
+
+func (l *life) telemetry(a *agent) {
+	l.t.Helper()
+	tele := wire.Telemetry{V: 1, CPID: a.cp, Journal: a.journal, At: charge.At(time.Now()), IntervalMS: 1000, Connectors: []wire.ConnectorTelemetry{}}
+	raw, err := tele.Encode()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.live.Telemetry(string(a.cp), raw)
+}
+
+func (l *life) links() string {
+	var all []string
+	for _, p := range l.live.Network().CPs {
+		all = append(all, string(p.Link))
+	}
+	return strings.Join(all, " ")
+}
+
+// For every second in which something is heard, each: bridge and telemetry.
+func (l *life) seconds(n int, bridge, mqtt bool, heard ...*agent) {
+	l.t.Helper()
+	for range n {
+		if bridge {
+			l.bridge(mqtt)
+		}
+		for _, a := range heard {
+			l.telemetry(a)
+		}
+		time.Sleep(time.Second)
+	}
+}
+
+func TestAnOutageDoesNotGreyTheNetwork(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		a, b := newAgent(t, "CP_1"), newAgent(t, "CP_2")
+		l.deliver(wire.TopicEvents, a.all[0], b.all[0])
+		want := func(when, links string) {
+			t.Helper()
+			if got := l.links(); got != links {
+				t.Errorf("%s: got %s, want %s", when, got, links)
+			}
+		}
+		want("before the bridge is heard", "unknown unknown")
+		l.seconds(10, true, true, a, b)
+		want("all are heard", "online online")
+		l.seconds(10, true, true, a)
+		want("one is silent", "online offline")
+		l.seconds(60, false, true)
+		want("nothing is heard", "unknown unknown")
+		l.bridge(true)
+		time.Sleep(time.Second)
+		want("the bridge is back", "online offline")
+		l.seconds(7, true, true)
+		want("but nobody else", "offline offline")
+		l.seconds(2, true, true, a, b)
+		want("all are back", "online online")
+		l.seconds(10, true, false)
+		want("the bridge lives without MQTT", "unknown unknown")
+		for _, p := range l.live.Network().Parts {
+			if p.Name == "mqtt" && (p.State != ingest.PartDown || p.Reason != "gone") {
+				t.Errorf("mqtt: got %+v, want it down as the bridge says", p)
+			}
+		}
+	})
+}
+
+func TestALastWillCountsUntilSomethingIsHeard(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		a := newAgent(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.all[0])
+		l.deliver(wire.TopicMonitor, a.presence(1, ""))
+		l.seconds(2, true, true, a)
+		will := wire.Presence{V: 1, Journal: a.journal, Conn: 1, At: charge.At(time.Now())}
+		raw, err := will.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		l.deliver(wire.TopicMonitor, ingest.Delivered{Key: "CP_1", Kind: wire.KindValuePresence, Value: raw})
+		synctest.Wait()
+		if got := l.links(); got != "offline" {
+			t.Errorf("after its will: got %s, want offline", got)
+		}
+		time.Sleep(time.Second)
+		l.telemetry(a)
+		if got := l.links(); got != "online" {
+			t.Errorf("heard after its will: got %s, want online", got)
+		}
+	})
+}
+
+// A record that differs from one applied a moment before, in the same batch.
+func TestAForkInsideOneBatchIsSeen(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		a := newAgent(t, "CP_1")
+		a.charge(1)
+		b := *a
+		b.all, b.seq, b.prev = nil, 1, wire.Hash(a.all[0].Value)
+		other := b.write(1, "", &wire.FaultRaised{Fault: charge.FaultOther})
+		l.deliver(wire.TopicEvents, append(append([]ingest.Delivered{}, a.all...), other)...)
+		synctest.Wait()
+		if got := l.counters()["forked"]; got != 1 {
+			t.Errorf("forked: got %d, want 1", got)
+		}
+		if n := l.live.Network(); !strings.Contains(n.CPs[0].Alarm, "quarantined") {
+			t.Errorf("shown: got %+v, want it quarantined", n.CPs[0])
+		}
+		if _, err := l.w.Ask(t.Context(), ingest.Release{CPID: "CP_1"}); err != nil {
+			t.Error(err)
+		}
+		if n := l.live.Network(); n.CPs[0].Alarm != "" {
+			t.Errorf("released: got alarm %q, want none", n.CPs[0].Alarm)
+		}
+	})
+}
+
+func TestBeforeItIsActiveItOrdersNothing(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		first := central(t, dir)
+		a := newAgent(t, "CP_1")
+		first.deliver(wire.TopicEvents, a.all...)
+		synctest.Wait()
+		first.end()
+		l := newLife(t, options(dir), config())
+		defer l.end()
+		r, err := l.w.Ask(t.Context(), ingest.Ask{Ask: orders.AskAvailability{Target: orders.Target{CPID: "CP_1"}}})
+		if err != nil || len(r.Commands) == 0 {
+			t.Fatalf("got %+v %v, want the order written down", r, err)
+		}
+		time.Sleep(10 * time.Second)
+		if acks, commands, _ := l.out.count(); acks+commands != 0 {
+			t.Errorf("%d acknowledgements and %d commands left", acks, commands)
+		}
+		l.w.Join("")
+		l.online(a)
+		time.Sleep(10 * time.Second)
+		if _, commands, _ := l.out.count(); commands == 0 {
+			t.Error("it was not sent when it could be")
+		}
+		if got := l.live.Network().CPs[0].Link; got == ledger.Offline {
+			t.Errorf("link: got %s", got)
+		}
+	})
+}
