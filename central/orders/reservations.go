@@ -138,6 +138,13 @@ func (x *step) endOpen(p *point, kind wire.CommandType, id charge.ReservationID)
 // adopt takes what the present boot holds and Central does not know as wanted;
 // what Central ended it has cancelled.
 func (x *step) adopt(cp *ledger.CP) {
+	held := false
+	for _, c := range cp.Connectors {
+		held = held || c.Held.ID != ""
+	}
+	if !held {
+		return
+	}
 	for _, c := range byNumber(cp.Connectors) {
 		h := c.Held
 		if h.ID == "" || x.s.reservations[h.ID] != nil {

@@ -185,6 +185,9 @@ func (x *step) allPoints() []charge.CPID {
 // compareAvailability orders availability until it is so. A connector that is
 // taken out of service frees its reservation at once.
 func (x *step) compareAvailability(cp *ledger.CP) {
+	if x.s.network == nil && x.s.points[cp.ID] == nil {
+		return // nobody ever said
+	}
 	for _, c := range byNumber(cp.Connectors) {
 		t := Target{cp.ID, c.ID}
 		want, ok := x.s.Wanted(t)
@@ -206,9 +209,12 @@ func (x *step) compareAvailability(cp *ledger.CP) {
 // so already.
 func (x *step) overtake(t Target, order *wire.SetAvailability) (overtaken bool) {
 	p := x.s.points[t.CPID]
-	data, err := wire.EncodeOrder(order)
-	if p == nil || err != nil {
+	if p == nil || len(p.commands) == 0 {
 		return false
+	}
+	data, err := wire.EncodeOrder(order)
+	if err != nil {
+		return false // cannot be: it holds one boolean
 	}
 	for _, c := range byIssued(p.commands) {
 		if c.Type == wire.CommandSetAvailability && c.Connector == t.Connector && string(c.Data) != string(data) {

@@ -1,0 +1,52 @@
+package orders_test
+
+import (
+	"fmt"
+	"testing"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// A sample of a running session, with a stop of all ever wished.
+func BenchmarkObserved(b *testing.B) {
+	w := newWorld(b, 20, 2, orders.Config{})
+	w.operator(orders.AskAvailability{Available: true})
+	e := orders.Observed{
+		Now: w.moment(), CPID: "CP_1", Record: wire.Record{Type: wire.TypeMeterRead, Connector: 1},
+		Outcome: ledger.Outcome{Verdict: ledger.Applied, Present: true, Payload: &wire.MeterRead{}},
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		orders.Step(w.state, w, e)
+	}
+}
+
+// A driver's request for any of many points, and its end.
+func BenchmarkDriverAsked(b *testing.B) {
+	w := newWorld(b, 1000, 1, orders.Config{})
+	b.ReportAllocs()
+	n := 0
+	for b.Loop() {
+		n++
+		m := fmt.Sprintf("m-%d", n)
+		e := orders.DriverAsked{Now: w.moment(), Request: wire.DriverRequest{
+			MessageID: m, EventType: wire.DriverAuthorization, Username: charge.Username(m), Timestamp: wire.Seconds(w.now),
+		}}
+		orders.Step(w.state, w, e)
+		w.now += 60_000
+		orders.Step(w.state, w, orders.Tick{Now: w.moment()})
+	}
+}
+
+func BenchmarkNextDeadline(b *testing.B) {
+	w := newWorld(b, 1000, 1, orders.Config{})
+	for i := range 500 {
+		w.asks(fmt.Sprintf("m-%d", i), charge.Username(fmt.Sprintf("u-%d", i)), "")
+	}
+	for b.Loop() {
+		w.state.NextDeadline()
+	}
+}
