@@ -363,6 +363,9 @@ func (l *Live) Network() Network {
 		v := l.snapshot(p, now)
 		b.Announced += p.view.Known + p.view.Beyond
 		b.Unacked += v.Unacked
+		b.Billed += p.view.Billed
+		b.Running += p.view.Running
+		b.Unaccounted += p.view.Spare
 		n.CPs = append(n.CPs, v)
 	}
 	b.Applied, b.Duplicates, b.Gaps = l.counters[countApplied], l.counters[countDuplicates], l.counters[countGaps]

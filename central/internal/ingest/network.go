@@ -49,6 +49,10 @@ type Books struct {
 	BadTelemetry int64 // in this life
 	Lost         int64 // in holes
 	Alarms       int64 // open
+
+	Billed      charge.WattHours // on tickets
+	Running     charge.WattHours // of sessions that are open
+	Unaccounted charge.WattHours // through the meters outside of sessions
 }
 
 // Point is one charging point.
@@ -100,6 +104,9 @@ type pointView struct {
 	Present    charge.JournalID
 	Known      int64 // records known, those in holes included
 	Beyond     int64 // records announced and not known
+	Billed     charge.WattHours
+	Running    charge.WattHours
+	Spare      charge.WattHours // unaccounted
 	Connectors []connectorView
 }
 
@@ -133,6 +140,11 @@ func (w *Writer) viewOf(cp *ledger.CP, now charge.Time) pointView {
 	}
 	for _, j := range cp.Journals {
 		v.Known += int64(j.Last)
+	}
+	for _, m := range cp.Meters {
+		v.Billed += m.Billed
+		v.Running += m.Running
+		v.Spare += m.Unaccounted()
 	}
 	if last := cp.Last; last.Seq > 0 {
 		known := charge.Seq(0)

@@ -51,6 +51,10 @@ type Books struct {
 	Lost        int64 `json:"lost"`         // records in holes
 	Twice       int64 `json:"twice"`        // records applied twice: must be 0
 	Alarms      int64 `json:"alarms"`       // open alarms
+
+	Billed      charge.WattHours `json:"billed_wh"`      // energy on tickets
+	Running     charge.WattHours `json:"running_wh"`     // energy of open sessions
+	Unaccounted charge.WattHours `json:"unaccounted_wh"` // energy that went through meters outside of sessions
 }
 
 // CP is one charging point.

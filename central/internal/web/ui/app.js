@@ -113,7 +113,8 @@ function books(b) {
   $("books").replaceChildren(
     one("records journalled", b.announced), one("applied", b.applied), one("un-acked", b.unacked),
     one("duplicates removed", b.duplicates), one("dead letters", b.dead_letters, true),
-    one("lost", b.lost, true), one("twice", b.twice, true), one("alarms", b.alarms, true));
+    one("lost", b.lost, true), one("twice", b.twice, true), one("alarms", b.alarms, true),
+    one("Wh billed", b.billed_wh), one("Wh unaccounted", b.unaccounted_wh));
 }
 
 // ── the grid ──────────────────────────────────────────────────────────────
