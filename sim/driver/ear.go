@@ -1,0 +1,71 @@
+package driver
+
+import (
+	"sync"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// Ear collects what one driver hears, until it is taken. It never makes the
+// speaker wait: only the newest progress in a row is kept, and everything else
+// comes seldom.
+type Ear struct {
+	username charge.Username
+	ready    chan struct{} // capacity 1: something is there to be taken
+
+	mu    sync.Mutex
+	queue []Event // mu guards it
+}
+
+// NewEar makes the ear of one driver.
+func NewEar(who charge.Username) *Ear {
+	return &Ear{username: who, ready: make(chan struct{}, 1)}
+}
+
+// Ready is sent to when there is something to Take.
+func (e *Ear) Ready() <-chan struct{} { return e.ready }
+
+// Take returns what was heard since the last Take, in order.
+func (e *Ear) Take() []Event {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	out := e.queue
+	e.queue = nil
+	return out
+}
+
+// Hear puts one message of central-events into the ear, if it is about this
+// driver or about nobody.
+func (e *Ear) Hear(at time.Time, m *wire.CentralEvent) {
+	if m.Username != "" && m.Username != e.username {
+		return
+	}
+	if m.Username == "" && m.EventType != wire.CentralFault && m.EventType != wire.CentralFaultCleared {
+		return
+	}
+	e.put(Heard{At: at, Event: *m})
+}
+
+// Link puts a change of Kafka into the ear.
+func (e *Ear) Link(c LinkChanged) { e.put(c) }
+
+func (e *Ear) put(v Event) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	if n := len(e.queue); n > 0 && progress(v) && progress(e.queue[n-1]) {
+		e.queue[n-1] = v
+		return
+	}
+	e.queue = append(e.queue, v)
+	select {
+	case e.ready <- struct{}{}:
+	default:
+	}
+}
+
+func progress(v Event) bool {
+	h, ok := v.(Heard)
+	return ok && h.Event.EventType == wire.CentralProgress
+}

@@ -1,0 +1,174 @@
+package driver_test
+
+import (
+	"context"
+	"errors"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+	"github.com/carga-ev/carga/sim/driver"
+)
+
+// fakePhone is a Kafka that the test switches on and off, and a Central that
+// answers through it.
+type fakePhone struct {
+	mu    sync.Mutex
+	up    bool
+	asked []wire.DriverRequest
+	ears  []*driver.Ear
+	// central is called with each message that arrived.
+	central func(p *fakePhone, m wire.DriverRequest)
+}
+
+func (p *fakePhone) Ask(_ context.Context, m *wire.DriverRequest) error {
+	p.mu.Lock()
+	up := p.up
+	if up {
+		p.asked = append(p.asked, *m)
+	}
+	p.mu.Unlock()
+	if !up {
+		return errors.New("connection refused")
+	}
+	if p.central != nil {
+		p.central(p, *m)
+	}
+	return nil
+}
+
+func (p *fakePhone) Listen(who charge.Username) *driver.Ear {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	e := driver.NewEar(who)
+	p.ears = append(p.ears, e)
+	e.Link(driver.LinkChanged{At: time.Now(), Up: p.up, Since: time.Now(), Reason: "connection refused"})
+	return e
+}
+
+func (p *fakePhone) Hang(*driver.Ear) {}
+
+func (p *fakePhone) set(up bool) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.up = up
+	for _, e := range p.ears {
+		e.Link(driver.LinkChanged{At: time.Now(), Up: up, Since: time.Now(), Reason: "connection refused"})
+	}
+}
+
+func (p *fakePhone) say(e wire.CentralEvent) {
+	e.Timestamp = wire.Seconds(charge.At(time.Now()))
+	if e.EventID == "" {
+		e.EventID = string(e.EventType)
+	}
+	for _, ear := range p.ears {
+		ear.Hear(time.Now(), &e)
+	}
+}
+
+// obliging is a Central that gives everybody CP_001 and a session of a minute.
+func obliging(p *fakePhone, m wire.DriverRequest) {
+	switch m.EventType {
+	case wire.DriverAuthorization:
+		yes, until := true, wire.Seconds(charge.At(time.Now().Add(15*time.Minute)))
+		p.say(wire.CentralEvent{
+			EventType: wire.CentralAuthorization, MessageID: m.MessageID, Username: m.Username, CPID: "CP_001", Connector: 1,
+			Authorized: &yes, ReservationID: "r-1", ExpiresAt: &until,
+		})
+	case wire.DriverStarted:
+		about := wire.CentralEvent{Username: m.Username, CPID: "CP_001", Connector: 1, SessionID: "s-1"}
+		about.EventType = wire.CentralChargingStarted
+		p.say(about)
+		time.AfterFunc(time.Minute, func() {
+			about.EventType = wire.CentralTicket
+			p.say(about)
+		})
+	default:
+	}
+}
+
+// TestRunWaitsForKafkaAndEndsOnATicket is the founding failure from the
+// driver's side: Kafka comes a minute and a half after him.
+func TestRunWaitsForKafkaAndEndsOnATicket(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := &fakePhone{central: obliging}
+		time.AfterFunc(90*time.Second, func() { p.set(true) })
+		start := time.Now()
+		var kinds []driver.StepKind
+		o, err := driver.Run(t.Context(), driver.DefaultConfig(), p, func(s driver.Step) { kinds = append(kinds, s.Kind) })
+		if err != nil || o.Result != driver.Ticket {
+			t.Fatalf("got %v, %v; want a ticket", o, err)
+		}
+		if took := time.Since(start); took != 150*time.Second {
+			t.Errorf("took %v, want 2m30s", took)
+		}
+		want := []driver.StepKind{
+			driver.StepKafkaAway, driver.StepKafkaBack, driver.StepAsking, driver.StepAuthorized, driver.StepStarted, driver.StepTicket,
+		}
+		if len(kinds) != len(want) {
+			t.Fatalf("told %v, want %v", kinds, want)
+		}
+		for i := range want {
+			if kinds[i] != want[i] {
+				t.Fatalf("told %v, want %v", kinds, want)
+			}
+		}
+		if len(p.asked) != 2 {
+			t.Errorf("said %d messages, want the request and the wish", len(p.asked))
+		}
+	})
+}
+
+// TestRunGivesUpAtItsDeadline: nobody is there, ever.
+func TestRunGivesUpAtItsDeadline(t *testing.T) {
+	for _, c := range []struct {
+		up   bool
+		want driver.Result
+	}{{false, driver.Unreached}, {true, driver.TimedOut}} {
+		synctest.Test(t, func(t *testing.T) {
+			start := time.Now()
+			o, err := driver.Run(t.Context(), driver.DefaultConfig(), &fakePhone{up: c.up}, func(driver.Step) {})
+			if err != nil || o.Result != c.want || time.Since(start) != 2*time.Minute {
+				t.Errorf("got %v, %v after %v; want %v after 2m", o.Result, err, time.Since(start), c.want)
+			}
+		})
+	}
+}
+
+// TestRunEndsWithItsContext, in mid-sending too.
+func TestRunEndsWithItsContext(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		defer cancel()
+		_, err := driver.Run(ctx, driver.DefaultConfig(), &fakePhone{up: true}, func(driver.Step) {})
+		if !errors.Is(err, context.DeadlineExceeded) {
+			t.Errorf("got %v", err)
+		}
+	})
+}
+
+// TestAnEarKeepsTheNewestProgressOnly: a driver who does not look is not a
+// leak, and misses nothing else.
+func TestAnEarKeepsTheNewestProgressOnly(t *testing.T) {
+	ear := driver.NewEar("ana")
+	about := wire.CentralEvent{EventType: wire.CentralProgress, Username: "ana"}
+	for i := range 1000 {
+		about.EventID = string(rune('a' + i%26))
+		ear.Hear(epoch(), &about)
+	}
+	ear.Hear(epoch(), &wire.CentralEvent{EventType: wire.CentralTicket, Username: "ana", EventID: "t"})
+	ear.Hear(epoch(), &wire.CentralEvent{EventType: wire.CentralTicket, Username: "eve", EventID: "u"})
+	ear.Hear(epoch(), &wire.CentralEvent{EventType: wire.CentralStatus, EventID: "v"})
+	ear.Hear(epoch(), &wire.CentralEvent{EventType: wire.CentralFault, EventID: "f"})
+	got := ear.Take()
+	if len(got) != 3 || got[1].(driver.Heard).Event.EventID != "t" || got[2].(driver.Heard).Event.EventID != "f" {
+		t.Errorf("got %d: %+v", len(got), got)
+	}
+	if len(ear.Take()) != 0 {
+		t.Error("taken twice")
+	}
+}
