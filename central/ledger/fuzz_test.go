@@ -67,6 +67,7 @@ func (d *dishonest) payload() wire.Payload {
 func (d *dishonest) journal() charge.JournalID {
 	return charge.JournalID(fmt.Sprintf("j%d", d.next(3)))
 }
+
 func (d *dishonest) session() charge.SessionID {
 	return charge.SessionID(fmt.Sprintf("s%d", d.next(3)))
 }

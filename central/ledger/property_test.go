@@ -162,10 +162,10 @@ func TestAnyDeliveryMakesTheSameLedger(t *testing.T) {
 			}
 		}
 		check(t, inOrder)
-		any := ledgertest.NewBook(b.ID, morning)
-		deliver(t, any, b.Log)
-		check(t, any)
-		same(t, any, inOrder)
+		mixed := ledgertest.NewBook(b.ID, morning)
+		deliver(t, mixed, b.Log)
+		check(t, mixed)
+		same(t, mixed, inOrder)
 		accounts(t, b, inOrder)
 	})
 }
@@ -202,14 +202,14 @@ func TestRolledBackStorage(t *testing.T) {
 			inOrder.Env.Now += 10
 		}
 		p := b.Presence(wire.Position{}, "")
-		any := ledgertest.NewBook(b.ID, morning)
-		any.Heard(p)
-		deliver(t, any, b.Log)
+		mixed := ledgertest.NewBook(b.ID, morning)
+		mixed.Heard(p)
+		deliver(t, mixed, b.Log)
 		inOrder.Heard(p)
-		any.Heard(p)
+		mixed.Heard(p)
 		check(t, inOrder)
-		check(t, any)
-		same(t, any, inOrder)
+		check(t, mixed)
+		same(t, mixed, inOrder)
 		accounts(t, b, inOrder)
 		if inOrder.CP.Present != b.Journal {
 			t.Fatalf("present journal: got %s, want %s", inOrder.CP.Present, b.Journal)

@@ -16,11 +16,10 @@ type agent struct {
 	seen    map[charge.CommandID]bool
 	last    map[charge.ConnectorID]uint64
 	central charge.Incarnation
-	over    map[string]bool                         // reservation and session ids that never come back in this boot
-	waiting map[charge.ConnectorID]*waitingStart    // for the plug
-	effects map[charge.CommandID]wire.CommandResult // how often each had an effect is checked by seen
-	until   map[charge.ConnectorID]charge.Time      // monotonic end of the reservation held
-	refuse  string                                  // rejects RESERVE and START with this reason
+	over    map[string]bool                      // reservation and session ids that never come back in this boot
+	waiting map[charge.ConnectorID]*waitingStart // for the plug
+	until   map[charge.ConnectorID]charge.Time   // monotonic end of the reservation held
+	refuse  string                               // rejects RESERVE and START with this reason
 }
 
 type waitingStart struct {

@@ -16,30 +16,36 @@ const silentFor = 30 * time.Second
 // candidate is a connector that may be reserved.
 type candidate struct {
 	Target
-	idle   charge.Time
-	silent bool
+	idle    charge.Time
+	silent  bool
+	plugged bool
 }
 
 // choose picks the connector to ask for a request: who was idle longest, those
 // that were silent a moment ago last. refusal says why there is none.
 func (x *step) choose(q *Request) (t Target, refusal string) {
-	var list []candidate
-	refusal = wire.RefusedNoneFree
-	if q.CPID != "" {
-		list, refusal = x.candidatesAt(q.CPID)
-	} else {
-		for cp := range x.v.CPs() {
-			more, _ := x.candidatesAt(cp.ID)
-			list = append(list, slices.DeleteFunc(more, func(c candidate) bool {
-				return cp.Status(c.Connector, x.At) != charge.StatusAvailable // somebody's vehicle is plugged in
-			})...)
+	var best candidate
+	consider := func(c candidate) {
+		if !slices.Contains(q.Asked, c.Target) && (best.CPID == "" || longestIdle(c, best) < 0) {
+			best = c
 		}
 	}
-	list = slices.DeleteFunc(list, func(c candidate) bool { return slices.Contains(q.Asked, c.Target) })
-	if len(list) == 0 {
+	refusal = wire.RefusedNoneFree
+	if q.CPID != "" {
+		refusal = x.eachFree(x.v.CP(q.CPID), consider)
+	} else {
+		for cp := range x.v.CPs() {
+			x.eachFree(cp, func(c candidate) {
+				if !c.plugged { // somebody's vehicle
+					consider(c)
+				}
+			})
+		}
+	}
+	if best.CPID == "" {
 		return Target{}, cmp.Or(refusal, wire.RefusedBusy)
 	}
-	return slices.MinFunc(list, longestIdle).Target, ""
+	return best.Target, ""
 }
 
 func longestIdle(a, b candidate) int {
@@ -52,37 +58,41 @@ func longestIdle(a, b candidate) int {
 	return cmp.Or(cmp.Compare(a.idle, b.idle), cmp.Compare(a.CPID, b.CPID), cmp.Compare(a.Connector, b.Connector))
 }
 
-// candidatesAt are the connectors of a charging point that may be reserved now,
-// and why there are none.
-func (x *step) candidatesAt(id charge.CPID) (list []candidate, refusal string) {
-	cp := x.v.CP(id)
+// eachFree visits the connectors of a charging point that may be reserved now, in
+// any order; refusal says why there are none, "" if there are.
+func (x *step) eachFree(cp *ledger.CP, visit func(candidate)) (refusal string) {
 	switch {
 	case cp == nil || !cp.Admitted:
-		return nil, wire.RefusedUnknownCP
+		return wire.RefusedUnknownCP
 	case cp.Forked():
-		return nil, wire.RefusedNotAvailable
-	case cp.Present == "" || x.v.Live(id, x.At) == ledger.Offline:
-		return nil, wire.RefusedUnreachable
+		return wire.RefusedNotAvailable
+	case cp.Present == "" || x.v.Live(cp.ID, x.At) == ledger.Offline:
+		return wire.RefusedUnreachable
 	}
 	refusal = wire.RefusedNotAvailable
-	for _, c := range byNumber(cp.Connectors) {
-		free, inService := x.free1(cp, c)
+	anyFree := false
+	for _, c := range cp.Connectors {
+		free, inService := x.reservable(cp, c)
 		if inService {
 			refusal = wire.RefusedBusy
 		}
 		if free {
-			t := Target{id, c.ID}
+			t := Target{cp.ID, c.ID}
 			at, silent := x.s.silent[t]
-			list = append(list, candidate{t, c.IdleSince, silent && x.At < at.Add(silentFor)})
+			visit(candidate{t, c.IdleSince, silent && x.At < at.Add(silentFor), c.Plugged})
+			anyFree = true
 		}
 	}
-	return list, refusal
+	if anyFree {
+		return ""
+	}
+	return refusal
 }
 
-// free1 reports whether a connector may be reserved, and whether it is in
+// reservable reports whether a connector may be reserved, and whether it is in
 // service at all. A vehicle that is plugged in without a session does not
 // hinder: it may be the driver's own.
-func (x *step) free1(cp *ledger.CP, c *ledger.Connector) (free, inService bool) {
+func (x *step) reservable(cp *ledger.CP, c *ledger.Connector) (free, inService bool) {
 	t := Target{cp.ID, c.ID}
 	if wanted, ok := x.s.Wanted(t); ok && !wanted {
 		return false, false

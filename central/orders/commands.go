@@ -204,21 +204,10 @@ func (x *step) finished(e Observed, f *wire.CommandFinished) {
 
 // finishedFor tells the wish behind a command how it ended.
 func (x *step) finishedFor(p *point, c *Command, state CommandState, refused bool) {
-	r := x.s.reservations[c.ReservationID]
 	switch c.Type {
-	case wire.CommandReserve:
-		if r != nil && refused {
-			r.Gone = true
-			x.endReservation(r, c.Reason)
-			x.forgetIfGone(r)
-		} else if r != nil && state == Done {
-			x.confirm(r)
-		}
-	case wire.CommandCancel:
-		if r != nil && (refused || state == Done) {
-			r.Gone = true
-			x.forgetIfGone(r)
-			x.do(SaveReservation{*r})
+	case wire.CommandReserve, wire.CommandCancel:
+		if r := x.s.reservations[c.ReservationID]; r != nil {
+			x.finishedReservation(r, c, state, refused)
 		}
 	case wire.CommandStart:
 		if w := p.wishes[wishKey{kind: WishStart, session: c.SessionID}]; w != nil && refused {
@@ -235,6 +224,21 @@ func (x *step) finishedFor(p *point, c *Command, state CommandState, refused boo
 	case wire.CommandSimulate:
 		x.tellSimulated(c, refused)
 	case wire.CommandSetLimit, wire.CommandUnlock, wire.CommandReset, wire.CommandSetLocalList, wire.CommandAuthorize:
+	}
+}
+
+func (x *step) finishedReservation(r *Reservation, c *Command, state CommandState, refused bool) {
+	switch {
+	case c.Type == wire.CommandReserve && refused:
+		r.Gone = true
+		x.endReservation(r, c.Reason)
+		x.forgetIfGone(r)
+	case c.Type == wire.CommandReserve && state == Done:
+		x.confirm(r)
+	case c.Type == wire.CommandCancel && (refused || state == Done):
+		r.Gone = true
+		x.do(SaveReservation{*r})
+		x.forgetIfGone(r)
 	}
 }
 

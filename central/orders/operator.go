@@ -1,6 +1,8 @@
 package orders
 
 import (
+	"cmp"
+
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
@@ -61,16 +63,12 @@ func (x *step) askReserve(a AskReserve) Reply {
 }
 
 func (x *step) chooseExactly(t Target) (Target, string) {
-	list, refusal := x.candidatesAt(t.CPID)
-	for _, c := range list {
-		if c.Target == t {
-			return t, ""
-		}
+	found := false
+	refusal := x.eachFree(x.v.CP(t.CPID), func(c candidate) { found = found || c.Target == t })
+	if found {
+		return t, ""
 	}
-	if len(list) > 0 {
-		refusal = wire.RefusedBusy
-	}
-	return Target{}, refusal
+	return Target{}, cmp.Or(refusal, wire.RefusedBusy)
 }
 
 func (x *step) askCancel(a AskCancel) Reply {

@@ -17,11 +17,10 @@ const stopFor = 10 * time.Minute
 // ended; the driver is told of that alone.
 const endedWithReservation = "reservation_ended"
 
-func (x *step) wish(w Wish) *Wish {
+func (x *step) wish(w Wish) {
 	w.AskedAt = x.At
 	x.s.point(w.CPID).wishes[w.key()] = &w
 	x.do(SaveWish{w})
-	return &w
 }
 
 // endWish ends a wish. A session to start that did not come about is told to its

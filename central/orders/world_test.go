@@ -340,10 +340,11 @@ func (w *world) heard(t wire.CentralEventType, user charge.Username) []wire.Cent
 func (w *world) operator(a orders.Ask) orders.Reply {
 	w.t.Helper()
 	r := w.step(orders.OperatorAsked{Now: w.moment(), Ask: a})
+	w.sync()
 	if r == nil {
 		w.t.Fatalf("%T was not answered", a)
+		return orders.Reply{}
 	}
-	w.sync()
 	return *r
 }
 
