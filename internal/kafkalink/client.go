@@ -1,0 +1,130 @@
+package kafkalink
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/sasl"
+)
+
+const (
+	requestTimeout = 10 * time.Second
+	dialTimeout    = 3 * time.Second
+	idleTimeout    = time.Minute
+	metadataTTL    = time.Second
+)
+
+// ClientConfig says where Kafka is.
+type ClientConfig struct {
+	Brokers  []string // host:port, at least one
+	ClientID string
+	// Topics are all topics of this process, read or written; the client keeps
+	// metadata of no others.
+	Topics []string
+	TLS    *tls.Config
+	SASL   sasl.Mechanism
+	// Dial replaces the network, for tests in memory.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Client is the connection pool of a process. It is safe for concurrent use.
+type Client struct {
+	api       *kafka.Client
+	transport *kafka.Transport
+	stop      context.CancelFunc
+
+	mu sync.Mutex
+	// mu guards everything that follows.
+	lines  map[*line]struct{}
+	closed bool
+	open   sync.WaitGroup // one per line
+}
+
+// NewClient checks the configuration; it does no I/O.
+func NewClient(cfg ClientConfig) (*Client, error) {
+	if len(cfg.Brokers) == 0 {
+		return nil, errors.New("kafka: brokers: none named, give one such as 127.0.0.1:9092")
+	}
+	for _, b := range cfg.Brokers {
+		if _, _, err := net.SplitHostPort(b); err != nil {
+			return nil, fmt.Errorf("kafka: brokers: %w; write host:port", err)
+		}
+	}
+	if len(cfg.Topics) == 0 {
+		return nil, errors.New("kafka: topics: none named")
+	}
+	dial := cfg.Dial
+	if dial == nil {
+		dial = (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext
+	}
+	c := &Client{lines: map[*line]struct{}{}}
+	life, stop := context.WithCancel(context.Background())
+	c.stop = stop
+	c.transport = &kafka.Transport{
+		Dial: func(ctx context.Context, network, address string) (net.Conn, error) {
+			conn, err := dial(ctx, network, address)
+			if err != nil {
+				return nil, err
+			}
+			return c.adopt(conn)
+		},
+		DialTimeout: dialTimeout, IdleTimeout: idleTimeout, MetadataTTL: metadataTTL,
+		MetadataTopics: cfg.Topics, ClientID: cfg.ClientID, TLS: cfg.TLS, SASL: cfg.SASL, Context: life,
+	}
+	c.api = &kafka.Client{Addr: kafka.TCP(cfg.Brokers...), Timeout: requestTimeout, Transport: c.transport}
+	return c, nil
+}
+
+// Close ends all connections and waits until they have ended. Call it after
+// everything that uses the client has returned.
+func (c *Client) Close() {
+	c.stop()
+	c.transport.CloseIdleConnections()
+	c.mu.Lock()
+	c.closed = true
+	for l := range c.lines {
+		_ = l.Conn.Close() // its reader sees the end and closes the line
+	}
+	c.mu.Unlock()
+	c.open.Wait()
+}
+
+// drop makes the next request begin with new connections and new metadata.
+// Requests under way keep theirs.
+func (c *Client) drop() { c.transport.CloseIdleConnections() }
+
+func (c *Client) adopt(conn net.Conn) (net.Conn, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.closed {
+		return nil, errors.Join(net.ErrClosed, conn.Close())
+	}
+	l := &line{Conn: conn, client: c}
+	c.lines[l] = struct{}{}
+	c.open.Add(1)
+	return l, nil
+}
+
+// line is a connection that is counted until it is closed.
+type line struct {
+	net.Conn
+	client *Client
+	once   sync.Once
+}
+
+func (l *line) Close() error {
+	err := l.Conn.Close()
+	l.once.Do(func() {
+		l.client.mu.Lock()
+		delete(l.client.lines, l)
+		l.client.mu.Unlock()
+		l.client.open.Done()
+	})
+	return err
+}

@@ -1,0 +1,345 @@
+package kafkalink
+
+import (
+	"context"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/carga-ev/carga/internal/backoff"
+)
+
+const (
+	maxBatchRecords = 1000
+	maxBatchBytes   = 900_000
+	// minBatchBytes is where a lane stops halving its batches for a topic that
+	// takes less than expected; single records may still be larger.
+	minBatchBytes = 8 << 10
+	// batchFrame is more than the header of a batch.
+	batchFrame = 256
+)
+
+// LaneStats are the books of one partition.
+type LaneStats struct {
+	Topic     string `json:"topic"`
+	Partition int    `json:"partition"`
+	// Depth and Bytes are held: waiting, or sent and not yet confirmed.
+	Depth int `json:"depth"`
+	Bytes int `json:"bytes"`
+	// OldestAge is how long the first of them has been held.
+	OldestAge time.Duration `json:"oldest_age"`
+	Produced  uint64        `json:"produced"`
+	Poisoned  uint64        `json:"poisoned"`
+	Conflated uint64        `json:"conflated"`
+	Retries   uint64        `json:"retries"`
+	// Took is how long the last successful produce took.
+	Took time.Duration `json:"took"`
+	// LastError is why the last attempt failed; empty after a success.
+	LastError string `json:"last_error,omitempty"`
+	// Alarm says that somebody must act: access is denied.
+	Alarm bool `json:"alarm,omitempty"`
+}
+
+// lane is one partition's way: one goroutine, one produce outstanding.
+type lane struct {
+	p         *Producer
+	topic     string
+	partition int
+	patience  patience
+	limit     int           // bytes of a batch by configuration
+	wake      chan struct{} // capacity 1: something was put
+	log       *slog.Logger
+
+	mu sync.Mutex
+	// mu guards everything that follows.
+	q      queue
+	flight []entry // the batch under way; its bytes are part of books.Bytes
+	fit    int     // bytes of a batch that the topic was found to take, <= limit
+	books  LaneStats
+}
+
+func newLane(p *Producer, s TopicSpec, partition int, latest bool) *lane {
+	n := &lane{
+		p: p, topic: s.Name, partition: partition, limit: maxBatchBytes, wake: make(chan struct{}, 1),
+		log:   p.cfg.Log.With(slog.String("topic", s.Name), slog.Int("partition", partition)),
+		books: LaneStats{Topic: s.Name, Partition: partition},
+	}
+	if s.MaxMessageBytes > 0 {
+		n.limit = max(minBatchBytes, min(maxBatchBytes, s.MaxMessageBytes-batchFrame))
+	}
+	n.fit = n.limit
+	if latest {
+		n.q.latest = map[string]int{}
+	}
+	// A source of its own: lanes run concurrently.
+	rnd := rand.New(rand.NewPCG(p.cfg.Rand.Uint64(), p.cfg.Rand.Uint64()))
+	n.patience = patience{pause: backoff.New(minRetry, maxRetry, rnd), keeper: p.keeper}
+	return n
+}
+
+// put adds an entry; what it replaces is told so.
+func (n *lane) put(e entry) {
+	n.mu.Lock()
+	replaced, ok := n.q.put(e)
+	n.books.Bytes += e.size
+	if ok {
+		n.books.Bytes -= replaced.size
+		n.books.Conflated++
+	}
+	n.mu.Unlock()
+	if ok {
+		n.release(replaced, Outcome{Kind: Conflated, Partition: n.partition})
+	}
+	select {
+	case n.wake <- struct{}{}:
+	default:
+	}
+}
+
+// release tells the owner of an entry and gives its room back. Callers hold no
+// lock.
+func (n *lane) release(e entry, o Outcome) {
+	if e.Done != nil {
+		e.Done(o)
+	}
+	n.p.add(-1, -e.size)
+}
+
+func (n *lane) run(ctx context.Context) {
+	for n.await(ctx) {
+		if !n.open(ctx) {
+			return
+		}
+		n.deliver(ctx, n.take())
+	}
+}
+
+// await waits for work. It reports false when there is no more to come or ctx
+// has ended.
+func (n *lane) await(ctx context.Context) bool {
+	for {
+		n.mu.Lock()
+		waits := n.q.len()
+		n.mu.Unlock()
+		if ctx.Err() != nil {
+			return false
+		}
+		if waits > 0 {
+			return true
+		}
+		select {
+		case <-n.wake:
+		case <-ctx.Done():
+			return false
+		case <-n.p.stopping:
+			// A last record may have been accepted just before.
+			select {
+			case <-n.wake:
+			default:
+				return false
+			}
+		}
+	}
+}
+
+// open waits until the topic is there with the configured partitions.
+func (n *lane) open(ctx context.Context) bool {
+	for {
+		t, wake := n.p.keeper.Topic(n.topic)
+		if t.Seen() && !t.Held() {
+			return true
+		}
+		select {
+		case <-wake:
+		case <-ctx.Done():
+			return false
+		}
+	}
+}
+
+func (n *lane) take() []entry {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.flight = n.q.take(maxBatchRecords, n.fit)
+	return n.flight
+}
+
+// deliver writes a batch, again and again until it is written. A batch that is
+// refused for what it is, is halved until the single record is found.
+func (n *lane) deliver(ctx context.Context, batch []entry) {
+	parts := [][]entry{batch}
+	for len(parts) > 0 {
+		if !n.open(ctx) {
+			return
+		}
+		part := parts[0]
+		_, wake := n.p.keeper.Topic(n.topic)
+		began := time.Now()
+		offset, err := n.produce(ctx, part)
+		if err == nil {
+			n.patience.pause.Reset()
+			n.written(part, offset, time.Since(began))
+			parts = parts[1:]
+			continue
+		}
+		if ctx.Err() != nil {
+			return
+		}
+		switch c := classify(err); {
+		case (c == classTooLarge || c == classInvalid) && len(part) > 1:
+			n.shrink(c, part)
+			half := len(part) / 2
+			parts = append([][]entry{part[:half], part[half:]}, parts[1:]...)
+			continue
+		case c == classTooLarge || c == classInvalid:
+			n.poison(part[0], err)
+			parts = parts[1:]
+			continue
+		}
+		n.failed(err)
+		if n.q.latest != nil { // newer values may take the place of these
+			n.putBack(parts)
+			parts = nil
+		}
+		if !n.patience.after(ctx, err, wake) {
+			return
+		}
+	}
+}
+
+// produce sends one batch once.
+func (n *lane) produce(ctx context.Context, batch []entry) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
+	defer cancel()
+	res, err := n.p.client.api.Produce(ctx, &kafka.ProduceRequest{
+		Topic: n.topic, Partition: n.partition, RequiredAcks: kafka.RequireAll, Records: &batchReader{batch: batch},
+	})
+	if err != nil {
+		return 0, err
+	}
+	// Errors of the partition come inside the response, with a nil error.
+	return res.BaseOffset, res.Error
+}
+
+func (n *lane) written(part []entry, offset int64, took time.Duration) {
+	n.mu.Lock()
+	again := n.books.LastError != ""
+	n.books.Produced += uint64(len(part))
+	n.books.LastError, n.books.Alarm, n.books.Took = "", false, took
+	n.landLocked(part)
+	n.mu.Unlock()
+	if again {
+		n.log.Info("writing to Kafka again")
+	}
+	for i, e := range part {
+		n.release(e, Outcome{Kind: Produced, Partition: n.partition, Offset: offset + int64(i)})
+	}
+}
+
+// landLocked takes a part, always the first, out of the flight.
+func (n *lane) landLocked(part []entry) {
+	for _, e := range part {
+		n.books.Bytes -= e.size
+	}
+	n.flight = n.flight[len(part):]
+	if len(n.flight) == 0 {
+		n.flight = nil // its bytes may be freed
+	}
+}
+
+func (n *lane) poison(e entry, err error) {
+	n.mu.Lock()
+	n.books.Poisoned++
+	n.fit = n.limit // it was this record, not the size of the batch
+	n.landLocked([]entry{e})
+	n.mu.Unlock()
+	n.log.Error("Kafka refuses a record for ever", slog.Int("bytes", e.size), slog.String("err", err.Error()))
+	n.release(e, Outcome{Kind: Poisoned, Partition: n.partition, Err: err})
+}
+
+// shrink remembers that the topic takes smaller batches than expected, so that
+// not each one has to be halved.
+func (n *lane) shrink(c class, part []entry) {
+	if c != classTooLarge {
+		return
+	}
+	size := 0
+	for _, e := range part {
+		size += e.size
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.fit = max(minBatchBytes, min(n.fit, size/2))
+}
+
+// failed notes a failed attempt; one line per transition.
+func (n *lane) failed(err error) {
+	denied := classify(err) == classDenied
+	n.mu.Lock()
+	first := n.books.LastError == ""
+	alarmed := n.books.Alarm
+	n.books.Retries++
+	n.books.LastError, n.books.Alarm = err.Error(), denied
+	n.mu.Unlock()
+	switch {
+	case denied && !alarmed:
+		n.log.Error("Kafka denies access, records are kept", slog.String("err", err.Error()))
+	case first:
+		n.log.Info("waiting to write to Kafka", slog.String("err", err.Error()))
+	}
+}
+
+func (n *lane) putBack(parts [][]entry) {
+	var replaced []entry
+	n.mu.Lock()
+	var batch []entry
+	for _, part := range parts {
+		batch = append(batch, part...)
+	}
+	replaced = n.q.putBack(batch)
+	n.flight = nil
+	for _, e := range replaced {
+		n.books.Bytes -= e.size
+		n.books.Conflated++
+	}
+	n.mu.Unlock()
+	for _, e := range replaced {
+		n.release(e, Outcome{Kind: Conflated, Partition: n.partition})
+	}
+}
+
+func (n *lane) stats() LaneStats {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	s := n.books
+	s.Depth = n.q.len() + len(n.flight)
+	if len(n.flight) > 0 {
+		s.OldestAge = time.Since(n.flight[0].at)
+	} else if at, ok := n.q.oldest(); ok {
+		s.OldestAge = time.Since(at)
+	}
+	return s
+}
+
+// batchReader gives a batch to kafka-go; one serves one attempt.
+type batchReader struct {
+	batch  []entry
+	record kafka.Record
+}
+
+func (b *batchReader) ReadRecord() (*kafka.Record, error) {
+	if len(b.batch) == 0 {
+		return nil, io.EOF
+	}
+	e := &b.batch[0]
+	b.batch = b.batch[1:]
+	b.record = kafka.Record{Key: kafka.NewBytes(e.Key), Value: kafka.NewBytes(e.Value)}
+	for _, h := range e.Headers {
+		b.record.Headers = append(b.record.Headers, kafka.Header{Key: h.Key, Value: h.Value})
+	}
+	return &b.record, nil
+}

@@ -1,0 +1,501 @@
+package kafkalink
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"hash/crc32"
+	"io"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/carga-ev/carga/internal/backoff"
+)
+
+const (
+	fetchWait = 500 * time.Millisecond
+	// fetchTimeout is when a broker that accepted a fetch counts as frozen.
+	fetchTimeout    = 5 * time.Second
+	fetchBytes      = 1 << 20
+	maxHandled      = 1000
+	shorterConfirms = 3
+)
+
+// Fingerprint tells a record from others: CRC-32C over key and value.
+func Fingerprint(key, value []byte) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	var size [4]byte
+	binary.BigEndian.PutUint32(size[:], uint32(len(key)))
+	sum := crc32.Checksum(size[:], table)
+	sum = crc32.Update(sum, table, key)
+	return crc32.Update(sum, table, value)
+}
+
+// Message is one that was read. Its slices belong to the receiver.
+type Message struct {
+	Offset  int64
+	Time    time.Time
+	Key     []byte
+	Value   []byte
+	Headers []Header
+}
+
+// Header returns the value of the first header of that name, or nil.
+func (m Message) Header(name string) []byte {
+	for _, h := range m.Headers {
+		if h.Key == name {
+			return h.Value
+		}
+	}
+	return nil
+}
+
+// Batch is at least one message of one partition, in the order of the log.
+type Batch struct {
+	Topic     string
+	Partition int
+	Messages  []Message
+	// HighWater is the end of the log when the batch was fetched: the batch is
+	// the last one for now if Next == HighWater.
+	HighWater int64
+	// Next and CRC are the place behind this batch; stored together with its
+	// effects they make FromOffset.
+	Next int64
+	CRC  uint32
+}
+
+// startKind is one of the ways to begin.
+type startKind int
+
+const (
+	startFirst startKind = iota
+	startOffset
+	startTime
+	startEnd
+)
+
+// Start says where a reader begins. The zero value is FromFirst.
+type Start struct {
+	kind  startKind
+	next  int64
+	crc   uint32
+	since time.Time
+}
+
+// FromFirst begins with the first record there is.
+func FromFirst() Start { return Start{} }
+
+// FromOffset goes on at next. crc is the fingerprint of the record before it,
+// by which a replaced log is recognised. A next of 0 is FromFirst.
+func FromOffset(next int64, crc uint32) Start {
+	if next <= 0 {
+		return FromFirst()
+	}
+	return Start{kind: startOffset, next: next, crc: crc}
+}
+
+// FromTime begins with the first record of that time or later. If there is none
+// it begins at the end seen, so that nothing written later is missed.
+func FromTime(since time.Time) Start { return Start{kind: startTime, since: since} }
+
+// FromEnd begins with what is written from now on.
+func FromEnd() Start { return Start{kind: startEnd} }
+
+// Reason is why a reader could not go on where it was.
+type Reason string
+
+// The reasons of a Replaced.
+const (
+	ReasonShorter   Reason = "shorter"   // the log ends before our place
+	ReasonDifferent Reason = "different" // another record is where our last one was
+	ReasonExpired   Reason = "expired"   // records before the first were deleted unread
+)
+
+// Replaced tells that a reader began anew at the first record.
+type Replaced struct {
+	Topic     string
+	Partition int
+	Reason    Reason
+	Was, Now  int64 // the place before and after
+}
+
+// Opened tells where a reader stands after it has found, or found again, its
+// place.
+type Opened struct {
+	Topic     string
+	Partition int
+	Next      int64
+	End       int64 // the end of the log seen then
+}
+
+// ReaderConfig says what a PartitionReader reads and for whom.
+type ReaderConfig struct {
+	Topic     string
+	Partition int
+	Start     Start
+	// Handle receives every batch, in order, one at a time. An error makes it
+	// receive the same batch again, after a pause; nothing is skipped.
+	Handle func(ctx context.Context, b Batch) error
+	// Replaced, if set, is told when the log was replaced, before the first batch
+	// of the new one.
+	Replaced func(Replaced)
+	// Opened, if set, is told each time the reader has found its place.
+	Opened func(Opened)
+	Rand   *rand.Rand
+	Log    *slog.Logger
+}
+
+// ReaderState is what a reader knows, for pages and logs.
+type ReaderState struct {
+	Topic     string `json:"topic"`
+	Partition int    `json:"partition"`
+	// Reading reports that the last request was answered.
+	Reading   bool      `json:"reading"`
+	Since     time.Time `json:"since"` // when Reading last changed
+	Next      int64     `json:"next"`
+	HighWater int64     `json:"high_water"`
+	Records   uint64    `json:"records"` // handled
+	Replaced  uint64    `json:"replaced"`
+	// Stuck counts the times in a row that Handle refused the present batch.
+	Stuck     int    `json:"stuck,omitempty"`
+	LastError string `json:"last_error,omitempty"`
+}
+
+// Lag is how many records wait to be read, as far as is known.
+func (s ReaderState) Lag() int64 { return max(0, s.HighWater-s.Next) }
+
+// PartitionReader reads one partition, for ever. Only Run's goroutine changes
+// its place; State is safe for concurrent use.
+type PartitionReader struct {
+	cfg      ReaderConfig
+	client   *Client
+	keeper   *Keeper
+	patience patience
+	handling *backoff.Backoff
+
+	found   bool // next is valid
+	next    int64
+	crc     uint32
+	marked  bool // crc is the fingerprint of the record at next-1
+	shorter int  // looks in a row at which the log seemed to end before next
+
+	mu sync.Mutex
+	// mu guards everything that follows.
+	state ReaderState
+}
+
+// NewPartitionReader prepares a reader; it does no I/O.
+func NewPartitionReader(c *Client, k *Keeper, cfg ReaderConfig) *PartitionReader {
+	if cfg.Rand == nil {
+		cfg.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	cfg.Log = cfg.Log.With(slog.String("topic", cfg.Topic), slog.Int("partition", cfg.Partition))
+	return &PartitionReader{
+		cfg: cfg, client: c, keeper: k,
+		patience: patience{pause: backoff.New(minRetry, maxRetry, cfg.Rand), keeper: k},
+		handling: backoff.New(minRetry, maxRetry, cfg.Rand),
+		state:    ReaderState{Topic: cfg.Topic, Partition: cfg.Partition, Since: time.Now()},
+	}
+}
+
+// Run reads until ctx ends. Call it once.
+func (r *PartitionReader) Run(ctx context.Context) error {
+	for {
+		t, wake := r.keeper.Topic(r.cfg.Topic)
+		if t.Partitions <= r.cfg.Partition {
+			select {
+			case <-wake:
+				continue
+			case <-ctx.Done():
+				return nil
+			}
+		}
+		err := r.read(ctx)
+		if ctx.Err() != nil {
+			return nil
+		}
+		r.note(err)
+		if !r.patience.after(ctx, err, wake) {
+			return nil
+		}
+	}
+}
+
+// read finds the place and reads on until something fails.
+func (r *PartitionReader) read(ctx context.Context) error {
+	if err := r.find(ctx); err != nil {
+		return err
+	}
+	for {
+		messages, end, err := r.fetch(ctx, r.next, fetchBytes)
+		if err != nil { // out of range among them: find tells why
+			return err
+		}
+		r.answered(end)
+		for len(messages) > 0 {
+			n := min(len(messages), maxHandled)
+			if err := r.handle(ctx, messages[:n], end); err != nil {
+				return err
+			}
+			messages = messages[n:]
+		}
+	}
+}
+
+// find resolves the start, or makes sure that the log is still the one read.
+func (r *PartitionReader) find(ctx context.Context) error {
+	first, end, err := r.bounds(ctx)
+	if err != nil {
+		return fmt.Errorf("find the place: %w", err)
+	}
+	if !r.found {
+		err = r.begin(ctx, first, end)
+	} else {
+		err = r.verify(ctx, first, end)
+	}
+	if err != nil {
+		return fmt.Errorf("find the place: %w", err)
+	}
+	if r.cfg.Opened != nil {
+		r.cfg.Opened(Opened{Topic: r.cfg.Topic, Partition: r.cfg.Partition, Next: r.next, End: end})
+	}
+	return nil
+}
+
+// begin resolves the start. end was asked for before everything else, so that
+// what is written meanwhile lies behind it.
+func (r *PartitionReader) begin(ctx context.Context, first, end int64) error {
+	s := r.cfg.Start
+	switch s.kind {
+	case startFirst:
+		r.place(first)
+	case startOffset:
+		r.next, r.crc, r.marked = s.next, s.crc, true
+		if err := r.verify(ctx, first, end); err != nil {
+			return err
+		}
+		r.found = true
+	case startTime:
+		at, err := r.offsetOf(ctx, s.since)
+		if err != nil {
+			return err
+		}
+		if at < 0 { // nothing is as late
+			at = end
+		}
+		r.place(at)
+	case startEnd:
+		r.place(end)
+	}
+	return nil
+}
+
+// place puts the reader before a record, whatever was before it.
+func (r *PartitionReader) place(next int64) {
+	r.found, r.next, r.marked, r.shorter = true, next, false, 0
+}
+
+// verify looks at the record before the place.
+func (r *PartitionReader) verify(ctx context.Context, first, end int64) error {
+	switch {
+	case end < r.next:
+		return r.seemsShorter(first)
+	case first >= r.next:
+		if r.marked && first == r.next { // all that was read has been deleted since
+			r.shorter, r.marked = 0, false
+			return nil
+		}
+		if first > r.next {
+			r.replaced(ReasonExpired, first)
+		}
+		return nil
+	case !r.marked:
+		return nil
+	}
+	messages, _, err := r.fetch(ctx, r.next-1, 1)
+	switch {
+	case err != nil:
+		return err
+	case len(messages) == 0:
+		return errors.New("the record before the place was not delivered")
+	}
+	r.shorter = 0
+	m := messages[0]
+	if m.Offset != r.next-1 || Fingerprint(m.Key, m.Value) != r.crc {
+		r.replaced(ReasonDifferent, first)
+	}
+	return nil
+}
+
+// seemsShorter believes in a shorter log after a few looks: for a moment after
+// an election a leader may not know its own end.
+func (r *PartitionReader) seemsShorter(first int64) error {
+	if r.shorter++; r.shorter < shorterConfirms {
+		return fmt.Errorf("the log seems to end before offset %d", r.next)
+	}
+	r.replaced(ReasonShorter, first)
+	return nil
+}
+
+func (r *PartitionReader) replaced(why Reason, first int64) {
+	was := r.next
+	r.place(first)
+	r.mu.Lock()
+	r.state.Replaced++
+	r.state.Next = first
+	r.mu.Unlock()
+	r.cfg.Log.Warn("log was replaced, reading from its first record",
+		slog.String("reason", string(why)), slog.Int64("was", was), slog.Int64("offset", first))
+	if r.cfg.Replaced != nil {
+		r.cfg.Replaced(Replaced{Topic: r.cfg.Topic, Partition: r.cfg.Partition, Reason: why, Was: was, Now: first})
+	}
+}
+
+// handle gives a batch to the owner until it is taken.
+func (r *PartitionReader) handle(ctx context.Context, messages []Message, end int64) error {
+	last := messages[len(messages)-1]
+	b := Batch{
+		Topic: r.cfg.Topic, Partition: r.cfg.Partition, Messages: messages, HighWater: end,
+		Next: last.Offset + 1, CRC: Fingerprint(last.Key, last.Value),
+	}
+	r.handling.Reset()
+	for {
+		err := r.cfg.Handle(ctx, b)
+		if err == nil {
+			break
+		}
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		r.stuck(err)
+		timer := time.NewTimer(r.handling.Next())
+		select {
+		case <-timer.C:
+		case <-ctx.Done():
+			timer.Stop()
+			return ctx.Err()
+		}
+	}
+	r.next, r.crc, r.marked = b.Next, b.CRC, true
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state.Next, r.state.Stuck = b.Next, 0
+	r.state.Records += uint64(len(messages))
+	return nil
+}
+
+// fetch asks once. It waits up to fetchWait for something to come.
+func (r *PartitionReader) fetch(ctx context.Context, offset int64, bytes int64) ([]Message, int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	res, err := r.client.api.Fetch(ctx, &kafka.FetchRequest{
+		Topic: r.cfg.Topic, Partition: r.cfg.Partition, Offset: offset,
+		MinBytes: 1, MaxBytes: bytes, MaxWait: fetchWait,
+	})
+	if err == nil {
+		err = res.Error
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	messages, err := readAll(res.Records, offset)
+	if len(messages) > 0 {
+		err = nil // what is wrong behind them is met again
+	}
+	return messages, res.HighWatermark, err
+}
+
+// readAll copies the records from an offset on: Kafka delivers whole batches,
+// also their part before it.
+func readAll(records kafka.RecordReader, from int64) ([]Message, error) {
+	var messages []Message
+	for {
+		rec, err := records.ReadRecord()
+		if errors.Is(err, io.EOF) {
+			return messages, nil
+		}
+		if err != nil {
+			return messages, err
+		}
+		m, err := copyRecord(rec)
+		if err != nil {
+			return messages, err
+		}
+		if m.Offset >= from {
+			messages = append(messages, m)
+		}
+	}
+}
+
+func copyRecord(rec *kafka.Record) (Message, error) {
+	key, err := readBytes(rec.Key)
+	if err != nil {
+		return Message{}, err
+	}
+	value, err := readBytes(rec.Value)
+	if err != nil {
+		return Message{}, err
+	}
+	m := Message{Offset: rec.Offset, Time: rec.Time, Key: key, Value: value}
+	for _, h := range rec.Headers {
+		m.Headers = append(m.Headers, Header{Key: h.Key, Value: h.Value})
+	}
+	return m, nil
+}
+
+func readBytes(b kafka.Bytes) ([]byte, error) {
+	if b == nil {
+		return nil, nil
+	}
+	data, err := kafka.ReadAll(b)
+	return data, errors.Join(err, b.Close())
+}
+
+// State returns what is known now.
+func (r *PartitionReader) State() ReaderState {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.state
+}
+
+func (r *PartitionReader) answered(end int64) {
+	r.patience.pause.Reset()
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state.Next, r.state.HighWater = r.next, end
+	if !r.state.Reading {
+		r.state.Reading, r.state.Since, r.state.LastError = true, time.Now(), ""
+		r.cfg.Log.Info("reading from Kafka", slog.Int64("offset", r.next))
+	}
+}
+
+func (r *PartitionReader) note(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	first := r.state.Reading || r.state.LastError == ""
+	if r.state.Reading {
+		r.state.Reading, r.state.Since = false, time.Now()
+	}
+	r.state.LastError = err.Error()
+	if first {
+		r.cfg.Log.Info("waiting to read from Kafka", slog.String("err", err.Error()))
+	}
+}
+
+func (r *PartitionReader) stuck(err error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.state.Stuck++
+	r.state.LastError = err.Error()
+	if r.state.Stuck == 1 {
+		r.cfg.Log.Warn("batch was not taken, it is offered again", slog.Int64("offset", r.next), slog.String("err", err.Error()))
+	}
+}
