@@ -65,19 +65,19 @@ func defaults() sample {
 	}
 }
 
-func write(t testing.TB, content string) string {
-	t.Helper()
-	path := filepath.Join(t.TempDir(), "c.yaml")
+func write(tb testing.TB, content string) string {
+	tb.Helper()
+	path := filepath.Join(tb.TempDir(), "c.yaml")
 	if err := os.WriteFile(path, []byte(content), 0o600); err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return path
 }
 
 // load returns the sample and the lines of its faults, without the folder.
-func load(t testing.TB, content string, env ...string) (sample, []string) {
-	t.Helper()
-	path := write(t, content)
+func load(tb testing.TB, content string, env ...string) (sample, []string) {
+	tb.Helper()
+	path := write(tb, content)
 	c := defaults()
 	err := config.Load(&c, config.Options{Path: path, EnvPrefix: "CARGA_", Environ: env})
 	if err == nil {
@@ -85,7 +85,7 @@ func load(t testing.TB, content string, env ...string) (sample, []string) {
 	}
 	var faults *config.Error
 	if !errors.As(err, &faults) || len(faults.Faults) == 0 {
-		t.Fatalf("got the error %T %v, want a *config.Error with faults", err, err)
+		tb.Fatalf("got the error %T %v, want a *config.Error with faults", err, err)
 	}
 	return c, strings.Split(strings.ReplaceAll(err.Error(), path, "c.yaml"), "\n")
 }
@@ -155,7 +155,7 @@ func TestAFileReplacesListsAndTablesAsAWhole(t *testing.T) {
 
 func TestFaultsNamePlaceKeyAndRemedy(t *testing.T) {
 	for _, c := range []struct{ name, file, want string }{
-		{"typo", "nmae: x", `c.yaml:1:1: nmae: unknown key (did you mean "name"?)`},
+		{"typo", "naem: x", `c.yaml:1:1: naem: unknown key (did you mean "name"?)`},
 		{"typo in a group", "mqtt:\n  prot: 1", `c.yaml:2:3: mqtt.prot: unknown key (did you mean "port"?)`},
 		{"upper case", "MQTT: {}", `c.yaml:1:1: MQTT: unknown key (did you mean "mqtt"?)`},
 		{"nothing near", "zebra: 1", `c.yaml:1:1: zebra: unknown key`},

@@ -19,8 +19,8 @@ import (
 
 // Program returns the path of a program. If there is none, the test ends here:
 // remedy is the command that installs it.
-func Program(t testing.TB, name, remedy string) string {
-	t.Helper()
+func Program(tb testing.TB, name, remedy string) string {
+	tb.Helper()
 	if path, err := exec.LookPath(name); err == nil {
 		return path
 	}
@@ -30,31 +30,31 @@ func Program(t testing.TB, name, remedy string) string {
 			return path
 		}
 	}
-	missing(t, "program "+name, remedy)
+	missing(tb, "program "+name, remedy)
 	return ""
 }
 
 // That ends the test here unless ok: what names the thing that is needed,
 // remedy how to get it.
-func That(t testing.TB, ok bool, what, remedy string) {
-	t.Helper()
+func That(tb testing.TB, ok bool, what, remedy string) {
+	tb.Helper()
 	if !ok {
-		missing(t, what, remedy)
+		missing(tb, what, remedy)
 	}
 }
 
-func missing(t testing.TB, what, remedy string) {
-	t.Helper()
-	line := fmt.Sprintf("%s needs %s: %s", t.Name(), what, remedy)
+func missing(tb testing.TB, what, remedy string) {
+	tb.Helper()
+	line := fmt.Sprintf("%s needs %s: %s", tb.Name(), what, remedy)
 	if os.Getenv("CI") == "true" {
-		t.Fatalf("%s (nothing may be skipped under CI=true)", line)
+		tb.Fatalf("%s (nothing may be skipped under CI=true)", line)
 	}
 	if path := os.Getenv("CARGA_SKIPPED"); path != "" {
 		if err := note(path, line); err != nil {
-			t.Errorf("note the skipped test: %v", err)
+			tb.Errorf("note the skipped test: %v", err)
 		}
 	}
-	t.Skip(line)
+	tb.Skip(line)
 }
 
 func note(path, line string) error {

@@ -44,7 +44,7 @@ func watch(f func(testing.TB)) string {
 
 func TestMissingProgramSkipsLoudlyAndFailsInCI(t *testing.T) {
 	notes := filepath.Join(t.TempDir(), "skipped")
-	ask := func(t testing.TB) { need.Program(t, "no-such-program", "apt-get install it") }
+	ask := func(tb testing.TB) { need.Program(tb, "no-such-program", "apt-get install it") }
 
 	t.Setenv("CI", "")
 	t.Setenv("CARGA_SKIPPED", notes)
@@ -64,7 +64,7 @@ func TestMissingProgramSkipsLoudlyAndFailsInCI(t *testing.T) {
 
 func TestWhatIsThereLetsTheTestGoOn(t *testing.T) {
 	t.Setenv("CI", "true")
-	if got := watch(func(t testing.TB) { need.That(t, true, "air", "breathe") }); got != "went on" {
+	if got := watch(func(tb testing.TB) { need.That(tb, true, "air", "breathe") }); got != "went on" {
 		t.Errorf("got %q, want the test to go on", got)
 	}
 	dir := t.TempDir()
