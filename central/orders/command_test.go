@@ -403,3 +403,58 @@ func TestAdmissionTakenBack(t *testing.T) {
 		t.Fatal("still held")
 	}
 }
+
+// A charging point that never answers again leaves nothing that waits for ever.
+func TestDeadPointLeavesNothing(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.deaf["CP_1"] = true
+	w.asks("m-1", "ana", "")
+	w.operator(orders.AskStart{Target: one, Username: "eve"})
+	w.operator(orders.AskSimulate{Target: one, Action: wire.SimulatePlug})
+	w.pass(3_600_000)
+	if d := w.state.NextDeadline(); d != 0 {
+		t.Fatalf("something waits for ever: due at %s: %+v %+v", d, w.state.Wishes("CP_1"), w.state.Commands("CP_1"))
+	}
+}
+
+// A charging point that does not end a reservation by itself is told to, whether
+// Central knows of it or not.
+func TestHeldBeyondItsEnd(t *testing.T) {
+	t.Parallel()
+	for _, known := range []bool{true, false} {
+		w := newWorld(t, 1, 1, orders.Config{})
+		w.asks("m-1", "ana", "")
+		if !known {
+			clear(w.reservations)
+			clear(w.requests)
+			w.restart()
+		}
+		w.agents["CP_1"].until[1] = charge.MaxTime // its timer is broken
+		w.pass(15*60_000 + 29_000)
+		if !known {
+			w.back("CP_1")
+		}
+		if w.outlet("CP_1", 1).Held == nil {
+			t.Fatalf("known %v: told before its own record could arrive", known)
+		}
+		w.pass(2000)
+		if h := w.outlet("CP_1", 1).Held; h != nil {
+			t.Fatalf("known %v: still held: %+v", known, h)
+		}
+		w.pass(3_600_000)
+		if d := w.state.NextDeadline(); d != 0 {
+			t.Fatalf("known %v: something waits for ever: due at %s", known, d)
+		}
+	}
+}
+
+func TestActiveEndsAtItsMoment(t *testing.T) {
+	t.Parallel()
+	r := orders.Reservation{Until: morning}
+	for at, want := range map[charge.Time]bool{morning - 1: true, morning: false, morning + 1: false} {
+		if got := r.Active(at); got != want {
+			t.Errorf("at %d ms: active %v, want %v", at-morning, got, want)
+		}
+	}
+}

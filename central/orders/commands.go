@@ -236,9 +236,7 @@ func (x *step) finishedReservation(r *Reservation, c *Command, state CommandStat
 	case c.Type == wire.CommandReserve && state == Done:
 		x.confirm(r)
 	case c.Type == wire.CommandCancel && (refused || state == Done):
-		r.Gone = true
-		x.do(SaveReservation{*r})
-		x.forgetIfGone(r)
+		x.gone(r)
 	}
 }
 

@@ -53,11 +53,10 @@ func (x *step) reservationEnded(p *wire.ReservationEnded) {
 	if r == nil {
 		return
 	}
-	r.Gone = true
-	if r.EndedAt == 0 {
-		x.endReservation(r, string(p.Reason))
+	if r.EndedAt != 0 {
+		x.gone(r)
 		return
 	}
-	x.do(SaveReservation{*r})
-	x.forgetIfGone(r)
+	r.Gone = true
+	x.endReservation(r, string(p.Reason))
 }

@@ -113,6 +113,8 @@ func (x *step) compareReservations(cp *ledger.CP, p *point) {
 		c := cp.Connectors[r.Connector]
 		held := c != nil && c.Held.ID == r.ID
 		switch {
+		case r.EndedAt != 0 && !held && x.At >= r.Until.Add(heldBeyond):
+			x.gone(r) // nobody holds it beyond its end
 		case r.EndedAt != 0:
 			x.endOpen(p, wire.CommandReserve, r.ID)
 			x.order(cp, r.Connector, &wire.CancelReservation{ReservationID: r.ID}, subject{reservation: r.ID})
@@ -153,19 +155,36 @@ func (x *step) adopt(cp *ledger.CP) {
 		r, known := x.old(h.ID)
 		switch {
 		case known && r.EndedAt != 0 && r.Reason == EndUsed:
+		case x.At >= h.Until && x.At < h.Until.Add(heldBeyond):
+			// Its own record of the end is under way. The pace has no kind: it delays
+			// nothing, but has the point looked at again.
+			x.s.point(cp.ID).notBefore[pace{connector: c.ID}] = h.Until.Add(heldBeyond)
 		case known && r.EndedAt != 0:
-			if x.At >= r.Until && x.At < r.Until.Add(heldBeyond) {
-				// Its kind is empty: it delays nothing, but has the point looked at again.
-				x.s.point(cp.ID).notBefore[pace{connector: c.ID}] = r.Until.Add(heldBeyond)
-				continue
-			}
-			r.Gone = false
-			x.hold(&r)
-			x.do(SaveReservation{r})
+			x.letGo(r)
 		case x.At < h.Until:
 			x.adoptHeld(cp.ID, c.ID, h)
+		default:
+			x.letGo(Reservation{
+				ID: h.ID, CPID: cp.ID, Connector: c.ID, Username: h.Username, MadeAt: x.At, Until: h.Until, EndedAt: x.At,
+				Reason: string(charge.ReservationExpired), Adopted: true,
+			})
 		}
 	}
+}
+
+// letGo has a charging point cancel a reservation that is over.
+func (x *step) letGo(r Reservation) {
+	r.Gone = false
+	x.hold(&r)
+	x.do(SaveReservation{r})
+}
+
+// gone writes down that the charging point does not hold a reservation that
+// ended.
+func (x *step) gone(r *Reservation) {
+	r.Gone = true
+	x.do(SaveReservation{*r})
+	x.forgetIfGone(r)
 }
 
 func (x *step) adoptHeld(cp charge.CPID, connector charge.ConnectorID, h ledger.Held) {
@@ -189,9 +208,7 @@ func (x *step) newBoot(id charge.CPID) {
 	}
 	for _, r := range byMade(p.reservations) {
 		if c := cp.Connectors[r.Connector]; r.EndedAt != 0 && (c == nil || c.Held.ID != r.ID) {
-			r.Gone = true
-			x.do(SaveReservation{*r})
-			x.forgetIfGone(r)
+			x.gone(r)
 		}
 	}
 	clear(p.notBefore)
