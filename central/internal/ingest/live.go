@@ -192,7 +192,8 @@ func (l *Live) self() charge.Incarnation {
 	return l.central
 }
 
-func (l *Live) isActive() bool {
+// Active reports whether this Central reads, orders, acknowledges and bills.
+func (l *Live) Active() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.active

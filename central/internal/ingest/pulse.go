@@ -21,7 +21,7 @@ func (w *Writer) Pulse(ctx context.Context) {
 		for _, cp := range w.live.pulse(now) {
 			w.note(backIn{cp})
 		}
-		if w.live.isActive() {
+		if w.live.Active() {
 			w.sayAlive(now)
 			w.sayProgress(now)
 		}

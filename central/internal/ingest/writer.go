@@ -332,9 +332,6 @@ func (w *Writer) fold(u *unit, inputs []input) (err error) {
 
 // announce lets out what the commit allows.
 func (w *Writer) announce(u *unit) {
-	for _, reply := range u.replies {
-		reply()
-	}
 	w.live.counted(u.counts)
 	w.recount(u)
 	for id := range u.touched {
@@ -351,7 +348,11 @@ func (w *Writer) announce(u *unit) {
 	if len(u.tells)+len(u.dead) > 0 {
 		w.wake()
 	}
-	if w.noticeFence(); !w.active {
+	w.noticeFence()
+	for _, reply := range u.replies { // who asked sees it when he looks
+		reply()
+	}
+	if !w.active {
 		return
 	}
 	now := time.Now()

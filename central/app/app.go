@@ -1,0 +1,225 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/carga-ev/carga/central/internal/ingest"
+	"github.com/carga-ev/carga/central/internal/outbox"
+	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/central/internal/web"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/ids"
+)
+
+// Breaker cuts and restores parts of the demo from the page.
+type Breaker interface {
+	// Cut stops "mqtt", "kafka" or "bridge"; Restore brings it back. An unknown
+	// part is an error.
+	Cut(part string) error
+	Restore(part string) error
+}
+
+// Deps is what Central takes from outside. The zero value of each field is the
+// real thing.
+type Deps struct {
+	Log *slog.Logger
+	// Dial reaches Kafka; nil means the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+	// Listener serves the page in place of http.listen; Run closes it.
+	Listener net.Listener
+	// Breaker gives the page its buttons that cut parts; nil outside the demo.
+	Breaker Breaker
+	// Started is told once the page is served.
+	Started func(*Central)
+}
+
+// Central is a running Central, for whoever runs it in his own process. Its
+// methods may be called concurrently while Run runs.
+type Central struct {
+	addr  net.Addr
+	store *store.Store
+	live  *ingest.Live
+}
+
+// Addr is where the page is served.
+func (c *Central) Addr() net.Addr { return c.addr }
+
+// Totals are sums over all that the database holds, beside its books.
+type Totals struct {
+	store.Totals
+	Applied     int64 // journal records in the database
+	Duplicates  int64 // deliveries of records known already
+	DeadLetters int64
+	Lost        int64 // records in holes
+}
+
+// Totals adds everything up. It reads whole tables.
+func (c *Central) Totals(ctx context.Context) (Totals, error) {
+	sums, err := c.store.Totals(ctx, charge.At(time.Now()))
+	b := c.live.Network().Books
+	return Totals{Totals: sums, Applied: b.Applied, Duplicates: b.Duplicates, DeadLetters: b.DeadLetters, Lost: b.Lost}, err
+}
+
+// Run is a Central until ctx ends. cfg must have been validated. It returns an
+// error when the database or the address of the page cannot be used, or when a
+// part of it failed for good; the end of ctx is no error.
+func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
+	log := deps.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	if err := web.CheckAddress(cfg.HTTP.Listen, cfg.Insecure); err != nil && deps.Listener == nil {
+		return fmt.Errorf("http.listen: %w", err)
+	}
+	s, err := store.Open(ctx, store.Options{Path: cfg.Database.Path})
+	if err != nil {
+		return errors.Join(err, closeListener(deps.Listener))
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	l, err := listen(ctx, cfg, deps.Listener)
+	if err != nil {
+		return err
+	}
+	if err := keepTariff(ctx, s, cfg); err != nil {
+		return errors.Join(err, l.Close())
+	}
+	c, err := newParts(cfg, deps, s, log)
+	if err != nil {
+		return errors.Join(err, l.Close())
+	}
+	log.Info("page is served", slog.String("addr", l.Addr().String()))
+	if deps.Started != nil {
+		deps.Started(&Central{addr: l.Addr(), store: s, live: c.live})
+	}
+	return c.run(ctx, l)
+}
+
+func closeListener(l net.Listener) error {
+	if l == nil {
+		return nil
+	}
+	return l.Close()
+}
+
+func listen(ctx context.Context, cfg Config, given net.Listener) (net.Listener, error) {
+	if given != nil {
+		return given, nil
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", cfg.HTTP.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("http.listen %s: %w; free the port or choose another", cfg.HTTP.Listen, err)
+	}
+	return l, nil
+}
+
+// keepTariff writes the version of the prices down, and refuses one that is
+// known with other prices. A database that cannot be written just now does not
+// keep Central from starting.
+func keepTariff(ctx context.Context, s *store.Store, cfg Config) error {
+	err := s.Write(ctx, func(tx *store.Tx) error { return tx.Tariff(cfg.Tariff.ledger(), charge.At(time.Now())) })
+	if _, transient := store.Trouble(err); err != nil && !transient {
+		return err
+	}
+	return nil
+}
+
+// parts are the pieces of a Central, wired.
+type parts struct {
+	live   *ingest.Live
+	writer *ingest.Writer
+	outbox *outbox.Outbox
+	link   *link
+	web    *web.Server
+}
+
+func newParts(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*parts, error) {
+	c := &parts{live: ingest.NewLive(cfg.Tariff.ledger())}
+	var err error
+	if c.link, err = newLink(cfg, deps.Dial, s, c.live, log); err != nil {
+		return nil, err
+	}
+	wake := func() { c.outbox.Wake() }
+	c.writer = ingest.New(writerConfig(cfg), stored{s}, c.link, c.live, wake, log)
+	rows := func(ctx context.Context, after int64, limit int) ([]outbox.Row, error) {
+		page, err := s.Outbox(ctx, after, limit)
+		return each(page, err, func(o *store.Outgoing) outbox.Row { return outbox.Row(*o) })
+	}
+	c.outbox = outbox.New(rows, c.link, c.writer.Told, c.live.Active, log)
+	c.link.writer = c.writer
+	var breaker web.Breaker
+	if deps.Breaker != nil {
+		breaker = deps.Breaker
+	}
+	c.web, err = web.New(web.Config{Insecure: cfg.Insecure}, live{c.live, deps.Breaker != nil}, desk{c.writer}, archive{s}, breaker, log)
+	return c, err
+}
+
+func writerConfig(cfg Config) ingest.Config {
+	t := &cfg.Kafka.Topics
+	return ingest.Config{
+		Topics: ingest.Topics{
+			Events: t.Events.Name, Telemetry: t.Telemetry.Name, Monitor: t.Monitor.Name, Commands: t.Commands.Name,
+			Drivers: t.DriverEvents.Name, Central: t.CentralEvents.Name, DeadLetters: t.DeadLetters.Name,
+		},
+		Orders: cfg.orders(), Default: cfg.Tariff.ledger(), Admit: cfg.Network.AdmitAutomatically, TakeOver: cfg.TakeOver,
+		KeepAnswers: t.DriverEvents.Retention,
+		IDs:         func() string { return ids.New(time.Now(), rand.Reader) },
+		Mint: func(above charge.Incarnation, now time.Time) (charge.Incarnation, error) {
+			id, err := ids.After(string(above), now, rand.Reader)
+			return charge.Incarnation(id), err
+		},
+		BornAt: func(id charge.Incarnation) (time.Time, error) { return ids.Time(string(id)) },
+	}
+}
+
+// run runs all pieces until ctx ends or one fails for good, and returns after
+// all have ended.
+func (c *parts) run(ctx context.Context, l net.Listener) error {
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	var running sync.WaitGroup
+	start := func(fn func(context.Context) error) {
+		running.Go(func() {
+			if err := fn(ctx); err != nil {
+				cancel(err)
+			}
+		})
+	}
+	quiet := func(fn func(context.Context)) func(context.Context) error {
+		return func(ctx context.Context) error {
+			fn(ctx)
+			return nil
+		}
+	}
+	start(c.writer.Run)
+	start(quiet(c.writer.Pulse))
+	start(quiet(c.outbox.Run))
+	start(c.link.run)
+	start(func(ctx context.Context) error { return c.web.Run(ctx, l) })
+	running.Wait()
+	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
+		return cause
+	}
+	return nil
+}
+
+// stored is the database as the writer sees it.
+type stored struct{ *store.Store }
+
+var _ ingest.Store = stored{}
+
+// Write implements ingest.Store.
+func (s stored) Write(ctx context.Context, fn func(ingest.Tx) error) error {
+	return s.Store.Write(ctx, func(tx *store.Tx) error { return fn(tx) })
+}
+
+// Trouble implements ingest.Store.
+func (stored) Trouble(err error) (words string, transient bool) { return store.Trouble(err) }

@@ -1,0 +1,298 @@
+package app
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"sync"
+	"time"
+
+	"github.com/carga-ev/carga/central/internal/ingest"
+	"github.com/carga-ev/carga/central/internal/outbox"
+	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/kafkalink"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// stopGrace is how long a stopping Central goes on saying what it began to say.
+const stopGrace = time.Second
+
+// maxQueued bounds what waits for Kafka of what may be lost.
+const maxQueued = 20_000
+
+// link is Central's way to Kafka. What must not be lost has a producer of its
+// own, fed by the outbox in pages; beside it flow acknowledgements, commands,
+// progress and the signs of life, which may be lost.
+type link struct {
+	cfg    *Config
+	store  *store.Store
+	live   *ingest.Live
+	writer *ingest.Writer
+	log    *slog.Logger
+
+	client  *kafkalink.Client
+	keeper  *kafkalink.Keeper
+	durable *kafkalink.Producer
+	passing *kafkalink.Producer
+}
+
+var (
+	_ ingest.Sender   = (*link)(nil)
+	_ outbox.Producer = (*link)(nil)
+)
+
+func newLink(cfg Config, dial func(context.Context, string, string) (net.Conn, error), s *store.Store, live *ingest.Live, log *slog.Logger) (*link, error) {
+	k, t := &cfg.Kafka, &cfg.Kafka.Topics
+	spec := func(t *Topic) kafkalink.TopicSpec {
+		return kafkalink.TopicSpec{Name: t.Name, Partitions: t.Partitions, Replication: k.Replication, Retention: t.Retention}
+	}
+	var names []string
+	var all []kafkalink.TopicSpec
+	for _, n := range t.all() {
+		names = append(names, n.topic.Name)
+		all = append(all, spec(n.topic))
+	}
+	l := &link{cfg: &cfg, store: s, live: live, log: log}
+	var err error
+	if l.client, err = kafkalink.NewClient(kafkalink.ClientConfig{Brokers: k.Brokers, ClientID: k.ClientID, Topics: names, Dial: dial}); err != nil {
+		return nil, err
+	}
+	// Whoever comes first makes the topics, also those he only reads.
+	if l.keeper, err = kafkalink.NewKeeper(l.client, kafkalink.KeeperConfig{Write: all, Log: log}); err != nil {
+		return nil, err
+	}
+	l.durable, err = kafkalink.NewProducer(l.client, l.keeper, kafkalink.ProducerConfig{
+		Topics: []kafkalink.TopicSpec{spec(&t.CentralEvents), spec(&t.DeadLetters)}, Grace: stopGrace, Log: log,
+	})
+	if err != nil {
+		return nil, err
+	}
+	l.passing, err = kafkalink.NewProducer(l.client, l.keeper, kafkalink.ProducerConfig{
+		Topics: []kafkalink.TopicSpec{spec(&t.CentralEvents), spec(&t.Monitor), spec(&t.Commands)},
+		Latest: []string{t.CentralEvents.Name, t.Monitor.Name},
+		Limits: kafkalink.Limits{HighRecords: maxQueued / 2, HardRecords: maxQueued}, Grace: -1, Log: log,
+	})
+	return l, err
+}
+
+// run works until ctx ends.
+func (l *link) run(ctx context.Context) error {
+	defer l.client.Close()
+	var running sync.WaitGroup
+	defer running.Wait()
+	start := func(fn func(context.Context) error) {
+		running.Go(func() {
+			if err := fn(ctx); err != nil && ctx.Err() == nil {
+				l.log.Error("Kafka link ended", slog.String("err", err.Error()))
+			}
+		})
+	}
+	start(l.keeper.Run)
+	start(l.durable.Run)
+	start(l.passing.Run)
+	running.Go(func() { l.watch(ctx) })
+	heard, err := l.scout(ctx)
+	if err != nil {
+		return nil // ctx has ended
+	}
+	l.writer.Join(heard)
+	for _, r := range l.readers() {
+		start(r.Run)
+	}
+	return nil
+}
+
+// watch shows whether Kafka answers.
+func (l *link) watch(ctx context.Context) {
+	for {
+		_, wake := l.keeper.Topic(l.cfg.Kafka.Topics.Events.Name)
+		s := l.keeper.State()
+		l.live.SetKafka(s.Up, s.String())
+		select {
+		case <-ctx.Done():
+			return
+		case <-wake:
+		case <-time.After(time.Second):
+		}
+	}
+}
+
+// readers read what the active Central lives on.
+func (l *link) readers() []*kafkalink.TopicReader {
+	t := &l.cfg.Kafka.Topics
+	return []*kafkalink.TopicReader{
+		l.committed(t.Monitor.Name), l.committed(t.Events.Name), l.committed(t.DriverEvents.Name),
+		l.reader(t.Telemetry.Name, func(int) kafkalink.ReaderConfig {
+			return kafkalink.ReaderConfig{Start: kafkalink.FromEnd(), Handle: l.telemetry}
+		}),
+		l.reader(t.Commands.Name, func(int) kafkalink.ReaderConfig {
+			return kafkalink.ReaderConfig{Start: kafkalink.FromEnd(), Handle: l.overhear}
+		}),
+	}
+}
+
+func (l *link) reader(topic string, config func(partition int) kafkalink.ReaderConfig) *kafkalink.TopicReader {
+	return kafkalink.NewTopicReader(l.client, l.keeper, topic, func(partition int) kafkalink.ReaderConfig {
+		cfg := config(partition)
+		cfg.Log = l.log
+		return cfg
+	})
+}
+
+// committed reads a topic from where the database says, into the writer.
+func (l *link) committed(topic string) *kafkalink.TopicReader {
+	return l.reader(topic, func(partition int) kafkalink.ReaderConfig {
+		end := int64(-1) // of the log when this life first saw it; set before the first batch, by its goroutine
+		return kafkalink.ReaderConfig{
+			Start: l.place(topic, partition),
+			Opened: func(o kafkalink.Opened) {
+				if end < 0 {
+					end = o.End
+				}
+			},
+			Replaced: func(r kafkalink.Replaced) {
+				l.log.Warn("Kafka's log was replaced: it is read again from its beginning", slog.String("topic", r.Topic),
+					slog.Int("partition", r.Partition), slog.String("reason", string(r.Reason)), slog.Int64("was", r.Was), slog.Int64("offset", r.Now))
+			},
+			Handle: func(ctx context.Context, b kafkalink.Batch) error { return l.writer.Take(ctx, delivered(b, end)) },
+		}
+	})
+}
+
+// place is where a partition is to be read on. A database that cannot be read
+// now makes it begin anew: what is known already has no second effect.
+func (l *link) place(topic string, partition int) kafkalink.Start {
+	next, crc, known, err := l.store.Offset(context.Background(), topic, partition)
+	if err != nil {
+		l.log.Error("place in Kafka cannot be read, reading from the first record", slog.String("topic", topic), slog.String("err", err.Error()))
+	}
+	if err != nil || !known {
+		return kafkalink.FromFirst()
+	}
+	return kafkalink.FromOffset(next, crc)
+}
+
+func delivered(b kafkalink.Batch, end int64) []ingest.Delivered {
+	all := make([]ingest.Delivered, 0, len(b.Messages))
+	for i := range b.Messages {
+		m := &b.Messages[i]
+		d := ingest.Delivered{
+			Topic: b.Topic, Partition: b.Partition, Offset: m.Offset, CRC: kafkalink.Fingerprint(m.Key, m.Value),
+			Key: string(m.Key), Value: m.Value, Kind: string(m.Header(wire.HeaderKind)), ReceivedAt: receivedAt(m), Past: m.Offset < end,
+		}
+		all = append(all, d)
+	}
+	return all
+}
+
+// receivedAt is when the bridge had it, or else Kafka.
+func receivedAt(m *kafkalink.Message) charge.Time {
+	if h := m.Header(wire.HeaderReceivedAt); h != nil {
+		if at, err := charge.ParseTime(string(h)); err == nil {
+			return at
+		}
+	}
+	return min(max(charge.At(m.Time), 0), charge.MaxTime)
+}
+
+func (l *link) telemetry(_ context.Context, b kafkalink.Batch) error {
+	for i := range b.Messages {
+		l.live.Telemetry(string(b.Messages[i].Key), b.Messages[i].Value)
+	}
+	return nil
+}
+
+// overhear looks whether somebody else speaks as Central.
+func (l *link) overhear(_ context.Context, b kafkalink.Batch) error {
+	for i := range b.Messages {
+		if id := speaker(&b.Messages[i]); id != "" {
+			l.writer.Hear(id)
+		}
+	}
+	return nil
+}
+
+// speaker is the life of Central that said a message of cp-commands or
+// monitor-events; "" if none did.
+func speaker(m *kafkalink.Message) charge.Incarnation {
+	switch string(m.Header(wire.HeaderKind)) {
+	case wire.KindValueCommand:
+		if c, err := wire.DecodeCommand(m.Value); err == nil {
+			return c.Central
+		}
+	case wire.KindValueAck:
+		if a, err := wire.DecodeAck(m.Value); err == nil {
+			return a.Central
+		}
+	case wire.KindValueCentralAlive:
+		if a, err := wire.DecodeCentralAlive(m.Value); err == nil {
+			return a.Central
+		}
+	}
+	return ""
+}
+
+// Produce implements outbox.Producer.
+func (l *link) Produce(_ context.Context, r outbox.Row, done func()) error {
+	var headers []kafkalink.Header
+	for name, value := range r.Headers {
+		headers = append(headers, kafkalink.Header{Key: name, Value: []byte(value)})
+	}
+	_, err := l.durable.Enqueue(kafkalink.Record{
+		Topic: r.Topic, Key: []byte(r.Key), Value: r.Value, Headers: headers,
+		Done: func(o kafkalink.Outcome) {
+			if o.Kind == kafkalink.Poisoned {
+				l.log.Error("Kafka will never take this: it is given up", slog.String("topic", r.Topic), slog.Any("err", o.Err))
+			}
+			done()
+		},
+	})
+	if err != nil {
+		return fmt.Errorf("outbox row %d: %w", r.ID, err)
+	}
+	return nil
+}
+
+// say sends what may be lost, if there is room.
+func (l *link) say(topic, key, kind string, value []byte, done func()) {
+	r := kafkalink.Record{Topic: topic, Key: []byte(key), Value: value}
+	if kind != "" {
+		r.Headers = []kafkalink.Header{{Key: wire.HeaderKind, Value: []byte(kind)}}
+	}
+	if done != nil {
+		r.Done = func(o kafkalink.Outcome) {
+			if o.Kind == kafkalink.Produced {
+				done()
+			}
+		}
+	}
+	if ok, err := l.passing.TryEnqueue(r); err != nil || !ok {
+		l.log.Debug("not said: Kafka is away and too much waits", slog.String("topic", topic))
+	}
+}
+
+// Ack implements ingest.Sender.
+func (l *link) Ack(cp charge.CPID, value []byte) {
+	l.say(l.cfg.Kafka.Topics.Commands.Name, string(cp), wire.KindValueAck, value, nil)
+}
+
+// Command implements ingest.Sender. While Kafka is away nothing is queued: the
+// order is said again anyway, and an old saying would be stale.
+func (l *link) Command(cp charge.CPID, _ charge.CommandID, value []byte, sent func()) {
+	if !l.keeper.State().Up {
+		return
+	}
+	l.say(l.cfg.Kafka.Topics.Commands.Name, string(cp), wire.KindValueCommand, value, sent)
+}
+
+// Progress implements ingest.Sender.
+func (l *link) Progress(key string, _ charge.SessionID, value []byte) {
+	l.say(l.cfg.Kafka.Topics.CentralEvents.Name, key, "", value, nil)
+}
+
+// Alive implements ingest.Sender.
+func (l *link) Alive(value []byte) {
+	l.say(l.cfg.Kafka.Topics.Monitor.Name, "central", wire.KindValueCentralAlive, value, nil)
+}
