@@ -1,0 +1,123 @@
+package connector
+
+import (
+	"cmp"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// booted restores the connector. The plug is read from the hardware, never
+// from the journal; the register too, if the meter answers.
+func (t *turn) booted(e Booted) {
+	if t.s.Life != LifeNew {
+		return
+	}
+	v := e.Saved
+	s := State{
+		ID: e.ID, Policy: e.Policy, Life: LifeBooted, Pilot: e.Pilot, Plugged: e.Pilot.Plugged(),
+		Unavailable: v.Unavailable, Faults: t.s.Faults,
+	}
+	s.Finishing = v.Finishing && s.Plugged
+	s.Meter = Meter{Last: e.Reading, Known: e.Read}
+	if !e.Read {
+		s.Meter.Last.Import = max(v.Register, v.Session.Start)
+	}
+	if v.Session.ID != "" {
+		s.Session = Session{
+			ID: v.Session.ID, Username: v.Session.Username, Reservation: v.Session.Reservation, Tariff: v.Session.Tariff,
+			Start: v.Session.Start, Granted: true, Started: v.Session.Started,
+			Sampled: s.Meter.Last.Import, SampledAt: e.At, Ending: Ending{Reason: v.Session.Ending},
+		}
+		if s.Session.Started {
+			s.Session.Flow = FlowSuspended
+		}
+	}
+	if v.Reservation.ID != "" {
+		s.Reservation = t.found(v.Reservation)
+	}
+	s.Reported = Status(s)
+	t.s = s
+}
+
+// found is a reservation of an earlier boot: it lasts as long as both clocks
+// let it, or a little if there is no clock to ask.
+func (t *turn) found(v SavedReservation) Reservation {
+	r := Reservation{ID: v.ID, Username: v.Username, Until: v.Until, Tariff: v.Tariff, NoClock: true}
+	r.left = t.now.At + time.Duration(v.LeftMS)*time.Millisecond
+	r.Ends = min(r.left, t.now.At+ClockWithin)
+	t.learnClock(&r)
+	return r
+}
+
+// learnClock judges a reservation found at boot by the wall clock as soon as
+// there is one.
+func (t *turn) learnClock(r *Reservation) {
+	if r.NoClock && t.now.Clock != charge.ClockUnset && t.now.Clock != "" {
+		r.NoClock = false
+		r.Ends = min(r.left, t.now.At+r.Until.Sub(t.now.Wall))
+		r.Ends = max(r.Ends, 1) // over, but never "none"
+	}
+}
+
+// registered decides what becomes of what an earlier boot left.
+func (t *turn) registered(e Registered) {
+	if t.s.Life != LifeBooted {
+		return
+	}
+	s := &t.s
+	s.Life = LifeRunning
+	for _, f := range s.Faults.List() {
+		s.Faults = s.Faults.Without(f)
+		t.raise(f, "found at the start")
+	}
+	for _, u := range e.Unfinished {
+		r, reason := wire.ResultDone, ""
+		if u.Type == wire.CommandStart && u.Session != s.Session.ID || u.Type == wire.CommandSimulate {
+			r, reason = wire.ResultFailed, "reboot"
+		}
+		t.record("", &wire.CommandFinished{CommandID: u.ID, Command: u.Type, Result: r, Reason: reason})
+	}
+	t.goOn()
+	t.due()
+}
+
+// goOn ends a session of an earlier boot, unless the policy wants it to go on
+// and nothing had begun to end it.
+func (t *turn) goOn() {
+	s := &t.s
+	x := &s.Session
+	resumes := s.Policy.Resume && s.Plugged && s.Faults.Empty() && !s.Unavailable && x.Ending.Reason == ""
+	if x.ID == "" || resumes {
+		return
+	}
+	why := cmp.Or(x.Ending.Reason, charge.StopPowerLoss)
+	x.Ending = Ending{}
+	if s.Meter.Known {
+		x.Ending.Reason = why
+		t.stopped(s.Meter.Last.Import)
+		return
+	}
+	t.endSession(why)
+	x.Ending.By = t.now.At + BootReadWithin
+}
+
+// Describe is the connector as cp_registered tells it.
+func Describe(s State) wire.ConnectorState {
+	c := wire.ConnectorState{
+		Connector: s.ID, Status: Status(s), SessionID: s.Session.ID, Plugged: s.Plugged, Available: !s.Unavailable, Rated: s.Policy.Rated,
+	}
+	if s.Meter.Known {
+		c.Register = new(s.Meter.Last.Import)
+	}
+	return c
+}
+
+// Held is the reservation as cp_registered tells it; false: there is none.
+func Held(s State) (wire.HeldReservation, bool) {
+	r := s.Reservation
+	return wire.HeldReservation{
+		ReservationID: r.ID, Connector: s.ID, Username: r.Username, Until: r.Until, Tariff: r.Tariff,
+	}, r.ID != ""
+}

@@ -1,0 +1,205 @@
+package connector
+
+import (
+	"encoding/json"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// command decides about an order by its content.
+func (t *turn) command(e CommandReceived) {
+	switch o := e.Order.(type) {
+	case *wire.Reserve:
+		t.ifFresh(e, func() { t.reserve(e, *o) })
+	case *wire.CancelReservation:
+		t.ifFresh(e, func() { t.cancel(e, o.ReservationID) })
+	case *wire.Start:
+		t.ifFresh(e, func() { t.start(e, *o) })
+	case *wire.Stop:
+		t.ifFresh(e, func() { t.stop(e, o.SessionID) })
+	case *wire.SetAvailability:
+		t.ifFresh(e, func() { t.setAvailability(e, o.Available) })
+	default:
+		t.refuse(e, "unsupported")
+	}
+}
+
+// ifFresh does what is ordered, unless it waited too long for its turn or the
+// agent takes no more work.
+func (t *turn) ifFresh(e CommandReceived, do func()) {
+	switch {
+	case e.Expires > 0 && t.now.At >= e.Expires:
+		t.finish(e, wire.ResultExpired, "expired")
+	case t.s.Life != LifeRunning:
+		t.refuse(e, "stopping")
+	default:
+		do()
+	}
+}
+
+func (t *turn) accept(e CommandReceived) {
+	if !e.Part {
+		t.record("", &wire.CommandAccepted{Command: json.RawMessage(e.Raw)})
+	}
+}
+
+func (t *turn) finish(e CommandReceived, r wire.CommandResult, reason string) {
+	if e.Part {
+		return
+	}
+	p := &wire.CommandFinished{CommandID: e.ID, Result: r, Reason: reason}
+	if e.Order != nil {
+		p.Command = e.Order.CommandType()
+	}
+	t.record("", p)
+}
+
+func (t *turn) refuse(e CommandReceived, reason string) { t.finish(e, wire.ResultRejected, reason) }
+
+func (t *turn) done(e CommandReceived, reason string) { t.finish(e, wire.ResultDone, reason) }
+
+// barred says why neither a reservation nor a session can begin; empty: they
+// can.
+func (t *turn) barred() string {
+	switch s := &t.s; {
+	case !s.Faults.Empty():
+		return "faulted"
+	case s.Unavailable:
+		return "unavailable"
+	case s.Session.ID != "", s.Start.Session != "":
+		return "occupied"
+	case s.StorageFull:
+		return "storage_full"
+	}
+	return ""
+}
+
+func (t *turn) reserve(e CommandReceived, o wire.Reserve) {
+	left := o.Until.Sub(e.SentAt)
+	barred := t.barred()
+	switch r := t.s.Reservation; {
+	case r.ID == o.ReservationID:
+		t.accept(e)
+		t.done(e, "")
+		return
+	case barred == "" && r.ID != "":
+		barred = "reserved"
+	}
+	switch {
+	case barred != "":
+		t.refuse(e, barred)
+		return
+	case left <= 0, t.now.Clock == charge.ClockSynced && t.now.Wall.Sub(o.Until) > skew:
+		t.finish(e, wire.ResultExpired, "expired")
+		return
+	}
+	t.accept(e)
+	t.s.Reservation = Reservation{
+		ID: o.ReservationID, Username: o.Username, Until: o.Until, Tariff: o.Tariff, Ends: t.now.At + left,
+	}
+	t.done(e, "")
+}
+
+func (t *turn) cancel(e CommandReceived, id charge.ReservationID) {
+	switch {
+	case id == t.s.Reservation.ID && id != "":
+		t.accept(e)
+		t.endReservation(charge.ReservationCancelled)
+		t.done(e, "")
+	case id == t.s.Session.Reservation && id != "":
+		t.done(e, "used")
+	default:
+		t.done(e, "unknown")
+	}
+}
+
+func (t *turn) start(e CommandReceived, o wire.Start) {
+	s := &t.s
+	switch {
+	case s.Session.ID == o.SessionID && s.Session.Ending.Reason == "":
+		t.accept(e)
+		t.done(e, "")
+		return
+	case s.Start.Session == o.SessionID:
+		t.reorder(e)
+		return
+	}
+	r := s.Reservation
+	refused := t.barred()
+	switch {
+	case refused != "":
+	case o.ReservationID != "" && o.ReservationID != r.ID:
+		refused = "not_reserved"
+	case o.ReservationID != "" && o.Username != r.Username:
+		refused = "not_yours"
+	case r.ID != "" && o.Username != r.Username:
+		refused = "reserved"
+	}
+	if refused != "" {
+		t.refuse(e, refused)
+		return
+	}
+	t.begin(Start{
+		Session: o.SessionID, Username: o.Username, Reservation: r.ID, Tariff: o.Tariff, Command: e.ID, Raw: e.Raw,
+	})
+}
+
+// reorder lets a later order for the same session take the place of the one
+// that waits.
+func (t *turn) reorder(e CommandReceived) {
+	p := &t.s.Start
+	if p.Command != "" {
+		t.record("", &wire.CommandFinished{
+			CommandID: p.Command, Command: wire.CommandStart, Result: wire.ResultFailed, Reason: wire.ReasonSuperseded,
+		})
+	}
+	p.Command, p.Raw = e.ID, ""
+	t.accept(e)
+}
+
+func (t *turn) stop(e CommandReceived, id charge.SessionID) {
+	switch s := &t.s; {
+	case id == s.Session.ID && s.Session.Ending.Reason == "":
+		t.accept(e)
+		s.Session.Ending.Command = e.ID
+		t.endSession(charge.StopRemote)
+	case id == s.Session.ID:
+		t.done(e, "already_ending")
+	case id == s.Start.Session:
+		t.accept(e)
+		t.endStart(wire.ResultFailed, "stopped")
+		t.done(e, "")
+	default:
+		t.done(e, "already_ended")
+	}
+}
+
+func (t *turn) setAvailability(e CommandReceived, available bool) {
+	t.accept(e)
+	t.s.Unavailable = !available
+	if !available {
+		t.endReservation(charge.ReservationUnavailable)
+		t.endStart(wire.ResultFailed, "unavailable")
+		t.endSession(charge.StopRemote)
+	}
+	t.done(e, "")
+}
+
+// endReservation ends the reservation that is held, if there is one, and the
+// start that waits on it.
+func (t *turn) endReservation(why charge.ReservationEnd) {
+	r := t.s.Reservation
+	if r.ID == "" {
+		return
+	}
+	t.s.Reservation = Reservation{}
+	t.record("", &wire.ReservationEnded{ReservationID: r.ID, Reason: why, Username: r.Username})
+	if t.s.Start.Reservation == r.ID {
+		reason := string(why)
+		if why == charge.ReservationExpired && !t.s.Plugged {
+			reason = "not_plugged"
+		}
+		t.endStart(wire.ResultFailed, reason)
+	}
+}

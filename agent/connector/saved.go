@@ -1,0 +1,172 @@
+package connector
+
+import (
+	"encoding/json"
+	"slices"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// Saved is what a new boot must know of a connector: the fold of its records.
+// A checkpoint of the journal holds it as JSON; fields are only ever added.
+type Saved struct {
+	Connector   charge.ConnectorID `json:"connector"`
+	Unavailable bool               `json:"unavailable,omitempty"`
+	Finishing   bool               `json:"finishing,omitempty"`
+	Register    charge.WattHours   `json:"register_wh,omitempty"`
+	Reservation SavedReservation   `json:"reservation,omitzero"`
+	Session     SavedSession       `json:"session,omitzero"`
+	Unfinished  []Unfinished       `json:"unfinished,omitempty"`
+	Journal     charge.JournalID   `json:"journal,omitempty"`   // of the last record
+	UptimeMS    int64              `json:"uptime_ms,omitempty"` // of the last record
+}
+
+// SavedReservation is a reservation that is held. LeftMS is how long by the
+// monotonic clock, counted while an agent ran: it bounds the life of the
+// reservation whatever the wall clock says after a restart.
+type SavedReservation struct {
+	ID       charge.ReservationID `json:"reservation_id"`
+	Username charge.Username      `json:"username"`
+	Until    charge.Time          `json:"until"`
+	Tariff   charge.TariffVersion `json:"tariff,omitempty"`
+	LeftMS   int64                `json:"left_ms"`
+}
+
+// SavedSession is a session that is open.
+type SavedSession struct {
+	ID          charge.SessionID     `json:"session_id"`
+	Username    charge.Username      `json:"username,omitempty"`
+	Reservation charge.ReservationID `json:"reservation_id,omitempty"`
+	Tariff      charge.TariffVersion `json:"tariff,omitempty"`
+	Start       charge.WattHours     `json:"register_start_wh"`
+	Started     bool                 `json:"started,omitempty"`
+	// Ending is why it was about to end: it does not go on after a restart.
+	Ending charge.StopReason `json:"ending,omitempty"`
+}
+
+// ends notes why the session, if there is one, is about to end.
+func (x *SavedSession) ends(why charge.StopReason) {
+	if x.ID != "" && x.Ending == "" {
+		x.Ending = why
+	}
+}
+
+// Unfinished is a command that was accepted and not finished.
+type Unfinished struct {
+	ID      charge.CommandID `json:"command_id"`
+	Type    wire.CommandType `json:"command"`
+	Session charge.SessionID `json:"session_id,omitempty"` // of a START
+}
+
+// Replay folds one record into what is saved. A record about another connector
+// changes nothing but the time; one that cannot be read neither.
+func Replay(v Saved, rec wire.Record) Saved {
+	v = v.pass(rec)
+	if rec.Connector != v.Connector && rec.Connector != 0 {
+		return v
+	}
+	p, err := rec.Payload()
+	if err != nil || p == nil {
+		return v
+	}
+	switch p := p.(type) {
+	case *wire.CommandAccepted:
+		return v.accepted(rec, p)
+	case *wire.CommandFinished:
+		v.Unfinished = slices.DeleteFunc(slices.Clone(v.Unfinished), func(u Unfinished) bool { return u.ID == p.CommandID })
+	case *wire.ReservationEnded:
+		if p.ReservationID == v.Reservation.ID {
+			v.Reservation = SavedReservation{}
+		}
+	case *wire.Authorized:
+		if p.ReservationID == v.Reservation.ID {
+			v.Reservation = SavedReservation{}
+		}
+		v.Session = SavedSession{
+			ID: rec.SessionID, Username: p.Username, Reservation: p.ReservationID, Tariff: p.Tariff, Start: p.Register,
+		}
+		v.Register, v.Finishing = p.Register, false
+	case *wire.ChargingStarted:
+		v.Session.Started, v.Register = true, p.Register
+	case *wire.MeterRead:
+		v.Register = p.Register
+	case *wire.Suspended:
+		v.Register = p.Register
+	case *wire.Resumed:
+		v.Register = p.Register
+	case *wire.ChargingStopped:
+		v.Session, v.Register, v.Finishing = SavedSession{}, p.Register, true
+	case *wire.Unplugged:
+		v.Finishing = false
+		v.Session.ends(charge.StopUnplugged)
+	case *wire.FaultRaised:
+		v.Session.ends(p.Fault.StopReason())
+	default: // the rest is read from the hardware, or told again
+	}
+	return v
+}
+
+// pass lets the time of a record pass on the reservation. Between two boots
+// nobody knows how much did.
+func (v Saved) pass(rec wire.Record) Saved {
+	if rec.Journal != v.Journal {
+		v.Journal, v.UptimeMS = rec.Journal, 0
+	}
+	if d := rec.UptimeMS - v.UptimeMS; d > 0 {
+		v.UptimeMS = rec.UptimeMS
+		if v.Reservation.ID != "" {
+			v.Reservation.LeftMS -= d
+		}
+	}
+	return v
+}
+
+func (v Saved) accepted(rec wire.Record, p *wire.CommandAccepted) Saved {
+	cmd, err := wire.DecodeCommand(p.Command)
+	if err != nil {
+		return v
+	}
+	o, err := cmd.Order()
+	if err != nil || o == nil {
+		return v
+	}
+	u := Unfinished{ID: cmd.ID, Type: cmd.Type}
+	switch o := o.(type) {
+	case *wire.Reserve:
+		if o.ReservationID != v.Reservation.ID {
+			v.Reservation = SavedReservation{
+				ID: o.ReservationID, Username: o.Username, Until: o.Until, Tariff: o.Tariff,
+				LeftMS: o.Until.Sub(cmd.SentAt).Milliseconds(),
+			}
+		}
+	case *wire.Start:
+		u.Session = o.SessionID
+	case *wire.Stop:
+		if o.SessionID == v.Session.ID {
+			v.Session.ends(charge.StopRemote)
+		}
+	case *wire.SetAvailability:
+		v.Unavailable = !o.Available
+		if !o.Available {
+			v.Session.ends(charge.StopRemote)
+		}
+	default:
+	}
+	if rec.Connector == v.Connector {
+		v.Unfinished = append(slices.Clone(v.Unfinished), u)
+	}
+	return v
+}
+
+// Checkpoint writes what is saved of all connectors.
+func Checkpoint(all []Saved) ([]byte, error) { return json.Marshal(all) }
+
+// ReadCheckpoint reads what Checkpoint wrote.
+func ReadCheckpoint(raw []byte) ([]Saved, error) {
+	var all []Saved
+	if err := json.Unmarshal(raw, &all); err != nil {
+		return nil, err
+	}
+	return all, nil
+}

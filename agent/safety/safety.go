@@ -1,0 +1,168 @@
+// Package safety holds the rules of the fast control loop: may the contactor
+// be closed, judged by what was measured just now. It is pure and allocates
+// nothing; the loop around it (agent/app) has its own goroutine, reads the
+// hardware each tick, calls Step for each connector and does what it says.
+//
+// The state machine of the connector (agent/connector) gives the permission;
+// this package may only withhold. It opens on the first bad, stale or
+// unreadable input, and calls that a fault when it lasts. A vehicle that no
+// longer asks is no fault.
+package safety
+
+import (
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// Limits are the times of the loop.
+type Limits struct {
+	// MaxAge is the age above which an input is stale.
+	MaxAge time.Duration
+	// MaxGap is the longest time between two ticks; a later tick opens.
+	MaxGap time.Duration
+	// MaxMove is how long feedback may differ from the command.
+	MaxMove time.Duration
+	// Persist is how long an input may be bad before it is a fault.
+	Persist time.Duration
+	// Settle is how long all must be well, after the start and after anything
+	// bad, before the contactor may close.
+	Settle time.Duration
+}
+
+// DefaultLimits are the limits of docs/PROTOCOL.md and of package hal.
+func DefaultLimits() Limits {
+	return Limits{
+		MaxAge: 100 * time.Millisecond, MaxGap: 100 * time.Millisecond, MaxMove: 250 * time.Millisecond,
+		Persist: 300 * time.Millisecond, Settle: 300 * time.Millisecond,
+	}
+}
+
+// Input is one measurement of a safety input. The zero value is an input that
+// gave nothing: unsafe.
+type Input struct {
+	NotFitted bool          // there is no such device on this board
+	OK        bool          // it could be read
+	Age       time.Duration // of the value
+}
+
+func (i Input) bad(l Limits) bool { return !i.NotFitted && (!i.OK || i.Age > l.MaxAge) }
+
+// Inputs are everything measured in one tick for one connector.
+type Inputs struct {
+	Now time.Duration // since the boot
+	Gap time.Duration // since the tick before; 0 in the first
+
+	Permit      bool // by the connector's state machine
+	Vent        bool // pilot D may have power
+	Commanded   bool // the contactor's last command
+	WriteFailed bool // the last command could not be written
+
+	Pilot      charge.PilotState
+	PilotIn    Input
+	Pressed    bool // the emergency stop
+	EStopIn    Input
+	Closed     bool // the contactor, as measured
+	ContactIn  Input
+	Tripped    charge.Fault // empty: nothing has tripped
+	TrippedIn  Input
+	ResetLatch bool // a person has repaired what latched
+}
+
+// State is what the rules remember from tick to tick. The zero value is the
+// state before the first.
+//
+// Invariant: a latched fault stays until ResetLatch.
+type State struct {
+	ready    time.Duration // before it nothing closes; 0: not yet known
+	badSince time.Duration // one more than its time; 0: nothing is bad
+	apart    time.Duration // feedback and command differ since, likewise
+	latched  charge.FaultSet
+}
+
+// Verdict is what the loop does and says.
+type Verdict struct {
+	Close  bool            // the contactor's command of this tick
+	Faults charge.FaultSet // what holds now
+	Hold   string          // why power is withheld for now, though nothing is a fault; empty: it is not
+	Late   bool            // the tick came too late: the keeper is not kicked
+}
+
+// The reasons of Verdict.Hold.
+const (
+	HoldLate     = "control_loop_late"
+	HoldInput    = "safety_input"
+	HoldSettling = "settling"
+)
+
+// Step judges one tick.
+func Step(l Limits, s State, in Inputs) (State, Verdict) {
+	v := Verdict{Late: in.Gap > l.MaxGap}
+	if in.ResetLatch {
+		s.latched, s.apart = 0, 0
+	}
+	bad := in.WriteFailed || in.PilotIn.bad(l) || in.EStopIn.bad(l) || in.ContactIn.bad(l) || in.TrippedIn.bad(l)
+	v.Faults = faults(l, in)
+	s = s.watchContact(l, in)
+	v.Faults |= s.latched
+	switch {
+	case !bad:
+		s.badSince = 0
+	case s.badSince == 0:
+		s.badSince = in.Now + 1
+	case in.Now+1-s.badSince >= l.Persist:
+		v.Faults = v.Faults.With(charge.FaultSafetyInput)
+	}
+	if bad || v.Late || s.ready == 0 {
+		s.ready = in.Now + l.Settle
+	}
+	switch {
+	case bad:
+		v.Hold = HoldInput
+	case v.Late:
+		v.Hold = HoldLate
+	case in.Now < s.ready:
+		v.Hold = HoldSettling
+	}
+	v.Close = in.Permit && v.Hold == "" && v.Faults.Empty() && asks(in)
+	return s, v
+}
+
+func asks(in Inputs) bool { return in.Pilot == charge.PilotC || in.Pilot == charge.PilotD && in.Vent }
+
+// faults are those that one measurement proves.
+func faults(l Limits, in Inputs) charge.FaultSet {
+	var f charge.FaultSet
+	if in.Pressed && !in.EStopIn.NotFitted && !in.EStopIn.bad(l) {
+		f = f.With(charge.FaultEmergencyStop)
+	}
+	if in.Tripped != "" && !in.TrippedIn.NotFitted && !in.TrippedIn.bad(l) {
+		f = f.With(in.Tripped)
+	}
+	if (in.Pilot == charge.PilotE || in.Pilot == charge.PilotF) && !in.PilotIn.bad(l) {
+		f = f.With(charge.FaultPilot)
+	}
+	return f
+}
+
+// watchContact latches a contactor that does not follow its command: welded if
+// it stays closed, stuck if it stays open. Opening a stuck one makes command
+// and feedback agree again, so only a person clears either.
+func (s State) watchContact(l Limits, in Inputs) State {
+	if in.ContactIn.NotFitted || in.ContactIn.bad(l) || in.Closed == in.Commanded {
+		s.apart = 0
+		return s
+	}
+	if s.apart == 0 {
+		s.apart = in.Now + 1
+	}
+	if in.Now+1-s.apart <= l.MaxMove {
+		return s
+	}
+	if in.Closed {
+		s.latched = s.latched.With(charge.FaultContactorWelded)
+	} else {
+		s.latched = s.latched.With(charge.FaultContactorStuck)
+	}
+	return s
+}
