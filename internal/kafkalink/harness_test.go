@@ -263,6 +263,28 @@ func (w *world) log(tb testing.TB, topic string, partition int) []string {
 	}
 }
 
+// bare is a client with nothing of this package in it.
+func (w *world) bare() (*kafka.Client, *kafka.Transport) {
+	t := &kafka.Transport{Dial: w.dial, MetadataTTL: time.Second, DialTimeout: 3 * time.Second}
+	return &kafka.Client{Addr: kafka.TCP("127.0.0.1:9092"), Transport: t, Timeout: 10 * time.Second}, t
+}
+
+// grow gives a topic more partitions.
+func (w *world) grow(tb testing.TB, topic string, partitions int32) {
+	tb.Helper()
+	c, t := w.bare()
+	defer t.CloseIdleConnections()
+	res, err := c.CreatePartitions(context.Background(), &kafka.CreatePartitionsRequest{
+		Topics: []kafka.TopicPartitionsConfig{{Name: topic, Count: partitions}},
+	})
+	if err == nil {
+		err = res.Errors[topic]
+	}
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
 // inbox collects what readers hand over.
 type inbox struct {
 	mu       sync.Mutex

@@ -1,0 +1,373 @@
+package kafkalink_test
+
+import (
+	"context"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/carga-ev/carga/internal/kafkalink"
+)
+
+// write makes a topic of one partition with these texts, over a part of its own.
+func (w *world) write(tb testing.TB, topic string, texts ...string) {
+	tb.Helper()
+	p := w.open(tb, setup{topics: one(topic), grace: time.Minute})
+	time.Sleep(2 * time.Second)
+	p.say(tb, nil, topic, texts...)
+	p.stop()
+}
+
+// TestReadsInBatches: everything once, in order, in batches as large as allowed,
+// each with the place behind it and the end of the log.
+func TestReadsInBatches(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, in := &world{}, &inbox{}
+		w.start(t)
+		w.write(t, "a", numbers(0, 2500)...)
+		p := w.open(t, setup{read: []string{"a"}})
+		r, stop := p.read(in.config("a", kafkalink.FromFirst()))
+		time.Sleep(5 * time.Second)
+		equal(t, "read", in.got(), numbers(0, 2500))
+		if len(in.batches) > 6 {
+			t.Errorf("%d batches for 2500 records", len(in.batches))
+		}
+		for _, b := range in.batches {
+			last := b.Messages[len(b.Messages)-1]
+			if len(b.Messages) > 1000 || b.Next != last.Offset+1 || b.CRC != kafkalink.Fingerprint(last.Key, last.Value) || b.HighWater != 2500 {
+				t.Errorf("batch of %d, next %d, end %d", len(b.Messages), b.Next, b.HighWater)
+			}
+		}
+		if o := in.opened; len(o) != 1 || o[0].Next != 0 || o[0].End != 2500 {
+			t.Errorf("opened %+v", o)
+		}
+		if s := r.State(); !s.Reading || s.Next != 2500 || s.Lag() != 0 || s.Records != 2500 {
+			t.Errorf("state %+v", s)
+		}
+		stop()
+		p.stop()
+		w.stop()
+	})
+}
+
+// TestNewRecordsComeAtOnce: waiting for more never delays what is there.
+func TestNewRecordsComeAtOnce(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, in := &world{}, &inbox{}
+		w.start(t)
+		p := w.open(t, setup{topics: one("a")})
+		_, stop := p.read(in.config("a", kafkalink.FromFirst()))
+		time.Sleep(5*time.Second + 123*time.Millisecond)
+		for i := range 50 {
+			began := time.Now()
+			p.say(t, nil, "a", numbers(i, i+1)...)
+			synctest.Wait()
+			if len(in.got()) != i+1 {
+				t.Fatalf("record %d not there at once (%v)", i, time.Since(began))
+			}
+			time.Sleep(77 * time.Millisecond)
+		}
+		stop()
+		p.stop()
+		w.stop()
+	})
+}
+
+// TestRefusedBatchComesAgain: an owner that fails for a while misses nothing and
+// gets nothing twice.
+func TestRefusedBatchComesAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, in := &world{}, &inbox{fail: 30}
+		w.start(t)
+		w.write(t, "a", numbers(0, 1500)...)
+		p := w.open(t, setup{read: []string{"a"}})
+		r, stop := p.read(in.config("a", kafkalink.FromFirst()))
+		time.Sleep(20 * time.Second)
+		if s := r.State(); s.Stuck < 5 || s.Next != 0 || s.LastError != "not now" {
+			t.Errorf("state %+v, want stuck at the first batch", s)
+		}
+		time.Sleep(2 * time.Minute)
+		equal(t, "read", in.got(), numbers(0, 1500))
+		if s := r.State(); s.Stuck != 0 {
+			t.Errorf("state %+v, want no longer stuck", s)
+		}
+		stop()
+		p.stop()
+		w.stop()
+	})
+}
+
+// TestReaderOverOutages: the topic comes after ten minutes, Kafka goes and comes
+// back; everything is read once, and the first record after a return within a
+// second.
+func TestReaderOverOutages(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, in := &world{}, &inbox{}
+		p := w.open(t, setup{read: []string{"a"}})
+		r, stop := p.read(in.config("a", kafkalink.FromFirst()))
+		time.Sleep(10 * time.Minute)
+		w.start(t)
+		time.Sleep(10 * time.Minute)
+		if s := r.State(); s.Reading {
+			t.Errorf("state %+v without a topic", s)
+		}
+		w.write(t, "a", numbers(0, 10)...)
+		time.Sleep(2 * time.Second)
+		equal(t, "read", in.got(), numbers(0, 10))
+		for round := 1; round < 4; round++ {
+			w.away()
+			time.Sleep(5 * time.Minute)
+			if s := r.State(); s.Reading || s.LastError == "" {
+				t.Errorf("state %+v while Kafka is away", s)
+			}
+			w.back()
+			time.Sleep(time.Second)
+			w.write(t, "a", numbers(10*round, 10*round+10)...)
+			synctest.Wait()
+			equal(t, "read", in.got(), numbers(0, 10*round+10))
+		}
+		if len(in.replaced) != 0 {
+			t.Errorf("replaced %+v", in.replaced)
+		}
+		stop()
+		p.stop()
+		w.stop()
+	})
+}
+
+// TestResume: the place stored with the last batch is found again, and its
+// fingerprint proves the log.
+func TestResume(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, in := &world{}, &inbox{}
+		w.start(t)
+		w.write(t, "a", numbers(0, 10)...)
+		p := w.open(t, setup{read: []string{"a"}})
+		_, stop := p.read(in.config("a", kafkalink.FromOffset(4, kafkalink.Fingerprint([]byte("k"), []byte("3")))))
+		time.Sleep(3 * time.Second)
+		equal(t, "read", in.got(), numbers(4, 10))
+		if len(in.replaced) != 0 {
+			t.Errorf("replaced %+v", in.replaced)
+		}
+		stop()
+		p.stop()
+		w.stop()
+	})
+}
+
+// TestLogReplaced: while nobody read, the log was replaced. Whatever the new one
+// looks like, it is noticed, and all of it is read.
+func TestLogReplaced(t *testing.T) {
+	mark := kafkalink.Fingerprint([]byte("k"), []byte("old9"))
+	for name, c := range map[string]struct {
+		texts []string
+		why   kafkalink.Reason
+	}{
+		"empty":               {nil, kafkalink.ReasonShorter},
+		"shorter":             {[]string{"n0", "n1", "n2"}, kafkalink.ReasonShorter},
+		"shorter by one":      {numbers(100, 109), kafkalink.ReasonShorter},
+		"as long":             {numbers(100, 110), kafkalink.ReasonDifferent},
+		"longer":              {numbers(100, 150), kafkalink.ReasonDifferent},
+		"same but for a byte": {[]string{"old0", "old1", "old2", "old3", "old4", "old5", "old6", "old7", "old8", "oldX"}, kafkalink.ReasonDifferent},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, in := &world{}, &inbox{}
+				w.start(t)
+				w.write(t, "a", c.texts...)
+				p := w.open(t, setup{topics: one("a")})
+				_, stop := p.read(in.config("a", kafkalink.FromOffset(10, mark)))
+				time.Sleep(10 * time.Second)
+				p.say(t, nil, "a", "later")
+				time.Sleep(time.Second)
+				equal(t, "read", in.got(), append(slices.Clone(c.texts), "later"))
+				if len(in.replaced) != 1 || in.replaced[0].Reason != c.why || in.replaced[0].Was != 10 || in.replaced[0].Now != 0 {
+					t.Errorf("replaced %+v, want %s", in.replaced, c.why)
+				}
+				stop()
+				p.stop()
+				w.stop()
+			})
+		})
+	}
+}
+
+// TestTopicRecreatedWhileReading: deleted under the reader and made again by the
+// keeper: it begins anew, with fewer, as many or more records than before.
+func TestTopicRecreatedWhileReading(t *testing.T) {
+	for _, n := range []int{3, 10, 30} {
+		synctest.Test(t, func(t *testing.T) {
+			w, in := &world{}, &inbox{}
+			c := w.start(t)
+			p := w.open(t, setup{topics: one("a")})
+			p.say(t, nil, "a", numbers(0, 10)...)
+			_, stop := p.read(in.config("a", kafkalink.FromFirst()))
+			time.Sleep(5 * time.Second)
+			if err := c.DeleteTopic("a"); err != nil {
+				t.Fatal(err)
+			}
+			p.say(t, nil, "a", numbers(100, 100+n)...)
+			time.Sleep(20 * time.Second)
+			equal(t, "read", in.got(), append(numbers(0, 10), numbers(100, 100+n)...))
+			if len(in.replaced) != 1 {
+				t.Errorf("%d records: replaced %+v", n, in.replaced)
+			}
+			stop()
+			p.stop()
+			w.stop()
+		})
+	}
+}
+
+// TestRetention: records deleted before they were read are told; a log of which
+// everything that was read is deleted is still the same log.
+func TestRetention(t *testing.T) {
+	for name, c := range map[string]struct {
+		deleted int64
+		want    []string
+		told    int
+	}{
+		"nothing":     {0, numbers(4, 10), 0},
+		"some":        {2, numbers(4, 10), 0},
+		"all read":    {4, numbers(4, 10), 0},
+		"unread, too": {7, numbers(7, 10), 1},
+		"everything":  {10, nil, 1},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, in := &world{}, &inbox{}
+				k := w.start(t)
+				w.write(t, "a", numbers(0, 10)...)
+				if c.deleted > 0 {
+					if err := k.DeleteRecords("a", 0, c.deleted); err != nil {
+						t.Fatal(err)
+					}
+				}
+				p := w.open(t, setup{topics: one("a")})
+				_, stop := p.read(in.config("a", kafkalink.FromOffset(4, kafkalink.Fingerprint([]byte("k"), []byte("3")))))
+				time.Sleep(5 * time.Second)
+				p.say(t, nil, "a", "later")
+				time.Sleep(time.Second)
+				equal(t, "read", in.got(), append(slices.Clone(c.want), "later"))
+				if len(in.replaced) != c.told || c.told > 0 && in.replaced[0].Reason != kafkalink.ReasonExpired {
+					t.Errorf("replaced %+v", in.replaced)
+				}
+				stop()
+				p.stop()
+				w.stop()
+			})
+		})
+	}
+}
+
+// TestStarts: each way to begin, and a record that is written just after the
+// start was resolved. With nothing as late as asked for, kafka-go alone would
+// resolve the end anew and skip that record.
+func TestStarts(t *testing.T) {
+	for name, c := range map[string]struct {
+		start func(middle time.Time) kafkalink.Start
+		want  []string
+	}{
+		"first":    {func(time.Time) kafkalink.Start { return kafkalink.FromFirst() }, numbers(0, 11)},
+		"offset 0": {func(time.Time) kafkalink.Start { return kafkalink.FromOffset(0, 7) }, numbers(0, 11)},
+		"time":     {kafkalink.FromTime, numbers(5, 11)},
+		"late":     {func(time.Time) kafkalink.Start { return kafkalink.FromTime(time.Now()) }, numbers(10, 11)},
+		"end":      {func(time.Time) kafkalink.Start { return kafkalink.FromEnd() }, numbers(10, 11)},
+	} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, in := &world{}, &inbox{}
+				w.start(t)
+				w.write(t, "a", numbers(0, 5)...)
+				time.Sleep(time.Hour)
+				middle := time.Now()
+				w.write(t, "a", numbers(5, 10)...)
+				time.Sleep(time.Hour)
+				p := w.open(t, setup{topics: one("a")})
+				cfg := in.config("a", c.start(middle))
+				opened := cfg.Opened
+				cfg.Opened = func(o kafkalink.Opened) {
+					opened(o)
+					p.say(t, nil, "a", "10")
+					time.Sleep(time.Second) // it is written before the first fetch
+				}
+				_, stop := p.read(cfg)
+				time.Sleep(5 * time.Second)
+				equal(t, "read", in.got(), c.want)
+				if o := in.opened; len(o) != 1 || o[0].End != 10 {
+					t.Errorf("opened %+v, want the end at 10", o)
+				}
+				stop()
+				p.stop()
+				w.stop()
+			})
+		})
+	}
+}
+
+// TestFrozenBroker: requests that are never answered end, and are made again.
+func TestFrozenBroker(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, in, e := &world{}, &inbox{}, &ends{}
+		c := w.start(t)
+		p := w.open(t, setup{topics: one("a")})
+		_, stop := p.read(in.config("a", kafkalink.FromFirst()))
+		time.Sleep(3 * time.Second)
+		swallow := func(kmsg.Request) (kmsg.Response, error, bool) { return nil, nil, true }
+		c.ControlKey(int16(kmsg.Produce), swallow)
+		c.ControlKey(int16(kmsg.Fetch), swallow)
+		p.say(t, e, "a", numbers(0, 3)...)
+		time.Sleep(15 * time.Second)
+		equal(t, "read", in.got(), numbers(0, 3))
+		if e.count(kafkalink.Produced) != 3 {
+			t.Errorf("told of %v", e.kinds)
+		}
+		stop()
+		p.stop()
+		w.stop()
+	})
+}
+
+// TestTopicReader: a topic that is only read: as many readers as it really has
+// partitions, also those added later.
+func TestTopicReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, in := &world{}, &inbox{}
+		w.start(t)
+		p := w.open(t, setup{read: []string{"a"}})
+		tr := kafkalink.NewTopicReader(p.client, p.keeper, "a", func(int) kafkalink.ReaderConfig {
+			return in.config("", kafkalink.FromFirst())
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- tr.Run(ctx) }()
+		other := w.open(t, setup{topics: []kafkalink.TopicSpec{{Name: "a", Partitions: 4}}})
+		if n, err := p.keeper.Wait(ctx, "a"); n != 4 || err != nil {
+			t.Errorf("waited for %d, %v", n, err)
+		}
+		for _, text := range numbers(0, 100) {
+			if _, err := other.producer.Enqueue(kafkalink.Record{Topic: "a", Key: []byte(text), Value: []byte(text)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(5 * time.Second)
+		if got := firsts(in.got()); len(got) != 100 || len(tr.States()) != 4 {
+			t.Errorf("read %d by %d readers, want 100 by 4", len(got), len(tr.States()))
+		}
+		other.stop()
+		w.grow(t, "a", 6)
+		time.Sleep(5 * time.Second)
+		if len(tr.States()) != 6 {
+			t.Errorf("%d readers, want 6", len(tr.States()))
+		}
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		p.stop()
+		w.stop()
+	})
+}
