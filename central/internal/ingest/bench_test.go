@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/central/internal/ingest"
+	"github.com/carga-ev/carga/central/internal/journaltest"
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
@@ -102,12 +103,14 @@ func BenchmarkIngest(b *testing.B) {
 	perReader := make([][]ingest.Delivered, readers)
 	total := int64(0)
 	for i := range points {
-		a := newAgent(b, charge.CPID(fmt.Sprintf("CP_%03d", i)))
+		a := journaltest.New(b, charge.CPID(fmt.Sprintf("CP_%03d", i)))
 		for n := range 10 {
-			a.charge(n)
+			a.Charge(n)
 		}
-		perReader[i%readers] = append(perReader[i%readers], a.all...)
-		total += int64(len(a.all))
+		for _, m := range a.All {
+			perReader[i%readers] = append(perReader[i%readers], ingest.Delivered{Key: m.Key, Value: m.Value})
+		}
+		total += int64(len(a.All))
 	}
 	for i, all := range perReader { // as it comes: the points of a partition interleaved
 		perReader[i] = interleave(all, int(total)/points)

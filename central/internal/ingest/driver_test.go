@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/central/internal/ingest"
+	"github.com/carga-ev/carga/central/internal/journaltest"
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
@@ -14,7 +15,7 @@ import (
 )
 
 // online makes a charging point seen: the bridge lives, the point speaks.
-func (l *life) online(a *agent) {
+func (l *life) online(a *journaltest.Point) {
 	l.t.Helper()
 	now := charge.At(time.Now())
 	b := wire.BridgeAlive{V: 1, Bridge: "b", At: now, StartedAt: now, MQTT: wire.Dependency{Up: true, Since: now}, Kafka: wire.Dependency{Up: true, Since: now}}
@@ -22,17 +23,17 @@ func (l *life) online(a *agent) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	l.deliver(wire.TopicMonitor, ingest.Delivered{Key: "bridge", Kind: wire.KindValueBridgeAlive, Value: raw}, a.presence(a.seq+1, ""))
+	l.deliver(wire.TopicMonitor, journaltest.Message{Key: "bridge", Kind: wire.KindValueBridgeAlive, Value: raw}, a.Presence(a.Seq+1, ""))
 }
 
-func ask(t *testing.T, messageID string, at time.Time) ingest.Delivered {
+func ask(t *testing.T, messageID string, at time.Time) journaltest.Message {
 	t.Helper()
 	r := wire.DriverRequest{MessageID: messageID, EventType: wire.DriverAuthorization, Username: "ann", ClientID: "c", Timestamp: wire.Seconds(charge.At(at))}
 	raw, err := r.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ingest.Delivered{Key: "ann", Value: raw}
+	return journaltest.Message{Key: "ann", Value: raw}
 }
 
 // answers are the answers to drivers on the way to central-events.
@@ -56,8 +57,8 @@ func TestADriverIsReservedAndAnsweredOnce(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
-		a := newAgent(t, "CP_1")
-		l.deliver(wire.TopicEvents, a.all...)
+		a := journaltest.New(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.All...)
 		l.online(a)
 		synctest.Wait()
 		l.deliver(wire.TopicDriverEvents, ask(t, "m1", time.Now()))
@@ -74,8 +75,8 @@ func TestADriverIsReservedAndAnsweredOnce(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.deliver(wire.TopicEvents, a.write(1, "", &wire.CommandAccepted{Command: raw}),
-			a.write(1, "", &wire.CommandFinished{CommandID: c.ID, Command: c.Type, Result: wire.ResultDone}))
+		l.deliver(wire.TopicEvents, a.Write(1, "", &wire.CommandAccepted{Command: raw}),
+			a.Write(1, "", &wire.CommandFinished{CommandID: c.ID, Command: c.Type, Result: wire.ResultDone}))
 		synctest.Wait()
 		answers := l.answers()
 		if len(answers) != 1 || !*answers[0].Authorized || answers[0].CPID != "CP_1" || answers[0].ReservationID != order.(*wire.Reserve).ReservationID {
@@ -118,8 +119,8 @@ func TestYesterdaysRequestReservesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
-		a := newAgent(t, "CP_1")
-		l.deliver(wire.TopicEvents, a.all...)
+		a := journaltest.New(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.All...)
 		l.online(a)
 		l.deliver(wire.TopicDriverEvents, ask(t, "old", time.Now().Add(-24*time.Hour)), ask(t, "late", time.Now().Add(-2*time.Minute)))
 		time.Sleep(10 * time.Second)
@@ -139,8 +140,8 @@ func TestASilentPointIsRefusedInTimeAndItsReservationEnds(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
-		a := newAgent(t, "CP_1")
-		l.deliver(wire.TopicEvents, a.all...)
+		a := journaltest.New(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.All...)
 		l.online(a)
 		synctest.Wait()
 		l.deliver(wire.TopicDriverEvents, ask(t, "m1", time.Now()))
@@ -162,8 +163,8 @@ func TestAnOperatorIsAnsweredWithWhatWasOrdered(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
-		a := newAgent(t, "CP_1")
-		l.deliver(wire.TopicEvents, a.all...)
+		a := journaltest.New(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.All...)
 		l.online(a)
 		synctest.Wait()
 		r, err := l.w.Ask(t.Context(), ingest.Ask{Ask: orders.AskAvailability{Available: false}})
@@ -190,8 +191,8 @@ func TestNothingIsOrderedInVainForEver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
-		a := newAgent(t, "CP_1")
-		l.deliver(wire.TopicEvents, a.all...)
+		a := journaltest.New(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.All...)
 		l.online(a)
 		synctest.Wait()
 		if _, err := l.w.Ask(t.Context(), ingest.Ask{Ask: orders.AskAvailability{Available: false}}); err != nil {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/central/internal/ingest"
+	"github.com/carga-ev/carga/central/internal/journaltest"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/ids"
@@ -19,14 +20,14 @@ func incarnation(t *testing.T, at time.Time) charge.Incarnation {
 	return charge.Incarnation(ids.New(at, rand.Reader))
 }
 
-func alive(t *testing.T, id charge.Incarnation, past bool) ingest.Delivered {
+func alive(t *testing.T, id charge.Incarnation) journaltest.Message {
 	t.Helper()
 	m := wire.CentralAlive{V: 1, Central: id, At: charge.At(time.Now())}
 	raw, err := m.Encode()
 	if err != nil {
 		t.Fatal(err)
 	}
-	return ingest.Delivered{Key: "central", Kind: wire.KindValueCentralAlive, Value: raw, Past: past}
+	return journaltest.Message{Key: "central", Kind: wire.KindValueCentralAlive, Value: raw}
 }
 
 func TestAGreaterCentralFencesThisOne(t *testing.T) {
@@ -35,11 +36,11 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
 		me := l.live.Network().Central
-		a := newAgent(t, "CP_1")
-		l.deliver(wire.TopicEvents, a.all...)
-		l.deliver(wire.TopicMonitor, alive(t, me, false), alive(t, "0", false), // itself, and an earlier one
-			alive(t, incarnation(t, time.Now().Add(time.Hour)), true),     // of the past
-			alive(t, incarnation(t, time.Now().Add(25*time.Hour)), false)) // of no honest clock
+		a := journaltest.New(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.All...)
+		l.hand(wire.TopicMonitor, true, alive(t, incarnation(t, time.Now().Add(time.Hour)))) // of the past
+		l.deliver(wire.TopicMonitor, alive(t, me), alive(t, "0"),                            // itself, and an earlier one
+			alive(t, incarnation(t, time.Now().Add(25*time.Hour)))) // of no honest clock
 		time.Sleep(2 * time.Second)
 		if p := self(l); p.State != ingest.PartUp {
 			t.Fatalf("central: got %+v, want it up", p)
@@ -48,17 +49,17 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 			t.Errorf("alarms: got %d, want one: an incarnation that is not believed", n)
 		}
 		other := incarnation(t, time.Now().Add(time.Minute))
-		l.deliver(wire.TopicMonitor, alive(t, other, false))
+		l.deliver(wire.TopicMonitor, alive(t, other))
 		synctest.Wait()
 		if p := self(l); p.State != ingest.PartDown || !strings.Contains(p.Reason, "took over") {
 			t.Errorf("central: got %+v, want it fenced", p)
 		}
 		acks, commands, said := l.out.count()
-		a.charge(1)
+		a.Charge(1)
 		taken := make(chan struct{})
 		go func() {
 			defer close(taken)
-			l.deliver(wire.TopicEvents, a.all[1:]...)
+			l.deliver(wire.TopicEvents, a.All[1:]...)
 		}()
 		time.Sleep(time.Minute)
 		if a2, c2, s2 := l.out.count(); a2 != acks || c2 != commands || s2 > said+1 {
@@ -78,8 +79,8 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 		if now := l.live.Network().Central; now <= other {
 			t.Errorf("after the lift it is called %s, want greater than %s", now, other)
 		}
-		if got := l.out.acked("CP_1"); got != a.seq {
-			t.Errorf("after the lift: acknowledged %d, want %d", got, a.seq)
+		if got := l.out.acked("CP_1"); got != a.Seq {
+			t.Errorf("after the lift: acknowledged %d, want %d", got, a.Seq)
 		}
 	})
 }
@@ -98,8 +99,8 @@ func TestARestoredCentralCallsItselfGreaterThanItsPast(t *testing.T) {
 			t.Errorf("got %s, want greater than %s: its log spoke of it", now, past)
 		}
 		further := incarnation(t, time.Now().Add(3*time.Hour))
-		a := newAgent(t, "CP_1")
-		l.deliver(wire.TopicMonitor, a.presence(1, further))
+		a := journaltest.New(t, "CP_1")
+		l.deliver(wire.TopicMonitor, a.Presence(1, further))
 		synctest.Wait()
 		if now := l.live.Network().Central; now > further {
 			t.Error("it did not listen first whether that one lives")
@@ -115,7 +116,7 @@ func TestARestoredCentralCallsItselfGreaterThanItsPast(t *testing.T) {
 		}
 		l.out.mu.Unlock()
 		unbelieved := incarnation(t, time.Now().Add(48*time.Hour))
-		l.deliver(wire.TopicMonitor, a.presence(1, unbelieved))
+		l.deliver(wire.TopicMonitor, a.Presence(1, unbelieved))
 		time.Sleep(4 * time.Second)
 		if again := l.live.Network().Central; again != now {
 			t.Errorf("it believed in an incarnation of the day after tomorrow")

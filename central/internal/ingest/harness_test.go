@@ -3,7 +3,6 @@ package ingest_test
 import (
 	"context"
 	"crypto/rand"
-	"fmt"
 	"hash/crc32"
 	"log/slog"
 	"path/filepath"
@@ -13,6 +12,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/central/internal/ingest"
+	"github.com/carga-ev/carga/central/internal/journaltest"
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
@@ -180,15 +180,23 @@ func (l *life) end() {
 }
 
 // deliver hands messages to the writer as one batch of a partition.
-func (l *life) deliver(topic string, msgs ...ingest.Delivered) {
+func (l *life) deliver(topic string, msgs ...journaltest.Message) {
 	l.t.Helper()
-	for i := range msgs {
-		m := &msgs[i]
-		m.Topic, m.Offset, m.ReceivedAt = topic, l.next[topic], charge.At(time.Now())
-		m.CRC = crc32.ChecksumIEEE(m.Value)
+	l.hand(topic, false, msgs...)
+}
+
+// hand delivers messages; past ones were in the log before this life.
+func (l *life) hand(topic string, past bool, msgs ...journaltest.Message) {
+	l.t.Helper()
+	batch := make([]ingest.Delivered, 0, len(msgs))
+	for _, m := range msgs {
+		batch = append(batch, ingest.Delivered{
+			Topic: topic, Offset: l.next[topic], CRC: crc32.ChecksumIEEE(m.Value), Key: m.Key, Kind: m.Kind, Value: m.Value,
+			ReceivedAt: charge.At(time.Now()), Past: past,
+		})
 		l.next[topic]++
 	}
-	if err := l.w.Take(l.t.Context(), msgs); err != nil {
+	if err := l.w.Take(l.t.Context(), batch); err != nil {
 		l.t.Error(err)
 	}
 }
@@ -222,83 +230,4 @@ func (l *life) counters() map[string]int64 {
 		l.t.Fatal(err)
 	}
 	return c
-}
-
-// agent writes the journal of one charging point.
-type agent struct {
-	t       testing.TB
-	cp      charge.CPID
-	journal charge.JournalID
-	seq     charge.Seq
-	prev    string
-	reg     charge.WattHours
-	all     []ingest.Delivered
-}
-
-func newAgent(tb testing.TB, cp charge.CPID) *agent {
-	tb.Helper()
-	a := &agent{t: tb, cp: cp, reg: 1000}
-	a.boot()
-	return a
-}
-
-func (a *agent) boot() {
-	var after *wire.Position
-	if a.seq > 0 {
-		after = &wire.Position{Journal: a.journal, Seq: a.seq}
-	}
-	a.journal, a.seq = charge.JournalID(ids.New(time.Now(), rand.Reader)), 0
-	reg := a.reg
-	a.write(0, "", &wire.Registered{After: after, Agent: "test", Simulated: true, Connectors: []wire.ConnectorState{
-		{Connector: 1, Status: charge.StatusAvailable, Register: &reg, Available: true, Rated: 22_000},
-	}})
-}
-
-func (a *agent) write(k charge.ConnectorID, s charge.SessionID, p wire.Payload) ingest.Delivered {
-	a.t.Helper()
-	r, err := wire.NewRecord(p)
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.seq++
-	r.CPID, r.Journal, r.Seq, r.Prev, r.Connector, r.SessionID = a.cp, a.journal, a.seq, a.prev, k, s
-	r.At, r.Clock, r.UptimeMS = charge.At(time.Now()), charge.ClockSynced, int64(a.seq)*1000
-	raw, err := r.Encode()
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	a.prev = wire.Hash(raw)
-	d := ingest.Delivered{Key: string(a.cp), Value: raw}
-	a.all = append(a.all, d)
-	return d
-}
-
-// charge writes one whole session.
-func (a *agent) charge(n int) {
-	a.t.Helper()
-	id := charge.SessionID(fmt.Sprintf("%s-%d", a.cp, n))
-	a.write(1, "", &wire.PluggedIn{})
-	a.write(1, id, &wire.Authorized{By: wire.GrantFreeVend, Username: "ann", Register: a.reg, Tariff: "t1"})
-	a.write(1, id, &wire.ChargingStarted{Register: a.reg, Username: "ann"})
-	start := a.reg
-	for range 3 {
-		a.reg += 700
-		a.write(1, id, &wire.MeterRead{Register: a.reg, Power: 11_000})
-	}
-	a.write(1, id, &wire.ChargingStopped{Reason: charge.StopLocal, Start: start, Register: a.reg, Username: "ann", Tariff: "t1"})
-	a.write(1, "", &wire.Unplugged{})
-}
-
-func (a *agent) presence(next charge.Seq, central charge.Incarnation) ingest.Delivered {
-	a.t.Helper()
-	p := wire.Presence{
-		V: 1, Online: true, Journal: a.journal, Conn: 1, First: &wire.Position{Journal: a.journal, Seq: 1},
-		Next: &wire.Position{Journal: a.journal, Seq: next}, Last: &wire.Position{Journal: a.journal, Seq: a.seq},
-		Central: central, At: charge.At(time.Now()),
-	}
-	raw, err := p.Encode()
-	if err != nil {
-		a.t.Fatal(err)
-	}
-	return ingest.Delivered{Key: string(a.cp), Kind: wire.KindValuePresence, Value: raw}
 }

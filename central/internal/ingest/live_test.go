@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/central/internal/ingest"
+	"github.com/carga-ev/carga/central/internal/journaltest"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
@@ -22,17 +23,17 @@ func (l *life) bridge(mqttUp bool) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	l.deliver(wire.TopicMonitor, ingest.Delivered{Key: "bridge", Kind: wire.KindValueBridgeAlive, Value: raw})
+	l.deliver(wire.TopicMonitor, journaltest.Message{Key: "bridge", Kind: wire.KindValueBridgeAlive, Value: raw})
 }
 
-func (l *life) telemetry(a *agent) {
+func (l *life) telemetry(a *journaltest.Point) {
 	l.t.Helper()
-	tele := wire.Telemetry{V: 1, CPID: a.cp, Journal: a.journal, At: charge.At(time.Now()), IntervalMS: 1000, Connectors: []wire.ConnectorTelemetry{}}
+	tele := wire.Telemetry{V: 1, CPID: a.CP, Journal: a.Journal, At: charge.At(time.Now()), IntervalMS: 1000, Connectors: []wire.ConnectorTelemetry{}}
 	raw, err := tele.Encode()
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	l.live.Telemetry(string(a.cp), raw)
+	l.live.Telemetry(string(a.CP), raw)
 }
 
 func (l *life) links() string {
@@ -44,7 +45,7 @@ func (l *life) links() string {
 }
 
 // For every second in which something is heard, each: bridge and telemetry.
-func (l *life) seconds(n int, bridge, mqtt bool, heard ...*agent) {
+func (l *life) seconds(n int, bridge, mqtt bool, heard ...*journaltest.Point) {
 	l.t.Helper()
 	for range n {
 		if bridge {
@@ -62,8 +63,8 @@ func TestAnOutageDoesNotGreyTheNetwork(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
-		a, b := newAgent(t, "CP_1"), newAgent(t, "CP_2")
-		l.deliver(wire.TopicEvents, a.all[0], b.all[0])
+		a, b := journaltest.New(t, "CP_1"), journaltest.New(t, "CP_2")
+		l.deliver(wire.TopicEvents, a.All[0], b.All[0])
 		want := func(when, links string) {
 			t.Helper()
 			if got := l.links(); got != links {
@@ -99,16 +100,16 @@ func TestALastWillCountsUntilSomethingIsHeard(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
-		a := newAgent(t, "CP_1")
-		l.deliver(wire.TopicEvents, a.all[0])
-		l.deliver(wire.TopicMonitor, a.presence(1, ""))
+		a := journaltest.New(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.All[0])
+		l.deliver(wire.TopicMonitor, a.Presence(1, ""))
 		l.seconds(2, true, true, a)
-		will := wire.Presence{V: 1, Journal: a.journal, Conn: 1, At: charge.At(time.Now())}
+		will := wire.Presence{V: 1, Journal: a.Journal, Conn: 1, At: charge.At(time.Now())}
 		raw, err := will.Encode()
 		if err != nil {
 			t.Fatal(err)
 		}
-		l.deliver(wire.TopicMonitor, ingest.Delivered{Key: "CP_1", Kind: wire.KindValuePresence, Value: raw})
+		l.deliver(wire.TopicMonitor, journaltest.Message{Key: "CP_1", Kind: wire.KindValuePresence, Value: raw})
 		synctest.Wait()
 		if got := l.links(); got != "offline" {
 			t.Errorf("after its will: got %s, want offline", got)
@@ -127,12 +128,12 @@ func TestAForkInsideOneBatchIsSeen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
-		a := newAgent(t, "CP_1")
-		a.charge(1)
+		a := journaltest.New(t, "CP_1")
+		a.Charge(1)
 		b := *a
-		b.all, b.seq, b.prev = nil, 1, wire.Hash(a.all[0].Value)
-		other := b.write(1, "", &wire.FaultRaised{Fault: charge.FaultOther})
-		l.deliver(wire.TopicEvents, append(append([]ingest.Delivered{}, a.all...), other)...)
+		b.All, b.Seq, b.Hash = nil, 1, wire.Hash(a.All[0].Value)
+		other := b.Write(1, "", &wire.FaultRaised{Fault: charge.FaultOther})
+		l.deliver(wire.TopicEvents, append(append([]journaltest.Message{}, a.All...), other)...)
 		synctest.Wait()
 		if got := l.counters()["forked"]; got != 1 {
 			t.Errorf("forked: got %d, want 1", got)
@@ -153,8 +154,8 @@ func TestBeforeItIsActiveItOrdersNothing(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		first := central(t, dir)
-		a := newAgent(t, "CP_1")
-		first.deliver(wire.TopicEvents, a.all...)
+		a := journaltest.New(t, "CP_1")
+		first.deliver(wire.TopicEvents, a.All...)
 		synctest.Wait()
 		first.end()
 		l := newLife(t, options(dir), config())

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/central/internal/ingest"
+	"github.com/carga-ev/carga/central/internal/journaltest"
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/internal/store/storetest"
 	"github.com/carga-ev/carga/central/ledger"
@@ -22,22 +23,22 @@ func TestFromPlugToTicket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
-		a := newAgent(t, "CP_1")
-		a.charge(1)
-		l.deliver(wire.TopicEvents, a.all...)
+		a := journaltest.New(t, "CP_1")
+		a.Charge(1)
+		l.deliver(wire.TopicEvents, a.All...)
 		synctest.Wait()
-		if got := l.out.acked("CP_1"); got != a.seq {
-			t.Errorf("acknowledged: got %d, want %d", got, a.seq)
+		if got := l.out.acked("CP_1"); got != a.Seq {
+			t.Errorf("acknowledged: got %d, want %d", got, a.Seq)
 		}
 		tickets, err := l.store.Tickets(t.Context(), store.Query{})
 		if err != nil || len(tickets) != 1 || tickets[0].Energy != 2100 || tickets[0].Cost != 195 {
 			t.Errorf("tickets: got %+v %v, want one of 2100 Wh and 195 cents", tickets, err)
 		}
-		if next, _, _, err := l.store.Offset(t.Context(), wire.TopicEvents, 0); err != nil || next != int64(len(a.all)) {
-			t.Errorf("offset: got %d %v, want %d", next, err, len(a.all))
+		if next, _, _, err := l.store.Offset(t.Context(), wire.TopicEvents, 0); err != nil || next != int64(len(a.All)) {
+			t.Errorf("offset: got %d %v, want %d", next, err, len(a.All))
 		}
 		n := l.live.Network()
-		if len(n.CPs) != 1 || n.Books.Applied != int64(a.seq) || n.Books.Announced != int64(a.seq) || n.Books.Unacked != 0 {
+		if len(n.CPs) != 1 || n.Books.Applied != int64(a.Seq) || n.Books.Announced != int64(a.Seq) || n.Books.Unacked != 0 {
 			t.Errorf("books: %+v", n.Books)
 		}
 	})
@@ -48,12 +49,12 @@ func TestAcksLeaveAtOnceThenCoalesced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
-		a := newAgent(t, "CP_1")
+		a := journaltest.New(t, "CP_1")
 		for n := range 12 {
-			a.charge(n)
+			a.Charge(n)
 		}
 		begin := time.Now()
-		for _, d := range a.all {
+		for _, d := range a.All {
 			l.deliver(wire.TopicEvents, d)
 			synctest.Wait()
 			time.Sleep(10 * time.Millisecond)
@@ -64,8 +65,8 @@ func TestAcksLeaveAtOnceThenCoalesced(t *testing.T) {
 		if most := int(time.Since(begin)/(100*time.Millisecond)) + 1; acks > most || acks < 5 {
 			t.Errorf("got %d acknowledgements in %s, want between 5 and %d", acks, time.Since(begin), most)
 		}
-		if got := l.out.acked("CP_1"); got != a.seq {
-			t.Errorf("the last acknowledgement: got %d, want %d", got, a.seq)
+		if got := l.out.acked("CP_1"); got != a.Seq {
+			t.Errorf("the last acknowledgement: got %d, want %d", got, a.Seq)
 		}
 	})
 }
@@ -75,35 +76,35 @@ func TestAcksLeaveAtOnceThenCoalesced(t *testing.T) {
 func TestReplayAndRestartChangeNothing(t *testing.T) {
 	dir, calm := t.TempDir(), t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		a, b := newAgent(t, "CP_1"), newAgent(t, "CP_2")
+		a, b := journaltest.New(t, "CP_1"), journaltest.New(t, "CP_2")
 		for n := range 3 {
-			a.charge(n)
-			b.charge(n)
-			a.boot()
+			a.Charge(n)
+			b.Charge(n)
+			a.Boot()
 		}
 		undisturbed := central(t, calm)
-		undisturbed.deliver(wire.TopicEvents, append(append([]ingest.Delivered{}, a.all...), b.all...)...)
+		undisturbed.deliver(wire.TopicEvents, append(append([]journaltest.Message{}, a.All...), b.All...)...)
 		synctest.Wait()
 		want := undisturbed.hash()
 		undisturbed.end()
 
-		for i := range a.all { // each life sees one more record, after all of the past
+		for i := range a.All { // each life sees one more record, after all of the past
 			l := central(t, dir)
-			l.deliver(wire.TopicEvents, a.all[:i+1]...)
-			l.deliver(wire.TopicEvents, b.all[min(i, len(b.all)-1)], b.all[min(i/2, len(b.all)-1)])
+			l.deliver(wire.TopicEvents, a.All[:i+1]...)
+			l.deliver(wire.TopicEvents, b.All[min(i, len(b.All)-1)], b.All[min(i/2, len(b.All)-1)])
 			synctest.Wait()
 			l.end()
 		}
 		l := central(t, dir)
 		for range 2 {
-			l.deliver(wire.TopicEvents, b.all...)
-			l.deliver(wire.TopicEvents, a.all...)
+			l.deliver(wire.TopicEvents, b.All...)
+			l.deliver(wire.TopicEvents, a.All...)
 		}
 		synctest.Wait()
 		if got := l.hash(); got != want {
 			t.Errorf("accounts: got %s, want %s", got, want)
 		}
-		if got, want := l.counters()["applied"], int64(len(a.all)+len(b.all)); got != want {
+		if got, want := l.counters()["applied"], int64(len(a.All)+len(b.All)); got != want {
 			t.Errorf("applied: got %d, want %d", got, want)
 		}
 		l.end()
@@ -118,17 +119,17 @@ func TestALifeBeginsByTellingEachPointWhereItStands(t *testing.T) {
 		first := newLife(t, options(dir), config())
 		first.w.Join("")
 		synctest.Wait()
-		a := newAgent(t, "CP_1")
-		a.charge(1)
-		first.deliver(wire.TopicEvents, a.all...)
+		a := journaltest.New(t, "CP_1")
+		a.Charge(1)
+		first.deliver(wire.TopicEvents, a.All...)
 		synctest.Wait()
 		before := first.hash()
 		first.end()
 		second := central(t, dir)
 		defer second.end()
 		synctest.Wait()
-		if got := second.out.acked("CP_1"); got != a.seq {
-			t.Errorf("acknowledged after the restart: got %d, want %d", got, a.seq)
+		if got := second.out.acked("CP_1"); got != a.Seq {
+			t.Errorf("acknowledged after the restart: got %d, want %d", got, a.Seq)
 		}
 		first.mu.Lock()
 		defer first.mu.Unlock()
@@ -146,24 +147,24 @@ func TestPoisonAtTheHeadHoldsUpNobody(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
-		a := newAgent(t, "CP_1")
-		a.charge(1)
-		bad := []ingest.Delivered{
+		a := journaltest.New(t, "CP_1")
+		a.Charge(1)
+		bad := []journaltest.Message{
 			{Key: "CP_2", Value: nil},
 			{Key: "CP_2", Value: []byte("\x00")},
 			{Key: "CP_2", Value: []byte(`{"v":1} trailing`)},
 			{Key: "", Value: []byte("{}")},
 			{Key: "CP/3\n", Value: []byte(strings.Repeat("[", 100_000))},
-			{Key: "CP_2", Value: a.all[0].Value}, // in another's name
+			{Key: "CP_2", Value: a.All[0].Value}, // in another's name
 		}
-		l.deliver(wire.TopicEvents, append(bad, a.all...)...)
-		l.deliver(wire.TopicMonitor, ingest.Delivered{Key: "x/y", Kind: wire.KindValuePresence, Value: []byte("{}")},
-			ingest.Delivered{Kind: "news", Value: []byte("?")}, ingest.Delivered{Kind: wire.KindValueBridgeAlive, Value: []byte("{")},
-			ingest.Delivered{Kind: wire.KindValueCentralAlive})
-		l.deliver(wire.TopicDriverEvents, ingest.Delivered{Key: "ann", Value: []byte("no")}, ingest.Delivered{Value: []byte(`{"username":7}`)})
+		l.deliver(wire.TopicEvents, append(bad, a.All...)...)
+		l.deliver(wire.TopicMonitor, journaltest.Message{Key: "x/y", Kind: wire.KindValuePresence, Value: []byte("{}")},
+			journaltest.Message{Kind: "news", Value: []byte("?")}, journaltest.Message{Kind: wire.KindValueBridgeAlive, Value: []byte("{")},
+			journaltest.Message{Kind: wire.KindValueCentralAlive})
+		l.deliver(wire.TopicDriverEvents, journaltest.Message{Key: "ann", Value: []byte("no")}, journaltest.Message{Value: []byte(`{"username":7}`)})
 		synctest.Wait()
-		if got := l.out.acked("CP_1"); got != a.seq {
-			t.Errorf("acknowledged: got %d, want %d", got, a.seq)
+		if got := l.out.acked("CP_1"); got != a.Seq {
+			t.Errorf("acknowledged: got %d, want %d", got, a.Seq)
 		}
 		if got := l.counters()["dead_letters"]; got != 11 {
 			t.Errorf("dead letters: got %d, want 11", got)
@@ -184,7 +185,7 @@ func TestPoisonAtTheHeadHoldsUpNobody(t *testing.T) {
 		if letters != 11 {
 			t.Errorf("dead letters to tell: got %d, want 11", letters)
 		}
-		if next, _, _, err := l.store.Offset(t.Context(), wire.TopicEvents, 0); err != nil || next != int64(len(bad)+len(a.all)) {
+		if next, _, _, err := l.store.Offset(t.Context(), wire.TopicEvents, 0); err != nil || next != int64(len(bad)+len(a.All)) {
 			t.Errorf("offset: got %d %v", next, err)
 		}
 	})
@@ -198,21 +199,21 @@ func TestARefusedRowIsIsolated(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
 		// Someone took the place of a record: writing it violates its key.
-		a, b := newAgent(t, "CP_1"), newAgent(t, "CP_2")
-		a.charge(1)
-		b.charge(1)
-		l.deliver(wire.TopicEvents, a.all[0])
+		a, b := journaltest.New(t, "CP_1"), journaltest.New(t, "CP_2")
+		a.Charge(1)
+		b.Charge(1)
+		l.deliver(wire.TopicEvents, a.All[0])
 		synctest.Wait()
 		if err := l.store.Write(t.Context(), func(tx *store.Tx) error {
-			return tx.Record(ledger.Input{Record: wire.Record{CPID: "CP_1", Journal: a.journal, Seq: 3}, Raw: []byte{1}}, "x", 1)
+			return tx.Record(ledger.Input{Record: wire.Record{CPID: "CP_1", Journal: a.Journal, Seq: 3}, Raw: []byte{1}}, "x", 1)
 		}); err != nil {
 			t.Fatal(err)
 		}
-		l.deliver(wire.TopicEvents, append(append([]ingest.Delivered{}, a.all[1:]...), b.all...)...)
+		l.deliver(wire.TopicEvents, append(append([]journaltest.Message{}, a.All[1:]...), b.All...)...)
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if got := l.out.acked("CP_2"); got != b.seq {
-			t.Errorf("the other charging point: acknowledged %d, want %d", got, b.seq)
+		if got := l.out.acked("CP_2"); got != b.Seq {
+			t.Errorf("the other charging point: acknowledged %d, want %d", got, b.Seq)
 		}
 		if got := l.out.acked("CP_1"); got != 2 {
 			t.Errorf("its own: acknowledged %d, want 2", got)
@@ -220,8 +221,8 @@ func TestARefusedRowIsIsolated(t *testing.T) {
 		if got := l.counters()["dead_letters"]; got != 1 {
 			t.Errorf("dead letters: got %d, want 1", got)
 		}
-		if next, _, _, err := l.store.Offset(t.Context(), wire.TopicEvents, 0); err != nil || next != int64(len(a.all)+len(b.all)) {
-			t.Errorf("offset: got %d %v, want %d", next, err, len(a.all)+len(b.all))
+		if next, _, _, err := l.store.Offset(t.Context(), wire.TopicEvents, 0); err != nil || next != int64(len(a.All)+len(b.All)) {
+			t.Errorf("offset: got %d %v, want %d", next, err, len(a.All)+len(b.All))
 		}
 	})
 }
@@ -231,10 +232,10 @@ func TestALockedDatabaseDelaysAndLosesNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
-		a := newAgent(t, "CP_1")
-		a.charge(1)
+		a := journaltest.New(t, "CP_1")
+		a.Charge(1)
 		unlock := storetest.Lock(t, l.store.Path())
-		l.deliver(wire.TopicEvents, a.all...)
+		l.deliver(wire.TopicEvents, a.All...)
 		time.Sleep(30 * time.Second)
 		if acks, _, _ := l.out.count(); acks != 0 {
 			t.Errorf("%d acknowledgements left without a commit", acks)
@@ -254,8 +255,8 @@ func TestALockedDatabaseDelaysAndLosesNothing(t *testing.T) {
 		unlock()
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
-		if got := l.out.acked("CP_1"); got != a.seq {
-			t.Errorf("acknowledged: got %d, want %d", got, a.seq)
+		if got := l.out.acked("CP_1"); got != a.Seq {
+			t.Errorf("acknowledged: got %d, want %d", got, a.Seq)
 		}
 		if p := self(l); p.State != ingest.PartUp {
 			t.Errorf("central: got %+v, want it up again", p)
@@ -283,11 +284,11 @@ func TestAFullDiskHealsItself(t *testing.T) {
 		for err := error(nil); err == nil; {
 			err = l.store.Write(t.Context(), func(tx *store.Tx) error { return tx.Outbox("t", "k", nil, make([]byte, 3000), 1) })
 		}
-		a := newAgent(t, "CP_1")
+		a := journaltest.New(t, "CP_1")
 		for n := range 20 {
-			a.charge(n)
+			a.Charge(n)
 		}
-		l.deliver(wire.TopicEvents, a.all...)
+		l.deliver(wire.TopicEvents, a.All...)
 		time.Sleep(10 * time.Second)
 		if acks, _, _ := l.out.count(); acks != 0 {
 			t.Errorf("%d acknowledgements left without a commit", acks)
@@ -307,8 +308,8 @@ func TestAFullDiskHealsItself(t *testing.T) {
 		}
 		time.Sleep(5 * time.Second)
 		synctest.Wait()
-		if got := l.out.acked("CP_1"); got != a.seq {
-			t.Errorf("acknowledged: got %d, want %d", got, a.seq)
+		if got := l.out.acked("CP_1"); got != a.Seq {
+			t.Errorf("acknowledged: got %d, want %d", got, a.Seq)
 		}
 	})
 }
@@ -318,9 +319,9 @@ func TestAPresenceIsAnsweredWithWhereItsJournalStands(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
-		a := newAgent(t, "CP_1")
-		a.charge(1)
-		l.deliver(wire.TopicMonitor, a.presence(1, ""))
+		a := journaltest.New(t, "CP_1")
+		a.Charge(1)
+		l.deliver(wire.TopicMonitor, a.Presence(1, ""))
 		synctest.Wait()
 		l.out.mu.Lock()
 		if n := len(l.out.acks); n != 1 || l.out.acks[0].Journal != nil {
@@ -328,16 +329,16 @@ func TestAPresenceIsAnsweredWithWhereItsJournalStands(t *testing.T) {
 		}
 		l.out.mu.Unlock()
 		n := l.live.Network()
-		if len(n.CPs) != 1 || !n.CPs[0].Admitted || n.Books.Announced != int64(a.seq) || n.Books.Unacked != int64(a.seq) {
-			t.Errorf("a point that announced %d records: books %+v", a.seq, n.Books)
+		if len(n.CPs) != 1 || !n.CPs[0].Admitted || n.Books.Announced != int64(a.Seq) || n.Books.Unacked != int64(a.Seq) {
+			t.Errorf("a point that announced %d records: books %+v", a.Seq, n.Books)
 		}
-		l.deliver(wire.TopicEvents, a.all...)
+		l.deliver(wire.TopicEvents, a.All...)
 		time.Sleep(time.Second)
-		l.deliver(wire.TopicMonitor, a.presence(a.seq+1, ""))
+		l.deliver(wire.TopicMonitor, a.Presence(a.Seq+1, ""))
 		time.Sleep(time.Second)
 		synctest.Wait()
-		if got := l.out.acked("CP_1"); got != a.seq {
-			t.Errorf("acknowledged: got %d, want %d", got, a.seq)
+		if got := l.out.acked("CP_1"); got != a.Seq {
+			t.Errorf("acknowledged: got %d, want %d", got, a.Seq)
 		}
 	})
 }
@@ -350,12 +351,12 @@ func TestAnUnknownPointWaitsForAdmissionAndItsRecordsAreKept(t *testing.T) {
 		l := newLife(t, options(dir), cfg)
 		l.w.Join("")
 		defer l.end()
-		a := newAgent(t, "CP_1")
-		a.charge(1)
-		l.deliver(wire.TopicEvents, a.all...)
+		a := journaltest.New(t, "CP_1")
+		a.Charge(1)
+		l.deliver(wire.TopicEvents, a.All...)
 		synctest.Wait()
-		if got := l.out.acked("CP_1"); got != a.seq {
-			t.Errorf("acknowledged: got %d, want %d", got, a.seq)
+		if got := l.out.acked("CP_1"); got != a.Seq {
+			t.Errorf("acknowledged: got %d, want %d", got, a.Seq)
 		}
 		if n := l.live.Network(); len(n.CPs) != 1 || n.CPs[0].Admitted {
 			t.Errorf("got %+v, want one that is not admitted", n.CPs)
@@ -377,11 +378,11 @@ func TestBeforeItIsActiveNothingLeaves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLife(t, options(dir), config())
 		defer l.end()
-		a := newAgent(t, "CP_1")
+		a := journaltest.New(t, "CP_1")
 		taken := make(chan struct{})
 		go func() {
 			defer close(taken)
-			l.deliver(wire.TopicEvents, a.all...)
+			l.deliver(wire.TopicEvents, a.All...)
 		}()
 		time.Sleep(time.Minute)
 		if acks, commands, alive := l.out.count(); acks+commands+alive != 0 {
@@ -390,8 +391,8 @@ func TestBeforeItIsActiveNothingLeaves(t *testing.T) {
 		l.w.Join("")
 		<-taken
 		synctest.Wait()
-		if got := l.out.acked("CP_1"); got != a.seq {
-			t.Errorf("acknowledged: got %d, want %d", got, a.seq)
+		if got := l.out.acked("CP_1"); got != a.Seq {
+			t.Errorf("acknowledged: got %d, want %d", got, a.Seq)
 		}
 	})
 }
@@ -401,9 +402,9 @@ func TestAnyBytesAreHandled(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
-		a := newAgent(t, "CP_1")
-		a.charge(1)
-		for i, d := range a.all { // every record cut and changed
+		a := journaltest.New(t, "CP_1")
+		a.Charge(1)
+		for i, d := range a.All { // every record cut and changed
 			for _, k := range []int{1, len(d.Value) / 2, len(d.Value) - 1} {
 				cut := d
 				cut.Value = d.Value[:k]
@@ -424,11 +425,11 @@ func TestTelemetryIsShownWithItsAge(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
-		a := newAgent(t, "CP_1")
-		a.charge(1)
-		l.deliver(wire.TopicEvents, a.all[:5]...) // up to the first reading
+		a := journaltest.New(t, "CP_1")
+		a.Charge(1)
+		l.deliver(wire.TopicEvents, a.All[:5]...) // up to the first reading
 		synctest.Wait()
-		tele := wire.Telemetry{V: 1, CPID: "CP_1", Journal: a.journal, At: charge.At(time.Now()), IntervalMS: 1000, Connectors: []wire.ConnectorTelemetry{
+		tele := wire.Telemetry{V: 1, CPID: "CP_1", Journal: a.Journal, At: charge.At(time.Now()), IntervalMS: 1000, Connectors: []wire.ConnectorTelemetry{
 			{Connector: 1, Status: charge.StatusCharging, SessionID: "CP_1-1", Start: 1000, Register: 3000, Power: 9000},
 		}}
 		raw, err := tele.Encode()
@@ -469,8 +470,8 @@ func TestALockedDatabaseAtTheStartIsWaitedFor(t *testing.T) {
 		}
 		unlock()
 		l.w.Join("")
-		a := newAgent(t, "CP_1")
-		l.deliver(wire.TopicEvents, a.all...)
+		a := journaltest.New(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.All...)
 		synctest.Wait()
 		if got := l.out.acked("CP_1"); got != 1 {
 			t.Errorf("acknowledged: got %d, want 1", got)
