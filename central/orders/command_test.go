@@ -330,12 +330,12 @@ func TestCancelByOperator(t *testing.T) {
 func TestFencing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
-	w.step(orders.CentralHeard{Now: w.moment(), Central: "central-0"})
+	w.step(orders.CentralHeard{Now: w.moment(), Central: "central-0000"})
 	if w.state.FencedBy() != "" {
 		t.Fatal("fenced by an earlier life")
 	}
-	w.step(orders.CentralHeard{Now: w.moment(), Central: "central-9"})
-	if w.state.FencedBy() != "central-9" || w.fence != "central-9" {
+	w.step(orders.CentralHeard{Now: w.moment(), Central: "central-9999"})
+	if w.state.FencedBy() != "central-9999" || w.fence != "central-9999" {
 		t.Fatal("not fenced by a later life")
 	}
 	w.asks("m-1", "ana", "")

@@ -19,6 +19,8 @@ type chaos struct {
 	r     *rapid.T
 	asked map[string]charge.Time
 	n     int
+	saved *backup
+	since []func() // what drivers said since the copy was made
 }
 
 func (c *chaos) cp() charge.CPID {
@@ -36,24 +38,47 @@ func (c *chaos) message() string {
 	return m
 }
 
+// driver says something, and says it again if Central is restored from a copy
+// that was made before.
+func (c *chaos) driver(what wire.DriverEventType, cp charge.CPID) {
+	m, user, at := c.message(), c.user(), c.now
+	c.says(m, what, user, cp, at)
+	c.since = append(c.since, func() {
+		if _, ok := c.answer(m); !ok {
+			c.asked[m] = c.now // it counts from its reading
+		}
+		c.says(m, what, user, cp, at)
+	})
+}
+
 func (c *chaos) act() {
-	id := c.cp()
-	a, o := c.agents[id], c.outlet(id, 1)
+	id, k := c.cp(), charge.ConnectorID(rapid.IntRange(1, 2).Draw(c.r, "connector"))
+	a, o := c.agents[id], c.outlet(id, k)
 	a.box.Now = c.now
-	switch rapid.IntRange(0, 15).Draw(c.r, "act") {
+	switch rapid.IntRange(0, 17).Draw(c.r, "act") {
 	case 0, 1:
-		c.asks(c.message(), c.user(), "")
+		c.driver(wire.DriverAuthorization, "")
 	case 2:
-		c.asks(c.message(), c.user(), id)
+		c.driver(wire.DriverAuthorization, id)
 	case 3:
-		c.says(c.message(), wire.DriverStarted, c.user(), id, c.now)
+		c.driver(wire.DriverStarted, id)
 	case 4:
-		c.says(c.message(), wire.DriverStop, c.user(), id, c.now)
+		c.driver(wire.DriverStop, id)
 	case 5:
 		if o.Plugged {
-			a.box.Unplug(1)
+			a.box.Unplug(k)
 		} else {
-			a.plug(1, c.now)
+			a.plug(k, c.now)
+		}
+	case 16:
+		b := c.backup()
+		c.saved, c.since = &b, nil
+	case 17:
+		if c.saved != nil {
+			c.restore(*c.saved)
+			for _, again := range c.since {
+				again()
+			}
 		}
 	case 6:
 		c.deaf[id] = !c.deaf[id]
@@ -67,16 +92,16 @@ func (c *chaos) act() {
 		}
 	case 10:
 		if len(o.Faults) == 0 {
-			a.fault(1, charge.FaultOvercurrent)
+			a.fault(k, charge.FaultOvercurrent)
 		} else {
-			a.box.Clear(1)
+			a.box.Clear(k)
 		}
 	case 11:
 		a.boot()
 	case 12:
 		c.restart()
 	case 13:
-		c.operator(orders.AskAvailability{Target: orders.Target{CPID: id, Connector: 1}, Available: rapid.Bool().Draw(c.r, "available")})
+		c.operator(orders.AskAvailability{Target: rapid.SampledFrom([]orders.Target{{}, {CPID: id}, {CPID: id, Connector: k}}).Draw(c.r, "target"), Available: rapid.Bool().Draw(c.r, "available")})
 	case 14:
 		for rid := range c.reservations {
 			c.operator(orders.AskCancel{ReservationID: rid})
@@ -102,7 +127,7 @@ func (c *chaos) answered() {
 		ev, ok := c.answer(m)
 		switch {
 		case !ok && c.now > at+5000:
-			c.r.Fatalf("message %s of %s is not answered at %s", m, at, c.now)
+			c.r.Fatalf("message %s of %s is not answered at %s: %+v", m, at, c.now, c.requests[m])
 		case ok && ev.Timestamp.Time() > at+5000:
 			c.r.Fatalf("message %s answered after %d ms", m, ev.Timestamp.Time()-at)
 		}
@@ -116,14 +141,15 @@ func (c *chaos) answered() {
 func TestWhateverHappens(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
-		c := &chaos{world: newWorld(r, 2, 1, orders.Config{}), r: r, asked: map[string]charge.Time{}}
+		c := &chaos{world: newWorld(r, 2, 2, orders.Config{PerDriver: rapid.IntRange(1, 2).Draw(r, "limit")}), r: r, asked: map[string]charge.Time{}}
 		for range rapid.IntRange(1, 30).Draw(r, "acts") {
 			c.act()
 			c.answered()
 			for id := range c.agents {
-				held := c.CP(id).Connectors[1].Held
-				if c.CP(id).Status(1, c.now) == charge.StatusReserved && held.Until <= c.now {
-					r.Fatalf("%s is reserved past its end", id)
+				for k, x := range c.CP(id).Connectors {
+					if c.CP(id).Status(k, c.now) == charge.StatusReserved && x.Held.Until <= c.now {
+						r.Fatalf("%s/%d is reserved past its end", id, k)
+					}
 				}
 			}
 		}
@@ -141,21 +167,21 @@ func TestWhateverHappens(t *testing.T) {
 
 func (c *chaos) converged() {
 	c.r.Helper()
-	for id := range c.agents {
-		o, t := c.outlet(id, 1), orders.Target{CPID: id, Connector: 1}
+	for _, t := range []orders.Target{{CPID: "CP_1", Connector: 1}, {CPID: "CP_1", Connector: 2}, {CPID: "CP_2", Connector: 1}, {CPID: "CP_2", Connector: 2}} {
+		id, o := t, c.outlet(t.CPID, t.Connector)
 		if want, ok := c.state.Wanted(t); ok && want != o.Available {
-			c.r.Fatalf("%s: available %v, wanted %v", id, o.Available, want)
+			c.r.Fatalf("%v: available %v, wanted %v", id, o.Available, want)
 		}
 		r, reserved := c.state.Reserved(t, c.now)
 		switch {
 		case reserved && (o.Held == nil || o.Held.ReservationID != r.ID) && len(o.Faults) == 0:
-			c.r.Fatalf("%s: %s is wanted, held is %+v", id, r.ID, o.Held)
+			c.r.Fatalf("%v: %s is wanted, held is %+v", id, r.ID, o.Held)
 		case !reserved && o.Held != nil:
-			c.r.Fatalf("%s: %+v is held, nothing is wanted", id, *o.Held)
+			c.r.Fatalf("%v: %+v is held, nothing is wanted", id, *o.Held)
 		}
-		for _, w := range c.state.Wishes(id) {
+		for _, w := range c.state.Wishes(t.CPID) {
 			if w.Kind == orders.WishStop && o.Session == w.SessionID {
-				c.r.Fatalf("%s: session %s runs, and is to stop", id, w.SessionID)
+				c.r.Fatalf("%v: session %s runs, and is to stop", id, w.SessionID)
 			}
 		}
 	}

@@ -138,6 +138,23 @@ func (b *Book) Load() *ledger.CP {
 	return cp
 }
 
+// Copy is a copy of the rows, with the state loaded from them: a backup.
+func (b *Book) Copy() *Book {
+	c := NewBook(b.point.ID, b.Env.Now)
+	c.Env.Now, c.Env.Central = b.Env.Now, b.Env.Central
+	c.point = b.point
+	maps.Copy(c.Sessions, b.Sessions)
+	maps.Copy(c.Tickets, b.Tickets)
+	maps.Copy(c.Holes, b.Holes)
+	maps.Copy(c.Alarms, b.Alarms)
+	maps.Copy(c.hashes, b.hashes)
+	maps.Copy(c.journals, b.journals)
+	maps.Copy(c.connectors, b.connectors)
+	maps.Copy(c.meters, b.meters)
+	c.CP = c.Load()
+	return c
+}
+
 // Open returns the alarms of a kind that are not cleared.
 func (b *Book) Open(kind ledger.AlarmKind) []ledger.Alarm {
 	var list []ledger.Alarm
