@@ -129,7 +129,7 @@ func DefaultConfig() Config {
 			},
 		},
 		Network: Network{
-			Drivers: []string{}, Reservation: 15 * time.Minute, ReservationsPerDriver: 1, AskFor: 1500 * time.Millisecond,
+			Reservation: 15 * time.Minute, ReservationsPerDriver: 1, AskFor: 1500 * time.Millisecond,
 			MaxAsked: 3, StartWait: 2 * time.Minute,
 		},
 		Tariff: Tariff{Version: "standard-1", StartFee: 100, PerKWh: 45, Currency: "EUR"},

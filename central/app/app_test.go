@@ -1,0 +1,274 @@
+package app_test
+
+import (
+	"context"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/carga-ev/carga/central/app"
+	"github.com/carga-ev/carga/central/internal/journaltest"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// get asks the page's API.
+func (r *running) get(w *world, path string) string {
+	r.t.Helper()
+	c := &http.Client{Transport: &http.Transport{
+		DialContext: func(ctx context.Context, n, _ string) (net.Conn, error) {
+			return w.net.DialContext(ctx, n, r.page.Addr().String())
+		},
+		DisableKeepAlives: true,
+	}}
+	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, "http://localhost"+path, http.NoBody)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		r.t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err := errors.Join(err, res.Body.Close()); err != nil || res.StatusCode != http.StatusOK {
+		r.t.Errorf("GET %s: %s %v", path, res.Status, err)
+	}
+	return string(body)
+}
+
+func TestFromRecordToTicketOverKafka(t *testing.T) {
+	path := db(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.kafka("")
+		defer w.kafkaGone()
+		cfg := settings(path)
+		began := time.Now()
+		c := w.central(cfg)
+		o := w.others(cfg)
+		p := journaltest.New(t, "CP_1")
+		p.Charge(1)
+		o.say(wire.TopicEvents, journaltest.Message{Key: "CP_1", Value: []byte("poison")})
+		o.say(wire.TopicEvents, p.All...)
+		for n := 0; n < 200; n++ {
+			if seq, _ := o.acked(p.Journal); seq == p.Seq {
+				break
+			}
+			time.Sleep(50 * time.Millisecond)
+		}
+		if took := time.Since(began); took > 2*time.Second {
+			t.Errorf("the first acknowledgement took %s from the start of Central", took)
+		}
+		time.Sleep(2 * time.Second)
+		if got := o.tickets(); len(got) != 1 || len(got["CP_1-1"]) != 1 {
+			t.Errorf("tickets told: got %v, want one of CP_1-1", got)
+		}
+		if o.alive() < 1 || o.dead != 1 {
+			t.Errorf("signs of life %d, dead letters %d; want some and 1", o.alive(), o.dead)
+		}
+		sums, err := c.central.Totals(t.Context())
+		if err != nil || sums.Applied != int64(p.Seq) || sums.Tickets != 1 || sums.Billed != 2100 || sums.Metered != 2100 || sums.DeadLetters != 1 {
+			t.Errorf("totals: got %+v %v", sums, err)
+		}
+		if page := c.get(w, "/api/v1/tickets"); !strings.Contains(page, `"CP_1-1"`) {
+			t.Errorf("tickets on the page: got %s", page)
+		}
+		o.stop()
+		c.stop()
+	})
+}
+
+func TestKafkaAbsentForLong(t *testing.T) {
+	path := db(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		cfg := settings(path)
+		c := w.central(cfg)
+		o := w.others(cfg)
+		p := journaltest.New(t, "CP_1")
+		o.say(wire.TopicEvents, p.All...)
+		time.Sleep(10 * time.Minute)
+		if page := c.get(w, "/api/v1/network"); !strings.Contains(page, "waits for Kafka") {
+			t.Errorf("the page does not say what is missing: %s", page)
+		}
+		w.kafka("")
+		defer w.kafkaGone()
+		time.Sleep(2 * time.Second)
+		if seq, _ := o.acked(p.Journal); seq != p.Seq {
+			t.Errorf("2 s after Kafka came: acknowledged %d, want %d", seq, p.Seq)
+		}
+		w.kafkaGone() // and goes again
+		p.Charge(1)
+		o.say(wire.TopicEvents, p.All[1:]...)
+		time.Sleep(10 * time.Minute)
+		if page := c.get(w, "/api/v1/network"); !strings.Contains(page, "waiting for Kafka since") {
+			t.Errorf("the page does not say what is missing: %s", page)
+		}
+		w.kafka("")
+		time.Sleep(2 * time.Second)
+		if seq, _ := o.acked(p.Journal); seq != p.Seq {
+			t.Errorf("2 s after Kafka came back: acknowledged %d, want %d", seq, p.Seq)
+		}
+		o.stop()
+		c.stop()
+	})
+}
+
+func TestKilledAndStartedAgainMidStream(t *testing.T) {
+	path := db(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.kafka("")
+		defer w.kafkaGone()
+		cfg := settings(path)
+		o := w.others(cfg)
+		p := journaltest.New(t, "CP_1")
+		for n := range 12 {
+			p.Charge(n)
+		}
+		for i, m := range p.All { // each life sees the middle of something
+			if i%20 == 0 {
+				c := w.central(cfg)
+				o.say(wire.TopicEvents, p.All[:i]...) // what was not acknowledged comes again
+				time.Sleep(2400*time.Millisecond + time.Duration(i)*3*time.Millisecond)
+				c.stop()
+			}
+			o.say(wire.TopicEvents, m)
+		}
+		c := w.central(cfg)
+		time.Sleep(10 * time.Second)
+		if seq, _ := o.acked(p.Journal); seq != p.Seq {
+			t.Errorf("acknowledged: got %d, want %d", seq, p.Seq)
+		}
+		sums, err := c.central.Totals(t.Context())
+		if err != nil || sums.Applied != int64(p.Seq) || sums.Tickets != 12 || sums.Billed != 12*2100 || sums.Unaccounted != 0 {
+			t.Errorf("totals: got %+v %v", sums, err)
+		}
+		for id, events := range o.tickets() {
+			if len(events) != 1 {
+				t.Errorf("session %s was told as different tickets: %v", id, events)
+			}
+		}
+		if n := len(o.tickets()); n != 12 {
+			t.Errorf("tickets told of %d sessions, want 12", n)
+		}
+		o.stop()
+		c.stop()
+	})
+}
+
+func TestALogReplacedByAShorterOne(t *testing.T) {
+	path := db(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.kafka("")
+		cfg := settings(path)
+		c := w.central(cfg)
+		o := w.others(cfg)
+		p := journaltest.New(t, "CP_1")
+		for n := range 5 {
+			p.Charge(n)
+		}
+		o.say(wire.TopicEvents, p.All...)
+		time.Sleep(3 * time.Second)
+		known := p.Seq
+		if seq, _ := o.acked(p.Journal); seq != known {
+			t.Fatalf("acknowledged: got %d, want %d", seq, known)
+		}
+		w.kafkaGone()
+		w.kafka("") // with nothing in it
+		defer w.kafkaGone()
+		p.Charge(5)
+		o.say(wire.TopicEvents, p.All[known-3:]...)
+		time.Sleep(20 * time.Second)
+		if seq, _ := o.acked(p.Journal); seq != p.Seq {
+			t.Errorf("acknowledged from the new log: got %d, want %d", seq, p.Seq)
+		}
+		sums, err := c.central.Totals(t.Context())
+		if err != nil || sums.Applied != int64(p.Seq) || sums.Tickets != 6 || sums.Lost != 0 {
+			t.Errorf("totals: got %+v %v", sums, err)
+		}
+		o.stop()
+		c.stop()
+	})
+}
+
+func TestTwoCentralsOneSpeaks(t *testing.T) {
+	first, second := db(t), db(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.kafka("")
+		defer w.kafkaGone()
+		cfg := settings(first)
+		a := w.central(cfg)
+		o := w.others(cfg)
+		p := journaltest.New(t, "CP_1")
+		o.say(wire.TopicEvents, p.All...)
+		time.Sleep(3 * time.Second)
+		_, before := o.acked(p.Journal)
+
+		cfg2 := settings(second)
+		b := w.central(cfg2)
+		time.Sleep(time.Minute)
+		p.Charge(1)
+		o.say(wire.TopicEvents, p.All[1:]...)
+		time.Sleep(3 * time.Second)
+		if _, by := o.acked(p.Journal); by != before {
+			t.Errorf("the second spoke although the first lives: %s", by)
+		}
+		if page := b.get(w, "/api/v1/network"); !strings.Contains(page, "another Central") {
+			t.Errorf("the second does not say what it waits for: %s", page)
+		}
+		b.stop()
+
+		cfg2.TakeOver = true
+		b = w.central(cfg2)
+		time.Sleep(10 * time.Second)
+		if page := a.get(w, "/api/v1/network"); !strings.Contains(page, "took over") {
+			t.Errorf("the first does not say that it is fenced: %s", page)
+		}
+		p.Charge(2)
+		o.say(wire.TopicEvents, p.All[p.Seq-8:]...)
+		time.Sleep(5 * time.Second)
+		if seq, by := o.acked(p.Journal); seq != p.Seq || by <= before {
+			t.Errorf("after the take-over: acknowledged %d by %s, want %d by a greater one than %s", seq, by, p.Seq, before)
+		}
+		a.stop()
+		b.stop()
+
+		// Nobody lives: the first goes on, after it has listened for a moment.
+		a = w.central(cfg)
+		time.Sleep(6 * time.Second)
+		if _, by := o.acked(p.Journal); by <= before {
+			t.Errorf("the first did not come back: last acknowledgement by %s", by)
+		}
+		a.stop()
+		o.stop()
+	})
+}
+
+func TestTheDatabaseOfAnotherProcessIsRefused(t *testing.T) {
+	path := db(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		c := w.central(settings(path))
+		if err := app.Run(t.Context(), settings(path), app.Deps{Dial: w.dial}); err == nil || !strings.Contains(err.Error(), "in use") {
+			t.Errorf("got %v, want it refused", err)
+		}
+		c.stop()
+		cfg := settings(path)
+		cfg.Tariff.PerKWh++
+		if err := app.Run(t.Context(), cfg, app.Deps{Dial: w.dial}); err == nil || !strings.Contains(err.Error(), "never changes") {
+			t.Errorf("other prices under the same version: got %v, want them refused", err)
+		}
+		cfg = settings(path)
+		cfg.HTTP.Listen = "0.0.0.0:0"
+		if err := app.Run(t.Context(), cfg, app.Deps{Dial: w.dial}); err == nil || !strings.Contains(err.Error(), "insecure") {
+			t.Errorf("off loopback: got %v, want it refused", err)
+		}
+	})
+}

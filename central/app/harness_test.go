@@ -1,0 +1,279 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+	"go.uber.org/goleak"
+
+	"github.com/carga-ev/carga/central/app"
+	"github.com/carga-ev/carga/central/internal/journaltest"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/kafkalink"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+var errCut = errors.New("network is cut")
+
+// world is a Kafka in memory, and whoever else uses it beside Central.
+type world struct {
+	t   *testing.T
+	net *kfake.VirtualNetwork
+
+	mu      sync.Mutex
+	cluster *kfake.Cluster
+	lines   []net.Conn
+	port    int // of the last page
+}
+
+func newWorld(t *testing.T) *world {
+	t.Helper()
+	return &world{t: t, net: &kfake.VirtualNetwork{}}
+}
+
+func (w *world) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if w.cluster == nil {
+		return nil, errCut
+	}
+	c, err := w.net.DialContext(ctx, network, address)
+	if err == nil {
+		w.lines = append(w.lines, c)
+	}
+	return c, err
+}
+
+// kafka brings a broker up with what dir holds; "" means nothing.
+func (w *world) kafka(dir string) {
+	w.t.Helper()
+	opts := []kfake.Opt{kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(w.net.Listen)}
+	if dir != "" {
+		opts = append(opts, kfake.DataDir(dir), kfake.SyncWrites())
+	}
+	c, err := kfake.NewCluster(opts...)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.mu.Lock()
+	w.cluster = c
+	w.mu.Unlock()
+}
+
+func (w *world) kafkaGone() {
+	w.mu.Lock()
+	c, lines := w.cluster, w.lines
+	w.cluster, w.lines = nil, nil
+	w.mu.Unlock()
+	for _, l := range lines {
+		_ = l.Close()
+	}
+	if c != nil {
+		c.Close()
+	}
+}
+
+// running is a Central.
+type running struct {
+	t       *testing.T
+	cancel  context.CancelFunc
+	done    chan error
+	central *app.Central
+	page    net.Listener
+}
+
+func settings(db string) app.Config {
+	cfg := app.DefaultConfig()
+	cfg.Database.Path = db
+	cfg.Network.AdmitAutomatically = true
+	cfg.Tariff.Version = "t1"
+	cfg.Kafka.SetPartitions(1)
+	return cfg
+}
+
+func (w *world) central(cfg app.Config) *running {
+	w.t.Helper()
+	w.mu.Lock()
+	w.port++
+	address := fmt.Sprintf("127.0.0.1:%d", 8080+w.port)
+	w.mu.Unlock()
+	l, err := w.net.Listen("tcp", address)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(context.Background())
+	r := &running{t: w.t, cancel: cancel, done: make(chan error, 1), page: l}
+	started := make(chan *app.Central, 1)
+	go func() {
+		r.done <- app.Run(ctx, cfg, app.Deps{
+			Dial: w.dial, Listener: l, Started: func(c *app.Central) { started <- c }, Log: slog.New(slog.DiscardHandler),
+		})
+	}()
+	select {
+	case r.central = <-started:
+	case err := <-r.done:
+		w.t.Fatal(err)
+	}
+	return r
+}
+
+func (r *running) stop() {
+	r.t.Helper()
+	r.cancel()
+	if err := <-r.done; err != nil {
+		r.t.Error(err)
+	}
+}
+
+// others are bridge, charging points and drivers: they write what Central
+// reads, and read what it says.
+type others struct {
+	t        *testing.T
+	client   *kafkalink.Client
+	producer *kafkalink.Producer
+	cancel   context.CancelFunc
+	running  sync.WaitGroup
+
+	mu   sync.Mutex
+	acks []wire.Ack
+	told []wire.CentralEvent
+	dead int
+	life int
+}
+
+func (w *world) others(cfg app.Config) *others {
+	w.t.Helper()
+	t := &cfg.Kafka.Topics
+	var specs []kafkalink.TopicSpec
+	var names []string
+	for _, topic := range []app.Topic{t.Events, t.Telemetry, t.Monitor, t.DriverEvents, t.Commands, t.CentralEvents, t.DeadLetters} {
+		specs = append(specs, kafkalink.TopicSpec{Name: topic.Name, Partitions: topic.Partitions})
+		names = append(names, topic.Name)
+	}
+	o := &others{t: w.t}
+	var err error
+	if o.client, err = kafkalink.NewClient(kafkalink.ClientConfig{Brokers: cfg.Kafka.Brokers, ClientID: "others", Topics: names, Dial: w.dial}); err != nil {
+		w.t.Fatal(err)
+	}
+	keeper, err := kafkalink.NewKeeper(o.client, kafkalink.KeeperConfig{Write: specs})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	if o.producer, err = kafkalink.NewProducer(o.client, keeper, kafkalink.ProducerConfig{Topics: specs, Grace: -1}); err != nil {
+		w.t.Fatal(err)
+	}
+	var ctx context.Context
+	ctx, o.cancel = context.WithCancel(context.Background())
+	o.running.Go(func() { _ = keeper.Run(ctx) })
+	o.running.Go(func() { _ = o.producer.Run(ctx) })
+	for _, topic := range []string{wire.TopicCommands, wire.TopicCentralEvents, wire.TopicDeadLetters, wire.TopicMonitor} {
+		r := kafkalink.NewTopicReader(o.client, keeper, topic, func(int) kafkalink.ReaderConfig {
+			return kafkalink.ReaderConfig{Handle: o.read}
+		})
+		o.running.Go(func() { _ = r.Run(ctx) })
+	}
+	return o
+}
+
+func (o *others) stop() {
+	o.cancel()
+	o.running.Wait()
+	o.client.Close()
+}
+
+func (o *others) read(_ context.Context, b kafkalink.Batch) error {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, m := range b.Messages {
+		switch b.Topic {
+		case wire.TopicDeadLetters:
+			o.dead++
+		case wire.TopicMonitor:
+			if string(m.Header(wire.HeaderKind)) == wire.KindValueCentralAlive {
+				o.life++
+			}
+		case wire.TopicCentralEvents:
+			var e wire.CentralEvent
+			if err := json.Unmarshal(m.Value, &e); err != nil {
+				o.t.Error(err)
+			}
+			o.told = append(o.told, e)
+		case wire.TopicCommands:
+			if string(m.Header(wire.HeaderKind)) != wire.KindValueAck {
+				continue
+			}
+			a, err := wire.DecodeAck(m.Value)
+			if err != nil {
+				o.t.Error(err)
+			}
+			o.acks = append(o.acks, a)
+		}
+	}
+	return nil
+}
+
+func (o *others) say(topic string, all ...journaltest.Message) {
+	o.t.Helper()
+	for _, m := range all {
+		r := kafkalink.Record{Topic: topic, Key: []byte(m.Key), Value: m.Value, Headers: []kafkalink.Header{
+			{Key: wire.HeaderReceivedAt, Value: []byte(charge.At(time.Now()).String())},
+		}}
+		if m.Kind != "" {
+			r.Headers = append(r.Headers, kafkalink.Header{Key: wire.HeaderKind, Value: []byte(m.Kind)})
+		}
+		if _, err := o.producer.Enqueue(r); err != nil {
+			o.t.Error(err)
+		}
+	}
+}
+
+// acked is the last acknowledgement of a journal, and by whom.
+func (o *others) acked(j charge.JournalID) (charge.Seq, charge.Incarnation) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	for _, a := range slices.Backward(o.acks) {
+		if a.Journal != nil && *a.Journal == j {
+			return a.Seq, a.Central
+		}
+	}
+	return 0, ""
+}
+
+// tickets counts what was told of each session.
+func (o *others) tickets() map[charge.SessionID]map[string]int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	all := map[charge.SessionID]map[string]int{}
+	for _, e := range o.told {
+		if e.EventType == wire.CentralTicket {
+			if all[e.SessionID] == nil {
+				all[e.SessionID] = map[string]int{}
+			}
+			all[e.SessionID][e.EventID]++
+		}
+	}
+	return all
+}
+
+func (o *others) alive() int {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.life
+}
+
+func db(t *testing.T) string {
+	t.Helper()
+	return filepath.Join(t.TempDir(), "central.db")
+}
