@@ -118,7 +118,7 @@ func TestKafkaGoOffsets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
 		w.start(t)
-		w.write(t, "a", numbers(0, 3)...)
+		w.write(t, numbers(0, 3)...)
 		time.Sleep(time.Hour)
 		c, tr := w.bare()
 		res, err := c.Fetch(t.Context(), &kafka.FetchRequest{Topic: "a", Offset: 4, MinBytes: 1, MaxBytes: 1000, MaxWait: time.Second})

@@ -159,13 +159,8 @@ func NewKeeper(c *Client, cfg KeeperConfig) (*Keeper, error) {
 func (k *Keeper) Run(ctx context.Context) error {
 	doubt := true
 	for {
-		settled, err := k.check(ctx, doubt)
-		if ctx.Err() != nil {
-			return nil
-		}
 		pause := wellInterval
-		doubt = err != nil || !settled
-		if doubt {
+		if doubt = !k.check(ctx, doubt); doubt {
 			pause = awayInterval
 		}
 		suspected, ok := k.pause(ctx, pause)
@@ -213,8 +208,8 @@ func (k *Keeper) Suspect() {
 }
 
 // check asks Kafka once, with new connections if in doubt, and makes what is
-// missing. settled reports that all topics to write are there.
-func (k *Keeper) check(ctx context.Context, doubt bool) (settled bool, err error) {
+// missing. It reports whether Kafka answered and all topics to write are there.
+func (k *Keeper) check(ctx context.Context, doubt bool) (settled bool) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	if doubt {
@@ -227,14 +222,13 @@ func (k *Keeper) check(ctx context.Context, doubt bool) (settled bool, err error
 	}
 	if err != nil {
 		k.down(err)
-		return false, err
+		return false
 	}
 	missing := k.learn(meta)
-	if len(missing) == 0 {
-		return true, nil
+	if len(missing) > 0 {
+		k.create(ctx, missing)
 	}
-	k.create(ctx, missing)
-	return false, nil
+	return len(missing) == 0
 }
 
 // ask returns the metadata of the topics, if the broker answers now: metadata

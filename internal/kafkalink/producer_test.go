@@ -483,7 +483,7 @@ func TestLongOutageIsFlat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, e, in := &world{}, &ends{}, &inbox{}
 		w.start(t)
-		p := w.open(t, setup{topics: []kafkalink.TopicSpec{{Name: "a", Partitions: 3}}})
+		p := w.open(t, setup{topics: one("a")})
 		_, stop := p.read(in.config("a", kafkalink.FromFirst()))
 		time.Sleep(2 * time.Second)
 		w.away()

@@ -218,15 +218,19 @@ func (r *PartitionReader) Run(ctx context.Context) error {
 				return nil
 			}
 		}
-		err := r.read(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		r.note(err)
-		if !r.patience.after(ctx, err, wake) {
+		if err := r.read(ctx); !r.retry(ctx, err, wake) {
 			return nil
 		}
 	}
+}
+
+// retry notes why reading ended and waits. It reports false when ctx has ended.
+func (r *PartitionReader) retry(ctx context.Context, err error, wake <-chan struct{}) bool {
+	if ctx.Err() != nil {
+		return false
+	}
+	r.note(err)
+	return r.patience.after(ctx, err, wake)
 }
 
 // read finds the place and reads on until something fails.

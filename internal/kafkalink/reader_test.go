@@ -12,12 +12,12 @@ import (
 	"github.com/carga-ev/carga/internal/kafkalink"
 )
 
-// write makes a topic of one partition with these texts, over a part of its own.
-func (w *world) write(tb testing.TB, topic string, texts ...string) {
+// write appends these texts to topic "a" of one partition, over a part of its own.
+func (w *world) write(tb testing.TB, texts ...string) {
 	tb.Helper()
-	p := w.open(tb, setup{topics: one(topic), grace: time.Minute})
+	p := w.open(tb, setup{topics: one("a"), grace: time.Minute})
 	time.Sleep(2 * time.Second)
-	p.say(tb, nil, topic, texts...)
+	p.say(tb, nil, "a", texts...)
 	p.stop()
 }
 
@@ -27,7 +27,7 @@ func TestReadsInBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &world{}, &inbox{}
 		w.start(t)
-		w.write(t, "a", numbers(0, 2500)...)
+		w.write(t, numbers(0, 2500)...)
 		p := w.open(t, setup{read: []string{"a"}})
 		r, stop := p.read(in.config("a", kafkalink.FromFirst()))
 		time.Sleep(5 * time.Second)
@@ -82,7 +82,7 @@ func TestRefusedBatchComesAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &world{}, &inbox{fail: 30}
 		w.start(t)
-		w.write(t, "a", numbers(0, 1500)...)
+		w.write(t, numbers(0, 1500)...)
 		p := w.open(t, setup{read: []string{"a"}})
 		r, stop := p.read(in.config("a", kafkalink.FromFirst()))
 		time.Sleep(20 * time.Second)
@@ -114,7 +114,7 @@ func TestReaderOverOutages(t *testing.T) {
 		if s := r.State(); s.Reading {
 			t.Errorf("state %+v without a topic", s)
 		}
-		w.write(t, "a", numbers(0, 10)...)
+		w.write(t, numbers(0, 10)...)
 		time.Sleep(2 * time.Second)
 		equal(t, "read", in.got(), numbers(0, 10))
 		for round := 1; round < 4; round++ {
@@ -125,7 +125,7 @@ func TestReaderOverOutages(t *testing.T) {
 			}
 			w.back()
 			time.Sleep(time.Second)
-			w.write(t, "a", numbers(10*round, 10*round+10)...)
+			w.write(t, numbers(10*round, 10*round+10)...)
 			synctest.Wait()
 			equal(t, "read", in.got(), numbers(0, 10*round+10))
 		}
@@ -144,7 +144,7 @@ func TestResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &world{}, &inbox{}
 		w.start(t)
-		w.write(t, "a", numbers(0, 10)...)
+		w.write(t, numbers(0, 10)...)
 		p := w.open(t, setup{read: []string{"a"}})
 		_, stop := p.read(in.config("a", kafkalink.FromOffset(4, kafkalink.Fingerprint([]byte("k"), []byte("3")))))
 		time.Sleep(3 * time.Second)
@@ -177,7 +177,7 @@ func TestLogReplaced(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, in := &world{}, &inbox{}
 				w.start(t)
-				w.write(t, "a", c.texts...)
+				w.write(t, c.texts...)
 				p := w.open(t, setup{topics: one("a")})
 				_, stop := p.read(in.config("a", kafkalink.FromOffset(10, mark)))
 				time.Sleep(10 * time.Second)
@@ -240,7 +240,7 @@ func TestRetention(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, in := &world{}, &inbox{}
 				k := w.start(t)
-				w.write(t, "a", numbers(0, 10)...)
+				w.write(t, numbers(0, 10)...)
 				if c.deleted > 0 {
 					if err := k.DeleteRecords("a", 0, c.deleted); err != nil {
 						t.Fatal(err)
@@ -281,10 +281,10 @@ func TestStarts(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				w, in := &world{}, &inbox{}
 				w.start(t)
-				w.write(t, "a", numbers(0, 5)...)
+				w.write(t, numbers(0, 5)...)
 				time.Sleep(time.Hour)
 				middle := time.Now()
-				w.write(t, "a", numbers(5, 10)...)
+				w.write(t, numbers(5, 10)...)
 				time.Sleep(time.Hour)
 				p := w.open(t, setup{topics: one("a")})
 				cfg := in.config("a", c.start(middle))

@@ -21,9 +21,7 @@ type Conn struct {
 	out    chan *Pending // capacity 0: taken means in the publisher's hands
 	held   chan struct{} // capacity 1: Hold asks for the end
 
-	// life ends with the line; its cause says why.
-	life context.Context //nolint:containedctx // it is the connection's life, not a caller's
-	lose context.CancelCauseFunc
+	life life
 	// stopped is closed when paho's goroutines have ended after a loss.
 	stopped chan struct{}
 
@@ -36,20 +34,42 @@ type Conn struct {
 }
 
 func newConn(l *Link, number uint64) *Conn {
-	c := &Conn{
+	return &Conn{
 		link: l, number: number,
 		out: make(chan *Pending), held: make(chan struct{}, 1), stopped: make(chan struct{}),
-		acks: acks{wake: make(chan struct{}, 1)},
+		acks: acks{wake: make(chan struct{}, 1)}, life: life{over: make(chan struct{})},
 	}
-	c.life, c.lose = context.WithCancelCause(context.Background())
-	return c
+}
+
+// life is how long a connection lives, and why it ended.
+type life struct {
+	once sync.Once
+	over chan struct{}
+	why  error // valid after over is closed
+}
+
+// end ends the life; the first reason counts.
+func (l *life) end(why error) {
+	l.once.Do(func() {
+		l.why = why
+		close(l.over)
+	})
+}
+
+func (l *life) ended() bool {
+	select {
+	case <-l.over:
+		return true
+	default:
+		return false
+	}
 }
 
 // Number tells this connection from all others of the Link.
 func (c *Conn) Number() uint64 { return c.number }
 
 // Lost is closed when the connection has ended.
-func (c *Conn) Lost() <-chan struct{} { return c.life.Done() }
+func (c *Conn) Lost() <-chan struct{} { return c.life.over }
 
 func (c *Conn) hold() {
 	select {
@@ -69,7 +89,7 @@ func (c *Conn) options(ctx context.Context) *mqtt.ClientOptions {
 		SetUsername(cfg.Username).SetPassword(cfg.Password).
 		SetDefaultPublishHandler(c.unmatched).
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) {
-			c.lose(err)
+			c.life.end(err)
 			close(c.stopped)
 		}).
 		SetCustomOpenConnectionFn(func(u *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
@@ -112,7 +132,7 @@ func (c *Conn) lineLost(line net.Conn, err error) {
 	present := c.line == line && c.client.IsConnectionOpen()
 	c.mu.Unlock()
 	if present {
-		c.lose(err)
+		c.life.end(err)
 	}
 }
 
@@ -149,8 +169,8 @@ func (c *Conn) subscribe(ctx context.Context) error {
 	var token mqtt.Token
 	select {
 	case token = <-asked:
-	case <-c.life.Done():
-		return fmt.Errorf("subscribe: %w", context.Cause(c.life))
+	case <-c.life.over:
+		return fmt.Errorf("subscribe: %w", c.life.why)
 	case <-ctx.Done():
 		return fmt.Errorf("subscribe: %w", ctx.Err())
 	}
@@ -184,8 +204,8 @@ func (c *Conn) wait(ctx context.Context, token mqtt.Token) error {
 	select {
 	case <-token.Done():
 		return token.Error()
-	case <-c.life.Done():
-		return context.Cause(c.life)
+	case <-c.life.over:
+		return c.life.why
 	case <-ctx.Done():
 		c.shut()
 		return ctx.Err()
@@ -194,7 +214,7 @@ func (c *Conn) wait(ctx context.Context, token mqtt.Token) error {
 
 // serve runs OnUp until the connection ends, and returns why it did.
 func (c *Conn) serve(ctx context.Context) error {
-	up, down := context.WithCancel(c.life)
+	up, down := context.WithCancel(context.WithoutCancel(ctx))
 	defer down()
 	var owner sync.WaitGroup
 	if c.link.cfg.OnUp != nil {
@@ -205,8 +225,8 @@ func (c *Conn) serve(ctx context.Context) error {
 	}
 	var err error
 	select {
-	case <-c.life.Done():
-		err = context.Cause(c.life)
+	case <-c.life.over:
+		err = c.life.why
 	case <-c.held:
 		err = errHeld
 	case <-ctx.Done():
@@ -239,11 +259,11 @@ func (c *Conn) farewell(ctx context.Context) {
 // close ends the connection if it has not ended by itself. A clean end sends
 // DISCONNECT, so that the broker does not publish the will.
 func (c *Conn) close() {
-	lost := c.life.Err() != nil
+	lost := c.life.ended()
 	if !lost && c.client.IsConnectionOpen() {
 		c.client.Disconnect(uint(disconnectQuiesce / time.Millisecond))
 	}
-	c.lose(errStopped)
+	c.life.end(errStopped)
 	c.shut()
 	if lost {
 		timer := time.NewTimer(pahoStopTimeout)

@@ -116,7 +116,7 @@ func (l *line) Write(b []byte) (int, error) {
 
 func (l *line) Close() error {
 	l.once.Do(func() { close(l.closed) })
-	_ = l.Conn.SetReadDeadline(time.Now())
+	_ = l.SetReadDeadline(time.Now())
 	return nil
 }
 

@@ -54,7 +54,7 @@ func (c *Conn) PublishAsync(ctx context.Context, topic string, qos byte, retaine
 	select {
 	case c.out <- p:
 		return p, nil
-	case <-c.life.Done():
+	case <-c.life.over:
 		return nil, c.lostError()
 	case <-ctx.Done():
 		return nil, ctx.Err()
@@ -70,7 +70,7 @@ func (c *Conn) publishLoop() {
 		case p := <-c.out:
 			c.link.running.Go(func() { c.watch(p) })
 			p.token <- c.client.Publish(p.topic, p.qos, p.retained, p.payload)
-		case <-c.life.Done():
+		case <-c.life.over:
 			return
 		}
 	}
@@ -82,13 +82,13 @@ func (c *Conn) watch(p *Pending) {
 	var token mqtt.Token
 	select {
 	case token = <-p.token:
-	case <-c.life.Done():
+	case <-c.life.over:
 		c.end(p, c.lostError())
 		return
 	}
 	select {
 	case <-token.Done():
-	case <-c.life.Done():
+	case <-c.life.over:
 		select {
 		case <-token.Done():
 		default:
@@ -116,5 +116,5 @@ func (c *Conn) end(p *Pending, err error) {
 }
 
 func (c *Conn) lostError() error {
-	return fmt.Errorf("%w: %w", ErrLost, context.Cause(c.life))
+	return fmt.Errorf("%w: %w", ErrLost, c.life.why)
 }

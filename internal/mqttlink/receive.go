@@ -44,7 +44,7 @@ func (c *Conn) unmatched(_ mqtt.Client, m mqtt.Message) {
 // ack queues an acknowledgement: paho's own waits until the line has taken it,
 // and whoever acknowledges must not.
 func (c *Conn) ack(m mqtt.Message) {
-	if c.life.Err() != nil {
+	if c.life.ended() {
 		c.link.status.count(func(n *Counters) { n.AcksDropped++ })
 		return
 	}
@@ -70,13 +70,13 @@ func (c *Conn) ackLoop() {
 	for {
 		select {
 		case <-c.acks.wake:
-		case <-c.life.Done():
+		case <-c.life.over:
 			dropped := len(c.acks.take())
 			c.link.status.count(func(n *Counters) { n.AcksDropped += uint64(dropped) })
 			return
 		}
 		for _, m := range c.acks.take() {
-			if c.life.Err() != nil {
+			if c.life.ended() {
 				c.link.status.count(func(n *Counters) { n.AcksDropped++ })
 				continue
 			}

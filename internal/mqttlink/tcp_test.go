@@ -29,7 +29,11 @@ func TestOverTCP(t *testing.T) {
 	if err := errors.Join(s.AddHook(&hook{w: &wires{}}, nil), s.AddListener(listeners.NewNet("tcp", l)), s.Serve()); err != nil {
 		t.Fatal(err)
 	}
-	defer s.Close()
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
 
 	got := make(chan mqttlink.Message, 1)
 	up := make(chan struct{}, 1)
