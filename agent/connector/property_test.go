@@ -193,7 +193,11 @@ func (w *world) one(t *rapid.T) {
 		w.take(t, w.player.durable())
 	case 10:
 		d := time.Duration(rapid.IntRange(-1, 90).Draw(t, "for")) * time.Second
-		o := &wire.Reserve{ReservationID: charge.ReservationID(id("r")), Username: charge.Username(id("u")), Until: w.now().Wall.Add(d)}
+		r := charge.ReservationID(fmt.Sprintf("r%d", w.n)) // those that ended are kept away by package delivery
+		if rapid.Bool().Draw(t, "again") && w.s.Reservation.ID != "" && w.at < w.s.Reservation.Ends {
+			r = w.s.Reservation.ID
+		}
+		o := &wire.Reserve{ReservationID: r, Username: charge.Username(id("u")), Until: w.now().Wall.Add(d)}
 		w.take(t, w.order(time.Second, o))
 		if w.s.Reservation.ID == o.ReservationID && w.held != o.ReservationID {
 			w.held, w.ends = o.ReservationID, w.s.Reservation.Ends
@@ -204,14 +208,14 @@ func (w *world) one(t *rapid.T) {
 			s = fresh // those that ended are kept away by package delivery
 		}
 		w.take(t, w.order(time.Second, &wire.Start{
-			SessionID: s, Username: charge.Username(id("u")), ReservationID: charge.ReservationID(pick("", "r1", "r2", "r3")),
+			SessionID: s, Username: charge.Username(id("u")), ReservationID: charge.ReservationID(pick("", "r1", string(w.s.Reservation.ID))),
 		}))
 	case 12:
 		switch pick("stop", "cancel", "available", "unlock", "local") {
 		case "stop":
 			w.take(t, w.order(time.Second, &wire.Stop{SessionID: max(w.s.Session.ID, charge.SessionID(id("s")))}))
 		case "cancel":
-			w.take(t, w.order(time.Second, &wire.CancelReservation{ReservationID: charge.ReservationID(id("r"))}))
+			w.take(t, w.order(time.Second, &wire.CancelReservation{ReservationID: max(w.s.Reservation.ID, "r0")}))
 		case "available":
 			w.take(t, w.order(time.Second, &wire.SetAvailability{Available: rapid.Bool().Draw(t, "available")}))
 		case "unlock":

@@ -60,7 +60,8 @@ type Unfinished struct {
 }
 
 // Replay folds one record into what is saved. A record about another connector
-// changes nothing but the time; one that cannot be read neither.
+// changes nothing but the time; one that cannot be read neither. The last
+// record folded once more changes nothing, so a checkpoint may hold it already.
 func Replay(v Saved, rec wire.Record) Saved {
 	v = v.pass(rec)
 	if rec.Connector != v.Connector && rec.Connector != 0 {
@@ -153,7 +154,8 @@ func (v Saved) accepted(rec wire.Record, p *wire.CommandAccepted) Saved {
 		}
 	default:
 	}
-	if rec.Connector == v.Connector {
+	known := slices.ContainsFunc(v.Unfinished, func(k Unfinished) bool { return k.ID == u.ID })
+	if rec.Connector == v.Connector && !known {
 		v.Unfinished = append(slices.Clone(v.Unfinished), u)
 	}
 	return v

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strconv"
 	"strings"
 	"testing"
@@ -134,6 +135,9 @@ func (p *player) write(r connector.Record) {
 	rec.CPID, rec.Journal, rec.Seq, rec.Connector, rec.SessionID = "CP_001", charge.JournalID(fmt.Sprintf("j%d", p.journal)), p.seq, 1, r.Session
 	rec.At, rec.UptimeMS = p.now().Wall, p.at.Milliseconds()
 	p.saved = connector.Replay(p.saved, rec)
+	if again := connector.Replay(p.saved, rec); !reflect.DeepEqual(again, p.saved) {
+		panic(fmt.Sprintf("%s folded twice: %+v, once: %+v", rec.Type, again, p.saved))
+	}
 }
 
 func (p *player) reboot(wallGap bool) connector.Event {
