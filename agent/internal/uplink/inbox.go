@@ -1,0 +1,77 @@
+package uplink
+
+import (
+	"sync"
+	"time"
+
+	"github.com/carga-ev/carga/internal/mqttlink"
+)
+
+// inboxBound is how many messages may wait for the loop. Acknowledgements come
+// at most ten times a second; commands that find no room are sent again.
+const inboxBound = 1024
+
+// item is what happened outside the loop.
+//
+//sumtype:decl
+type item interface{ inboxItem() }
+
+// message arrived at the time at.
+type message struct {
+	mqttlink.Message
+	at time.Duration
+}
+
+// up is a new connection, with its sender.
+type up struct{ sender *sender }
+
+// down is the end of a connection.
+type down struct{ conn uint64 }
+
+// confirmed is a PUBACK for an event.
+type confirmed struct{ conn uint64 }
+
+func (message) inboxItem()   {}
+func (up) inboxItem()        {}
+func (down) inboxItem()      {}
+func (confirmed) inboxItem() {}
+
+// inbox hands over to the loop without ever waiting.
+type inbox struct {
+	wake chan struct{} // capacity 1: there is work
+
+	mu sync.Mutex
+	// mu guards everything that follows.
+	items   []item
+	dropped uint64
+}
+
+func (b *inbox) put(i item) {
+	b.mu.Lock()
+	_, isMessage := i.(message)
+	_, isHint := i.(confirmed)
+	if len(b.items) >= inboxBound && (isMessage || isHint) {
+		b.dropped++
+	} else {
+		b.items = append(b.items, i)
+	}
+	b.mu.Unlock()
+	select {
+	case b.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (b *inbox) take() []item {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	items := b.items
+	b.items = nil
+	return items
+}
+
+func (b *inbox) droppedCount() uint64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.dropped
+}

@@ -1,0 +1,211 @@
+package uplink
+
+import (
+	"context"
+	"log/slog"
+	"math"
+	"time"
+
+	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/internal/mqttlink"
+	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// defaultInterval is between two telemetries when the source names none.
+const defaultInterval = time.Second
+
+// loop owns the state until ctx ends.
+func (u *Uplink) loop(ctx context.Context) {
+	timer := time.NewTimer(0)
+	defer timer.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-u.inbox.wake:
+			for _, i := range u.inbox.take() {
+				u.handle(i)
+			}
+		case <-u.deps.Records.Changed():
+			u.step(delivery.Appended{Now: u.event(), End: u.deps.Records.Held().Last()})
+		case <-timer.C:
+			u.step(delivery.TimerFired{Now: u.event()})
+		}
+		u.maybeTelemetry()
+		presence := u.maybePresence()
+		u.watchAlarm()
+		timer.Reset(max(min(u.telemetryAt, presence, u.deadline())-u.now(), 0))
+	}
+}
+
+const never = time.Duration(math.MaxInt64)
+
+func (u *Uplink) deadline() time.Duration {
+	if u.state.Deadline == 0 {
+		return never
+	}
+	return u.state.Deadline
+}
+
+func (u *Uplink) handle(i item) {
+	switch i := i.(type) {
+	case up:
+		u.sender, u.said = i.sender, delivery.PresenceSaid{}
+		u.maybePresence() // before any record: Central learns what is held
+		u.step(delivery.Connected{Now: u.event()})
+	case down:
+		if u.sender != nil && u.sender.conn.Number() == i.conn {
+			u.sender = nil
+			u.step(delivery.Disconnected{})
+		}
+	case confirmed:
+		if u.sender != nil && u.sender.conn.Number() == i.conn {
+			u.step(delivery.Confirmed{Now: u.event()})
+		}
+	case message:
+		u.handleMessage(i)
+	}
+}
+
+func (u *Uplink) handleMessage(m message) {
+	_, kind, err := u.cfg.Topics.Parse(m.Topic)
+	switch {
+	case err == nil && kind == wire.KindAck:
+		var ack wire.Ack
+		if ack, err = wire.DecodeAck(m.Payload); err == nil {
+			u.handleAck(m, ack)
+			return
+		}
+	case err == nil && kind == wire.KindCommand:
+		u.handleCommand(m)
+		return
+	}
+	u.count(func(s *Stats) { s.BadMessages++ })
+	u.log.Warn("message refused", obs.Topic(m.Topic), obs.Err(err))
+}
+
+func (u *Uplink) handleAck(m message, ack wire.Ack) {
+	if !m.Retained && ack.Central >= u.state.Position.Central {
+		u.deps.Owner.Heard(ack.At)
+	}
+	u.step(delivery.Heard{Now: u.event(), Ack: ack, Held: u.deps.Records.Held()})
+}
+
+func (u *Uplink) handleCommand(m message) {
+	wall, clock := u.deps.Readings.Wall()
+	u.mu.Lock()
+	v := u.commands.Judge(delivery.Receipt{Raw: m.Payload, Received: m.at, At: u.now(), Wall: wall, Clock: clock})
+	u.mu.Unlock()
+	if v.Kind == delivery.Malformed {
+		u.count(func(s *Stats) { s.BadMessages++ })
+	}
+	u.note()
+	u.log.Debug("command received", obs.Command(v.Command.ID), slog.String("verdict", v.Kind.String()), obs.Err(v.Err))
+	u.deps.Owner.Command(v)
+}
+
+// step lets delivery decide and performs the effects in their order.
+func (u *Uplink) step(e delivery.Event) {
+	var effects []delivery.Effect
+	u.state, effects = delivery.Step(u.state, e)
+	if u.sender != nil {
+		u.sender.acknowledged(u.state.Acked)
+	}
+	for _, f := range effects {
+		switch f := f.(type) {
+		case delivery.SavePosition:
+			if err := u.deps.Positions.SavePosition(f.Position, f.Index); err != nil {
+				u.log.Warn("position not remembered", obs.Err(err))
+			}
+		case delivery.RolledBack:
+			u.log.Error("storage was set back: Central holds more of an older journal",
+				obs.Journal(f.Journal), obs.Seq(f.Held), slog.Uint64("central_seq", uint64(f.Central)))
+			u.deps.Owner.RolledBack(f)
+		case delivery.Send:
+			if u.sender != nil {
+				u.sender.send(f.First, f.Last)
+			}
+		case delivery.SetTimer: // the loop reads the deadline from the state
+		}
+	}
+	u.note()
+}
+
+// maybeTelemetry says the latest values when they are due and somebody can
+// hear them; nobody misses those that were not said.
+func (u *Uplink) maybeTelemetry() {
+	now := u.now()
+	if now < u.telemetryAt {
+		return
+	}
+	t := u.deps.Readings.Telemetry()
+	interval := time.Duration(t.IntervalMS) * time.Millisecond
+	if interval <= 0 {
+		interval = defaultInterval
+	}
+	// In step with the boot, not with the delays of this loop.
+	u.telemetryAt = max(u.telemetryAt, now-interval) + interval
+	if u.sender == nil {
+		return
+	}
+	raw, err := t.Encode()
+	if err != nil {
+		u.log.Error("telemetry cannot be written", obs.Err(err))
+		return
+	}
+	u.sender.telemetry(raw)
+}
+
+// maybePresence says the presence if it is due, and returns when it is next.
+func (u *Uplink) maybePresence() time.Duration {
+	if u.sender == nil {
+		return never
+	}
+	p := u.state.Describe(u.deps.Records.Held(), u.presence(u.sender.conn.Number(), true))
+	if due := u.said.Due(p); u.now() < due {
+		return due
+	}
+	raw, err := p.Encode()
+	if err != nil {
+		u.log.Error("presence cannot be written", obs.Err(err))
+		return u.now() + delivery.PresenceEvery
+	}
+	u.sender.presence(raw)
+	u.said = u.said.Say(p, u.now())
+	return u.said.Due(p)
+}
+
+func (u *Uplink) presence(conn uint64, online bool) wire.Presence {
+	wall, _ := u.deps.Readings.Wall()
+	return wire.Presence{V: wire.Version, Online: online, Journal: u.cfg.Journal, Conn: conn, At: wall}
+}
+
+// goodbye is the last will of a connection, and what is said before a clean
+// stop. It may be called on any goroutine.
+func (u *Uplink) goodbye(conn uint64) *mqttlink.Note {
+	p := u.presence(conn, false)
+	raw, err := p.Encode()
+	if err != nil {
+		u.log.Error("last will cannot be written", obs.Err(err))
+		return nil
+	}
+	return &mqttlink.Note{Topic: u.topic(wire.KindPresence), Payload: raw, QoS: 1, Retained: true}
+}
+
+func (u *Uplink) topic(k wire.Kind) string { return u.cfg.Topics.Of(u.cfg.CP, k) }
+
+// watchAlarm says an alarm once when it comes and once when it goes.
+func (u *Uplink) watchAlarm() {
+	alarm := u.state.Alarm(u.now())
+	if alarm == u.alarm {
+		return
+	}
+	u.alarm = alarm
+	u.note()
+	if alarm == "" {
+		u.log.Info("alarm is over")
+		return
+	}
+	u.log.Error("alarm", slog.String("alarm", alarm))
+}

@@ -1,0 +1,156 @@
+package uplink
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/internal/mqttlink"
+	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// watched is how many PUBACKs are waited for at a time: the window and some
+// probes. A confirmation is a hint, so one more is not watched.
+const watched = 2 * delivery.MaxWindow
+
+// sender publishes on one connection what the loop asks for. It waits where
+// the line is slow; of telemetry and presence it then sends the latest only.
+type sender struct {
+	conn *mqttlink.Conn
+	wake chan struct{} // capacity 1: there is work
+	acks chan *mqttlink.Pending
+
+	mu sync.Mutex
+	// mu guards everything that follows.
+	queue    []delivery.Index
+	acked    delivery.Index
+	latest   []byte // telemetry
+	announce []byte // presence
+}
+
+// onUp runs the sender of a connection until it ends.
+func (u *Uplink) onUp(ctx context.Context, conn *mqttlink.Conn) {
+	s := &sender{conn: conn, wake: make(chan struct{}, 1), acks: make(chan *mqttlink.Pending, watched)}
+	u.inbox.put(up{s})
+	var watching sync.WaitGroup
+	watching.Go(func() { u.watch(ctx, s) })
+	defer watching.Wait()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-s.wake:
+		}
+		for u.sendOne(ctx, s) {
+		}
+	}
+}
+
+// sendOne publishes what is first in turn: presence, then one record, and
+// telemetry between records. It reports false when there is nothing, or when
+// the connection has ended.
+func (u *Uplink) sendOne(ctx context.Context, s *sender) bool {
+	announce, latest, index, some := s.take()
+	if announce != nil && !u.publish(ctx, s, wire.KindPresence, 1, true, announce) {
+		return false
+	}
+	if latest != nil && !u.publish(ctx, s, wire.KindTelemetry, 0, false, latest) {
+		return false
+	}
+	if index == 0 {
+		return some
+	}
+	raw, err := u.deps.Records.Read(index)
+	if err != nil {
+		u.count(func(st *Stats) { st.ReadErrors++ })
+		u.log.Error("record cannot be read", obs.Err(err))
+		return true
+	}
+	return u.publish(ctx, s, wire.KindEvent, 1, false, raw)
+}
+
+// publish reports whether the connection still stands.
+func (u *Uplink) publish(ctx context.Context, s *sender, k wire.Kind, qos byte, retained bool, raw []byte) bool {
+	p, err := s.conn.PublishAsync(ctx, u.topic(k), qos, retained, raw)
+	if err != nil {
+		if ctx.Err() == nil && !errors.Is(err, mqttlink.ErrLost) {
+			u.log.Warn("message not sent", obs.Topic(u.topic(k)), obs.Err(err))
+		}
+		return false
+	}
+	if k == wire.KindEvent {
+		select {
+		case s.acks <- p:
+		default:
+		}
+	}
+	return true
+}
+
+// watch tells the loop of PUBACKs, in the order of sending.
+func (u *Uplink) watch(ctx context.Context, s *sender) {
+	for {
+		select {
+		case p := <-s.acks:
+			if p.Wait(ctx) == nil {
+				u.inbox.put(confirmed{s.conn.Number()})
+			}
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *sender) send(first, last delivery.Index) {
+	s.mu.Lock()
+	for i := first; i <= last; i++ {
+		s.queue = append(s.queue, i)
+	}
+	s.mu.Unlock()
+	s.nudge()
+}
+
+func (s *sender) telemetry(raw []byte) {
+	s.mu.Lock()
+	s.latest = raw
+	s.mu.Unlock()
+	s.nudge()
+}
+
+func (s *sender) presence(raw []byte) {
+	s.mu.Lock()
+	s.announce = raw
+	s.mu.Unlock()
+	s.nudge()
+}
+
+// acknowledged lets the sender pass over records that need not be sent any
+// more.
+func (s *sender) acknowledged(i delivery.Index) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.acked = i
+}
+
+func (s *sender) nudge() {
+	select {
+	case s.wake <- struct{}{}:
+	default:
+	}
+}
+
+// take returns what is to be sent now; some is false when that is nothing.
+func (s *sender) take() (announce, latest []byte, index delivery.Index, some bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	announce, latest, s.announce, s.latest = s.announce, s.latest, nil, nil
+	for len(s.queue) > 0 && index == 0 {
+		if next := s.queue[0]; next > s.acked {
+			index = next
+		}
+		s.queue = s.queue[1:]
+	}
+	return announce, latest, index, announce != nil || latest != nil || index != 0
+}

@@ -1,0 +1,57 @@
+package uplink
+
+import (
+	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/internal/mqttlink"
+)
+
+// Stats are what the uplink knows about itself, for telemetry and the page of
+// the charging point.
+type Stats struct {
+	Link     mqttlink.State
+	Unacked  uint64         // records Central has not acknowledged
+	Acked    delivery.Index // all records up to it are acknowledged
+	UnderWay int            // sent and not acknowledged
+	Position delivery.Position
+	Alarm    string // in words, empty when all is well
+	Counts   delivery.Counts
+	Commands delivery.CommandCounts
+	// BadMessages could not be read; Dropped found the inbox full.
+	BadMessages, Dropped uint64
+	// ReadErrors are records the journal could not give.
+	ReadErrors uint64
+}
+
+// Stats returns what is known now.
+func (u *Uplink) Stats() Stats {
+	s, _ := u.snapshot()
+	s.Link = u.link.State()
+	s.Dropped = u.inbox.droppedCount()
+	return s
+}
+
+// snapshot returns the stats and a channel that is closed when they change.
+func (u *Uplink) snapshot() (Stats, <-chan struct{}) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.stats, u.changed
+}
+
+// count changes a counter; any goroutine may.
+func (u *Uplink) count(change func(*Stats)) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	change(&u.stats)
+}
+
+// note publishes what the loop knows; only the loop may.
+func (u *Uplink) note() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	s := &u.stats
+	s.Unacked, s.Acked, s.UnderWay = u.state.Unacked(), u.state.Acked, u.state.UnderWay()
+	s.Position, s.Counts, s.Alarm = u.state.Position, u.state.Counts, u.alarm
+	s.Commands = u.commands.Counts
+	close(u.changed)
+	u.changed = make(chan struct{})
+}

@@ -1,0 +1,195 @@
+package uplink
+
+import (
+	"context"
+	"crypto/tls"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"sync"
+	"time"
+
+	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/mqttlink"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// Records is the journal as the uplink needs it. Its methods may be called
+// concurrently.
+type Records interface {
+	// Held says which records the disk holds durably. It is fast.
+	Held() delivery.Held
+	// Read returns the bytes of one record held, as they were journalled. The
+	// caller does not change them. An error leaves the record unsent until the
+	// next probe.
+	Read(i delivery.Index) ([]byte, error)
+	// Changed receives a value after Held has changed; its capacity is 1.
+	Changed() <-chan struct{}
+}
+
+// Positions remembers what Central acknowledged.
+type Positions interface {
+	// Position is what was found on disk at the boot; zero when nothing was.
+	Position() delivery.Position
+	// SavePosition remembers a position, lazily, and learns that all records up
+	// to acked may be forgotten by the rules of retention. An error costs
+	// repeats after the next boot, nothing else.
+	SavePosition(p delivery.Position, acked delivery.Index) error
+}
+
+// Owner is told what Central said. Its methods are called on the uplink's loop,
+// in order, and must not wait.
+type Owner interface {
+	// Command receives every judged command, also those that have no effect.
+	Command(v delivery.Verdict)
+	// RolledBack: Central holds more of an older journal than the disk; it is to
+	// be written down as an anomaly.
+	RolledBack(r delivery.RolledBack)
+	// Heard gives Central's clock, just now: an acknowledgement that came live.
+	Heard(central charge.Time)
+}
+
+// Readings is where telemetry comes from.
+type Readings interface {
+	// Telemetry returns the values of now, all fields filled in; IntervalMS says
+	// when the next are due. It is called on the uplink's loop and is fast.
+	Telemetry() wire.Telemetry
+	// Wall is the wall clock, and how far it can be trusted.
+	Wall() (charge.Time, charge.ClockQuality)
+}
+
+// Config says who speaks and where to.
+type Config struct {
+	CP      charge.CPID
+	Journal charge.JournalID // of this boot
+	Started time.Time        // of this boot, with its monotonic reading
+	Topics  wire.Topics
+	// Brokers, Username, Password, TLS, KeepAlive and Open are those of
+	// mqttlink.Config. The client id is the CP.
+	Brokers            []string
+	Username, Password string
+	TLS                *tls.Config
+	KeepAlive          time.Duration
+	Open               func(ctx context.Context, broker *url.URL) (net.Conn, error)
+	// Rand spreads probes and attempts; nil for an own source.
+	Rand *rand.Rand
+	Log  *slog.Logger // nil for none
+}
+
+// Deps are the uplink's neighbours.
+type Deps struct {
+	Records   Records
+	Positions Positions
+	Owner     Owner
+	Readings  Readings
+}
+
+// Uplink speaks for one boot of one charging point. Its methods may be called
+// concurrently.
+type Uplink struct {
+	cfg   Config
+	deps  Deps
+	link  *mqttlink.Link
+	rand  *rand.Rand
+	log   *slog.Logger
+	inbox inbox
+
+	// What follows is owned by the loop.
+	state       delivery.State
+	sender      *sender // of the connection that is up, or nil
+	said        delivery.PresenceSaid
+	telemetryAt time.Duration
+	alarm       string
+
+	mu sync.Mutex
+	// mu guards everything that follows.
+	commands *delivery.Commands
+	stats    Stats
+	// changed is closed and replaced whenever stats change.
+	changed chan struct{}
+}
+
+// New checks the configuration. It starts nothing.
+func New(cfg Config, deps Deps) (*Uplink, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	u := &Uplink{
+		cfg: cfg, deps: deps, log: cfg.Log, rand: cfg.Rand,
+		inbox:    inbox{wake: make(chan struct{}, 1)},
+		commands: delivery.NewCommands(cfg.CP, cfg.Journal),
+		changed:  make(chan struct{}),
+	}
+	if u.rand == nil {
+		u.rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
+	}
+	link, err := mqttlink.New(mqttlink.Config{
+		Brokers: cfg.Brokers, ClientID: string(cfg.CP), CleanSession: true, KeepAlive: cfg.KeepAlive,
+		TLS: cfg.TLS, Username: cfg.Username, Password: cfg.Password, Open: cfg.Open,
+		Rand: rand.New(rand.NewPCG(u.rand.Uint64(), u.rand.Uint64())), Log: cfg.Log,
+		Will: u.goodbye, Farewell: u.goodbye,
+		Subscriptions: []mqttlink.Subscription{
+			{Filter: cfg.Topics.Of(cfg.CP, wire.KindAck), QoS: 1},
+			{Filter: cfg.Topics.Of(cfg.CP, wire.KindCommand), QoS: 1},
+		},
+		Handler: func(m mqttlink.Message) { u.inbox.put(message{Message: m, at: u.now()}) },
+		OnUp:    u.onUp,
+		OnDown:  func(conn uint64, _ error) { u.inbox.put(down{conn}) },
+	})
+	if err != nil {
+		return nil, fmt.Errorf("uplink of %s: %w", cfg.CP, err)
+	}
+	u.link = link
+	return u, nil
+}
+
+// Run speaks until ctx ends, whatever is away and for how long. It then says
+// that the charging point is gone and returns when its goroutines have ended.
+func (u *Uplink) Run(ctx context.Context) error {
+	u.step(delivery.Booted{Held: u.deps.Records.Held(), Position: u.deps.Positions.Position()})
+	linked := make(chan error, 1) // one result
+	go func() { linked <- u.link.Run(ctx) }()
+	u.loop(ctx)
+	return <-linked
+}
+
+// Drain waits until Central has acknowledged all records, or ctx ends.
+func (u *Uplink) Drain(ctx context.Context) error {
+	for {
+		s, changed := u.snapshot()
+		if s.Unacked == 0 {
+			return nil
+		}
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return fmt.Errorf("%d records wait for Central: %w", s.Unacked, ctx.Err())
+		}
+	}
+}
+
+// EndSession says that a session has ended in this boot: no command brings it
+// back.
+func (u *Uplink) EndSession(id charge.SessionID) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.commands.EndSession(id)
+}
+
+// EndReservation says that a reservation has ended in this boot: no command
+// brings it back. One that a session used up ends with that session.
+func (u *Uplink) EndReservation(id charge.ReservationID) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.commands.EndReservation(id)
+}
+
+func (u *Uplink) now() time.Duration { return time.Since(u.cfg.Started) }
+
+// event is the time and the luck of an event of delivery.
+func (u *Uplink) event() delivery.Now {
+	return delivery.Now{At: u.now(), Rand: u.rand.Uint64()}
+}

@@ -1,0 +1,259 @@
+package uplink_test
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+func TestEventsAreDeliveredAndThePositionKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, 300)
+		n.run(func() {
+			n.within(5*time.Second, "all acknowledged", n.delivered)
+			n.disk.append(1)
+			n.within(100*time.Millisecond, "a new record acknowledged", n.delivered)
+			n.get(func() {
+				if n.known != 301 || n.repeats > 0 {
+					t.Errorf("Central knows %d records, %d came twice; want 301, 0", n.known, n.repeats)
+				}
+			})
+			if p := n.owner.saved; p != (delivery.Position{Central: "c1", Journal: theBoot, Seq: 301}) {
+				t.Errorf("the position kept is %+v", p)
+			}
+			if err := n.up.Drain(t.Context()); err != nil {
+				t.Error(err)
+			}
+			if got := n.owner.heard(); got == 0 {
+				t.Error("a live acknowledgement did not give the clock")
+			}
+		})
+		if p := n.last(); p.Online || p.Journal != theBoot {
+			t.Errorf("the last presence is %+v, want the farewell", p)
+		}
+	})
+}
+
+// TestBrokerAbsentThenWiped starts the agent without a broker, and later kills
+// the broker with all it remembers.
+func TestBrokerAbsentThenWiped(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, 10)
+		n.broker.Stop()
+		n.run(func() {
+			time.Sleep(10 * time.Minute)
+			n.disk.append(200)
+			n.start()
+			n.within(20*time.Second, "all acknowledged once the broker is there", n.delivered)
+			for range 3 {
+				n.broker.Stop()
+				n.disk.append(50)
+				time.Sleep(time.Minute)
+				n.start()
+				n.within(20*time.Second, "all acknowledged after the broker was wiped", n.delivered)
+			}
+			n.get(func() {
+				if n.known != 360 {
+					t.Errorf("Central knows %d records, want 360", n.known)
+				}
+			})
+		})
+	})
+}
+
+func TestCentralSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, 500)
+		n.run(func() {
+			n.within(10*time.Second, "all acknowledged", n.delivered)
+			n.get(func() { n.deaf = true })
+			n.disk.append(300)
+			time.Sleep(30 * time.Second)
+			if a := n.up.Stats().Alarm; a != "" {
+				t.Errorf("an alarm after 30 s: %s", a)
+			}
+			time.Sleep(10 * time.Minute)
+			s := n.up.Stats()
+			if !strings.Contains(s.Alarm, "does not answer") {
+				t.Errorf("the alarm is %q, want it to say that Central does not answer", s.Alarm)
+			}
+			n.get(func() {
+				if n.flight != delivery.MaxWindow {
+					t.Errorf("%d records arrived unacknowledged, want the window of %d", n.flight, delivery.MaxWindow)
+				}
+				n.deaf = false
+			})
+			// 5, 10, 20, 40 and then every 60 s, each up to a fifth sooner.
+			if s.Counts.Probes < 13 || s.Counts.Probes > 18 {
+				t.Errorf("%d probes in 10 minutes, want about 13", s.Counts.Probes)
+			}
+			n.within(2*time.Minute, "all acknowledged once Central answers", n.delivered)
+			time.Sleep(time.Second)
+			if a := n.up.Stats().Alarm; a != "" {
+				t.Errorf("still an alarm: %s", a)
+			}
+		})
+	})
+}
+
+// TestCentralFromABackup lets a later life of Central know less.
+func TestCentralFromABackup(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, 200)
+		n.run(func() {
+			n.within(10*time.Second, "all acknowledged", n.delivered)
+			n.get(func() { n.known, n.life = 20, 2; n.answerLocked() })
+			n.within(10*time.Second, "said again", func() bool { return n.up.Stats().Counts.AcksBack == 1 && n.delivered() })
+			n.get(func() {
+				if n.known != 200 {
+					t.Errorf("Central knows %d, want 200", n.known)
+				}
+			})
+			if p := n.owner.saved; p.Central != "c2" {
+				t.Errorf("the position is of %s, want c2", p.Central)
+			}
+		})
+	})
+}
+
+func TestTelemetryAndPresence(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, 5)
+		n.run(func() {
+			n.within(10*time.Second, "all acknowledged", n.delivered)
+			time.Sleep(20 * time.Second)
+			var before, presences int
+			n.get(func() { before, presences = n.telemetry, len(n.presences) })
+			time.Sleep(time.Minute)
+			n.get(func() {
+				if got := n.telemetry - before; got < 59 || got > 61 {
+					t.Errorf("%d telemetries in a minute, want 60", got)
+				}
+				if got := len(n.presences) - presences; got != 0 {
+					t.Errorf("%d presences in a quiet minute, want none", got)
+				}
+			})
+			p := n.last()
+			if !p.Online || *p.First != (wire.Position{Journal: theBoot, Seq: 1}) || *p.Next != (wire.Position{Journal: theBoot, Seq: 6}) || p.Central != "c1" {
+				t.Errorf("the presence is %+v first %v next %v", p, p.First, p.Next)
+			}
+			time.Sleep(delivery.PresenceEvery)
+			n.get(func() {
+				if got := len(n.presences) - presences; got != 1 {
+					t.Errorf("%d presences in five more minutes, want one", got)
+				}
+			})
+			conn := n.last().Conn
+			n.broker.Stop()
+			n.start()
+			n.within(10*time.Second, "a presence on the next connection", func() bool { return n.last().Conn > conn && n.last().Online })
+			n.get(func() { before = n.telemetry })
+			n.broker.Stop()
+			time.Sleep(time.Minute)
+			n.start()
+			time.Sleep(10 * time.Second)
+			n.get(func() {
+				if got := n.telemetry - before; got > 12 {
+					t.Errorf("%d telemetries after a minute away, want only the present ones", got)
+				}
+			})
+		})
+	})
+}
+
+func TestCommandsAreJudged(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, 1)
+		command := func(id string, seq uint64, boot charge.JournalID, o wire.Order) []byte {
+			data, err := wire.EncodeOrder(o)
+			if err != nil {
+				t.Fatal(err)
+			}
+			now := charge.At(time.Now())
+			c := wire.Command{
+				V: 1, ID: charge.CommandID(id), N: seq, Central: "c1", Journal: boot, CPID: theCP, Connector: 1, Type: o.CommandType(),
+				IssuedAt: now, SentAt: now, ExpiresAt: now.Add(30 * time.Second), Data: data,
+			}
+			raw, err := c.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			return raw
+		}
+		n.run(func() {
+			n.within(10*time.Second, "all acknowledged", n.delivered)
+			stop := &wire.Stop{SessionID: "s1"}
+			for i, raw := range [][]byte{
+				command("a", 5, theBoot, stop), command("a", 5, theBoot, stop), command("b", 4, theBoot, stop),
+				command("c", 9, "older", stop), []byte("nonsense"), command("d", 6, theBoot, &wire.Start{SessionID: "s1", Username: "u"}),
+			} {
+				n.say(wire.KindCommand, false, raw)
+				n.within(time.Second, fmt.Sprintf("command %d judged", i), func() bool { return len(n.owner.kinds()) == i+1 })
+			}
+			want := []delivery.VerdictKind{
+				delivery.Run, delivery.Known, delivery.Superseded, delivery.OtherBoot, delivery.Malformed, delivery.Superseded,
+			}
+			if got := n.owner.kinds(); !slices.Equal(got, want) {
+				t.Errorf("judged %v, want %v", got, want)
+			}
+			n.up.EndReservation("r1")
+			n.up.EndSession("s2")
+			n.say(wire.KindCommand, false, command("e", 7, theBoot, &wire.Start{SessionID: "s2", Username: "u"}))
+			n.within(time.Second, "judged", func() bool { return len(n.owner.kinds()) == 7 })
+			if got := n.owner.kinds()[6]; got != delivery.Superseded {
+				t.Errorf("a start of an ended session is %s", got)
+			}
+			n.say(wire.KindAck, false, []byte(`{"v":1}`))
+			n.within(time.Second, "a bad acknowledgement counted", func() bool { return n.up.Stats().BadMessages == 2 })
+		})
+	})
+}
+
+// TestARetainedAckDoesNotGiveTheClock: it may be days old.
+func TestARetainedAckDoesNotGiveTheClock(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, 3)
+		raw, err := new(wire.Ack{V: 1, Central: "c1", Journal: new(theBoot), Seq: 3, At: 1}).Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		n.deaf = true
+		n.first = func() {
+			n.within(10*time.Second, "Central is there", func() bool { return n.central.State().Up })
+			n.say(wire.KindAck, true, raw)
+			time.Sleep(time.Second)
+		}
+		n.run(func() {
+			n.within(10*time.Second, "all acknowledged by what the broker kept", n.delivered)
+			if got := n.owner.heard(); got != 0 {
+				t.Error("a retained acknowledgement gave the clock")
+			}
+			n.say(wire.KindAck, true, raw)
+			n.within(time.Second, "a live one gives the clock", func() bool { return n.owner.heard() == 1 })
+		})
+	})
+}
+
+func TestUnreadableRecordsAreTriedAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, 3)
+		n.disk.broken = true
+		n.run(func() {
+			time.Sleep(time.Minute)
+			if s := n.up.Stats(); s.ReadErrors == 0 || s.Unacked != 3 {
+				t.Errorf("stats are %+v, want read errors and 3 unacknowledged", s)
+			}
+			n.disk.mu.Lock()
+			n.disk.broken = false
+			n.disk.mu.Unlock()
+			n.within(2*time.Minute, "all acknowledged", n.delivered)
+		})
+	})
+}
