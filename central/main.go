@@ -34,19 +34,19 @@ func main() {
 }
 
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	cmd := command(environ, stdout, stderr)
+	cmd := command(ctx, environ, stdout, stderr)
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
-	err := cmd.ExecuteContext(ctx)
+	err := cmd.Execute()
 	if err == nil {
 		return 0
 	}
 	if _, wrong := errors.AsType[*config.Error](err); wrong || errors.Is(err, errUsage) {
-		fmt.Fprintln(stderr, err)
+		_, _ = fmt.Fprintln(stderr, err) // nobody is left to be told
 		return 2
 	}
-	fmt.Fprintln(stderr, "central:", err)
+	_, _ = fmt.Fprintln(stderr, "central:", err)
 	return 1
 }
 
@@ -57,7 +57,7 @@ type flags struct {
 	insecure, takeOver bool
 }
 
-func command(environ []string, stdout, stderr io.Writer) *cobra.Command {
+func command(ctx context.Context, environ []string, stdout, stderr io.Writer) *cobra.Command {
 	var f flags
 	cmd := &cobra.Command{
 		Use:           "central",
@@ -71,7 +71,7 @@ func command(environ []string, stdout, stderr io.Writer) *cobra.Command {
 			}
 			return nil
 		},
-		RunE: func(cmd *cobra.Command, _ []string) error {
+		RunE: func(_ *cobra.Command, _ []string) error {
 			cfg := app.DefaultConfig()
 			cfg.Insecure, cfg.TakeOver = f.insecure, f.takeOver
 			if err := config.Load(&cfg, config.Options{Path: f.path, EnvPrefix: app.EnvPrefix, Environ: environ}); err != nil {
@@ -81,7 +81,7 @@ func command(environ []string, stdout, stderr io.Writer) *cobra.Command {
 				_, err := stdout.Write(config.Dump(&cfg))
 				return err
 			}
-			return serve(cmd.Context(), cfg, stderr)
+			return serve(ctx, cfg, stderr)
 		},
 	}
 	cmd.Flags().StringVar(&f.path, "config", "", "configuration `FILE` (YAML); without it the defaults hold")

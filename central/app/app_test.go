@@ -44,7 +44,7 @@ func TestFromRecordToTicketOverKafka(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.kafka("")
+		w.kafka()
 		defer w.kafkaGone()
 		cfg := settings(path)
 		began := time.Now()
@@ -54,7 +54,8 @@ func TestFromRecordToTicketOverKafka(t *testing.T) {
 		p.Charge(1)
 		o.say(wire.TopicEvents, journaltest.Message{Key: "CP_1", Value: []byte("poison")})
 		o.say(wire.TopicEvents, p.All...)
-		for n := 0; n < 200; n++ {
+		o.say(wire.TopicMonitor, p.Presence(1, ""))
+		for range 200 {
 			if seq, _ := o.acked(p.Journal); seq == p.Seq {
 				break
 			}
@@ -95,7 +96,7 @@ func TestKafkaAbsentForLong(t *testing.T) {
 		if page := c.get(w, "/api/v1/network"); !strings.Contains(page, "waits for Kafka") {
 			t.Errorf("the page does not say what is missing: %s", page)
 		}
-		w.kafka("")
+		w.kafka()
 		defer w.kafkaGone()
 		time.Sleep(2 * time.Second)
 		if seq, _ := o.acked(p.Journal); seq != p.Seq {
@@ -108,7 +109,7 @@ func TestKafkaAbsentForLong(t *testing.T) {
 		if page := c.get(w, "/api/v1/network"); !strings.Contains(page, "waiting for Kafka since") {
 			t.Errorf("the page does not say what is missing: %s", page)
 		}
-		w.kafka("")
+		w.kafka()
 		time.Sleep(2 * time.Second)
 		if seq, _ := o.acked(p.Journal); seq != p.Seq {
 			t.Errorf("2 s after Kafka came back: acknowledged %d, want %d", seq, p.Seq)
@@ -122,7 +123,7 @@ func TestKilledAndStartedAgainMidStream(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.kafka("")
+		w.kafka()
 		defer w.kafkaGone()
 		cfg := settings(path)
 		o := w.others(cfg)
@@ -165,7 +166,7 @@ func TestALogReplacedByAShorterOne(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.kafka("")
+		w.kafka()
 		cfg := settings(path)
 		c := w.central(cfg)
 		o := w.others(cfg)
@@ -180,7 +181,7 @@ func TestALogReplacedByAShorterOne(t *testing.T) {
 			t.Fatalf("acknowledged: got %d, want %d", seq, known)
 		}
 		w.kafkaGone()
-		w.kafka("") // with nothing in it
+		w.kafka() // with nothing in it
 		defer w.kafkaGone()
 		p.Charge(5)
 		o.say(wire.TopicEvents, p.All[known-3:]...)
@@ -201,7 +202,7 @@ func TestTwoCentralsOneSpeaks(t *testing.T) {
 	first, second := db(t), db(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
-		w.kafka("")
+		w.kafka()
 		defer w.kafkaGone()
 		cfg := settings(first)
 		a := w.central(cfg)

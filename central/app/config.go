@@ -151,8 +151,13 @@ type namedTopic struct {
 
 func (t *Topics) all() []namedTopic {
 	return []namedTopic{
-		{"events", &t.Events}, {"telemetry", &t.Telemetry}, {"monitor", &t.Monitor}, {"commands", &t.Commands},
-		{"driver_events", &t.DriverEvents}, {"central_events", &t.CentralEvents}, {"dead_letters", &t.DeadLetters},
+		{"events", &t.Events},
+		{"telemetry", &t.Telemetry},
+		{"monitor", &t.Monitor},
+		{"commands", &t.Commands},
+		{"driver_events", &t.DriverEvents},
+		{"central_events", &t.CentralEvents},
+		{"dead_letters", &t.DeadLetters},
 	}
 }
 

@@ -56,14 +56,10 @@ func (w *world) dial(ctx context.Context, network, address string) (net.Conn, er
 	return c, err
 }
 
-// kafka brings a broker up with what dir holds; "" means nothing.
-func (w *world) kafka(dir string) {
+// kafka brings a broker up with nothing in it.
+func (w *world) kafka() {
 	w.t.Helper()
-	opts := []kfake.Opt{kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(w.net.Listen)}
-	if dir != "" {
-		opts = append(opts, kfake.DataDir(dir), kfake.SyncWrites())
-	}
-	c, err := kfake.NewCluster(opts...)
+	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(w.net.Listen))
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -98,7 +98,7 @@ func (l *link) run(ctx context.Context) error {
 		return nil // ctx has ended
 	}
 	l.writer.Join(heard)
-	for _, r := range l.readers() {
+	for _, r := range l.readers(ctx) {
 		start(r.Run)
 	}
 	return nil
@@ -120,10 +120,10 @@ func (l *link) watch(ctx context.Context) {
 }
 
 // readers read what the active Central lives on.
-func (l *link) readers() []*kafkalink.TopicReader {
+func (l *link) readers(ctx context.Context) []*kafkalink.TopicReader {
 	t := &l.cfg.Kafka.Topics
 	return []*kafkalink.TopicReader{
-		l.committed(t.Monitor.Name), l.committed(t.Events.Name), l.committed(t.DriverEvents.Name),
+		l.committed(ctx, t.Monitor.Name), l.committed(ctx, t.Events.Name), l.committed(ctx, t.DriverEvents.Name),
 		l.reader(t.Telemetry.Name, func(int) kafkalink.ReaderConfig {
 			return kafkalink.ReaderConfig{Start: kafkalink.FromEnd(), Handle: l.telemetry}
 		}),
@@ -142,11 +142,11 @@ func (l *link) reader(topic string, config func(partition int) kafkalink.ReaderC
 }
 
 // committed reads a topic from where the database says, into the writer.
-func (l *link) committed(topic string) *kafkalink.TopicReader {
+func (l *link) committed(ctx context.Context, topic string) *kafkalink.TopicReader {
 	return l.reader(topic, func(partition int) kafkalink.ReaderConfig {
 		end := int64(-1) // of the log when this life first saw it; set before the first batch, by its goroutine
 		return kafkalink.ReaderConfig{
-			Start: l.place(topic, partition),
+			Start: l.place(ctx, topic, partition),
 			Opened: func(o kafkalink.Opened) {
 				if end < 0 {
 					end = o.End
@@ -163,8 +163,8 @@ func (l *link) committed(topic string) *kafkalink.TopicReader {
 
 // place is where a partition is to be read on. A database that cannot be read
 // now makes it begin anew: what is known already has no second effect.
-func (l *link) place(topic string, partition int) kafkalink.Start {
-	next, crc, known, err := l.store.Offset(context.Background(), topic, partition)
+func (l *link) place(ctx context.Context, topic string, partition int) kafkalink.Start {
+	next, crc, known, err := l.store.Offset(ctx, topic, partition)
 	if err != nil {
 		l.log.Error("place in Kafka cannot be read, reading from the first record", slog.String("topic", topic), slog.String("err", err.Error()))
 	}

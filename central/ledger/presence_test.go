@@ -73,6 +73,36 @@ func TestNextProvesAHole(t *testing.T) {
 	}
 }
 
+// Of a boot whose beginning is in a hole nothing is known: nothing is concluded
+// from what it has not said, until it says something.
+func TestBeginningInAHole(t *testing.T) {
+	t.Parallel()
+	b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	b.Boot()
+	b.Plug(1)
+	b.Grant(1, "s1", "ana", "")
+	for _, r := range b.Log {
+		bk.Apply(r)
+	}
+	b.Boot()
+	b.Storage = b.Storage[len(b.Storage)-1:]
+	last := b.Write(1, "", &wire.StatusChanged{Status: charge.StatusSuspendedEV})
+	b.Storage = b.Storage[1:]
+	bk.Heard(b.Presence(wire.Position{}, ""))
+	if out, _ := bk.Apply(last); out.Verdict != ledger.Applied || bk.CP.Present != b.Journal {
+		t.Fatalf("got %+v, present %s", out, bk.CP.Present)
+	}
+	if s := bk.Sessions["s1"]; s.State != ledger.SessionOpen {
+		t.Fatalf("session: %s, want open", s.State)
+	}
+	b.Flow(1, 70)
+	b.Stop(1, charge.StopRemote)
+	bk.Apply(b.Log[len(b.Log)-1])
+	if got := bk.Tickets["t.s1"].Energy; got != 70 {
+		t.Fatalf("ticket: %d Wh, want 70", got)
+	}
+}
+
 func TestLive(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {

@@ -216,16 +216,49 @@ func TestStopAllAndResumeAll(t *testing.T) {
 	}
 }
 
-// The opposite order overtakes one that is still under way.
+// The opposite order overtakes one that is still under way, even though what it
+// asks for is so already: the earlier one has no effect when it arrives.
 func TestStopAndResumeAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
+	w.agents["CP_1"].plug(1, w.now)
+	r := w.operator(orders.AskStart{Target: one, Username: "ana"})
 	w.slow["CP_1"] = 3000
 	w.operator(orders.AskAvailability{Target: one, Available: false})
+	w.slow["CP_1"] = 0
 	w.operator(orders.AskAvailability{Target: one, Available: true})
 	w.pass(20_000)
-	if !w.outlet("CP_1", 1).Available {
-		t.Fatal("out of service though resumed")
+	if o := w.outlet("CP_1", 1); !o.Available || o.Session != r.SessionID {
+		t.Fatalf("got %+v, want session %s to go on", o, r.SessionID)
+	}
+}
+
+// An order that is superseded again and again is not repeated without a pause.
+func TestSupersededOrdersArePaced(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.agents["CP_1"].central = "central-9998" // it heard a greater one
+	w.operator(orders.AskAvailability{Target: one, Available: false})
+	w.pass(10_000)
+	if n := len(w.ofType(wire.CommandSetAvailability)); n < 5 || n > 12 {
+		t.Fatalf("ordered %d times in 10 s, want about one a second", n)
+	}
+}
+
+// A START waits until the RESERVE it names is confirmed, however that was lost.
+func TestStartAfterALostReserve(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.deaf["CP_1"] = true
+	w.operator(orders.AskReserve{Target: one, Username: "ana"})
+	r := w.operator(orders.AskStart{Target: one, Username: "ana"})
+	w.pass(6500)
+	w.deaf["CP_1"] = false
+	w.pass(20_000)
+	w.agents["CP_1"].plug(1, w.now)
+	w.sync()
+	if s := w.outlet("CP_1", 1).Session; s != r.SessionID {
+		t.Fatalf("session: got %q, want %s", s, r.SessionID)
 	}
 }
 
@@ -338,6 +371,10 @@ func TestFencing(t *testing.T) {
 	if w.state.FencedBy() != "central-9999" || w.fence != "central-9999" {
 		t.Fatal("not fenced by a later life")
 	}
+	w.restart()
+	if w.state.FencedBy() != "central-9999" {
+		t.Fatal("a new life that is smaller is not fenced")
+	}
 	w.asks("m-1", "ana", "")
 	w.pass(10_000)
 	if len(w.sent) != 0 || len(w.told) != 0 || w.state.NextDeadline() != 0 {
@@ -351,8 +388,13 @@ func TestFencing(t *testing.T) {
 	if a := w.mustAnswer("m-2"); !*a.Authorized {
 		t.Fatalf("after the lift: %+v", a)
 	}
+	w.fence = "central-0000"
+	w.restart()
+	if w.state.FencedBy() != "" {
+		t.Fatal("a new life that is greater is fenced")
+	}
 	far := charge.Incarnation("0fffffff-ffff-7000-8000-000000000001") // far ahead of now
-	w.life = 0
+	w.state = orders.New(w.cfg, "0")
 	w.step(orders.CentralHeard{Now: w.moment(), Central: far})
 	if w.state.FencedBy() != "" {
 		t.Fatal("fenced by one that no honest clock minted")

@@ -152,6 +152,11 @@ func TestLateAcceptanceIsCancelled(t *testing.T) {
 	if n := len(w.heard(wire.CentralAuthorization, "ana")); n != 1 {
 		t.Fatalf("answered %d times, want once", n)
 	}
+	for _, r := range w.reservations {
+		if r.CPID == "CP_1" && (r.ConfirmedAt != 0 || !r.Gone) {
+			t.Fatalf("given up, and then: %+v", r)
+		}
+	}
 	w.asks("m-2", "eve", "CP_1")
 	w.pass(2000)
 	w.slow["CP_1"] = 0

@@ -225,17 +225,17 @@ func record(cp charge.CPID, j charge.JournalID, seq charge.Seq) ledger.Input {
 	return ledger.Input{Raw: raw, Record: wire.Record{CPID: cp, Journal: j, Seq: seq}}
 }
 
-func point(j charge.JournalID) []ledger.Change {
+func point() []ledger.Change {
 	return []ledger.Change{
 		ledger.PointChanged{Point: ledger.Point{ID: "CP_1"}},
-		ledger.JournalChanged{CPID: "CP_1", Journal: ledger.Journal{ID: j, Last: 40, OpenedAt: 5}},
+		ledger.JournalChanged{CPID: "CP_1", Journal: ledger.Journal{ID: "j1", Last: 40, OpenedAt: 5}},
 	}
 }
 
 func TestRecordsAreKeptOnce(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "c.db"))
 	write(t, s, func(tx *store.Tx) error {
-		errs := []error{tx.Ledger(point("j1"))}
+		errs := []error{tx.Ledger(point())}
 		for seq := range charge.Seq(40) {
 			errs = append(errs, tx.Record(record("CP_1", "j1", seq+1), fmt.Sprint("h", seq+1), charge.Time(seq)))
 		}
@@ -300,7 +300,7 @@ func TestOneOpenSessionAndOneActiveReservationPerConnector(t *testing.T) {
 	open := func(id charge.SessionID) ledger.Change {
 		return ledger.SessionChanged{Session: ledger.Session{ID: id, CPID: "CP_1", Connector: 1, State: ledger.SessionOpen}}
 	}
-	write(t, s, func(tx *store.Tx) error { return tx.Ledger(append(point("j1"), open("s1"))) })
+	write(t, s, func(tx *store.Tx) error { return tx.Ledger(append(point(), open("s1"))) })
 	if err := s.Write(t.Context(), func(tx *store.Tx) error { return tx.Ledger([]ledger.Change{open("s2")}) }); err == nil {
 		t.Error("a second open session was taken")
 	}
@@ -325,7 +325,7 @@ func TestAFailedTransactionLeavesNothing(t *testing.T) {
 	wrong := errors.New("no")
 	err := s.Write(t.Context(), func(tx *store.Tx) error {
 		return errors.Join(tx.Offset("cp-events", 0, 7, 1), tx.Count("applied", 3),
-			tx.Outbox("central-events", "k", nil, []byte("v"), 1), tx.Ledger(point("j1")),
+			tx.Outbox("central-events", "k", nil, []byte("v"), 1), tx.Ledger(point()),
 			tx.Record(record("CP_1", "j1", 1), "h", 1), wrong)
 	})
 	if !errors.Is(err, wrong) {
@@ -338,7 +338,7 @@ func TestAFailedTransactionLeavesNothing(t *testing.T) {
 	if err := errors.Join(err, err2, err3, err4); err != nil || known || len(cps)+len(out)+len(counters) > 0 {
 		t.Errorf("something is left: offset %v, %d points, %d rows to send, counters %v, err %v", known, len(cps), len(out), counters, err)
 	}
-	write(t, s, func(tx *store.Tx) error { return tx.Ledger(point("j1")) })
+	write(t, s, func(tx *store.Tx) error { return tx.Ledger(point()) })
 }
 
 func TestOutboxKeepsItsOrderAndIsDrainedInPages(t *testing.T) {
