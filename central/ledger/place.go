@@ -139,7 +139,7 @@ func (f *fold) growsBeside(j *Journal) bool {
 		later = j
 	}
 	limit := later.OpenedAt.Add(forkAfter)
-	return f.env.Now > limit && other.GrownAt > limit && !f.writtenBefore(later)
+	return other.GrownAt > limit && !f.writtenBefore(later)
 }
 
 func (f *fold) writtenBefore(later *Journal) bool {

@@ -77,7 +77,7 @@ func TestNextProvesAHole(t *testing.T) {
 // from what it has not said, until it says something.
 func TestBeginningInAHole(t *testing.T) {
 	t.Parallel()
-	b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	b, bk := ledgertest.NewBox("CP", 2, morning), ledgertest.NewBook("CP", morning)
 	b.Boot()
 	b.Plug(1)
 	b.Grant(1, "s1", "ana", "")
@@ -92,6 +92,8 @@ func TestBeginningInAHole(t *testing.T) {
 	if out, _ := bk.Apply(last); out.Verdict != ledger.Applied || bk.CP.Present != b.Journal {
 		t.Fatalf("got %+v, present %s", out, bk.CP.Present)
 	}
+	b.Grant(2, "s2", "eve", "")
+	bk.Apply(b.Log[len(b.Log)-1])
 	if s := bk.Sessions["s1"]; s.State != ledger.SessionOpen {
 		t.Fatalf("session: %s, want open", s.State)
 	}

@@ -394,6 +394,7 @@ func TestFencing(t *testing.T) {
 		t.Fatal("a new life that is greater is fenced")
 	}
 	far := charge.Incarnation("0fffffff-ffff-7000-8000-000000000001") // far ahead of now
+	clear(w.reservations)
 	w.state = orders.New(w.cfg, "0")
 	w.step(orders.CentralHeard{Now: w.moment(), Central: far})
 	if w.state.FencedBy() != "" {

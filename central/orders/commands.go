@@ -197,7 +197,7 @@ func (x *step) finished(e Observed, f *wire.CommandFinished) {
 	x.endCommand(c, state, f.Reason)
 	refused := state == Rejected || state == Failed
 	if state == Superseded || state == Expired {
-		p.notBefore[pace{c.Connector, c.Type}] = x.At
+		p.notBefore[pace{c.Connector, c.Type}] = x.At.Add(againSoon)
 	}
 	x.finishedFor(p, c, state, refused)
 }
