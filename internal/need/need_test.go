@@ -44,7 +44,10 @@ func watch(f func(testing.TB)) string {
 
 func TestMissingProgramSkipsLoudlyAndFailsInCI(t *testing.T) {
 	notes := filepath.Join(t.TempDir(), "skipped")
-	ask := func(tb testing.TB) { need.Program(tb, "no-such-program", "apt-get install it") }
+	ask := func(tb testing.TB) {
+		tb.Helper()
+		need.Program(tb, "no-such-program", "apt-get install it")
+	}
 
 	t.Setenv("CI", "")
 	t.Setenv("CARGA_SKIPPED", notes)
@@ -64,7 +67,11 @@ func TestMissingProgramSkipsLoudlyAndFailsInCI(t *testing.T) {
 
 func TestWhatIsThereLetsTheTestGoOn(t *testing.T) {
 	t.Setenv("CI", "true")
-	if got := watch(func(tb testing.TB) { need.That(tb, true, "air", "breathe") }); got != "went on" {
+	breathe := func(tb testing.TB) {
+		tb.Helper()
+		need.That(tb, true, "air", "breathe")
+	}
+	if got := watch(breathe); got != "went on" {
 		t.Errorf("got %q, want the test to go on", got)
 	}
 	dir := t.TempDir()

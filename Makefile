@@ -1,0 +1,126 @@
+# Carga's build. `make help` lists the targets.
+#
+# check is the quick gate for each commit; test contains it and everything
+# else. Each stage prints its name and its time (.ci/stage), and the times are
+# listed at the end.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+MAKEFLAGS += --no-print-directory
+
+# Tools are pinned: another version of the linter finds other things.
+LINT_VERSION := v2.12.2
+GOLANGCI ?= .cache/tools/golangci-lint-$(LINT_VERSION)
+
+# The agent must fit where storage and memory are small: bytes, stripped, arm6.
+AGENT_MAX := 8388608
+CROSS := arm6 arm7 arm64 amd64
+
+# What the agent links is also tested without cgo and on 32 bits.
+SMALL := ./agent/... ./hal/... ./sim/evsim/... ./internal/...
+FUZZTIME ?= 30s
+ARGS ?=
+
+# Tests that lack something note it here, so that no skip goes unseen.
+export CARGA_SKIPPED := $(CURDIR)/.cache/skipped
+export CARGA_STAGES := $(CURDIR)/.cache/stages
+
+STAGE := .ci/stage
+# All packages but those that have a stage of their own.
+RACED = $$(go list ./... | grep -v -e /internal/archtest$$ -e /sim/e2e)
+UNRACED = $$(go list $(SMALL) | grep -v /internal/archtest$$)
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+.PHONY: demo
+demo: ## run the whole network in one process (ARGS="--cps 50")
+	@.ci/build-sim
+	@exec bin/sim demo $(ARGS)
+
+.PHONY: build
+build: ## build the four programs into bin/
+	CGO_ENABLED=0 go build -trimpath -o bin/ ./agent ./bridge
+	CGO_ENABLED=1 go build -trimpath -o bin/ ./central ./sim
+
+.PHONY: test
+test: ## everything: check, the whole network on fake and on real time, the programs
+	@.ci/begin
+	@$(STAGE) "machine" .ci/prepare
+	@$(MAKE) stages
+	@$(STAGE) "build" $(MAKE) build
+	@$(STAGE) "whole network" go test -count=1 -timeout 20m ./sim/e2e/...
+	@.ci/end
+
+.PHONY: check
+check: ## the quick gate: format, vet, lint, import rules, race tests, cross-build, size
+	@.ci/begin
+	@$(MAKE) stages
+	@.ci/end
+
+.PHONY: stages
+stages:
+	@$(STAGE) "tools" $(MAKE) $(GOLANGCI)
+	@$(STAGE) "format" $(GOLANGCI) fmt --diff
+	@$(STAGE) "modules" go mod tidy -diff
+	@$(STAGE) "generated files" .ci/generated
+	@$(STAGE) "vet" go vet ./...
+	@$(STAGE) "lint" $(GOLANGCI) run
+	@$(STAGE) "import rules" go test -count=1 ./internal/archtest
+	@$(STAGE) "tests with -race" go test -race -shuffle=on -timeout 10m $(RACED)
+	@$(STAGE) "tests without cgo" env CGO_ENABLED=0 go test -timeout 5m $(UNRACED)
+	@$(STAGE) "tests on 32 bits" .ci/test-386 $(UNRACED)
+	@$(STAGE) "cross-build" $(MAKE) cross
+	@$(STAGE) "size" $(MAKE) size
+
+.PHONY: cross
+cross: $(CROSS:%=cross-%) ## build the agent for arm6, arm7, arm64 and amd64 without cgo
+
+.PHONY: $(CROSS:%=cross-%)
+cross-arm6: export GOARM = 6
+cross-arm7: export GOARM = 7
+$(CROSS:%=cross-%): cross-%:
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(if $(filter arm6 arm7,$*),arm,$*) \
+		go build -trimpath -ldflags "-s -w" -o bin/cross/agent-linux-$* ./agent
+
+.PHONY: size
+size: cross-arm6 ## fail if the stripped agent for arm6 is larger than 8 MiB
+	@bytes=$$(wc -c < bin/cross/agent-linux-arm6); \
+	awk -v b="$$bytes" -v max=$(AGENT_MAX) 'BEGIN { printf "agent, linux/arm6, stripped: %.2f MiB of %.2f\n", b/1048576, max/1048576; exit b > max }' \
+	|| { echo "too large: see what came in with  go version -m bin/cross/agent-linux-arm6"; exit 1; }
+
+.PHONY: bench
+bench: build ## measure: benchmarks, then the whole network (ARGS for bin/sim bench)
+	go test -run '^$$' -bench . -benchmem -timeout 20m ./...
+	bin/sim bench $(ARGS)
+
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (30s)
+	@FUZZTIME=$(FUZZTIME) .ci/fuzz
+
+.PHONY: lint
+lint: $(GOLANGCI) ## run the linter alone
+	$(GOLANGCI) run
+
+.PHONY: fmt
+fmt: $(GOLANGCI) ## format all Go files
+	$(GOLANGCI) fmt
+
+.PHONY: tidy
+tidy: ## bring go.mod and go.sum in order
+	go mod tidy
+
+.PHONY: clean
+clean: ## remove what was built; tools in .cache/ and the demo's books in .demo/ stay
+	rm -rf bin
+	find . -name node_modules -prune -o \( -name '*.test' -o -name '*.prof' \) -type f -print | xargs -r rm -f
+
+$(GOLANGCI):
+	@echo "installing golangci-lint $(LINT_VERSION) into .cache/ (about a minute, once)"
+	@mkdir -p .cache/tools/new
+	@GOBIN=$(CURDIR)/.cache/tools/new go install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	@mv .cache/tools/new/golangci-lint $@

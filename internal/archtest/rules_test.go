@@ -1,0 +1,182 @@
+package archtest_test
+
+const module = "github.com/carga-ev/carga"
+
+// ban is one thing that must not be imported, and why. It covers the packages
+// below it, but those in except.
+type ban struct {
+	pkg    string
+	reason string
+	except []string
+}
+
+// program is one main package: what must not be anywhere in its closure, and
+// how many modules its own packages may use directly (0: not counted). Each
+// module is something to trust, to update and to carry; a new one needs a
+// reason why it is not 50 lines of ours.
+type program struct {
+	dir     string
+	modules int
+	bans    []ban
+}
+
+func programs() []program {
+	engines := []ban{
+		{pkg: "github.com/mochi-mqtt", reason: "embedded engines live in sim and in tests"},
+		{pkg: "github.com/twmb/franz-go", reason: "embedded engines live in sim and in tests"},
+		{pkg: "testing", reason: "test code does not belong into a program"},
+	}
+	with := func(bans ...ban) []ban { return append(bans, engines...) }
+	return []program{
+		{dir: "agent", modules: 6, bans: with(
+			ban{pkg: "C", reason: "the agent is one static binary that cross-compiles without a C compiler"},
+			ban{pkg: "runtime/cgo", reason: "the agent is one static binary that cross-compiles without a C compiler"},
+			ban{pkg: "database/sql", reason: "the agent keeps a journal of append-only files"},
+			ban{pkg: "github.com/mattn/go-sqlite3", reason: "cgo, and the agent keeps a journal of append-only files"},
+			ban{pkg: "modernc.org/sqlite", reason: "4 MiB, and the agent keeps a journal of append-only files"},
+			ban{pkg: "github.com/segmentio/kafka-go", reason: "Kafka is the business of bridge and central"},
+			ban{pkg: "html/template", reason: "no templates in the agent; its panel is static files and JSON"},
+			ban{pkg: "text/template", reason: "no templates in the agent; its panel is static files and JSON"},
+			ban{pkg: "github.com/spf13", reason: "too big for the agent (cobra brings text/template); use flag"},
+			ban{pkg: "github.com/prometheus", reason: "too big for the agent; its few metrics are written as text"},
+			ban{pkg: "go.opentelemetry.io", reason: "too big for the agent"},
+			ban{pkg: "periph.io/x/host/v3/ftdi", reason: "pulls cgo"},
+			ban{pkg: module + "/bridge", reason: "parts meet only in internal/wire and internal/charge"},
+			ban{pkg: module + "/central", reason: "parts meet only in internal/wire and internal/charge"},
+			ban{pkg: module + "/internal/kafkalink", reason: "Kafka is the business of bridge and central"},
+			ban{pkg: module + "/sim", except: []string{module + "/sim/evsim"}, reason: "of the simulator the agent links sim/evsim only"},
+		)},
+		{dir: "bridge", modules: 6, bans: with(
+			ban{pkg: "runtime/cgo", reason: "the bridge is one static binary"},
+			ban{pkg: "database/sql", reason: "the bridge keeps nothing on disk"},
+			ban{pkg: module + "/agent", reason: "parts meet only in internal/wire and internal/charge"},
+			ban{pkg: module + "/central", reason: "parts meet only in internal/wire and internal/charge"},
+			ban{pkg: module + "/hal", reason: "the bridge knows no hardware"},
+			ban{pkg: module + "/sim", reason: "only agent/app and sim itself use the simulator"},
+		)},
+		{dir: "central", modules: 14, bans: with(
+			ban{pkg: "github.com/eclipse/paho.mqtt.golang", reason: "central speaks Kafka; MQTT ends at the bridge"},
+			ban{pkg: module + "/agent", reason: "parts meet only in internal/wire and internal/charge"},
+			ban{pkg: module + "/bridge", reason: "parts meet only in internal/wire and internal/charge"},
+			ban{pkg: module + "/hal", reason: "central knows no hardware"},
+			ban{pkg: module + "/sim", reason: "only agent/app and sim itself use the simulator"},
+		)},
+		{dir: "sim"},
+	}
+}
+
+// leaf is a package, or a tree of packages if it ends in "/...", that imports
+// directly only what stands here: of ours what own names, of others nothing,
+// of the standard library all but std.
+type leaf struct {
+	dir string
+	own []string
+	std []ban
+}
+
+func leaves() []leaf {
+	pure := []ban{
+		{pkg: "context", reason: "pure packages return effects; the shell owns cancellation"},
+		{pkg: "crypto/rand", reason: "random values come in with the event"},
+		{pkg: "math/rand", reason: "random values come in with the event"},
+		{pkg: "database/sql", reason: "no I/O in pure packages"},
+		{pkg: "io/fs", reason: "no I/O in pure packages"},
+		{pkg: "log", reason: "pure packages return effects; the shell logs"},
+		{pkg: "net", reason: "no I/O in pure packages"},
+		{pkg: "os", reason: "no I/O in pure packages"},
+		{pkg: "sync", reason: "a pure package has one caller"},
+	}
+	// A token keeps itself out of logs by implementing slog.LogValuer.
+	vocabulary := make([]ban, len(pure))
+	copy(vocabulary, pure)
+	for i := range vocabulary {
+		if vocabulary[i].pkg == "log" {
+			vocabulary[i].except = []string{"log/slog"}
+		}
+	}
+	words := []string{"internal/charge", "internal/wire"}
+	contracts := []ban{
+		{pkg: "database/sql", reason: "wire is encoding only"},
+		{pkg: "log", reason: "wire is encoding only"},
+		{pkg: "net", reason: "wire is encoding only"},
+		{pkg: "os", reason: "wire is encoding only"},
+	}
+	return []leaf{
+		{dir: "internal/charge", std: vocabulary},
+		{dir: "internal/wire", own: []string{"internal/charge"}, std: contracts},
+		{dir: "agent/connector", own: words, std: pure},
+		{dir: "agent/safety", own: words, std: pure},
+		{dir: "agent/delivery", own: words, std: pure},
+		{dir: "bridge/route", own: words, std: pure},
+		{dir: "central/ledger", own: words, std: pure},
+		{dir: "central/orders", own: append([]string{"central/ledger"}, words...), std: pure},
+		{dir: "hal", own: []string{"internal/charge"}},
+		{dir: "hal/haltest", own: []string{"internal/charge", "hal"}},
+		{dir: "sim/evsim/...", own: []string{"internal/charge", "hal", "sim/evsim/..."}},
+	}
+}
+
+// edge is a technology and the only places that may touch it.
+type edge struct {
+	pkg    string
+	dirs   []string
+	reason string
+}
+
+func edges() []edge {
+	return []edge{
+		{"periph.io", []string{"hal/rpi/..."}, "only hal/rpi touches periph.io"},
+		{"github.com/eclipse/paho.mqtt.golang", []string{"internal/mqttlink", "agent/internal/uplink", "bridge/internal/mqttside", "sim/..."}, "MQTT belongs to mqttlink, uplink and mqttside"},
+		{"github.com/segmentio/kafka-go", []string{"internal/kafkalink", "bridge/internal/kafkaside", "central/internal/ingest", "central/internal/outbox", "sim/..."}, "Kafka belongs to kafkalink, kafkaside, ingest and outbox"},
+		{"database/sql", []string{"central/internal/store/...", "sim/..."}, "SQL belongs to central/internal/store"},
+		{"github.com/mattn/go-sqlite3", []string{"central/internal/store/...", "sim/..."}, "SQL belongs to central/internal/store"},
+		{"github.com/mochi-mqtt", []string{"sim/..."}, "embedded engines live in sim and in tests"},
+		{"github.com/twmb/franz-go", []string{"sim/..."}, "embedded engines live in sim and in tests"},
+		{"go.yaml.in/yaml", []string{"internal/config"}, "every configuration goes through the one strict loader"},
+		{module + "/internal/need", nil, "only tests say what they need from the machine"},
+	}
+}
+
+// borders says which trees of ours keep out of which.
+func borders() map[string][]ban {
+	parts := "parts meet only in internal/wire and internal/charge"
+	return map[string][]ban{
+		"internal/...": {
+			{pkg: module + "/agent", reason: "shared packages know no part"},
+			{pkg: module + "/bridge", reason: "shared packages know no part"},
+			{pkg: module + "/central", reason: "shared packages know no part"},
+			{pkg: module + "/hal", reason: "shared packages know no hardware"},
+			{pkg: module + "/sim", reason: "shared packages know no simulator"},
+		},
+		"agent/...": {
+			{pkg: module + "/bridge", reason: parts},
+			{pkg: module + "/central", reason: parts},
+			{pkg: module + "/sim", except: []string{module + "/sim/evsim"}, reason: "of the simulator the agent links sim/evsim only"},
+		},
+		"bridge/...": {
+			{pkg: module + "/agent", reason: parts},
+			{pkg: module + "/central", reason: parts},
+			{pkg: module + "/hal", reason: "the bridge knows no hardware"},
+			{pkg: module + "/sim", reason: "only agent/app and sim itself use the simulator"},
+		},
+		"central/...": {
+			{pkg: module + "/agent", reason: parts},
+			{pkg: module + "/bridge", reason: parts},
+			{pkg: module + "/hal", reason: "central knows no hardware"},
+			{pkg: module + "/sim", reason: "only agent/app and sim itself use the simulator"},
+			{pkg: module + "/internal/mqttlink", reason: "central speaks Kafka; MQTT ends at the bridge"},
+		},
+		"hal/...": {
+			{pkg: module + "/agent", reason: "hardware knows no part"},
+			{pkg: module + "/bridge", reason: "hardware knows no part"},
+			{pkg: module + "/central", reason: "hardware knows no part"},
+			{pkg: module + "/sim", reason: "the real board knows no simulator"},
+			{pkg: module + "/internal/wire", reason: "hardware knows no messages"},
+		},
+		"sim/world/...": {
+			{pkg: "crypto/rand", reason: "sim/world draws from its seeded source"},
+			{pkg: "net", reason: "sim/world steps pure cores; real links are tested in sim/e2e"},
+			{pkg: "os", reason: "sim/world steps pure cores; real files are tested in sim/e2e"},
+		},
+	}
+}
