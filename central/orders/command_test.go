@@ -245,6 +245,27 @@ func TestSupersededOrdersArePaced(t *testing.T) {
 	}
 }
 
+// A State that is loaded again within one life goes on with greater numbers,
+// though all commands have ended.
+func TestNumbersGrowOverALoad(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	for range 3 {
+		w.operator(orders.AskAvailability{Target: one, Available: false})
+		w.operator(orders.AskAvailability{Target: one, Available: true})
+		w.now++
+	}
+	w.life-- // the same life once more
+	w.restart()
+	w.asks("m-1", "ana", "")
+	if a := w.mustAnswer("m-1"); !*a.Authorized {
+		t.Fatalf("got %+v, want it authorized at once", a)
+	}
+	if slices.Contains(w.states(wire.CommandReserve), orders.Superseded) {
+		t.Fatal("the order was superseded by one before")
+	}
+}
+
 // A START waits until the RESERVE it names is confirmed, however that was lost.
 func TestStartAfterALostReserve(t *testing.T) {
 	t.Parallel()

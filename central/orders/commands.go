@@ -41,7 +41,9 @@ func (x *step) order(cp *ledger.CP, connector charge.ConnectorID, o wire.Order, 
 		return nil // our own ids and times: cannot be refused
 	}
 	t := Target{cp.ID, connector}
-	x.s.n[t]++
+	// By the clock at least: a State that is loaded again within one life of
+	// Central does not know the numbers of commands that have ended.
+	x.s.n[t] = max(x.s.n[t]+1, uint64(max(x.At, 1)))
 	life := wire.MaxCommandLife
 	if kind == wire.CommandReserve {
 		life = wire.ReserveLife
@@ -191,7 +193,7 @@ func (x *step) finished(e Observed, f *wire.CommandFinished) {
 	state := map[wire.CommandResult]CommandState{
 		wire.ResultDone: Done, wire.ResultFailed: Failed, wire.ResultRejected: Rejected, wire.ResultExpired: Expired,
 	}[f.Result]
-	if f.Result == wire.ResultRejected && f.Reason == wire.ReasonSuperseded {
+	if f.Reason == wire.ReasonSuperseded { // rejected, or failed because a later order took its place
 		state = Superseded
 	}
 	x.endCommand(c, state, f.Reason)
