@@ -42,8 +42,9 @@ func (x *step) order(cp *ledger.CP, connector charge.ConnectorID, o wire.Order, 
 	}
 	t := Target{cp.ID, connector}
 	// By the clock at least: a State that is loaded again within one life of
-	// Central does not know the numbers of commands that have ended.
-	x.s.n[t] = max(x.s.n[t]+1, uint64(max(x.At, 1)))
+	// Central does not know the numbers of commands that have ended. Sixteen a
+	// millisecond are more than one connector ever gets.
+	x.s.n[t] = max(x.s.n[t]+1, uint64(max(x.At, 1))<<4)
 	life := wire.MaxCommandLife
 	if kind == wire.CommandReserve {
 		life = wire.ReserveLife
