@@ -15,6 +15,7 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -73,7 +74,10 @@ func command(ctx context.Context, environ []string, stdout, stderr io.Writer) *c
 		},
 		RunE: func(_ *cobra.Command, _ []string) error {
 			cfg := app.DefaultConfig()
-			cfg.Insecure, cfg.TakeOver = f.insecure, f.takeOver
+			cfg.TakeOver = f.takeOver
+			if f.insecure { // the command line wins over the environment, as that over the file
+				environ = append(slices.Clone(environ), app.EnvPrefix+"INSECURE=true")
+			}
 			if err := config.Load(&cfg, config.Options{Path: f.path, EnvPrefix: app.EnvPrefix, Environ: environ}); err != nil {
 				return err
 			}

@@ -6,6 +6,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -195,6 +196,66 @@ func TestALogReplacedByAShorterOne(t *testing.T) {
 		}
 		o.stop()
 		c.stop()
+	})
+}
+
+// The database comes back from an older copy, and Kafka's log was lost too: the
+// charging points, told by a greater incarnation where they stand, say all
+// again from there.
+func TestRestoredFromAnOlderCopy(t *testing.T) {
+	path := db(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.kafka()
+		cfg := settings(path)
+		o := w.others(cfg)
+		p := journaltest.New(t, "CP_1")
+		life := func(known int, charges ...int) int {
+			t.Helper()
+			c := w.central(cfg)
+			for _, n := range charges {
+				p.Charge(n)
+			}
+			o.say(wire.TopicEvents, p.All[known:]...)
+			time.Sleep(5 * time.Second)
+			if seq, _ := o.acked(p.Journal); seq != p.Seq {
+				t.Errorf("acknowledged: got %d, want %d", seq, p.Seq)
+			}
+			c.stop()
+			return len(p.All)
+		}
+		known := life(0, 1, 2)
+		older, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		_, before := o.acked(p.Journal)
+		later := life(known, 3, 4)
+		w.kafkaGone()
+		w.kafka()
+		defer w.kafkaGone()
+		if err := os.WriteFile(path, older, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		c := w.central(cfg)
+		time.Sleep(20 * time.Second)
+		seq, by := o.acked(p.Journal)
+		if int(seq) != known || by <= before {
+			t.Errorf("told: %d by %s, want %d by a greater one than %s", seq, by, known, before)
+		}
+		o.say(wire.TopicEvents, p.All[known:later]...)
+		time.Sleep(5 * time.Second)
+		sums, err := c.central.Totals(t.Context())
+		if err != nil || sums.Applied != int64(p.Seq) || sums.Tickets != 4 || sums.Billed != 4*2100 || sums.Lost != 0 {
+			t.Errorf("totals: got %+v %v", sums, err)
+		}
+		for id, events := range o.tickets() {
+			if len(events) != 1 {
+				t.Errorf("session %s was told as different tickets: %v", id, events)
+			}
+		}
+		c.stop()
+		o.stop()
 	})
 }
 

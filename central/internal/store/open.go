@@ -72,6 +72,15 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open database %s: %w", o.Path, err)
 	}
 	s := &Store{path: o.Path, lock: lock}
+	// SQLite gives its files the mode of the database: names of drivers are
+	// nobody else's business.
+	f, err := os.OpenFile(o.Path, os.O_CREATE|os.O_RDWR, 0o640)
+	if err == nil {
+		err = f.Close()
+	}
+	if err != nil {
+		return nil, errors.Join(fmt.Errorf("open database: %w", err), s.Close())
+	}
 	if err := s.open(ctx, o); err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", o.Path, err), s.Close())
 	}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"bytes"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+)
+
+// In the package itself: a program has no other way in.
+func TestTheCommandLine(t *testing.T) {
+	file := filepath.Join(t.TempDir(), "c.yaml")
+	if err := os.WriteFile(file, []byte("http: {listen: '0.0.0.0:1'}\ninsecure: false\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		args []string
+		code int
+		says string
+	}{
+		{[]string{"--version"}, 0, "central "},
+		{[]string{"--check-config"}, 0, "127.0.0.1:8080"},
+		{[]string{"run", "--check-config", "--config", "../configs/central.yaml"}, 0, "127.0.0.1:8080"},
+		{[]string{"--check-config", "--config", file}, 2, "no accounts yet"},
+		{[]string{"--check-config", "--config", file, "--insecure"}, 0, "0.0.0.0:1"},
+		{[]string{"--check-config", "--config", "nowhere.yaml"}, 2, "nowhere.yaml"},
+		{[]string{"walk"}, 2, "walk"},
+		{[]string{"--fast"}, 2, "fast"},
+	} {
+		var out bytes.Buffer
+		if code := run(t.Context(), c.args, []string{"CARGA_CENTRAL_INSECURE=false"}, &out, &out); code != c.code || !strings.Contains(out.String(), c.says) {
+			t.Errorf("%q: got code %d, want %d, and to hear of %q in %s", c.args, code, c.code, c.says, out.String())
+		}
+	}
+}
