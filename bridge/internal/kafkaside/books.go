@@ -17,10 +17,16 @@ type Books struct {
 	Buffered    int64 // owed
 	// Oldest is when the oldest buffered one came; zero when there is none.
 	Oldest time.Time
-	// Refused are latest values that could not be used and found no room as
-	// dead letters: they were not owed.
-	Refused int64
 }
+
+// ending is how what was owed ended.
+type ending int
+
+const (
+	forwarded ending = iota
+	deadLetter
+	withdrawn // it was not taken over after all
+)
 
 // ledger keeps the Books.
 type ledger struct {
@@ -34,13 +40,13 @@ func newLedger() *ledger { return &ledger{owed: list.New()} }
 
 // accept books one message and returns how to book its end; only the first
 // call of that counts.
-func (l *ledger) accept(at time.Time) (end func(deadLetter bool)) {
+func (l *ledger) accept(at time.Time) (end func(ending)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.books.Accepted++
 	l.books.Buffered++
 	entry := l.owed.PushBack(at)
-	return func(deadLetter bool) {
+	return func(how ending) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if entry == nil {
@@ -49,10 +55,13 @@ func (l *ledger) accept(at time.Time) (end func(deadLetter bool)) {
 		l.owed.Remove(entry)
 		entry = nil
 		l.books.Buffered--
-		if deadLetter {
-			l.books.DeadLetters++
-		} else {
+		switch how {
+		case forwarded:
 			l.books.Forwarded++
+		case deadLetter:
+			l.books.DeadLetters++
+		case withdrawn:
+			l.books.Accepted--
 		}
 	}
 }

@@ -1,0 +1,152 @@
+package kafkaside
+
+import (
+	"context"
+	"log/slog"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/carga-ev/carga/bridge/route"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/kafkalink"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// lookBack is how far back the log of commands is read after a start; they live
+// a minute at most.
+const lookBack = 2 * time.Minute
+
+// inFlight bounds what is published and not yet confirmed, per partition.
+const inFlight = 64
+
+// lossPause lets a lost connection be noticed before the next attempt.
+const lossPause = 20 * time.Millisecond
+
+// downlink reads cp-commands.
+func (s *Side) downlink(p Publisher) *kafkalink.TopicReader {
+	start := kafkalink.FromTime(time.Now().Add(-lookBack))
+	return kafkalink.NewTopicReader(s.client, s.keeper, s.cfg.Router.Kafka.Commands, func(int) kafkalink.ReaderConfig {
+		d := &down{side: s, publisher: p, acks: map[charge.CPID]route.Publish{}}
+		return kafkalink.ReaderConfig{Start: start, Opened: d.opened, Handle: d.handle, Log: s.log}
+	})
+}
+
+// down publishes one partition. Its reader's goroutine owns it, but for opened,
+// which that goroutine calls too.
+type down struct {
+	side      *Side
+	publisher Publisher
+
+	// until is the end of the log as it was found: what lies before it is
+	// backlog.
+	until int64
+	// acks are the last acknowledgements of the backlog.
+	acks map[charge.CPID]route.Publish
+}
+
+// opened is called whenever the reader has found its place: at the start, and
+// again after Kafka was away.
+func (d *down) opened(o kafkalink.Opened) { d.until = max(d.until, o.End) }
+
+// handle publishes a batch and returns when the broker has confirmed all of it.
+func (d *down) handle(ctx context.Context, b kafkalink.Batch) error {
+	read := time.Now()
+	var queue []waiting
+	for _, m := range b.Messages {
+		p, ok := d.decide(b, m)
+		switch {
+		case !ok:
+		case p.Retained:
+			d.acks[p.CP] = p // the last one of the batch is enough, too
+		default:
+			queue = append(queue, waiting{Publish: p, read: read, backlog: m.Offset < d.until})
+		}
+	}
+	if b.Next >= d.until {
+		for _, cp := range slices.Sorted(maps.Keys(d.acks)) {
+			queue = append(queue, waiting{Publish: d.acks[cp]})
+		}
+	}
+	if err := d.publishAll(ctx, queue); err != nil {
+		return err
+	}
+	if b.Next >= d.until {
+		clear(d.acks)
+	}
+	return nil
+}
+
+func (d *down) decide(b kafkalink.Batch, m kafkalink.Message) (route.Publish, bool) {
+	p, dead := d.side.cfg.Router.Down(route.Order{
+		Key: string(m.Key), Value: m.Value, Kind: string(m.Header(wire.HeaderKind)),
+		Partition: b.Partition, Offset: m.Offset, At: charge.At(time.Now()),
+	})
+	if dead == nil {
+		return p, true
+	}
+	// Not taken only when the producer has stopped; the log keeps it.
+	d.side.Take(*dead, func() {})
+	return route.Publish{}, false
+}
+
+// waiting is a message that waits to be published.
+type waiting struct {
+	route.Publish
+	read    time.Time
+	backlog bool
+}
+
+// publishAll publishes in order. After a loss it begins again with the first
+// that was not confirmed: a command has one effect, however often it comes, and
+// of acknowledgements the last one stands.
+func (d *down) publishAll(ctx context.Context, queue []waiting) error {
+	for len(queue) > 0 {
+		if err := d.publisher.Await(ctx); err != nil {
+			return err
+		}
+		n := d.publishSome(ctx, queue)
+		queue = queue[n:]
+		if n == 0 { // the connection is about to be seen as lost
+			select {
+			case <-time.After(lossPause):
+			case <-ctx.Done():
+			}
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// publishSome publishes a window and returns how many of it are done.
+func (d *down) publishSome(ctx context.Context, queue []waiting) int {
+	queue = queue[:min(len(queue), inFlight)]
+	confirmed := make([]func(context.Context) error, 0, len(queue))
+	for _, w := range queue {
+		if w.Stale(charge.At(time.Now()), time.Since(w.read), w.backlog) {
+			d.side.stale.Add(1)
+			confirmed = append(confirmed, nil)
+			continue
+		}
+		c, err := d.publisher.Publish(ctx, w.Publish)
+		if err != nil {
+			break
+		}
+		confirmed = append(confirmed, c)
+	}
+	for i, c := range confirmed {
+		if c == nil {
+			continue
+		}
+		if err := c(ctx); err != nil {
+			if ctx.Err() == nil {
+				d.side.log.Debug("message to a charging point not confirmed, it is published again", slog.String("err", err.Error()))
+			}
+			return i
+		}
+		d.side.commands.Add(1)
+	}
+	return len(confirmed)
+}

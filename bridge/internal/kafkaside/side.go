@@ -1,0 +1,259 @@
+package kafkaside
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/carga-ev/carga/bridge/route"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/kafkalink"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// Publisher publishes by MQTT. Its methods may be called concurrently.
+type Publisher interface {
+	// Await waits for a connection.
+	Await(ctx context.Context) error
+	// Publish hands a message to the present connection, in the order of the
+	// calls. confirmed waits for the broker's acknowledgement; an error means
+	// that the message may not have arrived.
+	Publish(ctx context.Context, p route.Publish) (confirmed func(context.Context) error, err error)
+}
+
+// Config says what a Side connects to.
+type Config struct {
+	Name     string // of the bridge
+	Brokers  []string
+	ClientID string
+	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
+	Router   route.Router
+	// Topics are the topics that are written, and cp-commands, as they are made
+	// if they are missing.
+	Topics []kafkalink.TopicSpec
+	// Grace is how long Run goes on writing after its context has ended.
+	Grace time.Duration
+	// Limit is how many records and bytes the owner lets wait; the producer is
+	// told twice as much, so that it never refuses.
+	LimitRecords, LimitBytes int
+	Rand                     *rand.Rand
+	Log                      *slog.Logger
+}
+
+// Side is the Kafka side of one bridge. Its methods may be called
+// concurrently, also before Run.
+type Side struct {
+	cfg      Config
+	client   *kafkalink.Client
+	keeper   *kafkalink.Keeper
+	producer *kafkalink.Producer
+	ledger   *ledger
+	started  charge.Time
+	log      *slog.Logger
+
+	commands atomic.Int64 // published
+	stale    atomic.Int64 // not published: too late
+}
+
+// New checks the configuration. It starts nothing.
+func New(cfg Config) (*Side, error) {
+	if cfg.Log == nil {
+		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	names := make([]string, 0, len(cfg.Topics))
+	written := make([]kafkalink.TopicSpec, 0, len(cfg.Topics))
+	for _, t := range cfg.Topics {
+		names = append(names, t.Name)
+		if t.Name != cfg.Router.Kafka.Commands {
+			written = append(written, t)
+		}
+	}
+	client, err := kafkalink.NewClient(kafkalink.ClientConfig{Brokers: cfg.Brokers, ClientID: cfg.ClientID, Topics: names, Dial: cfg.Dial})
+	if err != nil {
+		return nil, fmt.Errorf("Kafka side: %w", err)
+	}
+	keeper, err := kafkalink.NewKeeper(client, kafkalink.KeeperConfig{Write: cfg.Topics, Log: cfg.Log})
+	if err != nil {
+		return nil, fmt.Errorf("Kafka side: %w", err)
+	}
+	grace := cfg.Grace
+	if grace == 0 {
+		grace = -1
+	}
+	producer, err := kafkalink.NewProducer(client, keeper, kafkalink.ProducerConfig{
+		Topics: written, Latest: []string{cfg.Router.Kafka.Telemetry, cfg.Router.Kafka.Monitor},
+		Limits: kafkalink.Limits{HighRecords: 2 * cfg.LimitRecords, HighBytes: 2 * cfg.LimitBytes},
+		Grace:  grace, Rand: cfg.Rand, Log: cfg.Log,
+	})
+	if err != nil {
+		return nil, fmt.Errorf("Kafka side: %w", err)
+	}
+	return &Side{
+		cfg: cfg, client: client, keeper: keeper, producer: producer, ledger: newLedger(),
+		started: charge.At(time.Now()), log: cfg.Log,
+	}, nil
+}
+
+// Run writes and reads until ctx ends, whatever is away and for how long. Then
+// it goes on writing what it holds for the grace; what is left was not
+// acknowledged to MQTT and comes again.
+func (s *Side) Run(ctx context.Context, down Publisher, mqtt func() wire.Dependency) error {
+	defer s.client.Close()
+	// The keeper outlives the rest: lanes wait for what it says.
+	keeping, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
+	var kept, running sync.WaitGroup
+	kept.Go(func() { _ = s.keeper.Run(keeping) }) // it ends with its context alone
+	running.Go(func() { _ = s.producer.Run(ctx) })
+	running.Go(func() { _ = s.downlink(down).Run(ctx) })
+	s.aliveLoop(ctx, mqtt)
+	running.Wait()
+	stopKeeping()
+	kept.Wait()
+	return nil
+}
+
+// Take takes over what came by MQTT; see mqttside.Sink.
+func (s *Side) Take(d route.Decision, done func()) bool {
+	if d.Kind == route.DeadLetter {
+		s.log.Warn("dead letter", slog.String("cp_id", string(d.CP)), slog.String("reason", d.Reason))
+	}
+	if d.Kind == route.Telemetry || d.Kind == route.Presence {
+		return s.takeLatest(d, done)
+	}
+	end := s.ledger.accept(time.Now())
+	if s.write(d, end, done) {
+		return true
+	}
+	end(withdrawn)
+	return false
+}
+
+// takeLatest takes over a value that a newer one may replace.
+func (s *Side) takeLatest(d route.Decision, done func()) bool {
+	r := record(d.Record)
+	r.Done = func(o kafkalink.Outcome) {
+		if o.Kind != kafkalink.Poisoned {
+			done()
+			return
+		}
+		if end := s.ledger.accept(time.Now()); !s.poisoned(d, o.Err, end, done) {
+			end(withdrawn)
+		}
+	}
+	_, err := s.producer.Enqueue(r)
+	return err == nil
+}
+
+// write enqueues a record that is owed, and books its end.
+func (s *Side) write(d route.Decision, end func(ending), done func()) bool {
+	r := record(d.Record)
+	r.Done = func(o kafkalink.Outcome) {
+		switch {
+		case o.Kind == kafkalink.Poisoned && d.Kind != route.DeadLetter:
+			s.poisoned(d, o.Err, end, done)
+			return
+		case d.Kind == route.DeadLetter:
+			// Even one that Kafka refuses has ended: the log has said why.
+			end(deadLetter)
+		default:
+			end(forwarded)
+		}
+		done()
+	}
+	_, err := s.producer.Enqueue(r)
+	return err == nil
+}
+
+// poisoned makes a dead letter of what Kafka refuses for good. It reports false
+// when the producer takes nothing any more: the message then stays owed.
+func (s *Side) poisoned(d route.Decision, why error, end func(ending), done func()) bool {
+	reason := "refused by Kafka"
+	if why != nil {
+		reason += ": " + why.Error()
+	}
+	dead := route.Decision{Kind: route.DeadLetter, CP: d.CP, Reason: reason, Record: s.cfg.Router.Poison(d.Record, reason)}
+	return s.write(dead, end, done)
+}
+
+func record(r route.Record) kafkalink.Record {
+	out := kafkalink.Record{Topic: r.Topic, Key: []byte(r.Key), Value: r.Value}
+	for _, h := range r.Headers {
+		out.Headers = append(out.Headers, kafkalink.Header{Key: h.Key, Value: []byte(h.Value)})
+	}
+	return out
+}
+
+// Books returns the books.
+func (s *Side) Books() Books { return s.ledger.read() }
+
+// aliveLoop says each second that the bridge lives.
+func (s *Side) aliveLoop(ctx context.Context, mqtt func() wire.Dependency) {
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ticker.C:
+			s.sayAlive(mqtt())
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+func (s *Side) sayAlive(mqtt wire.Dependency) {
+	m := s.Alive(mqtt)
+	raw, err := m.Encode()
+	if err != nil {
+		s.log.Error("sign of life cannot be written", slog.String("err", err.Error()))
+		return
+	}
+	// Refused only when the producer has stopped, and then nobody must hear it.
+	_, _ = s.producer.Enqueue(record(route.Record{
+		Topic: s.cfg.Router.Kafka.Monitor, Key: s.cfg.Name, Value: raw,
+		Headers: []route.Header{{Key: wire.HeaderKind, Value: wire.KindValueBridgeAlive}},
+	}))
+}
+
+// Alive is what the bridge says of itself now.
+func (s *Side) Alive(mqtt wire.Dependency) wire.BridgeAlive {
+	now := time.Now()
+	b, p := s.ledger.read(), s.producer.Stats()
+	m := wire.BridgeAlive{
+		V: wire.Version, Bridge: s.cfg.Name, At: charge.At(now), StartedAt: s.started,
+		MQTT: mqtt, Kafka: s.Dependency(),
+		Buffered: b.Buffered, Accepted: b.Accepted, Forwarded: b.Forwarded, DeadLetters: b.DeadLetters,
+		Retries: int64(p.Retries), Conflated: int64(p.Conflated), Commands: s.commands.Load(),
+	}
+	if !b.Oldest.IsZero() {
+		m.OldestMS = now.Sub(b.Oldest).Milliseconds()
+	}
+	return m
+}
+
+// Dependency says the state of Kafka as the bridge tells it. A topic with
+// another number of partitions than configured counts as Kafka being down:
+// nothing can be written to it.
+func (s *Side) Dependency() wire.Dependency {
+	k := s.keeper.State()
+	d := wire.Dependency{Up: k.Up, Since: charge.At(k.Since)}
+	if !k.Up {
+		d.Reason = fmt.Sprintf("waiting for Kafka at %s since %s", strings.Join(s.cfg.Brokers, " "), d.Since)
+		if k.LastError != "" {
+			d.Reason += ": " + k.LastError
+		}
+	}
+	for _, t := range k.Topics {
+		if t.Held() {
+			d.Up = false
+			d.Reason = fmt.Sprintf("topic %s has %d partitions, %d are configured: nothing is written to it", t.Name, t.Partitions, t.Want)
+		}
+	}
+	d.Reason = d.Reason[:min(len(d.Reason), 1000)]
+	return d
+}

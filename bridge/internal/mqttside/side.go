@@ -1,0 +1,284 @@
+package mqttside
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/carga-ev/carga/bridge/route"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/mqttlink"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// Sink takes over what came.
+type Sink interface {
+	// Take takes a message over and does not wait. It calls done once when the
+	// message is safe, or need not be any more; never if the process ends before.
+	// It reports false, and never calls done, when it takes nothing any more.
+	Take(d route.Decision, done func()) bool
+}
+
+// Config says what a Side connects to and how much it holds.
+type Config struct {
+	// Brokers, ClientID, Username, Password, KeepAlive, Open and Rand are those
+	// of mqttlink.Config.
+	Brokers            []string
+	ClientID           string
+	Username, Password string
+	KeepAlive          time.Duration
+	Open               func(ctx context.Context, broker *url.URL) (net.Conn, error)
+	Rand               *rand.Rand
+	Router             route.Router
+	// MaxMessages and MaxBytes are the high mark of what is taken and not done.
+	MaxMessages, MaxBytes int
+	Log                   *slog.Logger
+}
+
+// Side is the MQTT side of one bridge. Its methods may be called concurrently.
+type Side struct {
+	cfg   Config
+	sink  Sink
+	link  *mqttlink.Link
+	water *water
+	// patience is how long the line may be held back in one flood.
+	patience time.Duration
+	full     chan struct{} // capacity 1: the bridge must stay away for a while
+	refused  atomic.Int64
+
+	mu sync.Mutex
+	// mu guards everything that follows.
+	givenUp uint64        // the connection that is being left
+	flood   uint64        // the connection on which the line was held back
+	spent   time.Duration // of patience, in this flood
+	up      chan struct{} // closed while there is a connection
+	isUp    bool
+}
+
+// New checks the configuration. It starts nothing.
+func New(cfg Config, sink Sink) (*Side, error) {
+	if cfg.KeepAlive == 0 {
+		cfg.KeepAlive = mqttlink.DefaultKeepAlive
+	}
+	s := &Side{
+		cfg: cfg, sink: sink, water: newWater(cfg.MaxMessages, cfg.MaxBytes),
+		// mqttlink gives up a line that is not read for a fifth of the keep-alive.
+		patience: cfg.KeepAlive / 8,
+		full:     make(chan struct{}, 1), up: make(chan struct{}),
+	}
+	link, err := mqttlink.New(mqttlink.Config{
+		Brokers: cfg.Brokers, ClientID: cfg.ClientID, CleanSession: false, KeepAlive: cfg.KeepAlive,
+		Username: cfg.Username, Password: cfg.Password, Open: cfg.Open, Rand: cfg.Rand, Log: cfg.Log,
+		Subscriptions: []mqttlink.Subscription{{Filter: cfg.Router.MQTT.All("up/#"), QoS: 1}},
+		ManualAck:     true,
+		Handler:       s.handle,
+		OnUp: func(ctx context.Context, conn *mqttlink.Conn) {
+			if s.isGivenUp(conn.Number()) { // it refused messages before it was up
+				s.link.Hold("messages were refused")
+				s.link.Release()
+			}
+			s.setUp(true)
+			<-ctx.Done()
+			s.setUp(false)
+		},
+	})
+	if err != nil {
+		return nil, fmt.Errorf("MQTT side: %w", err)
+	}
+	s.link = link
+	return s, nil
+}
+
+// Run takes and publishes until ctx ends, whatever is away and for how long.
+func (s *Side) Run(ctx context.Context) error {
+	var easing sync.WaitGroup
+	easing.Go(func() { s.ease(ctx) })
+	defer easing.Wait()
+	return s.link.Run(ctx)
+}
+
+// handle decides about one message and hands it over. It runs on the reader of
+// the line, and waits only in room.
+func (s *Side) handle(m mqttlink.Message) {
+	d := s.cfg.Router.Up(route.Message{Topic: m.Topic, Payload: m.Payload, Retained: m.Retained, At: charge.At(time.Now())})
+	if d.Kind == route.Telemetry || d.Kind == route.Presence {
+		s.sink.Take(d, m.Ack) // the latest is enough: bounded by the charging points
+		return
+	}
+	size := len(m.Topic) + len(m.Payload)
+	if m.QoS == 0 { // nobody is owed a bad telemetry
+		if !s.water.take(size) {
+			s.refused.Add(1)
+			return
+		}
+	} else if !s.room(m.Conn, size) {
+		return // not acknowledged: it comes again
+	}
+	done := func() {
+		s.water.done(size)
+		m.Ack()
+	}
+	if !s.sink.Take(d, done) {
+		s.water.done(size)
+	}
+}
+
+// room finds room for a message, or reports that its connection is being left.
+func (s *Side) room(conn uint64, size int) bool {
+	for {
+		if s.isGivenUp(conn) {
+			return false
+		}
+		_, sunk := s.water.low() // asked first, so that no fall is missed
+		if s.water.take(size) {
+			return true
+		}
+		if !s.holdBack(conn, sunk) {
+			return false
+		}
+	}
+}
+
+// holdBack waits for the low mark while the patience of this flood lasts. It
+// reports false when the connection is given up.
+func (s *Side) holdBack(conn uint64, sunk <-chan struct{}) bool {
+	s.mu.Lock()
+	if s.flood != conn {
+		s.flood, s.spent = conn, 0
+	}
+	left := s.patience - s.spent
+	s.mu.Unlock()
+	began := time.Now()
+	timer := time.NewTimer(left)
+	defer timer.Stop()
+	select {
+	case <-sunk:
+		s.mu.Lock()
+		defer s.mu.Unlock()
+		s.flood, s.spent = 0, 0
+		return true
+	case <-s.lost(conn):
+	case <-timer.C:
+	}
+	s.mu.Lock()
+	s.spent += time.Since(began)
+	s.givenUp = conn
+	s.mu.Unlock()
+	select {
+	case s.full <- struct{}{}:
+	default:
+	}
+	return false
+}
+
+func (s *Side) isGivenUp(conn uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.givenUp == conn
+}
+
+// lost is closed when the connection has ended; nil if it is not up yet.
+func (s *Side) lost(conn uint64) <-chan struct{} {
+	if c := s.link.Conn(); c != nil && c.Number() == conn {
+		return c.Lost()
+	}
+	return nil
+}
+
+// ease stays away from the broker while there is no room.
+func (s *Side) ease(ctx context.Context) {
+	for {
+		select {
+		case <-s.full:
+		case <-ctx.Done():
+			return
+		}
+		low, sunk := s.water.low()
+		if low {
+			// Below the mark since; the connection has refused messages, which come
+			// again on the next one.
+			s.link.Hold("messages were refused")
+			s.link.Release()
+			continue
+		}
+		messages, bytes := s.water.level()
+		s.link.Hold(fmt.Sprintf("%d messages of %d bytes wait for Kafka; what comes meanwhile waits at the broker", messages, bytes))
+		select {
+		case <-sunk:
+		case <-ctx.Done():
+		}
+		s.link.Release()
+	}
+}
+
+func (s *Side) setUp(up bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if up == s.isUp {
+		return
+	}
+	s.isUp = up
+	if up {
+		close(s.up)
+	} else {
+		s.up = make(chan struct{})
+	}
+}
+
+// Await waits until there is a connection.
+func (s *Side) Await(ctx context.Context) error {
+	s.mu.Lock()
+	up := s.up
+	s.mu.Unlock()
+	select {
+	case <-up:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// Publish hands a message to the present connection, in the order of the
+// calls. confirmed waits for the broker's acknowledgement; its error, like
+// that of Publish, means that the message may not have arrived.
+func (s *Side) Publish(ctx context.Context, p route.Publish) (confirmed func(context.Context) error, err error) {
+	pending, err := s.link.PublishAsync(ctx, p.Topic, 1, p.Retained, p.Payload)
+	if err != nil {
+		return nil, err
+	}
+	return pending.Wait, nil
+}
+
+// State is what a Side knows about itself.
+type State struct {
+	Link mqttlink.State
+	// Messages and Bytes are taken and not done.
+	Messages, Bytes int
+	// Refused found no room and were not owed.
+	Refused int64
+}
+
+// State returns what is known now.
+func (s *Side) State() State {
+	messages, bytes := s.water.level()
+	return State{Link: s.link.State(), Messages: messages, Bytes: bytes, Refused: s.refused.Load()}
+}
+
+// Dependency says the state of the connection as the bridge tells it.
+func (s *Side) Dependency() wire.Dependency {
+	l := s.link.State()
+	d := wire.Dependency{Up: l.Up, Since: charge.At(l.Since)}
+	if !l.Up {
+		d.Reason = cut(l.String())
+	}
+	return d
+}
+
+// cut keeps a reason within what the message allows.
+func cut(s string) string { return s[:min(len(s), 1000)] }

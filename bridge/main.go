@@ -1,0 +1,91 @@
+// Command bridge carries messages between MQTT and Kafka, both ways. It keeps
+// nothing on disk and waits for either side as long as it takes.
+//
+// Exit codes: 0 after a clean stop, 1 when it could not go on, 2 when the
+// configuration or the command line is wrong.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/cobra"
+
+	"github.com/carga-ev/carga/bridge/app"
+	"github.com/carga-ev/carga/internal/config"
+	"github.com/carga-ev/carga/internal/obs"
+)
+
+// errUsage marks what the caller can put right.
+var errUsage = errors.New("usage")
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+}
+
+func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
+	cmd := command(environ, stdout, stderr)
+	cmd.SetArgs(args)
+	cmd.SetOut(stdout)
+	cmd.SetErr(stderr)
+	err := cmd.ExecuteContext(ctx)
+	if err == nil {
+		return 0
+	}
+	if _, wrong := errors.AsType[*config.Error](err); wrong || errors.Is(err, errUsage) {
+		fmt.Fprintln(stderr, err)
+		return 2
+	}
+	fmt.Fprintln(stderr, "bridge:", err)
+	return 1
+}
+
+func command(environ []string, stdout, stderr io.Writer) *cobra.Command {
+	var path string
+	var check bool
+	cmd := &cobra.Command{
+		Use:           "bridge",
+		Short:         "Carries messages between MQTT and Kafka",
+		Version:       obs.Version(),
+		SilenceErrors: true,
+		SilenceUsage:  true,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) > 0 {
+				return fmt.Errorf("%w: unexpected argument %q", errUsage, args[0])
+			}
+			return nil
+		},
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			cfg := app.DefaultConfig()
+			if err := config.Load(&cfg, config.Options{Path: path, EnvPrefix: app.EnvPrefix, Environ: environ}); err != nil {
+				return err
+			}
+			if check {
+				_, err := stdout.Write(config.Dump(&cfg))
+				return err
+			}
+			return serve(cmd.Context(), cfg, stderr)
+		},
+	}
+	cmd.Flags().StringVar(&path, "config", "", "configuration `FILE` (YAML); without it the defaults hold")
+	cmd.Flags().BoolVar(&check, "check-config", false, "check the configuration, print what holds, and exit")
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
+	cmd.SetVersionTemplate("bridge {{.Version}}\n")
+	return cmd
+}
+
+func serve(ctx context.Context, cfg app.Config, stderr io.Writer) error {
+	var level slog.LevelVar
+	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
+		return fmt.Errorf("%w: log.level: %w", errUsage, err)
+	}
+	return app.Run(ctx, cfg, app.Deps{Log: obs.NewLogger(stderr, &level)})
+}
