@@ -209,6 +209,34 @@ func TestImpatientDriver(t *testing.T) {
 	}
 }
 
+// A Central that has just started waits a little for charging points to be heard
+// before it says that there are none.
+func TestRequestAtTheStart(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		after charge.Time
+		want  bool
+	}{{1000, true}, {3000, true}, {4000, false}} {
+		w := newWorld(t, 1, 1, orders.Config{})
+		w.restart()
+		w.live["CP_1"] = ledger.Offline
+		w.asks("m-1", "ana", "")
+		w.pass(tc.after)
+		w.live["CP_1"] = ledger.Online
+		w.pass(5000 - tc.after)
+		if a := w.mustAnswer("m-1"); *a.Authorized != tc.want {
+			t.Fatalf("heard after %d ms: got %+v", tc.after, a)
+		}
+	}
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.pass(10_000)
+	w.live["CP_1"] = ledger.Offline
+	w.asks("m-1", "ana", "")
+	if a := w.mustAnswer("m-1"); *a.Authorized {
+		t.Fatalf("later it is refused at once: got %+v", a)
+	}
+}
+
 // A Central that dies after it wrote the request down answers it in its next
 // life.
 func TestRequestOutlivesCentral(t *testing.T) {

@@ -12,6 +12,13 @@ import (
 // protocol allows 5 s; the rest is for the way.
 const answerWithin = 4800 * time.Millisecond
 
+// At the start of Central: how long it lasts, and how often a request is looked
+// at again meanwhile.
+const (
+	startsFor = 10 * time.Second
+	lookAgain = 250 * time.Millisecond
+)
+
 // driverAsked takes in one message of a driver.
 func (x *step) driverAsked(e DriverAsked) {
 	q := e.Request
@@ -164,6 +171,11 @@ func (x *step) ask(q *Request) {
 		return
 	}
 	t, refusal := x.choose(q)
+	if refusal != "" && !unreachable && x.early(q, refusal) {
+		q.AskedAt = x.At
+		x.do(SaveRequest{*q})
+		return
+	}
 	if refusal != "" {
 		if unreachable && x.anySilent(q) {
 			refusal = wire.RefusedUnreachable
@@ -178,6 +190,16 @@ func (x *step) ask(q *Request) {
 		q.ReservationID = r.ID
 		x.do(SaveRequest{*q})
 	}
+}
+
+// early reports whether a refusal may be due to nothing but Central's own start:
+// charging points are there, and were not heard yet. Such a request is looked at
+// again, as long as there is time left to ask somebody.
+func (x *step) early(q *Request, refusal string) bool {
+	if x.At >= x.s.begun.Add(startsFor) || x.At.Add(lookAgain+x.s.cfg.AskFor) > q.AnswerBy {
+		return false
+	}
+	return refusal == wire.RefusedNoneFree || refusal == wire.RefusedUnreachable || refusal == wire.RefusedUnknownCP
 }
 
 func (x *step) anySilent(q *Request) bool {
@@ -197,11 +219,18 @@ func (s *State) requestDue(q *Request) charge.Time {
 	if q.AskedAt == 0 { // it waits for a reservation that another request asks for
 		return q.AnswerBy
 	}
+	if len(q.Asked) == 0 {
+		return q.AskedAt.Add(lookAgain)
+	}
 	return min(q.AskedAt.Add(s.cfg.AskFor), q.AnswerBy)
 }
 
 // requestLate gives up the charging point that was asked, and asks the next.
 func (x *step) requestLate(q *Request) {
+	if q.AskedAt != 0 && len(q.Asked) == 0 {
+		x.ask(q)
+		return
+	}
 	r := x.s.reservations[q.ReservationID]
 	if r == nil || r.MessageID != q.MessageID { // not its own to give up
 		x.refuseAsked(q, wire.RefusedUnreachable)

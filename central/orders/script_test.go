@@ -88,6 +88,7 @@ func TestScripts(t *testing.T) {
 			}
 			var out strings.Builder
 			w := newWorld(t, 2, 1, orders.Config{})
+			w.pass(10_000) // the start of Central is over
 			w.log = func(s string) { out.WriteString("  " + s + "\n") }
 			for line := range strings.Lines(string(raw)) {
 				switch {

@@ -17,6 +17,7 @@ type State struct {
 	cfg      Config
 	self     charge.Incarnation
 	fencedBy charge.Incarnation
+	begun    charge.Time // of the first event: charging points may not have been heard yet
 
 	reservations map[charge.ReservationID]*Reservation
 	requests     map[string]*Request

@@ -24,28 +24,36 @@ func Step(s *State, v View, e Event) []Effect {
 	x := &step{s: s, v: v}
 	switch e := e.(type) {
 	case DriverAsked:
-		x.Now = e.Now
+		x.begin(e.Now)
 		x.driverAsked(e)
 	case OperatorAsked:
-		x.Now = e.Now
+		x.begin(e.Now)
 		x.operatorAsked(e.Ask)
 	case Observed:
-		x.Now = e.Now
+		x.begin(e.Now)
 		x.observed(e)
 	case PointHeard:
-		x.Now = e.Now
+		x.begin(e.Now)
 		x.pointHeard(e)
 	case CommandSent:
-		x.Now = e.Now
+		x.begin(e.Now)
 		x.commandSent(e)
 	case CentralHeard:
-		x.Now = e.Now
+		x.begin(e.Now)
 		x.centralHeard(e.Central)
 	case Tick:
-		x.Now = e.Now
+		x.begin(e.Now)
 		x.tick()
 	}
 	return x.out
+}
+
+// begin notes the moment of an event, and of the first one.
+func (x *step) begin(n Now) {
+	x.Now = n
+	if x.s.begun == 0 {
+		x.s.begun = n.At
+	}
 }
 
 // step is one event: its moment, its source of ids, and the effects so far.

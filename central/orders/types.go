@@ -143,7 +143,7 @@ type Request struct {
 	ReadAt        charge.Time
 	AnswerBy      charge.Time
 	Asked         []Target             // in order; the last one is being asked
-	AskedAt       charge.Time          // when the last one was asked
+	AskedAt       charge.Time          // when the last one was asked; with none asked: when one was last looked for
 	ReservationID charge.ReservationID // being confirmed for it
 	Answer        *wire.CentralEvent   // nil: running; for one that is never answered see Silent
 	Silent        bool                 // recorded, never to be answered
