@@ -20,7 +20,7 @@ import (
 // TestKafkaComesLate: the founding failure. Kafka comes ten minutes late; what
 // was said meanwhile is kept, and the first record is through within a second.
 func TestKafkaComesLate(t *testing.T) {
-	for seed := range uint64(5) {
+	for seed := range uint64(10) {
 		synctest.Test(t, func(t *testing.T) {
 			w, e := &world{}, &ends{}
 			p := w.open(t, setup{topics: one("a"), seed: seed})
@@ -34,8 +34,10 @@ func TestKafkaComesLate(t *testing.T) {
 			came := time.Now()
 			time.Sleep(3 * time.Second)
 			synctest.Wait()
-			if took := e.first().Sub(came); took > time.Second {
-				t.Errorf("first record through %v after Kafka came, want at most 1s", took)
+			// A second is allowed; the keeper's way does it in half of one, kafka-go's
+			// own refresh does not.
+			if took := e.first().Sub(came); took > 500*time.Millisecond {
+				t.Errorf("first record through %v after Kafka came, want at most 500ms", took)
 			}
 			equal(t, "log", w.log(t, "a", 0), numbers(0, 1500))
 			if s := p.keeper.State(); !s.Up {
@@ -213,21 +215,29 @@ func contains(r kmsg.Request, text string) bool {
 }
 
 // TestSmallerLimitThanExpected: the topic was made by somebody else and takes
-// only small batches: everything goes through, nothing is poison.
+// only small batches: everything goes through, nothing is poison, and the lane
+// learns instead of halving each batch.
 func TestSmallerLimitThanExpected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, e := &world{}, &ends{}
 		c := w.start(t)
-		small := "20000"
-		if err := c.CreateTopic("a", 1, map[string]string{"max.message.bytes": small}); err != nil {
+		if err := c.CreateTopic("a", 1, map[string]string{"max.message.bytes": "20000"}); err != nil {
 			t.Fatal(err)
 		}
+		requests := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Observe: true, Count: -1})
 		p := w.open(t, setup{topics: one("a")})
-		p.say(t, e, "a", numbers(0, 5000)...)
+		var texts []string
+		for _, n := range numbers(0, 2000) {
+			texts = append(texts, n+strings.Repeat(".", 200))
+		}
+		p.say(t, e, "a", texts...)
 		time.Sleep(30 * time.Second)
-		equal(t, "log", w.log(t, "a", 0), numbers(0, 5000))
-		if e.count(kafkalink.Produced) != 5000 {
+		equal(t, "log", w.log(t, "a", 0), texts)
+		if e.count(kafkalink.Produced) != 2000 {
 			t.Errorf("told of %v", e.kinds)
+		}
+		if n := requests.Hits(); n > 60 {
+			t.Errorf("%d requests, want about 48; halving each batch takes 126", n)
 		}
 		p.stop()
 		w.stop()

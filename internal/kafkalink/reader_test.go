@@ -325,8 +325,18 @@ func TestFrozenBroker(t *testing.T) {
 		if e.count(kafkalink.Produced) != 3 {
 			t.Errorf("told of %v", e.kinds)
 		}
+		// A request without an answer does not hold up the stop.
+		c.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
+			c.KeepControl()
+			return nil, nil, true
+		})
+		time.Sleep(2 * time.Second)
+		began := time.Now()
 		stop()
 		p.stop()
+		if took := time.Since(began); took > 100*time.Millisecond {
+			t.Errorf("stopped after %v", took)
+		}
 		w.stop()
 	})
 }

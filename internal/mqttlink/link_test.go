@@ -81,38 +81,43 @@ func TestBrokerRestartedEmpty(t *testing.T) {
 }
 
 // TestHalfOpenLine: a line that goes dead without a word is noticed within
-// 1.5 × KeepAlive, at both ends of the range.
+// 1.5 × KeepAlive, whenever in the cycle of pings that happens.
 func TestHalfOpenLine(t *testing.T) {
 	for _, keepAlive := range []time.Duration{2 * time.Second, 4 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second, time.Minute} {
-		t.Run(keepAlive.String(), func(t *testing.T) {
-			synctest.Test(t, func(t *testing.T) {
-				w, in := &wires{}, &inbox{}
-				cfg := config(w, in)
-				cfg.KeepAlive = keepAlive
-				l := mustNew(t, cfg)
-				w.start(t)
-				stop := run(t, l)
-				time.Sleep(10*keepAlive + 700*time.Millisecond)
-				synctest.Wait()
-				if s := l.State(); !s.Up || s.Connects != 1 {
-					t.Fatalf("state %+v, want a quiet line to stay up", s)
-				}
-				w.last().freeze()
-				froze := time.Now()
-				<-l.Conn().Lost()
-				if took := time.Since(froze); took > keepAlive*3/2 {
-					t.Errorf("noticed after %v, want at most %v", took, keepAlive*3/2)
-				}
-				time.Sleep(time.Second)
-				synctest.Wait()
-				if s := l.State(); !s.Up || s.Connects != 2 {
-					t.Errorf("state %+v, want a second connection", s)
-				}
-				stop()
-				w.stop()
+		for phase := range time.Duration(8) {
+			t.Run(keepAlive.String(), func(t *testing.T) {
+				synctest.Test(t, func(t *testing.T) { noticesDeadLine(t, keepAlive, 5*keepAlive+phase*keepAlive/7+time.Millisecond) })
 			})
-		})
+		}
 	}
+}
+
+func noticesDeadLine(t *testing.T, keepAlive, after time.Duration) {
+	t.Helper()
+	w, in := &wires{}, &inbox{}
+	cfg := config(w, in)
+	cfg.KeepAlive = keepAlive
+	l := mustNew(t, cfg)
+	w.start(t)
+	stop := run(t, l)
+	time.Sleep(after)
+	synctest.Wait()
+	if s := l.State(); !s.Up || s.Connects != 1 {
+		t.Fatalf("state %+v, want a quiet line to stay up", s)
+	}
+	w.last().freeze()
+	froze := time.Now()
+	<-l.Conn().Lost()
+	if took := time.Since(froze); took > keepAlive*3/2 {
+		t.Errorf("noticed after %v, want at most %v", took, keepAlive*3/2)
+	}
+	time.Sleep(time.Second)
+	synctest.Wait()
+	if s := l.State(); !s.Up || s.Connects != 2 {
+		t.Errorf("state %+v, want a second connection", s)
+	}
+	stop()
+	w.stop()
 }
 
 // TestRefusedSubscription: a connection whose subscription is refused is not
@@ -125,7 +130,7 @@ func TestRefusedSubscription(t *testing.T) {
 		w.set(rules{subscribe: true})
 		stop := run(t, l)
 		time.Sleep(time.Minute)
-		if s := l.State(); s.Up || !strings.Contains(s.LastError, "down/#: refused") || s.Attempts < 5 {
+		if s := l.State(); s.Up || !strings.Contains(s.LastError, "down/#: refused") || s.Attempts < 5 || s.Attempts > 40 {
 			t.Errorf("state %+v, want down because of the refusal, tried again", s)
 		}
 		w.set(rules{})
@@ -334,6 +339,37 @@ func TestWillAndFarewell(t *testing.T) {
 			t.Errorf("OnDown of %v, want 1 and 2", downs)
 		}
 		stopWatch()
+		w.stop()
+	})
+}
+
+// TestOneOwnerAtATime: the next connection waits until OnUp of the last one has
+// returned.
+func TestOneOwnerAtATime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, in := &wires{}, &inbox{}
+		cfg := config(w, in)
+		owners := 0
+		cfg.OnUp = func(ctx context.Context, _ *mqttlink.Conn) {
+			if owners++; owners > 1 {
+				t.Error("two owners at a time")
+			}
+			<-ctx.Done()
+			time.Sleep(10 * time.Second)
+			owners--
+		}
+		l := mustNew(t, cfg)
+		w.start(t)
+		stop := run(t, l)
+		for range 3 {
+			time.Sleep(20 * time.Second)
+			w.last().cut()
+		}
+		time.Sleep(20 * time.Second)
+		stop()
+		if owners != 0 {
+			t.Error("Run returned before its owner")
+		}
 		w.stop()
 	})
 }
