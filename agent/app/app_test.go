@@ -1,0 +1,388 @@
+package app_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+	"github.com/carga-ev/carga/sim/evsim"
+)
+
+// play runs a charging point in a bubble.
+func play(t *testing.T, change func(*app.Config, *evsim.Config), f func(t *testing.T, p *point)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		p := newPoint(t, change)
+		p.play(func() { f(t, p) })
+	})
+}
+
+// accounted checks that every Wh of the register is on a session.
+func accounted(t *testing.T, p *point, sessions int) {
+	t.Helper()
+	var billed charge.WattHours
+	stopped := payloads[*wire.ChargingStopped](t, p.disk)
+	for _, s := range stopped {
+		billed += s.Register - s.Start
+	}
+	if got := p.outlet().Register - 100_000; len(stopped) != sessions || billed != got {
+		t.Errorf("%d sessions with %d Wh, want %d with %d Wh; %s", len(stopped), billed, sessions, got, story(t, p.disk))
+	}
+	open := map[charge.SessionID]bool{}
+	for _, r := range p.disk.records(t) {
+		switch r.Type {
+		case wire.TypeAuthorized:
+			if len(open) > 0 {
+				t.Errorf("session %s begins while another is open", r.SessionID)
+			}
+			open[r.SessionID] = true
+		case wire.TypeChargingStopped:
+			if !open[r.SessionID] {
+				t.Errorf("session %s ends and was not open", r.SessionID)
+			}
+			delete(open, r.SessionID)
+		}
+	}
+	if len(open) > 0 {
+		t.Errorf("still open: %v", open)
+	}
+}
+
+func reserve(username charge.Username, id charge.ReservationID, d time.Duration) *wire.Reserve {
+	return &wire.Reserve{ReservationID: id, Username: username, Until: charge.At(time.Now().Add(d)), Tariff: "t1"}
+}
+
+func want(t *testing.T, r wire.CommandFinished, result wire.CommandResult, reason string) {
+	t.Helper()
+	if r.Result != result || r.Reason != reason {
+		t.Fatalf("%s: got %s %q, want %s %q", r.Command, r.Result, r.Reason, result, reason)
+	}
+}
+
+func TestFromReservationToStop(t *testing.T) {
+	play(t, nil, func(t *testing.T, p *point) {
+		p.start()
+		p.ready()
+		want(t, p.order(1, reserve("driver1", "r1", time.Minute)), wire.ResultDone, "")
+		want(t, p.order(1, &wire.Start{SessionID: "x", Username: "driver2"}), wire.ResultRejected, "reserved")
+		p.do(p.board.Plug(1))
+		time.Sleep(2 * time.Second)
+		if p.outlet().Closed || p.reports() != charge.StatusReserved {
+			t.Fatalf("a plug alone: closed %t, %s", p.outlet().Closed, p.reports())
+		}
+		want(t, p.order(1, &wire.Start{SessionID: "s1", Username: "driver1", ReservationID: "r1"}), wire.ResultDone, "")
+		p.status(time.Second, charge.StatusCharging)
+		time.Sleep(20 * time.Second)
+		c := p.agent.Status().Connectors[0]
+		if c.Power != 60_000 || c.SessionID != "s1" || c.Register <= c.Start {
+			t.Errorf("telemetry: %+v", c)
+		}
+		want(t, p.order(1, &wire.Stop{SessionID: "s1"}), wire.ResultDone, "")
+		if p.outlet().Closed || p.reports() != charge.StatusFinishing {
+			t.Errorf("after the stop: closed %t, %s", p.outlet().Closed, p.reports())
+		}
+		p.do(p.board.Unplug(1))
+		p.status(time.Second, charge.StatusAvailable)
+		want(t, p.order(1, &wire.Start{SessionID: "s1", Username: "driver1"}), wire.ResultRejected, "ended")
+		accounted(t, p, 1)
+		if got := p.agent.Status(); got.Recorded != int64(len(p.disk.records(t))) {
+			t.Errorf("recorded %d, on disk %d", got.Recorded, len(p.disk.records(t)))
+		}
+		if err := p.stop(nil); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// TestKilledInMidSession: one session, and no Wh is lost, also what flowed
+// between the last record and the opening.
+func TestKilledInMidSession(t *testing.T) {
+	for _, resume := range []bool{false, true} {
+		play(t, func(c *app.Config, _ *evsim.Config) { c.Policies.Resume = resume }, func(t *testing.T, p *point) {
+			p.start()
+			p.ready()
+			p.do(p.board.Plug(1))
+			want(t, p.order(1, &wire.Start{SessionID: "s1", Username: "driver1"}), wire.ResultDone, "")
+			p.status(2*time.Second, charge.StatusCharging)
+			time.Sleep(17 * time.Second)
+			p.kill()
+			time.Sleep(time.Second)
+			if p.outlet().Closed {
+				t.Fatal("closed a second after the agent was killed")
+			}
+			time.Sleep(time.Minute)
+			p.start()
+			p.ready()
+			if resume {
+				p.status(2*time.Second, charge.StatusCharging)
+				time.Sleep(10 * time.Second)
+				want(t, p.order(1, &wire.Stop{SessionID: "s1"}), wire.ResultDone, "")
+			}
+			accounted(t, p, 1)
+			reg := payloads[*wire.Registered](t, p.disk)
+			if len(reg) != 2 || reg[1].After == nil || reg[1].Connectors[0].SessionID != "s1" {
+				t.Errorf("the second boot registered as %+v", reg[len(reg)-1])
+			}
+			reason, resumed := charge.StopPowerLoss, 0
+			if resume {
+				reason, resumed = charge.StopRemote, 1
+			}
+			if s := payloads[*wire.ChargingStopped](t, p.disk); s[0].Reason != reason || len(payloads[*wire.Resumed](t, p.disk)) != resumed {
+				t.Errorf("resume %t: %s", resume, story(t, p.disk))
+			}
+		})
+	}
+}
+
+// TestCleanStopInMidSession: the session ends as reboot, or waits for the next
+// start, by policy.
+func TestCleanStopInMidSession(t *testing.T) {
+	for _, resume := range []bool{false, true} {
+		play(t, func(c *app.Config, _ *evsim.Config) { c.Policies.Resume = resume }, func(t *testing.T, p *point) {
+			p.start()
+			p.ready()
+			p.do(p.board.Plug(1))
+			want(t, p.order(1, &wire.Start{SessionID: "s1", Username: "driver1"}), wire.ResultDone, "")
+			p.status(2*time.Second, charge.StatusCharging)
+			time.Sleep(5 * time.Second)
+			began := time.Now()
+			if err := p.stop(nil); err != nil {
+				t.Fatal(err)
+			}
+			if d := time.Since(began); d > 2*time.Second || p.outlet().Closed || p.agent.Status().Unacked != 0 {
+				t.Errorf("stopped in %s, closed %t, %d not acknowledged", d, p.outlet().Closed, p.agent.Status().Unacked)
+			}
+			p.start()
+			p.ready()
+			if resume {
+				p.status(2*time.Second, charge.StatusCharging)
+				p.do(p.board.Unplug(1))
+				p.status(2*time.Second, charge.StatusAvailable)
+			}
+			accounted(t, p, 1)
+			reason := charge.StopReboot
+			if resume {
+				reason = charge.StopUnplugged
+			}
+			if s := payloads[*wire.ChargingStopped](t, p.disk); s[0].Reason != reason {
+				t.Errorf("resume %t: stopped as %s", resume, s[0].Reason)
+			}
+		})
+	}
+}
+
+// TestReservationEndsAlone: without a network, and over restarts.
+func TestReservationEndsAlone(t *testing.T) {
+	play(t, nil, func(t *testing.T, p *point) {
+		p.start()
+		p.ready()
+		want(t, p.order(1, reserve("driver1", "r1", time.Minute)), wire.ResultDone, "")
+		p.broker.Stop()
+		time.Sleep(20 * time.Second)
+		p.kill()
+		time.Sleep(10 * time.Second)
+		p.start()
+		p.status(5*time.Second, charge.StatusReserved)
+		if reg := payloads[*wire.Registered](t, p.disk); len(reg[1].Reservations) != 1 || reg[1].Reservations[0].ReservationID != "r1" {
+			t.Errorf("registered with %+v", reg[1].Reservations)
+		}
+		p.status(31*time.Second, charge.StatusAvailable)
+		ended := payloads[*wire.ReservationEnded](t, p.disk)
+		if len(ended) != 1 || ended[0].Reason != charge.ReservationExpired {
+			t.Errorf("got %s", story(t, p.disk))
+		}
+		p.kill()
+		p.start()
+		p.status(5*time.Second, charge.StatusAvailable)
+	})
+}
+
+// TestStopOfTheWholePointIsRemembered over restarts, until it is lifted.
+func TestStopOfTheWholePointIsRemembered(t *testing.T) {
+	two := func(_ *app.Config, hw *evsim.Config) { hw.Connectors = 2 }
+	play(t, two, func(t *testing.T, p *point) {
+		p.start()
+		p.ready()
+		p.do(p.board.Plug(1))
+		want(t, p.order(1, &wire.Start{SessionID: "s1", Username: "driver1"}), wire.ResultDone, "")
+		p.status(2*time.Second, charge.StatusCharging)
+		want(t, p.order(0, &wire.SetAvailability{Available: false}), wire.ResultDone, "")
+		time.Sleep(3 * time.Second)
+		for range 2 {
+			for _, c := range p.agent.Status().Connectors {
+				if c.Status != charge.StatusUnavailable {
+					t.Errorf("connector %d is %s", c.Connector, c.Status)
+				}
+			}
+			want(t, p.order(2, &wire.Start{SessionID: "s2", Username: "driver1"}), wire.ResultRejected, "unavailable")
+			p.kill()
+			p.start()
+			p.ready()
+		}
+		want(t, p.order(0, &wire.SetAvailability{Available: true}), wire.ResultDone, "")
+		p.status(time.Second, charge.StatusFinishing)
+		accounted(t, p, 1)
+	})
+}
+
+// TestWithoutNetworkForEver: it charges who it may on its own, and keeps all.
+func TestWithoutNetworkForEver(t *testing.T) {
+	play(t, func(c *app.Config, _ *evsim.Config) { c.Policies.FreeVend = true }, func(t *testing.T, p *point) {
+		p.broker.Stop()
+		p.start()
+		p.status(2*time.Second, charge.StatusAvailable)
+		for range 3 {
+			time.Sleep(time.Minute)
+			p.do(p.board.Plug(1))
+			p.status(3*time.Second, charge.StatusCharging)
+			time.Sleep(30 * time.Second)
+			p.do(p.board.Unplug(1))
+			p.status(2*time.Second, charge.StatusAvailable)
+		}
+		accounted(t, p, 3)
+		if s := p.agent.Status(); s.Link.Up || s.Unacked != s.Recorded {
+			t.Errorf("link up %t, %d of %d not acknowledged", s.Link.Up, s.Unacked, s.Recorded)
+		}
+		if err := p.broker.Start(); err != nil {
+			t.Fatal(err)
+		}
+		p.ready()
+	})
+}
+
+// TestFaultAndRepair by hand, as the page of a simulated point does it.
+func TestFaultAndRepair(t *testing.T) {
+	play(t, nil, func(t *testing.T, p *point) {
+		p.start()
+		p.ready()
+		for i, f := range []charge.Fault{
+			charge.FaultGroundFault, charge.FaultEmergencyStop, charge.FaultPilot, charge.FaultSafetyInput, charge.FaultMeter,
+			charge.FaultContactorWelded, charge.FaultContactorStuck,
+		} {
+			id := charge.SessionID(rune('a' + i))
+			want(t, p.order(1, &wire.Simulate{Action: wire.SimulatePlug}), wire.ResultDone, "")
+			want(t, p.order(1, &wire.Start{SessionID: id, Username: "driver1"}), wire.ResultDone, "")
+			p.status(3*time.Second, charge.StatusCharging)
+			time.Sleep(3 * time.Second)
+			want(t, p.order(1, &wire.Simulate{Action: wire.SimulateFault, Fault: f}), wire.ResultDone, "")
+			if f == charge.FaultContactorWelded { // is not seen before it should open
+				want(t, p.order(1, &wire.Stop{SessionID: id}), wire.ResultDone, "")
+			}
+			p.status(4*time.Second, charge.StatusFaulted)
+			want(t, p.order(1, reserve("driver1", charge.ReservationID(id), time.Minute)), wire.ResultRejected, "faulted")
+			time.Sleep(3 * time.Second)
+			if f != charge.FaultContactorWelded && p.outlet().Closed {
+				t.Errorf("%s: closed", f)
+			}
+			want(t, p.order(1, &wire.Simulate{Action: wire.SimulateRepair}), wire.ResultDone, "")
+			p.status(3*time.Second, charge.StatusFinishing)
+			want(t, p.order(1, &wire.Simulate{Action: wire.SimulateUnplug}), wire.ResultDone, "")
+			p.status(3*time.Second, charge.StatusAvailable)
+			stopped := payloads[*wire.ChargingStopped](t, p.disk)
+			raised := payloads[*wire.FaultRaised](t, p.disk)
+			if len(stopped) != i+1 || len(raised) != i+1 || raised[i].Fault != f {
+				t.Fatalf("%s: %s", f, story(t, p.disk))
+			}
+		}
+		want(t, p.order(1, &wire.Unlock{}), wire.ResultRejected, "unsupported")
+		want(t, p.order(7, &wire.Stop{SessionID: "x"}), wire.ResultRejected, "unknown_connector")
+	})
+}
+
+// TestJournalFails: everything opens, and the agent gives up to be restarted.
+func TestJournalFails(t *testing.T) {
+	play(t, nil, func(t *testing.T, p *point) {
+		p.start()
+		p.ready()
+		p.do(p.board.Plug(1))
+		want(t, p.order(1, &wire.Start{SessionID: "s1", Username: "driver1"}), wire.ResultDone, "")
+		p.status(2*time.Second, charge.StatusCharging)
+		p.disk.mu.Lock()
+		p.disk.broken = true
+		p.disk.mu.Unlock()
+		time.Sleep(10 * time.Second) // a sample is due
+		select {
+		case err := <-p.ended:
+			p.cancel = nil
+			if !errors.Is(err, errDisk) {
+				t.Errorf("got %v, want the disk's error", err)
+			}
+		default:
+			t.Fatal("the agent goes on without a journal")
+		}
+		time.Sleep(100 * time.Millisecond)
+		if p.outlet().Closed {
+			t.Error("power flows without a journal")
+		}
+		p.disk.mu.Lock()
+		p.disk.broken = false
+		p.disk.mu.Unlock()
+		p.start()
+		p.ready()
+		accounted(t, p, 1)
+	})
+}
+
+// TestNoSpaceForANewSession: the running one can always end.
+func TestNoSpaceForANewSession(t *testing.T) {
+	play(t, nil, func(t *testing.T, p *point) {
+		p.start()
+		p.ready()
+		p.disk.mu.Lock()
+		p.disk.full = 900
+		p.disk.mu.Unlock()
+		time.Sleep(2 * time.Second)
+		want(t, p.order(1, reserve("driver1", "r1", time.Minute)), wire.ResultRejected, "storage_full")
+		if h := p.agent.Status().Health; !strings.Contains(h.Alarm, "space") || h.QuotaPermill != 900 {
+			t.Errorf("health: %+v", h)
+		}
+	})
+}
+
+// TestPeopleComeByThemselves: the model of the drivers plugs in on a
+// reservation and leaves when the vehicle is full.
+func TestPeopleComeByThemselves(t *testing.T) {
+	change := func(c *app.Config, hw *evsim.Config) {
+		c.Hardware.Drivers.Enabled = true
+		c.Policies.ReservedPlugStarts = true
+		hw.Vehicles = evsim.DefaultVehicles()
+	}
+	play(t, change, func(t *testing.T, p *point) {
+		p.start()
+		p.ready()
+		want(t, p.order(1, reserve("driver1", "r1", 5*time.Minute)), wire.ResultDone, "")
+		p.status(10*time.Second, charge.StatusCharging)
+		p.status(3*time.Minute, charge.StatusAvailable)
+		accounted(t, p, 1)
+		// A START without a reservation brings one too.
+		p.send(1, &wire.Start{SessionID: "s2", Username: "driver2"})
+		p.status(10*time.Second, charge.StatusCharging)
+		p.status(3*time.Minute, charge.StatusAvailable)
+		accounted(t, p, 2)
+	})
+}
+
+// TestClockIsLiftedByCentral: an agent without a clock takes Central's.
+func TestClockIsLiftedByCentral(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		p := newPoint(t, nil)
+		p.clock = func() (time.Time, charge.ClockQuality) {
+			return time.Unix(0, 0).Add(time.Since(time.Now().Truncate(24 * time.Hour))), charge.ClockUnset
+		}
+		p.play(func() {
+			p.start()
+			p.ready()
+			want(t, p.order(1, reserve("driver1", "r1", time.Minute)), wire.ResultDone, "")
+			all := p.disk.records(t)
+			first, last := all[0], all[len(all)-1]
+			if first.Clock != charge.ClockUnset || last.Clock != charge.ClockSet || charge.At(time.Now()).Sub(last.At) > time.Second {
+				t.Errorf("first record %s %s, last %s %s", first.Clock, first.At, last.Clock, last.At)
+			}
+		})
+	})
+}

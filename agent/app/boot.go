@@ -1,0 +1,238 @@
+package app
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+
+	"github.com/carga-ev/carga/agent/connector"
+	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/agent/internal/uplink"
+	"github.com/carga-ev/carga/agent/safety"
+	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/ids"
+	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/wire"
+	"github.com/carga-ev/carga/sim/evsim"
+)
+
+// running is one boot of the agent.
+type running struct {
+	cfg     Config
+	deps    Deps
+	logger  *slog.Logger
+	clock   *clock
+	board   hal.Board
+	hands   hal.Simulator // nil: real hardware
+	outlets []*outlet
+
+	journal  charge.JournalID
+	log      Journal
+	recorder *recorder
+	machines []*machine
+	readers  []*reader
+	control  *control
+	desk     *desk
+	crowd    *crowd // nil: nobody comes by himself
+	up       *uplink.Uplink
+
+	oldestMu sync.Mutex
+	// oldestMu guards everything that follows.
+	oldestIndex delivery.Index
+	oldestAt    charge.Time
+}
+
+// boot opens the journal, restores the connectors, and writes cp_registered.
+// Nothing runs yet. On an error nothing is left open but the board.
+func boot(ctx context.Context, cfg Config, deps Deps, board hal.Board) (*running, error) {
+	r := &running{cfg: cfg, deps: deps, logger: deps.Log, clock: newClock(deps.Clock), board: board}
+	limits := safety.DefaultLimits()
+	r.control = &control{board: board, limits: limits, tick: cfg.Intervals.Control, clock: r.clock, log: r.logger}
+	if err := r.devices(); err != nil {
+		return nil, err
+	}
+	wall, _ := r.clock.wall()
+	r.journal = charge.JournalID(ids.New(wall.Std(), rand.Reader))
+	r.recorder = &recorder{
+		cp: cfg.CPID, journal: r.journal, clock: r.clock, log: r.logger, wake: make(chan struct{}, 1),
+	}
+	var found Found
+	var err error
+	r.log, found, err = deps.Open(JournalOptions{CP: cfg.CPID, Journal: r.journal, Checkpoint: r.recorder.checkpoint})
+	if err != nil {
+		return nil, fmt.Errorf("open the journal: %w", err)
+	}
+	r.recorder.append = r.log.Append
+	if err := r.restore(ctx, found); err != nil {
+		return nil, errors.Join(err, r.log.Close())
+	}
+	return r, nil
+}
+
+// restore makes the machines as the journal and the hardware say, and writes
+// record 1.
+func (r *running) restore(ctx context.Context, found Found) error {
+	saved, err := found.replay(len(r.outlets))
+	if err != nil {
+		return fmt.Errorf("read the journal: %w", err)
+	}
+	r.recorder.saved = saved
+	r.makeDesk()
+	r.awaitOpen(ctx)
+	for i, o := range r.outlets {
+		r.addMachine(ctx, o, saved[i])
+	}
+	if err := r.register(found); err != nil {
+		return err
+	}
+	if err := r.makeUplink(); err != nil {
+		return err
+	}
+	for i, m := range r.machines {
+		m.take(connector.Registered{Now: r.clock.now(), Unfinished: saved[i].Unfinished})
+	}
+	return nil
+}
+
+func (r *running) makeDesk() {
+	r.desk = &desk{clock: r.clock, recorder: r.recorder, hands: r.hands, log: r.logger, wake: make(chan struct{}, 1)}
+	d := &r.cfg.Hardware.Drivers
+	if !d.Enabled || r.hands == nil {
+		return
+	}
+	model, err := evsim.NewDriver(d.evsim())
+	if err != nil {
+		r.logger.Error("nobody comes", obs.Err(err)) // Validate has seen it: it cannot be
+		return
+	}
+	r.crowd = &crowd{model: model, desk: r.desk, clock: r.clock, log: r.logger, wake: make(chan struct{}, 1)}
+}
+
+// policy is that of every connector.
+func (r *running) policy() connector.Policy {
+	info, p, i := r.board.Info(), r.cfg.Policies, r.cfg.Intervals
+	return connector.Policy{
+		Resume: p.Resume, ReservedPlugStarts: p.ReservedPlugStarts, FreeVend: p.FreeVend, Vent: info.Vent,
+		Rated: info.RatedPower, SampleEnergy: i.MeterReadWh, SampleInterval: i.MeterRead,
+	}
+}
+
+// addMachine makes the machine of one connector from what was saved and what
+// the hardware shows.
+func (r *running) addMachine(ctx context.Context, o *outlet, saved connector.Saved) {
+	m := &machine{
+		outlet: o, clock: r.clock, recorder: r.recorder, log: r.logger, told: r.told,
+		read: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+	}
+	r.machines = append(r.machines, m)
+	r.desk.machines = r.machines
+	r.readers = append(r.readers, &reader{meter: o.meter, machine: m, clock: r.clock, every: r.cfg.Intervals.Meter, log: r.logger})
+	r.control.outlets = append(r.control.outlets, &watched{outlet: o, machine: m})
+	pilot, _, err := o.pilot.State()
+	if err != nil {
+		pilot = charge.PilotUnknown // the control loop tells when it can be read
+	}
+	reading, err := readMeter(ctx, o.meter, r.clock)
+	if err != nil {
+		r.logger.Warn("meter does not answer", obs.Connector(o.id), obs.Err(err))
+	}
+	m.take(connector.Booted{
+		Now: r.clock.now(), ID: o.id, Policy: r.policy(), Saved: saved, Pilot: pilot, Reading: reading, Read: err == nil,
+	})
+}
+
+// register writes record 1: all that a Central which knows nothing must know.
+func (r *running) register(found Found) error {
+	info := r.board.Info()
+	p := &wire.Registered{
+		After: found.After, Damaged: found.Damaged, Agent: obs.Version(), Name: r.cfg.Name, Place: r.cfg.Place,
+		Simulated: r.hands != nil, Capabilities: r.capabilities(),
+	}
+	for _, m := range r.machines {
+		p.Connectors = append(p.Connectors, connector.Describe(m.state))
+		if held, some := connector.Held(m.state); some {
+			p.Reservations = append(p.Reservations, held)
+		}
+	}
+	records := []connector.Record{{Payload: p}}
+	for _, d := range found.Damaged {
+		records = append(records, connector.Record{Payload: &wire.AnomalySeen{
+			Anomaly: "journal_damaged", Detail: fmt.Sprintf("records %d to %d of %s: %.256s", d.First, d.Last, d.Journal, d.Reason),
+		}})
+	}
+	if err := r.recorder.commit([]job{{records: records, now: r.clock.now()}}); err != nil {
+		return fmt.Errorf("register: %w", err)
+	}
+	r.logger.Info("registered", obs.Journal(r.journal), slog.String("board", info.Model), slog.Int("connectors", info.Connectors))
+	return nil
+}
+
+func (r *running) capabilities() []string {
+	all := []string{"reserve", "remote_start"}
+	if r.hands != nil {
+		all = append(all, "simulate")
+	}
+	if r.control.keeper != nil {
+		all = append(all, "keeper")
+	}
+	slices.Sort(all)
+	return all
+}
+
+// told hands the news of a step on to whom they concern.
+func (r *running) told(s connector.State, records []connector.Record) {
+	for _, rec := range records {
+		level := slog.LevelInfo
+		switch p := rec.Payload.(type) {
+		case *wire.ChargingStopped:
+			r.up.EndSession(rec.Session)
+			if p.ReservationID != "" {
+				r.up.EndReservation(p.ReservationID)
+			}
+		case *wire.ReservationEnded:
+			r.up.EndReservation(p.ReservationID)
+		case *wire.MeterRead:
+			level = slog.LevelDebug
+		case *wire.FaultRaised:
+			level = slog.LevelWarn
+		default:
+		}
+		r.logger.LogAttrs(context.Background(), level, "record", obs.Connector(s.ID),
+			slog.String("type", string(rec.Payload.RecordType())), obs.Session(rec.Session),
+			slog.String("status", string(connector.Status(s))))
+	}
+	if r.crowd != nil {
+		r.crowd.hear(s, records)
+	}
+}
+
+func (r *running) makeUplink() error {
+	m := &r.cfg.MQTT
+	password, err := secret(m.PasswordFile)
+	if err != nil {
+		return fmt.Errorf("mqtt.password_file: %w", err)
+	}
+	r.up, err = uplink.New(uplink.Config{
+		CP: r.cfg.CPID, Journal: r.journal, Started: r.clock.started, Topics: wire.Topics{Prefix: m.TopicPrefix},
+		Brokers: []string{m.URL}, Username: m.Username, Password: password, KeepAlive: m.KeepAlive,
+		Open: r.deps.Dial, Log: r.logger,
+	}, uplink.Deps{Records: r.log, Positions: r.log, Owner: r.desk, Readings: readings{r}})
+	return err
+}
+
+// uplinkStats are those of the uplink; before it is made there are none.
+func (r *running) uplinkStats() uplink.Stats {
+	if r.up == nil {
+		return uplink.Stats{}
+	}
+	return r.up.Stats()
+}
+
+// fullPermille of the journal's space used by unacknowledged records is too
+// much for a new session.
+const fullPermille = 900

@@ -1,0 +1,301 @@
+package app
+
+import (
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/hal/rpi"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/config"
+	"github.com/carga-ev/carga/internal/wire"
+	"github.com/carga-ev/carga/sim/evsim"
+)
+
+// EnvPrefix begins the names of the environment variables that override the
+// configuration file.
+const EnvPrefix = "CARGA_AGENT_"
+
+// Config is the configuration of an agent.
+type Config struct {
+	// CPID names the charging point. It must be the only one of its name.
+	CPID  charge.CPID `yaml:"cp_id"`
+	Name  string      `yaml:"name"`
+	Place string      `yaml:"place"`
+	// DataDir holds the journal; one agent per folder.
+	DataDir   string    `yaml:"data_dir"`
+	MQTT      MQTT      `yaml:"mqtt"`
+	Hardware  Hardware  `yaml:"hardware"`
+	Policies  Policies  `yaml:"policies"`
+	Intervals Intervals `yaml:"intervals"`
+	// StopWithin is how long a stopping agent waits for Central to acknowledge.
+	StopWithin time.Duration `yaml:"stop_within"`
+	Log        Log           `yaml:"log"`
+}
+
+// MQTT says how to reach the broker.
+type MQTT struct {
+	URL          string        `yaml:"url"`
+	Username     string        `yaml:"username"`
+	PasswordFile string        `yaml:"password_file"`
+	TopicPrefix  string        `yaml:"topic_prefix"`
+	KeepAlive    time.Duration `yaml:"keep_alive"`
+}
+
+// The kinds of hardware.
+const (
+	HardwareSim   = "sim"   // simulated, in this process
+	HardwareBoard = "board" // simulated, in a process of its own behind a socket
+	HardwareRPi   = "rpi"   // the pins of a Raspberry Pi
+)
+
+// Hardware says what the agent drives.
+type Hardware struct {
+	Kind  string `yaml:"kind"`
+	Sim   Sim    `yaml:"sim"`
+	Board Board  `yaml:"board"`
+	RPi   RPi    `yaml:"rpi"`
+	// Drivers are the people who come to simulated hardware.
+	Drivers Drivers `yaml:"drivers"`
+}
+
+// Sim is simulated hardware in this process.
+type Sim struct {
+	Connectors int           `yaml:"connectors"`
+	Seed       uint64        `yaml:"seed"`
+	Rated      charge.Watts  `yaml:"rated_w"`
+	PWM        bool          `yaml:"pwm"`
+	Keeper     time.Duration `yaml:"keeper"`
+	Vehicles   Vehicles      `yaml:"vehicles"`
+}
+
+// Vehicles is the range from which vehicles are drawn, both ends included.
+type Vehicles struct {
+	Least Vehicle `yaml:"least"`
+	Most  Vehicle `yaml:"most"`
+}
+
+// Vehicle is one end of that range.
+type Vehicle struct {
+	Capacity charge.WattHours `yaml:"capacity_wh"`
+	Charge   charge.Permille  `yaml:"charge_permille"`
+	MaxPower charge.Watts     `yaml:"max_power_w"`
+}
+
+// Board is simulated hardware in a process of its own.
+type Board struct {
+	Socket string `yaml:"socket"`
+}
+
+// Drivers is the model of the people: on a reservation one comes, plugs in,
+// and leaves after the session.
+type Drivers struct {
+	Enabled bool   `yaml:"enabled"`
+	Seed    uint64 `yaml:"seed"`
+	Arrives Span   `yaml:"arrives"`
+	Stays   Span   `yaml:"stays"`
+	Leaves  Span   `yaml:"leaves"`
+}
+
+// Span is a range of durations, both ends included.
+type Span struct {
+	Least time.Duration `yaml:"least"`
+	Most  time.Duration `yaml:"most"`
+}
+
+// RPi is the wiring of a Raspberry Pi.
+type RPi struct {
+	Serial     string            `yaml:"serial"`
+	Rated      charge.Watts      `yaml:"rated_w"`
+	MaxCurrent charge.MilliAmps  `yaml:"max_current_ma"`
+	Voltage    charge.MilliVolts `yaml:"voltage_mv"`
+	Phases     int               `yaml:"phases"`
+	Vent       bool              `yaml:"vent"`
+	EStop      string            `yaml:"estop"`
+	Connectors []Outlet          `yaml:"connectors"`
+	Samples    int               `yaml:"samples"`
+}
+
+// Outlet is the pins of one connector.
+type Outlet struct {
+	Relay          string `yaml:"relay"`
+	RelayActiveLow bool   `yaml:"relay_active_low"`
+	Feedback       string `yaml:"feedback"`
+	FeedbackMirror bool   `yaml:"feedback_mirror"`
+	Plug           string `yaml:"plug"`
+	Request        string `yaml:"request"`
+}
+
+// Policies are what the owner decides.
+type Policies struct {
+	Resume             bool `yaml:"resume"`
+	ReservedPlugStarts bool `yaml:"reserved_plug_starts"`
+	FreeVend           bool `yaml:"free_vend"`
+}
+
+// Intervals are the paces of the agent.
+type Intervals struct {
+	Telemetry     time.Duration    `yaml:"telemetry"`      // while a session runs
+	IdleTelemetry time.Duration    `yaml:"idle_telemetry"` // while none does
+	Meter         time.Duration    `yaml:"meter"`          // between two readings
+	MeterRead     time.Duration    `yaml:"meter_read"`     // between two samples written down
+	MeterReadWh   charge.WattHours `yaml:"meter_read_wh"`  // or after so much energy
+	Control       time.Duration    `yaml:"control"`        // between two ticks of the control loop
+}
+
+// Log says what is logged.
+type Log struct {
+	Level string `yaml:"level"`
+}
+
+// DefaultConfig is a simulated charging point with a broker on this machine.
+func DefaultConfig() Config {
+	e, d := evsim.DefaultConfig(), evsim.DefaultDriverConfig()
+	vehicle := func(v evsim.Vehicle) Vehicle {
+		return Vehicle{Capacity: v.Capacity, Charge: v.Charge, MaxPower: v.MaxPower}
+	}
+	return Config{
+		CPID: "CP_001", DataDir: "data/agent",
+		MQTT: MQTT{URL: "tcp://127.0.0.1:1883", TopicPrefix: wire.DefaultPrefix, KeepAlive: 30 * time.Second},
+		Hardware: Hardware{
+			Kind: HardwareSim,
+			Sim: Sim{
+				Connectors: e.Connectors, Seed: e.Seed, Rated: e.RatedPower, PWM: e.PWM, Keeper: e.Keeper,
+				Vehicles: Vehicles{Least: vehicle(e.Vehicles.Least), Most: vehicle(e.Vehicles.Most)},
+			},
+			Drivers: Drivers{Seed: d.Seed, Arrives: Span(d.Arrives), Stays: Span(d.Stays), Leaves: Span(d.Leaves)},
+			RPi:     RPi{Rated: 3680, MaxCurrent: 16_000, Voltage: 230_000, Phases: 1, Samples: 3},
+		},
+		Intervals: Intervals{
+			Telemetry: time.Second, IdleTelemetry: time.Second, Meter: time.Second,
+			MeterRead: 30 * time.Second, MeterReadWh: 100, Control: 10 * time.Millisecond,
+		},
+		StopWithin: 5 * time.Second,
+		Log:        Log{Level: "info"},
+	}
+}
+
+// Validate implements config.Validator.
+func (c *Config) Validate(p *config.Problems) {
+	if !c.CPID.Valid() {
+		p.Addf("cp_id", "want 1 to %d of [A-Za-z0-9_-]", charge.MaxIDLength)
+	}
+	for _, f := range []struct{ key, text string }{{"name", c.Name}, {"place", c.Place}} {
+		if len(f.text) > 128 {
+			p.Addf(f.key, "want at most 128 bytes")
+		}
+	}
+	if c.DataDir == "" {
+		p.Addf("data_dir", "want a folder for the journal")
+	}
+	if c.StopWithin <= 0 || c.StopWithin > time.Minute {
+		p.Addf("stop_within", "want a duration from 1ms to 1m")
+	}
+	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
+		p.Addf("log.level", "want debug, info, warn or error")
+	}
+	c.MQTT.validate(p)
+	c.Hardware.validate(p)
+	c.Intervals.validate(p)
+}
+
+func (m *MQTT) validate(p *config.Problems) {
+	u, err := url.Parse(m.URL)
+	if err != nil || !slices.Contains([]string{"tcp", "mqtt", "ssl", "tls", "mqtts"}, u.Scheme) || u.Hostname() == "" || !validPort(u.Port()) {
+		p.Addf("mqtt.url", "want tcp://HOST:PORT or ssl://HOST:PORT")
+	} else if u.User != nil {
+		p.Addf("mqtt.url", "want no password in it; mqtt.username and mqtt.password_file are for that")
+	}
+	if err := (wire.Topics{Prefix: m.TopicPrefix}).Validate(); err != nil {
+		p.Addf("mqtt.topic_prefix", "want levels of [A-Za-z0-9_-] between slashes")
+	}
+	if m.KeepAlive < time.Second || m.KeepAlive > 10*time.Minute {
+		p.Addf("mqtt.keep_alive", "want a duration from 1s to 10m")
+	}
+	if m.PasswordFile != "" && m.Username == "" {
+		p.Addf("mqtt.username", "want a name beside mqtt.password_file")
+	}
+}
+
+func validPort(s string) bool {
+	n, err := strconv.ParseUint(s, 10, 16)
+	return err == nil && n > 0
+}
+
+func (h *Hardware) validate(p *config.Problems) {
+	switch h.Kind {
+	case HardwareSim:
+		told(p, "hardware.sim", h.Sim.evsim("").Validate())
+	case HardwareBoard:
+		if h.Board.Socket == "" {
+			p.Addf("hardware.board.socket", "want the path of the board's socket")
+		}
+	case HardwareRPi:
+		told(p, "hardware.rpi", h.RPi.config().Validate())
+	default:
+		p.Addf("hardware.kind", "want %s, %s or %s", HardwareSim, HardwareBoard, HardwareRPi)
+	}
+	if h.Drivers.Enabled && h.Kind == HardwareRPi {
+		p.Addf("hardware.drivers.enabled", "want false: people come to a real charging point by themselves")
+	}
+	told(p, "hardware.drivers", h.Drivers.evsim().Validate())
+}
+
+// told adds what a neighbour found wrong with its part, one line each.
+func told(p *config.Problems, key string, err error) {
+	if err == nil {
+		return
+	}
+	for line := range strings.Lines(err.Error()) {
+		p.Addf(key, "%s", strings.TrimSpace(line))
+	}
+}
+
+func (i *Intervals) validate(p *config.Problems) {
+	for _, f := range []struct {
+		key         string
+		value       time.Duration
+		least, most time.Duration
+	}{
+		{"telemetry", i.Telemetry, 100 * time.Millisecond, time.Minute},
+		{"idle_telemetry", i.IdleTelemetry, 100 * time.Millisecond, 10 * time.Minute},
+		{"meter", i.Meter, 100 * time.Millisecond, 10 * time.Second},
+		{"meter_read", i.MeterRead, time.Second, time.Hour},
+		{"control", i.Control, time.Millisecond, hal.MaxSafetyAge / 2},
+	} {
+		if f.value < f.least || f.value > f.most {
+			p.Addf("intervals."+f.key, "want a duration from %s to %s", f.least, f.most)
+		}
+	}
+	if i.MeterReadWh < 1 {
+		p.Addf("intervals.meter_read_wh", "want 1 or more")
+	}
+}
+
+func (s *Sim) evsim(cp charge.CPID) evsim.Config {
+	c := evsim.DefaultConfig()
+	c.Serial = "sim-" + string(cp)
+	c.Connectors, c.Seed, c.RatedPower, c.PWM, c.Keeper = s.Connectors, s.Seed, s.Rated, s.PWM, s.Keeper
+	c.Vehicles = evsim.Vehicles{Least: evsim.Vehicle(s.Vehicles.Least), Most: evsim.Vehicle(s.Vehicles.Most)}
+	return c
+}
+
+func (d *Drivers) evsim() evsim.DriverConfig {
+	return evsim.DriverConfig{
+		Seed: d.Seed, Arrives: evsim.Span(d.Arrives), Stays: evsim.Span(d.Stays), Leaves: evsim.Span(d.Leaves),
+	}
+}
+
+func (r *RPi) config() rpi.Config {
+	c := rpi.Config{
+		Serial: r.Serial, RatedPower: r.Rated, MaxCurrent: r.MaxCurrent, Voltage: r.Voltage, Phases: r.Phases,
+		Vent: r.Vent, EStop: r.EStop, Samples: r.Samples,
+	}
+	for _, o := range r.Connectors {
+		c.Connectors = append(c.Connectors, rpi.Outlet(o))
+	}
+	return c
+}

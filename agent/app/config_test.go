@@ -1,0 +1,59 @@
+package app_test
+
+import (
+	"os"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+
+	"github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/internal/config"
+)
+
+// TestSampleIsTheDefault: the sample loads by the strict loader, and what it
+// says is the default is the default.
+func TestSampleIsTheDefault(t *testing.T) {
+	got := app.DefaultConfig()
+	if err := config.Load(&got, config.Options{Path: "../../configs/agent.yaml", EnvPrefix: app.EnvPrefix}); err != nil {
+		t.Fatal(err)
+	}
+	if want := app.DefaultConfig(); !reflect.DeepEqual(got, want) {
+		t.Errorf("got  %+v\nwant %+v", got, want)
+	}
+}
+
+func TestConfigNamesWhatIsWrong(t *testing.T) {
+	for text, want := range map[string]string{
+		"cp_id: CP/1":            "cp_id",
+		"cp_id: ''":              "cp_id",
+		"data_dir: ''":           "data_dir",
+		"mqtt: {url: localhost}": "mqtt.url",
+		"mqtt: {url: 'tcp://u:p@localhost:1883'}":               "mqtt.password_file",
+		"mqtt: {topic_prefix: 'a/#'}":                           "mqtt.topic_prefix",
+		"mqtt: {password_file: x}":                              "mqtt.username",
+		"hardware: {kind: pi}":                                  "hardware.kind",
+		"hardware: {kind: board}":                               "hardware.board.socket",
+		"hardware: {kind: rpi}":                                 "hardware.rpi",
+		"hardware: {sim: {rated_w: 0}}":                         "rated_power",
+		"hardware: {sim: {connectors: 0}}":                      "connectors",
+		"hardware: {drivers: {arrives: {least: 2s, most: 1s}}}": "arrives",
+		"intervals: {control: 60ms}":                            "intervals.control",
+		"intervals: {control: 5}":                               "unit",
+		"intervals: {meter_read_wh: 0}":                         "intervals.meter_read_wh",
+		"stop_within: 2h":                                       "stop_within",
+		"polices: {}":                                           "did you mean",
+		"log: {level: loud}":                                    "log.level",
+		"hardware: {kind: rpi, drivers: {enabled: true}, rpi: {connectors: [{relay: GPIO17, plug: GPIO17, request: GPIO24}]}}": "GPIO17 is used",
+	} {
+		path := filepath.Join(t.TempDir(), "agent.yaml")
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		cfg := app.DefaultConfig()
+		err := config.Load(&cfg, config.Options{Path: path})
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: got %v, want an error with %q", text, err, want)
+		}
+	}
+}

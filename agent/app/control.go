@@ -1,0 +1,221 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/carga-ev/carga/agent/connector"
+	"github.com/carga-ev/carga/agent/safety"
+	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/obs"
+)
+
+// outlet is one connector's hardware as the control loop and the machine share
+// it. Anyone may open, at once; only the control loop closes.
+type outlet struct {
+	id         charge.ConnectorID
+	contactor  hal.Contactor
+	pilot      hal.Pilot
+	meter      hal.Meter
+	protection hal.Protection // nil: none
+
+	permit atomic.Bool // the machine's permission
+	reset  atomic.Bool // a person has repaired what latched
+}
+
+func newOutlet(b hal.Board, n charge.ConnectorID) (*outlet, error) {
+	c, err := b.Connector(n)
+	if err != nil {
+		return nil, err
+	}
+	o := &outlet{id: n, contactor: c.Contactor(), pilot: c.Pilot(), meter: c.Meter()}
+	o.protection, _ = c.(hal.Protection)
+	return o, nil
+}
+
+// open withdraws the permission and opens. It waits for nothing.
+func (o *outlet) open() error {
+	o.permit.Store(false)
+	return o.contactor.Set(false)
+}
+
+// switchTo commands the contactor. A permission withdrawn while it closes
+// leaves it open: the last word is always Set(false).
+func (o *outlet) switchTo(on bool) error {
+	if err := o.contactor.Set(on); err != nil || !on {
+		if on {
+			err = errors.Join(err, o.contactor.Set(false))
+		}
+		return err
+	}
+	if !o.permit.Load() {
+		return o.contactor.Set(false)
+	}
+	return nil
+}
+
+// watched is what the control loop remembers of one outlet.
+type watched struct {
+	*outlet
+	machine *machine
+	rules   safety.State
+	failed  bool // the last command could not be written
+
+	told   bool // the first measurements have been told
+	pilot  charge.PilotState
+	closed bool
+	hold   string
+	faults charge.FaultSet
+}
+
+// control is the fast loop of one board.
+type control struct {
+	board   hal.Board
+	estop   hal.EStop  // nil: not fitted
+	keeper  hal.Keeper // nil: not fitted
+	outlets []*watched
+	limits  safety.Limits
+	tick    time.Duration
+	clock   *clock
+	log     *slog.Logger
+
+	late     atomic.Int64 // ticks that came too late
+	lastTick atomic.Int64 // nanoseconds since the boot
+}
+
+// run ticks until ctx ends, then opens everything.
+func (c *control) run(ctx context.Context) {
+	defer func() {
+		for _, o := range c.outlets {
+			if err := o.open(); err != nil {
+				c.log.Error("contactor not opened", obs.Connector(o.id), obs.Err(err))
+			}
+		}
+	}()
+	ticker := time.NewTicker(c.tick)
+	defer ticker.Stop()
+	var last time.Duration
+	for {
+		now := c.clock.at()
+		gap := now - last
+		if last == 0 {
+			gap = 0
+		}
+		last = now
+		c.turn(now, gap)
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+	}
+}
+
+// turn is one tick.
+func (c *control) turn(now, gap time.Duration) {
+	var common safety.Inputs
+	common.Now, common.Gap, common.Vent = now, gap, c.board.Info().Vent
+	mono := c.board.Mono()
+	common.EStopIn = safety.Input{NotFitted: c.estop == nil}
+	if c.estop != nil {
+		pressed, stamp, err := c.estop.Pressed()
+		common.Pressed, common.EStopIn = pressed, input(mono, stamp, err)
+	}
+	late := false
+	for _, o := range c.outlets {
+		in := common
+		o.measure(mono, &in)
+		var v safety.Verdict
+		o.rules, v = safety.Step(c.limits, o.rules, in)
+		late = late || v.Late
+		if v.Close != in.Commanded || o.failed {
+			c.command(o, v.Close)
+		}
+		o.tell(in, v)
+	}
+	if late {
+		c.late.Add(1)
+		return
+	}
+	if c.keeper != nil {
+		if err := c.keeper.Kick(); err != nil {
+			c.log.Warn("keeper not kicked", obs.Err(err))
+		}
+	}
+	c.lastTick.Store(int64(now))
+}
+
+// command writes what the rules say.
+func (c *control) command(o *watched, on bool) {
+	err := o.switchTo(on)
+	if err != nil && !o.failed {
+		c.log.Error("contactor not switched", obs.Connector(o.id), slog.Bool("close", on), obs.Err(err))
+	}
+	o.failed = err != nil
+}
+
+func input(mono time.Duration, s hal.Stamp, err error) safety.Input {
+	return safety.Input{NotFitted: errors.Is(err, hal.ErrNotFitted), OK: err == nil, Age: mono - s.Mono}
+}
+
+// measure reads the inputs of one connector.
+func (o *watched) measure(mono time.Duration, in *safety.Inputs) {
+	in.Permit, in.WriteFailed = o.permit.Load(), o.failed
+	in.ResetLatch = o.reset.Swap(false)
+	in.Commanded = o.contactor.Commanded()
+	state, stamp, err := o.outlet.pilot.State()
+	in.PilotIn = input(mono, stamp, err)
+	if in.PilotIn.NotFitted = false; err == nil {
+		in.Pilot = state
+	}
+	contact, stamp, err := o.contactor.Feedback()
+	in.ContactIn = input(mono, stamp, err)
+	in.Closed = contact == hal.ContactClosed
+	if in.ContactIn.NotFitted {
+		in.Closed = in.Commanded
+	} else if err == nil && contact == hal.ContactUnknown {
+		in.ContactIn.OK = false
+	}
+	in.TrippedIn = safety.Input{NotFitted: true}
+	if o.protection != nil {
+		fault, stamp, err := o.protection.Tripped()
+		in.Tripped, in.TrippedIn = fault, input(mono, stamp, err)
+	}
+}
+
+// tell the machine what has changed, the pilot first: it says why the contact
+// moves.
+func (o *watched) tell(in safety.Inputs, v safety.Verdict) {
+	first := !o.told
+	o.told = true
+	if in.PilotIn.OK && (first || in.Pilot != o.pilot) {
+		o.pilot = in.Pilot
+		o.machine.pilot(in.Pilot)
+	}
+	if v.Hold != o.hold {
+		o.hold = v.Hold
+		o.machine.post(func(n connector.Now) connector.Event { return connector.HoldChanged{Now: n, Reason: v.Hold} })
+	}
+	known := in.ContactIn.OK || in.ContactIn.NotFitted
+	if known && (first || in.Closed != o.closed) {
+		o.closed = in.Closed
+		o.machine.post(func(n connector.Now) connector.Event { return connector.ContactChanged{Now: n, Closed: in.Closed} })
+	}
+	if v.Faults == o.faults {
+		return
+	}
+	was := o.faults
+	o.faults = v.Faults
+	for _, f := range charge.Faults() {
+		switch {
+		case v.Faults.Has(f) && !was.Has(f):
+			o.machine.post(func(n connector.Now) connector.Event { return connector.FaultSeen{Now: n, Fault: f} })
+		case !v.Faults.Has(f) && was.Has(f):
+			o.machine.post(func(n connector.Now) connector.Event { return connector.FaultGone{Now: n, Fault: f} })
+		}
+	}
+}

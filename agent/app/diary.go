@@ -1,0 +1,72 @@
+package app
+
+import (
+	"github.com/carga-ev/carga/agent/connector"
+	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// Journal is the durable log of the charging point as the agent needs it. Its
+// methods may be called concurrently.
+type Journal interface {
+	// Append makes records durable together and in order, and returns then. An
+	// error means that the log takes no more. It may ask for a checkpoint.
+	Append(encode ...func(seq charge.Seq, prev string) ([]byte, error)) error
+	// Held, Read, Changed, Position and SavePosition are the uplink's.
+	Held() delivery.Held
+	Read(i delivery.Index) ([]byte, error)
+	Changed() <-chan struct{}
+	Position() delivery.Position
+	SavePosition(p delivery.Position, acked delivery.Index) error
+	// Space says how the space for unacknowledged records is used.
+	Space() Space
+	// Close frees the log for another process.
+	Close() error
+}
+
+// Space is how the space for unacknowledged records is used.
+type Space struct {
+	QuotaPermille int64
+	Alarm         string // in words, empty when all is well
+}
+
+// Found is what opening the journal found of earlier boots.
+type Found struct {
+	Checkpoint []byte   // what was last checkpointed; empty: nothing
+	Records    [][]byte // written since
+	After      *wire.Position
+	Damaged    []wire.Damaged
+}
+
+// JournalOptions are what the journal must know of its agent.
+type JournalOptions struct {
+	CP         charge.CPID
+	Journal    charge.JournalID // of this boot
+	Checkpoint func() ([]byte, error)
+}
+
+// replay folds what was found into what each of n connectors must know.
+func (f *Found) replay(n int) ([]connector.Saved, error) {
+	saved := make([]connector.Saved, n)
+	if len(f.Checkpoint) > 0 {
+		all, err := connector.ReadCheckpoint(f.Checkpoint)
+		if err != nil {
+			return nil, err
+		}
+		copy(saved, all)
+	}
+	for i := range saved {
+		saved[i].Connector = charge.ConnectorID(i + 1)
+	}
+	for _, raw := range f.Records {
+		rec, err := wire.DecodeRecord(raw)
+		if err != nil {
+			return nil, err
+		}
+		for i := range saved {
+			saved[i] = connector.Replay(saved[i], rec)
+		}
+	}
+	return saved, nil
+}

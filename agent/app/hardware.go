@@ -1,0 +1,94 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/hal/rpi"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/sim/evsim"
+	"github.com/carga-ev/carga/sim/evsim/board"
+)
+
+// openBoard opens the configured hardware. A board in another process is
+// waited for.
+func (a *Agent) openBoard(ctx context.Context) (hal.Board, error) {
+	if a.deps.Board != nil {
+		return a.deps.Board, nil
+	}
+	switch h := &a.cfg.Hardware; h.Kind {
+	case HardwareSim:
+		return evsim.New(h.Sim.evsim(a.cfg.CPID))
+	case HardwareBoard:
+		a.deps.Log.Info("waiting for the board", slog.String("socket", h.Board.Socket))
+		return board.Dial(ctx, board.Unix(h.Board.Socket))
+	case HardwareRPi:
+		return rpi.Open(h.RPi.config())
+	default:
+		return nil, fmt.Errorf("hardware %q is unknown", h.Kind)
+	}
+}
+
+// devices gets the hardware of every connector and what they share.
+func (r *running) devices() error {
+	info := r.board.Info()
+	for n := range info.Connectors {
+		o, err := newOutlet(r.board, charge.ConnectorID(n+1))
+		if err != nil {
+			return fmt.Errorf("connector %d: %w", n+1, err)
+		}
+		r.outlets = append(r.outlets, o)
+	}
+	if info.Simulated {
+		r.hands, _ = r.board.(hal.Simulator)
+	}
+	estop, err := r.board.EStop()
+	if err != nil && !errors.Is(err, hal.ErrNotFitted) {
+		return fmt.Errorf("emergency stop: %w", err)
+	}
+	r.control.estop = estop
+	keeper, err := r.board.Keeper()
+	switch {
+	case errors.Is(err, hal.ErrNotFitted):
+		r.logger.Warn("no dead-man device is fitted: a hang of this process may leave power on")
+	case err != nil:
+		return fmt.Errorf("dead-man device: %w", err)
+	case keeper.Timeout() > hal.MaxAgentGone:
+		return fmt.Errorf("dead-man device: its timeout is %v; at most %v are allowed", keeper.Timeout(), hal.MaxAgentGone)
+	default:
+		r.control.keeper = keeper
+	}
+	return nil
+}
+
+// awaitOpen waits until every contactor is seen open, so that the registers
+// read at boot stay as they are; one that does not open is found by the
+// control loop.
+func (r *running) awaitOpen(ctx context.Context) {
+	deadline := time.NewTimer(hal.MaxAgentGone)
+	defer deadline.Stop()
+	tick := time.NewTicker(r.cfg.Intervals.Control)
+	defer tick.Stop()
+	for _, o := range r.outlets {
+		for {
+			state, _, err := o.contactor.Feedback()
+			if errors.Is(err, hal.ErrNotFitted) || err == nil && state == hal.ContactOpen {
+				break
+			}
+			select {
+			case <-tick.C:
+				continue
+			case <-deadline.C:
+				r.logger.Error("contactor is not seen open", obs.Connector(o.id), slog.String("state", state.String()), obs.Err(err))
+				return
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}

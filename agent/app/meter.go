@@ -1,0 +1,68 @@
+package app
+
+import (
+	"context"
+	"log/slog"
+	"time"
+
+	"github.com/carga-ev/carga/agent/connector"
+	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/obs"
+)
+
+// readTimeout is the longest a reading may take.
+const readTimeout = time.Second
+
+// reader reads the meter of one connector, every so often and when asked.
+type reader struct {
+	meter   hal.Meter
+	machine *machine
+	clock   *clock
+	every   time.Duration
+	log     *slog.Logger
+}
+
+func (r *reader) run(ctx context.Context) {
+	ticker := time.NewTicker(r.every)
+	defer ticker.Stop()
+	wasBad := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		case <-r.machine.read:
+		}
+		reading, err := readMeter(ctx, r.meter, r.clock)
+		if ctx.Err() != nil {
+			return
+		}
+		if bad := err != nil; bad != wasBad {
+			wasBad = bad
+			if bad {
+				r.log.Warn("meter does not answer", obs.Connector(r.machine.outlet.id), obs.Err(err))
+			} else {
+				r.log.Info("meter answers again", obs.Connector(r.machine.outlet.id))
+			}
+		}
+		r.machine.reading(reading, err != nil)
+	}
+}
+
+// readMeter reads once; a register outside all reason is an error.
+func readMeter(ctx context.Context, m hal.Meter, c *clock) (connector.Reading, error) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
+	taken := c.at()
+	v, err := m.Read(ctx)
+	if err != nil {
+		return connector.Reading{}, err
+	}
+	if v.Import < 0 || v.Import > charge.MaxRegister {
+		return connector.Reading{}, hal.ErrUnreadable
+	}
+	return connector.Reading{
+		Taken: taken, Import: v.Import, Power: v.Power, Current: v.Current, Voltage: v.Voltage, Temperature: v.Temperature,
+	}, nil
+}

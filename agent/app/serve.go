@@ -1,0 +1,204 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"os"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/carga-ev/carga/agent/connector"
+	"github.com/carga-ev/carga/internal/obs"
+)
+
+// errUnknownKey says that a key means nothing.
+var errUnknownKey = errors.New("unknown key")
+
+func localStop(n connector.Now) connector.Event { return connector.LocalStop{Now: n} }
+
+func shutdown(n connector.Now) connector.Event { return connector.Shutdown{Now: n} }
+
+// layer is goroutines that end together. A panic in one opens the contactors
+// before it ends the process.
+type layer struct {
+	ctx    context.Context //nolint:containedctx // it is the layer's life, not a caller's
+	cancel context.CancelFunc
+	wg     sync.WaitGroup
+	safe   func() error
+}
+
+func (r *running) newLayer(ctx context.Context) *layer {
+	l := &layer{safe: r.board.SafeState}
+	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
+	return l
+}
+
+func (l *layer) start(f func(context.Context)) {
+	l.wg.Go(func() {
+		defer func() {
+			if p := recover(); p != nil {
+				panic(errors.Join(l.safe(), panicked{p}))
+			}
+		}()
+		f(l.ctx)
+	})
+}
+
+func (l *layer) stop() {
+	l.cancel()
+	l.wg.Wait()
+}
+
+// serve runs everything until ctx ends or the journal fails.
+func (r *running) serve(ctx context.Context) error {
+	input, machines, writing, uplink := r.newLayer(ctx), r.newLayer(ctx), r.newLayer(ctx), r.newLayer(ctx)
+	failed := make(chan error, 1) // the recorder's
+	writing.start(func(ctx context.Context) {
+		if err := r.recorder.run(ctx); err != nil {
+			failed <- err
+		}
+	})
+	for i := range r.machines {
+		machines.start(r.machines[i].run)
+		machines.start(r.readers[i].run)
+	}
+	machines.start(r.control.run)
+	uplink.start(func(ctx context.Context) {
+		if err := r.up.Run(ctx); err != nil {
+			r.logger.Error("uplink ended", obs.Err(err))
+		}
+	})
+	input.start(r.desk.perform)
+	input.start(r.housekeep)
+	if r.crowd != nil {
+		input.start(r.crowd.run)
+	}
+	if r.deps.Keys != nil && r.hands != nil {
+		go r.desk.keys(input.ctx, r.deps.Keys) // ends with its input
+	}
+	r.notify(ctx, "ready", r.deps.Notify.Ready)
+
+	var err error
+	select {
+	case <-ctx.Done():
+	case err = <-failed:
+	}
+	r.notify(context.WithoutCancel(ctx), "stopping", r.deps.Notify.Stopping)
+	good := err == nil && !errors.Is(context.Cause(ctx), ErrKilled)
+	if !good {
+		r.recorder.abandon()
+	}
+	input.stop()
+	if good {
+		r.settle(ctx)
+	}
+	machines.stop() // the control loop opens what is closed still
+	writing.stop()
+	if err == nil {
+		select {
+		case err = <-failed:
+		default:
+		}
+	}
+	if good && err == nil {
+		r.drain(ctx)
+	}
+	uplink.stop()
+	return errors.Join(err, r.log.Close())
+}
+
+// settle lets the machines end or suspend what is under way.
+func (r *running) settle(ctx context.Context) {
+	for _, m := range r.machines {
+		m.post(shutdown)
+	}
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), connector.ReadWithin+time.Second)
+	defer cancel()
+	tick := time.NewTicker(r.cfg.Intervals.Control)
+	defer tick.Stop()
+	for _, m := range r.machines {
+		for s := m.view.Load(); s.Life != connector.LifeStopping || !s.Quiet() || s.Closed; s = m.view.Load() {
+			select {
+			case <-tick.C:
+			case <-ctx.Done():
+				r.logger.Warn("a session did not end in time", obs.Connector(m.outlet.id))
+				return
+			}
+		}
+	}
+}
+
+// drain waits a little for Central to hear the last words.
+func (r *running) drain(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.StopWithin)
+	defer cancel()
+	if err := r.up.Drain(ctx); err != nil {
+		r.logger.Info("not all is acknowledged; it is said again after the next start", obs.Err(err))
+	}
+}
+
+// housekeep watches the journal's space and pets the service manager's
+// watchdog while the control loop turns.
+func (r *running) housekeep(ctx context.Context) {
+	space := time.NewTicker(time.Second)
+	defer space.Stop()
+	var pet <-chan time.Time // nil: nobody waits for it
+	if every := r.deps.Notify.WatchdogInterval(); every > 0 {
+		t := time.NewTicker(every)
+		defer t.Stop()
+		pet = t.C
+	}
+	full := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-pet:
+			if r.clock.at()-time.Duration(r.control.lastTick.Load()) < time.Second {
+				r.notify(ctx, "watchdog", r.deps.Notify.Watchdog)
+			}
+		case <-space.C:
+			if now := r.log.Space().QuotaPermille >= fullPermille; now != full {
+				full = now
+				r.logger.Warn("space for unacknowledged records", slog.Bool("full", full))
+				for _, m := range r.machines {
+					m.post(func(n connector.Now) connector.Event { return connector.StorageChanged{Now: n, Full: now} })
+				}
+			}
+		}
+	}
+}
+
+func (r *running) notify(ctx context.Context, word string, tell func(context.Context) error) {
+	if err := tell(ctx); err != nil {
+		r.logger.Warn("service manager not told", slog.String("word", word), obs.Err(err))
+	}
+}
+
+// panicked carries what a goroutine panicked with.
+type panicked struct{ value any }
+
+// Error implements error.
+func (p panicked) Error() string {
+	if err, ok := p.value.(error); ok {
+		return "panic: " + err.Error()
+	}
+	if s, ok := p.value.(string); ok {
+		return "panic: " + s
+	}
+	return "panic"
+}
+
+// secret reads a file that holds a password alone; no name, no password.
+func secret(path string) (string, error) {
+	if path == "" {
+		return "", nil
+	}
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return "", err
+	}
+	return strings.TrimRight(string(raw), "\r\n"), nil
+}

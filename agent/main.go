@@ -1,0 +1,75 @@
+// Command agent is the firmware of one charging point.
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/internal/config"
+	"github.com/carga-ev/carga/internal/obs"
+)
+
+// The exit codes, the same in every program.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+	exitConfig = 3
+)
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	context.AfterFunc(ctx, stop) // a second signal ends the process at once
+	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+}
+
+// run executes one command line and returns the exit code.
+func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("agent", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	path := flags.String("config", "", "YAML `FILE` of settings; without it the defaults hold")
+	check := flags.Bool("check-config", false, "check the settings, print what holds and end")
+	version := flags.Bool("version", false, "print the version and end")
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return exitOK
+	} else if err != nil || flags.NArg() > 0 {
+		_, _ = fmt.Fprintln(stderr, "agent: usage: agent [--config FILE] [--check-config] [--version]")
+		return exitUsage
+	}
+	if *version {
+		_, _ = fmt.Fprintln(stdout, "agent", obs.Version())
+		return exitOK
+	}
+	cfg := app.DefaultConfig()
+	if err := config.Load(&cfg, config.Options{Path: *path, EnvPrefix: app.EnvPrefix, Environ: os.Environ()}); err != nil {
+		_, _ = fmt.Fprintln(stderr, err)
+		return exitConfig
+	}
+	if *check {
+		_, _ = stdout.Write(config.Dump(cfg))
+		return exitOK
+	}
+	var level slog.Level
+	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
+		_, _ = fmt.Fprintln(stderr, "agent: log.level:", err)
+		return exitConfig
+	}
+	deps := app.Deps{Log: obs.NewLogger(stderr, level), Notify: obs.NewNotifier(os.Getenv, os.Getpid())}
+	if info, err := stdin.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 && cfg.Hardware.Kind != app.HardwareRPi {
+		deps.Keys = stdin
+		_, _ = fmt.Fprintln(stdout, app.KeysHelp)
+	}
+	if err := app.Run(ctx, cfg, deps); err != nil && ctx.Err() == nil {
+		deps.Log.Error("agent ended", obs.Err(err))
+		return exitFailed
+	}
+	return exitOK
+}
