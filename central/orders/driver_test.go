@@ -237,6 +237,28 @@ func TestRequestAtTheStart(t *testing.T) {
 	}
 }
 
+// Requests of one driver that wait for charging points to be heard get one
+// reservation.
+func TestImpatientAtTheStart(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 3, 1, orders.Config{})
+	w.restart()
+	for id := range w.live {
+		w.live[id] = ledger.Offline
+	}
+	for _, m := range []string{"m-1", "m-2", "m-3"} {
+		w.asks(m, "ana", "")
+	}
+	for id := range w.live {
+		w.live[id] = ledger.Online
+	}
+	w.pass(2000)
+	if a, b, c := w.mustAnswer("m-1"), w.mustAnswer("m-2"), w.mustAnswer("m-3"); a.ReservationID == "" ||
+		a.ReservationID != b.ReservationID || b.ReservationID != c.ReservationID {
+		t.Fatalf("got %+v, %+v, %+v; want one reservation", a, b, c)
+	}
+}
+
 // A Central that dies after it wrote the request down answers it in its next
 // life.
 func TestRequestOutlivesCentral(t *testing.T) {

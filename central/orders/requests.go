@@ -110,22 +110,26 @@ func (x *step) answer(q *Request) wire.CentralEvent {
 	}
 }
 
-// authorize serves an AUTHORIZATION_REQUEST. A driver who holds all the
-// reservations he may have gets the same one again.
+// authorize serves an AUTHORIZATION_REQUEST.
 func (x *step) authorize(q wire.DriverRequest) {
 	r := x.request(q, false)
-	if held := x.heldBy(&r); held != nil {
-		r.ReservationID = held.ID
-		if held.ConfirmedAt != 0 {
-			x.finish(&r, x.granted(&r, held))
-			return
-		}
-		x.s.requests[r.MessageID] = &r
-		x.do(SaveRequest{r})
-		return
-	}
 	x.s.requests[r.MessageID] = &r
-	x.ask(&r)
+	x.assign(&r)
+}
+
+// assign finds a reservation for a request. A driver who holds all he may have
+// gets the same one again.
+func (x *step) assign(q *Request) {
+	held := x.heldBy(q)
+	switch {
+	case held == nil:
+		x.ask(q)
+	case held.ConfirmedAt != 0:
+		x.finish(q, x.granted(q, held))
+	default: // another request asks for it: wait with that one
+		q.ReservationID, q.AskedAt = held.ID, 0
+		x.do(SaveRequest{*q})
+	}
 }
 
 // heldBy finds the reservation that a driver's request gets again: the one at
@@ -228,7 +232,7 @@ func (s *State) requestDue(q *Request) charge.Time {
 // requestLate gives up the charging point that was asked, and asks the next.
 func (x *step) requestLate(q *Request) {
 	if q.AskedAt != 0 && len(q.Asked) == 0 {
-		x.ask(q)
+		x.assign(q)
 		return
 	}
 	r := x.s.reservations[q.ReservationID]
