@@ -204,7 +204,7 @@ func TestFaultsNamePlaceKeyAndRemedy(t *testing.T) {
 }
 
 func TestDurationsNeedAUnitAndARange(t *testing.T) {
-	for _, text := range []string{"5", "0", "-5s", "5 s", "1y", "9999999h", "106752d", "d", "-1d", "1.5d", "soon", "[]", "99999999999999999999s"} {
+	for _, text := range []string{"5", "0", "-5s", "5 s", "1y", "9999999h", "106752d", "213504d", "d", "-1d", "1.5d", "soon", "[]", "99999999999999999999s"} {
 		_, got := load(t, "mqtt: {timeout: "+text+"}")
 		if len(got) != 1 || !strings.Contains(got[0], "mqtt.timeout: ") || !strings.Contains(got[0], "with a unit") {
 			t.Errorf("%s: got %v, want one fault that asks for a unit", text, got)
@@ -256,6 +256,32 @@ func TestRulesAreToldWithThePlaceOfTheKey(t *testing.T) {
 	}
 }
 
+// picky has a rule about a group as a whole.
+type picky struct {
+	Range struct {
+		Low  int `yaml:"low"`
+		High int `yaml:"high"`
+	} `yaml:"range"`
+}
+
+func (c *picky) Validate(p *config.Problems) {
+	if c.Range.Low >= c.Range.High {
+		p.Addf("range", "want low below high")
+	}
+}
+
+func TestARuleAboutAGroupWaitsUntilAllOfItIsRead(t *testing.T) {
+	for content, want := range map[string]string{
+		"range: {low: 2, high: 1}": ":1:8: range: want low below high",
+		"range: {low: 2, high: x}": `:1:23: range.high: "x": want a whole number`,
+	} {
+		path := write(t, content)
+		if err := config.Load(&picky{}, config.Options{Path: path}); err == nil || err.Error() != path+want {
+			t.Errorf("%s: got %v, want only %s", content, err, want)
+		}
+	}
+}
+
 func TestSecretsAreNotEchoed(t *testing.T) {
 	const word = "hunter2"
 	for name, content := range map[string]string{
@@ -269,10 +295,21 @@ func TestSecretsAreNotEchoed(t *testing.T) {
 			t.Errorf("%s: got %v, want a fault without the secret", name, got)
 		}
 	}
+	type vault struct {
+		Inner struct {
+			Port uint16 `yaml:"port"`
+		} `yaml:"inner" secret:"true"`
+	}
+	err := config.Load(&vault{}, config.Options{
+		Path: write(t, "inner: {port: "+word+"}"), EnvPrefix: "X_", Environ: []string{"X_INNER__PORT=" + word},
+	})
+	if err == nil || strings.Count(err.Error(), "(secret)") != 2 || strings.Contains(err.Error(), word) {
+		t.Errorf("secret group: got %v, want two faults without the secret", err)
+	}
 	type secretLevel struct {
 		Level slog.Level `yaml:"level" secret:"true"`
 	}
-	err := config.Load(&secretLevel{}, config.Options{Path: write(t, "level: "+word)})
+	err = config.Load(&secretLevel{}, config.Options{Path: write(t, "level: "+word)})
 	if err == nil || strings.Contains(err.Error(), word) || !strings.Contains(err.Error(), "(secret)") {
 		t.Errorf("secret of a type of its own: got %v, want a fault without it", err)
 	}
