@@ -58,6 +58,6 @@ func newRoot(io streams) *cobra.Command {
 	root.SetIn(io.in)
 	root.SetOut(io.out)
 	root.SetErr(io.err)
-	root.AddCommand(newBoardCommand(), newDriverCommand())
+	root.AddCommand(newDemoCommand(), newFleetCommand(), newBoardCommand(), newDriverCommand())
 	return root
 }

@@ -107,7 +107,10 @@ func (c *Conversation) told(now time.Time, e *wire.CentralEvent) []Effect {
 	case wire.CentralFaultCleared:
 		return []Effect{c.sayReason(now, StepFault, "repaired: "+string(e.Fault), e)}
 	case wire.CentralNotice:
-		return []Effect{c.sayReason(now, StepNotice, "told", e)}
+		if e.Message == "" {
+			return nil
+		}
+		return []Effect{c.say(now, StepNotice, e.Message)}
 	case wire.CentralReservationEnded:
 		if c.phase != phaseAuthorized || e.ReservationID != c.held {
 			return nil

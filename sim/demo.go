@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"runtime"
+	"sync"
+
+	"github.com/spf13/cobra"
+
+	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/sim/demo"
+)
+
+// demoOptions are the flags of `sim demo`.
+type demoOptions struct {
+	cfg     demo.Config
+	json    bool
+	verbose bool
+	noOpen  bool
+}
+
+func newDemoCommand() *cobra.Command {
+	o := demoOptions{cfg: demo.DefaultConfig()}
+	c := &cobra.Command{
+		Use:   "demo",
+		Short: "The whole network in this process",
+		Long: "Runs MQTT, Kafka, the bridge, Central with its page, charging points with simulated hardware, and drivers who ask\n" +
+			"by themselves. Everything is kept in one data folder, and a second start goes on where the first one was.\n" +
+			"A default port that is busy is moved; one that was asked for is not.",
+		Example: "  sim demo\n  sim demo --cps 100 --drivers 20\n  sim demo --for 60s --json --no-open",
+		Args:    cobra.NoArgs,
+	}
+	f := c.Flags()
+	f.IntVar(&o.cfg.CPs, "cps", o.cfg.CPs, "number of charging points")
+	f.IntVar(&o.cfg.Drivers, "drivers", o.cfg.Drivers, "drivers who ask by themselves; 0: nobody")
+	f.Uint64Var(&o.cfg.Seed, "seed", o.cfg.Seed, "decides vehicles, delays and first registers")
+	f.StringVar(&o.cfg.Data, "data", o.cfg.Data, "`folder` that keeps everything")
+	f.StringVar(&o.cfg.HTTP.HostPort, "http", o.cfg.HTTP.HostPort, "where the page is; port 0 picks one")
+	f.StringVar(&o.cfg.MQTT.HostPort, "mqtt", o.cfg.MQTT.HostPort, "where the embedded MQTT broker is; port 0 picks one")
+	f.StringVar(&o.cfg.Kafka.HostPort, "kafka", o.cfg.Kafka.HostPort, "where the embedded Kafka is; port 0 picks one")
+	f.StringVar(&o.cfg.ExternalMQTT, "external-mqtt", "", "use this MQTT broker instead, `tcp://HOST:PORT`")
+	f.StringSliceVar(&o.cfg.ExternalKafka, "external-kafka", nil, "use this Kafka instead, `HOST:PORT`,…")
+	f.IntVar(&o.cfg.Partitions, "partitions", o.cfg.Partitions, "partitions of every topic, when it is made")
+	f.DurationVar(&o.cfg.For, "for", 0, "end after this time with everything settled, and sum up; 0: go on until q or Ctrl-C")
+	f.BoolVar(&o.json, "json", false, "print nothing but the summary, as one JSON object")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "log to stderr too")
+	f.BoolVar(&o.noOpen, "no-open", false, "do not open the page in a browser")
+	c.RunE = action(func(ctx context.Context, c *cobra.Command, _ []string) error {
+		o.cfg.HTTP.Asked, o.cfg.MQTT.Asked, o.cfg.Kafka.Asked = f.Changed("http"), f.Changed("mqtt"), f.Changed("kafka")
+		return o.run(ctx, c)
+	})
+	return c
+}
+
+func (o *demoOptions) run(ctx context.Context, c *cobra.Command) error {
+	if err := o.cfg.Validate(); err != nil {
+		return fail(exitUsage, err)
+	}
+	log, closeLog, err := o.logger(c.ErrOrStderr())
+	if err != nil {
+		return err
+	}
+	deps := demo.Deps{Out: c.OutOrStdout(), Log: log}
+	if o.json {
+		deps.Out = io.Discard
+	} else {
+		keys, restore := demo.Keys(ctx, c.InOrStdin())
+		defer restore()
+		deps.Keys = keys
+		if o.mayOpen(c.OutOrStdout()) {
+			show, hide := context.WithCancel(ctx)
+			var pages sync.WaitGroup
+			defer pages.Wait()
+			defer hide()
+			deps.Open = func(url string) { pages.Go(func() { openPage(show, url, log) }) }
+		}
+	}
+	sum, err := demo.Run(ctx, o.cfg, deps)
+	if err := errors.Join(err, closeLog()); err != nil {
+		return fmt.Errorf("%w; more in %s", err, o.logPath())
+	}
+	if o.json {
+		if err := json.NewEncoder(c.OutOrStdout()).Encode(sum); err != nil {
+			return err
+		}
+	} else {
+		sum.Print(c.OutOrStdout())
+	}
+	switch {
+	case o.cfg.For == 0:
+		return nil
+	case ctx.Err() != nil:
+		return fail(exitInterrupted, nil)
+	case !sum.Healthy():
+		return fail(exitFailed, errors.New("something is missing, double or left over; the summary says what"))
+	}
+	return nil
+}
+
+func (o *demoOptions) logPath() string { return filepath.Join(o.cfg.Data, "demo.log") }
+
+// logger writes to a file in the data folder, so that stdout stays clean.
+func (o *demoOptions) logger(stderr io.Writer) (*slog.Logger, func() error, error) {
+	if err := os.MkdirAll(o.cfg.Data, 0o750); err != nil {
+		return nil, nil, fail(exitUsage, fmt.Errorf("--data: %w", err))
+	}
+	f, err := os.OpenFile(o.logPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return nil, nil, fail(exitUsage, fmt.Errorf("--data: %w", err))
+	}
+	log := obs.NewLogger(f, slog.LevelInfo)
+	if o.verbose {
+		log = slog.New(slog.NewMultiHandler(log.Handler(), slog.NewTextHandler(stderr, nil)))
+	}
+	return log, f.Close, nil
+}
+
+// mayOpen reports whether somebody sits in front of a screen.
+func (o *demoOptions) mayOpen(out io.Writer) bool {
+	if o.noOpen || o.cfg.For > 0 || os.Getenv("CI") != "" || !isTerminal(out) {
+		return false
+	}
+	return runtime.GOOS == "darwin" || os.Getenv("DISPLAY") != "" || os.Getenv("WAYLAND_DISPLAY") != ""
+}
+
+// openPage shows the page; a machine without a browser only misses that.
+func openPage(ctx context.Context, url string, log *slog.Logger) {
+	program := "xdg-open"
+	if runtime.GOOS == "darwin" {
+		program = "open"
+	}
+	if err := exec.CommandContext(ctx, program, url).Run(); err != nil {
+		log.Info("page was not opened", slog.String("url", url), obs.Err(err))
+	}
+}

@@ -1,0 +1,259 @@
+package demo_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/carga-ev/carga/sim/demo"
+	"github.com/carga-ev/carga/sim/evsim"
+)
+
+// TestMain: when a demo has ended, nothing of it runs any more.
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// small is a demo whose sessions take seconds.
+func small(dir string, runFor time.Duration) demo.Config {
+	cfg := demo.DefaultConfig()
+	free := demo.Address{HostPort: "127.0.0.1:0", Asked: true}
+	cfg.CPs, cfg.Drivers, cfg.Data, cfg.For = 5, 3, dir, runFor
+	cfg.HTTP, cfg.MQTT, cfg.Kafka = free, free, free
+	cfg.Vehicles = evsim.Vehicles{
+		Least: evsim.Vehicle{Capacity: 60, Charge: 200, MaxPower: 90_000},
+		Most:  evsim.Vehicle{Capacity: 200, Charge: 500, MaxPower: 150_000},
+	}
+	cfg.Visits = evsim.DriverConfig{
+		Arrives: evsim.Span{Least: 100 * time.Millisecond, Most: 500 * time.Millisecond},
+		Stays:   evsim.Span{Least: 2 * time.Second, Most: 4 * time.Second},
+		Leaves:  evsim.Span{Least: 100 * time.Millisecond, Most: 400 * time.Millisecond},
+	}
+	cfg.Pause = evsim.Span{Least: 100 * time.Millisecond, Most: 500 * time.Millisecond}
+	return cfg
+}
+
+// screen is what people see; it can be read while it is written.
+type screen struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (s *screen) Write(b []byte) (int, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.Write(b)
+}
+
+func (s *screen) String() string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.text.String()
+}
+
+// logTo keeps what the parts say, and shows the end of it when the test fails.
+func logTo(t *testing.T, dir string) *slog.Logger {
+	t.Helper()
+	f, err := os.Create(filepath.Join(dir, "demo.log"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		_ = f.Close()
+		if t.Failed() {
+			raw, _ := os.ReadFile(f.Name())
+			t.Logf("log:\n%s", raw[max(0, len(raw)-8_000):])
+		}
+	})
+	return slog.New(slog.NewJSONHandler(f, nil))
+}
+
+func wantHealthy(t *testing.T, s demo.Summary) {
+	t.Helper()
+	text, err := json.Marshal(s)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !s.Healthy() {
+		t.Errorf("not in order: %s", text)
+	}
+	if s.Sessions == 0 || s.Energy.Billed == 0 || s.Reservations.Used == 0 || s.Events.Applied == 0 {
+		t.Errorf("nothing happened: %s", text)
+	}
+	if s.Events.DeadLetters != 0 {
+		t.Errorf("dead letters: %s", text)
+	}
+	if s.Energy.Unaccounted != 0 {
+		t.Errorf("energy went beside the tickets: %s", text)
+	}
+}
+
+// TestDemoGoesOnWhereItWas: two runs on one folder, which nobody else can use
+// meanwhile.
+func TestDemoGoesOnWhereItWas(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var out screen
+	deps := demo.Deps{Out: &out, Log: logTo(t, dir)}
+	var intruder error
+	deps.Ready = func(string) {
+		_, intruder = demo.Run(t.Context(), small(dir, time.Second), demo.Deps{Out: &out, Log: deps.Log})
+	}
+	first, err := demo.Run(t.Context(), small(dir, 8*time.Second), deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantHealthy(t, first)
+	if intruder == nil || !strings.Contains(intruder.Error(), dir) {
+		t.Errorf("a second demo on the folder got %v, want an error that names it", intruder)
+	}
+	for _, want := range []string{"MQTT broker", "Kafka", "Central", "Bridge", "5/5 charging points ready"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q was not told:\n%s", want, out.String())
+		}
+	}
+
+	deps.Ready = nil
+	fewer := small(dir, 7*time.Second)
+	fewer.CPs = 2 // those that are there stay there
+	second, err := demo.Run(t.Context(), fewer, deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantHealthy(t, second)
+	if second.Sessions <= first.Sessions || second.Energy.Metered <= first.Energy.Metered || second.Events.Journalled <= first.Events.Journalled {
+		t.Errorf("first %+v, second %+v: it did not go on", first, second)
+	}
+}
+
+// TestDemoSurvivesEveryCut: each part is cut and restored while sessions run,
+// by the keys and by the page's button, and nothing is lost or doubled.
+func TestDemoSurvivesEveryCut(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	var out screen
+	keys := make(chan rune)
+	page := make(chan string, 1)
+	deps := demo.Deps{Out: &out, Log: logTo(t, dir), Keys: keys, Ready: func(url string) { page <- url }}
+	ctx, cancel := context.WithCancel(t.Context())
+	var saboteur sync.WaitGroup
+	saboteur.Go(func() {
+		url := <-page
+		for _, step := range []struct {
+			wait time.Duration
+			do   func() error
+		}{
+			{time.Second, press(ctx, keys, 'k')},
+			{2 * time.Second, press(ctx, keys, 'k')},
+			{time.Second, press(ctx, keys, 'm')},
+			{2 * time.Second, press(ctx, keys, 'm')},
+			{time.Second, press(ctx, keys, 'b')},
+			{2 * time.Second, press(ctx, keys, 'b')},
+			{time.Second, press(ctx, keys, 'f')},
+			{time.Second, press(ctx, keys, 'r')},
+			{time.Second, part(ctx, url, "bridge", false)}, // restored by the demo's end
+		} {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(step.wait):
+			}
+			if err := step.do(); err != nil && ctx.Err() == nil {
+				t.Error(err)
+			}
+		}
+	})
+	s, err := demo.Run(ctx, small(dir, 17*time.Second), deps)
+	cancel()
+	saboteur.Wait()
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantHealthy(t, s)
+	for _, want := range []string{"kafka is cut", "kafka is back", "mqtt is cut", "mqtt is back", "bridge is cut", "bridge is back"} {
+		if !strings.Contains(out.String(), want) {
+			t.Errorf("%q was not told:\n%s", want, out.String())
+		}
+	}
+}
+
+func press(ctx context.Context, keys chan<- rune, k rune) func() error {
+	return func() error {
+		select {
+		case keys <- k:
+		case <-ctx.Done():
+		}
+		return nil
+	}
+}
+
+func part(ctx context.Context, page, name string, up bool) func() error {
+	return func() error {
+		body := strings.NewReader(fmt.Sprintf(`{"up":%v}`, up))
+		req, err := http.NewRequestWithContext(ctx, http.MethodPost, page+"/api/v1/demo/parts/"+name, body)
+		if err != nil {
+			return err
+		}
+		req.Header.Set("Content-Type", "application/json")
+		client := &http.Client{}
+		defer client.CloseIdleConnections()
+		resp, err := client.Do(req)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = resp.Body.Close() }()
+		if resp.StatusCode != http.StatusOK {
+			return fmt.Errorf("cut %s: %s", name, resp.Status)
+		}
+		return nil
+	}
+}
+
+// TestBusyPorts: one that was asked for is an error that names it; a default
+// one is moved, aloud.
+func TestBusyPorts(t *testing.T) {
+	t.Parallel()
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	dir := t.TempDir()
+	var out screen
+	cfg := small(dir, time.Second)
+	cfg.HTTP = demo.Address{HostPort: l.Addr().String(), Asked: true}
+	if _, err := demo.Run(t.Context(), cfg, demo.Deps{Out: &out, Log: logTo(t, dir)}); err == nil || !strings.Contains(err.Error(), l.Addr().String()) {
+		t.Errorf("got %v, want an error that names %s", err, l.Addr())
+	}
+	cfg.HTTP.Asked = false
+	cfg.For = 500 * time.Millisecond
+	if _, err := demo.Run(t.Context(), cfg, demo.Deps{Out: &out, Log: logTo(t, dir)}); err != nil {
+		t.Errorf("a busy default port: %v", err)
+	}
+	if !strings.Contains(out.String(), "is busy; the page is at") {
+		t.Errorf("the move was not told:\n%s", out.String())
+	}
+}
+
+// TestConfigNamesEveryFault: all at once, by their flags.
+func TestConfigNamesEveryFault(t *testing.T) {
+	t.Parallel()
+	cfg := demo.Config{Drivers: -1, For: -1, ExternalMQTT: "nowhere", ExternalKafka: []string{"x"}}
+	err := cfg.Validate()
+	for _, want := range []string{"--cps", "--drivers", "--data", "--for", "--partitions", "--external-mqtt", "--external-kafka"} {
+		if err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s is not named in %v", want, err)
+		}
+	}
+}

@@ -1,0 +1,130 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"log/slog"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// Times of the end of a run.
+const (
+	settleLimit = 10 * time.Second
+	settlePoll  = 150 * time.Millisecond
+	askAgain    = 3 * time.Second
+)
+
+// settle brings the network to rest: nobody asks any more, what is cut is
+// restored, every open session is stopped and every reservation cancelled
+// through Central, and all records are acknowledged. What is not at rest within
+// settleLimit is in the summary.
+func (d *demo) settle(ctx context.Context) {
+	d.drivers.halt()
+	if err := d.breaker.restoreAll(); err != nil {
+		d.log.Error("could not restore what was cut", slog.Any("err", err))
+	}
+	ctx, cancel := context.WithTimeout(ctx, settleLimit)
+	defer cancel()
+	asked := map[string]time.Time{}
+	for {
+		rest, err := d.calm(ctx, asked)
+		if err != nil && ctx.Err() == nil {
+			d.log.Warn("central does not answer", slog.Any("err", err))
+		}
+		if rest && err == nil {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(settlePoll):
+		}
+	}
+}
+
+// calm asks for an end of what is open and reports whether all is at rest.
+func (d *demo) calm(ctx context.Context, asked map[string]time.Time) (rest bool, err error) {
+	open, err := all[session](ctx, d.api, "sessions", "open")
+	if err != nil {
+		return false, err
+	}
+	for _, s := range open {
+		d.once(asked, string(s.ID), func() error { return d.api.stopSession(ctx, s.ID) })
+	}
+	kept := 0
+	for _, state := range []string{"asked", "active"} {
+		held, err := all[reservation](ctx, d.api, "reservations", state)
+		if err != nil {
+			return false, err
+		}
+		kept += len(held)
+		for _, r := range held {
+			d.once(asked, string(r.ID), func() error { return d.api.cancelReservation(ctx, r.ID) })
+		}
+	}
+	if len(open)+kept > 0 {
+		return false, nil
+	}
+	t := d.fleet.Totals() // before what is applied, which follows it
+	n, err := d.api.network(ctx)
+	return err == nil && n.Books.Applied == t.Journalled && t.Unacked == 0, err
+}
+
+// once asks for something, and again after a while.
+func (d *demo) once(asked map[string]time.Time, id string, do func() error) {
+	if time.Since(asked[id]) < askAgain {
+		return
+	}
+	asked[id] = time.Now()
+	err := do()
+	if _, refused := errors.AsType[*refusedError](err); refused {
+		return // it ended meanwhile
+	}
+	if err != nil {
+		d.log.Warn("central could not be asked", slog.String("id", id), slog.Any("err", err))
+	}
+}
+
+// overdueAfter is how long after its end a reservation may still be shown.
+const overdueAfter = 2 * time.Second
+
+// summarize counts everything since the data folder was new.
+func (d *demo) summarize(ctx context.Context) (Summary, error) {
+	s := Summary{ReadyS: d.ready.Round(time.Millisecond).Seconds()}
+	c := d.running()
+	if c == nil {
+		return s, errors.New("there is no summary: Central did not start")
+	}
+	s.Events.Journalled = d.fleet.Totals().Journalled // before what is applied, which follows it
+	n, err := d.api.network(ctx)
+	if err != nil {
+		return s, err
+	}
+	t, err := c.Totals(ctx)
+	if err != nil {
+		return s, err
+	}
+	s.Sessions, s.Tickets = t.Sessions, t.Tickets
+	s.Events.Applied, s.Events.Duplicates, s.Events.DeadLetters = t.Applied, t.Duplicates, t.DeadLetters
+	s.Events.Lost = s.Events.Journalled - s.Events.Applied
+	s.Events.AppliedTwice = max(t.Applied-n.Books.Announced, 0) // Central knows each announced record once
+	s.Energy = EnergySummary{Metered: d.fleet.Metered(), Billed: t.Billed, Unaccounted: t.Unaccounted}
+	s.Reservations = ReservationsSummary{Made: t.Reservations, Used: t.Used, Ended: t.Ended, Overdue: t.Overdue + overdue(&n)}
+	return s, nil
+}
+
+// overdue counts connectors that are shown as reserved beyond the end.
+func overdue(n *network) int64 {
+	var count int64
+	late := n.At.Add(-overdueAfter)
+	for _, cp := range n.CPs {
+		for _, k := range cp.Connectors {
+			if k.Status == charge.StatusReserved && k.ReservedUntil < late {
+				count++
+			}
+		}
+	}
+	return count
+}

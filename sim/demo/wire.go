@@ -1,0 +1,119 @@
+package demo
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"path/filepath"
+	"time"
+
+	bridgeapp "github.com/carga-ev/carga/bridge/app"
+	centralapp "github.com/carga-ev/carga/central/app"
+	"github.com/carga-ev/carga/sim/driver"
+	"github.com/carga-ev/carga/sim/fleet"
+)
+
+// centralDB is Central's database in the data folder.
+const centralDB = "central.db"
+
+// bridgeDrain is how long the bridge hands over when it is stopped: short, for
+// to be cut off is what the button is for.
+const bridgeDrain = time.Second
+
+// wire makes all parts; it starts none.
+func (d *demo) wire(ctx context.Context) error {
+	f, err := fleet.New(fleet.Config{
+		CPs: d.cfg.CPs, Seed: d.cfg.Seed, Dir: d.cfg.Data, MQTT: d.mqttURL(), ID: cpID, Name: nameOf, Place: placeOf,
+		Vehicles: d.cfg.Vehicles, Visits: &d.cfg.Visits,
+	}, d.log)
+	if err != nil {
+		return err
+	}
+	d.fleet = f
+	line, err := driver.NewLine(driver.LineConfig{Brokers: d.brokers(), ClientID: "carga-demo-drivers", Partitions: d.cfg.Partitions})
+	if err != nil {
+		return err
+	}
+	people := &drivers{count: d.cfg.Drivers, seed: d.cfg.Seed, pause: d.cfg.Pause, line: line, log: d.partLog("drivers")}
+	var lc net.ListenConfig
+	page, err := lc.Listen(ctx, "tcp", d.where.http)
+	if err != nil {
+		return fmt.Errorf("the page at %s: %w", d.where.http, err)
+	}
+	d.where.http = page.Addr().String()
+	d.api = newAPI(d.where.http)
+	d.breaker = d.newBreaker(ctx)
+
+	d.points = &part{name: "charging points", run: f.Run, failed: d.fail}
+	d.drivers = &part{name: "drivers", run: people.run, failed: d.fail}
+	d.bridge = &part{name: "bridge", run: d.runBridge, failed: d.fail}
+	d.central = &part{name: "Central", failed: d.fail, run: func(ctx context.Context) error { return d.runCentral(ctx, page) }}
+	d.wired = true
+	return nil
+}
+
+func (d *demo) partLog(name string) *slog.Logger { return d.log.With(slog.String("part", name)) }
+
+func (d *demo) runBridge(ctx context.Context) error {
+	cfg := bridgeapp.DefaultConfig()
+	cfg.MQTT.URL = d.mqttURL()
+	cfg.Kafka.Brokers = d.brokers()
+	cfg.Kafka.SetPartitions(d.cfg.Partitions)
+	cfg.StopWithin = bridgeDrain
+	return bridgeapp.Run(ctx, cfg, bridgeapp.Deps{Log: d.partLog("bridge")})
+}
+
+func (d *demo) runCentral(ctx context.Context, page net.Listener) error {
+	cfg := centralapp.DefaultConfig()
+	cfg.Database.Path = filepath.Join(d.cfg.Data, centralDB)
+	cfg.Kafka.Brokers = d.brokers()
+	cfg.Kafka.SetPartitions(d.cfg.Partitions)
+	cfg.Network.AdmitAutomatically = true
+	cfg.HTTP.Listen = d.where.http
+	return centralapp.Run(ctx, cfg, centralapp.Deps{
+		Log: d.partLog("central"), Listener: page, Breaker: d.breaker,
+		Started: func(c *centralapp.Central) {
+			d.mu.Lock()
+			defer d.mu.Unlock()
+			d.served = c
+		},
+	})
+}
+
+// running is Central, once its page is served.
+func (d *demo) running() *centralapp.Central {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.served
+}
+
+// newBreaker makes the switches of everything that is ours.
+func (d *demo) newBreaker(life context.Context) *breaker {
+	b := &breaker{parts: map[string]switchable{}, told: func(part string, up bool) {
+		if up {
+			d.say("  %s is back", part)
+		} else {
+			d.say("  %s is cut", part)
+		}
+	}}
+	if d.mqtt != nil {
+		b.parts["mqtt"] = switchable{d.mqtt.Up, d.mqtt.Stop, d.mqtt.Start}
+	}
+	if d.kafka != nil {
+		b.parts["kafka"] = switchable{d.kafka.Up, d.kafka.Stop, d.kafka.Start}
+	}
+	b.parts["bridge"] = switchable{
+		func() bool { return d.bridge.up() },
+		func() { d.bridge.halt() },
+		func() error {
+			if life.Err() != nil {
+				return errors.New("the demo is stopping")
+			}
+			d.bridge.start(life)
+			return nil
+		},
+	}
+	return b
+}

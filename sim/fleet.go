@@ -1,0 +1,115 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/sim/evsim"
+	"github.com/carga-ev/carga/sim/fleet"
+)
+
+// fleetOptions are the flags of `sim fleet`.
+type fleetOptions struct {
+	cfg    fleet.Config
+	prefix string // of the ids
+	quiet  bool   // nobody comes by himself
+	forD   time.Duration
+}
+
+// maxFleet is the most charging points of one process.
+const maxFleet = 10_000
+
+func newFleetCommand() *cobra.Command {
+	o := fleetOptions{cfg: fleet.Config{CPs: 100, Seed: 1, Dir: ".fleet", MQTT: "tcp://127.0.0.1:1883", Vehicles: evsim.DefaultVehicles()}}
+	c := &cobra.Command{
+		Use:   "fleet",
+		Short: "Many charging points against an MQTT broker",
+		Long: "Runs the real agent many times, each on a simulated board and with a data folder of its own, and prints how they\n" +
+			"fare once a second. A second start on the same folder goes on where the first one was.",
+		Example: "  sim fleet --cps 100 --mqtt tcp://127.0.0.1:1883",
+		Args:    cobra.NoArgs,
+	}
+	f := c.Flags()
+	f.IntVar(&o.cfg.CPs, "cps", o.cfg.CPs, "number of charging points")
+	f.StringVar(&o.cfg.MQTT, "mqtt", o.cfg.MQTT, "the MQTT broker, `tcp://HOST:PORT`")
+	f.StringVar(&o.cfg.Prefix, "topic-prefix", "", "first level of the MQTT topics, if it is not the usual one")
+	f.StringVar(&o.prefix, "id-prefix", "CP_", "what the ids begin with")
+	f.Uint64Var(&o.cfg.Seed, "seed", o.cfg.Seed, "decides vehicles, delays and first registers")
+	f.StringVar(&o.cfg.Dir, "data", o.cfg.Dir, "`folder` that keeps the journals")
+	f.BoolVar(&o.quiet, "nobody-comes", false, "no vehicle comes on a reservation")
+	f.DurationVar(&o.forD, "for", 0, "end after this time; 0: go on until Ctrl-C")
+	c.RunE = action(o.run)
+	return c
+}
+
+func (o *fleetOptions) run(ctx context.Context, c *cobra.Command, _ []string) (err error) {
+	if o.cfg.CPs < 1 || o.cfg.CPs > maxFleet {
+		return fail(exitUsage, fmt.Errorf("--cps %d: use 1 to %d", o.cfg.CPs, maxFleet))
+	}
+	if id := o.id(maxFleet); !id.Valid() {
+		return fail(exitUsage, fmt.Errorf("--id-prefix %q: %q would not be an id; use [A-Za-z0-9_-]", o.prefix, id))
+	}
+	o.cfg.ID = o.id
+	if !o.quiet {
+		o.cfg.Visits = new(evsim.DefaultDriverConfig())
+	}
+	held, err := fleet.Lock(o.cfg.Dir)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, held.Close()) }()
+	logPath := filepath.Join(o.cfg.Dir, "fleet.log")
+	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		return fmt.Errorf("--data: %w", err)
+	}
+	defer func() { err = errors.Join(err, logFile.Close()) }()
+	f, err := fleet.New(o.cfg, obs.NewLogger(logFile, slog.LevelInfo))
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	_, _ = fmt.Fprintf(c.OutOrStdout(), "%d charging points, %s to %s, at %s; log in %s\n",
+		len(f.Points()), f.Points()[0].ID, f.Points()[len(f.Points())-1].ID, o.cfg.MQTT, logPath)
+	if o.forD > 0 {
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(ctx, o.forD)
+		defer cancel()
+	}
+	ended := make(chan error, 1)
+	go func() { ended <- f.Run(ctx) }()
+	watchFleet(c.OutOrStdout(), f, ended)
+	return nil
+}
+
+func (o *fleetOptions) id(n int) charge.CPID { return charge.CPID(fmt.Sprintf("%s%04d", o.prefix, n)) }
+
+// watchFleet prints a line a second until the fleet has ended.
+func watchFleet(w io.Writer, f *fleet.Fleet, ended <-chan error) {
+	tick := time.NewTicker(time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ended:
+			_, _ = fmt.Fprintln(w, "stopped;", fleetLine(f.Totals()))
+			return
+		case <-tick.C:
+			_, _ = fmt.Fprintln(w, time.Now().Format("15:04:05"), fleetLine(f.Totals()))
+		}
+	}
+}
+
+func fleetLine(t fleet.Totals) string {
+	return fmt.Sprintf("%d/%d connected, %d charging at %d.%d kW, %d records, %d not acknowledged",
+		t.Linked, t.Points, t.Charging, t.Power/1000, t.Power%1000/100, t.Journalled, t.Unacked)
+}

@@ -1,0 +1,89 @@
+package fleet
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/sim/evsim"
+)
+
+// board is a simulated board whose registers outlive the process: what a meter
+// shows is written down before the agent sees it.
+type board struct {
+	*evsim.Board
+	registers  *Registers
+	firstMeter int // number of connector 1's
+}
+
+var (
+	_ hal.Board      = board{}
+	_ hal.Simulator  = board{}
+	_ hal.Protection = connector{}
+)
+
+// newBoard makes a board that goes on at its registers.
+func newBoard(cfg evsim.Config, r *Registers, firstMeter int) (board, error) {
+	cfg.Registers = nil
+	for n := range cfg.Connectors {
+		if v, ok := r.Get(firstMeter + n); ok {
+			cfg.Registers = append(cfg.Registers, v)
+		}
+	}
+	b, err := evsim.New(cfg)
+	if err != nil {
+		return board{}, err
+	}
+	made := board{b, r, firstMeter}
+	made.note()
+	return made, nil
+}
+
+// note writes down what the registers truly are and returns their present
+// state.
+func (b board) note() evsim.Snapshot {
+	s := b.Snapshot()
+	for n, o := range s.Connectors {
+		b.registers.Put(b.firstMeter+n, o.Register)
+	}
+	return s
+}
+
+// Connector implements hal.Board.
+func (b board) Connector(n charge.ConnectorID) (hal.Connector, error) {
+	c, err := b.Board.Connector(n)
+	if err != nil {
+		return nil, err
+	}
+	p, ok := c.(hal.Protection)
+	if !ok {
+		return nil, fmt.Errorf("connector %d has no protection", n)
+	}
+	return connector{c, p, notedMeter{c.Meter(), b.registers, b.firstMeter + int(n) - 1}}, nil
+}
+
+// connector is one with a noted meter.
+type connector struct {
+	hal.Connector
+	hal.Protection
+	meter notedMeter
+}
+
+// Meter implements hal.Connector.
+func (c connector) Meter() hal.Meter { return c.meter }
+
+type notedMeter struct {
+	hal.Meter
+	registers *Registers
+	number    int
+}
+
+// Read implements hal.Meter.
+func (m notedMeter) Read(ctx context.Context) (hal.Reading, error) {
+	r, err := m.Meter.Read(ctx)
+	if err == nil {
+		m.registers.Put(m.number, r.Import)
+	}
+	return r, err
+}

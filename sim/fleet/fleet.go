@@ -1,0 +1,212 @@
+package fleet
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	agentapp "github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/sim/evsim"
+)
+
+// Config says what a fleet is made of. ID, Name and Place are given the number
+// of a charging point, from 1; Name and Place may be nil.
+type Config struct {
+	CPs    int
+	Seed   uint64
+	Dir    string // data folder; a folder for each agent is made in it
+	MQTT   string // tcp://HOST:PORT
+	Prefix string // of the topics; "" is the default
+	ID     func(n int) charge.CPID
+	Name   func(n int) string
+	Place  func(n int) string
+	// Vehicles is where the vehicles are drawn from.
+	Vehicles evsim.Vehicles
+	// Visits is how they come and go on a reservation; nil: nobody comes.
+	Visits *evsim.DriverConfig
+	// StopWithin is how long a stopping agent waits to be acknowledged.
+	StopWithin time.Duration
+}
+
+// Fleet is many charging points. New makes it, Run runs it, Close frees what
+// it holds.
+type Fleet struct {
+	points    []*Point
+	registers *Registers
+	log       *slog.Logger
+}
+
+// Point is one charging point: its agent and its board.
+type Point struct {
+	ID charge.CPID
+	board
+	agent *agentapp.Agent
+}
+
+var _ hal.Simulator = (*Point)(nil)
+
+// Look is what somebody standing before a charging point sees.
+type Look struct {
+	Plugged bool
+	Closed  bool
+	Power   charge.Watts
+	Faults  []charge.Fault
+}
+
+// Look looks at connector 1.
+func (p *Point) Look() Look {
+	o := p.Snapshot().Connectors[0]
+	return Look{Plugged: o.Plugged, Closed: o.Closed, Power: o.Power, Faults: o.Faults}
+}
+
+// Sizes above which the agents look at their inputs less often: so many of
+// them on one machine would do little else.
+const (
+	manyPoints  = 50
+	calmControl = 40 * time.Millisecond
+)
+
+// New makes the charging points; it starts none. If the folder knows more of
+// them than asked for, all are made: none may vanish with what it has to say.
+// The caller holds the Lock of the folder.
+func New(cfg Config, log *slog.Logger) (*Fleet, error) {
+	if err := os.MkdirAll(filepath.Join(cfg.Dir, "agents"), 0o750); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	r, err := OpenRegisters(filepath.Join(cfg.Dir, "registers"))
+	if err != nil {
+		return nil, err
+	}
+	f := &Fleet{registers: r, log: log}
+	cfg.CPs = max(cfg.CPs, r.Len())
+	for n := range cfg.CPs {
+		p, err := newPoint(&cfg, n, r, log)
+		if err != nil {
+			return nil, errors.Join(fmt.Errorf("charging point %d: %w", n+1, err), r.Close())
+		}
+		f.points = append(f.points, p)
+	}
+	return f, nil
+}
+
+func newPoint(cfg *Config, n int, r *Registers, log *slog.Logger) (*Point, error) {
+	id := cfg.ID(n + 1)
+	hardware := evsim.DefaultConfig()
+	hardware.Serial, hardware.Vehicles = "sim-"+string(id), cfg.Vehicles
+	hardware.Seed = cfg.Seed + uint64(n)<<32
+	b, err := newBoard(hardware, r, n)
+	if err != nil {
+		return nil, err
+	}
+	a := agentapp.DefaultConfig()
+	a.CPID, a.DataDir, a.MQTT.URL = id, filepath.Join(cfg.Dir, "agents", string(id)), cfg.MQTT
+	if cfg.Prefix != "" {
+		a.MQTT.TopicPrefix = cfg.Prefix
+	}
+	if cfg.Name != nil {
+		a.Name = cfg.Name(n + 1)
+	}
+	if cfg.Place != nil {
+		a.Place = cfg.Place(n + 1)
+	}
+	if v := cfg.Visits; v != nil {
+		a.Hardware.Drivers = agentapp.Drivers{
+			Enabled: true, Seed: hardware.Seed, Arrives: agentapp.Span(v.Arrives), Stays: agentapp.Span(v.Stays), Leaves: agentapp.Span(v.Leaves),
+		}
+	}
+	if cfg.StopWithin > 0 {
+		a.StopWithin = cfg.StopWithin
+	}
+	if cfg.CPs > manyPoints {
+		a.Intervals.Control = calmControl
+	}
+	return &Point{ID: id, board: b, agent: agentapp.New(a, agentapp.Deps{Log: log, Board: b})}, nil
+}
+
+// restartAfter is how long an agent that failed stays down, as a service
+// manager would have it.
+const restartAfter = time.Second
+
+// Run runs all charging points until ctx ends. An agent that fails is started
+// again, as a service manager would.
+func (f *Fleet) Run(ctx context.Context) error {
+	var all sync.WaitGroup
+	for _, p := range f.points {
+		all.Go(func() {
+			for ctx.Err() == nil {
+				err := p.agent.Run(ctx)
+				if ctx.Err() != nil {
+					if err != nil {
+						f.log.Warn("agent did not stop cleanly", obs.CP(p.ID), obs.Err(err))
+					}
+					return
+				}
+				f.log.Error("agent ended and is started again", obs.CP(p.ID), obs.Err(err))
+				select {
+				case <-ctx.Done():
+				case <-time.After(restartAfter):
+				}
+			}
+		})
+	}
+	all.Wait()
+	return nil
+}
+
+// Points are all charging points, in the order of their numbers.
+func (f *Fleet) Points() []*Point { return f.points }
+
+// Totals is how a fleet fares.
+type Totals struct {
+	Points     int
+	Linked     int // connected to the broker
+	Charging   int
+	Power      charge.Watts
+	Journalled int64 // records on the disks, of all boots
+	Unacked    int64 // of them, not acknowledged by Central
+}
+
+// Totals adds up what is known now.
+func (f *Fleet) Totals() Totals {
+	t := Totals{Points: len(f.points)}
+	for _, p := range f.points {
+		s := p.agent.Status()
+		if s.Link.Up {
+			t.Linked++
+		}
+		t.Journalled += s.Held
+		t.Unacked += s.Unacked
+		if look := p.Look(); look.Closed {
+			t.Charging++
+			t.Power += look.Power
+		}
+	}
+	return t
+}
+
+// Metered is the energy that went through the meters since they were new.
+func (f *Fleet) Metered() charge.WattHours {
+	for _, p := range f.points {
+		p.note()
+	}
+	return f.registers.Metered()
+}
+
+// Close opens every contactor and frees the boards and their registers, after
+// Run has returned.
+func (f *Fleet) Close() error {
+	var errs []error
+	for _, p := range f.points {
+		p.note()
+		errs = append(errs, p.board.Close())
+	}
+	return errors.Join(append(errs, f.registers.Close())...)
+}

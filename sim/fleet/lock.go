@@ -1,0 +1,27 @@
+package fleet
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"syscall"
+)
+
+// Lock takes a data folder for this process, making it where it is missing.
+// Closing the file gives it back; so does the end of the process, however that
+// comes.
+func Lock(dir string) (*os.File, error) {
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	f, err := os.OpenFile(filepath.Join(dir, "sim.lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("data folder: %w", err)
+	}
+	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
+		err = fmt.Errorf("data folder %s: another process runs on it; stop that one, or use --data DIR for another folder (%w)", dir, err)
+		return nil, errors.Join(err, f.Close())
+	}
+	return f, nil
+}
