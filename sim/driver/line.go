@@ -84,12 +84,12 @@ const retryAfter = 250 * time.Millisecond
 func (l *Line) Run(ctx context.Context) error {
 	var positions []int64
 	for ctx.Err() == nil {
-		s := newSession(ctx, &l.cfg, l.deliver)
+		life, s := newSession(ctx, &l.cfg, l.deliver)
 		s.positions = positions
-		err := s.open()
+		err := s.open(life)
 		if err == nil {
 			l.change(s, "")
-			err = s.read()
+			err = s.read(life)
 		}
 		l.change(nil, reasonOf(err))
 		s.close()

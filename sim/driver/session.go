@@ -28,18 +28,19 @@ type session struct {
 	deliver func(value []byte)
 	client  *kafka.Client
 	conns   *conns
-	ctx     context.Context //nolint:containedctx // the life of the connections, which outlive the calls made through them
-	cancel  context.CancelCauseFunc
+	cancel  context.CancelCauseFunc // ends the session with its reason
 
 	drivers   int     // partitions of the drivers' topic
 	positions []int64 // next offset of each partition of Central's topic; each has one reader
 }
 
-func newSession(ctx context.Context, cfg *LineConfig, deliver func([]byte)) *session {
+// newSession makes a session and its context, which every call of it but
+// produce takes. It does no I/O.
+func newSession(ctx context.Context, cfg *LineConfig, deliver func([]byte)) (context.Context, *session) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	c := &conns{dial: cfg.Dial}
-	return &session{
-		cfg: cfg, deliver: deliver, conns: c, ctx: ctx, cancel: cancel,
+	return ctx, &session{
+		cfg: cfg, deliver: deliver, conns: c, cancel: cancel,
 		client: &kafka.Client{
 			Addr: kafka.TCP(cfg.Brokers...), Timeout: requestLimit,
 			Transport: &kafka.Transport{
@@ -61,8 +62,8 @@ func (s *session) close() {
 
 // open finds the topics, makes those that are missing, and finds the ends of
 // the partitions that were not read yet.
-func (s *session) open() error {
-	ctx, cancel := context.WithTimeout(s.ctx, openLimit)
+func (s *session) open(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, openLimit)
 	defer cancel()
 	m, err := s.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{s.cfg.DriverTopic, s.cfg.CentralTopic}})
 	if err != nil {
@@ -140,32 +141,32 @@ func (s *session) findEnds(ctx context.Context, count int) error {
 }
 
 // read delivers what Central says until the first error.
-func (s *session) read() error {
+func (s *session) read(ctx context.Context) error {
 	var readers sync.WaitGroup
 	for p := range s.positions {
 		readers.Go(func() {
-			for s.ctx.Err() == nil {
-				if err := s.fetch(p); err != nil {
+			for ctx.Err() == nil {
+				if err := s.fetch(ctx, p); err != nil {
 					s.cancel(err)
 				}
 			}
 		})
 	}
 	readers.Wait()
-	return context.Cause(s.ctx)
+	return context.Cause(ctx)
 }
 
 // fetch reads one batch of a partition.
-func (s *session) fetch(p int) error {
+func (s *session) fetch(ctx context.Context, p int) error {
 	topic := s.cfg.CentralTopic
-	r, err := s.client.Fetch(s.ctx, &kafka.FetchRequest{
+	r, err := s.client.Fetch(ctx, &kafka.FetchRequest{
 		Topic: topic, Partition: p, Offset: s.positions[p], MinBytes: 1, MaxBytes: fetchBytes, MaxWait: fetchWait,
 	})
 	if err == nil {
 		err = r.Error
 	}
 	if errors.Is(err, kafka.OffsetOutOfRange) { // another log than before, or its beginning was deleted
-		s.positions[p], err = s.beginning(p)
+		s.positions[p], err = s.beginning(ctx, p)
 		return err
 	}
 	if err != nil {
@@ -194,9 +195,9 @@ func (s *session) fetch(p int) error {
 	}
 }
 
-func (s *session) beginning(p int) (int64, error) {
+func (s *session) beginning(ctx context.Context, p int) (int64, error) {
 	topic := s.cfg.CentralTopic
-	r, err := s.client.ListOffsets(s.ctx, &kafka.ListOffsetsRequest{
+	r, err := s.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{
 		Topics: map[string][]kafka.OffsetRequest{topic: {kafka.FirstOffsetOf(p)}},
 	})
 	if err != nil {
