@@ -41,7 +41,7 @@ func BenchmarkLanes(b *testing.B) {
 func BenchmarkReader(b *testing.B) {
 	w := &world{}
 	w.start(b)
-	p := w.open(b, setup{topics: one("a")})
+	p := w.open(b, setup{topics: one()})
 	defer w.stop()
 	defer p.stop()
 	value := make([]byte, 400)

@@ -120,9 +120,8 @@ type setup struct {
 	seed   uint64
 }
 
-func one(name string) []kafkalink.TopicSpec {
-	return []kafkalink.TopicSpec{{Name: name, Partitions: 1}}
-}
+// one is the topic "a" with one partition.
+func one() []kafkalink.TopicSpec { return []kafkalink.TopicSpec{{Name: "a", Partitions: 1}} }
 
 // open makes a part and runs it.
 func (w *world) open(tb testing.TB, s setup) *part {

@@ -19,7 +19,7 @@ func TestIdlePartNotices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
 		w.start(t)
-		p := w.open(t, setup{topics: one("a")})
+		p := w.open(t, setup{topics: one()})
 		time.Sleep(time.Hour)
 		if s := p.keeper.State(); !s.Up || time.Since(s.Since) < time.Hour-time.Second {
 			t.Errorf("state %v, want up for an hour", s)
@@ -50,7 +50,7 @@ func TestMovedLeaderIsFoundAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
 		c := w.start(t, kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094))
-		p := w.open(t, setup{topics: one("a")})
+		p := w.open(t, setup{topics: one()})
 		time.Sleep(5 * time.Second)
 		for round := range 30 {
 			if err := c.MoveTopicPartition("a", 0, int32(round%3)); err != nil {
@@ -75,7 +75,7 @@ func TestTopicThatCannotBeMade(t *testing.T) {
 		w := &world{}
 		c := w.start(t)
 		f := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.InvalidReplicationFactor, Count: -1})
-		p := w.open(t, setup{topics: one("a")})
+		p := w.open(t, setup{topics: one()})
 		p.say(t, nil, "a", "1")
 		time.Sleep(time.Minute)
 		if topic := p.keeper.State().Topics[0]; topic.Seen() || !strings.Contains(topic.Error, "Replication Factor") {

@@ -23,7 +23,7 @@ func TestKafkaComesLate(t *testing.T) {
 	for seed := range uint64(10) {
 		synctest.Test(t, func(t *testing.T) {
 			w, e := &world{}, &ends{}
-			p := w.open(t, setup{topics: one("a"), seed: seed})
+			p := w.open(t, setup{topics: one(), seed: seed})
 			p.say(t, e, "a", numbers(0, 1500)...)
 			time.Sleep(10*time.Minute + time.Duration(seed)*97*time.Millisecond)
 			if s := p.keeper.State(); s.Up || !strings.Contains(s.String(), "waiting for Kafka since ") || s.LastError == "" {
@@ -56,7 +56,7 @@ func TestOutageInMidStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
 		w.start(t)
-		p := w.open(t, setup{topics: one("a")})
+		p := w.open(t, setup{topics: one()})
 		n := 0
 		talk := func(d time.Duration, e *ends) {
 			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
@@ -90,7 +90,7 @@ func TestAppliedButAnsweredAsError(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w, e := &world{}, &ends{}
 			c := w.start(t)
-			p := w.open(t, setup{topics: one("a")})
+			p := w.open(t, setup{topics: one()})
 			time.Sleep(2 * time.Second)
 			c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: code, Count: 3})
 			p.say(t, e, "a", numbers(0, 10)...)
@@ -127,7 +127,7 @@ func TestEveryOtherErrorIsRetried(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, e := &world{}, &ends{}
 		c := w.start(t)
-		p := w.open(t, setup{topics: one("a")})
+		p := w.open(t, setup{topics: one()})
 		time.Sleep(2 * time.Second)
 		for i, code := range codes {
 			c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: code, Count: 4})
@@ -150,7 +150,7 @@ func TestDeniedIsKeptAndAlarmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
 		c := w.start(t)
-		p := w.open(t, setup{topics: one("a")})
+		p := w.open(t, setup{topics: one()})
 		time.Sleep(2 * time.Second)
 		f := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: -1})
 		p.say(t, nil, "a", numbers(0, 5)...)
@@ -225,7 +225,7 @@ func TestSmallerLimitThanExpected(t *testing.T) {
 			t.Fatal(err)
 		}
 		requests := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Observe: true, Count: -1})
-		p := w.open(t, setup{topics: one("a")})
+		p := w.open(t, setup{topics: one()})
 		var texts []string
 		for _, n := range numbers(0, 2000) {
 			texts = append(texts, n+strings.Repeat(".", 200))
@@ -337,7 +337,7 @@ func TestLeaderMoves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
 		c := w.start(t, kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094))
-		p := w.open(t, setup{topics: one("a")})
+		p := w.open(t, setup{topics: one()})
 		n := 0
 		for round := range 12 {
 			for range 20 {
@@ -371,7 +371,7 @@ func TestPressure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
 		limits := kafkalink.Limits{HighRecords: 100, LowRecords: 40, HardRecords: 150}
-		p := w.open(t, setup{topics: one("a"), limits: limits})
+		p := w.open(t, setup{topics: one(), limits: limits})
 		r := kafkalink.Record{Topic: "a", Key: []byte("k"), Value: []byte("v")}
 		select {
 		case <-p.producer.Relieved():
@@ -428,7 +428,7 @@ func TestLatest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, e := &world{}, &ends{}
 		w.start(t)
-		p := w.open(t, setup{topics: one("a"), latest: []string{"a"}})
+		p := w.open(t, setup{topics: one(), latest: []string{"a"}})
 		time.Sleep(2 * time.Second)
 		w.away()
 		for range 600 {
@@ -462,13 +462,13 @@ func TestStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, e := &world{}, &ends{}
 		w.start(t)
-		p := w.open(t, setup{topics: one("a"), grace: 3 * time.Second})
+		p := w.open(t, setup{topics: one(), grace: 3 * time.Second})
 		time.Sleep(2 * time.Second)
 		p.say(t, e, "a", numbers(0, 2500)...)
 		p.stop() // all of them fit into the grace
 		equal(t, "log", w.log(t, "a", 0), numbers(0, 2500))
 		w.away()
-		q := w.open(t, setup{topics: one("a"), grace: 3 * time.Second})
+		q := w.open(t, setup{topics: one(), grace: 3 * time.Second})
 		e = &ends{}
 		q.say(t, e, "a", numbers(0, 10)...)
 		began := time.Now()
@@ -493,7 +493,7 @@ func TestLongOutageIsFlat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, e, in := &world{}, &ends{}, &inbox{}
 		w.start(t)
-		p := w.open(t, setup{topics: one("a")})
+		p := w.open(t, setup{topics: one()})
 		_, stop := p.read(in.config("a", kafkalink.FromFirst()))
 		time.Sleep(2 * time.Second)
 		w.away()

@@ -15,7 +15,7 @@ import (
 // write appends these texts to topic "a" of one partition, over a part of its own.
 func (w *world) write(tb testing.TB, texts ...string) {
 	tb.Helper()
-	p := w.open(tb, setup{topics: one("a"), grace: time.Minute})
+	p := w.open(tb, setup{topics: one(), grace: time.Minute})
 	time.Sleep(2 * time.Second)
 	p.say(tb, nil, "a", texts...)
 	p.stop()
@@ -58,7 +58,7 @@ func TestNewRecordsComeAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &world{}, &inbox{}
 		w.start(t)
-		p := w.open(t, setup{topics: one("a")})
+		p := w.open(t, setup{topics: one()})
 		_, stop := p.read(in.config("a", kafkalink.FromFirst()))
 		time.Sleep(5*time.Second + 123*time.Millisecond)
 		for i := range 50 {
@@ -178,7 +178,7 @@ func TestLogReplaced(t *testing.T) {
 				w, in := &world{}, &inbox{}
 				w.start(t)
 				w.write(t, c.texts...)
-				p := w.open(t, setup{topics: one("a")})
+				p := w.open(t, setup{topics: one()})
 				_, stop := p.read(in.config("a", kafkalink.FromOffset(10, mark)))
 				time.Sleep(10 * time.Second)
 				p.say(t, nil, "a", "later")
@@ -202,7 +202,7 @@ func TestTopicRecreatedWhileReading(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w, in := &world{}, &inbox{}
 			c := w.start(t)
-			p := w.open(t, setup{topics: one("a")})
+			p := w.open(t, setup{topics: one()})
 			p.say(t, nil, "a", numbers(0, 10)...)
 			_, stop := p.read(in.config("a", kafkalink.FromFirst()))
 			time.Sleep(5 * time.Second)
@@ -246,7 +246,7 @@ func TestRetention(t *testing.T) {
 						t.Fatal(err)
 					}
 				}
-				p := w.open(t, setup{topics: one("a")})
+				p := w.open(t, setup{topics: one()})
 				_, stop := p.read(in.config("a", kafkalink.FromOffset(4, kafkalink.Fingerprint([]byte("k"), []byte("3")))))
 				time.Sleep(5 * time.Second)
 				p.say(t, nil, "a", "later")
@@ -286,7 +286,7 @@ func TestStarts(t *testing.T) {
 				middle := time.Now()
 				w.write(t, numbers(5, 10)...)
 				time.Sleep(time.Hour)
-				p := w.open(t, setup{topics: one("a")})
+				p := w.open(t, setup{topics: one()})
 				cfg := in.config("a", c.start(middle))
 				opened := cfg.Opened
 				cfg.Opened = func(o kafkalink.Opened) {
@@ -313,7 +313,7 @@ func TestFrozenBroker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in, e := &world{}, &inbox{}, &ends{}
 		c := w.start(t)
-		p := w.open(t, setup{topics: one("a")})
+		p := w.open(t, setup{topics: one()})
 		_, stop := p.read(in.config("a", kafkalink.FromFirst()))
 		time.Sleep(3 * time.Second)
 		swallow := func(kmsg.Request) (kmsg.Response, error, bool) { return nil, nil, true }

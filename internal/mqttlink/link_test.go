@@ -84,9 +84,9 @@ func TestBrokerRestartedEmpty(t *testing.T) {
 // 1.5 × KeepAlive, whenever in the cycle of pings that happens.
 func TestHalfOpenLine(t *testing.T) {
 	for _, keepAlive := range []time.Duration{2 * time.Second, 4 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second, time.Minute} {
-		for phase := range time.Duration(8) {
+		for phase := range 8 {
 			t.Run(keepAlive.String(), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { noticesDeadLine(t, keepAlive, 5*keepAlive+phase*keepAlive/7+time.Millisecond) })
+				synctest.Test(t, func(t *testing.T) { noticesDeadLine(t, keepAlive, 5*keepAlive+time.Duration(phase)*(keepAlive/7)+time.Millisecond) })
 			})
 		}
 	}
