@@ -3,11 +3,13 @@ package app_test
 import (
 	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 	"github.com/carga-ev/carga/sim/evsim"
@@ -89,7 +91,14 @@ func TestFromReservationToStop(t *testing.T) {
 		p.do(p.board.Unplug(1))
 		p.status(time.Second, charge.StatusAvailable)
 		want(t, p.order(1, &wire.Start{SessionID: "s1", Username: "driver1"}), wire.ResultRejected, "ended")
-		accounted(t, p, 1)
+		want(t, p.order(1, &wire.Start{SessionID: "s2", Username: "driver1"}), wire.ResultFailed, "not_plugged")
+		p.do(p.board.Plug(1))
+		want(t, p.order(1, &wire.Start{SessionID: "s3", Username: "driver1"}), wire.ResultDone, "")
+		p.status(2*time.Second, charge.StatusCharging)
+		p.do(p.board.Unplug(1))
+		p.status(2*time.Second, charge.StatusAvailable)
+		want(t, p.order(1, &wire.Start{SessionID: "s3", Username: "driver1"}), wire.ResultRejected, "ended")
+		accounted(t, p, 2)
 		if got := p.agent.Status(); got.Recorded != int64(len(p.disk.records(t))) {
 			t.Errorf("recorded %d, on disk %d", got.Recorded, len(p.disk.records(t)))
 		}
@@ -102,7 +111,8 @@ func TestFromReservationToStop(t *testing.T) {
 // TestKilledInMidSession: one session, and no Wh is lost, also what flowed
 // between the last record and the opening.
 func TestKilledInMidSession(t *testing.T) {
-	for _, resume := range []bool{false, true} {
+	for i, away := range []time.Duration{0, 0, time.Minute, time.Minute} {
+		resume := i%2 == 1
 		play(t, func(c *app.Config, _ *evsim.Config) { c.Policies.Resume = resume }, func(t *testing.T, p *point) {
 			p.start()
 			p.ready()
@@ -111,11 +121,10 @@ func TestKilledInMidSession(t *testing.T) {
 			p.status(2*time.Second, charge.StatusCharging)
 			time.Sleep(17 * time.Second)
 			p.kill()
-			time.Sleep(time.Second)
-			if p.outlet().Closed {
-				t.Fatal("closed a second after the agent was killed")
+			time.Sleep(away)
+			if away > time.Second && p.outlet().Closed {
+				t.Fatal("closed when the agent was gone for a second")
 			}
-			time.Sleep(time.Minute)
 			p.start()
 			p.ready()
 			if resume {
@@ -384,5 +393,60 @@ func TestClockIsLiftedByCentral(t *testing.T) {
 				t.Errorf("first record %s %s, last %s %s", first.Clock, first.At, last.Clock, last.At)
 			}
 		})
+	})
+}
+
+// slow is a board whose emergency stop takes its time once.
+type slow struct {
+	*evsim.Board
+	nap atomic.Int64 // nanoseconds
+}
+
+func (s *slow) EStop() (hal.EStop, error) {
+	e, err := s.Board.EStop()
+	return napping{e, s}, err
+}
+
+type napping struct {
+	hal.EStop
+	s *slow
+}
+
+func (n napping) Pressed() (bool, hal.Stamp, error) {
+	if d := n.s.nap.Swap(0); d > 0 {
+		time.Sleep(time.Duration(d))
+	}
+	return n.EStop.Pressed()
+}
+
+// TestLateControlLoopOpens for a moment; the session goes on by itself.
+func TestLateControlLoopOpens(t *testing.T) {
+	play(t, nil, func(t *testing.T, p *point) {
+		board := &slow{Board: p.board}
+		p.wired = board
+		p.start()
+		p.ready()
+		p.do(p.board.Plug(1))
+		want(t, p.order(1, &wire.Start{SessionID: "s1", Username: "driver1"}), wire.ResultDone, "")
+		p.status(2*time.Second, charge.StatusCharging)
+		board.nap.Store(int64(150 * time.Millisecond))
+		p.status(time.Second, charge.StatusSuspendedEVSE)
+		time.Sleep(100 * time.Millisecond)
+		if p.outlet().Closed {
+			t.Error("closed after the control loop was late")
+		}
+		p.status(time.Second, charge.StatusCharging)
+		if h := p.agent.Status().Health; h.SafetyLate != 1 {
+			t.Errorf("late ticks: %d, want 1", h.SafetyLate)
+		}
+		// Longer than the keeper waits: it opens, and what follows is the same.
+		board.nap.Store(int64(3 * time.Second))
+		time.Sleep(2 * time.Second)
+		if p.outlet().Closed {
+			t.Error("closed though nobody kicks the keeper")
+		}
+		p.status(5*time.Second, charge.StatusCharging)
+		want(t, p.order(1, &wire.Stop{SessionID: "s1"}), wire.ResultDone, "")
+		accounted(t, p, 1)
 	})
 }

@@ -18,6 +18,7 @@ import (
 
 	"github.com/carga-ev/carga/agent/app"
 	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/mqttlink"
 	"github.com/carga-ev/carga/internal/wire"
@@ -195,6 +196,7 @@ type point struct {
 	cfg    app.Config
 	disk   *disk
 	board  *evsim.Board
+	wired  hal.Board // what the agent is given; nil: board
 	wires  *kfake.VirtualNetwork
 	broker *engines.MQTT
 	line   *mqttlink.Link // Central's
@@ -273,7 +275,7 @@ func (p *point) play(f func()) {
 func (p *point) start() {
 	ctx, cancel := context.WithCancelCause(p.t.Context())
 	p.cancel, p.ended = cancel, make(chan error, 1)
-	p.agent = app.New(p.cfg, app.Deps{Board: p.board, Open: p.disk.open, Dial: p.dial, Clock: p.clock})
+	p.agent = app.New(p.cfg, app.Deps{Board: p.hardware(), Open: p.disk.open, Dial: p.dial, Clock: p.clock})
 	go func() { p.ended <- p.agent.Run(ctx) }()
 }
 
@@ -329,7 +331,7 @@ func (p *point) order(n charge.ConnectorID, o wire.Order) wire.CommandFinished {
 	p.t.Helper()
 	id := p.send(n, o)
 	var r wire.CommandFinished
-	p.within(30*time.Second, fmt.Sprintf("%s finished", o.CommandType()), func() bool {
+	p.within(3*time.Minute, fmt.Sprintf("%s finished", o.CommandType()), func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		var ok bool
@@ -380,7 +382,7 @@ func (p *point) within(d time.Duration, what string, ok func() bool) {
 // ready waits until Central knows of the boot.
 func (p *point) ready() {
 	p.t.Helper()
-	p.within(10*time.Second, "registered at Central", func() bool {
+	p.within(time.Minute, "registered at Central", func() bool {
 		p.mu.Lock()
 		defer p.mu.Unlock()
 		s := p.agent.Status()
@@ -408,6 +410,13 @@ func (p *point) do(err error) {
 	if err != nil {
 		p.t.Fatal(err)
 	}
+}
+
+func (p *point) hardware() hal.Board {
+	if p.wired != nil {
+		return p.wired
+	}
+	return p.board
 }
 
 // outlet is the truth about connector 1.

@@ -93,6 +93,7 @@ const begin charge.Time = 1_796_000_000_000
 type player struct {
 	policy  connector.Policy
 	clock   charge.ClockQuality
+	jump    time.Duration // of the wall clock
 	at      time.Duration
 	s       connector.State
 	saved   connector.Saved
@@ -108,7 +109,7 @@ func newPlayer(p connector.Policy) *player {
 }
 
 func (p *player) now() connector.Now {
-	return connector.Now{At: p.at, Wall: begin.Add(time.Duration(p.journal-1)*time.Hour + p.at), Clock: p.clock}
+	return connector.Now{At: p.at, Wall: begin.Add(time.Duration(p.journal-1)*time.Hour + p.at + p.jump), Clock: p.clock}
 }
 
 // step takes one event and writes what is appended, as the recorder does.
@@ -215,6 +216,10 @@ func (p *player) event(w []string) (connector.Event, error) {
 	case "clock":
 		p.clock = charge.ClockQuality(w[1])
 		return connector.TimerFired{Now: p.now()}, nil
+	case "wall": // jumps
+		d, err := time.ParseDuration(w[1])
+		p.jump += d
+		return connector.TimerFired{Now: p.now()}, err
 	case "pilot":
 		return connector.PilotChanged{Now: p.now(), Pilot: charge.PilotState(w[1][0]), Fresh: "fresh"}, nil
 	case "contact":
@@ -226,6 +231,10 @@ func (p *player) event(w []string) (connector.Event, error) {
 			return connector.MeterRead{Now: p.now(), Failed: true}, nil
 		}
 		n, err := strconv.Atoi(w[1])
+		if s := word(2); s != "" { // a reading that began earlier
+			began, err := time.ParseDuration(s)
+			return connector.MeterRead{Now: p.now(), Reading: connector.Reading{Taken: began, Import: charge.WattHours(n)}}, err
+		}
 		return connector.MeterRead{Now: p.now(), Reading: connector.Reading{Taken: p.at, Import: charge.WattHours(n), Power: 11_000}}, err
 	case "append_failed":
 		return connector.AppendFailed{Now: p.now(), Token: p.s.Token}, nil
