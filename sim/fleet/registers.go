@@ -40,7 +40,13 @@ func OpenRegisters(path string) (*Registers, error) {
 	var slot [slotSize]byte
 	for {
 		_, err := io.ReadFull(f, slot[:])
-		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		if errors.Is(err, io.EOF) {
+			return r, nil
+		}
+		if errors.Is(err, io.ErrUnexpectedEOF) {
+			if err := f.Truncate(int64(len(r.all)) * slotSize); err != nil {
+				return nil, errors.Join(fmt.Errorf("registers: %w", err), f.Close())
+			}
 			return r, nil
 		}
 		if err != nil {
