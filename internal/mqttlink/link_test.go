@@ -86,7 +86,9 @@ func TestHalfOpenLine(t *testing.T) {
 	for _, keepAlive := range []time.Duration{2 * time.Second, 4 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second, time.Minute} {
 		for phase := range 8 {
 			t.Run(keepAlive.String(), func(t *testing.T) {
-				synctest.Test(t, func(t *testing.T) { noticesDeadLine(t, keepAlive, 5*keepAlive+time.Duration(phase)*(keepAlive/7)+time.Millisecond) })
+				synctest.Test(t, func(t *testing.T) {
+					noticesDeadLine(t, keepAlive, 5*keepAlive+time.Duration(phase)*(keepAlive/7)+time.Millisecond)
+				})
 			})
 		}
 	}
