@@ -18,8 +18,8 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// ErrKilled, as the cause of the end of Run's context, ends the agent as a
-// kill of the process would: nothing more is written or said. For tests.
+// ErrKilled is a cause of the end of Run's context: it ends the agent as a kill
+// of the process would: nothing more is written. For tests.
 var ErrKilled = errors.New("killed")
 
 // Deps are what tests and the demo put in the place of the world. The zero

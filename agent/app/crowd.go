@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/connector"
-	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/wire"
 	"github.com/carga-ev/carga/sim/evsim"
@@ -96,5 +95,5 @@ func (c *crowd) do(a evsim.Action) {
 	}
 	err := c.desk.act(a.Connector, wire.Simulate{Action: action})
 	c.log.Debug("driver", slog.String("deed", a.Deed.String()), obs.Connector(a.Connector),
-		slog.String("username", string(charge.Username(a.Username))), obs.Err(err))
+		slog.String("username", string(a.Username)), obs.Err(err))
 }

@@ -263,7 +263,9 @@ func (p *point) play(f func()) {
 	})
 	f()
 	if p.cancel != nil {
-		p.stop(nil)
+		if err := p.stop(nil); err != nil {
+			p.t.Errorf("stopped: %v", err)
+		}
 	}
 	stop()
 	central.Wait()
@@ -421,3 +423,19 @@ func (p *point) hardware() hal.Board {
 
 // outlet is the truth about connector 1.
 func (p *point) outlet() evsim.Outlet { return p.board.Snapshot().Connectors[0] }
+
+// closeByHand closes the contactor as an agent would leave it that was killed
+// an instant ago.
+func (p *point) closeByHand() {
+	p.t.Helper()
+	c, err := p.board.Connector(1)
+	p.do(err)
+	k, err := p.board.Keeper()
+	p.do(err)
+	p.do(k.Kick())
+	p.do(c.Contactor().Set(true))
+	time.Sleep(300 * time.Millisecond)
+	if !p.outlet().Closed {
+		p.t.Fatal("not closed")
+	}
+}

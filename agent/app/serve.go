@@ -76,7 +76,7 @@ func (r *running) serve(ctx context.Context) error {
 		input.start(r.crowd.run)
 	}
 	if r.deps.Keys != nil && r.hands != nil {
-		go r.desk.keys(input.ctx, r.deps.Keys) // ends with its input
+		go r.desk.keys(input.ctx.Err, r.deps.Keys) // ends with its input
 	}
 	r.notify(ctx, "ready", r.deps.Notify.Ready)
 

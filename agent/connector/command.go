@@ -168,7 +168,7 @@ func (t *turn) stop(e CommandReceived, id charge.SessionID) {
 		t.done(e, "already_ending")
 	case id == s.Start.Session:
 		t.accept(e)
-		t.endStart(wire.ResultFailed, "stopped")
+		t.endStart("stopped")
 		t.done(e, "")
 	default:
 		t.done(e, "already_ended")
@@ -180,7 +180,7 @@ func (t *turn) setAvailability(e CommandReceived, available bool) {
 	t.s.Unavailable = !available
 	if !available {
 		t.endReservation(charge.ReservationUnavailable)
-		t.endStart(wire.ResultFailed, "unavailable")
+		t.endStart("unavailable")
 		t.endSession(charge.StopRemote)
 	}
 	t.done(e, "")
@@ -200,6 +200,6 @@ func (t *turn) endReservation(why charge.ReservationEnd) {
 		if why == charge.ReservationExpired && !t.s.Plugged {
 			reason = "not_plugged"
 		}
-		t.endStart(wire.ResultFailed, reason)
+		t.endStart(reason)
 	}
 }

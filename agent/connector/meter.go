@@ -105,7 +105,7 @@ func (t *turn) raise(f charge.Fault, detail string) {
 	}
 	t.record(s.Session.ID, &wire.FaultRaised{Fault: f, Detail: detail})
 	t.endReservation(charge.ReservationFault)
-	t.endStart(wire.ResultFailed, "faulted")
+	t.endStart("faulted")
 	t.endSession(f.StopReason())
 }
 

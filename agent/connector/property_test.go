@@ -49,7 +49,7 @@ func (w *world) boot(gap bool) {
 // take steps and checks everything that must hold after any step.
 func (w *world) take(t *rapid.T, e connector.Event) {
 	before := w.s
-	at := w.player.at
+	at := w.at
 	effects := w.step(e)
 	again, same := connector.Step(before, e)
 	if again != w.s || !reflect.DeepEqual(same, effects) {

@@ -38,7 +38,7 @@ func (t *turn) acceptStart() {
 
 // endStart ends a start that has not become a session, if there is one. An
 // order not yet accepted is rejected.
-func (t *turn) endStart(r wire.CommandResult, reason string) {
+func (t *turn) endStart(reason string) {
 	p := t.s.Start
 	if p.Session == "" {
 		return
@@ -47,6 +47,7 @@ func (t *turn) endStart(r wire.CommandResult, reason string) {
 	if p.Command == "" {
 		return
 	}
+	r := wire.ResultFailed
 	if p.Raw != "" {
 		r = wire.ResultRejected
 	}
@@ -230,7 +231,7 @@ func (t *turn) shutdown() {
 	if t.s.Life != LifeRunning {
 		return
 	}
-	t.endStart(wire.ResultFailed, "reboot")
+	t.endStart("reboot")
 	t.s.Life = LifeStopping
 	if !t.s.Policy.Resume {
 		t.endSession(charge.StopReboot)

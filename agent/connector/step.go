@@ -62,7 +62,7 @@ func (t *turn) handle(e Event) {
 	case TimerFired: // due has done it
 	case LocalStop:
 		t.endSession(charge.StopLocal)
-		t.endStart(wire.ResultFailed, "stopped")
+		t.endStart("stopped")
 	case Shutdown:
 		t.shutdown()
 	}
@@ -88,9 +88,9 @@ func (t *turn) due() {
 	if p := &t.s.Start; p.Session != "" {
 		switch {
 		case p.ReadBy > 0 && at >= p.ReadBy:
-			t.endStart(wire.ResultFailed, "meter_failed")
+			t.endStart("meter_failed")
 		case p.Ends > 0 && at >= p.Ends:
-			t.endStart(wire.ResultFailed, "not_plugged")
+			t.endStart("not_plugged")
 		}
 	}
 	if d := &t.s.Session.Ending; d.Reason != "" && at >= d.By {
