@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/mqttlink"
@@ -89,6 +90,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 type Status struct {
 	Journal    charge.JournalID
 	Recorded   int64 // records of this boot that are durable
+	Held       int64 // records of all boots on the disk
 	Unacked    int64 // records of all boots that Central has not acknowledged
 	Link       mqttlink.State
 	Health     wire.Health
@@ -105,6 +107,14 @@ func (a *Agent) Status() Status {
 	t := readings{r}.Telemetry()
 	return Status{
 		Journal: r.journal, Recorded: r.recorder.count(), Unacked: t.Health.Unacked, Link: r.up.Stats().Link,
-		Health: t.Health, Connectors: t.Connectors,
+		Health: t.Health, Connectors: t.Connectors, Held: held(r.log.Held()),
 	}
+}
+
+// held counts records.
+func held(h delivery.Held) (n int64) {
+	for _, r := range h.Ranges {
+		n += int64(r.Last-r.First) + 1
+	}
+	return n
 }
