@@ -87,12 +87,15 @@ func (o *demoOptions) run(ctx context.Context, c *cobra.Command) error {
 	if err := errors.Join(err, closeLog()); err != nil {
 		return fmt.Errorf("%w; more in %s", err, o.logPath())
 	}
-	if o.json {
+	switch {
+	case o.json:
 		if err := json.NewEncoder(c.OutOrStdout()).Encode(sum); err != nil {
 			return err
 		}
-	} else {
+	case o.cfg.For > 0:
 		sum.Print(c.OutOrStdout())
+	default:
+		_, _ = fmt.Fprintf(c.OutOrStdout(), "stopped; everything is kept in %s, and the next start goes on there\n", o.cfg.Data)
 	}
 	switch {
 	case o.cfg.For == 0:
