@@ -31,7 +31,7 @@ type streams struct {
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, io streams) int {
-	root := newRoot(io)
+	root := newRoot(io) //nolint:contextcheck // cobra hands the context of ExecuteContext to each command
 	root.SetArgs(args)
 	err := root.ExecuteContext(ctx)
 	if err == nil {

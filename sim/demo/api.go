@@ -1,7 +1,6 @@
 package demo
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -65,16 +64,16 @@ type reservation struct {
 
 func (a *api) network(ctx context.Context) (network, error) {
 	var n network
-	err := a.call(ctx, http.MethodGet, "/network", nil, &n)
+	err := a.call(ctx, http.MethodGet, "/network", &n)
 	return n, err
 }
 
 func (a *api) stopSession(ctx context.Context, id charge.SessionID) error {
-	return a.call(ctx, http.MethodPost, "/sessions/"+url.PathEscape(string(id))+"/stop", nil, nil)
+	return a.call(ctx, http.MethodPost, "/sessions/"+url.PathEscape(string(id))+"/stop", nil)
 }
 
 func (a *api) cancelReservation(ctx context.Context, id charge.ReservationID) error {
-	return a.call(ctx, http.MethodPost, "/reservations/"+url.PathEscape(string(id))+"/cancel", nil, nil)
+	return a.call(ctx, http.MethodPost, "/reservations/"+url.PathEscape(string(id))+"/cancel", nil)
 }
 
 // all reads a whole list, page by page, newest first; state "" is every one.
@@ -93,7 +92,7 @@ func all[T any](ctx context.Context, a *api, list, state string) ([]T, error) {
 			Items []T    `json:"items"`
 			Next  string `json:"next"`
 		}
-		if err := a.call(ctx, http.MethodGet, "/"+list+"?"+q.Encode(), nil, &page); err != nil {
+		if err := a.call(ctx, http.MethodGet, "/"+list+"?"+q.Encode(), &page); err != nil {
 			return nil, err
 		}
 		items = append(items, page.Items...)
@@ -114,21 +113,10 @@ func (e *refusedError) Error() string {
 	return fmt.Sprintf("central answered %d: %s", e.status, e.detail)
 }
 
-func (a *api) call(ctx context.Context, method, path string, in, out any) error {
-	var body io.Reader
-	if in != nil {
-		raw, err := json.Marshal(in)
-		if err != nil {
-			return fmt.Errorf("%s %s: %w", method, path, err)
-		}
-		body = bytes.NewReader(raw)
-	}
-	req, err := http.NewRequestWithContext(ctx, method, a.base+path, body)
+func (a *api) call(ctx context.Context, method, path string, out any) error {
+	req, err := http.NewRequestWithContext(ctx, method, a.base+path, nil)
 	if err != nil {
 		return fmt.Errorf("%s %s: %w", method, path, err)
-	}
-	if in != nil {
-		req.Header.Set("Content-Type", "application/json")
 	}
 	resp, err := a.client.Do(req)
 	if err != nil {

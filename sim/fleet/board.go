@@ -40,14 +40,11 @@ func newBoard(cfg evsim.Config, r *Registers, firstMeter int) (board, error) {
 	return made, nil
 }
 
-// note writes down what the registers truly are and returns their present
-// state.
-func (b board) note() evsim.Snapshot {
-	s := b.Snapshot()
-	for n, o := range s.Connectors {
+// note writes down what the registers truly are.
+func (b board) note() {
+	for n, o := range b.Snapshot().Connectors {
 		b.registers.Put(b.firstMeter+n, o.Register)
 	}
-	return s
 }
 
 // Connector implements hal.Board.

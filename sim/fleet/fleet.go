@@ -206,7 +206,7 @@ func (f *Fleet) Close() error {
 	var errs []error
 	for _, p := range f.points {
 		p.note()
-		errs = append(errs, p.board.Close())
+		errs = append(errs, p.Close())
 	}
 	return errors.Join(append(errs, f.registers.Close())...)
 }
