@@ -63,13 +63,24 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		return exitConfig
 	}
 	deps := app.Deps{Log: obs.NewLogger(stderr, level), Notify: obs.NewNotifier(os.Getenv, os.Getpid())}
-	if info, err := stdin.Stat(); err == nil && info.Mode()&os.ModeCharDevice != 0 && cfg.Hardware.Kind != app.HardwareRPi {
+	if isTerminal(stdin) && cfg.Hardware.Kind != app.HardwareRPi {
 		deps.Keys = stdin
 		_, _ = fmt.Fprintln(stdout, app.KeysHelp)
 	}
-	if err := app.Run(ctx, cfg, deps); err != nil && ctx.Err() == nil {
+	if err := app.Run(ctx, cfg, deps); err != nil && !errors.Is(err, context.Canceled) {
 		deps.Log.Error("agent ended", obs.Err(err))
 		return exitFailed
 	}
 	return exitOK
+}
+
+// isTerminal reports whether somebody may be typing. Services read from the
+// null device, which is a character device too.
+func isTerminal(f *os.File) bool {
+	info, err := f.Stat()
+	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
+		return false
+	}
+	null, err := os.Stat(os.DevNull)
+	return err == nil && !os.SameFile(info, null)
 }

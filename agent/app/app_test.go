@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"errors"
+	"io"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -469,3 +470,57 @@ func TestLateControlLoopOpens(t *testing.T) {
 		accounted(t, p, 1)
 	})
 }
+
+// TestKeys: somebody types at a simulated charging point.
+func TestKeys(t *testing.T) {
+	play(t, func(c *app.Config, _ *evsim.Config) { c.Policies.FreeVend = true }, func(p *point) {
+		in, out := io.Pipe()
+		p.keys = in
+		p.start()
+		p.ready()
+		say := func(s string) {
+			if _, err := io.WriteString(out, s+"\n"); err != nil {
+				p.t.Error(err)
+			}
+		}
+		say("p")
+		p.status(3*time.Second, charge.StatusCharging)
+		say("nonsense")
+		say("9p")
+		say("1s")
+		p.status(3*time.Second, charge.StatusFinishing)
+		say("u")
+		p.status(3*time.Second, charge.StatusAvailable)
+		say("f")
+		p.status(3*time.Second, charge.StatusFaulted)
+		say("r")
+		p.status(3*time.Second, charge.StatusAvailable)
+		if s := payloads[*wire.ChargingStopped](p.t, p.disk); len(s) != 1 || s[0].Reason != charge.StopLocal {
+			p.t.Errorf("got %s", story(p.t, p.disk))
+		}
+		p.do(out.Close())
+	})
+}
+
+// TestHardwareThatCannotServe is refused at the start.
+func TestHardwareThatCannotServe(t *testing.T) {
+	play(t, nil, func(p *point) {
+		p.wired = lame{p.board}
+		p.start()
+		err := <-p.ended
+		p.cancel = nil
+		if err == nil || !strings.Contains(err.Error(), "dead-man") {
+			p.t.Errorf("got %v, want the dead-man device refused", err)
+		}
+	})
+}
+
+// lame is a board whose dead-man device is too slow.
+type lame struct{ *evsim.Board }
+
+func (l lame) Keeper() (hal.Keeper, error) { return lazy{}, nil }
+
+type lazy struct{}
+
+func (lazy) Kick() error            { return nil }
+func (lazy) Timeout() time.Duration { return 2 * time.Second }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net"
 	"net/url"
@@ -201,6 +202,7 @@ type point struct {
 	broker *engines.MQTT
 	line   *mqttlink.Link // Central's
 	agent  *app.Agent
+	keys   io.Reader
 	cancel context.CancelCauseFunc
 	ended  chan error
 	clock  func() (time.Time, charge.ClockQuality)
@@ -277,7 +279,7 @@ func (p *point) play(f func()) {
 func (p *point) start() {
 	ctx, cancel := context.WithCancelCause(p.t.Context())
 	p.cancel, p.ended = cancel, make(chan error, 1)
-	p.agent = app.New(p.cfg, app.Deps{Board: p.hardware(), Open: p.disk.open, Dial: p.dial, Clock: p.clock})
+	p.agent = app.New(p.cfg, app.Deps{Board: p.hardware(), Open: p.disk.open, Dial: p.dial, Clock: p.clock, Keys: p.keys})
 	go func() { p.ended <- p.agent.Run(ctx) }()
 }
 
