@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -18,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/carga-ev/carga/sim/demo"
+	"github.com/carga-ev/carga/sim/engines"
 	"github.com/carga-ev/carga/sim/evsim"
 )
 
@@ -255,5 +257,36 @@ func TestConfigNamesEveryFault(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s is not named in %v", want, err)
 		}
+	}
+}
+
+// TestExternalBrokers: the demo uses what it is given, starts nothing of its
+// own, and has no buttons for what is not its own.
+func TestExternalBrokers(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	log := logTo(t, dir)
+	mqtt, kafka := engines.NewMQTT("127.0.0.1:0", nil, log), engines.NewKafka("127.0.0.1:0", t.TempDir(), nil)
+	if err := errors.Join(mqtt.Start(), kafka.Start()); err != nil {
+		t.Fatal(err)
+	}
+	defer mqtt.Stop()
+	defer kafka.Stop()
+	cfg := small(dir, 6*time.Second)
+	cfg.ExternalMQTT, cfg.ExternalKafka = mqtt.URL(), []string{kafka.Addr()}
+	var out screen
+	deps := demo.Deps{Out: &out, Log: log}
+	deps.Ready = func(page string) {
+		if err := part(t.Context(), page, "kafka", false)(); err == nil {
+			t.Error("an external Kafka was cut")
+		}
+	}
+	s, err := demo.Run(t.Context(), cfg, deps)
+	if err != nil {
+		t.Fatal(err)
+	}
+	wantHealthy(t, s)
+	if got := strings.Count(out.String(), "external"); got != 2 {
+		t.Errorf("told %d times that something is external:\n%s", got, out.String())
 	}
 }
