@@ -87,9 +87,6 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	if err != nil {
 		return err
 	}
-	if err := keepTariff(ctx, s, cfg); err != nil {
-		return errors.Join(err, l.Close())
-	}
 	c, err := newParts(cfg, deps, s, log)
 	if err != nil {
 		return errors.Join(err, l.Close())
@@ -118,17 +115,6 @@ func listen(ctx context.Context, cfg Config, given net.Listener) (net.Listener, 
 		return nil, fmt.Errorf("http.listen %s: %w; free the port or choose another", cfg.HTTP.Listen, err)
 	}
 	return l, nil
-}
-
-// keepTariff writes the version of the prices down, and refuses one that is
-// known with other prices. A database that cannot be written just now does not
-// keep Central from starting.
-func keepTariff(ctx context.Context, s *store.Store, cfg Config) error {
-	err := s.Write(ctx, func(tx *store.Tx) error { return tx.Tariff(cfg.Tariff.ledger(), charge.At(time.Now())) })
-	if _, transient := store.Trouble(err); err != nil && !transient {
-		return err
-	}
-	return nil
 }
 
 // parts are the pieces of a Central, wired.

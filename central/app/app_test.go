@@ -313,24 +313,27 @@ func TestTwoCentralsOneSpeaks(t *testing.T) {
 	})
 }
 
-func TestTheDatabaseOfAnotherProcessIsRefused(t *testing.T) {
+func TestWhatCannotRunIsRefusedInWords(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
 		c := w.central(settings(path))
-		if err := app.Run(t.Context(), settings(path), app.Deps{Dial: w.dial}); err == nil || !strings.Contains(err.Error(), "in use") {
-			t.Errorf("got %v, want it refused", err)
+		synctest.Wait() // its tariff is written down
+		refused := func(what string, cfg app.Config, l net.Listener, words string) {
+			t.Helper()
+			if err := app.Run(t.Context(), cfg, app.Deps{Dial: w.dial, Listener: l}); err == nil || !strings.Contains(err.Error(), words) {
+				t.Errorf("%s: got %v, want it refused: %s", what, err, words)
+			}
 		}
+		refused("a database in use", settings(path), w.listen(), "in use")
 		c.stop()
 		cfg := settings(path)
 		cfg.Tariff.PerKWh++
-		if err := app.Run(t.Context(), cfg, app.Deps{Dial: w.dial}); err == nil || !strings.Contains(err.Error(), "never changes") {
-			t.Errorf("other prices under the same version: got %v, want them refused", err)
-		}
+		refused("other prices under the same version", cfg, w.listen(), "never changes")
 		cfg = settings(path)
 		cfg.HTTP.Listen = "0.0.0.0:0"
-		if err := app.Run(t.Context(), cfg, app.Deps{Dial: w.dial}); err == nil || !strings.Contains(err.Error(), "insecure") {
-			t.Errorf("off loopback: got %v, want it refused", err)
-		}
+		refused("off loopback", cfg, nil, "insecure")
+		cfg = settings(t.TempDir()) // a folder
+		refused("a folder as database", cfg, w.listen(), "open database")
 	})
 }

@@ -99,7 +99,8 @@ func settings(db string) app.Config {
 	return cfg
 }
 
-func (w *world) central(cfg app.Config) *running {
+// listen opens an address of its own for a page.
+func (w *world) listen() net.Listener {
 	w.t.Helper()
 	w.mu.Lock()
 	w.port++
@@ -109,6 +110,12 @@ func (w *world) central(cfg app.Config) *running {
 	if err != nil {
 		w.t.Fatal(err)
 	}
+	return l
+}
+
+func (w *world) central(cfg app.Config) *running {
+	w.t.Helper()
+	l := w.listen()
 	ctx, cancel := context.WithCancel(context.Background())
 	r := &running{t: w.t, cancel: cancel, done: make(chan error, 1), page: l}
 	started := make(chan *app.Central, 1)

@@ -153,6 +153,9 @@ func (l *link) committed(ctx context.Context, topic string) *kafkalink.TopicRead
 				}
 			},
 			Replaced: func(r kafkalink.Replaced) {
+				if r.Reason != kafkalink.ReasonExpired {
+					end = 0 // nothing of another log is of the past of this one
+				}
 				l.log.Warn("Kafka's log was replaced: it is read again from its beginning", slog.String("topic", r.Topic),
 					slog.Int("partition", r.Partition), slog.String("reason", string(r.Reason)), slog.Int64("was", r.Was), slog.Int64("offset", r.Now))
 			},

@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"time"
 
@@ -49,7 +50,9 @@ func (w *Writer) mint(ctx context.Context, heard charge.Incarnation) error {
 	if err != nil {
 		return err
 	}
-	if err := w.store.Write(ctx, func(tx Tx) error { return tx.Incarnation(self, w.now()) }); err != nil {
+	if err := w.store.Write(ctx, func(tx Tx) error {
+		return errors.Join(tx.Incarnation(self, w.now()), tx.Tariff(w.cfg.Default, w.now()))
+	}); err != nil {
 		return err
 	}
 	w.self = self
@@ -134,6 +137,13 @@ func (w *Writer) believe(id charge.Incarnation) bool {
 	if err == nil && at.Before(time.Now().Add(maxAhead)) {
 		return true
 	}
+	w.mu.Lock()
+	again := w.doubted == id
+	w.doubted = id
+	w.mu.Unlock()
+	if again {
+		return false // it was said
+	}
 	w.note(alarmIn{ledger.Alarm{
 		ID: "incarnation." + cut(string(id), 40), Kind: alarmIncarnation,
 		Detail: "somebody speaks as Central " + cut(string(id), 40) + ", minted more than a day ahead of now: not believed",
@@ -156,7 +166,7 @@ func (w *Writer) heardPosition(id charge.Incarnation) {
 func (w *Writer) Hear(id charge.Incarnation) { w.hear(id, false) }
 
 func (w *Writer) hear(id charge.Incarnation, past bool) {
-	if past || id <= w.live.self() {
+	if past || !w.live.isNews(id) {
 		return
 	}
 	if at, err := w.cfg.BornAt(id); err != nil || !at.Before(time.Now().Add(maxAhead)) {

@@ -192,6 +192,14 @@ func (l *Live) self() charge.Incarnation {
 	return l.central
 }
 
+// isNews reports whether a life of Central is greater than this one, and not
+// the one that fenced it already.
+func (l *Live) isNews(id charge.Incarnation) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return id > l.central && id > l.fencedBy
+}
+
 // Active reports whether this Central reads, orders, acknowledges and bills.
 func (l *Live) Active() bool {
 	l.mu.Lock()

@@ -21,6 +21,7 @@ type Tx interface {
 	Offset(topic string, partition int, next int64, crc uint32) error
 	Count(name string, n int64) error
 	Incarnation(id charge.Incarnation, at charge.Time) error
+	Tariff(t ledger.Tariff, at charge.Time) error
 	ForgetRequests(before charge.Time, limit int) error
 }
 
@@ -66,7 +67,7 @@ type Topics struct {
 type Config struct {
 	Topics      Topics
 	Orders      orders.Config
-	Default     ledger.Tariff // prices of a session that names no version, or an unknown one
+	Default     ledger.Tariff // present prices, written down at the start; also of a session that names no known version
 	Admit       bool          // charging points are admitted as they appear
 	TakeOver    bool          // do not wait for another Central to fall silent
 	KeepAnswers time.Duration // how long an answer to a message_id is kept: as long as the topic

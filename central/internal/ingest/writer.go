@@ -43,8 +43,9 @@ type Writer struct {
 
 	mu sync.Mutex
 	// mu guards what follows.
-	notes []input
-	joins []charge.Incarnation // what a scout heard: become active, above it
+	notes   []input
+	doubted charge.Incarnation   // the last that was not believed
+	joins   []charge.Incarnation // what a scout heard: become active, above it
 }
 
 // New makes a writer over an open store. wake, which must not wait, is called
@@ -117,7 +118,7 @@ func (w *Writer) Run(ctx context.Context) error {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	forget := time.NewTicker(10 * time.Minute)
+	forget := time.NewTicker(time.Minute)
 	defer forget.Stop()
 	for {
 		inputs := w.gather(ctx, timer.C, forget.C)
@@ -196,8 +197,11 @@ func (w *Writer) untilNext(now time.Time) time.Duration {
 	if next.IsZero() {
 		return time.Hour
 	}
-	return max(next.Sub(now), time.Millisecond)
+	return max(next.Sub(now), minPause)
 }
+
+// minPause keeps a deadline that nothing moves from turning the loop hot.
+const minPause = 10 * time.Millisecond
 
 func sooner(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
