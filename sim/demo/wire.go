@@ -26,7 +26,7 @@ const bridgeDrain = time.Second
 func (d *demo) wire(ctx context.Context) error {
 	f, err := fleet.New(fleet.Config{
 		CPs: d.cfg.CPs, Seed: d.cfg.Seed, Dir: d.cfg.Data, MQTT: d.mqttURL(), ID: cpID, Name: nameOf, Place: placeOf,
-		Vehicles: d.cfg.Vehicles, Visits: &d.cfg.Visits,
+		Vehicles: d.cfg.Vehicles, Visits: &d.cfg.Visits, StopWithin: headStart,
 	}, d.log)
 	if err != nil {
 		return err
