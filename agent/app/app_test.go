@@ -2,6 +2,7 @@ package app_test
 
 import (
 	"errors"
+	"fmt"
 	"io"
 	"strings"
 	"sync/atomic"
@@ -328,9 +329,7 @@ func TestJournalFails(t *testing.T) {
 		p.do(p.board.Plug(1))
 		want(t, p.order(1, &wire.Start{SessionID: "s1", Username: "driver1"}), wire.ResultDone, "")
 		p.status(2*time.Second, charge.StatusCharging)
-		p.disk.mu.Lock()
-		p.disk.broken = true
-		p.disk.mu.Unlock()
+		p.disk.breaks(errDisk)
 		time.Sleep(10 * time.Second) // a sample is due
 		select {
 		case err := <-p.ended:
@@ -345,12 +344,39 @@ func TestJournalFails(t *testing.T) {
 		if p.outlet().Closed {
 			t.Error("power flows without a journal")
 		}
-		p.disk.mu.Lock()
-		p.disk.broken = false
-		p.disk.mu.Unlock()
+		p.disk.breaks(nil)
 		p.start()
 		p.ready()
 		accounted(t, p, 1)
+	})
+}
+
+// TestDiskFull: no power while nothing can be written down; it goes on without
+// a restart when there is room.
+func TestDiskFull(t *testing.T) {
+	play(t, nil, func(p *point) {
+		t := p.t
+		p.start()
+		p.ready()
+		p.do(p.board.Plug(1))
+		want(t, p.order(1, &wire.Start{SessionID: "s1", Username: "driver1"}), wire.ResultDone, "")
+		p.status(2*time.Second, charge.StatusCharging)
+		p.disk.breaks(fmt.Errorf("append: %w", app.ErrNoSpace))
+		time.Sleep(10 * time.Second) // a sample is due
+		if p.outlet().Closed || p.reports() != charge.StatusFaulted {
+			t.Fatalf("closed %t, %s", p.outlet().Closed, p.reports())
+		}
+		time.Sleep(time.Hour)
+		p.disk.breaks(nil)
+		p.status(5*time.Second, charge.StatusFinishing)
+		accounted(t, p, 1)
+		want(t, p.order(1, &wire.Start{SessionID: "s2", Username: "driver1"}), wire.ResultDone, "")
+		p.status(2*time.Second, charge.StatusCharging)
+		p.kill() // what was saved is what the records say
+		p.start()
+		p.ready()
+		time.Sleep(time.Second)
+		accounted(t, p, 2)
 	})
 }
 

@@ -59,7 +59,7 @@ func boot(ctx context.Context, cfg Config, deps Deps, board hal.Board) (*running
 	wall, _ := r.clock.wall()
 	r.journal = charge.JournalID(ids.New(wall.Std(), rand.Reader))
 	r.recorder = &recorder{
-		cp: cfg.CPID, journal: r.journal, clock: r.clock, log: r.logger, wake: make(chan struct{}, 1),
+		cp: cfg.CPID, journal: r.journal, clock: r.clock, log: r.logger, full: r.diskFull, wake: make(chan struct{}, 1),
 	}
 	var found Found
 	var err error

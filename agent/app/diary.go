@@ -1,6 +1,8 @@
 package app
 
 import (
+	"errors"
+
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/internal/charge"
@@ -10,8 +12,9 @@ import (
 // Journal is the durable log of the charging point as the agent needs it. Its
 // methods may be called concurrently.
 type Journal interface {
-	// Append makes records durable together and in order, and returns then. An
-	// error means that the log takes no more. It may ask for a checkpoint.
+	// Append makes records durable together and in order, and returns then. It
+	// may ask for a checkpoint. After an error none of them is held; except for
+	// ErrNoSpace it means that the log takes no more in this boot.
 	Append(encode ...func(seq charge.Seq, prev string) ([]byte, error)) error
 	// Held, Read, Changed, Position and SavePosition are the uplink's.
 	Held() delivery.Held
@@ -24,6 +27,10 @@ type Journal interface {
 	// Close frees the log for another process.
 	Close() error
 }
+
+// ErrNoSpace says that nothing was written for want of room; it may be tried
+// again at any time.
+var ErrNoSpace = errors.New("no room for records")
 
 // Space is how the space for unacknowledged records is used.
 type Space struct {

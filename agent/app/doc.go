@@ -17,7 +17,8 @@
 //
 // Opening waits for nothing: neither for the disk, nor the network, nor the
 // machine. The board is driven to its safe state before Run returns, whatever
-// ended it. When the journal takes no more records, everything opens and Run
+// ended it. While the disk is full everything is open, and the records wait in
+// memory. When the journal takes no more records, everything opens and Run
 // returns an error: the process is restarted and recovers.
 //
 // # Stopping

@@ -31,7 +31,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 const theCP charge.CPID = "CP_001"
 
-var errDisk = errors.New("no space left on device")
+var errDisk = errors.New("input/output error")
 
 // disk is a journal in memory that outlives its agents.
 type disk struct {
@@ -39,7 +39,7 @@ type disk struct {
 	lines    []line
 	position delivery.Position
 	full     int64 // permille
-	broken   bool  // nothing more can be written
+	broken   error // why nothing can be written
 }
 
 type line struct {
@@ -69,8 +69,8 @@ func (d *disk) open(o app.JournalOptions) (app.Journal, app.Found, error) {
 func (b *boot) Append(encode ...func(charge.Seq, string) ([]byte, error)) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.broken {
-		return errDisk
+	if b.broken != nil {
+		return b.broken
 	}
 	for _, e := range encode {
 		seq, prev := charge.Seq(1), ""
@@ -129,6 +129,13 @@ func (b *boot) Space() app.Space {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return app.Space{QuotaPermille: b.full}
+}
+
+// breaks lets writing fail; nil lets it succeed again.
+func (d *disk) breaks(err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.broken = err
 }
 
 // records are all that was written, decoded.

@@ -17,9 +17,9 @@ const KeysHelp = "keys, then Enter: p plug, u unplug, f fault, r repair, s stop;
 
 // keys obeys what somebody types at a simulated charging point, until in
 // ends. A read that waits cannot be ended, so nobody waits for this goroutine.
-func (d *desk) keys(ended func() error, in io.Reader) {
+func (d *desk) keys(l *layer, in io.Reader) {
 	lines := bufio.NewScanner(in)
-	for lines.Scan() && ended() == nil {
+	for lines.Scan() && l.ctx.Err() == nil {
 		word := strings.TrimSpace(lines.Text())
 		if word == "" {
 			continue

@@ -2,9 +2,12 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
+	"time"
 
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/internal/charge"
@@ -18,6 +21,9 @@ type encoder = func(seq charge.Seq, prev string) ([]byte, error)
 // maxGroup bounds the records of one commit.
 const maxGroup = 256
 
+// roomEvery is how often a full disk is tried again.
+const roomEvery = time.Second
+
 // recorder makes records durable in one order and tells who asked. It also
 // folds them, so that a checkpoint holds exactly what they say.
 type recorder struct {
@@ -25,7 +31,9 @@ type recorder struct {
 	journal charge.JournalID
 	clock   *clock
 	append  func(...encoder) error
-	log     *slog.Logger
+	// full is called when the disk has no room, and when it has again.
+	full func(bool)
+	log  *slog.Logger
 
 	saved []connector.Saved // owned by run, and by boot before it
 
@@ -69,28 +77,62 @@ func (r *recorder) say(n charge.ConnectorID, p wire.Payload) {
 // journal takes no more.
 func (r *recorder) run(ctx context.Context) error {
 	for {
-		if err := r.commitAll(); err != nil {
+		if err := r.commitAll(ctx); err != nil {
 			return err
 		}
 		select {
 		case <-ctx.Done():
-			return r.commitAll()
+			return r.commitAll(ctx)
 		case <-r.wake:
 		}
 	}
 }
 
 // commitAll commits group after group until the queue is empty.
-func (r *recorder) commitAll() error {
+func (r *recorder) commitAll(ctx context.Context) error {
 	for {
 		group := r.take()
 		if len(group) == 0 {
 			return nil
 		}
-		if err := r.commit(group); err != nil {
+		if err := r.commitInTime(ctx, group); err != nil {
 			return err
 		}
 	}
+}
+
+// commitInTime commits a group; on a full disk it tries until there is room or
+// ctx ends.
+func (r *recorder) commitInTime(ctx context.Context, group []job) error {
+	err := r.commit(group)
+	if !errors.Is(err, ErrNoSpace) {
+		return tell(group, err)
+	}
+	r.full(true)
+	retry := time.NewTicker(roomEvery)
+	defer retry.Stop()
+	for errors.Is(err, ErrNoSpace) {
+		select {
+		case <-ctx.Done():
+			return tell(group, err)
+		case <-retry.C:
+			err = r.commit(group)
+		}
+	}
+	if err == nil {
+		r.full(false)
+	}
+	return tell(group, err)
+}
+
+// tell who asked what came of it, and pass it on.
+func tell(group []job, err error) error {
+	for _, j := range group {
+		if j.done != nil {
+			j.done(err)
+		}
+	}
+	return err
 }
 
 // take returns the jobs of the next commit.
@@ -110,28 +152,24 @@ func (r *recorder) take() []job {
 	return group
 }
 
+// commit makes a group durable. After an error nothing of it is.
 func (r *recorder) commit(group []job) error {
+	before := slices.Clone(r.saved)
 	var encoders []encoder
 	for _, j := range group {
 		for _, rec := range j.records {
 			encoders = append(encoders, r.encoder(j, rec))
 		}
 	}
-	err := r.append(encoders...)
-	if err != nil {
+	if err := r.append(encoders...); err != nil {
+		r.saved = before
 		r.log.Error("records not written", slog.Int("records", len(encoders)), obs.Err(err))
-		err = fmt.Errorf("append %d records: %w", len(encoders), err)
-	} else {
-		r.mu.Lock()
-		r.written += int64(len(encoders))
-		r.mu.Unlock()
+		return fmt.Errorf("append %d records: %w", len(encoders), err)
 	}
-	for _, j := range group {
-		if j.done != nil {
-			j.done(err)
-		}
-	}
-	return err
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.written += int64(len(encoders))
+	return nil
 }
 
 // encoder fills in the envelope. It folds the record too: the journal may ask

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/connector"
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/obs"
 )
 
@@ -76,7 +77,7 @@ func (r *running) serve(ctx context.Context) error {
 		input.start(r.crowd.run)
 	}
 	if r.deps.Keys != nil && r.hands != nil {
-		go r.desk.keys(input.ctx.Err, r.deps.Keys) // ends with its input
+		go r.desk.keys(input, r.deps.Keys) // ends with what is typed
 	}
 	r.notify(ctx, "ready", r.deps.Notify.Ready)
 
@@ -201,4 +202,16 @@ func secret(path string) (string, error) {
 		return "", err
 	}
 	return strings.TrimRight(string(raw), "\r\n"), nil
+}
+
+// diskFull lets no power flow while nothing can be written down about it.
+func (r *running) diskFull(full bool) {
+	for _, m := range r.machines {
+		m.post(func(n connector.Now) connector.Event {
+			if full {
+				return connector.FaultSeen{Now: n, Fault: charge.FaultJournal, Detail: "no room on the disk"}
+			}
+			return connector.FaultGone{Now: n, Fault: charge.FaultJournal}
+		})
+	}
 }
