@@ -92,7 +92,7 @@ const overdueAfter = 2 * time.Second
 
 // summarize counts everything since the data folder was new.
 func (d *demo) summarize(ctx context.Context) (Summary, error) {
-	s := Summary{ReadyS: d.ready.Round(time.Millisecond).Seconds()}
+	s := Summary{ReadyS: float64(d.ready.Milliseconds()) / 1000}
 	c := d.running()
 	if c == nil {
 		return s, errors.New("there is no summary: Central did not start")

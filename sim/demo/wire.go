@@ -72,6 +72,8 @@ func (d *demo) runCentral(ctx context.Context, page net.Listener) error {
 	cfg.Kafka.SetPartitions(d.cfg.Partitions)
 	cfg.Network.AdmitAutomatically = true
 	cfg.HTTP.Listen = d.where.http
+	// Behind an embedded Kafka there is no other Central: the folder is locked.
+	cfg.TakeOver = d.kafka != nil
 	return centralapp.Run(ctx, cfg, centralapp.Deps{
 		Log: d.partLog("central"), Listener: page, Breaker: d.breaker,
 		Started: func(c *centralapp.Central) {
