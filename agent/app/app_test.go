@@ -550,3 +550,10 @@ type lazy struct{}
 
 func (lazy) Kick() error            { return nil }
 func (lazy) Timeout() time.Duration { return 2 * time.Second }
+
+func TestWithoutJournalNothingHappens(t *testing.T) {
+	err := app.Run(t.Context(), app.DefaultConfig(), app.Deps{})
+	if err == nil || !strings.Contains(err.Error(), "no journal") {
+		t.Errorf("got %v, want the missing journal named", err)
+	}
+}
