@@ -24,4 +24,10 @@
 // know it) gets no ticket by itself: it is closed to view, shown, and its
 // energy counts as unaccounted until a late record closes it or an operator
 // settles it up to its last known register. So a ticket never has to change.
+//
+// One thing cannot be had: when a storage goes back in mid-session, and records
+// of the branch it lost arrive only after the session has its ticket, they are
+// applied to the past and an alarm says what they would have changed; had they
+// come before, they would be in the ticket. Its energy is the same either way,
+// for the stop repeats the register of the grant.
 package ledger

@@ -87,28 +87,48 @@ func check(t *rapid.T, bk *ledgertest.Book) {
 	}
 }
 
-// same compares two ledgers, and shows both where they differ.
+// same compares two ledgers, and shows in which accounts they differ. What late
+// records of a lost branch would have changed in a ticket that was made already
+// may differ, if an alarm says so: a ticket never changes.
 func same(t *rapid.T, got, want *ledgertest.Book) {
 	t.Helper()
 	if got.Hash() == want.Hash() {
 		return
 	}
-	t.Fatalf("ledgers differ: got\n%s\nwant\n%s", account(got), account(want))
+	g, w := account(got), account(want)
+	for _, a := range append(got.Open(ledger.AlarmTicket), want.Open(ledger.AlarmTicket)...) {
+		id := a.ID[strings.LastIndex(a.ID, ".")+1:]
+		told := func(l string) bool { return strings.Contains(l, "ID:"+id+" ") }
+		g, w = slices.DeleteFunc(g, told), slices.DeleteFunc(w, told)
+	}
+	only := func(a, b []string) string {
+		return strings.Join(slices.DeleteFunc(slices.Clone(a), func(l string) bool { return slices.Contains(b, l) }), "\n")
+	}
+	if !slices.Equal(g, w) {
+		t.Fatalf("ledgers differ: got\n%s\nwant\n%s", only(g, w), only(w, g))
+	}
 }
 
-func account(bk *ledgertest.Book) string {
+func account(bk *ledgertest.Book) []string {
 	var lines []string
 	for _, j := range bk.CP.Journals {
-		lines = append(lines, fmt.Sprintf("%+v", *j))
+		lines = append(lines, fmt.Sprintf("%s %d %s", j.ID, j.Last, j.Hash))
 	}
 	for _, m := range bk.CP.Meters {
 		lines = append(lines, fmt.Sprintf("%+v", *m))
 	}
 	for _, s := range bk.Sessions {
+		if s.State == ledger.SessionEnded { // its ticket says the rest
+			s = ledger.Session{ID: s.ID, State: s.State}
+		}
+		s.HeardAt = 0
 		lines = append(lines, fmt.Sprintf("%+v", s))
 	}
+	for _, t := range bk.Tickets {
+		lines = append(lines, fmt.Sprintf("%+v", t))
+	}
 	slices.Sort(lines)
-	return strings.Join(append(lines, fmt.Sprintf("%+v", bk.CP.Point)), "\n")
+	return lines
 }
 
 // deliver says the records of the log in any order and any number of times, and
