@@ -1,0 +1,331 @@
+package app_test
+
+import (
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/carga-ev/carga/bridge/app"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// TestKafkaAbsentAtTheStart starts the bridge minutes before Kafka, and the
+// MQTT broker before that.
+func TestKafkaAbsentAtTheStart(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.startBridge()
+		time.Sleep(3 * time.Minute)
+		if a := w.now(); a.MQTT.Up || !strings.Contains(a.MQTT.Reason, "waiting for MQTT at tcp://localhost:1883 since ") {
+			t.Errorf("of MQTT it says %+v", a.MQTT)
+		}
+		w.startMQTT()
+		w.within(10*time.Second, "MQTT is seen", func() bool { return w.now().MQTT.Up })
+		w.events(1, 50, "CP_A", "CP_B", "CP_C")
+		time.Sleep(5 * time.Minute)
+		a := w.now()
+		if a.Kafka.Up || !strings.Contains(a.Kafka.Reason, "waiting for Kafka at 127.0.0.1:9092 since 2000-01-01T00:00:00.000Z") {
+			t.Errorf("of Kafka it says %+v", a.Kafka)
+		}
+		if a.Accepted != 150 || a.Buffered != 150 || a.OldestMS < 290_000 {
+			t.Errorf("the books are %+v, want 150 buffered for 5 minutes", a)
+		}
+		w.startKafka()
+		w.within(time.Second, "the first event is through", func() bool { return w.stored(wire.TopicEvents) > 0 })
+		w.within(5*time.Second, "all are through", func() bool { return w.complete(50, "CP_A", "CP_B", "CP_C") })
+		if n := w.inOrder(50, "CP_A", "CP_B", "CP_C"); n != 0 {
+			t.Errorf("%d records came twice", n)
+		}
+		w.within(5*time.Second, "Kafka is seen", func() bool { return w.now().Kafka.Up && w.now().Buffered == 0 })
+		w.within(5*time.Second, "the broker holds nothing for the bridge", func() bool {
+			c, ok := w.mqtt.Clients.Get("carga-bridge")
+			return ok && c.State.Inflight.Len() == 0
+		})
+		w.within(5*time.Second, "it says on Kafka that it lives", func() bool {
+			for _, r := range w.read(wire.TopicMonitor) {
+				if a, err := wire.DecodeBridgeAlive(r.Value); err == nil && string(r.Key) == "bridge" && a.Kafka.Up {
+					return true
+				}
+			}
+			return false
+		})
+	})
+}
+
+// TestKafkaOutage takes Kafka away in mid-stream, twice.
+func TestKafkaOutage(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.startMQTT()
+		w.startKafka()
+		w.startBridge()
+		w.within(20*time.Second, "both sides are up", func() bool { return w.now().MQTT.Up && w.now().Kafka.Up })
+		seq := 0
+		for range 2 {
+			for range 20 {
+				seq++
+				w.events(seq, seq, "CP_A", "CP_B")
+				time.Sleep(100 * time.Millisecond)
+			}
+			w.stopKafka()
+			for range 100 {
+				seq++
+				w.events(seq, seq, "CP_A", "CP_B")
+				time.Sleep(6 * time.Second)
+			}
+			w.startKafka()
+			before := w.stored(wire.TopicEvents)
+			w.within(time.Second, "the first event is through", func() bool { return w.stored(wire.TopicEvents) > before })
+		}
+		w.within(10*time.Second, "all are through", func() bool { return w.complete(seq, "CP_A", "CP_B") })
+		w.inOrder(seq, "CP_A", "CP_B")
+	})
+}
+
+// TestFaultyProduce lets Kafka stall, and answer with errors although it has
+// applied what it was told.
+func TestFaultyProduce(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.startMQTT()
+		w.startKafka()
+		w.startBridge()
+		w.within(20*time.Second, "both sides are up", func() bool { return w.now().MQTT.Up && w.now().Kafka.Up })
+		for i, fault := range []*kerr.Error{
+			kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend, kerr.NotEnoughReplicas, kerr.NotLeaderForPartition,
+			kerr.UnknownServerError, kerr.KafkaStorageError,
+		} {
+			w.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: wire.TopicEvents, Err: fault, Count: 3})
+			w.events(10*i+1, 10*i+10, "CP_A", "CP_B")
+		}
+		w.within(time.Minute, "all are through", func() bool { return w.complete(60, "CP_A", "CP_B") })
+		w.ice.freeze()
+		w.events(61, 100, "CP_A", "CP_B")
+		time.Sleep(2 * time.Minute)
+		if a := w.now(); a.Kafka.Up || a.Buffered != 80 {
+			t.Errorf("while Kafka is frozen it says %+v", a)
+		}
+		w.ice.melt()
+		w.within(3*time.Minute, "all are through", func() bool { return w.now().Buffered == 0 && w.complete(100, "CP_A", "CP_B") })
+		if w.inOrder(100, "CP_A", "CP_B") == 0 {
+			t.Error("no record came twice: the faults were not met")
+		}
+	})
+}
+
+// TestMQTTWiped kills the MQTT broker with all it remembers; the agents say
+// again what nobody acknowledged.
+func TestMQTTWiped(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.startMQTT()
+		w.startKafka()
+		w.startBridge()
+		w.within(20*time.Second, "MQTT is up", func() bool { return w.now().MQTT.Up })
+		w.stopKafka()
+		w.events(1, 20, "CP_A")
+		w.stopMQTT()
+		time.Sleep(2 * time.Minute) // many refused dials in a row
+		w.startKafka()
+		w.startMQTT()
+		w.within(20*time.Second, "the agents are connected", func() bool { return w.agents.Conn() != nil })
+		w.within(20*time.Second, "MQTT is up", func() bool { return w.now().MQTT.Up })
+		w.events(1, 40, "CP_A")
+		w.within(10*time.Second, "all are through", func() bool { return w.complete(40, "CP_A") })
+		w.inOrder(40, "CP_A")
+	})
+}
+
+// TestKilledWithAFullBuffer kills the bridge while Kafka is away: what it held
+// was never acknowledged, so the broker delivers it again.
+func TestKilledWithAFullBuffer(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.startMQTT()
+		stop := w.startBridge(func(c *app.Config) { c.StopWithin = time.Millisecond })
+		w.within(20*time.Second, "MQTT is up", func() bool { return w.now().MQTT.Up })
+		w.events(1, 100, "CP_A", "CP_B")
+		w.within(time.Second, "all are held", func() bool { return w.now().Buffered == 200 })
+		stop()
+		time.Sleep(time.Minute)
+		w.startKafka()
+		w.startBridge()
+		w.within(20*time.Second, "all are through", func() bool { return w.complete(100, "CP_A", "CP_B") })
+		w.all(100, "CP_A", "CP_B")
+	})
+}
+
+// TestCleanStop: what was taken while Kafka is there is handed over; without
+// Kafka the bridge does not wait for ever.
+func TestCleanStop(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.startMQTT()
+		w.startKafka()
+		stop := w.startBridge()
+		w.within(20*time.Second, "both sides are up", func() bool { return w.now().MQTT.Up && w.now().Kafka.Up })
+		w.events(1, 200, "CP_A")
+		stop()
+		if !strings.Contains(w.log.String(), "bridge stopped") || !strings.Contains(w.log.String(), "left=0") {
+			t.Errorf("something was left:\n%s", w.log.String())
+		}
+		w.inOrder(200, "CP_A")
+		w.stopKafka()
+		stop = w.startBridge()
+		time.Sleep(10 * time.Second)
+		w.events(201, 210, "CP_A")
+		began := time.Now()
+		stop()
+		if took := time.Since(began); took > 7*time.Second {
+			t.Errorf("it stopped after %s, want 5 s and a little", took)
+		}
+	})
+}
+
+// TestPoison sends what cannot be used among what can.
+func TestPoison(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.startMQTT()
+		w.startKafka()
+		w.startBridge()
+		w.within(20*time.Second, "both sides are up", func() bool { return w.now().MQTT.Up && w.now().Kafka.Up })
+		bad := map[string][]byte{
+			"CP_A/up/event": []byte("no JSON"), "CP_A/up/telemetry": []byte(`{"v":1}`), "CP_A/up/presence": []byte(`[]`),
+			"CP_A/up/song": []byte("la"), "a b/up/event": event("CP_A", 1), "CP_C/up/event": event("CP_A", 1),
+			"CP_B/up/event": make([]byte, 60<<10),
+		}
+		w.events(1, 5, "CP_A", "CP_B")
+		for topic, payload := range bad {
+			cp, kind, _ := strings.Cut(topic, "/")
+			w.say(cp, wire.Kind(kind), 1, false, payload)
+		}
+		w.events(6, 10, "CP_A", "CP_B")
+		w.within(5*time.Second, "all are through", func() bool { return w.complete(10, "CP_A", "CP_B") })
+		w.inOrder(10, "CP_A", "CP_B")
+		w.within(5*time.Second, "the dead letters are there", func() bool { return w.stored(wire.TopicDeadLetters) == int64(len(bad)) })
+		for _, r := range w.read(wire.TopicDeadLetters) {
+			headers := map[string]string{}
+			for _, h := range r.Headers {
+				headers[h.Key] = string(h.Value)
+			}
+			topic := strings.TrimPrefix(headers[wire.HeaderTopic], "cp/")
+			if want, ok := bad[topic]; !ok || string(want) != string(r.Value) || headers[wire.HeaderReason] == "" {
+				t.Errorf("dead letter of %s: %.40q, headers %v", topic, r.Value, headers)
+			}
+		}
+		w.within(5*time.Second, "they are counted and acknowledged", func() bool {
+			c, ok := w.mqtt.Clients.Get("carga-bridge")
+			return w.now().DeadLetters == int64(len(bad)) && ok && c.State.Inflight.Len() == 0
+		})
+	})
+}
+
+// TestRefusedByKafka: one record that Kafka refuses for good does not hold up
+// the others of its charging point.
+func TestRefusedByKafka(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.startMQTT()
+		w.startKafka()
+		w.startBridge()
+		w.within(20*time.Second, "both sides are up", func() bool { return w.now().MQTT.Up && w.now().Kafka.Up })
+		w.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: wire.TopicEvents, Err: kerr.InvalidRecord, Count: 1})
+		w.events(1, 1, "CP_A")
+		w.within(5*time.Second, "the dead letter is there", func() bool { return w.stored(wire.TopicDeadLetters) == 1 })
+		w.events(2, 3, "CP_A")
+		w.within(5*time.Second, "the others are through", func() bool { return w.stored(wire.TopicEvents) == 2 })
+		if r := w.read(wire.TopicDeadLetters)[0]; string(r.Value) != string(event("CP_A", 1)) {
+			t.Errorf("the dead letter is %s", r.Value)
+		}
+		w.within(2*time.Second, "it is counted", func() bool { a := w.now(); return a.DeadLetters == 1 && a.Forwarded == 2 })
+	})
+}
+
+// TestBackPressure gives the bridge a small buffer and many events.
+func TestBackPressure(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.startMQTT()
+		w.startBridge(func(c *app.Config) { c.Buffer.Messages = 100 })
+		w.within(20*time.Second, "MQTT is up", func() bool { return w.now().MQTT.Up })
+		w.events(1, 300, "CP_A", "CP_B")
+		time.Sleep(10 * time.Minute)
+		a := w.now()
+		if a.Buffered != 100 || a.MQTT.Up || !strings.Contains(a.MQTT.Reason, "wait for Kafka") {
+			t.Errorf("it says %+v, want 100 buffered and to stay away from MQTT", a)
+		}
+		w.startKafka()
+		w.within(time.Minute, "all are through", func() bool { return w.complete(300, "CP_A", "CP_B") })
+		w.all(300, "CP_A", "CP_B")
+		w.within(5*time.Second, "it is calm", func() bool { return w.now().MQTT.Up && w.now().Buffered == 0 })
+	})
+}
+
+// TestTwoBridges run beside each other: everything comes twice, in order.
+func TestTwoBridges(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.startMQTT()
+		w.startKafka()
+		w.startBridge()
+		w.startBridge(func(c *app.Config) { c.Name, c.MQTT.ClientID = "second", "carga-bridge-2" })
+		time.Sleep(20 * time.Second)
+		w.events(1, 50, "CP_A", "CP_B")
+		w.within(10*time.Second, "all are through twice", func() bool { return w.stored(wire.TopicEvents) == 200 })
+		if n := w.inOrder(50, "CP_A", "CP_B"); n != 100 {
+			t.Errorf("%d records came twice, want 100", n)
+		}
+	})
+}
+
+// TestTheLatestIsEnough: of telemetry and presence the latest value is kept.
+func TestTheLatestIsEnough(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.startMQTT()
+		w.startBridge()
+		w.within(20*time.Second, "MQTT is up", func() bool { return w.now().MQTT.Up })
+		for i := range 100 {
+			m := wire.Telemetry{V: 1, CPID: "CP_A", Journal: "boot", At: 1000, UptimeMS: int64(i), Connectors: []wire.ConnectorTelemetry{}}
+			raw, err := m.Encode()
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.say("CP_A", wire.KindTelemetry, 0, false, raw)
+			p := wire.Presence{V: 1, Online: true, Journal: "boot", Conn: uint64(i + 1), At: 1000}
+			if raw, err = p.Encode(); err != nil {
+				t.Fatal(err)
+			}
+			w.say("CP_A", wire.KindPresence, 1, true, raw)
+		}
+		time.Sleep(time.Minute)
+		w.startKafka()
+		w.within(5*time.Second, "telemetry is there", func() bool { return w.stored(wire.TopicTelemetry) > 0 })
+		records := w.read(wire.TopicTelemetry)
+		if m, err := wire.DecodeTelemetry(records[0].Value); len(records) != 1 || err != nil || m.UptimeMS != 99 {
+			t.Errorf("%d telemetries, the first of %d ms (%v); want the last one alone", len(records), m.UptimeMS, err)
+		}
+		w.within(5*time.Second, "presence is there", func() bool {
+			for _, r := range w.read(wire.TopicMonitor) {
+				if p, err := wire.DecodePresence(r.Value); err == nil && string(r.Key) == "CP_A" {
+					return p.Conn == 100 && string(r.Headers[2].Value) == wire.KindValuePresence
+				}
+			}
+			return false
+		})
+	})
+}
+
+// TestOtherPartitions: a topic with another number of partitions is not written
+// to, and the bridge says so.
+func TestOtherPartitions(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.startMQTT()
+		w.startKafka()
+		if err := w.kafka.CreateTopic(wire.TopicEvents, 5, nil); err != nil {
+			t.Fatal(err)
+		}
+		w.startBridge()
+		w.within(20*time.Second, "MQTT is up", func() bool { return w.now().MQTT.Up })
+		w.events(1, 5, "CP_A")
+		time.Sleep(time.Minute)
+		a := w.now()
+		if a.Kafka.Up || !strings.Contains(a.Kafka.Reason, "cp-events has 5 partitions, 2 are configured") || a.Buffered != 5 {
+			t.Errorf("it says %+v", a)
+		}
+	})
+}
