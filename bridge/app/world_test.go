@@ -153,7 +153,11 @@ func (w *world) startBridge(change ...func(*app.Config)) (stop func()) {
 }
 
 func (w *world) dialMQTT(ctx context.Context, u *url.URL) (net.Conn, error) {
-	return w.wires.DialContext(ctx, "tcp", u.Host)
+	c, err := w.wires.DialContext(ctx, "tcp", u.Host)
+	if err != nil {
+		return nil, err
+	}
+	return newBuffered(c), nil
 }
 
 // connectAgents makes one connection that speaks for all charging points.
