@@ -32,7 +32,7 @@ func main() {
 }
 
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	cmd := command(environ, stdout, stderr)
+	cmd := command(environ, stdout, stderr) //nolint:contextcheck // cobra hands the context to RunE
 	cmd.SetArgs(args)
 	cmd.SetOut(stdout)
 	cmd.SetErr(stderr)
@@ -41,10 +41,10 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		return 0
 	}
 	if _, wrong := errors.AsType[*config.Error](err); wrong || errors.Is(err, errUsage) {
-		fmt.Fprintln(stderr, err)
+		_, _ = fmt.Fprintln(stderr, err) // nobody is left to tell
 		return 2
 	}
-	fmt.Fprintln(stderr, "bridge:", err)
+	_, _ = fmt.Fprintln(stderr, "bridge:", err)
 	return 1
 }
 

@@ -2,6 +2,7 @@ package delivery_test
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -39,11 +40,7 @@ func (c *central) receive(r rec) wire.Ack {
 func (c *central) has(p wire.Position) bool { return c.known[p.Journal] >= p.Seq && p.Seq > 0 }
 
 func (c *central) copy() map[charge.JournalID]charge.Seq {
-	m := map[charge.JournalID]charge.Seq{}
-	for k, v := range c.known {
-		m[k] = v
-	}
-	return m
+	return maps.Clone(c.known)
 }
 
 // network is an agent, a way that may do anything to messages, and Central.
@@ -173,9 +170,7 @@ func (n *network) fault() {
 		n.backup = n.central.copy()
 	case 8: // Central is put back to its backup
 		n.central.known = map[charge.JournalID]charge.Seq{}
-		for k, v := range n.backup {
-			n.central.known[k] = v
-		}
+		maps.Copy(n.central.known, n.backup)
 		n.central.life++
 	case 9: // lost
 		n.up = n.up[:len(n.up)/2]

@@ -94,8 +94,8 @@ func TestTheProbeIsAloneAndWaitsLonger(t *testing.T) {
 	l.step(delivery.Connected{})
 	l.step(l.ack(1))
 	l.step(l.append(100))
-	for _, wait := range []time.Duration{5, 10, 20, 40, 60, 60} {
-		wait *= time.Second
+	for _, seconds := range []int{5, 10, 20, 40, 60, 60} {
+		wait := time.Duration(seconds) * time.Second
 		deadline := l.s.Deadline - l.now
 		if deadline > wait || deadline < wait*4/5 {
 			t.Errorf("the probe waits %s, want %s less at most a fifth", deadline, wait)

@@ -121,8 +121,11 @@ type namedTopic struct {
 
 func (t *Topics) all() []namedTopic {
 	return []namedTopic{
-		{"events", &t.Events}, {"telemetry", &t.Telemetry}, {"monitor", &t.Monitor},
-		{"commands", &t.Commands}, {"dead_letters", &t.DeadLetters},
+		{"events", &t.Events},
+		{"telemetry", &t.Telemetry},
+		{"monitor", &t.Monitor},
+		{"commands", &t.Commands},
+		{"dead_letters", &t.DeadLetters},
 	}
 }
 

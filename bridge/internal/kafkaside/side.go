@@ -76,11 +76,11 @@ func New(cfg Config) (*Side, error) {
 	}
 	client, err := kafkalink.NewClient(kafkalink.ClientConfig{Brokers: cfg.Brokers, ClientID: cfg.ClientID, Topics: names, Dial: cfg.Dial})
 	if err != nil {
-		return nil, fmt.Errorf("Kafka side: %w", err)
+		return nil, fmt.Errorf("side of Kafka: %w", err)
 	}
 	keeper, err := kafkalink.NewKeeper(client, kafkalink.KeeperConfig{Write: cfg.Topics, Log: cfg.Log})
 	if err != nil {
-		return nil, fmt.Errorf("Kafka side: %w", err)
+		return nil, fmt.Errorf("side of Kafka: %w", err)
 	}
 	grace := cfg.Grace
 	if grace == 0 {
@@ -92,7 +92,7 @@ func New(cfg Config) (*Side, error) {
 		Grace:  grace, Rand: cfg.Rand, Log: cfg.Log,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("Kafka side: %w", err)
+		return nil, fmt.Errorf("side of Kafka: %w", err)
 	}
 	return &Side{
 		cfg: cfg, client: client, keeper: keeper, producer: producer, ledger: newLedger(),

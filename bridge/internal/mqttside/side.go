@@ -89,7 +89,7 @@ func New(cfg Config, sink Sink) (*Side, error) {
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("MQTT side: %w", err)
+		return nil, fmt.Errorf("side of MQTT: %w", err)
 	}
 	s.link = link
 	return s, nil
