@@ -23,16 +23,13 @@ import (
 // of the process would: nothing more is written. For tests.
 var ErrKilled = errors.New("killed")
 
-var errNoJournal = errors.New("there is no journal: nothing may happen that is not written down")
-
 // Deps are what tests and the demo put in the place of the world. The zero
 // value is the world.
 type Deps struct {
 	Log *slog.Logger // nil: none
 	// Board is used instead of the configured hardware; its owner closes it.
 	Board hal.Board
-	// Open opens the journal. It is needed: without one Run ends with an error,
-	// for nothing may happen that is not written down.
+	// Open opens the journal; nil: that in the configured folder.
 	Open func(JournalOptions) (Journal, Found, error)
 	// Dial opens the connection to the broker instead of the network.
 	Dial func(ctx context.Context, broker *url.URL) (net.Conn, error)
@@ -81,10 +78,11 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	if err := board.SafeState(); err != nil {
 		return fmt.Errorf("open the contactors: %w", err)
 	}
-	if a.deps.Open == nil {
-		return errNoJournal
+	deps := a.deps
+	if deps.Open == nil {
+		deps.Open = openOnDisk(a.cfg.DataDir, deps.Log)
 	}
-	r, err := boot(ctx, a.cfg, a.deps, board)
+	r, err := boot(ctx, a.cfg, deps, board)
 	if err != nil {
 		return err
 	}

@@ -1,0 +1,83 @@
+package app
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+
+	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/agent/journal"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// diskJournal is agent/journal as the agent needs it.
+type diskJournal struct {
+	log     *journal.Log
+	options JournalOptions
+	changed chan struct{} // capacity 1
+}
+
+// openOnDisk opens the journal in a folder.
+func openOnDisk(dir string, log *slog.Logger) func(JournalOptions) (Journal, Found, error) {
+	return func(o JournalOptions) (Journal, Found, error) {
+		fs, err := journal.OS(dir)
+		if err != nil {
+			return nil, Found{}, err
+		}
+		l, rec, err := journal.Open(fs, journal.Options{CP: o.CP, Journal: o.Journal, Checkpoint: o.Checkpoint, Log: log})
+		if err != nil {
+			return nil, Found{}, fmt.Errorf("folder %s: %w", dir, err)
+		}
+		if rec.TornBytes > 0 {
+			log.Info("a torn tail of the journal was dropped; it was never announced", slog.Int64("bytes", rec.TornBytes))
+		}
+		found := Found{Checkpoint: rec.Checkpoint, Records: rec.Since}
+		if rec.Last != nil {
+			found.After = &wire.Position{Journal: rec.Last.Journal, Seq: rec.Last.Seq}
+		}
+		for _, d := range rec.Damaged {
+			log.Error("the journal is damaged", slog.String("segment", d.Segment), slog.String("reason", d.Reason))
+			found.Damaged = append(found.Damaged, wire.Damaged{Journal: d.Journal, First: d.First, Last: d.Last, Reason: d.Reason})
+		}
+		return &diskJournal{log: l, options: o, changed: make(chan struct{}, 1)}, found, nil
+	}
+}
+
+func (d *diskJournal) Append(encode ...encoder) error {
+	err := d.log.Append(encode...)
+	if errors.Is(err, journal.ErrFull) {
+		return fmt.Errorf("%w: %w", ErrNoSpace, err)
+	}
+	select {
+	case d.changed <- struct{}{}:
+	default:
+	}
+	return err
+}
+
+func (d *diskJournal) Held() delivery.Held {
+	h := delivery.Held{Present: d.options.Journal}
+	for _, r := range d.log.Held() {
+		h.Ranges = append(h.Ranges, delivery.Range{Journal: r.Journal, First: r.First, Last: r.Last, Index: delivery.Index(r.Index)})
+	}
+	return h
+}
+
+func (d *diskJournal) Read(i delivery.Index) ([]byte, error) {
+	e, err := d.log.Read(uint64(i))
+	return e.Bytes, err
+}
+
+func (d *diskJournal) Changed() <-chan struct{} { return d.changed }
+
+func (d *diskJournal) Position() delivery.Position {
+	return delivery.Position(d.log.Position())
+}
+
+func (d *diskJournal) SavePosition(p delivery.Position, _ delivery.Index) error {
+	return d.log.SetPosition(journal.Position(p))
+}
+
+func (d *diskJournal) Space() Space { return Space{QuotaPermille: d.log.QuotaPermille()} }
+
+func (d *diskJournal) Close() error { return d.log.Close() }

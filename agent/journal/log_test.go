@@ -1,0 +1,426 @@
+package journal_test
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/carga-ev/carga/agent/journal"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+const cp = charge.CPID("CP_001")
+
+func open(t *testing.T, dir string, boot int, change ...func(*journal.Options)) (*journal.Log, journal.Recovery) {
+	t.Helper()
+	l, rec, err := tryOpen(t, dir, boot, change...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = l.Close() })
+	return l, rec
+}
+
+func tryOpen(t *testing.T, dir string, boot int, change ...func(*journal.Options)) (*journal.Log, journal.Recovery, error) {
+	t.Helper()
+	fs, err := journal.OS(dir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o := journal.Options{CP: cp, Journal: charge.JournalID(fmt.Sprintf("boot-%d", boot)), SegmentSize: 4096}
+	for _, c := range change {
+		c(&o)
+	}
+	return journal.Open(fs, o)
+}
+
+// record is a record whose bytes tell its number and what it follows.
+func record(note string) journal.Encode {
+	return func(seq charge.Seq, prev string) ([]byte, error) {
+		return fmt.Appendf(nil, "%d|%s|%s", seq, prev, note), nil
+	}
+}
+
+func fill(t *testing.T, l *journal.Log, n int, note string) {
+	t.Helper()
+	for i := range n {
+		if err := l.Append(record(fmt.Sprintf("%s-%d", note, i))); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// all reads everything held, checking order, numbers and chain.
+func all(t *testing.T, l *journal.Log) []string {
+	t.Helper()
+	var list []string
+	index := uint64(0)
+	for _, r := range l.Held() {
+		if index == 0 {
+			index = r.Index
+		}
+		if r.Index != index {
+			t.Fatalf("range %+v begins at index %d, want %d", r, r.Index, index)
+		}
+		for seq := r.First; seq <= r.Last; seq++ {
+			e, err := l.Read(index)
+			if err != nil || e.Journal != r.Journal || e.Seq != seq || !strings.HasPrefix(string(e.Bytes), fmt.Sprintf("%d|", seq)) {
+				t.Fatalf("index %d: %+v %q %v, want %s/%d", index, e, e.Bytes, err, r.Journal, seq)
+			}
+			list = append(list, string(e.Bytes))
+			index++
+		}
+	}
+	return list
+}
+
+func segments(t *testing.T, dir string) []string {
+	t.Helper()
+	list, err := filepath.Glob(filepath.Join(dir, "*.seg"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	slices.Sort(list)
+	return list
+}
+
+// TestBoots: each boot begins a journal of its own behind the last record, and
+// everything is held in order, over segments.
+func TestBoots(t *testing.T) {
+	dir := t.TempDir()
+	var want []string
+	last := ""
+	for boot := 1; boot <= 4; boot++ {
+		l, rec := open(t, dir, boot)
+		if boot > 1 && (rec.Last == nil || rec.Last.Journal != charge.JournalID(fmt.Sprintf("boot-%d", boot-1)) || string(rec.Last.Bytes) != last) {
+			t.Fatalf("boot %d found %+v, want %q last", boot, rec.Last, last)
+		}
+		if len(rec.Damaged) > 0 || rec.TornBytes != 0 {
+			t.Fatalf("boot %d: damaged %+v, torn %d", boot, rec.Damaged, rec.TornBytes)
+		}
+		if got := stringsOf(rec.Since); !slices.Equal(got, want) {
+			t.Fatalf("boot %d: %d records since, want %d", boot, len(got), len(want))
+		}
+		fill(t, l, 100, "x")
+		got := all(t, l)
+		for i, r := range got[len(want):] {
+			prev := ""
+			if i > 0 || boot > 1 {
+				prev = journal.Hash([]byte(last))
+			}
+			if f := strings.Split(r, "|"); f[0] != fmt.Sprint(i+1) || f[1] != prev {
+				t.Fatalf("record %q does not follow %q", r, last)
+			}
+			last = r
+		}
+		want = got
+		if err := l.Close(); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(segments(t, dir)) < 8 {
+		t.Errorf("only %d segments: the test is too small", len(segments(t, dir)))
+	}
+}
+
+func stringsOf(list [][]byte) []string {
+	out := make([]string, 0, len(list))
+	for _, b := range list {
+		out = append(out, string(b))
+	}
+	return out
+}
+
+// TestTogether: callers at once lose nothing and share syncs; a job that cannot
+// be encoded harms no other.
+func TestTogether(t *testing.T) {
+	l, _ := open(t, t.TempDir(), 1)
+	var wg sync.WaitGroup
+	broken := errors.New("broken")
+	for g := range 8 {
+		wg.Go(func() {
+			for i := range 50 {
+				if err := l.Append(record(fmt.Sprintf("%d-%d-a", g, i)), record(fmt.Sprintf("%d-%d-b", g, i))); err != nil {
+					t.Error(err)
+				}
+				bad := func(charge.Seq, string) ([]byte, error) { return nil, broken }
+				if err := l.Append(record("never"), bad); !errors.Is(err, broken) {
+					t.Errorf("got %v", err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	got := all(t, l)
+	if len(got) != 800 {
+		t.Fatalf("%d records, want 800", len(got))
+	}
+	last := ""
+	for i, r := range got {
+		f := strings.Split(r, "|")
+		if f[2] == "never" || i > 0 && f[1] != journal.Hash([]byte(last)) {
+			t.Fatalf("record %q behind %q", r, last)
+		}
+		last = r
+	}
+}
+
+// TestTruncatedAnywhere: cut at every byte, what is found is a prefix, and the
+// log goes on.
+func TestTruncatedAnywhere(t *testing.T) {
+	base := t.TempDir()
+	l, _ := open(t, base, 1, func(o *journal.Options) { o.SegmentSize = 1 << 20 })
+	fill(t, l, 8, "x")
+	want := all(t, l)
+	_ = l.Close()
+	name := segments(t, base)[0]
+	whole := read(t, name)
+	end := bytes.LastIndexFunc(whole, func(r rune) bool { return r != 0 }) + 1
+	for cut := 0; cut <= end; cut++ {
+		checkPrefix(t, name, whole[:cut], want, cut)
+	}
+	for _, tail := range []int{1, 511, 4096, 65536} { // a tail of zeros, of ones, of noise
+		for _, fillWith := range []byte{0, 0xff, 0x5a} {
+			checkPrefix(t, name, append(slices.Clone(whole[:end]), bytes.Repeat([]byte{fillWith}, tail)...), want, -1)
+		}
+	}
+}
+
+// TestEveryBitFlipped: whichever bit is wrong, no record is invented or altered:
+// each one found is one that was written.
+func TestEveryBitFlipped(t *testing.T) {
+	base := t.TempDir()
+	l, _ := open(t, base, 1, func(o *journal.Options) { o.SegmentSize = 1 << 20 })
+	fill(t, l, 5, "x")
+	want := all(t, l)
+	_ = l.Close()
+	name := segments(t, base)[0]
+	whole := read(t, name)
+	end := bytes.LastIndexFunc(whole, func(r rune) bool { return r != 0 }) + 1
+	step := 1
+	if testing.Short() {
+		step = 7
+	}
+	for bit := 0; bit < end*8; bit += step {
+		b := slices.Clone(whole[:end])
+		b[bit/8] ^= 1 << (bit % 8)
+		checkFound(t, name, b, bit, func(got []string, damaged []journal.Damage) bool {
+			for _, r := range got {
+				if !slices.Contains(want, r) {
+					return false
+				}
+			}
+			missing := len(want) - len(got)
+			torn := missing == 0 || slices.Equal(got, want[:len(got)])
+			return torn || len(damaged) > 0
+		})
+	}
+}
+
+func checkPrefix(t *testing.T, name string, b []byte, want []string, cut int) {
+	t.Helper()
+	checkFound(t, name, b, cut, func(got []string, _ []journal.Damage) bool {
+		return len(got) <= len(want) && slices.Equal(got, want[:len(got)]) && (cut >= 0 || len(got) == len(want))
+	})
+}
+
+func checkFound(t *testing.T, name string, b []byte, where int, ok func([]string, []journal.Damage) bool) {
+	t.Helper()
+	dir := filepath.Join(filepath.Dir(name), "copy")
+	if err := os.RemoveAll(dir); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(dir, filepath.Base(name)), b, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	l, rec, err := tryOpen(t, dir, 2)
+	if err != nil {
+		if strings.Contains(err.Error(), "newer than this agent") || strings.Contains(err.Error(), "belongs to charging point") {
+			return
+		}
+		t.Fatalf("at %d: %v", where, err)
+	}
+	got := all(t, l)
+	if !ok(got, rec.Damaged) {
+		t.Fatalf("at %d: found %q, damaged %+v", where, got, rec.Damaged)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
+
+func read(t *testing.T, name string) []byte {
+	t.Helper()
+	b, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return b
+}
+
+// TestDamageIsNamed: a bad record in the middle, a segment gone, an older copy
+// of a segment put back: each is named, and the rest is held.
+func TestDamageIsNamed(t *testing.T) {
+	for name, harm := range map[string]func(t *testing.T, segs []string){
+		"bad record": func(t *testing.T, segs []string) {
+			t.Helper()
+			b := read(t, segs[1])
+			i := bytes.Index(b, []byte("|x-"))
+			b[i+1] ^= 0x20
+			if err := os.WriteFile(segs[1], b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"segment gone": func(t *testing.T, segs []string) {
+			t.Helper()
+			if err := os.Remove(segs[1]); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"header bad": func(t *testing.T, segs []string) {
+			t.Helper()
+			if err := os.WriteFile(segs[1], bytes.Repeat([]byte{7}, 4096), 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+		"older copy": func(t *testing.T, segs []string) {
+			t.Helper()
+			b := read(t, segs[1])
+			clear(b[len(b)/2:])
+			if err := os.WriteFile(segs[1], b, 0o600); err != nil {
+				t.Fatal(err)
+			}
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			dir := t.TempDir()
+			l, _ := open(t, dir, 1)
+			fill(t, l, 100, "x")
+			want := all(t, l)
+			_ = l.Close()
+			harm(t, segments(t, dir))
+			l, rec := open(t, dir, 2)
+			got := all(t, l)
+			lost := 0
+			for _, d := range rec.Damaged {
+				if d.Journal != "boot-1" || d.Last < d.First {
+					t.Errorf("damage %+v", d)
+				}
+				lost += int(d.Last-d.First) + 1
+			}
+			if lost == 0 || len(got)+lost != len(want) {
+				t.Errorf("held %d, named %d as lost of %d: %+v", len(got), lost, len(want), rec.Damaged)
+			}
+			fill(t, l, 3, "after")
+		})
+	}
+}
+
+// TestRefusals: a second process, another charging point's directory, and a
+// boot's id used twice are refused in words.
+func TestRefusals(t *testing.T) {
+	dir := t.TempDir()
+	l, _ := open(t, dir, 1)
+	fill(t, l, 1, "x")
+	if _, _, err := tryOpen(t, dir, 2); !errors.Is(err, journal.ErrLocked) {
+		t.Errorf("a second process: %v", err)
+	}
+	_ = l.Close()
+	if _, _, err := tryOpen(t, dir, 2, func(o *journal.Options) { o.CP = "CP_002" }); err == nil || !strings.Contains(err.Error(), "CP_001") || !strings.Contains(err.Error(), "CP_002") {
+		t.Errorf("another's directory: %v", err)
+	}
+	if _, _, err := tryOpen(t, dir, 1); err == nil {
+		t.Error("a boot's id was used twice")
+	}
+	if err := l.Append(record("late")); !errors.Is(err, journal.ErrClosed) {
+		t.Errorf("append behind Close: %v", err)
+	}
+}
+
+// TestPositionAndRetention: the position is found again, and only what Central
+// has and is too much is deleted.
+func TestPositionAndRetention(t *testing.T) {
+	dir := t.TempDir()
+	small := func(o *journal.Options) { o.RetainBytes = 8192; o.RetainFor = time.Hour }
+	l, _ := open(t, dir, 1, small)
+	fill(t, l, 200, "x")
+	if got := len(all(t, l)); got != 200 {
+		t.Fatalf("%d records held, want all 200: nothing is acknowledged", got)
+	}
+	if err := l.SetPosition(journal.Position{Central: "c-1", Journal: "boot-1", Seq: 150}); err != nil {
+		t.Fatal(err)
+	}
+	held := l.Held()
+	if first := held[0].First; first < 50 || first > 151 || held[len(held)-1].Last != 200 {
+		t.Errorf("held %+v", held)
+	}
+	all(t, l)
+	if _, err := l.Read(1); !errors.Is(err, journal.ErrNotHeld) {
+		t.Errorf("a record forgotten: %v", err)
+	}
+	_ = l.Close()
+	l, rec := open(t, dir, 2, small)
+	if want := (journal.Position{Central: "c-1", Journal: "boot-1", Seq: 150}); rec.Position != want || l.Position() != want {
+		t.Errorf("position %+v, want %+v", rec.Position, want)
+	}
+	if len(rec.Damaged) > 0 {
+		t.Errorf("what was forgotten counts as damage: %+v", rec.Damaged)
+	}
+	fill(t, l, 2, "y")
+	all(t, l)
+}
+
+// TestCheckpoint: the last one is found with the records behind it, and nothing
+// older is needed.
+func TestCheckpoint(t *testing.T) {
+	dir := t.TempDir()
+	n := 0
+	counting := func(o *journal.Options) { o.Checkpoint = func() ([]byte, error) { return fmt.Append(nil, n), nil } }
+	l, _ := open(t, dir, 1, counting)
+	for range 300 {
+		if err := l.Append(func(seq charge.Seq, prev string) ([]byte, error) { n++; return record("x")(seq, prev) }); err != nil {
+			t.Fatal(err)
+		}
+	}
+	_ = l.Close()
+	_, rec := open(t, dir, 2, counting)
+	if fmt.Sprint(string(rec.Checkpoint)) == "0" || fmt.Sprintf("%s", rec.Checkpoint) != fmt.Sprint(300-len(rec.Since)) {
+		t.Errorf("checkpoint %s with %d records behind it, of 300", rec.Checkpoint, len(rec.Since))
+	}
+}
+
+func BenchmarkAppend(b *testing.B) {
+	for _, n := range []int{1, 100} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) {
+			fs, err := journal.OS(b.TempDir())
+			if err != nil {
+				b.Fatal(err)
+			}
+			l, _, err := journal.Open(fs, journal.Options{CP: cp, Journal: "bench"})
+			if err != nil {
+				b.Fatal(err)
+			}
+			group := make([]journal.Encode, n)
+			for i := range group {
+				group[i] = record(strings.Repeat("x", 200))
+			}
+			for b.Loop() {
+				if err := l.Append(group...); err != nil {
+					b.Fatal(err)
+				}
+			}
+			b.ReportMetric(float64(n)*float64(b.N)/b.Elapsed().Seconds(), "records/s")
+			_ = l.Close()
+		})
+	}
+}
