@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
@@ -551,9 +552,20 @@ type lazy struct{}
 func (lazy) Kick() error            { return nil }
 func (lazy) Timeout() time.Duration { return 2 * time.Second }
 
-func TestWithoutJournalNothingHappens(t *testing.T) {
-	err := app.Run(t.Context(), app.DefaultConfig(), app.Deps{})
-	if err == nil || !strings.Contains(err.Error(), "no journal") {
-		t.Errorf("got %v, want the missing journal named", err)
+func TestJournalInUseIsNamed(t *testing.T) {
+	cfg := app.DefaultConfig()
+	cfg.DataDir = t.TempDir()
+	fs, err := journal.OS(cfg.DataDir)
+	if err != nil {
+		t.Fatal(err)
+	}
+	held, err := fs.Lock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = held.Close() }()
+	err = app.Run(t.Context(), cfg, app.Deps{})
+	if !errors.Is(err, journal.ErrLocked) || !strings.Contains(err.Error(), cfg.DataDir) {
+		t.Errorf("got %v, want the folder that is in use named", err)
 	}
 }

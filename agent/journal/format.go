@@ -73,10 +73,10 @@ func text(b []byte) (string, bool) {
 	return string(b[1 : 1+n]), true
 }
 
-// errVersion says that a later agent wrote the segment.
-type errVersion uint32
+// versionError says that a later agent wrote the segment.
+type versionError uint32
 
-func (v errVersion) Error() string {
+func (v versionError) Error() string {
 	return fmt.Sprintf("format version %d is newer than this agent's %d; install the agent that wrote it", uint32(v), version)
 }
 
@@ -90,7 +90,7 @@ func decodeHeader(b []byte) (header, error) {
 		return h, fmt.Errorf("segment header has a bad checksum")
 	}
 	if v := binary.LittleEndian.Uint32(b[8:]); v > version {
-		return h, errVersion(v)
+		return h, versionError(v)
 	}
 	h.number = binary.LittleEndian.Uint64(b[16:])
 	h.first = charge.Seq(binary.LittleEndian.Uint64(b[24:]))

@@ -196,8 +196,7 @@ func (l *Log) learn(found *Recovery) error {
 	}
 	for i := len(l.segments) - 1; i >= 0 && (i >= from || found.Last == nil); i-- {
 		s := l.segments[i]
-		for k := len(s.runs) - 1; k >= 0; k-- {
-			r := s.runs[k]
+		for _, r := range slices.Backward(s.runs) {
 			entries, err := l.readRun(s, r, 0, len(r.offsets), true)
 			if err != nil {
 				return err
@@ -607,8 +606,7 @@ func (l *Log) Held() []Range {
 func (l *Log) Read(index uint64) (Entry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	for i := len(l.segments) - 1; i >= 0; i-- {
-		s := l.segments[i]
+	for _, s := range slices.Backward(l.segments) {
 		for _, r := range s.runs {
 			if at := index - r.index; index >= r.index && at < uint64(len(r.offsets)) {
 				entries, err := l.readRun(s, r, int(at), int(at)+1, false)

@@ -394,7 +394,7 @@ func TestCheckpoint(t *testing.T) {
 	}
 	_ = l.Close()
 	_, rec := open(t, dir, 2, counting)
-	if fmt.Sprint(string(rec.Checkpoint)) == "0" || fmt.Sprintf("%s", rec.Checkpoint) != fmt.Sprint(300-len(rec.Since)) {
+	if string(rec.Checkpoint) == "0" || string(rec.Checkpoint) != fmt.Sprint(300-len(rec.Since)) {
 		t.Errorf("checkpoint %s with %d records behind it, of 300", rec.Checkpoint, len(rec.Since))
 	}
 }

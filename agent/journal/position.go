@@ -2,7 +2,6 @@ package journal
 
 import (
 	"encoding/binary"
-	"errors"
 	"hash/crc32"
 
 	"github.com/carga-ev/carga/internal/charge"
@@ -65,16 +64,13 @@ func openSlots(fs FS, exists bool) (*slots, Position, error) {
 	}
 	var best Position
 	b := make([]byte, 2*slotSize)
-	n, err := s.f.ReadAt(b, 0)
-	if n == 0 && err == nil {
-		err = errors.New("short read")
-	}
+	n, _ := s.f.ReadAt(b, 0) // an unreadable file is no position: records are repeated
 	for i := range 2 {
 		if p, g, ok := decodePosition(b[min(n, i*slotSize):n]); ok && g > s.generation {
 			best, s.generation = p, g
 		}
 	}
-	return s, best, nil // an unreadable file is no position: records are repeated
+	return s, best, nil
 }
 
 func (s *slots) write(p Position) error {

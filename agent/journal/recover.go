@@ -154,9 +154,8 @@ func allZero(b []byte) bool {
 	return true
 }
 
-// dropFrom forgets the records from seq on, and returns how many those were.
-func (s *segment) dropFrom(seq charge.Seq) int {
-	dropped := 0
+// dropFrom forgets the records from seq on.
+func (s *segment) dropFrom(seq charge.Seq) {
 	for len(s.runs) > 0 {
 		r := &s.runs[len(s.runs)-1]
 		if r.last() < seq {
@@ -166,7 +165,6 @@ func (s *segment) dropFrom(seq charge.Seq) int {
 		if r.first < seq {
 			keep = int(seq - r.first)
 		}
-		dropped += len(r.offsets) - keep
 		s.end = int64(r.offsets[keep])
 		r.offsets = r.offsets[:keep]
 		if keep > 0 {
@@ -175,7 +173,6 @@ func (s *segment) dropFrom(seq charge.Seq) int {
 		s.runs = s.runs[:len(s.runs)-1]
 	}
 	s.gaps = slices.DeleteFunc(s.gaps, func(g gap) bool { return g.expect >= seq })
-	return dropped
 }
 
 // loader reads a directory at boot.
@@ -213,7 +210,7 @@ func (l *loader) readSegment(name string, n uint64) error {
 		return fmt.Errorf("read %s: %w", name, err)
 	}
 	h, err := decodeHeader(b)
-	var newer errVersion
+	var newer versionError
 	switch {
 	case errors.As(err, &newer):
 		return fmt.Errorf("%s: %w", name, err)
@@ -290,8 +287,8 @@ func (l *loader) judge() {
 
 // acked is the ordinal of the position, if it is held.
 func (l *loader) acked() uint64 {
-	for i := len(l.segments) - 1; i >= 0; i-- {
-		if s := l.segments[i]; s.journal == l.position.Journal && l.position.Seq >= s.first {
+	for _, s := range slices.Backward(l.segments) {
+		if s.journal == l.position.Journal && l.position.Seq >= s.first {
 			return s.ordinal(l.position.Seq)
 		}
 	}
