@@ -94,9 +94,8 @@ size: cross-arm6 ## fail if the stripped agent for arm6 is larger than 8 MiB
 	|| { echo "too large: see what came in with  go version -m bin/cross/agent-linux-arm6"; exit 1; }
 
 .PHONY: bench
-bench: build ## measure: benchmarks, then the whole network (ARGS for bin/sim bench)
+bench: ## measure: the benchmarks of every package
 	go test -run '^$$' -bench . -benchmem -timeout 20m ./...
-	bin/sim bench $(ARGS)
 
 .PHONY: fuzz
 fuzz: ## run each fuzz target for FUZZTIME (30s)
