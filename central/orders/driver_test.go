@@ -2,6 +2,7 @@ package orders_test
 
 import (
 	"testing"
+	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
@@ -187,6 +188,25 @@ func TestRepeatsRepeatTheAnswer(t *testing.T) {
 	w.asks("m-2", "ana", "CP_2") // a driver with an open reservation gets the same one
 	if a := w.mustAnswer("m-2"); a.ReservationID != first.ReservationID || a.CPID != "CP_1" {
 		t.Fatalf("got %+v, want the reservation held", a)
+	}
+}
+
+// A request that Kafka kept for so long that nobody answered it is answered when
+// its driver says it again; a log read once more still is not.
+func TestTooOldThenSaidAgain(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	old := w.now - charge.Time((11 * time.Minute).Milliseconds())
+	for range 2 {
+		w.says("m-1", wire.DriverAuthorization, "ana", "", old)
+		w.pass(5000)
+		if a, ok := w.answer("m-1"); ok || len(w.reservations) != 0 {
+			t.Fatalf("answered %+v with %d reservations, want silence", a, len(w.reservations))
+		}
+	}
+	w.asks("m-1", "ana", "")
+	if a := w.mustAnswer("m-1"); !*a.Authorized {
+		t.Fatalf("got %+v, want the reservation", a)
 	}
 }
 

@@ -25,12 +25,12 @@ func (x *step) driverAsked(e DriverAsked) {
 	if x.fenced() || x.s.requests[q.MessageID] != nil {
 		return // a running one is answered when it is decided
 	}
-	if e.Known {
-		if e.Answer != nil {
-			x.do(Tell{*e.Answer})
-		}
+	if e.Known && e.Answer != nil {
+		x.do(Tell{*e.Answer})
 		return
 	}
+	// A message that is known without an answer had no effect, being too old or of
+	// no known type; said again with a fresh timestamp it is judged anew.
 	age := x.At.Sub(q.Timestamp.Time())
 	switch {
 	case q.Timestamp == 0 || age > wire.MaxAnswerAge:
