@@ -20,7 +20,6 @@ import (
 	"time"
 
 	mqtt "github.com/mochi-mqtt/server/v2"
-	"github.com/mochi-mqtt/server/v2/listeners"
 	"github.com/mochi-mqtt/server/v2/packets"
 	"github.com/twmb/franz-go/pkg/kfake"
 )
@@ -79,7 +78,7 @@ func (m *MQTT) Start() error {
 	caps.MaximumClientWritesPending = 1 << 16
 	caps.ReceiveMaximum = 1024
 	server := mqtt.New(&mqtt.Options{Capabilities: caps, Logger: slog.New(slog.DiscardHandler)})
-	if err := errors.Join(server.AddHook(&hook{owner: m}, nil), server.AddListener(listeners.NewNet("carga", l))); err != nil {
+	if err := errors.Join(server.AddHook(&hook{owner: m}, nil), server.AddListener(newGate(l))); err != nil {
 		return errors.Join(fmt.Errorf("embedded MQTT: %w", err), l.Close())
 	}
 	if err := server.Serve(); err != nil {

@@ -1,0 +1,70 @@
+package engines
+
+import (
+	"log/slog"
+	"net"
+	"sync"
+
+	"github.com/mochi-mqtt/server/v2/listeners"
+)
+
+// gate is the MQTT broker's door. Unlike the broker's own it lets one visitor in
+// at a time and is shut before anybody is sent away: the broker counts visitors
+// in a wait group, which must not be added to while it is waited for.
+type gate struct {
+	listener net.Listener
+	once     sync.Once
+	shut     chan struct{} // closed when nobody comes in any more
+}
+
+var _ listeners.Listener = (*gate)(nil)
+
+func newGate(l net.Listener) *gate { return &gate{listener: l, shut: make(chan struct{})} }
+
+func (*gate) Init(*slog.Logger) error { return nil }
+
+func (*gate) ID() string { return "carga" }
+
+func (g *gate) Address() string { return g.listener.Addr().String() }
+
+func (g *gate) Protocol() string { return g.listener.Addr().Network() }
+
+// Serve lets visitors in until the door is closed.
+func (g *gate) Serve(establish listeners.EstablishFn) {
+	defer close(g.shut)
+	for {
+		c, err := g.listener.Accept()
+		if err != nil {
+			return
+		}
+		v := &visitor{Conn: c, inside: make(chan struct{})}
+		go func() {
+			defer v.enter()
+			_ = establish(g.ID(), v) // an error is the visitor's; he reconnects
+		}()
+		<-v.inside
+	}
+}
+
+// Close shuts the door, and then sends everybody away.
+func (g *gate) Close(closeClients listeners.CloseFn) {
+	g.once.Do(func() {
+		_ = g.listener.Close()
+		<-g.shut
+		closeClients(g.ID())
+	})
+}
+
+// visitor is inside once the broker has begun to read what he says.
+type visitor struct {
+	net.Conn
+	once   sync.Once
+	inside chan struct{}
+}
+
+func (v *visitor) enter() { v.once.Do(func() { close(v.inside) }) }
+
+func (v *visitor) Read(b []byte) (int, error) {
+	v.enter()
+	return v.Conn.Read(b)
+}
