@@ -306,7 +306,7 @@ type batch struct {
 // full.
 func (l *Log) commit(group []*job) {
 	b := l.newBatch()
-	for _, j := range group {
+	for i, j := range group {
 		saved, err := l.checkpointFor(b, j)
 		if err != nil {
 			j.err = err
@@ -325,8 +325,10 @@ func (l *Log) commit(group []*job) {
 		// what follows into the next.
 		tail := *l.split(b, mark)
 		l.flush(b)
-		if l.failure() != nil {
-			j.err = l.failure()
+		if err := l.failure(); err != nil {
+			for _, later := range group[i:] {
+				later.err = err
+			}
 			return
 		}
 		b = &tail

@@ -102,6 +102,7 @@ func TestAppliedButAnsweredAsError(t *testing.T) {
 			if len(log) <= 20 {
 				t.Error("the fault did not repeat anything")
 			}
+			synctest.Wait() // what the lanes wrote is seen
 			equal(t, "told", e.order, numbers(0, 20))
 			// Every record is followed by what came after it, in each repeat.
 			for i := 1; i < len(log); i++ {
