@@ -1,8 +1,8 @@
 // Command bridge carries messages between MQTT and Kafka, both ways. It keeps
 // nothing on disk and waits for either side as long as it takes.
 //
-// Exit codes: 0 after a clean stop, 1 when it could not go on, 2 when the
-// configuration or the command line is wrong.
+// Exit codes: 0 after a clean stop, 1 when it could not go on, 2 when the command
+// line is wrong, 3 when the configuration is.
 package main
 
 import (
@@ -22,7 +22,15 @@ import (
 	"github.com/carga-ev/carga/internal/obs"
 )
 
-// errUsage marks what the caller can put right.
+// The exit codes, the same in every program.
+const (
+	exitOK     = 0
+	exitFailed = 1
+	exitUsage  = 2
+	exitConfig = 3
+)
+
+// errUsage marks what is wrong with the command line.
 var errUsage = errors.New("usage")
 
 func main() {
@@ -38,14 +46,17 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 	cmd.SetErr(stderr)
 	err := cmd.ExecuteContext(ctx)
 	if err == nil {
-		return 0
+		return exitOK
 	}
-	if _, wrong := errors.AsType[*config.Error](err); wrong || errors.Is(err, errUsage) {
-		_, _ = fmt.Fprintln(stderr, err) // nobody is left to tell
-		return 2
+	if _, wrong := errors.AsType[*config.Error](err); wrong {
+		_, _ = fmt.Fprintln(stderr, err) // nobody is left to be told
+		return exitConfig
 	}
 	_, _ = fmt.Fprintln(stderr, "bridge:", err)
-	return 1
+	if errors.Is(err, errUsage) {
+		return exitUsage
+	}
+	return exitFailed
 }
 
 func command(environ []string, stdout, stderr io.Writer) *cobra.Command {
@@ -85,7 +96,7 @@ func command(environ []string, stdout, stderr io.Writer) *cobra.Command {
 func serve(ctx context.Context, cfg app.Config, stderr io.Writer) error {
 	var level slog.LevelVar
 	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
-		return fmt.Errorf("%w: log.level: %w", errUsage, err)
+		return fmt.Errorf("log.level: %w", err)
 	}
 	return app.Run(ctx, cfg, app.Deps{Log: obs.NewLogger(stderr, &level)})
 }

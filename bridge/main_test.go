@@ -22,8 +22,8 @@ func TestExitCodes(t *testing.T) {
 		{"sample", []string{"--check-config", "--config", filepath.Join("..", "configs", "bridge.yaml")}, nil, 0, "carga-bridge"},
 		{"unknown flag", []string{"--loud"}, nil, 2, "--loud"},
 		{"argument", []string{"now"}, nil, 2, "now"},
-		{"no such file", []string{"--config", "missing.yaml"}, nil, 2, "no such file"},
-		{"bad value", nil, []string{"CARGA_BRIDGE_NAME="}, 2, "CARGA_BRIDGE_NAME"},
+		{"no such file", []string{"--config", "missing.yaml"}, nil, 3, "no such file"},
+		{"bad value", nil, []string{"CARGA_BRIDGE_NAME="}, 3, "CARGA_BRIDGE_NAME"},
 		{"no password", nil, []string{"CARGA_BRIDGE_MQTT__USERNAME=u", "CARGA_BRIDGE_MQTT__PASSWORD_FILE=missing"}, 1, "missing"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {

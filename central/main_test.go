@@ -22,9 +22,9 @@ func TestTheCommandLine(t *testing.T) {
 		{[]string{"--version"}, 0, "central "},
 		{[]string{"--check-config"}, 0, "127.0.0.1:8080"},
 		{[]string{"run", "--check-config", "--config", "../configs/central.yaml"}, 0, "127.0.0.1:8080"},
-		{[]string{"--check-config", "--config", file}, 2, "no accounts yet"},
+		{[]string{"--check-config", "--config", file}, 3, "no accounts yet"},
 		{[]string{"--check-config", "--config", file, "--insecure"}, 0, "0.0.0.0:1"},
-		{[]string{"--check-config", "--config", "nowhere.yaml"}, 2, "nowhere.yaml"},
+		{[]string{"--check-config", "--config", "nowhere.yaml"}, 3, "nowhere.yaml"},
 		{[]string{"walk"}, 2, "walk"},
 		{[]string{"--fast"}, 2, "fast"},
 	} {

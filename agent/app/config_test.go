@@ -3,24 +3,19 @@ package app_test
 import (
 	"os"
 	"path/filepath"
-	"reflect"
 	"strings"
 	"testing"
 
 	"github.com/carga-ev/carga/agent/app"
 	"github.com/carga-ev/carga/internal/config"
+	"github.com/carga-ev/carga/internal/config/configtest"
 )
 
-// TestSampleIsTheDefault: the sample loads by the strict loader, and what it
-// says is the default is the default.
 func TestSampleIsTheDefault(t *testing.T) {
-	got := app.DefaultConfig()
-	if err := config.Load(&got, config.Options{Path: "../../configs/agent.yaml", EnvPrefix: app.EnvPrefix}); err != nil {
-		t.Fatal(err)
-	}
-	if want := app.DefaultConfig(); !reflect.DeepEqual(got, want) {
-		t.Errorf("got  %+v\nwant %+v", got, want)
-	}
+	configtest.SampleIsDefault(t, "../../configs/agent.yaml", func() any {
+		cfg := app.DefaultConfig()
+		return &cfg
+	})
 }
 
 func TestConfigNamesWhatIsWrong(t *testing.T) {

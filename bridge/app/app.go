@@ -99,9 +99,7 @@ func (c *Config) specs() []kafkalink.TopicSpec {
 	all := c.Kafka.Topics.all()
 	specs := make([]kafkalink.TopicSpec, 0, len(all))
 	for _, t := range all {
-		specs = append(specs, kafkalink.TopicSpec{
-			Name: t.topic.Name, Partitions: t.topic.Partitions, Replication: c.Kafka.Replication, Retention: t.topic.Retention,
-		})
+		specs = append(specs, c.Kafka.Spec(t.Topic))
 	}
 	return specs
 }

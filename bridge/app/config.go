@@ -1,7 +1,6 @@
 package app
 
 import (
-	"net"
 	"net/url"
 	"slices"
 	"strconv"
@@ -10,6 +9,7 @@ import (
 	"github.com/carga-ev/carga/bridge/route"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/config"
+	"github.com/carga-ev/carga/internal/kafkalink"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -42,32 +42,19 @@ type MQTT struct {
 	KeepAlive    time.Duration `yaml:"keep_alive"`
 }
 
-// Kafka says how to reach Kafka.
+// Kafka says how to reach Kafka, and names its topics.
 type Kafka struct {
-	Brokers  []string `yaml:"brokers"`
-	ClientID string   `yaml:"client_id"`
-	// Replication is the number of copies of a topic the bridge creates.
-	Replication int    `yaml:"replication"`
-	Topics      Topics `yaml:"topics"`
+	kafkalink.Settings
+	Topics Topics `yaml:"topics"`
 }
 
 // Topics are the Kafka topics of the bridge.
 type Topics struct {
-	Events      Topic `yaml:"events"`
-	Telemetry   Topic `yaml:"telemetry"`
-	Monitor     Topic `yaml:"monitor"`
-	Commands    Topic `yaml:"commands"`
-	DeadLetters Topic `yaml:"dead_letters"`
-}
-
-// Topic is one Kafka topic.
-type Topic struct {
-	Name string `yaml:"name"`
-	// Partitions must be the same at all who use the topic, and must not be
-	// changed once it exists: the order per charging point would be lost.
-	Partitions int `yaml:"partitions"`
-	// Retention is used when the topic is created here.
-	Retention time.Duration `yaml:"retention"`
+	Events      kafkalink.TopicSettings `yaml:"events"`
+	Telemetry   kafkalink.TopicSettings `yaml:"telemetry"`
+	Monitor     kafkalink.TopicSettings `yaml:"monitor"`
+	Commands    kafkalink.TopicSettings `yaml:"commands"`
+	DeadLetters kafkalink.TopicSettings `yaml:"dead_letters"`
 }
 
 // Buffer bounds what was received by MQTT and is not yet in Kafka.
@@ -85,20 +72,20 @@ const day = 24 * time.Hour
 
 // DefaultConfig is a bridge between brokers on this machine.
 func DefaultConfig() Config {
-	topic := func(name string, partitions int, keep time.Duration) Topic {
-		return Topic{Name: name, Partitions: partitions, Retention: keep}
+	topic := func(name string, keep time.Duration) kafkalink.TopicSettings {
+		return kafkalink.TopicSettings{Name: name, Partitions: 12, Retention: keep}
 	}
 	return Config{
 		Name: "bridge",
 		MQTT: MQTT{URL: "tcp://127.0.0.1:1883", ClientID: "carga-bridge", TopicPrefix: wire.DefaultPrefix, KeepAlive: 30 * time.Second},
 		Kafka: Kafka{
-			Brokers: []string{"127.0.0.1:9092"}, ClientID: "carga-bridge", Replication: 1,
+			Settings: kafkalink.LocalSettings("carga-bridge"),
 			Topics: Topics{
-				Events:      topic(wire.TopicEvents, 12, 35*day),
-				Telemetry:   topic(wire.TopicTelemetry, 12, time.Hour),
-				Monitor:     topic(wire.TopicMonitor, 12, day),
-				Commands:    topic(wire.TopicCommands, 12, time.Hour),
-				DeadLetters: topic(wire.TopicDeadLetters, 12, 90*day),
+				Events:      topic(wire.TopicEvents, 35*day),
+				Telemetry:   topic(wire.TopicTelemetry, time.Hour),
+				Monitor:     topic(wire.TopicMonitor, day),
+				Commands:    topic(wire.TopicCommands, time.Hour),
+				DeadLetters: topic(wire.TopicDeadLetters, 90*day),
 			},
 		},
 		Buffer:     Buffer{Messages: 100_000, Bytes: 64 << 20},
@@ -110,22 +97,17 @@ func DefaultConfig() Config {
 // SetPartitions sets the number of partitions of every topic.
 func (k *Kafka) SetPartitions(n int) {
 	for _, t := range k.Topics.all() {
-		t.topic.Partitions = n
+		t.Topic.Partitions = n
 	}
 }
 
-type namedTopic struct {
-	key   string
-	topic *Topic
-}
-
-func (t *Topics) all() []namedTopic {
-	return []namedTopic{
-		{"events", &t.Events},
-		{"telemetry", &t.Telemetry},
-		{"monitor", &t.Monitor},
-		{"commands", &t.Commands},
-		{"dead_letters", &t.DeadLetters},
+func (t *Topics) all() []kafkalink.KeyedTopic {
+	return []kafkalink.KeyedTopic{
+		{Key: "events", Topic: &t.Events},
+		{Key: "telemetry", Topic: &t.Telemetry},
+		{Key: "monitor", Topic: &t.Monitor},
+		{Key: "commands", Topic: &t.Commands},
+		{Key: "dead_letters", Topic: &t.DeadLetters},
 	}
 }
 
@@ -158,7 +140,7 @@ func (c *Config) Validate(p *config.Problems) {
 		p.Addf("buffer.bytes", "want a whole number from %d", 1<<20)
 	}
 	c.MQTT.validate(p)
-	c.Kafka.validate(p)
+	c.Kafka.Validate(p.In("kafka"), c.Kafka.Topics.all())
 }
 
 func (m *MQTT) validate(p *config.Problems) {
@@ -180,53 +162,7 @@ func (m *MQTT) validate(p *config.Problems) {
 	}
 }
 
-func (k *Kafka) validate(p *config.Problems) {
-	if len(k.Brokers) == 0 {
-		p.Addf("kafka.brokers", "want at least one HOST:PORT")
-	}
-	for _, b := range k.Brokers {
-		if host, port, err := net.SplitHostPort(b); err != nil || host == "" || !validPort(port) {
-			p.Addf("kafka.brokers", "want HOST:PORT, got %q", b)
-		}
-	}
-	if !charge.ValidName(k.ClientID) {
-		p.Addf("kafka.client_id", "want 1 to %d bytes without control characters", charge.MaxNameLength)
-	}
-	if k.Replication < 1 || k.Replication > 100 {
-		p.Addf("kafka.replication", "want a whole number from 1 to 100")
-	}
-	seen := map[string]string{}
-	for _, t := range k.Topics.all() {
-		key := "kafka.topics." + t.key
-		if !validTopic(t.topic.Name) {
-			p.Addf(key+".name", "want 1 to 249 of [A-Za-z0-9._-], not . or ..")
-		} else if other, ok := seen[t.topic.Name]; ok {
-			p.Addf(key+".name", "want a topic of its own; %s has this one", other)
-		}
-		seen[t.topic.Name] = key
-		if t.topic.Partitions < 1 || t.topic.Partitions > 10_000 {
-			p.Addf(key+".partitions", "want a whole number from 1 to 10000")
-		}
-		if t.topic.Retention < time.Minute {
-			p.Addf(key+".retention", "want a duration from 1m")
-		}
-	}
-}
-
 func validPort(s string) bool {
 	n, err := strconv.ParseUint(s, 10, 16)
 	return err == nil && n > 0
-}
-
-// validTopic is Kafka's rule for the name of a topic.
-func validTopic(s string) bool {
-	if s == "" || s == "." || s == ".." || len(s) > 249 {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; !charge.ValidID(string(c)) && c != '.' {
-			return false
-		}
-	}
-	return true
 }

@@ -11,6 +11,7 @@ import (
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/config"
+	"github.com/carga-ev/carga/internal/kafkalink"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -45,34 +46,21 @@ type Database struct {
 	Path string `yaml:"path"`
 }
 
-// Kafka says how to reach Kafka.
+// Kafka says how to reach Kafka, and names its topics.
 type Kafka struct {
-	Brokers  []string `yaml:"brokers"`
-	ClientID string   `yaml:"client_id"`
-	// Replication is the number of copies of a topic created here.
-	Replication int    `yaml:"replication"`
-	Topics      Topics `yaml:"topics"`
+	kafkalink.Settings
+	Topics Topics `yaml:"topics"`
 }
 
 // Topics are the Kafka topics of Central.
 type Topics struct {
-	Events        Topic `yaml:"events"`
-	Telemetry     Topic `yaml:"telemetry"`
-	Monitor       Topic `yaml:"monitor"`
-	Commands      Topic `yaml:"commands"`
-	DriverEvents  Topic `yaml:"driver_events"`
-	CentralEvents Topic `yaml:"central_events"`
-	DeadLetters   Topic `yaml:"dead_letters"`
-}
-
-// Topic is one Kafka topic.
-type Topic struct {
-	Name string `yaml:"name"`
-	// Partitions must be the same at all who use the topic, and must not be
-	// changed once it exists: the order per key would be lost.
-	Partitions int `yaml:"partitions"`
-	// Retention is used when the topic is created here.
-	Retention time.Duration `yaml:"retention"`
+	Events        kafkalink.TopicSettings `yaml:"events"`
+	Telemetry     kafkalink.TopicSettings `yaml:"telemetry"`
+	Monitor       kafkalink.TopicSettings `yaml:"monitor"`
+	Commands      kafkalink.TopicSettings `yaml:"commands"`
+	DriverEvents  kafkalink.TopicSettings `yaml:"driver_events"`
+	CentralEvents kafkalink.TopicSettings `yaml:"central_events"`
+	DeadLetters   kafkalink.TopicSettings `yaml:"dead_letters"`
 }
 
 // Network holds the rules of reservations and admission.
@@ -112,12 +100,14 @@ const day = 24 * time.Hour
 
 // DefaultConfig is a Central beside a Kafka on this machine.
 func DefaultConfig() Config {
-	topic := func(name string, keep time.Duration) Topic { return Topic{Name: name, Partitions: 12, Retention: keep} }
+	topic := func(name string, keep time.Duration) kafkalink.TopicSettings {
+		return kafkalink.TopicSettings{Name: name, Partitions: 12, Retention: keep}
+	}
 	return Config{
 		HTTP:     HTTP{Listen: "127.0.0.1:8080"},
 		Database: Database{Path: "central.db"},
 		Kafka: Kafka{
-			Brokers: []string{"127.0.0.1:9092"}, ClientID: "carga-central", Replication: 1,
+			Settings: kafkalink.LocalSettings("carga-central"),
 			Topics: Topics{
 				Events:        topic(wire.TopicEvents, 35*day),
 				Telemetry:     topic(wire.TopicTelemetry, time.Hour),
@@ -140,24 +130,19 @@ func DefaultConfig() Config {
 // SetPartitions sets the number of partitions of every topic.
 func (k *Kafka) SetPartitions(n int) {
 	for _, t := range k.Topics.all() {
-		t.topic.Partitions = n
+		t.Topic.Partitions = n
 	}
 }
 
-type namedTopic struct {
-	key   string
-	topic *Topic
-}
-
-func (t *Topics) all() []namedTopic {
-	return []namedTopic{
-		{"events", &t.Events},
-		{"telemetry", &t.Telemetry},
-		{"monitor", &t.Monitor},
-		{"commands", &t.Commands},
-		{"driver_events", &t.DriverEvents},
-		{"central_events", &t.CentralEvents},
-		{"dead_letters", &t.DeadLetters},
+func (t *Topics) all() []kafkalink.KeyedTopic {
+	return []kafkalink.KeyedTopic{
+		{Key: "events", Topic: &t.Events},
+		{Key: "telemetry", Topic: &t.Telemetry},
+		{Key: "monitor", Topic: &t.Monitor},
+		{Key: "commands", Topic: &t.Commands},
+		{Key: "driver_events", Topic: &t.DriverEvents},
+		{Key: "central_events", Topic: &t.CentralEvents},
+		{Key: "dead_letters", Topic: &t.DeadLetters},
 	}
 }
 
@@ -188,7 +173,7 @@ func (c *Config) Validate(p *config.Problems) {
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
 		p.Addf("log.level", "want debug, info, warn or error")
 	}
-	c.Kafka.validate(p)
+	c.Kafka.Validate(p.In("kafka"), c.Kafka.Topics.all())
 	c.Network.validate(p)
 	c.Tariff.validate(p)
 }
@@ -207,53 +192,6 @@ func (c *Config) validateHTTP(p *config.Problems) {
 func loopback(host string) bool {
 	ip := net.ParseIP(host)
 	return host == "localhost" || ip != nil && ip.IsLoopback()
-}
-
-func (k *Kafka) validate(p *config.Problems) {
-	if len(k.Brokers) == 0 {
-		p.Addf("kafka.brokers", "want at least one HOST:PORT")
-	}
-	for _, b := range k.Brokers {
-		host, port, err := net.SplitHostPort(b)
-		if n, perr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || perr != nil || n == 0 {
-			p.Addf("kafka.brokers", "want HOST:PORT, got %q", b)
-		}
-	}
-	if !charge.ValidName(k.ClientID) {
-		p.Addf("kafka.client_id", "want 1 to %d bytes without control characters", charge.MaxNameLength)
-	}
-	if k.Replication < 1 || k.Replication > 100 {
-		p.Addf("kafka.replication", "want a whole number from 1 to 100")
-	}
-	seen := map[string]string{}
-	for _, t := range k.Topics.all() {
-		key := "kafka.topics." + t.key
-		if !validTopic(t.topic.Name) {
-			p.Addf(key+".name", "want 1 to 249 of [A-Za-z0-9._-], not . or ..")
-		} else if other, ok := seen[t.topic.Name]; ok {
-			p.Addf(key+".name", "want a topic of its own; %s has this one", other)
-		}
-		seen[t.topic.Name] = key
-		if t.topic.Partitions < 1 || t.topic.Partitions > 10_000 {
-			p.Addf(key+".partitions", "want a whole number from 1 to 10000")
-		}
-		if t.topic.Retention < time.Minute {
-			p.Addf(key+".retention", "want a duration from 1m")
-		}
-	}
-}
-
-// validTopic is Kafka's rule for the name of a topic.
-func validTopic(s string) bool {
-	if s == "" || s == "." || s == ".." || len(s) > 249 {
-		return false
-	}
-	for i := range len(s) {
-		if c := s[i]; !charge.ValidID(string(c)) && c != '.' {
-			return false
-		}
-	}
-	return true
 }
 
 func (n *Network) validate(p *config.Problems) {

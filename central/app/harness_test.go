@@ -161,7 +161,7 @@ func (w *world) others(cfg app.Config) *others {
 	t := &cfg.Kafka.Topics
 	var specs []kafkalink.TopicSpec
 	var names []string
-	for _, topic := range []app.Topic{t.Events, t.Telemetry, t.Monitor, t.DriverEvents, t.Commands, t.CentralEvents, t.DeadLetters} {
+	for _, topic := range []kafkalink.TopicSettings{t.Events, t.Telemetry, t.Monitor, t.DriverEvents, t.Commands, t.CentralEvents, t.DeadLetters} {
 		specs = append(specs, kafkalink.TopicSpec{Name: topic.Name, Partitions: topic.Partitions})
 		names = append(names, topic.Name)
 	}

@@ -45,14 +45,11 @@ var (
 
 func newLink(cfg Config, dial func(context.Context, string, string) (net.Conn, error), s *store.Store, live *ingest.Live, log *slog.Logger) (*link, error) {
 	k, t := &cfg.Kafka, &cfg.Kafka.Topics
-	spec := func(t *Topic) kafkalink.TopicSpec {
-		return kafkalink.TopicSpec{Name: t.Name, Partitions: t.Partitions, Replication: k.Replication, Retention: t.Retention}
-	}
 	var names []string
 	var all []kafkalink.TopicSpec
 	for _, n := range t.all() {
-		names = append(names, n.topic.Name)
-		all = append(all, spec(n.topic))
+		names = append(names, n.Topic.Name)
+		all = append(all, k.Spec(n.Topic))
 	}
 	l := &link{cfg: &cfg, store: s, live: live, log: log}
 	var err error
@@ -64,13 +61,13 @@ func newLink(cfg Config, dial func(context.Context, string, string) (net.Conn, e
 		return nil, err
 	}
 	l.durable, err = kafkalink.NewProducer(l.client, l.keeper, kafkalink.ProducerConfig{
-		Topics: []kafkalink.TopicSpec{spec(&t.CentralEvents), spec(&t.DeadLetters)}, Grace: stopGrace, Log: log,
+		Topics: []kafkalink.TopicSpec{k.Spec(&t.CentralEvents), k.Spec(&t.DeadLetters)}, Grace: stopGrace, Log: log,
 	})
 	if err != nil {
 		return nil, err
 	}
 	l.passing, err = kafkalink.NewProducer(l.client, l.keeper, kafkalink.ProducerConfig{
-		Topics: []kafkalink.TopicSpec{spec(&t.CentralEvents), spec(&t.Monitor), spec(&t.Commands)},
+		Topics: []kafkalink.TopicSpec{k.Spec(&t.CentralEvents), k.Spec(&t.Monitor), k.Spec(&t.Commands)},
 		Latest: []string{t.CentralEvents.Name, t.Monitor.Name},
 		Limits: kafkalink.Limits{HighRecords: maxQueued / 2, HardRecords: maxQueued}, Grace: -1, Log: log,
 	})

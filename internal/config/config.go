@@ -12,7 +12,8 @@
 // A field takes part if it is exported and has a tag `yaml:"name"`. Kinds:
 // text, bool, whole numbers, floats, time.Duration, types with UnmarshalText,
 // lists and map[string]T of these and of structs, nested structs, and named
-// types of all of them. A list or map given in the file replaces the default
+// types of all of them. The keys of an embedded struct stand beside those of
+// the struct around it. A list or map given in the file replaces the default
 // as a whole. A tag `secret:"true"` keeps a value out of messages and of Dump.
 //
 // If the struct has Validate(*Problems), it is asked after all layers, also

@@ -367,6 +367,33 @@ func TestWrongDestinations(t *testing.T) {
 	}
 }
 
+// Shared is a part that several configurations have.
+type Shared struct {
+	Brokers []string `yaml:"brokers"`
+	Copies  int      `yaml:"copies"`
+}
+
+func TestKeysOfAnEmbeddedStructStandBesideTheOthers(t *testing.T) {
+	type client struct {
+		Kafka struct {
+			Shared
+			Topic string `yaml:"topic"`
+		} `yaml:"kafka"`
+	}
+	var c client
+	path := write(t, "kafka: {topic: events, brokers: [a, b]}\n")
+	if err := config.Load(&c, config.Options{Path: path, EnvPrefix: "CARGA_", Environ: []string{"CARGA_KAFKA__COPIES=3"}}); err != nil {
+		t.Fatal(err)
+	}
+	want := "kafka:\n  brokers:\n    - \"a\"\n    - \"b\"\n  copies: 3\n  topic: \"events\"\n"
+	if got := string(config.Dump(c)); got != want {
+		t.Errorf("got\n%s\nwant\n%s", got, want)
+	}
+	if err := config.Load(&c, config.Options{Path: write(t, "kafka: {Shared: {copies: 1}}\n")}); err == nil {
+		t.Error("the name of the embedded struct was taken for a key")
+	}
+}
+
 func TestDumpMasksSecrets(t *testing.T) {
 	c := defaults()
 	c.MQTT.Password = "hunter2"

@@ -91,7 +91,7 @@ func (l *loader) group(n *yaml.Node, v reflect.Value, key string, secret bool) {
 			l.fault(k, Fault{Key: join(key, k.Value), Want: "unknown key", Hint: didYouMean(k.Value, fields)})
 			return
 		}
-		l.value(val, v.Field(f.index), join(key, k.Value), secret || f.secret)
+		l.value(val, v.FieldByIndex(f.index), join(key, k.Value), secret || f.secret)
 	})
 }
 
@@ -201,7 +201,7 @@ func (l *loader) variable(v reflect.Value, name string, path []string, text stri
 			l.faults = append(l.faults, Fault{File: name, Key: key, Want: "unknown key", Hint: didYouMean(step, fields)})
 			return
 		}
-		v, secret = v.Field(f.index), secret || f.secret
+		v, secret = v.FieldByIndex(f.index), secret || f.secret
 	}
 	l.origins[key] = origin{file: name, value: text, secret: secret}
 	f := l.origins[key].fault(key)
@@ -233,17 +233,17 @@ func hintFor(hint string, secret bool) string {
 
 // field is how a key finds its place in a struct.
 type field struct {
-	index  int
+	index  []int
 	secret bool
 }
 
+// fieldsOf are the keys of a struct, those of embedded structs among them.
 func fieldsOf(t reflect.Type) map[string]field {
 	fields := make(map[string]field, t.NumField())
-	for i := range t.NumField() {
-		f := t.Field(i)
+	for _, f := range reflect.VisibleFields(t) {
 		name, _, _ := strings.Cut(f.Tag.Get("yaml"), ",")
 		if f.IsExported() && name != "" && name != "-" {
-			fields[name] = field{index: i, secret: f.Tag.Get("secret") == "true"}
+			fields[name] = field{index: f.Index, secret: f.Tag.Get("secret") == "true"}
 		}
 	}
 	return fields

@@ -20,10 +20,10 @@ func Dump(src any) []byte {
 
 func appendGroup(out []byte, v reflect.Value, indent string) []byte {
 	fields := fieldsOf(v.Type())
-	names := slices.SortedFunc(maps.Keys(fields), func(a, b string) int { return fields[a].index - fields[b].index })
+	names := slices.SortedFunc(maps.Keys(fields), func(a, b string) int { return slices.Compare(fields[a].index, fields[b].index) })
 	for _, name := range names {
 		out = fmt.Appendf(out, "%s%s:", indent, name)
-		out = appendValue(out, v.Field(fields[name].index), indent+"  ", fields[name].secret)
+		out = appendValue(out, v.FieldByIndex(fields[name].index), indent+"  ", fields[name].secret)
 	}
 	return out
 }
