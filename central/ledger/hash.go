@@ -5,43 +5,146 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
+
+	"github.com/carga-ev/carga/internal/charge"
 )
 
 // Hash is one value over the accounts of charging points: journal positions,
-// meters, sessions and tickets. It does not depend on the order in which
-// records came, nor on Central's clock, so a rebuilt or restored Central has
-// the same one. Sessions and tickets are all there are of these charging
-// points, ended or not, in any order.
+// holes, meters, sessions and tickets. Two ledgers with the same hash bill the
+// same and know the same records. Sessions and tickets are all there are of
+// these charging points, ended or not, in any order.
+//
+// It depends on what the records say and on nothing else: not on the order in
+// which they came nor how often, not on Central's clock or incarnation, not on
+// the database. Nothing in it is numbered by Central: the id of a ticket
+// derives from that of its session. So a restored or rebuilt Central that holds
+// the same records has the same hash. What is left out is what records do not
+// decide (first heard, admitted, alarms, raw bytes, orders and reservations)
+// and how holes were found: only what is still missing counts.
 func Hash(cps []*CP, sessions []Session, tickets []Ticket) string {
-	var lines []string
+	ss := map[charge.CPID][]Session{}
+	for i := range sessions {
+		ss[sessions[i].CPID] = append(ss[sessions[i].CPID], sessions[i])
+	}
+	ts := map[charge.CPID][]Ticket{}
+	for i := range tickets {
+		ts[tickets[i].CPID] = append(ts[tickets[i].CPID], tickets[i])
+	}
+	points := make(map[charge.CPID]string, len(cps))
 	for _, cp := range cps {
-		for _, j := range cp.Journals {
-			lines = append(lines, fmt.Sprintf("journal %s %s %d %s", cp.ID, j.ID, j.Last, j.Hash))
+		points[cp.ID] = HashPoint(cp, ss[cp.ID], ts[cp.ID])
+	}
+	return HashNetwork(points)
+}
+
+// HashNetwork is the Hash of a network whose charging points have these hashes;
+// so each can be read and forgotten in turn. Charging points of which no record
+// and no energy is known have no say.
+func HashNetwork(points map[charge.CPID]string) string {
+	lines := make([]string, 0, len(points))
+	for id, h := range points {
+		if h != "" {
+			lines = append(lines, string(id)+" "+h)
 		}
-		for _, m := range cp.Meters {
-			lines = append(lines, fmt.Sprintf("meter %s %d %d %d", cp.ID, m.Connector, m.Carried+m.Last-m.First, m.Billed))
+	}
+	return digest(lines)
+}
+
+// HashPoint is the hash of one charging point with all its sessions and
+// tickets; "" when nothing is known of it.
+func HashPoint(cp *CP, sessions []Session, tickets []Ticket) string {
+	if lines := Accounts(cp, sessions, tickets); len(lines) > 0 {
+		return digest(lines)
+	}
+	return ""
+}
+
+// Accounts are the lines that HashPoint is made of, sorted: what differs
+// between two ledgers can be seen in them.
+func Accounts(cp *CP, sessions []Session, tickets []Ticket) []string {
+	missing := missingOf(cp)
+	lines := make([]string, 0, len(cp.Journals)+len(cp.Meters)+len(sessions)+len(tickets))
+	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
+	for id, j := range cp.Journals {
+		hash := j.Hash
+		if lacks(missing[id], j.Last) {
+			hash = "missing" // whoever passed it may have been told its hash, or not
 		}
-		for _, h := range cp.Holes {
-			if len(h.Missing) > 0 {
-				lines = append(lines, fmt.Sprintf("hole %s %s %v", cp.ID, h.Journal, h.Missing))
-			}
+		if j.Last > 0 {
+			add("journal %s last %d hash %s", id, j.Last, hash)
+		}
+	}
+	for id, ranges := range missing {
+		for _, r := range ranges {
+			add("hole %s first %d last %d", id, r.First, r.Last)
+		}
+	}
+	for id, m := range cp.Meters {
+		if m.Known || m.Billed != 0 {
+			add("meter %d metered %d billed %d", id, m.Carried+m.Last-m.First, m.Billed)
 		}
 	}
 	for i := range sessions {
-		s := sessions[i]
-		if s.State == SessionEnded { // its ticket says the rest, and that alone never changes
-			lines = append(lines, fmt.Sprintf("session %s %s ended", s.CPID, s.ID))
-			continue
-		}
-		s.HeardAt = 0
-		s.Spans = slices.SortedFunc(slices.Values(s.Spans), func(a, b Span) int { return cmp.Compare(a.Journal, b.Journal) })
-		lines = append(lines, fmt.Sprintf("session %+v", s))
+		lines = append(lines, accountOf(&sessions[i]))
 	}
 	for i := range tickets {
-		lines = append(lines, fmt.Sprintf("ticket %+v", tickets[i]))
+		t := &tickets[i]
+		add("ticket %s session %s connector %d user %q reservation %s tariff %s start %d stop %d energy %d cost %d %s seconds %d started %t authorized %d ended %d reason %s",
+			t.ID, t.SessionID, t.Connector, t.Username, t.ReservationID, t.Tariff, t.Start, t.Stop, t.Energy, t.Cost, t.Currency,
+			t.DurationSec, t.Started, int64(t.AuthorizedAt), int64(t.EndedAt), t.Reason)
 	}
+	slices.Sort(lines)
+	return lines
+}
+
+// accountOf is the line of a session. Of one that ended its ticket says the
+// rest, and that alone never changes.
+func accountOf(s *Session) string {
+	if s.State == SessionEnded {
+		return fmt.Sprintf("session %s ended", s.ID)
+	}
+	spans := slices.SortedFunc(slices.Values(s.Spans), func(a, b Span) int { return cmp.Compare(a.Journal, b.Journal) })
+	return fmt.Sprintf("session %s %s connector %d user %q reservation %s tariff %s by %s start %d %t register %d started %t at %d %d reason %q spans %v",
+		s.ID, s.State, s.Connector, s.Username, s.ReservationID, s.Tariff, s.By, s.Start, s.StartKnown, s.Register, s.Started,
+		int64(s.AuthorizedAt), int64(s.StartedAt), s.Reason, spans)
+}
+
+// missingOf joins what the holes of each journal miss into ranges that neither
+// touch nor overlap.
+func missingOf(cp *CP) map[charge.JournalID][]Range {
+	all := map[charge.JournalID][]Range{}
+	for _, h := range cp.Holes {
+		all[h.Journal] = append(all[h.Journal], h.Missing...)
+	}
+	maps.DeleteFunc(all, func(_ charge.JournalID, r []Range) bool { return len(r) == 0 })
+	for id, ranges := range all {
+		slices.SortFunc(ranges, func(a, b Range) int { return cmp.Compare(a.First, b.First) })
+		joined := ranges[:1]
+		for _, r := range ranges[1:] {
+			last := &joined[len(joined)-1]
+			switch {
+			case last.Last == 0 && last.First != 0: // to the end of the journal
+			case r.First > last.Last+1 || last.First == 0:
+				joined = append(joined, r)
+			case r.Last == 0:
+				last.Last = 0
+			default:
+				last.Last = max(last.Last, r.Last)
+			}
+		}
+		all[id] = joined
+	}
+	return all
+}
+
+func lacks(missing []Range, seq charge.Seq) bool {
+	return slices.ContainsFunc(missing, func(r Range) bool { return r.First <= seq && (seq <= r.Last || r.Last == 0) && r.First != 0 })
+}
+
+func digest(lines []string) string {
 	slices.Sort(lines)
 	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))
 	return hex.EncodeToString(sum[:])

@@ -120,6 +120,10 @@ func (f *fold) fill(h *Hole, seq charge.Seq) {
 		}
 	}
 	h.Missing = rest
+	if j := f.cp.Journals[h.Journal]; j != nil && j.Last == seq {
+		j.Hash = f.out.Hash // the next record must follow these bytes
+		touch(&f.journals, j)
+	}
 	f.closeHole(h)
 }
 
