@@ -18,6 +18,7 @@ import (
 	"github.com/carga-ev/carga/hal/haltest"
 	"github.com/carga-ev/carga/hal/rpi"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/need"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -328,9 +329,7 @@ func TestConfigIsRefusedByField(t *testing.T) {
 }
 
 func TestOpenWithoutGPIOSaysSo(t *testing.T) {
-	if len(gpioioctl.Chips) > 0 {
-		t.Skip("this machine has GPIO chips, whose pins may be connected")
-	}
+	need.That(t, len(gpioioctl.Chips) == 0, "a machine without GPIO chips, whose pins may be connected", "run it on a laptop or a server")
 	board, err := rpi.Open(config())
 	if err == nil {
 		_ = board.Close()

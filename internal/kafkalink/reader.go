@@ -2,11 +2,8 @@ package kafkalink
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
-	"io"
 	"log/slog"
 	"math/rand/v2"
 	"sync"
@@ -25,113 +22,6 @@ const (
 	maxHandled      = 1000
 	shorterConfirms = 3
 )
-
-// Fingerprint tells a record from others: CRC-32C over key and value.
-func Fingerprint(key, value []byte) uint32 {
-	table := crc32.MakeTable(crc32.Castagnoli)
-	var size [4]byte
-	binary.BigEndian.PutUint32(size[:], uint32(len(key)))
-	sum := crc32.Checksum(size[:], table)
-	sum = crc32.Update(sum, table, key)
-	return crc32.Update(sum, table, value)
-}
-
-// Message is one that was read. Its slices belong to the receiver.
-type Message struct {
-	Offset  int64
-	Time    time.Time
-	Key     []byte
-	Value   []byte
-	Headers []Header
-}
-
-// Header returns the value of the first header of that name, or nil.
-func (m Message) Header(name string) []byte {
-	for _, h := range m.Headers {
-		if h.Key == name {
-			return h.Value
-		}
-	}
-	return nil
-}
-
-// Batch is at least one message of one partition, in the order of the log.
-type Batch struct {
-	Topic     string
-	Partition int
-	Messages  []Message
-	// HighWater is the end of the log when the batch was fetched: the batch is
-	// the last one for now if Next == HighWater.
-	HighWater int64
-	// Next and CRC are the place behind this batch; stored together with its
-	// effects they make FromOffset.
-	Next int64
-	CRC  uint32
-}
-
-// startKind is one of the ways to begin.
-type startKind int
-
-const (
-	startFirst startKind = iota
-	startOffset
-	startTime
-	startEnd
-)
-
-// Start says where a reader begins. The zero value is FromFirst.
-type Start struct {
-	kind  startKind
-	next  int64
-	crc   uint32
-	since time.Time
-}
-
-// FromFirst begins with the first record there is.
-func FromFirst() Start { return Start{} }
-
-// FromOffset goes on at next. crc is the fingerprint of the record before it,
-// by which a replaced log is recognised. A next of 0 is FromFirst.
-func FromOffset(next int64, crc uint32) Start {
-	if next <= 0 {
-		return FromFirst()
-	}
-	return Start{kind: startOffset, next: next, crc: crc}
-}
-
-// FromTime begins with the first record of that time or later. If there is none
-// it begins at the end seen, so that nothing written later is missed.
-func FromTime(since time.Time) Start { return Start{kind: startTime, since: since} }
-
-// FromEnd begins with what is written from now on.
-func FromEnd() Start { return Start{kind: startEnd} }
-
-// Reason is why a reader could not go on where it was.
-type Reason string
-
-// The reasons of a Replaced.
-const (
-	ReasonShorter   Reason = "shorter"   // the log ends before our place
-	ReasonDifferent Reason = "different" // another record is where our last one was
-	ReasonExpired   Reason = "expired"   // records before the first were deleted unread
-)
-
-// Replaced tells that a reader began anew at the first record.
-type Replaced struct {
-	Topic     string
-	Partition int
-	Reason    Reason
-	Was, Now  int64 // the place before and after
-}
-
-// Opened tells where a reader stands after it has found, or found again, its
-// place.
-type Opened struct {
-	Topic     string
-	Partition int
-	Next      int64
-	End       int64 // the end of the log seen then
-}
 
 // ReaderConfig says what a PartitionReader reads and for whom.
 type ReaderConfig struct {
@@ -415,52 +305,6 @@ func (r *PartitionReader) fetch(ctx context.Context, offset int64, bytes int64) 
 		err = nil // what is wrong behind them is met again
 	}
 	return messages, res.HighWatermark, err
-}
-
-// readAll copies the records from an offset on: Kafka delivers whole batches,
-// also their part before it.
-func readAll(records kafka.RecordReader, from int64) ([]Message, error) {
-	var messages []Message
-	for {
-		rec, err := records.ReadRecord()
-		if errors.Is(err, io.EOF) {
-			return messages, nil
-		}
-		if err != nil {
-			return messages, err
-		}
-		m, err := copyRecord(rec)
-		if err != nil {
-			return messages, err
-		}
-		if m.Offset >= from {
-			messages = append(messages, m)
-		}
-	}
-}
-
-func copyRecord(rec *kafka.Record) (Message, error) {
-	key, err := readBytes(rec.Key)
-	if err != nil {
-		return Message{}, err
-	}
-	value, err := readBytes(rec.Value)
-	if err != nil {
-		return Message{}, err
-	}
-	m := Message{Offset: rec.Offset, Time: rec.Time, Key: key, Value: value}
-	for _, h := range rec.Headers {
-		m.Headers = append(m.Headers, Header{Key: h.Key, Value: h.Value})
-	}
-	return m, nil
-}
-
-func readBytes(b kafka.Bytes) ([]byte, error) {
-	if b == nil {
-		return nil, nil
-	}
-	data, err := kafka.ReadAll(b)
-	return data, errors.Join(err, b.Close())
 }
 
 // State returns what is known now.

@@ -1,0 +1,100 @@
+package kafkalink
+
+import (
+	"encoding/binary"
+	"errors"
+	"hash/crc32"
+	"io"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+)
+
+// Fingerprint tells a record from others: CRC-32C over key and value.
+func Fingerprint(key, value []byte) uint32 {
+	table := crc32.MakeTable(crc32.Castagnoli)
+	var size [4]byte
+	binary.BigEndian.PutUint32(size[:], uint32(len(key)))
+	sum := crc32.Checksum(size[:], table)
+	sum = crc32.Update(sum, table, key)
+	return crc32.Update(sum, table, value)
+}
+
+// Message is one that was read. Its slices belong to the receiver.
+type Message struct {
+	Offset  int64
+	Time    time.Time
+	Key     []byte
+	Value   []byte
+	Headers []Header
+}
+
+// Header returns the value of the first header of that name, or nil.
+func (m Message) Header(name string) []byte {
+	for _, h := range m.Headers {
+		if h.Key == name {
+			return h.Value
+		}
+	}
+	return nil
+}
+
+// Batch is at least one message of one partition, in the order of the log.
+type Batch struct {
+	Topic     string
+	Partition int
+	Messages  []Message
+	// HighWater is the end of the log when the batch was fetched: the batch is
+	// the last one for now if Next == HighWater.
+	HighWater int64
+	// Next and CRC are the place behind this batch; stored together with its
+	// effects they make FromOffset.
+	Next int64
+	CRC  uint32
+}
+
+// readAll copies the records from an offset on: Kafka delivers whole batches,
+// also their part before it.
+func readAll(records kafka.RecordReader, from int64) ([]Message, error) {
+	var messages []Message
+	for {
+		rec, err := records.ReadRecord()
+		if errors.Is(err, io.EOF) {
+			return messages, nil
+		}
+		if err != nil {
+			return messages, err
+		}
+		m, err := copyRecord(rec)
+		if err != nil {
+			return messages, err
+		}
+		if m.Offset >= from {
+			messages = append(messages, m)
+		}
+	}
+}
+
+func copyRecord(rec *kafka.Record) (Message, error) {
+	key, err := readBytes(rec.Key)
+	if err != nil {
+		return Message{}, err
+	}
+	value, err := readBytes(rec.Value)
+	if err != nil {
+		return Message{}, err
+	}
+	m := Message{Offset: rec.Offset, Time: rec.Time, Key: key, Value: value}
+	for _, h := range rec.Headers {
+		m.Headers = append(m.Headers, Header{Key: h.Key, Value: h.Value})
+	}
+	return m, nil
+}
+
+func readBytes(b kafka.Bytes) ([]byte, error) {
+	if b == nil {
+		return nil, nil
+	}
+	data, err := kafka.ReadAll(b)
+	return data, errors.Join(err, b.Close())
+}
