@@ -17,6 +17,8 @@ type Health struct {
 	// Reason says why it is down, or what is remarkable while it is up; it may
 	// change without Since. Never a secret: pages show it.
 	Reason string `json:"reason,omitempty"`
+	// Informs says that the program can do its work without it.
+	Informs bool `json:"informs,omitempty"`
 }
 
 // Registry holds the health of a program's dependencies. Its methods may be
@@ -43,6 +45,22 @@ func (r *Registry) Up(name string) { r.set(name, true, "") }
 // Down says that the dependency does not work, and why. Repeated, it changes
 // the reason only. An unknown name is added.
 func (r *Registry) Down(name, reason string) { r.set(name, false, reason) }
+
+// Judge says of a dependency whether it works, and why not; while it works the
+// reason is dropped.
+func (r *Registry) Judge(name string, up bool, reason string) {
+	if up {
+		reason = ""
+	}
+	r.set(name, up, reason)
+}
+
+// Put takes over what its owner knows, since when among it.
+func (r *Registry) Put(h Health) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.all[h.Name] = h
+}
 
 func (r *Registry) set(name string, up bool, reason string) {
 	r.mu.Lock()
@@ -75,8 +93,8 @@ func (r *Registry) All() []Health {
 	return all
 }
 
-// Ready reports whether all dependencies are up. It informs; nothing waits
-// for it to start.
+// Ready reports whether all dependencies that count are up. It informs; nothing
+// waits for it to start.
 func (r *Registry) Ready() bool {
-	return !slices.ContainsFunc(r.All(), func(h Health) bool { return !h.Up })
+	return !slices.ContainsFunc(r.All(), func(h Health) bool { return !h.Up && !h.Informs })
 }

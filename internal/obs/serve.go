@@ -1,0 +1,107 @@
+package obs
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"time"
+
+	"github.com/carga-ev/carga/internal/config"
+	"github.com/carga-ev/carga/internal/loopback"
+)
+
+// Observe says where a program shows its health and its metrics.
+type Observe struct {
+	// Listen is HOST:PORT; port 0 picks a free one, and empty serves nothing.
+	Listen string `yaml:"listen"`
+	// Insecure lets other machines ask, although there are no accounts.
+	Insecure bool `yaml:"insecure"`
+}
+
+// Validate adds a problem for each rule that is broken; the keys are those of
+// observe.
+func (o *Observe) Validate(p *config.Problems) {
+	if o.Listen == "" {
+		return
+	}
+	if _, err := net.ResolveTCPAddr("tcp", numeric(o.Listen)); err != nil {
+		p.Addf("observe.listen", "want HOST:PORT; port 0 picks a free one, and \"\" serves nothing")
+	} else if loopback.Check(o.Listen, o.Insecure) != nil {
+		p.Addf("observe.listen", "want a loopback address such as 127.0.0.1: there are no accounts, so who reaches it reads everything; observe.insecure: true allows it")
+	}
+}
+
+// numeric leaves of an address what can be checked without asking anybody: its
+// port.
+func numeric(addr string) string {
+	_, port, err := net.SplitHostPort(addr)
+	if err != nil {
+		return addr // which is refused
+	}
+	return net.JoinHostPort("127.0.0.1", port)
+}
+
+// Open opens the listener; nil when nothing is to be served.
+func (o *Observe) Open(ctx context.Context) (net.Listener, error) {
+	if o.Listen == "" {
+		return nil, nil //nolint:nilnil // no listener is what was asked for
+	}
+	if err := loopback.Check(o.Listen, o.Insecure); err != nil {
+		return nil, fmt.Errorf("observe.listen: %w", err)
+	}
+	var lc net.ListenConfig
+	l, err := lc.Listen(ctx, "tcp", o.Listen)
+	if err != nil {
+		return nil, fmt.Errorf("observe.listen %s: %w; free the port, choose another, or leave it empty to serve nothing", o.Listen, err)
+	}
+	return l, nil
+}
+
+// Serve serves h on l until ctx ends, and closes l. Other than on loopback it
+// answers whoever asks only if that is meant.
+func (o *Observe) Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+	server := &http.Server{
+		Handler:           o.guard(h),
+		ReadHeaderTimeout: 5 * time.Second,
+		ReadTimeout:       10 * time.Second,
+		WriteTimeout:      30 * time.Second,
+		IdleTimeout:       time.Minute,
+		MaxHeaderBytes:    16 << 10,
+		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
+	}
+	log.Info("health and metrics are served", slog.String("addr", l.Addr().String()))
+	failed := make(chan error, 1)
+	go func() { failed <- server.Serve(l) }()
+	select {
+	case err := <-failed:
+		return fmt.Errorf("serve health and metrics: %w", err)
+	case <-ctx.Done():
+	}
+	limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Second)
+	defer cancel()
+	err := server.Shutdown(limit)
+	if err != nil {
+		err = server.Close() // somebody reads slowly: his loss
+	}
+	<-failed
+	if err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve health and metrics: %w", err)
+	}
+	return nil
+}
+
+func (o *Observe) guard(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if !o.Insecure && !loopback.Asked(r.Host) {
+			http.Error(w, "answers on loopback only", http.StatusMisdirectedRequest)
+			return
+		}
+		w.Header().Set("X-Content-Type-Options", "nosniff")
+		r.Body = http.MaxBytesReader(w, r.Body, 1<<10)
+		next.ServeHTTP(w, r)
+	})
+}

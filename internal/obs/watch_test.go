@@ -1,0 +1,240 @@
+package obs_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+	"go.uber.org/goleak"
+
+	"github.com/carga-ev/carga/internal/config"
+	"github.com/carga-ev/carga/internal/obs"
+)
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
+
+// said is the answer of /livez and /readyz.
+type said struct {
+	OK     bool
+	Checks []obs.Health
+}
+
+func ask(t *testing.T, h http.Handler, path string, status int) said {
+	t.Helper()
+	rec := httptest.NewRecorder()
+	h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
+	var a said
+	if err := json.Unmarshal(rec.Body.Bytes(), &a); err != nil || rec.Code != status || a.OK != (status == http.StatusOK) {
+		t.Errorf("%s: got %d %s %v, want %d", path, rec.Code, rec.Body, err, status)
+	}
+	return a
+}
+
+func TestReadyNamesWhatIsMissingAndSinceWhen(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var kafka atomic.Bool
+		w := obs.NewWatch("carga_x_", func(r *obs.Registry) {
+			r.Judge("kafka", kafka.Load(), "connection refused")
+			r.Put(obs.Health{Name: "uplink", Informs: true, Since: time.Unix(1, 0), Reason: "no broker"})
+		}, func() []obs.Family { return nil })
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { w.Run(ctx) })
+		defer running.Wait()
+		defer cancel()
+		h := w.Handler(nil)
+
+		began := time.Now()
+		synctest.Wait()
+		time.Sleep(2500 * time.Millisecond)
+		a := ask(t, h, "/readyz", http.StatusServiceUnavailable)
+		if len(a.Checks) != 3 || a.Checks[0].Name != "kafka" || a.Checks[0].Reason != "connection refused" || !a.Checks[0].Since.Equal(began) {
+			t.Errorf("got %+v, want kafka down since %s", a.Checks, began)
+		}
+		kafka.Store(true)
+		time.Sleep(1500 * time.Millisecond) // noticed though nobody asks
+		up := time.Now().Add(-time.Second)
+		time.Sleep(time.Minute)
+		a = ask(t, h, "/readyz", http.StatusOK)
+		if k := a.Checks[0]; !k.Up || k.Reason != "" || k.Since.After(up) {
+			t.Errorf("got %+v, want kafka up since %s at most", k, up)
+		}
+		if u := a.Checks[2]; u.Name != "uplink" || u.Up || !u.Informs || u.Reason != "no broker" {
+			t.Errorf("what only informs: got %+v", u)
+		}
+	})
+}
+
+func TestAliveNamesTheLoopThatHangs(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := obs.NewWatch("carga_x_", func(*obs.Registry) {}, func() []obs.Family { return nil })
+		good, bad := w.Loop("good"), w.LoopWithin("bad", 3*time.Second)
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { w.Run(ctx) })
+		defer running.Wait()
+		defer cancel()
+		h := w.Handler(nil)
+		turn := func(n int, loops ...*obs.Loop) {
+			for range n {
+				time.Sleep(time.Second)
+				for _, o := range loops {
+					o.Turn()
+				}
+			}
+		}
+		turn(30, good, bad)
+		ask(t, h, "/livez", http.StatusOK)
+		stuck := time.Now()
+		turn(4, good)
+		a := ask(t, h, "/livez", http.StatusServiceUnavailable)
+		if b := a.Checks[0]; b.Name != "bad" || b.Up || !b.Since.Equal(stuck) || !strings.Contains(b.Reason, "has not turned for 4s") {
+			t.Errorf("got %+v, want bad to hang since %s", b, stuck)
+		}
+		r := ask(t, h, "/readyz", http.StatusServiceUnavailable)
+		if l := r.Checks[0]; l.Name != "loops" || l.Reason != "these hang: bad" {
+			t.Errorf("ready while a loop hangs: got %+v", l)
+		}
+		bad.Turn()
+		ask(t, h, "/livez", http.StatusOK)
+		ask(t, h, "/readyz", http.StatusOK)
+	})
+	var unwatched *obs.Loop
+	unwatched.Turn()
+}
+
+// A judge that hangs is seen: what it would say is worth nothing.
+func TestAliveSeesTheJudgeHang(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		release := make(chan struct{})
+		w := obs.NewWatch("carga_x_", func(*obs.Registry) { <-release }, func() []obs.Family { return nil })
+		ctx, cancel := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { w.Run(ctx) })
+		time.Sleep(time.Minute)
+		if a := ask(t, w.Handler(nil), "/livez", http.StatusServiceUnavailable); a.Checks[0].Name != "judge" {
+			t.Errorf("got %+v, want the judge to hang", a.Checks)
+		}
+		close(release)
+		cancel()
+		running.Wait()
+	})
+}
+
+func problems(t *testing.T, o obs.Observe) []config.Fault {
+	t.Helper()
+	c := struct{ Observe checked }{checked{o}}
+	err := config.Load(&c.Observe, config.Options{})
+	if err == nil {
+		return nil
+	}
+	e, ok := errors.AsType[*config.Error](err)
+	if !ok {
+		t.Fatal(err)
+	}
+	return e.Faults
+}
+
+type checked struct {
+	Observe obs.Observe `yaml:"observe"`
+}
+
+func (c *checked) Validate(p *config.Problems) { c.Observe.Validate(p) }
+
+func TestObserveIsLoopbackUnlessMeant(t *testing.T) {
+	for _, c := range []struct {
+		o  obs.Observe
+		ok bool
+	}{
+		{obs.Observe{}, true},
+		{obs.Observe{Listen: "127.0.0.1:9464"}, true},
+		{obs.Observe{Listen: "[::1]:0"}, true},
+		{obs.Observe{Listen: "0.0.0.0:9464"}, false},
+		{obs.Observe{Listen: "metrics.example:9464"}, false},
+		{obs.Observe{Listen: "metrics.example:9464", Insecure: true}, true},
+		{obs.Observe{Listen: "127.0.0.1"}, false},
+		{obs.Observe{Listen: "127.0.0.1:99999"}, false},
+		{obs.Observe{Listen: "127.0.0.1:no such service"}, false},
+	} {
+		faults := problems(t, c.o)
+		if (len(faults) == 0) != c.ok {
+			t.Errorf("%+v: got %v, want ok %v", c.o, faults, c.ok)
+		}
+		for _, f := range faults {
+			if f.Key != "observe.listen" {
+				t.Errorf("%+v: names %q", c.o, f.Key)
+			}
+		}
+	}
+	if _, err := (&obs.Observe{Listen: "0.0.0.0:0"}).Open(t.Context()); err == nil {
+		t.Error("opened for everybody though nobody meant it")
+	}
+}
+
+func TestServe(t *testing.T) {
+	o := obs.Observe{Listen: "127.0.0.1:0"}
+	l, err := o.Open(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	busy := obs.Observe{Listen: l.Addr().String()}
+	if _, err := busy.Open(t.Context()); err == nil || !strings.Contains(err.Error(), "observe.listen "+busy.Listen) || !strings.Contains(err.Error(), "free the port") {
+		t.Errorf("busy port: got %v, want its key, its address and the remedy", err)
+	}
+	w := obs.NewWatch("carga_x_", func(r *obs.Registry) { r.Up("all") }, func() []obs.Family {
+		return []obs.Family{obs.One("carga_x_things", obs.Gauge, "Things.", 7)}
+	})
+	ctx, cancel := context.WithCancel(t.Context())
+	done := make(chan error, 1)
+	go func() { done <- o.Serve(ctx, l, w.Handler(nil), slog.New(slog.DiscardHandler)) }()
+
+	body := get(t, l.Addr(), "localhost", "/metrics", http.StatusOK)
+	p := expfmt.NewTextParser(model.UTF8Validation)
+	got, err := p.TextToMetricFamilies(strings.NewReader(body))
+	if err != nil {
+		t.Fatalf("%v in\n%s", err, body)
+	}
+	for _, name := range []string{"carga_x_things", "carga_x_build_info", "carga_x_alive", "carga_x_ready", "carga_x_check_up", "carga_x_check_changed_timestamp_seconds"} {
+		if got[name] == nil {
+			t.Errorf("metric %s is missing", name)
+		}
+	}
+	get(t, l.Addr(), "evil.example", "/metrics", http.StatusMisdirectedRequest)
+	get(t, l.Addr(), "localhost", "/", http.StatusNotFound)
+	cancel()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+}
+
+func get(t *testing.T, at net.Addr, host, path string, status int) string {
+	t.Helper()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://"+at.String()+path, http.NoBody)
+	if err != nil {
+		t.Fatal(err)
+	}
+	req.Host = host
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true}}
+	res, err := c.Do(req)
+	if err != nil {
+		t.Fatal(err)
+	}
+	body, err := io.ReadAll(res.Body)
+	if err := errors.Join(err, res.Body.Close()); err != nil || res.StatusCode != status {
+		t.Errorf("GET %s of %s: got %s %v, want %d", path, host, res.Status, err, status)
+	}
+	return string(body)
+}
