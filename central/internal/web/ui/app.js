@@ -109,7 +109,7 @@ function head(m) {
 }
 
 function books(b) {
-  const one = (label, n, bad) => element("span", {}, label + " ", element("b", { className: bad && n ? "bad" : "", textContent: n.toLocaleString() }), " · ");
+  const one = (label, n, bad) => element("span", {}, label + " ", element("b", { className: bad && n ? "bad" : "", textContent: n.toLocaleString() }));
   $("books").replaceChildren(
     one("records journalled", b.announced), one("applied", b.applied), one("un-acked", b.unacked),
     one("duplicates removed", b.duplicates), one("dead letters", b.dead_letters, true),
