@@ -71,6 +71,10 @@ type flags struct {
 
 func command(ctx context.Context, environ []string, stdout, stderr io.Writer) *cobra.Command {
 	var f flags
+	load := func(path string) (app.Config, error) {
+		cfg := app.DefaultConfig()
+		return cfg, config.Load(&cfg, config.Options{Path: path, EnvPrefix: app.EnvPrefix, Environ: environ})
+	}
 	cmd := &cobra.Command{
 		Use:           "central",
 		Short:         "Reserves, starts, stops and bills, and shows the network",
@@ -84,14 +88,14 @@ func command(ctx context.Context, environ []string, stdout, stderr io.Writer) *c
 			return nil
 		},
 		RunE: func(_ *cobra.Command, _ []string) error {
-			cfg := app.DefaultConfig()
-			cfg.TakeOver = f.takeOver
 			if f.insecure { // the command line wins over the environment, as that over the file
 				environ = append(slices.Clone(environ), app.EnvPrefix+"INSECURE=true")
 			}
-			if err := config.Load(&cfg, config.Options{Path: f.path, EnvPrefix: app.EnvPrefix, Environ: environ}); err != nil {
+			cfg, err := load(f.path)
+			if err != nil {
 				return err
 			}
+			cfg.TakeOver = f.takeOver
 			if f.check {
 				_, err := stdout.Write(config.Dump(&cfg))
 				return err
@@ -105,6 +109,8 @@ func command(ctx context.Context, environ []string, stdout, stderr io.Writer) *c
 	cmd.Flags().BoolVar(&f.takeOver, "take-over", false, "do not wait for another Central to fall silent; lift a fence")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	cmd.SetVersionTemplate("central {{.Version}}\n")
+	cmd.CompletionOptions.DisableDefaultCmd = true
+	cmd.AddCommand(operate(ctx, load, stdout)...)
 	return cmd
 }
 

@@ -26,6 +26,10 @@ func TestTheCommandLine(t *testing.T) {
 		{[]string{"--check-config", "--config", file, "--insecure"}, 0, "0.0.0.0:1"},
 		{[]string{"--check-config", "--config", "nowhere.yaml"}, 3, "nowhere.yaml"},
 		{[]string{"walk"}, 2, "walk"},
+		{[]string{"backup"}, 2, "--to FILE"},
+		{[]string{"backup", "--to", "/nowhere/b.db", "--config", "nowhere.yaml"}, 3, "nowhere.yaml"},
+		{[]string{"backup", "--to", "/nowhere/b.db"}, 1, "central.db"},
+		{[]string{"backup", "all"}, 2, "all"},
 		{[]string{"--fast"}, 2, "fast"},
 	} {
 		var out bytes.Buffer

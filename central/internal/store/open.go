@@ -49,8 +49,15 @@ type Store struct {
 	path string
 	lock *os.File
 	rw   *sql.DB
-	ro   *sql.DB
+	ro   querier
 	w    *writer
+	end  []func() error // of the readers, in this order
+}
+
+// querier is what readers read from: a pool, or one transaction.
+type querier interface {
+	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
 // Open opens or creates the database, brings its schema up to date and checks
@@ -109,12 +116,14 @@ func (s *Store) open(ctx context.Context, o Options) error {
 			return err
 		}
 	}
-	if s.ro, err = sql.Open("sqlite3", dsn(o, true)); err != nil {
+	ro, err := sql.Open("sqlite3", dsn(o, true))
+	if err != nil {
 		return err
 	}
-	s.ro.SetMaxOpenConns(readers)
-	s.ro.SetMaxIdleConns(readers)
-	return s.ro.PingContext(ctx)
+	s.ro, s.end = ro, append(s.end, ro.Close)
+	ro.SetMaxOpenConns(readers)
+	ro.SetMaxIdleConns(readers)
+	return ro.PingContext(ctx)
 }
 
 // Close closes the database and gives the file free. It must not run at the
@@ -124,13 +133,15 @@ func (s *Store) Close() error {
 	if s.w != nil {
 		errs = append(errs, s.w.close())
 	}
-	if s.ro != nil {
-		errs = append(errs, s.ro.Close())
+	for _, end := range s.end {
+		errs = append(errs, end())
 	}
 	if s.rw != nil {
 		errs = append(errs, s.rw.Close())
 	}
-	errs = append(errs, s.lock.Close()) // which unlocks it
+	if s.lock != nil {
+		errs = append(errs, s.lock.Close()) // which unlocks it
+	}
 	return errors.Join(errs...)
 }
 
@@ -150,12 +161,17 @@ func dsn(o Options, readOnly bool) string {
 	return "file:" + (&url.URL{Path: o.Path}).EscapedPath() + "?" + q.Encode()
 }
 
-func migrate(ctx context.Context, db *sql.DB) error {
+// provider knows the versions of the schema.
+func provider(db *sql.DB) (*goose.Provider, error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
-		return err
+		return nil, err
 	}
-	p, err := goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithDisableGlobalRegistry(true))
+	return goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithDisableGlobalRegistry(true))
+}
+
+func migrate(ctx context.Context, db *sql.DB) error {
+	p, err := provider(db)
 	if err != nil {
 		return fmt.Errorf("migrate: %w", err)
 	}

@@ -52,6 +52,9 @@ func (s *Store) Write(ctx context.Context, fn func(*Tx) error) error {
 		return err
 	}
 	w := s.w
+	if w == nil {
+		return errReadOnly
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	tx := &Tx{ctx: context.WithoutCancel(ctx), w: w}
