@@ -2,6 +2,7 @@ package app
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -14,6 +15,8 @@ import (
 	"github.com/carga-ev/carga/bridge/internal/kafkaside"
 	"github.com/carga-ev/carga/bridge/internal/mqttside"
 	"github.com/carga-ev/carga/internal/kafkalink"
+	"github.com/carga-ev/carga/internal/metrics"
+	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -24,6 +27,9 @@ type Deps struct {
 	// DialMQTT and DialKafka replace the network, for tests in memory.
 	DialMQTT  func(ctx context.Context, broker *url.URL) (net.Conn, error)
 	DialKafka func(ctx context.Context, network, address string) (net.Conn, error)
+	// Listener serves health and metrics in place of observe.listen; Run closes
+	// it.
+	Listener net.Listener
 	// Observe, if set, is called each second with what the bridge says of itself,
 	// also while nobody else can hear it. It must not wait.
 	Observe func(wire.BridgeAlive)
@@ -34,59 +40,95 @@ type Deps struct {
 // cfg.StopWithin, and disconnects. What is left was never acknowledged to MQTT
 // and comes again.
 //
-// Its error is one of the configuration; nothing outside can make it fail.
+// Its error is one of the configuration, or of the address where health and
+// metrics are served; nothing outside can make it fail later.
 func Run(ctx context.Context, cfg Config, deps Deps) error {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
-	password, err := readPassword(cfg.MQTT.PasswordFile)
+	listener := deps.Listener
+	b, err := newBridge(cfg, deps)
 	if err != nil {
+		if listener != nil {
+			err = errors.Join(err, listener.Close())
+		}
 		return err
 	}
-	kafka, err := kafkaside.New(kafkaside.Config{
+	deps.Log.Info("bridge runs", slog.String("mqtt", cfg.MQTT.URL), slog.String("kafka", strings.Join(cfg.Kafka.Brokers, " ")))
+	b.run(ctx, listener, deps.Observe)
+	books := b.kafka.Books()
+	deps.Log.Info("bridge stopped", slog.Int64("accepted", books.Accepted), slog.Int64("forwarded", books.Forwarded),
+		slog.Int64("dead_letters", books.DeadLetters), slog.Int64("left", books.Buffered))
+	return nil
+}
+
+// bridge is the pieces of a bridge, wired.
+type bridge struct {
+	cfg   Config
+	kafka *kafkaside.Side
+	mqtt  *mqttside.Side
+	watch *obs.Watch
+	log   *slog.Logger
+}
+
+func newBridge(cfg Config, deps Deps) (*bridge, error) {
+	password, err := readPassword(cfg.MQTT.PasswordFile)
+	if err != nil {
+		return nil, err
+	}
+	b := &bridge{cfg: cfg, log: deps.Log}
+	b.watch = obs.NewWatch(metricPrefix, b.judge, b.families)
+	b.kafka, err = kafkaside.New(kafkaside.Config{
 		Name: cfg.Name, Brokers: cfg.Kafka.Brokers, ClientID: cfg.Kafka.ClientID, Dial: deps.DialKafka,
 		Router: cfg.router(), Topics: cfg.specs(), Grace: cfg.StopWithin,
-		LimitRecords: cfg.Buffer.Messages, LimitBytes: cfg.Buffer.Bytes, Log: deps.Log,
+		LimitRecords: cfg.Buffer.Messages, LimitBytes: cfg.Buffer.Bytes,
+		SaidAlive: b.watch.Loop("sign_of_life").Turn, Kept: b.watch.LoopWithin("kafka_keeper", 30*time.Second).Turn, Log: deps.Log,
 	})
 	if err != nil {
-		return fmt.Errorf("bridge: %w", err)
+		return nil, fmt.Errorf("bridge: %w", err)
 	}
-	mqtt, err := mqttside.New(mqttside.Config{
+	b.mqtt, err = mqttside.New(mqttside.Config{
 		Brokers: []string{cfg.MQTT.URL}, ClientID: cfg.MQTT.ClientID, Username: cfg.MQTT.Username, Password: password,
 		KeepAlive: cfg.MQTT.KeepAlive, Open: deps.DialMQTT, Router: cfg.router(),
 		MaxMessages: cfg.Buffer.Messages, MaxBytes: cfg.Buffer.Bytes, Log: deps.Log,
-	}, kafka)
+	}, b.kafka)
 	if err != nil {
-		return fmt.Errorf("bridge: %w", err)
+		return nil, fmt.Errorf("bridge: %w", err)
 	}
-	deps.Log.Info("bridge runs", slog.String("mqtt", cfg.MQTT.URL), slog.String("kafka", strings.Join(cfg.Kafka.Brokers, " ")))
-	run(ctx, kafka, mqtt, deps.Observe)
-	b := kafka.Books()
-	deps.Log.Info("bridge stopped", slog.Int64("accepted", b.Accepted), slog.Int64("forwarded", b.Forwarded),
-		slog.Int64("dead_letters", b.DeadLetters), slog.Int64("left", b.Buffered))
-	return nil
+	return b, nil
 }
 
 // run lets the MQTT side outlive the Kafka side: what is written in the grace
 // is still acknowledged.
-func run(ctx context.Context, kafka *kafkaside.Side, mqtt *mqttside.Side, observe func(wire.BridgeAlive)) {
+func (b *bridge) run(ctx context.Context, listener net.Listener, observe func(wire.BridgeAlive)) {
 	linked, unlink := context.WithCancel(context.WithoutCancel(ctx))
 	var linking, watching sync.WaitGroup
-	linking.Go(func() { _ = mqtt.Run(linked) }) // it ends with its context alone
-	if observe != nil {
-		watching.Go(func() { watch(ctx, kafka, mqtt, observe) })
+	linking.Go(func() { _ = b.mqtt.Run(linked) }) // it ends with its context alone
+	watching.Go(func() { b.watch.Run(ctx) })
+	if listener != nil {
+		watching.Go(func() {
+			if err := (&obs.Observe{}).Serve(ctx, listener, b.watch.Handler(metrics.Handler(b.watch.Families)), b.log); err != nil {
+				b.log.Error("health and metrics are not served any more", obs.Err(err)) // what is carried is worth more
+			}
+		})
 	}
-	_ = kafka.Run(ctx, mqtt, mqtt.Dependency)
+	if observe != nil {
+		told := b.watch.Loop("observer")
+		watching.Go(func() { b.tell(ctx, told, observe) })
+	}
+	_ = b.kafka.Run(ctx, b.mqtt, b.mqtt.Dependency)
 	unlink()
 	linking.Wait()
 	watching.Wait()
 }
 
-func watch(ctx context.Context, kafka *kafkaside.Side, mqtt *mqttside.Side, observe func(wire.BridgeAlive)) {
+// tell says each second what the bridge says of itself.
+func (b *bridge) tell(ctx context.Context, loop *obs.Loop, observe func(wire.BridgeAlive)) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
-		observe(kafka.Alive(mqtt.Dependency()))
+		loop.Turn()
+		observe(b.kafka.Alive(b.mqtt.Dependency()))
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():

@@ -105,13 +105,17 @@ func (s KeeperState) String() string {
 type KeeperConfig struct {
 	Write []TopicSpec // made if missing
 	Read  []string    // only watched
-	Log   *slog.Logger
+	// Turned, if set, is called at each turn of Run, which is every few seconds
+	// whatever Kafka does. It must not wait.
+	Turned func()
+	Log    *slog.Logger
 }
 
 // Keeper makes and watches topics, and knows whether Kafka answers. Methods are
 // safe for concurrent use, also before and after Run.
 type Keeper struct {
 	client  *Client
+	turned  func()
 	log     *slog.Logger
 	specs   map[string]TopicSpec
 	names   []string
@@ -128,11 +132,14 @@ type Keeper struct {
 // NewKeeper checks the configuration; it does no I/O.
 func NewKeeper(c *Client, cfg KeeperConfig) (*Keeper, error) {
 	k := &Keeper{
-		client: c, log: cfg.Log, specs: map[string]TopicSpec{}, suspect: make(chan struct{}, 1),
+		client: c, turned: cfg.Turned, log: cfg.Log, specs: map[string]TopicSpec{}, suspect: make(chan struct{}, 1),
 		index: map[string]int{}, wake: make(chan struct{}), state: KeeperState{Since: time.Now()},
 	}
 	if k.log == nil {
 		k.log = slog.New(slog.DiscardHandler)
+	}
+	if k.turned == nil {
+		k.turned = func() {}
 	}
 	add := func(name string, want int) {
 		if _, known := k.index[name]; known {
@@ -159,6 +166,7 @@ func NewKeeper(c *Client, cfg KeeperConfig) (*Keeper, error) {
 func (k *Keeper) Run(ctx context.Context) error {
 	doubt := true
 	for {
+		k.turned()
 		pause := wellInterval
 		if doubt = !k.check(ctx, doubt); doubt {
 			pause = awayInterval

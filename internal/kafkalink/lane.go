@@ -44,6 +44,13 @@ type LaneStats struct {
 	Alarm bool `json:"alarm,omitempty"`
 }
 
+// blockedAfter is how long a lane may hold a record while all is well: an
+// attempt and its pause are shorter.
+const blockedAfter = 10 * time.Second
+
+// Blocked reports that what the lane holds does not get on.
+func (s LaneStats) Blocked() bool { return s.OldestAge > blockedAfter }
+
 // lane is one partition's way: one goroutine, one produce outstanding.
 type lane struct {
 	p         *Producer
@@ -232,6 +239,7 @@ func (n *lane) written(part []entry, offset int64, took time.Duration) {
 	n.books.LastError, n.books.Alarm, n.books.Took = "", false, took
 	n.landLocked(part)
 	n.mu.Unlock()
+	n.p.cfg.Took(took)
 	if again {
 		n.log.Info("writing to Kafka again")
 	}

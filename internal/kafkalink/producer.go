@@ -103,7 +103,10 @@ type ProducerConfig struct {
 	// DefaultGrace, below 0 none.
 	Grace time.Duration
 	Rand  *rand.Rand // spreads the attempts; nil for an own source
-	Log   *slog.Logger
+	// Took, if set, is told how long each successful produce of a batch took, by
+	// the lanes' goroutines. It must not wait.
+	Took func(time.Duration)
+	Log  *slog.Logger
 }
 
 // Producer writes records in order per partition. Methods are safe for
@@ -131,6 +134,9 @@ func NewProducer(c *Client, k *Keeper, cfg ProducerConfig) (*Producer, error) {
 	cfg.Limits.fill()
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Took == nil {
+		cfg.Took = func(time.Duration) {}
 	}
 	switch {
 	case cfg.Grace == 0:

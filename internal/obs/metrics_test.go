@@ -21,7 +21,7 @@ func TestTextIsWhatPrometheusReads(t *testing.T) {
 	}
 	text := obs.AppendText(nil, []obs.Family{
 		obs.One("a_total", obs.Counter, "Help \\ with\nlines.", 1e9),
-		obs.By("b", obs.Gauge, "By label.", "state", obs.At("up", 1), obs.At(`q"uo\te` + "\n", 0.25)),
+		obs.By("b", obs.Gauge, "By label.", "state", obs.At("up", 1), obs.At(`q"uo\te`+"\n", 0.25)),
 		obs.Timed("c_seconds", "Spread.", d),
 	})
 	want := `# HELP a_total Help \\ with\nlines.

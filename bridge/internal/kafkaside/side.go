@@ -14,6 +14,7 @@ import (
 	"github.com/carga-ev/carga/bridge/route"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/kafkalink"
+	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -43,7 +44,11 @@ type Config struct {
 	// told twice as much, so that it never refuses.
 	LimitRecords, LimitBytes int
 	Rand                     *rand.Rand
-	Log                      *slog.Logger
+	// SaidAlive and Kept, if set, are called at each turn of the loop that says
+	// that the bridge lives, and of that which keeps the topics. They must not
+	// wait.
+	SaidAlive, Kept func()
+	Log             *slog.Logger
 }
 
 // Side is the Kafka side of one bridge. Its methods may be called
@@ -54,6 +59,8 @@ type Side struct {
 	keeper   *kafkalink.Keeper
 	producer *kafkalink.Producer
 	ledger   *ledger
+	took     *obs.Durations
+	down     atomic.Pointer[kafkalink.TopicReader] // nil before Run
 	started  charge.Time
 	log      *slog.Logger
 
@@ -78,7 +85,7 @@ func New(cfg Config) (*Side, error) {
 	if err != nil {
 		return nil, fmt.Errorf("side of Kafka: %w", err)
 	}
-	keeper, err := kafkalink.NewKeeper(client, kafkalink.KeeperConfig{Write: cfg.Topics, Log: cfg.Log})
+	keeper, err := kafkalink.NewKeeper(client, kafkalink.KeeperConfig{Write: cfg.Topics, Turned: cfg.Kept, Log: cfg.Log})
 	if err != nil {
 		return nil, fmt.Errorf("side of Kafka: %w", err)
 	}
@@ -86,17 +93,23 @@ func New(cfg Config) (*Side, error) {
 	if grace == 0 {
 		grace = -1
 	}
+	if cfg.SaidAlive == nil {
+		cfg.SaidAlive = func() {}
+	}
+	took := obs.NewDurations(
+		2*time.Millisecond, 5*time.Millisecond, 10*time.Millisecond, 25*time.Millisecond, 50*time.Millisecond, 100*time.Millisecond,
+		250*time.Millisecond, 500*time.Millisecond, time.Second, 2500*time.Millisecond, 5*time.Second)
 	producer, err := kafkalink.NewProducer(client, keeper, kafkalink.ProducerConfig{
 		Topics: written, Latest: []string{cfg.Router.Kafka.Telemetry, cfg.Router.Kafka.Monitor},
 		Limits: kafkalink.Limits{HighRecords: 2 * cfg.LimitRecords, HighBytes: 2 * cfg.LimitBytes},
-		Grace:  grace, Rand: cfg.Rand, Log: cfg.Log,
+		Grace:  grace, Rand: cfg.Rand, Took: took.Observe, Log: cfg.Log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("side of Kafka: %w", err)
 	}
 	return &Side{
 		cfg: cfg, client: client, keeper: keeper, producer: producer, ledger: newLedger(),
-		started: charge.At(time.Now()), log: cfg.Log,
+		took: took, started: charge.At(time.Now()), log: cfg.Log,
 	}, nil
 }
 
@@ -110,7 +123,9 @@ func (s *Side) Run(ctx context.Context, down Publisher, mqtt func() wire.Depende
 	var kept, running sync.WaitGroup
 	kept.Go(func() { _ = s.keeper.Run(keeping) }) // it ends with its context alone
 	running.Go(func() { _ = s.producer.Run(ctx) })
-	running.Go(func() { _ = s.downlink(down).Run(ctx) })
+	reader := s.downlink(down)
+	s.down.Store(reader)
+	running.Go(func() { _ = reader.Run(ctx) })
 	s.aliveLoop(ctx, mqtt)
 	running.Wait()
 	stopKeeping()
@@ -197,6 +212,7 @@ func (s *Side) aliveLoop(ctx context.Context, mqtt func() wire.Dependency) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
+		s.cfg.SaidAlive()
 		select {
 		case <-ticker.C:
 			s.sayAlive(mqtt())
@@ -218,6 +234,30 @@ func (s *Side) sayAlive(mqtt wire.Dependency) {
 		Topic: s.cfg.Router.Kafka.Monitor, Key: s.cfg.Name, Value: raw,
 		Headers: []route.Header{{Key: wire.HeaderKind, Value: wire.KindValueBridgeAlive}},
 	}))
+}
+
+// State is what a Side knows about itself.
+type State struct {
+	Books    Books
+	Producer kafkalink.Stats
+	// Took is how long each produce of a batch took.
+	Took *obs.Durations
+	// Readers are those of cp-commands, one for each partition.
+	Readers []kafkalink.ReaderState
+	// Commands were published to charging points, Stale ones came too late.
+	Commands, Stale int64
+}
+
+// State returns what is known now.
+func (s *Side) State() State {
+	st := State{
+		Books: s.Books(), Producer: s.producer.Stats(), Took: s.took,
+		Commands: s.commands.Load(), Stale: s.stale.Load(),
+	}
+	if r := s.down.Load(); r != nil {
+		st.Readers = r.States()
+	}
+	return st
 }
 
 // Alive is what the bridge says of itself now.

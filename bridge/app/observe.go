@@ -1,0 +1,99 @@
+package app
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/carga-ev/carga/bridge/internal/kafkaside"
+	"github.com/carga-ev/carga/internal/kafkalink"
+	"github.com/carga-ev/carga/internal/obs"
+)
+
+const metricPrefix = "carga_bridge_"
+
+// judge says whether the bridge can carry messages now.
+func (b *bridge) judge(r *obs.Registry) {
+	m := b.mqtt.State().Link
+	reason := ""
+	if !m.Up {
+		reason = m.String()
+	}
+	r.Put(obs.Health{Name: "mqtt", Up: m.Up, Since: m.Since, Reason: reason})
+	k := b.kafka.Dependency()
+	r.Judge("kafka", k.Up, k.Reason)
+	words := blocked(b.kafka.State().Producer.Lanes)
+	r.Judge("kafka_lanes", words == "", words)
+}
+
+// blocked says in words which lanes do not get on; "" when all do.
+func blocked(lanes []kafkalink.LaneStats) string {
+	n := 0
+	var worst kafkalink.LaneStats
+	for _, l := range lanes {
+		if !l.Blocked() {
+			continue
+		}
+		n++
+		if l.OldestAge > worst.OldestAge {
+			worst = l
+		}
+	}
+	if n == 0 {
+		return ""
+	}
+	words := fmt.Sprintf("%d of %d lanes do not get on; %s/%d holds %d records, the first for %s",
+		n, len(lanes), worst.Topic, worst.Partition, worst.Depth, worst.OldestAge.Round(time.Second))
+	if worst.LastError != "" {
+		words += ": " + worst.LastError
+	}
+	return words
+}
+
+// families are the metrics of the bridge, read from its books.
+func (b *bridge) families() []obs.Family {
+	m, k := b.mqtt.State(), b.kafka.State()
+	books, p := &k.Books, &k.Producer
+	oldest := 0.0
+	if !books.Oldest.IsZero() {
+		oldest = max(0, time.Since(books.Oldest).Seconds())
+	}
+	stuck := 0
+	for _, l := range p.Lanes {
+		if l.Blocked() {
+			stuck++
+		}
+	}
+	one := func(name string, kind obs.Kind, help string, value float64) obs.Family {
+		return obs.One(metricPrefix+name, kind, help, value)
+	}
+	return []obs.Family{
+		one("mqtt_received_total", obs.Counter, "Messages received by MQTT, telemetry and repeats included.", float64(m.Link.Received)),
+		obs.By(metricPrefix+"mqtt_messages_total", obs.Counter, "Messages of MQTT that must not be lost, by what came of them; refused ones are telemetry nobody is owed.", "result",
+			obs.At("forwarded", float64(books.Forwarded)), obs.At("dead_letter", float64(books.DeadLetters)), obs.At("refused", float64(m.Refused))),
+		one("mqtt_connects_total", obs.Counter, "Connections to the MQTT broker that came up.", float64(m.Link.Connects)),
+		one("buffer_records", obs.Gauge, "Messages taken from MQTT and not yet in Kafka; their agents keep them.", float64(books.Buffered)),
+		one("buffer_bytes", obs.Gauge, "Bytes of the messages taken from MQTT and not yet in Kafka.", float64(m.Bytes)),
+		one("buffer_limit_records", obs.Gauge, "Messages from which on nothing more is taken.", float64(b.cfg.Buffer.Messages)),
+		one("buffer_oldest_seconds", obs.Gauge, "Age of the oldest message that is not yet in Kafka.", oldest),
+		obs.By(metricPrefix+"kafka_records_total", obs.Counter, "Records for Kafka, by what came of them.", "result",
+			obs.At("produced", float64(p.Produced)), obs.At("poisoned", float64(p.Poisoned)), obs.At("conflated", float64(p.Conflated))),
+		one("kafka_retries_total", obs.Counter, "Attempts to write to Kafka that failed and were made again.", float64(p.Retries)),
+		one("kafka_lanes", obs.Gauge, "Lanes to Kafka, one for each partition written.", float64(len(p.Lanes))),
+		one("kafka_lanes_blocked", obs.Gauge, "Lanes to Kafka that hold a record for more than 10 seconds.", float64(stuck)),
+		obs.Timed(metricPrefix+"kafka_produce_seconds", "How long Kafka took to acknowledge a batch.", k.Took),
+		obs.By(metricPrefix+"commands_total", obs.Counter, "Messages of Central to charging points, by what came of them.", "result",
+			obs.At("published", float64(k.Commands)), obs.At("stale", float64(k.Stale))),
+		lag(k),
+	}
+}
+
+func lag(k kafkaside.State) obs.Family {
+	f := obs.Family{Name: metricPrefix + "consumer_lag_records", Kind: obs.Gauge, Help: "Records in Kafka that wait to be read here."}
+	for _, r := range k.Readers {
+		f.Samples = append(f.Samples, obs.Sample{
+			Labels: []obs.Label{{Name: "topic", Value: r.Topic}, {Name: "partition", Value: strconv.Itoa(r.Partition)}}, Value: float64(r.Lag()),
+		})
+	}
+	return f
+}

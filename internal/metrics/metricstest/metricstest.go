@@ -1,0 +1,125 @@
+// Package metricstest reads in tests what a program shows of itself, with
+// Prometheus' own parser.
+package metricstest
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"testing"
+
+	"github.com/prometheus/common/expfmt"
+	"github.com/prometheus/common/model"
+
+	"github.com/carga-ev/carga/internal/obs"
+)
+
+// Page is where a program shows itself.
+type Page struct {
+	T    testing.TB
+	Addr string
+	// Dial reaches it; nil means the network.
+	Dial func(ctx context.Context, network, address string) (net.Conn, error)
+}
+
+// Get asks for a path.
+func (p Page) Get(path string) (status int, body string) {
+	p.T.Helper()
+	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: p.Dial}}
+	req, err := http.NewRequestWithContext(p.T.Context(), http.MethodGet, "http://"+p.Addr+path, http.NoBody)
+	if err != nil {
+		p.T.Fatal(err)
+	}
+	res, err := c.Do(req)
+	if err != nil {
+		p.T.Fatal(err)
+	}
+	raw, err := io.ReadAll(res.Body)
+	if err := errors.Join(err, res.Body.Close()); err != nil {
+		p.T.Fatal(err)
+	}
+	return res.StatusCode, string(raw)
+}
+
+// Live asks /livez.
+func (p Page) Live() (ok bool, loops map[string]obs.Health) {
+	p.T.Helper()
+	return p.checks("/livez")
+}
+
+// Ready asks /readyz.
+func (p Page) Ready() (ok bool, checks map[string]obs.Health) {
+	p.T.Helper()
+	return p.checks("/readyz")
+}
+
+func (p Page) checks(path string) (ok bool, all map[string]obs.Health) {
+	p.T.Helper()
+	status, body := p.Get(path)
+	var a struct {
+		OK     bool
+		Checks []obs.Health
+	}
+	if err := json.Unmarshal([]byte(body), &a); err != nil || a.OK != (status == http.StatusOK) {
+		p.T.Fatalf("%s: %d %v\n%s", path, status, err, body)
+	}
+	all = map[string]obs.Health{}
+	for _, h := range a.Checks {
+		all[h.Name] = h
+	}
+	return a.OK, all
+}
+
+// Metrics are the values of a scrape by name and labels, as in
+// a_total{result="x"}; of a histogram its count and sum.
+type Metrics map[string]float64
+
+// Scrape asks /metrics. What Prometheus cannot read fails the test.
+func (p Page) Scrape() Metrics {
+	p.T.Helper()
+	status, body := p.Get("/metrics")
+	parser := expfmt.NewTextParser(model.UTF8Validation)
+	families, err := parser.TextToMetricFamilies(strings.NewReader(body))
+	if err != nil || status != http.StatusOK {
+		p.T.Fatalf("metrics: %d %v\n%s", status, err, body)
+	}
+	all := Metrics{}
+	for name, f := range families {
+		if f.GetHelp() == "" && strings.HasPrefix(name, "carga_") {
+			p.T.Errorf("metric %s says nothing of itself", name)
+		}
+		for _, m := range f.GetMetric() {
+			var labels []string
+			for _, l := range m.GetLabel() {
+				labels = append(labels, l.GetName()+`="`+l.GetValue()+`"`)
+			}
+			key := ""
+			if len(labels) > 0 {
+				key = "{" + strings.Join(labels, ",") + "}"
+			}
+			if h := m.GetHistogram(); h != nil {
+				all[name+"_count"+key], all[name+"_sum"+key] = float64(h.GetSampleCount()), h.GetSampleSum()
+				continue
+			}
+			all[name+key] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
+		}
+	}
+	return all
+}
+
+// Names are the names of the metrics whose name begins with prefix, without
+// labels.
+func (m Metrics) Names(prefix string) map[string]bool {
+	names := map[string]bool{}
+	for key := range m {
+		name, _, _ := strings.Cut(key, "{")
+		if strings.HasPrefix(name, prefix) {
+			names[name] = true
+		}
+	}
+	return names
+}
