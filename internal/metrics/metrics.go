@@ -11,7 +11,6 @@ import (
 	"net/http"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/prometheus/client_golang/prometheus/collectors"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
 	"github.com/carga-ev/carga/internal/obs"
@@ -21,7 +20,11 @@ import (
 // called once for each request, concurrently if there are several.
 func Handler(read func() []obs.Family) http.Handler {
 	r := prometheus.NewRegistry()
-	r.MustRegister(collector(read), collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	// Package collectors has newer names for both, and brings database/sql into
+	// the bridge.
+	runtime := prometheus.NewGoCollector()                                       //nolint:staticcheck // see above
+	process := prometheus.NewProcessCollector(prometheus.ProcessCollectorOpts{}) //nolint:staticcheck // see above
+	r.MustRegister(collector(read), runtime, process)
 	return promhttp.HandlerFor(r, promhttp.HandlerOpts{MaxRequestsInFlight: 4})
 }
 
