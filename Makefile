@@ -30,7 +30,7 @@ export CARGA_STAGES := $(CURDIR)/.cache/stages
 
 STAGE := .ci/stage
 # All packages but those that have a stage of their own.
-RACED = $$(go list ./... | grep -v -e /internal/archtest$$ -e /sim/e2e)
+RACED = $$(go list ./... | grep -v -e /internal/archtest$$ -e /sim/e2e -e /sim/chaos$$)
 UNRACED = $$(go list $(SMALL) | grep -v /internal/archtest$$)
 
 .PHONY: help
@@ -54,6 +54,7 @@ test: ## everything: check, the whole network on fake and on real time, the prog
 	@$(MAKE) stages
 	@$(STAGE) "build" $(MAKE) build
 	@$(STAGE) "whole network" go test -count=1 -timeout 20m ./sim/e2e/...
+	@$(STAGE) "processes" go test -count=1 -timeout 15m ./sim/chaos
 	@.ci/end
 
 .PHONY: check

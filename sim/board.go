@@ -46,6 +46,7 @@ func newBoardCommand() *cobra.Command {
 	f.Int64Var(&o.power, "power", int64(o.evsim.RatedPower), "rated power of a connector in W")
 	f.Int64Var(&o.register, "register", -1, "first register of every meter in Wh; -1: from the seed")
 	f.DurationVar(&o.evsim.Keeper, "keeper", o.evsim.Keeper, "timeout of the dead-man device; 0: not fitted")
+	f.IntVar(&o.evsim.Trace, "trace", o.evsim.Trace, "switchings that --snapshot shows at most")
 	f.BoolVar(&o.evsim.PWM, "pwm", o.evsim.PWM, "the vehicle waits for the offer, as by IEC 61851")
 	_ = c.MarkFlagRequired("socket") // the flag was just defined
 	c.RunE = action(func(ctx context.Context, c *cobra.Command, _ []string) error {

@@ -50,6 +50,7 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"board"}, exitUsage, "socket"},
 		{[]string{"board", "--socket", filepath.Join(dir, "s"), "--connectors", "0"}, exitUsage, "connectors"},
 		{[]string{"board", "--socket", filepath.Join(dir, "s"), "--snapshot"}, exitUnreachable, "sim board"},
+		{[]string{"kafka", "--listen", "nowhere"}, exitUsage, "nowhere"},
 		{[]string{"fleet", "--cps", "-1"}, exitUsage, "--cps -1"},
 		{[]string{"fleet", "--id-prefix", "a b"}, exitUsage, "--id-prefix"},
 		{[]string{"driver", "request", "--user", ""}, exitUsage, "username"},

@@ -1,0 +1,209 @@
+package chaos
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// API is Central's HTTP API as an operator's program uses it. It is safe for
+// concurrent use.
+type API struct {
+	base   string
+	client *http.Client
+}
+
+// callLimit bounds one call: Central may be dead or frozen.
+const callLimit = 3 * time.Second
+
+// NewAPI speaks to the Central at HOST:PORT.
+func NewAPI(addr string) *API {
+	return &API{base: "http://" + addr + "/api/v1", client: &http.Client{Timeout: callLimit}}
+}
+
+// Close gives the connections back.
+func (a *API) Close() { a.client.CloseIdleConnections() }
+
+// View is what is read of the network.
+type View struct {
+	At    charge.Time `json:"at"`
+	Parts []struct {
+		Name  string `json:"name"`
+		State string `json:"state"`
+	} `json:"parts"`
+	Books struct {
+		Announced   int64            `json:"announced"`
+		Applied     int64            `json:"applied"`
+		Unacked     int64            `json:"unacked"`
+		Duplicates  int64            `json:"duplicates"`
+		Lost        int64            `json:"lost"`
+		Twice       int64            `json:"twice"`
+		Unaccounted charge.WattHours `json:"unaccounted_wh"`
+	} `json:"books"`
+	CPs []PointView `json:"cps"`
+}
+
+// PointView is one charging point as Central sees it.
+type PointView struct {
+	ID         charge.CPID `json:"cp_id"`
+	Admitted   bool        `json:"admitted"`
+	Link       string      `json:"link"`
+	Unacked    int64       `json:"unacked"`
+	Connectors []struct {
+		Connector     charge.ConnectorID `json:"connector"`
+		Status        charge.Status      `json:"status"`
+		SessionID     charge.SessionID   `json:"session_id"`
+		ReservedUntil charge.Time        `json:"reserved_until"`
+		Energy        charge.WattHours   `json:"energy_wh"`
+	} `json:"connectors"`
+}
+
+// Point finds one charging point; nil if it was never heard.
+func (v *View) Point(id charge.CPID) *PointView {
+	for i := range v.CPs {
+		if v.CPs[i].ID == id {
+			return &v.CPs[i]
+		}
+	}
+	return nil
+}
+
+// Up reports whether a part of the chain is up.
+func (v *View) Up(part string) bool {
+	for _, p := range v.Parts {
+		if p.Name == part {
+			return p.State == "up"
+		}
+	}
+	return false
+}
+
+// Session is what is read of a session.
+type Session struct {
+	ID        charge.SessionID   `json:"session_id"`
+	CPID      charge.CPID        `json:"cp_id"`
+	Connector charge.ConnectorID `json:"connector"`
+	State     string             `json:"state"`
+	Reason    charge.StopReason  `json:"reason"`
+	Start     charge.WattHours   `json:"register_start_wh"`
+	Last      charge.WattHours   `json:"register_wh"`
+}
+
+// Reservation is what is read of a reservation.
+type Reservation struct {
+	ID        charge.ReservationID `json:"reservation_id"`
+	CPID      charge.CPID          `json:"cp_id"`
+	State     string               `json:"state"`
+	ExpiresAt charge.Time          `json:"expires_at"`
+}
+
+// Network is the whole network now.
+func (a *API) Network(ctx context.Context) (View, error) {
+	var v View
+	err := a.call(ctx, http.MethodGet, "/network", nil, &v)
+	return v, err
+}
+
+// StartSession asks for a session at a connector and returns its id.
+func (a *API) StartSession(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (charge.SessionID, error) {
+	var answer struct {
+		SessionID charge.SessionID `json:"session_id"`
+	}
+	in := map[string]any{"cp_id": cp, "connector": n, "username": who}
+	err := a.call(ctx, http.MethodPost, "/sessions", in, &answer)
+	return answer.SessionID, err
+}
+
+// StopSession asks for its end.
+func (a *API) StopSession(ctx context.Context, id charge.SessionID) error {
+	return a.call(ctx, http.MethodPost, "/sessions/"+url.PathEscape(string(id))+"/stop", nil, nil)
+}
+
+// CancelReservation asks for its end.
+func (a *API) CancelReservation(ctx context.Context, id charge.ReservationID) error {
+	return a.call(ctx, http.MethodPost, "/reservations/"+url.PathEscape(string(id))+"/cancel", nil, nil)
+}
+
+// Sessions lists the newest sessions in a state; "" is every one.
+func (a *API) Sessions(ctx context.Context, state string) ([]Session, error) {
+	return list[Session](ctx, a, "/sessions", state)
+}
+
+// Reservations lists the newest reservations in a state.
+func (a *API) Reservations(ctx context.Context, state string) ([]Reservation, error) {
+	return list[Reservation](ctx, a, "/reservations", state)
+}
+
+// listLimit is more than any list of open things is long here.
+const listLimit = "500"
+
+func list[T any](ctx context.Context, a *API, path, state string) ([]T, error) {
+	q := url.Values{"limit": {listLimit}}
+	if state != "" {
+		q.Set("state", state)
+	}
+	var page struct {
+		Items []T `json:"items"`
+	}
+	err := a.call(ctx, http.MethodGet, path+"?"+q.Encode(), nil, &page)
+	return page.Items, err
+}
+
+// RefusedError is an answer of Central that is not the one wished for.
+type RefusedError struct {
+	Status int
+	Detail string
+}
+
+// Error implements error.
+func (e *RefusedError) Error() string {
+	return fmt.Sprintf("central answered %d: %s", e.Status, e.Detail)
+}
+
+func (a *API) call(ctx context.Context, method, path string, in, out any) error {
+	var body io.Reader
+	if in != nil {
+		raw, err := json.Marshal(in)
+		if err != nil {
+			return fmt.Errorf("%s %s: %w", method, path, err)
+		}
+		body = bytes.NewReader(raw)
+	}
+	req, err := http.NewRequestWithContext(ctx, method, a.base+path, body)
+	if err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	if in != nil {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	resp, err := a.client.Do(req)
+	if err != nil {
+		return fmt.Errorf("ask Central: %w", err)
+	}
+	raw, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
+	if err = errors.Join(err, resp.Body.Close()); err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	if resp.StatusCode >= http.StatusMultipleChoices {
+		var p struct {
+			Detail string `json:"detail"`
+		}
+		_ = json.Unmarshal(raw, &p) // without a detail the status has to do
+		return &RefusedError{resp.StatusCode, p.Detail}
+	}
+	if out == nil {
+		return nil
+	}
+	if err := json.Unmarshal(raw, out); err != nil {
+		return fmt.Errorf("%s %s: %w", method, path, err)
+	}
+	return nil
+}

@@ -1,0 +1,104 @@
+package chaos
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	_ "github.com/mattn/go-sqlite3" // to look into Central's database from outside
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// books are what Central's database says.
+type books struct {
+	applied map[place]string // hash of each record
+	counted int64            // records applied, as counted when they were
+	dupes   int64
+	tickets []ticket
+	meters  map[outlet]meter
+
+	openSessions int
+	reserved     []string // reservations that have not ended
+	holes        int
+	integrity    string // "ok"
+}
+
+// outlet is one connector of the network.
+type outlet struct {
+	cp        charge.CPID
+	connector charge.ConnectorID
+}
+
+type ticket struct {
+	outlet
+	session charge.SessionID
+	energy  charge.WattHours
+}
+
+// meter is Central's account of a register.
+type meter struct{ metered, billed, unaccounted charge.WattHours }
+
+// readBooks reads a database that nobody writes any more.
+func readBooks(ctx context.Context, path string) (b books, err error) {
+	db, err := sql.Open("sqlite3", "file:"+path+"?_busy_timeout=5000&_query_only=on")
+	if err != nil {
+		return b, fmt.Errorf("central's database: %w", err)
+	}
+	defer func() { err = errors.Join(err, db.Close()) }()
+	b.applied, b.meters = map[place]string{}, map[outlet]meter{}
+	err = errors.Join(
+		each(ctx, db, func(r *sql.Rows) error {
+			var p place
+			var hash string
+			err := r.Scan(&p.cp, &p.journal, &p.seq, &hash)
+			b.applied[p] = hash
+			return err
+		}, "SELECT cp_id, journal, seq, hash FROM records"),
+		each(ctx, db, func(r *sql.Rows) error {
+			var t ticket
+			err := r.Scan(&t.session, &t.cp, &t.connector, &t.energy)
+			b.tickets = append(b.tickets, t)
+			return err
+		}, "SELECT session_id, cp_id, connector, energy_wh FROM tickets"),
+		each(ctx, db, func(r *sql.Rows) error {
+			var o outlet
+			var m meter
+			err := r.Scan(&o.cp, &o.connector, &m.metered, &m.billed, &m.unaccounted)
+			b.meters[o] = m
+			return err
+		}, `SELECT cp_id, connector, carried_wh+last_wh-first_wh, billed_wh,
+		    carried_wh+last_wh-first_wh-billed_wh-running_wh FROM meters`),
+		each(ctx, db, func(r *sql.Rows) error {
+			var s string
+			err := r.Scan(&s)
+			b.reserved = append(b.reserved, s)
+			return err
+		}, "SELECT reservation_id || ' of ' || cp_id FROM reservations WHERE ended_at = 0"),
+		db.QueryRowContext(ctx, `SELECT
+		  (SELECT coalesce(sum(value),0) FROM counters WHERE name = 'applied'),
+		  (SELECT coalesce(sum(value),0) FROM counters WHERE name = 'duplicates'),
+		  (SELECT count(*) FROM sessions WHERE state <> 'ended'), (SELECT count(*) FROM holes)`).
+			Scan(&b.counted, &b.dupes, &b.openSessions, &b.holes),
+		db.QueryRowContext(ctx, "PRAGMA integrity_check").Scan(&b.integrity),
+	)
+	if err != nil {
+		return b, fmt.Errorf("central's database: %w", err)
+	}
+	return b, nil
+}
+
+func each(ctx context.Context, db *sql.DB, row func(*sql.Rows) error, query string) (err error) {
+	rows, err := db.QueryContext(ctx, query)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		if err := row(rows); err != nil {
+			return err
+		}
+	}
+	return rows.Err()
+}

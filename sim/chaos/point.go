@@ -1,0 +1,102 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/sim/evsim"
+	"github.com/carga-ev/carga/sim/evsim/board"
+)
+
+// Point is one charging point: a board, which outlives all, and its agent. Its
+// methods are safe for concurrent use.
+type Point struct {
+	ID      charge.CPID
+	Board   *Process
+	Agent   *Process
+	Journal string // the agent's data folder
+
+	socket string
+	first  evsim.Snapshot // of the board before the agent first came
+
+	mu     sync.Mutex
+	deaths []death // mu guards it
+}
+
+// death is a moment from which an agent did nothing.
+type death struct {
+	at  time.Time
+	how string
+}
+
+// traceSize is how many switchings a board remembers: more than any run makes.
+const traceSize = 1 << 16
+
+func (n *Network) newPoint(number int) *Point {
+	id := fmt.Sprintf("CP_%03d", number)
+	p := &Point{ID: charge.CPID(id), Journal: filepath.Join(n.cfg.Dir, "agents", id), socket: filepath.Join(n.cfg.Dir, id+".sock")}
+	p.Board = n.program("board-"+id, "sim", "", nil,
+		"board", "--socket", p.socket, "--connectors", strconv.Itoa(n.cfg.Connectors), "--power", strconv.FormatInt(int64(n.cfg.Power), 10),
+		"--serial", "sim-"+id, "--seed", strconv.FormatUint(n.cfg.Seed+uint64(number)<<32, 10), "--trace", strconv.Itoa(traceSize))
+	p.Agent = n.program("agent-"+id, "agent", "CARGA_AGENT_", map[string]string{
+		"CP_ID": id, "DATA_DIR": p.Journal, "MQTT__URL": "tcp://" + n.addr.agentMQTT, "MQTT__KEEP_ALIVE": n.cfg.KeepAlive.String(),
+		"HARDWARE__KIND": "board", "HARDWARE__BOARD__SOCKET": p.socket, "POLICIES__RESUME": strconv.FormatBool(n.cfg.Resume),
+		"INTERVALS__METER_READ": "1s", "INTERVALS__METER_READ_WH": "10",
+	})
+	return p
+}
+
+// KillAgent kills the agent, and keeps when for the look at the relay.
+func (p *Point) KillAgent() error {
+	at, err := p.Agent.Kill()
+	p.died(err, death{at, "killed"})
+	return err
+}
+
+// FreezeAgent stops the agent in the middle of what it does. The keeper must
+// open the contactor as for a dead one.
+func (p *Point) FreezeAgent() error {
+	at, err := p.Agent.Freeze()
+	p.died(err, death{at, "frozen"})
+	return err
+}
+
+func (p *Point) died(err error, d death) {
+	if err != nil {
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.deaths = append(p.deaths, d)
+}
+
+// ends are all deaths of the agent.
+func (p *Point) ends() []death {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return append([]death(nil), p.deaths...)
+}
+
+// Hands are the driver's and the saboteur's at a charging point.
+func (p *Point) Hands() board.Hands { return board.NewHands(board.Unix(p.socket)) }
+
+// Inspect looks at the board from outside.
+func (p *Point) Inspect(ctx context.Context) (evsim.Snapshot, error) {
+	return board.Inspect(ctx, board.Unix(p.socket))
+}
+
+// boardLimit is how long a board may take to answer at its start.
+const boardLimit = 20 * time.Second
+
+// look keeps what the board shows before anybody used it.
+func (p *Point) look(ctx context.Context) error {
+	return Await(ctx, boardLimit, func(ctx context.Context) (err error) {
+		p.first, err = p.Inspect(ctx)
+		return err
+	})
+}

@@ -1,0 +1,9 @@
+//go:build !linux
+
+package chaos
+
+import "syscall"
+
+// attributes put a program into a group of its own, so that a Ctrl-C for us is
+// not one for it.
+func attributes() *syscall.SysProcAttr { return &syscall.SysProcAttr{Setpgid: true} }

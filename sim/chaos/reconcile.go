@@ -1,0 +1,181 @@
+package chaos
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/sim/evsim"
+)
+
+// Account is what a reconciliation found.
+type Account struct {
+	Journalled  int64            `json:"journalled"` // records on the agents' disks
+	Applied     int64            `json:"applied"`    // of them, in Central's database with the same bytes
+	Duplicates  int64            `json:"duplicates"` // delivered again, and known
+	Sessions    int64            `json:"sessions"`
+	Tickets     int64            `json:"tickets"`
+	Metered     charge.WattHours `json:"metered_wh"` // by the boards' registers
+	Billed      charge.WattHours `json:"billed_wh"`
+	Unaccounted charge.WattHours `json:"unaccounted_wh"`
+	Violations  []string         `json:"violations"`
+}
+
+// Lost is how many journalled records Central does not have.
+func (a *Account) Lost() int64 { return a.Journalled - a.Applied }
+
+func (a *Account) violate(format string, args ...any) {
+	a.Violations = append(a.Violations, fmt.Sprintf(format, args...))
+}
+
+// Reconcile compares journals, registers and relays with Central's database.
+// The agents and Central must have ended; the boards still run. What does not
+// fit is a violation; an error says that a witness could not be heard.
+func (n *Network) Reconcile(ctx context.Context) (Account, error) {
+	b, err := readBooks(ctx, n.Database())
+	if err != nil {
+		return Account{}, err
+	}
+	a := Account{Duplicates: b.dupes, Tickets: int64(len(b.tickets))}
+	a.checkRest(&b)
+	onDisk := map[place]bool{}
+	for _, p := range n.Points {
+		records, err := readJournal(p.ID, p.Journal)
+		if err != nil {
+			return a, err
+		}
+		for i := range records {
+			onDisk[records[i].place] = true
+		}
+		a.checkRecords(records, &b)
+		sessions, err := tellSessions(records)
+		if err != nil {
+			return a, err
+		}
+		a.checkTickets(p.ID, sessions, &b)
+		board, err := p.Inspect(ctx)
+		if err != nil {
+			return a, fmt.Errorf("board of %s: %w", p.ID, err)
+		}
+		a.checkEnergy(p, &board, &b)
+		if err := a.checkRelays(p, &board, sessions); err != nil {
+			return a, err
+		}
+	}
+	for at := range b.applied {
+		if !onDisk[at] {
+			a.violate("%v: applied, and not in the journal", at)
+		}
+	}
+	return a, nil
+}
+
+// checkRest looks at what must not be left over.
+func (a *Account) checkRest(b *books) {
+	if b.integrity != "ok" {
+		a.violate("Central's database: %s", b.integrity)
+	}
+	if b.counted != int64(len(b.applied)) {
+		a.violate("%d records counted as applied, %d are there: some twice or not at all", b.counted, len(b.applied))
+	}
+	if b.openSessions > 0 {
+		a.violate("%d sessions are still open in Central", b.openSessions)
+	}
+	if b.holes > 0 {
+		a.violate("%d holes although no storage was touched", b.holes)
+	}
+	for _, r := range b.reserved {
+		a.violate("reservation %s has not ended", r)
+	}
+}
+
+// checkRecords: every journalled record is applied, byte for byte.
+func (a *Account) checkRecords(records []written, b *books) {
+	for i := range records {
+		r := &records[i]
+		a.Journalled++
+		switch hash, some := b.applied[r.place]; {
+		case !some:
+			a.violate("%v (%s): journalled, and not applied", r.place, r.Type)
+		case hash != r.hash:
+			a.violate("%v (%s): applied with other bytes", r.place, r.Type)
+		default:
+			a.Applied++
+		}
+	}
+}
+
+// checkTickets: every session has ended once and has one ticket over exactly its
+// energy.
+func (a *Account) checkTickets(cp charge.CPID, sessions map[charge.SessionID]*told, b *books) {
+	tickets := map[charge.SessionID][]ticket{}
+	for _, t := range b.tickets {
+		if t.cp == cp {
+			tickets[t.session] = append(tickets[t.session], t)
+		}
+	}
+	for _, s := range sortedSessions(sessions) {
+		a.Sessions++
+		if s.authorized != 1 || s.stops != 1 {
+			a.violate("%s session %s: granted %d times, ended %d times", cp, s.id, s.authorized, s.stops)
+		}
+		mine := tickets[s.id]
+		delete(tickets, s.id)
+		if len(mine) != 1 {
+			a.violate("%s session %s: %d tickets", cp, s.id, len(mine))
+			continue
+		}
+		if want := s.end - s.start; mine[0].energy != want || mine[0].connector != s.connector {
+			a.violate("%s session %s: ticket over %d Wh at connector %d; the journal says %d Wh at %d",
+				cp, s.id, mine[0].energy, mine[0].connector, want, s.connector)
+		}
+	}
+	for id := range tickets {
+		a.violate("%s: ticket for session %s, which is not in the journal", cp, id)
+	}
+}
+
+// checkEnergy: every Wh of the board's register is on a ticket or shown.
+func (a *Account) checkEnergy(p *Point, board *evsim.Snapshot, b *books) {
+	for i, o := range board.Connectors {
+		at := outlet{p.ID, o.Connector}
+		metered := o.Register - p.first.Connectors[i].Register
+		var billed charge.WattHours
+		for _, t := range b.tickets {
+			if t.outlet == at {
+				billed += t.energy
+			}
+		}
+		m := b.meters[at]
+		a.Metered += metered
+		a.Billed += billed
+		a.Unaccounted += m.unaccounted
+		if metered != billed+m.unaccounted || m.billed != billed || m.metered != metered {
+			a.violate("%s connector %d: the register counted %d Wh; tickets %d, shown unaccounted %d (Central's account: %d metered, %d billed)",
+				p.ID, o.Connector, metered, billed, m.unaccounted, m.metered, m.billed)
+		}
+	}
+}
+
+// checkRelays: no power without a grant, none without an agent.
+func (a *Account) checkRelays(p *Point, board *evsim.Snapshot, sessions map[charge.SessionID]*told) error {
+	list, err := flows(board)
+	if err != nil {
+		return err
+	}
+	a.Violations = append(a.Violations, withoutRight(p.ID, list, sessions)...)
+	for _, d := range p.ends() {
+		for _, o := range board.Connectors {
+			till, closed := opened(list, o.Connector, d.at)
+			if took := till.Sub(d.at); closed && (till.IsZero() || took > openWithin) {
+				a.violate("%s connector %d: open only %v after its agent was %s", p.ID, o.Connector, took.Round(time.Millisecond), d.how)
+			}
+		}
+	}
+	if i := slices.IndexFunc(board.Connectors, func(o evsim.Outlet) bool { return o.Closed }); i >= 0 {
+		a.violate("%s connector %d is closed at the end", p.ID, i+1)
+	}
+	return nil
+}

@@ -1,0 +1,99 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// stopLimit is how long a program may take to end after SIGTERM.
+const stopLimit = 15 * time.Second
+
+// Settle brings a healed network to rest and ends its programs but for the
+// boards: every session is stopped and every reservation cancelled through
+// Central, and every record on the disks is in its database. What is not at
+// rest within limit is an error, and everything is ended all the same.
+func (n *Network) Settle(ctx context.Context, limit time.Duration) error {
+	deadline, cancel := context.WithTimeout(ctx, limit)
+	defer cancel()
+	asked := map[string]time.Time{}
+	err := Await(deadline, limit, func(ctx context.Context) error { return n.calm(ctx, asked) })
+	if err != nil {
+		err = fmt.Errorf("not at rest: %w", err)
+	}
+	for _, p := range n.Points {
+		err = errors.Join(err, p.Agent.Stop(stopLimit))
+	}
+	err = errors.Join(err, n.drain(deadline, limit))
+	for _, p := range []*Process{n.Central, n.Bridge, n.MQTT, n.Kafka} {
+		err = errors.Join(err, p.Stop(stopLimit))
+	}
+	return err
+}
+
+// askAgain is how long a request for an end may stay without its effect.
+const askAgain = 3 * time.Second
+
+// calm asks for an end of what is open, and says what is not at rest yet.
+func (n *Network) calm(ctx context.Context, asked map[string]time.Time) error {
+	once := func(id string, do func() error) {
+		if time.Since(asked[id]) >= askAgain {
+			asked[id] = time.Now()
+			_ = do() // refused: it has ended meanwhile; not answered: it is asked again
+		}
+	}
+	open, err := n.API.Sessions(ctx, "open")
+	if err != nil {
+		return err
+	}
+	for _, s := range open {
+		once(string(s.ID), func() error { return n.API.StopSession(ctx, s.ID) })
+	}
+	kept := 0
+	for _, state := range []string{"asked", "active"} {
+		held, err := n.API.Reservations(ctx, state)
+		if err != nil {
+			return err
+		}
+		kept += len(held)
+		for _, r := range held {
+			once(string(r.ID), func() error { return n.API.CancelReservation(ctx, r.ID) })
+		}
+	}
+	v, err := n.API.Network(ctx)
+	if err != nil {
+		return err
+	}
+	online := 0
+	for _, p := range v.CPs {
+		if p.Link == "online" {
+			online++
+		}
+	}
+	if len(open)+kept > 0 || online < len(n.Points) || v.Books.Unacked > 0 {
+		return fmt.Errorf("%d sessions open, %d reservations, %d of %d charging points online, %d records not acknowledged",
+			len(open), kept, online, len(n.Points), v.Books.Unacked)
+	}
+	return nil
+}
+
+// drain waits until Central has applied what is on the disks of the agents,
+// which have ended.
+func (n *Network) drain(ctx context.Context, limit time.Duration) error {
+	var onDisk int64
+	for _, p := range n.Points {
+		records, err := readJournal(p.ID, p.Journal)
+		if err != nil {
+			return err
+		}
+		onDisk += int64(len(records))
+	}
+	return Await(ctx, limit, func(ctx context.Context) error {
+		v, err := n.API.Network(ctx)
+		if err == nil && v.Books.Applied < onDisk {
+			err = fmt.Errorf("%d records on disk, %d applied", onDisk, v.Books.Applied)
+		}
+		return err
+	})
+}

@@ -1,0 +1,36 @@
+package main
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/spf13/cobra"
+
+	"github.com/carga-ev/carga/sim/engines"
+)
+
+// newKafkaCommand makes `sim kafka`.
+func newKafkaCommand() *cobra.Command {
+	var listen, data string
+	c := &cobra.Command{
+		Use:   "kafka",
+		Short: "An embedded Kafka, for a laptop without one",
+		Long: "Serves Kafka's protocol from one process without Java and keeps its log in a folder, each write synced. It has no\n" +
+			"replicas and no security: for development and tests, not for production.",
+		Example: "  sim kafka --data .kafka\n  sim kafka --listen 127.0.0.1:0",
+		Args:    cobra.NoArgs,
+	}
+	c.Flags().StringVar(&listen, "listen", "127.0.0.1:9092", "where it listens; port 0 picks one")
+	c.Flags().StringVar(&data, "data", "", "`folder` that keeps the log; empty: nothing is kept")
+	c.RunE = action(func(ctx context.Context, c *cobra.Command, _ []string) error {
+		k := engines.NewKafka(listen, data, nil)
+		if err := k.Start(); err != nil {
+			return fail(exitUsage, err)
+		}
+		defer k.Stop()
+		_, _ = fmt.Fprintf(c.OutOrStdout(), "embedded Kafka at %s, for development only; stop it with Ctrl-C\n", k.Addr())
+		<-ctx.Done()
+		return nil
+	})
+	return c
+}
