@@ -147,6 +147,8 @@ func (m *MQTT) validate(p *config.Problems) {
 	u, err := url.Parse(m.URL)
 	if err != nil || !slices.Contains([]string{"tcp", "mqtt", "ssl", "tls", "mqtts"}, u.Scheme) || u.Hostname() == "" || !validPort(u.Port()) {
 		p.Addf("mqtt.url", "want tcp://HOST:PORT or ssl://HOST:PORT")
+	} else if u.User != nil {
+		p.Addf("mqtt.url", "want no password in it; mqtt.username and mqtt.password_file are for that")
 	}
 	if !charge.ValidName(m.ClientID) {
 		p.Addf("mqtt.client_id", "want 1 to %d bytes without control characters; the session at the broker hangs on it", charge.MaxNameLength)

@@ -183,44 +183,6 @@ func TestCleanStop(t *testing.T) {
 	})
 }
 
-// TestPoison sends what cannot be used among what can.
-func TestPoison(t *testing.T) {
-	inWorld(t, func(w *world) {
-		w.startMQTT()
-		w.startKafka()
-		w.startBridge()
-		w.within(20*time.Second, "both sides are up", func() bool { return w.now().MQTT.Up && w.now().Kafka.Up })
-		bad := map[string][]byte{
-			"CP_A/up/event": []byte("no JSON"), "CP_A/up/telemetry": []byte(`{"v":1}`), "CP_A/up/presence": []byte(`[]`),
-			"CP_A/up/song": []byte("la"), "a b/up/event": event("CP_A", 1), "CP_C/up/event": event("CP_A", 1),
-			"CP_B/up/event": make([]byte, 60<<10),
-		}
-		w.events(1, 5, "CP_A", "CP_B")
-		for topic, payload := range bad {
-			cp, kind, _ := strings.Cut(topic, "/")
-			w.say(cp, wire.Kind(kind), 1, false, payload)
-		}
-		w.events(6, 10, "CP_A", "CP_B")
-		w.within(5*time.Second, "all are through", func() bool { return w.complete(10, "CP_A", "CP_B") })
-		w.inOrder(10, "CP_A", "CP_B")
-		w.within(5*time.Second, "the dead letters are there", func() bool { return w.stored(wire.TopicDeadLetters) == int64(len(bad)) })
-		for _, r := range w.read(wire.TopicDeadLetters) {
-			headers := map[string]string{}
-			for _, h := range r.Headers {
-				headers[h.Key] = string(h.Value)
-			}
-			topic := strings.TrimPrefix(headers[wire.HeaderTopic], "cp/")
-			if want, ok := bad[topic]; !ok || string(want) != string(r.Value) || headers[wire.HeaderReason] == "" {
-				t.Errorf("dead letter of %s: %.40q, headers %v", topic, r.Value, headers)
-			}
-		}
-		w.within(5*time.Second, "they are counted and acknowledged", func() bool {
-			c, ok := w.mqtt.Clients.Get("carga-bridge")
-			return w.now().DeadLetters == int64(len(bad)) && ok && c.State.Inflight.Len() == 0
-		})
-	})
-}
-
 // TestRefusedByKafka: one record that Kafka refuses for good does not hold up
 // the others of its charging point.
 func TestRefusedByKafka(t *testing.T) {
