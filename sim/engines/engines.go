@@ -119,6 +119,21 @@ func (m *MQTT) Addr() string {
 // URL is the address as MQTT clients take it.
 func (m *MQTT) URL() string { return "tcp://" + m.Addr() }
 
+// Retained are the messages that the broker keeps for topics which fit the
+// filter, by topic; nil while it is stopped.
+func (m *MQTT) Retained(filter string) map[string][]byte {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.server == nil {
+		return nil
+	}
+	kept := map[string][]byte{}
+	for _, p := range m.server.Topics.Messages(filter) {
+		kept[p.TopicName] = p.Payload
+	}
+	return kept
+}
+
 // Dropped counts messages the broker gave up on instead of delivering.
 func (m *MQTT) Dropped() int64 {
 	m.mu.Lock()
@@ -159,6 +174,7 @@ type Kafka struct {
 
 	mu      sync.Mutex
 	addr    string
+	name    string // of the cluster
 	cluster *kfake.Cluster
 }
 
@@ -169,7 +185,7 @@ func NewKafka(addr, dir string, listen ListenFunc) *Kafka {
 	if listen == nil {
 		listen = listenTCP
 	}
-	return &Kafka{addr: addr, dir: dir, listen: listen}
+	return &Kafka{addr: addr, dir: dir, name: "carga-embedded", listen: listen}
 }
 
 // Start brings the broker up with what its data folder holds. Starting a
@@ -191,7 +207,7 @@ func (k *Kafka) Start() error {
 	opts := []kfake.Opt{
 		kfake.NumBrokers(1),
 		kfake.Ports(port),
-		kfake.ClusterID("carga-embedded"),
+		kfake.ClusterID(k.name),
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
 			return listenAgain(k.listen, net.JoinHostPort(host, portText))
 		}),
@@ -220,6 +236,16 @@ func (k *Kafka) Stop() {
 	}
 	k.cluster.Close()
 	k.cluster = nil
+}
+
+// Replace puts another cluster with a log of its own in the place of this one,
+// which is stopped: what the next Start brings up is called name and holds what
+// is in dir.
+func (k *Kafka) Replace(name, dir string) {
+	k.Stop()
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.name, k.dir = name, dir
 }
 
 // Up reports whether the broker runs.

@@ -2,7 +2,11 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"maps"
+	"slices"
 
+	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
@@ -33,4 +37,24 @@ func (s *Store) Totals(ctx context.Context, now charge.Time) (t Totals, err erro
   (SELECT count(*) FROM reservations WHERE ended_at=0 AND until<?)`, int64(now)).Scan(&t.Sessions, &t.Tickets, &t.Metered,
 		&t.Billed, &t.Running, &t.Unaccounted, &t.Reservations, &t.Used, &t.Ended, &t.Overdue)
 	return t, wrap("add up", err)
+}
+
+// Hash is ledger.Hash over all that the database holds. It reads several tables
+// one after the other: what is written meanwhile may be half in it.
+func (s *Store) Hash(ctx context.Context) (string, error) {
+	cps, err := s.CPs(ctx)
+	if err != nil {
+		return "", err
+	}
+	sessions, err := collect(ctx, s, "read sessions", func(r *sql.Rows) (ledger.Session, error) { return scanSession(r) },
+		"SELECT "+sessionCols+" FROM sessions")
+	if err != nil {
+		return "", err
+	}
+	tickets, err := collect(ctx, s, "read tickets", func(r *sql.Rows) (ledger.Ticket, error) { return scanTicket(r) },
+		"SELECT "+ticketCols+" FROM tickets")
+	if err != nil {
+		return "", err
+	}
+	return ledger.Hash(slices.Collect(maps.Values(cps)), sessions, tickets), nil
 }

@@ -1,0 +1,26 @@
+package e2e_test
+
+import (
+	"testing"
+	"time"
+)
+
+// TestBrokerAwayInMidSession: the session goes on, its records wait, and all of
+// it is billed once when the broker is back.
+func TestBrokerAwayInMidSession(t *testing.T) {
+	for _, part := range []string{"kafka", "mqtt"} {
+		t.Run(part, func(t *testing.T) {
+			inWorld(t, plan{}, func(w *world) {
+				w.start(usual()...)
+				outcomes := w.drive(w.line(), wish{who: "driver1"})
+				w.awaitCharging(w.points[0])
+				w.stop(part)
+				time.Sleep(10 * time.Minute)
+				w.start(part)
+				w.served(outcomes, 5*time.Minute)
+				w.settle()
+				w.balanced(1)
+			})
+		})
+	}
+}

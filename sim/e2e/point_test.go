@@ -1,0 +1,104 @@
+package e2e_test
+
+import (
+	"context"
+	"path/filepath"
+	"sync/atomic"
+	"time"
+
+	agentapp "github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+	"github.com/carga-ev/carga/sim/evsim"
+)
+
+// point is one charging point: a board, which outlives everything, the storage
+// of its agent, and the people who come to it.
+type point struct {
+	w     *world
+	id    charge.CPID
+	dir   string // of the agent's storage
+	board *evsim.Board
+	first charge.WattHours                        // register when the world began
+	clock func() (time.Time, charge.ClockQuality) // nil: the machine's
+
+	agent  atomic.Pointer[agentapp.Agent] // the last one started; nil before
+	alive  atomic.Bool                    // it runs
+	visits atomic.Int64                   // of people, up to now
+}
+
+func newPoint(w *world, id charge.CPID, seed uint64) *point {
+	cfg := evsim.DefaultConfig()
+	cfg.Serial, cfg.Seed = string(id), seed
+	board, err := evsim.New(cfg)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	p := &point{w: w, id: id, dir: filepath.Join(w.dir, string(id)), board: board}
+	p.first = p.outlet().Register
+	return p
+}
+
+// outlet is the truth about the connector.
+func (p *point) outlet() evsim.Outlet { return p.board.Snapshot().Connectors[0] }
+
+// used is all the energy that went through the meter.
+func (p *point) used() charge.WattHours { return p.outlet().Register - p.first }
+
+func (p *point) config() agentapp.Config {
+	cfg := agentapp.DefaultConfig()
+	cfg.CPID, cfg.DataDir = p.id, p.dir
+	cfg.MQTT.URL = "tcp://" + mqttAddr
+	cfg.Intervals.Control = 50 * time.Millisecond // fewer ticks of fake time
+	cfg.Intervals.IdleTelemetry = p.w.plan.idle
+	cfg.StopWithin = time.Millisecond
+	return cfg
+}
+
+func (p *point) name() string { return "agent " + string(p.id) }
+
+// start starts the agent, and the people once.
+func (p *point) start() {
+	p.w.t.Helper()
+	agent := agentapp.New(p.config(), agentapp.Deps{
+		Log: p.w.logger(string(p.id)), Board: p.board, Dial: p.w.dialMQTT("agent-mqtt"), Clock: p.clock,
+	})
+	p.w.run(p.name(), agent.Run)
+	p.agent.Store(agent)
+	p.alive.Store(true)
+	if people := "people of " + string(p.id); p.w.parts[people] == nil {
+		p.w.run(people, func(ctx context.Context) error { p.people(ctx); return nil })
+	}
+}
+
+// kill ends the agent as a kill of its process would.
+func (p *point) kill() {
+	p.w.t.Helper()
+	p.alive.Store(false)
+	p.w.halt(p.name(), agentapp.ErrKilled)
+}
+
+// status is what the agent shows of itself; zero while it does not run.
+func (p *point) status() agentapp.Status {
+	if !p.alive.Load() {
+		return agentapp.Status{}
+	}
+	return p.agent.Load().Status()
+}
+
+// shown is the connector as the agent shows it; zero while it does not run.
+func (p *point) shown() wire.ConnectorTelemetry {
+	if all := p.status().Connectors; len(all) > 0 {
+		return all[0]
+	}
+	return wire.ConnectorTelemetry{}
+}
+
+// charging reports whether a session draws power.
+func (p *point) charging() bool { c := p.shown(); return c.SessionID != "" && c.Power > 0 }
+
+// awaitCharging waits until a session draws power.
+func (w *world) awaitCharging(p *point) {
+	w.t.Helper()
+	w.await(5*time.Minute, string(p.id)+" charges", p.charging)
+}
