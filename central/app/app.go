@@ -16,6 +16,9 @@ import (
 	"github.com/carga-ev/carga/central/internal/web"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/ids"
+	address "github.com/carga-ev/carga/internal/loopback"
+	"github.com/carga-ev/carga/internal/metrics"
+	"github.com/carga-ev/carga/internal/obs"
 )
 
 // Breaker cuts and restores parts of the demo from the page.
@@ -80,7 +83,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	if err := web.CheckAddress(cfg.HTTP.Listen, cfg.Insecure); err != nil && deps.Listener == nil {
+	if err := address.Check(cfg.HTTP.Listen, cfg.Insecure); err != nil && deps.Listener == nil {
 		return fmt.Errorf("http.listen: %w", err)
 	}
 	s, err := store.Open(ctx, store.Options{Path: cfg.Database.Path})
@@ -129,27 +132,33 @@ type parts struct {
 	outbox *outbox.Outbox
 	link   *link
 	web    *web.Server
+	watch  *obs.Watch
+	counts *watched
 }
 
 func newParts(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*parts, error) {
 	c := &parts{live: ingest.NewLive(cfg.Tariff.ledger())}
+	c.newWatch()
 	var err error
-	if c.link, err = newLink(cfg, deps.Dial, s, c.live, log); err != nil {
+	if c.link, err = newLink(cfg, deps.Dial, s, c.live, c.watch, log); err != nil {
 		return nil, err
 	}
 	wake := func() { c.outbox.Wake() }
-	c.writer = ingest.New(writerConfig(cfg), stored{s}, c.link, c.live, wake, log)
+	writing := writerConfig(cfg)
+	writing.Watch = c.writerWatch()
+	c.writer = ingest.New(writing, stored{s}, c.link, c.live, wake, log)
 	rows := func(ctx context.Context, after int64, limit int) ([]outbox.Row, error) {
 		page, err := s.Outbox(ctx, after, limit)
 		return each(page, err, func(o *store.Outgoing) outbox.Row { return outbox.Row(*o) })
 	}
-	c.outbox = outbox.New(rows, c.link, c.writer.Told, c.live.Active, log)
+	c.outbox = outbox.New(rows, c.link, c.writer.Told, c.live.Active, c.watch.Loop("outbox").Turn, log)
 	c.link.writer = c.writer
 	var breaker web.Breaker
 	if deps.Breaker != nil {
 		breaker = deps.Breaker
 	}
-	c.web, err = web.New(web.Config{Insecure: cfg.Insecure}, live{c.live, deps.Breaker != nil}, desk{c.writer}, archive{s}, breaker, log)
+	c.web, err = web.New(web.Config{Insecure: cfg.Insecure, Observe: c.watch.Handler(metrics.Handler(c.watch.Families))},
+		live{c.live, deps.Breaker != nil}, desk{c.writer}, archive{s}, breaker, log)
 	return c, err
 }
 
@@ -194,6 +203,7 @@ func (c *parts) run(ctx context.Context, l net.Listener) error {
 	start(quiet(c.writer.Pulse))
 	start(quiet(c.outbox.Run))
 	start(c.link.run)
+	start(quiet(c.watch.Run))
 	start(func(ctx context.Context) error { return c.web.Run(ctx, l) })
 	running.Wait()
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {

@@ -13,6 +13,7 @@ import (
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/kafkalink"
+	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -36,6 +37,11 @@ type link struct {
 	keeper  *kafkalink.Keeper
 	durable *kafkalink.Producer
 	passing *kafkalink.Producer
+	watched *obs.Loop
+
+	readingMu sync.Mutex
+	// readingMu guards what follows.
+	reading []*kafkalink.TopicReader // none before this Central is active
 }
 
 var (
@@ -43,7 +49,7 @@ var (
 	_ outbox.Producer = (*link)(nil)
 )
 
-func newLink(cfg Config, dial func(context.Context, string, string) (net.Conn, error), s *store.Store, live *ingest.Live, log *slog.Logger) (*link, error) {
+func newLink(cfg Config, dial func(context.Context, string, string) (net.Conn, error), s *store.Store, live *ingest.Live, w *obs.Watch, log *slog.Logger) (*link, error) {
 	k, t := &cfg.Kafka, &cfg.Kafka.Topics
 	var names []string
 	var all []kafkalink.TopicSpec
@@ -51,13 +57,13 @@ func newLink(cfg Config, dial func(context.Context, string, string) (net.Conn, e
 		names = append(names, n.Topic.Name)
 		all = append(all, k.Spec(n.Topic))
 	}
-	l := &link{cfg: &cfg, store: s, live: live, log: log}
+	l := &link{cfg: &cfg, store: s, live: live, watched: w.Loop("kafka_watch"), log: log}
 	var err error
 	if l.client, err = kafkalink.NewClient(kafkalink.ClientConfig{Brokers: k.Brokers, ClientID: k.ClientID, Topics: names, Dial: dial}); err != nil {
 		return nil, err
 	}
 	// Whoever comes first makes the topics, also those he only reads.
-	if l.keeper, err = kafkalink.NewKeeper(l.client, kafkalink.KeeperConfig{Write: all, Log: log}); err != nil {
+	if l.keeper, err = kafkalink.NewKeeper(l.client, kafkalink.KeeperConfig{Write: all, Turned: w.LoopWithin("kafka_keeper", 30*time.Second).Turn, Log: log}); err != nil {
 		return nil, err
 	}
 	l.durable, err = kafkalink.NewProducer(l.client, l.keeper, kafkalink.ProducerConfig{
@@ -95,7 +101,11 @@ func (l *link) run(ctx context.Context) error {
 		return nil // ctx has ended
 	}
 	l.writer.Join(heard)
-	for _, r := range l.readers(ctx) {
+	readers := l.readers(ctx)
+	l.readingMu.Lock()
+	l.reading = readers
+	l.readingMu.Unlock()
+	for _, r := range readers {
 		start(r.Run)
 	}
 	return nil
@@ -107,6 +117,7 @@ func (l *link) watch(ctx context.Context) {
 		_, wake := l.keeper.Topic(l.cfg.Kafka.Topics.Events.Name)
 		s := l.keeper.State()
 		l.live.SetKafka(s.Up, s.String())
+		l.watched.Turn()
 		select {
 		case <-ctx.Done():
 			return
@@ -116,7 +127,8 @@ func (l *link) watch(ctx context.Context) {
 	}
 }
 
-// readers read what the active Central lives on.
+// readers read what the active Central lives on; those that are committed
+// first.
 func (l *link) readers(ctx context.Context) []*kafkalink.TopicReader {
 	t := &l.cfg.Kafka.Topics
 	return []*kafkalink.TopicReader{

@@ -190,6 +190,26 @@ func (w *Writer) connectorView(cp *ledger.CP, k *ledger.Connector, now charge.Ti
 	return v
 }
 
+// Own is what Central knows of itself.
+type Own struct {
+	Database string // why it cannot be written; "" when it can
+	Idle     string // why Central is not active: in words; "" when it is
+}
+
+// Own returns how Central itself fares.
+func (l *Live) Own() Own {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	o := Own{Database: l.database}
+	switch {
+	case l.fencedBy != "":
+		o.Idle = "another Central took over: this one only watches"
+	case !l.active:
+		o.Idle = l.waits
+	}
+	return o
+}
+
 // parts says of each link of the chain whether it is up, and since when.
 func (l *Live) parts(now charge.Time) []Part {
 	return []Part{l.mqttPart(now), l.bridgePart(now), l.kafka, l.centralPart()}

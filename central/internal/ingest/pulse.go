@@ -17,6 +17,7 @@ func (w *Writer) Pulse(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
 	for {
+		w.cfg.Watch.Pulsed()
 		now := w.now()
 		for _, cp := range w.live.pulse(now) {
 			w.note(backIn{cp})

@@ -7,6 +7,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
 )
 
 // Tx is one transaction of the database. The first error of a method ends it.
@@ -74,7 +75,44 @@ type Config struct {
 	IDs         func() string // makes new ids, each greater than none before; must be safe for one goroutine
 	Mint        func(above charge.Incarnation, now time.Time) (charge.Incarnation, error)
 	BornAt      func(charge.Incarnation) (time.Time, error) // when an incarnation was minted, by its own words
+	Watch       Watch
 }
+
+// Watch is told how the writer fares. Each of its functions may be nil, and
+// must not wait.
+type Watch struct {
+	// Turned is called at each turn of the writer, at least each second while it
+	// does not hang, and Pulsed at each of its pulse.
+	Turned, Pulsed func()
+	// Took is told how long each transaction took.
+	Took func(time.Duration)
+	// Aged is told of each record that was committed how long ago its charging
+	// point wrote it, if its clock can be trusted.
+	Aged func(time.Duration)
+	// Ended is told of each command that has ended, and how.
+	Ended func(kind wire.CommandType, how orders.CommandState)
+}
+
+func (w *Watch) fill() {
+	if w.Turned == nil {
+		w.Turned = func() {}
+	}
+	if w.Pulsed == nil {
+		w.Pulsed = func() {}
+	}
+	if w.Took == nil {
+		w.Took = func(time.Duration) {}
+	}
+	if w.Aged == nil {
+		w.Aged = func(time.Duration) {}
+	}
+	if w.Ended == nil {
+		w.Ended = func(wire.CommandType, orders.CommandState) {}
+	}
+}
+
+// turnEvery is how often the writer turns at least.
+const turnEvery = time.Second
 
 // Delivered is one Kafka record.
 type Delivered struct {

@@ -304,6 +304,22 @@ func (u *unit) write(tx Tx) error {
 	return errors.Join(errs...)
 }
 
+// observe tells who watches what was committed.
+func (u *unit) observe(w *Watch) {
+	now := u.w.now()
+	for i := range u.records {
+		if r := &u.records[i].in.Record; r.Clock == charge.ClockSynced {
+			w.Aged(now.Sub(r.At))
+		}
+	}
+	for _, e := range u.effects {
+		// One that ended before is not told again.
+		if s, ok := e.(orders.SaveCommand); ok && !s.Command.State.Open() && s.Command.ChangedAt == u.now {
+			w.Ended(s.Command.Type, s.Command.State)
+		}
+	}
+}
+
 // maxDeadLetter bounds what is copied of a dead letter: brokers are set to
 // messages of 68 KiB.
 const maxDeadLetter = 64 << 10

@@ -51,6 +51,7 @@ type Writer struct {
 // New makes a writer over an open store. wake, which must not wait, is called
 // when the outbox has new rows.
 func New(cfg Config, store Store, out Sender, live *Live, wake func(), log *slog.Logger) *Writer {
+	cfg.Watch.fill()
 	return &Writer{
 		cfg: cfg, store: store, out: out, live: live, wake: wake, log: log,
 		records: make(chan []input), monitor: make(chan []input), asks: make(chan *asked),
@@ -120,8 +121,10 @@ func (w *Writer) Run(ctx context.Context) error {
 	defer timer.Stop()
 	forget := time.NewTicker(time.Minute)
 	defer forget.Stop()
+	turn := time.NewTicker(turnEvery)
+	defer turn.Stop()
 	for {
-		inputs := w.gather(ctx, timer.C, forget.C)
+		inputs := w.gather(ctx, timer.C, forget.C, turn.C)
 		if ctx.Err() != nil {
 			return nil // the end of ctx is the way to end
 		}
@@ -135,7 +138,7 @@ func (w *Writer) Run(ctx context.Context) error {
 }
 
 // gather waits for something to do and takes all that is there, up to a bound.
-func (w *Writer) gather(ctx context.Context, timer, forget <-chan time.Time) []input {
+func (w *Writer) gather(ctx context.Context, timer, forget, turn <-chan time.Time) []input {
 	records := w.records
 	if !w.active {
 		records = nil
@@ -169,13 +172,16 @@ func (w *Writer) gather(ctx context.Context, timer, forget <-chan time.Time) []i
 		case <-forget:
 			all = append(all, forgetIn{})
 			return true
+		case <-turn:
+			return true
 		case <-idle:
 			return false
 		}
 	}
 	for take(len(all) == 0) && len(all) < maxBatch {
+		w.cfg.Watch.Turned()
 		if len(all) == 0 {
-			return nil // joined: look again at what may be taken
+			return nil // joined, or nothing: look again at what may be taken
 		}
 	}
 	return all
@@ -269,6 +275,7 @@ func (w *Writer) waitFor(ctx context.Context, d time.Duration, inputs []input) (
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
+		w.cfg.Watch.Turned() // it waits, and does not hang
 		select {
 		case <-ctx.Done():
 			return inputs, ctx.Err()
@@ -297,6 +304,7 @@ func refuse(inputs []input, err error) []input {
 // state is there. When it fails nothing has happened: the state is that of the
 // database.
 func (w *Writer) try(ctx context.Context, inputs []input) error {
+	w.cfg.Watch.Turned()
 	if w.orders == nil {
 		if err := w.load(ctx); err != nil {
 			return err
@@ -305,7 +313,9 @@ func (w *Writer) try(ctx context.Context, inputs []input) error {
 	u := w.newUnit(context.WithoutCancel(ctx))
 	err := w.fold(u, inputs)
 	if err == nil && !u.empty() {
+		began := time.Now()
 		err = w.store.Write(ctx, func(tx Tx) error { return u.write(tx) })
+		w.cfg.Watch.Took(time.Since(began))
 	}
 	if err != nil {
 		w.orders, w.cps = nil, nil // what is in memory is not what is on disk
@@ -337,6 +347,7 @@ func (w *Writer) fold(u *unit, inputs []input) (err error) {
 // announce lets out what the commit allows.
 func (w *Writer) announce(u *unit) {
 	w.live.counted(u.counts)
+	u.observe(&w.cfg.Watch)
 	w.recount(u)
 	for id := range u.touched {
 		if cp := w.cps[id]; cp != nil {

@@ -41,6 +41,9 @@ const pageRows = 500
 // is not a transaction of its own.
 const gather = 100 * time.Millisecond
 
+// turnEvery is how often Run turns at least.
+const turnEvery = time.Second
+
 // retry is the wait after the database could not be read.
 const retry = time.Second
 
@@ -50,6 +53,7 @@ type Outbox struct {
 	out     Producer
 	told    func(ids []int64)
 	allowed func() bool
+	turned  func()
 	log     *slog.Logger
 
 	wake chan struct{}
@@ -63,10 +67,11 @@ type Outbox struct {
 
 // New makes an outbox. told, which must not wait, has rows deleted; allowed
 // says whether this Central may speak, and Wake is to be called when that, or
-// the table, changes.
-func New(rows Rows, out Producer, told func(ids []int64), allowed func() bool, log *slog.Logger) *Outbox {
+// the table, changes. turned, which must not wait, is called at each turn of
+// Run, at least each second while it does not hang.
+func New(rows Rows, out Producer, told func(ids []int64), allowed func() bool, turned func(), log *slog.Logger) *Outbox {
 	return &Outbox{
-		rows: rows, out: out, told: told, allowed: allowed, log: log,
+		rows: rows, out: out, told: told, allowed: allowed, turned: turned, log: log,
 		wake: make(chan struct{}, 1), said: make(chan struct{}, 1), // one signal stands for all before it
 	}
 }
@@ -94,18 +99,24 @@ func (o *Outbox) Run(ctx context.Context) {
 	after := int64(0)
 	delay := time.NewTimer(0)
 	defer delay.Stop()
+	turn := time.NewTicker(turnEvery)
+	defer turn.Stop()
 	waiting := false // delay runs for said rows
-	for {
-		if o.allowed() && o.Pending() < pageRows/2 {
+	for idle := false; ; {
+		o.turned()
+		if !idle && o.allowed() && o.Pending() < pageRows/2 {
 			n, last := o.page(ctx, after)
 			after = max(after, last)
 			if n == pageRows/2 {
 				o.Wake() // there may be more
 			}
 		}
+		idle = false
 		select {
 		case <-ctx.Done():
 			return
+		case <-turn.C:
+			idle = true // nothing has happened
 		case <-o.wake:
 		case <-o.said:
 			if !waiting {

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -86,7 +87,7 @@ func (k *kafka) set(up bool) {
 
 func run(t *testing.T, b *table, k *kafka, allowed func() bool) *outbox.Outbox {
 	t.Helper()
-	o := outbox.New(b.rows, k, b.told, allowed, slog.New(slog.DiscardHandler))
+	o := outbox.New(b.rows, k, b.told, allowed, func() {}, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -116,6 +117,31 @@ func TestAllIsSaidOnceInOrderAndDeleted(t *testing.T) {
 		if b.left() != 0 || !slices.Equal(k.got, numbers(3000)) {
 			t.Errorf("left %d, said %d in order %v; want all 3000", b.left(), len(k.got), slices.IsSorted(k.got))
 		}
+	})
+}
+
+// Whoever watches sees it turn while there is nothing to do, and without asking
+// the database each time.
+func TestItTurnsWhileNothingHappens(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var turns, reads atomic.Int64
+		rows := func(context.Context, int64, int) ([]outbox.Row, error) {
+			reads.Add(1)
+			return nil, nil
+		}
+		o := outbox.New(rows, &kafka{up: true}, func([]int64) {}, func() bool { return true }, func() { turns.Add(1) }, slog.New(slog.DiscardHandler))
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			o.Run(ctx)
+		}()
+		time.Sleep(time.Minute)
+		if turns.Load() < 59 || reads.Load() > 5 {
+			t.Errorf("in a minute: %d turns and %d looks into the database, want a turn each second and few looks", turns.Load(), reads.Load())
+		}
+		cancel()
+		<-done
 	})
 }
 

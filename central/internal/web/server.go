@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/loopback"
 )
 
 //go:embed ui
@@ -47,6 +48,11 @@ func New(cfg Config, live Live, desk Desk, archive Archive, breaker Breaker, log
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		writeProblem(w, http.StatusNotFound, "not_found", "no such operation: "+r.Method+" "+r.URL.Path+"; see /api/v1/openapi.json")
 	})
+	if cfg.Observe != nil {
+		for _, path := range []string{"/livez", "/readyz", "/metrics"} {
+			mux.Handle("GET "+path, cfg.Observe)
+		}
+	}
 	files := http.FileServerFS(pages)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
@@ -61,6 +67,13 @@ func New(cfg Config, live Live, desk Desk, archive Archive, breaker Breaker, log
 
 // Handler is the whole server as a handler, for tests.
 func (s *Server) Handler() http.Handler { return s.handler }
+
+// Streams is how many live streams are open.
+func (s *Server) Streams() int {
+	s.hub.mu.Lock()
+	defer s.hub.mu.Unlock()
+	return len(s.hub.readers)
+}
 
 // Run serves on l until ctx ends, then lets requests end for at most three
 // seconds. It closes l.
@@ -103,26 +116,6 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// CheckAddress refuses an address off loopback, for there are no accounts yet.
-func CheckAddress(addr string, insecure bool) error {
-	host, _, err := net.SplitHostPort(addr)
-	if err != nil {
-		return fmt.Errorf("%q is not HOST:PORT: %w", addr, err)
-	}
-	if insecure || isLoopback(host) {
-		return nil
-	}
-	return fmt.Errorf("%q can be reached from other machines and there are no accounts yet; use 127.0.0.1, or say --insecure if you mean it", addr)
-}
-
-func isLoopback(host string) bool {
-	if host == "localhost" {
-		return true
-	}
-	ip := net.ParseIP(host)
-	return ip != nil && ip.IsLoopback()
-}
-
 // guard bounds bodies, sets headers, and refuses hosts that only a browser led
 // astray by somebody else's name server would ask for.
 func (s *Server) guard(next http.Handler) http.Handler {
@@ -137,11 +130,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		if strings.HasPrefix(r.URL.Path, "/api/") {
 			h.Set("Cache-Control", "no-store")
 		}
-		host := r.Host
-		if name, _, err := net.SplitHostPort(host); err == nil {
-			host = name
-		}
-		if !s.cfg.Insecure && !isLoopback(strings.Trim(host, "[]")) {
+		if !s.cfg.Insecure && !loopback.Asked(r.Host) {
 			writeProblem(w, http.StatusMisdirectedRequest, "wrong_host", "this Central answers on loopback only until there are accounts")
 			return
 		}

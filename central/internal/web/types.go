@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"net/http"
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
@@ -257,4 +258,6 @@ type Breaker interface {
 type Config struct {
 	Insecure bool          // answer requests for any host
 	Tick     time.Duration // of the live stream; one second unless set
+	// Observe serves /livez, /readyz and /metrics; nil: nobody does.
+	Observe http.Handler
 }

@@ -1,0 +1,213 @@
+package app
+
+import (
+	"fmt"
+	"strconv"
+	"sync"
+	"time"
+
+	"github.com/carga-ev/carga/central/internal/ingest"
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/kafkalink"
+	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+const metricPrefix = "carga_central_"
+
+// caughtUp is how many records may wait in a partition before Central counts
+// as being behind: about a second's worth.
+const caughtUp = 1000
+
+// watched is what Central counts beside its books.
+type watched struct {
+	commit *obs.Durations // how long each transaction took
+	age    *obs.Durations // from the charging point's stamp to the commit
+
+	mu sync.Mutex
+	// mu guards what follows.
+	ended map[endedAs]int64
+}
+
+type endedAs struct {
+	kind wire.CommandType
+	how  orders.CommandState
+}
+
+func newWatched() *watched {
+	const ms = time.Millisecond
+	return &watched{
+		commit: obs.NewDurations(ms, 2*ms, 5*ms, 10*ms, 25*ms, 50*ms, 100*ms, 250*ms, 500*ms, time.Second, 2500*ms),
+		age: obs.NewDurations(50*ms, 100*ms, 250*ms, 500*ms, time.Second, 2*time.Second, 5*time.Second, 10*time.Second,
+			time.Minute, 10*time.Minute, time.Hour, day),
+		ended: map[endedAs]int64{},
+	}
+}
+
+func (w *watched) commandEnded(kind wire.CommandType, how orders.CommandState) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended[endedAs{kind, how}]++
+}
+
+func (w *watched) commands() obs.Family {
+	f := obs.Family{Name: metricPrefix + "commands_total", Kind: obs.Counter, Help: "Commands that ended in this life, by what they are and how they ended."}
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for e, n := range w.ended {
+		f.Samples = append(f.Samples, obs.Sample{
+			Labels: []obs.Label{{Name: "kind", Value: string(e.kind)}, {Name: "result", Value: string(e.how)}}, Value: float64(n),
+		})
+	}
+	return f
+}
+
+// watch makes the watch of a Central.
+func (c *parts) newWatch() {
+	c.counts = newWatched()
+	c.watch = obs.NewWatch(metricPrefix, c.judge, c.families)
+}
+
+func (c *parts) writerWatch() ingest.Watch {
+	return ingest.Watch{
+		Turned: c.watch.Loop("writer").Turn, Pulsed: c.watch.Loop("pulse").Turn,
+		Took: c.counts.commit.Observe, Aged: c.counts.age.Observe, Ended: c.counts.commandEnded,
+	}
+}
+
+// judge says whether Central can do its work now.
+func (c *parts) judge(r *obs.Registry) {
+	own := c.live.Own()
+	r.Judge("database", own.Database == "", own.Database)
+	r.Judge("active", own.Idle == "", own.Idle)
+	k := c.link.keeper.State()
+	reason := ""
+	if !k.Up {
+		reason = k.String()
+	}
+	r.Put(obs.Health{Name: "kafka", Up: k.Up, Since: k.Since, Reason: reason})
+	words := behind(c.link.committing(), own.Idle)
+	r.Judge("kafka_readers", words == "", words)
+}
+
+// behind says in words why Central does not know the latest; "" when it does.
+func behind(readers []kafkalink.ReaderState, idle string) string {
+	if len(readers) == 0 {
+		if idle == "" {
+			idle = "the topics are not there"
+		}
+		return "nothing is read yet: " + idle
+	}
+	lag, silent := int64(0), 0
+	var worst kafkalink.ReaderState
+	for _, r := range readers {
+		if !r.Reading {
+			silent++
+		}
+		if l := r.Lag(); l > lag || worst.Topic == "" || !r.Reading && worst.Reading {
+			lag, worst = max(lag, l), r
+		}
+	}
+	switch {
+	case silent > 0:
+		words := fmt.Sprintf("%d of %d partitions are not read", silent, len(readers))
+		if worst.LastError != "" {
+			words += ": " + worst.LastError
+		}
+		return words
+	case lag > caughtUp:
+		return fmt.Sprintf("%d records of %s/%d wait to be read", lag, worst.Topic, worst.Partition)
+	}
+	return ""
+}
+
+// families are the metrics of Central, read from its books and its view of the
+// network.
+func (c *parts) families() []obs.Family {
+	n := c.live.Network()
+	one := func(name string, kind obs.Kind, help string, value int64) obs.Family {
+		return obs.One(metricPrefix+name, kind, help, float64(value))
+	}
+	b := &n.Books
+	all := []obs.Family{
+		obs.Timed(metricPrefix+"event_age_seconds", "Age of records when they were committed, from the charging point's stamp; only of those whose clock is synced.", c.counts.age),
+		obs.Timed(metricPrefix+"commit_seconds", "How long each transaction of the database took.", c.counts.commit),
+		obs.By(metricPrefix+"records_total", obs.Counter, "Deliveries of journal records since the database was made, by what came of them.", "result",
+			obs.At("applied", float64(b.Applied)), obs.At("duplicate", float64(b.Duplicates)), obs.At("forked", float64(b.Forked)),
+			obs.At("unusable", float64(b.Unusable)), obs.At("dead_letter", float64(b.DeadLetters))),
+		one("sequence_gaps_total", obs.Counter, "Deliveries dropped because what they follow is not known yet; they come again.", b.Gaps),
+		one("unacked_records", obs.Gauge, "Records that charging points hold and that are not here yet.", b.Unacked),
+		one("lost_records", obs.Gauge, "Records in holes: they can never come.", b.Lost),
+		one("alarms", obs.Gauge, "Alarms that are open.", b.Alarms),
+		one("bad_telemetry_total", obs.Counter, "Telemetry that could not be read.", b.BadTelemetry),
+		obs.By(metricPrefix+"energy_watt_hours", obs.Gauge, "Energy since the database was made, by where it is accounted.", "books",
+			obs.At("billed", float64(b.Billed)), obs.At("running", float64(b.Running)), obs.At("unaccounted", float64(b.Unaccounted))),
+		c.counts.commands(),
+		one("sse_clients", obs.Gauge, "Live streams that are open.", int64(c.web.Streams())),
+		one("outbox_under_way", obs.Gauge, "Rows of the outbox given to Kafka and not acknowledged.", int64(c.outbox.Pending())),
+	}
+	all = append(all, points(n.CPs)...)
+	return append(all, c.link.families()...)
+}
+
+// points counts charging points and connectors by their state; none of them has
+// a label of its own.
+func points(cps []ingest.Point) []obs.Family {
+	links := map[ledger.Liveness]int64{}
+	states := map[charge.Status]int64{}
+	var power charge.Watts
+	for i := range cps {
+		links[cps[i].Link]++
+		for j := range cps[i].Connectors {
+			k := &cps[i].Connectors[j]
+			states[k.Status]++
+			if cps[i].Link == ledger.Online {
+				power += k.Power
+			}
+		}
+	}
+	f := obs.Family{Name: metricPrefix + "connectors", Kind: obs.Gauge, Help: "Connectors by their status as last reported."}
+	for _, s := range charge.Statuses() {
+		f.Samples = append(f.Samples, obs.Sample{Labels: []obs.Label{{Name: "status", Value: string(s)}}, Value: float64(states[s])})
+	}
+	return []obs.Family{
+		obs.By(metricPrefix+"cps", obs.Gauge, "Charging points by whether they are heard.", "state",
+			obs.At("online", float64(links[ledger.Online])), obs.At("offline", float64(links[ledger.Offline])), obs.At("unknown", float64(links[ledger.Unknown]))),
+		f,
+		obs.One(metricPrefix+"power_watts", obs.Gauge, "Power drawn at all charging points that are heard.", float64(power)),
+	}
+}
+
+// committing are the readers of what is committed.
+func (l *link) committing() []kafkalink.ReaderState { return l.states(3) }
+
+// states are those of the first n topics that are read, partition by partition.
+func (l *link) states(n int) []kafkalink.ReaderState {
+	l.readingMu.Lock()
+	reading := l.reading
+	l.readingMu.Unlock()
+	var all []kafkalink.ReaderState
+	for _, r := range reading[:min(n, len(reading))] {
+		all = append(all, r.States()...)
+	}
+	return all
+}
+
+func (l *link) families() []obs.Family {
+	lag := obs.Family{Name: metricPrefix + "consumer_lag_records", Kind: obs.Gauge, Help: "Records in Kafka that wait to be read here."}
+	for _, r := range l.states(len(l.cfg.Kafka.Topics.all())) {
+		lag.Samples = append(lag.Samples, obs.Sample{
+			Labels: []obs.Label{{Name: "topic", Value: r.Topic}, {Name: "partition", Value: strconv.Itoa(r.Partition)}}, Value: float64(r.Lag()),
+		})
+	}
+	d, p := l.durable.Stats(), l.passing.Stats()
+	return []obs.Family{
+		lag,
+		obs.By(metricPrefix+"kafka_records_total", obs.Counter, "Records for Kafka, by what came of them.", "result",
+			obs.At("produced", float64(d.Produced+p.Produced)), obs.At("poisoned", float64(d.Poisoned+p.Poisoned)), obs.At("conflated", float64(d.Conflated+p.Conflated))),
+		obs.One(metricPrefix+"kafka_retries_total", obs.Counter, "Attempts to write to Kafka that failed and were made again.", float64(d.Retries+p.Retries)),
+		obs.One(metricPrefix+"kafka_waiting_records", obs.Gauge, "Records that wait to be written to Kafka.", float64(d.Records+p.Records)),
+	}
+}

@@ -1,0 +1,133 @@
+package ingest_test
+
+import (
+	"context"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/carga-ev/carga/central/internal/ingest"
+	"github.com/carga-ev/carga/central/internal/journaltest"
+	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// held is a database whose disk does not answer while gate is shut.
+type held struct {
+	db
+	gate atomic.Pointer[chan struct{}]
+}
+
+func (h *held) Write(ctx context.Context, fn func(ingest.Tx) error) error {
+	if gate := h.gate.Load(); gate != nil {
+		<-*gate
+	}
+	return h.db.Write(ctx, fn)
+}
+
+func TestWriterTurnsWhileItIsIdleAndNotWhileTheDiskHangs(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := store.Open(t.Context(), options(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		var turns, pulses, commits, aged atomic.Int64
+		cfg := config()
+		cfg.Watch = ingest.Watch{
+			Turned: func() { turns.Add(1) }, Pulsed: func() { pulses.Add(1) },
+			Took: func(time.Duration) { commits.Add(1) }, Aged: func(time.Duration) { aged.Add(1) },
+		}
+		h := &held{db: db{s}}
+		live := ingest.NewLive(tariff)
+		w := ingest.New(cfg, h, &wired{acksOf: map[charge.CPID]wire.Ack{}}, live, func() {}, slog.New(slog.DiscardHandler))
+		ctx, stop := context.WithCancel(t.Context())
+		var running sync.WaitGroup
+		running.Go(func() { w.Pulse(ctx) })
+		running.Go(func() {
+			if err := w.Run(ctx); err != nil {
+				t.Error(err)
+			}
+		})
+		w.Join("")
+
+		within := func(d time.Duration) (turned, pulsed int64) {
+			turned, pulsed = turns.Load(), pulses.Load()
+			time.Sleep(d)
+			return turns.Load() - turned, pulses.Load() - pulsed
+		}
+		if turned, pulsed := within(30 * time.Second); turned < 29 || pulsed < 29 {
+			t.Errorf("idle for 30 s: %d turns, %d pulses; want one each second", turned, pulsed)
+		}
+
+		gate := make(chan struct{})
+		h.gate.Store(&gate)
+		p := journaltest.New(t, "CP_1")
+		l := &life{t: t, w: w, next: map[string]int64{}}
+		l.deliver(topics.Events, p.All...)
+		synctest.Wait()
+		if turned, pulsed := within(30 * time.Second); turned != 0 || pulsed < 29 {
+			t.Errorf("the disk hangs: %d turns, %d pulses; want no turn and a pulse each second", turned, pulsed)
+		}
+		h.gate.Store(nil)
+		close(gate)
+		if turned, _ := within(10 * time.Second); turned < 9 || aged.Load() != int64(p.Seq) || commits.Load() == 0 {
+			t.Errorf("the disk answers: %d turns, ages of %d records, %d commits; want %d records", turned, aged.Load(), commits.Load(), p.Seq)
+		}
+		stop()
+		running.Wait()
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestEachCommandIsToldOnceWhenItHasEnded(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		var mu sync.Mutex
+		ended := map[orders.CommandState]int{}
+		cfg := config()
+		cfg.Watch.Ended = func(kind wire.CommandType, how orders.CommandState) {
+			mu.Lock()
+			defer mu.Unlock()
+			if kind != wire.CommandReserve {
+				t.Errorf("got the end of a %s, want RESERVE only", kind)
+			}
+			ended[how]++
+		}
+		l := newLife(t, options(dir), cfg)
+		l.w.Join("")
+		synctest.Wait()
+		p := journaltest.New(t, "CP_1")
+		l.deliver(topics.Events, p.All...)
+		l.deliver(topics.Monitor, p.Presence(1, ""))
+		time.Sleep(time.Second)
+		r, err := l.w.Ask(t.Context(), ingest.Ask{Ask: orders.AskReserve{Target: orders.Target{CPID: "CP_1", Connector: 1}, Username: "ana"}})
+		if err != nil || r.Refused != "" {
+			t.Fatalf("got %+v %v", r, err)
+		}
+		time.Sleep(time.Minute)
+		all, err := l.store.Commands(t.Context(), store.Query{Limit: 100})
+		if err != nil {
+			t.Fatal(err)
+		}
+		over := 0
+		for i := range all {
+			if all[i].State == orders.Expired {
+				over++
+			}
+		}
+		mu.Lock()
+		defer mu.Unlock()
+		if len(ended) != 1 || ended[orders.Expired] != over || over < 10 {
+			t.Errorf("nobody answers: got %v, want %d expired, one every 5 s", ended, over)
+		}
+		l.end()
+	})
+}
