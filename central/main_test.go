@@ -30,6 +30,8 @@ func TestTheCommandLine(t *testing.T) {
 		{[]string{"backup", "--to", "/nowhere/b.db", "--config", "nowhere.yaml"}, 3, "nowhere.yaml"},
 		{[]string{"backup", "--to", "/nowhere/b.db"}, 1, "central.db"},
 		{[]string{"backup", "all"}, 2, "all"},
+		{[]string{"verify", "--db", "nowhere.db"}, 1, "nowhere.db"},
+		{[]string{"verify", "--db"}, 2, "db"},
 		{[]string{"--fast"}, 2, "fast"},
 	} {
 		var out bytes.Buffer

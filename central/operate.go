@@ -12,7 +12,7 @@ import (
 
 // operate are the commands that look after a Central and serve nothing.
 func operate(ctx context.Context, load func(path string) (app.Config, error), stdout io.Writer) []*cobra.Command {
-	return []*cobra.Command{backup(ctx, load, stdout)}
+	return []*cobra.Command{backup(ctx, load, stdout), verify(ctx, load, stdout)}
 }
 
 // plain makes a command that takes flags and no arguments.
@@ -51,5 +51,31 @@ func backup(ctx context.Context, load func(string) (app.Config, error), stdout i
 		return err
 	})
 	cmd.Flags().StringVar(&to, "to", "", "the new `FILE`")
+	return withConfig(cmd, &path)
+}
+
+func verify(ctx context.Context, load func(string) (app.Config, error), stdout io.Writer) *cobra.Command {
+	var path, db string
+	cmd := plain("verify", "Check the database against the records in it, while Central runs or not", func() error {
+		if db == "" {
+			cfg, err := load(path)
+			if err != nil {
+				return err
+			}
+			db = cfg.Database.Path
+		}
+		r, err := app.Verify(ctx, db)
+		if err != nil {
+			return err
+		}
+		if err := r.Write(stdout); err != nil {
+			return err
+		}
+		if n := r.Wrong(); n > 0 {
+			return fmt.Errorf("%s: %d findings", db, n)
+		}
+		return nil
+	})
+	cmd.Flags().StringVar(&db, "db", "", "database `FILE`, such as a backup; without it that of the configuration")
 	return withConfig(cmd, &path)
 }

@@ -1,10 +1,7 @@
 package app_test
 
 import (
-	"errors"
-	"maps"
 	"path/filepath"
-	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -12,25 +9,24 @@ import (
 
 	"github.com/carga-ev/carga/central/app"
 	"github.com/carga-ev/carga/central/internal/journaltest"
-	"github.com/carga-ev/carga/central/internal/store"
-	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// hashOf is the ledger's hash of a database that nobody writes to.
-func hashOf(t *testing.T, path string) string {
+// sound verifies a database and answers the hash of its ledger.
+func sound(t *testing.T, path string) string {
 	t.Helper()
-	s, err := store.OpenSnapshot(t.Context(), path)
+	r, err := app.Verify(t.Context(), path)
 	if err != nil {
 		t.Fatal(err)
 	}
-	cps, err1 := s.CPs(t.Context())
-	sessions, err2 := s.Sessions(t.Context(), store.Query{Limit: 1000})
-	tickets, err3 := s.Tickets(t.Context(), store.Query{Limit: 1000})
-	if err := errors.Join(err1, err2, err3, s.Close()); err != nil {
-		t.Fatal(err)
+	if r.Wrong() != 0 {
+		var b strings.Builder
+		if err := r.Write(&b); err != nil {
+			t.Fatal(err)
+		}
+		t.Errorf("%s is not sound:\n%s", path, b.String())
 	}
-	return ledger.Hash(slices.Collect(maps.Values(cps)), sessions, tickets)
+	return r.Hash
 }
 
 // A backup made while Central runs is started elsewhere while the old one still
@@ -62,6 +58,7 @@ func TestARestoredBackupTakesOver(t *testing.T) {
 			t.Fatalf("acknowledged %d before the restore, want %d", seq, p.Seq)
 		}
 
+		sound(t, path) // while Central runs on it
 		copied.TakeOver = true
 		restored := w.central(copied)
 		time.Sleep(10 * time.Second)
@@ -97,7 +94,7 @@ func TestARestoredBackupTakesOver(t *testing.T) {
 		c := w.central(whole)
 		time.Sleep(5 * time.Second)
 		c.stop()
-		if got, want := hashOf(t, copied.Database.Path), hashOf(t, whole.Database.Path); got != want {
+		if got, want := sound(t, copied.Database.Path), sound(t, whole.Database.Path); got != want {
 			t.Errorf("ledger hash after the restore %s, of one that saw it all %s", got, want)
 		}
 	})

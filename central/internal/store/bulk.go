@@ -83,7 +83,8 @@ const (
 		"expires_at,state,reason,changed_at,sendings,next_at,message_id"
 	requestCols = "message_id,event_type,username,client_id,cp_id,read_at,answer_by,asked,asked_at,reservation_id," +
 		"answer,silent"
-	recordCols = "cp_id,journal,seq,hash,received_at,raw"
+	recordCols = "cp_id,journal,seq,hash,received_at,raw,n"
+	forkedCols = "cp_id,journal,seq,hash,received_at,raw"
 )
 
 func newTables() tables {

@@ -13,12 +13,40 @@ import (
 
 // Record adds an applied record. It must be new: a record is applied once.
 func (tx *Tx) Record(in ledger.Input, hash string, receivedAt charge.Time) error {
+	if tx.recorded == 0 {
+		if err := tx.readOrder(); err != nil {
+			return err
+		}
+	}
+	tx.recorded++
 	r := &in.Record
-	tx.w.records = append(tx.w.records, string(r.CPID), string(r.Journal), int64(r.Seq), hash, int64(receivedAt), in.Raw)
+	tx.w.records = append(tx.w.records, string(r.CPID), string(r.Journal), int64(r.Seq), hash, int64(receivedAt), in.Raw, tx.before+tx.recorded)
 	if len(tx.w.records) < bulkRows*tx.w.tables.records.width {
 		return nil
 	}
 	return tx.flush()
+}
+
+// orderCounter counts the records ever written.
+const orderCounter = "records_written"
+
+// readOrder finds how many records were written before this transaction.
+func (tx *Tx) readOrder() error {
+	err := tx.w.conn.QueryRowContext(tx.ctx, "SELECT value FROM counters WHERE name=?", orderCounter).Scan(&tx.before)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		tx.err = err
+		return fmt.Errorf("read the order of records: %w", err)
+	}
+	return nil
+}
+
+// finish writes what the transaction gathered.
+func (tx *Tx) finish() error {
+	err := tx.flush()
+	if err == nil && tx.recorded > 0 {
+		err = tx.Count(orderCounter, tx.recorded)
+	}
+	return errors.Join(err, tx.err)
 }
 
 // flush writes the records that wait for a full statement.
@@ -35,7 +63,7 @@ const maxForked = 1000
 // bound.
 func (tx *Tx) Forked(in ledger.Input, hash string, receivedAt charge.Time) error {
 	r := &in.Record
-	return wrap("keep forked record", tx.exec("INSERT OR IGNORE INTO forked_records ("+recordCols+") SELECT ?,?,?,?,?,? "+
+	return wrap("keep forked record", tx.exec("INSERT OR IGNORE INTO forked_records ("+forkedCols+") SELECT ?,?,?,?,?,? "+
 		"WHERE (SELECT count(*) FROM forked_records WHERE cp_id=?)<?",
 		string(r.CPID), string(r.Journal), int64(r.Seq), hash, int64(receivedAt), in.Raw, string(r.CPID), maxForked))
 }

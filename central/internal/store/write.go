@@ -14,8 +14,10 @@ import (
 // ends it and everything is rolled back. It must not be used after the
 // function given to Write has returned, nor by several goroutines.
 type Tx struct {
-	ctx context.Context //nolint:containedctx // lives only as long as the call that carries it
-	w   *writer
+	ctx      context.Context //nolint:containedctx // lives only as long as the call that carries it
+	w        *writer
+	before   int64 // records ever written before this transaction; read with the first one
+	recorded int64 // records of this transaction
 	// err is the first error. After some of them (a full disk) SQLite has rolled
 	// back by itself, and what came after would be committed alone.
 	err error
@@ -64,7 +66,7 @@ func (s *Store) Write(ctx context.Context, fn func(*Tx) error) error {
 	w.records = w.records[:0]
 	err := fn(tx)
 	if err == nil {
-		err = errors.Join(tx.flush(), tx.err)
+		err = tx.finish()
 	}
 	if err == nil {
 		if err = tx.exec("COMMIT"); err == nil {

@@ -1,0 +1,139 @@
+package audit
+
+import (
+	"cmp"
+	"context"
+	"maps"
+	"slices"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// Books is a database at one moment.
+type Books interface {
+	// Integrity is what SQLite finds wrong with the file.
+	Integrity(ctx context.Context) ([]string, error)
+	// ForeignKeys are the rows that name what does not exist.
+	ForeignKeys(ctx context.Context) ([]string, error)
+	// CPs are all charging points as the ledger keeps them in memory.
+	CPs(ctx context.Context) (map[charge.CPID]*ledger.CP, error)
+	// Tariffs are all versions of the prices.
+	Tariffs(ctx context.Context) ([]ledger.Tariff, error)
+	// Session finds one session of any charging point.
+	Session(ctx context.Context, id charge.SessionID) (ledger.Session, bool, error)
+	// SessionsOf, TicketsOf and HolesOf are all there are of a charging point.
+	SessionsOf(ctx context.Context, cp charge.CPID) ([]ledger.Session, error)
+	TicketsOf(ctx context.Context, cp charge.CPID) ([]ledger.Ticket, error)
+	HolesOf(ctx context.Context, cp charge.CPID) ([]ledger.Hole, error)
+	// TicketsInDoubt are the sessions of which a late record would have made
+	// another ticket.
+	TicketsInDoubt(ctx context.Context, cp charge.CPID) (map[charge.SessionID]bool, error)
+	// PrunedOf tells up to which record of each journal the bytes are not kept.
+	PrunedOf(ctx context.Context, cp charge.CPID) (map[charge.JournalID]charge.Seq, error)
+	// RecordsOf gives fn the records held, in the order in which they were
+	// applied.
+	RecordsOf(ctx context.Context, cp charge.CPID,
+		fn func(j charge.JournalID, seq charge.Seq, hash string, raw []byte) error) error
+	// Stuck is what is wanted and should have ended by itself.
+	Stuck(ctx context.Context) ([]string, error)
+	// Wanted counts what Stuck looks at.
+	Wanted(ctx context.Context) (int64, error)
+}
+
+// Run makes all checks. What cannot be read is a finding, not an error: the
+// error is the end of ctx alone.
+func Run(ctx context.Context, b Books) (*Report, error) {
+	a := &audit{ctx: ctx, b: b, report: newReport(), tariffs: map[charge.TariffVersion]ledger.Tariff{}}
+	a.lines(CheckFile, b.Integrity)
+	a.report.looked(CheckFile, 1)
+	a.lines(CheckReferences, b.ForeignKeys)
+	tariffs, err := b.Tariffs(ctx)
+	a.read(CheckTickets, err)
+	for _, t := range tariffs {
+		a.tariffs[t.Version] = t
+	}
+	cps, err := b.CPs(ctx)
+	a.read(CheckReferences, err)
+	hashes := map[charge.CPID]string{}
+	for _, id := range slices.Sorted(maps.Keys(cps)) {
+		if ctx.Err() != nil {
+			break
+		}
+		p := &point{audit: a, cp: cps[id]}
+		hashes[id] = p.run()
+	}
+	a.report.Points, a.report.Hash = len(cps), ledger.HashNetwork(hashes)
+	a.lines(CheckOrders, b.Stuck)
+	n, err := b.Wanted(ctx)
+	a.read(CheckOrders, err)
+	a.report.looked(CheckOrders, int(n))
+	return a.report, ctx.Err()
+}
+
+type audit struct {
+	ctx     context.Context //nolint:containedctx // lives only as long as Run
+	b       Books
+	report  *Report
+	tariffs map[charge.TariffVersion]ledger.Tariff
+}
+
+// lines takes what a check of the database itself says.
+func (a *audit) lines(check string, find func(context.Context) ([]string, error)) {
+	found, err := find(a.ctx)
+	a.read(check, err)
+	for _, line := range found {
+		a.report.wrong(check, "%s", line)
+	}
+}
+
+// read takes what kept a check from reading.
+func (a *audit) read(check string, err error) {
+	if err != nil && a.ctx.Err() == nil {
+		a.report.wrong(check, "cannot be read: %s", err)
+	}
+}
+
+// point is one charging point under audit.
+type point struct {
+	*audit
+	cp       *ledger.CP
+	sessions []ledger.Session
+	tickets  map[charge.SessionID]ledger.Ticket
+	holes    []ledger.Hole
+	pruned   map[charge.JournalID]charge.Seq
+	doubted  map[charge.SessionID]bool
+	held     map[place]link
+}
+
+type place struct {
+	journal charge.JournalID
+	seq     charge.Seq
+}
+
+// run makes the checks of one charging point and answers its hash.
+func (p *point) run() string {
+	sessions, err1 := p.b.SessionsOf(p.ctx, p.cp.ID)
+	tickets, err2 := p.b.TicketsOf(p.ctx, p.cp.ID)
+	holes, err3 := p.b.HolesOf(p.ctx, p.cp.ID)
+	pruned, err4 := p.b.PrunedOf(p.ctx, p.cp.ID)
+	doubted, err5 := p.b.TicketsInDoubt(p.ctx, p.cp.ID)
+	for _, err := range []error{err1, err2, err3, err4, err5} {
+		p.read(CheckReferences, err)
+	}
+	slices.SortFunc(holes, func(a, b ledger.Hole) int {
+		return cmp.Or(cmp.Compare(a.Journal, b.Journal), cmp.Compare(a.First, b.First))
+	})
+	p.sessions, p.holes, p.pruned, p.doubted = sessions, holes, pruned, doubted
+	p.tickets = make(map[charge.SessionID]ledger.Ticket, len(tickets))
+	for i := range tickets {
+		p.tickets[tickets[i].SessionID] = tickets[i]
+	}
+	if len(pruned) > 0 {
+		p.report.Pruned++
+	}
+	p.priced(len(tickets))
+	p.energy()
+	p.records()
+	return ledger.HashPoint(p.cp, sessions, tickets)
+}

@@ -1,0 +1,121 @@
+package audit
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// priced checks sessions against tickets, both ways.
+func (p *point) priced(tickets int) {
+	p.report.looked(CheckTickets, tickets)
+	p.report.looked(CheckReferences, len(p.sessions))
+	known := make(map[charge.SessionID]struct{}, len(p.sessions))
+	for i := range p.sessions {
+		s := &p.sessions[i]
+		known[s.ID] = struct{}{}
+		t, ok := p.tickets[s.ID]
+		switch {
+		case s.State == ledger.SessionEnded && !ok:
+			p.report.wrong(CheckReferences, "session %s of %s has ended and has no ticket", s.ID, p.cp.ID)
+		case s.State != ledger.SessionEnded && ok:
+			p.report.wrong(CheckReferences, "session %s of %s is %s and has ticket %s", s.ID, p.cp.ID, s.State, t.ID)
+		case ok:
+			p.price(s, &t)
+		}
+	}
+	for id := range p.tickets {
+		if _, ok := known[id]; !ok {
+			p.report.wrong(CheckReferences, "ticket %s of %s is of session %s, which does not exist there", p.tickets[id].ID, p.cp.ID, id)
+		}
+	}
+}
+
+// price makes the ticket of a session again.
+func (p *point) price(s *ledger.Session, t *ledger.Ticket) {
+	tariff, ok := p.tariffs[t.Tariff]
+	if !ok {
+		p.report.wrong(CheckTickets, "ticket %s names tariff %q, which is not known", t.ID, t.Tariff)
+		return
+	}
+	if want := ledger.MakeTicket(s, tariff); want != *t {
+		p.report.wrong(CheckTickets, "ticket %s says %d Wh, %d s, %d cents; its session makes %d Wh, %d s, %d cents (%s)",
+			t.ID, t.Energy, t.DurationSec, t.Cost, want.Energy, want.DurationSec, want.Cost, differing(t, &want))
+	}
+}
+
+// differing names what else of two tickets is not the same.
+func differing(a, b *ledger.Ticket) string {
+	for _, f := range []struct {
+		name string
+		same bool
+	}{
+		{"energy", a.Energy == b.Energy},
+		{"cost", a.Cost == b.Cost},
+		{"duration", a.DurationSec == b.DurationSec},
+		{"registers", a.Start == b.Start && a.Stop == b.Stop},
+		{"driver", a.Username == b.Username},
+		{"connector", a.CPID == b.CPID && a.Connector == b.Connector},
+		{"reason", a.Reason == b.Reason},
+	} {
+		if !f.same {
+			return f.name + " differs"
+		}
+	}
+	return "a detail differs"
+}
+
+// energy checks each meter against tickets and running sessions.
+func (p *point) energy() {
+	p.report.looked(CheckEnergy, len(p.cp.Meters))
+	billed := map[charge.ConnectorID]charge.WattHours{}
+	for _, t := range p.tickets {
+		billed[t.Connector] += t.Energy
+	}
+	running := map[charge.ConnectorID]charge.WattHours{}
+	for _, s := range p.cp.Sessions {
+		if s.State == ledger.SessionOpen {
+			running[s.Connector] += s.Energy()
+		}
+	}
+	for id, m := range p.cp.Meters {
+		if m.Billed != billed[id] {
+			p.report.wrong(CheckEnergy, "meter %s/%d has %d Wh on tickets, its tickets have %d Wh", p.cp.ID, id, m.Billed, billed[id])
+		}
+		if m.Running != running[id] {
+			p.report.wrong(CheckEnergy, "meter %s/%d has %d Wh running, its sessions have %d Wh", p.cp.ID, id, m.Running, running[id])
+		}
+		if u := m.Unaccounted(); u < 0 {
+			p.report.wrong(CheckEnergy, "meter %s/%d: tickets and sessions hold %d Wh more than went through it", p.cp.ID, id, -u)
+		}
+		delete(billed, id)
+		p.overlaps(id, m)
+	}
+	for id, e := range billed {
+		if e != 0 {
+			p.report.wrong(CheckEnergy, "tickets of %s/%d hold %d Wh, and there is no meter", p.cp.ID, id, e)
+		}
+	}
+}
+
+// overlaps finds a Wh that is on two tickets. Registers of a meter that was
+// replaced cannot be compared with those of the one before.
+func (p *point) overlaps(id charge.ConnectorID, m *ledger.Meter) {
+	if m.Carried != 0 {
+		return
+	}
+	var all []ledger.Ticket
+	for _, t := range p.tickets {
+		if t.Connector == id && t.Energy > 0 {
+			all = append(all, t)
+		}
+	}
+	slices.SortFunc(all, func(a, b ledger.Ticket) int { return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.ID, b.ID)) })
+	for i := 1; i < len(all); i++ {
+		if before, t := &all[i-1], &all[i]; t.Start < before.Stop {
+			p.report.wrong(CheckEnergy, "tickets %s and %s at %s/%d share %d Wh", before.ID, t.ID, p.cp.ID, id, min(before.Stop, t.Stop)-t.Start)
+		}
+	}
+}

@@ -1,0 +1,197 @@
+package audit
+
+import (
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// fold makes the ledger of a charging point again from its records. Which boot
+// is present and what was passed is not in the records but was said by
+// presence or an operator: that is taken from the rows.
+type fold struct {
+	p       *point
+	cp      *ledger.CP
+	env     ledger.Env
+	ended   map[charge.SessionID]ledger.Session
+	tickets []ledger.Ticket
+	broken  bool // a record could not be applied: what follows it says nothing
+}
+
+func (p *point) newFold() *fold {
+	f := &fold{p: p, cp: ledger.NewCP(p.cp.ID), ended: map[charge.SessionID]ledger.Session{}}
+	f.cp.Named, f.cp.Conn = p.cp.Named, p.cp.Conn
+	for j, seq := range p.pruned {
+		f.cp.Journals[j] = &ledger.Journal{ID: j, Last: seq, OpenedAt: 1}
+	}
+	// Time stands still: two journals that both grow would otherwise look like
+	// two boxes, and those records were not applied then.
+	f.env = ledger.Env{Now: 1, Session: f.session, HashOf: f.hashOf, Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
+		t, ok := p.tariffs[v]
+		return t, ok
+	}}
+	return f
+}
+
+func (f *fold) session(id charge.SessionID) (ledger.Session, bool) {
+	if s, ok := f.ended[id]; ok {
+		return s, true
+	}
+	if s, ok, err := f.p.b.Session(f.p.ctx, id); err == nil && ok && s.CPID != f.cp.ID {
+		return s, true // another charging point has it
+	}
+	return ledger.Session{}, false
+}
+
+func (f *fold) hashOf(j charge.JournalID, seq charge.Seq) (string, bool) {
+	l, ok := f.p.held[place{j, seq}]
+	return l.hash, ok
+}
+
+// take applies the next record.
+func (f *fold) take(in ledger.Input) {
+	if f.broken {
+		return
+	}
+	f.p.report.looked(CheckFold, 1)
+	r := &in.Record
+	if t, ok := f.p.tickets[r.SessionID]; ok { // a session that named no known version was priced by the one of that day
+		f.env.Default = f.p.tariffs[t.Tariff]
+	}
+	out, changes := ledger.Apply(f.cp, &f.env, in)
+	if out.Verdict == ledger.Gap && f.passed(r, out.Payload) {
+		f.keep(changes)
+		f.cp.First = wire.Position{Journal: r.Journal, Seq: r.Seq} // as presence said then
+		out, changes = ledger.Apply(f.cp, &f.env, in)
+		f.cp.First = wire.Position{}
+	}
+	f.keep(changes)
+	if out.Verdict != ledger.Applied {
+		f.broken = true
+		f.p.report.wrong(CheckFold, "record %s/%d of %s cannot be applied again (%s); what follows it was not folded",
+			r.Journal, r.Seq, f.cp.ID, out.Verdict)
+	}
+}
+
+// passed reports whether what is missing before the record is written down: in
+// a hole that ends there, or as pruned.
+func (f *fold) passed(r *wire.Record, payload wire.Payload) bool {
+	before := wire.Position{Journal: r.Journal, Seq: r.Seq - 1}
+	if r.Seq == 1 {
+		if reg, ok := payload.(*wire.Registered); ok && reg.After != nil {
+			before = *reg.After
+		}
+	}
+	return slices.ContainsFunc(f.p.holes, func(h ledger.Hole) bool {
+		return h.Journal == before.Journal && h.First <= before.Seq && (before.Seq <= h.Last || h.Last == 0) ||
+			r.Seq == 1 && h.Journal == r.Journal && h.First == 0
+	})
+}
+
+func (f *fold) keep(changes []ledger.Change) {
+	for _, c := range changes {
+		switch c := c.(type) {
+		case ledger.SessionChanged:
+			if c.Session.State == ledger.SessionEnded {
+				f.ended[c.Session.ID] = c.Session
+			}
+		case ledger.TicketMade:
+			f.tickets = append(f.tickets, c.Ticket)
+		case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootForgotten,
+			ledger.MeterChanged, ledger.HoleChanged, ledger.AlarmRaised:
+		}
+	}
+}
+
+// compare shows where the ledger that the records make and the rows differ.
+func (f *fold) compare() {
+	if f.broken {
+		return
+	}
+	p := f.p
+	for i := range p.sessions {
+		if s := &p.sessions[i]; s.Settled {
+			f.settle(s.ID)
+		}
+	}
+	made := slices.Collect(maps.Values(f.ended))
+	for _, s := range f.cp.Sessions {
+		made = append(made, *s)
+	}
+	tickets := slices.Collect(maps.Values(p.tickets))
+	got := f.accounts(f.cp, made, f.tickets)
+	want := f.accounts(p.cp, p.sessions, tickets)
+	for line := range want {
+		if _, ok := got[line]; !ok {
+			p.report.wrong(CheckFold, "%s: the rows say, the records do not: %s", p.cp.ID, line)
+		}
+	}
+	for line := range got {
+		if _, ok := want[line]; !ok {
+			p.report.wrong(CheckFold, "%s: the records say, the rows do not: %s", p.cp.ID, line)
+		}
+	}
+}
+
+// settle ends a session as an operator did.
+func (f *fold) settle(id charge.SessionID) {
+	s := f.cp.Sessions[id]
+	if s == nil {
+		return
+	}
+	s.State = ledger.SessionOrphaned
+	if t, ok := f.p.tickets[id]; ok {
+		f.env.Default = f.p.tariffs[t.Tariff]
+	}
+	if changes, err := ledger.Settle(f.cp, &f.env, id); err == nil {
+		f.keep(changes)
+	}
+}
+
+// accounts are the lines of a ledger that can be compared. Whether a session is
+// orphaned depends on which boot was heard last, so that has no say here.
+func (f *fold) accounts(cp *ledger.CP, sessions []ledger.Session, tickets []ledger.Ticket) map[string]struct{} {
+	sessions = slices.Clone(sessions)
+	for i := range sessions {
+		if sessions[i].State == ledger.SessionOrphaned {
+			sessions[i].State = ledger.SessionOpen
+		}
+	}
+	// A late record of a lost branch finds a ticket that never changes.
+	sessions = slices.DeleteFunc(sessions, func(s ledger.Session) bool { return f.p.doubted[s.ID] || f.cut(s.ID) })
+	tickets = slices.DeleteFunc(slices.Clone(tickets), func(t ledger.Ticket) bool { return f.p.doubted[t.SessionID] || f.cut(t.SessionID) })
+	lines := map[string]struct{}{}
+	for _, l := range ledger.Accounts(cp, sessions, tickets) {
+		if f.comparable(l) {
+			lines[l] = struct{}{}
+		}
+	}
+	return lines
+}
+
+// comparable reports whether a line is decided by the records that are held.
+func (f *fold) comparable(line string) bool {
+	switch {
+	case strings.HasPrefix(line, "meter "):
+		return len(f.p.pruned) == 0 && len(f.p.doubted) == 0
+	case strings.HasPrefix(line, "hole "):
+		return len(f.p.pruned) == 0
+	}
+	return true
+}
+
+// cut reports whether the beginning of a session is not held any more.
+func (f *fold) cut(id charge.SessionID) bool {
+	if len(f.p.pruned) == 0 {
+		return false
+	}
+	if s, ok := f.ended[id]; ok {
+		return s.By == ""
+	}
+	s := f.cp.Sessions[id]
+	return s == nil || s.By == ""
+}

@@ -1,0 +1,161 @@
+package audit_test
+
+import (
+	"context"
+	"fmt"
+	"maps"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/carga-ev/carga/central/internal/audit"
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/ledger/ledgertest"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// memory is a database of one charging point, without a file.
+type memory struct {
+	*ledgertest.Book
+	records []wire.Record // in the order of applying
+}
+
+func (m *memory) Integrity(context.Context) ([]string, error)   { return nil, nil }
+func (m *memory) ForeignKeys(context.Context) ([]string, error) { return nil, nil }
+func (m *memory) Stuck(context.Context) ([]string, error)       { return nil, nil }
+func (m *memory) Wanted(context.Context) (int64, error)         { return 0, nil }
+
+func (m *memory) CPs(context.Context) (map[charge.CPID]*ledger.CP, error) {
+	return map[charge.CPID]*ledger.CP{m.CP.ID: m.CP}, nil
+}
+
+func (m *memory) Tariffs(context.Context) ([]ledger.Tariff, error) {
+	return []ledger.Tariff{m.Env.Default}, nil
+}
+
+func (m *memory) Session(_ context.Context, id charge.SessionID) (ledger.Session, bool, error) {
+	s, ok := m.Sessions[id]
+	return s, ok, nil
+}
+
+func (m *memory) SessionsOf(context.Context, charge.CPID) ([]ledger.Session, error) {
+	return slices.Collect(maps.Values(m.Sessions)), nil
+}
+
+func (m *memory) TicketsOf(context.Context, charge.CPID) ([]ledger.Ticket, error) {
+	return slices.Collect(maps.Values(m.Tickets)), nil
+}
+
+func (m *memory) HolesOf(context.Context, charge.CPID) ([]ledger.Hole, error) {
+	return slices.Collect(maps.Values(m.Holes)), nil
+}
+
+func (m *memory) TicketsInDoubt(_ context.Context, cp charge.CPID) (map[charge.SessionID]bool, error) {
+	all := map[charge.SessionID]bool{}
+	for _, a := range m.Alarms {
+		if a.Kind == ledger.AlarmTicket {
+			all[charge.SessionID(a.ID[len(ledger.AlarmTicket)+len(cp)+2:])] = true
+		}
+	}
+	return all, nil
+}
+
+func (m *memory) PrunedOf(context.Context, charge.CPID) (map[charge.JournalID]charge.Seq, error) {
+	return nil, nil
+}
+
+func (m *memory) RecordsOf(_ context.Context, _ charge.CPID,
+	fn func(charge.JournalID, charge.Seq, string, []byte) error,
+) error {
+	for _, r := range m.records {
+		raw := ledgertest.Raw(r)
+		if err := fn(r.Journal, r.Seq, wire.Hash(raw), raw); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (m *memory) say(r wire.Record) {
+	m.Env.Now += 10
+	if out, _ := m.Apply(r); out.Verdict == ledger.Applied {
+		m.records = append(m.records, r)
+	}
+}
+
+// live lets an honest charging point do something at random; now and then its
+// storage goes back or its beginning is not kept.
+func live(t *rapid.T, b *ledgertest.Box) {
+	b.Now += charge.Time(rapid.IntRange(1, 60_000).Draw(t, "ms"))
+	id := charge.ConnectorID(rapid.IntRange(1, len(b.Outlets)).Draw(t, "connector"))
+	o := b.Outlets[id]
+	switch what := rapid.IntRange(0, 10).Draw(t, "what"); {
+	case b.Boots == 0 || what == 0:
+		b.Boot()
+	case what == 1:
+		b.Lose(rapid.SampledFrom([]int{1, 2, 5, 1000}).Draw(t, "lost"))
+		b.Boot()
+	case what == 2 && len(b.Storage) > 3:
+		b.Storage = b.Storage[rapid.IntRange(1, 3).Draw(t, "old"):]
+	case what <= 4 && !o.Plugged:
+		b.Plug(id)
+	case what == 4:
+		b.Unplug(id)
+	case what <= 7 && o.Session == "":
+		b.Grant(id, charge.SessionID(fmt.Sprintf("s%d", len(b.Log))), "ann", rapid.SampledFrom([]charge.TariffVersion{"", "default", "unheard-of"}).Draw(t, "tariff"))
+	case what <= 7:
+		b.Begin(id)
+		b.Flow(id, charge.WattHours(rapid.IntRange(0, 5000).Draw(t, "wh")))
+	case what == 8:
+		b.Sample(id)
+	case what == 9:
+		b.Stop(id, charge.StopRemote)
+	default:
+		b.Flow(id, 3)
+	}
+}
+
+// Whatever happened to an honest charging point and in whichever order it was
+// heard, its books are found sound: an audit raises no false alarm.
+func TestNoFalseAlarm(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		b := ledgertest.NewBox("CP_001", rapid.IntRange(1, 2).Draw(t, "connectors"), morning)
+		m := &memory{Book: ledgertest.NewBook(b.ID, morning)}
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			live(t, b)
+			switch rapid.IntRange(0, 4).Draw(t, "heard") {
+			case 0: // all it holds, in order
+				m.Heard(b.Presence(wire.Position{}, ""))
+				for _, r := range b.Storage {
+					m.say(r)
+				}
+			case 1: // something it wrote some day
+				m.say(b.Log[rapid.IntRange(0, len(b.Log)-1).Draw(t, "which")])
+			case 2:
+				m.CP = m.Load()
+			}
+		}
+		for id, s := range m.Sessions {
+			if s.State == ledger.SessionOrphaned && rapid.Bool().Draw(t, "settled") {
+				changes, err := ledger.Settle(m.CP, &m.Env, id)
+				if err != nil {
+					t.Fatal(err)
+				}
+				m.Keep(changes)
+			}
+		}
+		r, err := audit.Run(t.Context(), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Wrong() != 0 {
+			for _, c := range r.Checks {
+				t.Logf("%s: %q", c.Name, c.Told)
+			}
+			t.Fatalf("%d findings about an honest charging point", r.Wrong())
+		}
+	})
+}

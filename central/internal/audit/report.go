@@ -1,0 +1,129 @@
+package audit
+
+import (
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+)
+
+// The checks, in the order in which they are shown.
+const (
+	CheckFile       = "file"
+	CheckReferences = "references"
+	CheckChain      = "chain"
+	CheckGaps       = "gaps"
+	CheckEnergy     = "energy"
+	CheckTickets    = "tickets"
+	CheckFold       = "fold"
+	CheckOrders     = "orders"
+)
+
+// about says what a check looks at.
+func about(check string) string {
+	switch check {
+	case CheckFile:
+		return "SQLite's own integrity check"
+	case CheckReferences:
+		return "rows name what exists; each ended session has its ticket"
+	case CheckChain:
+		return "bytes of records have their hash and follow the record before"
+	case CheckGaps:
+		return "no record is missing but what a hole names"
+	case CheckEnergy:
+		return "metered = billed + running + unaccounted; no Wh twice"
+	case CheckTickets:
+		return "each ticket is what its session costs"
+	case CheckFold:
+		return "the records, folded again, make the same ledger"
+	case CheckOrders:
+		return "nothing wanted is past its end"
+	}
+	return ""
+}
+
+// maxTold bounds the findings of one check that are told in words.
+const maxTold = 20
+
+// Check is what one check found.
+type Check struct {
+	Name   string
+	Looked int64    // rows, records or charging points
+	Wrong  int64    // findings
+	Told   []string // the first of them, in words
+}
+
+// Report is what an audit found.
+type Report struct {
+	Checks []Check
+	Hash   string // of the ledger, as the rows say
+	Points int
+	Pruned int // charging points whose oldest records are not kept any more
+}
+
+// Wrong counts all findings.
+func (r *Report) Wrong() (n int64) {
+	for i := range r.Checks {
+		n += r.Checks[i].Wrong
+	}
+	return n
+}
+
+func newReport() *Report {
+	r := &Report{}
+	for _, name := range []string{
+		CheckFile, CheckReferences, CheckChain, CheckGaps, CheckEnergy, CheckTickets, CheckFold, CheckOrders,
+	} {
+		r.Checks = append(r.Checks, Check{Name: name})
+	}
+	return r
+}
+
+func (r *Report) check(name string) *Check {
+	for i := range r.Checks {
+		if r.Checks[i].Name == name {
+			return &r.Checks[i]
+		}
+	}
+	r.Checks = append(r.Checks, Check{Name: name})
+	return &r.Checks[len(r.Checks)-1]
+}
+
+func (r *Report) looked(name string, n int) { r.check(name).Looked += int64(n) }
+
+func (r *Report) wrong(name, format string, args ...any) {
+	c := r.check(name)
+	if c.Wrong++; len(c.Told) < maxTold {
+		c.Told = append(c.Told, fmt.Sprintf(format, args...))
+	}
+}
+
+// Write shows the report as a table, and below it what is wrong.
+func (r *Report) Write(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "check\tlooked at\twrong\tabout") // Flush tells of errors
+	for i := range r.Checks {
+		c := &r.Checks[i]
+		_, _ = fmt.Fprintf(t, "%s\t%d\t%d\t%s\n", c.Name, c.Looked, c.Wrong, about(c.Name))
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	var b strings.Builder
+	fmt.Fprintf(&b, "\n%d charging points", r.Points)
+	if r.Pruned > 0 {
+		fmt.Fprintf(&b, ", %d of them without their oldest records, which are not kept any more", r.Pruned)
+	}
+	fmt.Fprintf(&b, "\nledger hash %s\n", r.Hash)
+	for i := range r.Checks {
+		c := &r.Checks[i]
+		for _, line := range c.Told {
+			fmt.Fprintf(&b, "wrong: %s: %s\n", c.Name, line)
+		}
+		if rest := c.Wrong - int64(len(c.Told)); rest > 0 {
+			fmt.Fprintf(&b, "wrong: %s: and %d more\n", c.Name, rest)
+		}
+	}
+	_, err := io.WriteString(w, b.String())
+	return err
+}
