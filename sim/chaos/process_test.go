@@ -235,13 +235,22 @@ func TestKilledInMidSession(t *testing.T) {
 
 func kill(t *testing.T, p *chaos.Point, victim *chaos.Process) {
 	t.Helper()
-	var err error
-	if victim == p.Agent {
-		err = p.KillAgent()
-	} else {
-		_, err = victim.Kill()
+	if victim != p.Agent {
+		if _, err := victim.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		return
 	}
-	if err != nil {
+	if err := p.KillAgent(); err != nil {
 		t.Fatal(err)
 	}
+	// A new agent opens the contactor too: it must not come before the keeper
+	// has, or has not in time, which the relay's trace tells at the end.
+	await(t, "the contactor opens", func(ctx context.Context) error {
+		s, err := p.Inspect(ctx)
+		if err == nil && s.Connectors[0].Closed {
+			err = fmt.Errorf("closed for %v", s.Mono-s.Connectors[0].Since)
+		}
+		return err
+	})
 }
