@@ -78,7 +78,7 @@ func (m *MQTT) Start() error {
 	caps.MaximumClientWritesPending = 1 << 16
 	caps.ReceiveMaximum = 1024
 	server := mqtt.New(&mqtt.Options{Capabilities: caps, Logger: slog.New(slog.DiscardHandler)})
-	if err := errors.Join(server.AddHook(&hook{owner: m}, nil), server.AddListener(newGate(l))); err != nil {
+	if err := errors.Join(server.AddHook(&hook{owner: m}, nil), server.AddListener(newGate(l, server))); err != nil {
 		return errors.Join(fmt.Errorf("embedded MQTT: %w", err), l.Close())
 	}
 	if err := server.Serve(); err != nil {

@@ -5,21 +5,28 @@ import (
 	"net"
 	"sync"
 
+	mqtt "github.com/mochi-mqtt/server/v2"
 	"github.com/mochi-mqtt/server/v2/listeners"
+	"github.com/mochi-mqtt/server/v2/packets"
 )
 
 // gate is the MQTT broker's door. Unlike the broker's own it lets one visitor in
 // at a time and is shut before anybody is sent away: the broker counts visitors
-// in a wait group, which must not be added to while it is waited for.
+// in a wait group, which must not be added to while it is waited for. It sends
+// them away itself, since the broker's way takes a read lock twice and waits for
+// ever when somebody leaves between.
 type gate struct {
 	listener net.Listener
+	server   *mqtt.Server
 	once     sync.Once
 	shut     chan struct{} // closed when nobody comes in any more
 }
 
 var _ listeners.Listener = (*gate)(nil)
 
-func newGate(l net.Listener) *gate { return &gate{listener: l, shut: make(chan struct{})} }
+func newGate(l net.Listener, s *mqtt.Server) *gate {
+	return &gate{listener: l, server: s, shut: make(chan struct{})}
+}
 
 func (*gate) Init(*slog.Logger) error { return nil }
 
@@ -47,11 +54,15 @@ func (g *gate) Serve(establish listeners.EstablishFn) {
 }
 
 // Close shuts the door, and then sends everybody away.
-func (g *gate) Close(closeClients listeners.CloseFn) {
+func (g *gate) Close(listeners.CloseFn) {
 	g.once.Do(func() {
 		_ = g.listener.Close()
 		<-g.shut
-		closeClients(g.ID())
+		for _, c := range g.server.Clients.GetAll() {
+			if c.Net.Listener == g.ID() && !c.Closed() {
+				_ = g.server.DisconnectClient(c, packets.ErrServerShuttingDown)
+			}
+		}
 	})
 }
 
