@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
@@ -15,6 +16,7 @@ import (
 	"github.com/carga-ev/carga/agent/safety"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/config"
 	"github.com/carga-ev/carga/internal/ids"
 	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/wire"
@@ -40,6 +42,9 @@ type running struct {
 	desk     *desk
 	crowd    *crowd // nil: nobody comes by himself
 	up       *uplink.Uplink
+	watch    *obs.Watch
+	writing  *obs.Loop   // of the recorder, as housekeeping sees it
+	noRoom   atomic.Bool // on the disk
 
 	oldestMu sync.Mutex
 	// oldestMu guards everything that follows.
@@ -51,8 +56,13 @@ type running struct {
 // Nothing runs yet. On an error nothing is left open but the board.
 func boot(ctx context.Context, cfg Config, deps Deps, board hal.Board) (*running, error) {
 	r := &running{cfg: cfg, deps: deps, logger: deps.Log, clock: newClock(deps.Clock), board: board}
+	r.watch = obs.NewWatch(metricPrefix, r.judge, r.families)
+	r.writing = r.watch.LoopWithin("recorder", hangsAfter)
 	limits := safety.DefaultLimits()
-	r.control = &control{board: board, limits: limits, tick: cfg.Intervals.Control, clock: r.clock, log: r.logger}
+	r.control = &control{
+		board: board, limits: limits, tick: cfg.Intervals.Control, clock: r.clock, log: r.logger,
+		turned: r.watch.LoopWithin("control", controlHangsAfter),
+	}
 	if err := r.devices(); err != nil {
 		return nil, err
 	}
@@ -127,11 +137,15 @@ func (r *running) policy() connector.Policy {
 func (r *running) addMachine(ctx context.Context, o *outlet, saved connector.Saved) {
 	m := &machine{
 		outlet: o, clock: r.clock, recorder: r.recorder, log: r.logger, told: r.told,
+		turned: r.watch.Loop(fmt.Sprintf("connector_%d", o.id)),
 		read: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 	}
 	r.machines = append(r.machines, m)
 	r.desk.machines = r.machines
-	r.readers = append(r.readers, &reader{meter: o.meter, machine: m, clock: r.clock, every: r.cfg.Intervals.Meter, log: r.logger})
+	r.readers = append(r.readers, &reader{
+		meter: o.meter, machine: m, clock: r.clock, every: r.cfg.Intervals.Meter, log: r.logger,
+		turned: r.watch.LoopWithin(fmt.Sprintf("meter_%d", o.id), hangsAfter+r.cfg.Intervals.Meter),
+	})
 	r.control.outlets = append(r.control.outlets, &watched{outlet: o, machine: m})
 	pilot, _, err := o.pilot.State()
 	if err != nil {
@@ -213,14 +227,14 @@ func (r *running) told(s connector.State, records []connector.Record) {
 
 func (r *running) makeUplink() error {
 	m := &r.cfg.MQTT
-	password, err := secret(m.PasswordFile)
+	password, err := config.ReadSecret(m.PasswordFile)
 	if err != nil {
 		return fmt.Errorf("mqtt.password_file: %w", err)
 	}
 	r.up, err = uplink.New(uplink.Config{
 		CP: r.cfg.CPID, Journal: r.journal, Started: r.clock.started, Topics: wire.Topics{Prefix: m.TopicPrefix},
 		Brokers: []string{m.URL}, Username: m.Username, Password: password, KeepAlive: m.KeepAlive,
-		Open: r.deps.Dial, Log: r.logger,
+		Open: r.deps.Dial, Turned: r.watch.Loop("uplink").Turn, Log: r.logger,
 	}, uplink.Deps{Records: r.log, Positions: r.log, Owner: r.desk, Readings: readings{r}})
 	return err
 }

@@ -210,7 +210,7 @@ func (m *MQTT) validate(p *config.Problems) {
 		p.Addf("mqtt.url", "want no password in it; mqtt.username and mqtt.password_file are for that")
 	}
 	if err := (wire.Topics{Prefix: m.TopicPrefix}).Validate(); err != nil {
-		p.Addf("mqtt.topic_prefix", "want levels of [A-Za-z0-9_-] between slashes")
+		p.Addf("mqtt.topic_prefix", "want levels of [A-Za-z0-9_-] between slashes, at most 256 bytes")
 	}
 	if m.KeepAlive < time.Second || m.KeepAlive > 10*time.Minute {
 		p.Addf("mqtt.keep_alive", "want a duration from 1s to 10m")

@@ -20,21 +20,14 @@ func TestSampleIsTheDefault(t *testing.T) {
 
 func TestConfigNamesWhatIsWrong(t *testing.T) {
 	for text, want := range map[string]string{
-		"cp_id: CP/1":            "cp_id",
-		"cp_id: ''":              "cp_id",
-		"data_dir: ''":           "data_dir",
-		"mqtt: {url: localhost}": "mqtt.url",
-		"mqtt: {url: 'tcp://u:p@localhost:1883'}":               "mqtt.password_file",
-		"mqtt: {topic_prefix: 'a/#'}":                           "mqtt.topic_prefix",
+		"mqtt: {url: localhost}":                                "mqtt.url",
 		"mqtt: {password_file: x}":                              "mqtt.username",
 		"hardware: {kind: pi}":                                  "hardware.kind",
 		"hardware: {kind: board}":                               "hardware.board.socket",
 		"hardware: {kind: rpi}":                                 "hardware.rpi",
-		"hardware: {sim: {rated_w: 0}}":                         "rated_power",
 		"hardware: {sim: {connectors: 0}}":                      "connectors",
 		"hardware: {drivers: {arrives: {least: 2s, most: 1s}}}": "arrives",
 		"intervals: {control: 60ms}":                            "intervals.control",
-		"intervals: {control: 5}":                               "unit",
 		"intervals: {meter_read_wh: 0}":                         "intervals.meter_read_wh",
 		"stop_within: 2h":                                       "stop_within",
 		"polices: {}":                                           "did you mean",

@@ -4,8 +4,6 @@ import (
 	"context"
 	"errors"
 	"log/slog"
-	"os"
-	"strings"
 	"sync"
 	"time"
 
@@ -73,6 +71,14 @@ func (r *running) serve(ctx context.Context) error {
 	})
 	input.start(r.desk.perform)
 	input.start(r.housekeep)
+	input.start(r.watch.Run)
+	if l := r.deps.Listener; l != nil {
+		input.start(func(ctx context.Context) {
+			if err := (&obs.Observe{}).Serve(ctx, l, r.watch.Handler(nil), r.logger); err != nil {
+				r.logger.Error("health and metrics are not served any more", obs.Err(err)) // charging goes on
+			}
+		})
+	}
 	if r.crowd != nil {
 		input.start(r.crowd.run)
 	}
@@ -152,6 +158,7 @@ func (r *running) housekeep(ctx context.Context) {
 		pet = t.C
 	}
 	full := false
+	turned := r.watch.Loop("housekeeping")
 	for {
 		select {
 		case <-ctx.Done():
@@ -161,6 +168,10 @@ func (r *running) housekeep(ctx context.Context) {
 				r.notify(ctx, "watchdog", r.deps.Notify.Watchdog)
 			}
 		case <-space.C:
+			if r.noRoom.Load() || r.recorder.waits(r.clock.at()) < hangsAfter {
+				r.writing.Turn()
+			}
+			turned.Turn()
 			if now := r.log.Space().QuotaPermille >= fullPermille; now != full {
 				full = now
 				r.logger.Warn("space for unacknowledged records", slog.Bool("full", full))
@@ -192,20 +203,9 @@ func (p panicked) Error() string {
 	return "panic"
 }
 
-// secret reads a file that holds a password alone; no name, no password.
-func secret(path string) (string, error) {
-	if path == "" {
-		return "", nil
-	}
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return "", err
-	}
-	return strings.TrimRight(string(raw), "\r\n"), nil
-}
-
 // diskFull lets no power flow while nothing can be written down about it.
 func (r *running) diskFull(full bool) {
+	r.noRoom.Store(full)
 	for _, m := range r.machines {
 		m.post(func(n connector.Now) connector.Event {
 			if full {

@@ -7,13 +7,13 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
-	"os"
 	"strings"
 	"sync"
 	"time"
 
 	"github.com/carga-ev/carga/bridge/internal/kafkaside"
 	"github.com/carga-ev/carga/bridge/internal/mqttside"
+	"github.com/carga-ev/carga/internal/config"
 	"github.com/carga-ev/carga/internal/kafkalink"
 	"github.com/carga-ev/carga/internal/metrics"
 	"github.com/carga-ev/carga/internal/obs"
@@ -72,9 +72,9 @@ type bridge struct {
 }
 
 func newBridge(cfg Config, deps Deps) (*bridge, error) {
-	password, err := readPassword(cfg.MQTT.PasswordFile)
+	password, err := config.ReadSecret(cfg.MQTT.PasswordFile)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("mqtt.password_file: %w", err)
 	}
 	b := &bridge{cfg: cfg, log: deps.Log}
 	b.watch = obs.NewWatch(metricPrefix, b.judge, b.families)
@@ -144,15 +144,4 @@ func (c *Config) specs() []kafkalink.TopicSpec {
 		specs = append(specs, c.Kafka.Spec(t.Topic))
 	}
 	return specs
-}
-
-func readPassword(path string) (string, error) {
-	if path == "" {
-		return "", nil
-	}
-	raw, err := os.ReadFile(path)
-	if err != nil {
-		return "", fmt.Errorf("mqtt.password_file: %w", err)
-	}
-	return strings.TrimRight(string(raw), "\r\n"), nil
 }

@@ -154,7 +154,7 @@ func (m *MQTT) validate(p *config.Problems) {
 		p.Addf("mqtt.client_id", "want 1 to %d bytes without control characters; the session at the broker hangs on it", charge.MaxNameLength)
 	}
 	if err := (wire.Topics{Prefix: m.TopicPrefix}).Validate(); err != nil {
-		p.Addf("mqtt.topic_prefix", "want levels of [A-Za-z0-9_-] between slashes")
+		p.Addf("mqtt.topic_prefix", "want levels of [A-Za-z0-9_-] between slashes, at most 256 bytes")
 	}
 	if m.KeepAlive < time.Second || m.KeepAlive > 10*time.Minute {
 		p.Addf("mqtt.keep_alive", "want a duration from 1s to 10m")

@@ -5,6 +5,7 @@ import (
 	"net"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
@@ -229,7 +230,7 @@ func (t *Tariff) validate(p *config.Problems) {
 	if t.PerKWh < 0 || t.PerKWh > maxCents {
 		p.Addf("tariff.per_kwh_cents", "want a whole number of cents from 0 to %d", maxCents)
 	}
-	if len(t.Currency) != 3 || t.Currency[0] < 'A' || t.Currency[0] > 'Z' {
+	if len(t.Currency) != 3 || strings.Trim(t.Currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
 		p.Addf("tariff.currency", "want three capital letters of ISO 4217, such as EUR")
 	}
 }

@@ -38,6 +38,9 @@ type Outlet struct {
 	Request        string // closed while the vehicle asks for power
 }
 
+// maxPower is the most that a record can say of a connector.
+const maxPower charge.Watts = 10_000_000
+
 // The bounds of Config.Samples: fewer would be no debounce, more would see a
 // pulled cable later than 100 ms.
 const (
@@ -51,7 +54,9 @@ func (c Config) Validate() error {
 	if n := len(c.Connectors); n < 1 || n > charge.MaxConnectors {
 		v.bad("connectors", "%d of them; use 1 to %d", n, charge.MaxConnectors)
 	}
-	v.positive("rated_power", int64(c.RatedPower))
+	if c.RatedPower < 1 || c.RatedPower > maxPower {
+		v.bad("rated_power", "%d W; use 1 to %d", c.RatedPower, maxPower)
+	}
 	v.positive("max_current", int64(c.MaxCurrent))
 	v.positive("voltage", int64(c.Voltage))
 	if c.Phases != 1 && c.Phases != 3 {

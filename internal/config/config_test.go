@@ -290,6 +290,7 @@ func TestSecretsAreNotEchoed(t *testing.T) {
 		"alias":     "mqtt: {password: *" + word + "}",
 		"with rule": "mqtt: {password: " + word + ", port: 0}",
 		"in a URL":  "mqtt: tcp://user:" + word + "@host",
+		"at a host": "mqtt: user:" + word + "@host:1",
 	} {
 		if _, got := load(t, content); len(got) == 0 || strings.Contains(strings.Join(got, " "), word) {
 			t.Errorf("%s: got %v, want a fault without the secret", name, got)

@@ -32,13 +32,21 @@ func (o origin) fault(key string) Fault {
 	return Fault{File: o.file, Line: o.line, Col: o.col, Key: key, Value: shown(o.value, o.secret)}
 }
 
-// shown is a value as messages may show it: no secret, no password of a URL.
+// shown is a value as messages may show it: no secret, no password before a
+// host.
 func shown(value string, secret bool) string {
 	if secret && value != "" {
 		return mask
 	}
-	if start, end := strings.Index(value, "://"), strings.LastIndex(value, "@"); start >= 0 && end > start {
+	end := strings.LastIndex(value, "@")
+	if end < 0 {
+		return value
+	}
+	if start := strings.Index(value, "://"); start >= 0 && end > start {
 		return value[:start+3] + mask + value[end:]
+	}
+	if strings.Contains(value[:end], ":") {
+		return mask + value[end:]
 	}
 	return value
 }

@@ -3,6 +3,7 @@ package kafkalink
 import (
 	"net"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
@@ -50,10 +51,10 @@ func (s *Settings) Validate(p *config.Problems, topics []KeyedTopic) {
 	if len(s.Brokers) == 0 {
 		p.Addf("brokers", "want at least one HOST:PORT")
 	}
-	for _, b := range s.Brokers {
+	for i, b := range s.Brokers {
 		host, port, err := net.SplitHostPort(b)
-		if n, perr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || perr != nil || n == 0 {
-			p.Addf("brokers", "want HOST:PORT, got %q", b)
+		if n, perr := strconv.ParseUint(port, 10, 16); err != nil || host == "" || strings.ContainsAny(host, "@/") || perr != nil || n == 0 {
+			p.Addf("brokers", "want HOST:PORT, without a scheme or a password; number %d is something else", i+1)
 		}
 	}
 	if !charge.ValidName(s.ClientID) {

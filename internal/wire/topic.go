@@ -33,8 +33,15 @@ func (t Topics) prefix() string {
 	return t.Prefix
 }
 
-// Validate refuses a prefix with wildcards, empty levels or a leading '$'.
+// maxPrefix keeps topics far below MQTT's limit of 65 535 bytes.
+const maxPrefix = 256
+
+// Validate refuses a prefix that is long or has wildcards, empty levels or a
+// leading '$'.
 func (t Topics) Validate() error {
+	if len(t.Prefix) > maxPrefix {
+		return fmt.Errorf("topic prefix has %d bytes; at most %d are allowed", len(t.Prefix), maxPrefix)
+	}
 	for level := range strings.SplitSeq(t.prefix(), "/") {
 		if !charge.ValidID(level) {
 			return fmt.Errorf("topic prefix %q has the level %q; use [A-Za-z0-9_-] between slashes", t.Prefix, level)
