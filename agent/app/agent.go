@@ -37,6 +37,9 @@ type Deps struct {
 	Clock func() (time.Time, charge.ClockQuality)
 	// Keys is where somebody types at simulated hardware; nil: nobody does.
 	Keys io.Reader
+	// Listener serves health and metrics of one boot in place of observe.listen;
+	// Run closes it.
+	Listener net.Listener
 	// Notify tells the service manager; the zero value tells nobody.
 	Notify obs.Notifier
 }
@@ -65,6 +68,9 @@ func Run(ctx context.Context, cfg Config, deps Deps) error { return New(cfg, dep
 // cannot be opened or the journal takes no more, which is an error. It may be
 // called again after it has returned: that is another boot.
 func (a *Agent) Run(ctx context.Context) (err error) {
+	if l := a.deps.Listener; l != nil {
+		defer func() { _ = l.Close() }() // whoever served it has closed it already
+	}
 	board, err := a.openBoard(ctx)
 	if err != nil {
 		return fmt.Errorf("open the hardware: %w", err)

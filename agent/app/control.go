@@ -23,7 +23,8 @@ type outlet struct {
 	meter      hal.Meter
 	protection hal.Protection // nil: none
 
-	permit atomic.Bool // the machine's permission
+	operations atomic.Int64 // of the contactor, in this boot
+	permit     atomic.Bool  // the machine's permission
 	reset  atomic.Bool // a person has repaired what latched
 }
 
@@ -40,20 +41,28 @@ func newOutlet(b hal.Board, n charge.ConnectorID) (*outlet, error) {
 // open withdraws the permission and opens. It waits for nothing.
 func (o *outlet) open() error {
 	o.permit.Store(false)
-	return o.contactor.Set(false)
+	return o.set(false)
+}
+
+// set commands the contactor and counts what moves it.
+func (o *outlet) set(on bool) error {
+	if o.contactor.Commanded() != on {
+		o.operations.Add(1)
+	}
+	return o.contactor.Set(on)
 }
 
 // switchTo commands the contactor. A permission withdrawn while it closes
 // leaves it open: the last word is always Set(false).
 func (o *outlet) switchTo(on bool) error {
-	if err := o.contactor.Set(on); err != nil || !on {
+	if err := o.set(on); err != nil || !on {
 		if on {
-			err = errors.Join(err, o.contactor.Set(false))
+			err = errors.Join(err, o.set(false))
 		}
 		return err
 	}
 	if !o.permit.Load() {
-		return o.contactor.Set(false)
+		return o.set(false)
 	}
 	return nil
 }
@@ -83,8 +92,10 @@ type control struct {
 	clock   *clock
 	log     *slog.Logger
 
+	turned   *obs.Loop
 	late     atomic.Int64 // ticks that came too late
 	lastTick atomic.Int64 // nanoseconds since the boot
+	blind    atomic.Int64 // connectors of which an input cannot be read
 }
 
 // run ticks until ctx ends, then opens everything.
@@ -107,6 +118,7 @@ func (c *control) run(ctx context.Context) {
 		}
 		last = now
 		c.turn(now, gap)
+		c.turned.Turn()
 		select {
 		case <-ctx.Done():
 			return
@@ -125,10 +137,13 @@ func (c *control) turn(now, gap time.Duration) {
 		pressed, stamp, err := c.estop.Pressed()
 		common.Pressed, common.EStopIn = pressed, input(mono, stamp, err)
 	}
-	late := false
+	late, blind := false, int64(0)
 	for _, o := range c.outlets {
 		in := common
 		o.measure(mono, &in)
+		if !in.PilotIn.OK || !in.ContactIn.OK && !in.ContactIn.NotFitted {
+			blind++
+		}
 		var v safety.Verdict
 		o.rules, v = safety.Step(c.limits, o.rules, in)
 		late = late || v.Late
@@ -137,6 +152,7 @@ func (c *control) turn(now, gap time.Duration) {
 		}
 		o.tell(in, v)
 	}
+	c.blind.Store(blind)
 	if late {
 		c.late.Add(1)
 		return

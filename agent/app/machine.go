@@ -23,6 +23,7 @@ type machine struct {
 	clock    *clock
 	recorder *recorder
 	log      *slog.Logger
+	turned   *obs.Loop
 	read     chan struct{} // capacity 1: a reading is wanted now
 	// told is called with the records of each step, on this goroutine.
 	told func(connector.State, []connector.Record)
@@ -68,8 +69,12 @@ func (m *machine) run(ctx context.Context) {
 	m.timer = time.NewTimer(time.Hour)
 	m.arm()
 	defer m.timer.Stop()
+	turn := time.NewTicker(obs.TurnEvery)
+	defer turn.Stop()
 	for {
+		m.turned.Turn()
 		select {
+		case <-turn.C:
 		case <-ctx.Done():
 			m.takeAll()
 			return

@@ -21,6 +21,7 @@ type reader struct {
 	clock   *clock
 	every   time.Duration
 	log     *slog.Logger
+	turned  *obs.Loop
 }
 
 func (r *reader) run(ctx context.Context) {
@@ -28,6 +29,7 @@ func (r *reader) run(ctx context.Context) {
 	defer ticker.Stop()
 	wasBad := false
 	for {
+		r.turned.Turn()
 		select {
 		case <-ctx.Done():
 			return

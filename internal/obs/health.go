@@ -34,26 +34,24 @@ type Registry struct {
 func NewRegistry(names ...string) *Registry {
 	r := &Registry{all: make(map[string]Health, len(names))}
 	for _, name := range names {
-		r.set(name, false, "starting")
+		r.set(name, false, "starting", false)
 	}
 	return r
 }
 
 // Up says that the dependency works. Repeated, it changes nothing.
-func (r *Registry) Up(name string) { r.set(name, true, "") }
+func (r *Registry) Up(name string) { r.set(name, true, "", false) }
 
 // Down says that the dependency does not work, and why. Repeated, it changes
 // the reason only. An unknown name is added.
-func (r *Registry) Down(name, reason string) { r.set(name, false, reason) }
+func (r *Registry) Down(name, reason string) { r.set(name, false, reason, false) }
 
 // Judge says of a dependency whether it works, and why not; while it works the
 // reason is dropped.
-func (r *Registry) Judge(name string, up bool, reason string) {
-	if up {
-		reason = ""
-	}
-	r.set(name, up, reason)
-}
+func (r *Registry) Judge(name string, up bool, reason string) { r.set(name, up, reason, false) }
+
+// Note is Judge of something that only informs.
+func (r *Registry) Note(name string, up bool, reason string) { r.set(name, up, reason, true) }
 
 // Put takes over what its owner knows, since when among it.
 func (r *Registry) Put(h Health) {
@@ -62,14 +60,17 @@ func (r *Registry) Put(h Health) {
 	r.all[h.Name] = h
 }
 
-func (r *Registry) set(name string, up bool, reason string) {
+func (r *Registry) set(name string, up bool, reason string, informs bool) {
+	if up {
+		reason = ""
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	h, known := r.all[name]
 	if !known || h.Up != up {
 		h.Since = time.Now()
 	}
-	h.Name, h.Up, h.Reason = name, up, reason
+	h.Name, h.Up, h.Reason, h.Informs = name, up, reason, informs
 	r.all[name] = h
 }
 

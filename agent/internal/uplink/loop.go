@@ -19,10 +19,14 @@ const defaultInterval = time.Second
 func (u *Uplink) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
+	turn := time.NewTicker(obs.TurnEvery)
+	defer turn.Stop()
 	for {
+		u.cfg.Turned()
 		select {
 		case <-ctx.Done():
 			return
+		case <-turn.C:
 		case <-u.inbox.wake:
 			for _, i := range u.inbox.take() {
 				u.handle(i)

@@ -76,7 +76,10 @@ type Config struct {
 	Open               func(ctx context.Context, broker *url.URL) (net.Conn, error)
 	// Rand spreads probes and attempts; nil for an own source.
 	Rand *rand.Rand
-	Log  *slog.Logger // nil for none
+	// Turned, if set, is called at each turn of the loop, at least each second
+	// while it does not hang. It must not wait.
+	Turned func()
+	Log    *slog.Logger // nil for none
 }
 
 // Deps are the uplink's neighbours.
@@ -116,6 +119,9 @@ type Uplink struct {
 func New(cfg Config, deps Deps) (*Uplink, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
+	}
+	if cfg.Turned == nil {
+		cfg.Turned = func() {}
 	}
 	u := &Uplink{
 		cfg: cfg, deps: deps, log: cfg.Log, rand: cfg.Rand,

@@ -1,0 +1,129 @@
+package app
+
+import (
+	"fmt"
+	"strconv"
+	"time"
+
+	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+const metricPrefix = "carga_agent_"
+
+const (
+	// hangsAfter is how long a write or a reading may take: a memory card may
+	// stop for seconds.
+	hangsAfter = 15 * time.Second
+	// controlHangsAfter is longer than the dead-man device waits: by then it has
+	// opened the contactors.
+	controlHangsAfter = 2 * time.Second
+)
+
+// waits is how long the first job has been in the queue; what is being written
+// holds it up.
+func (r *recorder) waits(now time.Duration) time.Duration {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if len(r.queue) == 0 {
+		return 0
+	}
+	return now - r.queue[0].now.At
+}
+
+// judge says whether the charging point can take a driver now. It can without
+// Central: what is away there only informs.
+func (r *running) judge(reg *obs.Registry) {
+	words := r.boardTrouble()
+	reg.Judge("board", words == "", words)
+	words = r.journalTrouble()
+	reg.Judge("journal", words == "", words)
+	u := r.uplinkStats()
+	up := obs.Health{Name: "uplink", Up: u.Link.Up, Since: u.Link.Since, Informs: true}
+	if !up.Up {
+		up.Reason = u.Link.String()
+	}
+	reg.Put(up)
+	reg.Note("central", u.Alarm == "", u.Alarm)
+}
+
+func (r *running) boardTrouble() string {
+	if idle := r.clock.at() - time.Duration(r.control.lastTick.Load()); idle > time.Second {
+		return fmt.Sprintf("the control loop is not in time for %s", idle.Round(100*time.Millisecond))
+	}
+	if n := r.control.blind.Load(); n > 0 {
+		return fmt.Sprintf("inputs of %d of %d connectors cannot be read", n, len(r.outlets))
+	}
+	return ""
+}
+
+func (r *running) journalTrouble() string {
+	s := r.log.Space()
+	switch {
+	case r.noRoom.Load():
+		return "no room on the disk"
+	case s.Alarm != "":
+		return s.Alarm
+	case s.QuotaPermille >= fullPermille:
+		return fmt.Sprintf("the space for unacknowledged records is used to %d.%d %%: no new session starts", s.QuotaPermille/10, s.QuotaPermille%10)
+	}
+	return ""
+}
+
+// families are the metrics of this boot of the agent.
+func (r *running) families() []obs.Family {
+	t := readings{r}.Telemetry()
+	u, h := r.uplinkStats(), &t.Health
+	one := func(name string, kind obs.Kind, help string, value float64) obs.Family {
+		return obs.One(metricPrefix+name, kind, help, value)
+	}
+	commands := obs.Family{Name: metricPrefix + "commands_total", Kind: obs.Counter, Help: "Commands received, by what was made of them."}
+	for k, n := range u.Commands.By {
+		commands.Samples = append(commands.Samples, obs.Sample{
+			Labels: []obs.Label{{Name: "verdict", Value: delivery.VerdictKind(k).String()}}, Value: float64(n),
+		})
+	}
+	all := []obs.Family{
+		one("uptime_seconds", obs.Gauge, "Time since this boot of the agent.", r.clock.at().Seconds()),
+		one("clock_synced", obs.Gauge, "Whether the clock is kept by NTP.", obs.Truth(t.Clock == charge.ClockSynced)),
+		one("journal_records", obs.Gauge, "Records on the disk, those of earlier boots included.", float64(held(r.log.Held()))),
+		one("journal_written_total", obs.Counter, "Records made durable.", float64(r.recorder.count())),
+		one("journal_unacked_records", obs.Gauge, "Records that Central has not acknowledged.", float64(h.Unacked)),
+		one("journal_oldest_unacked_seconds", obs.Gauge, "Age of the first record that Central has not acknowledged.", float64(h.OldestMS)/1000),
+		one("journal_quota_ratio", obs.Gauge, "How much of the space for unacknowledged records is used; from 0.9 no new session starts.", float64(h.QuotaPermill)/1000),
+		one("control_late_total", obs.Counter, "Turns of the control loop that came too late.", float64(h.SafetyLate)),
+		one("keeper_fitted", obs.Gauge, "Whether a dead-man device opens the contactors when the agent hangs.", obs.Truth(!h.NoKeeper)),
+		one("mqtt_up", obs.Gauge, "Whether the agent is connected to MQTT.", obs.Truth(u.Link.Up)),
+		one("mqtt_connects_total", obs.Counter, "Connections to the MQTT broker that came up.", float64(u.Link.Connects)),
+		one("sent_records_total", obs.Counter, "Records sent, repeats included.", float64(u.Counts.Sent)),
+		one("bad_messages_total", obs.Counter, "Messages that could not be read.", float64(u.BadMessages)),
+		commands,
+	}
+	return append(all, r.connectorFamilies(t.Connectors)...)
+}
+
+// connectorFamilies has a sample for each connector: there are few.
+func (r *running) connectorFamilies(all []wire.ConnectorTelemetry) []obs.Family {
+	label := func(id charge.ConnectorID) obs.Label { return obs.Label{Name: "connector", Value: strconv.Itoa(int(id))} }
+	status := obs.Family{Name: metricPrefix + "connector_status", Kind: obs.Gauge, Help: "1 at the present status of a connector."}
+	power := obs.Family{Name: metricPrefix + "power_watts", Kind: obs.Gauge, Help: "Power drawn at a connector."}
+	energy := obs.Family{Name: metricPrefix + "energy_watt_hours_total", Kind: obs.Counter, Help: "The register of a connector's meter."}
+	for i := range all {
+		t := &all[i]
+		for _, s := range charge.Statuses() {
+			status.Samples = append(status.Samples, obs.Sample{
+				Labels: []obs.Label{label(t.Connector), {Name: "status", Value: string(s)}}, Value: obs.Truth(t.Status == s),
+			})
+		}
+		l := []obs.Label{label(t.Connector)}
+		power.Samples = append(power.Samples, obs.Sample{Labels: l, Value: float64(t.Power)})
+		energy.Samples = append(energy.Samples, obs.Sample{Labels: l, Value: float64(t.Register)})
+	}
+	moved := obs.Family{Name: metricPrefix + "contactor_operations_total", Kind: obs.Counter, Help: "How often a contactor was told to move."}
+	for _, o := range r.outlets {
+		moved.Samples = append(moved.Samples, obs.Sample{Labels: []obs.Label{label(o.id)}, Value: float64(o.operations.Load())})
+	}
+	return []obs.Family{status, power, energy, moved}
+}
