@@ -208,6 +208,7 @@ func (f *fold) afterTheEnd(s *Session, p wire.Payload) {
 	was := MakeTicket(s, t)
 	f.widen(s)
 	f.account(s, p)
+	f.show(s, p) // the connector of an agent whose storage went back is in that session until it says otherwise
 	f.measure(p)
 	if now := MakeTicket(s, f.tariff(s.Tariff)); now != was {
 		f.alarm(AlarmTicket, string(s.ID), s.Connector,
