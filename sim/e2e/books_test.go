@@ -126,6 +126,14 @@ func (w *world) sums() string {
 	for _, t := range items[ticket](w, "/tickets") {
 		fmt.Fprintf(&b, "\n\t%+v", t)
 	}
+	for _, a := range items[alarm](w, "/alarms") {
+		fmt.Fprintf(&b, "\n\t%+v", a)
+	}
+	for _, o := range items[order](w, "/commands") {
+		fmt.Fprintf(&b, "\n\t%+v", o)
+	}
+	n, _ := w.network()
+	fmt.Fprintf(&b, "\n\t%+v", n)
 	return b.String()
 }
 

@@ -144,7 +144,7 @@ func (w *world) served(outcomes <-chan driver.Outcome, within time.Duration) dri
 		}
 		return got
 	case <-time.After(within):
-		w.t.Fatalf("no ticket within %s", within)
+		w.t.Fatalf("no ticket within %s: %s", within, w.sums())
 	}
 	return driver.Outcome{}
 }

@@ -1,0 +1,152 @@
+package e2e_test
+
+import (
+	"errors"
+	"os"
+	"reflect"
+	"slices"
+	"testing"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+	"github.com/carga-ev/carga/sim/evsim"
+)
+
+// What follows is about the storage of an agent: set back, emptied, cloned. The
+// first charging point is hit; the second must not notice.
+
+// storage says what becomes of the storage of the first charging point while it
+// is in its second session.
+type storage struct {
+	name    string
+	kept    string // when the copy is taken that is put back: "", "idle" or "in session"
+	cutOff  bool   // and the bridge away, so that nobody ever reads what was written meanwhile
+	alarm   string // that Central shows
+	orphans int64  // sessions that nobody can end any more
+}
+
+// TestStorageOfAnAgentIsLost: what was lost is never silently missing. Each Wh
+// is on a ticket or shown as unaccounted, no ticket changes or is made twice,
+// and the charging point serves again without anybody's help.
+func TestStorageOfAnAgentIsLost(t *testing.T) {
+	p := plan{points: 2}
+	want := undisturbed(t, p)
+	for _, s := range []storage{
+		{name: "set back to before the session", kept: "idle", alarm: "storage_rolled_back", orphans: 1},
+		{name: "set back into an ended session", kept: "in session", alarm: "ticket_differs", orphans: 1},
+		{name: "emptied", alarm: "storage_replaced", orphans: 1},
+		{name: "set back while cut off", kept: "idle", cutOff: true, alarm: "energy_unaccounted", orphans: 1},
+		{name: "emptied while cut off", cutOff: true, alarm: "energy_unaccounted", orphans: 1},
+	} {
+		t.Run(s.name, func(t *testing.T) {
+			inWorld(t, p, func(w *world) { s.run(w, want) })
+		})
+	}
+}
+
+func (s storage) run(w *world, want map[charge.CPID][]string) {
+	w.t.Helper()
+	hit, other := w.points[0], w.points[1]
+	older := hit.dir + " older"
+	w.start(usual()...)
+	line := w.line()
+	// The driver of the one that is hit waits for ever for a session that nobody
+	// can end; so his next visit is another's.
+	w.drive(line, wish{who: "driver1", cp: hit.id, services: 2})
+	others := w.drive(line, wish{who: "driver2", cp: other.id, services: visits, pause: w.plan.pause})
+	w.awaitCharging(hit)
+	if s.kept == "in session" {
+		w.copyFolder(hit.dir, older)
+	}
+	w.await(time.Hour, "the first session is over", func() bool { return hit.shown().SessionID == "" && !hit.outlet().Plugged })
+	w.await(heal, "all of it is acknowledged", func() bool { return hit.status().Unacked == 0 })
+	if s.kept == "idle" {
+		w.copyFolder(hit.dir, older)
+	}
+	w.await(time.Hour, "the second session runs", func() bool { return hit.visits.Load() == 2 && hit.charging() })
+	time.Sleep(20 * time.Second)
+	if s.cutOff {
+		w.stop("bridge")
+		time.Sleep(time.Minute)
+	}
+	hit.kill()
+	before := w.read(hit.id, hit.dir)
+	before = before[:w.known(hit.id)]
+	w.lose(hit.dir, older, s.kept != "")
+	if s.cutOff {
+		w.stop("mqtt") // it kept for the bridge what was said
+		w.start("mqtt", "bridge")
+	}
+	hit.start()
+	time.Sleep(20 * time.Second)
+	if err := hit.board.Unplug(1); err != nil && !errors.Is(err, evsim.ErrUnplugged) {
+		w.t.Error(err)
+	}
+	time.Sleep(10 * time.Second)
+	if n := w.count("SELECT count(*) FROM sessions WHERE state='orphaned'"); n != s.orphans {
+		w.t.Errorf("%d sessions are shown as orphaned, want %d", n, s.orphans)
+	}
+	w.served(w.drive(line, wish{who: "driver9", cp: hit.id}), time.Hour)
+	for range visits {
+		w.served(others, time.Hour)
+	}
+	w.settle()
+	s.check(w, want, before)
+}
+
+// check compares Central with what it had before and what the agent holds now.
+func (s storage) check(w *world, want map[charge.CPID][]string, before []wire.Record) {
+	w.t.Helper()
+	hit, other := w.points[0], w.points[1]
+	w.energy()
+	records := w.journals()
+	for _, r := range records[hit.id] {
+		if !slices.ContainsFunc(before, func(b wire.Record) bool { return b.Journal == r.Journal && b.Seq == r.Seq }) {
+			before = append(before, r)
+		}
+	}
+	records[hit.id] = before
+	if got, err := w.central.LedgerHash(w.t.Context()); err != nil || got != w.fold(records) {
+		w.t.Errorf("the ledger is not that of all that was ever read and is held now: %v %s", err, w.sums())
+	}
+	if !slices.ContainsFunc(items[alarm](w, "/alarms"), func(a alarm) bool { return a.Kind == s.alarm && a.CPID == hit.id }) {
+		w.t.Errorf("no alarm %s in %+v", s.alarm, items[alarm](w, "/alarms"))
+	}
+	if a := w.accounts()[hit.id]; a.unaccounted == 0 {
+		w.t.Error("nothing is unaccounted: the test shows nothing")
+	}
+	w.untouched(other, want)
+}
+
+// untouched wants the tickets of a charging point to be those of an undisturbed
+// run, and no alarm of it.
+func (w *world) untouched(p *point, want map[charge.CPID][]string) {
+	w.t.Helper()
+	if got := w.story()[p.id]; !reflect.DeepEqual(got, want[p.id]) {
+		w.t.Errorf("tickets of %s\n got %v\nwant %v", p.id, got, want[p.id])
+	}
+	for _, a := range items[alarm](w, "/alarms") {
+		if a.CPID == p.id {
+			w.t.Errorf("alarm of %s: %+v", p.id, a)
+		}
+	}
+}
+
+// known is how many records of a charging point Central has.
+func (w *world) known(id charge.CPID) int64 {
+	w.t.Helper()
+	return w.count("SELECT count(*) FROM records WHERE cp_id=?", string(id))
+}
+
+// lose puts an older copy in the place of a storage, or nothing.
+func (w *world) lose(dir, older string, some bool) {
+	w.t.Helper()
+	if some {
+		w.copyFolder(older, dir)
+		return
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		w.t.Fatal(err)
+	}
+}
