@@ -1,0 +1,186 @@
+package app_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/metrics/metricstest"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// observed starts the agent with its health served in memory.
+func (p *point) observed(open func(app.JournalOptions) (app.Journal, app.Found, error)) metricstest.Page {
+	p.t.Helper()
+	const addr = "127.0.0.1:9465"
+	l, err := p.wires.Listen("tcp", addr)
+	if err != nil {
+		p.t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancelCause(p.t.Context())
+	p.cancel, p.ended = cancel, make(chan error, 1)
+	p.agent = app.New(p.cfg, app.Deps{Board: p.hardware(), Open: open, Dial: p.dial, Clock: p.clock, Listener: l})
+	go func() { p.ended <- p.agent.Run(ctx) }()
+	return metricstest.Page{T: p.t, Addr: addr, Dial: p.wires.DialContext}
+}
+
+func TestReadyIsAboutTheChargingPointAndNotAboutTheNetwork(t *testing.T) {
+	play(t, nil, func(p *point) {
+		t := p.t
+		page := p.observed(p.disk.open)
+		p.ready()
+		time.Sleep(2 * time.Second)
+		ok, all := page.Ready()
+		if !ok || !all["board"].Up || !all["journal"].Up || !all["uplink"].Up || !all["central"].Up || !all["loops"].Up {
+			t.Errorf("all is well: got %v %+v", ok, all)
+		}
+		p.broker.Stop()
+		time.Sleep(2 * time.Minute)
+		ok, all = page.Ready()
+		if u := all["uplink"]; !ok || u.Up || !u.Informs || !strings.Contains(u.Reason, "waiting for MQTT") {
+			t.Errorf("cut off it still charges: got %v %+v", ok, u)
+		}
+		p.do(p.broker.Start())
+		p.ready()
+
+		p.disk.mu.Lock()
+		p.disk.full = 900
+		p.disk.mu.Unlock()
+		if ok, all = page.Ready(); ok || !strings.Contains(all["journal"].Reason, "90.0 %: no new session starts") {
+			t.Errorf("no space for a session: got %v %+v", ok, all["journal"])
+		}
+		p.disk.mu.Lock()
+		p.disk.full = 0
+		p.disk.mu.Unlock()
+		p.disk.breaks(fmt.Errorf("append: %w", app.ErrNoSpace))
+		p.do(p.board.Plug(1))
+		time.Sleep(time.Minute)
+		ok, all = page.Ready()
+		if j := all["journal"]; ok || j.Reason != "no room on the disk" || !j.Since.Before(time.Now().Add(-50*time.Second)) {
+			t.Errorf("no room on the disk: got %v %+v", ok, j)
+		}
+		if ok, loops := page.Live(); !ok {
+			t.Errorf("a full disk is no hang: got %+v", loops)
+		}
+		p.disk.breaks(nil)
+		time.Sleep(5 * time.Second)
+		if ok, all = page.Ready(); !ok {
+			t.Errorf("there is room again: got %+v", all)
+		}
+	})
+}
+
+func TestAgentMetrics(t *testing.T) {
+	play(t, nil, func(p *point) {
+		t := p.t
+		page := p.observed(p.disk.open)
+		p.ready()
+		p.do(p.board.Plug(1))
+		want(t, p.order(1, &wire.Start{SessionID: "s1", Username: "driver1"}), wire.ResultDone, "")
+		p.status(2*time.Second, charge.StatusCharging)
+		time.Sleep(5 * time.Second)
+		m := page.Scrape()
+		s := p.agent.Status()
+		for key, value := range map[string]float64{
+			"carga_agent_ready": 1, "carga_agent_alive": 1, "carga_agent_mqtt_up": 1, "carga_agent_keeper_fitted": 1, "carga_agent_clock_synced": 1,
+			"carga_agent_journal_records":                                    float64(s.Held),
+			"carga_agent_journal_written_total":                              float64(s.Recorded),
+			"carga_agent_journal_unacked_records":                            0,
+			`carga_agent_commands_total{verdict="run"}`:                      1,
+			`carga_agent_contactor_operations_total{connector="1"}`:          1,
+			`carga_agent_connector_status{connector="1",status="charging"}`:  1,
+			`carga_agent_connector_status{connector="1",status="available"}`: 0,
+			`carga_agent_power_watts{connector="1"}`:                         float64(s.Connectors[0].Power),
+			`carga_agent_check_up{check="board"}`:                            1,
+			`carga_agent_energy_watt_hours_total{connector="1"}`:             float64(s.Connectors[0].Register),
+		} {
+			if got, some := m[key]; !some || got != value {
+				t.Errorf("%s: got %v %v, want %v", key, got, some, value)
+			}
+		}
+		want(t, p.order(1, &wire.Stop{SessionID: "s1"}), wire.ResultDone, "")
+		time.Sleep(2 * time.Second)
+		if got := page.Scrape()[`carga_agent_contactor_operations_total{connector="1"}`]; got != 2 {
+			t.Errorf("closed and opened: got %v operations, want 2", got)
+		}
+		for key := range m {
+			if strings.Contains(key, string(theCP)) {
+				t.Errorf("%s names the charging point", key)
+			}
+		}
+	})
+}
+
+func TestAHungControlLoopIsNotAlive(t *testing.T) {
+	play(t, nil, func(p *point) {
+		t := p.t
+		board := &slow{Board: p.board}
+		p.wired = board
+		page := p.observed(p.disk.open)
+		p.ready()
+		if ok, loops := page.Live(); !ok || len(loops) != 7 {
+			t.Errorf("all turns: got %v %+v", ok, loops)
+		}
+		board.nap.Store(int64(10 * time.Second))
+		time.Sleep(5 * time.Second)
+		ok, loops := page.Live()
+		if ok || loops["control"].Up || !loops["connector_1"].Up {
+			t.Errorf("the control loop hangs: got %v %+v", ok, loops)
+		}
+		if ok, all := page.Ready(); ok || !strings.Contains(all["board"].Reason, "the control loop is not in time for") || !strings.Contains(all["loops"].Reason, "control") {
+			t.Errorf("ready with a hung control loop: got %+v", all)
+		}
+		time.Sleep(7 * time.Second)
+		if ok, loops := page.Live(); !ok {
+			t.Errorf("it turns again: got %+v", loops)
+		}
+	})
+}
+
+// held is a journal whose disk does not answer while gate is shut.
+type held struct {
+	app.Journal
+	gate *atomic.Pointer[chan struct{}]
+}
+
+func (h held) Append(encode ...func(charge.Seq, string) ([]byte, error)) error {
+	if gate := h.gate.Load(); gate != nil {
+		<-*gate
+	}
+	return h.Journal.Append(encode...)
+}
+
+func TestAHungDiskIsNotAlive(t *testing.T) {
+	play(t, nil, func(p *point) {
+		t := p.t
+		var shut atomic.Pointer[chan struct{}]
+		page := p.observed(func(o app.JournalOptions) (app.Journal, app.Found, error) {
+			j, f, err := p.disk.open(o)
+			return held{j, &shut}, f, err
+		})
+		p.ready()
+		gate := make(chan struct{})
+		shut.Store(&gate)
+		for range 3 {
+			p.do(p.board.Plug(1))
+			time.Sleep(time.Second)
+			p.do(p.board.Unplug(1))
+			time.Sleep(time.Second)
+		}
+		time.Sleep(20 * time.Second)
+		if ok, loops := page.Live(); ok || loops["recorder"].Up || !loops["control"].Up {
+			t.Errorf("the disk hangs: got %v %+v", ok, loops)
+		}
+		shut.Store(nil)
+		close(gate)
+		time.Sleep(3 * time.Second)
+		if ok, loops := page.Live(); !ok {
+			t.Errorf("the disk answers: got %+v", loops)
+		}
+	})
+}
