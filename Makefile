@@ -35,7 +35,7 @@ UNRACED = $$(go list $(SMALL) | grep -v /internal/archtest$$)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 .PHONY: demo
 demo: ## run the whole network in one process (ARGS="--cps 50")
@@ -95,7 +95,12 @@ size: cross-arm6 ## fail if the stripped agent for arm6 is larger than 8 MiB
 	|| { echo "too large: see what came in with  go version -m bin/cross/agent-linux-arm6"; exit 1; }
 
 .PHONY: bench
-bench: ## measure: the benchmarks of every package
+bench: ## figures of the network beside what is wanted (ARGS="--only latency --json")
+	@$(MAKE) -s build cross-arm6 >&2
+	@exec bin/sim bench $(ARGS)
+
+.PHONY: bench-packages
+bench-packages: ## the benchmarks of every package
 	go test -run '^$$' -bench . -benchmem -timeout 20m ./...
 
 .PHONY: fuzz

@@ -1,0 +1,105 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"sync"
+
+	"github.com/carga-ev/carga/central/internal/ingest"
+	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// recorder is a database that keeps what each transaction wrote, so that the
+// same rows can be written again with nothing around them.
+type recorder struct {
+	*store.Store
+	want int64
+	all  chan struct{} // closed when want records are committed
+
+	mu sync.Mutex
+	// mu guards everything that follows.
+	units []*unit
+	count int64
+}
+
+var _ ingest.Store = (*recorder)(nil)
+
+// unit is the rows of one transaction, in the order of writing.
+type unit struct {
+	steps   []func(ingest.Tx) error
+	records int64
+}
+
+func (u *unit) write(tx *store.Tx) error {
+	var errs []error
+	for _, step := range u.steps {
+		errs = append(errs, step(tx))
+	}
+	return errors.Join(errs...)
+}
+
+// Write implements ingest.Store.
+func (r *recorder) Write(ctx context.Context, fn func(ingest.Tx) error) error {
+	u := &unit{}
+	if err := r.Store.Write(ctx, func(tx *store.Tx) error { return fn(recordingTx{tx, u}) }); err != nil {
+		return err
+	}
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.units = append(r.units, u)
+	before := r.count
+	r.count += u.records
+	if before < r.want && r.count >= r.want {
+		close(r.all)
+	}
+	return nil
+}
+
+// Trouble implements ingest.Store.
+func (*recorder) Trouble(err error) (words string, transient bool) { return store.Trouble(err) }
+
+func (r *recorder) applied() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.count
+}
+
+// recordingTx notes each row it writes. What it does not note is not written
+// for records of charging points.
+type recordingTx struct {
+	ingest.Tx
+	u *unit
+}
+
+func (t recordingTx) do(step func(ingest.Tx) error) error {
+	t.u.steps = append(t.u.steps, step)
+	return step(t.Tx)
+}
+
+func (t recordingTx) Ledger(c []ledger.Change) error {
+	return t.do(func(tx ingest.Tx) error { return tx.Ledger(c) })
+}
+
+func (t recordingTx) Orders(e []orders.Effect) error {
+	return t.do(func(tx ingest.Tx) error { return tx.Orders(e) })
+}
+
+func (t recordingTx) Record(in ledger.Input, hash string, at charge.Time) error {
+	t.u.records++
+	return t.do(func(tx ingest.Tx) error { return tx.Record(in, hash, at) })
+}
+
+func (t recordingTx) Outbox(topic, key string, h map[string]string, value []byte, at charge.Time) error {
+	return t.do(func(tx ingest.Tx) error { return tx.Outbox(topic, key, h, value, at) })
+}
+
+func (t recordingTx) Offset(topic string, p int, next int64, crc uint32) error {
+	return t.do(func(tx ingest.Tx) error { return tx.Offset(topic, p, next, crc) })
+}
+
+func (t recordingTx) Count(name string, n int64) error {
+	return t.do(func(tx ingest.Tx) error { return tx.Count(name, n) })
+}

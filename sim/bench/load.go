@@ -1,0 +1,134 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// window is how many records a publisher has under way: as many as an agent.
+const window = 64
+
+// load is publishers that say records as agents do, QoS 1, each with a
+// connection of its own.
+type load struct {
+	clients []mqtt.Client
+	said    []*scribe
+}
+
+// dialLimit bounds what a client waits for in the beginning.
+const dialLimit = 10 * time.Second
+
+func newLoad(url string, publishers int) (*load, error) {
+	all, err := journals(publishers, centralSessions)
+	if err != nil {
+		return nil, err
+	}
+	l := &load{said: all}
+	for n := range publishers {
+		c, err := connect(url, fmt.Sprintf("bench-publisher-%d", n))
+		if err != nil {
+			return nil, errors.Join(err, l.close())
+		}
+		l.clients = append(l.clients, c)
+	}
+	return l, nil
+}
+
+func connect(url, id string) (mqtt.Client, error) {
+	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID(id).SetCleanSession(true).
+		SetAutoReconnect(false).SetConnectRetry(false).SetConnectTimeout(dialLimit).SetWriteTimeout(dialLimit))
+	if t := c.Connect(); !t.WaitTimeout(dialLimit) {
+		return nil, fmt.Errorf("MQTT client %s: no answer from %s", id, url)
+	} else if err := t.Error(); err != nil {
+		return nil, fmt.Errorf("MQTT client %s: %w", id, err)
+	}
+	return c, nil
+}
+
+// publish says records for so long under a topic prefix, as fast as the broker
+// confirms, and returns how many.
+func (l *load) publish(ctx context.Context, prefix string, d time.Duration) (int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
+	defer cancel()
+	var sent atomic.Int64
+	var all sync.WaitGroup
+	failed := make(chan error, len(l.clients)) // one each
+	for i, c := range l.clients {
+		all.Go(func() {
+			topic := wire.Topics{Prefix: prefix}.Of(l.said[i].cp, wire.KindEvent)
+			n, err := publishOn(ctx, c, topic, l.said[i].records)
+			sent.Add(n)
+			if err != nil {
+				failed <- err
+			}
+		})
+	}
+	all.Wait()
+	select {
+	case err := <-failed:
+		return sent.Load(), err
+	default:
+		return sent.Load(), nil
+	}
+}
+
+func publishOn(ctx context.Context, c mqtt.Client, topic string, records [][]byte) (n int64, err error) {
+	var way [window]mqtt.Token
+	wait := func(t mqtt.Token) error {
+		if t == nil {
+			return nil
+		}
+		if !t.WaitTimeout(dialLimit) {
+			return errors.New("the broker confirms nothing")
+		}
+		return t.Error()
+	}
+	for ; ctx.Err() == nil; n++ {
+		slot := &way[n%window]
+		if err := wait(*slot); err != nil {
+			return n, fmt.Errorf("publish on %s: %w", topic, err)
+		}
+		*slot = c.Publish(topic, 1, false, records[n%int64(len(records))])
+	}
+	for _, t := range way {
+		if err := wait(t); err != nil {
+			return n, fmt.Errorf("publish on %s: %w", topic, err)
+		}
+	}
+	return n, nil
+}
+
+func (l *load) close() error {
+	for _, c := range l.clients {
+		c.Disconnect(0)
+	}
+	return nil
+}
+
+// counter is a subscriber that does nothing but count.
+type counter struct {
+	client mqtt.Client
+	got    atomic.Int64
+}
+
+func newCounter(url, prefix string) (*counter, error) {
+	c := &counter{}
+	var err error
+	if c.client, err = connect(url, "bench-counter"); err != nil {
+		return nil, err
+	}
+	t := c.client.Subscribe(prefix+"/+/up/#", 1, func(mqtt.Client, mqtt.Message) { c.got.Add(1) })
+	if !t.WaitTimeout(dialLimit) || t.Error() != nil {
+		c.client.Disconnect(0)
+		return nil, fmt.Errorf("count-only subscriber: not subscribed: %w", t.Error())
+	}
+	return c, nil
+}

@@ -1,0 +1,97 @@
+package bench_test
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+	"time"
+
+	"go.uber.org/goleak"
+
+	"github.com/carga-ev/carga/internal/need"
+	"github.com/carga-ev/carga/sim/bench"
+)
+
+// tiny is every measurement in fractions of a second.
+func tiny(t *testing.T) bench.Config {
+	t.Helper()
+	cfg := bench.DefaultConfig()
+	cfg.For, cfg.Points, cfg.Rate, cfg.Publishers = 2*time.Second, 4, 100, 3
+	cfg.Dir, cfg.Journals = t.TempDir(), t.TempDir()
+	// Any program that stays for a while has a memory, any file a size.
+	program := filepath.Join(t.TempDir(), "program")
+	if err := os.WriteFile(program, []byte("#!/bin/sh\nexec sleep 60\n"), 0o700); err != nil { //nolint:gosec // it is run
+		t.Fatal(err)
+	}
+	cfg.Agent, cfg.AgentARM6, cfg.Sim = program, program, program
+	return cfg
+}
+
+// TestTinyRun runs each measurement for a moment: it gives its rows, and leaves
+// nothing behind. How fast it was is not looked at.
+func TestTinyRun(t *testing.T) {
+	for name, rows := range map[string][]string{
+		"bridge":     {"bridge"},
+		"central":    {"central"},
+		"latency":    {"latency-p50", "latency-p99"},
+		"request":    {"request-start-p50", "request-start-p99", "request-whole-p50", "request-whole-p99"},
+		"agent":      {"agent-size", "agent-memory", "fleet-memory"},
+		"kafka-back": {"kafka-back"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			measure(t, tiny(t), name, rows)
+		})
+	}
+}
+
+func TestTinyRunOnMosquitto(t *testing.T) {
+	cfg := tiny(t)
+	cfg.Mosquitto = need.Program(t, "mosquitto", "apt-get install mosquitto")
+	measure(t, cfg, "bridge-mosquitto", []string{"bridge-mosquitto"})
+}
+
+func measure(t *testing.T, cfg bench.Config, name string, rows []string) {
+	t.Helper()
+	cfg.Only = []string{name}
+	told := 0
+	report, err := bench.Run(t.Context(), cfg, func(bench.Row) { told++ })
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Rows) != len(rows) || told != len(rows) {
+		t.Fatalf("%d rows, %d told; want %v", len(report.Rows), told, rows)
+	}
+	for i, row := range report.Rows {
+		if row.Name != rows[i] || row.Verdict == bench.NotMeasured || row.Figure <= 0 || row.Unit == "" {
+			t.Errorf("row %d is %+v, want %s with a figure", i, row, rows[i])
+		}
+	}
+	for _, dir := range []string{cfg.Dir, cfg.Journals} {
+		if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+			t.Errorf("left in %s: %v, %v", dir, left, err)
+		}
+	}
+}
+
+// TestWhatIsMissingIsSaid: no binary, no broker, no figure, and no error.
+func TestWhatIsMissingIsSaid(t *testing.T) {
+	cfg := tiny(t)
+	nowhere := filepath.Join(t.TempDir(), "nowhere")
+	cfg.Agent, cfg.AgentARM6, cfg.Sim, cfg.Mosquitto = nowhere, nowhere, nowhere, nowhere
+	cfg.Only = []string{"agent", "bridge-mosquitto"}
+	report, err := bench.Run(t.Context(), cfg, func(bench.Row) {})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if len(report.Rows) != 4 {
+		t.Fatalf("%d rows", len(report.Rows))
+	}
+	for _, row := range report.Rows {
+		if row.Verdict != bench.NotMeasured || row.Note == "" {
+			t.Errorf("%+v", row)
+		}
+	}
+}
+
+func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

@@ -1,0 +1,113 @@
+package bench
+
+import (
+	"sync"
+	"time"
+
+	agentapp "github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// stopwatch measures, for each record of a journal, how long it takes from the
+// moment it is durable to the moment the agent learns that Central has it.
+type stopwatch struct {
+	mu sync.Mutex
+	// mu guards everything that follows.
+	durable []stamp         // not acknowledged, in order
+	took    []time.Duration // of the acknowledged, since the last take
+	written int             // since the last take
+	acked   time.Time       // of the last acknowledgement that moved on
+	mark    time.Time       // records durable before it are not measured
+}
+
+type stamp struct {
+	index delivery.Index
+	at    time.Time
+}
+
+type opener = func(agentapp.JournalOptions) (agentapp.Journal, agentapp.Found, error)
+
+// open puts the stopwatch on a journal.
+func (w *stopwatch) open(inner opener) opener {
+	return func(o agentapp.JournalOptions) (agentapp.Journal, agentapp.Found, error) {
+		j, found, err := inner(o)
+		if err != nil {
+			return nil, found, err
+		}
+		return &timedJournal{Journal: j, watch: w, last: j.Held().Last()}, found, nil
+	}
+}
+
+// begin forgets what was measured so far and measures what becomes durable
+// from now on.
+func (w *stopwatch) begin() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.took, w.written, w.mark = nil, 0, time.Now()
+}
+
+// take returns what was measured since begin, and how many of the records
+// written since then are not acknowledged.
+func (w *stopwatch) take() (took []time.Duration, written, waiting int) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.took, w.written, len(w.durable)
+}
+
+// lastAck is when Central was last heard to have something new.
+func (w *stopwatch) lastAck() time.Time {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.acked
+}
+
+func (w *stopwatch) wrote(first, last delivery.Index, at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	for i := first; i <= last; i++ {
+		w.durable = append(w.durable, stamp{i, at})
+	}
+	w.written += int(last - first + 1)
+}
+
+func (w *stopwatch) known(upTo delivery.Index, at time.Time) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	n := 0
+	for n < len(w.durable) && w.durable[n].index <= upTo {
+		if s := w.durable[n]; !s.at.Before(w.mark) {
+			w.took = append(w.took, at.Sub(s.at))
+		}
+		n++
+	}
+	if n > 0 {
+		w.durable, w.acked = w.durable[n:], at
+	}
+}
+
+// timedJournal is a journal with a stopwatch. The agent has one goroutine that
+// appends, and one that saves positions.
+type timedJournal struct {
+	agentapp.Journal
+	watch *stopwatch
+	last  delivery.Index // appended; owned by whoever appends
+}
+
+// Append implements agentapp.Journal.
+func (j *timedJournal) Append(encode ...func(charge.Seq, string) ([]byte, error)) error {
+	if err := j.Journal.Append(encode...); err != nil {
+		return err
+	}
+	at := time.Now()
+	last := j.Held().Last()
+	j.watch.wrote(j.last+1, last, at)
+	j.last = last
+	return nil
+}
+
+// SavePosition implements agentapp.Journal.
+func (j *timedJournal) SavePosition(p delivery.Position, acked delivery.Index) error {
+	j.watch.known(acked, time.Now())
+	return j.Journal.SavePosition(p, acked)
+}
