@@ -94,6 +94,14 @@ size: cross-arm6 ## fail if the stripped agent for arm6 is larger than 8 MiB
 	awk -v b="$$bytes" -v max=$(AGENT_MAX) 'BEGIN { printf "agent, linux/arm6, stripped: %.2f MiB of %.2f\n", b/1048576, max/1048576; exit b > max }' \
 	|| { echo "too large: see what came in with  go version -m bin/cross/agent-linux-arm6"; exit 1; }
 
+.PHONY: engines
+engines: ## start Mosquitto and Apache Kafka on this machine, as configs/ says
+	@.ci/engines start
+
+.PHONY: engines-stop
+engines-stop: ## stop them; what they keep stays in .engines/
+	@.ci/engines stop
+
 .PHONY: bench
 bench: ## figures of the network beside what is wanted (ARGS="--only latency --json")
 	@$(MAKE) -s build cross-arm6 >&2
