@@ -10,13 +10,14 @@ import (
 
 // NewLogger returns a logger that writes to w: text if w is a terminal, JSON
 // lines otherwise. Give it a *slog.LevelVar to change the level while the
-// program runs.
+// program runs. Of a warning or an error that repeats fast, some are left out
+// and counted in omitted.
 func NewLogger(w io.Writer, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	if f, ok := w.(*os.File); ok && isTerminal(f) {
-		return slog.New(slog.NewTextHandler(w, o))
+		return slog.New(limited(slog.NewTextHandler(w, o)))
 	}
-	return slog.New(slog.NewJSONHandler(w, o))
+	return slog.New(limited(slog.NewJSONHandler(w, o)))
 }
 
 func isTerminal(f *os.File) bool {
@@ -41,6 +42,9 @@ func Seq(n charge.Seq) slog.Attr { return slog.Uint64("seq", uint64(n)) }
 
 // Command is the attribute of a command.
 func Command(id charge.CommandID) slog.Attr { return slog.String("command_id", string(id)) }
+
+// Reservation is the attribute of a reservation.
+func Reservation(id charge.ReservationID) slog.Attr { return slog.String("reservation_id", string(id)) }
 
 // Topic is the attribute of an MQTT or Kafka topic.
 func Topic(name string) slog.Attr { return slog.String("topic", name) }
