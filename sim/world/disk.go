@@ -1,0 +1,345 @@
+package world
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"slices"
+	"syscall"
+
+	"github.com/carga-ev/carga/agent/journal"
+)
+
+const sector = 512
+
+// errDead is what a process would see after its own death: nobody sees it.
+var errDead = errors.New("the process is dead")
+
+// disk is the storage of one charging point. Each file has what a reader sees
+// and, where that is not yet on the medium, the sectors as they are there.
+//
+// A kill of the process keeps what was written. A power cut keeps each sector
+// that was not synced by chance, and a prefix of the changes of the directory.
+type disk struct {
+	chance chance
+	files  map[string]*inode
+	// journal of the directory that is not on the medium yet, oldest first.
+	pending []func(map[string]*inode)
+	durable map[string]*inode // the directory on the medium
+
+	full, failWrite, failSync, failRead, lying bool
+	room                                       int64 // bytes left; negative: no limit
+
+	dead   bool
+	killAt int64 // the operation at which the process dies; 0: none
+	ops    int64
+	syncs  int64
+	death  func(power bool)
+	power  bool // what the death at killAt is
+}
+
+// inode is one file.
+type inode struct {
+	data []byte
+	old  map[int64][]byte // sectors as they are on the medium; nil: beyond its end there
+	lost map[int64][]byte // as old, and no later sync writes them
+	size int64            // on the medium
+}
+
+func newDisk(c chance) *disk {
+	return &disk{chance: c, files: map[string]*inode{}, durable: map[string]*inode{}, room: -1}
+}
+
+// step counts an operation; the process may die instead of it.
+func (d *disk) step() error {
+	if d.dead {
+		return errDead
+	}
+	d.ops++
+	if d.killAt != 0 && d.ops >= d.killAt {
+		d.killAt = 0
+		d.dead = true
+		d.death(d.power)
+		return errDead
+	}
+	return nil
+}
+
+// cutPower leaves on the medium what chance let reach it.
+func (d *disk) cutPower() {
+	n := 0
+	if len(d.pending) > 0 {
+		n = d.chance.IntN(len(d.pending) + 1)
+	}
+	for _, change := range d.pending[:n] {
+		change(d.durable)
+	}
+	d.pending = nil
+	for _, name := range slices.Sorted(maps.Keys(d.durable)) {
+		d.durable[name].tear(d.chance)
+	}
+	d.files = maps.Clone(d.durable)
+}
+
+// tear loses sectors that were not synced.
+func (f *inode) tear(c chance) {
+	if len(f.old) == 0 && len(f.lost) == 0 {
+		return
+	}
+	for _, at := range slices.Sorted(maps.Keys(f.old)) {
+		if c.IntN(2) == 0 {
+			f.restore(at, f.old[at])
+		}
+	}
+	for _, at := range slices.Sorted(maps.Keys(f.lost)) {
+		f.restore(at, f.lost[at])
+	}
+	if int64(len(f.data)) > f.size && c.IntN(2) == 0 {
+		f.data = f.data[:f.size]
+	}
+	f.old, f.lost, f.size = nil, nil, int64(len(f.data))
+}
+
+func (f *inode) restore(at int64, old []byte) {
+	end := min(at+sector, int64(len(f.data)))
+	if at < end {
+		clear(f.data[at:end])
+		copy(f.data[at:end], old)
+	}
+}
+
+// image is a copy of the medium as it is now.
+func (d *disk) image() map[string]*inode {
+	out := map[string]*inode{}
+	for name, f := range d.durable {
+		c := &inode{data: bytes.Clone(f.data)}
+		for at, old := range f.old {
+			c.restore(at, old)
+		}
+		for at, old := range f.lost {
+			c.restore(at, old)
+		}
+		if int64(len(c.data)) > f.size {
+			c.data = c.data[:f.size]
+		}
+		c.size = int64(len(c.data))
+		out[name] = c
+	}
+	return out
+}
+
+// put replaces everything by an image.
+func (d *disk) put(image map[string]*inode) {
+	d.pending = nil
+	d.durable = map[string]*inode{}
+	for name, f := range image {
+		d.durable[name] = &inode{data: bytes.Clone(f.data), size: f.size}
+	}
+	d.files = maps.Clone(d.durable)
+}
+
+// used is how many bytes the files hold.
+func (d *disk) used() (n int64) {
+	for _, f := range d.files {
+		n += int64(len(f.data))
+	}
+	return n
+}
+
+// change makes a change of the directory, durable with the next SyncDir.
+func (d *disk) change(do func(map[string]*inode)) {
+	do(d.files)
+	d.pending = append(d.pending, do)
+}
+
+// Lock implements journal.FS; the simulation starts one process at a time.
+func (d *disk) Lock() (io.Closer, error) { return io.NopCloser(nil), d.step() }
+
+// List implements journal.FS.
+func (d *disk) List() ([]string, error) {
+	if err := d.step(); err != nil {
+		return nil, err
+	}
+	return slices.Sorted(maps.Keys(d.files)), nil
+}
+
+// Open implements journal.FS.
+func (d *disk) Open(name string) (journal.File, error) {
+	if err := d.step(); err != nil {
+		return nil, err
+	}
+	f := d.files[name]
+	if f == nil {
+		return nil, fmt.Errorf("open %s: %w", name, fs.ErrNotExist)
+	}
+	return &handle{d, f}, nil
+}
+
+// Create implements journal.FS.
+func (d *disk) Create(name string) (journal.File, error) {
+	if err := d.step(); err != nil {
+		return nil, err
+	}
+	switch {
+	case d.failWrite:
+		return nil, syscall.EIO
+	case d.full:
+		return nil, syscall.ENOSPC
+	case d.files[name] != nil:
+		return nil, fmt.Errorf("create %s: %w", name, fs.ErrExist)
+	}
+	f := &inode{}
+	d.change(func(dir map[string]*inode) { dir[name] = f })
+	return &handle{d, f}, nil
+}
+
+// Rename implements journal.FS.
+func (d *disk) Rename(from, to string) error {
+	if err := d.step(); err != nil {
+		return err
+	}
+	switch {
+	case d.failWrite:
+		return syscall.EIO
+	case d.files[from] == nil:
+		return fmt.Errorf("rename %s: %w", from, fs.ErrNotExist)
+	}
+	f := d.files[from]
+	d.change(func(dir map[string]*inode) {
+		delete(dir, from)
+		dir[to] = f
+	})
+	return nil
+}
+
+// Remove implements journal.FS.
+func (d *disk) Remove(name string) error {
+	if err := d.step(); err != nil {
+		return err
+	}
+	switch {
+	case d.failWrite:
+		return syscall.EIO
+	case d.files[name] == nil:
+		return fmt.Errorf("remove %s: %w", name, fs.ErrNotExist)
+	}
+	d.change(func(dir map[string]*inode) { delete(dir, name) })
+	return nil
+}
+
+// SyncDir implements journal.FS.
+func (d *disk) SyncDir() error {
+	if err := d.step(); err != nil {
+		return err
+	}
+	d.syncs++
+	if d.failSync {
+		return syscall.EIO
+	}
+	if !d.lying {
+		for _, change := range d.pending {
+			change(d.durable)
+		}
+		d.pending = nil
+	}
+	return nil
+}
+
+// handle is an open file.
+type handle struct {
+	d *disk
+	f *inode
+}
+
+// ReadAt implements io.ReaderAt.
+func (h *handle) ReadAt(b []byte, at int64) (int, error) {
+	switch err := h.d.step(); {
+	case err != nil:
+		return 0, err
+	case h.d.failRead:
+		return 0, syscall.EIO
+	case at >= int64(len(h.f.data)):
+		return 0, io.EOF
+	}
+	n := copy(b, h.f.data[at:])
+	if n < len(b) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+// WriteAt implements io.WriterAt.
+func (h *handle) WriteAt(b []byte, at int64) (int, error) {
+	if err := h.d.step(); err != nil {
+		return 0, err
+	}
+	switch {
+	case h.d.failWrite:
+		return 0, syscall.EIO
+	case h.d.full && at+int64(len(b)) > int64(len(h.f.data)):
+		return 0, syscall.ENOSPC
+	}
+	f := h.f
+	if f.old == nil {
+		f.old = map[int64][]byte{}
+	}
+	for s := at / sector * sector; s < at+int64(len(b)); s += sector {
+		if _, kept := f.old[s]; kept {
+			continue
+		}
+		var was []byte
+		if s < f.size {
+			was = bytes.Clone(f.data[s:min(s+sector, int64(len(f.data)))])
+		}
+		f.old[s] = was
+	}
+	if end := at + int64(len(b)); end > int64(len(f.data)) {
+		f.data = append(f.data, make([]byte, end-int64(len(f.data)))...)
+	}
+	copy(f.data[at:], b)
+	return len(b), nil
+}
+
+// Sync implements journal.File. After a failure the sectors that were to be
+// written are gone for good, though a reader sees them until the power fails.
+func (h *handle) Sync() error {
+	if err := h.d.step(); err != nil {
+		return err
+	}
+	h.d.syncs++
+	f := h.f
+	switch {
+	case h.d.failSync:
+		if f.lost == nil {
+			f.lost = map[int64][]byte{}
+		}
+		for at, old := range f.old {
+			if _, kept := f.lost[at]; !kept {
+				f.lost[at] = old
+			}
+		}
+		f.old = nil
+		return syscall.EIO
+	case h.d.lying:
+		return nil
+	}
+	for at := range f.old {
+		delete(f.lost, at)
+	}
+	f.old, f.size = nil, int64(len(f.data))
+	return nil
+}
+
+// Size implements journal.File.
+func (h *handle) Size() (int64, error) {
+	if h.d.dead {
+		return 0, errDead
+	}
+	return int64(len(h.f.data)), nil
+}
+
+// Close implements io.Closer.
+func (h *handle) Close() error { return nil }

@@ -1,0 +1,265 @@
+package world
+
+import (
+	"hash/crc32"
+	"maps"
+	"slices"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// message is a record of a log.
+type message struct {
+	key, kind  string
+	value      []byte
+	receivedAt charge.Time
+	at         time.Duration // of its append
+}
+
+// log is one partition. The record i of messages has the offset base+i.
+type log struct {
+	base     int64
+	messages []message
+	readers  []*reader
+}
+
+func (l *log) end() int64 { return l.base + int64(len(l.messages)) }
+
+// fingerprint tells two records apart.
+func fingerprint(m *message) uint32 {
+	return crc32.Update(crc32.ChecksumIEEE([]byte(m.key)), crc32.IEEETable, m.value) | 1
+}
+
+// part names a partition.
+type part struct {
+	topic string
+	n     int
+}
+
+// kafka is a cluster of one broker.
+type kafka struct {
+	w       *World
+	up      bool
+	parts   int
+	logs    map[part]*log
+	waiting []func() // until it is up
+}
+
+func newKafka(w *World, parts int) *kafka { return &kafka{w: w, parts: parts, logs: map[part]*log{}} }
+
+func (k *kafka) log(p part) *log {
+	l := k.logs[p]
+	if l == nil {
+		l = &log{}
+		k.logs[p] = l
+	}
+	return l
+}
+
+// partition is where a key goes.
+func (k *kafka) partition(topic, key string) part {
+	return part{topic, int(crc32.ChecksumIEEE([]byte(key)) % uint32(k.parts))}
+}
+
+// append writes a record and wakes who reads.
+func (k *kafka) append(topic string, m message) {
+	p := k.partition(topic, m.key)
+	l := k.log(p)
+	m.at = k.w.now
+	l.messages = append(l.messages, m)
+	k.w.mix(topic, m.value)
+	for _, r := range l.readers {
+		r.wake()
+	}
+}
+
+// retry lets somebody try again: soon, or as soon as Kafka is back.
+func (k *kafka) retry(c chance, do func()) {
+	if k.up {
+		k.w.after(c.in(span{50 * time.Millisecond, 2 * time.Second}), "retry", do)
+		return
+	}
+	k.waiting = append(k.waiting, do)
+}
+
+func (k *kafka) start() {
+	k.up = true
+	waiting := k.waiting
+	k.waiting = nil
+	for _, do := range waiting {
+		k.w.after(k.w.c.in(span{10 * time.Millisecond, 260 * time.Millisecond}), "kafka is back", do)
+	}
+}
+
+// kill stops Kafka. Each log loses so many of its last records, which were not
+// flushed; all of them, with the numbers, if it was replaced.
+func (k *kafka) kill(lose int, replaced bool) {
+	k.up = false
+	for _, p := range k.sorted() {
+		l := k.logs[p]
+		if replaced {
+			*l = log{readers: l.readers}
+			continue
+		}
+		l.messages = slices.Clip(l.messages[:len(l.messages)-min(lose, len(l.messages))])
+	}
+}
+
+// retain deletes what is older.
+func (k *kafka) retain(older time.Duration) {
+	for _, p := range k.sorted() {
+		l := k.logs[p]
+		n := 0
+		for n < len(l.messages) && l.messages[n].at < k.w.now-older {
+			n++
+		}
+		l.messages = slices.Clone(l.messages[n:])
+		l.base += int64(n)
+	}
+}
+
+func (k *kafka) sorted() []part {
+	return slices.SortedFunc(maps.Keys(k.logs), func(a, b part) int {
+		if a.topic != b.topic {
+			if a.topic < b.topic {
+				return -1
+			}
+			return 1
+		}
+		return a.n - b.n
+	})
+}
+
+// place is where a reader goes on: the next offset, and the fingerprint of the
+// record before it.
+type place struct {
+	next int64
+	crc  uint32
+}
+
+// batch is what a reader hands on.
+type batch struct {
+	part
+	first    int64
+	messages []message
+	past     int64 // what lies before it was in the log before the reader began
+}
+
+// reader reads a partition as internal/kafkalink does: from a place, and from
+// the first record when the log turns out to be another one.
+type reader struct {
+	k      *kafka
+	l      *line
+	p      part
+	handle func(b batch, done func(bool)) // done(false): the same batch again
+	begin  func(*log) place               // until it has found its place
+	blind  bool                           // a planted bug: it does not look whether the log is the one read
+
+	found, busy, stopped bool
+	at                   place
+	past                 int64
+}
+
+const fetchMost = 200
+
+func (k *kafka) read(l *line, p part, begin func(*log) place, handle func(batch, func(bool))) *reader {
+	r := &reader{k: k, l: l, p: p, begin: begin, handle: handle, past: -1}
+	lg := k.log(p)
+	lg.readers = append(lg.readers, r)
+	r.wake()
+	return r
+}
+
+func (r *reader) stop() {
+	r.stopped = true
+	lg := r.k.log(r.p)
+	lg.readers = slices.DeleteFunc(lg.readers, func(o *reader) bool { return o == r })
+}
+
+// wake has the reader fetch, unless it does.
+func (r *reader) wake() {
+	if r.busy || r.stopped {
+		return
+	}
+	r.busy = true
+	var got batch
+	r.l.call("fetch", func() bool {
+		got = r.fetch()
+		return true
+	}, func(ok bool) {
+		switch {
+		case r.stopped:
+		case !ok:
+			r.k.retry(r.l.c, func() { r.busy = false; r.wake() })
+		case len(got.messages) == 0:
+			r.busy = false
+			if r.k.log(r.p).end() > r.at.next {
+				r.wake()
+			}
+		default:
+			r.give(got)
+		}
+	})
+}
+
+func (r *reader) give(b batch) {
+	r.handle(b, func(taken bool) {
+		if r.stopped {
+			return
+		}
+		if !taken {
+			r.k.w.after(200*time.Millisecond, "batch again", func() {
+				if !r.stopped {
+					r.give(b)
+				}
+			})
+			return
+		}
+		last := &b.messages[len(b.messages)-1]
+		r.at = place{b.first + int64(len(b.messages)), fingerprint(last)}
+		r.busy = false
+		if r.k.log(r.p).end() != r.at.next {
+			r.wake()
+		}
+	})
+}
+
+// fetch looks for the place and takes what lies behind it.
+func (r *reader) fetch() batch {
+	l := r.k.log(r.p)
+	if !r.found {
+		r.at, r.found = r.begin(l), true
+	}
+	if r.past < 0 {
+		r.past = l.end()
+	}
+	if !r.same(l) {
+		r.k.w.stats.Reread++
+		r.at, r.past = place{next: l.base}, 0
+	}
+	if r.at.next < l.base { // expired
+		r.at = place{next: l.base}
+	}
+	from := r.at.next - l.base
+	b := batch{part: r.p, first: r.at.next, past: r.past}
+	if from < int64(len(l.messages)) {
+		b.messages = l.messages[from:min(from+fetchMost, int64(len(l.messages)))]
+	}
+	return b
+}
+
+// same reports whether the log is still the one whose place is known.
+func (r *reader) same(l *log) bool {
+	switch {
+	case r.blind:
+		r.at.next = min(r.at.next, l.end())
+		return true
+	case r.at.next > l.end():
+		return false
+	case r.at.crc == 0 || r.at.next <= l.base:
+		return true
+	}
+	m := &l.messages[r.at.next-1-l.base]
+	return fingerprint(m) == r.at.crc
+}

@@ -1,0 +1,225 @@
+package world
+
+import (
+	"fmt"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// harm is what goes wrong. Each fault ends by itself, and with the heal.
+func (w *World) harm(s Step, c chance) {
+	a := w.points[s.Who%len(w.points)]
+	d := a.disk
+	w.stats.fault(s.Kind)
+	switch s.Kind {
+	case KillAgent:
+		a.kill(false)
+	case PowerCut:
+		a.kill(true)
+	case KillAtOp, PowerAtOp:
+		d.killAt, d.power = d.ops+1+int64(s.N%60), s.Kind == PowerAtOp
+	case PowerFlicker:
+		for i := range 15 {
+			w.after(time.Duration(i)*c.in(span{100 * time.Millisecond, 2 * time.Second}), "flicker", func() {
+				a.kill(true)
+				a.launch(c.in(span{0, 500 * time.Millisecond}))
+			})
+		}
+	case KillBridge:
+		w.bridge.die()
+	case KillCentral:
+		for _, x := range w.centrals {
+			if x.run != nil {
+				x.die()
+			}
+		}
+	case KillMQTT, WipeMQTT:
+		w.mqtt.kill(s.Kind == WipeMQTT)
+		w.after(s.For, "mqtt is back", w.mqtt.start)
+	case KillKafka:
+		w.stopKafka(s, 0, false)
+	case CutKafka:
+		w.stopKafka(s, 1+s.N%20, false)
+	case NewKafka:
+		w.stopKafka(s, 0, true)
+	case OldKafka:
+		w.kafka.retain(c.in(span{10 * time.Minute, 3 * time.Hour}))
+	case Clog:
+		w.clog(s, c)
+	case Noise:
+		w.noise(s, c)
+	case DiskFull:
+		d.full = true
+		w.after(s.For, "disk has room", func() { d.full = false })
+	case DiskWrite:
+		d.failWrite = true
+		w.after(s.For, "disk writes", func() { d.failWrite = false })
+	case DiskSync:
+		d.failSync = true
+		w.after(s.For, "disk syncs", func() { d.failSync = false })
+	case DiskRead:
+		d.failRead = true
+		w.after(s.For, "disk reads", func() { d.failRead = false })
+	case DiskLies:
+		d.lying = true
+		a.known.storageLost = true
+		w.after(s.For, "the lie comes out", func() {
+			a.kill(true)
+			d.lying = false
+		})
+	case DiskBack:
+		image := d.image()
+		a.known.storageLost = true
+		w.after(s.For, "storage set back", func() {
+			a.kill(true)
+			d.put(image)
+		})
+	case DiskEmpty:
+		a.known.storageLost = true
+		a.kill(true)
+		d.put(nil)
+	case ClockJump:
+		w.honest = false
+		a.skew = [...]time.Duration{time.Hour, -time.Hour, 10 * 365 * 24 * time.Hour, c.in(span{-10 * time.Minute, 10 * time.Minute})}[s.N%4]
+		w.after(s.For, "clock is right", func() { a.skew = 0 })
+	case ClockLost:
+		w.honest = false
+		a.quality = charge.ClockUnset
+		a.kill(true)
+		w.after(s.For, "clock is synced", func() { a.quality = charge.ClockSynced })
+	case CentralClock:
+		w.honest = false
+		for _, x := range w.centrals {
+			x.skew = c.in(span{-20 * time.Minute, 20 * time.Minute})
+			w.after(s.For, "clock is right", func() { x.skew = 0 })
+		}
+	case DBFull:
+		w.dbFull = true
+		w.after(s.For, "db has room", func() { w.dbFull = false })
+	case Restore:
+		w.restore(s)
+	case TwoCentrals:
+		w.second(s, c)
+	case Poison:
+		w.poison(a, s)
+	}
+}
+
+// kill ends the process of a charging point, if there is one.
+func (a *agent) kill(power bool) {
+	if b := a.run; b != nil {
+		b.die(power)
+	} else if power {
+		a.disk.cutPower()
+		for _, o := range a.hw {
+			o.set(false)
+		}
+	}
+}
+
+func (w *World) stopKafka(s Step, lose int, replaced bool) {
+	w.kafka.kill(lose, replaced)
+	w.after(s.For, "kafka starts", w.kafka.start)
+}
+
+// lines are all ways that can be cut.
+func (w *World) lines() []*line {
+	all := []*line{w.bridge.mqtt, w.bridge.kafka, w.crowd.line}
+	for _, a := range w.points {
+		all = append(all, a.line)
+	}
+	for _, c := range w.centrals {
+		all = append(all, c.line)
+	}
+	return all
+}
+
+// clog cuts lines one by one, each in one direction or both, and heals them in
+// another order.
+func (w *World) clog(s Step, c chance) {
+	lines := w.lines()
+	n := 1 + s.N%len(lines)
+	cut := c.Perm(len(lines))[:n]
+	heal := c.Perm(n)
+	step := s.For/time.Duration(2*n) + time.Millisecond
+	for i, k := range cut {
+		l, dirs := lines[k], 1+c.IntN(3)
+		w.after(time.Duration(i)*step, "clog "+l.name, func() { l.clogDirs(dirs, true) })
+	}
+	for i, k := range heal {
+		l := lines[cut[k]]
+		w.after(time.Duration(n+i)*step, "unclog "+l.name, func() { l.clogDirs(3, false) })
+	}
+}
+
+func (l *line) clogDirs(dirs int, on bool) {
+	if dirs&1 != 0 {
+		l.clog(up, on)
+	}
+	if dirs&2 != 0 {
+		l.clog(down, on)
+	}
+}
+
+// noise makes a line lose, double and reorder for a while.
+func (w *World) noise(s Step, c chance) {
+	lines := w.lines()
+	l := lines[s.N%len(lines)]
+	drop, double, reorder := l.drop, l.double, l.reorder
+	l.drop, l.double, l.reorder = c.IntN(300), c.IntN(300), c.IntN(500)
+	w.after(s.For, "quiet "+l.name, func() { l.drop, l.double, l.reorder = drop, double, reorder })
+}
+
+// restore kills Central and starts it on a copy of its database that was made a
+// while ago.
+func (w *World) restore(s Step) {
+	c := w.inCharge()
+	if c == nil {
+		return
+	}
+	copied := c.db.backup()
+	w.after(s.For, "central restored", func() {
+		if c.retired || c != w.centrals[len(w.centrals)-1] {
+			return
+		}
+		c.stop()
+		w.stats.Kills++
+		c.db = copied
+		c.launch(w.plan.restartOf(c.c))
+	})
+}
+
+// second starts another Central on a copy of the database while the first one
+// runs; the first one is switched off later.
+func (w *World) second(s Step, c chance) {
+	old := w.inCharge()
+	if old == nil || len(w.centrals) > 6 {
+		return
+	}
+	x := newCentral(w, fmt.Sprint("central", len(w.centrals)), old.db.backup())
+	x.takeOver = c.IntN(2) == 0
+	w.centrals = append(w.centrals, x)
+	x.launch(0)
+	w.after(s.For, "old central off", func() {
+		old.retired = true
+		old.stop()
+	})
+}
+
+// poison says what cannot be used, at the head of everything.
+func (w *World) poison(a *agent, s Step) {
+	garbage := [][]byte{nil, []byte("hello"), []byte(`{"v":1}`), []byte(`{"v":1,"cp_id":"CP_X","journal":"j","seq":1,"prev":"","type":"x","at":"2026-11-25T10:00:00.000Z"}`)}
+	raw := garbage[s.N%len(garbage)]
+	switch s.N % 3 {
+	case 0:
+		w.mqtt.accept(note{topic: w.mqtt.topics.Of(a.id, wire.KindEvent), raw: raw, qos: 1})
+	case 1:
+		w.mqtt.accept(note{topic: "cp/" + string(a.id) + "/up/song", raw: raw, qos: 1})
+	default:
+		w.kafka.append(wire.TopicEvents, message{key: string(a.id), value: raw, receivedAt: w.wall()})
+		w.kafka.append(wire.TopicCommands, message{key: string(a.id), kind: wire.KindValueCommand, value: raw, receivedAt: w.wall()})
+		w.kafka.append(wire.TopicDriverEvents, message{key: "nobody", value: raw, receivedAt: w.wall()})
+	}
+}

@@ -1,0 +1,190 @@
+package world
+
+import (
+	"cmp"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// Policy is what the owners of the charging points decided.
+type Policy struct {
+	Resume             bool `json:"resume,omitempty"`
+	ReservedPlugStarts bool `json:"reserved_plug_starts,omitempty"`
+	FreeVend           bool `json:"free_vend,omitempty"`
+}
+
+// Plan is a run: how the network is made, who comes, and what goes wrong. It is
+// drawn from a seed; leaving out steps leaves the luck of the others as it is.
+type Plan struct {
+	Seed       uint64
+	CPs        int
+	Connectors int
+	Partitions int
+	For        time.Duration // until everything is healed
+	Policy     Policy
+
+	ReservationLife time.Duration
+	Telemetry       time.Duration
+	Segment         int64 // of the journal; so are the next three
+	Quota           int64
+	RetainBytes     int64
+	RetainFor       time.Duration
+	Restart         span // how long a part that was killed stays away
+	Starts          []time.Duration
+	Lossy           bool // messages may be lost, doubled and reordered all the time
+
+	Steps []Step
+}
+
+// Step is one thing that is done to the network from outside.
+type Step struct {
+	At   time.Duration
+	Kind Kind
+	Who  int           // a charging point, a driver, or what the kind says
+	N    int           // a choice of the kind
+	For  time.Duration // how long it lasts
+}
+
+// String is the step as it stands in a report.
+func (s Step) String() string {
+	return fmt.Sprintf("%s %s who=%d n=%d for=%s", clock(s.At), s.Kind, s.Who, s.N, s.For)
+}
+
+func clock(d time.Duration) string {
+	d = d.Round(time.Millisecond)
+	return fmt.Sprintf("%02d:%02d:%02d.%03d", d/time.Hour, d/time.Minute%60, d/time.Second%60, d/time.Millisecond%1000)
+}
+
+// Kind is what a step does.
+type Kind string
+
+// What people do.
+const (
+	Visit       Kind = "visit"         // a driver asks, comes, charges and leaves
+	Stranger    Kind = "stranger"      // somebody plugs in without asking
+	StopAll     Kind = "stop_all"      // an operator takes all out of service, and back
+	StopOne     Kind = "stop_one"      // the same of one charging point
+	Reserve     Kind = "reserve"       // an operator reserves for a driver, who may come
+	Cancel      Kind = "cancel"        // an operator cancels a reservation
+	StartHere   Kind = "start_here"    // an operator starts a session
+	StopSession Kind = "stop_session"  // an operator stops one
+	Break       Kind = "break"         // the hardware breaks, and is repaired
+	BreakByHand Kind = "break_by_hand" // the same by SIMULATE
+)
+
+// What goes wrong.
+const (
+	KillAgent    Kind = "kill_agent"
+	KillAtOp     Kind = "kill_agent_at_disk_operation"
+	PowerCut     Kind = "power_cut"
+	PowerAtOp    Kind = "power_cut_at_disk_operation"
+	PowerFlicker Kind = "power_flicker" // many cuts in a few seconds
+	KillBridge   Kind = "kill_bridge"
+	KillCentral  Kind = "kill_central"
+	KillMQTT     Kind = "kill_mqtt"
+	WipeMQTT     Kind = "wipe_mqtt"
+	KillKafka    Kind = "kill_kafka"
+	CutKafka     Kind = "kafka_loses_its_tail"
+	NewKafka     Kind = "kafka_replaced"
+	OldKafka     Kind = "kafka_deletes_old"
+	Clog         Kind = "clog"  // lines one by one, healed in another order
+	Noise        Kind = "noise" // a line loses, doubles and reorders
+	DiskFull     Kind = "disk_full"
+	DiskWrite    Kind = "disk_write_fails"
+	DiskSync     Kind = "disk_sync_fails"
+	DiskRead     Kind = "disk_read_fails"
+	DiskLies     Kind = "disk_lies" // syncs are lost with the next power cut
+	DiskBack     Kind = "disk_rolled_back"
+	DiskEmpty    Kind = "disk_replaced"
+	ClockJump    Kind = "clock_jump"
+	ClockLost    Kind = "clock_lost" // no wall clock until Central gives one
+	CentralClock Kind = "central_clock_jump"
+	DBFull       Kind = "db_full"
+	Restore      Kind = "central_restored"
+	TwoCentrals  Kind = "two_centrals"
+	Poison       Kind = "poison"
+)
+
+// Faults are all kinds of what goes wrong.
+func Faults() []Kind {
+	return []Kind{
+		KillAgent, KillAtOp, PowerCut, PowerAtOp, PowerFlicker, KillBridge, KillCentral, KillMQTT, WipeMQTT, KillKafka, CutKafka,
+		NewKafka, OldKafka, Clog, Noise, DiskFull, DiskWrite, DiskSync, DiskRead, DiskLies, DiskBack, DiskEmpty, ClockJump, ClockLost,
+		CentralClock, DBFull, Restore, TwoCentrals, Poison,
+	}
+}
+
+// Draw makes the plan of a seed. faults says which kinds may happen; nil: a few
+// of all, drawn too.
+func Draw(seed uint64, faults []Kind) Plan {
+	c := newChance(seed, "plan")
+	p := Plan{
+		Seed: seed, CPs: 1 + c.IntN(3), Connectors: 1 + c.IntN(2), Partitions: 1 + c.IntN(2),
+		For:             c.in(span{3 * time.Hour, 14 * time.Hour}),
+		Policy:          Policy{Resume: c.IntN(2) == 0, ReservedPlugStarts: c.IntN(4) == 0, FreeVend: c.IntN(4) == 0},
+		ReservationLife: c.in(span{30 * time.Second, 15 * time.Minute}), Telemetry: c.in(span{30 * time.Second, 5 * time.Minute}),
+		Segment: 8<<10 + int64(c.IntN(24<<10)), Quota: 4 << 20, RetainBytes: 256<<10 + int64(c.IntN(512<<10)),
+		RetainFor: c.in(span{4 * time.Hour, 48 * time.Hour}),
+		Restart:   span{0, c.in(span{time.Second, 10 * time.Minute})}, Lossy: c.IntN(6) == 0,
+	}
+	for range p.CPs + 4 {
+		p.Starts = append(p.Starts, [...]time.Duration{0, c.in(span{0, 30 * time.Second}), c.in(span{0, 5 * time.Minute})}[c.IntN(3)])
+	}
+	p.drawPeople(c)
+	if faults == nil {
+		all := Faults()
+		for range c.IntN(7) {
+			faults = append(faults, all[c.IntN(len(all))])
+		}
+	}
+	p.drawFaults(c, faults)
+	slices.SortStableFunc(p.Steps, func(a, b Step) int { return cmp.Compare(a.At, b.At) })
+	return p
+}
+
+// drawPeople draws who comes: a day of an ordinary charging point, hurried.
+func (p *Plan) drawPeople(c chance) {
+	add := func(every time.Duration, s func(at time.Duration) Step) {
+		for at := c.in(span{0, 2 * every}); at < p.For; at += c.in(span{every / 4, 2 * every}) {
+			p.Steps = append(p.Steps, s(at))
+		}
+	}
+	drivers := 1 + c.IntN(4)
+	add(25*time.Minute/time.Duration(p.CPs), func(at time.Duration) Step {
+		return Step{At: at, Kind: Visit, Who: c.IntN(drivers), N: c.IntN(p.CPs+1) - 1}
+	})
+	rare := 2 * time.Hour
+	for _, k := range []Kind{Stranger, StopAll, StopOne, Reserve, Cancel, StartHere, StopSession, Break, BreakByHand} {
+		if c.IntN(2) == 0 {
+			continue
+		}
+		add(rare, func(at time.Duration) Step {
+			return Step{At: at, Kind: k, Who: c.IntN(p.CPs), N: c.IntN(1 << 16), For: c.in(span{time.Second, 10 * time.Minute})}
+		})
+	}
+}
+
+func (p *Plan) drawFaults(c chance, kinds []Kind) {
+	for _, k := range kinds {
+		every := c.in(span{10 * time.Minute, 3 * time.Hour})
+		for at := c.in(span{0, every}); at < p.For; at += c.in(span{every / 4, 2 * every}) {
+			s := Step{At: at, Kind: k, Who: c.IntN(p.CPs), N: c.IntN(1 << 16), For: c.in(span{0, 2 * time.Minute})}
+			switch c.IntN(4) {
+			case 0:
+				s.For = c.in(span{0, 30 * time.Minute})
+			case 1:
+				s.For = c.in(span{0, 5 * time.Second})
+			}
+			p.Steps = append(p.Steps, s)
+		}
+	}
+}
+
+// restartOf is how long a killed part stays away.
+func (p *Plan) restartOf(c chance) time.Duration {
+	if c.IntN(2) == 0 {
+		return c.in(span{0, min(p.Restart.most, 5*time.Second)})
+	}
+	return c.in(p.Restart)
+}

@@ -1,0 +1,95 @@
+package world
+
+import (
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+type ordersReply = orders.Reply
+
+func wantedOpen(c *central, cp charge.CPID, id charge.ConnectorID) bool {
+	want, ok := c.run.orders.Wanted(orders.Target{CPID: cp, Connector: id})
+	return ok && want
+}
+
+// checkRebuilt: S9 and S14 the state is the fold of the records alone. The
+// records that Central applied, applied once more in the order of the journals,
+// give the same accounts, whatever was doubled, restored or repeated on the way.
+func (w *World) checkRebuilt(c *central) {
+	for _, a := range w.points {
+		if !a.known.storageLost && a.run != nil {
+			w.checkRebuiltPoint(c, a)
+		}
+	}
+}
+
+func (w *World) checkRebuiltPoint(c *central, a *agent) {
+	cp := ledger.NewCP(a.id)
+	sessions := map[charge.SessionID]ledger.Session{}
+	tickets := map[string]ledger.Ticket{}
+	t := tariff()
+	env := ledger.Env{
+		Now: epoch, Central: "rebuilt", Default: t, Admit: true,
+		Session: func(id charge.SessionID) (ledger.Session, bool) { s, ok := sessions[id]; return s, ok },
+		HashOf:  func(charge.JournalID, charge.Seq) (string, bool) { return "", false },
+		Tariff:  func(v charge.TariffVersion) (ledger.Tariff, bool) { return t, v == t.Version },
+	}
+	for _, k := range a.known.order {
+		in, ok := w.input(a, k)
+		if !ok {
+			continue
+		}
+		out, changes := ledger.Apply(cp, &env, in)
+		if out.Verdict != ledger.Applied {
+			w.object("S9", "%s: record %s/%d is %s when the ledger is built again", a.id, k.j, k.seq, out.Verdict)
+			return
+		}
+		for _, ch := range changes {
+			switch ch := ch.(type) {
+			case ledger.SessionChanged:
+				sessions[ch.Session.ID] = ch.Session
+			case ledger.TicketMade:
+				tickets[ch.Ticket.ID] = ch.Ticket
+			}
+		}
+	}
+	if was, is := hashOf(c, a.id), ledger.Hash([]*ledger.CP{cp}, values(sessions), values(tickets)); was != is {
+		w.object("S14", "%s: the ledger built again from its records is not the one that Central has", a.id)
+	}
+}
+
+// input is a record as it was delivered.
+func (w *World) input(a *agent, k recordKey) (ledger.Input, bool) {
+	f := a.known.records[k]
+	if f == nil || !f.durable {
+		return ledger.Input{}, false
+	}
+	return ledger.Input{Raw: f.raw, Record: f.rec}, true
+}
+
+func hashOf(c *central, id charge.CPID) string {
+	var sessions []ledger.Session
+	for _, k := range sortedKeys(c.db.sessions) {
+		if s := c.db.sessions[k]; s.CPID == id {
+			sessions = append(sessions, s)
+		}
+	}
+	var tickets []ledger.Ticket
+	for _, k := range sortedKeys(c.db.tickets) {
+		if t := c.db.tickets[k]; t.CPID == id {
+			tickets = append(tickets, t)
+		}
+	}
+	return ledger.Hash([]*ledger.CP{c.run.cps[id]}, sessions, tickets)
+}
+
+func values[K interface {
+	~string
+}, V any](m map[K]V) []V {
+	var all []V
+	for _, k := range sortedKeys(m) {
+		all = append(all, m[k])
+	}
+	return all
+}

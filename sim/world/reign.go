@@ -1,0 +1,258 @@
+package world
+
+import (
+	"slices"
+	"time"
+
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/ids"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// What follows is the life of a Central beside other Centrals: the rules of
+// central/internal/ingest (life.go) and of central/app (scout.go).
+
+// mint takes a new incarnation, above the present one, all in the database, and
+// one that was heard.
+func (r *reign) mint(heard charge.Incarnation) {
+	above := max(r.c.db.incarnation, heard, r.self)
+	id, err := ids.After(string(above), r.c.now().Std(), r.c.c)
+	if err != nil {
+		r.w.object("shell", "no incarnation above %s: %v", above, err)
+		return
+	}
+	r.self = charge.Incarnation(id)
+	r.c.db.incarnation = r.self
+	r.load()
+}
+
+// scout reads who spoke as Central lately, and waits until nobody else does.
+func (r *reign) scout() {
+	s := &scouting{r: r, open: map[part]bool{}}
+	since := r.w.now - lookBack
+	begin := func(l *log) place {
+		i := slices.IndexFunc(l.messages, func(m message) bool { return m.at >= since })
+		if i < 0 {
+			i = len(l.messages)
+		}
+		return place{next: l.base + int64(i)}
+	}
+	for _, topic := range []string{wire.TopicMonitor, wire.TopicCommands} {
+		for n := range r.w.kafka.parts {
+			p := part{topic, n}
+			s.open[p] = true
+			r.scouts = append(r.scouts, r.w.kafka.read(r.c.line, p, begin, s.read))
+		}
+	}
+	s.watch()
+}
+
+// scouting is what was heard while looking around.
+type scouting struct {
+	r        *reign
+	open     map[part]bool // not read to the end that was seen
+	begun    time.Duration // since when none is open; 0: not yet
+	greatest charge.Incarnation
+	youngest time.Duration // of a sign of life in the log; 0: none
+	other    charge.Incarnation
+	otherAt  time.Duration
+}
+
+func (s *scouting) read(b batch, done func(bool)) {
+	r := s.r
+	if !r.lives() {
+		return
+	}
+	for i := range b.messages {
+		m := &b.messages[i]
+		id := speaker(m)
+		s.greatest = max(s.greatest, id)
+		switch {
+		case m.kind != wire.KindValueCentralAlive:
+		case b.first+int64(i) < b.past:
+			s.youngest = max(s.youngest, m.at)
+		default:
+			s.other, s.otherAt = id, r.w.now
+		}
+	}
+	done(true)
+}
+
+// speaker is the life of Central that said a message; "" if none did.
+func speaker(m *message) charge.Incarnation {
+	switch m.kind {
+	case wire.KindValueCommand:
+		if c, err := wire.DecodeCommand(m.value); err == nil {
+			return c.Central
+		}
+	case wire.KindValueAck:
+		if a, err := wire.DecodeAck(m.value); err == nil {
+			return a.Central
+		}
+	case wire.KindValueCentralAlive:
+		if a, err := wire.DecodeCentralAlive(m.value); err == nil {
+			return a.Central
+		}
+	}
+	return ""
+}
+
+// watch looks again and again whether all was read and the others are silent.
+func (s *scouting) watch() {
+	r := s.r
+	for _, x := range r.scouts {
+		if s.open[x.p] && x.found && x.past >= 0 && x.at.next >= x.past {
+			delete(s.open, x.p)
+		}
+	}
+	if len(s.open) == 0 {
+		if s.begun == 0 {
+			s.begun = r.w.now
+		}
+		if s.quiet() {
+			for _, x := range r.scouts {
+				x.stop()
+			}
+			r.scouts = nil
+			r.join(s.greatest)
+			return
+		}
+	}
+	r.after(500*time.Millisecond, "scout", s.watch)
+}
+
+func (s *scouting) quiet() bool {
+	now := s.r.w.now
+	switch {
+	case s.r.c.takeOver:
+		return true
+	case s.other != "":
+		return now >= s.otherAt+silence
+	case s.youngest == 0 || now-s.youngest > young:
+		return true
+	}
+	return now >= s.begun+listenFor
+}
+
+// join makes this Central active and opens its readers.
+func (r *reign) join(heard charge.Incarnation) {
+	r.joined = true
+	if r.believe(heard) && heard >= r.self {
+		r.above, r.remintAt = max(r.above, heard), r.c.now()
+	}
+	if r.orders.FencedBy() != "" && r.c.takeOver {
+		r.give(&asked{ask: orders.AskLift{}, answer: func(orders.Reply) {}})
+	}
+	r.noticeFence()
+	r.becomeGreater()
+	r.greet()
+	for _, topic := range []string{wire.TopicMonitor, wire.TopicEvents, wire.TopicDriverEvents} {
+		for n := range r.w.kafka.parts {
+			p := part{topic, n}
+			at, known := r.c.db.offsets[p]
+			x := r.w.kafka.read(r.c.line, p, func(l *log) place {
+				if !known {
+					return place{next: l.base}
+				}
+				return at
+			}, r.take)
+			x.blind = r.w.bug(BugOffsetsBlind)
+			r.readers = append(r.readers, x)
+		}
+	}
+	for n := range r.w.kafka.parts {
+		r.readers = append(r.readers, r.w.kafka.read(r.c.line, part{wire.TopicCommands, n}, fromEnd, func(b batch, done func(bool)) {
+			for i := range b.messages {
+				if id := speaker(&b.messages[i]); id != "" && r.lives() {
+					r.hear(id, false)
+				}
+			}
+			done(true)
+		}), r.w.kafka.read(r.c.line, part{wire.TopicTelemetry, n}, fromEnd, func(b batch, done func(bool)) {
+			for i := range b.messages {
+				if t, err := wire.DecodeTelemetry(b.messages[i].value); err == nil && r.lives() {
+					r.live.telemetry(t.CPID, time.Duration(t.IntervalMS)*time.Millisecond, r.c.now())
+				}
+			}
+			done(true)
+		}))
+	}
+	r.armTick()
+}
+
+func fromEnd(l *log) place { return place{next: l.end()} }
+
+// greet tells each charging point where it stands.
+func (r *reign) greet() {
+	if !r.active {
+		return
+	}
+	for _, id := range sortedKeys(r.cps) {
+		cp := r.cps[id]
+		journal := cp.Present
+		if cp.Next.Journal != "" {
+			journal = cp.Next.Journal
+		}
+		if journal != "" {
+			r.wantAck(id, journal)
+		}
+	}
+}
+
+// becomeGreater mints anew when a past life with a greater incarnation was
+// heard of and nobody spoke for it meanwhile.
+func (r *reign) becomeGreater() {
+	now := r.c.now()
+	if r.remintAt == 0 || r.remintAt > now || r.busy {
+		return
+	}
+	r.remintAt = 0
+	if !r.active || r.above < r.self {
+		return
+	}
+	r.mint(r.above)
+	r.greet()
+}
+
+// believe reports whether an incarnation may be a real one.
+func (r *reign) believe(id charge.Incarnation) bool {
+	if id == "" {
+		return false
+	}
+	at, err := ids.Time(string(id))
+	return err == nil && at.Before(r.c.now().Std().Add(24*time.Hour))
+}
+
+// heardPosition takes the incarnation that a charging point's position
+// remembers.
+func (r *reign) heardPosition(id charge.Incarnation) {
+	if id <= r.self || id <= r.above || !r.active || !r.believe(id) {
+		return
+	}
+	r.above, r.remintAt = id, r.c.now().Add(remintAfter)
+}
+
+// hear takes what another Central said after this one began.
+func (r *reign) hear(id charge.Incarnation, past bool) {
+	if past || id <= r.self || id <= r.orders.FencedBy() || !r.believe(id) || r.w.bug(BugNoFence) {
+		return
+	}
+	r.after(0, "other central", func() { r.give(otherIn{id}) })
+}
+
+// noticeFence stops what a fenced Central must not do.
+func (r *reign) noticeFence() {
+	by := r.orders.FencedBy()
+	if by != "" {
+		r.remintAt = 0
+		clear(r.pacer)
+	}
+	if active := r.joined && by == ""; active != r.active {
+		r.active = active
+		r.w.mix("central active", nil)
+		if !active {
+			r.w.stats.Fenced++
+		}
+	}
+}

@@ -1,0 +1,227 @@
+package world
+
+import (
+	"slices"
+	"time"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// Bounds of the rest, after everything was healed.
+const (
+	catchUp  = 6 * time.Minute  // until every record written before is known: V1
+	settling = 50 * time.Minute // until nothing is under way any more
+)
+
+// rest lets the network come to rest and checks that it did.
+func (w *World) rest() {
+	before := map[charge.CPID]int{}
+	for _, a := range w.points {
+		before[a.id] = len(a.known.order)
+	}
+	w.runUntil(w.plan.For + catchUp)
+	for _, a := range w.points {
+		if w.failure == nil {
+			w.checkCaughtUp(a, before[a.id])
+		}
+	}
+	for _, a := range w.points {
+		for _, o := range a.hw {
+			if o.plugged {
+				w.after(time.Minute, "last vehicle leaves", func() {
+					if o.plugged {
+						o.unplug()
+					}
+				})
+			}
+		}
+	}
+	w.runUntil(w.plan.For + catchUp + settling)
+	if w.failure == nil {
+		w.settleOrphans()
+		w.runUntil(w.now + time.Minute)
+	}
+	if w.failure == nil {
+		w.checkRest()
+	}
+}
+
+// checkCaughtUp: V1 every record that was durable when the faults ended is known
+// to Central, and acknowledged.
+func (w *World) checkCaughtUp(a *agent, n int) {
+	c := w.inCharge()
+	switch {
+	case c == nil:
+		w.object("V3", "no Central is active %s after the heal", catchUp)
+		return
+	case a.run == nil || !a.run.ready:
+		w.object("V3", "%s does not run %s after the heal", a.id, catchUp)
+		return
+	}
+	for _, k := range a.known.order[:n] {
+		if _, ok := c.db.records[k]; !ok && !c.db.inHole(k) && !a.known.storageLost {
+			w.object("V1", "%s: record %s/%d is not known to Central %s after the heal", a.id, k.j, k.seq, catchUp)
+			return
+		}
+	}
+	if n := a.run.state.Unacked(); n > 20 {
+		w.object("V1", "%s: %d records are not acknowledged %s after the heal", a.id, n, catchUp)
+	}
+}
+
+// settleOrphans does what an operator does with sessions that a charging point
+// came back without.
+func (w *World) settleOrphans() {
+	c := w.inCharge()
+	if c == nil {
+		return
+	}
+	for _, id := range sortedKeys(c.db.sessions) {
+		if s := c.db.sessions[id]; s.State == ledger.SessionOrphaned {
+			if !w.pointOf(s.CPID).known.storageLost {
+				w.object("V1", "session %s of %s is orphaned, and nothing was lost", id, s.CPID)
+			}
+			w.stats.ByOperator++
+			c.run.give(&asked{settle: id, cp: s.CPID, answer: func(ordersReply) {}})
+		}
+	}
+}
+
+// checkRest is what must hold when nothing is under way any more.
+func (w *World) checkRest() {
+	c := w.inCharge()
+	if c == nil {
+		w.object("V3", "no Central is active at the end")
+		return
+	}
+	for _, a := range w.points {
+		w.checkPoint(c, a)
+	}
+	w.checkOrders(c)
+	w.checkRebuilt(c)
+	for _, t := range c.db.tickets {
+		w.stats.Tickets++
+		w.stats.BilledWh += int64(t.Energy)
+	}
+}
+
+// checkPoint: all is acknowledged, nothing is open, and the books balance.
+func (w *World) checkPoint(c *central, a *agent) {
+	b := a.run
+	switch {
+	case b == nil || !b.ready:
+		w.object("V3", "%s does not run at the end", a.id)
+		return
+	case b.state.Unacked() > 0:
+		w.object("V1", "%s: %d records are not acknowledged at the end", a.id, b.state.Unacked())
+		return
+	}
+	if p, ok := c.db.points[a.id]; ok && p.Forked() {
+		w.object("S13", "%s is quarantined: %s", a.id, p.Fork)
+		return
+	}
+	for _, m := range b.machines {
+		s := &m.state
+		if s.Session.ID != "" || s.Reservation.ID != "" || s.Start.Session != "" {
+			w.object("V1", "%s/%d: session %q, reservation %q, start %q at the end", a.id, m.o.id, s.Session.ID, s.Reservation.ID, s.Start.Session)
+			return
+		}
+	}
+	for _, o := range a.hw {
+		w.checkEnergy(c, a, o)
+	}
+	w.checkSessions(c, a)
+}
+
+// checkEnergy: S5 what went through the meter is on tickets, or shown.
+func (w *World) checkEnergy(c *central, a *agent, o *outlet) {
+	m, ok := c.db.meters[connectorKey{journalKey{cp: a.id}, o.id}]
+	if !ok {
+		w.object("S5", "%s/%d: Central keeps no account of its meter", a.id, o.id)
+		return
+	}
+	billed := charge.WattHours(0)
+	var bills []ledger.Ticket
+	for _, id := range sortedKeys(c.db.tickets) {
+		if t := c.db.tickets[id]; t.CPID == a.id && t.Connector == o.id {
+			billed += t.Energy
+			bills = append(bills, t)
+		}
+	}
+	spare := m.Unaccounted()
+	w.stats.UnaccountedWh += int64(spare)
+	flowed := o.register() - initialRegister
+	switch {
+	case m.Billed != billed:
+		w.object("S5", "%s/%d: the account says %d Wh are billed, the tickets %d", a.id, o.id, m.Billed, billed)
+	case m.Running != 0:
+		w.object("S5", "%s/%d: %d Wh of sessions that are not open", a.id, o.id, m.Running)
+	case billed+spare != flowed:
+		w.object("S5", "%s/%d: %d Wh went through the meter, %d are billed and %d shown", a.id, o.id, flowed, billed, spare)
+	case spare != 0 && !a.known.storageLost && !a.known.meterLied:
+		w.object("S5", "%s/%d: %d Wh are unaccounted, and nothing was broken", a.id, o.id, spare)
+	}
+	if a.known.storageLost {
+		return
+	}
+	slices.SortFunc(bills, func(a, b ledger.Ticket) int {
+		if a.Start != b.Start {
+			return int(a.Start - b.Start)
+		}
+		return int(a.Stop - b.Stop)
+	})
+	for i := 1; i < len(bills); i++ {
+		if bills[i].Start < bills[i-1].Stop {
+			w.object("S3", "%s/%d: the tickets of %s and %s overlap", a.id, o.id, bills[i-1].SessionID, bills[i].SessionID)
+		}
+	}
+}
+
+// checkSessions: S4 every session has its ticket, for exactly what flowed.
+func (w *World) checkSessions(c *central, a *agent) {
+	k := &a.known
+	if k.storageLost {
+		return
+	}
+	for _, id := range sortedKeys(k.granted) {
+		t, ok := c.db.tickets[ledger.TicketID(id)]
+		switch {
+		case !ok:
+			w.object("S4", "%s: session %s has no ticket at the end", a.id, id)
+		case !k.meterLied && t.Energy != k.energy[id]:
+			w.object("S4", "%s: ticket of %s bills %d Wh, %d flowed", a.id, id, t.Energy, k.energy[id])
+		}
+	}
+	if e := k.energy[""]; e > 0 && !k.meterLied {
+		w.object("S1", "%s: %d Wh flowed for no session", a.id, e)
+	}
+}
+
+// checkOrders: nothing is wanted, ordered, reserved or asked any more.
+func (w *World) checkOrders(c *central) {
+	now := c.now()
+	for _, id := range sortedKeys(c.db.reservations) {
+		if r := c.db.reservations[id]; r.Active(now) {
+			w.object("S10", "reservation %s is active at the end", id)
+		}
+	}
+	for _, id := range sortedKeys(c.db.requests) {
+		if q := c.db.requests[id]; q.Answer == nil && !q.Silent {
+			w.object("V1", "request %s is not answered at the end", id)
+		}
+	}
+	for _, id := range sortedKeys(c.db.commands) {
+		w.object("V1", "command %s %s is %s at the end", c.db.commands[id].Type, id, c.db.commands[id].State)
+	}
+	if len(c.db.outbox) > 0 {
+		w.object("V1", "%d rows are in the outbox at the end", len(c.db.outbox))
+	}
+	for _, a := range w.points {
+		for _, m := range a.run.machines {
+			if m.state.Unavailable && wantedOpen(c, a.id, m.o.id) {
+				w.object("V1", "%s/%d is out of service at the end, and wanted", a.id, m.o.id)
+			}
+		}
+	}
+}

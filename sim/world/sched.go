@@ -1,0 +1,165 @@
+package world
+
+import (
+	"hash/crc32"
+	"io"
+	"math/rand/v2"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/ids"
+)
+
+// event is something that happens at a time. Events of one time happen in the
+// order in which they were asked for.
+type event struct {
+	at  time.Duration
+	n   uint64
+	tag string // for the trace and its hash
+	do  func()
+}
+
+func (e *event) before(o *event) bool { return e.at < o.at || e.at == o.at && e.n < o.n }
+
+// schedule is a heap of events and the virtual clock.
+type schedule struct {
+	now  time.Duration
+	n    uint64
+	heap []event
+
+	turned time.Duration // the events of a millisecond are counted
+	turns  int
+}
+
+func (s *schedule) push(e event) {
+	s.heap = append(s.heap, e)
+	i := len(s.heap) - 1
+	for i > 0 {
+		up := (i - 1) / 2
+		if !s.heap[i].before(&s.heap[up]) {
+			break
+		}
+		s.heap[i], s.heap[up] = s.heap[up], s.heap[i]
+		i = up
+	}
+}
+
+func (s *schedule) pop() event {
+	top := s.heap[0]
+	last := len(s.heap) - 1
+	s.heap[0] = s.heap[last]
+	s.heap[last] = event{}
+	s.heap = s.heap[:last]
+	for i := 0; ; {
+		least := i
+		for _, c := range [...]int{2*i + 1, 2*i + 2} {
+			if c < last && s.heap[c].before(&s.heap[least]) {
+				least = c
+			}
+		}
+		if least == i {
+			return top
+		}
+		s.heap[i], s.heap[least] = s.heap[least], s.heap[i]
+		i = least
+	}
+}
+
+// after lets something happen in a while; never in the past.
+func (w *World) after(d time.Duration, tag string, do func()) {
+	w.n++
+	w.push(event{w.now + max(d, 0), w.n, tag, do})
+}
+
+// at lets something happen at a time since the beginning.
+func (w *World) at(t time.Duration, tag string, do func()) { w.after(t-w.now, tag, do) }
+
+// runUntil plays all events up to a time, or until a checker objects.
+func (w *World) runUntil(end time.Duration) {
+	for len(w.heap) > 0 && w.heap[0].at <= end && w.failure == nil {
+		e := w.pop()
+		w.idle(e.at, e.tag)
+		w.now = e.at
+		w.events++
+		w.mix(e.tag, nil)
+		e.do()
+		w.checkEvent()
+	}
+	if w.failure == nil {
+		w.now = max(w.now, end)
+	}
+}
+
+// busiest is how many events may happen within a millisecond: more is a loop
+// that never ends.
+const busiest = 50_000
+
+// idle objects to loops that never end: V5.
+func (w *World) idle(at time.Duration, tag string) {
+	if at >= w.turned+time.Millisecond {
+		w.turned, w.turns = at, 0
+	}
+	if w.turns++; w.turns > busiest {
+		w.object("V5", "more than %d events in a millisecond, the last one %q", busiest, tag)
+	}
+}
+
+// mix folds what happened into the hash of the run.
+func (w *World) mix(tag string, raw []byte) {
+	w.sum = (w.sum ^ uint64(w.now)) * 0x100000001b3
+	for i := range len(tag) {
+		w.sum = (w.sum ^ uint64(tag[i])) * 0x100000001b3
+	}
+	if raw != nil {
+		w.sum = (w.sum ^ uint64(crc32.Checksum(raw, w.table))) * 0x100000001b3
+	}
+	if w.trace != nil {
+		w.trace(w.now, tag, raw)
+	}
+}
+
+// epoch is the moment at which every run begins.
+const epoch charge.Time = 1_795_600_800_000 // 2026-11-25T10:00:00Z
+
+// wall is the true time.
+func (w *World) wall() charge.Time { return epoch.Add(w.now) }
+
+// chance is a source of random numbers of one box.
+type chance struct{ *rand.Rand }
+
+// newChance derives a box's source from the seed and its name, so that leaving
+// one thing out of a plan does not change the luck of all others.
+func newChance(seed uint64, name string) chance {
+	h := uint64(0xcbf29ce484222325)
+	for i := range len(name) {
+		h = (h ^ uint64(name[i])) * 0x100000001b3
+	}
+	return chance{rand.New(rand.NewPCG(seed, h))}
+}
+
+// span is a range of durations, both ends included.
+type span struct{ least, most time.Duration }
+
+func (c chance) in(s span) time.Duration {
+	return s.least + time.Duration(c.Int64N(int64(s.most-s.least)+1))
+}
+
+// permille reports true in so many of a thousand cases.
+func (c chance) permille(n int) bool { return n > 0 && c.IntN(1000) < n }
+
+// Read fills b; it implements io.Reader for package ids.
+func (c chance) Read(b []byte) (int, error) {
+	for i := 0; i < len(b); i += 8 {
+		v := c.Uint64()
+		for j := i; j < min(i+8, len(b)); j++ {
+			b[j] = byte(v)
+			v >>= 8
+		}
+	}
+	return len(b), nil
+}
+
+var _ io.Reader = chance{}
+
+// id mints an id of the moment by a clock.
+func (c chance) id(at charge.Time) string { return ids.New(at.Std(), c) }

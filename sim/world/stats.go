@@ -1,0 +1,91 @@
+package world
+
+import (
+	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/central/ledger"
+)
+
+// Stats count what happened.
+type Stats struct {
+	Faults map[Kind]int `json:"faults"` // injected, by kind
+
+	Boots, Kills, PowerCuts, AgentFailures int // of processes
+	Lost, Doubled, Reordered               int // messages on lines
+	Unanswered                             int // calls that were done and not answered
+	BrokerDropped                          int // messages over the broker's quota
+
+	Records, Forgotten          int // written durably, deleted
+	Sent, ReadErrors            int // records handed to connections
+	PositionsLost, BadMessages  int
+	RolledBackSeen              int // storage that was set back, noticed by the agent
+	Applied, Duplicates, Gaps   int // verdicts of the ledger
+	Forked, Holes               int
+	Retries, DeadLetters        int // of the bridge
+	StaleCommands, CommandsSent int
+	Commands                    [delivery.Expired + 1]int // as agents judged them
+
+	Commits, CommitsRefused, CommitsUnseen int
+	Reread, Fenced                         int
+
+	Visits, Answers, Granted, Plugs int
+	Operators, OperatorsServed      int
+	Sessions, Tickets               int
+	BilledWh, UnaccountedWh         int64
+	ByOperator                      int // orphaned sessions that an operator settled
+}
+
+func (s *Stats) fault(k Kind) { s.Faults[k]++ }
+
+func (s *Stats) verdict(k delivery.VerdictKind) { s.Commands[k]++ }
+
+func (s *Stats) outcome(v ledger.Verdict) {
+	switch v {
+	case ledger.Applied:
+		s.Applied++
+	case ledger.Duplicate:
+		s.Duplicates++
+	case ledger.Gap:
+		s.Gaps++
+	case ledger.Forked:
+		s.Forked++
+	}
+}
+
+// Add adds the counts of another run.
+func (s *Stats) Add(o *Stats) {
+	if s.Faults == nil {
+		s.Faults = map[Kind]int{}
+	}
+	for k, n := range o.Faults {
+		s.Faults[k] += n
+	}
+	for i, n := range o.Commands {
+		s.Commands[i] += n
+	}
+	for _, p := range s.pairs(o) {
+		*p.to += *p.from
+	}
+	s.BilledWh += o.BilledWh
+	s.UnaccountedWh += o.UnaccountedWh
+}
+
+type pair struct{ to, from *int }
+
+func (s *Stats) pairs(o *Stats) []pair {
+	a, b := s.ints(), o.ints()
+	out := make([]pair, len(a))
+	for i := range a {
+		out[i] = pair{a[i], b[i]}
+	}
+	return out
+}
+
+func (s *Stats) ints() []*int {
+	return []*int{
+		&s.Boots, &s.Kills, &s.PowerCuts, &s.AgentFailures, &s.Lost, &s.Doubled, &s.Reordered, &s.Unanswered, &s.BrokerDropped,
+		&s.Records, &s.Forgotten, &s.Sent, &s.ReadErrors, &s.PositionsLost, &s.BadMessages, &s.RolledBackSeen,
+		&s.Applied, &s.Duplicates, &s.Gaps, &s.Forked, &s.Holes, &s.Retries, &s.DeadLetters, &s.StaleCommands, &s.CommandsSent,
+		&s.Commits, &s.CommitsRefused, &s.CommitsUnseen, &s.Reread, &s.Fenced, &s.Visits, &s.Answers, &s.Granted, &s.Plugs,
+		&s.Operators, &s.OperatorsServed, &s.Sessions, &s.Tickets, &s.ByOperator,
+	}
+}

@@ -1,0 +1,222 @@
+package world
+
+import (
+	"iter"
+	"maps"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// unit is one transaction in the making. It is the view that orders has of the
+// ledger; look-ups see its rows over those of the database.
+type unit struct {
+	r      *reign
+	now    charge.Time
+	env    ledger.Env
+	cp     charge.CPID
+	inputs []input
+
+	changes  []ledger.Change
+	effects  []orders.Effect
+	applied  []appliedRecord
+	offsets  map[part]place
+	tells    []wire.CentralEvent
+	told     []int64
+	dead     int
+	sessions map[charge.SessionID]ledger.Session
+	hashes   map[recordKey]string
+	reserved map[charge.ReservationID]orders.Reservation
+	requests map[string]orders.Request
+
+	acks    []journalKey
+	sends   []wire.Command
+	replies []func()
+	taken   []func()
+	reply   *orders.Reply
+}
+
+// appliedRecord is a record that the ledger took in.
+type appliedRecord struct {
+	key  recordKey
+	raw  []byte
+	hash string
+}
+
+func (r *reign) newUnit() *unit {
+	u := &unit{
+		r: r, now: r.c.now(), offsets: map[part]place{}, sessions: map[charge.SessionID]ledger.Session{}, hashes: map[recordKey]string{},
+		reserved: map[charge.ReservationID]orders.Reservation{}, requests: map[string]orders.Request{},
+	}
+	t := tariff()
+	u.env = ledger.Env{
+		Now: u.now, Central: r.self, Default: t, Admit: true, Session: u.Session, HashOf: u.hashOf,
+		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) { return t, v == t.Version },
+	}
+	return u
+}
+
+func (u *unit) moment() orders.Now {
+	return orders.Now{At: u.now, IDs: func() string { return u.r.c.c.id(u.now) }}
+}
+
+func (u *unit) point(id charge.CPID) *ledger.CP {
+	cp := u.r.cps[id]
+	if cp == nil {
+		cp = ledger.NewCP(id)
+		u.r.cps[id] = cp
+	}
+	u.cp = id
+	return cp
+}
+
+func (u *unit) add(changes []ledger.Change) {
+	for _, c := range changes {
+		if s, ok := c.(ledger.SessionChanged); ok {
+			u.sessions[s.Session.ID] = s.Session
+		}
+	}
+	u.changes = append(u.changes, changes...)
+}
+
+// step gives an event to orders and takes its effects.
+func (u *unit) step(e orders.Event) {
+	for _, f := range orders.Step(u.r.orders, u, e) {
+		switch f := f.(type) {
+		case orders.SendCommand:
+			u.sends = append(u.sends, f.Command)
+			continue
+		case orders.Tell:
+			u.tells = append(u.tells, f.Event)
+			continue
+		case orders.Reply:
+			if u.reply != nil {
+				*u.reply = f
+			}
+			continue
+		case orders.SaveReservation:
+			u.reserved[f.Reservation.ID] = f.Reservation
+		case orders.SaveRequest:
+			u.requests[f.Request.MessageID] = f.Request
+		case orders.SaveWish, orders.SaveCommand, orders.SaveFence:
+		}
+		u.effects = append(u.effects, f)
+	}
+}
+
+func (u *unit) empty() bool {
+	return len(u.changes)+len(u.effects)+len(u.applied)+len(u.offsets)+len(u.tells)+len(u.told)+u.dead == 0
+}
+
+// write is the transaction.
+func (u *unit) write() {
+	db := u.r.c.db
+	u.r.w.checkTickets(u)
+	for _, c := range u.changes {
+		db.keep(c)
+	}
+	for _, e := range u.effects {
+		db.save(e)
+	}
+	for _, a := range u.applied {
+		db.records[a.key] = a.hash
+		db.applied = append(db.applied, a.key)
+	}
+	for i := range u.tells {
+		raw, err := u.tells[i].Encode()
+		if err != nil {
+			u.r.w.object("shell", "cannot tell %s: %v", u.tells[i].EventType, err)
+			return
+		}
+		db.post(&u.tells[i], raw)
+	}
+	db.sent(u.told)
+	db.dead += u.dead
+	u.placeOffsets()
+}
+
+func (u *unit) placeOffsets() { maps.Copy(u.r.c.db.offsets, u.offsets) }
+
+// sent deletes rows of the outbox.
+func (r *rows) sent(ids []int64) {
+	if len(ids) == 0 {
+		return
+	}
+	gone := map[int64]bool{}
+	for _, id := range ids {
+		gone[id] = true
+	}
+	var rest []outgoing
+	for _, o := range r.outbox {
+		if !gone[o.id] {
+			rest = append(rest, o)
+		}
+	}
+	r.outbox = rest
+}
+
+// refuse answers operators that nothing happened; everybody else waits.
+func (u *unit) refuse() {
+	var rest []input
+	for _, in := range u.inputs {
+		if a, ok := in.(*asked); ok {
+			a.answer(orders.Reply{Refused: "storage"})
+			continue
+		}
+		rest = append(rest, in)
+	}
+	u.inputs = rest
+}
+
+// CP implements orders.View.
+func (u *unit) CP(id charge.CPID) *ledger.CP { return u.r.cps[id] }
+
+// CPs implements orders.View.
+func (u *unit) CPs() iter.Seq[*ledger.CP] { return maps.Values(u.r.cps) }
+
+// Live implements orders.View, as ingest does: a way that has been stale for
+// longer than a command lives is as good as none.
+func (u *unit) Live(id charge.CPID, now charge.Time) ledger.Liveness {
+	link, since := u.r.live.liveness(id, now)
+	if link == ledger.Unknown && now > since.Add(wire.MaxCommandLife) {
+		return ledger.Offline
+	}
+	return link
+}
+
+// Session implements orders.View.
+func (u *unit) Session(id charge.SessionID) (ledger.Session, bool) {
+	if s, ok := u.sessions[id]; ok {
+		return s, true
+	}
+	s, ok := u.r.c.db.sessions[id]
+	return s, ok
+}
+
+// Reservation implements orders.View.
+func (u *unit) Reservation(id charge.ReservationID) (orders.Reservation, bool) {
+	if v, ok := u.reserved[id]; ok {
+		return v, true
+	}
+	v, ok := u.r.c.db.reservations[id]
+	return v, ok
+}
+
+func (u *unit) request(id string) (orders.Request, bool) {
+	if v, ok := u.requests[id]; ok {
+		return v, true
+	}
+	v, ok := u.r.c.db.requests[id]
+	return v, ok
+}
+
+func (u *unit) hashOf(j charge.JournalID, seq charge.Seq) (string, bool) {
+	k := recordKey{journalKey{u.cp, j}, seq}
+	if h, ok := u.hashes[k]; ok {
+		return h, true
+	}
+	h, ok := u.r.c.db.records[k]
+	return h, ok
+}
