@@ -152,6 +152,29 @@ func TestDown(t *testing.T) {
 	}
 }
 
+// The bytes stay as they are; who follows a session need not read them.
+func TestTraceIsTheSession(t *testing.T) {
+	for _, session := range []charge.SessionID{"", "s-1"} {
+		rec, err := wire.NewRecord(&wire.MeterRead{Register: 1000})
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec.CPID, rec.Journal, rec.Seq, rec.At, rec.Clock, rec.Connector, rec.SessionID = "CP_001", "j", 1, 1, charge.ClockSynced, 1, session
+		raw, err := rec.Encode()
+		if err != nil {
+			t.Fatal(err)
+		}
+		d := router().Up(route.Message{Topic: "cp/CP_001/up/event", Payload: raw, At: 1000})
+		if d.Kind != route.Event || !bytes.Equal(d.Record.Value, raw) {
+			t.Fatalf("got %+v", d)
+		}
+		has := slices.ContainsFunc(d.Record.Headers, func(h route.Header) bool { return h.Key == wire.HeaderTrace })
+		if has != (session != "") || has && header(d.Record, wire.HeaderTrace) != string(session) {
+			t.Errorf("session %q: headers are %v", session, d.Record.Headers)
+		}
+	}
+}
+
 func TestStale(t *testing.T) {
 	const end charge.Time = 1_000_000
 	for _, tc := range []struct {

@@ -84,7 +84,10 @@ func (r Router) Up(m Message) Decision {
 	switch kind {
 	case wire.KindEvent:
 		d.Kind, d.Record.Topic = Event, r.Kafka.Events
-		err = checkEvent(m, cp)
+		var session charge.SessionID
+		if session, err = checkEvent(m, cp); session != "" {
+			d.Record.Headers = append(d.Record.Headers, Header{wire.HeaderTrace, string(session)})
+		}
 	case wire.KindTelemetry:
 		d.Kind, d.Record.Topic = Telemetry, r.Kafka.Telemetry
 		err = checkTelemetry(m, cp)
@@ -101,15 +104,16 @@ func (r Router) Up(m Message) Decision {
 	return d
 }
 
-func checkEvent(m Message, cp charge.CPID) error {
+// checkEvent answers the session a record belongs to; "" for none.
+func checkEvent(m Message, cp charge.CPID) (charge.SessionID, error) {
 	if m.Retained {
-		return errRetained
+		return "", errRetained
 	}
 	rec, err := wire.DecodeRecord(m.Payload)
 	if err != nil {
-		return err
+		return "", err
 	}
-	return checkName(cp, rec.CPID)
+	return rec.SessionID, checkName(cp, rec.CPID)
 }
 
 func checkTelemetry(m Message, cp charge.CPID) error {

@@ -17,10 +17,16 @@ type Fact struct {
 	Kind string // ticket session reservation command fault alarm link
 	CPID charge.CPID
 	Text string
+
+	SessionID charge.SessionID // that it is about; "" when none
 }
 
 func (u *unit) fact(kind string, cp charge.CPID, format string, args ...any) {
-	u.facts = append(u.facts, Fact{At: u.now, Kind: kind, CPID: cp, Text: fmt.Sprintf(format, args...)})
+	u.factOf("", kind, cp, format, args...)
+}
+
+func (u *unit) factOf(s charge.SessionID, kind string, cp charge.CPID, format string, args ...any) {
+	u.facts = append(u.facts, Fact{At: u.now, Kind: kind, CPID: cp, Text: fmt.Sprintf(format, args...), SessionID: s})
 }
 
 func (u *unit) recordFacts(r *wire.Record, out *ledger.Outcome) {
@@ -31,11 +37,11 @@ func (u *unit) recordFacts(r *wire.Record, out *ledger.Outcome) {
 	case *wire.Registered:
 		u.fact("link", r.CPID, "%s started", r.CPID)
 	case *wire.Authorized:
-		u.fact("session", r.CPID, "session %s of %s begins at %s/%d", r.SessionID, name(p.Username), r.CPID, r.Connector)
+		u.factOf(r.SessionID, "session", r.CPID, "session %s of %s begins at %s/%d", r.SessionID, name(p.Username), r.CPID, r.Connector)
 	case *wire.ChargingStarted:
-		u.fact("session", r.CPID, "session %s charges at %s/%d", r.SessionID, r.CPID, r.Connector)
+		u.factOf(r.SessionID, "session", r.CPID, "session %s charges at %s/%d", r.SessionID, r.CPID, r.Connector)
 	case *wire.ChargingStopped:
-		u.fact("session", r.CPID, "session %s at %s/%d stopped: %s", r.SessionID, r.CPID, r.Connector, p.Reason)
+		u.factOf(r.SessionID, "session", r.CPID, "session %s at %s/%d stopped: %s", r.SessionID, r.CPID, r.Connector, p.Reason)
 	case *wire.FaultRaised:
 		u.fact("fault", r.CPID, "fault %s at %s/%d", p.Fault, r.CPID, r.Connector)
 	case *wire.FaultCleared:
@@ -54,7 +60,7 @@ func (u *unit) changeFacts(c ledger.Change) {
 	switch c := c.(type) {
 	case ledger.TicketMade:
 		t := &c.Ticket
-		u.fact("ticket", t.CPID, "ticket of %s at %s/%d: %s kWh, %s %s", name(t.Username), t.CPID, t.Connector,
+		u.factOf(t.SessionID, "ticket", t.CPID, "ticket of %s at %s/%d: %s kWh, %s %s", name(t.Username), t.CPID, t.Connector,
 			t.Energy.KWh(), t.Cost.Decimal(), t.Currency)
 	case ledger.AlarmRaised:
 		if c.Alarm.Cleared {
@@ -80,12 +86,16 @@ func (u *unit) effectFacts(e orders.Effect) {
 	case orders.SaveCommand:
 		c := &e.Command
 		if !c.State.Open() {
-			u.fact("command", c.CPID, "%s at %s/%d: %s %s", c.Type, c.CPID, c.Connector, c.State, c.Reason)
+			u.factOf(c.SessionID, "command", c.CPID, "%s at %s/%d: %s %s", c.Type, c.CPID, c.Connector, c.State, c.Reason)
 		}
 	case orders.SaveWish, orders.SaveRequest, orders.SaveFence, orders.SendCommand, orders.Tell, orders.Reply:
 	}
 }
 
 func (f *Fact) attrs() []any {
-	return []any{slog.String("kind", f.Kind), slog.String("cp_id", string(f.CPID)), slog.String("text", f.Text)}
+	all := []any{slog.String("kind", f.Kind), slog.String("cp_id", string(f.CPID)), slog.String("text", f.Text)}
+	if f.SessionID != "" {
+		all = append(all, slog.String("session_id", string(f.SessionID)))
+	}
+	return all
 }

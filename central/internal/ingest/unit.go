@@ -348,7 +348,11 @@ func (u *unit) writeTell(tx Tx, e *wire.CentralEvent) error {
 	if key == "" {
 		key = string(e.CPID)
 	}
-	return tx.Outbox(u.w.cfg.Topics.Central, key, nil, raw, u.now)
+	var headers map[string]string
+	if e.SessionID != "" {
+		headers = map[string]string{wire.HeaderTrace: string(e.SessionID)}
+	}
+	return tx.Outbox(u.w.cfg.Topics.Central, key, headers, raw, u.now)
 }
 
 // What follows is the view that orders has of the ledger and the database; it

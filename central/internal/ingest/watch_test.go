@@ -131,3 +131,43 @@ func TestEachCommandIsToldOnceWhenItHasEnded(t *testing.T) {
 		l.end()
 	})
 }
+
+// From the record to the ticket one id runs through all that is told.
+func TestWhatIsToldOfASessionIsTraced(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		p := journaltest.New(t, "CP_1")
+		p.Charge(1)
+		l.deliver(topics.Events, p.All...)
+		time.Sleep(time.Second)
+		rows, err := l.store.Outbox(t.Context(), 0, 100)
+		if err != nil {
+			t.Fatal(err)
+		}
+		tickets := 0
+		for _, r := range rows {
+			e, err := wire.DecodeCentralEvent(r.Value)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r.Headers[wire.HeaderTrace] != string(e.SessionID) {
+				t.Errorf("%s of session %q: headers are %v", e.EventType, e.SessionID, r.Headers)
+			}
+			if e.EventType == wire.CentralTicket && e.SessionID == "CP_1-1" {
+				tickets++
+			}
+		}
+		facts := 0
+		all, _ := l.live.Facts(0)
+		for _, f := range all {
+			if f.SessionID == "CP_1-1" {
+				facts++
+			}
+		}
+		if tickets != 1 || facts < 4 {
+			t.Errorf("got %d tickets and %d facts of the session, want 1 and its begin, start, stop and ticket", tickets, facts)
+		}
+		l.end()
+	})
+}

@@ -101,6 +101,8 @@ type Fact struct {
 	Kind string      `json:"kind"` // "ticket", "session", "reservation", "command", "fault", "alarm", "link"
 	CPID charge.CPID `json:"cp_id,omitempty"`
 	Text string      `json:"text"`
+
+	SessionID charge.SessionID `json:"session_id,omitempty"` // that it is about
 }
 
 // Desk takes an operator's or a driver's wishes. Every method returns once the
