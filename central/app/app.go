@@ -170,8 +170,8 @@ func writerConfig(cfg Config) ingest.Config {
 			Drivers: t.DriverEvents.Name, Central: t.CentralEvents.Name, DeadLetters: t.DeadLetters.Name,
 		},
 		Orders: cfg.orders(), Default: cfg.Tariff.ledger(), Admit: cfg.Network.AdmitAutomatically, TakeOver: cfg.TakeOver,
-		KeepAnswers: t.DriverEvents.Retention,
-		IDs:         func() string { return ids.New(time.Now(), rand.Reader) },
+		KeepAnswers: t.DriverEvents.Retention, Keep: cfg.Database.Retention,
+		IDs: func() string { return ids.New(time.Now(), rand.Reader) },
 		Mint: func(above charge.Incarnation, now time.Time) (charge.Incarnation, error) {
 			id, err := ids.After(string(above), now, rand.Reader)
 			return charge.Incarnation(id), err

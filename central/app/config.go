@@ -45,6 +45,9 @@ type HTTP struct {
 // Database says where the state of the network is kept.
 type Database struct {
 	Path string `yaml:"path"`
+	// Retention is how long the bytes of records, commands that ended and dead
+	// letters are kept. Sessions, tickets, holes and positions are kept for ever.
+	Retention time.Duration `yaml:"retention"`
 }
 
 // Kafka says how to reach Kafka, and names its topics.
@@ -106,7 +109,7 @@ func DefaultConfig() Config {
 	}
 	return Config{
 		HTTP:     HTTP{Listen: "127.0.0.1:8080"},
-		Database: Database{Path: "central.db"},
+		Database: Database{Path: "central.db", Retention: 35 * day},
 		Kafka: Kafka{
 			Settings: kafkalink.LocalSettings("carga-central"),
 			Topics: Topics{
@@ -170,6 +173,9 @@ func (c *Config) Validate(p *config.Problems) {
 	c.validateHTTP(p)
 	if c.Database.Path == "" {
 		p.Addf("database.path", "want the path of a file")
+	}
+	if c.Database.Retention < day {
+		p.Addf("database.retention", "want a duration from %s", day)
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
 		p.Addf("log.level", "want debug, info, warn or error")

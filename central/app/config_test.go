@@ -21,6 +21,7 @@ func TestBadConfigNamesTheKey(t *testing.T) {
 	configtest.NamesTheKey(t, app.EnvPrefix, newConfig, map[string]string{
 		"http.listen":                     "HTTP__LISTEN=0.0.0.0:8080",
 		"database.path":                   "DATABASE__PATH=",
+		"database.retention":              "DATABASE__RETENTION=1h",
 		"kafka.brokers":                   "KAFKA__BROKERS=localhost",
 		"network.reservation":             "NETWORK__RESERVATION=1s",
 		"network.reservations_per_driver": "NETWORK__RESERVATIONS_PER_DRIVER=0",

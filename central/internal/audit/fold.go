@@ -26,7 +26,11 @@ func (p *point) newFold() *fold {
 	f := &fold{p: p, cp: ledger.NewCP(p.cp.ID), ended: map[charge.SessionID]ledger.Session{}}
 	f.cp.Named, f.cp.Conn = p.cp.Named, p.cp.Conn
 	for j, seq := range p.pruned {
-		f.cp.Journals[j] = &ledger.Journal{ID: j, Last: seq, OpenedAt: 1}
+		past := &ledger.Journal{ID: j, Last: seq, OpenedAt: 1}
+		if known := p.cp.Journals[j]; known != nil && known.Last == seq {
+			past.Hash = known.Hash // nothing is left that could tell
+		}
+		f.cp.Journals[j] = past
 	}
 	// Time stands still: two journals that both grow would otherwise look like
 	// two boxes, and those records were not applied then.

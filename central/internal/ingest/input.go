@@ -186,7 +186,13 @@ func (in alarmIn) apply(u *unit) {
 	u.add([]ledger.Change{ledger.AlarmRaised{Alarm: in.alarm}})
 }
 
-// forgetIn deletes answers that are older than their topic.
+// forgetIn deletes answers that are older than their topic, and what is older
+// than it must be kept.
 type forgetIn struct{}
 
-func (forgetIn) apply(u *unit) { u.forgetBefore = u.now.Add(-u.w.cfg.KeepAnswers) }
+func (forgetIn) apply(u *unit) {
+	u.forgetBefore = u.now.Add(-u.w.cfg.KeepAnswers)
+	if u.w.cfg.Keep > 0 {
+		u.pruneBefore = u.now.Add(-u.w.cfg.Keep)
+	}
+}

@@ -24,6 +24,7 @@ type Tx interface {
 	Incarnation(id charge.Incarnation, at charge.Time) error
 	Tariff(t ledger.Tariff, at charge.Time) error
 	ForgetRequests(before charge.Time, limit int) error
+	Prune(before charge.Time, limit int) (more bool, err error)
 }
 
 // Store is the database as the writer needs it. Look-ups see the last commit.
@@ -72,6 +73,7 @@ type Config struct {
 	Admit       bool          // charging points are admitted as they appear
 	TakeOver    bool          // do not wait for another Central to fall silent
 	KeepAnswers time.Duration // how long an answer to a message_id is kept: as long as the topic
+	Keep        time.Duration // how long bytes of records, ended commands and dead letters are kept; 0: for ever
 	IDs         func() string // makes new ids, each greater than none before; must be safe for one goroutine
 	Mint        func(above charge.Incarnation, now time.Time) (charge.Incarnation, error)
 	BornAt      func(charge.Incarnation) (time.Time, error) // when an incarnation was minted, by its own words

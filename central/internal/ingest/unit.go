@@ -36,6 +36,8 @@ type unit struct {
 	told        []int64
 
 	forgetBefore charge.Time
+	pruneBefore  charge.Time
+	pruneMore    bool // there is more to prune at once
 
 	acks     []wantedAck
 	commands []wire.Command
@@ -291,6 +293,11 @@ func (u *unit) write(tx Tx) error {
 	}
 	if u.forgetBefore > 0 {
 		errs = append(errs, tx.ForgetRequests(u.forgetBefore, maxBatch))
+	}
+	if u.pruneBefore > 0 {
+		more, err := tx.Prune(u.pruneBefore, maxBatch)
+		u.pruneMore = more
+		errs = append(errs, err)
 	}
 	for k, p := range u.offsets {
 		errs = append(errs, tx.Offset(k.topic, k.partition, p.d.Offset+1, p.d.CRC))

@@ -113,6 +113,7 @@ func TestEachCommandIsToldOnceWhenItHasEnded(t *testing.T) {
 			t.Fatalf("got %+v %v", r, err)
 		}
 		time.Sleep(time.Minute)
+		synctest.Wait() // one ends at this very moment
 		all, err := l.store.Commands(t.Context(), store.Query{Limit: 100})
 		if err != nil {
 			t.Fatal(err)
@@ -123,12 +124,12 @@ func TestEachCommandIsToldOnceWhenItHasEnded(t *testing.T) {
 				over++
 			}
 		}
+		l.end() // which may take the lock below once more
 		mu.Lock()
 		defer mu.Unlock()
 		if len(ended) != 1 || ended[orders.Expired] != over || over < 10 {
 			t.Errorf("nobody answers: got %v, want %d expired, one every 5 s", ended, over)
 		}
-		l.end()
 	})
 }
 

@@ -36,6 +36,8 @@ type Writer struct {
 	pacer   pacer
 	joined  bool // nobody else spoke as Central when this one began
 	active  bool // joined and not fenced
+	// forgetAfter is when to look for what is old again; zero: as before.
+	forgetAfter time.Duration
 	// above is a greater incarnation of a past life that agents know; this Central
 	// calls itself something greater at remintAt, unless it is fenced before.
 	above    charge.Incarnation
@@ -119,7 +121,7 @@ func (w *Writer) Run(ctx context.Context) error {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	forget := time.NewTicker(time.Minute)
+	forget := time.NewTicker(forgetEvery)
 	defer forget.Stop()
 	turn := time.NewTicker(turnEvery)
 	defer turn.Stop()
@@ -131,11 +133,22 @@ func (w *Writer) Run(ctx context.Context) error {
 		if err := w.settle(ctx, inputs); err != nil {
 			return nil // only the end of ctx ends the trying
 		}
+		if w.forgetAfter > 0 {
+			forget.Reset(w.forgetAfter)
+			w.forgetAfter = 0
+		}
 		w.becomeGreater(ctx)
 		w.pacer.send(time.Now(), w.sendAck)
 		timer.Reset(w.untilNext(time.Now()))
 	}
 }
+
+// How often what is old is looked for, and how long the writer has for others
+// while there is more of it.
+const (
+	forgetEvery = time.Minute
+	forgetGap   = 250 * time.Millisecond
+)
 
 // gather waits for something to do and takes all that is there, up to a bound.
 func (w *Writer) gather(ctx context.Context, timer, forget, turn <-chan time.Time) []input {
@@ -322,6 +335,12 @@ func (w *Writer) try(ctx context.Context, inputs []input) error {
 		return err
 	}
 	w.live.setDatabase("")
+	if u.pruneBefore > 0 {
+		w.forgetAfter = forgetEvery
+		if u.pruneMore {
+			w.forgetAfter = forgetGap
+		}
+	}
 	w.announce(u)
 	return nil
 }

@@ -209,3 +209,17 @@ func exec(t *testing.T, path, query string) {
 		t.Fatal(err)
 	}
 }
+
+// count counts the rows of a table.
+func count(t *testing.T, path, table string) (n int) {
+	t.Helper()
+	db, err := sql.Open("sqlite3", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = db.QueryRowContext(t.Context(), "SELECT count(*) FROM "+table).Scan(&n)
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return n
+}

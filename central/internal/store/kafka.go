@@ -212,21 +212,6 @@ func (s *Store) Tariffs(ctx context.Context) ([]ledger.Tariff, error) {
 
 // collect reads all rows of a query from the read pool.
 func collect[T any](ctx context.Context, s *Store, doing string, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
-	rows, err := s.ro.QueryContext(ctx, query, args...)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", doing, err)
-	}
-	defer func() { _ = rows.Close() }() // Err below tells what went wrong
-	var all []T
-	for rows.Next() {
-		v, err := scan(rows)
-		if err != nil {
-			return nil, fmt.Errorf("%s: %w", doing, err)
-		}
-		all = append(all, v)
-	}
-	if err := rows.Err(); err != nil {
-		return nil, fmt.Errorf("%s: %w", doing, err)
-	}
-	return all, nil
+	all, err := scanAll(ctx, s.ro, scan, query, args...)
+	return all, wrap(doing, err)
 }

@@ -31,6 +31,7 @@ type writer struct {
 	conn       *sql.Conn
 	statements map[string]*sql.Stmt
 	tables     tables
+	pruner     pruner
 	records    []any // of the transaction that runs, not yet given to SQLite
 }
 

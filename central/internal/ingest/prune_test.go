@@ -1,0 +1,61 @@
+package ingest_test
+
+import (
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/carga-ev/carga/central/internal/journaltest"
+	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// recordsOf counts the records of a charging point whose bytes are kept.
+func recordsOf(t *testing.T, l *life, cp charge.CPID) (n int) {
+	t.Helper()
+	err := l.store.RecordsOf(t.Context(), cp, func(charge.JournalID, charge.Seq, string, []byte) error {
+		n++
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return n
+}
+
+// What is old goes by itself, a bounded part in each transaction, and what is
+// known is not forgotten with it.
+func TestTheWriterPrunes(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		cfg := config()
+		cfg.Keep = time.Hour
+		l := newLife(t, options(dir), cfg)
+		defer l.end()
+		l.w.Join("")
+		p := journaltest.New(t, "CP_1")
+		for n := range 500 {
+			p.Charge(n)
+		}
+		l.deliver(wire.TopicEvents, p.All...)
+		time.Sleep(59 * time.Minute)
+		if got := recordsOf(t, l, "CP_1"); got != len(p.All) {
+			t.Fatalf("held: got %d, want %d: nothing is old yet", got, len(p.All))
+		}
+		time.Sleep(3 * time.Minute)
+		if got := recordsOf(t, l, "CP_1"); got != 0 {
+			t.Errorf("held: got %d, want none", got)
+		}
+		p.Charge(500)
+		l.deliver(wire.TopicEvents, p.All...) // the old ones come again
+		synctest.Wait()
+		tickets, err := l.store.Tickets(t.Context(), store.Query{Limit: 1000})
+		if err != nil || len(tickets) != 501 {
+			t.Errorf("tickets: got %d %v, want 501", len(tickets), err)
+		}
+		if got, want := recordsOf(t, l, "CP_1"), 8; got != want {
+			t.Errorf("held: got %d, want %d: only new records are applied", got, want)
+		}
+	})
+}

@@ -1,0 +1,155 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// Bounds of what one call of Prune looks at.
+const (
+	pruneJournals = 200 // journals
+	pruneRecords  = 500 // records of one journal
+)
+
+// pruner remembers between calls which journal was looked at last, in the order
+// of the table.
+type pruner struct{ cp, journal string }
+
+// keepBefore is how long before an open session was heard of its records may
+// have been received.
+const keepBefore = 24 * 3600 * 1000
+
+// Prune deletes what is older than the moment before and not needed any more:
+// bytes of records that are applied, commands and wishes that ended,
+// reservations that are gone, alarms that were taken back, dead letters and
+// records of a quarantined identity; at most limit rows of each. What
+// the books need stays: charging points, journals, meters, sessions, tickets,
+// holes, and the records of sessions that are open. Of each journal the oldest
+// records go first, and it is noted up to which, so that the rest can still be
+// checked. more says that there may be more to do at once; otherwise all was
+// looked at.
+func (tx *Tx) Prune(before charge.Time, limit int) (more bool, err error) {
+	for _, q := range []string{
+		"DELETE FROM commands WHERE rowid IN (SELECT rowid FROM commands WHERE state NOT IN ('written','sent','accepted') AND changed_at<? ORDER BY changed_at LIMIT ?)",
+		"DELETE FROM wishes WHERE rowid IN (SELECT rowid FROM wishes WHERE ended_at>0 AND ended_at<? ORDER BY ended_at LIMIT ?)",
+		"DELETE FROM reservations WHERE rowid IN (SELECT rowid FROM reservations WHERE gone=1 AND ended_at>0 AND ended_at<? ORDER BY ended_at LIMIT ?)",
+		"DELETE FROM alarms WHERE rowid IN (SELECT rowid FROM alarms WHERE cleared=1 AND kind<>'ticket_differs' AND at<? ORDER BY at LIMIT ?)",
+		"DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE at<? ORDER BY at LIMIT ?)",
+	} {
+		res, err := tx.run(q, int64(before), limit)
+		if err != nil {
+			return false, fmt.Errorf("prune: %w", err)
+		}
+		n, err := res.RowsAffected()
+		if err != nil {
+			return false, fmt.Errorf("prune: %w", err)
+		}
+		more = more || n >= int64(limit)
+	}
+	rest, err := tx.pruneRecords(before, limit)
+	if err != nil {
+		tx.err = errors.Join(tx.err, err)
+		return false, fmt.Errorf("prune records: %w", err)
+	}
+	return more || rest, nil
+}
+
+// pruneRecords goes on where the last call ended.
+func (tx *Tx) pruneRecords(moment charge.Time, limit int) (more bool, err error) {
+	at := &tx.w.pruner
+	journals, err := query(tx, func(r *sql.Rows) (p pruner, err error) { return p, r.Scan(&p.cp, &p.journal) },
+		"SELECT cp_id,journal FROM journals WHERE (cp_id,journal)>(?,?) ORDER BY cp_id,journal LIMIT ?", at.cp, at.journal, pruneJournals)
+	if err != nil {
+		return false, err
+	}
+	next := pruner{}
+	if len(journals) == pruneJournals {
+		next = journals[len(journals)-1]
+	}
+	before, until := *at, int64(0)
+	for i, j := range journals {
+		if i == 0 || j.cp != before.cp {
+			if until, err = tx.pruneUntil(j.cp, int64(moment), limit); err != nil {
+				return false, err
+			}
+		}
+		full := true
+		for full && limit > 0 {
+			var n int
+			if n, full, err = tx.pruneJournal(j, until, min(limit, pruneRecords)); err != nil {
+				return false, err
+			}
+			limit -= n
+		}
+		if limit <= 0 {
+			next = before // this one again
+			break
+		}
+		before = j
+	}
+	*at = next
+	return limit <= 0 || next != pruner{}, nil
+}
+
+// pruneUntil is the moment before which records of a charging point may go. It
+// also deletes what was kept of its quarantine.
+func (tx *Tx) pruneUntil(cp string, before int64, limit int) (until int64, err error) {
+	if err := tx.exec("DELETE FROM forked_records WHERE (cp_id,journal,seq,hash) IN "+
+		"(SELECT cp_id,journal,seq,hash FROM forked_records WHERE cp_id=? AND received_at<? LIMIT ?)", cp, before, limit); err != nil {
+		return 0, err
+	}
+	var heard sql.NullInt64
+	err = tx.w.conn.QueryRowContext(tx.ctx, "SELECT min(heard_at) FROM sessions WHERE cp_id=? AND state<>'ended' AND state='open'", cp).Scan(&heard)
+	if heard.Valid {
+		before = min(before, heard.Int64-keepBefore)
+	}
+	return before, err
+}
+
+// pruneJournal deletes the oldest records of a journal, at most limit; full says that there
+// are more of them.
+func (tx *Tx) pruneJournal(j pruner, until int64, limit int) (n int, full bool, err error) {
+	type row struct{ seq, receivedAt int64 }
+	rows, err := query(tx, func(r *sql.Rows) (v row, err error) { return v, r.Scan(&v.seq, &v.receivedAt) },
+		"SELECT seq,received_at FROM records WHERE cp_id=? AND journal=? ORDER BY seq LIMIT ?", j.cp, j.journal, limit)
+	if err != nil {
+		return 0, false, err
+	}
+	for n < len(rows) && rows[n].receivedAt < until {
+		n++
+	}
+	if n == 0 {
+		return 0, false, nil
+	}
+	last := rows[n-1].seq
+	err = errors.Join(
+		tx.exec("DELETE FROM records WHERE cp_id=? AND journal=? AND seq<=?", j.cp, j.journal, last),
+		tx.exec("INSERT INTO pruned (cp_id,journal,seq) VALUES (?,?,?) ON CONFLICT (cp_id,journal) DO UPDATE SET seq=excluded.seq", j.cp, j.journal, last))
+	return n, n == limit, err
+}
+
+// query reads all rows of a query within the transaction.
+func query[T any](tx *Tx, scan func(*sql.Rows) (T, error), text string, args ...any) ([]T, error) {
+	return scanAll(tx.ctx, tx.w.conn, scan, text, args...)
+}
+
+func scanAll[T any](ctx context.Context, q querier, scan func(*sql.Rows) (T, error), text string, args ...any) ([]T, error) {
+	rows, err := q.QueryContext(ctx, text, args...)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { _ = rows.Close() }() // Err below tells what went wrong
+	var all []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, v)
+	}
+	return all, rows.Err()
+}
