@@ -138,7 +138,7 @@ func (r *running) addMachine(ctx context.Context, o *outlet, saved connector.Sav
 	m := &machine{
 		outlet: o, clock: r.clock, recorder: r.recorder, log: r.logger, told: r.told,
 		turned: r.watch.Loop(fmt.Sprintf("connector_%d", o.id)),
-		read: make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		read:   make(chan struct{}, 1), wake: make(chan struct{}, 1),
 	}
 	r.machines = append(r.machines, m)
 	r.desk.machines = r.machines

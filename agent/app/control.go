@@ -25,7 +25,7 @@ type outlet struct {
 
 	operations atomic.Int64 // of the contactor, in this boot
 	permit     atomic.Bool  // the machine's permission
-	reset  atomic.Bool // a person has repaired what latched
+	reset      atomic.Bool  // a person has repaired what latched
 }
 
 func newOutlet(b hal.Board, n charge.ConnectorID) (*outlet, error) {

@@ -106,7 +106,9 @@ func (r *running) families() []obs.Family {
 
 // connectorFamilies has a sample for each connector: there are few.
 func (r *running) connectorFamilies(all []wire.ConnectorTelemetry) []obs.Family {
-	label := func(id charge.ConnectorID) obs.Label { return obs.Label{Name: "connector", Value: strconv.Itoa(int(id))} }
+	label := func(id charge.ConnectorID) obs.Label {
+		return obs.Label{Name: "connector", Value: strconv.Itoa(int(id))}
+	}
 	status := obs.Family{Name: metricPrefix + "connector_status", Kind: obs.Gauge, Help: "1 at the present status of a connector."}
 	power := obs.Family{Name: metricPrefix + "power_watts", Kind: obs.Gauge, Help: "Power drawn at a connector."}
 	energy := obs.Family{Name: metricPrefix + "energy_watt_hours_total", Kind: obs.Counter, Help: "The register of a connector's meter."}

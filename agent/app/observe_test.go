@@ -85,6 +85,7 @@ func TestAgentMetrics(t *testing.T) {
 		p.status(2*time.Second, charge.StatusCharging)
 		time.Sleep(5 * time.Second)
 		m := page.Scrape()
+		m.Documented(t, "carga_agent_", "../../docs/OPERATIONS.md")
 		s := p.agent.Status()
 		for key, value := range map[string]float64{
 			"carga_agent_ready": 1, "carga_agent_alive": 1, "carga_agent_mqtt_up": 1, "carga_agent_keeper_fitted": 1, "carga_agent_clock_synced": 1,

@@ -70,6 +70,8 @@ func TestReadyFollowsTheDependenciesWithTheirReasons(t *testing.T) {
 			}
 		}
 
+		m.Documented(t, "carga_bridge_", "../../docs/OPERATIONS.md")
+
 		w.stopKafka()
 		gone := time.Now()
 		w.say("CP_1", wire.KindEvent, 1, false, event("CP_1", 2))

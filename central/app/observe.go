@@ -56,10 +56,14 @@ func (w *watched) commands() obs.Family {
 	f := obs.Family{Name: metricPrefix + "commands_total", Kind: obs.Counter, Help: "Commands that ended in this life, by what they are and how they ended."}
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for e, n := range w.ended {
-		f.Samples = append(f.Samples, obs.Sample{
-			Labels: []obs.Label{{Name: "kind", Value: string(e.kind)}, {Name: "result", Value: string(e.how)}}, Value: float64(n),
-		})
+	for _, kind := range []wire.CommandType{
+		wire.CommandReserve, wire.CommandCancel, wire.CommandStart, wire.CommandStop, wire.CommandSetAvailability, wire.CommandSimulate,
+	} { // zeros too, so that the first one is seen to come
+		for _, how := range []orders.CommandState{orders.Done, orders.Failed, orders.Rejected, orders.Expired, orders.Superseded} {
+			f.Samples = append(f.Samples, obs.Sample{
+				Labels: []obs.Label{{Name: "kind", Value: string(kind)}, {Name: "result", Value: string(how)}}, Value: float64(w.ended[endedAs{kind, how}]),
+			})
+		}
 	}
 	return f
 }

@@ -44,6 +44,7 @@ func TestReadyFollowsKafkaAndMetricsCountWhatWasCommitted(t *testing.T) {
 			t.Errorf("Kafka came: got %+v", all)
 		}
 		m := page.Scrape()
+		m.Documented(t, "carga_central_", "../../docs/OPERATIONS.md")
 		for key, want := range map[string]float64{
 			`carga_central_records_total{result="applied"}`:                       float64(p.Seq),
 			`carga_central_records_total{result="duplicate"}`:                     0,

@@ -9,6 +9,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"os"
+	"regexp"
 	"strings"
 	"testing"
 
@@ -109,6 +111,32 @@ func (p Page) Scrape() Metrics {
 		}
 	}
 	return all
+}
+
+// Documented fails the test unless the metrics with prefix are those that the
+// file names, all of them.
+func (m Metrics) Documented(t testing.TB, prefix, file string) {
+	t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		t.Fatal(err)
+	}
+	missing := map[string]bool{}
+	for _, name := range regexp.MustCompile("`"+prefix+"[a-z_]+`").FindAllString(string(text), -1) {
+		missing[strings.Trim(name, "`")] = true
+	}
+	for name := range m.Names(prefix) {
+		name = strings.TrimSuffix(strings.TrimSuffix(name, "_count"), "_sum")
+		if _, named := missing[name]; !named {
+			t.Errorf("%s does not tell of the metric %s", file, name)
+		}
+		missing[name] = false
+	}
+	for name, is := range missing {
+		if is {
+			t.Errorf("%s tells of %s, which is not there", file, name)
+		}
+	}
 }
 
 // Names are the names of the metrics whose name begins with prefix, without
