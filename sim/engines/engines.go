@@ -78,7 +78,7 @@ func (m *MQTT) Start() error {
 	caps.MaximumClientWritesPending = 1 << 16
 	caps.ReceiveMaximum = 1024
 	server := mqtt.New(&mqtt.Options{Capabilities: caps, Logger: slog.New(slog.DiscardHandler)})
-	if err := errors.Join(server.AddHook(&hook{owner: m}, nil), server.AddListener(newGate(l, server))); err != nil {
+	if err := errors.Join(server.AddHook(&hook{owner: m, server: server}, nil), server.AddListener(newGate(l, server))); err != nil {
 		return errors.Join(fmt.Errorf("embedded MQTT: %w", err), l.Close())
 	}
 	if err := server.Serve(); err != nil {
@@ -145,18 +145,37 @@ func (m *MQTT) Dropped() int64 {
 // what the broker drops.
 type hook struct {
 	mqtt.HookBase
-	owner *MQTT
+	owner  *MQTT
+	server *mqtt.Server
 }
 
 func (*hook) ID() string { return "carga" }
 
 func (*hook) Provides(b byte) bool {
-	return b == mqtt.OnConnectAuthenticate || b == mqtt.OnACLCheck || b == mqtt.OnPublishDropped
+	return b == mqtt.OnConnectAuthenticate || b == mqtt.OnACLCheck || b == mqtt.OnPublishDropped || b == mqtt.OnSessionEstablish
 }
 
 func (*hook) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return true }
 
 func (*hook) OnACLCheck(*mqtt.Client, string, bool) bool { return true }
+
+// OnSessionEstablish sends away whoever is there under the same name, and waits
+// until he is gone: on his way out he would strike the newcomer from the
+// broker's list, who then hears nothing more and cannot be displaced either.
+func (h *hook) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
+	const patience = time.Second
+	before, some := h.server.Clients.Get(cl.ID)
+	if !some || !before.Properties.Clean {
+		return // one whose session stays is not struck off
+	}
+	before.Stop(packets.ErrSessionTakenOver)
+	for waited := time.Duration(0); waited < patience; waited += time.Millisecond {
+		if now, some := h.server.Clients.Get(cl.ID); !some || now != before {
+			return
+		}
+		time.Sleep(time.Millisecond)
+	}
+}
 
 func (h *hook) OnPublishDropped(*mqtt.Client, packets.Packet) {
 	// The server may call this while Stop holds the lock: count without waiting.

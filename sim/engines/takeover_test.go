@@ -1,0 +1,68 @@
+package engines_test
+
+import (
+	"log/slog"
+	"net"
+	"net/url"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/carga-ev/carga/sim/engines"
+)
+
+// TestNewcomerUnderTheSameNameHears: who displaces another under one name gets
+// what is said to it, whatever the other does on his way out.
+func TestNewcomerUnderTheSameNameHears(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		wires := &kfake.VirtualNetwork{}
+		e := engines.NewMQTT("127.0.0.1:1883", wires.Listen, slog.New(slog.DiscardHandler))
+		if err := e.Start(); err != nil {
+			t.Fatal(err)
+		}
+		defer e.Stop()
+		connect := func(id string) mqtt.Client {
+			o := mqtt.NewClientOptions().AddBroker(e.URL()).SetClientID(id).SetAutoReconnect(false)
+			o.SetWill("will", "gone", 1, true)
+			o.SetCustomOpenConnectionFn(func(u *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
+				return wires.DialContext(t.Context(), "tcp", u.Host)
+			})
+			c := mqtt.NewClient(o)
+			done(t, c.Connect())
+			return c
+		}
+		teller := connect("teller")
+		var twins []mqtt.Client
+		for round := range 500 {
+			heard := make(chan struct{}, 1)
+			c := connect("twin")
+			twins = append(twins, c)
+			done(t, c.Subscribe("news", 1, func(mqtt.Client, mqtt.Message) {
+				select {
+				case heard <- struct{}{}:
+				default:
+				}
+			}))
+			done(t, teller.Publish("news", 1, false, "x"))
+			select {
+			case <-heard:
+			case <-time.After(5 * time.Second):
+				t.Errorf("the newcomer of round %d hears nothing", round)
+			}
+		}
+		for _, c := range append(twins, teller) {
+			c.Disconnect(0)
+		}
+		time.Sleep(time.Minute) // paho's goroutines end
+	})
+}
+
+func done(t *testing.T, token mqtt.Token) {
+	t.Helper()
+	if !token.WaitTimeout(5*time.Second) || token.Error() != nil {
+		t.Fatalf("not done: %v", token.Error())
+	}
+}
