@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 )
 
 // Fingerprint tells a record from others: CRC-32C over key and value.
@@ -73,6 +74,12 @@ func readAll(records kafka.RecordReader, from int64) ([]Message, error) {
 			messages = append(messages, m)
 		}
 	}
+}
+
+// holdsBatches reports whether a response holds batches, whatever is in them.
+func holdsBatches(records kafka.RecordReader) bool {
+	stream, ok := records.(*protocol.RecordStream)
+	return ok && len(stream.Records) > 0
 }
 
 func copyRecord(rec *kafka.Record) (Message, error) {

@@ -71,8 +71,9 @@ type PartitionReader struct {
 	found   bool // next is valid
 	next    int64
 	crc     uint32
-	marked  bool // crc is the fingerprint of the record at next-1
-	shorter int  // looks in a row at which the log seemed to end before next
+	mark    int64 // the record before next that crc is the fingerprint of
+	marked  bool  // mark and crc are valid
+	shorter int   // looks in a row at which the log seemed to end before next
 
 	mu sync.Mutex
 	// mu guards everything that follows.
@@ -130,6 +131,10 @@ func (r *PartitionReader) read(ctx context.Context) error {
 	}
 	for {
 		messages, end, err := r.fetch(ctx, r.next, fetchBytes)
+		if errors.Is(err, errNoRecord) {
+			r.next++
+			continue
+		}
 		if err != nil { // out of range among them: find tells why
 			return err
 		}
@@ -172,7 +177,7 @@ func (r *PartitionReader) begin(ctx context.Context, first, end int64) error {
 	case startFirst:
 		r.place(first)
 	case startOffset:
-		r.next, r.crc, r.marked = s.next, s.crc, true
+		r.next, r.crc, r.mark, r.marked = s.next, s.crc, s.next-1, true
 		if err := r.verify(ctx, first, end); err != nil {
 			return err
 		}
@@ -197,25 +202,25 @@ func (r *PartitionReader) place(next int64) {
 	r.found, r.next, r.marked, r.shorter = true, next, false, 0
 }
 
-// verify looks at the record before the place.
+// verify looks at the last record before the place.
 func (r *PartitionReader) verify(ctx context.Context, first, end int64) error {
 	switch {
 	case end < r.next:
 		return r.seemsShorter(first)
-	case first >= r.next:
-		if r.marked && first == r.next { // all that was read has been deleted since
-			r.shorter, r.marked = 0, false
-			return nil
-		}
-		if first > r.next {
-			r.replaced(ReasonExpired, first)
-		}
+	case first > r.next:
+		r.replaced(ReasonExpired, first)
 		return nil
 	case !r.marked:
 		return nil
+	case first > r.mark: // all that was read has been deleted since
+		r.shorter, r.marked = 0, false
+		return nil
 	}
-	messages, _, err := r.fetch(ctx, r.next-1, 1)
+	messages, _, err := r.fetch(ctx, r.mark, 1)
 	switch {
+	case errors.Is(err, errNoRecord): // where our record was is something else now
+		r.replaced(ReasonDifferent, first)
+		return nil
 	case err != nil:
 		return err
 	case len(messages) == 0:
@@ -223,7 +228,7 @@ func (r *PartitionReader) verify(ctx context.Context, first, end int64) error {
 	}
 	r.shorter = 0
 	m := messages[0]
-	if m.Offset != r.next-1 || Fingerprint(m.Key, m.Value) != r.crc {
+	if m.Offset != r.mark || Fingerprint(m.Key, m.Value) != r.crc {
 		r.replaced(ReasonDifferent, first)
 	}
 	return nil
@@ -278,13 +283,17 @@ func (r *PartitionReader) handle(ctx context.Context, messages []Message, end in
 			return ctx.Err()
 		}
 	}
-	r.next, r.crc, r.marked = b.Next, b.CRC, true
+	r.next, r.crc, r.mark, r.marked = b.Next, b.CRC, last.Offset, true
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state.Next, r.state.Stuck = b.Next, 0
 	r.state.Records += uint64(len(messages))
 	return nil
 }
+
+// errNoRecord says that a batch lies at an offset, and no record: it is the
+// marker of a transaction, or its records were deleted by compaction.
+var errNoRecord = errors.New("no record at this offset")
 
 // fetch asks once. It waits up to fetchWait for something to come.
 func (r *PartitionReader) fetch(ctx context.Context, offset int64, bytes int64) ([]Message, int64, error) {
@@ -301,8 +310,11 @@ func (r *PartitionReader) fetch(ctx context.Context, offset int64, bytes int64) 
 		return nil, 0, err
 	}
 	messages, err := readAll(res.Records, offset)
-	if len(messages) > 0 {
+	switch {
+	case len(messages) > 0:
 		err = nil // what is wrong behind them is met again
+	case err == nil && holdsBatches(res.Records):
+		err = errNoRecord
 	}
 	return messages, res.HighWatermark, err
 }

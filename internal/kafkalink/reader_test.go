@@ -2,11 +2,14 @@ package kafkalink_test
 
 import (
 	"context"
+	"errors"
+	"fmt"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/carga-ev/carga/internal/kafkalink"
@@ -377,6 +380,46 @@ func TestTopicReader(t *testing.T) {
 		if err := <-done; err != nil {
 			t.Error(err)
 		}
+		p.stop()
+		w.stop()
+	})
+}
+
+// TestMarkersOfTransactionsAreSteppedOver: they lie in the log and are no
+// records; the reader neither stays before them nor takes them for a replaced
+// log when it comes again.
+func TestMarkersOfTransactionsAreSteppedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, in := &world{}, &inbox{}
+		w.start(t)
+		w.write(t, "0")
+		c, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(w.dial), kgo.TransactionalID("t"), kgo.DefaultProduceTopic("a"))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i, end := range []kgo.TransactionEndTry{kgo.TryCommit, kgo.TryAbort} {
+			if err := errors.Join(c.BeginTransaction(), c.ProduceSync(t.Context(), kgo.StringRecord(fmt.Sprint(i+1))).FirstErr(), c.EndTransaction(t.Context(), end)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		c.Close()
+		p := w.open(t, setup{read: []string{"a"}})
+		r, stop := p.read(in.config("a", kafkalink.FromFirst()))
+		time.Sleep(5 * time.Second)
+		equal(t, "read", in.got(), numbers(0, 3))
+		if s := r.State(); s.Next != 5 || s.Lag() != 0 || s.Records != 3 {
+			t.Errorf("state %+v, want it behind both markers", s)
+		}
+		w.away()
+		time.Sleep(time.Minute)
+		w.back()
+		w.write(t, "3")
+		time.Sleep(5 * time.Second)
+		equal(t, "read after an outage", in.got(), numbers(0, 4))
+		if s := r.State(); s.Replaced != 0 {
+			t.Errorf("state %+v, want the log not replaced", s)
+		}
+		stop()
 		p.stop()
 		w.stop()
 	})

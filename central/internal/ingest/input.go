@@ -43,6 +43,10 @@ type deadIn struct {
 // passIn is a Kafka record that only moves the offset.
 type passIn struct{ d Delivered }
 
+// unknownIn is a Kafka record of a kind that this build does not know: a later
+// one may say it each second, so it is counted and no dead letter.
+type unknownIn struct{ d Delivered }
+
 // prepare decodes a Kafka record. It is pure, so each reader does it for
 // itself, and the writer only applies. Nil means that nothing is to be done,
 // not even moving an offset.
@@ -131,6 +135,8 @@ func (w *Writer) prepareMonitor(d Delivered) input {
 			return deadIn{d, err.Error()}
 		}
 		w.hear(c.Central, d.Past)
+	default:
+		return unknownIn{d}
 	}
 	return passIn{d}
 }
@@ -140,6 +146,11 @@ func (in presenceIn) apply(u *unit) { u.presence(in) }
 func (in driverIn) apply(u *unit)   { u.driver(in) }
 func (in deadIn) apply(u *unit)     { u.deadLetter(in.d, in.reason) }
 func (in passIn) apply(u *unit)     { u.read(in.d) }
+
+func (in unknownIn) apply(u *unit) {
+	u.read(in.d)
+	u.counts[countUnknown]++
+}
 
 // delivered is implemented by what came from Kafka.
 type delivered interface{ from() Delivered }

@@ -138,6 +138,7 @@ const (
 	countDead       = "dead_letters"
 	countUnusable   = "unusable"
 	countRequests   = "driver_requests"
+	countUnknown    = "unknown_kinds"
 )
 
 // Bounds of one transaction. Nothing waits for a batch to fill: what is there

@@ -169,6 +169,9 @@ func TestPoisonAtTheHeadHoldsUpNobody(t *testing.T) {
 		if got := l.counters()["dead_letters"]; got != 11 {
 			t.Errorf("dead letters: got %d, want 11", got)
 		}
+		if got := l.counters()["unknown_kinds"]; got != 1 {
+			t.Errorf("unknown kinds: got %d, want 1", got)
+		}
 		rows, err := l.store.Outbox(t.Context(), 0, 100)
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,395 @@
+package app_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strconv"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/carga-ev/carga/central/internal/journaltest"
+	"github.com/carga-ev/carga/central/internal/web"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// laterByKafka are the numbers of the list of bad Kafka records, or parts of
+// them, that wait for something or are tried elsewhere.
+func laterByKafka() map[int]string {
+	return map[int]string{
+		10: "the memory that a compressed batch grows to is bounded: needs a bounded decompressor under the Kafka client",
+		11: "a batch that cannot be decompressed is stepped over: brokers refuse it when it is produced, a damaged disk may still hold one",
+		14: "record for a deleted charging point: nothing deletes one yet",
+		15: "record for a revoked charging point: needs certificates",
+		23: "command produced with the bridge's credentials: needs accounts at the broker",
+		24: "command without a signature: needs signing",
+		25: "command signed with an expired key: needs signing",
+		26: "what an agent does with it: TestBadInputFromTheBroker of the agent's uplink",
+		18: "topic made again, offsets begin anew: TestALogReplacedByAShorterOne",
+		30: "place beyond the end of the log: TestALogReplacedByAShorterOne",
+	}
+}
+
+// books are what is counted, and what a row must add to it.
+type books struct{ applied, duplicates, gaps, dead int64 }
+
+// badRecord is one bad input by Kafka.
+type badRecord struct {
+	name string
+	adds books
+	// reason is part of the reason of each dead letter.
+	reason string
+	// grows: what it tells is new and may change the state.
+	grows bool
+	say   func(k *kitchen)
+}
+
+// TestBadInputByKafka: each is counted, dead letters carry their reason, and
+// what Central knows does not change by it; a good record behind each is
+// acknowledged.
+func TestBadInputByKafka(t *testing.T) {
+	rows := append(badValues(), badLogs()...)
+	tried := map[int]bool{}
+	for _, row := range rows {
+		number, _, _ := strings.Cut(row.name, " ")
+		n, err := strconv.Atoi(number)
+		if err != nil {
+			t.Errorf("%q begins with no number of the list", row.name)
+		}
+		tried[n] = true
+	}
+	for n := 1; n <= 30; n++ {
+		if !tried[n] && laterByKafka()[n] == "" {
+			t.Errorf("number %d has no row and waits for nothing", n)
+		}
+	}
+	path := db(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.kafka()
+		defer w.kafkaGone()
+		cfg := settings(path)
+		cfg.Kafka.SetPartitions(2)
+		c := w.central(cfg)
+		o := w.others(cfg)
+		defer func() {
+			o.stop()
+			c.stop()
+		}()
+		k := newKitchen(t, w, c, o)
+		defer k.client.Close()
+		for _, row := range rows {
+			k.survive(row)
+		}
+	})
+}
+
+// kitchen is where bad records are made.
+type kitchen struct {
+	t       *testing.T
+	w       *world
+	c       *running
+	o       *others
+	client  *kgo.Client
+	known   *journaltest.Point // all of it is in the database
+	good    *journaltest.Point // says a record after each row
+	letters int                // dead letters read
+}
+
+func newKitchen(t *testing.T, w *world, c *running, o *others) *kitchen {
+	t.Helper()
+	k := &kitchen{t: t, w: w, c: c, o: o, known: journaltest.New(t, "CP_1"), good: journaltest.New(t, "CP_GOOD")}
+	k.known.Charge(1)
+	var err error
+	k.client, err = kgo.NewClient(kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(w.dial), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.ProducerBatchMaxBytes(1<<20), kgo.MetadataMinAge(10*time.Millisecond))
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.say(wire.TopicEvents, k.known.All...)
+	o.say(wire.TopicEvents, k.good.All...)
+	k.within("all is known", func() bool { return k.acked(k.known) && k.acked(k.good) })
+	return k
+}
+
+func (k *kitchen) acked(p *journaltest.Point) bool {
+	seq, _ := k.o.acked(p.Journal)
+	return seq == p.Seq
+}
+
+// produce writes records as they are.
+func (k *kitchen) produce(records ...*kgo.Record) {
+	k.t.Helper()
+	for _, r := range records {
+		if r.Topic == "" {
+			r.Topic = wire.TopicEvents
+		}
+	}
+	if err := k.client.ProduceSync(k.t.Context(), records...).FirstErr(); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// within waits in fake time until ok.
+func (k *kitchen) within(what string, ok func() bool) {
+	k.t.Helper()
+	for end := time.Now().Add(30 * time.Second); ; time.Sleep(50 * time.Millisecond) {
+		if ok() {
+			return
+		}
+		if time.Now().After(end) {
+			k.t.Fatalf("not within 30 s: %s (%+v)", what, k.books())
+		}
+	}
+}
+
+func (k *kitchen) books() books {
+	k.t.Helper()
+	var n web.Network
+	if err := json.Unmarshal([]byte(k.c.get(k.w, "/api/v1/network")), &n); err != nil {
+		k.t.Fatal(err)
+	}
+	return books{n.Books.Applied, n.Books.Duplicates, n.Books.Gaps, n.Books.DeadLetters}
+}
+
+func (k *kitchen) hash() string {
+	k.t.Helper()
+	h, err := k.c.central.LedgerHash(k.t.Context())
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	return h
+}
+
+func (k *kitchen) survive(row badRecord) {
+	k.t.Helper()
+	before, state := k.books(), k.hash()
+	want := books{before.applied + row.adds.applied, before.duplicates + row.adds.duplicates, before.gaps + row.adds.gaps, before.dead + row.adds.dead}
+	row.say(k)
+	k.within(row.name+" is counted", func() bool { return k.books() == want })
+	time.Sleep(time.Second)
+	if got := k.books(); got != want {
+		k.t.Errorf("%s: the books are %+v, want %+v", row.name, got, want)
+	}
+	if got := k.hash(); !row.grows && got != state {
+		k.t.Errorf("%s: the state changed", row.name)
+	}
+	k.explained(row)
+	k.produce(k.next())
+	k.within(row.name+": a good record is acknowledged", func() bool { return k.acked(k.good) })
+}
+
+// explained expects the row's dead letters on Kafka, with reason and origin.
+func (k *kitchen) explained(row badRecord) {
+	k.t.Helper()
+	if row.adds.dead == 0 {
+		return
+	}
+	k.letters += int(row.adds.dead)
+	c, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(k.w.dial), kgo.ConsumeTopics(wire.TopicDeadLetters))
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	defer c.Close()
+	ctx, cancel := context.WithTimeout(k.t.Context(), 10*time.Second)
+	defer cancel()
+	fitting, n := int64(0), 0
+	for n < k.letters && ctx.Err() == nil {
+		c.PollFetches(ctx).EachRecord(func(r *kgo.Record) {
+			n++
+			h := map[string]string{}
+			for _, x := range r.Headers {
+				h[x.Key] = string(x.Value)
+			}
+			if strings.Contains(h[wire.HeaderReason], row.reason) && h[wire.HeaderTopic] != "" && h[wire.HeaderOrigin] != "" && len(r.Value) <= 64<<10 {
+				fitting++
+			}
+		})
+	}
+	if n != k.letters || fitting < row.adds.dead {
+		k.t.Errorf("%s: %d dead letters on Kafka, want %d; %d fit, want %d that say %q", row.name, n, k.letters, fitting, row.adds.dead, row.reason)
+	}
+}
+
+// next is the next good record, as the charging point would say it.
+func (k *kitchen) next() *kgo.Record {
+	m := k.good.Write(1, "", &wire.MeterRead{Register: k.good.Register})
+	return &kgo.Record{Key: []byte(m.Key), Value: m.Value}
+}
+
+// badValues are records that say nothing good.
+func badValues() []badRecord {
+	letter := func(name, reason string, records func(k *kitchen) []*kgo.Record) badRecord {
+		return badRecord{name: name, adds: books{dead: 1}, reason: reason, say: func(k *kitchen) { k.produce(records(k)...) }}
+	}
+	one := func(key, value string, headers ...kgo.RecordHeader) func(*kitchen) []*kgo.Record {
+		return func(*kitchen) []*kgo.Record {
+			return []*kgo.Record{{Key: []byte(key), Value: []byte(value), Headers: headers}}
+		}
+	}
+	known := func(key []byte) func(k *kitchen) []*kgo.Record {
+		return func(k *kitchen) []*kgo.Record { return []*kgo.Record{{Key: key, Value: k.known.All[3].Value}} }
+	}
+	kind := func(v string) kgo.RecordHeader { return kgo.RecordHeader{Key: wire.HeaderKind, Value: []byte(v)} }
+	on := func(topic string, f func(*kitchen) []*kgo.Record) func(*kitchen) []*kgo.Record {
+		return func(k *kitchen) []*kgo.Record {
+			all := f(k)
+			for _, r := range all {
+				r.Topic = topic
+			}
+			return all
+		}
+	}
+	return []badRecord{
+		letter("1 null value", "is empty", func(*kitchen) []*kgo.Record { return []*kgo.Record{{Key: []byte("CP_1")}} }),
+		letter("2 null key", `the key names ""`, known(nil)),
+		letter("3 another's key", `the key names "CP_2", the record "CP_1"`, known([]byte("CP_2"))),
+		letter("4 key with a slash", "the key names", known([]byte("CP/1"))),
+		letter("4 key with a newline", "the key names", known([]byte("CP_1\n"))),
+		letter("4 presence under a key with a slash", "cp_id", on(wire.TopicMonitor, one("CP/1", `{"v":1}`, kind(wire.KindValuePresence)))),
+		letter("5 empty value", "is empty", func(*kitchen) []*kgo.Record { return []*kgo.Record{{Key: []byte("CP_1"), Value: []byte{}}} }),
+		letter("5 empty request of a driver", "is not a JSON object", on(wire.TopicDriverEvents, one("ann", ""))),
+		letter("5 empty sign of life", "is not a JSON object", on(wire.TopicMonitor, one("bridge", "", kind(wire.KindValueBridgeAlive)))),
+		letter("6 value of 1 MB", "has 1000000 bytes; at most 32768 are allowed", one("CP_1", strings.Repeat("x", 1_000_000))),
+		{name: "7 10 000 headers", adds: books{applied: 1}, grows: true, say: func(k *kitchen) {
+			r := k.next()
+			for i := range 10_000 {
+				r.Headers = append(r.Headers, kgo.RecordHeader{Key: fmt.Sprint(i), Value: []byte("x")})
+			}
+			k.produce(r)
+		}},
+		{name: "8 headers that are no UTF-8", adds: books{applied: 1}, grows: true, say: func(k *kitchen) {
+			r := k.next()
+			r.Headers = []kgo.RecordHeader{{Key: "\xff", Value: []byte("\xfe")}, {Key: wire.HeaderReceivedAt, Value: []byte("\xff\x00")}, kind("\xff")}
+			k.produce(r)
+		}},
+		letter("9 version 0 of a presence", "field v: 0 is not a version", on(wire.TopicMonitor, one("CP_1", `{"v":0}`, kind(wire.KindValuePresence)))),
+		{name: "9 unknown kind on monitor-events", say: func(k *kitchen) {
+			k.produce(&kgo.Record{Topic: wire.TopicMonitor, Value: []byte("{}"), Headers: []kgo.RecordHeader{kind("weather")}})
+		}},
+		{name: "10 gzip bomb of 32 MB", adds: books{dead: 1}, reason: "has 33554432 bytes; at most 32768 are allowed", say: func(k *kitchen) { k.bomb(32 << 20) }},
+	}
+}
+
+// badLogs are what happens to a log, and records that are good somewhere else.
+func badLogs() []badRecord {
+	return []badRecord{
+		{name: "12 times of Kafka before 1970 and in the year 10 000", adds: books{applied: 2}, grows: true, say: func(k *kitchen) {
+			for _, at := range []time.Time{time.UnixMilli(-1), time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)} {
+				r := k.next()
+				r.Timestamp = at
+				k.produce(r)
+			}
+		}},
+		{name: "13 record of an unknown charging point, from the middle", adds: books{gaps: 1}, grows: true, say: func(k *kitchen) {
+			p := journaltest.New(k.t, "CP_NEW")
+			p.Charge(1)
+			k.produce(&kgo.Record{Key: []byte(p.CP), Value: p.All[5].Value})
+		}},
+		{name: "16 same record in two partitions", adds: books{duplicates: 2}, say: func(k *kitchen) {
+			for partition := range int32(2) {
+				k.produce(&kgo.Record{Key: []byte("CP_1"), Value: k.known.All[3].Value, Partition: partition})
+			}
+		}},
+		{name: "19 gap of offsets, by the marker of a transaction", adds: books{duplicates: 1}, say: func(k *kitchen) { k.transact(kgo.TryCommit) }},
+		// A record proves itself by its chain, not by the transaction it came in.
+		{name: "20 record of an aborted transaction", adds: books{duplicates: 1}, say: func(k *kitchen) { k.transact(kgo.TryAbort) }},
+		{name: "21 a batch a hundred times", adds: books{duplicates: 900}, say: func(k *kitchen) {
+			for range 100 {
+				k.o.say(wire.TopicEvents, k.known.All...)
+			}
+		}},
+		{name: "22 whole backlog backwards, then once more in order", adds: books{applied: 9, duplicates: 1, gaps: 8}, grows: true, say: func(k *kitchen) {
+			p := journaltest.New(k.t, "CP_BACK")
+			p.Charge(1)
+			for i := range p.All {
+				k.o.say(wire.TopicEvents, p.All[len(p.All)-1-i])
+			}
+			time.Sleep(time.Second)
+			k.o.say(wire.TopicEvents, p.All...)
+		}},
+		{name: "26 acknowledgement beyond what exists, 27 of an older Central", say: func(k *kitchen) {
+			for _, central := range []charge.Incarnation{"0", charge.Incarnation(k.now())} {
+				a := wire.Ack{V: 1, Central: central, Journal: &k.known.Journal, Seq: 1 << 40, At: charge.At(time.Now())}
+				raw, err := a.Encode()
+				if err != nil {
+					k.t.Fatal(err)
+				}
+				k.produce(&kgo.Record{Topic: wire.TopicCommands, Key: []byte("CP_1"), Value: raw, Headers: []kgo.RecordHeader{{Key: wire.HeaderKind, Value: []byte(wire.KindValueAck)}}})
+			}
+		}},
+		{name: "27 commands that are none", say: func(k *kitchen) {
+			for _, v := range []string{"", "{}", "la"} {
+				k.produce(&kgo.Record{Topic: wire.TopicCommands, Key: []byte("CP_1"), Value: []byte(v), Headers: []kgo.RecordHeader{{Key: wire.HeaderKind, Value: []byte(wire.KindValueCommand)}}})
+			}
+		}},
+		{name: "28 record of a future version", adds: books{applied: 1}, grows: true, say: func(k *kitchen) {
+			raw := fmt.Sprintf(`{"v":7,"cp_id":%q,"journal":%q,"seq":%d,"prev":%q,"type":"battery_swapped","at":"2026-11-22T10:00:00.000Z","sails":["jib"],"data":{"cells":[1,2]}}`,
+				k.good.CP, k.good.Journal, k.good.Seq+1, k.good.Hash)
+			k.good.Seq, k.good.Hash = k.good.Seq+1, wire.Hash([]byte(raw))
+			k.produce(&kgo.Record{Key: []byte(k.good.CP), Value: []byte(raw)})
+		}},
+		{name: "29 poison at the head, good ones behind", adds: books{applied: 2, dead: 1}, reason: "is not a JSON object", grows: true, say: func(k *kitchen) {
+			k.produce(&kgo.Record{Key: []byte("CP_GOOD"), Value: []byte("poison")}, k.next(), k.next())
+		}},
+		{name: "17 partitions grow from 2 to 6", adds: books{duplicates: 1}, say: func(k *kitchen) {
+			req := kmsg.NewCreatePartitionsRequest()
+			topic := kmsg.NewCreatePartitionsRequestTopic()
+			topic.Topic, topic.Count = wire.TopicEvents, 6
+			req.Topics, req.TimeoutMillis = append(req.Topics, topic), 1000
+			if _, err := req.RequestWith(k.t.Context(), k.client); err != nil {
+				k.t.Fatal(err)
+			}
+			time.Sleep(10 * time.Second)
+			k.client.ForceMetadataRefresh()
+			time.Sleep(time.Second)
+			k.produce(&kgo.Record{Key: []byte("CP_1"), Value: k.known.All[3].Value, Partition: 5})
+		}},
+	}
+}
+
+// now is the incarnation of the Central that runs.
+func (k *kitchen) now() string {
+	_, by := k.o.acked(k.known.Journal)
+	return string(by)
+}
+
+// bomb writes one record of so many zeros, compressed.
+func (k *kitchen) bomb(size int) {
+	k.t.Helper()
+	c, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(k.w.dial), kgo.ProducerBatchCompression(kgo.GzipCompression()),
+		kgo.ProducerBatchMaxBytes(int32(size+1024))) //nolint:gosec // small
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.ProduceSync(k.t.Context(), &kgo.Record{Topic: wire.TopicEvents, Key: []byte("CP_1"), Value: make([]byte, size)}).FirstErr(); err != nil {
+		k.t.Fatal(err)
+	}
+}
+
+// transact writes a record that is known within a transaction, which ends with
+// a marker in the log.
+func (k *kitchen) transact(end kgo.TransactionEndTry) {
+	k.t.Helper()
+	c, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(k.w.dial), kgo.TransactionalID("stranger"))
+	if err != nil {
+		k.t.Fatal(err)
+	}
+	defer c.Close()
+	if err := c.BeginTransaction(); err != nil {
+		k.t.Fatal(err)
+	}
+	if err := c.ProduceSync(k.t.Context(), &kgo.Record{Topic: wire.TopicEvents, Key: []byte("CP_1"), Value: k.known.All[3].Value}).FirstErr(); err != nil {
+		k.t.Fatal(err)
+	}
+	if err := c.EndTransaction(k.t.Context(), end); err != nil {
+		k.t.Fatal(err)
+	}
+}

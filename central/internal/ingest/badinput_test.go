@@ -1,0 +1,182 @@
+package ingest_test
+
+import (
+	"bytes"
+	"fmt"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/carga-ev/carga/central/internal/journaltest"
+	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// odd is a record of a good form that says something it should not. The bridge
+// passes it on; the numbers are those of the list of what may come by MQTT, of
+// which the bridge's own test holds the rest.
+type odd struct {
+	name string
+	// counter is what counts it, once for each message.
+	counter string
+	// alarm is what is raised; empty for none.
+	alarm string
+	// grows: it is the next record, taken as such, whatever its payload is worth.
+	grows bool
+	say   func(p *journaltest.Point) []journaltest.Message
+}
+
+// like is the nth record of a charging point with something changed.
+func like(p *journaltest.Point, n int, change func(r *wire.Record)) []journaltest.Message {
+	r, err := wire.DecodeRecord(p.All[n].Value)
+	if err != nil {
+		panic(err)
+	}
+	change(&r)
+	raw, err := r.Encode()
+	if err != nil {
+		panic(err)
+	}
+	return []journaltest.Message{{Key: string(r.CPID), Value: raw}}
+}
+
+// next is a charging point's next record, with something changed.
+func next(p *journaltest.Point, change func(r *wire.Record)) []journaltest.Message {
+	return like(p, len(p.All)-1, func(r *wire.Record) {
+		r.Seq, r.Prev, r.Type, r.SessionID, r.Data = p.Seq+1, p.Hash, wire.TypePluggedIn, "", []byte(`{}`)
+		change(r)
+	})
+}
+
+func oddRecords() []odd {
+	// In a session that is open, so that a reading counts.
+	data := func(text string) func(p *journaltest.Point) []journaltest.Message {
+		return func(p *journaltest.Point) []journaltest.Message {
+			p.Write(1, "CP_1-2", &wire.Authorized{By: wire.GrantFreeVend, Username: "ann", Register: p.Register, Tariff: "t1"})
+			return append(p.All[len(p.All)-1:], next(p, func(r *wire.Record) {
+				r.Type, r.SessionID, r.Data = wire.TypeMeterRead, "CP_1-2", []byte(text)
+			})...)
+		}
+	}
+	return []odd{
+		{"12 unknown type", "applied", "", true, func(p *journaltest.Point) []journaltest.Message {
+			return next(p, func(r *wire.Record) { r.Type = "battery_swapped" })
+		}},
+		{"13 unknown version v", "applied", "", true, func(p *journaltest.Point) []journaltest.Message {
+			return next(p, func(r *wire.Record) { r.V = 2 })
+		}},
+		{"15 seq jumps by 10^9", "gaps", "", false, func(p *journaltest.Point) []journaltest.Message {
+			return next(p, func(r *wire.Record) { r.Seq += 1_000_000_000 })
+		}},
+		{"16 seq below what is acknowledged", "duplicates", "", false, func(p *journaltest.Point) []journaltest.Message { return p.All[:3] }},
+		{"17 same seq, other bytes", "forked", "identity_fork", true, func(p *journaltest.Point) []journaltest.Message {
+			return like(p, 3, func(r *wire.Record) { r.UptimeMS++ })
+		}},
+		{"18 journal changed in mid-session", "gaps", "", false, func(p *journaltest.Point) []journaltest.Message {
+			return next(p, func(r *wire.Record) { r.Journal = "another" })
+		}},
+		{"19 prev wrong", "forked", "identity_fork", true, func(p *journaltest.Point) []journaltest.Message {
+			return next(p, func(r *wire.Record) { r.Prev = wire.Hash([]byte("nothing")) })
+		}},
+		{"22 meter 1e308", "applied", "record_unusable", true, data(`{"register_wh":1e308,"power_w":0}`)},
+		{"22 meter -1", "applied", "record_unusable", true, data(`{"register_wh":-1,"power_w":0}`)},
+		{"22 meter 12,5", "applied", "record_unusable", true, data(`{"register_wh":"12,5","power_w":0}`)},
+		{"23 register lower than the last", "applied", "meter_set_back", true, data(`{"register_wh":1,"power_w":0}`)},
+		{"24 years 1970 and 9999", "applied", "", true, func(p *journaltest.Point) []journaltest.Message {
+			first := next(p, func(r *wire.Record) { r.At = 0 })
+			p.Seq, p.Hash = p.Seq+1, wire.Hash(first[0].Value)
+			return append(first, next(p, func(r *wire.Record) { r.At = charge.MaxTime })...)
+		}},
+		{"25 session id of another charging point", "applied", "record_unusable", true, func(p *journaltest.Point) []journaltest.Message {
+			return next(p, func(r *wire.Record) {
+				r.Type, r.SessionID = wire.TypeChargingStopped, "CP_OTHER-1"
+				r.Data = []byte(`{"reason":"local","register_start_wh":0,"register_wh":999999}`)
+			})
+		}},
+	}
+}
+
+// TestOddRecords: each is counted; what was known before it stays as it was,
+// and so do all other charging points; a good one behind it passes.
+func TestOddRecords(t *testing.T) {
+	for _, o := range oddRecords() {
+		dir := t.TempDir()
+		t.Run(o.name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := central(t, dir)
+				defer l.end()
+				other, p := journaltest.New(t, "CP_OTHER"), journaltest.New(t, "CP_1")
+				other.Charge(1)
+				p.Charge(1)
+				l.deliver(wire.TopicEvents, append(append([]journaltest.Message{}, other.All...), p.All...)...)
+				synctest.Wait()
+				before, state, sold := l.counters(), l.hash(), l.sold()
+				messages := o.say(p)
+				l.deliver(wire.TopicEvents, messages...)
+				synctest.Wait()
+				if got := l.counters()[o.counter] - before[o.counter]; got != int64(len(messages)) {
+					t.Errorf("%s grew by %d, want %d", o.counter, got, len(messages))
+				}
+				if got := l.hash(); !o.grows && got != state {
+					t.Error("the state changed")
+				}
+				if got := l.counters()["unusable"]; (got > 0) != strings.HasPrefix(o.name, "22 ") {
+					t.Errorf("unusable: %d", got)
+				}
+				if got := l.sold(); !strings.Contains(got, sold) {
+					t.Errorf("sessions and tickets: got\n%s\nwant among them\n%s", got, sold)
+				}
+				if got := l.alarms(); got[o.alarm] == 0 && o.alarm != "" || o.alarm == "" && len(got) > 0 {
+					t.Errorf("alarms: got %v, want %q", got, o.alarm)
+				}
+				good := other.Write(1, "", &wire.PluggedIn{})
+				l.deliver(wire.TopicEvents, good)
+				time.Sleep(time.Second)
+				synctest.Wait()
+				if got := l.out.acked("CP_OTHER"); got != other.Seq {
+					t.Errorf("the other charging point: acknowledged %d, want %d", got, other.Seq)
+				}
+			})
+		})
+	}
+}
+
+// sold is all sessions that have ended and all tickets, in one text.
+func (l *life) sold() string {
+	l.t.Helper()
+	var b bytes.Buffer
+	sessions, err := l.store.Sessions(l.t.Context(), store.Query{})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	tickets, err := l.store.Tickets(l.t.Context(), store.Query{})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	for i := range sessions {
+		if sessions[i].EndedAt == 0 {
+			continue
+		}
+		fmt.Fprintf(&b, "%+v\n", sessions[i])
+	}
+	for i := range tickets {
+		fmt.Fprintf(&b, "%+v\n", tickets[i])
+	}
+	return b.String()
+}
+
+// alarms are the kinds of all that were raised.
+func (l *life) alarms() map[string]int {
+	l.t.Helper()
+	rows, err := l.store.Alarms(l.t.Context(), store.Query{})
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	kinds := map[string]int{}
+	for i := range rows {
+		kinds[string(rows[i].Kind)]++
+	}
+	return kinds
+}
