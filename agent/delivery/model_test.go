@@ -104,6 +104,9 @@ func (n *network) step(e delivery.Event) {
 			n.up = append(n.up, n.disk[f.First-1:f.Last]...)
 		case delivery.SavePosition:
 			n.synced = f.Position
+		case delivery.Leave:
+			n.step(delivery.Disconnected{})
+			n.step(delivery.Connected{Now: n.at()})
 		case delivery.RolledBack, delivery.SetTimer:
 		}
 	}

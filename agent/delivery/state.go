@@ -18,6 +18,12 @@ const (
 	// before that is an alarm: a broker that refuses by an access rule confirms
 	// all the same, and looks exactly like this.
 	SilentAfter = 60 * time.Second
+	// LeaveAfter is how long a connection may bring nothing from Central before
+	// it is given up for a new one: Central answers each presence, so the broker
+	// may have lost what we subscribed to. Each further one in a row waits twice
+	// as long, up to LeaveAtMost.
+	LeaveAfter  = 2*PresenceEvery + time.Minute
+	LeaveAtMost = time.Hour
 )
 
 // Position is the last record Central acknowledged, and the life of Central
@@ -46,6 +52,12 @@ type State struct {
 	// Deadline is when the next probe is due; zero when nothing is under way.
 	Deadline time.Duration
 
+	// Leave is when the connection is given up unless Central is heard; it holds
+	// while Up.
+	Leave time.Duration
+	// patience is how long the present silence may last; zero means LeaveAfter.
+	patience time.Duration
+
 	// unanswered is the first confirmation since Central was last heard, one
 	// more than its time so that zero means none.
 	unanswered time.Duration
@@ -67,10 +79,22 @@ type Counts struct {
 	AcksSame    uint64 // told nothing new
 	AcksOld     uint64 // of an incarnation that is over
 	AcksForeign uint64 // beyond the end of the present journal
+	Left        uint64 // connections given up because Central was not heard
 }
 
 // Unacked is how many records Central has not acknowledged.
 func (s State) Unacked() uint64 { return uint64(s.End - s.Acked) }
+
+// Timer is when the next TimerFired is due; zero when nothing is waited for.
+func (s State) Timer() time.Duration {
+	switch {
+	case !s.Up:
+		return 0
+	case s.Deadline == 0:
+		return s.Leave
+	}
+	return min(s.Deadline, s.Leave)
+}
 
 // UnderWay is how many records were sent and are not acknowledged.
 func (s State) UnderWay() int { return int(s.Next - s.Acked - 1) }

@@ -35,11 +35,13 @@ type Disconnected struct{}
 // Confirmed says that the broker confirmed a record (PUBACK).
 type Confirmed struct{ Now }
 
-// Heard is an acknowledgement of Central, with what the disk holds now.
+// Heard is an acknowledgement of Central, with what the disk holds now. It is
+// Live unless the broker had kept it from before the connection.
 type Heard struct {
 	Now
 	Ack  wire.Ack
 	Held Held
+	Live bool
 }
 
 // TimerFired says that the time of a SetTimer has come. One that is out of
@@ -79,6 +81,9 @@ type RolledBack struct {
 // as lost on the way.
 type Send struct{ First, Last Index }
 
+// Leave asks to give the present connection up for a new one.
+type Leave struct{}
+
 // SetTimer asks for a TimerFired at the time At and replaces the timer set
 // before; zero takes it away.
 type SetTimer struct{ At time.Duration }
@@ -86,12 +91,13 @@ type SetTimer struct{ At time.Duration }
 func (SavePosition) deliveryEffect() {}
 func (RolledBack) deliveryEffect()   {}
 func (Send) deliveryEffect()         {}
+func (Leave) deliveryEffect()        {}
 func (SetTimer) deliveryEffect()     {}
 
 // Step is total: every event is defined in every state. Effects come as
-// SavePosition, RolledBack, Send, SetTimer.
+// SavePosition, RolledBack, Send, Leave, SetTimer.
 func Step(s State, e Event) (State, []Effect) {
-	before := s.Deadline
+	before := s.Timer()
 	var out []Effect
 	switch e := e.(type) {
 	case Booted:
@@ -102,6 +108,7 @@ func Step(s State, e Event) (State, []Effect) {
 	case Connected:
 		s.Up, s.Next, s.Window, s.Wait = true, s.Acked+1, 1, ProbeAfter
 		s.Deadline, s.unanswered = 0, 0
+		s = s.listen(e.Now)
 		s, out = s.send(out, e.Now)
 	case Disconnected:
 		s.Up, s.Next, s.Deadline, s.unanswered = false, s.Acked+1, 0, 0
@@ -110,15 +117,25 @@ func Step(s State, e Event) (State, []Effect) {
 			s.unanswered = e.At + 1
 		}
 	case Heard:
+		if e.Live {
+			s.patience = 0
+			s = s.listen(e.Now)
+		}
 		s, out = stepHeard(s, e)
 		s, out = s.send(out, e.Now)
 	case TimerFired:
 		s, out = stepTimer(s, e)
 	}
-	if s.Deadline != before {
-		out = append(out, SetTimer{At: s.Deadline})
+	if t := s.Timer(); t != before {
+		out = append(out, SetTimer{At: t})
 	}
 	return s, out
+}
+
+// listen begins to wait for a word of Central.
+func (s State) listen(now Now) State {
+	s.Leave = now.At + jittered(max(s.patience, LeaveAfter), now.Rand>>10)
+	return s
 }
 
 func stepBooted(e Booted) (State, []Effect) {
@@ -137,10 +154,18 @@ func stepBooted(e Booted) (State, []Effect) {
 	return s, out
 }
 
-// stepTimer says the first unacknowledged record alone, for the way may lead
+// stepTimer gives a connection up on which Central was not heard for too long.
+// Else it says the first unacknowledged record alone, for the way may lead
 // nowhere, or Central may wait for just this one.
 func stepTimer(s State, e TimerFired) (State, []Effect) {
-	if !s.Up || s.Deadline == 0 || e.At < s.Deadline {
+	switch {
+	case !s.Up:
+		return s, nil
+	case e.At >= s.Leave:
+		s.Counts.Left++
+		s.patience = min(2*max(s.patience, LeaveAfter), LeaveAtMost)
+		return s.listen(e.Now), []Effect{Leave{}}
+	case s.Deadline == 0 || e.At < s.Deadline:
 		return s, nil
 	}
 	s.Counts.Probes++

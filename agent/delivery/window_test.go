@@ -114,17 +114,59 @@ func TestTheProbeIsAloneAndWaitsLonger(t *testing.T) {
 	}
 }
 
-func TestNothingUnderWaySetsNoTimer(t *testing.T) {
+func TestNothingUnderWayIsNotProbed(t *testing.T) {
 	l := newLine(t, 1)
 	l.step(delivery.Connected{})
 	effects := l.step(l.ack(1))
-	if timer := find[delivery.SetTimer](effects); timer == nil || timer.At != 0 {
-		t.Errorf("effects are %v, want the timer taken away", effects)
+	if timer := find[delivery.SetTimer](effects); timer == nil || timer.At != l.s.Leave {
+		t.Errorf("effects are %v, want the timer set to the end of our patience", effects)
 	}
-	if effects := l.step(delivery.TimerFired{Now: delivery.Now{At: time.Hour}}); effects != nil {
+	if effects := l.step(delivery.TimerFired{Now: delivery.Now{At: time.Minute}}); effects != nil {
 		t.Errorf("a stale timer did %v", effects)
 	}
 	l.want("a new record", l.sent(l.append(1)), 2, 2)
+}
+
+// TestASilentConnectionIsLeft: a broker may lose a subscription and keep the
+// connection. Each further silence is borne for longer, until Central is heard
+// live; what the broker had kept says nothing.
+func TestASilentConnectionIsLeft(t *testing.T) {
+	l := newLine(t, 1)
+	connect := func() {
+		l.step(delivery.Disconnected{})
+		l.step(delivery.Connected{Now: l.at()})
+		l.step(l.ack(1))
+	}
+	silent := func(minutes int) {
+		t.Helper()
+		wait := time.Duration(minutes) * time.Minute
+		if d := l.s.Leave - l.now; d > wait || d < wait*4/5 {
+			t.Errorf("silence is borne for %s, want %s less at most a fifth", d, wait)
+		}
+		l.now = l.s.Leave - 1
+		if effects := l.step(delivery.TimerFired{Now: l.at()}); find[delivery.Leave](effects) != nil {
+			t.Errorf("left too early: %v", effects)
+		}
+		l.now++
+		if effects := l.step(delivery.TimerFired{Now: l.at()}); find[delivery.Leave](effects) == nil {
+			t.Errorf("effects are %v, want the connection left", effects)
+		}
+	}
+	for _, minutes := range []int{11, 22, 44, 60, 60} {
+		connect()
+		silent(minutes)
+	}
+	connect()
+	l.step(delivery.Heard{Now: l.at(), Ack: ack("1", "A", 1), Held: l.held, Live: true})
+	silent(11)
+	if l.s.Counts.Left != 6 {
+		t.Errorf("%d connections were left, want 6", l.s.Counts.Left)
+	}
+	l.step(delivery.Disconnected{})
+	l.now += 2 * time.Hour
+	if effects := l.step(delivery.TimerFired{Now: l.at()}); effects != nil {
+		t.Errorf("without a connection the timer did %v", effects)
+	}
 }
 
 func TestAConnectionBeginsAnew(t *testing.T) {
@@ -134,7 +176,7 @@ func TestAConnectionBeginsAnew(t *testing.T) {
 	l.step(l.ack(3))
 	l.step(delivery.Disconnected{})
 	l.want("no connection", l.sent(l.append(5)), 0, 0)
-	if l.s.Deadline != 0 {
+	if l.s.Timer() != 0 {
 		t.Error("a timer runs without a connection")
 	}
 	l.want("the next connection", l.sent(delivery.Connected{Now: l.at()}), 4, 4)

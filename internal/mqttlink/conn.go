@@ -19,7 +19,7 @@ type Conn struct {
 	number uint64
 	client mqtt.Client
 	out    chan *Pending // capacity 0: taken means in the publisher's hands
-	held   chan struct{} // capacity 1: Hold asks for the end
+	leave  chan error    // capacity 1: somebody asks for the end
 
 	life life
 	// stopped is closed when paho's goroutines have ended after a loss.
@@ -36,7 +36,7 @@ type Conn struct {
 func newConn(l *Link, number uint64) *Conn {
 	return &Conn{
 		link: l, number: number,
-		out: make(chan *Pending), held: make(chan struct{}, 1), stopped: make(chan struct{}),
+		out: make(chan *Pending), leave: make(chan error, 1), stopped: make(chan struct{}),
 		acks: acks{wake: make(chan struct{}, 1)}, life: life{over: make(chan struct{})},
 	}
 }
@@ -71,10 +71,12 @@ func (c *Conn) Number() uint64 { return c.number }
 // Lost is closed when the connection has ended.
 func (c *Conn) Lost() <-chan struct{} { return c.life.over }
 
-func (c *Conn) hold() {
+// Leave ends the connection in good order, so that no will is said; the Link
+// then makes the next. It does not wait.
+func (c *Conn) Leave(why error) {
 	select {
-	case c.held <- struct{}{}:
-	default:
+	case c.leave <- why:
+	default: // it is being left already
 	}
 }
 
@@ -221,14 +223,13 @@ func (c *Conn) serve(ctx context.Context) error {
 		owner.Go(func() { c.link.cfg.OnUp(up, c) })
 	}
 	if c.link.status.get().Held != "" {
-		c.hold()
+		c.Leave(errHeld)
 	}
 	var err error
 	select {
 	case <-c.life.over:
 		err = c.life.why
-	case <-c.held:
-		err = errHeld
+	case err = <-c.leave:
 	case <-ctx.Done():
 		err = errStopped
 	}

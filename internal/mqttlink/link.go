@@ -117,7 +117,7 @@ func (l *Link) State() State { return l.status.get() }
 func (l *Link) Hold(reason string) {
 	l.status.hold(reason)
 	if c := l.current.Load(); c != nil {
-		c.hold()
+		c.Leave(errHeld)
 	}
 }
 

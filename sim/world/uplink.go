@@ -74,6 +74,10 @@ func (b *boot) step(e delivery.Event) {
 			b.say(0, &wire.AnomalySeen{Anomaly: "storage_rolled_back", Detail: string(f.Journal)})
 		case delivery.Send:
 			b.send(f.First, f.Last)
+		case delivery.Leave:
+			if b.conn != nil {
+				b.conn.end()
+			}
 		case delivery.SetTimer:
 			b.armProbe(f.At)
 		}
@@ -168,7 +172,7 @@ func (b *boot) heardAck(ack wire.Ack, retained bool) {
 		b.lifted, b.offset = true, ack.At.Sub(charge.Time(b.up().Milliseconds()))
 	}
 	b.w.checkAck(b, &ack)
-	b.step(delivery.Heard{Now: b.luck(), Ack: ack, Held: b.held()})
+	b.step(delivery.Heard{Now: b.luck(), Ack: ack, Held: b.held(), Live: !retained})
 }
 
 func (b *boot) heardCommand(raw []byte) {

@@ -2,6 +2,7 @@ package uplink
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"math"
 	"time"
@@ -43,13 +44,16 @@ func (u *Uplink) loop(ctx context.Context) {
 	}
 }
 
+// errUnheard ends a connection on which Central is silent.
+var errUnheard = errors.New("Central was not heard for too long; subscribing anew")
+
 const never = time.Duration(math.MaxInt64)
 
 func (u *Uplink) deadline() time.Duration {
-	if u.state.Deadline == 0 {
-		return never
+	if at := u.state.Timer(); at != 0 {
+		return at
 	}
-	return u.state.Deadline
+	return never
 }
 
 func (u *Uplink) handle(i item) {
@@ -93,7 +97,7 @@ func (u *Uplink) handleAck(m message, ack wire.Ack) {
 	if !m.Retained && ack.Central >= u.state.Position.Central {
 		u.deps.Owner.Heard(ack.At)
 	}
-	u.step(delivery.Heard{Now: u.event(), Ack: ack, Held: u.deps.Records.Held()})
+	u.step(delivery.Heard{Now: u.event(), Ack: ack, Held: u.deps.Records.Held(), Live: !m.Retained})
 }
 
 func (u *Uplink) handleCommand(m message) {
@@ -129,6 +133,10 @@ func (u *Uplink) step(e delivery.Event) {
 		case delivery.Send:
 			if u.sender != nil {
 				u.sender.send(f.First, f.Last)
+			}
+		case delivery.Leave:
+			if u.sender != nil {
+				u.sender.conn.Leave(errUnheard)
 			}
 		case delivery.SetTimer: // the loop reads the deadline from the state
 		}

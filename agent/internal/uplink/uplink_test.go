@@ -103,6 +103,31 @@ func TestCentralSilent(t *testing.T) {
 	})
 }
 
+// TestASilentLineIsMadeAnew: Central is heard each five minutes, when it answers
+// a presence. Where it is not, the broker may have lost what we subscribed to.
+func TestASilentLineIsMadeAnew(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, 5)
+		n.owner.interval = time.Minute.Milliseconds()
+		n.run(func() {
+			n.within(10*time.Second, "all acknowledged", n.delivered)
+			time.Sleep(6 * time.Hour)
+			if left, conn := n.up.Stats().Counts.Left, n.last().Conn; left != 0 || conn != 1 {
+				t.Errorf("a line on which Central answers was left %d times, %d connections", left, conn)
+			}
+			n.get(func() { n.deaf = true })
+			time.Sleep(3 * time.Hour) // after 11, 22, 44 and 60 minutes, each up to a fifth sooner
+			left, conn := n.up.Stats().Counts.Left, n.last().Conn
+			if left < 4 || left > 5 || conn != left+1 {
+				t.Errorf("in 3 hours of silence the line was left %d times, %d connections; want 4 or 5", left, conn)
+			}
+			n.get(func() { n.deaf = false })
+			n.disk.append(1)
+			n.within(2*time.Minute, "all acknowledged once Central answers", n.delivered)
+		})
+	})
+}
+
 // TestCentralFromABackup lets a later life of Central know less.
 func TestCentralFromABackup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
