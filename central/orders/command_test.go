@@ -62,6 +62,23 @@ func TestSendings(t *testing.T) {
 	}
 }
 
+// A clock that is set back must not make a command longer-lived than any may
+// be: such a one cannot even be encoded.
+func TestClockSetBackBetweenSendings(t *testing.T) {
+	t.Parallel()
+	c := orders.Command{
+		ID: "c1", N: 1, Central: "central", Journal: "j1", CPID: "CP_1", Connector: 1, Type: wire.CommandStop,
+		Data: []byte(`{"session_id":"s1"}`), IssuedAt: 10_000_000, ExpiresAt: 10_060_000,
+	}
+	m := c.Message(c.IssuedAt - 300_000)
+	if _, err := m.Encode(); err != nil {
+		t.Fatal(err)
+	}
+	if m.Life() != wire.MaxCommandLife {
+		t.Fatalf("lives %s, want %s", m.Life(), wire.MaxCommandLife)
+	}
+}
+
 func TestLifeOfACommand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})

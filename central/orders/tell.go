@@ -50,13 +50,18 @@ func (x *step) tickets(changes []ledger.Change) {
 		if !ok {
 			continue
 		}
-		t := made.Ticket
-		energy, cost, sec := wire.KWh(t.Energy), wire.Money(t.Cost), t.DurationSec
-		x.do(Tell{wire.CentralEvent{
-			EventID: t.ID, EventType: wire.CentralTicket, Username: t.Username, CPID: t.CPID, Connector: t.Connector,
-			SessionID: t.SessionID, EnergyKWh: &energy, Cost: &cost, Currency: t.Currency, DurationSec: &sec,
-			Reason: string(t.Reason), Timestamp: wire.Seconds(x.At),
-		}})
+		x.do(Tell{TicketTold(&made.Ticket, x.At)})
+	}
+}
+
+// TicketTold is how a ticket is told. Its event_id derives from the session, so
+// whoever is told twice sees that it is the same.
+func TicketTold(t *ledger.Ticket, at charge.Time) wire.CentralEvent {
+	energy, cost, sec := wire.KWh(t.Energy), wire.Money(t.Cost), t.DurationSec
+	return wire.CentralEvent{
+		EventID: t.ID, EventType: wire.CentralTicket, Username: t.Username, CPID: t.CPID, Connector: t.Connector,
+		SessionID: t.SessionID, EnergyKWh: &energy, Cost: &cost, Currency: t.Currency, DurationSec: &sec,
+		Reason: string(t.Reason), Timestamp: wire.Seconds(at),
 	}
 }
 

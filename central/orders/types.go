@@ -123,11 +123,12 @@ type Command struct {
 	MessageID     string      // of the driver's request that asked for it, for SIMULATE
 }
 
-// Message is the command as it is sent at the moment now.
+// Message is the command as it is sent at the moment now. By a clock that was
+// set back since, it is sent when it was written: its life never grows.
 func (c *Command) Message(now charge.Time) wire.Command {
 	return wire.Command{
 		V: wire.Version, ID: c.ID, N: c.N, Central: c.Central, Journal: c.Journal, CPID: c.CPID, Connector: c.Connector,
-		Type: c.Type, IssuedAt: c.IssuedAt, SentAt: now, ExpiresAt: c.ExpiresAt, Data: c.Data,
+		Type: c.Type, IssuedAt: c.IssuedAt, SentAt: max(now, c.IssuedAt), ExpiresAt: c.ExpiresAt, Data: c.Data,
 	}
 }
 
