@@ -352,8 +352,9 @@ func TestJournalFails(t *testing.T) {
 	})
 }
 
-// TestDiskFull: no power while nothing can be written down; it goes on without
-// a restart when there is room.
+// TestDiskFull: the session goes on without samples and ends with its record,
+// no other begins; when not even its end finds room there is no power; it all
+// goes on without a restart when there is room.
 func TestDiskFull(t *testing.T) {
 	play(t, nil, func(p *point) {
 		t := p.t
@@ -362,22 +363,52 @@ func TestDiskFull(t *testing.T) {
 		p.do(p.board.Plug(1))
 		want(t, p.order(1, &wire.Start{SessionID: "s1", Username: "driver1"}), wire.ResultDone, "")
 		p.status(2*time.Second, charge.StatusCharging)
-		p.disk.breaks(fmt.Errorf("append: %w", app.ErrNoSpace))
-		time.Sleep(10 * time.Second) // a sample is due
-		if p.outlet().Closed || p.reports() != charge.StatusFaulted {
-			t.Fatalf("closed %t, %s", p.outlet().Closed, p.reports())
+		noRoom := fmt.Errorf("append: %w", app.ErrNoSpace)
+		fill := func(permille int64) {
+			p.disk.mu.Lock()
+			defer p.disk.mu.Unlock()
+			p.disk.full = permille
 		}
+		fill(1000)
+		p.disk.breaksBelow(journal.Final, noRoom)
+		samples := len(payloads[*wire.MeterRead](t, p.disk))
+		time.Sleep(time.Minute)
+		if !p.outlet().Closed || len(payloads[*wire.MeterRead](t, p.disk)) != samples {
+			t.Fatalf("closed %t; %s", p.outlet().Closed, story(t, p.disk))
+		}
+		p.do(p.board.Unplug(1)) // unplugged waits for the stop, in its order
+		p.within(2*time.Second, "charging_stopped", func() bool { return len(payloads[*wire.ChargingStopped](t, p.disk)) == 1 })
+		p.do(p.board.Plug(1))
+		time.Sleep(2 * time.Second)
+		if h := p.agent.Status().Health; h.Alarm != "no room on the disk" || h.QuotaPermill != 1000 {
+			t.Errorf("health: %+v", h)
+		}
+		want(t, p.order(1, &wire.Start{SessionID: "s2", Username: "driver1"}), wire.ResultRejected, "storage_full")
+		p.disk.breaksBelow(journal.Sample, nil)
+		fill(0)
+		time.Sleep(3 * time.Second)
+		want(t, p.order(1, &wire.Start{SessionID: "s3", Username: "driver1"}), wire.ResultDone, "")
+		p.status(2*time.Second, charge.StatusCharging)
+
+		p.disk.breaks(noRoom)
+		p.do(p.board.Inject(1, charge.FaultGroundFault))
+		p.status(2*time.Second, charge.StatusFaulted)
 		time.Sleep(time.Hour)
+		if p.outlet().Closed {
+			t.Error("closed")
+		}
+		p.do(p.board.Repair(1))
 		p.disk.breaks(nil)
 		p.status(5*time.Second, charge.StatusFinishing)
-		accounted(t, p, 1)
-		want(t, p.order(1, &wire.Start{SessionID: "s2", Username: "driver1"}), wire.ResultDone, "")
+		accounted(t, p, 2)
+		time.Sleep(2 * time.Second)
+		want(t, p.order(1, &wire.Start{SessionID: "s4", Username: "driver1"}), wire.ResultDone, "")
 		p.status(2*time.Second, charge.StatusCharging)
 		p.kill() // what was saved is what the records say
 		p.start()
 		p.ready()
 		time.Sleep(time.Second)
-		accounted(t, p, 2)
+		accounted(t, p, 3)
 	})
 }
 

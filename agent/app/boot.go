@@ -13,6 +13,7 @@ import (
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/agent/internal/uplink"
+	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/agent/safety"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
@@ -179,7 +180,7 @@ func (r *running) register(found Found) error {
 			Anomaly: "journal_damaged", Detail: fmt.Sprintf("records %d to %d of %s: %.256s", d.First, d.Last, d.Journal, d.Reason),
 		}})
 	}
-	if err := r.recorder.commit([]job{{records: records, now: r.clock.now()}}); err != nil {
+	if err := r.recorder.commit([]job{{records: records, now: r.clock.now()}}, journal.Final); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
 	r.logger.Info("registered", obs.Journal(r.journal), slog.String("board", info.Model), slog.Int("connectors", info.Connectors))

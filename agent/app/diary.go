@@ -5,6 +5,7 @@ import (
 
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -15,7 +16,7 @@ type Journal interface {
 	// Append makes records durable together and in order, and returns then. It
 	// may ask for a checkpoint. After an error none of them is held; except for
 	// ErrNoSpace it means that the log takes no more in this boot.
-	Append(encode ...func(seq charge.Seq, prev string) ([]byte, error)) error
+	Append(class journal.Class, encode ...func(seq charge.Seq, prev string) ([]byte, error)) error
 	// Held, Read, Changed, Position and SavePosition are the uplink's.
 	Held() delivery.Held
 	Read(i delivery.Index) ([]byte, error)
@@ -28,13 +29,13 @@ type Journal interface {
 	Close() error
 }
 
-// ErrNoSpace says that nothing was written for want of room; it may be tried
-// again at any time.
+// ErrNoSpace says that nothing was written for want of room for records of this
+// class; it may be tried again at any time.
 var ErrNoSpace = errors.New("no room for records")
 
 // Space is how the space for unacknowledged records is used.
 type Space struct {
-	QuotaPermille int64
+	QuotaPermille int64  // of the quota or of the disk, whichever is worse
 	Alarm         string // in words, empty when all is well
 }
 

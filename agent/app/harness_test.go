@@ -19,6 +19,7 @@ import (
 
 	"github.com/carga-ev/carga/agent/app"
 	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/mqttlink"
@@ -38,8 +39,9 @@ type disk struct {
 	mu       sync.Mutex
 	lines    []line
 	position delivery.Position
-	full     int64 // permille
-	broken   error // why nothing can be written
+	full     int64         // permille
+	broken   error         // why nothing can be written
+	spared   journal.Class // and from which class on it can
 }
 
 type line struct {
@@ -66,10 +68,10 @@ func (d *disk) open(o app.JournalOptions) (app.Journal, app.Found, error) {
 	return &boot{disk: d, JournalOptions: o, changed: make(chan struct{}, 1)}, f, nil
 }
 
-func (b *boot) Append(encode ...func(charge.Seq, string) ([]byte, error)) error {
+func (b *boot) Append(class journal.Class, encode ...func(charge.Seq, string) ([]byte, error)) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.broken != nil {
+	if b.broken != nil && class < b.spared {
 		return b.broken
 	}
 	for _, e := range encode {
@@ -132,10 +134,13 @@ func (b *boot) Space() app.Space {
 }
 
 // breaks lets writing fail; nil lets it succeed again.
-func (d *disk) breaks(err error) {
+func (d *disk) breaks(err error) { d.breaksBelow(journal.Final+1, err) }
+
+// breaksBelow lets writing of the lower classes fail.
+func (d *disk) breaksBelow(class journal.Class, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.broken = err
+	d.broken, d.spared = err, class
 }
 
 // records are all that was written, decoded.

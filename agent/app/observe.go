@@ -62,7 +62,7 @@ func (r *running) boardTrouble() string {
 func (r *running) journalTrouble() string {
 	s := r.log.Space()
 	switch {
-	case r.noRoom.Load():
+	case r.noRoom.Load() || r.recorder.starved.Load():
 		return "no room on the disk"
 	case s.Alarm != "":
 		return s.Alarm
@@ -90,6 +90,7 @@ func (r *running) families() []obs.Family {
 		one("clock_synced", obs.Gauge, "Whether the clock is kept by NTP.", obs.Truth(t.Clock == charge.ClockSynced)),
 		one("journal_records", obs.Gauge, "Records on the disk, those of earlier boots included.", float64(held(r.log.Held()))),
 		one("journal_written_total", obs.Counter, "Records made durable.", float64(r.recorder.count())),
+		one("journal_dropped_samples_total", obs.Counter, "Samples of the meter for which there was no room.", float64(r.recorder.lostSamples())),
 		one("journal_unacked_records", obs.Gauge, "Records that Central has not acknowledged.", float64(h.Unacked)),
 		one("journal_oldest_unacked_seconds", obs.Gauge, "Age of the first record that Central has not acknowledged.", float64(h.OldestMS)/1000),
 		one("journal_quota_ratio", obs.Gauge, "How much of the space for unacknowledged records is used; from 0.9 no new session starts.", float64(h.QuotaPermill)/1000),

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/metrics/metricstest"
 	"github.com/carga-ev/carga/internal/wire"
@@ -149,11 +150,11 @@ type held struct {
 	gate *atomic.Pointer[chan struct{}]
 }
 
-func (h held) Append(encode ...func(charge.Seq, string) ([]byte, error)) error {
+func (h held) Append(class journal.Class, encode ...func(charge.Seq, string) ([]byte, error)) error {
 	if gate := h.gate.Load(); gate != nil {
 		<-*gate
 	}
-	return h.Journal.Append(encode...)
+	return h.Journal.Append(class, encode...)
 }
 
 func TestAHungDiskIsNotAlive(t *testing.T) {

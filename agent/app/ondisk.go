@@ -35,16 +35,42 @@ func openOnDisk(dir string, log *slog.Logger) func(JournalOptions) (Journal, Fou
 		if rec.Last != nil {
 			found.After = &wire.Position{Journal: rec.Last.Journal, Seq: rec.Last.Seq}
 		}
+		for _, n := range rec.Notes {
+			log.Warn("the journal is not as it should be; no record is lost by it", slog.String("detail", n))
+		}
 		for _, d := range rec.Damaged {
 			log.Error("the journal is damaged", slog.String("segment", d.Segment), slog.String("reason", d.Reason))
-			found.Damaged = append(found.Damaged, wire.Damaged{Journal: d.Journal, First: d.First, Last: d.Last, Reason: d.Reason})
+			found.Damaged = append(found.Damaged, wire.Damaged{
+				Journal: d.Journal, First: d.First, Last: d.Last, Reason: fmt.Sprintf("%.128s", d.Reason),
+			})
 		}
+		found.Damaged = fewer(found.Damaged)
 		return &diskJournal{log: l, options: o, changed: make(chan struct{}, 1)}, found, nil
 	}
 }
 
-func (d *diskJournal) Append(encode ...encoder) error {
-	err := d.log.Append(encode...)
+// maxDamaged ranges fit into one record.
+const maxDamaged = 64
+
+// fewer makes one range of all that is damaged of a journal where there are too
+// many. The good records between are told as all others are.
+func fewer(all []wire.Damaged) []wire.Damaged {
+	if len(all) <= maxDamaged {
+		return all
+	}
+	var merged []wire.Damaged
+	for _, d := range all {
+		if n := len(merged); n > 0 && merged[n-1].Journal == d.Journal && merged[n-1].Last != 0 {
+			merged[n-1].Last = d.Last
+			continue
+		}
+		merged = append(merged, d)
+	}
+	return merged[:min(len(merged), maxDamaged)]
+}
+
+func (d *diskJournal) Append(class journal.Class, encode ...encoder) error {
+	err := d.log.Append(class, encode...)
 	if errors.Is(err, journal.ErrFull) {
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
 	}

@@ -7,9 +7,11 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/carga-ev/carga/agent/connector"
+	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/wire"
@@ -26,22 +28,31 @@ const roomEvery = time.Second
 
 // recorder makes records durable in one order and tells who asked. It also
 // folds them, so that a checkpoint holds exactly what they say.
+//
+// While there is no room, samples are dropped, and the others wait in memory in
+// their order until there is, or until one of them may use the reserve: then
+// all before it go with it.
 type recorder struct {
 	cp      charge.CPID
 	journal charge.JournalID
 	clock   *clock
-	append  func(...encoder) error
-	// full is called when the disk has no room, and when it has again.
+	append  func(journal.Class, ...encoder) error
+	// full is called when not even final records find room, and when they do
+	// again.
 	full func(bool)
 	log  *slog.Logger
 
-	saved []connector.Saved // owned by run, and by boot before it
+	saved   []connector.Saved // owned by run, and by boot before it
+	pending []job             // taken and not written yet; owned by run
+	starved atomic.Bool       // there is no room for something pending
+	blocked bool              // full was called with true; owned by run
 
 	wake chan struct{} // capacity 1: there is something in the queue
 	mu   sync.Mutex
 	// mu guards everything that follows.
 	queue   []job
 	written int64 // records made durable
+	dropped int64 // samples for which there was no room
 	dead    bool  // nothing more is written
 }
 
@@ -51,6 +62,35 @@ type job struct {
 	records   []connector.Record
 	now       connector.Now
 	done      func(error)
+}
+
+// class is the highest of its records: they go together.
+func (j *job) class() (c journal.Class) {
+	for _, r := range j.records {
+		c = max(c, classOf(r.Payload))
+	}
+	return c
+}
+
+// classOf says what makes way when there is no room. Final is what somebody pays
+// for or waits for; whether a session may begin is decided before it is written.
+func classOf(p wire.Payload) journal.Class {
+	switch p.RecordType() {
+	case wire.TypeMeterRead:
+		return journal.Sample
+	case wire.TypeRegistered, wire.TypeAuthorized, wire.TypeChargingStarted, wire.TypeChargingStopped,
+		wire.TypeReservationEnded, wire.TypeFaultRaised, wire.TypeCommandFinished:
+		return journal.Final
+	default:
+		return journal.Normal
+	}
+}
+
+func highest(jobs []job) (c journal.Class) {
+	for i := range jobs {
+		c = max(c, jobs[i].class())
+	}
+	return c
 }
 
 // add asks for records to be made durable together. It never waits; done is
@@ -88,41 +128,76 @@ func (r *recorder) run(ctx context.Context) error {
 	}
 }
 
-// commitAll commits group after group until the queue is empty.
+// commitAll commits group after group until nothing waits.
 func (r *recorder) commitAll(ctx context.Context) error {
 	for {
-		group := r.take()
-		if len(group) == 0 {
+		r.take()
+		if len(r.pending) == 0 {
+			r.found()
 			return nil
 		}
-		if err := r.commitInTime(ctx, group); err != nil {
+		group := r.group()
+		err := r.commit(group, highest(r.pending))
+		if errors.Is(err, ErrNoSpace) {
+			if err = r.makeDo(ctx, err); err == nil {
+				continue
+			}
+			group = r.pending
+		}
+		r.pending = r.pending[len(group):]
+		if err = tell(group, err); err != nil {
 			return err
 		}
 	}
 }
 
-// commitInTime commits a group; on a full disk it tries until there is room or
-// ctx ends.
-func (r *recorder) commitInTime(ctx context.Context, group []job) error {
-	err := r.commit(group)
-	if !errors.Is(err, ErrNoSpace) {
-		return tell(group, err)
+// makeDo drops the samples and waits for a while, or for more to write. It
+// returns err when ctx has ended.
+func (r *recorder) makeDo(ctx context.Context, err error) error {
+	r.drop()
+	if len(r.pending) == 0 {
+		return nil
 	}
-	r.full(true)
-	retry := time.NewTicker(roomEvery)
+	r.starved.Store(true)
+	if !r.blocked && highest(r.pending) == journal.Final {
+		r.blocked = true
+		r.full(true)
+	}
+	retry := time.NewTimer(roomEvery)
 	defer retry.Stop()
-	for errors.Is(err, ErrNoSpace) {
-		select {
-		case <-ctx.Done():
-			return tell(group, err)
-		case <-retry.C:
-			err = r.commit(group)
-		}
+	select {
+	case <-ctx.Done():
+		return err
+	case <-retry.C:
+	case <-r.wake:
 	}
-	if err == nil {
+	return nil
+}
+
+// drop forgets the samples that are pending.
+func (r *recorder) drop() {
+	before := len(r.pending)
+	r.pending = slices.DeleteFunc(r.pending, func(j job) bool {
+		if j.class() > journal.Sample {
+			return false
+		}
+		if j.done != nil {
+			j.done(nil)
+		}
+		return true
+	})
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.dropped += int64(before - len(r.pending))
+}
+
+// found says that there is room for everything.
+func (r *recorder) found() {
+	r.starved.Store(false)
+	if r.blocked {
+		r.blocked = false
 		r.full(false)
 	}
-	return tell(group, err)
 }
 
 // tell who asked what came of it, and pass it on.
@@ -135,25 +210,26 @@ func tell(group []job, err error) error {
 	return err
 }
 
-// take returns the jobs of the next commit.
-func (r *recorder) take() []job {
+// take moves the queue to what is pending.
+func (r *recorder) take() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.pending = append(r.pending, r.queue...)
+	r.queue = nil
+}
+
+// group is the jobs of the next commit.
+func (r *recorder) group() []job {
 	n, records := 0, 0
-	for n < len(r.queue) && (n == 0 || records+len(r.queue[n].records) <= maxGroup) {
-		records += len(r.queue[n].records)
+	for n < len(r.pending) && (n == 0 || records+len(r.pending[n].records) <= maxGroup) {
+		records += len(r.pending[n].records)
 		n++
 	}
-	group := r.queue[:n:n]
-	r.queue = r.queue[n:]
-	if len(r.queue) == 0 {
-		r.queue = nil
-	}
-	return group
+	return r.pending[:n:n]
 }
 
 // commit makes a group durable. After an error nothing of it is.
-func (r *recorder) commit(group []job) error {
+func (r *recorder) commit(group []job, class journal.Class) error {
 	before := slices.Clone(r.saved)
 	var encoders []encoder
 	for _, j := range group {
@@ -161,9 +237,11 @@ func (r *recorder) commit(group []job) error {
 			encoders = append(encoders, r.encoder(j, rec))
 		}
 	}
-	if err := r.append(encoders...); err != nil {
+	if err := r.append(class, encoders...); err != nil {
 		r.saved = before
-		r.log.Error("records not written", slog.Int("records", len(encoders)), obs.Err(err))
+		if !errors.Is(err, ErrNoSpace) || !r.starved.Load() { // of a full disk once
+			r.log.Error("records not written", slog.Int("records", len(encoders)), obs.Err(err))
+		}
 		return fmt.Errorf("append %d records: %w", len(encoders), err)
 	}
 	r.mu.Lock()
@@ -210,4 +288,11 @@ func (r *recorder) count() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.written
+}
+
+// lostSamples is how many samples found no room in this boot.
+func (r *recorder) lostSamples() int64 {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.dropped
 }

@@ -172,7 +172,7 @@ func (r *running) housekeep(ctx context.Context) {
 				r.writing.Turn()
 			}
 			turned.Turn()
-			if now := r.log.Space().QuotaPermille >= fullPermille; now != full {
+			if now := r.recorder.starved.Load() || r.log.Space().QuotaPermille >= fullPermille; now != full {
 				full = now
 				r.logger.Warn("space for unacknowledged records", slog.Bool("full", full))
 				for _, m := range r.machines {
@@ -203,7 +203,7 @@ func (p panicked) Error() string {
 	return "panic"
 }
 
-// diskFull lets no power flow while nothing can be written down about it.
+// diskFull lets no power flow while not even its end can be written down.
 func (r *running) diskFull(full bool) {
 	r.noRoom.Store(full)
 	for _, m := range r.machines {

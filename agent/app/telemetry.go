@@ -66,6 +66,9 @@ func (a *running) health() wire.Health {
 	if h.Alarm == "" && l.Alarm != "" {
 		h.Alarm = l.Alarm
 	}
+	if h.Alarm == "" && a.recorder.starved.Load() {
+		h.Alarm = "no room on the disk"
+	}
 	if h.Alarm == "" && h.QuotaPermill >= fullPermille {
 		h.Alarm = fmt.Sprintf("the journal's space for unacknowledged records is used to %d.%d %%", h.QuotaPermill/10, h.QuotaPermill%10)
 	}

@@ -4,223 +4,190 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"slices"
-	"syscall"
 
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// batch is frames that are encoded and not yet on disk.
+// batch is the records of a group on their way to the disk.
 type batch struct {
-	bytes   []byte
-	offsets []int // of each record's frame in bytes
-	jobs    []*job
-	seq     charge.Seq // of the first
-	ordinal uint64
-	prev    [hashSize]byte // before the first
-	hasPrev bool
+	class    Class // the highest of its jobs
+	jobs     []*job
+	payloads [][]byte
+	bytes    int64 // of their frames
+	before   link  // the record before the first
+	first    charge.Seq
 }
 
-// commit writes a group with as few syncs as it can: one, unless a segment is
-// full.
-func (l *Log) commit(group []*job) {
-	b := l.newBatch()
-	for i, j := range group {
-		saved, err := l.checkpointFor(b, j)
-		if err != nil {
-			j.err = err
+// frames are the batch as a segment with that header holds it.
+func (b *batch) frames(to []byte, head uint32) (bytes []byte, offsets []int) {
+	for i, p := range b.payloads {
+		offsets = append(offsets, len(to))
+		to = appendFrame(to, head, b.first+charge.Seq(i), b.first-1, p)
+	}
+	return to, offsets
+}
+
+// commit makes the jobs of a group durable with one sync, as many as are not too
+// much at once, and returns the others. Each is refused, or succeeds or fails
+// with the rest.
+func (l *Log) commit(group []*job) []*job {
+	b := &batch{before: l.tip, first: l.seq() + 1}
+	for len(group) > 0 && b.bytes < maxJob {
+		j := group[0]
+		group = group[1:]
+		if j.err = l.admit(j.class); j.err != nil {
 			continue
 		}
-		mark := *b
-		if j.err = l.encode(b, j); j.err != nil {
-			l.unwind(b, mark)
-			continue
-		}
-		if l.fits(b) {
+		if j.err = l.encode(b, j); j.err == nil {
 			b.jobs = append(b.jobs, j)
-			continue
+			b.class = max(b.class, j.class)
 		}
-		// The segment is full: what is before this job goes into it, the job and
-		// what follows into the next.
-		tail := *l.split(b, mark)
-		l.flush(b)
-		if err := l.failure(); err != nil {
-			for _, later := range group[i:] {
-				later.err = err
-			}
-			return
-		}
-		b = &tail
-		if err := l.rotate(saved, b); err != nil {
-			j.err = err
-			l.unwind(b, batch{seq: b.seq, ordinal: b.ordinal, prev: b.prev, hasPrev: b.hasPrev})
-			continue
-		}
-		b.jobs = append(b.jobs, j)
 	}
-	l.flush(b)
+	if len(b.jobs) > 0 {
+		l.settle(b, l.flush(b))
+	}
+	return group
 }
 
-func (l *Log) newBatch() *batch {
-	return &batch{seq: l.seq + 1, ordinal: l.ordinal + 1, prev: l.prev, hasPrev: l.hasPrev}
+// settle tells a batch's jobs what came of it.
+func (l *Log) settle(b *batch, err error) {
+	if err == nil {
+		return
+	}
+	l.tip = b.before
+	if errors.Is(err, ErrFailed) {
+		l.mu.Lock()
+		if l.failed == nil {
+			l.failed = err
+		}
+		l.mu.Unlock()
+	}
+	for _, j := range b.jobs {
+		j.err = err
+	}
 }
 
-// checkpointFor asks for a checkpoint if the job might not fit: it must say what
-// is before the job's records.
-func (l *Log) checkpointFor(b *batch, j *job) ([]byte, error) {
-	room := l.room() - int64(len(b.bytes))
-	if l.opts.Checkpoint == nil || l.active != nil && room >= int64(len(j.encode))*(frameHead+maxPayload/2) {
-		return nil, nil
-	}
-	saved, err := l.opts.Checkpoint()
-	if err != nil {
-		return nil, fmt.Errorf("checkpoint: %w", err)
-	}
-	return saved, nil
-}
-
-func (l *Log) room() int64 {
-	if l.active == nil {
+// seq is that of the last record of this boot.
+func (l *Log) seq() charge.Seq {
+	if l.tip.journal != l.opts.Journal {
 		return 0
 	}
-	return l.segments[len(l.segments)-1].size - l.used
+	return l.tip.seq
 }
 
-func (l *Log) fits(b *batch) bool { return l.active != nil && int64(len(b.bytes)) <= l.room() }
-
-// encode appends the job's frames to the batch.
+// encode adds the job's records to the batch, all or none of them.
 func (l *Log) encode(b *batch, j *job) error {
-	durable := b.ordinal - 1
+	mark, bytes, tip := len(b.payloads), b.bytes, l.tip
+	err := l.encodeAll(b, j)
+	if err == nil && b.bytes-bytes > maxJob {
+		err = fmt.Errorf("%d bytes at once are too much; at most %d", b.bytes-bytes, maxJob)
+	}
+	if err != nil {
+		b.payloads, b.bytes, l.tip = b.payloads[:mark], bytes, tip
+	}
+	return err
+}
+
+func (l *Log) encodeAll(b *batch, j *job) error {
 	for _, enc := range j.encode {
-		raw, err := enc(l.seq+1, hexHash(l.prev, l.hasPrev))
+		seq := l.seq() + 1
+		raw, err := enc(seq, l.tip.hex())
 		if err != nil {
-			return fmt.Errorf("encode record %d: %w", l.seq+1, err)
+			return fmt.Errorf("encode record %d: %w", seq, err)
 		}
 		if len(raw) == 0 || len(raw) > maxPayload {
-			return fmt.Errorf("record %d has %d bytes; 1 to %d are allowed", l.seq+1, len(raw), maxPayload)
+			return fmt.Errorf("record %d has %d bytes; 1 to %d are allowed", seq, len(raw), maxPayload)
 		}
-		l.seq++
-		l.ordinal++
-		l.prev, l.hasPrev = hashOf(raw), true
-		b.offsets = append(b.offsets, len(b.bytes))
-		b.bytes = appendFrame(b.bytes, l.seq, durable, raw)
+		b.bytes += int64(frameHead + len(raw))
+		b.payloads = append(b.payloads, raw)
+		l.tip = link{journal: l.opts.Journal, seq: seq, hash: hashOf(raw)}
 	}
 	return nil
 }
 
-// unwind takes back what was encoded since mark.
-func (l *Log) unwind(b *batch, mark batch) {
-	b.bytes, b.offsets, b.jobs = b.bytes[:len(mark.bytes)], b.offsets[:len(mark.offsets)], mark.jobs
-	l.seq = b.seq + charge.Seq(len(b.offsets)) - 1
-	l.ordinal = b.ordinal + uint64(len(b.offsets)) - 1
-	l.prev, l.hasPrev = b.prev, b.hasPrev
-	if n := len(b.offsets); n > 0 {
-		if f, ok := decodeFrame(b.bytes[b.offsets[n-1]:]); ok {
-			l.prev, l.hasPrev = hashOf(f.payload), true
-		}
-	}
-}
-
-// split takes the frames since mark out of the batch.
-func (l *Log) split(b *batch, mark batch) *batch {
-	tail := &batch{
-		bytes: slices.Clone(b.bytes[len(mark.bytes):]), seq: b.seq + charge.Seq(len(mark.offsets)),
-		ordinal: b.ordinal + uint64(len(mark.offsets)), prev: b.prev, hasPrev: b.hasPrev,
-	}
-	for _, o := range b.offsets[len(mark.offsets):] {
-		tail.offsets = append(tail.offsets, o-len(mark.bytes))
-	}
-	b.bytes, b.offsets = b.bytes[:len(mark.bytes)], b.offsets[:len(mark.offsets)]
-	if n := len(b.offsets); n > 0 {
-		if f, ok := decodeFrame(b.bytes[b.offsets[n-1]:]); ok {
-			tail.prev, tail.hasPrev = hashOf(f.payload), true
-		}
-	}
-	return tail
-}
-
-// flush puts a batch on disk. If that fails nothing is known of the file any
+// flush puts a batch on disk. When a file fails nothing is known of it any
 // more: it is never touched again, and the batch goes into a new segment once.
 // If that fails too the log has failed.
-func (l *Log) flush(b *batch) {
-	if len(b.offsets) == 0 {
-		return
-	}
-	err := l.write(b)
-	if err != nil {
-		l.opts.Log.Error("a journal segment failed, trying a new one", slog.Any("err", err))
-		_ = l.active.Close()
-		l.active = nil
-		if err = l.rotate(nil, b); err == nil {
-			err = l.write(b)
+func (l *Log) flush(b *batch) error {
+	var err error
+	if l.active != nil && b.bytes <= l.room() {
+		if err = l.write(b); err == nil {
+			return nil
 		}
-	}
-	if err != nil {
-		err = fmt.Errorf("%w: %w", ErrFailed, err)
-		l.mu.Lock()
-		l.failed = err
-		l.mu.Unlock()
-		for _, j := range b.jobs {
-			j.err = err
-		}
-		return
-	}
-	l.publish(b)
-	*b = *l.newBatch()
-}
-
-func (l *Log) write(b *batch) error {
-	if _, err := l.active.WriteAt(b.bytes, l.used); err != nil {
+	} else if err = l.begin(b); err == nil || !errors.Is(err, errStorage) {
 		return err
 	}
-	return l.active.Sync()
+	l.opts.Log.Error("a journal segment failed, trying a new one", slog.Any("err", err))
+	if l.active != nil {
+		_ = l.active.Close() // it is lost for writing, and a read will tell
+		l.active = nil
+	}
+	if err = l.begin(b); errors.Is(err, errStorage) {
+		return fmt.Errorf("%w: %w", ErrFailed, err)
+	}
+	return err
 }
 
-// publish makes a batch that is on disk visible.
-func (l *Log) publish(b *batch) {
+// errStorage says that a file could not be made, for another reason than room.
+var errStorage = errors.New("the storage failed")
+
+// room is what fits into the active segment still.
+func (l *Log) room() int64 { return l.into.size - headerSize - l.used }
+
+func (l *Log) write(b *batch) error {
+	bytes, offsets := b.frames(make([]byte, 0, b.bytes), l.into.sum)
+	if _, err := l.active.WriteAt(bytes, l.used); err != nil {
+		return err
+	}
+	if err := l.active.Sync(); err != nil {
+		return err
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	s := l.segments[len(l.segments)-1]
+	l.publish(b, l.into, l.used, offsets)
+	return nil
+}
+
+// publish makes a batch that is on disk visible. The caller holds mu.
+func (l *Log) publish(b *batch, s *segment, at int64, offsets []int) {
 	if len(s.runs) == 0 {
-		s.runs = []run{{first: b.seq, index: l.index + 1}}
+		s.runs = []run{{first: b.first, index: l.index + 1}}
 	}
-	r := &s.runs[len(s.runs)-1]
-	for _, o := range b.offsets {
-		r.offsets = append(r.offsets, uint32(l.used)+uint32(o))
+	r := &s.runs[0]
+	for _, o := range offsets {
+		r.offsets = append(r.offsets, uint32(at)+uint32(o))
 	}
-	l.index += uint64(len(b.offsets))
-	l.used += int64(len(b.bytes))
-	s.end = l.used
+	l.index += uint64(len(offsets))
+	l.used = at + b.bytes
+	r.end = uint32(l.used)
 }
 
-func (l *Log) failure() error {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.failed
-}
-
-// rotate makes a new segment for what follows, its checkpoint in front: zeroed
-// and synced under another name, then renamed.
-func (l *Log) rotate(saved []byte, b *batch) error {
+// begin makes a new segment that holds the batch, behind a checkpoint that
+// contains it: it is written whole under another name, synced and renamed, so
+// that a segment has its first records, or is not there.
+func (l *Log) begin(b *batch) error {
 	h := header{
-		number: l.next, cp: l.opts.CP, journal: l.opts.Journal, first: b.seq, index: b.ordinal,
-		prev: b.prev, hasPrev: b.hasPrev, created: l.opts.Now().UnixMilli(),
+		number: l.next, cp: l.opts.CP, journal: l.opts.Journal, first: b.first, last: b.first + charge.Seq(len(b.payloads)) - 1,
+		after: b.before,
+	}
+	if now := l.opts.Now(); isSet(now) {
+		h.created = now.UnixMilli()
 	}
 	head := h.encode()
-	if len(saved) > 0 {
-		if len(saved) > maxPayload {
-			return fmt.Errorf("a checkpoint of %d bytes is too large; at most %d", len(saved), maxPayload)
-		}
-		head = appendFrame(head, 0, b.ordinal-1, saved)
-	}
-	size := max(l.opts.SegmentSize, int64(len(head)+len(b.bytes)))
-	name := fmt.Sprintf(segmentName, h.number)
-	f, err := l.create(name, head, size)
+	saved, err := l.checkpoint()
 	if err != nil {
-		if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
-			return fmt.Errorf("%w: %w", ErrFull, err)
-		}
-		return fmt.Errorf("new segment: %w", err)
+		return err
+	}
+	bytes := head
+	if len(saved) > 0 {
+		bytes = appendFrame(bytes, h.sum, 0, 0, saved)
+	}
+	start := int64(len(bytes))
+	bytes, offsets := b.frames(bytes, h.sum)
+	s := &segment{header: h, name: fmt.Sprintf(segmentName, h.number), saved: len(saved) > 0}
+	f, err := l.place(b.class, s, bytes, head)
+	if err != nil {
+		return err
 	}
 	if l.active != nil {
 		if err := l.active.Close(); err != nil {
@@ -229,40 +196,71 @@ func (l *Log) rotate(saved []byte, b *batch) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.active, l.used = f, int64(len(head))
-	l.segments = append(l.segments, &segment{header: h, name: name, size: size, end: int64(len(head)), saved: saved})
-	l.next++
+	l.active, l.into = f, s
+	l.made++
+	for i := range offsets {
+		offsets[i] -= int(start)
+	}
+	l.publish(b, s, start, offsets)
+	l.segments = append(l.segments, s)
 	l.retain()
 	return nil
 }
 
-func (l *Log) create(name string, head []byte, size int64) (File, error) {
-	tmp := name + tmpExt
+func (l *Log) checkpoint() ([]byte, error) {
+	if l.opts.Checkpoint == nil {
+		return nil, nil
+	}
+	saved, err := l.opts.Checkpoint()
+	if err != nil {
+		return nil, fmt.Errorf("checkpoint: %w", err)
+	}
+	if len(saved) > maxPayload {
+		return nil, fmt.Errorf("a checkpoint of %d bytes is too large; at most %d", len(saved), maxPayload)
+	}
+	return saved, nil
+}
+
+// create makes the file of a segment. A number is used once only.
+func (l *Log) create(s *segment, bytes, head []byte) (File, error) {
+	l.next = s.number + 1
+	tmp := s.name + tmpExt
 	f, err := l.fs.Create(tmp)
 	if err != nil {
-		_ = l.fs.Remove(tmp) // left by an attempt that failed
-		if f, err = l.fs.Create(tmp); err != nil {
-			return nil, err
-		}
+		return nil, err
 	}
-	zeros := make([]byte, 64<<10)
-	for at := int64(0); at < size && err == nil; at += int64(len(zeros)) {
-		_, err = f.WriteAt(zeros[:min(int64(len(zeros)), size-at)], at)
-	}
-	if err == nil {
-		_, err = f.WriteAt(head, 0)
-	}
-	if err == nil {
+	if err = fillFile(f, bytes, head, s.size); err == nil {
 		err = f.Sync()
 	}
 	if err == nil {
-		err = l.fs.Rename(tmp, name)
-	}
-	if err == nil {
-		err = l.fs.SyncDir()
+		err = l.fs.Rename(tmp, s.name)
 	}
 	if err != nil {
 		return nil, errors.Join(err, f.Close(), l.fs.Remove(tmp))
 	}
+	if err := l.fs.SyncDir(); err != nil {
+		// Whether the name will be there after a power cut is not known. The next
+		// segment says that what is in this one does not count.
+		return nil, errors.Join(fmt.Errorf("%w: name of %s: %v", errStorage, s.name, err), f.Close())
+	}
 	return f, nil
+}
+
+// fillFile writes bytes, zeros, and the header again at the end.
+func fillFile(f File, bytes, head []byte, size int64) error {
+	if _, err := f.WriteAt(bytes, 0); err != nil {
+		return err
+	}
+	zeros := make([]byte, 64<<10)
+	end := size - int64(len(head))
+	for at := int64(len(bytes)); at < end; at += int64(len(zeros)) {
+		if _, err := f.WriteAt(zeros[:min(int64(len(zeros)), end-at)], at); err != nil {
+			return err
+		}
+	}
+	if len(head) == 0 {
+		return nil
+	}
+	_, err := f.WriteAt(head, end)
+	return err
 }

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash/crc32"
 	"strconv"
@@ -18,9 +19,10 @@ const (
 	frameHead   = 32
 	frameMagic  = 0x52474143 // "CAGR" on disk
 	maxPayload  = 64 << 10   // twice the largest record; a checkpoint may be larger than one
+	maxJob      = 16 << 20   // bytes of one Append
+	maxSegment  = 48 << 20   // no file larger than that is one of ours: two jobs and what is around them
 	segmentExt  = ".seg"
 	tmpExt      = ".tmp"
-	damagedExt  = ".damaged"
 	hashSize    = 32
 	segmentName = "%012d" + segmentExt
 )
@@ -29,18 +31,33 @@ func segmentMagic() [8]byte { return [8]byte{'C', 'A', 'R', 'G', 'A', 'J', '1', 
 
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
-// header is the first 256 bytes of a segment.
+// header is the first 256 bytes of a segment, and its last 256 again.
 type header struct {
 	number  uint64
 	cp      charge.CPID
 	journal charge.JournalID
 	first   charge.Seq // seq of its first record
-	index   uint64     // index of its first record
-	prev    [hashSize]byte
-	hasPrev bool  // a record is before the first one
-	created int64 // Unix milliseconds, by the agent's clock
+	last    charge.Seq // of those that were written with it: they are as durable as its name
+	created int64      // Unix milliseconds; 0: the clock was not set
+	after   link       // the record before first
+	sum     uint32     // binds its frames to it
 }
 
+// link names a record and its hash. The zero value is none.
+type link struct {
+	journal charge.JournalID
+	seq     charge.Seq
+	hash    [hashSize]byte
+}
+
+func (l *link) hex() string {
+	if l.journal == "" {
+		return ""
+	}
+	return hex.EncodeToString(l.hash[:])
+}
+
+// encode also computes the sum.
 func (h *header) encode() []byte {
 	b := make([]byte, headerSize)
 	m := segmentMagic()
@@ -48,15 +65,15 @@ func (h *header) encode() []byte {
 	binary.LittleEndian.PutUint32(b[8:], version)
 	binary.LittleEndian.PutUint64(b[16:], h.number)
 	binary.LittleEndian.PutUint64(b[24:], uint64(h.first))
-	binary.LittleEndian.PutUint64(b[32:], h.index)
+	binary.LittleEndian.PutUint64(b[32:], uint64(h.last))
 	binary.LittleEndian.PutUint64(b[40:], uint64(h.created))
-	if h.hasPrev {
-		b[48] = 1
-	}
-	copy(b[49:], h.prev[:])
-	putText(b[96:], string(h.cp))
-	putText(b[144:], string(h.journal))
-	binary.LittleEndian.PutUint32(b[headerSize-4:], crc32.Checksum(b[:headerSize-4], castagnoli()))
+	binary.LittleEndian.PutUint64(b[48:], uint64(h.after.seq))
+	copy(b[56:], h.after.hash[:])
+	putText(b[88:], string(h.cp))
+	putText(b[128:], string(h.journal))
+	putText(b[168:], string(h.after.journal))
+	h.sum = crc32.Checksum(b[:headerSize-4], castagnoli())
+	binary.LittleEndian.PutUint32(b[headerSize-4:], h.sum)
 	return b
 }
 
@@ -73,6 +90,13 @@ func text(b []byte) (string, bool) {
 	return string(b[1 : 1+n]), true
 }
 
+// Why a file is no segment of this log.
+var (
+	errNoHeader   = errors.New("no segment header")
+	errHeaderSum  = errors.New("segment header has a bad checksum")
+	errImpossible = errors.New("segment header has impossible values")
+)
+
 // versionError says that a later agent wrote the segment.
 type versionError uint32
 
@@ -84,63 +108,71 @@ func decodeHeader(b []byte) (header, error) {
 	var h header
 	m := segmentMagic()
 	if len(b) < headerSize || !bytes.Equal(b[:8], m[:]) {
-		return h, fmt.Errorf("no segment header")
+		return h, errNoHeader
 	}
-	if crc32.Checksum(b[:headerSize-4], castagnoli()) != binary.LittleEndian.Uint32(b[headerSize-4:]) {
-		return h, fmt.Errorf("segment header has a bad checksum")
+	h.sum = binary.LittleEndian.Uint32(b[headerSize-4:])
+	if crc32.Checksum(b[:headerSize-4], castagnoli()) != h.sum {
+		return h, errHeaderSum
 	}
-	if v := binary.LittleEndian.Uint32(b[8:]); v > version {
+	switch v := binary.LittleEndian.Uint32(b[8:]); {
+	case v > version:
 		return h, versionError(v)
+	case v < version:
+		return h, errImpossible
 	}
 	h.number = binary.LittleEndian.Uint64(b[16:])
 	h.first = charge.Seq(binary.LittleEndian.Uint64(b[24:]))
-	h.index = binary.LittleEndian.Uint64(b[32:])
+	h.last = charge.Seq(binary.LittleEndian.Uint64(b[32:]))
 	h.created = int64(binary.LittleEndian.Uint64(b[40:]))
-	h.hasPrev = b[48] == 1
-	copy(h.prev[:], b[49:])
-	cp, ok := text(b[96:])
-	j, ok2 := text(b[144:])
-	if !ok || !ok2 || h.first < 1 || h.index < 1 {
-		return h, fmt.Errorf("segment header has impossible values")
+	h.after.seq = charge.Seq(binary.LittleEndian.Uint64(b[48:]))
+	copy(h.after.hash[:], b[56:])
+	cp, ok := text(b[88:])
+	j, ok2 := text(b[128:])
+	if !ok || !ok2 || h.first < 1 || h.last < h.first || h.last > maxSeq || h.after.seq > maxSeq {
+		return h, errImpossible
 	}
-	h.cp, h.journal = charge.CPID(cp), charge.JournalID(j)
+	after, _ := text(b[168:])
+	h.cp, h.journal, h.after.journal = charge.CPID(cp), charge.JournalID(j), charge.JournalID(after)
 	return h, nil
 }
 
-// A frame is magic, length, seq, durable, crc, reserved, payload. durable is the
-// greatest index that was known to be on disk when the frame was written: a bad
-// frame at or below the durable of any later one is damage, else it is the tail
-// that a power cut tore. Seq 0 is a checkpoint.
-func appendFrame(b []byte, seq charge.Seq, durable uint64, payload []byte) []byte {
+// maxSeq is the greatest seq a message can carry.
+const maxSeq = 1 << 53
+
+// A frame is magic, length, seq, synced, sum, zero, payload. synced is the
+// greatest seq of this journal that was known to be on disk when the frame was
+// written. The sum begins with that of the segment's header, so that a frame is
+// one of its own segment alone. Seq 0 is a checkpoint.
+func appendFrame(b []byte, head uint32, seq, synced charge.Seq, payload []byte) []byte {
 	at := len(b)
 	b = append(b, make([]byte, frameHead)...)
 	h := b[at:]
 	binary.LittleEndian.PutUint32(h, frameMagic)
 	binary.LittleEndian.PutUint32(h[4:], uint32(len(payload)))
 	binary.LittleEndian.PutUint64(h[8:], uint64(seq))
-	binary.LittleEndian.PutUint64(h[16:], durable)
+	binary.LittleEndian.PutUint64(h[16:], uint64(synced))
 	b = append(b, payload...)
-	binary.LittleEndian.PutUint32(b[at+24:], frameSum(b[at:]))
+	binary.LittleEndian.PutUint32(b[at+24:], frameSum(head, b[at:]))
 	return b
 }
 
-// frameSum covers length, seq, durable and payload.
-func frameSum(f []byte) uint32 {
-	sum := crc32.Update(0, castagnoli(), f[4:24])
+// frameSum covers the header's sum, length, seq, synced and payload.
+func frameSum(head uint32, f []byte) uint32 {
+	sum := crc32.Update(head, castagnoli(), f[4:24])
 	return crc32.Update(sum, castagnoli(), f[frameHead:])
 }
 
 // frame is one decoded frame; payload aliases the segment's bytes.
 type frame struct {
 	seq     charge.Seq
-	durable uint64
+	synced  charge.Seq
 	payload []byte
-	size    int
+	size    int64
 }
 
 // decodeFrame reads the frame at the beginning of b. A length of zero is never
-// valid: the checksum of nothing is zero, so zeros would read as frames.
-func decodeFrame(b []byte) (frame, bool) {
+// valid: zeros must not read as frames.
+func decodeFrame(head uint32, b []byte) (frame, bool) {
 	if len(b) < frameHead || binary.LittleEndian.Uint32(b) != frameMagic {
 		return frame{}, false
 	}
@@ -149,13 +181,17 @@ func decodeFrame(b []byte) (frame, bool) {
 		return frame{}, false
 	}
 	f := b[:frameHead+int(n)]
-	if frameSum(f) != binary.LittleEndian.Uint32(f[24:]) {
+	if frameSum(head, f) != binary.LittleEndian.Uint32(f[24:]) {
 		return frame{}, false
 	}
-	return frame{
-		seq: charge.Seq(binary.LittleEndian.Uint64(f[8:])), durable: binary.LittleEndian.Uint64(f[16:]),
-		payload: f[frameHead:], size: len(f),
-	}, true
+	d := frame{
+		seq: charge.Seq(binary.LittleEndian.Uint64(f[8:])), synced: charge.Seq(binary.LittleEndian.Uint64(f[16:])),
+		payload: f[frameHead:], size: int64(len(f)),
+	}
+	if d.seq > maxSeq || d.seq > 0 && d.synced >= d.seq {
+		return frame{}, false
+	}
+	return d, true
 }
 
 // segmentNumber reads the number in a segment's name.
@@ -166,11 +202,4 @@ func segmentNumber(name string) (uint64, bool) {
 	}
 	n, err := strconv.ParseUint(digits, 10, 64)
 	return n, err == nil
-}
-
-func hexHash(h [hashSize]byte, known bool) string {
-	if !known {
-		return ""
-	}
-	return hex.EncodeToString(h[:])
 }

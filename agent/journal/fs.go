@@ -8,21 +8,28 @@ import (
 	"syscall"
 )
 
-// FS is the directory of one Log. Names are flat. Nothing is durable before a
-// Sync of the file, and no name before SyncDir.
+// ReadFS is the directory of a Log for who only looks. Names are flat.
+type ReadFS interface {
+	// List returns the names in the directory, in any order.
+	List() ([]string, error)
+	// Open opens an existing file. That of a ReadFS need not be writable.
+	Open(name string) (File, error)
+}
+
+// FS is the directory of one Log. Nothing is durable before a Sync of the file,
+// and no name before SyncDir. A full disk is told by syscall.ENOSPC or EDQUOT.
 type FS interface {
+	ReadFS
 	// Lock claims the directory for this process; ErrLocked if another has it.
 	Lock() (io.Closer, error)
-	// List returns the names in the directory.
-	List() ([]string, error)
-	// Open opens an existing file for reading and writing.
-	Open(name string) (File, error)
 	// Create makes a new, empty file; an existing one is an error.
 	Create(name string) (File, error)
 	Rename(from, to string) error
 	Remove(name string) error
 	// SyncDir makes names durable.
 	SyncDir() error
+	// Free is how many bytes more this process may put on the file system.
+	Free() (int64, error)
 }
 
 // File is one file of an FS.
@@ -30,25 +37,35 @@ type File interface {
 	io.ReaderAt
 	io.WriterAt
 	io.Closer
+	Size() (int64, error)
 	// Sync makes the contents durable. After an error nothing is known of what
 	// was written since the last good one.
 	Sync() error
-	Size() (int64, error)
 }
 
 // dir is a real directory.
-type dir struct{ root *os.Root }
+type dir struct {
+	root *os.Root
+	mode int // how files are opened
+}
 
 // OS opens a directory, making it if it is not there.
 func OS(path string) (FS, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("journal directory: %w", err)
 	}
+	return openDir(path, os.O_RDWR)
+}
+
+// ReadOS opens an existing directory for who only looks.
+func ReadOS(path string) (ReadFS, error) { return openDir(path, os.O_RDONLY) }
+
+func openDir(path string, mode int) (*dir, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
 		return nil, fmt.Errorf("journal directory: %w", err)
 	}
-	return &dir{root}, nil
+	return &dir{root, mode}, nil
 }
 
 func (d *dir) Lock() (io.Closer, error) {
@@ -75,20 +92,10 @@ func (d *dir) List() ([]string, error) {
 	return names, errors.Join(err, f.Close())
 }
 
-func (d *dir) Open(name string) (File, error) {
-	f, err := d.root.OpenFile(name, os.O_RDWR, 0)
-	if err != nil {
-		return nil, err
-	}
-	return file{f}, nil
-}
+func (d *dir) Open(name string) (File, error) { return asFile(d.root.OpenFile(name, d.mode, 0)) }
 
 func (d *dir) Create(name string) (File, error) {
-	f, err := d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	return file{f}, nil
+	return asFile(d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600))
 }
 
 func (d *dir) Rename(from, to string) error { return d.root.Rename(from, to) }
@@ -103,7 +110,23 @@ func (d *dir) SyncDir() error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
+func (d *dir) Free() (int64, error) {
+	f, err := d.root.Open(".")
+	if err != nil {
+		return 0, err
+	}
+	n, err := freeBytes(f)
+	return n, errors.Join(err, f.Close())
+}
+
 type file struct{ *os.File }
+
+func asFile(f *os.File, err error) (File, error) {
+	if err != nil {
+		return nil, err
+	}
+	return file{f}, nil
+}
 
 func (f file) Size() (int64, error) {
 	st, err := f.Stat()
@@ -122,3 +145,6 @@ func (f file) Sync() error {
 		}
 	}
 }
+
+// isFull tells a full disk from a broken one.
+func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }

@@ -1,60 +1,25 @@
 package journal
 
 import (
-	"errors"
 	"fmt"
-	"log/slog"
 	"slices"
 
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// retain deletes the oldest segments that Central has whole and that are old or
-// too many. The caller holds mu.
-func (l *Log) retain() {
-	total := int64(0)
-	for _, s := range l.segments {
-		total += s.size
-	}
-	now := l.opts.Now().UnixMilli()
-	for len(l.segments) > 1 {
-		s := l.segments[0]
-		if n := s.records(); n > 0 && s.runs[0].index+uint64(n)-1 > l.acked {
-			return
-		}
-		old := now-l.segments[1].created > l.opts.RetainFor.Milliseconds()
-		if !old && total <= l.opts.RetainBytes {
-			return
-		}
-		if err := errors.Join(l.slots.sync(), l.closeReader(s.name), l.fs.Remove(s.name)); err != nil {
-			l.opts.Log.Warn("an old journal segment could not be deleted", slog.String("segment", s.name), slog.Any("err", err))
-			return
-		}
-		total -= s.size
-		l.segments = l.segments[1:]
-	}
-}
-
-func (l *Log) closeReader(name string) error {
-	f := l.readers[name]
-	if f == nil {
-		return nil
-	}
-	delete(l.readers, name)
-	return f.Close()
-}
-
 // Held returns what is held, in the order of writing.
 func (l *Log) Held() []Range {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var held []Range
-	for _, s := range l.segments {
+	return l.held()
+}
+
+func (l *Log) held() []Range { return ranges(l.segments) }
+
+func ranges(segments []*segment) (held []Range) {
+	for _, s := range segments {
 		for i := range s.runs {
 			r := &s.runs[i]
-			if len(r.offsets) == 0 {
-				continue
-			}
 			if n := len(held); n > 0 && held[n-1].Journal == s.journal && held[n-1].Last+1 == r.first {
 				held[n-1].Last = r.last()
 				continue
@@ -70,54 +35,73 @@ func (l *Log) Read(index uint64) (Entry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range slices.Backward(l.segments) {
-		for _, r := range s.runs {
+		for i := range s.runs {
+			r := &s.runs[i]
 			if at := index - r.index; index >= r.index && at < uint64(len(r.offsets)) {
-				entries, err := l.readRun(s, r, int(at), int(at)+1, false)
+				from, to := r.bounds(int(at))
+				b, err := l.readAt(s, from, to)
 				if err != nil {
 					return Entry{}, err
 				}
-				return entries[0], nil
+				return s.entry(r, int(at), b)
 			}
 		}
 	}
 	return Entry{}, fmt.Errorf("index %d: %w", index, ErrNotHeld)
 }
 
-// readRun reads the records from … to−1 of a run; many says that they may be
-// larger together than one record.
-func (l *Log) readRun(s *segment, r run, from, to int, many bool) ([]Entry, error) {
-	f := l.readers[s.name]
-	if f == nil {
-		var err error
-		if f, err = l.fs.Open(s.name); err != nil {
-			return nil, fmt.Errorf("read %s: %w", s.name, err)
+// readRun reads all records of a run.
+func (l *Log) readRun(s *segment, r *run) ([]Entry, error) {
+	start := int64(r.offsets[0])
+	b, err := l.readAt(s, start, int64(r.end))
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]Entry, 0, len(r.offsets))
+	for i, o := range r.offsets {
+		e, err := s.entry(r, i, b[int64(o)-start:])
+		if err != nil {
+			return nil, err
 		}
-		for name := range l.readers { // one at a time: reading goes forward
-			if err := l.closeReader(name); err != nil {
-				return nil, err
-			}
-		}
-		l.readers[s.name] = f
-	}
-	start := int64(r.offsets[from])
-	end := s.end
-	if to < len(r.offsets) {
-		end = int64(r.offsets[to])
-	}
-	if !many {
-		end = min(end, start+frameHead+maxPayload)
-	}
-	b := make([]byte, end-start)
-	if n, err := f.ReadAt(b, start); n < len(b) {
-		return nil, fmt.Errorf("read %s: %w", s.name, err)
-	}
-	entries := make([]Entry, 0, to-from)
-	for i := from; i < to; i++ {
-		fr, ok := decodeFrame(b[int64(r.offsets[i])-start:])
-		if want := r.first + charge.Seq(i); !ok || fr.seq != want {
-			return nil, fmt.Errorf("record %s/%d in %s is damaged since it was opened", s.journal, want, s.name)
-		}
-		entries = append(entries, Entry{Index: r.index + uint64(i), Journal: s.journal, Seq: fr.seq, Bytes: fr.payload})
+		entries = append(entries, e)
 	}
 	return entries, nil
+}
+
+// entry decodes record i of a run, whose frame is at the beginning of b.
+func (s *segment) entry(r *run, i int, b []byte) (Entry, error) {
+	f, ok := decodeFrame(s.sum, b)
+	seq := r.first + charge.Seq(i)
+	if !ok || f.seq != seq {
+		return Entry{}, fmt.Errorf("record %s/%d in %s is damaged since it was opened", s.journal, seq, s.name)
+	}
+	return Entry{Index: r.index + uint64(i), Journal: s.journal, Seq: seq, Bytes: f.payload}, nil
+}
+
+// readAt reads bytes of a segment. One file is kept open: reading goes forward.
+func (l *Log) readAt(s *segment, from, to int64) ([]byte, error) {
+	if l.reader == nil || l.readerOf != s.name {
+		if err := l.closeReader(); err != nil {
+			return nil, fmt.Errorf("read: %w", err)
+		}
+		f, err := l.fs.Open(s.name)
+		if err != nil {
+			return nil, fmt.Errorf("read %s: %w", s.name, err)
+		}
+		l.reader, l.readerOf = f, s.name
+	}
+	b := make([]byte, to-from)
+	if n, err := l.reader.ReadAt(b, from); n < len(b) {
+		return nil, fmt.Errorf("read %s: %w", s.name, err)
+	}
+	return b, nil
+}
+
+func (l *Log) closeReader() error {
+	f := l.reader
+	l.reader = nil
+	if f == nil {
+		return nil
+	}
+	return f.Close()
 }

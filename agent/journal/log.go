@@ -1,13 +1,13 @@
 package journal
 
 import (
+	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
 	"log/slog"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -16,8 +16,8 @@ import (
 
 // Errors a caller tells apart with errors.Is.
 var (
-	// ErrFull says that there is no room. Nothing was written; it may be tried
-	// again at any time.
+	// ErrFull says that there is no room for records of this class. They are not
+	// held; it may be tried again at any time.
 	ErrFull = errors.New("no room in the journal")
 	// ErrFailed says that the storage failed twice in a row: the log takes no
 	// more in this boot, and the next one recovers what is there.
@@ -53,14 +53,17 @@ type Range struct {
 type Options struct {
 	CP          charge.CPID
 	Journal     charge.JournalID // of this boot, new
-	SegmentSize int64            // 1 MiB
-	Quota       int64            // for records not acknowledged: 256 MiB
-	RetainBytes int64            // of acknowledged records: 64 MiB
+	SegmentSize int64            // 1 MiB; the first ones of a boot are smaller
+	Quota       int64            // for records not acknowledged: 256 MiB of files
+	RetainBytes int64            // of acknowledged records: 64 MiB of files
 	RetainFor   time.Duration    // the same by age: 35 days
-	Now         func() time.Time // time.Now
-	// Checkpoint returns what must be known at the next boot, as the records up to
-	// now say. It is called within Append, before the records that follow it are
-	// encoded. nil: no checkpoints.
+	Reserve     int64            // for final records on a full disk: 256 KiB
+	// Now is the wall clock: time.Now. One before 2026 is not set, and no age is
+	// judged by it.
+	Now func() time.Time
+	// Checkpoint returns what must be known at the next boot, as the records
+	// encoded up to now say. It is called within Append, after the encoders of the
+	// records that begin a segment. nil: no checkpoints.
 	Checkpoint func() ([]byte, error)
 	Log        *slog.Logger
 }
@@ -69,6 +72,7 @@ func (o *Options) fill() {
 	o.SegmentSize = or(o.SegmentSize, 1<<20)
 	o.Quota = or(o.Quota, 256<<20)
 	o.RetainBytes = or(o.RetainBytes, 64<<20)
+	o.Reserve = or(o.Reserve, 256<<10)
 	o.RetainFor = or(o.RetainFor, 35*24*time.Hour)
 	if o.Now == nil {
 		o.Now = time.Now
@@ -88,44 +92,49 @@ func or[T comparable](v, otherwise T) T {
 
 // Recovery is what Open found of earlier boots.
 type Recovery struct {
-	Last       *Entry // the last record held; nil on empty storage
-	Checkpoint []byte // the last checkpoint; nil when there is none
-	Since      [][]byte
+	Last       *Entry   // the last record held; nil on empty storage
+	Checkpoint []byte   // the last good checkpoint; nil when there is none
+	Since      [][]byte // the records behind it
 	Damaged    []Damage
-	TornBytes  int64 // of a tail that was never announced, and is dropped
+	TornBytes  int64    // that were never announced, and are dropped
+	Notes      []string // what else is not as it should be, in words; no record is lost by it
 	Position   Position
 }
 
 // Log is the durable log of one charging point. See the package comment.
 type Log struct {
-	fs    FS
-	opts  Options
-	lock  io.Closer
-	slots *slots
+	fs   FS
+	opts Options
 
 	mu sync.Mutex
-	// mu guards everything that follows. Who leads a commit owns active, used,
-	// seq, ordinal and prev until it has committed, without holding mu.
-	segments []*segment // oldest first; the last one is written
-	next     uint64     // number of the next segment
-	index    uint64     // of the last record held
+	// mu guards everything that follows.
+	lock     io.Closer
+	slots    slots
+	segments []*segment // oldest first; that of active is the last
+	bad      []badFile
+	index    uint64 // of the last record held
 	position Position
 	acked    uint64 // index of the position
 	queue    []*job
 	leading  bool
+	quiet    sync.Cond // signalled when leading ends
 	failed   error
-	readers  map[string]File
+	reader   File // of readerOf; nil: none
+	readerOf string
+	reserve  bool // the reserve is there
 
-	active  File
-	used    int64 // bytes of the active segment that are on disk
-	seq     charge.Seq
-	ordinal uint64
-	prev    [hashSize]byte
-	hasPrev bool
+	// What follows is the leader's alone, and Close's when there is none.
+	active File     // nil: the next record begins a segment
+	into   *segment // that of active
+	used   int64    // bytes of it that are on disk
+	next   uint64   // number of the next segment
+	made   int      // segments of this boot
+	tip    link     // the last record
 }
 
 // job is one Append that waits for its commit.
 type job struct {
+	class  Class
 	encode []Encode
 	err    error
 	done   chan struct{}
@@ -142,7 +151,8 @@ func Open(fs FS, opts Options) (*Log, Recovery, error) {
 	if err != nil {
 		return nil, Recovery{}, fmt.Errorf("open journal: %w", err)
 	}
-	l := &Log{fs: fs, opts: opts, lock: lock, readers: map[string]File{}}
+	l := &Log{fs: fs, opts: opts, lock: lock}
+	l.quiet.L = &l.mu
 	found, err := l.recover()
 	if err != nil {
 		return nil, Recovery{}, errors.Join(fmt.Errorf("open journal: %w", err), l.Close())
@@ -150,90 +160,136 @@ func Open(fs FS, opts Options) (*Log, Recovery, error) {
 	return l, found, nil
 }
 
+// recover reads everything before it changes anything.
 func (l *Log) recover() (Recovery, error) {
-	names, err := l.fs.List()
+	d, err := load(l.fs, l.opts.CP)
 	if err != nil {
 		return Recovery{}, err
 	}
-	for _, name := range names { // left by a crash between write and rename
-		if strings.HasSuffix(name, tmpExt) {
-			if err := l.fs.Remove(name); err != nil {
-				return Recovery{}, fmt.Errorf("remove %s: %w", name, err)
-			}
-		}
+	if slices.ContainsFunc(d.segments, func(s *segment) bool { return s.journal == l.opts.Journal }) {
+		return Recovery{}, fmt.Errorf("journal %s is on disk already; each boot needs a new id", l.opts.Journal)
 	}
-	ld := loader{fs: l.fs, cp: l.opts.CP, next: 1}
-	if l.slots, ld.position, err = openSlots(l.fs, slices.Contains(names, positionFile)); err != nil {
-		return Recovery{}, fmt.Errorf("position: %w", err)
-	}
-	if err := ld.readSegments(names); err != nil {
+	d.judge()
+	if err := l.adopt(d); err != nil {
 		return Recovery{}, err
 	}
-	ld.judge()
-	l.segments, l.next, l.position = ld.segments, ld.next, ld.position
-	found := Recovery{Damaged: ld.damaged, TornBytes: ld.torn, Position: ld.position}
-	return found, l.learn(&found)
-}
-
-// learn takes over what recovery found, and reads the records behind the last
-// checkpoint.
-func (l *Log) learn(found *Recovery) error {
-	from := 0
-	for i, s := range l.segments {
-		l.ordinal = max(l.ordinal, s.ordinal(s.lastSeq()))
-		if s.journal == l.opts.Journal {
-			return fmt.Errorf("journal %s is on disk already; each boot needs a new id", s.journal)
-		}
-		if s.saved != nil {
-			found.Checkpoint, from = s.saved, i
-		}
-		if n := s.records(); n > 0 {
-			l.index = s.runs[0].index + uint64(n) - 1
-		} else if i == 0 {
-			l.index = s.index - 1
+	for _, name := range d.leftovers { // of a crash between write and rename
+		if err := l.fs.Remove(name); err != nil {
+			d.notes = append(d.notes, fmt.Sprintf("%s cannot be removed: %v", name, err))
 		}
 	}
-	for i := len(l.segments) - 1; i >= 0 && (i >= from || found.Last == nil); i-- {
-		s := l.segments[i]
-		for _, r := range slices.Backward(s.runs) {
-			entries, err := l.readRun(s, r, 0, len(r.offsets), true)
-			if err != nil {
-				return err
-			}
-			if n := len(entries); found.Last == nil && n > 0 {
-				found.Last = &entries[n-1]
-			}
-			if i >= from {
-				found.Since = append(bytesOf(entries), found.Since...)
-			}
-		}
-	}
-	if found.Last != nil {
-		l.prev, l.hasPrev = hashOf(found.Last.Bytes), true
+	l.segments, l.bad, l.next, l.position, l.reserve = d.segments, d.bad, d.next, d.position, d.reserve
+	l.slots = slots{fs: l.fs, exists: d.positioned, generation: d.generation}
+	for _, s := range l.segments {
+		l.index = max(l.index, s.newest())
 	}
 	l.acked = l.indexOf(l.position)
+	found := Recovery{Damaged: d.damaged, TornBytes: d.torn, Position: d.position}
+	if err := l.learn(&found); err != nil {
+		return Recovery{}, err
+	}
+	if err := l.refill(); err != nil {
+		d.notes = append(d.notes, fmt.Sprintf("no reserve for final records: %v", err))
+	}
+	found.Notes = d.notes
+	return found, nil
+}
+
+// adopt makes durable what was found behind the last proven record: after a
+// kill it may be in memory only. It is written again, for a sync that failed
+// leaves pages that look clean. If that fails it is dropped: it was never
+// announced. The names are made durable too.
+func (l *Log) adopt(d *loaded) error {
+	if err := l.fs.SyncDir(); err != nil {
+		return fmt.Errorf("sync the directory: %w", err)
+	}
+	if len(d.segments) == 0 {
+		return nil
+	}
+	s := d.segments[len(d.segments)-1]
+	proven := d.proven(s, true)
+	if s.end <= proven {
+		return nil
+	}
+	if err := l.rewrite(s, proven+1); err != nil {
+		d.notes = append(d.notes, fmt.Sprintf("%s: records from %d on cannot be made durable and are dropped: %v", s.name, proven+1, err))
+		s.keep(proven)
+	}
 	return nil
 }
 
-func bytesOf(entries []Entry) [][]byte {
+// rewrite writes the records from seq on once more, as they are, and syncs.
+func (l *Log) rewrite(s *segment, seq charge.Seq) (err error) {
+	f, err := l.fs.Open(s.name)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	for i := range s.runs {
+		r := &s.runs[i]
+		if r.last() < seq {
+			continue
+		}
+		from := int64(r.offsets[max(seq, r.first)-r.first])
+		b := make([]byte, int64(r.end)-from)
+		if n, err := f.ReadAt(b, from); n < len(b) {
+			return err
+		}
+		if _, err := f.WriteAt(b, from); err != nil {
+			return err
+		}
+	}
+	return f.Sync()
+}
+
+// learn takes over the last checkpoint and the records behind it.
+func (l *Log) learn(found *Recovery) error {
+	from := 0
+	for i, s := range l.segments {
+		if s.saved {
+			found.Checkpoint, from = s.checkpoint, i
+		}
+		s.checkpoint = nil
+	}
+	for i := len(l.segments) - 1; i >= 0 && (i >= from || found.Last == nil); i-- {
+		s := l.segments[i]
+		for k := range slices.Backward(s.runs) {
+			entries, err := l.readRun(s, &s.runs[k])
+			if err != nil {
+				return err
+			}
+			if n := len(entries); found.Last == nil {
+				e := entries[n-1]
+				found.Last = &e
+				l.tip = link{journal: e.Journal, seq: e.Seq, hash: hashOf(e.Bytes)}
+			}
+			if i >= from {
+				found.Since = append(behind(s, entries), found.Since...)
+			}
+		}
+	}
+	return nil
+}
+
+// behind are the records of a segment that its checkpoint does not contain.
+func behind(s *segment, entries []Entry) [][]byte {
 	list := make([][]byte, 0, len(entries))
 	for _, e := range entries {
-		list = append(list, e.Bytes)
+		if !s.saved || e.Seq > s.last {
+			list = append(list, e.Bytes)
+		}
 	}
 	return list
 }
 
 // indexOf is the index of a position, or that before the first record held.
 func (l *Log) indexOf(p Position) uint64 {
-	first := l.index + 1
-	if len(l.segments) > 0 && len(l.segments[0].runs) > 0 {
-		first = l.segments[0].runs[0].index
-	}
-	at := first - 1
-	for _, s := range l.segments {
-		for _, r := range s.runs {
-			if s.journal == p.Journal && p.Seq >= r.first {
-				at = max(at, r.index+uint64(min(p.Seq, r.last())-r.first))
+	at := l.index
+	if h := l.held(); len(h) > 0 {
+		at = h[0].Index - 1
+		for _, r := range h {
+			if r.Journal == p.Journal && p.Seq >= r.First {
+				at = max(at, r.Index+uint64(min(p.Seq, r.Last)-r.First))
 			}
 		}
 	}
@@ -241,13 +297,19 @@ func (l *Log) indexOf(p Position) uint64 {
 }
 
 // Append makes the records durable, together and in order, and returns then. On
-// an error none of them is held. ErrFull may be tried again; any other error is
-// for ever.
-func (l *Log) Append(encode ...Encode) error {
+// an error none of them is held. ErrFull may be tried again; ErrFailed and
+// ErrClosed are for ever. Any other error is that of an encoder or of the
+// checkpoint.
+//
+// What was refused after its bytes were written (ErrFailed; ErrFull where the
+// file system needs room to overwrite) may be found by the next Open if nothing
+// was written behind it, like any record that a power cut kept from being
+// announced.
+func (l *Log) Append(class Class, encode ...Encode) error {
 	if len(encode) == 0 {
 		return nil
 	}
-	j := &job{encode: encode, done: make(chan struct{})}
+	j := &job{class: class, encode: encode, done: make(chan struct{})}
 	l.mu.Lock()
 	if l.failed != nil {
 		defer l.mu.Unlock()
@@ -268,26 +330,33 @@ func (l *Log) Append(encode ...Encode) error {
 func (l *Log) lead() {
 	for {
 		l.mu.Lock()
-		group := l.queue
+		group, failed := l.queue, l.failed
 		l.queue = nil
 		if len(group) == 0 {
 			l.leading = false
+			l.quiet.Broadcast()
 			l.mu.Unlock()
 			return
 		}
-		failed := l.failed
 		l.mu.Unlock()
-		if failed != nil {
-			for _, j := range group {
-				j.err = failed
-			}
-		} else {
-			l.commit(group)
+		rest := group
+		for len(rest) > 0 && failed == nil {
+			rest = l.commit(rest)
+			failed = l.failure()
+		}
+		for _, j := range rest {
+			j.err = failed
 		}
 		for _, j := range group {
 			close(j.done)
 		}
 	}
+}
+
+func (l *Log) failure() error {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.failed
 }
 
 // Position is the position last set, or found on disk.
@@ -303,51 +372,28 @@ func (l *Log) Position() Position {
 func (l *Log) SetPosition(p Position) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.position, l.acked = p, l.indexOf(p)
-	l.retain()
-	return l.slots.write(p)
-}
-
-// QuotaPermille is how much of the space for records that are not acknowledged
-// is used.
-func (l *Log) QuotaPermille() int64 {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	unacked := int64(0)
-	for _, s := range l.segments {
-		n := s.records()
-		if n == 0 {
-			continue
-		}
-		first := s.runs[0].index
-		last := first + uint64(n) - 1
-		switch {
-		case last <= l.acked:
-		case first > l.acked:
-			unacked += s.end
-		default:
-			unacked += s.end * int64(last-l.acked) / int64(n)
-		}
+	if errors.Is(l.failed, ErrClosed) {
+		return l.failed
 	}
-	return unacked * 1000 / l.opts.Quota
+	l.position, l.acked = p, l.indexOf(p)
+	err := l.slots.write(p)
+	l.retain()
+	return err
 }
 
-// Close syncs the position and frees the directory. What was appended is on disk
-// already.
+// Close waits for the commit under way, syncs the position and frees the
+// directory. What was appended is on disk already. An encoder must not call it.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	var errs []error
-	if l.failed == nil {
+	if l.failed == nil || !errors.Is(l.failed, ErrClosed) {
 		l.failed = ErrClosed
 	}
-	if l.slots != nil {
-		errs = append(errs, l.slots.sync(), l.slots.f.Close())
-		l.slots = nil
+	for l.leading {
+		l.quiet.Wait()
 	}
-	for name := range l.readers {
-		errs = append(errs, l.closeReader(name))
-	}
+	errs := []error{l.slots.close(), l.closeReader()}
+	l.slots = slots{}
 	if l.active != nil {
 		errs = append(errs, l.active.Close())
 		l.active = nil
@@ -358,6 +404,8 @@ func (l *Log) Close() error {
 	}
 	return errors.Join(errs...)
 }
+
+func hashOf(b []byte) [hashSize]byte { return sha256.Sum256(b) }
 
 // Hash is the lower-case hex SHA-256 of a record's bytes.
 func Hash(b []byte) string {

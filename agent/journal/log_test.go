@@ -1,10 +1,8 @@
 package journal_test
 
 import (
-	"bytes"
 	"errors"
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -51,7 +49,7 @@ func record(note string) journal.Encode {
 func fill(t *testing.T, l *journal.Log, n int, note string) {
 	t.Helper()
 	for i := range n {
-		if err := l.Append(record(fmt.Sprintf("%s-%d", note, i))); err != nil {
+		if err := l.Append(journal.Normal, record(fmt.Sprintf("%s-%d", note, i))); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -147,11 +145,11 @@ func TestTogether(t *testing.T) {
 	for g := range 8 {
 		wg.Go(func() {
 			for i := range 50 {
-				if err := l.Append(record(fmt.Sprintf("%d-%d-a", g, i)), record(fmt.Sprintf("%d-%d-b", g, i))); err != nil {
+				if err := l.Append(journal.Normal, record(fmt.Sprintf("%d-%d-a", g, i)), record(fmt.Sprintf("%d-%d-b", g, i))); err != nil {
 					t.Error(err)
 				}
 				bad := func(charge.Seq, string) ([]byte, error) { return nil, broken }
-				if err := l.Append(record("never"), bad); !errors.Is(err, broken) {
+				if err := l.Append(journal.Normal, record("never"), bad); !errors.Is(err, broken) {
 					t.Errorf("got %v", err)
 				}
 			}
@@ -172,160 +170,6 @@ func TestTogether(t *testing.T) {
 	}
 }
 
-// TestTruncatedAnywhere: cut at every byte, what is found is a prefix, and the
-// log goes on.
-func TestTruncatedAnywhere(t *testing.T) {
-	base := t.TempDir()
-	l, _ := open(t, base, 1, func(o *journal.Options) { o.SegmentSize = 1 << 20 })
-	fill(t, l, 8, "x")
-	want := all(t, l)
-	_ = l.Close()
-	name := segments(t, base)[0]
-	whole := read(t, name)
-	end := bytes.LastIndexFunc(whole, func(r rune) bool { return r != 0 }) + 1
-	for cut := 0; cut <= end; cut++ {
-		checkPrefix(t, name, whole[:cut], want, cut)
-	}
-	for _, tail := range []int{1, 511, 4096, 65536} { // a tail of zeros, of ones, of noise
-		for _, fillWith := range []byte{0, 0xff, 0x5a} {
-			checkPrefix(t, name, append(slices.Clone(whole[:end]), bytes.Repeat([]byte{fillWith}, tail)...), want, -1)
-		}
-	}
-}
-
-// TestEveryBitFlipped: whichever bit is wrong, no record is invented or altered:
-// each one found is one that was written.
-func TestEveryBitFlipped(t *testing.T) {
-	base := t.TempDir()
-	l, _ := open(t, base, 1, func(o *journal.Options) { o.SegmentSize = 1 << 20 })
-	fill(t, l, 5, "x")
-	want := all(t, l)
-	_ = l.Close()
-	name := segments(t, base)[0]
-	whole := read(t, name)
-	end := bytes.LastIndexFunc(whole, func(r rune) bool { return r != 0 }) + 1
-	step := 1
-	if testing.Short() {
-		step = 7
-	}
-	for bit := 0; bit < end*8; bit += step {
-		b := slices.Clone(whole[:end])
-		b[bit/8] ^= 1 << (bit % 8)
-		checkFound(t, name, b, bit, func(got []string, damaged []journal.Damage) bool {
-			for _, r := range got {
-				if !slices.Contains(want, r) {
-					return false
-				}
-			}
-			missing := len(want) - len(got)
-			torn := missing == 0 || slices.Equal(got, want[:len(got)])
-			return torn || len(damaged) > 0
-		})
-	}
-}
-
-func checkPrefix(t *testing.T, name string, b []byte, want []string, cut int) {
-	t.Helper()
-	checkFound(t, name, b, cut, func(got []string, _ []journal.Damage) bool {
-		return len(got) <= len(want) && slices.Equal(got, want[:len(got)]) && (cut >= 0 || len(got) == len(want))
-	})
-}
-
-func checkFound(t *testing.T, name string, b []byte, where int, ok func([]string, []journal.Damage) bool) {
-	t.Helper()
-	dir := filepath.Join(filepath.Dir(name), "copy")
-	if err := os.RemoveAll(dir); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		t.Fatal(err)
-	}
-	if err := os.WriteFile(filepath.Join(dir, filepath.Base(name)), b, 0o600); err != nil {
-		t.Fatal(err)
-	}
-	l, rec, err := tryOpen(t, dir, 2)
-	if err != nil {
-		if strings.Contains(err.Error(), "newer than this agent") || strings.Contains(err.Error(), "belongs to charging point") {
-			return
-		}
-		t.Fatalf("at %d: %v", where, err)
-	}
-	got := all(t, l)
-	if !ok(got, rec.Damaged) {
-		t.Fatalf("at %d: found %q, damaged %+v", where, got, rec.Damaged)
-	}
-	if err := l.Close(); err != nil {
-		t.Fatal(err)
-	}
-}
-
-func read(t *testing.T, name string) []byte {
-	t.Helper()
-	b, err := os.ReadFile(name)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return b
-}
-
-// TestDamageIsNamed: a bad record in the middle, a segment gone, an older copy
-// of a segment put back: each is named, and the rest is held.
-func TestDamageIsNamed(t *testing.T) {
-	for name, harm := range map[string]func(t *testing.T, segs []string){
-		"bad record": func(t *testing.T, segs []string) {
-			t.Helper()
-			b := read(t, segs[1])
-			i := bytes.Index(b, []byte("|x-"))
-			b[i+1] ^= 0x20
-			if err := os.WriteFile(segs[1], b, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		},
-		"segment gone": func(t *testing.T, segs []string) {
-			t.Helper()
-			if err := os.Remove(segs[1]); err != nil {
-				t.Fatal(err)
-			}
-		},
-		"header bad": func(t *testing.T, segs []string) {
-			t.Helper()
-			if err := os.WriteFile(segs[1], bytes.Repeat([]byte{7}, 4096), 0o600); err != nil {
-				t.Fatal(err)
-			}
-		},
-		"older copy": func(t *testing.T, segs []string) {
-			t.Helper()
-			b := read(t, segs[1])
-			clear(b[len(b)/2:])
-			if err := os.WriteFile(segs[1], b, 0o600); err != nil {
-				t.Fatal(err)
-			}
-		},
-	} {
-		t.Run(name, func(t *testing.T) {
-			dir := t.TempDir()
-			l, _ := open(t, dir, 1)
-			fill(t, l, 100, "x")
-			want := all(t, l)
-			_ = l.Close()
-			harm(t, segments(t, dir))
-			l, rec := open(t, dir, 2)
-			got := all(t, l)
-			lost := 0
-			for _, d := range rec.Damaged {
-				if d.Journal != "boot-1" || d.Last < d.First {
-					t.Errorf("damage %+v", d)
-				}
-				lost += int(d.Last-d.First) + 1
-			}
-			if lost == 0 || len(got)+lost != len(want) {
-				t.Errorf("held %d, named %d as lost of %d: %+v", len(got), lost, len(want), rec.Damaged)
-			}
-			fill(t, l, 3, "after")
-		})
-	}
-}
-
 // TestRefusals: a second process, another charging point's directory, and a
 // boot's id used twice are refused in words.
 func TestRefusals(t *testing.T) {
@@ -342,7 +186,7 @@ func TestRefusals(t *testing.T) {
 	if _, _, err := tryOpen(t, dir, 1); err == nil {
 		t.Error("a boot's id was used twice")
 	}
-	if err := l.Append(record("late")); !errors.Is(err, journal.ErrClosed) {
+	if err := l.Append(journal.Normal, record("late")); !errors.Is(err, journal.ErrClosed) {
 		t.Errorf("append behind Close: %v", err)
 	}
 }
@@ -388,7 +232,7 @@ func TestCheckpoint(t *testing.T) {
 	counting := func(o *journal.Options) { o.Checkpoint = func() ([]byte, error) { return fmt.Append(nil, n), nil } }
 	l, _ := open(t, dir, 1, counting)
 	for range 300 {
-		if err := l.Append(func(seq charge.Seq, prev string) ([]byte, error) { n++; return record("x")(seq, prev) }); err != nil {
+		if err := l.Append(journal.Normal, func(seq charge.Seq, prev string) ([]byte, error) { n++; return record("x")(seq, prev) }); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -415,7 +259,7 @@ func BenchmarkAppend(b *testing.B) {
 				group[i] = record(strings.Repeat("x", 200))
 			}
 			for b.Loop() {
-				if err := l.Append(group...); err != nil {
+				if err := l.Append(journal.Normal, group...); err != nil {
 					b.Fatal(err)
 				}
 			}

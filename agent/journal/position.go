@@ -2,6 +2,7 @@ package journal
 
 import (
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 
 	"github.com/carga-ev/carga/internal/charge"
@@ -38,52 +39,86 @@ func decodePosition(b []byte) (p Position, generation uint64, ok bool) {
 	}
 	central, _ := text(b[32:])
 	journal, _ := text(b[80:])
+	seq := charge.Seq(binary.LittleEndian.Uint64(b[16:]))
+	if seq > maxSeq {
+		return p, 0, false
+	}
 	return Position{
-		Central: charge.Incarnation(central), Journal: charge.JournalID(journal), Seq: charge.Seq(binary.LittleEndian.Uint64(b[16:])),
+		Central: charge.Incarnation(central), Journal: charge.JournalID(journal), Seq: seq,
 	}, binary.LittleEndian.Uint64(b[8:]), true
 }
 
 // slots is the file with the position: two slots written in turn, so that a
 // torn write leaves the one before. It is not synced at once, for losing it only
-// repeats records.
+// repeats records. The file is made with the first position.
 type slots struct {
-	f          File
+	fs         FS
+	f          File // nil: not opened yet
+	exists     bool
 	generation uint64
 	dirty      bool
 }
 
-func openSlots(fs FS, exists bool) (*slots, Position, error) {
-	s := &slots{}
-	var err error
-	if !exists {
-		s.f, err = fs.Create(positionFile)
-		return s, Position{}, err
+// readPosition reads the better slot; what cannot be read is no position.
+func readPosition(fs ReadFS) (best Position, generation uint64) {
+	f, err := fs.Open(positionFile)
+	if err != nil {
+		return best, 0
 	}
-	if s.f, err = fs.Open(positionFile); err != nil {
-		return nil, Position{}, err
-	}
-	var best Position
-	b := make([]byte, 2*slotSize)
-	n, _ := s.f.ReadAt(b, 0) // an unreadable file is no position: records are repeated
-	for i := range 2 {
-		if p, g, ok := decodePosition(b[min(n, i*slotSize):n]); ok && g > s.generation {
-			best, s.generation = p, g
+	b := make([]byte, slotSize)
+	for i := range int64(2) {
+		if n, _ := f.ReadAt(b, i*slotSize); n < len(b) {
+			continue
+		}
+		if p, g, ok := decodePosition(b); ok && g > generation {
+			best, generation = p, g
 		}
 	}
-	return s, best, nil
+	_ = f.Close() // it was only read
+	return best, generation
+}
+
+func (s *slots) open() (err error) {
+	switch {
+	case s.f != nil:
+		return nil
+	case s.exists:
+		s.f, err = s.fs.Open(positionFile)
+		return err
+	}
+	if s.f, err = s.fs.Create(positionFile); err != nil {
+		return err
+	}
+	s.exists = true
+	_, err = s.f.WriteAt(make([]byte, 2*slotSize), 0)
+	return errors.Join(err, s.fs.SyncDir())
 }
 
 func (s *slots) write(p Position) error {
+	if err := s.open(); err != nil {
+		return err
+	}
 	s.generation++
 	s.dirty = true
 	_, err := s.f.WriteAt(p.encode(s.generation), int64(s.generation%2)*slotSize)
 	return err
 }
 
+// sync leaves a position dirty that could not be synced.
 func (s *slots) sync() error {
 	if !s.dirty {
 		return nil
 	}
+	if err := s.f.Sync(); err != nil {
+		return err
+	}
 	s.dirty = false
-	return s.f.Sync()
+	return nil
+}
+
+func (s *slots) close() error {
+	if s.f == nil {
+		return nil
+	}
+	return errors.Join(s.sync(), s.f.Close())
 }

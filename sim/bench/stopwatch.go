@@ -6,6 +6,7 @@ import (
 
 	agentapp "github.com/carga-ev/carga/agent/app"
 	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
@@ -95,8 +96,8 @@ type timedJournal struct {
 }
 
 // Append implements agentapp.Journal.
-func (j *timedJournal) Append(encode ...func(charge.Seq, string) ([]byte, error)) error {
-	if err := j.Journal.Append(encode...); err != nil {
+func (j *timedJournal) Append(class journal.Class, encode ...func(charge.Seq, string) ([]byte, error)) error {
+	if err := j.Journal.Append(class, encode...); err != nil {
 		return err
 	}
 	at := time.Now()

@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math"
 	"slices"
 	"syscall"
 
@@ -246,6 +247,17 @@ func (d *disk) SyncDir() error {
 		d.pending = nil
 	}
 	return nil
+}
+
+// Free implements journal.FS.
+func (d *disk) Free() (int64, error) {
+	switch {
+	case d.dead:
+		return 0, errDead
+	case d.full:
+		return 0, nil
+	}
+	return math.MaxInt64, nil
 }
 
 // handle is an open file.

@@ -99,7 +99,7 @@ func (b *boot) commit(group []job) error {
 			})
 		}
 	}
-	err := b.log.Append(encoders...)
+	err := b.log.Append(journal.Final, encoders...)
 	if b.a.run != b {
 		b.a.known.unsure(b, written)
 		return errStopped

@@ -1,0 +1,332 @@
+// Package journaltest is a directory in memory for tests of a journal: with what
+// is on the disk and what is in memory only, and with the faults of real ones.
+//
+// A Disk does nothing by itself: no goroutines, no clock, no random numbers.
+// What fails is decided by its Fault function, and what a power cut leaves by
+// the function given to Cut, so that a run is repeated by repeating a seed.
+package journaltest
+
+import (
+	"bytes"
+	"io"
+	"maps"
+	"math"
+	"os"
+	"slices"
+	"sync"
+	"syscall"
+
+	"github.com/carga-ev/carga/agent/journal"
+)
+
+// Kind is what an operation does.
+type Kind string
+
+// The operations that Fault is asked about.
+const (
+	List    Kind = "list"
+	Open    Kind = "open"
+	Create  Kind = "create"
+	Rename  Kind = "rename"
+	Remove  Kind = "remove"
+	SyncDir Kind = "sync_dir"
+	Free    Kind = "free"
+	Read    Kind = "read"
+	Write   Kind = "write"
+	Sync    Kind = "sync"
+)
+
+// Op is one operation.
+type Op struct {
+	Kind Kind
+	Name string // of the file, before a rename
+	At   int64  // of Read and Write
+	Len  int
+}
+
+// Short is an error of Write that comes after some of the bytes were written.
+type Short struct {
+	Written int
+	Err     error
+}
+
+// Error implements error.
+func (s Short) Error() string { return s.Err.Error() }
+
+// Unwrap gives the error behind it.
+func (s Short) Unwrap() error { return s.Err }
+
+// Disk is a directory in memory. It implements journal.FS. Its methods may be
+// called concurrently; its fields are set before.
+type Disk struct {
+	// Fault is called before each operation, and its error is the operation's. It
+	// may panic, which ends the caller as a kill would: Kill or Cut follow.
+	Fault func(Op) error
+	// Capacity is how many bytes fit; 0: any number.
+	Capacity int64
+	ReadOnly bool
+	// Sector is what is written whole or not at all; 512 if zero.
+	Sector int
+
+	mu sync.Mutex
+	// mu guards everything that follows.
+	names   map[string]*inode // as the running process sees them
+	durable map[string]*inode // as they are after a power cut
+	changes []change          // of names, not durable yet
+	life    int               // of the process
+	locked  bool
+}
+
+var _ journal.FS = (*Disk)(nil)
+
+// inode is one file.
+type inode struct {
+	now     []byte // as the running process sees it
+	medium  []byte // as it is after a power cut
+	pending []piece
+	// doubtful was to be synced and failed: it looks well, and nobody writes it
+	// again; whether it is on the medium only a power cut shows.
+	doubtful []piece
+}
+
+type piece struct {
+	at int64
+	b  []byte
+}
+
+type change struct {
+	kind     Kind
+	name, to string
+	n        *inode
+}
+
+// New makes an empty disk.
+func New() *Disk { return &Disk{names: map[string]*inode{}, durable: map[string]*inode{}} }
+
+func (d *Disk) fault(o Op) error {
+	if d.ReadOnly && slices.Contains([]Kind{Create, Rename, Remove, Write}, o.Kind) {
+		return syscall.EROFS
+	}
+	if d.Fault == nil {
+		return nil
+	}
+	return d.Fault(o)
+}
+
+// Lock implements journal.FS.
+func (d *Disk) Lock() (io.Closer, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.locked {
+		return nil, journal.ErrLocked
+	}
+	d.locked = true
+	return unlocker{d, d.life}, nil
+}
+
+type unlocker struct {
+	d    *Disk
+	life int
+}
+
+func (u unlocker) Close() error {
+	u.d.mu.Lock()
+	defer u.d.mu.Unlock()
+	if u.life == u.d.life {
+		u.d.locked = false
+	}
+	return nil
+}
+
+// List implements journal.ReadFS.
+func (d *Disk) List() ([]string, error) {
+	if err := d.fault(Op{Kind: List}); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return slices.Sorted(maps.Keys(d.names)), nil
+}
+
+// Open implements journal.ReadFS. On a disk that is read-only its file can be
+// read.
+func (d *Disk) Open(name string) (journal.File, error) {
+	if err := d.fault(Op{Kind: Open, Name: name}); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.names[name]
+	if n == nil {
+		return nil, &os.PathError{Op: "open", Path: name, Err: os.ErrNotExist}
+	}
+	return &handle{d, n, name, d.life}, nil
+}
+
+// Create implements journal.FS.
+func (d *Disk) Create(name string) (journal.File, error) {
+	if err := d.fault(Op{Kind: Create, Name: name}); err != nil {
+		return nil, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	switch {
+	case d.names[name] != nil:
+		return nil, &os.PathError{Op: "create", Path: name, Err: os.ErrExist}
+	case d.free() <= 0:
+		return nil, &os.PathError{Op: "create", Path: name, Err: syscall.ENOSPC}
+	}
+	n := &inode{}
+	d.names[name] = n
+	d.changes = append(d.changes, change{Create, name, "", n})
+	return &handle{d, n, name, d.life}, nil
+}
+
+// Rename implements journal.FS.
+func (d *Disk) Rename(from, to string) error {
+	if err := d.fault(Op{Kind: Rename, Name: from}); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	n := d.names[from]
+	if n == nil {
+		return &os.LinkError{Op: "rename", Old: from, New: to, Err: os.ErrNotExist}
+	}
+	delete(d.names, from)
+	d.names[to] = n
+	d.changes = append(d.changes, change{Rename, from, to, n})
+	return nil
+}
+
+// Remove implements journal.FS.
+func (d *Disk) Remove(name string) error {
+	if err := d.fault(Op{Kind: Remove, Name: name}); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.names[name] == nil {
+		return &os.PathError{Op: "remove", Path: name, Err: os.ErrNotExist}
+	}
+	delete(d.names, name)
+	d.changes = append(d.changes, change{Remove, name, "", nil})
+	return nil
+}
+
+// SyncDir implements journal.FS.
+func (d *Disk) SyncDir() error {
+	if err := d.fault(Op{Kind: SyncDir}); err != nil {
+		return err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.durable, d.changes = maps.Clone(d.names), nil
+	return nil
+}
+
+// Free implements journal.FS.
+func (d *Disk) Free() (int64, error) {
+	if err := d.fault(Op{Kind: Free}); err != nil {
+		return 0, err
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.free(), nil
+}
+
+func (d *Disk) free() int64 {
+	if d.Capacity == 0 {
+		return math.MaxInt64 / 2
+	}
+	used := int64(0)
+	for _, n := range d.names {
+		used += int64(len(n.now))
+	}
+	return d.Capacity - used
+}
+
+// Kill ends the process that uses the disk. What it wrote is there; it writes
+// no more.
+func (d *Disk) Kill() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.kill()
+}
+
+func (d *Disk) kill() {
+	d.locked = false
+	d.life++
+}
+
+// Cut cuts the power. choose(n) returns 0 … n−1 and decides what is left of that
+// which was not synced: of each change of a name nothing, all, or of a rename
+// both names; of bytes any sectors, in any order.
+func (d *Disk) Cut(choose func(n int) int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.kill()
+	for _, c := range d.changes {
+		d.replay(c, choose)
+	}
+	d.changes, d.names = nil, map[string]*inode{}
+	for _, name := range slices.Sorted(maps.Keys(d.durable)) {
+		n := &inode{medium: d.durable[name].after(d.sector(), choose)}
+		n.now = bytes.Clone(n.medium)
+		d.names[name], d.durable[name] = n, n
+	}
+}
+
+func (d *Disk) replay(c change, choose func(int) int) {
+	switch how := choose(3); {
+	case how == 0:
+	case c.kind == Create:
+		d.durable[c.name] = c.n
+	case c.kind == Remove:
+		delete(d.durable, c.name)
+	case c.kind == Rename:
+		d.durable[c.to] = c.n
+		if how == 1 {
+			delete(d.durable, c.name)
+		}
+	}
+}
+
+func (d *Disk) sector() int {
+	if d.Sector == 0 {
+		return 512
+	}
+	return d.Sector
+}
+
+// after is the contents after a power cut. The file's length is one of those it
+// had, or shorter.
+func (n *inode) after(sector int, choose func(int) int) []byte {
+	b := bytes.Clone(n.medium)
+	var sectors []piece
+	for _, p := range slices.Concat(n.doubtful, n.pending) {
+		for len(p.b) > 0 {
+			k := min(len(p.b), sector-int(p.at)%sector)
+			sectors = append(sectors, piece{p.at, p.b[:k]})
+			p.at, p.b = p.at+int64(k), p.b[k:]
+		}
+	}
+	for i := len(sectors) - 1; i >= 0; i-- {
+		k := choose(i + 1)
+		sectors[i], sectors[k] = sectors[k], sectors[i]
+	}
+	for _, s := range sectors {
+		if choose(2) == 1 {
+			b = put(b, s)
+		}
+	}
+	return b
+}
+
+func put(b []byte, p piece) []byte {
+	if need := int(p.at) + len(p.b) - len(b); need > 0 {
+		b = append(b, make([]byte, need)...)
+	}
+	copy(b[p.at:], p.b)
+	return b
+}

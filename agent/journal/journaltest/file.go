@@ -1,0 +1,144 @@
+package journaltest
+
+import (
+	"bytes"
+	"errors"
+	"io"
+	"maps"
+	"os"
+	"slices"
+	"syscall"
+)
+
+// handle is an open file. It is dead after Kill and Cut.
+type handle struct {
+	d    *Disk
+	n    *inode
+	name string
+	life int
+}
+
+// enter locks the disk for an operation that may fail.
+func (h *handle) enter(o Op) error {
+	o.Name = h.name
+	err := h.d.fault(o)
+	h.d.mu.Lock()
+	if h.life != h.d.life {
+		return os.ErrClosed
+	}
+	return err
+}
+
+func (h *handle) ReadAt(p []byte, at int64) (int, error) {
+	err := h.enter(Op{Kind: Read, At: at, Len: len(p)})
+	defer h.d.mu.Unlock()
+	switch {
+	case err != nil:
+		return 0, err
+	case at >= int64(len(h.n.now)):
+		return 0, io.EOF
+	}
+	n := copy(p, h.n.now[at:])
+	if n < len(p) {
+		return n, io.EOF
+	}
+	return n, nil
+}
+
+func (h *handle) WriteAt(p []byte, at int64) (int, error) {
+	err := h.enter(Op{Kind: Write, At: at, Len: len(p)})
+	defer h.d.mu.Unlock()
+	var short Short
+	if errors.As(err, &short) {
+		p = p[:min(short.Written, len(p))]
+	} else if err != nil {
+		return 0, err
+	}
+	if more := at + int64(len(p)) - int64(len(h.n.now)); more > 0 && more > h.d.free() {
+		p, err = p[:max(int64(len(p))-(more-max(h.d.free(), 0)), 0)], syscall.ENOSPC
+	}
+	h.n.now = put(h.n.now, piece{at, p})
+	h.n.pending = append(h.n.pending, piece{at, bytes.Clone(p)})
+	return len(p), err
+}
+
+func (h *handle) Sync() error {
+	err := h.enter(Op{Kind: Sync})
+	defer h.d.mu.Unlock()
+	if errors.Is(err, os.ErrClosed) {
+		return err
+	}
+	h.n.sync(err == nil)
+	return err
+}
+
+func (n *inode) sync(good bool) {
+	defer func() { n.pending = nil }()
+	if !good {
+		n.doubtful = append(n.doubtful, n.pending...)
+		return
+	}
+	for _, p := range n.pending {
+		n.medium = put(n.medium, p)
+		n.doubtful = slices.DeleteFunc(n.doubtful, func(q piece) bool {
+			return q.at < p.at+int64(len(p.b)) && p.at < q.at+int64(len(q.b))
+		})
+	}
+}
+
+func (h *handle) Size() (int64, error) {
+	h.d.mu.Lock()
+	defer h.d.mu.Unlock()
+	return int64(len(h.n.now)), nil
+}
+
+func (h *handle) Close() error { return nil }
+
+// ReadFile returns what the running process sees of a file; nil if there is
+// none. It fails never.
+func (d *Disk) ReadFile(name string) []byte {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if n := d.names[name]; n != nil {
+		return bytes.Clone(n.now)
+	}
+	return nil
+}
+
+// WriteFile puts a file on the disk, durably, in the place of the one with its
+// name; nil removes it.
+func (d *Disk) WriteFile(name string, b []byte) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if b == nil {
+		delete(d.names, name)
+		delete(d.durable, name)
+		return
+	}
+	n := &inode{now: bytes.Clone(b), medium: bytes.Clone(b)}
+	d.names[name], d.durable[name] = n, n
+}
+
+// Used is the size of all files.
+func (d *Disk) Used() (bytes int64) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for _, n := range d.names {
+		bytes += int64(len(n.now))
+	}
+	return bytes
+}
+
+// Clone copies the disk as the running process sees it, all of it durable and
+// nothing of it in use: an image taken of it.
+func (d *Disk) Clone() *Disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	c := New()
+	for name, n := range d.names {
+		c.names[name] = &inode{now: bytes.Clone(n.now), medium: bytes.Clone(n.now)}
+	}
+	c.durable = maps.Clone(c.names)
+	c.Sector = d.Sector
+	return c
+}

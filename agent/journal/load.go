@@ -1,0 +1,289 @@
+package journal
+
+import (
+	"cmp"
+	"errors"
+	"fmt"
+	"os"
+	"slices"
+	"strings"
+	"syscall"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// Damage is a range of records that were durable and cannot be read any more.
+type Damage struct {
+	Journal charge.JournalID // "unknown" when nothing tells
+	First   charge.Seq
+	Last    charge.Seq // 0: not known, to the end of that journal
+	Segment string
+	Reason  string
+}
+
+// badFile is a file with a segment's name that cannot be used at all. It stays
+// where it is until its neighbours are forgotten.
+type badFile struct {
+	name   string
+	number uint64
+	size   int64
+	reason string
+}
+
+// loaded is a directory as it was read. Nothing in it was changed.
+type loaded struct {
+	segments   []*segment // by number; after judge those that hold or lost something
+	bad        []badFile
+	leftovers  []string // of segments that were not finished
+	reserve    bool
+	position   Position
+	positioned bool // its file exists
+	generation uint64
+	next       uint64 // number of the next segment
+
+	damaged []Damage
+	notes   []string
+	torn    int64
+}
+
+// load reads and checks everything in the directory. It refuses another
+// charging point's storage and that of a later agent; cp may be empty.
+func load(fs ReadFS, cp charge.CPID) (*loaded, error) {
+	names, err := fs.List()
+	if err != nil {
+		return nil, err
+	}
+	slices.Sort(names)
+	l := &loaded{next: 1}
+	var refused []error
+	for _, name := range names {
+		n, ok := segmentNumber(name)
+		switch {
+		case ok:
+			l.next = max(l.next, n+1)
+			refused = append(refused, l.readSegment(fs, cp, name, n))
+		case strings.HasSuffix(name, tmpExt):
+			l.leftovers = append(l.leftovers, name)
+		case name == reserveFile:
+			l.reserve = true
+		case name == positionFile:
+			l.positioned = true
+			l.position, l.generation = readPosition(fs)
+		}
+	}
+	return l, errors.Join(refused...)
+}
+
+func (l *loaded) readSegment(fs ReadFS, cp charge.CPID, name string, n uint64) error {
+	b, unreadable, err := readAll(fs, name)
+	switch {
+	case errors.Is(err, os.ErrNotExist): // forgotten since it was listed
+		return nil
+	case isOurs(err):
+		return fmt.Errorf("read %s: %w", name, err)
+	}
+	var s *segment
+	if err == nil {
+		s, err = parseSegment(b, n)
+	}
+	var newer versionError
+	switch {
+	case errors.As(err, &newer):
+		return fmt.Errorf("%s: %w", name, err)
+	case err != nil:
+		l.bad = append(l.bad, badFile{name: name, number: n, size: int64(len(b)), reason: err.Error()})
+		l.notes = append(l.notes, fmt.Sprintf("%s: %v", name, err))
+		return nil
+	case cp != "" && s.cp != cp:
+		return fmt.Errorf("%s belongs to charging point %s, not to %s: it is another one's storage", name, s.cp, cp)
+	}
+	if unreadable > 0 {
+		s.notes = append(s.notes, fmt.Sprintf("%d pages cannot be read", unreadable))
+	}
+	for _, note := range s.notes {
+		l.notes = append(l.notes, name+": "+note)
+	}
+	s.name, s.unreadable = name, unreadable
+	l.segments = append(l.segments, s)
+	return nil
+}
+
+// isOurs tells errors that this process or its user causes from those of the
+// storage.
+func isOurs(err error) bool {
+	return slices.ContainsFunc([]error{os.ErrPermission, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM},
+		func(e error) bool { return errors.Is(err, e) })
+}
+
+// parseSegment reads a whole segment with the number that its name says.
+func parseSegment(b []byte, number uint64) (*segment, error) {
+	s := &segment{size: int64(len(b))}
+	h, err := decodeHeader(b)
+	var newer versionError
+	if err != nil && !errors.As(err, &newer) && len(b) >= 2*headerSize {
+		if second, err2 := decodeHeader(b[len(b)-headerSize:]); err2 == nil {
+			s.notes = append(s.notes, err.Error()+"; its copy is used")
+			h, err = second, nil
+		}
+	}
+	if err == nil && h.number != number {
+		err = fmt.Errorf("the header says segment %d", h.number)
+	}
+	if err != nil {
+		return nil, err
+	}
+	s.header = h
+	s.scan(b)
+	if !s.saved && (len(s.runs) == 0 || s.runs[0].offsets[0] != headerSize) {
+		s.notes = append(s.notes, "it has no good checkpoint")
+	}
+	return s, nil
+}
+
+// judge settles where each segment ends. That of a segment with one behind it
+// is said there: the record before its first. Only the last one can have a torn
+// tail: what is proven to have been on disk counts, found or not, and behind it
+// what was found without gap.
+//
+// A segment that ends before it begins was written again after a failed sync.
+func (l *loaded) judge() {
+	var next *segment
+	var again []badFile
+	for i := len(l.segments) - 1; i >= 0; i-- {
+		s := l.segments[i]
+		if next != nil && next.after.journal == s.journal {
+			s.keep(next.after.seq)
+		} else {
+			s.keep(s.tail(l.proven(s, next == nil)))
+		}
+		if s.end < s.first {
+			again = append(again, badFile{name: s.name, number: s.number, size: s.size})
+			l.segments = slices.Delete(l.segments, i, i+1)
+			continue
+		}
+		next = s
+	}
+	l.name()
+	l.bad = append(l.bad, again...)
+	slices.SortFunc(l.bad, func(a, b badFile) int { return cmp.Compare(a.number, b.number) })
+	index := uint64(1)
+	for _, s := range l.segments {
+		for i := range s.runs {
+			s.runs[i].index = index
+			index += uint64(len(s.runs[i].offsets))
+		}
+		l.torn += s.torn
+	}
+}
+
+// proven is the last record of a segment that is known to have been on disk.
+func (l *loaded) proven(s *segment, last bool) charge.Seq {
+	p := max(s.header.last, s.synced)
+	if last && l.position.Journal == s.journal {
+		p = max(p, l.position.Seq)
+	}
+	return p
+}
+
+// tail is the last of the records found without gap behind the proven ones.
+func (s *segment) tail(proven charge.Seq) charge.Seq {
+	for i := range s.runs {
+		if r := &s.runs[i]; r.first <= proven+1 && r.last() > proven {
+			proven = r.last()
+		}
+	}
+	return proven
+}
+
+// name says what was lost: within segments, between them, and in files that
+// cannot be used.
+func (l *loaded) name() {
+	var before *segment
+	for _, s := range l.segments {
+		if before == nil {
+			l.nameBefore(s)
+		} else {
+			l.nameBetween(before, s)
+		}
+		for _, gap := range s.lost() {
+			l.damaged = append(l.damaged, Damage{s.journal, gap.First, gap.Last, s.name, l.reason(s, gap)})
+		}
+		before = s
+	}
+	for _, f := range l.bad {
+		switch {
+		case before == nil:
+			l.damaged = append(l.damaged, Damage{"unknown", 1, 0, f.name, f.reason})
+		case f.number > before.number:
+			l.damaged = append(l.damaged, Damage{before.journal, before.end + 1, 0, f.name, f.reason})
+		}
+	}
+}
+
+// reason is why records of a segment, or of those behind it, are lost.
+func (l *loaded) reason(s *segment, gap Range) string {
+	behind := len(s.runs) == 0 || s.runs[len(s.runs)-1].last() < gap.First
+	switch f := l.badBehind(s.number); {
+	case behind && f != nil:
+		return f.name + ": " + f.reason
+	case s.unreadable > 0:
+		return fmt.Sprintf("%d pages cannot be read", s.unreadable)
+	case behind:
+		return "what was written last, or the segment behind it, is missing"
+	}
+	return "its bytes are damaged"
+}
+
+// badBehind is the first unusable file between a segment and the next good one.
+func (l *loaded) badBehind(number uint64) *badFile {
+	for i := range l.bad {
+		f := &l.bad[i]
+		between := func(s *segment) bool { return s.number > number && s.number < f.number }
+		if f.number > number && !slices.ContainsFunc(l.segments, between) {
+			return f
+		}
+	}
+	return nil
+}
+
+// nameBefore names what unusable files held before the first good segment, as
+// far as Central has not acknowledged it.
+func (l *loaded) nameBefore(s *segment) {
+	if len(l.bad) == 0 || l.bad[0].number > s.number || s.after.journal == "" {
+		return
+	}
+	first := charge.Seq(1)
+	switch {
+	case l.position.Journal == s.after.journal:
+		first = l.position.Seq + 1
+	case slices.ContainsFunc(l.segments, func(h *segment) bool { return h.journal == l.position.Journal }):
+		return
+	}
+	if first <= s.after.seq {
+		l.damaged = append(l.damaged, Damage{s.after.journal, first, s.after.seq, l.bad[0].name, l.bad[0].reason})
+	}
+}
+
+// nameBetween names what lies between two segments when the second does not
+// follow the first.
+func (l *loaded) nameBetween(s, next *segment) {
+	if next.after.journal == s.journal || next.after.journal == "" {
+		return
+	}
+	reason := "segments are missing"
+	if f := l.badBehind(s.number); f != nil && f.number < next.number {
+		reason = f.name + ": " + f.reason
+	}
+	if next.number > s.number+2 { // more is gone than the one before next
+		l.damaged = append(l.damaged, Damage{s.journal, s.end + 1, 0, s.name, reason})
+	}
+	held := charge.Seq(0)
+	for _, p := range l.segments {
+		if p.number < next.number && p.journal == next.after.journal {
+			held = p.end
+		}
+	}
+	if held < next.after.seq {
+		l.damaged = append(l.damaged, Damage{next.after.journal, held + 1, next.after.seq, next.name, reason})
+	}
+}

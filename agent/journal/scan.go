@@ -1,0 +1,179 @@
+package journal
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"fmt"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// run is records of one segment that lie and count without gap.
+type run struct {
+	first   charge.Seq
+	index   uint64 // of the first record; without gaps over all that is held
+	offsets []uint32
+	end     uint32 // behind the last one
+}
+
+func (r *run) last() charge.Seq { return r.first + charge.Seq(len(r.offsets)) - 1 }
+
+// bounds are where the frame of record i lies.
+func (r *run) bounds(i int) (from, to int64) {
+	if i+1 < len(r.offsets) {
+		return int64(r.offsets[i]), int64(r.offsets[i+1])
+	}
+	return int64(r.offsets[i]), int64(r.end)
+}
+
+// segment is one file of the log.
+type segment struct {
+	header
+	name  string
+	size  int64 // of the file
+	runs  []run // records held
+	saved bool  // it has a good checkpoint: the state as of header.last
+
+	// What follows is for recovery alone.
+	end        charge.Seq // the last record that counts, held or lost
+	synced     charge.Seq // a record that its frames know to be on disk
+	checkpoint []byte
+	unreadable int // pages
+	torn       int64
+	notes      []string
+}
+
+func (s *segment) records() (n uint64) {
+	for i := range s.runs {
+		n += uint64(len(s.runs[i].offsets))
+	}
+	return n
+}
+
+// newest is the index of its last record held, or 0.
+func (s *segment) newest() uint64 {
+	if len(s.runs) == 0 {
+		return 0
+	}
+	r := &s.runs[len(s.runs)-1]
+	return r.index + uint64(len(r.offsets)) - 1
+}
+
+func (s *segment) add(seq charge.Seq, from, to int64) {
+	n := len(s.runs)
+	if n == 0 || s.runs[n-1].last()+1 != seq || int64(s.runs[n-1].end) != from {
+		s.runs = append(s.runs, run{first: seq})
+		n++
+	}
+	r := &s.runs[n-1]
+	r.offsets = append(r.offsets, uint32(from))
+	r.end = uint32(to)
+}
+
+// scan takes every valid frame of a segment whose record comes behind those
+// before it, wherever it lies: what is between them is lost or was never there.
+func (s *segment) scan(b []byte) {
+	expect, end := s.first, int64(headerSize)
+	for pos := end; pos < int64(len(b)); {
+		f, ok := decodeFrame(s.sum, b[pos:])
+		if !ok {
+			if pos = nextMagic(b, pos+1); pos < 0 {
+				break
+			}
+			continue
+		}
+		switch {
+		case f.seq == 0 && pos == headerSize:
+			s.saved, s.checkpoint = true, bytes.Clone(f.payload)
+		case f.seq >= expect:
+			s.add(f.seq, pos, pos+f.size)
+			expect = f.seq + 1
+			s.synced = max(s.synced, f.synced)
+		}
+		pos += f.size
+		end = pos
+	}
+	if room := len(b) - headerSize; int(end) < room {
+		s.torn = int64(len(bytes.TrimRight(b[end:room], "\x00")))
+	}
+}
+
+// nextMagic finds where the next frame may begin, or −1.
+func nextMagic(b []byte, from int64) int64 {
+	var magic [4]byte
+	binary.LittleEndian.PutUint32(magic[:], frameMagic)
+	if i := bytes.Index(b[min(from, int64(len(b))):], magic[:]); i >= 0 {
+		return from + int64(i)
+	}
+	return -1
+}
+
+// keep settles where the segment ends: records behind it never counted.
+func (s *segment) keep(end charge.Seq) {
+	s.end = end
+	for i := range s.runs {
+		r := &s.runs[i]
+		switch {
+		case r.first > end:
+			s.torn += int64(s.runs[len(s.runs)-1].end - r.offsets[0])
+			s.runs = s.runs[:i]
+			return
+		case r.last() > end:
+			n := end + 1 - r.first
+			s.torn += int64(s.runs[len(s.runs)-1].end - r.offsets[n])
+			r.end, r.offsets = r.offsets[n], r.offsets[:n]
+			s.runs = s.runs[:i+1]
+			return
+		}
+	}
+}
+
+// lost are the ranges of records that count and are not held.
+func (s *segment) lost() (gaps []Range) {
+	next := s.first
+	for i := range s.runs {
+		if r := &s.runs[i]; r.first > next {
+			gaps = append(gaps, Range{Journal: s.journal, First: next, Last: r.first - 1})
+		}
+		next = s.runs[i].last() + 1
+	}
+	if next <= s.end {
+		gaps = append(gaps, Range{Journal: s.journal, First: next, Last: s.end})
+	}
+	return gaps
+}
+
+// pageSize is what a bad sector costs.
+const pageSize = 4096
+
+// readAll reads a file. Pages that cannot be read are counted and become bytes
+// that no frame is made of.
+func readAll(fs ReadFS, name string) (b []byte, unreadable int, err error) {
+	f, err := fs.Open(name)
+	if err != nil {
+		return nil, 0, err
+	}
+	defer func() { err = errors.Join(err, f.Close()) }()
+	size, err := f.Size()
+	if err != nil {
+		return nil, 0, err
+	}
+	if size > maxSegment {
+		return nil, 0, fmt.Errorf("has %d bytes; no segment is larger than %d", size, maxSegment)
+	}
+	b = make([]byte, size)
+	if n, _ := f.ReadAt(b, 0); n == len(b) {
+		return b, 0, nil
+	}
+	for at := int64(0); at < size; at += pageSize {
+		page := b[at:min(at+pageSize, size)]
+		if n, _ := f.ReadAt(page, at); n < len(page) {
+			unreadable++
+			for i := range page {
+				page[i] = 0xff
+			}
+		}
+	}
+	return b, unreadable, nil
+}

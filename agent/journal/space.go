@@ -1,0 +1,249 @@
+package journal
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"syscall"
+	"time"
+)
+
+// Class says what makes way when there is no room.
+type Class int
+
+// The classes of records.
+const (
+	// Sample is refused first, from nine tenths of the space on.
+	Sample Class = iota
+	// Normal is refused when the quota or the disk is used up.
+	Normal
+	// Final ends something: it may go over the quota, and into the reserve.
+	Final
+)
+
+const (
+	reserveFile = "reserve"
+	firstSize   = 32 << 10 // of a boot's first segment; each one is twice as large as the one before
+	fullEnough  = 900      // permille of the space used that keep samples out
+)
+
+// errNoRoom is the reason where it is not that of the file system.
+var errNoRoom = errors.New("the quota for records that are not acknowledged is used up")
+
+// isSet tells a clock that somebody has set.
+func isSet(t time.Time) bool { return t.Year() >= 2026 }
+
+// QuotaPermille is how much of the space for records that are not acknowledged
+// is used, by the quota or by what the file system has left, whichever is
+// worse. From 1000 on only final records are taken.
+func (l *Log) QuotaPermille() int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return max(l.unacked()*1000/l.opts.Quota, l.diskPermille())
+}
+
+// unacked is the size of the files with records that are not acknowledged.
+func (l *Log) unacked() (bytes int64) {
+	for _, s := range l.segments {
+		if s.newest() > l.acked {
+			bytes += s.size
+		}
+	}
+	return bytes
+}
+
+// diskPermille is 900 when two segments fit on the disk still, and 0 when
+// twenty do. What may be deleted counts as room, a reserve that is missing does
+// not.
+func (l *Log) diskPermille() int64 {
+	free, err := l.fs.Free()
+	if err != nil {
+		return 0 // the next segment will tell
+	}
+	free = min(free, 1<<50)
+	for i := range l.deletable() {
+		free += l.segments[i].size
+	}
+	if !l.reserve {
+		free -= l.opts.Reserve
+	}
+	free = max(free, 0)
+	need := 2 * l.opts.SegmentSize
+	return 1000 - min(1000, free/need*100+free%need*100/need)
+}
+
+// deletable is how many of the oldest segments Central has whole and the next
+// boot does not need: those before the last checkpoint.
+func (l *Log) deletable() int {
+	needed := len(l.segments) - 1
+	if l.opts.Checkpoint != nil {
+		for needed >= 0 && !l.segments[needed].saved {
+			needed--
+		}
+	}
+	for i, s := range l.segments[:max(needed, 0)] {
+		if s.newest() > l.acked {
+			return i
+		}
+	}
+	return max(needed, 0)
+}
+
+// retain deletes the oldest segments that Central has whole and that are old or
+// too many. The caller holds mu.
+func (l *Log) retain() {
+	acked := -l.unacked()
+	for _, s := range l.segments {
+		acked += s.size
+	}
+	for range l.deletable() {
+		if acked <= l.opts.RetainBytes && !l.isOld(l.segments[1]) {
+			return
+		}
+		acked -= l.segments[0].size
+		if !l.deleteOldest() {
+			return
+		}
+	}
+}
+
+// isOld tells whether a segment was begun too long ago. With a clock that is
+// not set, then or now, nothing is old.
+func (l *Log) isOld(s *segment) bool {
+	now := l.opts.Now()
+	return s.created > 0 && isSet(now) && now.UnixMilli()-s.created > l.opts.RetainFor.Milliseconds()
+}
+
+// deleteOldest forgets one segment, and what is unusable before the next one.
+// The position must be on disk before, and each deletion before the next one:
+// what Central has must not look lost.
+func (l *Log) deleteOldest() bool {
+	s := l.segments[0]
+	err := l.slots.sync()
+	if err == nil && l.readerOf == s.name {
+		err = l.closeReader()
+	}
+	if err == nil {
+		err = l.fs.Remove(s.name)
+	}
+	if err != nil {
+		l.opts.Log.Warn("an old journal segment could not be deleted", slog.String("segment", s.name), slog.Any("err", err))
+		return false
+	}
+	l.segments = l.segments[1:]
+	for len(l.bad) > 0 && l.bad[0].number < l.segments[0].number {
+		err = errors.Join(err, l.fs.Remove(l.bad[0].name))
+		l.bad = l.bad[1:]
+	}
+	if err = errors.Join(err, l.fs.SyncDir()); err != nil {
+		l.opts.Log.Warn("old journal segments were deleted, perhaps not for good", slog.Any("err", err))
+	}
+	return err == nil
+}
+
+// admit says whether records of a class are taken now. Whether they find a
+// place is seen then.
+func (l *Log) admit(c Class) error {
+	if c == Final {
+		return nil
+	}
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if err := l.refill(); isFull(err) {
+		return fmt.Errorf("%w: the reserve for final records is in use", ErrFull)
+	} else if err != nil { // the next segment will tell
+		l.opts.Log.Warn("no reserve for the journal's final records", slog.Any("err", err))
+	}
+	if c == Sample && max(l.unacked()*1000/l.opts.Quota, l.diskPermille()) >= fullEnough {
+		return fmt.Errorf("%w: no samples until there is more", ErrFull)
+	}
+	return nil
+}
+
+// place makes the file of a new segment where there is room: within the quota;
+// else in the place of what Central has; final records in that of the reserve.
+func (l *Log) place(c Class, s *segment, bytes, head []byte) (File, error) {
+	least := int64(len(bytes) + len(head))
+	s.size = max(min(l.opts.SegmentSize, firstSize<<min(l.made, 20)), least)
+	if c < Final && l.overQuota(s.size) {
+		return nil, fmt.Errorf("%w: %w", ErrFull, errNoRoom)
+	}
+	f, err := l.create(s, bytes, head)
+	for isFull(err) && l.makeRoom() {
+		f, err = l.create(s, bytes, head)
+	}
+	if isFull(err) && c == Final {
+		s.size = max(min(l.opts.SegmentSize, firstSize), least)
+		if f, err = l.create(s, bytes, head); isFull(err) && l.release() {
+			f, err = l.create(s, bytes, head)
+		}
+	}
+	switch {
+	case err == nil || errors.Is(err, errStorage):
+		return f, err
+	case isFull(err):
+		return nil, fmt.Errorf("%w: %w", ErrFull, err)
+	}
+	return nil, fmt.Errorf("%w: new segment: %w", errStorage, err)
+}
+
+func (l *Log) overQuota(size int64) bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.unacked()+size > l.opts.Quota
+}
+
+// makeRoom deletes the oldest segment that may be deleted, if there is one.
+func (l *Log) makeRoom() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.deletable() > 0 && l.deleteOldest()
+}
+
+// release gives up the reserve.
+func (l *Log) release() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if !l.reserve {
+		return false
+	}
+	if err := l.fs.Remove(reserveFile); err != nil {
+		l.opts.Log.Error("the journal's reserve cannot be used", slog.Any("err", err))
+		return false
+	}
+	l.reserve = false
+	l.opts.Log.Warn("the disk is full: final records use the journal's reserve")
+	return true
+}
+
+// refill makes the reserve where there is room for it and for a segment of the
+// records that ask. The caller holds mu, or nobody else knows of l.
+func (l *Log) refill() error {
+	if l.reserve {
+		return nil
+	}
+	if free, err := l.fs.Free(); err == nil && free < l.opts.Reserve+l.opts.SegmentSize {
+		return syscall.ENOSPC
+	}
+	err := l.makeReserve()
+	l.reserve = err == nil
+	return err
+}
+
+func (l *Log) makeReserve() error {
+	tmp := reserveFile + tmpExt
+	f, err := l.fs.Create(tmp)
+	if err != nil {
+		return err
+	}
+	if err = fillFile(f, nil, nil, l.opts.Reserve); err == nil {
+		err = f.Sync()
+	}
+	if err = errors.Join(err, f.Close()); err == nil {
+		err = l.fs.Rename(tmp, reserveFile)
+	}
+	if err != nil {
+		return errors.Join(err, l.fs.Remove(tmp))
+	}
+	return l.fs.SyncDir()
+}
