@@ -2,6 +2,7 @@ package connector
 
 import (
 	"cmp"
+	"fmt"
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
@@ -33,12 +34,31 @@ func (t *turn) booted(e Booted) {
 		if s.Session.Started {
 			s.Session.Flow = FlowSuspended
 		}
+		if why := t.another(e); why != "" {
+			s.Session.Torn, s.Session.LastGood = why, v.Register
+		}
 	}
 	if v.Reservation.ID != "" {
 		s.Reservation = t.found(v.Reservation)
 	}
 	s.Reported = Status(s)
 	t.s = s
+}
+
+// another says why the reading at the boot cannot go on from the register that
+// was written down last: the meter was replaced, or this storage came from
+// another box. "": it can, or nobody knows how long the agent was away.
+func (t *turn) another(e Booted) string {
+	gain, away := e.Reading.Import-e.Saved.Register, e.Wall.Sub(e.Saved.At)
+	switch {
+	case !e.Read:
+	case gain < 0:
+		return fmt.Sprintf("%d Wh after %d Wh before the start", e.Reading.Import, e.Saved.Register)
+	case e.Saved.At == 0 || e.Clock == charge.ClockUnset || e.Clock == "" || e.Policy.Rated <= 0:
+	case gain > slack+2*atMost(e.Policy.Rated, away):
+		return fmt.Sprintf("%d Wh after %d Wh before the start, %s ago", e.Reading.Import, e.Saved.Register, away.Round(time.Second))
+	}
+	return ""
 }
 
 // found is a reservation of an earlier boot: it lasts as long as both clocks
@@ -88,12 +108,18 @@ func (t *turn) registered(e Registered) {
 func (t *turn) goOn() {
 	s := &t.s
 	x := &s.Session
-	resumes := s.Policy.Resume && s.Plugged && s.Faults.Empty() && !s.Unavailable && x.Ending.Reason == ""
+	resumes := s.Policy.Resume && s.Plugged && s.Faults.Empty() && !s.Unavailable && x.Ending.Reason == "" && x.Torn == ""
 	if x.ID == "" || resumes {
 		return
 	}
 	why := cmp.Or(x.Ending.Reason, charge.StopPowerLoss)
 	x.Ending = Ending{}
+	if x.Torn != "" { // what this meter says is not of this session
+		t.record(x.ID, &wire.AnomalySeen{Anomaly: "meter_changed", Detail: x.Torn})
+		x.Ending.Reason = why
+		t.stopped(x.LastGood)
+		return
+	}
 	if s.Meter.Known {
 		x.Ending.Reason = why
 		t.stopped(s.Meter.Last.Import)

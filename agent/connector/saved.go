@@ -20,6 +20,7 @@ type Saved struct {
 	Unfinished  []Unfinished       `json:"unfinished,omitempty"`
 	Journal     charge.JournalID   `json:"journal,omitempty"`   // of the last record
 	UptimeMS    int64              `json:"uptime_ms,omitempty"` // of the last record
+	At          charge.Time        `json:"at,omitzero"`         // of the last record; zero when its clock was not set
 }
 
 // SavedReservation is a reservation that is held. LeftMS is how long by the
@@ -111,6 +112,10 @@ func Replay(v Saved, rec wire.Record) Saved {
 // pass lets the time of a record pass on the reservation. Between two boots
 // nobody knows how much did.
 func (v Saved) pass(rec wire.Record) Saved {
+	v.At = 0
+	if rec.Clock != charge.ClockUnset {
+		v.At = rec.At
+	}
 	if rec.Journal != v.Journal {
 		v.Journal, v.UptimeMS = rec.Journal, 0
 	}

@@ -160,6 +160,8 @@ type Session struct {
 	Sampled     charge.WattHours
 	SampledAt   time.Duration
 	Ending      Ending
+	Torn        string           // why the meter of this boot is not that of the session; it ends at LastGood
+	LastGood    charge.WattHours // the last register of the boots before, when Torn
 }
 
 // Ending is a session that waits for its last register. It has not begun when

@@ -116,7 +116,7 @@ func (f *fold) accountStop(s *Session, p *wire.ChargingStopped) {
 		s.Username, s.ReservationID, s.Tariff = p.Username, p.ReservationID, p.Tariff
 	}
 	s.Reason, s.EndedAt = p.Reason, f.rec.At
-	s.Register = max(s.Register, p.Register)
+	s.Register = p.Register // a register told at a boot may be that of another meter
 }
 
 // show changes the connector of the boot that the record belongs to.
