@@ -20,7 +20,8 @@ type point struct {
 	dir   string // of the agent's storage
 	board *evsim.Board
 	first charge.WattHours                        // register when the world began
-	clock func() (time.Time, charge.ClockQuality) // nil: the machine's
+	alone bool                                    // nobody comes to it
+	clock func() (time.Time, charge.ClockQuality) // the wall's, and how far it can be trusted
 
 	agent  atomic.Pointer[agentapp.Agent] // the last one started; nil before
 	alive  atomic.Bool                    // it runs
@@ -34,10 +35,14 @@ func newPoint(w *world, id charge.CPID, seed uint64) *point {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	p := &point{w: w, id: id, dir: filepath.Join(w.dir, string(id)), board: board}
+	p := &point{w: w, id: id, dir: filepath.Join(w.dir, string(id)), board: board, clock: synced}
 	p.first = p.outlet().Register
 	return p
 }
+
+// synced is a clock that is kept by NTP: a bubble begins in the year 2000, in
+// which no agent trusts its machine's.
+func synced() (time.Time, charge.ClockQuality) { return time.Now(), charge.ClockSynced }
 
 // outlet is the truth about the connector.
 func (p *point) outlet() evsim.Outlet { return p.board.Snapshot().Connectors[0] }
@@ -55,7 +60,7 @@ func (p *point) config() agentapp.Config {
 	return cfg
 }
 
-func (p *point) name() string { return "agent " + string(p.id) }
+func (p *point) name() string { return "agent in " + p.dir }
 
 // start starts the agent, and the people once.
 func (p *point) start() {
@@ -66,7 +71,7 @@ func (p *point) start() {
 	p.w.run(p.name(), agent.Run)
 	p.agent.Store(agent)
 	p.alive.Store(true)
-	if people := "people of " + string(p.id); p.w.parts[people] == nil {
+	if people := "people of " + string(p.id); !p.alone && p.w.parts[people] == nil {
 		p.w.run(people, func(ctx context.Context) error { p.people(ctx); return nil })
 	}
 }

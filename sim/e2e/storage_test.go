@@ -26,10 +26,10 @@ type storage struct {
 	orphans int64  // sessions that nobody can end any more
 }
 
-// TestStorageOfAnAgentIsLost: what was lost is never silently missing. Each Wh
+// TestStorageOfAnAgentIsLostOrCloned: what was lost is never silently missing. Each Wh
 // is on a ticket or shown as unaccounted, no ticket changes or is made twice,
 // and the charging point serves again without anybody's help.
-func TestStorageOfAnAgentIsLost(t *testing.T) {
+func TestStorageOfAnAgentIsLostOrCloned(t *testing.T) {
 	p := plan{points: 2}
 	want := undisturbed(t, p)
 	for _, s := range []storage{
@@ -43,6 +43,8 @@ func TestStorageOfAnAgentIsLost(t *testing.T) {
 			inWorld(t, p, func(w *world) { s.run(w, want) })
 		})
 	}
+	t.Run("cloned between two sessions", func(t *testing.T) { inWorld(t, p, func(w *world) { cloned(w, want, false) }) })
+	t.Run("cloned in a session", func(t *testing.T) { inWorld(t, p, func(w *world) { cloned(w, want, true) }) })
 }
 
 func (s storage) run(w *world, want map[charge.CPID][]string) {

@@ -1,0 +1,70 @@
+package e2e_test
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/sim/evsim"
+)
+
+// cloned: the card of the first charging point is copied into a second box, and
+// both run at once under one name. They displace each other at the MQTT broker,
+// so now and then something of each goes through; none of it may be billed
+// twice, and Central must say what it sees.
+func cloned(w *world, want map[charge.CPID][]string, inSession bool) {
+	w.t.Helper()
+	hit, other := w.points[0], w.points[1]
+	clone := newPoint(w, hit.id, 99)
+	clone.dir += " clone"
+	clone.alone = true
+	w.start(usual()...)
+	line := w.line()
+	outcomes := w.drive(line, wish{who: "driver1", cp: hit.id})
+	others := w.drive(line, wish{who: "driver2", cp: other.id, services: visits, pause: w.plan.pause})
+	if inSession {
+		w.awaitCharging(hit)
+		time.Sleep(30 * time.Second)
+	} else {
+		w.served(outcomes, time.Hour)
+	}
+	w.copyFolder(hit.dir, clone.dir)
+	clone.start()
+	w.run("life at both boxes", func(ctx context.Context) error { comeAndGo(ctx, clone.board, hit.board); return nil })
+	w.await(30*time.Minute, "the identity is in quarantine", func() bool {
+		time.Sleep(time.Second)
+		return slices.ContainsFunc(items[alarm](w, "/alarms"), func(a alarm) bool { return a.Kind == "identity_fork" && a.CPID == hit.id })
+	})
+	for range visits {
+		w.served(others, time.Hour)
+	}
+	w.stop("life at both boxes")
+	clone.kill()
+	time.Sleep(heal)
+	if n := w.count("SELECT count(*) FROM forked_records WHERE cp_id=?", string(hit.id)); n == 0 {
+		w.t.Error("nothing is kept of what came after the fork")
+	}
+	if a := w.accounts()[hit.id]; a.twice != 0 || a.billed > a.used {
+		w.t.Errorf("%d Wh went through the meter; %d Wh are on tickets, %d of them with a sister", a.used, a.billed, a.twice)
+	}
+	w.untouched(other, want)
+}
+
+// comeAndGo plugs vehicles in and out, so that agents have something to say.
+func comeAndGo(ctx context.Context, boards ...*evsim.Board) {
+	tick := time.NewTicker(20 * time.Second)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		for _, b := range boards {
+			if b.Plug(1) != nil { // somebody is there
+				_ = b.Unplug(1) // and leaves; that he may have left by himself is life
+			}
+		}
+	}
+}
