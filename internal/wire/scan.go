@@ -93,13 +93,13 @@ func (s *scanner) value() *scanError {
 	case c == '[':
 		return s.array()
 	case c == '"':
-		_, err := s.text()
+		_, err := s.quoted()
 		return err
 	case c == '-' || c >= '0' && c <= '9':
 		return s.number()
 	}
-	for _, word := range []string{"true", "false", "null"} {
-		if strings.HasPrefix(string(s.b[s.i:min(len(s.b), s.i+len(word))]), word) {
+	for _, word := range [...]string{"true", "false", "null"} {
+		if string(s.b[s.i:min(len(s.b), s.i+len(word))]) == word {
 			s.i += len(word)
 			return nil
 		}
@@ -187,36 +187,54 @@ func (s *scanner) array() *scanError {
 
 // text reads a string and returns its decoded value.
 func (s *scanner) text() (string, *scanError) {
-	if s.peek() != '"' {
-		return "", s.fail("is cut off or malformed at byte %d", s.i+1)
+	start := s.i
+	plain, err := s.quoted()
+	if err != nil {
+		return "", err
 	}
-	start, plain := s.i, true
+	if plain {
+		return string(s.b[start+1 : s.i-1]), nil
+	}
+	var v string
+	if json.Unmarshal(s.b[start:s.i], &v) != nil {
+		return "", s.fail("has a bad escape near byte %d", start+1)
+	}
+	return v, nil
+}
+
+// quoted passes over a string and reports whether it has no escapes.
+func (s *scanner) quoted() (plain bool, err *scanError) {
+	if s.peek() != '"' {
+		return false, s.fail("is cut off or malformed at byte %d", s.i+1)
+	}
+	start := s.i
+	plain = true
 	for s.i++; s.i < len(s.b); s.i++ {
 		switch c := s.b[s.i]; {
 		case c == '"':
 			s.i++
-			if plain {
-				return string(s.b[start+1 : s.i-1]), nil
+			if !plain && !json.Valid(s.b[start:s.i]) {
+				return false, s.fail("has a bad escape near byte %d", start+1)
 			}
-			var v string
-			if json.Unmarshal(s.b[start:s.i], &v) != nil {
-				return "", s.fail("has a bad escape near byte %d", start+1)
-			}
-			return v, nil
+			return plain, nil
 		case c == '\\':
 			plain = false
 			s.i++
 		case c < 0x20:
-			return "", s.fail("has a control character at byte %d", s.i+1)
+			return false, s.fail("has a control character at byte %d", s.i+1)
 		}
 	}
-	return "", s.fail("is cut off inside a string")
+	return false, s.fail("is cut off inside a string")
 }
 
 func (s *scanner) number() *scanError {
-	start := s.i
+	start, digits := s.i, true
 	for s.i < len(s.b) && strings.IndexByte("+-.0123456789eE", s.b[s.i]) >= 0 {
+		digits = digits && s.b[s.i] >= '0' && s.b[s.i] <= '9'
 		s.i++
+	}
+	if digits && (s.b[start] != '0' || s.i == start+1) {
+		return nil
 	}
 	if !json.Valid(s.b[start:s.i]) {
 		return s.fail("%q is not a JSON number", s.b[start:s.i])
@@ -252,4 +270,14 @@ func (k *keySet) add(key string) bool {
 		}
 	}
 	return true
+}
+
+// Check refuses a JSON text that is not one object of valid UTF-8 without
+// repeated keys, nested at most 16 deep and with nothing behind it: the rule for
+// all messages, for those who read others by it too. It bounds no size.
+func Check(raw []byte) error {
+	if _, err := scanObject(raw); err != nil {
+		return &DecodeError{"body", err.field, err.reason}
+	}
+	return nil
 }

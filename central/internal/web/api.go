@@ -26,6 +26,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	cfg := huma.DefaultConfig("Carga Central", "1")
 	cfg.OpenAPIPath = "/api/v1/openapi"
 	cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", nil
+	cfg.Formats = strictFormats()
 	api := humago.New(mux, cfg)
 
 	s.readRoutes(api)

@@ -209,66 +209,6 @@ func TestOrders(t *testing.T) {
 	}
 }
 
-// TestBadInput: every bad request gets a named problem and nothing reaches the
-// desk.
-func TestBadInput(t *testing.T) {
-	host := func(h string) func(*http.Request) { return func(r *http.Request) { r.Host = h } }
-	header := func(k, v string) func(*http.Request) { return func(r *http.Request) { r.Header.Set(k, v) } }
-	for name, c := range map[string]struct {
-		method, path, body string
-		change             func(*http.Request)
-		status             int
-	}{
-		"no body":            {"POST", "/api/v1/sessions", "", nil, 400},
-		"not json":           {"POST", "/api/v1/sessions", "a=b", nil, 400},
-		"trailing":           {"POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"d"}{}`, nil, 400},
-		"missing field":      {"POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":1}`, nil, 422},
-		"unknown field":      {"POST", "/api/v1/availability", `{"available":true,"role":"admin"}`, nil, 422},
-		"wrong type":         {"POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":"1","username":"d"}`, nil, 422},
-		"connector 65":       {"POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":65,"username":"d"}`, nil, 422},
-		"connector negative": {"POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":-1,"username":"d"}`, nil, 422},
-		"cp_id wildcard":     {"POST", "/api/v1/sessions", `{"cp_id":"+","connector":1,"username":"d"}`, nil, 422},
-		"username control":   {"POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"a\u0000b"}`, nil, 422},
-		"username long":      {"POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"` + strings.Repeat("x", 65) + `"}`, nil, 422},
-		"action":             {"POST", "/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"explode"}`, nil, 422},
-		"fault":              {"POST", "/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"fault","fault":"explode"}`, nil, 422},
-		"limit":              {"GET", "/api/v1/tickets?limit=501", "", nil, 422},
-		"limit text":         {"GET", "/api/v1/tickets?limit=1e9", "", nil, 422},
-		"wait":               {"GET", "/api/v1/commands/k?wait=1h", "", nil, 422},
-		"id 2^63":            {"POST", "/api/v1/sessions/1%20OR%201=1/stop", "", nil, 422},
-		"unknown command":    {"GET", "/api/v1/commands/nobody", "", nil, 404},
-		"unknown cp":         {"GET", "/api/v1/cps/CP_999", "", nil, 404},
-		"unknown operation":  {"GET", "/api/v1/nothing", "", nil, 404},
-		"demo elsewhere":     {"POST", "/api/v1/demo/parts/kafka", `{"up":false}`, nil, 404},
-		"get that mutates":   {"GET", "/api/v1/cps/CP_001/admit", "", nil, 404},
-		"method override":    {"GET", "/api/v1/availability", "", header("X-HTTP-Method-Override", "POST"), 404},
-		"large body":         {"POST", "/api/v1/sessions", `{"username":"` + strings.Repeat("x", 70_000) + `"}`, nil, 413},
-		"cross-site":         {"POST", "/api/v1/availability", `{"available":false}`, header("Sec-Fetch-Site", "cross-site"), 403},
-		"foreign origin":     {"POST", "/api/v1/availability", `{"available":false}`, header("Origin", "http://evil.example"), 403},
-		"forged host":        {"GET", "/api/v1/network", "", host("evil.example"), 421},
-		"trace":              {"TRACE", "/", "", nil, 405},
-		"path traversal":     {"GET", "/..%2f..%2fetc/passwd", "", nil, 404},
-	} {
-		t.Run(name, func(t *testing.T) {
-			f := newFixture(t)
-			change := c.change
-			if change == nil {
-				change = func(*http.Request) {}
-			}
-			w := f.do(t, c.method, c.path, c.body, change)
-			if w.Code != c.status {
-				t.Errorf("status %d, want %d: %s", w.Code, c.status, w.Body)
-			}
-			if got := f.desk.all(); got != "" {
-				t.Errorf("the desk was told %q", got)
-			}
-			if strings.HasPrefix(c.path, "/api/") && w.Code != 403 && !strings.HasPrefix(w.Header().Get("Content-Type"), "application/problem+json") {
-				t.Errorf("content type %q", w.Header().Get("Content-Type"))
-			}
-		})
-	}
-}
-
 // TestRefusals: a refusal of the domain is a conflict with its own type, an
 // internal error says nothing of the inside.
 func TestRefusals(t *testing.T) {

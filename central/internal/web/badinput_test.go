@@ -1,0 +1,338 @@
+package web_test
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kfake"
+
+	"github.com/carga-ev/carga/central/internal/web"
+)
+
+// laterByHTTP are the numbers of the list of bad requests, or parts of them,
+// that wait for something.
+func laterByHTTP() map[int]string {
+	return map[int]string{
+		1:  "no cookie on each route: needs accounts",
+		2:  "expired, revoked, truncated, another user's cookie: needs accounts",
+		3:  "a driver calling an operator's route: needs accounts",
+		4:  "a driver reading another's ticket: needs accounts",
+		16: "names shown in the CSV and in e-mail: needs both",
+		17: "CSV formula: needs the CSV",
+		21: "1 000 logins a minute: needs accounts",
+		22: "password of 1 MB, of 0 bytes, with a NUL: needs accounts",
+		23: "user name in another case, Unicode twin: needs accounts",
+		27: "same Idempotency-Key, other body: needs Idempotency-Key, which is not read yet",
+		28: "double submit with one Idempotency-Key: needs Idempotency-Key, which is not read yet",
+		29: "enrolment with bad tokens and requests: needs enrolment",
+		30: "OIDC callback: needs OIDC",
+	}
+}
+
+// badRequest is one bad request and its answer. The desk must not hear of it,
+// unless it is good enough for told.
+type badRequest struct {
+	name, method, path, body string
+	change                   func(*http.Request)
+	status                   int
+	says                     string // part of the answer
+	told                     string
+}
+
+func header(k, v string) func(*http.Request) {
+	return func(r *http.Request) { r.Header.Set(k, v) }
+}
+
+func badRequests() []badRequest {
+	const start = `{"cp_id":"CP_001","connector":1,"username":"d"}`
+	deep := `{"cp_id":` + strings.Repeat("[", 20_000)
+	parts := "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n"
+	form := func(contentType string) func(*http.Request) { return header("Content-Type", contentType) }
+	return []badRequest{
+		{"5 id -1", "GET", "/api/v1/commands/-1", "", nil, 404, "/problems/unknown_command", ""},
+		{"5 id 2^63", "GET", "/api/v1/commands/9223372036854775808", "", nil, 404, "/problems/unknown_command", ""},
+		{"5 id 1 OR 1=1", "POST", "/api/v1/sessions/1%20OR%201=1/stop", "", nil, 422, "path.id", ""},
+		{"5 id with a NUL", "POST", "/api/v1/sessions/a%00/stop", "", nil, 422, "path.id", ""},
+		{"5 cp_id with a NUL", "GET", "/api/v1/cps/CP%00", "", nil, 422, "path.cp", ""},
+		{"5 connector -1", "POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":-1,"username":"d"}`, nil, 422, "body.connector", ""},
+		{"5 connector 2^63", "POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":9223372036854775808,"username":"d"}`, nil, 422, "body.connector", ""},
+		{"5 cp_id with a wildcard", "POST", "/api/v1/sessions", `{"cp_id":"+","connector":1,"username":"d"}`, nil, 422, "body.cp_id", ""},
+		{"5 limit -1", "GET", "/api/v1/tickets?limit=-1", "", nil, 422, "query.limit", ""},
+		{"5 limit 1e9", "GET", "/api/v1/tickets?limit=1e9", "", nil, 422, "query.limit", ""},
+		{"6 cross-site", "POST", "/api/v1/availability", `{"available":false}`, header("Sec-Fetch-Site", "cross-site"), 403, "", ""},
+		{"6 foreign origin", "POST", "/api/v1/availability", `{"available":false}`, header("Origin", "http://evil.example"), 403, "", ""},
+		// No browser leaves both out; whoever speaks from this machine may.
+		{"7 without Origin and Sec-Fetch-Site", "POST", "/api/v1/sessions", start, nil, 202, "", "start CP_001 1 d"},
+		{"8 Origin null", "POST", "/api/v1/availability", `{"available":false}`, header("Origin", "null"), 403, "", ""},
+		{"9 method overridden", "GET", "/api/v1/availability", "", header("X-HTTP-Method-Override", "POST"), 404, "/problems/not_found", ""},
+		{"10 GET that would change something", "GET", "/api/v1/cps/CP_001/admit", "", nil, 404, "/problems/not_found", ""},
+		{"10 TRACE", "TRACE", "/", "", nil, 405, "/problems/method_not_allowed", ""},
+		{"10 POST to the page", "POST", "/", "", nil, 405, "/problems/method_not_allowed", ""},
+		{"11 body of 64 KB and 1", "POST", "/api/v1/sessions", strings.Repeat(" ", 64<<10+1), nil, 413, "too large", ""},
+		{"14 multipart with 10 000 parts", "POST", "/api/v1/sessions", strings.Repeat(parts, 10_000) + "--x--", form("multipart/form-data; boundary=x"), 413, "", ""},
+		{"14 multipart", "POST", "/api/v1/sessions", parts + "--x--", form("multipart/form-data; boundary=x"), 415, "unknown content type", ""},
+		{"15 form where JSON is expected", "POST", "/api/v1/sessions", "cp_id=CP_001&connector=1&username=d", form("application/x-www-form-urlencoded"), 415, "unknown content type", ""},
+		{"15 JSON that calls itself text", "POST", "/api/v1/sessions", start, form("text/plain"), 415, "unknown content type", ""},
+		{"15 no JSON", "POST", "/api/v1/sessions", "a=b", nil, 400, "is not a JSON object", ""},
+		{"15 no body", "POST", "/api/v1/sessions", "", nil, 400, "request body is required", ""},
+		{"15 UTF-16", "POST", "/api/v1/sessions", "\xff\xfe{\x00}\x00", form("application/json; charset=utf-16"), 400, "is not valid UTF-8", ""},
+		{"15 a byte that is no UTF-8", "POST", "/api/v1/sessions", "{\"cp_id\":\"CP_001\",\"connector\":1,\"username\":\"d\xff\"}", nil, 400, "is not valid UTF-8", ""},
+		{"15 trailing garbage", "POST", "/api/v1/sessions", start + "{}", nil, 400, "has data behind its end", ""},
+		{"15 repeated key", "POST", "/api/v1/availability", `{"available":true,"available":false}`, nil, 400, "field available: appears twice", ""},
+		{"15 nested 20 000 deep", "POST", "/api/v1/sessions", deep, nil, 400, "nested more than 16 deep", ""},
+		{"15 text for a number", "POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":"1","username":"d"}`, nil, 422, "body.connector", ""},
+		{"15 missing field", "POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":1}`, nil, 422, "username", ""},
+		// Kept as it is: the answer escapes it, and the page shows it as text.
+		{"16 script as a name", "POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"<script>{{.}}"}`, nil, 202, "", "start CP_001 1 <script>{{.}}"},
+		{"16 control character in a name", "POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"a\u0000b"}`, nil, 422, "/problems/bad_username", ""},
+		{"16 name of 65 bytes", "POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"` + strings.Repeat("x", 65) + `"}`, nil, 422, "body.username", ""},
+		{"18 out of the page's folder", "GET", "/..%2f..%2fetc/passwd", "", nil, 404, "", ""},
+		{"18 encoded twice", "GET", "/%252e%252e/%252e%252e/etc/passwd", "", nil, 404, "", ""},
+		{"18 with backslashes", "GET", `/..%5c..%5cetc`, "", nil, 404, "", ""},
+		{"20 forged host", "GET", "/api/v1/network", "", func(r *http.Request) { r.Host = "evil.example" }, 421, "/problems/wrong_host", ""},
+		{"24 role beside the fields", "POST", "/api/v1/availability", `{"available":true,"role":"admin"}`, nil, 422, "body.role", ""},
+		{"25 reservation in the past", "POST", "/api/v1/reservations", `{"username":"d","until":"1970-01-01T00:00:00.000Z"}`, nil, 422, "body.until", ""},
+		{"25 connector that is not a number", "POST", "/api/v1/reservations", `{"username":"d","connector":NaN}`, nil, 400, "field connector", ""},
+		{"25 wait of an hour", "GET", "/api/v1/commands/k?wait=1h", "", nil, 422, "/problems/bad_wait", ""},
+		{"25 wait of -1 s", "GET", "/api/v1/commands/k?wait=-1s", "", nil, 422, "/problems/bad_wait", ""},
+		{"26 unknown charging point", "GET", "/api/v1/cps/CP_999", "", nil, 404, "/problems/unknown_cp", ""},
+		{"26 unknown action", "POST", "/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"explode"}`, nil, 422, "body.action", ""},
+		{"26 unknown fault", "POST", "/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"fault","fault":"explode"}`, nil, 422, "/problems/bad_fault", ""},
+		{"26 unknown operation", "GET", "/api/v1/nothing", "", nil, 404, "/problems/not_found", ""},
+		{"26 the demo's switches elsewhere", "POST", "/api/v1/demo/parts/kafka", `{"up":false}`, nil, 404, "", ""},
+	}
+}
+
+// TestBadInputByHTTP: every bad request gets a problem that names what is wrong,
+// and does nothing. Every number of the list is tried here or waits.
+func TestBadInputByHTTP(t *testing.T) {
+	rows := badRequests()
+	tried := map[int]bool{11: true, 12: true, 13: true, 19: true, 26: true} // by the tests below
+	for _, c := range rows {
+		number, _, _ := strings.Cut(c.name, " ")
+		n, err := strconv.Atoi(number)
+		if err != nil {
+			t.Errorf("%q begins with no number of the list", c.name)
+		}
+		tried[n] = true
+		t.Run(c.name, func(t *testing.T) {
+			f := newFixture(t)
+			change := c.change
+			if change == nil {
+				change = func(*http.Request) {}
+			}
+			w := f.do(t, c.method, c.path, c.body, change)
+			if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
+				t.Errorf("got %d, want %d and %q: %.600s", w.Code, c.status, c.says, w.Body)
+			}
+			if got := f.desk.all(); got != c.told {
+				t.Errorf("the desk was told %q, want %q", got, c.told)
+			}
+			if c.status >= 400 && strings.HasPrefix(c.path, "/api/") && c.status != 403 && w.Header().Get("Content-Type") != "application/problem+json" {
+				t.Errorf("content type %q", w.Header().Get("Content-Type"))
+			}
+			if strings.Contains(w.Body.String(), "<script>") {
+				t.Errorf("the answer is not escaped: %s", w.Body)
+			}
+			good := f.do(t, http.MethodPost, "/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"good"}`)
+			if good.Code != http.StatusAccepted {
+				t.Errorf("a good request behind it: %d %s", good.Code, good.Body)
+			}
+		})
+	}
+	for n := 1; n <= 30; n++ {
+		if !tried[n] && laterByHTTP()[n] == "" {
+			t.Errorf("number %d has no row and waits for nothing", n)
+		}
+	}
+}
+
+// TestNothingIsSentElsewhere (19): no answer sends a browser to another site.
+func TestNothingIsSentElsewhere(t *testing.T) {
+	f := newFixture(t)
+	for _, path := range []string{
+		"//evil.example", "//evil.example/..", `/\evil.example`, "/%5cevil.example", "/?next=//evil.example", "/index.html", "/api/v1/../../evil",
+		"/api//v1/network", "/.//evil.example", "/%2f%2fevil.example",
+	} {
+		r := httptest.NewRequestWithContext(t.Context(), http.MethodGet, "http://127.0.0.1:8080/", http.NoBody)
+		r.URL.Path, r.URL.RawQuery, _ = strings.Cut(path, "?")
+		w := httptest.NewRecorder()
+		f.server.Handler().ServeHTTP(w, r)
+		to := w.Header().Get("Location")
+		if strings.HasPrefix(to, "//") || strings.HasPrefix(to, `/\`) || strings.Contains(to, "://") {
+			t.Errorf("%s: sent to %s", path, to)
+		}
+	}
+}
+
+// TestRefusedByTheDesk (26): what is reserved, away or unknown is a refusal of
+// the domain, with its own kind of problem.
+func TestRefusedByTheDesk(t *testing.T) {
+	for reason, status := range map[string]int{
+		"cp_busy": 409, "cp_unreachable": 409, "cp_unavailable": 409, "too_many": 409, "unknown_cp": 404, "unknown_connector": 404, "unknown_session": 404,
+	} {
+		f := newFixture(t)
+		f.desk.answer = web.Answer{Reason: reason}
+		w := f.do(t, http.MethodPost, "/api/v1/reservations", `{"cp_id":"CP_001","connector":1,"username":"d"}`)
+		if w.Code != status || !strings.Contains(w.Body.String(), "/problems/"+reason) {
+			t.Errorf("%s: %d %s", reason, w.Code, w.Body)
+		}
+	}
+}
+
+// TestThePageShowsTextAsText (16): nothing on the page makes elements of what it
+// is told.
+func TestThePageShowsTextAsText(t *testing.T) {
+	files, err := os.ReadDir("ui")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, file := range files {
+		text, err := os.ReadFile("ui/" + file.Name())
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, word := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "javascript:", " onclick=", " onerror="} {
+			if strings.Contains(string(text), word) {
+				t.Errorf("%s uses %s", file.Name(), word)
+			}
+		}
+	}
+}
+
+// onLines runs f beside a server on lines in memory, in fake time.
+func onLines(t *testing.T, f func(fix *fixture, dial func() net.Conn)) {
+	t.Helper()
+	synctest.Test(t, func(t *testing.T) {
+		fix := newFixture(t)
+		wires := &kfake.VirtualNetwork{}
+		l, err := wires.Listen("tcp", "127.0.0.1:8080")
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, stop := context.WithCancel(t.Context())
+		ended := make(chan error, 1)
+		go func() { ended <- fix.server.Run(ctx, l) }()
+		f(fix, func() net.Conn {
+			c, err := wires.DialContext(t.Context(), "tcp", "127.0.0.1:8080")
+			if err != nil {
+				t.Fatal(err)
+			}
+			return c
+		})
+		stop()
+		if err := <-ended; err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+// statuses sends raw bytes and reads the status lines of all answers until the
+// server ends the line.
+func statuses(t *testing.T, c net.Conn, raw string) (all []int) {
+	t.Helper()
+	go func() { _, _ = io.WriteString(c, raw) }()
+	r := bufio.NewReader(c)
+	for {
+		res, err := http.ReadResponse(r, nil)
+		if err != nil {
+			_ = c.Close()
+			return all
+		}
+		_, _ = io.Copy(io.Discard, res.Body)
+		_ = res.Body.Close()
+		all = append(all, res.StatusCode)
+	}
+}
+
+const smuggled = "POST /api/v1/cps/CP_001/admit HTTP/1.1\r\nHost: localhost\r\nContent-Length: 0\r\n\r\n"
+
+// TestSmuggling (13): of two lengths none is believed, and what is hidden in a
+// body is never a request.
+func TestSmuggling(t *testing.T) {
+	head := "POST /api/v1/availability HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\nConnection: close\r\n"
+	for name, raw := range map[string]string{
+		"two lengths":          head + "Content-Length: 0\r\nContent-Length: " + strconv.Itoa(len(smuggled)) + "\r\n\r\n" + smuggled,
+		"length and chunks":    head + "Content-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n" + smuggled,
+		"chunks that are none": head + "Transfer-Encoding: xchunked\r\n\r\n" + smuggled,
+		"length negative":      head + "Content-Length: -1\r\n\r\n" + smuggled,
+		"blank before a colon": head + "Content-Length : 0\r\n\r\n" + smuggled,
+	} {
+		onLines(t, func(f *fixture, dial func() net.Conn) {
+			got := statuses(t, dial(), raw)
+			if len(got) != 1 || got[0] < 400 || got[0] > 501 {
+				t.Errorf("%s: answered %v, want one refusal", name, got)
+			}
+			if told := f.desk.all(); told != "" {
+				t.Errorf("%s: the desk was told %q", name, told)
+			}
+		})
+	}
+}
+
+// TestSlowAndEndless (11, 12): whoever sends without end, or hardly at all, is
+// ended.
+func TestSlowAndEndless(t *testing.T) {
+	const head = "POST /api/v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+	onLines(t, func(f *fixture, dial func() net.Conn) {
+		for name, c := range map[string]struct {
+			first, then string
+			every, most time.Duration
+		}{
+			"endless chunks": {head + "Transfer-Encoding: chunked\r\n\r\n", "400\r\n" + strings.Repeat(" ", 0x400) + "\r\n", 0, time.Second},
+			"slow headers":   {"POST / HTTP/1.1\r\n", "X-A: b\r\n", time.Second, 6 * time.Second},
+			"endless header": {"POST / HTTP/1.1\r\nX-A: ", strings.Repeat("x", 1024), 0, time.Second},
+			"slow body":      {head + "Content-Length: 1000\r\n\r\n", " ", time.Second, 32 * time.Second},
+			"no request":     {"", "", time.Second, 32 * time.Second},
+		} {
+			line, began := dial(), time.Now()
+			sent := 0
+			var saying sync.WaitGroup
+			saying.Go(func() {
+				_, err := io.WriteString(line, c.first)
+				for err == nil && c.then != "" && sent < 4<<20 {
+					var n int
+					n, err = io.WriteString(line, c.then)
+					sent += n
+					time.Sleep(c.every)
+				}
+			})
+			_, _ = io.Copy(io.Discard, line)
+			_ = line.Close()
+			if took := time.Since(began); took > c.most {
+				t.Errorf("%s: ended after %s, want at most %s", name, took, c.most)
+			}
+			saying.Wait()
+			if sent > 1<<20 {
+				t.Errorf("%s: %d bytes were taken", name, sent)
+			}
+		}
+		if told := f.desk.all(); told != "" {
+			t.Errorf("the desk was told %q", told)
+		}
+	})
+}
+
+// TestAnEndlessQueryIsRefused (5): lists read nothing strange into their place.
+func TestAnEndlessQueryIsRefused(t *testing.T) {
+	f := newFixture(t)
+	for _, list := range []string{"sessions", "tickets", "reservations", "commands", "records", "holes", "alarms"} {
+		for _, query := range []string{"after=" + strings.Repeat("x", 161), "cp_id=%2B", "limit=0", "limit=501", "state=" + strings.Repeat("x", 33), "username=" + strings.Repeat("x", 65)} {
+			if w := f.do(t, http.MethodGet, fmt.Sprintf("/api/v1/%s?%s", list, query), ""); w.Code != http.StatusUnprocessableEntity {
+				t.Errorf("%s?%.40s: %d, want it refused", list, query, w.Code)
+			}
+		}
+	}
+}

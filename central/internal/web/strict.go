@@ -1,0 +1,29 @@
+package web
+
+import (
+	"encoding/json"
+	"maps"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// strictFormats reads bodies as strictly as messages: encoding/json takes the
+// last of repeated keys and mends bytes that are no UTF-8, so that what is
+// shown could differ from what was meant.
+func strictFormats() map[string]huma.Format {
+	formats := maps.Clone(huma.DefaultFormats)
+	for name, f := range formats {
+		f.Unmarshal = func(data []byte, v any) error {
+			if _, whole := v.(*any); whole { // the body as it came, before it is checked against its schema
+				if err := wire.Check(data); err != nil {
+					return err
+				}
+			}
+			return json.Unmarshal(data, v)
+		}
+		formats[name] = f
+	}
+	return formats
+}
