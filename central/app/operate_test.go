@@ -99,3 +99,53 @@ func TestARestoredBackupTakesOver(t *testing.T) {
 		}
 	})
 }
+
+// A record that cannot be read holds up its charging point until an operator
+// passes it: then exactly that one is a hole, which is listed and explained.
+func TestADeadLetterIsPassed(t *testing.T) {
+	path := db(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.kafka()
+		defer w.kafkaGone()
+		cfg := settings(path)
+		c := w.central(cfg)
+		o := w.others(cfg)
+		p := journaltest.New(t, "CP_1")
+		p.Charge(1)
+		const bad = 4
+		o.say(wire.TopicEvents, p.All[:bad]...)
+		o.say(wire.TopicEvents, journaltest.Message{Key: "CP_1", Value: []byte("{")})
+		o.say(wire.TopicEvents, p.All[bad+1:]...)
+		time.Sleep(3 * time.Second)
+		seq, self := o.acked(p.Journal)
+		if seq != bad {
+			t.Errorf("acknowledged %d, want %d: the dead letter holds it up", seq, bad)
+		}
+		o.say(wire.TopicMonitor, p.Presence(bad+1, self))
+		time.Sleep(time.Second)
+		c.post(w, "/api/v1/cps/CP_1/pass-next", "")
+		o.say(wire.TopicEvents, p.All[bad+1:]...) // as the agent does
+		time.Sleep(time.Second)
+		if seq, _ := o.acked(p.Journal); seq != p.Seq {
+			t.Errorf("acknowledged %d, want all %d", seq, p.Seq)
+		}
+		holes := c.get(w, "/api/v1/holes")
+		if !strings.Contains(holes, `"cause":"dead_letter"`) || !strings.Contains(holes, `"detail":"passed by an operator"`) {
+			t.Errorf("holes: %s", holes)
+		}
+		if alarms := c.get(w, "/api/v1/alarms"); !strings.Contains(alarms, `"kind":"hole"`) {
+			t.Errorf("a hole without an alarm: %s", alarms)
+		}
+		c.post(w, "/api/v1/holes/1/explain", `{"words":"a flipped bit, see the dead letter"}`)
+		if holes := c.get(w, "/api/v1/holes"); !strings.Contains(holes, "passed by an operator; a flipped bit") || !strings.Contains(holes, `"missing":[{"first":5,"last":5}]`) {
+			t.Errorf("holes: %s", holes)
+		}
+		if alarms := c.get(w, "/api/v1/alarms"); strings.Contains(alarms, `"kind":"hole"`) {
+			t.Errorf("the alarm is still there: %s", alarms)
+		}
+		c.stop()
+		o.stop()
+		sound(t, path)
+	})
+}

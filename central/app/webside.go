@@ -66,7 +66,10 @@ func (l live) Facts(n uint64) ([]web.Fact, uint64) {
 }
 
 // desk takes an operator's wishes to the writer.
-type desk struct{ w *ingest.Writer }
+type desk struct {
+	w *ingest.Writer
+	s *store.Store
+}
 
 var _ web.Desk = desk{}
 
@@ -163,6 +166,37 @@ func (d desk) Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID
 func (d desk) Admit(ctx context.Context, cp charge.CPID) (web.Answer, error) {
 	return d.ask(ctx, ingest.Admit{CPID: cp, Admitted: true})
 }
+
+// PassNext implements web.Desk.
+func (d desk) PassNext(ctx context.Context, cp charge.CPID) (web.Answer, error) {
+	return d.ask(ctx, ingest.PassNext{CPID: cp})
+}
+
+// Release implements web.Desk.
+func (d desk) Release(ctx context.Context, cp charge.CPID) (web.Answer, error) {
+	return d.ask(ctx, ingest.Release{CPID: cp})
+}
+
+// Settle implements web.Desk.
+func (d desk) Settle(ctx context.Context, id charge.SessionID) (web.Answer, error) {
+	s, ok, err := d.s.Session(ctx, id)
+	if err != nil || !ok {
+		return web.Answer{Reason: "unknown_session", Message: "no session " + string(id)}, err
+	}
+	return d.ask(ctx, ingest.Settle{CPID: s.CPID, SessionID: id})
+}
+
+// Explain implements web.Desk.
+func (d desk) Explain(ctx context.Context, hole int64, words string) (web.Answer, error) {
+	h, ok, err := d.s.Hole(ctx, hole)
+	if err != nil || !ok {
+		return web.Answer{Reason: "unknown_hole", Message: fmt.Sprintf("no hole %d", hole)}, err
+	}
+	return d.ask(ctx, ingest.Explain{CPID: h.CPID, Hole: h.ID, Words: words})
+}
+
+// Lift implements web.Desk.
+func (d desk) Lift(ctx context.Context) (web.Answer, error) { return d.ask(ctx, ingest.Lift{}) }
 
 // archive reads the database for pages.
 type archive struct{ s *store.Store }
@@ -297,8 +331,12 @@ func (a archive) Records(ctx context.Context, q web.Query) ([]web.Record, error)
 func (a archive) Holes(ctx context.Context, q web.Query) ([]web.Hole, error) {
 	all, err := a.s.Holes(ctx, query(q))
 	return each(all, err, func(h *store.HoleRow) web.Hole {
+		missing := make([]web.Range, 0, len(h.Missing))
+		for _, r := range h.Missing {
+			missing = append(missing, web.Range(r))
+		}
 		return web.Hole{
-			ID: h.N, CPID: h.CPID, Journal: h.Journal, First: h.First, Last: h.Last, Cause: string(h.Cause),
+			ID: h.N, CPID: h.CPID, Journal: h.Journal, First: h.First, Last: h.Last, Cause: string(h.Cause), Detail: h.Detail, Missing: missing,
 			Unaccounted: h.Energy, At: h.FoundAt, Filled: len(h.Missing) == 0,
 		}
 	})

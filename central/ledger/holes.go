@@ -86,6 +86,26 @@ func (f *fold) hole(h *Hole) {
 	f.alarm(AlarmHole, h.ID, 0, fmt.Sprintf("records %d to %d of journal %s are missing: %s", h.First, h.Last, h.Journal, h.Detail))
 }
 
+// maxDetail bounds what is written beside a hole.
+const maxDetail = 1000
+
+// Explain writes an operator's words beside a hole that is not filled, and
+// takes its alarm back: somebody has looked. It answers an error for any other.
+func Explain(cp *CP, id, words string) ([]Change, error) {
+	h := cp.Holes[id]
+	switch {
+	case h == nil || len(h.Missing) == 0:
+		return nil, fmt.Errorf("hole %s is filled, or does not exist", id)
+	case len(h.Detail)+len(words) > maxDetail:
+		return nil, fmt.Errorf("hole %s has been explained at length already", id)
+	}
+	f := fold{cp: cp, env: &Env{}}
+	h.Detail += "; " + words
+	touch(&f.holes, h)
+	f.clear(AlarmHole, h.ID, 0)
+	return f.emit(), nil
+}
+
 func holeID(j charge.JournalID, first charge.Seq) string { return fmt.Sprintf("%s.%d", j, first) }
 
 // holeWith finds the hole that misses the record. Ranges with an open end are

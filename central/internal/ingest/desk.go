@@ -43,6 +43,13 @@ type Settle struct {
 	SessionID charge.SessionID
 }
 
+// Explain writes an operator's words beside a hole and takes its alarm back.
+type Explain struct {
+	CPID  charge.CPID
+	Hole  string // id of the hole
+	Words string
+}
+
 // Lift ends the fencing of this Central.
 type Lift struct{}
 
@@ -51,6 +58,7 @@ func (Admit) op()    {}
 func (PassNext) op() {}
 func (Release) op()  {}
 func (Settle) op()   {}
+func (Explain) op()  {}
 func (Lift) op()     {}
 
 // Reply is what became of an Op that was taken in and committed.
@@ -121,10 +129,12 @@ func (a *asked) apply(u *unit) {
 		r.err = u.operate(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Release(cp), nil })
 	case Settle:
 		r.err = u.operate(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Settle(cp, &u.env, op.SessionID) })
+	case Explain:
+		r.err = u.operate(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Explain(cp, op.Hole, op.Words) })
 	}
 	var refused *refusal
 	if errors.As(r.err, &refused) {
-		r.Refused, r.Detail, r.err = orders.RefusedNotFound, refused.Error(), nil
+		r.Refused, r.Detail, r.err = refused.reason, refused.Error(), nil
 	}
 	if r.Points == 0 {
 		r.Points = len(u.touched) - points
@@ -138,18 +148,24 @@ func (a *asked) apply(u *unit) {
 }
 
 // refusal is an answer of the ledger in words.
-type refusal struct{ error }
+type refusal struct {
+	error
+	reason string
+}
 
 func (u *unit) operate(id charge.CPID, fn func(*ledger.CP) ([]ledger.Change, error)) error {
 	cp := u.w.cps[id]
 	if cp == nil {
 		return ErrUnknownCP
 	}
+	if by := u.w.orders.FencedBy(); by != "" {
+		return &refusal{errors.New("another Central took over; this one only watches"), orders.RefusedFenced}
+	}
 	u.touched[id] = struct{}{}
 	u.cp = id
 	changes, err := fn(cp)
 	if err != nil {
-		return &refusal{err}
+		return &refusal{err, orders.RefusedNotFound}
 	}
 	u.add(changes)
 	u.step(orders.PointHeard{Now: u.moment(), CPID: id, Changes: changes})

@@ -128,6 +128,13 @@ func (s *Store) Holes(ctx context.Context, q Query) ([]HoleRow, error) {
 	}, query, args...)
 }
 
+// Hole finds a hole by its number.
+func (s *Store) Hole(ctx context.Context, n int64) (h ledger.Hole, ok bool, err error) {
+	h, err = scanHole(s.ro.QueryRowContext(ctx, "SELECT hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting "+
+		"FROM holes WHERE rowid=?", n))
+	return found("read hole", h, err)
+}
+
 // numbered scans a leading number before the rest.
 type numbered struct {
 	s scanner

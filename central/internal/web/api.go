@@ -5,7 +5,9 @@ import (
 	"fmt"
 	"log/slog"
 	"net/http"
+	"strings"
 	"time"
+	"unicode"
 
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
@@ -31,6 +33,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 
 	s.readRoutes(api)
 	s.orderRoutes(api)
+	s.decideRoutes(api)
 	if s.breaker != nil {
 		s.demoRoutes(api)
 	}
@@ -170,7 +173,7 @@ func (s *Server) answer(id string, a Answer, err error) (*orderOutput, error) {
 	if !a.Accepted {
 		status := http.StatusConflict
 		switch a.Reason {
-		case "unknown_cp", "unknown_session", "unknown_reservation", "unknown_connector":
+		case "unknown_cp", "unknown_hole", "unknown_session", "unknown_reservation", "unknown_connector":
 			status = http.StatusNotFound
 		}
 		text := a.Message
@@ -269,6 +272,54 @@ func (s *Server) orderRoutes(api huma.API) {
 			a, err := s.desk.Admit(ctx, charge.CPID(in.CP))
 			return s.answer("admit", a, err)
 		})
+}
+
+type explainInput struct {
+	ID   int64 `path:"id" minimum:"1"`
+	Body struct {
+		Words string `json:"words" minLength:"1" maxLength:"300" doc:"what the operator found"`
+	}
+}
+
+// decideRoutes are what an operator decides when records do not come by
+// themselves.
+func (s *Server) decideRoutes(api huma.API) {
+	huma.Register(api, op("pass-next", http.MethodPost, "/cps/{cp}/pass-next",
+		"Make a hole of the one record that holds up a charging point", http.StatusOK),
+		func(ctx context.Context, in *cpInput) (*orderOutput, error) {
+			a, err := s.desk.PassNext(ctx, charge.CPID(in.CP))
+			return s.answer("pass-next", a, err)
+		})
+	huma.Register(api, op("release", http.MethodPost, "/cps/{cp}/release", "End the quarantine of an identity", http.StatusOK),
+		func(ctx context.Context, in *cpInput) (*orderOutput, error) {
+			a, err := s.desk.Release(ctx, charge.CPID(in.CP))
+			return s.answer("release", a, err)
+		})
+	huma.Register(api, op("settle", http.MethodPost, "/sessions/{id}/settle",
+		"End an orphaned session with a ticket up to its last known register", http.StatusOK),
+		func(ctx context.Context, in *idInput) (*orderOutput, error) {
+			a, err := s.desk.Settle(ctx, charge.SessionID(in.ID))
+			return s.answer("settle", a, err)
+		})
+	huma.Register(api, op("explain-hole", http.MethodPost, "/holes/{id}/explain",
+		"Write beside a hole what was found, and take its alarm back", http.StatusOK),
+		func(ctx context.Context, in *explainInput) (*orderOutput, error) {
+			if !printable(in.Body.Words) {
+				return nil, refuse(http.StatusUnprocessableEntity, "bad_words", "words: use text without control characters")
+			}
+			a, err := s.desk.Explain(ctx, in.ID, in.Body.Words)
+			return s.answer("explain-hole", a, err)
+		})
+	huma.Register(api, op("lift-fence", http.MethodPost, "/central/lift-fence",
+		"Let this Central go on although another took over", http.StatusOK),
+		func(ctx context.Context, _ *struct{}) (*orderOutput, error) {
+			a, err := s.desk.Lift(ctx)
+			return s.answer("lift-fence", a, err)
+		})
+}
+
+func printable(s string) bool {
+	return !strings.ContainsFunc(s, unicode.IsControl)
 }
 
 type partInput struct {

@@ -116,6 +116,11 @@ type Desk interface {
 	SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, available bool) (Answer, error) // cp "" means all, n 0 all of it
 	Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (Answer, error)
 	Admit(ctx context.Context, cp charge.CPID) (Answer, error)
+	PassNext(ctx context.Context, cp charge.CPID) (Answer, error)          // make a hole of the record that holds it up
+	Release(ctx context.Context, cp charge.CPID) (Answer, error)           // end its quarantine
+	Settle(ctx context.Context, id charge.SessionID) (Answer, error)       // end an orphaned session
+	Explain(ctx context.Context, hole int64, words string) (Answer, error) // write beside a hole, take its alarm back
+	Lift(ctx context.Context) (Answer, error)                              // end the fencing of this Central
 }
 
 // Answer is what became of a wish.
@@ -226,6 +231,12 @@ type Record struct {
 	Cursor     string           `json:"cursor"`
 }
 
+// Range is records First to Last of a journal; Last 0 is its end.
+type Range struct {
+	First charge.Seq `json:"first"`
+	Last  charge.Seq `json:"last"`
+}
+
 // Hole is a range of records that cannot come any more.
 type Hole struct {
 	ID          int64            `json:"hole_id"`
@@ -234,6 +245,8 @@ type Hole struct {
 	First       charge.Seq       `json:"first"`
 	Last        charge.Seq       `json:"last"`
 	Cause       string           `json:"cause"`
+	Detail      string           `json:"detail"`
+	Missing     []Range          `json:"missing"`
 	Unaccounted charge.WattHours `json:"unaccounted_wh"`
 	At          charge.Time      `json:"at"`
 	Filled      bool             `json:"filled"`

@@ -112,6 +112,24 @@ func (d *desk) Admit(_ context.Context, cp charge.CPID) (web.Answer, error) {
 	return d.tell("admit %s", cp)
 }
 
+func (d *desk) PassNext(_ context.Context, cp charge.CPID) (web.Answer, error) {
+	return d.tell("pass next %s", cp)
+}
+
+func (d *desk) Release(_ context.Context, cp charge.CPID) (web.Answer, error) {
+	return d.tell("release %s", cp)
+}
+
+func (d *desk) Settle(_ context.Context, id charge.SessionID) (web.Answer, error) {
+	return d.tell("settle %s", id)
+}
+
+func (d *desk) Explain(_ context.Context, hole int64, words string) (web.Answer, error) {
+	return d.tell("explain %d %s", hole, words)
+}
+
+func (d *desk) Lift(context.Context) (web.Answer, error) { return d.tell("lift") }
+
 func (d *desk) all() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -205,6 +223,35 @@ func TestOrders(t *testing.T) {
 		}
 		if got := f.desk.all(); got != c.want {
 			t.Errorf("%s: the desk was told %q, want %q", c.path, got, c.want)
+		}
+	}
+}
+
+// TestDecisions: what an operator decides reaches the desk, is answered once it
+// is committed, and is refused in words.
+func TestDecisions(t *testing.T) {
+	for _, c := range []struct{ path, body, want string }{
+		{"/api/v1/cps/CP_001/pass-next", ``, "pass next CP_001"},
+		{"/api/v1/cps/CP_001/release", ``, "release CP_001"},
+		{"/api/v1/sessions/s-1/settle", ``, "settle s-1"},
+		{"/api/v1/holes/7/explain", `{"words":"the card was replaced"}`, "explain 7 the card was replaced"},
+		{"/api/v1/central/lift-fence", ``, "lift"},
+	} {
+		f := newFixture(t)
+		f.desk.answer = web.Answer{Accepted: true}
+		if w := f.do(t, http.MethodPost, c.path, c.body); w.Code != http.StatusOK || w.Header().Get("Location") != "" {
+			t.Errorf("%s: %d %q %s", c.path, w.Code, w.Header().Get("Location"), w.Body)
+		}
+		if got := f.desk.all(); got != c.want {
+			t.Errorf("%s: the desk was told %q, want %q", c.path, got, c.want)
+		}
+		f.desk.answer = web.Answer{Reason: "not_found", Message: "nothing holds it up"}
+		if w := f.do(t, http.MethodPost, c.path, c.body); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "nothing holds it up") {
+			t.Errorf("%s refused: %d %s", c.path, w.Code, w.Body)
+		}
+		f.desk.answer = web.Answer{Reason: "unknown_hole"}
+		if w := f.do(t, http.MethodPost, c.path, c.body); w.Code != http.StatusNotFound {
+			t.Errorf("%s of nothing: %d %s", c.path, w.Code, w.Body)
 		}
 	}
 }
