@@ -110,7 +110,7 @@ func command(ctx context.Context, environ []string, stdout, stderr io.Writer) *c
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	cmd.SetVersionTemplate("central {{.Version}}\n")
 	cmd.CompletionOptions.DisableDefaultCmd = true
-	cmd.AddCommand(operate(ctx, load, stdout)...)
+	cmd.AddCommand(operate(ctx, load, stdout, stderr)...)
 	return cmd
 }
 

@@ -32,6 +32,9 @@ func TestTheCommandLine(t *testing.T) {
 		{[]string{"backup", "all"}, 2, "all"},
 		{[]string{"verify", "--db", "nowhere.db"}, 1, "nowhere.db"},
 		{[]string{"verify", "--db"}, 2, "db"},
+		{[]string{"export-settings", "--db", "nowhere.db"}, 1, "nowhere.db"},
+		{[]string{"rebuild"}, 2, "--into FILE"},
+		{[]string{"rebuild", "--into", "/nowhere/new.db", "--settings", "nowhere.json"}, 1, "nowhere.json"},
 		{[]string{"--fast"}, 2, "fast"},
 	} {
 		var out bytes.Buffer

@@ -4,16 +4,25 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"log/slog"
+	"os"
+	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/carga-ev/carga/central/app"
+	"github.com/carga-ev/carga/internal/obs"
 )
 
 // operate are the commands that look after a Central and serve nothing.
-func operate(ctx context.Context, load func(path string) (app.Config, error), stdout io.Writer) []*cobra.Command {
-	return []*cobra.Command{backup(ctx, load, stdout), verify(ctx, load, stdout)}
+func operate(ctx context.Context, load loader, stdout, stderr io.Writer) []*cobra.Command {
+	return []*cobra.Command{
+		backup(ctx, load, stdout), verify(ctx, load, stdout), exportSettings(ctx, load, stdout), rebuild(ctx, load, stdout, stderr),
+	}
 }
+
+// loader reads the configuration at a path.
+type loader func(path string) (app.Config, error)
 
 // plain makes a command that takes flags and no arguments.
 func plain(use, short string, run func() error) *cobra.Command {
@@ -34,7 +43,7 @@ func withConfig(cmd *cobra.Command, path *string) *cobra.Command {
 	return cmd
 }
 
-func backup(ctx context.Context, load func(string) (app.Config, error), stdout io.Writer) *cobra.Command {
+func backup(ctx context.Context, load loader, stdout io.Writer) *cobra.Command {
 	var path, to string
 	cmd := plain("backup", "Copy the database to a new file, while Central runs or not", func() error {
 		if to == "" {
@@ -54,28 +63,96 @@ func backup(ctx context.Context, load func(string) (app.Config, error), stdout i
 	return withConfig(cmd, &path)
 }
 
-func verify(ctx context.Context, load func(string) (app.Config, error), stdout io.Writer) *cobra.Command {
+// database is the file that is named, or that of the configuration.
+func database(db, path string, load loader) (string, error) {
+	if db != "" {
+		return db, nil
+	}
+	cfg, err := load(path)
+	return cfg.Database.Path, err
+}
+
+func verify(ctx context.Context, load loader, stdout io.Writer) *cobra.Command {
 	var path, db string
 	cmd := plain("verify", "Check the database against the records in it, while Central runs or not", func() error {
-		if db == "" {
-			cfg, err := load(path)
-			if err != nil {
-				return err
-			}
-			db = cfg.Database.Path
-		}
-		r, err := app.Verify(ctx, db)
+		file, err := database(db, path, load)
 		if err != nil {
 			return err
 		}
-		if err := r.Write(stdout); err != nil {
-			return err
-		}
-		if n := r.Wrong(); n > 0 {
-			return fmt.Errorf("%s: %d findings", db, n)
-		}
-		return nil
+		return check(ctx, file, stdout)
 	})
 	cmd.Flags().StringVar(&db, "db", "", "database `FILE`, such as a backup; without it that of the configuration")
+	return withConfig(cmd, &path)
+}
+
+// check shows what is wrong with a database; findings are an error.
+func check(ctx context.Context, file string, stdout io.Writer) error {
+	r, err := app.Verify(ctx, file)
+	if err != nil {
+		return err
+	}
+	if err := r.Write(stdout); err != nil {
+		return err
+	}
+	if n := r.Wrong(); n > 0 {
+		return fmt.Errorf("%s: %d findings", file, n)
+	}
+	return nil
+}
+
+func exportSettings(ctx context.Context, load loader, stdout io.Writer) *cobra.Command {
+	var path, db string
+	cmd := plain("export-settings", "Write what no record tells, for a rebuild: tariffs, admissions, decisions", func() error {
+		file, err := database(db, path, load)
+		if err != nil {
+			return err
+		}
+		raw, err := app.ExportSettings(ctx, file)
+		if err == nil {
+			_, err = stdout.Write(raw)
+		}
+		return err
+	})
+	cmd.Flags().StringVar(&db, "db", "", "database `FILE`, such as a backup; without it that of the configuration")
+	return withConfig(cmd, &path)
+}
+
+func rebuild(ctx context.Context, load loader, stdout, stderr io.Writer) *cobra.Command {
+	var path, into, file string
+	cmd := plain("rebuild", "Make the database anew from exported settings and all that Kafka holds", func() error {
+		if into == "" {
+			return fmt.Errorf("%w: --into FILE is needed", errUsage)
+		}
+		cfg, err := load(path)
+		if err != nil {
+			return err
+		}
+		var settings []byte
+		if file != "" {
+			if settings, err = os.ReadFile(file); err != nil {
+				return err
+			}
+		}
+		sum, err := app.Rebuild(ctx, cfg, app.Deps{Log: obs.NewLogger(stderr, slog.LevelInfo)}, settings, into)
+		if err != nil {
+			return err
+		}
+		var b strings.Builder
+		fmt.Fprintf(&b, "%d records applied, %d were there twice, %d dead letters, %d of quarantined identities\n",
+			sum.Applied, sum.Duplicates, sum.DeadLetters, sum.Forked)
+		fmt.Fprintf(&b, "%d tickets, of which %d are still to be told\n", sum.Tickets, sum.Told)
+		for _, w := range sum.Waiting {
+			fmt.Fprintf(&b, "the agent must say more: %s\n", w)
+		}
+		for _, w := range sum.Unsettled {
+			fmt.Fprintf(&b, "not settled again: %s\n", w)
+		}
+		if _, err := fmt.Fprintln(stdout, b.String()); err != nil {
+			return err
+		}
+		return check(ctx, into, stdout)
+	})
+	cmd.Flags().StringVar(&into, "into", "", "the new database `FILE`")
+	cmd.Flags().StringVar(&file, "settings", "", "`FILE` of export-settings; without it prices are those of the configuration, and nobody is admitted but automatically")
 	return withConfig(cmd, &path)
 }

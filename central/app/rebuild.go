@@ -1,0 +1,262 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+	"maps"
+	"os"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/carga-ev/carga/central/internal/rebuild"
+	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/kafkalink"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// ExportSettings writes, as JSON, what the database at path knows and no record
+// tells: tariffs, which charging points are admitted, what operators decided.
+// A Central may run on it meanwhile.
+func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
+	s, err := store.OpenSnapshot(ctx, path)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, s.Close()) }()
+	tariffs, err1 := s.TariffRows(ctx)
+	cps, err2 := s.CPs(ctx)
+	wishes, err3 := s.AvailabilityWanted(ctx)
+	settled, err4 := s.SettledTickets(ctx)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
+		return nil, err
+	}
+	out := rebuild.Settings{ExportedAt: charge.At(time.Now())}
+	for _, t := range tariffs {
+		out.Tariffs = append(out.Tariffs, rebuild.Tariff{Version: t.Version, StartFee: t.StartFee, PerKWh: t.PerKWh, Currency: t.Currency, MadeAt: t.MadeAt})
+	}
+	for _, id := range slices.Sorted(maps.Keys(cps)) {
+		out.Points = append(out.Points, rebuild.Point{CPID: id, Admitted: cps[id].Admitted})
+		holes, err := s.HolesOf(ctx, id)
+		if err != nil {
+			return nil, err
+		}
+		for i := range holes {
+			h := &holes[i]
+			out.Holes = append(out.Holes, rebuild.Hole{CPID: h.CPID, Journal: h.Journal, First: h.First, Last: h.Last, Cause: h.Cause})
+		}
+	}
+	for _, w := range wishes {
+		out.Availability = append(out.Availability, rebuild.Availability{CPID: w.CPID, Connector: w.Connector, Available: w.Available, AskedAt: w.AskedAt})
+	}
+	for i := range settled {
+		t := &settled[i]
+		out.Settled = append(out.Settled, rebuild.Settled{CPID: t.CPID, SessionID: t.SessionID, Tariff: t.Tariff})
+	}
+	return out.Encode()
+}
+
+// Summary is what Rebuild made.
+type Summary = rebuild.Summary
+
+// Rebuild makes the database anew at the path into, which must not exist: from
+// settings, as ExportSettings writes them (nil: none), and from all that Kafka
+// holds. It only reads from Kafka and waits for it as long as it takes. What
+// Kafka does not hold any more is said again by the agents once a Central is
+// started on the result. Until it is whole, the file has another name.
+func Rebuild(ctx context.Context, cfg Config, deps Deps, settings []byte, into string) (sum Summary, err error) {
+	if _, err := os.Lstat(into); !errors.Is(err, fs.ErrNotExist) {
+		return sum, fmt.Errorf("rebuild: %s: %w; choose a new name", into, fs.ErrExist)
+	}
+	var s rebuild.Settings
+	if settings != nil {
+		if s, err = rebuild.DecodeSettings(settings); err != nil {
+			return sum, err
+		}
+	}
+	part := into + ".part"
+	defer func() { err = errors.Join(err, removeDatabase(part)) }()
+	db, err := store.Open(ctx, store.Options{Path: part})
+	if err != nil {
+		return sum, err
+	}
+	if sum, err = rebuildInto(ctx, cfg, deps, s, db); err != nil {
+		return sum, errors.Join(fmt.Errorf("rebuild: %w", err), db.Close())
+	}
+	if err := db.Close(); err != nil {
+		return sum, fmt.Errorf("rebuild: %w", err)
+	}
+	_, err = store.Backup(ctx, part, into) // which names it once it is on disk
+	return sum, err
+}
+
+func removeDatabase(path string) error {
+	var errs []error
+	for _, name := range []string{path, path + "-wal", path + "-shm", path + ".lock"} {
+		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func rebuildInto(ctx context.Context, cfg Config, deps Deps, settings rebuild.Settings, db *store.Store) (sum Summary, err error) {
+	log := deps.Log
+	if log == nil {
+		log = slog.New(slog.DiscardHandler)
+	}
+	t, now := &cfg.Kafka.Topics, time.Now()
+	r, err := rebuild.New(ctx, rebuild.Config{
+		Default: cfg.Tariff.ledger(), Admit: cfg.Network.AdmitAutomatically, Central: t.CentralEvents.Name,
+		TellAfter: charge.At(now.Add(-t.CentralEvents.Retention)), Now: charge.At(now),
+	}, rebuilt{db}, settings)
+	if err != nil {
+		return sum, err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	a, err := newKafkaLog(ctx, cfg, deps, log)
+	if err != nil {
+		cancel()
+		return sum, err
+	}
+	defer a.close()
+	defer cancel()
+	if err := a.readAll(t.CentralEvents.Name, func(_ context.Context, b []rebuild.Delivered) error { r.Told(b); return nil }); err != nil {
+		return sum, err
+	}
+	if err := a.readAll(t.Monitor.Name, r.Presences); err != nil {
+		return sum, err
+	}
+	for again := true; again; {
+		if err := a.readAll(t.Events.Name, r.Records); err != nil {
+			return sum, err
+		}
+		if again, err = r.Again(ctx); err != nil {
+			return sum, err
+		}
+	}
+	return r.Finish(ctx)
+}
+
+// rebuilt is the new database as rebuild sees it.
+type rebuilt struct{ *store.Store }
+
+var _ rebuild.Store = rebuilt{}
+
+// Write implements rebuild.Store.
+func (s rebuilt) Write(ctx context.Context, fn func(rebuild.Tx) error) error {
+	return s.Store.Write(ctx, func(tx *store.Tx) error { return fn(tx) })
+}
+
+// kafkaLog reads topics from their first record to their end.
+type kafkaLog struct {
+	ctx     context.Context //nolint:containedctx // of the goroutines that close waits for
+	client  *kafkalink.Client
+	keeper  *kafkalink.Keeper
+	log     *slog.Logger
+	running sync.WaitGroup
+}
+
+func newKafkaLog(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (*kafkaLog, error) {
+	k, t := &cfg.Kafka, &cfg.Kafka.Topics
+	all := []kafkalink.TopicSpec{k.Spec(&t.Events), k.Spec(&t.Monitor), k.Spec(&t.CentralEvents)}
+	var names []string
+	for _, s := range all {
+		names = append(names, s.Name)
+	}
+	a := &kafkaLog{ctx: ctx, log: log}
+	var err error
+	if a.client, err = kafkalink.NewClient(kafkalink.ClientConfig{Brokers: k.Brokers, ClientID: k.ClientID, Topics: names, Dial: deps.Dial}); err != nil {
+		return nil, err
+	}
+	// A topic that is not there is made: it is as empty as the one that was lost.
+	if a.keeper, err = kafkalink.NewKeeper(a.client, kafkalink.KeeperConfig{Write: all, Log: log}); err != nil {
+		a.client.Close()
+		return nil, err
+	}
+	a.running.Go(func() {
+		if err := a.keeper.Run(ctx); err != nil && ctx.Err() == nil {
+			log.Error("Kafka cannot be watched", slog.String("err", err.Error()))
+		}
+	})
+	return a, nil
+}
+
+// close must be called after the context has ended.
+func (a *kafkaLog) close() {
+	a.running.Wait()
+	a.client.Close()
+}
+
+// readAll hands every record of a topic to take, each partition in its order,
+// until the ends that were seen first. An error of take ends it.
+func (a *kafkaLog) readAll(topic string, take func(context.Context, []rebuild.Delivered) error) error {
+	n, err := a.keeper.Wait(a.ctx, topic)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancelCause(a.ctx)
+	defer cancel(nil)
+	var mu sync.Mutex
+	open := n // mu guards it
+	done := func() {
+		mu.Lock()
+		defer mu.Unlock()
+		if open--; open == 0 {
+			cancel(errAllRead)
+		}
+	}
+	var reading sync.WaitGroup
+	for p := range n {
+		r := kafkalink.NewPartitionReader(a.client, a.keeper, a.toTheEnd(ctx, topic, p, take, cancel, done))
+		reading.Go(func() { _ = r.Run(ctx) }) // it ends with its context alone
+	}
+	reading.Wait()
+	if cause := context.Cause(ctx); !errors.Is(cause, errAllRead) {
+		return cause
+	}
+	return nil
+}
+
+var errAllRead = errors.New("all is read")
+
+func (a *kafkaLog) toTheEnd(ctx context.Context, topic string, partition int, take func(context.Context, []rebuild.Delivered) error,
+	fail context.CancelCauseFunc, done func(),
+) kafkalink.ReaderConfig {
+	end, over := int64(-1), false
+	reached := func(next int64) {
+		if next >= end && !over {
+			over = true
+			done()
+		}
+	}
+	return kafkalink.ReaderConfig{
+		Topic: topic, Partition: partition, Start: kafkalink.FromFirst(), Log: a.log,
+		Opened: func(o kafkalink.Opened) {
+			if end < 0 {
+				end = o.End
+			}
+			reached(o.Next)
+		},
+		Handle: func(_ context.Context, b kafkalink.Batch) error {
+			batch := make([]rebuild.Delivered, 0, len(b.Messages))
+			for i := range b.Messages {
+				m := &b.Messages[i]
+				batch = append(batch, rebuild.Delivered{
+					Topic: b.Topic, Partition: b.Partition, Offset: m.Offset, CRC: kafkalink.Fingerprint(m.Key, m.Value), Key: string(m.Key),
+					Value: m.Value, Kind: string(m.Header(wire.HeaderKind)), ReceivedAt: receivedAt(m),
+				})
+			}
+			if err := take(ctx, batch); err != nil {
+				fail(err)
+				return err
+			}
+			reached(b.Next)
+			return nil
+		},
+	}
+}

@@ -1,0 +1,422 @@
+package rebuild
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+	"sync"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// The counters that pages show, as Central writes them.
+const (
+	countApplied = "applied"
+	countDead    = "dead_letters"
+)
+
+// Tx is one transaction of the new database.
+type Tx interface {
+	Ledger(changes []ledger.Change) error
+	Orders(effects []orders.Effect) error
+	Record(in ledger.Input, hash string, receivedAt charge.Time) error
+	Forked(in ledger.Input, hash string, receivedAt charge.Time) error
+	DeadLetter(topic string, partition int, offset int64, crc uint32, key, reason string, at charge.Time) (fresh bool, err error)
+	Outbox(topic, key string, headers map[string]string, value []byte, at charge.Time) error
+	Offset(topic string, partition int, next int64, crc uint32) error
+	Count(name string, n int64) error
+	Tariff(t ledger.Tariff, at charge.Time) error
+}
+
+// Store is the new database. Look-ups see the last commit.
+type Store interface {
+	Write(ctx context.Context, fn func(Tx) error) error
+	Session(ctx context.Context, id charge.SessionID) (ledger.Session, bool, error)
+	HashOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)
+}
+
+// Config holds what a Central is configured with.
+type Config struct {
+	Default ledger.Tariff // present prices
+	Admit   bool          // charging points are admitted as they appear
+	Central string        // topic of what is told to drivers
+	// TellAfter is the moment from which on a ticket is told if Kafka does not
+	// show that it was: what is older is not on Kafka any more.
+	TellAfter charge.Time
+	Now       charge.Time
+}
+
+// Delivered is one Kafka record.
+type Delivered struct {
+	Topic      string
+	Partition  int
+	Offset     int64
+	CRC        uint32
+	Key        string
+	Value      []byte
+	Kind       string
+	ReceivedAt charge.Time
+}
+
+// Summary is what was made.
+type Summary struct {
+	Applied     int64
+	Duplicates  int64
+	DeadLetters int64
+	Forked      int64
+	Tickets     int64
+	Told        int64    // tickets that Kafka did not show as told
+	Waiting     []string // charging points whose agents must say more, in words
+	Unsettled   []string // sessions that were settled and cannot be now
+}
+
+// Rebuilder folds the log into the database.
+type Rebuilder struct {
+	cfg      Config
+	store    Store
+	settings Settings
+	tariffs  map[charge.TariffVersion]ledger.Tariff
+	holes    map[charge.CPID][]Hole
+
+	mu sync.Mutex
+	// mu guards what follows.
+	cps       map[charge.CPID]*ledger.CP
+	presences map[charge.CPID]wire.Presence
+	told      map[string]struct{}
+	waiting   map[charge.CPID]wire.Position // first record that could not be applied in this pass
+	sum       Summary
+	// Of the transaction that runs: what look-ups cannot see yet.
+	sessions map[charge.SessionID]ledger.Session
+	hashes   map[recordKey]string
+	lookUp   error
+}
+
+type recordKey struct {
+	cp  charge.CPID
+	j   charge.JournalID
+	seq charge.Seq
+}
+
+// New makes a Rebuilder over an empty database and writes the settings.
+func New(ctx context.Context, cfg Config, store Store, settings Settings) (*Rebuilder, error) {
+	r := &Rebuilder{
+		cfg: cfg, store: store, settings: settings,
+		tariffs: map[charge.TariffVersion]ledger.Tariff{}, holes: map[charge.CPID][]Hole{},
+		cps: map[charge.CPID]*ledger.CP{}, presences: map[charge.CPID]wire.Presence{}, told: map[string]struct{}{},
+		waiting: map[charge.CPID]wire.Position{},
+	}
+	for i := range settings.Tariffs {
+		r.tariffs[settings.Tariffs[i].Version] = settings.Tariffs[i].ledger()
+	}
+	for _, h := range settings.Holes {
+		r.holes[h.CPID] = append(r.holes[h.CPID], h)
+	}
+	err := store.Write(ctx, func(tx Tx) error { return r.writeSettings(tx) })
+	if err != nil {
+		return nil, fmt.Errorf("write settings: %w", err)
+	}
+	return r, nil
+}
+
+func (r *Rebuilder) writeSettings(tx Tx) error {
+	var errs []error
+	for i := range r.settings.Tariffs {
+		t := &r.settings.Tariffs[i]
+		errs = append(errs, tx.Tariff(t.ledger(), t.MadeAt))
+	}
+	// As Central does at its start: the same version must have the same prices.
+	errs = append(errs, tx.Tariff(r.cfg.Default, r.cfg.Now))
+	r.tariffs[r.cfg.Default.Version] = r.cfg.Default
+	for _, p := range r.settings.Points {
+		if cp := r.point(p.CPID); p.Admitted {
+			errs = append(errs, tx.Ledger(ledger.Admit(cp, true)))
+		}
+	}
+	for _, a := range r.settings.Availability {
+		errs = append(errs, tx.Orders([]orders.Effect{orders.SaveWish{Wish: orders.Wish{
+			Kind: orders.WishAvailability, CPID: a.CPID, Connector: a.Connector, Available: a.Available, AskedAt: a.AskedAt,
+		}}}))
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Rebuilder) point(id charge.CPID) *ledger.CP {
+	cp := r.cps[id]
+	if cp == nil {
+		cp = ledger.NewCP(id)
+		r.cps[id] = cp
+	}
+	return cp
+}
+
+// Told takes what was told to drivers: the tickets in it are not told again.
+func (r *Rebuilder) Told(batch []Delivered) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range batch {
+		if e, err := wire.DecodeCentralEvent(batch[i].Value); err == nil && e.EventType == wire.CentralTicket {
+			r.told[e.EventID] = struct{}{}
+		}
+	}
+}
+
+// Presences takes what was said on monitor-events; the last of each charging
+// point counts, after all records.
+func (r *Rebuilder) Presences(ctx context.Context, batch []Delivered) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	for i := range batch {
+		d := &batch[i]
+		cp, err := charge.ParseCPID(d.Key)
+		if d.Kind != wire.KindValuePresence || err != nil {
+			continue
+		}
+		if p, err := wire.DecodePresence(d.Value); err == nil {
+			r.presences[cp] = p
+		}
+	}
+	return r.store.Write(ctx, func(tx Tx) error { return offset(tx, batch) })
+}
+
+// offset notes that a batch was read: Central goes on behind it.
+func offset(tx Tx, batch []Delivered) error {
+	if len(batch) == 0 {
+		return nil
+	}
+	last := &batch[len(batch)-1]
+	return tx.Offset(last.Topic, last.Partition, last.Offset+1, last.CRC)
+}
+
+// Records takes a batch of journal records, in the order of their partition.
+// Those that are known already change nothing, so the log may be read again.
+func (r *Rebuilder) Records(ctx context.Context, batch []Delivered) error {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	return r.transaction(ctx, func(tx Tx) error {
+		applied := r.sum.Applied
+		for i := range batch {
+			if err := r.record(ctx, tx, &batch[i]); err != nil {
+				return err
+			}
+		}
+		if n := r.sum.Applied - applied; n > 0 {
+			if err := tx.Count(countApplied, n); err != nil {
+				return err
+			}
+		}
+		return offset(tx, batch)
+	})
+}
+
+func (r *Rebuilder) transaction(ctx context.Context, fn func(Tx) error) error {
+	r.sessions, r.hashes, r.lookUp = map[charge.SessionID]ledger.Session{}, map[recordKey]string{}, nil
+	return r.store.Write(ctx, func(tx Tx) error { return errors.Join(fn(tx), r.lookUp) })
+}
+
+func (r *Rebuilder) record(ctx context.Context, tx Tx, d *Delivered) error {
+	rec, err := wire.DecodeRecord(d.Value)
+	if err == nil && d.Key != string(rec.CPID) {
+		err = fmt.Errorf("the key names %.80q, the record %q", d.Key, rec.CPID)
+	}
+	if err != nil {
+		fresh, werr := tx.DeadLetter(d.Topic, d.Partition, d.Offset, d.CRC, d.Key[:min(len(d.Key), 200)], err.Error(), d.ReceivedAt)
+		if fresh {
+			r.sum.DeadLetters++
+			werr = errors.Join(werr, tx.Count(countDead, 1))
+		}
+		return werr
+	}
+	cp, in := r.point(rec.CPID), ledger.Input{Raw: d.Value, Record: rec}
+	env := r.env(ctx, cp.ID, d.ReceivedAt)
+	out, changes := ledger.Apply(cp, env, in)
+	if out.Verdict == ledger.Gap && r.passed(&rec, out.Payload) {
+		if err := r.keep(tx, changes, d.ReceivedAt); err != nil {
+			return err
+		}
+		first := cp.First
+		cp.First = wire.Position{Journal: rec.Journal, Seq: rec.Seq} // as presence said then
+		out, changes = ledger.Apply(cp, env, in)
+		cp.First = first
+	}
+	if err := r.keep(tx, changes, d.ReceivedAt); err != nil {
+		return err
+	}
+	switch out.Verdict {
+	case ledger.Applied:
+		r.sum.Applied++
+		r.hashes[recordKey{cp.ID, rec.Journal, rec.Seq}] = out.Hash
+		return tx.Record(in, out.Hash, d.ReceivedAt)
+	case ledger.Duplicate:
+		r.sum.Duplicates++
+	case ledger.Forked:
+		r.sum.Forked++
+		return tx.Forked(in, out.Hash, d.ReceivedAt)
+	case ledger.Gap:
+		if _, ok := r.waiting[cp.ID]; !ok {
+			r.waiting[cp.ID] = wire.Position{Journal: rec.Journal, Seq: rec.Seq}
+		}
+	}
+	return nil
+}
+
+// passed reports whether what is missing before the record was passed before
+// the database was lost.
+func (r *Rebuilder) passed(rec *wire.Record, payload wire.Payload) bool {
+	before := wire.Position{Journal: rec.Journal, Seq: rec.Seq - 1}
+	if rec.Seq == 1 {
+		if reg, ok := payload.(*wire.Registered); ok && reg.After != nil {
+			before = *reg.After
+		}
+	}
+	return slices.ContainsFunc(r.holes[rec.CPID], func(h Hole) bool {
+		return h.Journal == before.Journal && h.First <= before.Seq && (before.Seq <= h.Last || h.Last == 0) ||
+			rec.Seq == 1 && h.Journal == rec.Journal && h.First == 0
+	})
+}
+
+// env is what the ledger knew at that time.
+func (r *Rebuilder) env(ctx context.Context, cp charge.CPID, at charge.Time) *ledger.Env {
+	return &ledger.Env{
+		Now: at, Default: r.defaultAt(at), Admit: r.cfg.Admit,
+		Session: func(id charge.SessionID) (ledger.Session, bool) {
+			if s, ok := r.sessions[id]; ok {
+				return s, true
+			}
+			return found(r, func() (ledger.Session, bool, error) { return r.store.Session(ctx, id) })
+		},
+		HashOf: func(j charge.JournalID, seq charge.Seq) (string, bool) {
+			if h, ok := r.hashes[recordKey{cp, j, seq}]; ok {
+				return h, true
+			}
+			return found(r, func() (string, bool, error) { return r.store.HashOf(ctx, cp, j, seq) })
+		},
+		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
+			t, ok := r.tariffs[v]
+			return t, ok
+		},
+	}
+}
+
+func found[T any](r *Rebuilder, read func() (T, bool, error)) (T, bool) {
+	v, ok, err := read()
+	r.lookUp = errors.Join(r.lookUp, err)
+	return v, ok && err == nil
+}
+
+// defaultAt is the version that priced sessions without one at a moment.
+func (r *Rebuilder) defaultAt(at charge.Time) ledger.Tariff {
+	d, since := r.cfg.Default, charge.Time(-1)
+	for i := range r.settings.Tariffs {
+		if t := &r.settings.Tariffs[i]; t.MadeAt <= at && t.MadeAt > since {
+			d, since = t.ledger(), t.MadeAt
+		}
+	}
+	return d
+}
+
+// keep writes changes, and tells the tickets that nobody was told of.
+func (r *Rebuilder) keep(tx Tx, changes []ledger.Change, at charge.Time) error {
+	if len(changes) == 0 {
+		return nil
+	}
+	errs := []error{tx.Ledger(changes)}
+	for _, c := range changes {
+		switch c := c.(type) {
+		case ledger.SessionChanged:
+			r.sessions[c.Session.ID] = c.Session
+		case ledger.TicketMade:
+			r.sum.Tickets++
+			errs = append(errs, r.tell(tx, &c.Ticket, at))
+		case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootForgotten,
+			ledger.MeterChanged, ledger.HoleChanged, ledger.AlarmRaised:
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (r *Rebuilder) tell(tx Tx, t *ledger.Ticket, at charge.Time) error {
+	if _, ok := r.told[t.ID]; ok || at < r.cfg.TellAfter {
+		return nil
+	}
+	e := orders.TicketTold(t, at)
+	raw, err := e.Encode()
+	if err != nil {
+		return fmt.Errorf("tell ticket %s: %w", t.ID, err)
+	}
+	key := string(t.Username)
+	if key == "" {
+		key = string(t.CPID)
+	}
+	r.sum.Told++
+	return tx.Outbox(r.cfg.Central, key, nil, raw, r.cfg.Now)
+}
+
+// Again begins another reading of the records. It reports whether one can help:
+// records waited for what precedes them, and presence has now said what the
+// agents hold.
+func (r *Rebuilder) Again(ctx context.Context) (bool, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err := r.transaction(ctx, func(tx Tx) error {
+		for _, id := range slices.Sorted(maps.Keys(r.presences)) {
+			_, changes := ledger.Heard(r.point(id), r.env(ctx, id, r.cfg.Now), r.presences[id])
+			if err := r.keep(tx, changes, r.cfg.Now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	again := err == nil && len(r.waiting) > 0 && len(r.presences) > 0
+	if again {
+		for id := range r.waiting {
+			for _, j := range r.cps[id].Journals {
+				j.GrownAt = 0 // growing once more is no second box
+			}
+		}
+		clear(r.waiting)
+	}
+	clear(r.presences)
+	return again, err
+}
+
+// Finish ends what operators had ended, and sums up.
+func (r *Rebuilder) Finish(ctx context.Context) (Summary, error) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	err := r.transaction(ctx, func(tx Tx) error {
+		for _, s := range r.settings.Settled {
+			if err := r.settle(ctx, tx, s); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	for _, id := range slices.Sorted(maps.Keys(r.waiting)) {
+		at := r.waiting[id]
+		r.sum.Waiting = append(r.sum.Waiting, fmt.Sprintf("%s: what precedes record %s/%d is not on Kafka", id, at.Journal, at.Seq))
+	}
+	return r.sum, err
+}
+
+func (r *Rebuilder) settle(ctx context.Context, tx Tx, s Settled) error {
+	cp := r.cps[s.CPID]
+	if cp == nil {
+		r.sum.Unsettled = append(r.sum.Unsettled, fmt.Sprintf("session %s: %s is not known", s.SessionID, s.CPID))
+		return nil
+	}
+	env := r.env(ctx, cp.ID, r.cfg.Now)
+	if t, ok := r.tariffs[s.Tariff]; ok {
+		env.Default = t
+	}
+	changes, err := ledger.Settle(cp, env, s.SessionID)
+	if err != nil {
+		r.sum.Unsettled = append(r.sum.Unsettled, err.Error())
+		return nil //nolint:nilerr // the ledger's refusal is told in the summary
+	}
+	return r.keep(tx, changes, r.cfg.Now)
+}

@@ -1,0 +1,114 @@
+package rebuild
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// settingsVersion is the version of the file of settings.
+const settingsVersion = 1
+
+// Settings is what a Central knows and no record tells.
+type Settings struct {
+	V          int         `json:"v"`
+	ExportedAt charge.Time `json:"exported_at"`
+	// Tariffs are all versions of the prices. MadeAt is since when a version was
+	// the one of sessions that name none.
+	Tariffs []Tariff `json:"tariffs"`
+	// Points are the charging points and whether they are admitted.
+	Points []Point `json:"charging_points"`
+	// Availability is what operators want to be in or out of service.
+	Availability []Availability `json:"availability"`
+	// Holes are ranges of records that were passed because they cannot come.
+	Holes []Hole `json:"holes"`
+	// Settled are the orphaned sessions that an operator ended.
+	Settled []Settled `json:"settled"`
+}
+
+// Tariff is one version of the prices.
+type Tariff struct {
+	Version  charge.TariffVersion `json:"version"`
+	StartFee charge.Cents         `json:"start_fee_cents"`
+	PerKWh   charge.Cents         `json:"per_kwh_cents"`
+	Currency string               `json:"currency"`
+	MadeAt   charge.Time          `json:"made_at"`
+}
+
+func (t *Tariff) ledger() ledger.Tariff {
+	return ledger.Tariff{Version: t.Version, StartFee: t.StartFee, PerKWh: t.PerKWh, Currency: t.Currency}
+}
+
+// Point is one charging point.
+type Point struct {
+	CPID     charge.CPID `json:"cp_id"`
+	Admitted bool        `json:"admitted"`
+}
+
+// Availability is a wish of an operator. CPID is empty for the whole network,
+// Connector 0 for a whole charging point.
+type Availability struct {
+	CPID      charge.CPID        `json:"cp_id"`
+	Connector charge.ConnectorID `json:"connector"`
+	Available bool               `json:"available"`
+	AskedAt   charge.Time        `json:"asked_at"`
+}
+
+// Hole is a range of records of a journal; Last 0 is its end.
+type Hole struct {
+	CPID    charge.CPID      `json:"cp_id"`
+	Journal charge.JournalID `json:"journal"`
+	First   charge.Seq       `json:"first"`
+	Last    charge.Seq       `json:"last"`
+	Cause   ledger.HoleCause `json:"cause"`
+}
+
+// Settled is a session that an operator ended, and the version that priced it.
+type Settled struct {
+	CPID      charge.CPID          `json:"cp_id"`
+	SessionID charge.SessionID     `json:"session_id"`
+	Tariff    charge.TariffVersion `json:"tariff"`
+}
+
+// Encode writes the settings as a file.
+func (s *Settings) Encode() ([]byte, error) {
+	s.V = settingsVersion
+	raw, err := json.MarshalIndent(s, "", "  ")
+	if err != nil {
+		return nil, fmt.Errorf("write settings: %w", err)
+	}
+	return append(raw, '\n'), nil
+}
+
+// DecodeSettings reads a file of settings, strictly: a word misspelt would
+// leave out what it stands for.
+func DecodeSettings(raw []byte) (Settings, error) {
+	var s Settings
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&s); err != nil {
+		return s, fmt.Errorf("settings: %w", err)
+	}
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
+		return s, errors.New("settings: something follows the end of the document")
+	}
+	if s.V != settingsVersion {
+		return s, fmt.Errorf("settings: v is %d, want %d: another program wrote them", s.V, settingsVersion)
+	}
+	for i := range s.Tariffs {
+		if t := &s.Tariffs[i]; t.StartFee < 0 || t.PerKWh < 0 || !charge.ValidID(string(t.Version)) || len(t.Currency) != 3 {
+			return s, fmt.Errorf("settings: tariffs[%d] is none: want an id as version, prices from 0 and a currency of three letters", i)
+		}
+	}
+	for i := range s.Points {
+		if !s.Points[i].CPID.Valid() {
+			return s, fmt.Errorf("settings: charging_points[%d].cp_id is none", i)
+		}
+	}
+	return s, nil
+}

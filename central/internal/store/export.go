@@ -1,0 +1,37 @@
+package store
+
+import (
+	"context"
+	"database/sql"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// TariffRow is a version of the prices and since when it is known.
+type TariffRow struct {
+	ledger.Tariff
+	MadeAt charge.Time
+}
+
+// TariffRows reads all versions of the prices, oldest first.
+func (s *Store) TariffRows(ctx context.Context) ([]TariffRow, error) {
+	return collect(ctx, s, "read tariffs", func(r *sql.Rows) (t TariffRow, err error) {
+		return t, r.Scan(&t.Version, &t.StartFee, &t.PerKWh, &t.Currency, &t.MadeAt)
+	}, "SELECT version,start_fee_cents,per_kwh_cents,currency,made_at FROM tariffs ORDER BY made_at,version")
+}
+
+// AvailabilityWanted is what operators want to be in or out of service.
+func (s *Store) AvailabilityWanted(ctx context.Context) ([]orders.Wish, error) {
+	return collect(ctx, s, "read wishes", func(r *sql.Rows) (w orders.Wish, err error) {
+		return w, r.Scan(&w.Kind, &w.CPID, &w.Connector, &w.Available, &w.AskedAt)
+	}, "SELECT kind,cp_id,connector,available,asked_at FROM wishes WHERE ended_at=0 AND kind=? ORDER BY cp_id,connector",
+		string(orders.WishAvailability))
+}
+
+// SettledTickets are the tickets of sessions that an operator ended.
+func (s *Store) SettledTickets(ctx context.Context) ([]ledger.Ticket, error) {
+	return collect(ctx, s, "read tickets", func(r *sql.Rows) (ledger.Ticket, error) { return scanTicket(r) },
+		"SELECT "+ticketCols+" FROM tickets WHERE session_id IN (SELECT session_id FROM sessions WHERE settled=1) ORDER BY session_id")
+}
