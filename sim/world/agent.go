@@ -42,7 +42,8 @@ type boot struct {
 	saved    []connector.Saved
 	queue    []job
 	armed    bool // a commit is under way
-	noRoom   bool
+	starved  bool // there is no room for something that waits
+	blocked  bool // not even for final records
 	full     bool // as told to the machines
 	machines []*machine
 
@@ -140,7 +141,7 @@ func (b *boot) moment() connector.Now {
 func (b *boot) open() (journal.Recovery, error) {
 	l, found, err := journal.Open(b.a.disk, journal.Options{
 		CP: b.a.id, Journal: b.journal, SegmentSize: b.w.plan.Segment, Quota: b.w.plan.Quota,
-		RetainBytes: b.w.plan.RetainBytes, RetainFor: b.w.plan.RetainFor,
+		RetainBytes: b.w.plan.RetainBytes, RetainFor: b.w.plan.RetainFor, Reserve: 32 << 10,
 		Now:        func() time.Time { at, _ := b.wall(); return at.Std() },
 		Checkpoint: func() ([]byte, error) { return connector.Checkpoint(b.saved) },
 	})
@@ -237,20 +238,26 @@ func (b *boot) register(found journal.Recovery) error {
 	for _, d := range p.Damaged {
 		j.records = append(j.records, connector.Record{Payload: &wire.AnomalySeen{Anomaly: "journal_damaged", Detail: d.Reason}})
 	}
-	return b.commit([]job{j})
+	return b.commit([]job{j}, j.class())
 }
 
 // housekeep tells the machines whether there is room for a new session.
 func (b *boot) housekeep() {
 	b.after(housekeepEvery, "housekeep", func() {
-		if full := b.log.QuotaPermille() >= 900; full != b.full {
-			b.full = full
-			for _, m := range b.machines {
-				m.take(connector.StorageChanged{Now: b.moment(), Full: full})
-			}
-		}
+		b.watchRoom()
 		b.housekeep()
 	})
+}
+
+func (b *boot) watchRoom() {
+	full := b.starved || b.log.QuotaPermille() >= 900
+	if full == b.full {
+		return
+	}
+	b.full = full
+	for _, m := range b.machines {
+		m.take(connector.StorageChanged{Now: b.moment(), Full: full})
+	}
 }
 
 // fail ends the process because it cannot go on; it is started again.

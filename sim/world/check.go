@@ -54,7 +54,7 @@ func (t *truth) checkPower(o *outlet) {
 		why = "with a fault"
 	case m.state.Session.ID == "":
 		why = "without a session"
-	case b.noRoom:
+	case b.blocked:
 		why = "though nothing can be written down"
 	}
 	if why == "" {
@@ -76,11 +76,13 @@ func (w *World) checkClosing(o *outlet) {
 	if o.broken.welded {
 		return
 	}
-	if b == nil {
-		w.object("S2", "%s/%d closes without an agent", o.a.id, o.id)
+	if b == nil { // it was on its way when the agent died
+		if w.now-o.a.known.diedAt > goneFor {
+			w.object("S2", "%s/%d closes without an agent", o.a.id, o.id)
+		}
 		return
 	}
-	id := b.machines[o.id-1].state.Session.ID
+	id := o.owner
 	if g := o.a.known.granted[id]; g == nil || g.ended && !o.a.known.storageLost {
 		w.object("S1", "%s/%d closes for session %q whose grant is not on disk", o.a.id, o.id, id)
 	}

@@ -32,7 +32,6 @@ type disk struct {
 	durable map[string]*inode // the directory on the medium
 
 	full, failWrite, failSync, failRead, lying bool
-	room                                       int64 // bytes left; negative: no limit
 
 	dead   bool
 	killAt int64 // the operation at which the process dies; 0: none
@@ -51,7 +50,7 @@ type inode struct {
 }
 
 func newDisk(c chance) *disk {
-	return &disk{chance: c, files: map[string]*inode{}, durable: map[string]*inode{}, room: -1}
+	return &disk{chance: c, files: map[string]*inode{}, durable: map[string]*inode{}}
 }
 
 // step counts an operation; the process may die instead of it.
@@ -140,14 +139,6 @@ func (d *disk) put(image map[string]*inode) {
 		d.durable[name] = &inode{data: bytes.Clone(f.data), size: f.size}
 	}
 	d.files = maps.Clone(d.durable)
-}
-
-// used is how many bytes the files hold.
-func (d *disk) used() (n int64) {
-	for _, f := range d.files {
-		n += int64(len(f.data))
-	}
-	return n
 }
 
 // change makes a change of the directory, durable with the next SyncDir.

@@ -2,15 +2,15 @@
 // seed gives the same run, event by event, so that whatever goes wrong can be
 // seen again.
 //
-//	 hands,              ┌────────┐        ┌──────┐        ┌───────┐        ┌────────────┐
-//	 vehicles ──► outlet │ agent  │◄──────►│broker│◄──────►│bridge │◄──────►│kafka       │
-//	 (outlet.go)         │connector        └──────┘        │route  │        │logs, readers
-//	                     │safety  │      retained, wills,  └───────┘        └─────▲──────┘
-//	                     │delivery│      a kept session                           │
-//	                     │journal ├─► disk               drivers ────────────►┌───▼────────┐
-//	                     └────────┘   synced | unsynced  operators ──────────►│central      │
-//	                                                                          │ledger orders├─► db
-//	                                                                          └─────────────┘ rows
+//	hands,              ┌────────┐        ┌──────┐        ┌───────┐        ┌────────────┐
+//	vehicles ──► outlet │ agent  │◄──────►│broker│◄──────►│bridge │◄──────►│kafka       │
+//	(outlet.go)         │connector        └──────┘        │route  │        │logs, readers
+//	                    │safety  │      retained, wills,  └───────┘        └─────▲──────┘
+//	                    │delivery│      a kept session                           │
+//	                    │journal ├─► disk               drivers ────────────►┌───▼────────┐
+//	                    └────────┘   synced | unsynced  operators ──────────►│central      │
+//	                                                                         │ledger orders├─► db
+//	                                                                         └─────────────┘ rows
 //
 // # What is real and what is not
 //

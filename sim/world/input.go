@@ -14,15 +14,27 @@ import (
 // commit was refused.
 type input interface{ apply(u *unit) }
 
-// batchIn is a batch of one partition.
+// batchIn is a batch of one partition, decoded once.
 type batchIn struct {
-	r    *reign
-	b    batch
-	done func(bool)
+	b     batch
+	taken func() // the writer has it: the reader goes on
+	ready []prepared
 }
 
-// take hands a batch of one partition to the writer; the reader goes on as soon
-// as the writer has it.
+// prepared is a record of a log as the writer takes it.
+type prepared struct {
+	m        *message
+	err      error
+	rec      wire.Record
+	cp       charge.CPID
+	presence *wire.Presence
+	bridge   *wire.BridgeAlive
+	central  charge.Incarnation
+	req      *wire.DriverRequest
+}
+
+// take hands a batch of one partition to the writer and waits until it takes
+// it; while a commit fails it takes nothing.
 func (r *reign) take(b batch, done func(bool)) {
 	if !r.lives() {
 		return
@@ -31,35 +43,80 @@ func (r *reign) take(b batch, done func(bool)) {
 		r.after(5*time.Second, "not active", func() { r.take(b, done) })
 		return
 	}
-	r.give(&batchIn{r, b, nil})
-	done(true)
+	in := &batchIn{b: b, taken: func() { done(true) }}
+	for i := range b.messages {
+		in.ready = append(in.ready, prepare(b.topic, &b.messages[i], b.first+int64(i), b.n))
+	}
+	r.give(in)
+}
+
+func prepare(topic string, m *message, offset int64, n int) (p prepared) {
+	p.m = m
+	switch topic {
+	case wire.TopicEvents:
+		p.rec, p.err = wire.DecodeRecord(m.value)
+		if p.err == nil && m.key != string(p.rec.CPID) {
+			p.err = fmt.Errorf("the key names %s", m.key)
+		}
+	case wire.TopicDriverEvents:
+		var req wire.DriverRequest
+		if req, p.err = wire.DecodeDriverRequest(m.value); req.MessageID == "" {
+			req.MessageID = fmt.Sprintf("%s/%d/%d", topic, n, offset)
+		}
+		p.req = &req
+	case wire.TopicMonitor:
+		p.prepareMonitor()
+	}
+	return p
+}
+
+func (p *prepared) prepareMonitor() {
+	switch p.m.kind {
+	case wire.KindValuePresence:
+		v, err := wire.DecodePresence(p.m.value)
+		p.cp, p.presence, p.err = charge.CPID(p.m.key), &v, err
+	case wire.KindValueBridgeAlive:
+		v, err := wire.DecodeBridgeAlive(p.m.value)
+		p.bridge, p.err = &v, err
+	case wire.KindValueCentralAlive:
+		v, err := wire.DecodeCentralAlive(p.m.value)
+		p.central, p.err = v.Central, err
+	}
 }
 
 func (in *batchIn) apply(u *unit) {
 	u.inputs = append(u.inputs, in)
-	for i := range in.b.messages {
-		m := &in.b.messages[i]
-		offset := in.b.first + int64(i)
-		past := offset < in.b.past
-		switch in.b.topic {
-		case wire.TopicEvents:
-			u.record(m, past)
-		case wire.TopicMonitor:
-			u.monitor(m, past)
-		case wire.TopicDriverEvents:
-			u.driver(m, fmt.Sprintf("%s/%d/%d", in.b.topic, in.b.n, offset))
+	if in.taken != nil {
+		in.taken()
+		in.taken = nil
+	}
+	for i := range in.ready {
+		p := &in.ready[i]
+		past := in.b.first+int64(i) < in.b.past
+		switch {
+		case p.err != nil:
+			u.dead++
+			u.r.w.stats.DeadLetters++
+		case in.b.topic == wire.TopicEvents:
+			u.record(p, past)
+		case p.req != nil:
+			u.driver(p.req)
+		case p.presence != nil:
+			if p.presence.Online {
+				u.r.live.hearPoint(p.cp, u.heardAt(p.m, past))
+			}
+			u.presence(p.cp, *p.presence)
+		case p.bridge != nil:
+			u.r.live.hearBridge(p.bridge.MQTT.Up, p.bridge.MQTT.Since, u.heardAt(p.m, past), u.now)
+		case p.central != "":
+			u.r.hear(p.central, past)
 		}
-		u.offsets[in.b.part] = place{offset + 1, fingerprint(m)}
+		u.offsets[in.b.part] = place{in.b.first + int64(i) + 1, fingerprint(p.m)}
 	}
 }
 
-func (u *unit) record(m *message, past bool) {
-	rec, err := wire.DecodeRecord(m.value)
-	if err != nil || m.key != string(rec.CPID) {
-		u.dead++
-		u.r.w.stats.DeadLetters++
-		return
-	}
+func (u *unit) record(p *prepared, past bool) {
+	rec, m := p.rec, p.m
 	u.r.live.hearPoint(rec.CPID, u.heardAt(m, past))
 	cp := u.point(rec.CPID)
 	if u.r.w.bug(BugGapApplied) {
@@ -92,31 +149,6 @@ func (u *unit) heardAt(m *message, past bool) charge.Time {
 	return u.now
 }
 
-func (u *unit) monitor(m *message, past bool) {
-	r := u.r
-	switch m.kind {
-	case wire.KindValuePresence:
-		cp, err1 := charge.ParseCPID(m.key)
-		p, err2 := wire.DecodePresence(m.value)
-		if err1 != nil || err2 != nil {
-			u.dead++
-			return
-		}
-		if p.Online {
-			r.live.hearPoint(cp, u.heardAt(m, past))
-		}
-		u.presence(cp, p)
-	case wire.KindValueBridgeAlive:
-		if b, err := wire.DecodeBridgeAlive(m.value); err == nil {
-			r.live.hearBridge(b.MQTT.Up, b.MQTT.Since, u.heardAt(m, past), u.now)
-		}
-	case wire.KindValueCentralAlive:
-		if c, err := wire.DecodeCentralAlive(m.value); err == nil {
-			r.hear(c.Central, past)
-		}
-	}
-}
-
 func (u *unit) presence(id charge.CPID, p wire.Presence) {
 	out, changes := ledger.Heard(u.point(id), &u.env, p)
 	u.add(changes)
@@ -128,16 +160,8 @@ func (u *unit) presence(id charge.CPID, p wire.Presence) {
 	u.step(orders.PointHeard{Now: u.moment(), CPID: id, NewBoot: out.NewBoot, Changes: changes})
 }
 
-func (u *unit) driver(m *message, origin string) {
-	req, err := wire.DecodeDriverRequest(m.value)
-	if err != nil {
-		u.dead++
-		return
-	}
-	if req.MessageID == "" {
-		req.MessageID = origin
-	}
-	e := orders.DriverAsked{Now: u.moment(), Request: req}
+func (u *unit) driver(req *wire.DriverRequest) {
+	e := orders.DriverAsked{Now: u.moment(), Request: *req}
 	if before, ok := u.request(req.MessageID); ok && (before.Answer != nil || before.Silent) && !u.r.w.bug(BugRepeatReserves) {
 		e.Known, e.Answer = true, before.Answer
 	}

@@ -51,7 +51,7 @@ func (m *machine) perform(f connector.Effect) {
 	case connector.OfferPower:
 		m.o.offer(f.Offer)
 	case connector.CloseContactor:
-		m.permit = true
+		m.permit, m.o.permitted = true, m.state.Session.ID
 		b.stir()
 	case connector.ReadMeter:
 		m.read()

@@ -35,9 +35,9 @@ type outlet struct {
 	broken hardwareFaults
 
 	// What the checkers know of the present closure of the contact.
-	closedAt   time.Duration
 	closedFrom charge.WattHours
 	owner      charge.SessionID
+	permitted  charge.SessionID // for which the agent last permitted power
 }
 
 // hardwareFaults is what is broken.
@@ -135,9 +135,9 @@ func (o *outlet) move(closed bool) {
 	o.closed = closed
 	o.settle()
 	if closed {
-		o.closedAt, o.closedFrom, o.owner = o.w.now, o.register(), ""
-		if b := o.a.run; b != nil && !o.broken.welded {
-			o.owner = b.machines[o.id-1].state.Session.ID
+		o.closedFrom, o.owner = o.register(), o.permitted
+		if o.broken.welded {
+			o.owner = ""
 		}
 		o.w.checkClosing(o)
 	} else {

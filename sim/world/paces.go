@@ -9,12 +9,12 @@ const (
 	meterBusy      = time.Second
 	meterIdle      = time.Minute      // 1 s
 	housekeepEvery = 30 * time.Second // 1 s
-	aliveEvery     = 20 * time.Second // 1 s: signs of life of bridge and Central
-	fresh          = 5 * aliveEvery   // 5 s: a bridge that is silent for longer makes the way stale
-	listenFor      = 50 * time.Second // 2.5 s: somebody who lives says so meanwhile
-	young          = 2 * time.Minute  // 30 s: a sign of life that may be of somebody who lives
-	silence        = 2 * time.Minute  // 30 s: of another Central before this one takes its place
-	remintAfter    = time.Minute      // 3 s
-	lookBack       = 4 * time.Minute  // 2 min: in the logs at a start
+	aliveEvery     = time.Minute       // 1 s: signs of life of bridge and Central
+	fresh          = 5 * aliveEvery    // 5 s: a bridge that is silent for longer makes the way stale
+	listenFor      = 130 * time.Second // 2.5 s: somebody who lives says so meanwhile
+	young          = 4 * time.Minute   // 30 s: a sign of life that may be of somebody who lives
+	silence        = 4 * time.Minute   // 30 s: of another Central before this one takes its place
+	remintAfter    = 150 * time.Second // 3 s
+	lookBack       = 5 * time.Minute   // 2 min: in the logs at a start
 	ackGap         = 100 * time.Millisecond
 )

@@ -121,7 +121,7 @@ func Draw(seed uint64, faults []Kind) Plan {
 	c := newChance(seed, "plan")
 	p := Plan{
 		Seed: seed, CPs: 1 + c.IntN(3), Connectors: 1 + c.IntN(2), Partitions: 1 + c.IntN(2),
-		For:             c.in(span{3 * time.Hour, 14 * time.Hour}),
+		For:             c.in(span{2 * time.Hour, 8 * time.Hour}),
 		Policy:          Policy{Resume: c.IntN(2) == 0, ReservedPlugStarts: c.IntN(4) == 0, FreeVend: c.IntN(4) == 0},
 		ReservationLife: c.in(span{30 * time.Second, 15 * time.Minute}), Telemetry: c.in(span{30 * time.Second, 5 * time.Minute}),
 		Segment: 8<<10 + int64(c.IntN(24<<10)), Quota: 4 << 20, RetainBytes: 256<<10 + int64(c.IntN(512<<10)),

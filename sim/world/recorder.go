@@ -38,22 +38,47 @@ func (b *boot) armCommit() {
 	b.after(b.c.in(span{500 * time.Microsecond, 20 * time.Millisecond}), "commit", b.commitAll)
 }
 
-// commitAll commits what waits as one group.
+// class is the highest of its records, as agent/app classes them.
+func (j *job) class() (c journal.Class) {
+	for _, r := range j.records {
+		c = max(c, classOf(r.Payload))
+	}
+	return c
+}
+
+func classOf(p wire.Payload) journal.Class {
+	switch p.RecordType() {
+	case wire.TypeMeterRead:
+		return journal.Sample
+	case wire.TypeRegistered, wire.TypeAuthorized, wire.TypeChargingStarted, wire.TypeChargingStopped,
+		wire.TypeReservationEnded, wire.TypeFaultRaised, wire.TypeCommandFinished:
+		return journal.Final
+	}
+	return journal.Normal
+}
+
+// commitAll commits what waits as one group. While there is no room samples are
+// dropped, and the others wait until there is, or until one of them may use the
+// reserve.
 func (b *boot) commitAll() {
 	group := b.queue
 	b.queue = nil
-	err := b.commit(group)
+	class := journal.Sample
+	for i := range group {
+		class = max(class, group[i].class())
+	}
+	err := b.commit(group, class)
 	if b.a.run != b {
 		return // it died of it
 	}
 	if errors.Is(err, journal.ErrFull) {
-		b.queue = append(group, b.queue...)
-		b.setRoom(false)
-		b.after(time.Second, "commit again", b.commitAll)
+		b.makeDo(group, class)
 		return
 	}
-	b.armed = false
-	b.setRoom(true)
+	b.armed, b.starved = false, false
+	if b.blocked {
+		b.setBlocked(false)
+	}
 	b.changed()
 	for _, j := range group {
 		if j.done != nil {
@@ -68,23 +93,42 @@ func (b *boot) commitAll() {
 	}
 }
 
-// setRoom lets no power flow while nothing can be written down about it.
-func (b *boot) setRoom(room bool) {
-	if room != b.noRoom {
+// makeDo drops the samples and tries again in a while.
+func (b *boot) makeDo(group []job, class journal.Class) {
+	var rest []job
+	for _, j := range group {
+		if j.class() > journal.Sample {
+			rest = append(rest, j)
+		} else if j.done != nil {
+			j.done(nil)
+		}
+	}
+	b.queue = append(rest, b.queue...)
+	b.starved = len(b.queue) > 0
+	b.watchRoom()
+	if !b.blocked && class == journal.Final {
+		b.setBlocked(true)
+	}
+	b.after(time.Second, "commit again", b.commitAll)
+}
+
+// setBlocked lets no power flow while nothing can be written down about it.
+func (b *boot) setBlocked(blocked bool) {
+	b.blocked = blocked
+	if b.w.bug(BugFullDiskCharges) {
 		return
 	}
-	b.noRoom = !room
 	for _, m := range b.machines {
-		if room {
-			m.take(connector.FaultGone{Now: b.moment(), Fault: charge.FaultJournal})
-		} else {
+		if blocked {
 			m.take(connector.FaultSeen{Now: b.moment(), Fault: charge.FaultJournal, Detail: "no room on the disk"})
+		} else {
+			m.take(connector.FaultGone{Now: b.moment(), Fault: charge.FaultJournal})
 		}
 	}
 }
 
 // commit makes a group durable; after an error nothing of it is.
-func (b *boot) commit(group []job) error {
+func (b *boot) commit(group []job, class journal.Class) error {
 	before := append([]connector.Saved(nil), b.saved...)
 	var encoders []journal.Encode
 	var written []born
@@ -99,7 +143,7 @@ func (b *boot) commit(group []job) error {
 			})
 		}
 	}
-	err := b.log.Append(journal.Final, encoders...)
+	err := b.log.Append(class, encoders...)
 	if b.a.run != b {
 		b.a.known.unsure(b, written)
 		return errStopped

@@ -10,7 +10,7 @@ import (
 
 // Bounds of the rest, after everything was healed.
 const (
-	catchUp  = 6 * time.Minute  // until every record written before is known: V1
+	catchUp  = 9 * time.Minute  // until every record written before is known: V1
 	settling = 50 * time.Minute // until nothing is under way any more
 )
 

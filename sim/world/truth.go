@@ -125,8 +125,30 @@ func (t *truth) recovered(b *boot, found journal.Recovery) {
 			t.holds[v.Connector] = &hold{id: r.ID, user: r.Username, until: r.Until, life: time.Duration(r.LeftMS) * time.Millisecond, since: t.a.w.now}
 		}
 	}
+	for _, raw := range found.Since {
+		t.survived(raw)
+	}
 	if len(found.Damaged) > 0 {
 		t.storageLost = true
+	}
+}
+
+// survived notes a record that was written before a crash and never announced:
+// now it is told like any other.
+func (t *truth) survived(raw []byte) {
+	rec, err := wire.DecodeRecord(raw)
+	if err != nil {
+		t.a.w.object("S7", "%s found a record nobody can read: %v", t.a.id, err)
+		return
+	}
+	k, h := t.key(&rec), wire.Hash(raw)
+	f := t.records[k]
+	switch {
+	case !f.is(h):
+		t.a.w.object("S7", "%s found record %s/%d, which was never written so", t.a.id, k.j, k.seq)
+	case !f.durable:
+		f.raw, f.rec, f.hash, f.durable = raw, rec, h, true
+		t.order = append(t.order, k)
 	}
 }
 

@@ -3,6 +3,7 @@ package world
 import (
 	"fmt"
 	"hash/crc32"
+	"runtime/debug"
 	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
@@ -116,15 +117,25 @@ func (w *World) begin() {
 // Run plays a plan: the day, the heal, and the rest.
 func Run(p Plan, o Options) Result {
 	w := newWorld(p, o)
-	w.begin()
-	w.runUntil(p.For)
-	if w.failure == nil {
-		w.heal()
-		w.rest()
-	}
+	w.play()
 	return Result{
 		Failure: w.failure, Sum: w.sum, Events: w.events, Took: w.now, Stats: w.stats,
 		CPDays: float64(p.CPs) * w.now.Hours() / 24,
+	}
+}
+
+// play plays the plan. A part that panics has broken a rule too.
+func (w *World) play() {
+	defer func() {
+		if p := recover(); p != nil {
+			w.object("panic", "%v\n%s", p, debug.Stack())
+		}
+	}()
+	w.begin()
+	w.runUntil(w.plan.For)
+	if w.failure == nil {
+		w.heal()
+		w.rest()
 	}
 }
 
