@@ -22,6 +22,8 @@ CROSS := arm6 arm7 arm64 amd64
 # What the agent links is also tested without cgo and on 32 bits.
 SMALL := ./agent/... ./hal/... ./sim/evsim/... ./internal/...
 FUZZTIME ?= 30s
+FOR ?= 5m
+SEED ?= 1
 ARGS ?=
 
 # Tests that lack something note it here, so that no skip goes unseen.
@@ -101,6 +103,11 @@ engines: ## start Mosquitto and Apache Kafka on this machine, as configs/ says
 .PHONY: engines-stop
 engines-stop: ## stop them; what they keep stays in .engines/
 	@.ci/engines stop
+
+.PHONY: chaos
+chaos: build ## kill, freeze and cut off every part on real engines (FOR=30m SEED=7)
+	@.ci/engines fetch
+	@exec bin/sim chaos --for $(FOR) --seed $(SEED) --kafka-jars "$$(.ci/engines jars)" $(ARGS)
 
 .PHONY: bench
 bench: ## figures of the network beside what is wanted (ARGS="--only latency --json")

@@ -1,7 +1,7 @@
 // Command sim runs Carga without hardware: the whole network in one process
 // (demo), many charging points against real brokers (fleet), the hardware of
 // one in a process of its own (board), drivers who ask to charge (driver), an
-// embedded Kafka (kafka), and figures of it all (bench).
+// embedded Kafka (kafka), and all of it as processes under faults (chaos).
 package main
 
 import (
@@ -59,6 +59,6 @@ func newRoot(io streams) *cobra.Command {
 	root.SetIn(io.in)
 	root.SetOut(io.out)
 	root.SetErr(io.err)
-	root.AddCommand(newDemoCommand(), newFleetCommand(), newBoardCommand(), newDriverCommand(), newBenchCommand(), newKafkaCommand())
+	root.AddCommand(newDemoCommand(), newFleetCommand(), newBoardCommand(), newDriverCommand(), newBenchCommand(), newKafkaCommand(), newChaosCommand(), newWorldCommand())
 	return root
 }

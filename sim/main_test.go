@@ -50,6 +50,8 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"board"}, exitUsage, "socket"},
 		{[]string{"board", "--socket", filepath.Join(dir, "s"), "--connectors", "0"}, exitUsage, "connectors"},
 		{[]string{"board", "--socket", filepath.Join(dir, "s"), "--snapshot"}, exitUnreachable, "sim board"},
+		{[]string{"chaos", "--points", "0"}, exitUsage, "--points"},
+		{[]string{"chaos", "--bin", dir}, exitUsage, "make build"},
 		{[]string{"kafka", "--listen", "nowhere"}, exitUsage, "nowhere"},
 		{[]string{"fleet", "--cps", "-1"}, exitUsage, "--cps -1"},
 		{[]string{"fleet", "--id-prefix", "a b"}, exitUsage, "--id-prefix"},

@@ -56,6 +56,7 @@ type PointView struct {
 	ID         charge.CPID `json:"cp_id"`
 	Admitted   bool        `json:"admitted"`
 	Link       string      `json:"link"`
+	HeardAt    charge.Time `json:"heard_at"`
 	Unacked    int64       `json:"unacked"`
 	Connectors []struct {
 		Connector     charge.ConnectorID `json:"connector"`

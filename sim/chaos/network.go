@@ -7,7 +7,10 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
+	"strings"
 	"time"
+
+	"github.com/rs/zerolog"
 
 	"github.com/carga-ev/carga/internal/charge"
 )
@@ -25,7 +28,11 @@ type Config struct {
 	Resume     bool         // what agents do with a session after a restart
 	Partitions int          // of every topic
 	KeepAlive  time.Duration
-	// Proxied puts a proxy between each part and each engine it talks to.
+	// Reservation is how long a connector is kept; 0: Central's default.
+	Reservation time.Duration
+	// Proxied puts a proxy of this process between each part and each engine it
+	// talks to. The embedded Kafka tells its clients one address only, so the
+	// ways to it stay as they are.
 	Proxied bool
 }
 
@@ -40,37 +47,73 @@ type Network struct {
 	API     *API
 
 	addr addresses
+	ways []*way // open until Close; empty unless proxied
 }
 
+// addresses are those that are fixed for the life of a network.
 type addresses struct {
-	mqtt, kafka, http string
-	// The ways of each part to its engines; the engines' own addresses where
-	// nothing is between.
-	agentMQTT, bridgeMQTT, bridgeKafka, centralKafka string
+	mqtt, kafka, controller, http string
+	bridgeKafka, centralKafka     string // listeners of their own, or kafka
 }
 
 // NewNetwork prepares a network in cfg.Dir. It starts nothing that stays.
 func NewNetwork(ctx context.Context, cfg Config) (*Network, error) {
-	ports, err := FreePorts(ctx, 4)
+	ports, err := FreePorts(ctx, fixedPorts+maxWays(cfg))
 	if err != nil {
 		return nil, err
 	}
-	n := &Network{cfg: cfg, addr: addresses{mqtt: ports[0], kafka: ports[1], http: ports[3]}}
-	n.addr.agentMQTT, n.addr.bridgeMQTT = n.addr.mqtt, n.addr.mqtt
-	n.addr.bridgeKafka, n.addr.centralKafka = n.addr.kafka, n.addr.kafka
-	if n.MQTT, err = newMosquitto(cfg.Engines, filepath.Join(cfg.Dir, "mosquitto"), n.addr.mqtt); err != nil {
-		return nil, err
-	}
-	kafka := kafkaPorts{plain: n.addr.kafka, controller: ports[2]}
-	if n.Kafka, err = newKafka(ctx, cfg.Engines, cfg.Bin, filepath.Join(cfg.Dir, "kafka"), kafka); err != nil {
-		return nil, err
-	}
-	n.Bridge, n.Central = n.newBridge(), n.newCentral()
-	for i := range cfg.Points {
-		n.Points = append(n.Points, n.newPoint(i+1))
-	}
+	n := &Network{cfg: cfg, addr: addresses{mqtt: ports[0], kafka: ports[1], controller: ports[2], http: ports[3]}}
 	n.API = NewAPI(n.addr.http)
+	if cfg.Proxied {
+		zerolog.SetGlobalLevel(zerolog.Disabled) // the proxies' library speaks to a logger of its own
+	}
+	spare := ports[fixedPorts:]
+	if err := n.make(ctx, ports[4], ports[5], &spare); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
 	return n, nil
+}
+
+const fixedPorts = 6
+
+// maxWays is how many proxies there may be.
+func maxWays(cfg Config) int { return 3 + cfg.Points }
+
+// make makes everything; spare are addresses for the proxies.
+func (n *Network) make(ctx context.Context, bridgeKafka, centralKafka string, spare *[]string) (err error) {
+	open := func(name, upstream string) (addr string) {
+		if !n.cfg.Proxied || err != nil {
+			return upstream
+		}
+		var w *way
+		if w, err = openWay(name, (*spare)[0], upstream); err != nil {
+			return upstream
+		}
+		*spare = (*spare)[1:]
+		n.ways = append(n.ways, w)
+		return w.listen
+	}
+	kafka := kafkaPorts{plain: n.addr.kafka, controller: n.addr.controller}
+	n.addr.bridgeKafka, n.addr.centralKafka = n.addr.kafka, n.addr.kafka
+	if n.cfg.Engines.Java != "" {
+		n.addr.bridgeKafka, n.addr.centralKafka = open("bridge to Kafka", bridgeKafka), open("Central to Kafka", centralKafka)
+		kafka.byName = map[string]advertised{
+			"BRIDGE":  {bridgeKafka, n.addr.bridgeKafka},
+			"CENTRAL": {centralKafka, n.addr.centralKafka},
+		}
+	}
+	n.Bridge, n.Central = n.newBridge(open("bridge to MQTT", n.addr.mqtt)), n.newCentral()
+	for i := range n.cfg.Points {
+		n.Points = append(n.Points, n.newPoint(i+1, open(pointName(i+1)+" to MQTT", n.addr.mqtt)))
+	}
+	if err != nil {
+		return err
+	}
+	if n.MQTT, err = newMosquitto(n.cfg.Engines, filepath.Join(n.cfg.Dir, "mosquitto"), n.addr.mqtt); err != nil {
+		return err
+	}
+	n.Kafka, err = newKafka(ctx, n.cfg.Engines, n.cfg.Bin, filepath.Join(n.cfg.Dir, "kafka"), kafka)
+	return err
 }
 
 // KafkaAddr is where drivers reach Kafka.
@@ -87,9 +130,10 @@ func (n *Network) program(name, file, prefix string, settings map[string]string,
 	return p
 }
 
-func (n *Network) newBridge() *Process {
+func (n *Network) newBridge(mqtt string) *Process {
 	set := map[string]string{
-		"MQTT__URL": "tcp://" + n.addr.bridgeMQTT, "MQTT__KEEP_ALIVE": n.cfg.KeepAlive.String(), "KAFKA__BROKERS": n.addr.bridgeKafka,
+		"MQTT__URL": "tcp://" + mqtt, "MQTT__KEEP_ALIVE": n.cfg.KeepAlive.String(), "KAFKA__BROKERS": n.addr.bridgeKafka,
+		"OBSERVE__LISTEN": "127.0.0.1:0",
 	}
 	n.partitions(set, "EVENTS", "TELEMETRY", "MONITOR", "COMMANDS", "DEAD_LETTERS")
 	return n.program("bridge", "bridge", "CARGA_BRIDGE_", set)
@@ -99,6 +143,9 @@ func (n *Network) newCentral() *Process {
 	set := map[string]string{
 		"HTTP__LISTEN": n.addr.http, "DATABASE__PATH": n.Database(), "KAFKA__BROKERS": n.addr.centralKafka,
 		"NETWORK__ADMIT_AUTOMATICALLY": "true",
+	}
+	if n.cfg.Reservation > 0 {
+		set["NETWORK__RESERVATION"] = n.cfg.Reservation.String()
 	}
 	n.partitions(set, "EVENTS", "TELEMETRY", "MONITOR", "COMMANDS", "DRIVER_EVENTS", "CENTRAL_EVENTS", "DEAD_LETTERS")
 	return n.program("central", "central", "CARGA_CENTRAL_", set)
@@ -155,10 +202,17 @@ func (n *Network) Close() error {
 		all = append(all, p.Board)
 	}
 	for _, p := range all {
+		if p == nil {
+			continue
+		}
 		if _, err := p.Kill(); err != nil && !errors.Is(err, ErrNotRunning) {
 			errs = append(errs, err)
 		}
 	}
+	for _, w := range n.ways {
+		w.close()
+	}
+	n.ways = nil
 	return errors.Join(errs...)
 }
 
@@ -185,4 +239,14 @@ func Await(ctx context.Context, limit time.Duration, look func(context.Context) 
 		case <-time.After(pollEvery):
 		}
 	}
+}
+
+// waysOf are the proxies of one part; none unless proxied.
+func (n *Network) waysOf(part string) (list []*way) {
+	for _, w := range n.ways {
+		if strings.HasPrefix(w.name, part+" to ") {
+			list = append(list, w)
+		}
+	}
+	return list
 }

@@ -37,14 +37,17 @@ type death struct {
 // traceSize is how many switchings a board remembers: more than any run makes.
 const traceSize = 1 << 16
 
-func (n *Network) newPoint(number int) *Point {
-	id := fmt.Sprintf("CP_%03d", number)
+// pointName is the id of a charging point.
+func pointName(number int) string { return fmt.Sprintf("CP_%03d", number) }
+
+func (n *Network) newPoint(number int, mqtt string) *Point {
+	id := pointName(number)
 	p := &Point{ID: charge.CPID(id), Journal: filepath.Join(n.cfg.Dir, "agents", id), socket: filepath.Join(n.cfg.Dir, id+".sock")}
 	p.Board = n.program("board-"+id, "sim", "", nil,
 		"board", "--socket", p.socket, "--connectors", strconv.Itoa(n.cfg.Connectors), "--power", strconv.FormatInt(int64(n.cfg.Power), 10),
 		"--serial", "sim-"+id, "--seed", strconv.FormatUint(n.cfg.Seed+uint64(number)<<32, 10), "--trace", strconv.Itoa(traceSize))
 	p.Agent = n.program("agent-"+id, "agent", "CARGA_AGENT_", map[string]string{
-		"CP_ID": id, "DATA_DIR": p.Journal, "MQTT__URL": "tcp://" + n.addr.agentMQTT, "MQTT__KEEP_ALIVE": n.cfg.KeepAlive.String(),
+		"CP_ID": id, "DATA_DIR": p.Journal, "MQTT__URL": "tcp://" + mqtt, "MQTT__KEEP_ALIVE": n.cfg.KeepAlive.String(),
 		"HARDWARE__KIND": "board", "HARDWARE__BOARD__SOCKET": p.socket, "POLICIES__RESUME": strconv.FormatBool(n.cfg.Resume),
 		"INTERVALS__METER_READ": "1s", "INTERVALS__METER_READ_WH": "10",
 	})

@@ -1,0 +1,151 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/carga-ev/carga/sim/chaos"
+)
+
+// chaosOptions are the flags of `sim chaos`.
+type chaosOptions struct {
+	plan     chaos.Plan
+	configs  string
+	embedded bool
+	json     bool
+}
+
+// maxStorm is the most charging points of one machine: each is two processes.
+const maxStorm = 200
+
+func newChaosCommand() *cobra.Command {
+	o := chaosOptions{plan: chaos.Plan{
+		For: 5 * time.Minute, Drivers: 8,
+		Network: chaos.Config{
+			Points: 6, Connectors: 1, Seed: 1, Power: 50_000, Partitions: 3, KeepAlive: 5 * time.Second, Reservation: 20 * time.Second,
+		},
+	}}
+	c := &cobra.Command{
+		Use:   "chaos",
+		Short: "Kill, freeze and cut off every part on real engines, then compare the books",
+		Long: "Starts charging points, bridge, Central, Mosquitto and Apache Kafka as processes on free ports, lets drivers charge,\n" +
+			"and kills, restarts, freezes and cuts off one after the other, as the seed says. At the end all is healed, and the\n" +
+			"journals on disk, the boards' registers and relays, and Central's database are compared. The exit code is 1 if a\n" +
+			"record is lost or twice, a watt-hour is on no ticket and not shown, power flowed without a right, or anything is\n" +
+			"left over; then everything is kept.",
+		Example: "  sim chaos --kafka-jars $(.ci/engines jars)\n  sim chaos --for 30m --seed 7\n  sim chaos --embedded-kafka --for 1m",
+		Args:    cobra.NoArgs,
+	}
+	f, n := c.Flags(), &o.plan.Network
+	f.DurationVar(&o.plan.For, "for", o.plan.For, "how long faults happen")
+	f.Uint64Var(&n.Seed, "seed", n.Seed, "decides what is done to whom")
+	f.IntVar(&n.Points, "points", n.Points, "number of charging points")
+	f.IntVar(&o.plan.Drivers, "drivers", o.plan.Drivers, "number of drivers")
+	f.BoolVar(&n.Resume, "resume", false, "agents go on with a session after a restart")
+	f.StringVar(&n.Bin, "bin", "", "`folder` of agent, bridge, central and sim; empty: this program's")
+	f.StringVar(&n.Dir, "data", "", "`folder` that keeps everything; empty: one that is removed if all is well")
+	f.StringVar(&o.configs, "configs", "configs", "`folder` of mosquitto.conf and kafka.properties")
+	f.StringVar(&n.Engines.KafkaJars, "kafka-jars", "", "`folder` of Apache Kafka's jars; .ci/engines fetch gets them")
+	f.BoolVar(&o.embedded, "embedded-kafka", false, "use the embedded Kafka, without Java")
+	f.BoolVar(&o.json, "json", false, "print nothing but the report, as one JSON object")
+	c.RunE = action(o.run)
+	return c
+}
+
+func (o *chaosOptions) run(ctx context.Context, c *cobra.Command, _ []string) error {
+	remove, err := o.prepare()
+	if err != nil {
+		return fail(exitUsage, err)
+	}
+	out := c.OutOrStdout()
+	o.plan.Out = out
+	if o.json {
+		o.plan.Out = io.Discard
+	}
+	_, _ = fmt.Fprintf(o.plan.Out, "chaos for %v with seed %d: %d charging points, %d drivers; everything is in %s\n",
+		o.plan.For, o.plan.Network.Seed, o.plan.Network.Points, o.plan.Drivers, o.plan.Network.Dir)
+	r, err := chaos.Run(ctx, o.plan)
+	if ctx.Err() != nil {
+		return fail(exitInterrupted, errors.New("interrupted; everything was ended"))
+	}
+	if err != nil {
+		return fmt.Errorf("seed %d: %w; everything is kept in %s", o.plan.Network.Seed, err, o.plan.Network.Dir)
+	}
+	if r.OK() && remove {
+		r.Dir, err = "", os.RemoveAll(o.plan.Network.Dir)
+	}
+	if o.json {
+		err = errors.Join(err, json.NewEncoder(out).Encode(r))
+	} else {
+		r.Print(out)
+	}
+	if !r.OK() {
+		return fail(exitFailed, fmt.Errorf("seed %d: %d rules broken, %d records lost; everything is kept in %s",
+			r.Seed, len(r.Violations), r.Lost, r.Dir))
+	}
+	return err
+}
+
+// prepare finds what is needed, and reports whether the folder is ours to be
+// removed.
+func (o *chaosOptions) prepare() (remove bool, err error) {
+	n := &o.plan.Network
+	if n.Points < 1 || n.Points > maxStorm || o.plan.Drivers < 0 || o.plan.Drivers > 10*maxStorm || o.plan.For < time.Second {
+		return false, fmt.Errorf("--points 1 to %d, --drivers 0 to %d, --for 1s or more", maxStorm, 10*maxStorm)
+	}
+	if n.Bin == "" {
+		self, err := os.Executable()
+		if err != nil {
+			return false, err
+		}
+		n.Bin = filepath.Dir(self)
+	}
+	for _, name := range []string{"agent", "bridge", "central", "sim"} {
+		if _, err := os.Stat(filepath.Join(n.Bin, name)); err != nil {
+			return false, fmt.Errorf("--bin: %w; make build makes it", err)
+		}
+	}
+	e := &n.Engines
+	e.MosquittoConf, e.KafkaProperties = filepath.Join(o.configs, "mosquitto.conf"), filepath.Join(o.configs, "kafka.properties")
+	if e.Mosquitto, err = program("mosquitto", "mosquitto"); err != nil {
+		return false, err
+	}
+	if !o.embedded {
+		if e.Java, err = program("java", "default-jre-headless"); err != nil {
+			return false, err
+		}
+		if found, _ := filepath.Glob(filepath.Join(e.KafkaJars, "kafka_*.jar")); e.KafkaJars == "" || len(found) == 0 {
+			return false, fmt.Errorf("--kafka-jars %q: Apache Kafka is not there; .ci/engines fetch gets it, .ci/engines jars says where it is", e.KafkaJars)
+		}
+	}
+	if n.Dir == "" {
+		n.Dir, err = os.MkdirTemp("", "carga-chaos")
+		return true, err
+	}
+	if n.Dir, err = filepath.Abs(n.Dir); err != nil {
+		return false, err
+	}
+	if left, _ := os.ReadDir(n.Dir); len(left) > 0 {
+		return false, fmt.Errorf("--data %s: the folder is not empty; the books of two runs do not mix", n.Dir)
+	}
+	return false, nil
+}
+
+// program finds a program where Debian keeps daemons too.
+func program(name, remedy string) (string, error) {
+	for _, place := range []string{name, "/usr/sbin/" + name, "/usr/local/sbin/" + name} {
+		if path, err := exec.LookPath(place); err == nil {
+			return path, nil
+		}
+	}
+	return "", fmt.Errorf("there is no %s here; Debian: apt-get install %s", name, remedy)
+}

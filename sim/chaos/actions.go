@@ -1,0 +1,178 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"sync"
+	"time"
+)
+
+// fault is what is done to a part or an engine.
+type fault string
+
+const (
+	faultKill    fault = "killed"    // SIGKILL, and started again
+	faultRestart fault = "restarted" // SIGTERM, and started again
+	faultFreeze  fault = "frozen"    // SIGSTOP, SIGCONT
+	faultCut     fault = "cut off"   // the network between it and an engine
+)
+
+// kind is a kind of what faults happen to.
+type kind string
+
+const (
+	kindAgent   kind = "agent"
+	kindBridge  kind = "bridge"
+	kindCentral kind = "central"
+	kindMQTT    kind = "mosquitto"
+	kindKafka   kind = "kafka"
+)
+
+func kinds() []kind { return []kind{kindAgent, kindBridge, kindCentral, kindMQTT, kindKafka} }
+
+// target is one process that faults happen to, one at a time.
+type target struct {
+	kind    kind
+	process *Process
+	point   *Point // of an agent
+	ways    []*way
+
+	busy sync.Mutex // held while it suffers and recovers
+}
+
+// targetsOf lists everything that may suffer.
+func targetsOf(n *Network) map[kind][]*target {
+	all := map[kind][]*target{
+		kindBridge:  {{kind: kindBridge, process: n.Bridge, ways: n.waysOf("bridge")}},
+		kindCentral: {{kind: kindCentral, process: n.Central, ways: n.waysOf("Central")}},
+		kindMQTT:    {{kind: kindMQTT, process: n.MQTT}},
+		kindKafka:   {{kind: kindKafka, process: n.Kafka}},
+	}
+	for _, p := range n.Points {
+		all[kindAgent] = append(all[kindAgent], &target{kind: kindAgent, process: p.Agent, point: p, ways: n.waysOf(string(p.ID))})
+	}
+	return all
+}
+
+// action is a fault that was drawn.
+type action struct {
+	target *target
+	fault  fault
+	hold   time.Duration // how long it lasts
+	way    *way
+	toxic  toxic
+}
+
+// draw draws the next action and the pause before the one after it. It uses the
+// same number of draws whatever comes out, and looks at nothing that depends on
+// time, so that a seed means the same plan.
+func draw(rng *rand.Rand, all map[kind][]*target, keepAlive time.Duration) (a action, pause time.Duration) {
+	pick := func(weights ...int) int {
+		sum := 0
+		for _, w := range weights {
+			sum += w
+		}
+		at := rng.IntN(sum)
+		for i, w := range weights {
+			if at -= w; at < 0 {
+				return i
+			}
+		}
+		return 0
+	}
+	between := func(least, most time.Duration) time.Duration { return least + rand64(rng, most-least) }
+	of := all[kinds()[pick(45, 18, 18, 11, 8)]]
+	a.target = of[rng.IntN(len(of))]
+	a.fault = []fault{faultKill, faultRestart, faultFreeze, faultCut}[pick(60, 8, 14, 18)]
+	short, long := between(0, time.Second), between(time.Second, 5*time.Second)
+	beyond := between(keepAlive*3/2, keepAlive*2)
+	a.hold = []time.Duration{0, short, long, beyond}[pick(20, 45, 27, 8)]
+	kindOfToxic, part, upstream := rng.IntN(4), rng.IntN(1<<20), rng.IntN(2) == 0
+	pause = between(100*time.Millisecond, 2*time.Second)
+	if ways := a.target.ways; a.fault == faultCut && len(ways) > 0 {
+		a.way = ways[part%len(ways)]
+		a.toxic = toxicOf(kindOfToxic, upstream)
+		a.hold = max(a.hold, time.Second)
+	} else if a.fault == faultCut { // an engine: cut off is frozen for everybody
+		a.fault = faultFreeze
+	}
+	if a.fault == faultFreeze {
+		a.hold = max(a.hold, 200*time.Millisecond)
+	}
+	return a, pause
+}
+
+func rand64(rng *rand.Rand, d time.Duration) time.Duration {
+	return time.Duration(rng.Int64N(int64(d)))
+}
+
+// toxicOf is one of the ways in which a network is bad.
+func toxicOf(n int, upstream bool) toxic {
+	t := []toxic{
+		{Type: "latency", Attributes: map[string]int{"latency": 800, "jitter": 600}},
+		{Type: "reset_peer", Attributes: map[string]int{"timeout": 200}},
+		{Type: "bandwidth", Attributes: map[string]int{"rate": 2}}, // KB/s
+		{Type: "timeout", Attributes: map[string]int{"timeout": 0}},
+	}[n]
+	t.Stream = "downstream"
+	if upstream {
+		t.Stream = "upstream"
+	}
+	return t
+}
+
+// String says what happens, for the log.
+func (a *action) String() string {
+	s := fmt.Sprintf("%s %s for %v", a.target.process.Name, a.fault, a.hold.Round(time.Millisecond))
+	if a.way != nil {
+		s += fmt.Sprintf(": %s %s, %s", a.way.name, a.toxic.Type, a.toxic.Stream)
+	}
+	return s
+}
+
+// perform does it, holds it, and heals, at once when ctx ends.
+func (a *action) perform(ctx context.Context) error {
+	p := a.target.process
+	heal := func() error { return p.Start(ctx) }
+	var err error
+	switch a.fault {
+	case faultKill:
+		if a.target.point != nil {
+			err = a.target.point.KillAgent()
+		} else {
+			_, err = p.Kill()
+		}
+	case faultRestart:
+		if !p.Alive() {
+			return fmt.Errorf("%s: %w", p.Name, ErrNotRunning)
+		}
+		err = p.Stop(stopLimit)
+	case faultFreeze:
+		heal = p.Thaw
+		if a.target.point != nil {
+			err = a.target.point.FreezeAgent()
+		} else {
+			_, err = p.Freeze()
+		}
+	case faultCut:
+		heal = func() error { return a.way.mend(ctx) }
+		err = a.way.spoil(a.toxic)
+	}
+	if errors.Is(err, ErrNotRunning) {
+		return err
+	}
+	rest(ctx, a.hold)
+	return errors.Join(err, heal())
+}
+
+// rest waits, no longer than ctx lives.
+func rest(ctx context.Context, d time.Duration) {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-ctx.Done():
+	case <-timer.C:
+	}
+}

@@ -1,0 +1,263 @@
+package chaos
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/sim/driver"
+)
+
+// Plan says how long a network is hurt, and who uses it meanwhile. The seed of
+// the network decides what is done to whom.
+type Plan struct {
+	Network Config
+	For     time.Duration
+	Drivers int
+	Out     io.Writer // progress for people; nil: nobody looks
+}
+
+// Bounds of a storm.
+const (
+	bootLimit   = 2 * time.Minute
+	settleLimit = 3 * time.Minute
+	backLimit   = 30 * time.Second // for a measure: what takes longer is not waited for
+	lookEvery   = 100 * time.Millisecond
+	sayEvery    = 10 * time.Second
+	overdue     = 2 * time.Second // a reservation may be shown so long past its end
+)
+
+// storm is one run.
+type storm struct {
+	plan    Plan
+	net     *Network
+	targets map[kind][]*target
+	tally   *tally
+	start   time.Time
+	events  *os.File // what was done when
+
+	mu   sync.Mutex
+	view View // mu guards it: the last one that Central gave
+}
+
+// Run starts a network, lets drivers use it, hurts it for a while, heals it,
+// lets it come to rest, and reconciles. What did not hold is in the report; an
+// error says that the run could not be judged.
+func Run(ctx context.Context, plan Plan) (Report, error) {
+	if plan.Out == nil {
+		plan.Out = io.Discard
+	}
+	plan.Network.Proxied = true
+	n, err := NewNetwork(ctx, plan.Network)
+	if err != nil {
+		return Report{}, err
+	}
+	s := &storm{plan: plan, net: n, targets: targetsOf(n), tally: newTally()}
+	r, err := s.run(ctx)
+	return r, errors.Join(err, n.Close())
+}
+
+func (s *storm) run(ctx context.Context) (r Report, err error) {
+	if err := s.net.Start(ctx); err != nil {
+		return r, err
+	}
+	if s.events, err = os.Create(filepath.Join(s.plan.Network.Dir, "events.log")); err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, s.events.Close()) }()
+	if err := Await(ctx, bootLimit, s.allOnline); err != nil {
+		return r, fmt.Errorf("the network does not start: %w", err)
+	}
+	if err := s.rage(ctx); err != nil {
+		return r, err
+	}
+	s.say("healed; sessions are stopped, records drained")
+	healed := time.Now()
+	if err := s.net.Settle(ctx, settleLimit); err != nil {
+		s.tally.violate(err.Error())
+	}
+	drained := time.Since(healed)
+	a, err := s.net.Reconcile(ctx)
+	return s.tally.report(&s.plan, a, drained), err
+}
+
+func (s *storm) allOnline(ctx context.Context) error {
+	v, err := s.net.API.Network(ctx)
+	if err != nil {
+		return err
+	}
+	for _, p := range s.net.Points {
+		if seen := v.Point(p.ID); seen == nil || seen.Link != "online" || !seen.Admitted {
+			return fmt.Errorf("%s is not there", p.ID)
+		}
+	}
+	return nil
+}
+
+// rage lets drivers come and faults happen until the time is over, and heals.
+func (s *storm) rage(ctx context.Context) error {
+	s.start = time.Now()
+	storm, calm := context.WithTimeout(ctx, s.plan.For)
+	defer calm()
+	line, err := driver.NewLine(driver.LineConfig{Brokers: []string{s.net.KafkaAddr()}, ClientID: "chaos", Partitions: s.plan.Network.Partitions})
+	if err != nil {
+		return err
+	}
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer calm()
+	beside.Go(func() { _ = line.Run(storm) }) // it ends with its context only
+	for i := range s.plan.Drivers {
+		v := &visitor{
+			who: charge.Username(fmt.Sprintf("driver%d", i+1)), rng: s.rng(uint64(i) + 1), line: line, net: s.net, tally: s.tally,
+		}
+		beside.Go(func() { v.run(storm) })
+	}
+	beside.Go(func() { s.watch(storm) })
+	s.hurt(storm)
+	beside.Wait()
+	return errors.Join(ctx.Err(), s.clearTheGround()) //nolint:contextcheck // hands take no context and end within two seconds
+}
+
+// rng is one of the sources of chance of this seed.
+func (s *storm) rng(stream uint64) *rand.Rand {
+	return rand.New(rand.NewPCG(s.plan.Network.Seed, stream))
+}
+
+// hurt performs action after action, several at a time, until ctx ends, and
+// returns when all are healed.
+func (s *storm) hurt(ctx context.Context) {
+	var acts sync.WaitGroup
+	defer acts.Wait()
+	rng := s.rng(0)
+	for ctx.Err() == nil {
+		a, pause := draw(rng, s.targets, s.plan.Network.KeepAlive)
+		if a.target.busy.TryLock() {
+			acts.Go(func() {
+				defer a.target.busy.Unlock()
+				s.act(ctx, a)
+			})
+		}
+		rest(ctx, pause)
+	}
+}
+
+// act performs one action and measures how long its target needs afterwards.
+func (s *storm) act(ctx context.Context, a action) {
+	s.note(a.String())
+	s.tally.suffered(a.target.kind, a.fault)
+	if err := a.perform(ctx); err != nil {
+		s.tally.violate(err.Error())
+		return
+	}
+	healed := time.Now()
+	s.note(a.target.process.Name + " healed")
+	limit, cancel := context.WithTimeout(ctx, backLimit)
+	defer cancel()
+	for !s.heard(a.target, healed) {
+		if rest(limit, lookEvery); limit.Err() != nil {
+			return
+		}
+	}
+	s.tally.back(a.target.kind, time.Since(healed))
+}
+
+// heard reports whether Central has heard from a charging point since, and from
+// this one if it is one.
+func (s *storm) heard(t *target, since time.Time) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, p := range s.view.CPs {
+		if (t.point == nil || t.point.ID == p.ID) && p.HeardAt > charge.At(since) {
+			return true
+		}
+	}
+	return false
+}
+
+// watch looks at the network until ctx ends: for what must never be seen, for
+// programs that ended by themselves, and for people who want to know.
+func (s *storm) watch(ctx context.Context) {
+	said := time.Now()
+	for ctx.Err() == nil {
+		if v, err := s.net.API.Network(ctx); err == nil {
+			s.see(&v)
+		}
+		s.revive(ctx)
+		if time.Since(said) >= sayEvery {
+			said = said.Add(sayEvery)
+			s.mu.Lock()
+			b := s.view.Books
+			s.mu.Unlock()
+			s.say("%s; %d records applied of %d announced, %d delivered again", s.tally.line(), b.Applied, b.Announced, b.Duplicates)
+		}
+		rest(ctx, lookEvery)
+	}
+}
+
+// see checks what Central shows.
+func (s *storm) see(v *View) {
+	s.mu.Lock()
+	s.view = *v
+	s.mu.Unlock()
+	if v.Books.Twice > 0 {
+		s.tally.violate("Central shows records applied twice")
+	}
+	for _, p := range v.CPs {
+		for _, c := range p.Connectors {
+			if c.Status == charge.StatusReserved && c.ReservedUntil.Add(overdue) < v.At {
+				s.tally.violate(fmt.Sprintf("%s connector %d is shown as reserved past its end at %s", p.ID, c.Connector, c.ReservedUntil))
+			}
+		}
+	}
+}
+
+// revive starts again what ended by itself, which nothing may.
+func (s *storm) revive(ctx context.Context) {
+	for _, k := range kinds() {
+		for _, t := range s.targets[k] {
+			if !t.busy.TryLock() {
+				continue
+			}
+			if !t.process.Alive() {
+				s.tally.violate(t.process.ended(errors.New("ended by itself")).Error())
+				if err := t.process.Start(ctx); err != nil {
+					s.tally.violate(err.Error())
+				}
+			}
+			t.busy.Unlock()
+		}
+	}
+}
+
+// clearTheGround takes every vehicle away and repairs every board.
+func (s *storm) clearTheGround() error {
+	var errs []error
+	for _, p := range s.net.Points {
+		for n := range s.plan.Network.Connectors {
+			at := charge.ConnectorID(n + 1)
+			errs = append(errs, p.Hands().Repair(at))
+			_ = p.Hands().Unplug(at) // most are gone already
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// say tells people.
+func (s *storm) say(format string, args ...any) {
+	text := fmt.Sprintf(format, args...)
+	_, _ = fmt.Fprintf(s.plan.Out, "%5.0f s  %s\n", time.Since(s.start).Seconds(), text)
+	s.note(text)
+}
+
+// note keeps what was done when, beside the logs of the parts.
+func (s *storm) note(text string) {
+	_, _ = fmt.Fprintf(s.events, "%s %s\n", time.Now().Format(time.RFC3339Nano), text)
+}
