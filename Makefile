@@ -83,12 +83,13 @@ stages:
 .PHONY: cross
 cross: $(CROSS:%=cross-%) ## build the agent for arm6, arm7, arm64 and amd64 without cgo
 
+# The agent serves only its health, to this machine: HTTP/2 would be 0.4 MiB.
 .PHONY: $(CROSS:%=cross-%)
 cross-arm6: export GOARM = 6
 cross-arm7: export GOARM = 7
 $(CROSS:%=cross-%): cross-%:
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(if $(filter arm6 arm7,$*),arm,$*) \
-		go build -trimpath -ldflags "-s -w" -o bin/cross/agent-linux-$* ./agent
+		go build -tags nethttpomithttp2 -trimpath -ldflags "-s -w" -o bin/cross/agent-linux-$* ./agent
 
 .PHONY: size
 size: cross-arm6 ## fail if the stripped agent for arm6 is larger than 8 MiB

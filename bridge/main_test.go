@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"net"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -24,7 +25,7 @@ func TestExitCodes(t *testing.T) {
 		{"argument", []string{"now"}, nil, 2, "now"},
 		{"no such file", []string{"--config", "missing.yaml"}, nil, 3, "no such file"},
 		{"bad value", nil, []string{"CARGA_BRIDGE_NAME="}, 3, "CARGA_BRIDGE_NAME"},
-		{"no password", nil, []string{"CARGA_BRIDGE_MQTT__USERNAME=u", "CARGA_BRIDGE_MQTT__PASSWORD_FILE=missing"}, 1, "missing"},
+		{"no password", nil, []string{"CARGA_BRIDGE_MQTT__USERNAME=u", "CARGA_BRIDGE_MQTT__PASSWORD_FILE=missing", "CARGA_BRIDGE_OBSERVE__LISTEN="}, 1, "missing"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var out bytes.Buffer
@@ -39,9 +40,23 @@ func TestExitCodes(t *testing.T) {
 func TestStop(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
 	defer cancel()
-	environ := []string{"CARGA_BRIDGE_MQTT__URL=tcp://127.0.0.1:1", "CARGA_BRIDGE_KAFKA__BROKERS=127.0.0.1:1", "CARGA_BRIDGE_STOP_WITHIN=100ms"}
+	environ := []string{"CARGA_BRIDGE_MQTT__URL=tcp://127.0.0.1:1", "CARGA_BRIDGE_KAFKA__BROKERS=127.0.0.1:1", "CARGA_BRIDGE_STOP_WITHIN=100ms", "CARGA_BRIDGE_OBSERVE__LISTEN=127.0.0.1:0"}
 	var out bytes.Buffer
-	if code := run(ctx, nil, environ, &bytes.Buffer{}, &out); code != 0 || !strings.Contains(out.String(), "waiting for Kafka") {
+	if code := run(ctx, nil, environ, &bytes.Buffer{}, &out); code != 0 || !strings.Contains(out.String(), "waiting for Kafka") || !strings.Contains(out.String(), "health and metrics are served") {
 		t.Errorf("exit code %d, log %s", code, out.String())
+	}
+}
+
+func TestBusyPortIsNamed(t *testing.T) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = l.Close() }()
+	var out bytes.Buffer
+	environ := []string{"CARGA_BRIDGE_OBSERVE__LISTEN=" + l.Addr().String()}
+	if code := run(t.Context(), nil, environ, &out, &out); code != 1 || !strings.Contains(out.String(), "observe.listen "+l.Addr().String()) {
+		t.Errorf("exit code %d and %q, want 1 and the key with its address", code, out.String())
 	}
 }

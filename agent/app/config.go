@@ -11,6 +11,7 @@ import (
 	"github.com/carga-ev/carga/hal/rpi"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/config"
+	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/wire"
 	"github.com/carga-ev/carga/sim/evsim"
 )
@@ -33,7 +34,9 @@ type Config struct {
 	Intervals Intervals `yaml:"intervals"`
 	// StopWithin is how long a stopping agent waits for Central to acknowledge.
 	StopWithin time.Duration `yaml:"stop_within"`
-	Log        Log           `yaml:"log"`
+	// Observe says where health and metrics are served; nowhere by default.
+	Observe obs.Observe `yaml:"observe"`
+	Log     Log         `yaml:"log"`
 }
 
 // MQTT says how to reach the broker.
@@ -197,6 +200,7 @@ func (c *Config) Validate(p *config.Problems) {
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
 		p.Addf("log.level", "want debug, info, warn or error")
 	}
+	c.Observe.Validate(p)
 	c.MQTT.validate(p)
 	c.Hardware.validate(p)
 	c.Intervals.validate(p)

@@ -32,6 +32,7 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 		"stop_within: 2h":                                       "stop_within",
 		"polices: {}":                                           "did you mean",
 		"log: {level: loud}":                                    "log.level",
+		"observe: {listen: ':9464'}":                            "observe.listen",
 		"hardware: {kind: rpi, drivers: {enabled: true}, rpi: {connectors: [{relay: GPIO17, plug: GPIO17, request: GPIO24}]}}": "GPIO17 is used",
 	} {
 		path := filepath.Join(t.TempDir(), "agent.yaml")

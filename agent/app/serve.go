@@ -74,7 +74,7 @@ func (r *running) serve(ctx context.Context) error {
 	input.start(r.watch.Run)
 	if l := r.deps.Listener; l != nil {
 		input.start(func(ctx context.Context) {
-			if err := (&obs.Observe{}).Serve(ctx, l, r.watch.Handler(nil), r.logger); err != nil {
+			if err := r.cfg.Observe.Serve(ctx, l, r.watch.Handler(nil), r.logger); err != nil {
 				r.logger.Error("health and metrics are not served any more", obs.Err(err)) // charging goes on
 			}
 		})

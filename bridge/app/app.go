@@ -46,13 +46,16 @@ func Run(ctx context.Context, cfg Config, deps Deps) error {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
-	listener := deps.Listener
 	b, err := newBridge(cfg, deps)
+	listener := deps.Listener
+	if listener == nil && err == nil {
+		listener, err = cfg.Observe.Open(ctx)
+	}
 	if err != nil {
 		if listener != nil {
 			err = errors.Join(err, listener.Close())
 		}
-		return err
+		return fmt.Errorf("bridge: %w", err)
 	}
 	deps.Log.Info("bridge runs", slog.String("mqtt", cfg.MQTT.URL), slog.String("kafka", strings.Join(cfg.Kafka.Brokers, " ")))
 	b.run(ctx, listener, deps.Observe)
@@ -85,7 +88,7 @@ func newBridge(cfg Config, deps Deps) (*bridge, error) {
 		SaidAlive: b.watch.Loop("sign_of_life").Turn, Kept: b.watch.LoopWithin("kafka_keeper", 30*time.Second).Turn, Log: deps.Log,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("bridge: %w", err)
+		return nil, err
 	}
 	b.mqtt, err = mqttside.New(mqttside.Config{
 		Brokers: []string{cfg.MQTT.URL}, ClientID: cfg.MQTT.ClientID, Username: cfg.MQTT.Username, Password: password,
@@ -93,7 +96,7 @@ func newBridge(cfg Config, deps Deps) (*bridge, error) {
 		MaxMessages: cfg.Buffer.Messages, MaxBytes: cfg.Buffer.Bytes, Log: deps.Log,
 	}, b.kafka)
 	if err != nil {
-		return nil, fmt.Errorf("bridge: %w", err)
+		return nil, err
 	}
 	return b, nil
 }
@@ -107,7 +110,7 @@ func (b *bridge) run(ctx context.Context, listener net.Listener, observe func(wi
 	watching.Go(func() { b.watch.Run(ctx) })
 	if listener != nil {
 		watching.Go(func() {
-			if err := (&obs.Observe{}).Serve(ctx, listener, b.watch.Handler(metrics.Handler(b.watch.Families)), b.log); err != nil {
+			if err := b.cfg.Observe.Serve(ctx, listener, b.watch.Handler(metrics.Handler(b.watch.Families)), b.log); err != nil {
 				b.log.Error("health and metrics are not served any more", obs.Err(err)) // what is carried is worth more
 			}
 		})

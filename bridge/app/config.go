@@ -10,6 +10,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/config"
 	"github.com/carga-ev/carga/internal/kafkalink"
+	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -27,7 +28,9 @@ type Config struct {
 	// StopWithin is how long a stopping bridge goes on handing over what it
 	// has received; the rest comes again by MQTT.
 	StopWithin time.Duration `yaml:"stop_within"`
-	Log        Log           `yaml:"log"`
+	// Observe says where health and metrics are served.
+	Observe obs.Observe `yaml:"observe"`
+	Log     Log         `yaml:"log"`
 }
 
 // MQTT says how to reach the MQTT broker.
@@ -90,6 +93,7 @@ func DefaultConfig() Config {
 		},
 		Buffer:     Buffer{Messages: 100_000, Bytes: 64 << 20},
 		StopWithin: 5 * time.Second,
+		Observe:    obs.Observe{Listen: "127.0.0.1:9464"},
 		Log:        Log{Level: "info"},
 	}
 }
@@ -139,6 +143,7 @@ func (c *Config) Validate(p *config.Problems) {
 	if c.Buffer.Bytes < 1<<20 {
 		p.Addf("buffer.bytes", "want a whole number from %d", 1<<20)
 	}
+	c.Observe.Validate(p)
 	c.MQTT.validate(p)
 	c.Kafka.Validate(p.In("kafka"), c.Kafka.Topics.all())
 }

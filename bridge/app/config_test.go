@@ -28,6 +28,7 @@ func TestBadConfigNamesTheKey(t *testing.T) {
 		"buffer.bytes":      "BUFFER__BYTES=1",
 		"stop_within":       "STOP_WITHIN=1h",
 		"log.level":         "LOG__LEVEL=loud",
+		"observe.listen":    "OBSERVE__LISTEN=0.0.0.0:9464",
 		"name":              "NAME=",
 	})
 }

@@ -59,6 +59,7 @@ func inWorld(t *testing.T, f func(w *world)) {
 		w := &world{t: t, wires: &kfake.VirtualNetwork{}, dir: dir, cfg: app.DefaultConfig(), log: &lockedLog{}}
 		w.ice = &ice{dial: w.wires.DialContext}
 		w.cfg.Kafka.SetPartitions(2)
+		w.cfg.Observe.Listen = "" // no sockets in fake time
 		w.cfg.MQTT.URL = "tcp://localhost:1883"
 		w.cfg.Kafka.Brokers = []string{"127.0.0.1:9092"}
 		w.connectAgents()

@@ -16,7 +16,7 @@ import (
 	"github.com/carga-ev/carga/central/internal/web"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/ids"
-	address "github.com/carga-ev/carga/internal/loopback"
+	"github.com/carga-ev/carga/internal/loopback"
 	"github.com/carga-ev/carga/internal/metrics"
 	"github.com/carga-ev/carga/internal/obs"
 )
@@ -83,7 +83,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	if err := address.Check(cfg.HTTP.Listen, cfg.Insecure); err != nil && deps.Listener == nil {
+	if err := loopback.Check(cfg.HTTP.Listen, cfg.Insecure); err != nil && deps.Listener == nil {
 		return fmt.Errorf("http.listen: %w", err)
 	}
 	s, err := store.Open(ctx, store.Options{Path: cfg.Database.Path})

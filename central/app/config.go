@@ -13,6 +13,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/config"
 	"github.com/carga-ev/carga/internal/kafkalink"
+	"github.com/carga-ev/carga/internal/loopback"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -191,14 +192,9 @@ func (c *Config) validateHTTP(p *config.Problems) {
 		p.Addf("http.listen", "want HOST:PORT; port 0 picks a free one")
 		return
 	}
-	if !c.Insecure && !loopback(host) {
+	if !c.Insecure && !loopback.Host(host) {
 		p.Addf("http.listen", "want a loopback address such as 127.0.0.1: there are no accounts yet, so who reaches the page may do everything; insecure: true (or --insecure) allows it")
 	}
-}
-
-func loopback(host string) bool {
-	ip := net.ParseIP(host)
-	return host == "localhost" || ip != nil && ip.IsLoopback()
 }
 
 func (n *Network) validate(p *config.Problems) {

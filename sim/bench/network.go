@@ -43,6 +43,7 @@ func (r *run) startBridge(ctx context.Context, mqtt, kafka, prefix string) (*par
 	cfg.MQTT.URL, cfg.Kafka.Brokers = mqtt, []string{kafka}
 	cfg.Kafka.SetPartitions(partitions)
 	cfg.StopWithin = time.Second
+	cfg.Observe.Listen = ""
 	if prefix != "" {
 		cfg.MQTT.TopicPrefix = prefix
 	}

@@ -62,6 +62,7 @@ func (d *demo) runBridge(ctx context.Context) error {
 	cfg.Kafka.Brokers = d.brokers()
 	cfg.Kafka.SetPartitions(d.cfg.Partitions)
 	cfg.StopWithin = bridgeDrain
+	cfg.Observe.Listen = "" // the page shows the bridge
 	return bridgeapp.Run(ctx, cfg, bridgeapp.Deps{Log: d.partLog("bridge")})
 }
 

@@ -181,6 +181,7 @@ func (w *world) startBridge(name string) {
 	cfg.MQTT.URL, cfg.Kafka.Brokers = "tcp://"+mqttAddr, []string{kafkaAddr}
 	cfg.Kafka.SetPartitions(w.plan.partitions)
 	cfg.StopWithin = time.Millisecond // as good as killed
+	cfg.Observe.Listen = ""           // no sockets in fake time
 	if w.plan.bridge != nil {
 		w.plan.bridge(&cfg)
 	}

@@ -115,7 +115,7 @@ func (p Page) Scrape() Metrics {
 
 // Documented fails the test unless the metrics with prefix are those that the
 // file names, all of them.
-func (m Metrics) Documented(t testing.TB, prefix, file string) {
+func (m Metrics) Documented(t *testing.T, prefix, file string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
 	if err != nil {
