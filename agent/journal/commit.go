@@ -241,6 +241,9 @@ func (l *Log) create(s *segment, bytes, head []byte) (File, error) {
 	if err := l.fs.SyncDir(); err != nil {
 		// Whether the name will be there after a power cut is not known. The next
 		// segment says that what is in this one does not count.
+		l.mu.Lock()
+		l.bad = append(l.bad, badFile{name: s.name, number: s.number, size: s.size})
+		l.mu.Unlock()
 		return nil, errors.Join(fmt.Errorf("%w: name of %s: %v", errStorage, s.name, err), f.Close())
 	}
 	return f, nil

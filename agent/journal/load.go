@@ -151,10 +151,15 @@ func (l *loaded) judge() {
 	var again []badFile
 	for i := len(l.segments) - 1; i >= 0; i-- {
 		s := l.segments[i]
-		if next != nil && next.after.journal == s.journal {
+		switch {
+		case next == nil:
+			s.keep(s.tail(l.proven(s, true)))
+		case next.journal == s.journal:
+			s.keep(next.first - 1)
+		case next.after.journal == s.journal:
 			s.keep(next.after.seq)
-		} else {
-			s.keep(s.tail(l.proven(s, next == nil)))
+		default: // what was between them is lost
+			s.keep(s.tail(l.proven(s, false)))
 		}
 		if s.end < s.first {
 			again = append(again, badFile{name: s.name, number: s.number, size: s.size})
@@ -267,7 +272,7 @@ func (l *loaded) nameBefore(s *segment) {
 // nameBetween names what lies between two segments when the second does not
 // follow the first.
 func (l *loaded) nameBetween(s, next *segment) {
-	if next.after.journal == s.journal || next.after.journal == "" {
+	if next.journal == s.journal || next.after.journal == s.journal || next.after.journal == "" {
 		return
 	}
 	reason := "segments are missing"

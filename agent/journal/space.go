@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"os"
 	"syscall"
 	"time"
 )
@@ -114,31 +115,37 @@ func (l *Log) isOld(s *segment) bool {
 	return s.created > 0 && isSet(now) && now.UnixMilli()-s.created > l.opts.RetainFor.Milliseconds()
 }
 
-// deleteOldest forgets one segment, and what is unusable before the next one.
+// deleteOldest forgets one segment, and before it the files that do not count.
 // The position must be on disk before, and each deletion before the next one:
-// what Central has must not look lost.
+// what Central has must not look lost, and what was written again not held.
 func (l *Log) deleteOldest() bool {
 	s := l.segments[0]
 	err := l.slots.sync()
+	for err == nil && len(l.bad) > 0 && l.bad[0].number < s.number {
+		if err = l.remove(l.bad[0].name); err == nil {
+			l.bad = l.bad[1:]
+		}
+	}
 	if err == nil && l.readerOf == s.name {
 		err = l.closeReader()
 	}
 	if err == nil {
-		err = l.fs.Remove(s.name)
+		err = l.remove(s.name)
 	}
 	if err != nil {
 		l.opts.Log.Warn("an old journal segment could not be deleted", slog.String("segment", s.name), slog.Any("err", err))
 		return false
 	}
 	l.segments = l.segments[1:]
-	for len(l.bad) > 0 && l.bad[0].number < l.segments[0].number {
-		err = errors.Join(err, l.fs.Remove(l.bad[0].name))
-		l.bad = l.bad[1:]
+	return true
+}
+
+// remove makes sure that a file is gone. Reads of it fail from then on.
+func (l *Log) remove(name string) error {
+	if err := l.fs.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
 	}
-	if err = errors.Join(err, l.fs.SyncDir()); err != nil {
-		l.opts.Log.Warn("old journal segments were deleted, perhaps not for good", slog.Any("err", err))
-	}
-	return err == nil
+	return l.fs.SyncDir()
 }
 
 // admit says whether records of a class are taken now. Whether they find a
