@@ -192,3 +192,47 @@ func TestCost(t *testing.T) {
 		t.Errorf("an absurd price: got %d, want no overflow", got)
 	}
 }
+
+// A third boot that comes back is not held any more: nothing is concluded from
+// what is not known of it, and sessions that were orphaned stay so. Two open
+// ones at a connector would be refused by the database.
+func TestThirdBootComesBack(t *testing.T) {
+	t.Parallel()
+	b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	bk.Apply(b.Boot())
+	first := b.Journal
+	for _, id := range []charge.SessionID{"s1", "s2"} {
+		b.Lose(1000) // the storage is replaced
+		bk.Apply(b.Boot())
+		b.Plug(1)
+		b.Grant(1, id, "u", "")
+		for _, r := range b.Storage[1:] {
+			bk.Apply(r)
+		}
+		b.Outlets[1].Session = ""
+	}
+	b.Lose(1000)
+	bk.Apply(b.Boot())
+	states := func() (open, orphaned int) {
+		for _, s := range bk.CP.Sessions {
+			switch s.State {
+			case ledger.SessionOpen:
+				open++
+			case ledger.SessionOrphaned:
+				orphaned++
+			case ledger.SessionEnded:
+			}
+		}
+		return open, orphaned
+	}
+	if open, orphaned := states(); open != 0 || orphaned != 2 {
+		t.Fatalf("%d open, %d orphaned, want both orphaned", open, orphaned)
+	}
+	bk.Heard(here(first, 9))
+	if bk.CP.Present != first {
+		t.Fatalf("present is %s, want %s", bk.CP.Present, first)
+	}
+	if open, orphaned := states(); open != 0 || orphaned != 2 {
+		t.Errorf("%d open, %d orphaned, want both orphaned still", open, orphaned)
+	}
+}

@@ -218,10 +218,14 @@ func (f *fold) afterTheEnd(s *Session, p wire.Payload) {
 }
 
 // judge decides whether an open session is orphaned: the present boot told all
-// of itself, and this session is not on any of its connectors.
+// of itself, or has begun another one there, and this session is not on any of
+// its connectors. Of a boot that has told neither nothing is concluded.
 func (f *fold) judge(s *Session) {
-	state := SessionOpen
-	if f.orphaned(s) {
+	state := s.State
+	switch {
+	case holds(f.cp.Connectors, s.ID):
+		state = SessionOpen
+	case f.toldAll(), f.taken(s.Connector):
 		state = SessionOrphaned
 	}
 	if s.State == state {
@@ -237,9 +241,16 @@ func (f *fold) judge(s *Session) {
 		fmt.Sprintf("the charging point came back without session %s: %d Wh up to its last register are unaccounted", s.ID, s.Energy()))
 }
 
-func (f *fold) orphaned(s *Session) bool {
+// toldAll reports whether record 1 of the present boot is known.
+func (f *fold) toldAll() bool {
 	present := f.cp.Journals[f.cp.Present]
-	return present != nil && present.Registered && !holds(f.cp.Connectors, s.ID)
+	return present != nil && present.Registered
+}
+
+// taken reports whether the present boot has a session at the connector.
+func (f *fold) taken(id charge.ConnectorID) bool {
+	c := f.cp.Connectors[id]
+	return c != nil && c.Session != ""
 }
 
 func holds(boot map[charge.ConnectorID]*Connector, id charge.SessionID) bool {
