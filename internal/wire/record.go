@@ -59,6 +59,10 @@ type Record struct {
 // record whose data cannot be used is still counted.
 func DecodeRecord(raw []byte) (Record, error) {
 	var r Record
+	if r.canonical(raw) {
+		return r, nil
+	}
+	r = Record{}
 	if err := decode("record", "", raw, &r); err != nil {
 		return Record{}, err
 	}
