@@ -6,21 +6,31 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// ackGap is the least time between two acknowledgements of one charging point.
-const ackGap = 100 * time.Millisecond
+// The pace of the acknowledgements of one charging point: the first atOnce
+// leave at once, as what happens at a plug makes several records in a moment,
+// and one more each ackGap. So none has more than ten in any second.
+const (
+	atOnce = 4
+	ackGap = 150 * time.Millisecond
+)
 
 // burst is how many acknowledgements of the start leave at once; the next
-// burst follows after ackGap.
-const burst = 200
+// burst follows after startGap.
+const (
+	burst    = 200
+	startGap = 100 * time.Millisecond
+)
 
-// pacer sends the first acknowledgement of a charging point at once and those
-// that follow coalesced, the latest only, at most ten per second.
+// pacer sends the first acknowledgements of a charging point at once and those
+// that follow coalesced, the latest only.
 type pacer struct {
-	sentAt  map[charge.CPID]time.Time // in the last gap
-	pending map[charge.CPID]wantedAck
-	due     []wake      // of pending, in order of time
-	start   []wantedAck // of the start, paced
-	startAt time.Time
+	// restedAt is when a charging point may have atOnce again; it is in here while
+	// that is to come.
+	restedAt map[charge.CPID]time.Time
+	pending  map[charge.CPID]wantedAck
+	due      []wake      // of pending, in order of time
+	start    []wantedAck // of the start, paced
+	startAt  time.Time
 }
 
 type wake struct {
@@ -29,15 +39,15 @@ type wake struct {
 }
 
 func newPacer() pacer {
-	return pacer{sentAt: map[charge.CPID]time.Time{}, pending: map[charge.CPID]wantedAck{}}
+	return pacer{restedAt: map[charge.CPID]time.Time{}, pending: map[charge.CPID]wantedAck{}}
 }
 
 // want notes that a charging point is to be answered.
 func (p *pacer) want(a wantedAck, now time.Time) {
 	if _, waits := p.pending[a.cp]; !waits {
 		at := now
-		if sent, ok := p.sentAt[a.cp]; ok && sent.Add(ackGap).After(now) {
-			at = sent.Add(ackGap)
+		if free := p.restedAt[a.cp].Add(-(atOnce - 1) * ackGap); free.After(now) {
+			at = free
 		}
 		p.due = append(p.due, wake{a.cp, at})
 	}
@@ -57,7 +67,7 @@ func (p *pacer) send(now time.Time, out func(wantedAck)) {
 		}
 		out(p.pending[d.cp])
 		delete(p.pending, d.cp)
-		p.sentAt[d.cp] = now
+		p.sent(d.cp, now)
 	}
 	p.due = kept
 	if len(p.start) > 0 && !p.startAt.After(now) {
@@ -65,15 +75,23 @@ func (p *pacer) send(now time.Time, out func(wantedAck)) {
 		for _, a := range p.start[:n] {
 			out(a)
 		}
-		p.start, p.startAt = p.start[n:], now.Add(ackGap)
+		p.start, p.startAt = p.start[n:], now.Add(startGap)
 	}
-	if len(p.due) == 0 { // nobody needs the past any more once its gap is over
-		for cp, at := range p.sentAt {
-			if !at.Add(ackGap).After(now) {
-				delete(p.sentAt, cp)
+	if len(p.due) == 0 {
+		for cp, at := range p.restedAt {
+			if !at.After(now) {
+				delete(p.restedAt, cp)
 			}
 		}
 	}
+}
+
+func (p *pacer) sent(cp charge.CPID, now time.Time) {
+	at := p.restedAt[cp]
+	if at.Before(now) {
+		at = now
+	}
+	p.restedAt[cp] = at.Add(ackGap)
 }
 
 // next is when send is to be called again; zero: not before want.

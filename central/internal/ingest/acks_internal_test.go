@@ -1,0 +1,95 @@
+package ingest
+
+import (
+	"testing"
+	"time"
+
+	"pgregory.net/rapid"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// sentAck is one that left.
+type sentAck struct {
+	at time.Duration
+	wantedAck
+}
+
+// TestPace: whatever is wanted when, the last wish of a charging point leaves
+// within a gap, and none has more than ten acknowledgements in any second.
+func TestPace(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		start := time.Unix(1_700_000_000, 0)
+		p := newPacer()
+		var sent []sentAck
+		wanted := map[charge.CPID]time.Duration{} // since when the present wish waits
+		latest := map[charge.CPID]charge.JournalID{}
+		turn := func(now time.Duration) {
+			p.send(start.Add(now), func(a wantedAck) {
+				if a.journal != latest[a.cp] {
+					t.Fatalf("%v: %s is answered for %s, its latest is %s", now, a.cp, a.journal, latest[a.cp])
+				}
+				sent = append(sent, sentAck{now, a})
+				delete(wanted, a.cp)
+			})
+			for cp, since := range wanted {
+				if now-since >= ackGap {
+					t.Fatalf("%v: %s waits since %v", now, cp, since)
+				}
+			}
+		}
+		now := time.Duration(0)
+		for range rapid.IntRange(1, 80).Draw(t, "wishes") {
+			for pause := rapid.SampledFrom([]time.Duration{0, 0, 1, 30, 70, 200, 1100}).Draw(t, "pause") * time.Millisecond; ; {
+				next := p.next()
+				if next.IsZero() || next.Sub(start) > now+pause {
+					now += pause
+					break
+				}
+				pause -= next.Sub(start) - now
+				now = next.Sub(start)
+				turn(now)
+			}
+			a := wantedAck{cp: rapid.SampledFrom([]charge.CPID{"a", "b"}).Draw(t, "cp"), journal: rapid.SampledFrom([]charge.JournalID{"j", "k"}).Draw(t, "journal")}
+			if _, waits := wanted[a.cp]; !waits {
+				wanted[a.cp] = now
+			}
+			latest[a.cp] = a.journal
+			p.want(a, start.Add(now))
+			turn(now)
+		}
+		for i, s := range sent {
+			n := 0
+			for _, other := range sent[i:] {
+				if other.cp == s.cp && other.at-s.at < time.Second {
+					n++
+				}
+			}
+			if n > 10 {
+				t.Fatalf("%s has %d acknowledgements in the second from %v", s.cp, n, s.at)
+			}
+		}
+	})
+}
+
+// TestTheFirstLeaveAtOnce: what happens at a plug is answered without delay.
+func TestTheFirstLeaveAtOnce(t *testing.T) {
+	p := newPacer()
+	now := time.Unix(1_700_000_000, 0)
+	sent := 0
+	for range atOnce + 1 {
+		p.want(wantedAck{cp: "a", journal: "j"}, now)
+		p.send(now, func(wantedAck) { sent++ })
+	}
+	if sent != atOnce {
+		t.Errorf("%d left at once, want %d", sent, atOnce)
+	}
+	now = now.Add(ackGap)
+	if p.send(now, func(wantedAck) { sent++ }); sent != atOnce+1 {
+		t.Errorf("%d left after a gap, want %d", sent, atOnce+1)
+	}
+	p.send(now.Add(time.Minute), func(wantedAck) { t.Error("nobody asked") })
+	if len(p.restedAt) != 0 {
+		t.Errorf("%d charging points are remembered for nothing", len(p.restedAt))
+	}
+}
