@@ -116,7 +116,7 @@ func (c *Conn) dial(ctx context.Context, u *url.URL) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	line := &guard{Conn: raw}
+	line := &guard{Conn: raw, packets: newFrames(raw, func() { c.link.status.count(func(n *Counters) { n.Cut++ }) })}
 	line.lost = func(err error) { c.lineLost(line, err) }
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -8,16 +8,18 @@ import (
 )
 
 // guard wraps the line of one connection. It reports the end of the line at
-// once, also while a handler keeps paho from seeing it, and bounds every write:
+// once, also while a handler keeps paho from seeing it, bounds every packet, and
+// bounds every write:
 // paho's ping is written without a deadline and would wait for ever on a line
 // that takes nothing.
 type guard struct {
 	net.Conn
-	lost func(error)
+	packets *frames // reads from Conn
+	lost    func(error)
 }
 
 func (g *guard) Read(b []byte) (int, error) {
-	n, err := g.Conn.Read(b)
+	n, err := g.packets.Read(b)
 	if err != nil {
 		g.lost(fmt.Errorf("read: %w", err))
 	}

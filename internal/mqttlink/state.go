@@ -32,6 +32,7 @@ type Counters struct {
 	// Unmatched counts messages outside all subscriptions: acknowledged and
 	// dropped. A broker that kept an older session sends them.
 	Unmatched   uint64 `json:"unmatched"`
+	Cut         uint64 `json:"cut"`          // messages far too long: handed over without their end
 	Published   uint64 `json:"published"`    // acknowledged, or written with QoS 0
 	Unpublished uint64 `json:"unpublished"`  // ended in an error
 	Acked       uint64 `json:"acked"`        // handed to paho to be sent
