@@ -39,6 +39,7 @@ func Keys() map[string]string {
 		// Why.
 		"err":     "an error, as the program says it",
 		"reason":  "why, as a page says it",
+		"detail":  "more about the reason",
 		"trouble": "what is wrong with the database, in words",
 		"alarm":   "what somebody should look at, in words",
 		"text":    "a fact in words",

@@ -49,7 +49,7 @@ func (w *Watch) Run(ctx context.Context) {
 	tick := time.NewTicker(TurnEvery)
 	defer tick.Stop()
 	for {
-		w.judge(w.checks)
+		w.look()
 		w.judging.Turn()
 		select {
 		case <-ctx.Done():
@@ -59,15 +59,16 @@ func (w *Watch) Run(ctx context.Context) {
 	}
 }
 
+// look judges everything now.
+func (w *Watch) look() {
+	hung := w.loops.Hung()
+	w.checks.Judge(checkLoops, len(hung) == 0, "these hang: "+strings.Join(hung, ", "))
+	w.judge(w.checks)
+}
+
 // Ready returns all checks, and whether those that count are up.
 func (w *Watch) Ready() ([]Health, bool) {
-	w.judge(w.checks)
-	hung := w.loops.Hung()
-	if len(hung) > 0 {
-		w.checks.Down(checkLoops, "these hang: "+strings.Join(hung, ", "))
-	} else {
-		w.checks.Up(checkLoops)
-	}
+	w.look()
 	return w.checks.All(), w.checks.Ready()
 }
 

@@ -105,7 +105,7 @@ func TestAliveNamesTheLoopThatHangs(t *testing.T) {
 			t.Errorf("got %+v, want bad to hang since %s", b, stuck)
 		}
 		r := ask(t, h, "/readyz", http.StatusServiceUnavailable)
-		if l := r.Checks[0]; l.Name != "loops" || l.Reason != "these hang: bad" {
+		if l := r.Checks[0]; l.Name != "loops" || l.Reason != "these hang: bad" || !l.Since.Equal(stuck.Add(3*time.Second)) {
 			t.Errorf("ready while a loop hangs: got %+v", l)
 		}
 		bad.Turn()
