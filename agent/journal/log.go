@@ -188,6 +188,9 @@ func (l *Log) recover() (Recovery, error) {
 	if err := l.learn(&found); err != nil {
 		return Recovery{}, err
 	}
+	if err := l.slots.open(); err != nil { // it is tried again with the first position
+		d.notes = append(d.notes, fmt.Sprintf("no file for the position: %v", err))
+	}
 	if err := l.refill(); err != nil {
 		d.notes = append(d.notes, fmt.Sprintf("no reserve for final records: %v", err))
 	}

@@ -50,7 +50,7 @@ func decodePosition(b []byte) (p Position, generation uint64, ok bool) {
 
 // slots is the file with the position: two slots written in turn, so that a
 // torn write leaves the one before. It is not synced at once, for losing it only
-// repeats records. The file is made with the first position.
+// repeats records.
 type slots struct {
 	fs         FS
 	f          File // nil: not opened yet
