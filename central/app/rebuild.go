@@ -125,14 +125,14 @@ func rebuildInto(ctx context.Context, cfg Config, deps Deps, settings rebuild.Se
 	}
 	defer a.close()
 	defer cancel()
-	if err := a.readAll(t.CentralEvents.Name, func(_ context.Context, b []rebuild.Delivered) error { r.Told(b); return nil }); err != nil {
+	if err := a.readAll(ctx, t.CentralEvents.Name, func(_ context.Context, b []rebuild.Delivered) error { r.Told(b); return nil }); err != nil {
 		return sum, err
 	}
-	if err := a.readAll(t.Monitor.Name, r.Presences); err != nil {
+	if err := a.readAll(ctx, t.Monitor.Name, r.Presences); err != nil {
 		return sum, err
 	}
 	for again := true; again; {
-		if err := a.readAll(t.Events.Name, r.Records); err != nil {
+		if err := a.readAll(ctx, t.Events.Name, r.Records); err != nil {
 			return sum, err
 		}
 		if again, err = r.Again(ctx); err != nil {
@@ -154,7 +154,6 @@ func (s rebuilt) Write(ctx context.Context, fn func(rebuild.Tx) error) error {
 
 // kafkaLog reads topics from their first record to their end.
 type kafkaLog struct {
-	ctx     context.Context //nolint:containedctx // of the goroutines that close waits for
 	client  *kafkalink.Client
 	keeper  *kafkalink.Keeper
 	log     *slog.Logger
@@ -168,7 +167,7 @@ func newKafkaLog(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (
 	for _, s := range all {
 		names = append(names, s.Name)
 	}
-	a := &kafkaLog{ctx: ctx, log: log}
+	a := &kafkaLog{log: log}
 	var err error
 	if a.client, err = kafkalink.NewClient(kafkalink.ClientConfig{Brokers: k.Brokers, ClientID: k.ClientID, Topics: names, Dial: deps.Dial}); err != nil {
 		return nil, err
@@ -194,12 +193,12 @@ func (a *kafkaLog) close() {
 
 // readAll hands every record of a topic to take, each partition in its order,
 // until the ends that were seen first. An error of take ends it.
-func (a *kafkaLog) readAll(topic string, take func(context.Context, []rebuild.Delivered) error) error {
-	n, err := a.keeper.Wait(a.ctx, topic)
+func (a *kafkaLog) readAll(ctx context.Context, topic string, take func(context.Context, []rebuild.Delivered) error) error {
+	n, err := a.keeper.Wait(ctx, topic)
 	if err != nil {
 		return err
 	}
-	ctx, cancel := context.WithCancelCause(a.ctx)
+	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var mu sync.Mutex
 	open := n // mu guards it

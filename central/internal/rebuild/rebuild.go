@@ -416,7 +416,7 @@ func (r *Rebuilder) settle(ctx context.Context, tx Tx, s Settled) error {
 	changes, err := ledger.Settle(cp, env, s.SessionID)
 	if err != nil {
 		r.sum.Unsettled = append(r.sum.Unsettled, err.Error())
-		return nil //nolint:nilerr // the ledger's refusal is told in the summary
+		return nil
 	}
 	return r.keep(tx, changes, r.cfg.Now)
 }

@@ -82,11 +82,11 @@ func month(t *testing.T, n, runningSince int) *store.Store {
 }
 
 // prune goes on until all was looked at, and counts the calls.
-func prune(t *testing.T, s *store.Store, before charge.Time, limit int) (calls int) {
+func prune(t *testing.T, s *store.Store, before charge.Time) (calls int) {
 	t.Helper()
 	for more := true; more; calls++ {
 		write(t, s, func(tx *store.Tx) (err error) {
-			more, err = tx.Prune(before, limit)
+			more, err = tx.Prune(before, 2000)
 			return err
 		})
 		if calls > 1000 {
@@ -130,7 +130,7 @@ func TestPruningKeepsWhatTheBooksNeed(t *testing.T) {
 	n0, _ := held(t, s, "CP_000")
 	n1, _ := held(t, s, "CP_001")
 	now := epoch + 60*day
-	prune(t, s, now-35*day, 2000)
+	prune(t, s, now-35*day)
 	if n, oldest := held(t, s, "CP_001"); n >= n1 || oldest < now-36*day || oldest > now-34*day {
 		t.Errorf("held of CP_001: %d of %d from day %d on, want 35 days", n, n1, (oldest-epoch)/day)
 	}
@@ -142,10 +142,10 @@ func TestPruningKeepsWhatTheBooksNeed(t *testing.T) {
 	if after.Hash != before.Hash || after.Pruned != 2 {
 		t.Errorf("pruning changed the ledger: %s, was %s; %d pruned", after.Hash, before.Hash, after.Pruned)
 	}
-	if calls := prune(t, s, now-35*day, 2000); calls != 1 {
+	if calls := prune(t, s, now-35*day); calls != 1 {
 		t.Errorf("nothing to do took %d calls, want 1", calls)
 	}
-	prune(t, s, now+day, 2000)
+	prune(t, s, now+day)
 	if n, _ := held(t, s, "CP_001"); n != 0 || sound(t, s).Hash != before.Hash {
 		t.Errorf("all is old: %d held", n)
 	}
@@ -198,7 +198,7 @@ func TestPruningTakesWhatEnded(t *testing.T) {
 		}
 		return errors.Join(errs...)
 	})
-	prune(t, s, 500, 2000)
+	prune(t, s, 500)
 	commands, err1 := s.Commands(t.Context(), store.Query{})
 	reservations, err2 := s.Reservations(t.Context(), store.Query{})
 	alarms, err3 := s.Alarms(t.Context(), store.Query{})
