@@ -50,7 +50,10 @@ type ReaderState struct {
 	Next      int64     `json:"next"`
 	HighWater int64     `json:"high_water"`
 	Records   uint64    `json:"records"` // handled
-	Replaced  uint64    `json:"replaced"`
+	// Unreadable counts the offsets that were passed over because their batches
+	// cannot be decoded.
+	Unreadable uint64 `json:"unreadable,omitempty"`
+	Replaced   uint64 `json:"replaced"`
 	// Stuck counts the times in a row that Handle refused the present batch.
 	Stuck     int    `json:"stuck,omitempty"`
 	LastError string `json:"last_error,omitempty"`
@@ -73,6 +76,7 @@ type PartitionReader struct {
 	crc     uint32
 	mark    int64 // the record before next that crc is the fingerprint of
 	marked  bool  // mark and crc are valid
+	failed  int   // answers in a row that could not be decoded
 	shorter int   // looks in a row at which the log seemed to end before next
 
 	mu sync.Mutex
@@ -136,8 +140,9 @@ func (r *PartitionReader) read(ctx context.Context) error {
 			continue
 		}
 		if err != nil { // out of range among them: find tells why
-			return err
+			return r.undecodable(ctx, err)
 		}
+		r.failed = 0
 		r.answered(end)
 		for len(messages) > 0 {
 			n := min(len(messages), maxHandled)
@@ -221,6 +226,12 @@ func (r *PartitionReader) verify(ctx context.Context, first, end int64) error {
 	case errors.Is(err, errNoRecord): // where our record was is something else now
 		r.replaced(ReasonDifferent, first)
 		return nil
+	case ofContent(ctx, err) && r.failed >= damageConfirms: // damaged: it tells nothing any more
+		r.failed, r.marked = 0, false
+		return nil
+	case ofContent(ctx, err):
+		r.failed++
+		return err
 	case err != nil:
 		return err
 	case len(messages) == 0:

@@ -4,13 +4,16 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/carga-ev/carga/internal/kafkalink"
 )
@@ -423,4 +426,63 @@ func TestMarkersOfTransactionsAreSteppedOver(t *testing.T) {
 		p.stop()
 		w.stop()
 	})
+}
+
+// TestABatchThatCannotBeDecodedIsSteppedOver: it lies in the log for ever, as
+// after a damage of a broker's disk; what is behind it must be read, and how
+// much was passed over is told.
+func TestABatchThatCannotBeDecodedIsSteppedOver(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, in := &world{}, &inbox{}
+		w.start(t)
+		w.write(t, "0")
+		w.damage(t, "a", 3)
+		w.write(t, "1", "2")
+		w.damage(t, "a", 1)
+		p := w.open(t, setup{read: []string{"a"}})
+		r, stop := p.read(in.config("a", kafkalink.FromFirst()))
+		time.Sleep(time.Minute)
+		equal(t, "read", in.got(), numbers(0, 3))
+		if s := r.State(); s.Next != 6 || s.Unreadable != 3 {
+			t.Errorf("state %+v, want 3 unreadable and to wait before the last, behind which nothing is", s)
+		}
+		w.away()
+		time.Sleep(10 * time.Minute)
+		w.back()
+		w.write(t, "3")
+		time.Sleep(time.Minute)
+		equal(t, "read behind the second", in.got(), numbers(0, 4))
+		if s := r.State(); s.Next != 8 || s.Unreadable != 4 || s.Replaced != 0 {
+			t.Errorf("state %+v, want 4 unreadable", s)
+		}
+		stop()
+		p.stop()
+		w.stop()
+	})
+}
+
+// damage appends a batch of so many records whose compressed bytes are none.
+func (w *world) damage(t *testing.T, topic string, records int32) {
+	t.Helper()
+	b := kmsg.RecordBatch{
+		PartitionLeaderEpoch: -1, Magic: 2, Attributes: 2, LastOffsetDelta: records - 1, ProducerID: -1, ProducerEpoch: -1,
+		FirstSequence: -1, NumRecords: records, Records: []byte{0xff, 0x06, 0, 0, 's', 'N'},
+	}
+	b.Length = int32(len(b.AppendTo(nil)) - 12)
+	b.CRC = int32(crc32.Checksum(b.AppendTo(nil)[21:], crc32.MakeTable(crc32.Castagnoli)))
+	part := kmsg.NewProduceRequestTopicPartition()
+	part.Records = b.AppendTo(nil)
+	one := kmsg.NewProduceRequestTopic()
+	one.Topic, one.Partitions = topic, append(one.Partitions, part)
+	req := kmsg.NewProduceRequest()
+	req.Acks, req.TimeoutMillis, req.Topics = -1, 1000, append(req.Topics, one)
+	c, err := kgo.NewClient(kgo.SeedBrokers("127.0.0.1:9092"), kgo.Dialer(w.dial), kgo.MaxVersions(kversion.V3_0_0()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	res, err := req.RequestWith(t.Context(), c)
+	if err != nil || kerr.ErrorForCode(res.Topics[0].Partitions[0].ErrorCode) != nil {
+		t.Fatalf("%v %+v", err, res)
+	}
 }
