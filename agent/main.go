@@ -33,6 +33,9 @@ func main() {
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.Writer) int {
+	if len(args) > 0 && args[0] == "journal" {
+		return runJournal(args[1:], stdout, stderr)
+	}
 	flags := flag.NewFlagSet("agent", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	path := flags.String("config", "", "YAML `FILE` of settings; without it the defaults hold")
@@ -41,7 +44,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return exitOK
 	} else if err != nil || flags.NArg() > 0 {
-		_, _ = fmt.Fprintln(stderr, "agent: usage: agent [--config FILE] [--check-config] [--version]")
+		_, _ = fmt.Fprintln(stderr, "agent: usage: agent [--config FILE] [--check-config] [--version]\n       agent journal inspect|verify|export DIR")
 		return exitUsage
 	}
 	if *version {

@@ -39,7 +39,7 @@ func (l *Log) Read(index uint64) (Entry, error) {
 			r := &s.runs[i]
 			if at := index - r.index; index >= r.index && at < uint64(len(r.offsets)) {
 				from, to := r.bounds(int(at))
-				b, err := l.readAt(s, from, to)
+				b, err := l.reader.at(l.fs, s, from, to)
 				if err != nil {
 					return Entry{}, err
 				}
@@ -48,24 +48,6 @@ func (l *Log) Read(index uint64) (Entry, error) {
 		}
 	}
 	return Entry{}, fmt.Errorf("index %d: %w", index, ErrNotHeld)
-}
-
-// readRun reads all records of a run.
-func (l *Log) readRun(s *segment, r *run) ([]Entry, error) {
-	start := int64(r.offsets[0])
-	b, err := l.readAt(s, start, int64(r.end))
-	if err != nil {
-		return nil, err
-	}
-	entries := make([]Entry, 0, len(r.offsets))
-	for i, o := range r.offsets {
-		e, err := s.entry(r, i, b[int64(o)-start:])
-		if err != nil {
-			return nil, err
-		}
-		entries = append(entries, e)
-	}
-	return entries, nil
 }
 
 // entry decodes record i of a run, whose frame is at the beginning of b.
@@ -78,28 +60,52 @@ func (s *segment) entry(r *run, i int, b []byte) (Entry, error) {
 	return Entry{Index: r.index + uint64(i), Journal: s.journal, Seq: seq, Bytes: f.payload}, nil
 }
 
-// readAt reads bytes of a segment. One file is kept open: reading goes forward.
-func (l *Log) readAt(s *segment, from, to int64) ([]byte, error) {
-	if l.reader == nil || l.readerOf != s.name {
-		if err := l.closeReader(); err != nil {
+// reader keeps one file open: reading goes forward.
+type reader struct {
+	f    File // nil: none
+	name string
+}
+
+// run reads all records of a run.
+func (o *reader) run(fs ReadFS, s *segment, r *run) ([]Entry, error) {
+	start := int64(r.offsets[0])
+	b, err := o.at(fs, s, start, int64(r.end))
+	if err != nil {
+		return nil, err
+	}
+	entries := make([]Entry, 0, len(r.offsets))
+	for i, at := range r.offsets {
+		e, err := s.entry(r, i, b[int64(at)-start:])
+		if err != nil {
+			return nil, err
+		}
+		entries = append(entries, e)
+	}
+	return entries, nil
+}
+
+// at reads bytes of a segment.
+func (o *reader) at(fs ReadFS, s *segment, from, to int64) ([]byte, error) {
+	if o.f == nil || o.name != s.name {
+		if err := o.close(); err != nil {
 			return nil, fmt.Errorf("read: %w", err)
 		}
-		f, err := l.fs.Open(s.name)
+		f, err := fs.Open(s.name)
 		if err != nil {
 			return nil, fmt.Errorf("read %s: %w", s.name, err)
 		}
-		l.reader, l.readerOf = f, s.name
+		o.f, o.name = f, s.name
 	}
 	b := make([]byte, to-from)
-	if n, err := l.reader.ReadAt(b, from); n < len(b) {
+	if n, err := o.f.ReadAt(b, from); n < len(b) {
 		return nil, fmt.Errorf("read %s: %w", s.name, err)
 	}
 	return b, nil
 }
 
-func (l *Log) closeReader() error {
-	f := l.reader
-	l.reader = nil
+func (o *reader) close() error {
+	f := o.f
+	*o = reader{}
 	if f == nil {
 		return nil
 	}

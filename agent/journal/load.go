@@ -97,6 +97,9 @@ func (l *loaded) readSegment(fs ReadFS, cp charge.CPID, name string, n uint64) e
 	case cp != "" && s.cp != cp:
 		return fmt.Errorf("%s belongs to charging point %s, not to %s: it is another one's storage", name, s.cp, cp)
 	}
+	if len(l.segments) > 0 && s.cp != l.segments[0].cp {
+		l.notes = append(l.notes, fmt.Sprintf("%s belongs to charging point %s, others to %s", name, s.cp, l.segments[0].cp))
+	}
 	if unreadable > 0 {
 		s.notes = append(s.notes, fmt.Sprintf("%d pages cannot be read", unreadable))
 	}

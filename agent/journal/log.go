@@ -119,8 +119,7 @@ type Log struct {
 	leading  bool
 	quiet    sync.Cond // signalled when leading ends
 	failed   error
-	reader   File // of readerOf; nil: none
-	readerOf string
+	reader   reader
 	reserve  bool // the reserve is there
 
 	// What follows is the leader's alone, and Close's when there is none.
@@ -257,7 +256,7 @@ func (l *Log) learn(found *Recovery) error {
 	for i := len(l.segments) - 1; i >= 0 && (i >= from || found.Last == nil); i-- {
 		s := l.segments[i]
 		for k := range slices.Backward(s.runs) {
-			entries, err := l.readRun(s, &s.runs[k])
+			entries, err := l.reader.run(l.fs, s, &s.runs[k])
 			if err != nil {
 				return err
 			}
@@ -395,7 +394,7 @@ func (l *Log) Close() error {
 	for l.leading {
 		l.quiet.Wait()
 	}
-	errs := []error{l.slots.close(), l.closeReader()}
+	errs := []error{l.slots.close(), l.reader.close()}
 	l.slots = slots{}
 	if l.active != nil {
 		errs = append(errs, l.active.Close())

@@ -126,8 +126,8 @@ func (l *Log) deleteOldest() bool {
 			l.bad = l.bad[1:]
 		}
 	}
-	if err == nil && l.readerOf == s.name {
-		err = l.closeReader()
+	if err == nil && l.reader.name == s.name {
+		err = l.reader.close()
 	}
 	if err == nil {
 		err = l.remove(s.name)

@@ -1,0 +1,170 @@
+package main
+
+import (
+	"bufio"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"github.com/carga-ev/carga/agent/journal"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+const journalUsage = `usage: agent journal inspect|verify|export DIR
+  inspect  show segments, position and damage
+  verify   check checksums, numbers and the chain of records; exit 1 if something is wrong
+  export   write all records to the standard output, one JSON line each
+
+DIR is the agent's data_dir. Nothing in it is changed, and the agent may be running.
+`
+
+// runJournal executes "agent journal …" and returns the exit code.
+func runJournal(args []string, stdout, stderr io.Writer) int {
+	flags := flag.NewFlagSet("agent journal", flag.ContinueOnError)
+	flags.SetOutput(stderr)
+	flags.Usage = func() { _, _ = io.WriteString(stderr, journalUsage) }
+	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
+		return exitOK
+	} else if err != nil {
+		return exitUsage
+	}
+	show, known := map[string]func(*journal.Report, io.Writer) error{
+		"inspect": inspect, "verify": verify, "export": export,
+	}[flags.Arg(0)]
+	if !known || flags.NArg() != 2 {
+		flags.Usage()
+		return exitUsage
+	}
+	if err := withReport(flags.Arg(1), stdout, show); err != nil {
+		_, _ = fmt.Fprintln(stderr, "agent:", err)
+		return exitFailed
+	}
+	return exitOK
+}
+
+func withReport(dir string, w io.Writer, show func(*journal.Report, io.Writer) error) error {
+	fs, err := journal.ReadOS(dir)
+	if err != nil {
+		return err
+	}
+	r, err := journal.Inspect(fs)
+	if err != nil {
+		return err
+	}
+	b := bufio.NewWriter(w)
+	return errors.Join(show(r, b), b.Flush())
+}
+
+func inspect(r *journal.Report, w io.Writer) error {
+	p := r.Position
+	_, _ = fmt.Fprintf(w, "charging point  %s\nrecords         %d held, %d not acknowledged\n", r.CP, r.Records, r.Unacked)
+	if p.Journal == "" {
+		_, _ = fmt.Fprintln(w, "position        none")
+	} else {
+		_, _ = fmt.Fprintf(w, "position        %s/%d, by Central %s\n", p.Journal, p.Seq, p.Central)
+	}
+	_, _ = fmt.Fprintf(w, "reserve         %t\n\n", r.Reserve)
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	_, _ = fmt.Fprintln(t, "SEGMENT\tJOURNAL\tFIRST\tLAST\tHELD\tBYTES\tBEGUN\tCHECKPOINT\tFOLLOWS")
+	for _, s := range r.Segments {
+		begun, follows := "clock unset", "nothing"
+		if !s.Begun.IsZero() {
+			begun = s.Begun.Format(time.RFC3339)
+		}
+		if s.After.Journal != "" {
+			follows = fmt.Sprintf("%s/%d", s.After.Journal, s.After.Seq)
+		}
+		_, _ = fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%s\t%t\t%s\n", s.Name, s.Journal, s.First, s.Last, s.Records, s.Size, begun, s.Checkpoint, follows)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	for _, line := range troubles(r) {
+		_, _ = fmt.Fprintln(w, line)
+	}
+	if r.TornBytes > 0 {
+		_, _ = fmt.Fprintf(w, "%d bytes of records that were never announced\n", r.TornBytes)
+	}
+	return nil
+}
+
+// troubles are what Inspect found wrong, one line each.
+func troubles(r *journal.Report) (lines []string) {
+	for _, d := range r.Damaged {
+		last := fmt.Sprint(d.Last)
+		if d.Last == 0 {
+			last = "its end, if there were more"
+		}
+		lines = append(lines, fmt.Sprintf("lost: %s/%d to %s (%s: %s)", d.Journal, d.First, last, d.Segment, d.Reason))
+	}
+	for _, n := range r.Notes {
+		lines = append(lines, "note: "+n)
+	}
+	return lines
+}
+
+func export(r *journal.Report, w io.Writer) error {
+	return r.Each(func(e journal.Entry) error {
+		_, err := fmt.Fprintf(w, "%s\n", e.Bytes)
+		return err
+	})
+}
+
+func verify(r *journal.Report, w io.Writer) error {
+	wrong := troubles(r)
+	var before *journal.Entry
+	err := r.Each(func(e journal.Entry) error {
+		if what := misfit(r, before, &e); what != "" {
+			wrong = append(wrong, fmt.Sprintf("wrong: record %s/%d %s", e.Journal, e.Seq, what))
+		}
+		before = &e
+		return nil
+	})
+	for _, line := range wrong {
+		_, _ = fmt.Fprintln(w, line)
+	}
+	if err != nil {
+		return err
+	}
+	if len(wrong) > 0 {
+		return fmt.Errorf("%d things are wrong with the journal", len(wrong))
+	}
+	_, _ = fmt.Fprintf(w, "%d records of %d segments are good\n", r.Records, len(r.Segments))
+	return nil
+}
+
+// misfit says what is wrong with a record behind another one.
+func misfit(r *journal.Report, before, e *journal.Entry) string {
+	rec, err := wire.DecodeRecord(e.Bytes)
+	if err != nil {
+		return "cannot be read: " + strings.ReplaceAll(err.Error(), "\n", "; ")
+	}
+	switch {
+	case rec.CPID != r.CP:
+		return fmt.Sprintf("is one of charging point %s, not of %s", rec.CPID, r.CP)
+	case rec.Journal != e.Journal || rec.Seq != e.Seq:
+		return fmt.Sprintf("says that it is %s/%d", rec.Journal, rec.Seq)
+	case before == nil:
+		return ""
+	}
+	follows := rec.Journal == before.Journal && rec.Seq == before.Seq+1
+	if rec.Seq == 1 {
+		p, err := rec.Payload()
+		reg, ok := p.(*wire.Registered)
+		switch {
+		case err != nil || !ok:
+			return "is the first of a journal and not cp_registered"
+		case reg.After == nil:
+			return fmt.Sprintf("follows nothing, though %s/%d is before it", before.Journal, before.Seq)
+		}
+		follows = reg.After.Journal == before.Journal && reg.After.Seq == before.Seq
+	}
+	if follows && rec.Prev != journal.Hash(before.Bytes) {
+		return fmt.Sprintf("does not carry the hash of %s/%d", before.Journal, before.Seq)
+	}
+	return ""
+}
