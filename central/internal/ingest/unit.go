@@ -320,8 +320,7 @@ func (u *unit) observe(w *Watch) {
 		}
 	}
 	for _, e := range u.effects {
-		// One that ended before is not told again.
-		if s, ok := e.(orders.SaveCommand); ok && !s.Command.State.Open() && s.Command.ChangedAt == u.now {
+		if s, ok := e.(orders.SaveCommand); ok && !s.Command.State.Open() { // its last row
 			w.Ended(s.Command.Type, s.Command.State)
 		}
 	}
