@@ -373,11 +373,6 @@ func (r *Rebuilder) Again(ctx context.Context) (bool, error) {
 	})
 	again := err == nil && len(r.waiting) > 0 && len(r.presences) > 0
 	if again {
-		for id := range r.waiting {
-			for _, j := range r.cps[id].Journals {
-				j.GrownAt = 0 // growing once more is no second box
-			}
-		}
 		clear(r.waiting)
 	}
 	clear(r.presences)

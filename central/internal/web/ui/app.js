@@ -325,7 +325,7 @@ const lists = {
   reservations: ["Reservations", [["Reservation", (r) => r.reservation_id], ["Where", (r) => r.cp_id + " · " + r.connector], ["Driver", (r) => r.username], ["State", (r) => r.state],
     ["Reason", (r) => r.reason || "–"], ["Made", (r) => moment(r.made_at)], ["Expires", (r) => moment(r.expires_at)]]],
   commands: ["Commands", [["Command", (c) => c.type], ["Where", (c) => c.cp_id + " · " + c.connector], ["State", (c) => c.state], ["Life", life], ["At", (c) => moment(c.written_at)]]],
-  holes: ["Holes: records that cannot come any more", [["Where", (h) => h.cp_id], ["Journal", (h) => h.journal || "–"], ["Records", (h) => h.first + " … " + (h.last || "?")], ["Cause", (h) => h.cause],
+  holes: ["Holes: records that cannot come any more", [["Where", (h) => h.cp_id], ["Journal", (h) => h.journal || "–"], ["Records", (h) => h.first + " … " + (h.last || "?")], ["Cause", (h) => h.cause], ["What", (h) => h.detail],
     ["Unaccounted", (h) => kWh(h.unaccounted_wh), "n"], ["Filled", (h) => (h.filled ? "yes" : "no")], ["At", (h) => moment(h.at)]]],
   alarms: ["Alarms", [["Where", (a) => a.cp_id || "–"], ["Kind", (a) => a.kind], ["What", (a) => a.text], ["At", (a) => moment(a.at)]]],
 };
