@@ -2,14 +2,18 @@ package ingest_test
 
 import (
 	"bytes"
+	"errors"
 	"fmt"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"github.com/carga-ev/carga/central/internal/ingest"
 	"github.com/carga-ev/carga/central/internal/journaltest"
 	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -179,4 +183,44 @@ func (l *life) alarms() map[string]int {
 		kinds[string(rows[i].Kind)]++
 	}
 	return kinds
+}
+
+// TestFiftyOrdersAtOnceAreOne: the same order, submitted again and again in
+// parallel, is one reservation and one session to start.
+func TestFiftyOrdersAtOnceAreOne(t *testing.T) {
+	target := orders.Target{CPID: "CP_1", Connector: 1}
+	for name, ask := range map[string]orders.Ask{
+		"reserve": orders.AskReserve{Target: target, Username: "ann"},
+		"start":   orders.AskStart{Target: target, Username: "ann"},
+	} {
+		dir := t.TempDir()
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := central(t, dir)
+				defer l.end()
+				p := journaltest.New(t, "CP_1")
+				l.deliver(wire.TopicEvents, p.All...)
+				l.online(p)
+				synctest.Wait()
+				var asking sync.WaitGroup
+				for range 50 {
+					asking.Go(func() {
+						if _, err := l.w.Ask(t.Context(), ingest.Ask{Ask: ask}); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				asking.Wait()
+				synctest.Wait()
+				reservations, err1 := l.store.Reservations(t.Context(), store.Query{})
+				commands, err2 := l.store.Commands(t.Context(), store.Query{})
+				if err := errors.Join(err1, err2); err != nil {
+					t.Fatal(err)
+				}
+				if len(reservations) > 1 || len(commands) != 1 {
+					t.Errorf("%d reservations and %d commands, want one order", len(reservations), len(commands))
+				}
+			})
+		})
+	}
 }

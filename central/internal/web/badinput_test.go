@@ -35,7 +35,7 @@ func laterByHTTP() map[int]string {
 		22: "password of 1 MB, of 0 bytes, with a NUL: needs accounts",
 		23: "user name in another case, Unicode twin: needs accounts",
 		27: "same Idempotency-Key, other body: needs Idempotency-Key, which is not read yet",
-		28: "double submit with one Idempotency-Key: needs Idempotency-Key, which is not read yet",
+		28: "double submit x50 without a key: TestFiftyOrdersAtOnceAreOne of ingest; with one Idempotency-Key: needs it to be read",
 		29: "enrolment with bad tokens and requests: needs enrolment",
 		30: "OIDC callback: needs OIDC",
 	}
