@@ -8,8 +8,10 @@ import (
 // TestBrokerAwayInMidSession: the session goes on, its records wait, and all of
 // it is billed once when the broker is back.
 func TestBrokerAwayInMidSession(t *testing.T) {
+	t.Parallel()
 	for _, part := range []string{"kafka", "mqtt"} {
 		t.Run(part, func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, plan{}, func(w *world) {
 				w.start(usual()...)
 				outcomes := w.drive(w.line(), wish{who: "driver1"})

@@ -90,9 +90,13 @@ func (w *world) awaitSession(n int64) {
 
 // TestStateIsLost: of the MQTT broker, of Kafka, of Central.
 func TestStateIsLost(t *testing.T) {
+	t.Parallel()
 	want := undisturbed(t, three())
 	run := func(name string, do func(*world)) {
-		t.Run(name, func(t *testing.T) { disturbed(t, three(), want, 2, do) })
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			disturbed(t, three(), want, 2, do)
+		})
 	}
 	run("MQTT broker forgets all", forgottenByMQTT)
 	run("MQTT broker forgets all while the bridge is away", func(w *world) {
@@ -151,6 +155,7 @@ func (w *world) restart() {
 // the middle of the third, while charging points, drivers and Kafka went on and
 // were told of two tickets. A soak takes a copy that is a day old.
 func TestCentralIsRestoredFromAnOldBackup(t *testing.T) {
+	t.Parallel()
 	p := plan{points: 2, pause: 26 * time.Minute, idle: 10 * time.Second}
 	age := time.Hour
 	if soak() {

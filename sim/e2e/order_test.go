@@ -44,6 +44,7 @@ func permutations(parts []string) [][]string {
 // gaps of 0 and 30 s, and with 5 min those in which each part comes first or
 // last; a soak tries all orders with all gaps, and with six partitions.
 func TestAnyStartOrder(t *testing.T) {
+	t.Parallel()
 	p := plan{vehicle: vehicle{takes: 1000, power: 100_000}}
 	if soak() {
 		p.partitions = 6
@@ -55,6 +56,7 @@ func TestAnyStartOrder(t *testing.T) {
 		}
 		for _, order := range orders {
 			t.Run(fmt.Sprintf("%s/%s", gap, strings.Join(order, "-")), func(t *testing.T) {
+				t.Parallel()
 				inWorld(t, p, func(w *world) {
 					outcomes := w.drive(w.line(), wish{who: "driver1"})
 					for _, part := range order {

@@ -49,9 +49,9 @@ func (p *point) people(ctx context.Context) {
 		case <-tick.C:
 		}
 		o, shown := p.outlet(), p.shown()
-		reserved = longer(reserved, !o.Plugged && p.alive.Load() && shown.Status == charge.StatusReserved)
+		reserved = longer(reserved, !o.Plugged && !p.shy.Load() && shown.Status == charge.StatusReserved)
 		plugged = longer(plugged, o.Plugged)
-		over := p.alive.Load() && shown.SessionID == "" && (shown.Status == charge.StatusFinishing || shown.Status == charge.StatusFaulted)
+		over := shown.SessionID == "" && (shown.Status == charge.StatusFinishing || shown.Status == charge.StatusFaulted)
 		done = longer(done, o.Plugged && (o.Full || over || plugged > patience))
 		var err error
 		switch {

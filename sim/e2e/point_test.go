@@ -20,12 +20,14 @@ type point struct {
 	dir   string // of the agent's storage
 	board *evsim.Board
 	first charge.WattHours                        // register when the world began
-	alone bool                                    // nobody comes to it
+	alone bool                                    // there is nobody about
+	vends bool                                    // whoever plugs in may charge
 	clock func() (time.Time, charge.ClockQuality) // the wall's, and how far it can be trusted
 
 	agent  atomic.Pointer[agentapp.Agent] // the last one started; nil before
 	alive  atomic.Bool                    // it runs
 	visits atomic.Int64                   // of people, up to now
+	shy    atomic.Bool                    // who reserved it does not come yet
 }
 
 func newPoint(w *world, id charge.CPID, seed uint64) *point {
@@ -57,6 +59,7 @@ func (p *point) config() agentapp.Config {
 	cfg.Intervals.Control = 50 * time.Millisecond // fewer ticks of fake time
 	cfg.Intervals.IdleTelemetry = p.w.plan.idle
 	cfg.StopWithin = time.Millisecond
+	cfg.Policies.FreeVend = p.vends
 	return cfg
 }
 

@@ -30,6 +30,7 @@ type storage struct {
 // is on a ticket or shown as unaccounted, no ticket changes or is made twice,
 // and the charging point serves again without anybody's help.
 func TestStorageOfAnAgentIsLostOrCloned(t *testing.T) {
+	t.Parallel()
 	p := plan{points: 2}
 	want := undisturbed(t, p)
 	for _, s := range []storage{
@@ -40,11 +41,16 @@ func TestStorageOfAnAgentIsLostOrCloned(t *testing.T) {
 		{name: "emptied while cut off", cutOff: true, alarm: "energy_unaccounted", orphans: 1},
 	} {
 		t.Run(s.name, func(t *testing.T) {
+			t.Parallel()
 			inWorld(t, p, func(w *world) { s.run(w, want) })
 		})
 	}
-	t.Run("cloned between two sessions", func(t *testing.T) { inWorld(t, p, func(w *world) { cloned(w, want, false) }) })
-	t.Run("cloned in a session", func(t *testing.T) { inWorld(t, p, func(w *world) { cloned(w, want, true) }) })
+	for name, inSession := range map[string]bool{"cloned between two sessions": false, "cloned in a session": true} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			inWorld(t, p, func(w *world) { cloned(w, want, inSession) })
+		})
+	}
 }
 
 func (s storage) run(w *world, want map[charge.CPID][]string) {
