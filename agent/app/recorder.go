@@ -81,9 +81,10 @@ func classOf(p wire.Payload) journal.Class {
 	case wire.TypeRegistered, wire.TypeAuthorized, wire.TypeChargingStarted, wire.TypeChargingStopped,
 		wire.TypeReservationEnded, wire.TypeFaultRaised, wire.TypeCommandFinished:
 		return journal.Final
-	default:
-		return journal.Normal
+	case wire.TypeStatusChanged, wire.TypePluggedIn, wire.TypeUnplugged, wire.TypeAuthRequested, wire.TypeCommandAccepted,
+		wire.TypeSuspended, wire.TypeResumed, wire.TypeFaultCleared, wire.TypeAnomalySeen:
 	}
+	return journal.Normal
 }
 
 func highest(jobs []job) (c journal.Class) {

@@ -244,7 +244,7 @@ func (l *Log) create(s *segment, bytes, head []byte) (File, error) {
 		l.mu.Lock()
 		l.bad = append(l.bad, badFile{name: s.name, number: s.number, size: s.size})
 		l.mu.Unlock()
-		return nil, errors.Join(fmt.Errorf("%w: name of %s: %v", errStorage, s.name, err), f.Close())
+		return nil, errors.Join(fmt.Errorf("%w: name of %s: %w", errStorage, s.name, err), f.Close())
 	}
 	return f, nil
 }

@@ -132,8 +132,7 @@ func dies(d *journaltest.Disk, kind journaltest.Kind, f func()) {
 	f()
 }
 
-func keepAll(n int) int { return n - 1 }
-func keepNone(int) int  { return 0 }
+func keepNone(int) int { return 0 }
 
 func segment(n int) string { return fmt.Sprintf("%012d.seg", n) }
 

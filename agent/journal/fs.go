@@ -147,4 +147,6 @@ func (f file) Sync() error {
 }
 
 // isFull tells a full disk from a broken one.
-func isFull(err error) bool { return errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) }
+func isFull(err error) bool {
+	return !errors.Is(err, errStorage) && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT))
+}

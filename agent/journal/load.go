@@ -150,10 +150,10 @@ func parseSegment(b []byte, number uint64) (*segment, error) {
 //
 // A segment that ends before it begins was written again after a failed sync.
 func (l *loaded) judge() {
-	var next *segment
+	var kept []*segment // newest first
 	var again []badFile
-	for i := len(l.segments) - 1; i >= 0; i-- {
-		s := l.segments[i]
+	var next *segment
+	for _, s := range slices.Backward(l.segments) {
 		switch {
 		case next == nil:
 			s.keep(s.tail(l.proven(s, true)))
@@ -166,11 +166,12 @@ func (l *loaded) judge() {
 		}
 		if s.end < s.first {
 			again = append(again, badFile{name: s.name, number: s.number, size: s.size})
-			l.segments = slices.Delete(l.segments, i, i+1)
 			continue
 		}
-		next = s
+		kept, next = append(kept, s), s
 	}
+	slices.Reverse(kept)
+	l.segments = kept
 	l.name()
 	l.bad = append(l.bad, again...)
 	slices.SortFunc(l.bad, func(a, b badFile) int { return cmp.Compare(a.number, b.number) })
@@ -186,7 +187,7 @@ func (l *loaded) judge() {
 
 // proven is the last record of a segment that is known to have been on disk.
 func (l *loaded) proven(s *segment, last bool) charge.Seq {
-	p := max(s.header.last, s.synced)
+	p := max(s.last, s.synced)
 	if last && l.position.Journal == s.journal {
 		p = max(p, l.position.Seq)
 	}

@@ -26,7 +26,6 @@ type life struct {
 	boot int
 
 	truth   []string // every record that was announced or found, journal|bytes
-	folds   []string // the state behind each of them
 	state   string   // as the encoders see it
 	flying  []string // tried since then, and refused or cut off
 	gone    int      // of truth, deleted by retention
@@ -72,7 +71,7 @@ func (f *life) open() {
 	if len(got) > 0 {
 		from = slices.Index(all, got[0])
 	}
-	if from < f.gone && f.gone > 0 && from < 0 || from < 0 || from > f.acked || from+len(got) > len(all) ||
+	if from < 0 || from > f.acked || from+len(got) > len(all) ||
 		!slices.Equal(got, all[from:from+len(got)]) || from+len(got) < len(f.truth) && len(got) > 0 || len(got) == 0 && len(f.truth) > f.acked {
 		f.Fatalf("found %d records from %d on, of %d and %d tried, %d acknowledged:\n%.60q\nwant of\n%.60q", len(got), from, len(f.truth), len(f.flying), f.acked, got, all)
 	}
@@ -144,15 +143,15 @@ func (f *life) append(n int) error {
 }
 
 // under runs something until an operation at which the process dies, if there
-// is one, and reports whether it did.
-func (f *life) under(ops int, do func()) (died bool) {
+// is one.
+func (f *life) under(ops int, do func()) {
 	f.d.Fault = func(o journaltest.Op) error {
 		if o.Kind == journaltest.Read || o.Kind == journaltest.Free {
 			return nil
 		}
 		if ops--; ops < 0 {
 			if o.Kind == journaltest.Write && o.Len > 1 {
-				return journaltest.Short{Written: f.r.IntN(o.Len), Err: errCut}
+				return journaltest.ShortError{Written: f.r.IntN(o.Len), Err: errCut}
 			}
 			panic(errCut)
 		}
@@ -160,15 +159,11 @@ func (f *life) under(ops int, do func()) (died bool) {
 	}
 	defer func() {
 		f.d.Fault = nil
-		if p := recover(); p != nil {
-			if p != errCut { //nolint:errorlint // the value itself was thrown
-				panic(p)
-			}
-			died = true
+		if p := recover(); p != nil && p != errCut { //nolint:errorlint // the value itself was thrown
+			panic(p)
 		}
 	}()
 	do()
-	return ops < 0
 }
 
 func (f *life) end(power bool) {

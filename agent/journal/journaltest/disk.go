@@ -44,17 +44,17 @@ type Op struct {
 	Len  int
 }
 
-// Short is an error of Write that comes after some of the bytes were written.
-type Short struct {
+// ShortError is an error of Write that comes after some of the bytes were written.
+type ShortError struct {
 	Written int
 	Err     error
 }
 
 // Error implements error.
-func (s Short) Error() string { return s.Err.Error() }
+func (s ShortError) Error() string { return s.Err.Error() }
 
 // Unwrap gives the error behind it.
-func (s Short) Unwrap() error { return s.Err }
+func (s ShortError) Unwrap() error { return s.Err }
 
 // Disk is a directory in memory. It implements journal.FS. Its methods may be
 // called concurrently; its fields are set before.
@@ -311,7 +311,7 @@ func (n *inode) after(sector int, choose func(int) int) []byte {
 			p.at, p.b = p.at+int64(k), p.b[k:]
 		}
 	}
-	for i := len(sectors) - 1; i >= 0; i-- {
+	for i := range slices.Backward(sectors) {
 		k := choose(i + 1)
 		sectors[i], sectors[k] = sectors[k], sectors[i]
 	}

@@ -48,7 +48,7 @@ func (h *handle) ReadAt(p []byte, at int64) (int, error) {
 func (h *handle) WriteAt(p []byte, at int64) (int, error) {
 	err := h.enter(Op{Kind: Write, At: at, Len: len(p)})
 	defer h.d.mu.Unlock()
-	var short Short
+	var short ShortError
 	if errors.As(err, &short) {
 		p = p[:min(short.Written, len(p))]
 	} else if err != nil {
