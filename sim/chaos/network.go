@@ -116,6 +116,9 @@ func (n *Network) make(ctx context.Context, bridgeKafka, centralKafka string, sp
 	return err
 }
 
+// MQTTAddr is where Mosquitto is reached.
+func (n *Network) MQTTAddr() string { return n.addr.mqtt }
+
 // KafkaAddr is where drivers reach Kafka.
 func (n *Network) KafkaAddr() string { return n.addr.kafka }
 

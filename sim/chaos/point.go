@@ -3,6 +3,8 @@ package chaos
 import (
 	"context"
 	"fmt"
+	"os"
+	"os/exec"
 	"path/filepath"
 	"strconv"
 	"sync"
@@ -37,6 +39,14 @@ type death struct {
 // traceSize is how many switchings a board remembers: more than any run makes.
 const traceSize = 1 << 16
 
+// eager lets a board go before all programs, where that is allowed. It is
+// hardware: it does not wait for a processor behind the agent that it watches.
+func eager(p *Process) {
+	if nice, err := exec.LookPath("nice"); err == nil && os.Geteuid() == 0 {
+		p.Path, p.Args = nice, append([]string{"-n", "-15", p.Path}, p.Args...)
+	}
+}
+
 // pointName is the id of a charging point.
 func pointName(number int) string { return fmt.Sprintf("CP_%03d", number) }
 
@@ -46,6 +56,7 @@ func (n *Network) newPoint(number int, mqtt string) *Point {
 	p.Board = n.program("board-"+id, "sim", "", nil,
 		"board", "--socket", p.socket, "--connectors", strconv.Itoa(n.cfg.Connectors), "--power", strconv.FormatInt(int64(n.cfg.Power), 10),
 		"--serial", "sim-"+id, "--seed", strconv.FormatUint(n.cfg.Seed+uint64(number)<<32, 10), "--trace", strconv.Itoa(traceSize))
+	eager(p.Board)
 	p.Agent = n.program("agent-"+id, "agent", "CARGA_AGENT_", map[string]string{
 		"CP_ID": id, "DATA_DIR": p.Journal, "MQTT__URL": "tcp://" + mqtt, "MQTT__KEEP_ALIVE": n.cfg.KeepAlive.String(),
 		"HARDWARE__KIND": "board", "HARDWARE__BOARD__SOCKET": p.socket, "POLICIES__RESUME": strconv.FormatBool(n.cfg.Resume),

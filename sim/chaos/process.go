@@ -107,40 +107,51 @@ func (p *Process) Starts() int {
 }
 
 // Kill ends the program as a power cut would (SIGKILL) and waits until it is
-// gone. It returns the moment before the signal was sent.
+// gone. It returns the moment when it surely was.
 func (p *Process) Kill() (time.Time, error) {
 	l, err := p.current()
 	if err != nil {
 		return time.Time{}, err
 	}
-	at := time.Now()
 	if err := l.process.Kill(); err != nil {
-		return at, fmt.Errorf("kill %s: %w", p.Name, err)
+		return time.Time{}, fmt.Errorf("kill %s: %w", p.Name, err)
 	}
 	<-l.ended
-	return at, nil
+	return time.Now(), nil
 }
+
+// freezeLimit is far more than a program needs to stand still.
+const freezeLimit = 5 * time.Second
 
 // Freeze stops the program in the middle of whatever it does (SIGSTOP), and
-// returns the moment before.
-func (p *Process) Freeze() (time.Time, error) { return p.signal(syscall.SIGSTOP) }
-
-// Thaw lets a frozen program go on (SIGCONT).
-func (p *Process) Thaw() error {
-	_, err := p.signal(syscall.SIGCONT)
-	return err
-}
-
-func (p *Process) signal(s os.Signal) (time.Time, error) {
+// returns the moment when it surely stood still: on a busy machine its threads
+// go on for a while after the signal.
+func (p *Process) Freeze() (time.Time, error) {
 	l, err := p.current()
 	if err != nil {
 		return time.Time{}, err
 	}
-	at := time.Now()
-	if err := l.process.Signal(s); err != nil {
-		return at, fmt.Errorf("%v to %s: %w", s, p.Name, err)
+	if err := l.process.Signal(syscall.SIGSTOP); err != nil {
+		return time.Time{}, fmt.Errorf("freeze %s: %w", p.Name, err)
 	}
-	return at, nil
+	for end := time.Now().Add(freezeLimit); !still(l.process.Pid); time.Sleep(time.Millisecond) {
+		if time.Now().After(end) {
+			return time.Time{}, errors.Join(fmt.Errorf("%s does not stand still", p.Name), p.Thaw())
+		}
+	}
+	return time.Now(), nil
+}
+
+// Thaw lets a frozen program go on (SIGCONT).
+func (p *Process) Thaw() error {
+	l, err := p.current()
+	if err != nil {
+		return err
+	}
+	if err := l.process.Signal(syscall.SIGCONT); err != nil {
+		return fmt.Errorf("thaw %s: %w", p.Name, err)
+	}
+	return nil
 }
 
 // Stop asks the program to end (SIGTERM) and waits; after limit it is killed,
