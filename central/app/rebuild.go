@@ -79,11 +79,11 @@ func Rebuild(ctx context.Context, cfg Config, deps Deps, settings []byte, into s
 		}
 	}
 	part := into + ".part"
-	defer func() { err = errors.Join(err, removeDatabase(part)) }()
-	db, err := store.Open(ctx, store.Options{Path: part})
+	db, err := openEmpty(ctx, part)
 	if err != nil {
-		return sum, err
+		return sum, fmt.Errorf("rebuild: %w", err)
 	}
+	defer func() { err = errors.Join(err, removeDatabase(part)) }()
 	if sum, err = rebuildInto(ctx, cfg, deps, s, db); err != nil {
 		return sum, errors.Join(fmt.Errorf("rebuild: %w", err), db.Close())
 	}
@@ -92,6 +92,19 @@ func Rebuild(ctx context.Context, cfg Config, deps Deps, settings []byte, into s
 	}
 	_, err = store.Backup(ctx, part, into) // which names it once it is on disk
 	return sum, err
+}
+
+// openEmpty opens a new database in place of what a rebuild that was killed left
+// behind. One that is still under way has it locked.
+func openEmpty(ctx context.Context, path string) (*store.Store, error) {
+	db, err := store.Open(ctx, store.Options{Path: path})
+	if err != nil {
+		return nil, err
+	}
+	if err := errors.Join(db.Close(), removeDatabase(path)); err != nil {
+		return nil, err
+	}
+	return store.Open(ctx, store.Options{Path: path})
 }
 
 func removeDatabase(path string) error {

@@ -18,6 +18,7 @@ import (
 
 	"github.com/carga-ev/carga/central/app"
 	"github.com/carga-ev/carga/central/internal/journaltest"
+	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -283,6 +284,42 @@ func TestRebuiltWithWhatOperatorsDecided(t *testing.T) {
 			t.Errorf("without the export: %+v, and the hash is the same: %t", sum, hash == before)
 		}
 		o.stop()
+	})
+}
+
+// A rebuild that was killed is in nobody's way; one that is under way is not
+// disturbed.
+func TestRebuildBesideAnother(t *testing.T) {
+	into := filepath.Join(t.TempDir(), "new.db")
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.kafka()
+		defer w.kafkaGone()
+		other, err := store.Open(t.Context(), store.Options{Path: into + ".part"})
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := other.Write(t.Context(), func(tx *store.Tx) error { return tx.Count("applied", 7) }); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := app.Rebuild(t.Context(), settings(into), app.Deps{Dial: w.dial}, nil, into); !errors.Is(err, store.ErrInUse) {
+			t.Errorf("beside another: got %v, want %v", err, store.ErrInUse)
+		}
+		if _, err := os.Stat(into + ".part"); err != nil {
+			t.Errorf("the other's file is gone: %v", err)
+		}
+		if err := other.Close(); err != nil {
+			t.Fatal(err)
+		}
+		makeAnew(t, w, settings(into), nil, into)
+		s, err := store.OpenSnapshot(t.Context(), into)
+		if err != nil {
+			t.Fatal(err)
+		}
+		counters, err := s.Counters(t.Context())
+		if err := errors.Join(err, s.Close()); err != nil || counters["applied"] != 0 {
+			t.Errorf("what was left behind is in it: %v %v", counters, err)
+		}
 	})
 }
 

@@ -9,17 +9,26 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
 
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
 // Set holds all schemas. It is safe for concurrent use.
-type Set struct{ schemas map[string]*jsonschema.Schema }
+type Set struct {
+	dir string
 
-// Load reads docs/schema of the repository that the test runs in.
+	mu sync.Mutex
+	// mu guards what follows.
+	schemas map[string]*jsonschema.Schema // those that were needed
+}
+
+// Load finds docs/schema of the repository that the test runs in. Each schema
+// is read when it is needed first.
 func Load(tb testing.TB) *Set {
 	tb.Helper()
 	dir, err := os.Getwd()
@@ -36,22 +45,27 @@ func Load(tb testing.TB) *Set {
 		}
 		dir = up
 	}
-	files, err := filepath.Glob(filepath.Join(dir, "docs", "schema", "*.json"))
-	if err != nil || len(files) == 0 {
-		tb.Fatalf("no schemas in docs/schema (%v): run go generate ./internal/schema", err)
+	return &Set{dir: filepath.Join(dir, "docs", "schema"), schemas: map[string]*jsonschema.Schema{}}
+}
+
+func (s *Set) schema(name string) (*jsonschema.Schema, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if ready, ok := s.schemas[name]; ok {
+		return ready, nil
 	}
-	s := &Set{schemas: make(map[string]*jsonschema.Schema, len(files))}
-	for _, file := range files {
-		raw, err := os.ReadFile(file)
-		if err != nil {
-			tb.Fatal(err)
-		}
-		name := strings.TrimSuffix(filepath.Base(file), ".json")
-		if s.schemas[name], err = Compile(name, raw); err != nil {
-			tb.Fatal(err)
-		}
+	if !charge.ValidID(strings.ReplaceAll(name, "_", "")) {
+		return nil, fmt.Errorf("there is no schema %q", name)
 	}
-	return s
+	raw, err := os.ReadFile(filepath.Join(s.dir, name+".json"))
+	if err != nil {
+		return nil, fmt.Errorf("there is no schema %s: %w", name, err)
+	}
+	ready, err := Compile(name, raw)
+	if err == nil {
+		s.schemas[name] = ready
+	}
+	return ready, err
 }
 
 // Compile makes a schema ready to check with.
@@ -83,9 +97,9 @@ func (s *Set) Check(topic string, raw []byte) error {
 
 // CheckAs is Check for a message of a known kind, as its file is called.
 func (s *Set) CheckAs(name string, raw []byte) error {
-	schema, ok := s.schemas[name]
-	if !ok {
-		return fmt.Errorf("there is no schema %s", name)
+	schema, err := s.schema(name)
+	if err != nil {
+		return err
 	}
 	return Validate(schema, raw)
 }
