@@ -59,6 +59,6 @@ func newRoot(io streams) *cobra.Command {
 	root.SetIn(io.in)
 	root.SetOut(io.out)
 	root.SetErr(io.err)
-	root.AddCommand(newDemoCommand(), newFleetCommand(), newBoardCommand(), newDriverCommand(), newBenchCommand(), newKafkaCommand(), newChaosCommand())
+	root.AddCommand(newDemoCommand(), newFleetCommand(), newBoardCommand(), newDriverCommand(), newBenchCommand(), newKafkaCommand(), newChaosCommand(), newWorldCommand())
 	return root
 }

@@ -16,7 +16,9 @@ func stepHeard(s State, e Heard) (State, []Effect) {
 			return s, nil
 		}
 	}
-	s.unanswered = 0
+	if e.Live {
+		s.unanswered = 0
+	}
 	if e.Ack.Central > s.Position.Central {
 		return stepNewCentral(s, e, f)
 	}

@@ -58,6 +58,8 @@ type State struct {
 	// patience is how long the present silence may last; zero means LeaveAfter.
 	patience time.Duration
 
+	// left: the connection is given up, and the next one is not there.
+	left bool
 	// unanswered is the first confirmation since Central was last heard, one
 	// more than its time so that zero means none.
 	unanswered time.Duration
@@ -105,7 +107,7 @@ func (s State) Alarm(at time.Duration) string {
 	switch {
 	case s.foreign:
 		return "Central acknowledged records this charging point never wrote: somebody else writes in its name"
-	case s.Up && s.unanswered > 0 && at-(s.unanswered-1) >= SilentAfter:
+	case (s.Up || s.left) && s.unanswered > 0 && at-(s.unanswered-1) >= SilentAfter:
 		return "the broker confirms what is sent, but Central does not answer"
 	}
 	return ""

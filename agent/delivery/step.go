@@ -106,12 +106,15 @@ func Step(s State, e Event) (State, []Effect) {
 		s.End = max(s.End, e.End)
 		s, out = s.send(out, e.Now)
 	case Connected:
-		s.Up, s.Next, s.Window, s.Wait = true, s.Acked+1, 1, ProbeAfter
-		s.Deadline, s.unanswered = 0, 0
+		s.Up, s.Next, s.Window, s.Wait, s.Deadline = true, s.Acked+1, 1, ProbeAfter, 0
+		s.left = false
 		s = s.listen(e.Now)
 		s, out = s.send(out, e.Now)
 	case Disconnected:
-		s.Up, s.Next, s.Deadline, s.unanswered = false, s.Acked+1, 0, 0
+		s.Up, s.Next, s.Deadline = false, s.Acked+1, 0
+		if !s.left { // the silence that made us leave goes on
+			s.unanswered = 0
+		}
 	case Confirmed:
 		if s.unanswered == 0 && s.UnderWay() > 0 {
 			s.unanswered = e.At + 1
@@ -163,6 +166,7 @@ func stepTimer(s State, e TimerFired) (State, []Effect) {
 		return s, nil
 	case e.At >= s.Leave:
 		s.Counts.Left++
+		s.left = true
 		s.patience = min(2*max(s.patience, LeaveAfter), LeaveAtMost)
 		return s.listen(e.Now), []Effect{Leave{}}
 	case s.Deadline == 0 || e.At < s.Deadline:

@@ -52,7 +52,7 @@ func (l *line) sent(e delivery.Event) []delivery.Index {
 func (l *line) at() delivery.Now { return delivery.Now{At: l.now} }
 
 func (l *line) ack(seq charge.Seq) delivery.Event {
-	return delivery.Heard{Now: l.at(), Ack: ack("1", "A", seq), Held: l.held}
+	return delivery.Heard{Now: l.at(), Ack: ack("1", "A", seq), Held: l.held, Live: true}
 }
 
 func (l *line) append(n charge.Seq) delivery.Event {
@@ -135,7 +135,7 @@ func TestASilentConnectionIsLeft(t *testing.T) {
 	connect := func() {
 		l.step(delivery.Disconnected{})
 		l.step(delivery.Connected{Now: l.at()})
-		l.step(l.ack(1))
+		l.step(delivery.Heard{Now: l.at(), Ack: ack("1", "A", 1), Held: l.held})
 	}
 	silent := func(minutes int) {
 		t.Helper()
@@ -157,7 +157,7 @@ func TestASilentConnectionIsLeft(t *testing.T) {
 		silent(minutes)
 	}
 	connect()
-	l.step(delivery.Heard{Now: l.at(), Ack: ack("1", "A", 1), Held: l.held, Live: true})
+	l.step(l.ack(1))
 	silent(11)
 	if l.s.Counts.Left != 6 {
 		t.Errorf("%d connections were left, want 6", l.s.Counts.Left)
@@ -214,5 +214,31 @@ func TestSilenceOfCentralIsAnAlarm(t *testing.T) {
 	l.step(l.ack(1))
 	if got := l.s.Alarm(time.Hour); got != "" {
 		t.Errorf("an alarm although Central answered: %s", got)
+	}
+}
+
+// TestTheAlarmOutlastsALeftConnection: leaving a silent connection is our own
+// doing and says nothing about Central, nor does what the broker had kept.
+func TestTheAlarmOutlastsALeftConnection(t *testing.T) {
+	l := newLine(t, 2)
+	l.step(delivery.Connected{})
+	l.step(l.ack(1))
+	l.step(delivery.Confirmed{Now: l.at()})
+	l.now = l.s.Leave
+	l.step(delivery.TimerFired{Now: l.at()})
+	for _, e := range []delivery.Event{
+		delivery.Disconnected{},
+		delivery.Connected{Now: l.at()},
+		delivery.Heard{Now: l.at(), Ack: ack("1", "A", 1), Held: l.held},
+	} {
+		l.step(e)
+		if l.s.Alarm(l.now) == "" {
+			t.Errorf("no alarm after %T", e)
+		}
+	}
+	l.step(delivery.Disconnected{})
+	l.step(delivery.Connected{Now: l.at()})
+	if a := l.s.Alarm(l.now); a != "" {
+		t.Errorf("a connection that was lost keeps the alarm: %s", a)
 	}
 }

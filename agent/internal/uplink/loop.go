@@ -45,7 +45,7 @@ func (u *Uplink) loop(ctx context.Context) {
 }
 
 // errUnheard ends a connection on which Central is silent.
-var errUnheard = errors.New("Central was not heard for too long; subscribing anew")
+var errUnheard = errors.New("nothing heard from Central for too long; subscribing anew")
 
 const never = time.Duration(math.MaxInt64)
 
