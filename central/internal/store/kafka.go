@@ -13,14 +13,12 @@ import (
 
 // Record adds an applied record. It must be new: a record is applied once.
 func (tx *Tx) Record(in ledger.Input, hash string, receivedAt charge.Time) error {
-	if tx.recorded == 0 {
-		if err := tx.readOrder(); err != nil {
-			return err
-		}
+	if err := tx.readOrder(); err != nil {
+		return err
 	}
 	tx.recorded++
 	r := &in.Record
-	tx.w.records = append(tx.w.records, string(r.CPID), string(r.Journal), int64(r.Seq), hash, int64(receivedAt), in.Raw, tx.before+tx.recorded)
+	tx.w.records = append(tx.w.records, string(r.CPID), string(r.Journal), int64(r.Seq), hash, int64(receivedAt), in.Raw, tx.w.order+tx.recorded)
 	if len(tx.w.records) < bulkRows*tx.w.tables.records.width {
 		return nil
 	}
@@ -30,13 +28,17 @@ func (tx *Tx) Record(in ledger.Input, hash string, receivedAt charge.Time) error
 // orderCounter counts the records ever written.
 const orderCounter = "records_written"
 
-// readOrder finds how many records were written before this transaction.
+// readOrder finds, with the first record of all, how many were written before.
 func (tx *Tx) readOrder() error {
-	err := tx.w.conn.QueryRowContext(tx.ctx, "SELECT value FROM counters WHERE name=?", orderCounter).Scan(&tx.before)
+	if tx.w.ordered {
+		return nil
+	}
+	err := tx.w.conn.QueryRowContext(tx.ctx, "SELECT value FROM counters WHERE name=?", orderCounter).Scan(&tx.w.order)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		tx.err = err
 		return fmt.Errorf("read the order of records: %w", err)
 	}
+	tx.w.ordered = true
 	return nil
 }
 

@@ -16,7 +16,6 @@ import (
 type Tx struct {
 	ctx      context.Context //nolint:containedctx // lives only as long as the call that carries it
 	w        *writer
-	before   int64 // records ever written before this transaction; read with the first one
 	recorded int64 // records of this transaction
 	// err is the first error. After some of them (a full disk) SQLite has rolled
 	// back by itself, and what came after would be committed alone.
@@ -32,6 +31,8 @@ type writer struct {
 	statements map[string]*sql.Stmt
 	tables     tables
 	pruner     pruner
+	order      int64 // records ever written, once ordered says that it was read
+	ordered    bool
 	records    []any // of the transaction that runs, not yet given to SQLite
 }
 
@@ -71,6 +72,7 @@ func (s *Store) Write(ctx context.Context, fn func(*Tx) error) error {
 	}
 	if err == nil {
 		if err = tx.exec("COMMIT"); err == nil {
+			w.order += tx.recorded
 			return nil
 		}
 		err = fmt.Errorf("commit: %w", err)
