@@ -1,0 +1,247 @@
+package e2e_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"net"
+	"os"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// plain is a driver as customers have written theirs: a common Kafka client and
+// JSON, nothing of ours.
+type plain struct {
+	w      *world
+	writer *kafka.Writer
+	told   []map[string]any // on central-events, from the beginning
+}
+
+// plainly connects such a driver. He comes when the topics are there.
+func (w *world) plainly() *plain {
+	w.t.Helper()
+	transport := &kafka.Transport{Dial: w.dialKafka("driver-kafka")}
+	d := &plain{w: w, writer: &kafka.Writer{
+		Addr: kafka.TCP(kafkaAddr), Topic: "driver-events", RequiredAcks: kafka.RequireAll, BatchTimeout: 10 * time.Millisecond,
+		Balancer: &kafka.Hash{}, Transport: transport,
+	}}
+	w.run("plain driver's ears", func(ctx context.Context) error { d.listen(ctx); return nil })
+	w.run("plain driver's hands", func(ctx context.Context) error {
+		<-ctx.Done()
+		err := d.writer.Close()
+		transport.CloseIdleConnections()
+		return err
+	})
+	return d
+}
+
+// listen reads all that Central says.
+func (d *plain) listen(ctx context.Context) {
+	dial := d.w.dialKafka("driver-kafka")
+	reader := kafka.NewReader(kafka.ReaderConfig{
+		Brokers: []string{kafkaAddr}, Topic: "central-events", MaxWait: 200 * time.Millisecond,
+		Dialer: &kafka.Dialer{DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return dial(ctx, network, address)
+		}},
+	})
+	for ctx.Err() == nil {
+		m, err := reader.ReadMessage(ctx)
+		if err != nil {
+			continue // the client comes back by itself
+		}
+		var e map[string]any
+		if err := json.Unmarshal(m.Value, &e); err != nil {
+			d.w.t.Errorf("%s: %v", m.Value, err)
+		}
+		d.told = append(d.told, e)
+	}
+	if err := reader.Close(); err != nil {
+		d.w.t.Error(err)
+	}
+}
+
+// says writes one message under the driver's name.
+func (d *plain) says(who, text string) {
+	d.w.t.Helper()
+	now := fmt.Sprintf("%.3f", float64(time.Now().UnixMilli())/1000)
+	text = strings.ReplaceAll(text, "NOW", now)
+	if err := d.writer.WriteMessages(context.WithoutCancel(d.w.t.Context()), kafka.Message{Key: []byte(who), Value: []byte(text)}); err != nil {
+		d.w.t.Fatal(err)
+	}
+}
+
+// hears are the steps that one driver was told, in order, without what was told
+// again.
+func (d *plain) hears(who string) (kinds []string) {
+	said := []string{"charging_progress", "cp_status_changed", "notice"} // beside the steps
+	seen := map[any]bool{}
+	for _, e := range d.of(who) {
+		if k, _ := e["event_type"].(string); !slices.Contains(said, k) && !seen[e["event_id"]] {
+			seen[e["event_id"]] = true
+			kinds = append(kinds, k)
+		}
+	}
+	return kinds
+}
+
+func (d *plain) of(who string) (list []map[string]any) {
+	for _, e := range d.told {
+		if e["username"] == who {
+			list = append(list, e)
+		}
+	}
+	return list
+}
+
+// first is the first message of a kind to a driver.
+func (d *plain) first(who, kind string) map[string]any {
+	d.w.t.Helper()
+	for waited := time.Duration(0); ; waited += 100 * time.Millisecond {
+		i := slices.IndexFunc(d.told, func(e map[string]any) bool { return e["username"] == who && e["event_type"] == kind })
+		if i >= 0 {
+			return d.told[i]
+		}
+		if waited > 10*time.Minute {
+			d.w.t.Fatalf("%s is not told %s, but %v: %s", who, kind, d.of(who), d.w.sums())
+		}
+		time.Sleep(100 * time.Millisecond)
+	}
+}
+
+const asks = `{"message_id":"%s","event_type":"AUTHORIZATION_REQUEST","driver_id":"7","username":"%s","cp_id":%s,"client_id":"app","timestamp":NOW}`
+
+// plugged is how a driver of the old system says that he may be served.
+const plugged = `{"message_id":"%s","event_type":"charging_started","username":"%s","cp_id":"%s","timestamp":NOW}`
+
+// TestPlainDriver reserves any charging point, is told each step in its order,
+// and receives his ticket; what he says twice has one effect.
+func TestPlainDriver(t *testing.T) {
+	t.Parallel()
+	inWorld(t, plan{points: 2}, func(w *world) {
+		w.start(usual()...)
+		w.watch()
+		time.Sleep(10 * time.Second)
+		d := w.plainly()
+		request := fmt.Sprintf(asks, "m-1", "dora", "null")
+		for range 3 {
+			d.says("dora", request)
+		}
+		answer := d.first("dora", "AUTHORIZATION_RESPONSE")
+		if answer["authorized"] != true || answer["message_id"] != "m-1" || answer["client_id"] != "app" || answer["reservation_id"] == "" {
+			t.Fatalf("the answer: %v", answer)
+		}
+		cp, _ := answer["cp_id"].(string)
+		time.Sleep(10 * time.Second)
+		for range 2 {
+			d.says("dora", fmt.Sprintf(plugged, "m-2", "dora", cp))
+		}
+		ticket := d.first("dora", "CHARGING_TICKET")
+		if ticket["energy_kwh"] != 2.0 || ticket["cost"] != 1.9 || ticket["currency"] != "EUR" || ticket["cp_id"] != cp || ticket["session_id"] == "" || ticket["reason"] != "unplugged" {
+			t.Errorf("the ticket: %v", ticket)
+		}
+		d.says("dora", request) // once more, when all is over
+		time.Sleep(10 * time.Second)
+		want := []string{"AUTHORIZATION_RESPONSE", "charging_started", "charging_suspended", "CHARGING_TICKET"}
+		if got := d.hears("dora"); !slices.Equal(got, want) {
+			t.Errorf("told %v, want %v", got, want)
+		}
+		progress := slices.IndexFunc(d.told, func(e map[string]any) bool { return e["event_type"] == "charging_progress" && e["username"] == "dora" })
+		if progress < 0 {
+			t.Error("nothing was told of the progress")
+		}
+		if n := len(items[reservation](w, "/reservations")); n != 1 {
+			t.Errorf("%d reservations of one request", n)
+		}
+		w.settle()
+		w.balanced(1)
+	})
+}
+
+// TestPlainDriverIsRefusedInTime: with every charging point silent his refusal
+// comes within five seconds, and nothing stays reserved.
+func TestPlainDriverIsRefusedInTime(t *testing.T) {
+	t.Parallel()
+	inWorld(t, plan{points: 2}, func(w *world) {
+		w.start(usual()...)
+		w.watch()
+		time.Sleep(10 * time.Second)
+		d := w.plainly()
+		time.Sleep(2 * time.Second)
+		w.cables["agent-mqtt"].set(hole) // they are there and do not answer; nobody knows yet
+		d.says("dora", fmt.Sprintf(asks, "m-1", "dora", "null"))
+		began := time.Now()
+		answer := d.first("dora", "AUTHORIZATION_RESPONSE")
+		if took := time.Since(began); answer["authorized"] != false || answer["reason"] == "" || took > 5*time.Second {
+			t.Errorf("after %s: %v, want a refusal within 5 s", took, answer)
+		}
+		time.Sleep(time.Second)
+		for _, r := range items[reservation](w, "/reservations") {
+			if r.State == "active" || r.State == "asked" {
+				t.Errorf("still there: %+v", r)
+			}
+		}
+		w.cables["agent-mqtt"].set(passes)
+		time.Sleep(heal)
+		d.says("dora", fmt.Sprintf(asks, "m-3", "dora", `"CP_001"`))
+		w.await(heal, "the next request is granted", func() bool { return w.points[0].shown().Status == charge.StatusReserved })
+		d.says("dora", fmt.Sprintf(plugged, "s-3", "dora", "CP_001"))
+		d.first("dora", "CHARGING_TICKET")
+		w.settle()
+		w.balanced(1)
+	})
+}
+
+// TestYesterdaysLogIsReadAgain: a Central whose database is new reads all that
+// drivers said since yesterday. It makes the same tickets and reserves nothing.
+func TestYesterdaysLogIsReadAgain(t *testing.T) {
+	t.Parallel()
+	inWorld(t, plan{points: 2}, func(w *world) {
+		w.start(usual()...)
+		time.Sleep(10 * time.Second)
+		d := w.plainly()
+		for _, who := range []string{"dora", "emil"} {
+			d.says(who, fmt.Sprintf(asks, "m-"+who, who, "null"))
+			cp, _ := d.first(who, "AUTHORIZATION_RESPONSE")["cp_id"].(string)
+			d.says(who, fmt.Sprintf(plugged, "s-"+who, who, cp))
+			d.first(who, "CHARGING_TICKET")
+		}
+		d.says("fritz", fmt.Sprintf(asks, "m-fritz", "fritz", `"CP_009"`)) // there is none
+		d.first("fritz", "AUTHORIZATION_RESPONSE")
+		w.settle()
+		w.balanced(2)
+		want := w.story()
+		w.stop("agent", "central", "bridge", "plain driver's ears", "people of CP_001", "people of CP_002") // a day passes quickly then
+		time.Sleep(24 * time.Hour)
+		restarted := charge.At(time.Now())
+		for _, tail := range []string{"", "-wal", "-shm"} {
+			if err := os.Remove(w.database() + tail); err != nil && !os.IsNotExist(err) {
+				t.Fatal(err)
+			}
+		}
+		w.watch()
+		w.start("bridge", "central", "agent")
+		time.Sleep(heal)
+		w.settle()
+		w.balanced(2)
+		if got := w.story(); len(got) != len(want) || !slices.Equal(got["CP_001"], want["CP_001"]) || !slices.Equal(got["CP_002"], want["CP_002"]) {
+			t.Errorf("tickets\n got %v\nwant %v", got, want)
+		}
+		if all := items[reservation](w, "/reservations"); slices.ContainsFunc(all, func(r reservation) bool { return r.State == "active" || r.State == "asked" }) {
+			t.Errorf("yesterday's requests reserve: %+v", all)
+		}
+		// Orders of yesterday are in the journals, and so in the books; none is given.
+		if n := w.count("SELECT count(*) FROM commands WHERE type IN ('RESERVE','START') AND issued_at>=?", int64(restarted)); n != 0 {
+			t.Errorf("%d orders are given on yesterday's requests: %+v", n, items[order](w, "/commands"))
+		}
+		if got := w.points[0].shown().Status; got != charge.StatusAvailable {
+			t.Errorf("%s is %s", w.points[0].id, got)
+		}
+	})
+}
