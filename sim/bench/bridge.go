@@ -68,7 +68,7 @@ func (r *run) carry(ctx context.Context, url string, budget time.Duration, row R
 	if err != nil {
 		return nil, err
 	}
-	defer func() { err = errors.Join(err, load.close()) }()
+	defer load.close()
 
 	each := budget * 8 / 10 / (2*bridgeRounds + 1)
 	counted := variant{prefix: countedPrefix, heard: only.got.Load, forget: func() {}}

@@ -41,7 +41,7 @@ type Config struct {
 // DefaultConfig measures everything in less than three minutes.
 func DefaultConfig() Config {
 	return Config{
-		For: 150 * time.Second, Points: 500, Rate: 1000, Publishers: 50,
+		For: 140 * time.Second, Points: 500, Rate: 1000, Publishers: 50,
 		Agent: "bin/agent", AgentARM6: "bin/cross/agent-linux-arm6", Sim: "bin/sim",
 	}
 }

@@ -1,6 +1,8 @@
 package bench
 
 import (
+	"os"
+	"strings"
 	"syscall"
 	"time"
 )
@@ -13,4 +15,14 @@ func cpuTime() time.Duration {
 		return 0
 	}
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
+}
+
+// loadBefore is the machine's load of the last minute; "" if it is not told.
+func loadBefore() string {
+	raw, err := os.ReadFile("/proc/loadavg")
+	if err != nil {
+		return ""
+	}
+	load, _, _ := strings.Cut(string(raw), " ")
+	return load
 }

@@ -30,11 +30,12 @@ func measureLatency(ctx context.Context, r *run, budget time.Duration) (rows []R
 	for _, p := range n.points {
 		p.watch.begin()
 	}
-	begin := time.Now()
+	begin, computed := time.Now(), cpuTime()
 	if err := n.traffic(ctx, r.cfg.Rate, measured); err != nil {
 		return nil, err
 	}
 	took := time.Since(begin)
+	computed = cpuTime() - computed
 	rest, cancel := context.WithTimeout(ctx, budget/10+stall)
 	defer cancel()
 	late := n.awaitAll(rest)
@@ -45,8 +46,8 @@ func measureLatency(ctx context.Context, r *run, budget time.Duration) (rows []R
 		all = append(all, t...)
 		written, waiting = written+w, waiting+left
 	}
-	note := fmt.Sprintf("%.0f events/s of %d charging points; p90 %s ms, max %s ms", perSecond(written, took), len(n.points),
-		amount(milliseconds(percentile(all, 90))), amount(milliseconds(percentile(all, 100))))
+	note := fmt.Sprintf("%.0f events/s of %d charging points; p90 %s ms, max %s ms; all of it computes %s of a CPU", perSecond(written, took), len(n.points),
+		amount(milliseconds(percentile(all, 90))), amount(milliseconds(percentile(all, 100))), amount(computed.Seconds()/took.Seconds()))
 	if late != nil {
 		note += fmt.Sprintf("; %d not acknowledged at the end", waiting)
 	}

@@ -35,7 +35,8 @@ func newLoad(url string, publishers int) (*load, error) {
 	for n := range publishers {
 		c, err := connect(url, fmt.Sprintf("bench-publisher-%d", n))
 		if err != nil {
-			return nil, errors.Join(err, l.close())
+			l.close()
+			return nil, err
 		}
 		l.clients = append(l.clients, c)
 	}
@@ -106,11 +107,10 @@ func publishOn(ctx context.Context, c mqtt.Client, topic string, records [][]byt
 	return n, nil
 }
 
-func (l *load) close() error {
+func (l *load) close() {
 	for _, c := range l.clients {
 		c.Disconnect(0)
 	}
-	return nil
 }
 
 // counter is a subscriber that does nothing but count.

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"path/filepath"
+	"slices"
 	"time"
 
 	bridgeapp "github.com/carga-ev/carga/bridge/app"
@@ -174,8 +175,8 @@ func (n *network) stop() error {
 	for _, p := range n.points {
 		errs = append(errs, p.stop())
 	}
-	for i := len(n.parts) - 1; i >= 0; i-- {
-		errs = append(errs, n.parts[i].stop())
+	for _, p := range slices.Backward(n.parts) {
+		errs = append(errs, p.stop())
 	}
 	n.kafka.Stop()
 	n.mqtt.Stop()

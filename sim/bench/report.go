@@ -83,6 +83,10 @@ type Machine struct {
 	OS   string `json:"os"`
 	Arch string `json:"arch"`
 	Go   string `json:"go"`
+	// Load is how many others wanted to compute when the run began, in the mean
+	// of the last minute; empty if the system does not say. Well above 0, they
+	// are in the figures.
+	Load string `json:"load,omitempty"`
 }
 
 // Report is all that was measured.
@@ -133,7 +137,11 @@ func (r *Report) Table(w io.Writer) error {
 		}
 	}
 	m := r.Machine
-	_, err := fmt.Fprintf(w, "%d CPUs, %s/%s, %s; took %.0f s\n", m.CPUs, m.OS, m.Arch, m.Go, r.TookS)
+	line := fmt.Sprintf("%d CPUs, %s/%s, %s", m.CPUs, m.OS, m.Arch, m.Go)
+	if m.Load != "" {
+		line += ", load before " + m.Load
+	}
+	_, err := fmt.Fprintf(w, "%s; took %.0f s\n", line, r.TookS)
 	return err
 }
 

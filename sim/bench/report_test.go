@@ -33,7 +33,7 @@ func TestVerdicts(t *testing.T) {
 
 func sample() bench.Report {
 	return bench.Report{
-		Machine: bench.Machine{CPUs: 2, OS: "linux", Arch: "amd64", Go: "go1.26"}, TookS: 12.4,
+		Machine: bench.Machine{CPUs: 2, OS: "linux", Arch: "amd64", Go: "go1.26", Load: "0.31"}, TookS: 12.4,
 		Rows: []bench.Row{
 			bench.Compared(bench.Row{Name: "bridge", What: "bridge", Unit: "msg/s", BesideWhat: "count-only", Wanted: 0.9}, []float64{18_000}, []float64{20_000}),
 			bench.Limited(bench.Row{Name: "latency", What: "fsync → ack", Unit: "ms", Wanted: 50, Note: "p90 7 ms"}, 5.1234567, 100),
@@ -59,7 +59,7 @@ func TestTable(t *testing.T) {
 		"size – ≤ 8 MiB not measured",
 		"latency: p90 7 ms",
 		"size: build it",
-		"2 CPUs, linux/amd64, go1.26; took 12 s",
+		"2 CPUs, linux/amd64, go1.26, load before 0.31; took 12 s",
 	}
 	if strings.Join(got, "\n") != strings.Join(want, "\n") {
 		t.Errorf("the table is\n%s\nwant\n%s", strings.Join(got, "\n"), strings.Join(want, "\n"))

@@ -16,8 +16,7 @@ import (
 type measurement struct {
 	name  string
 	share int // of the time, out of the sum of all
-	// limit is how long it may take beyond its share to start and to stop.
-	run func(ctx context.Context, r *run, budget time.Duration) ([]Row, error)
+	run   func(ctx context.Context, r *run, budget time.Duration) ([]Row, error)
 }
 
 func measurements() []measurement {
@@ -66,7 +65,7 @@ func Run(ctx context.Context, cfg Config, tell func(Row)) (report Report, err er
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(journals)) }()
 	begin := time.Now()
-	report.Machine = Machine{CPUs: runtime.GOMAXPROCS(0), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version()}
+	report.Machine = Machine{CPUs: runtime.GOMAXPROCS(0), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version(), Load: loadBefore()}
 	chosen, shares := choose(cfg.Only)
 	var errs []error
 	for _, m := range chosen {

@@ -40,7 +40,7 @@ func TestPace(t *testing.T) {
 		}
 		now := time.Duration(0)
 		for range rapid.IntRange(1, 80).Draw(t, "wishes") {
-			for pause := rapid.SampledFrom([]time.Duration{0, 0, 1, 30, 70, 200, 1100}).Draw(t, "pause") * time.Millisecond; ; {
+			for pause := time.Duration(rapid.SampledFrom([]int64{0, 0, 1, 30, 70, 200, 1100}).Draw(t, "pause_ms") * int64(time.Millisecond)); ; {
 				next := p.next()
 				if next.IsZero() || next.Sub(start) > now+pause {
 					now += pause
