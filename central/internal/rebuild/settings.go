@@ -78,11 +78,21 @@ type Settled struct {
 // Encode writes the settings as a file.
 func (s *Settings) Encode() ([]byte, error) {
 	s.V = settingsVersion
+	s.Tariffs, s.Points, s.Availability = listed(s.Tariffs), listed(s.Points), listed(s.Availability)
+	s.Holes, s.Settled = listed(s.Holes), listed(s.Settled)
 	raw, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("write settings: %w", err)
 	}
 	return append(raw, '\n'), nil
+}
+
+// listed writes an empty list as one, so that nobody wonders.
+func listed[T any](v []T) []T {
+	if v == nil {
+		return []T{}
+	}
+	return v
 }
 
 // DecodeSettings reads a file of settings, strictly: a word misspelt would
