@@ -199,6 +199,9 @@ func TestNegativeCases(t *testing.T) {
 		{"16 seq gap", func(d *journaltest.Disk) {
 			change(d, segment(4), func(b []byte) []byte { copy(b[1800:], forge(b, 4, 3, "4||d")); return b })
 		}, "a0 a1 a2 a3 a4 a5 c d", "b2:2-3", ""},
+		{"a frame that proves what comes behind it", func(d *journaltest.Disk) {
+			change(d, segment(4), func(b []byte) []byte { copy(b[1800:], forge(b, 2, 1<<40, "2||d")); return b })
+		}, "a0 a1 a2 a3 a4 a5 c", "", ""},
 		{"17 seq repeated", func(d *journaltest.Disk) {
 			change(d, segment(4), func(b []byte) []byte { copy(b[1800:], forge(b, 1, 0, "1||d")); return b })
 		}, "a0 a1 a2 a3 a4 a5 c", "", ""},

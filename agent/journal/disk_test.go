@@ -209,6 +209,32 @@ func TestCheckpointDamaged(t *testing.T) {
 	}
 }
 
+// TestTheLastCheckpointIsKept, wherever it is.
+func TestTheLastCheckpointIsKept(t *testing.T) {
+	d := journaltest.New()
+	o := func(o *journal.Options) {
+		o.RetainBytes = 1
+		o.Checkpoint = func() ([]byte, error) { return []byte("state"), nil }
+	}
+	for boot := range 3 {
+		l, _ := openDisk(t, d, fmt.Sprint("b", boot), o)
+		add(t, l, "a")
+		must(t, l.Close())
+	}
+	damageFrame(t, d, segment(3), "state")
+	l, _ := openDisk(t, d, "b3", o)
+	must(t, l.SetPosition(journal.Position{Central: "c", Journal: "b2", Seq: 1}))
+	must(t, l.Close())
+	l, rec := openDisk(t, d, "b4", o)
+	if string(rec.Checkpoint) != "state" || len(rec.Since) != 1 || l.Held()[0].Journal != "b1" {
+		t.Errorf("checkpoint %q and %d records, held %+v", rec.Checkpoint, len(rec.Since), l.Held())
+	}
+	add(t, l, "b")
+	if h := l.Held(); len(h) != 1 || h[0].Journal != "b4" {
+		t.Errorf("held %+v behind a new checkpoint", h)
+	}
+}
+
 // TestUnreadablePages: what lies on them is named, the rest is held, and the
 // agent starts.
 func TestUnreadablePages(t *testing.T) {

@@ -156,13 +156,13 @@ func (l *loaded) judge() {
 	for _, s := range slices.Backward(l.segments) {
 		switch {
 		case next == nil:
-			s.keep(s.tail(l.proven(s, true)))
+			s.keep(s.tail(l.proven(s)))
 		case next.journal == s.journal:
 			s.keep(next.first - 1)
 		case next.after.journal == s.journal:
 			s.keep(next.after.seq)
 		default: // what was between them is lost
-			s.keep(s.tail(l.proven(s, false)))
+			s.keep(s.tail(l.proven(s)))
 		}
 		if s.end < s.first {
 			again = append(again, badFile{name: s.name, number: s.number, size: s.size})
@@ -186,9 +186,9 @@ func (l *loaded) judge() {
 }
 
 // proven is the last record of a segment that is known to have been on disk.
-func (l *loaded) proven(s *segment, last bool) charge.Seq {
+func (l *loaded) proven(s *segment) charge.Seq {
 	p := max(s.last, s.synced)
-	if last && l.position.Journal == s.journal {
+	if l.position.Journal == s.journal {
 		p = max(p, l.position.Seq)
 	}
 	return p

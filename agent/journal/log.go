@@ -209,7 +209,7 @@ func (l *Log) adopt(d *loaded) error {
 		return nil
 	}
 	s := d.segments[len(d.segments)-1]
-	proven := d.proven(s, true)
+	proven := d.proven(s)
 	if s.end <= proven {
 		return nil
 	}

@@ -88,14 +88,14 @@ func reference(d *journaltest.Disk, position journal.Position) (held, lost []str
 	for _, s := range slices.Backward(all) {
 		s.end = max(s.last, s.know)
 		switch {
-		case len(kept) == 0 && string(position.Journal) == s.journal:
-			s.end = max(s.end, uint64(position.Seq))
 		case len(kept) > 0 && kept[0].journal == s.journal:
 			s.end = kept[0].first - 1
 		case len(kept) > 0 && kept[0].after == s.journal:
 			s.end = kept[0].afterSeq
-		}
-		if len(kept) == 0 || kept[0].journal != s.journal && kept[0].after != s.journal {
+		default:
+			if string(position.Journal) == s.journal {
+				s.end = max(s.end, uint64(position.Seq))
+			}
 			for s.records[s.end+1] != "" {
 				s.end++
 			}

@@ -43,7 +43,7 @@ func TestQuota(t *testing.T) {
 		t.Errorf("samples end at %d permille, after %d", p, samples)
 	}
 	normal := upTo(t, l, journal.Normal, 1000)
-	if p := l.QuotaPermille(); p != 1000 && p < 950 || normal < 10 {
+	if p := l.QuotaPermille(); p > 1000 || p < 950 || normal < 10 {
 		t.Errorf("normal records end at %d permille, after %d", p, normal)
 	}
 	if n := upTo(t, l, journal.Final, 200); n != 200 {
