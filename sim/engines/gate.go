@@ -14,18 +14,23 @@ import (
 // at a time and is shut before anybody is sent away: the broker counts visitors
 // in a wait group, which must not be added to while it is waited for. It sends
 // them away itself, since the broker's way takes a read lock twice and waits for
-// ever when somebody leaves between.
+// ever when somebody leaves between, and passes over who has not introduced
+// himself.
 type gate struct {
 	listener net.Listener
 	server   *mqtt.Server
 	once     sync.Once
 	shut     chan struct{} // closed when nobody comes in any more
+
+	mu sync.Mutex
+	// mu guards everything that follows.
+	visitors map[*visitor]struct{}
 }
 
 var _ listeners.Listener = (*gate)(nil)
 
 func newGate(l net.Listener, s *mqtt.Server) *gate {
-	return &gate{listener: l, server: s, shut: make(chan struct{})}
+	return &gate{listener: l, server: s, shut: make(chan struct{}), visitors: map[*visitor]struct{}{}}
 }
 
 func (*gate) Init(*slog.Logger) error { return nil }
@@ -45,8 +50,11 @@ func (g *gate) Serve(establish listeners.EstablishFn) {
 			return
 		}
 		v := &visitor{Conn: c, inside: make(chan struct{})}
+		g.mu.Lock()
+		g.visitors[v] = struct{}{}
+		g.mu.Unlock()
 		go func() {
-			defer v.enter()
+			defer g.left(v)
 			_ = establish(g.ID(), v) // an error is the visitor's; he reconnects
 		}()
 		<-v.inside
@@ -63,7 +71,19 @@ func (g *gate) Close(listeners.CloseFn) {
 				_ = g.server.DisconnectClient(c, packets.ErrServerShuttingDown)
 			}
 		}
+		g.mu.Lock()
+		defer g.mu.Unlock()
+		for v := range g.visitors { // who has not introduced himself
+			_ = v.Close()
+		}
 	})
+}
+
+func (g *gate) left(v *visitor) {
+	v.enter()
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	delete(g.visitors, v)
 }
 
 // visitor is inside once the broker has begun to read what he says.

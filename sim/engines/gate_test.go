@@ -41,6 +41,31 @@ func TestStopWhileEverybodyLeaves(t *testing.T) {
 	}
 }
 
+// TestStopBeforeSomebodySaysHisName: the broker knows nobody by that connection
+// yet, and would wait for its end.
+func TestStopBeforeSomebodySaysHisName(t *testing.T) {
+	broker := engines.NewMQTT("127.0.0.1:0", nil, nil)
+	if err := broker.Start(); err != nil {
+		t.Fatal(err)
+	}
+	silent, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", broker.Addr())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = silent.Close() }()
+	_ = visit(t, broker.Addr(), 'a').Close() // let in behind the silent one
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		broker.Stop()
+	}()
+	select {
+	case <-stopped:
+	case <-time.After(20 * time.Second):
+		t.Fatal("the broker does not stop")
+	}
+}
+
 // visit is a client that has been let in.
 func visit(t *testing.T, addr string, name byte) net.Conn {
 	t.Helper()
