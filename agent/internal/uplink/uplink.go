@@ -162,17 +162,19 @@ func (u *Uplink) Run(ctx context.Context) error {
 	return <-linked
 }
 
-// Drain waits until Central has acknowledged all records, or ctx ends.
+// Drain waits until Central has acknowledged all records that are held, also
+// those that the loop has not seen yet, or until ctx ends.
 func (u *Uplink) Drain(ctx context.Context) error {
 	for {
 		s, changed := u.snapshot()
-		if s.Unacked == 0 {
+		last := u.deps.Records.Held().Last()
+		if s.Acked >= last {
 			return nil
 		}
 		select {
 		case <-changed:
 		case <-ctx.Done():
-			return fmt.Errorf("%d records wait for Central: %w", s.Unacked, ctx.Err())
+			return fmt.Errorf("%d records wait for Central: %w", last-s.Acked, ctx.Err())
 		}
 	}
 }

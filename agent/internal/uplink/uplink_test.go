@@ -128,6 +128,25 @@ func TestASilentLineIsMadeAnew(t *testing.T) {
 	})
 }
 
+// TestDrainWaitsForTheLastWords, which the loop has not seen when it is called.
+func TestDrainWaitsForTheLastWords(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		n := newNetwork(t, 5)
+		n.run(func() {
+			n.within(10*time.Second, "all acknowledged", n.delivered)
+			n.disk.append(1)
+			if err := n.up.Drain(t.Context()); err != nil {
+				t.Fatal(err)
+			}
+			n.get(func() {
+				if n.known != 6 {
+					t.Errorf("Central knows %d records after the drain, want 6", n.known)
+				}
+			})
+		})
+	})
+}
+
 // TestCentralFromABackup lets a later life of Central know less.
 func TestCentralFromABackup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
