@@ -69,6 +69,7 @@ func newAgent(w *World, id charge.CPID, connectors int) *agent {
 		w: w, id: id, c: newChance(w.plan.Seed, "agent "+string(id)), line: w.newLine("mqtt " + string(id)),
 		disk: newDisk(newChance(w.plan.Seed, "disk "+string(id))), quality: charge.ClockSynced,
 	}
+	a.disk.lying, a.disk.ignorant = w.bug(BugNoSync), w.bug(BugSyncErrorLost)
 	for n := range connectors {
 		c := newChance(w.plan.Seed, "outlet "+string(id)+string(rune('1'+n)))
 		a.hw = append(a.hw, &outlet{w: w, a: a, id: charge.ConnectorID(n + 1), c: c})
@@ -134,7 +135,11 @@ func (b *boot) wall() (charge.Time, charge.ClockQuality) {
 
 func (b *boot) moment() connector.Now {
 	wall, q := b.wall()
-	return connector.Now{At: b.up(), Wall: wall, Clock: q}
+	at := b.up()
+	if b.w.bug(BugWallClock) {
+		at = max(at+b.a.skew, 0)
+	}
+	return connector.Now{At: at, Wall: wall, Clock: q}
 }
 
 // open opens the journal and hands back what it found.
@@ -299,6 +304,9 @@ func (b *boot) end(power bool) {
 	for _, o := range a.hw {
 		if power { // the coil has no power any more
 			o.set(false)
+			continue
+		}
+		if a.w.bug(BugKeeperDead) {
 			continue
 		}
 		a.w.after(800*time.Millisecond, "keeper opens", func() { // nobody kicks it any more

@@ -11,7 +11,7 @@ import (
 )
 
 // bridgeMost is how many messages a bridge takes that Kafka has not.
-const bridgeMost = 300
+const bridgeMost = 60
 
 // bridge carries between MQTT and Kafka. It keeps nothing on disk.
 type bridge struct {
@@ -38,13 +38,14 @@ type crossing struct {
 }
 
 // books are of what is owed.
-type books struct{ accepted, forwarded, dead, held int }
+type books struct{ accepted, forwarded, dead, held, acked int }
 
 // load is a record on its way to Kafka.
 type load struct {
 	topic string
 	m     message
 	done  func() // Kafka has it
+	there bool   // it really has
 }
 
 // lane is the queue of one partition, one record under way.
@@ -140,6 +141,15 @@ func (x *crossing) hear(d received) {
 			c.acknowledge(d.id)
 		}
 	}
+	owed := m.Kind != route.Telemetry && m.Kind != route.Presence
+	if owed {
+		quietly := ack
+		ack = func() {
+			x.books.acked++
+			x.checkBooks()
+			quietly()
+		}
+	}
 	if m.Kind == route.Telemetry || m.Kind == route.Presence {
 		x.takeLatest(m, ack)
 		return
@@ -232,6 +242,7 @@ func (x *crossing) pump(n *lane) {
 		delete(x.latest, k) // from now on it is not replaced
 	}
 	x.b.kafka.call("produce", func() bool {
+		l.there = true
 		x.w.kafka.append(l.topic, l.m)
 		return true
 	}, func(ok bool) {
@@ -247,10 +258,21 @@ func (x *crossing) pump(n *lane) {
 			})
 		default:
 			n.queue, n.busy = n.queue[1:], false
+			if !l.there {
+				x.w.object("S16", "the bridge counts a record of %s as forwarded that Kafka does not have", l.m.key)
+			}
 			l.done()
 			x.pump(n)
 		}
 	})
+}
+
+// checkBooks: S16 what was acknowledged to MQTT is in Kafka.
+func (x *crossing) checkBooks() {
+	b := &x.books
+	if b.accepted != b.forwarded+b.dead+b.held || b.acked > b.forwarded+b.dead {
+		x.w.object("S16", "the bridge accepted %d, forwarded %d, gave up %d, holds %d, and acknowledged %d", b.accepted, b.forwarded, b.dead, b.held, b.acked)
+	}
 }
 
 // alive says every so often that the bridge lives.

@@ -22,6 +22,8 @@ type central struct {
 
 	takeOver bool
 	retired  bool // switched off for good
+
+	killAtCommit func(*unit) bool // it dies while the next commit of such a kind is under way
 }
 
 // reign is one life of the process. It follows the writer of
@@ -36,6 +38,7 @@ type reign struct {
 	orders *orders.State
 	joined bool
 	active bool
+	since  time.Duration // of active
 
 	above    charge.Incarnation
 	remintAt charge.Time
@@ -161,6 +164,9 @@ func (r *reign) turn() {
 		if r.w.bug(BugAckBeforeCommit) {
 			r.letOut(u)
 		}
+		if r.w.bug(BugTicketOutside) {
+			r.tellEarly(u)
+		}
 		if r.w.bug(BugOffsetOutside) {
 			u.placeOffsets()
 			u.offsets = nil
@@ -174,6 +180,10 @@ func (r *reign) turn() {
 func (r *reign) commit(u *unit) {
 	took := r.c.c.in(span{500 * time.Microsecond, 15 * time.Millisecond})
 	alive := true
+	if r.c.killAtCommit != nil && r.c.killAtCommit(u) {
+		r.c.killAtCommit = nil
+		r.after(took/2, "killed in a commit", r.c.die)
+	}
 	r.w.after(took, "central commits", func() {
 		if !r.lives() {
 			if alive && r.c.run == nil && r.c.c.IntN(2) == 0 && !r.c.retired {
@@ -196,6 +206,9 @@ func (r *reign) commit(u *unit) {
 		u.write()
 		r.w.stats.Commits++
 		r.w.checkCommit(r, u)
+		if r.w.bug(BugReservedWord) {
+			r.keepWords(u)
+		}
 		r.busy = false
 		r.letOut(u)
 		r.noticeFence()

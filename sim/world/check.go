@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/connector"
+	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
@@ -14,6 +15,7 @@ const (
 	wrongFor = 450 * time.Millisecond  // power against a rule: 100 ms to see it, the contact's way, and a tick
 	goneFor  = 1200 * time.Millisecond // a contactor after its agent died
 	slack    = 5 * time.Second         // of timers
+	unfenced = 10 * time.Minute        // an older Central beside a later one
 )
 
 // checkEvent is what must hold after every event.
@@ -70,19 +72,18 @@ func (t *truth) checkPower(o *outlet) {
 	}
 }
 
-// checkClosing: a contact that closes has a grant that is durable.
+// checkClosing: S2 a contact that closes has an agent; one that was on its way
+// when the agent died is opened soon.
 func (w *World) checkClosing(o *outlet) {
-	b := o.a.run
-	if o.broken.welded {
-		return
+	if o.a.run == nil && !o.broken.welded && w.now-o.a.known.diedAt > goneFor {
+		w.object("S2", "%s/%d closes without an agent", o.a.id, o.id)
 	}
-	if b == nil { // it was on its way when the agent died
-		if w.now-o.a.known.diedAt > goneFor {
-			w.object("S2", "%s/%d closes without an agent", o.a.id, o.id)
-		}
-		return
-	}
-	id := o.owner
+}
+
+// checkCommand: S1 a contactor is told to close for a session whose grant is on
+// disk.
+func (w *World) checkCommand(o *outlet) {
+	id := o.a.run.machines[o.id-1].state.Session.ID
 	if g := o.a.known.granted[id]; g == nil || g.ended && !o.a.known.storageLost {
 		w.object("S1", "%s/%d closes for session %q whose grant is not on disk", o.a.id, o.id, id)
 	}
@@ -129,6 +130,37 @@ func (r *reign) checkAcking(cp charge.CPID, ack *wire.Ack) {
 	r.w.acked[k] = max(r.w.acked[k], ack.Seq)
 }
 
+// checkPosition: an agent remembers as acknowledged only what a Central has.
+func (w *World) checkPosition(b *boot, p delivery.Position) {
+	k := recordKey{journalKey{b.a.id, p.Journal}, p.Seq}
+	if p.Journal != "" && !w.has(k) && !w.passed(k) {
+		w.object("S6", "%s takes %s/%d as acknowledged, which no Central has", b.a.id, p.Journal, p.Seq)
+	}
+}
+
+// passed reports whether a record is in a hole.
+func (w *World) passed(k recordKey) bool {
+	for _, c := range w.centrals {
+		if c.db.inHole(k) {
+			return true
+		}
+	}
+	return false
+}
+
+// checkFenced: S14 an older Central falls silent when a later one speaks.
+func (r *reign) checkFenced(kind string) {
+	for _, c := range r.w.centrals {
+		x := c.run
+		if x == nil || !x.active || x.self <= r.self || x == r || r.w.now-x.since < unfenced || r.w.now-r.since < unfenced {
+			continue
+		}
+		if r.w.now-r.c.line.healed > unfenced && r.w.now-x.c.line.healed > unfenced && r.w.now-r.w.kafka.since > unfenced {
+			r.w.object("S14", "an older Central says %s, and the later one has been active for %s", kind, r.w.now-x.since)
+		}
+	}
+}
+
 // forgot checks S6 for the records that the journal deleted.
 func (t *truth) forgot(b *boot) {
 	held := b.log.Held()
@@ -162,6 +194,19 @@ func (w *World) has(k recordKey) bool {
 		}
 	}
 	return false
+}
+
+// checkWrite looks at a transaction beside what is there.
+func (w *World) checkWrite(u *unit) {
+	here := map[recordKey]bool{}
+	for i := range u.applied {
+		k := u.applied[i].key
+		if _, twice := u.r.c.db.records[k]; twice || here[k] {
+			w.object("S9", "Central applies %s %s/%d twice", k.cp, k.j, k.seq)
+		}
+		here[k] = true
+	}
+	w.checkTickets(u)
 }
 
 // checkTickets: S4 at most one ticket per session, for ever the same, never for
@@ -201,9 +246,6 @@ func (w *World) checkCommit(r *reign, u *unit) {
 		f := w.pointOf(k.cp).known.records[k]
 		if !f.is(u.applied[i].hash) {
 			w.object("S7", "Central applied %s %s/%d, which was never written so", k.cp, k.j, k.seq)
-		}
-		if i > 0 && u.applied[i-1].key == k {
-			w.object("S9", "Central applied %s %s/%d twice", k.cp, k.j, k.seq)
 		}
 		w.checkOrder(db, k)
 	}
@@ -300,6 +342,17 @@ func (r *reign) shown(cp *ledger.CP, id charge.ConnectorID, now charge.Time) cha
 		return r.words[connectorKey{journalKey{cp: cp.ID}, id}]
 	}
 	return cp.Status(id, now)
+}
+
+// checkAnswer: S9 a repeat of a request repeats its answer.
+func (w *World) checkAnswer(e *wire.CentralEvent) {
+	was, known := w.answers[e.EventID]
+	switch {
+	case !known:
+		w.answers[e.EventID] = e.ReservationID
+	case was != e.ReservationID && !w.forgetful:
+		w.object("S9", "request %s is answered with reservation %q, and again with %q", e.MessageID, was, e.ReservationID)
+	}
 }
 
 // checkTold: what drivers hear of a ticket is what the database says.

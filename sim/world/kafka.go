@@ -43,7 +43,8 @@ type kafka struct {
 	up      bool
 	parts   int
 	logs    map[part]*log
-	waiting []func() // until it is up
+	waiting []func()      // until it is up
+	since   time.Duration // of up
 }
 
 func newKafka(w *World, parts int) *kafka { return &kafka{w: w, parts: parts, logs: map[part]*log{}} }
@@ -84,7 +85,7 @@ func (k *kafka) retry(c chance, do func()) {
 }
 
 func (k *kafka) start() {
-	k.up = true
+	k.up, k.since = true, k.w.now
 	waiting := k.waiting
 	k.waiting = nil
 	for _, do := range waiting {

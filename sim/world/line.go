@@ -23,6 +23,7 @@ type line struct {
 
 	cut    [2]bool
 	cuts   int // changes of cut, so that an older stall is told
+	healed time.Duration
 	held   [2][]func()
 	last   [2]time.Duration
 	broken func() // both ends give up
@@ -44,16 +45,20 @@ func (l *line) pass(dir int, tag string, do func()) {
 		n = 2
 	}
 	for range n {
-		at := l.w.now + l.c.in(l.delay)
 		if l.c.permille(l.reorder) {
 			l.w.stats.Reordered++
-			at += l.c.in(span{0, 20 * time.Second})
+			l.w.after(l.c.in(span{0, 20 * time.Second}), tag, func() { l.arrive(dir, do) })
 		} else {
-			at = max(at, l.last[dir])
-			l.last[dir] = at
+			l.carry(dir, tag, do)
 		}
-		l.w.at(at, tag, func() { l.arrive(dir, do) })
 	}
+}
+
+// carry carries something in order, unless the line is given up: what the
+// connection itself says is not lost on it.
+func (l *line) carry(dir int, tag string, do func()) {
+	l.last[dir] = max(l.w.now+l.c.in(l.delay), l.last[dir])
+	l.w.at(l.last[dir], tag, func() { l.arrive(dir, do) })
 }
 
 func (l *line) arrive(dir int, do func()) {
@@ -71,6 +76,7 @@ func (l *line) clog(dir int, on bool) {
 	}
 	l.cut[dir] = on
 	l.cuts++
+	l.healed = l.w.now
 	if on {
 		n := l.cuts
 		l.w.after(gone, "line gone", func() {

@@ -70,7 +70,8 @@ func (m *machine) append(f connector.Append) {
 		m.take(connector.Appended{Now: b.moment(), Token: f.Token})
 	}
 	if b.w.bug(BugCloseBeforeSync) {
-		b.after(0, "appended", func() { done(nil) })
+		early := done
+		b.after(0, "appended", func() { early(nil) })
 		done = func(error) {}
 	}
 	b.add(m.o.id, f.Records, done)
@@ -101,7 +102,7 @@ func (m *machine) arm(at time.Duration) {
 		return
 	}
 	b := m.b
-	b.after(at-b.up(), "connector timer", func() {
+	b.after(at-b.moment().At, "connector timer", func() {
 		if m.timer == at {
 			m.take(connector.TimerFired{Now: b.moment()})
 		}
@@ -201,6 +202,9 @@ func (m *machine) turn(gap time.Duration) {
 	var v safety.Verdict
 	m.rules, v = safety.Step(m.b.limits, m.rules, in)
 	if v.Close != in.Commanded {
+		if v.Close {
+			m.b.w.checkCommand(o)
+		}
 		o.set(v.Close)
 		m.b.stir()
 	}

@@ -7,6 +7,36 @@ import (
 
 // What follows helps planted bugs to misbehave.
 
+// keepPosition makes an acknowledgement that would move the position back say
+// what it is already.
+func (b *boot) keepPosition(ack *wire.Ack) {
+	p := b.held().Position(b.state.Acked)
+	if p != nil {
+		ack.Journal, ack.Seq = &p.Journal, p.Seq
+	}
+}
+
+// tellEarly tells tickets before they are in the database.
+func (r *reign) tellEarly(u *unit) {
+	for i := range u.tells {
+		e := &u.tells[i]
+		if raw, err := e.Encode(); err == nil && e.EventType == wire.CentralTicket {
+			r.say(wire.TopicCentralEvents, string(e.Username), "", raw, nil)
+		}
+	}
+}
+
+// keepWords keeps the statuses of the page as words.
+func (r *reign) keepWords(u *unit) {
+	for _, c := range u.changes {
+		if c, ok := c.(ledger.ConnectorChanged); ok {
+			if cp := r.cps[c.CPID]; cp.Connectors[c.Connector.ID] != nil {
+				r.words[connectorKey{journalKey{cp: c.CPID}, c.Connector.ID}] = cp.Status(c.Connector.ID, r.c.now())
+			}
+		}
+	}
+}
+
 // bridgeGap makes the ledger take a record though what is before it is missing.
 func bridgeGap(cp *ledger.CP, rec *wire.Record) {
 	if j := cp.Journals[rec.Journal]; j != nil && rec.Seq > j.Last+1 {

@@ -103,7 +103,11 @@ func (b *broker) greet(c *conn) {
 
 // deliver carries a message to the client.
 func (c *conn) deliver(d received) {
-	c.l.pass(down, "mqtt down", func() {
+	way := c.l.pass
+	if d.id > 0 { // it has not arrived until it is acknowledged
+		way = c.l.carry
+	}
+	way(down, "mqtt down", func() {
 		if c.alive && c.hear != nil {
 			c.b.w.mix(d.topic, d.raw)
 			c.hear(d)
@@ -133,7 +137,7 @@ func (c *conn) acknowledge(id int) {
 	if id == 0 {
 		return
 	}
-	c.l.pass(up, "ack up", func() {
+	c.l.carry(up, "ack up", func() {
 		if c.alive {
 			c.b.kept = slices.DeleteFunc(c.b.kept, func(d received) bool { return d.id == id })
 		}

@@ -35,6 +35,11 @@ func (w *World) harm(s Step, c chance) {
 				x.die()
 			}
 		}
+	case KillAtCommit:
+		topic := [...]string{"", wire.TopicDriverEvents, wire.TopicEvents}[s.N%3]
+		for _, x := range w.centrals {
+			x.killAtCommit = func(u *unit) bool { return topic == "" || u.reads(topic) }
+		}
 	case KillMQTT, WipeMQTT:
 		w.mqtt.kill(s.Kind == WipeMQTT)
 		w.after(s.For, "mqtt is back", w.mqtt.start)
@@ -62,6 +67,9 @@ func (w *World) harm(s Step, c chance) {
 	case DiskRead:
 		d.failRead = true
 		w.after(s.For, "disk reads", func() { d.failRead = false })
+	case DiskSlow:
+		d.slow = true
+		w.after(s.For, "disk is quick", func() { d.slow = false })
 	case DiskLies:
 		d.lying = true
 		a.known.storageLost = true
@@ -180,6 +188,7 @@ func (w *World) restore(s Step) {
 		return
 	}
 	copied := c.db.backup()
+	w.forgetful = true
 	w.after(s.For, "central restored", func() {
 		if c.retired || c != w.centrals[len(w.centrals)-1] {
 			return
@@ -200,6 +209,7 @@ func (w *World) second(s Step, c chance) {
 	}
 	x := newCentral(w, fmt.Sprint("central", len(w.centrals)), old.db.backup())
 	x.takeOver = c.IntN(2) == 0
+	w.forgetful = true
 	w.centrals = append(w.centrals, x)
 	x.launch(0)
 	w.after(s.For, "old central off", func() {

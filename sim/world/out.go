@@ -79,6 +79,7 @@ func (r *reign) send(c *wire.Command) {
 // say sends what may be lost.
 func (r *reign) say(topic, key, kind string, raw []byte, done func()) {
 	r.c.line.call("say "+kind, func() bool {
+		r.checkFenced(kind)
 		r.w.kafka.append(topic, message{key: key, kind: kind, value: raw, receivedAt: r.w.wall()})
 		return true
 	}, func(ok bool) {

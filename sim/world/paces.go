@@ -7,8 +7,8 @@ import "time"
 const (
 	controlTick    = 10 * time.Millisecond
 	meterBusy      = time.Second
-	meterIdle      = time.Minute      // 1 s
-	housekeepEvery = 30 * time.Second // 1 s
+	meterIdle      = time.Minute       // 1 s
+	housekeepEvery = 30 * time.Second  // 1 s
 	aliveEvery     = time.Minute       // 1 s: signs of life of bridge and Central
 	fresh          = 5 * aliveEvery    // 5 s: a bridge that is silent for longer makes the way stale
 	listenFor      = 130 * time.Second // 2.5 s: somebody who lives says so meanwhile

@@ -14,7 +14,6 @@ type crowd struct {
 	w      *World
 	line   *line
 	visits map[string]*visit // by message_id
-	seen   map[string]string // event_id of a ticket → its bytes
 }
 
 // visit is one driver who wants to charge.
@@ -30,7 +29,7 @@ type visit struct {
 }
 
 func newCrowd(w *World) *crowd {
-	d := &crowd{w: w, line: w.newLine("drivers"), visits: map[string]*visit{}, seen: map[string]string{}}
+	d := &crowd{w: w, line: w.newLine("drivers"), visits: map[string]*visit{}}
 	for n := range w.kafka.parts {
 		w.kafka.read(d.line, part{wire.TopicCentralEvents, n}, func(l *log) place { return place{next: l.base} }, d.hear)
 	}
@@ -47,6 +46,9 @@ func (d *crowd) hear(b batch, done func(bool)) {
 		}
 		if e.EventType == wire.CentralTicket {
 			d.w.checkTold(&e)
+		}
+		if e.EventType == wire.CentralAuthorization {
+			d.w.checkAnswer(&e)
 		}
 		if v := d.visits[e.MessageID]; v != nil && e.EventType == wire.CentralAuthorization && !v.answered {
 			v.answered = true
@@ -71,6 +73,9 @@ func (w *World) visitor(s Step) {
 	v.ask()
 	for range v.c.IntN(3) { // clicks again
 		w.after(v.c.in(span{0, 2 * time.Second}), "click", v.ask)
+	}
+	if v.c.IntN(4) == 0 { // an old request comes again
+		w.after(v.c.in(span{time.Minute, 30 * time.Minute}), "says it again", func() { v.request(wire.DriverAuthorization, v.id, v.cp) })
 	}
 }
 

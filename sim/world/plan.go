@@ -82,6 +82,7 @@ const (
 	PowerFlicker Kind = "power_flicker" // many cuts in a few seconds
 	KillBridge   Kind = "kill_bridge"
 	KillCentral  Kind = "kill_central"
+	KillAtCommit Kind = "kill_central_in_a_commit"
 	KillMQTT     Kind = "kill_mqtt"
 	WipeMQTT     Kind = "wipe_mqtt"
 	KillKafka    Kind = "kill_kafka"
@@ -94,6 +95,7 @@ const (
 	DiskWrite    Kind = "disk_write_fails"
 	DiskSync     Kind = "disk_sync_fails"
 	DiskRead     Kind = "disk_read_fails"
+	DiskSlow     Kind = "disk_slow"
 	DiskLies     Kind = "disk_lies" // syncs are lost with the next power cut
 	DiskBack     Kind = "disk_rolled_back"
 	DiskEmpty    Kind = "disk_replaced"
@@ -109,8 +111,8 @@ const (
 // Faults are all kinds of what goes wrong.
 func Faults() []Kind {
 	return []Kind{
-		KillAgent, KillAtOp, PowerCut, PowerAtOp, PowerFlicker, KillBridge, KillCentral, KillMQTT, WipeMQTT, KillKafka, CutKafka,
-		NewKafka, OldKafka, Clog, Noise, DiskFull, DiskWrite, DiskSync, DiskRead, DiskLies, DiskBack, DiskEmpty, ClockJump, ClockLost,
+		KillAgent, KillAtOp, PowerCut, PowerAtOp, PowerFlicker, KillBridge, KillCentral, KillAtCommit, KillMQTT, WipeMQTT, KillKafka, CutKafka,
+		NewKafka, OldKafka, Clog, Noise, DiskFull, DiskWrite, DiskSync, DiskRead, DiskSlow, DiskLies, DiskBack, DiskEmpty, ClockJump, ClockLost,
 		CentralClock, DBFull, Restore, TwoCentrals, Poison,
 	}
 }

@@ -35,7 +35,11 @@ func (b *boot) armCommit() {
 		return
 	}
 	b.armed = true
-	b.after(b.c.in(span{500 * time.Microsecond, 20 * time.Millisecond}), "commit", b.commitAll)
+	takes := span{500 * time.Microsecond, 20 * time.Millisecond}
+	if b.a.disk.slow {
+		takes = span{100 * time.Millisecond, 4 * time.Second}
+	}
+	b.after(b.c.in(takes), "commit", b.commitAll)
 }
 
 // class is the highest of its records, as agent/app classes them.

@@ -249,7 +249,7 @@ func (r *reign) noticeFence() {
 		clear(r.pacer)
 	}
 	if active := r.joined && by == ""; active != r.active {
-		r.active = active
+		r.active, r.since = active, r.w.now
 		r.w.mix("central active", nil)
 		if !active {
 			r.w.stats.Fenced++

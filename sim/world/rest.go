@@ -6,6 +6,7 @@ import (
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
 )
 
 // Bounds of the rest, after everything was healed.
@@ -38,6 +39,7 @@ func (w *World) rest() {
 		}
 	}
 	w.runUntil(w.plan.For + catchUp + settling)
+	w.tellRegisters()
 	if w.failure == nil {
 		w.settleOrphans()
 		w.runUntil(w.now + time.Minute)
@@ -45,6 +47,19 @@ func (w *World) rest() {
 	if w.failure == nil {
 		w.checkRest()
 	}
+}
+
+// tellRegisters starts those agents anew whose meters could not be read when a
+// session ended: what flowed after the last good reading is told by the next
+// grant or the next boot.
+func (w *World) tellRegisters() {
+	for _, a := range w.points {
+		if a.known.meterLied && w.failure == nil {
+			a.kill(false)
+			a.launch(2 * time.Second)
+		}
+	}
+	w.runUntil(w.now + 3*time.Minute)
 }
 
 // checkCaughtUp: V1 every record that was durable when the faults ended is known
@@ -198,6 +213,24 @@ func (w *World) checkSessions(c *central, a *agent) {
 	}
 }
 
+// checkRequests: V1 every driver's request that is in the log was read.
+func (w *World) checkRequests(c *central) {
+	for n := range w.kafka.parts {
+		p := part{wire.TopicDriverEvents, n}
+		l := w.kafka.log(p)
+		for i := range l.messages {
+			req, err := wire.DecodeDriverRequest(l.messages[i].value)
+			if err != nil {
+				continue
+			}
+			if _, read := c.db.requests[req.MessageID]; !read {
+				w.object("V1", "request %s at %s/%d/%d was never read", req.MessageID, p.topic, p.n, l.base+int64(i))
+				return
+			}
+		}
+	}
+}
+
 // checkOrders: nothing is wanted, ordered, reserved or asked any more.
 func (w *World) checkOrders(c *central) {
 	now := c.now()
@@ -214,6 +247,10 @@ func (w *World) checkOrders(c *central) {
 	for _, id := range sortedKeys(c.db.commands) {
 		w.object("V1", "command %s %s is %s at the end", c.db.commands[id].Type, id, c.db.commands[id].State)
 	}
+	if n := len(w.mqtt.kept); n > 0 {
+		w.object("S15", "the broker keeps %d messages for the bridge that nobody acknowledges", n)
+	}
+	w.checkRequests(c)
 	if len(c.db.outbox) > 0 {
 		w.object("V1", "%d rows are in the outbox at the end", len(c.db.outbox))
 	}

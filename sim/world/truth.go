@@ -1,6 +1,7 @@
 package world
 
 import (
+	"slices"
 	"time"
 
 	"github.com/carga-ev/carga/agent/connector"
@@ -125,12 +126,37 @@ func (t *truth) recovered(b *boot, found journal.Recovery) {
 			t.holds[v.Connector] = &hold{id: r.ID, user: r.Username, until: r.Until, life: time.Duration(r.LeftMS) * time.Millisecond, since: t.a.w.now}
 		}
 	}
-	for _, raw := range found.Since {
+	for _, raw := range t.unannounced(b) {
 		t.survived(raw)
 	}
-	if len(found.Damaged) > 0 {
-		t.storageLost = true
+	if len(found.Damaged) > 0 && !t.storageLost {
+		d := found.Damaged[0]
+		t.a.w.object("S6", "%s finds %d damages on its disk, and nothing was broken: %s/%d to %d in %s, %s",
+			t.a.id, len(found.Damaged), d.Journal, d.First, d.Last, d.Segment, d.Reason)
 	}
+}
+
+// unannounced are the records at the end of the journal that were written before
+// a crash and never announced. Looking at them harms nobody.
+func (t *truth) unannounced(b *boot) [][]byte {
+	d := t.a.disk
+	at, fails := d.killAt, d.failRead
+	d.killAt, d.failRead = 0, false
+	defer func() { d.killAt, d.failRead = at, fails }()
+	var list [][]byte
+	for i := b.held().Last(); i > 0; i-- {
+		e, err := b.log.Read(uint64(i))
+		if err != nil {
+			break
+		}
+		f := t.records[recordKey{journalKey{t.a.id, e.Journal}, e.Seq}]
+		if f != nil && f.durable && f.hash == wire.Hash(e.Bytes) {
+			break
+		}
+		list = append(list, e.Bytes)
+	}
+	slices.Reverse(list)
+	return list
 }
 
 // survived notes a record that was written before a crash and never announced:
@@ -225,8 +251,9 @@ func (t *truth) commandAccepted(b *boot, rec *wire.Record, p *wire.CommandAccept
 	if by, known := t.deadline[cmd.ID]; known && time.Duration(rec.UptimeMS)*time.Millisecond > by+connector.ReadWithin+time.Second {
 		w.object("S12", "%s accepts command %s %s after its end", t.a.id, cmd.Type, cmd.ID)
 	}
-	if sent, known := w.sentAt[cmd.ID]; known && w.honest && w.now-sent > wire.MaxCommandLife+gone+3*time.Minute {
-		w.object("S12", "%s accepts command %s %s, said last %s ago", t.a.id, cmd.Type, cmd.ID, w.now-sent)
+	at := b.born + time.Duration(rec.UptimeMS)*time.Millisecond // it may have waited for room on the disk since
+	if sent, known := w.sentAt[cmd.ID]; known && w.honest && at-sent > wire.MaxCommandLife+gone+3*time.Minute {
+		w.object("S12", "%s accepts command %s %s, said last %s ago", t.a.id, cmd.Type, cmd.ID, at-sent)
 	}
 	if order, err := cmd.Order(); err == nil {
 		if r, ok := order.(*wire.Reserve); ok {

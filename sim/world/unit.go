@@ -113,7 +113,7 @@ func (u *unit) empty() bool {
 // write is the transaction.
 func (u *unit) write() {
 	db := u.r.c.db
-	u.r.w.checkTickets(u)
+	u.r.w.checkWrite(u)
 	for _, c := range u.changes {
 		db.keep(c)
 	}
@@ -138,6 +138,16 @@ func (u *unit) write() {
 }
 
 func (u *unit) placeOffsets() { maps.Copy(u.r.c.db.offsets, u.offsets) }
+
+// reads reports whether something of a topic is in the unit.
+func (u *unit) reads(topic string) bool {
+	for _, in := range u.inputs {
+		if b, ok := in.(*batchIn); ok && b.b.topic == topic {
+			return true
+		}
+	}
+	return false
+}
 
 // sent deletes rows of the outbox.
 func (r *rows) sent(ids []int64) {

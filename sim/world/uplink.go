@@ -93,6 +93,7 @@ func (b *boot) savePosition(p delivery.Position) {
 		b.w.stats.PositionsLost++
 	}
 	if b.a.run == b {
+		b.w.checkPosition(b, p)
 		b.a.known.forgot(b)
 	}
 }
@@ -132,7 +133,7 @@ func (b *boot) confirmed(i delivery.Index) {
 
 func (b *boot) armProbe(at time.Duration) {
 	b.probe = at
-	if at == 0 {
+	if at == 0 || b.w.bug(BugNoProbe) {
 		return
 	}
 	b.after(at-b.up(), "probe", func() {
@@ -172,6 +173,12 @@ func (b *boot) heardAck(ack wire.Ack, retained bool) {
 		b.lifted, b.offset = true, ack.At.Sub(charge.Time(b.up().Milliseconds()))
 	}
 	b.w.checkAck(b, &ack)
+	if b.w.bug(BugOldAckObeyed) {
+		ack.Central = max(ack.Central, b.state.Position.Central)
+	}
+	if b.w.bug(BugNoRewind) && ack.Central > b.state.Position.Central {
+		b.keepPosition(&ack)
+	}
 	b.step(delivery.Heard{Now: b.luck(), Ack: ack, Held: b.held(), Live: !retained})
 }
 

@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
@@ -38,6 +39,9 @@ type World struct {
 	acked   map[journalKey]charge.Seq // greatest that was ever acknowledged
 	tickets map[string]ledger.Ticket  // ever made
 	sentAt  map[charge.CommandID]time.Duration
+	answers map[string]charge.ReservationID
+
+	forgetful bool // Central was set back, so that it may decide anew
 }
 
 // Failure is a rule that was broken.
@@ -78,6 +82,7 @@ func newWorld(p Plan, o Options) *World {
 	w := &World{
 		plan: p, planted: o.Bug, c: newChance(p.Seed, "world"), table: crc32.MakeTable(crc32.Castagnoli), trace: o.Trace, honest: true,
 		acked: map[journalKey]charge.Seq{}, tickets: map[string]ledger.Ticket{}, sentAt: map[charge.CommandID]time.Duration{},
+		answers: map[string]charge.ReservationID{},
 	}
 	w.stats.Faults = map[Kind]int{}
 	w.mqtt, w.kafka = newBroker(w), newKafka(w, p.Partitions)
@@ -151,6 +156,7 @@ func (w *World) heal() {
 		w.kafka.start()
 	}
 	for i, c := range w.centrals {
+		c.killAtCommit = nil
 		if c.skew = 0; i < len(w.centrals)-1 {
 			c.retired = true
 			c.stop()
@@ -163,10 +169,11 @@ func (w *World) heal() {
 		l.clogDirs(3, false)
 		l.drop, l.double, l.reorder = 0, 0, 0
 	}
+	w.liftFence(10)
 	w.bridge.launch(0)
 	for _, a := range w.points {
 		d := a.disk
-		d.full, d.failWrite, d.failSync, d.failRead, d.killAt = false, false, false, false, 0
+		d.full, d.failWrite, d.failSync, d.failRead, d.slow, d.killAt = false, false, false, false, false, 0
 		if d.lying {
 			a.kill(true)
 			d.lying = false
@@ -176,5 +183,15 @@ func (w *World) heal() {
 		for _, o := range a.hw {
 			o.repair()
 		}
+	}
+}
+
+// liftFence is what an operator does who has switched all other Centrals off.
+func (w *World) liftFence(times int) {
+	if c := w.centrals[len(w.centrals)-1]; c.run != nil && c.run.orders.FencedBy() != "" {
+		c.run.give(&asked{ask: orders.AskLift{}, answer: func(orders.Reply) {}})
+	}
+	if times > 0 {
+		w.after(20*time.Second, "operator looks", func() { w.liftFence(times - 1) })
 	}
 }

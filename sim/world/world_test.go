@@ -1,6 +1,10 @@
 package world_test
 
 import (
+	"os"
+	"runtime/debug"
+	"strconv"
+	"sync"
 	"testing"
 	"time"
 
@@ -9,9 +13,8 @@ import (
 
 // TestOneSession is the thin path: one charging point, one driver, no faults.
 func TestOneSession(t *testing.T) {
-	p := world.Draw(1, []world.Kind{})
-	p.CPs, p.Connectors, p.Lossy, p.For = 1, 1, false, 2*time.Hour
-	p.ReservationLife = 10 * time.Minute
+	t.Parallel()
+	p := calm(1)
 	p.Steps = []world.Step{{At: 11 * time.Minute, Kind: world.Visit, N: -1}}
 	r := world.Run(p, world.Options{})
 	if r.Failure != nil {
@@ -19,5 +22,90 @@ func TestOneSession(t *testing.T) {
 	}
 	if r.Stats.Tickets != 1 || r.Stats.BilledWh == 0 {
 		t.Fatalf("got %d tickets for %d Wh, want one: %+v", r.Stats.Tickets, r.Stats.BilledWh, r.Stats)
+	}
+}
+
+// calm is a plan in which nothing goes wrong.
+func calm(seed uint64) world.Plan {
+	p := world.Draw(seed, []world.Kind{})
+	p.CPs, p.Connectors, p.Lossy, p.For, p.ReservationLife = 1, 1, false, 2*time.Hour, 10*time.Minute
+	return p
+}
+
+// TestSameSeedSameRun: without it no failure could be seen again.
+func TestSameSeedSameRun(t *testing.T) {
+	t.Parallel()
+	for seed := uint64(1); seed <= 8; seed++ {
+		a, b := world.Run(world.Draw(seed, nil), world.Options{}), world.Run(world.Draw(seed, nil), world.Options{})
+		if a.Sum != b.Sum || a.Events != b.Events {
+			t.Errorf("seed %d: %d events with hash %x, and again %d with %x", seed, a.Events, a.Sum, b.Events, b.Sum)
+		}
+		if c := world.Run(world.Draw(seed+1000, nil), world.Options{}); c.Sum == a.Sum {
+			t.Errorf("seeds %d and %d give the same run", seed, seed+1000)
+		}
+	}
+}
+
+// TestSeeds runs many networks with whatever can go wrong. CARGA_WORLD_SEEDS
+// says how many; a handful by default, for the stages that test everything.
+func TestSeeds(t *testing.T) {
+	t.Parallel()
+	n := uint64(10)
+	if text := os.Getenv("CARGA_WORLD_SEEDS"); text != "" {
+		var err error
+		if n, err = strconv.ParseUint(text, 10, 32); err != nil {
+			t.Fatalf("CARGA_WORLD_SEEDS: %v", err)
+		}
+		defer debug.SetGCPercent(debug.SetGCPercent(400))
+	}
+	var mu sync.Mutex // guards total and next
+	var total world.Stats
+	next, days := uint64(1), 0.0
+	began := time.Now()
+	var working sync.WaitGroup
+	for range 2 {
+		working.Go(func() {
+			for {
+				mu.Lock()
+				seed := next
+				next++
+				mu.Unlock()
+				if seed > n {
+					return
+				}
+				r := world.Run(world.Draw(seed, nil), world.Options{})
+				if r.Failure != nil {
+					t.Errorf("seed %d: %v\nsee it again: sim world --seed %d", seed, r.Failure, seed)
+				}
+				mu.Lock()
+				total.Add(&r.Stats)
+				days += r.CPDays
+				mu.Unlock()
+			}
+		})
+	}
+	working.Wait()
+	t.Logf("%d runs, %.1f CP-days, %.1f a second: %d sessions, %d tickets, faults %v",
+		n, days, days/time.Since(began).Seconds(), total.Sessions, total.Tickets, total.Faults)
+}
+
+// TestShrink: of a plan that fails only what makes it fail is left.
+func TestShrink(t *testing.T) {
+	t.Parallel()
+	if !world.Planted() {
+		return // there is no plan that fails: nothing to be made smaller
+	}
+	p := calm(3)
+	for i := range 20 {
+		p.Steps = append(p.Steps, world.Step{At: time.Duration(5*i+1) * time.Minute, Kind: world.Visit, N: -1})
+	}
+	o := world.Options{Bug: world.BugCloseBeforeSync}
+	r := world.Run(p, o)
+	if r.Failure == nil {
+		t.Fatal("did not fail")
+	}
+	small, f := world.Shrink(p, o, r.Failure, 200)
+	if f.Check != r.Failure.Check || len(small.Steps) > 2 {
+		t.Errorf("%d steps are left, failing %v", len(small.Steps), f)
 	}
 }

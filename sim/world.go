@@ -1,0 +1,254 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"maps"
+	"runtime"
+	"runtime/debug"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/sim/world"
+)
+
+// worldOptions are the flags of `sim world`.
+type worldOptions struct {
+	seed    uint64
+	seeds   uint64
+	years   float64
+	workers int
+	faults  []string
+	bug     string
+	json    bool
+	trace   bool
+	shrink  int
+}
+
+func newWorldCommand() *cobra.Command {
+	o := worldOptions{seed: 1, workers: runtime.GOMAXPROCS(0), shrink: 300}
+	c := &cobra.Command{
+		Use:   "world",
+		Short: "The whole network as a deterministic simulation",
+		Long: "Runs the decisions of all parts over simulated lines, brokers and disks in virtual time, with whatever can go wrong,\n" +
+			"and checks the rules of the network after every event. The same seed gives the same run, event by event. A run\n" +
+			"that breaks a rule is made smaller while it still does, and shown.",
+		Example: "  sim world --seed 42\n  sim world --seeds 200\n  sim world --cp-years 1 --json",
+		Args:    cobra.NoArgs,
+	}
+	f := c.Flags()
+	f.Uint64Var(&o.seed, "seed", o.seed, "the run, or the first one of many")
+	f.Uint64Var(&o.seeds, "seeds", 0, "how many runs, one for each seed from the first on")
+	f.Float64Var(&o.years, "cp-years", 0, "run seed after seed until so many years of charging points have passed")
+	f.IntVar(&o.workers, "workers", o.workers, "runs at a time")
+	f.StringSliceVar(&o.faults, "faults", nil, "only these `kinds` of faults, and no others; by default a few of all are drawn")
+	f.StringVar(&o.bug, "bug", "", "plant a known bug; only in a build with the tag planted")
+	f.BoolVar(&o.json, "json", false, "print nothing but the summary, as one JSON object")
+	f.BoolVar(&o.trace, "trace", false, "print every event of the one run")
+	f.IntVar(&o.shrink, "shrink", o.shrink, "how many runs may be spent on making a failed one smaller")
+	c.RunE = action(o.run)
+	return c
+}
+
+// worldSummary is what many runs came to.
+type worldSummary struct {
+	Commit   string         `json:"commit"`
+	First    uint64         `json:"first_seed"`
+	Runs     int            `json:"runs"`
+	CPDays   float64        `json:"cp_days"`
+	CPYears  float64        `json:"cp_years"`
+	Events   int64          `json:"events"`
+	Seconds  float64        `json:"seconds"`
+	PerCore  float64        `json:"cp_days_per_second_and_worker"`
+	Failures []worldFailure `json:"failures"`
+	Hash     string         `json:"hash"` // over the runs: the same seeds give the same
+	Stats    world.Stats    `json:"stats"`
+}
+
+type worldFailure struct {
+	Seed  uint64 `json:"seed"`
+	Check string `json:"check"`
+	What  string `json:"what"`
+	At    string `json:"at"`
+}
+
+func (o *worldOptions) run(ctx context.Context, c *cobra.Command, _ []string) error {
+	kinds, err := o.kinds()
+	if err != nil {
+		return fail(exitUsage, err)
+	}
+	if o.workers < 1 {
+		return fail(exitUsage, errors.New("--workers: use 1 or more"))
+	}
+	opts := world.Options{Bug: world.Bug(o.bug)}
+	if o.bug != "" && !world.Planted() {
+		return fail(exitUsage, errors.New("--bug needs a build with -tags planted"))
+	}
+	debug.SetGCPercent(400) // runs are short, memory is small
+	if o.seeds == 0 && o.years == 0 {
+		return o.one(c.OutOrStdout(), kinds, opts)
+	}
+	sum := o.many(ctx, c, kinds, opts)
+	if o.json {
+		if err := json.NewEncoder(c.OutOrStdout()).Encode(sum); err != nil {
+			return err
+		}
+	} else {
+		sum.print(c.OutOrStdout())
+	}
+	if len(sum.Failures) == 0 {
+		return ctx.Err()
+	}
+	if !o.json {
+		o.explain(c.OutOrStdout(), world.Draw(sum.Failures[0].Seed, kinds), opts)
+	}
+	return fail(exitFailed, nil)
+}
+
+func (o *worldOptions) kinds() ([]world.Kind, error) {
+	if o.faults == nil {
+		return nil, nil
+	}
+	kinds := []world.Kind{}
+	for _, name := range o.faults {
+		if !slices.Contains(world.Faults(), world.Kind(name)) {
+			return nil, fmt.Errorf("--faults: %q is none of %v", name, world.Faults())
+		}
+		kinds = append(kinds, world.Kind(name))
+	}
+	return kinds, nil
+}
+
+// one is a single run, told in full.
+func (o *worldOptions) one(out io.Writer, kinds []world.Kind, opts world.Options) error {
+	p := world.Draw(o.seed, kinds)
+	if o.trace {
+		opts.Trace = func(at time.Duration, tag string, raw []byte) { _, _ = fmt.Fprintf(out, "%s %s %s\n", at, tag, raw) }
+	}
+	r := world.Run(p, opts)
+	opts.Trace = nil
+	if o.json {
+		sum := worldSummary{Commit: obs.Version(), First: o.seed, Runs: 1, CPDays: r.CPDays, Events: r.Events, Hash: fmt.Sprintf("%016x", r.Sum), Stats: r.Stats}
+		if r.Failure != nil {
+			sum.Failures = append(sum.Failures, failureOf(o.seed, r.Failure))
+		}
+		if err := json.NewEncoder(out).Encode(sum); err != nil {
+			return err
+		}
+	} else {
+		_, _ = fmt.Fprintf(out, "seed %d, commit %s: %d events in %.2f CP-days, %d sessions, %d tickets, hash %016x\n",
+			o.seed, obs.Version(), r.Events, r.CPDays, r.Stats.Sessions, r.Stats.Tickets, r.Sum)
+	}
+	if r.Failure == nil {
+		return nil
+	}
+	if !o.json {
+		o.explain(out, p, opts)
+	}
+	return fail(exitFailed, nil)
+}
+
+// explain shows a failed run, made smaller.
+func (o *worldOptions) explain(out io.Writer, p world.Plan, opts world.Options) {
+	r := world.Run(p, opts)
+	if r.Failure == nil {
+		return
+	}
+	_, _ = fmt.Fprintf(out, "\nFAILED %v\nseed %d, commit %s; making it smaller …\n", r.Failure, p.Seed, obs.Version())
+	small, f := world.Shrink(p, opts, r.Failure, o.shrink)
+	_, _ = fmt.Fprintf(out, "\n%s\n\nthe last that happened:\n", small.Describe())
+	for _, line := range world.Tail(small, opts, 40) {
+		_, _ = fmt.Fprintln(out, "  "+line)
+	}
+	_, _ = fmt.Fprintf(out, "\n%v\nsee it again: sim world --seed %d\n", f, p.Seed)
+}
+
+func failureOf(seed uint64, f *world.Failure) worldFailure {
+	what, _, _ := strings.Cut(f.What, "\n")
+	return worldFailure{seed, f.Check, what, f.At.String()}
+}
+
+// many runs seed after seed on all workers and shows progress.
+func (o *worldOptions) many(ctx context.Context, c *cobra.Command, kinds []world.Kind, opts world.Options) *worldSummary {
+	sum := &worldSummary{Commit: obs.Version(), First: o.seed, Failures: []worldFailure{}}
+	var mu sync.Mutex // guards sum, next and hash
+	next, hash, began := o.seed, uint64(0), time.Now()
+	more := func() (uint64, bool) {
+		mu.Lock()
+		defer mu.Unlock()
+		if ctx.Err() != nil || o.seeds > 0 && next >= o.seed+o.seeds || o.years > 0 && sum.CPDays >= o.years*365 {
+			return 0, false
+		}
+		next++
+		return next - 1, true
+	}
+	var working sync.WaitGroup
+	for range o.workers {
+		working.Go(func() {
+			for seed, ok := more(); ok; seed, ok = more() {
+				r := world.Run(world.Draw(seed, kinds), opts)
+				mu.Lock()
+				sum.take(seed, &r)
+				hash ^= (r.Sum ^ seed) * 0x9e3779b97f4a7c15
+				mu.Unlock()
+			}
+		})
+	}
+	done := make(chan struct{})
+	go func() {
+		working.Wait()
+		close(done)
+	}()
+	tick := time.NewTicker(5 * time.Second)
+	defer tick.Stop()
+	for working := true; working; {
+		select {
+		case <-done:
+			working = false
+		case <-tick.C:
+			mu.Lock()
+			_, _ = fmt.Fprintf(c.ErrOrStderr(), "%4.0f s: %d runs, %.1f CP-days (%.3f CP-years), %d events, %d failed\n",
+				time.Since(began).Seconds(), sum.Runs, sum.CPDays, sum.CPDays/365, sum.Events, len(sum.Failures))
+			mu.Unlock()
+		}
+	}
+	slices.SortFunc(sum.Failures, func(a, b worldFailure) int { return int(int64(a.Seed) - int64(b.Seed)) })
+	sum.Seconds = time.Since(began).Seconds()
+	sum.CPYears, sum.PerCore = sum.CPDays/365, sum.CPDays/sum.Seconds/float64(o.workers)
+	sum.Hash = fmt.Sprintf("%016x", hash)
+	return sum
+}
+
+func (s *worldSummary) take(seed uint64, r *world.Result) {
+	s.Runs++
+	s.CPDays += r.CPDays
+	s.Events += r.Events
+	s.Stats.Add(&r.Stats)
+	if r.Failure != nil {
+		s.Failures = append(s.Failures, failureOf(seed, r.Failure))
+	}
+}
+
+func (s *worldSummary) print(out io.Writer) {
+	t := &s.Stats
+	_, _ = fmt.Fprintf(out, "%d runs from seed %d at commit %s: %.1f CP-days (%.3f CP-years) in %.0f s, %.1f CP-days per second and worker, hash %s\n",
+		s.Runs, s.First, s.Commit, s.CPDays, s.CPYears, s.Seconds, s.PerCore, s.Hash)
+	_, _ = fmt.Fprintf(out, "%d events; %d records written, %d applied, %d duplicates, %d said too early; %d sessions, %d tickets, %d Wh billed, %d Wh shown\n",
+		s.Events, t.Records, t.Applied, t.Duplicates, t.Gaps, t.Sessions, t.Tickets, t.BilledWh, t.UnaccountedWh)
+	_, _ = fmt.Fprintf(out, "messages: %d lost, %d doubled, %d reordered; calls without an answer %d; kills %d, power cuts %d, agents that gave up %d\n",
+		t.Lost, t.Doubled, t.Reordered, t.Unanswered, t.Kills, t.PowerCuts, t.AgentFailures)
+	for _, k := range slices.Sorted(maps.Keys(t.Faults)) {
+		_, _ = fmt.Fprintf(out, "  %-32s %d\n", k, t.Faults[k])
+	}
+	for _, f := range s.Failures {
+		_, _ = fmt.Fprintf(out, "FAILED seed %d: %s at %s: %s\n", f.Seed, f.Check, f.At, f.What)
+	}
+}
