@@ -171,7 +171,7 @@ func (o *worldOptions) explain(out io.Writer, p world.Plan, opts world.Options) 
 	_, _ = fmt.Fprintf(out, "\n%v\nsee it again: sim world --seed %d\n", f, p.Seed)
 }
 
-func failureOf(seed uint64, f *world.Failure) worldFailure {
+func failureOf(seed uint64, f *world.BrokenError) worldFailure {
 	what, _, _ := strings.Cut(f.What, "\n")
 	return worldFailure{seed, f.Check, what, f.At.String()}
 }

@@ -40,7 +40,7 @@ func (r *PartitionReader) undecodable(ctx context.Context, err error) error {
 		r.failed = 0 // the line was bad, not the log
 		return err
 	}
-	r.cfg.Log.Error("records that cannot be decoded are passed over", slog.Int64("offset", r.next), slog.Int64("until", behind), slog.String("err", err.Error()))
+	r.cfg.Log.Error("records that cannot be decoded are passed over", slog.Int64("offset", r.next), slog.Int64("records", behind-r.next), slog.String("err", err.Error()))
 	r.mu.Lock()
 	r.state.Unreadable += uint64(behind - r.next) //nolint:gosec // behind is greater
 	r.mu.Unlock()

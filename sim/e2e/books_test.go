@@ -3,7 +3,6 @@ package e2e_test
 import (
 	"cmp"
 	"fmt"
-	"io"
 	"maps"
 	"os"
 	"path/filepath"
@@ -224,6 +223,3 @@ func (w *world) story() map[charge.CPID][]string {
 	}
 	return all
 }
-
-// says lets the world's parts log into a writer, for whoever looks for a fault.
-func (w *world) says(out io.Writer) { w.log = out }

@@ -26,7 +26,7 @@ func soak() bool { return os.Getenv("CARGA_SOAK") == "1" }
 // thousand times, and none here ends by cutting the power.
 func folder(t *testing.T) string {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "carga-e2e-")
+	dir, err := os.MkdirTemp("/dev/shm", "carga-e2e-") //nolint:usetesting // in memory
 	if err != nil {
 		return t.TempDir()
 	}

@@ -56,12 +56,6 @@ type (
 		Cost      charge.Cents      `json:"cost_cents"`
 		Reason    charge.StopReason `json:"reason"`
 	}
-	missing struct {
-		CPID    charge.CPID      `json:"cp_id"`
-		Journal charge.JournalID `json:"journal"`
-		Cause   string           `json:"cause"`
-		Filled  bool             `json:"filled"`
-	}
 	alarm struct {
 		Kind string      `json:"kind"`
 		CPID charge.CPID `json:"cp_id"`

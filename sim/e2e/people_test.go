@@ -117,7 +117,7 @@ func (w *world) drive(line *driver.Line, d wish) <-chan driver.Outcome {
 		for served := 0; served < services; {
 			o, err := driver.Run(ctx, cfg, line, d.told)
 			if err != nil {
-				return nil //nolint:nilerr // the world ends before its driver is served
+				return nil // the world ends before its driver is served
 			}
 			if o.Result != driver.Refused {
 				out <- o
@@ -135,16 +135,14 @@ func (w *world) drive(line *driver.Line, d wish) <-chan driver.Outcome {
 }
 
 // served waits for one outcome and wants it to be a ticket.
-func (w *world) served(outcomes <-chan driver.Outcome, within time.Duration) driver.Outcome {
+func (w *world) served(outcomes <-chan driver.Outcome, within time.Duration) {
 	w.t.Helper()
 	select {
 	case got := <-outcomes:
 		if got.Result != driver.Ticket || got.Energy <= 0 {
 			w.t.Fatalf("the driver's request ended in %+v, want a ticket", got)
 		}
-		return got
 	case <-time.After(within):
 		w.t.Fatalf("no ticket within %s: %s", within, w.sums())
 	}
-	return driver.Outcome{}
 }

@@ -2,7 +2,6 @@ package e2e_test
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
@@ -28,7 +27,7 @@ func (w *world) watch() {
 		for {
 			select {
 			case <-tick.C:
-				v.look()
+				v.look() //nolint:contextcheck // a look is bounded by itself
 			case <-ctx.Done():
 				return nil
 			}
@@ -103,6 +102,6 @@ func (w *world) part(name string) part {
 			return p
 		}
 	}
-	w.t.Fatal(fmt.Sprintf("the page does not speak of %s", name))
+	w.t.Fatalf("the page does not speak of %s", name)
 	return part{}
 }

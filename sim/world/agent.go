@@ -47,11 +47,10 @@ type boot struct {
 	full     bool // as told to the machines
 	machines []*machine
 
-	limits   safety.Limits
-	ticking  bool
-	ticked   bool          // the first tick has passed
-	stirred  time.Duration // when something last changed
-	readings int
+	limits  safety.Limits
+	ticking bool
+	ticked  bool          // the first tick has passed
+	stirred time.Duration // when something last changed
 
 	conn     *conn
 	conns    uint64

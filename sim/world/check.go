@@ -1,6 +1,7 @@
 package world
 
 import (
+	"slices"
 	"time"
 
 	"github.com/carga-ev/carga/agent/connector"
@@ -266,15 +267,7 @@ func (f *fact) is(hash string) bool {
 	if f == nil {
 		return false
 	}
-	if f.hash == hash {
-		return true
-	}
-	for _, h := range f.also {
-		if h == hash {
-			return true
-		}
-	}
-	return false
+	return f.hash == hash || slices.Contains(f.also, hash)
 }
 
 // checkOrder: S8 what is applied follows what is known.

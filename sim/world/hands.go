@@ -18,7 +18,7 @@ func (w *World) do(s Step) {
 	o := a.hw[max(s.N, 0)%len(a.hw)]
 	t := orders.Target{CPID: a.id, Connector: o.id}
 	c := newChance(w.plan.Seed, fmt.Sprint("step ", s.At, s.Kind))
-	switch s.Kind {
+	switch s.Kind { //nolint:exhaustive // the others are harm
 	case Visit:
 		w.visitor(s)
 	case Stranger:
@@ -54,7 +54,7 @@ func (w *World) do(s Step) {
 		}
 	case Break:
 		f := breakable()[s.N%len(breakable())]
-		a.known.broke(o, f)
+		a.known.broke(f)
 		o.breakDown(f)
 		w.after(s.For, "repaired", o.repair)
 	case BreakByHand:

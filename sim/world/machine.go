@@ -346,7 +346,7 @@ func (b *boot) simulate(v delivery.Verdict, o wire.Simulate) {
 			if f == "" {
 				f = charge.FaultOther
 			}
-			b.a.known.broke(hw, f)
+			b.a.known.broke(f)
 			hw.breakDown(f)
 		case wire.SimulateRepair:
 			hw.repair()

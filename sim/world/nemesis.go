@@ -13,7 +13,7 @@ func (w *World) harm(s Step, c chance) {
 	a := w.points[s.Who%len(w.points)]
 	d := a.disk
 	w.stats.fault(s.Kind)
-	switch s.Kind {
+	switch s.Kind { //nolint:exhaustive // the others are done by hands
 	case KillAgent:
 		a.kill(false)
 	case PowerCut:

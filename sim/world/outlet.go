@@ -204,7 +204,7 @@ func (o *outlet) pause(on bool) {
 func (o *outlet) breakDown(f charge.Fault) {
 	o.settle()
 	b := &o.broken
-	switch f {
+	switch f { //nolint:exhaustive // the others trip the protection
 	case charge.FaultContactorWelded:
 		b.welded = true
 	case charge.FaultContactorStuck:

@@ -2,6 +2,7 @@ package world
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/carga-ev/carga/central/orders"
@@ -25,7 +26,6 @@ type visit struct {
 	cp       *charge.CPID
 	tries    int
 	answered bool
-	over     bool
 }
 
 func newCrowd(w *World) *crowd {
@@ -205,8 +205,8 @@ func (w *World) operator(a orders.Ask, answer func(orders.Reply)) {
 
 // inCharge is the latest Central that is active.
 func (w *World) inCharge() *central {
-	for i := len(w.centrals) - 1; i >= 0; i-- {
-		if c := w.centrals[i]; c.run != nil && c.run.active {
+	for _, c := range slices.Backward(w.centrals) {
+		if c.run != nil && c.run.active {
 			return c
 		}
 	}

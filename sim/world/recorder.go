@@ -51,7 +51,7 @@ func (j *job) class() (c journal.Class) {
 }
 
 func classOf(p wire.Payload) journal.Class {
-	switch p.RecordType() {
+	switch p.RecordType() { //nolint:exhaustive // the others are normal
 	case wire.TypeMeterRead:
 		return journal.Sample
 	case wire.TypeRegistered, wire.TypeAuthorized, wire.TypeChargingStarted, wire.TypeChargingStopped,

@@ -273,7 +273,7 @@ func (t *truth) reserved(rec *wire.Record, cmd *wire.Command, r *wire.Reserve) {
 }
 
 // received notes until when a command may take effect.
-func (t *truth) received(b *boot, v *delivery.Verdict) {
+func (t *truth) received(v *delivery.Verdict) {
 	if v.Kind == delivery.Run {
 		t.deadline[v.Command.ID] = v.Deadline
 	}
@@ -281,10 +281,10 @@ func (t *truth) received(b *boot, v *delivery.Verdict) {
 
 func (t *truth) died(*boot) { t.diedAt = t.a.w.now }
 
-// broke notes that the account of the sessions at an outlet is not exact.
-func (t *truth) broke(o *outlet, f charge.Fault) {
-	switch f {
-	case charge.FaultMeter, charge.FaultContactorWelded, charge.FaultContactorStuck, charge.FaultSafetyInput:
+// broke notes that the account of the sessions of a charging point is not exact.
+func (t *truth) broke(f charge.Fault) {
+	inexact := []charge.Fault{charge.FaultMeter, charge.FaultContactorWelded, charge.FaultContactorStuck, charge.FaultSafetyInput}
+	if slices.Contains(inexact, f) {
 		t.meterLied = true
 	}
 }

@@ -186,7 +186,7 @@ func (b *boot) heardCommand(raw []byte) {
 	wall, q := b.wall()
 	v := b.commands.Judge(delivery.Receipt{Raw: raw, Received: b.up(), At: b.up(), Wall: wall, Clock: q})
 	b.w.stats.verdict(v.Kind)
-	b.a.known.received(b, &v)
+	b.a.known.received(&v)
 	if b.w.bug(BugIgnoreBoot) && v.Kind == delivery.OtherBoot && v.Command.CPID == b.a.id {
 		if order, err := v.Command.Order(); err == nil {
 			v.Kind, v.Order, v.Deadline = delivery.Run, order, b.up()+v.Command.Life()

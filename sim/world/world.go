@@ -21,7 +21,7 @@ type World struct {
 	sum     uint64
 	events  int64
 	trace   func(at time.Duration, tag string, raw []byte)
-	failure *Failure
+	failure *BrokenError
 	stats   Stats
 
 	points   []*agent
@@ -44,8 +44,8 @@ type World struct {
 	forgetful bool // Central was set back, so that it may decide anew
 }
 
-// Failure is a rule that was broken.
-type Failure struct {
+// BrokenError is a rule that was broken.
+type BrokenError struct {
 	Check  string        // as in S6
 	What   string        // in words
 	At     time.Duration // since the beginning
@@ -53,12 +53,14 @@ type Failure struct {
 }
 
 // Error implements error.
-func (f *Failure) Error() string { return fmt.Sprintf("%s at %s: %s", f.Check, clock(f.At), f.What) }
+func (f *BrokenError) Error() string {
+	return fmt.Sprintf("%s at %s: %s", f.Check, clock(f.At), f.What)
+}
 
 // object notes that a rule was broken; the first one ends the run.
 func (w *World) object(check, format string, args ...any) {
 	if w.failure == nil {
-		w.failure = &Failure{check, fmt.Sprintf(format, args...), w.now, w.events}
+		w.failure = &BrokenError{check, fmt.Sprintf(format, args...), w.now, w.events}
 	}
 }
 
@@ -70,8 +72,8 @@ type Options struct {
 
 // Result is what came of a run.
 type Result struct {
-	Failure *Failure // nil: all rules held
-	Sum     uint64   // hash of all that happened
+	Failure *BrokenError // nil: all rules held
+	Sum     uint64       // hash of all that happened
 	Events  int64
 	Took    time.Duration // virtual
 	CPDays  float64

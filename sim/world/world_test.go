@@ -61,7 +61,7 @@ func TestSeeds(t *testing.T) {
 	var mu sync.Mutex // guards total and next
 	var total world.Stats
 	next, days := uint64(1), 0.0
-	began := time.Now()
+	began := time.Now() //nolint:forbidigo // a figure for people
 	var working sync.WaitGroup
 	for range 2 {
 		working.Go(func() {
@@ -86,7 +86,8 @@ func TestSeeds(t *testing.T) {
 	}
 	working.Wait()
 	t.Logf("%d runs, %.1f CP-days, %.1f a second: %d sessions, %d tickets, faults %v",
-		n, days, days/time.Since(began).Seconds(), total.Sessions, total.Tickets, total.Faults)
+		n, days, days/time.Since(began).Seconds(), //nolint:forbidigo // as above
+		total.Sessions, total.Tickets, total.Faults)
 }
 
 // TestShrink: of a plan that fails only what makes it fail is left.
