@@ -287,11 +287,14 @@ func (p *point) play(f func()) {
 	synctest.Wait()
 }
 
-// start boots the agent.
-func (p *point) start() {
+// start boots the agent with the journal in memory.
+func (p *point) start() { p.startOn(p.disk.open) }
+
+// startOn boots the agent with another journal; nil is that in its folder.
+func (p *point) startOn(open func(app.JournalOptions) (app.Journal, app.Found, error)) {
 	ctx, cancel := context.WithCancelCause(p.t.Context())
 	p.cancel, p.ended = cancel, make(chan error, 1)
-	p.agent = app.New(p.cfg, app.Deps{Board: p.hardware(), Open: p.disk.open, Dial: p.dial, Clock: p.clock, Keys: p.keys})
+	p.agent = app.New(p.cfg, app.Deps{Board: p.hardware(), Open: open, Dial: p.dial, Clock: p.clock, Keys: p.keys})
 	go func() { p.ended <- p.agent.Run(ctx) }()
 }
 
