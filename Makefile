@@ -110,6 +110,10 @@ chaos: build ## kill, freeze and cut off every part on real engines (FOR=30m SEE
 	@.ci/engines fetch
 	@exec bin/sim chaos --for $(FOR) --seed $(SEED) --kafka-jars "$$(.ci/engines jars)" $(ARGS)
 
+.PHONY: soak
+soak: ## the whole network for hours: every start order, outages of a day and a month
+	CARGA_SOAK=1 go test -count=1 -v -timeout 6h ./sim/e2e
+
 .PHONY: bench
 bench: ## figures of the network beside what is wanted (ARGS="--only latency --json")
 	@$(MAKE) -s build cross-arm6 >&2

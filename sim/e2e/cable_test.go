@@ -45,6 +45,16 @@ func (c *cable) set(to weather) {
 	}
 }
 
+// forget makes the connections that are open dead for good, as after a router
+// that lost its tables; new ones are not concerned.
+func (c *cable) forget() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	for w := range c.wires {
+		w.bend(hole)
+	}
+}
+
 // dial opens a connection. In a hole it waits until the weather is better, or
 // the caller has waited enough.
 func (c *cable) dial(ctx context.Context, open func() (net.Conn, error)) (net.Conn, error) {

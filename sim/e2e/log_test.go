@@ -1,0 +1,145 @@
+package e2e_test
+
+import (
+	"bytes"
+	"context"
+	"math/rand/v2"
+	"net"
+	"net/url"
+	"slices"
+	"testing"
+	"time"
+
+	mqtt "github.com/eclipse/paho.mqtt.golang"
+	"github.com/segmentio/kafka-go"
+
+	"github.com/carga-ev/carga/central/ledger/ledgertest"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// What follows puts into Kafka's log, or sends by MQTT, what no part of this
+// version would.
+
+// produce writes messages into a topic, as whoever has access can.
+func (w *world) produce(topic string, all ...kafka.Message) {
+	w.t.Helper()
+	transport := &kafka.Transport{Dial: w.wires.DialContext}
+	defer transport.CloseIdleConnections()
+	c := kafka.Writer{Addr: kafka.TCP(kafkaAddr), Topic: topic, RequiredAcks: kafka.RequireAll, BatchTimeout: time.Millisecond, Transport: transport}
+	if err := c.WriteMessages(context.WithoutCancel(w.t.Context()), all...); err != nil {
+		w.t.Fatal(err)
+	}
+	if err := c.Close(); err != nil {
+		w.t.Error(err)
+	}
+}
+
+// consume reads a topic of one partition from its beginning to its end.
+func (w *world) consume(topic string) (all []kafka.Message) {
+	w.t.Helper()
+	reader := kafka.NewReader(kafka.ReaderConfig{
+		Brokers: []string{kafkaAddr}, Topic: topic, MaxWait: 200 * time.Millisecond,
+		Dialer: &kafka.Dialer{DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
+			return w.wires.DialContext(ctx, network, address)
+		}},
+	})
+	for {
+		ctx, cancel := context.WithTimeout(context.WithoutCancel(w.t.Context()), 3*time.Second)
+		m, err := reader.ReadMessage(ctx)
+		cancel()
+		if err != nil {
+			break // there is no more
+		}
+		all = append(all, m)
+	}
+	if err := reader.Close(); err != nil {
+		w.t.Error(err)
+	}
+	return all
+}
+
+// TestF12SaidAgainOutOfOrder: the whole log comes three times more, shuffled.
+// Nothing of it changes the books.
+func TestF12SaidAgainOutOfOrder(t *testing.T) {
+	t.Parallel()
+	hurts(t, func(w *world) {
+		var again []kafka.Message
+		for _, m := range w.consume("cp-events") {
+			for range 3 {
+				again = append(again, kafka.Message{Key: m.Key, Value: m.Value, Headers: m.Headers})
+			}
+		}
+		rand.New(rand.NewPCG(1, 2)).Shuffle(len(again), func(i, j int) { again[i], again[j] = again[j], again[i] })
+		w.produce("cp-events", again...)
+		time.Sleep(10 * time.Second)
+		if n := w.totals().Duplicates; n < int64(len(again)) {
+			t.Errorf("%d duplicates were seen of %d", n, len(again))
+		}
+	})
+}
+
+// TestF20Poison at the head of a partition delays nobody: it becomes a dead
+// letter with its bytes, at once, and what is behind it is applied.
+func TestF20Poison(t *testing.T) {
+	t.Parallel()
+	inWorld(t, plan{}, func(w *world) {
+		w.start(usual()...)
+		w.watch()
+		outcomes := w.drive(w.line(), wish{who: "carl"})
+		w.awaitCharging(w.points[0])
+		poison := [][]byte{{0}, []byte("{"), []byte(`{"v":1}`), bytes.Repeat([]byte("x"), 40<<10)}
+		for _, p := range poison {
+			w.produce("cp-events", kafka.Message{Key: []byte("CP_001"), Value: p})
+		}
+		w.await(time.Second, "it is counted", func() bool { return w.totals().DeadLetters == int64(len(poison)) })
+		w.served(outcomes, time.Hour)
+		w.settle()
+		w.energy()
+		w.rebuilt()
+		dead := w.consume("cp-events-dlq")
+		for _, p := range poison {
+			if !slices.ContainsFunc(dead, func(m kafka.Message) bool { return bytes.Contains(m.Value, p) }) {
+				t.Errorf("the bytes %.20q are not among the dead letters", p)
+			}
+		}
+	})
+}
+
+// TestF34NewerAgent: what an agent of a later version says beyond this one's
+// words is recorded and acknowledged, and what follows is applied.
+func TestF34NewerAgent(t *testing.T) {
+	t.Parallel()
+	inWorld(t, plan{}, func(w *world) {
+		w.start(usual()...)
+		time.Sleep(5 * time.Second)
+		box := ledgertest.NewBox("CP_900", 1, charge.At(time.Now()))
+		box.Boot()
+		r := box.Write(1, "", &wire.PluggedIn{})
+		r.Type = "quantum_seen"
+		box.Storage[len(box.Storage)-1] = r // so that the next one follows it
+		box.Write(1, "", &wire.Unplugged{})
+		o := mqtt.NewClientOptions().AddBroker("tcp://" + mqttAddr).SetClientID("CP_900").SetAutoReconnect(false)
+		o.SetCustomOpenConnectionFn(func(u *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
+			return w.wires.DialContext(w.t.Context(), "tcp", u.Host)
+		})
+		c := mqtt.NewClient(o)
+		c.Connect().Wait()
+		for i, rec := range box.Storage {
+			raw := ledgertest.Raw(rec)
+			if i == len(box.Storage)-1 { // nothing follows it, so its bytes may be others
+				raw = bytes.Replace(raw, []byte("{"), []byte(`{"entangled":true,`), 1)
+			}
+			c.Publish("cp/CP_900/up/event", 1, false, raw).Wait()
+		}
+		w.await(heal, "all three are acknowledged", func() bool {
+			a, err := wire.DecodeAck(w.mqtt.Retained("cp/CP_900/down/ack")["cp/CP_900/down/ack"])
+			return err == nil && a.Seq == 3
+		})
+		c.Disconnect(0)
+		time.Sleep(time.Minute) // paho's goroutines end
+		if n := w.known("CP_900"); n != 3 || w.totals().DeadLetters != 0 {
+			t.Errorf("%d records, %d dead letters; want 3 and none", n, w.totals().DeadLetters)
+		}
+	})
+}
