@@ -55,6 +55,8 @@ test: ## everything: check, the whole network on fake and on real time, the prog
 	@$(STAGE) "machine" .ci/prepare
 	@$(MAKE) stages
 	@$(STAGE) "build" $(MAKE) build
+	@$(STAGE) "simulation" env CARGA_WORLD_SEEDS=200 go test -count=1 -timeout 10m ./sim/world
+	@$(STAGE) "planted bugs" go test -count=1 -tags planted -timeout 10m -run TestPlantedBugs ./sim/world
 	@$(STAGE) "whole network" go test -count=1 -timeout 20m ./sim/e2e/...
 	@$(STAGE) "processes" go test -count=1 -timeout 15m ./sim/chaos
 	@.ci/end

@@ -31,7 +31,7 @@ func seen() map[world.Bug]struct {
 		world.BugIgnoreBoot:      {[]string{"S12"}, []world.Kind{world.KillAgent, world.PowerCut, world.Clog}},
 		world.BugWallClock:       {[]string{"S10"}, []world.Kind{world.ClockJump, world.ClockJump}},
 		world.BugPlugFromJournal: {[]string{"S1"}, []world.Kind{world.KillAgent, world.PowerCut, world.KillAtOp}},
-		world.BugOldAckObeyed:    {[]string{"S6"}, []world.Kind{world.Restore, world.TwoCentrals, world.Noise}},
+		world.BugOldAckObeyed:    {[]string{"S6"}, []world.Kind{world.Restore, world.TwoCentrals, world.Clog, world.Clog}},
 		world.BugNoRewind:        {[]string{"S6", "V1"}, []world.Kind{world.Restore, world.NewKafka}},
 		world.BugNoProbe:         {[]string{"V1"}, []world.Kind{world.Noise, world.Noise, world.CutKafka, world.NewKafka}},
 		world.BugFullDiskCharges: {[]string{"S1"}, []world.Kind{world.DiskFull, world.DiskFull}},

@@ -19,7 +19,7 @@ type truth struct {
 	order   []recordKey // durable, in the order of writing
 	head    int         // so many of order are forgotten
 
-	storageLost bool // set back, emptied, or lied: records may be missing
+	storageLost bool // set back, emptied, unreadable, or lied: records may be missing
 	meterLied   bool // it did not answer, or the contactor did not obey
 
 	granted  map[charge.SessionID]*grant
@@ -128,6 +128,9 @@ func (t *truth) recovered(b *boot, found journal.Recovery) {
 	}
 	for _, raw := range t.unannounced(b) {
 		t.survived(raw)
+	}
+	if t.a.disk.failRead { // what cannot be read is named, and the next boot may find it again
+		t.storageLost = true
 	}
 	if len(found.Damaged) > 0 && !t.storageLost {
 		d := found.Damaged[0]
