@@ -11,6 +11,7 @@ import (
 	"github.com/carga-ev/carga/agent/safety"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/obs"
 )
 
@@ -168,6 +169,9 @@ func (c *control) turn(now, gap time.Duration) {
 // command writes what the rules say.
 func (c *control) command(o *watched, on bool) {
 	err := o.switchTo(on)
+	if on {
+		crashpoint.At(crashpoint.Closed)
+	}
 	if err != nil && !o.failed {
 		c.log.Error("contactor not switched", obs.Connector(o.id), slog.Bool("close", on), obs.Err(err))
 	}

@@ -12,6 +12,7 @@ import (
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -44,6 +45,7 @@ func (d *desk) Command(v delivery.Verdict) {
 	case delivery.Expired:
 		d.finish(v, wire.ResultExpired, v.Reason)
 	case delivery.Run:
+		crashpoint.At(crashpoint.Commanded)
 		d.run(v)
 	case delivery.Known, delivery.OtherBoot: // counted, without a record
 	}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/ids"
 	"github.com/carga-ev/carga/internal/obs"
 )
@@ -53,6 +54,7 @@ func (m *machine) post(e maker) {
 // pilot posts a new state of the pilot with a fresh session id, in case a
 // policy starts a session by it.
 func (m *machine) pilot(p charge.PilotState) {
+	crashpoint.At(crashpoint.Plugged)
 	m.post(func(n connector.Now) connector.Event {
 		wall, _ := m.clock.wall()
 		return connector.PilotChanged{Now: n, Pilot: p, Fresh: charge.SessionID(ids.New(wall.Std(), rand.Reader))}
@@ -112,9 +114,11 @@ func (m *machine) publish() { m.view.Store(new(m.state)) }
 func (m *machine) perform(f connector.Effect) {
 	switch f := f.(type) {
 	case connector.OpenContactor:
+		crashpoint.At(crashpoint.Stopping)
 		if err := m.outlet.open(); err != nil {
 			m.log.Error("contactor not opened", obs.Connector(m.outlet.id), obs.Err(err))
 		}
+		crashpoint.At(crashpoint.Done)
 	case connector.Append:
 		m.recorder.add(m.outlet.id, f.Records, func(err error) {
 			if err != nil {

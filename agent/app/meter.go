@@ -8,6 +8,7 @@ import (
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/obs"
 )
 
@@ -35,6 +36,7 @@ func (r *reader) run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		case <-r.machine.read:
+			crashpoint.At(crashpoint.Opened)
 		}
 		reading, err := readMeter(ctx, r.meter, r.clock)
 		if ctx.Err() != nil {
@@ -48,6 +50,7 @@ func (r *reader) run(ctx context.Context) {
 				r.log.Info("meter answers again", obs.Connector(r.machine.outlet.id))
 			}
 		}
+		crashpoint.At(crashpoint.Metered)
 		r.machine.reading(reading, err != nil)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -245,10 +246,26 @@ func (r *recorder) commit(group []job, class journal.Class) error {
 		}
 		return fmt.Errorf("append %d records: %w", len(encoders), err)
 	}
+	for i := range group {
+		group[i].pass()
+	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.written += int64(len(encoders))
 	return nil
+}
+
+// pass is where the records of the job are durable and nothing has come of them.
+func (j *job) pass() {
+	for _, rec := range j.records {
+		switch rec.Payload.(type) {
+		case *wire.CommandAccepted:
+			crashpoint.At(crashpoint.Synced)
+		case *wire.Authorized:
+			crashpoint.At(crashpoint.Granted)
+		default:
+		}
+	}
 }
 
 // encoder fills in the envelope. It folds the record too: the journal may ask

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/crashpoint"
 )
 
 // batch is the records of a group on their way to the disk.
@@ -139,6 +140,10 @@ func (l *Log) write(b *batch) error {
 	if _, err := l.active.WriteAt(bytes, l.used); err != nil {
 		return err
 	}
+	crashpoint.At(crashpoint.Written)
+	if b.class == Final {
+		crashpoint.At(crashpoint.Ending)
+	}
 	if err := l.active.Sync(); err != nil {
 		return err
 	}
@@ -233,6 +238,7 @@ func (l *Log) create(s *segment, bytes, head []byte) (File, error) {
 		err = f.Sync()
 	}
 	if err == nil {
+		crashpoint.At(crashpoint.NewSegment)
 		err = l.fs.Rename(tmp, s.name)
 	}
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/carga-ev/carga/internal/backoff"
+	"github.com/carga-ev/carga/internal/crashpoint"
 )
 
 const (
@@ -222,6 +223,7 @@ func (n *lane) deliver(ctx context.Context, batch []entry) {
 func (n *lane) produce(ctx context.Context, batch []entry) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
+	crashpoint.During(crashpoint.Producing)
 	res, err := n.p.client.api.Produce(ctx, &kafka.ProduceRequest{
 		Topic: n.topic, Partition: n.partition, RequiredAcks: kafka.RequireAll, Records: &batchReader{batch: batch},
 	})

@@ -126,6 +126,7 @@ func (n *Network) KafkaAddr() string { return n.addr.kafka }
 func (n *Network) program(name, file, prefix string, settings map[string]string, args ...string) *Process {
 	p := &Process{
 		Name: name, Path: filepath.Join(n.cfg.Bin, file), Args: args, Log: filepath.Join(n.cfg.Dir, "logs", name+".log"),
+		Crash: filepath.Join(n.cfg.Dir, name+".crash"),
 	}
 	for key, value := range settings {
 		p.Env = append(p.Env, prefix+key+"="+value)

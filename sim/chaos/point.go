@@ -80,6 +80,9 @@ func (p *Point) FreezeAgent() error {
 	return err
 }
 
+// DiedBefore keeps that the agent has killed itself before a moment.
+func (p *Point) DiedBefore(at time.Time) { p.died(nil, death{at, "killed by itself"}) }
+
 func (p *Point) died(err error, d death) {
 	if err != nil {
 		return

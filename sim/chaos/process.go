@@ -24,6 +24,9 @@ type Process struct {
 	Env  []string // over this process's own environment
 	Dir  string   // working folder; "" is this process's
 	Log  string   // path of the log file
+	// Crash is the file that arms a crash point (internal/crashpoint) in a build
+	// that has them; "" for programs of others.
+	Crash string
 
 	mu     sync.Mutex
 	life   *life // mu guards it; nil before the first start and after an end that was waited for
@@ -60,6 +63,9 @@ func (p *Process) Start(ctx context.Context) error {
 	_, _ = fmt.Fprintf(out, "--- start %d of %s at %s\n", p.starts, p.Name, time.Now().Format(time.RFC3339Nano))
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.Path, p.Args...)
 	cmd.Env = append(os.Environ(), p.Env...)
+	if p.Crash != "" {
+		cmd.Env = append(cmd.Env, "CARGA_CRASH_FILE="+p.Crash)
+	}
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.Dir, out, out
 	cmd.SysProcAttr = attributes()
 	if err := cmd.Start(); err != nil {
@@ -122,6 +128,15 @@ func (p *Process) Kill() (time.Time, error) {
 
 // freezeLimit is far more than a program needs to stand still.
 const freezeLimit = 5 * time.Second
+
+// Arm lets the program kill itself at a crash point, the next time that it gets
+// there.
+func (p *Process) Arm(point string) error {
+	if err := os.WriteFile(p.Crash, []byte(point), 0o600); err != nil {
+		return fmt.Errorf("arm %s: %w", p.Name, err)
+	}
+	return nil
+}
 
 // Freeze stops the program in the middle of whatever it does (SIGSTOP), and
 // returns the moment when it surely stood still: on a busy machine its threads

@@ -44,7 +44,15 @@ func TestMain(m *testing.M) {
 // folder.
 func programs(t *testing.T) string {
 	t.Helper()
-	dir := os.Getenv("CARGA_TEST_BIN")
+	return build(t, "plain")
+}
+
+func build(t *testing.T, name string, flags ...string) string {
+	t.Helper()
+	dir := filepath.Join(os.Getenv("CARGA_TEST_BIN"), name)
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		t.Fatal(err)
+	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
 	// Parallel tests come here when one before them has built.
@@ -58,7 +66,8 @@ func programs(t *testing.T) string {
 	if err := lock.Close(); err != nil {
 		t.Fatal(err)
 	}
-	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+"/", "./agent", "./bridge", "./central", "./sim")
+	args := append([]string{"build", "-o", dir + "/"}, flags...)
+	cmd := exec.CommandContext(ctx, "go", append(args, "./agent", "./bridge", "./central", "./sim")...)
 	cmd.Dir = root
 	if out, err := cmd.CombinedOutput(); err != nil {
 		t.Fatalf("build: %v\n%s", err, out)

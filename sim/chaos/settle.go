@@ -17,8 +17,7 @@ const stopLimit = 15 * time.Second
 func (n *Network) Settle(ctx context.Context, limit time.Duration) error {
 	deadline, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	asked := map[string]time.Time{}
-	err := Await(deadline, limit, func(ctx context.Context) error { return n.calm(ctx, asked) })
+	err := Await(deadline, limit, n.Calm())
 	if err != nil {
 		err = fmt.Errorf("not at rest: %w", err)
 	}
@@ -34,6 +33,30 @@ func (n *Network) Settle(ctx context.Context, limit time.Duration) error {
 
 // askAgain is how long a request for an end may stay without its effect.
 const askAgain = 3 * time.Second
+
+// calmFor is how long nothing must happen: what somebody said a moment ago may
+// still be on its way to Central.
+const calmFor = time.Second
+
+// Calm returns a look for Await: it asks Central for an end of what is open, and
+// says what is not at rest yet, or not for long enough.
+func (n *Network) Calm() func(context.Context) error {
+	asked := map[string]time.Time{}
+	var since time.Time
+	return func(ctx context.Context) error {
+		if err := n.calm(ctx, asked); err != nil {
+			since = time.Time{}
+			return err
+		}
+		if since.IsZero() {
+			since = time.Now()
+		}
+		if quiet := time.Since(since); quiet < calmFor {
+			return fmt.Errorf("at rest for %v only", quiet.Round(time.Millisecond))
+		}
+		return nil
+	}
+}
 
 // calm asks for an end of what is open, and says what is not at rest yet.
 func (n *Network) calm(ctx context.Context, asked map[string]time.Time) error {

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/mqttlink"
 	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/wire"
@@ -94,6 +95,7 @@ func (u *Uplink) handleMessage(m message) {
 }
 
 func (u *Uplink) handleAck(m message, ack wire.Ack) {
+	crashpoint.At(crashpoint.Heard)
 	if !m.Retained && ack.Central >= u.state.Position.Central {
 		u.deps.Owner.Heard(ack.At)
 	}

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/mqttlink"
 	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/wire"
@@ -81,6 +82,7 @@ func (u *Uplink) publish(ctx context.Context, s *sender, k wire.Kind, qos byte, 
 		return false
 	}
 	if k == wire.KindEvent {
+		crashpoint.At(crashpoint.Said)
 		select {
 		case s.acks <- p:
 		default:

@@ -9,6 +9,7 @@ import (
 
 	"github.com/carga-ev/carga/bridge/route"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/kafkalink"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -52,6 +53,7 @@ func (d *down) opened(o kafkalink.Opened) { d.until = max(d.until, o.End) }
 // handle publishes a batch and returns when the broker has confirmed all of it.
 func (d *down) handle(ctx context.Context, b kafkalink.Batch) error {
 	read := time.Now()
+	crashpoint.At(crashpoint.OrderFetched)
 	var queue []waiting
 	for _, m := range b.Messages {
 		p, ok := d.decide(b, m)
@@ -71,6 +73,7 @@ func (d *down) handle(ctx context.Context, b kafkalink.Batch) error {
 	if err := d.publishAll(ctx, queue); err != nil {
 		return err
 	}
+	crashpoint.At(crashpoint.Confirmed)
 	if b.Next >= d.until {
 		clear(d.acks)
 	}
@@ -134,6 +137,7 @@ func (d *down) publishSome(ctx context.Context, queue []waiting) int {
 		if err != nil {
 			break
 		}
+		crashpoint.At(crashpoint.Published)
 		confirmed = append(confirmed, c)
 	}
 	for i, c := range confirmed {

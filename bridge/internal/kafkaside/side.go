@@ -13,6 +13,7 @@ import (
 
 	"github.com/carga-ev/carga/bridge/route"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/kafkalink"
 	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/wire"
@@ -141,6 +142,7 @@ func (s *Side) Take(d route.Decision, done func()) bool {
 	if d.Kind == route.Telemetry || d.Kind == route.Presence {
 		return s.takeLatest(d, done)
 	}
+	crashpoint.At(crashpoint.Received)
 	end := s.ledger.accept(time.Now())
 	if s.write(d, end, done) {
 		return true
@@ -179,6 +181,7 @@ func (s *Side) write(d route.Decision, end func(ending), done func()) bool {
 		default:
 			end(forwarded)
 		}
+		crashpoint.At(crashpoint.Kept)
 		done()
 	}
 	_, err := s.producer.Enqueue(r)

@@ -7,6 +7,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/crashpoint"
 )
 
 // Errors of Ask. Nothing has happened then.
@@ -108,6 +109,7 @@ func (w *Writer) Ask(ctx context.Context, op Op) (Reply, error) {
 
 // apply implements input. The answer leaves after the commit.
 func (a *asked) apply(u *unit) {
+	crashpoint.At(crashpoint.Requested)
 	r := replied{}
 	before := len(u.effects)
 	points := len(u.touched)

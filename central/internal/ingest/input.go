@@ -7,6 +7,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -63,6 +64,7 @@ func (w *Writer) prepare(d Delivered) input {
 }
 
 func (w *Writer) prepareRecord(d Delivered) input {
+	crashpoint.At(crashpoint.Fetched)
 	if len(d.Value) == 0 {
 		return deadIn{d, "is empty"}
 	}

@@ -10,6 +10,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -152,6 +153,7 @@ func (u *unit) presence(in presenceIn) {
 }
 
 func (u *unit) driver(in driverIn) {
+	crashpoint.At(crashpoint.Requested)
 	u.read(in.d)
 	u.counts[countRequests]++
 	e := orders.DriverAsked{Now: u.moment(), Request: in.req, Invalid: in.invalid}
@@ -278,6 +280,9 @@ func (u *unit) write(tx Tx) error {
 		errs = append(errs, tx.Forked(r.in, r.hash, r.at))
 	}
 	errs = append(errs, tx.Orders(u.effects))
+	if len(u.effects) > 0 {
+		crashpoint.At(crashpoint.Ordering)
+	}
 	u.counts[countDead] = 0
 	for _, d := range u.dead {
 		fresh, err := u.writeDead(tx, d)
@@ -307,6 +312,9 @@ func (u *unit) write(tx Tx) error {
 			continue
 		}
 		errs = append(errs, tx.Count(name, n))
+	}
+	if len(u.records) > 0 {
+		crashpoint.At(crashpoint.Applying)
 	}
 	return errors.Join(errs...)
 }

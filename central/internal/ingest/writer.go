@@ -12,6 +12,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/crashpoint"
 )
 
 // Writer is the one owner of the network's state. New starts nothing; Run
@@ -365,6 +366,12 @@ func (w *Writer) fold(u *unit, inputs []input) (err error) {
 
 // announce lets out what the commit allows.
 func (w *Writer) announce(u *unit) {
+	if len(u.commands)+len(u.tells) > 0 {
+		crashpoint.At(crashpoint.Ordered)
+	}
+	if len(u.acks) > 0 {
+		crashpoint.At(crashpoint.Applied)
+	}
 	w.live.counted(u.counts)
 	u.observe(&w.cfg.Watch)
 	w.recount(u)

@@ -12,6 +12,8 @@ import (
 	"log/slog"
 	"sync"
 	"time"
+
+	"github.com/carga-ev/carga/internal/crashpoint"
 )
 
 // Row is one thing to be said.
@@ -156,6 +158,7 @@ func (o *Outbox) page(ctx context.Context, after int64) (n int, last int64) {
 }
 
 func (o *Outbox) confirm(id int64) {
+	crashpoint.At(crashpoint.Produced)
 	o.mu.Lock()
 	o.pending--
 	o.done = append(o.done, id)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/internal/crashpoint"
 )
 
 // Ledger writes what the ledger changed, each value as one row. Values of the
@@ -37,6 +38,9 @@ func (tx *Tx) Ledger(changes []ledger.Change) error {
 		if err := tx.rows(w.t, w.args); err != nil {
 			return fmt.Errorf("write %s: %w", w.what, err)
 		}
+	}
+	if len(b.tickets) > 0 {
+		crashpoint.At(crashpoint.Ticketing)
 	}
 	for _, f := range b.forgotten {
 		if err := tx.exec("DELETE FROM connectors WHERE cp_id=? AND journal=?", string(f.CPID), string(f.Journal)); err != nil {
