@@ -129,12 +129,18 @@ func (r *reign) checkAcking(cp charge.CPID, ack *wire.Ack) {
 		r.w.object("S6", "Central acknowledges %s %s/%d, its database has %d", cp, k.j, ack.Seq, has)
 	}
 	r.w.acked[k] = max(r.w.acked[k], ack.Seq)
+	by := ackKey{k, ack.Central}
+	r.w.ackedBy[by] = max(r.w.ackedBy[by], ack.Seq)
 }
 
-// checkPosition: an agent remembers as acknowledged only what a Central has.
+// checkPosition: an agent remembers as acknowledged only what a Central has, or
+// had in the life that said so: the next one corrects it.
 func (w *World) checkPosition(b *boot, p delivery.Position) {
 	k := recordKey{journalKey{b.a.id, p.Journal}, p.Seq}
-	if p.Journal != "" && !w.has(k) && !w.passed(k) {
+	if p.Journal == "" || w.ackedBy[ackKey{k.journalKey, p.Central}] >= p.Seq {
+		return
+	}
+	if !w.has(k) && !w.passed(k) {
 		w.object("S6", "%s takes %s/%d as acknowledged, which no Central has", b.a.id, p.Journal, p.Seq)
 	}
 }

@@ -47,6 +47,12 @@ type connectorKey struct {
 	id charge.ConnectorID
 }
 
+// ackKey is what one life of Central says of a journal.
+type ackKey struct {
+	journalKey
+	central charge.Incarnation
+}
+
 type recordKey struct {
 	journalKey
 	seq charge.Seq

@@ -190,7 +190,7 @@ func (w *World) restore(s Step) {
 	copied := c.db.backup()
 	w.forgetful = true
 	w.after(s.For, "central restored", func() {
-		if c.retired || c != w.centrals[len(w.centrals)-1] {
+		if w.healed || c.retired || c != w.centrals[len(w.centrals)-1] {
 			return
 		}
 		c.stop()

@@ -229,7 +229,11 @@ func (o *outlet) breakDown(f charge.Fault) {
 func (o *outlet) repair() {
 	o.settle()
 	o.broken = hardwareFaults{}
-	o.follow()
+	if o.commanded {
+		o.follow()
+	} else {
+		o.move(false) // what replaces a welded contactor is open
+	}
 	o.decide()
 	o.settle()
 	if b := o.a.run; b != nil {

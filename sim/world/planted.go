@@ -14,7 +14,6 @@ const (
 	BugIgnoreBoot      Bug = "command_of_another_boot_obeyed"
 	BugWallClock       Bug = "expiry_by_wall_clock_only"
 	BugPlugFromJournal Bug = "plug_state_taken_from_the_journal"
-	BugOldAckObeyed    Bug = "acknowledgement_of_an_older_central_obeyed"
 	BugNoRewind        Bug = "position_never_goes_back"
 	BugNoProbe         Bug = "no_probe"
 	BugFullDiskCharges Bug = "power_while_nothing_can_be_written"
@@ -38,7 +37,7 @@ const (
 func Bugs() []Bug {
 	return []Bug{
 		BugCloseBeforeSync, BugNoSync, BugSyncErrorLost, BugForgetAtPuback, BugCommandTwice, BugIgnoreBoot, BugWallClock, BugPlugFromJournal,
-		BugOldAckObeyed, BugNoRewind, BugNoProbe, BugFullDiskCharges, BugAckBeforeKafka, BugDropWhenFull, BugSkipFailed, BugDeadLetterStays,
+		BugNoRewind, BugNoProbe, BugFullDiskCharges, BugAckBeforeKafka, BugDropWhenFull, BugSkipFailed, BugDeadLetterStays,
 		BugAckBeforeCommit, BugNoDedupe, BugOffsetOutside, BugOffsetsBlind, BugGapApplied, BugReservedWord, BugNoFence, BugTicketOutside,
 		BugRepeatReserves, BugKeeperDead,
 	}

@@ -173,9 +173,6 @@ func (b *boot) heardAck(ack wire.Ack, retained bool) {
 		b.lifted, b.offset = true, ack.At.Sub(charge.Time(b.up().Milliseconds()))
 	}
 	b.w.checkAck(b, &ack)
-	if b.w.bug(BugOldAckObeyed) {
-		ack.Central = max(ack.Central, b.state.Position.Central)
-	}
 	if b.w.bug(BugNoRewind) && ack.Central > b.state.Position.Central {
 		b.keepPosition(&ack)
 	}

@@ -37,6 +37,7 @@ type World struct {
 
 	// What the checkers know of all lives of all Centrals.
 	acked   map[journalKey]charge.Seq // greatest that was ever acknowledged
+	ackedBy map[ackKey]charge.Seq     // the same by each life of Central
 	tickets map[string]ledger.Ticket  // ever made
 	sentAt  map[charge.CommandID]time.Duration
 	answers map[string]charge.ReservationID
@@ -83,7 +84,7 @@ type Result struct {
 func newWorld(p Plan, o Options) *World {
 	w := &World{
 		plan: p, planted: o.Bug, c: newChance(p.Seed, "world"), table: crc32.MakeTable(crc32.Castagnoli), trace: o.Trace, honest: true,
-		acked: map[journalKey]charge.Seq{}, tickets: map[string]ledger.Ticket{}, sentAt: map[charge.CommandID]time.Duration{},
+		acked: map[journalKey]charge.Seq{}, ackedBy: map[ackKey]charge.Seq{}, tickets: map[string]ledger.Ticket{}, sentAt: map[charge.CommandID]time.Duration{},
 		answers: map[string]charge.ReservationID{},
 	}
 	w.stats.Faults = map[Kind]int{}

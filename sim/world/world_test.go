@@ -100,7 +100,7 @@ func TestShrink(t *testing.T) {
 	for i := range 20 {
 		p.Steps = append(p.Steps, world.Step{At: time.Duration(5*i+1) * time.Minute, Kind: world.Visit, N: -1})
 	}
-	o := world.Options{Bug: world.BugCloseBeforeSync}
+	o := world.Options{Bug: world.BugAckBeforeCommit}
 	r := world.Run(p, o)
 	if r.Failure == nil {
 		t.Fatal("did not fail")

@@ -16,7 +16,7 @@ func TestRecordsKeepTheOrderOfApplying(t *testing.T) {
 	s := open(t, path)
 	write(t, s, func(tx *store.Tx) error { return tx.Ledger(point()) })
 	add := func(j charge.JournalID, seq charge.Seq) func(*store.Tx) error {
-		return func(tx *store.Tx) error { return tx.Record(record("CP_1", j, seq), "00", 5) }
+		return func(tx *store.Tx) error { return tx.Record(record(j, seq), "00", 5) }
 	}
 	write(t, s, add("j1", 3))
 	if err := s.Write(t.Context(), func(tx *store.Tx) error { return errors.Join(add("j1", 9)(tx), errors.New("no")) }); err == nil {

@@ -220,9 +220,9 @@ func TestACommandRemembersItsLife(t *testing.T) {
 	}
 }
 
-func record(cp charge.CPID, j charge.JournalID, seq charge.Seq) ledger.Input {
-	raw := fmt.Appendf(nil, `{"cp_id":%q,"journal":%q,"seq":%d}`, cp, j, seq)
-	return ledger.Input{Raw: raw, Record: wire.Record{CPID: cp, Journal: j, Seq: seq}}
+func record(j charge.JournalID, seq charge.Seq) ledger.Input {
+	raw := fmt.Appendf(nil, `{"cp_id":%q,"journal":%q,"seq":%d}`, "CP_1", j, seq)
+	return ledger.Input{Raw: raw, Record: wire.Record{CPID: "CP_1", Journal: j, Seq: seq}}
 }
 
 func point() []ledger.Change {
@@ -237,7 +237,7 @@ func TestRecordsAreKeptOnce(t *testing.T) {
 	write(t, s, func(tx *store.Tx) error {
 		errs := []error{tx.Ledger(point())}
 		for seq := range charge.Seq(40) {
-			errs = append(errs, tx.Record(record("CP_1", "j1", seq+1), fmt.Sprint("h", seq+1), charge.Time(seq)))
+			errs = append(errs, tx.Record(record("j1", seq+1), fmt.Sprint("h", seq+1), charge.Time(seq)))
 		}
 		return errors.Join(errs...)
 	})
@@ -247,7 +247,7 @@ func TestRecordsAreKeptOnce(t *testing.T) {
 	if _, ok, err := s.HashOf(t.Context(), "CP_1", "j1", 41); ok || err != nil {
 		t.Errorf("hash of a record that is not there: got ok %v err %v", ok, err)
 	}
-	err := s.Write(t.Context(), func(tx *store.Tx) error { return tx.Record(record("CP_1", "j1", 7), "h7", 0) })
+	err := s.Write(t.Context(), func(tx *store.Tx) error { return tx.Record(record("j1", 7), "h7", 0) })
 	if err == nil || !strings.Contains(err.Error(), "UNIQUE") {
 		t.Errorf("a record applied twice: got %v, want a refusal", err)
 	}
@@ -326,7 +326,7 @@ func TestAFailedTransactionLeavesNothing(t *testing.T) {
 	err := s.Write(t.Context(), func(tx *store.Tx) error {
 		return errors.Join(tx.Offset("cp-events", 0, 7, 1), tx.Count("applied", 3),
 			tx.Outbox("central-events", "k", nil, []byte("v"), 1), tx.Ledger(point()),
-			tx.Record(record("CP_1", "j1", 1), "h", 1), wrong)
+			tx.Record(record("j1", 1), "h", 1), wrong)
 	})
 	if !errors.Is(err, wrong) {
 		t.Fatalf("got %v, want the error of the function", err)
