@@ -113,6 +113,14 @@ func TestStateIsLost(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		w.restart()
 	})
+	run("Central is restored and Kafka's log is gone", func(w *world) { // what is missing comes from the agents alone
+		w.backup(w.dir + "/backup.db")
+		time.Sleep(30 * time.Second)
+		w.stop("central")
+		w.kafka.Replace("another", filepath.Join(w.dir, "another kafka"))
+		w.restore(w.dir + "/backup.db")
+		w.start("kafka", "central")
+	})
 }
 
 // forgottenByMQTT: acknowledgements, presences, the bridge's session with all
