@@ -78,7 +78,7 @@ stages:
 	@$(STAGE) "vet" go vet ./...
 	@$(STAGE) "lint" $(GOLANGCI) run
 	@$(STAGE) "import rules" go test -count=1 ./internal/archtest
-	@$(STAGE) "tests with -race" go test -race -shuffle=on -timeout 10m $(RACED)
+	@$(STAGE) "tests with -race" .ci/race $(RACED)
 	@$(STAGE) "tests without cgo" env CGO_ENABLED=0 go test -timeout 5m $(UNRACED)
 	@$(STAGE) "tests on 32 bits" .ci/test-386 $(UNRACED)
 	@$(STAGE) "cross-build" $(MAKE) cross

@@ -6,6 +6,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 )
@@ -36,15 +37,39 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// TestStop runs the program without any broker and stops it.
+// TestStop runs the program without any broker and stops it when it has said
+// what it waits for.
 func TestStop(t *testing.T) {
-	ctx, cancel := context.WithTimeout(t.Context(), 100*time.Millisecond)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
-	environ := []string{"CARGA_BRIDGE_MQTT__URL=tcp://127.0.0.1:1", "CARGA_BRIDGE_KAFKA__BROKERS=127.0.0.1:1", "CARGA_BRIDGE_STOP_WITHIN=100ms", "CARGA_BRIDGE_OBSERVE__LISTEN=127.0.0.1:0"}
-	var out bytes.Buffer
-	if code := run(ctx, nil, environ, &bytes.Buffer{}, &out); code != 0 || !strings.Contains(out.String(), "waiting for Kafka") || !strings.Contains(out.String(), "health and metrics are served") {
+	environ := []string{
+		"CARGA_BRIDGE_MQTT__URL=tcp://127.0.0.1:1", "CARGA_BRIDGE_KAFKA__BROKERS=127.0.0.1:1", "CARGA_BRIDGE_STOP_WITHIN=100ms",
+		"CARGA_BRIDGE_OBSERVE__LISTEN=127.0.0.1:0",
+	}
+	out := listener{word: "waiting for Kafka", heard: cancel}
+	if code := run(ctx, nil, environ, &bytes.Buffer{}, &out); code != 0 || !strings.Contains(out.String(), out.word) {
 		t.Errorf("exit code %d, log %s", code, out.String())
 	}
+}
+
+// listener keeps what is written and calls heard when a word is in it.
+type listener struct {
+	word  string
+	heard func()
+
+	mu sync.Mutex
+	// mu guards what follows.
+	bytes.Buffer
+}
+
+func (l *listener) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	n, err := l.Buffer.Write(b)
+	if strings.Contains(l.Buffer.String(), l.word) {
+		l.heard()
+	}
+	return n, err
 }
 
 func TestBusyPortIsNamed(t *testing.T) {
