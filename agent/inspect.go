@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/carga-ev/carga/agent/journal"
@@ -68,8 +67,8 @@ func inspect(r *journal.Report, w io.Writer) error {
 		_, _ = fmt.Fprintf(w, "position        %s/%d, by Central %s\n", p.Journal, p.Seq, p.Central)
 	}
 	_, _ = fmt.Fprintf(w, "reserve         %t\n\n", r.Reserve)
-	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "SEGMENT\tJOURNAL\tFIRST\tLAST\tHELD\tBYTES\tBEGUN\tCHECKPOINT\tFOLLOWS")
+	const columns = "%-16s  %-36s  %7v  %7v  %7v  %8v  %-20s  %-10v  %s\n"
+	_, _ = fmt.Fprintf(w, columns, "SEGMENT", "JOURNAL", "FIRST", "LAST", "HELD", "BYTES", "BEGUN", "CHECKPOINT", "FOLLOWS")
 	for _, s := range r.Segments {
 		begun, follows := "clock unset", "nothing"
 		if !s.Begun.IsZero() {
@@ -78,10 +77,7 @@ func inspect(r *journal.Report, w io.Writer) error {
 		if s.After.Journal != "" {
 			follows = fmt.Sprintf("%s/%d", s.After.Journal, s.After.Seq)
 		}
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%d\t%d\t%d\t%d\t%s\t%t\t%s\n", s.Name, s.Journal, s.First, s.Last, s.Records, s.Size, begun, s.Checkpoint, follows)
-	}
-	if err := t.Flush(); err != nil {
-		return err
+		_, _ = fmt.Fprintf(w, columns, s.Name, s.Journal, s.First, s.Last, s.Records, s.Size, begun, s.Checkpoint, follows)
 	}
 	for _, line := range troubles(r) {
 		_, _ = fmt.Fprintln(w, line)

@@ -1,7 +1,6 @@
 package journal
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"os"
@@ -173,8 +172,13 @@ func (l *loaded) judge() {
 	slices.Reverse(kept)
 	l.segments = kept
 	l.name()
-	l.bad = append(l.bad, again...)
-	slices.SortFunc(l.bad, func(a, b badFile) int { return cmp.Compare(a.number, b.number) })
+	for _, f := range again {
+		at := slices.IndexFunc(l.bad, func(b badFile) bool { return b.number > f.number })
+		if at < 0 {
+			at = len(l.bad)
+		}
+		l.bad = slices.Insert(l.bad, at, f)
+	}
 	index := uint64(1)
 	for _, s := range l.segments {
 		for i := range s.runs {

@@ -1,8 +1,8 @@
 package obs
 
 import (
+	"maps"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 )
@@ -87,10 +87,9 @@ func (r *Registry) All() []Health {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	all := make([]Health, 0, len(r.all))
-	for _, h := range r.all {
-		all = append(all, h)
+	for _, name := range slices.Sorted(maps.Keys(r.all)) {
+		all = append(all, r.all[name])
 	}
-	slices.SortFunc(all, func(a, b Health) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 

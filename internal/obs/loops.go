@@ -65,9 +65,9 @@ func (l *Loops) All() []Health {
 		if !h.Up {
 			h.Reason = fmt.Sprintf("has not turned for %s, its limit is %s", idle.Round(time.Millisecond), o.limit)
 		}
-		all = append(all, h)
+		at, _ := slices.BinarySearchFunc(all, o.name, func(h Health, name string) int { return strings.Compare(h.Name, name) })
+		all = slices.Insert(all, at, h)
 	}
-	slices.SortFunc(all, func(a, b Health) int { return strings.Compare(a.Name, b.Name) })
 	return all
 }
 
