@@ -82,10 +82,8 @@ func inspect(r *journal.Report, w io.Writer) error {
 	for _, line := range troubles(r) {
 		_, _ = fmt.Fprintln(w, line)
 	}
-	if r.TornBytes > 0 {
-		_, _ = fmt.Fprintf(w, "%d bytes of records that were never announced\n", r.TornBytes)
-	}
-	return nil
+	_, err := fmt.Fprintf(w, "\n%d bytes belong to records that were never announced\n", r.TornBytes)
+	return err
 }
 
 // troubles are what Inspect found wrong, one line each.

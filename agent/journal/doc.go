@@ -29,7 +29,7 @@
 // callers share one fsync: whoever comes first commits for all who wait. There
 // are no goroutines and no timers here.
 //
-// At boot every frame is read and checked, a million records a second on a
+// At boot every frame is read and checked, two million records a second on a
 // server: what is kept is bounded, and damage must be known before record 1 is
 // written.
 package journal
