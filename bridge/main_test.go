@@ -59,14 +59,20 @@ type listener struct {
 
 	mu sync.Mutex
 	// mu guards what follows.
-	bytes.Buffer
+	said bytes.Buffer
+}
+
+func (l *listener) String() string {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.said.String()
 }
 
 func (l *listener) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n, err := l.Buffer.Write(b)
-	if strings.Contains(l.Buffer.String(), l.word) {
+	n, err := l.said.Write(b)
+	if strings.Contains(l.said.String(), l.word) {
 		l.heard()
 	}
 	return n, err
