@@ -49,12 +49,12 @@ func (t *turn) booted(e Booted) {
 // was written down last: the meter was replaced, or this storage came from
 // another box. "": it can, or nobody knows how long the agent was away.
 func (t *turn) another(e Booted) string {
-	gain, away := e.Reading.Import-e.Saved.Register, e.Wall.Sub(e.Saved.At)
+	gain, away := e.Reading.Import-e.Saved.Register, e.Wall.Sub(e.Saved.RegisterAt)
 	switch {
 	case !e.Read:
 	case gain < 0:
 		return fmt.Sprintf("%d Wh after %d Wh before the start", e.Reading.Import, e.Saved.Register)
-	case e.Saved.At == 0 || e.Clock == charge.ClockUnset || e.Clock == "" || e.Policy.Rated <= 0:
+	case e.Saved.RegisterAt == 0 || e.Clock == charge.ClockUnset || e.Clock == "" || e.Policy.Rated <= 0:
 	case gain > slack+2*atMost(e.Policy.Rated, away):
 		return fmt.Sprintf("%d Wh after %d Wh before the start, %s ago", e.Reading.Import, e.Saved.Register, away.Round(time.Second))
 	}

@@ -18,9 +18,9 @@ type Saved struct {
 	Reservation SavedReservation   `json:"reservation,omitzero"`
 	Session     SavedSession       `json:"session,omitzero"`
 	Unfinished  []Unfinished       `json:"unfinished,omitempty"`
-	Journal     charge.JournalID   `json:"journal,omitempty"`   // of the last record
-	UptimeMS    int64              `json:"uptime_ms,omitempty"` // of the last record
-	At          charge.Time        `json:"at,omitzero"`         // of the last record; zero when its clock was not set
+	Journal     charge.JournalID   `json:"journal,omitempty"`    // of the last record
+	UptimeMS    int64              `json:"uptime_ms,omitempty"`  // of the last record
+	RegisterAt  charge.Time        `json:"register_at,omitzero"` // when Register was written down; zero when the clock was not set
 }
 
 // SavedReservation is a reservation that is held. LeftMS is how long by the
@@ -88,17 +88,20 @@ func Replay(v Saved, rec wire.Record) Saved {
 		v.Session = SavedSession{
 			ID: rec.SessionID, Username: p.Username, Reservation: p.ReservationID, Tariff: p.Tariff, Start: p.Register,
 		}
-		v.Register, v.Finishing = p.Register, false
+		v.Finishing = false
+		v.read(&rec, p.Register)
 	case *wire.ChargingStarted:
-		v.Session.Started, v.Register = true, p.Register
+		v.Session.Started = true
+		v.read(&rec, p.Register)
 	case *wire.MeterRead:
-		v.Register = p.Register
+		v.read(&rec, p.Register)
 	case *wire.Suspended:
-		v.Register = p.Register
+		v.read(&rec, p.Register)
 	case *wire.Resumed:
-		v.Register = p.Register
+		v.read(&rec, p.Register)
 	case *wire.ChargingStopped:
-		v.Session, v.Register, v.Finishing = SavedSession{}, p.Register, true
+		v.Session, v.Finishing = SavedSession{}, true
+		v.read(&rec, p.Register)
 	case *wire.Unplugged:
 		v.Finishing = false
 		v.Session.ends(charge.StopUnplugged)
@@ -109,13 +112,18 @@ func Replay(v Saved, rec wire.Record) Saved {
 	return v
 }
 
+// read notes a register and when it was written down. That of cp_registered does
+// not count: whose meter it is is judged by the registers of the session.
+func (v *Saved) read(rec *wire.Record, register charge.WattHours) {
+	v.Register, v.RegisterAt = register, 0
+	if rec.Clock != charge.ClockUnset {
+		v.RegisterAt = rec.At
+	}
+}
+
 // pass lets the time of a record pass on the reservation. Between two boots
 // nobody knows how much did.
 func (v Saved) pass(rec wire.Record) Saved {
-	v.At = 0
-	if rec.Clock != charge.ClockUnset {
-		v.At = rec.At
-	}
 	if rec.Journal != v.Journal {
 		v.Journal, v.UptimeMS = rec.Journal, 0
 	}

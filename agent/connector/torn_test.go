@@ -33,7 +33,7 @@ func TestSessionMeetsAnotherMeter(t *testing.T) {
 			t.Parallel()
 			now := connector.Now{Wall: at.Add(tc.away), Clock: tc.clock}
 			saved := connector.Saved{
-				Connector: 1, Register: 5000, At: at,
+				Connector: 1, Register: 5000, RegisterAt: at,
 				Session: connector.SavedSession{ID: "s1", Username: "anna", Start: 4000, Started: true},
 			}
 			s, _ := connector.Step(connector.State{}, connector.Booted{
@@ -62,4 +62,45 @@ func TestSessionMeetsAnotherMeter(t *testing.T) {
 			}
 		})
 	}
+}
+
+// Two starts in a row: what the meter gained is judged by the time since its
+// register was written down, not since the last record, which may be that of a
+// start that got no further.
+func TestSessionMeetsItsOwnMeterAtTheSecondStart(t *testing.T) {
+	t.Parallel()
+	const at = charge.Time(1_800_000_000_000)
+	saved := connector.Saved{Connector: 1}
+	for i, p := range []wire.Payload{
+		&wire.Authorized{By: wire.GrantOrder, Username: "anna", Register: 4000},
+		&wire.ChargingStarted{Register: 4000},
+		&wire.MeterRead{Register: 5000},
+		&wire.Registered{Connectors: []wire.ConnectorState{{Connector: 1, Status: charge.StatusSuspendedEVSE, Register: new(charge.WattHours(7500)), SessionID: "s1"}}},
+	} {
+		rec, err := wire.NewRecord(p)
+		if err != nil {
+			t.Fatal(err)
+		}
+		rec.CPID, rec.Journal, rec.Seq, rec.Clock, rec.At = "CP_1", "j1", charge.Seq(i+1), charge.ClockSynced, at.Add(time.Duration(i)*time.Minute)
+		if rec.Connector, rec.SessionID = 1, "s1"; rec.Type == wire.TypeRegistered {
+			rec.Connector, rec.SessionID, rec.Journal, rec.Seq, rec.At = 0, "", "j2", 1, at.Add(12*time.Minute)
+		}
+		saved = connector.Replay(saved, rec)
+	}
+	now := connector.Now{Wall: at.Add(12*time.Minute + 2*time.Second), Clock: charge.ClockSynced}
+	s, _ := connector.Step(connector.State{}, connector.Booted{
+		Now: now, ID: 1, Policy: connector.Policy{Rated: 22_000}, Saved: saved, Pilot: charge.PilotB,
+		Reading: connector.Reading{Import: 7500}, Read: true,
+	})
+	_, effects := connector.Step(s, connector.Registered{Now: now})
+	for _, e := range effects {
+		if a, ok := e.(connector.Append); ok {
+			for _, r := range a.Records {
+				if p, ok := r.Payload.(*wire.ChargingStopped); ok && p.Register == 7500 {
+					return
+				}
+			}
+		}
+	}
+	t.Errorf("effects are %+v, want the session stopped at 7500 Wh", effects)
 }
