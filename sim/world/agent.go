@@ -219,7 +219,7 @@ func (b *boot) policy() connector.Policy {
 	p := &b.w.plan.Policy
 	return connector.Policy{
 		Resume: p.Resume, ReservedPlugStarts: p.ReservedPlugStarts, FreeVend: p.FreeVend, Rated: 50_000,
-		SampleEnergy: 2000, SampleInterval: 2 * time.Minute,
+		SampleEnergy: 500, SampleInterval: 2 * time.Minute,
 	}
 }
 

@@ -213,22 +213,27 @@ func (in toldIn) apply(u *unit) {
 
 // asked is an operator's request.
 type asked struct {
-	ask    orders.Ask
-	settle charge.SessionID // settle an orphaned session instead
-	cp     charge.CPID
-	answer func(orders.Reply)
+	ask     orders.Ask
+	settle  charge.SessionID // settle an orphaned session instead
+	release bool             // end the quarantine of cp instead
+	cp      charge.CPID
+	answer  func(orders.Reply)
 }
 
 func (a *asked) apply(u *unit) {
 	u.inputs = append(u.inputs, a)
 	var reply orders.Reply
-	if a.settle != "" {
+	switch {
+	case a.release:
+		u.add(ledger.Release(u.point(a.cp)))
+		u.step(orders.PointHeard{Now: u.moment(), CPID: a.cp})
+	case a.settle != "":
 		changes, err := ledger.Settle(u.point(a.cp), &u.env, a.settle)
 		if err == nil {
 			u.add(changes)
 			u.step(orders.PointHeard{Now: u.moment(), CPID: a.cp, Changes: changes})
 		}
-	} else {
+	default:
 		u.reply = &reply
 		u.step(orders.OperatorAsked{Now: u.moment(), Ask: a.ask})
 		u.reply = nil

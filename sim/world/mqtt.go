@@ -25,7 +25,8 @@ type note struct {
 // received is a message as a client receives it.
 type received struct {
 	note
-	id int // of the broker's copy for the bridge, to be acknowledged; 0: none
+	id int           // of the broker's copy for the bridge, to be acknowledged; 0: none
+	at time.Duration // when the broker took it
 }
 
 // broker is an MQTT broker: retained messages, last wills, and the one session
@@ -176,7 +177,7 @@ func (b *broker) forBridge(n note) {
 			return
 		}
 		b.ids++
-		d.id = b.ids
+		d.id, d.at = b.ids, b.w.now
 		b.kept = append(b.kept, d)
 	}
 	if c != nil {

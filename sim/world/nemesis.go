@@ -73,14 +73,14 @@ func (w *World) harm(s Step, c chance) {
 	case DiskLies:
 		d.lying = true
 		a.known.storageLost = true
-		w.after(s.For, "the lie comes out", func() {
+		w.later(s.For, "the lie comes out", func() {
 			a.kill(true)
 			d.lying = false
 		})
 	case DiskBack:
 		image := d.image()
 		a.known.storageLost = true
-		w.after(s.For, "storage set back", func() {
+		w.later(s.For, "storage set back", func() {
 			a.kill(true)
 			d.put(image)
 		})
@@ -113,6 +113,15 @@ func (w *World) harm(s Step, c chance) {
 	case Poison:
 		w.poison(a, s)
 	}
+}
+
+// later does some harm in a while, unless everything was healed before.
+func (w *World) later(d time.Duration, tag string, do func()) {
+	w.after(d, tag, func() {
+		if !w.healed {
+			do()
+		}
+	})
 }
 
 // kill ends the process of a charging point, if there is one.

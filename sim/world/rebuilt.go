@@ -6,8 +6,6 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-type ordersReply = orders.Reply
-
 func wantedOpen(c *central, cp charge.CPID, id charge.ConnectorID) bool {
 	want, ok := c.run.orders.Wanted(orders.Target{CPID: cp, Connector: id})
 	return ok && want

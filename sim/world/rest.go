@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -39,6 +40,7 @@ func (w *World) rest() {
 		}
 	}
 	w.runUntil(w.plan.For + catchUp + settling)
+	w.releaseForks()
 	w.tellRegisters()
 	if w.failure == nil {
 		w.settleOrphans()
@@ -47,6 +49,28 @@ func (w *World) rest() {
 	if w.failure == nil {
 		w.checkRest()
 	}
+}
+
+// releaseForks does what an operator does with charging points that are
+// quarantined though there is only one box: what was read again after a boot
+// that could not read it looks like a second one, if there was no clock either.
+func (w *World) releaseForks() {
+	c := w.inCharge()
+	if c == nil || w.failure != nil {
+		return
+	}
+	for _, a := range w.points {
+		p := c.db.points[a.id]
+		switch {
+		case !p.Forked():
+		case !a.known.storageLost:
+			w.object("S13", "%s is quarantined, and nothing was lost: %s", a.id, p.Fork)
+		default:
+			w.stats.Released++
+			c.run.give(&asked{release: true, cp: a.id, answer: func(orders.Reply) {}})
+		}
+	}
+	w.runUntil(w.now + 5*time.Minute)
 }
 
 // tellRegisters starts those agents anew whose meters could not be read when a
@@ -98,7 +122,7 @@ func (w *World) settleOrphans() {
 				w.object("V1", "session %s of %s is orphaned, and nothing was lost", id, s.CPID)
 			}
 			w.stats.ByOperator++
-			c.run.give(&asked{settle: id, cp: s.CPID, answer: func(ordersReply) {}})
+			c.run.give(&asked{settle: id, cp: s.CPID, answer: func(orders.Reply) {}})
 		}
 	}
 }
@@ -128,12 +152,11 @@ func (w *World) checkPoint(c *central, a *agent) {
 	case b == nil || !b.ready:
 		w.object("V3", "%s does not run at the end", a.id)
 		return
+	case c.db.points[a.id].ForkedAt != 0:
+		w.object("S13", "%s is quarantined: %s", a.id, c.db.points[a.id].Fork)
+		return
 	case b.state.Unacked() > 0:
 		w.object("V1", "%s: %d records are not acknowledged at the end", a.id, b.state.Unacked())
-		return
-	}
-	if p, ok := c.db.points[a.id]; ok && p.Forked() {
-		w.object("S13", "%s is quarantined: %s", a.id, p.Fork)
 		return
 	}
 	for _, m := range b.machines {
@@ -247,7 +270,7 @@ func (w *World) checkOrders(c *central) {
 	for _, id := range sortedKeys(c.db.commands) {
 		w.object("V1", "command %s %s is %s at the end", c.db.commands[id].Type, id, c.db.commands[id].State)
 	}
-	if n := len(w.mqtt.kept); n > 0 {
+	if n := len(w.mqtt.kept); n > 0 && w.now-w.mqtt.kept[0].at > time.Minute {
 		w.object("S15", "the broker keeps %d messages for the bridge that nobody acknowledges", n)
 	}
 	w.checkRequests(c)
