@@ -4,6 +4,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
 )
 
 // Liveness says whether a charging point is there. Offline is an overlay: it
@@ -46,4 +47,74 @@ func Live(s Signs, now charge.Time) (l Liveness, since charge.Time) {
 		return Offline, due
 	}
 	return Online, s.HeardAt
+}
+
+// Way is the way to all charging points, as the bridge's signs of life show it.
+// Started and Patience are given; Heard fills in the rest.
+type Way struct {
+	Started  charge.Time   // when Central began to listen
+	Patience time.Duration // how long the bridge may be silent
+
+	heardAt    charge.Time // zero: never
+	mqttUp     bool
+	mqttSince  charge.Time
+	freshSince charge.Time // zero while stale
+}
+
+// Heard takes what the bridge said of MQTT at the time at.
+func (w *Way) Heard(mqttUp bool, mqttSince, at charge.Time) {
+	w.heardAt, w.mqttUp, w.mqttSince = at, mqttUp, mqttSince
+}
+
+// HeardAt is when the bridge was last heard; zero: never.
+func (w *Way) HeardAt() charge.Time { return w.heardAt }
+
+// BridgeUp reports whether the bridge is heard.
+func (w *Way) BridgeUp(now charge.Time) bool {
+	return w.heardAt != 0 && now <= w.heardAt.Add(w.Patience)
+}
+
+// StaleSince is since when the way is not fresh; zero while it is.
+func (w *Way) StaleSince(now charge.Time) charge.Time {
+	switch {
+	case w.heardAt == 0:
+		return w.Started
+	case !w.BridgeUp(now):
+		return w.heardAt
+	case !w.mqttUp:
+		return min(max(w.mqttSince, 1), now)
+	}
+	return 0
+}
+
+// Watch notes since when the way is fresh. It is called when something was heard
+// and now and then.
+func (w *Way) Watch(now charge.Time) {
+	switch stale := w.StaleSince(now); {
+	case stale != 0:
+		w.freshSince = 0
+	case w.freshSince == 0:
+		w.freshSince = now
+	}
+}
+
+// Live judges a charging point that was last known as known. Its silence counts
+// only while the way to it is fresh: an outage of Kafka does not grey the
+// network.
+func (w *Way) Live(s Signs, known Liveness, now charge.Time) (Liveness, charge.Time) {
+	s.StaleSince = w.StaleSince(now)
+	if known == Online && s.HeardAt != 0 {
+		s.HeardAt = max(s.HeardAt, w.freshSince)
+	}
+	return Live(s, now)
+}
+
+// Reach is a liveness as orders see it. A way that has been stale for longer
+// than a command lives is as good as none: what is wanted is ordered when the
+// charging point is heard again, not once a minute for as long as Kafka is away.
+func Reach(l Liveness, since, now charge.Time) Liveness {
+	if l == Unknown && now > since.Add(wire.MaxCommandLife) {
+		return Offline
+	}
+	return l
 }

@@ -88,7 +88,7 @@ func (c *central) boot() {
 	}
 	c.run = r
 	c.w.stats.Boots++
-	r.live.started = c.now()
+	r.live.way = ledger.Way{Started: c.now(), Patience: fresh}
 	r.live.points = map[charge.CPID]*livePoint{}
 	r.mint("")
 	r.pulse()

@@ -168,14 +168,10 @@ func (r *reign) pulse() {
 	r.after(aliveEvery, "central lives", r.pulse)
 }
 
-// live is who was heard when, in memory: the rules of ingest.Live.
+// live is who was heard when, in memory, as ingest.Live keeps it.
 type live struct {
-	started    charge.Time
-	bridgeAt   charge.Time
-	mqttUp     bool
-	mqttSince  charge.Time
-	freshSince charge.Time
-	points     map[charge.CPID]*livePoint
+	way    ledger.Way
+	points map[charge.CPID]*livePoint
 }
 
 type livePoint struct {
@@ -214,60 +210,34 @@ func (l *live) presence(id charge.CPID, online bool, at charge.Time) {
 }
 
 func (l *live) hearBridge(mqttUp bool, since, at, now charge.Time) {
-	if at < l.bridgeAt {
-		return
-	}
-	l.bridgeAt, l.mqttUp, l.mqttSince = at, mqttUp, since
-	l.judgePipeline(now)
-}
-
-// staleSince is since when the way to the charging points is not fresh.
-func (l *live) staleSince(now charge.Time) charge.Time {
-	switch {
-	case l.bridgeAt == 0:
-		return l.started
-	case now > l.bridgeAt.Add(fresh):
-		return l.bridgeAt
-	case !l.mqttUp:
-		return min(max(l.mqttSince, 1), now)
-	}
-	return 0
-}
-
-func (l *live) judgePipeline(now charge.Time) {
-	switch stale := l.staleSince(now); {
-	case stale != 0:
-		l.freshSince = 0
-	case l.freshSince == 0:
-		l.freshSince = now
+	if at >= l.way.HeardAt() {
+		l.way.Heard(mqttUp, since, at)
+		l.way.Watch(now)
 	}
 }
 
 func (l *live) judge(p *livePoint, now charge.Time) (ledger.Liveness, charge.Time) {
-	s := ledger.Signs{HeardAt: p.heard, StaleSince: l.staleSince(now), Interval: p.interval}
+	s := ledger.Signs{HeardAt: p.heard, Interval: p.interval}
 	if p.gone != 0 && p.gone >= p.heard {
 		s.GoneAt = p.gone
 	}
 	if s.Interval == 0 {
 		s.Interval = 5 * time.Minute // not heard yet; the product's comes within a second
 	}
-	if p.known == ledger.Online && s.HeardAt != 0 {
-		s.HeardAt = max(s.HeardAt, l.freshSince)
-	}
-	return ledger.Live(s, now)
+	return l.way.Live(s, p.known, now)
 }
 
 func (l *live) liveness(id charge.CPID, now charge.Time) (ledger.Liveness, charge.Time) {
 	p := l.points[id]
 	if p == nil {
-		return ledger.Unknown, l.started
+		return ledger.Unknown, l.way.Started
 	}
 	return l.judge(p, now)
 }
 
 // pulse judges all links and returns those charging points that are back.
 func (l *live) pulse(now charge.Time) (back []charge.CPID) {
-	l.judgePipeline(now)
+	l.way.Watch(now)
 	for _, id := range sortedKeys(l.points) {
 		p := l.points[id]
 		link, _ := l.judge(p, now)

@@ -186,14 +186,10 @@ func (u *unit) CP(id charge.CPID) *ledger.CP { return u.r.cps[id] }
 // CPs implements orders.View.
 func (u *unit) CPs() iter.Seq[*ledger.CP] { return maps.Values(u.r.cps) }
 
-// Live implements orders.View, as ingest does: a way that has been stale for
-// longer than a command lives is as good as none.
+// Live implements orders.View.
 func (u *unit) Live(id charge.CPID, now charge.Time) ledger.Liveness {
 	link, since := u.r.live.liveness(id, now)
-	if link == ledger.Unknown && now > since.Add(wire.MaxCommandLife) {
-		return ledger.Offline
-	}
-	return link
+	return ledger.Reach(link, since, now)
 }
 
 // Session implements orders.View.

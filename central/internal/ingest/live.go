@@ -25,7 +25,6 @@ const maxFacts = 256
 type Live struct {
 	mu sync.Mutex
 	// mu guards what follows.
-	started  charge.Time
 	central  charge.Incarnation
 	since    charge.Time // since when Central is up or not
 	active   bool
@@ -33,17 +32,16 @@ type Live struct {
 	fencedBy charge.Incarnation
 	database string // trouble, "" when none
 
-	kafka      Part
-	bridge     *wire.BridgeAlive
-	bridgeAt   charge.Time
-	freshSince charge.Time // zero while stale
-	points     map[charge.CPID]*livePoint
-	counters   map[string]int64
-	bad        int64 // telemetry that could not be read
-	lost       int64
-	alarms     int64
-	tariffs    map[charge.TariffVersion]ledger.Tariff
-	fallback   ledger.Tariff
+	kafka    Part
+	bridge   *wire.BridgeAlive // as heard last; nil: never
+	way      ledger.Way
+	points   map[charge.CPID]*livePoint
+	counters map[string]int64
+	bad      int64 // telemetry that could not be read
+	lost     int64
+	alarms   int64
+	tariffs  map[charge.TariffVersion]ledger.Tariff
+	fallback ledger.Tariff
 
 	facts   []Fact
 	n       uint64
@@ -65,7 +63,7 @@ type livePoint struct {
 func NewLive(fallback ledger.Tariff) *Live {
 	now := charge.At(time.Now())
 	return &Live{
-		started: now, since: now, waits: "starting", fallback: fallback,
+		way: ledger.Way{Started: now, Patience: fresh}, since: now, waits: "starting", fallback: fallback,
 		kafka:  Part{Name: "kafka", State: PartUnknown, Since: now, Reason: "not asked yet"},
 		points: map[charge.CPID]*livePoint{}, counters: map[string]int64{}, changed: make(chan struct{}), awake: make(chan struct{}),
 	}
@@ -276,53 +274,27 @@ func (l *Live) hearBridge(b *wire.BridgeAlive, d *Delivered) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := heardAt(d)
-	if at < l.bridgeAt {
+	if at < l.way.HeardAt() {
 		return
 	}
 	if l.bridge == nil || l.bridge.MQTT.Up != b.MQTT.Up {
 		l.note()
 	}
-	l.bridge, l.bridgeAt = b, at
-	l.judgePipeline(charge.At(time.Now()))
+	l.bridge = b
+	l.way.Heard(b.MQTT.Up, b.MQTT.Since, at)
+	l.way.Watch(charge.At(time.Now()))
 }
 
-// staleSince is since when the way to the charging points is not fresh; zero
-// while it is.
-func (l *Live) staleSince(now charge.Time) charge.Time {
-	switch {
-	case l.bridge == nil:
-		return l.started
-	case now > l.bridgeAt.Add(fresh):
-		return l.bridgeAt
-	case !l.bridge.MQTT.Up:
-		return min(max(l.bridge.MQTT.Since, 1), now)
-	}
-	return 0
-}
-
-func (l *Live) judgePipeline(now charge.Time) {
-	switch stale := l.staleSince(now); {
-	case stale != 0:
-		l.freshSince = 0
-	case l.freshSince == 0:
-		l.freshSince = now
-	}
-}
-
-// judge says whether a charging point is there. Its silence counts only while
-// the way to it is fresh: an outage of Kafka does not grey the network.
+// judge says whether a charging point is there.
 func (l *Live) judge(p *livePoint, now charge.Time) (ledger.Liveness, charge.Time) {
-	s := ledger.Signs{HeardAt: p.heard, StaleSince: l.staleSince(now)}
+	s := ledger.Signs{HeardAt: p.heard}
 	if p.tele != nil {
 		s.Interval = time.Duration(p.tele.IntervalMS) * time.Millisecond
 	}
 	if !p.view.Online && p.view.PresenceAt >= p.heard {
 		s.GoneAt = p.view.PresenceAt
 	}
-	if p.known == ledger.Online && s.HeardAt != 0 {
-		s.HeardAt = max(s.HeardAt, l.freshSince)
-	}
-	return ledger.Live(s, now)
+	return l.way.Live(s, p.known, now)
 }
 
 func (l *Live) liveness(id charge.CPID, now charge.Time) (link ledger.Liveness, since charge.Time) {
@@ -330,7 +302,7 @@ func (l *Live) liveness(id charge.CPID, now charge.Time) (link ledger.Liveness, 
 	defer l.mu.Unlock()
 	p := l.points[id]
 	if p == nil {
-		return ledger.Unknown, l.started
+		return ledger.Unknown, l.way.Started
 	}
 	return l.judge(p, now)
 }
@@ -339,7 +311,7 @@ func (l *Live) liveness(id charge.CPID, now charge.Time) (link ledger.Liveness, 
 func (l *Live) pulse(now charge.Time) (back []charge.CPID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.judgePipeline(now)
+	l.way.Watch(now)
 	moved := false
 	for id, p := range l.points {
 		link, _ := l.judge(p, now)

@@ -216,12 +216,12 @@ func (l *Live) parts(now charge.Time) []Part {
 }
 
 func (l *Live) mqttPart(now charge.Time) Part {
-	p := Part{Name: "mqtt", State: PartUnknown, Since: l.started, Reason: "the bridge, which knows, is not heard"}
+	p := Part{Name: "mqtt", State: PartUnknown, Since: l.way.Started, Reason: "the bridge, which knows, is not heard"}
 	switch {
 	case l.bridge == nil:
 		return p
-	case now > l.bridgeAt.Add(fresh):
-		p.Since = l.bridgeAt
+	case !l.way.BridgeUp(now):
+		p.Since = l.way.HeardAt()
 		return p
 	case l.bridge.MQTT.Up:
 		p.State, p.Reason = PartUp, ""
@@ -233,12 +233,12 @@ func (l *Live) mqttPart(now charge.Time) Part {
 }
 
 func (l *Live) bridgePart(now charge.Time) Part {
-	p := Part{Name: "bridge", State: PartDown, Since: l.started, Reason: "not heard yet"}
+	p := Part{Name: "bridge", State: PartDown, Since: l.way.Started, Reason: "not heard yet"}
 	switch {
-	case l.bridge != nil && now <= l.bridgeAt.Add(fresh):
+	case l.way.BridgeUp(now):
 		return Part{Name: "bridge", State: PartUp, Since: l.bridge.StartedAt}
 	case l.bridge != nil:
-		p.Since, p.Reason = l.bridgeAt, "not heard any more"
+		p.Since, p.Reason = l.way.HeardAt(), "not heard any more"
 	}
 	if l.kafka.State != PartUp {
 		p.State, p.Reason = PartUnknown, "Kafka is away, so the bridge cannot be heard"

@@ -380,15 +380,10 @@ func (u *unit) CP(id charge.CPID) *ledger.CP { return u.w.cps[id] }
 // CPs implements orders.View.
 func (u *unit) CPs() iter.Seq[*ledger.CP] { return maps.Values(u.w.cps) }
 
-// Live implements orders.View. A way that has been stale for longer than a
-// command lives is as good as none: what is wanted is ordered when the charging
-// point is heard again, not once a minute for as long as Kafka is away.
+// Live implements orders.View.
 func (u *unit) Live(id charge.CPID, now charge.Time) ledger.Liveness {
 	link, since := u.w.live.liveness(id, now)
-	if link == ledger.Unknown && now > since.Add(wire.MaxCommandLife) {
-		return ledger.Offline
-	}
-	return link
+	return ledger.Reach(link, since, now)
 }
 
 // Session implements orders.View.
