@@ -88,7 +88,7 @@ func boot(ctx context.Context, cfg Config, deps Deps, board hal.Board) (*running
 // restore makes the machines as the journal and the hardware say, and writes
 // record 1.
 func (r *running) restore(ctx context.Context, found Found) error {
-	saved, err := found.replay(len(r.outlets))
+	saved, err := connector.Recall(found.Checkpoint, found.Records, len(r.outlets))
 	if err != nil {
 		return fmt.Errorf("read the journal: %w", err)
 	}

@@ -3,7 +3,6 @@ package app
 import (
 	"errors"
 
-	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/internal/charge"
@@ -52,29 +51,4 @@ type JournalOptions struct {
 	CP         charge.CPID
 	Journal    charge.JournalID // of this boot
 	Checkpoint func() ([]byte, error)
-}
-
-// replay folds what was found into what each of n connectors must know.
-func (f *Found) replay(n int) ([]connector.Saved, error) {
-	saved := make([]connector.Saved, n)
-	if len(f.Checkpoint) > 0 {
-		all, err := connector.ReadCheckpoint(f.Checkpoint)
-		if err != nil {
-			return nil, err
-		}
-		copy(saved, all)
-	}
-	for i := range saved {
-		saved[i].Connector = charge.ConnectorID(i + 1)
-	}
-	for _, raw := range f.Records {
-		rec, err := wire.DecodeRecord(raw)
-		if err != nil {
-			return nil, err
-		}
-		for i := range saved {
-			saved[i] = connector.Replay(saved[i], rec)
-		}
-	}
-	return saved, nil
 }

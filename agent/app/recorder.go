@@ -68,24 +68,9 @@ type job struct {
 // class is the highest of its records: they go together.
 func (j *job) class() (c journal.Class) {
 	for _, r := range j.records {
-		c = max(c, classOf(r.Payload))
+		c = max(c, journal.ClassOf(r.Payload.RecordType()))
 	}
 	return c
-}
-
-// classOf says what makes way when there is no room. Final is what somebody pays
-// for or waits for; whether a session may begin is decided before it is written.
-func classOf(p wire.Payload) journal.Class {
-	switch p.RecordType() {
-	case wire.TypeMeterRead:
-		return journal.Sample
-	case wire.TypeRegistered, wire.TypeAuthorized, wire.TypeChargingStarted, wire.TypeChargingStopped,
-		wire.TypeReservationEnded, wire.TypeFaultRaised, wire.TypeCommandFinished:
-		return journal.Final
-	case wire.TypeStatusChanged, wire.TypePluggedIn, wire.TypeUnplugged, wire.TypeAuthRequested, wire.TypeCommandAccepted,
-		wire.TypeSuspended, wire.TypeResumed, wire.TypeFaultCleared, wire.TypeAnomalySeen:
-	}
-	return journal.Normal
 }
 
 func highest(jobs []job) (c journal.Class) {

@@ -185,3 +185,29 @@ func ReadCheckpoint(raw []byte) ([]Saved, error) {
 	}
 	return all, nil
 }
+
+// Recall folds what a boot found on disk, the last checkpoint and the records
+// since, into what each of n connectors must know. An empty checkpoint is none.
+func Recall(checkpoint []byte, since [][]byte, n int) ([]Saved, error) {
+	saved := make([]Saved, n)
+	if len(checkpoint) > 0 {
+		all, err := ReadCheckpoint(checkpoint)
+		if err != nil {
+			return nil, err
+		}
+		copy(saved, all)
+	}
+	for i := range saved {
+		saved[i].Connector = charge.ConnectorID(i + 1)
+	}
+	for _, raw := range since {
+		rec, err := wire.DecodeRecord(raw)
+		if err != nil {
+			return nil, err
+		}
+		for i := range saved {
+			saved[i] = Replay(saved[i], rec)
+		}
+	}
+	return saved, nil
+}

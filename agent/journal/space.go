@@ -7,6 +7,8 @@ import (
 	"os"
 	"syscall"
 	"time"
+
+	"github.com/carga-ev/carga/internal/wire"
 )
 
 // Class says what makes way when there is no room.
@@ -21,6 +23,21 @@ const (
 	// Final ends something: it may go over the quota, and into the reserve.
 	Final
 )
+
+// ClassOf is the class of a type of record. Final is what somebody pays for or
+// waits for; whether a session may begin is decided before it is written.
+func ClassOf(t wire.RecordType) Class {
+	switch t {
+	case wire.TypeMeterRead:
+		return Sample
+	case wire.TypeRegistered, wire.TypeAuthorized, wire.TypeChargingStarted, wire.TypeChargingStopped,
+		wire.TypeReservationEnded, wire.TypeFaultRaised, wire.TypeCommandFinished:
+		return Final
+	case wire.TypeStatusChanged, wire.TypePluggedIn, wire.TypeUnplugged, wire.TypeAuthRequested, wire.TypeCommandAccepted,
+		wire.TypeSuspended, wire.TypeResumed, wire.TypeFaultCleared, wire.TypeAnomalySeen:
+	}
+	return Normal
+}
 
 const (
 	reserveFile = "reserve"

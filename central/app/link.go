@@ -216,6 +216,12 @@ func (l *link) telemetry(_ context.Context, b kafkalink.Batch) error {
 	return nil
 }
 
+// speaker is the life of Central that said a message of cp-commands or
+// monitor-events; "" if none did.
+func speaker(m *kafkalink.Message) charge.Incarnation {
+	return wire.Speaker(string(m.Header(wire.HeaderKind)), m.Value)
+}
+
 // overhear looks whether somebody else speaks as Central.
 func (l *link) overhear(_ context.Context, b kafkalink.Batch) error {
 	for i := range b.Messages {
@@ -224,26 +230,6 @@ func (l *link) overhear(_ context.Context, b kafkalink.Batch) error {
 		}
 	}
 	return nil
-}
-
-// speaker is the life of Central that said a message of cp-commands or
-// monitor-events; "" if none did.
-func speaker(m *kafkalink.Message) charge.Incarnation {
-	switch string(m.Header(wire.HeaderKind)) {
-	case wire.KindValueCommand:
-		if c, err := wire.DecodeCommand(m.Value); err == nil {
-			return c.Central
-		}
-	case wire.KindValueAck:
-		if a, err := wire.DecodeAck(m.Value); err == nil {
-			return a.Central
-		}
-	case wire.KindValueCentralAlive:
-		if a, err := wire.DecodeCentralAlive(m.Value); err == nil {
-			return a.Central
-		}
-	}
-	return ""
 }
 
 // Produce implements outbox.Producer.

@@ -234,3 +234,23 @@ func (m *CentralAlive) validate(c *check) {
 	c.id("central", string(m.Central))
 	c.time("at", m.At)
 }
+
+// Speaker is the life of Central that said a message of that kind (see
+// HeaderKind) on cp-commands or monitor-events; "" if none did.
+func Speaker(kind string, value []byte) charge.Incarnation {
+	switch kind {
+	case KindValueCommand:
+		if c, err := DecodeCommand(value); err == nil {
+			return c.Central
+		}
+	case KindValueAck:
+		if a, err := DecodeAck(value); err == nil {
+			return a.Central
+		}
+	case KindValueCentralAlive:
+		if a, err := DecodeCentralAlive(value); err == nil {
+			return a.Central
+		}
+	}
+	return ""
+}

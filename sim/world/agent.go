@@ -159,7 +159,7 @@ func (b *boot) restore() error {
 	if err != nil {
 		return err
 	}
-	if b.saved, err = replay(found, len(b.machines)); err != nil {
+	if b.saved, err = connector.Recall(found.Checkpoint, found.Since, len(b.machines)); err != nil {
 		return err
 	}
 	b.a.known.recovered(b, found)
@@ -188,31 +188,6 @@ func (b *boot) restore() error {
 	b.housekeep()
 	b.telemetry()
 	return nil
-}
-
-// replay folds what was found into what each connector must know.
-func replay(found journal.Recovery, n int) ([]connector.Saved, error) {
-	saved := make([]connector.Saved, n)
-	if len(found.Checkpoint) > 0 {
-		all, err := connector.ReadCheckpoint(found.Checkpoint)
-		if err != nil {
-			return nil, err
-		}
-		copy(saved, all)
-	}
-	for i := range saved {
-		saved[i].Connector = charge.ConnectorID(i + 1)
-	}
-	for _, raw := range found.Since {
-		rec, err := wire.DecodeRecord(raw)
-		if err != nil {
-			return nil, err
-		}
-		for i := range saved {
-			saved[i] = connector.Replay(saved[i], rec)
-		}
-	}
-	return saved, nil
 }
 
 func (b *boot) policy() connector.Policy {

@@ -45,20 +45,9 @@ func (b *boot) armCommit() {
 // class is the highest of its records, as agent/app classes them.
 func (j *job) class() (c journal.Class) {
 	for _, r := range j.records {
-		c = max(c, classOf(r.Payload))
+		c = max(c, journal.ClassOf(r.Payload.RecordType()))
 	}
 	return c
-}
-
-func classOf(p wire.Payload) journal.Class {
-	switch p.RecordType() { //nolint:exhaustive // the others are normal
-	case wire.TypeMeterRead:
-		return journal.Sample
-	case wire.TypeRegistered, wire.TypeAuthorized, wire.TypeChargingStarted, wire.TypeChargingStopped,
-		wire.TypeReservationEnded, wire.TypeFaultRaised, wire.TypeCommandFinished:
-		return journal.Final
-	}
-	return journal.Normal
 }
 
 // commitAll commits what waits as one group. While there is no room samples are

@@ -66,7 +66,7 @@ func (s *scouting) read(b batch, done func(bool)) {
 	}
 	for i := range b.messages {
 		m := &b.messages[i]
-		id := speaker(m)
+		id := wire.Speaker(m.kind, m.value)
 		s.greatest = max(s.greatest, id)
 		switch {
 		case m.kind != wire.KindValueCentralAlive:
@@ -77,25 +77,6 @@ func (s *scouting) read(b batch, done func(bool)) {
 		}
 	}
 	done(true)
-}
-
-// speaker is the life of Central that said a message; "" if none did.
-func speaker(m *message) charge.Incarnation {
-	switch m.kind {
-	case wire.KindValueCommand:
-		if c, err := wire.DecodeCommand(m.value); err == nil {
-			return c.Central
-		}
-	case wire.KindValueAck:
-		if a, err := wire.DecodeAck(m.value); err == nil {
-			return a.Central
-		}
-	case wire.KindValueCentralAlive:
-		if a, err := wire.DecodeCentralAlive(m.value); err == nil {
-			return a.Central
-		}
-	}
-	return ""
 }
 
 // watch looks again and again whether all was read and the others are silent.
@@ -164,7 +145,7 @@ func (r *reign) join(heard charge.Incarnation) {
 	for n := range r.w.kafka.parts {
 		r.readers = append(r.readers, r.w.kafka.read(r.c.line, part{wire.TopicCommands, n}, fromEnd, func(b batch, done func(bool)) {
 			for i := range b.messages {
-				if id := speaker(&b.messages[i]); id != "" && r.lives() {
+				if id := wire.Speaker(b.messages[i].kind, b.messages[i].value); id != "" && r.lives() {
 					r.hear(id, false)
 				}
 			}
