@@ -150,11 +150,7 @@ func TestKilledAndStartedAgainMidStream(t *testing.T) {
 		if err != nil || sums.Applied != int64(p.Seq) || sums.Tickets != 12 || sums.Billed != 12*2100 || sums.Unaccounted != 0 {
 			t.Errorf("totals: got %+v %v", sums, err)
 		}
-		for id, events := range o.tickets() {
-			if len(events) != 1 {
-				t.Errorf("session %s was told as different tickets: %v", id, events)
-			}
-		}
+		o.eachTicketOnce()
 		if n := len(o.tickets()); n != 12 {
 			t.Errorf("tickets told of %d sessions, want 12", n)
 		}
@@ -249,11 +245,7 @@ func TestRestoredFromAnOlderCopy(t *testing.T) {
 		if err != nil || sums.Applied != int64(p.Seq) || sums.Tickets != 4 || sums.Billed != 4*2100 || sums.Lost != 0 {
 			t.Errorf("totals: got %+v %v", sums, err)
 		}
-		for id, events := range o.tickets() {
-			if len(events) != 1 {
-				t.Errorf("session %s was told as different tickets: %v", id, events)
-			}
-		}
+		o.eachTicketOnce()
 		c.stop()
 		o.stop()
 	})

@@ -237,6 +237,9 @@ func (o *others) read(_ context.Context, b kafkalink.Batch) error {
 			if err := json.Unmarshal(m.Value, &e); err != nil {
 				o.t.Error(err)
 			}
+			if got := string(m.Header(wire.HeaderTrace)); got != string(e.SessionID) {
+				o.t.Errorf("%s is told with the trace %q, want %q", e.EventType, got, e.SessionID)
+			}
 			o.told = append(o.told, e)
 		case wire.TopicCommands:
 			if string(m.Header(wire.HeaderKind)) != wire.KindValueAck {
@@ -293,6 +296,16 @@ func (o *others) tickets() map[charge.SessionID]map[string]int {
 		}
 	}
 	return all
+}
+
+// eachTicketOnce wants what was told of a session to be one ticket, however often.
+func (o *others) eachTicketOnce() {
+	o.t.Helper()
+	for id, events := range o.tickets() {
+		if len(events) != 1 {
+			o.t.Errorf("session %s was told as different tickets: %v", id, events)
+		}
+	}
 }
 
 func (o *others) alive() int {

@@ -253,11 +253,10 @@ func (l *link) Produce(_ context.Context, r outbox.Row, done func()) error {
 	return nil
 }
 
-// say sends what may be lost, if there is room.
-func (l *link) say(topic, key, kind string, value []byte, done func()) {
-	r := kafkalink.Record{Topic: topic, Key: []byte(key), Value: value}
-	if kind != "" {
-		r.Headers = []kafkalink.Header{{Key: wire.HeaderKind, Value: []byte(kind)}}
+// say sends what may be lost, if there is room, with one header.
+func (l *link) say(topic, key, header, is string, value []byte, done func()) {
+	r := kafkalink.Record{
+		Topic: topic, Key: []byte(key), Value: value, Headers: []kafkalink.Header{{Key: header, Value: []byte(is)}},
 	}
 	if done != nil {
 		r.Done = func(o kafkalink.Outcome) {
@@ -273,7 +272,7 @@ func (l *link) say(topic, key, kind string, value []byte, done func()) {
 
 // Ack implements ingest.Sender.
 func (l *link) Ack(cp charge.CPID, value []byte) {
-	l.say(l.cfg.Kafka.Topics.Commands.Name, string(cp), wire.KindValueAck, value, nil)
+	l.say(l.cfg.Kafka.Topics.Commands.Name, string(cp), wire.HeaderKind, wire.KindValueAck, value, nil)
 }
 
 // Command implements ingest.Sender. While Kafka is away nothing is queued: the
@@ -282,15 +281,15 @@ func (l *link) Command(cp charge.CPID, _ charge.CommandID, value []byte, sent fu
 	if !l.keeper.State().Up {
 		return
 	}
-	l.say(l.cfg.Kafka.Topics.Commands.Name, string(cp), wire.KindValueCommand, value, sent)
+	l.say(l.cfg.Kafka.Topics.Commands.Name, string(cp), wire.HeaderKind, wire.KindValueCommand, value, sent)
 }
 
 // Progress implements ingest.Sender.
-func (l *link) Progress(key string, _ charge.SessionID, value []byte) {
-	l.say(l.cfg.Kafka.Topics.CentralEvents.Name, key, "", value, nil)
+func (l *link) Progress(key string, id charge.SessionID, value []byte) {
+	l.say(l.cfg.Kafka.Topics.CentralEvents.Name, key, wire.HeaderTrace, string(id), value, nil)
 }
 
 // Alive implements ingest.Sender.
 func (l *link) Alive(value []byte) {
-	l.say(l.cfg.Kafka.Topics.Monitor.Name, "central", wire.KindValueCentralAlive, value, nil)
+	l.say(l.cfg.Kafka.Topics.Monitor.Name, "central", wire.HeaderKind, wire.KindValueCentralAlive, value, nil)
 }

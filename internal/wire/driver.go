@@ -195,6 +195,23 @@ func DecodeCentralEvent(raw []byte) (CentralEvent, error) {
 // Encode writes the message.
 func (m *CentralEvent) Encode() ([]byte, error) { return encode("central event", m) }
 
+// Key is the message's key in Kafka: the driver, or the charging point where
+// there is none.
+func (m *CentralEvent) Key() string {
+	if m.Username != "" {
+		return string(m.Username)
+	}
+	return string(m.CPID)
+}
+
+// Headers are the message's headers in Kafka; nil when there are none.
+func (m *CentralEvent) Headers() map[string]string {
+	if m.SessionID == "" {
+		return nil
+	}
+	return map[string]string{HeaderTrace: string(m.SessionID)}
+}
+
 func (m *CentralEvent) validate(c *check) {
 	c.require("event_id", "event_type", "timestamp")
 	c.text("event_id", m.EventID, 160)

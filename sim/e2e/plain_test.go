@@ -8,6 +8,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -21,7 +22,9 @@ import (
 type plain struct {
 	w      *world
 	writer *kafka.Writer
-	told   []map[string]any // on central-events, from the beginning
+
+	mu   sync.Mutex       // guards told
+	told []map[string]any // on central-events, from the beginning
 }
 
 // plainly connects such a driver. He comes when the topics are there.
@@ -60,11 +63,27 @@ func (d *plain) listen(ctx context.Context) {
 		if err := json.Unmarshal(m.Value, &e); err != nil {
 			d.w.t.Errorf("%s: %v", m.Value, err)
 		}
-		d.told = append(d.told, e)
+		d.keep(m.Headers, e)
 	}
 	if err := reader.Close(); err != nil {
 		d.w.t.Error(err)
 	}
+}
+
+// keep takes a message. One that names a session has it as trace_id too.
+func (d *plain) keep(headers []kafka.Header, e map[string]any) {
+	trace := ""
+	for _, h := range headers {
+		if h.Key == "trace_id" {
+			trace = string(h.Value)
+		}
+	}
+	if session, _ := e["session_id"].(string); trace != session {
+		d.w.t.Errorf("%v is told with the trace_id %q, want %q", e["event_type"], trace, session)
+	}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.told = append(d.told, e)
 }
 
 // says writes one message under the driver's name.
@@ -92,6 +111,8 @@ func (d *plain) hears(who string) (kinds []string) {
 }
 
 func (d *plain) of(who string) (list []map[string]any) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
 	for _, e := range d.told {
 		if e["username"] == who {
 			list = append(list, e)
@@ -104,9 +125,9 @@ func (d *plain) of(who string) (list []map[string]any) {
 func (d *plain) first(who, kind string) map[string]any {
 	d.w.t.Helper()
 	for waited := time.Duration(0); ; waited += 100 * time.Millisecond {
-		i := slices.IndexFunc(d.told, func(e map[string]any) bool { return e["username"] == who && e["event_type"] == kind })
-		if i >= 0 {
-			return d.told[i]
+		heard := d.of(who)
+		if i := slices.IndexFunc(heard, func(e map[string]any) bool { return e["event_type"] == kind }); i >= 0 {
+			return heard[i]
 		}
 		if waited > 10*time.Minute {
 			d.w.t.Fatalf("%s is not told %s, but %v: %s", who, kind, d.of(who), d.w.sums())
@@ -152,7 +173,7 @@ func TestPlainDriver(t *testing.T) {
 		if got := d.hears("dora"); !slices.Equal(got, want) {
 			t.Errorf("told %v, want %v", got, want)
 		}
-		progress := slices.IndexFunc(d.told, func(e map[string]any) bool { return e["event_type"] == "charging_progress" && e["username"] == "dora" })
+		progress := slices.IndexFunc(d.of("dora"), func(e map[string]any) bool { return e["event_type"] == "charging_progress" })
 		if progress < 0 {
 			t.Error("nothing was told of the progress")
 		}

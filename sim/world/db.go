@@ -208,10 +208,6 @@ func (r *rows) loadOrders(cfg orders.Config, self charge.Incarnation) *orders.St
 
 // post adds a row to the outbox.
 func (r *rows) post(e *wire.CentralEvent, raw []byte) {
-	key := string(e.Username)
-	if key == "" {
-		key = string(e.CPID)
-	}
 	r.lastRow++
-	r.outbox = append(r.outbox, outgoing{r.lastRow, wire.TopicCentralEvents, key, raw})
+	r.outbox = append(r.outbox, outgoing{r.lastRow, wire.TopicCentralEvents, e.Key(), raw})
 }

@@ -58,11 +58,7 @@ func (w *Writer) sayProgress(now charge.Time) {
 			w.log.Error("progress cannot be encoded", slog.String("session_id", string(s.k.SessionID)), slog.String("err", err.Error()))
 			continue
 		}
-		key := string(s.k.Username)
-		if key == "" {
-			key = string(s.cp)
-		}
-		w.out.Progress(key, s.k.SessionID, raw)
+		w.out.Progress(e.Key(), s.k.SessionID, raw)
 	}
 }
 

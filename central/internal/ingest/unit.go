@@ -358,15 +358,7 @@ func (u *unit) writeTell(tx Tx, e *wire.CentralEvent) error {
 	if err != nil {
 		return fmt.Errorf("tell %s: %w", e.EventType, err)
 	}
-	key := string(e.Username)
-	if key == "" {
-		key = string(e.CPID)
-	}
-	var headers map[string]string
-	if e.SessionID != "" {
-		headers = map[string]string{wire.HeaderTrace: string(e.SessionID)}
-	}
-	return tx.Outbox(u.w.cfg.Topics.Central, key, headers, raw, u.now)
+	return tx.Outbox(u.w.cfg.Topics.Central, e.Key(), e.Headers(), raw, u.now)
 }
 
 // What follows is the view that orders has of the ledger and the database; it

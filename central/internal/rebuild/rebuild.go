@@ -348,12 +348,8 @@ func (r *Rebuilder) tell(tx Tx, t *ledger.Ticket, at charge.Time) error {
 	if err != nil {
 		return fmt.Errorf("tell ticket %s: %w", t.ID, err)
 	}
-	key := string(t.Username)
-	if key == "" {
-		key = string(t.CPID)
-	}
 	r.sum.Told++
-	return tx.Outbox(r.cfg.Central, key, nil, raw, r.cfg.Now)
+	return tx.Outbox(r.cfg.Central, e.Key(), e.Headers(), raw, r.cfg.Now)
 }
 
 // Again begins another reading of the records. It reports whether one can help:

@@ -151,7 +151,7 @@ func TestPricesAndTellingOfThatDay(t *testing.T) {
 		}
 	}
 	rows, err := l.s.Outbox(t.Context(), 0, 10)
-	if err != nil || sum.Told != 1 || len(rows) != 1 || !strings.Contains(string(rows[0].Value), `"t.untold"`) || rows[0].Key != "ann" {
+	if err != nil || sum.Told != 1 || len(rows) != 1 || !strings.Contains(string(rows[0].Value), `"t.untold"`) || rows[0].Key != "ann" || rows[0].Headers[wire.HeaderTrace] != "untold" {
 		t.Errorf("to be told: %d, %v %v", sum.Told, rows, err)
 	}
 }
