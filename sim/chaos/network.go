@@ -13,6 +13,7 @@ import (
 	"github.com/rs/zerolog"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/sim/operator"
 )
 
 // Config says what a Network is made of.
@@ -44,7 +45,7 @@ type Network struct {
 	Bridge  *Process
 	Central *Process
 	Points  []*Point
-	API     *API
+	API     *operator.API
 
 	addr addresses
 	ways []*way // open until Close; empty unless proxied
@@ -63,7 +64,7 @@ func NewNetwork(ctx context.Context, cfg Config) (*Network, error) {
 		return nil, err
 	}
 	n := &Network{cfg: cfg, addr: addresses{mqtt: ports[0], kafka: ports[1], controller: ports[2], http: ports[3]}}
-	n.API = NewAPI(n.addr.http)
+	n.API = operator.New(n.addr.http, callLimit)
 	if cfg.Proxied {
 		zerolog.SetGlobalLevel(zerolog.Disabled) // the proxies' library speaks to a logger of its own
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/need"
 	"github.com/carga-ev/carga/sim/chaos"
+	"github.com/carga-ev/carga/sim/operator"
 )
 
 // root is the module's folder as seen from here.
@@ -137,11 +138,11 @@ func await(t *testing.T, what string, look func(context.Context) error) {
 }
 
 // charging waits for a session that charges, beginning one if there is none.
-func charging(t *testing.T, n *chaos.Network) chaos.Session {
+func charging(t *testing.T, n *chaos.Network) operator.Session {
 	t.Helper()
 	p := n.Points[0]
 	asked := time.Time{}
-	var now chaos.Session
+	var now operator.Session
 	await(t, "a session that charges", func(ctx context.Context) error {
 		v, err := n.API.Network(ctx)
 		if err != nil {
@@ -171,13 +172,13 @@ func charging(t *testing.T, n *chaos.Network) chaos.Session {
 
 // caughtUp waits until Central knows of the energy that the board has counted
 // by now, or that the session has ended.
-func caughtUp(t *testing.T, n *chaos.Network, id charge.SessionID) chaos.Session {
+func caughtUp(t *testing.T, n *chaos.Network, id charge.SessionID) operator.Session {
 	t.Helper()
 	board, err := n.Points[0].Inspect(t.Context())
 	if err != nil {
 		t.Fatal(err)
 	}
-	var found chaos.Session
+	var found operator.Session
 	await(t, "Central catches up", func(ctx context.Context) error {
 		all, err := n.API.Sessions(ctx, "")
 		if err != nil {

@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"time"
+
+	"github.com/carga-ev/carga/sim/operator"
 )
 
 // stopLimit is how long a program may take to end after SIGTERM.
@@ -31,8 +33,8 @@ func (n *Network) Settle(ctx context.Context, limit time.Duration) error {
 	return err
 }
 
-// askAgain is how long a request for an end may stay without its effect.
-const askAgain = 3 * time.Second
+// callLimit bounds one call of Central, which may be dead or frozen.
+const callLimit = 3 * time.Second
 
 // calmFor is how long nothing must happen: what somebody said a moment ago may
 // still be on its way to Central.
@@ -41,10 +43,10 @@ const calmFor = time.Second
 // Calm returns a look for Await: it asks Central for an end of what is open, and
 // says what is not at rest yet, or not for long enough.
 func (n *Network) Calm() func(context.Context) error {
-	asked := map[string]time.Time{}
+	ending := operator.Ending{API: n.API}
 	var since time.Time
 	return func(ctx context.Context) error {
-		if err := n.calm(ctx, asked); err != nil {
+		if err := n.calm(ctx, &ending); err != nil {
 			since = time.Time{}
 			return err
 		}
@@ -59,30 +61,10 @@ func (n *Network) Calm() func(context.Context) error {
 }
 
 // calm asks for an end of what is open, and says what is not at rest yet.
-func (n *Network) calm(ctx context.Context, asked map[string]time.Time) error {
-	once := func(id string, do func() error) {
-		if time.Since(asked[id]) >= askAgain {
-			asked[id] = time.Now()
-			_ = do() // refused: it has ended meanwhile; not answered: it is asked again
-		}
-	}
-	open, err := n.API.Sessions(ctx, "open")
+func (n *Network) calm(ctx context.Context, ending *operator.Ending) error {
+	open, kept, err := ending.Ask(ctx)
 	if err != nil {
 		return err
-	}
-	for _, s := range open {
-		once(string(s.ID), func() error { return n.API.StopSession(ctx, s.ID) })
-	}
-	kept := 0
-	for _, state := range []string{"asked", "active"} {
-		held, err := n.API.Reservations(ctx, state)
-		if err != nil {
-			return err
-		}
-		kept += len(held)
-		for _, r := range held {
-			once(string(r.ID), func() error { return n.API.CancelReservation(ctx, r.ID) })
-		}
 	}
 	v, err := n.API.Network(ctx)
 	if err != nil {
@@ -94,9 +76,9 @@ func (n *Network) calm(ctx context.Context, asked map[string]time.Time) error {
 			online++
 		}
 	}
-	if len(open)+kept > 0 || online < len(n.Points) || v.Books.Unacked > 0 {
+	if open+kept > 0 || online < len(n.Points) || v.Books.Unacked > 0 {
 		return fmt.Errorf("%d sessions open, %d reservations, %d of %d charging points online, %d records not acknowledged",
-			len(open), kept, online, len(n.Points), v.Books.Unacked)
+			open, kept, online, len(n.Points), v.Books.Unacked)
 	}
 	return nil
 }

@@ -13,6 +13,7 @@ import (
 
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/sim/driver"
+	"github.com/carga-ev/carga/sim/operator"
 )
 
 // Plan says how long a network is hurt, and who uses it meanwhile. The seed of
@@ -44,7 +45,7 @@ type storm struct {
 	events  *os.File // what was done when
 
 	mu   sync.Mutex
-	view View // mu guards it: the last one that Central gave
+	view operator.View // mu guards it: the last one that Central gave
 }
 
 // Run starts a network, lets drivers use it, hurts it for a while, heals it,
@@ -203,7 +204,7 @@ func (s *storm) watch(ctx context.Context) {
 }
 
 // see checks what Central shows.
-func (s *storm) see(v *View) {
+func (s *storm) see(v *operator.View) {
 	s.mu.Lock()
 	s.view = *v
 	s.mu.Unlock()

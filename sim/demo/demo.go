@@ -14,6 +14,7 @@ import (
 	centralapp "github.com/carga-ev/carga/central/app"
 	"github.com/carga-ev/carga/sim/engines"
 	"github.com/carga-ev/carga/sim/fleet"
+	"github.com/carga-ev/carga/sim/operator"
 )
 
 // Deps are what the demo needs of its program.
@@ -40,7 +41,7 @@ type demo struct {
 	mu      sync.Mutex
 	served  *centralapp.Central // mu guards it and deps.Out; nil before the page is served
 	fleet   *fleet.Fleet
-	api     *api
+	api     *operator.API
 	breaker *breaker
 
 	drivers, points, bridge, central *part
@@ -179,7 +180,7 @@ func (d *demo) live(ctx, life context.Context) error {
 // awaitPoints waits until all charging points take part, and says so.
 func (d *demo) awaitPoints(ctx context.Context) {
 	for {
-		if n, err := d.api.network(ctx); err == nil && d.present(&n) >= len(d.fleet.Points()) {
+		if n, err := d.api.Network(ctx); err == nil && d.present(&n) >= len(d.fleet.Points()) {
 			d.ready = time.Since(d.start)
 			d.sayReady(&n)
 			return
@@ -193,7 +194,7 @@ func (d *demo) awaitPoints(ctx context.Context) {
 }
 
 // present counts the charging points of this demo that take part.
-func (d *demo) present(n *network) int {
+func (d *demo) present(n *operator.View) int {
 	ours := map[string]bool{}
 	for _, p := range d.fleet.Points() {
 		ours[string(p.ID)] = true
@@ -227,7 +228,7 @@ func (d *demo) stop() error {
 		d.bridge.halt()
 		d.central.halt()
 		<-gone
-		d.api.close()
+		d.api.Close()
 	}
 	if d.kafka != nil {
 		d.kafka.Stop()
@@ -281,7 +282,7 @@ func (d *demo) greet() {
 
 func (d *demo) page() string { return "http://" + d.where.http }
 
-func (d *demo) sayReady(n *network) {
+func (d *demo) sayReady(n *operator.View) {
 	d.say("  ✓ %-13s %-26s SQLite %s", "Central", d.page(), filepath.Join(d.cfg.Data, centralDB))
 	for _, p := range n.Parts {
 		if p.Name == "bridge" {

@@ -7,13 +7,14 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/sim/operator"
 )
 
-// Times of the end of a run.
+// Limits of what is asked of Central, and of the end of a run.
 const (
 	settleLimit = 10 * time.Second
 	settlePoll  = 150 * time.Millisecond
-	askAgain    = 3 * time.Second
+	callLimit   = 5 * time.Second // of one call of Central
 )
 
 // settle brings the network to rest: nobody asks any more, what is cut is
@@ -27,9 +28,13 @@ func (d *demo) settle(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
-	asked := map[string]time.Time{}
+	ending := operator.Ending{API: d.api, Failed: func(id string, err error) {
+		if _, refused := errors.AsType[*operator.RefusedError](err); !refused {
+			d.log.Warn("central could not be asked", slog.String("id", id), slog.Any("err", err))
+		}
+	}}
 	for {
-		rest, err := d.calm(ctx, asked)
+		rest, err := d.calm(ctx, &ending)
 		if err != nil && ctx.Err() == nil {
 			d.log.Warn("central does not answer", slog.Any("err", err))
 		}
@@ -45,46 +50,14 @@ func (d *demo) settle(ctx context.Context) {
 }
 
 // calm asks for an end of what is open and reports whether all is at rest.
-func (d *demo) calm(ctx context.Context, asked map[string]time.Time) (rest bool, err error) {
-	open, err := all[session](ctx, d.api, "sessions", "open")
-	if err != nil {
+func (d *demo) calm(ctx context.Context, ending *operator.Ending) (rest bool, err error) {
+	open, kept, err := ending.Ask(ctx)
+	if err != nil || open+kept > 0 {
 		return false, err
 	}
-	for _, s := range open {
-		d.once(asked, string(s.ID), func() error { return d.api.stopSession(ctx, s.ID) })
-	}
-	kept := 0
-	for _, state := range []string{"asked", "active"} {
-		held, err := all[reservation](ctx, d.api, "reservations", state)
-		if err != nil {
-			return false, err
-		}
-		kept += len(held)
-		for _, r := range held {
-			d.once(asked, string(r.ID), func() error { return d.api.cancelReservation(ctx, r.ID) })
-		}
-	}
-	if len(open)+kept > 0 {
-		return false, nil
-	}
 	t := d.fleet.Totals() // before what is applied, which follows it
-	n, err := d.api.network(ctx)
+	n, err := d.api.Network(ctx)
 	return err == nil && n.Books.Applied == t.Journalled && t.Unacked == 0, err
-}
-
-// once asks for something, and again after a while.
-func (d *demo) once(asked map[string]time.Time, id string, do func() error) {
-	if time.Since(asked[id]) < askAgain {
-		return
-	}
-	asked[id] = time.Now()
-	err := do()
-	if _, refused := errors.AsType[*refusedError](err); refused {
-		return // it ended meanwhile
-	}
-	if err != nil {
-		d.log.Warn("central could not be asked", slog.String("id", id), slog.Any("err", err))
-	}
 }
 
 // overdueAfter is how long after its end a reservation may still be shown.
@@ -98,7 +71,7 @@ func (d *demo) summarize(ctx context.Context) (Summary, error) {
 		return s, errors.New("there is no summary: Central did not start")
 	}
 	s.Events.Journalled = d.fleet.Totals().Journalled // before what is applied, which follows it
-	n, err := d.api.network(ctx)
+	n, err := d.api.Network(ctx)
 	if err != nil {
 		return s, err
 	}
@@ -116,7 +89,7 @@ func (d *demo) summarize(ctx context.Context) (Summary, error) {
 }
 
 // overdue counts connectors that are shown as reserved beyond the end.
-func overdue(n *network) int64 {
+func overdue(n *operator.View) int64 {
 	var count int64
 	late := n.At.Add(-overdueAfter)
 	for _, cp := range n.CPs {

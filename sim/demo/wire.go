@@ -13,6 +13,7 @@ import (
 	centralapp "github.com/carga-ev/carga/central/app"
 	"github.com/carga-ev/carga/sim/driver"
 	"github.com/carga-ev/carga/sim/fleet"
+	"github.com/carga-ev/carga/sim/operator"
 )
 
 // centralDB is Central's database in the data folder.
@@ -43,7 +44,7 @@ func (d *demo) wire(ctx context.Context) error {
 		return fmt.Errorf("the page at %s: %w", d.where.http, err)
 	}
 	d.where.http = page.Addr().String()
-	d.api = newAPI(d.where.http)
+	d.api = operator.New(d.where.http, callLimit)
 	d.breaker = d.newBreaker(ctx)
 
 	d.points = &part{name: "charging points", run: f.Run, failed: d.fail}

@@ -1,4 +1,6 @@
-package chaos
+// Package operator is an operator's program: Central's HTTP API as it uses it,
+// and the wish that all that is open ends.
+package operator
 
 import (
 	"bytes"
@@ -14,19 +16,16 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// API is Central's HTTP API as an operator's program uses it. It is safe for
-// concurrent use.
+// API is Central's HTTP API. It is safe for concurrent use.
 type API struct {
 	base   string
 	client *http.Client
 }
 
-// callLimit bounds one call: Central may be dead or frozen.
-const callLimit = 3 * time.Second
-
-// NewAPI speaks to the Central at HOST:PORT.
-func NewAPI(addr string) *API {
-	return &API{base: "http://" + addr + "/api/v1", client: &http.Client{Timeout: callLimit}}
+// New speaks to the Central at HOST:PORT. limit bounds one call, for Central may
+// be dead or frozen.
+func New(addr string, limit time.Duration) *API {
+	return &API{base: "http://" + addr + "/api/v1", client: &http.Client{Timeout: limit}}
 }
 
 // Close gives the connections back.
@@ -133,29 +132,41 @@ func (a *API) CancelReservation(ctx context.Context, id charge.ReservationID) er
 	return a.call(ctx, http.MethodPost, "/reservations/"+url.PathEscape(string(id))+"/cancel", nil, nil)
 }
 
-// Sessions lists the newest sessions in a state; "" is every one.
+// Sessions lists the sessions in a state, newest first; "" is every one.
 func (a *API) Sessions(ctx context.Context, state string) ([]Session, error) {
 	return list[Session](ctx, a, "/sessions", state)
 }
 
-// Reservations lists the newest reservations in a state.
+// Reservations lists the reservations in a state, newest first; "" is every one.
 func (a *API) Reservations(ctx context.Context, state string) ([]Reservation, error) {
 	return list[Reservation](ctx, a, "/reservations", state)
 }
 
-// listLimit is more than any list of open things is long here.
-const listLimit = "500"
-
+// list reads a whole list, page by page.
 func list[T any](ctx context.Context, a *API, path, state string) ([]T, error) {
-	q := url.Values{"limit": {listLimit}}
-	if state != "" {
-		q.Set("state", state)
+	var items []T
+	after := ""
+	for {
+		q := url.Values{"limit": {"500"}}
+		if state != "" {
+			q.Set("state", state)
+		}
+		if after != "" {
+			q.Set("after", after)
+		}
+		var page struct {
+			Items []T    `json:"items"`
+			Next  string `json:"next"`
+		}
+		if err := a.call(ctx, http.MethodGet, path+"?"+q.Encode(), nil, &page); err != nil {
+			return nil, err
+		}
+		items = append(items, page.Items...)
+		if page.Next == "" || page.Next == after {
+			return items, nil
+		}
+		after = page.Next
 	}
-	var page struct {
-		Items []T `json:"items"`
-	}
-	err := a.call(ctx, http.MethodGet, path+"?"+q.Encode(), nil, &page)
-	return page.Items, err
 }
 
 // RefusedError is an answer of Central that is not the one wished for.
