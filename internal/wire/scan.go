@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -123,7 +124,7 @@ func (s *scanner) object() *scanError {
 			return err
 		}
 		s.path = append(s.path, key)
-		if !seen.add(strings.ToLower(key)) {
+		if !seen.add(folded(key)) {
 			return s.fail("appears twice")
 		}
 		s.space()
@@ -240,6 +241,30 @@ func (s *scanner) number() *scanError {
 		return s.fail("%q is not a JSON number", s.b[start:s.i])
 	}
 	return nil
+}
+
+// folded is a key in one form for all that encoding/json takes for the same
+// field: in lower case, and with its plain letter for each twin, so that "ſeq" is
+// "seq".
+func folded(key string) string {
+	for i := range len(key) {
+		if key[i] >= utf8.RuneSelf {
+			return strings.Map(plainest, key)
+		}
+	}
+	return strings.ToLower(key)
+}
+
+// plainest is the form of a letter that stands for all of its forms.
+func plainest(r rune) rune {
+	least := r
+	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
+		least = min(least, f)
+	}
+	if least >= 'A' && least <= 'Z' {
+		least += 'a' - 'A'
+	}
+	return least
 }
 
 // keySet finds repeated keys: a short list first, a map once it is long, so
