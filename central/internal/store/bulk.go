@@ -58,7 +58,7 @@ func (tx *Tx) rows(t table, args []any) error {
 // tables are the statements of the writer.
 type tables struct {
 	points, journals, connectors, meters, sessions, tickets, holes, alarms table
-	reservations, wishes, commands, requests                               table
+	reservations, wishes, commands, requests, replies                      table
 	records, outbox, offsets, counters, settings                           table
 }
 
@@ -101,6 +101,7 @@ func newTables() tables {
 		wishes:       replacing("wishes", "kind,cp_id,connector,session_id", wishCols),
 		commands:     commandTable(),
 		requests:     replacing("requests", "message_id", requestCols),
+		replies:      inserting("replies", "key,request,reply,at"),
 		records:      inserting("records", recordCols),
 		outbox:       inserting("outbox", "topic,key,headers,value,at"),
 		offsets:      replacing("offsets", "topic,partition", "topic,partition,next,last_crc"),
