@@ -158,7 +158,7 @@ func newParts(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*parts, 
 		breaker = deps.Breaker
 	}
 	c.web, err = web.New(web.Config{Insecure: cfg.Insecure, Observe: c.watch.Handler(metrics.Handler(c.watch.Families))},
-		live{c.live, deps.Breaker != nil}, desk{c.writer, s}, archive{s}, breaker, log)
+		live{c.live, deps.Breaker != nil}, desk{c.writer}, archive{s}, breaker, log)
 	return c, err
 }
 

@@ -17,8 +17,15 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// get asks the page's API.
-func (r *running) get(w *world, path string) string {
+// answer is what the page's API said.
+type answer struct {
+	status         int
+	location, body string
+}
+
+// ask sends one request to the page's API, with an Idempotency-Key unless key is
+// empty.
+func (r *running) ask(w *world, method, path, body, key string) answer {
 	r.t.Helper()
 	c := &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, n, _ string) (net.Conn, error) {
@@ -26,19 +33,35 @@ func (r *running) get(w *world, path string) string {
 		},
 		DisableKeepAlives: true,
 	}}
-	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodGet, "http://localhost"+path, http.NoBody)
+	req, err := http.NewRequestWithContext(r.t.Context(), method, "http://localhost"+path, strings.NewReader(body))
 	if err != nil {
 		r.t.Fatal(err)
+	}
+	if body != "" {
+		req.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
+		req.Header.Set("Idempotency-Key", key)
 	}
 	res, err := c.Do(req)
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	body, err := io.ReadAll(res.Body)
-	if err := errors.Join(err, res.Body.Close()); err != nil || res.StatusCode != http.StatusOK {
-		r.t.Errorf("GET %s: %s %v", path, res.Status, err)
+	said, err := io.ReadAll(res.Body)
+	if err := errors.Join(err, res.Body.Close()); err != nil {
+		r.t.Errorf("%s %s: %v", method, path, err)
 	}
-	return string(body)
+	return answer{res.StatusCode, res.Header.Get("Location"), string(said)}
+}
+
+// get reads from the page's API.
+func (r *running) get(w *world, path string) string {
+	r.t.Helper()
+	a := r.ask(w, http.MethodGet, path, "", "")
+	if a.status != http.StatusOK {
+		r.t.Errorf("GET %s: %d", path, a.status)
+	}
+	return a.body
 }
 
 func TestFromRecordToTicketOverKafka(t *testing.T) {

@@ -1,12 +1,9 @@
 package app_test
 
 import (
-	"context"
 	"encoding/json"
 	"errors"
-	"io"
 	"io/fs"
-	"net"
 	"net/http"
 	"os"
 	"path/filepath"
@@ -129,26 +126,8 @@ func TestRebuiltFromKafkaAlone(t *testing.T) {
 // post asks the page's API to do something.
 func (r *running) post(w *world, path, body string) {
 	r.t.Helper()
-	c := &http.Client{Transport: &http.Transport{
-		DialContext: func(ctx context.Context, n, _ string) (net.Conn, error) {
-			return w.net.DialContext(ctx, n, r.page.Addr().String())
-		},
-		DisableKeepAlives: true,
-	}}
-	req, err := http.NewRequestWithContext(r.t.Context(), http.MethodPost, "http://localhost"+path, strings.NewReader(body))
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	if body != "" {
-		req.Header.Set("Content-Type", "application/json")
-	}
-	res, err := c.Do(req)
-	if err != nil {
-		r.t.Fatal(err)
-	}
-	said, err := io.ReadAll(res.Body)
-	if err := errors.Join(err, res.Body.Close()); err != nil || res.StatusCode >= 300 {
-		r.t.Errorf("POST %s: %s %s %v", path, res.Status, said, err)
+	if a := r.ask(w, http.MethodPost, path, body, ""); a.status >= 300 {
+		r.t.Errorf("POST %s: %d %s", path, a.status, a.body)
 	}
 }
 

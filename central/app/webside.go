@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"time"
 
@@ -66,10 +65,7 @@ func (l live) Facts(n uint64) ([]web.Fact, uint64) {
 }
 
 // desk takes an operator's wishes to the writer.
-type desk struct {
-	w *ingest.Writer
-	s *store.Store
-}
+type desk struct{ w *ingest.Writer }
 
 var _ web.Desk = desk{}
 
@@ -79,11 +75,8 @@ const deskWait = 10 * time.Second
 func (d desk) ask(ctx context.Context, op ingest.Op) (web.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, deskWait)
 	defer cancel()
-	r, err := d.w.Ask(ctx, op)
-	switch {
-	case errors.Is(err, ingest.ErrUnknownCP):
-		return web.Answer{Reason: wire.RefusedUnknownCP, Message: err.Error()}, nil
-	case err != nil:
+	r, err := d.w.AskOnce(ctx, ingest.Once(web.OnceOf(ctx)), op)
+	if err != nil {
 		return web.Answer{}, fmt.Errorf("central: %w", err)
 	}
 	return web.Answer{
@@ -126,6 +119,10 @@ func words(refused string) string {
 		return "this driver has all the reservations allowed"
 	case wire.RefusedUnreachable:
 		return "the charging point does not answer"
+	case ingest.RefusedOtherRequest:
+		return "Idempotency-Key: this key came with another request within 24 h; give a new order a new key, and repeat one byte for byte"
+	case ingest.RefusedManyKeys:
+		return "Idempotency-Key: no more answers of 24 h can be kept; send the order without the header, or later"
 	}
 	return refused
 }
@@ -179,20 +176,12 @@ func (d desk) Release(ctx context.Context, cp charge.CPID) (web.Answer, error) {
 
 // Settle implements web.Desk.
 func (d desk) Settle(ctx context.Context, id charge.SessionID) (web.Answer, error) {
-	s, ok, err := d.s.Session(ctx, id)
-	if err != nil || !ok {
-		return web.Answer{Reason: "unknown_session", Message: "no session " + string(id)}, err
-	}
-	return d.ask(ctx, ingest.Settle{CPID: s.CPID, SessionID: id})
+	return d.ask(ctx, ingest.Settle{SessionID: id})
 }
 
 // Explain implements web.Desk.
 func (d desk) Explain(ctx context.Context, hole int64, words string) (web.Answer, error) {
-	h, ok, err := d.s.Hole(ctx, hole)
-	if err != nil || !ok {
-		return web.Answer{Reason: "unknown_hole", Message: fmt.Sprintf("no hole %d", hole)}, err
-	}
-	return d.ask(ctx, ingest.Explain{CPID: h.CPID, Hole: h.ID, Words: words})
+	return d.ask(ctx, ingest.Explain{Hole: hole, Words: words})
 }
 
 // Lift implements web.Desk.

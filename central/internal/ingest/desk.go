@@ -3,20 +3,18 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
+	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Errors of Ask. Nothing has happened then.
-var (
-	// ErrStorage says that the database cannot be written at present.
-	ErrStorage = errors.New("the database cannot be written")
-	// ErrUnknownCP says that no such charging point was ever heard.
-	ErrUnknownCP = errors.New("no such charging point")
-)
+// ErrStorage says that the database cannot be written at present. Nothing has
+// happened then.
+var ErrStorage = errors.New("the database cannot be written")
 
 // Op is what an operator asks of the ledger, beside the Asks of orders.
 //
@@ -39,15 +37,11 @@ type PassNext struct{ CPID charge.CPID }
 type Release struct{ CPID charge.CPID }
 
 // Settle ends an orphaned session up to its last known register.
-type Settle struct {
-	CPID      charge.CPID
-	SessionID charge.SessionID
-}
+type Settle struct{ SessionID charge.SessionID }
 
 // Explain writes an operator's words beside a hole and takes its alarm back.
 type Explain struct {
-	CPID  charge.CPID
-	Hole  string // id of the hole
+	Hole  int64 // its number
 	Words string
 }
 
@@ -73,6 +67,7 @@ type Reply struct {
 // asked is an operator's request on its way.
 type asked struct {
 	op    Op
+	once  Once
 	reply chan<- replied // capacity 1: whoever answers never waits; nil: nobody listens
 }
 
@@ -89,13 +84,16 @@ func (a *asked) answer(r replied) {
 	}
 }
 
-// Ask gives an operator's request to the writer and waits until it is
+// Ask is AskOnce of a request that is not to be repeated.
+func (w *Writer) Ask(ctx context.Context, op Op) (Reply, error) { return w.AskOnce(ctx, Once{}, op) }
+
+// AskOnce gives an operator's request to the writer and waits until it is
 // committed. With an error nothing has happened, unless ctx ended while it was
-// under way.
-func (w *Writer) Ask(ctx context.Context, op Op) (Reply, error) {
+// under way: then asking again with the same key tells.
+func (w *Writer) AskOnce(ctx context.Context, once Once, op Op) (Reply, error) {
 	reply := make(chan replied, 1)
 	select {
-	case w.asks <- &asked{op, reply}:
+	case w.asks <- &asked{op, once, reply}:
 	case <-ctx.Done():
 		return Reply{}, ctx.Err()
 	}
@@ -110,33 +108,23 @@ func (w *Writer) Ask(ctx context.Context, op Op) (Reply, error) {
 // apply implements input. The answer leaves after the commit.
 func (a *asked) apply(u *unit) {
 	crashpoint.At(crashpoint.Requested)
-	r := replied{}
-	before := len(u.effects)
-	points := len(u.touched)
-	switch op := a.op.(type) {
-	case Ask:
-		r.Reply.Reply = u.ask(op.Ask)
-		r.Points = u.concerned(op.Ask)
-	case Lift:
-		r.Reply.Reply = u.ask(orders.AskLift{})
-	case Admit:
-		r.err = u.operate(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Admit(cp, op.Admitted), nil })
-		if r.err == nil {
-			r.Reply.Reply = u.ask(orders.AskAdmitted{CPID: op.CPID, Admitted: op.Admitted})
-			r.Target = orders.Target{CPID: op.CPID}
-		}
-	case PassNext:
-		r.err = u.operate(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.PassNext(cp, &u.env) })
-	case Release:
-		r.err = u.operate(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Release(cp), nil })
-	case Settle:
-		r.err = u.operate(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Settle(cp, &u.env, op.SessionID) })
-	case Explain:
-		r.err = u.operate(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Explain(cp, op.Hole, op.Words) })
+	r, known := u.answered(a.once)
+	if !known {
+		r = u.decide(a.op)
+		u.keep(a.once, r)
 	}
-	var refused *refusal
-	if errors.As(r.err, &refused) {
-		r.Refused, r.Detail, r.err = refused.reason, refused.Error(), nil
+	u.replies = append(u.replies, func() { a.answer(replied{Reply: r}) })
+}
+
+// decide performs what an operator asks.
+func (u *unit) decide(op Op) Reply {
+	before, points := len(u.effects), len(u.touched)
+	r, no := Reply{}, u.fenced(op)
+	if no == nil {
+		r, no = u.perform(op)
+	}
+	if no != nil {
+		r.Refused, r.Detail = no.reason, no.detail
 	}
 	if r.Points == 0 {
 		r.Points = len(u.touched) - points
@@ -146,28 +134,83 @@ func (a *asked) apply(u *unit) {
 			r.Commands = append(r.Commands, c.Command.ID)
 		}
 	}
-	u.replies = append(u.replies, func() { a.answer(r) })
+	return r
 }
 
-// refusal is an answer of the ledger in words.
-type refusal struct {
-	error
-	reason string
+func (u *unit) perform(op Op) (r Reply, no *refusal) {
+	switch op := op.(type) {
+	case Ask:
+		r.Reply = u.ask(op.Ask)
+		r.Points = u.concerned(op.Ask)
+	case Lift:
+		r.Reply = u.ask(orders.AskLift{})
+	case Admit:
+		no = u.operate(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Admit(cp, op.Admitted), nil })
+		if no == nil {
+			r.Reply = u.ask(orders.AskAdmitted{CPID: op.CPID, Admitted: op.Admitted})
+			r.Target = orders.Target{CPID: op.CPID}
+		}
+	case PassNext:
+		no = u.operate(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.PassNext(cp, &u.env) })
+	case Release:
+		no = u.operate(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Release(cp), nil })
+	case Settle:
+		no = u.settle(op.SessionID)
+	case Explain:
+		no = u.explain(op.Hole, op.Words)
+	}
+	return r, no
 }
 
-func (u *unit) operate(id charge.CPID, fn func(*ledger.CP) ([]ledger.Change, error)) error {
+// refusal is an answer of the ledger: a stable word, and why.
+type refusal struct{ reason, detail string }
+
+// Why an operator is refused, beside the words of orders.
+const (
+	refusedSession = "unknown_session"
+	refusedHole    = "unknown_hole"
+)
+
+func (u *unit) settle(id charge.SessionID) *refusal {
+	s, ok := u.Session(id)
+	if !ok {
+		return &refusal{refusedSession, "no session " + string(id)}
+	}
+	return u.operate(s.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Settle(cp, &u.env, id) })
+}
+
+func (u *unit) explain(hole int64, words string) *refusal {
+	h, ok := lookUp(u, func() (ledger.Hole, bool, error) { return u.w.store.Hole(u.ctx, hole) })
+	if !ok {
+		return &refusal{refusedHole, fmt.Sprintf("no hole %d", hole)}
+	}
+	return u.operate(h.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Explain(cp, h.ID, words) })
+}
+
+// fenced refuses what a Central may not do that only watches; orders judges by
+// itself what it is asked.
+func (u *unit) fenced(op Op) *refusal {
+	switch op.(type) {
+	case Ask, Lift:
+		return nil
+	case Admit, PassNext, Release, Settle, Explain:
+	}
+	if u.w.orders.FencedBy() == "" {
+		return nil
+	}
+	return &refusal{orders.RefusedFenced, "another Central took over; this one only watches"}
+}
+
+func (u *unit) operate(id charge.CPID, fn func(*ledger.CP) ([]ledger.Change, error)) *refusal {
 	cp := u.w.cps[id]
 	if cp == nil {
-		return ErrUnknownCP
-	}
-	if by := u.w.orders.FencedBy(); by != "" {
-		return &refusal{errors.New("another Central took over; this one only watches"), orders.RefusedFenced}
+		return &refusal{wire.RefusedUnknownCP, "no such charging point"}
 	}
 	u.touched[id] = struct{}{}
 	u.cp = id
 	changes, err := fn(cp)
 	if err != nil {
-		return &refusal{err, orders.RefusedNotFound}
+		return &refusal{orders.RefusedNotFound, err.Error()}
 	}
 	u.add(changes)
 	u.step(orders.PointHeard{Now: u.moment(), CPID: id, Changes: changes})

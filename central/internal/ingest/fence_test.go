@@ -71,7 +71,7 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 		if r, err := l.w.Ask(t.Context(), ingest.Ask{Ask: orders.AskReserve{Username: "ann"}}); err != nil || r.Refused != orders.RefusedFenced {
 			t.Errorf("an operator of a fenced Central: got %+v %v, want fenced", r, err)
 		}
-		for _, op := range []ingest.Op{ingest.PassNext{CPID: "CP_1"}, ingest.Settle{CPID: "CP_1"}, ingest.Explain{CPID: "CP_1"}} {
+		for _, op := range []ingest.Op{ingest.PassNext{CPID: "CP_1"}, ingest.Settle{}, ingest.Explain{}} {
 			if r, err := l.w.Ask(t.Context(), op); err != nil || r.Refused != orders.RefusedFenced {
 				t.Errorf("%T at a fenced Central: got %+v %v, want fenced", op, r, err)
 			}

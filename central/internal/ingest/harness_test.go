@@ -136,8 +136,14 @@ func newLife(t *testing.T, o store.Options, cfg ingest.Config) *life {
 
 func startLife(t *testing.T, s *store.Store, cfg ingest.Config) *life {
 	t.Helper()
+	return runLife(t, s, db{s}, cfg)
+}
+
+// runLife starts a life whose writer sees the database as given.
+func runLife(t *testing.T, s *store.Store, seen ingest.Store, cfg ingest.Config) *life {
+	t.Helper()
 	l := &life{t: t, store: s, out: &wired{acksOf: map[charge.CPID]wire.Ack{}}, live: ingest.NewLive(tariff), done: make(chan struct{}), next: map[string]int64{}}
-	l.w = ingest.New(cfg, db{s}, l.out, l.live, func() {}, slog.New(slog.DiscardHandler))
+	l.w = ingest.New(cfg, seen, l.out, l.live, func() {}, slog.New(slog.DiscardHandler))
 	var ctx context.Context
 	ctx, l.stop = context.WithCancel(t.Context())
 	go func() {

@@ -199,8 +199,8 @@ func (in alarmIn) apply(u *unit) {
 	u.add([]ledger.Change{ledger.AlarmRaised{Alarm: in.alarm}})
 }
 
-// forgetIn deletes answers that are older than their topic, and what is older
-// than it must be kept.
+// forgetIn deletes answers that are older than their topic or their key, and
+// what is older than it must be kept.
 type forgetIn struct{}
 
 func (forgetIn) apply(u *unit) {

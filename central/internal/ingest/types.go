@@ -24,6 +24,8 @@ type Tx interface {
 	Incarnation(id charge.Incarnation, at charge.Time) error
 	Tariff(t ledger.Tariff, at charge.Time) error
 	ForgetRequests(before charge.Time, limit int) error
+	Reply(key string, request, reply []byte, at charge.Time) error
+	ForgetReplies(from, to charge.Time, limit int) error
 	Prune(before charge.Time, limit int) (more bool, err error)
 }
 
@@ -36,6 +38,9 @@ type Store interface {
 	HashOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)
 	Request(ctx context.Context, messageID string) (orders.Request, bool, error)
 	Reservation(ctx context.Context, id charge.ReservationID) (orders.Reservation, bool, error)
+	Reply(ctx context.Context, key string) (request, reply []byte, ok bool, err error)
+	Replies(ctx context.Context) (int64, error)
+	Hole(ctx context.Context, n int64) (ledger.Hole, bool, error)
 	Tariffs(ctx context.Context) ([]ledger.Tariff, error)
 	Counters(ctx context.Context) (map[string]int64, error)
 	Incarnation(ctx context.Context) (charge.Incarnation, error)

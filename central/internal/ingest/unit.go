@@ -35,6 +35,7 @@ type unit struct {
 	offsets     map[partitionKey]passIn
 	counts      map[string]int64
 	told        []int64
+	given       map[string]given // answers to keep, by key
 
 	forgetBefore charge.Time
 	pruneBefore  charge.Time
@@ -265,7 +266,7 @@ func (u *unit) save(k rowKey, e orders.Effect) {
 // empty reports whether there is nothing to write.
 func (u *unit) empty() bool {
 	return len(u.changes)+len(u.effects)+len(u.records)+len(u.forked)+len(u.dead)+len(u.offsets)+len(u.counts)+
-		len(u.told)+len(u.tells) == 0 && u.forgetBefore == 0
+		len(u.told)+len(u.tells)+len(u.given) == 0 && u.forgetBefore == 0
 }
 
 // write is the transaction.
@@ -283,6 +284,9 @@ func (u *unit) write(tx Tx) error {
 	if len(u.effects) > 0 {
 		crashpoint.At(crashpoint.Ordering)
 	}
+	for key, g := range u.given {
+		errs = append(errs, writeReply(tx, key, &g, u.now))
+	}
 	u.counts[countDead] = 0
 	for _, d := range u.dead {
 		fresh, err := u.writeDead(tx, d)
@@ -297,7 +301,8 @@ func (u *unit) write(tx Tx) error {
 		errs = append(errs, tx.OutboxSent(u.told))
 	}
 	if u.forgetBefore > 0 {
-		errs = append(errs, tx.ForgetRequests(u.forgetBefore, maxBatch))
+		errs = append(errs, tx.ForgetRequests(u.forgetBefore, maxBatch),
+			tx.ForgetReplies(u.now.Add(-keepReplies), u.now.Add(keepReplies), maxBatch))
 	}
 	if u.pruneBefore > 0 {
 		more, err := tx.Prune(u.pruneBefore, maxBatch)

@@ -370,8 +370,8 @@ func TestAnUnknownPointWaitsForAdmissionAndItsRecordsAreKept(t *testing.T) {
 		if n := l.live.Network(); !n.CPs[0].Admitted {
 			t.Error("it was not admitted")
 		}
-		if _, err := l.w.Ask(t.Context(), ingest.Admit{CPID: "CP_9", Admitted: true}); !errors.Is(err, ingest.ErrUnknownCP) {
-			t.Errorf("an unknown one: got %v, want ErrUnknownCP", err)
+		if r, err := l.w.Ask(t.Context(), ingest.Admit{CPID: "CP_9", Admitted: true}); err != nil || r.Refused != wire.RefusedUnknownCP {
+			t.Errorf("an unknown one: got %+v %v, want it refused as unknown", r, err)
 		}
 	})
 }

@@ -175,6 +175,10 @@ func (s *Server) answer(id string, a Answer, err error) (*orderOutput, error) {
 		switch a.Reason {
 		case "unknown_cp", "unknown_hole", "unknown_session", "unknown_reservation", "unknown_connector":
 			status = http.StatusNotFound
+		case "idempotency_key_reused":
+			status = http.StatusUnprocessableEntity
+		case "too_many_keys":
+			status = http.StatusTooManyRequests
 		}
 		text := a.Message
 		if text == "" {
@@ -227,7 +231,7 @@ type simulateInput struct {
 }
 
 func (s *Server) orderRoutes(api huma.API) {
-	huma.Register(api, op("reserve", http.MethodPost, "/reservations", "Reserve a connector for a driver", http.StatusAccepted),
+	huma.Register(api, order("reserve", "/reservations", "Reserve a connector for a driver", http.StatusAccepted),
 		func(ctx context.Context, in *reserveInput) (*orderOutput, error) {
 			if !charge.ValidName(in.Body.Username) {
 				return nil, badName()
@@ -235,12 +239,12 @@ func (s *Server) orderRoutes(api huma.API) {
 			a, err := s.desk.Reserve(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), charge.Username(in.Body.Username))
 			return s.answer("reserve", a, err)
 		})
-	huma.Register(api, op("cancel-reservation", http.MethodPost, "/reservations/{id}/cancel", "Cancel a reservation", http.StatusAccepted),
+	huma.Register(api, order("cancel-reservation", "/reservations/{id}/cancel", "Cancel a reservation", http.StatusAccepted),
 		func(ctx context.Context, in *idInput) (*orderOutput, error) {
 			a, err := s.desk.Cancel(ctx, charge.ReservationID(in.ID))
 			return s.answer("cancel-reservation", a, err)
 		})
-	huma.Register(api, op("start", http.MethodPost, "/sessions", "Start a session for a driver", http.StatusAccepted),
+	huma.Register(api, order("start", "/sessions", "Start a session for a driver", http.StatusAccepted),
 		func(ctx context.Context, in *startInput) (*orderOutput, error) {
 			if !charge.ValidName(in.Body.Username) {
 				return nil, badName()
@@ -248,17 +252,17 @@ func (s *Server) orderRoutes(api huma.API) {
 			a, err := s.desk.Start(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), charge.Username(in.Body.Username))
 			return s.answer("start", a, err)
 		})
-	huma.Register(api, op("stop", http.MethodPost, "/sessions/{id}/stop", "Stop a session", http.StatusAccepted),
+	huma.Register(api, order("stop", "/sessions/{id}/stop", "Stop a session", http.StatusAccepted),
 		func(ctx context.Context, in *idInput) (*orderOutput, error) {
 			a, err := s.desk.Stop(ctx, charge.SessionID(in.ID))
 			return s.answer("stop", a, err)
 		})
-	huma.Register(api, op("set-availability", http.MethodPost, "/availability", "Take connectors out of service, or back", http.StatusAccepted),
+	huma.Register(api, order("set-availability", "/availability", "Take connectors out of service, or back", http.StatusAccepted),
 		func(ctx context.Context, in *availabilityInput) (*orderOutput, error) {
 			a, err := s.desk.SetAvailability(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), in.Body.Available)
 			return s.answer("set-availability", a, err)
 		})
-	huma.Register(api, op("simulate", http.MethodPost, "/cps/{cp}/connectors/{n}/simulate", "Move the hands at a simulated charging point", http.StatusAccepted),
+	huma.Register(api, order("simulate", "/cps/{cp}/connectors/{n}/simulate", "Move the hands at a simulated charging point", http.StatusAccepted),
 		func(ctx context.Context, in *simulateInput) (*orderOutput, error) {
 			f := charge.Fault(in.Body.Fault)
 			if f != "" && !f.Valid() {
@@ -267,7 +271,7 @@ func (s *Server) orderRoutes(api huma.API) {
 			a, err := s.desk.Simulate(ctx, charge.CPID(in.CP), charge.ConnectorID(in.Connector), in.Body.Action, f)
 			return s.answer("simulate", a, err)
 		})
-	huma.Register(api, op("admit", http.MethodPost, "/cps/{cp}/admit", "Admit a charging point that waits for it", http.StatusAccepted),
+	huma.Register(api, order("admit", "/cps/{cp}/admit", "Admit a charging point that waits for it", http.StatusAccepted),
 		func(ctx context.Context, in *cpInput) (*orderOutput, error) {
 			a, err := s.desk.Admit(ctx, charge.CPID(in.CP))
 			return s.answer("admit", a, err)
@@ -284,24 +288,24 @@ type explainInput struct {
 // decideRoutes are what an operator decides when records do not come by
 // themselves.
 func (s *Server) decideRoutes(api huma.API) {
-	huma.Register(api, op("pass-next", http.MethodPost, "/cps/{cp}/pass-next",
+	huma.Register(api, order("pass-next", "/cps/{cp}/pass-next",
 		"Make a hole of the one record that holds up a charging point", http.StatusOK),
 		func(ctx context.Context, in *cpInput) (*orderOutput, error) {
 			a, err := s.desk.PassNext(ctx, charge.CPID(in.CP))
 			return s.answer("pass-next", a, err)
 		})
-	huma.Register(api, op("release", http.MethodPost, "/cps/{cp}/release", "End the quarantine of an identity", http.StatusOK),
+	huma.Register(api, order("release", "/cps/{cp}/release", "End the quarantine of an identity", http.StatusOK),
 		func(ctx context.Context, in *cpInput) (*orderOutput, error) {
 			a, err := s.desk.Release(ctx, charge.CPID(in.CP))
 			return s.answer("release", a, err)
 		})
-	huma.Register(api, op("settle", http.MethodPost, "/sessions/{id}/settle",
+	huma.Register(api, order("settle", "/sessions/{id}/settle",
 		"End an orphaned session with a ticket up to its last known register", http.StatusOK),
 		func(ctx context.Context, in *idInput) (*orderOutput, error) {
 			a, err := s.desk.Settle(ctx, charge.SessionID(in.ID))
 			return s.answer("settle", a, err)
 		})
-	huma.Register(api, op("explain-hole", http.MethodPost, "/holes/{id}/explain",
+	huma.Register(api, order("explain-hole", "/holes/{id}/explain",
 		"Write beside a hole what was found, and take its alarm back", http.StatusOK),
 		func(ctx context.Context, in *explainInput) (*orderOutput, error) {
 			if !printable(in.Body.Words) {
@@ -310,7 +314,7 @@ func (s *Server) decideRoutes(api huma.API) {
 			a, err := s.desk.Explain(ctx, in.ID, in.Body.Words)
 			return s.answer("explain-hole", a, err)
 		})
-	huma.Register(api, op("lift-fence", http.MethodPost, "/central/lift-fence",
+	huma.Register(api, order("lift-fence", "/central/lift-fence",
 		"Let this Central go on although another took over", http.StatusOK),
 		func(ctx context.Context, _ *struct{}) (*orderOutput, error) {
 			a, err := s.desk.Lift(ctx)

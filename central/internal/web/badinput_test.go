@@ -22,7 +22,7 @@ import (
 )
 
 // laterByHTTP are the numbers of the list of bad requests, or parts of them,
-// that wait for something.
+// that wait for something or are tried elsewhere.
 func laterByHTTP() map[int]string {
 	return map[int]string{
 		1:  "no cookie on each route: needs accounts",
@@ -34,8 +34,7 @@ func laterByHTTP() map[int]string {
 		21: "1 000 logins a minute: needs accounts",
 		22: "password of 1 MB, of 0 bytes, with a NUL: needs accounts",
 		23: "user name in another case, Unicode twin: needs accounts",
-		27: "same Idempotency-Key, other body: needs Idempotency-Key, which is not read yet",
-		28: "double submit x50 without a key: TestFiftyOrdersAtOnceAreOne of ingest; with one Idempotency-Key: needs it to be read",
+		28: "double submit x50: TestFiftyOrdersAtOnceAreOne of ingest without a key, TestAnOrderIsRepeated of the app with one",
 		29: "enrolment with bad tokens and requests: needs enrolment",
 		30: "OIDC callback: needs OIDC",
 	}
@@ -111,6 +110,18 @@ func badRequests() []badRequest {
 		{"26 unknown action", "POST", "/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"explode"}`, nil, 422, "body.action", ""},
 		{"26 unknown fault", "POST", "/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"fault","fault":"explode"}`, nil, 422, "/problems/bad_fault", ""},
 		{"26 unknown operation", "GET", "/api/v1/nothing", "", nil, 404, "/problems/not_found", ""},
+		{"27 key of another order", "POST", "/api/v1/sessions", start, header("Idempotency-Key", "taken"), 422, "/problems/idempotency_key_reused", ""},
+		{"27 more keys than are kept", "POST", "/api/v1/sessions", start, header("Idempotency-Key", "too many"), 429, "/problems/too_many_keys", ""},
+		{"27 empty key", "POST", "/api/v1/sessions", start, header("Idempotency-Key", ""), 400, "Idempotency-Key: send it once, with 1 to 64 printable ASCII characters", ""},
+		{"27 key of 65 characters", "POST", "/api/v1/sessions", start, header("Idempotency-Key", strings.Repeat("x", 65)), 400, "/problems/bad_idempotency_key", ""},
+		{"27 key with a control character", "POST", "/api/v1/sessions", start, header("Idempotency-Key", "a\tb"), 400, "/problems/bad_idempotency_key", ""},
+		{"27 key that is no ASCII", "POST", "/api/v1/sessions", start, header("Idempotency-Key", "clé"), 400, "/problems/bad_idempotency_key", ""},
+		{"27 two keys", "POST", "/api/v1/sessions", start, func(r *http.Request) { r.Header["Idempotency-Key"] = []string{"a", "b"} }, 400, "/problems/bad_idempotency_key", ""},
+		{"27 bad key of an operation without a body", "POST", "/api/v1/cps/CP_001/admit", "", header("Idempotency-Key", ""), 400, "/problems/bad_idempotency_key", ""},
+		// Whatever else is wrong is found as without a key.
+		{"27 key and body of 64 KB and 1", "POST", "/api/v1/sessions", strings.Repeat(" ", 64<<10+1), header("Idempotency-Key", "k"), 413, "too large", ""},
+		{"27 key and no JSON", "POST", "/api/v1/sessions", "a=b", header("Idempotency-Key", "k"), 400, "is not a JSON object", ""},
+		{"27 key where nothing is ordered", "GET", "/api/v1/cps/CP_999", "", header("Idempotency-Key", ""), 404, "/problems/unknown_cp", ""},
 		{"26 the demo's switches elsewhere", "POST", "/api/v1/demo/parts/kafka", `{"up":false}`, nil, 404, "", ""},
 	}
 }

@@ -61,7 +61,7 @@ func New(cfg Config, live Live, desk Desk, archive Archive, breaker Breaker, log
 		}
 		files.ServeHTTP(w, r)
 	})
-	s.handler = s.guard(http.NewCrossOriginProtection().Handler(mux))
+	s.handler = s.guard(http.NewCrossOriginProtection().Handler(once(mux)))
 	return s, nil
 }
 

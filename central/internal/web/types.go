@@ -107,7 +107,8 @@ type Fact struct {
 
 // Desk takes an operator's or a driver's wishes. Every method returns once the
 // wish is committed, or with an error when it could not be; a refusal of the
-// domain is an Answer with Accepted false.
+// domain is an Answer with Accepted false. A wish whose context has a Once (see
+// OnceOf) that was answered before has that answer again, and no other effect.
 type Desk interface {
 	Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (Answer, error) // cp "" picks one
 	Cancel(ctx context.Context, id charge.ReservationID) (Answer, error)

@@ -73,62 +73,68 @@ func (n *network) set(c web.Connector, fact string) {
 type desk struct {
 	mu     sync.Mutex
 	told   []string
+	onces  []web.Once // of what it was told
 	answer web.Answer
 	err    error
 }
 
-func (d *desk) tell(format string, args ...any) (web.Answer, error) {
+func (d *desk) tell(ctx context.Context, format string, args ...any) (web.Answer, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	once := web.OnceOf(ctx)
+	if refused := map[string]string{"taken": "idempotency_key_reused", "too many": "too_many_keys"}[once.Key]; refused != "" {
+		return web.Answer{Reason: refused}, nil
+	}
+	d.onces = append(d.onces, once)
 	d.told = append(d.told, fmt.Sprintf(format, args...))
 	return d.answer, d.err
 }
 
-func (d *desk) Reserve(_ context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (web.Answer, error) {
-	return d.tell("reserve %s %d %s", cp, n, who)
+func (d *desk) Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (web.Answer, error) {
+	return d.tell(ctx, "reserve %s %d %s", cp, n, who)
 }
 
-func (d *desk) Cancel(_ context.Context, id charge.ReservationID) (web.Answer, error) {
-	return d.tell("cancel %s", id)
+func (d *desk) Cancel(ctx context.Context, id charge.ReservationID) (web.Answer, error) {
+	return d.tell(ctx, "cancel %s", id)
 }
 
-func (d *desk) Start(_ context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (web.Answer, error) {
-	return d.tell("start %s %d %s", cp, n, who)
+func (d *desk) Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (web.Answer, error) {
+	return d.tell(ctx, "start %s %d %s", cp, n, who)
 }
 
-func (d *desk) Stop(_ context.Context, id charge.SessionID) (web.Answer, error) {
-	return d.tell("stop %s", id)
+func (d *desk) Stop(ctx context.Context, id charge.SessionID) (web.Answer, error) {
+	return d.tell(ctx, "stop %s", id)
 }
 
-func (d *desk) SetAvailability(_ context.Context, cp charge.CPID, n charge.ConnectorID, a bool) (web.Answer, error) {
-	return d.tell("availability %s %d %v", cp, n, a)
+func (d *desk) SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, a bool) (web.Answer, error) {
+	return d.tell(ctx, "availability %s %d %v", cp, n, a)
 }
 
-func (d *desk) Simulate(_ context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (web.Answer, error) {
-	return d.tell("simulate %s %d %s %s", cp, n, action, f)
+func (d *desk) Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (web.Answer, error) {
+	return d.tell(ctx, "simulate %s %d %s %s", cp, n, action, f)
 }
 
-func (d *desk) Admit(_ context.Context, cp charge.CPID) (web.Answer, error) {
-	return d.tell("admit %s", cp)
+func (d *desk) Admit(ctx context.Context, cp charge.CPID) (web.Answer, error) {
+	return d.tell(ctx, "admit %s", cp)
 }
 
-func (d *desk) PassNext(_ context.Context, cp charge.CPID) (web.Answer, error) {
-	return d.tell("pass next %s", cp)
+func (d *desk) PassNext(ctx context.Context, cp charge.CPID) (web.Answer, error) {
+	return d.tell(ctx, "pass next %s", cp)
 }
 
-func (d *desk) Release(_ context.Context, cp charge.CPID) (web.Answer, error) {
-	return d.tell("release %s", cp)
+func (d *desk) Release(ctx context.Context, cp charge.CPID) (web.Answer, error) {
+	return d.tell(ctx, "release %s", cp)
 }
 
-func (d *desk) Settle(_ context.Context, id charge.SessionID) (web.Answer, error) {
-	return d.tell("settle %s", id)
+func (d *desk) Settle(ctx context.Context, id charge.SessionID) (web.Answer, error) {
+	return d.tell(ctx, "settle %s", id)
 }
 
-func (d *desk) Explain(_ context.Context, hole int64, words string) (web.Answer, error) {
-	return d.tell("explain %d %s", hole, words)
+func (d *desk) Explain(ctx context.Context, hole int64, words string) (web.Answer, error) {
+	return d.tell(ctx, "explain %d %s", hole, words)
 }
 
-func (d *desk) Lift(context.Context) (web.Answer, error) { return d.tell("lift") }
+func (d *desk) Lift(ctx context.Context) (web.Answer, error) { return d.tell(ctx, "lift") }
 
 func (d *desk) all() string {
 	d.mu.Lock()

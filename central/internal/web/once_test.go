@@ -1,0 +1,83 @@
+package web_test
+
+import (
+	"io"
+	"net/http"
+	"strings"
+	"testing"
+	"testing/iotest"
+
+	"github.com/carga-ev/carga/central/internal/web"
+)
+
+// TestTheKeyReachesTheDesk: of each order, with a fingerprint of the whole
+// request, and without taking anything from it.
+func TestTheKeyReachesTheDesk(t *testing.T) {
+	seen := map[web.Once]string{}
+	for _, c := range []struct{ path, body string }{
+		{"/api/v1/reservations", `{"username":"d"}`},
+		{"/api/v1/reservations", `{"username":"e"}`},
+		{"/api/v1/reservations", `{"username": "d"}`},
+		{"/api/v1/reservations/x/cancel", ``},
+		{"/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"d"}`},
+		{"/api/v1/sessions/x/stop", ``},
+		{"/api/v1/sessions/y/stop", ``},
+		{"/api/v1/availability", `{"available":false}`},
+		{"/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"plug"}`},
+		{"/api/v1/cps/CP_001/admit", ``},
+		{"/api/v1/cps/CP_001/pass-next", ``},
+		{"/api/v1/cps/CP_001/release", ``},
+		{"/api/v1/sessions/x/settle", ``},
+		{"/api/v1/holes/7/explain", `{"words":"w"}`},
+		{"/api/v1/central/lift-fence", ``},
+	} {
+		f := newFixture(t)
+		var told []string
+		for _, key := range []string{"a key ~", "a key ~", ""} {
+			change := func(*http.Request) {}
+			if key != "" {
+				change = header("Idempotency-Key", key)
+			}
+			if w := f.do(t, http.MethodPost, c.path, c.body, change); w.Code >= 300 {
+				t.Fatalf("%s: %d %s", c.path, w.Code, w.Body)
+			}
+			told = strings.Split(f.desk.all(), "; ")
+		}
+		if got := f.desk.onces; got[0].Key != "a key ~" || got[0] != got[1] || got[2] != (web.Once{}) {
+			t.Errorf("%s: got %+v, want twice the same key and then none", c.path, got)
+		}
+		if told[0] != told[2] {
+			t.Errorf("%s: with a key the desk was told %q, without %q", c.path, told[0], told[2])
+		}
+		if before, ok := seen[f.desk.onces[0]]; ok {
+			t.Errorf("%s %s has the fingerprint of %s", c.path, c.body, before)
+		}
+		seen[f.desk.onces[0]] = c.path + " " + c.body
+	}
+}
+
+// TestABodyThatBreaksOff: what looks whole and is not orders nothing, with a key
+// as without.
+func TestABodyThatBreaksOff(t *testing.T) {
+	for _, key := range []string{"", "k"} {
+		f := newFixture(t)
+		w := f.do(t, http.MethodPost, "/api/v1/sessions", "{}", func(r *http.Request) {
+			r.Body = io.NopCloser(io.MultiReader(
+				strings.NewReader(`{"cp_id":"CP_001","connector":1,"username":"d"}`), iotest.ErrReader(io.ErrUnexpectedEOF)))
+			if key != "" {
+				r.Header.Set("Idempotency-Key", key)
+			}
+		})
+		if told := f.desk.all(); w.Code < 400 || told != "" {
+			t.Errorf("key %q: got %d %s, and the desk was told %q", key, w.Code, w.Body, told)
+		}
+	}
+}
+
+// TestTheKeyIsDescribed: each operation that takes the header says so.
+func TestTheKeyIsDescribed(t *testing.T) {
+	w := newFixture(t).do(t, http.MethodGet, "/api/v1/openapi.json", "")
+	if got, want := strings.Count(w.Body.String(), `"name":"Idempotency-Key"`), 12; got != want {
+		t.Errorf("described at %d operations, want %d", got, want)
+	}
+}
