@@ -268,8 +268,16 @@ func (f *fold) outdated(j *Journal, p wire.Presence) bool {
 	if j == nil {
 		return false
 	}
-	present := cp.Journals[cp.Present]
-	return j.Conn != 0 && p.Conn <= j.Conn || present != nil && present != j && f.descends(present, j)
+	return j.Conn != 0 && p.Conn <= j.Conn || f.over(j)
+}
+
+// over reports whether a boot has ended, for the present one began after it on
+// the same storage. Of two boxes with one storage that says nothing: in
+// quarantine the one that speaks last is there, so that it can be ordered once
+// the other is switched off and the identity released.
+func (f *fold) over(j *Journal) bool {
+	present := f.cp.Journals[f.cp.Present]
+	return present != nil && present != j && !f.cp.Forked() && f.descends(present, j)
 }
 
 func position(p *wire.Position) wire.Position {

@@ -68,6 +68,28 @@ func TestTwoGrowingJournalsAreAFork(t *testing.T) {
 	}
 }
 
+// Once one of two boxes is switched off, the other is present and can be ordered
+// without being started again, although the one that is off began later.
+func TestAfterAForkTheBoxThatSpeaksIsPresent(t *testing.T) {
+	t.Parallel()
+	a, b, bk := twins(t)
+	bk.Heard(a.Presence(wire.Position{}, "c1"))
+	bk.Heard(b.Presence(wire.Position{}, "c1"))
+	if bk.Heard(a.Presence(wire.Position{}, "c1")); bk.CP.Present != b.Journal {
+		t.Fatalf("%s is present before the fork shows, want the later boot", bk.CP.Present)
+	}
+	write(a, bk, morning+10*minute)
+	write(b, bk, morning+12*minute)
+	if v := write(a, bk, morning+13*minute); v != ledger.Forked {
+		t.Fatalf("both grow: %s", v)
+	}
+	bk.Heard(a.Presence(wire.Position{}, "c1"))
+	bk.Keep(ledger.Release(bk.CP))
+	if bk.CP.Present != a.Journal || !bk.CP.Online || bk.CP.Forked() {
+		t.Errorf("%s is present, online %v, quarantine %v; want %s", bk.CP.Present, bk.CP.Online, bk.CP.Forked(), a.Journal)
+	}
+}
+
 // A record that was written before the other journal was opened is only late.
 func TestALateRecordIsNoFork(t *testing.T) {
 	t.Parallel()
