@@ -3,12 +3,11 @@ package rebuild
 import (
 	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
 )
 
 // settingsVersion is the version of the file of settings.
@@ -99,13 +98,13 @@ func listed[T any](v []T) []T {
 // leave out what it stands for.
 func DecodeSettings(raw []byte) (Settings, error) {
 	var s Settings
+	if err := wire.Check(raw); err != nil {
+		return s, fmt.Errorf("settings: %w", err)
+	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
 	if err := d.Decode(&s); err != nil {
 		return s, fmt.Errorf("settings: %w", err)
-	}
-	if _, err := d.Token(); !errors.Is(err, io.EOF) {
-		return s, errors.New("settings: something follows the end of the document")
 	}
 	if s.V != settingsVersion {
 		return s, fmt.Errorf("settings: v is %d, want %d: another program wrote them", s.V, settingsVersion)
@@ -115,10 +114,30 @@ func DecodeSettings(raw []byte) (Settings, error) {
 			return s, fmt.Errorf("settings: tariffs[%d] is none: want an id as version, prices from 0 and a currency of three letters", i)
 		}
 	}
+	return s, s.named()
+}
+
+// named refuses what names nothing there can be: it would be left out.
+func (s *Settings) named() error {
 	for i := range s.Points {
 		if !s.Points[i].CPID.Valid() {
-			return s, fmt.Errorf("settings: charging_points[%d].cp_id is none", i)
+			return fmt.Errorf("settings: charging_points[%d].cp_id is none", i)
 		}
 	}
-	return s, nil
+	for i := range s.Availability {
+		if a := &s.Availability[i]; a.CPID != "" && !a.CPID.Valid() || a.Connector < 0 || a.Connector > charge.MaxConnectors {
+			return fmt.Errorf("settings: availability[%d] is of no connector: want a cp_id or none, and a connector from 0 to %d", i, charge.MaxConnectors)
+		}
+	}
+	for i := range s.Holes {
+		if h := &s.Holes[i]; !h.CPID.Valid() || !charge.ValidID(string(h.Journal)) || h.Last != 0 && h.Last < h.First {
+			return fmt.Errorf("settings: holes[%d] is none: want a cp_id, a journal and a last record that is 0 or not before the first", i)
+		}
+	}
+	for i := range s.Settled {
+		if d := &s.Settled[i]; !d.CPID.Valid() || !charge.ValidID(string(d.SessionID)) || d.Tariff != "" && !charge.ValidID(string(d.Tariff)) {
+			return fmt.Errorf("settings: settled[%d] is no session: want a cp_id, a session_id and an id as tariff", i)
+		}
+	}
+	return nil
 }
