@@ -1,0 +1,214 @@
+package web_test
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"net/url"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+	"unicode/utf8"
+
+	"github.com/carga-ev/carga/central/internal/web"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// field is what one field of a body may be: a text, a number or a truth value.
+type field struct {
+	name        string
+	kind        any // "", 0 or false
+	must        bool
+	least, most int // characters, or the number
+	fits        func(string) bool
+}
+
+// form is an operation and what its body may hold.
+type form struct {
+	path   string
+	fields []field
+	told   func(v map[string]any) string // what the desk is to hear
+}
+
+func forms() []form {
+	idOrNone := func(s string) bool { return s == "" || charge.ValidID(s) }
+	cp := field{"cp_id", "", false, 0, 36, idOrNone}
+	connector := field{"connector", 0, false, 0, 64, nil}
+	who := field{"username", "", true, 1, 64, charge.ValidName}
+	return []form{
+		{"/api/v1/reservations", []field{cp, connector, who}, func(v map[string]any) string {
+			return fmt.Sprintf("reserve %s %d %s", v["cp_id"], v["connector"], v["username"])
+		}},
+		{"/api/v1/sessions", []field{{"cp_id", "", true, 1, 36, charge.ValidID}, {"connector", 0, true, 1, 64, nil}, who}, func(v map[string]any) string {
+			return fmt.Sprintf("start %s %d %s", v["cp_id"], v["connector"], v["username"])
+		}},
+		{"/api/v1/availability", []field{cp, connector, {"available", false, true, 0, 0, nil}}, func(v map[string]any) string {
+			return fmt.Sprintf("availability %s %d %v", v["cp_id"], v["connector"], v["available"])
+		}},
+		{"/api/v1/cps/CP_001/connectors/1/simulate", []field{
+			{"action", "", true, 1, 32, func(s string) bool { return slices.Contains([]string{"plug", "unplug", "fault", "repair"}, s) }},
+			{"fault", "", false, 0, 32, func(s string) bool { return s == "" || charge.Fault(s).Valid() }},
+		}, func(v map[string]any) string {
+			return fmt.Sprintf("simulate CP_001 1 %s %s", v["action"], v["fault"])
+		}},
+		{"/api/v1/holes/7/explain", []field{{"words", "", true, 1, 300, func(s string) bool {
+			return strings.IndexFunc(s, func(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }) < 0
+		}}}, func(v map[string]any) string {
+			return fmt.Sprintf("explain 7 %s", v["words"])
+		}},
+	}
+}
+
+// read reads a body as plainly as can be. Names may be in any case, and null is
+// as good as nothing.
+func (f *form) read(body []byte) (v map[string]any, ok bool) {
+	if wire.Check(body) != nil {
+		return nil, false
+	}
+	var given map[string]any
+	d := json.NewDecoder(bytes.NewReader(body))
+	d.UseNumber()
+	if d.Decode(&given) != nil {
+		return nil, false
+	}
+	v = map[string]any{}
+	for i := range f.fields {
+		x := &f.fields[i]
+		v[x.name] = x.kind
+		var got any
+		for name := range given {
+			if strings.EqualFold(name, x.name) {
+				got = given[name]
+				delete(given, name)
+			}
+		}
+		if got != nil && !x.take(v, got) || got == nil && x.must {
+			return nil, false
+		}
+	}
+	return v, len(given) == 0
+}
+
+func (x *field) take(v map[string]any, got any) bool {
+	v[x.name] = got
+	switch got := got.(type) {
+	case string:
+		n := utf8.RuneCountInString(got)
+		return x.kind == "" && n >= x.least && n <= x.most && (x.fits == nil || x.fits(got))
+	case bool:
+		return x.kind == false
+	case json.Number:
+		n, err := strconv.Atoi(string(got))
+		v[x.name] = n
+		return x.kind == 0 && err == nil && n >= x.least && n <= x.most
+	}
+	return false
+}
+
+// FuzzBody: a body has the effect that the plain reader reads out of it, or none
+// and an answer that says so.
+func FuzzBody(f *testing.F) {
+	for i, body := range []string{
+		`{"cp_id":"CP_001","connector":1,"username":"driver1"}`, `{"cp_id":"CP_001","connector":1,"username":"d"}`, `{"available":false}`,
+		`{"action":"fault","fault":"ground_fault"}`, `{"words":"the card was replaced"}`,
+	} {
+		f.Add(uint8(i), []byte(body))
+		f.Add(uint8(i), []byte(strings.Replace(body, `"`, `"\u0063`, 1)))
+	}
+	for _, b := range badRequests() {
+		i := slices.IndexFunc(forms(), func(x form) bool { return x.path == b.path })
+		if i >= 0 && b.change == nil && len(b.body) < 4096 {
+			f.Add(uint8(i), []byte(b.body))
+		}
+	}
+	for _, odd := range []string{`"connector":1.0`, `"connector":1e0`, `"connector":-0`, `"connector":null`, `"cp_id":null`, `"CP_ID":"a"`, `"ſ":1`} {
+		f.Add(uint8(0), []byte(`{"username":"d",`+odd+`}`))
+	}
+	all := forms()
+	var fix *fixture // one for all: making a server takes longer than asking it
+	f.Fuzz(func(t *testing.T, which uint8, body []byte) {
+		if fix == nil {
+			fix = newFixture(t)
+		}
+		x := &all[int(which)%len(all)]
+		if len(body) > 4096 {
+			return
+		}
+		w := fix.do(t, http.MethodPost, x.path, string(body), header("Content-Type", "application/json"))
+		got := fix.desk.all()
+		fix.desk.told = nil
+		want := ""
+		v, ok := x.read(body)
+		if ok {
+			want = x.told(v)
+		}
+		if got != want || (w.Code/100 == 2) != ok || w.Code >= 500 {
+			t.Fatalf("%s %q: answered %d %s\nthe desk was told %q, want %q", x.path, body, w.Code, w.Body, got, want)
+		}
+		if !ok && w.Header().Get("Content-Type") != "application/problem+json" || !json.Valid(w.Body.Bytes()) {
+			t.Fatalf("%s %q: answered %d %v %s", x.path, body, w.Code, w.Header(), w.Body)
+		}
+	})
+}
+
+// asked is an archive that notes what it is asked.
+type asked struct {
+	archive
+	query *web.Query
+}
+
+func (a *asked) Tickets(_ context.Context, q web.Query) ([]web.Ticket, error) {
+	a.query = &q
+	return nil, nil
+}
+
+// may says what a list may be asked.
+func may(q *web.Query) bool {
+	short := func(s string, most int) bool { return utf8.RuneCountInString(s) <= most }
+	return q.Limit >= 1 && q.Limit <= 500 && (q.CPID == "" || q.CPID.Valid()) &&
+		short(string(q.Username), 64) && short(q.State, 32) && short(q.After, 160)
+}
+
+// FuzzQuery: a list is asked for what the query says, each name's first value, or
+// not at all; and never for more than it may be.
+func FuzzQuery(f *testing.F) {
+	for _, q := range []string{"", "limit=3&after=x", "cp_id=CP_001&username=anna%20b&state=ended", "limit=0", "limit=501", "limit=+5", "limit=1&limit=900", "cp_id=%2B", "a;b=c", "%zz=1", "LIMIT=3", "limit=", "limit=%31"} {
+		f.Add(q)
+	}
+	var server *web.Server
+	a := &asked{}
+	f.Fuzz(func(t *testing.T, query string) {
+		if server == nil {
+			var err error
+			if server, err = web.New(web.Config{}, newNetwork(), &desk{}, a, nil, slog.New(slog.DiscardHandler)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		fix := &fixture{server: server}
+		a.query = nil
+		w := fix.do(t, http.MethodGet, "/api/v1/tickets", "", func(r *http.Request) { r.URL.RawQuery = query })
+		if a.query != nil && !may(a.query) {
+			t.Fatalf("?%s: asked %+v", query, *a.query)
+		}
+		given, err := url.ParseQuery(query)
+		if err != nil || slices.ContainsFunc(strings.Split(query, "&"), func(pair string) bool { return !strings.Contains(pair, "=") }) {
+			return // what a name without a value means is nowhere written
+		}
+		want := web.Query{CPID: charge.CPID(given.Get("cp_id")), Username: charge.Username(given.Get("username")), State: given.Get("state"), After: given.Get("after"), Limit: 50}
+		if s := given.Get("limit"); s != "" {
+			want.Limit, err = strconv.Atoi(s)
+		}
+		fine := err == nil && may(&want)
+		switch {
+		case fine != (w.Code == http.StatusOK), fine != (a.query != nil), !fine && w.Code != http.StatusUnprocessableEntity:
+			t.Fatalf("?%s: answered %d %s, asked %+v", query, w.Code, w.Body, a.query)
+		case fine && *a.query != want:
+			t.Fatalf("?%s: asked %+v, want %+v", query, *a.query, want)
+		}
+	})
+}
