@@ -110,7 +110,7 @@ engines-stop: ## stop them; what they keep stays in .engines/
 	@.ci/engines stop
 
 .PHONY: chaos
-chaos: build ## kill, freeze and cut off every part on real engines (FOR=30m SEED=7)
+chaos: build ## kill, freeze, starve and cut off every part on real engines (FOR=30m SEED=7)
 	@.ci/engines fetch
 	@exec bin/sim chaos --for $(FOR) --seed $(SEED) --kafka-jars "$$(.ci/engines jars)" $(ARGS)
 

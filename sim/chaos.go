@@ -36,12 +36,14 @@ func newChaosCommand() *cobra.Command {
 	}}
 	c := &cobra.Command{
 		Use:   "chaos",
-		Short: "Kill, freeze and cut off every part on real engines, then compare the books",
+		Short: "Kill, freeze, starve and cut off every part on real engines, then compare the books",
 		Long: "Starts charging points, bridge, Central, Mosquitto and Apache Kafka as processes on free ports, lets drivers charge,\n" +
-			"and kills, restarts, freezes and cuts off one after the other, as the seed says. At the end all is healed, and the\n" +
-			"journals on disk, the boards' registers and relays, and Central's database are compared. The exit code is 1 if a\n" +
-			"record is lost or twice, a watt-hour is on no ticket and not shown, power flowed without a right, or anything is\n" +
-			"left over; then everything is kept.",
+			"and kills, restarts, freezes and cuts off one after the other, as the seed says, or fills the disk of a journal or\n" +
+			"of the database. At the end all is healed, and the journals on disk, the boards' registers and relays, and Central's\n" +
+			"database are compared. The exit code is 1 if a record is lost or twice, a watt-hour is on no ticket and not shown,\n" +
+			"power flowed without a right, or anything is left over; then everything is kept.\n\n" +
+			"The disks that can be full are small file systems mounted in the folder of the run, which takes Linux and root;\n" +
+			"elsewhere none is full, and the summary says so. They are unmounted at the end.",
 		Example: "  sim chaos --kafka-jars $(.ci/engines jars)\n  sim chaos --for 30m --seed 7\n  sim chaos --embedded-kafka --for 1m",
 		Args:    cobra.NoArgs,
 	}

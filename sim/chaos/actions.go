@@ -17,6 +17,7 @@ const (
 	faultRestart fault = "restarted" // SIGTERM, and started again
 	faultFreeze  fault = "frozen"    // SIGSTOP, SIGCONT
 	faultCut     fault = "cut off"   // the network between it and an engine
+	faultFull    fault = "disk full" // and killed on it, sometimes
 )
 
 // kind is a kind of what faults happen to.
@@ -30,6 +31,8 @@ const (
 	kindKafka   kind = "kafka"
 )
 
+func faults() []fault { return []fault{faultKill, faultRestart, faultFreeze, faultCut, faultFull} }
+
 func kinds() []kind { return []kind{kindAgent, kindBridge, kindCentral, kindMQTT, kindKafka} }
 
 // target is one process that faults happen to, one at a time.
@@ -38,6 +41,9 @@ type target struct {
 	process *Process
 	point   *Point // of an agent
 	ways    []*way
+	disk    *disk  // nil: it has none of its own
+	health  string // where a part with a disk shows itself, and
+	check   string // the check of it that tells of the disk
 
 	busy sync.Mutex // held while it suffers and recovers
 }
@@ -45,13 +51,17 @@ type target struct {
 // targetsOf lists everything that may suffer.
 func targetsOf(n *Network) map[kind][]*target {
 	all := map[kind][]*target{
-		kindBridge:  {{kind: kindBridge, process: n.Bridge, ways: n.waysOf("bridge")}},
-		kindCentral: {{kind: kindCentral, process: n.Central, ways: n.waysOf("Central")}},
-		kindMQTT:    {{kind: kindMQTT, process: n.MQTT}},
-		kindKafka:   {{kind: kindKafka, process: n.Kafka}},
+		kindBridge: {{kind: kindBridge, process: n.Bridge, ways: n.waysOf("bridge")}},
+		kindCentral: {{
+			kind: kindCentral, process: n.Central, ways: n.waysOf("Central"), disk: n.disk, health: n.addr.http, check: "database",
+		}},
+		kindMQTT:  {{kind: kindMQTT, process: n.MQTT}},
+		kindKafka: {{kind: kindKafka, process: n.Kafka}},
 	}
 	for _, p := range n.Points {
-		all[kindAgent] = append(all[kindAgent], &target{kind: kindAgent, process: p.Agent, point: p, ways: n.waysOf(string(p.ID))})
+		all[kindAgent] = append(all[kindAgent], &target{
+			kind: kindAgent, process: p.Agent, point: p, ways: n.waysOf(string(p.ID)), disk: p.disk, health: p.Health, check: "journal",
+		})
 	}
 	return all
 }
@@ -63,6 +73,7 @@ type action struct {
 	hold   time.Duration // how long it lasts
 	way    *way
 	toxic  toxic
+	full   *fullness
 }
 
 // draw draws the next action and the pause before the one after it. It uses the
@@ -85,11 +96,11 @@ func draw(rng *rand.Rand, all map[kind][]*target, keepAlive time.Duration) (a ac
 	between := func(least, most time.Duration) time.Duration { return least + rand64(rng, most-least) }
 	of := all[kinds()[pick(45, 18, 18, 11, 8)]]
 	a.target = of[rng.IntN(len(of))]
-	a.fault = []fault{faultKill, faultRestart, faultFreeze, faultCut}[pick(60, 8, 14, 18)]
+	a.fault = faults()[pick(60, 8, 14, 18, 9)]
 	short, long := between(0, time.Second), between(time.Second, 5*time.Second)
 	beyond := between(keepAlive*3/2, keepAlive*2)
 	a.hold = []time.Duration{0, short, long, beyond}[pick(20, 45, 27, 8)]
-	kindOfToxic, part, upstream := rng.IntN(4), rng.IntN(1<<20), rng.IntN(2) == 0
+	kindOfToxic, part, upstream, killed := rng.IntN(4), rng.IntN(1<<20), rng.IntN(2) == 0, rng.IntN(2) == 0
 	pause = between(100*time.Millisecond, 2*time.Second)
 	if ways := a.target.ways; a.fault == faultCut && len(ways) > 0 {
 		a.way = ways[part%len(ways)]
@@ -97,6 +108,12 @@ func draw(rng *rand.Rand, all map[kind][]*target, keepAlive time.Duration) (a ac
 		a.hold = max(a.hold, time.Second)
 	} else if a.fault == faultCut { // an engine: cut off is frozen for everybody
 		a.fault = faultFreeze
+	}
+	if a.fault == faultFull && a.target.disk == nil {
+		a.fault = faultKill
+	} else if a.fault == faultFull {
+		a.full = &fullness{target: a.target, killed: killed}
+		a.hold = max(a.hold, time.Second)
 	}
 	if a.fault == faultFreeze {
 		a.hold = max(a.hold, 200*time.Millisecond)
@@ -129,6 +146,9 @@ func (a *action) String() string {
 	if a.way != nil {
 		s += fmt.Sprintf(": %s %s, %s", a.way.name, a.toxic.Type, a.toxic.Stream)
 	}
+	if a.full != nil && a.full.killed {
+		s += ", killed meanwhile"
+	}
 	return s
 }
 
@@ -139,11 +159,7 @@ func (a *action) perform(ctx context.Context) error {
 	var err error
 	switch a.fault {
 	case faultKill:
-		if a.target.point != nil {
-			err = a.target.point.KillAgent()
-		} else {
-			_, err = p.Kill()
-		}
+		err = a.target.kill()
 	case faultRestart:
 		if !p.Alive() {
 			return fmt.Errorf("%s: %w", p.Name, ErrNotRunning)
@@ -156,6 +172,11 @@ func (a *action) perform(ctx context.Context) error {
 		} else {
 			_, err = p.Freeze()
 		}
+	case faultFull:
+		heal = a.target.disk.free
+		if err = a.full.begin(ctx); err != nil { // the disk is full, or its part dead
+			return errors.Join(err, heal())
+		}
 	case faultCut:
 		heal = func() error { return a.way.mend(ctx) }
 		err = a.way.spoil(a.toxic)
@@ -163,8 +184,21 @@ func (a *action) perform(ctx context.Context) error {
 	if errors.Is(err, ErrNotRunning) {
 		return err
 	}
-	rest(ctx, a.hold)
+	if a.full != nil {
+		err = a.full.hold(ctx, a.hold)
+	} else {
+		rest(ctx, a.hold)
+	}
 	return errors.Join(err, heal())
+}
+
+// kill kills the process, and keeps when where it is an agent.
+func (t *target) kill() error {
+	if t.point != nil {
+		return t.point.KillAgent()
+	}
+	_, err := t.process.Kill()
+	return err
 }
 
 // rest waits, no longer than ctx lives.

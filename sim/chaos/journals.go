@@ -3,6 +3,8 @@ package chaos
 import (
 	"errors"
 	"fmt"
+	"os"
+	"path/filepath"
 
 	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/internal/charge"
@@ -58,6 +60,58 @@ func readJournal(cp charge.CPID, dir string) (records []written, err error) {
 		}
 	}
 	return records, nil
+}
+
+// records reads every record that was ever on the disk of a charging point whose
+// agent has ended: those that are there, and those that keep has seen.
+func (p *Point) records() ([]written, error) {
+	if _, err := os.Stat(p.kept); errors.Is(err, os.ErrNotExist) {
+		return readJournal(p.ID, p.Journal)
+	}
+	if err := p.keep(); err != nil {
+		return nil, err
+	}
+	return readJournal(p.ID, p.kept)
+}
+
+// growing is how many of the newest segments may have grown without a newer
+// time.
+const growing = 2
+
+// keep copies what is new in the journal beside. On a full disk an agent deletes
+// what Central has to make room, and the reconciliation wants to see all of it.
+func (p *Point) keep() error {
+	if err := os.MkdirAll(p.kept, 0o750); err != nil {
+		return err
+	}
+	segments, err := filepath.Glob(filepath.Join(p.Journal, "*.seg")) // sorted, which is their order
+	if err != nil {
+		return err
+	}
+	for i, from := range segments {
+		to := filepath.Join(p.kept, filepath.Base(from))
+		if err := copyNew(from, to, i >= len(segments)-growing); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return fmt.Errorf("copy of the journal of %s: %w", p.ID, err)
+		}
+	}
+	return nil
+}
+
+// copyNew copies a file unless it has been copied as it is; always, if it may
+// look as it was and not be.
+func copyNew(from, to string, always bool) error {
+	info, err := os.Stat(from)
+	if err != nil {
+		return err
+	}
+	if had, err := os.Stat(to); !always && err == nil && had.Size() == info.Size() && had.ModTime().Equal(info.ModTime()) {
+		return nil
+	}
+	raw, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return errors.Join(os.WriteFile(to, raw, 0o600), os.Chtimes(to, info.ModTime(), info.ModTime()))
 }
 
 // told is one session as its charging point's journal tells it.

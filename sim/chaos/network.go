@@ -35,6 +35,10 @@ type Config struct {
 	// talks to. The embedded Kafka tells its clients one address only, so the
 	// ways to it stay as they are.
 	Proxied bool
+	// Disks gives each agent's journal and Central's database a small disk of its
+	// own, which can be full. Where that is not allowed they have none, and NoDisks
+	// says why.
+	Disks bool
 }
 
 // Network is a whole network of processes. New makes it and starts nothing.
@@ -47,8 +51,11 @@ type Network struct {
 	Points  []*Point
 	API     *operator.API
 
-	addr addresses
-	ways []*way // open until Close; empty unless proxied
+	addr    addresses
+	ways    []*way // open until Close; empty unless proxied
+	disks   []*disk
+	disk    *disk // Central's; nil without disks
+	noDisks error
 }
 
 // addresses are those that are fixed for the life of a network.
@@ -59,7 +66,7 @@ type addresses struct {
 
 // NewNetwork prepares a network in cfg.Dir. It starts nothing that stays.
 func NewNetwork(ctx context.Context, cfg Config) (*Network, error) {
-	ports, err := FreePorts(ctx, fixedPorts+maxWays(cfg))
+	ports, err := FreePorts(ctx, fixedPorts+maxWays(cfg)+cfg.Points)
 	if err != nil {
 		return nil, err
 	}
@@ -70,6 +77,9 @@ func NewNetwork(ctx context.Context, cfg Config) (*Network, error) {
 	}
 	spare := ports[fixedPorts:]
 	if err := n.make(ctx, ports[4], ports[5], &spare); err != nil {
+		return nil, errors.Join(err, n.Close())
+	}
+	if err := n.openDisks(); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
 	return n, nil
@@ -105,7 +115,9 @@ func (n *Network) make(ctx context.Context, bridgeKafka, centralKafka string, sp
 	}
 	n.Bridge, n.Central = n.newBridge(open("bridge to MQTT", n.addr.mqtt)), n.newCentral()
 	for i := range n.cfg.Points {
-		n.Points = append(n.Points, n.newPoint(i+1, open(pointName(i+1)+" to MQTT", n.addr.mqtt)))
+		health := (*spare)[0]
+		*spare = (*spare)[1:]
+		n.Points = append(n.Points, n.newPoint(i+1, open(pointName(i+1)+" to MQTT", n.addr.mqtt), health))
 	}
 	if err != nil {
 		return err
@@ -116,6 +128,34 @@ func (n *Network) make(ctx context.Context, bridgeKafka, centralKafka string, sp
 	n.Kafka, err = newKafka(ctx, n.cfg.Engines, n.cfg.Bin, filepath.Join(n.cfg.Dir, "kafka"), kafka)
 	return err
 }
+
+// openDisks mounts the disks, if there shall be any.
+func (n *Network) openDisks() error {
+	if !n.cfg.Disks {
+		return nil
+	}
+	open := func(dir string, size int64) (*disk, error) {
+		d, err := openDisk(dir, size)
+		if err == nil {
+			n.disks = append(n.disks, d)
+		}
+		return d, err
+	}
+	var err error
+	if n.disk, err = open(filepath.Dir(n.Database()), centralDisk); errors.Is(err, errNoDisk) {
+		n.noDisks = err
+		return nil
+	}
+	for _, p := range n.Points {
+		if err == nil {
+			p.disk, err = open(p.Journal, agentDisk)
+		}
+	}
+	return err
+}
+
+// NoDisks says why there are no disks; nil when there are, or shall not be.
+func (n *Network) NoDisks() error { return n.noDisks }
 
 // MQTTAddr is where Mosquitto is reached.
 func (n *Network) MQTTAddr() string { return n.addr.mqtt }
@@ -163,7 +203,10 @@ func (n *Network) partitions(set map[string]string, topics ...string) {
 }
 
 // Database is the path of Central's.
-func (n *Network) Database() string { return filepath.Join(n.cfg.Dir, "central.db") }
+func (n *Network) Database() string { return filepath.Join(n.cfg.Dir, "central", "central.db") }
+
+// HTTPAddr is where Central answers.
+func (n *Network) HTTPAddr() string { return n.addr.http }
 
 // Start starts everything. The boards answer before their agents come; nothing
 // else waits for anything.
@@ -198,7 +241,8 @@ func (n *Network) all() []*Process {
 	return all
 }
 
-// Close ends everything at once, boards too. It may be called again.
+// Close ends everything at once, boards too. What was on the disks is in their
+// folders then. It may be called again.
 func (n *Network) Close() error {
 	n.API.Close()
 	var errs []error
@@ -217,7 +261,10 @@ func (n *Network) Close() error {
 	for _, w := range n.ways {
 		w.close()
 	}
-	n.ways = nil
+	for _, d := range n.disks {
+		errs = append(errs, d.close())
+	}
+	n.ways, n.disks = nil, nil
 	return errors.Join(errs...)
 }
 

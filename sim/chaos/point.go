@@ -22,7 +22,10 @@ type Point struct {
 	Board   *Process
 	Agent   *Process
 	Journal string // the agent's data folder
+	Health  string // HOST:PORT of what the agent shows of itself
 
+	kept   string // folder of what keep has copied of the journal
+	disk   *disk  // of the journal; nil without disks
 	socket string
 	first  evsim.Snapshot // of the board before the agent first came
 
@@ -50,9 +53,12 @@ func eager(p *Process) {
 // pointName is the id of a charging point.
 func pointName(number int) string { return fmt.Sprintf("CP_%03d", number) }
 
-func (n *Network) newPoint(number int, mqtt string) *Point {
+func (n *Network) newPoint(number int, mqtt, health string) *Point {
 	id := pointName(number)
-	p := &Point{ID: charge.CPID(id), Journal: filepath.Join(n.cfg.Dir, "agents", id), socket: filepath.Join(n.cfg.Dir, id+".sock")}
+	p := &Point{
+		ID: charge.CPID(id), Journal: filepath.Join(n.cfg.Dir, "agents", id), Health: health,
+		kept: filepath.Join(n.cfg.Dir, "kept", id), socket: filepath.Join(n.cfg.Dir, id+".sock"),
+	}
 	p.Board = n.program("board-"+id, "sim", "", nil,
 		"board", "--socket", p.socket, "--connectors", strconv.Itoa(n.cfg.Connectors), "--power", strconv.FormatInt(int64(n.cfg.Power), 10),
 		"--serial", "sim-"+id, "--seed", strconv.FormatUint(n.cfg.Seed+uint64(number)<<32, 10), "--trace", strconv.Itoa(traceSize))
@@ -60,7 +66,7 @@ func (n *Network) newPoint(number int, mqtt string) *Point {
 	p.Agent = n.program("agent-"+id, "agent", "CARGA_AGENT_", map[string]string{
 		"CP_ID": id, "DATA_DIR": p.Journal, "MQTT__URL": "tcp://" + mqtt, "MQTT__KEEP_ALIVE": n.cfg.KeepAlive.String(),
 		"HARDWARE__KIND": "board", "HARDWARE__BOARD__SOCKET": p.socket, "POLICIES__RESUME": strconv.FormatBool(n.cfg.Resume),
-		"INTERVALS__METER_READ": "1s", "INTERVALS__METER_READ_WH": "10",
+		"INTERVALS__METER_READ": "1s", "INTERVALS__METER_READ_WH": "10", "OBSERVE__LISTEN": health,
 	})
 	return p
 }

@@ -42,7 +42,7 @@ func (n *Network) Reconcile(ctx context.Context) (Account, error) {
 	a.checkRest(&b)
 	onDisk := map[place]bool{}
 	for _, p := range n.Points {
-		records, err := readJournal(p.ID, p.Journal)
+		records, err := p.records()
 		if err != nil {
 			return a, err
 		}

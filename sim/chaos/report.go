@@ -16,6 +16,11 @@ type Report struct {
 	Kills  int    `json:"kills"`
 	// Faults counts by part and by what was done to it.
 	Faults map[string]map[string]int `json:"faults"`
+	// Noticed is of how many full disks the part said so. What an agent may delete
+	// counts as room, and a database may have some left in its log.
+	Noticed int `json:"full_disks_noticed"`
+	// NoDisks says why no disk was full; empty where they were.
+	NoDisks string `json:"no_full_disks,omitempty"`
 	// Recovery is, by part, the time from its healing until Central hears from
 	// it again, or through it from a charging point.
 	Recovery map[string]Times `json:"recovery"`
@@ -38,7 +43,7 @@ func (t *tally) report(p *Plan, a Account, drained time.Duration) Report {
 	defer t.mu.Unlock()
 	r := Report{
 		Seed: p.Network.Seed, ForS: int64(p.For.Seconds()), Points: p.Network.Points, Kills: kills, Faults: map[string]map[string]int{},
-		Recovery: map[string]Times{}, Services: maps.Clone(t.outcomes), Account: a, Lost: a.Lost(),
+		Recovery: map[string]Times{}, Noticed: t.full, Services: maps.Clone(t.outcomes), Account: a, Lost: a.Lost(),
 		DrainS: int64(drained.Seconds()), Dir: p.Network.Dir,
 	}
 	r.Violations = append(append([]string{}, t.violations...), a.Violations...)
@@ -54,11 +59,23 @@ func (t *tally) report(p *Plan, a Account, drained time.Duration) Report {
 
 // Print writes the report for people.
 func (r *Report) Print(w io.Writer) {
-	_, _ = fmt.Fprintf(w, "  %-10s %8s %10s %8s %8s   back after p50 / p99\n", "", faultKill, faultRestart, faultFreeze, faultCut)
+	_, _ = fmt.Fprintf(w, "  %-10s", "")
+	for _, f := range faults() {
+		_, _ = fmt.Fprintf(w, " %10s", f)
+	}
+	_, _ = fmt.Fprintln(w, "   back after p50 / p99")
 	for _, k := range kinds() {
-		f, t := r.Faults[string(k)], r.Recovery[string(k)]
-		_, _ = fmt.Fprintf(w, "  %-10s %8d %10d %8d %8d   %.1f s / %.1f s of %d\n", k, f[string(faultKill)], f[string(faultRestart)],
-			f[string(faultFreeze)], f[string(faultCut)], float64(t.P50)/1000, float64(t.P99)/1000, t.N)
+		_, _ = fmt.Fprintf(w, "  %-10s", k)
+		for _, f := range faults() {
+			_, _ = fmt.Fprintf(w, " %10d", r.Faults[string(k)][string(f)])
+		}
+		t := r.Recovery[string(k)]
+		_, _ = fmt.Fprintf(w, "   %.1f s / %.1f s of %d\n", float64(t.P50)/1000, float64(t.P99)/1000, t.N)
+	}
+	if r.NoDisks != "" {
+		_, _ = fmt.Fprintf(w, "  !! no disk was full: %s\n", r.NoDisks)
+	} else {
+		_, _ = fmt.Fprintf(w, "  full disks %d noticed by their owner\n", r.Noticed)
 	}
 	_, _ = fmt.Fprintf(w, "  records    %d journalled, %d applied, %d delivered again: lost %d\n", r.Journalled, r.Applied, r.Duplicates, r.Lost)
 	_, _ = fmt.Fprintf(w, "  sessions   %d, tickets %d\n", r.Sessions, r.Tickets)

@@ -88,7 +88,7 @@ func (n *Network) calm(ctx context.Context, ending *operator.Ending) error {
 func (n *Network) drain(ctx context.Context, limit time.Duration) error {
 	var onDisk int64
 	for _, p := range n.Points {
-		records, err := readJournal(p.ID, p.Journal)
+		records, err := p.records()
 		if err != nil {
 			return err
 		}

@@ -55,7 +55,7 @@ func Run(ctx context.Context, plan Plan) (Report, error) {
 	if plan.Out == nil {
 		plan.Out = io.Discard
 	}
-	plan.Network.Proxied = true
+	plan.Network.Proxied, plan.Network.Disks = true, true
 	n, err := NewNetwork(ctx, plan.Network)
 	if err != nil {
 		return Report{}, err
@@ -86,7 +86,11 @@ func (s *storm) run(ctx context.Context) (r Report, err error) {
 	}
 	drained := time.Since(healed)
 	a, err := s.net.Reconcile(ctx)
-	return s.tally.report(&s.plan, a, drained), err
+	r = s.tally.report(&s.plan, a, drained)
+	if none := s.net.NoDisks(); none != nil {
+		r.NoDisks = none.Error()
+	}
+	return r, err
 }
 
 func (s *storm) allOnline(ctx context.Context) error {
@@ -154,15 +158,21 @@ func (s *storm) hurt(ctx context.Context) {
 func (s *storm) act(ctx context.Context, a action) {
 	s.note(a.String())
 	s.tally.suffered(a.target.kind, a.fault)
+	if a.full != nil && a.full.killed {
+		s.tally.suffered(a.target.kind, faultKill)
+	}
 	if err := a.perform(ctx); err != nil {
 		s.tally.violate(err.Error())
 		return
+	}
+	if a.full != nil && a.full.noticed {
+		s.tally.noticed()
 	}
 	healed := time.Now()
 	s.note(a.target.process.Name + " healed")
 	limit, cancel := context.WithTimeout(ctx, backLimit)
 	defer cancel()
-	for !s.heard(a.target, healed) {
+	for !s.heard(a.target, healed) || a.full != nil && !a.target.roomy(limit) {
 		if rest(limit, lookEvery); limit.Err() != nil {
 			return
 		}

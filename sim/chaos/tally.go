@@ -14,6 +14,7 @@ type tally struct {
 	mu         sync.Mutex
 	faults     map[kind]map[fault]int // mu guards everything
 	recovered  map[kind][]time.Duration
+	full       int            // disks that were full and whose owner said so
 	outcomes   map[string]int // of the drivers' services
 	violations []string
 }
@@ -35,6 +36,12 @@ func (t *tally) back(k kind, took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.recovered[k] = append(t.recovered[k], took)
+}
+
+func (t *tally) noticed() {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	t.full++
 }
 
 func (t *tally) served(r driver.Result) {
@@ -65,7 +72,12 @@ func (t *tally) count(f fault) (n int) {
 // line is the storm so far, for people.
 func (t *tally) line() string {
 	kills := t.count(faultKill)
-	other := t.count(faultRestart) + t.count(faultFreeze) + t.count(faultCut)
+	other := 0
+	for _, f := range faults() {
+		if f != faultKill {
+			other += t.count(f)
+		}
+	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	return fmt.Sprintf("%d kills, %d other faults, %d tickets told, %d violations",

@@ -1,0 +1,89 @@
+package chaos
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"syscall"
+	"testing"
+
+	"github.com/carga-ev/carga/internal/need"
+)
+
+// testDisk is a disk of a mebibyte.
+func testDisk(t *testing.T) *disk {
+	t.Helper()
+	d, err := openDisk(filepath.Join(t.TempDir(), "disk"), 1<<20)
+	need.That(t, !errors.Is(err, errNoDisk), "to mount a tmpfs", "run it as root on Linux")
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = unmount(d.dir) }) // unless it was closed
+	return d
+}
+
+// TestDiskIsFullAndFree: on a full disk nothing can be written, what is there
+// can be read, and what is deleted may be used again; when it is free all goes
+// on, and when it is closed all is in the folder.
+func TestDiskIsFullAndFree(t *testing.T) {
+	d := testDisk(t)
+	write := func(name string, bytes int) error {
+		return os.WriteFile(filepath.Join(d.dir, name), make([]byte, bytes), 0o600)
+	}
+	if err := errors.Join(write("old", 64<<10), write("older", 64<<10), d.fill()); err != nil {
+		t.Fatal(err)
+	}
+	if err := write("new", 1); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v on a full disk", err)
+	}
+	if err := errors.Join(os.Remove(filepath.Join(d.dir, "older")), write("new", 64<<10)); err != nil {
+		t.Errorf("in the place of what was deleted: %v", err)
+	}
+	if err := errors.Join(d.free(), write("newer", 512<<10)); err != nil {
+		t.Errorf("on a disk that is free again: %v", err)
+	}
+	if err := write("large", 2<<20); !errors.Is(err, syscall.ENOSPC) {
+		t.Errorf("got %v beyond its size", err)
+	}
+	if err := errors.Join(os.Remove(filepath.Join(d.dir, "large")), d.close()); err != nil {
+		t.Fatal(err)
+	}
+	for name, want := range map[string]int64{"old": 64 << 10, "new": 64 << 10, "newer": 512 << 10} {
+		if info, err := os.Stat(filepath.Join(d.dir, name)); err != nil || info.Size() != want {
+			t.Errorf("%s: %v %v; want %d bytes after the end", name, info, err, want)
+		}
+	}
+	if err := unmount(d.dir); !errors.Is(err, syscall.EINVAL) {
+		t.Errorf("got %v; it is mounted after its end", err)
+	}
+}
+
+// TestDiskIsFilledBesideAWriter: somebody who writes and deletes meanwhile does
+// not keep it from being full.
+func TestDiskIsFilledBesideAWriter(t *testing.T) {
+	d := testDisk(t)
+	done, stop := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(done)
+		for n := 0; ; n++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			path := filepath.Join(d.dir, "busy")
+			_ = os.WriteFile(path, make([]byte, 64<<10), 0o600) // it may be full
+			_ = os.Remove(path)
+		}
+	}()
+	for range 20 {
+		if err := errors.Join(d.fill(), d.free()); err != nil {
+			t.Error(err)
+		}
+	}
+	close(stop)
+	<-done
+	if err := d.close(); err != nil {
+		t.Error(err)
+	}
+}

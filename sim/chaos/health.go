@@ -1,0 +1,42 @@
+package chaos
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"slices"
+	"time"
+
+	"github.com/carga-ev/carga/internal/obs"
+)
+
+// healthLimit bounds one question to a program, which may be dead or frozen.
+const healthLimit = time.Second
+
+// health asks a program's /readyz at HOST:PORT for one of its checks.
+func health(ctx context.Context, addr, check string) (obs.Health, error) {
+	ctx, cancel := context.WithTimeout(ctx, healthLimit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", http.NoBody)
+	if err != nil {
+		return obs.Health{}, err
+	}
+	req.Close = true // the program may be another one next time
+	resp, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return obs.Health{}, err
+	}
+	var answer struct {
+		Checks []obs.Health `json:"checks"`
+	}
+	if err := errors.Join(json.NewDecoder(resp.Body).Decode(&answer), resp.Body.Close()); err != nil {
+		return obs.Health{}, err
+	}
+	i := slices.IndexFunc(answer.Checks, func(h obs.Health) bool { return h.Name == check })
+	if i < 0 {
+		return obs.Health{}, fmt.Errorf("%s does not tell of %s", addr, check)
+	}
+	return answer.Checks[i], nil
+}
