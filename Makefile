@@ -58,6 +58,7 @@ test: ## everything: check, the whole network on fake and on real time, the prog
 	@$(STAGE) "build" $(MAKE) build
 	@$(STAGE) "simulation" env CARGA_WORLD_SEEDS=200 go test -count=1 -timeout 10m ./sim/world
 	@$(STAGE) "planted bugs" go test -count=1 -tags planted -timeout 10m -run TestPlantedBugs ./sim/world
+	@$(STAGE) "fuzz" env FUZZTIME=10s .ci/fuzz
 	@$(STAGE) "whole network" go test -count=1 -timeout 20m ./sim/e2e/...
 	@$(STAGE) "demo" go test -count=1 -timeout 5m ./sim/demo
 	@$(STAGE) "processes" go test -count=1 -timeout 15m ./sim/chaos
@@ -128,7 +129,7 @@ bench-packages: ## the benchmarks of every package
 	go test -run '^$$' -bench . -benchmem -timeout 20m ./...
 
 .PHONY: fuzz
-fuzz: ## run each fuzz target for FUZZTIME (30s)
+fuzz: ## run each fuzz target for FUZZTIME (30s; FUZZTIME=20m for a night)
 	@FUZZTIME=$(FUZZTIME) .ci/fuzz
 
 .PHONY: lint
