@@ -422,6 +422,10 @@ func TestFencing(t *testing.T) {
 		t.Fatalf("operator: %+v", got)
 	}
 	w.operator(orders.AskLift{})
+	w.asks("m-1", "ana", "") // the other Central may have served it
+	if a := w.mustAnswer("m-1"); *a.Authorized || a.Reason != wire.RefusedStale || len(w.reservations) != 0 {
+		t.Fatalf("a request of the time of the fence, repeated after the lift: %+v with %d reservations", a, len(w.reservations))
+	}
 	w.asks("m-2", "ana", "")
 	if a := w.mustAnswer("m-2"); !*a.Authorized {
 		t.Fatalf("after the lift: %+v", a)

@@ -22,10 +22,15 @@ const (
 // driverAsked takes in one message of a driver.
 func (x *step) driverAsked(e DriverAsked) {
 	q := e.Request
-	if x.fenced() || x.s.requests[q.MessageID] != nil {
+	switch {
+	case x.s.requests[q.MessageID] != nil:
 		return // a running one is answered when it is decided
-	}
-	if e.Known && e.Answer != nil {
+	case x.fenced():
+		if e.Answer == nil {
+			x.passOver(q)
+		}
+		return
+	case e.Known && e.Answer != nil:
 		x.do(Tell{*e.Answer})
 		return
 	}
@@ -77,13 +82,27 @@ func (x *step) request(q wire.DriverRequest, silent bool) Request {
 // refuse answers a request at once, in words.
 func (x *step) refuse(q wire.DriverRequest, reason, message string) {
 	r := x.request(q, false)
-	no := false
-	ev := x.answer(&r)
+	x.finish(&r, x.refusal(&r, reason, message))
+}
+
+func (x *step) refusal(q *Request, reason, message string) wire.CentralEvent {
+	ev := x.answer(q)
 	ev.Reason, ev.Message = reason, message
 	if q.EventType == wire.DriverAuthorization {
+		no := false
 		ev.Authorized = &no
 	}
-	x.finish(&r, ev)
+	return ev
+}
+
+// passOver keeps a request that is read while another Central is in charge. That
+// one may have served it, and what it did is not known here: should this Central
+// be in charge again, a repeat is refused and has no second effect.
+func (x *step) passOver(q wire.DriverRequest) {
+	r := x.request(q, false)
+	no := x.refusal(&r, wire.RefusedStale, "another Central was in charge when this was asked first; ask again with a new message_id")
+	r.Answer = &no
+	x.do(SaveRequest{r})
 }
 
 // finish answers a request and keeps the answer for its repeats.

@@ -12,10 +12,9 @@ import (
 
 // crowd is the drivers: who asked, and waits for an answer.
 type crowd struct {
-	w        *World
-	line     *line
-	visits   map[string]*visit // by message_id
-	answered map[string]bool   // by message_id
+	w      *World
+	line   *line
+	visits map[string]*visit // by message_id
 }
 
 // visit is one driver who wants to charge.
@@ -30,7 +29,7 @@ type visit struct {
 }
 
 func newCrowd(w *World) *crowd {
-	d := &crowd{w: w, line: w.newLine("drivers"), visits: map[string]*visit{}, answered: map[string]bool{}}
+	d := &crowd{w: w, line: w.newLine("drivers"), visits: map[string]*visit{}}
 	for n := range w.kafka.parts {
 		w.kafka.read(d.line, part{wire.TopicCentralEvents, n}, func(l *log) place { return place{next: l.base} }, d.hear)
 	}
@@ -50,9 +49,6 @@ func (d *crowd) hear(b batch, done func(bool)) {
 		}
 		if e.EventType == wire.CentralAuthorization {
 			d.w.checkAnswer(&e)
-		}
-		if e.MessageID != "" {
-			d.answered[e.MessageID] = true
 		}
 		if v := d.visits[e.MessageID]; v != nil && e.EventType == wire.CentralAuthorization && !v.answered {
 			v.answered = true
