@@ -196,7 +196,9 @@ func (o *worldOptions) many(ctx context.Context, c *cobra.Command, kinds []world
 			for seed, ok := more(); ok; seed, ok = more() {
 				r := world.Run(world.Draw(seed, kinds), opts)
 				mu.Lock()
-				sum.take(seed, &r)
+				if sum.take(seed, &r); r.Failure != nil {
+					_, _ = fmt.Fprintf(c.ErrOrStderr(), "FAILED seed %d: %v\n", seed, r.Failure)
+				}
 				hash ^= (r.Sum ^ seed) * 0x9e3779b97f4a7c15
 				mu.Unlock()
 			}

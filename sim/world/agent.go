@@ -20,9 +20,10 @@ type agent struct {
 	c     chance
 	hw    []*outlet
 	disk  *disk
-	line  *line // to the broker
-	run   *boot // nil: no process
-	start int   // planned starts, so that an older one is told
+	line  *line         // to the broker
+	run   *boot         // nil: no process
+	start int           // planned starts, so that an older one is told
+	wait  time.Duration // before the next start after it gave up
 
 	skew    time.Duration // of its wall clock
 	quality charge.ClockQuality
@@ -239,6 +240,14 @@ func (b *boot) watchRoom() {
 	}
 }
 
+// A supervisor starts an agent that gave up again: soon, and later each time
+// while it does not stay.
+const (
+	soonest = 5 * time.Second
+	latest  = 5 * time.Minute
+	stays   = 10 * time.Minute
+)
+
 // fail ends the process because it cannot go on; it is started again.
 func (b *boot) fail(err error) {
 	if b.a.run != b {
@@ -246,8 +255,13 @@ func (b *boot) fail(err error) {
 	}
 	b.w.mix("agent failed: "+err.Error(), nil)
 	b.w.stats.AgentFailures++
+	a := b.a
+	a.wait = min(max(2*a.wait, soonest), latest)
+	if b.w.now-b.born > stays {
+		a.wait = soonest
+	}
 	b.end(false)
-	b.a.launch(5 * time.Second)
+	a.launch(a.wait)
 }
 
 // die is a kill of the process, or a power cut of the whole charging point; the

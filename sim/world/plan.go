@@ -117,15 +117,43 @@ func Faults() []Kind {
 	}
 }
 
+// tempo is how quickly a life is lived.
+type tempo struct {
+	life   span          // how long it is
+	visits time.Duration // between two drivers who want to charge, for one charging point
+	rarely time.Duration // between two of the other things people do
+	faults span          // between two faults of a kind
+	long   time.Duration // of one fault in four
+	tells  span          // between two telemetry messages
+}
+
+// A hurried life has in hours what an ordinary one has in days, so that many
+// things come together; an ordinary one has nights, days without a bridge, and
+// backups of yesterday.
+var (
+	hurried  = tempo{span{2 * time.Hour, 8 * time.Hour}, 25 * time.Minute, 2 * time.Hour, span{10 * time.Minute, 3 * time.Hour}, 30 * time.Minute, span{30 * time.Second, 5 * time.Minute}}
+	ordinary = tempo{span{24 * time.Hour, 8 * 24 * time.Hour}, 4 * time.Hour, 24 * time.Hour, span{2 * time.Hour, 48 * time.Hour}, 24 * time.Hour, span{5 * time.Minute, 15 * time.Minute}}
+)
+
+// ordinaryEvery says that so many seeds in a row have one ordinary life.
+const ordinaryEvery = 8
+
+func tempoOf(seed uint64) tempo {
+	if seed%ordinaryEvery == 0 {
+		return ordinary
+	}
+	return hurried
+}
+
 // Draw makes the plan of a seed. faults says which kinds may happen; nil: a few
 // of all, drawn too.
 func Draw(seed uint64, faults []Kind) Plan {
-	c := newChance(seed, "plan")
+	c, t := newChance(seed, "plan"), tempoOf(seed)
 	p := Plan{
 		Seed: seed, CPs: 1 + c.IntN(3), Connectors: 1 + c.IntN(2), Partitions: 1 + c.IntN(2),
-		For:             c.in(span{2 * time.Hour, 8 * time.Hour}),
+		For:             c.in(t.life),
 		Policy:          Policy{Resume: c.IntN(2) == 0, ReservedPlugStarts: c.IntN(4) == 0, FreeVend: c.IntN(4) == 0},
-		ReservationLife: c.in(span{30 * time.Second, 15 * time.Minute}), Telemetry: c.in(span{30 * time.Second, 5 * time.Minute}),
+		ReservationLife: c.in(span{30 * time.Second, 15 * time.Minute}), Telemetry: c.in(t.tells),
 		Segment: 8<<10 + int64(c.IntN(24<<10)), Quota: 4 << 20, RetainBytes: 256<<10 + int64(c.IntN(512<<10)),
 		RetainFor: c.in(span{4 * time.Hour, 48 * time.Hour}),
 		Restart:   span{0, c.in(span{time.Second, 10 * time.Minute})}, Lossy: c.IntN(6) == 0,
@@ -133,48 +161,47 @@ func Draw(seed uint64, faults []Kind) Plan {
 	for range p.CPs + 4 {
 		p.Starts = append(p.Starts, [...]time.Duration{0, c.in(span{0, 30 * time.Second}), c.in(span{0, 5 * time.Minute})}[c.IntN(3)])
 	}
-	p.drawPeople(c)
+	p.drawPeople(c, t)
 	if faults == nil {
 		all := Faults()
 		for range c.IntN(7) {
 			faults = append(faults, all[c.IntN(len(all))])
 		}
 	}
-	p.drawFaults(c, faults)
+	p.drawFaults(c, t, faults)
 	slices.SortStableFunc(p.Steps, func(a, b Step) int { return cmp.Compare(a.At, b.At) })
 	return p
 }
 
-// drawPeople draws who comes: a day of an ordinary charging point, hurried.
-func (p *Plan) drawPeople(c chance) {
+// drawPeople draws who comes.
+func (p *Plan) drawPeople(c chance, t tempo) {
 	add := func(every time.Duration, s func(at time.Duration) Step) {
 		for at := c.in(span{0, 2 * every}); at < p.For; at += c.in(span{every / 4, 2 * every}) {
 			p.Steps = append(p.Steps, s(at))
 		}
 	}
 	drivers := 1 + c.IntN(4)
-	add(25*time.Minute/time.Duration(p.CPs), func(at time.Duration) Step {
+	add(t.visits/time.Duration(p.CPs), func(at time.Duration) Step {
 		return Step{At: at, Kind: Visit, Who: c.IntN(drivers), N: c.IntN(p.CPs+1) - 1}
 	})
-	rare := 2 * time.Hour
 	for _, k := range []Kind{Stranger, StopAll, StopOne, Reserve, Cancel, StartHere, StopSession, Break, BreakByHand} {
 		if c.IntN(2) == 0 {
 			continue
 		}
-		add(rare, func(at time.Duration) Step {
+		add(t.rarely, func(at time.Duration) Step {
 			return Step{At: at, Kind: k, Who: c.IntN(p.CPs), N: c.IntN(1 << 16), For: c.in(span{time.Second, 10 * time.Minute})}
 		})
 	}
 }
 
-func (p *Plan) drawFaults(c chance, kinds []Kind) {
+func (p *Plan) drawFaults(c chance, t tempo, kinds []Kind) {
 	for _, k := range kinds {
-		every := c.in(span{10 * time.Minute, 3 * time.Hour})
+		every := c.in(t.faults)
 		for at := c.in(span{0, every}); at < p.For; at += c.in(span{every / 4, 2 * every}) {
 			s := Step{At: at, Kind: k, Who: c.IntN(p.CPs), N: c.IntN(1 << 16), For: c.in(span{0, 2 * time.Minute})}
 			switch c.IntN(4) {
 			case 0:
-				s.For = c.in(span{0, 30 * time.Minute})
+				s.For = c.in(span{0, t.long})
 			case 1:
 				s.For = c.in(span{0, 5 * time.Second})
 			}
