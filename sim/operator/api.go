@@ -5,6 +5,7 @@ package operator
 import (
 	"bytes"
 	"context"
+	"crypto/rand"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,7 +14,9 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/carga-ev/carga/internal/backoff"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/ids"
 )
 
 // API is Central's HTTP API. It is safe for concurrent use.
@@ -180,7 +183,44 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("central answered %d: %s", e.Status, e.Detail)
 }
 
+// How an order is repeated whose answer is missing.
+const (
+	tries      = 3
+	firstPause = 100 * time.Millisecond
+	lastPause  = time.Second
+)
+
+// call makes one call. What orders something has a key, and is repeated with it
+// while nobody knows what became of it: a few times, for Central may be away for
+// long.
 func (a *API) call(ctx context.Context, method, path string, in, out any) error {
+	if method != http.MethodPost {
+		return a.send(ctx, method, path, "", in, out)
+	}
+	key := ids.New(time.Now(), rand.Reader)
+	pause := backoff.New(firstPause, lastPause, nil)
+	for try := 1; ; try++ {
+		err := a.send(ctx, method, path, key, in, out)
+		if try == tries || !lost(err) {
+			return err
+		}
+		select {
+		case <-ctx.Done():
+			return err
+		case <-time.After(pause.Next()):
+		}
+	}
+}
+
+// lost reports whether an error leaves open what became of an order.
+func lost(err error) bool {
+	if refused, ok := errors.AsType[*RefusedError](err); ok {
+		return refused.Status >= http.StatusInternalServerError
+	}
+	return err != nil
+}
+
+func (a *API) send(ctx context.Context, method, path, key string, in, out any) error {
 	var body io.Reader
 	if in != nil {
 		raw, err := json.Marshal(in)
@@ -195,6 +235,9 @@ func (a *API) call(ctx context.Context, method, path string, in, out any) error 
 	}
 	if in != nil {
 		req.Header.Set("Content-Type", "application/json")
+	}
+	if key != "" {
+		req.Header.Set("Idempotency-Key", key)
 	}
 	resp, err := a.client.Do(req)
 	if err != nil {
