@@ -45,7 +45,8 @@ type reign struct {
 
 	inbox  []input
 	busy   bool
-	tickAt charge.Time // for which a timer is set
+	wait   time.Duration // before what could not be committed is tried again
+	tickAt charge.Time   // for which a timer is set
 
 	live    live
 	pacer   map[charge.CPID]*pace
@@ -196,7 +197,8 @@ func (r *reign) commit(u *unit) {
 			r.w.stats.CommitsRefused++
 			r.load() // what is in memory is not what is on disk
 			u.refuse()
-			r.after(500*time.Millisecond, "central tries again", func() {
+			r.wait = min(max(2*r.wait, firstWait), lastWait)
+			r.after(r.wait, "central tries again", func() {
 				r.inbox = append(u.inputs, r.inbox...)
 				r.busy = false
 				r.turn()
@@ -204,6 +206,7 @@ func (r *reign) commit(u *unit) {
 			return
 		}
 		u.write()
+		r.wait = 0
 		r.w.stats.Commits++
 		r.w.checkCommit(r, u)
 		if r.w.bug(BugReservedWord) {
