@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -76,6 +77,7 @@ func (o *chaosOptions) run(ctx context.Context, c *cobra.Command, _ []string) er
 	_, _ = fmt.Fprintf(o.plan.Out, "chaos for %v with seed %d: %d charging points, %d drivers; everything is in %s\n",
 		o.plan.For, o.plan.Network.Seed, o.plan.Network.Points, o.plan.Drivers, o.plan.Network.Dir)
 	r, err := chaos.Run(ctx, o.plan)
+	r.Command = strings.Join(os.Args, " ")
 	if ctx.Err() != nil {
 		return fail(exitInterrupted, errors.New("interrupted; everything was ended"))
 	}

@@ -101,7 +101,7 @@ func draw(rng *rand.Rand, all map[kind][]*target, keepAlive time.Duration) (a ac
 	beyond := between(keepAlive*3/2, keepAlive*2)
 	a.hold = []time.Duration{0, short, long, beyond}[pick(20, 45, 27, 8)]
 	kindOfToxic, part, upstream, killed := rng.IntN(4), rng.IntN(1<<20), rng.IntN(2) == 0, rng.IntN(2) == 0
-	pause = between(100*time.Millisecond, 2*time.Second)
+	pause = between(200*time.Millisecond, 2400*time.Millisecond)
 	if ways := a.target.ways; a.fault == faultCut && len(ways) > 0 {
 		a.way = ways[part%len(ways)]
 		a.toxic = toxicOf(kindOfToxic, upstream)

@@ -3,6 +3,7 @@ package chaos
 import (
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 )
@@ -53,10 +54,40 @@ func TestTimes(t *testing.T) {
 	for n := range 101 {
 		list = append(list, time.Duration(100-n)*time.Second)
 	}
-	if got := timesOf(list); got != (Times{101, 50_000, 99_000}) {
+	if got := timesOf(list); got != (Times{101, 50_000, 99_000, 71}) {
 		t.Errorf("got %+v", got)
 	}
 	if got := timesOf(nil); got != (Times{}) {
 		t.Errorf("got %+v of nothing", got)
+	}
+}
+
+// TestReportSaysIt: who was hurt how often, how long each kind of fault took,
+// and what was too late, is in what people read.
+func TestReportSaysIt(t *testing.T) {
+	c := newTally()
+	central := &target{kind: kindCentral}
+	c.suffered(&action{target: central, fault: faultFull, full: &fullness{killed: true}})
+	c.back(&action{target: central, fault: faultFull}, 2*time.Second)
+	cut := action{target: &target{kind: kindAgent}, fault: faultCut, way: &way{}, toxic: toxicOf(3, true)}
+	c.suffered(&cut)
+	c.back(&cut, backLimit)
+	c.noticed()
+	r := c.report(&Plan{Network: Config{Seed: 7}}, Account{Journalled: 5, Applied: 4}, time.Minute)
+	r.Command, r.NoDisks = "sim chaos --seed 7", "nowhere"
+	if r.Kills != 1 || r.OK() {
+		t.Errorf("%d kills, OK %v; want a kill on the full disk, and a record lost", r.Kills, r.OK())
+	}
+	var text strings.Builder
+	r.Print(&text)
+	for _, want := range []string{
+		"sim chaos --seed 7\n", "seed 7,", "disk full           1   back after 2.0 s / 2.0 s of 1, 1 noticed by the part\n",
+		"cut off             1   back after 30.0 s / 30.0 s of 1, 1 longer than 30s, 1 by timeout\n",
+		"killed              1   back after 0.0 s / 0.0 s of 0\n", "!! no disk was full: nowhere\n", "lost 1\n",
+		"central             1          0          0          0          1   2.0 s / 2.0 s of 1\n",
+	} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("%q is not in\n%s", want, text.String())
+		}
 	}
 }

@@ -6,16 +6,24 @@ import (
 	"maps"
 	"slices"
 	"time"
+
+	"github.com/carga-ev/carga/internal/obs"
 )
 
 // Report is what a storm came to. Its JSON is the one object of --json.
 type Report struct {
+	// Version names the commit of this program, and Command what it was told.
+	Version string `json:"version"`
+	Command string `json:"command,omitempty"`
+
 	Seed   uint64 `json:"seed"`
 	ForS   int64  `json:"for_s"`
 	Points int    `json:"points"`
 	Kills  int    `json:"kills"`
 	// Faults counts by part and by what was done to it.
 	Faults map[string]map[string]int `json:"faults"`
+	// Toxics counts what cut the parts off.
+	Toxics map[string]int `json:"toxics"`
 	// Noticed is of how many full disks the part said so. What an agent may delete
 	// counts as room, and a database may have some left in its log.
 	Noticed int `json:"full_disks_noticed"`
@@ -24,6 +32,8 @@ type Report struct {
 	// Recovery is, by part, the time from its healing until Central hears from
 	// it again, or through it from a charging point.
 	Recovery map[string]Times `json:"recovery"`
+	// RecoveryFrom is the same by fault.
+	RecoveryFrom map[string]Times `json:"recovery_from"`
 	// Services counts those of the drivers, by how they ended for them.
 	Services map[string]int `json:"services"`
 	Account
@@ -42,9 +52,9 @@ func (t *tally) report(p *Plan, a Account, drained time.Duration) Report {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := Report{
-		Seed: p.Network.Seed, ForS: int64(p.For.Seconds()), Points: p.Network.Points, Kills: kills, Faults: map[string]map[string]int{},
-		Recovery: map[string]Times{}, Noticed: t.full, Services: maps.Clone(t.outcomes), Account: a, Lost: a.Lost(),
-		DrainS: int64(drained.Seconds()), Dir: p.Network.Dir,
+		Version: obs.Version(), Seed: p.Network.Seed, ForS: int64(p.For.Seconds()), Points: p.Network.Points, Kills: kills,
+		Faults: map[string]map[string]int{}, Toxics: maps.Clone(t.toxics), Recovery: map[string]Times{}, RecoveryFrom: map[string]Times{},
+		Noticed: t.full, Services: maps.Clone(t.outcomes), Account: a, Lost: a.Lost(), DrainS: int64(drained.Seconds()), Dir: p.Network.Dir,
 	}
 	r.Violations = append(append([]string{}, t.violations...), a.Violations...)
 	for _, k := range kinds() {
@@ -52,31 +62,21 @@ func (t *tally) report(p *Plan, a Account, drained time.Duration) Report {
 		for f, n := range t.faults[k] {
 			r.Faults[string(k)][string(f)] = n
 		}
-		r.Recovery[string(k)] = timesOf(t.recovered[k])
+		r.Recovery[string(k)] = t.times(func(r recovery) bool { return r.kind == k })
+	}
+	for _, f := range faults() {
+		r.RecoveryFrom[string(f)] = t.times(func(r recovery) bool { return r.fault == f })
 	}
 	return r
 }
 
 // Print writes the report for people.
 func (r *Report) Print(w io.Writer) {
-	_, _ = fmt.Fprintf(w, "  %-10s", "")
-	for _, f := range faults() {
-		_, _ = fmt.Fprintf(w, " %10s", f)
+	if r.Command != "" {
+		_, _ = fmt.Fprintf(w, "  %s\n", r.Command)
 	}
-	_, _ = fmt.Fprintln(w, "   back after p50 / p99")
-	for _, k := range kinds() {
-		_, _ = fmt.Fprintf(w, "  %-10s", k)
-		for _, f := range faults() {
-			_, _ = fmt.Fprintf(w, " %10d", r.Faults[string(k)][string(f)])
-		}
-		t := r.Recovery[string(k)]
-		_, _ = fmt.Fprintf(w, "   %.1f s / %.1f s of %d\n", float64(t.P50)/1000, float64(t.P99)/1000, t.N)
-	}
-	if r.NoDisks != "" {
-		_, _ = fmt.Fprintf(w, "  !! no disk was full: %s\n", r.NoDisks)
-	} else {
-		_, _ = fmt.Fprintf(w, "  full disks %d noticed by their owner\n", r.Noticed)
-	}
+	_, _ = fmt.Fprintf(w, "  version %s, seed %d, %d s\n", r.Version, r.Seed, r.ForS)
+	r.printFaults(w)
 	_, _ = fmt.Fprintf(w, "  records    %d journalled, %d applied, %d delivered again: lost %d\n", r.Journalled, r.Applied, r.Duplicates, r.Lost)
 	_, _ = fmt.Fprintf(w, "  sessions   %d, tickets %d\n", r.Sessions, r.Tickets)
 	_, _ = fmt.Fprint(w, "  drivers   ")
@@ -94,4 +94,43 @@ func (r *Report) Print(w io.Writer) {
 	for _, v := range r.Violations {
 		_, _ = fmt.Fprintf(w, "    %s\n", v)
 	}
+}
+
+// printFaults writes who suffered what, and how long it took to be back.
+func (r *Report) printFaults(w io.Writer) {
+	all := map[string]int{}
+	_, _ = fmt.Fprintf(w, "  %-10s", "")
+	for _, f := range faults() {
+		_, _ = fmt.Fprintf(w, " %10s", f)
+	}
+	_, _ = fmt.Fprintln(w, "   back after p50 / p99")
+	for _, k := range kinds() {
+		_, _ = fmt.Fprintf(w, "  %-10s", k)
+		for _, f := range faults() {
+			n := r.Faults[string(k)][string(f)]
+			all[string(f)] += n
+			_, _ = fmt.Fprintf(w, " %10d", n)
+		}
+		_, _ = fmt.Fprintf(w, "   %s\n", r.Recovery[string(k)])
+	}
+	for _, f := range faults() {
+		_, _ = fmt.Fprintf(w, "  %-10s %10d   back after %s%s\n", f, all[string(f)], r.RecoveryFrom[string(f)], r.detail(f))
+	}
+	if r.NoDisks != "" {
+		_, _ = fmt.Fprintf(w, "  !! no disk was full: %s\n", r.NoDisks)
+	}
+}
+
+// detail is what else is known of a fault.
+func (r *Report) detail(f fault) (s string) {
+	switch f {
+	case faultCut:
+		for _, t := range slices.Sorted(maps.Keys(r.Toxics)) {
+			s += fmt.Sprintf(", %d by %s", r.Toxics[t], t)
+		}
+	case faultFull:
+		s = fmt.Sprintf(", %d noticed by the part", r.Noticed)
+	case faultKill, faultRestart, faultFreeze:
+	}
+	return s
 }

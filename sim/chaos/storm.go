@@ -30,6 +30,7 @@ const (
 	bootLimit   = 2 * time.Minute
 	settleLimit = 3 * time.Minute
 	backLimit   = 30 * time.Second // for a measure: what takes longer is not waited for
+	soon        = 50 * time.Millisecond
 	lookEvery   = 100 * time.Millisecond
 	sayEvery    = 10 * time.Second
 	overdue     = 2 * time.Second // a reservation may be shown so long past its end
@@ -51,7 +52,7 @@ type storm struct {
 // Run starts a network, lets drivers use it, hurts it for a while, heals it,
 // lets it come to rest, and reconciles. What did not hold is in the report; an
 // error says that the run could not be judged.
-func Run(ctx context.Context, plan Plan) (Report, error) {
+func Run(ctx context.Context, plan Plan) (r Report, err error) {
 	if plan.Out == nil {
 		plan.Out = io.Discard
 	}
@@ -60,9 +61,9 @@ func Run(ctx context.Context, plan Plan) (Report, error) {
 	if err != nil {
 		return Report{}, err
 	}
+	defer func() { err = errors.Join(err, n.Close()) }()
 	s := &storm{plan: plan, net: n, targets: targetsOf(n), tally: newTally()}
-	r, err := s.run(ctx)
-	return r, errors.Join(err, n.Close())
+	return s.run(ctx)
 }
 
 func (s *storm) run(ctx context.Context) (r Report, err error) {
@@ -147,20 +148,19 @@ func (s *storm) hurt(ctx context.Context) {
 		if a.target.busy.TryLock() {
 			acts.Go(func() {
 				defer a.target.busy.Unlock()
-				s.act(ctx, a)
+				s.act(ctx, &a)
 			})
+		} else {
+			pause = soon // it suffers already: somebody else's turn
 		}
 		rest(ctx, pause)
 	}
 }
 
 // act performs one action and measures how long its target needs afterwards.
-func (s *storm) act(ctx context.Context, a action) {
+func (s *storm) act(ctx context.Context, a *action) {
 	s.note(a.String())
-	s.tally.suffered(a.target.kind, a.fault)
-	if a.full != nil && a.full.killed {
-		s.tally.suffered(a.target.kind, faultKill)
-	}
+	s.tally.suffered(a)
 	if err := a.perform(ctx); err != nil {
 		s.tally.violate(err.Error())
 		return
@@ -173,11 +173,15 @@ func (s *storm) act(ctx context.Context, a action) {
 	limit, cancel := context.WithTimeout(ctx, backLimit)
 	defer cancel()
 	for !s.heard(a.target, healed) || a.full != nil && !a.target.roomy(limit) {
-		if rest(limit, lookEvery); limit.Err() != nil {
+		if rest(limit, lookEvery); ctx.Err() != nil {
+			return // the storm is over, and nobody knows
+		}
+		if limit.Err() != nil {
+			s.tally.back(a, backLimit)
 			return
 		}
 	}
-	s.tally.back(a.target.kind, time.Since(healed))
+	s.tally.back(a, min(time.Since(healed), backLimit-1))
 }
 
 // heard reports whether Central has heard from a charging point since, and from

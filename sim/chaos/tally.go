@@ -13,29 +13,57 @@ import (
 type tally struct {
 	mu         sync.Mutex
 	faults     map[kind]map[fault]int // mu guards everything
-	recovered  map[kind][]time.Duration
+	toxics     map[string]int         // of those that cut a part off
+	recovered  []recovery
 	full       int            // disks that were full and whose owner said so
 	outcomes   map[string]int // of the drivers' services
 	violations []string
 }
 
+// recovery is how long a part needed after a fault; backLimit stands for longer.
+type recovery struct {
+	kind  kind
+	fault fault
+	took  time.Duration
+}
+
 func newTally() *tally {
-	return &tally{faults: map[kind]map[fault]int{}, recovered: map[kind][]time.Duration{}, outcomes: map[string]int{}}
+	return &tally{faults: map[kind]map[fault]int{}, toxics: map[string]int{}, outcomes: map[string]int{}}
 }
 
-func (t *tally) suffered(k kind, f fault) {
+// suffered counts an action; one that kills on a full disk counts as both.
+func (t *tally) suffered(a *action) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.faults[k] == nil {
-		t.faults[k] = map[fault]int{}
+	of := t.faults[a.target.kind]
+	if of == nil {
+		of = map[fault]int{}
+		t.faults[a.target.kind] = of
 	}
-	t.faults[k][f]++
+	of[a.fault]++
+	if a.way != nil {
+		t.toxics[a.toxic.Type]++
+	}
+	if a.full != nil && a.full.killed {
+		of[faultKill]++
+	}
 }
 
-func (t *tally) back(k kind, took time.Duration) {
+func (t *tally) back(a *action, took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.recovered[k] = append(t.recovered[k], took)
+	t.recovered = append(t.recovered, recovery{a.target.kind, a.fault, took})
+}
+
+// times are those of the recoveries that a look picks. The caller holds mu.
+func (t *tally) times(of func(recovery) bool) Times {
+	var list []time.Duration
+	for _, r := range t.recovered {
+		if of(r) {
+			list = append(list, r.took)
+		}
+	}
+	return timesOf(list)
 }
 
 func (t *tally) noticed() {
@@ -85,11 +113,22 @@ func (t *tally) line() string {
 }
 
 // Times are how long something took: so often, half of them and 99 of 100 in at
-// most.
+// most. What takes longer than is waited for counts as that long, and is in Late
+// too.
 type Times struct {
-	N   int   `json:"n"`
-	P50 int64 `json:"p50_ms"`
-	P99 int64 `json:"p99_ms"`
+	N    int   `json:"n"`
+	P50  int64 `json:"p50_ms"`
+	P99  int64 `json:"p99_ms"`
+	Late int   `json:"late,omitempty"`
+}
+
+// String writes them for people.
+func (t Times) String() string {
+	s := fmt.Sprintf("%.1f s / %.1f s of %d", float64(t.P50)/1000, float64(t.P99)/1000, t.N)
+	if t.Late > 0 {
+		s += fmt.Sprintf(", %d longer than %v", t.Late, backLimit)
+	}
+	return s
 }
 
 func timesOf(list []time.Duration) Times {
@@ -98,5 +137,11 @@ func timesOf(list []time.Duration) Times {
 	}
 	sorted := slices.Sorted(slices.Values(list))
 	at := func(percent int) int64 { return sorted[(len(sorted)-1)*percent/100].Milliseconds() }
-	return Times{len(sorted), at(50), at(99)}
+	late := 0
+	for _, d := range sorted {
+		if d >= backLimit {
+			late++
+		}
+	}
+	return Times{len(sorted), at(50), at(99), late}
 }
