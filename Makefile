@@ -47,8 +47,8 @@ demo: ## run the whole network in one process (ARGS="--cps 50")
 
 .PHONY: build
 build: ## build the four programs into bin/
-	CGO_ENABLED=0 go build -trimpath -o bin/ ./agent ./bridge
-	CGO_ENABLED=1 go build -trimpath -o bin/ ./central ./sim
+	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -o bin/ ./agent ./bridge
+	CGO_ENABLED=1 go build -buildvcs=auto -trimpath -o bin/ ./central ./sim
 
 .PHONY: test
 test: ## everything: check, the whole network on fake and on real time, the programs
@@ -94,7 +94,7 @@ cross-arm6: export GOARM = 6
 cross-arm7: export GOARM = 7
 $(CROSS:%=cross-%): cross-%:
 	CGO_ENABLED=0 GOOS=linux GOARCH=$(if $(filter arm6 arm7,$*),arm,$*) \
-		go build -tags nethttpomithttp2 -trimpath -ldflags "-s -w" -o bin/cross/agent-linux-$* ./agent
+		go build -buildvcs=auto -tags nethttpomithttp2 -trimpath -ldflags "-s -w" -o bin/cross/agent-linux-$* ./agent
 
 .PHONY: size
 size: cross-arm6 ## fail if the stripped agent for arm6 is larger than 8 MiB
