@@ -5,10 +5,13 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/carga-ev/carga/internal/need"
 )
 
 // TestComposeRunsTheSame: the containers are given the shipped configurations,
@@ -25,6 +28,7 @@ func TestComposeRunsTheSame(t *testing.T) {
 			NetworkMode string            `yaml:"network_mode"`
 			Volumes     []string          `yaml:"volumes"`
 			Environment map[string]string `yaml:"environment"`
+			WorkingDir  string            `yaml:"working_dir"`
 		} `yaml:"services"`
 		Volumes map[string]any `yaml:"volumes"`
 	}
@@ -54,14 +58,84 @@ func TestComposeRunsTheSame(t *testing.T) {
 			t.Errorf("%s does not mount %s", service, mounted)
 		}
 	}
-	if id := compose.Services["kafka"].Environment["CLUSTER_ID"]; len(id) != 22 {
-		t.Errorf("CLUSTER_ID %q is not 22 characters long", id)
+	engines, err := os.ReadFile(filepath.Join(root, ".ci/engines"))
+	if err != nil {
+		t.Fatal(err)
 	}
+	kafka := compose.Services["kafka"]
+	if id := kafka.Environment["CLUSTER_ID"]; !strings.Contains(string(engines), "\ncluster="+id+" ") || len(id) != 22 {
+		t.Errorf("CLUSTER_ID %q is not the one of .ci/engines, of 22 characters", id)
+	}
+	pom, err := os.ReadFile(filepath.Join(root, ".ci/engines.pom.xml"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, version, _ := strings.Cut(kafka.Image, ":"); version == "" || !strings.Contains(string(pom), "<version>"+version+"</version>") {
+		t.Errorf("%s is not the Kafka of .ci/engines.pom.xml", kafka.Image)
+	}
+	if place := compose.Services["mosquitto"].WorkingDir; !mounts(compose.Services["mosquitto"].Volumes, place+"/"+setting(t, "mosquitto.conf", "persistence_location ")) {
+		t.Error("what Mosquitto keeps is not on a volume")
+	}
+	if !mounts(kafka.Volumes, kafka.Environment["KAFKA_LOG_DIRS"]) {
+		t.Error("what Kafka keeps is not on a volume")
+	}
+}
+
+// mounts reports whether something is mounted at a path.
+func mounts(volumes []string, at string) bool {
+	return slices.ContainsFunc(volumes, func(v string) bool {
+		parts := strings.Split(v, ":")
+		return len(parts) > 1 && parts[1] == strings.TrimSuffix(at, "/")
+	})
+}
+
+// setting is what follows the key in a line of a sample.
+func setting(t *testing.T, sample, key string) string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join(root, "configs", sample))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for line := range strings.Lines(string(raw)) {
+		if value, found := strings.CutPrefix(strings.TrimSpace(line), key); found {
+			return value
+		}
+	}
+	t.Fatalf("%s has no %q", sample, key)
+	return ""
+}
+
+// TestSamplesMeet: with the samples as they are, all parts find each other on one
+// machine.
+func TestSamplesMeet(t *testing.T) {
+	port, host, _ := strings.Cut(setting(t, "mosquitto.conf", "listener "), " ")
+	for _, sample := range []string{"bridge.yaml", "agent.yaml"} {
+		if url, _, _ := strings.Cut(setting(t, sample, "url: "), " "); url != "tcp://"+host+":"+port {
+			t.Errorf("%s looks for MQTT at %s, it is at %s:%s", sample, url, host, port)
+		}
+	}
+	kafka, _ := strings.CutPrefix(setting(t, "kafka.properties", "advertised.listeners="), "PLAINTEXT://")
+	if listeners := setting(t, "kafka.properties", "listeners="); !strings.Contains(listeners, "PLAINTEXT://"+kafka) {
+		t.Errorf("Kafka tells of %s and listens at %s", kafka, listeners)
+	}
+	for _, sample := range []string{"bridge.yaml", "central.yaml"} {
+		if brokers := setting(t, sample, "brokers: "); brokers != "["+kafka+"]" {
+			t.Errorf("%s looks for Kafka at %s, it is at %s", sample, brokers, kafka)
+		}
+	}
+}
+
+// TestDockerReadsCompose: Docker itself takes the file. Docker is not needed for
+// anything else here, so that nothing fails where it is not.
+func TestDockerReadsCompose(t *testing.T) {
 	if exec.CommandContext(t.Context(), "docker", "compose", "version").Run() != nil {
-		t.Log("no docker compose here, which could read the file too")
-		return
+		if os.Getenv("CI") == "true" {
+			t.Skip("no docker compose")
+		}
+		need.That(t, false, "docker compose, without a daemon", "apt-get install docker-compose-v2, or docker-compose-plugin of docker.com")
 	}
-	if out, err := exec.CommandContext(t.Context(), "docker", "compose", "-f", file, "config", "-q").CombinedOutput(); err != nil {
+	out, err := exec.CommandContext(t.Context(), "docker", "compose", "-f", filepath.Join(root, "configs/compose.yaml"), "config", "-q").CombinedOutput()
+	if err != nil {
 		t.Errorf("docker compose config: %v\n%s", err, out)
 	}
 }
