@@ -116,8 +116,9 @@ chaos: build ## kill, freeze, starve and cut off every part on real engines (FOR
 	@exec bin/sim chaos --for $(FOR) --seed $(SEED) --kafka-jars "$$(.ci/engines jars)" $(ARGS)
 
 .PHONY: soak
-soak: ## the whole network for hours: every start order, outages of a day and a month
+soak: ## the whole network for hours: every start order, long outages, every crash point and pair of them
 	CARGA_SOAK=1 go test -count=1 -v -timeout 6h ./sim/e2e
+	CARGA_SOAK=1 go test -count=1 -v -timeout 6h -run ForLong ./sim/chaos
 
 .PHONY: bench
 bench: ## figures of the network beside what is wanted (ARGS="--only latency --json")

@@ -4,7 +4,9 @@
 //
 // In a build with it, the environment variable CARGA_CRASH_FILE names a file;
 // the first program to reach the place whose name is in it removes the file and
-// kills itself, as a power cut would. So each arming kills once.
+// kills itself, as a power cut would. So each arming kills once. Behind the name
+// may stand a number N, for the N-th passage, and behind that "after": then the
+// program goes on for a moment, into what follows the place.
 package crashpoint
 
 // Point is one place.

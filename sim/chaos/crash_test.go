@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"strings"
 	"sync"
 	"testing"
@@ -26,24 +27,30 @@ func TestEachCrashPointOnce(t *testing.T) {
 			line := phone(t, n)
 			for _, at := range crashpoint.All() {
 				if strings.HasPrefix(string(at), part) {
-					t.Run(string(at), func(t *testing.T) { crashAt(t, n, line, at) })
+					t.Run(string(at), func(t *testing.T) { crashAt(t, n, line, crash{at: at, passage: 1}) })
 				}
 			}
-			if err := n.Settle(t.Context(), limit); err != nil {
-				t.Fatal(err)
-			}
-			a, err := n.Reconcile(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			t.Logf("%+v", a)
-			for _, v := range a.Violations {
-				t.Error(v)
-			}
-			if a.Sessions == 0 || a.Metered == 0 {
-				t.Errorf("got %+v; want sessions with energy", a)
-			}
+			rightAfterCrashes(t, n)
 		})
+	}
+}
+
+// rightAfterCrashes brings the network to rest and compares its books.
+func rightAfterCrashes(t *testing.T, n *chaos.Network) {
+	t.Helper()
+	if err := n.Settle(t.Context(), limit); err != nil {
+		t.Fatal(err)
+	}
+	a, err := n.Reconcile(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("%+v", a)
+	for _, v := range a.Violations {
+		t.Error(v)
+	}
+	if a.Sessions == 0 || a.Metered == 0 {
+		t.Errorf("got %+v; want sessions with energy", a)
 	}
 }
 
@@ -85,51 +92,139 @@ func phone(t *testing.T, n *chaos.Network) *driver.Line {
 	return line
 }
 
-// crashAt performs one service, in which the part dies at a point: those that
-// belong to the beginning are armed before it, the others when power flows.
-func crashAt(t *testing.T, n *chaos.Network, line *driver.Line, at crashpoint.Point) {
-	t.Helper()
-	p := n.Points[0]
-	victim := map[byte]*chaos.Process{'a': p.Agent, 'b': n.Bridge, 'c': n.Central}[at[0]]
-	arm := func() {
-		if err := victim.Arm(string(at)); err != nil {
-			t.Error(err)
-		}
+// crash is one death of a part.
+type crash struct {
+	at      crashpoint.Point
+	passage int           // the how many-th since it was armed
+	after   bool          // a moment after the point, not at it
+	delay   time.Duration // until it is started again
+}
+
+func (c crash) String() string {
+	side := "at"
+	if c.after {
+		side = "after"
 	}
-	switch at {
-	case crashpoint.NewSegment: // made when an agent starts
-		if err := victim.Stop(limit); err != nil {
-			t.Fatal(err)
-		}
-		arm()
-		if err := victim.Start(t.Context()); err != nil {
-			t.Fatal(err)
-		}
-		arm = func() {}
+	return fmt.Sprintf("%s %s passage %d, back after %v", side, c.at, c.passage, c.delay)
+}
+
+// victim is who dies.
+func (c crash) victim(n *chaos.Network) *chaos.Process {
+	return map[byte]*chaos.Process{'a': n.Points[0].Agent, 'b': n.Bridge, 'c': n.Central}[c.at[0]]
+}
+
+// early tells the points that belong to the beginning of a service: they are
+// armed before it, the others when power flows.
+func (c crash) early() bool {
+	switch c.at {
 	case crashpoint.Granted, crashpoint.Closed, crashpoint.Synced, crashpoint.Requested, crashpoint.Ordering:
-		arm()
-		arm = func() {}
+		return true
+	default:
+		return false
 	}
-	served := make(chan driver.Outcome, 1)
-	ctx, cancel := context.WithTimeout(t.Context(), limit)
-	var beside sync.WaitGroup
-	defer beside.Wait()
-	defer cancel()
-	beside.Go(func() { served <- serve(ctx, p, line, arm) })
-	await(t, fmt.Sprintf("%s dies at %s", victim.Name, at), func(context.Context) error {
-		if victim.Alive() {
+}
+
+func (c crash) arm(t *testing.T, n *chaos.Network) {
+	t.Helper()
+	side := "at"
+	if c.after {
+		side = "after"
+	}
+	if err := c.victim(n).Arm(fmt.Sprintf("%s %d %s", c.at, c.passage, side)); err != nil {
+		t.Error(err)
+	}
+}
+
+// restart lets an agent pass the point that is passed at its start.
+func (c crash) restart(t *testing.T, n *chaos.Network, between func()) {
+	t.Helper()
+	if err := c.victim(n).Stop(limit); err != nil {
+		t.Error(err)
+	}
+	between()
+	if err := c.victim(n).Start(t.Context()); err != nil {
+		t.Error(err)
+	}
+}
+
+// died is a look for await: the armed part is dead, of its own hand.
+func (c crash) died(n *chaos.Network) func(context.Context) error {
+	return func(context.Context) error {
+		if _, err := os.Stat(c.victim(n).Crash); err == nil {
+			return errors.New("it has not come to the point")
+		}
+		if c.victim(n).Alive() {
 			return errors.New("it lives")
 		}
 		return nil
-	})
-	if victim == p.Agent {
-		p.DiedBefore(time.Now())
 	}
-	if err := victim.Start(t.Context()); err != nil {
+}
+
+// back waits for the delay, and starts it again.
+func (c crash) back(t *testing.T, n *chaos.Network) {
+	t.Helper()
+	if c.at[0] == 'a' {
+		n.Points[0].DiedBefore(time.Now())
+	}
+	select {
+	case <-time.After(c.delay):
+	case <-t.Context().Done():
+	}
+	if err := c.victim(n).Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
+}
+
+// crashAt performs services until the part has died at a point in one of them,
+// and starts it again.
+func crashAt(t *testing.T, n *chaos.Network, line *driver.Line, c crash) {
+	t.Helper()
+	arm := func() { c.arm(t, n) }
+	again := func() {}
+	switch {
+	case c.at == crashpoint.NewSegment:
+		c.restart(t, n, arm)
+		arm, again = func() {}, func() { c.restart(t, n, func() {}) }
+	case c.early():
+		arm()
+		arm = func() {}
+	}
+	within := limit * time.Duration(c.passage)
+	served, dead := make(chan driver.Outcome, 1), make(chan struct{})
+	ctx, cancel := context.WithTimeout(t.Context(), within)
+	var beside sync.WaitGroup
+	defer beside.Wait()
+	defer cancel()
+	beside.Go(func() { served <- serveUntil(ctx, n.Points[0], line, arm, again, dead) })
+	if err := chaos.Await(t.Context(), within, c.died(n)); err != nil {
+		t.Fatalf("%s dies %s: %v", c.victim(n).Name, c, err)
+	}
+	close(dead)
+	c.back(t, n)
 	t.Logf("the driver has his %s", (<-served).Result)
-	await(t, "all comes to rest after "+string(at), n.Calm())
+	await(t, "all comes to rest after "+c.String(), n.Calm())
+}
+
+// serveUntil performs services until dead is closed, and returns how the last
+// one ended. again is called between two of them.
+func serveUntil(ctx context.Context, p *chaos.Point, line *driver.Line, charging, again func(), dead <-chan struct{}) driver.Outcome {
+	for {
+		o := serve(ctx, p, line, charging)
+		select {
+		case <-dead:
+			return o
+		case <-ctx.Done():
+			return o
+		case <-time.After(time.Second): // who has died is found out within
+		}
+		select {
+		case <-dead:
+			return o
+		default:
+			charging = func() {}
+			again()
+		}
+	}
 }
 
 // serve asks until there is a service in which power flows, and returns how it
