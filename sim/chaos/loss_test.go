@@ -1,0 +1,229 @@
+package chaos_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"sync"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+	"github.com/carga-ev/carga/sim/chaos"
+	"github.com/carga-ev/carga/sim/driver"
+	"github.com/carga-ev/carga/sim/operator"
+)
+
+// TestCentralGoesBackToABackup: a backup with a session, a wish to stop it, a
+// reservation and one that is asked for is put back when all orders in it are
+// past, while charging points charge and drivers ask. The ledger becomes that
+// of a Central that was never restored, no ticket is made or told again as
+// another, and nothing of then is acted on.
+func TestCentralGoesBackToABackup(t *testing.T) {
+	l := running(t, 4)
+	long, other, busy := l.Points[0], l.Points[1], l.Points[2:]
+	dir := folder(t)
+	backup, before := filepath.Join(dir, "backup.db"), filepath.Join(dir, "before.db")
+	first := l.begin(long, "ana")
+	old := l.begin(other, "ben")
+	then := l.orderMuch(old, busy, backup)
+	if got := l.ticket(old); got.Username != "ben" {
+		t.Errorf("the ticket of the session that was to be stopped is %+v", got)
+	}
+	l.must(other.Hands().Unplug(1))
+	drivers := l.drivers(busy)
+	await(t, "all orders of the backup are past, and drivers were served", func(context.Context) error {
+		if now := charge.At(time.Now()); now <= then.past || drivers.served.Load() < 4 {
+			return fmt.Errorf("%d s are left, %d were served", (then.past-now)/1000, drivers.served.Load())
+		}
+		return nil
+	})
+	second := l.begin(other, "eve")
+
+	l.central("backup", "--to", before)
+	l.must(l.Central.Stop(limit))
+	for _, tail := range []string{"", "-wal", "-shm"} {
+		if err := os.Remove(l.Database() + tail); err != nil && !os.IsNotExist(err) {
+			t.Fatal(err)
+		}
+	}
+	raw, err := os.ReadFile(backup)
+	l.must(errors.Join(err, os.WriteFile(l.Database(), raw, 0o600)))
+	l.must(l.Central.Start(t.Context()))
+
+	served := drivers.served.Load()
+	l.goesOn(long, first)
+	l.goesOn(other, second)
+	await(t, "drivers are served by the restored Central", func(context.Context) error {
+		if n := drivers.served.Load() - served; n < 4 {
+			return fmt.Errorf("only %d", n)
+		}
+		return nil
+	})
+	l.goesOn(long, first)
+	l.goesOn(other, second)
+	drivers.goHome()
+	l.nothingOfThen(then, first, second)
+	l.finish(long, first)
+	l.finish(other, second)
+	await(t, "all comes to rest", l.Calm())
+	l.neverRestored(before)
+	l.must(l.Settle(t.Context(), limit))
+	a, err := l.Reconcile(t.Context())
+	l.must(err)
+	t.Logf("%+v", a)
+	for _, v := range a.Violations {
+		t.Error(v)
+	}
+	if a.Unaccounted != 0 || a.Lost() != 0 || a.Tickets < 3+8 {
+		t.Errorf("got %+v; want all energy on the tickets of everybody who was served", a)
+	}
+}
+
+// orders are what a backup holds of wishes.
+type orders struct {
+	past         charge.Time // when the last of them has ended by itself
+	reservations []charge.ReservationID
+}
+
+// orderMuch takes a backup in which much is wanted and nothing done yet: the way
+// to the charging points stands still meanwhile. Then it goes on.
+func (l *lossy) orderMuch(stop charge.SessionID, free []*chaos.Point, backup string) (o orders) {
+	l.Helper()
+	l.must(l.API.Reserve(l.Context(), free[0].ID, 1, "carl"))
+	await(l.T, "a reservation is confirmed", looks(func(ctx context.Context) ([]operator.Reservation, error) {
+		return l.API.Reservations(ctx, "active")
+	}, "active reservation", func(operator.Reservation) bool { return true }))
+	_, err := l.Bridge.Freeze()
+	l.must(err)
+	l.must(l.API.Reserve(l.Context(), free[1].ID, 1, "dora"))
+	l.must(l.API.StopSession(l.Context(), stop))
+	l.central("backup", "--to", backup)
+	l.must(l.Bridge.Thaw())
+	ends := l.column(l.Context(), backup, `SELECT max(t) FROM (SELECT until AS t FROM reservations UNION ALL SELECT expires_at FROM commands)`)
+	ms, err := strconv.ParseInt(ends[0], 10, 64)
+	l.must(err)
+	o.past = charge.Time(ms)
+	for _, id := range l.column(l.Context(), backup, "SELECT reservation_id FROM reservations WHERE ended_at = 0") {
+		o.reservations = append(o.reservations, charge.ReservationID(id))
+	}
+	wanted := l.column(l.Context(), backup, "SELECT kind FROM wishes WHERE ended_at = 0")
+	under := l.column(l.Context(), backup, "SELECT type FROM commands WHERE state IN ('written', 'sent') ORDER BY type")
+	if len(o.reservations) != 2 || !slices.Contains(wanted, "stop") || !reflect.DeepEqual(under, []string{"RESERVE", "STOP"}) {
+		l.Fatalf("the backup holds the reservations %v, the wishes %v, the commands %v", o.reservations, wanted, under)
+	}
+	return o
+}
+
+// crowd are drivers who come again and again, one to each charging point.
+type crowd struct {
+	served atomic.Int64
+	goHome func()
+}
+
+func (l *lossy) drivers(points []*chaos.Point) *crowd {
+	l.Helper()
+	line := phone(l.T, l.Network)
+	ctx, cancel := context.WithCancel(l.Context())
+	c := &crowd{}
+	var all sync.WaitGroup
+	for i, p := range points {
+		all.Go(func() {
+			cfg := driver.DefaultConfig()
+			cfg.Username, cfg.CPID = charge.Username("driver"+strconv.Itoa(i+1)), &p.ID
+			cfg.Deadline, cfg.Patience, cfg.Grace, cfg.StopAfter = 30*time.Second, 30*time.Second, 5*time.Second, 2*time.Second
+			for ctx.Err() == nil {
+				o, err := driver.Run(ctx, cfg, line, func(s driver.Step) {
+					if s.Kind == driver.StepAuthorized {
+						_ = p.Hands().Plug(1) // he may stand there still
+					}
+				})
+				_ = p.Hands().Unplug(1)
+				if err == nil && o.Result == driver.Ticket {
+					c.served.Add(1)
+					continue
+				}
+				select { // the one before him is here still
+				case <-time.After(time.Second):
+				case <-ctx.Done():
+				}
+			}
+		})
+	}
+	c.goHome = func() {
+		cancel()
+		all.Wait()
+	}
+	l.Cleanup(c.goHome)
+	return c
+}
+
+// nothingOfThen looks for traces of orders of the backup in what the restored
+// Central ordered. That the sessions which run were not stopped is seen at their
+// end: they are stopped then, once.
+func (l *lossy) nothingOfThen(then orders, running ...charge.SessionID) {
+	l.Helper()
+	life := l.column(l.Context(), l.Database(), "SELECT max(id) FROM incarnations")[0]
+	for _, m := range l.said("cp-commands") {
+		c, err := wire.DecodeCommand(m.Value)
+		if err != nil || string(c.Central) != life { // an acknowledgement, or of before
+			continue
+		}
+		o, err := c.Order()
+		l.must(err)
+		switch o := o.(type) {
+		case *wire.Reserve:
+			if slices.Contains(then.reservations, o.ReservationID) {
+				l.Errorf("a reservation of the backup is ordered again: %s", m.Value)
+			}
+		case *wire.Stop:
+			if slices.Contains(running, o.SessionID) {
+				l.Errorf("a session is stopped that nobody stopped: %s", m.Value)
+			}
+		}
+	}
+}
+
+// neverRestored compares Central with what it would be without the loss.
+func (l *lossy) neverRestored(before string) {
+	l.Helper()
+	settings, rebuilt := before+".settings", before+".rebuilt"
+	l.must(os.WriteFile(settings, []byte(l.central("export-settings")), 0o600))
+	got, want := l.hash("verify"), l.hash("rebuild", "--settings", settings, "--into", rebuilt)
+	if got != want {
+		l.Errorf("the ledger is %.12s, that of all that was ever said is %.12s", got, want)
+	}
+	const tickets = "SELECT ticket_id || json_array(session_id, energy_wh, cost_cents, duration_sec, username, ended_at, reason) FROM tickets"
+	now := l.column(l.Context(), l.Database(), tickets)
+	for _, t := range l.column(l.Context(), before, tickets) {
+		if !slices.Contains(now, t) {
+			l.Errorf("the ticket %s is not there after the restore, but %v", t, now)
+		}
+	}
+	told := map[charge.SessionID]wire.CentralEvent{}
+	again := 0
+	for _, m := range l.said("central-events") {
+		e, err := wire.DecodeCentralEvent(m.Value)
+		l.must(err)
+		if e.EventType != wire.CentralTicket {
+			continue
+		}
+		e.Timestamp = 0 // of the telling
+		if was, some := told[e.SessionID]; some {
+			if again++; !reflect.DeepEqual(was, e) {
+				l.Errorf("a ticket was told as\n%+v and as\n%+v", was, e)
+			}
+		}
+		told[e.SessionID] = e
+	}
+	if n := len(l.column(l.Context(), l.Database(), "SELECT 1 FROM sessions")); len(now) != n || len(told) != n || again == 0 {
+		l.Errorf("%d sessions have %d tickets, of which %d were told, %d again; want one each, and some told again", n, len(now), len(told), again)
+	}
+}

@@ -1,0 +1,205 @@
+package chaos_test
+
+import (
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"regexp"
+	"slices"
+	"testing"
+	"time"
+
+	_ "github.com/mattn/go-sqlite3" // to look into Central's database from outside
+	"github.com/segmentio/kafka-go"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/sim/chaos"
+	"github.com/carga-ev/carga/sim/operator"
+)
+
+// lossy is a running network on real engines of which something will be lost.
+type lossy struct {
+	*testing.T
+	*chaos.Network
+	bin string
+}
+
+// running starts such a network, and lets the test run beside others.
+func running(t *testing.T, points int) *lossy {
+	t.Helper()
+	l, engines := &lossy{T: t, bin: programs(t)}, apache(t)
+	t.Parallel()
+	var err error
+	l.Network, err = chaos.NewNetwork(t.Context(), chaos.Config{
+		Bin: l.bin, Dir: folder(t), Engines: engines, Points: points, Connectors: 1, Seed: 1, Power: 50_000,
+		Partitions: 1, KeepAlive: 5 * time.Second, Reservation: 10 * time.Second,
+	})
+	l.must(err)
+	t.Cleanup(func() {
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	l.must(l.Start(t.Context()))
+	await(t, "the network starts", l.Calm())
+	return l
+}
+
+func (l *lossy) must(err error) {
+	l.Helper()
+	if err != nil {
+		l.Fatal(err)
+	}
+}
+
+// looks is a look for await at something that Central lists.
+func looks[T any](list func(context.Context) ([]T, error), want string, is func(T) bool) func(context.Context) error {
+	return func(ctx context.Context) error {
+		all, err := list(ctx)
+		if err == nil && !slices.ContainsFunc(all, is) {
+			err = fmt.Errorf("no %s in %+v", want, all)
+		}
+		return err
+	}
+}
+
+func (l *lossy) sessions(ctx context.Context) ([]operator.Session, error) {
+	return l.API.Sessions(ctx, "")
+}
+
+// begin lets a driver plug in, and waits until he charges.
+func (l *lossy) begin(p *chaos.Point, who charge.Username) (id charge.SessionID) {
+	l.Helper()
+	l.must(p.Hands().Plug(1))
+	await(l.T, "a session is asked for", func(ctx context.Context) (err error) {
+		id, err = l.API.StartSession(ctx, p.ID, 1, who)
+		return err
+	})
+	await(l.T, "energy flows", looks(l.sessions, "session with energy: "+string(id), func(s operator.Session) bool {
+		return s.ID == id && s.State == "open" && s.Last > s.Start
+	}))
+	return id
+}
+
+// goesOn waits until Central hears of energy that a session uses from now on. A
+// vehicle may rest, being full: then the session must only be open.
+func (l *lossy) goesOn(p *chaos.Point, id charge.SessionID) {
+	l.Helper()
+	board, err := p.Inspect(l.Context())
+	l.must(err)
+	before := board.Connectors[0].Register
+	await(l.T, "a session goes on", func(ctx context.Context) error {
+		board, err := p.Inspect(ctx)
+		if err != nil {
+			return err
+		}
+		rests := board.Connectors[0].Power == 0
+		return looks(l.sessions, "session that goes on: "+string(id), func(s operator.Session) bool {
+			return s.ID == id && s.State == "open" && (rests || s.Last > before)
+		})(ctx)
+	})
+}
+
+// finish stops a session, waits for its ticket, and lets the driver leave.
+func (l *lossy) finish(p *chaos.Point, id charge.SessionID) (ticket operator.Ticket) {
+	l.Helper()
+	await(l.T, "the session is stopped", func(ctx context.Context) error { return l.API.StopSession(ctx, id) })
+	ticket = l.ticket(id)
+	l.must(p.Hands().Unplug(1))
+	return ticket
+}
+
+// ticket waits for the ticket of a session.
+func (l *lossy) ticket(id charge.SessionID) (ticket operator.Ticket) {
+	l.Helper()
+	await(l.T, "a ticket", looks(l.API.Tickets, "ticket of "+string(id), func(t operator.Ticket) bool {
+		if t.SessionID == id {
+			ticket = t
+		}
+		return t.SessionID == id
+	}))
+	return ticket
+}
+
+// central runs one of Central's commands beside it.
+func (l *lossy) central(args ...string) string {
+	l.Helper()
+	ctx, cancel := context.WithTimeout(l.Context(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, filepath.Join(l.bin, "central"), args...)
+	cmd.Env = append(os.Environ(), l.Central.Env...)
+	var stderr []byte
+	out, err := cmd.Output()
+	if exit, ok := errors.AsType[*exec.ExitError](err); ok {
+		stderr = exit.Stderr
+	}
+	if err != nil {
+		l.Fatalf("central %v: %v\n%s%s", args, err, out, stderr)
+	}
+	return string(out)
+}
+
+var hashLine = regexp.MustCompile(`ledger hash ([0-9a-f]{64})`)
+
+// hash verifies a database, and answers the hash of its ledger.
+func (l *lossy) hash(args ...string) string {
+	l.Helper()
+	out := l.central(args...)
+	m := hashLine.FindStringSubmatch(out)
+	if m == nil {
+		l.Fatalf("central %v tells no hash:\n%s", args, out)
+	}
+	return m[1]
+}
+
+// inDatabase opens a database beside its Central.
+func (l *lossy) inDatabase(path, mode string, do func(*sql.DB) error) {
+	l.Helper()
+	db, err := sql.Open("sqlite3", "file:"+path+"?mode="+mode+"&_busy_timeout=5000")
+	l.must(err)
+	l.must(errors.Join(do(db), db.Close()))
+}
+
+// column is what a query of a database answers, a text a row.
+func (l *lossy) column(ctx context.Context, path, query string, args ...any) (all []string) {
+	l.Helper()
+	l.inDatabase(path, "ro", func(db *sql.DB) error {
+		rows, err := db.QueryContext(ctx, query, args...)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = rows.Close() }()
+		for rows.Next() {
+			var s string
+			if err := rows.Scan(&s); err != nil {
+				return err
+			}
+			all = append(all, s)
+		}
+		return rows.Err()
+	})
+	return all
+}
+
+// said reads all that a topic of one partition holds.
+func (l *lossy) said(topic string) (all []kafka.Message) {
+	l.Helper()
+	ctx, cancel := context.WithTimeout(l.Context(), limit)
+	defer cancel()
+	conn, err := kafka.DialLeader(ctx, "tcp", l.KafkaAddr(), topic, 0)
+	l.must(err)
+	end, err := conn.ReadLastOffset()
+	l.must(errors.Join(err, conn.Close()))
+	reader := kafka.NewReader(kafka.ReaderConfig{Brokers: []string{l.KafkaAddr()}, Topic: topic, MaxWait: 200 * time.Millisecond})
+	for next := int64(0); next < end; {
+		m, err := reader.ReadMessage(ctx)
+		l.must(err)
+		all, next = append(all, m), m.Offset+1
+	}
+	l.must(reader.Close())
+	return all
+}
