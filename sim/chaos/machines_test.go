@@ -227,8 +227,8 @@ func (m *machine) stay(t *testing.T, line string) {
 			Name: strings.Fields(line)[0], Path: "/bin/sh", Args: []string{"-c", "exec " + line}, Dir: m.dir, Env: m.env,
 			Log: filepath.Join(m.dir, fmt.Sprintf("%d.log", len(m.stays))),
 		}
-		if strings.Contains(line, "sim board") && os.Geteuid() == 0 {
-			p.Args[1] = "exec nice -n -15 " + line // hardware waits for nobody
+		if m.name == "C" && os.Geteuid() == 0 {
+			p.Args[1] = "exec nice -n -15 " + line // it has a processor of its own: nothing of the others' holds up its contactor
 		}
 		m.stays[line] = p
 		t.Cleanup(func() {
