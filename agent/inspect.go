@@ -26,6 +26,10 @@ func runJournal(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("agent journal", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() { _, _ = io.WriteString(stderr, journalUsage) }
+	verb := ""
+	if len(args) > 0 && !strings.HasPrefix(args[0], "-") { // flags may follow the verb
+		verb, args = args[0], args[1:]
+	}
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return exitOK
 	} else if err != nil {
@@ -33,12 +37,12 @@ func runJournal(args []string, stdout, stderr io.Writer) int {
 	}
 	show, known := map[string]func(*journal.Report, io.Writer) error{
 		"inspect": inspect, "verify": verify, "export": export,
-	}[flags.Arg(0)]
-	if !known || flags.NArg() != 2 {
+	}[verb]
+	if !known || flags.NArg() != 1 {
 		flags.Usage()
 		return exitUsage
 	}
-	if err := withReport(flags.Arg(1), stdout, show); err != nil {
+	if err := withReport(flags.Arg(0), stdout, show); err != nil {
 		_, _ = fmt.Fprintln(stderr, "agent:", err)
 		return exitFailed
 	}

@@ -100,6 +100,7 @@ func TestJournalCommand(t *testing.T) {
 		{"mend " + good, exitUsage, []string{"usage: agent journal"}},
 		{"verify", exitUsage, []string{"usage: agent journal"}},
 		{"--help", exitOK, []string{"usage: agent journal"}},
+		{"verify --help", exitOK, []string{"usage: agent journal"}},
 	} {
 		var out bytes.Buffer
 		code := run(t.Context(), append([]string{"journal"}, strings.Fields(c.args)...), nil, &out, &out)
