@@ -103,7 +103,7 @@ size: cross-arm6 ## fail if the stripped agent for arm6 is larger than 8 MiB
 	|| { echo "too large: see what came in with  go version -m bin/cross/agent-linux-arm6"; exit 1; }
 
 .PHONY: engines
-engines: ## start Mosquitto and Apache Kafka on this machine, as configs/ says
+engines: ## start Mosquitto and Apache Kafka as configs/ says (LISTEN=192.168.1.10)
 	@.ci/engines start
 
 .PHONY: engines-stop
