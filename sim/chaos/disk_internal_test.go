@@ -7,7 +7,10 @@ import (
 	"syscall"
 	"testing"
 
+	"github.com/carga-ev/carga/agent/journal"
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/need"
+	"github.com/carga-ev/carga/internal/wire"
 )
 
 // testDisk is a disk of a mebibyte.
@@ -85,5 +88,64 @@ func TestDiskIsFilledBesideAWriter(t *testing.T) {
 	<-done
 	if err := d.close(); err != nil {
 		t.Error(err)
+	}
+}
+
+// TestWhatAnAgentDeletesIsKept: on a full disk a journal deletes what Central
+// has. The records of it are counted all the same.
+func TestWhatAnAgentDeletesIsKept(t *testing.T) {
+	d := testDisk(t)
+	p := &Point{ID: "CP_001", Journal: d.dir, kept: filepath.Join(t.TempDir(), "kept"), disk: d}
+	fs, err := journal.OS(p.Journal)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const boot charge.JournalID = "boot"
+	l, _, err := journal.Open(fs, journal.Options{CP: p.ID, Journal: boot, SegmentSize: 32 << 10, Reserve: 32 << 10})
+	if err != nil {
+		t.Fatal(err)
+	}
+	written := charge.Seq(0)
+	write := func() {
+		t.Helper()
+		if err := l.Append(journal.Final, func(seq charge.Seq, prev string) ([]byte, error) {
+			m, err := wire.NewRecord(&wire.FaultRaised{Fault: charge.FaultOther})
+			if err != nil {
+				return nil, err
+			}
+			m.CPID, m.Journal, m.Seq, m.Prev, m.Connector, m.At = p.ID, boot, seq, prev, 1, 1
+			return m.Encode()
+		}); err != nil {
+			t.Fatal(err)
+		}
+		written++
+	}
+	for written < 500 {
+		write()
+	}
+	if err := errors.Join(l.SetPosition(journal.Position{Journal: boot, Seq: written}), p.FillDisk()); err != nil {
+		t.Fatal(err)
+	}
+	for l.Held()[0].First == 1 {
+		write()
+	}
+	if err := errors.Join(p.keep(), l.Close(), p.FreeDisk()); err != nil {
+		t.Fatal(err)
+	}
+	left, err := readJournal(p.ID, p.Journal)
+	if err != nil || len(left) >= int(written) {
+		t.Fatalf("%d records of %d are on the disk (%v); want some deleted", len(left), written, err)
+	}
+	all, err := p.records()
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range all {
+		if all[i].seq != charge.Seq(i+1) {
+			t.Fatalf("record %d is %v", i+1, all[i].place)
+		}
+	}
+	if len(all) != int(written) {
+		t.Errorf("%d records of %d are counted", len(all), written)
 	}
 }
