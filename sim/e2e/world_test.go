@@ -53,6 +53,7 @@ type world struct {
 	points  []*point
 	parts   map[string]*running // bridge, central and others that run
 	central *centralapp.Central // the last one started
+	censor  *censor             // of all that is said
 	log     io.Writer           // nil: nobody reads it
 }
 
@@ -74,11 +75,13 @@ func newWorld(t *testing.T, p plan, dir string) *world {
 	if p.pause == 0 {
 		p.pause = time.Minute
 	}
-	w := &world{t: t, plan: p, dir: dir, wires: &kfake.VirtualNetwork{}, cables: map[string]*cable{}, parts: map[string]*running{}}
+	w := &world{
+		t: t, plan: p, dir: dir, wires: &kfake.VirtualNetwork{}, cables: map[string]*cable{}, parts: map[string]*running{}, censor: newCensor(t),
+	}
 	for _, name := range []string{"agent-mqtt", "bridge-mqtt", "bridge-kafka", "central-kafka", "driver-kafka"} {
 		w.cables[name] = &cable{}
 	}
-	w.mqtt = engines.NewMQTT(mqttAddr, w.wires.Listen, slog.New(slog.DiscardHandler))
+	w.mqtt = engines.NewMQTT(mqttAddr, w.censor.atMQTT(w.wires.Listen), slog.New(slog.DiscardHandler))
 	w.kafka = engines.NewKafka(kafkaAddr, filepath.Join(dir, "kafka"), w.wires.Listen)
 	for i := range p.points {
 		w.points = append(w.points, newPoint(w, charge.CPID(fmt.Sprintf("CP_%03d", i+1)), uint64(i+1)))
@@ -134,6 +137,7 @@ func (w *world) start(parts ...string) {
 			if err := w.kafka.Start(); err != nil {
 				w.t.Fatal(err)
 			}
+			w.censor.atKafka(w.kafka.Cluster())
 		case "bridge":
 			w.startBridge("bridge")
 		case "central":
@@ -257,6 +261,7 @@ func (w *world) end() {
 	slices.Sort(names)
 	w.stop(names...)
 	w.stop("mqtt", "kafka")
+	w.censor.report()
 }
 
 // await waits until something is so, looking each 100 ms of fake time.

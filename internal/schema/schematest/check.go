@@ -85,14 +85,21 @@ func Compile(name string, raw []byte) (*jsonschema.Schema, error) {
 // of Kafka; nil when it follows its schema. Topics are told by their usual
 // names. Dead letters follow none.
 func (s *Set) Check(topic string, raw []byte) error {
+	_, err := s.CheckKind(topic, raw)
+	return err
+}
+
+// CheckKind is Check, and says what kind of message it is, as the file of its
+// schema is called; of a dead letter it is the topic.
+func (s *Set) CheckKind(topic string, raw []byte) (string, error) {
 	if topic == wire.TopicDeadLetters {
-		return nil
+		return topic, nil
 	}
 	name, err := nameOf(topic, raw)
 	if err != nil {
-		return err
+		return name, err
 	}
-	return s.CheckAs(name, raw)
+	return name, s.CheckAs(name, raw)
 }
 
 // CheckAs is Check for a message of a known kind, as its file is called.
