@@ -180,6 +180,10 @@ func FuzzQuery(f *testing.F) {
 	for _, q := range []string{"", "limit=3&after=x", "cp_id=CP_001&username=anna%20b&state=ended", "limit=0", "limit=501", "limit=+5", "limit=1&limit=900", "cp_id=%2B", "a;b=c", "%zz=1", "LIMIT=3", "limit=", "limit=%31"} {
 		f.Add(q)
 	}
+	for name, most := range map[string]int{"cp_id": 36, "username": 64, "state": 32, "after": 160} {
+		f.Add(name + "=" + strings.Repeat("x", most))
+		f.Add(name + "=" + strings.Repeat("x", most+1))
+	}
 	var server *web.Server
 	a := &asked{}
 	f.Fuzz(func(t *testing.T, query string) {
