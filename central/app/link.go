@@ -101,12 +101,25 @@ func (l *link) run(ctx context.Context) error {
 		return nil // ctx has ended
 	}
 	l.writer.Join(heard)
-	readers := l.readers(ctx)
+	t := &l.cfg.Kafka.Topics
+	said, err := l.endsOf(ctx, t.CentralEvents.Name)
+	if err != nil {
+		return nil // as above
+	}
+	readers := l.readers(ctx, said)
+	requests := l.committed(ctx, t.DriverEvents.Name, nil)
 	l.readingMu.Lock()
-	l.reading = readers
+	l.reading = append(readers, requests)
 	l.readingMu.Unlock()
 	for _, r := range readers {
 		start(r.Run)
+	}
+	// What drivers were answered is known before their requests are read: a
+	// database that was restored from a backup would serve them again.
+	select {
+	case <-said.reached:
+		start(requests.Run)
+	case <-ctx.Done():
 	}
 	return nil
 }
@@ -127,12 +140,12 @@ func (l *link) watch(ctx context.Context) {
 	}
 }
 
-// readers read what the active Central lives on; those that are committed
-// first.
-func (l *link) readers(ctx context.Context) []*kafkalink.TopicReader {
+// readers read what the active Central lives on, but for drivers' requests;
+// those that are committed first. said is told of what Central itself said.
+func (l *link) readers(ctx context.Context, said *ends) []*kafkalink.TopicReader {
 	t := &l.cfg.Kafka.Topics
 	return []*kafkalink.TopicReader{
-		l.committed(ctx, t.Monitor.Name), l.committed(ctx, t.Events.Name), l.committed(ctx, t.DriverEvents.Name),
+		l.committed(ctx, t.Monitor.Name, nil), l.committed(ctx, t.Events.Name, nil), l.committed(ctx, t.CentralEvents.Name, said),
 		l.reader(t.Telemetry.Name, func(int) kafkalink.ReaderConfig {
 			return kafkalink.ReaderConfig{Start: kafkalink.FromEnd(), Handle: l.telemetry}
 		}),
@@ -150,8 +163,9 @@ func (l *link) reader(topic string, config func(partition int) kafkalink.ReaderC
 	})
 }
 
-// committed reads a topic from where the database says, into the writer.
-func (l *link) committed(ctx context.Context, topic string) *kafkalink.TopicReader {
+// committed reads a topic from where the database says, into the writer. at, if
+// not nil, is told of each partition once the writer has what was there.
+func (l *link) committed(ctx context.Context, topic string, at *ends) *kafkalink.TopicReader {
 	return l.reader(topic, func(partition int) kafkalink.ReaderConfig {
 		end := int64(-1) // of the log when this life first saw it; set before the first batch, by its goroutine
 		return kafkalink.ReaderConfig{
@@ -159,6 +173,9 @@ func (l *link) committed(ctx context.Context, topic string) *kafkalink.TopicRead
 			Opened: func(o kafkalink.Opened) {
 				if end < 0 {
 					end = o.End
+				}
+				if at != nil && o.Next >= o.End {
+					at.reach(topic, partition)
 				}
 			},
 			Replaced: func(r kafkalink.Replaced) {
@@ -168,7 +185,13 @@ func (l *link) committed(ctx context.Context, topic string) *kafkalink.TopicRead
 				l.log.Warn("Kafka's log was replaced: it is read again from its beginning", slog.String("topic", r.Topic),
 					slog.Int("partition", r.Partition), slog.String("reason", string(r.Reason)), slog.Int64("was", r.Was), slog.Int64("offset", r.Now))
 			},
-			Handle: func(ctx context.Context, b kafkalink.Batch) error { return l.writer.Take(ctx, delivered(b, end)) },
+			Handle: func(ctx context.Context, b kafkalink.Batch) error {
+				err := l.writer.Take(ctx, delivered(b, end))
+				if err == nil && at != nil && b.Next >= end {
+					at.reach(topic, partition)
+				}
+				return err
+			},
 		}
 	})
 }

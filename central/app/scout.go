@@ -19,12 +19,50 @@ const (
 	silence   = 30 * time.Second        // of another Central, before this one takes its place
 )
 
+// ends are partitions that are to be read to the ends that were seen.
+type ends struct {
+	reached chan struct{} // closed when all are
+
+	mu   sync.Mutex
+	open map[string]struct{} // guarded by mu; those that are not
+}
+
+// endsOf waits until Kafka knows the topics.
+func (l *link) endsOf(ctx context.Context, topics ...string) (*ends, error) {
+	e := &ends{reached: make(chan struct{}), open: map[string]struct{}{}}
+	for _, topic := range topics {
+		n, err := l.keeper.Wait(ctx, topic)
+		if err != nil {
+			return nil, err
+		}
+		for p := range n {
+			e.open[partitionName(topic, p)] = struct{}{}
+		}
+	}
+	return e, nil
+}
+
+func partitionName(topic string, partition int) string { return fmt.Sprintf("%s/%d", topic, partition) }
+
+// reach notes that a partition was read to its end; again means nothing.
+func (e *ends) reach(topic string, partition int) {
+	e.mu.Lock()
+	defer e.mu.Unlock()
+	name := partitionName(topic, partition)
+	if _, open := e.open[name]; !open {
+		return
+	}
+	if delete(e.open, name); len(e.open) == 0 {
+		close(e.reached)
+	}
+}
+
 // scouting is what was heard while looking around.
 type scouting struct {
+	ends *ends
+
 	mu sync.Mutex
 	// mu guards what follows.
-	open     map[string]struct{} // partitions not read to the end that was seen
-	ready    chan struct{}       // closed when none is open
 	greatest charge.Incarnation
 	youngest time.Time          // by its own words, of a sign of life in the log
 	other    charge.Incarnation // who lives
@@ -37,16 +75,11 @@ type scouting struct {
 func (l *link) scout(ctx context.Context) (charge.Incarnation, error) {
 	l.live.SetWaiting("waits for Kafka")
 	t := &l.cfg.Kafka.Topics
-	s := &scouting{open: map[string]struct{}{}, ready: make(chan struct{})}
-	for _, topic := range []string{t.Monitor.Name, t.Commands.Name} {
-		n, err := l.keeper.Wait(ctx, topic)
-		if err != nil {
-			return "", err
-		}
-		for p := range n {
-			s.open[fmt.Sprintf("%s/%d", topic, p)] = struct{}{}
-		}
+	ends, err := l.endsOf(ctx, t.Monitor.Name, t.Commands.Name)
+	if err != nil {
+		return "", err
 	}
+	s := &scouting{ends: ends}
 	l.live.SetWaiting("looks whether another Central is alive")
 	reading, stop := context.WithCancel(ctx)
 	var readers sync.WaitGroup
@@ -57,7 +90,7 @@ func (l *link) scout(ctx context.Context) (charge.Incarnation, error) {
 		readers.Go(func() { _ = r.Run(reading) }) // it ends with its context alone
 	}
 	select {
-	case <-s.ready:
+	case <-ends.reached:
 	case <-ctx.Done():
 		return "", ctx.Err()
 	}
@@ -79,7 +112,6 @@ func (s *scouting) heard() charge.Incarnation {
 // config reads one partition; end is the end of its log when it was first seen.
 func (s *scouting) config(topic string, partition int) kafkalink.ReaderConfig {
 	end := int64(-1)
-	name := fmt.Sprintf("%s/%d", topic, partition)
 	return kafkalink.ReaderConfig{
 		Start: kafkalink.FromTime(time.Now().Add(-lookBack)),
 		Opened: func(o kafkalink.Opened) {
@@ -87,7 +119,7 @@ func (s *scouting) config(topic string, partition int) kafkalink.ReaderConfig {
 				end = o.End
 			}
 			if o.Next >= end {
-				s.done(name)
+				s.ends.reach(topic, partition)
 			}
 		},
 		Handle: func(_ context.Context, b kafkalink.Batch) error {
@@ -95,21 +127,10 @@ func (s *scouting) config(topic string, partition int) kafkalink.ReaderConfig {
 				s.hear(&b.Messages[i], b.Messages[i].Offset < end)
 			}
 			if b.Next >= end {
-				s.done(name)
+				s.ends.reach(topic, partition)
 			}
 			return nil
 		},
-	}
-}
-
-func (s *scouting) done(name string) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if _, open := s.open[name]; !open {
-		return
-	}
-	if delete(s.open, name); len(s.open) == 0 {
-		close(s.ready)
 	}
 }
 

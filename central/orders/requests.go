@@ -53,6 +53,24 @@ func (x *step) driverAsked(e DriverAsked) {
 	}
 }
 
+// answerHeard keeps an answer that was given by somebody else: the request had
+// its effect, so when it is read again it is answered alike and not served.
+func (x *step) answerHeard(e AnswerHeard) {
+	if e.Known {
+		return
+	}
+	q := x.s.requests[e.Answer.MessageID]
+	if q == nil {
+		q = &Request{
+			MessageID: e.Answer.MessageID, Username: e.Answer.Username, ClientID: e.Answer.ClientID, CPID: e.Answer.CPID,
+			ReadAt: x.At, AnswerBy: x.At,
+		}
+	}
+	delete(x.s.requests, q.MessageID)
+	q.Answer = &e.Answer
+	x.do(SaveRequest{*q})
+}
+
 func (x *step) serve(q wire.DriverRequest) {
 	switch q.EventType {
 	case wire.DriverAuthorization:

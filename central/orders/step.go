@@ -26,6 +26,9 @@ func Step(s *State, v View, e Event) []Effect {
 	case DriverAsked:
 		x.begin(e.Now)
 		x.driverAsked(e)
+	case AnswerHeard:
+		x.begin(e.Now)
+		x.answerHeard(e)
 	case OperatorAsked:
 		x.begin(e.Now)
 		x.operatorAsked(e.Ask)

@@ -187,6 +187,15 @@ type DriverAsked struct {
 	Answer  *wire.CentralEvent // … and this was its answer; nil: it has none
 }
 
+// AnswerHeard is an answer that stands on central-events and that an earlier
+// life of Central gave, or another Central. A database that was restored from a
+// backup does not have it.
+type AnswerHeard struct {
+	Now
+	Answer wire.CentralEvent // MessageID is set
+	Known  bool              // the request is finished here
+}
+
 // OperatorAsked is one request of an operator.
 type OperatorAsked struct {
 	Now
@@ -229,6 +238,7 @@ type CentralHeard struct {
 type Tick struct{ Now }
 
 func (DriverAsked) event()   {}
+func (AnswerHeard) event()   {}
 func (OperatorAsked) event() {}
 func (Observed) event()      {}
 func (PointHeard) event()    {}

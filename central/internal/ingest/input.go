@@ -35,6 +35,12 @@ type driverIn struct {
 	invalid string
 }
 
+// answerIn is what a driver was answered, by this life or by another one.
+type answerIn struct {
+	d Delivered
+	e wire.CentralEvent
+}
+
 // deadIn is a Kafka record that cannot be used.
 type deadIn struct {
 	d      Delivered
@@ -59,6 +65,8 @@ func (w *Writer) prepare(d Delivered) input {
 		return prepareDriver(d)
 	case w.cfg.Topics.Monitor:
 		return w.prepareMonitor(d)
+	case w.cfg.Topics.Central:
+		return prepareAnswer(d)
 	}
 	return deadIn{d, fmt.Sprintf("nobody reads topic %.80q", d.Topic)}
 }
@@ -108,6 +116,19 @@ func prepareDriver(d Delivered) input {
 		in.req.MessageID = fmt.Sprintf("%.60s/%d/%d/%08x", d.Topic, d.Partition, d.Offset, d.CRC)
 	}
 	return in
+}
+
+// prepareAnswer reads what Central said. What is none of its words is not for
+// it to judge: drivers read it.
+func prepareAnswer(d Delivered) input {
+	e, err := wire.DecodeCentralEvent(d.Value)
+	switch {
+	case err != nil:
+		return unknownIn{d}
+	case e.MessageID == "":
+		return passIn{d}
+	}
+	return answerIn{d, e}
 }
 
 func (w *Writer) prepareMonitor(d Delivered) input {
@@ -183,6 +204,12 @@ func (in backIn) apply(u *unit) { u.step(orders.PointHeard{Now: u.moment(), CPID
 
 // otherIn says that another Central spoke.
 type otherIn struct{ central charge.Incarnation }
+
+func (in answerIn) apply(u *unit) {
+	u.read(in.d)
+	_, known := u.finished(in.e.MessageID)
+	u.step(orders.AnswerHeard{Now: u.moment(), Answer: in.e, Known: known})
+}
 
 func (in otherIn) apply(u *unit) { u.step(orders.CentralHeard{Now: u.moment(), Central: in.central}) }
 

@@ -158,11 +158,14 @@ func (u *unit) driver(in driverIn) {
 	u.read(in.d)
 	u.counts[countRequests]++
 	e := orders.DriverAsked{Now: u.moment(), Request: in.req, Invalid: in.invalid}
-	before, ok := u.request(in.req.MessageID)
-	if ok && (before.Answer != nil || before.Silent) {
-		e.Known, e.Answer = true, before.Answer
-	}
+	e.Answer, e.Known = u.finished(in.req.MessageID)
 	u.step(e)
+}
+
+// finished reports whether a request is, and its answer if it has one.
+func (u *unit) finished(message string) (*wire.CentralEvent, bool) {
+	q, ok := u.request(message)
+	return q.Answer, ok && (q.Answer != nil || q.Silent)
 }
 
 // deadLetter writes down what cannot be used, raw, for the operator.
