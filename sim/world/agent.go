@@ -42,10 +42,11 @@ type boot struct {
 	log      *journal.Log
 	saved    []connector.Saved
 	queue    []job
-	armed    bool // a commit is under way
-	starved  bool // there is no room for something that waits
-	blocked  bool // not even for final records
-	full     bool // as told to the machines
+	armed    bool          // a commit is under way
+	starved  bool          // there is no room for something that waits
+	wait     time.Duration // before it is tried again
+	blocked  bool          // not even for final records
+	full     bool          // as told to the machines
 	machines []*machine
 
 	limits  safety.Limits

@@ -294,16 +294,8 @@ func (x *crossing) alive() {
 
 // follow reads one partition of cp-commands, from a little in the past.
 func (x *crossing) follow(p part) {
-	since := x.w.now - lookBack
 	acks := map[charge.CPID]route.Publish{}
-	begin := func(l *log) place {
-		i := slices.IndexFunc(l.messages, func(m message) bool { return m.at >= since })
-		if i < 0 {
-			i = len(l.messages)
-		}
-		return place{next: l.base + int64(i)}
-	}
-	x.readers = append(x.readers, x.w.kafka.read(x.b.kafka, p, begin, func(b batch, done func(bool)) {
+	x.readers = append(x.readers, x.w.kafka.read(x.b.kafka, p, fromTime(x.w.now-lookBack), func(b batch, done func(bool)) {
 		if x.b.run != x {
 			return
 		}

@@ -180,14 +180,14 @@ func (r *reign) turn() {
 // full disk.
 func (r *reign) commit(u *unit) {
 	took := r.c.c.in(span{500 * time.Microsecond, 15 * time.Millisecond})
-	alive := true
+	disk := r.c.db // a backup may be put in its place meanwhile
 	if r.c.killAtCommit != nil && r.c.killAtCommit(u) {
 		r.c.killAtCommit = nil
 		r.after(took/2, "killed in a commit", r.c.die)
 	}
 	r.w.after(took, "central commits", func() {
 		if !r.lives() {
-			if alive && r.c.run == nil && r.c.c.IntN(2) == 0 && !r.c.retired {
+			if r.c.db == disk && r.c.run == nil && r.c.c.IntN(2) == 0 && !r.c.retired {
 				u.write() // it had reached the disk
 				r.w.stats.CommitsUnseen++
 			}

@@ -304,6 +304,10 @@ func (w *World) checkHole(h *ledger.Hole) {
 	if k.storageLost {
 		return
 	}
+	if k.forgotAll(h) && !w.kafka.holds(h) { // only a database had it, and a backup was put in its place
+		k.storageLost = true
+		return
+	}
 	w.object("S8", "Central passed records %d to %d of %s %s as %s, and nothing was lost", h.First, h.Last, h.CPID, h.Journal, h.Cause)
 }
 

@@ -31,6 +31,7 @@ type prepared struct {
 	bridge   *wire.BridgeAlive
 	central  charge.Incarnation
 	req      *wire.DriverRequest
+	said     *wire.CentralEvent
 }
 
 // take hands a batch of one partition to the writer and waits until it takes
@@ -64,6 +65,10 @@ func prepare(topic string, m *message, offset int64, n int) (p prepared) {
 			req.MessageID = fmt.Sprintf("%s/%d/%d", topic, n, offset)
 		}
 		p.req = &req
+	case wire.TopicCentralEvents:
+		var e wire.CentralEvent
+		e, p.err = wire.DecodeCentralEvent(m.value)
+		p.said = &e
 	case wire.TopicMonitor:
 		p.prepareMonitor()
 	}
@@ -101,6 +106,8 @@ func (in *batchIn) apply(u *unit) {
 			u.record(p, past)
 		case p.req != nil:
 			u.driver(p.req)
+		case p.said != nil:
+			u.answered(p.said)
 		case p.presence != nil:
 			if p.presence.Online {
 				u.r.live.hearPoint(p.cp, u.heardAt(p.m, past))
@@ -162,10 +169,23 @@ func (u *unit) presence(id charge.CPID, p wire.Presence) {
 
 func (u *unit) driver(req *wire.DriverRequest) {
 	e := orders.DriverAsked{Now: u.moment(), Request: *req}
-	if before, ok := u.request(req.MessageID); ok && (before.Answer != nil || before.Silent) && !u.r.w.bug(BugRepeatReserves) {
-		e.Known, e.Answer = true, before.Answer
+	if !u.r.w.bug(BugRepeatReserves) {
+		e.Answer, e.Known = u.finished(req.MessageID)
 	}
 	u.step(e)
+}
+
+func (u *unit) finished(message string) (*wire.CentralEvent, bool) {
+	q, ok := u.request(message)
+	return q.Answer, ok && (q.Answer != nil || q.Silent)
+}
+
+func (u *unit) answered(e *wire.CentralEvent) {
+	if e.MessageID == "" {
+		return
+	}
+	_, known := u.finished(e.MessageID)
+	u.step(orders.AnswerHeard{Now: u.moment(), Answer: *e, Known: known})
 }
 
 // tickIn says that time went on.

@@ -6,7 +6,9 @@ import (
 	"slices"
 	"time"
 
+	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
 )
 
 // message is a record of a log.
@@ -97,6 +99,7 @@ func (k *kafka) start() {
 // flushed; all of them, with the numbers, if it was replaced.
 func (k *kafka) kill(lose int, replaced bool) {
 	k.up = false
+	k.w.forgetful = k.w.forgetful || lose > 0 || replaced
 	for _, p := range k.sorted() {
 		l := k.logs[p]
 		if replaced {
@@ -130,6 +133,20 @@ func (k *kafka) sorted() []part {
 		}
 		return a.n - b.n
 	})
+}
+
+// holds reports whether a log has a record of a hole.
+func (k *kafka) holds(h *ledger.Hole) bool {
+	for n := range k.parts {
+		l := k.log(part{wire.TopicEvents, n})
+		for i := range l.messages {
+			r, err := wire.DecodeRecord(l.messages[i].value)
+			if err == nil && r.CPID == h.CPID && r.Journal == h.Journal && h.First <= r.Seq && (h.Last == 0 || r.Seq <= h.Last) {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // place is where a reader goes on: the next offset, and the fingerprint of the
@@ -171,6 +188,9 @@ func (k *kafka) read(l *line, p part, begin func(*log) place, handle func(batch,
 	r.wake()
 	return r
 }
+
+// caughtUp reports whether all that was there when it began was taken.
+func (r *reader) caughtUp() bool { return r.found && r.past >= 0 && r.at.next >= r.past }
 
 func (r *reader) stop() {
 	r.stopped = true

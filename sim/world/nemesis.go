@@ -197,7 +197,6 @@ func (w *World) restore(s Step) {
 		return
 	}
 	copied := c.db.backup()
-	w.forgetful = true
 	w.after(s.For, "central restored", func() {
 		if w.healed || c.retired || c != w.centrals[len(w.centrals)-1] {
 			return

@@ -18,5 +18,7 @@ const (
 	lookBack       = 5 * time.Minute        // 2 min: in the logs at a start
 	firstWait      = 500 * time.Millisecond // 50 ms: until a commit is tried again
 	lastWait       = 30 * time.Second       // 1 s: the same in the end
+	firstRoom      = time.Second            // 1 s: until a journal without room is tried again
+	lastRoom       = time.Minute            // 1 s: the same in the end
 	ackGap         = 100 * time.Millisecond
 )

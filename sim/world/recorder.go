@@ -68,7 +68,7 @@ func (b *boot) commitAll() {
 		b.makeDo(group, class)
 		return
 	}
-	b.armed, b.starved = false, false
+	b.armed, b.starved, b.wait = false, false, 0
 	if b.blocked {
 		b.setBlocked(false)
 	}
@@ -102,7 +102,8 @@ func (b *boot) makeDo(group []job, class journal.Class) {
 	if !b.blocked && class == journal.Final {
 		b.setBlocked(true)
 	}
-	b.after(time.Second, "commit again", b.commitAll)
+	b.wait = min(max(2*b.wait, firstRoom), lastRoom)
+	b.after(b.wait, "commit again", b.commitAll)
 }
 
 // setBlocked lets no power flow while nothing can be written down about it.

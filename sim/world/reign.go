@@ -30,14 +30,7 @@ func (r *reign) mint(heard charge.Incarnation) {
 // scout reads who spoke as Central lately, and waits until nobody else does.
 func (r *reign) scout() {
 	s := &scouting{r: r, open: map[part]bool{}}
-	since := r.w.now - lookBack
-	begin := func(l *log) place {
-		i := slices.IndexFunc(l.messages, func(m message) bool { return m.at >= since })
-		if i < 0 {
-			i = len(l.messages)
-		}
-		return place{next: l.base + int64(i)}
-	}
+	begin := fromTime(r.w.now - lookBack)
 	for _, topic := range []string{wire.TopicMonitor, wire.TopicCommands} {
 		for n := range r.w.kafka.parts {
 			p := part{topic, n}
@@ -46,6 +39,17 @@ func (r *reign) scout() {
 		}
 	}
 	s.watch()
+}
+
+// fromTime is the first record that is not older.
+func fromTime(at time.Duration) func(*log) place {
+	return func(l *log) place {
+		i := slices.IndexFunc(l.messages, func(m message) bool { return m.at >= at })
+		if i < 0 {
+			i = len(l.messages)
+		}
+		return place{next: l.base + int64(i)}
+	}
 }
 
 // scouting is what was heard while looking around.
@@ -83,7 +87,7 @@ func (s *scouting) read(b batch, done func(bool)) {
 func (s *scouting) watch() {
 	r := s.r
 	for _, x := range r.scouts {
-		if s.open[x.p] && x.found && x.past >= 0 && x.at.next >= x.past {
+		if s.open[x.p] && x.caughtUp() {
 			delete(s.open, x.p)
 		}
 	}
@@ -128,20 +132,9 @@ func (r *reign) join(heard charge.Incarnation) {
 	r.noticeFence()
 	r.becomeGreater()
 	r.greet()
-	for _, topic := range []string{wire.TopicMonitor, wire.TopicEvents, wire.TopicDriverEvents} {
-		for n := range r.w.kafka.parts {
-			p := part{topic, n}
-			at, known := r.c.db.offsets[p]
-			x := r.w.kafka.read(r.c.line, p, func(l *log) place {
-				if !known {
-					return place{next: l.base}
-				}
-				return at
-			}, r.take)
-			x.blind = r.w.bug(BugOffsetsBlind)
-			r.readers = append(r.readers, x)
-		}
-	}
+	r.committed(wire.TopicMonitor)
+	r.committed(wire.TopicEvents)
+	r.afterAnswers(r.committed(wire.TopicCentralEvents))
 	for n := range r.w.kafka.parts {
 		r.readers = append(r.readers, r.w.kafka.read(r.c.line, part{wire.TopicCommands, n}, fromEnd, func(b batch, done func(bool)) {
 			for i := range b.messages {
@@ -160,6 +153,36 @@ func (r *reign) join(heard charge.Incarnation) {
 		}))
 	}
 	r.armTick()
+}
+
+// committed reads a topic on from where the database says.
+func (r *reign) committed(topic string) (all []*reader) {
+	for n := range r.w.kafka.parts {
+		p := part{topic, n}
+		at, known := r.c.db.offsets[p]
+		x := r.w.kafka.read(r.c.line, p, func(l *log) place {
+			if !known {
+				return place{next: l.base}
+			}
+			return at
+		}, r.take)
+		x.blind = r.w.bug(BugOffsetsBlind)
+		all = append(all, x)
+	}
+	r.readers = append(r.readers, all...)
+	return all
+}
+
+// afterAnswers reads drivers' requests once the writer knows what drivers were
+// answered before.
+func (r *reign) afterAnswers(answers []*reader) {
+	for _, x := range answers {
+		if !x.caughtUp() {
+			r.after(200*time.Millisecond, "answers", func() { r.afterAnswers(answers) })
+			return
+		}
+	}
+	r.committed(wire.TopicDriverEvents)
 }
 
 func fromEnd(l *log) place { return place{next: l.end()} }

@@ -7,6 +7,7 @@ import (
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/agent/journal"
+	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -19,7 +20,7 @@ type truth struct {
 	order   []recordKey // durable, in the order of writing
 	head    int         // so many of order are forgotten
 
-	storageLost bool // set back, emptied, unreadable, or lied: records may be missing
+	storageLost bool // set back, emptied, unreadable, or lied, or nobody keeps them so long: records may be missing
 	meterLied   bool // it did not answer, or the contactor did not obey
 
 	granted  map[charge.SessionID]*grant
@@ -294,3 +295,14 @@ func (t *truth) broke(f charge.Fault) {
 
 // book adds what flowed while the contact was closed.
 func (w *World) book(o *outlet, e charge.WattHours) { o.a.known.energy[o.owner] += e }
+
+// forgotAll reports whether the charging point has forgotten all records of a
+// hole, as it may what is acknowledged.
+func (t *truth) forgotAll(h *ledger.Hole) bool {
+	for _, k := range t.order[t.head:] {
+		if k.j == h.Journal && h.First <= k.seq && (h.Last == 0 || k.seq <= h.Last) {
+			return false
+		}
+	}
+	return true
+}

@@ -42,7 +42,7 @@ type World struct {
 	sentAt  map[charge.CommandID]time.Duration
 	answers map[string]charge.ReservationID
 
-	forgetful bool // Central was set back, so that it may decide anew
+	forgetful bool // two Centrals answer at once, or the log of answers was lost: one may decide anew
 }
 
 // BrokenError is a rule that was broken.
