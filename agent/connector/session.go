@@ -217,8 +217,8 @@ func (t *turn) stopped(register charge.WattHours) {
 	t.s.Session = Session{}
 	t.s.Finishing = t.s.Plugged
 	t.record(x.ID, &wire.ChargingStopped{
-		Reason: x.Ending.Reason, Start: x.Start, Register: max(register, x.Start), Username: x.Username,
-		ReservationID: x.Reservation, Tariff: x.Tariff,
+		Reason: x.Ending.Reason, Start: x.Start, Register: max(register, x.Start), OtherMeter: x.Torn != "",
+		Username: x.Username, ReservationID: x.Reservation, Tariff: x.Tariff,
 	})
 	if x.Ending.Command != "" {
 		t.record("", &wire.CommandFinished{CommandID: x.Ending.Command, Command: wire.CommandStop, Result: wire.ResultDone})

@@ -57,7 +57,7 @@ func TestSessionMeetsAnotherMeter(t *testing.T) {
 					}
 				}
 			}
-			if stopped == nil || stopped.Start != 4000 || stopped.Register != tc.stop || anomaly != tc.anomaly {
+			if stopped == nil || stopped.Start != 4000 || stopped.Register != tc.stop || stopped.OtherMeter != tc.anomaly || anomaly != tc.anomaly {
 				t.Errorf("got %+v and an anomaly %v, want it stopped at %d Wh and an anomaly %v", stopped, anomaly, tc.stop, tc.anomaly)
 			}
 		})

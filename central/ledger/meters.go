@@ -39,7 +39,7 @@ func (f *fold) read(id charge.ConnectorID, reg charge.WattHours) {
 		m.Carried += m.Last - m.First
 		m.First, m.Last = reg, reg
 	}
-	f.reach(id, reg)
+	f.reach(id, reg, false)
 	if f.boot() != nil {
 		f.measureHoles(id, reg)
 	}
@@ -50,13 +50,14 @@ func (f *fold) read(id charge.ConnectorID, reg charge.WattHours) {
 }
 
 // reach widens what is known of a meter to a register. Once the meter was set
-// back, records that come late speak of the one before.
-func (f *fold) reach(id charge.ConnectorID, reg charge.WattHours) {
+// back, records that come late speak of the one before, and so does one that says
+// that it speaks of another meter.
+func (f *fold) reach(id charge.ConnectorID, reg charge.WattHours, other bool) {
 	m := f.meter(id)
 	switch {
 	case !m.Known:
 		m.Known, m.First, m.Last = true, reg, reg
-	case m.Carried > 0 && f.boot() == nil:
+	case m.Carried > 0 && (other || f.boot() == nil):
 	default:
 		m.First, m.Last = min(m.First, reg), max(m.Last, reg)
 	}

@@ -173,8 +173,12 @@ func (f *fold) measure(p wire.Payload) {
 	case *wire.Resumed:
 		f.read(c, p.Register)
 	case *wire.ChargingStopped:
-		f.read(c, p.Register)
-		f.reach(c, p.Start)
+		if p.OtherMeter {
+			f.reach(c, p.Register, true)
+		} else {
+			f.read(c, p.Register)
+		}
+		f.reach(c, p.Start, p.OtherMeter)
 	}
 }
 

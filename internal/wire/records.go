@@ -306,6 +306,7 @@ type ChargingStopped struct {
 	Reason        charge.StopReason    `json:"reason"`
 	Start         charge.WattHours     `json:"register_start_wh"` // as in authorized
 	Register      charge.WattHours     `json:"register_wh"`
+	OtherMeter    bool                 `json:"other_meter,omitempty"` // the registers are of the meter before: it was changed while the session was open
 	Username      charge.Username      `json:"username,omitempty"`
 	ReservationID charge.ReservationID `json:"reservation_id,omitempty"`
 	Tariff        charge.TariffVersion `json:"tariff,omitempty"`
