@@ -191,6 +191,36 @@ func TestRepeatsRepeatTheAnswer(t *testing.T) {
 	}
 }
 
+// What another life answered is answered again, and not served, when its log is
+// read by a database that was set back; a request that waits here waits no more.
+func TestAnswersOfAnotherLife(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2, 1, orders.Config{})
+	yes, cp := true, charge.CPID("CP_2")
+	given := wire.CentralEvent{
+		EventID: "a.m-1", EventType: wire.CentralAuthorization, MessageID: "m-1", Username: "ana", ClientID: "web", Authorized: &yes, CPID: cp,
+		ReservationID: "r-of-before", Timestamp: wire.Seconds(w.now),
+	}
+	w.step(orders.AnswerHeard{Now: w.moment(), Answer: given})
+	w.asks("m-1", "ana", "")
+	if a := w.mustAnswer("m-1"); a.ReservationID != "r-of-before" || len(w.reservations) != 0 {
+		t.Errorf("got %+v with %d reservations, want the answer of before", a, len(w.reservations))
+	}
+	w.deaf["CP_1"], w.deaf["CP_2"] = true, true
+	w.asks("m-2", "ben", "")
+	given.EventID, given.MessageID, given.Username = "a.m-2", "m-2", "ben"
+	w.step(orders.AnswerHeard{Now: w.moment(), Answer: given})
+	w.pass(10_000)
+	if a, ok := w.answer("m-2"); ok {
+		t.Errorf("answered %+v, although it has been answered", a)
+	}
+	given.ReservationID = "another"
+	w.step(orders.AnswerHeard{Now: w.moment(), Answer: given, Known: true})
+	if a := w.requests["m-2"].Answer; a == nil || a.ReservationID != "r-of-before" {
+		t.Errorf("kept %+v, want the first answer", a)
+	}
+}
+
 // A request that Kafka kept for so long that nobody answered it is answered when
 // its driver says it again; a log read once more still is not.
 func TestTooOldThenSaidAgain(t *testing.T) {

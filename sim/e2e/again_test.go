@@ -1,0 +1,52 @@
+package e2e_test
+
+import (
+	"fmt"
+	"maps"
+	"testing"
+	"time"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+const stops = `{"message_id":"%s","event_type":"STOP_REQUEST","username":"%s","cp_id":"%s","timestamp":NOW}`
+
+// TestRequestsAreNotServedAgain: a Central that was set back to a backup reads
+// requests once more that are still young. Drivers hear what they heard, and
+// nothing is reserved, started or stopped for them a second time.
+func TestRequestsAreNotServedAgain(t *testing.T) {
+	t.Parallel()
+	inWorld(t, plan{points: 1}, func(w *world) {
+		w.start(usual()...)
+		w.watch()
+		time.Sleep(20 * time.Second)
+		d := w.plainly()
+		w.backup(w.dir + "/backup.db")
+		d.says("ana", fmt.Sprintf(asks, "m-1", "ana", `"CP_001"`))
+		d.first("ana", "AUTHORIZATION_RESPONSE")
+		d.says("ana", fmt.Sprintf(plugged, "m-2", "ana", "CP_001"))
+		d.first("ana", "charging_started")
+		d.says("ana", fmt.Sprintf(stops, "m-3", "ana", "CP_001"))
+		d.first("ana", "CHARGING_TICKET")
+		restarted := charge.At(time.Now())
+		w.restart()
+		time.Sleep(heal)
+		w.settle()
+		w.balanced(1)
+		if n := w.count("SELECT count(*) FROM commands WHERE type IN ('RESERVE','START','STOP') AND issued_at>=?", int64(restarted)); n != 0 {
+			t.Errorf("%d orders are given on requests that were served: %+v", n, items[order](w, "/commands"))
+		}
+		if n := len(items[reservation](w, "/reservations")); n > 1 {
+			t.Errorf("%d reservations of one request", n)
+		}
+		told := map[any]map[string]any{}
+		for _, e := range d.of("ana") {
+			if before := told[e["event_id"]]; before != nil && e["message_id"] != nil && !maps.Equal(before, e) {
+				t.Errorf("told under one event_id:\n%v\n%v", before, e)
+			}
+			told[e["event_id"]] = e
+		}
+		d.says("ana", fmt.Sprintf(asks, "m-4", "ana", "null"))
+		w.await(heal, "the next request is granted", func() bool { return w.points[0].shown().Status == charge.StatusReserved })
+	})
+}
