@@ -127,22 +127,24 @@ type tempo struct {
 	tells  span          // between two telemetry messages
 }
 
-// A hurried life has in hours what an ordinary one has in days, so that many
-// things come together; an ordinary one has nights, days without a bridge, and
-// backups of yesterday.
-var (
-	hurried  = tempo{span{2 * time.Hour, 8 * time.Hour}, 25 * time.Minute, 2 * time.Hour, span{10 * time.Minute, 3 * time.Hour}, 30 * time.Minute, span{30 * time.Second, 5 * time.Minute}}
-	ordinary = tempo{span{24 * time.Hour, 8 * 24 * time.Hour}, 4 * time.Hour, 24 * time.Hour, span{2 * time.Hour, 48 * time.Hour}, 24 * time.Hour, span{5 * time.Minute, 15 * time.Minute}}
-)
-
 // ordinaryEvery says that so many seeds in a row have one ordinary life.
 const ordinaryEvery = 8
 
+// tempoOf is that of a seed. A hurried life has in hours what an ordinary one has
+// in days, so that many things come together; an ordinary one has nights, days
+// without a bridge, and backups of yesterday.
 func tempoOf(seed uint64) tempo {
 	if seed%ordinaryEvery == 0 {
-		return ordinary
+		const day = 24 * time.Hour
+		return tempo{
+			life: span{day, 8 * day}, visits: 4 * time.Hour, rarely: day,
+			faults: span{2 * time.Hour, 2 * day}, long: day, tells: span{5 * time.Minute, 15 * time.Minute},
+		}
 	}
-	return hurried
+	return tempo{
+		life: span{2 * time.Hour, 8 * time.Hour}, visits: 25 * time.Minute, rarely: 2 * time.Hour,
+		faults: span{10 * time.Minute, 3 * time.Hour}, long: 30 * time.Minute, tells: span{30 * time.Second, 5 * time.Minute},
+	}
 }
 
 // Draw makes the plan of a seed. faults says which kinds may happen; nil: a few
