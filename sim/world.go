@@ -47,7 +47,7 @@ func newWorldCommand() *cobra.Command {
 	f := c.Flags()
 	f.Uint64Var(&o.seed, "seed", o.seed, "the run, or the first one of many")
 	f.Uint64Var(&o.seeds, "seeds", 0, "how many runs, one for each seed from the first on")
-	f.Float64Var(&o.years, "cp-years", 0, "run seed after seed until so many years of charging points have passed")
+	f.Float64Var(&o.years, "cp-years", 0, "run ordinary lives of days, every eighth seed, until so many years of charging points have passed")
 	f.IntVar(&o.workers, "workers", o.workers, "runs at a time")
 	f.StringSliceVar(&o.faults, "faults", nil, "only these `kinds` of faults, and no others; by default a few of all are drawn")
 	f.StringVar(&o.bug, "bug", "", "plant a known bug; only in a build with the tag planted")
@@ -180,15 +180,20 @@ func failureOf(seed uint64, f *world.BrokenError) worldFailure {
 func (o *worldOptions) many(ctx context.Context, c *cobra.Command, kinds []world.Kind, opts world.Options) *worldSummary {
 	sum := &worldSummary{Commit: obs.Version(), First: o.seed, Failures: []worldFailure{}}
 	var mu sync.Mutex // guards sum, next and hash
-	next, hash, began := o.seed, uint64(0), time.Now()
+	next, step, hash, began := o.seed, uint64(1), uint64(0), time.Now()
+	if o.years > 0 {
+		step = world.OrdinaryEvery
+		next += (step - next%step) % step
+		sum.First = next
+	}
 	more := func() (uint64, bool) {
 		mu.Lock()
 		defer mu.Unlock()
 		if ctx.Err() != nil || o.seeds > 0 && next >= o.seed+o.seeds || o.years > 0 && sum.CPDays >= o.years*365 {
 			return 0, false
 		}
-		next++
-		return next - 1, true
+		next += step
+		return next - step, true
 	}
 	var working sync.WaitGroup
 	for range o.workers {

@@ -127,14 +127,15 @@ type tempo struct {
 	tells  span          // between two telemetry messages
 }
 
-// ordinaryEvery says that so many seeds in a row have one ordinary life.
-const ordinaryEvery = 8
+// OrdinaryEvery says which seeds have an ordinary life: the multiples. All others
+// are hurried.
+const OrdinaryEvery = 8
 
 // tempoOf is that of a seed. A hurried life has in hours what an ordinary one has
 // in days, so that many things come together; an ordinary one has nights, days
 // without a bridge, and backups of yesterday.
 func tempoOf(seed uint64) tempo {
-	if seed%ordinaryEvery == 0 {
+	if seed%OrdinaryEvery == 0 {
 		const day = 24 * time.Hour
 		return tempo{
 			life: span{day, 8 * day}, visits: 4 * time.Hour, rarely: day,
