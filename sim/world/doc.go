@@ -34,7 +34,8 @@
 // # A run
 //
 // A Plan (plan.go) is drawn from the seed: who comes when, and which faults
-// happen when (nemesis.go). Run plays it, then heals everything and lets the
+// happen when (nemesis.go). Most lives are hurried and last for hours; every
+// eighth is an ordinary one of days, with outages as long. Run plays it, then heals everything and lets the
 // network come to rest. Checkers (check*.go) look after every event (safety)
 // and at the end (liveness). A failed run is shrunk by leaving parts of its plan
 // out while it still fails the same way (shrink.go).
