@@ -70,6 +70,8 @@ func badRequests() []badRequest {
 		{"5 cp_id with a wildcard", "POST", "/api/v1/sessions", `{"cp_id":"+","connector":1,"username":"d"}`, nil, 422, "body.cp_id", ""},
 		{"5 limit -1", "GET", "/api/v1/tickets?limit=-1", "", nil, 422, "query.limit", ""},
 		{"5 limit 1e9", "GET", "/api/v1/tickets?limit=1e9", "", nil, 422, "query.limit", ""},
+		{"5 a filter without a value", "GET", "/api/v1/tickets?username", "", nil, 400, "/problems/bad_query", ""},
+		{"5 a filter that cannot be decoded", "GET", "/api/v1/tickets?username=%zz", "", nil, 400, "/problems/bad_query", ""},
 		{"6 cross-site", "POST", "/api/v1/availability", `{"available":false}`, header("Sec-Fetch-Site", "cross-site"), 403, "", ""},
 		{"6 foreign origin", "POST", "/api/v1/availability", `{"available":false}`, header("Origin", "http://evil.example"), 403, "", ""},
 		// No browser leaves both out; whoever speaks from this machine may.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"time"
 
@@ -138,9 +139,25 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			writeProblem(w, http.StatusMethodNotAllowed, "method_not_allowed", r.Method+" is not answered")
 			return
 		}
+		if !readable(r.URL.RawQuery) {
+			writeProblem(w, http.StatusBadRequest, "bad_query", "query: write name=value&name=value, each part percent-encoded")
+			return
+		}
 		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		next.ServeHTTP(w, r)
 	})
+}
+
+// readable reports whether a query can be read as a whole. Of one that cannot, a
+// filter would be left out, and more shown than was asked for.
+func readable(query string) bool {
+	for pair := range strings.SplitSeq(query, "&") {
+		if pair != "" && !strings.Contains(pair, "=") {
+			return false
+		}
+	}
+	_, err := url.ParseQuery(query)
+	return err == nil
 }
 
 // problem is an RFC 9457 error.
