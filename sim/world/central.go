@@ -40,6 +40,7 @@ type reign struct {
 	active bool
 	since  time.Duration // of active
 
+	fencedBy charge.Incarnation // as last noticed
 	above    charge.Incarnation
 	remintAt charge.Time
 

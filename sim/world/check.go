@@ -228,7 +228,8 @@ func (w *World) checkTickets(u *unit) {
 		if _, twice := u.r.c.db.tickets[t.ID]; twice {
 			w.object("S4", "second ticket %s", t.ID)
 		}
-		if was, ok := w.tickets[t.ID]; ok && was != t {
+		hidden := (t.AuthorizedAt == 0 || t.EndedAt == 0) && w.pointOf(t.CPID).known.storageLost // its beginning or end, in a hole
+		if was, ok := w.tickets[t.ID]; ok && was != t && !hidden {
 			w.object("S14", "ticket %s was %+v and is %+v", t.ID, was, t)
 		}
 		w.tickets[t.ID] = t
@@ -304,7 +305,9 @@ func (w *World) checkHole(h *ledger.Hole) {
 	if k.storageLost {
 		return
 	}
-	if k.forgotAll(h) && !w.kafka.holds(h) { // only a database had it, and a backup was put in its place
+	// Only a database had it, and a backup was put in its place. What Kafka has
+	// behind a loss of its own does not help: nobody can say what it follows.
+	if k.forgotAll(h) && (w.kafka.lost || !w.kafka.holds(h)) {
 		k.storageLost = true
 		return
 	}

@@ -46,6 +46,7 @@ type kafka struct {
 	parts   int
 	logs    map[part]*log
 	waiting []func()      // until it is up
+	lost    bool          // some of what it had, ever
 	since   time.Duration // of up
 }
 
@@ -99,7 +100,8 @@ func (k *kafka) start() {
 // flushed; all of them, with the numbers, if it was replaced.
 func (k *kafka) kill(lose int, replaced bool) {
 	k.up = false
-	k.w.forgetful = k.w.forgetful || lose > 0 || replaced
+	k.lost = k.lost || lose > 0 || replaced
+	k.w.forgetful = k.w.forgetful || k.lost
 	for _, p := range k.sorted() {
 		l := k.logs[p]
 		if replaced {

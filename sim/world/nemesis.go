@@ -163,7 +163,7 @@ func (w *World) clog(s Step, c chance) {
 	step := s.For/time.Duration(2*n) + time.Millisecond
 	for i, k := range cut {
 		l, dirs := lines[k], 1+c.IntN(3)
-		w.after(time.Duration(i)*step, "clog "+l.name, func() { l.clogDirs(dirs, true) })
+		w.later(time.Duration(i)*step, "clog "+l.name, func() { l.clogDirs(dirs, true) })
 	}
 	for i, k := range heal {
 		l := lines[cut[k]]
@@ -186,7 +186,7 @@ func (w *World) noise(s Step, c chance) {
 	l := lines[s.N%len(lines)]
 	drop, double, reorder := l.drop, l.double, l.reorder
 	l.drop, l.double, l.reorder = c.IntN(300), c.IntN(300), c.IntN(500)
-	w.after(s.For, "quiet "+l.name, func() { l.drop, l.double, l.reorder = drop, double, reorder })
+	w.later(s.For, "quiet "+l.name, func() { l.drop, l.double, l.reorder = drop, double, reorder })
 }
 
 // restore kills Central and starts it on a copy of its database that was made a

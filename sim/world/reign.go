@@ -247,10 +247,14 @@ func (r *reign) hear(id charge.Incarnation, past bool) {
 
 // noticeFence stops what a fenced Central must not do.
 func (r *reign) noticeFence() {
-	by := r.orders.FencedBy()
-	if by != "" {
+	by, was := r.orders.FencedBy(), r.fencedBy
+	r.fencedBy = by
+	switch {
+	case by != "":
 		r.remintAt = 0
 		clear(r.pacer)
+	case was != "": // an operator lifted it
+		r.above, r.remintAt = max(r.above, was), r.c.now()
 	}
 	if active := r.joined && by == ""; active != r.active {
 		r.active, r.since = active, r.w.now
