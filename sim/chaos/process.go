@@ -177,8 +177,10 @@ func (p *Process) Stop(limit time.Duration) error {
 	if err != nil {
 		return nil // it has ended already, which is what was wanted
 	}
-	if err := errors.Join(l.process.Signal(syscall.SIGTERM), l.process.Signal(syscall.SIGCONT)); err != nil && l.alive() {
-		return fmt.Errorf("stop %s: %w", p.Name, err)
+	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGCONT} {
+		if err := l.process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
+			return fmt.Errorf("stop %s: %w", p.Name, err)
+		}
 	}
 	timer := time.NewTimer(limit)
 	defer timer.Stop()
