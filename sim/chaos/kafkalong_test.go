@@ -1,0 +1,215 @@
+package chaos_test
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"net/http"
+	"strconv"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/segmentio/kafka-go"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+	"github.com/carga-ev/carga/sim/chaos"
+)
+
+// gone is how Apache Kafka is away for long while vehicles charge.
+type gone struct {
+	lossy
+	bridge string // HOST:PORT of the bridge's metrics
+}
+
+const (
+	goneFor    = 2 * time.Minute
+	gonePoints = 10
+	goneEvery  = 250 * time.Millisecond // a reading of each meter, and a record of it
+	// goneLook is the pause between two looks at what is timed.
+	goneLook = 20 * time.Millisecond
+)
+
+// TestKafkaIsAwayForLong kills Apache Kafka for minutes while records come about
+// all the time. The bridge's memory stays flat, and all of them come to Central
+// once. How soon after Kafka's return, and at which rate, is printed.
+func TestKafkaIsAwayForLong(t *testing.T) {
+	long(t)
+	g := startGone(t)
+	for i, p := range g.Points {
+		g.begin(p, charge.Username(fmt.Sprintf("driver-%d", i+1)))
+	}
+	before := g.applied()
+	time.Sleep(10 * time.Second)
+	t.Logf("%.0f records a second", float64(g.applied()-before)/10)
+	calm := g.memory()
+	_, err := g.Kafka.Kill()
+	g.must(err)
+	time.Sleep(goneFor / 4)
+	early := g.memory()
+	time.Sleep(goneFor * 3 / 4)
+	late := g.memory()
+	t.Logf("resident memory of the bridge: %d KiB before, %d KiB after %v, %d KiB after %v, holding %.0f records", calm>>10,
+		early>>10, goneFor/4, late>>10, goneFor, g.metric(g.bridge, "carga_bridge_buffer_records"))
+	if late > early+8<<20 {
+		t.Error("the bridge's memory grows while Kafka is away")
+	}
+	g.comesBack()
+	if err := g.Settle(t.Context(), limit); err != nil {
+		t.Fatal(err)
+	}
+	a, err := g.Reconcile(t.Context())
+	g.must(err)
+	t.Logf("%d records journalled, %d applied, %d came again; %d sessions, %d tickets", a.Journalled, a.Applied, a.Duplicates, a.Sessions, a.Tickets)
+	for _, v := range a.Violations {
+		t.Error(v)
+	}
+	if a.Lost() != 0 || a.Sessions != gonePoints || a.Tickets != gonePoints {
+		t.Errorf("%+v: want nothing lost, and a ticket for each of %d sessions", a, gonePoints)
+	}
+}
+
+func startGone(t *testing.T) *gone {
+	t.Helper()
+	g, engines := &gone{lossy: lossy{T: t, bin: programs(t)}}, apache(t)
+	var err error
+	g.Network, err = chaos.NewNetwork(t.Context(), chaos.Config{
+		Bin: g.bin, Dir: folder(t), Engines: engines, Points: gonePoints, Connectors: 1, Seed: 1, Power: 50_000,
+		Partitions: 3, KeepAlive: 5 * time.Second,
+	})
+	g.must(err)
+	t.Cleanup(func() {
+		if err := g.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	ports, err := chaos.FreePorts(t.Context(), 1)
+	g.must(err)
+	g.bridge = ports[0]
+	g.Bridge.Env = append(g.Bridge.Env, "CARGA_BRIDGE_OBSERVE__LISTEN="+g.bridge)
+	for _, p := range g.Points {
+		p.Agent.Env = append(p.Agent.Env, "CARGA_AGENT_INTERVALS__METER="+goneEvery.String(), "CARGA_AGENT_INTERVALS__METER_READ_WH=1")
+	}
+	g.must(g.Start(t.Context()))
+	await(t, "the network starts", g.Calm())
+	return g
+}
+
+// comesBack starts Kafka and times from the moment when it takes what somebody
+// else writes: until Central has the first record, and until the agents hold no
+// more than what is always under way.
+func (g *gone) comesBack() {
+	g.Helper()
+	waiting, before := g.waiting(), g.applied()
+	serves := make(chan time.Time, 1)
+	go func() { serves <- g.serves() }()
+	started := time.Now()
+	g.must(g.Kafka.Start(g.Context()))
+	for end := time.Now().Add(limit); g.applied() == before; time.Sleep(goneLook) {
+		if time.Now().After(end) {
+			g.Fatalf("no record is applied within %v", limit)
+		}
+	}
+	first, served := time.Now(), <-serves
+	if served.IsZero() {
+		g.Fatal("Kafka takes nothing")
+	}
+	g.Logf("Kafka takes records %v after its start; Central has the first one %v after that",
+		served.Sub(started).Round(time.Millisecond), first.Sub(served).Round(time.Millisecond))
+	for end := time.Now().Add(limit); g.waiting() > gonePoints*int64(time.Second/goneEvery); time.Sleep(goneLook) {
+		if time.Now().After(end) {
+			g.Fatalf("%d records wait after %v", g.waiting(), limit)
+		}
+	}
+	took, through := time.Since(served), g.applied()-before
+	g.Logf("%d records waited; after %v there is no backlog, and %d are applied: %.0f a second", waiting,
+		took.Round(time.Millisecond), through, float64(through)/took.Seconds())
+}
+
+// serves writes records of nobody's until Kafka takes one, and tells when that
+// was; zero if it never does. An attempt does not wait for the one before: that
+// one may hang in a Kafka which has only begun to listen.
+func (g *gone) serves() time.Time {
+	ctx, cancel := context.WithTimeout(g.Context(), limit)
+	var attempts sync.WaitGroup
+	defer attempts.Wait()
+	defer cancel()
+	taken := make(chan time.Time, 1) // the first
+	tick := time.NewTicker(goneLook)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+			attempts.Go(func() {
+				if g.probe(ctx) == nil {
+					select {
+					case taken <- time.Now():
+					default:
+					}
+				}
+			})
+		case at := <-taken:
+			return at
+		case <-ctx.Done():
+			return time.Time{}
+		}
+	}
+}
+
+func (g *gone) probe(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, time.Second)
+	defer cancel()
+	// Sent to the dead letters' topic, which nobody of the network reads.
+	conn, err := kafka.DialLeader(ctx, "tcp", g.KafkaAddr(), wire.TopicDeadLetters, 0)
+	if err != nil {
+		return err
+	}
+	err = conn.SetDeadline(time.Now().Add(time.Second))
+	if err == nil {
+		_, err = conn.WriteMessages(kafka.Message{Value: []byte("probe")})
+	}
+	return errors.Join(err, conn.Close())
+}
+
+// applied is how many records Central has.
+func (g *gone) applied() int64 {
+	v, err := g.API.Network(g.Context())
+	g.must(err)
+	return v.Books.Applied
+}
+
+// waiting is how many records the agents hold that Central has not acknowledged.
+func (g *gone) waiting() (n int64) {
+	for _, p := range g.Points {
+		n += int64(g.metric(p.Health, "carga_agent_journal_unacked_records"))
+	}
+	return n
+}
+
+// memory is that of the bridge's process.
+func (g *gone) memory() int64 { return int64(g.metric(g.bridge, "process_resident_memory_bytes")) }
+
+// metric asks a program for a figure that has no labels.
+func (g *gone) metric(addr, name string) float64 {
+	g.Helper()
+	ctx, cancel := context.WithTimeout(g.Context(), limit)
+	defer cancel()
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/metrics", http.NoBody)
+	g.must(err)
+	req.Close = true
+	resp, err := http.DefaultClient.Do(req)
+	g.must(err)
+	defer func() { _ = resp.Body.Close() }()
+	for lines := bufio.NewScanner(resp.Body); lines.Scan(); {
+		if text, some := strings.CutPrefix(lines.Text(), name+" "); some {
+			value, err := strconv.ParseFloat(text, 64)
+			g.must(err)
+			return value
+		}
+	}
+	g.Fatalf("%s does not tell %s", addr, name)
+	return 0
+}
