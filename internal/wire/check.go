@@ -21,11 +21,11 @@ func decode(kind, prefix string, raw []byte, v message) error {
 	if len(raw) > MaxMessage {
 		return &DecodeError{kind, prefix, fmt.Sprintf("has %d bytes; at most %d are allowed", len(raw), MaxMessage)}
 	}
-	keys, serr := scanObject(raw)
+	keys, odd, serr := scanObject(raw)
 	if serr != nil {
 		return &DecodeError{kind, join(prefix, serr.field), serr.reason}
 	}
-	if err := json.Unmarshal(raw, v); err != nil {
+	if err := json.Unmarshal(unread(raw, odd, depthOf(v)), v); err != nil {
 		var te *json.UnmarshalTypeError
 		if errors.As(err, &te) {
 			if te.Type == reflect.TypeFor[charge.Time]() { // its Value is the whole reason
@@ -41,6 +41,16 @@ func decode(kind, prefix string, raw []byte, v message) error {
 		return c.err
 	}
 	return nil
+}
+
+// depthOf is how deep decode reads a message itself; what lies deeper is kept as
+// it is, and decoded for itself.
+func depthOf(v message) int {
+	switch v.(type) {
+	case *Record, *Command, *CommandAccepted:
+		return 1
+	}
+	return maxDepth
 }
 
 // encode validates v, writes it and bounds its size.

@@ -114,6 +114,8 @@ func FuzzAck(f *testing.F) {
 		f.Add(raw)
 		f.Add(bytes.Replace(raw, []byte(`"seq":`), []byte(`"ſeq":7,"seq":`), 1))
 		f.Add(bytes.Replace(raw, []byte(`{`), []byte(`{"Journal":"x","SEQ":7,`), 1))
+		f.Add(bytes.Replace(raw, []byte(`"journal":`), []byte(`"Journal":`), 1))
+		f.Add(bytes.Replace(raw, []byte(`"seq":`), []byte(`"\u0053eq":`), 1))
 		f.Add(bytes.Replace(raw, []byte(`{`), []byte(`{"x":{"a":[1,{"b":null}],"c":"\ud83d\ude00"},`), 1))
 	}
 	f.Fuzz(func(t *testing.T, raw []byte) {

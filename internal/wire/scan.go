@@ -42,31 +42,58 @@ type scanner struct {
 	depth int
 	path  []string
 	keys  []string // the non-null keys of the top-level object
+	odd   []oddKey
 }
+
+// oddKey is a key that is no name of ours but for its case, which encoding/json
+// overlooks.
+type oddKey struct{ begins, depth int }
 
 type scanError struct{ field, reason string }
 
 func (e *scanError) Error() string { return e.field + ": " + e.reason }
 
 // scanObject checks raw and returns the keys of its top-level object whose
-// values are not null.
-func scanObject(raw []byte) ([]string, *scanError) {
-	if !utf8.Valid(raw) {
-		return nil, &scanError{"", "is not valid UTF-8"}
-	}
+// values are not null, and the odd ones of all objects.
+func scanObject(raw []byte) (keys []string, odd []oddKey, err *scanError) {
 	s := &scanner{b: raw, keys: make([]string, 0, 16)}
+	if err := s.whole(); err != nil {
+		return nil, nil, err
+	}
+	return s.keys, s.odd, nil
+}
+
+// unread returns raw with its odd keys made unknown, down to a depth: a name is
+// ours as it is written and not otherwise.
+func unread(raw []byte, odd []oddKey, depth int) []byte {
+	if len(odd) == 0 {
+		return raw
+	}
+	raw = slices.Clone(raw)
+	for _, k := range odd {
+		if k.depth <= depth {
+			raw[k.begins] = '-' // with which no name of ours begins
+		}
+	}
+	return raw
+}
+
+func (s *scanner) whole() *scanError {
+	if !utf8.Valid(s.b) {
+		return &scanError{"", "is not valid UTF-8"}
+	}
 	s.space()
 	if s.i >= len(s.b) || s.b[s.i] != '{' {
-		return nil, &scanError{"", "is not a JSON object"}
+		return &scanError{"", "is not a JSON object"}
 	}
 	if err := s.object(); err != nil {
-		return nil, err
+		return err
 	}
 	s.space()
 	if s.i < len(s.b) {
-		return nil, &scanError{"", fmt.Sprintf("has data behind its end, at byte %d", s.i+1)}
+		return &scanError{"", fmt.Sprintf("has data behind its end, at byte %d", s.i+1)}
 	}
-	return s.keys, nil
+	return nil
 }
 
 func (s *scanner) fail(format string, args ...any) *scanError {
@@ -119,13 +146,18 @@ func (s *scanner) object() *scanError {
 		if s.peek() == '}' && first {
 			break
 		}
+		begins := s.i + 1
 		key, err := s.text()
 		if err != nil {
 			return err
 		}
 		s.path = append(s.path, key)
-		if !seen.add(folded(key)) {
+		plain := folded(key)
+		if !seen.add(plain) {
 			return s.fail("appears twice")
+		}
+		if plain != key {
+			s.odd = append(s.odd, oddKey{begins, s.depth})
 		}
 		s.space()
 		if s.peek() != ':' {
@@ -301,7 +333,7 @@ func (k *keySet) add(key string) bool {
 // repeated keys, nested at most 16 deep and with nothing behind it: the rule for
 // all messages, for those who read others by it too. It bounds no size.
 func Check(raw []byte) error {
-	if _, err := scanObject(raw); err != nil {
+	if _, _, err := scanObject(raw); err != nil {
 		return &DecodeError{"body", err.field, err.reason}
 	}
 	return nil
