@@ -43,14 +43,14 @@ func TestKafkaIsAwayForLong(t *testing.T) {
 		g.begin(p, charge.Username(fmt.Sprintf("driver-%d", i+1)))
 	}
 	before := g.applied()
-	time.Sleep(10 * time.Second)
+	g.lasts(10 * time.Second)
 	t.Logf("%.0f records a second", float64(g.applied()-before)/10)
 	calm := g.memory()
 	_, err := g.Kafka.Kill()
 	g.must(err)
-	time.Sleep(goneFor / 4)
+	g.lasts(goneFor / 4)
 	early := g.memory()
-	time.Sleep(goneFor * 3 / 4)
+	g.lasts(goneFor * 3 / 4)
 	late := g.memory()
 	t.Logf("resident memory of the bridge: %d KiB before, %d KiB after %v, %d KiB after %v, holding %.0f records", calm>>10,
 		early>>10, goneFor/4, late>>10, goneFor, g.metric(g.bridge, "carga_bridge_buffer_records"))
@@ -98,6 +98,14 @@ func startGone(t *testing.T) *gone {
 	return g
 }
 
+// lasts lets time pass: how long something lasts is what is measured here.
+func (g *gone) lasts(d time.Duration) {
+	select {
+	case <-time.After(d):
+	case <-g.Context().Done():
+	}
+}
+
 // comesBack starts Kafka and times from the moment when it takes what somebody
 // else writes: until Central has the first record, and until the agents hold no
 // more than what is always under way.
@@ -108,7 +116,7 @@ func (g *gone) comesBack() {
 	go func() { serves <- g.serves() }()
 	started := time.Now()
 	g.must(g.Kafka.Start(g.Context()))
-	for end := time.Now().Add(limit); g.applied() == before; time.Sleep(goneLook) {
+	for end := time.Now().Add(limit); g.applied() == before; g.lasts(goneLook) {
 		if time.Now().After(end) {
 			g.Fatalf("no record is applied within %v", limit)
 		}
@@ -119,7 +127,7 @@ func (g *gone) comesBack() {
 	}
 	g.Logf("Kafka takes records %v after its start; Central has the first one %v after that",
 		served.Sub(started).Round(time.Millisecond), first.Sub(served).Round(time.Millisecond))
-	for end := time.Now().Add(limit); g.waiting() > gonePoints*int64(time.Second/goneEvery); time.Sleep(goneLook) {
+	for end := time.Now().Add(limit); g.waiting() > gonePoints*int64(time.Second/goneEvery); g.lasts(goneLook) {
 		if time.Now().After(end) {
 			g.Fatalf("%d records wait after %v", g.waiting(), limit)
 		}
