@@ -167,28 +167,26 @@ func (l *link) reader(topic string, config func(partition int) kafkalink.ReaderC
 // not nil, is told of each partition once the writer has what was there.
 func (l *link) committed(ctx context.Context, topic string, at *ends) *kafkalink.TopicReader {
 	return l.reader(topic, func(partition int) kafkalink.ReaderConfig {
-		end := int64(-1) // of the log when this life first saw it; set before the first batch, by its goroutine
+		t, another := at.tail(topic, partition), false
 		return kafkalink.ReaderConfig{
-			Start: l.place(ctx, topic, partition),
-			Opened: func(o kafkalink.Opened) {
-				if end < 0 {
-					end = o.End
-				}
-				if at != nil && o.Next >= o.End {
-					at.reach(topic, partition)
-				}
-			},
+			Start:  l.place(ctx, topic, partition),
+			Opened: t.opened,
 			Replaced: func(r kafkalink.Replaced) {
 				if r.Reason != kafkalink.ReasonExpired {
-					end = 0 // nothing of another log is of the past of this one
+					another = true
+					t.replaced()
 				}
 				l.log.Warn("Kafka's log was replaced: it is read again from its beginning", slog.String("topic", r.Topic),
 					slog.Int("partition", r.Partition), slog.String("reason", string(r.Reason)), slog.Int64("was", r.Was), slog.Int64("offset", r.Now))
 			},
 			Handle: func(ctx context.Context, b kafkalink.Batch) error {
-				err := l.writer.Take(ctx, delivered(b, end))
-				if err == nil && at != nil && b.Next >= end {
-					at.reach(topic, partition)
+				past := t.end
+				if another {
+					past = 0 // nothing of another log is of the past of this one
+				}
+				err := l.writer.Take(ctx, delivered(b, past))
+				if err == nil {
+					t.took(b.Next)
 				}
 				return err
 			},

@@ -19,44 +19,6 @@ const (
 	silence   = 30 * time.Second        // of another Central, before this one takes its place
 )
 
-// ends are partitions that are to be read to the ends that were seen.
-type ends struct {
-	reached chan struct{} // closed when all are
-
-	mu   sync.Mutex
-	open map[string]struct{} // guarded by mu; those that are not
-}
-
-// endsOf waits until Kafka knows the topics.
-func (l *link) endsOf(ctx context.Context, topics ...string) (*ends, error) {
-	e := &ends{reached: make(chan struct{}), open: map[string]struct{}{}}
-	for _, topic := range topics {
-		n, err := l.keeper.Wait(ctx, topic)
-		if err != nil {
-			return nil, err
-		}
-		for p := range n {
-			e.open[partitionName(topic, p)] = struct{}{}
-		}
-	}
-	return e, nil
-}
-
-func partitionName(topic string, partition int) string { return fmt.Sprintf("%s/%d", topic, partition) }
-
-// reach notes that a partition was read to its end; again means nothing.
-func (e *ends) reach(topic string, partition int) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	name := partitionName(topic, partition)
-	if _, open := e.open[name]; !open {
-		return
-	}
-	if delete(e.open, name); len(e.open) == 0 {
-		close(e.reached)
-	}
-}
-
 // scouting is what was heard while looking around.
 type scouting struct {
 	ends *ends
@@ -109,26 +71,17 @@ func (s *scouting) heard() charge.Incarnation {
 	return s.greatest
 }
 
-// config reads one partition; end is the end of its log when it was first seen.
+// config reads one partition.
 func (s *scouting) config(topic string, partition int) kafkalink.ReaderConfig {
-	end := int64(-1)
+	t := s.ends.tail(topic, partition)
 	return kafkalink.ReaderConfig{
-		Start: kafkalink.FromTime(time.Now().Add(-lookBack)),
-		Opened: func(o kafkalink.Opened) {
-			if end < 0 {
-				end = o.End
-			}
-			if o.Next >= end {
-				s.ends.reach(topic, partition)
-			}
-		},
+		Start:  kafkalink.FromTime(time.Now().Add(-lookBack)),
+		Opened: t.opened,
 		Handle: func(_ context.Context, b kafkalink.Batch) error {
 			for i := range b.Messages {
-				s.hear(&b.Messages[i], b.Messages[i].Offset < end)
+				s.hear(&b.Messages[i], b.Messages[i].Offset < t.end)
 			}
-			if b.Next >= end {
-				s.ends.reach(topic, partition)
-			}
+			t.took(b.Next)
 			return nil
 		},
 	}
