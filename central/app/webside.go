@@ -75,7 +75,7 @@ const deskWait = 10 * time.Second
 func (d desk) ask(ctx context.Context, op ingest.Op) (web.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, deskWait)
 	defer cancel()
-	r, err := d.w.AskOnce(ctx, ingest.Once(web.OnceOf(ctx)), op)
+	r, err := d.w.Ask(ctx, ingest.Once(web.OnceOf(ctx)), op)
 	if err != nil {
 		return web.Answer{}, fmt.Errorf("central: %w", err)
 	}

@@ -205,7 +205,7 @@ func TestFiftyOrdersAtOnceAreOne(t *testing.T) {
 				var asking sync.WaitGroup
 				for range 50 {
 					asking.Go(func() {
-						if _, err := l.w.Ask(t.Context(), ingest.Ask{Ask: ask}); err != nil {
+						if _, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Ask{Ask: ask}); err != nil {
 							t.Error(err)
 						}
 					})

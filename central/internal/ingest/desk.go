@@ -84,13 +84,10 @@ func (a *asked) answer(r replied) {
 	}
 }
 
-// Ask is AskOnce of a request that is not to be repeated.
-func (w *Writer) Ask(ctx context.Context, op Op) (Reply, error) { return w.AskOnce(ctx, Once{}, op) }
-
-// AskOnce gives an operator's request to the writer and waits until it is
+// Ask gives an operator's request to the writer and waits until it is
 // committed. With an error nothing has happened, unless ctx ended while it was
 // under way: then asking again with the same key tells.
-func (w *Writer) AskOnce(ctx context.Context, once Once, op Op) (Reply, error) {
+func (w *Writer) Ask(ctx context.Context, once Once, op Op) (Reply, error) {
 	reply := make(chan replied, 1)
 	select {
 	case w.asks <- &asked{op, once, reply}:

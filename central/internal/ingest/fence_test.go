@@ -68,15 +68,15 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 		if got := l.counters()["applied"]; got != 1 {
 			t.Errorf("a fenced Central applied %d records", got-1)
 		}
-		if r, err := l.w.Ask(t.Context(), ingest.Ask{Ask: orders.AskReserve{Username: "ann"}}); err != nil || r.Refused != orders.RefusedFenced {
+		if r, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Ask{Ask: orders.AskReserve{Username: "ann"}}); err != nil || r.Refused != orders.RefusedFenced {
 			t.Errorf("an operator of a fenced Central: got %+v %v, want fenced", r, err)
 		}
 		for _, op := range []ingest.Op{ingest.PassNext{CPID: "CP_1"}, ingest.Settle{}, ingest.Explain{}} {
-			if r, err := l.w.Ask(t.Context(), op); err != nil || r.Refused != orders.RefusedFenced {
+			if r, err := l.w.Ask(t.Context(), ingest.Once{}, op); err != nil || r.Refused != orders.RefusedFenced {
 				t.Errorf("%T at a fenced Central: got %+v %v, want fenced", op, r, err)
 			}
 		}
-		if _, err := l.w.Ask(t.Context(), ingest.Lift{}); err != nil {
+		if _, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Lift{}); err != nil {
 			t.Error(err)
 		}
 		<-taken

@@ -141,7 +141,7 @@ func TestAForkInsideOneBatchIsSeen(t *testing.T) {
 		if n := l.live.Network(); !strings.Contains(n.CPs[0].Alarm, "quarantined") {
 			t.Errorf("shown: got %+v, want it quarantined", n.CPs[0])
 		}
-		if _, err := l.w.Ask(t.Context(), ingest.Release{CPID: "CP_1"}); err != nil {
+		if _, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Release{CPID: "CP_1"}); err != nil {
 			t.Error(err)
 		}
 		if n := l.live.Network(); n.CPs[0].Alarm != "" {
@@ -160,7 +160,7 @@ func TestBeforeItIsActiveItOrdersNothing(t *testing.T) {
 		first.end()
 		l := newLife(t, options(dir), config())
 		defer l.end()
-		r, err := l.w.Ask(t.Context(), ingest.Ask{Ask: orders.AskAvailability{Target: orders.Target{CPID: "CP_1"}}})
+		r, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Ask{Ask: orders.AskAvailability{Target: orders.Target{CPID: "CP_1"}}})
 		if err != nil || len(r.Commands) == 0 {
 			t.Fatalf("got %+v %v, want the order written down", r, err)
 		}

@@ -61,7 +61,7 @@ func (l *life) ordered() (commands, reservations int) {
 
 func (l *life) askOnce(o ingest.Once, op ingest.Op) ingest.Reply {
 	l.t.Helper()
-	r, err := l.w.AskOnce(l.t.Context(), o, op)
+	r, err := l.w.Ask(l.t.Context(), o, op)
 	if err != nil {
 		l.t.Fatalf("%T: %v", op, err)
 	}
@@ -219,7 +219,7 @@ func TestDeathBetweenCommitAndAnswer(t *testing.T) {
 		impatient, leave := context.WithCancel(t.Context())
 		gone := make(chan error, 1)
 		go func() {
-			_, err := l.w.AskOnce(impatient, once("k", "plug"), simulate)
+			_, err := l.w.Ask(impatient, once("k", "plug"), simulate)
 			gone <- err
 		}()
 		<-m.died
@@ -313,7 +313,7 @@ func TestWhatWasNotDecidedIsNotKept(t *testing.T) {
 		l, _ := simulated(t, dir)
 		defer l.end()
 		unlock := storetest.Lock(t, l.store.Path())
-		if _, err := l.w.AskOnce(t.Context(), once("k", "plug"), simulate); !errors.Is(err, ingest.ErrStorage) {
+		if _, err := l.w.Ask(t.Context(), once("k", "plug"), simulate); !errors.Is(err, ingest.ErrStorage) {
 			t.Errorf("while the database is locked: got %v, want ErrStorage", err)
 		}
 		unlock()

@@ -243,7 +243,7 @@ func TestALockedDatabaseDelaysAndLosesNothing(t *testing.T) {
 		if acks, _, _ := l.out.count(); acks != 0 {
 			t.Errorf("%d acknowledgements left without a commit", acks)
 		}
-		if _, err := l.w.Ask(t.Context(), ingest.Ask{Ask: orders.AskCancel{ReservationID: "r"}}); !errors.Is(err, ingest.ErrStorage) {
+		if _, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Ask{Ask: orders.AskCancel{ReservationID: "r"}}); !errors.Is(err, ingest.ErrStorage) {
 			t.Errorf("an operator meanwhile: got %v, want ErrStorage", err)
 		}
 		p := self(l)
@@ -364,13 +364,13 @@ func TestAnUnknownPointWaitsForAdmissionAndItsRecordsAreKept(t *testing.T) {
 		if n := l.live.Network(); len(n.CPs) != 1 || n.CPs[0].Admitted {
 			t.Errorf("got %+v, want one that is not admitted", n.CPs)
 		}
-		if _, err := l.w.Ask(t.Context(), ingest.Admit{CPID: "CP_1", Admitted: true}); err != nil {
+		if _, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Admit{CPID: "CP_1", Admitted: true}); err != nil {
 			t.Error(err)
 		}
 		if n := l.live.Network(); !n.CPs[0].Admitted {
 			t.Error("it was not admitted")
 		}
-		if r, err := l.w.Ask(t.Context(), ingest.Admit{CPID: "CP_9", Admitted: true}); err != nil || r.Refused != wire.RefusedUnknownCP {
+		if r, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Admit{CPID: "CP_9", Admitted: true}); err != nil || r.Refused != wire.RefusedUnknownCP {
 			t.Errorf("an unknown one: got %+v %v, want it refused as unknown", r, err)
 		}
 	})
