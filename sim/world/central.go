@@ -37,10 +37,9 @@ type reign struct {
 	cps    map[charge.CPID]*ledger.CP
 	orders *orders.State
 	joined bool
-	active bool
 	since  time.Duration // of active
 
-	fencedBy charge.Incarnation // as last noticed
+	fencedBy charge.Incarnation // as heard
 	above    charge.Incarnation
 	remintAt charge.Time
 
@@ -214,8 +213,10 @@ func (r *reign) commit(u *unit) {
 			r.keepWords(u)
 		}
 		r.busy = false
+		if u.fence { // before anything is let out
+			r.noticeFence()
+		}
 		r.letOut(u)
-		r.noticeFence()
 		r.becomeGreater()
 		r.armTick()
 		r.turn()
@@ -232,8 +233,10 @@ func (r *reign) letOut(u *unit) {
 		r.wantAck(a.cp, a.j)
 	}
 	u.acks = nil
-	for i := range u.sends {
-		r.send(&u.sends[i])
+	if r.active() {
+		for i := range u.sends {
+			r.send(&u.sends[i])
+		}
 	}
 	u.sends = nil
 	for _, reply := range u.replies {

@@ -40,7 +40,7 @@ func (r *reign) take(b batch, done func(bool)) {
 	if !r.lives() {
 		return
 	}
-	if !r.active && b.topic != wire.TopicMonitor {
+	if !r.active() && b.topic != wire.TopicMonitor {
 		r.after(5*time.Second, "not active", func() { r.take(b, done) })
 		return
 	}
@@ -219,6 +219,7 @@ func (in backIn) apply(u *unit) {
 type otherIn struct{ central charge.Incarnation }
 
 func (in otherIn) apply(u *unit) {
+	u.fence = true
 	u.inputs = append(u.inputs, in)
 	u.step(orders.CentralHeard{Now: u.moment(), Central: in.central})
 }

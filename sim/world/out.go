@@ -13,7 +13,7 @@ import (
 
 // wantAck answers a charging point: at once, then at most ten times a second.
 func (r *reign) wantAck(cp charge.CPID, j charge.JournalID) {
-	if !r.active {
+	if !r.active() {
 		return
 	}
 	p := r.pacer[cp]
@@ -50,7 +50,7 @@ func (r *reign) ackNow(id charge.CPID) {
 	}
 	p.waits, p.sent = false, r.c.now()
 	cp := r.cps[id]
-	if cp == nil || !r.active {
+	if cp == nil || !r.active() {
 		return
 	}
 	ack := ledger.Answer(cp, p.journal)
@@ -92,7 +92,7 @@ func (r *reign) say(topic, key, kind string, raw []byte, done func()) {
 // drain says the rows of the outbox in their order, one under way per
 // partition, until Kafka has them.
 func (r *reign) drain() {
-	if !r.active {
+	if !r.active() {
 		return
 	}
 	for i := range r.c.db.outbox {
@@ -155,7 +155,7 @@ func (r *reign) pulse() {
 	for _, cp := range r.live.pulse(r.c.now()) {
 		r.give(backIn{cp})
 	}
-	if r.active {
+	if r.active() {
 		r.w.checkShown(r)
 		m := wire.CentralAlive{V: wire.Version, Central: r.self, At: r.c.now()}
 		raw, err := m.Encode()

@@ -206,7 +206,7 @@ func (w *World) operator(a orders.Ask, answer func(orders.Reply)) {
 // inCharge is the latest Central that is active.
 func (w *World) inCharge() *central {
 	for _, c := range slices.Backward(w.centrals) {
-		if c.run != nil && c.run.active {
+		if c.run != nil && c.run.active() {
 			return c
 		}
 	}

@@ -122,7 +122,6 @@ func (s *scouting) quiet() bool {
 
 // join makes this Central active and opens its readers.
 func (r *reign) join(heard charge.Incarnation) {
-	r.joined = true
 	if r.believe(heard) && heard >= r.self {
 		r.above, r.remintAt = max(r.above, heard), r.c.now()
 	}
@@ -130,6 +129,8 @@ func (r *reign) join(heard charge.Incarnation) {
 		r.give(&asked{ask: orders.AskLift{}, answer: func(orders.Reply) {}})
 	}
 	r.noticeFence()
+	r.joined = true
+	r.turned()
 	r.becomeGreater()
 	r.greet()
 	r.committed(wire.TopicMonitor)
@@ -189,7 +190,7 @@ func fromEnd(l *log) place { return place{next: l.end()} }
 
 // greet tells each charging point where it stands.
 func (r *reign) greet() {
-	if !r.active {
+	if !r.active() {
 		return
 	}
 	for _, id := range sortedKeys(r.cps) {
@@ -212,7 +213,7 @@ func (r *reign) becomeGreater() {
 		return
 	}
 	r.remintAt = 0
-	if !r.active || r.above < r.self {
+	if !r.active() || r.above < r.self {
 		return
 	}
 	r.mint(r.above)
@@ -231,7 +232,7 @@ func (r *reign) believe(id charge.Incarnation) bool {
 // heardPosition takes the incarnation that a charging point's position
 // remembers.
 func (r *reign) heardPosition(id charge.Incarnation) {
-	if id <= r.self || id <= r.above || !r.active || !r.believe(id) {
+	if id <= r.self || id <= r.above || !r.active() || !r.believe(id) {
 		return
 	}
 	r.above, r.remintAt = id, r.c.now().Add(remintAfter)
@@ -239,28 +240,41 @@ func (r *reign) heardPosition(id charge.Incarnation) {
 
 // hear takes what another Central said after this one began.
 func (r *reign) hear(id charge.Incarnation, past bool) {
-	if past || id <= r.self || id <= r.orders.FencedBy() || !r.believe(id) || r.w.bug(BugNoFence) {
+	if past || id <= r.self || id <= r.fencedBy || !r.believe(id) || r.w.bug(BugNoFence) {
 		return
 	}
+	r.fence(id)
 	r.after(0, "other central", func() { r.give(otherIn{id}) })
+}
+
+// active reports whether this Central reads, orders, acknowledges and bills.
+func (r *reign) active() bool { return r.joined && r.fencedBy == "" }
+
+// fence sets who fenced this Central, "" for nobody, and answers who did
+// before.
+func (r *reign) fence(by charge.Incarnation) (was charge.Incarnation) {
+	was, r.fencedBy = r.fencedBy, by
+	if (was == "") != (by == "") {
+		r.turned()
+	}
+	return was
+}
+
+func (r *reign) turned() {
+	r.since = r.w.now
+	r.w.mix("central active", nil)
+	if r.fencedBy != "" {
+		r.w.stats.Fenced++
+	}
 }
 
 // noticeFence stops what a fenced Central must not do.
 func (r *reign) noticeFence() {
-	by, was := r.orders.FencedBy(), r.fencedBy
-	r.fencedBy = by
-	switch {
-	case by != "":
+	if by := r.orders.FencedBy(); by != "" {
+		r.fence(by)
 		r.remintAt = 0
 		clear(r.pacer)
-	case was != "": // an operator lifted it
+	} else if was := r.fence(""); was != "" { // an operator lifted it
 		r.above, r.remintAt = max(r.above, was), r.c.now()
-	}
-	if active := r.joined && by == ""; active != r.active {
-		r.active, r.since = active, r.w.now
-		r.w.mix("central active", nil)
-		if !active {
-			r.w.stats.Fenced++
-		}
 	}
 }

@@ -33,6 +33,7 @@ type unit struct {
 
 	acks    []journalKey
 	sends   []wire.Command
+	fence   bool // it was judged who is fenced
 	replies []func()
 	taken   []func()
 	reply   *orders.Reply
@@ -100,7 +101,9 @@ func (u *unit) step(e orders.Event) {
 			u.reserved[f.Reservation.ID] = f.Reservation
 		case orders.SaveRequest:
 			u.requests[f.Request.MessageID] = f.Request
-		case orders.SaveWish, orders.SaveCommand, orders.SaveFence:
+		case orders.SaveFence:
+			u.fence = true
+		case orders.SaveWish, orders.SaveCommand:
 		}
 		u.effects = append(u.effects, f)
 	}

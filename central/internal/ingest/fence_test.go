@@ -1,14 +1,18 @@
 package ingest_test
 
 import (
+	"context"
 	"crypto/rand"
+	"errors"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/carga-ev/carga/central/internal/ingest"
 	"github.com/carga-ev/carga/central/internal/journaltest"
+	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/ids"
@@ -125,6 +129,104 @@ func TestARestoredCentralCallsItselfGreaterThanItsPast(t *testing.T) {
 		time.Sleep(4 * time.Second)
 		if again := l.live.Network().Central; again != now {
 			t.Errorf("it believed in an incarnation of the day after tomorrow")
+		}
+	})
+}
+
+// hooked is a database whose writes are looked at before.
+type hooked struct {
+	db
+	before func() error
+}
+
+var errFull = errors.New("full")
+
+func (d hooked) Write(ctx context.Context, fn func(ingest.Tx) error) error {
+	if err := d.before(); err != nil {
+		return err
+	}
+	return d.db.Write(ctx, fn)
+}
+
+func (d hooked) Trouble(err error) (string, bool) { return "disk is full", errors.Is(err, errFull) }
+
+// hookedCentral starts a life that is active.
+func hookedCentral(t *testing.T, dir string, before func() error) *life {
+	t.Helper()
+	s, err := store.Open(t.Context(), options(dir))
+	if err != nil {
+		t.Fatal(err)
+	}
+	l := runLife(t, s, hooked{db{s}, before}, config())
+	l.w.Join("")
+	synctest.Wait()
+	return l
+}
+
+// A fence is obeyed when it is heard, and not only once it is written: an older
+// Central whose disk is full went on saying that it lives.
+func TestAFencedCentralIsSilentThoughItsDiskIsFull(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		var full atomic.Bool
+		l := hookedCentral(t, dir, func() error {
+			if full.Load() {
+				return errFull
+			}
+			return nil
+		})
+		defer l.end()
+		full.Store(true)
+		a := journaltest.New(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.All...)
+		other := incarnation(t, time.Now().Add(time.Minute))
+		l.w.Hear(other)
+		synctest.Wait()
+		_, _, said := l.out.count()
+		for range 60 {
+			time.Sleep(time.Second)
+			l.w.Hear(other)
+		}
+		full.Store(false)
+		time.Sleep(5 * time.Second)
+		if p := self(l); p.State != ingest.PartDown || !strings.Contains(p.Reason, "took over") {
+			t.Errorf("central: got %+v, want it fenced", p)
+		}
+		if acks, _, s := l.out.count(); acks > 0 || s > said {
+			t.Errorf("a fenced Central said %d acks, and %d times that it lives", acks, s-said)
+		}
+		if _, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Lift{}); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		if got := l.out.acked("CP_1"); got != a.Seq {
+			t.Errorf("after the lift: acknowledged %d, want %d", got, a.Seq)
+		}
+		if p := self(l); p.State != ingest.PartUp || l.live.Network().Central <= other {
+			t.Errorf("after the lift: got %+v, called %s, want it up and greater than %s", p, l.live.Network().Central, other)
+		}
+	})
+}
+
+// Who is heard while this Central becomes greater is not greater any more.
+func TestACentralThatIsGreaterMeanwhileIsNotSilent(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		var hear atomic.Pointer[func()]
+		l := hookedCentral(t, dir, func() error {
+			if f := hear.Load(); f != nil {
+				(*f)()
+			}
+			return nil
+		})
+		defer l.end()
+		past := incarnation(t, time.Now().Add(time.Hour))
+		l.deliver(wire.TopicMonitor, journaltest.New(t, "CP_1").Presence(1, past))
+		synctest.Wait()
+		hear.Store(new(func() { l.w.Hear(past) }))
+		time.Sleep(time.Minute)
+		if p := self(l); p.State != ingest.PartUp || l.live.Network().Central <= past {
+			t.Errorf("central: got %+v, called %s, want it up and greater than %s", p, l.live.Network().Central, past)
 		}
 	})
 }

@@ -211,7 +211,10 @@ func (in answerIn) apply(u *unit) {
 	u.step(orders.AnswerHeard{Now: u.moment(), Answer: in.e, Known: known})
 }
 
-func (in otherIn) apply(u *unit) { u.step(orders.CentralHeard{Now: u.moment(), Central: in.central}) }
+func (in otherIn) apply(u *unit) {
+	u.fence = true
+	u.step(orders.CentralHeard{Now: u.moment(), Central: in.central})
+}
 
 // toldIn says that Kafka has rows of the outbox.
 type toldIn struct{ ids []int64 }

@@ -76,7 +76,6 @@ func (w *Writer) Join(heard charge.Incarnation) {
 
 func (w *Writer) join(ctx context.Context, joins []charge.Incarnation) {
 	for _, heard := range joins {
-		w.joined = true
 		if w.believe(heard) && heard >= w.self {
 			w.above, w.remintAt = max(w.above, heard), time.Now()
 		}
@@ -84,6 +83,8 @@ func (w *Writer) join(ctx context.Context, joins []charge.Incarnation) {
 			w.note(&asked{op: Lift{}})
 		}
 		w.noticeFence()
+		w.live.join()
+		w.wake()
 		w.becomeGreater(ctx)
 		w.greet()
 	}
@@ -91,7 +92,7 @@ func (w *Writer) join(ctx context.Context, joins []charge.Incarnation) {
 
 // greet tells each charging point where it stands.
 func (w *Writer) greet() {
-	if !w.active || w.orders == nil {
+	if !w.live.Active() || w.orders == nil {
 		return
 	}
 	all := make([]wantedAck, 0, len(w.cps))
@@ -114,7 +115,7 @@ func (w *Writer) becomeGreater(ctx context.Context) {
 	if w.remintAt.IsZero() || w.remintAt.After(now) {
 		return
 	}
-	if !w.active || w.above < w.self {
+	if !w.live.Active() || w.above < w.self {
 		w.remintAt = time.Time{}
 		return
 	}
@@ -155,14 +156,16 @@ func (w *Writer) believe(id charge.Incarnation) bool {
 // remembers: of a past life that this database does not know, or of another
 // Central, which will speak for itself.
 func (w *Writer) heardPosition(id charge.Incarnation) {
-	if id <= w.self || id <= w.above || !w.active || !w.believe(id) {
+	if id <= w.self || id <= w.above || !w.live.Active() || !w.believe(id) {
 		return
 	}
 	w.above, w.remintAt = id, time.Now().Add(remintAfter)
 }
 
 // Hear takes what another Central said on monitor-events or cp-commands after
-// this one began. It may be called from any goroutine and does not wait.
+// this one began. A greater one silences this one at once, whether or not the
+// database can be written; an operator can lift the fence when it is. It may be
+// called from any goroutine and does not wait.
 func (w *Writer) Hear(id charge.Incarnation) { w.hear(id, false) }
 
 func (w *Writer) hear(id charge.Incarnation, past bool) {
@@ -173,26 +176,27 @@ func (w *Writer) hear(id charge.Incarnation, past bool) {
 		w.believe(id) // for its alarm
 		return
 	}
+	w.silence(id)
 	w.note(otherIn{id})
 }
 
-// noticeFence stops what a fenced Central must not do, and starts it again
-// when an operator lifted the fence.
+// silence lets this Central say nothing more.
+func (w *Writer) silence(by charge.Incarnation) {
+	if w.live.fence(by) == "" {
+		w.log.Error("another Central took over: this one stops ordering, acknowledging and billing", slog.String("central", string(by)))
+	}
+}
+
+// noticeFence stops what a fenced Central must not do, and starts it again when
+// an operator lifted the fence or who was heard turned out to be none.
 func (w *Writer) noticeFence() {
-	by := w.orders.FencedBy()
-	was := w.live.fence(by)
-	switch {
-	case by != "" && was == "":
+	if by := w.orders.FencedBy(); by != "" {
+		w.silence(by)
 		w.remintAt = time.Time{}
 		w.pacer.forget()
-		w.log.Error("another Central took over: this one stops ordering, acknowledging and billing", slog.String("central", string(by)))
-	case by == "" && was != "":
-		w.log.Info("an operator lifted the fence", slog.String("central", string(was)))
+	} else if was := w.live.fence(""); was != "" {
+		w.log.Info("this Central is not fenced any more", slog.String("central", string(was)))
 		w.above, w.remintAt = max(w.above, was), time.Now()
-	}
-	if active := w.joined && by == ""; active != w.active {
-		w.active = active
-		w.live.setActive(active)
 		w.wake()
 	}
 }

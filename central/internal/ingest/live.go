@@ -27,8 +27,8 @@ type Live struct {
 	// mu guards what follows.
 	central  charge.Incarnation
 	since    charge.Time // since when Central is up or not
-	active   bool
-	waits    string // why Central is not active yet
+	joined   bool        // nobody else spoke as Central when this one began
+	waits    string      // why it has not joined yet
 	fencedBy charge.Incarnation
 	database string // trouble, "" when none
 
@@ -46,7 +46,7 @@ type Live struct {
 	facts   []Fact
 	n       uint64
 	changed chan struct{}
-	awake   chan struct{} // closed when active changes
+	awake   chan struct{} // closed when Active changes
 }
 
 type livePoint struct {
@@ -202,13 +202,32 @@ func (l *Live) isNews(id charge.Incarnation) bool {
 func (l *Live) Active() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.active
+	return l.joined && l.fencedBy == ""
 }
 
-func (l *Live) setActive(active bool) {
+// join says that nobody else speaks as Central.
+func (l *Live) join() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.active, l.since = active, charge.At(time.Now())
+	l.joined = true
+	l.turned()
+}
+
+// fence sets who fenced this Central, "" for nobody, and answers who did
+// before. From then on Active says so.
+func (l *Live) fence(by charge.Incarnation) (was charge.Incarnation) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	was, l.fencedBy = l.fencedBy, by
+	if (was == "") != (by == "") {
+		l.turned()
+	}
+	return was
+}
+
+// turned tells who waits that Active changed.
+func (l *Live) turned() {
+	l.since = charge.At(time.Now())
 	close(l.awake)
 	l.awake = make(chan struct{})
 	l.note()
@@ -219,14 +238,6 @@ func (l *Live) activated() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.awake
-}
-
-// fence sets who fenced this Central and answers who did before.
-func (l *Live) fence(by charge.Incarnation) (was charge.Incarnation) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	was, l.fencedBy = l.fencedBy, by
-	return was
 }
 
 func (l *Live) setDatabase(trouble string) {

@@ -204,7 +204,7 @@ func (l *Live) Own() Own {
 	switch {
 	case l.fencedBy != "":
 		o.Idle = "another Central took over: this one only watches"
-	case !l.active:
+	case !l.joined:
 		o.Idle = l.waits
 	}
 	return o
@@ -253,7 +253,7 @@ func (l *Live) centralPart() Part {
 		p.Reason = l.database
 	case l.fencedBy != "":
 		p.Reason = "another Central took over: this one only watches"
-	case !l.active:
+	case !l.joined:
 		p.Reason = l.waits
 	default:
 		p.State = PartUp

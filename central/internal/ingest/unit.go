@@ -48,6 +48,7 @@ type unit struct {
 	reply    *orders.Reply // where the answer to the operator who is served goes
 	facts    []Fact
 	books    bool // a hole or an alarm changed
+	fence    bool // it was judged who is fenced
 	touched  map[charge.CPID]struct{}
 }
 
@@ -251,6 +252,7 @@ func (u *unit) step(e orders.Event) {
 		case orders.SaveRequest:
 			u.save(rowKey{kind: 'q', id: f.Request.MessageID}, f)
 		case orders.SaveFence:
+			u.fence = true
 			u.save(rowKey{kind: 'f'}, f)
 		}
 	}

@@ -35,8 +35,6 @@ type Writer struct {
 	orders  *orders.State
 	tariffs map[charge.TariffVersion]ledger.Tariff
 	pacer   pacer
-	joined  bool // nobody else spoke as Central when this one began
-	active  bool // joined and not fenced
 	// forgetAfter is when to look for what is old again; zero: as before.
 	forgetAfter time.Duration
 	// above is a greater incarnation of a past life that agents know; this Central
@@ -154,7 +152,7 @@ const (
 // gather waits for something to do and takes all that is there, up to a bound.
 func (w *Writer) gather(ctx context.Context, timer, forget, turn <-chan time.Time) []input {
 	records := w.records
-	if !w.active {
+	if !w.live.Active() {
 		records = nil
 	}
 	var all []input
@@ -389,11 +387,13 @@ func (w *Writer) announce(u *unit) {
 	if len(u.tells)+len(u.dead) > 0 {
 		w.wake()
 	}
-	w.noticeFence()
+	if u.fence {
+		w.noticeFence()
+	}
 	for _, reply := range u.replies { // who asked sees it when he looks
 		reply()
 	}
-	if !w.active {
+	if !w.live.Active() {
 		return
 	}
 	now := time.Now()
@@ -429,7 +429,7 @@ func (w *Writer) recount(u *unit) {
 // transactions only, so that the state is that of the database.
 func (w *Writer) sendAck(a wantedAck) {
 	cp := w.cps[a.cp]
-	if cp == nil || !w.active {
+	if cp == nil || !w.live.Active() {
 		return
 	}
 	ack := ledger.Answer(cp, a.journal)
