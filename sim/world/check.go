@@ -159,7 +159,7 @@ func (w *World) passed(k recordKey) bool {
 func (r *reign) checkFenced(kind string) {
 	for _, c := range r.w.centrals {
 		x := c.run
-		if x == nil || !x.active || x.self <= r.self || x == r || r.w.now-x.since < unfenced || r.w.now-r.since < unfenced {
+		if x == nil || !x.active() || x.self <= r.self || x == r || r.w.now-x.since < unfenced || r.w.now-r.since < unfenced {
 			continue
 		}
 		if r.w.now-r.c.line.healed > unfenced && r.w.now-x.c.line.healed > unfenced && r.w.now-r.w.kafka.since > unfenced {
@@ -213,6 +213,12 @@ func (w *World) checkWrite(u *unit) {
 		}
 		here[k] = true
 	}
+	for _, c := range u.changes { // before the tickets: what is in a hole shows in them
+		if h, ok := c.(ledger.HoleChanged); ok && len(h.Hole.Missing) > 0 && h.Hole.FoundAt == u.now {
+			w.stats.Holes++
+			w.checkHole(&h.Hole)
+		}
+	}
 	w.checkTickets(u)
 }
 
@@ -258,14 +264,8 @@ func (w *World) checkCommit(r *reign, u *unit) {
 		w.checkOrder(db, k)
 	}
 	for _, c := range u.changes {
-		switch c := c.(type) {
-		case ledger.SessionChanged:
-			w.checkOpen(r, c.Session.CPID)
-		case ledger.HoleChanged:
-			if len(c.Hole.Missing) > 0 && c.Hole.FoundAt == u.now {
-				w.stats.Holes++
-				w.checkHole(&c.Hole)
-			}
+		if s, ok := c.(ledger.SessionChanged); ok {
+			w.checkOpen(r, s.Session.CPID)
 		}
 	}
 }

@@ -97,6 +97,8 @@ func (w *World) checkCaughtUp(a *agent, n int) {
 	case a.run == nil || !a.run.ready:
 		w.object("V3", "%s does not run %s after the heal", a.id, catchUp)
 		return
+	case c.db.points[a.id].ForkedAt != 0 && a.known.storageLost:
+		return // until an operator releases it
 	}
 	for _, k := range a.known.order[:n] {
 		if _, ok := c.db.records[k]; !ok && !c.db.inHole(k) && !a.known.storageLost {
