@@ -114,6 +114,7 @@ func (l *link) run(ctx context.Context) error {
 	for _, r := range readers {
 		start(r.Run)
 	}
+	start(l.present(t.Monitor.Name, l.overhear).Run) // beside the one that waits for the database
 	// What drivers were answered is known before their requests are read: a
 	// database that was restored from a backup would serve them again.
 	select {
@@ -146,13 +147,15 @@ func (l *link) readers(ctx context.Context, said *ends) []*kafkalink.TopicReader
 	t := &l.cfg.Kafka.Topics
 	return []*kafkalink.TopicReader{
 		l.committed(ctx, t.Monitor.Name, nil), l.committed(ctx, t.Events.Name, nil), l.committed(ctx, t.CentralEvents.Name, said),
-		l.reader(t.Telemetry.Name, func(int) kafkalink.ReaderConfig {
-			return kafkalink.ReaderConfig{Start: kafkalink.FromEnd(), Handle: l.telemetry}
-		}),
-		l.reader(t.Commands.Name, func(int) kafkalink.ReaderConfig {
-			return kafkalink.ReaderConfig{Start: kafkalink.FromEnd(), Handle: l.overhear}
-		}),
+		l.present(t.Telemetry.Name, l.telemetry), l.present(t.Commands.Name, l.overhear),
 	}
+}
+
+// present reads what is said from now on.
+func (l *link) present(topic string, handle func(context.Context, kafkalink.Batch) error) *kafkalink.TopicReader {
+	return l.reader(topic, func(int) kafkalink.ReaderConfig {
+		return kafkalink.ReaderConfig{Start: kafkalink.FromEnd(), Handle: handle}
+	})
 }
 
 func (l *link) reader(topic string, config func(partition int) kafkalink.ReaderConfig) *kafkalink.TopicReader {

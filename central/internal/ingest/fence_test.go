@@ -24,16 +24,6 @@ func incarnation(t *testing.T, at time.Time) charge.Incarnation {
 	return charge.Incarnation(ids.New(at, rand.Reader))
 }
 
-func alive(t *testing.T, id charge.Incarnation) journaltest.Message {
-	t.Helper()
-	m := wire.CentralAlive{V: 1, Central: id, At: charge.At(time.Now())}
-	raw, err := m.Encode()
-	if err != nil {
-		t.Fatal(err)
-	}
-	return journaltest.Message{Key: "central", Kind: wire.KindValueCentralAlive, Value: raw}
-}
-
 func TestAGreaterCentralFencesThisOne(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -42,9 +32,9 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 		me := l.live.Network().Central
 		a := journaltest.New(t, "CP_1")
 		l.deliver(wire.TopicEvents, a.All...)
-		l.hand(wire.TopicMonitor, true, alive(t, incarnation(t, time.Now().Add(time.Hour)))) // of the past
-		l.deliver(wire.TopicMonitor, alive(t, me), alive(t, "0"),                            // itself, and an earlier one
-			alive(t, incarnation(t, time.Now().Add(25*time.Hour)))) // of no honest clock
+		l.w.Hear(me)
+		l.w.Hear("0")                                          // an earlier one
+		l.w.Hear(incarnation(t, time.Now().Add(25*time.Hour))) // of no honest clock
 		time.Sleep(2 * time.Second)
 		if p := self(l); p.State != ingest.PartUp {
 			t.Fatalf("central: got %+v, want it up", p)
@@ -53,7 +43,7 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 			t.Errorf("alarms: got %d, want one: an incarnation that is not believed", n)
 		}
 		other := incarnation(t, time.Now().Add(time.Minute))
-		l.deliver(wire.TopicMonitor, alive(t, other))
+		l.w.Hear(other)
 		synctest.Wait()
 		if p := self(l); p.State != ingest.PartDown || !strings.Contains(p.Reason, "took over") {
 			t.Errorf("central: got %+v, want it fenced", p)

@@ -153,11 +153,10 @@ func (w *Writer) prepareMonitor(d Delivered) input {
 		}
 		w.live.hearBridge(&b, &d)
 	case wire.KindValueCentralAlive:
-		c, err := wire.DecodeCentralAlive(d.Value)
-		if err != nil {
+		// Who speaks is heard beside the writer, which may wait for its disk: Hear.
+		if _, err := wire.DecodeCentralAlive(d.Value); err != nil {
 			return deadIn{d, err.Error()}
 		}
-		w.hear(c.Central, d.Past)
 	default:
 		return unknownIn{d}
 	}

@@ -166,10 +166,8 @@ func (w *Writer) heardPosition(id charge.Incarnation) {
 // this one began. A greater one silences this one at once, whether or not the
 // database can be written; an operator can lift the fence when it is. It may be
 // called from any goroutine and does not wait.
-func (w *Writer) Hear(id charge.Incarnation) { w.hear(id, false) }
-
-func (w *Writer) hear(id charge.Incarnation, past bool) {
-	if past || !w.live.isNews(id) {
+func (w *Writer) Hear(id charge.Incarnation) {
+	if !w.live.isNews(id) {
 		return
 	}
 	if at, err := w.cfg.BornAt(id); err != nil || !at.Before(time.Now().Add(maxAhead)) {

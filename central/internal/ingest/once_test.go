@@ -322,7 +322,7 @@ func TestWhatWasNotDecidedIsNotKept(t *testing.T) {
 		if len(first.Commands) != 1 {
 			t.Errorf("repeated: got %+v, want it ordered", first)
 		}
-		l.deliver(wire.TopicMonitor, alive(t, incarnation(t, time.Now().Add(time.Minute))))
+		l.w.Hear(incarnation(t, time.Now().Add(time.Minute)))
 		synctest.Wait()
 		if r := l.askOnce(once("f", "reserve"), reserve); r.Refused != orders.RefusedFenced {
 			t.Errorf("fenced: got %+v", r)
