@@ -326,7 +326,7 @@ type order struct {
 }
 
 func (x *crossing) decide(b batch, i int, backlog bool) *order {
-	m := &b.messages[i]
+	m := b.messages[i]
 	p, dead := x.router.Down(route.Order{Key: m.key, Value: m.value, Kind: m.kind, Partition: b.n, Offset: b.first + int64(i), At: x.w.wall()})
 	if dead != nil {
 		x.w.stats.DeadLetters++

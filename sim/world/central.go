@@ -143,8 +143,12 @@ func (r *reign) load() {
 	r.orders = r.c.db.loadOrders(r.config(), r.self)
 }
 
-// give adds inputs and lets the writer turn.
+// give adds inputs and lets the writer turn. While the database cannot be
+// written operators are refused, and everybody else waits.
 func (r *reign) give(in ...input) {
+	if r.wait > 0 {
+		in = refuse(in)
+	}
 	r.inbox = append(r.inbox, in...)
 	r.turn()
 }
@@ -158,22 +162,26 @@ func (r *reign) turn() {
 	r.after(r.c.c.in(span{0, time.Millisecond}), "central turns", func() {
 		inputs := r.inbox
 		r.inbox = nil
-		u := r.newUnit()
-		for _, in := range inputs {
-			in.apply(u)
-		}
-		if r.w.bug(BugAckBeforeCommit) {
-			r.letOut(u)
-		}
-		if r.w.bug(BugTicketOutside) {
-			r.tellEarly(u)
-		}
-		if r.w.bug(BugOffsetOutside) {
-			u.placeOffsets()
-			u.offsets = nil
-		}
-		r.commit(u)
+		r.try(inputs)
 	})
+}
+
+func (r *reign) try(inputs []input) {
+	u := r.newUnit()
+	for _, in := range inputs {
+		in.apply(u)
+	}
+	if r.w.bug(BugAckBeforeCommit) {
+		r.letOut(u)
+	}
+	if r.w.bug(BugTicketOutside) {
+		r.tellEarly(u)
+	}
+	if r.w.bug(BugOffsetOutside) {
+		u.placeOffsets()
+		u.offsets = nil
+	}
+	r.commit(u)
 }
 
 // commit makes a unit durable, or loses it with the process, or is refused by a
@@ -196,13 +204,9 @@ func (r *reign) commit(u *unit) {
 		if r.w.dbFull && !u.empty() {
 			r.w.stats.CommitsRefused++
 			r.load() // what is in memory is not what is on disk
-			u.refuse()
+			inputs := refuse(u.inputs)
 			r.wait = min(max(2*r.wait, firstWait), lastWait)
-			r.after(r.wait, "central tries again", func() {
-				r.inbox = append(u.inputs, r.inbox...)
-				r.busy = false
-				r.turn()
-			})
+			r.after(r.wait, "central tries again", func() { r.try(inputs) })
 			return
 		}
 		u.write()

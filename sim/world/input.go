@@ -18,10 +18,10 @@ type input interface{ apply(u *unit) }
 type batchIn struct {
 	b     batch
 	taken func() // the writer has it: the reader goes on
-	ready []prepared
+	ready []*prepared
 }
 
-// prepared is a record of a log as the writer takes it.
+// prepared is a record of a log as the writer takes it. Nobody changes it.
 type prepared struct {
 	m        *message
 	err      error
@@ -29,7 +29,6 @@ type prepared struct {
 	cp       charge.CPID
 	presence *wire.Presence
 	bridge   *wire.BridgeAlive
-	central  charge.Incarnation
 	req      *wire.DriverRequest
 	said     *wire.CentralEvent
 }
@@ -45,14 +44,38 @@ func (r *reign) take(b batch, done func(bool)) {
 		return
 	}
 	in := &batchIn{b: b, taken: func() { done(true) }}
-	for i := range b.messages {
-		in.ready = append(in.ready, prepare(b.topic, &b.messages[i], b.first+int64(i), b.n))
+	for i, m := range b.messages {
+		p := prepare(b.topic, m, b.first+int64(i), b.n)
+		in.ready = append(in.ready, p)
+		r.notice(p, b.first+int64(i) < b.past)
 	}
 	r.give(in)
 }
 
-func prepare(topic string, m *message, offset int64, n int) (p prepared) {
-	p.m = m
+// notice takes signs of life, whether or not the database can be written.
+func (r *reign) notice(p *prepared, past bool) {
+	at := r.c.now()
+	if past {
+		at = min(at, p.m.receivedAt)
+	}
+	switch {
+	case p.err != nil:
+	case p.rec.CPID != "":
+		r.live.hearPoint(p.rec.CPID, at)
+	case p.presence != nil && p.presence.Online:
+		r.live.hearPoint(p.cp, at)
+	case p.bridge != nil:
+		r.live.hearBridge(p.bridge.MQTT.Up, p.bridge.MQTT.Since, at, r.c.now())
+	}
+}
+
+// prepare reads a record, once.
+func prepare(topic string, m *message, offset int64, n int) *prepared {
+	if m.read != nil {
+		return m.read
+	}
+	p := &prepared{m: m}
+	m.read = p
 	switch topic {
 	case wire.TopicEvents:
 		p.rec, p.err = wire.DecodeRecord(m.value)
@@ -84,8 +107,7 @@ func (p *prepared) prepareMonitor() {
 		v, err := wire.DecodeBridgeAlive(p.m.value)
 		p.bridge, p.err = &v, err
 	case wire.KindValueCentralAlive:
-		v, err := wire.DecodeCentralAlive(p.m.value)
-		p.central, p.err = v.Central, err
+		_, p.err = wire.DecodeCentralAlive(p.m.value)
 	}
 }
 
@@ -96,35 +118,26 @@ func (in *batchIn) apply(u *unit) {
 		in.taken = nil
 	}
 	for i := range in.ready {
-		p := &in.ready[i]
-		past := in.b.first+int64(i) < in.b.past
+		p := in.ready[i]
 		switch {
 		case p.err != nil:
 			u.dead++
 			u.r.w.stats.DeadLetters++
 		case in.b.topic == wire.TopicEvents:
-			u.record(p, past)
+			u.record(p)
 		case p.req != nil:
 			u.driver(p.req)
 		case p.said != nil:
 			u.answered(p.said)
 		case p.presence != nil:
-			if p.presence.Online {
-				u.r.live.hearPoint(p.cp, u.heardAt(p.m, past))
-			}
 			u.presence(p.cp, *p.presence)
-		case p.bridge != nil:
-			u.r.live.hearBridge(p.bridge.MQTT.Up, p.bridge.MQTT.Since, u.heardAt(p.m, past), u.now)
-		case p.central != "":
-			u.r.hear(p.central, past)
 		}
 		u.offsets[in.b.part] = place{in.b.first + int64(i) + 1, fingerprint(p.m)}
 	}
 }
 
-func (u *unit) record(p *prepared, past bool) {
+func (u *unit) record(p *prepared) {
 	rec, m := p.rec, p.m
-	u.r.live.hearPoint(rec.CPID, u.heardAt(m, past))
 	cp := u.point(rec.CPID)
 	if u.r.w.bug(BugGapApplied) {
 		bridgeGap(cp, &rec)
@@ -146,14 +159,6 @@ func (u *unit) record(p *prepared, past bool) {
 	u.add(changes)
 	u.acks = append(u.acks, key.journalKey)
 	u.step(orders.Observed{Now: u.moment(), CPID: rec.CPID, Record: rec, Outcome: out, Changes: changes})
-}
-
-// heardAt is when something was heard by Central's clock.
-func (u *unit) heardAt(m *message, past bool) charge.Time {
-	if past {
-		return min(u.now, m.receivedAt)
-	}
-	return u.now
 }
 
 func (u *unit) presence(id charge.CPID, p wire.Presence) {

@@ -17,12 +17,13 @@ type message struct {
 	value      []byte
 	receivedAt charge.Time
 	at         time.Duration // of its append
+	read       *prepared     // nil: by no Central yet; logs are read again and again
 }
 
 // log is one partition. The record i of messages has the offset base+i.
 type log struct {
 	base     int64
-	messages []message
+	messages []*message
 	readers  []*reader
 }
 
@@ -71,7 +72,7 @@ func (k *kafka) append(topic string, m message) {
 	p := k.partition(topic, m.key)
 	l := k.log(p)
 	m.at = k.w.now
-	l.messages = append(l.messages, m)
+	l.messages = append(l.messages, &m)
 	k.w.mix(topic, m.value)
 	for _, r := range l.readers {
 		r.wake()
@@ -162,7 +163,7 @@ type place struct {
 type batch struct {
 	part
 	first    int64
-	messages []message
+	messages []*message
 	past     int64 // what lies before it was in the log before the reader began
 }
 
@@ -239,7 +240,7 @@ func (r *reader) give(b batch) {
 			})
 			return
 		}
-		last := &b.messages[len(b.messages)-1]
+		last := b.messages[len(b.messages)-1]
 		r.at = place{b.first + int64(len(b.messages)), fingerprint(last)}
 		r.busy = false
 		if r.k.log(r.p).end() != r.at.next {
@@ -283,6 +284,6 @@ func (r *reader) same(l *log) bool {
 	case r.at.crc == 0 || r.at.next <= l.base:
 		return true
 	}
-	m := &l.messages[r.at.next-1-l.base]
+	m := l.messages[r.at.next-1-l.base]
 	return fingerprint(m) == r.at.crc
 }

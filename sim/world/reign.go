@@ -44,7 +44,7 @@ func (r *reign) scout() {
 // fromTime is the first record that is not older.
 func fromTime(at time.Duration) func(*log) place {
 	return func(l *log) place {
-		i := slices.IndexFunc(l.messages, func(m message) bool { return m.at >= at })
+		i := slices.IndexFunc(l.messages, func(m *message) bool { return m.at >= at })
 		if i < 0 {
 			i = len(l.messages)
 		}
@@ -69,7 +69,7 @@ func (s *scouting) read(b batch, done func(bool)) {
 		return
 	}
 	for i := range b.messages {
-		m := &b.messages[i]
+		m := b.messages[i]
 		id := wire.Speaker(m.kind, m.value)
 		s.greatest = max(s.greatest, id)
 		switch {
@@ -137,14 +137,10 @@ func (r *reign) join(heard charge.Incarnation) {
 	r.committed(wire.TopicEvents)
 	r.afterAnswers(r.committed(wire.TopicCentralEvents))
 	for n := range r.w.kafka.parts {
-		r.readers = append(r.readers, r.w.kafka.read(r.c.line, part{wire.TopicCommands, n}, fromEnd, func(b batch, done func(bool)) {
-			for i := range b.messages {
-				if id := wire.Speaker(b.messages[i].kind, b.messages[i].value); id != "" && r.lives() {
-					r.hear(id, false)
-				}
-			}
-			done(true)
-		}), r.w.kafka.read(r.c.line, part{wire.TopicTelemetry, n}, fromEnd, func(b batch, done func(bool)) {
+		for _, topic := range []string{wire.TopicCommands, wire.TopicMonitor} {
+			r.readers = append(r.readers, r.w.kafka.read(r.c.line, part{topic, n}, fromEnd, r.overhear))
+		}
+		r.readers = append(r.readers, r.w.kafka.read(r.c.line, part{wire.TopicTelemetry, n}, fromEnd, func(b batch, done func(bool)) {
 			for i := range b.messages {
 				if t, err := wire.DecodeTelemetry(b.messages[i].value); err == nil && r.lives() {
 					r.live.telemetry(t.CPID, time.Duration(t.IntervalMS)*time.Millisecond, r.c.now())
@@ -238,9 +234,19 @@ func (r *reign) heardPosition(id charge.Incarnation) {
 	r.above, r.remintAt = id, r.c.now().Add(remintAfter)
 }
 
+// overhear looks whether somebody else speaks as Central.
+func (r *reign) overhear(b batch, done func(bool)) {
+	for i := range b.messages {
+		if id := wire.Speaker(b.messages[i].kind, b.messages[i].value); id != "" && r.lives() {
+			r.hear(id)
+		}
+	}
+	done(true)
+}
+
 // hear takes what another Central said after this one began.
-func (r *reign) hear(id charge.Incarnation, past bool) {
-	if past || id <= r.self || id <= r.fencedBy || !r.believe(id) || r.w.bug(BugNoFence) {
+func (r *reign) hear(id charge.Incarnation) {
+	if id <= r.self || id <= r.fencedBy || !r.believe(id) || r.w.bug(BugNoFence) {
 		return
 	}
 	r.fence(id)

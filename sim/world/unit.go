@@ -170,17 +170,17 @@ func (r *rows) sent(ids []int64) {
 	r.outbox = rest
 }
 
-// refuse answers operators that nothing happened; everybody else waits.
-func (u *unit) refuse() {
+// refuse answers operators that nothing happened and leaves the rest.
+func refuse(inputs []input) []input {
 	var rest []input
-	for _, in := range u.inputs {
+	for _, in := range inputs {
 		if a, ok := in.(*asked); ok {
 			a.answer(orders.Reply{Refused: "storage"})
 			continue
 		}
 		rest = append(rest, in)
 	}
-	u.inputs = rest
+	return rest
 }
 
 // CP implements orders.View.
