@@ -28,7 +28,7 @@ type Publish struct {
 	Topic    string
 	Payload  []byte
 	Retained bool // an acknowledgement: the latest one is enough
-	// Expires is the end of a command; zero for an acknowledgement.
+	// Expires is the end of a command.
 	Expires charge.Time
 	// Life is how long after its sending a command may take effect.
 	Life time.Duration
@@ -68,8 +68,8 @@ func (r Router) Down(o Order) (Publish, *Decision) {
 // clocks that differ, and it may not have waited here longer than it lives.
 func (p Publish) Stale(now charge.Time, waited time.Duration, backlog bool) bool {
 	switch {
-	case p.Expires == 0:
-		return false
+	case p.Retained:
+		return false // an acknowledgement stays true
 	case backlog:
 		return now >= p.Expires
 	}

@@ -196,7 +196,10 @@ func TestStale(t *testing.T) {
 			t.Errorf("%s: stale %t, want %t", fmt.Sprintf("%+v", tc), got, tc.want)
 		}
 	}
-	if (route.Publish{}).Stale(end, time.Hour, true) {
+	if (route.Publish{Retained: true}).Stale(end, time.Hour, true) {
 		t.Error("an acknowledgement goes stale")
+	}
+	if !(route.Publish{Expires: 0, Life: time.Second}).Stale(end, 0, true) {
+		t.Error("a command of the epoch never goes stale")
 	}
 }
