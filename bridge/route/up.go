@@ -137,8 +137,9 @@ func checkName(topic, body charge.CPID) error {
 	return nil
 }
 
+// came says where a message comes from. There is room for one more header.
 func came(m Message) []Header {
-	return []Header{{wire.HeaderTopic, cut(m.Topic)}, {wire.HeaderReceivedAt, m.At.String()}}
+	return append(make([]Header, 0, 3), Header{wire.HeaderTopic, cut(m.Topic)}, Header{wire.HeaderReceivedAt, m.At.String()})
 }
 
 // dead makes a dead letter. Its value is cut to what Kafka takes.

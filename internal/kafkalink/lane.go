@@ -100,7 +100,7 @@ func (n *lane) put(e entry) {
 	}
 	n.mu.Unlock()
 	if ok {
-		n.release(replaced, Outcome{Kind: Conflated, Partition: n.partition})
+		n.release([]entry{replaced}, Outcome{Kind: Conflated, Partition: n.partition})
 	}
 	select {
 	case n.wake <- struct{}{}:
@@ -108,13 +108,18 @@ func (n *lane) put(e entry) {
 	}
 }
 
-// release tells the owner of an entry and gives its room back. Callers hold no
-// lock.
-func (n *lane) release(e entry, o Outcome) {
-	if e.Done != nil {
-		e.Done(o)
+// release tells the owners of entries, whose offsets follow each other from that
+// of o, and gives their room back. Callers hold no lock.
+func (n *lane) release(part []entry, o Outcome) {
+	bytes := 0
+	for i := range part {
+		bytes += part[i].size
+		if done := part[i].Done; done != nil {
+			done(o)
+		}
+		o.Offset++
 	}
-	n.p.add(-1, -e.size)
+	n.p.add(-len(part), -bytes)
 }
 
 func (n *lane) run(ctx context.Context) {
@@ -245,9 +250,7 @@ func (n *lane) written(part []entry, offset int64, took time.Duration) {
 	if again {
 		n.log.Info("writing to Kafka again")
 	}
-	for i, e := range part {
-		n.release(e, Outcome{Kind: Produced, Partition: n.partition, Offset: offset + int64(i)})
-	}
+	n.release(part, Outcome{Kind: Produced, Partition: n.partition, Offset: offset})
 }
 
 // landLocked takes a part, always the first, out of the flight.
@@ -268,7 +271,7 @@ func (n *lane) poison(e entry, err error) {
 	n.landLocked([]entry{e})
 	n.mu.Unlock()
 	n.log.Error("Kafka refuses a record for ever", slog.Int("bytes", e.size), slog.String("err", err.Error()))
-	n.release(e, Outcome{Kind: Poisoned, Partition: n.partition, Err: err})
+	n.release([]entry{e}, Outcome{Kind: Poisoned, Partition: n.partition, Err: err})
 }
 
 // shrink remembers that the topic takes smaller batches than expected, so that
@@ -317,9 +320,7 @@ func (n *lane) putBack(parts [][]entry) {
 		n.books.Conflated++
 	}
 	n.mu.Unlock()
-	for _, e := range replaced {
-		n.release(e, Outcome{Kind: Conflated, Partition: n.partition})
-	}
+	n.release(replaced, Outcome{Kind: Conflated, Partition: n.partition})
 }
 
 func (n *lane) stats() LaneStats {
@@ -347,9 +348,6 @@ func (b *batchReader) ReadRecord() (*kafka.Record, error) {
 	}
 	e := &b.batch[0]
 	b.batch = b.batch[1:]
-	b.record = kafka.Record{Key: kafka.NewBytes(e.Key), Value: kafka.NewBytes(e.Value)}
-	for _, h := range e.Headers {
-		b.record.Headers = append(b.record.Headers, kafka.Header{Key: h.Key, Value: h.Value})
-	}
+	b.record = kafka.Record{Key: kafka.NewBytes(e.Key), Value: kafka.NewBytes(e.Value), Headers: e.Headers}
 	return &b.record, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"hash/crc32"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/segmentio/kafka-go"
@@ -91,11 +92,7 @@ func copyRecord(rec *kafka.Record) (Message, error) {
 	if err != nil {
 		return Message{}, err
 	}
-	m := Message{Offset: rec.Offset, Time: rec.Time, Key: key, Value: value}
-	for _, h := range rec.Headers {
-		m.Headers = append(m.Headers, Header{Key: h.Key, Value: h.Value})
-	}
-	return m, nil
+	return Message{Offset: rec.Offset, Time: rec.Time, Key: key, Value: value, Headers: slices.Clone(rec.Headers)}, nil
 }
 
 func readBytes(b kafka.Bytes) ([]byte, error) {

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/segmentio/kafka-go"
 )
 
 // Defaults of a Producer's limits.
@@ -22,10 +24,7 @@ const (
 var ErrStopped = errors.New("kafka: producer is stopped")
 
 // Header is one header of a record.
-type Header struct {
-	Key   string
-	Value []byte
-}
+type Header = kafka.Header
 
 // Record is one to be written. Its slices must not change any more.
 type Record struct {

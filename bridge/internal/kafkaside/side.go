@@ -200,11 +200,11 @@ func (s *Side) poisoned(d route.Decision, why error, end func(ending), done func
 }
 
 func record(r route.Record) kafkalink.Record {
-	out := kafkalink.Record{Topic: r.Topic, Key: []byte(r.Key), Value: r.Value}
-	for _, h := range r.Headers {
-		out.Headers = append(out.Headers, kafkalink.Header{Key: h.Key, Value: []byte(h.Value)})
+	headers := make([]kafkalink.Header, len(r.Headers))
+	for i, h := range r.Headers {
+		headers[i] = kafkalink.Header{Key: h.Key, Value: []byte(h.Value)}
 	}
-	return out
+	return kafkalink.Record{Topic: r.Topic, Key: []byte(r.Key), Value: r.Value, Headers: headers}
 }
 
 // Books returns the books.
