@@ -125,10 +125,12 @@ func (r *reign) join(heard charge.Incarnation) {
 	if r.believe(heard) && heard >= r.self {
 		r.above, r.remintAt = max(r.above, heard), r.c.now()
 	}
-	if r.orders.FencedBy() != "" && r.c.takeOver {
-		r.give(&asked{ask: orders.AskLift{}, answer: func(orders.Reply) {}})
+	if r.orders.FencedBy() != "" {
+		r.noticeFence()
+		if r.c.takeOver {
+			r.give(&asked{ask: orders.AskLift{}, answer: func(orders.Reply) {}})
+		}
 	}
-	r.noticeFence()
 	r.joined = true
 	r.turned()
 	r.becomeGreater()

@@ -220,3 +220,19 @@ func TestACentralThatIsGreaterMeanwhileIsNotSilent(t *testing.T) {
 		}
 	})
 }
+
+// Whoever speaks before this Central has become active is there already.
+func TestACentralThatHearsAnotherAsItJoinsIsFenced(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := newLife(t, options(dir), config())
+		defer l.end()
+		other := incarnation(t, time.Now().Add(time.Minute))
+		l.w.Hear(other)
+		l.w.Join("")
+		time.Sleep(time.Second)
+		if p := self(l); p.State != ingest.PartDown || !strings.Contains(p.Reason, "took over") || l.live.Network().Central > other {
+			t.Errorf("central: got %+v, called %s, want it fenced and below %s", p, l.live.Network().Central, other)
+		}
+	})
+}

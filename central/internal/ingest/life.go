@@ -79,10 +79,12 @@ func (w *Writer) join(ctx context.Context, joins []charge.Incarnation) {
 		if w.believe(heard) && heard >= w.self {
 			w.above, w.remintAt = max(w.above, heard), time.Now()
 		}
-		if by := w.orders.FencedBy(); by != "" && w.cfg.TakeOver {
-			w.note(&asked{op: Lift{}})
+		if w.orders.FencedBy() != "" {
+			w.noticeFence()
+			if w.cfg.TakeOver {
+				w.note(&asked{op: Lift{}})
+			}
 		}
-		w.noticeFence()
 		w.live.join()
 		w.wake()
 		w.becomeGreater(ctx)
@@ -185,8 +187,9 @@ func (w *Writer) silence(by charge.Incarnation) {
 	}
 }
 
-// noticeFence stops what a fenced Central must not do, and starts it again when
-// an operator lifted the fence or who was heard turned out to be none.
+// noticeFence follows what was judged: it stops what a fenced Central must not
+// do, and starts it again when an operator lifted the fence or who was heard
+// turned out to be none.
 func (w *Writer) noticeFence() {
 	if by := w.orders.FencedBy(); by != "" {
 		w.silence(by)
