@@ -69,8 +69,8 @@ func (b *bridge) families() []obs.Family {
 	}
 	return []obs.Family{
 		one("mqtt_received_total", obs.Counter, "Messages received by MQTT, telemetry and repeats included.", float64(m.Link.Received)),
-		obs.By(metricPrefix+"mqtt_messages_total", obs.Counter, "Messages of MQTT that must not be lost, by what came of them; refused ones are telemetry nobody is owed.", "result",
-			obs.At("forwarded", float64(books.Forwarded)), obs.At("dead_letter", float64(books.DeadLetters)), obs.At("refused", float64(m.Refused))),
+		obs.By(metricPrefix+"mqtt_messages_total", obs.Counter, "Messages of MQTT that must not be lost, by what came of them; repeats were said again while they waited for Kafka, refused ones are telemetry nobody is owed.", "result",
+			obs.At("forwarded", float64(books.Forwarded)), obs.At("dead_letter", float64(books.DeadLetters)), obs.At("repeated", float64(k.Repeats)), obs.At("refused", float64(m.Refused))),
 		one("mqtt_connects_total", obs.Counter, "Connections to the MQTT broker that came up.", float64(m.Link.Connects)),
 		one("buffer_records", obs.Gauge, "Messages taken from MQTT and not yet in Kafka; their agents keep them.", float64(books.Buffered)),
 		one("buffer_bytes", obs.Gauge, "Bytes of the messages taken from MQTT and not yet in Kafka.", float64(m.Bytes)),

@@ -154,6 +154,39 @@ func TestKilledWithAFullBuffer(t *testing.T) {
 	})
 }
 
+// TestSaidAgainWhileKafkaIsAway: agents that hear nothing say the same again and
+// again; it is held once, and the broker keeps the copy that came last until Kafka
+// has it.
+func TestSaidAgainWhileKafkaIsAway(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.startMQTT()
+		stop := w.startBridge(func(c *app.Config) { c.StopWithin = time.Millisecond })
+		again := func() {
+			w.within(20*time.Second, "MQTT is up", func() bool { return w.now().MQTT.Up })
+			w.events(1, 20, "CP_A")
+			time.Sleep(time.Minute)
+			if a := w.now(); a.Buffered != 20 || a.Accepted != 20 {
+				t.Fatalf("20 records were said again: %+v", a)
+			}
+		}
+		for range 30 {
+			again()
+		}
+		w.stopMQTT() // it forgets all
+		w.startMQTT()
+		w.within(20*time.Second, "the agents are connected", func() bool { return w.agents.Conn() != nil })
+		again()
+		stop()
+		w.startKafka()
+		w.startBridge()
+		w.within(20*time.Second, "all are through", func() bool { return w.complete(20, "CP_A") })
+		w.all(20, "CP_A")
+		if n := w.stored(wire.TopicEvents); n != 20 {
+			t.Errorf("Kafka has %d records, want 20", n)
+		}
+	})
+}
+
 // TestCleanStop: what was taken while Kafka is there is handed over; without
 // Kafka the bridge does not wait for ever.
 func TestCleanStop(t *testing.T) {

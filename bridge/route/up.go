@@ -64,6 +64,8 @@ type Decision struct {
 	Record Record
 	// CP is empty when the topic names none.
 	CP charge.CPID
+	// Said names an Event; empty otherwise.
+	Said Said
 	// Reason says why it is a dead letter; empty otherwise.
 	Reason string
 }
@@ -84,10 +86,11 @@ func (r Router) Up(m Message) Decision {
 	switch kind {
 	case wire.KindEvent:
 		d.Kind, d.Record.Topic = Event, r.Kafka.Events
-		var session charge.SessionID
-		if session, err = checkEvent(m, cp); session != "" {
-			d.Record.Headers = append(d.Record.Headers, Header{wire.HeaderTrace, string(session)})
+		var rec wire.Record
+		if rec, err = checkEvent(m, cp); rec.SessionID != "" {
+			d.Record.Headers = append(d.Record.Headers, Header{wire.HeaderTrace, string(rec.SessionID)})
 		}
+		d.Said = Said{cp, rec.Journal, rec.Seq}
 	case wire.KindTelemetry:
 		d.Kind, d.Record.Topic = Telemetry, r.Kafka.Telemetry
 		err = checkTelemetry(m, cp)
@@ -104,16 +107,15 @@ func (r Router) Up(m Message) Decision {
 	return d
 }
 
-// checkEvent answers the session a record belongs to; "" for none.
-func checkEvent(m Message, cp charge.CPID) (charge.SessionID, error) {
+func checkEvent(m Message, cp charge.CPID) (wire.Record, error) {
 	if m.Retained {
-		return "", errRetained
+		return wire.Record{}, errRetained
 	}
 	rec, err := wire.DecodeRecord(m.Payload)
 	if err != nil {
-		return "", err
+		return rec, err
 	}
-	return rec.SessionID, checkName(cp, rec.CPID)
+	return rec, checkName(cp, rec.CPID)
 }
 
 func checkTelemetry(m Message, cp charge.CPID) error {

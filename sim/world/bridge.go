@@ -10,8 +10,9 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// bridgeMost is how many messages a bridge takes that Kafka has not.
-const bridgeMost = 60
+// bridgeMost is how many messages a bridge takes that Kafka has not: so few that
+// it is full now and then, though what is said again is held once.
+const bridgeMost = 6
 
 // bridge carries between MQTT and Kafka. It keeps nothing on disk.
 type bridge struct {
@@ -34,11 +35,12 @@ type crossing struct {
 	latest  map[string]*load // presence and telemetry that wait, by topic and key
 	readers []*reader
 	books   books
+	owed    route.Owed
 	waiting []received // the buffer is full: taken when it is not
 }
 
 // books are of what is owed.
-type books struct{ accepted, forwarded, dead, held, acked int }
+type books struct{ accepted, forwarded, dead, repeated, held, acked int }
 
 // load is a record on its way to Kafka.
 type load struct {
@@ -172,7 +174,17 @@ func (x *crossing) hear(d received) {
 			return // never acknowledged, and held for ever
 		}
 	}
-	x.take(m, ack)
+	if m.Kind != route.Event {
+		x.take(m, ack)
+		return
+	}
+	debt, earlier := x.owed.Take(&m, ack)
+	if debt == nil { // it waits already
+		x.books.repeated++
+		earlier()
+		return
+	}
+	x.take(m, func() { x.owed.End(debt)() })
 }
 
 // take carries what is owed until Kafka has it.
@@ -270,7 +282,7 @@ func (x *crossing) pump(n *lane) {
 // checkBooks: S16 what was acknowledged to MQTT is in Kafka.
 func (x *crossing) checkBooks() {
 	b := &x.books
-	if b.accepted != b.forwarded+b.dead+b.held || b.acked > b.forwarded+b.dead {
+	if b.accepted != b.forwarded+b.dead+b.held || b.acked > b.forwarded+b.dead+b.repeated {
 		x.w.object("S16", "the bridge accepted %d, forwarded %d, gave up %d, holds %d, and acknowledged %d", b.accepted, b.forwarded, b.dead, b.held, b.acked)
 	}
 }

@@ -4,6 +4,8 @@ import (
 	"container/list"
 	"sync"
 	"time"
+
+	"github.com/carga-ev/carga/bridge/route"
 )
 
 // Books count what is owed to Kafka: everything that came in order, not the
@@ -74,4 +76,33 @@ func (l *ledger) read() Books {
 		b.Oldest, _ = e.Value.(time.Time)
 	}
 	return b
+}
+
+// debts are what is owed, each once.
+type debts struct {
+	mu sync.Mutex
+	// mu guards everything that follows.
+	owed    route.Owed
+	repeats int64
+}
+
+func (d *debts) take(e *route.Decision, done func()) (debt *route.Debt, earlier func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if debt, earlier = d.owed.Take(e, done); debt == nil {
+		d.repeats++
+	}
+	return debt, earlier
+}
+
+func (d *debts) end(debt *route.Debt) (done func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.owed.End(debt)
+}
+
+func (d *debts) repeated() int64 {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.repeats
 }

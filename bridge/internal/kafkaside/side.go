@@ -60,6 +60,7 @@ type Side struct {
 	keeper   *kafkalink.Keeper
 	producer *kafkalink.Producer
 	ledger   *ledger
+	debts    debts
 	took     *obs.Durations
 	down     atomic.Pointer[kafkalink.TopicReader] // nil before Run
 	started  charge.Time
@@ -143,6 +144,23 @@ func (s *Side) Take(d route.Decision, done func()) bool {
 		return s.takeLatest(d, done)
 	}
 	crashpoint.At(crashpoint.Received)
+	if d.Kind != route.Event {
+		return s.carry(d, done)
+	}
+	debt, earlier := s.debts.take(&d, done)
+	if debt == nil { // it waits already
+		earlier()
+		return true
+	}
+	if s.carry(d, func() { s.debts.end(debt)() }) {
+		return true
+	}
+	s.debts.end(debt)
+	return false
+}
+
+// carry takes over what is owed.
+func (s *Side) carry(d route.Decision, done func()) bool {
 	end := s.ledger.accept(time.Now())
 	if s.write(d, end, done) {
 		return true
@@ -247,6 +265,8 @@ type State struct {
 	Took *obs.Durations
 	// Readers are those of cp-commands, one for each partition.
 	Readers []kafkalink.ReaderState
+	// Repeats were said again while they waited for Kafka.
+	Repeats int64
 	// Commands were published to charging points, Stale ones came too late.
 	Commands, Stale int64
 }
@@ -254,7 +274,7 @@ type State struct {
 // State returns what is known now.
 func (s *Side) State() State {
 	st := State{
-		Books: s.Books(), Producer: s.producer.Stats(), Took: s.took,
+		Books: s.Books(), Repeats: s.debts.repeated(), Producer: s.producer.Stats(), Took: s.took,
 		Commands: s.commands.Load(), Stale: s.stale.Load(),
 	}
 	if r := s.down.Load(); r != nil {

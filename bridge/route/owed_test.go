@@ -1,0 +1,50 @@
+package route_test
+
+import (
+	"slices"
+	"testing"
+
+	"github.com/carga-ev/carga/bridge/route"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+func TestWhatIsSaidAgainIsOwedOnce(t *testing.T) {
+	t.Parallel()
+	var o route.Owed
+	var called []string
+	take := func(seq charge.Seq, value, name string) *route.Debt {
+		d := route.Decision{Kind: route.Event, Said: route.Said{CP: "CP_1", Journal: "j", Seq: seq}, Record: route.Record{Value: []byte(value)}}
+		debt, earlier := o.Take(&d, func() { called = append(called, name) })
+		if (debt == nil) == (earlier == nil) {
+			t.Fatalf("%s: it waits already or it does not: got %v and %t", name, debt, earlier != nil)
+		}
+		if earlier != nil {
+			earlier()
+		}
+		return debt
+	}
+	saw := func(want ...string) {
+		t.Helper()
+		if !slices.Equal(called, want) {
+			t.Fatalf("done: %v, want %v", called, want)
+		}
+	}
+	first := take(1, "a", "first")
+	second := take(2, "b", "second")
+	if take(1, "a", "again") != nil || take(1, "a", "once more") != nil {
+		t.Fatal("what waits is owed twice")
+	}
+	saw("first", "again")
+	other := take(1, "x", "other bytes")
+	o.End(other)()
+	saw("first", "again", "other bytes")
+	if take(1, "a", "last") != nil {
+		t.Fatal("what had other bytes ended the debt")
+	}
+	o.End(first)()
+	o.End(second)()
+	saw("first", "again", "other bytes", "once more", "last", "second")
+	if take(1, "a", "afresh") == nil {
+		t.Fatal("what Kafka has is not carried again")
+	}
+}
