@@ -26,6 +26,9 @@ FOR ?= 5m
 SEED ?= 1
 ARGS ?=
 
+# What the linter remembers names files by their paths: each clone has its own.
+export GOLANGCI_LINT_CACHE := $(CURDIR)/.cache/lint
+
 # Tests that lack something note it here, so that no skip goes unseen.
 export CARGA_SKIPPED := $(CURDIR)/.cache/skipped
 export CARGA_STAGES := $(CURDIR)/.cache/stages
