@@ -1,15 +1,18 @@
 package bench
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
 	"sync"
 	"sync/atomic"
 	"time"
 
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -20,7 +23,33 @@ const window = 64
 // connection of its own.
 type load struct {
 	clients []mqtt.Client
-	said    []*scribe
+	said    []said // of each client
+}
+
+// said are the records of one charging point, over and over, each time with
+// another number: of what is said again while it waits the bridge carries one.
+type said struct {
+	cp      charge.CPID
+	records []form
+}
+
+// form is a record without its number.
+type form struct{ before, after []byte }
+
+func saidBy(s *scribe) said {
+	out := said{cp: s.cp}
+	for _, raw := range s.records {
+		before, rest, _ := bytes.Cut(raw, []byte(`"seq":`))
+		out.records = append(out.records, form{append(before[:len(before):len(before)], `"seq":`...), bytes.TrimLeft(rest, "0123456789")})
+	}
+	return out
+}
+
+// record is what is said as number n, from 0.
+func (s *said) record(n int64) []byte {
+	f := &s.records[n%int64(len(s.records))]
+	raw := make([]byte, 0, len(f.before)+len(f.after)+20)
+	return append(strconv.AppendInt(append(raw, f.before...), 1+n, 10), f.after...)
 }
 
 // dialLimit bounds what a client waits for in the beginning.
@@ -31,8 +60,9 @@ func newLoad(url string, publishers int) (*load, error) {
 	if err != nil {
 		return nil, err
 	}
-	l := &load{said: all}
+	l := &load{}
 	for n := range publishers {
+		l.said = append(l.said, saidBy(all[n]))
 		c, err := connect(url, fmt.Sprintf("bench-publisher-%d", n))
 		if err != nil {
 			l.close()
@@ -65,7 +95,7 @@ func (l *load) publish(ctx context.Context, prefix string, d time.Duration) (int
 	for i, c := range l.clients {
 		all.Go(func() {
 			topic := wire.Topics{Prefix: prefix}.Of(l.said[i].cp, wire.KindEvent)
-			n, err := publishOn(ctx, c, topic, l.said[i].records)
+			n, err := publishOn(ctx, c, topic, &l.said[i])
 			sent.Add(n)
 			if err != nil {
 				failed <- err
@@ -81,7 +111,7 @@ func (l *load) publish(ctx context.Context, prefix string, d time.Duration) (int
 	}
 }
 
-func publishOn(ctx context.Context, c mqtt.Client, topic string, records [][]byte) (n int64, err error) {
+func publishOn(ctx context.Context, c mqtt.Client, topic string, s *said) (n int64, err error) {
 	var way [window]mqtt.Token
 	wait := func(t mqtt.Token) error {
 		if t == nil {
@@ -97,7 +127,7 @@ func publishOn(ctx context.Context, c mqtt.Client, topic string, records [][]byt
 		if err := wait(*slot); err != nil {
 			return n, fmt.Errorf("publish on %s: %w", topic, err)
 		}
-		*slot = c.Publish(topic, 1, false, records[n%int64(len(records))])
+		*slot = c.Publish(topic, 1, false, s.record(n))
 	}
 	for _, t := range way {
 		if err := wait(t); err != nil {
