@@ -162,7 +162,7 @@ func (r *reign) checkFenced(kind string) {
 		if x == nil || !x.active() || x.self <= r.self || x == r || r.w.now-x.since < unfenced || r.w.now-r.since < unfenced {
 			continue
 		}
-		if r.w.now-r.c.line.healed > unfenced && r.w.now-x.c.line.healed > unfenced && r.w.now-r.w.kafka.since > unfenced {
+		if r.c.line.whole(unfenced) && x.c.line.whole(unfenced) && r.w.now-r.w.kafka.since > unfenced {
 			r.w.object("S14", "an older Central says %s, and the later one has been active for %s", kind, r.w.now-x.since)
 		}
 	}

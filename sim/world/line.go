@@ -22,8 +22,8 @@ type line struct {
 	drop, double, reorder int // per thousand messages
 
 	cut    [2]bool
-	cuts   int // changes of cut, so that an older stall is told
-	healed time.Duration
+	cuts   int           // changes of cut, so that an older stall is told
+	turned time.Duration // when a direction was cut or healed last
 	held   [2][]func()
 	last   [2]time.Duration
 	broken func() // both ends give up
@@ -76,7 +76,7 @@ func (l *line) clog(dir int, on bool) {
 	}
 	l.cut[dir] = on
 	l.cuts++
-	l.healed = l.w.now
+	l.turned = l.w.now
 	if on {
 		n := l.cuts
 		l.w.after(gone, "line gone", func() {
@@ -91,6 +91,11 @@ func (l *line) clog(dir int, on bool) {
 	for _, do := range held {
 		l.w.after(0, "line healed", do)
 	}
+}
+
+// whole reports whether the line has carried for so long, both ways.
+func (l *line) whole(d time.Duration) bool {
+	return !l.cut[up] && !l.cut[down] && l.w.now-l.turned > d
 }
 
 // giveUp drops what was under way: the connection is no more.
