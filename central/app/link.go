@@ -277,10 +277,12 @@ func (l *link) Produce(_ context.Context, r outbox.Row, done func()) error {
 	return nil
 }
 
-// say sends what may be lost, if there is room, with one header.
+// say sends what may be lost, if there is room, with one header. While it waits
+// a newer value of the same topic, key and header takes its place, where only the
+// latest counts.
 func (l *link) say(topic, key, header, is string, value []byte, done func()) {
 	r := kafkalink.Record{
-		Topic: topic, Key: []byte(key), Value: value, Headers: []kafkalink.Header{{Key: header, Value: []byte(is)}},
+		Topic: topic, Key: []byte(key), Subject: is, Value: value, Headers: []kafkalink.Header{{Key: header, Value: []byte(is)}},
 	}
 	if done != nil {
 		r.Done = func(o kafkalink.Outcome) {

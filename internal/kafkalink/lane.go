@@ -81,7 +81,7 @@ func newLane(p *Producer, s TopicSpec, partition int, latest bool) *lane {
 	}
 	n.fit = n.limit
 	if latest {
-		n.q.latest = map[string]int{}
+		n.q.latest = map[subject]int{}
 	}
 	// A source of its own: lanes run concurrently.
 	rnd := rand.New(rand.NewPCG(p.cfg.Rand.Uint64(), p.cfg.Rand.Uint64()))

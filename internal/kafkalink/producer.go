@@ -28,8 +28,11 @@ type Header = kafka.Header
 
 // Record is one to be written. Its slices must not change any more.
 type Record struct {
-	Topic   string
-	Key     []byte
+	Topic string
+	Key   []byte
+	// Subject is what the value is the latest of, beside its key: on Latest topics
+	// a record takes the place only of one with the same key and subject.
+	Subject string
 	Value   []byte
 	Headers []Header
 	// Done, if set, is told once how it ended, on the lane's goroutine: it must
@@ -47,7 +50,7 @@ const (
 	Produced OutcomeKind = iota
 	// Poisoned: Kafka refuses this very record for what it is, for ever.
 	Poisoned
-	// Conflated: a newer value of its key took its place (Latest topics only).
+	// Conflated: a newer value of its key and subject took its place (Latest topics only).
 	Conflated
 )
 
@@ -94,8 +97,8 @@ type Fill struct {
 // ProducerConfig says what a Producer writes.
 type ProducerConfig struct {
 	Topics []TopicSpec
-	// Latest names the topics of which only the latest value per key is kept
-	// while it waits.
+	// Latest names the topics of which only the latest value per key and subject
+	// is kept while it waits.
 	Latest []string
 	Limits Limits
 	// Grace is how long lanes may go on after the end of Run's context; 0 means

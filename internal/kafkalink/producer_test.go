@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -451,6 +452,34 @@ func TestLatest(t *testing.T) {
 		if len(log) != 50 || e.count(kafkalink.Produced) != 50 || e.count(kafkalink.Conflated) != 600*50-50 {
 			t.Errorf("%d in the log, told of %v", len(log), e.kinds)
 		}
+		balanced(t, p)
+		p.stop()
+		w.stop()
+	})
+}
+
+// TestLatestOfEachSubject: two subjects under one key do not take each other's
+// place while they wait.
+func TestLatestOfEachSubject(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, e := &world{}, &ends{}
+		w.start(t)
+		p := w.open(t, setup{topics: one(), latest: []string{"a"}})
+		time.Sleep(2 * time.Second)
+		w.away()
+		for i := range 10 {
+			for _, subject := range []string{"session-1", "session-2"} {
+				text := subject + " " + strconv.Itoa(i)
+				r := kafkalink.Record{Topic: "a", Key: []byte("ana"), Subject: subject, Value: []byte(text), Done: e.of(text)}
+				if _, err := p.producer.Enqueue(r); err != nil {
+					t.Fatal(err)
+				}
+			}
+			time.Sleep(time.Second)
+		}
+		w.back()
+		time.Sleep(3 * time.Second)
+		equal(t, "log", w.log(t, "a", 0), []string{"session-1 9", "session-2 9"})
 		balanced(t, p)
 		p.stop()
 		w.stop()

@@ -23,11 +23,16 @@ func newEntry(r Record) entry {
 	return entry{Record: r, size: size, at: time.Now()}
 }
 
+// subject is what a Latest topic keeps one value of.
+type subject struct{ key, of string }
+
+func (e *entry) subject() subject { return subject{string(e.Key), e.Subject} }
+
 // queue is what a lane holds and is not sending. The zero value is an empty
-// FIFO; with latest it keeps one entry per key, at the place of the first.
+// FIFO; with latest it keeps one entry per subject, at the place of the first.
 type queue struct {
-	latest map[string]int // key → place in entries, counted from base; nil for a FIFO
-	base   int            // what has been taken so far
+	latest map[subject]int // → place in entries, counted from base; nil for a FIFO
+	base   int             // what has been taken so far
 	// entries[head:] wait.
 	entries []entry
 	head    int
@@ -38,12 +43,12 @@ func (q *queue) len() int { return len(q.entries) - q.head }
 // put adds an entry. With latest it returns the one it replaced.
 func (q *queue) put(e entry) (replaced entry, ok bool) {
 	if q.latest != nil {
-		if place, waits := q.latest[string(e.Key)]; waits {
+		if place, waits := q.latest[e.subject()]; waits {
 			slot := &q.entries[place-q.base+q.head]
 			replaced, *slot = *slot, e
 			return replaced, true
 		}
-		q.latest[string(e.Key)] = q.base + q.len()
+		q.latest[e.subject()] = q.base + q.len()
 	}
 	q.entries = append(q.entries, e)
 	return entry{}, false
@@ -67,7 +72,7 @@ func (q *queue) take(records, bytes int) []entry {
 	q.base += n
 	if q.latest != nil {
 		for _, e := range batch {
-			delete(q.latest, string(e.Key))
+			delete(q.latest, e.subject())
 		}
 	}
 	q.tidy()
@@ -96,7 +101,7 @@ func (q *queue) tidy() {
 func (q *queue) putBack(batch []entry) (replaced []entry) {
 	keep := make([]entry, 0, len(batch)+q.len())
 	for _, e := range batch {
-		if _, newer := q.latest[string(e.Key)]; newer {
+		if _, newer := q.latest[e.subject()]; newer {
 			replaced = append(replaced, e)
 		} else {
 			keep = append(keep, e)
@@ -105,7 +110,7 @@ func (q *queue) putBack(batch []entry) (replaced []entry) {
 	keep = append(keep, q.entries[q.head:]...)
 	q.entries, q.head, q.base = keep, 0, 0
 	for i, e := range keep {
-		q.latest[string(e.Key)] = i
+		q.latest[e.subject()] = i
 	}
 	return replaced
 }

@@ -49,7 +49,7 @@ func TestQueueIsAFIFO(t *testing.T) {
 // which the keys came; a batch put back yields to newer values.
 func TestLatestQueueAgainstAModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		q := queue{latest: map[string]int{}}
+		q := queue{latest: map[subject]int{}}
 		var keys []string // the model: waiting keys in order
 		values := map[string]int{}
 		serial := 0

@@ -1,6 +1,7 @@
 package driver
 
 import (
+	"slices"
 	"sync"
 	"time"
 
@@ -9,8 +10,8 @@ import (
 )
 
 // Ear collects what one driver hears, until it is taken. It never makes the
-// speaker wait: only the newest progress in a row is kept, and everything else
-// comes seldom.
+// speaker wait: of a session only the newest progress in a row is kept, and
+// everything else comes seldom.
 type Ear struct {
 	username charge.Username
 	ready    chan struct{} // capacity 1: something is there to be taken
@@ -54,9 +55,17 @@ func (e *Ear) Link(c LinkChanged) { e.put(c) }
 func (e *Ear) put(v Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	if n := len(e.queue); n > 0 && progress(v) && progress(e.queue[n-1]) {
-		e.queue[n-1] = v
-		return
+	if id, ok := progressOf(v); ok {
+		for i, waiting := range slices.Backward(e.queue) {
+			other, ok := progressOf(waiting)
+			if !ok {
+				break
+			}
+			if other == id {
+				e.queue[i] = v
+				return
+			}
+		}
 	}
 	e.queue = append(e.queue, v)
 	select {
@@ -65,7 +74,8 @@ func (e *Ear) put(v Event) {
 	}
 }
 
-func progress(v Event) bool {
+// progressOf is the session whose progress an event tells.
+func progressOf(v Event) (charge.SessionID, bool) {
 	h, ok := v.(Heard)
-	return ok && h.Event.EventType == wire.CentralProgress
+	return h.Event.SessionID, ok && h.Event.EventType == wire.CentralProgress
 }

@@ -171,4 +171,13 @@ func TestAnEarKeepsTheNewestProgressOnly(t *testing.T) {
 	if len(ear.Take()) != 0 {
 		t.Error("taken twice")
 	}
+	for i := range 10 { // two sessions of one driver
+		for _, id := range []charge.SessionID{"s-1", "s-2"} {
+			about.SessionID, about.Timestamp = id, wire.Seconds(i)
+			ear.Hear(epoch(), &about)
+		}
+	}
+	if got = ear.Take(); len(got) != 2 || got[0].(driver.Heard).Event.SessionID != "s-1" || got[1].(driver.Heard).Event.Timestamp != 9 {
+		t.Errorf("of two sessions got %d: %+v, want the newest of each", len(got), got)
+	}
 }

@@ -218,11 +218,14 @@ func (s *Side) poisoned(d route.Decision, why error, end func(ending), done func
 }
 
 func record(r route.Record) kafkalink.Record {
-	headers := make([]kafkalink.Header, len(r.Headers))
+	out := kafkalink.Record{Topic: r.Topic, Key: []byte(r.Key), Value: r.Value, Headers: make([]kafkalink.Header, len(r.Headers))}
 	for i, h := range r.Headers {
-		headers[i] = kafkalink.Header{Key: h.Key, Value: []byte(h.Value)}
+		out.Headers[i] = kafkalink.Header{Key: h.Key, Value: []byte(h.Value)}
+		if h.Key == wire.HeaderKind { // a bridge may have the name of a charging point
+			out.Subject = h.Value
+		}
 	}
-	return kafkalink.Record{Topic: r.Topic, Key: []byte(r.Key), Value: r.Value, Headers: headers}
+	return out
 }
 
 // Books returns the books.

@@ -1,0 +1,27 @@
+package app
+
+import (
+	"log/slog"
+	"testing"
+
+	"github.com/carga-ev/carga/central/internal/ingest"
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/internal/obs"
+)
+
+// Progress that waits for Kafka gives way to newer progress of the same session,
+// and not of another session of the same driver.
+func TestProgressOfTwoSessions(t *testing.T) {
+	t.Parallel()
+	l, err := newLink(DefaultConfig(), nil, nil, ingest.NewLive(ledger.Tariff{}), obs.NewWatch(metricPrefix, func(*obs.Registry) {}, func() []obs.Family { return nil }), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	for range 5 {
+		l.Progress("ana", "s-1", []byte("{}"))
+		l.Progress("ana", "s-2", []byte("{}"))
+	}
+	if s := l.passing.Stats(); s.Records != 2 || s.Conflated != 8 {
+		t.Errorf("%d wait and %d were replaced, want 2 and 8", s.Records, s.Conflated)
+	}
+}
