@@ -149,6 +149,9 @@ func newParts(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*parts, 
 	c.writer = ingest.New(writing, stored{s}, c.link, c.live, wake, log)
 	rows := func(ctx context.Context, after int64, limit int) ([]outbox.Row, error) {
 		page, err := s.Outbox(ctx, after, limit)
+		if err != nil {
+			c.writer.Failed(err)
+		}
 		return each(page, err, func(o *store.Outgoing) outbox.Row { return outbox.Row(*o) })
 	}
 	c.outbox = outbox.New(rows, c.link, c.writer.Told, c.live.Active, c.watch.Loop("outbox").Turn, log)
@@ -158,7 +161,7 @@ func newParts(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*parts, 
 		breaker = deps.Breaker
 	}
 	c.web, err = web.New(web.Config{Insecure: cfg.Insecure, Observe: c.watch.Handler(metrics.Handler(c.watch.Families))},
-		live{c.live, deps.Breaker != nil}, desk{c.writer}, archive{s}, breaker, log)
+		live{c.live, deps.Breaker != nil}, desk{c.writer}, archive{s, c.live}, breaker, log)
 	return c, err
 }
 
@@ -223,4 +226,7 @@ func (s stored) Write(ctx context.Context, fn func(ingest.Tx) error) error {
 }
 
 // Trouble implements ingest.Store.
-func (stored) Trouble(err error) (words string, transient bool) { return store.Trouble(err) }
+func (stored) Trouble(err error) (words string, r ingest.Remedy) {
+	words, remedy := store.Trouble(err)
+	return words, ingest.Remedy(remedy)
+}

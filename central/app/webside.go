@@ -188,7 +188,10 @@ func (d desk) Explain(ctx context.Context, hole int64, words string) (web.Answer
 func (d desk) Lift(ctx context.Context) (web.Answer, error) { return d.ask(ctx, ingest.Lift{}) }
 
 // archive reads the database for pages.
-type archive struct{ s *store.Store }
+type archive struct {
+	s    *store.Store
+	live *ingest.Live
+}
 
 var _ web.Archive = archive{}
 
@@ -331,11 +334,16 @@ func (a archive) Holes(ctx context.Context, q web.Query) ([]web.Hole, error) {
 	})
 }
 
-// Alarms implements web.Archive: those that were not taken back.
+// Alarms implements web.Archive: those that were not taken back. One that a
+// damaged database cannot hold comes first, whether or not the rest can be read.
 func (a archive) Alarms(ctx context.Context, q web.Query) ([]web.Alarm, error) {
 	q.State = "open"
 	all, err := a.s.Alarms(ctx, query(q))
-	return each(all, err, func(v *store.AlarmRow) web.Alarm {
+	out, err := each(all, err, func(v *store.AlarmRow) web.Alarm {
 		return web.Alarm{ID: v.N, CPID: v.CPID, Kind: string(v.Kind), Text: v.Detail, At: v.At}
 	})
+	if own, ok := a.live.Alarm(); ok && q.After == "" && q.CPID == "" {
+		return append([]web.Alarm{{Kind: string(own.Kind), Text: own.Detail, At: own.At}}, out...), nil
+	}
+	return out, err
 }

@@ -59,7 +59,10 @@ func (r *recorder) Write(ctx context.Context, fn func(ingest.Tx) error) error {
 }
 
 // Trouble implements ingest.Store.
-func (*recorder) Trouble(err error) (words string, transient bool) { return store.Trouble(err) }
+func (*recorder) Trouble(err error) (words string, r ingest.Remedy) {
+	words, remedy := store.Trouble(err)
+	return words, ingest.Remedy(remedy)
+}
 
 func (r *recorder) applied() int64 {
 	r.mu.Lock()

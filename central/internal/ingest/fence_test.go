@@ -138,7 +138,12 @@ func (d hooked) Write(ctx context.Context, fn func(ingest.Tx) error) error {
 	return d.db.Write(ctx, fn)
 }
 
-func (d hooked) Trouble(err error) (string, bool) { return "disk is full", errors.Is(err, errFull) }
+func (d hooked) Trouble(err error) (string, ingest.Remedy) {
+	if errors.Is(err, errFull) {
+		return "disk is full", ingest.RemedyWait
+	}
+	return d.db.Trouble(err)
+}
 
 // hookedCentral starts a life that is active.
 func hookedCentral(t *testing.T, dir string, before func() error) *life {

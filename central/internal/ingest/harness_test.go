@@ -35,7 +35,10 @@ func (d db) Write(ctx context.Context, fn func(ingest.Tx) error) error {
 	return d.Store.Write(ctx, func(tx *store.Tx) error { return fn(tx) })
 }
 
-func (d db) Trouble(err error) (string, bool) { return store.Trouble(err) }
+func (d db) Trouble(err error) (string, ingest.Remedy) {
+	words, r := store.Trouble(err)
+	return words, ingest.Remedy(r)
+}
 
 // wired is what left Central.
 type wired struct {
@@ -194,6 +197,13 @@ func (l *life) deliver(topic string, msgs ...journaltest.Message) {
 // hand delivers messages; past ones were in the log before this life.
 func (l *life) hand(topic string, past bool, msgs ...journaltest.Message) {
 	l.t.Helper()
+	if err := l.w.Take(l.t.Context(), l.batch(topic, past, msgs...)); err != nil {
+		l.t.Error(err)
+	}
+}
+
+// batch is messages as they come next of a topic.
+func (l *life) batch(topic string, past bool, msgs ...journaltest.Message) []ingest.Delivered {
 	batch := make([]ingest.Delivered, 0, len(msgs))
 	for _, m := range msgs {
 		batch = append(batch, ingest.Delivered{
@@ -202,9 +212,7 @@ func (l *life) hand(topic string, past bool, msgs ...journaltest.Message) {
 		})
 		l.next[topic]++
 	}
-	if err := l.w.Take(l.t.Context(), batch); err != nil {
-		l.t.Error(err)
-	}
+	return batch
 }
 
 // hash is one value over the accounts.

@@ -220,6 +220,11 @@ type toldIn struct{ ids []int64 }
 
 func (in toldIn) apply(u *unit) { u.told = append(u.told, in.ids...) }
 
+// failedIn is an error that was met in reading the database beside the writer.
+type failedIn struct{ err error }
+
+func (in failedIn) apply(u *unit) { u.err = in.err }
+
 // alarmIn is an alarm of Central itself.
 type alarmIn struct{ alarm ledger.Alarm }
 

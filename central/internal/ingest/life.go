@@ -27,9 +27,15 @@ func (w *Writer) begin(ctx context.Context) error {
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
-		words, transient := w.store.Trouble(err)
-		if !transient {
+		words, remedy := w.store.Trouble(err)
+		switch remedy {
+		case RemedyWait:
+		case RemedyStop:
+			return w.halt(ctx, nil, words, err)
+		case RemedyRow:
 			return err
+		default:
+			return err // not the database's
 		}
 		w.log.Error("database cannot be written", slog.String("trouble", words), slog.String("err", err.Error()))
 		w.live.setDatabase(words)

@@ -30,7 +30,8 @@ type Live struct {
 	joined   bool        // nobody else spoke as Central when this one began
 	waits    string      // why it has not joined yet
 	fencedBy charge.Incarnation
-	database string // trouble, "" when none
+	database string       // trouble, "" when none
+	alarm    ledger.Alarm // that the database cannot hold; without an ID: none
 
 	kafka    Part
 	bridge   *wire.BridgeAlive // as heard last; nil: never
@@ -252,6 +253,24 @@ func (l *Live) setDatabase(trouble string) {
 	}
 }
 
+// halt says that the database is damaged. Its alarm cannot be written into it,
+// so it is held here.
+func (l *Live) halt(trouble string) {
+	l.setDatabase(trouble)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.alarm = ledger.Alarm{ID: string(AlarmDatabase), Kind: AlarmDatabase, At: charge.At(time.Now()), Detail: trouble}
+	l.note()
+}
+
+// Alarm is the one that cannot be written into the database, because that is
+// damaged; ok is false when there is none.
+func (l *Live) Alarm() (a ledger.Alarm, ok bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.alarm, l.alarm.ID != ""
+}
+
 // show takes what the writer committed of a charging point.
 func (l *Live) show(v pointView) {
 	l.mu.Lock()
@@ -363,6 +382,9 @@ func (l *Live) Network() Network {
 	b.Applied, b.Duplicates, b.Gaps = l.counters[countApplied], l.counters[countDuplicates], l.counters[countGaps]
 	b.DeadLetters, b.Lost, b.Alarms, b.Unusable = l.counters[countDead], l.lost, l.alarms, l.counters[countUnusable]
 	b.Forked, b.BadTelemetry = l.counters[countForked], l.bad
+	if l.alarm.ID != "" {
+		b.Alarms++
+	}
 	return n
 }
 

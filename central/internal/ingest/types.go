@@ -46,10 +46,20 @@ type Store interface {
 	Incarnation(ctx context.Context) (charge.Incarnation, error)
 	OpenAlarms(ctx context.Context) (int64, error)
 	Lost(ctx context.Context) (int64, error)
-	// Trouble says in words why a transaction failed, and whether it can heal by
-	// itself.
-	Trouble(err error) (words string, transient bool)
+	// Trouble says in words why a transaction failed, and what is to be done about
+	// it; both are empty for an error that is not the database's.
+	Trouble(err error) (words string, r Remedy)
 }
+
+// Remedy says what is to be done about a transaction that failed.
+type Remedy string
+
+// The remedies of an error of the database.
+const (
+	RemedyRow  Remedy = "row"  // it refuses a row: leave that row out
+	RemedyWait Remedy = "wait" // it can heal without a restart: retry
+	RemedyStop Remedy = "stop" // it is damaged: write nothing more, and move no offset
+)
 
 // Sender says things on Kafka that may be lost. Its methods never wait; what
 // is newer replaces what was not sent yet.

@@ -188,6 +188,8 @@ func (u *unit) deadLetter(d Delivered, reason string) {
 const (
 	alarmDeadLetter  ledger.AlarmKind = "dead_letter"
 	alarmIncarnation ledger.AlarmKind = "incarnation_not_believed"
+	// AlarmDatabase says that the database is damaged: nothing more is written.
+	AlarmDatabase ledger.AlarmKind = "database_damaged"
 )
 
 // add takes changes of the ledger as rows; a later one of the same row
@@ -366,7 +368,7 @@ func cut(s string, n int) string { return s[:min(len(s), n)] }
 func (u *unit) writeTell(tx Tx, e *wire.CentralEvent) error {
 	raw, err := e.Encode()
 	if err != nil {
-		return fmt.Errorf("tell %s: %w", e.EventType, err)
+		return inputError{fmt.Errorf("tell %s: %w", e.EventType, err)}
 	}
 	return tx.Outbox(u.w.cfg.Topics.Central, e.Key(), e.Headers(), raw, u.now)
 }

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -246,10 +247,14 @@ func (w *Writer) settle(ctx context.Context, inputs []input) error {
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		words, transient := w.store.Trouble(err)
-		if !transient && len(inputs) > 0 {
+		words, remedy := w.store.Trouble(err)
+		switch {
+		case remedy == RemedyWait:
+		case (remedy == RemedyRow || isInputs(err)) && len(inputs) > 0:
 			w.log.Error("rows were refused", slog.Int("inputs", len(inputs)), slog.String("err", err.Error()))
 			return w.isolate(ctx, inputs, err)
+		default:
+			return w.halt(ctx, inputs, cmp.Or(words, "the database cannot be used: stop Central and verify it"), err)
 		}
 		w.log.Error("database cannot be written", slog.String("trouble", words), slog.String("err", err.Error()))
 		w.live.setDatabase(words)
@@ -258,6 +263,28 @@ func (w *Writer) settle(ctx context.Context, inputs []input) error {
 			return err
 		}
 		wait = min(2*wait, lastWait)
+	}
+}
+
+// halt writes nothing more until ctx ends, which it returns: the database is
+// damaged, so a record that it refuses proves nothing about that record. No
+// offset moves; everything is there when Central starts on a sound database.
+func (w *Writer) halt(ctx context.Context, inputs []input, words string, err error) error {
+	w.log.Error("database cannot be used: nothing more is written", slog.String("trouble", words), slog.String("err", err.Error()))
+	w.live.halt(words + " (" + cut(err.Error(), 200) + ")")
+	refuse(inputs, ErrStorage)
+	for {
+		if _, err := w.waitFor(ctx, turnEvery, nil); err != nil {
+			return err
+		}
+	}
+}
+
+// Failed takes an error that somebody else met in reading the database. One
+// that the database cannot heal stops the writer. It does not wait.
+func (w *Writer) Failed(err error) {
+	if _, remedy := w.store.Trouble(err); remedy == RemedyStop {
+		w.note(failedIn{err})
 	}
 }
 
@@ -344,13 +371,25 @@ func (w *Writer) try(ctx context.Context, inputs []input) error {
 	return nil
 }
 
+// inputError is the fault of an input, not of the database.
+type inputError struct{ error }
+
+func isInputs(err error) bool {
+	var in inputError
+	return errors.As(err, &in)
+}
+
 // fold applies inputs to the state. The pure packages promise not to panic; if
-// they do, the input at fault is isolated like one that cannot be written.
+// they do, the input at fault is isolated like one that cannot be written. After
+// a look-up that failed a panic is no wonder: then that error counts.
 func (w *Writer) fold(u *unit, inputs []input) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			w.log.Error("input broke a rule of the program", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
-			err = fmt.Errorf("broke a rule of the program: %v", p)
+			err = inputError{fmt.Errorf("broke a rule of the program: %v", p)}
+			if u.err != nil {
+				err = u.err
+			}
 		}
 	}()
 	for _, in := range inputs {

@@ -23,7 +23,7 @@ var errReadOnly = errors.New("the database was opened for reading only")
 func OpenSnapshot(ctx context.Context, path string) (*Store, error) {
 	s := &Store{path: path}
 	if err := s.snapshot(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("read database %s: %w", path, err), s.Close())
+		return nil, errors.Join(fmt.Errorf("read database %s: %w", path, explained(err)), s.Close())
 	}
 	return s, nil
 }

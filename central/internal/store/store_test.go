@@ -251,8 +251,8 @@ func TestRecordsAreKeptOnce(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "UNIQUE") {
 		t.Errorf("a record applied twice: got %v, want a refusal", err)
 	}
-	if _, transient := store.Trouble(err); transient {
-		t.Errorf("a refusal must not be called transient: %v", err)
+	if _, r := store.Trouble(err); r != store.RemedyRow {
+		t.Errorf("a refusal is the row's fault, not %q: %v", r, err)
 	}
 	page, err := s.Records(t.Context(), store.Query{CPID: "CP_1", After: "j1/11", Limit: 3})
 	if err != nil || len(page) != 3 || page[0].Seq != 10 {
@@ -429,8 +429,8 @@ func TestAFullDiskRollsBackAndHeals(t *testing.T) {
 			return errors.Join(tx.Outbox("t", "k", nil, make([]byte, 4000), 1), tx.Offset("t", 0, n, 0))
 		})
 	}
-	words, transient := store.Trouble(err)
-	if !transient || !strings.Contains(words, "full") {
+	words, r := store.Trouble(err)
+	if r != store.RemedyWait || !strings.Contains(words, "full") {
 		t.Fatalf("got %v (%s), want a full disk", err, words)
 	}
 	if next, _, _, err := s.Offset(t.Context(), "t", 0); err != nil || next != n-1 {
@@ -464,7 +464,7 @@ func TestALockHeldByAnotherProgramIsTransient(t *testing.T) {
 	}
 	fn := func(tx *store.Tx) error { return tx.Count("n", 1) }
 	err = s.Write(t.Context(), fn)
-	if words, transient := store.Trouble(err); !transient || !strings.Contains(words, "locked") {
+	if words, r := store.Trouble(err); r != store.RemedyWait || !strings.Contains(words, "locked") {
 		t.Errorf("got %v (%s), want a lock", err, words)
 	}
 	if err := tx.Rollback(); err != nil {

@@ -113,26 +113,3 @@ func (tx *Tx) run(query string, args ...any) (res sql.Result, err error) {
 	}
 	return stmt.ExecContext(tx.ctx, args...)
 }
-
-// Trouble says in words what keeps a transaction from succeeding, and whether
-// it can heal by itself.
-func Trouble(err error) (words string, transient bool) {
-	var se sqlite3.Error
-	if !errors.As(err, &se) {
-		return "the database refused a row", false
-	}
-	switch se.Code {
-	case sqlite3.ErrFull:
-		return "the disk of the database is full: free some space", true
-	case sqlite3.ErrBusy, sqlite3.ErrLocked:
-		return "another program holds the database locked", true
-	case sqlite3.ErrIoErr:
-		return "the disk of the database reports errors", true
-	case sqlite3.ErrReadonly, sqlite3.ErrCantOpen, sqlite3.ErrPerm:
-		return "the file of the database cannot be written", true
-	case sqlite3.ErrNomem:
-		return "out of memory", true
-	default:
-		return "the database refused a row", false
-	}
-}

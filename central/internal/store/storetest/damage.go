@@ -1,6 +1,7 @@
 package storetest
 
 import (
+	"bytes"
 	"context"
 	"database/sql"
 	"os"
@@ -57,3 +58,39 @@ func change(t *testing.T, db *sql.DB, statement string) {
 
 // WriteSchema lets the statements after it change the schema as a table.
 const WriteSchema = "PRAGMA writable_schema=ON"
+
+// Scribble overwrites the root page of each table, of a database that nobody has
+// open, as a disk does that returns other bytes than were written.
+func Scribble(t *testing.T, path string, tables ...string) {
+	t.Helper()
+	db, err := sql.Open("sqlite3", "file:"+path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := context.WithoutCancel(t.Context())
+	var size int64
+	if err := db.QueryRowContext(ctx, "PRAGMA page_size").Scan(&size); err != nil {
+		t.Fatal(err)
+	}
+	pages := make([]int64, len(tables))
+	for i, name := range tables {
+		if err := db.QueryRowContext(ctx, "SELECT rootpage FROM sqlite_schema WHERE name=?", name).Scan(&pages[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := db.Close(); err != nil {
+		t.Fatal(err)
+	}
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, page := range pages {
+		if _, err := f.WriteAt(bytes.Repeat([]byte{0xa5}, int(size)), (page-1)*size); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := f.Close(); err != nil {
+		t.Fatal(err)
+	}
+}
