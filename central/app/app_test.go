@@ -343,7 +343,7 @@ func TestWhatCannotRunIsRefusedInWords(t *testing.T) {
 		refused("a database in use", settings(path), w.listen(), "in use")
 		c.stop()
 		cfg := settings(path)
-		cfg.Tariff.PerKWh++
+		cfg.Tariff.PerKWh = "0.4501"
 		refused("other prices under the same version", cfg, w.listen(), "never changes")
 		cfg = settings(path)
 		cfg.HTTP.Listen = "0.0.0.0:0"

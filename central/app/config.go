@@ -1,11 +1,11 @@
 package app
 
 import (
+	"cmp"
 	"fmt"
 	"net"
 	"slices"
 	"strconv"
-	"strings"
 	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
@@ -14,6 +14,7 @@ import (
 	"github.com/carga-ev/carga/internal/config"
 	"github.com/carga-ev/carga/internal/kafkalink"
 	"github.com/carga-ev/carga/internal/loopback"
+	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -89,12 +90,23 @@ type Network struct {
 
 // Tariff is the version of the prices that new reservations and starts name. A
 // version never changes: new prices need a new one.
+//
+// Each price is given once: as a decimal in the main unit of the currency, or by
+// its older key in whole minor units. One that is not given is 1 main unit for
+// the start and 0.45 per kWh. Prices are texts, so that no float rounds them.
 type Tariff struct {
-	Version  string `yaml:"version"`
-	StartFee int64  `yaml:"start_fee_cents"`
-	PerKWh   int64  `yaml:"per_kwh_cents"`
-	Currency string `yaml:"currency"`
+	Version       string `yaml:"version"`
+	Currency      string `yaml:"currency"`
+	StartFee      string `yaml:"start_fee"`
+	PerKWh        string `yaml:"per_kwh"`
+	StartFeeCents string `yaml:"start_fee_cents"`
+	PerKWhCents   string `yaml:"per_kwh_cents"`
 }
+
+const (
+	defaultStartFee = "1.00"
+	defaultPerKWh   = "0.45"
+)
 
 // Log says what is logged.
 type Log struct {
@@ -127,7 +139,7 @@ func DefaultConfig() Config {
 			Reservation: 15 * time.Minute, ReservationsPerDriver: 1, AskFor: 1500 * time.Millisecond,
 			MaxAsked: 3, StartWait: 2 * time.Minute,
 		},
-		Tariff: Tariff{Version: "standard-1", StartFee: 100, PerKWh: 45, Currency: "EUR"},
+		Tariff: Tariff{Version: "standard-1", Currency: "EUR"},
 		Log:    Log{Level: "info"},
 	}
 }
@@ -151,10 +163,41 @@ func (t *Topics) all() []kafkalink.KeyedTopic {
 	}
 }
 
+// ledger is the tariff as it prices. Call validate first: a price that cannot be
+// read is 0.
 func (t *Tariff) ledger() ledger.Tariff {
-	return ledger.Tariff{
-		Version: charge.TariffVersion(t.Version), StartFee: charge.Cents(t.StartFee), PerKWh: charge.Cents(t.PerKWh), Currency: t.Currency,
+	c := money.Currency(t.Currency)
+	fee, _ := price(c, t.StartFee, t.StartFeeCents, defaultStartFee)
+	perKWh, _ := price(c, t.PerKWh, t.PerKWhCents, defaultPerKWh)
+	return ledger.Tariff{Version: charge.TariffVersion(t.Version), StartFee: fee, PerKWh: perKWh, Currency: c}
+}
+
+// priceError says what is wrong with a price, and whether the older key has it.
+type priceError struct {
+	cents bool
+	want  string
+}
+
+// price reads the one of a price's two keys that is given.
+func price(c money.Currency, main, cents, otherwise string) (money.Price, *priceError) {
+	if main != "" && cents != "" {
+		return 0, &priceError{cents: true, want: "is given twice: keep one of the two keys"}
 	}
+	if cents != "" {
+		v, decimals, err := charge.ParseDecimal(cents)
+		if err != nil || decimals > 0 || v < 0 || v > maxMinor {
+			return 0, &priceError{true, fmt.Sprintf("want a whole number of cents from 0 to %d", maxMinor)}
+		}
+		return money.Price(v) * money.MinorUnit, nil
+	}
+	p, err := money.ParsePrice(cmp.Or(main, otherwise), c)
+	switch {
+	case err != nil:
+		return 0, &priceError{want: "want a price in the main unit of the currency, such as 0.4275: " + err.Error()}
+	case p < 0 || p > maxMinor*money.MinorUnit:
+		return 0, &priceError{want: fmt.Sprintf("want a price from 0 to %s", (maxMinor * money.MinorUnit).Decimal(c))}
+	}
+	return p, nil
 }
 
 func (c *Config) orders() orders.Config {
@@ -219,20 +262,25 @@ func (n *Network) validate(p *config.Problems) {
 	}
 }
 
-// maxCents bounds prices far below where a product with a register overflows.
-const maxCents = 1_000_000
+// maxMinor bounds prices far below where a product with a register overflows, in
+// minor units; enough for currencies whose units are small.
+const maxMinor = 100_000_000
 
 func (t *Tariff) validate(p *config.Problems) {
 	if !charge.ValidID(t.Version) {
 		p.Addf("tariff.version", "want 1 to %d of [A-Za-z0-9_-]", charge.MaxIDLength)
 	}
-	if t.StartFee < 0 || t.StartFee > maxCents {
-		p.Addf("tariff.start_fee_cents", "want a whole number of cents from 0 to %d", maxCents)
-	}
-	if t.PerKWh < 0 || t.PerKWh > maxCents {
-		p.Addf("tariff.per_kwh_cents", "want a whole number of cents from 0 to %d", maxCents)
-	}
-	if len(t.Currency) != 3 || strings.Trim(t.Currency, "ABCDEFGHIJKLMNOPQRSTUVWXYZ") != "" {
+	c := money.Currency(t.Currency)
+	if !c.Known() {
 		p.Addf("tariff.currency", "want three capital letters of ISO 4217, such as EUR")
 	}
+	judge := func(key, main, cents, otherwise string) {
+		if _, err := price(c, main, cents, otherwise); err != nil && err.cents {
+			p.Addf("tariff."+key+"_cents", "%s", err.want)
+		} else if err != nil {
+			p.Addf("tariff."+key, "%s", err.want)
+		}
+	}
+	judge("start_fee", t.StartFee, t.StartFeeCents, defaultStartFee)
+	judge("per_kwh", t.PerKWh, t.PerKWhCents, defaultPerKWh)
 }

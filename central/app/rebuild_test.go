@@ -239,7 +239,7 @@ func TestRebuiltWithWhatOperatorsDecided(t *testing.T) {
 		time.Sleep(time.Second)
 		c.stop()
 
-		cfg.Tariff.Version, cfg.Tariff.PerKWh = "t2", 99 // prices have changed since
+		cfg.Tariff.Version, cfg.Tariff.PerKWh = "t2", "0.9999" // prices have changed since
 		c = w.central(cfg)
 		time.Sleep(5 * time.Second)
 		c.stop()
@@ -307,7 +307,11 @@ func TestRebuildRefuses(t *testing.T) {
 	if _, err := app.Rebuild(t.Context(), cfg, app.Deps{}, nil, path); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("over a file: got %v", err)
 	}
-	for _, bad := range []string{``, `{}`, `{"v":2}`, `{"v":1,"tarifs":[]}`, `{"v":1}{}`, `{"v":1,"tariffs":[{"version":"a b"}]}`, `{"v":1,"charging_points":[{"cp_id":"a/b"}]}`} {
+	for _, bad := range []string{
+		``, `{}`, `{"v":3}`, `{"v":1,"tarifs":[]}`, `{"v":1}{}`, `{"v":1,"tariffs":[{"version":"a b"}]}`, `{"v":2,"tariffs":[{"version":"a","per_kwh_cents":45,"currency":"EUR"}]}`,
+		`{"v":1,"tariffs":[{"version":"a","per_kwh_e4":450000,"currency":"EUR"}]}`, `{"v":1,"tariffs":[{"version":"a","per_kwh_cents":1000000000000000,"currency":"EUR"}]}`,
+		`{"v":1,"charging_points":[{"cp_id":"a/b"}]}`,
+	} {
 		into := path + ".new"
 		if _, err := app.Rebuild(t.Context(), cfg, app.Deps{}, []byte(bad), into); err == nil || !strings.Contains(err.Error(), "settings") {
 			t.Errorf("settings %s: got %v, want them refused", bad, err)

@@ -29,7 +29,7 @@ func (l live) Network() web.Network {
 	n := l.Live.Network()
 	b := &n.Books
 	out := web.Network{
-		At: n.At, Central: string(n.Central), Currency: n.Currency, Demo: l.demo,
+		At: n.At, Central: string(n.Central), Demo: l.demo,
 		Books: web.Books{
 			Announced: b.Announced, Applied: b.Applied, Unacked: b.Unacked, Duplicates: b.Duplicates, Gaps: b.Gaps,
 			DeadLetters: b.DeadLetters, Lost: b.Lost, Alarms: b.Alarms, Billed: b.Billed, Running: b.Running, Unaccounted: b.Unaccounted,
@@ -47,9 +47,21 @@ func (l live) Network() web.Network {
 			Connectors: make([]web.Connector, 0, len(p.Connectors)),
 		}
 		for _, k := range p.Connectors {
-			cp.Connectors = append(cp.Connectors, web.Connector(k))
+			cp.Connectors = append(cp.Connectors, connectorShown(&k))
 		}
 		out.CPs = append(out.CPs, cp)
+	}
+	return out
+}
+
+func connectorShown(k *ingest.Connector) web.Connector {
+	out := web.Connector{
+		Connector: k.Connector, Status: k.Status, Available: k.Available, SessionID: k.SessionID, Username: k.Username,
+		ReservationID: k.ReservationID, ReservedUntil: k.ReservedUntil, Faults: k.Faults, Rated: k.Rated, Power: k.Power,
+		Register: k.Register, Energy: k.Energy, ValuesAt: k.ValuesAt,
+	}
+	if k.SessionID != "" {
+		out.Cost, out.Currency = k.Cost.Decimal(), string(k.Cost.Currency)
 	}
 	return out
 }
@@ -237,7 +249,7 @@ func (a archive) Tickets(ctx context.Context, q web.Query) ([]web.Ticket, error)
 	return each(all, err, func(t *ledger.Ticket) web.Ticket {
 		return web.Ticket{
 			ID: t.ID, SessionID: t.SessionID, CPID: t.CPID, Connector: t.Connector, Username: t.Username, Energy: t.Energy,
-			Cost: t.Cost, Currency: t.Currency, DurationSec: t.DurationSec, Reason: t.Reason, Tariff: t.Tariff, StoppedAt: t.EndedAt,
+			Cost: t.Cost.Decimal(), Currency: string(t.Cost.Currency), DurationSec: t.DurationSec, Reason: t.Reason, Tariff: t.Tariff, StoppedAt: t.EndedAt,
 		}
 	})
 }

@@ -23,6 +23,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/ids"
+	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -83,7 +84,7 @@ func ingestAll(ctx context.Context, cfg *Config, total int64) (units []*unit, to
 		return nil, 0, err
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	tariff := ledger.Tariff{Version: cfg.Tariff, StartFee: 100, PerKWh: 45, Currency: "EUR"}
+	tariff := ledger.Tariff{Version: cfg.Tariff, StartFee: 100 * money.MinorUnit, PerKWh: 45 * money.MinorUnit, Currency: "EUR"}
 	r := &recorder{Store: s, all: make(chan struct{}), want: total}
 	w := ingest.New(writerConfig(tariff), r, silence{}, ingest.NewLive(tariff), func() {}, slog.New(slog.DiscardHandler))
 	life, cancel := context.WithCancel(ctx)

@@ -58,7 +58,7 @@ func TestHashCoversTheAccounts(t *testing.T) {
 		"a session's register":  {func(bk *ledgertest.Book) { s := bk.Sessions["s2"]; s.Register++; bk.Sessions["s2"] = s }, false},
 		"a session":             {func(bk *ledgertest.Book) { delete(bk.Sessions, "s2") }, false},
 		"a ticket":              {func(bk *ledgertest.Book) { delete(bk.Tickets, "t.s1") }, false},
-		"a cost":                {func(bk *ledgertest.Book) { k := bk.Tickets["t.s1"]; k.Cost++; bk.Tickets["t.s1"] = k }, false},
+		"a cost":                {func(bk *ledgertest.Book) { k := bk.Tickets["t.s1"]; k.Cost.Minor++; bk.Tickets["t.s1"] = k }, false},
 		"a hole":                {func(bk *ledgertest.Book) { clear(bk.CP.Holes) }, false},
 		"when it was heard": {func(bk *ledgertest.Book) {
 			s := bk.Sessions["s2"]

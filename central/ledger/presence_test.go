@@ -163,36 +163,6 @@ func TestStatusIsComputed(t *testing.T) {
 	}
 }
 
-func TestCost(t *testing.T) {
-	t.Parallel()
-	for _, tc := range []struct {
-		wh      charge.WattHours
-		started bool
-		want    charge.Cents
-	}{
-		{0, false, 0},
-		{0, true, 50},
-		{12, true, 50},    // 0.48 cents
-		{13, true, 51},    // 0.52
-		{1830, true, 123}, // 73.2
-		{1000, false, 40},
-		{12_500, false, 500},
-		{charge.MaxRegister, false, 400_000_000_000},
-	} {
-		tariff := ledger.Tariff{StartFee: 50, PerKWh: 40}
-		if got := tariff.Cost(tc.wh, tc.started); got != tc.want {
-			t.Errorf("%d Wh, started %v: got %d cents, want %d", tc.wh, tc.started, got, tc.want)
-		}
-	}
-	half := ledger.Tariff{PerKWh: 100}
-	if got := half.Cost(5, false); got != 1 { // 0.5 cents
-		t.Errorf("half a cent: got %d, want 1: it is rounded up", got)
-	}
-	if got := (ledger.Tariff{PerKWh: 1 << 62}).Cost(charge.MaxRegister, true); got < 0 {
-		t.Errorf("an absurd price: got %d, want no overflow", got)
-	}
-}
-
 // A third boot that comes back is not held any more: nothing is concluded from
 // what is not known of it, and sessions that were orphaned stay so. Two open
 // ones at a connector would be refused by the database.

@@ -124,7 +124,7 @@ func (s *script) tell(changes []ledger.Change) {
 		switch c := c.(type) {
 		case ledger.TicketMade:
 			t := c.Ticket
-			s.printf("  ticket %s: %s %d Wh (%d to %d), %s %s, %d s, %s", t.ID, t.Username, t.Energy, t.Start, t.Stop, t.Cost.Decimal(), t.Currency, t.DurationSec, t.Reason)
+			s.printf("  ticket %s: %s %d Wh (%d to %d), %s, %d s, %s", t.ID, t.Username, t.Energy, t.Start, t.Stop, t.Cost, t.DurationSec, t.Reason)
 		case ledger.HoleChanged:
 			h := c.Hole
 			s.printf("  hole %s: %s, missing %v, %d Wh", h.ID, h.Cause, h.Missing, h.Energy)

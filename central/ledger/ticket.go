@@ -5,6 +5,7 @@ import (
 	"math/bits"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 )
 
 // TicketID is the id of a session's ticket.
@@ -16,28 +17,31 @@ func MakeTicket(s *Session, t Tariff) Ticket {
 	return Ticket{
 		ID: TicketID(s.ID), SessionID: s.ID, CPID: s.CPID, Connector: s.Connector, Username: s.Username,
 		ReservationID: s.ReservationID, Tariff: t.Version, Start: s.Start, Stop: s.Start + s.Energy(), Energy: s.Energy(),
-		Cost: t.Cost(s.Energy(), s.Started), Currency: t.Currency, DurationSec: s.DurationMS() / 1000,
+		Cost: t.Cost(s.Energy(), s.Started), DurationSec: s.DurationMS() / 1000,
 		Started: s.Started, AuthorizedAt: s.AuthorizedAt, EndedAt: s.EndedAt, Reason: s.Reason,
 	}
 }
 
-// Cost is the start fee, if charging started, and the energy at the price per
-// kWh, rounded half up to whole cents.
-func (t Tariff) Cost(e charge.WattHours, started bool) charge.Cents {
+// Cost is the start fee, if charging started, plus the energy at the price per
+// kWh, rounded once, half up, to the minor unit of the currency.
+func (t Tariff) Cost(e charge.WattHours, started bool) money.Amount {
+	// In Wh × price a minor unit is 1000 Wh of one minor unit per kWh.
+	const unit = 1000 * uint64(money.MinorUnit)
 	hi, lo := bits.Mul64(uint64(max(e, 0)), uint64(max(t.PerKWh, 0)))
-	lo, carry := bits.Add64(lo, 500, 0)
-	hi += carry
-	sum := uint64(math.MaxInt64)
-	if hi < 1000 {
-		sum, _ = bits.Div64(hi, lo, 1000)
+	add := func(h, l uint64) {
+		var carry uint64
+		lo, carry = bits.Add64(lo, l, 0)
+		hi += h + carry
 	}
 	if started {
-		sum, carry = bits.Add64(sum, uint64(max(t.StartFee, 0)), 0)
-		if carry != 0 {
-			sum = math.MaxInt64
-		}
+		add(bits.Mul64(uint64(max(t.StartFee, 0)), 1000))
 	}
-	return charge.Cents(min(sum, math.MaxInt64))
+	add(0, unit/2)
+	sum := uint64(math.MaxInt64)
+	if hi < unit {
+		sum, _ = bits.Div64(hi, lo, unit)
+	}
+	return money.Amount{Minor: money.Minor(min(sum, math.MaxInt64)), Currency: t.Currency}
 }
 
 // DurationMS is the time from the first to the last record of the session, by

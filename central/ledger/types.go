@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -168,9 +169,9 @@ type Span struct {
 // Tariff is one immutable version of the prices.
 type Tariff struct {
 	Version  charge.TariffVersion
-	StartFee charge.Cents // due once if charging started
-	PerKWh   charge.Cents
-	Currency string
+	StartFee money.Price // due once if charging started
+	PerKWh   money.Price
+	Currency money.Currency
 }
 
 // Ticket is the priced, immutable session.
@@ -185,8 +186,7 @@ type Ticket struct {
 	Start         charge.WattHours
 	Stop          charge.WattHours
 	Energy        charge.WattHours
-	Cost          charge.Cents
-	Currency      string
+	Cost          money.Amount
 	DurationSec   int64
 	Started       bool
 	AuthorizedAt  charge.Time

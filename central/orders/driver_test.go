@@ -35,7 +35,7 @@ func TestFromRequestToTicket(t *testing.T) {
 	w.says("m-3", wire.DriverStop, "ana", "CP_1", w.now)
 	tickets := w.heard(wire.CentralTicket, "ana")
 	if len(tickets) != 1 || charge.WattHours(*tickets[0].EnergyKWh) != 1830 || *tickets[0].DurationSec != 60 ||
-		charge.Cents(*tickets[0].Cost) != 50+73 || tickets[0].Reason != "remote" {
+		*tickets[0].Cost != (wire.Money{Minor: 50 + 73, Decimals: 2}) || tickets[0].Reason != "remote" {
 		t.Fatalf("tickets: got %+v, want one of 1.830 kWh for 60 s and 1.23", tickets)
 	}
 	if a := w.mustAnswer("m-3"); a.EventType != wire.CentralStopResponse || a.Reason != "stopping" {

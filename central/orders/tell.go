@@ -5,6 +5,7 @@ import (
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -57,12 +58,18 @@ func (x *step) tickets(changes []ledger.Change) {
 // TicketTold is how a ticket is told. Its event_id derives from the session, so
 // whoever is told twice sees that it is the same.
 func TicketTold(t *ledger.Ticket, at charge.Time) wire.CentralEvent {
-	energy, cost, sec := wire.KWh(t.Energy), wire.Money(t.Cost), t.DurationSec
+	energy, cost, sec := wire.KWh(t.Energy), MoneyTold(t.Cost), t.DurationSec
 	return wire.CentralEvent{
 		EventID: t.ID, EventType: wire.CentralTicket, Username: t.Username, CPID: t.CPID, Connector: t.Connector,
-		SessionID: t.SessionID, EnergyKWh: &energy, Cost: &cost, Currency: t.Currency, DurationSec: &sec,
+		SessionID: t.SessionID, EnergyKWh: &energy, Cost: &cost, Currency: string(t.Cost.Currency), DurationSec: &sec,
 		Reason: string(t.Reason), Timestamp: wire.Seconds(at),
 	}
+}
+
+// MoneyTold is how an amount is written to drivers: with the decimals of its
+// currency.
+func MoneyTold(a money.Amount) wire.Money {
+	return wire.Money{Minor: int64(a.Minor), Decimals: a.Currency.Decimals()}
 }
 
 func (x *step) tellReservationEnded(r *Reservation) {

@@ -44,6 +44,8 @@ func programs() []program {
 			ban{pkg: module + "/bridge", reason: "parts meet only in internal/wire and internal/charge"},
 			ban{pkg: module + "/central", reason: "parts meet only in internal/wire and internal/charge"},
 			ban{pkg: module + "/internal/kafkalink", reason: "Kafka is the business of bridge and central"},
+			ban{pkg: module + "/internal/money", reason: "the agent knows no prices; it names a version of the tariff"},
+			ban{pkg: "golang.org/x/text", reason: "tables too big for the agent"},
 			ban{pkg: module + "/sim", except: []string{module + "/sim/evsim"}, reason: "of the simulator the agent links sim/evsim only"},
 		)},
 		{dir: "bridge", modules: 6, bans: with(
@@ -95,6 +97,7 @@ func leaves() []leaf {
 		}
 	}
 	words := []string{"internal/charge", "internal/wire"}
+	priced := append([]string{"internal/money"}, words...)
 	contracts := []ban{
 		{pkg: "database/sql", reason: "wire is encoding only"},
 		{pkg: "log", reason: "wire is encoding only"},
@@ -108,8 +111,8 @@ func leaves() []leaf {
 		{dir: "agent/safety", own: words, std: pure},
 		{dir: "agent/delivery", own: words, std: pure},
 		{dir: "bridge/route", own: words, std: pure},
-		{dir: "central/ledger", own: words, std: pure},
-		{dir: "central/orders", own: append([]string{"central/ledger"}, words...), std: pure},
+		{dir: "central/ledger", own: priced, std: pure},
+		{dir: "central/orders", own: append([]string{"central/ledger"}, priced...), std: pure},
 		{dir: "hal", own: []string{"internal/charge"}},
 		{dir: "hal/haltest", own: []string{"internal/charge", "hal"}},
 		{dir: "sim/evsim/...", own: []string{"internal/charge", "hal", "sim/evsim/..."}},
@@ -132,6 +135,7 @@ func edges() []edge {
 		{"github.com/mattn/go-sqlite3", []string{"central/internal/store/...", "sim/..."}, "SQL belongs to central/internal/store"},
 		{"github.com/mochi-mqtt", []string{"sim/..."}, "embedded engines live in sim and in tests"},
 		{"github.com/twmb/franz-go", []string{"sim/..."}, "embedded engines live in sim and in tests"},
+		{"golang.org/x/text/currency", []string{"internal/money"}, "how many decimals a currency has is known in one place"},
 		{"go.yaml.in/yaml", []string{"internal/config"}, "every configuration goes through the one strict loader"},
 		{module + "/internal/need", nil, "only tests say what they need from the machine"},
 	}

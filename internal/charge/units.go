@@ -1,6 +1,9 @@
 package charge
 
-import "fmt"
+import (
+	"fmt"
+	"strings"
+)
 
 // WattHours is a cumulative energy register, or the difference of two.
 type WattHours int64
@@ -20,31 +23,49 @@ type MilliCelsius int64
 // Permille is a ratio in thousandths: a duty cycle, a state of charge.
 type Permille int64
 
-// Cents is money in minor units of the tariff's currency.
-type Cents int64
-
 // MaxRegister is the largest register accepted: 10 TWh, far beyond any meter,
 // far below where sums could overflow.
 const MaxRegister WattHours = 10_000_000_000_000
 
 // KWh writes the energy as kilowatt-hours with three decimals, exactly.
-func (e WattHours) KWh() string { return thousandths(int64(e)) }
+func (e WattHours) KWh() string { return Decimal(int64(e), 3) }
 
-// Decimal writes the amount in the main unit with two decimals, exactly:
-// 342 is "3.42".
-func (c Cents) Decimal() string {
-	sign, n := split(int64(c))
-	return fmt.Sprintf("%s%d.%02d", sign, n/100, n%100)
-}
+// MaxDecimals is the largest number of digits behind the point of a decimal.
+const MaxDecimals = 18
 
-func thousandths(v int64) string {
-	sign, n := split(v)
-	return fmt.Sprintf("%s%d.%03d", sign, n/1000, n%1000)
-}
-
-func split(v int64) (sign string, n uint64) {
+// Decimal writes v / 10^decimals with that many digits behind the point, exactly:
+// 3420 with 3 is "3.420", with 0 it is "3420". decimals is 0 to MaxDecimals.
+func Decimal(v int64, decimals int) string {
+	sign, n := "", uint64(v)
 	if v < 0 {
-		return "-", uint64(-(v + 1)) + 1
+		sign, n = "-", -n
 	}
-	return "", uint64(v)
+	if decimals == 0 {
+		return fmt.Sprintf("%s%d", sign, n)
+	}
+	digits := fmt.Sprintf("%0*d", decimals+1, n)
+	point := len(digits) - decimals
+	return sign + digits[:point] + "." + digits[point:]
+}
+
+// ParseDecimal reads a decimal as it stands, without rounding: "3.420" is 3420
+// with 3 decimals. Only digits, one point and a leading minus are accepted, and
+// no more than fit.
+func ParseDecimal(text string) (v int64, decimals int, err error) {
+	body, minus := strings.CutPrefix(text, "-")
+	whole, fraction, point := strings.Cut(body, ".")
+	digits := whole + fraction
+	switch {
+	case whole == "" || point && fraction == "" || strings.Trim(digits, "0123456789") != "":
+		return 0, 0, fmt.Errorf("%.40q is not a decimal; write digits with a point, such as 0.45", text)
+	case len(digits) > MaxDecimals:
+		return 0, 0, fmt.Errorf("%.40s has more than %d digits", text, MaxDecimals)
+	}
+	for _, d := range digits {
+		v = v*10 + int64(d-'0')
+	}
+	if minus {
+		v = -v
+	}
+	return v, len(fraction), nil
 }

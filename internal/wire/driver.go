@@ -110,11 +110,18 @@ type KWh charge.WattHours
 // MarshalJSON writes kilowatt-hours with three decimals, exactly.
 func (e KWh) MarshalJSON() ([]byte, error) { return []byte(charge.WattHours(e).KWh()), nil }
 
-// Money is an amount written as a decimal in the main unit.
-type Money charge.Cents
+// Money is an amount written as a decimal in the main unit of its currency: Minor
+// divided by 10^Decimals. Who writes it says how many decimals the currency has.
+type Money struct {
+	Minor    int64
+	Decimals int
+}
 
-// MarshalJSON writes the amount with two decimals, exactly.
-func (m Money) MarshalJSON() ([]byte, error) { return []byte(charge.Cents(m).Decimal()), nil }
+// String writes the amount as the message has it.
+func (m Money) String() string { return charge.Decimal(m.Minor, m.Decimals) }
+
+// MarshalJSON writes the amount with the decimals of its currency, exactly.
+func (m Money) MarshalJSON() ([]byte, error) { return []byte(m.String()), nil }
 
 // UnmarshalJSON reads decimal kilowatt-hours.
 func (e *KWh) UnmarshalJSON(b []byte) error {
@@ -123,10 +130,10 @@ func (e *KWh) UnmarshalJSON(b []byte) error {
 	return err
 }
 
-// UnmarshalJSON reads a decimal amount.
+// UnmarshalJSON reads a decimal amount, exactly.
 func (m *Money) UnmarshalJSON(b []byte) error {
-	v, err := fixed(b, 100)
-	*m = Money(v)
+	v, decimals, err := charge.ParseDecimal(string(b))
+	*m = Money{v, decimals}
 	return err
 }
 

@@ -141,7 +141,7 @@ func samples(t *testing.T) []sample {
 }
 
 func linkSamples(at charge.Time) []sample {
-	yes, energy, cost, seconds, cp := true, wire.KWh(1830), wire.Money(342), int64(131), charge.CPID("CP_001")
+	yes, energy, cost, seconds, cp := true, wire.KWh(1830), wire.Money{Minor: 342, Decimals: 2}, int64(131), charge.CPID("CP_001")
 	expires, j := wire.Seconds(at.Add(900e9)), journal
 	return []sample{
 		{"ack", &wire.Ack{V: 1, Central: central, Journal: &j, Seq: 42, At: at}, reader(wire.DecodeAck)},

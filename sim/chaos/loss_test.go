@@ -200,7 +200,7 @@ func (l *lossy) neverRestored(before string) {
 	if got != want {
 		l.Errorf("the ledger is %.12s, that of all that was ever said is %.12s", got, want)
 	}
-	const tickets = "SELECT ticket_id || json_array(session_id, energy_wh, cost_cents, duration_sec, username, ended_at, reason) FROM tickets"
+	const tickets = "SELECT ticket_id || json_array(session_id, energy_wh, cost_minor, duration_sec, username, ended_at, reason) FROM tickets"
 	now := l.column(l.Context(), l.Database(), tickets)
 	for _, t := range l.column(l.Context(), before, tickets) {
 		if !slices.Contains(now, t) {

@@ -118,7 +118,7 @@ func (t *talk) about(k wire.CentralEventType, session charge.SessionID) wire.Cen
 
 func (t *talk) ticket(session charge.SessionID) {
 	e := t.about(wire.CentralTicket, session)
-	energy, cost, secs := wire.KWh(1830), wire.Money(342), int64(131)
+	energy, cost, secs := wire.KWh(1830), wire.Money{Minor: 342, Decimals: 2}, int64(131)
 	e.EnergyKWh, e.Cost, e.Currency, e.DurationSec, e.Reason = &energy, &cost, "EUR", &secs, "unplugged"
 	t.hear(e)
 }
@@ -164,7 +164,7 @@ func TestFromRequestToTicket(t *testing.T) {
 	d.hear(d.about(wire.CentralChargingStarted, "s-1"))
 	power := charge.Watts(74_250)
 	e := d.about(wire.CentralProgress, "s-1")
-	energy, cost := wire.KWh(420), wire.Money(69)
+	energy, cost := wire.KWh(420), wire.Money{Minor: 69, Decimals: 2}
 	e.EnergyKWh, e.PowerW, e.Cost, e.Currency = &energy, &power, &cost, "EUR"
 	d.hear(e)
 	sent := len(d.sends)
@@ -175,7 +175,7 @@ func TestFromRequestToTicket(t *testing.T) {
 	}
 	d.wantKinds(driver.StepAsking, driver.StepAuthorized, driver.StepStarted, driver.StepProgress, driver.StepTicket)
 	o := d.wantResult(driver.Ticket)
-	if o.Energy != 1830 || o.Cost != 342 || o.SessionID != "s-1" || o.CPID != "CP_001" {
+	if o.Energy != 1830 || o.Cost != (wire.Money{Minor: 342, Decimals: 2}) || o.SessionID != "s-1" || o.CPID != "CP_001" {
 		t.Errorf("outcome %+v", o)
 	}
 	for i, want := range []string{

@@ -122,7 +122,7 @@ func (c *Conversation) told(now time.Time, e *wire.CentralEvent) []Effect {
 			c.outcome.Energy = charge.WattHours(*e.EnergyKWh)
 		}
 		if e.Cost != nil {
-			c.outcome.Cost = charge.Cents(*e.Cost)
+			c.outcome.Cost = *e.Cost
 		}
 		c.outcome.SessionID = e.SessionID
 		return c.end(c.sayAmounts(now, StepTicket, "ticket: ", e), Ticket)

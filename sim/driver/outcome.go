@@ -1,6 +1,9 @@
 package driver
 
-import "github.com/carga-ev/carga/internal/charge"
+import (
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
 
 // Result is how a service ended.
 type Result int
@@ -38,6 +41,6 @@ type Outcome struct {
 	Connector charge.ConnectorID
 	SessionID charge.SessionID // of the ticket
 	Energy    charge.WattHours // of the ticket
-	Cost      charge.Cents     // of the ticket
+	Cost      wire.Money       // of the ticket
 	Last      Step             // what was said at the end
 }

@@ -73,7 +73,7 @@ func amounts(e *wire.CentralEvent) string {
 		parts = append(parts, fmt.Sprintf("%d.%d kW", *e.PowerW/1000, *e.PowerW%1000/100))
 	}
 	if e.Cost != nil {
-		parts = append(parts, strings.TrimSpace(charge.Cents(*e.Cost).Decimal()+" "+e.Currency))
+		parts = append(parts, strings.TrimSpace(e.Cost.String()+" "+e.Currency))
 	}
 	if e.DurationSec != nil {
 		parts = append(parts, (time.Duration(*e.DurationSec) * time.Second).String())

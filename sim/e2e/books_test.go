@@ -15,6 +15,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/ledger/ledgertest"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -198,7 +199,7 @@ func (w *world) fold(records map[charge.CPID][]wire.Record) string {
 	var tickets []ledger.Ticket
 	for _, id := range slices.Sorted(maps.Keys(records)) {
 		b := ledgertest.NewBook(id, charge.At(time.Now()))
-		b.Env.Default = ledger.Tariff{Version: "t1", StartFee: startFee, PerKWh: perKWh, Currency: "EUR"}
+		b.Env.Default = ledger.Tariff{Version: "t1", StartFee: 100 * money.MinorUnit, PerKWh: 45 * money.MinorUnit, Currency: "EUR"}
 		for _, r := range records[id] {
 			if out, _ := b.Apply(r); out.Verdict != ledger.Applied {
 				w.t.Errorf("%s: record %s/%d, folded in the order of writing, is %s", id, r.Journal, r.Seq, out.Verdict)
@@ -219,7 +220,7 @@ func (w *world) story() map[charge.CPID][]string {
 	tickets := items[ticket](w, "/tickets")
 	slices.SortFunc(tickets, func(a, b ticket) int { return cmp.Compare(a.ID, b.ID) })
 	for _, t := range tickets {
-		all[t.CPID] = append(all[t.CPID], fmt.Sprintf("%s %d Wh %d cents %s", t.Username, t.Energy, t.Cost, t.Reason))
+		all[t.CPID] = append(all[t.CPID], fmt.Sprintf("%s %d Wh %s %s", t.Username, t.Energy, t.Cost, t.Reason))
 	}
 	return all
 }

@@ -53,7 +53,7 @@ type (
 		CPID      charge.CPID       `json:"cp_id"`
 		Username  charge.Username   `json:"username"`
 		Energy    charge.WattHours  `json:"energy_wh"`
-		Cost      charge.Cents      `json:"cost_cents"`
+		Cost      string            `json:"cost"`
 		Reason    charge.StopReason `json:"reason"`
 	}
 	alarm struct {

@@ -201,8 +201,8 @@ func (w *world) database() string { return filepath.Join(w.dir, "central.db") }
 
 // tariff of all worlds.
 const (
-	startFee = 100
-	perKWh   = 45
+	startFee = "1.00"
+	perKWh   = "0.45"
 )
 
 func (w *world) startCentral() {

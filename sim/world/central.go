@@ -6,6 +6,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 )
 
 // central is one Central: its database and its clock, which stay, and the
@@ -134,7 +135,7 @@ func (r *reign) config() orders.Config {
 
 // tariff is the only one there is.
 func tariff() ledger.Tariff {
-	return ledger.Tariff{Version: "standard-1", StartFee: 100, PerKWh: 45, Currency: "EUR"}
+	return ledger.Tariff{Version: "standard-1", StartFee: 100 * money.MinorUnit, PerKWh: 45 * money.MinorUnit, Currency: "EUR"}
 }
 
 // load reads the state from the database.

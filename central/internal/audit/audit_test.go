@@ -16,6 +16,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger/ledgertest"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -23,7 +24,7 @@ const morning charge.Time = 1_795_341_600_000
 
 // house is the tariff of sessions that name no known one.
 func house() ledger.Tariff {
-	return ledger.Tariff{Version: "t1", StartFee: 50, PerKWh: 40, Currency: "EUR"}
+	return ledger.Tariff{Version: "t1", StartFee: 50 * money.MinorUnit, PerKWh: 40 * money.MinorUnit, Currency: "EUR"}
 }
 
 // books writes what boxes say into a database, as Central does.
@@ -44,7 +45,7 @@ func newBooks(t *testing.T, path string) *books {
 	b := &books{t: t, s: s, now: morning, cps: map[charge.CPID]*ledger.CP{}, ended: map[charge.SessionID]ledger.Session{}}
 	b.write(func(tx *store.Tx) error {
 		return errors.Join(tx.Incarnation("central-1", morning), tx.Tariff(house(), morning),
-			tx.Tariff(ledger.Tariff{Version: "2026-1", StartFee: 10, PerKWh: 33, Currency: "EUR"}, morning))
+			tx.Tariff(ledger.Tariff{Version: "2026-1", StartFee: 10 * money.MinorUnit, PerKWh: 33 * money.MinorUnit, Currency: "EUR"}, morning))
 	})
 	return b
 }
@@ -61,7 +62,7 @@ func (b *books) env() *ledger.Env {
 		Now: b.now, Central: "central-1", Default: house(), Admit: true,
 		Session: func(id charge.SessionID) (ledger.Session, bool) { s, ok := b.ended[id]; return s, ok },
 		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
-			return ledger.Tariff{Version: "2026-1", StartFee: 10, PerKWh: 33, Currency: "EUR"}, v == "2026-1"
+			return ledger.Tariff{Version: "2026-1", StartFee: 10 * money.MinorUnit, PerKWh: 33 * money.MinorUnit, Currency: "EUR"}, v == "2026-1"
 		},
 	}
 }
@@ -306,7 +307,7 @@ func TestCorruptionIsNamed(t *testing.T) {
 			[]string{"UPDATE meters SET last_wh=first_wh WHERE cp_id='CP_001' AND connector=1"}, audit.CheckEnergy, "more than went through it",
 		},
 		"one Wh twice":     {[]string{"UPDATE tickets SET start_wh=start_wh-10 WHERE ticket_id='t.a1'"}, audit.CheckEnergy, "tickets t.a0 and t.a1 at CP_001/1 share 10 Wh"},
-		"a cost":           {[]string{"UPDATE tickets SET cost_cents=cost_cents+1 WHERE ticket_id='t.a0'"}, audit.CheckTickets, "cost differs"},
+		"a cost":           {[]string{"UPDATE tickets SET cost_minor=cost_minor+1 WHERE ticket_id='t.a0'"}, audit.CheckTickets, "cost differs"},
 		"a driver":         {[]string{"UPDATE tickets SET username='eve' WHERE ticket_id='t.a0'"}, audit.CheckTickets, "driver differs"},
 		"a tariff is gone": {[]string{"DELETE FROM tariffs WHERE version='2026-1'"}, audit.CheckTickets, `names tariff "2026-1", which is not known`},
 		"session and ticket alike": {

@@ -41,7 +41,7 @@ func (p *point) price(s *ledger.Session, t *ledger.Ticket) {
 		return
 	}
 	if want := ledger.MakeTicket(s, tariff); want != *t {
-		p.report.wrong(CheckTickets, "ticket %s says %d Wh, %d s, %d cents; its session makes %d Wh, %d s, %d cents (%s)",
+		p.report.wrong(CheckTickets, "ticket %s says %d Wh, %d s, %s; its session makes %d Wh, %d s, %s (%s)",
 			t.ID, t.Energy, t.DurationSec, t.Cost, want.Energy, want.DurationSec, want.Cost, differing(t, &want))
 	}
 }

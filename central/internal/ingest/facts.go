@@ -60,8 +60,8 @@ func (u *unit) changeFacts(c ledger.Change) {
 	switch c := c.(type) {
 	case ledger.TicketMade:
 		t := &c.Ticket
-		u.factOf(t.SessionID, "ticket", t.CPID, "ticket of %s at %s/%d: %s kWh, %s %s", name(t.Username), t.CPID, t.Connector,
-			t.Energy.KWh(), t.Cost.Decimal(), t.Currency)
+		u.factOf(t.SessionID, "ticket", t.CPID, "ticket of %s at %s/%d: %s kWh, %s", name(t.Username), t.CPID, t.Connector,
+			t.Energy.KWh(), t.Cost)
 	case ledger.AlarmRaised:
 		if c.Alarm.Cleared {
 			u.fact("alarm", c.Alarm.CPID, "alarm %s is over", c.Alarm.Kind)

@@ -17,6 +17,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/ids"
+	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -25,7 +26,7 @@ var (
 		Events: wire.TopicEvents, Telemetry: wire.TopicTelemetry, Monitor: wire.TopicMonitor, Commands: wire.TopicCommands,
 		Drivers: wire.TopicDriverEvents, Central: wire.TopicCentralEvents, DeadLetters: wire.TopicDeadLetters,
 	}
-	tariff = ledger.Tariff{Version: "t1", StartFee: 100, PerKWh: 45, Currency: "EUR"}
+	tariff = ledger.Tariff{Version: "t1", StartFee: 100 * money.MinorUnit, PerKWh: 45 * money.MinorUnit, Currency: "EUR"}
 )
 
 // db is the real database as the writer sees it.

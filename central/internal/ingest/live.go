@@ -367,7 +367,7 @@ func (l *Live) Network() Network {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := charge.At(time.Now())
-	n := Network{At: now, Central: l.central, Currency: l.fallback.Currency, Parts: l.parts(now), CPs: make([]Point, 0, len(l.points))}
+	n := Network{At: now, Central: l.central, Parts: l.parts(now), CPs: make([]Point, 0, len(l.points))}
 	b := &n.Books
 	for _, id := range slices.Sorted(maps.Keys(l.points)) {
 		p := l.points[id]

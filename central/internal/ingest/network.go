@@ -9,16 +9,16 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 )
 
 // Network is the whole network at one moment.
 type Network struct {
-	At       charge.Time
-	Central  charge.Incarnation
-	Currency string
-	Parts    []Part
-	Books    Books
-	CPs      []Point // sorted by id
+	At      charge.Time
+	Central charge.Incarnation
+	Parts   []Part
+	Books   Books
+	CPs     []Point // sorted by id
 }
 
 // The states of a part.
@@ -86,7 +86,7 @@ type Connector struct {
 	Power         charge.Watts
 	Register      charge.WattHours
 	Energy        charge.WattHours // of the running session
-	Cost          charge.Cents     // of the running session, provisional
+	Cost          money.Amount     // of the running session, provisional; zero without one
 	ValuesAt      charge.Time      // of the telemetry; zero: none yet
 }
 
@@ -128,7 +128,7 @@ func (v *pointView) same(o *pointView) bool {
 	return slices.EqualFunc(v.Connectors, o.Connectors, func(x, y connectorView) bool {
 		return x.Connector.Connector == y.Connector.Connector && x.Status == y.Status && x.Available == y.Available &&
 			x.SessionID == y.SessionID && x.Username == y.Username && x.ReservationID == y.ReservationID &&
-			x.ReservedUntil == y.ReservedUntil && x.started == y.started && slices.Equal(x.Faults, y.Faults)
+			x.ReservedUntil == y.ReservedUntil && x.started == y.started && x.tariff == y.tariff && slices.Equal(x.Faults, y.Faults)
 	})
 }
 

@@ -6,6 +6,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -51,7 +52,7 @@ func (w *Writer) sayProgress(now charge.Time) {
 			EventID:   fmt.Sprintf("%s.%d", s.k.SessionID, now),
 			EventType: wire.CentralProgress, Username: s.k.Username, CPID: s.cp, Connector: s.k.Connector,
 			SessionID: s.k.SessionID, EnergyKWh: new(wire.KWh(s.k.Energy)), PowerW: new(s.k.Power),
-			Cost: new(wire.Money(s.k.Cost)), Currency: s.currency, Timestamp: wire.Seconds(now),
+			Cost: new(orders.MoneyTold(s.k.Cost)), Currency: string(s.k.Cost.Currency), Timestamp: wire.Seconds(now),
 		}
 		raw, err := e.Encode()
 		if err != nil {
@@ -63,9 +64,8 @@ func (w *Writer) sayProgress(now charge.Time) {
 }
 
 type runningSession struct {
-	cp       charge.CPID
-	k        Connector
-	currency string
+	cp charge.CPID
+	k  Connector
 }
 
 // running are the sessions with telemetry that is fresh.
@@ -79,7 +79,7 @@ func (l *Live) running(now charge.Time) []runningSession {
 		}
 		for i := range p.view.Connectors {
 			if k := &p.view.Connectors[i]; k.SessionID != "" {
-				all = append(all, runningSession{id, l.connector(p, k, now), l.tariff(k.tariff).Currency})
+				all = append(all, runningSession{id, l.connector(p, k, now)})
 			}
 		}
 	}

@@ -15,6 +15,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -31,7 +32,7 @@ func TestFromPlugToTicket(t *testing.T) {
 			t.Errorf("acknowledged: got %d, want %d", got, a.Seq)
 		}
 		tickets, err := l.store.Tickets(t.Context(), store.Query{})
-		if err != nil || len(tickets) != 1 || tickets[0].Energy != 2100 || tickets[0].Cost != 195 {
+		if err != nil || len(tickets) != 1 || tickets[0].Energy != 2100 || tickets[0].Cost != (money.Amount{Minor: 195, Currency: "EUR"}) {
 			t.Errorf("tickets: got %+v %v, want one of 2100 Wh and 195 cents", tickets, err)
 		}
 		if next, _, _, err := l.store.Offset(t.Context(), wire.TopicEvents, 0); err != nil || next != int64(len(a.All)) {
@@ -446,7 +447,7 @@ func TestTelemetryIsShownWithItsAge(t *testing.T) {
 		synctest.Wait()
 		n := l.live.Network()
 		k := n.CPs[0].Connectors[0]
-		if k.Power != 9000 || k.Energy != 2000 || k.Cost != 190 || n.At.Sub(k.ValuesAt) < 2*time.Second || n.Books.BadTelemetry != 2 {
+		if k.Power != 9000 || k.Energy != 2000 || k.Cost != (money.Amount{Minor: 190, Currency: "EUR"}) || n.At.Sub(k.ValuesAt) < 2*time.Second || n.Books.BadTelemetry != 2 {
 			t.Errorf("got %+v, bad %d; want 9000 W, 2000 Wh, 190 cents, 2 s old, 2 bad", k, n.Books.BadTelemetry)
 		}
 		l.out.mu.Lock()

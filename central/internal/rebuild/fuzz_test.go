@@ -9,6 +9,7 @@ import (
 	"github.com/carga-ev/carga/central/internal/rebuild"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -17,7 +18,7 @@ import (
 func FuzzSettings(f *testing.F) {
 	s := rebuild.Settings{
 		ExportedAt:   morning,
-		Tariffs:      []rebuild.Tariff{{Version: "t1", StartFee: 100, PerKWh: 45, Currency: "EUR", MadeAt: 1}},
+		Tariffs:      []rebuild.Tariff{{Version: "t1", StartFee: 100 * money.MinorUnit, PerKWh: 45 * money.MinorUnit, Currency: "EUR", MadeAt: 1}},
 		Points:       []rebuild.Point{{CPID: "CP_001", Admitted: true}},
 		Availability: []rebuild.Availability{{Available: true, AskedAt: morning}, {CPID: "CP_001", Connector: 1}},
 		Holes:        []rebuild.Hole{{CPID: "CP_001", Journal: "j1", First: 3, Last: 5, Cause: ledger.HoleForgotten}, {CPID: "CP_001", Journal: "j2", First: 1}},

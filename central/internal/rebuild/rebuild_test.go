@@ -13,6 +13,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/ledger/ledgertest"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -57,7 +58,7 @@ func (l *lab) make(settings rebuild.Settings, presences ...rebuild.Delivered) re
 	l.t.Helper()
 	ctx := l.t.Context()
 	r, err := rebuild.New(ctx, rebuild.Config{
-		Default: ledger.Tariff{Version: "now", StartFee: 9, PerKWh: 90, Currency: "EUR"}, Central: "central", TellAfter: morning, Now: morning + 10*24*60*minute,
+		Default: ledger.Tariff{Version: "now", StartFee: 9 * money.MinorUnit, PerKWh: 90 * money.MinorUnit, Currency: "EUR"}, Central: "central", TellAfter: morning, Now: morning + 10*24*60*minute,
 	}, db{l.s}, settings)
 	if err != nil {
 		l.t.Fatal(err)
@@ -134,20 +135,20 @@ func TestPricesAndTellingOfThatDay(t *testing.T) {
 	session("told", morning+minute)
 	session("untold", morning+3*minute)
 	sum := l.make(rebuild.Settings{Tariffs: []rebuild.Tariff{
-		{Version: "first", PerKWh: 10, Currency: "EUR", MadeAt: morning - 10*minute},
-		{Version: "second", PerKWh: 20, Currency: "EUR", MadeAt: morning + 2*minute},
+		{Version: "first", PerKWh: 10 * money.MinorUnit, Currency: "EUR", MadeAt: morning - 10*minute},
+		{Version: "second", PerKWh: 20 * money.MinorUnit, Currency: "EUR", MadeAt: morning + 2*minute},
 	}})
 	tickets, err := l.s.Tickets(t.Context(), store.Query{})
 	if err != nil || len(tickets) != 3 {
 		t.Fatalf("tickets: %v %v", tickets, err)
 	}
 	for _, k := range tickets {
-		want := charge.Cents(10)
+		want := money.Minor(10)
 		if k.SessionID == "untold" {
 			want = 20
 		}
-		if k.Cost != want {
-			t.Errorf("ticket of %s: %d cents of version %s, want %d", k.SessionID, k.Cost, k.Tariff, want)
+		if k.Cost.Minor != want {
+			t.Errorf("ticket of %s: %d cents of version %s, want %d", k.SessionID, k.Cost.Minor, k.Tariff, want)
 		}
 	}
 	rows, err := l.s.Outbox(t.Context(), 0, 10)

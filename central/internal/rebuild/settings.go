@@ -3,15 +3,18 @@ package rebuild
 import (
 	"bytes"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"math"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
 // settingsVersion is the version of the file of settings.
-const settingsVersion = 1
+const settingsVersion = 2
 
 // Settings is what a Central knows and no record tells.
 type Settings struct {
@@ -33,10 +36,39 @@ type Settings struct {
 // Tariff is one version of the prices.
 type Tariff struct {
 	Version  charge.TariffVersion `json:"version"`
-	StartFee charge.Cents         `json:"start_fee_cents"`
-	PerKWh   charge.Cents         `json:"per_kwh_cents"`
-	Currency string               `json:"currency"`
+	StartFee money.Price          `json:"start_fee_e4"` // ten-thousandths of the minor unit
+	PerKWh   money.Price          `json:"per_kwh_e4"`
+	Currency money.Currency       `json:"currency"`
 	MadeAt   charge.Time          `json:"made_at"`
+
+	// Version 1 of the file has whole minor units instead.
+	StartFeeCents *int64 `json:"start_fee_cents,omitempty"`
+	PerKWhCents   *int64 `json:"per_kwh_cents,omitempty"`
+}
+
+// prices reads the prices as the version of the file has them.
+func (t *Tariff) prices(v int) error {
+	whole := t.StartFeeCents != nil || t.PerKWhCents != nil
+	switch {
+	case v == 1 && (t.StartFee != 0 || t.PerKWh != 0):
+		return errors.New("start_fee_e4 and per_kwh_e4 belong to version 2; use start_fee_cents and per_kwh_cents")
+	case v != 1 && whole:
+		return errors.New("start_fee_cents and per_kwh_cents belong to version 1; use start_fee_e4 and per_kwh_e4")
+	case v != 1:
+		return nil
+	}
+	for _, p := range []struct {
+		whole *int64
+		price *money.Price
+	}{{t.StartFeeCents, &t.StartFee}, {t.PerKWhCents, &t.PerKWh}} {
+		if p.whole != nil && *p.whole > math.MaxInt64/int64(money.MinorUnit) {
+			return errors.New("a price is too large")
+		} else if p.whole != nil {
+			*p.price = money.Price(*p.whole) * money.MinorUnit
+		}
+	}
+	t.StartFeeCents, t.PerKWhCents = nil, nil
+	return nil
 }
 
 func (t *Tariff) ledger() ledger.Tariff {
@@ -106,10 +138,13 @@ func DecodeSettings(raw []byte) (Settings, error) {
 	if err := d.Decode(&s); err != nil {
 		return s, fmt.Errorf("settings: %w", err)
 	}
-	if s.V != settingsVersion {
-		return s, fmt.Errorf("settings: v is %d, want %d: another program wrote them", s.V, settingsVersion)
+	if s.V < 1 || s.V > settingsVersion {
+		return s, fmt.Errorf("settings: v is %d, want 1 to %d: another program wrote them", s.V, settingsVersion)
 	}
 	for i := range s.Tariffs {
+		if err := s.Tariffs[i].prices(s.V); err != nil {
+			return s, fmt.Errorf("settings: tariffs[%d]: %w", i, err)
+		}
 		if t := &s.Tariffs[i]; t.StartFee < 0 || t.PerKWh < 0 || !charge.ValidID(string(t.Version)) || len(t.Currency) != 3 {
 			return s, fmt.Errorf("settings: tariffs[%d] is none: want an id as version, prices from 0 and a currency of three letters", i)
 		}

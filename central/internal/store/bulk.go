@@ -72,7 +72,7 @@ const (
 	sessionCols = "session_id,cp_id,connector,state,username,reservation_id,tariff,by,start_wh,start_known,register_wh," +
 		"started,authorized_at,started_at,ended_at,heard_at,reason,settled,spans"
 	ticketCols = "ticket_id,session_id,cp_id,connector,username,reservation_id,tariff,start_wh,stop_wh,energy_wh," +
-		"cost_cents,currency,duration_sec,started,authorized_at,ended_at,reason"
+		"cost_minor,currency,duration_sec,started,authorized_at,ended_at,reason"
 	holeCols        = "hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting,open,lost"
 	alarmCols       = "alarm_id,kind,cp_id,connector,at,detail,cleared"
 	reservationCols = "reservation_id,cp_id,connector,username,tariff,made_at,until,confirmed_at,ended_at,reason," +

@@ -19,7 +19,7 @@ type TariffRow struct {
 func (s *Store) TariffRows(ctx context.Context) ([]TariffRow, error) {
 	return collect(ctx, s, "read tariffs", func(r *sql.Rows) (t TariffRow, err error) {
 		return t, r.Scan(&t.Version, &t.StartFee, &t.PerKWh, &t.Currency, &t.MadeAt)
-	}, "SELECT version,start_fee_cents,per_kwh_cents,currency,made_at FROM tariffs ORDER BY made_at,version")
+	}, "SELECT version,start_fee_e4,per_kwh_e4,currency,made_at FROM tariffs ORDER BY made_at,version")
 }
 
 // AvailabilityWanted is what operators want to be in or out of service.

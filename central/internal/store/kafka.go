@@ -189,18 +189,18 @@ func (s *Store) Incarnation(ctx context.Context) (id charge.Incarnation, err err
 // Tariff adds a version of the prices. The same version again must have the
 // same prices: a version never changes.
 func (tx *Tx) Tariff(t ledger.Tariff, at charge.Time) error {
-	if err := tx.exec("INSERT OR IGNORE INTO tariffs (version,start_fee_cents,per_kwh_cents,currency,made_at) VALUES (?,?,?,?,?)",
-		string(t.Version), int64(t.StartFee), int64(t.PerKWh), t.Currency, int64(at)); err != nil {
+	if err := tx.exec("INSERT OR IGNORE INTO tariffs (version,start_fee_e4,per_kwh_e4,currency,made_at) VALUES (?,?,?,?,?)",
+		string(t.Version), int64(t.StartFee), int64(t.PerKWh), string(t.Currency), int64(at)); err != nil {
 		return fmt.Errorf("write tariff: %w", err)
 	}
 	var got ledger.Tariff
-	if err := tx.w.conn.QueryRowContext(tx.ctx, "SELECT version,start_fee_cents,per_kwh_cents,currency FROM tariffs WHERE version=?",
+	if err := tx.w.conn.QueryRowContext(tx.ctx, "SELECT version,start_fee_e4,per_kwh_e4,currency FROM tariffs WHERE version=?",
 		string(t.Version)).Scan(&got.Version, &got.StartFee, &got.PerKWh, &got.Currency); err != nil {
 		return fmt.Errorf("write tariff: %w", err)
 	}
 	if got != t {
 		return fmt.Errorf("tariff %s is in the database with other prices (%s start, %s per kWh, %s): a version never changes, give the new prices a new version",
-			t.Version, got.StartFee.Decimal(), got.PerKWh.Decimal(), got.Currency)
+			t.Version, got.StartFee.Decimal(got.Currency), got.PerKWh.Decimal(got.Currency), got.Currency)
 	}
 	return nil
 }
@@ -209,7 +209,7 @@ func (tx *Tx) Tariff(t ledger.Tariff, at charge.Time) error {
 func (s *Store) Tariffs(ctx context.Context) ([]ledger.Tariff, error) {
 	return collect(ctx, s, "read tariffs", func(rows *sql.Rows) (t ledger.Tariff, err error) {
 		return t, rows.Scan(&t.Version, &t.StartFee, &t.PerKWh, &t.Currency)
-	}, "SELECT version,start_fee_cents,per_kwh_cents,currency FROM tariffs ORDER BY made_at,version")
+	}, "SELECT version,start_fee_e4,per_kwh_e4,currency FROM tariffs ORDER BY made_at,version")
 }
 
 // collect reads all rows of a query from the read pool.

@@ -136,7 +136,7 @@ func scanHole(r scanner) (h ledger.Hole, err error) {
 
 func scanTicket(r scanner) (t ledger.Ticket, err error) {
 	err = r.Scan(&t.ID, &t.SessionID, &t.CPID, &t.Connector, &t.Username, &t.ReservationID, &t.Tariff, &t.Start, &t.Stop,
-		&t.Energy, &t.Cost, &t.Currency, &t.DurationSec, &t.Started, &t.AuthorizedAt, &t.EndedAt, &t.Reason)
+		&t.Energy, &t.Cost.Minor, &t.Cost.Currency, &t.DurationSec, &t.Started, &t.AuthorizedAt, &t.EndedAt, &t.Reason)
 	return t, err
 }
 

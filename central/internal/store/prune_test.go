@@ -12,6 +12,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger/ledgertest"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -27,7 +28,7 @@ const (
 func month(t *testing.T, n, runningSince int) *store.Store {
 	t.Helper()
 	s := open(t, filepath.Join(t.TempDir(), "central.db"))
-	tariff := ledger.Tariff{Version: "t1", StartFee: 50, PerKWh: 40, Currency: "EUR"}
+	tariff := ledger.Tariff{Version: "t1", StartFee: 50 * money.MinorUnit, PerKWh: 40 * money.MinorUnit, Currency: "EUR"}
 	write(t, s, func(tx *store.Tx) error { return tx.Tariff(tariff, 1) })
 	for i := range n {
 		id := charge.CPID(fmt.Sprintf("CP_%03d", i))

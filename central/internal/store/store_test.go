@@ -15,6 +15,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -288,7 +289,7 @@ func TestTicketsNeverChange(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = db.Close() }()
-	for _, q := range []string{"UPDATE tickets SET cost_cents=0", "DELETE FROM tickets"} {
+	for _, q := range []string{"UPDATE tickets SET cost_minor=0", "DELETE FROM tickets"} {
 		if _, err := db.ExecContext(t.Context(), q); err == nil {
 			t.Errorf("%s was allowed", q)
 		}
@@ -378,7 +379,7 @@ func TestDeadLettersAreNotedOnce(t *testing.T) {
 
 func TestATariffVersionNeverChanges(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "c.db"))
-	a := ledger.Tariff{Version: "v1", StartFee: 100, PerKWh: 45, Currency: "EUR"}
+	a := ledger.Tariff{Version: "v1", StartFee: 100 * money.MinorUnit, PerKWh: 427_500, Currency: "EUR"}
 	for range 2 {
 		write(t, s, func(tx *store.Tx) error { return tx.Tariff(a, 1) })
 	}

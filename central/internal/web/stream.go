@@ -243,7 +243,7 @@ func sameRows(a, b []row) bool {
 type values struct {
 	power    charge.Watts
 	energy   charge.WattHours
-	cost     charge.Cents
+	cost     string
 	register charge.WattHours
 	at       charge.Time
 }
@@ -267,7 +267,7 @@ type stateRow struct {
 
 func encodeState(i int, cp *CP, c *Connector) []byte {
 	s := stateRow{i, cp.ID, cp.Name, cp.Place, cp.Admitted, cp.Simulated, cp.Link, cp.LinkSince, cp.Alarm, cp.Unacked, *c}
-	s.Power, s.Energy, s.Cost, s.Register, s.ValuesAt = 0, 0, 0, 0, 0
+	s.Power, s.Energy, s.Cost, s.Register, s.ValuesAt = 0, 0, "", 0, 0
 	return mustJSON(s)
 }
 
@@ -292,7 +292,7 @@ type columns struct {
 	Index    []int              `json:"i"`
 	Power    []charge.Watts     `json:"w"`
 	Energy   []charge.WattHours `json:"e"`
-	Cost     []charge.Cents     `json:"c"`
+	Cost     []string           `json:"c"` // decimal, in the currency of the row
 	Register []charge.WattHours `json:"r"`
 	At       []int64            `json:"t"` // Unix milliseconds, Central's clock
 }
@@ -323,11 +323,10 @@ func (h *hub) snapshot() []byte {
 	all := func(int) bool { return true }
 	return event("snapshot", struct {
 		head
-		Currency string            `json:"currency"`
-		Demo     bool              `json:"demo"`
-		Rows     []json.RawMessage `json:"rows"`
-		Values   columns           `json:"values"`
-	}{h.head(), h.net.Currency, h.net.Demo, h.states(all), h.columns(all)})
+		Demo   bool              `json:"demo"`
+		Rows   []json.RawMessage `json:"rows"`
+		Values columns           `json:"values"`
+	}{h.head(), h.net.Demo, h.states(all), h.columns(all)})
 }
 
 func (h *hub) head() head { return head{h.net.At, h.net.Central, h.net.Parts, h.net.Books} }

@@ -24,13 +24,12 @@ type Live interface {
 
 // Network is the whole network at one moment.
 type Network struct {
-	At       charge.Time `json:"at"`
-	Central  string      `json:"central"` // the incarnation
-	Currency string      `json:"currency"`
-	Demo     bool        `json:"demo"` // parts may be cut from the page
-	Parts    []Part      `json:"parts"`
-	Books    Books       `json:"books"`
-	CPs      []CP        `json:"cps"` // sorted by id
+	At      charge.Time `json:"at"`
+	Central string      `json:"central"` // the incarnation
+	Demo    bool        `json:"demo"`    // parts may be cut from the page
+	Parts   []Part      `json:"parts"`
+	Books   Books       `json:"books"`
+	CPs     []CP        `json:"cps"` // sorted by id
 }
 
 // Part is one link of the chain between charging points and this page.
@@ -88,9 +87,10 @@ type Connector struct {
 	Rated         charge.Watts         `json:"rated_w"`
 	Power         charge.Watts         `json:"power_w"`
 	Register      charge.WattHours     `json:"register_wh"`
-	Energy        charge.WattHours     `json:"energy_wh"`  // of the running session
-	Cost          charge.Cents         `json:"cost_cents"` // of the running session, provisional
-	ValuesAt      charge.Time          `json:"values_at"`  // when Power … Cost were received
+	Energy        charge.WattHours     `json:"energy_wh"`      // of the running session
+	Cost          string               `json:"cost,omitempty"` // of the running session, provisional; decimal in the main unit of Currency
+	Currency      string               `json:"currency,omitempty"`
+	ValuesAt      charge.Time          `json:"values_at"` // when Power … Cost were received
 }
 
 // Fact is something that happened and is told once: a ticket, the end of a
@@ -182,7 +182,7 @@ type Ticket struct {
 	Connector   charge.ConnectorID   `json:"connector"`
 	Username    charge.Username      `json:"username,omitempty"`
 	Energy      charge.WattHours     `json:"energy_wh"`
-	Cost        charge.Cents         `json:"cost_cents"`
+	Cost        string               `json:"cost"` // decimal in the main unit, with the decimals of the currency: "3.42", "342", "3.420"
 	Currency    string               `json:"currency"`
 	DurationSec int64                `json:"duration_sec"`
 	Reason      charge.StopReason    `json:"reason"`

@@ -31,7 +31,7 @@ type network struct {
 
 func newNetwork() *network {
 	return &network{changed: make(chan struct{}), net: web.Network{
-		At: 1000, Central: "c-1", Currency: "EUR",
+		At: 1000, Central: "c-1",
 		Parts: []web.Part{{Name: "kafka", State: "up", Since: 500}},
 		CPs: []web.CP{{ID: "CP_001", Admitted: true, Link: "online", Connectors: []web.Connector{
 			{Connector: 1, Status: charge.StatusAvailable, Available: true},
@@ -310,7 +310,7 @@ func TestWaitForCommand(t *testing.T) {
 // foreign code, and the description of the API is there.
 func TestPage(t *testing.T) {
 	f := newFixture(t)
-	for _, path := range []string{"/", "/app.js", "/style.css", "/icon.svg", "/api/v1/openapi.json", "/api/v1/network"} {
+	for _, path := range []string{"/", "/app.js", "/format.js", "/style.css", "/icon.svg", "/api/v1/openapi.json", "/api/v1/network"} {
 		w := f.do(t, http.MethodGet, path, "")
 		if w.Code != http.StatusOK || w.Body.Len() == 0 || !strings.Contains(w.Header().Get("Content-Security-Policy"), "default-src 'none'") {
 			t.Errorf("%s: %d, %d bytes, %v", path, w.Code, w.Body.Len(), w.Header())
@@ -359,7 +359,7 @@ func TestStream(t *testing.T) {
 		t.Fatalf("the stream ended before %s with %q", kind, parts)
 	}
 	expect("snapshot", `"cp_id":"CP_001"`, `"status":"available"`, `"kafka"`)
-	f.live.set(web.Connector{Connector: 1, Status: charge.StatusCharging, SessionID: "s-1", Power: 7200, Energy: 10, Cost: 3, ValuesAt: 99}, "a ticket was made")
+	f.live.set(web.Connector{Connector: 1, Status: charge.StatusCharging, SessionID: "s-1", Power: 7200, Energy: 10, Cost: "0.03", Currency: "EUR", ValuesAt: 99}, "a ticket was made")
 	expect("delta", `"status":"charging"`, `"w":[7200]`, `"t":[99]`, "a ticket was made")
 	stop()
 	expect("bye")

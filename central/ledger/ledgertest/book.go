@@ -7,6 +7,7 @@ import (
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -48,7 +49,7 @@ func NewBook(id charge.CPID, now charge.Time) *Book {
 	}
 	b.Env = ledger.Env{
 		Now: now, Central: "central-1", Admit: true,
-		Default: ledger.Tariff{Version: "default", StartFee: 50, PerKWh: 40, Currency: "EUR"},
+		Default: ledger.Tariff{Version: "default", StartFee: 50 * money.MinorUnit, PerKWh: 40 * money.MinorUnit, Currency: "EUR"},
 		Session: func(id charge.SessionID) (ledger.Session, bool) { s, ok := b.Sessions[id]; return s, ok },
 		HashOf:  func(j charge.JournalID, s charge.Seq) (string, bool) { h, ok := b.hashes[record{j, s}]; return h, ok },
 	}

@@ -6,7 +6,6 @@
 const $ = (id) => document.getElementById(id);
 const rows = []; // one per connector: state, numbers and the tile that shows them
 let clockSkew = 0; // Central's clock minus ours, in ms
-let currency = "EUR";
 let demo = false;
 let chosen = null; // the row whose detail is open
 let view = "network";
@@ -19,18 +18,11 @@ const words = { suspended_ev: "vehicle pauses", suspended_evse: "paused", unavai
 const word = (s) => words[s] || s;
 
 const now = () => Date.now() + clockSkew;
-const money = (cents) => new Intl.NumberFormat(undefined, { style: "currency", currency }).format(cents / 100);
-const kW = (w) => (w / 1000).toFixed(1) + " kW";
-const kWh = (wh) => (wh / 1000).toFixed(3) + " kWh";
 const time = (s) => (s && !s.startsWith("1970-01-01T00:00:00.000") ? new Date(s).toLocaleTimeString() : "–");
 const moment = (s) => (s && !s.startsWith("1970-01-01T00:00:00.000") ? new Date(s).toLocaleString() : "–");
 
-function age(ms) {
-  const s = Math.max(0, Math.round(ms / 1000));
-  if (s < 60) return s + " s";
-  if (s < 3600) return Math.floor(s / 60) + " min";
-  return s < 172800 ? Math.floor(s / 3600) + " h" : Math.floor(s / 86400) + " d";
-}
+// soFar is energy and cost of a running session, in the session's currency.
+const soFar = (s, v) => [kWh(v.e), v.c && s.currency ? money(v.c, s.currency) : ""].filter(Boolean);
 
 function element(tag, props, ...children) {
   const e = Object.assign(document.createElement(tag), props);
@@ -49,7 +41,6 @@ function connect() {
   source = new EventSource("/api/v1/stream");
   source.addEventListener("snapshot", (e) => {
     const m = JSON.parse(e.data);
-    currency = m.currency || currency;
     demo = m.demo;
     rows.length = 0;
     $("grid").replaceChildren();
@@ -176,7 +167,7 @@ function draw(row) {
   const old = !v || !v.t || now() - v.t > 3000;
   p.power.className = p.energy.className = "num" + (old ? " old" : "");
   text(p.power, inSession(s) && v ? kW(v.w) : "");
-  text(p.energy, inSession(s) && v ? kWh(v.e) + " · " + money(v.c) : "");
+  text(p.energy, inSession(s) && v ? soFar(s, v).join(" · ") : "");
   text(p.age, v && v.t ? "values " + age(now() - v.t) + " old" : "no values yet");
   row.button.setAttribute("aria-label", s.cp_id + " connector " + s.connector + ", " + word(is) + (inSession(s) && v ? ", " + kW(v.w) : ""));
 }
@@ -253,7 +244,7 @@ function drawDetail() {
   const list = [
     ["State", word(is) + (is !== s.status ? " (reported: " + word(s.status) + ")" : "")], ["Name", [s.name, s.place].filter(Boolean).join(", ") || "–"],
     ["Link", s.link + " since " + moment(s.link_since)], ["Driver", s.username || "–"],
-    ["Power", v ? kW(v.w) + " of " + kW(s.rated_w) : "–"], ["Session", v && inSession(s) ? kWh(v.e) + ", " + money(v.c) + " so far" : "–"],
+    ["Power", v ? kW(v.w) + " of " + kW(s.rated_w) : "–"], ["Session", v && inSession(s) ? soFar(s, v).join(", ") + " so far" : "–"],
     ["Register", v ? kWh(v.r) : "–"], ["Values", v && v.t ? age(now() - v.t) + " old" : "none yet"],
     ["Reservation", s.reservation_id ? "until " + time(s.reserved_until) : "–"], ["Un-acked records", String(s.unacked)],
     ["In service", s.available ? "yes" : "no, stopped by an operator"], ["Faults", (s.faults || []).join(", ") || "none"], ["Alarm", s.alarm || "none"],
@@ -321,7 +312,7 @@ const lists = {
   sessions: ["Sessions", [["Session", (s) => s.session_id], ["Where", (s) => s.cp_id + " · " + s.connector], ["Driver", (s) => s.username || "–"], ["State", (s) => s.state],
     ["Ended by", (s) => s.reason || "–"], ["Energy", (s) => kWh(s.register_wh - s.register_start_wh), "n"], ["Begun", (s) => moment(s.authorized_at)], ["Ended", (s) => moment(s.stopped_at)]]],
   tickets: ["Tickets", [["Ticket", (t) => t.ticket_id], ["Where", (t) => t.cp_id + " · " + t.connector], ["Driver", (t) => t.username || "–"], ["Energy", (t) => kWh(t.energy_wh), "n"],
-    ["Cost", (t) => money(t.cost_cents), "n"], ["Duration", (t) => age(t.duration_sec * 1000), "n"], ["Ended by", (t) => t.reason], ["Tariff", (t) => t.tariff], ["At", (t) => moment(t.stopped_at)]]],
+    ["Cost", (t) => money(t.cost, t.currency), "n"], ["Duration", (t) => duration(t.duration_sec), "n"], ["Ended by", (t) => t.reason], ["Tariff", (t) => t.tariff], ["At", (t) => moment(t.stopped_at)]]],
   reservations: ["Reservations", [["Reservation", (r) => r.reservation_id], ["Where", (r) => r.cp_id + " · " + r.connector], ["Driver", (r) => r.username], ["State", (r) => r.state],
     ["Reason", (r) => r.reason || "–"], ["Made", (r) => moment(r.made_at)], ["Expires", (r) => moment(r.expires_at)]]],
   commands: ["Commands", [["Command", (c) => c.type], ["Where", (c) => c.cp_id + " · " + c.connector], ["State", (c) => c.state], ["Life", life], ["At", (c) => moment(c.written_at)]]],
