@@ -1,8 +1,10 @@
 package app
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/carga-ev/carga/bridge/internal/kafkaside"
@@ -21,33 +23,33 @@ func (b *bridge) judge(r *obs.Registry) {
 	}
 	r.Put(obs.Health{Name: "mqtt", Up: m.Up, Since: m.Since, Reason: reason})
 	k := b.kafka.Dependency()
-	r.Judge("kafka", k.Up, k.Reason)
-	words := blocked(b.kafka.State().Producer.Lanes)
+	r.Put(obs.Health{Name: "kafka", Up: k.Up, Since: k.Since.Std(), Reason: cmp.Or(k.Reason, strings.Join(b.kafka.Warnings(), "; "))})
+	state := b.kafka.State()
+	words := blocked(state.Producer)
 	r.Judge("kafka_lanes", words == "", words)
+	unread := ""
+	if t := b.kafka.Unread(); len(t) > 0 {
+		unread = t[0].Reason
+	}
+	r.Judge("kafka_readers", unread == "", unread)
 }
 
 // blocked says in words which lanes do not get on; "" when all do.
-func blocked(lanes []kafkalink.LaneStats) string {
-	n := 0
-	var worst kafkalink.LaneStats
-	for _, l := range lanes {
-		if !l.Blocked() {
-			continue
-		}
-		n++
-		if l.OldestAge > worst.OldestAge {
-			worst = l
-		}
-	}
-	if n == 0 {
+func blocked(s kafkalink.Stats) string {
+	all := s.Blocked()
+	if len(all) == 0 {
 		return ""
 	}
-	words := fmt.Sprintf("%d of %d lanes do not get on; %s/%d holds %d records, the first for %s",
-		n, len(lanes), worst.Topic, worst.Partition, worst.Depth, worst.OldestAge.Round(time.Second))
-	if worst.LastError != "" {
-		words += ": " + worst.LastError
+	n := 0
+	worst := all[0]
+	for _, b := range all {
+		n += b.Lanes
+		if b.Since.Before(worst.Since) {
+			worst = b
+		}
 	}
-	return words
+	return fmt.Sprintf("%d of %d lanes do not get on; %s holds %d records, the first for %s: %s",
+		n, len(s.Lanes), worst.Topic, worst.Records, time.Since(worst.Since).Round(time.Second), worst)
 }
 
 // families are the metrics of the bridge, read from its books.
@@ -59,10 +61,8 @@ func (b *bridge) families() []obs.Family {
 		oldest = max(0, time.Since(books.Oldest).Seconds())
 	}
 	stuck := 0
-	for _, l := range p.Lanes {
-		if l.Blocked() {
-			stuck++
-		}
+	for _, t := range p.Blocked() {
+		stuck += t.Lanes
 	}
 	one := func(name string, kind obs.Kind, help string, value float64) obs.Family {
 		return obs.One(metricPrefix+name, kind, help, value)

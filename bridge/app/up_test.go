@@ -1,6 +1,7 @@
 package app_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -308,8 +309,8 @@ func TestTheLatestIsEnough(t *testing.T) {
 	})
 }
 
-// TestOtherPartitions: a topic with another number of partitions is not written
-// to, and the bridge says so.
+// TestOtherPartitions: a topic with another number of partitions than configured
+// is used with those it has; that is a warning and nothing is down.
 func TestOtherPartitions(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startMQTT()
@@ -319,11 +320,67 @@ func TestOtherPartitions(t *testing.T) {
 		}
 		w.startBridge()
 		w.within(20*time.Second, "MQTT is up", func() bool { return w.now().MQTT.Up })
-		w.events(1, 5, "CP_A")
-		time.Sleep(time.Minute)
-		a := w.now()
-		if a.Kafka.Up || !strings.Contains(a.Kafka.Reason, "cp-events has 5 partitions, 2 are configured") || a.Buffered != 5 {
+		w.events(1, 5, "CP_A", "CP_B", "CP_C")
+		w.within(10*time.Second, "all are through", func() bool { return w.complete(5, "CP_A", "CP_B", "CP_C") })
+		w.inOrder(5, "CP_A", "CP_B", "CP_C")
+		if a := w.now(); !a.Kafka.Up || a.Buffered != 0 || len(a.Troubles) != 0 ||
+			!slices.Equal(a.Warnings, []string{"topic cp-events has 5 partitions and 2 are configured: it is used with those it has"}) {
 			t.Errorf("it says %+v", a)
+		}
+	})
+}
+
+// TestWhatCannotBeWrittenOrReadIsTold: since when and why, in the sign of life,
+// while Kafka itself is up.
+func TestWhatCannotBeWrittenOrReadIsTold(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.startMQTT()
+		w.startKafka()
+		w.startBridge()
+		w.within(20*time.Second, "both sides are up", func() bool { return w.now().MQTT.Up && w.now().Kafka.Up })
+		writing := w.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: wire.TopicEvents, Err: kerr.InvalidTimestamp, Count: -1})
+		reading := w.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch, kmsg.ListOffsets}, Topic: wire.TopicCommands, Err: kerr.TopicAuthorizationFailed, Count: -1})
+		began := time.Now()
+		w.events(1, 5, "CP_A")
+		time.Sleep(9 * time.Second)
+		if a := w.now(); len(a.Troubles) != 0 {
+			t.Errorf("after 9 s it says %+v", a.Troubles)
+		}
+		time.Sleep(4 * time.Second)
+		a := w.now()
+		if !a.Kafka.Up || len(a.Troubles) != 2 {
+			t.Fatalf("it says %+v", a)
+		}
+		for i, words := range []string{
+			"cannot write cp-events: this machine's clock is ahead of Kafka's: Kafka refuses the timestamps",
+			"cannot read cp-commands: Kafka denies access to the topic: an access rule (ACL) is missing",
+		} {
+			got := a.Troubles[i]
+			if since := got.Since.Std().Sub(began); got.Reason != words || since < 0 || since > time.Second {
+				t.Errorf("it says %+v, want %q since %s", got, words, began)
+			}
+		}
+		writing.Remove()
+		reading.Remove()
+		w.within(15*time.Second, "all are through", func() bool { return w.complete(5, "CP_A") })
+		w.within(10*time.Second, "all is well", func() bool { return len(w.now().Troubles) == 0 })
+	})
+}
+
+// TestTheLastDeadLetterSaysWhy in the sign of life, beside the count.
+func TestTheLastDeadLetterSaysWhy(t *testing.T) {
+	inWorld(t, func(w *world) {
+		w.startMQTT()
+		w.startKafka()
+		w.startBridge()
+		w.within(20*time.Second, "both sides are up", func() bool { return w.now().MQTT.Up && w.now().Kafka.Up })
+		if a := w.now(); a.DeadLetters != 0 || a.DeadLetter != "" {
+			t.Errorf("it says %+v", a)
+		}
+		w.say("CP_A", wire.KindEvent, 1, false, []byte("old tool was here"))
+		w.within(10*time.Second, "it is counted", func() bool { return w.now().DeadLetters == 1 })
+		if a := w.now(); !strings.Contains(a.DeadLetter, "cp/CP_A/up/event: ") || !strings.Contains(a.DeadLetter, "record") {
+			t.Errorf("it says %q", a.DeadLetter)
 		}
 	})
 }

@@ -9,14 +9,16 @@
 //   - Keeper: makes the topics this part writes, learns the real partition
 //     counts, knows whether Kafka answers, and wakes all who wait the moment it
 //     does again.
-//   - Producer: bounded queues, one per partition, one produce outstanding in
-//     each, the same batch again until Kafka has it. So the order within a
-//     partition holds, and an accepted record is written at least once, is
+//   - Producer: bounded queues, one per partition the topic really has, one
+//     produce outstanding in each, the same batch again until Kafka has it. So
+//     the order within a partition holds, and an accepted record is written at least once, is
 //     isolated as one that Kafka can never take, or is still held when the
 //     process ends; its owner is told of the first two.
 //   - PartitionReader: batches in the order of the log, each until it is
 //     handled; it notices a log that was replaced by another one.
 //   - TopicReader: a PartitionReader for each partition a topic really has.
+//   - Troubles: what cannot be written or read although Kafka answers, since when
+//     and why, for whoever shows it.
 //
 // The pieces of kafka-go that are used are Transport and Client alone. Its
 // Writer goes on to the next batch when one has failed for good, and so breaks

@@ -3,9 +3,12 @@ package kafkalink
 import (
 	"context"
 	"errors"
+	"io"
+	"net"
 	"time"
 
 	"github.com/segmentio/kafka-go"
+	"github.com/segmentio/kafka-go/protocol"
 
 	"github.com/carga-ev/carga/internal/backoff"
 )
@@ -23,6 +26,9 @@ const (
 	classInvalid
 	// classDenied: an operator must act; it is tried again, slowly.
 	classDenied
+	// classClock: Kafka refuses the timestamps; it answers, and all is well once
+	// the clocks agree.
+	classClock
 )
 
 func classify(err error) class {
@@ -38,10 +44,68 @@ func classify(err error) class {
 		return classInvalid
 	case kafka.TopicAuthorizationFailed, kafka.ClusterAuthorizationFailed, kafka.SASLAuthenticationFailed:
 		return classDenied
+	case kafka.InvalidTimestamp:
+		return classClock
 	case kafka.NotLeaderForPartition, kafka.LeaderNotAvailable, kafka.UnknownTopicOrPartition, kafka.BrokerNotAvailable:
 		return classStale
 	}
 	return classRetry
+}
+
+// reasonOf says in words for an operator why Kafka did not take a record, so that
+// the same cause has the same words.
+func reasonOf(err error) string {
+	code, answered := errors.AsType[kafka.Error](err)
+	_, network := errors.AsType[net.Error](err)
+	switch {
+	case err == nil:
+		return ""
+	case answered:
+		return reasonOfCode(code)
+	case errors.Is(err, protocol.ErrNoLeader):
+		return reasonNoLeader
+	case errors.Is(err, protocol.ErrNoTopic), errors.Is(err, protocol.ErrNoPartition):
+		return reasonUnknown
+	case network, errors.Is(err, context.DeadlineExceeded), errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF), errors.Is(err, net.ErrClosed):
+		return "Kafka cannot be reached: " + err.Error()
+	}
+	return err.Error()
+}
+
+const (
+	reasonNoLeader = "the partition has no leader: a broker is away"
+	reasonUnknown  = "the topic or the partition does not exist"
+	// ReasonClock is the reason of a part whose clock is ahead.
+	ReasonClock = "this machine's clock is ahead of Kafka's: Kafka refuses the timestamps"
+)
+
+func reasonOfCode(code kafka.Error) string {
+	//nolint:exhaustive // every other code has words of its own
+	switch code {
+	case kafka.InvalidTimestamp:
+		return ReasonClock
+	case kafka.TopicAuthorizationFailed:
+		return "Kafka denies access to the topic: an access rule (ACL) is missing"
+	case kafka.ClusterAuthorizationFailed:
+		return "Kafka denies access to the cluster: an access rule (ACL) is missing"
+	case kafka.SASLAuthenticationFailed:
+		return "Kafka refuses the login"
+	case kafka.MessageSizeTooLarge, kafka.RecordListTooLarge:
+		return "a record is larger than the topic allows (max.message.bytes)"
+	case kafka.InvalidRecord:
+		return "the topic's settings refuse a record as invalid"
+	case kafka.UnknownTopicOrPartition:
+		return reasonUnknown
+	case kafka.NotLeaderForPartition, kafka.LeaderNotAvailable:
+		return reasonNoLeader
+	case kafka.NotEnoughReplicas, kafka.NotEnoughReplicasAfterAppend:
+		return "too few copies of the partition are in step (min.insync.replicas): a broker is away"
+	case kafka.KafkaStorageError:
+		return "the broker's disk fails"
+	case kafka.RequestTimedOut:
+		return "the broker does not answer in time"
+	}
+	return code.Title()
 }
 
 const (
@@ -66,7 +130,9 @@ func (p *patience) after(ctx context.Context, err error, wake <-chan struct{}) b
 		p.keeper.Suspect()
 	case classDenied:
 		wait = max(wait, deniedRetry)
-	case classTooLarge, classInvalid:
+	case classTooLarge, classInvalid: // of a record that is kept: the topic must be changed
+		wait = max(wait, deniedRetry)
+	case classClock:
 	}
 	timer := time.NewTimer(wait)
 	defer timer.Stop()

@@ -118,6 +118,7 @@ type setup struct {
 	limits kafkalink.Limits
 	grace  time.Duration
 	seed   uint64
+	keep   bool
 }
 
 // one is the topic "a" with one partition.
@@ -139,7 +140,7 @@ func (w *world) open(tb testing.TB, s setup) *part {
 		tb.Fatal(err)
 	}
 	producer, err := kafkalink.NewProducer(client, keeper, kafkalink.ProducerConfig{
-		Topics: s.topics, Latest: s.latest, Limits: s.limits, Grace: s.grace, Rand: rand.New(rand.NewPCG(s.seed, 1)),
+		Topics: s.topics, Latest: s.latest, Limits: s.limits, Grace: s.grace, Keep: s.keep, Rand: rand.New(rand.NewPCG(s.seed, 1)),
 	})
 	if err != nil {
 		tb.Fatal(err)

@@ -65,10 +65,13 @@ func (s TopicSpec) request() kafka.TopicConfig {
 // TopicState is what is known of a topic.
 type TopicState struct {
 	Name string `json:"name"`
-	// Want is the configured partition count; 0 for a topic that is only read.
+	// Want is the configured partition count, with which a missing topic is
+	// created; 0 for a topic that is only read.
 	Want int `json:"want,omitempty"`
 	// Partitions is the real count; 0 while the topic has not been seen.
 	Partitions int `json:"partitions"`
+	// Since is when it was last seen to come or go, or the Keeper was made.
+	Since time.Time `json:"since"`
 	// Error says why the topic is not there.
 	Error string `json:"error,omitempty"`
 }
@@ -76,9 +79,18 @@ type TopicState struct {
 // Seen reports whether the topic exists.
 func (t TopicState) Seen() bool { return t.Partitions > 0 }
 
-// Held reports that the real partition count is not the configured one: nothing
-// is written to it, since other partitions would receive keys of these.
-func (t TopicState) Held() bool { return t.Want > 0 && t.Seen() && t.Partitions != t.Want }
+// Differs reports that the real partition count is not the configured one. The
+// topic is used with the partitions it has; the configured count only creates.
+func (t TopicState) Differs() bool { return t.Want > 0 && t.Seen() && t.Partitions != t.Want }
+
+// Warning says in words what an operator may want to change about the topic; ""
+// when there is nothing.
+func (t TopicState) Warning() string {
+	if !t.Differs() {
+		return ""
+	}
+	return fmt.Sprintf("topic %s has %d partitions and %d are configured: it is used with those it has", t.Name, t.Partitions, t.Want)
+}
 
 // KeeperState is what a Keeper knows, for pages and logs.
 type KeeperState struct {
@@ -99,6 +111,18 @@ func (s KeeperState) String() string {
 		return "waiting for Kafka since " + at
 	}
 	return "waiting for Kafka since " + at + ": " + s.LastError
+}
+
+// Warnings says in words what an operator may want to change about the topics,
+// one sentence each; none is a failure.
+func (s KeeperState) Warnings() []string {
+	var all []string
+	for _, t := range s.Topics {
+		if words := t.Warning(); words != "" {
+			all = append(all, words)
+		}
+	}
+	return all
 }
 
 // KeeperConfig says what is kept.
@@ -147,7 +171,7 @@ func NewKeeper(c *Client, cfg KeeperConfig) (*Keeper, error) {
 		}
 		k.index[name] = len(k.names)
 		k.names = append(k.names, name)
-		k.state.Topics = append(k.state.Topics, TopicState{Name: name, Want: want})
+		k.state.Topics = append(k.state.Topics, TopicState{Name: name, Want: want, Since: k.state.Since})
 	}
 	for _, s := range cfg.Write {
 		if err := s.validate(); err != nil {
@@ -263,7 +287,8 @@ func (k *Keeper) learn(meta *kafka.MetadataResponse) []kafka.TopicConfig {
 		if !known {
 			continue
 		}
-		now := TopicState{Name: t.Name, Want: k.state.Topics[i].Want}
+		was := k.state.Topics[i]
+		now := TopicState{Name: t.Name, Want: was.Want, Since: was.Since}
 		if t.Error == nil {
 			now.Partitions = len(t.Partitions)
 		} else {
@@ -271,11 +296,14 @@ func (k *Keeper) learn(meta *kafka.MetadataResponse) []kafka.TopicConfig {
 		}
 		if spec, ours := k.specs[t.Name]; ours && errors.Is(t.Error, kafka.UnknownTopicOrPartition) {
 			missing = append(missing, spec.request())
-			now.Error = k.state.Topics[i].Error // what creating it said
+			now.Error = was.Error // what creating it said
 		}
-		if now != k.state.Topics[i] {
+		if now.Seen() != was.Seen() {
+			now.Since = time.Now()
+		}
+		if now != was {
 			changed = true
-			k.sayTopic(k.state.Topics[i], now)
+			k.sayTopic(was, now)
 		}
 		k.state.Topics[i] = now
 	}
@@ -292,8 +320,8 @@ func (k *Keeper) learn(meta *kafka.MetadataResponse) []kafka.TopicConfig {
 func (k *Keeper) sayTopic(before, now TopicState) {
 	topic := slog.String("topic", now.Name)
 	switch {
-	case now.Held():
-		k.log.Error("topic has another number of partitions than configured, nothing is written to it",
+	case now.Differs():
+		k.log.Warn("topic has another number of partitions than configured, it is used with those it has",
 			topic, slog.Int("configured", now.Want), slog.Int("real", now.Partitions))
 	case now.Seen():
 		k.log.Info("topic is there", topic, slog.Int("partitions", now.Partitions))
@@ -366,6 +394,14 @@ func (k *Keeper) Topic(name string) (TopicState, <-chan struct{}) {
 		return TopicState{Name: name, Error: "not among the kept topics"}, k.wake
 	}
 	return k.state.Topics[i], k.wake
+}
+
+// changed returns a channel that is closed when something has changed or Kafka
+// is back.
+func (k *Keeper) changed() <-chan struct{} {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	return k.wake
 }
 
 // Wait waits until a topic has been seen and returns its real partition count.

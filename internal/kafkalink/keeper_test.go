@@ -92,6 +92,55 @@ func TestTopicThatCannotBeMade(t *testing.T) {
 	})
 }
 
+// TestTroubles: what cannot be written or read, and what is not there, since when
+// and why; nothing of it while Kafka is away.
+func TestTroubles(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, in := &world{}, &inbox{}
+		c := w.start(t)
+		if err := c.CreateTopic("a", 2, nil); err != nil {
+			t.Fatal(err)
+		}
+		making := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.TopicAuthorizationFailed, Count: -1})
+		p := w.open(t, setup{topics: []kafkalink.TopicSpec{{Name: "a", Partitions: 2}, {Name: "b", Partitions: 1}}})
+		r, stop := p.read(in.config("a", kafkalink.FromFirst()))
+		troubles := func() (reasons []string) {
+			for _, t := range kafkalink.Troubles(p.keeper.State(), []kafkalink.Stats{p.producer.Stats()}, []kafkalink.ReaderState{r.State()}) {
+				reasons = append(reasons, t.Reason)
+			}
+			return reasons
+		}
+		time.Sleep(8 * time.Second)
+		equal(t, "early", troubles(), nil)
+		time.Sleep(5 * time.Second)
+		noTopic := "topic b is not there: create: [29] Topic Authorization Failed"
+		if got := troubles(); len(got) != 1 || !strings.HasPrefix(got[0], noTopic) {
+			t.Errorf("got %q", got)
+		}
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Fetch, kmsg.ListOffsets}, Topic: "a", Err: kerr.TopicAuthorizationFailed, Count: -1})
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "a", Err: kerr.NotEnoughReplicas, Count: -1})
+		making.Remove()
+		time.Sleep(time.Second)
+		p.say(t, nil, "a", "1")
+		time.Sleep(15 * time.Second)
+		equal(t, "troubles", troubles(), []string{
+			"cannot read a: Kafka denies access to the topic: an access rule (ACL) is missing",
+			"cannot write a: too few copies of the partition are in step (min.insync.replicas): a broker is away",
+		})
+		w.away()
+		time.Sleep(time.Minute)
+		equal(t, "Kafka is away", troubles(), nil)
+		w.back()
+		time.Sleep(2 * time.Second)
+		if got := troubles(); len(got) != 1 { // what waits is told at once, a reader gets its time
+			t.Errorf("Kafka is back: got %q", got)
+		}
+		stop()
+		p.stop()
+		w.stop()
+	})
+}
+
 // TestConfigErrors: what is wrong is named.
 func TestConfigErrors(t *testing.T) {
 	for want, cfg := range map[string]kafkalink.ClientConfig{

@@ -4,7 +4,9 @@ import (
 	"context"
 	"io"
 	"log/slog"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -33,24 +35,46 @@ type LaneStats struct {
 	Bytes int `json:"bytes"`
 	// OldestAge is how long the first of them has been held.
 	OldestAge time.Duration `json:"oldest_age"`
-	Produced  uint64        `json:"produced"`
-	Poisoned  uint64        `json:"poisoned"`
-	Conflated uint64        `json:"conflated"`
-	Retries   uint64        `json:"retries"`
+	// PendingSince is when the first of them came; zero when nothing is held. Of a
+	// topic of latest values: since when there is a value that Kafka has not.
+	PendingSince time.Time `json:"pending_since,omitzero"`
+	Produced     uint64    `json:"produced"`
+	Poisoned     uint64    `json:"poisoned"`
+	Conflated    uint64    `json:"conflated"`
+	Retries      uint64    `json:"retries"`
 	// Took is how long the last successful produce took.
 	Took time.Duration `json:"took"`
 	// LastError is why the last attempt failed; empty after a success.
 	LastError string `json:"last_error,omitempty"`
-	// Alarm says that somebody must act: access is denied.
-	Alarm bool `json:"alarm,omitempty"`
+	// Reason says in words why what is held is not written, or why a record was
+	// given up; empty when nothing is known to be wrong.
+	Reason string `json:"reason,omitempty"`
+	// RefusedAt is when Kafka refused a record for ever; zero when it never did.
+	RefusedAt time.Time `json:"refused_at,omitzero"`
 }
 
-// blockedAfter is how long a lane may hold a record while all is well: an
-// attempt and its pause are shorter.
-const blockedAfter = 10 * time.Second
+const (
+	// blockedAfter is how long a lane may hold a record while all is well: an
+	// attempt and its pause are shorter.
+	blockedAfter = 10 * time.Second
+	// refusedFor is how long a lane counts as blocked after a record was refused
+	// for ever: it holds nothing then, but the next one like it is refused too.
+	refusedFor = time.Minute
+)
 
-// Blocked reports that what the lane holds does not get on.
-func (s LaneStats) Blocked() bool { return s.OldestAge > blockedAfter }
+// Blocked reports that the lane does not write what it should: what it holds
+// does not get on, or Kafka has just refused a record for ever.
+func (s LaneStats) Blocked() bool {
+	return s.OldestAge >= blockedAfter || !s.RefusedAt.IsZero() && time.Since(s.RefusedAt) < refusedFor
+}
+
+// since is when the trouble of a blocked lane began.
+func (s LaneStats) since() time.Time {
+	if s.PendingSince.IsZero() || !s.RefusedAt.IsZero() && s.RefusedAt.Before(s.PendingSince) {
+		return s.RefusedAt
+	}
+	return s.PendingSince
+}
 
 // lane is one partition's way: one goroutine, one produce outstanding.
 type lane struct {
@@ -70,7 +94,7 @@ type lane struct {
 	books  LaneStats
 }
 
-func newLane(p *Producer, s TopicSpec, partition int, latest bool) *lane {
+func newLane(p *Producer, s TopicSpec, partition int) *lane {
 	n := &lane{
 		p: p, topic: s.Name, partition: partition, limit: maxBatchBytes, wake: make(chan struct{}, 1),
 		log:   p.cfg.Log.With(slog.String("topic", s.Name), slog.Int("partition", partition)),
@@ -80,7 +104,7 @@ func newLane(p *Producer, s TopicSpec, partition int, latest bool) *lane {
 		n.limit = max(minBatchBytes, min(maxBatchBytes, s.MaxMessageBytes-batchFrame))
 	}
 	n.fit = n.limit
-	if latest {
+	if slices.Contains(p.cfg.Latest, s.Name) {
 		n.q.latest = map[subject]int{}
 	}
 	// A source of its own: lanes run concurrently.
@@ -89,23 +113,32 @@ func newLane(p *Producer, s TopicSpec, partition int, latest bool) *lane {
 	return n
 }
 
-// put adds an entry; what it replaces is told so.
-func (n *lane) put(e entry) {
+// put adds an entry. What it replaces must be released.
+func (n *lane) put(e entry) (replaced entry, ok bool) {
 	n.mu.Lock()
-	replaced, ok := n.q.put(e)
+	defer n.mu.Unlock()
+	replaced, ok = n.q.put(e)
 	n.books.Bytes += e.size
 	if ok {
 		n.books.Bytes -= replaced.size
 		n.books.Conflated++
 	}
-	n.mu.Unlock()
-	if ok {
-		n.release([]entry{replaced}, Outcome{Kind: Conflated, Partition: n.partition})
-	}
 	select {
 	case n.wake <- struct{}{}:
 	default:
 	}
+	return replaced, ok
+}
+
+// empty returns what waits and is not under way, for other lanes.
+func (n *lane) empty() []entry {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	waiting := n.q.take(n.q.len(), math.MaxInt)
+	for _, e := range waiting {
+		n.books.Bytes -= e.size
+	}
+	return waiting
 }
 
 // release tells the owners of entries, whose offsets follow each other from that
@@ -124,10 +157,16 @@ func (n *lane) release(part []entry, o Outcome) {
 
 func (n *lane) run(ctx context.Context) {
 	for n.await(ctx) {
-		if !n.open(ctx) {
+		switch n.open(ctx) {
+		case laneOpen:
+			if batch := n.take(); len(batch) > 0 { // it may just have been moved
+				n.deliver(ctx, batch)
+			}
+		case laneGone:
+			n.p.place(n.topic, n.empty())
+		case laneEnded:
 			return
 		}
-		n.deliver(ctx, n.take())
 	}
 }
 
@@ -159,17 +198,29 @@ func (n *lane) await(ctx context.Context) bool {
 	}
 }
 
-// open waits until the topic is there with the configured partitions.
-func (n *lane) open(ctx context.Context) bool {
+// passage is whether a lane can write.
+type passage int
+
+const (
+	laneOpen  passage = iota
+	laneGone          // the topic has no such partition
+	laneEnded         // ctx has ended
+)
+
+// open waits until the topic is there.
+func (n *lane) open(ctx context.Context) passage {
 	for {
-		t, wake := n.p.keeper.Topic(n.topic)
-		if t.Seen() && !t.Held() {
-			return true
+		there, changed := n.p.partitions(n.topic)
+		switch {
+		case n.partition < there:
+			return laneOpen
+		case there > 0:
+			return laneGone
 		}
 		select {
-		case <-wake:
+		case <-changed:
 		case <-ctx.Done():
-			return false
+			return laneEnded
 		}
 	}
 }
@@ -186,7 +237,12 @@ func (n *lane) take() []entry {
 func (n *lane) deliver(ctx context.Context, batch []entry) {
 	parts := [][]entry{batch}
 	for len(parts) > 0 {
-		if !n.open(ctx) {
+		switch n.open(ctx) {
+		case laneOpen:
+		case laneGone:
+			n.p.place(n.topic, n.ground())
+			return
+		case laneEnded:
 			return
 		}
 		part := parts[0]
@@ -208,7 +264,7 @@ func (n *lane) deliver(ctx context.Context, batch []entry) {
 			half := len(part) / 2
 			parts = append([][]entry{part[:half], part[half:]}, parts[1:]...)
 			continue
-		case c == classTooLarge || c == classInvalid:
+		case (c == classTooLarge || c == classInvalid) && !n.p.cfg.Keep:
 			n.poison(part[0], err)
 			parts = parts[1:]
 			continue
@@ -243,7 +299,10 @@ func (n *lane) written(part []entry, offset int64, took time.Duration) {
 	n.mu.Lock()
 	again := n.books.LastError != ""
 	n.books.Produced += uint64(len(part))
-	n.books.LastError, n.books.Alarm, n.books.Took = "", false, took
+	n.books.LastError, n.books.Took = "", took
+	if n.books.RefusedAt.IsZero() || time.Since(n.books.RefusedAt) >= refusedFor {
+		n.books.Reason = ""
+	}
 	n.landLocked(part)
 	n.mu.Unlock()
 	n.p.cfg.Took(took)
@@ -267,6 +326,7 @@ func (n *lane) landLocked(part []entry) {
 func (n *lane) poison(e entry, err error) {
 	n.mu.Lock()
 	n.books.Poisoned++
+	n.books.RefusedAt, n.books.Reason = time.Now(), reasonOf(err)
 	n.fit = n.limit // it was this record, not the size of the batch
 	n.landLocked([]entry{e})
 	n.mu.Unlock()
@@ -289,21 +349,32 @@ func (n *lane) shrink(c class, part []entry) {
 	n.fit = max(minBatchBytes, min(n.fit, size/2))
 }
 
-// failed notes a failed attempt; one line per transition.
+// failed notes a failed attempt; one line per reason.
 func (n *lane) failed(err error) {
-	denied := classify(err) == classDenied
+	reason := reasonOf(err)
 	n.mu.Lock()
-	first := n.books.LastError == ""
-	alarmed := n.books.Alarm
+	first, other := n.books.LastError == "", n.books.Reason != reason
 	n.books.Retries++
-	n.books.LastError, n.books.Alarm = err.Error(), denied
+	n.books.LastError, n.books.Reason = err.Error(), reason
 	n.mu.Unlock()
-	switch {
-	case denied && !alarmed:
-		n.log.Error("Kafka denies access, records are kept", slog.String("err", err.Error()))
+	switch c := classify(err); {
+	case c != classRetry && c != classStale && (first || other):
+		n.log.Error("cannot write to Kafka, records are kept", slog.String("reason", reason), slog.String("err", err.Error()))
 	case first:
-		n.log.Info("waiting to write to Kafka", slog.String("err", err.Error()))
+		n.log.Info("waiting to write to Kafka", slog.String("reason", reason), slog.String("err", err.Error()))
 	}
+}
+
+// ground takes everything that is held, under way or waiting, for other lanes.
+func (n *lane) ground() []entry {
+	n.mu.Lock()
+	all := n.flight
+	for _, e := range all {
+		n.books.Bytes -= e.size
+	}
+	n.flight = nil
+	n.mu.Unlock()
+	return append(slices.Clone(all), n.empty()...)
 }
 
 func (n *lane) putBack(parts [][]entry) {
@@ -329,9 +400,12 @@ func (n *lane) stats() LaneStats {
 	s := n.books
 	s.Depth = n.q.len() + len(n.flight)
 	if len(n.flight) > 0 {
-		s.OldestAge = time.Since(n.flight[0].at)
+		s.PendingSince = n.flight[0].at
 	} else if at, ok := n.q.oldest(); ok {
-		s.OldestAge = time.Since(at)
+		s.PendingSince = at
+	}
+	if !s.PendingSince.IsZero() {
+		s.OldestAge = time.Since(s.PendingSince)
 	}
 	return s
 }

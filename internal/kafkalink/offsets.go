@@ -47,7 +47,8 @@ func (r *PartitionReader) list(ctx context.Context, ask ...kafka.OffsetRequest) 
 }
 
 // TopicReader reads all partitions that a topic really has, also those that are
-// added later.
+// added later: of these each record is new, so a reader that would begin at the
+// end begins at the first.
 type TopicReader struct {
 	client *Client
 	keeper *Keeper
@@ -72,9 +73,12 @@ func (t *TopicReader) Run(ctx context.Context) error {
 	defer running.Wait()
 	for n := 0; ; {
 		s, wake := t.keeper.Topic(t.topic)
-		for ; n < s.Partitions; n++ {
+		for added := n > 0; n < s.Partitions; n++ {
 			cfg := t.config(n)
 			cfg.Topic, cfg.Partition = t.topic, n
+			if added && cfg.Start.kind == startEnd {
+				cfg.Start = FromFirst()
+			}
 			r := NewPartitionReader(t.client, t.keeper, cfg)
 			t.mu.Lock()
 			t.readers = append(t.readers, r)

@@ -100,6 +100,11 @@ type ProducerConfig struct {
 	// Latest names the topics of which only the latest value per key and subject
 	// is kept while it waits.
 	Latest []string
+	// Keep keeps a record that Kafka refuses for what it is, and tries it again:
+	// for an owner whose records are well-formed and small, so that the topic's
+	// settings are at fault and nothing may be given up. What is behind it in its
+	// partition waits.
+	Keep   bool
 	Limits Limits
 	// Grace is how long lanes may go on after the end of Run's context; 0 means
 	// DefaultGrace, below 0 none.
@@ -111,17 +116,24 @@ type ProducerConfig struct {
 	Log  *slog.Logger
 }
 
-// Producer writes records in order per partition. Methods are safe for
-// concurrent use; Enqueue works before Run.
+// Producer writes records in order per partition, as long as the topic keeps its
+// partitions. When their number changes, what waits goes where its key goes from
+// then on; what is under way stays, so that for a moment the order of a key may
+// be lost. Methods are safe for concurrent use; Enqueue works before Run.
 //
 // Invariant: accepted = produced + poisoned + conflated + held.
 type Producer struct {
 	cfg    ProducerConfig
 	client *Client
 	keeper *Keeper
-	lanes  map[string][]*lane // by topic, one per configured partition
 
 	stopping chan struct{} // closed when intake ends
+
+	layout sync.RWMutex // before mu and those of lanes
+	// layout guards what follows.
+	topics map[string]*spread
+	moved  chan struct{} // closed and replaced when the keeper has news
+	final  bool          // no lane is added any more
 
 	mu sync.Mutex
 	// mu guards everything that follows.
@@ -130,6 +142,20 @@ type Producer struct {
 	low      chan struct{} // closed while not under pressure
 	accepted uint64
 }
+
+// spread is how the records of a topic are spread over its lanes.
+type spread struct {
+	spec  TopicSpec
+	lanes []*lane // by partition; those from count on get nothing new
+	// count is how many partitions keys are mapped to: those the topic was last
+	// seen to have, and before that those configured.
+	count int
+	// real is how many partitions there are now; 0 while the topic is not there.
+	// It is 0 or count.
+	real int
+}
+
+func (t *spread) lane(key []byte) *lane { return t.lanes[PartitionOf(key, t.count)] }
 
 // NewProducer makes the lanes; it does no I/O. The keeper must keep the topics.
 func NewProducer(c *Client, k *Keeper, cfg ProducerConfig) (*Producer, error) {
@@ -150,8 +176,8 @@ func NewProducer(c *Client, k *Keeper, cfg ProducerConfig) (*Producer, error) {
 		cfg.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
 	p := &Producer{
-		cfg: cfg, client: c, keeper: k, lanes: map[string][]*lane{},
-		stopping: make(chan struct{}), low: make(chan struct{}),
+		cfg: cfg, client: c, keeper: k, topics: map[string]*spread{},
+		stopping: make(chan struct{}), moved: make(chan struct{}), low: make(chan struct{}),
 	}
 	close(p.low)
 	for _, s := range cfg.Topics {
@@ -161,9 +187,11 @@ func NewProducer(c *Client, k *Keeper, cfg ProducerConfig) (*Producer, error) {
 		if t, _ := k.Topic(s.Name); t.Want != s.Partitions {
 			return nil, fmt.Errorf("kafka: topic %q: the keeper wants %d partitions, the producer %d", s.Name, t.Want, s.Partitions)
 		}
+		t := &spread{spec: s, count: s.Partitions}
 		for partition := range s.Partitions {
-			p.lanes[s.Name] = append(p.lanes[s.Name], newLane(p, s, partition, slices.Contains(cfg.Latest, s.Name)))
+			t.lanes = append(t.lanes, newLane(p, s, partition))
 		}
+		p.topics[s.Name] = t
 	}
 	return p, nil
 }
@@ -173,21 +201,116 @@ func NewProducer(c *Client, k *Keeper, cfg ProducerConfig) (*Producer, error) {
 func (p *Producer) Run(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	var lanes sync.WaitGroup
-	for _, of := range p.lanes {
-		for _, n := range of {
-			lanes.Go(func() { n.run(work) })
+	var lanes, laying sync.WaitGroup
+	start := func(n *lane) { lanes.Go(func() { n.run(work) }) }
+	p.layout.RLock()
+	for _, t := range p.topics {
+		for _, n := range t.lanes {
+			start(n)
 		}
 	}
+	p.layout.RUnlock()
+	laying.Go(func() { p.layOut(work, start) })
 	<-ctx.Done()
 	p.mu.Lock()
 	p.stopped = true
 	p.mu.Unlock()
+	p.layout.Lock()
+	p.final = true
+	p.layout.Unlock()
 	close(p.stopping)
 	end := time.AfterFunc(p.cfg.Grace, cancel)
 	defer end.Stop()
 	lanes.Wait()
+	cancel()
+	laying.Wait()
 	return nil
+}
+
+// layOut follows the keeper: it gives each topic as many lanes as it has
+// partitions, and starts those it adds.
+func (p *Producer) layOut(ctx context.Context, start func(*lane)) {
+	for {
+		changed := p.keeper.changed() // first, so that nothing is missed
+		p.layout.Lock()
+		var replaced []released
+		for name, t := range p.topics {
+			s, _ := p.keeper.Topic(name)
+			replaced = append(replaced, p.lay(t, s.Partitions, start)...)
+		}
+		close(p.moved)
+		p.moved = make(chan struct{})
+		p.layout.Unlock()
+		release(replaced)
+		select {
+		case <-changed:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// lay takes over how many partitions a topic has. It returns what was replaced.
+// Callers hold layout.
+func (p *Producer) lay(t *spread, partitions int, start func(*lane)) []released {
+	if partitions == 0 || partitions == t.count {
+		t.real = partitions
+		return nil
+	}
+	if p.final { // it is written as far as the partitions are the same
+		return nil
+	}
+	for len(t.lanes) < partitions {
+		n := newLane(p, t.spec, len(t.lanes))
+		t.lanes = append(t.lanes, n)
+		start(n)
+	}
+	var waiting []entry
+	for _, n := range t.lanes {
+		waiting = append(waiting, n.empty()...)
+	}
+	t.count, t.real = partitions, partitions
+	return t.put(waiting)
+}
+
+// released is a record that a newer one replaced, in the lane of that.
+type released struct {
+	lane  *lane
+	entry entry
+}
+
+func release(all []released) {
+	for _, r := range all {
+		r.lane.release([]entry{r.entry}, Outcome{Kind: Conflated, Partition: r.lane.partition})
+	}
+}
+
+// put spreads entries. What they replace must be released without any lock.
+func (t *spread) put(entries []entry) (replaced []released) {
+	for _, e := range entries {
+		n := t.lane(e.Key)
+		if old, ok := n.put(e); ok {
+			replaced = append(replaced, released{n, old})
+		}
+	}
+	return replaced
+}
+
+// place puts entries of a lane that has no partition any more where they belong
+// now.
+func (p *Producer) place(topic string, entries []entry) {
+	p.layout.RLock()
+	replaced := p.topics[topic].put(entries)
+	p.layout.RUnlock()
+	release(replaced)
+}
+
+// partitions is how many partitions a topic has, 0 while it is not there, and a
+// channel that is closed when that may have changed.
+func (p *Producer) partitions(topic string) (there int, changed <-chan struct{}) {
+	p.layout.RLock()
+	defer p.layout.RUnlock()
+	return p.topics[topic].real, p.moved
 }
 
 // Enqueue accepts a record, however full the Producer is, and says how full it
@@ -206,27 +329,40 @@ func (p *Producer) TryEnqueue(r Record) (bool, error) {
 }
 
 func (p *Producer) enqueue(r Record, bounded bool) (bool, Fill, error) {
-	of := p.lanes[r.Topic]
-	if of == nil {
+	p.layout.RLock()
+	t := p.topics[r.Topic]
+	if t == nil {
+		p.layout.RUnlock()
 		return false, p.Fill(), fmt.Errorf("kafka: topic %q is not among the producer's", r.Topic)
 	}
 	e := newEntry(r)
-	n := of[PartitionOf(r.Key, len(of))]
+	ok, fill, err := p.accept(e.size, bounded)
+	var old entry
+	var replaced bool
+	n := t.lane(e.Key)
+	if ok {
+		old, replaced = n.put(e)
+	}
+	p.layout.RUnlock()
+	if replaced {
+		release([]released{{n, old}})
+	}
+	return ok, fill, err
+}
+
+// accept counts a record in, if it may come.
+func (p *Producer) accept(size int, bounded bool) (bool, Fill, error) {
 	p.mu.Lock()
+	defer p.mu.Unlock()
 	switch {
 	case p.stopped:
-		defer p.mu.Unlock()
 		return false, p.fill, ErrStopped
-	case bounded && (p.fill.Bytes+e.size > p.cfg.Limits.HardBytes || p.fill.Records >= p.cfg.Limits.HardRecords):
-		defer p.mu.Unlock()
+	case bounded && (p.fill.Bytes+size > p.cfg.Limits.HardBytes || p.fill.Records >= p.cfg.Limits.HardRecords):
 		return false, p.fill, nil
 	}
 	p.accepted++
-	p.addLocked(1, e.size)
-	fill := p.fill
-	p.mu.Unlock()
-	n.put(e)
-	return true, fill, nil
+	p.addLocked(1, size)
+	return true, p.fill, nil
 }
 
 // add changes what is held and moves the pressure.
@@ -281,15 +417,83 @@ func (p *Producer) Stats() Stats {
 	p.mu.Lock()
 	s := Stats{Fill: p.fill, Accepted: p.accepted}
 	p.mu.Unlock()
+	p.layout.RLock()
+	defer p.layout.RUnlock()
 	for _, spec := range p.cfg.Topics {
-		for _, n := range p.lanes[spec.Name] {
+		t := p.topics[spec.Name]
+		away := p.away(t)
+		for i, n := range t.lanes {
 			l := n.stats()
 			s.Produced += l.Produced
 			s.Poisoned += l.Poisoned
 			s.Conflated += l.Conflated
 			s.Retries += l.Retries
+			if i >= t.count && l.Depth == 0 {
+				continue // of a partition that was
+			}
+			if l.Depth > 0 && away != "" {
+				l.Reason = away
+			}
 			s.Lanes = append(s.Lanes, l)
 		}
 	}
 	return s
+}
+
+// away says in words why nothing of a topic can be written; "" when it is there.
+func (p *Producer) away(t *spread) string {
+	switch {
+	case !p.keeper.State().Up:
+		return "Kafka does not answer"
+	case t.real > 0:
+		return ""
+	}
+	s, _ := p.keeper.Topic(t.spec.Name)
+	if s.Error == "" {
+		return "the topic does not exist"
+	}
+	return "the topic does not exist: " + s.Error
+}
+
+// Blocked is what a Producer cannot write to a topic.
+type Blocked struct {
+	Topic string
+	// Lanes is how many of its partitions cannot be written, and Records how many
+	// records they hold.
+	Lanes, Records int
+	Since          time.Time // when the longest of them began
+	Reason         string    // of that one, in words
+}
+
+// String says it in words for a person, without figures that change by
+// themselves.
+func (b Blocked) String() string {
+	words := "cannot write " + b.Topic
+	if b.Reason != "" {
+		words += ": " + b.Reason
+	}
+	return words
+}
+
+// Blocked returns what cannot be written, by topic in the order of the
+// configuration.
+func (s Stats) Blocked() []Blocked {
+	var all []Blocked
+	for _, l := range s.Lanes {
+		if !l.Blocked() {
+			continue
+		}
+		i := slices.IndexFunc(all, func(b Blocked) bool { return b.Topic == l.Topic })
+		if i < 0 {
+			i = len(all)
+			all = append(all, Blocked{Topic: l.Topic, Since: l.since(), Reason: l.Reason})
+		}
+		b := &all[i]
+		b.Lanes++
+		b.Records += l.Depth
+		if l.since().Before(b.Since) {
+			b.Since, b.Reason = l.since(), l.Reason
+		}
+	}
+	return all
 }

@@ -157,7 +157,7 @@ func TestDeniedIsKeptAndAlarmed(t *testing.T) {
 		p.say(t, nil, "a", numbers(0, 5)...)
 		time.Sleep(time.Hour)
 		s := p.producer.Stats()
-		if !s.Lanes[0].Alarm || s.Records != 5 || s.Retries > 400 || s.Retries < 100 {
+		if !s.Lanes[0].Blocked() || s.Records != 5 || s.Retries > 400 || s.Retries < 100 {
 			t.Errorf("stats %+v, want an alarm, 5 held, a try each 10 s", s)
 		}
 		if s.Lanes[0].OldestAge < time.Hour-time.Second {
@@ -166,12 +166,144 @@ func TestDeniedIsKeptAndAlarmed(t *testing.T) {
 		f.Remove()
 		time.Sleep(11 * time.Second)
 		equal(t, "log", w.log(t, "a", 0), numbers(0, 5))
-		if s := p.producer.Stats(); s.Lanes[0].Alarm {
-			t.Error("alarm after the success")
+		if s := p.producer.Stats(); len(s.Blocked()) != 0 || s.Lanes[0].Reason != "" {
+			t.Errorf("after the success: %+v", s.Blocked())
 		}
 		p.stop()
 		w.stop()
 	})
+}
+
+// TestABlockedLaneSaysSinceWhenAndWhy: whatever Kafka refuses writes with, what
+// waits for ten seconds is told with its beginning and the reason in words, also
+// of a topic where each second a newer value takes the place of the old; and it
+// is no longer told once it is written.
+func TestABlockedLaneSaysSinceWhenAndWhy(t *testing.T) {
+	for words, fault := range map[string]*kerr.Error{
+		"this machine's clock is ahead of Kafka's":    kerr.InvalidTimestamp,
+		"Kafka denies access to the topic":            kerr.TopicAuthorizationFailed,
+		"Kafka denies access to the cluster":          kerr.ClusterAuthorizationFailed,
+		"the partition has no leader":                 kerr.LeaderNotAvailable,
+		"too few copies of the partition are in step": kerr.NotEnoughReplicas,
+		"the broker's disk fails":                     kerr.KafkaStorageError,
+		"the broker does not answer in time":          kerr.RequestTimedOut,
+		"the topic or the partition does not exist":   kerr.UnknownTopicOrPartition,
+		"Policy Violation":                            kerr.PolicyViolation,
+	} {
+		t.Run(fault.Message, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w := &world{}
+				c := w.start(t)
+				specs := []kafkalink.TopicSpec{{Name: "a", Partitions: 1}, {Name: "b", Partitions: 1}, {Name: "c", Partitions: 1}}
+				p := w.open(t, setup{topics: specs, latest: []string{"b"}})
+				time.Sleep(5 * time.Second)
+				f := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: fault, Count: -1, When: func(r kmsg.Request) bool { return !contains(r, "well") }})
+				began := time.Now()
+				p.say(t, nil, "a", "1")
+				for i := range 30 {
+					p.say(t, nil, "b", numbers(i, i+1)...) // as a heartbeat
+					p.say(t, nil, "c", "well")
+					time.Sleep(time.Second)
+					if i == 8 && len(p.producer.Stats().Blocked()) != 0 {
+						t.Errorf("after 9 s: %+v", p.producer.Stats().Blocked())
+					}
+				}
+				blocked := p.producer.Stats().Blocked()
+				if len(blocked) != 2 || blocked[0].Topic != "a" || blocked[1].Topic != "b" {
+					t.Fatalf("got %+v, want a and b blocked", blocked)
+				}
+				for _, b := range blocked {
+					if !b.Since.Equal(began) || b.Lanes != 1 || b.Records != 1 || !strings.Contains(b.String(), "cannot write "+b.Topic+": "+words) {
+						t.Errorf("got %+v (%s), want it since %s because %s", b, b, began, words)
+					}
+				}
+				f.Remove()
+				time.Sleep(15 * time.Second)
+				if blocked := p.producer.Stats().Blocked(); len(blocked) != 0 {
+					t.Errorf("all is written: got %+v", blocked)
+				}
+				equal(t, "log", firsts(w.log(t, "a", 0)), []string{"1"})
+				p.stop()
+				w.stop()
+			})
+		})
+	}
+}
+
+// TestATopicThatCannotBeMadeBlocksItsLanes, and says why.
+func TestATopicThatCannotBeMadeBlocksItsLanes(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w := &world{}
+		c := w.start(t)
+		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.ClusterAuthorizationFailed, Count: -1})
+		p := w.open(t, setup{topics: one()})
+		p.say(t, nil, "a", "1")
+		time.Sleep(20 * time.Second)
+		if b := p.producer.Stats().Blocked(); len(b) != 1 || !strings.Contains(b[0].Reason, "the topic does not exist: create: ") {
+			t.Errorf("got %+v", b)
+		}
+		w.away()
+		time.Sleep(10 * time.Second)
+		if b := p.producer.Stats().Blocked(); len(b) != 1 || b[0].Reason != "Kafka does not answer" {
+			t.Errorf("Kafka is away: got %+v", b)
+		}
+		p.stop()
+		w.stop()
+	})
+}
+
+// TestARefusedRecordIsTold: Kafka takes a record never; for a minute the topic
+// counts as one that cannot be written.
+func TestARefusedRecordIsTold(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, e := &world{}, &ends{}
+		c := w.start(t)
+		if err := c.CreateTopic("a", 1, map[string]string{"max.message.bytes": "500"}); err != nil {
+			t.Fatal(err)
+		}
+		p := w.open(t, setup{topics: one()})
+		p.say(t, e, "a", strings.Repeat("x", 1000), "small")
+		time.Sleep(5 * time.Second)
+		b := p.producer.Stats().Blocked()
+		if len(b) != 1 || !strings.Contains(b[0].Reason, "max.message.bytes") || e.count(kafkalink.Poisoned) != 1 || e.count(kafkalink.Produced) != 1 {
+			t.Errorf("got %+v, told of %v", b, e.kinds)
+		}
+		time.Sleep(time.Minute)
+		p.say(t, e, "a", "small")
+		time.Sleep(time.Second)
+		if b := p.producer.Stats().Blocked(); len(b) != 0 || p.producer.Stats().Lanes[0].Reason != "" {
+			t.Errorf("a minute later: got %+v", b)
+		}
+		p.stop()
+		w.stop()
+	})
+}
+
+// TestKeptRecordIsNeverGivenUp: its owner wants it written, so the topic must be
+// changed; until then it is told why.
+func TestKeptRecordIsNeverGivenUp(t *testing.T) {
+	for name, fault := range map[string]*kerr.Error{"large": kerr.MessageTooLarge, "invalid": kerr.InvalidRecord} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, e := &world{}, &ends{}
+				c := w.start(t)
+				p := w.open(t, setup{topics: one(), keep: true})
+				time.Sleep(2 * time.Second)
+				f := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: fault, Count: -1, When: func(r kmsg.Request) bool { return contains(r, "7") }})
+				p.say(t, e, "a", numbers(0, 10)...)
+				time.Sleep(time.Hour)
+				if b := p.producer.Stats().Blocked(); len(b) != 1 || b[0].Records != 3 || b[0].Reason == "" || e.count(kafkalink.Poisoned) != 0 {
+					t.Errorf("got %+v, told of %v", b, e.kinds)
+				}
+				f.Remove()
+				time.Sleep(11 * time.Second)
+				equal(t, "log", w.log(t, "a", 0), numbers(0, 10))
+				balanced(t, p)
+				p.stop()
+				w.stop()
+			})
+		})
+	}
 }
 
 // TestPoisonIsIsolated: among good records one is refused for ever: by its size
@@ -274,33 +406,147 @@ func TestPartitions(t *testing.T) {
 	})
 }
 
-// TestHeldTopic: the topic has another number of partitions than configured:
-// nothing is written, nothing ends, and it flows once the topic is right.
-func TestHeldTopic(t *testing.T) {
+// TestTopicWithOtherPartitions: the topic has another number of partitions than
+// configured: it is used with those it has, each key in order in the partition
+// where Java's client would put it.
+func TestTopicWithOtherPartitions(t *testing.T) {
+	for _, real := range []int{1, 5} {
+		synctest.Test(t, func(t *testing.T) {
+			w, e := &world{}, &ends{}
+			c := w.start(t)
+			if err := c.CreateTopic("a", int32(real), nil); err != nil {
+				t.Fatal(err)
+			}
+			p := w.open(t, setup{topics: []kafkalink.TopicSpec{{Name: "a", Partitions: 3}}})
+			want := p.keyed(t, e, "a", 0, 200, real) // before Kafka has been asked
+			time.Sleep(10 * time.Second)
+			for i, more := range p.keyed(t, e, "a", 200, 400, real) {
+				want[i] = append(want[i], more...)
+			}
+			time.Sleep(10 * time.Second)
+			for i := range want {
+				equal(t, "partition "+strconv.Itoa(i), byKey(w.log(t, "a", i)), byKey(want[i]))
+			}
+			if topic := p.keeper.State().Topics[0]; !topic.Differs() || topic.Partitions != real || topic.Warning() == "" {
+				t.Errorf("topic %+v, want a warning", topic)
+			}
+			if s := p.producer.Stats(); e.count(kafkalink.Produced) != 400 || s.Records != 0 || len(s.Lanes) != real {
+				t.Errorf("told of %v, stats %+v", e.kinds, s)
+			}
+			balanced(t, p)
+			p.stop()
+			w.stop()
+		})
+	}
+}
+
+// byKey sorts what keyed enqueued by its key; the order within a key stays.
+func byKey(texts []string) []string {
+	key := func(text string) int {
+		n, _ := strconv.Atoi(text)
+		return n % 20
+	}
+	slices.SortStableFunc(texts, func(a, b string) int { return key(a) - key(b) })
+	return texts
+}
+
+// keyed enqueues numbers under twenty keys and returns them by the partition of
+// their key among count.
+func (p *part) keyed(tb testing.TB, e *ends, topic string, from, to, count int) [][]string {
+	tb.Helper()
+	want := make([][]string, count)
+	for i := from; i < to; i++ {
+		key, text := strconv.Itoa(i%20), strconv.Itoa(i)
+		r := kafkalink.Record{Topic: topic, Key: []byte(key), Value: []byte(text), Done: e.of(text)}
+		if _, err := p.producer.Enqueue(r); err != nil {
+			tb.Fatal(err)
+		}
+		at := kafkalink.PartitionOf([]byte(key), count)
+		want[at] = append(want[at], text)
+	}
+	return want
+}
+
+// TestPartitionsGrowWhileWriting: records that wait move to the partitions of
+// their keys, new ones go there at once; none is lost, and what Kafka has not
+// refused is not written twice. A FIFO and a topic of latest values alike.
+func TestPartitionsGrowWhileWriting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := &world{}
+		w, e := &world{}, &ends{}
+		w.start(t)
+		specs := []kafkalink.TopicSpec{{Name: "a", Partitions: 3}, {Name: "b", Partitions: 1}}
+		p := w.open(t, setup{topics: specs, latest: []string{"b"}})
+		p.keyed(t, e, "a", 0, 100, 3)
+		time.Sleep(5 * time.Second)
+		w.grow(t, "a", 6)
+		w.grow(t, "b", 4)
+		for i := range 100 { // while the growth is being noticed
+			p.keyed(t, e, "a", 100+20*i, 120+20*i, 6)
+			p.keyed(t, e, "b", 20*i, 20*i+20, 4)
+			time.Sleep(50 * time.Millisecond)
+		}
+		w.away() // and it waits while Kafka is away
+		time.Sleep(5 * time.Second)
+		want := p.keyed(t, e, "a", 2100, 2200, 6)
+		w.back()
+		time.Sleep(10 * time.Second)
+		var all []string
+		for i := range 6 {
+			got := w.log(t, "a", i)
+			all = append(all, got...)
+			equal(t, "end of partition "+strconv.Itoa(i), got[len(got)-len(want[i]):], want[i])
+		}
+		if len(all) != 2200 || len(firsts(all)) != 2200 {
+			t.Errorf("%d records in the logs, %d different ones, want 2200", len(all), len(firsts(all)))
+		}
+		last := map[string]bool{}
+		for i := range 4 {
+			for _, text := range w.log(t, "b", i) {
+				last[text] = true
+			}
+		}
+		for _, text := range numbers(1980, 2000) {
+			if !last[text] {
+				t.Errorf("the latest value %s is not in the log", text)
+			}
+		}
+		if s := p.producer.Stats(); s.Records != 0 || len(s.Lanes) != 10 {
+			t.Errorf("stats %+v", s)
+		}
+		balanced(t, p)
+		p.stop()
+		w.stop()
+	})
+}
+
+// TestTopicComesBackSmaller: it was deleted and made again with fewer
+// partitions; what waited, and what was under way, goes to those there are.
+func TestTopicComesBackSmaller(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, e := &world{}, &ends{}
 		c := w.start(t)
-		if err := c.CreateTopic("a", 5, nil); err != nil {
+		if err := c.CreateTopic("a", 6, nil); err != nil {
 			t.Fatal(err)
 		}
-		specs := []kafkalink.TopicSpec{{Name: "a", Partitions: 3}, {Name: "b", Partitions: 1}}
-		p := w.open(t, setup{topics: specs})
-		p.say(t, nil, "a", "1")
-		p.say(t, nil, "b", "2")
-		time.Sleep(time.Hour)
-		topic := p.keeper.State().Topics[0]
-		if !topic.Held() || topic.Partitions != 5 {
-			t.Errorf("topic %+v, want held", topic)
-		}
-		equal(t, "log of the other topic", w.log(t, "b", 0), []string{"2"})
-		if s := p.producer.Stats(); s.Records != 1 || s.Produced != 1 {
-			t.Errorf("stats %+v, want one held", s)
-		}
+		p := w.open(t, setup{topics: []kafkalink.TopicSpec{{Name: "a", Partitions: 2}}})
+		time.Sleep(3 * time.Second)
+		f := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.NotEnoughReplicas, Count: -1})
+		p.keyed(t, e, "a", 0, 100, 6)
+		time.Sleep(100 * time.Millisecond) // a batch of each is under way
+		p.keyed(t, e, "a", 100, 200, 6)
 		if err := c.DeleteTopic("a"); err != nil {
 			t.Fatal(err)
 		}
-		time.Sleep(5 * time.Second)
-		equal(t, "log", w.log(t, "a", kafkalink.PartitionOf([]byte("k"), 3)), []string{"1"})
+		f.Remove()
+		time.Sleep(time.Minute) // it is made here, with two
+		var all []string
+		for i := range 2 {
+			all = append(all, w.log(t, "a", i)...)
+		}
+		if len(firsts(all)) != 200 || e.count(kafkalink.Produced) != 200 {
+			t.Errorf("%d records in the logs, told of %v", len(firsts(all)), e.kinds)
+		}
+		balanced(t, p)
 		p.stop()
 		w.stop()
 	})

@@ -12,7 +12,9 @@ const entryOverhead = 64
 type entry struct {
 	Record
 	size int
-	at   time.Time // of acceptance
+	// at is since when a record of its subject waits: of acceptance, or of that of the
+	// values it replaced.
+	at time.Time
 }
 
 func newEntry(r Record) entry {
@@ -45,6 +47,7 @@ func (q *queue) put(e entry) (replaced entry, ok bool) {
 	if q.latest != nil {
 		if place, waits := q.latest[e.subject()]; waits {
 			slot := &q.entries[place-q.base+q.head]
+			e.at = slot.at
 			replaced, *slot = *slot, e
 			return replaced, true
 		}
@@ -96,18 +99,27 @@ func (q *queue) tidy() {
 	}
 }
 
-// putBack returns entries to the front of a latest queue. It returns those that
-// a newer value has overtaken.
+// putBack returns entries to the front of a latest queue. A newer value that came
+// meanwhile takes the place of its elder, which is returned.
 func (q *queue) putBack(batch []entry) (replaced []entry) {
 	keep := make([]entry, 0, len(batch)+q.len())
+	overtaken := make(map[subject]struct{})
 	for _, e := range batch {
-		if _, newer := q.latest[e.subject()]; newer {
+		place, newer := q.latest[e.subject()]
+		if newer {
+			overtaken[e.subject()] = struct{}{}
 			replaced = append(replaced, e)
-		} else {
+			newest := q.entries[place-q.base+q.head]
+			newest.at = e.at
+			e = newest
+		}
+		keep = append(keep, e)
+	}
+	for _, e := range q.entries[q.head:] {
+		if _, moved := overtaken[e.subject()]; !moved {
 			keep = append(keep, e)
 		}
 	}
-	keep = append(keep, q.entries[q.head:]...)
 	q.entries, q.head, q.base = keep, 0, 0
 	for i, e := range keep {
 		q.latest[e.subject()] = i
@@ -115,7 +127,7 @@ func (q *queue) putBack(batch []entry) (replaced []entry) {
 	return replaced
 }
 
-// oldest returns when the first entry was accepted.
+// oldest returns since when the first entry waits.
 func (q *queue) oldest() (time.Time, bool) {
 	if q.len() == 0 {
 		return time.Time{}, false

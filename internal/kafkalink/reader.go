@@ -57,6 +57,8 @@ type ReaderState struct {
 	// Stuck counts the times in a row that Handle refused the present batch.
 	Stuck     int    `json:"stuck,omitempty"`
 	LastError string `json:"last_error,omitempty"`
+	// Reason is LastError in words for a person.
+	Reason string `json:"reason,omitempty"`
 }
 
 // Lag is how many records wait to be read, as far as is known.
@@ -343,7 +345,7 @@ func (r *PartitionReader) answered(end int64) {
 	defer r.mu.Unlock()
 	r.state.Next, r.state.HighWater = r.next, end
 	if !r.state.Reading {
-		r.state.Reading, r.state.Since, r.state.LastError = true, time.Now(), ""
+		r.state.Reading, r.state.Since, r.state.LastError, r.state.Reason = true, time.Now(), "", ""
 		r.cfg.Log.Info("reading from Kafka", slog.Int64("offset", r.next))
 	}
 }
@@ -355,7 +357,7 @@ func (r *PartitionReader) note(err error) {
 	if r.state.Reading {
 		r.state.Reading, r.state.Since = false, time.Now()
 	}
-	r.state.LastError = err.Error()
+	r.state.LastError, r.state.Reason = err.Error(), reasonOf(err)
 	if first {
 		r.cfg.Log.Info("waiting to read from Kafka", slog.String("err", err.Error()))
 	}

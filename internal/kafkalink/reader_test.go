@@ -388,6 +388,44 @@ func TestTopicReader(t *testing.T) {
 	})
 }
 
+// TestAddedPartitionsAreReadFromTheirFirst: also by a reader that began at the
+// end; what is in a new partition before it is noticed is all new.
+func TestAddedPartitionsAreReadFromTheirFirst(t *testing.T) {
+	for name, start := range map[string]kafkalink.Start{"end": kafkalink.FromEnd(), "first": kafkalink.FromFirst(), "time": kafkalink.FromTime(time.Date(2000, 1, 1, 1, 0, 0, 0, time.UTC))} {
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				w, in := &world{}, &inbox{}
+				w.start(t)
+				w.write(t, "old")
+				time.Sleep(2 * time.Hour)
+				p := w.open(t, setup{read: []string{"a"}})
+				tr := kafkalink.NewTopicReader(p.client, p.keeper, "a", func(int) kafkalink.ReaderConfig { return in.config("", start) })
+				ctx, cancel := context.WithCancel(t.Context())
+				done := make(chan error, 1)
+				go func() { done <- tr.Run(ctx) }()
+				time.Sleep(5 * time.Second)
+				w.grow(t, "a", 3)
+				other := w.open(t, setup{topics: []kafkalink.TopicSpec{{Name: "a", Partitions: 1}}})
+				e := &ends{}
+				other.keyed(t, e, "a", 0, 60, 3)
+				time.Sleep(10 * time.Second)
+				got := firsts(in.got())
+				if name == "first" {
+					got = got[1:] // "old"
+				}
+				if len(got) != 60 || e.count(kafkalink.Produced) != 60 {
+					t.Errorf("read %s, told of %v, want the 60 new ones", short(got), e.kinds)
+				}
+				other.stop()
+				cancel()
+				<-done
+				p.stop()
+				w.stop()
+			})
+		})
+	}
+}
+
 // TestMarkersOfTransactionsAreSteppedOver: they lie in the log and are no
 // records; the reader neither stays before them nor takes them for a replaced
 // log when it comes again.

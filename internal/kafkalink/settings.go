@@ -22,8 +22,8 @@ type Settings struct {
 // TopicSettings is one topic in a configuration.
 type TopicSettings struct {
 	Name string `yaml:"name"`
-	// Partitions must be the same at all who use the topic, and must not be
-	// changed once it exists: the order per key would be lost.
+	// Partitions is how many the topic is created with. One that exists is used
+	// with those it has.
 	Partitions int `yaml:"partitions"`
 	// Retention is used when the topic is created here.
 	Retention time.Duration `yaml:"retention"`

@@ -163,6 +163,12 @@ func linkSamples(at charge.Time) []sample {
 			V: 1, Bridge: "bridge-1", At: at, StartedAt: at, MQTT: wire.Dependency{Up: true, Since: at},
 			Kafka: wire.Dependency{Since: at, Reason: "connection refused"}, Buffered: 12, OldestMS: 900, Accepted: 500, Forwarded: 487, DeadLetters: 1,
 		}, reader(wire.DecodeBridgeAlive)},
+		{"bridge_alive_troubles", &wire.BridgeAlive{
+			V: 1, Bridge: "bridge-1", At: at, StartedAt: at, MQTT: wire.Dependency{Up: true, Since: at}, Kafka: wire.Dependency{Up: true, Since: at},
+			Accepted: 1, DeadLetters: 1, DeadLetter: "cp/CP_001/up/event: record: is not a JSON object",
+			Troubles: []wire.Trouble{{Since: at, Reason: "cannot write cp-events: the partition has no leader: a broker is away"}},
+			Warnings: []string{"topic cp-events has 6 partitions and 3 are configured: it is used with those it has"},
+		}, reader(wire.DecodeBridgeAlive)},
 		{"central_alive", &wire.CentralAlive{V: 1, Central: central, At: at}, reader(wire.DecodeCentralAlive)},
 		{"driver_AUTHORIZATION_REQUEST", &wire.DriverRequest{
 			MessageID: "m-1", EventType: wire.DriverAuthorization, DriverID: "7", Username: "driver1", ClientID: "web-1", Timestamp: wire.Seconds(at),

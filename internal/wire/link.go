@@ -1,6 +1,10 @@
 package wire
 
-import "github.com/carga-ev/carga/internal/charge"
+import (
+	"unicode/utf8"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
 
 // Ack says that everything of Journal up to and with Seq, and all that it
 // follows, is in Central's database or is a recorded hole. Journal nil: Central
@@ -169,6 +173,19 @@ type Dependency struct {
 	Reason string      `json:"reason,omitempty"` // in words, when down
 }
 
+// Trouble is something that a part cannot do although what it needs is up.
+type Trouble struct {
+	Since  charge.Time `json:"since"`
+	Reason string      `json:"reason"` // in words
+}
+
+// Bounds of what a sign of life tells in words.
+const (
+	maxTroubles  = 32
+	maxReason    = 1024
+	maxTroubling = 512
+)
+
 // BridgeAlive is said by the bridge each second on monitor-events.
 type BridgeAlive struct {
 	V           int         `json:"v"`
@@ -185,6 +202,36 @@ type BridgeAlive struct {
 	Retries     int64       `json:"retries"`
 	Conflated   int64       `json:"conflated"` // telemetry replaced by newer before it was sent
 	Commands    int64       `json:"commands"`  // passed down
+	// DeadLetter says where the last dead letter came from and why it is one.
+	DeadLetter string `json:"dead_letter,omitempty"`
+	// Troubles are what the bridge cannot write or read for longer than 10 s while
+	// Kafka is up, the oldest first.
+	Troubles []Trouble `json:"troubles,omitempty"`
+	// Warnings are what an operator may want to change; nothing is down by them.
+	Warnings []string `json:"warnings,omitempty"`
+}
+
+// Tell sets what is told in words, cut to what a sign of life may hold.
+func (m *BridgeAlive) Tell(deadLetter string, troubles []Trouble, warnings []string) {
+	m.DeadLetter = Cut(deadLetter, maxTroubling)
+	for _, t := range troubles[:min(len(troubles), maxTroubles)] {
+		m.Troubles = append(m.Troubles, Trouble{t.Since, Cut(t.Reason, maxTroubling)})
+	}
+	for _, w := range warnings[:min(len(warnings), maxTroubles)] {
+		m.Warnings = append(m.Warnings, Cut(w, maxTroubling))
+	}
+}
+
+// Cut shortens a text for a person to at most so many bytes, and leaves no part
+// of a character.
+func Cut(s string, most int) string {
+	if len(s) <= most {
+		return s
+	}
+	for most > 0 && !utf8.RuneStart(s[most]) {
+		most--
+	}
+	return s[:most]
 }
 
 // DecodeBridgeAlive reads a bridge's sign of life strictly.
@@ -204,8 +251,19 @@ func (m *BridgeAlive) validate(c *check) {
 	c.require("bridge", "at")
 	c.name("bridge", m.Bridge)
 	c.time("at", m.At)
-	c.text("mqtt.reason", m.MQTT.Reason, 1024)
-	c.text("kafka.reason", m.Kafka.Reason, 1024)
+	c.text("mqtt.reason", m.MQTT.Reason, maxReason)
+	c.text("kafka.reason", m.Kafka.Reason, maxReason)
+	c.text("dead_letter", m.DeadLetter, maxReason)
+	if len(m.Troubles) > maxTroubles || len(m.Warnings) > maxTroubles {
+		c.fail("troubles", "has %d entries and warnings has %d; at most %d are allowed", len(m.Troubles), len(m.Warnings), maxTroubles)
+	}
+	for i := range m.Troubles {
+		c.time("troubles.since", m.Troubles[i].Since)
+		c.text("troubles.reason", m.Troubles[i].Reason, maxReason)
+	}
+	for _, w := range m.Warnings {
+		c.text("warnings", w, maxReason)
+	}
 }
 
 // CentralAlive is said by Central each second on monitor-events, so that two

@@ -19,6 +19,8 @@ type Books struct {
 	Buffered    int64 // owed
 	// Oldest is when the oldest buffered one came; zero when there is none.
 	Oldest time.Time
+	// LastDeadLetter says where the last dead letter came from, and why.
+	LastDeadLetter string
 }
 
 // ending is how what was owed ended.
@@ -66,6 +68,13 @@ func (l *ledger) accept(at time.Time) (end func(ending)) {
 			l.books.Accepted--
 		}
 	}
+}
+
+// why notes why the dead letter that ends now is one.
+func (l *ledger) why(words string) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.books.LastDeadLetter = words
 }
 
 func (l *ledger) read() Books {

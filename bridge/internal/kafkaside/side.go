@@ -195,6 +195,7 @@ func (s *Side) write(d route.Decision, end func(ending), done func()) bool {
 			return
 		case d.Kind == route.DeadLetter:
 			// Even one that Kafka refuses has ended: the log has said why.
+			s.ledger.why(origin(d) + d.Reason)
 			end(deadLetter)
 		default:
 			end(forwarded)
@@ -215,6 +216,16 @@ func (s *Side) poisoned(d route.Decision, why error, end func(ending), done func
 	}
 	dead := route.Decision{Kind: route.DeadLetter, CP: d.CP, Reason: reason, Record: s.cfg.Router.Poison(d.Record, reason)}
 	return s.write(dead, end, done)
+}
+
+// origin says where a dead letter came from, before its reason.
+func origin(d route.Decision) string {
+	for _, h := range d.Record.Headers {
+		if h.Key == wire.HeaderTopic {
+			return h.Value + ": "
+		}
+	}
+	return ""
 }
 
 func record(r route.Record) kafkalink.Record {
@@ -276,14 +287,10 @@ type State struct {
 
 // State returns what is known now.
 func (s *Side) State() State {
-	st := State{
+	return State{
 		Books: s.Books(), Repeats: s.debts.repeated(), Producer: s.producer.Stats(), Took: s.took,
-		Commands: s.commands.Load(), Stale: s.stale.Load(),
+		Commands: s.commands.Load(), Stale: s.stale.Load(), Readers: s.readers(),
 	}
-	if r := s.down.Load(); r != nil {
-		st.Readers = r.States()
-	}
-	return st
 }
 
 // Alive is what the bridge says of itself now.
@@ -299,12 +306,36 @@ func (s *Side) Alive(mqtt wire.Dependency) wire.BridgeAlive {
 	if !b.Oldest.IsZero() {
 		m.OldestMS = now.Sub(b.Oldest).Milliseconds()
 	}
+	var troubles []wire.Trouble
+	for _, t := range s.Troubles() {
+		troubles = append(troubles, wire.Trouble{Since: charge.At(t.Since), Reason: t.Reason})
+	}
+	m.Tell(b.LastDeadLetter, troubles, s.keeper.State().Warnings())
 	return m
 }
 
-// Dependency says the state of Kafka as the bridge tells it. A topic with
-// another number of partitions than configured counts as Kafka being down:
-// nothing can be written to it.
+// Troubles are what cannot be written or read although Kafka answers.
+func (s *Side) Troubles() []kafkalink.Trouble {
+	return kafkalink.Troubles(s.keeper.State(), []kafkalink.Stats{s.producer.Stats()}, s.readers())
+}
+
+// Unread is the part of Troubles that is not about writing.
+func (s *Side) Unread() []kafkalink.Trouble {
+	return kafkalink.Troubles(s.keeper.State(), nil, s.readers())
+}
+
+// Warnings are what an operator may want to change about the topics.
+func (s *Side) Warnings() []string { return s.keeper.State().Warnings() }
+
+// readers are the states of those of cp-commands.
+func (s *Side) readers() []kafkalink.ReaderState {
+	if r := s.down.Load(); r != nil {
+		return r.States()
+	}
+	return nil
+}
+
+// Dependency says whether Kafka answers, as the bridge tells it.
 func (s *Side) Dependency() wire.Dependency {
 	k := s.keeper.State()
 	d := wire.Dependency{Up: k.Up, Since: charge.At(k.Since)}
@@ -312,12 +343,6 @@ func (s *Side) Dependency() wire.Dependency {
 		d.Reason = fmt.Sprintf("waiting for Kafka at %s since %s", strings.Join(s.cfg.Brokers, " "), d.Since)
 		if k.LastError != "" {
 			d.Reason += ": " + k.LastError
-		}
-	}
-	for _, t := range k.Topics {
-		if t.Held() {
-			d.Up = false
-			d.Reason = fmt.Sprintf("topic %s has %d partitions, %d are configured: nothing is written to it", t.Name, t.Partitions, t.Want)
 		}
 	}
 	d.Reason = d.Reason[:min(len(d.Reason), 1000)]

@@ -1,0 +1,65 @@
+package kafkalink
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Trouble is something that a part cannot do although Kafka answers.
+type Trouble struct {
+	Since  time.Time
+	Reason string // in words for a person, without figures that change by themselves
+}
+
+// Troubles says what a part cannot write or read for longer than ten seconds,
+// and which topics are missing, the oldest trouble first. There are none while
+// Kafka does not answer at all: that is Kafka's outage, which the keeper tells.
+func Troubles(k KeeperState, written []Stats, read []ReaderState) []Trouble {
+	if !k.Up {
+		return nil
+	}
+	now := time.Now()
+	late := func(since time.Time) bool { return now.Sub(later(since, k.Since)) >= blockedAfter }
+	var all []Trouble
+	for _, s := range written {
+		for _, b := range s.Blocked() {
+			all = append(all, Trouble{b.Since, b.String()})
+		}
+	}
+	for _, t := range k.Topics {
+		if !t.Seen() && t.Error != "" && late(t.Since) {
+			all = append(all, Trouble{t.Since, fmt.Sprintf("topic %s is not there: %s", t.Name, t.Error)})
+		}
+	}
+	silent := map[string]Trouble{}
+	for _, r := range read {
+		first, known := silent[r.Topic]
+		if r.Reading || !late(r.Since) || known && first.Since.Before(r.Since) {
+			continue
+		}
+		words := "cannot read " + r.Topic
+		if r.Reason != "" {
+			words += ": " + r.Reason
+		}
+		silent[r.Topic] = Trouble{r.Since, words}
+	}
+	for _, t := range silent {
+		all = append(all, t)
+	}
+	slices.SortFunc(all, func(a, b Trouble) int {
+		if d := a.Since.Compare(b.Since); d != 0 {
+			return d
+		}
+		return strings.Compare(a.Reason, b.Reason)
+	})
+	return all
+}
+
+func later(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return b
+	}
+	return a
+}
