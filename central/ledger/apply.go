@@ -34,6 +34,7 @@ type fold struct {
 	journals   []*Journal
 	connectors []*Connector
 	meters     []touchedMeter
+	astray     []charge.ConnectorID // whose registers in cp_registered do not go on from those before
 	sessions   []*Session
 	holes      []*Hole
 	first      []Change // boots forgotten: before the rows of those that come

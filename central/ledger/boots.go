@@ -164,8 +164,12 @@ func (f *fold) takeRegistered(reg *wire.Registered) {
 	}
 	f.passDamaged(reg)
 	for i := range reg.Connectors {
-		if c := &reg.Connectors[i]; c.Register != nil {
-			f.read(c.Connector, *c.Register)
+		c := &reg.Connectors[i]
+		if k := f.connector(c.Connector); k != nil {
+			k.Rated = c.Rated
+		}
+		if c.Register != nil && !f.read(c.Connector, *c.Register) {
+			f.astray = append(f.astray, c.Connector)
 		}
 	}
 	boot := f.boot()
@@ -221,7 +225,7 @@ func (f *fold) takeState(j *Journal, s *wire.ConnectorState) {
 	}
 	if ss, ended := f.session(s.SessionID, s.Connector); ss != nil && !ended {
 		touch(&f.sessions, ss)
-		if s.Register != nil {
+		if s.Register != nil && !slices.Contains(f.astray, s.Connector) {
 			ss.Register = max(ss.Register, *s.Register)
 		}
 		f.recount(s.Connector)

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
 )
@@ -22,45 +23,225 @@ func (f *fold) meter(id charge.ConnectorID) *Meter {
 	return m
 }
 
+// A register cannot have gained more than this between two readings: what the
+// rated power gives in the time between them, a tenth more (the grid's voltage
+// may be that much higher), and meterSlack for coarse registers and readings that
+// took their time.
+const meterSlack charge.WattHours = 1000
+
+// unknownRated is the power of a connector that names none: 64 A on three phases
+// of 230 V.
+const unknownRated charge.Watts = 3 * 64 * 230
+
+// unknownTime is taken for the time between two readings when the clocks of the
+// charging point do not tell it.
+const unknownTime = 24 * time.Hour
+
+// mostEnergy is the most that can flow at a rated power in a time.
+func mostEnergy(rated charge.Watts, elapsed time.Duration) charge.WattHours {
+	const maxRated, maxElapsed, perHour = 10_000_000, 10 * 365 * 24 * time.Hour, int64(time.Hour / time.Millisecond)
+	if rated <= 0 {
+		rated = unknownRated
+	}
+	e := int64(min(rated, maxRated)) * int64(min(max(elapsed, 0), maxElapsed)/time.Millisecond) / perHour
+	return charge.WattHours(e+e/10) + meterSlack
+}
+
+// between is the time from one reading to a later one: by uptime within a boot,
+// else by the clock. What contradicts itself is not known.
+func between(earlier, later ReadAt) time.Duration {
+	switch d := later.At.Sub(earlier.At); {
+	case earlier.Journal != "" && earlier.Journal == later.Journal:
+		return time.Duration(later.UptimeMS-earlier.UptimeMS) * time.Millisecond
+	case earlier.At != 0 && later.At != 0 && d >= 0:
+		return d + clockError
+	}
+	return unknownTime
+}
+
+// clockError is how far apart a clock that is set may be from itself before a
+// restart.
+const clockError = time.Minute
+
+// readAt is when the record's own reading was taken.
+func (f *fold) readAt() ReadAt {
+	r := ReadAt{Journal: f.rec.Journal, UptimeMS: f.rec.UptimeMS}
+	if f.rec.Clock == charge.ClockSet || f.rec.Clock == charge.ClockSynced {
+		r.At = f.rec.At
+	}
+	return r
+}
+
+// rated is the power of a connector as the present boot, or the one that waits,
+// tells it.
+func (f *fold) rated(id charge.ConnectorID) charge.Watts {
+	for _, boot := range []map[charge.ConnectorID]*Connector{f.boot(), f.cp.Connectors, f.cp.Waiting} {
+		if c := boot[id]; c != nil && c.Rated > 0 {
+			return c.Rated
+		}
+	}
+	return 0
+}
+
 // read takes a register as the record says it stood. Within a boot, and from one
-// boot to the next, it cannot be lower than before: then the meter was replaced
-// or set back, and what was counted so far is carried over. (Between branches of
-// a storage that was rolled back, records come in any order, so nothing is
-// concluded from them.)
-func (f *fold) read(id charge.ConnectorID, reg charge.WattHours) {
+// boot to the next, it cannot be lower than before: then the meter was replaced,
+// set back, or began anew at its end. (Between branches of a storage that was
+// rolled back, records come in any order, so nothing is concluded from a lower
+// one.)
+//
+// It answers whether the register goes on from what was known.
+func (f *fold) read(id charge.ConnectorID, reg charge.WattHours) (goesOn bool) {
 	if id < 1 {
-		return
+		return false
 	}
 	c := f.boot()[id]
 	if c != nil && reg < c.Register {
-		m := f.meter(id)
-		f.alarm(AlarmMeterBack, fmt.Sprintf("%s.%d", f.rec.Journal, f.rec.Seq), id,
-			fmt.Sprintf("the register went from %d Wh back to %d Wh", c.Register, reg))
-		m.Carried += m.Last - m.First
-		m.First, m.Last = reg, reg
+		f.fall(id, c.Register, reg)
+	} else {
+		goesOn = f.reach(id, reg, f.readAt(), false)
 	}
-	f.reach(id, reg, false)
-	if f.boot() != nil {
+	switch {
+	case f.boot() == nil:
+	case goesOn:
 		f.measureHoles(id, reg)
+	default:
+		f.measureHoles(id, 0) // what flowed in them cannot be told
 	}
 	if c != nil {
 		c.Register = reg
 		touch(&f.connectors, c)
 	}
+	return goesOn
 }
 
-// reach widens what is known of a meter to a register. Once the meter was set
-// back, records that come late speak of the one before, and so does one that says
-// that it speaks of another meter.
-func (f *fold) reach(id charge.ConnectorID, reg charge.WattHours, other bool) {
+// reach widens what is known of a meter to a register that was read then. Once
+// the meter was replaced, records that come late speak of the one before, and so
+// does one that says that it speaks of another meter.
+func (f *fold) reach(id charge.ConnectorID, reg charge.WattHours, at ReadAt, other bool) (goesOn bool) {
 	m := f.meter(id)
+	late := other || f.boot() == nil
 	switch {
 	case !m.Known:
-		m.Known, m.First, m.Last = true, reg, reg
-	case m.Carried > 0 && (other || f.boot() == nil):
+		m.Known = true
+		m.begin(reg, at)
+	case m.Before.Known && late:
+	case reg > m.Last:
+		if reg-m.Last > mostEnergy(f.rated(id), between(m.LastRead, at)) {
+			f.jump(m, m.Last, reg, at, late)
+			return false
+		}
+		m.Last, m.LastRead = reg, at
+	case reg < m.First:
+		if m.First-reg > mostEnergy(f.rated(id), between(at, ReadAt{At: m.FirstAt})) {
+			f.jump(m, reg, m.First, at, true)
+			return false
+		}
+		m.First, m.FirstAt = reg, at.At
 	default:
-		m.First, m.Last = min(m.First, reg), max(m.Last, reg)
+		m.again(reg, at, late)
 	}
+	return true
+}
+
+// again takes a register that is known, read once more: the time in which the
+// next one may be gained begins at the latest of them.
+func (m *Meter) again(reg charge.WattHours, at ReadAt, late bool) {
+	if reg == m.First && at.At != 0 && (m.FirstAt == 0 || at.At < m.FirstAt) {
+		m.FirstAt = at.At
+	}
+	later := !late
+	if at.At != 0 && m.LastRead.At != 0 && at.Journal != m.LastRead.Journal {
+		later = at.At > m.LastRead.At
+	}
+	if reg == m.Last && later {
+		m.LastRead = at
+	}
+}
+
+// begin begins a span of registers.
+func (m *Meter) begin(reg charge.WattHours, at ReadAt) {
+	m.First, m.Last, m.FirstAt, m.LastRead = reg, reg, at.At, at
+}
+
+// leave ends the span; what it counted is carried over.
+func (m *Meter) leave() {
+	m.Carried += m.Last - m.First
+	m.Before = BeforeSpan{Known: true, Last: m.Last, LastRead: m.LastRead, Counted: m.Last - m.First}
+}
+
+// resume goes on with the span before, if the register can be its next: the meter
+// showed something else for a while, as one does that starts at 0 after a power
+// cut.
+func (f *fold) resume(m *Meter, reg charge.WattHours, at ReadAt) bool {
+	b := m.Before
+	if !b.Known || reg < b.Last || reg-b.Last > mostEnergy(f.rated(m.Connector), between(b.LastRead, at)) {
+		return false
+	}
+	// What was counted meanwhile is, as far as it can be, part of what the register
+	// gained meanwhile.
+	only := max(0, m.Last-m.First-(reg-b.Last))
+	carried := m.Carried - b.Counted + only
+	m.leave()
+	m.Carried, m.Before.Counted = carried, only
+	m.First, m.FirstAt, m.Last, m.LastRead = b.Last-b.Counted, 0, reg, at
+	return true
+}
+
+// jump takes a register that rose by more than can have flowed. The step is no
+// energy: it is shown as an alarm and not counted. A late record cannot replace
+// what later ones told.
+func (f *fold) jump(m *Meter, from, to charge.WattHours, at ReadAt, late bool) {
+	detail := fmt.Sprintf("the register went from %d Wh to %d Wh, more than can have flowed", from, to)
+	gone := m.Before.Last
+	switch {
+	case late:
+		detail += "; the step is not counted"
+	case f.resume(m, to, at):
+		detail += fmt.Sprintf("; it goes on from %d Wh, which it showed before", gone)
+	default:
+		m.leave()
+		m.begin(to, at)
+		detail += "; the step is not counted"
+	}
+	f.alarm(AlarmMeterJumped, fmt.Sprint(m.Connector), m.Connector, detail)
+}
+
+// fall takes a register that is lower than it was. from is what this boot, or the
+// one before it, read last.
+func (f *fold) fall(id charge.ConnectorID, from, reg charge.WattHours) {
+	m, at := f.meter(id), f.readAt()
+	detail := fmt.Sprintf("the register went from %d Wh back to %d Wh", from, reg)
+	gone := m.Before.Last
+	if end := f.wrapped(m, reg, at); end > 0 {
+		detail += fmt.Sprintf("; it began anew at %d Wh", end)
+		rest := end - m.Last
+		m.leave()
+		m.begin(reg, at)
+		m.First = -rest // counts from where the register was
+	} else if f.resume(m, reg, at) {
+		detail += fmt.Sprintf("; it goes on from %d Wh, which it showed before", gone)
+	} else {
+		m.leave()
+		m.begin(reg, at)
+	}
+	f.alarm(AlarmMeterBack, fmt.Sprint(id), id, detail)
+}
+
+// wrapped is the end at which a register began anew with 0: a power of ten, for a
+// display full of nines, or 2^32. 0: what would have flowed is more than can have.
+func (f *fold) wrapped(m *Meter, reg charge.WattHours, at ReadAt) charge.WattHours {
+	const least, most, binary charge.WattHours = 1_000_000, 1_000_000_000_000, 1 << 32
+	can := mostEnergy(f.rated(m.Connector), between(m.LastRead, at))
+	fits := func(end charge.WattHours) bool { return end > m.Last && end-m.Last+reg <= can }
+	if fits(binary) {
+		return binary
+	}
+	for end := least; end <= most; end *= 10 {
+		if fits(end) {
+			return end
+		}
+	}
+	return 0
 }
 
 // recount sums the energy of the sessions that are open at a connector.

@@ -40,7 +40,7 @@ func live(t *rapid.T, b *ledgertest.Box, lossy bool) {
 		b.Flow(id, 7) // power without a session: a welded contactor
 	case what <= 5:
 		b.Begin(id)
-		b.Flow(id, charge.WattHours(rapid.IntRange(0, 5000).Draw(t, "wh")))
+		b.FlowRated(id, charge.WattHours(rapid.IntRange(0, 5000).Draw(t, "wh")))
 	case what == 6:
 		b.Sample(id)
 	case what == 7:

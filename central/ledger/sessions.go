@@ -174,11 +174,11 @@ func (f *fold) measure(p wire.Payload) {
 		f.read(c, p.Register)
 	case *wire.ChargingStopped:
 		if p.OtherMeter {
-			f.reach(c, p.Register, true)
+			f.reach(c, p.Register, ReadAt{}, true)
 		} else {
 			f.read(c, p.Register)
 		}
-		f.reach(c, p.Start, p.OtherMeter)
+		f.reach(c, p.Start, ReadAt{}, true) // read at an earlier time, which the record does not tell
 	}
 }
 

@@ -97,18 +97,39 @@ type Held struct {
 	Tariff   charge.TariffVersion
 }
 
-// Meter is the account of one connector's register across boots.
+// Meter is the account of one connector's register across boots. A register
+// that falls, or rises by more than can have flowed since it was last read,
+// begins a new span of registers; within a span the register only rises.
 //
-// Invariant: Unaccounted + Billed + energy of the open session = Last − First
-// summed over the epochs of the meter.
+// Invariant: Unaccounted + Billed + Running = Last − First summed over the spans.
+// Invariant: Last − First is not more than could flow between the readings.
 type Meter struct {
 	Connector charge.ConnectorID
 	Known     bool             // a register was read at all
-	First     charge.WattHours // lowest register known of this meter
-	Last      charge.WattHours // highest register known of this meter
-	Carried   charge.WattHours // Last − First of meters replaced before it
+	First     charge.WattHours // lowest register of the present span; below 0 if it began anew at its end
+	Last      charge.WattHours // highest register of the present span
+	FirstAt   charge.Time      // when First was read, by the charging point's clock; zero: it had none
+	LastRead  ReadAt           // when Last was read, for the last time
+	Before    BeforeSpan       // the span that this one replaced
+	Carried   charge.WattHours // Last − First of earlier spans
 	Billed    charge.WattHours // on tickets
 	Running   charge.WattHours // of sessions that are open, up to their last register
+}
+
+// ReadAt is when a register was read, by the clocks of the charging point.
+type ReadAt struct {
+	At       charge.Time      // zero: its clock was not set
+	Journal  charge.JournalID // the boot whose uptime counts; "": not known
+	UptimeMS int64
+}
+
+// BeforeSpan is an earlier span of a meter's registers. A meter that showed
+// something else for a while goes on from it.
+type BeforeSpan struct {
+	Known    bool
+	Last     charge.WattHours // its highest register
+	LastRead ReadAt
+	Counted  charge.WattHours // what Meter.Carried holds of it
 }
 
 // Unaccounted is the energy that went through the meter and is on no ticket and
@@ -242,6 +263,7 @@ const (
 	AlarmFork        AlarmKind = "identity_fork"
 	AlarmOrphaned    AlarmKind = "session_orphaned"
 	AlarmMeterBack   AlarmKind = "meter_set_back"
+	AlarmMeterJumped AlarmKind = "meter_jumped" // the register rose by more than can have flowed
 	AlarmOverlap     AlarmKind = "sessions_overlap"
 	AlarmTicket      AlarmKind = "ticket_differs" // a late record would have changed a ticket
 	AlarmAnomaly     AlarmKind = "anomaly_seen"   // the charging point says so itself

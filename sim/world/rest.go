@@ -1,6 +1,7 @@
 package world
 
 import (
+	"fmt"
 	"slices"
 	"time"
 
@@ -192,11 +193,15 @@ func (w *World) checkEnergy(c *central, a *agent, o *outlet) {
 	spare := m.Unaccounted()
 	w.stats.UnaccountedWh += int64(spare)
 	flowed := o.register() - initialRegister
+	_, jumped := c.db.alarms[fmt.Sprintf("%s.%s.%d", ledger.AlarmMeterJumped, a.id, o.id)]
 	switch {
 	case m.Billed != billed:
 		w.object("S5", "%s/%d: the account says %d Wh are billed, the tickets %d", a.id, o.id, m.Billed, billed)
 	case m.Running != 0:
 		w.object("S5", "%s/%d: %d Wh of sessions that are not open", a.id, o.id, m.Running)
+	case jumped && !a.known.storageLost:
+		w.object("S5", "%s/%d: a meter that shows the truth is said to have jumped", a.id, o.id)
+	case jumped && billed+spare <= flowed: // a clock was wrong while records were lost: shown as an alarm
 	case billed+spare != flowed:
 		w.object("S5", "%s/%d: %d Wh went through the meter, %d are billed and %d shown", a.id, o.id, flowed, billed, spare)
 	case spare != 0 && !a.known.storageLost && !a.known.meterLied:

@@ -124,7 +124,7 @@ func aWeek(t *testing.T, path string) {
 		box.Grant(1, charge.SessionID(fmt.Sprintf("a%d", n)), "ann", tariff)
 		box.Begin(1)
 		box.Now += 60_000
-		box.Flow(1, charge.WattHours(1000+n))
+		box.FlowRated(1, charge.WattHours(1000+n))
 		box.Sample(1)
 		box.Unplug(1)
 	}

@@ -103,7 +103,7 @@ func (p *point) energy() {
 // overlaps finds a Wh that is on two tickets. Registers of a meter that was
 // replaced cannot be compared with those of the one before.
 func (p *point) overlaps(id charge.ConnectorID, m *ledger.Meter) {
-	if m.Carried != 0 {
+	if m.Before.Known || m.Carried != 0 {
 		return
 	}
 	var all []ledger.Ticket

@@ -107,7 +107,7 @@ func live(t *rapid.T, b *ledgertest.Box) {
 		b.Grant(id, charge.SessionID(fmt.Sprintf("s%d", len(b.Log))), "ann", rapid.SampledFrom([]charge.TariffVersion{"", "default", "unheard-of"}).Draw(t, "tariff"))
 	case what <= 7:
 		b.Begin(id)
-		b.Flow(id, charge.WattHours(rapid.IntRange(0, 5000).Draw(t, "wh")))
+		b.FlowRated(id, charge.WattHours(rapid.IntRange(0, 5000).Draw(t, "wh")))
 	case what == 8:
 		b.Sample(id)
 	case what == 9:

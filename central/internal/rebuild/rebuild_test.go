@@ -126,7 +126,7 @@ func TestPricesAndTellingOfThatDay(t *testing.T) {
 		box.Plug(1)
 		box.Grant(1, id, "ann", "")
 		box.Begin(1)
-		box.Flow(1, 1000)
+		box.FlowRated(1, 1000)
 		box.Unplug(1)
 		l.say(at, box.Log[said:]...)
 		said = len(box.Log)

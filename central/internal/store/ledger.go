@@ -75,7 +75,10 @@ func (b *ledgerRows) add(c ledger.Change) error {
 	case ledger.MeterChanged:
 		m := &c.Meter
 		b.meters = append(b.meters, string(c.CPID), int64(m.Connector), m.Known, int64(m.First), int64(m.Last),
-			int64(m.Carried), int64(m.Billed), int64(m.Running))
+			int64(m.Carried), int64(m.Billed), int64(m.Running),
+			int64(m.FirstAt), int64(m.LastRead.At), string(m.LastRead.Journal), m.LastRead.UptimeMS,
+			m.Before.Known, int64(m.Before.Counted), int64(m.Before.Last), int64(m.Before.LastRead.At),
+			string(m.Before.LastRead.Journal), m.Before.LastRead.UptimeMS)
 	case ledger.SessionChanged:
 		b.addSession(&c.Session)
 	case ledger.TicketMade:

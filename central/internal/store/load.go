@@ -56,7 +56,10 @@ func (s *Store) CPs(ctx context.Context) (map[charge.CPID]*ledger.CP, error) {
 	load("meters", "SELECT "+meterCols+" FROM meters", func(rows *sql.Rows) error {
 		var id charge.CPID
 		var m ledger.Meter
-		err := rows.Scan(&id, &m.Connector, &m.Known, &m.First, &m.Last, &m.Carried, &m.Billed, &m.Running)
+		err := rows.Scan(&id, &m.Connector, &m.Known, &m.First, &m.Last, &m.Carried, &m.Billed, &m.Running,
+			&m.FirstAt, &m.LastRead.At, &m.LastRead.Journal, &m.LastRead.UptimeMS,
+			&m.Before.Known, &m.Before.Counted, &m.Before.Last, &m.Before.LastRead.At,
+			&m.Before.LastRead.Journal, &m.Before.LastRead.UptimeMS)
 		if cp := cps[id]; err == nil && cp != nil {
 			cp.Meters[m.Connector] = &m
 		}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
@@ -27,7 +28,8 @@ type Outlet struct {
 // as its storage does.
 type Box struct {
 	ID        charge.CPID
-	Now       charge.Time // its clock
+	Now       charge.Time         // its clock
+	Clock     charge.ClockQuality // of what it writes
 	Booted    charge.Time
 	Journal   charge.JournalID
 	Seq       charge.Seq
@@ -44,7 +46,7 @@ type Box struct {
 // NewBox returns a charging point that has not started yet; its registers stand
 // at 1000 Wh.
 func NewBox(id charge.CPID, connectors int, now charge.Time) *Box {
-	b := &Box{ID: id, Now: now, Outlets: map[charge.ConnectorID]*Outlet{}, Billed: map[charge.SessionID]charge.WattHours{}}
+	b := &Box{ID: id, Now: now, Clock: charge.ClockSynced, Outlets: map[charge.ConnectorID]*Outlet{}, Billed: map[charge.SessionID]charge.WattHours{}}
 	for i := range connectors {
 		b.Outlets[charge.ConnectorID(i+1)] = &Outlet{Available: true, Register: 1000}
 	}
@@ -59,7 +61,7 @@ func (b *Box) Write(connector charge.ConnectorID, session charge.SessionID, p wi
 	}
 	b.Seq++
 	r.CPID, r.Journal, r.Seq, r.Connector, r.SessionID = b.ID, b.Journal, b.Seq, connector, session
-	r.At, r.Clock, r.UptimeMS = b.Now, charge.ClockSynced, int64(b.Now-b.Booted)
+	r.At, r.Clock, r.UptimeMS = b.Now, b.Clock, int64(b.Now-b.Booted)
 	if n := len(b.Storage); n > 0 {
 		r.Prev = wire.Hash(Raw(b.Storage[n-1]))
 	}
@@ -97,7 +99,7 @@ func (b *Box) Boot() wire.Record {
 		register := o.Register
 		reg.Connectors = append(reg.Connectors, wire.ConnectorState{
 			Connector: id, Status: b.Status(id), Register: &register, SessionID: o.Session, Plugged: o.Plugged, Available: o.Available,
-			Rated: 50_000,
+			Rated: BoxRated,
 		})
 		if o.Held != nil {
 			reg.Reservations = append(reg.Reservations, *o.Held)
@@ -163,13 +165,23 @@ func (b *Box) Begin(id charge.ConnectorID) {
 	b.Write(id, o.Session, &wire.ChargingStarted{Register: o.Register, Username: o.User, ReservationID: o.Reserved})
 }
 
-// Flow lets energy through the meter, without a record.
+// BoxRated is the rated power of each connector of a Box.
+const BoxRated charge.Watts = 50_000
+
+// Flow lets energy through the meter, without a record and in no time: up to a
+// kilowatt-hour passes for the step of a coarse register.
 func (b *Box) Flow(id charge.ConnectorID, e charge.WattHours) { b.Outlets[id].Register += e }
+
+// FlowRated lets energy through the meter at the rated power, without a record.
+func (b *Box) FlowRated(id charge.ConnectorID, e charge.WattHours) {
+	b.Flow(id, e)
+	b.Now = b.Now.Add(time.Duration(e) * time.Hour / time.Duration(BoxRated))
+}
 
 // Sample writes the register down within a session.
 func (b *Box) Sample(id charge.ConnectorID) {
 	o := b.Outlets[id]
-	b.Write(id, o.Session, &wire.MeterRead{Register: o.Register, Power: 50_000})
+	b.Write(id, o.Session, &wire.MeterRead{Register: o.Register, Power: BoxRated})
 }
 
 // Stop ends the session, if there is one.
