@@ -1,6 +1,7 @@
 package orders_test
 
 import (
+	"strings"
 	"testing"
 	"time"
 
@@ -17,7 +18,7 @@ func TestFromRequestToTicket(t *testing.T) {
 	w.asks("m-1", "ana", "")
 	a := w.mustAnswer("m-1")
 	if a.Authorized == nil || !*a.Authorized || a.CPID != "CP_1" || a.Connector != 1 || a.ClientID != "web" || a.ExpiresAt == nil ||
-		a.EventType != wire.CentralAuthorization || a.EventID != "a.m-1" {
+		a.EventType != wire.CentralAuthorization {
 		t.Fatalf("answer: got %+v, want CP_1 authorized", a)
 	}
 	if got := w.CP("CP_1").Status(1, w.now); got != charge.StatusReserved {
@@ -93,7 +94,7 @@ func TestRefusals(t *testing.T) {
 			case tc.want == "-" && ok:
 				t.Fatalf("answered %+v, want silence", a)
 			case tc.want == "-":
-				if !w.requests["m-1"].Silent {
+				if !w.requests[orders.RequestKey{Username: "ana", MessageID: "m-1"}].Silent {
 					t.Fatal("not recorded")
 				}
 			case !ok:
@@ -216,8 +217,71 @@ func TestAnswersOfAnotherLife(t *testing.T) {
 	}
 	given.ReservationID = "another"
 	w.step(orders.AnswerHeard{Now: w.moment(), Answer: given, Known: true})
-	if a := w.requests["m-2"].Answer; a == nil || a.ReservationID != "r-of-before" {
+	if a := w.requests[orders.RequestKey{Username: "ben", MessageID: "m-2"}].Answer; a == nil || a.ReservationID != "r-of-before" {
 		t.Errorf("kept %+v, want the first answer", a)
+	}
+}
+
+// Each driver chooses message_ids of its own: two drivers with the same one get
+// separate answers, which the event_id tells apart.
+func TestOneMessageIDTwoDrivers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 2, 1, orders.Config{})
+	for range 2 { // the second time both are repeats
+		w.told = nil
+		w.asks("1", "ana", "")
+		w.asks("1", "ben", "")
+		a, b := w.heard(wire.CentralAuthorization, "ana"), w.heard(wire.CentralAuthorization, "ben")
+		if len(a) != 1 || len(b) != 1 || !*a[0].Authorized || !*b[0].Authorized || a[0].CPID == b[0].CPID || a[0].EventID == b[0].EventID {
+			t.Fatalf("got %+v and %+v, want one grant for each, at two charging points, told apart", a, b)
+		}
+	}
+	if len(w.reservations) != 2 {
+		t.Fatalf("got %d reservations, want 2", len(w.reservations))
+	}
+}
+
+// A message_id names one request: under that of another type a request is
+// refused in words, and the first one stays answered as it is.
+func TestAMessageIDOfAnotherType(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name  string
+		first func(*world)
+	}{
+		{"that is answered", func(w *world) { w.asks("1", "ana", "") }},
+		{"that waits for an answer", func(w *world) { w.deaf["CP_1"] = true; w.asks("1", "ana", "") }},
+		{"that another life answered", func(w *world) {
+			w.step(orders.AnswerHeard{Now: w.moment(), Answer: wire.CentralEvent{
+				EventID: "a.1", EventType: wire.CentralAuthorization, MessageID: "1", Username: "ana", Authorized: new(true), CPID: "CP_1",
+			}})
+		}},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1, 1, orders.Config{})
+			tc.first(w)
+			for range 2 {
+				w.says("1", wire.DriverStop, "ana", "CP_1", w.now)
+			}
+			got := w.heard(wire.CentralStopResponse, "ana")
+			if len(got) != 2 || got[0].Reason != wire.RefusedReused || !strings.Contains(got[0].Message, "AUTHORIZATION_REQUEST") && !strings.Contains(got[0].Message, "AUTHORIZATION_RESPONSE") ||
+				got[1].EventID != got[0].EventID {
+				t.Fatalf("the stop is answered %+v, want message_id_reused, naming the type", got)
+			}
+			w.says("1", wire.DriverStop, "ben", "CP_1", w.now)
+			if got := w.heard(wire.CentralStopResponse, "ben"); len(got) != 1 || got[0].Reason != "no_session" {
+				t.Errorf("another driver's stop is answered %+v, want no_session", got)
+			}
+			// A later life reads both answers on central-events, the refusal first.
+			w.step(orders.AnswerHeard{Now: w.moment(), Answer: got[0], Known: false})
+			w.deaf["CP_1"] = false
+			w.pass(5000)
+			w.asks("1", "ana", "")
+			if got := w.heard(wire.CentralAuthorization, "ana"); len(got) == 0 || got[len(got)-1].Authorized == nil {
+				t.Errorf("the first request is answered %+v, want its own answer", got)
+			}
+		})
 	}
 }
 

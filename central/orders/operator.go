@@ -231,7 +231,7 @@ func (x *step) simulateFor(q wire.DriverRequest) {
 		ev.Reason, ev.Message = wire.RefusedUnknownCP, refusalWords(wire.RefusedUnknownCP)
 	case !cp.Simulated:
 		ev.Reason, ev.Message = RefusedNotSimulated, "this charging point is real hardware"
-	case len(x.simulate(cp, 0, o, q.MessageID)) == 0:
+	case len(x.simulate(cp, 0, o, ev.EventID)) == 0:
 		ev.Reason, ev.Message = RefusedOffline, "the charging point cannot be reached"
 	default:
 		ev.Message = "the charging point is told"

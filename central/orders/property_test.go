@@ -127,7 +127,7 @@ func (c *chaos) answered() {
 		ev, ok := c.answer(m)
 		switch {
 		case !ok && c.now > at+5000:
-			c.r.Fatalf("message %s of %s is not answered at %s: %+v", m, at, c.now, c.requests[m])
+			c.r.Fatalf("message %s of %s is not answered at %s", m, at, c.now)
 		case ok && ev.Timestamp.Time() > at+5000:
 			c.r.Fatalf("message %s answered after %d ms", m, ev.Timestamp.Time()-at)
 		}

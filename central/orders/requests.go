@@ -1,6 +1,10 @@
 package orders
 
 import (
+	"cmp"
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
 	"slices"
 	"time"
 
@@ -22,17 +26,22 @@ const (
 // driverAsked takes in one message of a driver.
 func (x *step) driverAsked(e DriverAsked) {
 	q := e.Request
+	was := cmp.Or(x.s.requests[RequestKey{q.Username, q.MessageID}], e.Was)
+	answered := was != nil && was.Answer != nil
 	switch {
-	case x.s.requests[q.MessageID] != nil:
-		return // a running one is answered when it is decided
 	case x.fenced():
-		if e.Answer == nil {
+		if was == nil || was.Silent {
 			x.passOver(q)
 		}
 		return
-	case e.Known && e.Answer != nil:
-		x.do(Tell{*e.Answer})
+	case was != nil && !was.is(q.EventType):
+		x.reused(q, was)
 		return
+	case answered:
+		x.do(Tell{*was.Answer})
+		return
+	case was != nil && !was.Silent:
+		return // a running one is answered when it is decided
 	}
 	// A message that is known without an answer had no effect, being too old or of
 	// no known type; said again with a fresh timestamp it is judged anew.
@@ -56,17 +65,17 @@ func (x *step) driverAsked(e DriverAsked) {
 // answerHeard keeps an answer that was given by somebody else: the request had
 // its effect, so when it is read again it is answered alike and not served.
 func (x *step) answerHeard(e AnswerHeard) {
-	if e.Known {
+	if e.Known || e.Answer.Reason == wire.RefusedReused { // which answers no request of its own
 		return
 	}
-	q := x.s.requests[e.Answer.MessageID]
+	q := x.s.requests[RequestKey{e.Answer.Username, e.Answer.MessageID}]
 	if q == nil {
 		q = &Request{
 			MessageID: e.Answer.MessageID, Username: e.Answer.Username, ClientID: e.Answer.ClientID, CPID: e.Answer.CPID,
 			ReadAt: x.At, AnswerBy: x.At,
 		}
 	}
-	delete(x.s.requests, q.MessageID)
+	delete(x.s.requests, q.Key())
 	q.Answer = &e.Answer
 	x.do(SaveRequest{*q})
 }
@@ -113,6 +122,17 @@ func (x *step) refusal(q *Request, reason, message string) wire.CentralEvent {
 	return ev
 }
 
+// reused refuses a request under the message_id of one of another type, and
+// leaves that one as it is.
+func (x *step) reused(q wire.DriverRequest, was *Request) {
+	r := x.request(q, false)
+	first := string(was.EventType)
+	if first == "" {
+		first = "request answered with " + string(was.Answer.EventType)
+	}
+	x.do(Tell{x.refusal(&r, wire.RefusedReused, fmt.Sprintf("message_id %.128q was used before, for another %s; use a new one for each request", q.MessageID, first))})
+}
+
 // passOver keeps a request that is read while another Central is in charge. That
 // one may have served it, and what it did is not known here: should this Central
 // be in charge again, a repeat is refused and has no second effect.
@@ -125,24 +145,35 @@ func (x *step) passOver(q wire.DriverRequest) {
 
 // finish answers a request and keeps the answer for its repeats.
 func (x *step) finish(q *Request, ev wire.CentralEvent) {
-	delete(x.s.requests, q.MessageID)
+	delete(x.s.requests, q.Key())
 	q.Answer = &ev
 	x.do(SaveRequest{*q})
 	x.do(Tell{ev})
 }
 
-// answer begins the answer to a request; its event_id derives from message_id.
-func (x *step) answer(q *Request) wire.CentralEvent {
-	t := wire.CentralNotice
-	switch q.EventType {
+// answerType is the type of the answer to a request.
+func answerType(t wire.DriverEventType) wire.CentralEventType {
+	switch t {
 	case wire.DriverAuthorization:
-		t = wire.CentralAuthorization
+		return wire.CentralAuthorization
 	case wire.DriverStop:
-		t = wire.CentralStopResponse
+		return wire.CentralStopResponse
 	case wire.DriverStarted, wire.DriverSimulateError, wire.DriverFixError:
 	}
+	return wire.CentralNotice
+}
+
+// answerID derives the event_id of an answer from what names the request, so
+// that it is the same when the answer is repeated and no other request has it.
+func answerID(user charge.Username, message string, t wire.DriverEventType) string {
+	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", user, message, t))
+	return "a." + hex.EncodeToString(sum[:16])
+}
+
+// answer begins the answer to a request.
+func (x *step) answer(q *Request) wire.CentralEvent {
 	return wire.CentralEvent{
-		EventID: "a." + q.MessageID, EventType: t, MessageID: q.MessageID, ClientID: q.ClientID, Username: q.Username, CPID: q.CPID,
+		EventID: answerID(q.Username, q.MessageID, q.EventType), EventType: answerType(q.EventType), MessageID: q.MessageID, ClientID: q.ClientID, Username: q.Username, CPID: q.CPID,
 		Timestamp: wire.Seconds(x.At),
 	}
 }
@@ -150,7 +181,7 @@ func (x *step) answer(q *Request) wire.CentralEvent {
 // authorize serves an AUTHORIZATION_REQUEST.
 func (x *step) authorize(q wire.DriverRequest) {
 	r := x.request(q, false)
-	x.s.requests[r.MessageID] = &r
+	x.s.requests[r.Key()] = &r
 	x.assign(&r)
 }
 
@@ -227,7 +258,7 @@ func (x *step) ask(q *Request) {
 	q.Asked = append(q.Asked, t)
 	q.AskedAt = x.At
 	r := x.reserve(t, q.Username, q.MessageID)
-	if x.s.requests[q.MessageID] == q && r.EndedAt == 0 {
+	if x.s.requests[q.Key()] == q && r.EndedAt == 0 {
 		q.ReservationID = r.ID
 		x.do(SaveRequest{*q})
 	}

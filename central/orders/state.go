@@ -20,7 +20,7 @@ type State struct {
 	begun    charge.Time // of the first event: charging points may not have been heard yet
 
 	reservations map[charge.ReservationID]*Reservation
-	requests     map[string]*Request
+	requests     map[RequestKey]*Request
 	points       map[charge.CPID]*point
 	network      *Wish                                // availability of all, nil: nobody ever said
 	recent       map[charge.ReservationID]Reservation // Gone a moment ago: their rows may not be committed yet
@@ -53,7 +53,7 @@ type pace struct {
 func New(cfg Config, self charge.Incarnation) *State {
 	return &State{
 		cfg: cfg.withDefaults(), self: self,
-		reservations: map[charge.ReservationID]*Reservation{}, requests: map[string]*Request{},
+		reservations: map[charge.ReservationID]*Reservation{}, requests: map[RequestKey]*Request{},
 		recent: map[charge.ReservationID]Reservation{}, points: map[charge.CPID]*point{}, silent: map[Target]charge.Time{}, n: map[Target]uint64{},
 	}
 }
@@ -110,7 +110,7 @@ func (s *State) LoadCommand(c Command) {
 }
 
 // LoadRequest adds a driver's request that runs.
-func (s *State) LoadRequest(r Request) { s.requests[r.MessageID] = &r }
+func (s *State) LoadRequest(r Request) { s.requests[r.Key()] = &r }
 
 // LoadFence sets which incarnation fenced an earlier life of this Central. It
 // still holds if it is greater than this life's.

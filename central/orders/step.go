@@ -99,8 +99,8 @@ func (x *step) tick() {
 	if x.fenced() {
 		return
 	}
-	for _, id := range slices.Sorted(maps.Keys(x.s.requests)) {
-		if q := x.s.requests[id]; q != nil && x.s.requestDue(q) <= x.At {
+	for _, k := range slices.SortedFunc(maps.Keys(x.s.requests), byKey) {
+		if q := x.s.requests[k]; q != nil && x.s.requestDue(q) <= x.At {
 			x.requestLate(q)
 		}
 	}
@@ -227,6 +227,10 @@ func (s *State) settle(p *point, now charge.Time) {
 		}
 		p.due = sooner(p.due, at)
 	}
+}
+
+func byKey(a, b RequestKey) int {
+	return cmp.Or(cmp.Compare(a.MessageID, b.MessageID), cmp.Compare(a.Username, b.Username))
 }
 
 func byMade(m map[charge.ReservationID]*Reservation) []*Reservation {

@@ -47,7 +47,7 @@ type Reservation struct {
 	Adopted     bool             // learned from the charging point, not made by this Central
 	Gone        bool             // ended, and the charging point is known not to hold it (any more)
 	Told        bool             // the driver knows of it, so its end is told
-	MessageID   string           // of the driver's request it was made for; "" for an operator's
+	MessageID   string           // of the request of Username it was made for; "" for an operator's
 }
 
 // Active reports whether the reservation keeps its connector at the moment now.
@@ -120,7 +120,7 @@ type Command struct {
 	ChangedAt     charge.Time // when State became so
 	Sendings      int
 	NextAt        charge.Time // of the next sending; zero: none
-	MessageID     string      // of the driver's request that asked for it, for SIMULATE
+	MessageID     string      // names what asked for it, for SIMULATE: event_id of the answer to a driver, or of its own
 }
 
 // Message is the command as it is sent at the moment now. By a clock that was
@@ -132,7 +132,13 @@ func (c *Command) Message(now charge.Time) wire.Command {
 	}
 }
 
-// Request is one request of a driver by its message_id. While Answer is nil it
+// RequestKey names a request: each driver chooses message_ids of its own.
+type RequestKey struct {
+	Username  charge.Username
+	MessageID string
+}
+
+// Request is one request of a driver, by its key. While Answer is nil it
 // runs; afterwards it is kept as long as the topic, so that a repeat repeats
 // the answer.
 type Request struct {
@@ -148,6 +154,21 @@ type Request struct {
 	ReservationID charge.ReservationID // being confirmed for it
 	Answer        *wire.CentralEvent   // nil: running; for one that is never answered see Silent
 	Silent        bool                 // recorded, never to be answered
+}
+
+// Key names the request.
+func (q *Request) Key() RequestKey { return RequestKey{q.Username, q.MessageID} }
+
+// Finished reports whether the request is answered, or never will be.
+func (q *Request) Finished() bool { return q.Answer != nil || q.Silent }
+
+// is reports whether the request was of this type. One that is known by its
+// answer alone has no type of its own.
+func (q *Request) is(t wire.DriverEventType) bool {
+	if q.EventType == "" && q.Answer != nil {
+		return answerType(t) == q.Answer.EventType
+	}
+	return q.EventType == t
 }
 
 // View reads the ledger and the database. Nothing it returns is changed or kept
@@ -183,8 +204,7 @@ type DriverAsked struct {
 	Now
 	Request wire.DriverRequest // MessageID is set
 	Invalid string             // why it cannot be used; Request holds what could be read
-	Known   bool               // its message_id was seen before and is finished …
-	Answer  *wire.CentralEvent // … and this was its answer; nil: it has none
+	Was     *Request           // the finished request of the same key; nil: none
 }
 
 // AnswerHeard is an answer that stands on central-events and that an earlier

@@ -43,7 +43,7 @@ type world struct {
 	reservations map[charge.ReservationID]orders.Reservation
 	wishes       map[string]orders.Wish
 	commands     map[charge.CommandID]orders.Command
-	requests     map[string]orders.Request
+	requests     map[orders.RequestKey]orders.Request
 	fence        charge.Incarnation
 	told         []wire.CentralEvent
 	sent         []wire.Command
@@ -61,7 +61,7 @@ func newWorld(t fatal, cps, connectors int, cfg orders.Config) *world {
 		said: map[charge.CPID]int{}, live: map[charge.CPID]ledger.Liveness{}, deaf: map[charge.CPID]bool{},
 		mute: map[charge.CPID]bool{}, slow: map[charge.CPID]charge.Time{},
 		reservations: map[charge.ReservationID]orders.Reservation{}, wishes: map[string]orders.Wish{},
-		commands: map[charge.CommandID]orders.Command{}, requests: map[string]orders.Request{}, log: func(string) {},
+		commands: map[charge.CommandID]orders.Command{}, requests: map[orders.RequestKey]orders.Request{}, log: func(string) {},
 	}
 	w.restart()
 	for i := range cps {
@@ -110,7 +110,7 @@ type backup struct {
 	reservations map[charge.ReservationID]orders.Reservation
 	wishes       map[string]orders.Wish
 	commands     map[charge.CommandID]orders.Command
-	requests     map[string]orders.Request
+	requests     map[orders.RequestKey]orders.Request
 }
 
 func (w *world) backup() backup {
@@ -193,7 +193,7 @@ func (w *world) step(e orders.Event) *orders.Reply {
 			}
 			w.commands[x.Command.ID] = x.Command
 		case orders.SaveRequest:
-			w.requests[x.Request.MessageID] = x.Request
+			w.requests[x.Request.Key()] = x.Request
 		case orders.SaveFence:
 			w.fence = x.By
 		case orders.SendCommand:
@@ -332,8 +332,8 @@ func (w *world) says(message string, what wire.DriverEventType, user charge.User
 		q.CPID = &cp
 	}
 	e := orders.DriverAsked{Now: w.moment(), Request: q}
-	if was, ok := w.requests[message]; ok && (was.Answer != nil || was.Silent) {
-		e.Known, e.Answer = true, was.Answer
+	if was, ok := w.requests[orders.RequestKey{Username: user, MessageID: message}]; ok && was.Finished() {
+		e.Was = &was
 	}
 	w.step(e)
 	w.sync()

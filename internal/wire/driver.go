@@ -232,15 +232,16 @@ func (m *CentralEvent) validate(c *check) {
 
 // Refusals of an AUTHORIZATION_REQUEST, in CentralEvent.Reason.
 const (
-	RefusedUnreachable   = "cp_unreachable"  // nobody confirmed in time
-	RefusedNoneFree      = "no_free_cp"      // every charging point is busy, stopped, faulted or away
-	RefusedBusy          = "cp_busy"         // the one asked for is reserved or in use by another
-	RefusedUnknownCP     = "unknown_cp"      // no such charging point, or not admitted yet
-	RefusedNotAvailable  = "cp_unavailable"  // out of service or faulted
-	RefusedUnknownDriver = "unknown_driver"  // not in the configured list of drivers
-	RefusedStale         = "request_too_old" // older than MaxRequestAge when it was read
-	RefusedLimit         = "too_many"        // the driver already has all the reservations or sessions allowed
-	RefusedInvalid       = "invalid_request" // the request could not be read; Message says why
+	RefusedUnreachable   = "cp_unreachable"    // nobody confirmed in time
+	RefusedNoneFree      = "no_free_cp"        // every charging point is busy, stopped, faulted or away
+	RefusedBusy          = "cp_busy"           // the one asked for is reserved or in use by another
+	RefusedUnknownCP     = "unknown_cp"        // no such charging point, or not admitted yet
+	RefusedNotAvailable  = "cp_unavailable"    // out of service or faulted
+	RefusedUnknownDriver = "unknown_driver"    // not in the configured list of drivers
+	RefusedStale         = "request_too_old"   // older than MaxRequestAge when it was read
+	RefusedLimit         = "too_many"          // the driver already has all the reservations or sessions allowed
+	RefusedInvalid       = "invalid_request"   // the request could not be read; Message says why
+	RefusedReused        = "message_id_reused" // the driver used this message_id for a request of another type
 )
 
 // Ages of drivers' requests, counted from their timestamp to their reading.

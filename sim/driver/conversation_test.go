@@ -503,3 +503,20 @@ func TestConfigNamesEveryFault(t *testing.T) {
 		}
 	}
 }
+
+// TestAnotherDriversAnswer: message_ids are each driver's own, so the answer to
+// another driver under the same one is not ours.
+func TestAnotherDriversAnswer(t *testing.T) {
+	c := begin(t, nil)
+	c.up()
+	yes := true
+	c.hear(wire.CentralEvent{
+		EventType: wire.CentralAuthorization, MessageID: c.sends[0].MessageID, Username: "driver2", CPID: "CP_002", Connector: 1,
+		Authorized: &yes, ReservationID: "r-2",
+	})
+	c.authorize()
+	c.wantKinds(driver.StepAsking, driver.StepAuthorized)
+	if at := c.steps[1].CPID; at != "CP_001" {
+		t.Errorf("authorised at %s, want CP_001", at)
+	}
+}

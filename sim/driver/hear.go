@@ -49,7 +49,7 @@ func (c *Conversation) mine(e *wire.CentralEvent) bool {
 
 // answered takes in the answer to the request.
 func (c *Conversation) answered(now time.Time, e *wire.CentralEvent) []Effect {
-	if c.phase != phaseAsking || e.MessageID != c.askID || e.Authorized == nil {
+	if c.phase != phaseAsking || e.Username != c.cfg.Username || e.MessageID != c.askID || e.Authorized == nil {
 		return nil
 	}
 	if *e.Authorized {

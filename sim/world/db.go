@@ -27,7 +27,7 @@ type rows struct {
 	reservations map[charge.ReservationID]orders.Reservation
 	wishes       map[wishKey]orders.Wish
 	commands     map[charge.CommandID]orders.Command
-	requests     map[string]orders.Request
+	requests     map[orders.RequestKey]orders.Request
 	fence        charge.Incarnation
 
 	outbox      []outgoing
@@ -80,7 +80,7 @@ func newRows() *rows {
 		sessions: map[charge.SessionID]ledger.Session{}, tickets: map[string]ledger.Ticket{}, holes: map[string]ledger.Hole{},
 		alarms: map[string]ledger.Alarm{}, records: map[recordKey]string{},
 		reservations: map[charge.ReservationID]orders.Reservation{}, wishes: map[wishKey]orders.Wish{},
-		commands: map[charge.CommandID]orders.Command{}, requests: map[string]orders.Request{}, offsets: map[part]place{},
+		commands: map[charge.CommandID]orders.Command{}, requests: map[orders.RequestKey]orders.Request{}, offsets: map[part]place{},
 	}
 }
 
@@ -134,7 +134,7 @@ func (r *rows) save(e orders.Effect) {
 			delete(r.commands, e.Command.ID) // the product keeps it for its page
 		}
 	case orders.SaveRequest:
-		r.requests[e.Request.MessageID] = e.Request
+		r.requests[e.Request.Key()] = e.Request
 	case orders.SaveFence:
 		r.fence = e.By
 	case orders.SendCommand, orders.Tell, orders.Reply:

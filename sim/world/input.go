@@ -175,22 +175,19 @@ func (u *unit) presence(id charge.CPID, p wire.Presence) {
 func (u *unit) driver(req *wire.DriverRequest) {
 	e := orders.DriverAsked{Now: u.moment(), Request: *req}
 	if !u.r.w.bug(BugRepeatReserves) {
-		e.Answer, e.Known = u.finished(req.MessageID)
+		if q, ok := u.request(orders.RequestKey{Username: req.Username, MessageID: req.MessageID}); ok && q.Finished() {
+			e.Was = &q
+		}
 	}
 	u.step(e)
-}
-
-func (u *unit) finished(message string) (*wire.CentralEvent, bool) {
-	q, ok := u.request(message)
-	return q.Answer, ok && (q.Answer != nil || q.Silent)
 }
 
 func (u *unit) answered(e *wire.CentralEvent) {
 	if e.MessageID == "" {
 		return
 	}
-	_, known := u.finished(e.MessageID)
-	u.step(orders.AnswerHeard{Now: u.moment(), Answer: *e, Known: known})
+	q, ok := u.request(orders.RequestKey{Username: e.Username, MessageID: e.MessageID})
+	u.step(orders.AnswerHeard{Now: u.moment(), Answer: *e, Known: ok && q.Finished()})
 }
 
 // tickIn says that time went on.

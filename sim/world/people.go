@@ -14,7 +14,8 @@ import (
 type crowd struct {
 	w      *World
 	line   *line
-	visits map[string]*visit // by message_id
+	visits map[orders.RequestKey]*visit
+	asked  map[charge.Username]int // visits of each driver: every driver counts message_ids from 1
 }
 
 // visit is one driver who wants to charge.
@@ -29,7 +30,7 @@ type visit struct {
 }
 
 func newCrowd(w *World) *crowd {
-	d := &crowd{w: w, line: w.newLine("drivers"), visits: map[string]*visit{}}
+	d := &crowd{w: w, line: w.newLine("drivers"), visits: map[orders.RequestKey]*visit{}, asked: map[charge.Username]int{}}
 	for n := range w.kafka.parts {
 		w.kafka.read(d.line, part{wire.TopicCentralEvents, n}, func(l *log) place { return place{next: l.base} }, d.hear)
 	}
@@ -50,7 +51,7 @@ func (d *crowd) hear(b batch, done func(bool)) {
 		if e.EventType == wire.CentralAuthorization {
 			d.w.checkAnswer(&e)
 		}
-		if v := d.visits[e.MessageID]; v != nil && e.EventType == wire.CentralAuthorization && !v.answered {
+		if v := d.visits[orders.RequestKey{Username: e.Username, MessageID: e.MessageID}]; v != nil && e.EventType == wire.CentralAuthorization && !v.answered {
 			v.answered = true
 			d.w.stats.Answers++
 			if e.Authorized != nil && *e.Authorized {
@@ -64,11 +65,13 @@ func (d *crowd) hear(b batch, done func(bool)) {
 
 // visitor begins a visit.
 func (w *World) visitor(s Step) {
-	v := &visit{w: w, c: newChance(w.plan.Seed, fmt.Sprint("visit ", s.At)), user: charge.Username(fmt.Sprint("driver", s.Who)), id: fmt.Sprint("m", s.Who, "-", int64(s.At))}
+	v := &visit{w: w, c: newChance(w.plan.Seed, fmt.Sprint("visit ", s.At)), user: charge.Username(fmt.Sprint("driver", s.Who))}
+	w.crowd.asked[v.user]++
+	v.id = fmt.Sprint("m", w.crowd.asked[v.user])
 	if s.N >= 0 && s.N < len(w.points) {
 		v.cp = &w.points[s.N].id
 	}
-	w.crowd.visits[v.id] = v
+	w.crowd.visits[orders.RequestKey{Username: v.user, MessageID: v.id}] = v
 	w.stats.Visits++
 	v.ask()
 	for range v.c.IntN(3) { // clicks again
@@ -172,6 +175,8 @@ func (v *visit) stay(o *outlet) {
 	switch v.c.IntN(4) {
 	case 0:
 		v.w.after(long*2/3, "stop request", here(func() { v.request(wire.DriverStop, v.id+".e", &o.a.id) }))
+	case 2: // refused: the id is that of another request
+		v.w.after(long/3, "stop request", here(func() { v.request(wire.DriverStop, v.id, &o.a.id) }))
 	case 1:
 		v.w.after(long*2/3, "stop button", here(func() { o.press() }))
 	}

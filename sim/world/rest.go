@@ -253,7 +253,7 @@ func (w *World) checkRequests(c *central) {
 			if err != nil {
 				continue
 			}
-			if _, read := c.db.requests[req.MessageID]; !read {
+			if _, read := c.db.requests[orders.RequestKey{Username: req.Username, MessageID: req.MessageID}]; !read {
 				w.object("V1", "request %s at %s/%d/%d was never read", req.MessageID, p.topic, p.n, l.base+int64(i))
 				return
 			}
@@ -269,10 +269,14 @@ func (w *World) checkOrders(c *central) {
 			w.object("S10", "reservation %s is active at the end", id)
 		}
 	}
-	for _, id := range sortedKeys(c.db.requests) {
-		if q := c.db.requests[id]; q.Answer == nil && !q.Silent {
-			w.object("V1", "request %s is not answered at the end", id)
+	var open []string
+	for k, q := range c.db.requests {
+		if !q.Finished() {
+			open = append(open, fmt.Sprintf("%s of %s", k.MessageID, k.Username))
 		}
+	}
+	if slices.Sort(open); len(open) > 0 {
+		w.object("V1", "requests %q are not answered at the end", open)
 	}
 	for _, id := range sortedKeys(c.db.commands) {
 		w.object("V1", "command %s %s is %s at the end", c.db.commands[id].Type, id, c.db.commands[id].State)

@@ -29,7 +29,7 @@ type unit struct {
 	sessions map[charge.SessionID]ledger.Session
 	hashes   map[recordKey]string
 	reserved map[charge.ReservationID]orders.Reservation
-	requests map[string]orders.Request
+	requests map[orders.RequestKey]orders.Request
 
 	acks    []journalKey
 	sends   []wire.Command
@@ -49,7 +49,7 @@ type appliedRecord struct {
 func (r *reign) newUnit() *unit {
 	u := &unit{
 		r: r, now: r.c.now(), offsets: map[part]place{}, sessions: map[charge.SessionID]ledger.Session{}, hashes: map[recordKey]string{},
-		reserved: map[charge.ReservationID]orders.Reservation{}, requests: map[string]orders.Request{},
+		reserved: map[charge.ReservationID]orders.Reservation{}, requests: map[orders.RequestKey]orders.Request{},
 	}
 	t := tariff()
 	u.env = ledger.Env{
@@ -100,7 +100,7 @@ func (u *unit) step(e orders.Event) {
 		case orders.SaveReservation:
 			u.reserved[f.Reservation.ID] = f.Reservation
 		case orders.SaveRequest:
-			u.requests[f.Request.MessageID] = f.Request
+			u.requests[f.Request.Key()] = f.Request
 		case orders.SaveFence:
 			u.fence = true
 		case orders.SaveWish, orders.SaveCommand:
@@ -213,11 +213,11 @@ func (u *unit) Reservation(id charge.ReservationID) (orders.Reservation, bool) {
 	return v, ok
 }
 
-func (u *unit) request(id string) (orders.Request, bool) {
-	if v, ok := u.requests[id]; ok {
+func (u *unit) request(k orders.RequestKey) (orders.Request, bool) {
+	if v, ok := u.requests[k]; ok {
 		return v, true
 	}
-	v, ok := u.r.c.db.requests[id]
+	v, ok := u.r.c.db.requests[k]
 	return v, ok
 }
 

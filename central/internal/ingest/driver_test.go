@@ -2,6 +2,7 @@ package ingest_test
 
 import (
 	"encoding/json"
+	"fmt"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -110,6 +111,28 @@ func TestADriverIsReservedAndAnsweredOnce(t *testing.T) {
 		page, err := l.store.Reservations(t.Context(), store.Query{})
 		if err != nil || len(page) != 1 {
 			t.Errorf("reservations: got %d %v, want 1", len(page), err)
+		}
+	})
+}
+
+// Each driver counts message_ids for itself: both are answered.
+func TestOneMessageIDTwoDrivers(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		now := float64(time.Now().UnixMilli()) / 1000
+		for _, line := range []string{
+			`{"message_id":"1","event_type":"AUTHORIZATION_REQUEST","username":"ana","cp_id":null,"client_id":"a","timestamp":%.3f}`,
+			`{"message_id":"1","event_type":"AUTHORIZATION_REQUEST","username":"ben","cp_id":null,"client_id":"b","timestamp":%.3f}`,
+		} {
+			l.deliver(wire.TopicDriverEvents, journaltest.Message{Value: fmt.Appendf(nil, line, now)})
+			time.Sleep(11 * time.Second) // what is refused at once, is refused later at the start of Central
+		}
+		got := l.answers()
+		if len(got) != 2 || got[0].Username != "ana" || got[0].ClientID != "a" || got[1].Username != "ben" || got[1].ClientID != "b" ||
+			got[0].EventID == got[1].EventID {
+			t.Errorf("got %+v, want one answer for each", got)
 		}
 	})
 }

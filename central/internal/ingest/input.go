@@ -206,8 +206,8 @@ type otherIn struct{ central charge.Incarnation }
 
 func (in answerIn) apply(u *unit) {
 	u.read(in.d)
-	_, known := u.finished(in.e.MessageID)
-	u.step(orders.AnswerHeard{Now: u.moment(), Answer: in.e, Known: known})
+	q, ok := u.request(orders.RequestKey{Username: in.e.Username, MessageID: in.e.MessageID})
+	u.step(orders.AnswerHeard{Now: u.moment(), Answer: in.e, Known: ok && q.Finished()})
 }
 
 func (in otherIn) apply(u *unit) {

@@ -36,7 +36,7 @@ type Store interface {
 	LoadOrders(ctx context.Context, st *orders.State) error
 	Session(ctx context.Context, id charge.SessionID) (ledger.Session, bool, error)
 	HashOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)
-	Request(ctx context.Context, messageID string) (orders.Request, bool, error)
+	Request(ctx context.Context, k orders.RequestKey) (orders.Request, bool, error)
 	Reservation(ctx context.Context, id charge.ReservationID) (orders.Reservation, bool, error)
 	Reply(ctx context.Context, key string) (request, reply []byte, ok bool, err error)
 	Replies(ctx context.Context) (int64, error)

@@ -54,7 +54,7 @@ type unit struct {
 
 type rowKey struct {
 	kind    byte
-	cp, id  string
+	cp, id  string // cp: of a request its driver
 	connect charge.ConnectorID
 }
 
@@ -159,14 +159,10 @@ func (u *unit) driver(in driverIn) {
 	u.read(in.d)
 	u.counts[countRequests]++
 	e := orders.DriverAsked{Now: u.moment(), Request: in.req, Invalid: in.invalid}
-	e.Answer, e.Known = u.finished(in.req.MessageID)
+	if q, ok := u.request(orders.RequestKey{Username: in.req.Username, MessageID: in.req.MessageID}); ok && q.Finished() {
+		e.Was = &q
+	}
 	u.step(e)
-}
-
-// finished reports whether a request is, and its answer if it has one.
-func (u *unit) finished(message string) (*wire.CentralEvent, bool) {
-	q, ok := u.request(message)
-	return q.Answer, ok && (q.Answer != nil || q.Silent)
 }
 
 // deadLetter writes down what cannot be used, raw, for the operator.
@@ -252,7 +248,7 @@ func (u *unit) step(e orders.Event) {
 		case orders.SaveCommand:
 			u.save(rowKey{kind: 'k', id: string(f.Command.ID)}, f)
 		case orders.SaveRequest:
-			u.save(rowKey{kind: 'q', id: f.Request.MessageID}, f)
+			u.save(rowKey{kind: 'q', cp: string(f.Request.Username), id: f.Request.MessageID}, f)
 		case orders.SaveFence:
 			u.fence = true
 			u.save(rowKey{kind: 'f'}, f)
@@ -410,13 +406,13 @@ func (u *unit) Reservation(id charge.ReservationID) (orders.Reservation, bool) {
 	return lookUp(u, func() (orders.Reservation, bool, error) { return u.w.store.Reservation(u.ctx, id) })
 }
 
-func (u *unit) request(id string) (orders.Request, bool) {
-	if i, ok := u.effectIndex[rowKey{kind: 'q', id: id}]; ok {
+func (u *unit) request(k orders.RequestKey) (orders.Request, bool) {
+	if i, ok := u.effectIndex[rowKey{kind: 'q', cp: string(k.Username), id: k.MessageID}]; ok {
 		if e, ok := u.effects[i].(orders.SaveRequest); ok {
 			return e.Request, true
 		}
 	}
-	return lookUp(u, func() (orders.Request, bool, error) { return u.w.store.Request(u.ctx, id) })
+	return lookUp(u, func() (orders.Request, bool, error) { return u.w.store.Request(u.ctx, k) })
 }
 
 func (u *unit) hashOf(j charge.JournalID, seq charge.Seq) (string, bool) {

@@ -102,7 +102,7 @@ func newTables() tables {
 		reservations: replacing("reservations", "reservation_id", reservationCols),
 		wishes:       replacing("wishes", "kind,cp_id,connector,session_id", wishCols),
 		commands:     commandTable(),
-		requests:     replacing("requests", "message_id", requestCols),
+		requests:     replacing("requests", "username,message_id", requestCols),
 		replies:      inserting("replies", "key,request,reply,at"),
 		records:      inserting("records", recordCols),
 		outbox:       inserting("outbox", "topic,key,headers,value,at"),

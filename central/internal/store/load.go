@@ -250,9 +250,10 @@ func scanRequest(r scanner) (v orders.Request, err error) {
 	return v, err
 }
 
-// Request finds a driver's request by its message_id.
-func (s *Store) Request(ctx context.Context, messageID string) (v orders.Request, ok bool, err error) {
-	v, err = scanRequest(s.ro.QueryRowContext(ctx, "SELECT "+requestCols+" FROM requests WHERE message_id=?", messageID))
+// Request finds a driver's request.
+func (s *Store) Request(ctx context.Context, k orders.RequestKey) (v orders.Request, ok bool, err error) {
+	v, err = scanRequest(s.ro.QueryRowContext(ctx, "SELECT "+requestCols+" FROM requests WHERE username=? AND message_id=?",
+		string(k.Username), k.MessageID))
 	return found("read request", v, err)
 }
 

@@ -192,7 +192,7 @@ func TestWhatIsWantedComesBackWhileItIsWanted(t *testing.T) {
 		t.Errorf("command: got %+v %v %v, want %+v", v, ok, err, c)
 	}
 	for _, want := range []orders.Request{q, answered} {
-		if v, ok, err := s.Request(t.Context(), want.MessageID); err != nil || !ok || !reflect.DeepEqual(v, want) {
+		if v, ok, err := s.Request(t.Context(), want.Key()); err != nil || !ok || !reflect.DeepEqual(v, want) {
 			t.Errorf("request: got %+v %v %v, want %+v", v, ok, err, want)
 		}
 	}
@@ -200,10 +200,10 @@ func TestWhatIsWantedComesBackWhileItIsWanted(t *testing.T) {
 		t.Error(err)
 	}
 	write(t, s, func(tx *store.Tx) error { return tx.ForgetRequests(charge.MaxTime, 10) })
-	if _, ok, err := s.Request(t.Context(), answered.MessageID); ok || err != nil {
+	if _, ok, err := s.Request(t.Context(), answered.Key()); ok || err != nil {
 		t.Errorf("an old answer: got ok %v err %v, want it forgotten", ok, err)
 	}
-	if _, ok, err := s.Request(t.Context(), q.MessageID); !ok || err != nil {
+	if _, ok, err := s.Request(t.Context(), q.Key()); !ok || err != nil {
 		t.Errorf("a request that runs: got ok %v err %v, want it kept", ok, err)
 	}
 }

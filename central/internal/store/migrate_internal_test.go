@@ -1,0 +1,74 @@
+package store
+
+import (
+	"database/sql"
+	"errors"
+	"path/filepath"
+	"testing"
+
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// older makes a database as a program of an older version left it.
+func older(t *testing.T, version int64, statements ...string) (path string) {
+	t.Helper()
+	path = filepath.Join(t.TempDir(), "c.db")
+	db, err := sql.Open("sqlite3", dsn(Options{Path: path}, false))
+	if err != nil {
+		t.Fatal(err)
+	}
+	p, err := provider(db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, err = p.UpTo(t.Context(), version)
+	for _, q := range statements {
+		if err == nil {
+			_, err = db.ExecContext(t.Context(), q)
+		}
+	}
+	if err := errors.Join(err, db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// Requests that a version before 8 wrote, when a message_id was one driver's
+// alone, stay answered; and another driver may use the id of one of them.
+func TestRequestsOfAnOlderVersion(t *testing.T) {
+	path := older(t, 7, `INSERT INTO requests VALUES
+		('1','AUTHORIZATION_REQUEST','ana','web','CP_1',5,6,'[{"CPID":"CP_1","Connector":1}]',5,'r-1','{"event_id":"a.1","event_type":"AUTHORIZATION_RESPONSE","username":"ana","timestamp":5}',0),
+		('2','STOP_REQUEST','ana','web','',5,6,'[]',0,'','',1), ('3','AUTHORIZATION_REQUEST','','web','',5,6,'[]',0,'','',0)`)
+	s, err := Open(t.Context(), Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	get := func(user charge.Username, id string) orders.Request {
+		q, _, err := s.Request(t.Context(), orders.RequestKey{Username: user, MessageID: id})
+		if err != nil {
+			t.Fatal(err)
+		}
+		return q
+	}
+	if q := get("ana", "1"); q.Answer == nil || q.Answer.EventID != "a.1" || len(q.Asked) != 1 || q.ReservationID != "r-1" {
+		t.Errorf("answered: got %+v", q)
+	}
+	if q := get("ana", "2"); !q.Silent {
+		t.Errorf("recorded: got %+v", q)
+	}
+	if q := get("", "3"); q.ReadAt != 5 || q.Finished() {
+		t.Errorf("running: got %+v", q)
+	}
+	err = s.Write(t.Context(), func(tx *Tx) error {
+		return tx.Orders([]orders.Effect{orders.SaveRequest{Request: orders.Request{MessageID: "1", Username: "ben", Silent: true}}})
+	})
+	if err != nil || get("ben", "1").Answer != nil || get("ana", "1").Answer == nil {
+		t.Errorf("the same id of another driver: %v; %+v and %+v", err, get("ben", "1"), get("ana", "1"))
+	}
+}
