@@ -127,8 +127,13 @@ func (f *fold) reach(id charge.ConnectorID, reg charge.WattHours, at ReadAt, oth
 	case m.Before.Known && late:
 	case reg > m.Last:
 		if reg-m.Last > mostEnergy(f.rated(id), between(m.LastRead, at)) {
-			f.jump(m, m.Last, reg, at, late)
-			return false
+			if s := f.accounted(id, m.Last, reg); s != nil {
+				f.alarm(AlarmMeterJumped, fmt.Sprint(id), id, fmt.Sprintf(
+					"the register went from %d Wh to %d Wh, more than can have flowed; session %s counts it", m.Last, reg, s.ID))
+			} else {
+				f.jump(m, m.Last, reg, at, late)
+				return false
+			}
 		}
 		m.Last, m.LastRead = reg, at
 	case reg < m.First:
@@ -141,6 +146,17 @@ func (f *fold) reach(id charge.ConnectorID, reg charge.WattHours, at ReadAt, oth
 		m.again(reg, at, late)
 	}
 	return true
+}
+
+// accounted is the open session whose energy has a step of the register in it: the
+// charging point bills it, so the meter must have counted it.
+func (f *fold) accounted(id charge.ConnectorID, from, to charge.WattHours) *Session {
+	for _, s := range f.cp.Sessions {
+		if s.Connector == id && s.State == SessionOpen && s.StartKnown && s.Start <= from && s.Register >= to {
+			return s
+		}
+	}
+	return nil
 }
 
 // again takes a register that is known, read once more: the time in which the

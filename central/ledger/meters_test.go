@@ -216,6 +216,30 @@ func TestRegistersThatDoNotGoOn(t *testing.T) {
 	}
 }
 
+// A session that bills a step which cannot have flowed has its ticket, for that is
+// what the charging point says; an alarm names both registers, and the account
+// stays even.
+func TestAStepThatASessionBills(t *testing.T) {
+	t.Parallel()
+	b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	b.Outlets[1].Register = 0
+	bk.Apply(b.Boot())
+	b.Grant(1, "s1", "ann", "")
+	b.Begin(1)
+	b.Flow(1, 7_000_000)
+	b.Stop(1, charge.StopLocal)
+	for _, r := range b.Log[1:] {
+		bk.Apply(r)
+	}
+	m := bk.CP.Meters[1]
+	if m.Unaccounted() != 0 || m.Billed != 7_000_000 || len(bk.Open(ledger.AlarmOverlap)) > 0 {
+		t.Errorf("the account is %+v with %d Wh unaccounted, alarms %+v", *m, m.Unaccounted(), bk.Alarms)
+	}
+	if a := bk.Open(ledger.AlarmMeterJumped); len(a) != 1 || !strings.Contains(a[0].Detail, "from 0 Wh to 7000000 Wh") || !strings.Contains(a[0].Detail, "s1") {
+		t.Errorf("alarms: %+v, want one that names both registers and the session", a)
+	}
+}
+
 // liar is a meter in front of a true register.
 type liar struct {
 	truth  charge.WattHours // energy that flowed
