@@ -24,10 +24,12 @@ func (t *turn) meter(e MeterRead) {
 			t.record(t.s.Session.ID, &wire.AnomalySeen{Anomaly: word, Detail: detail})
 		}
 		m.Refused = true
-		t.unreadable(detail)
-		return
+		if !t.changed(e.Reading) {
+			t.unreadable(detail)
+			return
+		}
 	}
-	m.Last, m.Known, m.Failures, m.Refused = e.Reading, true, 0, false
+	*m = Meter{Last: e.Reading, Known: true}
 	t.clear(charge.FaultMeter)
 	s := &t.s
 	switch x := &s.Session; {
@@ -52,12 +54,38 @@ func (d *Ending) serves(taken time.Duration, closed bool) bool {
 	return taken >= d.Since+settled // it never closed
 }
 
+// changed reports whether readings that were not believed are those of the meter
+// there is now: one that was replaced, that showed something else for a while, or
+// whose register began anew at its end. Nothing is billed across it: a session
+// ends first, at its last good reading.
+func (t *turn) changed(r Reading) bool {
+	m := &t.s.Meter
+	if word, _ := t.apart(m.Other, r); m.Agreed == 0 || word != "" {
+		m.Agreed = 0
+	}
+	m.Other = r
+	m.Agreed++
+	if m.Agreed < meterAgrees || t.s.Session.ID != "" {
+		return false
+	}
+	t.record("", &wire.AnomalySeen{
+		Anomaly: "meter_changed", Detail: fmt.Sprintf("%d Wh after %d Wh, and %d readings go on from there", r.Import, m.Last.Import, m.Agreed),
+	})
+	return true
+}
+
 // doubt says why a reading cannot be true; the register then stays as it was.
 func (t *turn) doubt(r Reading) (word, detail string) {
-	last := t.s.Meter.Last
+	if !t.s.Meter.Known {
+		return "", ""
+	}
+	return t.apart(t.s.Meter.Last, r)
+}
+
+// apart says why one reading cannot follow another.
+func (t *turn) apart(last, r Reading) (word, detail string) {
 	gain := r.Import - last.Import
 	switch elapsed := r.Taken - last.Taken; {
-	case !t.s.Meter.Known:
 	case gain < 0:
 		return "meter_went_back", fmt.Sprintf("%d Wh after %d Wh", r.Import, last.Import)
 	case t.s.Policy.Rated > 0 && gain > slack+2*atMost(t.s.Policy.Rated, elapsed):

@@ -189,10 +189,13 @@ func (p *player) event(w []string) (connector.Event, error) {
 	}
 	order := func(o wire.Order) (connector.Event, error) { return p.order(5*time.Second, o), nil }
 	switch w[0] {
-	case "boot": // [resume] [plug_starts] [free_vend] [vent]
+	case "boot": // [resume] [plug_starts] [free_vend] [vent] [rated]
 		all := strings.Join(w, " ")
 		p.policy.Resume, p.policy.Vent = strings.Contains(all, "resume"), strings.Contains(all, "vent")
 		p.policy.ReservedPlugStarts, p.policy.FreeVend = strings.Contains(all, "plug_starts"), strings.Contains(all, "free_vend")
+		if strings.Contains(all, "rated") {
+			p.policy.Rated = 22_000
+		}
 		p.s.Pilot, p.s.Meter = charge.PilotA, connector.Meter{Known: true, Last: connector.Reading{Import: 1000}}
 		return p.reboot(false), nil
 	case "reboot": // [pilot] [register]: a new process; registered follows

@@ -25,6 +25,9 @@ const (
 	skew = 30 * time.Second
 	// meterFailures in a row are a fault.
 	meterFailures = 3
+	// meterAgrees readings in a row that go on from each other, and not from the
+	// one before them, are those of the meter there is now.
+	meterAgrees = 10
 )
 
 // Policy is what the owner of the charging point decided.
@@ -96,8 +99,10 @@ const (
 type Meter struct {
 	Last     Reading
 	Known    bool
-	Failures int  // in a row
-	Refused  bool // the last reading was not believed
+	Failures int     // in a row
+	Refused  bool    // the last reading was not believed
+	Other    Reading // the last one not believed
+	Agreed   int     // so many not believed in a row go on from each other
 }
 
 // Reading is one reading of the meter.
