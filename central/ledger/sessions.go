@@ -216,8 +216,7 @@ func (f *fold) afterTheEnd(s *Session, p wire.Payload) {
 	f.measure(p)
 	if now := MakeTicket(s, f.tariff(s.Tariff)); now != was {
 		f.alarm(AlarmTicket, string(s.ID), s.Connector,
-			fmt.Sprintf("a late record would change the ticket of session %s: %d Wh and %s instead of %d Wh and %s",
-				s.ID, now.Energy, now.Cost, was.Energy, was.Cost))
+			fmt.Sprintf("a late record would change the ticket of session %s: %s", s.ID, now.InsteadOf(&was)))
 	}
 }
 

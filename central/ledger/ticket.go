@@ -1,8 +1,10 @@
 package ledger
 
 import (
+	"fmt"
 	"math"
 	"math/bits"
+	"strings"
 
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/money"
@@ -20,6 +22,37 @@ func MakeTicket(s *Session, t Tariff) Ticket {
 		Cost: t.Cost(s.Energy(), s.Started), DurationSec: s.DurationMS() / 1000,
 		Started: s.Started, AuthorizedAt: s.AuthorizedAt, EndedAt: s.EndedAt, Reason: s.Reason,
 	}
+}
+
+// InsteadOf says in words in what two tickets of a session differ; "" if in nothing.
+func (t *Ticket) InsteadOf(o *Ticket) string {
+	var words []string
+	for _, f := range []struct {
+		name string
+		a, b any
+	}{
+		{"energy in Wh", int64(t.Energy), int64(o.Energy)},
+		{"cost", t.Cost, o.Cost},
+		{"duration in s", t.DurationSec, o.DurationSec},
+		{"register at the start", int64(t.Start), int64(o.Start)},
+		{"register at the end", int64(t.Stop), int64(o.Stop)},
+		{"driver", t.Username, o.Username},
+		{"reason", t.Reason, o.Reason},
+		{"charging started", t.Started, o.Started},
+		{"granted at", t.AuthorizedAt, o.AuthorizedAt},
+		{"ended at", t.EndedAt, o.EndedAt},
+		{"reservation", t.ReservationID, o.ReservationID},
+		{"tariff", t.Tariff, o.Tariff},
+		{"charging point", t.CPID, o.CPID},
+		{"connector", t.Connector, o.Connector},
+		{"session", t.SessionID, o.SessionID},
+		{"id", t.ID, o.ID},
+	} {
+		if f.a != f.b {
+			words = append(words, fmt.Sprintf("%s %v instead of %v", f.name, f.a, f.b))
+		}
+	}
+	return strings.Join(words, ", ")
 }
 
 // Cost is the start fee, if charging started, plus the energy at the price per

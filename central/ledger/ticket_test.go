@@ -2,6 +2,8 @@ package ledger_test
 
 import (
 	"math/big"
+	"reflect"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -84,4 +86,34 @@ func TestWholePricesCostWhatTheyDid(t *testing.T) {
 			t.Fatalf("%d Wh at %d with a fee of %d: got %d, want %d", e, price, fee, got.Minor, want)
 		}
 	})
+}
+
+// Whatever two tickets differ in is named, and nothing else.
+func TestTicketsThatDifferSayInWhat(t *testing.T) {
+	t.Parallel()
+	of := func(v any) reflect.Value { return reflect.ValueOf(v).Elem() }
+	for i := range reflect.TypeFor[ledger.Ticket]().NumField() {
+		a := ledger.Ticket{Cost: money.Amount{Currency: "EUR"}}
+		b := a
+		switch f := of(&b).Field(i); f.Kind() {
+		case reflect.String:
+			f.SetString("x")
+		case reflect.Bool:
+			f.SetBool(true)
+		case reflect.Struct:
+			b.Cost.Minor = 5
+		default:
+			f.SetInt(5)
+		}
+		if words := b.InsteadOf(&a); words == "" || strings.Contains(words, ", ") {
+			t.Errorf("%s: got %q, want one difference", of(&b).Type().Field(i).Name, words)
+		}
+		if words := a.InsteadOf(&a); words != "" {
+			t.Errorf("the same ticket differs: %s", words)
+		}
+	}
+	a, b := ledger.Ticket{Energy: 100, DurationSec: 4}, ledger.Ticket{Energy: 100, DurationSec: 5}
+	if got := b.InsteadOf(&a); got != "duration in s 5 instead of 4" {
+		t.Errorf("got %q", got)
+	}
 }

@@ -307,8 +307,8 @@ func TestCorruptionIsNamed(t *testing.T) {
 			[]string{"UPDATE meters SET last_wh=first_wh WHERE cp_id='CP_001' AND connector=1"}, audit.CheckEnergy, "more than went through it",
 		},
 		"one Wh twice":     {[]string{"UPDATE tickets SET start_wh=start_wh-10 WHERE ticket_id='t.a1'"}, audit.CheckEnergy, "tickets t.a0 and t.a1 at CP_001/1 share 10 Wh"},
-		"a cost":           {[]string{"UPDATE tickets SET cost_minor=cost_minor+1 WHERE ticket_id='t.a0'"}, audit.CheckTickets, "cost differs"},
-		"a driver":         {[]string{"UPDATE tickets SET username='eve' WHERE ticket_id='t.a0'"}, audit.CheckTickets, "driver differs"},
+		"a cost":           {[]string{"UPDATE tickets SET cost_minor=cost_minor+1 WHERE ticket_id='t.a0'"}, audit.CheckTickets, "cost 0.44 EUR instead of 0.43 EUR"},
+		"a driver":         {[]string{"UPDATE tickets SET username='eve' WHERE ticket_id='t.a0'"}, audit.CheckTickets, "driver eve instead of ann"},
 		"a tariff is gone": {[]string{"DELETE FROM tariffs WHERE version='2026-1'"}, audit.CheckTickets, `names tariff "2026-1", which is not known`},
 		"session and ticket alike": {
 			[]string{

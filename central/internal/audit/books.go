@@ -41,30 +41,8 @@ func (p *point) price(s *ledger.Session, t *ledger.Ticket) {
 		return
 	}
 	if want := ledger.MakeTicket(s, tariff); want != *t {
-		p.report.wrong(CheckTickets, "ticket %s says %d Wh, %d s, %s; its session makes %d Wh, %d s, %s (%s)",
-			t.ID, t.Energy, t.DurationSec, t.Cost, want.Energy, want.DurationSec, want.Cost, differing(t, &want))
+		p.report.wrong(CheckTickets, "ticket %s is not what its session makes: %s", t.ID, t.InsteadOf(&want))
 	}
-}
-
-// differing names what else of two tickets is not the same.
-func differing(a, b *ledger.Ticket) string {
-	for _, f := range []struct {
-		name string
-		same bool
-	}{
-		{"energy", a.Energy == b.Energy},
-		{"cost", a.Cost == b.Cost},
-		{"duration", a.DurationSec == b.DurationSec},
-		{"registers", a.Start == b.Start && a.Stop == b.Stop},
-		{"driver", a.Username == b.Username},
-		{"connector", a.CPID == b.CPID && a.Connector == b.Connector},
-		{"reason", a.Reason == b.Reason},
-	} {
-		if !f.same {
-			return f.name + " differs"
-		}
-	}
-	return "a detail differs"
 }
 
 // energy checks each meter against tickets and running sessions.
