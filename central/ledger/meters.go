@@ -87,7 +87,7 @@ func (f *fold) rated(id charge.ConnectorID) charge.Watts {
 // boot to the next, it cannot be lower than before: then the meter was replaced,
 // set back, or began anew at its end. (Between branches of a storage that was
 // rolled back, records come in any order, so nothing is concluded from a lower
-// one.)
+// one among those that are known.)
 //
 // It answers whether the register goes on from what was known.
 func (f *fold) read(id charge.ConnectorID, reg charge.WattHours) (goesOn bool) {
@@ -137,7 +137,12 @@ func (f *fold) reach(id charge.ConnectorID, reg charge.WattHours, at ReadAt, oth
 		}
 		m.Last, m.LastRead = reg, at
 	case reg < m.First:
-		if m.First-reg > mostEnergy(f.rated(id), between(at, ReadAt{At: m.FirstAt})) {
+		later := at.At != 0 && m.FirstAt != 0 && at.At >= m.FirstAt // so it went down
+		switch most := mostEnergy(f.rated(id), between(at, ReadAt{At: m.FirstAt})); {
+		case !late && (later || m.First-reg > most):
+			f.fall(id, m.Last, reg)
+			return false
+		case m.First-reg > most:
 			f.jump(m, reg, m.First, at, true)
 			return false
 		}

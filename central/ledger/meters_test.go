@@ -72,6 +72,7 @@ type reading struct {
 	reg   charge.WattHours
 	boot  bool // cp_registered of a new boot; else a meter_read of a session
 	clock charge.ClockQuality
+	lost  bool // before the boot its storage was replaced
 }
 
 // Every way in which a register can be first, rise, fall, begin anew or be that of
@@ -79,13 +80,16 @@ type reading struct {
 func TestRegistersThatDoNotGoOn(t *testing.T) {
 	t.Parallel()
 	boot := func(after time.Duration, reg charge.WattHours) reading {
-		return reading{after, reg, true, charge.ClockSynced}
+		return reading{after, reg, true, charge.ClockSynced, false}
 	}
 	blind := func(after time.Duration, reg charge.WattHours) reading {
-		return reading{after, reg, true, charge.ClockUnset}
+		return reading{after, reg, true, charge.ClockUnset, false}
 	}
 	sample := func(after time.Duration, reg charge.WattHours) reading {
-		return reading{after, reg, false, charge.ClockSynced}
+		return reading{after, reg, false, charge.ClockSynced, false}
+	}
+	bare := func(after time.Duration, reg charge.WattHours) reading {
+		return reading{after, reg, true, charge.ClockSynced, true}
 	}
 	const jumped, back = ledger.AlarmMeterJumped, ledger.AlarmMeterBack
 	for _, tc := range []struct {
@@ -169,6 +173,24 @@ func TestRegistersThatDoNotGoOn(t *testing.T) {
 			100, back,
 			[]string{" 9000000 Wh", " 200 Wh"},
 		},
+		{
+			"another box that stands lower",
+			[]reading{boot(0, 7_000_000), bare(time.Minute, 300), sample(time.Minute, 700)},
+			400, back,
+			[]string{" 7000000 Wh", " 300 Wh"},
+		},
+		{
+			"another box that stands a little lower",
+			[]reading{boot(0, 1000), bare(time.Minute, 300), sample(time.Minute, 700)},
+			400, back,
+			[]string{" 1000 Wh", " 300 Wh"},
+		},
+		{
+			"another box that stands higher",
+			[]reading{boot(0, 1000), bare(time.Minute, 7_000_000), sample(time.Minute, 7_000_400)},
+			400, jumped,
+			[]string{" 1000 Wh", " 7000000 Wh"},
+		},
 		{"without a clock a day may have passed", []reading{boot(0, 1000), blind(time.Minute, 1_201_000)}, 1_200_000, "", nil},
 		{
 			"without a clock more than a day's power is too much",
@@ -176,7 +198,7 @@ func TestRegistersThatDoNotGoOn(t *testing.T) {
 			0, jumped,
 			[]string{" 1000 Wh", " 2001000 Wh"},
 		},
-		{"uptime counts within a boot that has no clock", []reading{blind(0, 1000), {time.Minute, 9000, false, charge.ClockUnset}}, 0, jumped, []string{" 9000 Wh"}},
+		{"uptime counts within a boot that has no clock", []reading{blind(0, 1000), {time.Minute, 9000, false, charge.ClockUnset, false}}, 0, jumped, []string{" 9000 Wh"}},
 		{"a coarse register", []reading{boot(0, 1000), sample(time.Second, 2000)}, 1000, "", nil},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -185,6 +207,9 @@ func TestRegistersThatDoNotGoOn(t *testing.T) {
 			for i, r := range tc.log {
 				b.Now = b.Now.Add(r.after)
 				b.Clock, b.Outlets[1].Register = r.clock, r.reg
+				if r.lost {
+					b.Lose(1000)
+				}
 				if r.boot {
 					bk.Apply(b.Boot())
 					continue
@@ -213,6 +238,29 @@ func TestRegistersThatDoNotGoOn(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// A step that cannot have flowed is not the energy of a gap either.
+func TestAGapHasNoMoreEnergyThanCanHaveFlowed(t *testing.T) {
+	t.Parallel()
+	for register, want := range map[charge.WattHours]charge.WattHours{1900: 900, 7_000_000: 0, 0: 0} {
+		b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+		bk.Apply(b.Boot())
+		b.Plug(1) // never arrives
+		b.Now = b.Now.Add(time.Minute)
+		b.Outlets[1].Register = register
+		b.Boot()
+		b.Storage = b.Storage[2:]
+		bk.Heard(b.Presence(wire.Position{}, ""))
+		if out, _ := bk.Apply(b.Log[2]); out.Verdict != ledger.Applied || len(bk.Holes) != 1 {
+			t.Fatalf("the record after the gap: %s, %d gaps", out.Verdict, len(bk.Holes))
+		}
+		for _, h := range bk.Holes {
+			if h.Energy != want {
+				t.Errorf("1000 Wh before the gap, %d Wh after it: got %d Wh, want %d", register, h.Energy, want)
+			}
+		}
 	}
 }
 
@@ -304,6 +352,9 @@ func TestNoMoreIsUnaccountedThanCanHaveFlowed(t *testing.T) {
 			}
 			b.Outlets[1].Register = l.register()
 			if i == 0 || rapid.IntRange(0, 2).Draw(t, "boots") == 0 {
+				if rapid.IntRange(0, 3).Draw(t, "emptied") == 0 {
+					b.Lose(1000)
+				}
 				bk.Apply(b.Boot())
 				d += 24*time.Hour + time.Minute // clocks may be wrong
 			} else {
