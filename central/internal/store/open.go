@@ -29,6 +29,11 @@ const readers = 4
 // use: 3.51.3, as sqlite3_libversion_number writes it.
 const minSQLite = 3051003
 
+// walLimit is to what size, in bytes, the write-ahead log is cut once a reader
+// that had made it grow has ended. A log is as large as what was written while
+// the slowest reader read; without a limit it would keep the largest size ever.
+const walLimit = 8 << 20
+
 // ErrInUse says that another process has the database open.
 var ErrInUse = errors.New("the database is in use by another Central")
 
@@ -109,6 +114,9 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	}
 	s.w = newWriter(conn)
 	if err := assertPragmas(ctx, conn); err != nil {
+		return err
+	}
+	if _, err := conn.ExecContext(ctx, fmt.Sprintf("PRAGMA journal_size_limit=%d", walLimit)); err != nil {
 		return err
 	}
 	if o.MaxPages > 0 {
