@@ -92,7 +92,7 @@ const (
 func newTables() tables {
 	return tables{
 		points:       replacing("cps", "cp_id", pointCols),
-		journals:     replacing("journals", "cp_id,journal", journalCols),
+		journals:     journalTable(),
 		connectors:   replacing("connectors", "cp_id,journal,connector", connCols),
 		meters:       replacing("meters", "cp_id,connector", meterCols),
 		sessions:     replacing("sessions", "session_id", sessionCols),
@@ -113,14 +113,26 @@ func newTables() tables {
 	}
 }
 
+// journalTable notes, beside the row, since when records of it are held.
+func journalTable() table {
+	t := replacing("journals", "cp_id,journal", journalCols+",oldest_at")
+	keepFirst(&t, "oldest_at")
+	return t
+}
+
+// keepFirst makes a column keep the first value above 0 that it was given.
+func keepFirst(t *table, column string) {
+	for _, q := range []*string{&t.one, &t.many} {
+		*q = strings.Replace(*q, column+"=excluded."+column, column+"=iif("+column+">0,"+column+",excluded."+column+")", 1)
+	}
+}
+
 // commandTable notes, beside the row, when the command was first sent, when it
 // was accepted and when it ended.
 func commandTable() table {
 	t := replacing("commands", "command_id", commandCols+",sent_at,accepted_at,ended_at")
 	for _, c := range []string{"sent_at", "accepted_at", "ended_at"} {
-		for _, q := range []*string{&t.one, &t.many} {
-			*q = strings.Replace(*q, c+"=excluded."+c, c+"=iif("+c+">0,"+c+",excluded."+c+")", 1)
-		}
+		keepFirst(&t, c)
 	}
 	return t
 }

@@ -16,8 +16,11 @@ const (
 )
 
 // pruner remembers between calls which journal was looked at last, in the order
-// of the table.
-type pruner struct{ cp, journal string }
+// of the index: by the age of its oldest record.
+type pruner struct {
+	oldest      int64
+	cp, journal string
+}
 
 // keepBefore is how long before an open session was heard of its records may
 // have been received.
@@ -39,16 +42,14 @@ func (tx *Tx) Prune(before charge.Time, limit int) (more bool, err error) {
 		"DELETE FROM reservations WHERE rowid IN (SELECT rowid FROM reservations WHERE gone=1 AND ended_at>0 AND ended_at<? ORDER BY ended_at LIMIT ?)",
 		"DELETE FROM alarms WHERE rowid IN (SELECT rowid FROM alarms WHERE cleared=1 AND kind<>'ticket_differs' AND at<? ORDER BY at LIMIT ?)",
 		"DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE at<? ORDER BY at LIMIT ?)",
+		"DELETE FROM forked_records WHERE (cp_id,journal,seq,hash) IN (SELECT cp_id,journal,seq,hash FROM forked_records " +
+			"WHERE received_at<? ORDER BY received_at LIMIT ?)",
 	} {
-		res, err := tx.run(q, int64(before), limit)
+		full, err := tx.deleteSome(limit, q, int64(before), limit)
 		if err != nil {
 			return false, fmt.Errorf("prune: %w", err)
 		}
-		n, err := res.RowsAffected()
-		if err != nil {
-			return false, fmt.Errorf("prune: %w", err)
-		}
-		more = more || n >= int64(limit)
+		more = more || full
 	}
 	rest, err := tx.pruneRecords(before, limit)
 	if err != nil {
@@ -58,11 +59,25 @@ func (tx *Tx) Prune(before charge.Time, limit int) (more bool, err error) {
 	return more || rest, nil
 }
 
-// pruneRecords goes on where the last call ended.
+// deleteSome runs a query that deletes at most limit rows; full says that it
+// deleted as many.
+func (tx *Tx) deleteSome(limit int, query string, args ...any) (full bool, err error) {
+	res, err := tx.run(query, args...)
+	if err != nil {
+		return false, err
+	}
+	n, err := res.RowsAffected()
+	return n >= int64(limit), err
+}
+
+// pruneRecords goes on where the last call ended. It looks at journals that hold
+// a record older than the moment and at no other, so what it costs does not
+// depend on how many there are.
 func (tx *Tx) pruneRecords(moment charge.Time, limit int) (more bool, err error) {
 	at := &tx.w.pruner
-	journals, err := query(tx, func(r *sql.Rows) (p pruner, err error) { return p, r.Scan(&p.cp, &p.journal) },
-		"SELECT cp_id,journal FROM journals WHERE (cp_id,journal)>(?,?) ORDER BY cp_id,journal LIMIT ?", at.cp, at.journal, pruneJournals)
+	journals, err := query(tx, func(r *sql.Rows) (p pruner, err error) { return p, r.Scan(&p.oldest, &p.cp, &p.journal) },
+		"SELECT oldest_at,cp_id,journal FROM journals WHERE oldest_at>0 AND oldest_at<? AND (oldest_at,cp_id,journal)>(?,?,?) "+
+			"ORDER BY oldest_at,cp_id,journal LIMIT ?", int64(moment), at.oldest, at.cp, at.journal, pruneJournals)
 	if err != nil {
 		return false, err
 	}
@@ -73,7 +88,7 @@ func (tx *Tx) pruneRecords(moment charge.Time, limit int) (more bool, err error)
 	before, until := *at, int64(0)
 	for i, j := range journals {
 		if i == 0 || j.cp != before.cp {
-			if until, err = tx.pruneUntil(j.cp, int64(moment), limit); err != nil {
+			if until, err = tx.pruneUntil(j.cp, int64(moment)); err != nil {
 				return false, err
 			}
 		}
@@ -95,13 +110,8 @@ func (tx *Tx) pruneRecords(moment charge.Time, limit int) (more bool, err error)
 	return limit <= 0 || next != pruner{}, nil
 }
 
-// pruneUntil is the moment before which records of a charging point may go. It
-// also deletes what was kept of its quarantine.
-func (tx *Tx) pruneUntil(cp string, before int64, limit int) (until int64, err error) {
-	if err := tx.exec("DELETE FROM forked_records WHERE (cp_id,journal,seq,hash) IN "+
-		"(SELECT cp_id,journal,seq,hash FROM forked_records WHERE cp_id=? AND received_at<? LIMIT ?)", cp, before, limit); err != nil {
-		return 0, err
-	}
+// pruneUntil is the moment before which records of a charging point may go.
+func (tx *Tx) pruneUntil(cp string, before int64) (until int64, err error) {
 	var heard sql.NullInt64
 	err = tx.w.conn.QueryRowContext(tx.ctx, "SELECT min(heard_at) FROM sessions WHERE cp_id=? AND state<>'ended' AND state='open'", cp).Scan(&heard)
 	if heard.Valid {
@@ -121,6 +131,18 @@ func (tx *Tx) pruneJournal(j pruner, until int64, limit int) (n int, full bool, 
 	}
 	for n < len(rows) && rows[n].receivedAt < until {
 		n++
+	}
+	oldest := int64(0)
+	switch {
+	case n < len(rows):
+		oldest = max(rows[n].receivedAt, 1)
+	case n == limit: // there may be more: looked at again
+		oldest = j.oldest
+	}
+	if oldest != j.oldest {
+		if err := tx.exec("UPDATE journals SET oldest_at=? WHERE cp_id=? AND journal=?", oldest, j.cp, j.journal); err != nil {
+			return 0, false, err
+		}
 	}
 	if n == 0 {
 		return 0, false, nil
