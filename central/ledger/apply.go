@@ -152,6 +152,7 @@ func (f *fold) unusable(why string) {
 
 // emit returns the touched rows as copies.
 func (f *fold) emit() []Change {
+	defer f.putAway() // once their rows are copied
 	n := len(f.first) + len(f.journals) + len(f.connectors) + len(f.meters) + len(f.sessions) + len(f.holes) + len(f.rest) + 1
 	if n == 1 && !f.point {
 		return nil

@@ -8,16 +8,6 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// journal returns the journal, making it with nothing known.
-func (f *fold) journal(id charge.JournalID) *Journal {
-	j := f.cp.Journals[id]
-	if j == nil {
-		j = &Journal{ID: id}
-		f.cp.Journals[id] = j
-	}
-	return j
-}
-
 // open begins a journal with the record, and chooses which boot is present.
 func (f *fold) open(j *Journal) *Journal {
 	r := f.rec
@@ -55,7 +45,7 @@ func (f *fold) link(j *Journal, known int) {
 			j.Root = f.rec.Prev == ""
 		}
 	case reg.After != nil:
-		if i := f.cp.Journals[reg.After.Journal]; i != nil && i != j {
+		if i := f.known(reg.After.Journal); i != nil && i != j {
 			f.follow(j, i, reg.After.Seq)
 		}
 	default:
@@ -80,13 +70,13 @@ func (f *fold) follow(j, before *Journal, at charge.Seq) {
 // which is over then. Otherwise it waits until presence names it.
 func (f *fold) elect(j *Journal) {
 	cp := f.cp
-	named := cp.Journals[cp.Named]
+	named := f.known(cp.Named)
 	if named != nil && named.OpenedAt == 0 {
 		named = nil // it exists as a hole only
 	}
 	f.point = true
 	if cp.Present == "" || cp.Named == j.ID || named == nil || f.descends(j, named) {
-		old, before := cp.Connectors, cp.Journals[cp.Present]
+		old, before := cp.Connectors, f.known(cp.Present)
 		straight := before != nil && j.After == wire.Position{Journal: before.ID, Seq: before.Last}
 		f.forget(cp.Present)
 		f.forget(cp.WaitingJournal)
@@ -118,19 +108,6 @@ func (f *fold) carryOver(old map[charge.ConnectorID]*Connector, straight bool) {
 			n.Register = c.Register
 		}
 	}
-}
-
-// descends reports whether j is a later boot on the same storage as i.
-func (f *fold) descends(j, i *Journal) bool {
-	for range f.cp.Journals {
-		if j = f.cp.Journals[j.After.Journal]; j == nil {
-			return false
-		}
-		if j == i {
-			return true
-		}
-	}
-	return false
 }
 
 // switchTo makes a known boot the present one because presence names it.
@@ -238,7 +215,7 @@ func (f *fold) takeState(j *Journal, s *wire.ConnectorState) {
 func Heard(cp *CP, env *Env, p wire.Presence) (Outcome, []Change) {
 	f := fold{cp: cp, env: env}
 	f.meet()
-	j := cp.Journals[p.Journal]
+	j := f.known(p.Journal)
 	if f.outdated(j, p) {
 		return f.out, f.emit()
 	}
@@ -280,7 +257,7 @@ func (f *fold) outdated(j *Journal, p wire.Presence) bool {
 // quarantine the one that speaks last is there, so that it can be ordered once
 // the other is switched off and the identity released.
 func (f *fold) over(j *Journal) bool {
-	present := f.cp.Journals[f.cp.Present]
+	present := f.known(f.cp.Present)
 	return present != nil && present != j && !f.cp.Forked() && f.descends(present, j)
 }
 
@@ -297,7 +274,7 @@ func Admit(cp *CP, admitted bool) []Change {
 		return nil
 	}
 	cp.Admitted = admitted
-	f := fold{cp: cp, point: true}
+	f := fold{cp: cp, env: &Env{}, point: true}
 	return f.emit()
 }
 
@@ -307,7 +284,7 @@ func Admit(cp *CP, admitted bool) []Change {
 func PassNext(cp *CP, env *Env) ([]Change, error) {
 	f := fold{cp: cp, env: env}
 	n := cp.Next
-	j := cp.Journals[n.Journal]
+	j := f.known(n.Journal)
 	ours := env.Central != "" && cp.Position == env.Central
 	switch {
 	case n.Seq == 0:

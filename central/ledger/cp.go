@@ -20,9 +20,14 @@ func NewCP(id charge.CPID) *CP {
 
 // Answer is the acknowledgement for a record or a presence that names journal:
 // Journal and Seq are set, Central and At are the caller's. Journal is nil when
-// nothing is known of it.
-func Answer(cp *CP, journal charge.JournalID) wire.Ack {
+// nothing is known of it. It changes nothing.
+func Answer(cp *CP, env *Env, journal charge.JournalID) wire.Ack {
 	j := cp.Journals[journal]
+	if j == nil && env.Journal != nil {
+		if row, ok := env.Journal(journal); ok {
+			j = &row
+		}
+	}
 	if j == nil || j.Last == 0 {
 		return wire.Ack{V: wire.Version}
 	}

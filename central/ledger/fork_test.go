@@ -172,10 +172,10 @@ func TestRecordsNobodyUnderstands(t *testing.T) {
 	if out, _ := bk.Apply(r2); out.Verdict != ledger.Applied || out.Unusable == nil {
 		t.Fatalf("unusable data: %+v", out)
 	}
-	if a := ledger.Answer(bk.CP, r.Journal); a.Seq != 3 || len(bk.Tickets) != 0 {
+	if a := ledger.Answer(bk.CP, &bk.Env, r.Journal); a.Seq != 3 || len(bk.Tickets) != 0 {
 		t.Fatalf("answer %+v, tickets %v", a, bk.Tickets)
 	}
-	if a := ledger.Answer(bk.CP, "never-heard-of"); a.Journal != nil || a.Seq != 0 {
+	if a := ledger.Answer(bk.CP, &bk.Env, "never-heard-of"); a.Journal != nil || a.Seq != 0 {
 		t.Fatalf("answer for an unknown journal: %+v, want null", a)
 	}
 }

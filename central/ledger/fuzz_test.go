@@ -124,9 +124,9 @@ func FuzzFold(f *testing.F) {
 				bk.Keep(changes)
 			default:
 				r := d.record()
-				before := ledger.Answer(bk.CP, r.Journal).Seq
+				before := ledger.Answer(bk.CP, &bk.Env, r.Journal).Seq
 				bk.Apply(r)
-				if after := ledger.Answer(bk.CP, r.Journal).Seq; after < before {
+				if after := ledger.Answer(bk.CP, &bk.Env, r.Journal).Seq; after < before {
 					t.Fatalf("position of %s went from %d back to %d", r.Journal, before, after)
 				}
 			}

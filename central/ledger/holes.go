@@ -47,15 +47,14 @@ func (f *fold) pass(j *Journal, last charge.Seq, hash string, cause HoleCause, d
 		ID: holeID(j.ID, first), Journal: j.ID, First: first, Last: last, Cause: cause, Detail: detail,
 		Missing: []Range{{first, last}},
 	})
-	j.Last, j.Hash = last, hash
-	touch(&f.journals, j)
+	f.moveOn(j, last, hash)
 }
 
 // passDamaged makes holes of what the agent found unreadable, where it lies
 // directly behind what is known. Ranges known already are no loss.
 func (f *fold) passDamaged(reg *wire.Registered) {
 	for _, d := range reg.Damaged {
-		j := f.cp.Journals[d.Journal]
+		j := f.known(d.Journal)
 		if j == nil || d.First > j.Last+1 || d.Last != 0 && d.Last <= j.Last {
 			continue
 		}
@@ -140,7 +139,7 @@ func (f *fold) fill(h *Hole, seq charge.Seq) {
 		}
 	}
 	h.Missing = rest
-	if j := f.cp.Journals[h.Journal]; j != nil && j.Last == seq {
+	if j := f.known(h.Journal); j != nil && j.Last == seq {
 		j.Hash = f.out.Hash // the next record must follow these bytes
 		touch(&f.journals, j)
 	}

@@ -18,7 +18,7 @@ const forkAfter = 10 * time.Minute
 // position is moved on.
 func (f *fold) place() Verdict {
 	r, cp := f.rec, f.cp
-	j := cp.Journals[r.Journal]
+	j := f.known(r.Journal)
 	if j != nil && r.Seq <= j.Last {
 		return f.placeKnown(j)
 	}
@@ -94,7 +94,7 @@ func (f *fold) before(j *Journal) (hash string, known bool) {
 	case reg.After == nil:
 		return "", true
 	}
-	i := f.cp.Journals[reg.After.Journal]
+	i := f.known(reg.After.Journal)
 	switch {
 	case i == nil || reg.After.Seq > i.Last:
 		return "", false
@@ -112,25 +112,12 @@ func (f *fold) payloadOfFirst() wire.Payload {
 	return f.payload()
 }
 
-// endingIn finds the journal whose last known record has the hash.
-func (f *fold) endingIn(hash string) *Journal {
-	if hash == "" {
-		return nil
-	}
-	for _, j := range f.cp.Journals {
-		if j.Hash == hash {
-			return j
-		}
-	}
-	return nil
-}
-
 // growsBeside reports whether the record proves that two boxes use the identity:
 // its journal and another both grew, more than forkAfter after the later of them
 // was opened. A record that was written before that moment, by clocks that are
 // right, is only late.
 func (f *fold) growsBeside(j *Journal) bool {
-	other := f.cp.Journals[f.cp.grower]
+	other := f.known(f.cp.grower)
 	if j == nil || other == nil || other == j {
 		return false
 	}
@@ -151,16 +138,15 @@ func (f *fold) writtenBefore(later *Journal) bool {
 // is new.
 func (f *fold) advance() {
 	r := f.rec
-	j := f.cp.Journals[r.Journal]
+	j := f.known(r.Journal)
 	if j == nil || j.OpenedAt == 0 {
 		j = f.open(j)
 	}
-	j.Last, j.Hash = r.Seq, f.out.Hash
-	if o := f.cp.Journals[f.cp.grower]; o == nil || o == j || !f.writtenBefore(o) {
+	f.moveOn(j, r.Seq, f.out.Hash)
+	if o := f.known(f.cp.grower); o == nil || o == j || !f.writtenBefore(o) {
 		j.GrownAt = f.env.Now
 		f.cp.grower = j.ID
 	}
-	touch(&f.journals, j)
 	if j.Followed != 0 && r.Seq == j.Followed+1 {
 		f.rolledBack(j.ID, j.Followed)
 	}

@@ -143,7 +143,7 @@ func (s *script) state() {
 	cp := s.bk.CP
 	s.printf("present %s waiting %q forked %v", cp.Present, cp.WaitingJournal, cp.Forked())
 	for _, id := range slices.Sorted(maps.Keys(cp.Journals)) {
-		a := ledger.Answer(cp, id)
+		a := ledger.Answer(cp, &s.bk.Env, id)
 		s.printf("answer for %s: %d", id, a.Seq)
 	}
 	for _, id := range slices.Sorted(maps.Keys(cp.Connectors)) {

@@ -246,7 +246,7 @@ func (f *fold) judge(s *Session) {
 
 // toldAll reports whether record 1 of the present boot is known.
 func (f *fold) toldAll() bool {
-	present := f.cp.Journals[f.cp.Present]
+	present := f.known(f.cp.Present)
 	return present != nil && present.Registered
 }
 

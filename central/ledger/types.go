@@ -9,8 +9,9 @@ import (
 // CP is all that Central keeps in memory of one charging point. Point, and each
 // value of the maps, is one row.
 //
-// Invariant: a journal in Journals is known without gap from 1 to Last, except
-// for what a hole of Holes names as missing.
+// Invariant: a journal is known without gap from 1 to Last, except for what a
+// hole of Holes names as missing. Journals holds the few that records may still
+// concern soon; the others are rows, read back through Env when one is named.
 // Invariant: every session in Sessions is open or orphaned; ended ones are
 // looked up through Env.
 type CP struct {
@@ -21,6 +22,10 @@ type CP struct {
 	Meters     map[charge.ConnectorID]*Meter     // across boots
 	Sessions   map[charge.SessionID]*Session     // not ended
 	Holes      map[string]*Hole                  // with something missing or waited for
+
+	// Known is the number of records known over all journals, those in holes
+	// included: the sum of Last over all rows, kept as it grows.
+	Known int64
 
 	grower charge.JournalID // that grew last; a hint, so that two growing ones are seen without a search
 }
@@ -347,6 +352,14 @@ type Env struct {
 	Default Tariff             // prices when a session names no version, or an unknown one
 	Admit   bool               // a charging point that is heard for the first time is admitted
 
+	// Journal finds the row of a journal of this charging point. Where it is nil
+	// all journals stay in memory; otherwise at most 2 × KeepJournals, and those
+	// that each record or presence needs.
+	Journal      func(charge.JournalID) (Journal, bool)
+	KeepJournals int
+	// JournalEnding finds the journal of this charging point whose record Last has
+	// the hash. It is asked only for a record 1 that cannot be read.
+	JournalEnding func(hash string) (charge.JournalID, bool)
 	// Session finds one session by id, ended ones too.
 	Session func(charge.SessionID) (Session, bool)
 	// HashOf is the hash of one record of this charging point that is still held.

@@ -153,6 +153,7 @@ func (r *rows) loadPoints() map[charge.CPID]*ledger.CP {
 	for k, j := range r.journals {
 		j.Reported = slices.Clone(j.Reported)
 		cps[k.cp].Journals[k.j] = &j
+		cps[k.cp].Known += int64(j.Last)
 	}
 	for k, c := range r.connectors {
 		c.Faults = slices.Clone(c.Faults)

@@ -53,7 +53,10 @@ func (r *reign) ackNow(id charge.CPID) {
 	if cp == nil || !r.active() {
 		return
 	}
-	ack := ledger.Answer(cp, p.journal)
+	ack := ledger.Answer(cp, &ledger.Env{Journal: func(j charge.JournalID) (ledger.Journal, bool) {
+		row, ok := r.c.db.journals[journalKey{id, j}]
+		return row, ok
+	}}, p.journal)
 	ack.Central, ack.At = r.self, r.c.now()
 	r.checkAcking(id, &ack)
 	raw, err := ack.Encode()

@@ -1,6 +1,8 @@
 package world
 
 import (
+	"maps"
+
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
@@ -79,7 +81,14 @@ func hashOf(c *central, id charge.CPID) string {
 			tickets = append(tickets, t)
 		}
 	}
-	return ledger.Hash([]*ledger.CP{c.run.cps[id]}, sessions, tickets)
+	cp := *c.run.cps[id]
+	cp.Journals = maps.Clone(cp.Journals)
+	for k, j := range c.db.journals {
+		if k.cp == id && cp.Journals[k.j] == nil {
+			cp.Journals[k.j] = &j
+		}
+	}
+	return ledger.Hash([]*ledger.CP{&cp}, sessions, tickets)
 }
 
 func values[K interface {

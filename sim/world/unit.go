@@ -54,6 +54,7 @@ func (r *reign) newUnit() *unit {
 	t := tariff()
 	u.env = ledger.Env{
 		Now: u.now, Central: r.self, Default: t, Admit: true, Session: u.Session, HashOf: u.hashOf,
+		Journal: u.journal, KeepJournals: 1,
 		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) { return t, v == t.Version },
 	}
 	return u
@@ -219,6 +220,16 @@ func (u *unit) request(k orders.RequestKey) (orders.Request, bool) {
 	}
 	v, ok := u.r.c.db.requests[k]
 	return v, ok
+}
+
+func (u *unit) journal(id charge.JournalID) (ledger.Journal, bool) {
+	for i := len(u.changes) - 1; i >= 0; i-- {
+		if c, ok := u.changes[i].(ledger.JournalChanged); ok && c.CPID == u.cp && c.Journal.ID == id {
+			return c.Journal, true
+		}
+	}
+	j, ok := u.r.c.db.journals[journalKey{u.cp, id}]
+	return j, ok
 }
 
 func (u *unit) hashOf(j charge.JournalID, seq charge.Seq) (string, bool) {

@@ -28,7 +28,7 @@ func (m *memory) Stuck(context.Context) ([]string, error)       { return nil, ni
 func (m *memory) Wanted(context.Context) (int64, error)         { return 0, nil }
 
 func (m *memory) CPs(context.Context) (map[charge.CPID]*ledger.CP, error) {
-	return map[charge.CPID]*ledger.CP{m.CP.ID: m.CP}, nil
+	return map[charge.CPID]*ledger.CP{m.CP.ID: m.Whole()}, nil
 }
 
 func (m *memory) Tariffs(context.Context) ([]ledger.Tariff, error) {

@@ -166,7 +166,6 @@ type refusal struct{ reason, detail string }
 const (
 	refusedSession = "unknown_session"
 	refusedHole    = "unknown_hole"
-	refusedState   = "not_possible" // it is not in a state in which this can be done
 )
 
 func (u *unit) settle(id charge.SessionID) *refusal {
@@ -208,7 +207,7 @@ func (u *unit) operate(id charge.CPID, fn func(*ledger.CP) ([]ledger.Change, err
 	u.cp = id
 	changes, err := fn(cp)
 	if err != nil {
-		return &refusal{refusedState, err.Error()}
+		return &refusal{orders.RefusedNotFound, err.Error()}
 	}
 	u.add(changes)
 	u.step(orders.PointHeard{Now: u.moment(), CPID: id, Changes: changes})

@@ -3,6 +3,7 @@ package ingest
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"maps"
 	"slices"
 
@@ -135,11 +136,8 @@ func (v *pointView) same(o *pointView) bool {
 func (w *Writer) viewOf(cp *ledger.CP, now charge.Time) pointView {
 	v := pointView{
 		ID: cp.ID, Name: cp.Name, Place: cp.Place, Agent: cp.Agent, Admitted: cp.Admitted, Simulated: cp.Simulated,
-		Online: cp.Online, PresenceAt: cp.PresenceAt, Present: cp.Present, Alarm: alarmOf(cp),
+		Online: cp.Online, PresenceAt: cp.PresenceAt, Present: cp.Present, Alarm: alarmOf(cp), Known: cp.Known,
 		Connectors: make([]connectorView, 0, len(cp.Connectors)),
-	}
-	for _, j := range cp.Journals {
-		v.Known += int64(j.Last)
 	}
 	for _, m := range cp.Meters {
 		v.Billed += m.Billed
@@ -147,10 +145,11 @@ func (w *Writer) viewOf(cp *ledger.CP, now charge.Time) pointView {
 		v.Spare += m.Unaccounted()
 	}
 	if last := cp.Last; last.Seq > 0 {
-		known := charge.Seq(0)
-		if j := cp.Journals[last.Journal]; j != nil {
-			known = j.Last
+		ack, err := w.answer(cp, last.Journal)
+		if err != nil {
+			w.log.Error("journal cannot be read", slog.String("cp_id", string(cp.ID)), slog.String("err", err.Error()))
 		}
+		known := ack.Seq
 		v.Beyond = int64(max(last.Seq, known) - known)
 	}
 	for _, id := range slices.Sorted(maps.Keys(cp.Connectors)) {

@@ -23,16 +23,18 @@ type Tx interface {
 	Count(name string, n int64) error
 	Incarnation(id charge.Incarnation, at charge.Time) error
 	Tariff(t ledger.Tariff, at charge.Time) error
-	ForgetRequests(before charge.Time, limit int) error
+	ForgetRequests(before charge.Time, limit int) (more bool, err error)
 	Reply(key string, request, reply []byte, at charge.Time) error
-	ForgetReplies(from, to charge.Time, limit int) error
+	ForgetReplies(from, to charge.Time, limit int) (more bool, err error)
 	Prune(before charge.Time, limit int) (more bool, err error)
 }
 
 // Store is the database as the writer needs it. Look-ups see the last commit.
 type Store interface {
 	Write(ctx context.Context, fn func(Tx) error) error
-	CPs(ctx context.Context) (map[charge.CPID]*ledger.CP, error)
+	Recent(ctx context.Context, keep int, ids ...charge.CPID) (map[charge.CPID]*ledger.CP, error)
+	Journal(ctx context.Context, cp charge.CPID, id charge.JournalID) (ledger.Journal, bool, error)
+	JournalEnding(ctx context.Context, cp charge.CPID, hash string) (charge.JournalID, bool, error)
 	LoadOrders(ctx context.Context, st *orders.State) error
 	Session(ctx context.Context, id charge.SessionID) (ledger.Session, bool, error)
 	HashOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)

@@ -21,7 +21,7 @@ type unit struct {
 	ctx context.Context //nolint:containedctx // lives only as long as the step that makes the unit
 	now charge.Time
 	env ledger.Env
-	cp  charge.CPID // whose record is being applied, for env.HashOf
+	cp  charge.CPID // whose record is being applied, for env.HashOf and env.Journal
 	err error       // a look-up failed: nothing of the unit may be used
 
 	changes     []ledger.Change
@@ -39,7 +39,7 @@ type unit struct {
 
 	forgetBefore charge.Time
 	pruneBefore  charge.Time
-	pruneMore    bool // there is more to prune at once
+	forgetMore   bool // there is more to forget or to prune at once
 
 	acks     []wantedAck
 	commands []wire.Command
@@ -88,6 +88,7 @@ func (w *Writer) newUnit(ctx context.Context) *unit {
 	}
 	u.env = ledger.Env{
 		Now: u.now, Central: w.self, Default: w.cfg.Default, Admit: w.cfg.Admit,
+		Journal: u.journal, KeepJournals: keepJournals, JournalEnding: u.journalEnding,
 		Session: u.Session, HashOf: u.hashOf, Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
 			t, ok := w.tariffs[v]
 			return t, ok
@@ -304,12 +305,14 @@ func (u *unit) write(tx Tx) error {
 		errs = append(errs, tx.OutboxSent(u.told))
 	}
 	if u.forgetBefore > 0 {
-		errs = append(errs, tx.ForgetRequests(u.forgetBefore, maxBatch),
-			tx.ForgetReplies(u.now.Add(-keepReplies), u.now.Add(keepReplies), maxBatch))
+		requests, err1 := tx.ForgetRequests(u.forgetBefore, maxBatch)
+		replies, err2 := tx.ForgetReplies(u.now.Add(-keepReplies), u.now.Add(keepReplies), maxBatch)
+		u.forgetMore = requests || replies
+		errs = append(errs, err1, err2)
 	}
 	if u.pruneBefore > 0 {
 		more, err := tx.Prune(u.pruneBefore, maxBatch)
-		u.pruneMore = more
+		u.forgetMore = u.forgetMore || more
 		errs = append(errs, err)
 	}
 	for k, p := range u.offsets {
@@ -413,6 +416,24 @@ func (u *unit) request(k orders.RequestKey) (orders.Request, bool) {
 		}
 	}
 	return lookUp(u, func() (orders.Request, bool, error) { return u.w.store.Request(u.ctx, k) })
+}
+
+func (u *unit) journal(id charge.JournalID) (ledger.Journal, bool) {
+	if i, ok := u.changeIndex[rowKey{kind: 'j', cp: string(u.cp), id: string(id)}]; ok {
+		if c, ok := u.changes[i].(ledger.JournalChanged); ok {
+			return c.Journal, true
+		}
+	}
+	return lookUp(u, func() (ledger.Journal, bool, error) { return u.w.store.Journal(u.ctx, u.cp, id) })
+}
+
+func (u *unit) journalEnding(hash string) (charge.JournalID, bool) {
+	for _, c := range u.changes {
+		if c, ok := c.(ledger.JournalChanged); ok && c.CPID == u.cp && c.Journal.Hash == hash {
+			return c.Journal.ID, true
+		}
+	}
+	return lookUp(u, func() (charge.JournalID, bool, error) { return u.w.store.JournalEnding(u.ctx, u.cp, hash) })
 }
 
 func (u *unit) hashOf(j charge.JournalID, seq charge.Seq) (string, bool) {

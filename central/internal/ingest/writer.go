@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"runtime/debug"
+	"slices"
 	"sync"
 	"time"
 
@@ -14,6 +16,7 @@ import (
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
+	"github.com/carga-ev/carga/internal/wire"
 )
 
 // Writer is the one owner of the network's state. New starts nothing; Run
@@ -34,6 +37,7 @@ type Writer struct {
 	self    charge.Incarnation
 	cps     map[charge.CPID]*ledger.CP
 	orders  *orders.State
+	doubt   map[charge.CPID]struct{} // whose state in memory is not that of the database; orders is nil while there are any
 	tariffs map[charge.TariffVersion]ledger.Tariff
 	pacer   pacer
 	// forgetAfter is when to look for what is old again; zero: as before.
@@ -157,53 +161,42 @@ func (w *Writer) gather(ctx context.Context, timer, forget, turn <-chan time.Tim
 		records = nil
 	}
 	var all []input
-	take := func(block bool) bool {
-		var idle chan struct{}
-		if !block {
-			idle = closed()
-		}
+	select {
+	case <-ctx.Done():
+		return nil
+	case b := <-records:
+		all = append(all, b...)
+	case b := <-w.monitor:
+		all = append(all, b...)
+	case a := <-w.asks:
+		all = append(all, a)
+	case <-w.noted:
+		notes, joins := w.takeNotes()
+		all = append(all, notes...)
+		w.join(ctx, joins)
+	case <-timer:
+		all = append(all, tickIn{})
+	case <-forget:
+		all = append(all, forgetIn{})
+	case <-turn:
+	}
+	w.cfg.Watch.Turned()
+	if len(all) == 0 {
+		return nil // joined, or nothing: look again at what may be taken
+	}
+	for len(all) < maxBatch {
 		select {
-		case <-ctx.Done():
-			return false
 		case b := <-records:
 			all = append(all, b...)
-			return true
 		case b := <-w.monitor:
 			all = append(all, b...)
-			return true
 		case a := <-w.asks:
 			all = append(all, a)
-			return true
-		case <-w.noted:
-			notes, joins := w.takeNotes()
-			all = append(all, notes...)
-			w.join(ctx, joins)
-			return true
-		case <-timer:
-			all = append(all, tickIn{})
-			return true
-		case <-forget:
-			all = append(all, forgetIn{})
-			return true
-		case <-turn:
-			return true
-		case <-idle:
-			return false
-		}
-	}
-	for take(len(all) == 0) && len(all) < maxBatch {
-		w.cfg.Watch.Turned()
-		if len(all) == 0 {
-			return nil // joined, or nothing: look again at what may be taken
+		default: // nobody waits any more; what time brings comes with the next batch
+			return all
 		}
 	}
 	return all
-}
-
-func closed() chan struct{} {
-	c := make(chan struct{})
-	close(c)
-	return c
 }
 
 // untilNext is how long nothing is to be done by itself.
@@ -345,7 +338,7 @@ func refuse(inputs []input, err error) []input {
 func (w *Writer) try(ctx context.Context, inputs []input) error {
 	w.cfg.Watch.Turned()
 	if w.orders == nil {
-		if err := w.load(ctx); err != nil {
+		if err := w.reload(ctx); err != nil {
 			return err
 		}
 	}
@@ -357,13 +350,13 @@ func (w *Writer) try(ctx context.Context, inputs []input) error {
 		w.cfg.Watch.Took(time.Since(began))
 	}
 	if err != nil {
-		w.orders, w.cps = nil, nil // what is in memory is not what is on disk
+		w.orders, w.doubt = nil, u.touched // what is in memory of them is not what is on disk
 		return err
 	}
 	w.live.setDatabase("")
-	if u.pruneBefore > 0 {
+	if u.forgetBefore > 0 {
 		w.forgetAfter = forgetEvery
-		if u.pruneMore {
+		if u.forgetMore {
 			w.forgetAfter = forgetGap
 		}
 	}
@@ -471,7 +464,11 @@ func (w *Writer) sendAck(a wantedAck) {
 	if cp == nil || !w.live.Active() {
 		return
 	}
-	ack := ledger.Answer(cp, a.journal)
+	ack, err := w.answer(cp, a.journal)
+	if err != nil { // not "unknown", which would send the agent back: it asks again
+		w.log.Error("acknowledgement cannot be made", slog.String("cp_id", string(a.cp)), slog.String("err", err.Error()))
+		return
+	}
 	ack.Central, ack.At = w.self, w.now()
 	raw, err := ack.Encode()
 	if err != nil {
@@ -481,10 +478,50 @@ func (w *Writer) sendAck(a wantedAck) {
 	w.out.Ack(a.cp, raw)
 }
 
+// keepJournals is how many journals of a charging point stay in memory at
+// least: those of an outage with a few restarts. Others are read when a record
+// names them.
+const keepJournals = 8
+
+// reload reads back, after a transaction failed, what it had changed in memory:
+// the charging points that it touched, and what is open of orders. Nothing of it
+// grows with history.
+func (w *Writer) reload(ctx context.Context) error {
+	if w.cps == nil {
+		return w.load(ctx)
+	}
+	ctx = context.WithoutCancel(ctx)
+	if len(w.doubt) > 0 {
+		fresh, err := w.store.Recent(ctx, keepJournals, slices.Collect(maps.Keys(w.doubt))...)
+		if err != nil {
+			return err
+		}
+		for id := range w.doubt {
+			if cp := fresh[id]; cp != nil {
+				w.cps[id] = cp
+			} else {
+				delete(w.cps, id) // it was to be made
+			}
+		}
+	}
+	st := orders.New(w.cfg.Orders, w.self)
+	if err := w.store.LoadOrders(ctx, st); err != nil {
+		return err
+	}
+	w.orders, w.doubt = st, nil
+	return nil
+}
+
+// answer is the acknowledgement of a journal, as committed.
+func (w *Writer) answer(cp *ledger.CP, journal charge.JournalID) (wire.Ack, error) {
+	u := unit{w: w, ctx: context.Background(), cp: cp.ID}
+	return ledger.Answer(cp, &ledger.Env{Journal: u.journal}, journal), u.err
+}
+
 // load reads the state from the database.
 func (w *Writer) load(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
-	cps, err := w.store.CPs(ctx)
+	cps, err := w.store.Recent(ctx, keepJournals)
 	if err != nil {
 		return err
 	}
@@ -499,7 +536,7 @@ func (w *Writer) load(ctx context.Context) error {
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return err
 	}
-	w.cps, w.orders = cps, st
+	w.cps, w.orders, w.doubt = cps, st, nil
 	w.tariffs = make(map[charge.TariffVersion]ledger.Tariff, len(tariffs))
 	for _, t := range tariffs {
 		w.tariffs[t.Version] = t

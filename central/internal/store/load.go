@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"strconv"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
@@ -12,9 +13,41 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// CPs loads every charging point as the ledger keeps it in memory: sessions
-// that have not ended, holes with something missing.
+// CPs loads every charging point with all its journals, sessions that have not
+// ended, and holes with something missing.
 func (s *Store) CPs(ctx context.Context) (map[charge.CPID]*ledger.CP, error) {
+	return s.load(ctx, everyPoint, "SELECT "+journalCols+" FROM journals")
+}
+
+// Recent loads charging points as the ledger keeps them in memory: with the
+// journals that grew last, at most keep of each. Without ids it loads all; an id
+// that the database does not know is left out.
+func (s *Store) Recent(ctx context.Context, keep int, ids ...charge.CPID) (map[charge.CPID]*ledger.CP, error) {
+	only := everyPoint
+	if len(ids) > 0 {
+		only = points{" WHERE cp_id IN (SELECT value FROM json_each(?))", []any{list(ids)}}
+	}
+	return s.load(ctx, only, "SELECT "+journalCols+" FROM (SELECT *,row_number() OVER "+
+		"(PARTITION BY cp_id ORDER BY grown_at DESC,journal DESC) AS rank FROM journals"+only.where+") WHERE rank<="+strconv.Itoa(keep))
+}
+
+// points is which charging points a query is about.
+type points struct {
+	where string // "" for all
+	args  []any
+}
+
+var everyPoint points
+
+// and is the condition and one more.
+func (p points) and(condition string) string {
+	if p.where == "" {
+		return " WHERE " + condition
+	}
+	return p.where + " AND " + condition
+}
+
+func (s *Store) load(ctx context.Context, only points, journals string) (map[charge.CPID]*ledger.CP, error) {
 	cps := map[charge.CPID]*ledger.CP{}
 	_, err := collect(ctx, s, "load charging points", func(rows *sql.Rows) (struct{}, error) {
 		p, err := scanPoint(rows)
@@ -24,7 +57,7 @@ func (s *Store) CPs(ctx context.Context) (map[charge.CPID]*ledger.CP, error) {
 			cps[p.ID] = cp
 		}
 		return struct{}{}, err
-	}, "SELECT "+pointCols+" FROM cps")
+	}, "SELECT "+pointCols+" FROM cps"+only.where, only.args...)
 	if err != nil {
 		return nil, err
 	}
@@ -32,16 +65,25 @@ func (s *Store) CPs(ctx context.Context) (map[charge.CPID]*ledger.CP, error) {
 		if err != nil {
 			return
 		}
-		_, err = collect(ctx, s, "load "+what, func(rows *sql.Rows) (struct{}, error) { return struct{}{}, add(rows) }, query)
+		_, err = collect(ctx, s, "load "+what, func(rows *sql.Rows) (struct{}, error) { return struct{}{}, add(rows) }, query, only.args...)
 	}
-	load("journals", "SELECT "+journalCols+" FROM journals", func(rows *sql.Rows) error {
+	load("journals", journals, func(rows *sql.Rows) error {
 		id, j, err := scanJournal(rows)
 		if cp := cps[id]; err == nil && cp != nil {
 			cp.Journals[j.ID] = &j
 		}
 		return err
 	})
-	load("connectors", "SELECT "+connCols+" FROM connectors", func(rows *sql.Rows) error {
+	load("how many records are known", "SELECT cp_id,sum(last) FROM journals"+only.where+" GROUP BY cp_id", func(rows *sql.Rows) error {
+		var id charge.CPID
+		var n int64
+		err := rows.Scan(&id, &n)
+		if cp := cps[id]; err == nil && cp != nil {
+			cp.Known = n
+		}
+		return err
+	})
+	load("connectors", "SELECT "+connCols+" FROM connectors"+only.where, func(rows *sql.Rows) error {
 		id, k, err := scanConnector(rows)
 		if cp := cps[id]; err == nil && cp != nil {
 			switch k.Journal {
@@ -53,7 +95,7 @@ func (s *Store) CPs(ctx context.Context) (map[charge.CPID]*ledger.CP, error) {
 		}
 		return err
 	})
-	load("meters", "SELECT "+meterCols+" FROM meters", func(rows *sql.Rows) error {
+	load("meters", "SELECT "+meterCols+" FROM meters"+only.where, func(rows *sql.Rows) error {
 		var id charge.CPID
 		var m ledger.Meter
 		err := rows.Scan(&id, &m.Connector, &m.Known, &m.First, &m.Last, &m.Carried, &m.Billed, &m.Running,
@@ -65,14 +107,14 @@ func (s *Store) CPs(ctx context.Context) (map[charge.CPID]*ledger.CP, error) {
 		}
 		return err
 	})
-	load("sessions", "SELECT "+sessionCols+" FROM sessions WHERE state<>'ended'", func(rows *sql.Rows) error {
+	load("sessions", "SELECT "+sessionCols+" FROM sessions"+only.and("state<>'ended'"), func(rows *sql.Rows) error {
 		v, err := scanSession(rows)
 		if cp := cps[v.CPID]; err == nil && cp != nil {
 			cp.Sessions[v.ID] = &v
 		}
 		return err
 	})
-	load("holes", "SELECT hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting FROM holes WHERE open=1",
+	load("holes", "SELECT hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting FROM holes"+only.and("open=1"),
 		func(rows *sql.Rows) error {
 			h, err := scanHole(rows)
 			if cp := cps[h.CPID]; err == nil && cp != nil {
@@ -155,6 +197,19 @@ func none[T any](v []T) []T {
 func (s *Store) Session(ctx context.Context, id charge.SessionID) (v ledger.Session, ok bool, err error) {
 	v, err = scanSession(s.ro.QueryRowContext(ctx, "SELECT "+sessionCols+" FROM sessions WHERE session_id=?", string(id)))
 	return found("read session", v, err)
+}
+
+// Journal finds one journal of a charging point.
+func (s *Store) Journal(ctx context.Context, cp charge.CPID, id charge.JournalID) (j ledger.Journal, ok bool, err error) {
+	_, j, err = scanJournal(s.ro.QueryRowContext(ctx, "SELECT "+journalCols+" FROM journals WHERE cp_id=? AND journal=?", string(cp), string(id)))
+	return found("read journal", j, err)
+}
+
+// JournalEnding finds the journal of a charging point whose last known record
+// has the hash. It looks at all journals of that charging point.
+func (s *Store) JournalEnding(ctx context.Context, cp charge.CPID, hash string) (id charge.JournalID, ok bool, err error) {
+	err = s.ro.QueryRowContext(ctx, "SELECT journal FROM journals WHERE cp_id=? AND hash=? LIMIT 1", string(cp), hash).Scan(&id)
+	return found("find journal", id, err)
 }
 
 // HashOf is the hash of one record, if it is held.

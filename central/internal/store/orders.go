@@ -98,8 +98,9 @@ func (tx *Tx) request(t *tables, r *orders.Request) error {
 }
 
 // ForgetRequests deletes answers to requests read before the moment, at most
-// limit of them.
-func (tx *Tx) ForgetRequests(before charge.Time, limit int) error {
-	return wrap("forget requests", tx.exec("DELETE FROM requests WHERE rowid IN (SELECT rowid FROM requests WHERE read_at<? "+
-		"AND NOT (answer='' AND silent=0) ORDER BY read_at LIMIT ?)", int64(before), limit))
+// limit of them. more says that there may be others.
+func (tx *Tx) ForgetRequests(before charge.Time, limit int) (more bool, err error) {
+	more, err = tx.deleteSome(limit, "DELETE FROM requests WHERE rowid IN (SELECT rowid FROM requests WHERE read_at<? "+
+		"AND NOT (answer='' AND silent=0) ORDER BY read_at LIMIT ?)", int64(before), limit)
+	return more, wrap("forget requests", err)
 }

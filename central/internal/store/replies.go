@@ -15,9 +15,11 @@ func (tx *Tx) Reply(key string, request, reply []byte, at charge.Time) error {
 
 // ForgetReplies deletes replies that were given outside of the time from … to,
 // at most limit of them: those of the past, and those of a clock that was wrong.
-func (tx *Tx) ForgetReplies(from, to charge.Time, limit int) error {
-	return wrap("forget replies", tx.exec("DELETE FROM replies WHERE n IN (SELECT n FROM (SELECT n FROM replies WHERE at<? "+
-		"UNION ALL SELECT n FROM replies WHERE at>?) ORDER BY n LIMIT ?)", int64(from), int64(to), limit))
+// more says that there may be others.
+func (tx *Tx) ForgetReplies(from, to charge.Time, limit int) (more bool, err error) {
+	more, err = tx.deleteSome(limit, "DELETE FROM replies WHERE n IN (SELECT n FROM (SELECT n FROM replies WHERE at<? "+
+		"UNION ALL SELECT n FROM replies WHERE at>?) ORDER BY n LIMIT ?)", int64(from), int64(to), limit)
+	return more, wrap("forget replies", err)
 }
 
 // Reply finds by its key the fingerprint of an order, and what it was answered.

@@ -54,7 +54,7 @@ func TestOldRepliesAreForgotten(t *testing.T) {
 		want  string
 		count int64
 	}{{2, "23456", 5}, {10, "3456", 4}, {10, "3456", 4}} {
-		write(t, s, func(tx *store.Tx) error { return tx.ForgetReplies(300, 600, c.limit) })
+		write(t, s, func(tx *store.Tx) error { _, err := tx.ForgetReplies(300, 600, c.limit); return err })
 		var left []byte
 		for i := range 7 {
 			_, _, ok, err := s.Reply(t.Context(), fmt.Sprint(i))

@@ -5,8 +5,11 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"maps"
+	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -77,6 +80,7 @@ func cpRows() (*ledger.CP, []ledger.Change) {
 	cp.ID = "CP_1"
 	j := filled[ledger.Journal](200)
 	j.ID = cp.Present
+	cp.Known = int64(j.Last)
 	k := filled[ledger.Connector](300)
 	k.ID, k.Journal = 1, cp.Present
 	w := filled[ledger.Connector](400)
@@ -199,7 +203,7 @@ func TestWhatIsWantedComesBackWhileItIsWanted(t *testing.T) {
 	if err := s.LoadOrders(t.Context(), orders.New(orders.Config{}, "me")); err != nil {
 		t.Error(err)
 	}
-	write(t, s, func(tx *store.Tx) error { return tx.ForgetRequests(charge.MaxTime, 10) })
+	write(t, s, func(tx *store.Tx) error { _, err := tx.ForgetRequests(charge.MaxTime, 10); return err })
 	if _, ok, err := s.Request(t.Context(), answered.Key()); ok || err != nil {
 		t.Errorf("an old answer: got ok %v err %v, want it forgotten", ok, err)
 	}
@@ -255,7 +259,7 @@ func TestRecordsAreKeptOnce(t *testing.T) {
 	if _, r := store.Trouble(err); r != store.RemedyRow {
 		t.Errorf("a refusal is the row's fault, not %q: %v", r, err)
 	}
-	page, err := s.Records(t.Context(), store.Query{CPID: "CP_1", After: "CP_1/j1/11", Limit: 3})
+	page, err := s.Records(t.Context(), store.Query{CPID: "CP_1", After: "j1/11", Limit: 3})
 	if err != nil || len(page) != 3 || page[0].Seq != 10 {
 		t.Errorf("page: got %+v %v, want records 10 9 8", page, err)
 	}
@@ -480,5 +484,85 @@ func TestAnEndedContextStartsNothing(t *testing.T) {
 	cancel()
 	if err := s.Write(ctx, func(*store.Tx) error { t.Error("was run"); return nil }); !errors.Is(err, context.Canceled) {
 		t.Errorf("got %v, want canceled", err)
+	}
+}
+
+// A reader that takes its time lets the write-ahead log grow; when it has ended
+// the log is cut to its limit.
+func TestTheWriteAheadLogShrinksAgain(t *testing.T) {
+	const limit = 8 << 20
+	path := filepath.Join(t.TempDir(), "c.db")
+	s := open(t, path)
+	log := func() int64 {
+		info, err := os.Stat(path + "-wal")
+		if err != nil {
+			t.Fatal(err)
+		}
+		return info.Size()
+	}
+	fill := func(n int) {
+		for i := range n { // not twice the same: equal pages are not written
+			write(t, s, func(tx *store.Tx) error {
+				return tx.Setting("filler", strings.Repeat(fmt.Sprint(i%10), 1<<20))
+			})
+		}
+	}
+	db, err := sql.Open("sqlite3", "file:"+path+"?mode=ro")
+	if err != nil {
+		t.Fatal(err)
+	}
+	reader, err := db.BeginTx(t.Context(), &sql.TxOptions{ReadOnly: true})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var n int
+	if err := reader.QueryRowContext(t.Context(), "SELECT count(*) FROM cps").Scan(&n); err != nil {
+		t.Fatal(err)
+	}
+	fill(20)
+	if log() <= limit {
+		t.Fatalf("the log has %d bytes beside a reader: the test shows nothing", log())
+	}
+	if err := errors.Join(reader.Rollback(), db.Close()); err != nil {
+		t.Fatal(err)
+	}
+	fill(3)
+	if log() > limit {
+		t.Errorf("the log still has %d bytes, want at most %d", log(), limit)
+	}
+}
+
+func TestRecentLoadsTheJournalsThatGrewLast(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	cp := ledger.Point{ID: "CP_1", Present: "j9"}
+	changes := []ledger.Change{ledger.PointChanged{Point: cp}, ledger.PointChanged{Point: ledger.Point{ID: "CP_2"}}}
+	for i := range 10 {
+		changes = append(changes, ledger.JournalChanged{CPID: "CP_1", Journal: ledger.Journal{
+			ID: charge.JournalID(fmt.Sprint("j", i)), Last: charge.Seq(i + 1), Hash: fmt.Sprint("h", i), GrownAt: charge.Time(100 + i), OpenedAt: 1,
+		}})
+	}
+	changes = append(changes, ledger.JournalChanged{CPID: "CP_2", Journal: ledger.Journal{ID: "k", Last: 7, GrownAt: 1}})
+	write(t, s, func(tx *store.Tx) error { return tx.Ledger(changes) })
+	for _, ids := range [][]charge.CPID{nil, {"CP_1"}, {"CP_1", "CP_9"}} {
+		cps, err := s.Recent(t.Context(), 3, ids...)
+		if err != nil {
+			t.Fatal(err)
+		}
+		got := slices.Sorted(maps.Keys(cps["CP_1"].Journals))
+		if want := []charge.JournalID{"j7", "j8", "j9"}; !slices.Equal(got, want) || cps["CP_1"].Known != 55 {
+			t.Errorf("of %v: got journals %v and %d records known, want %v and 55", ids, got, cps["CP_1"].Known, want)
+		}
+		if _, other := cps["CP_2"]; other != (ids == nil) || cps["CP_9"] != nil {
+			t.Errorf("of %v: got %v", ids, slices.Sorted(maps.Keys(cps)))
+		}
+	}
+	if j, ok, err := s.Journal(t.Context(), "CP_1", "j2"); err != nil || !ok || j.Last != 3 {
+		t.Errorf("got %+v %v %v, want journal j2", j, ok, err)
+	}
+	if _, ok, err := s.Journal(t.Context(), "CP_2", "j2"); err != nil || ok {
+		t.Errorf("got a journal of another charging point: %v", err)
+	}
+	if id, ok, err := s.JournalEnding(t.Context(), "CP_1", "h4"); err != nil || !ok || id != "j4" {
+		t.Errorf("got %q %v %v, want j4", id, ok, err)
 	}
 }

@@ -2,8 +2,6 @@ package web
 
 import (
 	"encoding/json"
-	"errors"
-	"fmt"
 	"maps"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -23,11 +21,7 @@ func strictFormats() map[string]huma.Format {
 					return err
 				}
 			}
-			err := json.Unmarshal(data, v)
-			if form, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
-				return fmt.Errorf("field %s: is not of the form expected; write numbers without fraction and exponent", form.Field)
-			}
-			return err
+			return json.Unmarshal(data, v)
 		}
 		formats[name] = f
 	}

@@ -51,7 +51,18 @@ func NewBook(id charge.CPID, now charge.Time) *Book {
 		Now: now, Central: "central-1", Admit: true,
 		Default: ledger.Tariff{Version: "default", StartFee: 50 * money.MinorUnit, PerKWh: 40 * money.MinorUnit, Currency: "EUR"},
 		Session: func(id charge.SessionID) (ledger.Session, bool) { s, ok := b.Sessions[id]; return s, ok },
-		HashOf:  func(j charge.JournalID, s charge.Seq) (string, bool) { h, ok := b.hashes[record{j, s}]; return h, ok },
+		Journal: func(id charge.JournalID) (ledger.Journal, bool) { j, ok := b.journals[id]; return j, ok },
+		// As few as can be, so that what was put away is needed again.
+		KeepJournals: 1,
+		JournalEnding: func(hash string) (charge.JournalID, bool) {
+			for id, j := range b.journals {
+				if j.Hash == hash {
+					return id, true
+				}
+			}
+			return "", false
+		},
+		HashOf: func(j charge.JournalID, s charge.Seq) (string, bool) { h, ok := b.hashes[record{j, s}]; return h, ok },
 	}
 	return b
 }
@@ -112,6 +123,7 @@ func (b *Book) Load() *ledger.CP {
 	cp.Faults = slices.Clone(b.point.Faults)
 	for id, j := range b.journals {
 		cp.Journals[id] = &j
+		cp.Known += int64(j.Last)
 	}
 	for k, c := range b.connectors {
 		switch k.journal {
@@ -167,9 +179,21 @@ func (b *Book) Open(kind ledger.AlarmKind) []ledger.Alarm {
 	return list
 }
 
+// Whole is the state in memory, with the journals that are rows only.
+func (b *Book) Whole() *ledger.CP {
+	cp := *b.CP
+	cp.Journals = maps.Clone(cp.Journals)
+	for id, j := range b.journals {
+		if cp.Journals[id] == nil {
+			cp.Journals[id] = &j
+		}
+	}
+	return &cp
+}
+
 // Hash is the ledger's hash.
 func (b *Book) Hash() string {
-	return ledger.Hash([]*ledger.CP{b.CP}, slices.Collect(maps.Values(b.Sessions)), slices.Collect(maps.Values(b.Tickets)))
+	return ledger.Hash([]*ledger.CP{b.Whole()}, slices.Collect(maps.Values(b.Sessions)), slices.Collect(maps.Values(b.Tickets)))
 }
 
 // Billed sums the energy on tickets.

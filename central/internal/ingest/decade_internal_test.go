@@ -1,0 +1,259 @@
+package ingest
+
+import (
+	"context"
+	"crypto/sha256"
+	"database/sql"
+	"fmt"
+	"hash/crc32"
+	"maps"
+	"os"
+	"runtime"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/carga-ev/carga/central/internal/journaltest"
+	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/growth"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// realDB is the real database as the writer sees it.
+type realDB struct{ *store.Store }
+
+func (d realDB) Write(ctx context.Context, fn func(Tx) error) error {
+	return d.Store.Write(ctx, func(tx *store.Tx) error { return fn(tx) })
+}
+
+func (d realDB) Trouble(err error) (string, Remedy) {
+	words, r := store.Trouble(err)
+	return words, Remedy(r)
+}
+
+// nowhere is a Kafka that has everything at once.
+type nowhere struct{}
+
+func (nowhere) Ack(charge.CPID, []byte)                                       {}
+func (nowhere) Command(_ charge.CPID, _ charge.CommandID, _ []byte, s func()) { s() }
+func (nowhere) Progress(string, charge.SessionID, []byte)                     {}
+func (nowhere) Alive([]byte)                                                  {}
+
+// grows are the tables that keep history, and why. All others are bounded.
+var grows = map[string]string{
+	"journals": "one row per boot: without it a late record of that boot could not be told from a new one",
+	"pruned":   "one row per boot whose bytes are gone",
+	"sessions": "accounts",
+	"tickets":  "accounts",
+}
+
+// decade is a Central driven by hand: what Run would take in comes in a few
+// batches each third day, so that ten years pass in seconds.
+type decade struct {
+	t    *testing.T
+	w    *Writer
+	s    *store.Store
+	p    *journaltest.Point
+	next map[string]int64
+	turn int
+}
+
+func (d *decade) settle(inputs ...input) {
+	d.t.Helper()
+	if err := d.w.settle(d.t.Context(), inputs); err != nil {
+		d.t.Fatal(err)
+	}
+	d.w.pacer.send(time.Now(), d.w.sendAck)
+	for {
+		notes, _ := d.w.takeNotes()
+		if len(notes) == 0 {
+			return
+		}
+		if err := d.w.settle(d.t.Context(), notes); err != nil {
+			d.t.Fatal(err)
+		}
+	}
+}
+
+func (d *decade) from(topic string, msgs ...journaltest.Message) []input {
+	all := make([]input, 0, len(msgs))
+	for _, m := range msgs {
+		all = append(all, d.w.prepare(Delivered{
+			Topic: topic, Offset: d.next[topic], CRC: crc32.ChecksumIEEE(m.Value), Key: m.Key, Kind: m.Kind, Value: m.Value,
+			ReceivedAt: charge.At(time.Now()),
+		}))
+		d.next[topic]++
+	}
+	return all
+}
+
+// live is three days: a boot, two sessions, a driver who asks, an operator who
+// stops and resumes the charging point, and what time brings.
+func (d *decade) live() {
+	d.t.Helper()
+	d.turn++
+	time.Sleep(3 * 24 * time.Hour)
+	d.p.All = d.p.All[:0]
+	d.p.Boot()
+	d.p.Charge(2 * d.turn)
+	d.p.Charge(2*d.turn + 1)
+	d.settle(d.from(wire.TopicMonitor, d.bridge(), d.p.Presence(1, d.w.self))...)
+	d.settle(d.from(wire.TopicEvents, d.p.All...)...)
+	r := wire.DriverRequest{
+		MessageID: fmt.Sprint("m", d.turn), EventType: wire.DriverAuthorization, Username: "ann", ClientID: "c",
+		Timestamp: wire.Seconds(charge.At(time.Now())),
+	}
+	raw, err := r.Encode()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	d.settle(d.from(wire.TopicDriverEvents, journaltest.Message{Key: "ann", Value: raw})...)
+	for _, available := range []bool{false, true} {
+		once := Once{Key: fmt.Sprint("k", d.turn, available), Request: sha256.Sum256([]byte{1})}
+		d.settle(&asked{Ask{orders.AskAvailability{Target: orders.Target{CPID: d.p.CP}, Available: available}}, once, nil})
+	}
+	for range 3 { // commands that nobody answers end by themselves
+		time.Sleep(2 * time.Minute)
+		d.settle(tickIn{})
+	}
+	for d.forget(); d.w.forgetAfter == forgetGap; d.forget() {
+	}
+	rows, err := d.s.Outbox(d.t.Context(), 0, 10_000)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	told := toldIn{}
+	for i := range rows {
+		told.ids = append(told.ids, rows[i].ID)
+	}
+	d.settle(told)
+}
+
+// bridge is the heartbeat of the bridge, so that the charging point counts as
+// online and is sent commands.
+func (d *decade) bridge() journaltest.Message {
+	now := charge.At(time.Now())
+	up := wire.Dependency{Up: true, Since: now}
+	b := wire.BridgeAlive{V: 1, Bridge: "b", At: now, StartedAt: now, MQTT: up, Kafka: up}
+	raw, err := b.Encode()
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return journaltest.Message{Key: "b", Kind: wire.KindValueBridgeAlive, Value: raw}
+}
+
+func (d *decade) forget() {
+	d.w.forgetAfter = 0
+	d.settle(forgetIn{})
+}
+
+// work is how many allocations one more boot with its sessions costs.
+func (d *decade) work() uint64 {
+	var before, after runtime.MemStats
+	runtime.ReadMemStats(&before)
+	d.live()
+	runtime.ReadMemStats(&after)
+	return after.Mallocs - before.Mallocs
+}
+
+// memoryDir is a folder in memory where the machine has one: each of the 40 000
+// commits of the test would else wait for the disk.
+func memoryDir(t *testing.T) string {
+	dir, err := os.MkdirTemp("/dev/shm", "carga")
+	if err != nil {
+		return t.TempDir()
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+// rows counts the rows of each table.
+func (d *decade) rows() map[string]int {
+	d.t.Helper()
+	db, err := sql.Open("sqlite3", "file:"+d.s.Path()+"?mode=ro")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer func() {
+		if err := db.Close(); err != nil {
+			d.t.Error(err)
+		}
+	}()
+	counts := map[string]int{}
+	names, err := db.QueryContext(d.t.Context(), "SELECT name FROM sqlite_master WHERE type='table' AND name NOT LIKE 'sqlite%'")
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	for names.Next() {
+		var name string
+		if err := names.Scan(&name); err != nil {
+			d.t.Fatal(err)
+		}
+		counts[name] = 0
+	}
+	if err := names.Err(); err != nil {
+		d.t.Fatal(err)
+	}
+	for name := range counts {
+		var n int
+		if err := db.QueryRowContext(d.t.Context(), "SELECT count(*) FROM "+name).Scan(&n); err != nil {
+			d.t.Fatal(err)
+		}
+		counts[name] = n
+	}
+	return counts
+}
+
+// Ten years of boots, sessions and requests: what is in memory stays as it was
+// after the first year, a boot costs what it cost then, and only the tables that
+// keep history grow.
+func TestTenYearsLeaveNothingBehind(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, _ := byHand(t)
+		w := d.w
+		const year = 365 / 3
+		for range year {
+			d.live()
+		}
+		first, firstRows, firstWork := growth.Elements(w), d.rows(), d.work()
+		const years = 10
+		for range (years - 1) * year {
+			d.live()
+		}
+		last, lastRows, lastWork := growth.Elements(w), d.rows(), d.work()
+		for _, line := range growth.More(first, last, 50) {
+			t.Errorf("after %d years the writer%s", years, line)
+		}
+		t.Logf("allocations of a boot with its sessions: %d in year 2, %d in year %d", firstWork, lastWork, years)
+		if lastWork > firstWork*5/4 {
+			t.Errorf("a boot with its sessions cost %d allocations after a year and %d after %d", firstWork, lastWork, years)
+		}
+		for _, name := range slices.Sorted(maps.Keys(lastRows)) {
+			t.Logf("%-16s %6d rows after a year, %6d after %d", name, firstRows[name], lastRows[name], years)
+			if n := lastRows[name]; n > firstRows[name]+50 && grows[name] == "" {
+				t.Errorf("table %s grew from %d rows to %d", name, firstRows[name], n)
+			}
+		}
+		if lastRows["commands"] == 0 || lastRows["reservations"] == 0 {
+			t.Error("no command was sent, or no driver was served: the test shows less than it says")
+		}
+		if known := w.cps["CP_1"].Known; known != int64(17*d.turn+1) {
+			t.Errorf("%d records are known, want 17 each third day and the first boot: %d", known, 17*d.turn+1)
+		}
+		// A restart loads what the running one has.
+		again, err := d.s.Recent(t.Context(), keepJournals)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if cp := again["CP_1"]; cp.Known != w.cps["CP_1"].Known || len(cp.Journals) > keepJournals {
+			t.Errorf("loaded: %d records known in %d journals", cp.Known, len(cp.Journals))
+		}
+	})
+}

@@ -1,0 +1,149 @@
+package ingest
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	"log/slog"
+	"path/filepath"
+	"slices"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/carga-ev/carga/central/internal/journaltest"
+	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/ids"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// watched is the real database. It notes what is loaded, and can refuse to write.
+type watched struct {
+	realDB
+	loaded [][]charge.CPID
+	fail   error // of the next Write
+}
+
+func (s *watched) Recent(ctx context.Context, keep int, ids ...charge.CPID) (map[charge.CPID]*ledger.CP, error) {
+	s.loaded = append(s.loaded, slices.Sorted(slices.Values(ids)))
+	return s.realDB.Recent(ctx, keep, ids...)
+}
+
+func (s *watched) Write(ctx context.Context, fn func(Tx) error) error {
+	if err := s.fail; err != nil {
+		s.fail = nil
+		return err
+	}
+	return s.realDB.Write(ctx, fn)
+}
+
+// byHand is a writer over a database, which the test drives itself.
+func byHand(t *testing.T) (*decade, *watched) {
+	t.Helper()
+	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(memoryDir(t), "c.db")})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+	seen := &watched{realDB: realDB{s}}
+	tariff := ledger.Tariff{Version: "t1", StartFee: 100, PerKWh: 45, Currency: "EUR"}
+	w := New(Config{
+		Topics:  Topics{Events: wire.TopicEvents, Monitor: wire.TopicMonitor, Drivers: wire.TopicDriverEvents, Central: wire.TopicCentralEvents},
+		Default: tariff, Admit: true, KeepAnswers: 7 * 24 * time.Hour, Keep: 90 * 24 * time.Hour,
+		IDs: func() string { return ids.New(time.Now(), rand.Reader) },
+		Mint: func(above charge.Incarnation, now time.Time) (charge.Incarnation, error) {
+			id, err := ids.After(string(above), now, rand.Reader)
+			return charge.Incarnation(id), err
+		},
+		BornAt: func(id charge.Incarnation) (time.Time, error) { return ids.Time(string(id)) },
+	}, seen, nowhere{}, NewLive(tariff), func() {}, slog.New(slog.DiscardHandler))
+	if err := w.begin(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	w.live.join()
+	return &decade{t: t, w: w, s: s, p: journaltest.New(t, "CP_1"), next: map[string]int64{}}, seen
+}
+
+// After a transaction that failed only what it touched is read back.
+func TestAFailedTransactionReadsBackWhatItTouched(t *testing.T) {
+	d, seen := byHand(t)
+	for i := range 20 {
+		d.settle(d.from(wire.TopicEvents, journaltest.New(t, charge.CPID(fmt.Sprint("OTHER_", i))).All...)...)
+	}
+	d.settle(d.from(wire.TopicEvents, d.p.All...)...)
+	other := d.w.cps["OTHER_3"]
+	fresh := journaltest.New(t, "CP_NEW")
+	d.p.Charge(1)
+	seen.loaded, seen.fail = nil, errors.New("the disk went away")
+	inputs := append(d.from(wire.TopicEvents, d.p.All[1:]...), d.from(wire.TopicEvents, fresh.All...)...)
+	if err := d.w.try(t.Context(), inputs); err == nil {
+		t.Fatal("the transaction was to fail")
+	}
+	d.settle(inputs...)
+	if want := [][]charge.CPID{{"CP_1", "CP_NEW"}}; !slices.EqualFunc(seen.loaded, want, slices.Equal) {
+		t.Errorf("loaded: got %v, want %v", seen.loaded, want)
+	}
+	if d.w.cps["OTHER_3"] != other {
+		t.Error("a charging point that was not touched was read back")
+	}
+	for id, want := range map[charge.CPID]int64{"CP_1": 9, "CP_NEW": 1} {
+		if cp := d.w.cps[id]; cp == nil || cp.Known != want {
+			t.Errorf("%s: got %+v, want %d records known", id, cp, want)
+		}
+	}
+}
+
+// The writer takes all that waits in one transaction.
+func TestGatherTakesAllThatWaits(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		d, _ := byHand(t)
+		const waiting = 60
+		for i := range waiting {
+			to := d.w.records
+			switch i % 3 {
+			case 1:
+				to = d.w.monitor
+			case 2:
+				go func() { d.w.asks <- &asked{Ask{orders.AskLift{}}, Once{}, nil} }()
+				continue
+			}
+			go func() { to <- []input{tickIn{}} }()
+		}
+		synctest.Wait()
+		if got := len(d.w.gather(t.Context(), nil, nil, nil)); got != waiting {
+			t.Errorf("took %d of %d that waited", got, waiting)
+		}
+	})
+}
+
+// What is old goes as fast as it came, whatever came in a day.
+func TestOldRequestsGoWithinAMinute(t *testing.T) {
+	d, _ := byHand(t)
+	const old = 10_000
+	if err := d.s.Write(t.Context(), func(tx *store.Tx) error {
+		for i := range old {
+			q := orders.Request{MessageID: fmt.Sprint("m", i), Username: "ann", ReadAt: 1, Silent: true}
+			if err := tx.Orders([]orders.Effect{orders.SaveRequest{Request: q}}); err != nil {
+				return err
+			}
+		}
+		return nil
+	}); err != nil {
+		t.Fatal(err)
+	}
+	waited := time.Duration(0)
+	for d.forget(); d.w.forgetAfter == forgetGap; d.forget() {
+		waited += forgetGap
+	}
+	if n := d.rows()["requests"]; n != 0 || waited > time.Minute {
+		t.Errorf("%d requests are left after %v", n, waited)
+	}
+}

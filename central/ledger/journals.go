@@ -1,0 +1,112 @@
+package ledger
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// maxChain bounds how many boots descends goes back.
+const maxChain = 1000
+
+// known returns a journal, from its row when it is not in memory; nil when
+// nothing is known of it.
+func (f *fold) known(id charge.JournalID) *Journal {
+	if id == "" {
+		return nil
+	}
+	j := f.cp.Journals[id]
+	if j == nil && f.env.Journal != nil {
+		if row, ok := f.env.Journal(id); ok {
+			j = &row
+			f.cp.Journals[id] = j
+		}
+	}
+	return j
+}
+
+// journal returns the journal, making it with nothing known.
+func (f *fold) journal(id charge.JournalID) *Journal {
+	j := f.known(id)
+	if j == nil {
+		j = &Journal{ID: id}
+		f.cp.Journals[id] = j
+	}
+	return j
+}
+
+// moveOn says that a journal is known up to and with last, which has the hash;
+// "" when nobody named it.
+func (f *fold) moveOn(j *Journal, last charge.Seq, hash string) {
+	f.cp.Known += int64(last) - int64(j.Last)
+	j.Last, j.Hash = last, hash
+	touch(&f.journals, j)
+}
+
+// endingIn finds the journal whose last known record has the hash.
+func (f *fold) endingIn(hash string) *Journal {
+	if hash == "" {
+		return nil
+	}
+	for _, j := range f.cp.Journals {
+		if j.Hash == hash {
+			return j
+		}
+	}
+	if f.env.JournalEnding != nil {
+		if id, ok := f.env.JournalEnding(hash); ok {
+			if j := f.known(id); j != nil && j.Hash == hash {
+				return j
+			}
+		}
+	}
+	return nil
+}
+
+// descends reports whether j is a later boot on the same storage as i. Of one
+// more than maxChain boots later it does not know: it answers no, and presence,
+// which names the boot that is there, decides.
+func (f *fold) descends(j, i *Journal) bool {
+	for range maxChain {
+		if j = f.known(j.After.Journal); j == nil {
+			return false
+		}
+		if j == i {
+			return true
+		}
+	}
+	return false
+}
+
+// putAway takes journals out of memory, those that grew least recently; their
+// rows stay. A charging point that restarts each day has thousands of them after
+// ten years, but records concern the present one, and after an outage the few
+// before it.
+func (f *fold) putAway() {
+	cp, keep := f.cp, f.env.KeepJournals
+	if f.env.Journal == nil || len(cp.Journals) <= 2*keep {
+		return
+	}
+	var old []*Journal
+	for _, j := range cp.Journals {
+		if !cp.needs(j.ID) {
+			old = append(old, j)
+		}
+	}
+	slices.SortFunc(old, func(a, b *Journal) int {
+		return cmp.Or(cmp.Compare(a.GrownAt, b.GrownAt), cmp.Compare(a.ID, b.ID))
+	})
+	for _, j := range old[:min(len(old), len(cp.Journals)-keep)] {
+		delete(cp.Journals, j.ID)
+	}
+}
+
+// needs reports whether a journal is asked for with each record or presence.
+func (cp *CP) needs(id charge.JournalID) bool {
+	switch id {
+	case cp.Present, cp.WaitingJournal, cp.Named, cp.First.Journal, cp.Next.Journal, cp.Last.Journal, cp.grower:
+		return true
+	}
+	return false
+}
