@@ -6,6 +6,7 @@ import (
 
 	"github.com/carga-ev/carga/bridge/route"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/growth"
 )
 
 func TestWhatIsSaidAgainIsOwedOnce(t *testing.T) {
@@ -46,5 +47,21 @@ func TestWhatIsSaidAgainIsOwedOnce(t *testing.T) {
 	saw("first", "again", "other bytes", "once more", "last", "second")
 	if take(1, "a", "afresh") == nil {
 		t.Fatal("what Kafka has is not carried again")
+	}
+}
+
+// What waited and is gone leaves nothing behind, however much came.
+func TestOwedForgetsWhatKafkaHas(t *testing.T) {
+	t.Parallel()
+	var o route.Owed
+	for seq := range charge.Seq(100_000) {
+		d := route.Decision{Kind: route.Event, Said: route.Said{CP: "CP_1", Journal: "j", Seq: seq}, Record: route.Record{Value: []byte("a")}}
+		debt, _ := o.Take(&d, func() {})
+		o.End(debt)()
+	}
+	for path, n := range growth.Elements(o) {
+		if n != 0 {
+			t.Errorf("%s holds %d elements", path, n)
+		}
 	}
 }
