@@ -1,10 +1,12 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"log/slog"
 	"net"
+	"strings"
 	"sync"
 	"time"
 
@@ -42,6 +44,7 @@ type link struct {
 	readingMu sync.Mutex
 	// readingMu guards what follows.
 	reading []*kafkalink.TopicReader // none before this Central is active
+	signs   *kafkalink.TopicReader   // of monitor-events, beside the one that waits for the database; nil before
 }
 
 var (
@@ -67,7 +70,7 @@ func newLink(cfg Config, dial func(context.Context, string, string) (net.Conn, e
 		return nil, err
 	}
 	l.durable, err = kafkalink.NewProducer(l.client, l.keeper, kafkalink.ProducerConfig{
-		Topics: []kafkalink.TopicSpec{k.Spec(&t.CentralEvents), k.Spec(&t.DeadLetters)}, Grace: stopGrace, Log: log,
+		Topics: []kafkalink.TopicSpec{k.Spec(&t.CentralEvents), k.Spec(&t.DeadLetters)}, Keep: true, Grace: stopGrace, Log: log,
 	})
 	if err != nil {
 		return nil, err
@@ -108,13 +111,14 @@ func (l *link) run(ctx context.Context) error {
 	}
 	readers := l.readers(ctx, said)
 	requests := l.committed(ctx, t.DriverEvents.Name, nil)
+	signs := l.present(t.Monitor.Name, l.overhear)
 	l.readingMu.Lock()
-	l.reading = append(readers, requests)
+	l.reading, l.signs = append(readers, requests), signs
 	l.readingMu.Unlock()
 	for _, r := range readers {
 		start(r.Run)
 	}
-	start(l.present(t.Monitor.Name, l.overhear).Run) // beside the one that waits for the database
+	start(signs.Run)
 	// What drivers were answered is known before their requests are read: a
 	// database that was restored from a backup would serve them again.
 	select {
@@ -125,12 +129,12 @@ func (l *link) run(ctx context.Context) error {
 	return nil
 }
 
-// watch shows whether Kafka answers.
+// watch shows whether Kafka answers, and what cannot be written or read although
+// it does.
 func (l *link) watch(ctx context.Context) {
 	for {
 		_, wake := l.keeper.Topic(l.cfg.Kafka.Topics.Events.Name)
-		s := l.keeper.State()
-		l.live.SetKafka(s.Up, s.String())
+		l.live.SetKafka(l.view())
 		l.watched.Turn()
 		select {
 		case <-ctx.Done():
@@ -139,6 +143,48 @@ func (l *link) watch(ctx context.Context) {
 		case <-time.After(time.Second):
 		}
 	}
+}
+
+func (l *link) view() ingest.KafkaView {
+	k := l.keeper.State()
+	v := ingest.KafkaView{Up: k.Up, Reason: strings.Join(k.Warnings(), "; ")}
+	if !k.Up {
+		v.Reason = k.String()
+	}
+	for _, t := range l.troubles(k) {
+		v.Troubles = append(v.Troubles, ingest.Trouble{Since: charge.At(t.Since), Reason: t.Reason})
+	}
+	if words := unread(l.overhearing()); words != "" {
+		v.Deaf = words
+	}
+	return v
+}
+
+// troubles are what cannot be written or read although Kafka answers.
+func (l *link) troubles(k kafkalink.KeeperState) []kafkalink.Trouble {
+	return kafkalink.Troubles(k, []kafkalink.Stats{l.durable.Stats(), l.passing.Stats()}, append(l.states(len(l.cfg.Kafka.Topics.all())), l.overhearing()...))
+}
+
+// unread says which partition is not read now; "" when all are.
+func unread(readers []kafkalink.ReaderState) string {
+	for _, r := range readers {
+		if !r.Reading {
+			return fmt.Sprintf("%s/%d is not read: %s", r.Topic, r.Partition, cmp.Or(r.Reason, "not yet"))
+		}
+	}
+	return ""
+}
+
+// overhearing are the readers of the signs of life; none before this Central is
+// active.
+func (l *link) overhearing() []kafkalink.ReaderState {
+	l.readingMu.Lock()
+	r := l.signs
+	l.readingMu.Unlock()
+	if r == nil {
+		return nil
+	}
+	return r.States()
 }
 
 // readers read what the active Central lives on, but for drivers' requests;
@@ -246,12 +292,11 @@ func speaker(m *kafkalink.Message) charge.Incarnation {
 	return wire.Speaker(string(m.Header(wire.HeaderKind)), m.Value)
 }
 
-// overhear looks whether somebody else speaks as Central.
+// overhear takes what other parts say of themselves, at once.
 func (l *link) overhear(_ context.Context, b kafkalink.Batch) error {
 	for i := range b.Messages {
-		if id := speaker(&b.Messages[i]); id != "" {
-			l.writer.Hear(id)
-		}
+		m := &b.Messages[i]
+		l.writer.Overhear(ingest.Delivered{Topic: b.Topic, Key: string(m.Key), Value: m.Value, Kind: string(m.Header(wire.HeaderKind)), ReceivedAt: receivedAt(m)})
 	}
 	return nil
 }
@@ -264,12 +309,7 @@ func (l *link) Produce(_ context.Context, r outbox.Row, done func()) error {
 	}
 	_, err := l.durable.Enqueue(kafkalink.Record{
 		Topic: r.Topic, Key: []byte(r.Key), Value: r.Value, Headers: headers,
-		Done: func(o kafkalink.Outcome) {
-			if o.Kind == kafkalink.Poisoned {
-				l.log.Error("Kafka will never take this: it is given up", slog.String("topic", r.Topic), slog.Any("err", o.Err))
-			}
-			done()
-		},
+		Done: func(kafkalink.Outcome) { done() }, // always Produced: the producer keeps what is refused
 	})
 	if err != nil {
 		return fmt.Errorf("outbox row %d: %w", r.ID, err)

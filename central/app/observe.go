@@ -1,8 +1,10 @@
 package app
 
 import (
+	"cmp"
 	"fmt"
 	"strconv"
+	"strings"
 	"sync"
 	"time"
 
@@ -86,12 +88,24 @@ func (c *parts) judge(r *obs.Registry) {
 	own := c.live.Own()
 	r.Judge("database", own.Database == "", own.Database)
 	r.Judge("active", own.Idle == "", own.Idle)
+	r.Note("alarms", own.Alarms == "", own.Alarms)
 	k := c.link.keeper.State()
 	reason := ""
 	if !k.Up {
 		reason = k.String()
 	}
-	r.Put(obs.Health{Name: "kafka", Up: k.Up, Since: k.Since, Reason: reason})
+	r.Put(obs.Health{Name: "kafka", Up: k.Up, Since: k.Since, Reason: cmp.Or(reason, strings.Join(k.Warnings(), "; "))})
+	lanes := kafkalink.Troubles(k, []kafkalink.Stats{c.link.durable.Stats(), c.link.passing.Stats()}, nil)
+	cannot := ""
+	if len(lanes) > 0 {
+		cannot = lanes[0].Reason
+	}
+	r.Judge("kafka_lanes", cannot == "", cannot)
+	for _, p := range c.live.Network().Parts { // another program's state informs, and does not count
+		if p.Name == "bridge" {
+			r.Put(obs.Health{Name: p.Name, Up: p.State == ingest.PartUp, Since: p.Since.Std(), Reason: p.Reason, Informs: true})
+		}
+	}
 	words := behind(c.link.committing(), own.Idle)
 	r.Judge("kafka_readers", words == "", words)
 }
@@ -207,11 +221,21 @@ func (l *link) families() []obs.Family {
 		})
 	}
 	d, p := l.durable.Stats(), l.passing.Stats()
+	blocked, oldest := 0, 0.0
+	for _, b := range append(d.Blocked(), p.Blocked()...) {
+		blocked += b.Lanes
+	}
+	for _, n := range append(d.Lanes, p.Lanes...) {
+		oldest = max(oldest, n.OldestAge.Seconds())
+	}
 	return []obs.Family{
 		lag,
 		obs.By(metricPrefix+"kafka_records_total", obs.Counter, "Records for Kafka, by what came of them.", "result",
 			obs.At("produced", float64(d.Produced+p.Produced)), obs.At("poisoned", float64(d.Poisoned+p.Poisoned)), obs.At("conflated", float64(d.Conflated+p.Conflated))),
 		obs.One(metricPrefix+"kafka_retries_total", obs.Counter, "Attempts to write to Kafka that failed and were made again.", float64(d.Retries+p.Retries)),
+		obs.One(metricPrefix+"kafka_lanes", obs.Gauge, "Lanes to Kafka, one for each partition written.", float64(len(d.Lanes)+len(p.Lanes))),
+		obs.One(metricPrefix+"kafka_lanes_blocked", obs.Gauge, "Lanes to Kafka that hold a record for more than 10 seconds, or had one refused in the last minute.", float64(blocked)),
+		obs.One(metricPrefix+"kafka_oldest_seconds", obs.Gauge, "Age of the oldest record that is not yet in Kafka.", oldest),
 		obs.One(metricPrefix+"kafka_waiting_records", obs.Gauge, "Records that wait to be written to Kafka.", float64(d.Records+p.Records)),
 	}
 }

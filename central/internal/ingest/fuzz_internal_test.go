@@ -66,8 +66,12 @@ func FuzzPrepare(f *testing.F) {
 			if at = in.d; d.Topic != topics.Monitor {
 				t.Fatalf("%q on %s is passed as unknown", value, d.Topic)
 			}
+		case bridgeIn:
+			if at = in.d; d.Topic != topics.Monitor || kind != wire.KindValueBridgeAlive {
+				t.Fatalf("%q on %s, kind %q, is a sign of life of a bridge", value, d.Topic, kind)
+			}
 		case passIn:
-			if at = in.d; d.Topic != topics.Monitor || kind != wire.KindValueBridgeAlive && kind != wire.KindValueCentralAlive {
+			if at = in.d; d.Topic != topics.Monitor || kind != wire.KindValueCentralAlive {
 				t.Fatalf("%q on %s, kind %q, is passed", value, d.Topic, kind)
 			}
 		default:

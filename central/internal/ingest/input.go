@@ -152,6 +152,7 @@ func (w *Writer) prepareMonitor(d Delivered) input {
 			return deadIn{d, err.Error()}
 		}
 		w.live.hearBridge(&b, &d)
+		return bridgeIn{d, b}
 	case wire.KindValueCentralAlive:
 		// Who speaks is heard beside the writer, which may wait for its disk: Hear.
 		if _, err := wire.DecodeCentralAlive(d.Value); err != nil {

@@ -8,6 +8,7 @@ import (
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
 )
 
 // maxAhead is how far ahead of now an incarnation may be minted to be
@@ -184,6 +185,22 @@ func (w *Writer) Hear(id charge.Incarnation) {
 	}
 	w.silence(id)
 	w.note(otherIn{id})
+}
+
+// Overhear takes a record of monitor-events or cp-commands at once, beside the
+// reader that waits for the database: a locked one must neither hide another
+// Central nor make the bridge seem away. It may be called from any goroutine and
+// does not wait.
+func (w *Writer) Overhear(d Delivered) {
+	if d.Kind == wire.KindValueBridgeAlive {
+		if b, err := wire.DecodeBridgeAlive(d.Value); err == nil { // else the other reader tells
+			w.live.hearBridge(&b, &d)
+		}
+		return
+	}
+	if id := wire.Speaker(d.Kind, d.Value); id != "" {
+		w.Hear(id)
+	}
 }
 
 // silence lets this Central say nothing more.

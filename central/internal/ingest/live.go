@@ -2,6 +2,7 @@ package ingest
 
 import (
 	"cmp"
+	"fmt"
 	"maps"
 	"slices"
 	"sync"
@@ -15,6 +16,10 @@ import (
 // fresh is how long the bridge may be silent before the way to all charging
 // points counts as stale.
 const fresh = 5 * time.Second
+
+// bridgeGone is after what silence a bridge counts as taken out of service, if
+// another one is heard.
+const bridgeGone = time.Minute
 
 // maxFacts is how many facts are kept for who reads them late.
 const maxFacts = 256
@@ -34,20 +39,31 @@ type Live struct {
 	alarm    ledger.Alarm // that the database cannot hold; without an ID: none
 
 	kafka    Part
+	troubles []Trouble         // what Central itself cannot write or read while Kafka is up
+	deaf     string            // why the bridge cannot be heard by this Central; "" when it can
 	bridge   *wire.BridgeAlive // as heard last; nil: never
+	bridges  map[string]bridgeHeard
 	way      ledger.Way
 	points   map[charge.CPID]*livePoint
 	counters map[string]int64
 	bad      int64 // telemetry that could not be read
 	lost     int64
 	alarms   int64
-	tariffs  map[charge.TariffVersion]ledger.Tariff
-	fallback ledger.Tariff
+	// lastAlarm says in words which alarms are open; "" when none is.
+	lastAlarm string
+	tariffs   map[charge.TariffVersion]ledger.Tariff
+	fallback  ledger.Tariff
 
 	facts   []Fact
 	n       uint64
 	changed chan struct{}
 	awake   chan struct{} // closed when Active changes
+}
+
+// bridgeHeard is the last sign of life of one of the bridges.
+type bridgeHeard struct {
+	alive *wire.BridgeAlive
+	at    charge.Time
 }
 
 type livePoint struct {
@@ -66,23 +82,42 @@ func NewLive(fallback ledger.Tariff) *Live {
 	return &Live{
 		way: ledger.Way{Started: now, Patience: fresh}, since: now, waits: "starting", fallback: fallback,
 		kafka:  Part{Name: "kafka", State: PartUnknown, Since: now, Reason: "not asked yet"},
-		points: map[charge.CPID]*livePoint{}, counters: map[string]int64{}, changed: make(chan struct{}), awake: make(chan struct{}),
+		points: map[charge.CPID]*livePoint{}, bridges: map[string]bridgeHeard{}, counters: map[string]int64{}, changed: make(chan struct{}), awake: make(chan struct{}),
 	}
 }
 
-// SetKafka says whether Kafka answers, and why not.
-func (l *Live) SetKafka(up bool, reason string) {
+// KafkaView is Kafka as Central meets it.
+type KafkaView struct {
+	Up     bool
+	Reason string // in words: why it is not up, or what is remarkable while it is
+	// Troubles are what Central cannot write or read while Kafka is up, the oldest
+	// first.
+	Troubles []Trouble
+	// Deaf says why signs of life are not read; "" when they are.
+	Deaf string
+}
+
+// Trouble is something that a part cannot do although what it needs is up.
+type Trouble struct {
+	Since  charge.Time
+	Reason string // in words, without figures that change by themselves
+}
+
+// SetKafka says how Kafka is met.
+func (l *Live) SetKafka(v KafkaView) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	state := PartDown
-	if up {
-		state, reason = PartUp, ""
+	if v.Up {
+		state = PartUp
 	}
 	if l.kafka.State != state {
 		l.kafka.Since = charge.At(time.Now())
+	}
+	if l.kafka.State != state || l.kafka.Reason != v.Reason && v.Up || l.deaf != v.Deaf || !slices.Equal(l.troubles, v.Troubles) {
 		l.note()
 	}
-	l.kafka.State, l.kafka.Reason = state, reason
+	l.kafka.State, l.kafka.Reason, l.troubles, l.deaf = state, v.Reason, v.Troubles, v.Deaf
 }
 
 // SetWaiting says in words what keeps Central from being active.
@@ -179,10 +214,15 @@ func (l *Live) counted(counts map[string]int64) {
 	}
 }
 
-func (l *Live) setBooks(lost, alarms int64) {
+// setBooks takes over how much is lost, how many alarms are open, and the latest
+// of these.
+func (l *Live) setBooks(lost, alarms int64, last ledger.Alarm) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lost, l.alarms = lost, alarms
+	l.lost, l.alarms, l.lastAlarm = lost, alarms, ""
+	if alarms > 0 {
+		l.lastAlarm = fmt.Sprintf("%d open; the latest: %s: %s", alarms, last.Kind, last.Detail)
+	}
 }
 
 func (l *Live) self() charge.Incarnation {
@@ -300,19 +340,33 @@ func heardAt(d *Delivered) charge.Time {
 	return now
 }
 
+// hearBridge takes a sign of life. It comes twice: at once, and by the reader that
+// waits for the database.
 func (l *Live) hearBridge(b *wire.BridgeAlive, d *Delivered) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := heardAt(d)
-	if at < l.way.HeardAt() {
+	was := l.bridges[b.Bridge]
+	if at < l.way.HeardAt() || was.alive != nil && was.alive.StartedAt == b.StartedAt && b.At < was.alive.At {
 		return
 	}
-	if l.bridge == nil || l.bridge.MQTT.Up != b.MQTT.Up {
+	if l.bridge == nil || l.bridge.MQTT.Up != b.MQTT.Up || was.alive == nil ||
+		!slices.Equal(was.alive.Troubles, b.Troubles) || !slices.Equal(was.alive.Warnings, b.Warnings) {
 		l.note()
 	}
 	l.bridge = b
+	l.bridges[b.Bridge] = bridgeHeard{b, at}
 	l.way.Heard(b.MQTT.Up, b.MQTT.Since, at)
 	l.way.Watch(charge.At(time.Now()))
+}
+
+// forgetBridges forgets those that were silent for long beside one that is heard.
+func (l *Live) forgetBridges(now charge.Time) {
+	for name, b := range l.bridges {
+		if b.alive != l.bridge && now > b.at.Add(bridgeGone) {
+			delete(l.bridges, name)
+		}
+	}
 }
 
 // judge says whether a charging point is there.
@@ -342,6 +396,7 @@ func (l *Live) pulse(now charge.Time) (back []charge.CPID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.way.Watch(now)
+	l.forgetBridges(now)
 	moved := false
 	for id, p := range l.points {
 		link, _ := l.judge(p, now)
@@ -381,6 +436,7 @@ func (l *Live) Network() Network {
 	}
 	b.Applied, b.Duplicates, b.Gaps = l.counters[countApplied], l.counters[countDuplicates], l.counters[countGaps]
 	b.DeadLetters, b.Lost, b.Alarms, b.Unusable = l.counters[countDead], l.lost, l.alarms, l.counters[countUnusable]
+	b.DeadLetters += l.counters[countBridgeDead]
 	b.Forked, b.BadTelemetry = l.counters[countForked], l.bad
 	if l.alarm.ID != "" {
 		b.Alarms++

@@ -6,6 +6,8 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"strings"
+	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
@@ -34,7 +36,7 @@ type Part struct {
 	Name   string // mqtt bridge kafka central
 	State  string
 	Since  charge.Time
-	Reason string // in words, when not up
+	Reason string // in words: why it is not up, or what is remarkable while it is
 }
 
 // Books count journal records since the database was made.
@@ -193,13 +195,14 @@ func (w *Writer) connectorView(cp *ledger.CP, k *ledger.Connector, now charge.Ti
 type Own struct {
 	Database string // why it cannot be written; "" when it can
 	Idle     string // why Central is not active: in words; "" when it is
+	Alarms   string // which alarms are open: in words; "" when none is
 }
 
 // Own returns how Central itself fares.
 func (l *Live) Own() Own {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	o := Own{Database: l.database}
+	o := Own{Database: l.database, Alarms: l.lastAlarm}
 	switch {
 	case l.fencedBy != "":
 		o.Idle = "another Central took over: this one only watches"
@@ -235,14 +238,41 @@ func (l *Live) bridgePart(now charge.Time) Part {
 	p := Part{Name: "bridge", State: PartDown, Since: l.way.Started, Reason: "not heard yet"}
 	switch {
 	case l.way.BridgeUp(now):
-		return Part{Name: "bridge", State: PartUp, Since: l.bridge.StartedAt}
+		return l.heardBridgePart(now)
 	case l.bridge != nil:
 		p.Since, p.Reason = l.way.HeardAt(), "not heard any more"
 	}
-	if l.kafka.State != PartUp {
+	switch {
+	case l.kafka.State != PartUp:
 		p.State, p.Reason = PartUnknown, "Kafka is away, so the bridge cannot be heard"
+	case l.deaf != "":
+		p.State, p.Reason = PartUnknown, "this Central cannot hear it: "+l.deaf
 	}
 	return p
+}
+
+// heardBridgePart is the state of the bridges that are heard: down when one of
+// them cannot do its work.
+func (l *Live) heardBridgePart(now charge.Time) Part {
+	p := Part{Name: "bridge", State: PartUp, Since: l.bridge.StartedAt, Reason: strings.Join(l.bridge.Warnings, "; ")}
+	for _, name := range slices.Sorted(maps.Keys(l.bridges)) {
+		b := l.bridges[name]
+		if now > b.at.Add(fresh) || len(b.alive.Troubles) == 0 {
+			continue
+		}
+		first := b.alive.Troubles[0]
+		if p.State == PartUp || first.Since < p.Since {
+			p.State, p.Since, p.Reason = PartDown, first.Since, "bridge "+name+" "+first.Reason+andMore(len(b.alive.Troubles)-1)
+		}
+	}
+	return p
+}
+
+func andMore(n int) string {
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf(" (and %d more)", n)
 }
 
 func (l *Live) centralPart() Part {
@@ -254,8 +284,37 @@ func (l *Live) centralPart() Part {
 		p.Reason = "another Central took over: this one only watches"
 	case !l.joined:
 		p.Reason = l.waits
+	case len(l.troubles) > 0:
+		p.Since, p.Reason = l.troubles[0].Since, l.troubles[0].Reason+andMore(len(l.troubles)-1)
 	default:
 		p.State = PartUp
 	}
 	return p
+}
+
+// conditions are the alarms that Central raises and takes back by itself for a
+// part that cannot do its work. What is not known now is left out: it stays as it
+// is.
+func (l *Live) conditions(now charge.Time) []condition {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if l.kafka.State != PartUp {
+		return nil
+	}
+	var all []condition
+	if own := l.centralPart(); l.joined && l.fencedBy == "" && l.database == "" {
+		all = append(all, conditionOf(own))
+	}
+	if b := l.bridgePart(now); b.State != PartUnknown && l.bridge != nil && (b.State == PartUp || now >= b.Since.Add(bridgeSilent)) {
+		all = append(all, conditionOf(b))
+	}
+	return all
+}
+
+// bridgeSilent is after what silence of a bridge that was heard an alarm is
+// raised: longer than its restart.
+const bridgeSilent = 10 * time.Second
+
+func conditionOf(p Part) condition {
+	return condition{part: p.Name, down: p.State == PartDown, since: p.Since, reason: p.Reason}
 }

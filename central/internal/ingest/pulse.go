@@ -12,11 +12,12 @@ import (
 )
 
 // Pulse says each second that this Central lives and how far each session is,
-// and looks who fell silent or came back. It ends with ctx. It runs beside the
+// looks who fell silent or came back, and which part cannot do its work. It ends with ctx. It runs beside the
 // writer, so that a locked database does not silence it.
 func (w *Writer) Pulse(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
+	told := map[string]condition{}
 	for {
 		w.cfg.Watch.Pulsed()
 		now := w.now()
@@ -26,6 +27,9 @@ func (w *Writer) Pulse(ctx context.Context) {
 		if w.live.Active() {
 			w.sayAlive(now)
 			w.sayProgress(now)
+			w.watchParts(told, now)
+		} else {
+			clear(told)
 		}
 		select {
 		case <-ctx.Done():

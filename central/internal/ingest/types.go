@@ -27,6 +27,7 @@ type Tx interface {
 	Reply(key string, request, reply []byte, at charge.Time) error
 	ForgetReplies(from, to charge.Time, limit int) (more bool, err error)
 	Prune(before charge.Time, limit int) (more bool, err error)
+	BridgeDead(bridge string, started charge.Time, n int64, at charge.Time) error
 }
 
 // Store is the database as the writer needs it. Look-ups see the last commit.
@@ -47,6 +48,9 @@ type Store interface {
 	Counters(ctx context.Context) (map[string]int64, error)
 	Incarnation(ctx context.Context) (charge.Incarnation, error)
 	OpenAlarms(ctx context.Context) (int64, error)
+	LastAlarm(ctx context.Context) (ledger.Alarm, bool, error)
+	OpenAlarm(ctx context.Context, id string) (ledger.Alarm, bool, error)
+	BridgeDead(ctx context.Context, bridge string, started charge.Time) (int64, error)
 	Lost(ctx context.Context) (int64, error)
 	// Trouble says in words why a transaction failed, and what is to be done about
 	// it; both are empty for an error that is not the database's.
@@ -153,6 +157,7 @@ const (
 	countGaps       = "gaps"
 	countForked     = "forked"
 	countDead       = "dead_letters"
+	countBridgeDead = "bridge_dead_letters"
 	countUnusable   = "unusable"
 	countRequests   = "driver_requests"
 	countUnknown    = "unknown_kinds"

@@ -36,6 +36,10 @@ type unit struct {
 	counts      map[string]int64
 	told        []int64
 	given       map[string]given // answers to keep, by key
+	// bridgeDead is how many dead letters of each run of a bridge are known now,
+	// and bridgeCounted how many of them are new.
+	bridgeDead    map[bridgeRun]int64
+	bridgeCounted int64
 
 	forgetBefore charge.Time
 	pruneBefore  charge.Time
@@ -187,6 +191,8 @@ const (
 	alarmIncarnation ledger.AlarmKind = "incarnation_not_believed"
 	// AlarmDatabase says that the database is damaged: nothing more is written.
 	AlarmDatabase ledger.AlarmKind = "database_damaged"
+	// alarmPart is raised while a part cannot do its work, and taken back by itself.
+	alarmPart ledger.AlarmKind = "part_down"
 )
 
 // add takes changes of the ledger as rows; a later one of the same row
@@ -270,7 +276,7 @@ func (u *unit) save(k rowKey, e orders.Effect) {
 // empty reports whether there is nothing to write.
 func (u *unit) empty() bool {
 	return len(u.changes)+len(u.effects)+len(u.records)+len(u.forked)+len(u.dead)+len(u.offsets)+len(u.counts)+
-		len(u.told)+len(u.tells)+len(u.given) == 0 && u.forgetBefore == 0
+		len(u.told)+len(u.tells)+len(u.given)+len(u.bridgeDead) == 0 && u.forgetBefore == 0
 }
 
 // write is the transaction.
@@ -291,7 +297,10 @@ func (u *unit) write(tx Tx) error {
 	for key, g := range u.given {
 		errs = append(errs, writeReply(tx, key, &g, u.now))
 	}
-	u.counts[countDead] = 0
+	for run, n := range u.bridgeDead {
+		errs = append(errs, tx.BridgeDead(run.bridge, run.started, n, u.now))
+	}
+	u.counts[countDead], u.counts[countBridgeDead] = 0, u.bridgeCounted
 	for _, d := range u.dead {
 		fresh, err := u.writeDead(tx, d)
 		if errs = append(errs, err); fresh {

@@ -40,6 +40,8 @@ type Writer struct {
 	doubt   map[charge.CPID]struct{} // whose state in memory is not that of the database; orders is nil while there are any
 	tariffs map[charge.TariffVersion]ledger.Tariff
 	pacer   pacer
+	// bridgeDead is what is committed of the dead letters of some runs of bridges.
+	bridgeDead map[bridgeRun]int64
 	// forgetAfter is when to look for what is old again; zero: as before.
 	forgetAfter time.Duration
 	// above is a greater incarnation of a past life that agents know; this Central
@@ -62,7 +64,7 @@ func New(cfg Config, store Store, out Sender, live *Live, wake func(), log *slog
 		cfg: cfg, store: store, out: out, live: live, wake: wake, log: log,
 		records: make(chan []input), monitor: make(chan []input), asks: make(chan *asked),
 		noted: make(chan struct{}, 1), // one signal stands for all notes
-		pacer: newPacer(),
+		pacer: newPacer(), bridgeDead: map[bridgeRun]int64{},
 	}
 }
 
@@ -403,6 +405,7 @@ func (w *Writer) announce(u *unit) {
 		crashpoint.At(crashpoint.Applied)
 	}
 	w.live.counted(u.counts)
+	w.keepBridgeRuns(u.bridgeDead)
 	u.observe(&w.cfg.Watch)
 	w.recount(u)
 	for id := range u.touched {
@@ -450,11 +453,12 @@ func (w *Writer) recount(u *unit) {
 	}
 	lost, err1 := w.store.Lost(u.ctx)
 	alarms, err2 := w.store.OpenAlarms(u.ctx)
-	if err := errors.Join(err1, err2); err != nil {
+	last, _, err3 := w.store.LastAlarm(u.ctx)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		w.log.Error("books cannot be read", slog.String("err", err.Error()))
 		return
 	}
-	w.live.setBooks(lost, alarms)
+	w.live.setBooks(lost, alarms, last)
 }
 
 // sendAck acknowledges what is committed of a journal. It runs between
@@ -532,8 +536,9 @@ func (w *Writer) load(ctx context.Context) error {
 	counters, err1 := w.store.Counters(ctx)
 	lost, err2 := w.store.Lost(ctx)
 	alarms, err3 := w.store.OpenAlarms(ctx)
+	last, _, err5 := w.store.LastAlarm(ctx)
 	tariffs, err4 := w.store.Tariffs(ctx)
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
 		return err
 	}
 	w.cps, w.orders, w.doubt = cps, st, nil
@@ -542,6 +547,7 @@ func (w *Writer) load(ctx context.Context) error {
 		w.tariffs[t.Version] = t
 	}
 	w.live.loaded(w.self, counters, lost, alarms, w.tariffs)
+	w.live.setBooks(lost, alarms, last)
 	w.showAll(w.now())
 	return nil
 }

@@ -167,6 +167,20 @@ func (s *Store) OpenAlarms(ctx context.Context) (n int64, err error) {
 	return n, wrap("count alarms", err)
 }
 
+// LastAlarm is the latest of the alarms that were not taken back.
+func (s *Store) LastAlarm(ctx context.Context) (a ledger.Alarm, ok bool, err error) {
+	err = s.ro.QueryRowContext(ctx, "SELECT "+alarmCols+" FROM alarms WHERE cleared=0 ORDER BY at DESC LIMIT 1").
+		Scan(&a.ID, &a.Kind, &a.CPID, &a.Connector, &a.At, &a.Detail, &a.Cleared)
+	return found("read alarm", a, err)
+}
+
+// OpenAlarm finds an alarm that was not taken back.
+func (s *Store) OpenAlarm(ctx context.Context, id string) (a ledger.Alarm, ok bool, err error) {
+	err = s.ro.QueryRowContext(ctx, "SELECT "+alarmCols+" FROM alarms WHERE alarm_id=? AND cleared=0", id).
+		Scan(&a.ID, &a.Kind, &a.CPID, &a.Connector, &a.At, &a.Detail, &a.Cleared)
+	return found("read alarm", a, err)
+}
+
 // Lost counts the records in holes that are not filled.
 func (s *Store) Lost(ctx context.Context) (n int64, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT coalesce(sum(lost),0) FROM holes WHERE open=1").Scan(&n)

@@ -82,6 +82,19 @@ func (tx *Tx) DeadLetter(topic string, partition int, offset int64, crc uint32, 
 	return n > 0, err
 }
 
+// BridgeDead keeps how many dead letters of a run of a bridge are known.
+func (tx *Tx) BridgeDead(bridge string, started charge.Time, n int64, at charge.Time) error {
+	return wrap("note dead letters of a bridge", tx.exec("INSERT INTO bridge_runs (bridge,started_at,dead_letters,at) VALUES (?,?,?,?) "+
+		"ON CONFLICT (bridge,started_at) DO UPDATE SET dead_letters=max(dead_letters,excluded.dead_letters),at=excluded.at",
+		bridge, int64(started), n, int64(at)))
+}
+
+// BridgeDead answers how many dead letters of a run of a bridge are known.
+func (s *Store) BridgeDead(ctx context.Context, bridge string, started charge.Time) (n int64, err error) {
+	err = s.ro.QueryRowContext(ctx, "SELECT coalesce(max(dead_letters),0) FROM bridge_runs WHERE bridge=? AND started_at=?", bridge, int64(started)).Scan(&n)
+	return n, wrap("read dead letters of a bridge", err)
+}
+
 // Outbox adds what is to be said on Kafka, behind all that is there.
 func (tx *Tx) Outbox(topic, key string, headers map[string]string, value []byte, at charge.Time) error {
 	raw := []byte("{}")

@@ -44,6 +44,7 @@ func (tx *Tx) Prune(before charge.Time, limit int) (more bool, err error) {
 		"DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE at<? ORDER BY at LIMIT ?)",
 		"DELETE FROM forked_records WHERE (cp_id,journal,seq,hash) IN (SELECT cp_id,journal,seq,hash FROM forked_records " +
 			"WHERE received_at<? ORDER BY received_at LIMIT ?)",
+		"DELETE FROM bridge_runs WHERE (bridge,started_at) IN (SELECT bridge,started_at FROM bridge_runs WHERE at<? LIMIT ?)",
 	} {
 		full, err := tx.deleteSome(limit, q, int64(before), limit)
 		if err != nil {

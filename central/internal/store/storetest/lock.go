@@ -8,6 +8,21 @@ import (
 	"testing"
 )
 
+// Exec runs a statement on a database that is in use.
+func Exec(t *testing.T, path, statement string) {
+	t.Helper()
+	db, err := sql.Open("sqlite3", "file:"+path+"?_busy_timeout=5000")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := db.ExecContext(t.Context(), statement); err != nil {
+		t.Errorf("%s: %v", statement, err)
+	}
+	if err := db.Close(); err != nil {
+		t.Error(err)
+	}
+}
+
 // Lock holds the database's write lock, as a backup program does, until unlock
 // is called.
 func Lock(t *testing.T, path string) (unlock func()) {
