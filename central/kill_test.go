@@ -81,7 +81,7 @@ func (p *program) kill() {
 }
 
 const stopAll = "POST /api/v1/availability HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n" +
-	"Idempotency-Key: stop-all\r\nContent-Length: 19\r\n\r\n" + `{"available":false}`
+	"Idempotency-Key: stop-all\r\nContent-Length: 30\r\n\r\n" + `{"all":true,"available":false}`
 
 // order sends a raw request and leaves its answer on the line.
 func (p *program) order(raw string) net.Conn {

@@ -50,7 +50,7 @@ func TestAnOrderIsRepeated(t *testing.T) {
 			t.Fatalf("got %+v, want it accepted", first)
 		}
 		refused := c.ask(w, http.MethodPost, "/api/v1/sessions/none/stop", "", "k-2")
-		if refused.status != http.StatusConflict {
+		if refused.status != http.StatusNotFound {
 			t.Errorf("got %+v, want a refusal", refused)
 		}
 		repeat := func(when string) {
@@ -65,7 +65,7 @@ func TestAnOrderIsRepeated(t *testing.T) {
 			}
 			for path, body := range map[string]string{simulatePath: `{"action":"unplug"}`, "/api/v1/cps/CP_1/admit": ""} {
 				a := c.ask(w, http.MethodPost, path, body, "k-1")
-				if a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, "/problems/idempotency_key_reused") || !strings.Contains(a.body, "Idempotency-Key: this key came with another request") {
+				if a.status != http.StatusUnprocessableEntity || !strings.Contains(a.body, "#idempotency_key_reused") || !strings.Contains(a.body, "Idempotency-Key: this key came with another request") {
 					t.Errorf("%s, %s with the key of another order: got %+v", when, path, a)
 				}
 			}
@@ -131,7 +131,7 @@ func TestKeysOfARestoredBackup(t *testing.T) {
 			}
 		}
 		for range 2 {
-			if a := plug(old, "new"); a.status != http.StatusConflict || !strings.Contains(a.body, "/problems/fenced") {
+			if a := plug(old, "new"); a.status != http.StatusConflict || !strings.Contains(a.body, "#fenced") {
 				t.Errorf("the fenced one took a new order: %+v", a)
 			}
 		}

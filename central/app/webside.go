@@ -1,9 +1,9 @@
 package app
 
 import (
-	"cmp"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"time"
 
@@ -92,7 +92,7 @@ func (d desk) ask(ctx context.Context, op ingest.Op) (web.Answer, error) {
 		return web.Answer{}, fmt.Errorf("central: %w", err)
 	}
 	return web.Answer{
-		Accepted: r.Refused == "", Reason: r.Refused, Message: cmp.Or(r.Detail, words(r.Refused)), CPID: r.Target.CPID,
+		Accepted: r.Refused == "", Reason: r.Refused, Message: r.Detail, CPID: r.Target.CPID,
 		Connector: r.Target.Connector, ReservationID: r.ReservationID, SessionID: r.SessionID, Commands: commandsOf(&r), Count: r.Points,
 	}, nil
 }
@@ -102,41 +102,6 @@ func commandsOf(r *ingest.Reply) []charge.CommandID {
 		return []charge.CommandID{r.CommandID}
 	}
 	return r.Commands
-}
-
-// words says a refusal to an operator.
-func words(refused string) string {
-	switch refused {
-	case "":
-		return ""
-	case orders.RefusedFenced:
-		return "another Central took over; this one only watches"
-	case orders.RefusedNotFound:
-		return "there is no such reservation or session"
-	case orders.RefusedNotSimulated:
-		return "its hardware is real"
-	case orders.RefusedOffline:
-		return "the charging point was never heard in its present boot"
-	case wire.RefusedNoneFree:
-		return "no charging point is free"
-	case wire.RefusedBusy:
-		return "it is reserved or in use"
-	case wire.RefusedUnknownCP:
-		return "no such charging point, or it is not admitted"
-	case wire.RefusedNotAvailable:
-		return "it is out of service or faulted"
-	case wire.RefusedUnknownDriver:
-		return "this driver is not in the list of drivers"
-	case wire.RefusedLimit:
-		return "this driver has all the reservations allowed"
-	case wire.RefusedUnreachable:
-		return "the charging point does not answer"
-	case ingest.RefusedOtherRequest:
-		return "Idempotency-Key: this key came with another request within 24 h; give a new order a new key, and repeat one byte for byte"
-	case ingest.RefusedManyKeys:
-		return "Idempotency-Key: no more answers of 24 h can be kept; send the order without the header, or later"
-	}
-	return refused
 }
 
 // Reserve implements web.Desk.
@@ -208,10 +173,15 @@ type archive struct {
 var _ web.Archive = archive{}
 
 func query(q web.Query) store.Query {
-	return store.Query{CPID: q.CPID, Username: q.Username, State: q.State, After: q.After, Limit: q.Limit}
+	return store.Query{
+		CPID: q.CPID, Username: q.Username, State: q.State, From: q.From, To: q.To, After: q.After, Limit: q.Limit, Now: charge.At(time.Now()),
+	}
 }
 
 func each[A, B any](all []A, err error, to func(*A) B) ([]B, error) {
+	if errors.Is(err, store.ErrGone) {
+		return nil, web.ErrGone
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -222,72 +192,80 @@ func each[A, B any](all []A, err error, to func(*A) B) ([]B, error) {
 	return out, nil
 }
 
+// single answers with one item of a list; without it nil.
+func single[A, B any](v A, ok bool, err error, to func(*A) B) (*B, error) {
+	if err != nil || !ok {
+		return nil, err
+	}
+	return new(to(&v)), nil
+}
+
 // Sessions implements web.Archive.
 func (a archive) Sessions(ctx context.Context, q web.Query) ([]web.Session, error) {
 	if q.State == stateClosed {
 		q.State = string(ledger.SessionEnded)
 	}
 	all, err := a.s.Sessions(ctx, query(q))
-	return each(all, err, func(v *ledger.Session) web.Session {
-		state := string(v.State)
-		if v.State == ledger.SessionEnded {
-			state = stateClosed
-		}
-		return web.Session{
-			ID: v.ID, CPID: v.CPID, Connector: v.Connector, Username: v.Username, ReservationID: v.ReservationID, State: state,
-			Reason: v.Reason, Start: v.Start, Last: v.Register, AuthorizedAt: v.AuthorizedAt, StartedAt: v.StartedAt, StoppedAt: v.EndedAt,
-		}
-	})
+	return each(all, err, session)
+}
+
+// Session implements web.Archive.
+func (a archive) Session(ctx context.Context, id charge.SessionID) (*web.Session, error) {
+	v, ok, err := a.s.Session(ctx, id)
+	return single(v, ok, err, session)
 }
 
 // stateClosed is the page's word for a session that has ended.
 const stateClosed = "closed"
 
+func session(v *ledger.Session) web.Session {
+	state := string(v.State)
+	if v.State == ledger.SessionEnded {
+		state = stateClosed
+	}
+	return web.Session{
+		ID: v.ID, CPID: v.CPID, Connector: v.Connector, Username: v.Username, ReservationID: v.ReservationID, State: state,
+		Reason: v.Reason, Start: v.Start, Last: v.Register, AuthorizedAt: v.AuthorizedAt, StartedAt: v.StartedAt, StoppedAt: v.EndedAt,
+	}
+}
+
 // Tickets implements web.Archive.
 func (a archive) Tickets(ctx context.Context, q web.Query) ([]web.Ticket, error) {
 	all, err := a.s.Tickets(ctx, query(q))
-	return each(all, err, func(t *ledger.Ticket) web.Ticket {
-		return web.Ticket{
-			ID: t.ID, SessionID: t.SessionID, CPID: t.CPID, Connector: t.Connector, Username: t.Username, Energy: t.Energy,
-			Cost: t.Cost.Decimal(), Currency: string(t.Cost.Currency), DurationSec: t.DurationSec, Reason: t.Reason, Tariff: t.Tariff, StoppedAt: t.EndedAt,
-		}
-	})
+	return each(all, err, ticket)
+}
+
+// Ticket implements web.Archive.
+func (a archive) Ticket(ctx context.Context, id string) (*web.Ticket, error) {
+	t, ok, err := a.s.Ticket(ctx, id)
+	return single(t, ok, err, ticket)
+}
+
+func ticket(t *ledger.Ticket) web.Ticket {
+	return web.Ticket{
+		ID: t.ID, SessionID: t.SessionID, CPID: t.CPID, Connector: t.Connector, Username: t.Username, Energy: t.Energy,
+		Cost: t.Cost.Decimal(), Currency: string(t.Cost.Currency), DurationSec: t.DurationSec, Reason: t.Reason, Tariff: t.Tariff, StoppedAt: t.EndedAt,
+	}
 }
 
 // Reservations implements web.Archive.
 func (a archive) Reservations(ctx context.Context, q web.Query) ([]web.Reservation, error) {
-	now := charge.At(time.Now())
-	all, err := a.s.Reservations(ctx, query(q))
-	out, err := each(all, err, func(r *orders.Reservation) web.Reservation {
-		return web.Reservation{
-			ID: r.ID, CPID: r.CPID, Connector: r.Connector, Username: r.Username, State: reservationState(r, now),
-			Reason: r.Reason, MadeAt: r.MadeAt, ExpiresAt: r.Until,
-		}
-	})
-	if q.State == "" || err != nil {
-		return out, err
-	}
-	some := out[:0]
-	for _, r := range out {
-		if r.State == q.State {
-			some = append(some, r)
-		}
-	}
-	return some, nil
+	sq := query(q)
+	all, err := a.s.Reservations(ctx, sq)
+	return each(all, err, func(r *orders.Reservation) web.Reservation { return reservation(r, sq.Now) })
 }
 
-// reservationState is computed: nothing stays reserved because nobody changed a
-// word.
-func reservationState(r *orders.Reservation, now charge.Time) string {
-	switch {
-	case r.Reason == orders.EndUsed:
-		return "used"
-	case !r.Active(now):
-		return "ended"
-	case r.ConfirmedAt == 0:
-		return "asked"
+// Reservation implements web.Archive.
+func (a archive) Reservation(ctx context.Context, id charge.ReservationID) (*web.Reservation, error) {
+	r, ok, err := a.s.Reservation(ctx, id)
+	return single(r, ok, err, func(r *orders.Reservation) web.Reservation { return reservation(r, charge.At(time.Now())) })
+}
+
+func reservation(r *orders.Reservation, now charge.Time) web.Reservation {
+	return web.Reservation{
+		ID: r.ID, CPID: r.CPID, Connector: r.Connector, Username: r.Username, State: store.ReservationState(r, now),
+		Reason: r.Reason, MadeAt: r.MadeAt, ExpiresAt: r.Until,
 	}
-	return "active"
 }
 
 func command(l *store.CommandLife) web.Command {
@@ -306,10 +284,7 @@ func (a archive) Commands(ctx context.Context, q web.Query) ([]web.Command, erro
 // Command implements web.Archive.
 func (a archive) Command(ctx context.Context, id charge.CommandID) (*web.Command, error) {
 	l, ok, err := a.s.Command(ctx, id)
-	if err != nil || !ok {
-		return nil, err
-	}
-	return new(command(&l)), nil
+	return single(l, ok, err, command)
 }
 
 // Records implements web.Archive.
@@ -318,7 +293,7 @@ func (a archive) Records(ctx context.Context, q web.Query) ([]web.Record, error)
 	return each(all, err, func(r *store.RecordRow) web.Record {
 		out := web.Record{
 			CPID: r.CPID, Journal: r.Journal, Seq: r.Seq, ReceivedAt: r.ReceivedAt, Body: string(r.Raw),
-			Cursor: fmt.Sprintf("%s/%d", r.Journal, r.Seq),
+			Cursor: store.RecordKey(r.CPID, r.Journal, r.Seq),
 		}
 		var head struct {
 			Type string      `json:"type"`
@@ -334,28 +309,51 @@ func (a archive) Records(ctx context.Context, q web.Query) ([]web.Record, error)
 // Holes implements web.Archive.
 func (a archive) Holes(ctx context.Context, q web.Query) ([]web.Hole, error) {
 	all, err := a.s.Holes(ctx, query(q))
-	return each(all, err, func(h *store.HoleRow) web.Hole {
-		missing := make([]web.Range, 0, len(h.Missing))
-		for _, r := range h.Missing {
-			missing = append(missing, web.Range(r))
-		}
-		return web.Hole{
-			ID: h.N, CPID: h.CPID, Journal: h.Journal, First: h.First, Last: h.Last, Cause: string(h.Cause), Detail: h.Detail, Missing: missing,
-			Unaccounted: h.Energy, At: h.FoundAt, Filled: len(h.Missing) == 0,
-		}
-	})
+	return each(all, err, hole)
 }
 
-// Alarms implements web.Archive: those that were not taken back. One that a
-// damaged database cannot hold comes first, whether or not the rest can be read.
+// Hole implements web.Archive.
+func (a archive) Hole(ctx context.Context, id int64) (*web.Hole, error) {
+	h, ok, err := a.s.Hole(ctx, id)
+	return single(store.HoleRow{N: id, Hole: h}, ok, err, hole)
+}
+
+func hole(h *store.HoleRow) web.Hole {
+	missing := make([]web.Range, 0, len(h.Missing))
+	for _, r := range h.Missing {
+		missing = append(missing, web.Range(r))
+	}
+	return web.Hole{
+		ID: h.N, CPID: h.CPID, Journal: h.Journal, First: h.First, Last: h.Last, Cause: string(h.Cause), Detail: h.Detail, Missing: missing,
+		Unaccounted: h.Energy, At: h.FoundAt, Filled: len(h.Missing) == 0,
+	}
+}
+
+// Alarms implements web.Archive. One that a damaged database cannot hold, which
+// has the number 0, comes first, whether or not the rest can be read.
 func (a archive) Alarms(ctx context.Context, q web.Query) ([]web.Alarm, error) {
-	q.State = "open"
+	first := q.After == ""
+	if q.After == "0" {
+		q.After = ""
+	}
 	all, err := a.s.Alarms(ctx, query(q))
-	out, err := each(all, err, func(v *store.AlarmRow) web.Alarm {
-		return web.Alarm{ID: v.N, CPID: v.CPID, Kind: string(v.Kind), Text: v.Detail, At: v.At}
-	})
-	if own, ok := a.live.Alarm(); ok && q.After == "" && q.CPID == "" {
-		return append([]web.Alarm{{Kind: string(own.Kind), Text: own.Detail, At: own.At}}, out...), nil
+	out, err := each(all, err, alarm)
+	if own, ok := a.live.Alarm(); ok && first && q.CPID == "" && q.State != store.AlarmCleared {
+		return append([]web.Alarm{{Kind: string(own.Kind), Text: own.Detail, At: own.At, State: store.AlarmOpen}}, out...), nil
 	}
 	return out, err
+}
+
+// Alarm implements web.Archive.
+func (a archive) Alarm(ctx context.Context, id int64) (*web.Alarm, error) {
+	v, ok, err := a.s.Alarm(ctx, id)
+	return single(v, ok, err, alarm)
+}
+
+func alarm(v *store.AlarmRow) web.Alarm {
+	state := store.AlarmOpen
+	if v.Cleared {
+		state = store.AlarmCleared
+	}
+	return web.Alarm{ID: v.N, CPID: v.CPID, Kind: string(v.Kind), Text: v.Detail, At: v.At, State: state}
 }

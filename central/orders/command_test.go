@@ -393,7 +393,7 @@ func TestCancelByOperator(t *testing.T) {
 	if s := w.outlet("CP_1", 1).Session; s != "" {
 		t.Fatalf("session %s began after the cancel", s)
 	}
-	if got := w.operator(orders.AskCancel{ReservationID: id}); got.Refused != orders.RefusedNotFound {
+	if got := w.operator(orders.AskCancel{ReservationID: id}); got.Refused != orders.RefusedReservationEnded {
 		t.Fatalf("second cancel: %+v", got)
 	}
 }
@@ -446,6 +446,7 @@ func TestFencing(t *testing.T) {
 
 func TestOperatorRefusals(t *testing.T) {
 	t.Parallel()
+	nowhere := orders.Target{CPID: "CP_1", Connector: 7}
 	for _, tc := range []struct {
 		name   string
 		before func(w *world)
@@ -457,8 +458,12 @@ func TestOperatorRefusals(t *testing.T) {
 		{"start on another's", func(w *world) { w.asks("m", "eve", "CP_1") }, orders.AskStart{Target: one, Username: "ana"}, wire.RefusedBusy},
 		{"offline", func(w *world) { w.live["CP_1"] = ledger.Offline }, orders.AskStart{Target: one, Username: "ana"}, orders.RefusedOffline},
 		{"unknown", func(*world) {}, orders.AskReserve{Target: orders.Target{CPID: "CP_9"}, Username: "ana"}, wire.RefusedUnknownCP},
-		{"no session", func(*world) {}, orders.AskStop{SessionID: "s"}, orders.RefusedNotFound},
-		{"no such connector", func(*world) {}, orders.AskAvailability{Target: orders.Target{CPID: "CP_1", Connector: 7}}, wire.RefusedUnknownCP},
+		{"no session", func(*world) {}, orders.AskStop{SessionID: "s"}, orders.RefusedUnknownSession},
+		{"no reservation", func(*world) {}, orders.AskCancel{ReservationID: "r"}, orders.RefusedUnknownReservation},
+		{"availability of no connector", func(*world) {}, orders.AskAvailability{Target: nowhere}, orders.RefusedUnknownConnector},
+		{"reserve no connector", func(*world) {}, orders.AskReserve{Target: nowhere, Username: "ana"}, orders.RefusedUnknownConnector},
+		{"start at no connector", func(*world) {}, orders.AskStart{Target: nowhere, Username: "ana"}, orders.RefusedUnknownConnector},
+		{"simulate no connector", func(*world) {}, orders.AskSimulate{Target: nowhere, Action: wire.SimulatePlug}, orders.RefusedUnknownConnector},
 		{"real hardware", func(w *world) { w.CP("CP_1").Simulated = false }, orders.AskSimulate{Target: one, Action: wire.SimulatePlug}, orders.RefusedNotSimulated},
 		{"any", func(*world) {}, orders.AskReserve{Username: "ana"}, ""},
 		{"plug", func(*world) {}, orders.AskSimulate{Target: one, Action: wire.SimulatePlug}, ""},

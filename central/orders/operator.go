@@ -51,15 +51,34 @@ func (x *step) askReserve(a AskReserve) Reply {
 	if n >= x.s.cfg.PerDriver {
 		return Reply{Refused: wire.RefusedLimit}
 	}
-	t, refusal := x.choose(q)
-	if a.Connector != 0 {
+	refusal := x.unknown(a.Target)
+	var t Target
+	switch {
+	case refusal != "":
+	case a.Connector != 0:
 		t, refusal = x.chooseExactly(a.Target)
+	default:
+		t, refusal = x.choose(q)
 	}
 	if refusal != "" {
 		return Reply{Refused: refusal}
 	}
 	r := x.reserve(t, a.Username, "")
 	return Reply{ReservationID: r.ID, Target: t}
+}
+
+// unknown refuses a target that names what does not exist. Nobody can tell of the
+// connectors of a charging point whose present boot is not known; the zero
+// values name nothing.
+func (x *step) unknown(t Target) (refusal string) {
+	cp := x.v.CP(t.CPID)
+	switch {
+	case t.CPID != "" && cp == nil:
+		return wire.RefusedUnknownCP
+	case cp != nil && t.Connector != 0 && len(cp.Connectors) > 0 && cp.Connectors[t.Connector] == nil:
+		return RefusedUnknownConnector
+	}
+	return ""
 }
 
 func (x *step) chooseExactly(t Target) (Target, string) {
@@ -74,7 +93,12 @@ func (x *step) chooseExactly(t Target) (Target, string) {
 func (x *step) askCancel(a AskCancel) Reply {
 	r := x.s.reservations[a.ReservationID]
 	if r == nil {
-		return Reply{Refused: RefusedNotFound}
+		if _, ok := x.old(a.ReservationID); !ok {
+			return Reply{Refused: RefusedUnknownReservation}
+		}
+	}
+	if r == nil || r.EndedAt != 0 {
+		return Reply{Refused: RefusedReservationEnded}
 	}
 	x.endReservation(r, string(charge.ReservationCancelled))
 	x.compare(r.CPID)
@@ -83,7 +107,10 @@ func (x *step) askCancel(a AskCancel) Reply {
 
 func (x *step) askStart(a AskStart) Reply {
 	cp := x.v.CP(a.CPID)
+	refusal := x.unknown(a.Target)
 	switch {
+	case refusal != "":
+		return Reply{Refused: refusal}
 	case cp == nil || !cp.Admitted:
 		return Reply{Refused: wire.RefusedUnknownCP}
 	case cp.Present == "" || x.v.Live(a.CPID, x.At) == ledger.Offline:
@@ -107,7 +134,6 @@ func (x *step) askStart(a AskStart) Reply {
 		}
 		return Reply{ReservationID: r.ID, SessionID: x.wantStart(t, a.Username, r), Target: t}
 	}
-	var refusal string
 	if t.Connector == 0 {
 		t, refusal = x.choose(&Request{CPID: a.CPID})
 	} else {
@@ -121,8 +147,12 @@ func (x *step) askStart(a AskStart) Reply {
 
 func (x *step) askStop(a AskStop) Reply {
 	if s, ok := x.v.Session(a.SessionID); ok {
-		if s.State != ledger.SessionOpen {
-			return Reply{Refused: RefusedNotFound}
+		switch s.State {
+		case ledger.SessionOpen:
+		case ledger.SessionOrphaned:
+			return Reply{Refused: RefusedSessionOrphaned}
+		case ledger.SessionEnded:
+			return Reply{Refused: RefusedSessionEnded}
 		}
 		x.wantStop(Target{s.CPID, s.Connector}, s.ID, s.Username, 0)
 		x.compare(s.CPID)
@@ -135,15 +165,15 @@ func (x *step) askStop(a AskStop) Reply {
 			return Reply{SessionID: a.SessionID, Target: Target{id, w.Connector}}
 		}
 	}
-	return Reply{Refused: RefusedNotFound}
+	return Reply{Refused: RefusedUnknownSession}
 }
 
 func (x *step) askAvailability(a AskAvailability) Reply {
-	if a.CPID != "" {
-		cp := x.v.CP(a.CPID)
-		if cp == nil || a.Connector != 0 && cp.Connectors[a.Connector] == nil {
-			return Reply{Refused: wire.RefusedUnknownCP}
-		}
+	if refusal := x.unknown(a.Target); refusal != "" {
+		return Reply{Refused: refusal}
+	}
+	if cp := x.v.CP(a.CPID); cp != nil && a.Connector != 0 && cp.Connectors[a.Connector] == nil {
+		return Reply{Refused: RefusedOffline} // nobody can tell whether it has this one
 	}
 	x.setAvailability(a.Target, a.Available)
 	return Reply{Target: a.Target}
@@ -151,9 +181,9 @@ func (x *step) askAvailability(a AskAvailability) Reply {
 
 func (x *step) askSimulate(a AskSimulate) Reply {
 	cp := x.v.CP(a.CPID)
-	switch {
-	case cp == nil:
-		return Reply{Refused: wire.RefusedUnknownCP}
+	switch refusal := x.unknown(a.Target); {
+	case refusal != "":
+		return Reply{Refused: refusal}
 	case !cp.Simulated:
 		return Reply{Refused: RefusedNotSimulated}
 	}

@@ -371,8 +371,13 @@ func (Reply) effect()           {}
 
 // Refusals of an operator's request, beside the wire.Refused… words.
 const (
-	RefusedFenced       = "fenced"        // another Central took over
-	RefusedNotFound     = "not_found"     // no such reservation or session
-	RefusedNotSimulated = "not_simulated" // the hardware is real
-	RefusedOffline      = "cp_offline"    // its present boot is not known
+	RefusedFenced             = "fenced"              // another Central took over
+	RefusedUnknownConnector   = "unknown_connector"   // the charging point has no such connector
+	RefusedUnknownSession     = "unknown_session"     // nobody knows it
+	RefusedUnknownReservation = "unknown_reservation" // nobody knows it
+	RefusedSessionEnded       = "session_ended"       // there is nothing to stop
+	RefusedSessionOrphaned    = "session_orphaned"    // its charging point does not know it any more
+	RefusedReservationEnded   = "reservation_ended"   // there is nothing to cancel
+	RefusedNotSimulated       = "not_simulated"       // the hardware is real
+	RefusedOffline            = "cp_offline"          // its present boot is not known
 )

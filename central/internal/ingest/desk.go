@@ -166,6 +166,7 @@ type refusal struct{ reason, detail string }
 const (
 	refusedSession = "unknown_session"
 	refusedHole    = "unknown_hole"
+	refusedState   = "not_possible" // it is not in a state in which this can be done
 )
 
 func (u *unit) settle(id charge.SessionID) *refusal {
@@ -207,7 +208,7 @@ func (u *unit) operate(id charge.CPID, fn func(*ledger.CP) ([]ledger.Change, err
 	u.cp = id
 	changes, err := fn(cp)
 	if err != nil {
-		return &refusal{orders.RefusedNotFound, err.Error()}
+		return &refusal{refusedState, err.Error()}
 	}
 	u.add(changes)
 	u.step(orders.PointHeard{Now: u.moment(), CPID: id, Changes: changes})

@@ -290,7 +290,7 @@ func TestAnswersAreBounded(t *testing.T) {
 		defer l.end()
 		l.w.Join("")
 		last := l.askOnce(once("last", "cancel"), nobody)
-		if last.Refused != orders.RefusedNotFound {
+		if last.Refused != orders.RefusedUnknownReservation {
 			t.Errorf("the last key: got %+v", last)
 		}
 		if r := l.askOnce(once("beyond", "lift"), ingest.Lift{}); r.Refused != ingest.RefusedManyKeys {

@@ -3,6 +3,8 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
+	"fmt"
 	"slices"
 	"strconv"
 	"strings"
@@ -17,9 +19,15 @@ type Query struct {
 	CPID     charge.CPID
 	Username charge.Username
 	State    string
-	After    string // the last id of the page before
-	Limit    int    // 100 unless set, at most 1000
+	From, To charge.Time // rows of From <= time < To; zero: not bounded
+	After    string      // the key of the last row of the page before
+	Limit    int         // 100 unless set, at most 1000
+	Now      charge.Time // the moment at which a state that ends by itself is judged
 }
+
+// ErrGone says that the row after which a page was to begin does not exist
+// (any more), so nobody can tell where the list goes on.
+var ErrGone = errors.New("the row after which the page begins is gone")
 
 func (q *Query) limit() int {
 	switch {
@@ -31,50 +39,146 @@ func (q *Query) limit() int {
 	return q.Limit
 }
 
-// page builds the query of a page of a table whose newest rows have the
-// greatest rowid.
-func (q *Query) page(cols, from, id, state string, byDriver bool) (query string, args []any) {
-	var where []string
-	add := func(cond string, arg any) {
-		where = append(where, cond)
-		args = append(args, arg)
+// conditions are the parts of a WHERE, all of which must hold.
+type conditions struct {
+	where []string
+	args  []any
+}
+
+func (c *conditions) add(cond string, args ...any) {
+	c.where = append(c.where, cond)
+	c.args = append(c.args, args...)
+}
+
+func (c *conditions) String() string {
+	if len(c.where) == 0 {
+		return ""
 	}
+	return " WHERE " + strings.Join(c.where, " AND ")
+}
+
+// within bounds a column of times.
+func (c *conditions) within(column string, q *Query) {
+	if q.From != 0 {
+		c.add(column+">=?", int64(q.From))
+	}
+	if q.To != 0 {
+		c.add(column+"<?", int64(q.To))
+	}
+}
+
+// listing is a table as a list: its newest rows have the greatest rowid, which
+// is the order in which Central learned of them.
+type listing struct {
+	cols, from string
+	key        string // the column that a cursor names
+	at         string // the column that From and To bound
+	driver     bool   // it has a username
+	// states are the conditions of its states; one that depends on the moment
+	// has a single ? for it.
+	states map[string]string
+}
+
+// page makes the query of a page. Everything is selected before the page is cut
+// off.
+func (l *listing) page(ctx context.Context, s *Store, q *Query) (query string, args []any, err error) {
+	var c conditions
 	if q.CPID != "" {
-		add("cp_id=?", string(q.CPID))
+		c.add("cp_id=?", string(q.CPID))
 	}
-	if q.Username != "" && byDriver {
-		add("username=?", string(q.Username))
+	if q.Username != "" {
+		if !l.driver {
+			return "", nil, fmt.Errorf("list %s: has no drivers", l.from)
+		}
+		c.add("username=?", string(q.Username))
 	}
-	if q.State != "" && state != "" {
-		add(state+"=?", q.State)
+	if q.State != "" {
+		cond, ok := l.states[q.State]
+		if !ok {
+			return "", nil, fmt.Errorf("list %s: has no state %q", l.from, q.State)
+		}
+		c.add(cond, slices.Repeat([]any{int64(q.Now)}, strings.Count(cond, "?"))...)
 	}
+	c.within(l.at, q)
 	if q.After != "" {
-		add("rowid<(SELECT rowid FROM "+from+" WHERE "+id+"=?)", q.After)
+		var after int64
+		err := s.ro.QueryRowContext(ctx, "SELECT rowid FROM "+l.from+" WHERE "+l.key+"=?", q.After).Scan(&after)
+		if errors.Is(err, sql.ErrNoRows) {
+			return "", nil, ErrGone
+		}
+		if err != nil {
+			return "", nil, wrap("find the place in "+l.from, err)
+		}
+		c.add("rowid<?", after)
 	}
-	query = "SELECT " + cols + " FROM " + from
-	if len(where) > 0 {
-		query += " WHERE " + strings.Join(where, " AND ")
+	return "SELECT " + l.cols + " FROM " + l.from + c.String() + " ORDER BY rowid DESC LIMIT ?", append(c.args, q.limit()), nil
+}
+
+// readPage reads a page of a list.
+func readPage[T any](ctx context.Context, s *Store, l *listing, q *Query, scan func(*sql.Rows) (T, error)) ([]T, error) {
+	query, args, err := l.page(ctx, s, q)
+	if err != nil {
+		return nil, err
 	}
-	return query + " ORDER BY rowid DESC LIMIT ?", append(args, q.limit())
+	return collect(ctx, s, "read "+l.from, scan, query, args...)
 }
 
 // Sessions reads a page of sessions; State is a ledger.SessionState.
 func (s *Store) Sessions(ctx context.Context, q Query) ([]ledger.Session, error) {
-	query, args := q.page(sessionCols, "sessions", "session_id", "state", true)
-	return collect(ctx, s, "read sessions", func(r *sql.Rows) (ledger.Session, error) { return scanSession(r) }, query, args...)
+	return readPage(ctx, s, &listing{
+		cols: sessionCols, from: "sessions", key: "session_id", at: "authorized_at", driver: true,
+		states: map[string]string{ // the second halves let a partial index be used
+			string(ledger.SessionOpen): "state='open' AND state<>'ended'", string(ledger.SessionOrphaned): "state='orphaned' AND state<>'ended'",
+			string(ledger.SessionEnded): "state='ended'",
+		},
+	}, &q, func(r *sql.Rows) (ledger.Session, error) { return scanSession(r) })
 }
 
 // Tickets reads a page of tickets.
 func (s *Store) Tickets(ctx context.Context, q Query) ([]ledger.Ticket, error) {
-	query, args := q.page(ticketCols, "tickets", "ticket_id", "", true)
-	return collect(ctx, s, "read tickets", func(r *sql.Rows) (ledger.Ticket, error) { return scanTicket(r) }, query, args...)
+	return readPage(ctx, s, &listing{cols: ticketCols, from: "tickets", key: "ticket_id", at: "ended_at", driver: true}, &q,
+		func(r *sql.Rows) (ledger.Ticket, error) { return scanTicket(r) })
 }
 
-// Reservations reads a page of reservations. What is active depends on the
-// moment, so the state is not selected here.
+// Ticket finds a ticket by id.
+func (s *Store) Ticket(ctx context.Context, id string) (t ledger.Ticket, ok bool, err error) {
+	t, err = scanTicket(s.ro.QueryRowContext(ctx, "SELECT "+ticketCols+" FROM tickets WHERE ticket_id=?", id))
+	return found("read ticket", t, err)
+}
+
+// The states of a reservation. Nothing writes them down: they follow from the
+// row and the moment.
+const (
+	ReservationAsked  = "asked"  // not yet confirmed by the charging point
+	ReservationActive = "active" // confirmed
+	ReservationUsed   = "used"   // by a session
+	ReservationEnded  = "ended"  // otherwise
+)
+
+// ReservationState is the state of a reservation at the moment now.
+func ReservationState(r *orders.Reservation, now charge.Time) string {
+	switch {
+	case r.Reason == orders.EndUsed:
+		return ReservationUsed
+	case !r.Active(now):
+		return ReservationEnded
+	case r.ConfirmedAt == 0:
+		return ReservationAsked
+	}
+	return ReservationActive
+}
+
+// Reservations reads a page of reservations; State is one of ReservationState at
+// the moment q.Now.
 func (s *Store) Reservations(ctx context.Context, q Query) ([]orders.Reservation, error) {
-	query, args := q.page(reservationCols, "reservations", "reservation_id", "", true)
-	return collect(ctx, s, "read reservations", func(r *sql.Rows) (orders.Reservation, error) { return scanReservation(r) }, query, args...)
+	const used = "reason='" + orders.EndUsed + "'"
+	return readPage(ctx, s, &listing{
+		cols: reservationCols, from: "reservations", key: "reservation_id", at: "made_at", driver: true,
+		states: map[string]string{
+			ReservationAsked: "ended_at=0 AND until>? AND confirmed_at=0 AND NOT " + used, ReservationActive: "ended_at=0 AND until>? AND confirmed_at<>0 AND NOT " + used,
+			ReservationUsed: used, ReservationEnded: "(ended_at<>0 OR until<=?) AND NOT " + used,
+		},
+	}, &q, func(r *sql.Rows) (orders.Reservation, error) { return scanReservation(r) })
 }
 
 // CommandLife is a command with the moments of its life; a moment that has not
@@ -95,8 +199,17 @@ func scanLife(r scanner) (l CommandLife, err error) {
 
 // Commands reads a page of commands; State is an orders.CommandState.
 func (s *Store) Commands(ctx context.Context, q Query) ([]CommandLife, error) {
-	query, args := q.page(commandLifeCols, "commands", "command_id", "state", false)
-	return collect(ctx, s, "read commands", func(r *sql.Rows) (CommandLife, error) { return scanLife(r) }, query, args...)
+	states := map[string]string{}
+	for _, state := range []orders.CommandState{
+		orders.Written, orders.Sent, orders.Accepted, orders.Rejected, orders.Superseded, orders.Expired, orders.Done, orders.Failed,
+	} {
+		states[string(state)] = "state='" + string(state) + "'"
+		if state.Open() {
+			states[string(state)] += " AND state IN ('written','sent','accepted')" // for the partial index
+		}
+	}
+	return readPage(ctx, s, &listing{cols: commandLifeCols, from: "commands", key: "command_id", at: "issued_at", states: states}, &q,
+		func(r *sql.Rows) (CommandLife, error) { return scanLife(r) })
 }
 
 // Command finds a command by id.
@@ -119,13 +232,24 @@ type HoleRow struct {
 	ledger.Hole
 }
 
-// Holes reads a page of holes; After is the number of the last one.
+// The states of a hole and of an alarm.
+const (
+	HoleOpen     = "open"   // something is missing
+	HoleFilled   = "filled" // everything came after all
+	AlarmOpen    = "open"
+	AlarmCleared = "cleared"
+)
+
+// Holes reads a page of holes; their key is their number, their State HoleOpen
+// or HoleFilled.
 func (s *Store) Holes(ctx context.Context, q Query) ([]HoleRow, error) {
-	query, args := q.page("rowid,hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting", "holes", "rowid", "", false)
-	return collect(ctx, s, "read holes", func(r *sql.Rows) (h HoleRow, err error) {
+	return readPage(ctx, s, &listing{
+		cols: "rowid,hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting", from: "holes", key: "rowid", at: "found_at",
+		states: map[string]string{HoleOpen: "open=1 AND missing<>'[]'", HoleFilled: "missing='[]'"},
+	}, &q, func(r *sql.Rows) (h HoleRow, err error) {
 		h.Hole, err = scanHole(numbered{r, &h.N})
 		return h, err
-	}, query, args...)
+	})
 }
 
 // Hole finds a hole by its number.
@@ -150,15 +274,23 @@ type AlarmRow struct {
 	ledger.Alarm
 }
 
-// Alarms reads a page of alarms; State "open" leaves out those taken back.
+// Alarms reads a page of alarms; their key is their number, their State AlarmOpen
+// or AlarmCleared.
 func (s *Store) Alarms(ctx context.Context, q Query) ([]AlarmRow, error) {
-	if q.State == "open" {
-		q.State = "0"
-	}
-	query, args := q.page("rowid,"+alarmCols, "alarms", "rowid", "cleared", false)
-	return collect(ctx, s, "read alarms", func(r *sql.Rows) (a AlarmRow, err error) {
-		return a, r.Scan(&a.N, &a.ID, &a.Kind, &a.CPID, &a.Connector, &a.At, &a.Detail, &a.Cleared)
-	}, query, args...)
+	return readPage(ctx, s, &listing{
+		cols: "rowid," + alarmCols, from: "alarms", key: "rowid", at: "at",
+		states: map[string]string{AlarmOpen: "cleared=0", AlarmCleared: "cleared=1"},
+	}, &q, func(r *sql.Rows) (AlarmRow, error) { return scanAlarm(r) })
+}
+
+// Alarm finds an alarm by its number.
+func (s *Store) Alarm(ctx context.Context, n int64) (a AlarmRow, ok bool, err error) {
+	a, err = scanAlarm(s.ro.QueryRowContext(ctx, "SELECT rowid,"+alarmCols+" FROM alarms WHERE rowid=?", n))
+	return found("read alarm", a, err)
+}
+
+func scanAlarm(r scanner) (a AlarmRow, err error) {
+	return a, r.Scan(&a.N, &a.ID, &a.Kind, &a.CPID, &a.Connector, &a.At, &a.Detail, &a.Cleared)
 }
 
 // OpenAlarms counts what an operator should look at.
@@ -196,59 +328,91 @@ type RecordRow struct {
 	Raw        []byte
 }
 
-// busyJournals is how many journals a list over all charging points looks at.
-const busyJournals = 50
-
-// Records reads the latest records. With a CPID it goes back through its
-// journals, newest boot first, after the record "journal/seq" of q.After;
-// without one it shows the latest of the journals that grew last.
+// Records reads a page of records as they were received, the latest first. With
+// a CPID it goes back through the journals of that charging point, newest boot
+// first. Its cursor is RecordKey of a record; From and To bound when it was
+// received.
 func (s *Store) Records(ctx context.Context, q Query) ([]RecordRow, error) {
-	scan := func(rows *sql.Rows) (r RecordRow, err error) {
-		return r, rows.Scan(&r.CPID, &r.Journal, &r.Seq, &r.ReceivedAt, &r.Raw)
+	var last *RecordRow
+	if q.After != "" {
+		r, err := s.record(ctx, q.After)
+		if err != nil {
+			return nil, err
+		}
+		last = &r
 	}
-	if q.CPID == "" {
-		return collect(ctx, s, "read records", scan, "SELECT r.cp_id,r.journal,r.seq,r.received_at,r.raw FROM "+
-			"(SELECT cp_id,journal,last FROM journals ORDER BY grown_at DESC LIMIT ?) j JOIN records r "+
-			"ON r.cp_id=j.cp_id AND r.journal=j.journal AND r.seq>j.last-? ORDER BY r.received_at DESC,r.journal DESC,r.seq DESC LIMIT ?",
-			busyJournals, q.limit(), q.limit())
+	if q.CPID != "" {
+		return s.recordsOf(ctx, &q, last)
 	}
-	journals, err := collect(ctx, s, "read journals", func(rows *sql.Rows) (j string, err error) { return j, rows.Scan(&j) },
-		"SELECT journal FROM journals WHERE cp_id=? ORDER BY opened_at DESC,journal DESC", string(q.CPID))
+	var c conditions
+	c.within("received_at", &q)
+	if last != nil {
+		c.add("(received_at,cp_id,journal,seq)<(?,?,?,?)", int64(last.ReceivedAt), string(last.CPID), string(last.Journal), int64(last.Seq))
+	}
+	return collect(ctx, s, "read records", scanRecord, "SELECT "+recordRowCols+" FROM records"+c.String()+
+		" ORDER BY received_at DESC,cp_id DESC,journal DESC,seq DESC LIMIT ?", append(c.args, q.limit())...)
+}
+
+// recordsOf goes back through those journals of a charging point of which bytes
+// are kept.
+func (s *Store) recordsOf(ctx context.Context, q *Query, last *RecordRow) ([]RecordRow, error) {
+	journals, err := collect(ctx, s, "read journals", func(rows *sql.Rows) (j charge.JournalID, err error) { return j, rows.Scan(&j) },
+		"SELECT journal FROM journals j WHERE cp_id=? AND EXISTS (SELECT 1 FROM records r WHERE r.cp_id=j.cp_id AND r.journal=j.journal) "+
+			"ORDER BY opened_at DESC,journal DESC", string(q.CPID))
 	if err != nil {
 		return nil, err
 	}
-	below := int64(1 << 62)
-	if j, seq, ok := strings.Cut(q.After, "/"); ok {
-		journals = from(journals, j)
-		below = parseInt(seq)
+	if last != nil {
+		i := slices.Index(journals, last.Journal)
+		if i < 0 || last.CPID != q.CPID {
+			return nil, ErrGone // of another charging point: no place in this list
+		}
+		journals = journals[i:]
 	}
 	var all []RecordRow
 	for _, j := range journals {
-		part, err := collect(ctx, s, "read records", scan, "SELECT cp_id,journal,seq,received_at,raw FROM records "+
-			"WHERE cp_id=? AND journal=? AND seq<? ORDER BY seq DESC LIMIT ?", string(q.CPID), j, below, q.limit()-len(all))
+		var c conditions
+		c.add("cp_id=? AND journal=?", string(q.CPID), string(j))
+		if last != nil && last.Journal == j {
+			c.add("seq<?", int64(last.Seq))
+		}
+		c.within("received_at", q)
+		part, err := collect(ctx, s, "read records", scanRecord,
+			"SELECT "+recordRowCols+" FROM records"+c.String()+" ORDER BY seq DESC LIMIT ?", append(c.args, q.limit()-len(all))...)
 		if err != nil {
 			return nil, err
 		}
 		if all = append(all, part...); len(all) >= q.limit() {
 			break
 		}
-		below = 1 << 62
 	}
 	return all, nil
 }
 
-// from cuts a list to what begins with v; all of it is passed without v.
-func from(list []string, v string) []string {
-	if i := slices.Index(list, v); i >= 0 {
-		return list[i:]
-	}
-	return nil
+const recordRowCols = "cp_id,journal,seq,received_at,raw"
+
+func scanRecord(rows *sql.Rows) (r RecordRow, err error) {
+	return r, rows.Scan(&r.CPID, &r.Journal, &r.Seq, &r.ReceivedAt, &r.Raw)
 }
 
-func parseInt(s string) int64 {
-	n, err := strconv.ParseInt(s, 10, 62)
+// RecordKey names a record for a cursor.
+func RecordKey(cp charge.CPID, j charge.JournalID, seq charge.Seq) string {
+	return fmt.Sprintf("%s/%s/%d", cp, j, seq)
+}
+
+// record finds a record, without its bytes, by its RecordKey; ErrGone if there is
+// none.
+func (s *Store) record(ctx context.Context, key string) (r RecordRow, err error) {
+	cp, rest, _ := strings.Cut(key, "/")
+	journal, n, _ := strings.Cut(rest, "/")
+	seq, err := strconv.ParseInt(n, 10, 64)
 	if err != nil {
-		return 0 // a cursor nobody gave out selects nothing
+		return r, ErrGone // no record has such a key
 	}
-	return n
+	r = RecordRow{CPID: charge.CPID(cp), Journal: charge.JournalID(journal), Seq: charge.Seq(seq)}
+	err = s.ro.QueryRowContext(ctx, "SELECT received_at FROM records WHERE cp_id=? AND journal=? AND seq=?", cp, journal, seq).Scan(&r.ReceivedAt)
+	if errors.Is(err, sql.ErrNoRows) {
+		return r, ErrGone
+	}
+	return r, wrap("find record", err)
 }

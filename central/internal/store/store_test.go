@@ -259,7 +259,7 @@ func TestRecordsAreKeptOnce(t *testing.T) {
 	if _, r := store.Trouble(err); r != store.RemedyRow {
 		t.Errorf("a refusal is the row's fault, not %q: %v", r, err)
 	}
-	page, err := s.Records(t.Context(), store.Query{CPID: "CP_1", After: "j1/11", Limit: 3})
+	page, err := s.Records(t.Context(), store.Query{CPID: "CP_1", After: "CP_1/j1/11", Limit: 3})
 	if err != nil || len(page) != 3 || page[0].Seq != 10 {
 		t.Errorf("page: got %+v %v, want records 10 9 8", page, err)
 	}

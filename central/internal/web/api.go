@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"fmt"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -15,13 +14,6 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Pages of lists.
-const (
-	defaultLimit = 50
-	maxLimit     = 500
-	maxWait      = 30 * time.Second
-)
-
 // routes registers every operation of the API. The description under
 // /api/v1/openapi.json is made from these types.
 func (s *Server) routes(mux *http.ServeMux) {
@@ -29,9 +21,13 @@ func (s *Server) routes(mux *http.ServeMux) {
 	cfg.OpenAPIPath = "/api/v1/openapi"
 	cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", nil
 	cfg.Formats = strictFormats()
+	cfg.Transformers = []huma.Transformer{plainProblem}
+	cfg.RejectUnknownQueryParameters = true // of a misspelt filter more would be shown than was asked for
 	api := humago.New(mux, cfg)
 
 	s.readRoutes(api)
+	s.historyRoutes(api)
+	s.streamRoute(api)
 	s.orderRoutes(api)
 	s.decideRoutes(api)
 	if s.breaker != nil {
@@ -39,68 +35,30 @@ func (s *Server) routes(mux *http.ServeMux) {
 	}
 }
 
-// op describes an operation.
-func op(id, method, path, summary string, status int) huma.Operation {
+// op describes an operation that is answered with status, or refused with one of
+// errors or of those that every operation may be refused with.
+func op(id, method, path, summary string, status int, errors ...int) huma.Operation {
 	return huma.Operation{
-		OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary, DefaultStatus: status,
-		MaxBodyBytes: maxBody, Errors: []int{http.StatusNotFound, http.StatusConflict, http.StatusServiceUnavailable},
+		OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary, DefaultStatus: status, MaxBodyBytes: maxBody,
+		Errors: append([]int{http.StatusBadRequest, http.StatusMisdirectedRequest, http.StatusServiceUnavailable}, errors...),
 	}
-}
-
-// listInput selects a page of a list.
-type listInput struct {
-	CPID     string `query:"cp_id" maxLength:"36" pattern:"^[A-Za-z0-9_-]*$" doc:"only of this charging point"`
-	Username string `query:"username" maxLength:"64" doc:"only of this driver"`
-	State    string `query:"state" maxLength:"32" doc:"only in this state"`
-	After    string `query:"after" maxLength:"160" doc:"next of the page before"`
-	Limit    int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
-}
-
-func (in *listInput) query() Query {
-	limit := in.Limit
-	if limit <= 0 || limit > maxLimit {
-		limit = defaultLimit
-	}
-	return Query{CPID: charge.CPID(in.CPID), Username: charge.Username(in.Username), State: in.State, After: in.After, Limit: limit}
-}
-
-// listOutput is a page of a list, newest first.
-type listOutput[T any] struct {
-	Body struct {
-		Items []T    `json:"items"`
-		Next  string `json:"next,omitempty" doc:"give it as after for the next page; absent on the last"`
-	}
-}
-
-// list registers GET path, a page of what read finds; key names an item.
-func list[T any](s *Server, api huma.API, id, path, summary string, read func(context.Context, Query) ([]T, error), key func(*T) string) {
-	huma.Register(api, op(id, http.MethodGet, path, summary, http.StatusOK), func(ctx context.Context, in *listInput) (*listOutput[T], error) {
-		q := in.query()
-		items, err := read(ctx, q)
-		if err != nil {
-			return nil, s.broken(id, err)
-		}
-		out := &listOutput[T]{}
-		out.Body.Items = items
-		if out.Body.Items == nil {
-			out.Body.Items = []T{}
-		}
-		if len(items) == q.Limit {
-			out.Body.Next = key(&items[len(items)-1])
-		}
-		return out, nil
-	})
 }
 
 type bodyOutput[T any] struct{ Body T }
 
-type cpInput struct {
+// CPInput names a charging point.
+type CPInput struct {
 	CP string `path:"cp" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$"`
 }
 
+type oneCPInput struct {
+	CPInput
+	IfNoneMatch string `header:"If-None-Match" maxLength:"1000" doc:"the ETag of an answer that is there already"`
+}
+
 type commandInput struct {
-	ID   string `path:"id" maxLength:"36"`
-	Wait string `query:"wait" maxLength:"8" doc:"how long to wait for its end, as in 10s; at most 30s"`
+	OneInput
+	Wait string `query:"wait" maxLength:"8" pattern:"^(([12]?[0-9]|30)s|([0-9]{1,4}|[12][0-9]{4}|30000)ms)$" doc:"how long to wait for its end, as in 10s; at most 30s"`
 }
 
 func (s *Server) readRoutes(api huma.API) {
@@ -108,32 +66,43 @@ func (s *Server) readRoutes(api huma.API) {
 		func(context.Context, *struct{}) (*bodyOutput[Network], error) {
 			return &bodyOutput[Network]{s.live.Network()}, nil
 		})
-	huma.Register(api, op("get-cp", http.MethodGet, "/cps/{cp}", "One charging point now", http.StatusOK),
-		func(_ context.Context, in *cpInput) (*bodyOutput[CP], error) {
-			net := s.live.Network()
-			for i := range net.CPs {
-				if net.CPs[i].ID == charge.CPID(in.CP) {
-					return &bodyOutput[CP]{net.CPs[i]}, nil
-				}
+	one(s, api, "get-cp", "/cps/{cp}", "One charging point now", "unknown_cp", func(_ context.Context, in *oneCPInput) (*CP, error) {
+		net := s.live.Network()
+		for i := range net.CPs {
+			if net.CPs[i].ID == charge.CPID(in.CP) {
+				return &net.CPs[i], nil
 			}
-			return nil, refuse(http.StatusNotFound, "unknown_cp", "no charging point "+in.CP+" was ever heard here")
-		})
-	list(s, api, "list-sessions", "/sessions", "Sessions", s.archive.Sessions, func(v *Session) string { return string(v.ID) })
-	list(s, api, "list-tickets", "/tickets", "Tickets", s.archive.Tickets, func(v *Ticket) string { return v.ID })
-	list(s, api, "list-reservations", "/reservations", "Reservations", s.archive.Reservations, func(v *Reservation) string { return string(v.ID) })
-	list(s, api, "list-commands", "/commands", "Commands and their lives", s.archive.Commands, func(v *Command) string { return string(v.ID) })
-	list(s, api, "list-records", "/records", "Journal records as received", s.archive.Records, func(v *Record) string { return v.Cursor })
-	list(s, api, "list-holes", "/holes", "Records that cannot come any more", s.archive.Holes, func(v *Hole) string { return fmt.Sprint(v.ID) })
-	list(s, api, "list-alarms", "/alarms", "What an operator should look at", s.archive.Alarms, func(v *Alarm) string { return fmt.Sprint(v.ID) })
-	huma.Register(api, op("get-command", http.MethodGet, "/commands/{id}", "One command and its life", http.StatusOK), s.getCommand)
+		}
+		return nil, nil
+	}, func(in *oneCPInput) (id, ifNoneMatch string) { return in.CP, in.IfNoneMatch })
+	one(s, api, "get-command", "/commands/{id}", "One command and its life", "unknown_command", s.getCommand,
+		func(in *commandInput) (id, ifNoneMatch string) { return in.ID, in.IfNoneMatch })
 }
 
-// getCommand answers with the command, waiting for its end if asked to.
-func (s *Server) getCommand(ctx context.Context, in *commandInput) (*bodyOutput[Command], error) {
+// streamRoute registers the live stream.
+func (s *Server) streamRoute(api huma.API) {
+	o := op("stream", http.MethodGet, "/stream", "What changes, as it changes: server-sent events", http.StatusOK)
+	o.Description = "Begins with an event snapshot: the parts, the books and a row for each connector. An event delta follows each second, and " +
+		"at once when a state changes: rows that changed, numbers by the index i of their row (w watts, e watt-hours of the session, c its cost, " +
+		"r register, t when they were received, in Unix milliseconds), and facts. The event bye says that Central ends; connect again."
+	o.Responses = map[string]*huma.Response{"200": {
+		Description: "OK",
+		Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
+	}}
+	huma.Register(api, o, func(context.Context, *struct{}) (*huma.StreamResponse, error) {
+		return &huma.StreamResponse{Body: func(ctx huma.Context) {
+			r, w := humago.Unwrap(ctx)
+			s.hub.serve(w, r)
+		}}, nil
+	})
+}
+
+// getCommand finds a command, and waits for its end if asked to.
+func (s *Server) getCommand(ctx context.Context, in *commandInput) (*Command, error) {
 	if in.Wait != "" {
 		wait, err := time.ParseDuration(in.Wait)
-		if err != nil || wait < 0 || wait > maxWait {
-			return nil, refuse(http.StatusUnprocessableEntity, "bad_wait", "wait: write a duration up to 30s, as in 10s")
+		if err != nil {
+			return nil, err // its pattern lets nothing else pass
 		}
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, wait)
@@ -142,18 +111,12 @@ func (s *Server) getCommand(ctx context.Context, in *commandInput) (*bodyOutput[
 	for {
 		changed := s.live.Changed()
 		c, err := s.archive.Command(context.WithoutCancel(ctx), charge.CommandID(in.ID))
-		if err != nil {
-			return nil, s.broken("get-command", err)
-		}
-		if c == nil {
-			return nil, refuse(http.StatusNotFound, "unknown_command", "no command "+in.ID)
-		}
-		if c.Ended() || in.Wait == "" {
-			return &bodyOutput[Command]{*c}, nil
+		if err != nil || c == nil || c.Ended() || in.Wait == "" {
+			return c, err
 		}
 		select {
 		case <-ctx.Done():
-			return &bodyOutput[Command]{*c}, nil
+			return c, nil
 		case <-changed:
 		}
 	}
@@ -171,20 +134,10 @@ func (s *Server) answer(id string, a Answer, err error) (*orderOutput, error) {
 		return nil, s.broken(id, err)
 	}
 	if !a.Accepted {
-		status := http.StatusConflict
-		switch a.Reason {
-		case "unknown_cp", "unknown_hole", "unknown_session", "unknown_reservation", "unknown_connector":
-			status = http.StatusNotFound
-		case "idempotency_key_reused":
-			status = http.StatusUnprocessableEntity
-		case "too_many_keys":
-			status = http.StatusTooManyRequests
+		if _, ok := kinds()[a.Reason]; !ok {
+			s.log.Error("a refusal has no kind of problem", slog.String("operation", id), slog.String("reason", a.Reason))
 		}
-		text := a.Message
-		if text == "" {
-			text = "refused: " + a.Reason
-		}
-		return nil, refuse(status, a.Reason, text)
+		return nil, refuse(a.Reason, a.Message)
 	}
 	out := &orderOutput{Body: a}
 	if len(a.Commands) > 0 {
@@ -195,8 +148,8 @@ func (s *Server) answer(id string, a Answer, err error) (*orderOutput, error) {
 
 type reserveInput struct {
 	Body struct {
-		CPID      string `json:"cp_id,omitempty" maxLength:"36" pattern:"^[A-Za-z0-9_-]*$" doc:"absent: the one idle longest"`
-		Connector int    `json:"connector,omitempty" minimum:"0" maximum:"64" doc:"0: any of it"`
+		CPID      string `json:"cp_id,omitempty" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$" doc:"absent: the one idle longest"`
+		Connector int    `json:"connector,omitempty" minimum:"0" maximum:"64" dependentRequired:"cp_id" doc:"absent: any of it"`
 		Username  string `json:"username" minLength:"1" maxLength:"64"`
 	}
 }
@@ -214,20 +167,54 @@ type idInput struct {
 }
 
 type availabilityInput struct {
-	Body struct {
-		CPID      string `json:"cp_id,omitempty" maxLength:"36" pattern:"^[A-Za-z0-9_-]*$" doc:"absent: all of the network"`
-		Connector int    `json:"connector,omitempty" minimum:"0" maximum:"64" doc:"0: all of it"`
-		Available bool   `json:"available"`
+	Body availabilityBody
+}
+
+// availabilityBody names a charging point, or the whole network on purpose: what
+// was left out by mistake must not stop everything.
+type availabilityBody struct {
+	CPID      string `json:"cp_id,omitempty" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$" doc:"a charging point; or give all"`
+	Connector int    `json:"connector,omitempty" minimum:"0" maximum:"64" dependentRequired:"cp_id" doc:"absent: every one of it"`
+	All       bool   `json:"all,omitempty" enum:"true" doc:"the whole network, with what is added to it later"`
+	Available bool   `json:"available"`
+}
+
+// TransformSchema implements huma.SchemaTransformer.
+func (availabilityBody) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	for _, name := range []string{"cp_id", "all"} {
+		with := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{name: s.Properties[name]}, Required: []string{name}}
+		with.PrecomputeMessages()
+		s.OneOf = append(s.OneOf, with)
 	}
+	return s
+}
+
+// Resolve implements huma.Resolver: it says what the schema means.
+func (in *availabilityInput) Resolve(huma.Context) []error {
+	if (in.Body.CPID != "") != in.Body.All {
+		return nil
+	}
+	return []error{&huma.ErrorDetail{Location: "body.cp_id", Message: `name a charging point, or write "all": true for the whole network`}}
 }
 
 type simulateInput struct {
 	CP        string `path:"cp" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$"`
 	Connector int    `path:"n" minimum:"1" maximum:"64"`
-	Body      struct {
-		Action string `json:"action" enum:"plug,unplug,fault,repair"`
-		Fault  string `json:"fault,omitempty" maxLength:"32"`
+	Body      simulateBody
+}
+
+type simulateBody struct {
+	Action string `json:"action" enum:"plug,unplug,fault,repair"`
+	Fault  string `json:"fault,omitempty" doc:"which fault; absent: other_fault"`
+}
+
+// TransformSchema implements huma.SchemaTransformer.
+func (simulateBody) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
+	for _, f := range charge.Faults() {
+		s.Properties["fault"].Enum = append(s.Properties["fault"].Enum, string(f))
 	}
+	s.Properties["fault"].PrecomputeMessages()
+	return s
 }
 
 func (s *Server) orderRoutes(api huma.API) {
@@ -264,15 +251,11 @@ func (s *Server) orderRoutes(api huma.API) {
 		})
 	huma.Register(api, order("simulate", "/cps/{cp}/connectors/{n}/simulate", "Move the hands at a simulated charging point", http.StatusAccepted),
 		func(ctx context.Context, in *simulateInput) (*orderOutput, error) {
-			f := charge.Fault(in.Body.Fault)
-			if f != "" && !f.Valid() {
-				return nil, refuse(http.StatusUnprocessableEntity, "bad_fault", fmt.Sprintf("fault: %q is unknown; one of %q is expected", in.Body.Fault, charge.Faults()))
-			}
-			a, err := s.desk.Simulate(ctx, charge.CPID(in.CP), charge.ConnectorID(in.Connector), in.Body.Action, f)
+			a, err := s.desk.Simulate(ctx, charge.CPID(in.CP), charge.ConnectorID(in.Connector), in.Body.Action, charge.Fault(in.Body.Fault))
 			return s.answer("simulate", a, err)
 		})
 	huma.Register(api, order("admit", "/cps/{cp}/admit", "Admit a charging point that waits for it", http.StatusAccepted),
-		func(ctx context.Context, in *cpInput) (*orderOutput, error) {
+		func(ctx context.Context, in *CPInput) (*orderOutput, error) {
 			a, err := s.desk.Admit(ctx, charge.CPID(in.CP))
 			return s.answer("admit", a, err)
 		})
@@ -290,12 +273,12 @@ type explainInput struct {
 func (s *Server) decideRoutes(api huma.API) {
 	huma.Register(api, order("pass-next", "/cps/{cp}/pass-next",
 		"Make a hole of the one record that holds up a charging point", http.StatusOK),
-		func(ctx context.Context, in *cpInput) (*orderOutput, error) {
+		func(ctx context.Context, in *CPInput) (*orderOutput, error) {
 			a, err := s.desk.PassNext(ctx, charge.CPID(in.CP))
 			return s.answer("pass-next", a, err)
 		})
 	huma.Register(api, order("release", "/cps/{cp}/release", "End the quarantine of an identity", http.StatusOK),
-		func(ctx context.Context, in *cpInput) (*orderOutput, error) {
+		func(ctx context.Context, in *CPInput) (*orderOutput, error) {
 			a, err := s.desk.Release(ctx, charge.CPID(in.CP))
 			return s.answer("release", a, err)
 		})
@@ -309,7 +292,7 @@ func (s *Server) decideRoutes(api huma.API) {
 		"Write beside a hole what was found, and take its alarm back", http.StatusOK),
 		func(ctx context.Context, in *explainInput) (*orderOutput, error) {
 			if !printable(in.Body.Words) {
-				return nil, refuse(http.StatusUnprocessableEntity, "bad_words", "words: use text without control characters")
+				return nil, refuse("bad_words", "words: use text without control characters")
 			}
 			a, err := s.desk.Explain(ctx, in.ID, in.Body.Words)
 			return s.answer("explain-hole", a, err)
@@ -348,16 +331,5 @@ func (s *Server) demoRoutes(api huma.API) {
 }
 
 func badName() error {
-	return refuse(http.StatusUnprocessableEntity, "bad_username", "username: use 1 to 64 bytes without control characters")
-}
-
-// refuse makes a problem with a stable type.
-func refuse(status int, word, detail string) error {
-	return &huma.ErrorModel{Type: problemType(word), Title: http.StatusText(status), Status: status, Detail: detail}
-}
-
-// broken hides an internal error from the page and logs it once.
-func (s *Server) broken(operation string, err error) error {
-	s.log.Error("a request could not be served", slog.String("operation", operation), slog.Any("err", err))
-	return refuse(http.StatusServiceUnavailable, "unavailable", "the database does not answer or does not accept writes at the moment; try again")
+	return refuse("bad_username", "username: use 1 to 64 bytes without control characters")
 }

@@ -60,8 +60,8 @@ func badRequests() []badRequest {
 	parts := "--x\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n"
 	form := func(contentType string) func(*http.Request) { return header("Content-Type", contentType) }
 	return []badRequest{
-		{"5 id -1", "GET", "/api/v1/commands/-1", "", nil, 404, "/problems/unknown_command", ""},
-		{"5 id 2^63", "GET", "/api/v1/commands/9223372036854775808", "", nil, 404, "/problems/unknown_command", ""},
+		{"5 id -1", "GET", "/api/v1/commands/-1", "", nil, 404, "#unknown_command", ""},
+		{"5 id 2^63", "GET", "/api/v1/commands/9223372036854775808", "", nil, 404, "#unknown_command", ""},
 		{"5 id 1 OR 1=1", "POST", "/api/v1/sessions/1%20OR%201=1/stop", "", nil, 422, "path.id", ""},
 		{"5 id with a NUL", "POST", "/api/v1/sessions/a%00/stop", "", nil, 422, "path.id", ""},
 		{"5 cp_id with a NUL", "GET", "/api/v1/cps/CP%00", "", nil, 422, "path.cp", ""},
@@ -70,22 +70,43 @@ func badRequests() []badRequest {
 		{"5 cp_id with a wildcard", "POST", "/api/v1/sessions", `{"cp_id":"+","connector":1,"username":"d"}`, nil, 422, "body.cp_id", ""},
 		{"5 limit -1", "GET", "/api/v1/tickets?limit=-1", "", nil, 422, "query.limit", ""},
 		{"5 limit 1e9", "GET", "/api/v1/tickets?limit=1e9", "", nil, 422, "query.limit", ""},
-		{"5 a filter without a value", "GET", "/api/v1/tickets?username", "", nil, 400, "/problems/bad_query", ""},
-		{"5 a filter that cannot be decoded", "GET", "/api/v1/tickets?username=%zz", "", nil, 400, "/problems/bad_query", ""},
-		{"6 cross-site", "POST", "/api/v1/availability", `{"available":false}`, header("Sec-Fetch-Site", "cross-site"), 403, "", ""},
-		{"6 foreign origin", "POST", "/api/v1/availability", `{"available":false}`, header("Origin", "http://evil.example"), 403, "", ""},
+		{"5 a filter without a value", "GET", "/api/v1/tickets?username", "", nil, 400, "#bad_query", ""},
+		{"5 a filter that cannot be decoded", "GET", "/api/v1/tickets?username=%zz", "", nil, 400, "#bad_query", ""},
+		// The inputs of the case filters, and their likes: none is left out silently.
+		{"5 an unknown filter", "GET", "/api/v1/tickets?user=bob", "", nil, 422, "query.user", ""},
+		{"5 a state of a list without states", "GET", "/api/v1/tickets?state=nonsense", "", nil, 422, "query.state", ""},
+		{"5 an unknown state", "GET", "/api/v1/sessions?state=nonsense", "", nil, 422, "query.state", ""},
+		{"5 no cursor", "GET", "/api/v1/tickets?after=garbage", "", nil, 422, "query.after", ""},
+		{"5 a cursor of another list", "GET", "/api/v1/tickets?after=sessions:s-1", "", nil, 422, "query.after", ""},
+		{"5 a driver of a list without drivers", "GET", "/api/v1/commands?username=bob", "", nil, 422, "query.username", ""},
+		{"5 no time", "GET", "/api/v1/records?from=yesterday", "", nil, 422, "query.from", ""},
+		{"5 a filter twice", "GET", "/api/v1/tickets?username=a&username=b", "", nil, 400, "\\\"username\\\" is given more than once", ""},
+		{"5 a parameter where there are none", "GET", "/api/v1/network?cp_id=CP_001", "", nil, 422, "query.cp_id", ""},
+		{"5 a parameter of the stream", "GET", "/api/v1/stream?topics=cps", "", nil, 422, "query.topics", ""},
+		{"5 a parameter of an order", "POST", "/api/v1/cps/CP_001/admit?really=true", "", nil, 422, "query.really", ""},
+		// What was left out or empty by mistake is not the whole network.
+		{"26 availability of what?", "POST", "/api/v1/availability", `{"available":false}`, nil, 422, `write \"all\": true`, ""},
+		{"26 availability of null", "POST", "/api/v1/availability", `{"cp_id":null,"available":false}`, nil, 422, "body.cp_id", ""},
+		{"26 availability of nothing", "POST", "/api/v1/availability", `{"cp_id":"","available":false}`, nil, 422, "body.cp_id", ""},
+		{"26 availability of a connector of what?", "POST", "/api/v1/availability", `{"connector":1,"available":false}`, nil, 422, "cp_id", ""},
+		{"26 availability of all, and yet of one", "POST", "/api/v1/availability", `{"all":true,"cp_id":"CP_001","available":false}`, nil, 422, "body.cp_id", ""},
+		{"26 availability of not all", "POST", "/api/v1/availability", `{"all":false,"available":false}`, nil, 422, "body.all", ""},
+		{"26 a connector of any", "POST", "/api/v1/reservations", `{"connector":1,"username":"d"}`, nil, 422, "cp_id", ""},
+		{"26 any by an empty name", "POST", "/api/v1/reservations", `{"cp_id":"","username":"d"}`, nil, 422, "body.cp_id", ""},
+		{"6 cross-site", "POST", "/api/v1/availability", `{"available":false}`, header("Sec-Fetch-Site", "cross-site"), 403, "#cross_origin", ""},
+		{"6 foreign origin", "POST", "/api/v1/availability", `{"available":false}`, header("Origin", "http://evil.example"), 403, "#cross_origin", ""},
 		// No browser leaves both out; whoever speaks from this machine may.
 		{"7 without Origin and Sec-Fetch-Site", "POST", "/api/v1/sessions", start, nil, 202, "", "start CP_001 1 d"},
-		{"8 Origin null", "POST", "/api/v1/availability", `{"available":false}`, header("Origin", "null"), 403, "", ""},
-		{"9 method overridden", "GET", "/api/v1/availability", "", header("X-HTTP-Method-Override", "POST"), 404, "/problems/not_found", ""},
-		{"10 GET that would change something", "GET", "/api/v1/cps/CP_001/admit", "", nil, 404, "/problems/not_found", ""},
-		{"10 TRACE", "TRACE", "/", "", nil, 405, "/problems/method_not_allowed", ""},
-		{"10 POST to the page", "POST", "/", "", nil, 405, "/problems/method_not_allowed", ""},
-		{"11 body of 64 KB and 1", "POST", "/api/v1/sessions", strings.Repeat(" ", 64<<10+1), nil, 413, "too large", ""},
-		{"14 multipart with 10 000 parts", "POST", "/api/v1/sessions", strings.Repeat(parts, 10_000) + "--x--", form("multipart/form-data; boundary=x"), 413, "", ""},
-		{"14 multipart", "POST", "/api/v1/sessions", parts + "--x--", form("multipart/form-data; boundary=x"), 415, "unknown content type", ""},
-		{"15 form where JSON is expected", "POST", "/api/v1/sessions", "cp_id=CP_001&connector=1&username=d", form("application/x-www-form-urlencoded"), 415, "unknown content type", ""},
-		{"15 JSON that calls itself text", "POST", "/api/v1/sessions", start, form("text/plain"), 415, "unknown content type", ""},
+		{"8 Origin null", "POST", "/api/v1/availability", `{"available":false}`, header("Origin", "null"), 403, "#cross_origin", ""},
+		{"9 method overridden", "GET", "/api/v1/availability", "", header("X-HTTP-Method-Override", "POST"), 405, "#method_not_allowed", ""},
+		{"10 GET that would change something", "GET", "/api/v1/cps/CP_001/admit", "", nil, 405, "#method_not_allowed", ""},
+		{"10 TRACE", "TRACE", "/", "", nil, 405, "#method_not_allowed", ""},
+		{"10 POST to the page", "POST", "/", "", nil, 405, "#method_not_allowed", ""},
+		{"11 body of 64 KB and 1", "POST", "/api/v1/sessions", strings.Repeat(" ", 64<<10+1), nil, 413, "#body_too_large", ""},
+		{"14 multipart with 10 000 parts", "POST", "/api/v1/sessions", strings.Repeat(parts, 10_000) + "--x--", form("multipart/form-data; boundary=x"), 413, "#body_too_large", ""},
+		{"14 multipart", "POST", "/api/v1/sessions", parts + "--x--", form("multipart/form-data; boundary=x"), 415, "#unsupported_media_type", ""},
+		{"15 form where JSON is expected", "POST", "/api/v1/sessions", "cp_id=CP_001&connector=1&username=d", form("application/x-www-form-urlencoded"), 415, "#unsupported_media_type", ""},
+		{"15 JSON that calls itself text", "POST", "/api/v1/sessions", start, form("text/plain"), 415, "#unsupported_media_type", ""},
 		{"15 no JSON", "POST", "/api/v1/sessions", "a=b", nil, 400, "is not a JSON object", ""},
 		{"15 no body", "POST", "/api/v1/sessions", "", nil, 400, "request body is required", ""},
 		{"15 UTF-16", "POST", "/api/v1/sessions", "\xff\xfe{\x00}\x00", form("application/json; charset=utf-16"), 400, "is not valid UTF-8", ""},
@@ -97,33 +118,33 @@ func badRequests() []badRequest {
 		{"15 missing field", "POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":1}`, nil, 422, "username", ""},
 		// Kept as it is: the answer escapes it, and the page shows it as text.
 		{"16 script as a name", "POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"<script>{{.}}"}`, nil, 202, "", "start CP_001 1 <script>{{.}}"},
-		{"16 control character in a name", "POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"a\u0000b"}`, nil, 422, "/problems/bad_username", ""},
+		{"16 control character in a name", "POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"a\u0000b"}`, nil, 422, "#bad_username", ""},
 		{"16 name of 65 bytes", "POST", "/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"` + strings.Repeat("x", 65) + `"}`, nil, 422, "body.username", ""},
 		{"18 out of the page's folder", "GET", "/..%2f..%2fetc/passwd", "", nil, 404, "", ""},
 		{"18 encoded twice", "GET", "/%252e%252e/%252e%252e/etc/passwd", "", nil, 404, "", ""},
 		{"18 with backslashes", "GET", `/..%5c..%5cetc`, "", nil, 404, "", ""},
-		{"20 forged host", "GET", "/api/v1/network", "", func(r *http.Request) { r.Host = "evil.example" }, 421, "/problems/wrong_host", ""},
+		{"20 forged host", "GET", "/api/v1/network", "", func(r *http.Request) { r.Host = "evil.example" }, 421, "#wrong_host", ""},
 		{"24 role beside the fields", "POST", "/api/v1/availability", `{"available":true,"role":"admin"}`, nil, 422, "body.role", ""},
 		{"25 reservation in the past", "POST", "/api/v1/reservations", `{"username":"d","until":"1970-01-01T00:00:00.000Z"}`, nil, 422, "body.until", ""},
 		{"25 connector that is not a number", "POST", "/api/v1/reservations", `{"username":"d","connector":NaN}`, nil, 400, "field connector", ""},
-		{"25 wait of an hour", "GET", "/api/v1/commands/k?wait=1h", "", nil, 422, "/problems/bad_wait", ""},
-		{"25 wait of -1 s", "GET", "/api/v1/commands/k?wait=-1s", "", nil, 422, "/problems/bad_wait", ""},
-		{"26 unknown charging point", "GET", "/api/v1/cps/CP_999", "", nil, 404, "/problems/unknown_cp", ""},
+		{"25 wait of an hour", "GET", "/api/v1/commands/k?wait=1h", "", nil, 422, "query.wait", ""},
+		{"25 wait of -1 s", "GET", "/api/v1/commands/k?wait=-1s", "", nil, 422, "query.wait", ""},
+		{"26 unknown charging point", "GET", "/api/v1/cps/CP_999", "", nil, 404, "#unknown_cp", ""},
 		{"26 unknown action", "POST", "/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"explode"}`, nil, 422, "body.action", ""},
-		{"26 unknown fault", "POST", "/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"fault","fault":"explode"}`, nil, 422, "/problems/bad_fault", ""},
-		{"26 unknown operation", "GET", "/api/v1/nothing", "", nil, 404, "/problems/not_found", ""},
-		{"27 key of another order", "POST", "/api/v1/sessions", start, header("Idempotency-Key", "taken"), 422, "/problems/idempotency_key_reused", ""},
-		{"27 more keys than are kept", "POST", "/api/v1/sessions", start, header("Idempotency-Key", "too many"), 429, "/problems/too_many_keys", ""},
+		{"26 unknown fault", "POST", "/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"fault","fault":"explode"}`, nil, 422, "body.fault", ""},
+		{"26 unknown operation", "GET", "/api/v1/nothing", "", nil, 404, "#not_found", ""},
+		{"27 key of another order", "POST", "/api/v1/sessions", start, header("Idempotency-Key", "taken"), 422, "#idempotency_key_reused", ""},
+		{"27 more keys than are kept", "POST", "/api/v1/sessions", start, header("Idempotency-Key", "too many"), 429, "#too_many_keys", ""},
 		{"27 empty key", "POST", "/api/v1/sessions", start, header("Idempotency-Key", ""), 400, "Idempotency-Key: send it once, with 1 to 64 printable ASCII characters", ""},
-		{"27 key of 65 characters", "POST", "/api/v1/sessions", start, header("Idempotency-Key", strings.Repeat("x", 65)), 400, "/problems/bad_idempotency_key", ""},
-		{"27 key with a control character", "POST", "/api/v1/sessions", start, header("Idempotency-Key", "a\tb"), 400, "/problems/bad_idempotency_key", ""},
-		{"27 key that is no ASCII", "POST", "/api/v1/sessions", start, header("Idempotency-Key", "clé"), 400, "/problems/bad_idempotency_key", ""},
-		{"27 two keys", "POST", "/api/v1/sessions", start, func(r *http.Request) { r.Header["Idempotency-Key"] = []string{"a", "b"} }, 400, "/problems/bad_idempotency_key", ""},
-		{"27 bad key of an operation without a body", "POST", "/api/v1/cps/CP_001/admit", "", header("Idempotency-Key", ""), 400, "/problems/bad_idempotency_key", ""},
+		{"27 key of 65 characters", "POST", "/api/v1/sessions", start, header("Idempotency-Key", strings.Repeat("x", 65)), 400, "#bad_idempotency_key", ""},
+		{"27 key with a control character", "POST", "/api/v1/sessions", start, header("Idempotency-Key", "a\tb"), 400, "#bad_idempotency_key", ""},
+		{"27 key that is no ASCII", "POST", "/api/v1/sessions", start, header("Idempotency-Key", "clé"), 400, "#bad_idempotency_key", ""},
+		{"27 two keys", "POST", "/api/v1/sessions", start, func(r *http.Request) { r.Header["Idempotency-Key"] = []string{"a", "b"} }, 400, "#bad_idempotency_key", ""},
+		{"27 bad key of an operation without a body", "POST", "/api/v1/cps/CP_001/admit", "", header("Idempotency-Key", ""), 400, "#bad_idempotency_key", ""},
 		// Whatever else is wrong is found as without a key.
-		{"27 key and body of 64 KB and 1", "POST", "/api/v1/sessions", strings.Repeat(" ", 64<<10+1), header("Idempotency-Key", "k"), 413, "too large", ""},
+		{"27 key and body of 64 KB and 1", "POST", "/api/v1/sessions", strings.Repeat(" ", 64<<10+1), header("Idempotency-Key", "k"), 413, "#body_too_large", ""},
 		{"27 key and no JSON", "POST", "/api/v1/sessions", "a=b", header("Idempotency-Key", "k"), 400, "is not a JSON object", ""},
-		{"27 key where nothing is ordered", "GET", "/api/v1/cps/CP_999", "", header("Idempotency-Key", ""), 404, "/problems/unknown_cp", ""},
+		{"27 key where nothing is ordered", "GET", "/api/v1/cps/CP_999", "", header("Idempotency-Key", ""), 404, "#unknown_cp", ""},
 		{"26 the demo's switches elsewhere", "POST", "/api/v1/demo/parts/kafka", `{"up":false}`, nil, 404, "", ""},
 	}
 }
@@ -153,7 +174,7 @@ func TestBadInputByHTTP(t *testing.T) {
 			if got := f.desk.all(); got != c.told {
 				t.Errorf("the desk was told %q, want %q", got, c.told)
 			}
-			if c.status >= 400 && strings.HasPrefix(c.path, "/api/") && c.status != 403 && w.Header().Get("Content-Type") != "application/problem+json" {
+			if c.status >= 400 && strings.HasPrefix(c.path, "/api/") && w.Header().Get("Content-Type") != "application/problem+json" {
 				t.Errorf("content type %q", w.Header().Get("Content-Type"))
 			}
 			if strings.Contains(w.Body.String(), "<script>") {
@@ -199,7 +220,7 @@ func TestRefusedByTheDesk(t *testing.T) {
 		f := newFixture(t)
 		f.desk.answer = web.Answer{Reason: reason}
 		w := f.do(t, http.MethodPost, "/api/v1/reservations", `{"cp_id":"CP_001","connector":1,"username":"d"}`)
-		if w.Code != status || !strings.Contains(w.Body.String(), "/problems/"+reason) {
+		if w.Code != status || !strings.Contains(w.Body.String(), "#"+reason) {
 			t.Errorf("%s: %d %s", reason, w.Code, w.Body)
 		}
 	}

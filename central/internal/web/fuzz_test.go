@@ -8,10 +8,12 @@ import (
 	"log/slog"
 	"net/http"
 	"net/url"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/carga-ev/carga/central/internal/web"
@@ -32,33 +34,38 @@ type field struct {
 type form struct {
 	path   string
 	fields []field
-	told   func(v map[string]any) string // what the desk is to hear
+	whole  func(given map[string]any) bool // what fields mean together; nil: nothing
+	told   func(v map[string]any) string   // what the desk is to hear
 }
 
+// targeted: a connector is one of a charging point that is named.
+func targeted(given map[string]any) bool { return given["connector"] == nil || given["cp_id"] != nil }
+
 func forms() []form {
-	idOrNone := func(s string) bool { return s == "" || charge.ValidID(s) }
-	cp := field{"cp_id", "", false, 0, 36, idOrNone}
+	cp := field{"cp_id", "", false, 1, 36, charge.ValidID}
 	connector := field{"connector", 0, false, 0, 64, nil}
 	who := field{"username", "", true, 1, 64, charge.ValidName}
 	return []form{
-		{"/api/v1/reservations", []field{cp, connector, who}, func(v map[string]any) string {
+		{"/api/v1/reservations", []field{cp, connector, who}, targeted, func(v map[string]any) string {
 			return fmt.Sprintf("reserve %s %d %s", v["cp_id"], v["connector"], v["username"])
 		}},
-		{"/api/v1/sessions", []field{{"cp_id", "", true, 1, 36, charge.ValidID}, {"connector", 0, true, 1, 64, nil}, who}, func(v map[string]any) string {
+		{"/api/v1/sessions", []field{{"cp_id", "", true, 1, 36, charge.ValidID}, {"connector", 0, true, 1, 64, nil}, who}, nil, func(v map[string]any) string {
 			return fmt.Sprintf("start %s %d %s", v["cp_id"], v["connector"], v["username"])
 		}},
-		{"/api/v1/availability", []field{cp, connector, {"available", false, true, 0, 0, nil}}, func(v map[string]any) string {
+		{"/api/v1/availability", []field{cp, connector, {"all", true, false, 0, 0, nil}, {"available", false, true, 0, 0, nil}}, func(given map[string]any) bool {
+			return targeted(given) && (given["cp_id"] != nil) != (given["all"] == true) && given["all"] != false
+		}, func(v map[string]any) string {
 			return fmt.Sprintf("availability %s %d %v", v["cp_id"], v["connector"], v["available"])
 		}},
 		{"/api/v1/cps/CP_001/connectors/1/simulate", []field{
 			{"action", "", true, 1, 32, func(s string) bool { return slices.Contains([]string{"plug", "unplug", "fault", "repair"}, s) }},
-			{"fault", "", false, 0, 32, func(s string) bool { return s == "" || charge.Fault(s).Valid() }},
-		}, func(v map[string]any) string {
+			{"fault", "", false, 0, 32, func(s string) bool { return charge.Fault(s).Valid() }},
+		}, nil, func(v map[string]any) string {
 			return fmt.Sprintf("simulate CP_001 1 %s %s", v["action"], v["fault"])
 		}},
 		{"/api/v1/holes/7/explain", []field{{"words", "", true, 1, 300, func(s string) bool {
 			return strings.IndexFunc(s, func(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }) < 0
-		}}}, func(v map[string]any) string {
+		}}}, nil, func(v map[string]any) string {
 			return fmt.Sprintf("explain 7 %s", v["words"])
 		}},
 	}
@@ -77,6 +84,7 @@ func (f *form) read(body []byte) (v map[string]any, ok bool) {
 		return nil, false
 	}
 	v = map[string]any{}
+	known := map[string]any{} // by the name that is meant
 	for i := range f.fields {
 		x := &f.fields[i]
 		v[x.name] = x.kind
@@ -87,11 +95,12 @@ func (f *form) read(body []byte) (v map[string]any, ok bool) {
 				delete(given, name)
 			}
 		}
+		known[x.name] = got
 		if got != nil && !x.take(v, got) || got == nil && x.must {
 			return nil, false
 		}
 	}
-	return v, len(given) == 0
+	return v, len(given) == 0 && (f.whole == nil || f.whole(known))
 }
 
 func (x *field) take(v map[string]any, got any) bool {
@@ -101,7 +110,8 @@ func (x *field) take(v map[string]any, got any) bool {
 		n := utf8.RuneCountInString(got)
 		return x.kind == "" && n >= x.least && n <= x.most && (x.fits == nil || x.fits(got))
 	case bool:
-		return x.kind == false
+		_, fits := x.kind.(bool)
+		return fits
 	case json.Number:
 		n, err := strconv.Atoi(string(got))
 		v[x.name] = n
@@ -114,7 +124,7 @@ func (x *field) take(v map[string]any, got any) bool {
 // and an answer that says so.
 func FuzzBody(f *testing.F) {
 	for i, body := range []string{
-		`{"cp_id":"CP_001","connector":1,"username":"driver1"}`, `{"cp_id":"CP_001","connector":1,"username":"d"}`, `{"available":false}`,
+		`{"cp_id":"CP_001","connector":1,"username":"driver1"}`, `{"cp_id":"CP_001","connector":1,"username":"d"}`, `{"all":true,"available":false}`,
 		`{"action":"fault","fault":"ground_fault"}`, `{"words":"the card was replaced"}`,
 	} {
 		f.Add(uint8(i), []byte(body))
@@ -170,20 +180,21 @@ func (a *asked) Tickets(_ context.Context, q web.Query) ([]web.Ticket, error) {
 // may says what a list may be asked.
 func may(q *web.Query) bool {
 	short := func(s string, most int) bool { return utf8.RuneCountInString(s) <= most }
-	return q.Limit >= 1 && q.Limit <= 500 && (q.CPID == "" || q.CPID.Valid()) &&
-		short(string(q.Username), 64) && short(q.State, 32) && short(q.After, 160)
+	return q.Limit >= 2 && q.Limit <= 501 && (q.CPID == "" || q.CPID.Valid()) &&
+		short(string(q.Username), 64) && q.State == "" && short(q.After, 160)
 }
 
-// FuzzQuery: a list is asked for what the query says, each name's first value, or
-// not at all; and never for more than it may be.
+// FuzzQuery: a list is asked for what the query says, or not at all; and never
+// for more than it may be.
 func FuzzQuery(f *testing.F) {
-	for _, q := range []string{"", "limit=3&after=x", "cp_id=CP_001&username=anna%20b&state=ended", "limit=0", "limit=501", "limit=+5", "limit=1&limit=900", "cp_id=%2B", "a;b=c", "%zz=1", "LIMIT=3", "limit=", "limit=%31", "username", "username=%zz", "limit=3&"} {
+	for _, q := range []string{"", "limit=3&after=tickets:x", "cp_id=CP_001&username=anna%20b&state=ended", "limit=0", "limit=501", "limit=+5", "limit=1&limit=900", "cp_id=%2B", "a;b=c", "%zz=1", "LIMIT=3", "limit=", "limit=%31", "username", "username=%zz", "limit=3&", "user=bob", "from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00%2B01:00", "from=1", "from=1900-01-01T00:00:00Z"} {
 		f.Add(q)
 	}
-	for name, most := range map[string]int{"cp_id": 36, "username": 64, "state": 32, "after": 160} {
+	for name, most := range map[string]int{"cp_id": 36, "username": 64, "after": 160} {
 		f.Add(name + "=" + strings.Repeat("x", most))
 		f.Add(name + "=" + strings.Repeat("x", most+1))
 	}
+	cursor := regexp.MustCompile(`^tickets:[A-Za-z0-9_.-]+$`)
 	var server *web.Server
 	a := &asked{}
 	f.Fuzz(func(t *testing.T, query string) {
@@ -201,17 +212,37 @@ func FuzzQuery(f *testing.F) {
 		}
 		given, err := url.ParseQuery(query)
 		unnamed := func(pair string) bool { return pair != "" && !strings.Contains(pair, "=") }
-		if err != nil || slices.ContainsFunc(strings.Split(query, "&"), unnamed) {
+		twice := false
+		for _, values := range given {
+			twice = twice || len(values) > 1
+		}
+		if err != nil || twice || slices.ContainsFunc(strings.Split(query, "&"), unnamed) {
 			if w.Code != http.StatusBadRequest || a.query != nil {
 				t.Fatalf("?%s: answered %d, asked %+v, want it refused", query, w.Code, a.query)
 			}
 			return
 		}
-		want := web.Query{CPID: charge.CPID(given.Get("cp_id")), Username: charge.Username(given.Get("username")), State: given.Get("state"), After: given.Get("after"), Limit: 50}
+		want := web.Query{CPID: charge.CPID(given.Get("cp_id")), Username: charge.Username(given.Get("username")), Limit: 51}
 		if s := given.Get("limit"); s != "" {
 			want.Limit, err = strconv.Atoi(s)
+			want.Limit++
 		}
-		fine := err == nil && may(&want)
+		fine := err == nil
+		if s := given.Get("after"); s != "" {
+			fine = fine && cursor.MatchString(s) && len(s) <= 160
+			want.After = strings.TrimPrefix(s, "tickets:")
+		}
+		for name, to := range map[string]*charge.Time{"from": &want.From, "to": &want.To} {
+			if s := given.Get(name); s != "" {
+				at, err := time.Parse(time.RFC3339Nano, s)
+				fine = fine && err == nil && len(s) <= 40
+				*to = min(max(charge.At(at), 1), charge.MaxTime)
+			}
+		}
+		for name := range given {
+			fine = fine && slices.Contains([]string{"cp_id", "username", "from", "to", "after", "limit"}, name)
+		}
+		fine = fine && may(&want)
 		switch {
 		case fine != (w.Code == http.StatusOK), fine != (a.query != nil), !fine && w.Code != http.StatusUnprocessableEntity:
 			t.Fatalf("?%s: answered %d %s, asked %+v", query, w.Code, w.Body, a.query)

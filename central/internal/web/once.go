@@ -4,9 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/sha256"
-	"hash"
+	"errors"
 	"io"
 	"net/http"
+	"os"
 
 	"github.com/danielgtaylor/huma/v2"
 )
@@ -42,28 +43,42 @@ func once(next http.Handler) http.Handler {
 			return
 		}
 		if len(keys) > 1 || !validKey(keys[0]) {
-			writeProblem(w, http.StatusBadRequest, "bad_idempotency_key",
+			writeProblem(w, "bad_idempotency_key",
 				keyHeader+": send it once, with 1 to 64 printable ASCII characters, such as a random UUID; or leave it out")
 			return
 		}
 		sum := sha256.New()
 		_, _ = io.WriteString(sum, r.Method+" "+r.URL.RequestURI()+"\n") // a hash takes everything
-		r.Body = heard(r.Body, sum)
+		body, _ := io.ReadAll(r.Body)                                    // which whole has read already
+		_, _ = sum.Write(body)
+		r.Body = io.NopCloser(bytes.NewReader(body))
 		o := Once{Key: keys[0]}
 		sum.Sum(o.Request[:0])
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), onceKey{}, o)))
 	})
 }
 
-// heard reads a body into sum and returns it to be read again. An error comes
-// again too, where the body broke off.
-func heard(body io.ReadCloser, sum hash.Hash) io.ReadCloser {
-	var read bytes.Buffer
-	_, _ = io.Copy(io.MultiWriter(&read, sum), body) // whoever reads it again meets the error
-	return struct {
-		io.Reader
-		io.Closer
-	}{io.MultiReader(&read, body), body}
+// whole reads the body of a request before anything is done about it. One that
+// is too large, too slow or breaks off is refused in plain words, and orders
+// nothing.
+func whole(next http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
+		_, large := errors.AsType[*http.MaxBytesError](err)
+		switch {
+		case large:
+			writeProblem(w, "body_too_large", "")
+			return
+		case errors.Is(err, os.ErrDeadlineExceeded):
+			writeProblem(w, "slow_request", "")
+			return
+		case err != nil:
+			writeProblem(w, "bad_request", "the body broke off, or its length is not what was announced")
+			return
+		}
+		r.Body = io.NopCloser(bytes.NewReader(body))
+		next.ServeHTTP(w, r)
+	})
 }
 
 func validKey(s string) bool {
@@ -77,8 +92,8 @@ func validKey(s string) bool {
 
 // order describes an operation that orders something.
 func order(id, path, summary string, status int) huma.Operation {
-	o := op(id, http.MethodPost, path, summary, status)
-	o.Errors = append(o.Errors, http.StatusBadRequest, http.StatusUnprocessableEntity, http.StatusTooManyRequests)
+	o := op(id, http.MethodPost, path, summary, status, http.StatusForbidden, http.StatusNotFound, http.StatusRequestTimeout, http.StatusConflict,
+		http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusTooManyRequests)
 	o.Parameters = []*huma.Param{{
 		Name: keyHeader, In: "header",
 		Description: "Chosen by you for this one order: for 24 h the same request with the same key has no second effect and the same answer.",

@@ -22,7 +22,7 @@ func TestTheKeyReachesTheDesk(t *testing.T) {
 		{"/api/v1/sessions", `{"cp_id":"CP_001","connector":1,"username":"d"}`},
 		{"/api/v1/sessions/x/stop", ``},
 		{"/api/v1/sessions/y/stop", ``},
-		{"/api/v1/availability", `{"available":false}`},
+		{"/api/v1/availability", `{"all":true,"available":false}`},
 		{"/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"plug"}`},
 		{"/api/v1/cps/CP_001/admit", ``},
 		{"/api/v1/cps/CP_001/pass-next", ``},

@@ -13,7 +13,6 @@ import (
 	"strings"
 	"time"
 
-	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/loopback"
 )
 
@@ -45,9 +44,12 @@ func New(cfg Config, live Live, desk Desk, archive Archive, breaker Breaker, log
 	}
 	mux := http.NewServeMux()
 	s.routes(mux)
-	mux.HandleFunc("GET /api/v1/stream", s.hub.serve)
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
-		writeProblem(w, http.StatusNotFound, "not_found", "no such operation: "+r.Method+" "+r.URL.Path+"; see /api/v1/openapi.json")
+		if allowed := methodsAt(mux, r, "/api/"); len(allowed) > 0 {
+			notAllowed(w, r.Method, allowed)
+			return
+		}
+		writeProblem(w, "not_found", "there is no such operation; see openapi.json")
 	})
 	if cfg.Observe != nil {
 		for _, path := range []string{"/livez", "/readyz", "/metrics"} {
@@ -57,13 +59,30 @@ func New(cfg Config, live Live, desk Desk, archive Archive, breaker Breaker, log
 	files := http.FileServerFS(pages)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			writeProblem(w, http.StatusMethodNotAllowed, "method_not_allowed", "the page is only read")
+			notAllowed(w, r.Method, []string{http.MethodGet, http.MethodHead})
 			return
 		}
 		files.ServeHTTP(w, r)
 	})
-	s.handler = s.guard(http.NewCrossOriginProtection().Handler(once(mux)))
+	origin := http.NewCrossOriginProtection()
+	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		writeProblem(w, "cross_origin", "")
+	}))
+	s.handler = s.guard(origin.Handler(whole(once(mux))))
 	return s, nil
+}
+
+// methodsAt are the methods that a path has a handler for, beside the one that
+// catches what is left.
+func methodsAt(mux *http.ServeMux, r *http.Request, rest string) (allowed []string) {
+	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := mux.Handler(other); pattern != rest {
+			allowed = append(allowed, method)
+		}
+	}
+	return allowed
 }
 
 // Handler is the whole server as a handler, for tests.
@@ -132,48 +151,37 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			h.Set("Cache-Control", "no-store")
 		}
 		if !s.cfg.Insecure && !loopback.Asked(r.Host) {
-			writeProblem(w, http.StatusMisdirectedRequest, "wrong_host", "this Central answers on loopback only until there are accounts")
+			writeProblem(w, "wrong_host", "this Central answers on loopback only until there are accounts")
 			return
 		}
 		if r.Method == http.MethodTrace || r.Method == http.MethodConnect {
-			writeProblem(w, http.StatusMethodNotAllowed, "method_not_allowed", r.Method+" is not answered")
+			notAllowed(w, r.Method, []string{http.MethodGet, http.MethodHead, http.MethodPost})
 			return
 		}
-		if !readable(r.URL.RawQuery) {
-			writeProblem(w, http.StatusBadRequest, "bad_query", "query: write name=value&name=value, each part percent-encoded")
+		if fault := unreadable(r.URL.RawQuery); fault != "" {
+			writeProblem(w, "bad_query", fault)
 			return
 		}
-		r.Body = http.MaxBytesReader(w, r.Body, maxBody)
 		next.ServeHTTP(w, r)
 	})
 }
 
-// readable reports whether a query can be read as a whole. Of one that cannot, a
+// unreadable says why a query cannot be read as a whole. Of one that cannot, a
 // filter would be left out, and more shown than was asked for.
-func readable(query string) bool {
+func unreadable(query string) string {
 	for pair := range strings.SplitSeq(query, "&") {
 		if pair != "" && !strings.Contains(pair, "=") {
-			return false
+			return "query: write name=value&name=value, each part percent-encoded"
 		}
 	}
-	_, err := url.ParseQuery(query)
-	return err == nil
-}
-
-// problem is an RFC 9457 error.
-type problem struct {
-	Type   string      `json:"type"`
-	Title  string      `json:"title"`
-	Status int         `json:"status"`
-	Detail string      `json:"detail,omitempty"`
-	CPID   charge.CPID `json:"cp,omitempty"`
-}
-
-// problemType makes the stable, relative address of a kind of problem.
-func problemType(word string) string { return "/problems/" + word }
-
-func writeProblem(w http.ResponseWriter, status int, word, detail string) {
-	w.Header().Set("Content-Type", "application/problem+json")
-	w.WriteHeader(status)
-	_, _ = w.Write(mustJSON(problem{Type: problemType(word), Title: http.StatusText(status), Status: status, Detail: detail}))
+	given, err := url.ParseQuery(query)
+	if err != nil {
+		return "query: write name=value&name=value, each part percent-encoded"
+	}
+	for name, values := range given {
+		if len(values) > 1 {
+			return fmt.Sprintf("%.*q is given more than once", maxLocation, name)
+		}
+	}
+	return ""
 }

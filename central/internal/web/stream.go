@@ -348,7 +348,8 @@ func event(name string, v any) []byte {
 func (h *hub) serve(w http.ResponseWriter, req *http.Request) {
 	rc := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("Cache-Control", "no-store, no-transform") // compressed, it would wait for a buffer to fill
+	w.Header().Set("X-Accel-Buffering", "no")                 // nginx passes on what it gets
 	r := h.join()
 	defer h.leave(r)
 	send := func(b []byte) error {

@@ -2,6 +2,8 @@ package web
 
 import (
 	"encoding/json"
+	"errors"
+	"fmt"
 	"maps"
 
 	"github.com/danielgtaylor/huma/v2"
@@ -21,7 +23,11 @@ func strictFormats() map[string]huma.Format {
 					return err
 				}
 			}
-			return json.Unmarshal(data, v)
+			err := json.Unmarshal(data, v)
+			if form, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
+				return fmt.Errorf("field %s: is not of the form expected; write numbers without fraction and exponent", form.Field)
+			}
+			return err
 		}
 		formats[name] = f
 	}

@@ -137,25 +137,32 @@ type Answer struct {
 	Count         int                  `json:"count,omitempty"`    // charging points concerned
 }
 
-// Query selects a page of a list, newest first.
+// Query selects a page of a list, newest first. Zero fields select all.
 type Query struct {
 	CPID     charge.CPID
 	Username charge.Username
-	State    string
-	After    string // the last id of the page before; empty for the first
+	State    string      // as in the items; of no list that has none
+	From, To charge.Time // From <= time of the item < To
+	After    string      // the key of the last row of the page before; empty for the first
 	Limit    int
 }
 
-// Archive reads what is in the database. An unknown id answers (nil, nil).
+// Archive reads what is in the database. An unknown id answers (nil, nil); a
+// list answers ErrGone when the row of Query.After does not exist.
 type Archive interface {
 	Sessions(ctx context.Context, q Query) ([]Session, error)
+	Session(ctx context.Context, id charge.SessionID) (*Session, error)
 	Tickets(ctx context.Context, q Query) ([]Ticket, error)
+	Ticket(ctx context.Context, id string) (*Ticket, error)
 	Reservations(ctx context.Context, q Query) ([]Reservation, error)
+	Reservation(ctx context.Context, id charge.ReservationID) (*Reservation, error)
 	Commands(ctx context.Context, q Query) ([]Command, error)
 	Command(ctx context.Context, id charge.CommandID) (*Command, error)
 	Records(ctx context.Context, q Query) ([]Record, error)
 	Holes(ctx context.Context, q Query) ([]Hole, error)
+	Hole(ctx context.Context, id int64) (*Hole, error)
 	Alarms(ctx context.Context, q Query) ([]Alarm, error)
+	Alarm(ctx context.Context, id int64) (*Alarm, error)
 }
 
 // Session is the accounted record from grant to stop.
@@ -229,7 +236,7 @@ type Record struct {
 	At         charge.Time      `json:"at"`
 	ReceivedAt charge.Time      `json:"received_at"`
 	Body       string           `json:"body"` // the bytes, as text
-	Cursor     string           `json:"cursor"`
+	Cursor     string           `json:"-"`    // the key of the record in a cursor
 }
 
 // Range is records First to Last of a journal; Last 0 is its end.
@@ -260,6 +267,8 @@ type Alarm struct {
 	Kind string      `json:"kind"`
 	Text string      `json:"text"`
 	At   charge.Time `json:"at"`
+	// State is "open", or "cleared" once it was taken back.
+	State string `json:"state" enum:"open,cleared"`
 }
 
 // Breaker cuts and restores parts of the demo; nil elsewhere.

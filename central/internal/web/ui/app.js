@@ -38,7 +38,7 @@ function text(e, s) {
 let source = null;
 
 function connect() {
-  source = new EventSource("/api/v1/stream");
+  source = new EventSource("api/v1/stream");
   source.addEventListener("snapshot", (e) => {
     const m = JSON.parse(e.data);
     demo = m.demo;
@@ -190,7 +190,7 @@ setInterval(() => { // ages and countdowns go on without news
 
 // ── orders ────────────────────────────────────────────────────────────────
 async function order(path, body) {
-  const r = await fetch("/api/v1" + path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body || {}) });
+  const r = await fetch("api/v1" + path, { method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify(body || {}) });
   const m = await r.json().catch(() => ({}));
   if (!r.ok) {
     const why = (m.errors || []).map((e) => e.location + ": " + e.message).join("; ");
@@ -222,9 +222,9 @@ $("any").addEventListener("submit", (e) => {
   act(e.submitter, tell, "/reservations", { username: e.target.username.value });
 });
 $("stop-all").addEventListener("click", (e) => {
-  if (confirm("Take every charging point out of service? Running sessions end.")) act(e.target, tell, "/availability", { available: false });
+  if (confirm("Take every charging point out of service? Running sessions end.")) act(e.target, tell, "/availability", { all: true, available: false });
 });
-$("resume-all").addEventListener("click", (e) => act(e.target, tell, "/availability", { available: true }));
+$("resume-all").addEventListener("click", (e) => act(e.target, tell, "/availability", { all: true, available: true }));
 
 // ── detail of one connector ───────────────────────────────────────────────
 function openDetail(row) {
@@ -287,7 +287,7 @@ function drawButtons(s) {
 async function loadCommands() {
   if (!chosen) return;
   const row = chosen;
-  const r = await fetch("/api/v1/commands?limit=8&cp_id=" + row.state.cp_id).catch(() => null);
+  const r = await fetch("api/v1/commands?limit=8&cp_id=" + row.state.cp_id).catch(() => null);
   if (!r || !r.ok || chosen !== row) return;
   const m = await r.json();
   $("detail-commands").replaceChildren(...m.items.map((c) => element("li", { textContent: c.type + ": " + life(c) })));
@@ -327,7 +327,7 @@ async function load(fresh) {
   const mine = ++loading;
   const name = view;
   const [title, columns] = lists[name];
-  const r = await fetch("/api/v1/" + name + "?limit=100" + (fresh ? "" : "&after=" + encodeURIComponent(next))).catch(() => null);
+  const r = await fetch("api/v1/" + name + "?limit=100" + (fresh ? "" : "&after=" + encodeURIComponent(next))).catch(() => null);
   if (mine !== loading || name !== view) return;
   if (!r || !r.ok) {
     text($("caption"), title + ": Central does not answer");

@@ -1,0 +1,232 @@
+package store_test
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"testing"
+
+	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// paged reads a list to its end, a few rows at a time, and wants no empty page.
+func paged[T any](t *testing.T, q store.Query, read func(store.Query) ([]T, error), key func(*T) string) (all []string) {
+	t.Helper()
+	q.Limit = 3
+	for range 100 {
+		page, err := read(q)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for i := range page {
+			all = append(all, key(&page[i]))
+		}
+		if len(page) < q.Limit {
+			return all
+		}
+		q.After = all[len(all)-1]
+	}
+	t.Fatal("the list has no end")
+	return nil
+}
+
+// numbered makes keys of a prefix and the numbers from first down to last.
+func numbered(prefix string, first, last int) (all []string) {
+	for n := first; n >= last; n-- {
+		all = append(all, fmt.Sprint(prefix, n))
+	}
+	return all
+}
+
+// TestAFilterSelectsBeforeThePage: what is looked for is found however much else
+// lies before it, in every state of every list.
+func TestAFilterSelectsBeforeThePage(t *testing.T) {
+	const now = 1000
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	write(t, s, func(tx *store.Tx) error {
+		changes := point()
+		var effects []orders.Effect
+		for n := range 40 { // the first few are what is looked for
+			v := ledger.Session{ID: charge.SessionID(fmt.Sprint("s", n)), CPID: "CP_1", Connector: 1, State: ledger.SessionEnded, Username: "eve", AuthorizedAt: charge.Time(n + 1)}
+			r := orders.Reservation{ID: charge.ReservationID(fmt.Sprint("r", n)), CPID: "CP_1", Connector: 1, Username: "eve", MadeAt: charge.Time(n + 1), Until: 900, EndedAt: 900, Reason: "expired"}
+			c := orders.Command{ID: charge.CommandID(fmt.Sprint("c", n)), CPID: "CP_1", State: orders.Done, IssuedAt: charge.Time(n + 1)}
+			h := ledger.Hole{ID: fmt.Sprint("h", n), CPID: "CP_1", FoundAt: charge.Time(n + 1)}
+			a := ledger.Alarm{ID: fmt.Sprint("a", n), CPID: "CP_1", At: charge.Time(n + 1), Cleared: true}
+			if n < 7 {
+				v.Username, r.Username, c.State, a.Cleared = "ana", "ana", orders.Rejected, false
+				v.State = ledger.SessionOrphaned
+				h.Missing = []ledger.Range{{First: 1, Last: 2}}
+				r.Connector, r.Until, r.EndedAt, r.Reason, r.ConfirmedAt = charge.ConnectorID(n+2), 2000, 0, "", 5
+			}
+			switch n {
+			case 7:
+				r.Connector, r.Until, r.EndedAt, r.Reason = 10, 2000, 0, "" // nobody confirmed it
+			case 8:
+				r.Reason = orders.EndUsed
+			case 9:
+				r.Connector, r.EndedAt, r.Reason = 11, 0, "" // over, although nobody wrote it down
+			}
+			changes = append(changes, ledger.SessionChanged{Session: v}, ledger.HoleChanged{Hole: h}, ledger.AlarmRaised{Alarm: a},
+				ledger.TicketMade{Ticket: ledger.Ticket{ID: fmt.Sprint("t", n), SessionID: v.ID, CPID: "CP_1", Username: v.Username, EndedAt: charge.Time(n + 1)}})
+			effects = append(effects, orders.SaveReservation{Reservation: r}, orders.SaveCommand{Command: c})
+		}
+		return errors.Join(tx.Ledger(changes), tx.Orders(effects))
+	})
+	ctx := t.Context()
+	lists := map[string]func(q store.Query) []string{
+		"sessions": func(q store.Query) []string {
+			return paged(t, q, func(q store.Query) ([]ledger.Session, error) { return s.Sessions(ctx, q) }, func(v *ledger.Session) string { return string(v.ID) })
+		},
+		"tickets": func(q store.Query) []string {
+			return paged(t, q, func(q store.Query) ([]ledger.Ticket, error) { return s.Tickets(ctx, q) }, func(v *ledger.Ticket) string { return v.ID })
+		},
+		"reservations": func(q store.Query) []string {
+			return paged(t, q, func(q store.Query) ([]orders.Reservation, error) { return s.Reservations(ctx, q) }, func(v *orders.Reservation) string { return string(v.ID) })
+		},
+		"commands": func(q store.Query) []string {
+			return paged(t, q, func(q store.Query) ([]store.CommandLife, error) { return s.Commands(ctx, q) }, func(v *store.CommandLife) string { return string(v.ID) })
+		},
+		"holes": func(q store.Query) []string {
+			return paged(t, q, func(q store.Query) ([]store.HoleRow, error) { return s.Holes(ctx, q) }, func(v *store.HoleRow) string { return fmt.Sprint(v.N) })
+		},
+		"alarms": func(q store.Query) []string {
+			return paged(t, q, func(q store.Query) ([]store.AlarmRow, error) { return s.Alarms(ctx, q) }, func(v *store.AlarmRow) string { return fmt.Sprint(v.N) })
+		},
+	}
+	for _, c := range []struct {
+		list string
+		q    store.Query
+		want []string
+	}{
+		{"sessions", store.Query{}, numbered("s", 39, 0)},
+		{"sessions", store.Query{State: "orphaned"}, numbered("s", 6, 0)},
+		{"sessions", store.Query{State: "open"}, nil},
+		{"sessions", store.Query{State: "ended"}, numbered("s", 39, 7)},
+		{"sessions", store.Query{Username: "ana"}, numbered("s", 6, 0)},
+		{"sessions", store.Query{From: 3, To: 6}, numbered("s", 4, 2)},
+		{"sessions", store.Query{CPID: "CP_2"}, nil},
+		{"tickets", store.Query{Username: "ana", To: 4}, numbered("t", 2, 0)},
+		{"tickets", store.Query{From: 40}, []string{"t39"}},
+		{"reservations", store.Query{State: "active"}, numbered("r", 6, 0)},
+		{"reservations", store.Query{State: "asked"}, []string{"r7"}},
+		{"reservations", store.Query{State: "used"}, []string{"r8"}},
+		{"reservations", store.Query{State: "ended"}, append([]string{"r9"}, numbered("r", 39, 10)...)}, // r9 was written last
+		{"reservations", store.Query{Username: "ana", From: 2, To: 5}, numbered("r", 3, 1)},
+		{"commands", store.Query{State: "rejected"}, numbered("c", 6, 0)},
+		{"commands", store.Query{State: "sent"}, nil},
+		{"commands", store.Query{From: 39}, numbered("c", 39, 38)},
+		{"holes", store.Query{State: "open"}, numbered("", 7, 1)},
+		{"holes", store.Query{State: "filled"}, numbered("", 40, 8)},
+		{"holes", store.Query{To: 3}, numbered("", 2, 1)},
+		{"alarms", store.Query{State: "open"}, numbered("", 7, 1)},
+		{"alarms", store.Query{State: "cleared"}, numbered("", 40, 8)},
+		{"alarms", store.Query{From: 20, To: 22}, numbered("", 21, 20)},
+	} {
+		c.q.Now = now
+		if got := lists[c.list](c.q); !slices.Equal(got, c.want) {
+			t.Errorf("%s %+v: got %q, want %q", c.list, c.q, got, c.want)
+		}
+	}
+	for name, list := range map[string]func(q store.Query) error{
+		"sessions":     func(q store.Query) error { _, err := s.Sessions(ctx, q); return err },
+		"tickets":      func(q store.Query) error { _, err := s.Tickets(ctx, q); return err },
+		"reservations": func(q store.Query) error { _, err := s.Reservations(ctx, q); return err },
+		"commands":     func(q store.Query) error { _, err := s.Commands(ctx, q); return err },
+		"holes":        func(q store.Query) error { _, err := s.Holes(ctx, q); return err },
+		"alarms":       func(q store.Query) error { _, err := s.Alarms(ctx, q); return err },
+		"records":      func(q store.Query) error { _, err := s.Records(ctx, q); return err },
+	} {
+		if err := list(store.Query{After: "CP_1/j1/99"}); !errors.Is(err, store.ErrGone) {
+			t.Errorf("%s after a row that is not there: got %v, want ErrGone", name, err)
+		}
+		if err := list(store.Query{State: "nonsense"}); err == nil && name != "records" {
+			t.Errorf("%s of a state that is none: no error", name)
+		}
+	}
+}
+
+// TestRecordsOfAllEnd: a list of records over all charging points is read to its
+// end, each record once, and is bounded by when they were received.
+func TestRecordsOfAllEnd(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	var all, second, early []string
+	write(t, s, func(tx *store.Tx) error {
+		changes := point()
+		changes = append(changes, ledger.PointChanged{Point: ledger.Point{ID: "CP_2"}},
+			ledger.JournalChanged{CPID: "CP_2", Journal: ledger.Journal{ID: "k1", OpenedAt: 1}},
+			ledger.JournalChanged{CPID: "CP_2", Journal: ledger.Journal{ID: "k2", OpenedAt: 9}})
+		errs := []error{tx.Ledger(changes)}
+		add := func(cp charge.CPID, j charge.JournalID, seq charge.Seq, at charge.Time) {
+			in := record(j, seq)
+			in.Record.CPID = cp
+			errs = append(errs, tx.Record(in, fmt.Sprint(j, seq), at))
+		}
+		for n := range charge.Seq(20) { // two at each moment
+			add("CP_1", "j1", n+1, charge.Time(n/2+1))
+			add("CP_2", "k1", n+1, charge.Time(n/2+1))
+		}
+		add("CP_2", "k2", 1, 3) // a later boot that was received early
+		return errors.Join(errs...)
+	})
+	for at := 10; at >= 1; at-- {
+		if at == 3 {
+			all = append(all, "CP_2/k2/1")
+		}
+		for _, p := range []string{"CP_2/k1/", "CP_1/j1/"} {
+			all = append(all, fmt.Sprint(p, 2*at), fmt.Sprint(p, 2*at-1))
+		}
+		if at == 4 {
+			early = slices.Clone(all)
+		}
+	}
+	early = all[len(early):]
+	second = append([]string{"CP_2/k2/1"}, numbered("CP_2/k1/", 20, 1)...)
+	for _, c := range []struct {
+		q    store.Query
+		want []string
+	}{
+		{store.Query{}, all},
+		{store.Query{To: 4}, early},
+		{store.Query{CPID: "CP_2"}, second},
+		{store.Query{CPID: "CP_2", From: 3, To: 4}, []string{"CP_2/k2/1", "CP_2/k1/6", "CP_2/k1/5"}},
+	} {
+		got := paged(t, c.q, func(q store.Query) ([]store.RecordRow, error) { return s.Records(t.Context(), q) },
+			func(r *store.RecordRow) string { return store.RecordKey(r.CPID, r.Journal, r.Seq) })
+		if !slices.Equal(got, c.want) {
+			t.Errorf("%+v: got %q, want %q", c.q, got, c.want)
+		}
+	}
+	if _, err := s.Records(t.Context(), store.Query{CPID: "CP_1", After: "CP_2/k1/3"}); !errors.Is(err, store.ErrGone) {
+		t.Errorf("after a record of another charging point: got %v, want ErrGone", err)
+	}
+}
+
+// TestOneRowIsFound: each row that a list shows can be read alone.
+func TestOneRowIsFound(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	_, changes := cpRows()
+	ended := changes[1].(ledger.SessionChanged).Session
+	ticket := filled[ledger.Ticket](900)
+	ticket.SessionID, ticket.CPID = ended.ID, "CP_1"
+	alarm := filled[ledger.Alarm](1000)
+	write(t, s, func(tx *store.Tx) error {
+		return tx.Ledger(append(changes, ledger.TicketMade{Ticket: ticket}, ledger.AlarmRaised{Alarm: alarm}))
+	})
+	if got, ok, err := s.Ticket(t.Context(), ticket.ID); got != ticket || !ok || err != nil {
+		t.Errorf("ticket: got %+v %v %v, want %+v", got, ok, err, ticket)
+	}
+	if got, ok, err := s.Alarm(t.Context(), 1); !reflect.DeepEqual(got, store.AlarmRow{N: 1, Alarm: alarm}) || !ok || err != nil {
+		t.Errorf("alarm: got %+v %v %v, want %+v", got, ok, err, alarm)
+	}
+	if _, ok, err := s.Ticket(t.Context(), "none"); ok || err != nil {
+		t.Errorf("no ticket: got %v %v", ok, err)
+	}
+	if _, ok, err := s.Alarm(t.Context(), 2); ok || err != nil {
+		t.Errorf("no alarm: got %v %v", ok, err)
+	}
+}

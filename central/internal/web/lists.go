@@ -1,0 +1,253 @@
+package web
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"time"
+
+	"github.com/danielgtaylor/huma/v2"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// ErrGone says that the row after which a page was to begin does not exist (any
+// more).
+var ErrGone = errors.New("the row after which the page begins is gone")
+
+// Paging selects a page of a list: what every list has. after is in each list's
+// own type, for its pattern says which cursors the list gives out.
+type Paging struct {
+	From  string `query:"from" format:"date-time" maxLength:"40" doc:"not before this time (RFC 3339)" example:"2026-11-29T00:00:00Z"`
+	To    string `query:"to" format:"date-time" maxLength:"40" doc:"before this time" example:"2026-11-30T00:00:00Z"`
+	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
+}
+
+func (in *Paging) query(after string) Query {
+	_, key, _ := strings.Cut(after, ":")
+	return Query{From: bound(in.From), To: bound(in.To), After: key, Limit: in.Limit}
+}
+
+// bound reads the time of a filter, whose form is checked already. No row is
+// older than 1970, the zero of charge.Time, which is no bound.
+func bound(s string) charge.Time {
+	t, err := time.Parse(time.RFC3339Nano, s)
+	if err != nil {
+		return 0
+	}
+	return min(max(charge.At(t), 1), charge.MaxTime)
+}
+
+// OfCP and OfDriver select by what a row is about.
+type (
+	// OfCP selects what is about one charging point.
+	OfCP struct {
+		CPID string `query:"cp_id" maxLength:"36" pattern:"^[A-Za-z0-9_-]*$" doc:"only of this charging point"`
+	}
+	// OfDriver selects what is about one driver.
+	OfDriver struct {
+		Username string `query:"username" maxLength:"64" doc:"only of this driver"`
+	}
+)
+
+type sessionsInput struct {
+	Paging
+	OfCP
+	OfDriver
+	State string `query:"state" enum:"open,orphaned,closed" doc:"only in this state"`
+	After string `query:"after" maxLength:"160" pattern:"^sessions:[A-Za-z0-9_.-]+$" doc:"next of the page before"`
+}
+
+type ticketsInput struct {
+	Paging
+	OfCP
+	OfDriver
+	After string `query:"after" maxLength:"160" pattern:"^tickets:[A-Za-z0-9_.-]+$" doc:"next of the page before"`
+}
+
+type reservationsInput struct {
+	Paging
+	OfCP
+	OfDriver
+	State string `query:"state" enum:"asked,active,used,ended" doc:"only in this state now"`
+	After string `query:"after" maxLength:"160" pattern:"^reservations:[A-Za-z0-9_.-]+$" doc:"next of the page before"`
+}
+
+type commandsInput struct {
+	Paging
+	OfCP
+	State string `query:"state" enum:"written,sent,accepted,rejected,superseded,expired,done,failed" doc:"only in this state"`
+	After string `query:"after" maxLength:"160" pattern:"^commands:[A-Za-z0-9_.-]+$" doc:"next of the page before"`
+}
+
+type recordsInput struct {
+	Paging
+	OfCP
+	After string `query:"after" maxLength:"160" pattern:"^records:[A-Za-z0-9_-]+/[A-Za-z0-9_-]+/[0-9]{1,18}$" doc:"next of the page before"`
+}
+
+type holesInput struct {
+	Paging
+	OfCP
+	State string `query:"state" enum:"open,filled" doc:"only in this state"`
+	After string `query:"after" maxLength:"160" pattern:"^holes:[0-9]{1,18}$" doc:"next of the page before"`
+}
+
+type alarmsInput struct {
+	Paging
+	OfCP
+	State string `query:"state" enum:"open,cleared,all" default:"open" doc:"only in this state"`
+	After string `query:"after" maxLength:"160" pattern:"^alarms:[0-9]{1,18}$" doc:"next of the page before"`
+}
+
+// listOutput is a page of a list, newest first.
+type listOutput[T any] struct {
+	Body struct {
+		Items []T    `json:"items" nullable:"false"`
+		Next  string `json:"next,omitempty" doc:"give it as after for the next page; absent on the last"`
+	}
+}
+
+// list registers GET /name, a page of what read finds; key names an item in a
+// cursor.
+func list[I, T any](s *Server, api huma.API, name, summary string, query func(*I) Query, read func(context.Context, Query) ([]T, error), key func(*T) string) {
+	id := "list-" + name
+	o := op(id, http.MethodGet, "/"+name, summary, http.StatusOK, http.StatusGone, http.StatusUnprocessableEntity)
+	huma.Register(api, o, func(ctx context.Context, in *I) (*listOutput[T], error) {
+		q := query(in)
+		limit := q.Limit
+		q.Limit++ // one more tells whether there is a next page
+		items, err := read(ctx, q)
+		if errors.Is(err, ErrGone) {
+			return nil, refuse("cursor_gone", "after: the row where the page before ended does not exist any more; begin again without after")
+		}
+		if err != nil {
+			return nil, s.broken(id, err)
+		}
+		out := &listOutput[T]{}
+		out.Body.Items = []T{}
+		if len(items) > limit {
+			items = items[:limit]
+			out.Body.Next = name + ":" + key(&items[limit-1])
+		}
+		out.Body.Items = append(out.Body.Items, items...)
+		return out, nil
+	})
+}
+
+// OneInput names one item.
+type OneInput struct {
+	ID          string `path:"id" maxLength:"80" pattern:"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"`
+	IfNoneMatch string `header:"If-None-Match" maxLength:"1000" doc:"the ETag of an answer that is there already"`
+}
+
+// numberInput names one item that has a number.
+type numberInput struct {
+	ID          int64  `path:"id" minimum:"1"`
+	IfNoneMatch string `header:"If-None-Match" maxLength:"1000" doc:"the ETag of an answer that is there already"`
+}
+
+// oneOutput is one item, or only that it is as it was.
+type oneOutput[T any] struct {
+	Status int
+	ETag   string `header:"ETag" doc:"changes with the body"`
+	Body   T
+}
+
+// tagged answers with an item, or with 304 to one who has it.
+func tagged[T any](v T, ifNoneMatch string) *oneOutput[T] {
+	sum := sha256.Sum256(mustJSON(v))
+	out := &oneOutput[T]{Status: http.StatusOK, ETag: `"` + hex.EncodeToString(sum[:12]) + `"`, Body: v}
+	for tag := range strings.SplitSeq(ifNoneMatch, ",") {
+		if tag = strings.TrimSpace(tag); tag == "*" || strings.TrimPrefix(tag, "W/") == out.ETag {
+			out.Status = http.StatusNotModified
+		}
+	}
+	return out
+}
+
+// one registers GET path/{id}; find answers nil when there is no such item, which
+// is the problem unknown.
+func one[I, T any](s *Server, api huma.API, id, path, summary, unknown string, find func(context.Context, *I) (*T, error), tag func(*I) (id, ifNoneMatch string)) {
+	huma.Register(api, readOne(op(id, http.MethodGet, path, summary, http.StatusOK, http.StatusNotFound, http.StatusUnprocessableEntity)),
+		func(ctx context.Context, in *I) (*oneOutput[T], error) {
+			v, err := find(ctx, in)
+			name, match := tag(in)
+			refused, isRefused := errors.AsType[*huma.ErrorModel](err)
+			switch {
+			case isRefused:
+				return nil, refused
+			case err != nil:
+				return nil, s.broken(id, err)
+			case v == nil:
+				return nil, refuse(unknown, "no such item: "+name)
+			}
+			return tagged(*v, match), nil
+		})
+}
+
+// readOne describes the answer that has no body.
+func readOne(o huma.Operation) huma.Operation {
+	if o.Responses == nil {
+		o.Responses = map[string]*huma.Response{}
+	}
+	o.Responses["304"] = &huma.Response{Description: "It is as it was: If-None-Match names its ETag."}
+	return o
+}
+
+// byID and byNumber find an item.
+func byID[K ~string, T any](find func(context.Context, K) (*T, error)) func(context.Context, *OneInput) (*T, error) {
+	return func(ctx context.Context, in *OneInput) (*T, error) { return find(ctx, K(in.ID)) }
+}
+
+func byNumber[T any](find func(context.Context, int64) (*T, error)) func(context.Context, *numberInput) (*T, error) {
+	return func(ctx context.Context, in *numberInput) (*T, error) { return find(ctx, in.ID) }
+}
+
+func idTag(in *OneInput) (id, ifNoneMatch string)        { return in.ID, in.IfNoneMatch }
+func numberTag(in *numberInput) (id, ifNoneMatch string) { return fmt.Sprint(in.ID), in.IfNoneMatch }
+
+func (s *Server) historyRoutes(api huma.API) {
+	list(s, api, "sessions", "Sessions", func(in *sessionsInput) Query {
+		return in.query(in.After).of(in.OfCP, in.OfDriver, in.State)
+	}, s.archive.Sessions, func(v *Session) string { return string(v.ID) })
+	one(s, api, "get-session", "/sessions/{id}", "One session", "unknown_session", byID(s.archive.Session), idTag)
+
+	list(s, api, "tickets", "Tickets", func(in *ticketsInput) Query {
+		return in.query(in.After).of(in.OfCP, in.OfDriver, "")
+	}, s.archive.Tickets, func(v *Ticket) string { return v.ID })
+	one(s, api, "get-ticket", "/tickets/{id}", "One ticket", "unknown_ticket", byID(s.archive.Ticket), idTag)
+
+	list(s, api, "reservations", "Reservations", func(in *reservationsInput) Query {
+		return in.query(in.After).of(in.OfCP, in.OfDriver, in.State)
+	}, s.archive.Reservations, func(v *Reservation) string { return string(v.ID) })
+	one(s, api, "get-reservation", "/reservations/{id}", "One reservation", "unknown_reservation", byID(s.archive.Reservation), idTag)
+
+	list(s, api, "commands", "Commands and their lives", func(in *commandsInput) Query {
+		return in.query(in.After).of(in.OfCP, OfDriver{}, in.State)
+	}, s.archive.Commands, func(v *Command) string { return string(v.ID) })
+
+	list(s, api, "records", "Journal records as received", func(in *recordsInput) Query {
+		return in.query(in.After).of(in.OfCP, OfDriver{}, "")
+	}, s.archive.Records, func(v *Record) string { return v.Cursor })
+
+	list(s, api, "holes", "Records that cannot come any more", func(in *holesInput) Query {
+		return in.query(in.After).of(in.OfCP, OfDriver{}, in.State)
+	}, s.archive.Holes, func(v *Hole) string { return fmt.Sprint(v.ID) })
+	one(s, api, "get-hole", "/holes/{id}", "One hole", "unknown_hole", byNumber(s.archive.Hole), numberTag)
+
+	list(s, api, "alarms", "What an operator should look at", func(in *alarmsInput) Query {
+		return in.query(in.After).of(in.OfCP, OfDriver{}, strings.TrimPrefix(in.State, "all"))
+	}, s.archive.Alarms, func(v *Alarm) string { return fmt.Sprint(v.ID) })
+	one(s, api, "get-alarm", "/alarms/{id}", "One alarm", "unknown_alarm", byNumber(s.archive.Alarm), numberTag)
+}
+
+// of adds what a query selects.
+func (q Query) of(cp OfCP, driver OfDriver, state string) Query {
+	q.CPID, q.Username, q.State = charge.CPID(cp.CPID), charge.Username(driver.Username), state
+	return q
+}

@@ -1,0 +1,157 @@
+package web
+
+import (
+	"fmt"
+	"log/slog"
+	"net/http"
+	"strings"
+
+	"github.com/danielgtaylor/huma/v2"
+)
+
+// problemPage is the page that explains every kind of problem; with the word of
+// one behind it, it is the type of that problem. Programs compare types, so it
+// never changes, wherever Central is served.
+const problemPage = "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#"
+
+// problemType is the absolute, stable type of a kind of problem.
+func problemType(word string) string { return problemPage + word }
+
+// kind is a kind of problem: the status it is answered with, and what it means
+// where nothing more can be said.
+type kind struct {
+	status int
+	text   string
+}
+
+// kinds is the one table of everything that can be refused, by its word. The
+// words of the first part come from a Desk.
+func kinds() map[string]kind {
+	return map[string]kind{
+		"unknown_cp":             {http.StatusNotFound, "there is no such charging point, or it is not admitted"},
+		"unknown_connector":      {http.StatusNotFound, "the charging point has no such connector"},
+		"unknown_session":        {http.StatusNotFound, "there is no such session"},
+		"unknown_reservation":    {http.StatusNotFound, "there is no such reservation"},
+		"unknown_driver":         {http.StatusNotFound, "this driver is not on the list of drivers"},
+		"unknown_hole":           {http.StatusNotFound, "there is no such hole"},
+		"session_ended":          {http.StatusConflict, "the session has ended"},
+		"session_orphaned":       {http.StatusConflict, "its charging point came back without it: settle it instead"},
+		"reservation_ended":      {http.StatusConflict, "the reservation has ended"},
+		"not_possible":           {http.StatusConflict, "it is not in a state in which this can be done"},
+		"not_simulated":          {http.StatusConflict, "its hardware is real"},
+		"cp_offline":             {http.StatusConflict, "the charging point is offline"},
+		"cp_unreachable":         {http.StatusConflict, "the charging point does not answer"},
+		"no_free_cp":             {http.StatusConflict, "no charging point is free"},
+		"cp_busy":                {http.StatusConflict, "it is reserved or in use"},
+		"cp_unavailable":         {http.StatusConflict, "it is out of service or faulted"},
+		"too_many":               {http.StatusConflict, "this driver has all the reservations allowed"},
+		"fenced":                 {http.StatusConflict, "another Central took over; this one only watches"},
+		"idempotency_key_reused": {http.StatusUnprocessableEntity, "Idempotency-Key: this key came with another request within 24 h; give a new order a new key, and repeat one byte for byte"},
+		"too_many_keys":          {http.StatusTooManyRequests, "Idempotency-Key: no more answers of 24 h can be kept; send the order without the header, or later"},
+
+		"unknown_command":        {http.StatusNotFound, "there is no such command"},
+		"unknown_ticket":         {http.StatusNotFound, "there is no such ticket"},
+		"unknown_alarm":          {http.StatusNotFound, "there is no such alarm"},
+		"not_found":              {http.StatusNotFound, "there is nothing at this address"},
+		"cursor_gone":            {http.StatusGone, "the row where the page before ended does not exist any more"},
+		"method_not_allowed":     {http.StatusMethodNotAllowed, "Allow lists what may be done here"},
+		"cross_origin":           {http.StatusForbidden, "a page of another origin may not order anything"},
+		"wrong_host":             {http.StatusMisdirectedRequest, "this Central is not served under that name"},
+		"bad_query":              {http.StatusBadRequest, "the query cannot be read"},
+		"bad_idempotency_key":    {http.StatusBadRequest, "the Idempotency-Key cannot be used"},
+		"bad_request":            {http.StatusBadRequest, "the request cannot be read"},
+		"invalid_request":        {http.StatusUnprocessableEntity, "a value is not what is expected; errors names each"},
+		"bad_username":           {http.StatusUnprocessableEntity, "the name cannot be a driver's"},
+		"bad_words":              {http.StatusUnprocessableEntity, "the text cannot be kept"},
+		"body_too_large":         {http.StatusRequestEntityTooLarge, "the body is larger than 64 KiB"},
+		"unsupported_media_type": {http.StatusUnsupportedMediaType, "send the body as application/json"},
+		"slow_request":           {http.StatusRequestTimeout, "the body did not arrive in time"},
+		"not_acceptable":         {http.StatusNotAcceptable, "answers are application/json"},
+		"unavailable":            {http.StatusServiceUnavailable, "nothing has happened; try again"},
+		"internal":               {http.StatusInternalServerError, "a fault of this program; its log tells more"},
+	}
+}
+
+// general is the kind of problem of a status that the API's library found.
+func general(status int) string {
+	switch status {
+	case http.StatusNotFound:
+		return "not_found"
+	case http.StatusMethodNotAllowed:
+		return "method_not_allowed"
+	case http.StatusNotAcceptable:
+		return "not_acceptable"
+	case http.StatusRequestTimeout:
+		return "slow_request"
+	case http.StatusRequestEntityTooLarge:
+		return "body_too_large"
+	case http.StatusUnsupportedMediaType:
+		return "unsupported_media_type"
+	case http.StatusUnprocessableEntity:
+		return "invalid_request"
+	}
+	if status >= http.StatusInternalServerError {
+		return "internal"
+	}
+	return "bad_request"
+}
+
+// refuse makes a problem of a kind. Without a detail the kind's own text is
+// given.
+func refuse(word, detail string) *huma.ErrorModel {
+	k, ok := kinds()[word]
+	if !ok { // a test holds the table against every word there is
+		word, k = "internal", kinds()["internal"]
+	}
+	if detail == "" {
+		detail = k.text
+	}
+	return &huma.ErrorModel{Type: problemType(word), Title: http.StatusText(k.status), Status: k.status, Detail: detail}
+}
+
+// writeProblem refuses a request outside of the API's library.
+func writeProblem(w http.ResponseWriter, word, detail string) {
+	p := refuse(word, detail)
+	w.Header().Set("Content-Type", "application/problem+json")
+	w.WriteHeader(p.Status)
+	_, _ = w.Write(mustJSON(p))
+}
+
+// broken hides an internal error from the page and logs it once.
+func (s *Server) broken(operation string, err error) error {
+	s.log.Error("a request could not be served", slog.String("operation", operation), slog.Any("err", err))
+	return refuse("unavailable", "the database does not answer or does not accept writes at the moment; nothing has happened; try again")
+}
+
+// maxLocation bounds how much of a name that a client made up is named, in bytes.
+const maxLocation = 100
+
+// plainProblem makes what the API's library refuses a problem like all others:
+// of a stable type, without an echo of what came, and in plain words.
+func plainProblem(_ huma.Context, _ string, v any) (any, error) {
+	p, ok := v.(*huma.ErrorModel)
+	if !ok {
+		return v, nil
+	}
+	if p.Type == "" {
+		word := general(p.Status)
+		p.Type = problemType(word)
+		switch word {
+		case "unsupported_media_type", "body_too_large", "slow_request", "not_acceptable", "internal":
+			p.Detail = kinds()[word].text
+		}
+	}
+	for _, e := range p.Errors {
+		e.Value = nil
+		if len(e.Location) > maxLocation {
+			e.Location = strings.ToValidUTF8(e.Location[:maxLocation], "") + "…"
+		}
+	}
+	return p, nil
+}
+
+// notAllowed answers 405 with the methods that are.
+func notAllowed(w http.ResponseWriter, method string, allowed []string) {
+	w.Header().Set("Allow", strings.Join(allowed, ", "))
+	writeProblem(w, "method_not_allowed", fmt.Sprintf("%s is not possible here; use %s", method, strings.Join(allowed, " or ")))
+}
