@@ -160,7 +160,12 @@ func newParts(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*parts, 
 	if deps.Breaker != nil {
 		breaker = deps.Breaker
 	}
-	c.web, err = web.New(web.Config{Insecure: cfg.Insecure, Observe: c.watch.Handler(metrics.Handler(c.watch.Families))},
+	public, err1 := cfg.HTTP.publicURL()
+	proxies, _, err2 := cfg.HTTP.proxies()
+	if err := errors.Join(err1, err2); err != nil {
+		return nil, fmt.Errorf("http: %w", err)
+	}
+	c.web, err = web.New(web.Config{Insecure: cfg.Insecure, PublicURL: public, TrustedProxies: proxies, Observe: c.watch.Handler(metrics.Handler(c.watch.Families))},
 		live{c.live, deps.Breaker != nil}, desk{c.writer}, archive{s, c.live}, breaker, log)
 	return c, err
 }

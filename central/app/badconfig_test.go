@@ -44,6 +44,12 @@ func TestBadConfigFiles(t *testing.T) {
 		{Name: "25 gold", File: "tariff: {currency: XAU}", Key: "tariff.currency", Want: "three capital letters"},
 		{Name: "25 missing currency", File: "tariff: {currency: ''}", Key: "tariff.currency", Want: "three capital letters"},
 		{Name: "25 half a currency", File: "tariff: {currency: E1x}", Key: "tariff.currency", Want: "three capital letters"},
+		{Name: "12 a password in the public URL", File: "http: {public_url: 'https://u:" + configtest.Secret + "@ops.example'}", Key: "http.public_url", Want: "want http://HOST or https://HOST"},
+		{Name: "12 a public URL without a scheme", File: "http: {public_url: ops.example/carga}", Key: "http.public_url", Want: "want http://HOST or https://HOST"},
+		{Name: "12 a public URL with a query", File: "http: {public_url: 'https://ops.example/?a=b'}", Key: "http.public_url", Want: "want http://HOST or https://HOST"},
+		{Name: "12 a public URL that climbs", File: "http: {public_url: 'https://ops.example/a/../b'}", Key: "http.public_url", Want: "want http://HOST or https://HOST"},
+		{Name: "12 a public URL below a path", File: "http: {public_url: 'https://ops.example:8443/carga/', trusted_proxies: [127.0.0.1, '10.0.0.0/8', '::1']}"},
+		{Name: "11 a name as a trusted proxy", File: "http: {trusted_proxies: [127.0.0.1, proxy.example]}", Key: "http.trusted_proxies[1]", Want: "want an IP address"},
 		{Name: "26 password inline", File: "http: {admin_password: " + configtest.Secret + "}", Key: "http.admin_password", Want: "unknown key"},
 	})
 }

@@ -2,10 +2,15 @@ package app
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"net"
+	"net/netip"
+	"net/url"
+	"path"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
@@ -42,6 +47,43 @@ type Config struct {
 // HTTP says where the page and the API are served.
 type HTTP struct {
 	Listen string `yaml:"listen"`
+	// PublicURL is where browsers reach the page through a reverse proxy, with the
+	// path below which it is served there; empty: at Listen.
+	PublicURL string `yaml:"public_url"`
+	// TrustedProxies are the addresses of proxies, alone or as ADDRESS/BITS, whose
+	// X-Forwarded-Host and X-Forwarded-Proto are believed.
+	TrustedProxies []string `yaml:"trusted_proxies"`
+}
+
+// publicURL reads PublicURL; nil if it is empty.
+func (h *HTTP) publicURL() (*url.URL, error) {
+	if h.PublicURL == "" {
+		return nil, nil
+	}
+	u, err := url.Parse(h.PublicURL)
+	if err != nil || (u.Scheme != "http" && u.Scheme != "https") || u.Hostname() == "" || u.User != nil || u.RawQuery != "" || u.Fragment != "" ||
+		u.Opaque != "" || path.Clean("/"+u.Path) != "/"+strings.Trim(u.Path, "/") {
+		return nil, errors.New("want http://HOST or https://HOST, with a port and a path if there are any, such as https://ops.example/carga")
+	}
+	return u, nil
+}
+
+// proxies reads TrustedProxies; at is the place of the first that is wrong.
+func (h *HTTP) proxies() (all []netip.Prefix, at int, err error) {
+	for i, s := range h.TrustedProxies {
+		p, err := netip.ParsePrefix(s)
+		if err != nil {
+			var a netip.Addr
+			if a, err = netip.ParseAddr(s); err == nil {
+				p = netip.PrefixFrom(a, a.BitLen())
+			}
+		}
+		if err != nil {
+			return nil, i, errors.New("want an IP address, or a network as ADDRESS/BITS, such as 127.0.0.1 or 10.0.0.0/8")
+		}
+		all = append(all, p)
+	}
+	return all, 0, nil
 }
 
 // Database says where the state of the network is kept.
@@ -230,6 +272,12 @@ func (c *Config) Validate(p *config.Problems) {
 }
 
 func (c *Config) validateHTTP(p *config.Problems) {
+	if _, err := c.HTTP.publicURL(); err != nil {
+		p.Addf("http.public_url", "%v", err)
+	}
+	if _, i, err := c.HTTP.proxies(); err != nil {
+		p.Addf(fmt.Sprintf("http.trusted_proxies[%d]", i), "%v", err)
+	}
 	host, port, err := net.SplitHostPort(c.HTTP.Listen)
 	if n, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil || n > 65535 {
 		p.Addf("http.listen", "want HOST:PORT; port 0 picks a free one")

@@ -81,13 +81,16 @@ type desk struct{ w *ingest.Writer }
 
 var _ web.Desk = desk{}
 
-// deskWait bounds how long an operator waits for the commit.
+// deskWait bounds how long an operator waits until the writer takes an order in.
 const deskWait = 10 * time.Second
 
 func (d desk) ask(ctx context.Context, op ingest.Op) (web.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, deskWait)
 	defer cancel()
 	r, err := d.w.Ask(ctx, ingest.Once(web.OnceOf(ctx)), op)
+	if errors.Is(err, ingest.ErrUnderWay) {
+		return web.Answer{}, web.ErrUnderWay
+	}
 	if err != nil {
 		return web.Answer{}, fmt.Errorf("central: %w", err)
 	}

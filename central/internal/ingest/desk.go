@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
@@ -15,6 +16,14 @@ import (
 // ErrStorage says that the database cannot be written at present. Nothing has
 // happened then.
 var ErrStorage = errors.New("the database cannot be written")
+
+// ErrUnderWay says that a request was taken in and that what became of it is not
+// known yet. Asking again with the same key tells.
+var ErrUnderWay = errors.New("the request is under way")
+
+// underWay is how long who asks waits for the end of the transaction that takes
+// the request in.
+const underWay = 20 * time.Second
 
 // Op is what an operator asks of the ledger, beside the Asks of orders.
 //
@@ -85,8 +94,8 @@ func (a *asked) answer(r replied) {
 }
 
 // Ask gives an operator's request to the writer and waits until it is
-// committed. With an error nothing has happened, unless ctx ended while it was
-// under way: then asking again with the same key tells.
+// committed. With any error but ErrUnderWay nothing has happened. ctx bounds how
+// long the request waits to be taken in; then its end is near, and is waited for.
 func (w *Writer) Ask(ctx context.Context, once Once, op Op) (Reply, error) {
 	reply := make(chan replied, 1)
 	select {
@@ -94,11 +103,21 @@ func (w *Writer) Ask(ctx context.Context, once Once, op Op) (Reply, error) {
 	case <-ctx.Done():
 		return Reply{}, ctx.Err()
 	}
+	limit := time.NewTimer(underWay)
+	defer limit.Stop()
 	select {
 	case r := <-reply:
 		return r.Reply, r.err
-	case <-ctx.Done():
-		return Reply{}, ctx.Err()
+	case <-w.ended:
+	case <-limit.C:
+	}
+	select {
+	case r := <-reply:
+		return r.Reply, r.err
+	case <-w.ended:
+		return Reply{}, ErrStorage // what was committed was answered
+	default:
+		return Reply{}, ErrUnderWay
 	}
 }
 

@@ -73,6 +73,9 @@ type livePoint struct {
 	at    charge.Time     // of tele
 	known ledger.Liveness // the last link that was known
 	link  ledger.Liveness // as last told
+
+	shown ledger.Liveness // as last judged
+	since charge.Time     // when shown began
 }
 
 // NewLive returns a view of a network of which nothing is known. fallback is
@@ -399,7 +402,7 @@ func (l *Live) pulse(now charge.Time) (back []charge.CPID) {
 	l.forgetBridges(now)
 	moved := false
 	for id, p := range l.points {
-		link, _ := l.judge(p, now)
+		link, _ := l.state(p, now)
 		if link != p.link {
 			moved = true
 			if link == ledger.Online {
@@ -444,8 +447,21 @@ func (l *Live) Network() Network {
 	return n
 }
 
+// state judges a charging point and says since when it is so: the moment is kept
+// while the state lasts, for that of its last sign of life moves on.
+func (l *Live) state(p *livePoint, now charge.Time) (ledger.Liveness, charge.Time) {
+	link, at := l.judge(p, now)
+	if link != p.shown {
+		if at == 0 { // never heard in this life
+			at = l.way.Started
+		}
+		p.shown, p.since = link, min(at, now)
+	}
+	return p.shown, p.since
+}
+
 func (l *Live) snapshot(p *livePoint, now charge.Time) Point {
-	link, since := l.judge(p, now)
+	link, since := l.state(p, now)
 	v := &p.view
 	out := Point{
 		ID: v.ID, Name: v.Name, Place: v.Place, Admitted: v.Admitted, Simulated: v.Simulated, Link: link, LinkSince: since,

@@ -1,6 +1,7 @@
 package ingest_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"testing/synctest"
@@ -91,6 +92,43 @@ func TestAnOutageDoesNotGreyTheNetwork(t *testing.T) {
 			if p.Name == "mqtt" && (p.State != ingest.PartDown || p.Reason != "gone") {
 				t.Errorf("mqtt: got %+v, want it down as the bridge says", p)
 			}
+		}
+	})
+}
+
+// A link is in its state since the state began: the moment does not move while
+// the charging point goes on to be heard, nor while it is silent.
+func TestALinkIsSinceItBegan(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		a := journaltest.New(t, "CP_1")
+		l.deliver(wire.TopicEvents, a.All[0])
+		began := map[ledger.Liveness]charge.Time{}
+		var order []ledger.Liveness
+		look := func(seconds int, heard, mqtt bool, points ...*journaltest.Point) {
+			t.Helper()
+			for range seconds {
+				l.seconds(1, heard, mqtt, points...)
+				cp := l.live.Network().CPs[0]
+				if len(order) == 0 || order[len(order)-1] != cp.Link {
+					order = append(order, cp.Link)
+					began[cp.Link] = cp.LinkSince
+					if late := charge.At(time.Now()).Sub(cp.LinkSince); late < 0 || late > 6*time.Second {
+						t.Errorf("%s is seen %s after it began", cp.Link, late)
+					}
+				} else if cp.LinkSince != began[cp.Link] {
+					t.Fatalf("%s since %s, and a second later since %s", cp.Link, began[cp.Link], cp.LinkSince)
+				}
+			}
+		}
+		look(30, true, true, a)
+		look(30, true, true)
+		look(30, false, true)
+		look(30, true, true, a)
+		if want := []ledger.Liveness{ledger.Online, ledger.Offline, ledger.Unknown, ledger.Online}; !slices.Equal(order, want) {
+			t.Errorf("links: got %v, want %v", order, want)
 		}
 	})
 }

@@ -365,3 +365,63 @@ func TestKeptAnswersAreRead(t *testing.T) {
 		}
 	})
 }
+
+// TestAnErrorSaysWhetherSomethingCanHaveHappened: a request that is not taken in
+// has no effect, now and later. One that is taken in is waited for, also when who
+// asked would not wait any more; if that takes too long the answer says so, and
+// the key tells the outcome.
+func TestAnErrorSaysWhetherSomethingCanHaveHappened(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		s, err := store.Open(t.Context(), options(dir))
+		if err != nil {
+			t.Fatal(err)
+		}
+		h := &held{db: db{s}}
+		l := runLife(t, s, h, config())
+		defer l.end()
+		l.w.Join("")
+		p := journaltest.New(t, "CP_1")
+		l.meet(p)
+		before, _ := l.ordered()
+		for i, c := range []struct {
+			held  time.Duration // how long the transaction takes
+			first error
+			done  int // orders that are written then
+		}{
+			{15 * time.Second, nil, 1}, {time.Minute, ingest.ErrUnderWay, 2},
+		} {
+			l.online(p)
+			synctest.Wait()
+			gate := make(chan struct{})
+			h.gate.Store(&gate)
+			time.AfterFunc(c.held, func() {
+				h.gate.Store(nil)
+				close(gate)
+			})
+			key := once(fmt.Sprint("first", i), "plug")
+			ask := func(o ingest.Once) error {
+				ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
+				defer stop()
+				_, err := l.w.Ask(ctx, o, simulate)
+				return err
+			}
+			first := make(chan error, 1)
+			go func() { first <- ask(key) }()
+			synctest.Wait() // it is in the transaction
+			if err := ask(once(fmt.Sprint("second", i), "plug")); !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%s: one that is not taken in: got %v", c.held, err)
+			}
+			if err := <-first; !errors.Is(err, c.first) {
+				t.Errorf("%s: one that is taken in: got %v, want %v", c.held, err, c.first)
+			}
+			time.Sleep(c.held + time.Minute)
+			if r := l.askOnce(key, simulate); len(r.Commands) != 1 {
+				t.Errorf("%s: asked again: got %+v, want its command", c.held, r)
+			}
+			if n, _ := l.ordered(); n != before+c.done {
+				t.Errorf("%s: %d orders, want %d", c.held, n-before, c.done)
+			}
+		}
+	})
+}

@@ -29,9 +29,10 @@ type Writer struct {
 	log   *slog.Logger
 	wake  func() // the outbox has new rows
 
-	records chan []input // of cp-events and driver-events: taken while active
-	monitor chan []input // of monitor-events
-	asks    chan *asked
+	records chan []input  // of cp-events and driver-events: taken while active
+	monitor chan []input  // of monitor-events
+	asks    chan *asked   // not buffered: what was sent was taken in
+	ended   chan struct{} // closed when Run has ended
 	noted   chan struct{} // there are notes
 
 	self    charge.Incarnation
@@ -62,7 +63,7 @@ func New(cfg Config, store Store, out Sender, live *Live, wake func(), log *slog
 	cfg.Watch.fill()
 	return &Writer{
 		cfg: cfg, store: store, out: out, live: live, wake: wake, log: log,
-		records: make(chan []input), monitor: make(chan []input), asks: make(chan *asked),
+		records: make(chan []input), monitor: make(chan []input), asks: make(chan *asked), ended: make(chan struct{}),
 		noted: make(chan struct{}, 1), // one signal stands for all notes
 		pacer: newPacer(), bridgeDead: map[bridgeRun]int64{},
 	}
@@ -119,6 +120,7 @@ func (w *Writer) takeNotes() ([]input, []charge.Incarnation) {
 // Run owns the state until ctx ends. It returns an error only when the
 // database cannot be read at the start.
 func (w *Writer) Run(ctx context.Context) error {
+	defer close(w.ended)
 	if err := w.begin(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil

@@ -2,6 +2,7 @@ package web
 
 import (
 	"context"
+	"errors"
 	"log/slog"
 	"net/http"
 	"strings"
@@ -20,6 +21,9 @@ func (s *Server) routes(mux *http.ServeMux) {
 	cfg := huma.DefaultConfig("Carga Central", "1")
 	cfg.OpenAPIPath = "/api/v1/openapi"
 	cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", nil
+	if s.cfg.PublicURL != nil {
+		cfg.Servers = []*huma.Server{{URL: strings.TrimRight(s.cfg.PublicURL.String(), "/")}}
+	}
 	cfg.Formats = strictFormats()
 	cfg.Transformers = []huma.Transformer{plainProblem}
 	cfg.RejectUnknownQueryParameters = true // of a misspelt filter more would be shown than was asked for
@@ -33,7 +37,20 @@ func (s *Server) routes(mux *http.ServeMux) {
 	if s.breaker != nil {
 		s.demoRoutes(api)
 	}
+	for _, at := range api.OpenAPI().Paths {
+		if o := at.Post; o != nil {
+			s.statuses[o.OperationID] = o.DefaultStatus
+			if o.DefaultStatus == http.StatusOK && len(o.Parameters) > 0 { // of an order
+				underWay := *o.Responses["200"]
+				underWay.Description = "It was taken in; what became of it is not known yet."
+				o.Responses["202"] = &underWay
+			}
+		}
+	}
 }
+
+// location is the address of something of the API as a client reaches it.
+func (s *Server) location(path string) string { return s.front.base + "/api/v1/" + path }
 
 // op describes an operation that is answered with status, or refused with one of
 // errors or of those that every operation may be refused with.
@@ -124,12 +141,18 @@ func (s *Server) getCommand(ctx context.Context, in *commandInput) (*Command, er
 
 // orderOutput answers an order: it is in the database.
 type orderOutput struct {
+	Status   int
 	Location string `header:"Location" doc:"where the life of the (first) command can be followed"`
 	Body     Answer
 }
 
 // answer turns what the desk said into a response.
 func (s *Server) answer(id string, a Answer, err error) (*orderOutput, error) {
+	if errors.Is(err, ErrUnderWay) {
+		return &orderOutput{Status: http.StatusAccepted, Location: s.location("commands"), Body: Answer{
+			Reason: "under_way", Message: "the order was taken in and the database is slow: look for its command, or send it again with the same Idempotency-Key",
+		}}, nil
+	}
 	if err != nil {
 		return nil, s.broken(id, err)
 	}
@@ -139,9 +162,9 @@ func (s *Server) answer(id string, a Answer, err error) (*orderOutput, error) {
 		}
 		return nil, refuse(a.Reason, a.Message)
 	}
-	out := &orderOutput{Body: a}
+	out := &orderOutput{Status: s.statuses[id], Body: a}
 	if len(a.Commands) > 0 {
-		out.Location = "/api/v1/commands/" + string(a.Commands[0])
+		out.Location = s.location("commands/" + string(a.Commands[0]))
 	}
 	return out, nil
 }

@@ -71,8 +71,7 @@ func forms() []form {
 	}
 }
 
-// read reads a body as plainly as can be. Names may be in any case, and null is
-// as good as nothing.
+// read reads a body as plainly as can be. Names may be in any case.
 func (f *form) read(body []byte) (v map[string]any, ok bool) {
 	if wire.Check(body) != nil {
 		return nil, false
@@ -82,6 +81,11 @@ func (f *form) read(body []byte) (v map[string]any, ok bool) {
 	d.UseNumber()
 	if d.Decode(&given) != nil {
 		return nil, false
+	}
+	for _, got := range given {
+		if got == nil {
+			return nil, false // null
+		}
 	}
 	v = map[string]any{}
 	known := map[string]any{} // by the name that is meant
@@ -214,7 +218,7 @@ func FuzzQuery(f *testing.F) {
 		unnamed := func(pair string) bool { return pair != "" && !strings.Contains(pair, "=") }
 		twice := false
 		for _, values := range given {
-			twice = twice || len(values) > 1
+			twice = twice || len(values) > 1 || values[0] == ""
 		}
 		if err != nil || twice || slices.ContainsFunc(strings.Split(query, "&"), unnamed) {
 			if w.Code != http.StatusBadRequest || a.query != nil {

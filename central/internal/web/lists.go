@@ -46,7 +46,7 @@ func bound(s string) charge.Time {
 type (
 	// OfCP selects what is about one charging point.
 	OfCP struct {
-		CPID string `query:"cp_id" maxLength:"36" pattern:"^[A-Za-z0-9_-]*$" doc:"only of this charging point"`
+		CPID string `query:"cp_id" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$" doc:"only of this charging point"`
 	}
 	// OfDriver selects what is about one driver.
 	OfDriver struct {

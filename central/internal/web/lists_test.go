@@ -19,7 +19,7 @@ func (f *fixture) pages(t *testing.T, limit int) (pages []int) {
 	t.Helper()
 	after := ""
 	for range 20 {
-		w := f.do(t, http.MethodGet, fmt.Sprintf("/api/v1/tickets?limit=%d&after=%s", limit, after), "")
+		w := f.do(t, http.MethodGet, fmt.Sprintf("/api/v1/tickets?limit=%d%s", limit, after), "")
 		var page struct {
 			Items []web.Ticket `json:"items"`
 			Next  string       `json:"next"`
@@ -28,9 +28,10 @@ func (f *fixture) pages(t *testing.T, limit int) (pages []int) {
 			t.Fatalf("%d %s (%v)", w.Code, w.Body, err)
 		}
 		pages = append(pages, len(page.Items))
-		if after = page.Next; after == "" {
+		if page.Next == "" {
 			return pages
 		}
+		after = "&after=" + page.Next
 	}
 	t.Fatal("the list has no end")
 	return nil

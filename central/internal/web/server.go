@@ -12,8 +12,6 @@ import (
 	"net/url"
 	"strings"
 	"time"
-
-	"github.com/carga-ev/carga/internal/loopback"
 )
 
 //go:embed ui
@@ -33,11 +31,14 @@ type Server struct {
 	log     *slog.Logger
 	hub     *hub
 	handler http.Handler
+
+	statuses map[string]int // of an order that was taken in, by its operation
+	front    front
 }
 
 // New makes a server. breaker is nil outside the demo.
 func New(cfg Config, live Live, desk Desk, archive Archive, breaker Breaker, log *slog.Logger) (*Server, error) {
-	s := &Server{cfg: cfg, live: live, desk: desk, archive: archive, breaker: breaker, log: log, hub: newHub(live, cfg.Tick, log)}
+	s := &Server{cfg: cfg, live: live, desk: desk, archive: archive, breaker: breaker, log: log, hub: newHub(live, cfg.Tick, log), statuses: map[string]int{}, front: newFront(&cfg)}
 	pages, err := fs.Sub(uiFiles, "ui")
 	if err != nil {
 		return nil, fmt.Errorf("embedded page: %w", err)
@@ -68,6 +69,11 @@ func New(cfg Config, live Live, desk Desk, archive Archive, breaker Breaker, log
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		writeProblem(w, "cross_origin", "")
 	}))
+	if s.front.origin != "" {
+		if err := origin.AddTrustedOrigin(s.front.origin); err != nil {
+			return nil, fmt.Errorf("public URL: %w", err)
+		}
+	}
 	s.handler = s.guard(origin.Handler(whole(once(mux))))
 	return s, nil
 }
@@ -136,10 +142,11 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// guard bounds bodies, sets headers, and refuses hosts that only a browser led
-// astray by somebody else's name server would ask for.
+// guard sets headers and refuses what is asked of somebody else, or cannot be
+// read.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		r = s.front.request(r)
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "+
 			"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
@@ -150,8 +157,16 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		if strings.HasPrefix(r.URL.Path, "/api/") {
 			h.Set("Cache-Control", "no-store")
 		}
-		if !s.cfg.Insecure && !loopback.Asked(r.Host) {
-			writeProblem(w, "wrong_host", "this Central answers on loopback only until there are accounts")
+		if !s.front.serves(r.Host) {
+			writeProblem(w, "wrong_host", "")
+			return
+		}
+		if s.front.base != "" && r.URL.Path == s.front.base { // links of the page are relative to the folder
+			http.Redirect(w, r, s.front.base+"/", http.StatusPermanentRedirect)
+			return
+		}
+		if s.front.otherScheme(r) {
+			writeProblem(w, "cross_origin", "")
 			return
 		}
 		if r.Method == http.MethodTrace || r.Method == http.MethodConnect {
@@ -179,8 +194,11 @@ func unreadable(query string) string {
 		return "query: write name=value&name=value, each part percent-encoded"
 	}
 	for name, values := range given {
-		if len(values) > 1 {
+		switch {
+		case len(values) > 1:
 			return fmt.Sprintf("%.*q is given more than once", maxLocation, name)
+		case values[0] == "":
+			return fmt.Sprintf("%.*q has no value: leave it out", maxLocation, name)
 		}
 	}
 	return ""

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 
 	"github.com/danielgtaylor/huma/v2"
 
@@ -22,6 +23,10 @@ func strictFormats() map[string]huma.Format {
 				if err := wire.Check(data); err != nil {
 					return err
 				}
+				if err := json.Unmarshal(data, v); err != nil {
+					return err
+				}
+				return noNulls(*v.(*any))
 			}
 			err := json.Unmarshal(data, v)
 			if form, ok := errors.AsType[*json.UnmarshalTypeError](err); ok {
@@ -32,4 +37,15 @@ func strictFormats() map[string]huma.Format {
 		formats[name] = f
 	}
 	return formats
+}
+
+// noNulls refuses null: whether it means nothing or everything is a guess.
+func noNulls(body any) error {
+	fields, _ := body.(map[string]any)
+	for _, name := range slices.Sorted(maps.Keys(fields)) {
+		if fields[name] == nil {
+			return fmt.Errorf("field %.100s: is null; leave it out", name)
+		}
+	}
+	return nil
 }

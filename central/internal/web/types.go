@@ -2,7 +2,10 @@ package web
 
 import (
 	"context"
+	"errors"
 	"net/http"
+	"net/netip"
+	"net/url"
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
@@ -104,6 +107,10 @@ type Fact struct {
 
 	SessionID charge.SessionID `json:"session_id,omitempty"` // that it is about
 }
+
+// ErrUnderWay is the answer of a Desk that took an order in and does not know yet
+// what became of it. With any other error nothing has happened.
+var ErrUnderWay = errors.New("the order is under way")
 
 // Desk takes an operator's or a driver's wishes. Every method returns once the
 // wish is committed, or with an error when it could not be; a refusal of the
@@ -281,8 +288,14 @@ type Breaker interface {
 
 // Config is how Server behaves.
 type Config struct {
-	Insecure bool          // answer requests for any host
-	Tick     time.Duration // of the live stream; one second unless set
+	Insecure bool // answer requests for any host
+	// PublicURL is where browsers reach the server through a reverse proxy, with
+	// the path below which it is served there; nil: where it listens.
+	PublicURL *url.URL
+	// TrustedProxies are the peers whose X-Forwarded-Host and X-Forwarded-Proto
+	// are believed.
+	TrustedProxies []netip.Prefix
+	Tick           time.Duration // of the live stream; one second unless set
 	// Observe serves /livez, /readyz and /metrics; nil: nobody does.
 	Observe http.Handler
 }

@@ -339,6 +339,18 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
+// TestAnOrderUnderWay: what may have happened is no refusal.
+func TestAnOrderUnderWay(t *testing.T) {
+	f := newFixture(t)
+	f.desk.err = web.ErrUnderWay
+	for _, path := range []string{"/api/v1/sessions/s-1/stop", "/api/v1/sessions/s-1/settle"} {
+		w := f.do(t, http.MethodPost, path, "")
+		if w.Code != http.StatusAccepted || w.Header().Get("Location") != "/api/v1/commands" || !strings.Contains(w.Body.String(), `"reason":"under_way"`) {
+			t.Errorf("%s: %d, Location %q, %s", path, w.Code, w.Header().Get("Location"), w.Body)
+		}
+	}
+}
+
 // TestWaitForCommand: with wait the answer comes when the command has ended.
 func TestWaitForCommand(t *testing.T) {
 	f := newFixture(t)
