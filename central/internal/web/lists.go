@@ -50,7 +50,7 @@ type (
 	}
 	// OfDriver selects what is about one driver.
 	OfDriver struct {
-		Username string `query:"username" maxLength:"64" doc:"only of this driver"`
+		Username string `query:"username" minLength:"1" maxLength:"64" doc:"only of this driver"`
 	}
 )
 
