@@ -59,6 +59,7 @@ test: ## everything: check, the whole network on fake and on real time, the prog
 	@$(STAGE) "machine" .ci/prepare
 	@$(MAKE) stages
 	@$(STAGE) "build" $(MAKE) build
+	@$(STAGE) "API" .ci/schemathesis
 	@$(STAGE) "simulation" env CARGA_WORLD_SEEDS=200 go test -count=1 -timeout 10m ./sim/world
 	@$(STAGE) "planted bugs" go test -count=1 -tags planted -timeout 10m -run TestPlantedBugs ./sim/world
 	@$(STAGE) "fuzz" env FUZZTIME=10s .ci/fuzz
