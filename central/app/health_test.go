@@ -269,6 +269,53 @@ func TestDeadLettersOfABridgeRaiseTheAlarmOnce(t *testing.T) {
 	})
 }
 
+// TestACommandIsSentWhenKafkaHasIt: until then it is written, however often it was
+// tried.
+func TestACommandIsSentWhenKafkaHasIt(t *testing.T) {
+	path := db(t)
+	synctest.Test(t, func(t *testing.T) {
+		w := newWorld(t)
+		w.kafka()
+		defer w.kafkaGone()
+		cfg := settings(path)
+		c := w.central(cfg)
+		o := w.others(cfg)
+		p := journaltest.New(t, "CP_1")
+		o.say(wire.TopicEvents, p.All...)
+		for range 3 {
+			o.say(wire.TopicMonitor, bridgeSays(t, wire.BridgeAlive{StartedAt: charge.At(time.Now())}), p.Presence(1, ""))
+			time.Sleep(time.Second)
+		}
+		f := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: wire.TopicCommands, Err: kerr.KafkaStorageError, Count: -1})
+		began := time.Now()
+		c.post(w, "/api/v1/availability", `{"cp_id":"CP_1","available":false}`)
+		command := func() (state string, sentAt time.Time) {
+			t.Helper()
+			var n struct {
+				Items []struct {
+					State  string
+					SentAt time.Time `json:"sent_at"`
+				}
+			}
+			if err := json.Unmarshal([]byte(c.get(w, "/api/v1/commands")), &n); err != nil || len(n.Items) != 1 {
+				t.Fatalf("commands: %+v %v", n, err)
+			}
+			return n.Items[0].State, n.Items[0].SentAt
+		}
+		time.Sleep(10 * time.Second)
+		if state, at := command(); state != "written" || !at.IsZero() {
+			t.Errorf("Kafka does not have it: got %s, sent at %s", state, at)
+		}
+		f.Remove()
+		time.Sleep(3 * time.Second)
+		if state, at := command(); state != "sent" || at.Before(began.Add(10*time.Second)) {
+			t.Errorf("Kafka has it: got %s, sent at %s", state, at)
+		}
+		o.stop()
+		c.stop()
+	})
+}
+
 // TestALockedDatabaseIsNotABridgeThatIsAway: each part is shown as it is.
 func TestALockedDatabaseIsNotABridgeThatIsAway(t *testing.T) {
 	path := db(t)

@@ -79,6 +79,25 @@ func TestClockSetBackBetweenSendings(t *testing.T) {
 	}
 }
 
+// Written until Kafka has it, however often it was tried, and sent from then on.
+func TestACommandIsWrittenUntilKafkaHasIt(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	w.deaf["CP_1"] = true
+	w.operator(orders.AskAvailability{Target: one, Available: false})
+	id := w.sent[0].ID
+	w.pass(5000)
+	if c := w.commands[id]; c.State != orders.Written || c.Sendings < 4 {
+		t.Fatalf("got %s after %d attempts, want written: Kafka does not have it", c.State, c.Sendings)
+	}
+	w.step(orders.CommandSent{Now: w.moment(), CPID: "CP_1", CommandID: id})
+	since := w.now
+	w.pass(5000)
+	if c := w.commands[id]; c.State != orders.Sent || c.ChangedAt != since {
+		t.Fatalf("got %s since %s, want sent since %s", c.State, c.ChangedAt, since)
+	}
+}
+
 func TestLifeOfACommand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})

@@ -59,11 +59,9 @@ func (x *step) order(cp *ledger.CP, connector charge.ConnectorID, o wire.Order, 
 	return c
 }
 
-// send says a command once more: 0, 1, 2, 4, 8 … s after it was written.
+// send hands a command to Kafka once more: 0, 1, 2, 4, 8 … s after it was written.
+// It is written until Kafka has it: see commandSent.
 func (x *step) send(c *Command) {
-	if c.Sendings > 0 && c.State == Written {
-		c.State, c.ChangedAt = Sent, x.At
-	}
 	c.NextAt = c.IssuedAt.Add(time.Second << min(c.Sendings, 30))
 	c.Sendings++
 	if c.NextAt <= x.At { // several were missed: count on from now
@@ -97,6 +95,7 @@ func (x *step) resend(id charge.CPID) {
 	}
 }
 
+// commandSent takes in that Kafka has a command.
 func (x *step) commandSent(e CommandSent) {
 	p := x.s.points[e.CPID]
 	if p == nil {

@@ -34,6 +34,9 @@ type session struct {
 	positions []int64 // next offset of each partition of Central's topic; each has one reader
 }
 
+// lookEvery is how often a session looks whether a topic got other partitions.
+const lookEvery = 2 * time.Second
+
 // newSession makes a session and its context, which every call of it but
 // produce takes. It does no I/O.
 func newSession(ctx context.Context, cfg *LineConfig, deliver func([]byte)) (context.Context, *session) {
@@ -140,9 +143,37 @@ func (s *session) findEnds(ctx context.Context, count int) error {
 	return nil
 }
 
+// errOtherPartitions ends a session whose topics have other partitions now: the
+// next one reads the new ones from their beginning, and maps keys by their number.
+var errOtherPartitions = errors.New("the topics have other partitions now")
+
+// watch ends the session when a topic has other partitions than it knows.
+func (s *session) watch(ctx context.Context) {
+	tick := time.NewTicker(lookEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		m, err := s.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{s.cfg.DriverTopic, s.cfg.CentralTopic}})
+		if err != nil {
+			continue // the readers meet it
+		}
+		for _, t := range m.Topics {
+			known := map[string]int{s.cfg.DriverTopic: s.drivers, s.cfg.CentralTopic: len(s.positions)}[t.Name]
+			if t.Error == nil && len(t.Partitions) != known {
+				s.cancel(errOtherPartitions)
+			}
+		}
+	}
+}
+
 // read delivers what Central says until the first error.
 func (s *session) read(ctx context.Context) error {
 	var readers sync.WaitGroup
+	readers.Go(func() { s.watch(ctx) })
 	for p := range s.positions {
 		readers.Go(func() {
 			for ctx.Err() == nil {

@@ -73,7 +73,13 @@ func (tx *Tx) command(t *tables, c *orders.Command) error {
 	return tx.exec(t.commands.one, string(c.ID), int64(c.N), string(c.Central), string(c.Journal), string(c.CPID),
 		int64(c.Connector), string(c.Type), bytesOf(c.Data), string(c.ReservationID), string(c.SessionID),
 		int64(c.IssuedAt), int64(c.ExpiresAt), string(c.State), c.Reason, int64(c.ChangedAt), c.Sendings, int64(c.NextAt),
-		c.MessageID, at(c.Sendings > 0), at(c.State == orders.Accepted || c.State == orders.Done), at(!c.State.Open()))
+		c.MessageID, at(arrived(c.State)), at(c.State == orders.Accepted || c.State == orders.Done), at(!c.State.Open()))
+}
+
+// arrived reports whether Kafka has had a command in that state; one that ended
+// otherwise may have been sent before.
+func arrived(s orders.CommandState) bool {
+	return s == orders.Sent || s == orders.Accepted || s == orders.Done || s == orders.Failed || s == orders.Rejected
 }
 
 // bytesOf never answers nil, which would be NULL.
