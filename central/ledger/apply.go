@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"slices"
 
 	"github.com/carga-ev/carga/internal/charge"
@@ -146,7 +147,12 @@ func cleared(c Change) Change {
 	return c
 }
 
+// unusable notes that the record, or what it tells, cannot be used: it stays
+// applied, is counted, and raises an alarm.
 func (f *fold) unusable(why string) {
+	if f.out.Unusable == nil {
+		f.out.Unusable = errors.New(why)
+	}
 	f.alarm(AlarmUnusable, string(f.rec.Journal)+"."+string(f.rec.Type), f.rec.Connector, why)
 }
 

@@ -391,7 +391,7 @@ type Outcome struct {
 	Hash     string        // of the record's bytes
 	Payload  wire.Payload  // nil: unknown type, unusable, or not applied
 	Command  *wire.Command // with command_accepted: the command it repeats
-	Unusable error         // the data could not be used: applied as opaque, counted
+	Unusable error         // what the record tells could not be used: applied as opaque, counted
 	Present  bool          // it changed the present state
 	Late     bool          // it filled a hole, or came from a boot that is over
 	NewBoot  bool          // with it, the present journal became another
