@@ -47,7 +47,7 @@ func TestKafkaAbsentAtTheStart(t *testing.T) {
 		})
 		w.within(5*time.Second, "it says on Kafka that it lives", func() bool {
 			for _, r := range w.read(wire.TopicMonitor) {
-				if a, err := wire.DecodeBridgeAlive(r.Value); err == nil && string(r.Key) == "bridge" && a.Kafka.Up {
+				if a, err := wire.DecodeBridgeAlive(r.Value); err == nil && string(r.Key) == "bridge/bridge" && a.Kafka.Up {
 					return true
 				}
 			}

@@ -234,6 +234,10 @@ func Cut(s string, most int) string {
 	return s[:most]
 }
 
+// BridgeKey is the key of a bridge's heartbeats on monitor-events. A cp_id has
+// no slash, so no charging point shares it, whatever the bridge is called.
+func BridgeKey(name string) string { return "bridge/" + name }
+
 // DecodeBridgeAlive reads a bridge's sign of life strictly.
 func DecodeBridgeAlive(raw []byte) (BridgeAlive, error) {
 	var m BridgeAlive

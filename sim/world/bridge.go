@@ -299,7 +299,7 @@ func (x *crossing) alive() {
 		return
 	}
 	x.takeLatest(route.Decision{Record: route.Record{
-		Topic: wire.TopicMonitor, Key: "bridge", Value: raw, Headers: []route.Header{{Key: wire.HeaderKind, Value: wire.KindValueBridgeAlive}},
+		Topic: wire.TopicMonitor, Key: wire.BridgeKey("bridge"), Value: raw, Headers: []route.Header{{Key: wire.HeaderKind, Value: wire.KindValueBridgeAlive}},
 	}}, func() {})
 	x.after(aliveEvery, "bridge lives", x.alive)
 }

@@ -266,7 +266,7 @@ func (s *Side) sayAlive(mqtt wire.Dependency) {
 	}
 	// Refused only when the producer has stopped, and then nobody must hear it.
 	_, _ = s.producer.Enqueue(record(route.Record{
-		Topic: s.cfg.Router.Kafka.Monitor, Key: s.cfg.Name, Value: raw,
+		Topic: s.cfg.Router.Kafka.Monitor, Key: wire.BridgeKey(s.cfg.Name), Value: raw,
 		Headers: []route.Header{{Key: wire.HeaderKind, Value: wire.KindValueBridgeAlive}},
 	}))
 }
