@@ -317,6 +317,7 @@ func TestFaultAndRepair(t *testing.T) {
 			}
 		}
 		want(t, p.order(1, &wire.Unlock{}), wire.ResultRejected, "unsupported")
+		want(t, p.order(0, &wire.Reset{}), wire.ResultRejected, "unsupported")
 		want(t, p.order(7, &wire.Stop{SessionID: "x"}), wire.ResultRejected, "unknown_connector")
 	})
 }

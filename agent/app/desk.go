@@ -70,7 +70,10 @@ func (d *desk) run(v delivery.Verdict) {
 	case *wire.Simulate:
 		d.simulate(v, *o)
 		return
-	default:
+	case *wire.Reserve, *wire.CancelReservation, *wire.Start, *wire.Stop:
+	default: // whatever connector it names
+		d.finish(v, wire.ResultRejected, "unsupported")
+		return
 	}
 	if n < 1 || int(n) > len(d.machines) {
 		d.finish(v, wire.ResultRejected, "unknown_connector")
