@@ -259,7 +259,7 @@ type stateRow struct {
 	Admitted  bool        `json:"admitted"`
 	Simulated bool        `json:"simulated"`
 	Link      string      `json:"link"`
-	LinkSince charge.Time `json:"link_since"`
+	LinkSince charge.Time `json:"link_since,omitzero"`
 	Alarm     string      `json:"alarm,omitempty"`
 	Unacked   int64       `json:"unacked"`
 	Connector

@@ -68,8 +68,8 @@ type CP struct {
 	Admitted   bool        `json:"admitted"`
 	Simulated  bool        `json:"simulated"`
 	Link       string      `json:"link"` // "online", "offline", "unknown"
-	LinkSince  charge.Time `json:"link_since"`
-	HeardAt    charge.Time `json:"heard_at"` // by Central's clock; 0 never in this life
+	LinkSince  charge.Time `json:"link_since,omitzero"`
+	HeardAt    charge.Time `json:"heard_at,omitzero"` // by Central's clock; 0 never in this life
 	Unacked    int64       `json:"unacked"`
 	Alarm      string      `json:"alarm,omitempty"`
 	Agent      string      `json:"agent,omitempty"`
@@ -93,7 +93,7 @@ type Connector struct {
 	Energy        charge.WattHours     `json:"energy_wh"`      // of the running session
 	Cost          string               `json:"cost,omitempty"` // of the running session, provisional; decimal in the main unit of Currency
 	Currency      string               `json:"currency,omitempty"`
-	ValuesAt      charge.Time          `json:"values_at"` // when Power … Cost were received
+	ValuesAt      charge.Time          `json:"values_at,omitzero"` // when Power … Cost were received
 }
 
 // Fact is something that happened and is told once: a ticket, the end of a
@@ -183,7 +183,7 @@ type Session struct {
 	Reason        charge.StopReason    `json:"reason,omitempty"`
 	Start         charge.WattHours     `json:"register_start_wh"`
 	Last          charge.WattHours     `json:"register_wh"`
-	AuthorizedAt  charge.Time          `json:"authorized_at"`
+	AuthorizedAt  charge.Time          `json:"authorized_at,omitzero"`
 	StartedAt     charge.Time          `json:"started_at,omitzero"`
 	StoppedAt     charge.Time          `json:"stopped_at,omitzero"`
 }
@@ -201,7 +201,7 @@ type Ticket struct {
 	DurationSec int64                `json:"duration_sec"`
 	Reason      charge.StopReason    `json:"reason"`
 	Tariff      charge.TariffVersion `json:"tariff"`
-	StoppedAt   charge.Time          `json:"stopped_at"`
+	StoppedAt   charge.Time          `json:"stopped_at,omitzero"`
 }
 
 // Reservation is a connector kept, or asked to be kept, for a driver.

@@ -3,6 +3,7 @@ package web_test
 import (
 	"bufio"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -436,4 +437,18 @@ func containsAll(s string, parts []string) bool {
 		}
 	}
 	return true
+}
+
+// A moment that is not known is left out, and is no day in 1970.
+func TestWhatIsNotKnownHasNoMoment(t *testing.T) {
+	t.Parallel()
+	for _, v := range []any{web.CP{}, web.Connector{}, web.Session{}, web.Ticket{}} {
+		raw, err := json.Marshal(v)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if strings.Contains(string(raw), "1970") {
+			t.Errorf("%T of which nothing is known: %s", v, raw)
+		}
+	}
 }

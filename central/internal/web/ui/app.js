@@ -18,8 +18,8 @@ const words = { suspended_ev: "vehicle pauses", suspended_evse: "paused", unavai
 const word = (s) => words[s] || s;
 
 const now = () => Date.now() + clockSkew;
-const time = (s) => (s && !s.startsWith("1970-01-01T00:00:00.000") ? new Date(s).toLocaleTimeString() : "–");
-const moment = (s) => (s && !s.startsWith("1970-01-01T00:00:00.000") ? new Date(s).toLocaleString() : "–");
+const time = (s) => (s ? new Date(s).toLocaleTimeString() : "–");
+const moment = (s) => (s ? new Date(s).toLocaleString() : "–");
 
 // soFar is energy and cost of a running session, in the session's currency.
 const soFar = (s, v) => [kWh(v.e), v.c && s.currency ? money(v.c, s.currency) : ""].filter(Boolean);
