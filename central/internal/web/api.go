@@ -340,14 +340,16 @@ type partInput struct {
 }
 
 func (s *Server) demoRoutes(api huma.API) {
-	huma.Register(api, op("cut-or-restore", http.MethodPost, "/demo/parts/{part}", "Cut a part of the demo, or bring it back", http.StatusOK),
+	huma.Register(api, op("cut-or-restore", http.MethodPost, "/demo/parts/{part}", "Cut a part of the demo, or bring it back", http.StatusOK,
+		http.StatusForbidden, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType),
 		func(_ context.Context, in *partInput) (*bodyOutput[Part], error) {
 			do, state := s.breaker.Cut, "down"
 			if in.Body.Up {
 				do, state = s.breaker.Restore, "up"
 			}
-			if err := do(in.Part); err != nil {
-				return nil, s.broken("cut-or-restore", err)
+			if err := do(in.Part); err != nil { // how far it came is not known
+				s.log.Error("a part of the demo could not be moved", slog.String("part", in.Part), slog.Any("err", err))
+				return nil, refuse("internal", "")
 			}
 			return &bodyOutput[Part]{Part{Name: in.Part, State: state, Since: charge.At(time.Now())}}, nil
 		})
