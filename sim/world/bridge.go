@@ -78,9 +78,7 @@ func (b *bridge) boot() {
 	b.w.stats.Boots++
 	x.dial()
 	x.alive()
-	for n := range b.w.kafka.parts {
-		x.follow(part{wire.TopicCommands, n})
-	}
+	b.w.kafka.each(func() bool { return b.run == x }, func(n int, _ bool) { x.follow(part{wire.TopicCommands, n}) })
 }
 
 // die is a kill of the process: what it held was not acknowledged to MQTT.

@@ -47,6 +47,7 @@ type kafka struct {
 	parts   int
 	logs    map[part]*log
 	waiting []func()      // until it is up
+	follow  []*following  // who wants to know of partitions that are added
 	lost    bool          // some of what it had, ever
 	since   time.Duration // of up
 }
@@ -65,6 +66,36 @@ func (k *kafka) log(p part) *log {
 // partition is where a key goes.
 func (k *kafka) partition(topic, key string) part {
 	return part{topic, int(crc32.ChecksumIEEE([]byte(key)) % uint32(k.parts))}
+}
+
+// following is somebody who uses every partition of some topics.
+type following struct {
+	lives func() bool
+	do    func(n int, added bool)
+}
+
+// each does something for every partition there is, and, while its owner lives,
+// for each that is added later, once that is noticed.
+func (k *kafka) each(lives func() bool, do func(n int, added bool)) {
+	for n := range k.parts {
+		do(n, false)
+	}
+	k.follow = append(k.follow, &following{lives, do})
+}
+
+// grow adds a partition to each topic: keys go to other ones from now on, and
+// what was written before stays where it is.
+func (k *kafka) grow() {
+	n := k.parts
+	k.parts++
+	k.follow = slices.DeleteFunc(k.follow, func(f *following) bool { return !f.lives() })
+	for _, f := range k.follow {
+		k.w.after(k.w.c.in(span{10 * time.Millisecond, 2 * time.Second}), "partition is noticed", func() {
+			if f.lives() {
+				f.do(n, true)
+			}
+		})
+	}
 }
 
 // append writes a record and wakes who reads.

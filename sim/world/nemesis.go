@@ -51,6 +51,10 @@ func (w *World) harm(s Step, c chance) {
 		w.stopKafka(s, 0, true)
 	case OldKafka:
 		w.kafka.retain(c.in(span{10 * time.Minute, 3 * time.Hour}))
+	case GrowKafka:
+		if w.kafka.parts < mostPartitions {
+			w.kafka.grow()
+		}
 	case Clog:
 		w.clog(s, c)
 	case Noise:
@@ -114,6 +118,9 @@ func (w *World) harm(s Step, c chance) {
 		w.poison(a, s)
 	}
 }
+
+// mostPartitions bounds how often topics grow.
+const mostPartitions = 6
 
 // later does some harm in a while, unless everything was healed before.
 func (w *World) later(d time.Duration, tag string, do func()) {

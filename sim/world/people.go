@@ -31,9 +31,9 @@ type visit struct {
 
 func newCrowd(w *World) *crowd {
 	d := &crowd{w: w, line: w.newLine("drivers"), visits: map[orders.RequestKey]*visit{}, asked: map[charge.Username]int{}}
-	for n := range w.kafka.parts {
-		w.kafka.read(d.line, part{wire.TopicCentralEvents, n}, func(l *log) place { return place{next: l.base} }, d.hear)
-	}
+	w.kafka.each(func() bool { return true }, func(n int, _ bool) {
+		w.kafka.read(d.line, part{wire.TopicCentralEvents, n}, fromFirst, d.hear)
+	})
 	return d
 }
 

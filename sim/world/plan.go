@@ -106,6 +106,7 @@ const (
 	Restore      Kind = "central_restored"
 	TwoCentrals  Kind = "two_centrals"
 	Poison       Kind = "poison"
+	GrowKafka    Kind = "kafka_topics_get_partitions"
 )
 
 // Faults are all kinds of what goes wrong.
@@ -113,7 +114,7 @@ func Faults() []Kind {
 	return []Kind{
 		KillAgent, KillAtOp, PowerCut, PowerAtOp, PowerFlicker, KillBridge, KillCentral, KillAtCommit, KillMQTT, WipeMQTT, KillKafka, CutKafka,
 		NewKafka, OldKafka, Clog, Noise, DiskFull, DiskWrite, DiskSync, DiskRead, DiskSlow, DiskLies, DiskBack, DiskEmpty, ClockJump, ClockLost,
-		CentralClock, DBFull, Restore, TwoCentrals, Poison,
+		CentralClock, DBFull, Restore, TwoCentrals, Poison, GrowKafka,
 	}
 }
 

@@ -30,6 +30,7 @@ const (
 	BugNoFence         Bug = "older_central_goes_on"
 	BugTicketOutside   Bug = "ticket_told_outside_the_transaction"
 	BugRepeatReserves  Bug = "repeated_message_id_served_again"
+	BugAddedUnread     Bug = "added_partition_unread"
 	BugKeeperDead      Bug = "contactor_stays_closed_when_the_agent_dies"
 )
 
@@ -39,6 +40,6 @@ func Bugs() []Bug {
 		BugCloseBeforeSync, BugNoSync, BugSyncErrorLost, BugForgetAtPuback, BugCommandTwice, BugIgnoreBoot, BugWallClock, BugPlugFromJournal,
 		BugNoRewind, BugNoProbe, BugFullDiskCharges, BugAckBeforeKafka, BugDropWhenFull, BugSkipFailed, BugDeadLetterStays,
 		BugAckBeforeCommit, BugNoDedupe, BugOffsetOutside, BugOffsetsBlind, BugGapApplied, BugReservedWord, BugNoFence, BugTicketOutside,
-		BugRepeatReserves, BugKeeperDead,
+		BugRepeatReserves, BugKeeperDead, BugAddedUnread,
 	}
 }

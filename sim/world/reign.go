@@ -32,11 +32,13 @@ func (r *reign) scout() {
 	s := &scouting{r: r, open: map[part]bool{}}
 	begin := fromTime(r.w.now - lookBack)
 	for _, topic := range []string{wire.TopicMonitor, wire.TopicCommands} {
-		for n := range r.w.kafka.parts {
+		r.w.kafka.each(func() bool { return r.lives() && !r.joined }, func(n int, added bool) {
 			p := part{topic, n}
-			s.open[p] = true
+			if !added { // one that is added has nothing of before
+				s.open[p] = true
+			}
 			r.scouts = append(r.scouts, r.w.kafka.read(r.c.line, p, begin, s.read))
-		}
+		})
 	}
 	s.watch()
 }
@@ -138,11 +140,15 @@ func (r *reign) join(heard charge.Incarnation) {
 	r.committed(wire.TopicMonitor)
 	r.committed(wire.TopicEvents)
 	r.afterAnswers(r.committed(wire.TopicCentralEvents))
-	for n := range r.w.kafka.parts {
-		for _, topic := range []string{wire.TopicCommands, wire.TopicMonitor} {
-			r.readers = append(r.readers, r.w.kafka.read(r.c.line, part{topic, n}, fromEnd, r.overhear))
+	r.w.kafka.each(r.lives, func(n int, added bool) {
+		begin := fromEnd
+		if added { // all in it is new
+			begin = fromFirst
 		}
-		r.readers = append(r.readers, r.w.kafka.read(r.c.line, part{wire.TopicTelemetry, n}, fromEnd, func(b batch, done func(bool)) {
+		for _, topic := range []string{wire.TopicCommands, wire.TopicMonitor} {
+			r.readers = append(r.readers, r.w.kafka.read(r.c.line, part{topic, n}, begin, r.overhear))
+		}
+		r.readers = append(r.readers, r.w.kafka.read(r.c.line, part{wire.TopicTelemetry, n}, begin, func(b batch, done func(bool)) {
 			for i := range b.messages {
 				if t, err := wire.DecodeTelemetry(b.messages[i].value); err == nil && r.lives() {
 					r.live.telemetry(t.CPID, time.Duration(t.IntervalMS)*time.Millisecond, r.c.now())
@@ -150,25 +156,29 @@ func (r *reign) join(heard charge.Incarnation) {
 			}
 			done(true)
 		}))
-	}
+	})
 	r.armTick()
 }
 
 // committed reads a topic on from where the database says.
 func (r *reign) committed(topic string) (all []*reader) {
-	for n := range r.w.kafka.parts {
+	r.w.kafka.each(r.lives, func(n int, added bool) {
+		if added && r.w.bug(BugAddedUnread) {
+			return
+		}
 		p := part{topic, n}
 		at, known := r.c.db.offsets[p]
 		x := r.w.kafka.read(r.c.line, p, func(l *log) place {
 			if !known {
-				return place{next: l.base}
+				return fromFirst(l)
 			}
 			return at
 		}, r.take)
 		x.blind = r.w.bug(BugOffsetsBlind)
-		all = append(all, x)
-	}
-	r.readers = append(r.readers, all...)
+		if r.readers = append(r.readers, x); !added {
+			all = append(all, x)
+		}
+	})
 	return all
 }
 
@@ -185,6 +195,8 @@ func (r *reign) afterAnswers(answers []*reader) {
 }
 
 func fromEnd(l *log) place { return place{next: l.end()} }
+
+func fromFirst(l *log) place { return place{next: l.base} }
 
 // greet tells each charging point where it stands.
 func (r *reign) greet() {
