@@ -36,7 +36,7 @@ export CARGA_STAGES := $(CURDIR)/.cache/stages
 STAGE := .ci/stage
 # All packages but those that have a stage of their own. The demo runs in real
 # time, and its embedded MQTT broker has a race of its own in what it retains.
-RACED = $$(go list ./... | grep -v -e /internal/archtest$$ -e /sim/demo$$ -e /sim/e2e -e /sim/chaos$$)
+RACED = $$(go list ./... | grep -v -e /internal/archtest$$ -e /sim/demo$$ -e /sim/e2e -e /sim/chaos$$ -e /sim/environment$$)
 UNRACED = $$(go list $(SMALL) | grep -v /internal/archtest$$)
 
 .PHONY: help
@@ -65,7 +65,7 @@ test: ## everything: check, the whole network on fake and on real time, the prog
 	@$(STAGE) "fuzz" env FUZZTIME=10s .ci/fuzz
 	@$(STAGE) "whole network" go test -count=1 -timeout 20m ./sim/e2e/...
 	@$(STAGE) "demo" go test -count=1 -timeout 5m ./sim/demo
-	@$(STAGE) "processes" go test -count=1 -timeout 15m ./sim/chaos
+	@$(STAGE) "processes" go test -count=1 -timeout 15m ./sim/chaos ./sim/environment
 	@.ci/end
 
 .PHONY: check

@@ -9,12 +9,11 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/carga-ev/carga/agent/app"
 	"github.com/carga-ev/carga/internal/config"
 	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/process"
 )
 
 // The exit codes, the same in every program.
@@ -26,9 +25,12 @@ const (
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+	ctx := process.Stopped(os.Exit)
+	process.ReapOrphans()
+	stderr := process.NewOutput(os.Stderr)
+	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, stderr)
+	stderr.Close()
+	os.Exit(code)
 }
 
 // run executes one command line and returns the exit code.
@@ -57,7 +59,10 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		return exitConfig
 	}
 	if *check {
-		_, _ = stdout.Write(config.Dump(cfg))
+		if _, err := stdout.Write(config.Dump(cfg)); err != nil {
+			_, _ = fmt.Fprintln(stderr, "agent:", err)
+			return exitFailed
+		}
 		return exitOK
 	}
 	var level slog.Level
@@ -66,24 +71,13 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		return exitConfig
 	}
 	deps := app.Deps{Log: obs.NewLogger(stderr, level), Notify: obs.NewNotifier(os.Getenv, os.Getpid())}
-	if isTerminal(stdin) && cfg.Hardware.Kind != app.HardwareRPi {
+	if process.Typing(stdin) && cfg.Hardware.Kind != app.HardwareRPi {
 		deps.Keys = stdin
-		_, _ = fmt.Fprintln(stdout, app.KeysHelp)
+		_, _ = fmt.Fprintln(stderr, app.KeysHelp)
 	}
 	if err := app.Run(ctx, cfg, deps); err != nil && !errors.Is(err, context.Canceled) {
 		deps.Log.Error("agent ended", obs.Err(err))
 		return exitFailed
 	}
 	return exitOK
-}
-
-// isTerminal reports whether somebody may be typing. Services read from the
-// null device, which is a character device too.
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	if err != nil || info.Mode()&os.ModeCharDevice == 0 {
-		return false
-	}
-	null, err := os.Stat(os.DevNull)
-	return err == nil && !os.SameFile(info, null)
 }

@@ -14,15 +14,14 @@ import (
 	"io"
 	"log/slog"
 	"os"
-	"os/signal"
 	"slices"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/carga-ev/carga/central/app"
 	"github.com/carga-ev/carga/internal/config"
 	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/process"
 )
 
 // The exit codes, the same in every program.
@@ -37,9 +36,12 @@ const (
 var errUsage = errors.New("usage")
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
-	os.Exit(run(ctx, os.Args[1:], os.Environ(), os.Stdout, os.Stderr))
+	ctx := process.Stopped(os.Exit)
+	process.ReapOrphans()
+	stderr := process.NewOutput(os.Stderr)
+	code := run(ctx, os.Args[1:], os.Environ(), os.Stdout, stderr)
+	stderr.Close()
+	os.Exit(code)
 }
 
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {

@@ -13,6 +13,7 @@ import (
 
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/process"
 	"github.com/carga-ev/carga/sim/evsim"
 	"github.com/carga-ev/carga/sim/evsim/board"
 )
@@ -94,7 +95,9 @@ func serveBoard(ctx context.Context, c *cobra.Command, o boardOptions) error {
 		return errors.Join(err, b.Close())
 	}
 	log := obs.NewLogger(c.ErrOrStderr(), slog.LevelInfo)
-	_, _ = fmt.Fprintf(c.OutOrStdout(), "board %s: %d connector(s) of %d W behind %s\n", cfg.Serial, cfg.Connectors, cfg.RatedPower, path(ln))
+	out := process.NewOutput(c.OutOrStdout())
+	defer out.Close()
+	_, _ = fmt.Fprintf(out, "board %s: %d connector(s) of %d W behind %s\n", cfg.Serial, cfg.Connectors, cfg.RatedPower, path(ln))
 	return errors.Join(board.Serve(ctx, ln, b, log), b.Close())
 }
 

@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/process"
 	"github.com/carga-ev/carga/sim/demo"
 )
 
@@ -68,7 +69,9 @@ func (o *demoOptions) run(ctx context.Context, c *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	deps := demo.Deps{Out: c.OutOrStdout(), Log: log}
+	out := process.NewOutput(c.OutOrStdout())
+	defer out.Close()
+	deps := demo.Deps{Out: out, Log: log}
 	if o.json {
 		deps.Out = io.Discard
 	} else {
@@ -95,7 +98,7 @@ func (o *demoOptions) run(ctx context.Context, c *cobra.Command) error {
 	case o.cfg.For > 0:
 		sum.Print(c.OutOrStdout())
 	default:
-		_, _ = fmt.Fprintf(c.OutOrStdout(), "stopped; everything is kept in %s, and the next start goes on there\n", o.cfg.Data)
+		_, _ = fmt.Fprintf(out, "stopped; everything is kept in %s, and the next start goes on there\n", o.cfg.Data)
 	}
 	switch {
 	case o.cfg.For == 0:
@@ -128,7 +131,7 @@ func (o *demoOptions) logger(stderr io.Writer) (*slog.Logger, func() error, erro
 
 // mayOpen reports whether somebody sits in front of a screen.
 func (o *demoOptions) mayOpen(out io.Writer) bool {
-	if o.noOpen || o.cfg.For > 0 || os.Getenv("CI") != "" || !isTerminal(out) {
+	if o.noOpen || o.cfg.For > 0 || os.Getenv("CI") != "" || !process.IsTerminal(out) {
 		return false
 	}
 	return runtime.GOOS == "darwin" || os.Getenv("DISPLAY") != "" || os.Getenv("WAYLAND_DISPLAY") != ""

@@ -14,6 +14,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/process"
 	"github.com/carga-ev/carga/sim/driver"
 )
 
@@ -125,7 +126,8 @@ func (o *driverOptions) run(ctx context.Context, c *cobra.Command, services []st
 		<-ended
 	}()
 
-	tell := o.teller(c.OutOrStdout())
+	tell, told := o.teller(c.OutOrStdout())
+	defer told()
 	var first error
 	for i, cp := range services {
 		if i > 0 {
@@ -168,14 +170,16 @@ func verdict(o driver.Outcome) error {
 	return fail(exitFailed, nil)
 }
 
-// teller writes steps as they come.
-func (o *driverOptions) teller(w io.Writer) func(driver.Step) {
+// teller writes steps as they come. A program that reads them as JSON misses
+// none and may hold the driver up; people may miss some.
+func (o *driverOptions) teller(w io.Writer) (tell func(driver.Step), end func()) {
 	if o.json {
 		lines := json.NewEncoder(w)
-		return func(s driver.Step) { _ = lines.Encode(s) } // a reader that has gone away misses the rest
+		return func(s driver.Step) { _ = lines.Encode(s) }, func() {} // a reader that has gone away misses the rest
 	}
-	p := &printer{out: w, live: isTerminal(w)}
-	return p.tell
+	out := process.NewOutput(w)
+	p := &printer{out: out, live: process.IsTerminal(out)}
+	return p.tell, out.Close
 }
 
 // printer writes steps for people: progress on one line that is written over

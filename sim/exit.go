@@ -3,8 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"io"
-	"os"
 
 	"github.com/spf13/cobra"
 )
@@ -49,14 +47,4 @@ func action(do func(ctx context.Context, c *cobra.Command, args []string) error)
 		}
 		return fail(exitFailed, err)
 	}
-}
-
-// isTerminal reports whether somebody may be looking at w.
-func isTerminal(w io.Writer) bool {
-	f, ok := w.(*os.File)
-	if !ok {
-		return false
-	}
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }

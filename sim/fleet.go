@@ -14,6 +14,7 @@ import (
 
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/process"
 	"github.com/carga-ev/carga/sim/evsim"
 	"github.com/carga-ev/carga/sim/fleet"
 )
@@ -79,7 +80,9 @@ func (o *fleetOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	_, _ = fmt.Fprintf(c.OutOrStdout(), "%d charging points, %s to %s, at %s; log in %s\n",
+	out := process.NewOutput(c.OutOrStdout())
+	defer out.Close()
+	_, _ = fmt.Fprintf(out, "%d charging points, %s to %s, at %s; log in %s\n",
 		len(f.Points()), f.Points()[0].ID, f.Points()[len(f.Points())-1].ID, o.cfg.MQTT, logPath)
 	if o.forD > 0 {
 		var cancel context.CancelFunc
@@ -88,7 +91,7 @@ func (o *fleetOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 	}
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()
-	watchFleet(c.OutOrStdout(), f, ended)
+	watchFleet(out, f, ended)
 	return nil
 }
 

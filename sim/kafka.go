@@ -6,6 +6,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/carga-ev/carga/internal/process"
 	"github.com/carga-ev/carga/sim/engines"
 )
 
@@ -28,7 +29,9 @@ func newKafkaCommand() *cobra.Command {
 			return fail(exitUsage, err)
 		}
 		defer k.Stop()
-		_, _ = fmt.Fprintf(c.OutOrStdout(), "embedded Kafka at %s, for development only; stop it with Ctrl-C\n", k.Addr())
+		out := process.NewOutput(c.OutOrStdout())
+		defer out.Close()
+		_, _ = fmt.Fprintf(out, "embedded Kafka at %s, for development only; stop it with Ctrl-C\n", k.Addr())
 		<-ctx.Done()
 		return nil
 	})

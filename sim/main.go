@@ -10,18 +10,19 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/cobra"
 
 	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/process"
 )
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // a second signal ends the process at once
-	os.Exit(run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, os.Stderr}))
+	ctx := process.Stopped(os.Exit)
+	stderr := process.NewOutput(os.Stderr)
+	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, stderr})
+	stderr.Close()
+	os.Exit(code)
 }
 
 // streams are what a command reads and writes.

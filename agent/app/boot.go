@@ -57,7 +57,7 @@ type running struct {
 // Nothing runs yet. On an error nothing is left open but the board.
 func boot(ctx context.Context, cfg Config, deps Deps, board hal.Board) (*running, error) {
 	r := &running{cfg: cfg, deps: deps, logger: deps.Log, clock: newClock(deps.Clock), board: board}
-	r.watch = obs.NewWatch(metricPrefix, r.judge, r.families)
+	r.watch = obs.NewWatch(metricPrefix, r.judge, r.families, r.logger)
 	r.writing = r.watch.LoopWithin("recorder", hangsAfter/3) // housekeeping waits hangsAfter before
 	limits := safety.DefaultLimits()
 	r.control = &control{

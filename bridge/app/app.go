@@ -80,7 +80,7 @@ func newBridge(cfg Config, deps Deps) (*bridge, error) {
 		return nil, fmt.Errorf("mqtt.password_file: %w", err)
 	}
 	b := &bridge{cfg: cfg, log: deps.Log}
-	b.watch = obs.NewWatch(metricPrefix, b.judge, b.families)
+	b.watch = obs.NewWatch(metricPrefix, b.judge, b.families, b.log)
 	b.kafka, err = kafkaside.New(kafkaside.Config{
 		Name: cfg.Name, Brokers: cfg.Kafka.Brokers, ClientID: cfg.Kafka.ClientID, Dial: deps.DialKafka,
 		Router: cfg.router(), Topics: cfg.specs(), Grace: cfg.StopWithin,

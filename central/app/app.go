@@ -138,7 +138,7 @@ type parts struct {
 
 func newParts(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*parts, error) {
 	c := &parts{live: ingest.NewLive(cfg.Tariff.ledger())}
-	c.newWatch()
+	c.newWatch(log)
 	var err error
 	if c.link, err = newLink(cfg, deps.Dial, s, c.live, c.watch, log); err != nil {
 		return nil, err

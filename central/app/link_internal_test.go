@@ -13,7 +13,9 @@ import (
 // and not of another session of the same driver.
 func TestProgressOfTwoSessions(t *testing.T) {
 	t.Parallel()
-	l, err := newLink(DefaultConfig(), nil, nil, ingest.NewLive(ledger.Tariff{}), obs.NewWatch(metricPrefix, func(*obs.Registry) {}, func() []obs.Family { return nil }), slog.New(slog.DiscardHandler))
+	log := slog.New(slog.DiscardHandler)
+	watch := obs.NewWatch(metricPrefix, func(*obs.Registry) {}, func() []obs.Family { return nil }, log)
+	l, err := newLink(DefaultConfig(), nil, nil, ingest.NewLive(ledger.Tariff{}), watch, log)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -3,6 +3,7 @@ package app
 import (
 	"cmp"
 	"fmt"
+	"log/slog"
 	"strconv"
 	"strings"
 	"sync"
@@ -71,9 +72,9 @@ func (w *watched) commands() obs.Family {
 }
 
 // watch makes the watch of a Central.
-func (c *parts) newWatch() {
+func (c *parts) newWatch(log *slog.Logger) {
 	c.counts = newWatched()
-	c.watch = obs.NewWatch(metricPrefix, c.judge, c.families)
+	c.watch = obs.NewWatch(metricPrefix, c.judge, c.families, log)
 }
 
 func (c *parts) writerWatch() ingest.Watch {

@@ -41,6 +41,7 @@ func programs() []program {
 			ban{pkg: "github.com/prometheus", reason: "too big for the agent; its few metrics are written as text"},
 			ban{pkg: "go.opentelemetry.io", reason: "too big for the agent"},
 			ban{pkg: "periph.io/x/host/v3/ftdi", reason: "pulls cgo"},
+			ban{pkg: "os/exec", reason: "as the first process of a container it reaps all children"},
 			ban{pkg: module + "/bridge", reason: "parts meet only in internal/wire and internal/charge"},
 			ban{pkg: module + "/central", reason: "parts meet only in internal/wire and internal/charge"},
 			ban{pkg: module + "/internal/kafkalink", reason: "Kafka is the business of bridge and central"},
@@ -51,6 +52,7 @@ func programs() []program {
 		{dir: "bridge", modules: 6, bans: with(
 			ban{pkg: "runtime/cgo", reason: "the bridge is one static binary"},
 			ban{pkg: "database/sql", reason: "the bridge keeps nothing on disk"},
+			ban{pkg: "os/exec", reason: "as the first process of a container it reaps all children"},
 			ban{pkg: module + "/agent", reason: "parts meet only in internal/wire and internal/charge"},
 			ban{pkg: module + "/central", reason: "parts meet only in internal/wire and internal/charge"},
 			ban{pkg: module + "/hal", reason: "the bridge knows no hardware"},
@@ -61,6 +63,7 @@ func programs() []program {
 			ban{pkg: module + "/agent", reason: "parts meet only in internal/wire and internal/charge"},
 			ban{pkg: module + "/bridge", reason: "parts meet only in internal/wire and internal/charge"},
 			ban{pkg: module + "/hal", reason: "central knows no hardware"},
+			ban{pkg: "os/exec", reason: "as the first process of a container it reaps all children"},
 			ban{pkg: module + "/sim", reason: "only agent/app and sim itself use the simulator"},
 		)},
 		{dir: "sim"},

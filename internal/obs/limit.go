@@ -3,6 +3,7 @@ package obs
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"sync"
 	"sync/atomic"
@@ -29,7 +30,9 @@ type limiter struct {
 // limits are shared by a handler and all made from it.
 type limits struct {
 	root    slog.Handler // tells what was left out
+	out     io.Writer    // under root
 	pending atomic.Bool  // something was left out and not told
+	failed  atomic.Int64 // lines that out refused
 
 	mu sync.Mutex
 	// mu guards everything that follows.
@@ -46,8 +49,8 @@ type window struct {
 	said, omitted int
 }
 
-func limited(h slog.Handler) slog.Handler {
-	return &limiter{next: h, shared: &limits{root: h, lines: map[repeated]*window{}}}
+func limited(h slog.Handler, out io.Writer) slog.Handler {
+	return &limiter{next: h, shared: &limits{root: h, out: out, lines: map[repeated]*window{}}}
 }
 
 // Enabled implements slog.Handler.
@@ -74,7 +77,7 @@ func (l *limiter) Handle(ctx context.Context, r slog.Record) error {
 	if r.Level >= slog.LevelWarn && !l.shared.admit(&r) {
 		return err
 	}
-	return errors.Join(err, l.next.Handle(ctx, r))
+	return errors.Join(err, l.shared.count(l.next.Handle(ctx, r)))
 }
 
 // admit reports whether a record is written, and counts it if not.
@@ -123,7 +126,14 @@ func (l *limits) tell(ctx context.Context, now time.Time) error {
 	l.mu.Unlock()
 	var errs []error
 	for _, r := range due {
-		errs = append(errs, l.root.Handle(ctx, r))
+		errs = append(errs, l.count(l.root.Handle(ctx, r)))
 	}
 	return errors.Join(errs...)
+}
+
+func (l *limits) count(err error) error {
+	if err != nil {
+		l.failed.Add(1)
+	}
+	return err
 }

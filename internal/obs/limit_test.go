@@ -4,12 +4,14 @@ import (
 	"bufio"
 	"bytes"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"testing"
 	"testing/synctest"
 	"time"
 
 	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/process"
 )
 
 type logged struct {
@@ -82,4 +84,30 @@ func TestAFloodOfWarningsIsCountedAndNotWritten(t *testing.T) {
 			t.Errorf("after the window: %d lines and %d counted, want 21 and 1", total, omitted)
 		}
 	})
+}
+
+type refusing struct{}
+
+func (refusing) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
+
+// TestLinesThatAreNotWrittenAreCounted, whoever counts them: the logger or its
+// writer, and whichever logger made from the first one wrote them.
+func TestLinesThatAreNotWrittenAreCounted(t *testing.T) {
+	log := obs.NewLogger(refusing{}, slog.LevelInfo)
+	log.Info("one")
+	log.With(slog.String("part", "x")).WithGroup("g").Warn("two")
+	log.Debug("nobody asked for it")
+	if n := obs.LostLines(log); n != 2 {
+		t.Errorf("%d lines are lost, want 2", n)
+	}
+	out := process.NewOutput(refusing{})
+	defer out.Close()
+	log = obs.NewLogger(out, slog.LevelInfo)
+	log.Info("one")
+	if n := obs.LostLines(log.With(slog.Int("n", 1))); n != 1 {
+		t.Errorf("%d lines are lost, want 1", n)
+	}
+	if n := obs.LostLines(slog.New(slog.DiscardHandler)); n != 0 {
+		t.Errorf("%d lines are lost of a log that nobody wants", n)
+	}
 }

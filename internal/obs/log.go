@@ -3,9 +3,9 @@ package obs
 import (
 	"io"
 	"log/slog"
-	"os"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/process"
 )
 
 // NewLogger returns a logger that writes to w: text if w is a terminal, JSON
@@ -14,16 +14,30 @@ import (
 // and counted in omitted.
 func NewLogger(w io.Writer, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
-	if f, ok := w.(*os.File); ok && isTerminal(f) {
-		return slog.New(limited(slog.NewTextHandler(w, o)))
+	if process.IsTerminal(w) {
+		return slog.New(limited(slog.NewTextHandler(w, o), w))
 	}
-	return slog.New(limited(slog.NewJSONHandler(w, o)))
+	return slog.New(limited(slog.NewJSONHandler(w, o), w))
 }
 
-func isTerminal(f *os.File) bool {
-	info, err := f.Stat()
-	return err == nil && info.Mode()&os.ModeCharDevice != 0
+// LostLines is how many lines of a logger of NewLogger, and of all made from
+// it, could not be written. A log that cannot be written stops nothing.
+func LostLines(log *slog.Logger) int64 {
+	l, ok := log.Handler().(*limiter)
+	if !ok {
+		return 0
+	}
+	n := l.shared.failed.Load()
+	if w, ok := l.shared.out.(loser); ok {
+		n += w.Lost()
+	}
+	return n
 }
+
+// loser is a writer that counts itself what it could not write.
+type loser interface{ Lost() int64 }
+
+var _ loser = (*process.Output)(nil)
 
 // CP is the attribute of a charging point.
 func CP(id charge.CPID) slog.Attr { return slog.String("cp_id", string(id)) }

@@ -3,6 +3,7 @@ package obs
 import (
 	"context"
 	"encoding/json"
+	"log/slog"
 	"net/http"
 	"slices"
 	"strings"
@@ -25,14 +26,16 @@ type Watch struct {
 	judging  *Loop
 	prefix   string
 	families func() []Family
+	log      *slog.Logger
 }
 
 // NewWatch makes a watch. judge looks at the states of the program, which must
 // not wait, and says of each check how it is: each second, and whenever
 // somebody asks. families are the program's metrics beside those of the watch;
-// prefix, such as carga_bridge_, begins the names of all.
-func NewWatch(prefix string, judge func(*Registry), families func() []Family) *Watch {
-	w := &Watch{loops: NewLoops(), checks: NewRegistry(), judge: judge, prefix: prefix, families: families}
+// prefix, such as carga_bridge_, begins the names of all. log is the program's,
+// whose lost lines are counted.
+func NewWatch(prefix string, judge func(*Registry), families func() []Family, log *slog.Logger) *Watch {
+	w := &Watch{loops: NewLoops(), checks: NewRegistry(), judge: judge, prefix: prefix, families: families, log: log}
 	w.judging = w.loops.Add("judge", hangs)
 	return w
 }
@@ -99,6 +102,7 @@ func (w *Watch) Families() []Family {
 		},
 		One(w.prefix+"alive", Gauge, "Whether all loops of the program turn, as /livez says.", Truth(alive)),
 		One(w.prefix+"ready", Gauge, "Whether the program can do its work now, as /readyz says.", Truth(ready)),
+		One(w.prefix+"log_lost_lines_total", Counter, "Lines of the log that could not be written, or not in time.", float64(LostLines(w.log))),
 		up, since,
 	}
 	return append(own, w.families()...)

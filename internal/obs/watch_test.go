@@ -49,7 +49,7 @@ func TestReadyNamesWhatIsMissingAndSinceWhen(t *testing.T) {
 		w := obs.NewWatch("carga_x_", func(r *obs.Registry) {
 			r.Judge("kafka", kafka.Load(), "connection refused")
 			r.Put(obs.Health{Name: "uplink", Informs: true, Since: time.Unix(1, 0), Reason: "no broker"})
-		}, func() []obs.Family { return nil })
+		}, func() []obs.Family { return nil }, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { w.Run(ctx) })
@@ -80,7 +80,7 @@ func TestReadyNamesWhatIsMissingAndSinceWhen(t *testing.T) {
 
 func TestAliveNamesTheLoopThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := obs.NewWatch("carga_x_", func(*obs.Registry) {}, func() []obs.Family { return nil })
+		w := obs.NewWatch("carga_x_", func(*obs.Registry) {}, func() []obs.Family { return nil }, slog.New(slog.DiscardHandler))
 		good, bad := w.Loop("good"), w.LoopWithin("bad", 3*time.Second)
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
@@ -120,7 +120,7 @@ func TestAliveNamesTheLoopThatHangs(t *testing.T) {
 func TestAliveSeesTheJudgeHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		w := obs.NewWatch("carga_x_", func(*obs.Registry) { <-release }, func() []obs.Family { return nil })
+		w := obs.NewWatch("carga_x_", func(*obs.Registry) { <-release }, func() []obs.Family { return nil }, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { w.Run(ctx) })
@@ -196,7 +196,7 @@ func TestServe(t *testing.T) {
 	}
 	w := obs.NewWatch("carga_x_", func(r *obs.Registry) { r.Up("all") }, func() []obs.Family {
 		return []obs.Family{obs.One("carga_x_things", obs.Gauge, "Things.", 7)}
-	})
+	}, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan error, 1)
 	go func() { done <- o.Serve(ctx, l, w.Handler(nil), slog.New(slog.DiscardHandler)) }()

@@ -6,18 +6,20 @@ import (
 	"os"
 	"os/exec"
 	"strings"
+
+	"github.com/carga-ev/carga/internal/process"
 )
 
 // Keys reads single keys from a terminal until ctx ends. It answers nil, and
-// changes nothing, when in is not a terminal. restore gives the terminal back;
-// it is never nil.
+// changes nothing, when in is no terminal or this process is in its background.
+// restore gives the terminal back; it is never nil.
 //
 // The terminal's own program sets the mode, so that one code serves every
 // Unix. A read that waits for a key can not be interrupted: its goroutine ends
 // with the process or the next key.
 func Keys(ctx context.Context, in io.Reader) (keys <-chan rune, restore func()) {
 	tty, ok := in.(*os.File)
-	if !ok {
+	if !ok || !process.Typing(tty) {
 		return nil, func() {}
 	}
 	before, err := stty(ctx, tty, "-g")

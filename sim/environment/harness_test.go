@@ -1,0 +1,415 @@
+package environment_test
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+
+	"github.com/carga-ev/carga/sim/chaos"
+	"github.com/carga-ev/carga/sim/evsim/board"
+)
+
+// root is the module's folder as seen from here.
+const root = "../.."
+
+// limit bounds each wait: for a test that hangs, not a measure.
+const limit = time.Minute
+
+// bin is the folder of the built programs.
+var bin = sync.OnceValues(func() (string, error) {
+	dir := os.Getenv("CARGA_TEST_BIN")
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, "go", "build", "-o", dir+"/", "./agent", "./bridge", "./central", "./sim")
+	cmd.Dir = root
+	if out, err := cmd.CombinedOutput(); err != nil {
+		return "", fmt.Errorf("build: %w\n%s", err, out)
+	}
+	return dir, nil
+})
+
+func TestMain(m *testing.M) {
+	dir, err := os.MkdirTemp("", "carga")
+	if err == nil {
+		err = os.Setenv("CARGA_TEST_BIN", dir)
+	}
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+	code := m.Run()
+	_ = os.RemoveAll(dir)
+	os.Exit(code)
+}
+
+// built is the path of a program.
+func built(t *testing.T, name string) string {
+	t.Helper()
+	dir, err := bin()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Join(dir, name)
+}
+
+// subject is a program as these tests run it: alone.
+type subject struct {
+	name string   // for people
+	path string   // of the program
+	args []string // that make it run until it is stopped
+	env  []string
+	dir  string                      // its own folder
+	addr string                      // where it serves health; "" if it does not
+	up   func(context.Context) error // it works
+	code int                         // of a clean stop
+}
+
+func (s *subject) set(env ...string) { s.env = append(s.env, env...) }
+
+// folder makes one whose path is short enough for a socket.
+func folder(t *testing.T) string {
+	t.Helper()
+	dir, err := os.MkdirTemp("", "carga") //nolint:usetesting // the name of the test is too long for a socket's path
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if err := os.RemoveAll(dir); err != nil {
+			t.Error(err)
+		}
+	})
+	return dir
+}
+
+func freePort(t *testing.T) string {
+	t.Helper()
+	addrs, err := chaos.FreePorts(t.Context(), 1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return addrs[0]
+}
+
+// nowhere is an address where nobody answers: brokers are always away here.
+const nowhere = "127.0.0.1:1"
+
+func newAgent(t *testing.T) *subject {
+	t.Helper()
+	s := &subject{name: "agent", path: built(t, "agent"), dir: folder(t), addr: freePort(t)}
+	s.set("CARGA_AGENT_DATA_DIR="+filepath.Join(s.dir, "data"), "CARGA_AGENT_MQTT__URL=tcp://"+nowhere,
+		"CARGA_AGENT_OBSERVE__LISTEN="+s.addr, "CARGA_AGENT_STOP_WITHIN=100ms")
+	s.up = s.answers
+	return s
+}
+
+func newBridge(t *testing.T) *subject {
+	t.Helper()
+	s := &subject{name: "bridge", path: built(t, "bridge"), dir: folder(t), addr: freePort(t)}
+	s.set("CARGA_BRIDGE_MQTT__URL=tcp://"+nowhere, "CARGA_BRIDGE_KAFKA__BROKERS="+nowhere,
+		"CARGA_BRIDGE_OBSERVE__LISTEN="+s.addr, "CARGA_BRIDGE_STOP_WITHIN=100ms")
+	s.up = s.answers
+	return s
+}
+
+func newCentral(t *testing.T) *subject {
+	t.Helper()
+	s := &subject{name: "central", path: built(t, "central"), dir: folder(t), addr: freePort(t)}
+	s.set("CARGA_CENTRAL_KAFKA__BROKERS="+nowhere, "CARGA_CENTRAL_HTTP__LISTEN="+s.addr,
+		"CARGA_CENTRAL_DATABASE__PATH="+filepath.Join(s.dir, "data", "central.db"))
+	s.up = s.answers
+	return s
+}
+
+func newSim(t *testing.T, args ...string) *subject {
+	t.Helper()
+	return &subject{name: "sim " + args[0], path: built(t, "sim"), args: args, dir: folder(t)}
+}
+
+func newBoard(t *testing.T) *subject {
+	t.Helper()
+	s := newSim(t, "board", "--power", "11000")
+	socket := s.socket()
+	s.args = append(s.args, "--socket", socket)
+	s.up = func(ctx context.Context) error {
+		_, err := board.Inspect(ctx, board.Unix(socket))
+		return err
+	}
+	return s
+}
+
+func (s *subject) socket() string { return filepath.Join(s.dir, "s") }
+
+func newFleet(t *testing.T) *subject {
+	t.Helper()
+	s := newSim(t, "fleet", "--cps", "1", "--mqtt", "tcp://"+nowhere)
+	s.args = append(s.args, "--data", s.dir)
+	s.up = func(context.Context) error { return says(filepath.Join(s.dir, "fleet.log"), `"registered"`) }
+	return s
+}
+
+func newDemo(t *testing.T) *subject {
+	t.Helper()
+	s := newSim(t, "demo", "--cps", "1", "--drivers", "0", "--no-open", "--verbose")
+	s.addr = freePort(t)
+	s.args = append(s.args, "--data", filepath.Join(s.dir, "data"), "--http", s.addr, "--mqtt", freePort(t), "--kafka", freePort(t))
+	s.up = s.answers
+	return s
+}
+
+func newKafka(t *testing.T) *subject {
+	t.Helper()
+	s := newSim(t, "kafka")
+	addr := freePort(t)
+	s.args = append(s.args, "--listen", addr)
+	s.up = func(ctx context.Context) error {
+		var d net.Dialer
+		c, err := d.DialContext(ctx, "tcp", addr)
+		if err != nil {
+			return err
+		}
+		return c.Close()
+	}
+	return s
+}
+
+// newDriver waits for Kafka, and nobody can ask it how it is: what it says is
+// all there is of it. It ends by itself, with the code of a deadline.
+func newDriver(t *testing.T) *subject {
+	t.Helper()
+	s := newSim(t, "driver", "request", "--kafka", nowhere, "--deadline", "1s", "--repeat", "100ms")
+	s.code = 4
+	return s
+}
+
+// each runs a test with every program that runs until it is stopped, and with
+// the driver, who has no up.
+func each(t *testing.T, test func(*testing.T, *subject)) {
+	t.Helper()
+	for _, p := range []struct {
+		name string
+		make func(*testing.T) *subject
+	}{
+		{"agent", newAgent},
+		{"bridge", newBridge},
+		{"central", newCentral},
+		{"board", newBoard},
+		{"fleet", newFleet},
+		{"demo", newDemo},
+		{"kafka", newKafka},
+		{"driver", newDriver},
+	} {
+		t.Run(p.name, func(t *testing.T) {
+			t.Parallel()
+			test(t, p.make(t))
+		})
+	}
+}
+
+// eachServer is each without the driver.
+func eachServer(t *testing.T, test func(*testing.T, *subject)) {
+	t.Helper()
+	each(t, func(t *testing.T, s *subject) {
+		t.Helper()
+		if s.up != nil {
+			test(t, s)
+		}
+	})
+}
+
+// answers reports whether the program says that its loops turn.
+func (s *subject) answers(ctx context.Context) error {
+	_, err := s.get(ctx, "/livez")
+	return err
+}
+
+func (s *subject) get(ctx context.Context, path string) (string, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addr+path, http.NoBody)
+	if err != nil {
+		return "", err
+	}
+	req.Close = true
+	res, err := http.DefaultClient.Do(req)
+	if err != nil {
+		return "", err
+	}
+	body, err := io.ReadAll(res.Body)
+	if err := errors.Join(err, res.Body.Close()); err != nil {
+		return "", err
+	}
+	if res.StatusCode != http.StatusOK && res.StatusCode != http.StatusServiceUnavailable {
+		return "", fmt.Errorf("%s: %s", path, res.Status)
+	}
+	return string(body), nil
+}
+
+// shows is a look for await at what the program answers.
+func (s *subject) shows(path, words string) func(context.Context) error {
+	return func(ctx context.Context) error {
+		body, err := s.get(ctx, path)
+		if err == nil && !strings.Contains(body, words) {
+			err = fmt.Errorf("%s does not have %q: %s", path, words, body)
+		}
+		return err
+	}
+}
+
+// process is one run of a program.
+type process struct {
+	*subject
+	cmd   *exec.Cmd
+	log   string // file of what it wrote, unless its streams are others
+	ended chan struct{}
+}
+
+// start starts the program; its streams are a file unless adjust says
+// otherwise. It is killed with the test.
+func (s *subject) start(t *testing.T, adjust ...func(*exec.Cmd)) *process {
+	t.Helper()
+	p := &process{subject: s, log: filepath.Join(s.dir, "out.log"), ended: make(chan struct{})}
+	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() { _ = out.Close() }() // the program has its own copy
+	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), s.path, s.args...)
+	p.cmd.Env, p.cmd.Dir = append(os.Environ(), s.env...), s.dir
+	p.cmd.Stdout, p.cmd.Stderr = out, out
+	p.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	for _, f := range adjust {
+		f(p.cmd)
+	}
+	if err := p.cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	go func() {
+		_ = p.cmd.Wait() // ProcessState tells
+		close(p.ended)
+	}()
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("%s wrote:\n%s", s.name, p.wrote())
+		}
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // gone already, or gone now
+		<-p.ended
+	})
+	return p
+}
+
+// wrapped runs the program by another one, such as nohup.
+func wrapped(path string, args ...string) func(*exec.Cmd) {
+	return func(c *exec.Cmd) {
+		c.Args = append(append([]string{path}, args...), append([]string{c.Path}, c.Args[1:]...)...)
+		c.Path = path
+	}
+}
+
+// streams gives it others.
+func streams(out, errs *os.File) func(*exec.Cmd) {
+	return func(c *exec.Cmd) { c.Stdout, c.Stderr = out, errs }
+}
+
+func (p *process) wrote() string {
+	raw, err := os.ReadFile(p.log)
+	if err != nil {
+		return err.Error()
+	}
+	return string(bytes.TrimSpace(raw))
+}
+
+// await waits for look to succeed; a program that ends meanwhile fails it.
+func (p *process) await(t *testing.T, what string, look func(context.Context) error) {
+	t.Helper()
+	end := time.Now().Add(limit)
+	for {
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+		err := look(ctx)
+		cancel()
+		if err == nil {
+			return
+		}
+		select {
+		case <-p.ended:
+			t.Fatalf("%s has ended (%s) before this: %s", p.name, p.cmd.ProcessState, what)
+		case <-time.After(20 * time.Millisecond):
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s: %s: %v", p.name, what, err)
+		}
+	}
+}
+
+func (p *process) awaitUp(t *testing.T) {
+	t.Helper()
+	if p.up != nil {
+		p.await(t, "it works", p.up)
+	}
+}
+
+func (p *process) signal(t *testing.T, s syscall.Signal) {
+	t.Helper()
+	if err := p.cmd.Process.Signal(s); err != nil {
+		t.Fatalf("%s: %v", s, err)
+	}
+}
+
+// ends waits for the end and wants its exit code.
+func (p *process) ends(t *testing.T, code int) {
+	t.Helper()
+	select {
+	case <-p.ended:
+	case <-time.After(limit):
+		t.Fatalf("%s does not end", p.name)
+	}
+	if got := p.cmd.ProcessState.ExitCode(); got != code {
+		t.Errorf("%s ended with %s, want exit code %d", p.name, p.cmd.ProcessState, code)
+	}
+}
+
+// stops stops it in good order.
+func (p *process) stops(t *testing.T) {
+	t.Helper()
+	if p.up != nil {
+		p.signal(t, syscall.SIGTERM)
+	}
+	p.ends(t, p.code)
+}
+
+// says reports whether a file has these words.
+func says(file, words string) error {
+	raw, err := os.ReadFile(file)
+	if err == nil && !bytes.Contains(raw, []byte(words)) {
+		err = fmt.Errorf("%s does not have %s", file, strconv.Quote(words))
+	}
+	return err
+}
+
+func (p *process) logs(words string) func(context.Context) error {
+	return func(context.Context) error { return says(p.log, words) }
+}
+
+// once runs the program to its end and returns its exit code and what it wrote.
+func (s *subject) once(t *testing.T, stdin io.Reader, args ...string) (code int, out string) {
+	t.Helper()
+	ctx, cancel := context.WithTimeout(t.Context(), limit)
+	defer cancel()
+	cmd := exec.CommandContext(ctx, s.path, args...)
+	cmd.Env, cmd.Dir, cmd.Stdin = append(os.Environ(), s.env...), s.dir, stdin
+	raw, err := cmd.CombinedOutput()
+	if _, failed := errors.AsType[*exec.ExitError](err); err != nil && !failed {
+		t.Fatalf("%s %v: %v", s.name, args, err)
+	}
+	return cmd.ProcessState.ExitCode(), string(raw)
+}

@@ -1,0 +1,122 @@
+package environment_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/carga-ev/carga/internal/need"
+)
+
+// TestHangUpStopsInGoodOrder: a terminal that goes away is a clean stop, also
+// when its shell says so a second time.
+func TestHangUpStopsInGoodOrder(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *subject) {
+		t.Helper()
+		p := s.start(t)
+		p.awaitUp(t)
+		p.signal(t, syscall.SIGHUP)
+		_ = p.cmd.Process.Signal(syscall.SIGHUP) // perhaps it has ended by now
+		p.ends(t, 0)
+	})
+	t.Run("driver", func(t *testing.T) {
+		s := newSim(t, "driver", "request", "--kafka", nowhere, "--deadline", "1h")
+		p := s.start(t)
+		p.await(t, "it waits", p.logs("waiting for Kafka"))
+		p.signal(t, syscall.SIGHUP)
+		p.ends(t, 130)
+	})
+}
+
+// TestHangUpEndsASessionInGoodOrder: the session of an agent that is stopped so
+// has its end in the journal.
+func TestHangUpEndsASessionInGoodOrder(t *testing.T) {
+	s, hands := atABoard(t)
+	p := s.start(t)
+	p.awaitUp(t)
+	if err := hands.Plug(1); err != nil {
+		t.Fatal(err)
+	}
+	p.await(t, "it charges", s.status("charging"))
+	p.signal(t, syscall.SIGHUP)
+	p.ends(t, 0)
+	if got := records(t, s); strings.Count(got, `"charging_stopped"`) != 1 {
+		t.Errorf("the session has no end: %s", got)
+	}
+}
+
+// TestNohup: what was told to outlive its terminal does.
+func TestNohup(t *testing.T) {
+	nohup := need.Program(t, "nohup", "apt-get install coreutils")
+	eachServer(t, func(t *testing.T, s *subject) {
+		t.Helper()
+		p := s.start(t, wrapped(nohup))
+		p.awaitUp(t)
+		raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", p.cmd.Process.Pid))
+		need.That(t, err == nil, "/proc", "run it on Linux")
+		_, mask, _ := strings.Cut(string(raw), "SigIgn:\t")
+		ignored, err := strconv.ParseUint(strings.Fields(mask)[0], 16, 64)
+		if err != nil || ignored&(1<<(syscall.SIGHUP-1)) == 0 {
+			t.Errorf("SIGHUP is not ignored: %x %v", ignored, err)
+		}
+		p.signal(t, syscall.SIGHUP)
+		p.awaitUp(t)
+		p.stops(t)
+	})
+}
+
+// TestFirstProcess: a program that is the first of its container, where nobody
+// else takes care of signals and of orphans, stops when it is told to and
+// leaves no dead behind.
+func TestFirstProcess(t *testing.T) {
+	unshare := need.Program(t, "unshare", "apt-get install util-linux")
+	code, _ := (&subject{path: unshare, dir: t.TempDir()}).once(t, nil, "--pid", "--fork", "true")
+	need.That(t, code == 0, "a namespace of processes", "run it as root on Linux")
+	eachServer(t, func(t *testing.T, s *subject) {
+		t.Helper()
+		// The shell is the first and becomes the program; its child is an orphan
+		// that ends at once.
+		p := s.start(t, wrapped(unshare, "--pid", "--fork", "--kill-child", "sh", "-c", `true & exec "$0" "$@"`))
+		p.awaitUp(t)
+		first, err := child(p.cmd.Process.Pid)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.HasPrefix(s.name, "sim") { // which starts programs itself and waits for those
+			p.await(t, "the dead are taken away", func(context.Context) error {
+				if dead, err := child(first); err == nil && dead != 0 {
+					return fmt.Errorf("process %d is left", dead)
+				}
+				return nil
+			})
+		}
+		if err := syscall.Kill(first, syscall.SIGTERM); err != nil {
+			t.Fatal(err)
+		}
+		p.ends(t, 0)
+	})
+}
+
+// child is the first child of a process, 0 if it has none.
+func child(pid int) (int, error) {
+	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
+	if err != nil || len(tasks) == 0 {
+		return 0, errors.Join(err, fmt.Errorf("process %d is not there", pid))
+	}
+	for _, task := range tasks {
+		raw, err := os.ReadFile(task)
+		if err != nil {
+			continue // a thread that has ended
+		}
+		if all := strings.Fields(string(raw)); len(all) > 0 {
+			return strconv.Atoi(all[0])
+		}
+	}
+	return 0, nil
+}

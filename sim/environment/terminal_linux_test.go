@@ -1,0 +1,90 @@
+package environment_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/exec"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+	"unsafe"
+
+	"github.com/carga-ev/carga/internal/need"
+)
+
+// TestBackgroundOfATerminal: started with & it runs on, and takes neither keys
+// nor the modes of the terminal from whoever is in front.
+func TestBackgroundOfATerminal(t *testing.T) {
+	for _, make := range []func(*testing.T) *subject{newAgent, newDemo} {
+		s := make(t)
+		t.Run(s.name, func(t *testing.T) {
+			tty := terminal(t)
+			p := s.start(t, wrapped("/bin/sh", "-c", `set -m; "$0" "$@" & read nothing`), func(c *exec.Cmd) {
+				c.Stdin, c.Stdout, c.Stderr = tty, tty, tty
+				c.SysProcAttr = &syscall.SysProcAttr{Setsid: true, Setctty: true}
+			})
+			p.awaitUp(t)
+			background, err := child(p.cmd.Process.Pid)
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { _ = syscall.Kill(-background, syscall.SIGKILL) }) // ended already, as a rule
+			if got := state(t, background); got == "T" {
+				t.Error("it is suspended")
+			}
+			if err := syscall.Kill(background, syscall.SIGTERM); err != nil {
+				t.Fatal(err)
+			}
+			p.await(t, "it stops", func(context.Context) error {
+				if err := syscall.Kill(background, 0); err == nil && state(t, background) != "Z" {
+					return errors.New("it is there")
+				}
+				return nil
+			})
+		})
+	}
+}
+
+// state is the letter of a process in /proc.
+func state(t *testing.T, pid int) string {
+	t.Helper()
+	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
+	if err != nil {
+		return "Z" // reaped
+	}
+	_, rest, _ := strings.Cut(string(raw), ") ")
+	return rest[:1]
+}
+
+// terminal is the program's side of a new one, whose other side is read.
+func terminal(t *testing.T) *os.File {
+	t.Helper()
+	front, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
+	need.That(t, err == nil, "/dev/ptmx", "run it on Linux")
+	var unlocked int32
+	var number uint32
+	for _, call := range []struct {
+		request uintptr
+		to      unsafe.Pointer
+	}{{syscall.TIOCSPTLCK, unsafe.Pointer(&unlocked)}, {syscall.TIOCGPTN, unsafe.Pointer(&number)}} {
+		if _, _, errno := syscall.Syscall(syscall.SYS_IOCTL, front.Fd(), call.request, uintptr(call.to)); errno != 0 {
+			t.Fatal(errno)
+		}
+	}
+	tty, err := os.OpenFile(fmt.Sprintf("/dev/pts/%d", number), os.O_RDWR|syscall.O_NOCTTY, 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var reading sync.WaitGroup
+	reading.Go(func() { _, _ = io.Copy(io.Discard, front) }) // ends with the last of the programs
+	t.Cleanup(func() {
+		_ = tty.Close()
+		reading.Wait()
+		_ = front.Close()
+	})
+	return tty
+}
