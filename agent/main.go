@@ -54,7 +54,8 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		return exitOK
 	}
 	cfg := app.DefaultConfig()
-	if err := config.Load(&cfg, config.Options{Path: *path, EnvPrefix: app.EnvPrefix, Environ: os.Environ()}); err != nil {
+	var links config.Links
+	if err := config.Load(&cfg, config.Options{Path: *path, EnvPrefix: app.EnvPrefix, Environ: os.Environ(), Ignored: links.Add}); err != nil {
 		_, _ = fmt.Fprintln(stderr, err)
 		return exitConfig
 	}
@@ -71,6 +72,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		return exitConfig
 	}
 	deps := app.Deps{Log: obs.NewLogger(stderr, level), Notify: obs.NewNotifier(os.Getenv, os.Getpid())}
+	links.Log(deps.Log)
 	if process.Typing(stdin) && cfg.Hardware.Kind != app.HardwareRPi {
 		deps.Keys = stdin
 		_, _ = fmt.Fprintln(stderr, app.KeysHelp)

@@ -78,14 +78,15 @@ func command(environ []string, stdout, stderr io.Writer) *cobra.Command {
 		},
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			cfg := app.DefaultConfig()
-			if err := config.Load(&cfg, config.Options{Path: path, EnvPrefix: app.EnvPrefix, Environ: environ}); err != nil {
+			var links config.Links
+			if err := config.Load(&cfg, config.Options{Path: path, EnvPrefix: app.EnvPrefix, Environ: environ, Ignored: links.Add}); err != nil {
 				return err
 			}
 			if check {
 				_, err := stdout.Write(config.Dump(&cfg))
 				return err
 			}
-			return serve(cmd.Context(), cfg, stderr)
+			return serve(cmd.Context(), cfg, links, stderr)
 		},
 	}
 	cmd.Flags().StringVar(&path, "config", "", "configuration `FILE` (YAML); without it the defaults hold")
@@ -95,10 +96,12 @@ func command(environ []string, stdout, stderr io.Writer) *cobra.Command {
 	return cmd
 }
 
-func serve(ctx context.Context, cfg app.Config, stderr io.Writer) error {
+func serve(ctx context.Context, cfg app.Config, links config.Links, stderr io.Writer) error {
 	var level slog.LevelVar
 	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
 		return fmt.Errorf("log.level: %w", err)
 	}
-	return app.Run(ctx, cfg, app.Deps{Log: obs.NewLogger(stderr, &level)})
+	log := obs.NewLogger(stderr, &level)
+	links.Log(log)
+	return app.Run(ctx, cfg, app.Deps{Log: log})
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"bytes"
 	"context"
-	"net"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -76,18 +75,4 @@ func (l *listener) Write(b []byte) (int, error) {
 		l.heard()
 	}
 	return n, err
-}
-
-func TestBusyPortIsNamed(t *testing.T) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	var out bytes.Buffer
-	environ := []string{"CARGA_BRIDGE_OBSERVE__LISTEN=" + l.Addr().String()}
-	if code := run(t.Context(), nil, environ, &out, &out); code != 1 || !strings.Contains(out.String(), "observe.listen "+l.Addr().String()) {
-		t.Errorf("exit code %d and %q, want 1 and the key with its address", code, out.String())
-	}
 }

@@ -73,9 +73,10 @@ type flags struct {
 
 func command(ctx context.Context, environ []string, stdout, stderr io.Writer) *cobra.Command {
 	var f flags
+	var links config.Links
 	load := func(path string) (app.Config, error) {
 		cfg := app.DefaultConfig()
-		return cfg, config.Load(&cfg, config.Options{Path: path, EnvPrefix: app.EnvPrefix, Environ: environ})
+		return cfg, config.Load(&cfg, config.Options{Path: path, EnvPrefix: app.EnvPrefix, Environ: environ, Ignored: links.Add})
 	}
 	cmd := &cobra.Command{
 		Use:           "central",
@@ -102,7 +103,7 @@ func command(ctx context.Context, environ []string, stdout, stderr io.Writer) *c
 				_, err := stdout.Write(config.Dump(&cfg))
 				return err
 			}
-			return serve(ctx, cfg, stderr)
+			return serve(ctx, cfg, links, stderr)
 		},
 	}
 	cmd.Flags().StringVar(&f.path, "config", "", "configuration `FILE` (YAML); without it the defaults hold")
@@ -116,10 +117,12 @@ func command(ctx context.Context, environ []string, stdout, stderr io.Writer) *c
 	return cmd
 }
 
-func serve(ctx context.Context, cfg app.Config, stderr io.Writer) error {
+func serve(ctx context.Context, cfg app.Config, links config.Links, stderr io.Writer) error {
 	var level slog.LevelVar
 	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
 		return fmt.Errorf("log.level: %w", err)
 	}
-	return app.Run(ctx, cfg, app.Deps{Log: obs.NewLogger(stderr, &level)})
+	log := obs.NewLogger(stderr, &level)
+	links.Log(log)
+	return app.Run(ctx, cfg, app.Deps{Log: log})
 }

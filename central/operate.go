@@ -5,13 +5,13 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"os"
 	"strings"
 
 	"github.com/spf13/cobra"
 
 	"github.com/carga-ev/carga/central/app"
 	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/process"
 )
 
 // operate are the commands that look after a Central and serve nothing.
@@ -117,6 +117,10 @@ func exportSettings(ctx context.Context, load loader, stdout io.Writer) *cobra.C
 	return withConfig(cmd, &path)
 }
 
+// maxSettings is the largest file of settings, in bytes: far more than those of
+// a large network.
+const maxSettings = 256 << 20
+
 func rebuild(ctx context.Context, load loader, stdout, stderr io.Writer) *cobra.Command {
 	var path, into, file string
 	cmd := plain("rebuild", "Make the database anew from exported settings and all that Kafka holds", func() error {
@@ -129,8 +133,8 @@ func rebuild(ctx context.Context, load loader, stdout, stderr io.Writer) *cobra.
 		}
 		var settings []byte
 		if file != "" {
-			if settings, err = os.ReadFile(file); err != nil {
-				return err
+			if settings, _, err = process.ReadFile(file, maxSettings); err != nil {
+				return fmt.Errorf("%s: %w", file, err)
 			}
 		}
 		sum, err := app.Rebuild(ctx, cfg, app.Deps{Log: obs.NewLogger(stderr, slog.LevelInfo)}, settings, into)

@@ -116,11 +116,11 @@ func (o *demoOptions) logPath() string { return filepath.Join(o.cfg.Data, "demo.
 // logger writes to a file in the data folder, so that stdout stays clean.
 func (o *demoOptions) logger(stderr io.Writer) (*slog.Logger, func() error, error) {
 	if err := os.MkdirAll(o.cfg.Data, 0o750); err != nil {
-		return nil, nil, fail(exitUsage, fmt.Errorf("--data: %w", err))
+		return nil, nil, fail(exitUsage, process.ExplainFolder("--data", err))
 	}
 	f, err := os.OpenFile(o.logPath(), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return nil, nil, fail(exitUsage, fmt.Errorf("--data: %w", err))
+		return nil, nil, fail(exitUsage, process.ExplainFolder("--data", err))
 	}
 	log := obs.NewLogger(f, slog.LevelInfo)
 	if o.verbose {

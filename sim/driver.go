@@ -7,7 +7,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strings"
 	"time"
 
@@ -77,11 +76,14 @@ func newDriverCommand() *cobra.Command {
 	return c
 }
 
+// maxList is the largest list, in bytes.
+const maxList = 4 << 20
+
 // readList reads a file of services; "" is any charging point.
 func readList(name string) ([]string, error) {
-	raw, err := os.ReadFile(name)
+	raw, _, err := process.ReadFile(name, maxList)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	list, err := driver.ReadList(bytes.NewReader(raw))
 	if err != nil {

@@ -72,7 +72,7 @@ func (o *fleetOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 	logPath := filepath.Join(o.cfg.Dir, "fleet.log")
 	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
-		return fmt.Errorf("--data: %w", err)
+		return process.ExplainFolder("--data", err)
 	}
 	defer func() { err = errors.Join(err, logFile.Close()) }()
 	f, err := fleet.New(o.cfg, obs.NewLogger(logFile, slog.LevelInfo))

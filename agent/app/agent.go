@@ -68,14 +68,8 @@ func Run(ctx context.Context, cfg Config, deps Deps) error { return New(cfg, dep
 // cannot be opened or the journal takes no more, which is an error. It may be
 // called again after it has returned: that is another boot.
 func (a *Agent) Run(ctx context.Context) (err error) {
-	listener := a.deps.Listener
-	if listener == nil {
-		if listener, err = a.cfg.Observe.Open(ctx); err != nil {
-			return err
-		}
-	}
-	if listener != nil {
-		defer func() { _ = listener.Close() }() // whoever served it has closed it already
+	if l := a.deps.Listener; l != nil {
+		defer func() { _ = l.Close() }() // whoever served it has closed it already
 	}
 	board, err := a.openBoard(ctx)
 	if err != nil {
@@ -91,12 +85,11 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 		return fmt.Errorf("open the contactors: %w", err)
 	}
 	deps := a.deps
-	deps.Listener = listener
 	if deps.Open == nil {
 		deps.Open = openOnDisk(a.cfg.DataDir, deps.Log)
 	}
-	r, err := boot(ctx, a.cfg, deps, board)
-	if err != nil {
+	r, err := a.boot(ctx, deps, board)
+	if err != nil || r == nil {
 		return err
 	}
 	a.now.Store(r)

@@ -3,7 +3,6 @@ package app_test
 import (
 	"context"
 	"fmt"
-	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -186,20 +185,4 @@ func TestAHungDiskIsNotAlive(t *testing.T) {
 			t.Errorf("the disk answers: got %+v", loops)
 		}
 	})
-}
-
-// The address is opened before the hardware: a configuration that cannot hold
-// is told at the start.
-func TestBusyPortIsNamed(t *testing.T) {
-	var lc net.ListenConfig
-	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer func() { _ = l.Close() }()
-	cfg := app.DefaultConfig()
-	cfg.DataDir, cfg.Observe.Listen = t.TempDir(), l.Addr().String()
-	if err := app.Run(t.Context(), cfg, app.Deps{}); err == nil || !strings.Contains(err.Error(), "observe.listen "+cfg.Observe.Listen) {
-		t.Errorf("got %v, want the key with its address", err)
-	}
 }

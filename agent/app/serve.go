@@ -72,13 +72,7 @@ func (r *running) serve(ctx context.Context) error {
 	input.start(r.desk.perform)
 	input.start(r.housekeep)
 	input.start(r.watch.Run)
-	if l := r.deps.Listener; l != nil {
-		input.start(func(ctx context.Context) {
-			if err := r.cfg.Observe.Serve(ctx, l, r.watch.Handler(nil), r.logger); err != nil {
-				r.logger.Error("health and metrics are not served any more", obs.Err(err)) // charging goes on
-			}
-		})
-	}
+	input.start(func(ctx context.Context) { r.watch.Serve(ctx, r.cfg.Observe, r.deps.Listener, nil) })
 	if r.crowd != nil {
 		input.start(r.crowd.run)
 	}

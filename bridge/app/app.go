@@ -40,25 +40,20 @@ type Deps struct {
 // cfg.StopWithin, and disconnects. What is left was never acknowledged to MQTT
 // and comes again.
 //
-// Its error is one of the configuration, or of the address where health and
-// metrics are served; nothing outside can make it fail later.
+// Its error is one of the configuration; nothing outside can make it fail.
 func Run(ctx context.Context, cfg Config, deps Deps) error {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
 	b, err := newBridge(cfg, deps)
-	listener := deps.Listener
-	if listener == nil && err == nil {
-		listener, err = cfg.Observe.Open(ctx)
-	}
 	if err != nil {
-		if listener != nil {
-			err = errors.Join(err, listener.Close())
+		if l := deps.Listener; l != nil {
+			err = errors.Join(err, l.Close())
 		}
 		return fmt.Errorf("bridge: %w", err)
 	}
 	deps.Log.Info("bridge runs", slog.String("mqtt", cfg.MQTT.URL), slog.String("kafka", strings.Join(cfg.Kafka.Brokers, " ")))
-	b.run(ctx, listener, deps.Observe)
+	b.run(ctx, deps.Listener, deps.Observe)
 	books := b.kafka.Books()
 	deps.Log.Info("bridge stopped", slog.Int64("accepted", books.Accepted), slog.Int64("forwarded", books.Forwarded),
 		slog.Int64("dead_letters", books.DeadLetters), slog.Int64("left", books.Buffered))
@@ -108,13 +103,7 @@ func (b *bridge) run(ctx context.Context, listener net.Listener, observe func(wi
 	var linking, watching sync.WaitGroup
 	linking.Go(func() { _ = b.mqtt.Run(linked) }) // it ends with its context alone
 	watching.Go(func() { b.watch.Run(ctx) })
-	if listener != nil {
-		watching.Go(func() {
-			if err := b.cfg.Observe.Serve(ctx, listener, b.watch.Handler(metrics.Handler(b.watch.Families)), b.log); err != nil {
-				b.log.Error("health and metrics are not served any more", obs.Err(err)) // what is carried is worth more
-			}
-		})
-	}
+	watching.Go(func() { b.watch.Serve(ctx, b.cfg.Observe, listener, metrics.Handler(b.watch.Families)) })
 	if observe != nil {
 		told := b.watch.Loop("observer")
 		watching.Go(func() { b.tell(ctx, told, observe) })

@@ -19,6 +19,7 @@ import (
 	"github.com/carga-ev/carga/internal/loopback"
 	"github.com/carga-ev/carga/internal/metrics"
 	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/process"
 )
 
 // Breaker cuts and restores parts of the demo from the page.
@@ -86,24 +87,37 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	if err := loopback.Check(cfg.HTTP.Listen, cfg.Insecure); err != nil && deps.Listener == nil {
 		return fmt.Errorf("http.listen: %w", err)
 	}
-	s, err := store.Open(ctx, store.Options{Path: cfg.Database.Path})
-	if err != nil {
+	s, err := openStore(ctx, cfg, deps.Listener != nil, log)
+	if err != nil || s == nil {
 		return errors.Join(err, closeListener(deps.Listener))
 	}
 	defer func() { err = errors.Join(err, s.Close()) }()
-	l, err := listen(ctx, cfg, deps.Listener)
+	l, err := listen(ctx, cfg, deps.Listener, log)
 	if err != nil {
 		return err
 	}
 	c, err := newParts(cfg, deps, s, log)
 	if err != nil {
-		return errors.Join(err, l.Close())
+		return errors.Join(err, closeListener(l))
 	}
-	log.Info("page is served", slog.String("addr", l.Addr().String()))
-	if deps.Started != nil {
-		deps.Started(&Central{addr: l.Addr(), store: s, live: c.live})
+	served := func(l net.Listener) {
+		log.Info("page is served", slog.String("addr", l.Addr().String()))
+		if deps.Started != nil {
+			deps.Started(&Central{addr: l.Addr(), store: s, live: c.live})
+		}
 	}
-	return c.run(ctx, l)
+	if l != nil {
+		served(l)
+	}
+	return c.run(ctx, func(ctx context.Context) error {
+		if l == nil {
+			if l = process.ListenLater(ctx, cfg.HTTP.Listen, func(error) {}); l == nil {
+				return nil
+			}
+			served(l)
+		}
+		return c.web.Run(ctx, l)
+	})
 }
 
 func closeListener(l net.Listener) error {
@@ -113,16 +127,22 @@ func closeListener(l net.Listener) error {
 	return l.Close()
 }
 
-func listen(ctx context.Context, cfg Config, given net.Listener) (net.Listener, error) {
+// listen opens the address of the page; nil if this machine does not have it
+// yet. Central does its work without its page then. Any other fault ends the
+// start, because nobody but who made it can mend it.
+func listen(ctx context.Context, cfg Config, given net.Listener, log *slog.Logger) (net.Listener, error) {
 	if given != nil {
 		return given, nil
 	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", cfg.HTTP.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("http.listen %s: %w; free the port or choose another", cfg.HTTP.Listen, err)
+	l, err := process.Listen(ctx, cfg.HTTP.Listen)
+	switch {
+	case err == nil:
+		return l, nil
+	case process.NotThereYet(err):
+		log.Error("the page is not served; trying again", slog.String("addr", cfg.HTTP.Listen), obs.Err(err))
+		return nil, nil //nolint:nilnil // no listener yet
 	}
-	return l, nil
+	return nil, fmt.Errorf("http.listen %s: %w", cfg.HTTP.Listen, err)
 }
 
 // parts are the pieces of a Central, wired.
@@ -190,7 +210,7 @@ func writerConfig(cfg Config) ingest.Config {
 
 // run runs all pieces until ctx ends or one fails for good, and returns after
 // all have ended.
-func (c *parts) run(ctx context.Context, l net.Listener) error {
+func (c *parts) run(ctx context.Context, page func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var running sync.WaitGroup
@@ -212,7 +232,7 @@ func (c *parts) run(ctx context.Context, l net.Listener) error {
 	start(quiet(c.outbox.Run))
 	start(c.link.run)
 	start(quiet(c.watch.Run))
-	start(func(ctx context.Context) error { return c.web.Run(ctx, l) })
+	start(page)
 	running.Wait()
 	if cause := context.Cause(ctx); cause != nil && !errors.Is(cause, context.Canceled) && !errors.Is(cause, context.DeadlineExceeded) {
 		return cause

@@ -25,7 +25,9 @@
 // With the prefix CARGA_AGENT_, the variable CARGA_AGENT_MQTT__URL sets
 // mqtt.url: two underscores go one level down. Lists of scalars are separated
 // by commas; lists of structs and maps are set in the file only. A variable
-// that has the prefix and names no key is a fault.
+// that has the prefix and names no key is a fault, unless its name and its value
+// are those by which an orchestrator tells where a service is: one that is named
+// carga-agent gets CARGA_AGENT_SERVICE_HOST, CARGA_AGENT_PORT=tcp://… and more.
 //
 // The package is linked into the agent, so it is small; it keeps no state, and
 // its functions may be called concurrently.
@@ -37,13 +39,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"reflect"
 	"strconv"
 	"strings"
 	"unicode/utf8"
 
 	"go.yaml.in/yaml/v3"
+
+	"github.com/carga-ev/carga/internal/process"
 )
 
 // maxSize is the largest file accepted, in bytes.
@@ -58,6 +61,9 @@ type Options struct {
 	EnvPrefix string
 	// Environ is the environment as "NAME=value": os.Environ() in programs.
 	Environ []string
+	// Ignored, if set, is called with the name of each variable that has the
+	// prefix and was put there by an orchestrator.
+	Ignored func(name string)
 }
 
 // Validator is a configuration that knows rules beyond types.
@@ -96,7 +102,6 @@ func (l *loader) loadFile(root reflect.Value) bool {
 		l.faults = append(l.faults, Fault{File: l.file, Want: problem})
 		return false
 	}
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf")) // a byte order mark, as some editors leave it
 	if f := checkText(data); f != nil {
 		f.File = l.file
 		l.faults = append(l.faults, *f)
@@ -137,33 +142,18 @@ func (l *loader) refuseOpenSecrets() {
 
 // readFile returns the file's bytes and mode, or what is wrong with it.
 func readFile(path string) (data []byte, mode fs.FileMode, problem string) {
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return nil, 0, "no such file"
-	case err != nil:
-		return nil, 0, err.Error()
-	case info.IsDir():
-		return nil, 0, "is a directory, want a file"
-	case !info.Mode().IsRegular():
-		return nil, 0, "is not a regular file"
-	case info.Size() > maxSize:
-		return nil, 0, "is larger than 1 MiB"
-	}
-	if data, err = os.ReadFile(path); err != nil {
+	data, mode, err := process.ReadFile(path, maxSize)
+	if err != nil {
 		return nil, 0, err.Error()
 	}
 	if len(bytes.TrimSpace(data)) == 0 {
 		return nil, 0, "is empty, perhaps half written; a file of comments alone means the defaults"
 	}
-	return data, info.Mode(), ""
+	return data, mode, ""
 }
 
 // checkText refuses what YAML would only complain about in riddles.
 func checkText(data []byte) *Fault {
-	if bytes.HasPrefix(data, []byte("\xff\xfe")) || bytes.HasPrefix(data, []byte("\xfe\xff")) || bytes.IndexByte(data, 0) >= 0 {
-		return &Fault{Want: "is UTF-16 or binary, want UTF-8"}
-	}
 	line := 1
 	for len(data) > 0 {
 		row, rest, _ := bytes.Cut(data, []byte("\n"))

@@ -190,9 +190,18 @@ func (l *loader) environment(root reflect.Value, o Options) {
 	}
 	for _, entry := range slices.Sorted(slices.Values(o.Environ)) {
 		name, text, _ := strings.Cut(entry, "=")
-		if rest, ok := strings.CutPrefix(name, o.EnvPrefix); ok {
-			l.variable(root, "$"+name, strings.Split(strings.ToLower(rest), "__"), text)
+		rest, ok := strings.CutPrefix(name, o.EnvPrefix)
+		if !ok {
+			continue
 		}
+		path := strings.Split(strings.ToLower(rest), "__")
+		if _, own := fieldsOf(root.Type())[path[0]]; !own && isServiceLink(rest, text) {
+			if o.Ignored != nil {
+				o.Ignored(name)
+			}
+			continue
+		}
+		l.variable(root, "$"+name, path, text)
 	}
 }
 

@@ -2,10 +2,9 @@ package config
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
-	"io/fs"
-	"os"
+
+	"github.com/carga-ev/carga/internal/process"
 )
 
 // maxSecret is the longest secret read from a file, in bytes.
@@ -18,29 +17,18 @@ func ReadSecret(path string) (string, error) {
 	if path == "" {
 		return "", nil
 	}
-	info, err := os.Stat(path)
-	switch {
-	case errors.Is(err, fs.ErrNotExist):
-		return "", fmt.Errorf("%s: no such file", path)
-	case err != nil:
-		return "", err
-	case !info.Mode().IsRegular():
-		return "", fmt.Errorf("%s: is not a regular file", path)
-	case info.Mode()&0o004 != 0:
-		return "", fmt.Errorf("%s: everybody can read it (chmod o-r %s)", path, path)
-	case info.Size() > maxSecret:
-		return "", fmt.Errorf("%s: has %d bytes; at most %d are allowed", path, info.Size(), maxSecret)
-	}
-	raw, err := os.ReadFile(path)
+	raw, mode, err := process.ReadFile(path, maxSecret)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%s: %w", path, err)
 	}
 	raw = bytes.TrimRight(raw, "\r\n")
 	switch {
+	case mode&0o004 != 0:
+		return "", fmt.Errorf("%s: everybody can read it (chmod o-r %s)", path, path)
 	case len(raw) == 0:
 		return "", fmt.Errorf("%s: is empty, want one line", path)
-	case bytes.ContainsAny(raw, "\x00\r\n"):
-		return "", fmt.Errorf("%s: holds more than one line, or a NUL; want one line", path)
+	case bytes.ContainsAny(raw, "\r\n"):
+		return "", fmt.Errorf("%s: holds more than one line; want one line", path)
 	}
 	return string(raw), nil
 }

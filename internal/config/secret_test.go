@@ -17,14 +17,15 @@ func TestASecretIsOneLineOfAFileOfItsOwn(t *testing.T) {
 		mode    os.FileMode
 		want    string // part of the error; empty: the word is read
 	}{
-		"plain":         {word, 0o600, ""},
-		"with its end":  {word + "\r\n", 0o640, ""},
-		"for everybody": {word, 0o644, "everybody can read it (chmod o-r "},
-		"empty":         {"", 0o600, "is empty, want one line"},
-		"blank":         {"\n\n", 0o600, "is empty, want one line"},
-		"two lines":     {word + "\n" + word, 0o600, "more than one line"},
-		"NUL inside":    {word + "\x00x", 0o600, "a NUL"},
-		"1 MB":          {strings.Repeat(word, 150_000), 0o600, "at most 4096 are allowed"},
+		"plain":           {word, 0o600, ""},
+		"with its end":    {word + "\r\n", 0o640, ""},
+		"for everybody":   {word, 0o644, "everybody can read it (chmod o-r "},
+		"empty":           {"", 0o600, "is empty, want one line"},
+		"blank":           {"\n\n", 0o600, "is empty, want one line"},
+		"two lines":       {word + "\n" + word, 0o600, "more than one line"},
+		"NUL inside":      {word + "\x00x", 0o600, "is UTF-16 or binary"},
+		"byte order mark": {"\xef\xbb\xbf" + word + "\r\n", 0o600, ""},
+		"1 MB":            {strings.Repeat(word, 150_000), 0o600, "is larger than 4096 bytes"},
 	} {
 		path := filepath.Join(t.TempDir(), "secret")
 		if err := errors.Join(os.WriteFile(path, []byte(c.content), c.mode), os.Chmod(path, c.mode)); err != nil { // whatever the umask
@@ -42,7 +43,7 @@ func TestASecretIsOneLineOfAFileOfItsOwn(t *testing.T) {
 		}
 	}
 	for path, want := range map[string]string{
-		filepath.Join(t.TempDir(), "none"): "no such file", t.TempDir(): "is not a regular file", "": "",
+		filepath.Join(t.TempDir(), "none"): "no such file", t.TempDir(): "is a directory", "": "",
 	} {
 		if got, err := config.ReadSecret(path); got != "" || (err == nil) != (want == "") || err != nil && !strings.Contains(err.Error(), want) {
 			t.Errorf("%q: got %q %v, want %q", path, got, err, want)

@@ -44,25 +44,9 @@ func numeric(addr string) string {
 	return net.JoinHostPort("127.0.0.1", port)
 }
 
-// Open opens the listener; nil when nothing is to be served.
-func (o *Observe) Open(ctx context.Context) (net.Listener, error) {
-	if o.Listen == "" {
-		return nil, nil //nolint:nilnil // no listener is what was asked for
-	}
-	if err := loopback.Check(o.Listen, o.Insecure); err != nil {
-		return nil, fmt.Errorf("observe.listen: %w", err)
-	}
-	var lc net.ListenConfig
-	l, err := lc.Listen(ctx, "tcp", o.Listen)
-	if err != nil {
-		return nil, fmt.Errorf("observe.listen %s: %w; free the port, choose another, or leave it empty to serve nothing", o.Listen, err)
-	}
-	return l, nil
-}
-
-// Serve serves h on l until ctx ends, and closes l. Other than on loopback it
+// serve serves h on l until ctx ends, and closes l. Other than on loopback it
 // answers whoever asks only if that is meant.
-func (o *Observe) Serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+func (o *Observe) serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           o.guard(h),
 		ReadHeaderTimeout: 5 * time.Second,

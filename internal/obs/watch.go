@@ -4,10 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"net"
 	"net/http"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/carga-ev/carga/internal/loopback"
+	"github.com/carga-ev/carga/internal/process"
 )
 
 // hangs is how long a loop may not turn by default: a slow disk may hold one up
@@ -125,6 +129,47 @@ func (w *Watch) Handler(metrics http.Handler) http.Handler {
 	mux.HandleFunc("GET /readyz", func(rw http.ResponseWriter, _ *http.Request) { say(rw)(w.Ready()) })
 	mux.Handle("GET /metrics", metrics)
 	return mux
+}
+
+// checkObserve is the check of the address where health and metrics are served.
+const checkObserve = "observe"
+
+// Serve serves Handler(metrics) at the address of o until ctx ends, and nothing
+// if there is none. The work of a program does not hang on it: an address that
+// cannot be opened is tried again, which the log and the check tell. given is
+// used in the place of the address, and closed.
+func (w *Watch) Serve(ctx context.Context, o Observe, given net.Listener, metrics http.Handler) {
+	if given == nil && o.Listen == "" {
+		return
+	}
+	known := ""
+	down := func(err error) {
+		w.checks.Note(checkObserve, false, err.Error())
+		if err.Error() == known || ctx.Err() != nil {
+			return
+		}
+		known = err.Error()
+		w.log.Warn("health and metrics are not served; trying again", slog.String("addr", o.Listen), Err(err))
+	}
+	if err := loopback.Check(o.Listen, o.Insecure); given == nil && err != nil { // Validate has seen it
+		down(err)
+		return
+	}
+	for l := given; ctx.Err() == nil; l = nil {
+		if l == nil {
+			if l = process.ListenLater(ctx, o.Listen, down); l == nil {
+				return
+			}
+		}
+		w.checks.Note(checkObserve, true, "")
+		known = ""
+		if err := o.serve(ctx, l, w.Handler(metrics), w.log); err != nil {
+			down(err)
+		}
+		if given != nil {
+			return
+		}
+	}
 }
 
 func (w *Watch) text(rw http.ResponseWriter, _ *http.Request) {

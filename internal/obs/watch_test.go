@@ -9,6 +9,7 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -179,27 +180,65 @@ func TestObserveIsLoopbackUnlessMeant(t *testing.T) {
 			}
 		}
 	}
-	if _, err := (&obs.Observe{Listen: "0.0.0.0:0"}).Open(t.Context()); err == nil {
-		t.Error("opened for everybody though nobody meant it")
-	}
+	// It would be served until the test ends.
+	watch(slog.New(slog.DiscardHandler)).Serve(t.Context(), obs.Observe{Listen: "0.0.0.0:0"}, nil, nil)
 }
 
-func TestServe(t *testing.T) {
-	o := obs.Observe{Listen: "127.0.0.1:0"}
-	l, err := o.Open(t.Context())
+func watch(log *slog.Logger) *obs.Watch {
+	return obs.NewWatch("carga_x_", func(r *obs.Registry) { r.Up("all") }, func() []obs.Family {
+		return []obs.Family{obs.One("carga_x_things", obs.Gauge, "Things.", 7)}
+	}, log)
+}
+
+// TestBusyAddressIsServedOnceItIsFree: the log names it with its remedy once,
+// and readiness tells since when it is served.
+func TestBusyAddressIsServedOnceItIsFree(t *testing.T) {
+	var lc net.ListenConfig
+	busy, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	busy := obs.Observe{Listen: l.Addr().String()}
-	if _, err := busy.Open(t.Context()); err == nil || !strings.Contains(err.Error(), "observe.listen "+busy.Listen) || !strings.Contains(err.Error(), "free the port") {
-		t.Errorf("busy port: got %v, want its key, its address and the remedy", err)
-	}
-	w := obs.NewWatch("carga_x_", func(r *obs.Registry) { r.Up("all") }, func() []obs.Family {
-		return []obs.Family{obs.One("carga_x_things", obs.Gauge, "Things.", 7)}
-	}, slog.New(slog.DiscardHandler))
+	told := make(chan string, 10)
+	w := watch(slog.New(slog.NewTextHandler(writerFunc(func(b []byte) { told <- string(b) }), nil)))
 	ctx, cancel := context.WithCancel(t.Context())
-	done := make(chan error, 1)
-	go func() { done <- o.Serve(ctx, l, w.Handler(nil), slog.New(slog.DiscardHandler)) }()
+	var serving sync.WaitGroup
+	serving.Go(func() { w.Serve(ctx, obs.Observe{Listen: busy.Addr().String()}, nil, nil) })
+	defer serving.Wait()
+	defer cancel()
+	if line := <-told; !strings.Contains(line, "level=WARN") || !strings.Contains(line, "another program uses the port") || !strings.Contains(line, busy.Addr().String()) {
+		t.Errorf("got %s, want a warning with address and remedy", line)
+	}
+	if all, ready := w.Ready(); !ready || !slices.ContainsFunc(all, func(h obs.Health) bool { return h.Name == "observe" && !h.Up && h.Informs }) {
+		t.Errorf("got %v %+v, want it ready and told", ready, all)
+	}
+	if err := busy.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if line := <-told; !strings.Contains(line, "level=INFO") { // and no second warning
+		t.Errorf("got %s, want it served", line)
+	}
+	if body := get(t, busy.Addr(), "localhost", "/readyz", http.StatusOK); !strings.Contains(body, `"observe"`) {
+		t.Errorf("got %s", body)
+	}
+}
+
+type writerFunc func([]byte)
+
+func (f writerFunc) Write(b []byte) (int, error) {
+	f(b)
+	return len(b), nil
+}
+
+func TestServe(t *testing.T) {
+	var lc net.ListenConfig
+	l, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := watch(slog.New(slog.DiscardHandler))
+	ctx, cancel := context.WithCancel(t.Context())
+	var serving sync.WaitGroup
+	serving.Go(func() { w.Serve(ctx, obs.Observe{}, l, nil) })
 
 	body := get(t, l.Addr(), "localhost", "/metrics", http.StatusOK)
 	p := expfmt.NewTextParser(model.UTF8Validation)
@@ -215,9 +254,7 @@ func TestServe(t *testing.T) {
 	get(t, l.Addr(), "evil.example", "/metrics", http.StatusMisdirectedRequest)
 	get(t, l.Addr(), "localhost", "/", http.StatusNotFound)
 	cancel()
-	if err := <-done; err != nil {
-		t.Error(err)
-	}
+	serving.Wait()
 }
 
 func get(t *testing.T, at net.Addr, host, path string, status int) string {

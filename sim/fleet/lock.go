@@ -6,6 +6,8 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+
+	"github.com/carga-ev/carga/internal/process"
 )
 
 // Lock takes a data folder for this process, making it where it is missing.
@@ -13,11 +15,11 @@ import (
 // comes.
 func Lock(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
-		return nil, fmt.Errorf("data folder: %w", err)
+		return nil, process.ExplainFolder("data folder", err)
 	}
 	f, err := os.OpenFile(filepath.Join(dir, "sim.lock"), os.O_CREATE|os.O_RDWR, 0o600)
 	if err != nil {
-		return nil, fmt.Errorf("data folder: %w", err)
+		return nil, process.ExplainFolder("data folder", err)
 	}
 	if err := syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB); err != nil {
 		err = fmt.Errorf("data folder %s: another process runs on it; stop that one, or use --data DIR for another folder (%w)", dir, err)

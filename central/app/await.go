@@ -1,0 +1,46 @@
+package app
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"log/slog"
+
+	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/process"
+)
+
+// openStore opens the database, as soon as its folder can be written: agents
+// keep what is not acknowledged, and nobody may be there to start Central again.
+// Meanwhile health, and nothing else, is served on the address of the page,
+// unless a listener was given for later. It returns nil when ctx ends before.
+func openStore(ctx context.Context, cfg Config, given bool, log *slog.Logger) (s *store.Store, err error) {
+	w := obs.Waiting{Prefix: metricPrefix, Check: "database", Log: log}
+	if !given {
+		w.Observe = obs.Observe{Listen: cfg.HTTP.Listen, Insecure: cfg.Insecure}
+	}
+	err = process.Retry(ctx, func() error {
+		s, err = store.Open(ctx, store.Options{Path: cfg.Database.Path})
+		if process.FolderMayHeal(err) || errors.Is(err, fs.ErrPermission) {
+			return process.ExplainFolder("database.path "+cfg.Database.Path, err)
+		}
+		return err
+	}, func(err error) bool {
+		words, remedy := store.Trouble(err)
+		if !process.FolderMayHeal(err) && remedy != store.RemedyWait {
+			return false
+		}
+		if words != "" {
+			err = fmt.Errorf("%s: %w", words, err)
+		}
+		w.Tell(ctx, err.Error())
+		return true
+	})
+	w.End()
+	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
+		return nil, nil //nolint:nilnil // it was stopped before there was anything to run
+	}
+	return s, err
+}

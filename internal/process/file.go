@@ -1,0 +1,89 @@
+package process
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"time"
+)
+
+// pipeLimit is how long a pipe may take to its end.
+const pipeLimit = 30 * time.Second
+
+// ReadFile returns the text of a file that a user supplies, without the marks
+// that editors and other systems leave in it: a byte order mark is dropped, and
+// lines end with \n alone. The file may be a pipe or a terminal, which is read
+// once, to its end, for at most half a minute. Its error says what is wrong
+// with the file without naming it.
+func ReadFile(path string, limit int64) (text []byte, mode fs.FileMode, err error) {
+	info, err := os.Stat(path)
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return nil, 0, errors.New("no such file")
+	case err != nil:
+		return nil, 0, err
+	case info.IsDir():
+		return nil, 0, errors.New("is a directory, want a file")
+	case info.Mode().IsRegular():
+		text, err = read(path, limit)
+	case info.Mode()&(fs.ModeNamedPipe|fs.ModeCharDevice) != 0:
+		text, err = readPipe(path, limit)
+	default:
+		err = errors.New("is neither a file nor a pipe")
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	text = bytes.TrimPrefix(text, []byte("\xef\xbb\xbf"))
+	if bytes.HasPrefix(text, []byte("\xff\xfe")) || bytes.HasPrefix(text, []byte("\xfe\xff")) || bytes.IndexByte(text, 0) >= 0 {
+		return nil, 0, errors.New("is UTF-16 or binary, want UTF-8")
+	}
+	return bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), info.Mode(), nil
+}
+
+func read(path string, limit int64) ([]byte, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, err
+	}
+	text, err := io.ReadAll(io.LimitReader(f, limit+1))
+	if err := errors.Join(err, f.Close()); err != nil {
+		return nil, err
+	}
+	if int64(len(text)) > limit {
+		return nil, fmt.Errorf("is larger than %s", size(limit))
+	}
+	return text, nil
+}
+
+// readPipe is read, which for a pipe may wait for whoever writes, to open it
+// already. The goroutine is left behind with a pipe that never ends.
+func readPipe(path string, limit int64) ([]byte, error) {
+	type answer struct {
+		text []byte
+		err  error
+	}
+	done := make(chan answer, 1)
+	go func() {
+		text, err := read(path, limit)
+		done <- answer{text, err}
+	}()
+	timer := time.NewTimer(pipeLimit)
+	defer timer.Stop()
+	select {
+	case a := <-done:
+		return a.text, a.err
+	case <-timer.C:
+		return nil, fmt.Errorf("has not come to its end within %s; whoever writes it must close it", pipeLimit)
+	}
+}
+
+func size(bytes int64) string {
+	if bytes >= 1<<20 {
+		return fmt.Sprintf("%d MiB", bytes>>20)
+	}
+	return fmt.Sprintf("%d bytes", bytes)
+}

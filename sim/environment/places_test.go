@@ -1,0 +1,209 @@
+package environment_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"syscall"
+	"testing"
+
+	"github.com/carga-ev/carga/internal/need"
+)
+
+// TestPortInUse: an agent and a bridge do their work and serve health once the
+// port is free; a Central and the demo, whose page is asked for, end with words.
+func TestPortInUse(t *testing.T) {
+	occupied := func(t *testing.T, newSubject func(*testing.T) *subject) (*subject, net.Listener) {
+		t.Helper()
+		var lc net.ListenConfig
+		for range 10 { // somebody else may take the port before
+			s := newSubject(t)
+			if l, err := lc.Listen(t.Context(), "tcp", s.addr); err == nil {
+				t.Cleanup(func() { _ = l.Close() }) // closed already, if it was to be
+				return s, l
+			}
+		}
+		t.Fatal("no port can be occupied")
+		return nil, nil
+	}
+	for name, make := range map[string]func(*testing.T) *subject{"agent": newAgent, "bridge": newBridge} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, l := occupied(t, make)
+			p := s.start(t)
+			p.await(t, "it says what is wrong", p.logs("another program uses the port"))
+			if err := l.Close(); err != nil {
+				t.Fatal(err)
+			}
+			p.await(t, "it serves", s.shows("/readyz", `"observe"`))
+			p.stops(t)
+		})
+	}
+	for name, make := range map[string]func(*testing.T) *subject{"central": newCentral, "demo": newDemo} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s, _ := occupied(t, make)
+			p := s.start(t)
+			p.ends(t, 1)
+			if err := says(p.log, "address already in use"); err != nil {
+				t.Error(err)
+			}
+			if err := says(p.log, "another port"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+// TestAddressThatIsNotThereYet: what works without it does, and what is at the
+// address is served once the machine has it.
+func TestAddressThatIsNotThereYet(t *testing.T) {
+	const late = "192.0.2.77"
+	ip := need.Program(t, "ip", "apt-get install iproute2")
+	unshare, nsenter := need.Program(t, "unshare", "apt-get install util-linux"), need.Program(t, "nsenter", "apt-get install util-linux")
+	curl := need.Program(t, "curl", "apt-get install curl")
+	code, _ := (&subject{path: unshare, dir: t.TempDir()}).once(t, nil, "--net", "true")
+	need.That(t, code == 0, "a network of its own", "run it as root on Linux")
+	own := wrapped(unshare, "--net", "sh", "-c", ip+` link set lo up && exec "$0" "$@"`) // the program has the pid
+	arrive := func(t *testing.T, p *process, port string) {
+		t.Helper()
+		inside := &subject{path: nsenter, dir: p.dir}
+		pid := strconv.Itoa(p.cmd.Process.Pid)
+		if code, out := inside.once(t, nil, "--net", "--target", pid, ip, "addr", "add", late+"/32", "dev", "lo"); code != 0 {
+			t.Fatal(out)
+		}
+		p.await(t, "it serves", func(context.Context) error {
+			code, out := inside.once(t, nil, "--net", "--target", pid, curl, "-s", "http://"+net.JoinHostPort(late, port)+"/readyz") //nolint:contextcheck // it has the test's
+			if code != 0 || !strings.Contains(out, `"checks"`) {
+				return fmt.Errorf("curl: %d %s", code, out)
+			}
+			return nil
+		})
+	}
+	t.Run("an agent charges", func(t *testing.T) {
+		s, hands := atABoard(t)
+		s.set("CARGA_AGENT_OBSERVE__LISTEN="+late+":9464", "CARGA_AGENT_OBSERVE__INSECURE=true")
+		p := s.start(t, own)
+		p.await(t, "it says what is wrong", p.logs("this machine does not have the address"))
+		if err := hands.Plug(1); err != nil {
+			t.Fatal(err)
+		}
+		p.await(t, "it charges", p.logs(`"status":"charging"`))
+		arrive(t, p, "9464")
+		p.stops(t)
+		if got := records(t, s); strings.Count(got, `"charging_started"`) != 1 || strings.Count(got, `"charging_stopped"`) != 1 {
+			t.Errorf("want one session, begun and ended: %s", got)
+		}
+	})
+	t.Run("a bridge", func(t *testing.T) {
+		s := newBridge(t)
+		s.set("CARGA_BRIDGE_OBSERVE__LISTEN="+late+":9464", "CARGA_BRIDGE_OBSERVE__INSECURE=true")
+		p := s.start(t, own)
+		p.await(t, "it says what is wrong", p.logs("this machine does not have the address"))
+		p.await(t, "it works", p.logs("waiting for Kafka"))
+		arrive(t, p, "9464")
+		p.stops(t)
+	})
+	t.Run("a Central", func(t *testing.T) {
+		s := newCentral(t)
+		s.set("CARGA_CENTRAL_HTTP__LISTEN="+late+":8080", "CARGA_CENTRAL_INSECURE=true")
+		p := s.start(t, own)
+		p.await(t, "it says what is wrong", p.logs("this machine does not have the address"))
+		p.await(t, "it works", p.logs("waiting for Kafka"))
+		arrive(t, p, "8080")
+		p.stops(t)
+	})
+}
+
+// disk mounts a small file system, with options, at the folder "data" of the
+// program, and answers how to mount it again.
+func disk(t *testing.T, s *subject, options string) (remount func(options string)) {
+	t.Helper()
+	dir := filepath.Join(s.dir, "data")
+	if err := os.MkdirAll(dir, 0o750); err != nil {
+		t.Fatal(err)
+	}
+	mount := need.Program(t, "mount", "apt-get install mount")
+	do := func(options string) error {
+		out, err := exec.CommandContext(t.Context(), mount, "-t", "tmpfs", "-o", options, "carga-test", dir).CombinedOutput()
+		if err != nil {
+			err = fmt.Errorf("%w: %s", err, out)
+		}
+		return err
+	}
+	err := do(options)
+	need.That(t, err == nil, "to mount a tmpfs", "run it as root on Linux")
+	t.Cleanup(func() {
+		if err := syscall.Unmount(dir, syscall.MNT_DETACH); err != nil {
+			t.Error(err)
+		}
+	})
+	return func(options string) {
+		t.Helper()
+		if err := do("remount," + options); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// TestFolderThatCannotBeWritten: an agent and a Central wait, and say for what;
+// what people start by hand ends, with the remedy.
+func TestFolderThatCannotBeWritten(t *testing.T) {
+	for _, c := range []struct{ name, bad, good, hint string }{
+		{"read-only", "ro,size=1g", "rw,size=1g", "mount it writable"},
+		{"full", "size=4k", "size=1g", "free some"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			for name, make := range map[string]func(*testing.T) *subject{"agent": newAgent, "central": newCentral} {
+				t.Run(name, func(t *testing.T) {
+					t.Parallel()
+					s := make(t)
+					remount := disk(t, s, c.bad)
+					p := s.start(t)
+					p.await(t, "it says what it waits for", p.logs("cannot start yet; trying again"))
+					if err := says(p.log, c.hint); err != nil && errors.Join(err, says(p.log, "free some")) != nil {
+						t.Error(err)
+					}
+					p.await(t, "health says so", s.shows("/readyz", `"up": false`))
+					p.await(t, "and since when", s.shows("/readyz", `"since"`))
+					remount(c.good)
+					p.await(t, "it starts", s.shows("/readyz", `"loops"`))
+					p.await(t, "it works", func(ctx context.Context) error {
+						return errors.Join(p.logs("waiting for ")(ctx), p.answers(ctx))
+					})
+					p.stops(t)
+				})
+				t.Run(name+" is stopped", func(t *testing.T) {
+					t.Parallel()
+					s := make(t)
+					disk(t, s, c.bad)
+					p := s.start(t)
+					p.await(t, "it says what it waits for", p.logs("cannot start yet; trying again"))
+					p.stops(t)
+				})
+			}
+		})
+	}
+	for name, code := range map[string]int{"demo": 2, "fleet": 1} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			s := newDemo(t)
+			if name == "fleet" {
+				s = newSim(t, "fleet", "--cps", "1", "--mqtt", "tcp://"+nowhere)
+				s.args = append(s.args, "--data", filepath.Join(s.dir, "data"))
+			}
+			disk(t, s, "ro,size=1g")
+			p := s.start(t)
+			p.ends(t, code)
+			if err := says(p.log, "mount it writable"); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+}
