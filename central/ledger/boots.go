@@ -195,12 +195,16 @@ func (f *fold) takeState(j *Journal, s *wire.ConnectorState) {
 	if s.SessionID == "" {
 		return
 	}
+	ss, ended := f.session(s.SessionID, s.Connector)
+	if ss == nil {
+		return
+	}
 	j.Reported = append(j.Reported, s.SessionID)
 	c.Session, c.Phase = s.SessionID, charge.StatusSuspendedEVSE
 	if s.Status.InSession() {
 		c.Phase = s.Status
 	}
-	if ss, ended := f.session(s.SessionID, s.Connector); ss != nil && !ended {
+	if !ended {
 		touch(&f.sessions, ss)
 		if s.Register != nil && !slices.Contains(f.astray, s.Connector) {
 			ss.Register = max(ss.Register, *s.Register)

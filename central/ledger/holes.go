@@ -29,9 +29,9 @@ func (f *fold) passBefore(j *Journal) {
 		return
 	}
 	reg, ok := f.payload().(*wire.Registered)
-	if !ok || reg.After == nil || reg.After.Journal == r.Journal {
+	if !ok || reg.After == nil {
 		f.hole(&Hole{
-			ID: holeID(r.Journal, 0), Journal: r.Journal, Cause: HoleForgotten,
+			ID: f.holeID(r.Journal, 0), Journal: r.Journal, Cause: HoleForgotten,
 			Detail: "what the journal follows cannot be read", Missing: []Range{{}},
 		})
 		return
@@ -44,7 +44,7 @@ func (f *fold) passBefore(j *Journal) {
 func (f *fold) pass(j *Journal, last charge.Seq, hash string, cause HoleCause, detail string) {
 	first := j.Last + 1
 	f.hole(&Hole{
-		ID: holeID(j.ID, first), Journal: j.ID, First: first, Last: last, Cause: cause, Detail: detail,
+		ID: f.holeID(j.ID, first), Journal: j.ID, First: first, Last: last, Cause: cause, Detail: detail,
 		Missing: []Range{{first, last}},
 	})
 	f.moveOn(j, last, hash)
@@ -62,7 +62,7 @@ func (f *fold) passDamaged(reg *wire.Registered) {
 			f.pass(j, d.Last, "", HoleDamaged, d.Reason)
 			continue
 		}
-		if id := holeID(j.ID, j.Last+1); f.cp.Holes[id] == nil {
+		if id := f.holeID(j.ID, j.Last+1); f.cp.Holes[id] == nil {
 			f.hole(&Hole{
 				ID: id, Journal: j.ID, First: j.Last + 1, Cause: HoleDamaged, Detail: d.Reason,
 				Missing: []Range{{First: j.Last + 1}},
@@ -82,7 +82,7 @@ func (f *fold) hole(h *Hole) {
 	slices.SortFunc(h.Waiting, func(a, b HoleRegister) int { return int(a.Connector - b.Connector) })
 	f.cp.Holes[h.ID] = h
 	touch(&f.holes, h)
-	f.alarm(AlarmHole, h.ID, 0, fmt.Sprintf("records %d to %d of journal %s are missing: %s", h.First, h.Last, h.Journal, h.Detail))
+	f.alarm(AlarmHole, h.alarmID(), 0, fmt.Sprintf("records %d to %d of journal %s are missing: %s", h.First, h.Last, h.Journal, h.Detail))
 }
 
 // maxDetail bounds what is written beside a hole.
@@ -101,11 +101,18 @@ func Explain(cp *CP, id, words string) ([]Change, error) {
 	f := fold{cp: cp, env: &Env{}}
 	h.Detail += "; " + words
 	touch(&f.holes, h)
-	f.clear(AlarmHole, h.ID, 0)
+	f.clear(AlarmHole, h.alarmID(), 0)
 	return f.emit(), nil
 }
 
-func holeID(j charge.JournalID, first charge.Seq) string { return fmt.Sprintf("%s.%d", j, first) }
+// holeID names a hole in the whole network: a journal's id may be used by
+// several charging points.
+func (f *fold) holeID(j charge.JournalID, first charge.Seq) string {
+	return fmt.Sprintf("%s.%s.%d", f.cp.ID, j, first)
+}
+
+// alarmID names the alarm of a hole among those of its charging point.
+func (h *Hole) alarmID() string { return fmt.Sprintf("%s.%d", h.Journal, h.First) }
 
 // holeWith finds the hole that misses the record. Ranges with an open end are
 // filled in order only, by advance.
@@ -179,6 +186,6 @@ func (f *fold) closeHole(h *Hole) {
 		delete(f.cp.Holes, h.ID)
 	}
 	if len(h.Missing) == 0 {
-		f.clear(AlarmHole, h.ID, 0)
+		f.clear(AlarmHole, h.alarmID(), 0)
 	}
 }

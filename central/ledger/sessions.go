@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 
@@ -10,12 +11,11 @@ import (
 
 // session finds the session, or begins it. ended says that it has its ticket:
 // it is a copy then, and nothing of it changes any more. nil: the id belongs to
-// another charging point.
+// another charging point, or to another connector of this one. A session stays
+// at the connector of its first record.
 func (f *fold) session(id charge.SessionID, connector charge.ConnectorID) (s *Session, ended bool) {
-	if s := f.cp.Sessions[id]; s != nil {
-		return s, false
-	}
-	if f.env.Session != nil {
+	s = f.cp.Sessions[id]
+	if s == nil && f.env.Session != nil {
 		got, ok := f.env.Session(id)
 		switch {
 		case ok && got.CPID != f.cp.ID:
@@ -23,8 +23,15 @@ func (f *fold) session(id charge.SessionID, connector charge.ConnectorID) (s *Se
 			return nil, false
 		case ok && got.State == SessionEnded:
 			got.Spans = slices.Clone(got.Spans)
-			return &got, true
+			s, ended = &got, true
 		}
+	}
+	if s != nil && s.Connector != connector {
+		f.unusable(fmt.Sprintf("session %s is at connector %d, not at %d", id, s.Connector, connector))
+		return nil, false
+	}
+	if s != nil {
+		return s, ended
 	}
 	s = &Session{ID: id, CPID: f.cp.ID, Connector: connector, State: SessionOpen, HeardAt: f.env.Now}
 	f.cp.Sessions[id] = s
@@ -33,7 +40,7 @@ func (f *fold) session(id charge.SessionID, connector charge.ConnectorID) (s *Se
 
 // widen counts the record into the duration of a session that is open.
 func (f *fold) widen(s *Session) {
-	if s == nil || f.rec.SessionID == "" {
+	if s == nil || f.rec.SessionID == "" || f.rec.Connector != 0 && f.rec.Connector != s.Connector {
 		return
 	}
 	if s.State != SessionEnded {
@@ -221,14 +228,15 @@ func (f *fold) afterTheEnd(s *Session, p wire.Payload) {
 }
 
 // judge decides whether an open session is orphaned: the present boot told all
-// of itself, or has begun another one there, and this session is not on any of
-// its connectors. Of a boot that has told neither nothing is concluded.
+// of itself, or has begun another one there, and this session is not at its
+// connector. Of a boot that has told neither nothing is concluded, but that of
+// two sessions at one connector the earlier is over.
 func (f *fold) judge(s *Session) {
 	state := s.State
-	switch {
-	case holds(f.cp.Connectors, s.ID):
+	switch c := f.cp.Connectors[s.Connector]; {
+	case c != nil && c.Session == s.ID:
 		state = SessionOpen
-	case f.toldAll(), f.taken(s.Connector):
+	case f.toldAll(), c != nil && c.Session != "", f.later(s):
 		state = SessionOrphaned
 	}
 	if s.State == state {
@@ -250,15 +258,12 @@ func (f *fold) toldAll() bool {
 	return present != nil && present.Registered
 }
 
-// taken reports whether the present boot has a session at the connector.
-func (f *fold) taken(id charge.ConnectorID) bool {
-	c := f.cp.Connectors[id]
-	return c != nil && c.Session != ""
-}
-
-func holds(boot map[charge.ConnectorID]*Connector, id charge.SessionID) bool {
-	for _, c := range boot {
-		if c.Session == id {
+// later reports whether another session that is open at the connector began
+// after this one, by the charging point's clock.
+func (f *fold) later(s *Session) bool {
+	for _, o := range f.cp.Sessions {
+		if o.Connector == s.Connector && o.State == SessionOpen && o != s &&
+			cmp.Or(cmp.Compare(o.AuthorizedAt, s.AuthorizedAt), cmp.Compare(o.ID, s.ID)) > 0 {
 			return true
 		}
 	}

@@ -82,7 +82,7 @@ func (t Tariff) Cost(e charge.WattHours, started bool) money.Amount {
 func (s *Session) DurationMS() int64 {
 	var sum int64
 	for _, sp := range s.Spans {
-		sum += sp.LastMS - sp.FirstMS
+		sum += min(sp.LastMS-sp.FirstMS, math.MaxInt64-sum)
 	}
 	return sum
 }

@@ -232,7 +232,7 @@ const (
 
 // Hole is a range of records that Central passed without knowing them.
 type Hole struct {
-	ID      string // journal "." first
+	ID      string // charging point "." journal "." first; of older versions without the first part
 	CPID    charge.CPID
 	Journal charge.JournalID
 	First   charge.Seq

@@ -90,6 +90,11 @@ func (p *Registered) validate(c *check) {
 	for i := range p.Damaged {
 		d, f := &p.Damaged[i], fmt.Sprintf("damaged.%d.", i)
 		c.id(f+"journal", string(d.Journal))
+		c.within(f+"first", int64(min(d.First, 1<<62)), 0, 1<<53)
+		c.within(f+"last", int64(min(d.Last, 1<<62)), 0, 1<<53)
+		if d.Last != 0 && d.Last < d.First {
+			c.fail(f+"last", "%d is below first, %d; 0 means to the end of the journal", d.Last, d.First)
+		}
 		c.text(f+"reason", d.Reason, 256)
 	}
 	for i := range p.Reservations {
