@@ -154,7 +154,7 @@ func (c *parts) families() []obs.Family {
 		obs.Timed(metricPrefix+"event_age_seconds", "Age of records when they were committed, from the charging point's stamp; only of those whose clock is synced.", c.counts.age),
 		obs.Timed(metricPrefix+"commit_seconds", "How long each transaction of the database took.", c.counts.commit),
 		obs.By(metricPrefix+"records_total", obs.Counter, "Deliveries of journal records since the database was made, by what came of them.", "result",
-			obs.At("applied", float64(b.Applied)), obs.At("duplicate", float64(b.Duplicates)), obs.At("forked", float64(b.Forked)),
+			obs.At("applied", float64(b.Applied)), obs.At("duplicate", float64(b.Duplicates)), obs.At("mismatched", float64(b.Mismatched)), obs.At("forked", float64(b.Forked)),
 			obs.At("unusable", float64(b.Unusable)), obs.At("dead_letter", float64(b.DeadLetters))),
 		one("sequence_gaps_total", obs.Counter, "Deliveries dropped because what they follow is not known yet; they come again.", b.Gaps),
 		one("unacked_records", obs.Gauge, "Records that charging points hold and that are not here yet.", b.Unacked),

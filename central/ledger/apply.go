@@ -1,7 +1,6 @@
 package ledger
 
 import (
-	"errors"
 	"slices"
 
 	"github.com/carga-ev/carga/internal/charge"
@@ -65,9 +64,6 @@ func (f *fold) payload() wire.Payload {
 	}
 	f.decoded = true
 	p, err := f.rec.Payload()
-	if reg, ok := p.(*wire.Registered); ok && err == nil && f.rec.Seq == 1 {
-		err = contradiction(f.rec, reg)
-	}
 	if err != nil {
 		f.out.Unusable = err
 		return nil
@@ -76,25 +72,15 @@ func (f *fold) payload() wire.Payload {
 	return p
 }
 
-// contradiction says what of a record 1 denies the rest of it: prev is the hash
-// of what after names, and a journal does not follow itself.
-func contradiction(r *wire.Record, reg *wire.Registered) error {
-	switch {
-	case reg.After == nil && r.Prev != "":
-		return errors.New("cp_registered: data.after is null and prev is the hash of a record; one of them is wrong")
-	case reg.After != nil && r.Prev == "":
-		return errors.New("cp_registered: data.after names a record and prev is empty; one of them is wrong")
-	case reg.After != nil && reg.After.Journal == r.Journal:
-		return errors.New("cp_registered: data.after names a record of this journal; a journal follows another one")
-	}
-	return nil
-}
-
 // take applies a record that was found to be next, or to fill a hole.
 func (f *fold) take() {
 	p := f.payload()
 	if f.out.Unusable != nil {
 		f.unusable(f.out.Unusable.Error())
+	}
+	if j := f.known(f.rec.Journal); f.out.Late && f.rec.Seq == 1 && j.After.Seq == 0 && !j.Root {
+		f.link(j, 0) // what it follows was not known so far
+		touch(&f.journals, j)
 	}
 	f.widen(f.cp.Sessions[f.rec.SessionID])
 	if reg, ok := p.(*wire.Registered); ok {

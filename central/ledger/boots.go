@@ -311,7 +311,10 @@ func Release(cp *CP) []Change {
 	}
 	f := fold{cp: cp, env: &Env{}, point: true}
 	f.clear(AlarmFork, string(cp.Present), 0)
-	cp.ForkedAt, cp.Fork = 0, ""
+	if cp.MismatchAt != 0 {
+		f.clear(AlarmMismatch, mismatchID, 0)
+	}
+	cp.ForkedAt, cp.Fork, cp.HeldUpSince, cp.MismatchAt = 0, "", 0, 0
 	for _, j := range cp.Journals {
 		j.GrownAt = 0
 		touch(&f.journals, j)

@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"bytes"
 	"strings"
 	"testing"
 
@@ -111,7 +112,9 @@ func TestOtherBytesAreAFork(t *testing.T) {
 		want ledger.Verdict
 	}{
 		{"of the last record", 2, `"uptime_ms":0`, ledger.Forked},
-		{"of an earlier record that is held", 1, `"uptime_ms":0`, ledger.Forked},
+		{"of a first record, which follows nothing", 1, `"uptime_ms":0`, ledger.Mismatched},
+		{"of a record of another boot", 3, `"uptime_ms":0`, ledger.Forked},
+		{"by somebody who does not hold the chain", 2, `"prev":"`, ledger.Mismatched},
 		{"none", 1, "", ledger.Duplicate},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -119,11 +122,16 @@ func TestOtherBytesAreAFork(t *testing.T) {
 			b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
 			b.Boot()
 			b.Plug(1)
+			b.Boot()
 			for _, r := range b.Log {
 				bk.Apply(r)
 			}
 			raw := ledgertest.Raw(b.Log[tc.seq-1])
-			if tc.old != "" {
+			switch tc.old {
+			case "":
+			case `"prev":"`:
+				raw = bytes.Replace(raw, []byte(b.Log[tc.seq-1].Prev), bytes.Repeat([]byte("ab"), 32), 1)
+			default:
 				raw = []byte(strings.Replace(string(raw), tc.old, `"uptime_ms":9`, 1))
 			}
 			r, err := wire.DecodeRecord(raw)
@@ -137,7 +145,18 @@ func TestOtherBytesAreAFork(t *testing.T) {
 	}
 }
 
-func TestWrongPrevIsAFork(t *testing.T) {
+// stray is the next record of a charging point as somebody writes it who does
+// not hold its chain.
+func stray(b *ledgertest.Box) wire.Record {
+	r := b.Log[len(b.Log)-1]
+	r.Seq, r.Type, r.Connector, r.Data = r.Seq+1, wire.TypePluggedIn, 1, []byte("{}")
+	r.Prev = strings.Repeat("ab", 32)
+	return r
+}
+
+// A record that does not follow the one known before it is dropped and shown; the
+// right one behind it is applied.
+func TestAWrongPrevIsDropped(t *testing.T) {
 	t.Parallel()
 	for _, boot := range []bool{false, true} {
 		b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
@@ -149,8 +168,83 @@ func TestWrongPrevIsAFork(t *testing.T) {
 		}
 		r := b.Log[1]
 		r.Prev = strings.Repeat("ab", 32)
-		if out, _ := bk.Apply(r); out.Verdict != ledger.Forked {
-			t.Fatalf("boot %v: got %s, want forked", boot, out.Verdict)
+		if out, _ := bk.Apply(r); out.Verdict != ledger.Mismatched || bk.CP.Forked() || len(bk.Open(ledger.AlarmMismatch)) != 1 {
+			t.Fatalf("boot %v: got %s, want it dropped and shown", boot, out.Verdict)
+		}
+		if out, _ := bk.Apply(b.Log[1]); out.Verdict != ledger.Applied {
+			t.Fatalf("boot %v: the right one: got %s, want applied", boot, out.Verdict)
+		}
+		bk.Env.Now += 11 * minute
+		if bk.Apply(b.Boot()); len(bk.Open(ledger.AlarmMismatch)) != 0 {
+			t.Error("shown for longer than ten minutes after the last one")
+		}
+	}
+}
+
+// Records that do not fit prove a second box only where they keep coming for ten
+// minutes and nothing else of the charging point does.
+func TestRecordsThatKeepNotFittingAreAFork(t *testing.T) {
+	t.Parallel()
+	for _, tc := range []struct {
+		name  string
+		every charge.Time // minutes between records that do not fit
+		grows bool        // the charging point goes on meanwhile
+		want  bool
+	}{
+		{"they keep coming", 1, false, true},
+		{"one an hour", 60, false, false},
+		{"the charging point goes on", 1, true, false},
+	} {
+		b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+		bk.Apply(b.Boot())
+		for i := range charge.Time(20) {
+			b.Now = bk.Env.Now
+			bk.Apply(stray(b))
+			if i < 9 && bk.CP.Forked() {
+				t.Errorf("%s: quarantined after %d minutes", tc.name, i)
+			}
+			if i%5 == 3 {
+				bk.CP = bk.Load() // Central starts anew
+			}
+			if tc.grows {
+				bk.Apply(b.Write(1, "", &wire.StatusChanged{Status: charge.StatusPreparing}))
+			}
+			bk.Env.Now += tc.every * minute
+		}
+		if bk.CP.Forked() != tc.want {
+			t.Errorf("%s: quarantined %v, want %v", tc.name, bk.CP.Forked(), tc.want)
+		}
+		bk.Keep(ledger.Release(bk.CP))
+		if bk.Apply(stray(b)); bk.CP.Forked() {
+			t.Errorf("%s: quarantined again at once", tc.name)
+		}
+	}
+}
+
+// A record that turns up late must fit what is known on both of its sides.
+func TestALateRecordMustFit(t *testing.T) {
+	t.Parallel()
+	b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	b.Boot()
+	for range 4 {
+		b.Write(1, "", &wire.StatusChanged{Status: charge.StatusPreparing})
+	}
+	bk.Apply(b.Log[0])
+	b.Storage = b.Storage[3:]
+	bk.Heard(b.Presence(wire.Position{}, ""))
+	for _, r := range b.Log[3:] {
+		bk.Apply(r)
+	}
+	for _, i := range []int{1, 2} {
+		forged := b.Log[i]
+		if forged.UptimeMS++; i == 1 {
+			forged.Prev = strings.Repeat("ab", 32)
+		}
+		if out, _ := bk.Apply(forged); out.Verdict != ledger.Mismatched {
+			t.Errorf("record %d with other bytes: got %s, want it dropped", forged.Seq, out.Verdict)
+		}
+		if out, _ := bk.Apply(b.Log[i]); out.Verdict != ledger.Applied || !out.Late {
+			t.Errorf("record %d: got %s, want applied", b.Log[i].Seq, out.Verdict)
 		}
 	}
 }

@@ -8,10 +8,15 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// forkAfter is how long two journals of one charging point may both grow: a
-// storage that was rolled back leaves a few late records, two boxes with one
-// identity never stop.
+// forkAfter is how long two journals of one charging point may both grow, or
+// records that do not fit the chain may keep its others from coming: a storage
+// that was rolled back leaves a few late records, and a stray message is alone;
+// two boxes with one identity never stop.
 const forkAfter = 10 * time.Minute
+
+// mismatchPause is the longest pause between records that do not fit for them to
+// count as one series: an agent that is held up sends at least each minute.
+const mismatchPause = 3 * time.Minute
 
 // place finds out whether the record is known, is next, fills a hole, may pass
 // over one, or must be said again. If it is next or passes, its journal's
@@ -35,8 +40,7 @@ func (f *fold) place() Verdict {
 	case !known:
 		f.passBefore(j)
 	case before != "" && before != r.Prev:
-		f.fork(fmt.Sprintf("record %s/%d does not follow the record known before it", r.Journal, r.Seq))
-		return Forked
+		return f.heldUp(fmt.Sprintf("record %s/%d does not follow the record known before it", r.Journal, r.Seq))
 	}
 	if f.growsBeside(j) {
 		f.fork(fmt.Sprintf("journals %s and %s both grow", r.Journal, cp.grower))
@@ -51,8 +55,11 @@ func (f *fold) place() Verdict {
 func (f *fold) placeKnown(j *Journal) Verdict {
 	r := f.rec
 	if h := f.holeWith(r.Journal, r.Seq); h != nil {
-		if f.cp.Forked() {
+		switch {
+		case f.cp.Forked():
 			return Forked
+		case !f.fits(j):
+			return f.mismatch(fmt.Sprintf("record %s/%d, which was missing, does not fit the records known beside it", r.Journal, r.Seq))
 		}
 		f.fill(h, r.Seq)
 		f.out.Late = true
@@ -62,11 +69,110 @@ func (f *fold) placeKnown(j *Journal) Verdict {
 	if r.Seq != j.Last {
 		known = f.hashOf(r.Journal, r.Seq)
 	}
-	if known != "" && known != f.out.Hash {
-		f.fork(fmt.Sprintf("record %s/%d came with other bytes than before", r.Journal, r.Seq))
-		return Forked
+	if known == "" || known == f.out.Hash {
+		return Duplicate
 	}
-	return Duplicate
+	why := fmt.Sprintf("record %s/%d came with other bytes than before", r.Journal, r.Seq)
+	if before := f.hashBefore(); before == "" || before != r.Prev {
+		return f.mismatch(why)
+	}
+	if !f.cp.Forked() {
+		f.fork(why + ", and both follow the same record")
+	}
+	return Forked
+}
+
+// heldUp drops a record that does not follow the one known before it. It may be
+// a stray message; but where such records keep coming and nothing else of the
+// charging point does, it is held up by another one's records.
+func (f *fold) heldUp(why string) Verdict {
+	p, now := &f.cp.Point, f.env.Now
+	if p.HeldUpSince == 0 || now < p.MismatchAt || now > p.MismatchAt.Add(mismatchPause) {
+		p.HeldUpSince = max(now, 1)
+	}
+	v := f.mismatch(why)
+	if now < p.HeldUpSince.Add(forkAfter) {
+		return v
+	}
+	f.fork(why + ", and nothing else came for ten minutes")
+	return Forked
+}
+
+// mismatch drops a record that does not fit the chain. That proves nothing: who
+// does not hold the chain can send it as well.
+func (f *fold) mismatch(why string) Verdict {
+	f.cp.MismatchAt = max(f.env.Now, 1)
+	f.point = true
+	f.alarm(AlarmMismatch, mismatchID, 0, why+": dropped")
+	return Mismatched
+}
+
+// mismatchID names the one alarm of a charging point about records that do not
+// fit.
+const mismatchID = "chain"
+
+// progress notes that a record was applied in the order of its journal: nothing
+// holds the charging point up. The alarm goes once none came for a while.
+func (f *fold) progress() {
+	p := &f.cp.Point
+	if p.HeldUpSince != 0 {
+		p.HeldUpSince = 0
+		f.point = true
+	}
+	if p.MismatchAt != 0 && f.env.Now >= p.MismatchAt.Add(forkAfter) {
+		p.MismatchAt = 0
+		f.point = true
+		f.clear(AlarmMismatch, mismatchID, 0)
+	}
+}
+
+// hashBefore is the hash of the record before one that is known, whose journal
+// it continues; "" when that is not held, or there is none.
+func (f *fold) hashBefore() string {
+	r := f.rec
+	if r.Seq > 1 {
+		return f.hashOf(r.Journal, r.Seq-1)
+	}
+	reg, ok := f.payload().(*wire.Registered)
+	if !ok || reg.After == nil {
+		return ""
+	}
+	if i := f.known(reg.After.Journal); i != nil && reg.After.Seq == i.Last {
+		return i.Hash
+	}
+	return f.hashOf(reg.After.Journal, reg.After.Seq)
+}
+
+// fits reports whether a record that turns up late fits what is known on both of
+// its sides.
+func (f *fold) fits(j *Journal) bool {
+	r := f.rec
+	if before := f.hashBefore(); before != "" && before != r.Prev {
+		return false
+	}
+	if r.Seq == j.Last && j.Hash != "" && j.Hash != f.out.Hash {
+		return false
+	}
+	if prev, held := f.prevOf(r.Journal, r.Seq+1); held && prev != f.out.Hash {
+		return false
+	}
+	here := wire.Position{Journal: r.Journal, Seq: r.Seq}
+	for id, k := range f.cp.Journals {
+		if k.After != here {
+			continue
+		}
+		if prev, held := f.prevOf(id, 1); held && prev != f.out.Hash {
+			return false
+		}
+	}
+	return true
+}
+
+func (f *fold) prevOf(j charge.JournalID, seq charge.Seq) (string, bool) {
+	if f.env.PrevOf == nil {
+		return "", false
+	}
+	return f.env.PrevOf(j, seq)
 }
 
 func (f *fold) hashOf(j charge.JournalID, seq charge.Seq) string {
@@ -147,6 +253,7 @@ func (f *fold) advance() {
 		j.GrownAt = f.env.Now
 		f.cp.grower = j.ID
 	}
+	f.progress()
 	if j.Followed != 0 && r.Seq == j.Followed+1 {
 		f.rolledBack(j.ID, j.Followed)
 	}

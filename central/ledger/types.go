@@ -54,6 +54,9 @@ type Point struct {
 
 	ForkedAt charge.Time // zero: not quarantined
 	Fork     string      // why, in words
+
+	HeldUpSince charge.Time // since when records that do not fit the chain keep others from coming; zero: they do not
+	MismatchAt  charge.Time // when the last such record came; zero once none came for a while
 }
 
 // Forked reports whether the identity is quarantined: nothing of it is applied
@@ -266,6 +269,7 @@ const (
 	AlarmRolledBack  AlarmKind = "storage_rolled_back" // two continuations of one record
 	AlarmReplaced    AlarmKind = "storage_replaced"    // two roots
 	AlarmFork        AlarmKind = "identity_fork"
+	AlarmMismatch    AlarmKind = "record_mismatch" // a record that does not fit the chain was dropped
 	AlarmOrphaned    AlarmKind = "session_orphaned"
 	AlarmMeterBack   AlarmKind = "meter_set_back"
 	AlarmMeterJumped AlarmKind = "meter_jumped" // the register rose by more than can have flowed
@@ -362,8 +366,9 @@ type Env struct {
 	JournalEnding func(hash string) (charge.JournalID, bool)
 	// Session finds one session by id, ended ones too.
 	Session func(charge.SessionID) (Session, bool)
-	// HashOf is the hash of one record of this charging point that is still held.
-	HashOf func(charge.JournalID, charge.Seq) (string, bool)
+	// HashOf is the hash of one record of this charging point that is still held,
+	// PrevOf what it names as the hash of the record before it.
+	HashOf, PrevOf func(charge.JournalID, charge.Seq) (string, bool)
 	// Tariff finds one version of the prices.
 	Tariff func(charge.TariffVersion) (Tariff, bool)
 }
@@ -379,10 +384,11 @@ type Verdict string
 
 // The verdicts.
 const (
-	Applied   Verdict = "applied"
-	Duplicate Verdict = "duplicate" // known already: no effect
-	Gap       Verdict = "gap"       // what it follows is not known: dropped, the agent says it again
-	Forked    Verdict = "forked"    // the identity is quarantined: dropped, kept for the operator as raw bytes
+	Applied    Verdict = "applied"
+	Duplicate  Verdict = "duplicate"  // known already: no effect
+	Gap        Verdict = "gap"        // what it follows is not known: dropped, the agent says it again
+	Mismatched Verdict = "mismatched" // its bytes do not fit the chain: dropped, shown
+	Forked     Verdict = "forked"     // the identity is quarantined: dropped, kept for the operator as raw bytes
 )
 
 // Outcome is what became of a record, and how it was understood.

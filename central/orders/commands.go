@@ -146,6 +146,9 @@ func (x *step) accepted(e Observed) {
 		return
 	}
 	if c == nil {
+		if old, known := x.v.Command(cmd.ID); known && old.CPID != e.CPID {
+			return // an id of another charging point's: that command is not this one
+		}
 		c = &Command{
 			ID: cmd.ID, N: cmd.N, Central: cmd.Central, Journal: cmd.Journal, CPID: e.CPID, Connector: cmd.Connector, Type: cmd.Type,
 			Data: cmd.Data, IssuedAt: cmd.IssuedAt, ExpiresAt: cmd.ExpiresAt, Sendings: 1,

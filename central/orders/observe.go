@@ -23,11 +23,11 @@ func (x *step) observed(e Observed) {
 	case *wire.CommandFinished:
 		x.finished(e, p)
 	case *wire.Authorized:
-		if p.ReservationID != "" {
-			x.used(p.ReservationID, e.Record.SessionID)
+		if s, ok := x.v.Session(e.Record.SessionID); ok && s.CPID == e.CPID && p.ReservationID != "" {
+			x.used(e.CPID, p.ReservationID, s.ID)
 		}
 	case *wire.ReservationEnded:
-		x.reservationEnded(p)
+		x.reservationEnded(e.CPID, p)
 	case *wire.FaultRaised:
 		if e.Outcome.Present {
 			x.tellFault(e, p.Fault, p.Detail, wire.CentralFault)
@@ -47,10 +47,11 @@ func (x *step) observed(e Observed) {
 	x.compare(e.CPID)
 }
 
-// reservationEnded takes in that the charging point let a reservation go.
-func (x *step) reservationEnded(p *wire.ReservationEnded) {
+// reservationEnded takes in that the charging point let a reservation go. Of the
+// reservations of others it can say nothing.
+func (x *step) reservationEnded(cp charge.CPID, p *wire.ReservationEnded) {
 	r := x.s.reservations[p.ReservationID]
-	if r == nil {
+	if r == nil || r.CPID != cp {
 		return
 	}
 	if r.EndedAt != 0 {

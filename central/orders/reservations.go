@@ -77,8 +77,9 @@ func (x *step) endStartOf(r *Reservation) {
 }
 
 // used writes down which session used a reservation, also one that Central took
-// for ended: the order of the charging point's journal decides.
-func (x *step) used(id charge.ReservationID, by charge.SessionID) {
+// for ended: the order of the charging point's journal decides. A charging point
+// cannot use a reservation of another one.
+func (x *step) used(cp charge.CPID, id charge.ReservationID, by charge.SessionID) {
 	r := x.s.reservations[id]
 	if r == nil {
 		old, ok := x.old(id)
@@ -86,6 +87,9 @@ func (x *step) used(id charge.ReservationID, by charge.SessionID) {
 			return
 		}
 		r = &old
+	}
+	if r.CPID != cp {
+		return
 	}
 	x.confirm(r) // a driver who still waits for the answer learns of it
 	r.SessionID, r.Gone, r.EndedAt, r.Reason = by, true, x.At, EndUsed
@@ -153,6 +157,9 @@ func (x *step) adopt(cp *ledger.CP) {
 			continue
 		}
 		r, known := x.old(h.ID)
+		if known && r.CPID != cp.ID {
+			continue // of another charging point: it ends here at its end
+		}
 		switch {
 		case known && r.EndedAt != 0 && r.Reason == EndUsed:
 		case x.At >= h.Until && x.At < h.Until.Add(heldBeyond):
@@ -192,8 +199,15 @@ func (x *step) adoptHeld(cp charge.CPID, connector charge.ConnectorID, h ledger.
 		ID: h.ID, CPID: cp, Connector: connector, Username: h.Username, Tariff: h.Tariff, MadeAt: x.At, Until: h.Until,
 		ConfirmedAt: x.At, Adopted: true, Told: true,
 	}
-	if other := x.s.activeAt(Target{cp, connector}, x.At); other != nil {
-		x.endReservation(other, string(charge.ReservationCancelled))
+	for _, other := range byMade(x.s.point(cp).reservations) {
+		switch {
+		case other.Connector != connector || other.EndedAt != 0:
+		case other.Active(x.At):
+			x.endReservation(other, string(charge.ReservationCancelled))
+		default: // nobody looked since its end
+			other.Gone = true
+			x.endReservation(other, string(charge.ReservationExpired))
+		}
 	}
 	x.hold(r)
 	x.do(SaveReservation{*r})

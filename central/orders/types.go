@@ -184,6 +184,8 @@ type View interface {
 	Session(id charge.SessionID) (ledger.Session, bool)
 	// Reservation finds a reservation that State does not hold any more.
 	Reservation(id charge.ReservationID) (Reservation, bool)
+	// Command finds a command that State does not hold any more.
+	Command(id charge.CommandID) (Command, bool)
 }
 
 // Now is the moment of an event and its source of new ids.

@@ -173,6 +173,8 @@ func (w *world) Reservation(id charge.ReservationID) (orders.Reservation, bool) 
 	return r, ok
 }
 
+func (*world) Command(charge.CommandID) (orders.Command, bool) { return orders.Command{}, false }
+
 func (w *world) moment() orders.Now {
 	return orders.Now{At: w.now, IDs: func() string { w.ids++; return fmt.Sprintf("id-%d", w.ids) }}
 }

@@ -143,7 +143,29 @@ func (r *Record) Payload() (Payload, error) {
 	if err := decode("record "+string(r.Type), "data", raw, p); err != nil {
 		return nil, err
 	}
+	if reg, ok := p.(*Registered); ok && r.Seq == 1 {
+		if err := r.begins(reg.After); err != nil {
+			return nil, err
+		}
+	}
 	return p, nil
+}
+
+// begins refuses a record 1 that denies its own envelope: prev is the hash of
+// what after names, and no journal follows itself.
+func (r *Record) begins(after *Position) error {
+	fault := ""
+	switch {
+	case after == nil && r.Prev != "":
+		fault = "is null, and prev is the hash of a record; one of them is wrong"
+	case after != nil && r.Prev == "":
+		fault = "names a record, and prev is empty; one of them is wrong"
+	case after != nil && after.Journal == r.Journal:
+		fault = "names a record of this journal; a journal follows another one"
+	default:
+		return nil
+	}
+	return &DecodeError{"record " + string(r.Type), "data.after", fault}
 }
 
 func newPayload(t RecordType) Payload {

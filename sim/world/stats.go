@@ -19,7 +19,7 @@ type Stats struct {
 	PositionsLost, BadMessages  int
 	RolledBackSeen              int // storage that was set back, noticed by the agent
 	Applied, Duplicates, Gaps   int // verdicts of the ledger
-	Forked, Holes               int
+	Forked, Mismatched, Holes   int
 	Retries, DeadLetters        int // of the bridge
 	StaleCommands, CommandsSent int
 	Commands                    [delivery.Expired + 1]int // as agents judged them
@@ -47,6 +47,8 @@ func (s *Stats) outcome(v ledger.Verdict) {
 		s.Duplicates++
 	case ledger.Gap:
 		s.Gaps++
+	case ledger.Mismatched:
+		s.Mismatched++
 	case ledger.Forked:
 		s.Forked++
 	}
@@ -85,7 +87,7 @@ func (s *Stats) ints() []*int {
 	return []*int{
 		&s.Boots, &s.Kills, &s.PowerCuts, &s.AgentFailures, &s.Lost, &s.Doubled, &s.Reordered, &s.Unanswered, &s.BrokerDropped,
 		&s.Records, &s.Forgotten, &s.Sent, &s.ReadErrors, &s.PositionsLost, &s.BadMessages, &s.RolledBackSeen,
-		&s.Applied, &s.Duplicates, &s.Gaps, &s.Forked, &s.Holes, &s.Retries, &s.DeadLetters, &s.StaleCommands, &s.CommandsSent,
+		&s.Applied, &s.Duplicates, &s.Gaps, &s.Forked, &s.Mismatched, &s.Holes, &s.Retries, &s.DeadLetters, &s.StaleCommands, &s.CommandsSent,
 		&s.Commits, &s.CommitsRefused, &s.CommitsUnseen, &s.Reread, &s.Fenced, &s.Visits, &s.Answers, &s.Granted, &s.Plugs,
 		&s.Operators, &s.OperatorsServed, &s.Sessions, &s.Tickets, &s.ByOperator, &s.Released,
 	}

@@ -214,6 +214,12 @@ func (u *unit) Reservation(id charge.ReservationID) (orders.Reservation, bool) {
 	return v, ok
 }
 
+// Command implements orders.View.
+func (u *unit) Command(id charge.CommandID) (orders.Command, bool) {
+	v, ok := u.r.c.db.commands[id]
+	return v, ok
+}
+
 func (u *unit) request(k orders.RequestKey) (orders.Request, bool) {
 	if v, ok := u.requests[k]; ok {
 		return v, true

@@ -34,7 +34,7 @@ func (p *point) newFold() *fold {
 	}
 	// Time stands still: two journals that both grow would otherwise look like
 	// two boxes, and those records were not applied then.
-	f.env = ledger.Env{Now: 1, Session: f.session, HashOf: f.hashOf, Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
+	f.env = ledger.Env{Now: 1, Session: f.session, HashOf: f.hashOf, PrevOf: f.prevOf, Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
 		t, ok := p.tariffs[v]
 		return t, ok
 	}}
@@ -54,6 +54,11 @@ func (f *fold) session(id charge.SessionID) (ledger.Session, bool) {
 func (f *fold) hashOf(j charge.JournalID, seq charge.Seq) (string, bool) {
 	l, ok := f.p.held[place{j, seq}]
 	return l.hash, ok
+}
+
+func (f *fold) prevOf(j charge.JournalID, seq charge.Seq) (string, bool) {
+	l, ok := f.p.held[place{j, seq}]
+	return l.prev, ok
 }
 
 // take applies the next record.
@@ -178,14 +183,29 @@ func (f *fold) accounts(cp *ledger.CP, sessions []ledger.Session, tickets []ledg
 }
 
 // comparable reports whether a line is decided by the records that are held.
+// What was passed is not: presence or an operator said so. Whether holes and
+// positions fit the records is looked at by another check.
 func (f *fold) comparable(line string) bool {
-	switch {
-	case strings.HasPrefix(line, "meter "):
+	kind, rest, _ := strings.Cut(line, " ")
+	switch kind {
+	case "meter":
 		return len(f.p.pruned) == 0 && len(f.p.doubted) == 0
-	case strings.HasPrefix(line, "hole "):
-		return len(f.p.pruned) == 0
+	case "hole":
+		return false
+	case "journal":
+		id, _, _ := strings.Cut(rest, " ")
+		return !f.p.endsInHole(charge.JournalID(id))
 	}
 	return true
+}
+
+// endsInHole reports whether the position of a journal is a record that nobody
+// has.
+func (p *point) endsInHole(id charge.JournalID) bool {
+	j := p.cp.Journals[id]
+	return j != nil && slices.ContainsFunc(p.holes, func(h ledger.Hole) bool {
+		return h.Journal == id && slices.ContainsFunc(h.Missing, func(r ledger.Range) bool { return within(r, j.Last) })
+	})
 }
 
 // cut reports whether the beginning of a session is not held any more.

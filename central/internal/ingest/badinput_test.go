@@ -81,7 +81,10 @@ func oddRecords() []odd {
 		{"18 journal changed in mid-session", "gaps", "", false, func(p *journaltest.Point) []journaltest.Message {
 			return next(p, func(r *wire.Record) { r.Journal = "another" })
 		}},
-		{"19 prev wrong", "forked", "identity_fork", true, func(p *journaltest.Point) []journaltest.Message {
+		{"17 same seq, other bytes, prev wrong", "mismatched", "record_mismatch", false, func(p *journaltest.Point) []journaltest.Message {
+			return like(p, 3, func(r *wire.Record) { r.Prev = wire.Hash([]byte("nothing")) })
+		}},
+		{"19 prev wrong", "mismatched", "record_mismatch", false, func(p *journaltest.Point) []journaltest.Message {
 			return next(p, func(r *wire.Record) { r.Prev = wire.Hash([]byte("nothing")) })
 		}},
 		{"22 meter 1e308", "applied", "record_unusable", true, data(`{"register_wh":1e308,"power_w":0}`)},

@@ -440,6 +440,7 @@ func (l *Live) Network() Network {
 	b.Applied, b.Duplicates, b.Gaps = l.counters[countApplied], l.counters[countDuplicates], l.counters[countGaps]
 	b.DeadLetters, b.Lost, b.Alarms, b.Unusable = l.counters[countDead], l.lost, l.alarms, l.counters[countUnusable]
 	b.DeadLetters += l.counters[countBridgeDead]
+	b.Mismatched = l.counters[countMismatched]
 	b.Forked, b.BadTelemetry = l.counters[countForked], l.bad
 	if l.alarm.ID != "" {
 		b.Alarms++

@@ -46,6 +46,7 @@ type Books struct {
 	Unacked      int64
 	Duplicates   int64
 	Gaps         int64
+	Mismatched   int64 // deliveries of records that do not fit the chain
 	Forked       int64
 	Unusable     int64
 	DeadLetters  int64

@@ -39,8 +39,10 @@ type Store interface {
 	LoadOrders(ctx context.Context, st *orders.State) error
 	Session(ctx context.Context, id charge.SessionID) (ledger.Session, bool, error)
 	HashOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)
+	PrevOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)
 	Request(ctx context.Context, k orders.RequestKey) (orders.Request, bool, error)
 	Reservation(ctx context.Context, id charge.ReservationID) (orders.Reservation, bool, error)
+	FindCommand(ctx context.Context, id charge.CommandID) (orders.Command, bool, error)
 	Reply(ctx context.Context, key string) (request, reply []byte, ok bool, err error)
 	Replies(ctx context.Context) (int64, error)
 	Hole(ctx context.Context, n int64) (ledger.Hole, bool, error)
@@ -155,6 +157,7 @@ const (
 	countApplied    = "applied"
 	countDuplicates = "duplicates"
 	countGaps       = "gaps"
+	countMismatched = "mismatched"
 	countForked     = "forked"
 	countDead       = "dead_letters"
 	countBridgeDead = "bridge_dead_letters"

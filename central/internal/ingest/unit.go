@@ -29,7 +29,7 @@ type unit struct {
 	effects     []orders.Effect
 	effectIndex map[rowKey]int
 	records     []kept
-	hashes      map[recordKey]string
+	links       map[recordKey]link // of records
 	forked      []kept
 	dead        []deadIn
 	offsets     map[partitionKey]passIn
@@ -68,6 +68,9 @@ type recordKey struct {
 	seq charge.Seq
 }
 
+// link is a record's place in the chain.
+type link struct{ hash, prev string }
+
 type partitionKey struct {
 	topic     string
 	partition int
@@ -87,13 +90,13 @@ type wantedAck struct {
 func (w *Writer) newUnit(ctx context.Context) *unit {
 	u := &unit{
 		w: w, ctx: ctx, now: w.now(),
-		changeIndex: map[rowKey]int{}, effectIndex: map[rowKey]int{}, hashes: map[recordKey]string{},
+		changeIndex: map[rowKey]int{}, effectIndex: map[rowKey]int{}, links: map[recordKey]link{},
 		offsets: map[partitionKey]passIn{}, counts: map[string]int64{}, touched: map[charge.CPID]struct{}{},
 	}
 	u.env = ledger.Env{
 		Now: u.now, Central: w.self, Default: w.cfg.Default, Admit: w.cfg.Admit,
 		Journal: u.journal, KeepJournals: keepJournals, JournalEnding: u.journalEnding,
-		Session: u.Session, HashOf: u.hashOf, Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
+		Session: u.Session, HashOf: u.hashOf, PrevOf: u.prevOf, Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
 			t, ok := w.tariffs[v]
 			return t, ok
 		},
@@ -129,11 +132,13 @@ func (u *unit) record(in recordIn) {
 	case ledger.Applied:
 		u.counts[countApplied]++
 		u.records = append(u.records, kept{in.in, out.Hash, in.d.ReceivedAt})
-		u.hashes[recordKey{r.CPID, r.Journal, r.Seq}] = out.Hash
+		u.links[recordKey{r.CPID, r.Journal, r.Seq}] = link{out.Hash, r.Prev}
 	case ledger.Duplicate:
 		u.counts[countDuplicates]++
 	case ledger.Gap:
 		u.counts[countGaps]++
+	case ledger.Mismatched:
+		u.counts[countMismatched]++
 	case ledger.Forked:
 		u.counts[countForked]++
 		u.forked = append(u.forked, kept{in.in, out.Hash, in.d.ReceivedAt})
@@ -418,6 +423,16 @@ func (u *unit) Reservation(id charge.ReservationID) (orders.Reservation, bool) {
 	return lookUp(u, func() (orders.Reservation, bool, error) { return u.w.store.Reservation(u.ctx, id) })
 }
 
+// Command implements orders.View.
+func (u *unit) Command(id charge.CommandID) (orders.Command, bool) {
+	if i, ok := u.effectIndex[rowKey{kind: 'k', id: string(id)}]; ok {
+		if e, ok := u.effects[i].(orders.SaveCommand); ok {
+			return e.Command, true
+		}
+	}
+	return lookUp(u, func() (orders.Command, bool, error) { return u.w.store.FindCommand(u.ctx, id) })
+}
+
 func (u *unit) request(k orders.RequestKey) (orders.Request, bool) {
 	if i, ok := u.effectIndex[rowKey{kind: 'q', cp: string(k.Username), id: k.MessageID}]; ok {
 		if e, ok := u.effects[i].(orders.SaveRequest); ok {
@@ -446,10 +461,17 @@ func (u *unit) journalEnding(hash string) (charge.JournalID, bool) {
 }
 
 func (u *unit) hashOf(j charge.JournalID, seq charge.Seq) (string, bool) {
-	if h, ok := u.hashes[recordKey{u.cp, j, seq}]; ok {
-		return h, true
+	if l, ok := u.links[recordKey{u.cp, j, seq}]; ok {
+		return l.hash, true
 	}
 	return lookUp(u, func() (string, bool, error) { return u.w.store.HashOf(u.ctx, u.cp, j, seq) })
+}
+
+func (u *unit) prevOf(j charge.JournalID, seq charge.Seq) (string, bool) {
+	if l, ok := u.links[recordKey{u.cp, j, seq}]; ok {
+		return l.prev, true
+	}
+	return lookUp(u, func() (string, bool, error) { return u.w.store.PrevOf(u.ctx, u.cp, j, seq) })
 }
 
 // lookUp reads the database. An error is not "unknown": it spoils the unit.

@@ -38,6 +38,7 @@ type Store interface {
 	Write(ctx context.Context, fn func(Tx) error) error
 	Session(ctx context.Context, id charge.SessionID) (ledger.Session, bool, error)
 	HashOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)
+	PrevOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)
 }
 
 // Config holds what a Central is configured with.
@@ -68,6 +69,7 @@ type Summary struct {
 	Applied     int64
 	Duplicates  int64
 	DeadLetters int64
+	Mismatched  int64 // records that do not fit the chain, dropped
 	Forked      int64
 	Tickets     int64
 	Told        int64    // tickets that Kafka did not show as told
@@ -92,9 +94,12 @@ type Rebuilder struct {
 	sum       Summary
 	// Of the transaction that runs: what look-ups cannot see yet.
 	sessions map[charge.SessionID]ledger.Session
-	hashes   map[recordKey]string
+	links    map[recordKey]link
 	lookUp   error
 }
+
+// link is a record's place in the chain.
+type link struct{ hash, prev string }
 
 type recordKey struct {
 	cp  charge.CPID
@@ -214,7 +219,7 @@ func (r *Rebuilder) Records(ctx context.Context, batch []Delivered) error {
 }
 
 func (r *Rebuilder) transaction(ctx context.Context, fn func(Tx) error) error {
-	r.sessions, r.hashes, r.lookUp = map[charge.SessionID]ledger.Session{}, map[recordKey]string{}, nil
+	r.sessions, r.links, r.lookUp = map[charge.SessionID]ledger.Session{}, map[recordKey]link{}, nil
 	return r.store.Write(ctx, func(tx Tx) error { return errors.Join(fn(tx), r.lookUp) })
 }
 
@@ -249,10 +254,12 @@ func (r *Rebuilder) record(ctx context.Context, tx Tx, d *Delivered) error {
 	switch out.Verdict {
 	case ledger.Applied:
 		r.sum.Applied++
-		r.hashes[recordKey{cp.ID, rec.Journal, rec.Seq}] = out.Hash
+		r.links[recordKey{cp.ID, rec.Journal, rec.Seq}] = link{out.Hash, rec.Prev}
 		return tx.Record(in, out.Hash, d.ReceivedAt)
 	case ledger.Duplicate:
 		r.sum.Duplicates++
+	case ledger.Mismatched:
+		r.sum.Mismatched++
 	case ledger.Forked:
 		r.sum.Forked++
 		return tx.Forked(in, out.Hash, d.ReceivedAt)
@@ -290,10 +297,16 @@ func (r *Rebuilder) env(ctx context.Context, cp charge.CPID, at charge.Time) *le
 			return found(r, func() (ledger.Session, bool, error) { return r.store.Session(ctx, id) })
 		},
 		HashOf: func(j charge.JournalID, seq charge.Seq) (string, bool) {
-			if h, ok := r.hashes[recordKey{cp, j, seq}]; ok {
-				return h, true
+			if l, ok := r.links[recordKey{cp, j, seq}]; ok {
+				return l.hash, true
 			}
 			return found(r, func() (string, bool, error) { return r.store.HashOf(ctx, cp, j, seq) })
+		},
+		PrevOf: func(j charge.JournalID, seq charge.Seq) (string, bool) {
+			if l, ok := r.links[recordKey{cp, j, seq}]; ok {
+				return l.prev, true
+			}
+			return found(r, func() (string, bool, error) { return r.store.PrevOf(ctx, cp, j, seq) })
 		},
 		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
 			t, ok := r.tariffs[v]

@@ -145,7 +145,8 @@ func (j jsonOf) Scan(src any) error {
 func scanPoint(r scanner) (p ledger.Point, err error) {
 	err = r.Scan(&p.ID, &p.Admitted, &p.Name, &p.Place, &p.Agent, &p.Simulated, &p.FirstHeard, &p.Present,
 		&p.WaitingJournal, &p.Named, &p.Conn, &p.Online, &p.PresenceAt, &p.First.Journal, &p.First.Seq,
-		&p.Next.Journal, &p.Next.Seq, &p.Last.Journal, &p.Last.Seq, &p.Position, jsonOf{&p.Faults}, &p.ForkedAt, &p.Fork)
+		&p.Next.Journal, &p.Next.Seq, &p.Last.Journal, &p.Last.Seq, &p.Position, jsonOf{&p.Faults}, &p.ForkedAt, &p.Fork,
+		&p.HeldUpSince, &p.MismatchAt)
 	p.Faults = none(p.Faults)
 	return p, err
 }
@@ -217,6 +218,14 @@ func (s *Store) HashOf(ctx context.Context, cp charge.CPID, j charge.JournalID, 
 	err = s.ro.QueryRowContext(ctx, "SELECT hash FROM records WHERE cp_id=? AND journal=? AND seq=?",
 		string(cp), string(j), int64(seq)).Scan(&hash)
 	return found("read hash", hash, err)
+}
+
+// PrevOf is what one record names as the hash of the record before it, if it is
+// held.
+func (s *Store) PrevOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (prev string, ok bool, err error) {
+	err = s.ro.QueryRowContext(ctx, "SELECT CAST(raw AS TEXT)->>'$.prev' FROM records WHERE cp_id=? AND journal=? AND seq=?",
+		string(cp), string(j), int64(seq)).Scan(&prev)
+	return found("read record", prev, err)
 }
 
 func found[T any](doing string, v T, err error) (T, bool, error) {
@@ -310,6 +319,12 @@ func (s *Store) Request(ctx context.Context, k orders.RequestKey) (v orders.Requ
 	v, err = scanRequest(s.ro.QueryRowContext(ctx, "SELECT "+requestCols+" FROM requests WHERE username=? AND message_id=?",
 		string(k.Username), k.MessageID))
 	return found("read request", v, err)
+}
+
+// FindCommand finds a command by id, ended ones too.
+func (s *Store) FindCommand(ctx context.Context, id charge.CommandID) (c orders.Command, ok bool, err error) {
+	c, err = scanCommand(s.ro.QueryRowContext(ctx, "SELECT "+commandCols+" FROM commands WHERE command_id=?", string(id)))
+	return found("read command", c, err)
 }
 
 // Reservation finds a reservation by id, ended ones too.

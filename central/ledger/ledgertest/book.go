@@ -16,6 +16,9 @@ type record struct {
 	seq     charge.Seq
 }
 
+// link is a record's place in the chain.
+type link struct{ hash, prev string }
+
 type connector struct {
 	journal charge.JournalID
 	id      charge.ConnectorID
@@ -32,7 +35,7 @@ type Book struct {
 	Alarms   map[string]ledger.Alarm
 	Faults   []string // rules of the rows that were broken
 
-	hashes     map[record]string
+	links      map[record]link
 	point      ledger.Point
 	journals   map[charge.JournalID]ledger.Journal
 	connectors map[connector]ledger.Connector
@@ -43,7 +46,7 @@ type Book struct {
 func NewBook(id charge.CPID, now charge.Time) *Book {
 	b := &Book{
 		CP: ledger.NewCP(id), Sessions: map[charge.SessionID]ledger.Session{}, Tickets: map[string]ledger.Ticket{},
-		Holes: map[string]ledger.Hole{}, Alarms: map[string]ledger.Alarm{}, hashes: map[record]string{},
+		Holes: map[string]ledger.Hole{}, Alarms: map[string]ledger.Alarm{}, links: map[record]link{},
 		point: ledger.Point{ID: id}, journals: map[charge.JournalID]ledger.Journal{}, connectors: map[connector]ledger.Connector{},
 		meters: map[charge.ConnectorID]ledger.Meter{},
 	}
@@ -62,7 +65,14 @@ func NewBook(id charge.CPID, now charge.Time) *Book {
 			}
 			return "", false
 		},
-		HashOf: func(j charge.JournalID, s charge.Seq) (string, bool) { h, ok := b.hashes[record{j, s}]; return h, ok },
+		HashOf: func(j charge.JournalID, s charge.Seq) (string, bool) {
+			l, ok := b.links[record{j, s}]
+			return l.hash, ok
+		},
+		PrevOf: func(j charge.JournalID, s charge.Seq) (string, bool) {
+			l, ok := b.links[record{j, s}]
+			return l.prev, ok
+		},
 	}
 	return b
 }
@@ -71,7 +81,7 @@ func NewBook(id charge.CPID, now charge.Time) *Book {
 func (b *Book) Apply(r wire.Record) (ledger.Outcome, []ledger.Change) {
 	out, changes := ledger.Apply(b.CP, &b.Env, ledger.Input{Raw: Raw(r), Record: r})
 	if out.Verdict == ledger.Applied {
-		b.hashes[record{r.Journal, r.Seq}] = out.Hash
+		b.links[record{r.Journal, r.Seq}] = link{out.Hash, r.Prev}
 	}
 	b.Keep(changes)
 	return out, changes
@@ -160,7 +170,7 @@ func (b *Book) Copy() *Book {
 	maps.Copy(c.Tickets, b.Tickets)
 	maps.Copy(c.Holes, b.Holes)
 	maps.Copy(c.Alarms, b.Alarms)
-	maps.Copy(c.hashes, b.hashes)
+	maps.Copy(c.links, b.links)
 	maps.Copy(c.journals, b.journals)
 	maps.Copy(c.connectors, b.connectors)
 	maps.Copy(c.meters, b.meters)
