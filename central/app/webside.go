@@ -32,7 +32,7 @@ func (l live) Network() web.Network {
 		At: n.At, Central: string(n.Central), Demo: l.demo,
 		Books: web.Books{
 			Announced: b.Announced, Applied: b.Applied, Unacked: b.Unacked, Duplicates: b.Duplicates, Gaps: b.Gaps,
-			DeadLetters: b.DeadLetters, Lost: b.Lost, Alarms: b.Alarms, Billed: b.Billed, Running: b.Running, Unaccounted: b.Unaccounted,
+			DeadLetters: b.DeadLetters, Lost: b.Lost, Twice: b.Twice, Alarms: b.Alarms, Billed: b.Billed, Running: b.Running, Unaccounted: b.Unaccounted,
 		},
 		CPs: make([]web.CP, 0, len(n.CPs)),
 	}

@@ -198,9 +198,24 @@ func (f *fold) end(s *Session) {
 	delete(f.cp.Sessions, s.ID)
 	touch(&f.sessions, s)
 	t := MakeTicket(s, f.tariff(s.Tariff))
+	m := f.meter(s.Connector)
+	if other, yes := f.billedTwice(m, &t); yes {
+		f.alarm(AlarmOverlap, fmt.Sprintf("%d.%s", s.Connector, s.ID), s.Connector,
+			fmt.Sprintf("the tickets of sessions %s and %s hold the same energy", other, s.ID))
+	}
 	f.rest = append(f.rest, TicketMade{t})
-	f.meter(s.Connector).Billed += t.Energy
+	m.Billed += t.Energy
 	f.recount(s.Connector)
+}
+
+// billedTwice finds another session whose ticket holds energy that this one
+// holds too. Registers of a meter that was replaced cannot be compared with those
+// of the one before.
+func (f *fold) billedTwice(m *Meter, t *Ticket) (other charge.SessionID, yes bool) {
+	if f.env.Billed == nil || t.Energy == 0 || m.Before.Known || m.Carried != 0 {
+		return "", false
+	}
+	return f.env.Billed(t.Connector, t.Start, t.Stop)
 }
 
 func (f *fold) tariff(v charge.TariffVersion) Tariff {

@@ -369,6 +369,9 @@ type Env struct {
 	// HashOf is the hash of one record of this charging point that is still held,
 	// PrevOf what it names as the hash of the record before it.
 	HashOf, PrevOf func(charge.JournalID, charge.Seq) (string, bool)
+	// Billed finds a session of this charging point whose ticket holds energy
+	// between two registers of a connector.
+	Billed func(id charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool)
 	// Tariff finds one version of the prices.
 	Tariff func(charge.TariffVersion) (Tariff, bool)
 }

@@ -29,6 +29,9 @@ type Books interface {
 	// TicketsInDoubt are the sessions of which a late record would have made
 	// another ticket.
 	TicketsInDoubt(ctx context.Context, cp charge.CPID) (map[charge.SessionID]bool, error)
+	// OverlapsShown are the connectors of which an alarm shows that energy is on
+	// two tickets or sessions.
+	OverlapsShown(ctx context.Context, cp charge.CPID) (map[charge.ConnectorID]bool, error)
 	// PrunedOf tells up to which record of each journal the bytes are not kept.
 	PrunedOf(ctx context.Context, cp charge.CPID) (map[charge.JournalID]charge.Seq, error)
 	// RecordsOf gives fn the records held, in the order in which they were
@@ -103,6 +106,7 @@ type point struct {
 	holes    []ledger.Hole
 	pruned   map[charge.JournalID]charge.Seq
 	doubted  map[charge.SessionID]bool
+	shown    map[charge.ConnectorID]bool // overlaps that an alarm shows
 	held     map[place]link
 }
 
@@ -118,7 +122,9 @@ func (p *point) run() string {
 	holes, err3 := p.b.HolesOf(p.ctx, p.cp.ID)
 	pruned, err4 := p.b.PrunedOf(p.ctx, p.cp.ID)
 	doubted, err5 := p.b.TicketsInDoubt(p.ctx, p.cp.ID)
-	for _, err := range []error{err1, err2, err3, err4, err5} {
+	shown, err6 := p.b.OverlapsShown(p.ctx, p.cp.ID)
+	p.shown = shown
+	for _, err := range []error{err1, err2, err3, err4, err5, err6} {
 		p.read(CheckReferences, err)
 	}
 	slices.SortFunc(holes, func(a, b ledger.Hole) int {

@@ -71,6 +71,7 @@ func (f *fold) take(in ledger.Input) {
 	if t, ok := f.p.tickets[r.SessionID]; ok { // a session that named no known version was priced by the one of that day
 		f.env.Default = f.p.tariffs[t.Tariff]
 	}
+	f.passHoleOf(r)
 	out, changes := ledger.Apply(f.cp, &f.env, in)
 	if out.Verdict == ledger.Gap && f.passed(r, out.Payload) {
 		f.keep(changes)
@@ -83,6 +84,28 @@ func (f *fold) take(in ledger.Input) {
 		f.broken = true
 		f.p.report.wrong(CheckFold, "record %s/%d of %s cannot be applied again (%s); what follows it was not folded",
 			r.Journal, r.Seq, f.cp.ID, out.Verdict)
+	}
+}
+
+// passHoleOf makes the hole that a record filled which turned up late: it was
+// there before the record, and perhaps no other record tells of it.
+func (f *fold) passHoleOf(r *wire.Record) {
+	for i := range f.p.holes {
+		h := &f.p.holes[i]
+		if h.Journal != r.Journal || r.Seq < h.First || r.Seq > h.Last || h.First == 0 {
+			continue
+		}
+		j := f.cp.Journals[h.Journal]
+		if j == nil {
+			j = &ledger.Journal{ID: h.Journal}
+			f.cp.Journals[h.Journal] = j
+		}
+		if j.Last+1 == h.First {
+			j.Last, j.Hash = h.Last, ""
+			f.cp.Holes[h.ID] = &ledger.Hole{
+				ID: h.ID, CPID: h.CPID, Journal: h.Journal, First: h.First, Last: h.Last, Missing: []ledger.Range{{First: h.First, Last: h.Last}},
+			}
+		}
 	}
 }
 

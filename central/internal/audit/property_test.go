@@ -62,6 +62,16 @@ func (m *memory) TicketsInDoubt(_ context.Context, cp charge.CPID) (map[charge.S
 	return all, nil
 }
 
+func (m *memory) OverlapsShown(context.Context, charge.CPID) (map[charge.ConnectorID]bool, error) {
+	all := map[charge.ConnectorID]bool{}
+	for _, a := range m.Alarms {
+		if a.Kind == ledger.AlarmOverlap {
+			all[a.Connector] = true
+		}
+	}
+	return all, nil
+}
+
 func (m *memory) PrunedOf(context.Context, charge.CPID) (map[charge.JournalID]charge.Seq, error) {
 	return nil, nil
 }

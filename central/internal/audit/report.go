@@ -51,6 +51,9 @@ type Check struct {
 	Looked int64    // rows, records or charging points
 	Wrong  int64    // findings
 	Told   []string // the first of them, in words
+
+	Reported int64    // what charging points reported that cannot be; the books hold it as reported
+	Listed   []string // the first of it, in words
 }
 
 // Report is what an audit found.
@@ -59,6 +62,15 @@ type Report struct {
 	Hash   string // of the ledger, as the rows say
 	Points int
 	Pruned int // charging points whose oldest records are not kept any more
+}
+
+// Reported counts what charging points reported that cannot be. It makes no book
+// wrong; an alarm shows each.
+func (r *Report) Reported() (n int64) {
+	for i := range r.Checks {
+		n += r.Checks[i].Reported
+	}
+	return n
 }
 
 // Wrong counts all findings.
@@ -98,7 +110,15 @@ func (r *Report) wrong(name, format string, args ...any) {
 	}
 }
 
-// Write shows the report as a table, and below it what is wrong.
+func (r *Report) reported(name, format string, args ...any) {
+	c := r.check(name)
+	if c.Reported++; len(c.Listed) < maxTold {
+		c.Listed = append(c.Listed, fmt.Sprintf(format, args...))
+	}
+}
+
+// Write shows the report as a table, and below it what is wrong, and what
+// charging points reported that cannot be.
 func (r *Report) Write(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "check\tlooked at\twrong\tabout") // Flush tells of errors
@@ -117,13 +137,21 @@ func (r *Report) Write(w io.Writer) error {
 	fmt.Fprintf(&b, "\nledger hash %s\n", r.Hash)
 	for i := range r.Checks {
 		c := &r.Checks[i]
-		for _, line := range c.Told {
-			fmt.Fprintf(&b, "wrong: %s: %s\n", c.Name, line)
-		}
-		if rest := c.Wrong - int64(len(c.Told)); rest > 0 {
-			fmt.Fprintf(&b, "wrong: %s: and %d more\n", c.Name, rest)
-		}
+		list(&b, "wrong: "+c.Name, c.Told, c.Wrong)
+	}
+	for i := range r.Checks {
+		c := &r.Checks[i]
+		list(&b, "reported: "+c.Name, c.Listed, c.Reported)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func list(b *strings.Builder, what string, lines []string, all int64) {
+	for _, line := range lines {
+		fmt.Fprintf(b, "%s: %s\n", what, line)
+	}
+	if rest := all - int64(len(lines)); rest > 0 {
+		fmt.Fprintf(b, "%s: and %d more\n", what, rest)
+	}
 }

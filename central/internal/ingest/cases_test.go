@@ -106,3 +106,35 @@ func TestRecordsWithoutSense(t *testing.T) {
 		})
 	}
 }
+
+// TestEnergyOnTwoTicketsIsShown: the figure that must be 0 is 1, an alarm says
+// why, and the books are not called wrong: the charging point reported it so.
+func TestEnergyOnTwoTicketsIsShown(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		p := journaltest.New(t, "CP_1")
+		p.Register = 10_000
+		p.Write(1, "W", &wire.ChargingStopped{Reason: charge.StopLocal, Start: 1000, Register: 1001})
+		p.Write(1, "A", &wire.ChargingStopped{Reason: charge.StopLocal, Start: 1500, Register: 2000})
+		l.deliver(wire.TopicEvents, p.All...)
+		synctest.Wait()
+		if n := l.live.Network().Books.Twice; n != 0 {
+			t.Errorf("twice: got %d, want 0", n)
+		}
+		l.deliver(wire.TopicEvents, p.Write(1, "B", &wire.ChargingStopped{Reason: charge.StopLocal, Start: 1900, Register: 2400}))
+		synctest.Wait()
+		if n := l.live.Network().Books.Twice; n != 1 {
+			t.Errorf("twice: got %d, want 1: 100 Wh are on two tickets", n)
+		}
+		if got := l.alarms(); got["sessions_overlap"] != 1 {
+			t.Errorf("alarms: got %v, want sessions_overlap", got)
+		}
+		l.verified()
+		r, err := audit.Run(t.Context(), l.store)
+		if err != nil || r.Reported() != 1 {
+			t.Errorf("verify lists %d things that were reported, %v; want one", r.Reported(), err)
+		}
+	})
+}

@@ -49,6 +49,7 @@ type Live struct {
 	bad      int64 // telemetry that could not be read
 	lost     int64
 	alarms   int64
+	twice    int64
 	// lastAlarm says in words which alarms are open; "" when none is.
 	lastAlarm string
 	tariffs   map[charge.TariffVersion]ledger.Tariff
@@ -202,10 +203,10 @@ func (l *Live) tell(facts []Fact) {
 }
 
 // loaded takes what the database said.
-func (l *Live) loaded(self charge.Incarnation, counters map[string]int64, lost, alarms int64, tariffs map[charge.TariffVersion]ledger.Tariff) {
+func (l *Live) loaded(self charge.Incarnation, counters map[string]int64, tariffs map[charge.TariffVersion]ledger.Tariff) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.central, l.counters, l.lost, l.alarms, l.tariffs = self, counters, lost, alarms, tariffs
+	l.central, l.counters, l.tariffs = self, counters, tariffs
 	l.note()
 }
 
@@ -219,10 +220,10 @@ func (l *Live) counted(counts map[string]int64) {
 
 // setBooks takes over how much is lost, how many alarms are open, and the latest
 // of these.
-func (l *Live) setBooks(lost, alarms int64, last ledger.Alarm) {
+func (l *Live) setBooks(lost, alarms, twice int64, last ledger.Alarm) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.lost, l.alarms, l.lastAlarm = lost, alarms, ""
+	l.lost, l.alarms, l.twice, l.lastAlarm = lost, alarms, twice, ""
 	if alarms > 0 {
 		l.lastAlarm = fmt.Sprintf("%d open; the latest: %s: %s", alarms, last.Kind, last.Detail)
 	}
@@ -440,7 +441,7 @@ func (l *Live) Network() Network {
 	b.Applied, b.Duplicates, b.Gaps = l.counters[countApplied], l.counters[countDuplicates], l.counters[countGaps]
 	b.DeadLetters, b.Lost, b.Alarms, b.Unusable = l.counters[countDead], l.lost, l.alarms, l.counters[countUnusable]
 	b.DeadLetters += l.counters[countBridgeDead]
-	b.Mismatched = l.counters[countMismatched]
+	b.Twice, b.Mismatched = l.twice, l.counters[countMismatched]
 	b.Forked, b.BadTelemetry = l.counters[countForked], l.bad
 	if l.alarm.ID != "" {
 		b.Alarms++

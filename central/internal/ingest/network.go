@@ -53,6 +53,7 @@ type Books struct {
 	BadTelemetry int64 // in this life
 	Lost         int64 // in holes
 	Alarms       int64 // open
+	Twice        int64 // alarms that are open about energy on two tickets or sessions
 
 	Billed      charge.WattHours // on tickets
 	Running     charge.WattHours // of sessions that are open

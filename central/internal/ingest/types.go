@@ -42,6 +42,7 @@ type Store interface {
 	PrevOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)
 	Request(ctx context.Context, k orders.RequestKey) (orders.Request, bool, error)
 	Reservation(ctx context.Context, id charge.ReservationID) (orders.Reservation, bool, error)
+	Billed(ctx context.Context, cp charge.CPID, k charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool, error)
 	FindCommand(ctx context.Context, id charge.CommandID) (orders.Command, bool, error)
 	Reply(ctx context.Context, key string) (request, reply []byte, ok bool, err error)
 	Replies(ctx context.Context) (int64, error)
@@ -54,6 +55,7 @@ type Store interface {
 	OpenAlarm(ctx context.Context, id string) (ledger.Alarm, bool, error)
 	BridgeDead(ctx context.Context, bridge string, started charge.Time) (int64, error)
 	Lost(ctx context.Context) (int64, error)
+	Twice(ctx context.Context) (int64, error)
 	// Trouble says in words why a transaction failed, and what is to be done about
 	// it; both are empty for an error that is not the database's.
 	Trouble(err error) (words string, r Remedy)

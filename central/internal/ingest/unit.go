@@ -30,6 +30,7 @@ type unit struct {
 	effectIndex map[rowKey]int
 	records     []kept
 	links       map[recordKey]link // of records
+	tickets     []ledger.Ticket
 	forked      []kept
 	dead        []deadIn
 	offsets     map[partitionKey]passIn
@@ -96,7 +97,7 @@ func (w *Writer) newUnit(ctx context.Context) *unit {
 	u.env = ledger.Env{
 		Now: u.now, Central: w.self, Default: w.cfg.Default, Admit: w.cfg.Admit,
 		Journal: u.journal, KeepJournals: keepJournals, JournalEnding: u.journalEnding,
-		Session: u.Session, HashOf: u.hashOf, PrevOf: u.prevOf, Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
+		Session: u.Session, HashOf: u.hashOf, PrevOf: u.prevOf, Billed: u.billed, Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
 			t, ok := w.tariffs[v]
 			return t, ok
 		},
@@ -206,6 +207,9 @@ func (u *unit) add(changes []ledger.Change) {
 	for _, c := range changes {
 		k := keyOfChange(c)
 		u.books = u.books || k.kind == 'h' || k.kind == 'a'
+		if t, ok := c.(ledger.TicketMade); ok {
+			u.tickets = append(u.tickets, t.Ticket)
+		}
 		if i, ok := u.changeIndex[k]; ok && k.kind != 0 {
 			u.changes[i] = c
 		} else {
@@ -465,6 +469,17 @@ func (u *unit) hashOf(j charge.JournalID, seq charge.Seq) (string, bool) {
 		return l.hash, true
 	}
 	return lookUp(u, func() (string, bool, error) { return u.w.store.HashOf(u.ctx, u.cp, j, seq) })
+}
+
+// billed finds a session of the charging point whose ticket holds energy between
+// two registers.
+func (u *unit) billed(id charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool) {
+	for i := range u.tickets {
+		if t := &u.tickets[i]; t.CPID == u.cp && t.Connector == id && t.Stop > from && t.Start < to && t.Energy > 0 {
+			return t.SessionID, true
+		}
+	}
+	return lookUp(u, func() (charge.SessionID, bool, error) { return u.w.store.Billed(u.ctx, u.cp, id, from, to) })
 }
 
 func (u *unit) prevOf(j charge.JournalID, seq charge.Seq) (string, bool) {

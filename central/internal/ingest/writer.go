@@ -456,11 +456,12 @@ func (w *Writer) recount(u *unit) {
 	lost, err1 := w.store.Lost(u.ctx)
 	alarms, err2 := w.store.OpenAlarms(u.ctx)
 	last, _, err3 := w.store.LastAlarm(u.ctx)
-	if err := errors.Join(err1, err2, err3); err != nil {
+	twice, err4 := w.store.Twice(u.ctx)
+	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		w.log.Error("books cannot be read", slog.String("err", err.Error()))
 		return
 	}
-	w.live.setBooks(lost, alarms, last)
+	w.live.setBooks(lost, alarms, twice, last)
 }
 
 // sendAck acknowledges what is committed of a journal. It runs between
@@ -540,7 +541,8 @@ func (w *Writer) load(ctx context.Context) error {
 	alarms, err3 := w.store.OpenAlarms(ctx)
 	last, _, err5 := w.store.LastAlarm(ctx)
 	tariffs, err4 := w.store.Tariffs(ctx)
-	if err := errors.Join(err1, err2, err3, err4, err5); err != nil {
+	twice, err6 := w.store.Twice(ctx)
+	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
 		return err
 	}
 	w.cps, w.orders, w.doubt = cps, st, nil
@@ -548,8 +550,8 @@ func (w *Writer) load(ctx context.Context) error {
 	for _, t := range tariffs {
 		w.tariffs[t.Version] = t
 	}
-	w.live.loaded(w.self, counters, lost, alarms, w.tariffs)
-	w.live.setBooks(lost, alarms, last)
+	w.live.loaded(w.self, counters, w.tariffs)
+	w.live.setBooks(lost, alarms, twice, last)
 	w.showAll(w.now())
 	return nil
 }

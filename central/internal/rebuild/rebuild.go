@@ -38,6 +38,7 @@ type Store interface {
 	Write(ctx context.Context, fn func(Tx) error) error
 	Session(ctx context.Context, id charge.SessionID) (ledger.Session, bool, error)
 	HashOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)
+	Billed(ctx context.Context, cp charge.CPID, k charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool, error)
 	PrevOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)
 }
 
@@ -95,6 +96,7 @@ type Rebuilder struct {
 	// Of the transaction that runs: what look-ups cannot see yet.
 	sessions map[charge.SessionID]ledger.Session
 	links    map[recordKey]link
+	tickets  []ledger.Ticket // of the transaction
 	lookUp   error
 }
 
@@ -220,6 +222,7 @@ func (r *Rebuilder) Records(ctx context.Context, batch []Delivered) error {
 
 func (r *Rebuilder) transaction(ctx context.Context, fn func(Tx) error) error {
 	r.sessions, r.links, r.lookUp = map[charge.SessionID]ledger.Session{}, map[recordKey]link{}, nil
+	r.tickets = r.tickets[:0]
 	return r.store.Write(ctx, func(tx Tx) error { return errors.Join(fn(tx), r.lookUp) })
 }
 
@@ -302,6 +305,14 @@ func (r *Rebuilder) env(ctx context.Context, cp charge.CPID, at charge.Time) *le
 			}
 			return found(r, func() (string, bool, error) { return r.store.HashOf(ctx, cp, j, seq) })
 		},
+		Billed: func(id charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool) {
+			for i := range r.tickets {
+				if t := &r.tickets[i]; t.CPID == cp && t.Connector == id && t.Stop > from && t.Start < to && t.Energy > 0 {
+					return t.SessionID, true
+				}
+			}
+			return found(r, func() (charge.SessionID, bool, error) { return r.store.Billed(ctx, cp, id, from, to) })
+		},
 		PrevOf: func(j charge.JournalID, seq charge.Seq) (string, bool) {
 			if l, ok := r.links[recordKey{cp, j, seq}]; ok {
 				return l.prev, true
@@ -344,6 +355,7 @@ func (r *Rebuilder) keep(tx Tx, changes []ledger.Change, at charge.Time) error {
 			r.sessions[c.Session.ID] = c.Session
 		case ledger.TicketMade:
 			r.sum.Tickets++
+			r.tickets = append(r.tickets, c.Ticket)
 			errs = append(errs, r.tell(tx, &c.Ticket, at))
 		case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootForgotten,
 			ledger.MeterChanged, ledger.HoleChanged, ledger.AlarmRaised:

@@ -91,6 +91,25 @@ func (s *Store) RecordsOf(ctx context.Context, cp charge.CPID,
 	return wrap("read records", rows.Err())
 }
 
+// OverlapsShown are the connectors of a charging point of which an alarm says or
+// said that energy is on two tickets or sessions.
+func (s *Store) OverlapsShown(ctx context.Context, cp charge.CPID) (map[charge.ConnectorID]bool, error) {
+	all := map[charge.ConnectorID]bool{}
+	_, err := collect(ctx, s, "read alarms", func(r *sql.Rows) (struct{}, error) {
+		var id charge.ConnectorID
+		err := r.Scan(&id)
+		all[id] = true
+		return struct{}{}, err
+	}, "SELECT connector FROM alarms WHERE cp_id=? AND kind=?", string(cp), string(ledger.AlarmOverlap))
+	return all, err
+}
+
+// Twice counts the alarms that are open about energy on two tickets or sessions.
+func (s *Store) Twice(ctx context.Context) (n int64, err error) {
+	err = s.ro.QueryRowContext(ctx, "SELECT count(*) FROM alarms WHERE cleared=0 AND kind=?", string(ledger.AlarmOverlap)).Scan(&n)
+	return n, wrap("count energy billed twice", err)
+}
+
 // TicketsInDoubt are the sessions of which a late record would have made
 // another ticket: an alarm says or said so.
 func (s *Store) TicketsInDoubt(ctx context.Context, cp charge.CPID) (map[charge.SessionID]bool, error) {

@@ -321,6 +321,14 @@ func (s *Store) Request(ctx context.Context, k orders.RequestKey) (v orders.Requ
 	return found("read request", v, err)
 }
 
+// Billed finds a session of a charging point whose ticket holds energy between
+// two registers of a connector.
+func (s *Store) Billed(ctx context.Context, cp charge.CPID, k charge.ConnectorID, from, to charge.WattHours) (id charge.SessionID, ok bool, err error) {
+	err = s.ro.QueryRowContext(ctx, "SELECT session_id FROM tickets WHERE cp_id=? AND connector=? AND stop_wh>? AND start_wh<? AND energy_wh>0 LIMIT 1",
+		string(cp), int64(k), int64(from), int64(to)).Scan(&id)
+	return found("read tickets", id, err)
+}
+
 // FindCommand finds a command by id, ended ones too.
 func (s *Store) FindCommand(ctx context.Context, id charge.CommandID) (c orders.Command, ok bool, err error) {
 	c, err = scanCommand(s.ro.QueryRowContext(ctx, "SELECT "+commandCols+" FROM commands WHERE command_id=?", string(id)))

@@ -52,7 +52,7 @@ type Books struct {
 	Gaps        int64 `json:"gaps"`         // deliveries dropped because what they follow is not known yet
 	DeadLetters int64 `json:"dead_letters"` // what could not be used
 	Lost        int64 `json:"lost"`         // records in holes
-	Twice       int64 `json:"twice"`        // records applied twice: must be 0
+	Twice       int64 `json:"twice"`        // alarms that are open about energy on two tickets or sessions: must be 0
 	Alarms      int64 `json:"alarms"`       // open alarms
 
 	Billed      charge.WattHours `json:"billed_wh"`      // energy on tickets
