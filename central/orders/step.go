@@ -138,6 +138,9 @@ func (x *step) pointHeard(e PointHeard) {
 	x.tickets(e.Changes)
 	if e.NewBoot {
 		x.newBoot(e.CPID)
+		if cp := x.v.CP(e.CPID); cp != nil {
+			x.dropOtherBoots(cp) // also of a quarantined one, which is not compared
+		}
 	}
 	x.resend(e.CPID)
 	x.compare(e.CPID)

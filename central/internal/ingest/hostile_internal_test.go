@@ -24,18 +24,6 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// realDB is the real database as the writer sees it.
-type realDB struct{ *store.Store }
-
-func (d realDB) Write(ctx context.Context, fn func(Tx) error) error {
-	return d.Store.Write(ctx, func(tx *store.Tx) error { return fn(tx) })
-}
-
-func (d realDB) Trouble(err error) (string, Remedy) {
-	words, r := store.Trouble(err)
-	return words, Remedy(r)
-}
-
 // nobody hears what Central sends but keeps its commands.
 type nobody struct{ commands []wire.Command }
 
