@@ -129,7 +129,7 @@ func TestOddRecords(t *testing.T) {
 				if got := l.hash(); !o.grows && got != state {
 					t.Error("the state changed")
 				}
-				if got := l.counters()["unusable"]; (got > 0) != strings.HasPrefix(o.name, "22 ") {
+				if got := l.counters()["unusable"]; (got > 0) != (o.alarm == "record_unusable") {
 					t.Errorf("unusable: %d", got)
 				}
 				if got := l.sold(); !strings.Contains(got, sold) {
