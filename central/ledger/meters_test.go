@@ -336,11 +336,11 @@ func TestNoMoreIsUnaccountedThanCanHaveFlowed(t *testing.T) {
 		l := &liar{shown: charge.WattHours(rapid.SampledFrom([]int64{0, 1000, 7_000_000, 9_999_000}).Draw(t, "first"))}
 		var allowed, was, first charge.WattHours
 		for i := range rapid.IntRange(1, 40).Draw(t, "readings") {
-			d := time.Duration(rapid.Int64Range(1, int64(20*time.Hour/time.Millisecond)).Draw(t, "time"))
+			ms := rapid.Int64Range(1, (20*time.Hour).Milliseconds()).Draw(t, "time")
 			if rapid.Bool().Draw(t, "soon") {
-				d %= 60_000
+				ms %= 60_000
 			}
-			d *= time.Millisecond
+			d := time.Duration(ms) * time.Millisecond
 			b.Now = b.Now.Add(d)
 			l.truth += charge.WattHours(rapid.Int64Range(0, int64(most(d))).Draw(t, "flowed"))
 			b.Clock = charge.ClockSynced

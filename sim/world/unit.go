@@ -3,6 +3,7 @@ package world
 import (
 	"iter"
 	"maps"
+	"slices"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
@@ -229,8 +230,8 @@ func (u *unit) request(k orders.RequestKey) (orders.Request, bool) {
 }
 
 func (u *unit) journal(id charge.JournalID) (ledger.Journal, bool) {
-	for i := len(u.changes) - 1; i >= 0; i-- {
-		if c, ok := u.changes[i].(ledger.JournalChanged); ok && c.CPID == u.cp && c.Journal.ID == id {
+	for _, change := range slices.Backward(u.changes) {
+		if c, ok := change.(ledger.JournalChanged); ok && c.CPID == u.cp && c.Journal.ID == id {
 			return c.Journal, true
 		}
 	}

@@ -3,11 +3,9 @@ package ingest
 import (
 	"context"
 	"crypto/sha256"
-	"database/sql"
 	"fmt"
 	"hash/crc32"
 	"maps"
-	"os"
 	"runtime"
 	"slices"
 	"testing"
@@ -16,6 +14,7 @@ import (
 
 	"github.com/carga-ev/carga/central/internal/journaltest"
 	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/central/internal/store/storetest"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/growth"
@@ -159,56 +158,10 @@ func (d *decade) work() uint64 {
 	return after.Mallocs - before.Mallocs
 }
 
-// memoryDir is a folder in memory where the machine has one: each of the 40 000
-// commits of the test would else wait for the disk.
-func memoryDir(t *testing.T) string {
-	dir, err := os.MkdirTemp("/dev/shm", "carga")
-	if err != nil {
-		return t.TempDir()
-	}
-	t.Cleanup(func() {
-		if err := os.RemoveAll(dir); err != nil {
-			t.Error(err)
-		}
-	})
-	return dir
-}
-
 // rows counts the rows of each table.
 func (d *decade) rows() map[string]int {
 	d.t.Helper()
-	db, err := sql.Open("sqlite3", "file:"+d.s.Path()+"?mode=ro")
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	defer func() {
-		if err := db.Close(); err != nil {
-			d.t.Error(err)
-		}
-	}()
-	counts := map[string]int{}
-	names, err := db.QueryContext(d.t.Context(), "SELECT name FROM sqlite_master WHERE type='table' AND name NOT LIKE 'sqlite%'")
-	if err != nil {
-		d.t.Fatal(err)
-	}
-	for names.Next() {
-		var name string
-		if err := names.Scan(&name); err != nil {
-			d.t.Fatal(err)
-		}
-		counts[name] = 0
-	}
-	if err := names.Err(); err != nil {
-		d.t.Fatal(err)
-	}
-	for name := range counts {
-		var n int
-		if err := db.QueryRowContext(d.t.Context(), "SELECT count(*) FROM "+name).Scan(&n); err != nil {
-			d.t.Fatal(err)
-		}
-		counts[name] = n
-	}
-	return counts
+	return storetest.Rows(d.t, d.s.Path())
 }
 
 // Ten years of boots, sessions and requests: what is in memory stays as it was

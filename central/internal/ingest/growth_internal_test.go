@@ -14,6 +14,7 @@ import (
 
 	"github.com/carga-ev/carga/central/internal/journaltest"
 	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/central/internal/store/storetest"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
@@ -44,7 +45,7 @@ func (s *watched) Write(ctx context.Context, fn func(Tx) error) error {
 // byHand is a writer over a database, which the test drives itself.
 func byHand(t *testing.T) (*decade, *watched) {
 	t.Helper()
-	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(memoryDir(t), "c.db")})
+	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(storetest.Dir(t), "c.db")})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -16,14 +16,14 @@ import (
 // CPs loads every charging point with all its journals, sessions that have not
 // ended, and holes with something missing.
 func (s *Store) CPs(ctx context.Context) (map[charge.CPID]*ledger.CP, error) {
-	return s.load(ctx, everyPoint, "SELECT "+journalCols+" FROM journals")
+	return s.load(ctx, points{}, "SELECT "+journalCols+" FROM journals")
 }
 
 // Recent loads charging points as the ledger keeps them in memory: with the
 // journals that grew last, at most keep of each. Without ids it loads all; an id
 // that the database does not know is left out.
 func (s *Store) Recent(ctx context.Context, keep int, ids ...charge.CPID) (map[charge.CPID]*ledger.CP, error) {
-	only := everyPoint
+	only := points{}
 	if len(ids) > 0 {
 		only = points{" WHERE cp_id IN (SELECT value FROM json_each(?))", []any{list(ids)}}
 	}
@@ -31,13 +31,11 @@ func (s *Store) Recent(ctx context.Context, keep int, ids ...charge.CPID) (map[c
 		"(PARTITION BY cp_id ORDER BY grown_at DESC,journal DESC) AS rank FROM journals"+only.where+") WHERE rank<="+strconv.Itoa(keep))
 }
 
-// points is which charging points a query is about.
+// points is which charging points a query is about; the zero value is all.
 type points struct {
 	where string // "" for all
 	args  []any
 }
-
-var everyPoint points
 
 // and is the condition and one more.
 func (p points) and(condition string) string {
