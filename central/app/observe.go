@@ -160,6 +160,8 @@ func (c *parts) families() []obs.Family {
 		one("unacked_records", obs.Gauge, "Records that charging points hold and that are not here yet.", b.Unacked),
 		one("lost_records", obs.Gauge, "Records in holes: they can never come.", b.Lost),
 		one("alarms", obs.Gauge, "Alarms that are open.", b.Alarms),
+		one("driver_requests_total", obs.Counter, "Messages of drivers since the database was made.", c.live.Counter(ingest.CountRequests)),
+		c.refusals(),
 		one("bad_telemetry_total", obs.Counter, "Telemetry that could not be read.", b.BadTelemetry),
 		obs.By(metricPrefix+"energy_watt_hours", obs.Gauge, "Energy since the database was made, by where it is accounted.", "books",
 			obs.At("billed", float64(b.Billed)), obs.At("running", float64(b.Running)), obs.At("unaccounted", float64(b.Unaccounted))),
@@ -169,6 +171,20 @@ func (c *parts) families() []obs.Family {
 	}
 	all = append(all, points(n.CPs)...)
 	return append(all, c.link.families()...)
+}
+
+// refusals counts drivers' messages that could not be used.
+func (c *parts) refusals() obs.Family {
+	f := obs.Family{
+		Name: metricPrefix + "driver_requests_refused_total", Kind: obs.Counter,
+		Help: "Messages of drivers that could not be used, since the database was made, by the reason that was told.",
+	}
+	for _, reason := range orders.Refusals() {
+		f.Samples = append(f.Samples, obs.Sample{
+			Labels: []obs.Label{{Name: "reason", Value: reason}}, Value: float64(c.live.Counter(ingest.CountRefused + reason)),
+		})
+	}
+	return f
 }
 
 // points counts charging points and connectors by their state; none of them has

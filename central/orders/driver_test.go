@@ -1,6 +1,7 @@
 package orders_test
 
 import (
+	"fmt"
 	"strings"
 	"testing"
 	"time"
@@ -282,6 +283,81 @@ func TestAMessageIDOfAnotherType(t *testing.T) {
 				t.Errorf("the first request is answered %+v, want its own answer", got)
 			}
 		})
+	}
+}
+
+// What cannot be used is answered in words, unless it is old; and counted.
+func TestRequestsThatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	const minute = 60_000
+	for _, tc := range []struct {
+		name          string
+		kind          wire.DriverEventType
+		invalid       string
+		said, logged  charge.Time // how long ago by the message and by Kafka; said -1: not readable
+		want, counted string      // reason; "" is silence
+	}{
+		{"no timestamp", wire.DriverAuthorization, "field timestamp: is missing", -1, 0, wire.RefusedInvalid, wire.RefusedInvalid},
+		{"no timestamp, nine minutes ago", wire.DriverStop, "field timestamp: is missing", -1, 9 * minute, wire.RefusedInvalid, wire.RefusedInvalid},
+		{"no timestamp, in a log that is read again", wire.DriverAuthorization, "field timestamp: is missing", -1, 11 * minute, "", orders.Unanswered},
+		{"another field", wire.DriverStarted, "field cp_id: is missing", 0, 0, wire.RefusedInvalid, wire.RefusedInvalid},
+		{"another field, long ago", wire.DriverStarted, "field cp_id: is missing", 11 * minute, 11 * minute, "", orders.Unanswered},
+		{"of 1970", wire.DriverAuthorization, "", morning, 11 * minute, "", orders.Unanswered},
+		{"of the year 9000", wire.DriverAuthorization, "", -220_000_000_000_000, 0, wire.RefusedInvalid, wire.RefusedInvalid},
+		{"unknown type", "DANCE_REQUEST", "", 0, 0, wire.RefusedInvalid, wire.RefusedInvalid},
+		{"unknown type, long ago", "DANCE_REQUEST", "", 11 * minute, 11 * minute, "", orders.Unanswered},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1, 1, orders.Config{})
+			q := wire.DriverRequest{MessageID: "1", EventType: tc.kind, Username: "ana", ClientID: "web", Timestamp: wire.Seconds(w.now - tc.said)}
+			if tc.said == -1 {
+				q.Timestamp = 0
+			}
+			for range 2 {
+				e := orders.DriverAsked{Now: w.moment(), Request: q, Invalid: tc.invalid, LoggedAt: w.now - tc.logged}
+				if was, ok := w.requests[orders.RequestKey{Username: "ana", MessageID: "1"}]; ok {
+					e.Was = &was
+				}
+				w.step(e)
+			}
+			a, answered := w.answer("1")
+			if answered != (tc.want != "") || a.Reason != tc.want || answered && (a.Username != "ana" || a.ClientID != "web" || a.Message == "") {
+				t.Errorf("got %+v, want %q, in words", a, tc.want)
+			}
+			if w.refused[tc.counted] == 0 || len(w.refused) != 1 || len(w.reservations) != 0 {
+				t.Errorf("counted %v, want %q; %d reservations", w.refused, tc.counted, len(w.reservations))
+			}
+		})
+	}
+}
+
+// A client that sends what cannot be used as fast as it can is told a few times,
+// and that it is not told of more; it costs no other driver an answer.
+func TestAFloodOfWhatCannotBeUsed(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 1, 1, orders.Config{})
+	bad := func(user charge.Username, n int) {
+		w.step(orders.DriverAsked{
+			Now: w.moment(), Request: wire.DriverRequest{MessageID: fmt.Sprint(n), EventType: wire.DriverStop, Username: user}, Invalid: "field cp_id: is missing", LoggedAt: w.now,
+		})
+	}
+	for n := range 1000 {
+		bad("ana", n)
+	}
+	told := w.heard(wire.CentralStopResponse, "ana")
+	if len(told) != 30 || !strings.Contains(told[29].Message, "not answered") || len(w.requests) != 30 || w.refused[wire.RefusedInvalid] != 30 || w.refused[orders.Unanswered] != 970 {
+		t.Errorf("told %d times, kept %d, counted %v; want 30, 30, and 970 unanswered", len(told), len(w.requests), w.refused)
+	}
+	bad("ben", 1)
+	w.asks("good", "ana", "")
+	if a := w.mustAnswer("good"); len(w.heard(wire.CentralStopResponse, "ben")) != 1 || a.Authorized == nil || !*a.Authorized {
+		t.Errorf("another driver is told %+v, and what can be used is answered %+v", w.heard(wire.CentralStopResponse, "ben"), a)
+	}
+	w.pass(60_000)
+	bad("ana", 2000)
+	if n := len(w.heard(wire.CentralStopResponse, "ana")); n != 31 {
+		t.Errorf("after a minute told %d times, want once more", n)
 	}
 }
 

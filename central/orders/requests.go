@@ -26,6 +26,7 @@ const (
 // driverAsked takes in one message of a driver.
 func (x *step) driverAsked(e DriverAsked) {
 	q := e.Request
+	age := x.age(e)
 	was := cmp.Or(x.s.requests[RequestKey{q.Username, q.MessageID}], e.Was)
 	answered := was != nil && was.Answer != nil
 	switch {
@@ -35,7 +36,9 @@ func (x *step) driverAsked(e DriverAsked) {
 		}
 		return
 	case was != nil && !was.is(q.EventType):
-		x.reused(q, was)
+		if age <= ms(wire.MaxAnswerAge) {
+			x.reused(q, was)
+		}
 		return
 	case answered:
 		x.do(Tell{*was.Answer})
@@ -43,24 +46,36 @@ func (x *step) driverAsked(e DriverAsked) {
 	case was != nil && !was.Silent:
 		return // a running one is answered when it is decided
 	}
-	// A message that is known without an answer had no effect, being too old or of
-	// no known type; said again with a fresh timestamp it is judged anew.
-	age := x.At.Sub(q.Timestamp.Time())
+	// A message that is known without an answer had no effect, being too old; said
+	// again with a fresh timestamp it is judged anew.
 	switch {
-	case q.Timestamp == 0 || age > wire.MaxAnswerAge:
+	case age > ms(wire.MaxAnswerAge):
+		x.do(Refused{Unanswered})
 		x.do(SaveRequest{x.request(q, true)})
-	case age > wire.MaxRequestAge:
-		x.refuse(q, wire.RefusedStale, "the request is older than a minute; ask again")
-	case age < -wire.MaxRequestAge:
-		x.refuse(q, wire.RefusedInvalid, "the timestamp lies ahead; set the clock")
 	case e.Invalid != "":
 		x.refuse(q, wire.RefusedInvalid, e.Invalid)
+	case age > ms(wire.MaxRequestAge):
+		x.refuse(q, wire.RefusedStale, "the request is older than a minute; ask again")
+	case age < -ms(wire.MaxRequestAge):
+		x.refuse(q, wire.RefusedInvalid, "field timestamp: lies more than a minute ahead; set the clock")
 	case q.Username != "" && x.s.cfg.Drivers != nil && !slices.Contains(x.s.cfg.Drivers, q.Username):
 		x.refuse(q, wire.RefusedUnknownDriver, "this driver is not on the list")
 	default:
 		x.serve(q)
 	}
 }
+
+// age is how old a request is, in ms: by its own timestamp, or by Kafka's where
+// that cannot be read. (As a time.Duration the year 9999 would overflow.)
+func (x *step) age(e DriverAsked) charge.Time {
+	at := e.Request.Timestamp.Time()
+	if at == 0 && e.Invalid != "" {
+		at = e.LoggedAt
+	}
+	return x.At - at
+}
+
+func ms(d time.Duration) charge.Time { return charge.Time(d.Milliseconds()) }
 
 // answerHeard keeps an answer that was given by somebody else: the request had
 // its effect, so when it is read again it is answered alike and not served.
@@ -91,7 +106,7 @@ func (x *step) serve(q wire.DriverRequest) {
 	case wire.DriverSimulateError, wire.DriverFixError:
 		x.simulateFor(q)
 	default:
-		x.do(SaveRequest{x.request(q, true)}) // unknown: recorded, no effect
+		x.refuse(q, wire.RefusedInvalid, fmt.Sprintf("field event_type: %.64q is unknown; one of %q is expected", q.EventType, wire.DriverEventTypes()))
 	}
 }
 
@@ -106,10 +121,50 @@ func (x *step) request(q wire.DriverRequest, silent bool) Request {
 	return r
 }
 
-// refuse answers a request at once, in words.
+// refuse answers a request at once, in words, and keeps the answer for its
+// repeats. A client that goes on sending what cannot be used is told a few times.
 func (x *step) refuse(q wire.DriverRequest, reason, message string) {
-	r := x.request(q, false)
-	x.finish(&r, x.refusal(&r, reason, message))
+	if left := x.patience(q.Username); x.refused(reason, left) {
+		r := x.request(q, false)
+		x.finish(&r, x.refusal(&r, reason, words(message, left)))
+	}
+}
+
+// mostRefusals is how many messages that cannot be used are answered for one
+// driver within refusalsFor; mostRefused bounds the drivers that are counted.
+const (
+	mostRefusals = 30
+	refusalsFor  = time.Minute
+	mostRefused  = 10_000
+)
+
+// patience counts a message of a driver that cannot be used, and returns how many
+// more are answered; below zero not even this one.
+func (x *step) patience(user charge.Username) (left int) {
+	s := x.s
+	if x.At < s.refusedSince || x.At >= s.refusedSince.Add(refusalsFor) || len(s.refusals) >= mostRefused {
+		clear(s.refusals)
+		s.refusedSince = x.At
+	}
+	s.refusals[user]++
+	return mostRefusals - s.refusals[user]
+}
+
+// refused counts a refusal and reports whether it is told.
+func (x *step) refused(reason string, left int) bool {
+	if left < 0 {
+		reason = Unanswered
+	}
+	x.do(Refused{reason})
+	return left >= 0
+}
+
+// words adds to the last refusal that is told that it is the last.
+func words(message string, left int) string {
+	if left == 0 {
+		message += "; what else cannot be used is not answered for a minute"
+	}
+	return message
 }
 
 func (x *step) refusal(q *Request, reason, message string) wire.CentralEvent {
@@ -130,7 +185,10 @@ func (x *step) reused(q wire.DriverRequest, was *Request) {
 	if first == "" {
 		first = "request answered with " + string(was.Answer.EventType)
 	}
-	x.do(Tell{x.refusal(&r, wire.RefusedReused, fmt.Sprintf("message_id %.128q was used before, for another %s; use a new one for each request", q.MessageID, first))})
+	message := fmt.Sprintf("message_id %.128q was used before, for another %s; use a new one for each request", q.MessageID, first)
+	if left := x.patience(q.Username); x.refused(wire.RefusedReused, left) {
+		x.do(Tell{x.refusal(&r, wire.RefusedReused, words(message, left))})
+	}
 }
 
 // passOver keeps a request that is read while another Central is in charge. That

@@ -26,6 +26,8 @@ type State struct {
 	recent       map[charge.ReservationID]Reservation // Gone a moment ago: their rows may not be committed yet
 	silent       map[Target]charge.Time               // who did not confirm a reservation, and when: asked last for a while
 	n            map[Target]uint64                    // last number of a command of this life
+	refusals     map[charge.Username]int              // messages of drivers that could not be used, since refusedSince
+	refusedSince charge.Time
 }
 
 // point is what concerns one charging point.
@@ -55,6 +57,7 @@ func New(cfg Config, self charge.Incarnation) *State {
 		cfg: cfg.withDefaults(), self: self,
 		reservations: map[charge.ReservationID]*Reservation{}, requests: map[RequestKey]*Request{},
 		recent: map[charge.ReservationID]Reservation{}, points: map[charge.CPID]*point{}, silent: map[Target]charge.Time{}, n: map[Target]uint64{},
+		refusals: map[charge.Username]int{},
 	}
 }
 

@@ -205,8 +205,10 @@ type Event interface{ event() }
 type DriverAsked struct {
 	Now
 	Request wire.DriverRequest // MessageID is set
-	Invalid string             // why it cannot be used; Request holds what could be read
+	Invalid string             // why it cannot be used; Request holds what could be read, its Timestamp 0 if not that
 	Was     *Request           // the finished request of the same key; nil: none
+	// LoggedAt is when it came into Kafka, by the clock of its sender or of Kafka.
+	LoggedAt charge.Time
 }
 
 // AnswerHeard is an answer that stands on central-events and that an earlier
@@ -353,6 +355,20 @@ type SendCommand struct{ Command wire.Command }
 // told again.
 type Tell struct{ Event wire.CentralEvent }
 
+// Refused says that a driver's message could not be used: it is counted.
+type Refused struct {
+	Reason string // a wire.Refused… word, or Unanswered
+}
+
+// Unanswered is the reason of what was refused without telling the driver: it was
+// too old, or the driver was told often.
+const Unanswered = "unanswered"
+
+// Refusals are all reasons of Refused.
+func Refusals() []string {
+	return []string{wire.RefusedInvalid, wire.RefusedStale, wire.RefusedReused, wire.RefusedUnknownDriver, Unanswered}
+}
+
 // Reply answers an operator after the commit.
 type Reply struct {
 	Refused       string // why not, one of the Refused… words; "" when it was taken
@@ -369,6 +385,7 @@ func (SaveRequest) effect()     {}
 func (SaveFence) effect()       {}
 func (SendCommand) effect()     {}
 func (Tell) effect()            {}
+func (Refused) effect()         {}
 func (Reply) effect()           {}
 
 // Refusals of an operator's request, beside the wire.Refused… words.

@@ -45,6 +45,7 @@ type world struct {
 	commands     map[charge.CommandID]orders.Command
 	requests     map[orders.RequestKey]orders.Request
 	fence        charge.Incarnation
+	refused      map[string]int
 	told         []wire.CentralEvent
 	sent         []wire.Command
 	log          func(string)
@@ -61,7 +62,7 @@ func newWorld(t fatal, cps, connectors int, cfg orders.Config) *world {
 		said: map[charge.CPID]int{}, live: map[charge.CPID]ledger.Liveness{}, deaf: map[charge.CPID]bool{},
 		mute: map[charge.CPID]bool{}, slow: map[charge.CPID]charge.Time{},
 		reservations: map[charge.ReservationID]orders.Reservation{}, wishes: map[string]orders.Wish{},
-		commands: map[charge.CommandID]orders.Command{}, requests: map[orders.RequestKey]orders.Request{}, log: func(string) {},
+		refused: map[string]int{}, commands: map[charge.CommandID]orders.Command{}, requests: map[orders.RequestKey]orders.Request{}, log: func(string) {},
 	}
 	w.restart()
 	for i := range cps {
@@ -207,6 +208,8 @@ func (w *world) step(e orders.Event) *orders.Reply {
 			}
 			w.log("tell " + string(raw))
 			w.told = append(w.told, x.Event)
+		case orders.Refused:
+			w.refused[x.Reason]++
 		case orders.Reply:
 			reply = &x
 		}

@@ -106,6 +106,13 @@ func (c *check) require(fields ...string) {
 	}
 }
 
+// requireOr is require for one field, with a reason of its own.
+func (c *check) requireOr(field, reason string) {
+	if !c.all && !slices.Contains(c.keys, field) {
+		c.fail(field, "%s", reason)
+	}
+}
+
 func (c *check) version(v int) {
 	c.require("v")
 	if v < 1 {

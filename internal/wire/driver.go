@@ -27,8 +27,13 @@ const (
 	DriverFixError      DriverEventType = "FIX_CP_ERROR"
 )
 
-// DriverRequest is one message of a driver. An unknown event_type is recorded
-// and has no effect.
+// DriverEventTypes are all of them.
+func DriverEventTypes() []DriverEventType {
+	return []DriverEventType{DriverAuthorization, DriverStarted, DriverStop, DriverSimulateError, DriverFixError}
+}
+
+// DriverRequest is one message of a driver. One of an unknown event_type has no
+// effect and is refused.
 type DriverRequest struct {
 	MessageID string          `json:"message_id,omitempty"` // repeats of it repeat the answer, not the effect
 	EventType DriverEventType `json:"event_type"`
@@ -38,34 +43,78 @@ type DriverRequest struct {
 	ClientID  string          `json:"client_id,omitempty"`
 	Timestamp Seconds         `json:"timestamp"`
 	Error     charge.Fault    `json:"error,omitempty"` // with SIMULATE_CP_ERROR
+	// Which session or reservation STOP_REQUEST and charging_started are about;
+	// empty: the driver's own at the charging point.
+	SessionID     charge.SessionID     `json:"session_id,omitempty"`
+	ReservationID charge.ReservationID `json:"reservation_id,omitempty"`
 }
 
-// DecodeDriverRequest reads a driver's message strictly.
+// DecodeDriverRequest reads a driver's message strictly. With an error it returns
+// what can be read all the same, each field by itself and within its limits: whom
+// to answer, and about what.
 func DecodeDriverRequest(raw []byte) (DriverRequest, error) {
 	var m DriverRequest
 	if err := decode("driver request", "", raw, &m); err != nil {
-		return DriverRequest{}, err
+		return readable(raw), err
 	}
 	return m, nil
 }
+
+// readable reads what it can of a message that was refused.
+func readable(raw []byte) (m DriverRequest) {
+	var fields map[string]json.RawMessage
+	if len(raw) > MaxMessage || json.Unmarshal(raw, &fields) != nil {
+		return m
+	}
+	text := func(field string, most int) string {
+		var v string
+		if json.Unmarshal(fields[field], &v) != nil || len(v) > most {
+			return ""
+		}
+		return v
+	}
+	m.MessageID, m.ClientID, m.EventType = text("message_id", maxText), text("client_id", maxText), DriverEventType(text("event_type", maxType))
+	if v := text("username", charge.MaxNameLength); charge.ValidName(v) {
+		m.Username = charge.Username(v)
+	}
+	if v := charge.CPID(text("cp_id", charge.MaxIDLength)); v.Valid() {
+		m.CPID = &v
+	}
+	if json.Unmarshal(fields["timestamp"], &m.Timestamp) != nil {
+		m.Timestamp = 0
+	}
+	return m
+}
+
+// The longest texts in drivers' messages, in bytes.
+const (
+	maxText = 128
+	maxType = 64
+)
 
 // Encode writes the driver's message.
 func (m *DriverRequest) Encode() ([]byte, error) { return encode("driver request", m) }
 
 func (m *DriverRequest) validate(c *check) {
-	c.require("event_type", "timestamp")
-	c.text("message_id", m.MessageID, 128)
-	if len(m.EventType) == 0 || len(m.EventType) > 64 {
-		c.fail("event_type", "has %d bytes; 1 to 64 are allowed", len(m.EventType))
+	c.require("event_type")
+	c.requireOr("timestamp", "is missing; "+secondsAre)
+	c.text("message_id", m.MessageID, maxText)
+	if len(m.EventType) == 0 || len(m.EventType) > maxType {
+		c.fail("event_type", "has %d bytes; 1 to %d are allowed", len(m.EventType), maxType)
 	}
-	c.text("driver_id", m.DriverID, 128)
-	c.text("client_id", m.ClientID, 128)
+	c.text("driver_id", m.DriverID, maxText)
+	c.text("client_id", m.ClientID, maxText)
+	c.optionalID("session_id", string(m.SessionID))
+	c.optionalID("reservation_id", string(m.ReservationID))
 	switch m.EventType {
 	case DriverAuthorization:
 		c.require("username")
 		c.name("username", string(m.Username))
 	case DriverStop, DriverStarted:
-		c.require("username", "cp_id")
+		c.require("username")
+		if m.SessionID == "" && m.ReservationID == "" {
+			c.require("cp_id")
+		}
 		c.name("username", string(m.Username))
 	case DriverSimulateError, DriverFixError:
 		c.require("cp_id")
@@ -74,8 +123,11 @@ func (m *DriverRequest) validate(c *check) {
 	if m.CPID != nil {
 		c.id("cp_id", string(*m.CPID))
 	}
-	c.text("error", string(m.Error), 128) // a fault of ours, or words that mean FaultOther
+	c.text("error", string(m.Error), maxText) // a fault of ours, or words that mean FaultOther
 }
+
+// secondsAre is how to write a moment in the drivers' protocol.
+const secondsAre = "use seconds since 1970 with a fraction, such as 1795984071.695"
 
 // Seconds is a moment in seconds since 1970 with a fraction, as the drivers'
 // protocol writes it.
@@ -92,12 +144,23 @@ func (s Seconds) MarshalJSON() ([]byte, error) {
 // UnmarshalJSON reads seconds as a number, or as a number in a string.
 func (s *Seconds) UnmarshalJSON(b []byte) error {
 	text := string(b)
+	if text == "null" { // as if it was not there
+		return nil
+	}
 	if len(text) > 1 && text[0] == '"' {
 		text = text[1 : len(text)-1]
 	}
 	f, err := strconv.ParseFloat(text, 64)
 	if err != nil || math.IsNaN(f) || f < 0 || f*1000 > float64(charge.MaxTime) {
-		reason := fmt.Sprintf("%.40s is not a moment in seconds since 1970", text)
+		reason := fmt.Sprintf("%.40q is no moment; %s", text, secondsAre)
+		for _, unit := range []struct {
+			name string
+			many float64
+		}{{"milliseconds", 1e3}, {"microseconds", 1e6}, {"nanoseconds", 1e9}} {
+			if s := f / unit.many; err == nil && s >= 1e9 && s < 1e10 { // of the years 2001 to 2286
+				reason = fmt.Sprintf("%.40s looks like %s; %s", text, unit.name, secondsAre)
+			}
+		}
 		return &json.UnmarshalTypeError{Value: reason, Type: reflect.TypeFor[charge.Time]()}
 	}
 	*s = Seconds(int64(math.Round(f * 1000)))
@@ -248,4 +311,7 @@ const (
 const (
 	MaxRequestAge = time.Minute      // older ones have no effect
 	MaxAnswerAge  = 10 * time.Minute // older ones are not even answered
+	// MaxClockError is how wrong a driver's clock may be, either way, without any
+	// effect on what the driver may start and stop.
+	MaxClockError = time.Minute
 )

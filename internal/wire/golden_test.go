@@ -173,6 +173,9 @@ func linkSamples(at charge.Time) []sample {
 		{"driver_AUTHORIZATION_REQUEST", &wire.DriverRequest{
 			MessageID: "m-1", EventType: wire.DriverAuthorization, DriverID: "7", Username: "driver1", ClientID: "web-1", Timestamp: wire.Seconds(at),
 		}, reader(wire.DecodeDriverRequest)},
+		{"driver_charging_started", &wire.DriverRequest{
+			MessageID: "m-4", EventType: wire.DriverStarted, Username: "driver1", CPID: &cp, ReservationID: booking, Timestamp: wire.Seconds(at),
+		}, reader(wire.DecodeDriverRequest)},
 		{"driver_STOP_REQUEST", &wire.DriverRequest{
 			MessageID: "m-2", EventType: wire.DriverStop, Username: "driver1", CPID: &cp, Timestamp: wire.Seconds(at),
 		}, reader(wire.DecodeDriverRequest)},

@@ -162,3 +162,62 @@ func BenchmarkDecodeRecord(b *testing.B) {
 		}
 	}
 }
+
+// A moment of a driver that is no number of seconds is named, with what to write
+// instead; and whom to answer is known all the same, wherever the field stands.
+func TestDriversTimestamps(t *testing.T) {
+	t.Parallel()
+	for name, c := range map[string]struct{ value, words string }{
+		"absent":       {"", "is missing; use seconds since 1970"},
+		"null":         {"null", "is missing; use seconds since 1970"},
+		"text":         {`"yesterday"`, `is no moment; use seconds since 1970`},
+		"RFC 3339":     {`"2026-11-22T10:00:00Z"`, `is no moment; use seconds since 1970`},
+		"milliseconds": {"1795984071695", "1795984071695 looks like milliseconds; use seconds since 1970"},
+		"microseconds": {"1795984071695000", "looks like microseconds; use seconds"},
+		"nanoseconds":  {"1795984071695000000", "looks like nanoseconds; use seconds"},
+		"ms in text":   {`"1795984071695"`, "looks like milliseconds"},
+		"negative":     {"-1", "is no moment"},
+		"too late":     {"253402300800", "is no moment"},
+		"infinite":     {"1e999", "is no moment"},
+		"true":         {"true", "is no moment"},
+		"object":       {`{"seconds":1795984071}`, "is no moment"},
+		"array":        {"[1795984071]", "is no moment"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			raw := `{"timestamp":` + c.value + `,"message_id":"b1","event_type":"STOP_REQUEST","username":"ms","cp_id":"CP_1","client_id":"t"}`
+			if c.value == "" {
+				raw = strings.Replace(raw, `"timestamp":,`, "", 1)
+			}
+			q, err := wire.DecodeDriverRequest([]byte(raw))
+			var de *wire.DecodeError
+			if !errors.As(err, &de) || de.Field != "timestamp" || !strings.Contains(err.Error(), c.words) {
+				t.Errorf("got %v, want field timestamp and %q", err, c.words)
+			}
+			if q.MessageID != "b1" || q.EventType != wire.DriverStop || q.Username != "ms" || q.CPID == nil || *q.CPID != "CP_1" || q.ClientID != "t" || q.Timestamp != 0 {
+				t.Errorf("read all the same: got %+v", q)
+			}
+		})
+	}
+	for _, value := range []string{"1795984071.695", `"1795984071.695"`, "1.795984071695e9"} {
+		q, err := wire.DecodeDriverRequest([]byte(`{"event_type":"AUTHORIZATION_REQUEST","username":"ms","timestamp":` + value + `}`))
+		if err != nil || q.Timestamp != 1795984071695 {
+			t.Errorf("%s: got %d %v", value, q.Timestamp, err)
+		}
+	}
+}
+
+// Fields that cannot be used leave those that can.
+func TestReadingWhatADriverSaid(t *testing.T) {
+	t.Parallel()
+	q, err := wire.DecodeDriverRequest([]byte(`{"message_id":7,"event_type":"STOP_REQUEST","username":"ana","cp_id":"+","client_id":"` +
+		strings.Repeat("c", 129) + `","timestamp":5}`))
+	if err == nil || q.Username != "ana" || q.EventType != wire.DriverStop || q.Timestamp != 5000 || q.MessageID != "" || q.ClientID != "" || q.CPID != nil {
+		t.Errorf("got %+v %v", q, err)
+	}
+	for _, raw := range []string{"", "null", "[]", "7", `{"username":"ana"`, `{"username":"a\nb"}`, `{"username":["ana"]}`, strings.Repeat(" ", wire.MaxMessage) + `{"username":"ana"}`} {
+		if q, err := wire.DecodeDriverRequest([]byte(raw)); err == nil || q.Username != "" {
+			t.Errorf("%.40q: got %+v %v", raw, q, err)
+		}
+	}
+}

@@ -137,7 +137,7 @@ func (r *rows) save(e orders.Effect) {
 		r.requests[e.Request.Key()] = e.Request
 	case orders.SaveFence:
 		r.fence = e.By
-	case orders.SendCommand, orders.Tell, orders.Reply:
+	case orders.SendCommand, orders.Tell, orders.Refused, orders.Reply:
 	}
 }
 

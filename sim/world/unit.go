@@ -94,6 +94,8 @@ func (u *unit) step(e orders.Event) {
 		case orders.Tell:
 			u.tells = append(u.tells, f.Event)
 			continue
+		case orders.Refused:
+			continue
 		case orders.Reply:
 			if u.reply != nil {
 				*u.reply = f

@@ -3,6 +3,8 @@ package ingest_test
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -37,8 +39,15 @@ func ask(t *testing.T, messageID string, at time.Time) journaltest.Message {
 	return journaltest.Message{Key: "ann", Value: raw}
 }
 
-// answers are the answers to drivers on the way to central-events.
+// answers are the answers to requests for a reservation on the way to
+// central-events.
 func (l *life) answers() []wire.CentralEvent {
+	l.t.Helper()
+	return slices.DeleteFunc(l.said(), func(e wire.CentralEvent) bool { return e.EventType != wire.CentralAuthorization })
+}
+
+// said is all that is on the way to central-events.
+func (l *life) said() []wire.CentralEvent {
 	l.t.Helper()
 	rows, err := l.store.Outbox(l.t.Context(), 0, 1000)
 	if err != nil {
@@ -47,7 +56,7 @@ func (l *life) answers() []wire.CentralEvent {
 	var all []wire.CentralEvent
 	for _, r := range rows {
 		var e wire.CentralEvent
-		if r.Topic == wire.TopicCentralEvents && json.Unmarshal(r.Value, &e) == nil && e.EventType == wire.CentralAuthorization {
+		if r.Topic == wire.TopicCentralEvents && json.Unmarshal(r.Value, &e) == nil {
 			all = append(all, e)
 		}
 	}
@@ -135,6 +144,42 @@ func TestOneMessageIDTwoDrivers(t *testing.T) {
 			t.Errorf("got %+v, want one answer for each", got)
 		}
 	})
+}
+
+// Whatever is wrong with a message that tells whom to answer, the answer comes
+// within 5 s and names the field; and it is counted.
+func TestADriverIsToldWhatIsWrong(t *testing.T) {
+	for name, c := range map[string]struct{ line, user, id, field string }{
+		"milliseconds":           {`{"message_id":"b1","event_type":"AUTHORIZATION_REQUEST","username":"ms","cp_id":null,"client_id":"t","timestamp":1795984071695}`, "ms", "b1", "timestamp: 1795984071695 looks like milliseconds"},
+		"null":                   {`{"message_id":"b2","event_type":"AUTHORIZATION_REQUEST","username":"ms","cp_id":null,"client_id":"t","timestamp":null}`, "ms", "b2", "timestamp: is missing"},
+		"absent":                 {`{"message_id":"1","event_type":"AUTHORIZATION_REQUEST","username":"ana","cp_id":null,"client_id":"a"}`, "ana", "1", "timestamp: is missing"},
+		"text, and first":        {`{"timestamp":"now","message_id":"1","event_type":"STOP_REQUEST","username":"ana","cp_id":"CP_1"}`, "ana", "1", "timestamp"},
+		"a twin of a field":      {`{"message_id":"1","event_type":"STOP_REQUEST","username":"ana","cp_id":"CP_1","CP_ID":"CP_2","timestamp":NOW}`, "ana", "1", "CP_ID: appears twice"},
+		"no cp_id":               {`{"message_id":"1","event_type":"STOP_REQUEST","username":"ana","timestamp":NOW}`, "ana", "1", "cp_id: is missing"},
+		"a number as id":         {`{"message_id":1,"event_type":"STOP_REQUEST","username":"ana","cp_id":"CP_1","timestamp":NOW}`, "ana", "", "message_id: is a JSON number"},
+		"an id that is too long": {`{"message_id":"` + strings.Repeat("1", 129) + `","event_type":"STOP_REQUEST","username":"ana","cp_id":"CP_1","timestamp":NOW}`, "ana", "", "message_id: has 129 bytes"},
+		"no type":                {`{"message_id":"1","username":"ana","timestamp":NOW}`, "ana", "1", "event_type: is missing"},
+		"unknown type":           {`{"message_id":"1","event_type":"DANCE_REQUEST","username":"ana","timestamp":NOW}`, "ana", "1", "event_type: \"DANCE_REQUEST\" is unknown"},
+		"no username":            {`{"message_id":"1","event_type":"AUTHORIZATION_REQUEST","timestamp":NOW}`, "", "1", "username: is missing"},
+	} {
+		dir := t.TempDir()
+		t.Run(name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				l := central(t, dir)
+				defer l.end()
+				line := strings.ReplaceAll(c.line, "NOW", fmt.Sprintf("%.3f", float64(time.Now().UnixMilli())/1000))
+				l.deliver(wire.TopicDriverEvents, journaltest.Message{Value: []byte(line)})
+				time.Sleep(5 * time.Second)
+				all := l.said()
+				if len(all) != 1 || string(all[0].Username) != c.user || c.id != "" && all[0].MessageID != c.id || all[0].Reason != wire.RefusedInvalid || !strings.Contains(all[0].Message, "field "+c.field) {
+					t.Errorf("got %+v, want one refusal that names the field: %s", all, c.field)
+				}
+				if n := l.counters()["driver_requests_invalid_request"]; n != 1 {
+					t.Errorf("counted %d, want 1", n)
+				}
+			})
+		})
+	}
 }
 
 func TestYesterdaysRequestReservesNothing(t *testing.T) {

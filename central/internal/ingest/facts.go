@@ -88,7 +88,7 @@ func (u *unit) effectFacts(e orders.Effect) {
 		if !c.State.Open() {
 			u.factOf(c.SessionID, "command", c.CPID, "%s at %s/%d: %s %s", c.Type, c.CPID, c.Connector, c.State, c.Reason)
 		}
-	case orders.SaveWish, orders.SaveRequest, orders.SaveFence, orders.SendCommand, orders.Tell, orders.Reply:
+	case orders.SaveWish, orders.SaveRequest, orders.SaveFence, orders.SendCommand, orders.Tell, orders.Refused, orders.Reply:
 	}
 }
 

@@ -1,7 +1,6 @@
 package ingest
 
 import (
-	"encoding/json"
 	"fmt"
 
 	"github.com/carga-ev/carga/central/ledger"
@@ -87,30 +86,17 @@ func (w *Writer) prepareRecord(d Delivered) input {
 	return recordIn{d, ledger.Input{Raw: d.Value, Record: r}}
 }
 
+// prepareDriver reads a driver's message. One that cannot be used is answered
+// with the reason, as long as it tells whom: by a username, or by a message_id
+// that somebody waits for.
 func prepareDriver(d Delivered) input {
-	req, err := wire.DecodeDriverRequest(d.Value)
-	in := driverIn{d: d, req: req}
-	if err != nil {
-		var part struct {
-			MessageID string               `json:"message_id"`
-			EventType wire.DriverEventType `json:"event_type"`
-			Username  charge.Username      `json:"username"`
-			ClientID  string               `json:"client_id"`
-			Timestamp wire.Seconds         `json:"timestamp"`
-		}
-		// What can be read of it tells whom to answer; a field of a wrong type
-		// leaves the others.
-		if len(d.Value) > wire.MaxMessage || json.Unmarshal(d.Value, &part) != nil && part.Username == "" {
+	in := driverIn{d: d}
+	var err error
+	if in.req, err = wire.DecodeDriverRequest(d.Value); err != nil {
+		if in.req.Username == "" && in.req.MessageID == "" {
 			return deadIn{d, err.Error()}
 		}
 		in.invalid = err.Error()
-		in.req = wire.DriverRequest{
-			MessageID: part.MessageID, EventType: part.EventType, Username: part.Username, ClientID: part.ClientID,
-			Timestamp: part.Timestamp,
-		}
-		if len(in.req.MessageID) > 128 || len(in.req.ClientID) > 128 || !charge.ValidName(string(in.req.Username)) {
-			return deadIn{d, err.Error()}
-		}
 	}
 	if in.req.MessageID == "" { // an old client: the place in the log stands in for it
 		in.req.MessageID = fmt.Sprintf("%.60s/%d/%d/%08x", d.Topic, d.Partition, d.Offset, d.CRC)

@@ -218,6 +218,13 @@ func (l *Live) counted(counts map[string]int64) {
 	}
 }
 
+// Counter is one of the counters that live as long as the database.
+func (l *Live) Counter(name string) int64 {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return l.counters[name]
+}
+
 // setBooks takes over how much is lost, how many alarms are open, and the latest
 // of these.
 func (l *Live) setBooks(lost, alarms, twice int64, last ledger.Alarm) {

@@ -164,8 +164,13 @@ const (
 	countDead       = "dead_letters"
 	countBridgeDead = "bridge_dead_letters"
 	countUnusable   = "unusable"
-	countRequests   = "driver_requests"
 	countUnknown    = "unknown_kinds"
+)
+
+// Counters of drivers' messages, for Live.Counter.
+const (
+	CountRequests = "driver_requests"  // all of them
+	CountRefused  = "driver_requests_" // and one of orders.Refusals: those that could not be used
 )
 
 // Bounds of one transaction. Nothing waits for a batch to fill: what is there

@@ -168,8 +168,8 @@ func (u *unit) presence(in presenceIn) {
 func (u *unit) driver(in driverIn) {
 	crashpoint.At(crashpoint.Requested)
 	u.read(in.d)
-	u.counts[countRequests]++
-	e := orders.DriverAsked{Now: u.moment(), Request: in.req, Invalid: in.invalid}
+	u.counts[CountRequests]++
+	e := orders.DriverAsked{Now: u.moment(), Request: in.req, Invalid: in.invalid, LoggedAt: in.d.ReceivedAt}
 	if q, ok := u.request(orders.RequestKey{Username: in.req.Username, MessageID: in.req.MessageID}); ok && q.Finished() {
 		e.Was = &q
 	}
@@ -250,6 +250,9 @@ func (u *unit) step(e orders.Event) {
 			continue
 		case orders.Tell:
 			u.tells = append(u.tells, f.Event)
+			continue
+		case orders.Refused:
+			u.counts[CountRefused+f.Reason]++
 			continue
 		case orders.Reply:
 			if u.reply != nil {

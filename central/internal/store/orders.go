@@ -49,7 +49,7 @@ func (tx *Tx) order(t *tables, e orders.Effect) error {
 		return wrap("write request", tx.request(t, &e.Request))
 	case orders.SaveFence:
 		return wrap("write fence", tx.Setting(fenceSetting, string(e.By)))
-	case orders.SendCommand, orders.Tell, orders.Reply:
+	case orders.SendCommand, orders.Tell, orders.Refused, orders.Reply:
 		return nil
 	default:
 		return fmt.Errorf("no row for an effect of type %T", e)
