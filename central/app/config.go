@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/names"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/config"
@@ -304,8 +305,8 @@ func (n *Network) validate(p *config.Problems) {
 		p.Addf("network.max_asked", "want 1 to 10, and max_asked times ask_for within the 5s in which a driver is answered")
 	}
 	for i, d := range n.Drivers {
-		if !charge.ValidName(d) {
-			p.Addf(fmt.Sprintf("network.drivers[%d]", i), "want 1 to %d bytes without control characters", charge.MaxNameLength)
+		if err := names.Check(d); err != nil {
+			p.Addf(fmt.Sprintf("network.drivers[%d]", i), "%v", err)
 		}
 	}
 }

@@ -332,6 +332,37 @@ func TestRequestsThatCannotBeUsed(t *testing.T) {
 	}
 }
 
+// A name that cannot be a driver's is refused, unless somebody charges under it
+// already: that session can be stopped.
+func TestABadName(t *testing.T) {
+	t.Parallel()
+	for name, charging := range map[string]bool{"charging": true, "nobody": false} {
+		w := newWorld(t, 1, 1, orders.Config{})
+		const user = "ana\u200b"
+		if charging {
+			w.agents["CP_1"].plug(1, w.now)
+			w.operator(orders.AskStart{Target: orders.Target{CPID: "CP_1", Connector: 1}, Username: user})
+		}
+		cp := charge.CPID("CP_1")
+		for _, kind := range []wire.DriverEventType{wire.DriverAuthorization, wire.DriverStop} {
+			w.step(orders.DriverAsked{Now: w.moment(), BadName: "field username: has U+200B", Request: wire.DriverRequest{
+				MessageID: string(kind), EventType: kind, Username: user, CPID: &cp, Timestamp: wire.Seconds(w.now + 1),
+			}})
+			w.sync()
+		}
+		if a := w.mustAnswer(string(wire.DriverAuthorization)); a.Reason != wire.RefusedInvalid || a.Message != "field username: has U+200B" || a.Username != user {
+			t.Errorf("%s: got %+v, want a refusal that names the fault", name, a)
+		}
+		want := wire.RefusedInvalid
+		if charging {
+			want = "stopping"
+		}
+		if a := w.mustAnswer(string(wire.DriverStop)); a.Reason != want {
+			t.Errorf("%s: the stop is answered %+v, want %s", name, a, want)
+		}
+	}
+}
+
 // A client that sends what cannot be used as fast as it can is told a few times,
 // and that it is not told of more; it costs no other driver an answer.
 func TestAFloodOfWhatCannotBeUsed(t *testing.T) {

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -58,11 +59,34 @@ func (x *step) driverAsked(e DriverAsked) {
 		x.refuse(q, wire.RefusedStale, "the request is older than a minute; ask again")
 	case age < -ms(wire.MaxRequestAge):
 		x.refuse(q, wire.RefusedInvalid, "field timestamp: lies more than a minute ahead; set the clock")
+	case e.BadName != "" && !x.hasSomething(q):
+		x.refuse(q, wire.RefusedInvalid, e.BadName)
 	case q.Username != "" && x.s.cfg.Drivers != nil && !slices.Contains(x.s.cfg.Drivers, q.Username):
 		x.refuse(q, wire.RefusedUnknownDriver, "this driver is not on the list")
 	default:
 		x.serve(q)
 	}
+}
+
+// hasSomething reports whether a request is about what its driver has: somebody
+// who charges already, under a name that would be refused today, can still stop.
+func (x *step) hasSomething(q wire.DriverRequest) bool {
+	if q.EventType != wire.DriverStop && q.EventType != wire.DriverStarted {
+		return false
+	}
+	for _, r := range x.s.reservations {
+		if r.Username == q.Username && r.Active(x.At) {
+			return true
+		}
+	}
+	for cp := range x.v.CPs() {
+		for _, s := range cp.Sessions {
+			if s.Username == q.Username && s.State == ledger.SessionOpen {
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // age is how old a request is, in ms: by its own timestamp, or by Kafka's where

@@ -206,6 +206,7 @@ type DriverAsked struct {
 	Now
 	Request wire.DriverRequest // MessageID is set
 	Invalid string             // why it cannot be used; Request holds what could be read, its Timestamp 0 if not that
+	BadName string             // why Username cannot name a driver; "" if it can
 	Was     *Request           // the finished request of the same key; nil: none
 	// LoggedAt is when it came into Kafka, by the clock of its sender or of Kafka.
 	LoggedAt charge.Time

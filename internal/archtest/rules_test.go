@@ -139,6 +139,7 @@ func edges() []edge {
 		{"github.com/mochi-mqtt", []string{"sim/..."}, "embedded engines live in sim and in tests"},
 		{"github.com/twmb/franz-go", []string{"sim/..."}, "embedded engines live in sim and in tests"},
 		{"golang.org/x/text/currency", []string{"internal/money"}, "how many decimals a currency has is known in one place"},
+		{"golang.org/x/text/secure", []string{"central/names"}, "what may name a driver is decided in one place"},
 		{"go.yaml.in/yaml", []string{"internal/config"}, "every configuration goes through the one strict loader"},
 		{module + "/internal/need", nil, "only tests say what they need from the machine"},
 	}

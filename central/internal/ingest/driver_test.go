@@ -160,6 +160,12 @@ func TestADriverIsToldWhatIsWrong(t *testing.T) {
 		"an id that is too long": {`{"message_id":"` + strings.Repeat("1", 129) + `","event_type":"STOP_REQUEST","username":"ana","cp_id":"CP_1","timestamp":NOW}`, "ana", "", "message_id: has 129 bytes"},
 		"no type":                {`{"message_id":"1","username":"ana","timestamp":NOW}`, "ana", "1", "event_type: is missing"},
 		"unknown type":           {`{"message_id":"1","event_type":"DANCE_REQUEST","username":"ana","timestamp":NOW}`, "ana", "1", "event_type: \"DANCE_REQUEST\" is unknown"},
+		"a name of blanks":       {`{"message_id":"1","event_type":"AUTHORIZATION_REQUEST","username":"  ","timestamp":NOW}`, "  ", "1", "username: is empty"},
+		"a zero-width copy":      {`{"message_id":"1","event_type":"AUTHORIZATION_REQUEST","username":"ana\u200b","timestamp":NOW}`, "ana\u200b", "1", "username: has the invisible character U+200B"},
+		"a bidi control":         {`{"message_id":"1","event_type":"charging_started","username":"\u202eana","cp_id":"CP_1","timestamp":NOW}`, "\u202eana", "1", "username: has the invisible character U+202E"},
+		"a C1 control":           {`{"message_id":"1","event_type":"STOP_REQUEST","username":"ana\u0085","cp_id":"CP_1","timestamp":NOW}`, "ana\u0085", "1", "username: has the control character U+0085"},
+		"not in normal form":     {`{"message_id":"1","event_type":"AUTHORIZATION_REQUEST","username":"Jose\u0301","timestamp":NOW}`, "Jose\u0301", "1", "username: is written with [U+0065 U+0301]"},
+		"a C0 control":           {`{"message_id":"1","event_type":"AUTHORIZATION_REQUEST","username":"ana\n","timestamp":NOW}`, "", "1", "username: "},
 		"no username":            {`{"message_id":"1","event_type":"AUTHORIZATION_REQUEST","timestamp":NOW}`, "", "1", "username: is missing"},
 	} {
 		dir := t.TempDir()

@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/names"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
@@ -32,6 +33,7 @@ type driverIn struct {
 	d       Delivered
 	req     wire.DriverRequest
 	invalid string
+	badName string
 }
 
 // answerIn is what a driver was answered, by this life or by another one.
@@ -97,6 +99,11 @@ func prepareDriver(d Delivered) input {
 			return deadIn{d, err.Error()}
 		}
 		in.invalid = err.Error()
+	}
+	if in.req.Username != "" {
+		if err := names.Check(string(in.req.Username)); err != nil {
+			in.badName = "field username: " + err.Error()
+		}
 	}
 	if in.req.MessageID == "" { // an old client: the place in the log stands in for it
 		in.req.MessageID = fmt.Sprintf("%.60s/%d/%d/%08x", d.Topic, d.Partition, d.Offset, d.CRC)

@@ -12,6 +12,7 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
+	"github.com/carga-ev/carga/central/names"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
@@ -243,8 +244,8 @@ func (simulateBody) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schem
 func (s *Server) orderRoutes(api huma.API) {
 	huma.Register(api, order("reserve", "/reservations", "Reserve a connector for a driver", http.StatusAccepted),
 		func(ctx context.Context, in *reserveInput) (*orderOutput, error) {
-			if !charge.ValidName(in.Body.Username) {
-				return nil, badName()
+			if err := names.Check(in.Body.Username); err != nil {
+				return nil, refuse("bad_username", "username "+err.Error())
 			}
 			a, err := s.desk.Reserve(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), charge.Username(in.Body.Username))
 			return s.answer("reserve", a, err)
@@ -256,8 +257,8 @@ func (s *Server) orderRoutes(api huma.API) {
 		})
 	huma.Register(api, order("start", "/sessions", "Start a session for a driver", http.StatusAccepted),
 		func(ctx context.Context, in *startInput) (*orderOutput, error) {
-			if !charge.ValidName(in.Body.Username) {
-				return nil, badName()
+			if err := names.Check(in.Body.Username); err != nil {
+				return nil, refuse("bad_username", "username "+err.Error())
 			}
 			a, err := s.desk.Start(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), charge.Username(in.Body.Username))
 			return s.answer("start", a, err)
@@ -353,8 +354,4 @@ func (s *Server) demoRoutes(api huma.API) {
 			}
 			return &bodyOutput[Part]{Part{Name: in.Part, State: state, Since: charge.At(time.Now())}}, nil
 		})
-}
-
-func badName() error {
-	return refuse("bad_username", "username: use 1 to 64 bytes without control characters")
 }

@@ -17,6 +17,7 @@ import (
 	"unicode/utf8"
 
 	"github.com/carga-ev/carga/central/internal/web"
+	"github.com/carga-ev/carga/central/names"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -44,7 +45,7 @@ func targeted(given map[string]any) bool { return given["connector"] == nil || g
 func forms() []form {
 	cp := field{"cp_id", "", false, 1, 36, charge.ValidID}
 	connector := field{"connector", 0, false, 0, 64, nil}
-	who := field{"username", "", true, 1, 64, charge.ValidName}
+	who := field{"username", "", true, 1, 64, func(s string) bool { return names.Check(s) == nil }}
 	return []form{
 		{"/api/v1/reservations", []field{cp, connector, who}, targeted, func(v map[string]any) string {
 			return fmt.Sprintf("reserve %s %d %s", v["cp_id"], v["connector"], v["username"])
