@@ -264,6 +264,9 @@ func delivered(b kafkalink.Batch, end int64) []ingest.Delivered {
 			Topic: b.Topic, Partition: b.Partition, Offset: m.Offset, CRC: kafkalink.Fingerprint(m.Key, m.Value),
 			Key: string(m.Key), Value: m.Value, Kind: string(m.Header(wire.HeaderKind)), ReceivedAt: receivedAt(m), Past: m.Offset < end,
 		}
+		if !b.After.IsZero() {
+			d.After = charge.At(b.After)
+		}
 		all = append(all, d)
 	}
 	return all

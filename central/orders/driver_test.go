@@ -2,6 +2,7 @@ package orders_test
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -499,16 +500,28 @@ func TestRequestOutlivesCentral(t *testing.T) {
 	}
 }
 
+// asksAt gives Central a request that came into Kafka just now.
+func (w *world) asksAt(q wire.DriverRequest, at charge.Time) {
+	w.t.Helper()
+	q.Timestamp = wire.Seconds(at)
+	w.step(orders.DriverAsked{Now: w.moment(), Request: q, LoggedAt: at, After: w.now - 500})
+	w.sync()
+}
+
+// A driver's clock that is wrong by up to a minute, either way, has no effect on
+// which session a stop ends; one that began later than that is another one.
 func TestStopIsForSessionsBefore(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name    string
 		user    charge.Username
-		late    charge.Time // how long after the start of the session the request was written
+		late    charge.Time // how long after the start of the session the request was written, by the driver's clock
 		stopped bool
 	}{
 		{"after the start", "ana", 1, true},
-		{"written before it began", "ana", 0, false},
+		{"by a clock that is a minute ahead", "ana", 62_000, true},
+		{"by a clock that is a minute behind", "ana", -60_000, true},
+		{"written more than a minute before it began", "ana", -60_001, false},
 		{"of another driver", "eve", 1000, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -516,14 +529,136 @@ func TestStopIsForSessionsBefore(t *testing.T) {
 			w := newWorld(t, 1, 1, orders.Config{})
 			w.agents["CP_1"].plug(1, w.now)
 			w.asks("m-1", "ana", "CP_1")
-			began := w.now
+			began, cp := w.now, charge.CPID("CP_1")
 			w.says("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
 			w.pass(2000)
-			w.says("m-3", wire.DriverStop, tc.user, "CP_1", began+tc.late)
+			w.asksAt(wire.DriverRequest{MessageID: "m-3", EventType: wire.DriverStop, Username: tc.user, CPID: &cp}, began+tc.late)
 			if got := w.outlet("CP_1", 1).Session == ""; got != tc.stopped {
-				t.Fatalf("stopped: got %v, want %v", got, tc.stopped)
+				t.Fatalf("stopped: got %v, want %v; %+v", got, tc.stopped, w.mustAnswer("m-3"))
 			}
 		})
+	}
+}
+
+// How wrong a driver's clock may be: a minute either way for what came into Kafka
+// a moment ago, as Central knows; nothing is granted to what may be a log that is
+// read again.
+func TestADriversClock(t *testing.T) {
+	t.Parallel()
+	const hour = 3_600_000
+	for _, tc := range []struct {
+		name  string
+		late  charge.Time // by which the request was written, by the driver's clock
+		after charge.Time // it came into Kafka less than that ago; -1: not known
+		want  string      // "" authorized, "-" never answered
+	}{
+		{"right", 0, 500, ""},
+		{"a minute behind, and a minute under way", 120_000, 60_000, ""},
+		{"more than that", 120_001, 60_000, wire.RefusedStale},
+		{"a minute ahead", -60_000, 500, ""},
+		{"more than a minute ahead", -60_001, 500, wire.RefusedInvalid},
+		{"hours behind", 5 * hour, 500, wire.RefusedStale},
+		{"hours ahead", -5 * hour, 500, wire.RefusedInvalid},
+		{"of 1970", morning, 500, wire.RefusedStale},
+		{"a minute old in a log read again", 60_000, -1, ""},
+		{"older than a minute in a log read again", 60_001, -1, wire.RefusedStale},
+		{"older than a minute after Central was cut off", 60_001, 60_001, wire.RefusedStale},
+		{"older than ten minutes in a log read again", 600_001, -1, "-"},
+		{"older than ten minutes after Central was cut off", 600_001, hour, "-"},
+	} {
+		t.Run(tc.name, func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t, 1, 1, orders.Config{})
+			e := orders.DriverAsked{Now: w.moment(), After: w.now - tc.after, Request: wire.DriverRequest{
+				MessageID: "1", EventType: wire.DriverAuthorization, Username: "ana", Timestamp: wire.Seconds(w.now - tc.late),
+			}}
+			if tc.after < 0 {
+				e.After = 0
+			}
+			w.step(e)
+			w.sync()
+			a, answered := w.answer("1")
+			switch {
+			case answered != (tc.want != "-"):
+				t.Errorf("answered: %v, with %+v", answered, a)
+			case answered && (a.Reason != tc.want || *a.Authorized != (tc.want == "")):
+				t.Errorf("got %+v, want reason %q", a, tc.want)
+			}
+		})
+	}
+}
+
+// A request may name the session or the reservation it is about, with or without
+// the charging point.
+func TestRequestsThatNameWhatTheyAreAbout(t *testing.T) {
+	t.Parallel()
+	cp, other := charge.CPID("CP_1"), charge.CPID("CP_2")
+	set := func(t *testing.T) (w *world, sessions [3]charge.SessionID, reservations [3]charge.ReservationID) {
+		t.Helper()
+		w = newWorld(t, 2, 2, orders.Config{PerDriver: 2})
+		for i := charge.ConnectorID(1); i <= 2; i++ {
+			r := w.operator(orders.AskReserve{Target: orders.Target{CPID: cp, Connector: i}, Username: "ana"})
+			w.agents[cp].plug(i, w.now)
+			w.asksAt(wire.DriverRequest{MessageID: fmt.Sprint("s", i), EventType: wire.DriverStarted, Username: "ana", ReservationID: r.ReservationID}, w.now)
+			a := w.mustAnswer(fmt.Sprint("s", i))
+			if a.CPID != cp || a.Connector != i || a.SessionID == "" {
+				t.Fatalf("the start by reservation %d is answered %+v", i, a)
+			}
+			sessions[i], reservations[i] = a.SessionID, r.ReservationID
+		}
+		if w.outlet(cp, 1).Session != sessions[1] || w.outlet(cp, 2).Session != sessions[2] {
+			t.Fatalf("sessions: %q and %q", w.outlet(cp, 1).Session, w.outlet(cp, 2).Session)
+		}
+		return w, sessions, reservations
+	}
+	for name, tc := range map[string]struct {
+		user charge.Username
+		ask  func(*wire.DriverRequest, [3]charge.SessionID, [3]charge.ReservationID)
+		left []charge.ConnectorID
+	}{
+		"the old form": {"ana", func(q *wire.DriverRequest, _ [3]charge.SessionID, _ [3]charge.ReservationID) { q.CPID = &cp }, nil},
+		"a session": {"ana", func(q *wire.DriverRequest, s [3]charge.SessionID, _ [3]charge.ReservationID) {
+			q.CPID, q.SessionID = &cp, s[2]
+		}, []charge.ConnectorID{1}},
+		"a session alone":     {"ana", func(q *wire.DriverRequest, s [3]charge.SessionID, _ [3]charge.ReservationID) { q.SessionID = s[1] }, []charge.ConnectorID{2}},
+		"a reservation alone": {"ana", func(q *wire.DriverRequest, _ [3]charge.SessionID, r [3]charge.ReservationID) { q.ReservationID = r[1] }, []charge.ConnectorID{2}},
+		"a session and the reservation of another": {"ana", func(q *wire.DriverRequest, s [3]charge.SessionID, r [3]charge.ReservationID) {
+			q.SessionID, q.ReservationID = s[1], r[2]
+		}, []charge.ConnectorID{1, 2}},
+		"a session elsewhere": {"ana", func(q *wire.DriverRequest, s [3]charge.SessionID, _ [3]charge.ReservationID) {
+			q.CPID, q.SessionID = &other, s[1]
+		}, []charge.ConnectorID{1, 2}},
+		"another driver's": {"eve", func(q *wire.DriverRequest, s [3]charge.SessionID, _ [3]charge.ReservationID) { q.SessionID = s[1] }, []charge.ConnectorID{1, 2}},
+		"an unknown one":   {"ana", func(q *wire.DriverRequest, _ [3]charge.SessionID, _ [3]charge.ReservationID) { q.SessionID = "none" }, []charge.ConnectorID{1, 2}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			w, sessions, reservations := set(t)
+			w.pass(1000)
+			q := wire.DriverRequest{MessageID: "e", EventType: wire.DriverStop, Username: tc.user}
+			tc.ask(&q, sessions, reservations)
+			w.asksAt(q, w.now)
+			w.pass(1000)
+			var left []charge.ConnectorID
+			for i := charge.ConnectorID(1); i <= 2; i++ {
+				if w.outlet(cp, i).Session != "" {
+					left = append(left, i)
+				}
+			}
+			a, want := w.mustAnswer("e"), "stopping"
+			if len(tc.left) == 2 {
+				want = "no_session"
+			}
+			if !slices.Equal(left, tc.left) || a.Reason != want || len(left) == 1 && a.SessionID != sessions[3-left[0]] {
+				t.Errorf("still charging at %v, want %v; answered %+v", left, tc.left, a)
+			}
+		})
+	}
+	w := newWorld(t, 1, 1, orders.Config{})
+	r := w.operator(orders.AskReserve{Target: orders.Target{CPID: cp, Connector: 1}, Username: "ana"})
+	w.asksAt(wire.DriverRequest{MessageID: "x", EventType: wire.DriverStarted, Username: "eve", ReservationID: r.ReservationID}, w.now)
+	if a := w.mustAnswer("x"); a.Reason != "not_reserved" {
+		t.Errorf("a start by another's reservation is answered %+v", a)
 	}
 }
 

@@ -27,7 +27,7 @@ const (
 // driverAsked takes in one message of a driver.
 func (x *step) driverAsked(e DriverAsked) {
 	q := e.Request
-	age := x.age(e)
+	age, old := x.age(e)
 	was := cmp.Or(x.s.requests[RequestKey{q.Username, q.MessageID}], e.Was)
 	answered := was != nil && was.Answer != nil
 	switch {
@@ -37,7 +37,7 @@ func (x *step) driverAsked(e DriverAsked) {
 		}
 		return
 	case was != nil && !was.is(q.EventType):
-		if age <= ms(wire.MaxAnswerAge) {
+		if !old {
 			x.reused(q, was)
 		}
 		return
@@ -50,14 +50,14 @@ func (x *step) driverAsked(e DriverAsked) {
 	// A message that is known without an answer had no effect, being too old; said
 	// again with a fresh timestamp it is judged anew.
 	switch {
-	case age > ms(wire.MaxAnswerAge):
+	case old:
 		x.do(Refused{Unanswered})
 		x.do(SaveRequest{x.request(q, true)})
 	case e.Invalid != "":
 		x.refuse(q, wire.RefusedInvalid, e.Invalid)
 	case age > ms(wire.MaxRequestAge):
-		x.refuse(q, wire.RefusedStale, "the request is older than a minute; ask again")
-	case age < -ms(wire.MaxRequestAge):
+		x.refuse(q, wire.RefusedStale, "the request is older than a minute; ask again, and see that your clock is right")
+	case age < -ms(wire.MaxClockError):
 		x.refuse(q, wire.RefusedInvalid, "field timestamp: lies more than a minute ahead; set the clock")
 	case e.BadName != "" && !x.hasSomething(q):
 		x.refuse(q, wire.RefusedInvalid, e.BadName)
@@ -90,13 +90,23 @@ func (x *step) hasSomething(q wire.DriverRequest) bool {
 }
 
 // age is how old a request is, in ms: by its own timestamp, or by Kafka's where
-// that cannot be read. (As a time.Duration the year 9999 would overflow.)
-func (x *step) age(e DriverAsked) charge.Time {
+// that cannot be read. (As a time.Duration the year 9999 would overflow.) Of one
+// that came into Kafka within the last minute, as Central itself knows, the
+// driver's clock may be behind by MaxClockError; a log that is read again gets no
+// such grace. old says that the request is not even answered.
+func (x *step) age(e DriverAsked) (age charge.Time, old bool) {
 	at := e.Request.Timestamp.Time()
 	if at == 0 && e.Invalid != "" {
 		at = e.LoggedAt
 	}
-	return x.At - at
+	age = x.At - at
+	if e.After != 0 && x.At-e.After <= ms(wire.MaxRequestAge) {
+		if age > 0 {
+			age = max(age-ms(wire.MaxClockError), 0)
+		}
+		return age, false
+	}
+	return age, age > ms(wire.MaxAnswerAge)
 }
 
 func ms(d time.Duration) charge.Time { return charge.Time(d.Milliseconds()) }
@@ -457,8 +467,15 @@ func (x *step) nextAfter(r *Reservation) {
 // pluggedIn serves "charging_started": the wish to start, never the fact.
 func (x *step) pluggedIn(q wire.DriverRequest) {
 	r := x.request(q, false)
+	r.CPID = x.placeOf(q)
 	ev := x.answer(&r)
 	held := x.reservedAt(r.CPID, q.Username)
+	if q.ReservationID != "" {
+		held = x.s.reservations[q.ReservationID]
+		if held != nil && (held.Username != q.Username || held.CPID != r.CPID || !held.Active(x.At)) {
+			held = nil
+		}
+	}
 	switch {
 	case held == nil && x.chargesAt(r.CPID, q.Username):
 		ev.Message = "you are charging there already"
@@ -503,35 +520,74 @@ func (x *step) chargesAt(id charge.CPID, user charge.Username) bool {
 	return false
 }
 
-// stopAll serves a STOP_REQUEST: it stops the sessions of that driver there that
-// began before it was written, running or waiting for the plug.
+// stopAll serves a STOP_REQUEST: it stops the session that it names, or those of
+// that driver there that Central knows, running or waiting for the plug. One that
+// began after the request was written, by more than the clocks may differ, is
+// another one.
 func (x *step) stopAll(q wire.DriverRequest) {
 	r := x.request(q, false)
-	n := 0
+	r.CPID = x.placeOf(q)
+	named := q.SessionID != "" || q.ReservationID != ""
+	latest := q.Timestamp.Time().Add(wire.MaxClockError)
+	meant := func(user charge.Username, s charge.SessionID, b charge.ReservationID, began charge.Time) bool {
+		return user == q.Username && (q.SessionID == "" || q.SessionID == s) && (q.ReservationID == "" || q.ReservationID == b) && (named || began <= latest)
+	}
+	var stopped []*Wish
 	if cp := x.v.CP(r.CPID); cp != nil {
 		for _, c := range byNumber(cp.Connectors) {
-			s := cp.Sessions[c.Session]
-			if s != nil && s.Username == q.Username && began(s.AuthorizedAt, s.HeardAt) < q.Timestamp.Time() {
+			if s := cp.Sessions[c.Session]; s != nil && meant(s.Username, s.ID, s.ReservationID, began(s.AuthorizedAt, s.HeardAt)) {
 				x.wantStop(Target{cp.ID, s.Connector}, s.ID, s.Username, 0)
-				n++
+				stopped = append(stopped, &Wish{Connector: s.Connector, SessionID: s.ID})
 			}
 		}
 	}
 	if p := x.s.points[r.CPID]; p != nil {
 		for _, w := range byAsked(p.wishes) {
-			if w.Kind == WishStart && w.Username == q.Username && w.AskedAt < q.Timestamp.Time() {
+			if w.Kind == WishStart && meant(w.Username, w.SessionID, w.ReservationID, w.AskedAt) {
 				x.wantStop(Target{w.CPID, w.Connector}, w.SessionID, w.Username, x.At.Add(stopFor))
-				n++
+				stopped = append(stopped, w)
 			}
 		}
 	}
 	x.compare(r.CPID)
 	ev := x.answer(&r)
 	ev.Reason, ev.Message = "stopping", "the charging point is told to stop"
-	if n == 0 {
+	switch {
+	case len(stopped) == 1:
+		ev.Connector, ev.SessionID = stopped[0].Connector, stopped[0].SessionID
+	case len(stopped) == 0 && named:
+		ev.Reason, ev.Message = "no_session", "no session of yours runs under that session_id or reservation_id"
+	case len(stopped) == 0:
 		ev.Reason, ev.Message = "no_session", "no session of yours runs there"
 	}
 	x.finish(&r, ev)
+}
+
+// placeOf is the charging point that a request is about: as it says, or where the
+// session or reservation is that it names.
+func (x *step) placeOf(q wire.DriverRequest) charge.CPID {
+	if q.CPID != nil {
+		return *q.CPID
+	}
+	if q.SessionID != "" {
+		if s, ok := x.v.Session(q.SessionID); ok {
+			return s.CPID
+		}
+		for id, p := range x.s.points {
+			if p.wishes[wishKey{kind: WishStart, session: q.SessionID}] != nil {
+				return id
+			}
+		}
+	}
+	if q.ReservationID != "" {
+		if r := x.s.reservations[q.ReservationID]; r != nil {
+			return r.CPID
+		}
+		if r, ok := x.old(q.ReservationID); ok {
+			return r.CPID
+		}
+	}
+	return ""
 }
 
 // began is when a session began: by the charging point's clock where that is

@@ -210,6 +210,9 @@ type DriverAsked struct {
 	Was     *Request           // the finished request of the same key; nil: none
 	// LoggedAt is when it came into Kafka, by the clock of its sender or of Kafka.
 	LoggedAt charge.Time
+	// After is a moment at which it had not yet come into Kafka, as Central itself
+	// knows; zero: not known.
+	After charge.Time
 }
 
 // AnswerHeard is an answer that stands on central-events and that an earlier

@@ -49,6 +49,9 @@ type Batch struct {
 	// HighWater is the end of the log when the batch was fetched: the batch is
 	// the last one for now if Next == HighWater.
 	HighWater int64
+	// After is a moment, by the clock here, at which none of them was in the log:
+	// the reader had looked for its end. Zero when there was no such look.
+	After time.Time
 	// Next and CRC are the place behind this batch; stored together with its
 	// effects they make FromOffset.
 	Next int64

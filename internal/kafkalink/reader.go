@@ -76,10 +76,12 @@ type PartitionReader struct {
 	found   bool // next is valid
 	next    int64
 	crc     uint32
-	mark    int64 // the record before next that crc is the fingerprint of
-	marked  bool  // mark and crc are valid
-	failed  int   // answers in a row that could not be decoded
-	shorter int   // looks in a row at which the log seemed to end before next
+	mark    int64     // the record before next that crc is the fingerprint of
+	marked  bool      // mark and crc are valid
+	failed  int       // answers in a row that could not be decoded
+	shorter int       // looks in a row at which the log seemed to end before next
+	end     int64     // of the log, when it was last looked for …
+	endAt   time.Time // … which was not before
 
 	mu sync.Mutex
 	// mu guards everything that follows.
@@ -136,6 +138,7 @@ func (r *PartitionReader) read(ctx context.Context) error {
 		return err
 	}
 	for {
+		asked := time.Now()
 		messages, end, err := r.fetch(ctx, r.next, fetchBytes)
 		if errors.Is(err, errNoRecord) {
 			r.next++
@@ -146,9 +149,14 @@ func (r *PartitionReader) read(ctx context.Context) error {
 		}
 		r.failed = 0
 		r.answered(end)
+		var after time.Time
+		if r.next >= r.end {
+			after = r.endAt
+		}
+		r.end, r.endAt = end, asked
 		for len(messages) > 0 {
 			n := min(len(messages), maxHandled)
-			if err := r.handle(ctx, messages[:n], end); err != nil {
+			if err := r.handle(ctx, messages[:n], end, after); err != nil {
 				return err
 			}
 			messages = messages[n:]
@@ -158,10 +166,12 @@ func (r *PartitionReader) read(ctx context.Context) error {
 
 // find resolves the start, or makes sure that the log is still the one read.
 func (r *PartitionReader) find(ctx context.Context) error {
+	asked := time.Now()
 	first, end, err := r.bounds(ctx)
 	if err != nil {
 		return fmt.Errorf("find the place: %w", err)
 	}
+	r.end, r.endAt = end, asked
 	if !r.found {
 		err = r.begin(ctx, first, end)
 	} else {
@@ -272,10 +282,10 @@ func (r *PartitionReader) replaced(why Reason, first int64) {
 }
 
 // handle gives a batch to the owner until it is taken.
-func (r *PartitionReader) handle(ctx context.Context, messages []Message, end int64) error {
+func (r *PartitionReader) handle(ctx context.Context, messages []Message, end int64, after time.Time) error {
 	last := messages[len(messages)-1]
 	b := Batch{
-		Topic: r.cfg.Topic, Partition: r.cfg.Partition, Messages: messages, HighWater: end,
+		Topic: r.cfg.Topic, Partition: r.cfg.Partition, Messages: messages, HighWater: end, After: after,
 		Next: last.Offset + 1, CRC: Fingerprint(last.Key, last.Value),
 	}
 	r.handling.Reset()

@@ -10,6 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
+	"github.com/segmentio/kafka-go"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -75,6 +76,56 @@ func TestNewRecordsComeAtOnce(t *testing.T) {
 				t.Fatalf("record %d not there at once (%v)", i, time.Since(began))
 			}
 			time.Sleep(77 * time.Millisecond)
+		}
+		stop()
+		p.stop()
+		w.stop()
+	})
+}
+
+// produce writes one record by a line of its own, which w.away does not cut.
+func (w *world) produce(tb testing.TB, text string) {
+	tb.Helper()
+	t := &kafka.Transport{Dial: w.net.DialContext}
+	defer t.CloseIdleConnections()
+	c := &kafka.Client{Addr: kafka.TCP("127.0.0.1:9092"), Transport: t}
+	_, err := c.Produce(tb.Context(), &kafka.ProduceRequest{
+		Topic: "a", RequiredAcks: kafka.RequireAll, Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes([]byte(text))}),
+	})
+	if err != nil {
+		tb.Fatal(err)
+	}
+}
+
+// TestWhenRecordsCame: of what is written while the reader reads it knows a
+// moment before, and a near one; of what lay there, or came while it was cut off,
+// it claims nothing that is later than the truth.
+func TestWhenRecordsCame(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, in := &world{}, &inbox{}
+		w.start(t)
+		w.write(t, "before")
+		p := w.open(t, setup{read: []string{"a"}})
+		_, stop := p.read(in.config("a", kafkalink.FromFirst()))
+		time.Sleep(5 * time.Second)
+		if b := in.batches; len(b) != 1 || !b[0].After.IsZero() {
+			t.Errorf("what lay there: %+v", b)
+		}
+		wrote := time.Now()
+		w.produce(t, "live")
+		time.Sleep(time.Second)
+		if b := in.batches; len(b) != 2 || b[1].After.After(wrote) || b[1].After.Before(wrote.Add(-2*time.Second)) {
+			t.Errorf("what came while it read, at %v: %+v", wrote, b[1:])
+		}
+		w.away()
+		time.Sleep(10 * time.Minute)
+		wrote = time.Now()
+		w.produce(t, "cut off")
+		time.Sleep(10 * time.Minute)
+		w.back()
+		time.Sleep(10 * time.Second)
+		if b := in.batches; len(b) != 3 || b[2].After.After(wrote) {
+			t.Errorf("what came while it was cut off, at %v: %+v", wrote, b[2:])
 		}
 		stop()
 		p.stop()

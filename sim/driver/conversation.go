@@ -207,6 +207,10 @@ func (c *Conversation) message(e *errand, now time.Time) wire.DriverRequest {
 	if e.kind != wire.DriverAuthorization {
 		cp := c.cp
 		r.CPID = &cp
+		r.ReservationID = c.held
+	}
+	if e.kind == wire.DriverStop && c.session != "" {
+		r.ReservationID, r.SessionID = "", c.session
 	}
 	return r
 }

@@ -151,6 +151,7 @@ type Delivered struct {
 	Value      []byte
 	Kind       string      // of its header kind; "" when there is none
 	ReceivedAt charge.Time // when the bridge received it, or when Kafka did
+	After      charge.Time // it came into Kafka after this, by the clock here; zero: not known
 	Past       bool        // it was in the log before this life of Central began
 }
 

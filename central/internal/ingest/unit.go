@@ -169,7 +169,7 @@ func (u *unit) driver(in driverIn) {
 	crashpoint.At(crashpoint.Requested)
 	u.read(in.d)
 	u.counts[CountRequests]++
-	e := orders.DriverAsked{Now: u.moment(), Request: in.req, Invalid: in.invalid, BadName: in.badName, LoggedAt: in.d.ReceivedAt}
+	e := orders.DriverAsked{Now: u.moment(), Request: in.req, Invalid: in.invalid, BadName: in.badName, LoggedAt: in.d.ReceivedAt, After: in.d.After}
 	if q, ok := u.request(orders.RequestKey{Username: in.req.Username, MessageID: in.req.MessageID}); ok && q.Finished() {
 		e.Was = &q
 	}
