@@ -51,7 +51,7 @@ func writeBoot(t *testing.T, dir string, boot charge.JournalID, n int, change fu
 			t.Fatal(err)
 		}
 	}
-	if err := l.SetPosition(journal.Position{Central: "c", Journal: boot, Seq: 2}); err != nil {
+	if err := l.SetPosition(journal.Position{Central: epoch(1), Journal: boot, Seq: 2}); err != nil {
 		t.Fatal(err)
 	}
 	if err := l.Close(); err != nil {
@@ -85,7 +85,7 @@ func TestJournalCommand(t *testing.T) {
 		code int
 		want []string
 	}{
-		{"inspect " + good, exitOK, []string{"CP_001", "8 held, 1 not acknowledged", "b2/2, by Central c", "000000000002.seg", "b1/5", "reserve         true"}},
+		{"inspect " + good, exitOK, []string{"CP_001", "8 held, 1 not acknowledged", "b2/2, by Central 1-00000000000000ab", "000000000002.seg", "b1/5", "reserve         true"}},
 		{"verify " + good, exitOK, []string{"8 records of 2 segments are good"}},
 		{"export " + good, exitOK, []string{`"type":"cp_registered"`, `"journal":"b2","seq":3`}},
 		{"inspect " + damaged, exitOK, []string{"lost: b1/2 to 2"}},
@@ -123,3 +123,6 @@ func exported(t *testing.T, dir string) int {
 	}
 	return strings.Count(out.String(), "\n")
 }
+
+// epoch is the nth start of Central.
+func epoch(n int) charge.Epoch { return charge.Epoch{Number: uint64(n), Run: "00000000000000ab"} }

@@ -336,7 +336,7 @@ func (p *point) receive(m mqttlink.Message) {
 			}
 		}
 	}
-	a := wire.Ack{V: 1, Central: "k1", Journal: new(r.Journal), Seq: p.known[r.Journal], At: charge.At(time.Now())}
+	a := wire.Ack{V: 1, Central: epoch(1), Journal: new(r.Journal), Seq: p.known[r.Journal], At: charge.At(time.Now())}
 	raw, err := a.Encode()
 	if err != nil {
 		p.t.Errorf("ack: %v", err)
@@ -370,7 +370,7 @@ func (p *point) send(n charge.ConnectorID, o wire.Order) charge.CommandID {
 	p.n++
 	now := charge.At(time.Now())
 	c := wire.Command{
-		V: 1, ID: charge.CommandID(fmt.Sprintf("c%d", p.n)), N: p.n, Central: "k1", Journal: p.journal, CPID: theCP, Connector: n,
+		V: 1, ID: charge.CommandID(fmt.Sprintf("c%d", p.n)), N: p.n, Central: epoch(1), Journal: p.journal, CPID: theCP, Connector: n,
 		Type: o.CommandType(), IssuedAt: now, SentAt: now, ExpiresAt: now.Add(5 * time.Second), Data: data,
 	}
 	p.mu.Unlock()
@@ -456,3 +456,6 @@ func (p *point) closeByHand() {
 		p.t.Fatal("not closed")
 	}
 }
+
+// epoch is the nth start of Central.
+func epoch(n int) charge.Epoch { return charge.Epoch{Number: uint64(n), Run: "00000000000000ab"} }

@@ -169,7 +169,7 @@ func (p *player) order(expires time.Duration, o wire.Order) connector.CommandRec
 		panic(err)
 	}
 	c := wire.Command{
-		V: 1, ID: charge.CommandID(fmt.Sprintf("c%d", p.n)), N: uint64(p.n), Central: "k1", Journal: "j1", CPID: "CP_001", Connector: 1,
+		V: 1, ID: charge.CommandID(fmt.Sprintf("c%d", p.n)), N: uint64(p.n), Central: epoch(1), Journal: "j1", CPID: "CP_001", Connector: 1,
 		Type: o.CommandType(), IssuedAt: now.Wall, SentAt: now.Wall, ExpiresAt: now.Wall.Add(5 * time.Second), Data: data,
 	}
 	raw, err := c.Encode()
@@ -334,3 +334,6 @@ func describe(r connector.Record) string {
 	}
 	return line
 }
+
+// epoch is the nth start of Central.
+func epoch(n int) charge.Epoch { return charge.Epoch{Number: uint64(n), Run: "00000000000000ab"} }

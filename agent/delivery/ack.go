@@ -2,7 +2,7 @@ package delivery
 
 // stepHeard is the table of acknowledgements in docs/PROTOCOL.md.
 func stepHeard(s State, e Heard) (State, []Effect) {
-	if e.Ack.Central < s.Position.Central {
+	if e.Ack.Central.Less(s.Position.Central) {
 		s.Counts.AcksOld++
 		return s, nil
 	}
@@ -19,7 +19,7 @@ func stepHeard(s State, e Heard) (State, []Effect) {
 	if e.Live {
 		s.unanswered = 0
 	}
-	if e.Ack.Central > s.Position.Central {
+	if s.Position.Central.Less(e.Ack.Central) {
 		return stepNewCentral(s, e, f)
 	}
 	if !f.known || f.index <= s.Acked {

@@ -9,7 +9,8 @@ import (
 )
 
 // TestAckTable follows docs/PROTOCOL.md row by row. The position before is
-// record 7 (A/7), given by incarnation "2".
+// record 7 (A/7), given in epoch 2. Smaller is an epoch of an earlier version too,
+// whatever date it carries.
 func TestAckTable(t *testing.T) {
 	type want struct {
 		acked    delivery.Index
@@ -18,9 +19,9 @@ func TestAckTable(t *testing.T) {
 		rolled   bool
 		alarm    bool
 	}
-	held := delivery.Position{Central: "2", Journal: "A", Seq: 7}
+	held := delivery.Position{Central: epoch(2), Journal: "A", Seq: 7}
 	same := want{acked: 7, position: held}
-	at := func(central charge.Incarnation, journal charge.JournalID, seq charge.Seq, index delivery.Index) want {
+	at := func(central charge.Epoch, journal charge.JournalID, seq charge.Seq, index delivery.Index) want {
 		return want{acked: index, position: delivery.Position{Central: central, Journal: journal, Seq: seq}, saved: true}
 	}
 	rolled := func(w want) want { w.rolled = true; return w }
@@ -29,27 +30,28 @@ func TestAckTable(t *testing.T) {
 		ack  wire.Ack
 		want want
 	}{
-		{"smaller, forth", ack("1", "B", 2), same},
-		{"smaller, back", ack("1", "A", 5), same},
-		{"smaller, beyond the present", ack("1", "C", 9), same},
-		{"same, forth", ack("2", "A", 8), at("2", "A", 8, 8)},
-		{"same, into the damage", ack("2", "A", 9), at("2", "A", 9, 8)},
-		{"same, over journals", ack("2", "B", 1), at("2", "B", 1, 11)},
-		{"same, to the end", ack("2", "C", 2), at("2", "C", 2, 15)},
-		{"same, where it is", ack("2", "A", 7), same},
-		{"same, back", ack("2", "A", 5), same},
-		{"same, null", ack("2", "", 0), same},
-		{"same, unknown journal", ack("2", "Z", 3), same},
-		{"same, beyond an older journal", ack("2", "B", 7), rolled(at("2", "B", 3, 13))},
-		{"same, beyond the present journal", ack("2", "C", 3), want{acked: 7, position: held, alarm: true}},
-		{"greater, forth", ack("3", "C", 1), at("3", "C", 1, 14)},
-		{"greater, where it is", ack("3", "A", 7), at("3", "A", 7, 7)},
-		{"greater, back", ack("3", "A", 5), at("3", "A", 5, 5)},
-		{"greater, before what is held", ack("3", "A", 2), at("3", "A", 2, 4)},
-		{"greater, null", ack("3", "", 0), at("3", "", 0, 4)},
-		{"greater, unknown journal", ack("3", "Z", 3), at("3", "", 0, 4)},
-		{"greater, beyond an older journal", ack("3", "B", 7), rolled(at("3", "B", 3, 13))},
-		{"greater, beyond the present journal", ack("3", "C", 3), want{acked: 7, position: held, alarm: true}},
+		{"smaller, forth", ack(epoch(1), "B", 2), same},
+		{"of an earlier version, of the year 2099", ack(charge.Epoch{Run: "03b3d6f8-0c00-7000-8000-000000000001"}, "B", 2), same},
+		{"smaller, back", ack(epoch(1), "A", 5), same},
+		{"smaller, beyond the present", ack(epoch(1), "C", 9), same},
+		{"same, forth", ack(epoch(2), "A", 8), at(epoch(2), "A", 8, 8)},
+		{"same, into the damage", ack(epoch(2), "A", 9), at(epoch(2), "A", 9, 8)},
+		{"same, over journals", ack(epoch(2), "B", 1), at(epoch(2), "B", 1, 11)},
+		{"same, to the end", ack(epoch(2), "C", 2), at(epoch(2), "C", 2, 15)},
+		{"same, where it is", ack(epoch(2), "A", 7), same},
+		{"same, back", ack(epoch(2), "A", 5), same},
+		{"same, null", ack(epoch(2), "", 0), same},
+		{"same, unknown journal", ack(epoch(2), "Z", 3), same},
+		{"same, beyond an older journal", ack(epoch(2), "B", 7), rolled(at(epoch(2), "B", 3, 13))},
+		{"same, beyond the present journal", ack(epoch(2), "C", 3), want{acked: 7, position: held, alarm: true}},
+		{"greater, forth", ack(epoch(3), "C", 1), at(epoch(3), "C", 1, 14)},
+		{"greater, where it is", ack(epoch(3), "A", 7), at(epoch(3), "A", 7, 7)},
+		{"greater, back", ack(epoch(3), "A", 5), at(epoch(3), "A", 5, 5)},
+		{"greater, before what is held", ack(epoch(3), "A", 2), at(epoch(3), "A", 2, 4)},
+		{"greater, null", ack(epoch(3), "", 0), at(epoch(3), "", 0, 4)},
+		{"greater, unknown journal", ack(epoch(3), "Z", 3), at(epoch(3), "", 0, 4)},
+		{"greater, beyond an older journal", ack(epoch(3), "B", 7), rolled(at(epoch(3), "B", 3, 13))},
+		{"greater, beyond the present journal", ack(epoch(3), "C", 3), want{acked: 7, position: held, alarm: true}},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s, _ := delivery.Step(delivery.State{}, delivery.Booted{Held: disk(), Position: held})
@@ -76,7 +78,7 @@ func TestRollbackIsToldOnce(t *testing.T) {
 	told := 0
 	for range 3 {
 		var effects []delivery.Effect
-		s, effects = delivery.Step(s, delivery.Heard{Ack: ack("1", "B", 9), Held: disk()})
+		s, effects = delivery.Step(s, delivery.Heard{Ack: ack(epoch(1), "B", 9), Held: disk()})
 		if r := find[delivery.RolledBack](effects); r != nil {
 			told++
 			if r.Journal != "B" || r.Central != 9 || r.Held != 3 {
@@ -91,11 +93,11 @@ func TestRollbackIsToldOnce(t *testing.T) {
 
 func TestAForeignWriterIsForgottenByALaterCentral(t *testing.T) {
 	s, _ := delivery.Step(delivery.State{}, delivery.Booted{Held: disk()})
-	s, _ = delivery.Step(s, delivery.Heard{Ack: ack("1", "C", 9), Held: disk()})
+	s, _ = delivery.Step(s, delivery.Heard{Ack: ack(epoch(1), "C", 9), Held: disk()})
 	if s.Alarm(0) == "" || s.Counts.AcksForeign != 1 {
 		t.Fatal("no alarm for records that were never written")
 	}
-	s, _ = delivery.Step(s, delivery.Heard{Ack: ack("2", "C", 1), Held: disk()})
+	s, _ = delivery.Step(s, delivery.Heard{Ack: ack(epoch(2), "C", 1), Held: disk()})
 	if s.Alarm(0) != "" {
 		t.Errorf("still an alarm: %s", s.Alarm(0))
 	}

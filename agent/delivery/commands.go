@@ -81,8 +81,8 @@ type Receipt struct {
 type Commands struct {
 	cp      charge.CPID
 	journal charge.JournalID
-	// central is the greatest incarnation a command named.
-	central charge.Incarnation
+	// central is the highest epoch a command named.
+	central charge.Epoch
 	// last is the greatest n heard of it, per connector.
 	last     map[charge.ConnectorID]uint64
 	known    remembered[charge.CommandID]
@@ -161,9 +161,9 @@ func (c *Commands) judge(r Receipt) Verdict {
 // ordered. One that has expired counts too: what came before it is over.
 func (c *Commands) inOrder(cmd wire.Command) bool {
 	switch {
-	case cmd.Central < c.central:
+	case cmd.Central.Less(c.central):
 		return false
-	case cmd.Central > c.central:
+	case c.central.Less(cmd.Central):
 		c.central = cmd.Central
 		clear(c.last)
 	}
@@ -173,6 +173,10 @@ func (c *Commands) inOrder(cmd wire.Command) bool {
 	c.last[cmd.Connector] = cmd.N
 	return true
 }
+
+// Central is the highest epoch that ordered this boot something; what a lower
+// one orders is superseded.
+func (c *Commands) Central() charge.Epoch { return c.central }
 
 func life(cmd *wire.Command) time.Duration {
 	if cmd.Type == wire.CommandReserve {

@@ -25,7 +25,7 @@ func order(id charge.CommandID, n uint64, o wire.Order) wire.Command {
 		panic(err)
 	}
 	return wire.Command{
-		V: 1, ID: id, N: n, Central: "c1", Journal: theBoot, CPID: theCP, Connector: 1, Type: o.CommandType(),
+		V: 1, ID: id, N: n, Central: epoch(1), Journal: theBoot, CPID: theCP, Connector: 1, Type: o.CommandType(),
 		IssuedAt: 1_000_000, SentAt: 1_000_000, ExpiresAt: 1_030_000, Data: data,
 	}
 }
@@ -77,7 +77,7 @@ func TestJudge(t *testing.T) {
 		{"of another boot", []step{{cmd: change(base, func(c *wire.Command) { c.Journal = "older" }), want: delivery.OtherBoot}}},
 		{"of another charging point", []step{{cmd: change(base, func(c *wire.Command) { c.CPID = "CP_002" }), want: delivery.OtherBoot}}},
 		{"of another boot does not count as heard", []step{
-			{cmd: change(base, func(c *wire.Command) { c.Journal, c.Central, c.N = "older", "c9", 99 }), want: delivery.OtherBoot},
+			{cmd: change(base, func(c *wire.Command) { c.Journal, c.Central, c.N = "older", epoch(9), 99 }), want: delivery.OtherBoot},
 			{cmd: base, want: delivery.Run},
 		}},
 		{"older than the last", []step{
@@ -94,7 +94,7 @@ func TestJudge(t *testing.T) {
 		}},
 		{"a later Central counts anew", []step{
 			{cmd: base, want: delivery.Run},
-			{cmd: change(order("id2", 1, stop("s2")), func(c *wire.Command) { c.Central = "c2" }), want: delivery.Run},
+			{cmd: change(order("id2", 1, stop("s2")), func(c *wire.Command) { c.Central = epoch(2) }), want: delivery.Run},
 			{cmd: order("id3", 9, stop("s3")), want: delivery.Superseded, reason: "superseded"},
 		}},
 		{"a cancel is not overtaken by its reserve", []step{
@@ -200,7 +200,7 @@ func TestCommandsRunOnceAndInTime(t *testing.T) {
 		for i := range rapid.IntRange(1, 60).Draw(t, "steps") {
 			if len(sent) == 0 || rapid.Bool().Draw(t, "new") {
 				cmd := order(charge.CommandID(fmt.Sprint("id", i)), 1, stop("s"))
-				cmd.Central = charge.Incarnation(rapid.SampledFrom([]string{"c1", "c2", "c3"}).Draw(t, "central"))
+				cmd.Central = epoch(rapid.SampledFrom([]int{1, 9, 10}).Draw(t, "central"))
 				cmd.Connector = charge.ConnectorID(rapid.IntRange(0, 2).Draw(t, "connector"))
 				key := fmt.Sprint(cmd.Central, cmd.Connector)
 				n[key]++
@@ -219,7 +219,7 @@ func TestCommandsRunOnceAndInTime(t *testing.T) {
 				t.Fatalf("%s ran twice", cmd.ID)
 			case waited >= cmd.Life():
 				t.Fatalf("%s ran %s after its receipt", cmd.ID, waited)
-			case cmd.Central < before.Central, cmd.Central == before.Central && cmd.N <= before.N:
+			case cmd.Central.Less(before.Central), cmd.Central == before.Central && cmd.N <= before.N:
 				t.Fatalf("%s ran after %s", cmd.ID, before.ID)
 			}
 			ran[cmd.ID], latest[cmd.Connector] = true, cmd

@@ -12,9 +12,9 @@
 //
 // # Acknowledgements
 //
-// An acknowledgement carries the incarnation of Central that gave it, and
-// Step follows the table of docs/PROTOCOL.md: a smaller incarnation is nothing,
-// the same one moves the position forward only, a greater one puts it where it
+// An acknowledgement carries the epoch of the Central that gave it, and
+// Step follows the table of docs/PROTOCOL.md: a lower epoch is nothing,
+// the same one moves the position forward only, a higher one puts it where it
 // says, back or forth, because that Central may have come from a backup.
 //
 // # Commands

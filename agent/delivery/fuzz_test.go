@@ -46,7 +46,7 @@ func (s *script) command() wire.Command {
 		o = &wire.SetAvailability{Available: s.next(2) == 1}
 	}
 	c := order(charge.CommandID(s.word("id", 12)), uint64(1+s.next(8)), o)
-	c.Central = charge.Incarnation(s.word("c", 3))
+	c.Central = epoch(9 + s.next(3))
 	c.Connector = charge.ConnectorID(s.next(3))
 	c.ExpiresAt = c.SentAt + charge.Time(1000*s.next(61))
 	switch s.next(16) {
@@ -79,7 +79,7 @@ func (p *plainJudge) judge(c *wire.Command, waited time.Duration, late bool) del
 		if e.ID == c.ID {
 			return delivery.Known
 		}
-		superseded = superseded || e.Central > c.Central || e.Central == c.Central && e.Connector == c.Connector && e.N >= c.N
+		superseded = superseded || c.Central.Less(e.Central) || e.Central == c.Central && e.Connector == c.Connector && e.N >= c.N
 	}
 	p.heard = append(p.heard, *c)
 	if superseded {
@@ -252,7 +252,7 @@ func (d *sending) step(e delivery.Event) []delivery.Effect {
 	if s.Acked >= s.Next || s.Next > s.Acked+delivery.MaxWindow+1 || s.Next > s.End+1 || s.Acked+1 < d.held.First() || s.End != d.held.Last() {
 		d.t.Fatalf("%T: acked %d, next %d, end %d of %d to %d", e, s.Acked, s.Next, s.End, d.held.First(), d.held.Last())
 	}
-	if s.Up && (s.Window < 1 || s.Window > delivery.MaxWindow) || s.Position.Central < before.Position.Central {
+	if s.Up && (s.Window < 1 || s.Window > delivery.MaxWindow) || s.Position.Central.Less(before.Position.Central) {
 		d.t.Fatalf("%T: from %+v to %+v", e, before, s)
 	}
 	rank := -1
@@ -278,7 +278,7 @@ func (d *sending) hear(a wire.Ack, live bool) {
 	e := delivery.Heard{Now: delivery.Now{At: d.now}, Ack: a, Held: d.held, Live: live}
 	d.step(e)
 	switch {
-	case a.Central < before.Position.Central && (d.s.Acked != before.Acked || d.s.Position != before.Position):
+	case a.Central.Less(before.Position.Central) && (d.s.Acked != before.Acked || d.s.Position != before.Position):
 		d.t.Fatalf("an older Central moved the position from %+v to %+v", before.Position, d.s.Position)
 	case a.Central == before.Position.Central && d.s.Acked < before.Acked:
 		d.t.Fatalf("the same Central moved the position back from %d to %d", before.Acked, d.s.Acked)
@@ -309,7 +309,7 @@ func FuzzHeard(f *testing.F) {
 		s := &script{choices}
 		d := &sending{t: t, held: s.disk(), now: time.Hour}
 		d.step(delivery.Booted{Held: d.held, Position: delivery.Position{
-			Central: charge.Incarnation(s.word("c", 3)), Journal: charge.JournalID(s.word("j", 5)), Seq: charge.Seq(s.next(80)),
+			Central: epoch(s.next(3)), Journal: charge.JournalID(s.word("j", 5)), Seq: charge.Seq(s.next(80)),
 		}})
 		for len(s.bytes) > 0 {
 			now := delivery.Now{At: d.now, Rand: uint64(s.next(256)) << 3}
@@ -329,7 +329,7 @@ func FuzzHeard(f *testing.F) {
 				now.At = d.now
 				d.step(delivery.TimerFired{Now: now})
 			default:
-				a := wire.Ack{V: 1, Central: charge.Incarnation(s.word("c", 4))}
+				a := wire.Ack{V: 1, Central: epoch(s.next(4))}
 				if j := s.word("j", 6); j != "j5" {
 					a.Journal, a.Seq = new(charge.JournalID(j)), charge.Seq(s.next(120))
 				}

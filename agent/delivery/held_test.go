@@ -51,12 +51,12 @@ func TestBooted(t *testing.T) {
 		rolled   bool
 	}{
 		{"nothing on disk", delivery.Position{}, 4, false},
-		{"in the middle", delivery.Position{Central: "1", Journal: "A", Seq: 7}, 7, false},
-		{"in the damage", delivery.Position{Central: "1", Journal: "A", Seq: 10}, 8, false},
-		{"older than what is held", delivery.Position{Central: "1", Journal: "A", Seq: 2}, 4, false},
-		{"at the end of a journal", delivery.Position{Central: "1", Journal: "B", Seq: 3}, 13, false},
-		{"storage set back behind it", delivery.Position{Central: "1", Journal: "B", Seq: 9}, 13, true},
-		{"a journal that is gone", delivery.Position{Central: "1", Journal: "Z", Seq: 9}, 4, false},
+		{"in the middle", delivery.Position{Central: epoch(1), Journal: "A", Seq: 7}, 7, false},
+		{"in the damage", delivery.Position{Central: epoch(1), Journal: "A", Seq: 10}, 8, false},
+		{"older than what is held", delivery.Position{Central: epoch(1), Journal: "A", Seq: 2}, 4, false},
+		{"at the end of a journal", delivery.Position{Central: epoch(1), Journal: "B", Seq: 3}, 13, false},
+		{"storage set back behind it", delivery.Position{Central: epoch(1), Journal: "B", Seq: 9}, 13, true},
+		{"a journal that is gone", delivery.Position{Central: epoch(1), Journal: "Z", Seq: 9}, 4, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			s, effects := delivery.Step(delivery.State{}, delivery.Booted{Held: disk(), Position: tc.position})
@@ -80,10 +80,13 @@ func find[E delivery.Effect](effects []delivery.Effect) *E {
 	return nil
 }
 
-func ack(central charge.Incarnation, journal charge.JournalID, seq charge.Seq) wire.Ack {
+func ack(central charge.Epoch, journal charge.JournalID, seq charge.Seq) wire.Ack {
 	a := wire.Ack{V: 1, Central: central, Seq: seq}
 	if journal != "" {
 		a.Journal = &journal
 	}
 	return a
 }
+
+// epoch is the nth start of Central.
+func epoch(n int) charge.Epoch { return charge.Epoch{Number: uint64(n), Run: "00000000000000ab"} }

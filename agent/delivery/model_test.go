@@ -30,7 +30,7 @@ func (c *central) receive(r rec) wire.Ack {
 	case r.after == wire.Position{} || c.has(r.after):
 		c.known[r.at.Journal] = r.at.Seq
 	}
-	a := wire.Ack{V: 1, Central: charge.Incarnation(fmt.Sprintf("c%03d", c.life))}
+	a := wire.Ack{V: 1, Central: epoch(c.life)}
 	if seq, ok := c.known[r.at.Journal]; ok {
 		a.Journal, a.Seq = new(r.at.Journal), seq
 	}
@@ -123,7 +123,7 @@ func (n *network) check() {
 		n.t.Fatalf("end is %d, the disk holds %d", s.End, len(n.disk))
 	}
 	// What a life of Central acknowledged and this life still speaks for is in its database.
-	if s.Acked > 0 && s.Position.Central == charge.Incarnation(fmt.Sprintf("c%03d", n.central.life)) {
+	if s.Acked > 0 && s.Position.Central == epoch(n.central.life) {
 		for _, r := range n.disk[:s.Acked] {
 			if !n.central.has(r.at) {
 				n.t.Fatalf("%v counts as acknowledged and Central does not hold it", r.at)
@@ -202,7 +202,7 @@ func (n *network) heal() {
 			n.deliver(0, true)
 			n.deliver(0, false)
 		}
-		if n.s.Unacked() == 0 && n.s.Position.Central == charge.Incarnation(fmt.Sprintf("c%03d", n.central.life)) {
+		if n.s.Unacked() == 0 && n.s.Position.Central == epoch(n.central.life) {
 			return
 		}
 		if n.s.Deadline == 0 { // nothing is under way: the presence makes Central speak

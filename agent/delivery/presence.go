@@ -3,6 +3,7 @@ package delivery
 import (
 	"time"
 
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -35,7 +36,7 @@ func (PresenceSaid) Say(p wire.Presence, at time.Duration) PresenceSaid {
 func (s PresenceSaid) Due(p wire.Presence) time.Duration {
 	switch {
 	case !s.said, p.Online != s.last.Online, p.Journal != s.last.Journal, p.Conn != s.last.Conn,
-		p.Central != s.last.Central, !same(p.First, s.last.First):
+		p.Central != s.last.Central, p.Ordered != s.last.Ordered, !same(p.First, s.last.First):
 		return 0
 	case !same(p.Next, s.last.Next):
 		return s.at + presenceGap
@@ -58,14 +59,17 @@ func clone(p *wire.Position) *wire.Position {
 }
 
 // Describe fills in what a presence says about the records: the first held,
-// the first not acknowledged (one beyond the last when all are), the last, and
-// the incarnation of the position.
-func (s State) Describe(h Held, p wire.Presence) wire.Presence {
+// the first not acknowledged (one beyond the last when all are), the last, the
+// epoch of the position, and that of commands, Commands.Central, if it is above.
+func (s State) Describe(h Held, ordered charge.Epoch, p wire.Presence) wire.Presence {
 	p.First, p.Last = h.Position(h.First()), h.Position(h.Last())
 	p.Next = h.Position(s.Acked + 1)
 	if p.Next == nil && p.Last != nil {
 		p.Next = &wire.Position{Journal: p.Last.Journal, Seq: p.Last.Seq + 1}
 	}
 	p.Central = s.Position.Central
+	if p.Central.Less(ordered) {
+		p.Ordered = ordered
+	}
 	return p
 }

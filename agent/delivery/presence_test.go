@@ -14,7 +14,7 @@ func pos(journal charge.JournalID, seq charge.Seq) *wire.Position {
 }
 
 func TestPresenceDue(t *testing.T) {
-	said := wire.Presence{V: 1, Online: true, Journal: "C", Conn: 1, First: pos("A", 5), Next: pos("B", 1), Last: pos("C", 2), Central: "1", At: 1}
+	said := wire.Presence{V: 1, Online: true, Journal: "C", Conn: 1, First: pos("A", 5), Next: pos("B", 1), Last: pos("C", 2), Central: epoch(1), At: 1}
 	const then = time.Minute
 	for _, tc := range []struct {
 		name   string
@@ -26,7 +26,8 @@ func TestPresenceDue(t *testing.T) {
 		{"acknowledged", func(p *wire.Presence) { p.Next = pos("C", 1) }, then + 10*time.Second},
 		{"retention", func(p *wire.Presence) { p.First = pos("A", 6) }, 0},
 		{"nothing held", func(p *wire.Presence) { p.First = nil }, 0},
-		{"another Central", func(p *wire.Presence) { p.Central = "2" }, 0},
+		{"ordered by another Central", func(p *wire.Presence) { p.Ordered = epoch(2) }, 0},
+		{"another Central", func(p *wire.Presence) { p.Central = epoch(2) }, 0},
 		{"another connection", func(p *wire.Presence) { p.Conn = 2 }, 0},
 		{"another boot", func(p *wire.Presence) { p.Journal = "D" }, 0},
 		{"gone", func(p *wire.Presence) { p.Online = false }, 0},
@@ -45,13 +46,18 @@ func TestPresenceDue(t *testing.T) {
 }
 
 func TestDescribe(t *testing.T) {
-	s, _ := delivery.Step(delivery.State{}, delivery.Booted{Held: disk(), Position: delivery.Position{Central: "1", Journal: "A", Seq: 8}})
-	p := s.Describe(disk(), wire.Presence{})
-	if *p.First != *pos("A", 5) || *p.Next != *pos("A", 11) || *p.Last != *pos("C", 2) || p.Central != "1" {
+	s, _ := delivery.Step(delivery.State{}, delivery.Booted{Held: disk(), Position: delivery.Position{Central: epoch(1), Journal: "A", Seq: 8}})
+	p := s.Describe(disk(), charge.Epoch{}, wire.Presence{})
+	if *p.First != *pos("A", 5) || *p.Next != *pos("A", 11) || *p.Last != *pos("C", 2) || p.Central != epoch(1) {
 		t.Errorf("got first %v next %v last %v central %s", p.First, p.Next, p.Last, p.Central)
 	}
-	s, _ = delivery.Step(s, delivery.Heard{Ack: ack("1", "C", 2), Held: disk()})
-	if p := s.Describe(disk(), wire.Presence{}); *p.Next != *pos("C", 3) {
+	s, _ = delivery.Step(s, delivery.Heard{Ack: ack(epoch(1), "C", 2), Held: disk()})
+	if p := s.Describe(disk(), charge.Epoch{}, wire.Presence{}); *p.Next != *pos("C", 3) {
 		t.Errorf("all is acknowledged and next is %v, want one beyond the last", p.Next)
+	}
+	for _, tc := range []struct{ ordered, want charge.Epoch }{{epoch(2), epoch(2)}, {epoch(1), charge.Epoch{}}, {charge.Epoch{}, charge.Epoch{}}} {
+		if p := s.Describe(disk(), tc.ordered, wire.Presence{}); p.Central != epoch(1) || p.Ordered != tc.want {
+			t.Errorf("ordered by %s: got central %s, ordered by %s, want the latter %s", tc.ordered, p.Central, p.Ordered, tc.want)
+		}
 	}
 }

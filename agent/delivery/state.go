@@ -26,10 +26,10 @@ const (
 	LeaveAtMost = time.Hour
 )
 
-// Position is the last record Central acknowledged, and the life of Central
+// Position is the last record Central acknowledged, and the epoch of the Central
 // that did. The zero value means that it never acknowledged anything.
 type Position struct {
-	Central charge.Incarnation
+	Central charge.Epoch
 	Journal charge.JournalID
 	Seq     charge.Seq
 }
@@ -79,7 +79,7 @@ type Counts struct {
 	AcksForward uint64 // moved the position forward
 	AcksBack    uint64 // moved it back: Central came from a backup
 	AcksSame    uint64 // told nothing new
-	AcksOld     uint64 // of an incarnation that is over
+	AcksOld     uint64 // of a lower epoch than the position's
 	AcksForeign uint64 // beyond the end of the present journal
 	Left        uint64 // connections given up because Central was not heard
 }

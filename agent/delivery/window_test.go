@@ -52,7 +52,7 @@ func (l *line) sent(e delivery.Event) []delivery.Index {
 func (l *line) at() delivery.Now { return delivery.Now{At: l.now} }
 
 func (l *line) ack(seq charge.Seq) delivery.Event {
-	return delivery.Heard{Now: l.at(), Ack: ack("1", "A", seq), Held: l.held, Live: true}
+	return delivery.Heard{Now: l.at(), Ack: ack(epoch(1), "A", seq), Held: l.held, Live: true}
 }
 
 func (l *line) append(n charge.Seq) delivery.Event {
@@ -135,7 +135,7 @@ func TestASilentConnectionIsLeft(t *testing.T) {
 	connect := func() {
 		l.step(delivery.Disconnected{})
 		l.step(delivery.Connected{Now: l.at()})
-		l.step(delivery.Heard{Now: l.at(), Ack: ack("1", "A", 1), Held: l.held})
+		l.step(delivery.Heard{Now: l.at(), Ack: ack(epoch(1), "A", 1), Held: l.held})
 	}
 	silent := func(minutes int) {
 		t.Helper()
@@ -188,7 +188,7 @@ func TestGoingBackSendsAgain(t *testing.T) {
 	for seq := charge.Seq(1); l.s.Unacked() > 0; seq = charge.Seq(l.s.Next - 1) {
 		l.step(l.ack(seq))
 	}
-	back := delivery.Heard{Now: l.at(), Ack: ack("2", "A", 5), Held: l.held}
+	back := delivery.Heard{Now: l.at(), Ack: ack(epoch(2), "A", 5), Held: l.held}
 	l.want("Central came from a backup", l.sent(back), 6, 6)
 	if l.s.Counts.AcksBack != 1 {
 		t.Errorf("counted %+v, want one step back", l.s.Counts)
@@ -229,7 +229,7 @@ func TestTheAlarmOutlastsALeftConnection(t *testing.T) {
 	for _, e := range []delivery.Event{
 		delivery.Disconnected{},
 		delivery.Connected{Now: l.at()},
-		delivery.Heard{Now: l.at(), Ack: ack("1", "A", 1), Held: l.held},
+		delivery.Heard{Now: l.at(), Ack: ack(epoch(1), "A", 1), Held: l.held},
 	} {
 		l.step(e)
 		if l.s.Alarm(l.now) == "" {

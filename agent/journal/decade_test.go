@@ -33,7 +33,7 @@ func TestTenYears(t *testing.T) {
 		for i := range 20 {
 			must(t, l.Append(journal.Normal, record(fmt.Sprint(i))))
 		}
-		must(t, l.SetPosition(journal.Position{Central: "c", Journal: id, Seq: 20}))
+		must(t, l.SetPosition(journal.Position{Central: central(), Journal: id, Seq: 20}))
 		if (boot+1)%year == 0 {
 			names, err := d.List()
 			must(t, err)

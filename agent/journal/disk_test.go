@@ -176,7 +176,7 @@ func TestTornTailStaysTorn(t *testing.T) {
 		t.Fatalf("boot 2 names %q, torn %d, holds %s", lost(rec), rec.TornBytes, notesOf(heldIn(t, l)))
 	}
 	add(t, l, numbered("b", 10)...)
-	must(t, l.SetPosition(journal.Position{Central: "c", Journal: "b2", Seq: 10}))
+	must(t, l.SetPosition(journal.Position{Central: central(), Journal: "b2", Seq: 10}))
 	must(t, l.Close())
 	l, rec = openDisk(t, d, "b3")
 	if got := heldIn(t, l); lost(rec) != "" || len(got) != 15 {
@@ -223,7 +223,7 @@ func TestTheLastCheckpointIsKept(t *testing.T) {
 	}
 	damageFrame(t, d, segment(3), "state")
 	l, _ := openDisk(t, d, "b3", o)
-	must(t, l.SetPosition(journal.Position{Central: "c", Journal: "b2", Seq: 1}))
+	must(t, l.SetPosition(journal.Position{Central: central(), Journal: "b2", Seq: 1}))
 	must(t, l.Close())
 	l, rec := openDisk(t, d, "b4", o)
 	if string(rec.Checkpoint) != "state" || len(rec.Since) != 1 || l.Held()[0].Journal != "b1" {
@@ -347,7 +347,7 @@ func TestRescue(t *testing.T) {
 			t.Errorf("%s is left: holds %d, names %q", name, len(got), lost(rec))
 		}
 	}
-	must(t, l.SetPosition(journal.Position{Central: "c", Journal: "b1", Seq: 7}))
+	must(t, l.SetPosition(journal.Position{Central: central(), Journal: "b1", Seq: 7}))
 	must(t, l.Close())
 	if d.ReadFile(segment(1)) != nil {
 		t.Error("the first segment is kept")
@@ -364,7 +364,7 @@ func TestEndsOfOlderJournals(t *testing.T) {
 	d := journaltest.New()
 	l, _ := openDisk(t, d, "b1")
 	add(t, l, numbered("a", 5)...)
-	must(t, l.SetPosition(journal.Position{Central: "c", Journal: "b1", Seq: 40}))
+	must(t, l.SetPosition(journal.Position{Central: central(), Journal: "b1", Seq: 40}))
 	must(t, l.Close())
 	l, rec := openDisk(t, d, "b2")
 	if lost(rec) != "b1:6-40" {

@@ -19,7 +19,7 @@ func FuzzOpen(f *testing.F) {
 			o.Checkpoint = func() ([]byte, error) { return []byte("state"), nil }
 		})
 		add(f, l, numbered("a", 8)...)
-		must(f, l.SetPosition(journal.Position{Central: "c", Journal: "b1", Seq: 3}))
+		must(f, l.SetPosition(journal.Position{Central: central(), Journal: "b1", Seq: 3}))
 		must(f, l.Close())
 	}
 	f.Add(d.ReadFile(segment(1)), d.ReadFile(segment(2)), d.ReadFile("position"))

@@ -23,7 +23,7 @@ func TestInspect(t *testing.T) {
 		o.Checkpoint = func() ([]byte, error) { return []byte("state"), nil }
 	})
 	add(t, l, "b")
-	must(t, l.SetPosition(journal.Position{Central: "c", Journal: "b1", Seq: 50}))
+	must(t, l.SetPosition(journal.Position{Central: central(), Journal: "b1", Seq: 50}))
 	want := heldIn(t, l)
 	before := files(d)
 	d.ReadOnly = true

@@ -42,7 +42,7 @@ func appendForEver(dir string) error {
 		}
 		fmt.Println(boot, seq)
 		if seq%40 == 0 {
-			if err := l.SetPosition(journal.Position{Central: "c", Journal: boot, Seq: seq / 2}); err != nil {
+			if err := l.SetPosition(journal.Position{Central: central(), Journal: boot, Seq: seq / 2}); err != nil {
 				return err
 			}
 		}

@@ -201,7 +201,7 @@ func TestPositionAndRetention(t *testing.T) {
 	if got := len(all(t, l)); got != 200 {
 		t.Fatalf("%d records held, want all 200: nothing is acknowledged", got)
 	}
-	if err := l.SetPosition(journal.Position{Central: "c-1", Journal: "boot-1", Seq: 150}); err != nil {
+	if err := l.SetPosition(journal.Position{Central: central(), Journal: "boot-1", Seq: 150}); err != nil {
 		t.Fatal(err)
 	}
 	held := l.Held()
@@ -214,7 +214,7 @@ func TestPositionAndRetention(t *testing.T) {
 	}
 	_ = l.Close()
 	l, rec := open(t, dir, 2, small)
-	if want := (journal.Position{Central: "c-1", Journal: "boot-1", Seq: 150}); rec.Position != want || l.Position() != want {
+	if want := (journal.Position{Central: central(), Journal: "boot-1", Seq: 150}); rec.Position != want || l.Position() != want {
 		t.Errorf("position %+v, want %+v", rec.Position, want)
 	}
 	if len(rec.Damaged) > 0 {
@@ -222,6 +222,28 @@ func TestPositionAndRetention(t *testing.T) {
 	}
 	fill(t, l, 2, "y")
 	all(t, l)
+}
+
+// TestPositionOfAnEarlierVersion: it named Central by a UUIDv7, and took any
+// other id that it was told; that one gives way to every Central.
+func TestPositionOfAnEarlierVersion(t *testing.T) {
+	for _, tc := range []struct{ was, want charge.Epoch }{
+		{charge.Epoch{Run: "03b3d6f8-0c00-7000-8000-000000000001"}, charge.Epoch{Run: "03b3d6f8-0c00-7000-8000-000000000001"}},
+		{charge.Epoch{Run: "zzzz"}, charge.Epoch{}},
+	} {
+		dir := t.TempDir()
+		l, _ := open(t, dir, 1)
+		fill(t, l, 3, "x")
+		if err := l.SetPosition(journal.Position{Central: tc.was, Journal: "boot-1", Seq: 2}); err != nil {
+			t.Fatal(err)
+		}
+		_ = l.Close()
+		l, rec := open(t, dir, 2)
+		if want := (journal.Position{Central: tc.want, Journal: "boot-1", Seq: 2}); rec.Position != want {
+			t.Errorf("%s: found %+v, want %+v", tc.was, rec.Position, want)
+		}
+		_ = l.Close()
+	}
 }
 
 // TestCheckpoint: the last one is found with the records behind it, and nothing

@@ -8,10 +8,10 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Position is the last record Central acknowledged, and the life of Central
+// Position is the last record Central acknowledged, and the epoch of the Central
 // that did. The zero value is none.
 type Position struct {
-	Central charge.Incarnation
+	Central charge.Epoch
 	Journal charge.JournalID
 	Seq     charge.Seq
 }
@@ -26,7 +26,7 @@ func (p Position) encode(generation uint64) []byte {
 	copy(b, "CPOS")
 	binary.LittleEndian.PutUint64(b[8:], generation)
 	binary.LittleEndian.PutUint64(b[16:], uint64(p.Seq))
-	putText(b[32:], string(p.Central))
+	putText(b[32:], p.Central.String())
 	putText(b[80:], string(p.Journal))
 	binary.LittleEndian.PutUint32(b[slotSize-4:], crc32.Checksum(b[:slotSize-4], castagnoli()))
 	return b
@@ -43,8 +43,11 @@ func decodePosition(b []byte) (p Position, generation uint64, ok bool) {
 	if seq > maxSeq {
 		return p, 0, false
 	}
+	// An earlier version took any id. What is no epoch is none, so that every
+	// Central is obeyed.
+	epoch, _ := charge.ParseEpoch(central)
 	return Position{
-		Central: charge.Incarnation(central), Journal: charge.JournalID(journal), Seq: seq,
+		Central: epoch, Journal: charge.JournalID(journal), Seq: seq,
 	}, binary.LittleEndian.Uint64(b[8:]), true
 }
 

@@ -192,7 +192,7 @@ func (f *life) ack() {
 	var seq charge.Seq
 	_, err := fmt.Sscan(r[1], &seq)
 	must(f, err)
-	must(f, f.log.SetPosition(journal.Position{Central: "c", Journal: charge.JournalID(r[0]), Seq: seq}))
+	must(f, f.log.SetPosition(journal.Position{Central: central(), Journal: charge.JournalID(r[0]), Seq: seq}))
 	f.acked = max(f.acked, i+1)
 }
 

@@ -155,7 +155,7 @@ func history(t fataler, r *rand.Rand, boots int) (d *journaltest.Disk, all []str
 			var seq charge.Seq
 			_, err := fmt.Sscan(f[1], &seq)
 			must(t, err)
-			must(t, l.SetPosition(journal.Position{Central: "c", Journal: charge.JournalID(f[0]), Seq: seq}))
+			must(t, l.SetPosition(journal.Position{Central: central(), Journal: charge.JournalID(f[0]), Seq: seq}))
 		}
 		must(t, l.Close())
 	}

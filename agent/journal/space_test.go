@@ -53,7 +53,7 @@ func TestQuota(t *testing.T) {
 	if got := len(heldIn(t, l)); got != all {
 		t.Errorf("%d of %d are held", got, all)
 	}
-	must(t, l.SetPosition(journal.Position{Central: "c", Journal: "b1", Seq: charge.Seq(all)}))
+	must(t, l.SetPosition(journal.Position{Central: central(), Journal: "b1", Seq: charge.Seq(all)}))
 	if p := l.QuotaPermille(); p != 0 || upTo(t, l, journal.Sample, 10) != 10 {
 		t.Errorf("all is acknowledged: %d permille", p)
 	}
@@ -90,7 +90,7 @@ func TestFullDisk(t *testing.T) {
 		o.Checkpoint = func() ([]byte, error) { return []byte("state"), nil }
 	})
 	first := upTo(t, l, journal.Normal, 1000)
-	must(t, l.SetPosition(journal.Position{Central: "c", Journal: "b1", Seq: charge.Seq(first / 2)}))
+	must(t, l.SetPosition(journal.Position{Central: central(), Journal: "b1", Seq: charge.Seq(first / 2)}))
 	if p := l.QuotaPermille(); p >= 900 {
 		t.Errorf("half may be deleted, yet %d permille", p)
 	}
@@ -213,7 +213,7 @@ func TestAge(t *testing.T) {
 		l, _ := openDisk(t, journaltest.New(), "b1", func(o *journal.Options) { o.Now = func() time.Time { return now } })
 		add(t, l, numbered("a", 100)...)
 		now = c.then
-		must(t, l.SetPosition(journal.Position{Central: "c", Journal: "b1", Seq: 100}))
+		must(t, l.SetPosition(journal.Position{Central: central(), Journal: "b1", Seq: 100}))
 		if got := len(heldIn(t, l)); (got == 100) != c.kept {
 			t.Errorf("%s: %d of 100 are kept", c.name, got)
 		}
@@ -226,12 +226,12 @@ func TestDeletionFails(t *testing.T) {
 	l, _ := openDisk(t, d, "b1", func(o *journal.Options) { o.RetainBytes = 1 })
 	add(t, l, numbered("a", 100)...)
 	d.Fault = failing(journaltest.Remove, -1, syscall.EIO)
-	must(t, l.SetPosition(journal.Position{Central: "c", Journal: "b1", Seq: 100}))
+	must(t, l.SetPosition(journal.Position{Central: central(), Journal: "b1", Seq: 100}))
 	if got := len(heldIn(t, l)); got != 100 {
 		t.Errorf("%d are held", got)
 	}
 	d.Fault = nil
-	must(t, l.SetPosition(journal.Position{Central: "c", Journal: "b1", Seq: 100}))
+	must(t, l.SetPosition(journal.Position{Central: central(), Journal: "b1", Seq: 100}))
 	if got := len(heldIn(t, l)); got == 100 {
 		t.Error("nothing was deleted")
 	}

@@ -31,7 +31,7 @@ func record(cp, kind string, value []byte) *kgo.Record {
 }
 
 func ack(cp string, seq int) *kgo.Record {
-	m := wire.Ack{V: 1, Central: "c1", Journal: new(charge.JournalID("boot")), Seq: charge.Seq(seq), At: charge.At(time.Now())}
+	m := wire.Ack{V: 1, Central: charge.Epoch{Number: 1, Run: "00000000000000ab"}, Journal: new(charge.JournalID("boot")), Seq: charge.Seq(seq), At: charge.At(time.Now())}
 	raw, err := m.Encode()
 	if err != nil {
 		panic(err)
@@ -46,7 +46,7 @@ func command(cp, id string, life time.Duration) *kgo.Record {
 		panic(err)
 	}
 	m := wire.Command{
-		V: 1, ID: charge.CommandID(id), N: 1, Central: "c1", Journal: "boot", CPID: charge.CPID(cp), Connector: 1,
+		V: 1, ID: charge.CommandID(id), N: 1, Central: charge.Epoch{Number: 1, Run: "00000000000000ab"}, Journal: "boot", CPID: charge.CPID(cp), Connector: 1,
 		Type: wire.CommandStop, IssuedAt: now, SentAt: now, ExpiresAt: now.Add(life), Data: data,
 	}
 	raw, err := m.Encode()

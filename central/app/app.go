@@ -3,6 +3,7 @@ package app
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -200,12 +201,15 @@ func writerConfig(cfg Config) ingest.Config {
 		Orders: cfg.orders(), Default: cfg.Tariff.ledger(), Admit: cfg.Network.AdmitAutomatically, TakeOver: cfg.TakeOver,
 		KeepAnswers: t.DriverEvents.Retention, Keep: cfg.Database.Retention,
 		IDs: func() string { return ids.New(time.Now(), rand.Reader) },
-		Mint: func(above charge.Incarnation, now time.Time) (charge.Incarnation, error) {
-			id, err := ids.After(string(above), now, rand.Reader)
-			return charge.Incarnation(id), err
-		},
-		BornAt: func(id charge.Incarnation) (time.Time, error) { return ids.Time(string(id)) },
+		Run: newRun(),
 	}
+}
+
+// newRun names one start of Central.
+func newRun() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return hex.EncodeToString(b[:])
 }
 
 // run runs all pieces until ctx ends or one fails for good, and returns after

@@ -14,6 +14,7 @@ import (
 
 	"github.com/carga-ev/carga/central/app"
 	"github.com/carga-ev/carga/central/internal/journaltest"
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -78,7 +79,7 @@ func TestFromRecordToTicketOverKafka(t *testing.T) {
 		p.Charge(1)
 		o.say(wire.TopicEvents, journaltest.Message{Key: "CP_1", Value: []byte("poison")})
 		o.say(wire.TopicEvents, p.All...)
-		o.say(wire.TopicMonitor, p.Presence(1, ""))
+		o.say(wire.TopicMonitor, p.Presence(1, charge.Epoch{}))
 		for range 200 {
 			if seq, _ := o.acked(p.Journal); seq == p.Seq {
 				break
@@ -219,7 +220,7 @@ func TestALogReplacedByAShorterOne(t *testing.T) {
 }
 
 // The database comes back from an older copy, and Kafka's log was lost too: the
-// charging points, told by a greater incarnation where they stand, say all
+// charging points, told by a higher epoch where they stand, say all
 // again from there.
 func TestRestoredFromAnOlderCopy(t *testing.T) {
 	path := db(t)
@@ -259,7 +260,7 @@ func TestRestoredFromAnOlderCopy(t *testing.T) {
 		c := w.central(cfg)
 		time.Sleep(20 * time.Second)
 		seq, by := o.acked(p.Journal)
-		if int(seq) != known || by <= before {
+		if int(seq) != known || !before.Less(by) {
 			t.Errorf("told: %d by %s, want %d by a greater one than %s", seq, by, known, before)
 		}
 		o.say(wire.TopicEvents, p.All[known:later]...)
@@ -311,7 +312,7 @@ func TestTwoCentralsOneSpeaks(t *testing.T) {
 		p.Charge(2)
 		o.say(wire.TopicEvents, p.All[p.Seq-8:]...)
 		time.Sleep(5 * time.Second)
-		if seq, by := o.acked(p.Journal); seq != p.Seq || by <= before {
+		if seq, by := o.acked(p.Journal); seq != p.Seq || !before.Less(by) {
 			t.Errorf("after the take-over: acknowledged %d by %s, want %d by a greater one than %s", seq, by, p.Seq, before)
 		}
 		a.stop()
@@ -320,7 +321,7 @@ func TestTwoCentralsOneSpeaks(t *testing.T) {
 		// Nobody lives: the first goes on, after it has listened for a moment.
 		a = w.central(cfg)
 		time.Sleep(6 * time.Second)
-		if _, by := o.acked(p.Journal); by <= before {
+		if _, by := o.acked(p.Journal); !before.Less(by) {
 			t.Errorf("the first did not come back: last acknowledgement by %s", by)
 		}
 		a.stop()

@@ -315,7 +315,8 @@ func badLogs() []badRecord {
 			k.o.say(wire.TopicEvents, p.All...)
 		}},
 		{name: "26 acknowledgement beyond what exists, 27 of an older Central", say: func(k *kitchen) {
-			for _, central := range []charge.Incarnation{"0", charge.Incarnation(k.now())} {
+			past := charge.Epoch{Run: "fffffff0-1111-7fff-bfff-ffffffffffff"}
+			for _, central := range []charge.Epoch{past, k.now(), {Number: k.now().Number + 7, Run: "00000000000000ab"}} {
 				a := wire.Ack{V: 1, Central: central, Journal: &k.known.Journal, Seq: 1 << 40, At: charge.At(time.Now())}
 				raw, err := a.Encode()
 				if err != nil {
@@ -354,10 +355,10 @@ func badLogs() []badRecord {
 	}
 }
 
-// now is the incarnation of the Central that runs.
-func (k *kitchen) now() string {
+// now is the epoch of the Central that runs.
+func (k *kitchen) now() charge.Epoch {
 	_, by := k.o.acked(k.known.Journal)
-	return string(by)
+	return by
 }
 
 // bomb writes one record of so many zeros, compressed.

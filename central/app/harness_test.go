@@ -271,7 +271,7 @@ func (o *others) say(topic string, all ...journaltest.Message) {
 }
 
 // acked is the last acknowledgement of a journal, and by whom.
-func (o *others) acked(j charge.JournalID) (charge.Seq, charge.Incarnation) {
+func (o *others) acked(j charge.JournalID) (charge.Seq, charge.Epoch) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, a := range slices.Backward(o.acks) {
@@ -279,7 +279,7 @@ func (o *others) acked(j charge.JournalID) (charge.Seq, charge.Incarnation) {
 			return a.Seq, a.Central
 		}
 	}
-	return 0, ""
+	return 0, charge.Epoch{}
 }
 
 // tickets counts what was told of each session.

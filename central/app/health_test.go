@@ -283,7 +283,7 @@ func TestACommandIsSentWhenKafkaHasIt(t *testing.T) {
 		p := journaltest.New(t, "CP_1")
 		o.say(wire.TopicEvents, p.All...)
 		for range 3 {
-			o.say(wire.TopicMonitor, bridgeSays(t, wire.BridgeAlive{StartedAt: charge.At(time.Now())}), p.Presence(1, ""))
+			o.say(wire.TopicMonitor, bridgeSays(t, wire.BridgeAlive{StartedAt: charge.At(time.Now())}), p.Presence(1, charge.Epoch{}))
 			time.Sleep(time.Second)
 		}
 		f := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: wire.TopicCommands, Err: kerr.KafkaStorageError, Count: -1})
@@ -330,7 +330,7 @@ func TestALockedDatabaseIsNotABridgeThatIsAway(t *testing.T) {
 		p := journaltest.New(t, "CP_1")
 		lives := func(seconds int) {
 			for range seconds {
-				o.say(wire.TopicMonitor, bridgeSays(t, wire.BridgeAlive{StartedAt: started}), p.Presence(1, ""))
+				o.say(wire.TopicMonitor, bridgeSays(t, wire.BridgeAlive{StartedAt: started}), p.Presence(1, charge.Epoch{}))
 				time.Sleep(time.Second)
 			}
 		}

@@ -289,17 +289,18 @@ func (l *link) telemetry(_ context.Context, b kafkalink.Batch) error {
 	return nil
 }
 
-// speaker is the life of Central that said a message of cp-commands or
-// monitor-events; "" if none did.
-func speaker(m *kafkalink.Message) charge.Incarnation {
-	return wire.Speaker(string(m.Header(wire.HeaderKind)), m.Value)
+// speaker is the epoch of the Central that wrote a record of cp-commands or
+// monitor-events; zero if none did.
+func speaker(m *kafkalink.Message) charge.Epoch {
+	return wire.Speaker(string(m.Header(wire.HeaderKind)), m.Header(wire.HeaderCentral), m.Value)
 }
 
 // overhear takes what other parts say of themselves, at once.
 func (l *link) overhear(_ context.Context, b kafkalink.Batch) error {
 	for i := range b.Messages {
 		m := &b.Messages[i]
-		l.writer.Overhear(ingest.Delivered{Topic: b.Topic, Key: string(m.Key), Value: m.Value, Kind: string(m.Header(wire.HeaderKind)), ReceivedAt: receivedAt(m)})
+		l.writer.Overhear(ingest.Delivered{Topic: b.Topic, Key: string(m.Key), Value: m.Value, Kind: string(m.Header(wire.HeaderKind)), ReceivedAt: receivedAt(m)},
+			m.Header(wire.HeaderCentral))
 	}
 	return nil
 }
@@ -320,13 +321,11 @@ func (l *link) Produce(_ context.Context, r outbox.Row, done func()) error {
 	return nil
 }
 
-// say sends what may be lost, if there is room, with one header. While it waits
-// a newer value of the same topic, key and header takes its place, where only the
-// latest counts.
-func (l *link) say(topic, key, header, is string, value []byte, done func()) {
-	r := kafkalink.Record{
-		Topic: topic, Key: []byte(key), Subject: is, Value: value, Headers: []kafkalink.Header{{Key: header, Value: []byte(is)}},
-	}
+// say sends what may be lost, if there is room. While it waits a newer value of
+// the same topic, key and first header takes its place, where only the latest
+// counts.
+func (l *link) say(topic, key string, value []byte, done func(), headers ...kafkalink.Header) {
+	r := kafkalink.Record{Topic: topic, Key: []byte(key), Subject: string(headers[0].Value), Value: value, Headers: headers}
 	if done != nil {
 		r.Done = func(o kafkalink.Outcome) {
 			if o.Kind == kafkalink.Produced {
@@ -340,25 +339,27 @@ func (l *link) say(topic, key, header, is string, value []byte, done func()) {
 }
 
 // Ack implements ingest.Sender.
-func (l *link) Ack(cp charge.CPID, value []byte) {
-	l.say(l.cfg.Kafka.Topics.Commands.Name, string(cp), wire.HeaderKind, wire.KindValueAck, value, nil)
+func (l *link) Ack(by charge.Epoch, cp charge.CPID, value []byte) {
+	l.say(l.cfg.Kafka.Topics.Commands.Name, string(cp), value, nil, header(wire.HeaderKind, wire.KindValueAck), header(wire.HeaderCentral, by.String()))
 }
+
+func header(name, is string) kafkalink.Header { return kafkalink.Header{Key: name, Value: []byte(is)} }
 
 // Command implements ingest.Sender. While Kafka is away nothing is queued: the
 // order is said again anyway, and an old saying would be stale.
-func (l *link) Command(cp charge.CPID, _ charge.CommandID, value []byte, sent func()) {
+func (l *link) Command(by charge.Epoch, cp charge.CPID, _ charge.CommandID, value []byte, sent func()) {
 	if !l.keeper.State().Up {
 		return
 	}
-	l.say(l.cfg.Kafka.Topics.Commands.Name, string(cp), wire.HeaderKind, wire.KindValueCommand, value, sent)
+	l.say(l.cfg.Kafka.Topics.Commands.Name, string(cp), value, sent, header(wire.HeaderKind, wire.KindValueCommand), header(wire.HeaderCentral, by.String()))
 }
 
 // Progress implements ingest.Sender.
 func (l *link) Progress(key string, id charge.SessionID, value []byte) {
-	l.say(l.cfg.Kafka.Topics.CentralEvents.Name, key, wire.HeaderTrace, string(id), value, nil)
+	l.say(l.cfg.Kafka.Topics.CentralEvents.Name, key, value, nil, header(wire.HeaderTrace, string(id)))
 }
 
 // Alive implements ingest.Sender.
 func (l *link) Alive(value []byte) {
-	l.say(l.cfg.Kafka.Topics.Monitor.Name, "central", wire.HeaderKind, wire.KindValueCentralAlive, value, nil)
+	l.say(l.cfg.Kafka.Topics.Monitor.Name, "central", value, nil, header(wire.HeaderKind, wire.KindValueCentralAlive))
 }

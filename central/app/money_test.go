@@ -50,7 +50,7 @@ func TestEachTicketAndSessionHasItsOwnCurrency(t *testing.T) {
 		}
 		said := 0
 		say := func() {
-			o.say(wire.TopicMonitor, p.Presence(1, ""))
+			o.say(wire.TopicMonitor, p.Presence(1, charge.Epoch{}))
 			time.Sleep(time.Second)
 			o.say(wire.TopicEvents, p.All[said:]...)
 			said = len(p.All)

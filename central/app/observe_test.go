@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/central/internal/journaltest"
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/metrics/metricstest"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -38,7 +39,7 @@ func TestReadyFollowsKafkaAndMetricsCountWhatWasCommitted(t *testing.T) {
 		p := journaltest.New(t, "CP_1")
 		p.Charge(1)
 		o.say(wire.TopicEvents, p.All...)
-		o.say(wire.TopicMonitor, p.Presence(1, ""))
+		o.say(wire.TopicMonitor, p.Presence(1, charge.Epoch{}))
 		time.Sleep(5 * time.Second)
 		if ok, all = page.Ready(); !ok {
 			t.Errorf("Kafka came: got %+v", all)

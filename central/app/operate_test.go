@@ -30,7 +30,7 @@ func sound(t *testing.T, path string) string {
 }
 
 // A backup made while Central runs is started elsewhere while the old one still
-// lives: it is the greater incarnation, the old one is fenced, what happened
+// lives: it has the higher epoch, the old one is fenced, what happened
 // meanwhile is read again, and nothing is billed twice.
 func TestARestoredBackupTakesOver(t *testing.T) {
 	path, dir := db(t), t.TempDir()
@@ -69,7 +69,7 @@ func TestARestoredBackupTakesOver(t *testing.T) {
 		p.Charge(3)
 		o.say(wire.TopicEvents, p.All[known:]...)
 		time.Sleep(5 * time.Second)
-		if seq, by := o.acked(p.Journal); seq != p.Seq || by <= before {
+		if seq, by := o.acked(p.Journal); seq != p.Seq || !before.Less(by) {
 			t.Errorf("acknowledged %d by %s, want %d by a greater one than %s", seq, by, p.Seq, before)
 		}
 		sums, err := restored.central.Totals(t.Context())

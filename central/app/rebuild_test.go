@@ -70,7 +70,7 @@ func TestRebuiltFromKafkaAlone(t *testing.T) {
 			o.say(wire.TopicEvents, p.All[:half]...)
 			o.say(wire.TopicEvents, p.All[half-3:half]...) // said twice
 			o.say(wire.TopicEvents, p.All[half:]...)
-			o.say(wire.TopicMonitor, p.Presence(1, ""))
+			o.say(wire.TopicMonitor, p.Presence(1, charge.Epoch{}))
 		}
 		o.say(wire.TopicEvents, journaltest.Message{Key: "CP_1", Value: []byte("poison")})
 		time.Sleep(5 * time.Second)
@@ -180,7 +180,7 @@ func TestRebuiltWithTheHelpOfTheAgents(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		o.say(wire.TopicMonitor, p.Presence(p.Seq+1, old))
 		time.Sleep(3 * time.Second)
-		if by, null := o.unknown(); !null || by <= old {
+		if by, null := o.unknown(); !null || !old.Less(by) {
 			t.Errorf("the agent is told nothing that makes it begin anew: by %s (null %t)", by, null)
 		}
 		o.say(wire.TopicEvents, p.All...) // as the agent does then
@@ -196,11 +196,11 @@ func TestRebuiltWithTheHelpOfTheAgents(t *testing.T) {
 
 // unknown reports whether the last acknowledgement names no journal, and whose
 // it is.
-func (o *others) unknown() (by charge.Incarnation, null bool) {
+func (o *others) unknown() (by charge.Epoch, null bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if len(o.acks) == 0 {
-		return "", false
+		return by, false
 	}
 	last := o.acks[len(o.acks)-1]
 	return last.Central, last.Journal == nil
@@ -230,7 +230,7 @@ func TestRebuiltWithWhatOperatorsDecided(t *testing.T) {
 		p.Boot() // and knows nothing of the session
 		p.Charge(2)
 		time.Sleep(3 * time.Second)
-		first := p.Presence(1, "")
+		first := p.Presence(1, charge.Epoch{})
 		o.say(wire.TopicMonitor, first)
 		time.Sleep(time.Second)
 		o.say(wire.TopicEvents, p.All[lost:]...)

@@ -11,11 +11,12 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Times of the look around before a Central becomes active.
+// What is looked at before a Central becomes active. No clock is asked how old a
+// sign of life is: that of the Central which wrote it may be days ahead, or this
+// one's.
 const (
-	lookBack  = 2 * time.Minute         // in the logs, for who spoke as Central last
-	young     = 30 * time.Second        // a sign of life younger than this may be of somebody who lives
-	listenFor = 2500 * time.Millisecond // somebody who lives says so each second
+	lookBack  = 2_000                   // records of each partition: who wrote as Central last
+	listenFor = 2500 * time.Millisecond // if somebody did: a Central that is alive says so each second
 	silence   = 30 * time.Second        // of another Central, before this one takes its place
 )
 
@@ -25,21 +26,21 @@ type scouting struct {
 
 	mu sync.Mutex
 	// mu guards what follows.
-	greatest charge.Incarnation
-	youngest time.Time          // by its own words, of a sign of life in the log
-	other    charge.Incarnation // who lives
-	otherAt  time.Time          // when it was heard last
+	highest charge.Epoch
+	past    bool         // some Central's sign of life is in the log
+	other   charge.Epoch // who lives
+	otherAt time.Time    // when it was heard last
 }
 
-// scout waits for Kafka, reads who spoke as Central lately, and waits until
-// nobody else does. It answers the greatest incarnation heard; its only error
-// is the end of ctx.
-func (l *link) scout(ctx context.Context) (charge.Incarnation, error) {
+// scout waits for Kafka, reads who wrote as Central lately, and waits until
+// nobody else does. It answers the highest epoch heard; its only error is the
+// end of ctx.
+func (l *link) scout(ctx context.Context) (charge.Epoch, error) {
 	l.live.SetWaiting("waits for Kafka")
 	t := &l.cfg.Kafka.Topics
 	ends, err := l.endsOf(ctx, t.Monitor.Name, t.Commands.Name)
 	if err != nil {
-		return "", err
+		return charge.Epoch{}, err
 	}
 	s := &scouting{ends: ends}
 	l.live.SetWaiting("looks whether another Central is alive")
@@ -54,28 +55,28 @@ func (l *link) scout(ctx context.Context) (charge.Incarnation, error) {
 	select {
 	case <-ends.reached:
 	case <-ctx.Done():
-		return "", ctx.Err()
+		return charge.Epoch{}, ctx.Err()
 	}
 	if l.cfg.TakeOver {
 		return s.heard(), nil
 	}
 	if err := l.waitForSilence(ctx, s); err != nil {
-		return "", err
+		return charge.Epoch{}, err
 	}
 	return s.heard(), nil
 }
 
-func (s *scouting) heard() charge.Incarnation {
+func (s *scouting) heard() charge.Epoch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.greatest
+	return s.highest
 }
 
 // config reads one partition.
 func (s *scouting) config(topic string, partition int) kafkalink.ReaderConfig {
 	t := s.ends.tail(topic, partition)
 	return kafkalink.ReaderConfig{
-		Start:  kafkalink.FromTime(time.Now().Add(-lookBack)),
+		Start:  kafkalink.FromLast(lookBack),
 		Opened: t.opened,
 		Handle: func(_ context.Context, b kafkalink.Batch) error {
 			for i := range b.Messages {
@@ -89,36 +90,35 @@ func (s *scouting) config(topic string, partition int) kafkalink.ReaderConfig {
 
 func (s *scouting) hear(m *kafkalink.Message, past bool) {
 	id := speaker(m)
-	if id == "" {
+	if id.IsZero() {
 		return
 	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.greatest = max(s.greatest, id)
-	if string(m.Header(wire.HeaderKind)) != wire.KindValueCentralAlive {
-		return
-	}
-	if !past {
+	s.highest = charge.Highest(s.highest, id)
+	switch {
+	case string(m.Header(wire.HeaderKind)) != wire.KindValueCentralAlive:
+	case past:
+		s.past = true
+	default:
 		s.other, s.otherAt = id, time.Now()
-	} else if m.Time.After(s.youngest) {
-		s.youngest = m.Time
 	}
 }
 
 // waitForSilence ends at once when nobody spoke lately, after a moment when
-// only a past life did, and otherwise when the other has been silent.
+// only an earlier run did, and otherwise when the other has been silent.
 func (l *link) waitForSilence(ctx context.Context, s *scouting) error {
 	begun := time.Now()
 	for {
 		s.mu.Lock()
-		other, otherAt, youngest := s.other, s.otherAt, s.youngest
+		other, otherAt, past := s.other, s.otherAt, s.past
 		s.mu.Unlock()
 		now := time.Now()
 		until := otherAt.Add(silence)
 		switch {
-		case other != "":
+		case !other.IsZero():
 			l.live.SetWaiting(fmt.Sprintf("another Central (%s) is alive: waits until it has been silent for %s; --take-over does not wait", other, silence))
-		case now.Sub(youngest) > young:
+		case !past:
 			return nil
 		default:
 			until = begun.Add(listenFor)

@@ -29,7 +29,7 @@ func (l live) Network() web.Network {
 	n := l.Live.Network()
 	b := &n.Books
 	out := web.Network{
-		At: n.At, Central: string(n.Central), Demo: l.demo,
+		At: n.At, Central: n.Central.String(), Demo: l.demo,
 		Books: web.Books{
 			Announced: b.Announced, Applied: b.Applied, Unacked: b.Unacked, Duplicates: b.Duplicates, Gaps: b.Gaps,
 			DeadLetters: b.DeadLetters, Lost: b.Lost, Twice: b.Twice, Alarms: b.Alarms, Billed: b.Billed, Running: b.Running, Unaccounted: b.Unaccounted,

@@ -93,7 +93,7 @@ func ingestAll(ctx context.Context, cfg *Config, total int64) (units []*unit, to
 	defer cancel()
 	failed := make(chan error, 1) // the writer's
 	running.Go(func() { failed <- w.Run(life) })
-	w.Join("")
+	w.Join(charge.Epoch{})
 	begin := time.Now()
 	for p, all := range cfg.Partitions {
 		running.Go(func() { feed(life, w, p, all, cfg.Batch) })
@@ -140,11 +140,7 @@ func writerConfig(tariff ledger.Tariff) ingest.Config {
 		},
 		Default: tariff, Admit: true, KeepAnswers: 7 * 24 * time.Hour,
 		IDs: func() string { return ids.New(time.Now(), rand.Reader) },
-		Mint: func(above charge.Incarnation, now time.Time) (charge.Incarnation, error) {
-			id, err := ids.After(string(above), now, rand.Reader)
-			return charge.Incarnation(id), err
-		},
-		BornAt: func(id charge.Incarnation) (time.Time, error) { return ids.Time(string(id)) },
+		Run: "00000000000000be",
 	}
 }
 
@@ -171,9 +167,11 @@ type silence struct{}
 
 var _ ingest.Sender = silence{}
 
-func (silence) Ack(charge.CPID, []byte) {}
+func (silence) Ack(charge.Epoch, charge.CPID, []byte) {}
 
-func (silence) Command(_ charge.CPID, _ charge.CommandID, _ []byte, sent func()) { sent() }
+func (silence) Command(_ charge.Epoch, _ charge.CPID, _ charge.CommandID, _ []byte, sent func()) {
+	sent()
+}
 
 func (silence) Progress(string, charge.SessionID, []byte) {}
 

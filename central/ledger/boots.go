@@ -228,6 +228,7 @@ func Heard(cp *CP, env *Env, p wire.Presence) (Outcome, []Change) {
 	if p.Online {
 		cp.First, cp.Next, cp.Last = position(p.First), position(p.Next), position(p.Last)
 		cp.Position = p.Central
+		f.exceed(charge.Highest(p.Central, p.Ordered))
 	}
 	if j != nil && j.OpenedAt != 0 {
 		if p.Conn > j.Conn {
@@ -289,7 +290,7 @@ func PassNext(cp *CP, env *Env) ([]Change, error) {
 	f := fold{cp: cp, env: env}
 	n := cp.Next
 	j := f.known(n.Journal)
-	ours := env.Central != "" && cp.Position == env.Central
+	ours := f.ours()
 	switch {
 	case n.Seq == 0:
 		return nil, fmt.Errorf("charging point %s has not said which record is next; wait for its presence", cp.ID)

@@ -74,9 +74,9 @@ func TestTwoGrowingJournalsAreAFork(t *testing.T) {
 func TestAfterAForkTheBoxThatSpeaksIsPresent(t *testing.T) {
 	t.Parallel()
 	a, b, bk := twins(t)
-	bk.Heard(a.Presence(wire.Position{}, "c1"))
-	bk.Heard(b.Presence(wire.Position{}, "c1"))
-	if bk.Heard(a.Presence(wire.Position{}, "c1")); bk.CP.Present != b.Journal {
+	bk.Heard(a.Presence(wire.Position{}, epoch(1)))
+	bk.Heard(b.Presence(wire.Position{}, epoch(1)))
+	if bk.Heard(a.Presence(wire.Position{}, epoch(1))); bk.CP.Present != b.Journal {
 		t.Fatalf("%s is present before the fork shows, want the later boot", bk.CP.Present)
 	}
 	write(a, bk, morning+10*minute)
@@ -84,7 +84,7 @@ func TestAfterAForkTheBoxThatSpeaksIsPresent(t *testing.T) {
 	if v := write(a, bk, morning+13*minute); v != ledger.Forked {
 		t.Fatalf("both grow: %s", v)
 	}
-	bk.Heard(a.Presence(wire.Position{}, "c1"))
+	bk.Heard(a.Presence(wire.Position{}, epoch(1)))
 	bk.Keep(ledger.Release(bk.CP))
 	if bk.CP.Present != a.Journal || !bk.CP.Online || bk.CP.Forked() {
 		t.Errorf("%s is present, online %v, quarantine %v; want %s", bk.CP.Present, bk.CP.Online, bk.CP.Forked(), a.Journal)
@@ -231,7 +231,7 @@ func TestALateRecordMustFit(t *testing.T) {
 	}
 	bk.Apply(b.Log[0])
 	b.Storage = b.Storage[3:]
-	bk.Heard(b.Presence(wire.Position{}, ""))
+	bk.Heard(b.Presence(wire.Position{}, charge.Epoch{}))
 	for _, r := range b.Log[3:] {
 		bk.Apply(r)
 	}

@@ -112,7 +112,7 @@ func FuzzFold(f *testing.F) {
 			switch d.next(8) {
 			case 0:
 				at := wire.Position{Journal: d.journal(), Seq: charge.Seq(1 + d.next(6))}
-				bk.Heard(wire.Presence{Online: d.next(4) > 0, Journal: d.journal(), Conn: uint64(d.next(5)), First: &at, Next: &at, Central: "central-1"})
+				bk.Heard(wire.Presence{Online: d.next(4) > 0, Journal: d.journal(), Conn: uint64(d.next(5)), First: &at, Next: &at, Central: epoch(1)})
 			case 1:
 				bk.CP = bk.Load()
 			case 2:

@@ -18,7 +18,7 @@ import (
 // these charging points, ended or not, in any order.
 //
 // It depends on what the records say and on nothing else: not on the order in
-// which they came nor how often, not on Central's clock or incarnation, not on
+// which they came nor how often, not on Central's clock or epoch, not on
 // the database. Nothing in it is numbered by Central: the id of a ticket
 // derives from that of its session. So a restored or rebuilt Central that holds
 // the same records has the same hash. What is left out is what records do not

@@ -31,7 +31,7 @@ func aDay(t *testing.T) *ledgertest.Book {
 		bk.Apply(r)
 	}
 	b.Storage = b.Storage[lost:]
-	bk.Heard(b.Presence(wire.Position{}, ""))
+	bk.Heard(b.Presence(wire.Position{}, charge.Epoch{}))
 	for _, r := range b.Log[lost:] {
 		if out, _ := bk.Apply(r); out.Verdict != ledger.Applied {
 			t.Fatalf("record %s/%d: %s", r.Journal, r.Seq, out.Verdict)
@@ -67,7 +67,7 @@ func TestHashCoversTheAccounts(t *testing.T) {
 			bk.CP.Journals[bk.CP.Present].GrownAt++
 			bk.CP.FirstHeard++
 			bk.CP.Admitted = false
-			bk.CP.Position = "another"
+			bk.CP.Position = epoch(2)
 		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {

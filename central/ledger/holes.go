@@ -10,11 +10,11 @@ import (
 
 // mayPass reports whether the agent itself has said that it holds nothing before
 // this record: presence calls it first; or presence calls it next, and the
-// position that is counted from came from this life of Central, which has
+// position that is counted from came from this run of Central, which has
 // acknowledged nothing that it does not know.
 func (f *fold) mayPass() bool {
 	here := wire.Position{Journal: f.rec.Journal, Seq: f.rec.Seq}
-	ours := f.env.Central != "" && f.cp.Position == f.env.Central
+	ours := f.ours()
 	return here == f.cp.First || ours && here == f.cp.Next
 }
 

@@ -252,7 +252,7 @@ func TestAGapHasNoMoreEnergyThanCanHaveFlowed(t *testing.T) {
 		b.Outlets[1].Register = register
 		b.Boot()
 		b.Storage = b.Storage[2:]
-		bk.Heard(b.Presence(wire.Position{}, ""))
+		bk.Heard(b.Presence(wire.Position{}, charge.Epoch{}))
 		if out, _ := bk.Apply(b.Log[2]); out.Verdict != ledger.Applied || len(bk.Holes) != 1 {
 			t.Fatalf("the record after the gap: %s, %d gaps", out.Verdict, len(bk.Holes))
 		}

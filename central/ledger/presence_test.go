@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"fmt"
 	"testing"
 	"time"
 
@@ -57,9 +58,9 @@ func TestPresences(t *testing.T) {
 func TestNextProvesAHole(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		central charge.Incarnation
+		central charge.Epoch
 		want    ledger.Verdict
-	}{{"central-1", ledger.Applied}, {"central-0", ledger.Gap}} {
+	}{{epoch(1), ledger.Applied}, {epoch(2), ledger.Gap}} {
 		b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
 		bk.Apply(b.Boot())
 		for range 3 {
@@ -88,7 +89,7 @@ func TestBeginningInAHole(t *testing.T) {
 	b.Storage = b.Storage[len(b.Storage)-1:]
 	last := b.Write(1, "", &wire.StatusChanged{Status: charge.StatusSuspendedEV})
 	b.Storage = b.Storage[1:]
-	bk.Heard(b.Presence(wire.Position{}, ""))
+	bk.Heard(b.Presence(wire.Position{}, charge.Epoch{}))
 	if out, _ := bk.Apply(last); out.Verdict != ledger.Applied || bk.CP.Present != b.Journal {
 		t.Fatalf("got %+v, present %s", out, bk.CP.Present)
 	}
@@ -206,3 +207,6 @@ func TestThirdBootComesBack(t *testing.T) {
 		t.Errorf("%d open, %d orphaned, want both orphaned still", open, orphaned)
 	}
 }
+
+// epoch is the nth start of Central.
+func epoch(n int) charge.Epoch { return charge.Epoch{Number: uint64(n), Run: fmt.Sprintf("%016x", n)} }

@@ -226,7 +226,7 @@ func TestRolledBackStorage(t *testing.T) {
 			inOrder.Apply(r)
 			inOrder.Env.Now += 10
 		}
-		p := b.Presence(wire.Position{}, "")
+		p := b.Presence(wire.Position{}, charge.Epoch{})
 		mixed := ledgertest.NewBook(b.ID, morning)
 		mixed.Heard(p)
 		deliver(t, mixed, b.Log)
@@ -269,7 +269,7 @@ func TestHolesFill(t *testing.T) {
 			bk.Apply(r)
 		}
 		b.Storage = b.Storage[cut:]
-		bk.Heard(b.Presence(wire.Position{}, ""))
+		bk.Heard(b.Presence(wire.Position{}, charge.Epoch{}))
 		for _, r := range b.Log[cut:] {
 			if out, _ := bk.Apply(r); out.Verdict != ledger.Applied {
 				t.Fatalf("record %s/%d after the hole: got %s, want applied", r.Journal, r.Seq, out.Verdict)

@@ -90,7 +90,7 @@ func accepted(t *testing.T, cp charge.CPID) *wire.CommandAccepted {
 		t.Fatal(err)
 	}
 	c := wire.Command{
-		V: 1, ID: "c", N: 1, Central: "central-1", Journal: "j", CPID: cp, Connector: 1, Type: wire.CommandSetAvailability,
+		V: 1, ID: "c", N: 1, Central: epoch(1), Journal: "j", CPID: cp, Connector: 1, Type: wire.CommandSetAvailability,
 		IssuedAt: 1, SentAt: 1, ExpiresAt: 2, Data: data,
 	}
 	raw, err := c.Encode()

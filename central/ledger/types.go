@@ -49,8 +49,11 @@ type Point struct {
 	First          wire.Position    // first record the agent holds; zero when unknown
 	Next           wire.Position    // first record not acknowledged
 	Last           wire.Position    // last record it holds
-	Position       charge.Incarnation
-	Faults         []charge.Fault // of the charging point as a whole, in the present boot
+	Position       charge.Epoch     // of the Central that acknowledged what precedes Next
+	// Lead is how far the number of the epoch with which Central speaks to this
+	// charging point is above its own: see Epoch.
+	Lead   uint64
+	Faults []charge.Fault // of the charging point as a whole, in the present boot
 
 	ForkedAt charge.Time // zero: not quarantined
 	Fork     string      // why, in words
@@ -277,6 +280,7 @@ const (
 	AlarmTicket      AlarmKind = "ticket_differs" // a late record would have changed a ticket
 	AlarmAnomaly     AlarmKind = "anomaly_seen"   // the charging point says so itself
 	AlarmUnusable    AlarmKind = "record_unusable"
+	AlarmEpoch       AlarmKind = "epoch_at_its_end"   // the charging point obeys an epoch that cannot be exceeded
 	AlarmUnaccounted AlarmKind = "energy_unaccounted" // energy went through a meter outside of sessions
 )
 
@@ -351,10 +355,11 @@ func (AlarmRaised) change()      {}
 // Env is what Apply needs and does not keep. The functions read the database as
 // it will be when the changes so far are in; nil functions know nothing.
 type Env struct {
-	Now     charge.Time        // Central's clock
-	Central charge.Incarnation // this life of Central
-	Default Tariff             // prices when a session names no version, or an unknown one
-	Admit   bool               // a charging point that is heard for the first time is admitted
+	Now     charge.Time  // Central's clock
+	Central charge.Epoch // of this Central
+	Speaks  bool         // this Central answers charging points: it is active
+	Default Tariff       // prices when a session names no version, or an unknown one
+	Admit   bool         // a charging point that is heard for the first time is admitted
 
 	// Journal finds the row of a journal of this charging point. Where it is nil
 	// all journals stay in memory; otherwise at most 2 × KeepJournals, and those

@@ -15,7 +15,7 @@ type agent struct {
 	box     *ledgertest.Box
 	seen    map[charge.CommandID]bool
 	last    map[charge.ConnectorID]uint64
-	central charge.Incarnation
+	central charge.Epoch
 	over    map[string]bool                      // reservation and session ids that never come back in this boot
 	waiting map[charge.ConnectorID]*waitingStart // for the plug
 	until   map[charge.ConnectorID]charge.Time   // monotonic end of the reservation held
@@ -35,7 +35,7 @@ func newAgent(box *ledgertest.Box) *agent {
 }
 
 func (a *agent) boot() {
-	a.seen, a.last, a.central = map[charge.CommandID]bool{}, map[charge.ConnectorID]uint64{}, ""
+	a.seen, a.last, a.central = map[charge.CommandID]bool{}, map[charge.ConnectorID]uint64{}, charge.Epoch{}
 	a.over, a.waiting = map[string]bool{}, map[charge.ConnectorID]*waitingStart{}
 	a.until = map[charge.ConnectorID]charge.Time{}
 	a.box.Boot()
@@ -66,11 +66,11 @@ func (a *agent) obey(c wire.Command, now charge.Time) {
 		return
 	}
 	a.seen[c.ID] = true
-	if c.Central < a.central || c.Central == a.central && c.N <= a.last[c.Connector] {
+	if c.Central.Less(a.central) || c.Central == a.central && c.N <= a.last[c.Connector] {
 		a.finish(c, wire.ResultRejected, wire.ReasonSuperseded)
 		return
 	}
-	if c.Central > a.central {
+	if a.central.Less(c.Central) {
 		a.central, a.last = c.Central, map[charge.ConnectorID]uint64{}
 	}
 	a.last[c.Connector] = c.N

@@ -32,7 +32,7 @@ func BenchmarkDriverAsked(b *testing.B) {
 	}}
 	b.ReportAllocs()
 	for b.Loop() {
-		orders.Step(orders.New(orders.Config{}, "central-1"), w, e)
+		orders.Step(orders.New(orders.Config{}, epoch(1), orders.Numbers{}), w, e)
 	}
 }
 

@@ -41,16 +41,13 @@ func (x *step) order(cp *ledger.CP, connector charge.ConnectorID, o wire.Order, 
 		return nil // our own ids and times: cannot be refused
 	}
 	t := Target{cp.ID, connector}
-	// By the clock at least: a State that is loaded again within one life of
-	// Central does not know the numbers of commands that have ended. Sixteen a
-	// millisecond are more than one connector ever gets.
-	x.s.n[t] = max(x.s.n[t]+1, uint64(max(x.At, 1))<<4)
+	x.s.n[t]++
 	life := wire.MaxCommandLife
 	if kind == wire.CommandReserve {
 		life = wire.ReserveLife
 	}
 	c := &Command{
-		ID: charge.CommandID(x.IDs()), N: x.s.n[t], Central: x.s.self, Journal: cp.Present, CPID: cp.ID, Connector: connector,
+		ID: charge.CommandID(x.IDs()), N: x.s.n[t], Central: cp.Epoch(x.s.self), Journal: cp.Present, CPID: cp.ID, Connector: connector,
 		Type: kind, Data: data, ReservationID: about.reservation, SessionID: about.session, MessageID: about.message,
 		IssuedAt: x.At, ExpiresAt: x.At.Add(life), State: Written, ChangedAt: x.At,
 	}
@@ -135,7 +132,6 @@ func (x *step) accepted(e Observed) {
 	if cmd == nil {
 		return
 	}
-	x.centralHeard(cmd.Central)
 	if x.fenced() {
 		return
 	}

@@ -34,7 +34,7 @@ func (x *step) operatorAsked(a Ask) {
 		x.compare(a.CPID)
 		x.do(Reply{Target: Target{CPID: a.CPID}})
 	case AskLift:
-		x.s.fencedBy = ""
+		x.s.fencedBy = charge.Epoch{}
 		x.do(SaveFence{})
 		x.do(Reply{})
 	}

@@ -15,8 +15,8 @@ import (
 // point until it is Gone; a wish until it ended; a command while it is open.
 type State struct {
 	cfg      Config
-	self     charge.Incarnation
-	fencedBy charge.Incarnation
+	self     charge.Epoch // of this Central
+	fencedBy charge.Epoch
 	begun    charge.Time // of the first event: charging points may not have been heard yet
 
 	reservations map[charge.ReservationID]*Reservation
@@ -25,8 +25,8 @@ type State struct {
 	network      *Wish                                // availability of all, nil: nobody ever said
 	recent       map[charge.ReservationID]Reservation // Gone a moment ago: their rows may not be committed yet
 	silent       map[Target]charge.Time               // who did not confirm a reservation, and when: asked last for a while
-	n            map[Target]uint64                    // last number of a command of this life
-	refusals     map[charge.Username]int              // messages of drivers that could not be used, since refusedSince
+	n            Numbers
+	refusals     map[charge.Username]int // messages of drivers that could not be used, since refusedSince
 	refusedSince charge.Time
 }
 
@@ -50,13 +50,20 @@ type pace struct {
 	kind      wire.CommandType
 }
 
-// New returns the state of a Central that wants nothing yet; self is the
-// incarnation of this life. What the database holds is added by Load….
-func New(cfg Config, self charge.Incarnation) *State {
+// Numbers are the last numbers of the commands of one run of Central. They
+// outlive a State that is loaded again within the run: an agent takes no command
+// whose number is not above the last. No clock is part of them, for one that was
+// set back would repeat numbers.
+type Numbers map[Target]uint64
+
+// New returns the state of a Central that wants nothing yet; self is its own
+// epoch, and numbers those of this run. What the database holds is added by
+// Load….
+func New(cfg Config, self charge.Epoch, numbers Numbers) *State {
 	return &State{
 		cfg: cfg.withDefaults(), self: self,
 		reservations: map[charge.ReservationID]*Reservation{}, requests: map[RequestKey]*Request{},
-		recent: map[charge.ReservationID]Reservation{}, points: map[charge.CPID]*point{}, silent: map[Target]charge.Time{}, n: map[Target]uint64{},
+		recent: map[charge.ReservationID]Reservation{}, points: map[charge.CPID]*point{}, silent: map[Target]charge.Time{}, n: numbers,
 		refusals: map[charge.Username]int{},
 	}
 }
@@ -106,33 +113,25 @@ func (s *State) LoadCommand(c Command) {
 	p := s.point(c.CPID)
 	p.commands[c.ID] = &c
 	p.due = 1
-	if c.Central == s.self {
-		t := Target{c.CPID, c.Connector}
-		s.n[t] = max(s.n[t], c.N)
-	}
 }
 
 // LoadRequest adds a driver's request that runs.
 func (s *State) LoadRequest(r Request) { s.requests[r.Key()] = &r }
 
-// LoadFence sets which incarnation fenced an earlier life of this Central. It
-// still holds if it is greater than this life's.
-func (s *State) LoadFence(by charge.Incarnation) {
-	if by > s.self {
-		s.fencedBy = by
-	}
-}
+// LoadFence sets which epoch fenced this Central, maybe in an earlier run. Only
+// an operator lifts it: a restart does not make the database the newer one.
+func (s *State) LoadFence(by charge.Epoch) { s.fencedBy = by }
 
-// FencedBy is the greater incarnation that was heard; "" when there is none.
+// FencedBy is the higher epoch that was heard; zero when there is none.
 // While fenced, a Central does not order, acknowledge, or apply records (which
 // makes tickets): the shell must not, Step does not.
-func (s *State) FencedBy() charge.Incarnation { return s.fencedBy }
+func (s *State) FencedBy() charge.Epoch { return s.fencedBy }
 
 // NextDeadline is when the next Tick is due; zero when nothing waits. A moment
 // in the past means at once.
 func (s *State) NextDeadline() charge.Time {
 	var at charge.Time
-	if s.fencedBy != "" {
+	if !s.fencedBy.IsZero() {
 		return 0
 	}
 	for _, q := range s.requests {

@@ -4,7 +4,6 @@ import (
 	"cmp"
 	"maps"
 	"slices"
-	"strconv"
 	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
@@ -69,30 +68,17 @@ type step struct {
 
 func (x *step) do(e Effect) { x.out = append(x.out, e) }
 
-// centralHeard fences this life if a greater one speaks. One that claims to be
-// more than a day ahead was not minted by an honest clock.
-func (x *step) centralHeard(other charge.Incarnation) {
-	if other <= x.s.self || other <= x.s.fencedBy || mintedAt(other) > x.At.Add(24*time.Hour) {
+// centralHeard fences this Central if one with a higher epoch speaks. Whether it
+// is to be believed the shell has judged.
+func (x *step) centralHeard(other charge.Epoch) {
+	if !x.s.self.Less(other) || !x.s.fencedBy.Less(other) {
 		return
 	}
 	x.s.fencedBy = other
 	x.do(SaveFence{By: other})
 }
 
-// mintedAt is the moment a UUIDv7 carries in its first 48 bits; zero if it is
-// none.
-func mintedAt(id charge.Incarnation) charge.Time {
-	if len(id) != charge.MaxIDLength || id[8] != '-' {
-		return 0
-	}
-	ms, err := strconv.ParseUint(string(id[:8]+id[9:13]), 16, 48)
-	if err != nil {
-		return 0
-	}
-	return charge.Time(ms)
-}
-
-func (x *step) fenced() bool { return x.s.fencedBy != "" }
+func (x *step) fenced() bool { return !x.s.fencedBy.IsZero() }
 
 // tick does what time alone brings about.
 func (x *step) tick() {

@@ -105,7 +105,7 @@ func (s CommandState) Open() bool { return s == Written || s == Sent || s == Acc
 type Command struct {
 	ID            charge.CommandID
 	N             uint64
-	Central       charge.Incarnation
+	Central       charge.Epoch // with which it speaks to the charging point
 	Journal       charge.JournalID
 	CPID          charge.CPID
 	Connector     charge.ConnectorID
@@ -255,11 +255,11 @@ type CommandSent struct {
 	CommandID charge.CommandID
 }
 
-// CentralHeard says that another life of Central spoke after the start of this
-// one. A greater one fences this one.
+// CentralHeard says that another Central wrote, after the start of this one, to
+// a topic that only Centrals write. One with a higher epoch fences this one.
 type CentralHeard struct {
 	Now
-	Central charge.Incarnation
+	Central charge.Epoch // its own
 }
 
 // Tick says that time went on: at NextDeadline or later.
@@ -349,8 +349,8 @@ type SaveCommand struct{ Command Command }
 // SaveRequest replaces the row of a driver's request. Those that run load again.
 type SaveRequest struct{ Request Request }
 
-// SaveFence keeps which greater incarnation fenced this Central, "" for none.
-type SaveFence struct{ By charge.Incarnation }
+// SaveFence keeps which higher epoch fenced this Central; zero for none.
+type SaveFence struct{ By charge.Epoch }
 
 // SendCommand publishes a command after the commit; losing it is harmless.
 type SendCommand struct{ Command wire.Command }

@@ -44,8 +44,9 @@ type world struct {
 	wishes       map[string]orders.Wish
 	commands     map[charge.CommandID]orders.Command
 	requests     map[orders.RequestKey]orders.Request
-	fence        charge.Incarnation
+	fence        charge.Epoch
 	refused      map[string]int
+	numbers      orders.Numbers
 	told         []wire.CentralEvent
 	sent         []wire.Command
 	log          func(string)
@@ -78,10 +79,16 @@ func newWorld(t fatal, cps, connectors int, cfg orders.Config) *world {
 	return w
 }
 
-// restart is a new life of Central, from its rows.
+// restart is a new run of Central, from its rows.
 func (w *world) restart() {
 	w.life++
-	w.state = orders.New(w.cfg, charge.Incarnation(fmt.Sprintf("central-%04d", w.life)))
+	w.numbers = orders.Numbers{}
+	w.load()
+}
+
+// load reads the rows again, as after a transaction that failed.
+func (w *world) load() {
+	w.state = orders.New(w.cfg, epoch(w.life), w.numbers)
 	for _, r := range w.reservations {
 		if !r.Gone {
 			w.state.LoadReservation(r)
@@ -403,3 +410,6 @@ func (w *world) back(cp charge.CPID) {
 }
 
 var _ fatal = (*testing.T)(nil)
+
+// epoch is the nth start of Central.
+func epoch(n int) charge.Epoch { return charge.Epoch{Number: uint64(n), Run: fmt.Sprintf("%016x", n)} }

@@ -42,10 +42,6 @@ type CommandID string
 // JournalID names the log of one boot of one agent.
 type JournalID string
 
-// Incarnation names one life of Central: a UUIDv7 in text, so that a later
-// life compares greater as a string.
-type Incarnation string
-
 // Seq numbers the records of one journal: 1, 2, 3 … without gaps. Zero means
 // "nothing yet".
 type Seq uint64
@@ -56,8 +52,8 @@ type Username string
 // TariffVersion names one immutable version of the prices.
 type TariffVersion string
 
-// ValidID reports whether s may name a session, reservation, command, journal,
-// incarnation or tariff version: the characters and the length of a CPID.
+// ValidID reports whether s may name a session, reservation, command, journal
+// or tariff version: the characters and the length of a CPID.
 func ValidID(s string) bool { return checkID(s) == nil }
 
 // MaxNameLength is the longest username or id token accepted, in bytes.

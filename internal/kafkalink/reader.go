@@ -210,6 +210,8 @@ func (r *PartitionReader) begin(ctx context.Context, first, end int64) error {
 		r.place(at)
 	case startEnd:
 		r.place(end)
+	case startLast:
+		r.place(max(first, end-s.next))
 	}
 	return nil
 }

@@ -332,6 +332,8 @@ func TestStarts(t *testing.T) {
 		"offset 0": {func(time.Time) kafkalink.Start { return kafkalink.FromOffset(0, 7) }, numbers(0, 11)},
 		"time":     {kafkalink.FromTime, numbers(5, 11)},
 		"late":     {func(time.Time) kafkalink.Start { return kafkalink.FromTime(time.Now()) }, numbers(10, 11)},
+		"last":     {func(time.Time) kafkalink.Start { return kafkalink.FromLast(3) }, numbers(7, 11)},
+		"all":      {func(time.Time) kafkalink.Start { return kafkalink.FromLast(1 << 40) }, numbers(0, 11)},
 		"end":      {func(time.Time) kafkalink.Start { return kafkalink.FromEnd() }, numbers(10, 11)},
 	} {
 		t.Run(name, func(t *testing.T) {

@@ -10,6 +10,7 @@ const (
 	startOffset
 	startTime
 	startEnd
+	startLast
 )
 
 // Start says where a reader begins. The zero value is FromFirst.
@@ -38,6 +39,10 @@ func FromTime(since time.Time) Start { return Start{kind: startTime, since: sinc
 
 // FromEnd begins with what is written from now on.
 func FromEnd() Start { return Start{kind: startEnd} }
+
+// FromLast begins with the last n records that are there; if there are fewer,
+// with the first. No clock decides what is read.
+func FromLast(n int64) Start { return Start{kind: startLast, next: n} }
 
 // Reason is why a reader could not go on where it was.
 type Reason string

@@ -15,7 +15,7 @@ func Keys() map[string]string {
 		"journal":        "the journal, which is one boot, of a charging point",
 		"seq":            "the place of a record in its journal",
 		"central_seq":    "the place in it that Central names",
-		"central":        "a life of Central: its incarnation",
+		"central":        "a run of Central: its epoch",
 		"topic":          "an MQTT or Kafka topic",
 		"partition":      "a Kafka partition",
 		"offset":         "a place in a partition",

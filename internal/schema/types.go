@@ -22,9 +22,11 @@ const (
 func ofType(t reflect.Type) *node {
 	switch t {
 	case reflect.TypeFor[charge.CPID](), reflect.TypeFor[charge.JournalID](), reflect.TypeFor[charge.SessionID](),
-		reflect.TypeFor[charge.ReservationID](), reflect.TypeFor[charge.CommandID](), reflect.TypeFor[charge.TariffVersion](),
-		reflect.TypeFor[charge.Incarnation]():
+		reflect.TypeFor[charge.ReservationID](), reflect.TypeFor[charge.CommandID](), reflect.TypeFor[charge.TariffVersion]():
 		return id()
+	case reflect.TypeFor[charge.Epoch]():
+		return &node{Type: typeString, Pattern: `^((1000000000000|[1-9]\d{0,11})-[0-9a-f]{16}|` +
+			`[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12})$`}
 	case reflect.TypeFor[charge.Username](), reflect.TypeFor[charge.IDToken]():
 		return name()
 	case reflect.TypeFor[charge.Time]():

@@ -132,6 +132,13 @@ func (c *check) optionalID(field, v string) {
 	}
 }
 
+// epoch says that there must be one; that it is one, its decoding has checked.
+func (c *check) epoch(field string, v charge.Epoch) {
+	if _, err := charge.ParseEpoch(v.String()); err != nil {
+		c.fail(field, "%v", err)
+	}
+}
+
 func (c *check) name(field, v string) {
 	if !charge.ValidName(v) {
 		c.fail(field, "%.80q is not a name; use 1 to %d bytes without control characters", v, charge.MaxNameLength)

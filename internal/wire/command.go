@@ -40,7 +40,7 @@ type Command struct {
 	V         int                `json:"v"`
 	ID        charge.CommandID   `json:"id"`
 	N         uint64             `json:"n"`
-	Central   charge.Incarnation `json:"central"` // the life of Central that ordered it
+	Central   charge.Epoch       `json:"central"` // with which Central speaks to this charging point
 	Journal   charge.JournalID   `json:"journal"` // the boot it is for
 	CPID      charge.CPID        `json:"cp_id"`
 	Connector charge.ConnectorID `json:"connector"` // 0: the charging point as a whole
@@ -71,7 +71,7 @@ func (m *Command) validate(c *check) {
 	c.require("id", "n", "central", "journal", "cp_id", "type", "issued_at", "sent_at", "expires_at")
 	c.id("id", string(m.ID))
 	c.within("n", int64(min(m.N, 1<<62)), 1, 1<<53)
-	c.id("central", string(m.Central))
+	c.epoch("central", m.Central)
 	c.id("journal", string(m.Journal))
 	c.id("cp_id", string(m.CPID))
 	c.connector(m.Connector, 0)

@@ -93,12 +93,14 @@ func plainAck(raw []byte) (a wire.Ack, ok bool) {
 		return n, err == nil && n >= least && n <= 1<<53 && string(fields[name]) != "-0"
 	}
 	v, ok1 := number("v", 1)
-	central, ok2 := id("central")
+	name, ok2 := id("central")
+	central, err := charge.ParseEpoch(name)
+	ok2 = ok2 && err == nil
 	seq, ok3 := number("seq", 0)
 	var at string
 	ok4 := json.Unmarshal(fields["at"], &at) == nil
 	moment, err := charge.ParseTime(at)
-	a = wire.Ack{V: int(v), Central: charge.Incarnation(central), Seq: charge.Seq(seq), At: moment}
+	a = wire.Ack{V: int(v), Central: central, Seq: charge.Seq(seq), At: moment}
 	if j := fields["journal"]; len(j) > 0 && string(j) != "null" {
 		name, some := id("journal")
 		a.Journal = new(charge.JournalID(name))

@@ -18,13 +18,14 @@ var rewrite = flag.Bool("rewrite", false, "write the golden messages anew")
 const (
 	journal = charge.JournalID("0199c2a4-7b1e-7c33-9a51-5be0a5e2f001")
 	older   = charge.JournalID("0199c1f0-0c55-7a02-8f4e-0d3b6e9ac100")
-	central = charge.Incarnation("0199c2a0-1111-7000-8000-000000000001")
 	session = charge.SessionID("0199c2a5-0000-7000-8000-00000000000a")
 	booking = charge.ReservationID("0199c2a5-0000-7000-8000-00000000000b")
 	command = charge.CommandID("0199c2a5-0000-7000-8000-00000000000c")
 	tariff  = charge.TariffVersion("2026-1")
 	hash    = "9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"
 )
+
+var central = charge.Epoch{Number: 100_012, Run: "7f3a9c01d2e4b6a8"}
 
 func moment(t *testing.T, s string) charge.Time {
 	t.Helper()

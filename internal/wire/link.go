@@ -10,11 +10,11 @@ import (
 // follows, is in Central's database or is a recorded hole. Journal nil: Central
 // knows no journal of this charging point.
 type Ack struct {
-	V       int                `json:"v"`
-	Central charge.Incarnation `json:"central"`
-	Journal *charge.JournalID  `json:"journal"`
-	Seq     charge.Seq         `json:"seq"`
-	At      charge.Time        `json:"at"`
+	V       int               `json:"v"`
+	Central charge.Epoch      `json:"central"`
+	Journal *charge.JournalID `json:"journal"`
+	Seq     charge.Seq        `json:"seq"`
+	At      charge.Time       `json:"at"`
 }
 
 // DecodeAck reads an acknowledgement strictly.
@@ -32,7 +32,7 @@ func (m *Ack) Encode() ([]byte, error) { return encode("ack", m) }
 func (m *Ack) validate(c *check) {
 	c.version(m.V)
 	c.require("central", "seq", "at")
-	c.id("central", string(m.Central))
+	c.epoch("central", m.Central)
 	if m.Journal != nil {
 		c.id("journal", string(*m.Journal))
 	}
@@ -46,15 +46,19 @@ func (m *Ack) validate(c *check) {
 // Presence says that a charging point is there, or, as its last will, that it
 // is gone; and what its disk still holds.
 type Presence struct {
-	V       int                `json:"v"`
-	Online  bool               `json:"online"`
-	Journal charge.JournalID   `json:"journal"` // of this boot
-	Conn    uint64             `json:"conn"`    // counts the connections of this journal, so that a late will is recognised
-	First   *Position          `json:"first"`   // first record held; null in a last will
-	Next    *Position          `json:"next"`    // first record not acknowledged; one beyond Last when all are
-	Last    *Position          `json:"last"`    // last record held
-	Central charge.Incarnation `json:"central,omitempty"`
-	At      charge.Time        `json:"at"`
+	V       int              `json:"v"`
+	Online  bool             `json:"online"`
+	Journal charge.JournalID `json:"journal"` // of this boot
+	Conn    uint64           `json:"conn"`    // counts the connections of this journal, so that a late will is recognised
+	First   *Position        `json:"first"`   // first record held; null in a last will
+	Next    *Position        `json:"next"`    // first record not acknowledged; one beyond Last when all are
+	Last    *Position        `json:"last"`    // last record held
+	// Central is the epoch of the agent's position. Ordered is the highest epoch
+	// of a command for this boot, if that is above Central: what a lower one
+	// orders has no effect.
+	Central charge.Epoch `json:"central,omitzero"`
+	Ordered charge.Epoch `json:"ordered_by,omitzero"`
+	At      charge.Time  `json:"at"`
 }
 
 // DecodePresence reads a presence strictly.
@@ -77,7 +81,12 @@ func (m *Presence) validate(c *check) {
 	m.First.validate(c, "first")
 	m.Next.validate(c, "next")
 	m.Last.validate(c, "last")
-	c.optionalID("central", string(m.Central))
+	if !m.Central.IsZero() {
+		c.epoch("central", m.Central)
+	}
+	if !m.Ordered.IsZero() {
+		c.epoch("ordered_by", m.Ordered)
+	}
 	c.time("at", m.At)
 }
 
@@ -273,9 +282,9 @@ func (m *BridgeAlive) validate(c *check) {
 // CentralAlive is said by Central each second on monitor-events, so that two
 // Centrals notice each other.
 type CentralAlive struct {
-	V       int                `json:"v"`
-	Central charge.Incarnation `json:"central"`
-	At      charge.Time        `json:"at"`
+	V       int          `json:"v"`
+	Central charge.Epoch `json:"central"`
+	At      charge.Time  `json:"at"`
 }
 
 // DecodeCentralAlive reads a Central's sign of life strictly.
@@ -293,26 +302,24 @@ func (m *CentralAlive) Encode() ([]byte, error) { return encode("central_alive",
 func (m *CentralAlive) validate(c *check) {
 	c.version(m.V)
 	c.require("central", "at")
-	c.id("central", string(m.Central))
+	c.epoch("central", m.Central)
 	c.time("at", m.At)
 }
 
-// Speaker is the life of Central that said a message of that kind (see
-// HeaderKind) on cp-commands or monitor-events; "" if none did.
-func Speaker(kind string, value []byte) charge.Incarnation {
+// Speaker is the epoch of the Central that wrote a message of that kind (see
+// HeaderKind) on cp-commands or monitor-events; zero if none did. central is the
+// value of HeaderCentral: what a command or an acknowledgement carries in its
+// body is the epoch for one charging point, and says nothing of the others.
+func Speaker(kind string, central, value []byte) charge.Epoch {
 	switch kind {
-	case KindValueCommand:
-		if c, err := DecodeCommand(value); err == nil {
-			return c.Central
-		}
-	case KindValueAck:
-		if a, err := DecodeAck(value); err == nil {
-			return a.Central
+	case KindValueCommand, KindValueAck:
+		if e, err := charge.ParseEpoch(string(central)); err == nil {
+			return e
 		}
 	case KindValueCentralAlive:
 		if a, err := DecodeCentralAlive(value); err == nil {
 			return a.Central
 		}
 	}
-	return ""
+	return charge.Epoch{}
 }

@@ -98,6 +98,7 @@ const (
 	HeaderReason     = "reason"      // why it is a dead letter
 	HeaderOrigin     = "origin"      // "partition/offset" of a dead letter that came by Kafka
 	HeaderKind       = "kind"        // what a record of monitor-events or cp-commands is
+	HeaderCentral    = "central"     // the epoch of the Central that wrote a record of cp-commands
 	HeaderTrace      = "trace_id"    // the session it belongs to: from the charging point's records to the ticket
 )
 

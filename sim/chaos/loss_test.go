@@ -170,10 +170,10 @@ func (l *lossy) drivers(points []*chaos.Point) *crowd {
 // end: they are stopped then, once.
 func (l *lossy) nothingOfThen(then orders, running ...charge.SessionID) {
 	l.Helper()
-	life := l.column(l.Context(), l.Database(), "SELECT max(id) FROM incarnations")[0]
+	life := l.column(l.Context(), l.Database(), "SELECT number||'-'||run FROM epoch")[0]
 	for _, m := range l.said("cp-commands") {
 		c, err := wire.DecodeCommand(m.Value)
-		if err != nil || string(c.Central) != life { // an acknowledgement, or of before
+		if err != nil || c.Central.String() != life { // an acknowledgement, or of before
 			continue
 		}
 		o, err := c.Order()

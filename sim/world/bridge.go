@@ -302,10 +302,21 @@ func (x *crossing) alive() {
 	x.after(aliveEvery, "bridge lives", x.alive)
 }
 
+// fromTime is the first record that is not older.
+func fromTime(at time.Duration) func(*log) place {
+	return func(l *log) place {
+		i := slices.IndexFunc(l.messages, func(m *message) bool { return m.at >= at })
+		if i < 0 {
+			i = len(l.messages)
+		}
+		return place{next: l.base + int64(i)}
+	}
+}
+
 // follow reads one partition of cp-commands, from a little in the past.
 func (x *crossing) follow(p part) {
 	acks := map[charge.CPID]route.Publish{}
-	x.readers = append(x.readers, x.w.kafka.read(x.b.kafka, p, fromTime(x.w.now-lookBack), func(b batch, done func(bool)) {
+	x.readers = append(x.readers, x.w.kafka.read(x.b.kafka, p, fromTime(x.w.now-backlogOf), func(b batch, done func(bool)) {
 		if x.b.run != x {
 			return
 		}

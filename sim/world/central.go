@@ -1,6 +1,7 @@
 package world
 
 import (
+	"fmt"
 	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
@@ -33,16 +34,18 @@ type central struct {
 type reign struct {
 	c    *central
 	w    *World
-	self charge.Incarnation
+	self charge.Epoch
+	name string // run of its epoch
 
 	cps    map[charge.CPID]*ledger.CP
 	orders *orders.State
 	joined bool
 	since  time.Duration // of active
 
-	fencedBy charge.Incarnation // as heard
-	above    charge.Incarnation
-	remintAt charge.Time
+	fencedBy charge.Epoch // as heard
+	above    charge.Epoch
+	riseAt   time.Duration
+	numbers  orders.Numbers
 
 	inbox  []input
 	busy   bool
@@ -86,13 +89,13 @@ func (c *central) now() charge.Time { return c.w.wall().Add(c.skew) }
 func (c *central) boot() {
 	r := &reign{
 		c: c, w: c.w, pacer: map[charge.CPID]*pace{}, flying: map[int64]bool{}, lanes: map[part]*lane{},
-		words: map[connectorKey]charge.Status{},
+		words: map[connectorKey]charge.Status{}, name: fmt.Sprintf("%016x", c.c.Uint64()), numbers: orders.Numbers{},
 	}
 	c.run = r
 	c.w.stats.Boots++
 	r.live.way = ledger.Way{Started: c.now(), Patience: fresh}
 	r.live.points = map[charge.CPID]*livePoint{}
-	r.mint("")
+	r.rise(charge.Epoch{})
 	r.pulse()
 	r.scout()
 }
@@ -141,7 +144,7 @@ func tariff() ledger.Tariff {
 // load reads the state from the database.
 func (r *reign) load() {
 	r.cps = r.c.db.loadPoints()
-	r.orders = r.c.db.loadOrders(r.config(), r.self)
+	r.orders = r.c.db.loadOrders(r.config(), r.self, r.numbers)
 }
 
 // give adds inputs and lets the writer turn. While the database cannot be
@@ -222,7 +225,7 @@ func (r *reign) commit(u *unit) {
 			r.noticeFence()
 		}
 		r.letOut(u)
-		r.becomeGreater()
+		r.maybeRise()
 		r.armTick()
 		r.turn()
 	})
@@ -254,9 +257,6 @@ func (r *reign) letOut(u *unit) {
 // armTick sets the timer for what time alone brings about.
 func (r *reign) armTick() {
 	at := r.orders.NextDeadline()
-	if r.remintAt != 0 && (at == 0 || r.remintAt < at) {
-		at = r.remintAt
-	}
 	if at == 0 || at == r.tickAt {
 		return
 	}

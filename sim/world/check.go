@@ -159,7 +159,7 @@ func (w *World) passed(k recordKey) bool {
 func (r *reign) checkFenced(kind string) {
 	for _, c := range r.w.centrals {
 		x := c.run
-		if x == nil || !x.active() || x.self <= r.self || x == r || r.w.now-x.since < unfenced || r.w.now-r.since < unfenced {
+		if x == nil || !x.active() || !r.self.Less(x.self) || x == r || r.w.now-x.since < unfenced || r.w.now-r.since < unfenced {
 			continue
 		}
 		if r.c.line.whole(unfenced) && x.c.line.whole(unfenced) && r.w.now-r.w.kafka.since > unfenced {

@@ -28,13 +28,13 @@ type rows struct {
 	wishes       map[wishKey]orders.Wish
 	commands     map[charge.CommandID]orders.Command
 	requests     map[orders.RequestKey]orders.Request
-	fence        charge.Incarnation
+	fence        charge.Epoch
 
-	outbox      []outgoing
-	lastRow     int64
-	offsets     map[part]place
-	incarnation charge.Incarnation
-	dead        int
+	outbox  []outgoing
+	lastRow int64
+	offsets map[part]place
+	epoch   charge.Epoch
+	dead    int
 }
 
 type journalKey struct {
@@ -47,10 +47,10 @@ type connectorKey struct {
 	id charge.ConnectorID
 }
 
-// ackKey is what one life of Central says of a journal.
+// ackKey is what one Central says of a journal.
 type ackKey struct {
 	journalKey
-	central charge.Incarnation
+	central charge.Epoch
 }
 
 type recordKey struct {
@@ -183,8 +183,8 @@ func (r *rows) loadPoints() map[charge.CPID]*ledger.CP {
 }
 
 // loadOrders makes the state of what is wanted of the rows.
-func (r *rows) loadOrders(cfg orders.Config, self charge.Incarnation) *orders.State {
-	s := orders.New(cfg, self)
+func (r *rows) loadOrders(cfg orders.Config, self charge.Epoch, numbers orders.Numbers) *orders.State {
+	s := orders.New(cfg, self, numbers)
 	for _, v := range r.reservations {
 		if !v.Gone {
 			s.LoadReservation(v)

@@ -29,6 +29,7 @@ type prepared struct {
 	cp       charge.CPID
 	presence *wire.Presence
 	bridge   *wire.BridgeAlive
+	alive    *wire.CentralAlive
 	req      *wire.DriverRequest
 	said     *wire.CentralEvent
 }
@@ -107,7 +108,8 @@ func (p *prepared) prepareMonitor() {
 		v, err := wire.DecodeBridgeAlive(p.m.value)
 		p.bridge, p.err = &v, err
 	case wire.KindValueCentralAlive:
-		_, p.err = wire.DecodeCentralAlive(p.m.value)
+		v, err := wire.DecodeCentralAlive(p.m.value)
+		p.alive, p.err = &v, err
 	}
 }
 
@@ -131,6 +133,8 @@ func (in *batchIn) apply(u *unit) {
 			u.answered(p.said)
 		case p.presence != nil:
 			u.presence(p.cp, *p.presence)
+		case p.alive != nil && in.b.first+int64(i) < in.b.past:
+			u.r.heardPast(p.alive.Central)
 		}
 		u.offsets[in.b.part] = place{in.b.first + int64(i) + 1, fingerprint(p.m)}
 	}
@@ -168,7 +172,6 @@ func (u *unit) presence(id charge.CPID, p wire.Presence) {
 	if p.Next != nil {
 		u.acks = append(u.acks, journalKey{id, p.Next.Journal})
 	}
-	u.r.heardPosition(p.Central)
 	u.step(orders.PointHeard{Now: u.moment(), CPID: id, NewBoot: out.NewBoot, Changes: changes})
 }
 
@@ -218,11 +221,14 @@ func (in backIn) apply(u *unit) {
 }
 
 // otherIn says that another Central spoke.
-type otherIn struct{ central charge.Incarnation }
+type otherIn struct{ central charge.Epoch }
 
 func (in otherIn) apply(u *unit) {
 	u.fence = true
 	u.inputs = append(u.inputs, in)
+	if !u.r.believe(in.central) {
+		return
+	}
 	u.step(orders.CentralHeard{Now: u.moment(), Central: in.central})
 }
 

@@ -14,6 +14,7 @@ import (
 // message is a record of a log.
 type message struct {
 	key, kind  string
+	central    charge.Epoch // header: of the Central that wrote it
 	value      []byte
 	receivedAt charge.Time
 	at         time.Duration // of its append

@@ -57,7 +57,7 @@ func (r *reign) ackNow(id charge.CPID) {
 		row, ok := r.c.db.journals[journalKey{id, j}]
 		return row, ok
 	}}, p.journal)
-	ack.Central, ack.At = r.self, r.c.now()
+	ack.Central, ack.At = cp.Epoch(r.self), r.c.now()
 	r.checkAcking(id, &ack)
 	raw, err := ack.Encode()
 	if err != nil {
@@ -81,9 +81,10 @@ func (r *reign) send(c *wire.Command) {
 
 // say sends what may be lost.
 func (r *reign) say(topic, key, kind string, raw []byte, done func()) {
+	by := r.self
 	r.c.line.call("say "+kind, func() bool {
 		r.checkFenced(kind)
-		r.w.kafka.append(topic, message{key: key, kind: kind, value: raw, receivedAt: r.w.wall()})
+		r.w.kafka.append(topic, message{key: key, kind: kind, central: by, value: raw, receivedAt: r.w.wall()})
 		return true
 	}, func(ok bool) {
 		if ok && done != nil && r.lives() {

@@ -12,13 +12,19 @@ const (
 	aliveEvery     = time.Minute            // 1 s: signs of life of bridge and Central
 	fresh          = 5 * aliveEvery         // 5 s: a bridge that is silent for longer makes the way stale
 	listenFor      = 130 * time.Second      // 2.5 s: somebody who lives says so meanwhile
-	young          = 4 * time.Minute        // 30 s: a sign of life that may be of somebody who lives
 	silence        = 4 * time.Minute        // 30 s: of another Central before this one takes its place
-	remintAfter    = 150 * time.Second      // 3 s
-	lookBack       = 5 * time.Minute        // 2 min: in the logs at a start
+	listenBefore   = 150 * time.Second      // 3 s: to an epoch of the past before one above it is taken
+	backlogOf      = 5 * time.Minute        // 2 min: of commands, at the start of a bridge
 	firstWait      = 500 * time.Millisecond // 50 ms: until a commit is tried again
 	lastWait       = 30 * time.Second       // 1 s: the same in the end
 	firstRoom      = time.Second            // 1 s: until a journal without room is tried again
 	lastRoom       = time.Minute            // 1 s: the same in the end
 	ackGap         = 100 * time.Millisecond
+)
+
+// Bounds of epochs, as in central/internal/ingest and central/app.
+const (
+	firstNumber = 100_000
+	maxRise     = 1_000_000
+	lookBack    = 2_000 // records
 )

@@ -30,7 +30,7 @@ func (w *World) checkRebuiltPoint(c *central, a *agent) {
 	tickets := map[string]ledger.Ticket{}
 	t := tariff()
 	env := ledger.Env{
-		Now: epoch, Central: "rebuilt", Default: t, Admit: true,
+		Now: epoch, Central: charge.Epoch{Number: 1, Run: "000000000000beef"}, Default: t, Admit: true,
 		Session: func(id charge.SessionID) (ledger.Session, bool) { s, ok := sessions[id]; return s, ok },
 		HashOf:  func(charge.JournalID, charge.Seq) (string, bool) { return "", false },
 		Tariff:  func(v charge.TariffVersion) (ledger.Tariff, bool) { return t, v == t.Version },

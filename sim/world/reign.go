@@ -1,68 +1,57 @@
 package world
 
 import (
-	"slices"
 	"time"
 
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/internal/ids"
 	"github.com/carga-ev/carga/internal/wire"
 )
+
+// speaker is the epoch of the Central that wrote it; zero if none did.
+func (m *message) speaker() charge.Epoch {
+	return wire.Speaker(m.kind, []byte(m.central.String()), m.value)
+}
 
 // What follows is the life of a Central beside other Centrals: the rules of
 // central/internal/ingest (life.go) and of central/app (scout.go).
 
-// mint takes a new incarnation, above the present one, all in the database, and
-// one that was heard.
-func (r *reign) mint(heard charge.Incarnation) {
-	above := max(r.c.db.incarnation, heard, r.self)
-	id, err := ids.After(string(above), r.c.now().Std(), r.c.c)
-	if err != nil {
-		r.w.object("shell", "no incarnation above %s: %v", above, err)
-		return
-	}
-	r.self = charge.Incarnation(id)
-	r.c.db.incarnation = r.self
+// rise takes a new epoch, above the present one, that in the database, and one
+// that was heard.
+func (r *reign) rise(heard charge.Epoch) {
+	number := max(r.c.db.epoch.Number, heard.Number, r.self.Number, firstNumber) + 1
+	r.self = charge.Epoch{Number: min(number, charge.MaxEpochNumber), Run: r.name}
+	r.c.db.epoch = r.self
 	r.load()
 }
 
 // scout reads who spoke as Central lately, and waits until nobody else does.
 func (r *reign) scout() {
 	s := &scouting{r: r, open: map[part]bool{}}
-	begin := fromTime(r.w.now - lookBack)
 	for _, topic := range []string{wire.TopicMonitor, wire.TopicCommands} {
 		r.w.kafka.each(func() bool { return r.lives() && !r.joined }, func(n int, added bool) {
 			p := part{topic, n}
 			if !added { // one that is added has nothing of before
 				s.open[p] = true
 			}
-			r.scouts = append(r.scouts, r.w.kafka.read(r.c.line, p, begin, s.read))
+			r.scouts = append(r.scouts, r.w.kafka.read(r.c.line, p, fromLast, s.read))
 		})
 	}
 	s.watch()
 }
 
-// fromTime is the first record that is not older.
-func fromTime(at time.Duration) func(*log) place {
-	return func(l *log) place {
-		i := slices.IndexFunc(l.messages, func(m *message) bool { return m.at >= at })
-		if i < 0 {
-			i = len(l.messages)
-		}
-		return place{next: l.base + int64(i)}
-	}
-}
+// fromLast is some way before the end.
+func fromLast(l *log) place { return place{next: max(l.base, l.end()-lookBack)} }
 
 // scouting is what was heard while looking around.
 type scouting struct {
-	r        *reign
-	open     map[part]bool // not read to the end that was seen
-	begun    time.Duration // since when none is open; 0: not yet
-	greatest charge.Incarnation
-	youngest time.Duration // of a sign of life in the log; 0: none
-	other    charge.Incarnation
-	otherAt  time.Duration
+	r       *reign
+	open    map[part]bool // not read to the end that was seen
+	begun   time.Duration // since when none is open; 0: not yet
+	highest charge.Epoch
+	past    bool // a sign of life is in the log
+	other   charge.Epoch
+	otherAt time.Duration
 }
 
 func (s *scouting) read(b batch, done func(bool)) {
@@ -72,12 +61,12 @@ func (s *scouting) read(b batch, done func(bool)) {
 	}
 	for i := range b.messages {
 		m := b.messages[i]
-		id := wire.Speaker(m.kind, m.value)
-		s.greatest = max(s.greatest, id)
+		id := m.speaker()
+		s.highest = charge.Highest(s.highest, id)
 		switch {
 		case m.kind != wire.KindValueCentralAlive:
 		case b.first+int64(i) < b.past:
-			s.youngest = max(s.youngest, m.at)
+			s.past = true
 		default:
 			s.other, s.otherAt = id, r.w.now
 		}
@@ -102,7 +91,7 @@ func (s *scouting) watch() {
 				x.stop()
 			}
 			r.scouts = nil
-			r.join(s.greatest)
+			r.join(s.highest)
 			return
 		}
 	}
@@ -114,20 +103,20 @@ func (s *scouting) quiet() bool {
 	switch {
 	case s.r.c.takeOver:
 		return true
-	case s.other != "":
+	case !s.other.IsZero():
 		return now >= s.otherAt+silence
-	case s.youngest == 0 || now-s.youngest > young:
+	case !s.past:
 		return true
 	}
 	return now >= s.begun+listenFor
 }
 
 // join makes this Central active and opens its readers.
-func (r *reign) join(heard charge.Incarnation) {
-	if r.believe(heard) && heard >= r.self {
-		r.above, r.remintAt = max(r.above, heard), r.c.now()
+func (r *reign) join(heard charge.Epoch) {
+	if r.self.Less(heard) && r.believe(heard) {
+		r.riseSoon(heard, 0)
 	}
-	if r.orders.FencedBy() != "" {
+	if !r.orders.FencedBy().IsZero() {
 		r.noticeFence()
 		if r.c.takeOver {
 			r.give(&asked{ask: orders.AskLift{}, answer: func(orders.Reply) {}})
@@ -135,7 +124,7 @@ func (r *reign) join(heard charge.Incarnation) {
 	}
 	r.joined = true
 	r.turned()
-	r.becomeGreater()
+	r.maybeRise()
 	r.greet()
 	r.committed(wire.TopicMonitor)
 	r.committed(wire.TopicEvents)
@@ -215,43 +204,42 @@ func (r *reign) greet() {
 	}
 }
 
-// becomeGreater mints anew when a past life with a greater incarnation was
-// heard of and nobody spoke for it meanwhile.
-func (r *reign) becomeGreater() {
-	now := r.c.now()
-	if r.remintAt == 0 || r.remintAt > now || r.busy {
+// riseSoon lets this Central take an epoch above one of the past, in a while.
+func (r *reign) riseSoon(heard charge.Epoch, in time.Duration) {
+	r.above, r.riseAt = charge.Highest(r.above, heard), max(r.w.now+in, 1)
+	r.after(in, "central rises", r.maybeRise)
+}
+
+// maybeRise takes a new epoch when a higher one of the past was heard of and
+// nobody spoke for it meanwhile.
+func (r *reign) maybeRise() {
+	if r.riseAt == 0 || r.riseAt > r.w.now || r.busy {
 		return
 	}
-	r.remintAt = 0
-	if !r.active() || r.above < r.self {
+	r.riseAt = 0
+	if !r.active() || r.above.Less(r.self) {
 		return
 	}
-	r.mint(r.above)
+	r.rise(r.above)
 	r.greet()
 }
 
-// believe reports whether an incarnation may be a real one.
-func (r *reign) believe(id charge.Incarnation) bool {
-	if id == "" {
-		return false
-	}
-	at, err := ids.Time(string(id))
-	return err == nil && at.Before(r.c.now().Std().Add(24*time.Hour))
+// believe reports whether an epoch may be that of a Central.
+func (r *reign) believe(id charge.Epoch) bool {
+	return !id.IsZero() && id.Number <= r.self.Number+maxRise
 }
 
-// heardPosition takes the incarnation that a charging point's position
-// remembers.
-func (r *reign) heardPosition(id charge.Incarnation) {
-	if id <= r.self || id <= r.above || !r.active() || !r.believe(id) {
-		return
+// heardPast takes the epoch of a sign of life that was in the log before.
+func (r *reign) heardPast(id charge.Epoch) {
+	if r.self.Less(id) && r.above.Less(id) && r.active() && r.believe(id) {
+		r.riseSoon(id, listenBefore)
 	}
-	r.above, r.remintAt = id, r.c.now().Add(remintAfter)
 }
 
 // overhear looks whether somebody else speaks as Central.
 func (r *reign) overhear(b batch, done func(bool)) {
 	for i := range b.messages {
-		if id := wire.Speaker(b.messages[i].kind, b.messages[i].value); id != "" && r.lives() {
+		if id := b.messages[i].speaker(); !id.IsZero() && r.lives() {
 			r.hear(id)
 		}
 	}
@@ -259,8 +247,8 @@ func (r *reign) overhear(b batch, done func(bool)) {
 }
 
 // hear takes what another Central said after this one began.
-func (r *reign) hear(id charge.Incarnation) {
-	if id <= r.self || id <= r.fencedBy || !r.believe(id) || r.w.bug(BugNoFence) {
+func (r *reign) hear(id charge.Epoch) {
+	if !r.self.Less(id) || !r.fencedBy.Less(id) || !r.believe(id) || r.w.bug(BugNoFence) {
 		return
 	}
 	r.fence(id)
@@ -268,13 +256,13 @@ func (r *reign) hear(id charge.Incarnation) {
 }
 
 // active reports whether this Central reads, orders, acknowledges and bills.
-func (r *reign) active() bool { return r.joined && r.fencedBy == "" }
+func (r *reign) active() bool { return r.joined && r.fencedBy.IsZero() }
 
-// fence sets who fenced this Central, "" for nobody, and answers who did
+// fence sets who fenced this Central, zero for nobody, and answers who did
 // before.
-func (r *reign) fence(by charge.Incarnation) (was charge.Incarnation) {
+func (r *reign) fence(by charge.Epoch) (was charge.Epoch) {
 	was, r.fencedBy = r.fencedBy, by
-	if (was == "") != (by == "") {
+	if was.IsZero() != by.IsZero() {
 		r.turned()
 	}
 	return was
@@ -283,18 +271,18 @@ func (r *reign) fence(by charge.Incarnation) (was charge.Incarnation) {
 func (r *reign) turned() {
 	r.since = r.w.now
 	r.w.mix("central active", nil)
-	if r.fencedBy != "" {
+	if !r.fencedBy.IsZero() {
 		r.w.stats.Fenced++
 	}
 }
 
 // noticeFence stops what a fenced Central must not do.
 func (r *reign) noticeFence() {
-	if by := r.orders.FencedBy(); by != "" {
+	if by := r.orders.FencedBy(); !by.IsZero() {
 		r.fence(by)
-		r.remintAt = 0
+		r.riseAt = 0
 		clear(r.pacer)
-	} else if was := r.fence(""); was != "" { // an operator lifted it
-		r.above, r.remintAt = max(r.above, was), r.c.now()
+	} else if was := r.fence(charge.Epoch{}); !was.IsZero() { // an operator lifted it
+		r.riseSoon(was, 0)
 	}
 }

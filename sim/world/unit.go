@@ -54,7 +54,7 @@ func (r *reign) newUnit() *unit {
 	}
 	t := tariff()
 	u.env = ledger.Env{
-		Now: u.now, Central: r.self, Default: t, Admit: true, Session: u.Session, HashOf: u.hashOf,
+		Now: u.now, Central: r.self, Speaks: r.active(), Default: t, Admit: true, Session: u.Session, HashOf: u.hashOf,
 		Journal: u.journal, KeepJournals: 1,
 		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) { return t, v == t.Version },
 	}

@@ -169,11 +169,11 @@ func (b *boot) heard(d received) {
 }
 
 func (b *boot) heardAck(ack wire.Ack, retained bool) {
-	if !retained && ack.Central >= b.state.Position.Central && b.a.quality == charge.ClockUnset {
+	if !retained && !ack.Central.Less(b.state.Position.Central) && b.a.quality == charge.ClockUnset {
 		b.lifted, b.offset = true, ack.At.Sub(charge.Time(b.up().Milliseconds()))
 	}
 	b.w.checkAck(b, &ack)
-	if b.w.bug(BugNoRewind) && ack.Central > b.state.Position.Central {
+	if b.w.bug(BugNoRewind) && b.state.Position.Central.Less(ack.Central) {
 		b.keepPosition(&ack)
 	}
 	b.step(delivery.Heard{Now: b.luck(), Ack: ack, Held: b.held(), Live: !retained})
@@ -196,7 +196,7 @@ func (b *boot) heardCommand(raw []byte) {
 func (b *boot) describe() wire.Presence {
 	wall, _ := b.wall()
 	p := wire.Presence{V: wire.Version, Online: true, Journal: b.journal, Conn: b.conns, At: wall}
-	return b.state.Describe(b.held(), p)
+	return b.state.Describe(b.held(), b.commands.Central(), p)
 }
 
 // maybePresence says the presence if it is due, and looks again when it is.

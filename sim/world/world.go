@@ -191,7 +191,7 @@ func (w *World) heal() {
 
 // liftFence is what an operator does who has switched all other Centrals off.
 func (w *World) liftFence(times int) {
-	if c := w.centrals[len(w.centrals)-1]; c.run != nil && c.run.orders.FencedBy() != "" {
+	if c := w.centrals[len(w.centrals)-1]; c.run != nil && !c.run.orders.FencedBy().IsZero() {
 		c.run.give(&asked{ask: orders.AskLift{}, answer: func(orders.Reply) {}})
 	}
 	if times > 0 {

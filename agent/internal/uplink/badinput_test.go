@@ -17,7 +17,7 @@ import (
 // numbers are those of the list of what may come by MQTT; those of a longer
 // packet are in the tests of mqttlink. Who may say commands and
 // acknowledgements is for the broker to know: until it has accounts, a greater
-// incarnation that is invented is believed.
+// epoch that is invented is believed.
 type badDown struct {
 	name    string
 	kind    wire.Kind
@@ -28,7 +28,7 @@ type badDown struct {
 func badDowns(t *testing.T) []badDown {
 	t.Helper()
 	now := charge.At(time.Now())
-	ack := func(central charge.Incarnation, journal charge.JournalID, seq charge.Seq) []byte {
+	ack := func(central charge.Epoch, journal charge.JournalID, seq charge.Seq) []byte {
 		raw, err := (&wire.Ack{V: 1, Central: central, Journal: &journal, Seq: seq, At: now}).Encode()
 		if err != nil {
 			t.Fatal(err)
@@ -41,7 +41,7 @@ func badDowns(t *testing.T) []badDown {
 			t.Fatal(err)
 		}
 		c := wire.Command{
-			V: 1, ID: "bad", N: 1, Central: "c1", Journal: theBoot, CPID: theCP, Connector: 1, Type: wire.CommandStop,
+			V: 1, ID: "bad", N: 1, Central: epoch(1), Journal: theBoot, CPID: theCP, Connector: 1, Type: wire.CommandStop,
 			IssuedAt: now, SentAt: now, ExpiresAt: now.Add(30 * time.Second), Data: data,
 		}
 		change(&c)
@@ -51,7 +51,7 @@ func badDowns(t *testing.T) []badDown {
 		}
 		return raw
 	}
-	good, stop := ack("c1", theBoot, 3), command(func(*wire.Command) {})
+	good, stop := ack(epoch(1), theBoot, 3), command(func(*wire.Command) {})
 	bad := func(s uplink.Stats) uint64 { return s.BadMessages }
 	verdict := func(k delivery.VerdictKind) func(uplink.Stats) uint64 {
 		return func(s uplink.Stats) uint64 { return s.Commands.By[k] }
@@ -70,15 +70,17 @@ func badDowns(t *testing.T) []badDown {
 		{"13 version 0", wire.KindAck, bytes.Replace(good, []byte(`"v":1`), []byte(`"v":0`), 1), bad},
 		{"14 seq -1", wire.KindAck, bytes.Replace(good, []byte(`"seq":3`), []byte(`"seq":-1`), 1), bad},
 		{"22 number that is none", wire.KindCommand, bytes.Replace(stop, []byte(`"n":1`), []byte(`"n":NaN`), 1), bad},
+		{"22 epoch that is none", wire.KindAck, bytes.Replace(good, []byte(epoch(1).String()), []byte("CENTRAL_9"), 1), bad},
+		{"22 epoch beyond the last", wire.KindCommand, bytes.Replace(stop, []byte(epoch(1).String()), []byte("1000000000001-00000000000000ab"), 1), bad},
 		{"24 not a date", wire.KindAck, bytes.Replace(good, []byte(now.String()), []byte("today"), 1), bad},
 		{"25 command for another charging point", wire.KindCommand, command(func(c *wire.Command) { c.CPID = "CP_Y" }), verdict(delivery.OtherBoot)},
 		{"26 command of an hour ago", wire.KindCommand, command(func(c *wire.Command) {
 			c.IssuedAt, c.SentAt, c.ExpiresAt = now.Add(-time.Hour), now.Add(-time.Hour), now.Add(-time.Hour+30*time.Second)
 		}), verdict(delivery.Expired)},
-		{"15 acknowledgement beyond what exists", wire.KindAck, ack("c1", theBoot, 1<<40), func(s uplink.Stats) uint64 { return s.Counts.AcksForeign }},
-		{"16 acknowledgement of an older Central", wire.KindAck, ack("c0", theBoot, 1), func(s uplink.Stats) uint64 { return s.Counts.AcksOld }},
-		{"16 acknowledgement of less than before", wire.KindAck, ack("c1", theBoot, 1), func(s uplink.Stats) uint64 { return s.Counts.AcksSame }},
-		{"18 acknowledgement of an unknown journal", wire.KindAck, ack("c1", "another", 1), func(s uplink.Stats) uint64 { return s.Counts.AcksSame }},
+		{"15 acknowledgement beyond what exists", wire.KindAck, ack(epoch(1), theBoot, 1<<40), func(s uplink.Stats) uint64 { return s.Counts.AcksForeign }},
+		{"16 acknowledgement of a Central of an earlier version, of the year 2099", wire.KindAck, ack(charge.Epoch{Run: "03b3d6f8-0c00-7000-8000-000000000001"}, theBoot, 1), func(s uplink.Stats) uint64 { return s.Counts.AcksOld }},
+		{"16 acknowledgement of less than before", wire.KindAck, ack(epoch(1), theBoot, 1), func(s uplink.Stats) uint64 { return s.Counts.AcksSame }},
+		{"18 acknowledgement of an unknown journal", wire.KindAck, ack(epoch(1), "another", 1), func(s uplink.Stats) uint64 { return s.Counts.AcksSame }},
 	}
 }
 

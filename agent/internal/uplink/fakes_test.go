@@ -2,7 +2,6 @@ package uplink_test
 
 import (
 	"context"
-	"fmt"
 	"io"
 	"log/slog"
 	"net"
@@ -278,7 +277,7 @@ func (n *network) answerLocked() {
 	if n.deaf {
 		return
 	}
-	a := wire.Ack{V: 1, Central: charge.Incarnation(fmt.Sprintf("c%d", n.life)), At: charge.At(time.Now())}
+	a := wire.Ack{V: 1, Central: epoch(n.life), At: charge.At(time.Now())}
 	if n.known > 0 {
 		a.Journal, a.Seq = new(theBoot), n.known
 	}
@@ -322,3 +321,6 @@ func (n *network) last() wire.Presence {
 	defer n.mu.Unlock()
 	return n.presences[len(n.presences)-1]
 }
+
+// epoch is the nth start of Central.
+func epoch(n int) charge.Epoch { return charge.Epoch{Number: uint64(n), Run: "00000000000000ab"} }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/mqttlink"
 	"github.com/carga-ev/carga/internal/obs"
@@ -96,7 +97,7 @@ func (u *Uplink) handleMessage(m message) {
 
 func (u *Uplink) handleAck(m message, ack wire.Ack) {
 	crashpoint.At(crashpoint.Heard)
-	if !m.Retained && ack.Central >= u.state.Position.Central {
+	if !m.Retained && !ack.Central.Less(u.state.Position.Central) {
 		u.deps.Owner.Heard(ack.At)
 	}
 	u.step(delivery.Heard{Now: u.event(), Ack: ack, Held: u.deps.Records.Held(), Live: !m.Retained})
@@ -176,7 +177,7 @@ func (u *Uplink) maybePresence() time.Duration {
 	if u.sender == nil {
 		return never
 	}
-	p := u.state.Describe(u.deps.Records.Held(), u.presence(u.sender.conn.Number(), true))
+	p := u.state.Describe(u.deps.Records.Held(), u.orderedBy(), u.presence(u.sender.conn.Number(), true))
 	if due := u.said.Due(p); u.now() < due {
 		return due
 	}
@@ -188,6 +189,12 @@ func (u *Uplink) maybePresence() time.Duration {
 	u.sender.presence(raw)
 	u.said = u.said.Say(p, u.now())
 	return u.said.Due(p)
+}
+
+func (u *Uplink) orderedBy() charge.Epoch {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	return u.commands.Central()
 }
 
 func (u *Uplink) presence(conn uint64, online bool) wire.Presence {

@@ -25,7 +25,7 @@ func TestEventsAreDeliveredAndThePositionKept(t *testing.T) {
 					t.Errorf("Central knows %d records, %d came twice; want 301, 0", n.known, n.repeats)
 				}
 			})
-			if p := n.owner.saved; p != (delivery.Position{Central: "c1", Journal: theBoot, Seq: 301}) {
+			if p := n.owner.saved; p != (delivery.Position{Central: epoch(1), Journal: theBoot, Seq: 301}) {
 				t.Errorf("the position kept is %+v", p)
 			}
 			if err := n.up.Drain(t.Context()); err != nil {
@@ -160,7 +160,7 @@ func TestCentralFromABackup(t *testing.T) {
 					t.Errorf("Central knows %d, want 200", n.known)
 				}
 			})
-			if p := n.owner.saved; p.Central != "c2" {
+			if p := n.owner.saved; p.Central != epoch(2) {
 				t.Errorf("the position is of %s, want c2", p.Central)
 			}
 		})
@@ -185,7 +185,7 @@ func TestTelemetryAndPresence(t *testing.T) {
 				}
 			})
 			p := n.last()
-			if !p.Online || *p.First != (wire.Position{Journal: theBoot, Seq: 1}) || *p.Next != (wire.Position{Journal: theBoot, Seq: 6}) || p.Central != "c1" {
+			if !p.Online || *p.First != (wire.Position{Journal: theBoot, Seq: 1}) || *p.Next != (wire.Position{Journal: theBoot, Seq: 6}) || p.Central != epoch(1) {
 				t.Errorf("the presence is %+v first %v next %v", p, p.First, p.Next)
 			}
 			time.Sleep(delivery.PresenceEvery)
@@ -222,7 +222,7 @@ func TestCommandsAreJudged(t *testing.T) {
 			}
 			now := charge.At(time.Now())
 			c := wire.Command{
-				V: 1, ID: charge.CommandID(id), N: seq, Central: "c1", Journal: boot, CPID: theCP, Connector: 1, Type: o.CommandType(),
+				V: 1, ID: charge.CommandID(id), N: seq, Central: epoch(1), Journal: boot, CPID: theCP, Connector: 1, Type: o.CommandType(),
 				IssuedAt: now, SentAt: now, ExpiresAt: now.Add(30 * time.Second), Data: data,
 			}
 			raw, err := c.Encode()
@@ -264,7 +264,7 @@ func TestCommandsAreJudged(t *testing.T) {
 func TestARetainedAckDoesNotGiveTheClock(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t, 3)
-		raw, err := new(wire.Ack{V: 1, Central: "c1", Journal: new(theBoot), Seq: 3, At: 1}).Encode()
+		raw, err := new(wire.Ack{V: 1, Central: epoch(1), Journal: new(theBoot), Seq: 3, At: 1}).Encode()
 		if err != nil {
 			t.Fatal(err)
 		}

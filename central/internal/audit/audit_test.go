@@ -44,7 +44,7 @@ func newBooks(t *testing.T, path string) *books {
 	}
 	b := &books{t: t, s: s, now: morning, cps: map[charge.CPID]*ledger.CP{}, ended: map[charge.SessionID]ledger.Session{}}
 	b.write(func(tx *store.Tx) error {
-		return errors.Join(tx.Incarnation("central-1", morning), tx.Tariff(house(), morning),
+		return errors.Join(tx.Epoch(epoch(1), morning), tx.Tariff(house(), morning),
 			tx.Tariff(ledger.Tariff{Version: "2026-1", StartFee: 10 * money.MinorUnit, PerKWh: 33 * money.MinorUnit, Currency: "EUR"}, morning))
 	})
 	return b
@@ -59,7 +59,7 @@ func (b *books) write(fn func(tx *store.Tx) error) {
 
 func (b *books) env() *ledger.Env {
 	return &ledger.Env{
-		Now: b.now, Central: "central-1", Default: house(), Admit: true,
+		Now: b.now, Central: epoch(1), Default: house(), Admit: true,
 		Session: func(id charge.SessionID) (ledger.Session, bool) { s, ok := b.ended[id]; return s, ok },
 		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
 			return ledger.Tariff{Version: "2026-1", StartFee: 10 * money.MinorUnit, PerKWh: 33 * money.MinorUnit, Currency: "EUR"}, v == "2026-1"
@@ -168,7 +168,7 @@ func aWeek(t *testing.T, path string) {
 	known := len(holed.Log)
 	b.say(holed.Log[:first]...)
 	holed.Storage = holed.Storage[known-1:]
-	b.heard(holed.Presence(wire.Position{}, ""), "CP_003")
+	b.heard(holed.Presence(wire.Position{}, charge.Epoch{}), "CP_003")
 	b.say(holed.Log[known-1:]...)
 	b.say(holed.Log[filled-1]) // one of three turned up late
 	holed.Boot()
@@ -383,3 +383,6 @@ func TestAnEndedContextEndsTheAudit(t *testing.T) {
 		t.Errorf("got %v, want it ended", err)
 	}
 }
+
+// epoch is the nth start of Central.
+func epoch(n int) charge.Epoch { return charge.Epoch{Number: uint64(n), Run: fmt.Sprintf("%016x", n)} }

@@ -138,7 +138,7 @@ func TestNoFalseAlarm(t *testing.T) {
 			live(t, b)
 			switch rapid.IntRange(0, 4).Draw(t, "heard") {
 			case 0: // all it holds, in order
-				m.Heard(b.Presence(wire.Position{}, ""))
+				m.Heard(b.Presence(wire.Position{}, charge.Epoch{}))
 				for _, r := range b.Storage {
 					m.say(r)
 				}

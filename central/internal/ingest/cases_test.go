@@ -50,13 +50,13 @@ func TestRecordsWithoutSense(t *testing.T) {
 			return p.All
 		}},
 		{"a journal after itself", "record_unusable", 1, func(p *journaltest.Point) []journaltest.Message {
-			return []journaltest.Message{p.Presence(1, ""), like(p, 0, func(r *wire.Record) {
+			return []journaltest.Message{p.Presence(1, charge.Epoch{}), like(p, 0, func(r *wire.Record) {
 				r.Prev = strings.Repeat("b", 64)
 				r.Data = []byte(strings.Replace(string(r.Data), `"after":null`, `"after":{"journal":"`+string(r.Journal)+`","seq":1}`, 1))
 			})[0]}
 		}},
 		{"a root after something", "record_unusable", 1, func(p *journaltest.Point) []journaltest.Message {
-			return []journaltest.Message{p.Presence(1, ""), like(p, 0, func(r *wire.Record) { r.Prev = strings.Repeat("c", 64) })[0]}
+			return []journaltest.Message{p.Presence(1, charge.Epoch{}), like(p, 0, func(r *wire.Record) { r.Prev = strings.Repeat("c", 64) })[0]}
 		}},
 		{"a stray record", "record_mismatch", 2, func(p *journaltest.Point) []journaltest.Message {
 			wrong := next(p, func(r *wire.Record) { r.Prev = strings.Repeat("0", 64) })

@@ -14,6 +14,7 @@ import (
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/internal/store/storetest"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -27,7 +28,7 @@ func TestADamagedDatabaseStopsAndLosesNothing(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				whole := options(dir)
 				l := newLife(t, whole, config())
-				l.w.Join("")
+				l.w.Join(charge.Epoch{})
 				p := journaltest.New(t, "CP_1")
 				p.Charge(1)
 				l.deliver(wire.TopicEvents, p.All...)
@@ -46,7 +47,7 @@ func TestADamagedDatabaseStopsAndLosesNothing(t *testing.T) {
 				}
 				broken := startLife(t, damaged, config())
 				broken.next[wire.TopicEvents] = offset
-				broken.w.Join("")
+				broken.w.Join(charge.Epoch{})
 				synctest.Wait()
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
@@ -87,7 +88,7 @@ func TestADamagedDatabaseStopsAndLosesNothing(t *testing.T) {
 
 				sound := newLife(t, store.Options{Path: filepath.Join(dir, "copy.db")}, config())
 				defer sound.end()
-				sound.w.Join("")
+				sound.w.Join(charge.Epoch{})
 				sound.next[wire.TopicEvents] = offset
 				sound.deliver(wire.TopicEvents, p.All[known:]...)
 				time.Sleep(time.Second)

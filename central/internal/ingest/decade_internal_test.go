@@ -36,10 +36,10 @@ func (d realDB) Trouble(err error) (string, Remedy) {
 // nowhere is a Kafka that has everything at once.
 type nowhere struct{}
 
-func (nowhere) Ack(charge.CPID, []byte)                                       {}
-func (nowhere) Command(_ charge.CPID, _ charge.CommandID, _ []byte, s func()) { s() }
-func (nowhere) Progress(string, charge.SessionID, []byte)                     {}
-func (nowhere) Alive([]byte)                                                  {}
+func (nowhere) Ack(charge.Epoch, charge.CPID, []byte)                                         {}
+func (nowhere) Command(_ charge.Epoch, _ charge.CPID, _ charge.CommandID, _ []byte, s func()) { s() }
+func (nowhere) Progress(string, charge.SessionID, []byte)                                     {}
+func (nowhere) Alive([]byte)                                                                  {}
 
 // grows are the tables that keep history, and why. All others are bounded.
 var grows = map[string]string{

@@ -212,7 +212,7 @@ func (u *unit) fenced(op Op) *refusal {
 		return nil
 	case Admit, PassNext, Release, Settle, Explain:
 	}
-	if u.w.orders.FencedBy() == "" {
+	if u.w.orders.FencedBy().IsZero() {
 		return nil
 	}
 	return &refusal{orders.RefusedFenced, "another Central took over; this one only watches"}

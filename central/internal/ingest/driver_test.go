@@ -26,7 +26,7 @@ func (l *life) online(a *journaltest.Point) {
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	l.deliver(wire.TopicMonitor, journaltest.Message{Key: "bridge", Kind: wire.KindValueBridgeAlive, Value: raw}, a.Presence(a.Seq+1, ""))
+	l.deliver(wire.TopicMonitor, journaltest.Message{Key: "bridge", Kind: wire.KindValueBridgeAlive, Value: raw}, a.Presence(a.Seq+1, charge.Epoch{}))
 }
 
 func ask(t *testing.T, messageID string, at time.Time) journaltest.Message {

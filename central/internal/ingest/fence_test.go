@@ -2,7 +2,6 @@ package ingest_test
 
 import (
 	"context"
-	"crypto/rand"
 	"errors"
 	"strings"
 	"sync/atomic"
@@ -15,14 +14,8 @@ import (
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/internal/ids"
 	"github.com/carga-ev/carga/internal/wire"
 )
-
-func incarnation(t *testing.T, at time.Time) charge.Incarnation {
-	t.Helper()
-	return charge.Incarnation(ids.New(at, rand.Reader))
-}
 
 func TestAGreaterCentralFencesThisOne(t *testing.T) {
 	dir := t.TempDir()
@@ -33,16 +26,19 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 		a := journaltest.New(t, "CP_1")
 		l.deliver(wire.TopicEvents, a.All...)
 		l.w.Hear(me)
-		l.w.Hear("0")                                          // an earlier one
-		l.w.Hear(incarnation(t, time.Now().Add(25*time.Hour))) // of no honest clock
+		l.w.Hear(epoch(0))                                                  // an earlier one
+		l.w.Hear(charge.Epoch{Run: "fffffff0-1111-7fff-bfff-ffffffffffff"}) // of an earlier version
+		for range 3 {
+			l.w.Hear(epoch(2_000_000)) // of a fault
+		}
 		time.Sleep(2 * time.Second)
 		if p := self(l); p.State != ingest.PartUp {
 			t.Fatalf("central: got %+v, want it up", p)
 		}
 		if n := l.live.Network().Books.Alarms; n != 1 {
-			t.Errorf("alarms: got %d, want one: an incarnation that is not believed", n)
+			t.Errorf("alarms: got %d, want one: an epoch that is not believed", n)
 		}
-		other := incarnation(t, time.Now().Add(time.Minute))
+		other := epoch(5)
 		l.w.Hear(other)
 		synctest.Wait()
 		if p := self(l); p.State != ingest.PartDown || !strings.Contains(p.Reason, "took over") {
@@ -75,8 +71,8 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 		}
 		<-taken
 		time.Sleep(time.Second)
-		if now := l.live.Network().Central; now <= other {
-			t.Errorf("after the lift it is called %s, want greater than %s", now, other)
+		if now := l.live.Network().Central; !other.Less(now) {
+			t.Errorf("after the lift it has the epoch %s, want one above %s", now, other)
 		}
 		if got := l.out.acked("CP_1"); got != a.Seq {
 			t.Errorf("after the lift: acknowledged %d, want %d", got, a.Seq)
@@ -84,41 +80,157 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 	})
 }
 
-// A database restored from an older copy does not know how this Central called
-// itself last; the charging points do.
-func TestARestoredCentralCallsItselfGreaterThanItsPast(t *testing.T) {
+// alive is a sign of life of a Central.
+func alive(t *testing.T, e charge.Epoch) journaltest.Message {
+	t.Helper()
+	raw, err := (&wire.CentralAlive{V: wire.Version, Central: e, At: charge.At(time.Now())}).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	return journaltest.Message{Key: "central", Kind: wire.KindValueCentralAlive, Value: raw}
+}
+
+// A database restored from an older copy does not know how high this Central was
+// last; Kafka does, also if that was hours ago.
+func TestARestoredCentralIsAboveItsPast(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLife(t, options(dir), config())
 		defer l.end()
-		past := incarnation(t, time.Now().Add(2*time.Hour))
-		l.w.Join(past)
+		l.w.Join(epoch(5))
 		synctest.Wait()
-		if now := l.live.Network().Central; now <= past {
-			t.Errorf("got %s, want greater than %s: its log spoke of it", now, past)
+		if now := l.live.Network().Central; !epoch(5).Less(now) {
+			t.Errorf("got %s, want above %s: the end of the log spoke of it", now, epoch(5))
 		}
-		further := incarnation(t, time.Now().Add(3*time.Hour))
-		a := journaltest.New(t, "CP_1")
-		l.deliver(wire.TopicMonitor, a.Presence(1, further))
+		l.hand(wire.TopicMonitor, true, alive(t, epoch(7)), alive(t, epoch(8)), alive(t, epoch(9)))
 		synctest.Wait()
-		if now := l.live.Network().Central; now > further {
+		if now := l.live.Network().Central; epoch(9).Less(now) {
 			t.Error("it did not listen first whether that one lives")
 		}
 		time.Sleep(4 * time.Second)
 		now := l.live.Network().Central
-		if now <= further {
-			t.Errorf("got %s, want greater than %s: a charging point spoke of it", now, further)
+		if now.Number != epoch(10).Number {
+			t.Errorf("got %s, want the number %d: the log spoke of %s", now, epoch(10).Number, epoch(9))
 		}
-		l.out.mu.Lock()
-		if last := l.out.acks[len(l.out.acks)-1]; last.Central != now {
-			t.Errorf("its last acknowledgement is of %s, want %s", last.Central, now)
-		}
-		l.out.mu.Unlock()
-		unbelieved := incarnation(t, time.Now().Add(48*time.Hour))
-		l.deliver(wire.TopicMonitor, a.Presence(1, unbelieved))
+		l.hand(wire.TopicMonitor, true, alive(t, epoch(2_000_000)), alive(t, charge.Epoch{Run: "fffffff0-1111-7fff-bfff-ffffffffffff"}))
 		time.Sleep(4 * time.Second)
 		if again := l.live.Network().Central; again != now {
-			t.Errorf("it believed in an incarnation of the day after tomorrow")
+			t.Errorf("it believed %s", again)
+		}
+		if p := self(l); p.State != ingest.PartUp {
+			t.Errorf("central: got %+v, want it up", p)
+		}
+	})
+}
+
+// Whatever epoch a charging point obeys, it obeys this Central after its next
+// presence, and that concerns no other one and not this Central's own epoch.
+func TestAPresenceConcernsOneChargingPoint(t *testing.T) {
+	huge := charge.Epoch{Number: 999_999_999_000, Run: "00000000000000ab"}
+	for name, claim := range map[string]charge.Epoch{
+		"none": {}, "of an earlier version and the year 2099": {Run: "03b3d6f8-0c00-7000-8000-000000000001"},
+		"lower": epoch(1), "a little higher": epoch(9), "huge": huge,
+		"this number, of a higher run": {Number: 100_002, Run: "ffffffffffffffff"},
+	} {
+		dir := t.TempDir()
+		synctest.Test(t, func(t *testing.T) {
+			first := central(t, dir) // the one that the backup is of
+			first.end()
+			l := central(t, dir)
+			own := l.live.Network().Central
+			a, b := journaltest.New(t, "CP_1"), journaltest.New(t, "CP_2")
+			l.deliver(wire.TopicEvents, a.All...)
+			l.deliver(wire.TopicEvents, b.All...)
+			for range 3 { // as a copy that is lost and said again
+				l.deliver(wire.TopicMonitor, a.Presence(1, claim), b.Presence(1, own))
+				time.Sleep(time.Second)
+			}
+			if r, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Ask{Ask: orders.AskAvailability{Target: orders.Target{CPID: "CP_1"}}}); err != nil || r.Refused != "" {
+				t.Fatalf("%s: asked for availability: %+v %v", name, r, err)
+			}
+			time.Sleep(10 * time.Second)
+			ack, command := l.ackedBy("CP_1"), l.commandedBy("CP_1")
+			if !claim.Less(ack) || ack.Run != own.Run || command != ack {
+				t.Errorf("%s: acknowledged by %s, commanded by %s, want both above %s and of the run %s", name, ack, command, claim, own.Run)
+			}
+			if wanted := max(claim.Number+1, own.Number); ack.Number > wanted {
+				t.Errorf("%s: acknowledged by %s, want at most the number %d", name, ack, wanted)
+			}
+			if got := l.ackedBy("CP_2"); got != own {
+				t.Errorf("%s: another charging point was acknowledged by %s, want %s", name, got, own)
+			}
+			l.out.mu.Lock()
+			if by := l.out.by; by != own || l.live.Network().Central != own {
+				t.Errorf("%s: to other Centrals it is %s and shows %s, want %s", name, by, l.live.Network().Central, own)
+			}
+			l.out.mu.Unlock()
+			l.end()
+			l = central(t, dir)
+			defer l.end()
+			time.Sleep(time.Second)
+			if again := l.ackedBy("CP_1"); !ack.Less(again) {
+				t.Errorf("%s: acknowledged by %s, and after a restart by %s", name, ack, again)
+			}
+		})
+	}
+}
+
+// At the end of the numbers a charging point is shown, and holds up no other one.
+func TestAPresenceAtTheEndOfTheNumbers(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		a, b := journaltest.New(t, "CP_1"), journaltest.New(t, "CP_2")
+		l.deliver(wire.TopicEvents, a.All...)
+		l.deliver(wire.TopicEvents, b.All...)
+		for range 3 {
+			l.deliver(wire.TopicMonitor, a.Presence(1, charge.Epoch{Number: charge.MaxEpochNumber, Run: "ffffffffffffffff"}), b.Presence(1, charge.Epoch{}))
+			time.Sleep(time.Second)
+		}
+		if n := l.live.Network().Books.Alarms; n != 1 {
+			t.Errorf("alarms: got %d, want one", n)
+		}
+		if e := l.ackedBy("CP_1"); e.Number != charge.MaxEpochNumber {
+			t.Errorf("CP_1 is acknowledged by %s, want the last number", e)
+		}
+		if own := l.live.Network().Central; l.ackedBy("CP_2") != own || own.Number != epoch(1).Number {
+			t.Errorf("CP_2 is acknowledged by %s, want %s, number %d", l.ackedBy("CP_2"), own, epoch(1).Number)
+		}
+	})
+}
+
+// Two Centrals that began at once on copies of one backup have the same number:
+// one of them fences the other, whichever it is, and above it is it after a lift.
+func TestTwoCentralsOfOneNumber(t *testing.T) {
+	dirs := []string{t.TempDir(), t.TempDir()}
+	synctest.Test(t, func(t *testing.T) {
+		var both []*life
+		for _, dir := range dirs {
+			l := central(t, dir)
+			defer l.end()
+			both = append(both, l)
+		}
+		x, y := both[0].live.Network().Central, both[1].live.Network().Central
+		if x.Number != y.Number || x == y {
+			t.Fatalf("got %s and %s, want one number and two runs", x, y)
+		}
+		both[0].w.Hear(y)
+		both[1].w.Hear(x)
+		time.Sleep(time.Second)
+		lower, higher := both[0], both[1]
+		if y.Less(x) {
+			lower, higher = higher, lower
+		}
+		if self(lower).State != ingest.PartDown || self(higher).State != ingest.PartUp {
+			t.Fatalf("the lower is %+v, the higher %+v, want the lower fenced", self(lower), self(higher))
+		}
+		if _, err := lower.w.Ask(t.Context(), ingest.Once{}, ingest.Lift{}); err != nil {
+			t.Error(err)
+		}
+		time.Sleep(time.Second)
+		if now := lower.live.Network().Central; now.Number <= x.Number || self(lower).State != ingest.PartUp {
+			t.Errorf("after the lift: %s, %+v, want it up with a higher number than %d", now, self(lower), x.Number)
 		}
 	})
 }
@@ -153,7 +265,7 @@ func hookedCentral(t *testing.T, dir string, before func() error) *life {
 		t.Fatal(err)
 	}
 	l := runLife(t, s, hooked{db{s}, before}, config())
-	l.w.Join("")
+	l.w.Join(charge.Epoch{})
 	synctest.Wait()
 	return l
 }
@@ -174,7 +286,7 @@ func TestAFencedCentralIsSilentThoughItsDiskIsFull(t *testing.T) {
 		full.Store(true)
 		a := journaltest.New(t, "CP_1")
 		l.deliver(wire.TopicEvents, a.All...)
-		other := incarnation(t, time.Now().Add(time.Minute))
+		other := epoch(5)
 		l.w.Hear(other)
 		synctest.Wait()
 		_, _, said := l.out.count()
@@ -197,8 +309,8 @@ func TestAFencedCentralIsSilentThoughItsDiskIsFull(t *testing.T) {
 		if got := l.out.acked("CP_1"); got != a.Seq {
 			t.Errorf("after the lift: acknowledged %d, want %d", got, a.Seq)
 		}
-		if p := self(l); p.State != ingest.PartUp || l.live.Network().Central <= other {
-			t.Errorf("after the lift: got %+v, called %s, want it up and greater than %s", p, l.live.Network().Central, other)
+		if p := self(l); p.State != ingest.PartUp || !other.Less(l.live.Network().Central) {
+			t.Errorf("after the lift: got %+v, epoch %s, want it up and above %s", p, l.live.Network().Central, other)
 		}
 	})
 }
@@ -215,13 +327,13 @@ func TestACentralThatIsGreaterMeanwhileIsNotSilent(t *testing.T) {
 			return nil
 		})
 		defer l.end()
-		past := incarnation(t, time.Now().Add(time.Hour))
-		l.deliver(wire.TopicMonitor, journaltest.New(t, "CP_1").Presence(1, past))
+		past := epoch(5)
+		l.hand(wire.TopicMonitor, true, alive(t, past))
 		synctest.Wait()
 		hear.Store(new(func() { l.w.Hear(past) }))
 		time.Sleep(time.Minute)
-		if p := self(l); p.State != ingest.PartUp || l.live.Network().Central <= past {
-			t.Errorf("central: got %+v, called %s, want it up and greater than %s", p, l.live.Network().Central, past)
+		if p := self(l); p.State != ingest.PartUp || !past.Less(l.live.Network().Central) {
+			t.Errorf("central: got %+v, epoch %s, want it up and above %s", p, l.live.Network().Central, past)
 		}
 	})
 }
@@ -232,12 +344,12 @@ func TestACentralThatHearsAnotherAsItJoinsIsFenced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := newLife(t, options(dir), config())
 		defer l.end()
-		other := incarnation(t, time.Now().Add(time.Minute))
+		other := epoch(5)
 		l.w.Hear(other)
-		l.w.Join("")
+		l.w.Join(charge.Epoch{})
 		time.Sleep(time.Second)
-		if p := self(l); p.State != ingest.PartDown || !strings.Contains(p.Reason, "took over") || l.live.Network().Central > other {
-			t.Errorf("central: got %+v, called %s, want it fenced and below %s", p, l.live.Network().Central, other)
+		if p := self(l); p.State != ingest.PartDown || !strings.Contains(p.Reason, "took over") || other.Less(l.live.Network().Central) {
+			t.Errorf("central: got %+v, epoch %s, want it fenced and below %s", p, l.live.Network().Central, other)
 		}
 	})
 }

@@ -7,11 +7,9 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/internal/ids"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -38,7 +36,7 @@ func FuzzPrepare(f *testing.F) {
 		f.Add(topic, "CP_001", strings.TrimSuffix(kind, "_will"), bytes.TrimSpace(raw), int64(7), false)
 	}
 	f.Add(uint8(1), "", "", []byte(`{"event_type":"STOP_REQUEST","username":"anna","cp_id":7,"timestamp":"1.5"}`), int64(-1), true)
-	cfg := Config{Topics: topics, BornAt: func(id charge.Incarnation) (time.Time, error) { return ids.Time(string(id)) }}
+	cfg := Config{Topics: topics, Run: "00000000000000ab"}
 	f.Fuzz(func(t *testing.T, topic uint8, key, kind string, value []byte, offset int64, past bool) {
 		writer := New(cfg, nil, nil, NewLive(ledger.Tariff{}), func() {}, slog.New(slog.DiscardHandler))
 		d := Delivered{

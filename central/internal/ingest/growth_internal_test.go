@@ -60,11 +60,7 @@ func byHand(t *testing.T) (*decade, *watched) {
 		Topics:  Topics{Events: wire.TopicEvents, Monitor: wire.TopicMonitor, Drivers: wire.TopicDriverEvents, Central: wire.TopicCentralEvents},
 		Default: tariff, Admit: true, KeepAnswers: 7 * 24 * time.Hour, Keep: 90 * 24 * time.Hour,
 		IDs: func() string { return ids.New(time.Now(), rand.Reader) },
-		Mint: func(above charge.Incarnation, now time.Time) (charge.Incarnation, error) {
-			id, err := ids.After(string(above), now, rand.Reader)
-			return charge.Incarnation(id), err
-		},
-		BornAt: func(id charge.Incarnation) (time.Time, error) { return ids.Time(string(id)) },
+		Run: "00000000000000ab",
 	}, seen, nowhere{}, NewLive(tariff), func() {}, slog.New(slog.DiscardHandler))
 	if err := w.begin(t.Context()); err != nil {
 		t.Fatal(err)

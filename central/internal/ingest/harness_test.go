@@ -3,6 +3,7 @@ package ingest_test
 import (
 	"context"
 	"crypto/rand"
+	"encoding/hex"
 	"hash/crc32"
 	"log/slog"
 	"path/filepath"
@@ -49,26 +50,27 @@ type wired struct {
 	commands []wire.Command
 	progress []wire.CentralEvent
 	alive    int
+	by       charge.Epoch // of the Central that said the last ack or command
 }
 
-func (s *wired) Ack(cp charge.CPID, raw []byte) {
+func (s *wired) Ack(by charge.Epoch, cp charge.CPID, raw []byte) {
 	a, err := wire.DecodeAck(raw)
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if err != nil {
 		panic(err)
 	}
-	s.acks = append(s.acks, a)
+	s.acks, s.by = append(s.acks, a), by
 	s.acksOf[cp] = a
 }
 
-func (s *wired) Command(_ charge.CPID, _ charge.CommandID, raw []byte, sent func()) {
+func (s *wired) Command(by charge.Epoch, _ charge.CPID, _ charge.CommandID, raw []byte, sent func()) {
 	c, err := wire.DecodeCommand(raw)
 	if err != nil {
 		panic(err)
 	}
 	s.mu.Lock()
-	s.commands = append(s.commands, c)
+	s.commands, s.by = append(s.commands, c), by
 	s.mu.Unlock()
 	sent()
 }
@@ -95,6 +97,25 @@ func (s *wired) acked(cp charge.CPID) charge.Seq {
 	return s.acksOf[cp].Seq
 }
 
+// ackedBy is the epoch of the last acknowledgement of a charging point.
+func (l *life) ackedBy(cp charge.CPID) charge.Epoch {
+	l.out.mu.Lock()
+	defer l.out.mu.Unlock()
+	return l.out.acksOf[cp].Central
+}
+
+// commandedBy is the epoch of the last command to a charging point.
+func (l *life) commandedBy(cp charge.CPID) (e charge.Epoch) {
+	l.out.mu.Lock()
+	defer l.out.mu.Unlock()
+	for i := range l.out.commands {
+		if l.out.commands[i].CPID == cp {
+			e = l.out.commands[i].Central
+		}
+	}
+	return e
+}
+
 func (s *wired) count() (acks, commands, alive int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -118,12 +139,20 @@ func config() ingest.Config {
 	return ingest.Config{
 		Topics: topics, Default: tariff, Admit: true, KeepAnswers: 7 * 24 * time.Hour,
 		IDs: func() string { return ids.New(time.Now(), rand.Reader) },
-		Mint: func(above charge.Incarnation, now time.Time) (charge.Incarnation, error) {
-			id, err := ids.After(string(above), now, rand.Reader)
-			return charge.Incarnation(id), err
-		},
-		BornAt: func(id charge.Incarnation) (time.Time, error) { return ids.Time(string(id)) },
+		Run: run(),
 	}
+}
+
+// run names a new start of Central.
+func run() string {
+	var b [8]byte
+	_, _ = rand.Read(b[:]) // it never fails
+	return hex.EncodeToString(b[:])
+}
+
+// epoch is of the nth start of Centrals on one database, at another place.
+func epoch(n int) charge.Epoch {
+	return charge.Epoch{Number: uint64(100_000 + n), Run: "00000000000000ab"}
 }
 
 func newLife(t *testing.T, o store.Options, cfg ingest.Config) *life {
@@ -166,7 +195,7 @@ func runLife(t *testing.T, s *store.Store, seen ingest.Store, cfg ingest.Config)
 func central(t *testing.T, dir string) *life {
 	t.Helper()
 	l := newLife(t, options(dir), config())
-	l.w.Join("")
+	l.w.Join(charge.Epoch{})
 	synctest.Wait()
 	return l
 }

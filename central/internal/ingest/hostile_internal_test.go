@@ -27,10 +27,10 @@ import (
 // nobody hears what Central sends but keeps its commands.
 type nobody struct{ commands []wire.Command }
 
-func (*nobody) Ack(charge.CPID, []byte)                   {}
+func (*nobody) Ack(charge.Epoch, charge.CPID, []byte)     {}
 func (*nobody) Progress(string, charge.SessionID, []byte) {}
 func (*nobody) Alive([]byte)                              {}
-func (n *nobody) Command(_ charge.CPID, _ charge.CommandID, raw []byte, _ func()) {
+func (n *nobody) Command(_ charge.Epoch, _ charge.CPID, _ charge.CommandID, raw []byte, _ func()) {
 	if c, err := wire.DecodeCommand(raw); err == nil {
 		n.commands = append(n.commands, c)
 	}
@@ -137,7 +137,7 @@ func (l *liar) command(t *rapid.T, sent []wire.Command) json.RawMessage {
 	}
 	now := charge.At(time.Now())
 	return raw(&wire.Command{
-		V: 1, ID: pick[charge.CommandID](t, "id", "C1", "C2"), N: uint64(rapid.IntRange(1, 3).Draw(t, "n")), Central: "01", Journal: l.at,
+		V: 1, ID: pick[charge.CommandID](t, "id", "C1", "C2"), N: uint64(rapid.IntRange(1, 3).Draw(t, "n")), Central: charge.Epoch{Number: 1, Run: "00000000000000ab"}, Journal: l.at,
 		CPID: l.id, Connector: someConnector(t), Type: o.CommandType(), IssuedAt: now, SentAt: now, ExpiresAt: now.Add(time.Minute), Data: data,
 	})
 }
@@ -246,7 +246,7 @@ func (l *liar) write(t *rapid.T, sent []wire.Command) wire.Record {
 	return r
 }
 
-func (l *liar) presence(t *rapid.T, self charge.Incarnation) wire.Presence {
+func (l *liar) presence(t *rapid.T, self charge.Epoch) wire.Presence {
 	l.conn++
 	p := wire.Presence{V: 1, Online: rapid.IntRange(0, 4).Draw(t, "online") > 0, Journal: l.someJournal(t), Conn: l.conn, At: charge.At(time.Now())}
 	if l.at != "" && rapid.Bool().Draw(t, "of this boot") {
@@ -259,7 +259,7 @@ func (l *liar) presence(t *rapid.T, self charge.Incarnation) wire.Presence {
 			p.First = &wire.Position{Journal: r.Journal, Seq: r.Seq}
 			p.Next = p.First
 		}
-		p.Central = pick(t, "central", "", self)
+		p.Central = pick(t, "central", charge.Epoch{}, self, charge.Epoch{Number: 999_999_999_999, Run: "ffffffffffffffff"})
 	}
 	return p
 }
@@ -322,11 +322,7 @@ func hostile(ctx context.Context, t *rapid.T, path string) {
 	w := New(Config{
 		Topics:  Topics{Events: "e", Telemetry: "t", Monitor: "m", Commands: "c", Drivers: "d", Central: "o", DeadLetters: "x"},
 		Default: tariff, Admit: true, KeepAnswers: time.Hour, IDs: func() string { return ids.New(time.Now(), rand.Reader) },
-		Mint: func(above charge.Incarnation, now time.Time) (charge.Incarnation, error) {
-			id, err := ids.After(string(above), now, rand.Reader)
-			return charge.Incarnation(id), err
-		},
-		BornAt: func(id charge.Incarnation) (time.Time, error) { return ids.Time(string(id)) },
+		Run: "00000000000000ab",
 	}, realDB{s}, heard, NewLive(tariff), func() {}, slog.New(slog.DiscardHandler))
 	if err := w.begin(ctx); err != nil {
 		t.Fatal(err)

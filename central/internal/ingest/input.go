@@ -147,9 +147,14 @@ func (w *Writer) prepareMonitor(d Delivered) input {
 		w.live.hearBridge(&b, &d)
 		return bridgeIn{d, b}
 	case wire.KindValueCentralAlive:
-		// Who speaks is heard beside the writer, which may wait for its disk: Hear.
-		if _, err := wire.DecodeCentralAlive(d.Value); err != nil {
+		a, err := wire.DecodeCentralAlive(d.Value)
+		if err != nil {
 			return deadIn{d, err.Error()}
+		}
+		// Who speaks now is heard beside the writer, which may wait for its disk:
+		// Hear.
+		if d.Past {
+			return pastIn{d, a.Central}
 		}
 	default:
 		return unknownIn{d}
@@ -196,7 +201,7 @@ type backIn struct{ cp charge.CPID }
 func (in backIn) apply(u *unit) { u.step(orders.PointHeard{Now: u.moment(), CPID: in.cp}) }
 
 // otherIn says that another Central spoke.
-type otherIn struct{ central charge.Incarnation }
+type otherIn struct{ central charge.Epoch }
 
 func (in answerIn) apply(u *unit) {
 	u.read(in.d)
@@ -206,7 +211,21 @@ func (in answerIn) apply(u *unit) {
 
 func (in otherIn) apply(u *unit) {
 	u.fence = true
+	if !u.w.believe(in.central) {
+		return
+	}
 	u.step(orders.CentralHeard{Now: u.moment(), Central: in.central})
+}
+
+// pastIn is a sign of life of a Central that was in the log before this run.
+type pastIn struct {
+	d       Delivered
+	central charge.Epoch
+}
+
+func (in pastIn) apply(u *unit) {
+	u.read(in.d)
+	u.w.heardPast(in.central)
 }
 
 // toldIn says that Kafka has rows of the outbox.

@@ -3,6 +3,7 @@ package ingest
 import (
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"time"
 
@@ -11,20 +12,26 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// maxAhead is how far ahead of now an incarnation may be minted to be
-// believed: one more would let a broken clock outrank every Central for ever.
-const maxAhead = 24 * time.Hour
+// maxRise is how far above this Central's own number another one may be to be
+// believed, counted in starts: one fault must neither exhaust the numbers nor
+// outrank every Central for ever.
+const maxRise = 1_000_000
 
-// remintAfter is how long a Central that learns of a greater incarnation from
-// a charging point listens before it calls itself something greater: if that
-// other one lives, it says so each second and fences this one.
-const remintAfter = 3 * time.Second
+// firstNumber is below the number of the first start on a new database. Agents of
+// an earlier version compare epochs as text: with six digits it grows like the
+// number, above all that an earlier version of Central called itself.
+const firstNumber = 100_000
 
-// begin mints an incarnation above all in the database, so that operators can
-// be served before Kafka is there, and loads the state.
+// listenBefore is how long a Central that learns of a higher epoch of the past
+// listens before it takes one above it: if that other one is alive, it says so
+// each second and fences this one.
+const listenBefore = 3 * time.Second
+
+// begin takes an epoch above all in the database, so that operators can be
+// served before Kafka is there, and loads the state.
 func (w *Writer) begin(ctx context.Context) error {
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
-		err := w.mint(ctx, "")
+		err := w.rise(ctx, charge.Epoch{})
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -46,32 +53,29 @@ func (w *Writer) begin(ctx context.Context) error {
 	}
 }
 
-// mint takes a new incarnation, above the present one, above all in the
-// database and above one that was heard.
-func (w *Writer) mint(ctx context.Context, heard charge.Incarnation) error {
-	before, err := w.store.Incarnation(ctx)
+// rise takes a new epoch, above the present one, above that in the database and
+// above one that was heard.
+func (w *Writer) rise(ctx context.Context, heard charge.Epoch) error {
+	before, err := w.store.Epoch(ctx)
 	if err != nil {
 		return err
 	}
-	self, err := w.cfg.Mint(max(before, heard, w.self), time.Now())
-	if err != nil {
-		return err
-	}
+	number := max(before.Number, heard.Number, w.self.Number, firstNumber) + 1
+	self := charge.Epoch{Number: min(number, charge.MaxEpochNumber), Run: w.cfg.Run}
 	if err := w.store.Write(ctx, func(tx Tx) error {
-		return errors.Join(tx.Incarnation(self, w.now()), tx.Tariff(w.cfg.Default, w.now()))
+		return errors.Join(tx.Epoch(self, w.now()), tx.Tariff(w.cfg.Default, w.now()))
 	}); err != nil {
 		return err
 	}
 	w.self = self
-	w.log.Info("this life of Central has its name", slog.String("central", string(self)))
+	w.log.Info("this Central has its epoch", slog.String("central", self.String()))
 	w.live.setDatabase("")
 	return w.load(ctx)
 }
 
-// Join makes the writer active: nobody else speaks as Central, and heard is
-// the greatest incarnation that spoke in the past, "" for none. It does not
-// wait.
-func (w *Writer) Join(heard charge.Incarnation) {
+// Join makes the writer active: nobody else speaks as Central, and heard is the
+// highest epoch that spoke in the past, zero for none. It does not wait.
+func (w *Writer) Join(heard charge.Epoch) {
 	w.mu.Lock()
 	w.joins = append(w.joins, heard)
 	w.mu.Unlock()
@@ -81,12 +85,12 @@ func (w *Writer) Join(heard charge.Incarnation) {
 	}
 }
 
-func (w *Writer) join(ctx context.Context, joins []charge.Incarnation) {
+func (w *Writer) join(ctx context.Context, joins []charge.Epoch) {
 	for _, heard := range joins {
-		if w.believe(heard) && heard >= w.self {
-			w.above, w.remintAt = max(w.above, heard), time.Now()
+		if w.self.Less(heard) && w.believe(heard) {
+			w.above, w.riseAt = charge.Highest(w.above, heard), time.Now()
 		}
-		if w.orders.FencedBy() != "" {
+		if !w.orders.FencedBy().IsZero() {
 			w.noticeFence()
 			if w.cfg.TakeOver {
 				w.note(&asked{op: Lift{}})
@@ -94,7 +98,7 @@ func (w *Writer) join(ctx context.Context, joins []charge.Incarnation) {
 		}
 		w.live.join()
 		w.wake()
-		w.becomeGreater(ctx)
+		w.maybeRise(ctx)
 		w.greet()
 	}
 }
@@ -117,35 +121,31 @@ func (w *Writer) greet() {
 	w.pacer.greet(all, time.Now())
 }
 
-// becomeGreater mints anew when a past life with a greater incarnation was
-// heard of and nobody spoke for it meanwhile.
-func (w *Writer) becomeGreater(ctx context.Context) {
+// maybeRise takes a new epoch when a higher one of the past was heard of and
+// nobody spoke for it meanwhile.
+func (w *Writer) maybeRise(ctx context.Context) {
 	now := time.Now()
-	if w.remintAt.IsZero() || w.remintAt.After(now) {
+	if w.riseAt.IsZero() || w.riseAt.After(now) {
 		return
 	}
-	if !w.live.Active() || w.above < w.self {
-		w.remintAt = time.Time{}
+	if !w.live.Active() || w.above.Less(w.self) {
+		w.riseAt = time.Time{}
 		return
 	}
-	if err := w.mint(ctx, w.above); err != nil {
-		w.log.Error("no new incarnation could be taken", slog.String("err", err.Error()))
-		w.remintAt = now.Add(lastWait)
+	if err := w.rise(ctx, w.above); err != nil {
+		w.log.Error("no new epoch could be taken", slog.String("err", err.Error()))
+		w.riseAt = now.Add(lastWait)
 		return
 	}
-	w.remintAt = time.Time{}
+	w.riseAt = time.Time{}
 	w.greet()
 }
 
-// believe reports whether an incarnation may be a real one; one from the far
-// future raises an alarm.
-func (w *Writer) believe(id charge.Incarnation) bool {
-	if id == "" {
-		return false
-	}
-	at, err := w.cfg.BornAt(id)
-	if err == nil && at.Before(time.Now().Add(maxAhead)) {
-		return true
+// believe reports whether an epoch may be that of a Central; one that is too far
+// above raises an alarm. It may be called from any goroutine.
+func (w *Writer) believe(id charge.Epoch) bool {
+	if id.Number <= w.live.self().Number+maxRise {
+		return !id.IsZero()
 	}
 	w.mu.Lock()
 	again := w.doubted == id
@@ -155,58 +155,60 @@ func (w *Writer) believe(id charge.Incarnation) bool {
 		return false // it was said
 	}
 	w.note(alarmIn{ledger.Alarm{
-		ID: "incarnation." + cut(string(id), 40), Kind: alarmIncarnation,
-		Detail: "somebody speaks as Central " + cut(string(id), 40) + ", minted more than a day ahead of now: not believed",
+		ID: "epoch." + id.String(), Kind: alarmEpoch,
+		Detail: fmt.Sprintf("a Central of the epoch %s wrote to Kafka, more than %d starts above this one: it is not believed", id, maxRise),
 	}})
 	return false
 }
 
-// heardPosition takes the incarnation that a charging point's position
-// remembers: of a past life that this database does not know, or of another
-// Central, which will speak for itself.
-func (w *Writer) heardPosition(id charge.Incarnation) {
-	if id <= w.self || id <= w.above || !w.live.Active() || !w.believe(id) {
+// heardPast takes the epoch of a sign of life that was in the log before this run
+// of Central: after a restore from a backup, of a run that this database does
+// not know.
+func (w *Writer) heardPast(id charge.Epoch) {
+	if !w.self.Less(id) || !w.above.Less(id) || !w.live.Active() || !w.believe(id) {
 		return
 	}
-	w.above, w.remintAt = id, time.Now().Add(remintAfter)
+	w.above, w.riseAt = id, time.Now().Add(listenBefore)
 }
 
-// Hear takes what another Central said on monitor-events or cp-commands after
-// this one began. A greater one silences this one at once, whether or not the
-// database can be written; an operator can lift the fence when it is. It may be
-// called from any goroutine and does not wait.
-func (w *Writer) Hear(id charge.Incarnation) {
+// Hear takes the epoch of another Central that wrote to monitor-events or
+// cp-commands after this one began. A higher one silences this one at once,
+// whether or not the database can be written; an operator can lift the fence
+// when it is. It may be called from any goroutine and does not wait.
+func (w *Writer) Hear(id charge.Epoch) {
 	if !w.live.isNews(id) {
 		return
 	}
-	if at, err := w.cfg.BornAt(id); err != nil || !at.Before(time.Now().Add(maxAhead)) {
-		w.believe(id) // for its alarm
-		return
+	if !w.live.self().IsZero() { // else the writer judges when it knows its own
+		if !w.believe(id) {
+			return
+		}
+		w.silence(id)
 	}
-	w.silence(id)
 	w.note(otherIn{id})
 }
 
 // Overhear takes a record of monitor-events or cp-commands at once, beside the
 // reader that waits for the database: a locked one must neither hide another
-// Central nor make the bridge seem away. It may be called from any goroutine and
+// Central nor make the bridge seem away. central is its header of that name. It
+// may be called from any goroutine and
 // does not wait.
-func (w *Writer) Overhear(d Delivered) {
+func (w *Writer) Overhear(d Delivered, central []byte) {
 	if d.Kind == wire.KindValueBridgeAlive {
 		if b, err := wire.DecodeBridgeAlive(d.Value); err == nil { // else the other reader tells
 			w.live.hearBridge(&b, &d)
 		}
 		return
 	}
-	if id := wire.Speaker(d.Kind, d.Value); id != "" {
+	if id := wire.Speaker(d.Kind, central, d.Value); !id.IsZero() {
 		w.Hear(id)
 	}
 }
 
 // silence lets this Central say nothing more.
-func (w *Writer) silence(by charge.Incarnation) {
-	if w.live.fence(by) == "" {
-		w.log.Error("another Central took over: this one stops ordering, acknowledging and billing", slog.String("central", string(by)))
+func (w *Writer) silence(by charge.Epoch) {
+	if w.live.fence(by).IsZero() {
+		w.log.Error("another Central took over: this one stops ordering, acknowledging and billing", slog.String("central", by.String()))
 	}
 }
 
@@ -214,13 +216,13 @@ func (w *Writer) silence(by charge.Incarnation) {
 // do, and starts it again when an operator lifted the fence or who was heard
 // turned out to be none.
 func (w *Writer) noticeFence() {
-	if by := w.orders.FencedBy(); by != "" {
+	if by := w.orders.FencedBy(); !by.IsZero() {
 		w.silence(by)
-		w.remintAt = time.Time{}
+		w.riseAt = time.Time{}
 		w.pacer.forget()
-	} else if was := w.live.fence(""); was != "" {
-		w.log.Info("this Central is not fenced any more", slog.String("central", string(was)))
-		w.above, w.remintAt = max(w.above, was), time.Now()
+	} else if was := w.live.fence(charge.Epoch{}); !was.IsZero() {
+		w.log.Info("this Central is not fenced any more", slog.String("central", was.String()))
+		w.above, w.riseAt = charge.Highest(w.above, was), time.Now()
 		w.wake()
 	}
 }

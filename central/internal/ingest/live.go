@@ -30,11 +30,11 @@ const maxFacts = 256
 type Live struct {
 	mu sync.Mutex
 	// mu guards what follows.
-	central  charge.Incarnation
+	central  charge.Epoch
 	since    charge.Time // since when Central is up or not
 	joined   bool        // nobody else spoke as Central when this one began
 	waits    string      // why it has not joined yet
-	fencedBy charge.Incarnation
+	fencedBy charge.Epoch
 	database string       // trouble, "" when none
 	alarm    ledger.Alarm // that the database cannot hold; without an ID: none
 
@@ -203,7 +203,7 @@ func (l *Live) tell(facts []Fact) {
 }
 
 // loaded takes what the database said.
-func (l *Live) loaded(self charge.Incarnation, counters map[string]int64, tariffs map[charge.TariffVersion]ledger.Tariff) {
+func (l *Live) loaded(self charge.Epoch, counters map[string]int64, tariffs map[charge.TariffVersion]ledger.Tariff) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.central, l.counters, l.tariffs = self, counters, tariffs
@@ -236,25 +236,25 @@ func (l *Live) setBooks(lost, alarms, twice int64, last ledger.Alarm) {
 	}
 }
 
-func (l *Live) self() charge.Incarnation {
+func (l *Live) self() charge.Epoch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.central
 }
 
-// isNews reports whether a life of Central is greater than this one, and not
+// isNews reports whether an epoch is above that of this Central, and not that of
 // the one that fenced it already.
-func (l *Live) isNews(id charge.Incarnation) bool {
+func (l *Live) isNews(id charge.Epoch) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return id > l.central && id > l.fencedBy
+	return l.central.Less(id) && l.fencedBy.Less(id)
 }
 
 // Active reports whether this Central reads, orders, acknowledges and bills.
 func (l *Live) Active() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.joined && l.fencedBy == ""
+	return l.joined && l.fencedBy.IsZero()
 }
 
 // join says that nobody else speaks as Central.
@@ -265,13 +265,13 @@ func (l *Live) join() {
 	l.turned()
 }
 
-// fence sets who fenced this Central, "" for nobody, and answers who did
+// fence sets who fenced this Central, zero for nobody, and answers who did
 // before. From then on Active says so.
-func (l *Live) fence(by charge.Incarnation) (was charge.Incarnation) {
+func (l *Live) fence(by charge.Epoch) (was charge.Epoch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	was, l.fencedBy = l.fencedBy, by
-	if (was == "") != (by == "") {
+	if was.IsZero() != by.IsZero() {
 		l.turned()
 	}
 	return was

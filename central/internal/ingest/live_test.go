@@ -140,7 +140,7 @@ func TestALastWillCountsUntilSomethingIsHeard(t *testing.T) {
 		defer l.end()
 		a := journaltest.New(t, "CP_1")
 		l.deliver(wire.TopicEvents, a.All[0])
-		l.deliver(wire.TopicMonitor, a.Presence(1, ""))
+		l.deliver(wire.TopicMonitor, a.Presence(1, charge.Epoch{}))
 		l.seconds(2, true, true, a)
 		will := wire.Presence{V: 1, Journal: a.Journal, Conn: 1, At: charge.At(time.Now())}
 		raw, err := will.Encode()
@@ -206,7 +206,7 @@ func TestBeforeItIsActiveItOrdersNothing(t *testing.T) {
 		if acks, commands, _ := l.out.count(); acks+commands != 0 {
 			t.Errorf("%d acknowledgements and %d commands left", acks, commands)
 		}
-		l.w.Join("")
+		l.w.Join(charge.Epoch{})
 		l.online(a)
 		time.Sleep(10 * time.Second)
 		if _, commands, _ := l.out.count(); commands == 0 {

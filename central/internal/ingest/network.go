@@ -18,7 +18,7 @@ import (
 // Network is the whole network at one moment.
 type Network struct {
 	At      charge.Time
-	Central charge.Incarnation
+	Central charge.Epoch
 	Parts   []Part
 	Books   Books
 	CPs     []Point // sorted by id
@@ -206,7 +206,7 @@ func (l *Live) Own() Own {
 	defer l.mu.Unlock()
 	o := Own{Database: l.database, Alarms: l.lastAlarm}
 	switch {
-	case l.fencedBy != "":
+	case !l.fencedBy.IsZero():
 		o.Idle = "another Central took over: this one only watches"
 	case !l.joined:
 		o.Idle = l.waits
@@ -282,7 +282,7 @@ func (l *Live) centralPart() Part {
 	switch {
 	case l.database != "":
 		p.Reason = l.database
-	case l.fencedBy != "":
+	case !l.fencedBy.IsZero():
 		p.Reason = "another Central took over: this one only watches"
 	case !l.joined:
 		p.Reason = l.waits
@@ -304,7 +304,7 @@ func (l *Live) conditions(now charge.Time) []condition {
 		return nil
 	}
 	var all []condition
-	if own := l.centralPart(); l.joined && l.fencedBy == "" && l.database == "" {
+	if own := l.centralPart(); l.joined && l.fencedBy.IsZero() && l.database == "" {
 		all = append(all, conditionOf(own))
 	}
 	if b := l.bridgePart(now); b.State != PartUnknown && l.bridge != nil && (b.State == PartUp || now >= b.Since.Add(bridgeSilent)) {

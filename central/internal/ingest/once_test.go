@@ -89,7 +89,7 @@ func TestFiftyRepeatsAtOnceAreOneOrder(t *testing.T) {
 				h := &held{db: db{s}}
 				l := runLife(t, s, h, config())
 				defer l.end()
-				l.w.Join("")
+				l.w.Join(charge.Epoch{})
 				p := journaltest.New(t, "CP_1")
 				l.meet(p)
 				before, _ := l.ordered()
@@ -212,7 +212,7 @@ func TestDeathBetweenCommitAndAnswer(t *testing.T) {
 		}
 		m := &mute{db: db{s}, died: make(chan struct{}), let: make(chan struct{})}
 		l := runLife(t, s, m, config())
-		l.w.Join("")
+		l.w.Join(charge.Epoch{})
 		l.meet(journaltest.New(t, "CP_1"))
 
 		m.silent.Store(true)
@@ -288,7 +288,7 @@ func TestAnswersAreBounded(t *testing.T) {
 		}
 		l := runLife(t, s, crowded{db{s}}, config())
 		defer l.end()
-		l.w.Join("")
+		l.w.Join(charge.Epoch{})
 		last := l.askOnce(once("last", "cancel"), nobody)
 		if last.Refused != orders.RefusedUnknownReservation {
 			t.Errorf("the last key: got %+v", last)
@@ -322,7 +322,7 @@ func TestWhatWasNotDecidedIsNotKept(t *testing.T) {
 		if len(first.Commands) != 1 {
 			t.Errorf("repeated: got %+v, want it ordered", first)
 		}
-		l.w.Hear(incarnation(t, time.Now().Add(time.Minute)))
+		l.w.Hear(epoch(5))
 		synctest.Wait()
 		if r := l.askOnce(once("f", "reserve"), reserve); r.Refused != orders.RefusedFenced {
 			t.Errorf("fenced: got %+v", r)
@@ -380,7 +380,7 @@ func TestAnErrorSaysWhetherSomethingCanHaveHappened(t *testing.T) {
 		h := &held{db: db{s}}
 		l := runLife(t, s, h, config())
 		defer l.end()
-		l.w.Join("")
+		l.w.Join(charge.Epoch{})
 		p := journaltest.New(t, "CP_1")
 		l.meet(p)
 		before, _ := l.ordered()

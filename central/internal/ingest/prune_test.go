@@ -33,7 +33,7 @@ func TestTheWriterPrunes(t *testing.T) {
 		cfg.Keep = time.Hour
 		l := newLife(t, options(dir), cfg)
 		defer l.end()
-		l.w.Join("")
+		l.w.Join(charge.Epoch{})
 		p := journaltest.New(t, "CP_1")
 		for n := range 500 {
 			p.Charge(n)

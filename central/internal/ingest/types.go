@@ -21,7 +21,7 @@ type Tx interface {
 	OutboxSent(ids []int64) error
 	Offset(topic string, partition int, next int64, crc uint32) error
 	Count(name string, n int64) error
-	Incarnation(id charge.Incarnation, at charge.Time) error
+	Epoch(e charge.Epoch, at charge.Time) error
 	Tariff(t ledger.Tariff, at charge.Time) error
 	ForgetRequests(before charge.Time, limit int) (more bool, err error)
 	Reply(key string, request, reply []byte, at charge.Time) error
@@ -49,7 +49,7 @@ type Store interface {
 	Hole(ctx context.Context, n int64) (ledger.Hole, bool, error)
 	Tariffs(ctx context.Context) ([]ledger.Tariff, error)
 	Counters(ctx context.Context) (map[string]int64, error)
-	Incarnation(ctx context.Context) (charge.Incarnation, error)
+	Epoch(ctx context.Context) (charge.Epoch, error)
 	OpenAlarms(ctx context.Context) (int64, error)
 	LastAlarm(ctx context.Context) (ledger.Alarm, bool, error)
 	OpenAlarm(ctx context.Context, id string) (ledger.Alarm, bool, error)
@@ -71,14 +71,16 @@ const (
 	RemedyStop Remedy = "stop" // it is damaged: write nothing more, and move no offset
 )
 
-// Sender says things on Kafka that may be lost. Its methods never wait; what
+// Sender says things on Kafka that may be lost. by is the epoch of this Central
+// itself, by which other Centrals judge; in value is the one for the charging
+// point. Its methods never wait; what
 // is newer replaces what was not sent yet.
 type Sender interface {
 	// Ack sends the latest acknowledgement of a charging point.
-	Ack(cp charge.CPID, value []byte)
+	Ack(by charge.Epoch, cp charge.CPID, value []byte)
 	// Command sends a command; sent is called, from any goroutine, when Kafka has
 	// it.
-	Command(cp charge.CPID, id charge.CommandID, value []byte, sent func())
+	Command(by charge.Epoch, cp charge.CPID, id charge.CommandID, value []byte, sent func())
 	// Progress sends how far a session is.
 	Progress(key string, id charge.SessionID, value []byte)
 	// Alive says that this Central lives.
@@ -100,8 +102,7 @@ type Config struct {
 	KeepAnswers time.Duration // how long an answer to a message_id is kept: as long as the topic
 	Keep        time.Duration // how long bytes of records, ended commands and dead letters are kept; 0: for ever
 	IDs         func() string // makes new ids, each greater than none before; must be safe for one goroutine
-	Mint        func(above charge.Incarnation, now time.Time) (charge.Incarnation, error)
-	BornAt      func(charge.Incarnation) (time.Time, error) // when an incarnation was minted, by its own words
+	Run         string        // of the epoch: 16 random hex digits, new for each start of the process
 	Watch       Watch
 }
 

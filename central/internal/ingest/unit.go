@@ -95,7 +95,7 @@ func (w *Writer) newUnit(ctx context.Context) *unit {
 		offsets: map[partitionKey]passIn{}, counts: map[string]int64{}, touched: map[charge.CPID]struct{}{},
 	}
 	u.env = ledger.Env{
-		Now: u.now, Central: w.self, Default: w.cfg.Default, Admit: w.cfg.Admit,
+		Now: u.now, Central: w.self, Speaks: w.live.Active(), Default: w.cfg.Default, Admit: w.cfg.Admit,
 		Journal: u.journal, KeepJournals: keepJournals, JournalEnding: u.journalEnding,
 		Session: u.Session, HashOf: u.hashOf, PrevOf: u.prevOf, Billed: u.billed, Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
 			t, ok := w.tariffs[v]
@@ -161,7 +161,6 @@ func (u *unit) presence(in presenceIn) {
 	if in.p.Next != nil {
 		u.acks = append(u.acks, wantedAck{in.cp, in.p.Next.Journal})
 	}
-	u.w.heardPosition(in.p.Central)
 	u.step(orders.PointHeard{Now: u.moment(), CPID: in.cp, NewBoot: out.NewBoot, Changes: changes})
 }
 
@@ -193,8 +192,8 @@ func (u *unit) deadLetter(d Delivered, reason string) {
 
 // Alarms of Central itself, beside those of the ledger.
 const (
-	alarmDeadLetter  ledger.AlarmKind = "dead_letter"
-	alarmIncarnation ledger.AlarmKind = "incarnation_not_believed"
+	alarmDeadLetter ledger.AlarmKind = "dead_letter"
+	alarmEpoch      ledger.AlarmKind = "epoch_not_believed"
 	// AlarmDatabase says that the database is damaged: nothing more is written.
 	AlarmDatabase ledger.AlarmKind = "database_damaged"
 	// alarmPart is raised while a part cannot do its work, and taken back by itself.

@@ -54,7 +54,7 @@ func TestWriterTurnsWhileItIsIdleAndNotWhileTheDiskHangs(t *testing.T) {
 				t.Error(err)
 			}
 		})
-		w.Join("")
+		w.Join(charge.Epoch{})
 
 		within := func(d time.Duration) (turned, pulsed int64) {
 			turned, pulsed = turns.Load(), pulses.Load()
@@ -102,11 +102,11 @@ func TestEachCommandIsToldOnceWhenItHasEnded(t *testing.T) {
 			ended[how]++
 		}
 		l := newLife(t, options(dir), cfg)
-		l.w.Join("")
+		l.w.Join(charge.Epoch{})
 		synctest.Wait()
 		p := journaltest.New(t, "CP_1")
 		l.deliver(topics.Events, p.All...)
-		l.deliver(topics.Monitor, p.Presence(1, ""))
+		l.deliver(topics.Monitor, p.Presence(1, charge.Epoch{}))
 		time.Sleep(time.Second)
 		r, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Ask{Ask: orders.AskReserve{Target: orders.Target{CPID: "CP_1", Connector: 1}, Username: "ana"}})
 		if err != nil || r.Refused != "" {

@@ -35,7 +35,7 @@ type Writer struct {
 	ended   chan struct{} // closed when Run has ended
 	noted   chan struct{} // there are notes
 
-	self    charge.Incarnation
+	self    charge.Epoch
 	cps     map[charge.CPID]*ledger.CP
 	orders  *orders.State
 	doubt   map[charge.CPID]struct{} // whose state in memory is not that of the database; orders is nil while there are any
@@ -45,16 +45,17 @@ type Writer struct {
 	bridgeDead map[bridgeRun]int64
 	// forgetAfter is when to look for what is old again; zero: as before.
 	forgetAfter time.Duration
-	// above is a greater incarnation of a past life that agents know; this Central
-	// calls itself something greater at remintAt, unless it is fenced before.
-	above    charge.Incarnation
-	remintAt time.Time
+	// above is a higher epoch of the past; this Central takes one above it at
+	// riseAt, unless it is fenced before.
+	above   charge.Epoch
+	riseAt  time.Time
+	numbers orders.Numbers // of commands, in this run
 
 	mu sync.Mutex
 	// mu guards what follows.
 	notes   []input
-	doubted charge.Incarnation   // the last that was not believed
-	joins   []charge.Incarnation // what a scout heard: become active, above it
+	doubted charge.Epoch   // the last that was not believed
+	joins   []charge.Epoch // what a scout heard: become active, above it
 }
 
 // New makes a writer over an open store. wake, which must not wait, is called
@@ -65,7 +66,7 @@ func New(cfg Config, store Store, out Sender, live *Live, wake func(), log *slog
 		cfg: cfg, store: store, out: out, live: live, wake: wake, log: log,
 		records: make(chan []input), monitor: make(chan []input), asks: make(chan *asked), ended: make(chan struct{}),
 		noted: make(chan struct{}, 1), // one signal stands for all notes
-		pacer: newPacer(), bridgeDead: map[bridgeRun]int64{},
+		pacer: newPacer(), numbers: orders.Numbers{}, bridgeDead: map[bridgeRun]int64{},
 	}
 }
 
@@ -109,7 +110,7 @@ func (w *Writer) note(in input) {
 	}
 }
 
-func (w *Writer) takeNotes() ([]input, []charge.Incarnation) {
+func (w *Writer) takeNotes() ([]input, []charge.Epoch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	notes, joins := w.notes, w.joins
@@ -145,7 +146,7 @@ func (w *Writer) Run(ctx context.Context) error {
 			forget.Reset(w.forgetAfter)
 			w.forgetAfter = 0
 		}
-		w.becomeGreater(ctx)
+		w.maybeRise(ctx)
 		w.pacer.send(time.Now(), w.sendAck)
 		timer.Reset(w.untilNext(time.Now()))
 	}
@@ -209,7 +210,7 @@ func (w *Writer) untilNext(now time.Time) time.Duration {
 	if d := w.orders.NextDeadline(); d != 0 {
 		next = sooner(next, d.Std())
 	}
-	next = sooner(next, w.remintAt)
+	next = sooner(next, w.riseAt)
 	if next.IsZero() {
 		return time.Hour
 	}
@@ -444,7 +445,7 @@ func (w *Writer) announce(u *unit) {
 			w.log.Error("command cannot be encoded", slog.String("command_id", string(c.ID)), slog.String("err", err.Error()))
 			continue
 		}
-		w.out.Command(c.CPID, c.ID, raw, func() { w.note(sentIn{c.CPID, c.ID}) })
+		w.out.Command(w.self, c.CPID, c.ID, raw, func() { w.note(sentIn{c.CPID, c.ID}) })
 	}
 }
 
@@ -476,13 +477,13 @@ func (w *Writer) sendAck(a wantedAck) {
 		w.log.Error("acknowledgement cannot be made", slog.String("cp_id", string(a.cp)), slog.String("err", err.Error()))
 		return
 	}
-	ack.Central, ack.At = w.self, w.now()
+	ack.Central, ack.At = cp.Epoch(w.self), w.now()
 	raw, err := ack.Encode()
 	if err != nil {
 		w.log.Error("acknowledgement cannot be encoded", slog.String("cp_id", string(a.cp)), slog.String("err", err.Error()))
 		return
 	}
-	w.out.Ack(a.cp, raw)
+	w.out.Ack(w.self, a.cp, raw)
 }
 
 // keepJournals is how many journals of a charging point stay in memory at
@@ -511,7 +512,7 @@ func (w *Writer) reload(ctx context.Context) error {
 			}
 		}
 	}
-	st := orders.New(w.cfg.Orders, w.self)
+	st := orders.New(w.cfg.Orders, w.self, w.numbers)
 	if err := w.store.LoadOrders(ctx, st); err != nil {
 		return err
 	}
@@ -532,7 +533,7 @@ func (w *Writer) load(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	st := orders.New(w.cfg.Orders, w.self)
+	st := orders.New(w.cfg.Orders, w.self, w.numbers)
 	if err := w.store.LoadOrders(ctx, st); err != nil {
 		return err
 	}

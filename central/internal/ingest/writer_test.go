@@ -118,7 +118,7 @@ func TestALifeBeginsByTellingEachPointWhereItStands(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		first := newLife(t, options(dir), config())
-		first.w.Join("")
+		first.w.Join(charge.Epoch{})
 		synctest.Wait()
 		a := journaltest.New(t, "CP_1")
 		a.Charge(1)
@@ -134,8 +134,8 @@ func TestALifeBeginsByTellingEachPointWhereItStands(t *testing.T) {
 		}
 		first.mu.Lock()
 		defer first.mu.Unlock()
-		if a, b := first.out.acksOf["CP_1"].Central, second.out.acksOf["CP_1"].Central; b <= a {
-			t.Errorf("incarnations: got %s then %s, want a greater one", a, b)
+		if a, b := first.out.acksOf["CP_1"].Central, second.out.acksOf["CP_1"].Central; !a.Less(b) {
+			t.Errorf("epochs: got %s then %s, want a higher one", a, b)
 		}
 		if got := second.hash(); got != before {
 			t.Errorf("accounts: got %s, want %s", got, before)
@@ -281,7 +281,7 @@ func TestAFullDiskHealsItself(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		l := newLife(t, store.Options{Path: options(dir).Path, MaxPages: 150}, config())
-		l.w.Join("")
+		l.w.Join(charge.Epoch{})
 		defer l.end()
 		// Something else fills the disk.
 		var ids []int64
@@ -325,7 +325,7 @@ func TestAPresenceIsAnsweredWithWhereItsJournalStands(t *testing.T) {
 		defer l.end()
 		a := journaltest.New(t, "CP_1")
 		a.Charge(1)
-		l.deliver(wire.TopicMonitor, a.Presence(1, ""))
+		l.deliver(wire.TopicMonitor, a.Presence(1, charge.Epoch{}))
 		synctest.Wait()
 		l.out.mu.Lock()
 		if n := len(l.out.acks); n != 1 || l.out.acks[0].Journal != nil {
@@ -338,7 +338,7 @@ func TestAPresenceIsAnsweredWithWhereItsJournalStands(t *testing.T) {
 		}
 		l.deliver(wire.TopicEvents, a.All...)
 		time.Sleep(time.Second)
-		l.deliver(wire.TopicMonitor, a.Presence(a.Seq+1, ""))
+		l.deliver(wire.TopicMonitor, a.Presence(a.Seq+1, charge.Epoch{}))
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if got := l.out.acked("CP_1"); got != a.Seq {
@@ -353,7 +353,7 @@ func TestAnUnknownPointWaitsForAdmissionAndItsRecordsAreKept(t *testing.T) {
 		cfg := config()
 		cfg.Admit = false
 		l := newLife(t, options(dir), cfg)
-		l.w.Join("")
+		l.w.Join(charge.Epoch{})
 		defer l.end()
 		a := journaltest.New(t, "CP_1")
 		a.Charge(1)
@@ -392,7 +392,7 @@ func TestBeforeItIsActiveNothingLeaves(t *testing.T) {
 		if acks, commands, alive := l.out.count(); acks+commands+alive != 0 {
 			t.Errorf("got %d acknowledgements, %d commands, %d signs of life, want none", acks, commands, alive)
 		}
-		l.w.Join("")
+		l.w.Join(charge.Epoch{})
 		<-taken
 		synctest.Wait()
 		if got := l.out.acked("CP_1"); got != a.Seq {
@@ -473,7 +473,7 @@ func TestALockedDatabaseAtTheStartIsWaitedFor(t *testing.T) {
 			t.Errorf("central: got %+v, want it to wait for the lock", p)
 		}
 		unlock()
-		l.w.Join("")
+		l.w.Join(charge.Epoch{})
 		a := journaltest.New(t, "CP_1")
 		l.deliver(wire.TopicEvents, a.All...)
 		synctest.Wait()

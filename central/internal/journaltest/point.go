@@ -91,7 +91,7 @@ func (p *Point) Charge(n int) {
 
 // Presence says that the point is there, that next is its first record not
 // acknowledged, and which life of Central gave its position.
-func (p *Point) Presence(next charge.Seq, central charge.Incarnation) Message {
+func (p *Point) Presence(next charge.Seq, central charge.Epoch) Message {
 	p.tb.Helper()
 	m := wire.Presence{
 		V: 1, Online: true, Journal: p.Journal, Conn: 1, First: &wire.Position{Journal: p.Journal, Seq: 1},

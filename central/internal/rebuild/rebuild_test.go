@@ -169,7 +169,7 @@ func TestWhatPresenceSaysIsGone(t *testing.T) {
 		l.say(morning, b.Log[2:]...) // what is before has expired
 	}
 	box.Storage = box.Storage[2:]
-	p := box.Presence(wire.Position{}, "")
+	p := box.Presence(wire.Position{}, charge.Epoch{})
 	raw, err := p.Encode()
 	if err != nil {
 		t.Fatal(err)

@@ -127,7 +127,7 @@ func (s *Store) TicketsInDoubt(ctx context.Context, cp charge.CPID) (map[charge.
 // stuck is what should have ended by itself, judged at the last moment at which
 // the database was written: of a Central that is down nobody expects anything.
 const stuck = `WITH now(at) AS (SELECT max(
-  (SELECT coalesce(max(minted_at),0) FROM incarnations), (SELECT coalesce(max(grown_at),0) FROM journals),
+  (SELECT coalesce(max(made_at),0) FROM epoch), (SELECT coalesce(max(grown_at),0) FROM journals),
   (SELECT coalesce(max(changed_at),0) FROM commands), (SELECT coalesce(max(made_at),0) FROM reservations),
   (SELECT coalesce(max(read_at),0) FROM requests))-60000)
 SELECT 'reservation '||reservation_id||' at '||cp_id||'/'||connector||' is past its end and still open'

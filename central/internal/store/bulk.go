@@ -64,7 +64,7 @@ type tables struct {
 
 const (
 	pointCols = "cp_id,admitted,name,place,agent,simulated,first_heard,present,waiting_journal,named,conn,online," +
-		"presence_at,first_journal,first_seq,next_journal,next_seq,last_journal,last_seq,position,faults,forked_at,fork,held_up_since,mismatch_at"
+		"presence_at,first_journal,first_seq,next_journal,next_seq,last_journal,last_seq,position,epoch_lead,faults,forked_at,fork,held_up_since,mismatch_at"
 	journalCols = "cp_id,journal,registered,followed,last,hash,after_journal,after_seq,root,reported,conn,opened_at,wrote_at,clock,grown_at"
 	connCols    = "cp_id,journal,connector,rated_w,plugged,available,reported,faults,session_id,phase,finishing," +
 		"held_id,held_by,held_until,held_tariff,register_wh,idle_since"

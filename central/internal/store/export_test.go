@@ -22,3 +22,22 @@ func DownTo(ctx context.Context, path string, version int64) (err error) {
 	_, err = p.DownTo(ctx, version)
 	return err
 }
+
+// Older makes a database as a program wrote it that knew the schema up to a
+// version, with rows of its own.
+func Older(ctx context.Context, path string, version int64, rows ...string) error {
+	db, err := sql.Open("sqlite3", dsn(Options{Path: path}, false))
+	if err != nil {
+		return err
+	}
+	p, err := provider(db)
+	if err == nil {
+		_, err = p.UpTo(ctx, version)
+	}
+	for _, row := range rows {
+		if err == nil {
+			_, err = db.ExecContext(ctx, row)
+		}
+	}
+	return errors.Join(err, db.Close())
+}

@@ -188,15 +188,19 @@ func (s *Store) Setting(ctx context.Context, name string) (value string, err err
 	return value, wrap("read setting", err)
 }
 
-// Incarnation notes a life of this Central.
-func (tx *Tx) Incarnation(id charge.Incarnation, at charge.Time) error {
-	return wrap("note incarnation", tx.exec("INSERT INTO incarnations (id,minted_at) VALUES (?,?)", string(id), int64(at)))
+// Epoch notes the epoch of this Central, in place of the one before.
+func (tx *Tx) Epoch(e charge.Epoch, at charge.Time) error {
+	return wrap("note epoch", tx.exec("INSERT INTO epoch (one,number,run,made_at) VALUES (1,?,?,?) "+
+		"ON CONFLICT (one) DO UPDATE SET number=excluded.number,run=excluded.run,made_at=excluded.made_at", int64(e.Number), e.Run, int64(at)))
 }
 
-// Incarnation is the greatest life noted; "" if this is the first.
-func (s *Store) Incarnation(ctx context.Context) (id charge.Incarnation, err error) {
-	err = s.ro.QueryRowContext(ctx, "SELECT coalesce(max(id),'') FROM incarnations").Scan(&id)
-	return id, wrap("read incarnation", err)
+// Epoch is the one noted last; zero if this Central has never run.
+func (s *Store) Epoch(ctx context.Context) (e charge.Epoch, err error) {
+	err = s.ro.QueryRowContext(ctx, "SELECT number,run FROM epoch").Scan(&e.Number, &e.Run)
+	if errors.Is(err, sql.ErrNoRows) {
+		return e, nil
+	}
+	return e, wrap("read epoch", err)
 }
 
 // Tariff adds a version of the prices. The same version again must have the

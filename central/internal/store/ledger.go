@@ -101,7 +101,7 @@ func (b *ledgerRows) addPoint(p *ledger.Point) {
 	b.points = append(b.points, string(p.ID), p.Admitted, p.Name, p.Place, p.Agent, p.Simulated, int64(p.FirstHeard),
 		string(p.Present), string(p.WaitingJournal), string(p.Named), int64(p.Conn), p.Online, int64(p.PresenceAt),
 		string(p.First.Journal), int64(p.First.Seq), string(p.Next.Journal), int64(p.Next.Seq),
-		string(p.Last.Journal), int64(p.Last.Seq), string(p.Position), list(p.Faults), int64(p.ForkedAt), p.Fork,
+		string(p.Last.Journal), int64(p.Last.Seq), p.Position.String(), int64(p.Lead), list(p.Faults), int64(p.ForkedAt), p.Fork,
 		int64(p.HeldUpSince), int64(p.MismatchAt))
 }
 

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strconv"
 
 	"github.com/carga-ev/carga/central/ledger"
@@ -140,10 +141,24 @@ func (j jsonOf) Scan(src any) error {
 	return errors.New("a JSON column holds neither text nor bytes")
 }
 
+// epochOf reads a column that holds an epoch. An earlier version took any id for
+// one; what is none ranks below all.
+type epochOf struct{ v *charge.Epoch }
+
+// Scan implements sql.Scanner.
+func (e epochOf) Scan(src any) error {
+	text, ok := src.(string)
+	if !ok {
+		return fmt.Errorf("an epoch is a text, not a %T", src)
+	}
+	*e.v, _ = charge.ParseEpoch(text)
+	return nil
+}
+
 func scanPoint(r scanner) (p ledger.Point, err error) {
 	err = r.Scan(&p.ID, &p.Admitted, &p.Name, &p.Place, &p.Agent, &p.Simulated, &p.FirstHeard, &p.Present,
 		&p.WaitingJournal, &p.Named, &p.Conn, &p.Online, &p.PresenceAt, &p.First.Journal, &p.First.Seq,
-		&p.Next.Journal, &p.Next.Seq, &p.Last.Journal, &p.Last.Seq, &p.Position, jsonOf{&p.Faults}, &p.ForkedAt, &p.Fork,
+		&p.Next.Journal, &p.Next.Seq, &p.Last.Journal, &p.Last.Seq, epochOf{&p.Position}, &p.Lead, jsonOf{&p.Faults}, &p.ForkedAt, &p.Fork,
 		&p.HeldUpSince, &p.MismatchAt)
 	p.Faults = none(p.Faults)
 	return p, err
@@ -241,8 +256,9 @@ func (s *Store) LoadOrders(ctx context.Context, st *orders.State) error {
 		return err
 	}
 	by, err := s.Setting(ctx, fenceSetting)
-	if err == nil && by != "" {
-		st.LoadFence(charge.Incarnation(by))
+	var fence charge.Epoch
+	if err = errors.Join(err, epochOf{&fence}.Scan(by)); !fence.IsZero() {
+		st.LoadFence(fence)
 	}
 	return errors.Join(err,
 		load("reservations", "SELECT "+reservationCols+" FROM reservations WHERE gone=0 ORDER BY rowid", func(rows *sql.Rows) error {
@@ -288,7 +304,9 @@ func scanReservation(r scanner) (v orders.Reservation, err error) {
 
 func commandTargets(c *orders.Command, data *[]byte) []any {
 	return []any{
-		&c.ID, &c.N, &c.Central, &c.Journal, &c.CPID, &c.Connector, &c.Type, data, &c.ReservationID, &c.SessionID,
+		&c.ID, &c.N,
+		epochOf{&c.Central},
+		&c.Journal, &c.CPID, &c.Connector, &c.Type, data, &c.ReservationID, &c.SessionID,
 		&c.IssuedAt, &c.ExpiresAt, &c.State, &c.Reason, &c.ChangedAt, &c.Sendings, &c.NextAt, &c.MessageID,
 	}
 }

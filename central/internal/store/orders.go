@@ -8,7 +8,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// fenceSetting holds the incarnation that fenced this Central.
+// fenceSetting holds the epoch that fenced this Central.
 const fenceSetting = "fenced_by"
 
 // Orders writes what is wanted, each Save… effect as one row; the others are
@@ -48,7 +48,7 @@ func (tx *Tx) order(t *tables, e orders.Effect) error {
 	case orders.SaveRequest:
 		return wrap("write request", tx.request(t, &e.Request))
 	case orders.SaveFence:
-		return wrap("write fence", tx.Setting(fenceSetting, string(e.By)))
+		return wrap("write fence", tx.Setting(fenceSetting, e.By.String()))
 	case orders.SendCommand, orders.Tell, orders.Refused, orders.Reply:
 		return nil
 	default:
@@ -70,7 +70,7 @@ func (tx *Tx) command(t *tables, c *orders.Command) error {
 		}
 		return 0
 	}
-	return tx.exec(t.commands.one, string(c.ID), int64(c.N), string(c.Central), string(c.Journal), string(c.CPID),
+	return tx.exec(t.commands.one, string(c.ID), int64(c.N), c.Central.String(), string(c.Journal), string(c.CPID),
 		int64(c.Connector), string(c.Type), bytesOf(c.Data), string(c.ReservationID), string(c.SessionID),
 		int64(c.IssuedAt), int64(c.ExpiresAt), string(c.State), c.Reason, int64(c.ChangedAt), c.Sendings, int64(c.NextAt),
 		c.MessageID, at(arrived(c.State)), at(c.State == orders.Accepted || c.State == orders.Done), at(!c.State.Open()))

@@ -45,6 +45,10 @@ func fill(v reflect.Value, n *int64) {
 	*n++
 	switch v.Kind() {
 	case reflect.Struct:
+		if v.Type() == reflect.TypeFor[charge.Epoch]() {
+			v.Set(reflect.ValueOf(nth(int(*n))))
+			return
+		}
 		for _, f := range v.Fields() {
 			fill(f, n)
 		}
@@ -178,7 +182,7 @@ func TestWhatIsWantedComesBackWhileItIsWanted(t *testing.T) {
 		orders.SaveCommand{Command: c},
 		orders.SaveRequest{Request: q},
 		orders.SaveRequest{Request: answered},
-		orders.SaveFence{By: "other"},
+		orders.SaveFence{By: nth(7)},
 		orders.Reply{},
 		orders.Tell{},
 		orders.SendCommand{},
@@ -200,7 +204,7 @@ func TestWhatIsWantedComesBackWhileItIsWanted(t *testing.T) {
 			t.Errorf("request: got %+v %v %v, want %+v", v, ok, err, want)
 		}
 	}
-	if err := s.LoadOrders(t.Context(), orders.New(orders.Config{}, "me")); err != nil {
+	if err := s.LoadOrders(t.Context(), orders.New(orders.Config{}, nth(1), orders.Numbers{})); err != nil {
 		t.Error(err)
 	}
 	write(t, s, func(tx *store.Tx) error { _, err := tx.ForgetRequests(charge.MaxTime, 10); return err })
@@ -566,3 +570,6 @@ func TestRecentLoadsTheJournalsThatGrewLast(t *testing.T) {
 		t.Errorf("got %q %v %v, want j4", id, ok, err)
 	}
 }
+
+// nth is the epoch of the nth start of Central.
+func nth(n int) charge.Epoch { return charge.Epoch{Number: uint64(n), Run: fmt.Sprintf("%016x", n)} }

@@ -28,7 +28,7 @@ type Live interface {
 // Network is the whole network at one moment.
 type Network struct {
 	At      charge.Time `json:"at"`
-	Central string      `json:"central"` // the incarnation
+	Central string      `json:"central"` // its epoch
 	Demo    bool        `json:"demo"`    // parts may be cut from the page
 	Parts   []Part      `json:"parts"`
 	Books   Books       `json:"books"`

@@ -51,7 +51,7 @@ func NewBook(id charge.CPID, now charge.Time) *Book {
 		meters: map[charge.ConnectorID]ledger.Meter{},
 	}
 	b.Env = ledger.Env{
-		Now: now, Central: "central-1", Admit: true,
+		Now: now, Central: charge.Epoch{Number: 1, Run: "0000000000000001"}, Admit: true,
 		Default: ledger.Tariff{Version: "default", StartFee: 50 * money.MinorUnit, PerKWh: 40 * money.MinorUnit, Currency: "EUR"},
 		Session: func(id charge.SessionID) (ledger.Session, bool) { s, ok := b.Sessions[id]; return s, ok },
 		Journal: func(id charge.JournalID) (ledger.Journal, bool) { j, ok := b.journals[id]; return j, ok },

@@ -213,8 +213,8 @@ func (b *Box) Clear(id charge.ConnectorID) {
 }
 
 // Presence is what the box says at a new connection; acked is Central's last
-// acknowledgement, in the incarnation central.
-func (b *Box) Presence(acked wire.Position, central charge.Incarnation) wire.Presence {
+// acknowledgement, in the epoch central.
+func (b *Box) Presence(acked wire.Position, central charge.Epoch) wire.Presence {
 	b.Conn++
 	p := wire.Presence{V: 1, Online: true, Journal: b.Journal, Conn: b.Conn, Central: central, At: b.Now}
 	if n := len(b.Storage); n > 0 {
