@@ -299,7 +299,7 @@ func speaker(m *kafkalink.Message) charge.Epoch {
 func (l *link) overhear(_ context.Context, b kafkalink.Batch) error {
 	for i := range b.Messages {
 		m := &b.Messages[i]
-		l.writer.Overhear(ingest.Delivered{Topic: b.Topic, Key: string(m.Key), Value: m.Value, Kind: string(m.Header(wire.HeaderKind)), ReceivedAt: receivedAt(m)},
+		l.writer.Overhear(ingest.Delivered{Topic: b.Topic, Partition: b.Partition, Offset: m.Offset, Key: string(m.Key), Value: m.Value, Kind: string(m.Header(wire.HeaderKind)), ReceivedAt: receivedAt(m)},
 			m.Header(wire.HeaderCentral))
 	}
 	return nil

@@ -66,6 +66,13 @@ func (w *Way) Heard(mqttUp bool, mqttSince, at charge.Time) {
 	w.heardAt, w.mqttUp, w.mqttSince = at, mqttUp, mqttSince
 }
 
+// SetBack says that Central's clock was set back to now: what was heard later, by
+// a clock that was ahead, counts as heard now. Else the bridge would be up until
+// that date, and unheard.
+func (w *Way) SetBack(now charge.Time) {
+	w.Started, w.heardAt, w.freshSince = min(w.Started, now), min(w.heardAt, now), min(w.freshSince, now)
+}
+
 // HeardAt is when the bridge was last heard; zero: never.
 func (w *Way) HeardAt() charge.Time { return w.heardAt }
 

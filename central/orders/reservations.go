@@ -196,7 +196,7 @@ func (x *step) gone(r *Reservation) {
 
 func (x *step) adoptHeld(cp charge.CPID, connector charge.ConnectorID, h ledger.Held) {
 	r := &Reservation{
-		ID: h.ID, CPID: cp, Connector: connector, Username: h.Username, Tariff: h.Tariff, MadeAt: x.At, Until: h.Until,
+		ID: h.ID, CPID: cp, Connector: connector, Username: h.Username, Tariff: h.Tariff, MadeAt: x.At, Until: x.lasts(h.Until),
 		ConfirmedAt: x.At, Adopted: true, Told: true,
 	}
 	for _, other := range byMade(x.s.point(cp).reservations) {

@@ -18,6 +18,7 @@ type State struct {
 	self     charge.Epoch // of this Central
 	fencedBy charge.Epoch
 	begun    charge.Time // of the first event: charging points may not have been heard yet
+	latest   charge.Time // of the last event, unless the clock was set back by less than setBack
 
 	reservations map[charge.ReservationID]*Reservation
 	requests     map[RequestKey]*Request

@@ -53,9 +53,15 @@ func Step(s *State, v View, e Event) []Effect {
 // begin notes the moment of an event, and of the first one.
 func (x *step) begin(n Now) {
 	x.Now = n
-	if x.s.begun == 0 {
+	first := x.s.begun == 0
+	if first {
 		x.s.begun = n.At
 	}
+	if first || n.At < x.s.latest.Add(-setBack) {
+		x.mend()
+		x.s.latest = n.At
+	}
+	x.s.latest = max(x.s.latest, n.At)
 }
 
 // step is one event: its moment, its source of ids, and the effects so far.

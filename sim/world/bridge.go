@@ -22,7 +22,10 @@ type bridge struct {
 	kafka *line
 	run   *crossing // nil: no process
 	start int
+	skew  time.Duration // of its clock
 }
+
+func (b *bridge) wall() charge.Time { return b.w.wall().Add(b.skew) }
 
 // crossing is one life of the process.
 type crossing struct {
@@ -135,7 +138,7 @@ func (x *crossing) hear(d received) {
 		return
 	}
 	c := x.conn
-	m := x.router.Up(route.Message{Topic: d.topic, Payload: d.raw, Retained: d.retained, At: x.w.wall()})
+	m := x.router.Up(route.Message{Topic: d.topic, Payload: d.raw, Retained: d.retained, At: x.b.wall()})
 	ack := func() {
 		if x.conn == c {
 			c.acknowledge(d.id)
@@ -223,7 +226,7 @@ func (x *crossing) takeLatest(m route.Decision, ack func()) {
 }
 
 func (x *crossing) message(r route.Record) message {
-	m := message{key: r.Key, value: r.Value, receivedAt: x.w.wall()}
+	m := message{key: r.Key, value: r.Value, receivedAt: x.b.wall()}
 	for _, h := range r.Headers {
 		if h.Key == wire.HeaderKind {
 			m.kind = h.Value
@@ -288,8 +291,8 @@ func (x *crossing) checkBooks() {
 // alive says every so often that the bridge lives.
 func (x *crossing) alive() {
 	m := wire.BridgeAlive{
-		V: wire.Version, Bridge: "bridge", At: x.w.wall(), StartedAt: epoch.Add(x.born), MQTT: wire.Dependency{Up: x.conn != nil, Since: x.w.wall()},
-		Kafka: wire.Dependency{Up: true, Since: x.w.wall()}, Accepted: int64(x.books.accepted),
+		V: wire.Version, Bridge: "bridge", At: x.b.wall(), StartedAt: epoch.Add(x.born), MQTT: wire.Dependency{Up: x.conn != nil, Since: x.b.wall()},
+		Kafka: wire.Dependency{Up: true, Since: x.b.wall()}, Accepted: int64(x.books.accepted),
 	}
 	raw, err := m.Encode()
 	if err != nil {
@@ -348,7 +351,7 @@ type order struct {
 
 func (x *crossing) decide(b batch, i int, backlog bool) *order {
 	m := b.messages[i]
-	p, dead := x.router.Down(route.Order{Key: m.key, Value: m.value, Kind: m.kind, Partition: b.n, Offset: b.first + int64(i), At: x.w.wall()})
+	p, dead := x.router.Down(route.Order{Key: m.key, Value: m.value, Kind: m.kind, Partition: b.n, Offset: b.first + int64(i), At: x.b.wall()})
 	if dead != nil {
 		x.w.stats.DeadLetters++
 		x.take(*dead, func() {})
@@ -360,7 +363,7 @@ func (x *crossing) decide(b batch, i int, backlog bool) *order {
 // publish publishes in order and is done when the broker has confirmed all of
 // it; after a loss it begins again with the first that was not confirmed.
 func (x *crossing) publish(queue []*order, done func(bool)) {
-	for len(queue) > 0 && queue[0].p.Stale(x.w.wall(), x.w.now-queue[0].read, queue[0].backlog) {
+	for len(queue) > 0 && queue[0].p.Stale(x.b.wall(), x.w.now-queue[0].read, queue[0].backlog) {
 		x.w.stats.StaleCommands++
 		queue = queue[1:]
 	}

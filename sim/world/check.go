@@ -155,6 +155,15 @@ func (w *World) passed(k recordKey) bool {
 	return false
 }
 
+// checkRise: S14 no number is higher than how often Centrals took one: what
+// charging points claim does not use them up.
+func (w *World) checkRise(r *reign) {
+	w.rises++
+	if most := firstNumber + w.rises; r.self.Number > most {
+		w.object("S14", "a Central has the number %d after %d starts of all", r.self.Number, w.rises)
+	}
+}
+
 // checkFenced: S14 an older Central falls silent when a later one speaks.
 func (r *reign) checkFenced(kind string) {
 	for _, c := range r.w.centrals {

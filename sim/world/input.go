@@ -172,6 +172,9 @@ func (u *unit) presence(id charge.CPID, p wire.Presence) {
 	if p.Next != nil {
 		u.acks = append(u.acks, journalKey{id, p.Next.Journal})
 	}
+	if claim := charge.Highest(p.Central, p.Ordered); u.r.w.bug(BugClaimRaises) && u.r.self.Less(claim) && u.r.active() {
+		u.r.riseSoon(claim, listenBefore)
+	}
 	u.step(orders.PointHeard{Now: u.moment(), CPID: id, NewBoot: out.NewBoot, Changes: changes})
 }
 

@@ -107,6 +107,12 @@ func (w *World) harm(s Step, c chance) {
 			x.skew = c.in(span{-20 * time.Minute, 20 * time.Minute})
 			w.after(s.For, "clock is right", func() { x.skew = 0 })
 		}
+	case DaysAhead:
+		w.daysAhead(a, s, c)
+	case HighEpoch:
+		a.obeyHigh(s.N)
+	case Twins:
+		w.twins(s, c)
 	case DBFull:
 		w.dbFull = true
 		w.after(s.For, "db has room", func() { w.dbFull = false })
@@ -231,6 +237,73 @@ func (w *World) second(s Step, c chance) {
 		old.retired = true
 		old.stop()
 	})
+}
+
+// twins starts two Centrals at once on copies of one backup, in place of the one
+// that runs; one of them is switched off later.
+func (w *World) twins(s Step, c chance) {
+	old := w.inCharge()
+	if old == nil || len(w.centrals) > 6 {
+		return
+	}
+	copied := old.db.backup()
+	w.later(s.For/2, "central restored twice", func() {
+		if old.retired || old != w.centrals[len(w.centrals)-1] {
+			return
+		}
+		old.retired = true
+		old.stop()
+		w.forgetful = true
+		takeOver := c.IntN(2) == 0
+		var both []*central
+		for range 2 {
+			x := newCentral(w, fmt.Sprint("central", len(w.centrals)), copied.backup())
+			x.takeOver = takeOver
+			w.centrals, both = append(w.centrals, x), append(both, x)
+			x.launch(0)
+		}
+		w.after(s.For, "one of two off", func() {
+			both[0].retired = true
+			both[0].stop()
+		})
+	})
+}
+
+// daysAhead sets clocks days ahead, and right again.
+func (w *World) daysAhead(a *agent, s Step, c chance) {
+	w.honest = false
+	ahead := c.in(span{24 * time.Hour, 60 * 24 * time.Hour})
+	which := 1 + s.N%7
+	if which&1 != 0 {
+		for _, x := range w.centrals {
+			x.skew = ahead
+			w.after(s.For, "clock is right", func() { x.skew = 0 })
+		}
+	}
+	if which&2 != 0 {
+		a.skew = ahead
+		w.after(s.For, "clock is right", func() { a.skew = 0 })
+	}
+	if which&4 != 0 {
+		w.bridge.skew = ahead
+		w.after(s.For, "clock is right", func() { w.bridge.skew = 0 })
+	}
+}
+
+// obeyHigh has an agent obey an epoch that no Central here ever had: that of a
+// copy, of an earlier version with a clock of 2099, or of a fault.
+func (a *agent) obeyHigh(n int) {
+	b := a.run
+	if b == nil || !b.ready {
+		return
+	}
+	high := [...]charge.Epoch{
+		{Run: "03b3d6f8-0c00-7000-8000-000000000001"},
+		{Number: firstNumber + uint64(n%1000), Run: "ffffffffffffffff"},
+		{Number: 900_000_000_000 + uint64(n), Run: "ffffffffffffffff"},
+	}[n%3]
+	b.state.Position.Central = charge.Highest(b.state.Position.Central, high)
+	b.maybePresence()
 }
 
 // poison says what cannot be used, at the head of everything.

@@ -176,6 +176,7 @@ func (r *reign) pulse() {
 type live struct {
 	way    ledger.Way
 	points map[charge.CPID]*livePoint
+	pulsed charge.Time
 }
 
 type livePoint struct {
@@ -241,6 +242,13 @@ func (l *live) liveness(id charge.CPID, now charge.Time) (ledger.Liveness, charg
 
 // pulse judges all links and returns those charging points that are back.
 func (l *live) pulse(now charge.Time) (back []charge.CPID) {
+	if now < l.pulsed {
+		l.way.SetBack(now)
+		for _, p := range l.points {
+			p.heard, p.gone = min(p.heard, now), min(p.gone, now)
+		}
+	}
+	l.pulsed = now
 	l.way.Watch(now)
 	for _, id := range sortedKeys(l.points) {
 		p := l.points[id]

@@ -102,9 +102,12 @@ const (
 	ClockJump    Kind = "clock_jump"
 	ClockLost    Kind = "clock_lost" // no wall clock until Central gives one
 	CentralClock Kind = "central_clock_jump"
+	DaysAhead    Kind = "clocks_days_ahead" // of Central, of an agent and of the bridge, one or several
+	HighEpoch    Kind = "agent_obeys_a_high_epoch"
 	DBFull       Kind = "db_full"
 	Restore      Kind = "central_restored"
 	TwoCentrals  Kind = "two_centrals"
+	Twins        Kind = "central_restored_twice_at_once"
 	Poison       Kind = "poison"
 	GrowKafka    Kind = "kafka_topics_get_partitions"
 )
@@ -114,7 +117,7 @@ func Faults() []Kind {
 	return []Kind{
 		KillAgent, KillAtOp, PowerCut, PowerAtOp, PowerFlicker, KillBridge, KillCentral, KillAtCommit, KillMQTT, WipeMQTT, KillKafka, CutKafka,
 		NewKafka, OldKafka, Clog, Noise, DiskFull, DiskWrite, DiskSync, DiskRead, DiskSlow, DiskLies, DiskBack, DiskEmpty, ClockJump, ClockLost,
-		CentralClock, DBFull, Restore, TwoCentrals, Poison, GrowKafka,
+		CentralClock, DBFull, Restore, TwoCentrals, Poison, GrowKafka, DaysAhead, HighEpoch, Twins,
 	}
 }
 

@@ -28,6 +28,7 @@ const (
 	BugGapApplied      Bug = "gap_applied"
 	BugReservedWord    Bug = "reserved_stored_as_a_word"
 	BugNoFence         Bug = "older_central_goes_on"
+	BugClaimRaises     Bug = "presence_raises_centrals_own_epoch"
 	BugTicketOutside   Bug = "ticket_told_outside_the_transaction"
 	BugRepeatReserves  Bug = "repeated_message_id_served_again"
 	BugAddedUnread     Bug = "added_partition_unread"
@@ -39,7 +40,7 @@ func Bugs() []Bug {
 	return []Bug{
 		BugCloseBeforeSync, BugNoSync, BugSyncErrorLost, BugForgetAtPuback, BugCommandTwice, BugIgnoreBoot, BugWallClock, BugPlugFromJournal,
 		BugNoRewind, BugNoProbe, BugFullDiskCharges, BugAckBeforeKafka, BugDropWhenFull, BugSkipFailed, BugDeadLetterStays,
-		BugAckBeforeCommit, BugNoDedupe, BugOffsetOutside, BugOffsetsBlind, BugGapApplied, BugReservedWord, BugNoFence, BugTicketOutside,
-		BugRepeatReserves, BugKeeperDead, BugAddedUnread,
+		BugAckBeforeCommit, BugNoDedupe, BugOffsetOutside, BugOffsetsBlind, BugGapApplied, BugReservedWord, BugNoFence, BugClaimRaises,
+		BugTicketOutside, BugRepeatReserves, BugKeeperDead, BugAddedUnread,
 	}
 }

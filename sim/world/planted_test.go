@@ -45,6 +45,7 @@ func seen() map[world.Bug]struct {
 		world.BugGapApplied:      {[]string{"S8"}, []world.Kind{world.Noise, world.Noise}},
 		world.BugReservedWord:    {[]string{"S10"}, []world.Kind{world.KillAgent, world.Clog}},
 		world.BugNoFence:         {[]string{"S14"}, []world.Kind{world.TwoCentrals}},
+		world.BugClaimRaises:     {[]string{"S14"}, []world.Kind{world.HighEpoch, world.HighEpoch}},
 		world.BugTicketOutside:   {[]string{"S4"}, []world.Kind{world.KillAtCommit, world.KillCentral, world.DBFull}},
 		world.BugRepeatReserves:  {[]string{"S9"}, []world.Kind{}},
 		world.BugAddedUnread:     {[]string{"V1"}, []world.Kind{world.GrowKafka}},

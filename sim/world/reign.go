@@ -22,6 +22,7 @@ func (r *reign) rise(heard charge.Epoch) {
 	number := max(r.c.db.epoch.Number, heard.Number, r.self.Number, firstNumber) + 1
 	r.self = charge.Epoch{Number: min(number, charge.MaxEpochNumber), Run: r.name}
 	r.c.db.epoch = r.self
+	r.w.checkRise(r)
 	r.load()
 }
 

@@ -33,7 +33,8 @@ type World struct {
 
 	dbFull bool
 	healed bool
-	honest bool // all clocks were right all the time
+	rises  uint64 // epochs that Centrals took
+	honest bool   // all clocks were right all the time
 
 	// What the checkers know of all lives of all Centrals.
 	acked   map[journalKey]charge.Seq // greatest that was ever acknowledged

@@ -8,6 +8,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -131,6 +132,7 @@ type life struct {
 	w     *ingest.Writer
 	stop  context.CancelFunc
 	done  chan struct{}
+	ahead atomic.Int64 // nanoseconds by which Central's clock is wrong
 	next  map[string]int64
 	mu    sync.Mutex
 }
@@ -176,6 +178,7 @@ func startLife(t *testing.T, s *store.Store, cfg ingest.Config) *life {
 func runLife(t *testing.T, s *store.Store, seen ingest.Store, cfg ingest.Config) *life {
 	t.Helper()
 	l := &life{t: t, store: s, out: &wired{acksOf: map[charge.CPID]wire.Ack{}}, live: ingest.NewLive(tariff), done: make(chan struct{}), next: map[string]int64{}}
+	l.live.SetClock(func() time.Time { return time.Now().Add(time.Duration(l.ahead.Load())) })
 	l.w = ingest.New(cfg, seen, l.out, l.live, func() {}, slog.New(slog.DiscardHandler))
 	var ctx context.Context
 	ctx, l.stop = context.WithCancel(t.Context())

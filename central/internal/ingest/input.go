@@ -251,8 +251,9 @@ func (in alarmIn) apply(u *unit) {
 type forgetIn struct{}
 
 func (forgetIn) apply(u *unit) {
-	u.forgetBefore = u.now.Add(-u.w.cfg.KeepAnswers)
+	u.aged = u.w.age(u.now)
+	u.forgetBefore = u.aged.Add(-u.w.cfg.KeepAnswers)
 	if u.w.cfg.Keep > 0 {
-		u.pruneBefore = u.now.Add(-u.w.cfg.Keep)
+		u.pruneBefore = u.aged.Add(-u.w.cfg.Keep)
 	}
 }

@@ -1,6 +1,7 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -31,7 +32,11 @@ const listenBefore = 3 * time.Second
 // served before Kafka is there, and loads the state.
 func (w *Writer) begin(ctx context.Context) error {
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
-		err := w.rise(ctx, charge.Epoch{})
+		var err error
+		if w.aged, err = w.store.Aged(ctx); err == nil {
+			w.aged, w.agedAt = min(cmp.Or(w.aged, w.now()), w.now()), time.Now()
+			err = w.rise(ctx, charge.Epoch{})
+		}
 		if err == nil || ctx.Err() != nil {
 			return err
 		}
@@ -51,6 +56,16 @@ func (w *Writer) begin(ctx context.Context) error {
 			return err
 		}
 	}
+}
+
+// age is up to when time has passed for what is kept for a while: now, but at
+// most twice what really passed since it was asked before. So a clock that is
+// days ahead for an hour costs an hour of what is kept, and not days.
+func (w *Writer) age(now charge.Time) charge.Time {
+	passed := time.Since(w.agedAt)
+	w.aged = min(now, w.aged.Add(2*passed))
+	w.agedAt = w.agedAt.Add(passed)
+	return w.aged
 }
 
 // rise takes a new epoch, above the present one, above that in the database and

@@ -28,6 +28,8 @@ const maxFacts = 256
 // the writer committed, with the latest telemetry over it. It is a cache with a
 // mutex; all methods may be called concurrently and none waits for I/O.
 type Live struct {
+	clock func() time.Time
+
 	mu sync.Mutex
 	// mu guards what follows.
 	central  charge.Epoch
@@ -55,6 +57,7 @@ type Live struct {
 	tariffs   map[charge.TariffVersion]ledger.Tariff
 	fallback  ledger.Tariff
 
+	pulsed  charge.Time // when pulse judged last
 	facts   []Fact
 	n       uint64
 	changed chan struct{}
@@ -63,8 +66,9 @@ type Live struct {
 
 // bridgeHeard is the last sign of life of one of the bridges.
 type bridgeHeard struct {
-	alive *wire.BridgeAlive
-	at    charge.Time
+	alive  *wire.BridgeAlive
+	at     charge.Time
+	offset int64 // of the record
 }
 
 type livePoint struct {
@@ -84,7 +88,8 @@ type livePoint struct {
 func NewLive(fallback ledger.Tariff) *Live {
 	now := charge.At(time.Now())
 	return &Live{
-		way: ledger.Way{Started: now, Patience: fresh}, since: now, waits: "starting", fallback: fallback,
+		clock: time.Now,
+		way:   ledger.Way{Started: now, Patience: fresh}, since: now, waits: "starting", fallback: fallback,
 		kafka:  Part{Name: "kafka", State: PartUnknown, Since: now, Reason: "not asked yet"},
 		points: map[charge.CPID]*livePoint{}, bridges: map[string]bridgeHeard{}, counters: map[string]int64{}, changed: make(chan struct{}), awake: make(chan struct{}),
 	}
@@ -107,6 +112,13 @@ type Trouble struct {
 	Reason string // in words, without figures that change by themselves
 }
 
+// SetClock gives Central another wall clock than the system's. It must be called
+// before anything else.
+func (l *Live) SetClock(now func() time.Time) { l.clock = now }
+
+// now is the moment by Central's wall clock, which may be set forward and back.
+func (l *Live) now() charge.Time { return charge.At(l.clock()) }
+
 // SetKafka says how Kafka is met.
 func (l *Live) SetKafka(v KafkaView) {
 	l.mu.Lock()
@@ -116,7 +128,7 @@ func (l *Live) SetKafka(v KafkaView) {
 		state = PartUp
 	}
 	if l.kafka.State != state {
-		l.kafka.Since = charge.At(time.Now())
+		l.kafka.Since = l.now()
 	}
 	if l.kafka.State != state || l.kafka.Reason != v.Reason && v.Up || l.deaf != v.Deaf || !slices.Equal(l.troubles, v.Troubles) {
 		l.note()
@@ -138,7 +150,7 @@ func (l *Live) SetWaiting(words string) {
 // is counted; nothing is accounted by it.
 func (l *Live) Telemetry(key string, value []byte) {
 	t, err := wire.DecodeTelemetry(value)
-	now := charge.At(time.Now())
+	now := l.now()
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil || string(t.CPID) != key {
@@ -279,7 +291,7 @@ func (l *Live) fence(by charge.Epoch) (was charge.Epoch) {
 
 // turned tells who waits that Active changed.
 func (l *Live) turned() {
-	l.since = charge.At(time.Now())
+	l.since = l.now()
 	close(l.awake)
 	l.awake = make(chan struct{})
 	l.note()
@@ -297,7 +309,7 @@ func (l *Live) setDatabase(trouble string) {
 	defer l.mu.Unlock()
 	if l.database != trouble {
 		if (l.database == "") != (trouble == "") {
-			l.since = charge.At(time.Now())
+			l.since = l.now()
 		}
 		l.database = trouble
 		l.note()
@@ -310,7 +322,7 @@ func (l *Live) halt(trouble string) {
 	l.setDatabase(trouble)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.alarm = ledger.Alarm{ID: string(AlarmDatabase), Kind: AlarmDatabase, At: charge.At(time.Now()), Detail: trouble}
+	l.alarm = ledger.Alarm{ID: string(AlarmDatabase), Kind: AlarmDatabase, At: l.now(), Detail: trouble}
 	l.note()
 }
 
@@ -338,13 +350,13 @@ func (l *Live) hearPoint(id charge.CPID, d *Delivered) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := l.point(id)
-	p.heard = max(p.heard, heardAt(d))
+	p.heard = max(p.heard, l.heardAt(d))
 }
 
 // heardAt is when something was heard: now, unless it waited in the log from
 // before this Central began.
-func heardAt(d *Delivered) charge.Time {
-	now := charge.At(time.Now())
+func (l *Live) heardAt(d *Delivered) charge.Time {
+	now := l.now()
 	if d.Past {
 		return min(now, d.ReceivedAt)
 	}
@@ -356,9 +368,12 @@ func heardAt(d *Delivered) charge.Time {
 func (l *Live) hearBridge(b *wire.BridgeAlive, d *Delivered) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := heardAt(d)
+	at := l.heardAt(d)
 	was := l.bridges[b.Bridge]
-	if at < l.way.HeardAt() || was.alive != nil && was.alive.StartedAt == b.StartedAt && b.At < was.alive.At {
+	// The same is heard by two readers. Which is newer no clock says alone: the
+	// bridge's may be set back, and the log may be another one.
+	old := was.alive != nil && was.alive.StartedAt == b.StartedAt && b.At < was.alive.At && d.Offset <= was.offset
+	if at < l.way.HeardAt() || old {
 		return
 	}
 	if l.bridge == nil || l.bridge.MQTT.Up != b.MQTT.Up || was.alive == nil ||
@@ -366,9 +381,9 @@ func (l *Live) hearBridge(b *wire.BridgeAlive, d *Delivered) {
 		l.note()
 	}
 	l.bridge = b
-	l.bridges[b.Bridge] = bridgeHeard{b, at}
+	l.bridges[b.Bridge] = bridgeHeard{b, at, d.Offset}
 	l.way.Heard(b.MQTT.Up, b.MQTT.Since, at)
-	l.way.Watch(charge.At(time.Now()))
+	l.way.Watch(l.now())
 }
 
 // forgetBridges forgets those that were silent for long beside one that is heard.
@@ -387,7 +402,7 @@ func (l *Live) judge(p *livePoint, now charge.Time) (ledger.Liveness, charge.Tim
 		s.Interval = time.Duration(p.tele.IntervalMS) * time.Millisecond
 	}
 	if !p.view.Online && p.view.PresenceAt >= p.heard {
-		s.GoneAt = p.view.PresenceAt
+		s.GoneAt = min(p.view.PresenceAt, now)
 	}
 	return l.way.Live(s, p.known, now)
 }
@@ -406,6 +421,10 @@ func (l *Live) liveness(id charge.CPID, now charge.Time) (link ledger.Liveness, 
 func (l *Live) pulse(now charge.Time) (back []charge.CPID) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	if now < l.pulsed {
+		l.setBack(now)
+	}
+	l.pulsed = now
 	l.way.Watch(now)
 	l.forgetBridges(now)
 	moved := false
@@ -428,11 +447,25 @@ func (l *Live) pulse(now charge.Time) (back []charge.CPID) {
 	return back
 }
 
+// setBack takes back what was heard by a clock that was ahead: until that date a
+// charging point would be online though nothing is heard of it.
+func (l *Live) setBack(now charge.Time) {
+	l.way.SetBack(now)
+	l.since, l.kafka.Since = min(l.since, now), min(l.kafka.Since, now)
+	for _, p := range l.points {
+		p.heard, p.at = min(p.heard, now), min(p.at, now)
+	}
+	for name, b := range l.bridges {
+		b.at = min(b.at, now)
+		l.bridges[name] = b
+	}
+}
+
 // Network returns a snapshot of everything; it shares nothing with Live.
 func (l *Live) Network() Network {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	now := charge.At(time.Now())
+	now := l.now()
 	n := Network{At: now, Central: l.central, Parts: l.parts(now), CPs: make([]Point, 0, len(l.points))}
 	b := &n.Books
 	for _, id := range slices.Sorted(maps.Keys(l.points)) {

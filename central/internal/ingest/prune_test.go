@@ -11,10 +11,10 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// recordsOf counts the records of a charging point whose bytes are kept.
-func recordsOf(t *testing.T, l *life, cp charge.CPID) (n int) {
+// recordsOf counts the records of CP_1 whose bytes are kept.
+func recordsOf(t *testing.T, l *life) (n int) {
 	t.Helper()
-	err := l.store.RecordsOf(t.Context(), cp, func(charge.JournalID, charge.Seq, string, []byte) error {
+	err := l.store.RecordsOf(t.Context(), "CP_1", func(charge.JournalID, charge.Seq, string, []byte) error {
 		n++
 		return nil
 	})
@@ -40,11 +40,11 @@ func TestTheWriterPrunes(t *testing.T) {
 		}
 		l.deliver(wire.TopicEvents, p.All...)
 		time.Sleep(59 * time.Minute)
-		if got := recordsOf(t, l, "CP_1"); got != len(p.All) {
+		if got := recordsOf(t, l); got != len(p.All) {
 			t.Fatalf("held: got %d, want %d: nothing is old yet", got, len(p.All))
 		}
 		time.Sleep(3 * time.Minute)
-		if got := recordsOf(t, l, "CP_1"); got != 0 {
+		if got := recordsOf(t, l); got != 0 {
 			t.Errorf("held: got %d, want none", got)
 		}
 		p.Charge(500)
@@ -54,7 +54,7 @@ func TestTheWriterPrunes(t *testing.T) {
 		if err != nil || len(tickets) != 501 {
 			t.Errorf("tickets: got %d %v, want 501", len(tickets), err)
 		}
-		if got, want := recordsOf(t, l, "CP_1"), 8; got != want {
+		if got, want := recordsOf(t, l), 8; got != want {
 			t.Errorf("held: got %d, want %d: only new records are applied", got, want)
 		}
 	})

@@ -25,7 +25,8 @@ type Tx interface {
 	Tariff(t ledger.Tariff, at charge.Time) error
 	ForgetRequests(before charge.Time, limit int) (more bool, err error)
 	Reply(key string, request, reply []byte, at charge.Time) error
-	ForgetReplies(from, to charge.Time, limit int) (more bool, err error)
+	ForgetReplies(before, now charge.Time, limit int) (more bool, err error)
+	Aged(at charge.Time) error
 	Prune(before charge.Time, limit int) (more bool, err error)
 	BridgeDead(bridge string, started charge.Time, n int64, at charge.Time) error
 }
@@ -50,6 +51,7 @@ type Store interface {
 	Tariffs(ctx context.Context) ([]ledger.Tariff, error)
 	Counters(ctx context.Context) (map[string]int64, error)
 	Epoch(ctx context.Context) (charge.Epoch, error)
+	Aged(ctx context.Context) (charge.Time, error)
 	OpenAlarms(ctx context.Context) (int64, error)
 	LastAlarm(ctx context.Context) (ledger.Alarm, bool, error)
 	OpenAlarm(ctx context.Context, id string) (ledger.Alarm, bool, error)

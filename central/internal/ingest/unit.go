@@ -42,6 +42,7 @@ type unit struct {
 	bridgeDead    map[bridgeRun]int64
 	bridgeCounted int64
 
+	aged         charge.Time // up to when time has passed for what is kept for a while
 	forgetBefore charge.Time
 	pruneBefore  charge.Time
 	forgetMore   bool // there is more to forget or to prune at once
@@ -326,9 +327,9 @@ func (u *unit) write(tx Tx) error {
 	}
 	if u.forgetBefore > 0 {
 		requests, err1 := tx.ForgetRequests(u.forgetBefore, maxBatch)
-		replies, err2 := tx.ForgetReplies(u.now.Add(-keepReplies), u.now.Add(keepReplies), maxBatch)
+		replies, err2 := tx.ForgetReplies(u.aged.Add(-keepReplies), u.now, maxBatch)
 		u.forgetMore = requests || replies
-		errs = append(errs, err1, err2)
+		errs = append(errs, err1, err2, tx.Aged(u.aged))
 	}
 	if u.pruneBefore > 0 {
 		more, err := tx.Prune(u.pruneBefore, maxBatch)

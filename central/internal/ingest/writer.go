@@ -50,6 +50,8 @@ type Writer struct {
 	above   charge.Epoch
 	riseAt  time.Time
 	numbers orders.Numbers // of commands, in this run
+	aged    charge.Time    // see age
+	agedAt  time.Time      // when it was asked last
 
 	mu sync.Mutex
 	// mu guards what follows.
@@ -70,7 +72,11 @@ func New(cfg Config, store Store, out Sender, live *Live, wake func(), log *slog
 	}
 }
 
-func (w *Writer) now() charge.Time { return charge.At(time.Now()) }
+func (w *Writer) now() charge.Time { return w.live.now() }
+
+// oldest is how long ago a record can have been received: Kafka keeps it so long.
+// A bridge whose clock was behind does not make records old that are to be kept.
+const oldest = 35 * 24 * time.Hour
 
 // Take decodes a batch of one partition and hands it to the writer. It waits
 // until the writer has it, which is before it is committed, or until ctx ends.
@@ -82,6 +88,7 @@ func (w *Writer) Take(ctx context.Context, batch []Delivered) error {
 		if d.Topic != w.cfg.Topics.Monitor {
 			to = w.records
 		}
+		d.ReceivedAt = max(d.ReceivedAt, w.now().Add(-oldest))
 		inputs = append(inputs, w.prepare(d))
 	}
 	if len(inputs) == 0 {
@@ -206,16 +213,19 @@ func (w *Writer) gather(ctx context.Context, timer, forget, turn <-chan time.Tim
 
 // untilNext is how long nothing is to be done by itself.
 func (w *Writer) untilNext(now time.Time) time.Duration {
-	next := w.pacer.next()
-	if d := w.orders.NextDeadline(); d != 0 {
-		next = sooner(next, d.Std())
+	wait := longest
+	if due := w.orders.NextDeadline(); due != 0 {
+		wait = min(wait, due.Sub(w.now()))
 	}
-	next = sooner(next, w.riseAt)
-	if next.IsZero() {
-		return time.Hour
+	if at := sooner(w.pacer.next(), w.riseAt); !at.IsZero() {
+		wait = min(wait, at.Sub(now))
 	}
-	return max(next.Sub(now), minPause)
+	return max(wait, minPause)
 }
+
+// longest is how long the writer rests though nothing is due: its clock may be
+// set back meanwhile, and what is due by then would be days away.
+const longest = time.Minute
 
 // minPause keeps a deadline that nothing moves from turning the loop hot.
 const minPause = 10 * time.Millisecond

@@ -5,6 +5,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/carga-ev/carga/internal/charge"
 )
@@ -25,6 +26,23 @@ type pruner struct {
 // keepBefore is how long before an open session was heard of its records may
 // have been received.
 const keepBefore = 24 * 3600 * 1000
+
+// agedSetting is up to when time has passed for what is kept for a while.
+const agedSetting = "aged_until"
+
+// Aged notes up to when time has passed for what is kept for a while.
+func (tx *Tx) Aged(at charge.Time) error {
+	return tx.Setting(agedSetting, strconv.FormatInt(int64(at), 10))
+}
+
+// Aged is what was noted last; in a database of before the last start of
+// Central, and zero in a new one.
+func (s *Store) Aged(ctx context.Context) (charge.Time, error) {
+	var at int64
+	err := s.ro.QueryRowContext(ctx, "SELECT coalesce((SELECT CAST(value AS INTEGER) FROM settings WHERE name=?),(SELECT made_at FROM epoch),0)",
+		agedSetting).Scan(&at)
+	return charge.Time(at), wrap("read up to when time has passed", err)
+}
 
 // Prune deletes what is older than the moment before and not needed any more:
 // bytes of records that are applied, commands and wishes that ended,

@@ -3,6 +3,7 @@ package store
 import (
 	"context"
 	"database/sql"
+	"errors"
 
 	"github.com/carga-ev/carga/internal/charge"
 )
@@ -13,13 +14,13 @@ func (tx *Tx) Reply(key string, request, reply []byte, at charge.Time) error {
 	return wrap("write reply", tx.exec(tx.w.tables.replies.one, key, request, string(reply), int64(at)))
 }
 
-// ForgetReplies deletes replies that were given outside of the time from … to,
-// at most limit of them: those of the past, and those of a clock that was wrong.
-// more says that there may be others.
-func (tx *Tx) ForgetReplies(from, to charge.Time, limit int) (more bool, err error) {
-	more, err = tx.deleteSome(limit, "DELETE FROM replies WHERE n IN (SELECT n FROM (SELECT n FROM replies WHERE at<? "+
-		"UNION ALL SELECT n FROM replies WHERE at>?) ORDER BY n LIMIT ?)", int64(from), int64(to), limit)
-	return more, wrap("forget replies", err)
+// ForgetReplies deletes replies that were given before a moment, at most limit of
+// them; more says that there may be others. Those that were given later than now,
+// by a clock that was ahead, count as given now: their clients may still repeat.
+func (tx *Tx) ForgetReplies(before, now charge.Time, limit int) (more bool, err error) {
+	more, err1 := tx.deleteSome(limit, "DELETE FROM replies WHERE n IN (SELECT n FROM replies WHERE at<? ORDER BY n LIMIT ?)", int64(before), limit)
+	err2 := tx.exec("UPDATE replies SET at=? WHERE n IN (SELECT n FROM replies WHERE at>? ORDER BY n LIMIT ?)", int64(now), int64(now), limit)
+	return more, wrap("forget replies", errors.Join(err1, err2))
 }
 
 // Reply finds by its key the fingerprint of an order, and what it was answered.

@@ -38,8 +38,8 @@ func TestARepliedKeyIsKeptOnce(t *testing.T) {
 	}
 }
 
-// Those of the past go, oldest first and so many at a time, and those of a clock
-// that was wrong.
+// Those of the past go, oldest first and so many at a time; those of a clock that
+// was ahead go when they are old by now.
 func TestOldRepliesAreForgotten(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "c.db"))
 	write(t, s, func(tx *store.Tx) error {
@@ -50,11 +50,12 @@ func TestOldRepliesAreForgotten(t *testing.T) {
 		return errors.Join(errs...)
 	})
 	for _, c := range []struct {
-		limit int
-		want  string
-		count int64
-	}{{2, "23456", 5}, {10, "3456", 4}, {10, "3456", 4}} {
-		write(t, s, func(tx *store.Tx) error { _, err := tx.ForgetReplies(300, 600, c.limit); return err })
+		before charge.Time
+		limit  int
+		want   string
+		count  int64
+	}{{300, 2, "03456", 7}, {300, 10, "03456", 7}, {500, 10, "056", 7}, {650, 10, "0", 1}, {750, 10, "", 0}} {
+		write(t, s, func(tx *store.Tx) error { _, err := tx.ForgetReplies(c.before, 700, c.limit); return err })
 		var left []byte
 		for i := range 7 {
 			_, _, ok, err := s.Reply(t.Context(), fmt.Sprint(i))
