@@ -144,3 +144,24 @@ func TestOldRequestsGoWithinAMinute(t *testing.T) {
 		t.Errorf("%d requests are left after %v", n, waited)
 	}
 }
+
+// The same within a unit, which keeps each row once.
+func TestABootThatComesBackInOneUnit(t *testing.T) {
+	d, _ := byHand(t)
+	u := d.w.newUnit(t.Context())
+	connector := func(register charge.WattHours) ledger.Change {
+		return ledger.ConnectorChanged{CPID: "CP_1", Connector: ledger.Connector{Journal: "j", ID: 1, Register: register}}
+	}
+	u.add([]ledger.Change{ledger.PointChanged{Point: ledger.Point{ID: "CP_1", Present: "j"}}, connector(1)})
+	u.add([]ledger.Change{ledger.BootForgotten{CPID: "CP_1", Journal: "j"}, connector(7)})
+	if err := d.s.Write(t.Context(), func(tx *store.Tx) error { return u.write(tx) }); err != nil {
+		t.Fatal(err)
+	}
+	cps, err := d.s.CPs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := cps["CP_1"].Connectors[1]; c == nil || c.Register != 7 {
+		t.Errorf("got %+v, want the connector as it came back", c)
+	}
+}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"iter"
 	"maps"
+	"slices"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
@@ -205,6 +206,9 @@ const (
 // replaces the earlier.
 func (u *unit) add(changes []ledger.Change) {
 	for _, c := range changes {
+		if f, ok := c.(ledger.BootForgotten); ok {
+			u.forgetBoot(f)
+		}
 		k := keyOfChange(c)
 		u.books = u.books || k.kind == 'h' || k.kind == 'a'
 		if t, ok := c.(ledger.TicketMade); ok {
@@ -217,6 +221,22 @@ func (u *unit) add(changes []ledger.Change) {
 			u.changes = append(u.changes, c)
 		}
 		u.changeFacts(c)
+	}
+}
+
+// forgetBoot drops rows of a boot that is deleted, so that none of them is taken
+// for the place of a row that comes behind it, when the boot is back.
+func (u *unit) forgetBoot(f ledger.BootForgotten) {
+	if len(u.changes) == 0 {
+		return
+	}
+	u.changes = slices.DeleteFunc(u.changes, func(c ledger.Change) bool {
+		k, ok := c.(ledger.ConnectorChanged)
+		return ok && k.CPID == f.CPID && k.Connector.Journal == f.Journal
+	})
+	clear(u.changeIndex)
+	for i, c := range u.changes {
+		u.changeIndex[keyOfChange(c)] = i
 	}
 }
 

@@ -3,6 +3,8 @@ package store
 import (
 	"encoding/json"
 	"fmt"
+	"slices"
+	"strings"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/crashpoint"
@@ -11,12 +13,17 @@ import (
 // Ledger writes what the ledger changed, each value as one row. Values of the
 // same key may come in one call: the last wins. They are written kind by kind,
 // ended sessions before open ones, so the order of different keys does not
-// matter.
+// matter, but for a boot that is forgotten: what comes behind that stays.
 func (tx *Tx) Ledger(changes []ledger.Change) error {
 	var b ledgerRows
 	for _, c := range changes {
 		if err := b.add(c); err != nil {
 			return err
+		}
+	}
+	for _, f := range b.forgotten {
+		if err := tx.exec("DELETE FROM connectors WHERE cp_id=? AND journal=?", string(f.CPID), string(f.Journal)); err != nil {
+			return fmt.Errorf("forget boot: %w", err)
 		}
 	}
 	t := &tx.w.tables
@@ -41,11 +48,6 @@ func (tx *Tx) Ledger(changes []ledger.Change) error {
 	}
 	if len(b.tickets) > 0 {
 		crashpoint.At(crashpoint.Ticketing)
-	}
-	for _, f := range b.forgotten {
-		if err := tx.exec("DELETE FROM connectors WHERE cp_id=? AND journal=?", string(f.CPID), string(f.Journal)); err != nil {
-			return fmt.Errorf("forget boot: %w", err)
-		}
 	}
 	return nil
 }
@@ -72,6 +74,7 @@ func (b *ledgerRows) add(c ledger.Change) error {
 			int64(k.Register), int64(k.IdleSince))
 	case ledger.BootForgotten:
 		b.forgotten = append(b.forgotten, c)
+		b.connectors = without(b.connectors, c)
 	case ledger.MeterChanged:
 		m := &c.Meter
 		b.meters = append(b.meters, string(c.CPID), int64(m.Connector), m.Known, int64(m.First), int64(m.Last),
@@ -95,6 +98,18 @@ func (b *ledgerRows) add(c ledger.Change) error {
 		return fmt.Errorf("no row for a change of type %T", c)
 	}
 	return nil
+}
+
+// without drops the rows of connectors of a boot.
+func without(rows []any, f ledger.BootForgotten) []any {
+	width := strings.Count(connCols, ",") + 1
+	var rest []any
+	for row := range slices.Chunk(rows, width) {
+		if row[0] != string(f.CPID) || row[1] != string(f.Journal) {
+			rest = append(rest, row...)
+		}
+	}
+	return rest
 }
 
 func (b *ledgerRows) addPoint(p *ledger.Point) {

@@ -573,3 +573,25 @@ func TestRecentLoadsTheJournalsThatGrewLast(t *testing.T) {
 
 // nth is the epoch of the nth start of Central.
 func nth(n int) charge.Epoch { return charge.Epoch{Number: uint64(n), Run: fmt.Sprintf("%016x", n)} }
+
+// A boot that is forgotten and comes back in one transaction keeps the
+// connectors it came back with.
+func TestABootThatComesBackKeepsItsConnectors(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	connector := func(id charge.ConnectorID, register charge.WattHours) ledger.Change {
+		return ledger.ConnectorChanged{CPID: "CP_1", Connector: ledger.Connector{Journal: "j", ID: id, Register: register}}
+	}
+	write(t, s, func(tx *store.Tx) error {
+		return tx.Ledger([]ledger.Change{
+			ledger.PointChanged{Point: ledger.Point{ID: "CP_1", Present: "j"}},
+			connector(1, 1), connector(2, 1), ledger.BootForgotten{CPID: "CP_1", Journal: "j"}, connector(1, 7),
+		})
+	})
+	cps, err := s.CPs(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c := cps["CP_1"].Connectors; len(c) != 1 || c[1].Register != 7 {
+		t.Errorf("got %+v, want connector 1 as it came back", c)
+	}
+}
