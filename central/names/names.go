@@ -21,10 +21,6 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// alone has the characters of the profile, without its mappings and the rule
-// about directions of writing.
-var alone = precis.NewIdentifier()
-
 // Check says why s cannot be the name of a driver, and what can; nil if it can.
 func Check(s string) error {
 	switch {
@@ -62,6 +58,9 @@ func differs(part, form string) error {
 
 // fault finds out what the profile refuses in a part of a name.
 func fault(part string) error {
+	// The characters of the profile, without its mappings and the rule about
+	// directions of writing.
+	alone := precis.NewIdentifier()
 	for _, r := range part {
 		if _, err := alone.String(string(r)); err == nil {
 			continue

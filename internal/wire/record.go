@@ -154,7 +154,7 @@ func (r *Record) Payload() (Payload, error) {
 // begins refuses a record 1 that denies its own envelope: prev is the hash of
 // what after names, and no journal follows itself.
 func (r *Record) begins(after *Position) error {
-	fault := ""
+	var fault string
 	switch {
 	case after == nil && r.Prev != "":
 		fault = "is null, and prev is the hash of a record; one of them is wrong"

@@ -29,8 +29,8 @@ func (l *life) verified() {
 // TestRecordsWithoutSense: well-formed records that make no sense are named by an
 // alarm and hold nobody up; nothing is a dead letter, and the books verify.
 func TestRecordsWithoutSense(t *testing.T) {
-	grant := func(p *journaltest.Point, k charge.ConnectorID, s charge.SessionID) journaltest.Message {
-		return p.Write(k, s, &wire.Authorized{By: wire.GrantOrder, Username: "u", Register: 1000})
+	grant := func(p *journaltest.Point, k charge.ConnectorID, s charge.SessionID) {
+		p.Write(k, s, &wire.Authorized{By: wire.GrantOrder, Username: "u", Register: 1000})
 	}
 	for _, tc := range []struct {
 		name  string

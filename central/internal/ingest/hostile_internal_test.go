@@ -196,11 +196,11 @@ func (l *liar) payload(t *rapid.T, sent []wire.Command) wire.Payload {
 func (l *liar) write(t *rapid.T, sent []wire.Command) wire.Record {
 	var p wire.Payload
 	boot := l.at == "" || rapid.IntRange(0, 5).Draw(t, "boot") == 0
-	before, any := l.last[l.at]
+	before, some := l.last[l.at]
 	if boot {
 		reg := l.registered(t)
 		l.at = l.someJournal(t)
-		if any {
+		if some {
 			reg.After = &wire.Position{Journal: before.Journal, Seq: before.Seq}
 		}
 		switch rapid.IntRange(0, 9).Draw(t, "after") {
@@ -221,7 +221,7 @@ func (l *liar) write(t *rapid.T, sent []wire.Command) wire.Record {
 	if boot {
 		r.Seq = 1
 	}
-	if any {
+	if some {
 		r.Prev = wire.Hash(raw(&before))
 	}
 	r.Connector, r.SessionID = someConnector(t), someSession(t)
@@ -348,7 +348,7 @@ func hostile(ctx context.Context, t *rapid.T, path string) {
 			t.Fatalf("a constraint was reached: %v", err)
 		}
 		batch = nil
-		same(t, w, s)
+		same(ctx, t, w, s)
 	}
 	for range rapid.IntRange(1, 60).Draw(t, "steps") {
 		l := pick(t, "who", liars...)
@@ -393,9 +393,9 @@ func hostile(ctx context.Context, t *rapid.T, path string) {
 }
 
 // same compares what is in memory with what a Central loads that starts now.
-func same(t *rapid.T, w *Writer, s *store.Store) {
+func same(ctx context.Context, t *rapid.T, w *Writer, s *store.Store) {
 	t.Helper()
-	got, err := s.CPs(context.Background())
+	got, err := s.CPs(ctx)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -403,6 +403,7 @@ func same(t *rapid.T, w *Writer, s *store.Store) {
 		other := got[id]
 		if other == nil {
 			t.Fatalf("%s is not in the database", id)
+			return // which the line before does already
 		}
 		for _, pair := range []struct {
 			what      string

@@ -584,7 +584,9 @@ func TestABootThatComesBackKeepsItsConnectors(t *testing.T) {
 	write(t, s, func(tx *store.Tx) error {
 		return tx.Ledger([]ledger.Change{
 			ledger.PointChanged{Point: ledger.Point{ID: "CP_1", Present: "j"}},
-			connector(1, 1), connector(2, 1), ledger.BootForgotten{CPID: "CP_1", Journal: "j"}, connector(1, 7),
+			connector(1, 1), connector(2, 1),
+			ledger.BootForgotten{CPID: "CP_1", Journal: "j"},
+			connector(1, 7),
 		})
 	})
 	cps, err := s.CPs(t.Context())
