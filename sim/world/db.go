@@ -21,8 +21,8 @@ type rows struct {
 	tickets    map[string]ledger.Ticket
 	holes      map[string]ledger.Hole
 	alarms     map[string]ledger.Alarm
-	records    map[recordKey]string // hashes
-	applied    []recordKey          // in the order of applying
+	records    map[recordKey]link
+	applied    []recordKey // in the order of applying
 
 	reservations map[charge.ReservationID]orders.Reservation
 	wishes       map[wishKey]orders.Wish
@@ -58,6 +58,9 @@ type recordKey struct {
 	seq charge.Seq
 }
 
+// link is the hash of a record and the one it names of the record before it.
+type link struct{ hash, prev string }
+
 type wishKey struct {
 	kind      orders.WishKind
 	cp        charge.CPID
@@ -78,7 +81,7 @@ func newRows() *rows {
 		points: map[charge.CPID]ledger.Point{}, journals: map[journalKey]ledger.Journal{},
 		connectors: map[connectorKey]ledger.Connector{}, meters: map[connectorKey]ledger.Meter{},
 		sessions: map[charge.SessionID]ledger.Session{}, tickets: map[string]ledger.Ticket{}, holes: map[string]ledger.Hole{},
-		alarms: map[string]ledger.Alarm{}, records: map[recordKey]string{},
+		alarms: map[string]ledger.Alarm{}, records: map[recordKey]link{},
 		reservations: map[charge.ReservationID]orders.Reservation{}, wishes: map[wishKey]orders.Wish{},
 		commands: map[charge.CommandID]orders.Command{}, requests: map[orders.RequestKey]orders.Request{}, offsets: map[part]place{},
 	}
@@ -211,4 +214,28 @@ func (r *rows) loadOrders(cfg orders.Config, self charge.Epoch, numbers orders.N
 func (r *rows) post(e *wire.CentralEvent, raw []byte) {
 	r.lastRow++
 	r.outbox = append(r.outbox, outgoing{r.lastRow, wire.TopicCentralEvents, e.Key(), raw})
+}
+
+// journalEnding finds a journal of a charging point whose last record has a hash.
+func (r *rows) journalEnding(cp charge.CPID, hash string) (found charge.JournalID, ok bool) {
+	for k, j := range r.journals {
+		if k.cp == cp && j.Hash == hash && (!ok || k.j < found) {
+			found, ok = k.j, true
+		}
+	}
+	return found, ok
+}
+
+// billed finds a session whose ticket holds energy between two registers.
+func (r *rows) billed(cp charge.CPID, id charge.ConnectorID, from, to charge.WattHours) (found charge.SessionID, ok bool) {
+	for _, t := range r.tickets {
+		if t.CPID == cp && bills(&t, id, from, to) && (!ok || t.SessionID < found) {
+			found, ok = t.SessionID, true
+		}
+	}
+	return found, ok
+}
+
+func bills(t *ledger.Ticket, id charge.ConnectorID, from, to charge.WattHours) bool {
+	return t.Connector == id && t.Stop > from && t.Start < to && t.Energy > 0
 }

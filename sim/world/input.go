@@ -31,6 +31,7 @@ type prepared struct {
 	bridge   *wire.BridgeAlive
 	alive    *wire.CentralAlive
 	req      *wire.DriverRequest
+	invalid  string // why req cannot be used
 	said     *wire.CentralEvent
 }
 
@@ -84,8 +85,15 @@ func prepare(topic string, m *message, offset int64, n int) *prepared {
 			p.err = fmt.Errorf("the key names %s", m.key)
 		}
 	case wire.TopicDriverEvents:
-		var req wire.DriverRequest
-		if req, p.err = wire.DecodeDriverRequest(m.value); req.MessageID == "" {
+		req, err := wire.DecodeDriverRequest(m.value)
+		switch {
+		case err == nil:
+		case req.Username == "" && req.MessageID == "":
+			p.err = err
+		default:
+			p.invalid = err.Error()
+		}
+		if req.MessageID == "" {
 			req.MessageID = fmt.Sprintf("%s/%d/%d", topic, n, offset)
 		}
 		p.req = &req
@@ -128,7 +136,7 @@ func (in *batchIn) apply(u *unit) {
 		case in.b.topic == wire.TopicEvents:
 			u.record(p)
 		case p.req != nil:
-			u.driver(p.req)
+			u.driver(p, in.b.after)
 		case p.said != nil:
 			u.answered(p.said)
 		case p.presence != nil:
@@ -151,12 +159,12 @@ func (u *unit) record(p *prepared) {
 	u.r.w.stats.outcome(out.Verdict)
 	switch {
 	case out.Verdict == ledger.Applied:
-		u.applied = append(u.applied, appliedRecord{key, m.value, out.Hash})
-		u.hashes[key] = out.Hash
+		u.applied = append(u.applied, appliedRecord{key, m.value, link{out.Hash, rec.Prev}})
+		u.links[key] = link{out.Hash, rec.Prev}
 	case out.Verdict == ledger.Duplicate && u.r.w.bug(BugNoDedupe):
 		again, more := applyAgain(cp, &u.env, ledger.Input{Raw: m.value, Record: rec})
 		if again.Verdict == ledger.Applied {
-			u.applied = append(u.applied, appliedRecord{key, m.value, out.Hash})
+			u.applied = append(u.applied, appliedRecord{key, m.value, link{out.Hash, rec.Prev}})
 			out, changes = again, more
 		}
 	}
@@ -178,14 +186,22 @@ func (u *unit) presence(id charge.CPID, p wire.Presence) {
 	u.step(orders.PointHeard{Now: u.moment(), CPID: id, NewBoot: out.NewBoot, Changes: changes})
 }
 
-func (u *unit) driver(req *wire.DriverRequest) {
-	e := orders.DriverAsked{Now: u.moment(), Request: *req}
+func (u *unit) driver(p *prepared, after charge.Time) {
+	req := p.req
+	e := orders.DriverAsked{Now: u.moment(), Request: *req, Invalid: p.invalid, LoggedAt: p.m.receivedAt, After: after}
+	if u.r.w.bug(BugDriversClock) {
+		e.After = 0
+	}
 	if !u.r.w.bug(BugRepeatReserves) {
 		if q, ok := u.request(orders.RequestKey{Username: req.Username, MessageID: req.MessageID}); ok && q.Finished() {
 			e.Was = &q
 		}
 	}
+	n := len(u.tells)
 	u.step(e)
+	if e.Was == nil { // otherwise it is answered as before
+		u.checkClock(p, u.tells[n:])
+	}
 }
 
 func (u *unit) answered(e *wire.CentralEvent) {

@@ -19,6 +19,7 @@ type message struct {
 	receivedAt charge.Time
 	at         time.Duration // of its append
 	read       *prepared     // nil: by no Central yet; logs are read again and again
+	awaited    []*reader     // who had read all before it and could have fetched it at once
 }
 
 // log is one partition. The record i of messages has the offset base+i.
@@ -107,6 +108,10 @@ func (k *kafka) append(topic string, m message) {
 	l.messages = append(l.messages, &m)
 	k.w.mix(topic, m.value)
 	for _, r := range l.readers {
+		if r.waits() {
+			m.awaited = append(m.awaited, r)
+			r.end, r.endAt = r.at.next, r.time().Add(-pollEvery) // it looked a moment ago
+		}
 		r.wake()
 	}
 }
@@ -196,7 +201,8 @@ type batch struct {
 	part
 	first    int64
 	messages []*message
-	past     int64 // what lies before it was in the log before the reader began
+	past     int64       // what lies before it was in the log before the reader began
+	after    charge.Time // none of it was in the log then, by the reader's clock; 0: not known
 }
 
 // reader reads a partition as internal/kafkalink does: from a place, and from
@@ -212,6 +218,11 @@ type reader struct {
 	found, busy, stopped bool
 	at                   place
 	past                 int64
+
+	clock        func() charge.Time // nil: nobody needs to know when something came
+	asked, endAt charge.Time        // of the fetch under way; when the log ended at end
+	end          int64
+	failedAt     time.Duration // when a fetch was not answered last, or the log was another one
 }
 
 const fetchMost = 200
@@ -227,6 +238,19 @@ func (k *kafka) read(l *line, p part, begin func(*log) place, handle func(batch,
 // caughtUp reports whether all that was there when it began was taken.
 func (r *reader) caughtUp() bool { return r.found && r.past >= 0 && r.at.next >= r.past }
 
+// waits reports whether it has read all there is and would notice more at once.
+func (r *reader) waits() bool {
+	return r.found && !r.busy && !r.stopped && r.k.up && !r.l.cut[up] && !r.l.cut[down]
+}
+
+// time is that of its owner's clock.
+func (r *reader) time() charge.Time {
+	if r.clock == nil {
+		return 0
+	}
+	return r.clock()
+}
+
 func (r *reader) stop() {
 	r.stopped = true
 	lg := r.k.log(r.p)
@@ -238,7 +262,7 @@ func (r *reader) wake() {
 	if r.busy || r.stopped {
 		return
 	}
-	r.busy = true
+	r.busy, r.asked = true, r.time()
 	var got batch
 	r.l.call("fetch", func() bool {
 		got = r.fetch()
@@ -247,6 +271,7 @@ func (r *reader) wake() {
 		switch {
 		case r.stopped:
 		case !ok:
+			r.failedAt = r.k.w.now
 			r.k.retry(r.l.c, func() { r.busy = false; r.wake() })
 		case len(got.messages) == 0:
 			r.busy = false
@@ -286,19 +311,25 @@ func (r *reader) fetch() batch {
 	l := r.k.log(r.p)
 	if !r.found {
 		r.at, r.found = r.begin(l), true
+		r.end, r.endAt = l.end(), r.asked
 	}
 	if r.past < 0 {
 		r.past = l.end()
 	}
 	if !r.same(l) {
 		r.k.w.stats.Reread++
-		r.at, r.past = place{next: l.base}, 0
+		r.at, r.past, r.failedAt = place{next: l.base}, 0, r.k.w.now
+		r.end = l.end()
 	}
 	if r.at.next < l.base { // expired
 		r.at = place{next: l.base}
 	}
 	from := r.at.next - l.base
 	b := batch{part: r.p, first: r.at.next, past: r.past}
+	if r.at.next >= r.end {
+		b.after = r.endAt
+	}
+	r.end, r.endAt = l.end(), r.asked
 	if from < int64(len(l.messages)) {
 		b.messages = l.messages[from:min(from+fetchMost, int64(len(l.messages)))]
 	}

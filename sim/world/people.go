@@ -84,7 +84,7 @@ func (w *World) visitor(s Step) {
 
 func (v *visit) request(t wire.DriverEventType, id string, cp *charge.CPID) {
 	m := wire.DriverRequest{
-		MessageID: id, EventType: t, Username: v.user, CPID: cp, ClientID: "c", Timestamp: wire.Seconds(v.w.wall()),
+		MessageID: id, EventType: t, Username: v.user, CPID: cp, ClientID: "c", Timestamp: v.w.crowd.clock(v.user),
 	}
 	raw, err := m.Encode()
 	if err != nil {

@@ -30,6 +30,7 @@ const (
 	BugNoFence         Bug = "older_central_goes_on"
 	BugClaimRaises     Bug = "presence_raises_centrals_own_epoch"
 	BugTicketOutside   Bug = "ticket_told_outside_the_transaction"
+	BugDriversClock    Bug = "request_judged_by_the_drivers_clock_alone"
 	BugRepeatReserves  Bug = "repeated_message_id_served_again"
 	BugAddedUnread     Bug = "added_partition_unread"
 	BugKeeperDead      Bug = "contactor_stays_closed_when_the_agent_dies"
@@ -40,7 +41,7 @@ func Bugs() []Bug {
 	return []Bug{
 		BugCloseBeforeSync, BugNoSync, BugSyncErrorLost, BugForgetAtPuback, BugCommandTwice, BugIgnoreBoot, BugWallClock, BugPlugFromJournal,
 		BugNoRewind, BugNoProbe, BugFullDiskCharges, BugAckBeforeKafka, BugDropWhenFull, BugSkipFailed, BugDeadLetterStays,
-		BugAckBeforeCommit, BugNoDedupe, BugOffsetOutside, BugOffsetsBlind, BugGapApplied, BugReservedWord, BugNoFence, BugClaimRaises,
+		BugAckBeforeCommit, BugNoDedupe, BugOffsetOutside, BugOffsetsBlind, BugGapApplied, BugReservedWord, BugNoFence, BugClaimRaises, BugDriversClock,
 		BugTicketOutside, BugRepeatReserves, BugKeeperDead, BugAddedUnread,
 	}
 }

@@ -26,15 +26,8 @@ func (w *World) checkRebuilt(c *central) {
 
 func (w *World) checkRebuiltPoint(c *central, a *agent) {
 	cp := ledger.NewCP(a.id)
-	sessions := map[charge.SessionID]ledger.Session{}
-	tickets := map[string]ledger.Ticket{}
-	t := tariff()
-	env := ledger.Env{
-		Now: epoch, Central: charge.Epoch{Number: 1, Run: "000000000000beef"}, Default: t, Admit: true,
-		Session: func(id charge.SessionID) (ledger.Session, bool) { s, ok := sessions[id]; return s, ok },
-		HashOf:  func(charge.JournalID, charge.Seq) (string, bool) { return "", false },
-		Tariff:  func(v charge.TariffVersion) (ledger.Tariff, bool) { return t, v == t.Version },
-	}
+	db := newRows()
+	env := db.env(a.id, epoch)
 	for _, k := range a.known.order {
 		in, ok := w.input(a, k)
 		if !ok {
@@ -45,17 +38,33 @@ func (w *World) checkRebuiltPoint(c *central, a *agent) {
 			w.object("S9", "%s: record %s/%d is %s when the ledger is built again", a.id, k.j, k.seq, out.Verdict)
 			return
 		}
+		db.records[k] = link{out.Hash, in.Record.Prev}
 		for _, ch := range changes {
-			switch ch := ch.(type) {
-			case ledger.SessionChanged:
-				sessions[ch.Session.ID] = ch.Session
-			case ledger.TicketMade:
-				tickets[ch.Ticket.ID] = ch.Ticket
-			}
+			db.keep(ch)
 		}
 	}
-	if was, is := hashOf(c, a.id), ledger.Hash([]*ledger.CP{cp}, values(sessions), values(tickets)); was != is {
+	if was, is := hashOf(c, a.id), ledger.Hash([]*ledger.CP{cp}, values(db.sessions), values(db.tickets)); was != is {
 		w.object("S14", "%s: the ledger built again from its records is not the one that Central has", a.id)
+	}
+}
+
+// env is what the ledger of one charging point finds in the rows.
+func (r *rows) env(cp charge.CPID, now charge.Time) ledger.Env {
+	t := tariff()
+	of := func(j charge.JournalID, seq charge.Seq) (link, bool) {
+		l, ok := r.records[recordKey{journalKey{cp, j}, seq}]
+		return l, ok
+	}
+	return ledger.Env{
+		Now: now, Central: charge.Epoch{Number: 1, Run: "000000000000beef"}, Default: t, Admit: true,
+		JournalEnding: func(hash string) (charge.JournalID, bool) { return r.journalEnding(cp, hash) },
+		Session:       func(id charge.SessionID) (ledger.Session, bool) { s, ok := r.sessions[id]; return s, ok },
+		HashOf:        func(j charge.JournalID, seq charge.Seq) (string, bool) { l, ok := of(j, seq); return l.hash, ok },
+		PrevOf:        func(j charge.JournalID, seq charge.Seq) (string, bool) { l, ok := of(j, seq); return l.prev, ok },
+		Billed: func(id charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool) {
+			return r.billed(cp, id, from, to)
+		},
+		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) { return t, v == t.Version },
 	}
 }
 

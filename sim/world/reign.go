@@ -164,7 +164,7 @@ func (r *reign) committed(topic string) (all []*reader) {
 			}
 			return at
 		}, r.take)
-		x.blind = r.w.bug(BugOffsetsBlind)
+		x.blind, x.clock = r.w.bug(BugOffsetsBlind), r.c.now
 		if r.readers = append(r.readers, x); !added {
 			all = append(all, x)
 		}

@@ -28,7 +28,7 @@ type unit struct {
 	told     []int64
 	dead     int
 	sessions map[charge.SessionID]ledger.Session
-	hashes   map[recordKey]string
+	links    map[recordKey]link
 	reserved map[charge.ReservationID]orders.Reservation
 	requests map[orders.RequestKey]orders.Request
 
@@ -42,20 +42,20 @@ type unit struct {
 
 // appliedRecord is a record that the ledger took in.
 type appliedRecord struct {
-	key  recordKey
-	raw  []byte
-	hash string
+	key recordKey
+	raw []byte
+	link
 }
 
 func (r *reign) newUnit() *unit {
 	u := &unit{
-		r: r, now: r.c.now(), offsets: map[part]place{}, sessions: map[charge.SessionID]ledger.Session{}, hashes: map[recordKey]string{},
+		r: r, now: r.c.now(), offsets: map[part]place{}, sessions: map[charge.SessionID]ledger.Session{}, links: map[recordKey]link{},
 		reserved: map[charge.ReservationID]orders.Reservation{}, requests: map[orders.RequestKey]orders.Request{},
 	}
 	t := tariff()
 	u.env = ledger.Env{
 		Now: u.now, Central: r.self, Speaks: r.active(), Default: t, Admit: true, Session: u.Session, HashOf: u.hashOf,
-		Journal: u.journal, KeepJournals: 1,
+		Journal: u.journal, KeepJournals: 1, JournalEnding: u.journalEnding, PrevOf: u.prevOf, Billed: u.billed,
 		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) { return t, v == t.Version },
 	}
 	return u
@@ -128,7 +128,7 @@ func (u *unit) write() {
 		db.save(e)
 	}
 	for _, a := range u.applied {
-		db.records[a.key] = a.hash
+		db.records[a.key] = a.link
 		db.applied = append(db.applied, a.key)
 	}
 	for i := range u.tells {
@@ -241,11 +241,39 @@ func (u *unit) journal(id charge.JournalID) (ledger.Journal, bool) {
 	return j, ok
 }
 
-func (u *unit) hashOf(j charge.JournalID, seq charge.Seq) (string, bool) {
+func (u *unit) linkOf(j charge.JournalID, seq charge.Seq) (link, bool) {
 	k := recordKey{journalKey{u.cp, j}, seq}
-	if h, ok := u.hashes[k]; ok {
-		return h, true
+	if l, ok := u.links[k]; ok {
+		return l, true
 	}
-	h, ok := u.r.c.db.records[k]
-	return h, ok
+	l, ok := u.r.c.db.records[k]
+	return l, ok
+}
+
+func (u *unit) hashOf(j charge.JournalID, seq charge.Seq) (string, bool) {
+	l, ok := u.linkOf(j, seq)
+	return l.hash, ok
+}
+
+func (u *unit) prevOf(j charge.JournalID, seq charge.Seq) (string, bool) {
+	l, ok := u.linkOf(j, seq)
+	return l.prev, ok
+}
+
+func (u *unit) journalEnding(hash string) (charge.JournalID, bool) {
+	for _, change := range slices.Backward(u.changes) {
+		if c, ok := change.(ledger.JournalChanged); ok && c.CPID == u.cp && c.Journal.Hash == hash {
+			return c.Journal.ID, true
+		}
+	}
+	return u.r.c.db.journalEnding(u.cp, hash)
+}
+
+func (u *unit) billed(id charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool) {
+	for _, change := range u.changes {
+		if c, ok := change.(ledger.TicketMade); ok && c.Ticket.CPID == u.cp && bills(&c.Ticket, id, from, to) {
+			return c.Ticket.SessionID, true
+		}
+	}
+	return u.r.c.db.billed(u.cp, id, from, to)
 }

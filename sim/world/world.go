@@ -175,6 +175,7 @@ func (w *World) heal() {
 	}
 	w.liftFence(10)
 	w.bridge.launch(0)
+	w.bridge.skew = 0
 	for _, a := range w.points {
 		d := a.disk
 		d.full, d.failWrite, d.failSync, d.failRead, d.slow, d.killAt = false, false, false, false, false, 0
