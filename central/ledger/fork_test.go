@@ -221,6 +221,25 @@ func TestRecordsThatKeepNotFittingAreAFork(t *testing.T) {
 	}
 }
 
+// A pause ends a series of records that do not fit, whichever of them comes first
+// after it: one that claims to be a known record does not bridge it.
+func TestAPauseEndsASeriesThatDoesNotFit(t *testing.T) {
+	t.Parallel()
+	b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	bk.Apply(b.Boot())
+	bk.Apply(b.Write(1, "", &wire.StatusChanged{Status: charge.StatusPreparing}))
+	bk.Apply(stray(b))
+	bk.Env.Now += 20 * minute
+	known := b.Log[1]
+	known.UptimeMS++
+	known.Prev = strings.Repeat("ab", 32)
+	for _, r := range []wire.Record{known, stray(b)} {
+		if out, _ := bk.Apply(r); out.Verdict != ledger.Mismatched {
+			t.Fatalf("record %d twenty minutes later: got %s, want it dropped", r.Seq, out.Verdict)
+		}
+	}
+}
+
 // A record that turns up late must fit what is known on both of its sides.
 func TestALateRecordMustFit(t *testing.T) {
 	t.Parallel()

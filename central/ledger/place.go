@@ -87,10 +87,10 @@ func (f *fold) placeKnown(j *Journal) Verdict {
 // charging point does, it is held up by another one's records.
 func (f *fold) heldUp(why string) Verdict {
 	p, now := &f.cp.Point, f.env.Now
-	if p.HeldUpSince == 0 || now < p.MismatchAt || now > p.MismatchAt.Add(mismatchPause) {
+	v := f.mismatch(why)
+	if p.HeldUpSince == 0 {
 		p.HeldUpSince = max(now, 1)
 	}
-	v := f.mismatch(why)
 	if now < p.HeldUpSince.Add(forkAfter) {
 		return v
 	}
@@ -99,9 +99,14 @@ func (f *fold) heldUp(why string) Verdict {
 }
 
 // mismatch drops a record that does not fit the chain. That proves nothing: who
-// does not hold the chain can send it as well.
+// does not hold the chain can send it as well. After a pause, or if the clock went
+// back, it belongs to no series of before.
 func (f *fold) mismatch(why string) Verdict {
-	f.cp.MismatchAt = max(f.env.Now, 1)
+	p, now := &f.cp.Point, f.env.Now
+	if now < p.MismatchAt || now > p.MismatchAt.Add(mismatchPause) {
+		p.HeldUpSince = 0
+	}
+	p.MismatchAt = max(now, 1)
 	f.point = true
 	f.alarm(AlarmMismatch, mismatchID, 0, why+": dropped")
 	return Mismatched
