@@ -28,6 +28,7 @@ type agent struct {
 	skew    time.Duration // of its wall clock
 	quality charge.ClockQuality
 	known   truth
+	strayed time.Duration // until then no stray is sent in its name
 }
 
 // boot is one life of the process.

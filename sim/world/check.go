@@ -273,9 +273,20 @@ func (w *World) checkCommit(r *reign, u *unit) {
 		w.checkOrder(db, k)
 	}
 	for _, c := range u.changes {
-		if s, ok := c.(ledger.SessionChanged); ok {
-			w.checkOpen(r, s.Session.CPID)
+		switch c := c.(type) {
+		case ledger.SessionChanged:
+			w.checkOpen(r, c.Session.CPID)
+		case ledger.PointChanged:
+			w.checkFork(&c.Point)
+		default:
 		}
+	}
+}
+
+// checkFork: S13 only what lost its storage may look like two boxes.
+func (w *World) checkFork(p *ledger.Point) {
+	if a := w.pointOf(p.ID); p.Forked() && !a.known.storageLost {
+		w.object("S13", "%s is quarantined, and nothing was lost: %s", a.id, p.Fork)
 	}
 }
 

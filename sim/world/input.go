@@ -168,6 +168,9 @@ func (u *unit) record(p *prepared) {
 			out, changes = again, more
 		}
 	}
+	if out.Verdict == ledger.Mismatched && u.r.w.bug(BugStrayForks) {
+		changes = append(changes, forkAtOnce(cp, u.now))
+	}
 	u.add(changes)
 	u.acks = append(u.acks, key.journalKey)
 	u.step(orders.Observed{Now: u.moment(), CPID: rec.CPID, Record: rec, Outcome: out, Changes: changes})

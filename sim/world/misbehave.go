@@ -2,6 +2,7 @@ package world
 
 import (
 	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -55,4 +56,10 @@ func applyAgain(cp *ledger.CP, env *ledger.Env, in ledger.Input) (ledger.Outcome
 	out, changes := ledger.Apply(cp, env, in)
 	j.Last, j.Hash = last, hash
 	return out, changes
+}
+
+// forkAtOnce quarantines a charging point.
+func forkAtOnce(cp *ledger.CP, now charge.Time) ledger.Change {
+	cp.ForkedAt, cp.Fork = now, "a record does not fit"
+	return ledger.PointChanged{Point: cp.Point}
 }

@@ -122,6 +122,8 @@ func (w *World) harm(s Step, c chance) {
 		w.second(s, c)
 	case Poison:
 		w.poison(a, s)
+	case Strays:
+		w.strays(a, c)
 	}
 }
 

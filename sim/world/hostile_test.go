@@ -1,0 +1,28 @@
+package world_test
+
+import (
+	"testing"
+
+	"github.com/carga-ev/carga/sim/world"
+)
+
+// TestStrays: whoever publishes in a charging point's name without holding its
+// chain is dropped and counted, and changes nothing.
+func TestStrays(t *testing.T) {
+	t.Parallel()
+	faults := []world.Kind{
+		world.Strays, world.Strays, world.Strays, world.Noise, world.KillAgent, world.KillBridge, world.KillCentral, world.Restore, world.NewKafka,
+	}
+	var total world.Stats
+	for seed := uint64(1); seed <= 12; seed++ {
+		r := world.Run(world.Draw(seed, faults), world.Options{})
+		if r.Failure != nil {
+			t.Errorf("seed %d: %v", seed, r.Failure)
+		}
+		total.Add(&r.Stats)
+	}
+	if total.Strays == 0 || total.Mismatched == 0 || total.Sessions == 0 {
+		t.Errorf("%d strays were sent, %d records dropped, in %d sessions: want some of each", total.Strays, total.Mismatched, total.Sessions)
+	}
+	t.Logf("%d strays, %d records dropped that did not fit", total.Strays, total.Mismatched)
+}
