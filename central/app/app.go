@@ -199,6 +199,7 @@ func writerConfig(cfg Config) ingest.Config {
 			Drivers: t.DriverEvents.Name, Central: t.CentralEvents.Name, DeadLetters: t.DeadLetters.Name,
 		},
 		Orders: cfg.orders(), Default: cfg.Tariff.ledger(), Admit: cfg.Network.AdmitAutomatically, TakeOver: cfg.TakeOver,
+		SilentAfter: cfg.Network.SilentSessionAfter,
 		KeepAnswers: t.DriverEvents.Retention, Keep: cfg.Database.Retention,
 		IDs: func() string { return ids.New(time.Now(), rand.Reader) },
 		Run: newRun(),

@@ -129,6 +129,9 @@ type Network struct {
 	// StartWait is how long an order to start waits for the plug when there is
 	// no reservation.
 	StartWait time.Duration `yaml:"start_wait"`
+	// SilentSessionAfter is how long a charging point may be silent during a
+	// session before that is an alarm.
+	SilentSessionAfter time.Duration `yaml:"silent_session_after"`
 }
 
 // Tariff is the version of the prices that new reservations and starts name. A
@@ -180,7 +183,7 @@ func DefaultConfig() Config {
 		},
 		Network: Network{
 			Reservation: 15 * time.Minute, ReservationsPerDriver: 1, AskFor: 1500 * time.Millisecond,
-			MaxAsked: 3, StartWait: 2 * time.Minute,
+			MaxAsked: 3, StartWait: 2 * time.Minute, SilentSessionAfter: 5 * time.Minute,
 		},
 		Tariff: Tariff{Version: "standard-1", Currency: "EUR"},
 		Log:    Log{Level: "info"},
@@ -298,6 +301,7 @@ func (n *Network) validate(p *config.Problems) {
 	within("reservation", n.Reservation, 10*time.Second, day)
 	within("ask_for", n.AskFor, 100*time.Millisecond, 5*time.Second)
 	within("start_wait", n.StartWait, time.Second, time.Hour)
+	within("silent_session_after", n.SilentSessionAfter, 10*time.Second, 7*day)
 	if n.ReservationsPerDriver < 1 || n.ReservationsPerDriver > 100 {
 		p.Addf("network.reservations_per_driver", "want a whole number from 1 to 100")
 	}

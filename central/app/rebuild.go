@@ -54,8 +54,7 @@ func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
 		out.Availability = append(out.Availability, rebuild.Availability{CPID: w.CPID, Connector: w.Connector, Available: w.Available, AskedAt: w.AskedAt})
 	}
 	for i := range settled {
-		t := &settled[i]
-		out.Settled = append(out.Settled, rebuild.Settled{CPID: t.CPID, SessionID: t.SessionID, Tariff: t.Tariff})
+		out.Settled = append(out.Settled, rebuild.NewSettled(&settled[i]))
 	}
 	return out.Encode()
 }

@@ -1,6 +1,7 @@
 package app
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -229,6 +230,7 @@ func session(v *ledger.Session) web.Session {
 	return web.Session{
 		ID: v.ID, CPID: v.CPID, Connector: v.Connector, Username: v.Username, ReservationID: v.ReservationID, State: state,
 		Reason: v.Reason, Start: v.Start, Last: v.Register, AuthorizedAt: v.AuthorizedAt, StartedAt: v.StartedAt, StoppedAt: v.EndedAt,
+		Settled: v.Settled,
 	}
 }
 
@@ -247,7 +249,8 @@ func (a archive) Ticket(ctx context.Context, id string) (*web.Ticket, error) {
 func ticket(t *ledger.Ticket) web.Ticket {
 	return web.Ticket{
 		ID: t.ID, SessionID: t.SessionID, CPID: t.CPID, Connector: t.Connector, Username: t.Username, Energy: t.Energy,
-		Cost: t.Cost.Decimal(), Currency: string(t.Cost.Currency), DurationSec: t.DurationSec, Reason: t.Reason, Tariff: t.Tariff, StoppedAt: t.EndedAt,
+		Cost: t.Cost.Decimal(), Currency: string(t.Cost.Currency), DurationSec: t.DurationSec, Reason: t.Reason, Tariff: t.Tariff,
+		StoppedAt: cmp.Or(t.EndedAt, t.SettledAt), Settled: t.SettledAt != 0, Corrects: t.Corrects,
 	}
 }
 

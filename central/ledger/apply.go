@@ -84,6 +84,7 @@ func (f *fold) take() {
 		touch(&f.journals, j)
 	}
 	f.widen(f.cp.Sessions[f.rec.SessionID])
+	f.widenSettled(p)
 	if reg, ok := p.(*wire.Registered); ok {
 		f.takeRegistered(reg)
 	} else if p != nil {

@@ -15,7 +15,8 @@
 //     delivered how often in which order. Nothing is skipped except through a
 //     Hole, which is a row, has a cause and is shown.
 //   - Positions, registers and the account of a meter only grow; a session has
-//     at most one ticket, which never changes.
+//     at most one ticket, which never changes, and if an operator settled it at
+//     most one correction ticket; together they hold what its records say.
 //   - Register growth = energy on tickets + energy of the running session +
 //     unaccounted energy, for each meter, always.
 //   - Apply never panics, whatever the records say.
@@ -23,7 +24,8 @@
 // An orphaned session (its charging point came back on storage that does not
 // know it) gets no ticket by itself: it is closed to view, shown, and its
 // energy counts as unaccounted until a late record closes it or an operator
-// settles it up to its last known register. So a ticket never has to change.
+// settles it up to its last known register. So a ticket never has to change. An
+// operator may also settle an open session whose charging point is not heard.
 //
 // One thing cannot be had: when a storage goes back in mid-session, and records
 // of the branch it lost arrive only after the session has its ticket, they are

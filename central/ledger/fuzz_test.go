@@ -120,7 +120,7 @@ func FuzzFold(f *testing.F) {
 				bk.Keep(changes)
 				bk.Keep(ledger.Release(bk.CP))
 			case 3:
-				changes, _ := ledger.Settle(bk.CP, &bk.Env, d.session())
+				changes, _ := ledger.Settle(bk.CP, &bk.Env, d.session(), true)
 				bk.Keep(changes)
 			default:
 				r := d.record()

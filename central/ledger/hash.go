@@ -92,9 +92,13 @@ func Accounts(cp *CP, sessions []Session, tickets []Ticket) []string {
 	}
 	for i := range tickets {
 		t := &tickets[i]
-		add("ticket %s session %s connector %d user %q reservation %s tariff %s start %d stop %d energy %d cost %d %s seconds %d started %t authorized %d ended %d reason %s",
+		corrects := ""
+		if t.Corrects != "" {
+			corrects = " corrects " + t.Corrects
+		}
+		add("ticket %s session %s connector %d user %q reservation %s tariff %s start %d stop %d energy %d cost %d %s seconds %d started %t authorized %d ended %d reason %s%s",
 			t.ID, t.SessionID, t.Connector, t.Username, t.ReservationID, t.Tariff, t.Start, t.Stop, t.Energy, t.Cost.Minor, t.Cost.Currency,
-			t.DurationSec, t.Started, int64(t.AuthorizedAt), int64(t.EndedAt), t.Reason)
+			t.DurationSec, t.Started, int64(t.AuthorizedAt), int64(t.EndedAt), t.Reason, corrects)
 	}
 	slices.Sort(lines)
 	return lines

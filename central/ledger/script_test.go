@@ -91,7 +91,11 @@ func (s *script) do(t *testing.T, line string) {
 		s.printf("new boot: %v", out.NewBoot)
 		s.tell(changes)
 	case "settle":
-		s.operator(ledger.Settle(s.bk.CP, &s.bk.Env, charge.SessionID(f[1])))
+		s.operator(ledger.Settle(s.bk.CP, &s.bk.Env, charge.SessionID(f[1]), len(f) > 2 && f[2] == "silent"))
+	case "silence":
+		s.operator(ledger.Silence(s.bk.CP, &s.bk.Env, s.bk.Env.Now), nil)
+	case "noticed":
+		s.operator(ledger.Noticed(s.bk.CP), nil)
 	case "pass":
 		s.operator(ledger.PassNext(s.bk.CP, &s.bk.Env))
 	case "state":
@@ -124,6 +128,9 @@ func (s *script) tell(changes []ledger.Change) {
 		switch c := c.(type) {
 		case ledger.TicketMade:
 			t := c.Ticket
+			if t.Corrects != "" {
+				s.printf("  corrects %s:", t.Corrects)
+			}
 			s.printf("  ticket %s: %s %d Wh (%d to %d), %s, %d s, %s", t.ID, t.Username, t.Energy, t.Start, t.Stop, t.Cost, t.DurationSec, t.Reason)
 		case ledger.HoleChanged:
 			h := c.Hole

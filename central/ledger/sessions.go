@@ -38,6 +38,24 @@ func (f *fold) session(id charge.SessionID, connector charge.ConnectorID) (s *Se
 	return s, false
 }
 
+// widenSettled counts a record that is not of a session's own life, but names
+// one that was settled, into its duration: whether it comes before the
+// settlement or after it makes no difference.
+func (f *fold) widenSettled(p wire.Payload) {
+	switch p.(type) {
+	case *wire.Authorized, *wire.ChargingStarted, *wire.MeterRead, *wire.Suspended, *wire.Resumed, *wire.ChargingStopped:
+		return // takeSession does
+	}
+	if f.rec.SessionID == "" || f.env.Session == nil || f.cp.Sessions[f.rec.SessionID] != nil {
+		return
+	}
+	if s, ok := f.env.Session(f.rec.SessionID); ok && s.CPID == f.cp.ID && s.Settled && f.correctable(&s) {
+		s.Spans = slices.Clone(s.Spans)
+		f.widen(&s)
+		touch(&f.sessions, &s)
+	}
+}
+
 // widen counts the record into the duration of a session that is open.
 func (f *fold) widen(s *Session) {
 	if s == nil || f.rec.SessionID == "" || f.rec.Connector != 0 && f.rec.Connector != s.Connector {
@@ -66,7 +84,11 @@ func (f *fold) takeSession(p wire.Payload) {
 	if s == nil {
 		return
 	}
-	if ended {
+	switch {
+	case ended && f.correctable(s):
+		f.afterSettlement(s, p)
+		return
+	case ended:
 		f.afterTheEnd(s, p)
 		return
 	}
@@ -191,13 +213,23 @@ func (f *fold) measure(p wire.Payload) {
 
 // end closes a session and makes its ticket.
 func (f *fold) end(s *Session) {
+	f.closeSession(s)
+	f.bill(s, MakeTicket(s, f.tariff(s.Tariff)))
+}
+
+// closeSession takes a session out of those that are not ended.
+func (f *fold) closeSession(s *Session) {
 	if s.State == SessionOrphaned {
 		f.clear(AlarmOrphaned, string(s.ID), s.Connector)
 	}
 	s.State = SessionEnded
 	delete(f.cp.Sessions, s.ID)
+	f.noSilence(s)
 	touch(&f.sessions, s)
-	t := MakeTicket(s, f.tariff(s.Tariff))
+}
+
+// bill makes a ticket of a session, or one that corrects it.
+func (f *fold) bill(s *Session, t Ticket) {
 	m := f.meter(s.Connector)
 	if other, yes := f.billedTwice(m, &t); yes {
 		f.alarm(AlarmOverlap, fmt.Sprintf("%d.%s", s.Connector, s.ID), s.Connector,
@@ -212,7 +244,7 @@ func (f *fold) end(s *Session) {
 // holds too. Registers of a meter that was replaced cannot be compared with those
 // of the one before.
 func (f *fold) billedTwice(m *Meter, t *Ticket) (other charge.SessionID, yes bool) {
-	if f.env.Billed == nil || t.Energy == 0 || m.Before.Known || m.Carried != 0 {
+	if f.env.Billed == nil || t.Energy <= 0 || m.Before.Known || m.Carried != 0 {
 		return "", false
 	}
 	return f.env.Billed(t.Connector, t.Start, t.Stop)
@@ -263,6 +295,7 @@ func (f *fold) judge(s *Session) {
 		f.clear(AlarmOrphaned, string(s.ID), s.Connector)
 		return
 	}
+	f.noSilence(s)
 	f.alarm(AlarmOrphaned, string(s.ID), s.Connector,
 		fmt.Sprintf("the charging point came back without session %s: %d Wh up to its last register are unaccounted", s.ID, s.Energy()))
 }
@@ -290,21 +323,4 @@ func (f *fold) judgeAll() {
 		f.judge(s)
 		f.recount(s.Connector)
 	}
-}
-
-// Settle ends an orphaned session at an operator's word, with a ticket up to its
-// last known register and the reason power_loss. It answers an error for any
-// other session.
-func Settle(cp *CP, env *Env, id charge.SessionID) ([]Change, error) {
-	s := cp.Sessions[id]
-	switch {
-	case s == nil:
-		return nil, fmt.Errorf("session %s of %s is not open; it has its ticket, or does not exist", id, cp.ID)
-	case s.State != SessionOrphaned:
-		return nil, fmt.Errorf("session %s is running; stop it instead", id)
-	}
-	f := fold{cp: cp, env: env, rec: &wire.Record{}}
-	s.Settled, s.Reason = true, charge.StopPowerLoss
-	f.end(s)
-	return f.emit(), nil
 }

@@ -46,6 +46,8 @@ func (t *Ticket) InsteadOf(o *Ticket) string {
 		{"charging point", t.CPID, o.CPID},
 		{"connector", t.Connector, o.Connector},
 		{"session", t.SessionID, o.SessionID},
+		{"settled at", t.SettledAt, o.SettledAt},
+		{"corrected ticket", t.Corrects, o.Corrects},
 		{"id", t.ID, o.ID},
 	} {
 		if f.a != f.b {

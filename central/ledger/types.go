@@ -55,6 +55,8 @@ type Point struct {
 	Lead   uint64
 	Faults []charge.Fault // of the charging point as a whole, in the present boot
 
+	SilentAt charge.Time // since when it is silent while sessions are open, once that is an alarm; zero: it is none
+
 	ForkedAt charge.Time // zero: not quarantined
 	Fork     string      // why, in words
 
@@ -179,7 +181,7 @@ type Session struct {
 	EndedAt       charge.Time      // by the charging point's clock; zero before
 	HeardAt       charge.Time      // when Central first heard of it, by Central's clock; not accounted by
 	Reason        charge.StopReason
-	Settled       bool   // ended by an operator, not by a record
+	Settled       bool   // ended by an operator; what its records say later makes a correction ticket
 	Spans         []Span // one for each journal with records of it, in the order of their first hearing
 }
 
@@ -208,7 +210,7 @@ type Tariff struct {
 
 // Ticket is the priced, immutable session.
 type Ticket struct {
-	ID            string // "t." and the session's id
+	ID            string // "t." and the session's id; of a correction with ".1" behind it
 	SessionID     charge.SessionID
 	CPID          charge.CPID
 	Connector     charge.ConnectorID
@@ -224,6 +226,8 @@ type Ticket struct {
 	AuthorizedAt  charge.Time
 	EndedAt       charge.Time
 	Reason        charge.StopReason
+	SettledAt     charge.Time // when an operator settled the session, by Central's clock; zero: its records ended it
+	Corrects      string      // id of the ticket that this one corrects; "" for the ticket of the session
 }
 
 // HoleCause says why records are missing.
@@ -282,6 +286,7 @@ const (
 	AlarmUnusable    AlarmKind = "record_unusable"
 	AlarmEpoch       AlarmKind = "epoch_at_its_end"   // the charging point obeys an epoch that cannot be exceeded
 	AlarmUnaccounted AlarmKind = "energy_unaccounted" // energy went through a meter outside of sessions
+	AlarmSilent      AlarmKind = "silent_session"     // not heard for too long while a session is open
 )
 
 // Alarm is something an operator should look at. The same ID again is the same
@@ -333,7 +338,8 @@ type MeterChanged struct {
 // SessionChanged replaces the row of a session.
 type SessionChanged struct{ Session Session }
 
-// TicketMade inserts a ticket; a second one of the same ID is a fault.
+// TicketMade inserts a ticket; a second one of the same ID is a fault. A session
+// has one ticket, and at most one more that corrects it.
 type TicketMade struct{ Ticket Ticket }
 
 // HoleChanged replaces the row of a hole.
@@ -371,6 +377,8 @@ type Env struct {
 	JournalEnding func(hash string) (charge.JournalID, bool)
 	// Session finds one session by id, ended ones too.
 	Session func(charge.SessionID) (Session, bool)
+	// Ticket finds one ticket by its id. It is asked for settled sessions only.
+	Ticket func(id string) (Ticket, bool)
 	// HashOf is the hash of one record of this charging point that is still held,
 	// PrevOf what it names as the hash of the record before it.
 	HashOf, PrevOf func(charge.JournalID, charge.Seq) (string, bool)

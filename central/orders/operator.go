@@ -33,6 +33,9 @@ func (x *step) operatorAsked(a Ask) {
 		}
 		x.compare(a.CPID)
 		x.do(Reply{Target: Target{CPID: a.CPID}})
+	case AskSettled:
+		x.settled(a.Target)
+		x.do(Reply{SessionID: a.SessionID, Target: a.Target})
 	case AskLift:
 		x.s.fencedBy = charge.Epoch{}
 		x.do(SaveFence{})

@@ -153,6 +153,7 @@ func (x *step) compare(id charge.CPID) {
 			x.compareReservations(cp, p)
 			x.compareWishes(cp, p)
 		}
+		x.stopEnded(cp)
 		x.compareAvailability(cp)
 	}
 	if p = x.s.points[id]; p != nil {

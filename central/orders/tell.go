@@ -62,7 +62,7 @@ func TicketTold(t *ledger.Ticket, at charge.Time) wire.CentralEvent {
 	return wire.CentralEvent{
 		EventID: t.ID, EventType: wire.CentralTicket, Username: t.Username, CPID: t.CPID, Connector: t.Connector,
 		SessionID: t.SessionID, EnergyKWh: &energy, Cost: &cost, Currency: string(t.Cost.Currency), DurationSec: &sec,
-		Reason: string(t.Reason), Timestamp: wire.Seconds(at),
+		Reason: string(t.Reason), Settled: t.SettledAt != 0, Corrects: t.Corrects, Timestamp: wire.Seconds(at),
 	}
 }
 

@@ -320,6 +320,13 @@ type AskAdmitted struct {
 	Admitted bool
 }
 
+// AskSettled says that the operator settled a session (the ledger has it
+// already): nothing is wanted of its connector any more but its availability.
+type AskSettled struct {
+	Target
+	SessionID charge.SessionID
+}
+
 // AskLift ends the fencing of this Central.
 type AskLift struct{}
 
@@ -330,6 +337,7 @@ func (AskStop) ask()         {}
 func (AskAvailability) ask() {}
 func (AskSimulate) ask()     {}
 func (AskAdmitted) ask()     {}
+func (AskSettled) ask()      {}
 func (AskLift) ask()         {}
 
 // Effect is what is to be done, in order.

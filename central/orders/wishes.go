@@ -125,6 +125,54 @@ func (x *step) compareStop(cp *ledger.CP, p *point, w *Wish) {
 	x.order(cp, w.Connector, &wire.Stop{SessionID: w.SessionID}, subject{session: w.SessionID})
 }
 
+// outcomeSettled is how what was wanted of a connector ends when an operator
+// settles its session without the charging point.
+const outcomeSettled = "settled"
+
+// settled ends what is wanted of a connector whose session was settled: its
+// reservation, and sessions to start and to stop. Its availability stays wanted.
+func (x *step) settled(t Target) {
+	x.free(t, charge.ReservationCancelled)
+	p := x.s.points[t.CPID]
+	if p == nil {
+		return
+	}
+	for _, w := range byAsked(p.wishes) {
+		if w.Connector == t.Connector && w.Kind != WishAvailability {
+			x.endWish(p, w, outcomeSettled)
+		}
+	}
+	for _, c := range byIssued(p.commands) {
+		if c.Connector == t.Connector && (c.Type == wire.CommandStart || c.Type == wire.CommandStop) {
+			x.endCommand(c, Superseded, "an operator settled the session")
+		}
+	}
+	x.compare(t.CPID)
+}
+
+// stopOfEnded is the pace of stopEnded: another than that of the stops that
+// somebody wants.
+const stopOfEnded wire.CommandType = "STOP of an ended session"
+
+// stopEnded orders sessions to stop that have their ticket and that the charging
+// point reports as running: settled ones, of a charging point that was not gone
+// for good. Nobody wants them, and nothing else would end them.
+func (x *step) stopEnded(cp *ledger.CP) {
+	for _, c := range byNumber(cp.Connectors) {
+		if c.Session == "" || cp.Sessions[c.Session] != nil {
+			continue
+		}
+		p, k := x.s.point(cp.ID), pace{connector: c.ID, kind: stopOfEnded}
+		if x.At < p.notBefore[k] {
+			continue
+		}
+		p.notBefore[k] = x.At.Add(againLater)
+		if s, ok := x.v.Session(c.Session); ok && s.CPID == cp.ID && s.State == ledger.SessionEnded {
+			x.order(cp, c.ID, &wire.Stop{SessionID: s.ID}, subject{session: s.ID})
+		}
+	}
+}
+
 // adoptStart takes an accepted START that Central does not know as wanted.
 func (x *step) adoptStart(p *point, c *Command, o *wire.Start) {
 	if p.wishes[wishKey{kind: WishStart, session: o.SessionID}] != nil || p.wishes[wishKey{kind: WishStop, session: o.SessionID}] != nil {

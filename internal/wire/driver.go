@@ -247,6 +247,8 @@ type CentralEvent struct {
 	Cost          *Money               `json:"cost,omitempty"`
 	Currency      string               `json:"currency,omitempty"`
 	DurationSec   *int64               `json:"duration_sec,omitempty"`
+	Settled       bool                 `json:"settled,omitempty"`  // a ticket up to the last register known, made by an operator
+	Corrects      string               `json:"corrects,omitempty"` // event_id of the settled ticket; this one is the difference
 	Status        charge.Status        `json:"status,omitempty"`
 	Fault         charge.Fault         `json:"fault,omitempty"`
 	Message       string               `json:"message,omitempty"` // the same in words

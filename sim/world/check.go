@@ -231,8 +231,8 @@ func (w *World) checkWrite(u *unit) {
 	w.checkTickets(u)
 }
 
-// checkTickets: S4 at most one ticket per session, for ever the same, never for
-// more than flowed.
+// checkTickets: S4 at most one ticket per session and one correction of a settled
+// one, for ever the same, together never for more than flowed.
 func (w *World) checkTickets(u *unit) {
 	for _, c := range u.changes {
 		made, ok := c.(ledger.TicketMade)
@@ -244,6 +244,12 @@ func (w *World) checkTickets(u *unit) {
 			w.object("S4", "second ticket %s", t.ID)
 		}
 		hidden := (t.AuthorizedAt == 0 || t.EndedAt == 0) && w.pointOf(t.CPID).known.storageLost // its beginning or end, in a hole
+		// A settlement that was made after the backup is lost with it: the session
+		// goes on, and is billed as if nobody had settled it.
+		hidden = hidden || w.settledOnce[t.SessionID] && w.restored
+		if t.SettledAt != 0 {
+			w.settledOnce[t.SessionID] = true
+		}
 		if was, ok := w.tickets[t.ID]; ok && was != t && !hidden {
 			w.object("S14", "ticket %s was %+v and is %+v", t.ID, was, t)
 		}
@@ -255,8 +261,15 @@ func (w *World) checkTickets(u *unit) {
 		if o.closed && o.owner == t.SessionID {
 			flowed += o.register() - o.closedFrom
 		}
-		if t.Energy > flowed && !k.meterLied && !k.storageLost {
-			w.object("S4", "ticket %s bills %d Wh, %d flowed", t.ID, t.Energy, flowed)
+		billed := t.Energy
+		if t.Corrects != "" {
+			first, _ := u.ticket(t.Corrects)
+			if billed += first.Energy; first.SettledAt == 0 {
+				w.object("S4", "ticket %s corrects %s, which no operator settled", t.ID, t.Corrects)
+			}
+		}
+		if billed > flowed && !k.meterLied && !k.storageLost {
+			w.object("S4", "ticket %s bills %d Wh, %d flowed", t.ID, billed, flowed)
 		}
 	}
 }

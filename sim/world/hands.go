@@ -5,6 +5,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/connector"
+	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
@@ -52,6 +53,8 @@ func (w *World) do(s Step) {
 		if id := w.anySession(c); id != "" {
 			w.operator(orders.AskStop{SessionID: id}, nil)
 		}
+	case Settle:
+		w.settleSilent(20)
 	case Break:
 		f := breakable()[s.N%len(breakable())]
 		a.known.broke(f)
@@ -126,6 +129,26 @@ func (w *World) anyReservation(c chance) charge.ReservationID {
 		return ""
 	}
 	return all[c.IntN(len(all))]
+}
+
+// settleSilent settles the first session whose charging point is not heard; if
+// there is none, it looks again a few times.
+func (w *World) settleSilent(tries int) {
+	if c := w.inCharge(); c != nil && c.run.wait == 0 {
+		for _, id := range sortedKeys(c.db.sessions) {
+			s := c.db.sessions[id]
+			if s.State != ledger.SessionOpen {
+				continue
+			}
+			if link, _ := c.run.live.liveness(s.CPID, c.now()); link == ledger.Offline {
+				c.run.give(&asked{settle: id, cp: s.CPID, answer: func(orders.Reply) {}})
+				return
+			}
+		}
+	}
+	if tries > 0 {
+		w.after(15*time.Second, "operator looks for silence", func() { w.settleSilent(tries - 1) })
+	}
 }
 
 func (w *World) anySession(c chance) charge.SessionID {

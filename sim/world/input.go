@@ -239,7 +239,19 @@ type backIn struct{ cp charge.CPID }
 
 func (in backIn) apply(u *unit) {
 	u.inputs = append(u.inputs, in)
+	u.add(ledger.Noticed(u.point(in.cp)))
 	u.step(orders.PointHeard{Now: u.moment(), CPID: in.cp})
+}
+
+// silentIn says that a charging point was not heard for too long.
+type silentIn struct {
+	cp    charge.CPID
+	since charge.Time
+}
+
+func (in silentIn) apply(u *unit) {
+	u.inputs = append(u.inputs, in)
+	u.add(ledger.Silence(u.point(in.cp), &u.env, in.since))
 }
 
 // otherIn says that another Central spoke.
@@ -265,7 +277,7 @@ func (in toldIn) apply(u *unit) {
 // asked is an operator's request.
 type asked struct {
 	ask     orders.Ask
-	settle  charge.SessionID // settle an orphaned session instead
+	settle  charge.SessionID // settle a session instead
 	release bool             // end the quarantine of cp instead
 	cp      charge.CPID
 	answer  func(orders.Reply)
@@ -279,15 +291,30 @@ func (a *asked) apply(u *unit) {
 		u.add(ledger.Release(u.point(a.cp)))
 		u.step(orders.PointHeard{Now: u.moment(), CPID: a.cp})
 	case a.settle != "":
-		changes, err := ledger.Settle(u.point(a.cp), &u.env, a.settle)
-		if err == nil {
-			u.add(changes)
-			u.step(orders.PointHeard{Now: u.moment(), CPID: a.cp, Changes: changes})
-		}
+		u.settle(a.cp, a.settle)
 	default:
 		u.reply = &reply
 		u.step(orders.OperatorAsked{Now: u.moment(), Ask: a.ask})
 		u.reply = nil
 	}
 	u.replies = append(u.replies, func() { a.answer(reply) })
+}
+
+// settle ends a session without its charging point, unless that is heard.
+func (u *unit) settle(id charge.CPID, session charge.SessionID) {
+	cp := u.point(id)
+	link, _ := u.r.live.liveness(id, u.now)
+	s, _ := u.Session(session)
+	changes, err := ledger.Settle(cp, &u.env, session, link == ledger.Offline || cp.Forked())
+	if err != nil {
+		return
+	}
+	if s.State == ledger.SessionOpen {
+		u.r.w.stats.Settled++
+	} else {
+		u.r.w.stats.ByOperator++
+	}
+	u.add(changes)
+	u.step(orders.PointHeard{Now: u.moment(), CPID: id, Changes: changes})
+	u.step(orders.OperatorAsked{Now: u.moment(), Ask: orders.AskSettled{Target: orders.Target{CPID: id, Connector: s.Connector}, SessionID: session}})
 }

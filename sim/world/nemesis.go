@@ -219,6 +219,7 @@ func (w *World) restore(s Step) {
 		c.stop()
 		w.stats.Kills++
 		c.db = copied
+		w.restored = true
 		c.launch(w.plan.restartOf(c.c))
 	})
 }
@@ -232,6 +233,7 @@ func (w *World) second(s Step, c chance) {
 	}
 	x := newCentral(w, fmt.Sprint("central", len(w.centrals)), old.db.backup())
 	x.takeOver = c.IntN(2) == 0
+	w.restored = true
 	w.forgetful = true
 	w.centrals = append(w.centrals, x)
 	x.launch(0)

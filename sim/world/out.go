@@ -156,8 +156,14 @@ func (r *reign) pump(n *lane) {
 
 // pulse says that this Central lives, and looks who came back.
 func (r *reign) pulse() {
-	for _, cp := range r.live.pulse(r.c.now()) {
+	back, silent := r.live.pulse(r.c.now())
+	for _, cp := range back {
 		r.give(backIn{cp})
+	}
+	for _, in := range silent {
+		if cp := r.cps[in.cp]; r.active() && cp != nil && cp.SilentAt == 0 && cp.Charges() {
+			r.give(in)
+		}
 	}
 	if r.active() {
 		r.w.checkShown(r)
@@ -171,6 +177,9 @@ func (r *reign) pulse() {
 	}
 	r.after(aliveEvery, "central lives", r.pulse)
 }
+
+// silentAfter is how long a charging point may be silent during a session.
+const silentAfter = 5 * time.Minute
 
 // live is who was heard when, in memory, as ingest.Live keeps it.
 type live struct {
@@ -241,7 +250,7 @@ func (l *live) liveness(id charge.CPID, now charge.Time) (ledger.Liveness, charg
 }
 
 // pulse judges all links and returns those charging points that are back.
-func (l *live) pulse(now charge.Time) (back []charge.CPID) {
+func (l *live) pulse(now charge.Time) (back []charge.CPID, silent []silentIn) {
 	if now < l.pulsed {
 		l.way.SetBack(now)
 		for _, p := range l.points {
@@ -252,15 +261,18 @@ func (l *live) pulse(now charge.Time) (back []charge.CPID) {
 	l.way.Watch(now)
 	for _, id := range sortedKeys(l.points) {
 		p := l.points[id]
-		link, _ := l.judge(p, now)
-		if link != p.link && link == ledger.Online {
+		link, since := l.judge(p, now)
+		switch {
+		case link != p.link && link == ledger.Online:
 			back = append(back, id)
+		case link == ledger.Offline && now >= since.Add(silentAfter):
+			silent = append(silent, silentIn{id, since})
 		}
 		if p.link = link; link != ledger.Unknown {
 			p.known = link
 		}
 	}
-	return back
+	return back, silent
 }
 
 // sortedKeys are the keys of a map in their order.

@@ -69,6 +69,7 @@ const (
 	Cancel      Kind = "cancel"        // an operator cancels a reservation
 	StartHere   Kind = "start_here"    // an operator starts a session
 	StopSession Kind = "stop_session"  // an operator stops one
+	Settle      Kind = "settle"        // an operator settles one whose charging point is silent, as soon as there is one
 	Break       Kind = "break"         // the hardware breaks, and is repaired
 	BreakByHand Kind = "break_by_hand" // the same by SIMULATE
 )
@@ -193,7 +194,7 @@ func (p *Plan) drawPeople(c chance, t tempo) {
 	add(t.visits/time.Duration(p.CPs), func(at time.Duration) Step {
 		return Step{At: at, Kind: Visit, Who: c.IntN(drivers), N: c.IntN(p.CPs+1) - 1}
 	})
-	for _, k := range []Kind{Stranger, StopAll, StopOne, Reserve, Cancel, StartHere, StopSession, Break, BreakByHand} {
+	for _, k := range []Kind{Stranger, StopAll, StopOne, Reserve, Cancel, StartHere, StopSession, Break, BreakByHand, Settle} {
 		if c.IntN(2) == 0 {
 			continue
 		}

@@ -42,6 +42,17 @@ func (w *World) checkRebuiltPoint(c *central, a *agent) {
 		for _, ch := range changes {
 			db.keep(ch)
 		}
+		// What an operator settled is no record: its ticket is taken as it is.
+		if t := c.db.tickets[ledger.TicketID(in.Record.SessionID)]; t.SettledAt != 0 && cp.Sessions[t.SessionID] != nil {
+			changes, err := ledger.Resettle(cp, &env, t)
+			if err != nil {
+				w.object("shell", "%s: %v", a.id, err)
+				return
+			}
+			for _, ch := range changes {
+				db.keep(ch)
+			}
+		}
 	}
 	if was, is := hashOf(c, a.id), ledger.Hash([]*ledger.CP{cp}, values(db.sessions), values(db.tickets)); was != is {
 		w.object("S14", "%s: the ledger built again from its records is not the one that Central has", a.id)
@@ -59,6 +70,7 @@ func (r *rows) env(cp charge.CPID, now charge.Time) ledger.Env {
 		Now: now, Central: charge.Epoch{Number: 1, Run: "000000000000beef"}, Default: t, Admit: true,
 		JournalEnding: func(hash string) (charge.JournalID, bool) { return r.journalEnding(cp, hash) },
 		Session:       func(id charge.SessionID) (ledger.Session, bool) { s, ok := r.sessions[id]; return s, ok },
+		Ticket:        func(id string) (ledger.Ticket, bool) { t, ok := r.tickets[id]; return t, ok },
 		HashOf:        func(j charge.JournalID, seq charge.Seq) (string, bool) { l, ok := of(j, seq); return l.hash, ok },
 		PrevOf:        func(j charge.JournalID, seq charge.Seq) (string, bool) { l, ok := of(j, seq); return l.prev, ok },
 		Billed: func(id charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool) {

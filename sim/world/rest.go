@@ -124,7 +124,6 @@ func (w *World) settleOrphans() {
 			if !w.pointOf(s.CPID).known.storageLost {
 				w.object("V1", "session %s of %s is orphaned, and nothing was lost", id, s.CPID)
 			}
-			w.stats.ByOperator++
 			c.run.give(&asked{settle: id, cp: s.CPID, answer: func(orders.Reply) {}})
 		}
 	}
@@ -142,6 +141,11 @@ func (w *World) checkRest() {
 	}
 	w.checkOrders(c)
 	w.checkRebuilt(c)
+	for _, id := range sortedKeys(c.db.alarms) {
+		if a := c.db.alarms[id]; a.Kind == ledger.AlarmSilent && !a.Cleared {
+			w.object("V1", "alarm %s is open at the end", id)
+		}
+	}
 	for _, t := range c.db.tickets {
 		w.stats.Tickets++
 		w.stats.BilledWh += int64(t.Energy)
@@ -231,11 +235,12 @@ func (w *World) checkSessions(c *central, a *agent) {
 	}
 	for _, id := range sortedKeys(k.granted) {
 		t, ok := c.db.tickets[ledger.TicketID(id)]
+		billed := t.Energy + c.db.tickets[ledger.CorrectionID(id)].Energy
 		switch {
 		case !ok:
 			w.object("S4", "%s: session %s has no ticket at the end", a.id, id)
-		case !k.meterLied && t.Energy != k.energy[id]:
-			w.object("S4", "%s: ticket of %s bills %d Wh, %d flowed", a.id, id, t.Energy, k.energy[id])
+		case !k.meterLied && billed != k.energy[id]:
+			w.object("S4", "%s: tickets of %s bill %d Wh, %d flowed", a.id, id, billed, k.energy[id])
 		}
 	}
 	if e := k.energy[""]; e > 0 && !k.meterLied {

@@ -33,6 +33,7 @@ type Stats struct {
 	Sessions, Tickets               int
 	BilledWh, UnaccountedWh         int64
 	ByOperator                      int // orphaned sessions that an operator settled
+	Settled                         int // open sessions of silent charging points that an operator settled
 	Released                        int // charging points whose quarantine he ended
 }
 
@@ -90,6 +91,6 @@ func (s *Stats) ints() []*int {
 		&s.Records, &s.Forgotten, &s.Sent, &s.ReadErrors, &s.PositionsLost, &s.BadMessages, &s.RolledBackSeen,
 		&s.Applied, &s.Duplicates, &s.Gaps, &s.Forked, &s.Mismatched, &s.Strays, &s.Holes, &s.Retries, &s.DeadLetters, &s.StaleCommands, &s.CommandsSent,
 		&s.Commits, &s.CommitsRefused, &s.CommitsUnseen, &s.Reread, &s.Fenced, &s.Visits, &s.Answers, &s.Granted, &s.Plugs,
-		&s.Operators, &s.OperatorsServed, &s.Sessions, &s.Tickets, &s.ByOperator, &s.Released,
+		&s.Operators, &s.OperatorsServed, &s.Sessions, &s.Tickets, &s.ByOperator, &s.Settled, &s.Released,
 	}
 }

@@ -54,7 +54,7 @@ func (r *reign) newUnit() *unit {
 	}
 	t := tariff()
 	u.env = ledger.Env{
-		Now: u.now, Central: r.self, Speaks: r.active(), Default: t, Admit: true, Session: u.Session, HashOf: u.hashOf,
+		Now: u.now, Central: r.self, Speaks: r.active(), Default: t, Admit: true, Session: u.Session, Ticket: u.ticket, HashOf: u.hashOf,
 		Journal: u.journal, KeepJournals: 1, JournalEnding: u.journalEnding, PrevOf: u.prevOf, Billed: u.billed,
 		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) { return t, v == t.Version },
 	}
@@ -206,6 +206,16 @@ func (u *unit) Session(id charge.SessionID) (ledger.Session, bool) {
 	}
 	s, ok := u.r.c.db.sessions[id]
 	return s, ok
+}
+
+func (u *unit) ticket(id string) (ledger.Ticket, bool) {
+	for _, c := range u.changes {
+		if made, ok := c.(ledger.TicketMade); ok && made.Ticket.ID == id {
+			return made.Ticket, true
+		}
+	}
+	t, ok := u.r.c.db.tickets[id]
+	return t, ok
 }
 
 // Reservation implements orders.View.

@@ -40,8 +40,11 @@ type World struct {
 	acked   map[journalKey]charge.Seq // greatest that was ever acknowledged
 	ackedBy map[ackKey]charge.Seq     // the same by each life of Central
 	tickets map[string]ledger.Ticket  // ever made
-	sentAt  map[charge.CommandID]time.Duration
-	answers map[string]charge.ReservationID
+
+	settledOnce map[charge.SessionID]bool // by an operator, in whatever database
+	restored    bool                      // a copy of a database took the place of another
+	sentAt      map[charge.CommandID]time.Duration
+	answers     map[string]charge.ReservationID
 
 	forgetful bool // two Centrals answer at once, or the log of answers was lost: one may decide anew
 }
@@ -85,7 +88,7 @@ type Result struct {
 func newWorld(p Plan, o Options) *World {
 	w := &World{
 		plan: p, planted: o.Bug, c: newChance(p.Seed, "world"), table: crc32.MakeTable(crc32.Castagnoli), trace: o.Trace, honest: true,
-		acked: map[journalKey]charge.Seq{}, ackedBy: map[ackKey]charge.Seq{}, tickets: map[string]ledger.Ticket{}, sentAt: map[charge.CommandID]time.Duration{},
+		acked: map[journalKey]charge.Seq{}, ackedBy: map[ackKey]charge.Seq{}, tickets: map[string]ledger.Ticket{}, settledOnce: map[charge.SessionID]bool{}, sentAt: map[charge.CommandID]time.Duration{},
 		answers: map[string]charge.ReservationID{},
 	}
 	w.stats.Faults = map[Kind]int{}

@@ -103,6 +103,7 @@ type point struct {
 	cp       *ledger.CP
 	sessions []ledger.Session
 	tickets  map[charge.SessionID]ledger.Ticket
+	corrects map[charge.SessionID]ledger.Ticket // corrections, of sessions that were settled
 	holes    []ledger.Hole
 	pruned   map[charge.JournalID]charge.Seq
 	doubted  map[charge.SessionID]bool
@@ -132,8 +133,13 @@ func (p *point) run() string {
 	})
 	p.sessions, p.holes, p.pruned, p.doubted = sessions, holes, pruned, doubted
 	p.tickets = make(map[charge.SessionID]ledger.Ticket, len(tickets))
+	p.corrects = map[charge.SessionID]ledger.Ticket{}
 	for i := range tickets {
-		p.tickets[tickets[i].SessionID] = tickets[i]
+		if t := &tickets[i]; t.Corrects != "" {
+			p.corrects[t.SessionID] = *t
+		} else {
+			p.tickets[t.SessionID] = *t
+		}
 	}
 	if len(pruned) > 0 {
 		p.report.Pruned++

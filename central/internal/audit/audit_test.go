@@ -150,7 +150,7 @@ func aWeek(t *testing.T, path string) {
 	lossy.Lose(1000) // its storage is replaced in mid-session
 	lossy.Boot()
 	b.say(lossy.Log[branch+1:]...)
-	changes, err := ledger.Settle(b.cps["CP_002"], b.env(), "lost")
+	changes, err := ledger.Settle(b.cps["CP_002"], b.env(), "lost", false)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -2,6 +2,7 @@ package audit
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 
 	"github.com/carga-ev/carga/central/ledger"
@@ -31,6 +32,11 @@ func (p *point) priced(tickets int) {
 			p.report.wrong(CheckReferences, "ticket %s of %s is of session %s, which does not exist there", p.tickets[id].ID, p.cp.ID, id)
 		}
 	}
+	for id, c := range p.corrects {
+		if t, ok := p.tickets[id]; !ok || t.ID != c.Corrects || t.SettledAt == 0 {
+			p.report.wrong(CheckReferences, "ticket %s of %s corrects %s, which is no ticket of a settled session", c.ID, p.cp.ID, c.Corrects)
+		}
+	}
 }
 
 // price makes the ticket of a session again.
@@ -40,16 +46,35 @@ func (p *point) price(s *ledger.Session, t *ledger.Ticket) {
 		p.report.wrong(CheckTickets, "ticket %s names tariff %q, which is not known", t.ID, t.Tariff)
 		return
 	}
-	if want := ledger.MakeTicket(s, tariff); want != *t {
-		p.report.wrong(CheckTickets, "ticket %s is not what its session makes: %s", t.ID, t.InsteadOf(&want))
+	want := ledger.MakeTicket(s, tariff)
+	if t.SettledAt != 0 {
+		// What the session was at that moment is not kept; with its correction the
+		// ticket makes the whole session.
+		want = *t
+		want.Energy, want.Cost = t.Stop-t.Start, tariff.Cost(t.Energy, t.Started)
+		if c, ok := p.corrects[s.ID]; ok {
+			p.same(&c, new(ledger.MakeCorrection(s, tariff, t)))
+		}
 	}
+	p.same(t, &want)
+}
+
+func (p *point) same(t, want *ledger.Ticket) {
+	if *t != *want {
+		p.report.wrong(CheckTickets, "ticket %s is not what its session makes: %s", t.ID, t.InsteadOf(want))
+	}
+}
+
+// bills are all tickets with their corrections.
+func (p *point) bills() []ledger.Ticket {
+	return slices.AppendSeq(slices.Collect(maps.Values(p.tickets)), maps.Values(p.corrects))
 }
 
 // energy checks each meter against tickets and running sessions.
 func (p *point) energy() {
 	p.report.looked(CheckEnergy, len(p.cp.Meters))
 	billed := map[charge.ConnectorID]charge.WattHours{}
-	for _, t := range p.tickets {
+	for _, t := range p.bills() {
 		billed[t.Connector] += t.Energy
 	}
 	running := map[charge.ConnectorID]charge.WattHours{}
@@ -85,7 +110,7 @@ func (p *point) overlaps(id charge.ConnectorID, m *ledger.Meter) {
 		return
 	}
 	var all []ledger.Ticket
-	for _, t := range p.tickets {
+	for _, t := range p.bills() {
 		if t.Connector == id && t.Energy > 0 {
 			all = append(all, t)
 		}

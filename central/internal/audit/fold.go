@@ -18,12 +18,12 @@ type fold struct {
 	cp      *ledger.CP
 	env     ledger.Env
 	ended   map[charge.SessionID]ledger.Session
-	tickets []ledger.Ticket
+	tickets map[string]ledger.Ticket
 	broken  bool // a record could not be applied: what follows it says nothing
 }
 
 func (p *point) newFold() *fold {
-	f := &fold{p: p, cp: ledger.NewCP(p.cp.ID), ended: map[charge.SessionID]ledger.Session{}}
+	f := &fold{p: p, cp: ledger.NewCP(p.cp.ID), ended: map[charge.SessionID]ledger.Session{}, tickets: map[string]ledger.Ticket{}}
 	f.cp.Named, f.cp.Conn = p.cp.Named, p.cp.Conn
 	for j, seq := range p.pruned {
 		past := &ledger.Journal{ID: j, Last: seq, OpenedAt: 1}
@@ -34,7 +34,7 @@ func (p *point) newFold() *fold {
 	}
 	// Time stands still: two journals that both grow would otherwise look like
 	// two boxes, and those records were not applied then.
-	f.env = ledger.Env{Now: 1, Session: f.session, HashOf: f.hashOf, PrevOf: f.prevOf, Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
+	f.env = ledger.Env{Now: 1, Session: f.session, Ticket: f.ticket, HashOf: f.hashOf, PrevOf: f.prevOf, Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
 		t, ok := p.tariffs[v]
 		return t, ok
 	}}
@@ -49,6 +49,11 @@ func (f *fold) session(id charge.SessionID) (ledger.Session, bool) {
 		return s, true // another charging point has it
 	}
 	return ledger.Session{}, false
+}
+
+func (f *fold) ticket(id string) (ledger.Ticket, bool) {
+	t, ok := f.tickets[id]
+	return t, ok
 }
 
 func (f *fold) hashOf(j charge.JournalID, seq charge.Seq) (string, bool) {
@@ -80,6 +85,7 @@ func (f *fold) take(in ledger.Input) {
 		f.cp.First = wire.Position{}
 	}
 	f.keep(changes)
+	f.settle(r.SessionID)
 	if out.Verdict != ledger.Applied {
 		f.broken = true
 		f.p.report.wrong(CheckFold, "record %s/%d of %s cannot be applied again (%s); what follows it was not folded",
@@ -132,7 +138,7 @@ func (f *fold) keep(changes []ledger.Change) {
 				f.ended[c.Session.ID] = c.Session
 			}
 		case ledger.TicketMade:
-			f.tickets = append(f.tickets, c.Ticket)
+			f.tickets[c.Ticket.ID] = c.Ticket
 		case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootForgotten,
 			ledger.MeterChanged, ledger.HoleChanged, ledger.AlarmRaised:
 		}
@@ -146,17 +152,14 @@ func (f *fold) compare() {
 	}
 	p := f.p
 	for i := range p.sessions {
-		if s := &p.sessions[i]; s.Settled {
-			f.settle(s.ID)
-		}
+		f.settle(p.sessions[i].ID)
 	}
 	made := slices.Collect(maps.Values(f.ended))
 	for _, s := range f.cp.Sessions {
 		made = append(made, *s)
 	}
-	tickets := slices.Collect(maps.Values(p.tickets))
-	got := f.accounts(f.cp, made, f.tickets)
-	want := f.accounts(p.cp, p.sessions, tickets)
+	got := f.accounts(f.cp, made, slices.Collect(maps.Values(f.tickets)))
+	want := f.accounts(p.cp, p.sessions, p.bills())
 	for line := range want {
 		if _, ok := got[line]; !ok {
 			p.report.wrong(CheckFold, "%s: the rows say, the records do not: %s", p.cp.ID, line)
@@ -169,17 +172,15 @@ func (f *fold) compare() {
 	}
 }
 
-// settle ends a session as an operator did.
+// settle ends a session as an operator did: which records were known then is not
+// in the records, so its ticket is taken as it is. When that is done makes no
+// difference to the rest.
 func (f *fold) settle(id charge.SessionID) {
-	s := f.cp.Sessions[id]
-	if s == nil {
+	t, ok := f.p.tickets[id]
+	if !ok || t.SettledAt == 0 || f.cp.Sessions[id] == nil {
 		return
 	}
-	s.State = ledger.SessionOrphaned
-	if t, ok := f.p.tickets[id]; ok {
-		f.env.Default = f.p.tariffs[t.Tariff]
-	}
-	if changes, err := ledger.Settle(f.cp, &f.env, id); err == nil {
+	if changes, err := ledger.Resettle(f.cp, &f.env, t); err == nil {
 		f.keep(changes)
 	}
 }

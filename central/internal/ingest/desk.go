@@ -45,7 +45,8 @@ type PassNext struct{ CPID charge.CPID }
 // Release ends the quarantine of an identity.
 type Release struct{ CPID charge.CPID }
 
-// Settle ends an orphaned session up to its last known register.
+// Settle ends a session up to its last known register: an orphaned one, or one
+// of a charging point that is not heard.
 type Settle struct{ SessionID charge.SessionID }
 
 // Explain writes an operator's words beside a hole and takes its alarm back.
@@ -171,7 +172,7 @@ func (u *unit) perform(op Op) (r Reply, no *refusal) {
 	case Release:
 		no = u.operate(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Release(cp), nil })
 	case Settle:
-		no = u.settle(op.SessionID)
+		r.Reply, no = u.settle(op.SessionID)
 	case Explain:
 		no = u.explain(op.Hole, op.Words)
 	}
@@ -186,14 +187,45 @@ const (
 	refusedSession = "unknown_session"
 	refusedHole    = "unknown_hole"
 	refusedState   = "not_possible" // it is not in a state in which this can be done
+	// A running session is settled only when its charging point is known to be
+	// silent.
+	refusedHeard = "cp_heard"
+	refusedStale = "cp_unknown"
 )
 
-func (u *unit) settle(id charge.SessionID) *refusal {
+// settle ends a session without its charging point, and what is wanted of its
+// connector.
+func (u *unit) settle(id charge.SessionID) (orders.Reply, *refusal) {
 	s, ok := u.Session(id)
 	if !ok {
-		return &refusal{refusedSession, "no session " + string(id)}
+		return orders.Reply{}, &refusal{refusedSession, "no session " + string(id)}
 	}
-	return u.operate(s.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Settle(cp, &u.env, id) })
+	silent, no := u.silent(&s)
+	if no != nil {
+		return orders.Reply{}, no
+	}
+	no = u.operate(s.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Settle(cp, &u.env, id, silent) })
+	if no != nil {
+		return orders.Reply{}, no
+	}
+	return u.ask(orders.AskSettled{Target: orders.Target{CPID: s.CPID, Connector: s.Connector}, SessionID: id}), nil
+}
+
+// silent reports whether the charging point of an open session is silent: not
+// heard, or quarantined, so that what it says is not applied.
+func (u *unit) silent(s *ledger.Session) (bool, *refusal) {
+	if cp := u.w.cps[s.CPID]; s.State != ledger.SessionOpen || cp == nil || cp.Forked() {
+		return true, nil
+	}
+	switch link, since := u.w.live.liveness(s.CPID, u.now); link {
+	case ledger.Online:
+		return false, &refusal{refusedHeard, "session " + string(s.ID) + " is running and its charging point is heard; stop it instead"}
+	case ledger.Unknown:
+		return false, &refusal{refusedStale, "whether the charging point is there has not been known since " + since.String() +
+			", because the way to all of them is down; settle the session when that works again"}
+	case ledger.Offline:
+	}
+	return true, nil
 }
 
 func (u *unit) explain(hole int64, words string) *refusal {

@@ -198,7 +198,31 @@ func (in sentIn) apply(u *unit) {
 // backIn says that a charging point is heard again after silence.
 type backIn struct{ cp charge.CPID }
 
-func (in backIn) apply(u *unit) { u.step(orders.PointHeard{Now: u.moment(), CPID: in.cp}) }
+func (in backIn) apply(u *unit) {
+	if cp := u.w.cps[in.cp]; cp != nil {
+		u.cp = in.cp
+		u.touched[in.cp] = struct{}{}
+		u.add(ledger.Noticed(cp))
+	}
+	u.step(orders.PointHeard{Now: u.moment(), CPID: in.cp})
+}
+
+// silentIn says that a charging point with open sessions was not heard for too
+// long.
+type silentIn struct {
+	cp    charge.CPID
+	since charge.Time
+}
+
+func (in silentIn) apply(u *unit) {
+	cp := u.w.cps[in.cp]
+	if cp == nil {
+		return
+	}
+	u.cp = in.cp
+	u.touched[in.cp] = struct{}{}
+	u.add(ledger.Silence(cp, &u.env, in.since))
+}
 
 // otherIn says that another Central spoke.
 type otherIn struct{ central charge.Epoch }

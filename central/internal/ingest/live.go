@@ -81,6 +81,7 @@ type livePoint struct {
 
 	shown ledger.Liveness // as last judged
 	since charge.Time     // when shown began
+	noted charge.Time     // when the writer was told last that it is silent during a session
 }
 
 // NewLive returns a view of a network of which nothing is known. fallback is
@@ -417,8 +418,14 @@ func (l *Live) liveness(id charge.CPID, now charge.Time) (link ledger.Liveness, 
 	return l.judge(p, now)
 }
 
-// pulse judges all links and returns those charging points that are back.
-func (l *Live) pulse(now charge.Time) (back []charge.CPID) {
+// noteAgain is after what time the writer is told once more that a charging
+// point is silent: it may have lost the first one with a transaction.
+const noteAgain = time.Minute
+
+// pulse judges all links. It returns those charging points that are back, and
+// those that have sessions open and were not heard for the time after, of which
+// the ledger does not know that yet.
+func (l *Live) pulse(now charge.Time, after time.Duration) (back []charge.CPID, silent []silentIn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if now < l.pulsed {
@@ -429,7 +436,12 @@ func (l *Live) pulse(now charge.Time) (back []charge.CPID) {
 	l.forgetBridges(now)
 	moved := false
 	for id, p := range l.points {
-		link, _ := l.state(p, now)
+		link, since := l.state(p, now)
+		if link == ledger.Offline && p.view.Charges && !p.view.Silent && now >= max(since, l.way.Started).Add(after) &&
+			now >= p.noted.Add(noteAgain) {
+			p.noted = now
+			silent = append(silent, silentIn{id, since})
+		}
 		if link != p.link {
 			moved = true
 			if link == ledger.Online {
@@ -444,7 +456,7 @@ func (l *Live) pulse(now charge.Time) (back []charge.CPID) {
 		l.note()
 	}
 	slices.Sort(back)
-	return back
+	return back, silent
 }
 
 // setBack takes back what was heard by a clock that was ahead: until that date a

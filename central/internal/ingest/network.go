@@ -105,6 +105,8 @@ type pointView struct {
 	Admitted   bool
 	Simulated  bool
 	Online     bool
+	Charges    bool // a session is open
+	Silent     bool // the ledger knows that it is silent meanwhile
 	PresenceAt charge.Time
 	Present    charge.JournalID
 	Known      int64 // records known, those in holes included
@@ -140,6 +142,7 @@ func (v *pointView) same(o *pointView) bool {
 func (w *Writer) viewOf(cp *ledger.CP, now charge.Time) pointView {
 	v := pointView{
 		ID: cp.ID, Name: cp.Name, Place: cp.Place, Agent: cp.Agent, Admitted: cp.Admitted, Simulated: cp.Simulated,
+		Charges: cp.Charges(), Silent: cp.SilentAt != 0,
 		Online: cp.Online, PresenceAt: cp.PresenceAt, Present: cp.Present, Alarm: alarmOf(cp), Known: cp.Known,
 		Connectors: make([]connectorView, 0, len(cp.Connectors)),
 	}

@@ -21,10 +21,14 @@ func (w *Writer) Pulse(ctx context.Context) {
 	for {
 		w.cfg.Watch.Pulsed()
 		now := w.now()
-		for _, cp := range w.live.pulse(now) {
+		back, silent := w.live.pulse(now, w.cfg.SilentAfter)
+		for _, cp := range back {
 			w.note(backIn{cp})
 		}
 		if w.live.Active() {
+			for _, in := range silent {
+				w.note(in)
+			}
 			w.sayAlive(now)
 			w.sayProgress(now)
 			w.watchParts(told, now)

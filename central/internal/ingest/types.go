@@ -39,6 +39,7 @@ type Store interface {
 	JournalEnding(ctx context.Context, cp charge.CPID, hash string) (charge.JournalID, bool, error)
 	LoadOrders(ctx context.Context, st *orders.State) error
 	Session(ctx context.Context, id charge.SessionID) (ledger.Session, bool, error)
+	Ticket(ctx context.Context, id string) (ledger.Ticket, bool, error)
 	HashOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)
 	PrevOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)
 	Request(ctx context.Context, k orders.RequestKey) (orders.Request, bool, error)
@@ -100,6 +101,7 @@ type Config struct {
 	Orders      orders.Config
 	Default     ledger.Tariff // present prices, written down at the start; also of a session that names no known version
 	Admit       bool          // charging points are admitted as they appear
+	SilentAfter time.Duration // how long a charging point may be silent during a session before that is an alarm; default 5 min
 	TakeOver    bool          // do not wait for another Central to fall silent
 	KeepAnswers time.Duration // how long an answer to a message_id is kept: as long as the topic
 	Keep        time.Duration // how long bytes of records, ended commands and dead letters are kept; 0: for ever

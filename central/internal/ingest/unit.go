@@ -99,7 +99,8 @@ func (w *Writer) newUnit(ctx context.Context) *unit {
 	u.env = ledger.Env{
 		Now: u.now, Central: w.self, Speaks: w.live.Active(), Default: w.cfg.Default, Admit: w.cfg.Admit,
 		Journal: u.journal, KeepJournals: keepJournals, JournalEnding: u.journalEnding,
-		Session: u.Session, HashOf: u.hashOf, PrevOf: u.prevOf, Billed: u.billed, Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
+		Session: u.Session, Ticket: u.ticket, HashOf: u.hashOf, PrevOf: u.prevOf, Billed: u.billed,
+		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
 			t, ok := w.tariffs[v]
 			return t, ok
 		},
@@ -438,6 +439,17 @@ func (u *unit) Session(id charge.SessionID) (ledger.Session, bool) {
 		}
 	}
 	return lookUp(u, func() (ledger.Session, bool, error) { return u.w.store.Session(u.ctx, id) })
+}
+
+// ticket finds a ticket of the unit or of the database. It is asked for settled
+// sessions alone, so a unit is searched rarely.
+func (u *unit) ticket(id string) (ledger.Ticket, bool) {
+	for _, c := range u.changes {
+		if made, ok := c.(ledger.TicketMade); ok && made.Ticket.ID == id {
+			return made.Ticket, true
+		}
+	}
+	return lookUp(u, func() (ledger.Ticket, bool, error) { return u.w.store.Ticket(u.ctx, id) })
 }
 
 // Reservation implements orders.View.

@@ -64,6 +64,7 @@ type Writer struct {
 // when the outbox has new rows.
 func New(cfg Config, store Store, out Sender, live *Live, wake func(), log *slog.Logger) *Writer {
 	cfg.Watch.fill()
+	cfg.SilentAfter = cmp.Or(cfg.SilentAfter, 5*time.Minute)
 	return &Writer{
 		cfg: cfg, store: store, out: out, live: live, wake: wake, log: log,
 		records: make(chan []input), monitor: make(chan []input), asks: make(chan *asked), ended: make(chan struct{}),

@@ -37,6 +37,7 @@ type Tx interface {
 type Store interface {
 	Write(ctx context.Context, fn func(Tx) error) error
 	Session(ctx context.Context, id charge.SessionID) (ledger.Session, bool, error)
+	Ticket(ctx context.Context, id string) (ledger.Ticket, bool, error)
 	HashOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)
 	Billed(ctx context.Context, cp charge.CPID, k charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool, error)
 	PrevOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)
@@ -85,6 +86,7 @@ type Rebuilder struct {
 	settings Settings
 	tariffs  map[charge.TariffVersion]ledger.Tariff
 	holes    map[charge.CPID][]Hole
+	settled  map[charge.SessionID]*Settled
 
 	mu sync.Mutex
 	// mu guards what follows.
@@ -114,11 +116,15 @@ func New(ctx context.Context, cfg Config, store Store, settings Settings) (*Rebu
 	r := &Rebuilder{
 		cfg: cfg, store: store, settings: settings,
 		tariffs: map[charge.TariffVersion]ledger.Tariff{}, holes: map[charge.CPID][]Hole{},
-		cps: map[charge.CPID]*ledger.CP{}, presences: map[charge.CPID]wire.Presence{}, told: map[string]struct{}{},
+		settled: map[charge.SessionID]*Settled{},
+		cps:     map[charge.CPID]*ledger.CP{}, presences: map[charge.CPID]wire.Presence{}, told: map[string]struct{}{},
 		waiting: map[charge.CPID]wire.Position{},
 	}
 	for i := range settings.Tariffs {
 		r.tariffs[settings.Tariffs[i].Version] = settings.Tariffs[i].ledger()
+	}
+	for i := range settings.Settled {
+		r.settled[settings.Settled[i].SessionID] = &settings.Settled[i]
 	}
 	for _, h := range settings.Holes {
 		r.holes[h.CPID] = append(r.holes[h.CPID], h)
@@ -254,6 +260,9 @@ func (r *Rebuilder) record(ctx context.Context, tx Tx, d *Delivered) error {
 	if err := r.keep(tx, changes, d.ReceivedAt); err != nil {
 		return err
 	}
+	if err := r.settleAgain(tx, cp, env, rec.SessionID); err != nil {
+		return err
+	}
 	switch out.Verdict {
 	case ledger.Applied:
 		r.sum.Applied++
@@ -298,6 +307,12 @@ func (r *Rebuilder) env(ctx context.Context, cp charge.CPID, at charge.Time) *le
 				return s, true
 			}
 			return found(r, func() (ledger.Session, bool, error) { return r.store.Session(ctx, id) })
+		},
+		Ticket: func(id string) (ledger.Ticket, bool) {
+			if i := slices.IndexFunc(r.tickets, func(t ledger.Ticket) bool { return t.ID == id }); i >= 0 {
+				return r.tickets[i], true
+			}
+			return found(r, func() (ledger.Ticket, bool, error) { return r.store.Ticket(ctx, id) })
 		},
 		HashOf: func(j charge.JournalID, seq charge.Seq) (string, bool) {
 			if l, ok := r.links[recordKey{cp, j, seq}]; ok {
@@ -429,10 +444,34 @@ func (r *Rebuilder) settle(ctx context.Context, tx Tx, s Settled) error {
 	if t, ok := r.tariffs[s.Tariff]; ok {
 		env.Default = t
 	}
-	changes, err := ledger.Settle(cp, env, s.SessionID)
+	if got, ok := env.Session(s.SessionID); ok && got.Settled {
+		return nil // by settleAgain
+	}
+	if s.Ticket != nil {
+		if cp.Sessions[s.SessionID] == nil {
+			r.sum.Unsettled = append(r.sum.Unsettled, fmt.Sprintf("session %s: no record of it is on Kafka", s.SessionID))
+			return nil
+		}
+		return r.settleAgain(tx, cp, env, s.SessionID)
+	}
+	changes, err := ledger.Settle(cp, env, s.SessionID, false)
 	if err != nil {
 		r.sum.Unsettled = append(r.sum.Unsettled, err.Error())
 		return nil
+	}
+	return r.keep(tx, changes, r.cfg.Now)
+}
+
+// settleAgain settles a session as soon as it is known, as an operator did, with
+// the ticket of then. What its records say beyond that makes the correction.
+func (r *Rebuilder) settleAgain(tx Tx, cp *ledger.CP, env *ledger.Env, id charge.SessionID) error {
+	s := r.settled[id]
+	if s == nil || s.Ticket == nil || s.CPID != cp.ID || cp.Sessions[id] == nil {
+		return nil
+	}
+	changes, err := ledger.Resettle(cp, env, s.ledger())
+	if err != nil {
+		return err
 	}
 	return r.keep(tx, changes, r.cfg.Now)
 }

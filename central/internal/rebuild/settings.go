@@ -29,7 +29,7 @@ type Settings struct {
 	Availability []Availability `json:"availability"`
 	// Holes are ranges of records that were passed because they cannot come.
 	Holes []Hole `json:"holes"`
-	// Settled are the orphaned sessions that an operator ended.
+	// Settled are the sessions that an operator ended.
 	Settled []Settled `json:"settled"`
 }
 
@@ -99,11 +99,58 @@ type Hole struct {
 	Cause   ledger.HoleCause `json:"cause"`
 }
 
-// Settled is a session that an operator ended, and the version that priced it.
+// Settled is a session that an operator ended, and what its ticket says: which
+// records were known at that moment no record tells. Settings that were exported
+// by an older version name the tariff alone; then the session is settled with
+// all that the records say.
 type Settled struct {
 	CPID      charge.CPID          `json:"cp_id"`
 	SessionID charge.SessionID     `json:"session_id"`
 	Tariff    charge.TariffVersion `json:"tariff"`
+	Ticket    *SettledTicket       `json:"ticket,omitempty"`
+}
+
+// SettledTicket is the ticket of a settled session.
+type SettledTicket struct {
+	Connector     charge.ConnectorID   `json:"connector"`
+	Username      charge.Username      `json:"username"`
+	ReservationID charge.ReservationID `json:"reservation_id"`
+	Start         charge.WattHours     `json:"register_start_wh"`
+	Stop          charge.WattHours     `json:"register_wh"`
+	Cost          money.Minor          `json:"cost_minor"` // in minor units of the currency
+	Currency      money.Currency       `json:"currency"`
+	DurationSec   int64                `json:"duration_sec"`
+	Started       bool                 `json:"started"`
+	AuthorizedAt  charge.Time          `json:"authorized_at"`
+	EndedAt       charge.Time          `json:"ended_at"`
+	Reason        charge.StopReason    `json:"reason"`
+	SettledAt     charge.Time          `json:"settled_at"`
+}
+
+// NewSettled is the settlement that made a ticket.
+func NewSettled(t *ledger.Ticket) Settled {
+	return Settled{CPID: t.CPID, SessionID: t.SessionID, Tariff: t.Tariff, Ticket: &SettledTicket{
+		Connector: t.Connector, Username: t.Username, ReservationID: t.ReservationID, Start: t.Start, Stop: t.Stop, Cost: t.Cost.Minor,
+		Currency: t.Cost.Currency, DurationSec: t.DurationSec, Started: t.Started, AuthorizedAt: t.AuthorizedAt, EndedAt: t.EndedAt,
+		Reason: t.Reason, SettledAt: t.SettledAt,
+	}}
+}
+
+// ledger is the ticket of the settlement.
+func (s *Settled) ledger() ledger.Ticket {
+	t := s.Ticket
+	return ledger.Ticket{
+		ID: ledger.TicketID(s.SessionID), SessionID: s.SessionID, CPID: s.CPID, Connector: t.Connector, Username: t.Username,
+		ReservationID: t.ReservationID, Tariff: s.Tariff, Start: t.Start, Stop: t.Stop, Energy: t.Stop - t.Start,
+		Cost: money.Amount{Minor: t.Cost, Currency: t.Currency}, DurationSec: t.DurationSec, Started: t.Started, AuthorizedAt: t.AuthorizedAt, EndedAt: t.EndedAt,
+		Reason: t.Reason, SettledAt: t.SettledAt,
+	}
+}
+
+// valid reports whether the ticket can be one.
+func (t *SettledTicket) valid() bool {
+	return t.Connector >= 0 && t.Connector <= charge.MaxConnectors && t.Start >= 0 && t.Stop >= t.Start && t.Cost >= 0 &&
+		len(t.Currency) == 3 && t.DurationSec >= 0 && t.SettledAt > 0
 }
 
 // Encode writes the settings as a file.
@@ -172,6 +219,9 @@ func (s *Settings) named() error {
 	for i := range s.Settled {
 		if d := &s.Settled[i]; !d.CPID.Valid() || !charge.ValidID(string(d.SessionID)) || d.Tariff != "" && !charge.ValidID(string(d.Tariff)) {
 			return fmt.Errorf("settings: settled[%d] is no session: want a cp_id, a session_id and an id as tariff", i)
+		} else if d.Ticket != nil && !d.Ticket.valid() {
+			return fmt.Errorf("settings: settled[%d].ticket is none: want a connector, registers that do not fall, a cost and a duration from 0, "+
+				"a currency of three letters and settled_at", i)
 		}
 	}
 	return nil

@@ -64,7 +64,7 @@ type tables struct {
 
 const (
 	pointCols = "cp_id,admitted,name,place,agent,simulated,first_heard,present,waiting_journal,named,conn,online," +
-		"presence_at,first_journal,first_seq,next_journal,next_seq,last_journal,last_seq,position,epoch_lead,faults,forked_at,fork,held_up_since,mismatch_at"
+		"presence_at,first_journal,first_seq,next_journal,next_seq,last_journal,last_seq,position,epoch_lead,faults,forked_at,fork,held_up_since,mismatch_at,silent_at"
 	journalCols = "cp_id,journal,registered,followed,last,hash,after_journal,after_seq,root,reported,conn,opened_at,wrote_at,clock,grown_at"
 	connCols    = "cp_id,journal,connector,rated_w,plugged,available,reported,faults,session_id,phase,finishing," +
 		"held_id,held_by,held_until,held_tariff,register_wh,idle_since"
@@ -74,7 +74,7 @@ const (
 	sessionCols = "session_id,cp_id,connector,state,username,reservation_id,tariff,by,start_wh,start_known,register_wh," +
 		"started,authorized_at,started_at,ended_at,heard_at,reason,settled,spans"
 	ticketCols = "ticket_id,session_id,cp_id,connector,username,reservation_id,tariff,start_wh,stop_wh,energy_wh," +
-		"cost_minor,currency,duration_sec,started,authorized_at,ended_at,reason"
+		"cost_minor,currency,duration_sec,started,authorized_at,ended_at,reason,settled_at,corrects"
 	holeCols        = "hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting,open,lost"
 	alarmCols       = "alarm_id,kind,cp_id,connector,at,detail,cleared"
 	reservationCols = "reservation_id,cp_id,connector,username,tariff,made_at,until,confirmed_at,ended_at,reason," +

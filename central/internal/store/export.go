@@ -30,8 +30,9 @@ func (s *Store) AvailabilityWanted(ctx context.Context) ([]orders.Wish, error) {
 		string(orders.WishAvailability))
 }
 
-// SettledTickets are the tickets of sessions that an operator ended.
+// SettledTickets are the tickets of sessions that an operator settled; their
+// corrections follow from the records.
 func (s *Store) SettledTickets(ctx context.Context) ([]ledger.Ticket, error) {
 	return collect(ctx, s, "read tickets", func(r *sql.Rows) (ledger.Ticket, error) { return scanTicket(r) },
-		"SELECT "+ticketCols+" FROM tickets WHERE session_id IN (SELECT session_id FROM sessions WHERE settled=1) ORDER BY session_id")
+		"SELECT "+ticketCols+" FROM tickets WHERE settled_at>0 AND corrects='' ORDER BY session_id")
 }

@@ -88,7 +88,8 @@ func (b *ledgerRows) add(c ledger.Change) error {
 		t := &c.Ticket
 		b.tickets = append(b.tickets, t.ID, string(t.SessionID), string(t.CPID), int64(t.Connector), string(t.Username),
 			string(t.ReservationID), string(t.Tariff), int64(t.Start), int64(t.Stop), int64(t.Energy), int64(t.Cost.Minor),
-			string(t.Cost.Currency), t.DurationSec, t.Started, int64(t.AuthorizedAt), int64(t.EndedAt), string(t.Reason))
+			string(t.Cost.Currency), t.DurationSec, t.Started, int64(t.AuthorizedAt), int64(t.EndedAt), string(t.Reason),
+			int64(t.SettledAt), t.Corrects)
 	case ledger.HoleChanged:
 		b.addHole(&c.Hole)
 	case ledger.AlarmRaised:
@@ -117,7 +118,7 @@ func (b *ledgerRows) addPoint(p *ledger.Point) {
 		string(p.Present), string(p.WaitingJournal), string(p.Named), int64(p.Conn), p.Online, int64(p.PresenceAt),
 		string(p.First.Journal), int64(p.First.Seq), string(p.Next.Journal), int64(p.Next.Seq),
 		string(p.Last.Journal), int64(p.Last.Seq), p.Position.String(), int64(p.Lead), list(p.Faults), int64(p.ForkedAt), p.Fork,
-		int64(p.HeldUpSince), int64(p.MismatchAt))
+		int64(p.HeldUpSince), int64(p.MismatchAt), int64(p.SilentAt))
 }
 
 func (b *ledgerRows) addSession(s *ledger.Session) {

@@ -159,7 +159,7 @@ func scanPoint(r scanner) (p ledger.Point, err error) {
 	err = r.Scan(&p.ID, &p.Admitted, &p.Name, &p.Place, &p.Agent, &p.Simulated, &p.FirstHeard, &p.Present,
 		&p.WaitingJournal, &p.Named, &p.Conn, &p.Online, &p.PresenceAt, &p.First.Journal, &p.First.Seq,
 		&p.Next.Journal, &p.Next.Seq, &p.Last.Journal, &p.Last.Seq, epochOf{&p.Position}, &p.Lead, jsonOf{&p.Faults}, &p.ForkedAt, &p.Fork,
-		&p.HeldUpSince, &p.MismatchAt)
+		&p.HeldUpSince, &p.MismatchAt, &p.SilentAt)
 	p.Faults = none(p.Faults)
 	return p, err
 }
@@ -195,7 +195,8 @@ func scanHole(r scanner) (h ledger.Hole, err error) {
 
 func scanTicket(r scanner) (t ledger.Ticket, err error) {
 	err = r.Scan(&t.ID, &t.SessionID, &t.CPID, &t.Connector, &t.Username, &t.ReservationID, &t.Tariff, &t.Start, &t.Stop,
-		&t.Energy, &t.Cost.Minor, &t.Cost.Currency, &t.DurationSec, &t.Started, &t.AuthorizedAt, &t.EndedAt, &t.Reason)
+		&t.Energy, &t.Cost.Minor, &t.Cost.Currency, &t.DurationSec, &t.Started, &t.AuthorizedAt, &t.EndedAt, &t.Reason,
+		&t.SettledAt, &t.Corrects)
 	return t, err
 }
 

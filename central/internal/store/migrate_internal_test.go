@@ -72,3 +72,42 @@ func TestRequestsOfAnOlderVersion(t *testing.T) {
 		t.Errorf("the same id of another driver: %v; %+v and %+v", err, get("ben", "1"), get("ana", "1"))
 	}
 }
+
+// A database from before settlements of silent charging points: its tickets are
+// the same, and those of sessions that an operator ended are marked.
+func TestTicketsBeforeSettlementsAreKept(t *testing.T) {
+	t.Parallel()
+	path := older(t, 3,
+		`INSERT INTO cps VALUES ('CP',1,'','','',0,1,'','','',0,0,0,'',0,'',0,'',0,'','[]',0,'')`,
+		`INSERT INTO sessions VALUES ('s1','CP',1,'ended','ana','','','order',0,1,500,1,1,1,9,7,'remote',0,'[]'),
+		  ('s2','CP',1,'ended','ben','','','order',500,1,700,1,1,1,0,8,'power_loss',1,'[]')`,
+		`INSERT INTO tickets VALUES ('t.s1','s1','CP',1,'ana','','std',0,500,500,22,'EUR',60,1,1,9,'remote'),
+		  ('t.s2','s2','CP',1,'ben','','std',500,700,200,9,'EUR',60,1,1,0,'power_loss')`,
+	)
+	s, err := Open(t.Context(), Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	for id, want := range map[string]struct {
+		energy  charge.WattHours
+		settled charge.Time
+	}{"t.s1": {500, 0}, "t.s2": {200, 8}} {
+		got, ok, err := s.Ticket(t.Context(), id)
+		if err != nil || !ok || got.Energy != want.energy || got.SettledAt != want.settled || got.Corrects != "" {
+			t.Errorf("ticket %s: got %+v %v %v, want %d Wh, settled at %d", id, got, ok, err, want.energy, want.settled)
+		}
+	}
+	lines, err1 := s.ForeignKeys(t.Context())
+	found, err2 := s.Integrity(t.Context())
+	if err := errors.Join(err1, err2); err != nil || len(lines)+len(found) > 0 {
+		t.Errorf("the file is damaged: %v %v %v", lines, found, err)
+	}
+	if err := s.Write(t.Context(), func(tx *Tx) error { return tx.exec("UPDATE tickets SET energy_wh=1") }); err == nil {
+		t.Error("a ticket can be changed")
+	}
+}

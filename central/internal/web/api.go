@@ -307,7 +307,7 @@ func (s *Server) decideRoutes(api huma.API) {
 			return s.answer("release", a, err)
 		})
 	huma.Register(api, order("settle", "/sessions/{id}/settle",
-		"End an orphaned session with a ticket up to its last known register", http.StatusOK),
+		"End a session whose charging point came back without it or is not heard, with a ticket up to its last known register", http.StatusOK),
 		func(ctx context.Context, in *idInput) (*orderOutput, error) {
 			a, err := s.desk.Settle(ctx, charge.SessionID(in.ID))
 			return s.answer("settle", a, err)

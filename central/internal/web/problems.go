@@ -40,6 +40,8 @@ func kinds() map[string]kind {
 		"not_possible":           {http.StatusConflict, "it is not in a state in which this can be done"},
 		"not_simulated":          {http.StatusConflict, "its hardware is real"},
 		"cp_offline":             {http.StatusConflict, "the charging point is offline"},
+		"cp_heard":               {http.StatusConflict, "the session is running and its charging point is heard: stop it instead"},
+		"cp_unknown":             {http.StatusConflict, "whether the charging point is there is not known: the way to all of them is down"},
 		"cp_unreachable":         {http.StatusConflict, "the charging point does not answer"},
 		"no_free_cp":             {http.StatusConflict, "no charging point is free"},
 		"cp_busy":                {http.StatusConflict, "it is reserved or in use"},

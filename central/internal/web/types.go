@@ -126,7 +126,7 @@ type Desk interface {
 	Admit(ctx context.Context, cp charge.CPID) (Answer, error)
 	PassNext(ctx context.Context, cp charge.CPID) (Answer, error)          // make a hole of the record that holds it up
 	Release(ctx context.Context, cp charge.CPID) (Answer, error)           // end its quarantine
-	Settle(ctx context.Context, id charge.SessionID) (Answer, error)       // end an orphaned session
+	Settle(ctx context.Context, id charge.SessionID) (Answer, error)       // end a session without its charging point
 	Explain(ctx context.Context, hole int64, words string) (Answer, error) // write beside a hole, take its alarm back
 	Lift(ctx context.Context) (Answer, error)                              // end the fencing of this Central
 }
@@ -186,6 +186,7 @@ type Session struct {
 	AuthorizedAt  charge.Time          `json:"authorized_at,omitzero"`
 	StartedAt     charge.Time          `json:"started_at,omitzero"`
 	StoppedAt     charge.Time          `json:"stopped_at,omitzero"`
+	Settled       bool                 `json:"settled"` // ended by an operator without its charging point
 }
 
 // Ticket is a priced, immutable session.
@@ -201,7 +202,9 @@ type Ticket struct {
 	DurationSec int64                `json:"duration_sec"`
 	Reason      charge.StopReason    `json:"reason"`
 	Tariff      charge.TariffVersion `json:"tariff"`
-	StoppedAt   charge.Time          `json:"stopped_at,omitzero"`
+	StoppedAt   charge.Time          `json:"stopped_at,omitzero"` // of a settled session: when it was settled
+	Settled     bool                 `json:"settled"`             // by an operator, up to the last register known then
+	Corrects    string               `json:"corrects,omitempty"`  // ticket_id of the settled session's ticket; this one holds the difference
 }
 
 // Reservation is a connector kept, or asked to be kept, for a driver.

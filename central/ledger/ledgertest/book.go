@@ -51,7 +51,8 @@ func NewBook(id charge.CPID, now charge.Time) *Book {
 		meters: map[charge.ConnectorID]ledger.Meter{},
 	}
 	b.Env = ledger.Env{
-		Now: now, Central: charge.Epoch{Number: 1, Run: "0000000000000001"}, Admit: true,
+		Ticket: func(id string) (ledger.Ticket, bool) { t, ok := b.Tickets[id]; return t, ok },
+		Now:    now, Central: charge.Epoch{Number: 1, Run: "0000000000000001"}, Admit: true,
 		Default: ledger.Tariff{Version: "default", StartFee: 50 * money.MinorUnit, PerKWh: 40 * money.MinorUnit, Currency: "EUR"},
 		Session: func(id charge.SessionID) (ledger.Session, bool) { s, ok := b.Sessions[id]; return s, ok },
 		Journal: func(id charge.JournalID) (ledger.Journal, bool) { j, ok := b.journals[id]; return j, ok },
@@ -109,7 +110,7 @@ func (b *Book) Keep(changes []ledger.Change) {
 		case ledger.MeterChanged:
 			b.meters[c.Meter.Connector] = c.Meter
 		case ledger.SessionChanged:
-			if was := b.Sessions[c.Session.ID]; was.State == ledger.SessionEnded {
+			if was := b.Sessions[c.Session.ID]; was.State == ledger.SessionEnded && !was.Settled {
 				b.Faults = append(b.Faults, fmt.Sprintf("session %s changed after its end", was.ID))
 			}
 			b.Sessions[c.Session.ID] = c.Session

@@ -1,0 +1,159 @@
+package ledger
+
+import (
+	"fmt"
+
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// Settle ends a session at an operator's request, with a ticket up to its last
+// known register that names the moment of the settlement: an orphaned session,
+// or, if silent, an open one whose charging point is not heard. It returns an
+// error for any other session.
+//
+// What the charging point reports of the session later goes to the session, not
+// to a second bill: its charging_stopped makes one correction ticket with the
+// difference, if there is one. Until then energy beyond the ticket is shown as
+// unaccounted.
+func Settle(cp *CP, env *Env, id charge.SessionID, silent bool) ([]Change, error) {
+	s := cp.Sessions[id]
+	switch {
+	case s == nil:
+		return nil, fmt.Errorf("session %s of %s is not open; it has its ticket, or does not exist", id, cp.ID)
+	case s.State == SessionOpen && !silent:
+		return nil, fmt.Errorf("session %s is running and its charging point is heard; stop it instead", id)
+	}
+	f := fold{cp: cp, env: env, rec: &wire.Record{}}
+	settled := *s
+	settled.Reason = charge.StopRemote
+	if s.State == SessionOrphaned {
+		settled.Reason = charge.StopPowerLoss
+	}
+	t := MakeTicket(&settled, f.tariff(s.Tariff))
+	t.SettledAt = max(env.Now, 1)
+	f.settle(s, t)
+	return f.emit(), nil
+}
+
+// Resettle ends a session that is not ended as a settlement did whose ticket is
+// known: it is an operator's decision, so no record tells it. The result does
+// not depend on how many of the session's records are applied before and how
+// many after.
+func Resettle(cp *CP, env *Env, t Ticket) ([]Change, error) {
+	s := cp.Sessions[t.SessionID]
+	if s == nil {
+		return nil, fmt.Errorf("session %s of %s is not open; it has its ticket, or does not exist", t.SessionID, cp.ID)
+	}
+	f := fold{cp: cp, env: env, rec: &wire.Record{}}
+	f.settle(s, t)
+	return f.emit(), nil
+}
+
+func (f *fold) settle(s *Session, t Ticket) {
+	f.closeSession(s)
+	s.Settled, s.Reason = true, t.Reason
+	touch(&f.sessions, s)
+	f.bill(s, t)
+}
+
+// correctable reports whether a session was settled and has no correction yet.
+func (f *fold) correctable(s *Session) bool {
+	if !s.Settled || f.env.Ticket == nil {
+		return false
+	}
+	_, settled := f.env.Ticket(TicketID(s.ID))
+	_, corrected := f.env.Ticket(CorrectionID(s.ID))
+	return settled && !corrected
+}
+
+// afterSettlement applies a record of a session that an operator settled. s is
+// a copy of its row.
+func (f *fold) afterSettlement(s *Session, p wire.Payload) {
+	f.widen(s)
+	stopped := f.account(s, p)
+	touch(&f.sessions, s)
+	f.show(s, p)
+	f.measure(p)
+	if !stopped {
+		return
+	}
+	settled, ok := f.env.Ticket(TicketID(s.ID))
+	if !ok {
+		return
+	}
+	if t := MakeCorrection(s, f.tariff(settled.Tariff), &settled); t.Energy != 0 || t.Cost.Minor != 0 {
+		f.bill(s, t)
+	}
+}
+
+// CorrectionID is the id of the ticket that corrects a session's ticket.
+func CorrectionID(id charge.SessionID) string { return TicketID(id) + ".1" }
+
+// MakeCorrection is the difference between what a settled session costs by its
+// records and what its ticket says. The sum of both is the price of the whole
+// session, priced and rounded once, by the tariff of the ticket. Below zero it
+// is a credit: the last register known was above that of the stop.
+func MakeCorrection(s *Session, t Tariff, settled *Ticket) Ticket {
+	c := MakeTicket(s, t)
+	c.ID, c.Corrects = CorrectionID(s.ID), settled.ID
+	c.Start = settled.Stop
+	c.Energy -= settled.Energy
+	c.Cost.Minor -= settled.Cost.Minor
+	c.DurationSec = max(0, c.DurationSec-settled.DurationSec)
+	return c
+}
+
+// Silence raises the alarm that a charging point has not been heard since a
+// moment although sessions are open there. Noticed clears it, and for each
+// session its end.
+func Silence(cp *CP, env *Env, since charge.Time) []Change {
+	if cp.SilentAt != 0 || !cp.Charges() {
+		return nil
+	}
+	f := fold{cp: cp, env: env, point: true}
+	cp.SilentAt = max(since, 1)
+	for _, s := range cp.Sessions {
+		if s.State == SessionOpen {
+			f.alarm(AlarmSilent, string(s.ID), s.Connector, fmt.Sprintf(
+				"the charging point has not been heard since %s during session %s of %s: %d Wh up to its last register",
+				since, s.ID, s.Username, s.Energy()))
+		}
+	}
+	return f.emit()
+}
+
+// Noticed clears the alarm of Silence: the charging point is heard.
+func Noticed(cp *CP) []Change {
+	if cp.SilentAt == 0 {
+		return nil
+	}
+	f := fold{cp: cp, env: &Env{}, point: true}
+	for _, s := range cp.Sessions {
+		f.clear(AlarmSilent, string(s.ID), s.Connector)
+	}
+	cp.SilentAt = 0
+	return f.emit()
+}
+
+// noSilence clears the alarm of Silence for a session that is not open any
+// more.
+func (f *fold) noSilence(s *Session) {
+	if f.cp.SilentAt == 0 {
+		return
+	}
+	f.clear(AlarmSilent, string(s.ID), s.Connector)
+	if !f.cp.Charges() {
+		f.cp.SilentAt, f.point = 0, true
+	}
+}
+
+// Charges reports whether a session is open.
+func (cp *CP) Charges() bool {
+	for _, s := range cp.Sessions {
+		if s.State == SessionOpen {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,108 @@
+package ledger_test
+
+import (
+	"maps"
+	"slices"
+	"testing"
+
+	"pgregory.net/rapid"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/ledger/ledgertest"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// Whenever an operator settles the sessions of a silent charging point, its
+// tickets and corrections hold exactly what the records say, and a rebuild that
+// knows the settlements makes the same ledger, wherever it applies them.
+func TestSettledAtAnyMoment(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		b := aBox(t, false)
+		at := rapid.IntRange(0, len(b.Log)).Draw(t, "settled after")
+		bk := ledgertest.NewBook(b.ID, morning)
+		for _, r := range b.Log[:at] {
+			bk.Apply(r)
+		}
+		settled := map[charge.SessionID]ledger.Ticket{}
+		for _, id := range slices.Sorted(maps.Keys(bk.CP.Sessions)) {
+			changes, err := ledger.Settle(bk.CP, &bk.Env, id, true)
+			if err != nil {
+				t.Fatal(err)
+			}
+			bk.Keep(changes)
+			settled[id] = bk.Tickets[ledger.TicketID(id)]
+		}
+		if rapid.Bool().Draw(t, "restarted") {
+			bk.CP = bk.Load()
+		}
+		for _, r := range b.Log[at:] {
+			if out, _ := bk.Apply(r); out.Verdict != ledger.Applied {
+				t.Fatalf("record %s/%d after the settlement: got %s, want applied", r.Journal, r.Seq, out.Verdict)
+			}
+		}
+		check(t, bk)
+		holds(t, b, bk)
+		again := ledgertest.NewBook(b.ID, morning)
+		early := rapid.Bool().Draw(t, "rebuilt early")
+		for _, r := range b.Log {
+			if _, stop := payload(r).(*wire.ChargingStopped); stop {
+				resettle(t, again, settled, r.SessionID)
+			}
+			again.Apply(r)
+			if early {
+				resettle(t, again, settled, r.SessionID)
+			}
+		}
+		for id := range settled {
+			resettle(t, again, settled, id)
+		}
+		same(t, again, bk)
+		if again.Hash() != bk.Hash() {
+			t.Fatal("a rebuild with the settlements has another hash")
+		}
+	})
+}
+
+func payload(r wire.Record) wire.Payload {
+	p, err := r.Payload()
+	if err != nil {
+		return nil
+	}
+	return p
+}
+
+func resettle(t *rapid.T, bk *ledgertest.Book, settled map[charge.SessionID]ledger.Ticket, id charge.SessionID) {
+	t.Helper()
+	ticket, ok := settled[id]
+	if !ok || bk.CP.Sessions[id] == nil {
+		return
+	}
+	changes, err := ledger.Resettle(bk.CP, &bk.Env, ticket)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bk.Keep(changes)
+}
+
+// holds compares the tickets of each session, corrections included, with what
+// the charging point metered.
+func holds(t *rapid.T, b *ledgertest.Box, bk *ledgertest.Book) {
+	t.Helper()
+	energy, cost := map[charge.SessionID]charge.WattHours{}, map[charge.SessionID]money.Minor{}
+	for _, x := range bk.Tickets {
+		energy[x.SessionID] += x.Energy
+		cost[x.SessionID] += x.Cost.Minor
+	}
+	for id, want := range b.Billed {
+		if energy[id] != want {
+			t.Fatalf("tickets of %s: got %d Wh in all, want %d", id, energy[id], want)
+		}
+		s := bk.Sessions[id]
+		if whole := ledger.MakeTicket(&s, bk.Env.Default); cost[id] != whole.Cost.Minor {
+			t.Fatalf("tickets of %s: got %d cents in all, want %s", id, cost[id], whole.Cost)
+		}
+	}
+}
