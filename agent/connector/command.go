@@ -2,6 +2,7 @@ package connector
 
 import (
 	"encoding/json"
+	"slices"
 
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
@@ -60,14 +61,14 @@ func (t *turn) refuse(e CommandReceived, reason string) { t.finish(e, wire.Resul
 func (t *turn) done(e CommandReceived, reason string) { t.finish(e, wire.ResultDone, reason) }
 
 // barred says why neither a reservation nor a session can begin; empty: they
-// can.
-func (t *turn) barred() string {
+// can. A start that waits on a reservation which is replaced does not hinder.
+func (t *turn) barred(replaced bool) string {
 	switch s := &t.s; {
 	case !s.Faults.Empty():
 		return "faulted"
 	case s.Unavailable:
 		return "unavailable"
-	case s.Session.ID != "", s.Start.Session != "":
+	case s.Session.ID != "", s.Start.Session != "" && !(replaced && s.Start.Reservation == s.Reservation.ID):
 		return "occupied"
 	case s.StorageFull:
 		return "storage_full"
@@ -77,13 +78,15 @@ func (t *turn) barred() string {
 
 func (t *turn) reserve(e CommandReceived, o wire.Reserve) {
 	left := o.Until.Sub(e.SentAt)
-	barred := t.barred()
-	switch r := t.s.Reservation; {
+	r := t.s.Reservation
+	replaced := r.ID != "" && slices.Contains(o.Replaces, r.ID)
+	barred := t.barred(replaced)
+	switch {
 	case r.ID == o.ReservationID:
 		t.accept(e)
 		t.done(e, "")
 		return
-	case barred == "" && r.ID != "":
+	case barred == "" && r.ID != "" && !replaced:
 		barred = "reserved"
 	}
 	switch {
@@ -95,6 +98,7 @@ func (t *turn) reserve(e CommandReceived, o wire.Reserve) {
 		return
 	}
 	t.accept(e)
+	t.endReservation(charge.ReservationCancelled) // the one that is replaced
 	t.s.Reservation = Reservation{
 		ID: o.ReservationID, Username: o.Username, Until: o.Until, Tariff: o.Tariff, Ends: t.now.At + left,
 	}
@@ -126,7 +130,7 @@ func (t *turn) start(e CommandReceived, o wire.Start) {
 		return
 	}
 	r := s.Reservation
-	refused := t.barred()
+	refused := t.barred(false)
 	switch {
 	case refused != "":
 	case o.ReservationID != "" && o.ReservationID != r.ID:

@@ -246,8 +246,13 @@ func (p *player) event(w []string) (connector.Event, error) {
 		if err != nil {
 			return nil, err
 		}
+		var replaces []charge.ReservationID
+		for _, id := range w[4:] { // what it replaces
+			replaces = append(replaces, charge.ReservationID(id))
+		}
 		return p.order(5*time.Second, &wire.Reserve{
 			ReservationID: charge.ReservationID(w[1]), Username: charge.Username(w[2]), Until: p.now().Wall.Add(d), Tariff: "t1",
+			Replaces: replaces,
 		}), nil
 	case "cancel":
 		return order(&wire.CancelReservation{ReservationID: charge.ReservationID(w[1])})

@@ -111,7 +111,7 @@ func (t *turn) plugged(fresh charge.SessionID) {
 	case s.Life != LifeRunning:
 	case s.Start.Session != "":
 		t.ask()
-	case fresh == "" || t.barred() != "":
+	case fresh == "" || t.barred(false) != "":
 	case s.Reservation.ID != "" && s.Policy.ReservedPlugStarts:
 		r := s.Reservation
 		t.begin(Start{Session: fresh, Username: r.Username, Reservation: r.ID, Tariff: r.Tariff})

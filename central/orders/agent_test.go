@@ -133,6 +133,7 @@ func (a *agent) obey(c wire.Command, now charge.Time) {
 }
 
 func (a *agent) reserve(c wire.Command, o *ledgertest.Outlet, m *wire.Reserve, now charge.Time) {
+	replaced := o.Held != nil && slices.Contains(m.Replaces, o.Held.ReservationID)
 	switch {
 	case o.Held != nil && o.Held.ReservationID == m.ReservationID:
 	case a.refuse != "":
@@ -150,11 +151,14 @@ func (a *agent) reserve(c wire.Command, o *ledgertest.Outlet, m *wire.Reserve, n
 	case o.Session != "":
 		a.finish(c, wire.ResultRejected, "occupied")
 		return
-	case o.Held != nil:
+	case o.Held != nil && !replaced:
 		a.finish(c, wire.ResultRejected, "reserved")
 		return
 	}
 	a.accept(c)
+	if replaced {
+		a.letGo(c.Connector, o.Held.ReservationID, charge.ReservationCancelled)
+	}
 	o.Held = &wire.HeldReservation{
 		ReservationID: m.ReservationID, Connector: c.Connector, Username: m.Username, Until: m.Until, Tariff: m.Tariff,
 	}

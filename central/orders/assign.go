@@ -23,7 +23,7 @@ type candidate struct {
 
 // choose picks the connector to ask for a request: who was idle longest, those
 // that were silent a moment ago last. refusal says why there is none.
-func (x *step) choose(q *Request) (t Target, refusal string) {
+func (x *step) choose(q *Request, replace bool) (t Target, refusal string) {
 	var best candidate
 	consider := func(c candidate) {
 		if !slices.Contains(q.Asked, c.Target) && (best.CPID == "" || longestIdle(c, best) < 0) {
@@ -32,10 +32,10 @@ func (x *step) choose(q *Request) (t Target, refusal string) {
 	}
 	refusal = wire.RefusedNoneFree
 	if q.CPID != "" {
-		refusal = x.eachFree(x.v.CP(q.CPID), consider)
+		refusal = x.eachFree(x.v.CP(q.CPID), replace, consider)
 	} else {
 		for cp := range x.v.CPs() {
-			x.eachFree(cp, func(c candidate) {
+			x.eachFree(cp, replace, func(c candidate) {
 				if !c.plugged { // somebody's vehicle
 					consider(c)
 				}
@@ -60,7 +60,11 @@ func longestIdle(a, b candidate) int {
 
 // eachFree visits the connectors of a charging point that may be reserved now, in
 // any order; refusal says why there are none, "" if there are.
-func (x *step) eachFree(cp *ledger.CP, visit func(candidate)) (refusal string) {
+//
+// With replace, a reservation that is over does not hinder, although the
+// charging point may still hold it: RESERVE names what it replaces. START does
+// not.
+func (x *step) eachFree(cp *ledger.CP, replace bool, visit func(candidate)) (refusal string) {
 	switch {
 	case cp == nil || !cp.Admitted:
 		return wire.RefusedUnknownCP
@@ -72,7 +76,7 @@ func (x *step) eachFree(cp *ledger.CP, visit func(candidate)) (refusal string) {
 	refusal = wire.RefusedNotAvailable
 	anyFree := false
 	for _, c := range cp.Connectors {
-		free, inService := x.reservable(cp, c)
+		free, inService := x.reservable(cp, c, replace)
 		if inService {
 			refusal = wire.RefusedBusy
 		}
@@ -92,15 +96,21 @@ func (x *step) eachFree(cp *ledger.CP, visit func(candidate)) (refusal string) {
 // reservable reports whether a connector may be reserved, and whether it is in
 // service at all. A vehicle that is plugged in without a session does not
 // hinder: it may be the driver's own.
-func (x *step) reservable(cp *ledger.CP, c *ledger.Connector) (free, inService bool) {
+func (x *step) reservable(cp *ledger.CP, c *ledger.Connector, replace bool) (free, inService bool) {
 	t := Target{cp.ID, c.ID}
+	held := x.s.reservations[c.Held.ID]
+	over := replace && held != nil && held.EndedAt != 0
 	if wanted, ok := x.s.Wanted(t); ok && !wanted {
 		return false, false
 	}
 	switch cp.Status(c.ID, x.At) {
 	case charge.StatusFaulted, charge.StatusUnavailable, charge.StatusOffline:
 		return false, false
-	case charge.StatusReserved, charge.StatusCharging, charge.StatusSuspendedEV, charge.StatusSuspendedEVSE:
+	case charge.StatusReserved:
+		if !over {
+			return false, true
+		}
+	case charge.StatusCharging, charge.StatusSuspendedEV, charge.StatusSuspendedEVSE:
 		return false, true
 	case charge.StatusAvailable, charge.StatusPreparing, charge.StatusFinishing:
 	}
@@ -108,8 +118,12 @@ func (x *step) reservable(cp *ledger.CP, c *ledger.Connector) (free, inService b
 	if p == nil {
 		return true, true
 	}
-	for _, r := range p.reservations { // active, or not yet known to be let go
-		if r.Connector == c.ID {
+	unknown := 0 // reservations that are over, and not yet known to be let go
+	for _, r := range p.reservations {
+		if r.Connector != c.ID {
+			continue
+		}
+		if unknown++; r.EndedAt == 0 || !replace || unknown >= maxReplaced {
 			return false, true
 		}
 	}

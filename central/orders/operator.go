@@ -59,9 +59,9 @@ func (x *step) askReserve(a AskReserve) Reply {
 	switch {
 	case refusal != "":
 	case a.Connector != 0:
-		t, refusal = x.chooseExactly(a.Target)
+		t, refusal = x.chooseExactly(a.Target, true)
 	default:
-		t, refusal = x.choose(q)
+		t, refusal = x.choose(q, true)
 	}
 	if refusal != "" {
 		return Reply{Refused: refusal}
@@ -84,9 +84,9 @@ func (x *step) unknown(t Target) (refusal string) {
 	return ""
 }
 
-func (x *step) chooseExactly(t Target) (Target, string) {
+func (x *step) chooseExactly(t Target, replace bool) (Target, string) {
 	found := false
-	refusal := x.eachFree(x.v.CP(t.CPID), func(c candidate) { found = found || c.Target == t })
+	refusal := x.eachFree(x.v.CP(t.CPID), replace, func(c candidate) { found = found || c.Target == t })
 	if found {
 		return t, ""
 	}
@@ -138,9 +138,9 @@ func (x *step) askStart(a AskStart) Reply {
 		return Reply{ReservationID: r.ID, SessionID: x.wantStart(t, a.Username, r), Target: t}
 	}
 	if t.Connector == 0 {
-		t, refusal = x.choose(&Request{CPID: a.CPID})
+		t, refusal = x.choose(&Request{CPID: a.CPID}, false)
 	} else {
-		t, refusal = x.chooseExactly(t)
+		t, refusal = x.chooseExactly(t, false)
 	}
 	if refusal != "" {
 		return Reply{Refused: refusal}

@@ -334,7 +334,7 @@ func (x *step) ask(q *Request) {
 		x.refuseAsked(q, wire.RefusedUnreachable)
 		return
 	}
-	t, refusal := x.choose(q)
+	t, refusal := x.choose(q, true)
 	if refusal != "" && !unreachable && x.early(q, refusal) {
 		q.AskedAt = x.At
 		x.do(SaveRequest{*q})

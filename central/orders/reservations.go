@@ -1,6 +1,7 @@
 package orders
 
 import (
+	"slices"
 	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
@@ -49,7 +50,19 @@ func (x *step) confirm(r *Reservation) {
 	r.ConfirmedAt, r.Told = x.At, true
 	delete(x.s.silent, Target{r.CPID, r.Connector})
 	x.do(SaveReservation{*r})
+	x.goneBefore(r)
 	x.answerConfirmed(r)
+}
+
+// goneBefore writes down that the charging point holds none of the reservations
+// that ended at the connector: it holds r. Their RESERVE is overtaken, should it
+// still be on its way.
+func (x *step) goneBefore(r *Reservation) {
+	for _, old := range byMade(x.s.point(r.CPID).reservations) {
+		if old.Connector == r.Connector && old.EndedAt != 0 {
+			x.gone(old)
+		}
+	}
 }
 
 // endReservation ends a reservation for Central, tells its driver, and ends the
@@ -119,16 +132,53 @@ func (x *step) compareReservations(cp *ledger.CP, p *point) {
 		switch {
 		case r.EndedAt != 0 && !held && x.At >= r.Until.Add(heldBeyond):
 			x.gone(r) // nobody holds it beyond its end
+		case r.EndedAt != 0 && p.asked(r.Connector) != nil: // its RESERVE says so, too
+			x.endOpen(p, wire.CommandReserve, r.ID)
+			x.endOpen(p, wire.CommandCancel, r.ID)
 		case r.EndedAt != 0:
 			x.endOpen(p, wire.CommandReserve, r.ID)
 			x.order(cp, r.Connector, &wire.CancelReservation{ReservationID: r.ID}, subject{reservation: r.ID})
 		case held && r.ConfirmedAt == 0:
 			x.confirm(r)
 		case !held:
-			x.order(cp, r.Connector, &wire.Reserve{ReservationID: r.ID, Username: r.Username, Until: r.Until, Tariff: r.Tariff},
-				subject{reservation: r.ID})
+			x.order(cp, r.Connector, &wire.Reserve{
+				ReservationID: r.ID, Username: r.Username, Until: r.Until, Tariff: r.Tariff, Replaces: x.replaced(p, c, r),
+			}, subject{reservation: r.ID})
 		}
 	}
+}
+
+// asked finds the reservation of a connector that the charging point is asked
+// to keep.
+func (p *point) asked(id charge.ConnectorID) *Reservation {
+	for _, r := range p.reservations {
+		if r.Connector == id && r.EndedAt == 0 && r.ConfirmedAt == 0 {
+			return r
+		}
+	}
+	return nil
+}
+
+// maxReplaced bounds how many reservations may have ended at a connector of
+// which it is not known whether the charging point holds them: one that answers
+// nothing is not asked for ever. With the one it is known to hold they fit into
+// wire.MaxReplaces.
+const maxReplaced = 8
+
+// replaced are the reservations that are over and that the charging point may
+// hold instead of r: the one it said it holds, and those of which it said
+// nothing.
+func (x *step) replaced(p *point, c *ledger.Connector, r *Reservation) []charge.ReservationID {
+	var ids []charge.ReservationID
+	for _, old := range byMade(p.reservations) {
+		if old.Connector == r.Connector && old.EndedAt != 0 {
+			ids = append(ids, old.ID)
+		}
+	}
+	if c != nil && c.Held.ID != "" && c.Held.ID != r.ID && !slices.Contains(ids, c.Held.ID) {
+		ids = append(ids, c.Held.ID) // adopt has taken all that are not over
+	}
+	return ids[max(0, len(ids)-wire.MaxReplaces):]
 }
 
 // endOpen ends the open commands of a kind for a reservation that is not wanted

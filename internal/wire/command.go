@@ -142,13 +142,19 @@ func newOrder(t CommandType) Order {
 }
 
 // Reserve orders the connector to be kept for a driver until a moment. It is
-// idempotent in ReservationID.
+// idempotent in ReservationID. Replaces names reservations of the connector that
+// are over for Central, and that the charging point may still hold: the one that
+// it holds ends.
 type Reserve struct {
-	ReservationID charge.ReservationID `json:"reservation_id"`
-	Username      charge.Username      `json:"username"`
-	Until         charge.Time          `json:"until"`
-	Tariff        charge.TariffVersion `json:"tariff,omitempty"`
+	ReservationID charge.ReservationID   `json:"reservation_id"`
+	Username      charge.Username        `json:"username"`
+	Until         charge.Time            `json:"until"`
+	Tariff        charge.TariffVersion   `json:"tariff,omitempty"`
+	Replaces      []charge.ReservationID `json:"replaces,omitempty"`
 }
+
+// MaxReplaces bounds Replaces.
+const MaxReplaces = 16
 
 // CommandType implements Order.
 func (*Reserve) CommandType() CommandType { return CommandReserve }
@@ -159,6 +165,12 @@ func (o *Reserve) validate(c *check) {
 	c.name("username", string(o.Username))
 	c.time("until", o.Until)
 	c.optionalID("tariff", string(o.Tariff))
+	if len(o.Replaces) > MaxReplaces {
+		c.fail("replaces", "has %d entries; at most %d are allowed", len(o.Replaces), MaxReplaces)
+	}
+	for _, id := range o.Replaces {
+		c.id("replaces", string(id))
+	}
 }
 
 // CancelReservation orders a reservation to end. That it is already gone is a
