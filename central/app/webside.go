@@ -58,7 +58,7 @@ func (l live) Network() web.Network {
 func connectorShown(k *ingest.Connector) web.Connector {
 	out := web.Connector{
 		Connector: k.Connector, Status: k.Status, Available: k.Available, SessionID: k.SessionID, Username: k.Username,
-		ReservationID: k.ReservationID, ReservedUntil: k.ReservedUntil, Faults: k.Faults, Rated: k.Rated, Power: k.Power,
+		ReservationID: k.ReservationID, ReservedUntil: k.ReservedUntil, WaitsFor: string(k.Waits.For), WaitsSince: k.Waits.Since, Faults: k.Faults, Rated: k.Rated, Power: k.Power,
 		Register: k.Register, Energy: k.Energy, ValuesAt: k.ValuesAt,
 	}
 	if k.SessionID != "" {

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -185,6 +186,15 @@ func (s *State) activeAt(t Target, now charge.Time) *Reservation {
 // Wanted is the availability wanted of a connector; ok is false when nobody
 // ever said.
 func (s *State) Wanted(t Target) (available, ok bool) {
+	w := s.availability(t)
+	if w == nil {
+		return false, false
+	}
+	return w.Available, true
+}
+
+// availability is the narrowest wish about the availability of a connector.
+func (s *State) availability(t Target) *Wish {
 	w := s.network
 	if p := s.points[t.CPID]; p != nil {
 		for _, k := range []charge.ConnectorID{0, t.Connector} {
@@ -193,10 +203,63 @@ func (s *State) Wanted(t Target) (available, ok bool) {
 			}
 		}
 	}
-	if w == nil {
-		return false, false
+	return w
+}
+
+// Waiting is something wanted of a connector that its charging point has not
+// done yet. The zero value is nothing.
+type Waiting struct {
+	For   WaitingFor
+	Since charge.Time
+}
+
+// WaitingFor says what is waited for.
+type WaitingFor string
+
+// What a connector may wait for.
+const (
+	WaitsForStart        WaitingFor = "start"        // a session: for the order to be carried out, and for the plug
+	WaitsForStop         WaitingFor = "stop"         // the end of a session
+	WaitsForReserve      WaitingFor = "reserve"      // a reservation that is not confirmed yet
+	WaitsForCancel       WaitingFor = "cancel"       // the end of one that is over, and that may still be held
+	WaitsForAvailability WaitingFor = "availability" // to be taken out of service, or back
+)
+
+// Waits is what is wanted of a connector for the longest time and not so yet; c
+// is the connector as it was reported. Each of these can be ended by an operator
+// without the charging point.
+func (s *State) Waits(t Target, c *ledger.Connector) Waiting {
+	var w Waiting
+	older := func(what WaitingFor, since charge.Time) {
+		if w.For == "" || since < w.Since {
+			w = Waiting{what, since}
+		}
 	}
-	return w.Available, true
+	if a := s.availability(t); a != nil && a.Available != c.Available {
+		older(WaitsForAvailability, a.AskedAt)
+	}
+	p := s.points[t.CPID]
+	if p == nil {
+		return w
+	}
+	for _, x := range byAsked(p.wishes) {
+		switch {
+		case x.Kind == WishStart && x.Connector == t.Connector:
+			older(WaitsForStart, x.AskedAt)
+		case x.Kind == WishStop && x.Connector == t.Connector:
+			older(WaitsForStop, x.AskedAt)
+		}
+	}
+	for _, r := range byMade(p.reservations) {
+		switch {
+		case r.Connector != t.Connector:
+		case r.EndedAt != 0:
+			older(WaitsForCancel, r.EndedAt)
+		case r.ConfirmedAt == 0:
+			older(WaitsForReserve, r.MadeAt)
+		}
+	}
+	return w
 }
 
 // Commands returns the open commands of a charging point, oldest first.

@@ -86,6 +86,7 @@ type Connector struct {
 	Username      charge.Username
 	ReservationID charge.ReservationID
 	ReservedUntil charge.Time
+	Waits         orders.Waiting // what is wanted and not so yet
 	Faults        []charge.Fault
 	Rated         charge.Watts
 	Power         charge.Watts
@@ -135,7 +136,7 @@ func (v *pointView) same(o *pointView) bool {
 	return slices.EqualFunc(v.Connectors, o.Connectors, func(x, y connectorView) bool {
 		return x.Connector.Connector == y.Connector.Connector && x.Status == y.Status && x.Available == y.Available &&
 			x.SessionID == y.SessionID && x.Username == y.Username && x.ReservationID == y.ReservationID &&
-			x.ReservedUntil == y.ReservedUntil && x.started == y.started && x.tariff == y.tariff && slices.Equal(x.Faults, y.Faults)
+			x.ReservedUntil == y.ReservedUntil && x.Waits == y.Waits && x.started == y.started && x.tariff == y.tariff && slices.Equal(x.Faults, y.Faults)
 	})
 }
 
@@ -181,12 +182,15 @@ func (w *Writer) connectorView(cp *ledger.CP, k *ledger.Connector, now charge.Ti
 		Connector: k.ID, Status: cp.Status(k.ID, now), Available: k.Available, SessionID: k.Session,
 		Faults: slices.Clone(k.Faults), Rated: k.Rated, Register: k.Register,
 	}, after: cp.Status(k.ID, charge.MaxTime)}
+	v.Waits = w.orders.Waits(t, k)
 	if wanted, ok := w.orders.Wanted(t); ok {
 		v.Available = wanted
 	}
 	if s := cp.Sessions[k.Session]; s != nil {
 		v.Username, v.sessionOf, v.start, v.started, v.tariff = s.Username, s.Username, s.Start, s.Started, s.Tariff
 		v.Energy = s.Energy()
+	} else {
+		v.SessionID = "" // it has its ticket, whatever the charging point says
 	}
 	if r, ok := w.orders.Reserved(t, now); ok {
 		v.ReservationID, v.ReservedUntil, v.Username = r.ID, r.Until, cmp.Or(v.Username, r.Username)

@@ -86,6 +86,8 @@ type Connector struct {
 	Username      charge.Username      `json:"username,omitempty"`
 	ReservationID charge.ReservationID `json:"reservation_id,omitempty"`
 	ReservedUntil charge.Time          `json:"reserved_until,omitzero"`
+	WaitsFor      string               `json:"waits_for,omitempty"` // what its charging point has not done yet: "start", "stop", "reserve", "cancel", "availability"
+	WaitsSince    charge.Time          `json:"waits_since,omitzero"`
 	Faults        []charge.Fault       `json:"faults,omitempty"`
 	Rated         charge.Watts         `json:"rated_w"`
 	Power         charge.Watts         `json:"power_w"`

@@ -162,6 +162,7 @@ function draw(row) {
   let extra = "";
   if (is === "offline" || is === "unknown") extra = " since " + time(s.link_since) + " (" + word(s.status) + ")";
   if (is === "reserved") extra = " " + age(Date.parse(s.reserved_until) - now());
+  if (s.waits_for) extra += ", waits for " + s.waits_for;
   text(p.state, icons[is] + " " + word(is) + extra + (s.faults ? ": " + s.faults.join(", ") : ""));
   text(p.who, s.username || "");
   const old = !v || !v.t || now() - v.t > 3000;
@@ -247,6 +248,7 @@ function drawDetail() {
     ["Power", v ? kW(v.w) + " of " + kW(s.rated_w) : "–"], ["Session", v && inSession(s) ? soFar(s, v).join(", ") + " so far" : "–"],
     ["Register", v ? kWh(v.r) : "–"], ["Values", v && v.t ? age(now() - v.t) + " old" : "none yet"],
     ["Reservation", s.reservation_id ? "until " + time(s.reserved_until) : "–"], ["Un-acked records", String(s.unacked)],
+    ["Waits for", s.waits_for ? "the charging point: " + s.waits_for + ", since " + time(s.waits_since) : "nothing"],
     ["In service", s.available ? "yes" : "no, stopped by an operator"], ["Faults", (s.faults || []).join(", ") || "none"], ["Alarm", s.alarm || "none"],
   ];
   const dl = $("detail-values");
@@ -268,6 +270,7 @@ function drawButtons(s) {
   if (s.admitted && !s.session_id) wanted.push(["Start", "/sessions", () => ({ ...where, username: who() })]);
   if (s.reservation_id && !s.session_id) wanted.push(["Cancel reservation", "/reservations/" + s.reservation_id + "/cancel", () => ({})]);
   if (s.session_id) wanted.push(["Stop session", "/sessions/" + s.session_id + "/stop", () => ({})]);
+  if (s.session_id && s.link === "offline") wanted.push(["Settle session", "/sessions/" + s.session_id + "/settle", () => ({})]);
   wanted.push([s.available ? "Out of service" : "Back in service", "/availability", () => ({ ...where, available: !s.available })]);
   if (s.simulated) wanted.push(["Plug in", ...sim("plug")], ["Unplug", ...sim("unplug")], ["Fault", ...sim("fault")], ["Repair", ...sim("repair")]);
   const key = wanted.map((w) => w[0] + w[1]).join("|");
