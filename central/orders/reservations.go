@@ -130,8 +130,8 @@ func (x *step) compareReservations(cp *ledger.CP, p *point) {
 		c := cp.Connectors[r.Connector]
 		held := c != nil && c.Held.ID == r.ID
 		switch {
-		case r.EndedAt != 0 && !held && x.At >= r.Until.Add(heldBeyond):
-			x.gone(r) // nobody holds it beyond its end
+		case r.EndedAt != 0 && x.At >= r.Until.Add(heldBeyond) && (!held || x.v.Live(cp.ID, x.At) == ledger.Offline):
+			x.gone(r) // nobody holds it beyond its end; who comes back with it is told then
 		case r.EndedAt != 0 && p.asked(r.Connector) != nil: // its RESERVE says so, too
 			x.endOpen(p, wire.CommandReserve, r.ID)
 			x.endOpen(p, wire.CommandCancel, r.ID)
@@ -203,7 +203,7 @@ func (x *step) adopt(cp *ledger.CP) {
 	}
 	for _, c := range byNumber(cp.Connectors) {
 		h := c.Held
-		if h.ID == "" || x.s.reservations[h.ID] != nil {
+		if h.ID == "" || x.s.reservations[h.ID] != nil || x.At >= h.Until && x.v.Live(cp.ID, x.At) == ledger.Offline {
 			continue
 		}
 		r, known := x.old(h.ID)
