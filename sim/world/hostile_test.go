@@ -26,3 +26,24 @@ func TestStrays(t *testing.T) {
 	}
 	t.Logf("%d strays, %d records dropped that did not fit", total.Strays, total.Mismatched)
 }
+
+// TestLiars: charging points whose records make no sense are borne, beside honest
+// ones and under all that doubles, reorders and restores.
+func TestLiars(t *testing.T) {
+	t.Parallel()
+	faults := []world.Kind{
+		world.Liars, world.Liars, world.Liars, world.Noise, world.KillAgent, world.KillBridge, world.KillCentral, world.KillAtCommit, world.Restore,
+	}
+	var total world.Stats
+	for seed := uint64(1); seed <= 8; seed++ {
+		r := world.Run(world.Draw(seed, faults), world.Options{})
+		if r.Failure != nil {
+			t.Errorf("seed %d: %v", seed, r.Failure)
+		}
+		total.Add(&r.Stats)
+	}
+	if total.Lies == 0 || total.Sessions == 0 {
+		t.Errorf("%d records without sense beside %d sessions: want some of each", total.Lies, total.Sessions)
+	}
+	t.Logf("%d records without sense, %d sessions of honest charging points", total.Lies, total.Sessions)
+}

@@ -63,3 +63,9 @@ func forkAtOnce(cp *ledger.CP, now charge.Time) ledger.Change {
 	cp.ForkedAt, cp.Fork = now, "a record does not fit"
 	return ledger.PointChanged{Point: cp.Point}
 }
+
+// ownSession finds only sessions of the charging point whose record is applied.
+func (u *unit) ownSession(id charge.SessionID) (ledger.Session, bool) {
+	s, ok := u.Session(id)
+	return s, ok && s.CPID == u.cp
+}

@@ -122,6 +122,8 @@ func (w *World) harm(s Step, c chance) {
 		w.second(s, c)
 	case Poison:
 		w.poison(a, s)
+	case Liars:
+		w.lie(s)
 	case Strays:
 		w.strays(a, c)
 	}
@@ -257,7 +259,7 @@ func (w *World) twins(s Step, c chance) {
 		}
 		old.retired = true
 		old.stop()
-		w.forgetful = true
+		w.forgetful, w.restored = true, true
 		takeOver := c.IntN(2) == 0
 		var both []*central
 		for range 2 {

@@ -118,6 +118,9 @@ func (v *visit) ask() {
 
 // go_ goes to the charging point that is kept for the driver.
 func (v *visit) go_(e *wire.CentralEvent) {
+	if v.w.liarOf(e.CPID) != nil { // nothing works there
+		return
+	}
 	a := v.w.pointOf(e.CPID)
 	if a == nil || e.Connector < 1 || int(e.Connector) > len(a.hw) {
 		v.w.object("shell", "the answer names %s/%d", e.CPID, e.Connector)

@@ -110,6 +110,7 @@ const (
 	TwoCentrals  Kind = "two_centrals"
 	Twins        Kind = "central_restored_twice_at_once"
 	Poison       Kind = "poison"
+	Liars        Kind = "charging_point_reports_nonsense"
 	Strays       Kind = "records_of_a_stranger" // who does not hold the chain
 	GrowKafka    Kind = "kafka_topics_get_partitions"
 )
@@ -120,7 +121,7 @@ func Faults() []Kind {
 		KillAgent, KillAtOp, PowerCut, PowerAtOp, PowerFlicker, KillBridge, KillCentral, KillAtCommit, KillMQTT, WipeMQTT, KillKafka, CutKafka,
 		NewKafka, OldKafka, Clog, Noise, DiskFull, DiskWrite, DiskSync, DiskRead, DiskSlow, DiskLies, DiskBack, DiskEmpty, ClockJump, ClockLost,
 		CentralClock, DBFull, Restore, TwoCentrals, Poison, GrowKafka, DaysAhead, HighEpoch, Twins,
-		Strays,
+		Strays, Liars,
 	}
 }
 

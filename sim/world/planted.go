@@ -30,6 +30,7 @@ const (
 	BugNoFence         Bug = "older_central_goes_on"
 	BugClaimRaises     Bug = "presence_raises_centrals_own_epoch"
 	BugTicketOutside   Bug = "ticket_told_outside_the_transaction"
+	BugForeignSession  Bug = "session_of_another_charging_point_unknown"
 	BugStrayForks      Bug = "one_wrong_prev_quarantines"
 	BugDriversClock    Bug = "request_judged_by_the_drivers_clock_alone"
 	BugRepeatReserves  Bug = "repeated_message_id_served_again"
@@ -42,7 +43,8 @@ func Bugs() []Bug {
 	return []Bug{
 		BugCloseBeforeSync, BugNoSync, BugSyncErrorLost, BugForgetAtPuback, BugCommandTwice, BugIgnoreBoot, BugWallClock, BugPlugFromJournal,
 		BugNoRewind, BugNoProbe, BugFullDiskCharges, BugAckBeforeKafka, BugDropWhenFull, BugSkipFailed, BugDeadLetterStays,
-		BugAckBeforeCommit, BugNoDedupe, BugOffsetOutside, BugOffsetsBlind, BugGapApplied, BugReservedWord, BugNoFence, BugClaimRaises, BugStrayForks, BugDriversClock,
-		BugTicketOutside, BugRepeatReserves, BugKeeperDead, BugAddedUnread,
+		BugAckBeforeCommit, BugNoDedupe, BugOffsetOutside, BugOffsetsBlind, BugGapApplied, BugReservedWord, BugNoFence, BugClaimRaises,
+		BugStrayForks, BugForeignSession,
+		BugDriversClock, BugTicketOutside, BugRepeatReserves, BugKeeperDead, BugAddedUnread,
 	}
 }

@@ -47,6 +47,7 @@ func seen() map[world.Bug]struct {
 		world.BugNoFence:         {[]string{"S14"}, []world.Kind{world.TwoCentrals}},
 		world.BugClaimRaises:     {[]string{"S14"}, []world.Kind{world.HighEpoch, world.HighEpoch}},
 		world.BugTicketOutside:   {[]string{"S4"}, []world.Kind{world.KillAtCommit, world.KillCentral, world.DBFull}},
+		world.BugForeignSession:  {[]string{"S15"}, []world.Kind{world.Liars, world.Liars}},
 		world.BugStrayForks:      {[]string{"S13"}, []world.Kind{world.Strays}},
 		world.BugDriversClock:    {[]string{"S20"}, []world.Kind{}},
 		world.BugRepeatReserves:  {[]string{"S9"}, []world.Kind{}},

@@ -121,7 +121,7 @@ func (w *World) settleOrphans() {
 	}
 	for _, id := range sortedKeys(c.db.sessions) {
 		if s := c.db.sessions[id]; s.State == ledger.SessionOrphaned {
-			if !w.pointOf(s.CPID).known.storageLost {
+			if a := w.pointOf(s.CPID); a != nil && !a.known.storageLost {
 				w.object("V1", "session %s of %s is orphaned, and nothing was lost", id, s.CPID)
 			}
 			c.run.give(&asked{settle: id, cp: s.CPID, answer: func(orders.Reply) {}})
@@ -139,10 +139,13 @@ func (w *World) checkRest() {
 	for _, a := range w.points {
 		w.checkPoint(c, a)
 	}
+	for _, l := range w.liars {
+		w.checkLiar(c, l)
+	}
 	w.checkOrders(c)
 	w.checkRebuilt(c)
 	for _, id := range sortedKeys(c.db.alarms) {
-		if a := c.db.alarms[id]; a.Kind == ledger.AlarmSilent && !a.Cleared {
+		if a := c.db.alarms[id]; a.Kind == ledger.AlarmSilent && !a.Cleared && w.liarOf(a.CPID) == nil {
 			w.object("V1", "alarm %s is open at the end", id)
 		}
 	}
@@ -150,6 +153,17 @@ func (w *World) checkRest() {
 		w.stats.Tickets++
 		w.stats.BilledWh += int64(t.Energy)
 	}
+}
+
+// checkLiar: S15 all that a liar sent is acknowledged, or an alarm names what is
+// not.
+func (w *World) checkLiar(c *central, l *liar) {
+	p := c.db.points[l.id]
+	if l.from == len(l.held) || p.Forked() || p.MismatchAt != 0 {
+		return
+	}
+	r := &l.held[l.from].rec
+	w.object("S15", "%s: record %s/%d and %d behind it are neither acknowledged nor named", l.id, r.Journal, r.Seq, len(l.held)-l.from-1)
 }
 
 // checkPoint: all is acknowledged, nothing is open, and the books balance.
@@ -270,7 +284,7 @@ func (w *World) checkRequests(c *central) {
 func (w *World) checkOrders(c *central) {
 	now := c.now()
 	for _, id := range sortedKeys(c.db.reservations) {
-		if r := c.db.reservations[id]; r.Active(now) {
+		if r := c.db.reservations[id]; r.Active(now) && w.liarOf(r.CPID) == nil {
 			w.object("S10", "reservation %s is active at the end", id)
 		}
 	}
@@ -284,6 +298,9 @@ func (w *World) checkOrders(c *central) {
 		w.object("V1", "requests %q are not answered at the end", open)
 	}
 	for _, id := range sortedKeys(c.db.commands) {
+		if w.liarOf(c.db.commands[id].CPID) != nil { // it never does what it is told
+			continue
+		}
 		w.object("V1", "command %s %s is %s at the end", c.db.commands[id].Type, id, c.db.commands[id].State)
 	}
 	if n := len(w.mqtt.kept); n > 0 && w.now-w.mqtt.kept[0].at > time.Minute {

@@ -20,6 +20,7 @@ type Stats struct {
 	RolledBackSeen              int // storage that was set back, noticed by the agent
 	Applied, Duplicates, Gaps   int // verdicts of the ledger
 	Forked, Mismatched, Holes   int
+	Lies                        int // well-formed records that make no sense
 	Strays                      int // records that do not fit, sent by somebody else
 	Retries, DeadLetters        int // of the bridge
 	StaleCommands, CommandsSent int
@@ -89,7 +90,7 @@ func (s *Stats) ints() []*int {
 	return []*int{
 		&s.Boots, &s.Kills, &s.PowerCuts, &s.AgentFailures, &s.Lost, &s.Doubled, &s.Reordered, &s.Unanswered, &s.BrokerDropped,
 		&s.Records, &s.Forgotten, &s.Sent, &s.ReadErrors, &s.PositionsLost, &s.BadMessages, &s.RolledBackSeen,
-		&s.Applied, &s.Duplicates, &s.Gaps, &s.Forked, &s.Mismatched, &s.Strays, &s.Holes, &s.Retries, &s.DeadLetters, &s.StaleCommands, &s.CommandsSent,
+		&s.Applied, &s.Duplicates, &s.Gaps, &s.Forked, &s.Mismatched, &s.Strays, &s.Lies, &s.Holes, &s.Retries, &s.DeadLetters, &s.StaleCommands, &s.CommandsSent,
 		&s.Commits, &s.CommitsRefused, &s.CommitsUnseen, &s.Reread, &s.Fenced, &s.Visits, &s.Answers, &s.Granted, &s.Plugs,
 		&s.Operators, &s.OperatorsServed, &s.Sessions, &s.Tickets, &s.ByOperator, &s.Settled, &s.Released,
 	}

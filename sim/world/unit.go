@@ -58,6 +58,9 @@ func (r *reign) newUnit() *unit {
 		Journal: u.journal, KeepJournals: 1, JournalEnding: u.journalEnding, PrevOf: u.prevOf, Billed: u.billed,
 		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) { return t, v == t.Version },
 	}
+	if r.w.bug(BugForeignSession) {
+		u.env.Session = u.ownSession
+	}
 	return u
 }
 

@@ -25,6 +25,7 @@ type World struct {
 	stats   Stats
 
 	points   []*agent
+	liars    []*liar // charging points without an agent
 	mqtt     *broker
 	bridge   *bridge
 	kafka    *kafka
