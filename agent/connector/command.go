@@ -68,7 +68,7 @@ func (t *turn) barred(replaced bool) string {
 		return "faulted"
 	case s.Unavailable:
 		return "unavailable"
-	case s.Session.ID != "", s.Start.Session != "" && !(replaced && s.Start.Reservation == s.Reservation.ID):
+	case s.Session.ID != "", s.Start.Session != "" && (!replaced || s.Start.Reservation != s.Reservation.ID):
 		return "occupied"
 	case s.StorageFull:
 		return "storage_full"

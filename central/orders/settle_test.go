@@ -10,9 +10,10 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// settle lets an operator settle a session of a silent charging point.
-func (w *world) settle(cp charge.CPID, connector charge.ConnectorID, id charge.SessionID) {
+// settle lets an operator settle a session at connector 1 of CP_1, which is silent.
+func (w *world) settle(id charge.SessionID) {
 	w.t.Helper()
+	const cp, connector = charge.CPID("CP_1"), charge.ConnectorID(1)
 	book := w.books[cp]
 	book.Env.Now = w.now
 	changes, err := ledger.Settle(book.CP, &book.Env, id, true)
@@ -58,7 +59,7 @@ func TestSettlingEndsWhatIsWanted(t *testing.T) {
 	if n := w.open(orders.WishStop); n != 1 {
 		t.Fatalf("stops wanted after two days of silence: %d, want 1", n)
 	}
-	w.settle("CP_1", 1, id)
+	w.settle(id)
 	if n := w.open(orders.WishStop) + w.open(orders.WishStart); n != 0 {
 		t.Errorf("still wanted of the connector: %d, want nothing", n)
 	}
@@ -77,7 +78,7 @@ func TestSettlingEndsWhatIsWanted(t *testing.T) {
 func TestASettledSessionThatStillRunsIsStopped(t *testing.T) {
 	t.Parallel()
 	w, id := charging(t)
-	w.settle("CP_1", 1, id)
+	w.settle(id)
 	w.agents["CP_1"].box.Flow(1, 700)
 	w.pass(60_000)
 	w.deaf["CP_1"], w.mute["CP_1"], w.live["CP_1"] = false, false, ledger.Online

@@ -80,7 +80,7 @@ func TestEveryStateEndsWithoutTheChargingPoint(t *testing.T) {
 			return func() bool {
 				s, _ := w.Session(id)
 				return w.open(orders.WishStop) > 0 || s.State == ledger.SessionOpen || w.books["CP_1"].CP.Meters[1].Running > 0
-			}, func() { w.settle("CP_1", 1, id) }
+			}, func() { w.settle(id) }
 		}},
 		{"a command that was sent expires", func(_ *testing.T, w *world) (func() bool, func()) {
 			w.deaf["CP_1"] = true
@@ -122,7 +122,7 @@ func TestEveryStateEndsWithoutTheChargingPoint(t *testing.T) {
 			w.gone()
 			b := w.books["CP_1"]
 			b.Keep(ledger.Silence(b.CP, &b.Env, w.now))
-			return func() bool { return len(b.Open(ledger.AlarmSilent)) > 0 || b.CP.SilentAt != 0 }, func() { w.settle("CP_1", 1, id) }
+			return func() bool { return len(b.Open(ledger.AlarmSilent)) > 0 || b.CP.SilentAt != 0 }, func() { w.settle(id) }
 		}},
 	} {
 		t.Run(row.name, func(t *testing.T) {
