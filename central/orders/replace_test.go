@@ -12,7 +12,7 @@ import (
 func (w *world) answered(message string, who charge.Username) wire.CentralEvent {
 	w.t.Helper()
 	w.asks(message, who, "CP_1")
-	for i := range 49 {
+	for range 49 {
 		if e, ok := w.answer(message); ok {
 			return e
 		}
