@@ -300,7 +300,8 @@ func (r *reader) give(b batch) {
 		last := b.messages[len(b.messages)-1]
 		r.at = place{b.first + int64(len(b.messages)), fingerprint(last)}
 		r.busy = false
-		if r.k.log(r.p).end() != r.at.next {
+		// The log may have been replaced while the batch waited, and end just here.
+		if l := r.k.log(r.p); l.end() != r.at.next || !r.same(l) {
 			r.wake()
 		}
 	})
