@@ -20,7 +20,7 @@ func (w *World) checkRows(u *unit) {
 			}
 		case ledger.TicketMade:
 			t := &c.Ticket
-			if t.Energy < 0 || t.Cost.Minor < 0 || t.DurationSec < 0 {
+			if (t.Energy < 0 || t.Cost.Minor < 0) && t.Corrects == "" || t.DurationSec < 0 {
 				w.object("S15", "ticket %s of %d Wh, %d s and %v is no row", t.ID, t.Energy, t.DurationSec, t.Cost)
 			}
 		case ledger.MeterChanged:

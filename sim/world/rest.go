@@ -141,6 +141,7 @@ func (w *World) checkRest() {
 	}
 	for _, l := range w.liars {
 		w.checkLiar(c, l)
+		w.checkRebuiltLiar(c, l)
 	}
 	w.checkOrders(c)
 	w.checkRebuilt(c)
