@@ -330,6 +330,13 @@ func (i *inbox) got() []string {
 	return slices.Clone(i.texts)
 }
 
+// taken are the batches so far.
+func (i *inbox) taken() []kafkalink.Batch {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	return slices.Clone(i.batches)
+}
+
 // firsts removes repeats, keeping the first of each.
 func firsts(texts []string) []string {
 	seen := map[string]bool{}

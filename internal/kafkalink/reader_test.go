@@ -108,13 +108,13 @@ func TestWhenRecordsCame(t *testing.T) {
 		p := w.open(t, setup{read: []string{"a"}})
 		_, stop := p.read(in.config("a", kafkalink.FromFirst()))
 		time.Sleep(5 * time.Second)
-		if b := in.batches; len(b) != 1 || !b[0].After.IsZero() {
+		if b := in.taken(); len(b) != 1 || !b[0].After.IsZero() {
 			t.Errorf("what lay there: %+v", b)
 		}
 		wrote := time.Now()
 		w.produce(t, "live")
 		time.Sleep(time.Second)
-		if b := in.batches; len(b) != 2 || b[1].After.After(wrote) || b[1].After.Before(wrote.Add(-2*time.Second)) {
+		if b := in.taken(); len(b) != 2 || b[1].After.After(wrote) || b[1].After.Before(wrote.Add(-2*time.Second)) {
 			t.Errorf("what came while it read, at %v: %+v", wrote, b[1:])
 		}
 		w.away()
@@ -124,7 +124,7 @@ func TestWhenRecordsCame(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		w.back()
 		time.Sleep(10 * time.Second)
-		if b := in.batches; len(b) != 3 || b[2].After.After(wrote) {
+		if b := in.taken(); len(b) != 3 || b[2].After.After(wrote) {
 			t.Errorf("what came while it was cut off, at %v: %+v", wrote, b[2:])
 		}
 		stop()
