@@ -255,6 +255,9 @@ func (x *crossing) pump(n *lane) {
 		delete(x.latest, k) // from now on it is not replaced
 	}
 	x.b.kafka.call("produce", func() bool {
+		if x.w.kafka.refuses(x.b.skew) {
+			return false
+		}
 		l.there = true
 		x.w.kafka.append(l.topic, l.m)
 		return true

@@ -47,3 +47,21 @@ func TestLiars(t *testing.T) {
 	}
 	t.Logf("%d records without sense, %d sessions of honest charging points", total.Lies, total.Sessions)
 }
+
+// TestKafkaRefusesTheFuture: while a clock is days ahead, its part cannot write;
+// once it is right all that waited is written.
+func TestKafkaRefusesTheFuture(t *testing.T) {
+	t.Parallel()
+	var total world.Stats
+	for seed := uint64(2); seed <= 19; seed++ {
+		r := world.Run(world.Draw(seed, []world.Kind{world.DaysAhead, world.DaysAhead, world.KillAgent}), world.Options{})
+		if r.Failure != nil {
+			t.Errorf("seed %d: %v", seed, r.Failure)
+		}
+		total.Add(&r.Stats)
+	}
+	if total.TooEarly == 0 {
+		t.Error("nothing was refused")
+	}
+	t.Logf("%d times refused, %d sessions", total.TooEarly, total.Sessions)
+}

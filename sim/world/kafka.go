@@ -116,6 +116,16 @@ func (k *kafka) append(topic string, m message) {
 	}
 }
 
+// refuses reports whether records of a writer are refused whose clock is so far
+// ahead. Every second cluster is set up so, as Kafka is by default.
+func (k *kafka) refuses(ahead time.Duration) bool {
+	if k.w.plan.Seed%4 < 2 || ahead <= aheadMost {
+		return false
+	}
+	k.w.stats.TooEarly++
+	return true
+}
+
 // retry lets somebody try again: soon, or as soon as Kafka is back.
 func (k *kafka) retry(c chance, do func()) {
 	if k.up {

@@ -83,6 +83,9 @@ func (r *reign) send(c *wire.Command) {
 func (r *reign) say(topic, key, kind string, raw []byte, done func()) {
 	by := r.self
 	r.c.line.call("say "+kind, func() bool {
+		if r.w.kafka.refuses(r.c.skew) {
+			return false
+		}
 		r.checkFenced(kind)
 		r.w.kafka.append(topic, message{key: key, kind: kind, central: by, value: raw, receivedAt: r.w.wall()})
 		return true
@@ -134,6 +137,9 @@ func (r *reign) pump(n *lane) {
 	n.busy = true
 	l := n.queue[0]
 	r.c.line.call("outbox", func() bool {
+		if r.w.kafka.refuses(r.c.skew) {
+			return false
+		}
 		r.w.kafka.append(l.topic, l.m)
 		return true
 	}, func(ok bool) {

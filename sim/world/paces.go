@@ -19,6 +19,7 @@ const (
 	lastWait       = 30 * time.Second       // 1 s: the same in the end
 	firstRoom      = time.Second            // 1 s: until a journal without room is tried again
 	lastRoom       = time.Minute            // 1 s: the same in the end
+	aheadMost      = time.Hour              // of the timestamp of a record
 	pollEvery      = time.Second            // a reader that waits looks again
 	ackGap         = 100 * time.Millisecond
 )

@@ -24,6 +24,9 @@ type refold struct {
 // checkRebuiltLiar: S15 the accounts of a charging point whose records make no
 // sense are those that its records make.
 func (w *World) checkRebuiltLiar(c *central, l *liar) {
+	if c.run.cps[l.id] == nil { // it never said anything
+		return
+	}
 	f := &refold{c: c, l: l, cp: ledger.NewCP(l.id), db: newRows()}
 	p := c.db.points[l.id]
 	f.cp.Named, f.cp.Conn = p.Named, p.Conn

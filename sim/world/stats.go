@@ -23,6 +23,7 @@ type Stats struct {
 	Lies                        int // well-formed records that make no sense
 	Strays                      int // records that do not fit, sent by somebody else
 	Retries, DeadLetters        int // of the bridge
+	TooEarly                    int // records that Kafka refused, for the clock of their writer was ahead
 	StaleCommands, CommandsSent int
 	Commands                    [delivery.Expired + 1]int // as agents judged them
 
@@ -90,7 +91,7 @@ func (s *Stats) ints() []*int {
 	return []*int{
 		&s.Boots, &s.Kills, &s.PowerCuts, &s.AgentFailures, &s.Lost, &s.Doubled, &s.Reordered, &s.Unanswered, &s.BrokerDropped,
 		&s.Records, &s.Forgotten, &s.Sent, &s.ReadErrors, &s.PositionsLost, &s.BadMessages, &s.RolledBackSeen,
-		&s.Applied, &s.Duplicates, &s.Gaps, &s.Forked, &s.Mismatched, &s.Strays, &s.Lies, &s.Holes, &s.Retries, &s.DeadLetters, &s.StaleCommands, &s.CommandsSent,
+		&s.Applied, &s.Duplicates, &s.Gaps, &s.Forked, &s.Mismatched, &s.Strays, &s.Lies, &s.Holes, &s.TooEarly, &s.Retries, &s.DeadLetters, &s.StaleCommands, &s.CommandsSent,
 		&s.Commits, &s.CommitsRefused, &s.CommitsUnseen, &s.Reread, &s.Fenced, &s.Visits, &s.Answers, &s.Granted, &s.Plugs,
 		&s.Operators, &s.OperatorsServed, &s.Sessions, &s.Tickets, &s.ByOperator, &s.Settled, &s.Released,
 	}
