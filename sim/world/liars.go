@@ -32,6 +32,8 @@ type liar struct {
 	until time.Duration            // it makes up records until then
 	claim charge.Epoch             // of its position
 	runs  bool                     // its loop
+	moved int                      // acknowledgements since its last turn that moved its position
+	stuck bool                     // there was none: it sends one record
 	told  map[charge.JournalID]int // records of each journal
 }
 
@@ -82,9 +84,10 @@ func (l *liar) lies() bool { return l.w.now < l.until && !l.w.healed }
 // turn connects or says something, and goes on.
 func (l *liar) turn() {
 	pause := span{time.Second, 20 * time.Second}
-	if !l.lies() && l.from == len(l.held) {
+	if l.stuck = l.moved == 0; !l.lies() && (l.stuck || l.from == len(l.held)) { // it looks now and then, as an agent does
 		pause = span{2 * time.Minute, 5 * time.Minute}
 	}
+	l.moved = 0
 	if l.conn == nil {
 		l.dial()
 	} else {
@@ -108,7 +111,11 @@ func (l *liar) say() {
 		l.held, l.from = l.held[l.from:], 0
 	}
 	l.sayPresence()
-	for _, v := range l.held[l.from:min(l.from+10, len(l.held))] {
+	window := 10
+	if l.stuck {
+		window = 1
+	}
+	for _, v := range l.held[l.from:min(l.from+window, len(l.held))] {
 		l.conn.publish(note{topic: l.w.mqtt.topics.Of(l.id, wire.KindEvent), raw: v.raw, qos: 1}, nil)
 	}
 }
@@ -152,6 +159,9 @@ func (l *liar) acknowledged(a *wire.Ack) {
 	}
 	if !l.claim.Less(a.Central) {
 		to = max(to, l.from)
+	}
+	if to != l.from {
+		l.moved++
 	}
 	l.from, l.claim = to, a.Central
 }
