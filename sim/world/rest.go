@@ -151,6 +151,9 @@ func (w *World) checkRest() {
 		}
 	}
 	for _, t := range c.db.tickets {
+		if w.liarOf(t.CPID) != nil { // what it makes up is no energy
+			continue
+		}
 		w.stats.Tickets++
 		w.stats.BilledWh += int64(t.Energy)
 	}
