@@ -37,7 +37,10 @@ func (d *dishonest) payload() wire.Payload {
 			p.After = &wire.Position{Journal: d.journal(), Seq: charge.Seq(1 + d.next(4))}
 		}
 		if d.next(3) == 0 {
-			p.Damaged = []wire.Damaged{{Journal: d.journal(), First: charge.Seq(d.next(4)), Last: charge.Seq(d.next(5))}}
+			p.Damaged = []wire.Damaged{{Journal: d.journal(), First: charge.Seq(1 + d.next(3)), Last: charge.Seq(d.next(5))}}
+			if r := &p.Damaged[0]; r.Last != 0 {
+				r.Last = max(r.Last, r.First)
+			}
 		}
 		return p
 	case 1, 2:
