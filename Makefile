@@ -20,7 +20,7 @@ AGENT_MAX := 8388608
 CROSS := arm6 arm7 arm64 amd64
 
 # What the agent links is also tested without cgo and on 32 bits.
-SMALL := ./agent/... ./hal/... ./sim/evsim/... ./internal/...
+SMALL := ./agent/... ./hal/... ./internal/...
 FUZZTIME ?= 30s
 FOR ?= 5m
 SEED ?= 1

@@ -1,5 +1,5 @@
 // Package hal says what a charging point's hardware can do, as small Go
-// interfaces. hal/rpi implements them on a Raspberry Pi, sim/evsim without
+// interfaces. hal/rpi implements them on a Raspberry Pi, hal/sim without
 // hardware; hal/haltest is the one conformance suite both must pass.
 //
 // # Invariants
@@ -95,7 +95,7 @@ type Board interface {
 
 // Info describes a board.
 type Info struct {
-	Model      string              // "rpi", "evsim", …
+	Model      string              // "rpi", "simulated", …
 	Serial     string              // empty when unknown
 	Connectors int                 // at least 1
 	Simulated  bool                // true: SIMULATE commands are allowed

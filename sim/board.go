@@ -11,24 +11,24 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/carga-ev/carga/hal/sim"
+	"github.com/carga-ev/carga/hal/sim/board"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/process"
-	"github.com/carga-ev/carga/sim/evsim"
-	"github.com/carga-ev/carga/sim/evsim/board"
 )
 
 // boardOptions are the flags of `sim board`.
 type boardOptions struct {
 	socket   string
 	snapshot bool
-	evsim    evsim.Config
+	hardware sim.Config
 	power    int64
 	register int64
 }
 
 func newBoardCommand() *cobra.Command {
-	o := boardOptions{evsim: evsim.DefaultConfig()}
+	o := boardOptions{hardware: sim.DefaultConfig()}
 	c := &cobra.Command{
 		Use:   "board --socket PATH",
 		Short: "The hardware of one charging point, in a process of its own",
@@ -41,14 +41,14 @@ func newBoardCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&o.socket, "socket", "", "path of the Unix socket (required)")
 	f.BoolVar(&o.snapshot, "snapshot", false, "print the state of the running board as JSON")
-	f.IntVar(&o.evsim.Connectors, "connectors", o.evsim.Connectors, "number of connectors")
-	f.Uint64Var(&o.evsim.Seed, "seed", o.evsim.Seed, "decides vehicles, delays and the first registers")
-	f.StringVar(&o.evsim.Serial, "serial", o.evsim.Serial, "serial number of the board")
-	f.Int64Var(&o.power, "power", int64(o.evsim.RatedPower), "rated power of a connector in W")
+	f.IntVar(&o.hardware.Connectors, "connectors", o.hardware.Connectors, "number of connectors")
+	f.Uint64Var(&o.hardware.Seed, "seed", o.hardware.Seed, "decides vehicles, delays and the first registers")
+	f.StringVar(&o.hardware.Serial, "serial", o.hardware.Serial, "serial number of the board")
+	f.Int64Var(&o.power, "power", int64(o.hardware.RatedPower), "rated power of a connector in W")
 	f.Int64Var(&o.register, "register", -1, "first register of every meter in Wh; -1: from the seed")
-	f.DurationVar(&o.evsim.Keeper, "keeper", o.evsim.Keeper, "timeout of the dead-man device; 0: not fitted")
-	f.IntVar(&o.evsim.Trace, "trace", o.evsim.Trace, "switchings that --snapshot shows at most")
-	f.BoolVar(&o.evsim.PWM, "pwm", o.evsim.PWM, "the vehicle waits for the offer, as by IEC 61851")
+	f.DurationVar(&o.hardware.Keeper, "keeper", o.hardware.Keeper, "timeout of the dead-man device; 0: not fitted")
+	f.IntVar(&o.hardware.Trace, "trace", o.hardware.Trace, "switchings that --snapshot shows at most")
+	f.BoolVar(&o.hardware.PWM, "pwm", o.hardware.PWM, "the vehicle waits for the offer, as by IEC 61851")
 	_ = c.MarkFlagRequired("socket") // the flag was just defined
 	c.RunE = action(func(ctx context.Context, c *cobra.Command, _ []string) error {
 		if o.snapshot {
@@ -72,8 +72,8 @@ func printSnapshot(ctx context.Context, c *cobra.Command, socket string) error {
 }
 
 // config is the board's as the flags say.
-func (o *boardOptions) config() (evsim.Config, error) {
-	cfg := o.evsim
+func (o *boardOptions) config() (sim.Config, error) {
+	cfg := o.hardware
 	cfg.RatedPower = charge.Watts(o.power)
 	for n := 0; o.register >= 0 && n < cfg.Connectors; n++ {
 		cfg.Registers = append(cfg.Registers, charge.WattHours(o.register))
@@ -86,7 +86,7 @@ func serveBoard(ctx context.Context, c *cobra.Command, o boardOptions) error {
 	if err != nil {
 		return fail(exitUsage, err)
 	}
-	b, err := evsim.New(cfg)
+	b, err := sim.New(cfg)
 	if err != nil {
 		return err
 	}

@@ -12,10 +12,10 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/process"
-	"github.com/carga-ev/carga/sim/evsim"
 	"github.com/carga-ev/carga/sim/fleet"
 )
 
@@ -31,7 +31,7 @@ type fleetOptions struct {
 const maxFleet = 10_000
 
 func newFleetCommand() *cobra.Command {
-	o := fleetOptions{cfg: fleet.Config{CPs: 100, Seed: 1, Dir: ".fleet", MQTT: "tcp://127.0.0.1:1883", Vehicles: evsim.DefaultVehicles()}}
+	o := fleetOptions{cfg: fleet.Config{CPs: 100, Seed: 1, Dir: ".fleet", MQTT: "tcp://127.0.0.1:1883", Vehicles: sim.DefaultVehicles()}}
 	c := &cobra.Command{
 		Use:   "fleet",
 		Short: "Many charging points against an MQTT broker",
@@ -62,7 +62,7 @@ func (o *fleetOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 	}
 	o.cfg.ID = o.id
 	if !o.quiet {
-		o.cfg.Visits = new(evsim.DefaultDriverConfig())
+		o.cfg.Visits = new(sim.DefaultDriverConfig())
 	}
 	held, err := fleet.Lock(o.cfg.Dir)
 	if err != nil {

@@ -13,7 +13,7 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/carga-ev/carga/sim/evsim"
+	"github.com/carga-ev/carga/hal/sim"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -103,7 +103,7 @@ func TestBoardOutlivesItsCallers(t *testing.T) {
 	})
 	defer serving.Wait()
 	defer cancel()
-	var s evsim.Snapshot
+	var s sim.Snapshot
 	deadline, stop := context.WithTimeout(t.Context(), 5*time.Second)
 	defer stop()
 	for {

@@ -13,13 +13,13 @@ import (
 	"github.com/carga-ev/carga/agent/app"
 	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // play runs a charging point in a bubble.
-func play(t *testing.T, change func(*app.Config, *evsim.Config), f func(p *point)) {
+func play(t *testing.T, change func(*app.Config, *sim.Config), f func(p *point)) {
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		p := newPoint(t, change)
@@ -117,9 +117,9 @@ func TestFromReservationToStop(t *testing.T) {
 func TestKilledInMidSession(t *testing.T) {
 	for i, away := range []time.Duration{0, 0, time.Minute, time.Minute} {
 		resume := i%2 == 1
-		change := func(c *app.Config, hw *evsim.Config) {
+		change := func(c *app.Config, hw *sim.Config) {
 			c.Policies.Resume = resume
-			hw.Contactor = evsim.Span{Least: 200 * time.Millisecond, Most: 240 * time.Millisecond}
+			hw.Contactor = sim.Span{Least: 200 * time.Millisecond, Most: 240 * time.Millisecond}
 		}
 		play(t, change, func(p *point) {
 			t := p.t
@@ -165,7 +165,7 @@ func TestKilledInMidSession(t *testing.T) {
 // start, by policy.
 func TestCleanStopInMidSession(t *testing.T) {
 	for _, resume := range []bool{false, true} {
-		play(t, func(c *app.Config, _ *evsim.Config) { c.Policies.Resume = resume }, func(p *point) {
+		play(t, func(c *app.Config, _ *sim.Config) { c.Policies.Resume = resume }, func(p *point) {
 			t := p.t
 			p.start()
 			p.ready()
@@ -228,7 +228,7 @@ func TestReservationEndsAlone(t *testing.T) {
 
 // TestStopOfTheWholePointIsRemembered over restarts, until it is lifted.
 func TestStopOfTheWholePointIsRemembered(t *testing.T) {
-	two := func(_ *app.Config, hw *evsim.Config) { hw.Connectors = 2 }
+	two := func(_ *app.Config, hw *sim.Config) { hw.Connectors = 2 }
 	play(t, two, func(p *point) {
 		t := p.t
 		p.start()
@@ -257,7 +257,7 @@ func TestStopOfTheWholePointIsRemembered(t *testing.T) {
 
 // TestWithoutNetworkForEver: it charges who it may on its own, and keeps all.
 func TestWithoutNetworkForEver(t *testing.T) {
-	play(t, func(c *app.Config, _ *evsim.Config) { c.Policies.FreeVend = true }, func(p *point) {
+	play(t, func(c *app.Config, _ *sim.Config) { c.Policies.FreeVend = true }, func(p *point) {
 		t := p.t
 		p.broker.Stop()
 		p.start()
@@ -433,10 +433,10 @@ func TestNoSpaceForANewSession(t *testing.T) {
 // TestPeopleComeByThemselves: the model of the drivers plugs in on a
 // reservation and leaves when the vehicle is full.
 func TestPeopleComeByThemselves(t *testing.T) {
-	change := func(c *app.Config, hw *evsim.Config) {
+	change := func(c *app.Config, hw *sim.Config) {
 		c.Hardware.Drivers.Enabled = true
 		c.Policies.ReservedPlugStarts = true
-		hw.Vehicles = evsim.DefaultVehicles()
+		hw.Vehicles = sim.DefaultVehicles()
 	}
 	play(t, change, func(p *point) {
 		t := p.t
@@ -476,7 +476,7 @@ func TestClockIsLiftedByCentral(t *testing.T) {
 
 // slow is a board whose emergency stop takes its time once.
 type slow struct {
-	*evsim.Board
+	*sim.Board
 	nap atomic.Int64 // nanoseconds
 }
 
@@ -532,7 +532,7 @@ func TestLateControlLoopOpens(t *testing.T) {
 
 // TestKeys: somebody types at a simulated charging point.
 func TestKeys(t *testing.T) {
-	play(t, func(c *app.Config, _ *evsim.Config) { c.Policies.FreeVend = true }, func(p *point) {
+	play(t, func(c *app.Config, _ *sim.Config) { c.Policies.FreeVend = true }, func(p *point) {
 		in, out := io.Pipe()
 		p.keys = in
 		p.start()
@@ -575,7 +575,7 @@ func TestHardwareThatCannotServe(t *testing.T) {
 }
 
 // lame is a board whose dead-man device is too slow.
-type lame struct{ *evsim.Board }
+type lame struct{ *sim.Board }
 
 func (l lame) Keeper() (hal.Keeper, error) { return lazy{}, nil }
 

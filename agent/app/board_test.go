@@ -9,10 +9,10 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/hal/sim"
+	"github.com/carga-ev/carga/hal/sim/board"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
-	"github.com/carga-ev/carga/sim/evsim"
-	"github.com/carga-ev/carga/sim/evsim/board"
 )
 
 // eventually waits in real time until ok.
@@ -33,9 +33,9 @@ func eventually(t *testing.T, what string, ok func() bool) {
 // own behind a socket; an agent that is killed and started again accounts for
 // every Wh of the register.
 func TestHardwareOutlivesTheAgent(t *testing.T) {
-	hw := evsim.DefaultConfig()
+	hw := sim.DefaultConfig()
 	hw.Registers = []charge.WattHours{100_000}
-	b, err := evsim.New(hw)
+	b, err := sim.New(hw)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func TestHardwareOutlivesTheAgent(t *testing.T) {
 			return len(all) == 1 && all[0].Status == want
 		}
 	}
-	truth := func() evsim.Outlet { return b.Snapshot().Connectors[0] }
+	truth := func() sim.Outlet { return b.Snapshot().Connectors[0] }
 
 	a, end := start()
 	eventually(t, "available", reports(a, charge.StatusAvailable))

@@ -16,12 +16,12 @@ import (
 	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/agent/safety"
 	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/config"
 	"github.com/carga-ev/carga/internal/ids"
 	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/wire"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // running is one boot of the agent.
@@ -116,7 +116,7 @@ func (r *running) makeDesk() {
 	if !d.Enabled || r.hands == nil {
 		return
 	}
-	model, err := evsim.NewDriver(d.evsim())
+	model, err := sim.NewDriver(d.config())
 	if err != nil {
 		r.logger.Error("nobody comes", obs.Err(err)) // Validate has seen it: it cannot be
 		return

@@ -9,11 +9,11 @@ import (
 
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/rpi"
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/config"
 	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/wire"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // EnvPrefix begins the names of the environment variables that override the
@@ -156,8 +156,8 @@ type Log struct {
 
 // DefaultConfig is a simulated charging point with a broker on this machine.
 func DefaultConfig() Config {
-	e, d := evsim.DefaultConfig(), evsim.DefaultDriverConfig()
-	vehicle := func(v evsim.Vehicle) Vehicle {
+	e, d := sim.DefaultConfig(), sim.DefaultDriverConfig()
+	vehicle := func(v sim.Vehicle) Vehicle {
 		return Vehicle{Capacity: v.Capacity, Charge: v.Charge, MaxPower: v.MaxPower}
 	}
 	return Config{
@@ -232,7 +232,7 @@ func validPort(s string) bool {
 func (h *Hardware) validate(p *config.Problems) {
 	switch h.Kind {
 	case HardwareSim:
-		told(p, "hardware.sim", h.Sim.evsim("").Validate())
+		told(p, "hardware.sim", h.Sim.config("").Validate())
 	case HardwareBoard:
 		if h.Board.Socket == "" {
 			p.Addf("hardware.board.socket", "want the path of the board's socket")
@@ -245,7 +245,7 @@ func (h *Hardware) validate(p *config.Problems) {
 	if h.Drivers.Enabled && h.Kind == HardwareRPi {
 		p.Addf("hardware.drivers.enabled", "want false: people come to a real charging point by themselves")
 	}
-	told(p, "hardware.drivers", h.Drivers.evsim().Validate())
+	told(p, "hardware.drivers", h.Drivers.config().Validate())
 }
 
 // told adds what a neighbour found wrong with its part, one line each.
@@ -279,17 +279,17 @@ func (i *Intervals) validate(p *config.Problems) {
 	}
 }
 
-func (s *Sim) evsim(cp charge.CPID) evsim.Config {
-	c := evsim.DefaultConfig()
+func (s *Sim) config(cp charge.CPID) sim.Config {
+	c := sim.DefaultConfig()
 	c.Serial = "sim-" + string(cp)
 	c.Connectors, c.Seed, c.RatedPower, c.PWM, c.Keeper = s.Connectors, s.Seed, s.Rated, s.PWM, s.Keeper
-	c.Vehicles = evsim.Vehicles{Least: evsim.Vehicle(s.Vehicles.Least), Most: evsim.Vehicle(s.Vehicles.Most)}
+	c.Vehicles = sim.Vehicles{Least: sim.Vehicle(s.Vehicles.Least), Most: sim.Vehicle(s.Vehicles.Most)}
 	return c
 }
 
-func (d *Drivers) evsim() evsim.DriverConfig {
-	return evsim.DriverConfig{
-		Seed: d.Seed, Arrives: evsim.Span(d.Arrives), Stays: evsim.Span(d.Stays), Leaves: evsim.Span(d.Leaves),
+func (d *Drivers) config() sim.DriverConfig {
+	return sim.DriverConfig{
+		Seed: d.Seed, Arrives: sim.Span(d.Arrives), Stays: sim.Span(d.Stays), Leaves: sim.Span(d.Leaves),
 	}
 }
 

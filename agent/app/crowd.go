@@ -7,14 +7,14 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/connector"
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/wire"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // crowd is the people who come to a simulated charging point, in real time.
 type crowd struct {
-	model *evsim.Driver
+	model *sim.Driver
 	desk  *desk
 	clock *clock
 	log   *slog.Logger
@@ -22,7 +22,7 @@ type crowd struct {
 	wake chan struct{} // capacity 1: there is news
 	mu   sync.Mutex
 	// mu guards everything that follows.
-	news []func(*evsim.Driver, time.Duration)
+	news []func(*sim.Driver, time.Duration)
 }
 
 // hear takes the records of one connector: whom it is kept for, who may come,
@@ -32,22 +32,22 @@ func (c *crowd) hear(s connector.State, records []connector.Record) {
 		switch p := r.Payload.(type) {
 		case *wire.CommandAccepted:
 			if s.Reservation.ID != "" {
-				c.tell(func(d *evsim.Driver, at time.Duration) { d.Reserved(at, s.ID, s.Reservation.Username) })
+				c.tell(func(d *sim.Driver, at time.Duration) { d.Reserved(at, s.ID, s.Reservation.Username) })
 			} else if s.Start.Session != "" && !s.Plugged {
-				c.tell(func(d *evsim.Driver, at time.Duration) { d.Reserved(at, s.ID, s.Start.Username) })
+				c.tell(func(d *sim.Driver, at time.Duration) { d.Reserved(at, s.ID, s.Start.Username) })
 			}
 		case *wire.ReservationEnded, *wire.ChargingStopped:
-			c.tell(func(d *evsim.Driver, at time.Duration) { d.Ended(at, s.ID) })
+			c.tell(func(d *sim.Driver, at time.Duration) { d.Ended(at, s.ID) })
 		case *wire.Suspended:
 			if p.By == "ev" {
-				c.tell(func(d *evsim.Driver, at time.Duration) { d.Full(at, s.ID) })
+				c.tell(func(d *sim.Driver, at time.Duration) { d.Full(at, s.ID) })
 			}
 		default:
 		}
 	}
 }
 
-func (c *crowd) tell(news func(*evsim.Driver, time.Duration)) {
+func (c *crowd) tell(news func(*sim.Driver, time.Duration)) {
 	c.mu.Lock()
 	c.news = append(c.news, news)
 	c.mu.Unlock()
@@ -88,9 +88,9 @@ func (c *crowd) run(ctx context.Context) {
 
 // do plugs or unplugs. That somebody else stands there already, or has pulled
 // the cable, is life.
-func (c *crowd) do(a evsim.Action) {
+func (c *crowd) do(a sim.Action) {
 	action := wire.SimulatePlug
-	if a.Deed == evsim.DeedUnplug {
+	if a.Deed == sim.DeedUnplug {
 		action = wire.SimulateUnplug
 	}
 	err := c.desk.act(a.Connector, wire.Simulate{Action: action})

@@ -9,10 +9,10 @@ import (
 
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/rpi"
+	"github.com/carga-ev/carga/hal/sim"
+	"github.com/carga-ev/carga/hal/sim/board"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/obs"
-	"github.com/carga-ev/carga/sim/evsim"
-	"github.com/carga-ev/carga/sim/evsim/board"
 )
 
 // openBoard opens the configured hardware. A board in another process is
@@ -23,7 +23,7 @@ func (a *Agent) openBoard(ctx context.Context) (hal.Board, error) {
 	}
 	switch h := &a.cfg.Hardware; h.Kind {
 	case HardwareSim:
-		return evsim.New(h.Sim.evsim(a.cfg.CPID))
+		return sim.New(h.Sim.config(a.cfg.CPID))
 	case HardwareBoard:
 		a.deps.Log.Info("waiting for the board", slog.String("socket", h.Board.Socket))
 		return board.Dial(ctx, board.Unix(h.Board.Socket))

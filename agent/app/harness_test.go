@@ -21,11 +21,11 @@ import (
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/mqttlink"
 	"github.com/carga-ev/carga/internal/wire"
 	"github.com/carga-ev/carga/sim/engines"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -208,7 +208,7 @@ type point struct {
 	t      *testing.T
 	cfg    app.Config
 	disk   *disk
-	board  *evsim.Board
+	board  *sim.Board
 	wired  hal.Board // what the agent is given; nil: board
 	wires  *kfake.VirtualNetwork
 	broker *engines.MQTT
@@ -227,7 +227,7 @@ type point struct {
 	results map[charge.CommandID]wire.CommandFinished
 }
 
-func newPoint(t *testing.T, change func(*app.Config, *evsim.Config)) *point {
+func newPoint(t *testing.T, change func(*app.Config, *sim.Config)) *point {
 	t.Helper()
 	p := &point{
 		t: t, disk: &disk{}, wires: &kfake.VirtualNetwork{}, known: map[charge.JournalID]charge.Seq{},
@@ -236,15 +236,15 @@ func newPoint(t *testing.T, change func(*app.Config, *evsim.Config)) *point {
 	}
 	p.cfg = app.DefaultConfig()
 	p.cfg.CPID = theCP
-	hw := evsim.DefaultConfig()
+	hw := sim.DefaultConfig()
 	hw.Registers = []charge.WattHours{100_000}
-	hw.Vehicles.Least = evsim.Vehicle{Capacity: 50_000, Charge: 100, MaxPower: 60_000}
+	hw.Vehicles.Least = sim.Vehicle{Capacity: 50_000, Charge: 100, MaxPower: 60_000}
 	hw.Vehicles.Most = hw.Vehicles.Least
 	if change != nil {
 		change(&p.cfg, &hw)
 	}
 	var err error
-	if p.board, err = evsim.New(hw); err != nil {
+	if p.board, err = sim.New(hw); err != nil {
 		t.Fatal(err)
 	}
 	p.broker = engines.NewMQTT("localhost:1883", p.wires.Listen, slog.New(slog.DiscardHandler))
@@ -439,7 +439,7 @@ func (p *point) hardware() hal.Board {
 }
 
 // outlet is the truth about connector 1.
-func (p *point) outlet() evsim.Outlet { return p.board.Snapshot().Connectors[0] }
+func (p *point) outlet() sim.Outlet { return p.board.Snapshot().Connectors[0] }
 
 // closeByHand closes the contactor as an agent would leave it that was killed
 // an instant ago.

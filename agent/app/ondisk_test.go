@@ -11,9 +11,9 @@ import (
 
 	"github.com/carga-ev/carga/agent/app"
 	"github.com/carga-ev/carga/agent/journal"
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // TestManyDamagedRanges: a boot tells of a disk with more bad ranges than one
@@ -63,7 +63,7 @@ func TestManyDamagedRanges(t *testing.T) {
 		}
 	}
 	synctest.Test(t, func(t *testing.T) {
-		p := newPoint(t, func(c *app.Config, _ *evsim.Config) { c.DataDir = dir })
+		p := newPoint(t, func(c *app.Config, _ *sim.Config) { c.DataDir = dir })
 		p.play(func() {
 			p.startOn(nil)
 			time.Sleep(time.Second)

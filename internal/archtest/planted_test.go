@@ -29,8 +29,8 @@ func TestPlantedImportsAreFound(t *testing.T) {
 	}{
 		{"hal/rpi", "periph.io/x/conn/v3/gpio", ""},
 		{"agent/app", "periph.io/x/conn/v3/gpio", "only hal/rpi"},
-		{"agent/app", module + "/sim/evsim", ""},
-		{"agent/app", module + "/sim/world", "sim/evsim only"},
+		{"agent/app", module + "/hal/sim", ""},
+		{"agent/app", module + "/sim/world", "hal/sim"},
 		{"agent/journal", module + "/central/ledger", "parts meet only"},
 		{"agent/internal/uplink", "github.com/eclipse/paho.mqtt.golang", ""},
 		{"agent/internal/panel", "github.com/eclipse/paho.mqtt.golang", "MQTT belongs"},
@@ -72,8 +72,8 @@ func TestPlantedImportsOfLeavesAreFound(t *testing.T) {
 		{"central/ledger", module + "/central/orders", "of ours it knows only"},
 		{"central/orders", module + "/central/ledger", ""},
 		{"hal", "github.com/x/y", "standard library and ours alone"},
-		{"sim/evsim/boardlink", module + "/sim/evsim", ""},
-		{"sim/evsim", module + "/internal/wire", "of ours it knows only"},
+		{"hal/sim/board", module + "/hal/sim", ""},
+		{"hal/sim", module + "/internal/wire", "of ours it knows only"},
 	} {
 		t.Run(c.dir+" imports "+c.imports, func(t *testing.T) {
 			met := false

@@ -47,7 +47,7 @@ func programs() []program {
 			ban{pkg: module + "/internal/kafkalink", reason: "Kafka is the business of bridge and central"},
 			ban{pkg: module + "/internal/money", reason: "the agent knows no prices; it names a version of the tariff"},
 			ban{pkg: "golang.org/x/text", reason: "tables too big for the agent"},
-			ban{pkg: module + "/sim", except: []string{module + "/sim/evsim"}, reason: "of the simulator the agent links sim/evsim only"},
+			ban{pkg: module + "/sim", reason: "simulated hardware is hal/sim; networks and people are the simulator's"},
 		)},
 		{dir: "bridge", modules: 6, bans: with(
 			ban{pkg: "runtime/cgo", reason: "the bridge is one static binary"},
@@ -56,7 +56,7 @@ func programs() []program {
 			ban{pkg: module + "/agent", reason: "parts meet only in internal/wire and internal/charge"},
 			ban{pkg: module + "/central", reason: "parts meet only in internal/wire and internal/charge"},
 			ban{pkg: module + "/hal", reason: "the bridge knows no hardware"},
-			ban{pkg: module + "/sim", reason: "only agent/app and sim itself use the simulator"},
+			ban{pkg: module + "/sim", reason: "only sim itself uses the simulator"},
 		)},
 		{dir: "central", modules: 14, bans: with(
 			ban{pkg: "github.com/eclipse/paho.mqtt.golang", reason: "central speaks Kafka; MQTT ends at the bridge"},
@@ -64,7 +64,7 @@ func programs() []program {
 			ban{pkg: module + "/bridge", reason: "parts meet only in internal/wire and internal/charge"},
 			ban{pkg: module + "/hal", reason: "central knows no hardware"},
 			ban{pkg: "os/exec", reason: "as the first process of a container it reaps all children"},
-			ban{pkg: module + "/sim", reason: "only agent/app and sim itself use the simulator"},
+			ban{pkg: module + "/sim", reason: "only sim itself uses the simulator"},
 		)},
 		{dir: "sim"},
 	}
@@ -118,7 +118,7 @@ func leaves() []leaf {
 		{dir: "central/orders", own: append([]string{"central/ledger"}, priced...), std: pure},
 		{dir: "hal", own: []string{"internal/charge"}},
 		{dir: "hal/haltest", own: []string{"internal/charge", "hal"}},
-		{dir: "sim/evsim/...", own: []string{"internal/charge", "hal", "sim/evsim/..."}},
+		{dir: "hal/sim/...", own: []string{"internal/charge", "hal", "hal/sim/..."}},
 	}
 }
 
@@ -159,27 +159,30 @@ func borders() map[string][]ban {
 		"agent/...": {
 			{pkg: module + "/bridge", reason: parts},
 			{pkg: module + "/central", reason: parts},
-			{pkg: module + "/sim", except: []string{module + "/sim/evsim"}, reason: "of the simulator the agent links sim/evsim only"},
+			{pkg: module + "/sim", reason: "simulated hardware is hal/sim; networks and people are the simulator's"},
 		},
 		"bridge/...": {
 			{pkg: module + "/agent", reason: parts},
 			{pkg: module + "/central", reason: parts},
 			{pkg: module + "/hal", reason: "the bridge knows no hardware"},
-			{pkg: module + "/sim", reason: "only agent/app and sim itself use the simulator"},
+			{pkg: module + "/sim", reason: "only sim itself uses the simulator"},
 		},
 		"central/...": {
 			{pkg: module + "/agent", reason: parts},
 			{pkg: module + "/bridge", reason: parts},
 			{pkg: module + "/hal", reason: "central knows no hardware"},
-			{pkg: module + "/sim", reason: "only agent/app and sim itself use the simulator"},
+			{pkg: module + "/sim", reason: "only sim itself uses the simulator"},
 			{pkg: module + "/internal/mqttlink", reason: "central speaks Kafka; MQTT ends at the bridge"},
 		},
 		"hal/...": {
 			{pkg: module + "/agent", reason: "hardware knows no part"},
 			{pkg: module + "/bridge", reason: "hardware knows no part"},
 			{pkg: module + "/central", reason: "hardware knows no part"},
-			{pkg: module + "/sim", reason: "the real board knows no simulator"},
+			{pkg: module + "/sim", reason: "hardware knows no network and no people"},
 			{pkg: module + "/internal/wire", reason: "hardware knows no messages"},
+		},
+		"hal/rpi/...": {
+			{pkg: module + "/hal/sim", reason: "the real board knows no simulated one"},
 		},
 		"sim/world/...": {
 			{pkg: "crypto/rand", reason: "sim/world draws from its seeded source"},

@@ -8,8 +8,8 @@ import (
 	"time"
 
 	agentapp "github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // Above manyPoints the control loops look less often: so many on one machine
@@ -25,7 +25,7 @@ const (
 // stopwatch on it, and a simulated board.
 type point struct {
 	id      charge.CPID
-	board   *evsim.Board
+	board   *sim.Board
 	agent   *agentapp.Agent
 	watch   *stopwatch
 	running *part // nil before the start
@@ -33,9 +33,9 @@ type point struct {
 
 func newPoint(n int, dir, mqtt string, among int, log *slog.Logger) (*point, error) {
 	id := cpID(n)
-	hardware := evsim.DefaultConfig()
+	hardware := sim.DefaultConfig()
 	hardware.Serial, hardware.Seed = "bench-"+string(id), uint64(n)
-	b, err := evsim.New(hardware)
+	b, err := sim.New(hardware)
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (p *point) stop() error {
 }
 
 // await looks at the hardware from outside until it is as wanted.
-func (p *point) await(ctx context.Context, wanted func(evsim.Outlet) bool) error {
+func (p *point) await(ctx context.Context, wanted func(sim.Outlet) bool) error {
 	poll := time.NewTicker(time.Millisecond)
 	defer poll.Stop()
 	for !wanted(p.board.Snapshot().Connectors[0]) {

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/ids"
 	"github.com/carga-ev/carga/internal/wire"
 	"github.com/carga-ev/carga/sim/driver"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 const (
@@ -73,7 +73,7 @@ func measureRequest(ctx context.Context, r *run, budget time.Duration) (rows []R
 func (p *point) request(ctx context.Context, line *driver.Line) (whole, started time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
-	if err := p.await(ctx, func(o evsim.Outlet) bool { return o.Pilot == charge.PilotC.String() }); err != nil {
+	if err := p.await(ctx, func(o sim.Outlet) bool { return o.Pilot == charge.PilotC.String() }); err != nil {
 		return 0, 0, fmt.Errorf("the vehicle does not ask: %w", err)
 	}
 	who := charge.Username("driver-" + p.id)
@@ -90,7 +90,7 @@ func (p *point) request(ctx context.Context, line *driver.Line) (whole, started 
 	if err := p.ask(ctx, line, who, wire.DriverStarted); err != nil {
 		return 0, 0, err
 	}
-	if err := p.await(ctx, func(o evsim.Outlet) bool { return o.Closed }); err != nil {
+	if err := p.await(ctx, func(o sim.Outlet) bool { return o.Closed }); err != nil {
 		return 0, 0, fmt.Errorf("the contactor does not close: %w", err)
 	}
 	return time.Since(begin), time.Since(again), nil

@@ -10,9 +10,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/carga-ev/carga/hal/sim"
+	"github.com/carga-ev/carga/hal/sim/board"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/sim/evsim"
-	"github.com/carga-ev/carga/sim/evsim/board"
 )
 
 // Point is one charging point: a board, which outlives all, and its agent. Its
@@ -27,7 +27,7 @@ type Point struct {
 	kept   string // folder of what keep has copied of the journal
 	disk   *disk  // of the journal; nil without disks
 	socket string
-	first  evsim.Snapshot // of the board before the agent first came
+	first  sim.Snapshot // of the board before the agent first came
 
 	mu     sync.Mutex
 	deaths []death // mu guards it
@@ -109,7 +109,7 @@ func (p *Point) ends() []death {
 func (p *Point) Hands() board.Hands { return board.NewHands(board.Unix(p.socket)) }
 
 // Inspect looks at the board from outside.
-func (p *Point) Inspect(ctx context.Context) (evsim.Snapshot, error) {
+func (p *Point) Inspect(ctx context.Context) (sim.Snapshot, error) {
 	return board.Inspect(ctx, board.Unix(p.socket))
 }
 

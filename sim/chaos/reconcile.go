@@ -6,8 +6,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // Account is what a reconciliation found.
@@ -138,7 +138,7 @@ func (a *Account) checkTickets(cp charge.CPID, sessions map[charge.SessionID]*to
 }
 
 // checkEnergy: every Wh of the board's register is on a ticket or shown.
-func (a *Account) checkEnergy(p *Point, board *evsim.Snapshot, b *books) {
+func (a *Account) checkEnergy(p *Point, board *sim.Snapshot, b *books) {
 	for i, o := range board.Connectors {
 		at := outlet{p.ID, o.Connector}
 		metered := o.Register - p.first.Connectors[i].Register
@@ -160,7 +160,7 @@ func (a *Account) checkEnergy(p *Point, board *evsim.Snapshot, b *books) {
 }
 
 // checkRelays: no power without a grant, none without an agent.
-func (a *Account) checkRelays(p *Point, board *evsim.Snapshot, sessions map[charge.SessionID]*told) error {
+func (a *Account) checkRelays(p *Point, board *sim.Snapshot, sessions map[charge.SessionID]*told) error {
 	list, err := flows(board)
 	if err != nil {
 		return err
@@ -174,7 +174,7 @@ func (a *Account) checkRelays(p *Point, board *evsim.Snapshot, sessions map[char
 			}
 		}
 	}
-	if i := slices.IndexFunc(board.Connectors, func(o evsim.Outlet) bool { return o.Closed }); i >= 0 {
+	if i := slices.IndexFunc(board.Connectors, func(o sim.Outlet) bool { return o.Closed }); i >= 0 {
 		a.violate("%s connector %d is closed at the end", p.ID, i+1)
 	}
 	return nil

@@ -6,16 +6,16 @@ import (
 	"testing"
 	"time"
 
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // evidence is what the witnesses say of one session, all in agreement.
 type evidence struct {
 	records  []written
 	books    books
-	board    evsim.Snapshot
+	board    sim.Snapshot
 	point    *Point
 	sessions map[charge.SessionID]*told
 }
@@ -24,15 +24,15 @@ const start = 1_000_000 // ms: when the session was granted
 
 func agreeing() *evidence {
 	e := &evidence{
-		board: evsim.Snapshot{
+		board: sim.Snapshot{
 			Mono: time.Minute, At: time.UnixMilli(start + 40_000),
-			Connectors: []evsim.Outlet{{Connector: 1, Register: 1500}},
-			Trace: []evsim.Switch{
+			Connectors: []sim.Outlet{{Connector: 1, Register: 1500}},
+			Trace: []sim.Switch{
 				{Mono: 21 * time.Second, Connector: 1, Closed: true}, // 1 s after the grant
 				{Mono: 30 * time.Second, Connector: 1, Closed: false},
 			},
 		},
-		point: &Point{ID: "CP_1", first: evsim.Snapshot{Connectors: []evsim.Outlet{{Connector: 1, Register: 1000}}}},
+		point: &Point{ID: "CP_1", first: sim.Snapshot{Connectors: []sim.Outlet{{Connector: 1, Register: 1000}}}},
 		sessions: map[charge.SessionID]*told{"s": {
 			id: "s", cp: "CP_1", connector: 1, granted: start, start: 1000, authorized: 1, stops: 1, stopped: start + 9_950, end: 1500,
 		}},

@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // Times of the relay's rules. The contact itself takes up to 60 ms to move, and
@@ -23,7 +23,7 @@ type flow struct {
 }
 
 // flows are all of a board, as its own process measured them.
-func flows(s *evsim.Snapshot) ([]flow, error) {
+func flows(s *sim.Snapshot) ([]flow, error) {
 	if s.TraceGone > 0 {
 		return nil, fmt.Errorf("board %s has forgotten %d switchings", s.Serial, s.TraceGone)
 	}

@@ -8,9 +8,9 @@ import (
 	"sync"
 	"time"
 
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/sim/driver"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // mood is how a driver ends his service.
@@ -123,7 +123,7 @@ func (v *visitor) leave(at outlet, m mood) {
 // hands notes what a board did not let a driver do. That somebody else stands
 // there, or has pulled the cable, is life.
 func (v *visitor) hands(err error, deed string, at outlet) {
-	if err != nil && !errors.Is(err, evsim.ErrPlugged) && !errors.Is(err, evsim.ErrUnplugged) {
+	if err != nil && !errors.Is(err, sim.ErrPlugged) && !errors.Is(err, sim.ErrUnplugged) {
 		v.tally.violate(fmt.Sprintf("%s connector %d: %s: %v", at.cp, at.connector, deed, err))
 	}
 }

@@ -7,7 +7,7 @@ import (
 	"net/url"
 	"time"
 
-	"github.com/carga-ev/carga/sim/evsim"
+	"github.com/carga-ev/carga/hal/sim"
 )
 
 // Config says what the demo is made of. Start from DefaultConfig.
@@ -28,10 +28,10 @@ type Config struct {
 	// For ends the demo by itself, with everything settled; 0: never.
 	For time.Duration
 
-	Vehicles evsim.Vehicles
-	Visits   evsim.DriverConfig // how the vehicles come and go
+	Vehicles sim.Vehicles
+	Visits   sim.DriverConfig // how the vehicles come and go
 	// Pause is how long a driver waits after a ticket before he asks again.
-	Pause evsim.Span
+	Pause sim.Span
 }
 
 // DefaultConfig is twenty charging points and three drivers, whose sessions
@@ -41,16 +41,16 @@ func DefaultConfig() Config {
 		CPs: 20, Drivers: 3, Seed: 1, Data: ".demo",
 		HTTP: Address{HostPort: "127.0.0.1:8080"}, MQTT: Address{HostPort: "127.0.0.1:1883"}, Kafka: Address{HostPort: "127.0.0.1:9092"},
 		Partitions: 3,
-		Vehicles: evsim.Vehicles{
-			Least: evsim.Vehicle{Capacity: 1_000, Charge: 200, MaxPower: 50_000},
-			Most:  evsim.Vehicle{Capacity: 2_500, Charge: 600, MaxPower: 150_000},
+		Vehicles: sim.Vehicles{
+			Least: sim.Vehicle{Capacity: 1_000, Charge: 200, MaxPower: 50_000},
+			Most:  sim.Vehicle{Capacity: 2_500, Charge: 600, MaxPower: 150_000},
 		},
-		Visits: evsim.DriverConfig{
-			Arrives: evsim.Span{Least: time.Second, Most: 5 * time.Second},
-			Stays:   evsim.Span{Least: 25 * time.Second, Most: 45 * time.Second},
-			Leaves:  evsim.Span{Least: time.Second, Most: 3 * time.Second},
+		Visits: sim.DriverConfig{
+			Arrives: sim.Span{Least: time.Second, Most: 5 * time.Second},
+			Stays:   sim.Span{Least: 25 * time.Second, Most: 45 * time.Second},
+			Leaves:  sim.Span{Least: time.Second, Most: 3 * time.Second},
 		},
-		Pause: evsim.Span{Least: 3 * time.Second, Most: 8 * time.Second},
+		Pause: sim.Span{Least: 3 * time.Second, Most: 8 * time.Second},
 	}
 }
 

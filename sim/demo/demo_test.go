@@ -18,9 +18,9 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/sim/demo"
 	"github.com/carga-ev/carga/sim/engines"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // TestMain: when a demo has ended, nothing of it runs any more.
@@ -32,16 +32,16 @@ func small(dir string, runFor time.Duration) demo.Config {
 	free := demo.Address{HostPort: "127.0.0.1:0", Asked: true}
 	cfg.CPs, cfg.Drivers, cfg.Data, cfg.For = 5, 3, dir, runFor
 	cfg.HTTP, cfg.MQTT, cfg.Kafka = free, free, free
-	cfg.Vehicles = evsim.Vehicles{
-		Least: evsim.Vehicle{Capacity: 60, Charge: 200, MaxPower: 90_000},
-		Most:  evsim.Vehicle{Capacity: 200, Charge: 500, MaxPower: 150_000},
+	cfg.Vehicles = sim.Vehicles{
+		Least: sim.Vehicle{Capacity: 60, Charge: 200, MaxPower: 90_000},
+		Most:  sim.Vehicle{Capacity: 200, Charge: 500, MaxPower: 150_000},
 	}
-	cfg.Visits = evsim.DriverConfig{
-		Arrives: evsim.Span{Least: 100 * time.Millisecond, Most: 500 * time.Millisecond},
-		Stays:   evsim.Span{Least: 2 * time.Second, Most: 4 * time.Second},
-		Leaves:  evsim.Span{Least: 100 * time.Millisecond, Most: 400 * time.Millisecond},
+	cfg.Visits = sim.DriverConfig{
+		Arrives: sim.Span{Least: 100 * time.Millisecond, Most: 500 * time.Millisecond},
+		Stays:   sim.Span{Least: 2 * time.Second, Most: 4 * time.Second},
+		Leaves:  sim.Span{Least: 100 * time.Millisecond, Most: 400 * time.Millisecond},
 	}
-	cfg.Pause = evsim.Span{Least: 100 * time.Millisecond, Most: 500 * time.Millisecond}
+	cfg.Pause = sim.Span{Least: 100 * time.Millisecond, Most: 500 * time.Millisecond}
 	return cfg
 }
 

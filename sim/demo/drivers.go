@@ -7,8 +7,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/sim/driver"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // drivers are the people of the demo: each asks for any charging point, and
@@ -16,7 +16,7 @@ import (
 type drivers struct {
 	count int
 	seed  uint64
-	pause evsim.Span
+	pause sim.Span
 	line  *driver.Line
 	log   *slog.Logger
 }

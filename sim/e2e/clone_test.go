@@ -5,8 +5,8 @@ import (
 	"slices"
 	"time"
 
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // cloned: the card of the first charging point is copied into a second box, and
@@ -52,7 +52,7 @@ func cloned(w *world, want map[charge.CPID][]string, inSession bool) {
 }
 
 // comeAndGo plugs vehicles in and out, so that agents have something to say.
-func comeAndGo(ctx context.Context, boards ...*evsim.Board) {
+func comeAndGo(ctx context.Context, boards ...*sim.Board) {
 	tick := time.NewTicker(20 * time.Second)
 	defer tick.Stop()
 	for {

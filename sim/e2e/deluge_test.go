@@ -11,9 +11,9 @@ import (
 	agentapp "github.com/carga-ev/carga/agent/app"
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/agent/journal"
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // deluge is the journal of a charging point at which more happens than a test
@@ -216,9 +216,9 @@ func (w *world) startBusy(points int, every time.Duration) (all []*busy) {
 	w.t.Helper()
 	for n := range points {
 		b := &busy{id: charge.CPID(fmt.Sprintf("BP_%03d", n+1)), log: newDeluge(every)}
-		hardware := evsim.DefaultConfig()
+		hardware := sim.DefaultConfig()
 		hardware.Serial, hardware.Seed = string(b.id), uint64(n)
-		board, err := evsim.New(hardware)
+		board, err := sim.New(hardware)
 		if err != nil {
 			w.t.Fatal(err)
 		}

@@ -4,9 +4,9 @@ import (
 	"context"
 	"time"
 
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/sim/driver"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // vehicle is who comes to the charging points of a world: each visit brings
@@ -24,7 +24,7 @@ const (
 	patience = 3 * time.Hour   // of somebody whose session does not begin or end
 )
 
-func (p *point) vehicle(visit int) evsim.Vehicle {
+func (p *point) vehicle(visit int) sim.Vehicle {
 	v := p.w.plan.vehicle
 	if v.takes == 0 {
 		v.takes = 2000
@@ -32,7 +32,7 @@ func (p *point) vehicle(visit int) evsim.Vehicle {
 	if v.power == 0 {
 		v.power = 40_000
 	}
-	return evsim.Vehicle{Capacity: v.takes + charge.WattHours(100*visit), MaxPower: v.power}
+	return sim.Vehicle{Capacity: v.takes + charge.WattHours(100*visit), MaxPower: v.power}
 }
 
 // people come when the charging point shows that it is reserved, plug in, and

@@ -7,9 +7,9 @@ import (
 	"time"
 
 	agentapp "github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // point is one charging point: a board, which outlives everything, the storage
@@ -18,7 +18,7 @@ type point struct {
 	w     *world
 	id    charge.CPID
 	dir   string // of the agent's storage
-	board *evsim.Board
+	board *sim.Board
 	first charge.WattHours                        // register when the world began
 	alone bool                                    // there is nobody about
 	vends bool                                    // whoever plugs in may charge
@@ -31,9 +31,9 @@ type point struct {
 }
 
 func newPoint(w *world, id charge.CPID, seed uint64) *point {
-	cfg := evsim.DefaultConfig()
+	cfg := sim.DefaultConfig()
 	cfg.Serial, cfg.Seed = string(id), seed
-	board, err := evsim.New(cfg)
+	board, err := sim.New(cfg)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -47,7 +47,7 @@ func newPoint(w *world, id charge.CPID, seed uint64) *point {
 func synced() (time.Time, charge.ClockQuality) { return time.Now(), charge.ClockSynced }
 
 // outlet is the truth about the connector.
-func (p *point) outlet() evsim.Outlet { return p.board.Snapshot().Connectors[0] }
+func (p *point) outlet() sim.Outlet { return p.board.Snapshot().Connectors[0] }
 
 // used is all the energy that went through the meter.
 func (p *point) used() charge.WattHours { return p.outlet().Register - p.first }

@@ -8,9 +8,9 @@ import (
 	"testing"
 	"time"
 
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // What follows is about the storage of an agent: set back, emptied, cloned. The
@@ -88,7 +88,7 @@ func (s storage) run(w *world, want map[charge.CPID][]string) {
 	}
 	hit.start()
 	time.Sleep(20 * time.Second)
-	if err := hit.board.Unplug(1); err != nil && !errors.Is(err, evsim.ErrUnplugged) {
+	if err := hit.board.Unplug(1); err != nil && !errors.Is(err, sim.ErrUnplugged) {
 		w.t.Error(err)
 	}
 	time.Sleep(10 * time.Second)

@@ -18,8 +18,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/carga-ev/carga/hal/sim/board"
 	"github.com/carga-ev/carga/sim/chaos"
-	"github.com/carga-ev/carga/sim/evsim/board"
 )
 
 // root is the module's folder as seen from here.

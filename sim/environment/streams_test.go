@@ -9,7 +9,7 @@ import (
 	"syscall"
 	"testing"
 
-	"github.com/carga-ev/carga/sim/evsim/board"
+	"github.com/carga-ev/carga/hal/sim/board"
 )
 
 // broken is a pipe whose reader has gone.

@@ -5,14 +5,14 @@ import (
 	"fmt"
 
 	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // board is a simulated board whose registers outlive the process: what a meter
 // shows is written down before the agent sees it.
 type board struct {
-	*evsim.Board
+	*sim.Board
 	registers  *Registers
 	firstMeter int // number of connector 1's
 }
@@ -24,14 +24,14 @@ var (
 )
 
 // newBoard makes a board that goes on at its registers.
-func newBoard(cfg evsim.Config, r *Registers, firstMeter int) (board, error) {
+func newBoard(cfg sim.Config, r *Registers, firstMeter int) (board, error) {
 	cfg.Registers = nil
 	for n := range cfg.Connectors {
 		if v, ok := r.Get(firstMeter + n); ok {
 			cfg.Registers = append(cfg.Registers, v)
 		}
 	}
-	b, err := evsim.New(cfg)
+	b, err := sim.New(cfg)
 	if err != nil {
 		return board{}, err
 	}

@@ -12,9 +12,9 @@ import (
 
 	agentapp "github.com/carga-ev/carga/agent/app"
 	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/obs"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // Config says what a fleet is made of. ID, Name and Place are given the number
@@ -29,9 +29,9 @@ type Config struct {
 	Name   func(n int) string
 	Place  func(n int) string
 	// Vehicles is where the vehicles are drawn from.
-	Vehicles evsim.Vehicles
+	Vehicles sim.Vehicles
 	// Visits is how they come and go on a reservation; nil: nobody comes.
-	Visits *evsim.DriverConfig
+	Visits *sim.DriverConfig
 	// StopWithin is how long a stopping agent waits to be acknowledged.
 	StopWithin time.Duration
 }
@@ -99,7 +99,7 @@ func New(cfg Config, log *slog.Logger) (*Fleet, error) {
 
 func newPoint(cfg *Config, n int, r *Registers, log *slog.Logger) (*Point, error) {
 	id := cfg.ID(n + 1)
-	hardware := evsim.DefaultConfig()
+	hardware := sim.DefaultConfig()
 	hardware.Serial, hardware.Vehicles = "sim-"+string(id), cfg.Vehicles
 	hardware.Seed = cfg.Seed + uint64(n)<<32
 	b, err := newBoard(hardware, r, n)

@@ -6,15 +6,15 @@ import (
 	"testing"
 	"time"
 
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/sim/evsim"
 	"github.com/carga-ev/carga/sim/fleet"
 )
 
 func newFleet(t *testing.T, dir string, cps int) *fleet.Fleet {
 	t.Helper()
 	f, err := fleet.New(fleet.Config{
-		CPs: cps, Seed: 1, Dir: dir, MQTT: "tcp://127.0.0.1:1", Vehicles: evsim.DefaultVehicles(),
+		CPs: cps, Seed: 1, Dir: dir, MQTT: "tcp://127.0.0.1:1", Vehicles: sim.DefaultVehicles(),
 		ID: func(n int) charge.CPID { return charge.CPID(fmt.Sprintf("CP_%d", n)) },
 	}, slog.New(slog.DiscardHandler))
 	if err != nil {

@@ -1,4 +1,4 @@
-package evsim_test
+package sim_test
 
 import (
 	"slices"
@@ -7,15 +7,15 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
-func newDriver(tb testing.TB, seed uint64) *evsim.Driver {
+func newDriver(tb testing.TB, seed uint64) *sim.Driver {
 	tb.Helper()
-	cfg := evsim.DefaultDriverConfig()
+	cfg := sim.DefaultDriverConfig()
 	cfg.Seed = seed
-	d, err := evsim.NewDriver(cfg)
+	d, err := sim.NewDriver(cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -23,13 +23,13 @@ func newDriver(tb testing.TB, seed uint64) *evsim.Driver {
 }
 
 func TestDriverComesAndLeavesAfterTheSession(t *testing.T) {
-	d, cfg := newDriver(t, 1), evsim.DefaultDriverConfig()
+	d, cfg := newDriver(t, 1), sim.DefaultDriverConfig()
 	d.Reserved(0, 1, "ana")
 	if got := d.Tick(cfg.Arrives.Least - 1); got != nil {
 		t.Fatalf("too early: got %v", got)
 	}
-	want := evsim.Action{Deed: evsim.DeedPlug, Connector: 1, Username: "ana"}
-	if got := d.Tick(cfg.Arrives.Most); !slices.Equal(got, []evsim.Action{want}) {
+	want := sim.Action{Deed: sim.DeedPlug, Connector: 1, Username: "ana"}
+	if got := d.Tick(cfg.Arrives.Most); !slices.Equal(got, []sim.Action{want}) {
 		t.Fatalf("arrival: got %v, want %v", got, want)
 	}
 	d.Reserved(cfg.Arrives.Most, 1, "ana") // told again
@@ -37,8 +37,8 @@ func TestDriverComesAndLeavesAfterTheSession(t *testing.T) {
 	if got := d.Tick(20 * time.Second); got != nil {
 		t.Fatalf("left before the session had ended: %v", got)
 	}
-	want.Deed = evsim.DeedUnplug
-	if got := d.Tick(20*time.Second + cfg.Leaves.Most); !slices.Equal(got, []evsim.Action{want}) {
+	want.Deed = sim.DeedUnplug
+	if got := d.Tick(20*time.Second + cfg.Leaves.Most); !slices.Equal(got, []sim.Action{want}) {
 		t.Fatalf("leaving: got %v, want %v", got, want)
 	}
 	if _, some := d.Next(); some {
@@ -56,13 +56,13 @@ func TestDriverWhoseReservationEndsDoesNotCome(t *testing.T) {
 }
 
 func TestDriverWithAFullVehicleLeaves(t *testing.T) {
-	d, cfg := newDriver(t, 1), evsim.DefaultDriverConfig()
+	d, cfg := newDriver(t, 1), sim.DefaultDriverConfig()
 	d.Full(0, 1) // nobody there
 	d.Reserved(0, 1, "ana")
 	d.Full(0, 1) // not there yet
 	_ = d.Tick(cfg.Arrives.Most)
 	d.Full(10*time.Second, 1)
-	if got := d.Tick(10*time.Second + cfg.Leaves.Most); len(got) != 1 || got[0].Deed != evsim.DeedUnplug {
+	if got := d.Tick(10*time.Second + cfg.Leaves.Most); len(got) != 1 || got[0].Deed != sim.DeedUnplug {
 		t.Errorf("got %v", got)
 	}
 }
@@ -86,10 +86,10 @@ func TestDriversComeInPairsAndAllLeave(t *testing.T) {
 				who:   rapid.SampledFrom([]charge.Username{"ana", "luis", "mar"}).Draw(t, "who"),
 			}
 		}), 1, 40).Draw(rt, "calls")
-		play := func() []evsim.Action {
+		play := func() []sim.Action {
 			d := newDriver(t, seed)
 			var now time.Duration
-			var all []evsim.Action
+			var all []sim.Action
 			for _, c := range calls {
 				now += c.after
 				all = append(all, d.Tick(now)...)
@@ -102,7 +102,7 @@ func TestDriversComeInPairsAndAllLeave(t *testing.T) {
 					d.Full(now, c.n)
 				}
 			}
-			cfg := evsim.DefaultDriverConfig()
+			cfg := sim.DefaultDriverConfig()
 			all = append(all, d.Tick(now+cfg.Arrives.Most+cfg.Stays.Most)...)
 			if next, some := d.Next(); some {
 				rt.Fatalf("somebody is there until %v", next)
@@ -112,10 +112,10 @@ func TestDriversComeInPairsAndAllLeave(t *testing.T) {
 		first := play()
 		plugged := map[charge.ConnectorID]bool{}
 		for _, a := range first {
-			if plugged[a.Connector] == (a.Deed == evsim.DeedPlug) {
+			if plugged[a.Connector] == (a.Deed == sim.DeedPlug) {
 				rt.Fatalf("%v on connector %d while plugged is %v", a.Deed, a.Connector, plugged[a.Connector])
 			}
-			plugged[a.Connector] = a.Deed == evsim.DeedPlug
+			plugged[a.Connector] = a.Deed == sim.DeedPlug
 		}
 		if again := play(); !slices.Equal(first, again) {
 			rt.Fatalf("same seed, other actions: %v and %v", first, again)
@@ -124,15 +124,15 @@ func TestDriversComeInPairsAndAllLeave(t *testing.T) {
 }
 
 func TestDriverConfigIsRefusedByField(t *testing.T) {
-	cfg := evsim.DefaultDriverConfig()
+	cfg := sim.DefaultDriverConfig()
 	cfg.Stays.Least = time.Hour
-	if _, err := evsim.NewDriver(cfg); err == nil {
+	if _, err := sim.NewDriver(cfg); err == nil {
 		t.Error("a span from an hour to two minutes was accepted")
 	}
 }
 
 func TestDriverWhoIsToldAgainDoesNotStayLonger(t *testing.T) {
-	d, cfg := newDriver(t, 1), evsim.DefaultDriverConfig()
+	d, cfg := newDriver(t, 1), sim.DefaultDriverConfig()
 	d.Reserved(0, 1, "ana")
 	_ = d.Tick(cfg.Arrives.Most)
 	for now := 10 * time.Second; now <= 10*time.Second+cfg.Leaves.Most; now += cfg.Leaves.Least / 2 {

@@ -16,8 +16,8 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // Listen makes the socket of a board at a path, for this user only. A socket
@@ -49,7 +49,7 @@ func Listen(ctx context.Context, path string) (net.Listener, error) {
 
 // server is one run of Serve.
 type server struct {
-	board      *evsim.Board
+	board      *sim.Board
 	log        *slog.Logger
 	start      time.Time // the clock of the states
 	info       info
@@ -59,7 +59,7 @@ type server struct {
 // Serve offers the board on ln until ctx ends, then opens its contactors and
 // returns nil; the board itself stays open for its owner. A listener that
 // fails is an error.
-func Serve(ctx context.Context, ln net.Listener, b *evsim.Board, log *slog.Logger) error {
+func Serve(ctx context.Context, ln net.Listener, b *sim.Board, log *slog.Logger) error {
 	s := &server{board: b, log: log, start: time.Now()}
 	described, err := describe(b)
 	if err != nil {
@@ -90,7 +90,7 @@ func Serve(ctx context.Context, ln net.Listener, b *evsim.Board, log *slog.Logge
 	}
 }
 
-func describe(b *evsim.Board) (info, error) {
+func describe(b *sim.Board) (info, error) {
 	i := info{Info: b.Info()}
 	c, err := b.Connector(1)
 	if err != nil {

@@ -1,4 +1,4 @@
-package evsim
+package sim
 
 import (
 	"fmt"

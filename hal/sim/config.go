@@ -1,4 +1,4 @@
-package evsim
+package sim
 
 import (
 	"errors"
@@ -69,7 +69,7 @@ const DefaultKeeper = 800 * time.Millisecond
 // DefaultConfig is one connector of 150 kW with everything fitted.
 func DefaultConfig() Config {
 	return Config{
-		Serial:     "evsim-1",
+		Serial:     "sim-1",
 		Connectors: 1,
 		Seed:       1,
 		RatedPower: 150_000,
@@ -88,7 +88,7 @@ func DefaultConfig() Config {
 func (c Config) Validate() error {
 	var errs []error
 	bad := func(field, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("evsim: %s: "+format, append([]any{field}, args...)...))
+		errs = append(errs, fmt.Errorf("hal/sim: %s: "+format, append([]any{field}, args...)...))
 	}
 	if c.Connectors < 1 || c.Connectors > charge.MaxConnectors {
 		bad("connectors", "%d; use 1 to %d", c.Connectors, charge.MaxConnectors)

@@ -1,4 +1,4 @@
-package evsim
+package sim
 
 import (
 	"math/rand/v2"

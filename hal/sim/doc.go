@@ -1,4 +1,4 @@
-// Package evsim is a charging point without hardware: contactors, meters,
+// Package sim is a charging point without hardware: contactors, meters,
 // pilots, an emergency stop and a dead-man device behind the interfaces of
 // package hal, with a vehicle on each cable and the hands of a saboteur.
 //
@@ -24,4 +24,4 @@
 // A Board is safe for concurrent use. One mutex guards the physics; it is held
 // for arithmetic only, never across a wait, so no opening path waits for a
 // closing one, for a slow meter or for anything outside the process.
-package evsim
+package sim

@@ -4,21 +4,21 @@ import (
 	"testing"
 
 	"github.com/carga-ev/carga/hal"
-	"github.com/carga-ev/carga/sim/evsim"
-	"github.com/carga-ev/carga/sim/evsim/board"
+	"github.com/carga-ev/carga/hal/sim"
+	"github.com/carga-ev/carga/hal/sim/board"
 )
 
 // BenchmarkOpen is the time of an order to open over a socket, from the call
 // to the board's having obeyed it.
 func BenchmarkOpen(b *testing.B) {
-	sim, err := evsim.New(evsim.DefaultConfig())
+	s, err := sim.New(sim.DefaultConfig())
 	if err != nil {
 		b.Fatal(err)
 	}
 	ln, path := listen(b)
-	start(b, ln, sim)
+	start(b, ln, s)
 	c := dialed(b, board.Unix(path))
-	theirs, err := sim.Connector(1)
+	theirs, err := s.Connector(1)
 	if err != nil {
 		b.Fatal(err)
 	}

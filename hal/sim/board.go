@@ -1,4 +1,4 @@
-package evsim
+package sim
 
 import (
 	"context"
@@ -45,7 +45,7 @@ func New(cfg Config) (*Board, error) {
 	}
 	b := &Board{
 		info: hal.Info{
-			Model:      "evsim",
+			Model:      "simulated",
 			Serial:     cfg.Serial,
 			Connectors: cfg.Connectors,
 			Simulated:  true,

@@ -1,4 +1,4 @@
-package evsim_test
+package sim_test
 
 import (
 	"testing"
@@ -6,20 +6,20 @@ import (
 
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/haltest"
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 func TestConformance(t *testing.T) {
-	for name, change := range map[string]func(*evsim.Config){
-		"full": func(c *evsim.Config) { c.Connectors = 2 },
-		"pwm":  func(c *evsim.Config) { c.PWM = true },
-		"bare": func(c *evsim.Config) { c.Keeper, c.NoEStop, c.NoFeedback, c.NoMeter = 0, true, true, true },
+	for name, change := range map[string]func(*sim.Config){
+		"full": func(c *sim.Config) { c.Connectors = 2 },
+		"pwm":  func(c *sim.Config) { c.PWM = true },
+		"bare": func(c *sim.Config) { c.Keeper, c.NoEStop, c.NoFeedback, c.NoMeter = 0, true, true, true },
 	} {
 		t.Run(name, func(t *testing.T) {
 			haltest.Run(t, func(t *testing.T) (hal.Board, haltest.Hands) {
 				t.Helper()
-				cfg := evsim.DefaultConfig()
+				cfg := sim.DefaultConfig()
 				change(&cfg)
 				b := mustNew(t, cfg)
 				return b, hands(t, b, cfg)
@@ -28,9 +28,9 @@ func TestConformance(t *testing.T) {
 	}
 }
 
-func mustNew(t *testing.T, cfg evsim.Config) *evsim.Board {
+func mustNew(t *testing.T, cfg sim.Config) *sim.Board {
 	t.Helper()
-	b, err := evsim.New(cfg)
+	b, err := sim.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -38,7 +38,7 @@ func mustNew(t *testing.T, cfg evsim.Config) *evsim.Board {
 }
 
 // hands lets the suite act on a simulated board from outside.
-func hands(t *testing.T, b *evsim.Board, cfg evsim.Config) haltest.Hands {
+func hands(t *testing.T, b *sim.Board, cfg sim.Config) haltest.Hands {
 	t.Helper()
 	must := func(err error) {
 		if err != nil {

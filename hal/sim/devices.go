@@ -1,4 +1,4 @@
-package evsim
+package sim
 
 import (
 	"context"
@@ -164,7 +164,7 @@ func (m meter) Identity() (hal.Identity, error) {
 	if r := m.c.outlet.meter.replaced; r > 0 {
 		serial += "-" + strconv.Itoa(r)
 	}
-	return hal.Identity{Maker: "Carga", Model: "evsim", Serial: serial}, nil
+	return hal.Identity{Maker: "Carga", Model: "simulated", Serial: serial}, nil
 }
 
 func (e estop) Pressed() (bool, hal.Stamp, error) {

@@ -5,8 +5,8 @@ import (
 	"errors"
 
 	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // Hands are a driver's and a saboteur's, beside whatever agent controls the
@@ -41,13 +41,13 @@ func (h Hands) do(q request) error {
 
 // Inspect looks at the board from outside: the truth about its contacts and
 // registers, and the switchings since its start.
-func Inspect(ctx context.Context, dial Dialer) (evsim.Snapshot, error) {
+func Inspect(ctx context.Context, dial Dialer) (sim.Snapshot, error) {
 	r, err := call(ctx, dial, request{Op: "snapshot"})
 	if err != nil {
-		return evsim.Snapshot{}, err
+		return sim.Snapshot{}, err
 	}
 	if r.Snapshot == nil {
-		return evsim.Snapshot{}, errors.New("board: the reply has no snapshot")
+		return sim.Snapshot{}, errors.New("board: the reply has no snapshot")
 	}
 	return *r.Snapshot, nil
 }

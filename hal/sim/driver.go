@@ -1,4 +1,4 @@
-package evsim
+package sim
 
 import (
 	"cmp"
@@ -38,7 +38,7 @@ func (c DriverConfig) Validate() error {
 		span Span
 	}{{"arrives", c.Arrives}, {"stays", c.Stays}, {"leaves", c.Leaves}} {
 		if err := f.span.validate(); err != nil {
-			errs = append(errs, fmt.Errorf("evsim: driver: %s: %w", f.name, err))
+			errs = append(errs, fmt.Errorf("hal/sim: driver: %s: %w", f.name, err))
 		}
 	}
 	return errors.Join(errs...)

@@ -1,4 +1,4 @@
-package evsim_test
+package sim_test
 
 import (
 	"encoding/json"
@@ -10,8 +10,8 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // clock is a time that the test moves by hand.
@@ -21,20 +21,20 @@ func (c *clock) Now() time.Duration { return c.now }
 
 // world is a board on a clock of its own.
 type world struct {
-	*evsim.Board
+	*sim.Board
 	clock
 	keeper hal.Keeper
 }
 
-func newWorld(tb testing.TB, change func(*evsim.Config)) *world {
+func newWorld(tb testing.TB, change func(*sim.Config)) *world {
 	tb.Helper()
 	w := &world{}
-	cfg := evsim.DefaultConfig()
+	cfg := sim.DefaultConfig()
 	cfg.Now = w.Now
 	if change != nil {
 		change(&cfg)
 	}
-	b, err := evsim.New(cfg)
+	b, err := sim.New(cfg)
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -54,7 +54,7 @@ func (w *world) contactor(n charge.ConnectorID) hal.Contactor {
 }
 
 // outlet is the first connector as an inspector sees it.
-func (w *world) outlet() evsim.Outlet { return w.Snapshot().Connectors[0] }
+func (w *world) outlet() sim.Outlet { return w.Snapshot().Connectors[0] }
 
 // pass kicks every 100 ms for a while.
 func (w *world) pass(d time.Duration) {
@@ -109,8 +109,8 @@ func (w *world) do(d deed) {
 	}
 }
 
-func two(seed uint64) func(*evsim.Config) {
-	return func(c *evsim.Config) {
+func two(seed uint64) func(*sim.Config) {
+	return func(c *sim.Config) {
 		c.Seed, c.Connectors, c.Trace = seed, 2, 1000
 		c.Registers = []charge.WattHours{1_000, 2_000}
 	}
@@ -162,11 +162,11 @@ func TestPowerNeedsAClosedContactAndAnAskingVehicle(t *testing.T) {
 		}
 	}()
 	rapid.Check(t, func(rt *rapid.T) {
-		w := newWorld(t, func(c *evsim.Config) {
+		w := newWorld(t, func(c *sim.Config) {
 			two(rapid.Uint64().Draw(rt, "seed"))(c)
-			c.Keeper = rapid.SampledFrom([]time.Duration{0, evsim.DefaultKeeper}).Draw(rt, "keeper")
-			c.Asks = evsim.Span{Least: time.Millisecond, Most: 20 * time.Millisecond}
-			c.Contactor = evsim.Span{Least: time.Millisecond, Most: 6 * time.Millisecond}
+			c.Keeper = rapid.SampledFrom([]time.Duration{0, sim.DefaultKeeper}).Draw(rt, "keeper")
+			c.Asks = sim.Span{Least: time.Millisecond, Most: 20 * time.Millisecond}
+			c.Contactor = sim.Span{Least: time.Millisecond, Most: 6 * time.Millisecond}
 		})
 		var sum [2]int64 // W·ns at most
 		first := []charge.WattHours{1_000, 2_000}
@@ -204,8 +204,8 @@ func TestPowerNeedsAClosedContactAndAnAskingVehicle(t *testing.T) {
 }
 
 func TestRegisterIsPowerTimesTimeExactly(t *testing.T) {
-	w := newWorld(t, func(c *evsim.Config) { c.Registers, c.Contactor = []charge.WattHours{500}, evsim.Span{} })
-	if err := w.PlugVehicle(1, evsim.Vehicle{Capacity: 100_000, Charge: 0, MaxPower: 7_777}); err != nil {
+	w := newWorld(t, func(c *sim.Config) { c.Registers, c.Contactor = []charge.WattHours{500}, sim.Span{} })
+	if err := w.PlugVehicle(1, sim.Vehicle{Capacity: 100_000, Charge: 0, MaxPower: 7_777}); err != nil {
 		t.Fatal(err)
 	}
 	w.pass(time.Second) // it asks
@@ -226,8 +226,8 @@ func TestRegisterIsPowerTimesTimeExactly(t *testing.T) {
 }
 
 func TestVehicleTapersAndFills(t *testing.T) {
-	w := newWorld(t, func(c *evsim.Config) { c.Registers = []charge.WattHours{0} })
-	if err := w.PlugVehicle(1, evsim.Vehicle{Capacity: 2_000, Charge: 100, MaxPower: 100_000}); err != nil {
+	w := newWorld(t, func(c *sim.Config) { c.Registers = []charge.WattHours{0} })
+	if err := w.PlugVehicle(1, sim.Vehicle{Capacity: 2_000, Charge: 100, MaxPower: 100_000}); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.contactor(1).Set(true); err != nil {
@@ -360,22 +360,22 @@ func TestMeterLies(t *testing.T) {
 		return r, id
 	}
 	for name, tc := range map[string]struct {
-		fault evsim.MeterFault
+		fault sim.MeterFault
 		ok    func(before, after hal.Reading, was, is hal.Identity) bool
 		stays bool
 	}{
-		"stuck": {evsim.MeterStuck, func(a, b hal.Reading, _, _ hal.Identity) bool {
+		"stuck": {sim.MeterStuck, func(a, b hal.Reading, _, _ hal.Identity) bool {
 			return b.Import == a.Import && b.Seq > a.Seq
 		}, false},
-		"backwards": {evsim.MeterBackwards, func(a, b hal.Reading, _, _ hal.Identity) bool { return b.Import < a.Import }, false},
-		"jump":      {evsim.MeterJump, func(a, b hal.Reading, _, _ hal.Identity) bool { return b.Import > a.Import+900_000 }, false},
-		"replaced": {evsim.MeterReplaced, func(_, b hal.Reading, was, is hal.Identity) bool {
+		"backwards": {sim.MeterBackwards, func(a, b hal.Reading, _, _ hal.Identity) bool { return b.Import < a.Import }, false},
+		"jump":      {sim.MeterJump, func(a, b hal.Reading, _, _ hal.Identity) bool { return b.Import > a.Import+900_000 }, false},
+		"replaced": {sim.MeterReplaced, func(_, b hal.Reading, was, is hal.Identity) bool {
 			return b.Import < 1_000 && was != is
 		}, true},
 	} {
 		t.Run(name, func(t *testing.T) {
-			w := newWorld(t, func(c *evsim.Config) { c.Registers = []charge.WattHours{50_000} })
-			must(t, w.PlugVehicle(1, evsim.Vehicle{Capacity: 50_000, MaxPower: 50_000}), w.contactor(1).Set(true))
+			w := newWorld(t, func(c *sim.Config) { c.Registers = []charge.WattHours{50_000} })
+			must(t, w.PlugVehicle(1, sim.Vehicle{Capacity: 50_000, MaxPower: 50_000}), w.contactor(1).Set(true))
 			w.pass(10 * time.Second)
 			before, was := read(w)
 			must(t, w.InjectMeter(1, tc.fault))
@@ -403,8 +403,8 @@ func TestKeeperTripsAtItsTimeWhoeverLooks(t *testing.T) {
 	if s.Connectors[0].Closed || s.Supplied || len(s.Trace) != 2 {
 		t.Fatalf("got %+v; want closed once and opened by the keeper", s)
 	}
-	if at := s.Trace[1].Mono; at < evsim.DefaultKeeper || at > hal.MaxAgentGone {
-		t.Errorf("opened at %v; want between %v and %v", at, evsim.DefaultKeeper, hal.MaxAgentGone)
+	if at := s.Trace[1].Mono; at < sim.DefaultKeeper || at > hal.MaxAgentGone {
+		t.Errorf("opened at %v; want between %v and %v", at, sim.DefaultKeeper, hal.MaxAgentGone)
 	}
 }
 
@@ -419,22 +419,22 @@ func TestTimeThatGoesBackStandsStill(t *testing.T) {
 }
 
 func TestConfigIsRefusedByField(t *testing.T) {
-	for want, change := range map[string]func(*evsim.Config){
-		"connectors":  func(c *evsim.Config) { c.Connectors = 0 },
-		"rated_power": func(c *evsim.Config) { c.RatedPower = 0 },
-		"max_current": func(c *evsim.Config) { c.MaxCurrent = -1 },
-		"voltage":     func(c *evsim.Config) { c.Voltage = 0 },
-		"phases":      func(c *evsim.Config) { c.Phases = 2 },
-		"keeper":      func(c *evsim.Config) { c.Keeper = 2 * time.Second },
-		"trace":       func(c *evsim.Config) { c.Trace = -1 },
-		"registers":   func(c *evsim.Config) { c.Registers = []charge.WattHours{-1} },
-		"vehicles":    func(c *evsim.Config) { c.Vehicles.Least.Capacity = 9_999 },
-		"contactor":   func(c *evsim.Config) { c.Contactor.Least = time.Minute },
-		"asks":        func(c *evsim.Config) { c.Asks.Least = -1 },
+	for want, change := range map[string]func(*sim.Config){
+		"connectors":  func(c *sim.Config) { c.Connectors = 0 },
+		"rated_power": func(c *sim.Config) { c.RatedPower = 0 },
+		"max_current": func(c *sim.Config) { c.MaxCurrent = -1 },
+		"voltage":     func(c *sim.Config) { c.Voltage = 0 },
+		"phases":      func(c *sim.Config) { c.Phases = 2 },
+		"keeper":      func(c *sim.Config) { c.Keeper = 2 * time.Second },
+		"trace":       func(c *sim.Config) { c.Trace = -1 },
+		"registers":   func(c *sim.Config) { c.Registers = []charge.WattHours{-1} },
+		"vehicles":    func(c *sim.Config) { c.Vehicles.Least.Capacity = 9_999 },
+		"contactor":   func(c *sim.Config) { c.Contactor.Least = time.Minute },
+		"asks":        func(c *sim.Config) { c.Asks.Least = -1 },
 	} {
-		cfg := evsim.DefaultConfig()
+		cfg := sim.DefaultConfig()
 		change(&cfg)
-		if _, err := evsim.New(cfg); err == nil || !strings.Contains(err.Error(), "evsim: "+want+":") {
+		if _, err := sim.New(cfg); err == nil || !strings.Contains(err.Error(), "hal/sim: "+want+":") {
 			t.Errorf("%s: got %v", want, err)
 		}
 	}

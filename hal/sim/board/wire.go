@@ -11,8 +11,8 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/sim/evsim"
 )
 
 // version of the protocol; both sides are built from one source, so another
@@ -60,13 +60,13 @@ type request struct {
 }
 
 type reply struct {
-	Error    string          `json:"error,omitempty"`
-	Kind     string          `json:"kind,omitempty"`
-	Info     *info           `json:"info,omitempty"`
-	Reading  *hal.Reading    `json:"reading,omitempty"`
-	At       time.Duration   `json:"at_ns,omitempty"` // of the reading, on the clock of the states
-	Identity *hal.Identity   `json:"identity,omitempty"`
-	Snapshot *evsim.Snapshot `json:"snapshot,omitempty"`
+	Error    string        `json:"error,omitempty"`
+	Kind     string        `json:"kind,omitempty"`
+	Info     *info         `json:"info,omitempty"`
+	Reading  *hal.Reading  `json:"reading,omitempty"`
+	At       time.Duration `json:"at_ns,omitempty"` // of the reading, on the clock of the states
+	Identity *hal.Identity `json:"identity,omitempty"`
+	Snapshot *sim.Snapshot `json:"snapshot,omitempty"`
 }
 
 // info is what never changes while a board lives.
@@ -84,8 +84,8 @@ func errorKinds() map[string]error {
 		"not_fitted": hal.ErrNotFitted,
 		"unreadable": hal.ErrUnreadable,
 		"closed":     hal.ErrClosed,
-		"plugged":    evsim.ErrPlugged,
-		"unplugged":  evsim.ErrUnplugged,
+		"plugged":    sim.ErrPlugged,
+		"unplugged":  sim.ErrUnplugged,
 		"busy":       ErrBusy,
 	}
 }

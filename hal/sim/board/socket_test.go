@@ -16,7 +16,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/hal"
-	"github.com/carga-ev/carga/sim/evsim/board"
+	"github.com/carga-ev/carga/hal/sim/board"
 )
 
 // agentSocket names the board's socket to this test binary when it plays an

@@ -14,9 +14,9 @@ import (
 
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/haltest"
+	"github.com/carga-ev/carga/hal/sim"
+	"github.com/carga-ev/carga/hal/sim/board"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/sim/evsim"
-	"github.com/carga-ev/carga/sim/evsim/board"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -59,7 +59,7 @@ func (m *memory) dial(ctx context.Context) (net.Conn, error) {
 }
 
 // start serves a board until the test ends or stop is called.
-func start(tb testing.TB, ln net.Listener, b *evsim.Board) (stop func()) {
+func start(tb testing.TB, ln net.Listener, b *sim.Board) (stop func()) {
 	tb.Helper()
 	ctx, cancel := context.WithCancel(context.WithoutCancel(tb.Context()))
 	var run sync.WaitGroup
@@ -76,11 +76,11 @@ func start(tb testing.TB, ln net.Listener, b *evsim.Board) (stop func()) {
 	return stop
 }
 
-func newBoard(t *testing.T) *evsim.Board {
+func newBoard(t *testing.T) *sim.Board {
 	t.Helper()
-	cfg := evsim.DefaultConfig()
+	cfg := sim.DefaultConfig()
 	cfg.Connectors = 2
-	b, err := evsim.New(cfg)
+	b, err := sim.New(cfg)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -107,7 +107,7 @@ func TestConformanceInMemory(t *testing.T) {
 	})
 }
 
-func hands(t *testing.T, b *evsim.Board) haltest.Hands {
+func hands(t *testing.T, b *sim.Board) haltest.Hands {
 	t.Helper()
 	must := func(err error) {
 		if err != nil {
@@ -136,7 +136,7 @@ func hands(t *testing.T, b *evsim.Board) haltest.Hands {
 }
 
 // closed commands connector 1 closed and waits until it is.
-func closed(t *testing.T, c *board.Client, b *evsim.Board) {
+func closed(t *testing.T, c *board.Client, b *sim.Board) {
 	t.Helper()
 	con, err := c.Connector(1)
 	if err != nil {
@@ -161,7 +161,7 @@ func closed(t *testing.T, c *board.Client, b *evsim.Board) {
 }
 
 // opened returns when the contact of connector 1 opened last.
-func opened(t *testing.T, s evsim.Snapshot) time.Duration {
+func opened(t *testing.T, s sim.Snapshot) time.Duration {
 	t.Helper()
 	if s.Connectors[0].Closed {
 		t.Fatalf("contact is closed at %v", s.Mono)
@@ -320,7 +320,7 @@ func TestHandsAndInspectBesideAnAgent(t *testing.T) {
 		if err := h.Plug(2); err != nil {
 			t.Fatal(err)
 		}
-		if err := h.Plug(2); !errors.Is(err, evsim.ErrPlugged) {
+		if err := h.Plug(2); !errors.Is(err, sim.ErrPlugged) {
 			t.Errorf("second plug: got %v", err)
 		}
 		if err := h.Inject(2, charge.FaultGroundFault); err != nil {
