@@ -59,7 +59,7 @@ type Record struct {
 // record whose data cannot be used is still counted.
 func DecodeRecord(raw []byte) (Record, error) {
 	var r Record
-	if r.canonical(raw) {
+	if r.plain(raw) {
 		return r, nil
 	}
 	r = Record{}

@@ -2,6 +2,7 @@ package wire
 
 import (
 	"encoding/json"
+	"fmt"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -29,7 +30,7 @@ func sameAsGeneral(t interface {
 ) (short bool) {
 	t.Helper()
 	var r Record
-	if !r.canonical(raw) {
+	if !r.plain(raw) {
 		return false
 	}
 	want, err := general(raw)
@@ -115,12 +116,19 @@ func TestTheShortWayIsNoOther(t *testing.T) {
 func TestWhatIsOfAnotherFormGoesTheGeneralWay(t *testing.T) {
 	good := `{"v":1,"cp_id":"CP_1","journal":"j","seq":1,"prev":"","type":"unplugged","connector":1,"at":"2026-11-22T10:00:00.000Z","clock":"synced","uptime_ms":5,"data":{"a":1}}`
 	var r Record
-	if !r.canonical([]byte(good)) {
+	if !r.plain([]byte(good)) {
 		t.Fatal("the good one goes the general way")
 	}
 	for name, c := range map[string]struct{ from, to string }{
-		"a space":          {`{"v"`, `{ "v"`},
-		"an unknown field": {`,"data"`, `,"more":1,"data"`},
+		"a capital":        {`,"data"`, `,"More":1,"data"`},
+		"a twin letter":    {`,"data"`, `,"ſeq":1,"data"`},
+		"an escaped key":   {`,"data"`, `,"\u0073eq":1,"data"`},
+		"unknown twice":    {`,"data"`, `,"more":1,"more":1,"data"`},
+		"many unknown":     {`,"data"`, manyFields(20) + `,"data"`},
+		"a bad escape":     {`{"a":1}`, `{"a":"\u12g4"}`},
+		"a bad number":     {`{"a":1}`, `{"a":01}`},
+		"a fraction":       {`"seq":1`, `"seq":1.0`},
+		"no seq":           {`"seq":1,`, ``},
 		"data twice":       {`}}`, `},"data":{}}`},
 		"a key twice":      {`{"a":1}`, `{"a":1,"A":2}`},
 		"too deep":         {`{"a":1}`, `{"a":` + strings.Repeat("[", 20) + strings.Repeat("]", 20) + `}`},
@@ -140,20 +148,63 @@ func TestWhatIsOfAnotherFormGoesTheGeneralWay(t *testing.T) {
 		if raw == good {
 			t.Fatalf("%s: nothing was changed", name)
 		}
-		if new(Record).canonical([]byte(raw)) {
+		if new(Record).plain([]byte(raw)) {
 			t.Errorf("%s goes the short way", name)
 		}
 	}
 }
 
+func manyFields(n int) string {
+	var b strings.Builder
+	for i := range n {
+		fmt.Fprintf(&b, `,"more_%d":1`, i)
+	}
+	return b.String()
+}
+
+// TestRecordsOfALaterVersionGoTheShortWay: fields that this version does not
+// know, another order and spaces cost no general decoding.
+func TestRecordsOfALaterVersionGoTheShortWay(t *testing.T) {
+	for name, raw := range map[string]string{
+		"an unknown field":     `{"v":1,"cp_id":"CP_1","journal":"j","boot":"b-1","seq":1,"prev":"","type":"unplugged","at":"2026-11-22T10:00:00.000Z","uptime_ms":5,"data":{}}`,
+		"unknown and deep":     `{"v":2,"cp_id":"CP_1","journal":"j","seq":1,"prev":"","type":"new_type","at":"2026-11-22T10:00:00.000Z","more":{"a":[1,-2.5e3,"é\u00e9\n",null,true,false,{}],"b":[]},"data":{"x":{"y":[[]]}}}`,
+		"another order":        `{"uptime_ms":5,"at":"2026-11-22T10:00:00.000Z","type":"unplugged","prev":"","seq":1,"journal":"j","cp_id":"CP_1","v":1}`,
+		"spaces and new lines": "\n{ \"v\" : 1 ,\t\"cp_id\":\"CP_1\", \"journal\":\"j\",\"seq\":1,\"prev\":\"\",\"type\":\"unplugged\",\"at\":\"2026-11-22T10:00:00.000Z\" , \"data\" : { \"a\" : [ 1 , 2 ] } }\r\n",
+	} {
+		if !sameAsGeneral(t, []byte(raw)) {
+			t.Errorf("%s: goes the general way", name)
+		}
+	}
+}
+
+// FuzzPlain: whatever the short way accepts, the general way reads the same.
+func FuzzPlain(f *testing.F) {
+	files, err := filepath.Glob(filepath.Join("testdata", "*record*"))
+	if err != nil || len(files) == 0 {
+		f.Fatalf("no golden records: %v", err)
+	}
+	for _, name := range files {
+		raw, err := os.ReadFile(name)
+		if err != nil {
+			f.Fatal(err)
+		}
+		f.Add(raw)
+	}
+	f.Fuzz(func(t *testing.T, raw []byte) { sameAsGeneral(t, raw) })
+}
+
 func BenchmarkEnvelope(b *testing.B) {
 	raw := []byte(`{"v":1,"cp_id":"CP_0001","journal":"0198c2a0-7b1e-7c3a-9f00-1234567890ab","seq":42,"prev":"` + strings.Repeat("0af1", 16) +
 		`","type":"meter_read","connector":1,"session_id":"0198c2a0-7b1e-7c3a-9f00-1234567890ac","at":"2026-11-22T10:00:00.000Z","clock":"synced","uptime_ms":73512,"data":{"register_wh":1204331,"power_w":11000}}`)
-	for name, decode := range map[string]func([]byte) (Record, error){"short": DecodeRecord, "general": general} {
+	later := slices.Concat([]byte(`{"boot":"b-1",`), raw[1:])
+	for name, c := range map[string]struct {
+		raw    []byte
+		decode func([]byte) (Record, error)
+	}{"short": {raw, DecodeRecord}, "general": {raw, general}, "later": {later, DecodeRecord}} {
 		b.Run(name, func(b *testing.B) {
 			b.ReportAllocs()
 			for b.Loop() {
-				if _, err := decode(raw); err != nil {
+				if _, err := c.decode(c.raw); err != nil {
 					b.Fatal(err)
 				}
 			}

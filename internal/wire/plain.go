@@ -1,0 +1,406 @@
+package wire
+
+import (
+	"bytes"
+	"unicode/utf8"
+
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// plain decodes a record in one pass, without encoding/json: its fields in any
+// order, with spaces, and with fields that this version does not know. It
+// reports false for whatever it cannot decide about, and r is then of no use:
+// the caller decodes in the general way, which is the rule and also knows what
+// is wrong. What plain accepts, the general way reads as the same record.
+//
+// Every record passes through bridge and Central, so its cost is paid per
+// message; the general way costs ten times as much.
+func (r *Record) plain(raw []byte) bool {
+	if len(raw) > MaxMessage || !utf8.Valid(raw) {
+		return false
+	}
+	p := plainReader{b: raw}
+	var have recordFields
+	p.space()
+	if !p.accept('{') {
+		return false
+	}
+	var unknown plainKeys
+	for {
+		p.space()
+		key := p.key()
+		p.space()
+		if p.failed || !p.accept(':') {
+			return false
+		}
+		p.space()
+		field := recordField(key)
+		if field == 0 && !unknown.add(key) || have&field != 0 {
+			return false // twice, or more of them than plain compares
+		}
+		have |= field
+		switch field {
+		case fieldV:
+			r.V = int(p.number())
+		case fieldCPID:
+			r.CPID = charge.CPID(p.text())
+		case fieldJournal:
+			r.Journal = charge.JournalID(p.text())
+		case fieldSeq:
+			r.Seq = charge.Seq(p.number())
+		case fieldPrev:
+			r.Prev = string(p.text())
+		case fieldType:
+			r.Type = RecordType(p.text())
+		case fieldConnector:
+			r.Connector = charge.ConnectorID(p.number())
+		case fieldSessionID:
+			r.SessionID = charge.SessionID(p.text())
+		case fieldAt:
+			at, err := charge.ParseTime(string(p.text()))
+			if err != nil {
+				return false
+			}
+			r.At = at
+		case fieldClock:
+			r.Clock = charge.ClockQuality(p.text())
+		case fieldUptimeMS:
+			r.UptimeMS = p.number()
+		case fieldData:
+			start := p.i
+			if p.peek() != '{' {
+				return false
+			}
+			p.value(1)
+			r.Data = bytes.Clone(p.b[start:p.i])
+		default:
+			p.value(1)
+		}
+		p.space()
+		if p.failed {
+			return false
+		}
+		if p.accept('}') {
+			break
+		}
+		if !p.accept(',') {
+			return false
+		}
+	}
+	p.space()
+	if p.i != len(raw) || have&requiredFields != requiredFields {
+		return false
+	}
+	c := check{all: true} // the required fields are there
+	r.validate(&c)
+	return c.err == nil
+}
+
+// recordFields is a set of the fields of a Record.
+type recordFields uint16
+
+const (
+	fieldV recordFields = 1 << iota
+	fieldCPID
+	fieldJournal
+	fieldSeq
+	fieldPrev
+	fieldType
+	fieldAt
+	fieldConnector
+	fieldSessionID
+	fieldClock
+	fieldUptimeMS
+	fieldData
+
+	// requiredFields are those that Record.validate requires.
+	requiredFields = fieldV | fieldCPID | fieldJournal | fieldSeq | fieldPrev | fieldType | fieldAt
+)
+
+// recordField is the field of a key, 0 for an unknown one.
+func recordField(key []byte) recordFields {
+	switch string(key) { // compared in place, not copied
+	case "v":
+		return fieldV
+	case "cp_id":
+		return fieldCPID
+	case "journal":
+		return fieldJournal
+	case "seq":
+		return fieldSeq
+	case "prev":
+		return fieldPrev
+	case "type":
+		return fieldType
+	case "at":
+		return fieldAt
+	case "connector":
+		return fieldConnector
+	case "session_id":
+		return fieldSessionID
+	case "clock":
+		return fieldClock
+	case "uptime_ms":
+		return fieldUptimeMS
+	case "data":
+		return fieldData
+	}
+	return 0
+}
+
+// plainKeys finds repeated keys of one object without allocating: keys is how
+// many it compares. The zero value is an object without keys.
+type plainKeys struct {
+	keys [12][]byte
+	n    int
+}
+
+// add reports false if the key was there, or if there is no space for it.
+func (k *plainKeys) add(key []byte) bool {
+	for _, have := range k.keys[:k.n] {
+		if bytes.Equal(have, key) {
+			return false
+		}
+	}
+	if k.n == len(k.keys) {
+		return false
+	}
+	k.keys[k.n] = key
+	k.n++
+	return true
+}
+
+// plainReader reads a JSON text from left to right. It is stricter than JSON:
+// keys are lower-case ASCII, and what is decoded has no escapes and no
+// fractions. What it cannot read it leaves to the general way, by failed.
+type plainReader struct {
+	b      []byte
+	i      int
+	failed bool // nothing that was read counts
+}
+
+// fail gives up.
+func (p *plainReader) fail() { p.failed, p.i = true, len(p.b) }
+
+func (p *plainReader) space() {
+	for p.i < len(p.b) && (p.b[p.i] == ' ' || p.b[p.i] == '\t' || p.b[p.i] == '\n' || p.b[p.i] == '\r') {
+		p.i++
+	}
+}
+
+// peek is the next byte, 0 at the end.
+func (p *plainReader) peek() byte {
+	if p.i < len(p.b) {
+		return p.b[p.i]
+	}
+	return 0
+}
+
+// accept passes over one byte, if it is this one.
+func (p *plainReader) accept(c byte) bool {
+	if p.peek() != c {
+		return false
+	}
+	p.i++
+	return true
+}
+
+// key reads a key that encoding/json takes for no other than it is: no capitals,
+// no letters outside ASCII, no escapes.
+func (p *plainReader) key() []byte {
+	key := p.text()
+	for _, c := range key {
+		if c >= 'A' && c <= 'Z' {
+			p.fail()
+			return nil
+		}
+	}
+	return key
+}
+
+// text reads a string of printable ASCII without escapes. It points into the
+// message.
+func (p *plainReader) text() []byte {
+	if !p.accept('"') {
+		p.fail()
+		return nil
+	}
+	start := p.i
+	for ; p.i < len(p.b); p.i++ {
+		switch c := p.b[p.i]; {
+		case c == '"':
+			p.i++
+			return p.b[start : p.i-1]
+		case c < 0x20 || c > 0x7e || c == '\\':
+			p.fail()
+			return nil
+		}
+	}
+	p.fail()
+	return nil
+}
+
+// maxDigits is how many digits any int64 can hold.
+const maxDigits = 18
+
+// number reads a whole number that is not negative.
+func (p *plainReader) number() (n int64) {
+	start := p.i
+	for ; p.i < len(p.b) && p.b[p.i] >= '0' && p.b[p.i] <= '9'; p.i++ {
+		if p.i-start == maxDigits {
+			p.fail()
+			return 0
+		}
+		n = n*10 + int64(p.b[p.i]-'0')
+	}
+	if digits := p.i - start; digits == 0 || digits > 1 && p.b[start] == '0' {
+		p.fail()
+	}
+	return n // what follows the digits, as in 1.5, is no end of a value
+}
+
+// value passes over any value inside depth objects and arrays, and checks what
+// the general way checks: structure, repeated keys, depth.
+func (p *plainReader) value(depth int) {
+	switch c := p.peek(); {
+	case c == '"':
+		p.anyText()
+	case c == '{':
+		p.object(depth + 1)
+	case c == '[':
+		p.array(depth + 1)
+	case c == '-' || c >= '0' && c <= '9':
+		p.anyNumber()
+	case c == 't':
+		p.word("true")
+	case c == 'f':
+		p.word("false")
+	case c == 'n':
+		p.word("null")
+	default:
+		p.fail()
+	}
+}
+
+func (p *plainReader) object(depth int) {
+	p.i++
+	if depth > maxDepth {
+		p.fail()
+		return
+	}
+	p.space()
+	if p.accept('}') {
+		return
+	}
+	var keys plainKeys
+	for !p.failed {
+		p.space()
+		if !keys.add(p.key()) {
+			p.fail()
+		}
+		p.space()
+		if !p.accept(':') {
+			p.fail()
+		}
+		p.space()
+		p.value(depth)
+		p.space()
+		if p.accept('}') {
+			return
+		}
+		if !p.accept(',') {
+			p.fail()
+		}
+	}
+}
+
+func (p *plainReader) array(depth int) {
+	p.i++
+	if depth > maxDepth {
+		p.fail()
+		return
+	}
+	p.space()
+	if p.accept(']') {
+		return
+	}
+	for !p.failed {
+		p.space()
+		p.value(depth)
+		p.space()
+		if p.accept(']') {
+			return
+		}
+		if !p.accept(',') {
+			p.fail()
+		}
+	}
+}
+
+// anyText passes over a string with any letters and escapes; the message is
+// known to be valid UTF-8.
+func (p *plainReader) anyText() {
+	for p.i++; p.i < len(p.b); p.i++ {
+		switch c := p.b[p.i]; {
+		case c == '"':
+			p.i++
+			return
+		case c < 0x20:
+			p.fail()
+			return
+		case c == '\\':
+			p.i++
+			switch p.peek() {
+			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
+			case 'u':
+				for range 4 {
+					p.i++
+					if c := p.peek(); (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') {
+						p.fail()
+						return
+					}
+				}
+			default:
+				p.fail()
+				return
+			}
+		}
+	}
+	p.fail()
+}
+
+// anyNumber passes over a number of JSON (RFC 8259, section 6).
+func (p *plainReader) anyNumber() {
+	p.accept('-')
+	if !p.accept('0') {
+		p.digits()
+	}
+	if p.accept('.') {
+		p.digits()
+	}
+	if p.accept('e') || p.accept('E') {
+		if !p.accept('+') {
+			p.accept('-')
+		}
+		p.digits()
+	}
+}
+
+// digits passes over one digit or more.
+func (p *plainReader) digits() {
+	start := p.i
+	for p.i < len(p.b) && p.b[p.i] >= '0' && p.b[p.i] <= '9' {
+		p.i++
+	}
+	if p.i == start {
+		p.fail()
+	}
+}
+
+func (p *plainReader) word(w string) {
+	if len(p.b)-p.i < len(w) || string(p.b[p.i:p.i+len(w)]) != w {
+		p.fail()
+		return
+	}
+	p.i += len(w)
+}
