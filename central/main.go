@@ -68,7 +68,7 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 type flags struct {
 	path               string
 	check              bool
-	insecure, takeOver bool
+	insecure, takeover bool
 }
 
 func command(ctx context.Context, environ []string, stdout, stderr io.Writer) *cobra.Command {
@@ -98,7 +98,7 @@ func command(ctx context.Context, environ []string, stdout, stderr io.Writer) *c
 			if err != nil {
 				return err
 			}
-			cfg.TakeOver = f.takeOver
+			cfg.Takeover = f.takeover
 			if f.check {
 				_, err := stdout.Write(config.Dump(&cfg))
 				return err
@@ -109,7 +109,7 @@ func command(ctx context.Context, environ []string, stdout, stderr io.Writer) *c
 	cmd.Flags().StringVar(&f.path, "config", "", "configuration `FILE` (YAML); without it the defaults hold")
 	cmd.Flags().BoolVar(&f.check, "check-config", false, "check the configuration, print what holds, and exit")
 	cmd.Flags().BoolVar(&f.insecure, "insecure", false, "listen off loopback although there are no accounts")
-	cmd.Flags().BoolVar(&f.takeOver, "take-over", false, "do not wait for another Central to fall silent; lift a fence")
+	cmd.Flags().BoolVar(&f.takeover, "take-over", false, "do not wait for another Central to fall silent; lift a fence")
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return fmt.Errorf("%w: %w", errUsage, err) })
 	cmd.SetVersionTemplate("central {{.Version}}\n")
 	cmd.CompletionOptions.DisableDefaultCmd = true

@@ -15,9 +15,9 @@ func TestTheCommandLine(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		args []string
-		code int
-		says string
+		args   []string
+		code   int
+		prints string
 	}{
 		{[]string{"--version"}, 0, "central "},
 		{[]string{"--check-config"}, 0, "127.0.0.1:8080"},
@@ -38,8 +38,8 @@ func TestTheCommandLine(t *testing.T) {
 		{[]string{"--fast"}, 2, "fast"},
 	} {
 		var out bytes.Buffer
-		if code := run(t.Context(), c.args, []string{"CARGA_CENTRAL_INSECURE=false"}, &out, &out); code != c.code || !strings.Contains(out.String(), c.says) {
-			t.Errorf("%q: got code %d, want %d, and to hear of %q in %s", c.args, code, c.code, c.says, out.String())
+		if code := run(t.Context(), c.args, []string{"CARGA_CENTRAL_INSECURE=false"}, &out, &out); code != c.code || !strings.Contains(out.String(), c.prints) {
+			t.Errorf("%q: got code %d, want %d, and to hear of %q in %s", c.args, code, c.code, c.prints, out.String())
 		}
 	}
 }

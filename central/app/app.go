@@ -97,7 +97,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	if err != nil {
 		return err
 	}
-	c, err := newParts(cfg, deps, s, log)
+	c, err := newComponents(cfg, deps, s, log)
 	if err != nil {
 		return errors.Join(err, closeListener(l))
 	}
@@ -146,37 +146,37 @@ func listen(ctx context.Context, cfg Config, given net.Listener, log *slog.Logge
 	return nil, fmt.Errorf("http.listen %s: %w", cfg.HTTP.Listen, err)
 }
 
-// parts are the pieces of a Central, wired.
-type parts struct {
-	live   *ingest.Live
-	writer *ingest.Writer
-	outbox *outbox.Outbox
-	link   *link
-	web    *web.Server
-	watch  *obs.Watch
-	counts *watched
+// components are the pieces of a Central, wired.
+type components struct {
+	live     *ingest.Live
+	writer   *ingest.Writer
+	outbox   *outbox.Outbox
+	kafka    *kafkaIO
+	web      *web.Server
+	watch    *obs.Watch
+	counters *counters
 }
 
-func newParts(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*parts, error) {
-	c := &parts{live: ingest.NewLive(cfg.Tariff.ledger())}
+func newComponents(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*components, error) {
+	c := &components{live: ingest.NewLive(cfg.Tariff.ledger())}
 	c.newWatch(log)
 	var err error
-	if c.link, err = newLink(cfg, deps.Dial, s, c.live, c.watch, log); err != nil {
+	if c.kafka, err = newKafkaIO(cfg, deps.Dial, s, c.live, c.watch, log); err != nil {
 		return nil, err
 	}
 	wake := func() { c.outbox.Wake() }
 	writing := writerConfig(cfg)
-	writing.Watch = c.writerWatch()
-	c.writer = ingest.New(writing, stored{s}, c.link, c.live, wake, log)
+	writing.Hooks = c.writerHooks()
+	c.writer = ingest.New(writing, ingestStore{s}, c.kafka, c.live, wake, log)
 	rows := func(ctx context.Context, after int64, limit int) ([]outbox.Row, error) {
 		page, err := s.Outbox(ctx, after, limit)
 		if err != nil {
-			c.writer.Failed(err)
+			c.writer.ReadFailed(err)
 		}
 		return each(page, err, func(o *store.Outgoing) outbox.Row { return outbox.Row(*o) })
 	}
-	c.outbox = outbox.New(rows, c.link, c.writer.Told, c.live.Active, c.watch.Loop("outbox").Turn, log)
-	c.link.writer = c.writer
+	c.outbox = outbox.New(rows, c.kafka, c.writer.OutboxSent, c.live.Active, c.watch.Loop("outbox").Turn, log)
+	c.kafka.writer = c.writer
 	var breaker web.Breaker
 	if deps.Breaker != nil {
 		breaker = deps.Breaker
@@ -187,7 +187,7 @@ func newParts(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*parts, 
 		return nil, fmt.Errorf("http: %w", err)
 	}
 	c.web, err = web.New(web.Config{Insecure: cfg.Insecure, PublicURL: public, TrustedProxies: proxies, Observe: c.watch.Handler(metrics.Handler(c.watch.Families))},
-		live{c.live, deps.Breaker != nil}, desk{c.writer}, archive{s, c.live}, breaker, log)
+		live{c.live, deps.Breaker != nil}, operatorAPI{c.writer}, archive{s, c.live}, breaker, log)
 	return c, err
 }
 
@@ -198,7 +198,7 @@ func writerConfig(cfg Config) ingest.Config {
 			Events: t.Events.Name, Telemetry: t.Telemetry.Name, Monitor: t.Monitor.Name, Commands: t.Commands.Name,
 			Drivers: t.DriverEvents.Name, Central: t.CentralEvents.Name, DeadLetters: t.DeadLetters.Name,
 		},
-		Orders: cfg.orders(), Default: cfg.Tariff.ledger(), Admit: cfg.Network.AdmitAutomatically, TakeOver: cfg.TakeOver,
+		Orders: cfg.orders(), Default: cfg.Tariff.ledger(), Admit: cfg.Network.AdmitAutomatically, Takeover: cfg.Takeover,
 		SilentAfter: cfg.Network.SilentSessionAfter,
 		KeepAnswers: t.DriverEvents.Retention, Keep: cfg.Database.Retention,
 		IDs: func() string { return ids.New(time.Now(), rand.Reader) },
@@ -215,7 +215,7 @@ func newRun() string {
 
 // run runs all pieces until ctx ends or one fails for good, and returns after
 // all have ended.
-func (c *parts) run(ctx context.Context, page func(context.Context) error) error {
+func (c *components) run(ctx context.Context, page func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var running sync.WaitGroup
@@ -235,7 +235,7 @@ func (c *parts) run(ctx context.Context, page func(context.Context) error) error
 	start(c.writer.Run)
 	start(quiet(c.writer.Pulse))
 	start(quiet(c.outbox.Run))
-	start(c.link.run)
+	start(c.kafka.run)
 	start(quiet(c.watch.Run))
 	start(page)
 	running.Wait()
@@ -245,18 +245,18 @@ func (c *parts) run(ctx context.Context, page func(context.Context) error) error
 	return nil
 }
 
-// stored is the database as the writer sees it.
-type stored struct{ *store.Store }
+// ingestStore is the database as the writer sees it.
+type ingestStore struct{ *store.Store }
 
-var _ ingest.Store = stored{}
+var _ ingest.Store = ingestStore{}
 
 // Write implements ingest.Store.
-func (s stored) Write(ctx context.Context, fn func(ingest.Tx) error) error {
+func (s ingestStore) Write(ctx context.Context, fn func(ingest.Tx) error) error {
 	return s.Store.Write(ctx, func(tx *store.Tx) error { return fn(tx) })
 }
 
 // Trouble implements ingest.Store.
-func (stored) Trouble(err error) (words string, r ingest.Remedy) {
+func (ingestStore) Trouble(err error) (words string, r ingest.Remedy) {
 	words, remedy := store.Trouble(err)
 	return words, ingest.Remedy(remedy)
 }

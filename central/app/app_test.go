@@ -18,7 +18,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// answer is what the page's API said.
+// answer is what the page's API answered.
 type answer struct {
 	status         int
 	location, body string
@@ -26,7 +26,7 @@ type answer struct {
 
 // ask sends one request to the page's API, with an Idempotency-Key unless key is
 // empty.
-func (r *running) ask(w *world, method, path, body, key string) answer {
+func (r *runningCentral) ask(w *world, method, path, body, key string) answer {
 	r.t.Helper()
 	c := &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, n, _ string) (net.Conn, error) {
@@ -48,15 +48,15 @@ func (r *running) ask(w *world, method, path, body, key string) answer {
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	said, err := io.ReadAll(res.Body)
+	raw, err := io.ReadAll(res.Body)
 	if err := errors.Join(err, res.Body.Close()); err != nil {
 		r.t.Errorf("%s %s: %v", method, path, err)
 	}
-	return answer{res.StatusCode, res.Header.Get("Location"), string(said)}
+	return answer{res.StatusCode, res.Header.Get("Location"), string(raw)}
 }
 
 // get reads from the page's API.
-func (r *running) get(w *world, path string) string {
+func (r *runningCentral) get(w *world, path string) string {
 	r.t.Helper()
 	a := r.ask(w, http.MethodGet, path, "", "")
 	if a.status != http.StatusOK {
@@ -77,9 +77,9 @@ func TestFromRecordToTicketOverKafka(t *testing.T) {
 		o := w.others(cfg)
 		p := journaltest.New(t, "CP_1")
 		p.Charge(1)
-		o.say(wire.TopicEvents, journaltest.Message{Key: "CP_1", Value: []byte("poison")})
-		o.say(wire.TopicEvents, p.All...)
-		o.say(wire.TopicMonitor, p.Presence(1, charge.Epoch{}))
+		o.publish(wire.TopicEvents, journaltest.Message{Key: "CP_1", Value: []byte("poison")})
+		o.publish(wire.TopicEvents, p.All...)
+		o.publish(wire.TopicMonitor, p.Presence(1, charge.Epoch{}))
 		for range 200 {
 			if seq, _ := o.acked(p.Journal); seq == p.Seq {
 				break
@@ -93,8 +93,8 @@ func TestFromRecordToTicketOverKafka(t *testing.T) {
 		if got := o.tickets(); len(got) != 1 || len(got["CP_1-1"]) != 1 {
 			t.Errorf("tickets told: got %v, want one of CP_1-1", got)
 		}
-		if o.alive() < 1 || o.dead != 1 {
-			t.Errorf("signs of life %d, dead letters %d; want some and 1", o.alive(), o.dead)
+		if o.heartbeatCount() < 1 || o.dead != 1 {
+			t.Errorf("signs of life %d, dead letters %d; want some and 1", o.heartbeatCount(), o.dead)
 		}
 		sums, err := c.central.Totals(t.Context())
 		if err != nil || sums.Applied != int64(p.Seq) || sums.Tickets != 1 || sums.Billed != 2100 || sums.Metered != 2100 || sums.DeadLetters != 1 {
@@ -116,7 +116,7 @@ func TestKafkaAbsentForLong(t *testing.T) {
 		c := w.central(cfg)
 		o := w.others(cfg)
 		p := journaltest.New(t, "CP_1")
-		o.say(wire.TopicEvents, p.All...)
+		o.publish(wire.TopicEvents, p.All...)
 		time.Sleep(10 * time.Minute)
 		if page := c.get(w, "/api/v1/network"); !strings.Contains(page, "waits for Kafka") {
 			t.Errorf("the page does not say what is missing: %s", page)
@@ -129,7 +129,7 @@ func TestKafkaAbsentForLong(t *testing.T) {
 		}
 		w.kafkaGone() // and goes again
 		p.Charge(1)
-		o.say(wire.TopicEvents, p.All[1:]...)
+		o.publish(wire.TopicEvents, p.All[1:]...)
 		time.Sleep(10 * time.Minute)
 		if page := c.get(w, "/api/v1/network"); !strings.Contains(page, "waiting for Kafka since") {
 			t.Errorf("the page does not say what is missing: %s", page)
@@ -159,11 +159,11 @@ func TestKilledAndStartedAgainMidStream(t *testing.T) {
 		for i, m := range p.All { // each life sees the middle of something
 			if i%20 == 0 {
 				c := w.central(cfg)
-				o.say(wire.TopicEvents, p.All[:i]...) // what was not acknowledged comes again
+				o.publish(wire.TopicEvents, p.All[:i]...) // what was not acknowledged comes again
 				time.Sleep(2400*time.Millisecond + time.Duration(i)*3*time.Millisecond)
 				c.stop()
 			}
-			o.say(wire.TopicEvents, m)
+			o.publish(wire.TopicEvents, m)
 		}
 		c := w.central(cfg)
 		time.Sleep(10 * time.Second)
@@ -195,7 +195,7 @@ func TestALogReplacedByAShorterOne(t *testing.T) {
 		for n := range 5 {
 			p.Charge(n)
 		}
-		o.say(wire.TopicEvents, p.All...)
+		o.publish(wire.TopicEvents, p.All...)
 		time.Sleep(3 * time.Second)
 		known := p.Seq
 		if seq, _ := o.acked(p.Journal); seq != known {
@@ -205,7 +205,7 @@ func TestALogReplacedByAShorterOne(t *testing.T) {
 		w.kafka() // with nothing in it
 		defer w.kafkaGone()
 		p.Charge(5)
-		o.say(wire.TopicEvents, p.All[known-3:]...)
+		o.publish(wire.TopicEvents, p.All[known-3:]...)
 		time.Sleep(20 * time.Second)
 		if seq, _ := o.acked(p.Journal); seq != p.Seq {
 			t.Errorf("acknowledged from the new log: got %d, want %d", seq, p.Seq)
@@ -236,7 +236,7 @@ func TestRestoredFromAnOlderCopy(t *testing.T) {
 			for _, n := range charges {
 				p.Charge(n)
 			}
-			o.say(wire.TopicEvents, p.All[known:]...)
+			o.publish(wire.TopicEvents, p.All[known:]...)
 			time.Sleep(5 * time.Second)
 			if seq, _ := o.acked(p.Journal); seq != p.Seq {
 				t.Errorf("acknowledged: got %d, want %d", seq, p.Seq)
@@ -263,7 +263,7 @@ func TestRestoredFromAnOlderCopy(t *testing.T) {
 		if int(seq) != known || !before.Less(by) {
 			t.Errorf("told: %d by %s, want %d by a greater one than %s", seq, by, known, before)
 		}
-		o.say(wire.TopicEvents, p.All[known:later]...)
+		o.publish(wire.TopicEvents, p.All[known:later]...)
 		time.Sleep(5 * time.Second)
 		sums, err := c.central.Totals(t.Context())
 		if err != nil || sums.Applied != int64(p.Seq) || sums.Tickets != 4 || sums.Billed != 4*2100 || sums.Lost != 0 {
@@ -275,7 +275,7 @@ func TestRestoredFromAnOlderCopy(t *testing.T) {
 	})
 }
 
-func TestTwoCentralsOneSpeaks(t *testing.T) {
+func TestOfTwoCentralsOneIsActive(t *testing.T) {
 	first, second := db(t), db(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -285,7 +285,7 @@ func TestTwoCentralsOneSpeaks(t *testing.T) {
 		a := w.central(cfg)
 		o := w.others(cfg)
 		p := journaltest.New(t, "CP_1")
-		o.say(wire.TopicEvents, p.All...)
+		o.publish(wire.TopicEvents, p.All...)
 		time.Sleep(3 * time.Second)
 		_, before := o.acked(p.Journal)
 
@@ -293,7 +293,7 @@ func TestTwoCentralsOneSpeaks(t *testing.T) {
 		b := w.central(cfg2)
 		time.Sleep(time.Minute)
 		p.Charge(1)
-		o.say(wire.TopicEvents, p.All[1:]...)
+		o.publish(wire.TopicEvents, p.All[1:]...)
 		time.Sleep(3 * time.Second)
 		if _, by := o.acked(p.Journal); by != before {
 			t.Errorf("the second spoke although the first lives: %s", by)
@@ -303,14 +303,14 @@ func TestTwoCentralsOneSpeaks(t *testing.T) {
 		}
 		b.stop()
 
-		cfg2.TakeOver = true
+		cfg2.Takeover = true
 		b = w.central(cfg2)
 		time.Sleep(10 * time.Second)
 		if page := a.get(w, "/api/v1/network"); !strings.Contains(page, "took over") {
 			t.Errorf("the first does not say that it is fenced: %s", page)
 		}
 		p.Charge(2)
-		o.say(wire.TopicEvents, p.All[p.Seq-8:]...)
+		o.publish(wire.TopicEvents, p.All[p.Seq-8:]...)
 		time.Sleep(5 * time.Second)
 		if seq, by := o.acked(p.Journal); seq != p.Seq || !before.Less(by) {
 			t.Errorf("after the take-over: acknowledged %d by %s, want %d by a greater one than %s", seq, by, p.Seq, before)

@@ -46,8 +46,8 @@ type badRecord struct {
 	// reason is part of the reason of each dead letter.
 	reason string
 	// grows: what it tells is new and may change the state.
-	grows bool
-	say   func(k *kitchen)
+	grows   bool
+	publish func(k *kitchen)
 }
 
 // TestBadInputByKafka: each is counted, dead letters carry their reason, and
@@ -94,7 +94,7 @@ func TestBadInputByKafka(t *testing.T) {
 type kitchen struct {
 	t       *testing.T
 	w       *world
-	c       *running
+	c       *runningCentral
 	o       *others
 	client  *kgo.Client
 	known   *journaltest.Point // all of it is in the database
@@ -102,7 +102,7 @@ type kitchen struct {
 	letters int                // dead letters read
 }
 
-func newKitchen(t *testing.T, w *world, c *running, o *others) *kitchen {
+func newKitchen(t *testing.T, w *world, c *runningCentral, o *others) *kitchen {
 	t.Helper()
 	k := &kitchen{t: t, w: w, c: c, o: o, known: journaltest.New(t, "CP_1"), good: journaltest.New(t, "CP_GOOD")}
 	k.known.Charge(1)
@@ -112,8 +112,8 @@ func newKitchen(t *testing.T, w *world, c *running, o *others) *kitchen {
 	if err != nil {
 		t.Fatal(err)
 	}
-	o.say(wire.TopicEvents, k.known.All...)
-	o.say(wire.TopicEvents, k.good.All...)
+	o.publish(wire.TopicEvents, k.known.All...)
+	o.publish(wire.TopicEvents, k.good.All...)
 	k.within("all is known", func() bool { return k.acked(k.known) && k.acked(k.good) })
 	return k
 }
@@ -171,7 +171,7 @@ func (k *kitchen) survive(row badRecord) {
 	k.t.Helper()
 	before, state := k.books(), k.hash()
 	want := books{before.applied + row.adds.applied, before.duplicates + row.adds.duplicates, before.gaps + row.adds.gaps, before.dead + row.adds.dead}
-	row.say(k)
+	row.publish(k)
 	k.within(row.name+" is counted", func() bool { return k.books() == want })
 	time.Sleep(time.Second)
 	if got := k.books(); got != want {
@@ -226,7 +226,7 @@ func (k *kitchen) next() *kgo.Record {
 // badValues are records that say nothing good.
 func badValues() []badRecord {
 	letter := func(name, reason string, records func(k *kitchen) []*kgo.Record) badRecord {
-		return badRecord{name: name, adds: books{dead: 1}, reason: reason, say: func(k *kitchen) { k.produce(records(k)...) }}
+		return badRecord{name: name, adds: books{dead: 1}, reason: reason, publish: func(k *kitchen) { k.produce(records(k)...) }}
 	}
 	one := func(key, value string, headers ...kgo.RecordHeader) func(*kitchen) []*kgo.Record {
 		return func(*kitchen) []*kgo.Record {
@@ -257,64 +257,64 @@ func badValues() []badRecord {
 		letter("5 empty request of a driver", "is not a JSON object", on(wire.TopicDriverEvents, one("ann", ""))),
 		letter("5 empty sign of life", "is not a JSON object", on(wire.TopicMonitor, one("bridge", "", kind(wire.KindValueBridgeAlive)))),
 		letter("6 value of 1 MB", "has 1000000 bytes; at most 32768 are allowed", one("CP_1", strings.Repeat("x", 1_000_000))),
-		{name: "7 10 000 headers", adds: books{applied: 1}, grows: true, say: func(k *kitchen) {
+		{name: "7 10 000 headers", adds: books{applied: 1}, grows: true, publish: func(k *kitchen) {
 			r := k.next()
 			for i := range 10_000 {
 				r.Headers = append(r.Headers, kgo.RecordHeader{Key: fmt.Sprint(i), Value: []byte("x")})
 			}
 			k.produce(r)
 		}},
-		{name: "8 headers that are no UTF-8", adds: books{applied: 1}, grows: true, say: func(k *kitchen) {
+		{name: "8 headers that are no UTF-8", adds: books{applied: 1}, grows: true, publish: func(k *kitchen) {
 			r := k.next()
 			r.Headers = []kgo.RecordHeader{{Key: "\xff", Value: []byte("\xfe")}, {Key: wire.HeaderReceivedAt, Value: []byte("\xff\x00")}, kind("\xff")}
 			k.produce(r)
 		}},
 		letter("9 version 0 of a presence", "field v: 0 is not a version", on(wire.TopicMonitor, one("CP_1", `{"v":0}`, kind(wire.KindValuePresence)))),
-		{name: "9 unknown kind on monitor-events", say: func(k *kitchen) {
+		{name: "9 unknown kind on monitor-events", publish: func(k *kitchen) {
 			k.produce(&kgo.Record{Topic: wire.TopicMonitor, Value: []byte("{}"), Headers: []kgo.RecordHeader{kind("weather")}})
 		}},
-		{name: "10 gzip bomb of 32 MB", adds: books{dead: 1}, reason: "has 33554432 bytes; at most 32768 are allowed", say: func(k *kitchen) { k.bomb(32 << 20) }},
+		{name: "10 gzip bomb of 32 MB", adds: books{dead: 1}, reason: "has 33554432 bytes; at most 32768 are allowed", publish: func(k *kitchen) { k.bomb(32 << 20) }},
 	}
 }
 
 // badLogs are what happens to a log, and records that are good somewhere else.
 func badLogs() []badRecord {
 	return []badRecord{
-		{name: "12 times of Kafka before 1970 and in the year 10 000", adds: books{applied: 2}, grows: true, say: func(k *kitchen) {
+		{name: "12 times of Kafka before 1970 and in the year 10 000", adds: books{applied: 2}, grows: true, publish: func(k *kitchen) {
 			for _, at := range []time.Time{time.UnixMilli(-1), time.Date(10_000, 1, 1, 0, 0, 0, 0, time.UTC)} {
 				r := k.next()
 				r.Timestamp = at
 				k.produce(r)
 			}
 		}},
-		{name: "13 record of an unknown charging point, from the middle", adds: books{gaps: 1}, grows: true, say: func(k *kitchen) {
+		{name: "13 record of an unknown charging point, from the middle", adds: books{gaps: 1}, grows: true, publish: func(k *kitchen) {
 			p := journaltest.New(k.t, "CP_NEW")
 			p.Charge(1)
 			k.produce(&kgo.Record{Key: []byte(p.CP), Value: p.All[5].Value})
 		}},
-		{name: "16 same record in two partitions", adds: books{duplicates: 2}, say: func(k *kitchen) {
+		{name: "16 same record in two partitions", adds: books{duplicates: 2}, publish: func(k *kitchen) {
 			for partition := range int32(2) {
 				k.produce(&kgo.Record{Key: []byte("CP_1"), Value: k.known.All[3].Value, Partition: partition})
 			}
 		}},
-		{name: "19 gap of offsets, by the marker of a transaction", adds: books{duplicates: 1}, say: func(k *kitchen) { k.transact(kgo.TryCommit) }},
+		{name: "19 gap of offsets, by the marker of a transaction", adds: books{duplicates: 1}, publish: func(k *kitchen) { k.transact(kgo.TryCommit) }},
 		// A record proves itself by its chain, not by the transaction it came in.
-		{name: "20 record of an aborted transaction", adds: books{duplicates: 1}, say: func(k *kitchen) { k.transact(kgo.TryAbort) }},
-		{name: "21 a batch a hundred times", adds: books{duplicates: 900}, say: func(k *kitchen) {
+		{name: "20 record of an aborted transaction", adds: books{duplicates: 1}, publish: func(k *kitchen) { k.transact(kgo.TryAbort) }},
+		{name: "21 a batch a hundred times", adds: books{duplicates: 900}, publish: func(k *kitchen) {
 			for range 100 {
-				k.o.say(wire.TopicEvents, k.known.All...)
+				k.o.publish(wire.TopicEvents, k.known.All...)
 			}
 		}},
-		{name: "22 whole backlog backwards, then once more in order", adds: books{applied: 9, duplicates: 1, gaps: 8}, grows: true, say: func(k *kitchen) {
+		{name: "22 whole backlog backwards, then once more in order", adds: books{applied: 9, duplicates: 1, gaps: 8}, grows: true, publish: func(k *kitchen) {
 			p := journaltest.New(k.t, "CP_BACK")
 			p.Charge(1)
 			for i := range p.All {
-				k.o.say(wire.TopicEvents, p.All[len(p.All)-1-i])
+				k.o.publish(wire.TopicEvents, p.All[len(p.All)-1-i])
 			}
 			time.Sleep(time.Second)
-			k.o.say(wire.TopicEvents, p.All...)
+			k.o.publish(wire.TopicEvents, p.All...)
 		}},
-		{name: "26 acknowledgement beyond what exists, 27 of an older Central", say: func(k *kitchen) {
+		{name: "26 acknowledgement beyond what exists, 27 of an older Central", publish: func(k *kitchen) {
 			past := charge.Epoch{Run: "fffffff0-1111-7fff-bfff-ffffffffffff"}
 			for _, central := range []charge.Epoch{past, k.now(), {Number: k.now().Number + 7, Run: "00000000000000ab"}} {
 				a := wire.Ack{V: 1, Central: central, Journal: &k.known.Journal, Seq: 1 << 40, At: charge.At(time.Now())}
@@ -325,21 +325,21 @@ func badLogs() []badRecord {
 				k.produce(&kgo.Record{Topic: wire.TopicCommands, Key: []byte("CP_1"), Value: raw, Headers: []kgo.RecordHeader{{Key: wire.HeaderKind, Value: []byte(wire.KindValueAck)}}})
 			}
 		}},
-		{name: "27 commands that are none", say: func(k *kitchen) {
+		{name: "27 commands that are none", publish: func(k *kitchen) {
 			for _, v := range []string{"", "{}", "la"} {
 				k.produce(&kgo.Record{Topic: wire.TopicCommands, Key: []byte("CP_1"), Value: []byte(v), Headers: []kgo.RecordHeader{{Key: wire.HeaderKind, Value: []byte(wire.KindValueCommand)}}})
 			}
 		}},
-		{name: "28 record of a future version", adds: books{applied: 1}, grows: true, say: func(k *kitchen) {
+		{name: "28 record of a future version", adds: books{applied: 1}, grows: true, publish: func(k *kitchen) {
 			raw := fmt.Sprintf(`{"v":7,"cp_id":%q,"journal":%q,"seq":%d,"prev":%q,"type":"battery_swapped","at":"2026-11-22T10:00:00.000Z","sails":["jib"],"data":{"cells":[1,2]}}`,
 				k.good.CP, k.good.Journal, k.good.Seq+1, k.good.Hash)
 			k.good.Seq, k.good.Hash = k.good.Seq+1, wire.Hash([]byte(raw))
 			k.produce(&kgo.Record{Key: []byte(k.good.CP), Value: []byte(raw)})
 		}},
-		{name: "29 poison at the head, good ones behind", adds: books{applied: 2, dead: 1}, reason: "is not a JSON object", grows: true, say: func(k *kitchen) {
+		{name: "29 poison at the head, good ones behind", adds: books{applied: 2, dead: 1}, reason: "is not a JSON object", grows: true, publish: func(k *kitchen) {
 			k.produce(&kgo.Record{Key: []byte("CP_GOOD"), Value: []byte("poison")}, k.next(), k.next())
 		}},
-		{name: "17 partitions grow from 2 to 6", adds: books{duplicates: 1}, say: func(k *kitchen) {
+		{name: "17 partitions grow from 2 to 6", adds: books{duplicates: 1}, publish: func(k *kitchen) {
 			req := kmsg.NewCreatePartitionsRequest()
 			topic := kmsg.NewCreatePartitionsRequestTopic()
 			topic.Topic, topic.Count = wire.TopicEvents, 6

@@ -40,9 +40,9 @@ type Config struct {
 	Insecure bool `yaml:"insecure"`
 	Log      Log  `yaml:"log"`
 
-	// TakeOver does not wait until another Central is silent, and lifts a fence.
+	// Takeover does not wait until another Central is silent, and lifts a fence.
 	// It is a word for one start, so it stands on the command line only.
-	TakeOver bool
+	Takeover bool
 }
 
 // HTTP says where the page and the API are served.
@@ -327,13 +327,13 @@ func (t *Tariff) validate(p *config.Problems) {
 	if !c.Known() {
 		p.Addf("tariff.currency", "want three capital letters of ISO 4217, such as EUR")
 	}
-	judge := func(key, main, cents, otherwise string) {
+	check := func(key, main, cents, otherwise string) {
 		if _, err := price(c, main, cents, otherwise); err != nil && err.cents {
 			p.Addf("tariff."+key+"_cents", "%s", err.want)
 		} else if err != nil {
 			p.Addf("tariff."+key, "%s", err.want)
 		}
 	}
-	judge("start_fee", t.StartFee, t.StartFeeCents, defaultStartFee)
-	judge("per_kwh", t.PerKWh, t.PerKWhCents, defaultPerKWh)
+	check("start_fee", t.StartFee, t.StartFeeCents, defaultStartFee)
+	check("per_kwh", t.PerKWh, t.PerKWhCents, defaultPerKWh)
 }

@@ -82,8 +82,8 @@ func (w *world) kafkaGone() {
 	}
 }
 
-// running is a Central.
-type running struct {
+// runningCentral is a Central.
+type runningCentral struct {
 	t       *testing.T
 	cancel  context.CancelFunc
 	done    chan error
@@ -114,11 +114,11 @@ func (w *world) listen() net.Listener {
 	return l
 }
 
-func (w *world) central(cfg app.Config) *running {
+func (w *world) central(cfg app.Config) *runningCentral {
 	w.t.Helper()
 	l := w.listen()
 	ctx, cancel := context.WithCancel(context.Background())
-	r := &running{t: w.t, cancel: cancel, done: make(chan error, 1), page: l}
+	r := &runningCentral{t: w.t, cancel: cancel, done: make(chan error, 1), page: l}
 	started := make(chan *app.Central, 1)
 	go func() {
 		r.done <- app.Run(ctx, cfg, app.Deps{
@@ -133,7 +133,7 @@ func (w *world) central(cfg app.Config) *running {
 	return r
 }
 
-func (r *running) stop() {
+func (r *runningCentral) stop() {
 	r.t.Helper()
 	r.cancel()
 	if err := <-r.done; err != nil {
@@ -151,11 +151,11 @@ type others struct {
 	running  sync.WaitGroup
 	schemas  *schematest.Set
 
-	mu   sync.Mutex
-	acks []wire.Ack
-	told []wire.CentralEvent
-	dead int
-	life int
+	mu         sync.Mutex
+	acks       []wire.Ack
+	events     []wire.CentralEvent
+	dead       int
+	heartbeats int
 }
 
 func (w *world) others(cfg app.Config) *others {
@@ -230,7 +230,7 @@ func (o *others) read(_ context.Context, b kafkalink.Batch) error {
 			o.dead++
 		case wire.TopicMonitor:
 			if string(m.Header(wire.HeaderKind)) == wire.KindValueCentralAlive {
-				o.life++
+				o.heartbeats++
 			}
 		case wire.TopicCentralEvents:
 			var e wire.CentralEvent
@@ -240,7 +240,7 @@ func (o *others) read(_ context.Context, b kafkalink.Batch) error {
 			if got := string(m.Header(wire.HeaderTrace)); got != string(e.SessionID) {
 				o.t.Errorf("%s is told with the trace %q, want %q", e.EventType, got, e.SessionID)
 			}
-			o.told = append(o.told, e)
+			o.events = append(o.events, e)
 		case wire.TopicCommands:
 			if string(m.Header(wire.HeaderKind)) != wire.KindValueAck {
 				continue
@@ -255,7 +255,7 @@ func (o *others) read(_ context.Context, b kafkalink.Batch) error {
 	return nil
 }
 
-func (o *others) say(topic string, all ...journaltest.Message) {
+func (o *others) publish(topic string, all ...journaltest.Message) {
 	o.t.Helper()
 	for _, m := range all {
 		r := kafkalink.Record{Topic: topic, Key: []byte(m.Key), Value: m.Value, Headers: []kafkalink.Header{
@@ -287,7 +287,7 @@ func (o *others) tickets() map[charge.SessionID]map[string]int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	all := map[charge.SessionID]map[string]int{}
-	for _, e := range o.told {
+	for _, e := range o.events {
 		if e.EventType == wire.CentralTicket {
 			if all[e.SessionID] == nil {
 				all[e.SessionID] = map[string]int{}
@@ -308,10 +308,10 @@ func (o *others) eachTicketOnce() {
 	}
 }
 
-func (o *others) alive() int {
+func (o *others) heartbeatCount() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	return o.life
+	return o.heartbeats
 }
 
 func db(t *testing.T) string {

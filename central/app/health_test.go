@@ -24,7 +24,7 @@ type shownPart struct {
 }
 
 // parts are those on the page.
-func (r *running) parts(w *world) map[string]shownPart {
+func (r *runningCentral) parts(w *world) map[string]shownPart {
 	r.t.Helper()
 	var n struct{ Parts []shownPart }
 	if err := json.Unmarshal([]byte(r.get(w, "/api/v1/network")), &n); err != nil {
@@ -38,7 +38,7 @@ func (r *running) parts(w *world) map[string]shownPart {
 }
 
 // openAlarms are those on the page, kind and words.
-func (r *running) openAlarms(w *world) (all []string) {
+func (r *runningCentral) openAlarms(w *world) (all []string) {
 	r.t.Helper()
 	var n struct{ Items []struct{ Kind, Text string } }
 	if err := json.Unmarshal([]byte(r.get(w, "/api/v1/alarms?state=open")), &n); err != nil {
@@ -50,8 +50,8 @@ func (r *running) openAlarms(w *world) (all []string) {
 	return all
 }
 
-// bridgeSays is a bridge's sign of life.
-func bridgeSays(t *testing.T, m wire.BridgeAlive) journaltest.Message {
+// bridgeHeartbeat is a bridge's sign of life.
+func bridgeHeartbeat(t *testing.T, m wire.BridgeAlive) journaltest.Message {
 	t.Helper()
 	now := charge.At(time.Now())
 	m.V, m.At, m.MQTT, m.Kafka = wire.Version, now, wire.Dependency{Up: true, Since: now}, wire.Dependency{Up: true, Since: now}
@@ -87,8 +87,8 @@ func TestWhatCentralCannotWriteIsShown(t *testing.T) {
 				began := time.Now()
 				p := journaltest.New(t, "CP_1")
 				p.Charge(1)
-				o.say(wire.TopicEvents, journaltest.Message{Key: "CP_1", Value: []byte("poison")})
-				o.say(wire.TopicEvents, p.All...)
+				o.publish(wire.TopicEvents, journaltest.Message{Key: "CP_1", Value: []byte("poison")})
+				o.publish(wire.TopicEvents, p.All...)
 				time.Sleep(9 * time.Second)
 				if ok, all := page.Ready(); !ok && topic != wire.TopicCommands { // what may be refused is not told yet
 					t.Errorf("after 9 s: %+v", all)
@@ -155,7 +155,7 @@ func TestWhatTheBridgeCannotDoIsShown(t *testing.T) {
 		started := charge.At(time.Now())
 		lives := func(seconds int, troubles ...wire.Trouble) {
 			for range seconds {
-				o.say(wire.TopicMonitor, bridgeSays(t, wire.BridgeAlive{StartedAt: started, Troubles: troubles}))
+				o.publish(wire.TopicMonitor, bridgeHeartbeat(t, wire.BridgeAlive{StartedAt: started, Troubles: troubles}))
 				time.Sleep(time.Second)
 			}
 		}
@@ -222,9 +222,9 @@ func TestDeadLettersOfABridgeRaiseTheAlarmOnce(t *testing.T) {
 		o := w.others(cfg)
 		time.Sleep(5 * time.Second)
 		first, second := charge.At(time.Now()), charge.At(time.Now().Add(-time.Hour)) // its clock was set back between
-		says := func(started charge.Time, n int64, why string) {
+		heartbeat := func(started charge.Time, n int64, why string) {
 			for range 3 {
-				o.say(wire.TopicMonitor, bridgeSays(t, wire.BridgeAlive{StartedAt: started, Accepted: n, DeadLetters: n, DeadLetter: why}))
+				o.publish(wire.TopicMonitor, bridgeHeartbeat(t, wire.BridgeAlive{StartedAt: started, Accepted: n, DeadLetters: n, DeadLetter: why}))
 				time.Sleep(time.Second)
 			}
 		}
@@ -249,20 +249,20 @@ func TestDeadLettersOfABridgeRaiseTheAlarmOnce(t *testing.T) {
 		words := func(n int, why string) string {
 			return fmt.Sprintf("dead_letter dead letters of bridge b since its start: %d, kept in cp-events-dlq; the last: %s", n, why)
 		}
-		says(first, 0, "")
+		heartbeat(first, 0, "")
 		want("none", 0)
-		says(first, 2, "cp/CP_A/up/event: x")
+		heartbeat(first, 2, "cp/CP_A/up/event: x")
 		want("two", 2, words(2, "cp/CP_A/up/event: x"))
 		clearAll()
-		says(first, 2, "cp/CP_A/up/event: x")
+		heartbeat(first, 2, "cp/CP_A/up/event: x")
 		want("the same two", 2)
 		c.stop()
 		c = w.central(cfg)
-		says(first, 2, "cp/CP_A/up/event: x")
+		heartbeat(first, 2, "cp/CP_A/up/event: x")
 		want("the same two, another life of Central", 2)
-		says(second, 0, "")
+		heartbeat(second, 0, "")
 		want("another run of the bridge", 2)
-		says(second, 1, "cp/CP_A/up/event: y")
+		heartbeat(second, 1, "cp/CP_A/up/event: y")
 		want("one more", 3, words(1, "cp/CP_A/up/event: y"))
 		o.stop()
 		c.stop()
@@ -281,9 +281,9 @@ func TestACommandIsSentWhenKafkaHasIt(t *testing.T) {
 		c := w.central(cfg)
 		o := w.others(cfg)
 		p := journaltest.New(t, "CP_1")
-		o.say(wire.TopicEvents, p.All...)
+		o.publish(wire.TopicEvents, p.All...)
 		for range 3 {
-			o.say(wire.TopicMonitor, bridgeSays(t, wire.BridgeAlive{StartedAt: charge.At(time.Now())}), p.Presence(1, charge.Epoch{}))
+			o.publish(wire.TopicMonitor, bridgeHeartbeat(t, wire.BridgeAlive{StartedAt: charge.At(time.Now())}), p.Presence(1, charge.Epoch{}))
 			time.Sleep(time.Second)
 		}
 		f := w.cluster.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: wire.TopicCommands, Err: kerr.KafkaStorageError, Count: -1})
@@ -330,11 +330,11 @@ func TestALockedDatabaseIsNotABridgeThatIsAway(t *testing.T) {
 		p := journaltest.New(t, "CP_1")
 		lives := func(seconds int) {
 			for range seconds {
-				o.say(wire.TopicMonitor, bridgeSays(t, wire.BridgeAlive{StartedAt: started}), p.Presence(1, charge.Epoch{}))
+				o.publish(wire.TopicMonitor, bridgeHeartbeat(t, wire.BridgeAlive{StartedAt: started}), p.Presence(1, charge.Epoch{}))
 				time.Sleep(time.Second)
 			}
 		}
-		o.say(wire.TopicEvents, p.All...)
+		o.publish(wire.TopicEvents, p.All...)
 		lives(5)
 		unlock := storetest.Lock(t, path)
 		lives(30)

@@ -48,17 +48,17 @@ func TestEachTicketAndSessionHasItsOwnCurrency(t *testing.T) {
 				p.Write(1, session, &wire.ChargingStopped{Reason: "local", Start: start, Register: p.Register, Username: "ann", Tariff: tariff})
 			}
 		}
-		said := 0
-		say := func() {
-			o.say(wire.TopicMonitor, p.Presence(1, charge.Epoch{}))
+		published := 0
+		publish := func() {
+			o.publish(wire.TopicMonitor, p.Presence(1, charge.Epoch{}))
 			time.Sleep(time.Second)
-			o.say(wire.TopicEvents, p.All[said:]...)
-			said = len(p.All)
+			o.publish(wire.TopicEvents, p.All[published:]...)
+			published = len(p.All)
 			time.Sleep(3 * time.Second)
 		}
 		charges("s-1", "hrk-1", true)
 		charges("s-2", "hrk-1", false)
-		say()
+		publish()
 		c.stop()
 
 		c = w.central(euro)
@@ -81,7 +81,7 @@ func TestEachTicketAndSessionHasItsOwnCurrency(t *testing.T) {
 		start := p.Register - 1000
 		p.Write(1, "s-2", &wire.ChargingStopped{Reason: "local", Start: start, Register: p.Register, Username: "ann", Tariff: "hrk-1"})
 		charges("s-3", "eur-1", true)
-		say()
+		publish()
 		var page struct {
 			Items []struct {
 				ID       string `json:"ticket_id"`
@@ -102,16 +102,16 @@ func TestEachTicketAndSessionHasItsOwnCurrency(t *testing.T) {
 				t.Errorf("ticket %s is shown as %q, want %s; %s", id, got[id], want, body)
 			}
 		}
-		told := map[string]string{}
+		costs := map[string]string{}
 		o.mu.Lock()
-		for i := range o.told {
-			if e := &o.told[i]; e.EventType == wire.CentralTicket {
-				told[e.EventID] = e.Cost.String() + " " + e.Currency
+		for i := range o.events {
+			if e := &o.events[i]; e.EventType == wire.CentralTicket {
+				costs[e.EventID] = e.Cost.String() + " " + e.Currency
 			}
 		}
 		o.mu.Unlock()
-		if told["t.s-1"] != "11.00 HRK" || told["t.s-2"] != "11.00 HRK" || told["t.s-3"] != "1.46 EUR" {
-			t.Errorf("drivers were told %v", told)
+		if costs["t.s-1"] != "11.00 HRK" || costs["t.s-2"] != "11.00 HRK" || costs["t.s-3"] != "1.46 EUR" {
+			t.Errorf("drivers were told %v", costs)
 		}
 		c.stop()
 		o.stop()

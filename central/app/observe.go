@@ -24,38 +24,38 @@ const metricPrefix = "carga_central_"
 // as being behind: about a second's worth.
 const caughtUp = 1000
 
-// watched is what Central counts beside its books.
-type watched struct {
+// counters is what Central counts beside its books.
+type counters struct {
 	commit *obs.Durations // how long each transaction took
 	age    *obs.Durations // from the charging point's stamp to the commit
 
 	mu sync.Mutex
 	// mu guards what follows.
-	ended map[endedAs]int64
+	ended map[commandResult]int64
 }
 
-type endedAs struct {
-	kind wire.CommandType
-	how  orders.CommandState
+type commandResult struct {
+	kind  wire.CommandType
+	state orders.CommandState
 }
 
-func newWatched() *watched {
+func newCounters() *counters {
 	const ms = time.Millisecond
-	return &watched{
+	return &counters{
 		commit: obs.NewDurations(ms, 2*ms, 5*ms, 10*ms, 25*ms, 50*ms, 100*ms, 250*ms, 500*ms, time.Second, 2500*ms),
 		age: obs.NewDurations(50*ms, 100*ms, 250*ms, 500*ms, time.Second, 2*time.Second, 5*time.Second, 10*time.Second,
 			time.Minute, 10*time.Minute, time.Hour, day),
-		ended: map[endedAs]int64{},
+		ended: map[commandResult]int64{},
 	}
 }
 
-func (w *watched) commandEnded(kind wire.CommandType, how orders.CommandState) {
+func (w *counters) commandEnded(kind wire.CommandType, how orders.CommandState) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.ended[endedAs{kind, how}]++
+	w.ended[commandResult{kind, how}]++
 }
 
-func (w *watched) commands() obs.Family {
+func (w *counters) commands() obs.Family {
 	f := obs.Family{Name: metricPrefix + "commands_total", Kind: obs.Counter, Help: "Commands that ended in this life, by what they are and how they ended."}
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -64,7 +64,7 @@ func (w *watched) commands() obs.Family {
 	} { // zeros too, so that the first one is seen to come
 		for _, how := range []orders.CommandState{orders.Done, orders.Failed, orders.Rejected, orders.Expired, orders.Superseded} {
 			f.Samples = append(f.Samples, obs.Sample{
-				Labels: []obs.Label{{Name: "kind", Value: string(kind)}, {Name: "result", Value: string(how)}}, Value: float64(w.ended[endedAs{kind, how}]),
+				Labels: []obs.Label{{Name: "kind", Value: string(kind)}, {Name: "result", Value: string(how)}}, Value: float64(w.ended[commandResult{kind, how}]),
 			})
 		}
 	}
@@ -72,31 +72,31 @@ func (w *watched) commands() obs.Family {
 }
 
 // watch makes the watch of a Central.
-func (c *parts) newWatch(log *slog.Logger) {
-	c.counts = newWatched()
-	c.watch = obs.NewWatch(metricPrefix, c.judge, c.families, log)
+func (c *components) newWatch(log *slog.Logger) {
+	c.counters = newCounters()
+	c.watch = obs.NewWatch(metricPrefix, c.checkHealth, c.families, log)
 }
 
-func (c *parts) writerWatch() ingest.Watch {
-	return ingest.Watch{
-		Turned: c.watch.Loop("writer").Turn, Pulsed: c.watch.Loop("pulse").Turn,
-		Took: c.counts.commit.Observe, Aged: c.counts.age.Observe, Ended: c.counts.commandEnded,
+func (c *components) writerHooks() ingest.Hooks {
+	return ingest.Hooks{
+		Iterated: c.watch.Loop("writer").Turn, Pulsed: c.watch.Loop("pulse").Turn,
+		Committed: c.counters.commit.Observe, RecordAge: c.counters.age.Observe, CommandEnded: c.counters.commandEnded,
 	}
 }
 
-// judge says whether Central can do its work now.
-func (c *parts) judge(r *obs.Registry) {
-	own := c.live.Own()
+// checkHealth says whether Central can do its work now.
+func (c *components) checkHealth(r *obs.Registry) {
+	own := c.live.State()
 	r.Judge("database", own.Database == "", own.Database)
-	r.Judge("active", own.Idle == "", own.Idle)
+	r.Judge("active", own.Inactive == "", own.Inactive)
 	r.Note("alarms", own.Alarms == "", own.Alarms)
-	k := c.link.keeper.State()
+	k := c.kafka.keeper.State()
 	reason := ""
 	if !k.Up {
 		reason = k.String()
 	}
 	r.Put(obs.Health{Name: "kafka", Up: k.Up, Since: k.Since, Reason: cmp.Or(reason, strings.Join(k.Warnings(), "; "))})
-	lanes := kafkalink.Troubles(k, []kafkalink.Stats{c.link.durable.Stats(), c.link.passing.Stats()}, nil)
+	lanes := kafkalink.Troubles(k, []kafkalink.Stats{c.kafka.durable.Stats(), c.kafka.lossy.Stats()}, nil)
 	cannot := ""
 	if len(lanes) > 0 {
 		cannot = lanes[0].Reason
@@ -107,7 +107,7 @@ func (c *parts) judge(r *obs.Registry) {
 			r.Put(obs.Health{Name: p.Name, Up: p.State == ingest.PartUp, Since: p.Since.Std(), Reason: p.Reason, Informs: true})
 		}
 	}
-	words := behind(c.link.committing(), own.Idle)
+	words := behind(c.kafka.committedReaders(), own.Inactive)
 	r.Judge("kafka_readers", words == "", words)
 }
 
@@ -144,15 +144,15 @@ func behind(readers []kafkalink.ReaderState, idle string) string {
 
 // families are the metrics of Central, read from its books and its view of the
 // network.
-func (c *parts) families() []obs.Family {
+func (c *components) families() []obs.Family {
 	n := c.live.Network()
 	one := func(name string, kind obs.Kind, help string, value int64) obs.Family {
 		return obs.One(metricPrefix+name, kind, help, float64(value))
 	}
 	b := &n.Books
 	all := []obs.Family{
-		obs.Timed(metricPrefix+"event_age_seconds", "Age of records when they were committed, from the charging point's stamp; only of those whose clock is synced.", c.counts.age),
-		obs.Timed(metricPrefix+"commit_seconds", "How long each transaction of the database took.", c.counts.commit),
+		obs.Timed(metricPrefix+"event_age_seconds", "Age of records when they were committed, from the charging point's stamp; only of those whose clock is synced.", c.counters.age),
+		obs.Timed(metricPrefix+"commit_seconds", "How long each transaction of the database took.", c.counters.commit),
 		obs.By(metricPrefix+"records_total", obs.Counter, "Deliveries of journal records since the database was made, by what came of them.", "result",
 			obs.At("applied", float64(b.Applied)), obs.At("duplicate", float64(b.Duplicates)), obs.At("mismatched", float64(b.Mismatched)), obs.At("forked", float64(b.Forked)),
 			obs.At("unusable", float64(b.Unusable)), obs.At("dead_letter", float64(b.DeadLetters))),
@@ -165,16 +165,16 @@ func (c *parts) families() []obs.Family {
 		one("bad_telemetry_total", obs.Counter, "Telemetry that could not be read.", b.BadTelemetry),
 		obs.By(metricPrefix+"energy_watt_hours", obs.Gauge, "Energy since the database was made, by where it is accounted.", "books",
 			obs.At("billed", float64(b.Billed)), obs.At("running", float64(b.Running)), obs.At("unaccounted", float64(b.Unaccounted))),
-		c.counts.commands(),
+		c.counters.commands(),
 		one("sse_clients", obs.Gauge, "Live streams that are open.", int64(c.web.Streams())),
 		one("outbox_under_way", obs.Gauge, "Rows of the outbox given to Kafka and not acknowledged.", int64(c.outbox.Pending())),
 	}
 	all = append(all, points(n.CPs)...)
-	return append(all, c.link.families()...)
+	return append(all, c.kafka.families()...)
 }
 
 // refusals counts drivers' messages that could not be used.
-func (c *parts) refusals() obs.Family {
+func (c *components) refusals() obs.Family {
 	f := obs.Family{
 		Name: metricPrefix + "driver_requests_refused_total", Kind: obs.Counter,
 		Help: "Messages of drivers that could not be used, since the database was made, by the reason that was told.",
@@ -215,11 +215,11 @@ func points(cps []ingest.Point) []obs.Family {
 	}
 }
 
-// committing are the readers of what is committed.
-func (l *link) committing() []kafkalink.ReaderState { return l.states(3) }
+// committedReaders are the readers of what is committed.
+func (l *kafkaIO) committedReaders() []kafkalink.ReaderState { return l.readerStates(3) }
 
-// states are those of the first n topics that are read, partition by partition.
-func (l *link) states(n int) []kafkalink.ReaderState {
+// readerStates are those of the first n topics that are read, partition by partition.
+func (l *kafkaIO) readerStates(n int) []kafkalink.ReaderState {
 	l.readingMu.Lock()
 	reading := l.reading
 	l.readingMu.Unlock()
@@ -230,14 +230,14 @@ func (l *link) states(n int) []kafkalink.ReaderState {
 	return all
 }
 
-func (l *link) families() []obs.Family {
+func (l *kafkaIO) families() []obs.Family {
 	lag := obs.Family{Name: metricPrefix + "consumer_lag_records", Kind: obs.Gauge, Help: "Records in Kafka that wait to be read here."}
-	for _, r := range l.states(len(l.cfg.Kafka.Topics.all())) {
+	for _, r := range l.readerStates(len(l.cfg.Kafka.Topics.all())) {
 		lag.Samples = append(lag.Samples, obs.Sample{
 			Labels: []obs.Label{{Name: "topic", Value: r.Topic}, {Name: "partition", Value: strconv.Itoa(r.Partition)}}, Value: float64(r.Lag()),
 		})
 	}
-	d, p := l.durable.Stats(), l.passing.Stats()
+	d, p := l.durable.Stats(), l.lossy.Stats()
 	blocked, oldest := 0, 0.0
 	for _, b := range append(d.Blocked(), p.Blocked()...) {
 		blocked += b.Lanes

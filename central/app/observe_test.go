@@ -12,7 +12,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-func (r *running) observed(w *world) metricstest.Page {
+func (r *runningCentral) observed(w *world) metricstest.Page {
 	return metricstest.Page{T: r.t, Addr: r.page.Addr().String(), Dial: w.net.DialContext}
 }
 
@@ -38,8 +38,8 @@ func TestReadyFollowsKafkaAndMetricsCountWhatWasCommitted(t *testing.T) {
 		defer w.kafkaGone()
 		p := journaltest.New(t, "CP_1")
 		p.Charge(1)
-		o.say(wire.TopicEvents, p.All...)
-		o.say(wire.TopicMonitor, p.Presence(1, charge.Epoch{}))
+		o.publish(wire.TopicEvents, p.All...)
+		o.publish(wire.TopicMonitor, p.Presence(1, charge.Epoch{}))
 		time.Sleep(5 * time.Second)
 		if ok, all = page.Ready(); !ok {
 			t.Errorf("Kafka came: got %+v", all)

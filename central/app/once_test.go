@@ -17,7 +17,7 @@ import (
 const simulatePath = "/api/v1/cps/CP_1/connectors/1/simulate"
 
 // plugs counts the orders to plug in, each of which is one of its own.
-func (r *running) plugs(w *world) int {
+func (r *runningCentral) plugs(w *world) int {
 	r.t.Helper()
 	return strings.Count(r.get(w, "/api/v1/commands?limit=500"), `"type":"SIMULATE"`)
 }
@@ -35,7 +35,7 @@ func TestAnOrderIsRepeated(t *testing.T) {
 		c := w.central(cfg)
 		o := w.others(cfg)
 		p := journaltest.New(t, "CP_1")
-		o.say(wire.TopicEvents, p.All...)
+		o.publish(wire.TopicEvents, p.All...)
 		time.Sleep(3 * time.Second)
 
 		const plug = `{"action":"plug"}`
@@ -101,9 +101,9 @@ func TestKeysOfARestoredBackup(t *testing.T) {
 		old := w.central(cfg)
 		o := w.others(cfg)
 		p := journaltest.New(t, "CP_1")
-		o.say(wire.TopicEvents, p.All...)
+		o.publish(wire.TopicEvents, p.All...)
 		time.Sleep(3 * time.Second)
-		plug := func(c *running, key string) answer {
+		plug := func(c *runningCentral, key string) answer {
 			return c.ask(w, http.MethodPost, simulatePath, `{"action":"plug"}`, key)
 		}
 		before := plug(old, "before")
@@ -112,7 +112,7 @@ func TestKeysOfARestoredBackup(t *testing.T) {
 			t.Fatal(err)
 		}
 		after := plug(old, "after")
-		copied.TakeOver = true
+		copied.Takeover = true
 		restored := w.central(copied)
 		time.Sleep(10 * time.Second)
 

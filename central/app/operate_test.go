@@ -32,7 +32,7 @@ func sound(t *testing.T, path string) string {
 // A backup made while Central runs is started elsewhere while the old one still
 // lives: it has the higher epoch, the old one is fenced, what happened
 // meanwhile is read again, and nothing is billed twice.
-func TestARestoredBackupTakesOver(t *testing.T) {
+func TestARestoredBackupOutranksTheOldCentral(t *testing.T) {
 	path, dir := db(t), t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -43,7 +43,7 @@ func TestARestoredBackupTakesOver(t *testing.T) {
 		o := w.others(cfg)
 		p := journaltest.New(t, "CP_1")
 		p.Charge(1)
-		o.say(wire.TopicEvents, p.All...)
+		o.publish(wire.TopicEvents, p.All...)
 		time.Sleep(3 * time.Second)
 		copied := settings(filepath.Join(dir, "restored.db"))
 		if size, err := app.Backup(t.Context(), cfg, copied.Database.Path); err != nil || size == 0 {
@@ -51,7 +51,7 @@ func TestARestoredBackupTakesOver(t *testing.T) {
 		}
 		known := len(p.All)
 		p.Charge(2)
-		o.say(wire.TopicEvents, p.All[known:]...)
+		o.publish(wire.TopicEvents, p.All[known:]...)
 		time.Sleep(3 * time.Second)
 		seq, before := o.acked(p.Journal)
 		if seq != p.Seq {
@@ -59,7 +59,7 @@ func TestARestoredBackupTakesOver(t *testing.T) {
 		}
 
 		sound(t, path) // while Central runs on it
-		copied.TakeOver = true
+		copied.Takeover = true
 		restored := w.central(copied)
 		time.Sleep(10 * time.Second)
 		if page := old.get(w, "/api/v1/network"); !strings.Contains(page, "took over") {
@@ -67,7 +67,7 @@ func TestARestoredBackupTakesOver(t *testing.T) {
 		}
 		known = len(p.All)
 		p.Charge(3)
-		o.say(wire.TopicEvents, p.All[known:]...)
+		o.publish(wire.TopicEvents, p.All[known:]...)
 		time.Sleep(5 * time.Second)
 		if seq, by := o.acked(p.Journal); seq != p.Seq || !before.Less(by) {
 			t.Errorf("acknowledged %d by %s, want %d by a greater one than %s", seq, by, p.Seq, before)
@@ -86,7 +86,7 @@ func TestARestoredBackupTakesOver(t *testing.T) {
 
 		// The same records make the same ledger, whoever folded them.
 		whole := settings(filepath.Join(dir, "whole.db"))
-		whole.TakeOver = true
+		whole.Takeover = true
 		c := w.central(whole)
 		time.Sleep(5 * time.Second)
 		c.stop()
@@ -110,32 +110,32 @@ func TestADeadLetterIsPassed(t *testing.T) {
 		p := journaltest.New(t, "CP_1")
 		p.Charge(1)
 		const bad = 4
-		o.say(wire.TopicEvents, p.All[:bad]...)
-		o.say(wire.TopicEvents, journaltest.Message{Key: "CP_1", Value: []byte("{")})
-		o.say(wire.TopicEvents, p.All[bad+1:]...)
+		o.publish(wire.TopicEvents, p.All[:bad]...)
+		o.publish(wire.TopicEvents, journaltest.Message{Key: "CP_1", Value: []byte("{")})
+		o.publish(wire.TopicEvents, p.All[bad+1:]...)
 		time.Sleep(3 * time.Second)
 		seq, self := o.acked(p.Journal)
 		if seq != bad {
 			t.Errorf("acknowledged %d, want %d: the dead letter holds it up", seq, bad)
 		}
-		o.say(wire.TopicMonitor, p.Presence(bad+1, self))
+		o.publish(wire.TopicMonitor, p.Presence(bad+1, self))
 		time.Sleep(time.Second)
 		c.post(w, "/api/v1/cps/CP_1/pass-next", "")
-		o.say(wire.TopicEvents, p.All[bad+1:]...) // as the agent does
+		o.publish(wire.TopicEvents, p.All[bad+1:]...) // as the agent does
 		time.Sleep(time.Second)
 		if seq, _ := o.acked(p.Journal); seq != p.Seq {
 			t.Errorf("acknowledged %d, want all %d", seq, p.Seq)
 		}
-		holes := c.get(w, "/api/v1/holes")
-		if !strings.Contains(holes, `"cause":"dead_letter"`) || !strings.Contains(holes, `"detail":"passed by an operator"`) {
-			t.Errorf("holes: %s", holes)
+		gaps := c.get(w, "/api/v1/holes")
+		if !strings.Contains(gaps, `"cause":"dead_letter"`) || !strings.Contains(gaps, `"detail":"passed by an operator"`) {
+			t.Errorf("holes: %s", gaps)
 		}
 		if alarms := c.get(w, "/api/v1/alarms"); !strings.Contains(alarms, `"kind":"hole"`) {
 			t.Errorf("a hole without an alarm: %s", alarms)
 		}
 		c.post(w, "/api/v1/holes/1/explain", `{"words":"a flipped bit, see the dead letter"}`)
-		if holes := c.get(w, "/api/v1/holes"); !strings.Contains(holes, "passed by an operator; a flipped bit") || !strings.Contains(holes, `"missing":[{"first":5,"last":5}]`) {
-			t.Errorf("holes: %s", holes)
+		if gaps := c.get(w, "/api/v1/holes"); !strings.Contains(gaps, "passed by an operator; a flipped bit") || !strings.Contains(gaps, `"missing":[{"first":5,"last":5}]`) {
+			t.Errorf("holes: %s", gaps)
 		}
 		if alarms := c.get(w, "/api/v1/alarms"); strings.Contains(alarms, `"kind":"hole"`) {
 			t.Errorf("the alarm is still there: %s", alarms)

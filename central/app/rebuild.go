@@ -30,7 +30,7 @@ func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
 	defer func() { err = errors.Join(err, s.Close()) }()
 	tariffs, err1 := s.TariffRows(ctx)
 	cps, err2 := s.CPs(ctx)
-	wishes, err3 := s.AvailabilityWanted(ctx)
+	availability, err3 := s.AvailabilityWanted(ctx)
 	settled, err4 := s.SettledTickets(ctx)
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
 		return nil, err
@@ -41,16 +41,16 @@ func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(cps)) {
 		out.Points = append(out.Points, rebuild.Point{CPID: id, Admitted: cps[id].Admitted})
-		holes, err := s.HolesOf(ctx, id)
+		gaps, err := s.HolesOf(ctx, id)
 		if err != nil {
 			return nil, err
 		}
-		for i := range holes {
-			h := &holes[i]
+		for i := range gaps {
+			h := &gaps[i]
 			out.Holes = append(out.Holes, rebuild.Hole{CPID: h.CPID, Journal: h.Journal, First: h.First, Last: h.Last, Cause: h.Cause})
 		}
 	}
-	for _, w := range wishes {
+	for _, w := range availability {
 		out.Availability = append(out.Availability, rebuild.Availability{CPID: w.CPID, Connector: w.Connector, Available: w.Available, AskedAt: w.AskedAt})
 	}
 	for i := range settled {
@@ -125,7 +125,7 @@ func rebuildInto(ctx context.Context, cfg Config, deps Deps, settings rebuild.Se
 	r, err := rebuild.New(ctx, rebuild.Config{
 		Default: cfg.Tariff.ledger(), Admit: cfg.Network.AdmitAutomatically, Central: t.CentralEvents.Name,
 		TellAfter: charge.At(now.Add(-t.CentralEvents.Retention)), Now: charge.At(now),
-	}, rebuilt{db}, settings)
+	}, rebuildStore{db}, settings)
 	if err != nil {
 		return sum, err
 	}
@@ -154,13 +154,13 @@ func rebuildInto(ctx context.Context, cfg Config, deps Deps, settings rebuild.Se
 	return r.Finish(ctx)
 }
 
-// rebuilt is the new database as rebuild sees it.
-type rebuilt struct{ *store.Store }
+// rebuildStore is the new database as rebuild sees it.
+type rebuildStore struct{ *store.Store }
 
-var _ rebuild.Store = rebuilt{}
+var _ rebuild.Store = rebuildStore{}
 
 // Write implements rebuild.Store.
-func (s rebuilt) Write(ctx context.Context, fn func(rebuild.Tx) error) error {
+func (s rebuildStore) Write(ctx context.Context, fn func(rebuild.Tx) error) error {
 	return s.Store.Write(ctx, func(tx *store.Tx) error { return fn(tx) })
 }
 
@@ -205,7 +205,7 @@ func (a *kafkaLog) close() {
 
 // readAll hands every record of a topic to take, each partition in its order,
 // until the ends that were seen first. An error of take ends it.
-func (a *kafkaLog) readAll(ctx context.Context, topic string, take func(context.Context, []rebuild.Delivered) error) error {
+func (a *kafkaLog) readAll(ctx context.Context, topic string, handle func(context.Context, []rebuild.Delivered) error) error {
 	n, err := a.keeper.Wait(ctx, topic)
 	if err != nil {
 		return err
@@ -223,7 +223,7 @@ func (a *kafkaLog) readAll(ctx context.Context, topic string, take func(context.
 	}
 	var reading sync.WaitGroup
 	for p := range n {
-		r := kafkalink.NewPartitionReader(a.client, a.keeper, a.toTheEnd(ctx, topic, p, take, cancel, done))
+		r := kafkalink.NewPartitionReader(a.client, a.keeper, a.readerToEnd(ctx, topic, p, handle, cancel, done))
 		reading.Go(func() { _ = r.Run(ctx) }) // it ends with its context alone
 	}
 	reading.Wait()
@@ -235,7 +235,7 @@ func (a *kafkaLog) readAll(ctx context.Context, topic string, take func(context.
 
 var errAllRead = errors.New("all is read")
 
-func (a *kafkaLog) toTheEnd(ctx context.Context, topic string, partition int, take func(context.Context, []rebuild.Delivered) error,
+func (a *kafkaLog) readerToEnd(ctx context.Context, topic string, partition int, handle func(context.Context, []rebuild.Delivered) error,
 	fail context.CancelCauseFunc, done func(),
 ) kafkalink.ReaderConfig {
 	end, over := int64(-1), false
@@ -262,7 +262,7 @@ func (a *kafkaLog) toTheEnd(ctx context.Context, topic string, partition int, ta
 					Value: m.Value, Kind: string(m.Header(wire.HeaderKind)), ReceivedAt: receivedAt(m),
 				})
 			}
-			if err := take(ctx, batch); err != nil {
+			if err := handle(ctx, batch); err != nil {
 				fail(err)
 				return err
 			}

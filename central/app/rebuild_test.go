@@ -20,8 +20,8 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// makeAnew rebuilds a database and answers the hash of its ledger.
-func makeAnew(t *testing.T, w *world, cfg app.Config, settings []byte, into string) (app.Summary, string) {
+// rebuildFrom rebuilds a database and answers the hash of its ledger.
+func rebuildFrom(t *testing.T, w *world, cfg app.Config, settings []byte, into string) (app.Summary, string) {
 	t.Helper()
 	sum, err := app.Rebuild(t.Context(), cfg, app.Deps{Dial: w.dial}, settings, into)
 	if err != nil {
@@ -67,23 +67,23 @@ func TestRebuiltFromKafkaAlone(t *testing.T) {
 		}
 		for _, p := range points {
 			half := len(p.All) / 2
-			o.say(wire.TopicEvents, p.All[:half]...)
-			o.say(wire.TopicEvents, p.All[half-3:half]...) // said twice
-			o.say(wire.TopicEvents, p.All[half:]...)
-			o.say(wire.TopicMonitor, p.Presence(1, charge.Epoch{}))
+			o.publish(wire.TopicEvents, p.All[:half]...)
+			o.publish(wire.TopicEvents, p.All[half-3:half]...) // said twice
+			o.publish(wire.TopicEvents, p.All[half:]...)
+			o.publish(wire.TopicMonitor, p.Presence(1, charge.Epoch{}))
 		}
-		o.say(wire.TopicEvents, journaltest.Message{Key: "CP_1", Value: []byte("poison")})
+		o.publish(wire.TopicEvents, journaltest.Message{Key: "CP_1", Value: []byte("poison")})
 		time.Sleep(5 * time.Second)
 		c.post(w, "/api/v1/cps/CP_1/admit", "")
 		c.post(w, "/api/v1/availability", `{"cp_id":"CP_2","available":false}`)
 		kept := export(t, path) // while Central runs
 		c.stop()
 		before := sound(t, path)
-		tickets := c.told(o)
+		tickets := c.ticketEvents(o)
 
 		into := settings(filepath.Join(dir, "rebuilt.db"))
 		into.Kafka, into.Network = cfg.Kafka, cfg.Network
-		sum, hash := makeAnew(t, w, cfg, kept, into.Database.Path)
+		sum, hash := rebuildFrom(t, w, cfg, kept, into.Database.Path)
 		if hash != before {
 			t.Errorf("ledger hash: rebuilt %s, was %s", hash, before)
 		}
@@ -106,7 +106,7 @@ func TestRebuiltFromKafkaAlone(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		known := len(points[0].All)
 		points[0].Charge(9)
-		o.say(wire.TopicEvents, points[0].All[known:]...)
+		o.publish(wire.TopicEvents, points[0].All[known:]...)
 		time.Sleep(5 * time.Second)
 		sums, err := c.central.Totals(t.Context())
 		if err != nil || sums.Applied != sum.Applied+8 || sums.Tickets != 13 || sums.Billed != 13*2100 || sums.Lost != 0 || sums.DeadLetters != 1 {
@@ -115,7 +115,7 @@ func TestRebuiltFromKafkaAlone(t *testing.T) {
 		if n := o.tickets(); len(n) != 13 {
 			t.Errorf("tickets told of %d sessions, want 13", len(n))
 		}
-		if now := c.told(o); now != tickets+1 {
+		if now := c.ticketEvents(o); now != tickets+1 {
 			t.Errorf("tickets were told %d times, want once each: %d", now, tickets+1)
 		}
 		c.stop()
@@ -124,15 +124,15 @@ func TestRebuiltFromKafkaAlone(t *testing.T) {
 }
 
 // post asks the page's API to do something.
-func (r *running) post(w *world, path, body string) {
+func (r *runningCentral) post(w *world, path, body string) {
 	r.t.Helper()
 	if a := r.ask(w, http.MethodPost, path, body, ""); a.status >= 300 {
 		r.t.Errorf("POST %s: %d %s", path, a.status, a.body)
 	}
 }
 
-// told counts how often any ticket was told.
-func (r *running) told(o *others) (n int) {
+// ticketEvents counts how often any ticket was told.
+func (r *runningCentral) ticketEvents(o *others) (n int) {
 	r.t.Helper()
 	for _, events := range o.tickets() {
 		for _, times := range events {
@@ -159,7 +159,7 @@ func TestRebuiltWithTheHelpOfTheAgents(t *testing.T) {
 		for n := range 3 {
 			p.Charge(n)
 		}
-		o.say(wire.TopicEvents, p.All...)
+		o.publish(wire.TopicEvents, p.All...)
 		time.Sleep(3 * time.Second)
 		_, old := o.acked(p.Journal)
 		c.stop()
@@ -168,22 +168,22 @@ func TestRebuiltWithTheHelpOfTheAgents(t *testing.T) {
 		w.kafkaGone()
 		w.kafka() // its log begins in the middle of a session
 		defer w.kafkaGone()
-		o.say(wire.TopicEvents, p.All[12:]...)
+		o.publish(wire.TopicEvents, p.All[12:]...)
 		time.Sleep(20 * time.Second)
 
 		into := settings(filepath.Join(dir, "rebuilt.db"))
-		sum, _ := makeAnew(t, w, cfg, kept, into.Database.Path)
+		sum, _ := rebuildFrom(t, w, cfg, kept, into.Database.Path)
 		if sum.Applied != 0 || len(sum.Waiting) != 1 || !strings.Contains(sum.Waiting[0], "CP_1: what precedes record") {
 			t.Errorf("summary: %+v", sum)
 		}
 		c = w.central(into)
 		time.Sleep(3 * time.Second)
-		o.say(wire.TopicMonitor, p.Presence(p.Seq+1, old))
+		o.publish(wire.TopicMonitor, p.Presence(p.Seq+1, old))
 		time.Sleep(3 * time.Second)
 		if by, null := o.unknown(); !null || !old.Less(by) {
 			t.Errorf("the agent is told nothing that makes it begin anew: by %s (null %t)", by, null)
 		}
-		o.say(wire.TopicEvents, p.All...) // as the agent does then
+		o.publish(wire.TopicEvents, p.All...) // as the agent does then
 		time.Sleep(3 * time.Second)
 		c.stop()
 		if hash := sound(t, into.Database.Path); hash != before {
@@ -224,16 +224,16 @@ func TestRebuiltWithWhatOperatorsDecided(t *testing.T) {
 		p.Register += 300
 		p.Write(1, "s-open", &wire.MeterRead{Register: p.Register})
 		known := len(p.All)
-		o.say(wire.TopicEvents, p.All...)
+		o.publish(wire.TopicEvents, p.All...)
 		p.Write(1, "", &wire.StatusChanged{Status: charge.StatusCharging}) // never arrives, and is not held
 		lost := len(p.All)
 		p.Boot() // and knows nothing of the session
 		p.Charge(2)
 		time.Sleep(3 * time.Second)
 		first := p.Presence(1, charge.Epoch{})
-		o.say(wire.TopicMonitor, first)
+		o.publish(wire.TopicMonitor, first)
 		time.Sleep(time.Second)
-		o.say(wire.TopicEvents, p.All[lost:]...)
+		o.publish(wire.TopicEvents, p.All[lost:]...)
 		time.Sleep(3 * time.Second)
 		c.post(w, "/api/v1/sessions/s-open/settle", "")
 		time.Sleep(time.Second)
@@ -248,13 +248,13 @@ func TestRebuiltWithWhatOperatorsDecided(t *testing.T) {
 		if !slices.Contains([]int{known + 1}, lost) || !strings.Contains(string(kept), `"settled": [`) {
 			t.Fatalf("export: %s", kept)
 		}
-		sum, hash := makeAnew(t, w, cfg, kept, filepath.Join(dir, "rebuilt.db"))
+		sum, hash := rebuildFrom(t, w, cfg, kept, filepath.Join(dir, "rebuilt.db"))
 		if hash != before || len(sum.Unsettled) != 0 || len(sum.Waiting) != 0 {
 			t.Errorf("ledger hash: rebuilt %s, was %s; %+v", hash, before, sum)
 		}
 		// Without the export the hole is passed because presence says so, but
 		// nobody ended the session.
-		sum, hash = makeAnew(t, w, cfg, nil, filepath.Join(dir, "bare.db"))
+		sum, hash = rebuildFrom(t, w, cfg, nil, filepath.Join(dir, "bare.db"))
 		if hash == before || len(sum.Waiting) != 0 {
 			t.Errorf("without the export: %+v, and the hash is the same: %t", sum, hash == before)
 		}
@@ -286,7 +286,7 @@ func TestRebuildBesideAnother(t *testing.T) {
 		if err := other.Close(); err != nil {
 			t.Fatal(err)
 		}
-		makeAnew(t, w, settings(into), nil, into)
+		rebuildFrom(t, w, settings(into), nil, into)
 		s, err := store.OpenSnapshot(t.Context(), into)
 		if err != nil {
 			t.Fatal(err)

@@ -19,7 +19,7 @@ import (
 
 // Whatever the operator API of Central refuses has the status and the type of its
 // word, and what does not exist is 404 everywhere.
-func TestRefusalsOfTheRealDesk(t *testing.T) {
+func TestRefusalsOfTheOperatorAPI(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
 		w := newWorld(t)
@@ -70,7 +70,7 @@ func TestRefusalsOfTheRealDesk(t *testing.T) {
 		)
 		p := journaltest.New(t, "CP_1")
 		p.Charge(1)
-		o.say(wire.TopicEvents, p.All...)
+		o.publish(wire.TopicEvents, p.All...)
 		time.Sleep(3 * time.Second)
 		try("a charging point is known",
 			row{get, "/cps/CP_1", "", 200, ""},

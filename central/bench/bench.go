@@ -86,7 +86,7 @@ func ingestAll(ctx context.Context, cfg *Config, total int64) (units []*unit, to
 	defer func() { err = errors.Join(err, s.Close()) }()
 	tariff := ledger.Tariff{Version: cfg.Tariff, StartFee: 100 * money.MinorUnit, PerKWh: 45 * money.MinorUnit, Currency: "EUR"}
 	r := &recorder{Store: s, all: make(chan struct{}), want: total}
-	w := ingest.New(writerConfig(tariff), r, silence{}, ingest.NewLive(tariff), func() {}, slog.New(slog.DiscardHandler))
+	w := ingest.New(writerConfig(tariff), r, discard{}, ingest.NewLive(tariff), func() {}, slog.New(slog.DiscardHandler))
 	life, cancel := context.WithCancel(ctx)
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -119,14 +119,14 @@ func ingestAll(ctx context.Context, cfg *Config, total int64) (units []*unit, to
 // feed hands one partition over, as its reader does.
 func feed(ctx context.Context, w *ingest.Writer, partition int, all []Message, batch int) {
 	for i := 0; i < len(all); i += batch {
-		part := make([]ingest.Delivered, 0, batch)
+		part := make([]ingest.KafkaRecord, 0, batch)
 		for k, m := range all[i:min(i+batch, len(all))] {
-			part = append(part, ingest.Delivered{
+			part = append(part, ingest.KafkaRecord{
 				Topic: wire.TopicEvents, Partition: partition, Offset: int64(i + k), CRC: crc32.ChecksumIEEE(m.Value),
 				Key: string(m.Key), Value: m.Value,
 			})
 		}
-		if w.Take(ctx, part) != nil {
+		if w.Submit(ctx, part) != nil {
 			return // ctx has ended
 		}
 	}
@@ -162,17 +162,17 @@ func commitBare(ctx context.Context, path string, units []*unit) (took time.Dura
 	return time.Since(begin), nil
 }
 
-// silence hears what Central says.
-type silence struct{}
+// discard hears what Central says.
+type discard struct{}
 
-var _ ingest.Sender = silence{}
+var _ ingest.Sender = discard{}
 
-func (silence) Ack(charge.Epoch, charge.CPID, []byte) {}
+func (discard) Ack(charge.Epoch, charge.CPID, []byte) {}
 
-func (silence) Command(_ charge.Epoch, _ charge.CPID, _ charge.CommandID, _ []byte, sent func()) {
+func (discard) Command(_ charge.Epoch, _ charge.CPID, _ charge.CommandID, _ []byte, sent func()) {
 	sent()
 }
 
-func (silence) Progress(string, charge.SessionID, []byte) {}
+func (discard) Progress(string, charge.SessionID, []byte) {}
 
-func (silence) Alive([]byte) {}
+func (discard) Heartbeat([]byte) {}

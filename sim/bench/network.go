@@ -120,7 +120,7 @@ func (n *network) startCentral(ctx context.Context, path string, log *slog.Logge
 	cfg := centralapp.DefaultConfig()
 	cfg.Database.Path, cfg.Kafka.Brokers = path, []string{n.kafka.Addr()}
 	cfg.Kafka.SetPartitions(partitions)
-	cfg.Network.AdmitAutomatically, cfg.TakeOver = true, true
+	cfg.Network.AdmitAutomatically, cfg.Takeover = true, true
 	var lc net.ListenConfig
 	page, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
 	if err != nil {

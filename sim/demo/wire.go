@@ -75,7 +75,7 @@ func (d *demo) runCentral(ctx context.Context, page net.Listener) error {
 	cfg.Network.AdmitAutomatically = true
 	cfg.HTTP.Listen = d.where.http
 	// Behind an embedded Kafka there is no other Central: the folder is locked.
-	cfg.TakeOver = d.kafka != nil
+	cfg.Takeover = d.kafka != nil
 	return centralapp.Run(ctx, cfg, centralapp.Deps{
 		Log: d.partLog("central"), Listener: page, Breaker: d.breaker,
 		Started: func(c *centralapp.Central) {

@@ -10,55 +10,55 @@ import (
 // leave at once, as what happens at a plug makes several records in a moment,
 // and one more each ackGap. So none has more than ten in any second.
 const (
-	atOnce = 4
-	ackGap = 150 * time.Millisecond
+	ackBurst    = 4
+	ackInterval = 150 * time.Millisecond
 )
 
 // burst is how many acknowledgements of the start leave at once; the next
 // burst follows after startGap.
 const (
-	burst    = 200
-	startGap = 100 * time.Millisecond
+	startBurst    = 200
+	startInterval = 100 * time.Millisecond
 )
 
 // pacer sends the first acknowledgements of a charging point at once and those
 // that follow coalesced, the latest only.
 type pacer struct {
-	// restedAt is when a charging point may have atOnce again; it is in here while
+	// fullAt is when a charging point may have atOnce again; it is in here while
 	// that is to come.
-	restedAt map[charge.CPID]time.Time
-	pending  map[charge.CPID]wantedAck
-	due      []wake      // of pending, in order of time
-	start    []wantedAck // of the start, paced
-	startAt  time.Time
+	fullAt  map[charge.CPID]time.Time
+	pending map[charge.CPID]pendingAck
+	due     []dueAck     // of pending, in order of time
+	start   []pendingAck // of the start, paced
+	startAt time.Time
 }
 
-type wake struct {
+type dueAck struct {
 	cp charge.CPID
 	at time.Time
 }
 
 func newPacer() pacer {
-	return pacer{restedAt: map[charge.CPID]time.Time{}, pending: map[charge.CPID]wantedAck{}}
+	return pacer{fullAt: map[charge.CPID]time.Time{}, pending: map[charge.CPID]pendingAck{}}
 }
 
-// want notes that a charging point is to be answered.
-func (p *pacer) want(a wantedAck, now time.Time) {
+// queue notes that a charging point is to be answered.
+func (p *pacer) queue(a pendingAck, now time.Time) {
 	if _, waits := p.pending[a.cp]; !waits {
 		at := now
-		if free := p.restedAt[a.cp].Add(-(atOnce - 1) * ackGap); free.After(now) {
+		if free := p.fullAt[a.cp].Add(-(ackBurst - 1) * ackInterval); free.After(now) {
 			at = free
 		}
-		p.due = append(p.due, wake{a.cp, at})
+		p.due = append(p.due, dueAck{a.cp, at})
 	}
 	p.pending[a.cp] = a
 }
 
-// greet notes that each of these is to be told where it stands, in its turn.
-func (p *pacer) greet(all []wantedAck, now time.Time) { p.start, p.startAt = all, now }
+// queueAll notes that each of these is to be told where it stands, in its turn.
+func (p *pacer) queueAll(all []pendingAck, now time.Time) { p.start, p.startAt = all, now }
 
 // send sends what is due.
-func (p *pacer) send(now time.Time, out func(wantedAck)) {
+func (p *pacer) send(now time.Time, out func(pendingAck)) {
 	kept := p.due[:0]
 	for _, d := range p.due {
 		if d.at.After(now) {
@@ -71,40 +71,40 @@ func (p *pacer) send(now time.Time, out func(wantedAck)) {
 	}
 	p.due = kept
 	if len(p.start) > 0 && !p.startAt.After(now) {
-		n := min(burst, len(p.start))
+		n := min(startBurst, len(p.start))
 		for _, a := range p.start[:n] {
 			out(a)
 		}
-		p.start, p.startAt = p.start[n:], now.Add(startGap)
+		p.start, p.startAt = p.start[n:], now.Add(startInterval)
 	}
 	if len(p.due) == 0 {
-		for cp, at := range p.restedAt {
+		for cp, at := range p.fullAt {
 			if !at.After(now) {
-				delete(p.restedAt, cp)
+				delete(p.fullAt, cp)
 			}
 		}
 	}
 }
 
 func (p *pacer) sent(cp charge.CPID, now time.Time) {
-	at := p.restedAt[cp]
+	at := p.fullAt[cp]
 	if at.Before(now) {
 		at = now
 	}
-	p.restedAt[cp] = at.Add(ackGap)
+	p.fullAt[cp] = at.Add(ackInterval)
 }
 
 // next is when send is to be called again; zero: not before want.
 func (p *pacer) next() time.Time {
 	var next time.Time
 	for _, d := range p.due {
-		next = sooner(next, d.at)
+		next = earlier(next, d.at)
 	}
 	if len(p.start) > 0 {
-		next = sooner(next, p.startAt)
+		next = earlier(next, p.startAt)
 	}
 	return next
 }
 
-// forget drops everything: this Central may not acknowledge.
-func (p *pacer) forget() { *p = newPacer() }
+// reset drops everything: this Central may not acknowledge.
+func (p *pacer) reset() { *p = newPacer() }

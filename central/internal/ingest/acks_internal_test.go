@@ -12,7 +12,7 @@ import (
 // sentAck is one that left.
 type sentAck struct {
 	at time.Duration
-	wantedAck
+	pendingAck
 }
 
 // TestPace: whatever is wanted when, the last wish of a charging point leaves
@@ -24,8 +24,8 @@ func TestPace(t *testing.T) {
 		var sent []sentAck
 		wanted := map[charge.CPID]time.Duration{} // since when the present wish waits
 		latest := map[charge.CPID]charge.JournalID{}
-		turn := func(now time.Duration) {
-			p.send(start.Add(now), func(a wantedAck) {
+		send := func(now time.Duration) {
+			p.send(start.Add(now), func(a pendingAck) {
 				if a.journal != latest[a.cp] {
 					t.Fatalf("%v: %s is answered for %s, its latest is %s", now, a.cp, a.journal, latest[a.cp])
 				}
@@ -33,7 +33,7 @@ func TestPace(t *testing.T) {
 				delete(wanted, a.cp)
 			})
 			for cp, since := range wanted {
-				if now-since >= ackGap {
+				if now-since >= ackInterval {
 					t.Fatalf("%v: %s waits since %v", now, cp, since)
 				}
 			}
@@ -48,15 +48,15 @@ func TestPace(t *testing.T) {
 				}
 				pause -= next.Sub(start) - now
 				now = next.Sub(start)
-				turn(now)
+				send(now)
 			}
-			a := wantedAck{cp: rapid.SampledFrom([]charge.CPID{"a", "b"}).Draw(t, "cp"), journal: rapid.SampledFrom([]charge.JournalID{"j", "k"}).Draw(t, "journal")}
+			a := pendingAck{cp: rapid.SampledFrom([]charge.CPID{"a", "b"}).Draw(t, "cp"), journal: rapid.SampledFrom([]charge.JournalID{"j", "k"}).Draw(t, "journal")}
 			if _, waits := wanted[a.cp]; !waits {
 				wanted[a.cp] = now
 			}
 			latest[a.cp] = a.journal
-			p.want(a, start.Add(now))
-			turn(now)
+			p.queue(a, start.Add(now))
+			send(now)
 		}
 		for i, s := range sent {
 			n := 0
@@ -77,19 +77,19 @@ func TestTheFirstLeaveAtOnce(t *testing.T) {
 	p := newPacer()
 	now := time.Unix(1_700_000_000, 0)
 	sent := 0
-	for range atOnce + 1 {
-		p.want(wantedAck{cp: "a", journal: "j"}, now)
-		p.send(now, func(wantedAck) { sent++ })
+	for range ackBurst + 1 {
+		p.queue(pendingAck{cp: "a", journal: "j"}, now)
+		p.send(now, func(pendingAck) { sent++ })
 	}
-	if sent != atOnce {
-		t.Errorf("%d left at once, want %d", sent, atOnce)
+	if sent != ackBurst {
+		t.Errorf("%d left at once, want %d", sent, ackBurst)
 	}
-	now = now.Add(ackGap)
-	if p.send(now, func(wantedAck) { sent++ }); sent != atOnce+1 {
-		t.Errorf("%d left after a gap, want %d", sent, atOnce+1)
+	now = now.Add(ackInterval)
+	if p.send(now, func(pendingAck) { sent++ }); sent != ackBurst+1 {
+		t.Errorf("%d left after a gap, want %d", sent, ackBurst+1)
 	}
-	p.send(now.Add(time.Minute), func(wantedAck) { t.Error("nobody asked") })
-	if len(p.restedAt) != 0 {
-		t.Errorf("%d charging points are remembered for nothing", len(p.restedAt))
+	p.send(now.Add(time.Minute), func(pendingAck) { t.Error("nobody asked") })
+	if len(p.fullAt) != 0 {
+		t.Errorf("%d charging points are remembered for nothing", len(p.fullAt))
 	}
 }

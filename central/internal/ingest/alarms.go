@@ -28,10 +28,10 @@ func (in conditionIn) apply(u *unit) {
 	a := ledger.Alarm{ID: id, Kind: alarmPart, At: in.since, Detail: in.part + ": " + in.reason}
 	switch {
 	case in.down && (!raised || open.Detail != a.Detail):
-		u.add([]ledger.Change{ledger.AlarmRaised{Alarm: a}})
+		u.addChanges([]ledger.Change{ledger.AlarmRaised{Alarm: a}})
 	case !in.down && raised:
 		open.Cleared = true
-		u.add([]ledger.Change{ledger.AlarmRaised{Alarm: open}})
+		u.addChanges([]ledger.Change{ledger.AlarmRaised{Alarm: open}})
 	}
 }
 
@@ -45,13 +45,13 @@ func (u *unit) openAlarm(id string) (ledger.Alarm, bool) {
 	return lookUp(u, func() (ledger.Alarm, bool, error) { return u.w.store.OpenAlarm(u.ctx, id) })
 }
 
-// watchParts tells the writer of each part whose condition changed since it was
+// reportParts tells the writer of each part whose condition changed since it was
 // told last, at the beginning of all: one may have been raised by an earlier life.
-func (w *Writer) watchParts(told map[string]condition, now charge.Time) {
+func (w *Writer) reportParts(reported map[string]condition, now charge.Time) {
 	for _, c := range w.live.conditions(now) {
-		if before, known := told[c.part]; !known || before.down != c.down || c.down && before.reason != c.reason {
-			told[c.part] = c
-			w.note(conditionIn{c})
+		if before, known := reported[c.part]; !known || before.down != c.down || c.down && before.reason != c.reason {
+			reported[c.part] = c
+			w.enqueue(conditionIn{c})
 		}
 	}
 }
@@ -64,7 +64,7 @@ type bridgeRun struct {
 
 // bridgeIn is a sign of life of a bridge.
 type bridgeIn struct {
-	d Delivered
+	d KafkaRecord
 	b wire.BridgeAlive
 }
 
@@ -72,43 +72,43 @@ type bridgeIn struct {
 // runs counts from 0, and how many of a run are known is kept, so that none is
 // told twice, however often a sign of life is read.
 func (in bridgeIn) apply(u *unit) {
-	u.read(in.d)
+	u.markRead(in.d)
 	n := in.b.DeadLetters
 	run := bridgeRun{in.b.Bridge, in.b.StartedAt}
-	if n == 0 || n <= u.w.bridgeDead[run] {
+	if n == 0 || n <= u.w.bridgeDeadLetters[run] {
 		return
 	}
-	known, ok := u.bridgeDead[run]
+	known, ok := u.bridgeDeadLetters[run]
 	if !ok {
 		known, _ = lookUp(u, func() (int64, bool, error) {
 			n, err := u.w.store.BridgeDead(u.ctx, run.bridge, run.started)
 			return n, true, err
 		})
 	}
-	if u.bridgeDead == nil {
-		u.bridgeDead = map[bridgeRun]int64{}
+	if u.bridgeDeadLetters == nil {
+		u.bridgeDeadLetters = map[bridgeRun]int64{}
 	}
-	u.bridgeDead[run] = max(n, known) // also what the database knew: it is not asked again
+	u.bridgeDeadLetters[run] = max(n, known) // also what the database knew: it is not asked again
 	if n <= known {
 		return
 	}
-	u.bridgeCounted += n - known
+	u.newBridgeDeadLetters += n - known
 	words := fmt.Sprintf("dead letters of bridge %s since its start: %d, kept in %s", run.bridge, n, u.w.cfg.Topics.DeadLetters)
 	if in.b.DeadLetter != "" {
 		words += "; the last: " + in.b.DeadLetter
 	}
-	u.add([]ledger.Change{ledger.AlarmRaised{Alarm: ledger.Alarm{
+	u.addChanges([]ledger.Change{ledger.AlarmRaised{Alarm: ledger.Alarm{
 		ID: string(alarmDeadLetter) + ".bridge." + run.bridge, Kind: alarmDeadLetter, At: u.now, Detail: words,
 	}}})
 }
 
-// keepBridgeRuns notes what was committed about runs of bridges. Few are alive at
+// rememberBridgeRuns notes what was committed about runs of bridges. Few are alive at
 // a time; what is forgotten is looked up again.
-func (w *Writer) keepBridgeRuns(runs map[bridgeRun]int64) {
-	if len(w.bridgeDead) > maxBridgeRuns {
-		clear(w.bridgeDead)
+func (w *Writer) rememberBridgeRuns(runs map[bridgeRun]int64) {
+	if len(w.bridgeDeadLetters) > maxBridgeRuns {
+		clear(w.bridgeDeadLetters)
 	}
-	maps.Copy(w.bridgeDead, runs)
+	maps.Copy(w.bridgeDeadLetters, runs)
 }
 
 const maxBridgeRuns = 64

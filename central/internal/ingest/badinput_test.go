@@ -28,8 +28,8 @@ type odd struct {
 	// alarm is what is raised; empty for none.
 	alarm string
 	// grows: it is the next record, taken as such, whatever its payload is worth.
-	grows bool
-	say   func(p *journaltest.Point) []journaltest.Message
+	grows    bool
+	messages func(p *journaltest.Point) []journaltest.Message
 }
 
 // like is the nth record of a charging point with something changed.
@@ -120,7 +120,7 @@ func TestOddRecords(t *testing.T) {
 				l.deliver(wire.TopicEvents, append(append([]journaltest.Message{}, other.All...), p.All...)...)
 				synctest.Wait()
 				before, state, sold := l.counters(), l.hash(), l.sold()
-				messages := o.say(p)
+				messages := o.messages(p)
 				l.deliver(wire.TopicEvents, messages...)
 				synctest.Wait()
 				if got := l.counters()[o.counter] - before[o.counter]; got != int64(len(messages)) {
@@ -151,7 +151,7 @@ func TestOddRecords(t *testing.T) {
 }
 
 // sold is all sessions that have ended and all tickets, in one text.
-func (l *life) sold() string {
+func (l *instance) sold() string {
 	l.t.Helper()
 	var b bytes.Buffer
 	sessions, err := l.store.Sessions(l.t.Context(), store.Query{})
@@ -175,7 +175,7 @@ func (l *life) sold() string {
 }
 
 // alarms are the kinds of all that were raised.
-func (l *life) alarms() map[string]int {
+func (l *instance) alarms() map[string]int {
 	l.t.Helper()
 	rows, err := l.store.Alarms(l.t.Context(), store.Query{})
 	if err != nil {
@@ -208,7 +208,7 @@ func TestFiftyOrdersAtOnceAreOne(t *testing.T) {
 				var asking sync.WaitGroup
 				for range 50 {
 					asking.Go(func() {
-						if _, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Ask{Ask: ask}); err != nil {
+						if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: ask}); err != nil {
 							t.Error(err)
 						}
 					})

@@ -13,7 +13,7 @@ import (
 )
 
 // verified fails the test if the books are wrong.
-func (l *life) verified() {
+func (l *instance) verified() {
 	l.t.Helper()
 	r, err := audit.Run(l.t.Context(), l.store)
 	if err != nil {
@@ -33,10 +33,10 @@ func TestRecordsWithoutSense(t *testing.T) {
 		p.Write(k, s, &wire.Authorized{By: wire.GrantOrder, Username: "u", Register: 1000})
 	}
 	for _, tc := range []struct {
-		name  string
-		alarm string
-		acked charge.Seq // of the present journal
-		say   func(p *journaltest.Point) []journaltest.Message
+		name     string
+		alarm    string
+		acked    charge.Seq // of the present journal
+		messages func(p *journaltest.Point) []journaltest.Message
 	}{
 		{"a session at two connectors", "record_unusable", 4, func(p *journaltest.Point) []journaltest.Message {
 			grant(p, 1, "A")
@@ -82,7 +82,7 @@ func TestRecordsWithoutSense(t *testing.T) {
 				l := central(t, dir)
 				defer l.end()
 				p := journaltest.New(t, "CP_1")
-				for _, m := range tc.say(p) {
+				for _, m := range tc.messages(p) {
 					topic := wire.TopicEvents
 					if m.Kind != "" {
 						topic = wire.TopicMonitor

@@ -52,11 +52,11 @@ func TestAClockThatWasAheadForgetsNothing(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
 		cfg.Keep = 6 * time.Hour
-		l := newLife(t, options(dir), cfg)
+		l := newInstance(t, options(dir), cfg)
 		defer func() { l.end() }()
 		l.w.Join(charge.Epoch{})
 		p := journaltest.New(t, "CP_1")
-		l.meet(p)
+		l.connect(p)
 		for n := range 5 {
 			p.Charge(n)
 		}
@@ -67,12 +67,12 @@ func TestAClockThatWasAheadForgetsNothing(t *testing.T) {
 		l.ahead.Store(int64(100 * days))
 		time.Sleep(10 * time.Minute)
 		l.end() // and it starts with that clock
-		l = newLife(t, options(dir), cfg)
+		l = newInstance(t, options(dir), cfg)
 		l.ahead.Store(int64(100 * days))
 		l.w.Join(charge.Epoch{})
-		l.meet(p)
+		l.connect(p)
 		time.Sleep(10 * time.Minute)
-		l.meet(p)
+		l.connect(p)
 		during := l.askOnce(once("k2", "plug"), simulate)
 		if was.CommandID == "" || during.CommandID == "" {
 			t.Fatalf("asked: %+v, %+v", was, during)
@@ -91,7 +91,7 @@ func TestAClockThatWasAheadForgetsNothing(t *testing.T) {
 		if got := recordsOf(t, l); got != 0 {
 			t.Errorf("records after 25 hours: got %d, want none", got)
 		}
-		l.meet(p)
+		l.connect(p)
 		if r := l.askOnce(once("k2", "plug"), simulate); r.CommandID == during.CommandID {
 			t.Error("a key of the wrong clock is kept for ever")
 		}

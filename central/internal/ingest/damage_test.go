@@ -27,7 +27,7 @@ func TestADamagedDatabaseStopsAndLosesNothing(t *testing.T) {
 		t.Run(table, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				whole := options(dir)
-				l := newLife(t, whole, config())
+				l := newInstance(t, whole, config())
 				l.w.Join(charge.Epoch{})
 				p := journaltest.New(t, "CP_1")
 				p.Charge(1)
@@ -45,18 +45,18 @@ func TestADamagedDatabaseStopsAndLosesNothing(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				broken := startLife(t, damaged, config())
+				broken := startInstance(t, damaged, config())
 				broken.next[wire.TopicEvents] = offset
 				broken.w.Join(charge.Epoch{})
 				synctest.Wait()
 				ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 				defer cancel()
-				if err := broken.w.Take(ctx, broken.batch(wire.TopicEvents, false, p.All[known:]...)); err != nil && !errors.Is(err, context.DeadlineExceeded) {
+				if err := broken.w.Submit(ctx, broken.batch(wire.TopicEvents, false, p.All[known:]...)); err != nil && !errors.Is(err, context.DeadlineExceeded) {
 					t.Error(err) // it is taken, or waits for as long as it may
 				}
 				<-ctx.Done()
 				synctest.Wait()
-				own := broken.live.Own()
+				own := broken.live.State()
 				if !strings.Contains(own.Database, "damaged") {
 					t.Errorf("health: got %q, want the damage", own.Database)
 				}
@@ -66,7 +66,7 @@ func TestADamagedDatabaseStopsAndLosesNothing(t *testing.T) {
 				if a, ok := broken.live.Alarm(); !ok || a.Kind != ingest.AlarmDatabase || broken.live.Network().Books.Alarms == 0 {
 					t.Errorf("alarm: got %+v %v", a, ok)
 				}
-				if _, err := broken.w.Ask(t.Context(), ingest.Once{}, ingest.Ask{Ask: orders.AskCancel{ReservationID: "r"}}); !errors.Is(err, ingest.ErrStorage) {
+				if _, err := broken.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.AskCancel{ReservationID: "r"}}); !errors.Is(err, ingest.ErrStorage) {
 					t.Errorf("an operator: got %v, want ErrStorage", err)
 				}
 				if got := broken.out.acked("CP_1"); got > p.Seq-8 {
@@ -86,7 +86,7 @@ func TestADamagedDatabaseStopsAndLosesNothing(t *testing.T) {
 					t.Log(err) // of a damaged file
 				}
 
-				sound := newLife(t, store.Options{Path: filepath.Join(dir, "copy.db")}, config())
+				sound := newInstance(t, store.Options{Path: filepath.Join(dir, "copy.db")}, config())
 				defer sound.end()
 				sound.w.Join(charge.Epoch{})
 				sound.next[wire.TopicEvents] = offset

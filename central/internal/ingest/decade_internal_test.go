@@ -39,7 +39,7 @@ type nowhere struct{}
 func (nowhere) Ack(charge.Epoch, charge.CPID, []byte)                                         {}
 func (nowhere) Command(_ charge.Epoch, _ charge.CPID, _ charge.CommandID, _ []byte, s func()) { s() }
 func (nowhere) Progress(string, charge.SessionID, []byte)                                     {}
-func (nowhere) Alive([]byte)                                                                  {}
+func (nowhere) Heartbeat([]byte)                                                              {}
 
 // grows are the tables that keep history, and why. All others are bounded.
 var grows = map[string]string{
@@ -52,26 +52,26 @@ var grows = map[string]string{
 // decade is a Central driven by hand: what Run would take in comes in a few
 // batches each third day, so that ten years pass in seconds.
 type decade struct {
-	t    *testing.T
-	w    *Writer
-	s    *store.Store
-	p    *journaltest.Point
-	next map[string]int64
-	turn int
+	t     *testing.T
+	w     *Writer
+	s     *store.Store
+	p     *journaltest.Point
+	next  map[string]int64
+	round int
 }
 
-func (d *decade) settle(inputs ...input) {
+func (d *decade) commit(inputs ...input) {
 	d.t.Helper()
-	if err := d.w.settle(d.t.Context(), inputs); err != nil {
+	if err := d.w.commit(d.t.Context(), inputs); err != nil {
 		d.t.Fatal(err)
 	}
 	d.w.pacer.send(time.Now(), d.w.sendAck)
 	for {
-		notes, _ := d.w.takeNotes()
+		notes, _ := d.w.drainQueue()
 		if len(notes) == 0 {
 			return
 		}
-		if err := d.w.settle(d.t.Context(), notes); err != nil {
+		if err := d.w.commit(d.t.Context(), notes); err != nil {
 			d.t.Fatal(err)
 		}
 	}
@@ -80,7 +80,7 @@ func (d *decade) settle(inputs ...input) {
 func (d *decade) from(topic string, msgs ...journaltest.Message) []input {
 	all := make([]input, 0, len(msgs))
 	for _, m := range msgs {
-		all = append(all, d.w.prepare(Delivered{
+		all = append(all, d.w.decode(KafkaRecord{
 			Topic: topic, Offset: d.next[topic], CRC: crc32.ChecksumIEEE(m.Value), Key: m.Key, Kind: m.Kind, Value: m.Value,
 			ReceivedAt: charge.At(time.Now()),
 		}))
@@ -93,42 +93,42 @@ func (d *decade) from(topic string, msgs ...journaltest.Message) []input {
 // stops and resumes the charging point, and what time brings.
 func (d *decade) live() {
 	d.t.Helper()
-	d.turn++
+	d.round++
 	time.Sleep(3 * 24 * time.Hour)
 	d.p.All = d.p.All[:0]
 	d.p.Boot()
-	d.p.Charge(2 * d.turn)
-	d.p.Charge(2*d.turn + 1)
-	d.settle(d.from(wire.TopicMonitor, d.bridge(), d.p.Presence(1, d.w.self))...)
-	d.settle(d.from(wire.TopicEvents, d.p.All...)...)
+	d.p.Charge(2 * d.round)
+	d.p.Charge(2*d.round + 1)
+	d.commit(d.from(wire.TopicMonitor, d.bridge(), d.p.Presence(1, d.w.self))...)
+	d.commit(d.from(wire.TopicEvents, d.p.All...)...)
 	r := wire.DriverRequest{
-		MessageID: fmt.Sprint("m", d.turn), EventType: wire.DriverAuthorization, Username: "ann", ClientID: "c",
+		MessageID: fmt.Sprint("m", d.round), EventType: wire.DriverAuthorization, Username: "ann", ClientID: "c",
 		Timestamp: wire.Seconds(charge.At(time.Now())),
 	}
 	raw, err := r.Encode()
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	d.settle(d.from(wire.TopicDriverEvents, journaltest.Message{Key: "ann", Value: raw})...)
+	d.commit(d.from(wire.TopicDriverEvents, journaltest.Message{Key: "ann", Value: raw})...)
 	for _, available := range []bool{false, true} {
-		once := Once{Key: fmt.Sprint("k", d.turn, available), Request: sha256.Sum256([]byte{1})}
-		d.settle(&asked{Ask{orders.AskAvailability{Target: orders.Target{CPID: d.p.CP}, Available: available}}, once, nil})
+		once := IdempotencyKey{Key: fmt.Sprint("k", d.round, available), Request: sha256.Sum256([]byte{1})}
+		d.commit(&operatorIn{Order{orders.AskAvailability{Target: orders.Target{CPID: d.p.CP}, Available: available}}, once, nil})
 	}
 	for range 3 { // commands that nobody answers end by themselves
 		time.Sleep(2 * time.Minute)
-		d.settle(tickIn{})
+		d.commit(tickIn{})
 	}
-	for d.forget(); d.w.forgetAfter == forgetGap; d.forget() {
+	for d.cleanup(); d.w.cleanupAfter == cleanupPause; d.cleanup() {
 	}
 	rows, err := d.s.Outbox(d.t.Context(), 0, 10_000)
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	told := toldIn{}
+	sent := outboxSentIn{}
 	for i := range rows {
-		told.ids = append(told.ids, rows[i].ID)
+		sent.ids = append(sent.ids, rows[i].ID)
 	}
-	d.settle(told)
+	d.commit(sent)
 }
 
 // bridge is the heartbeat of the bridge, so that the charging point counts as
@@ -144,9 +144,9 @@ func (d *decade) bridge() journaltest.Message {
 	return journaltest.Message{Key: "b", Kind: wire.KindValueBridgeAlive, Value: raw}
 }
 
-func (d *decade) forget() {
-	d.w.forgetAfter = 0
-	d.settle(forgetIn{})
+func (d *decade) cleanup() {
+	d.w.cleanupAfter = 0
+	d.commit(cleanupIn{})
 }
 
 // work is how many allocations one more boot with its sessions costs.
@@ -197,8 +197,8 @@ func TestTenYearsLeaveNothingBehind(t *testing.T) {
 		if lastRows["commands"] == 0 || lastRows["reservations"] == 0 {
 			t.Error("no command was sent, or no driver was served: the test shows less than it says")
 		}
-		if known := w.cps["CP_1"].Known; known != int64(17*d.turn+1) {
-			t.Errorf("%d records are known, want 17 each third day and the first boot: %d", known, 17*d.turn+1)
+		if known := w.cps["CP_1"].Known; known != int64(17*d.round+1) {
+			t.Errorf("%d records are known, want 17 each third day and the first boot: %d", known, 17*d.round+1)
 		}
 		// A restart loads what the running one has.
 		again, err := d.s.Recent(t.Context(), keepJournals)

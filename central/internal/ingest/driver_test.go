@@ -18,7 +18,7 @@ import (
 )
 
 // online makes a charging point seen: the bridge lives, the point speaks.
-func (l *life) online(a *journaltest.Point) {
+func (l *instance) online(a *journaltest.Point) {
 	l.t.Helper()
 	now := charge.At(time.Now())
 	b := wire.BridgeAlive{V: 1, Bridge: "b", At: now, StartedAt: now, MQTT: wire.Dependency{Up: true, Since: now}, Kafka: wire.Dependency{Up: true, Since: now}}
@@ -41,13 +41,13 @@ func ask(t *testing.T, messageID string, at time.Time) journaltest.Message {
 
 // answers are the answers to requests for a reservation on the way to
 // central-events.
-func (l *life) answers() []wire.CentralEvent {
+func (l *instance) answers() []wire.CentralEvent {
 	l.t.Helper()
-	return slices.DeleteFunc(l.said(), func(e wire.CentralEvent) bool { return e.EventType != wire.CentralAuthorization })
+	return slices.DeleteFunc(l.driverEvents(), func(e wire.CentralEvent) bool { return e.EventType != wire.CentralAuthorization })
 }
 
-// said is all that is on the way to central-events.
-func (l *life) said() []wire.CentralEvent {
+// driverEvents is all that is on the way to central-events.
+func (l *instance) driverEvents() []wire.CentralEvent {
 	l.t.Helper()
 	rows, err := l.store.Outbox(l.t.Context(), 0, 1000)
 	if err != nil {
@@ -148,7 +148,7 @@ func TestOneMessageIDTwoDrivers(t *testing.T) {
 
 // Whatever is wrong with a message that tells whom to answer, the answer comes
 // within 5 s and names the field; and it is counted.
-func TestADriverIsToldWhatIsWrong(t *testing.T) {
+func TestADriverLearnsWhatIsWrong(t *testing.T) {
 	for name, c := range map[string]struct{ line, user, id, field string }{
 		"milliseconds":           {`{"message_id":"b1","event_type":"AUTHORIZATION_REQUEST","username":"ms","cp_id":null,"client_id":"t","timestamp":1795984071695}`, "ms", "b1", "timestamp: 1795984071695 looks like milliseconds"},
 		"null":                   {`{"message_id":"b2","event_type":"AUTHORIZATION_REQUEST","username":"ms","cp_id":null,"client_id":"t","timestamp":null}`, "ms", "b2", "timestamp: is missing"},
@@ -176,7 +176,7 @@ func TestADriverIsToldWhatIsWrong(t *testing.T) {
 				line := strings.ReplaceAll(c.line, "NOW", fmt.Sprintf("%.3f", float64(time.Now().UnixMilli())/1000))
 				l.deliver(wire.TopicDriverEvents, journaltest.Message{Value: []byte(line)})
 				time.Sleep(5 * time.Second)
-				all := l.said()
+				all := l.driverEvents()
 				if len(all) != 1 || string(all[0].Username) != c.user || c.id != "" && all[0].MessageID != c.id || all[0].Reason != wire.RefusedInvalid || !strings.Contains(all[0].Message, "field "+c.field) {
 					t.Errorf("got %+v, want one refusal that names the field: %s", all, c.field)
 				}
@@ -241,7 +241,7 @@ func TestAnOperatorIsAnsweredWithWhatWasOrdered(t *testing.T) {
 		l.deliver(wire.TopicEvents, a.All...)
 		l.online(a)
 		synctest.Wait()
-		r, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Ask{Ask: orders.AskAvailability{Available: false}})
+		r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.AskAvailability{Available: false}})
 		if err != nil || r.Refused != "" || len(r.Commands) != 1 || r.Points != 1 {
 			t.Fatalf("got %+v %v, want one command for one point", r, err)
 		}
@@ -252,7 +252,7 @@ func TestAnOperatorIsAnsweredWithWhatWasOrdered(t *testing.T) {
 		if k := l.live.Network().CPs[0].Connectors[0]; k.Available {
 			t.Errorf("got %+v, want it wanted out of service", k)
 		}
-		if r, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Ask{Ask: orders.AskCancel{ReservationID: "none"}}); err != nil || r.Refused == "" {
+		if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.AskCancel{ReservationID: "none"}}); err != nil || r.Refused == "" {
 			t.Errorf("got %+v %v, want a refusal", r, err)
 		}
 	})
@@ -269,7 +269,7 @@ func TestNothingIsOrderedInVainForEver(t *testing.T) {
 		l.deliver(wire.TopicEvents, a.All...)
 		l.online(a)
 		synctest.Wait()
-		if _, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Ask{Ask: orders.AskAvailability{Available: false}}); err != nil {
+		if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.AskAvailability{Available: false}}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(24 * time.Hour)

@@ -25,11 +25,11 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 		me := l.live.Network().Central
 		a := journaltest.New(t, "CP_1")
 		l.deliver(wire.TopicEvents, a.All...)
-		l.w.Hear(me)
-		l.w.Hear(epoch(0))                                                  // an earlier one
-		l.w.Hear(charge.Epoch{Run: "fffffff0-1111-7fff-bfff-ffffffffffff"}) // of an earlier version
+		l.w.ObserveEpoch(me)
+		l.w.ObserveEpoch(epoch(0))                                                  // an earlier one
+		l.w.ObserveEpoch(charge.Epoch{Run: "fffffff0-1111-7fff-bfff-ffffffffffff"}) // of an earlier version
 		for range 3 {
-			l.w.Hear(epoch(2_000_000)) // of a fault
+			l.w.ObserveEpoch(epoch(2_000_000)) // of a fault
 		}
 		time.Sleep(2 * time.Second)
 		if p := self(l); p.State != ingest.PartUp {
@@ -39,12 +39,12 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 			t.Errorf("alarms: got %d, want one: an epoch that is not believed", n)
 		}
 		other := epoch(5)
-		l.w.Hear(other)
+		l.w.ObserveEpoch(other)
 		synctest.Wait()
 		if p := self(l); p.State != ingest.PartDown || !strings.Contains(p.Reason, "took over") {
 			t.Errorf("central: got %+v, want it fenced", p)
 		}
-		acks, commands, said := l.out.count()
+		acks, commands, heartbeats := l.out.count()
 		a.Charge(1)
 		taken := make(chan struct{})
 		go func() {
@@ -52,21 +52,21 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 			l.deliver(wire.TopicEvents, a.All[1:]...)
 		}()
 		time.Sleep(time.Minute)
-		if a2, c2, s2 := l.out.count(); a2 != acks || c2 != commands || s2 > said+1 {
-			t.Errorf("a fenced Central said %d acks, %d commands, %d signs of life", a2-acks, c2-commands, s2-said)
+		if a2, c2, s2 := l.out.count(); a2 != acks || c2 != commands || s2 > heartbeats+1 {
+			t.Errorf("a fenced Central said %d acks, %d commands, %d signs of life", a2-acks, c2-commands, s2-heartbeats)
 		}
 		if got := l.counters()["applied"]; got != 1 {
 			t.Errorf("a fenced Central applied %d records", got-1)
 		}
-		if r, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Ask{Ask: orders.AskReserve{Username: "ann"}}); err != nil || r.Refused != orders.RefusedFenced {
+		if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.AskReserve{Username: "ann"}}); err != nil || r.Refused != orders.RefusedFenced {
 			t.Errorf("an operator of a fenced Central: got %+v %v, want fenced", r, err)
 		}
 		for _, op := range []ingest.Op{ingest.PassNext{CPID: "CP_1"}, ingest.Settle{}, ingest.Explain{}} {
-			if r, err := l.w.Ask(t.Context(), ingest.Once{}, op); err != nil || r.Refused != orders.RefusedFenced {
+			if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, op); err != nil || r.Refused != orders.RefusedFenced {
 				t.Errorf("%T at a fenced Central: got %+v %v, want fenced", op, r, err)
 			}
 		}
-		if _, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Lift{}); err != nil {
+		if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Lift{}); err != nil {
 			t.Error(err)
 		}
 		<-taken
@@ -95,14 +95,14 @@ func alive(t *testing.T, e charge.Epoch) journaltest.Message {
 func TestARestoredCentralIsAboveItsPast(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLife(t, options(dir), config())
+		l := newInstance(t, options(dir), config())
 		defer l.end()
 		l.w.Join(epoch(5))
 		synctest.Wait()
 		if now := l.live.Network().Central; !epoch(5).Less(now) {
 			t.Errorf("got %s, want above %s: the end of the log spoke of it", now, epoch(5))
 		}
-		l.hand(wire.TopicMonitor, true, alive(t, epoch(7)), alive(t, epoch(8)), alive(t, epoch(9)))
+		l.deliverAs(wire.TopicMonitor, true, alive(t, epoch(7)), alive(t, epoch(8)), alive(t, epoch(9)))
 		synctest.Wait()
 		if now := l.live.Network().Central; epoch(9).Less(now) {
 			t.Error("it did not listen first whether that one lives")
@@ -112,7 +112,7 @@ func TestARestoredCentralIsAboveItsPast(t *testing.T) {
 		if now.Number != epoch(10).Number {
 			t.Errorf("got %s, want the number %d: the log spoke of %s", now, epoch(10).Number, epoch(9))
 		}
-		l.hand(wire.TopicMonitor, true, alive(t, epoch(2_000_000)), alive(t, charge.Epoch{Run: "fffffff0-1111-7fff-bfff-ffffffffffff"}))
+		l.deliverAs(wire.TopicMonitor, true, alive(t, epoch(2_000_000)), alive(t, charge.Epoch{Run: "fffffff0-1111-7fff-bfff-ffffffffffff"}))
 		time.Sleep(4 * time.Second)
 		if again := l.live.Network().Central; again != now {
 			t.Errorf("it believed %s", again)
@@ -145,7 +145,7 @@ func TestAPresenceConcernsOneChargingPoint(t *testing.T) {
 				l.deliver(wire.TopicMonitor, a.Presence(1, claim), b.Presence(1, own))
 				time.Sleep(time.Second)
 			}
-			if r, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Ask{Ask: orders.AskAvailability{Target: orders.Target{CPID: "CP_1"}}}); err != nil || r.Refused != "" {
+			if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.AskAvailability{Target: orders.Target{CPID: "CP_1"}}}); err != nil || r.Refused != "" {
 				t.Fatalf("%s: asked for availability: %+v %v", name, r, err)
 			}
 			time.Sleep(10 * time.Second)
@@ -205,7 +205,7 @@ func TestAPresenceAtTheEndOfTheNumbers(t *testing.T) {
 func TestTwoCentralsOfOneNumber(t *testing.T) {
 	dirs := []string{t.TempDir(), t.TempDir()}
 	synctest.Test(t, func(t *testing.T) {
-		var both []*life
+		var both []*instance
 		for _, dir := range dirs {
 			l := central(t, dir)
 			defer l.end()
@@ -215,8 +215,8 @@ func TestTwoCentralsOfOneNumber(t *testing.T) {
 		if x.Number != y.Number || x == y {
 			t.Fatalf("got %s and %s, want one number and two runs", x, y)
 		}
-		both[0].w.Hear(y)
-		both[1].w.Hear(x)
+		both[0].w.ObserveEpoch(y)
+		both[1].w.ObserveEpoch(x)
 		time.Sleep(time.Second)
 		lower, higher := both[0], both[1]
 		if y.Less(x) {
@@ -225,7 +225,7 @@ func TestTwoCentralsOfOneNumber(t *testing.T) {
 		if self(lower).State != ingest.PartDown || self(higher).State != ingest.PartUp {
 			t.Fatalf("the lower is %+v, the higher %+v, want the lower fenced", self(lower), self(higher))
 		}
-		if _, err := lower.w.Ask(t.Context(), ingest.Once{}, ingest.Lift{}); err != nil {
+		if _, err := lower.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Lift{}); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(time.Second)
@@ -258,13 +258,13 @@ func (d hooked) Trouble(err error) (string, ingest.Remedy) {
 }
 
 // hookedCentral starts a life that is active.
-func hookedCentral(t *testing.T, dir string, before func() error) *life {
+func hookedCentral(t *testing.T, dir string, before func() error) *instance {
 	t.Helper()
 	s, err := store.Open(t.Context(), options(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := runLife(t, s, hooked{db{s}, before}, config())
+	l := runInstance(t, s, hooked{db{s}, before}, config())
 	l.w.Join(charge.Epoch{})
 	synctest.Wait()
 	return l
@@ -272,7 +272,7 @@ func hookedCentral(t *testing.T, dir string, before func() error) *life {
 
 // A fence is obeyed when it is heard, and not only once it is written: an older
 // Central whose disk is full went on saying that it lives.
-func TestAFencedCentralIsSilentThoughItsDiskIsFull(t *testing.T) {
+func TestAFencedCentralIsSilentAlthoughItsDiskIsFull(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		var full atomic.Bool
@@ -287,22 +287,22 @@ func TestAFencedCentralIsSilentThoughItsDiskIsFull(t *testing.T) {
 		a := journaltest.New(t, "CP_1")
 		l.deliver(wire.TopicEvents, a.All...)
 		other := epoch(5)
-		l.w.Hear(other)
+		l.w.ObserveEpoch(other)
 		synctest.Wait()
-		_, _, said := l.out.count()
+		_, _, heartbeats := l.out.count()
 		for range 60 {
 			time.Sleep(time.Second)
-			l.w.Hear(other)
+			l.w.ObserveEpoch(other)
 		}
 		full.Store(false)
 		time.Sleep(5 * time.Second)
 		if p := self(l); p.State != ingest.PartDown || !strings.Contains(p.Reason, "took over") {
 			t.Errorf("central: got %+v, want it fenced", p)
 		}
-		if acks, _, s := l.out.count(); acks > 0 || s > said {
-			t.Errorf("a fenced Central said %d acks, and %d times that it lives", acks, s-said)
+		if acks, _, s := l.out.count(); acks > 0 || s > heartbeats {
+			t.Errorf("a fenced Central said %d acks, and %d times that it lives", acks, s-heartbeats)
 		}
-		if _, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Lift{}); err != nil {
+		if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Lift{}); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(time.Second)
@@ -328,9 +328,9 @@ func TestACentralThatIsGreaterMeanwhileIsNotSilent(t *testing.T) {
 		})
 		defer l.end()
 		past := epoch(5)
-		l.hand(wire.TopicMonitor, true, alive(t, past))
+		l.deliverAs(wire.TopicMonitor, true, alive(t, past))
 		synctest.Wait()
-		hear.Store(new(func() { l.w.Hear(past) }))
+		hear.Store(new(func() { l.w.ObserveEpoch(past) }))
 		time.Sleep(time.Minute)
 		if p := self(l); p.State != ingest.PartUp || !past.Less(l.live.Network().Central) {
 			t.Errorf("central: got %+v, epoch %s, want it up and above %s", p, l.live.Network().Central, past)
@@ -339,13 +339,13 @@ func TestACentralThatIsGreaterMeanwhileIsNotSilent(t *testing.T) {
 }
 
 // Whoever speaks before this Central has become active is there already.
-func TestACentralThatHearsAnotherAsItJoinsIsFenced(t *testing.T) {
+func TestACentralThatReadsOfAnotherAsItJoinsIsFenced(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLife(t, options(dir), config())
+		l := newInstance(t, options(dir), config())
 		defer l.end()
 		other := epoch(5)
-		l.w.Hear(other)
+		l.w.ObserveEpoch(other)
 		l.w.Join(charge.Epoch{})
 		time.Sleep(time.Second)
 		if p := self(l); p.State != ingest.PartDown || !strings.Contains(p.Reason, "took over") || other.Less(l.live.Network().Central) {

@@ -39,11 +39,11 @@ func FuzzPrepare(f *testing.F) {
 	cfg := Config{Topics: topics, Run: "00000000000000ab"}
 	f.Fuzz(func(t *testing.T, topic uint8, key, kind string, value []byte, offset int64, past bool) {
 		writer := New(cfg, nil, nil, NewLive(ledger.Tariff{}), func() {}, slog.New(slog.DiscardHandler))
-		d := Delivered{
-			Topic: read[int(topic)%len(read)], Partition: 2, Offset: offset, CRC: 9, Key: key, Kind: kind, Value: value, ReceivedAt: 1000, Past: past,
+		d := KafkaRecord{
+			Topic: read[int(topic)%len(read)], Partition: 2, Offset: offset, CRC: 9, Key: key, Kind: kind, Value: value, ReceivedAt: 1000, BeforeStart: past,
 		}
-		var at Delivered
-		switch in := writer.prepare(d).(type) {
+		var at KafkaRecord
+		switch in := writer.decode(d).(type) {
 		case recordIn:
 			r, err := wire.DecodeRecord(value)
 			if at = in.d; err != nil || string(r.CPID) != key || !bytes.Equal(in.in.Raw, value) || d.Topic != topics.Events {
@@ -56,11 +56,11 @@ func FuzzPrepare(f *testing.F) {
 		case driverIn:
 			at = in.d
 			askedFor(t, &in)
-		case deadIn:
+		case deadLetterIn:
 			if at = in.d; in.reason == "" {
 				t.Fatalf("%q on %s is a dead letter without a reason", value, d.Topic)
 			}
-		case unknownIn:
+		case unknownKindIn:
 			if at = in.d; d.Topic != topics.Monitor {
 				t.Fatalf("%q on %s is passed as unknown", value, d.Topic)
 			}
@@ -68,7 +68,7 @@ func FuzzPrepare(f *testing.F) {
 			if at = in.d; d.Topic != topics.Monitor || kind != wire.KindValueBridgeAlive {
 				t.Fatalf("%q on %s, kind %q, is a sign of life of a bridge", value, d.Topic, kind)
 			}
-		case passIn:
+		case offsetIn:
 			if at = in.d; d.Topic != topics.Monitor || kind != wire.KindValueCentralAlive {
 				t.Fatalf("%q on %s, kind %q, is passed", value, d.Topic, kind)
 			}

@@ -73,18 +73,18 @@ func byHand(t *testing.T) (*decade, *watched) {
 func TestAFailedTransactionReadsBackWhatItTouched(t *testing.T) {
 	d, seen := byHand(t)
 	for i := range 20 {
-		d.settle(d.from(wire.TopicEvents, journaltest.New(t, charge.CPID(fmt.Sprint("OTHER_", i))).All...)...)
+		d.commit(d.from(wire.TopicEvents, journaltest.New(t, charge.CPID(fmt.Sprint("OTHER_", i))).All...)...)
 	}
-	d.settle(d.from(wire.TopicEvents, d.p.All...)...)
+	d.commit(d.from(wire.TopicEvents, d.p.All...)...)
 	other := d.w.cps["OTHER_3"]
 	fresh := journaltest.New(t, "CP_NEW")
 	d.p.Charge(1)
 	seen.loaded, seen.fail = nil, errors.New("the disk went away")
 	inputs := append(d.from(wire.TopicEvents, d.p.All[1:]...), d.from(wire.TopicEvents, fresh.All...)...)
-	if err := d.w.try(t.Context(), inputs); err == nil {
+	if err := d.w.tryCommit(t.Context(), inputs); err == nil {
 		t.Fatal("the transaction was to fail")
 	}
-	d.settle(inputs...)
+	d.commit(inputs...)
 	if want := [][]charge.CPID{{"CP_1", "CP_NEW"}}; !slices.EqualFunc(seen.loaded, want, slices.Equal) {
 		t.Errorf("loaded: got %v, want %v", seen.loaded, want)
 	}
@@ -99,7 +99,7 @@ func TestAFailedTransactionReadsBackWhatItTouched(t *testing.T) {
 }
 
 // The writer takes all that waits in one transaction.
-func TestGatherTakesAllThatWaits(t *testing.T) {
+func TestABatchHasAllThatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d, _ := byHand(t)
 		const waiting = 60
@@ -109,13 +109,13 @@ func TestGatherTakesAllThatWaits(t *testing.T) {
 			case 1:
 				to = d.w.monitor
 			case 2:
-				go func() { d.w.asks <- &asked{Ask{orders.AskLift{}}, Once{}, nil} }()
+				go func() { d.w.requests <- &operatorIn{Order{orders.AskLift{}}, IdempotencyKey{}, nil} }()
 				continue
 			}
 			go func() { to <- []input{tickIn{}} }()
 		}
 		synctest.Wait()
-		if got := len(d.w.gather(t.Context(), nil, nil, nil)); got != waiting {
+		if got := len(d.w.nextBatch(t.Context(), nil, nil, nil)); got != waiting {
 			t.Errorf("took %d of %d that waited", got, waiting)
 		}
 	})
@@ -137,8 +137,8 @@ func TestOldRequestsGoWithinAMinute(t *testing.T) {
 		t.Fatal(err)
 	}
 	waited := time.Duration(0)
-	for d.forget(); d.w.forgetAfter == forgetGap; d.forget() {
-		waited += forgetGap
+	for d.cleanup(); d.w.cleanupAfter == cleanupPause; d.cleanup() {
+		waited += cleanupPause
 	}
 	if n := d.rows()["requests"]; n != 0 || waited > time.Minute {
 		t.Errorf("%d requests are left after %v", n, waited)
@@ -152,8 +152,8 @@ func TestABootThatComesBackInOneUnit(t *testing.T) {
 	connector := func(register charge.WattHours) ledger.Change {
 		return ledger.ConnectorChanged{CPID: "CP_1", Connector: ledger.Connector{Journal: "j", ID: 1, Register: register}}
 	}
-	u.add([]ledger.Change{ledger.PointChanged{Point: ledger.Point{ID: "CP_1", Present: "j"}}, connector(1)})
-	u.add([]ledger.Change{ledger.BootForgotten{CPID: "CP_1", Journal: "j"}, connector(7)})
+	u.addChanges([]ledger.Change{ledger.PointChanged{Point: ledger.Point{ID: "CP_1", Present: "j"}}, connector(1)})
+	u.addChanges([]ledger.Change{ledger.BootForgotten{CPID: "CP_1", Journal: "j"}, connector(7)})
 	if err := d.s.Write(t.Context(), func(tx *store.Tx) error { return u.write(tx) }); err != nil {
 		t.Fatal(err)
 	}

@@ -43,18 +43,18 @@ func (d db) Trouble(err error) (string, ingest.Remedy) {
 	return words, ingest.Remedy(r)
 }
 
-// wired is what left Central.
-type wired struct {
-	mu       sync.Mutex
-	acks     []wire.Ack
-	acksOf   map[charge.CPID]wire.Ack
-	commands []wire.Command
-	progress []wire.CentralEvent
-	alive    int
-	by       charge.Epoch // of the Central that said the last ack or command
+// published is what left Central.
+type published struct {
+	mu         sync.Mutex
+	acks       []wire.Ack
+	acksOf     map[charge.CPID]wire.Ack
+	commands   []wire.Command
+	progress   []wire.CentralEvent
+	heartbeats int
+	by         charge.Epoch // of the Central that said the last ack or command
 }
 
-func (s *wired) Ack(by charge.Epoch, cp charge.CPID, raw []byte) {
+func (s *published) Ack(by charge.Epoch, cp charge.CPID, raw []byte) {
 	a, err := wire.DecodeAck(raw)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -65,7 +65,7 @@ func (s *wired) Ack(by charge.Epoch, cp charge.CPID, raw []byte) {
 	s.acksOf[cp] = a
 }
 
-func (s *wired) Command(by charge.Epoch, _ charge.CPID, _ charge.CommandID, raw []byte, sent func()) {
+func (s *published) Command(by charge.Epoch, _ charge.CPID, _ charge.CommandID, raw []byte, sent func()) {
 	c, err := wire.DecodeCommand(raw)
 	if err != nil {
 		panic(err)
@@ -76,7 +76,7 @@ func (s *wired) Command(by charge.Epoch, _ charge.CPID, _ charge.CommandID, raw 
 	sent()
 }
 
-func (s *wired) Progress(_ string, _ charge.SessionID, raw []byte) {
+func (s *published) Progress(_ string, _ charge.SessionID, raw []byte) {
 	e, err := wire.DecodeCentralEvent(raw)
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -86,27 +86,27 @@ func (s *wired) Progress(_ string, _ charge.SessionID, raw []byte) {
 	s.progress = append(s.progress, e)
 }
 
-func (s *wired) Alive([]byte) {
+func (s *published) Heartbeat([]byte) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.alive++
+	s.heartbeats++
 }
 
-func (s *wired) acked(cp charge.CPID) charge.Seq {
+func (s *published) acked(cp charge.CPID) charge.Seq {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.acksOf[cp].Seq
 }
 
 // ackedBy is the epoch of the last acknowledgement of a charging point.
-func (l *life) ackedBy(cp charge.CPID) charge.Epoch {
+func (l *instance) ackedBy(cp charge.CPID) charge.Epoch {
 	l.out.mu.Lock()
 	defer l.out.mu.Unlock()
 	return l.out.acksOf[cp].Central
 }
 
 // commandedBy is the epoch of the last command to a charging point.
-func (l *life) commandedBy(cp charge.CPID) (e charge.Epoch) {
+func (l *instance) commandedBy(cp charge.CPID) (e charge.Epoch) {
 	l.out.mu.Lock()
 	defer l.out.mu.Unlock()
 	for i := range l.out.commands {
@@ -117,17 +117,17 @@ func (l *life) commandedBy(cp charge.CPID) (e charge.Epoch) {
 	return e
 }
 
-func (s *wired) count() (acks, commands, alive int) {
+func (s *published) count() (acks, commands, alive int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return len(s.acks), len(s.commands), s.alive
+	return len(s.acks), len(s.commands), s.heartbeats
 }
 
-// life is one life of Central over a database.
-type life struct {
+// instance is one life of Central over a database.
+type instance struct {
 	t     *testing.T
 	store *store.Store
-	out   *wired
+	out   *published
 	live  *ingest.Live
 	w     *ingest.Writer
 	stop  context.CancelFunc
@@ -157,7 +157,7 @@ func epoch(n int) charge.Epoch {
 	return charge.Epoch{Number: uint64(100_000 + n), Run: "00000000000000ab"}
 }
 
-func newLife(t *testing.T, o store.Options, cfg ingest.Config) *life {
+func newInstance(t *testing.T, o store.Options, cfg ingest.Config) *instance {
 	t.Helper()
 	s, err := store.Open(t.Context(), o)
 	if err != nil {
@@ -166,18 +166,18 @@ func newLife(t *testing.T, o store.Options, cfg ingest.Config) *life {
 	if err := s.Write(t.Context(), func(tx *store.Tx) error { return tx.Tariff(tariff, 1) }); err != nil {
 		t.Fatal(err)
 	}
-	return startLife(t, s, cfg)
+	return startInstance(t, s, cfg)
 }
 
-func startLife(t *testing.T, s *store.Store, cfg ingest.Config) *life {
+func startInstance(t *testing.T, s *store.Store, cfg ingest.Config) *instance {
 	t.Helper()
-	return runLife(t, s, db{s}, cfg)
+	return runInstance(t, s, db{s}, cfg)
 }
 
-// runLife starts a life whose writer sees the database as given.
-func runLife(t *testing.T, s *store.Store, seen ingest.Store, cfg ingest.Config) *life {
+// runInstance starts a life whose writer sees the database as given.
+func runInstance(t *testing.T, s *store.Store, seen ingest.Store, cfg ingest.Config) *instance {
 	t.Helper()
-	l := &life{t: t, store: s, out: &wired{acksOf: map[charge.CPID]wire.Ack{}}, live: ingest.NewLive(tariff), done: make(chan struct{}), next: map[string]int64{}}
+	l := &instance{t: t, store: s, out: &published{acksOf: map[charge.CPID]wire.Ack{}}, live: ingest.NewLive(tariff), done: make(chan struct{}), next: map[string]int64{}}
 	l.live.SetClock(func() time.Time { return time.Now().Add(time.Duration(l.ahead.Load())) })
 	l.w = ingest.New(cfg, seen, l.out, l.live, func() {}, slog.New(slog.DiscardHandler))
 	var ctx context.Context
@@ -195,9 +195,9 @@ func runLife(t *testing.T, s *store.Store, seen ingest.Store, cfg ingest.Config)
 }
 
 // central starts a life and makes it active.
-func central(t *testing.T, dir string) *life {
+func central(t *testing.T, dir string) *instance {
 	t.Helper()
-	l := newLife(t, options(dir), config())
+	l := newInstance(t, options(dir), config())
 	l.w.Join(charge.Epoch{})
 	synctest.Wait()
 	return l
@@ -209,7 +209,7 @@ func options(dir string) store.Options {
 
 // end ends a life as a kill does, as far as the database can tell: nothing more
 // is written.
-func (l *life) end() {
+func (l *instance) end() {
 	l.t.Helper()
 	l.stop()
 	<-l.done
@@ -222,26 +222,26 @@ func (l *life) end() {
 }
 
 // deliver hands messages to the writer as one batch of a partition.
-func (l *life) deliver(topic string, msgs ...journaltest.Message) {
+func (l *instance) deliver(topic string, msgs ...journaltest.Message) {
 	l.t.Helper()
-	l.hand(topic, false, msgs...)
+	l.deliverAs(topic, false, msgs...)
 }
 
-// hand delivers messages; past ones were in the log before this life.
-func (l *life) hand(topic string, past bool, msgs ...journaltest.Message) {
+// deliverAs delivers messages; past ones were in the log before this life.
+func (l *instance) deliverAs(topic string, past bool, msgs ...journaltest.Message) {
 	l.t.Helper()
-	if err := l.w.Take(l.t.Context(), l.batch(topic, past, msgs...)); err != nil {
+	if err := l.w.Submit(l.t.Context(), l.batch(topic, past, msgs...)); err != nil {
 		l.t.Error(err)
 	}
 }
 
 // batch is messages as they come next of a topic.
-func (l *life) batch(topic string, past bool, msgs ...journaltest.Message) []ingest.Delivered {
-	batch := make([]ingest.Delivered, 0, len(msgs))
+func (l *instance) batch(topic string, past bool, msgs ...journaltest.Message) []ingest.KafkaRecord {
+	batch := make([]ingest.KafkaRecord, 0, len(msgs))
 	for _, m := range msgs {
-		batch = append(batch, ingest.Delivered{
+		batch = append(batch, ingest.KafkaRecord{
 			Topic: topic, Offset: l.next[topic], CRC: crc32.ChecksumIEEE(m.Value), Key: m.Key, Kind: m.Kind, Value: m.Value,
-			ReceivedAt: charge.At(time.Now()), Past: past,
+			ReceivedAt: charge.At(time.Now()), BeforeStart: past,
 		})
 		l.next[topic]++
 	}
@@ -249,7 +249,7 @@ func (l *life) batch(topic string, past bool, msgs ...journaltest.Message) []ing
 }
 
 // hash is one value over the accounts.
-func (l *life) hash() string {
+func (l *instance) hash() string {
 	l.t.Helper()
 	cps, err := l.store.CPs(l.t.Context())
 	if err != nil {
@@ -270,7 +270,7 @@ func (l *life) hash() string {
 	return ledger.Hash(all, sessions, tickets)
 }
 
-func (l *life) counters() map[string]int64 {
+func (l *instance) counters() map[string]int64 {
 	l.t.Helper()
 	c, err := l.store.Counters(l.t.Context())
 	if err != nil {

@@ -24,26 +24,26 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// nobody hears what Central sends but keeps its commands.
-type nobody struct{ commands []wire.Command }
+// commandSink hears what Central sends but keeps its commands.
+type commandSink struct{ commands []wire.Command }
 
-func (*nobody) Ack(charge.Epoch, charge.CPID, []byte)     {}
-func (*nobody) Progress(string, charge.SessionID, []byte) {}
-func (*nobody) Alive([]byte)                              {}
-func (n *nobody) Command(_ charge.Epoch, _ charge.CPID, _ charge.CommandID, raw []byte, _ func()) {
+func (*commandSink) Ack(charge.Epoch, charge.CPID, []byte)     {}
+func (*commandSink) Progress(string, charge.SessionID, []byte) {}
+func (*commandSink) Heartbeat([]byte)                          {}
+func (n *commandSink) Command(_ charge.Epoch, _ charge.CPID, _ charge.CommandID, raw []byte, _ func()) {
 	if c, err := wire.DecodeCommand(raw); err == nil {
 		n.commands = append(n.commands, c)
 	}
 }
 
-// liar is a charging point that writes well-formed records without sense. All
+// faultyPoint is a charging point that writes well-formed records without sense. All
 // liars take their ids from the same few.
-type liar struct {
-	id   charge.CPID
-	said []wire.Record // all it ever wrote
-	last map[charge.JournalID]wire.Record
-	at   charge.JournalID // its present journal
-	conn uint64
+type faultyPoint struct {
+	id      charge.CPID
+	written []wire.Record // all it ever wrote
+	last    map[charge.JournalID]wire.Record
+	at      charge.JournalID // its present journal
+	conn    uint64
 }
 
 // pick draws one of several; what is drawn is named by its number.
@@ -77,15 +77,15 @@ func someUntil(t *rapid.T) charge.Time {
 	return charge.At(time.Now()).Add(time.Duration(pick(t, "until", -3600, -5, 0, 600)) * time.Second)
 }
 
-func (l *liar) someJournal(t *rapid.T) charge.JournalID {
+func (l *faultyPoint) someJournal(t *rapid.T) charge.JournalID {
 	return pick[charge.JournalID](t, "journal", "J1", "J2", "J3", "J4")
 }
 
-func (l *liar) somePosition(t *rapid.T) *wire.Position {
+func (l *faultyPoint) somePosition(t *rapid.T) *wire.Position {
 	return &wire.Position{Journal: l.someJournal(t), Seq: charge.Seq(rapid.IntRange(1, 6).Draw(t, "seq"))}
 }
 
-func (l *liar) registered(t *rapid.T) *wire.Registered {
+func (l *faultyPoint) registered(t *rapid.T) *wire.Registered {
 	reg := &wire.Registered{Agent: "liar", Simulated: true}
 	for range rapid.IntRange(1, 3).Draw(t, "connectors") {
 		c := wire.ConnectorState{
@@ -112,7 +112,7 @@ func (l *liar) registered(t *rapid.T) *wire.Registered {
 	return reg
 }
 
-func (l *liar) command(t *rapid.T, sent []wire.Command) json.RawMessage {
+func (l *faultyPoint) command(t *rapid.T, sent []wire.Command) json.RawMessage {
 	if len(sent) > 0 && rapid.Bool().Draw(t, "a real one") {
 		c := pick(t, "command", sent...)
 		if rapid.Bool().Draw(t, "as its own") {
@@ -150,7 +150,7 @@ func raw(m interface{ Encode() ([]byte, error) }) []byte {
 	return b
 }
 
-func (l *liar) payload(t *rapid.T, sent []wire.Command) wire.Payload {
+func (l *faultyPoint) payload(t *rapid.T, sent []wire.Command) wire.Payload {
 	reg := someRegister(t)
 	switch rapid.IntRange(0, 17).Draw(t, "type") {
 	case 0, 1, 2:
@@ -193,7 +193,7 @@ func (l *liar) payload(t *rapid.T, sent []wire.Command) wire.Payload {
 }
 
 // write makes the next record of the present journal, or record 1 of another.
-func (l *liar) write(t *rapid.T, sent []wire.Command) wire.Record {
+func (l *faultyPoint) write(t *rapid.T, sent []wire.Command) wire.Record {
 	var p wire.Payload
 	boot := l.at == "" || rapid.IntRange(0, 5).Draw(t, "boot") == 0
 	before, some := l.last[l.at]
@@ -242,11 +242,11 @@ func (l *liar) write(t *rapid.T, sent []wire.Command) wire.Record {
 		r.Seq = max(r.Seq-1, 1)
 	}
 	l.last[l.at] = r
-	l.said = append(l.said, r)
+	l.written = append(l.written, r)
 	return r
 }
 
-func (l *liar) presence(t *rapid.T, self charge.Epoch) wire.Presence {
+func (l *faultyPoint) presence(t *rapid.T, self charge.Epoch) wire.Presence {
 	l.conn++
 	p := wire.Presence{V: 1, Online: rapid.IntRange(0, 4).Draw(t, "online") > 0, Journal: l.someJournal(t), Conn: l.conn, At: charge.At(time.Now())}
 	if l.at != "" && rapid.Bool().Draw(t, "of this boot") {
@@ -254,8 +254,8 @@ func (l *liar) presence(t *rapid.T, self charge.Epoch) wire.Presence {
 	}
 	if p.Online {
 		p.First, p.Next, p.Last = l.somePosition(t), l.somePosition(t), l.somePosition(t)
-		if n := len(l.said); n > 0 && rapid.Bool().Draw(t, "what it wrote") {
-			r := l.said[rapid.IntRange(max(0, n-4), n-1).Draw(t, "first")]
+		if n := len(l.written); n > 0 && rapid.Bool().Draw(t, "what it wrote") {
+			r := l.written[rapid.IntRange(max(0, n-4), n-1).Draw(t, "first")]
 			p.First = &wire.Position{Journal: r.Journal, Seq: r.Seq}
 			p.Next = p.First
 		}
@@ -264,19 +264,19 @@ func (l *liar) presence(t *rapid.T, self charge.Epoch) wire.Presence {
 	return p
 }
 
-func (l *liar) asks(t *rapid.T) Op {
+func (l *faultyPoint) asks(t *rapid.T) Op {
 	target := orders.Target{CPID: l.id, Connector: someConnector(t)}
 	switch rapid.IntRange(0, 8).Draw(t, "operator") {
 	case 0:
-		return Ask{orders.AskReserve{Target: target, Username: someUser(t)}}
+		return Order{orders.AskReserve{Target: target, Username: someUser(t)}}
 	case 1:
-		return Ask{orders.AskStart{Target: target, Username: someUser(t)}}
+		return Order{orders.AskStart{Target: target, Username: someUser(t)}}
 	case 2:
-		return Ask{orders.AskStop{SessionID: someSession(t)}}
+		return Order{orders.AskStop{SessionID: someSession(t)}}
 	case 3:
-		return Ask{orders.AskAvailability{Target: target, Available: rapid.Bool().Draw(t, "available")}}
+		return Order{orders.AskAvailability{Target: target, Available: rapid.Bool().Draw(t, "available")}}
 	case 4:
-		return Ask{orders.AskCancel{ReservationID: someReservation(t)}}
+		return Order{orders.AskCancel{ReservationID: someReservation(t)}}
 	case 5:
 		return Settle{SessionID: someSession(t)}
 	case 6:
@@ -318,59 +318,59 @@ func hostile(ctx context.Context, t *rapid.T, path string) {
 		}
 	}()
 	tariff := ledger.Tariff{Version: "t1", StartFee: 100, PerKWh: 45, Currency: "EUR"}
-	heard := &nobody{}
+	sink := &commandSink{}
 	w := New(Config{
 		Topics:  Topics{Events: "e", Telemetry: "t", Monitor: "m", Commands: "c", Drivers: "d", Central: "o", DeadLetters: "x"},
 		Default: tariff, Admit: true, KeepAnswers: time.Hour, IDs: func() string { return ids.New(time.Now(), rand.Reader) },
 		Run: "00000000000000ab",
-	}, realDB{s}, heard, NewLive(tariff), func() {}, slog.New(slog.DiscardHandler))
+	}, realDB{s}, sink, NewLive(tariff), func() {}, slog.New(slog.DiscardHandler))
 	if err := w.begin(ctx); err != nil {
 		t.Fatal(err)
 	}
 	w.live.join()
-	liars := []*liar{{id: "CP_1"}, {id: "CP_2"}}
-	for _, l := range liars {
+	points := []*faultyPoint{{id: "CP_1"}, {id: "CP_2"}}
+	for _, l := range points {
 		l.last = map[charge.JournalID]wire.Record{}
 	}
 	offset := int64(0)
 	from := func(topic, key, kind string, value []byte) input {
 		offset++
-		return w.prepare(Delivered{Topic: topic, Offset: offset, CRC: crc32.ChecksumIEEE(value), Key: key, Value: value, Kind: kind, ReceivedAt: w.now()})
+		return w.decode(KafkaRecord{Topic: topic, Offset: offset, CRC: crc32.ChecksumIEEE(value), Key: key, Value: value, Kind: kind, ReceivedAt: w.now()})
 	}
 	var batch []input
 	commit := func() {
 		for _, in := range batch {
-			if d, dead := in.(deadIn); dead {
+			if d, dead := in.(deadLetterIn); dead {
 				t.Fatalf("%s: a well-formed message is a dead letter: %s", d.d.Value, d.reason)
 			}
 		}
-		if err := w.try(ctx, batch); err != nil {
+		if err := w.tryCommit(ctx, batch); err != nil {
 			t.Fatalf("a constraint was reached: %v", err)
 		}
 		batch = nil
 		same(ctx, t, w, s)
 	}
 	for range rapid.IntRange(1, 60).Draw(t, "steps") {
-		l := pick(t, "who", liars...)
+		l := pick(t, "who", points...)
 		switch rapid.IntRange(0, 11).Draw(t, "what") {
 		case 0:
 			p := l.presence(t, w.self)
 			batch = append(batch, from("m", string(l.id), wire.KindValuePresence, raw(&p)))
 		case 1:
-			batch = append(batch, &asked{op: l.asks(t)})
+			batch = append(batch, &operatorIn{op: l.asks(t)})
 		case 2:
 			q := fmt.Sprintf(`{"message_id":"m%d","event_type":"AUTHORIZATION_REQUEST","username":%q,"cp_id":%q,"timestamp":%d}`,
 				rapid.IntRange(1, 4).Draw(t, "message"), someUser(t), l.id, time.Now().Unix())
 			batch = append(batch, from("d", "ann", "", []byte(q)))
 		case 3:
-			if len(l.said) > 0 { // again
-				r := pick(t, "again", l.said...)
+			if len(l.written) > 0 { // again
+				r := pick(t, "again", l.written...)
 				batch = append(batch, from("e", string(l.id), "", raw(&r)))
 			}
 		case 4:
 			batch = append(batch, tickIn{})
 		default:
-			r := l.write(t, heard.commands)
+			r := l.write(t, sink.commands)
 			batch = append(batch, from("e", string(l.id), "", raw(&r)))
 		}
 		if rapid.IntRange(0, 3).Draw(t, "commit") == 0 {

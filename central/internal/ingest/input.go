@@ -17,20 +17,20 @@ type input interface{ apply(u *unit) }
 
 // recordIn is a journal record.
 type recordIn struct {
-	d  Delivered
+	d  KafkaRecord
 	in ledger.Input
 }
 
 // presenceIn is a presence of a charging point.
 type presenceIn struct {
-	d  Delivered
+	d  KafkaRecord
 	cp charge.CPID
 	p  wire.Presence
 }
 
 // driverIn is a message of a driver.
 type driverIn struct {
-	d       Delivered
+	d       KafkaRecord
 	req     wire.DriverRequest
 	invalid string
 	badName string
@@ -38,65 +38,65 @@ type driverIn struct {
 
 // answerIn is what a driver was answered, by this life or by another one.
 type answerIn struct {
-	d Delivered
+	d KafkaRecord
 	e wire.CentralEvent
 }
 
-// deadIn is a Kafka record that cannot be used.
-type deadIn struct {
-	d      Delivered
+// deadLetterIn is a Kafka record that cannot be used.
+type deadLetterIn struct {
+	d      KafkaRecord
 	reason string
 }
 
-// passIn is a Kafka record that only moves the offset.
-type passIn struct{ d Delivered }
+// offsetIn is a Kafka record that only moves the offset.
+type offsetIn struct{ d KafkaRecord }
 
-// unknownIn is a Kafka record of a kind that this build does not know: a later
+// unknownKindIn is a Kafka record of a kind that this build does not know: a later
 // one may say it each second, so it is counted and no dead letter.
-type unknownIn struct{ d Delivered }
+type unknownKindIn struct{ d KafkaRecord }
 
-// prepare decodes a Kafka record. It is pure, so each reader does it for
+// decode decodes a Kafka record. It is pure, so each reader does it for
 // itself, and the writer only applies. Nil means that nothing is to be done,
 // not even moving an offset.
-func (w *Writer) prepare(d Delivered) input {
+func (w *Writer) decode(d KafkaRecord) input {
 	switch d.Topic {
 	case w.cfg.Topics.Events:
-		return w.prepareRecord(d)
+		return w.decodeRecord(d)
 	case w.cfg.Topics.Drivers:
-		return prepareDriver(d)
+		return decodeDriverRequest(d)
 	case w.cfg.Topics.Monitor:
-		return w.prepareMonitor(d)
+		return w.decodeMonitor(d)
 	case w.cfg.Topics.Central:
-		return prepareAnswer(d)
+		return decodeAnswer(d)
 	}
-	return deadIn{d, fmt.Sprintf("nobody reads topic %.80q", d.Topic)}
+	return deadLetterIn{d, fmt.Sprintf("nobody reads topic %.80q", d.Topic)}
 }
 
-func (w *Writer) prepareRecord(d Delivered) input {
+func (w *Writer) decodeRecord(d KafkaRecord) input {
 	crashpoint.At(crashpoint.Fetched)
 	if len(d.Value) == 0 {
-		return deadIn{d, "is empty"}
+		return deadLetterIn{d, "is empty"}
 	}
 	r, err := wire.DecodeRecord(d.Value)
 	switch {
 	case err != nil:
-		return deadIn{d, err.Error()}
+		return deadLetterIn{d, err.Error()}
 	case d.Key != string(r.CPID):
-		return deadIn{d, fmt.Sprintf("the key names %.80q, the record %q", d.Key, r.CPID)}
+		return deadLetterIn{d, fmt.Sprintf("the key names %.80q, the record %q", d.Key, r.CPID)}
 	}
-	w.live.hearPoint(r.CPID, &d)
+	w.live.pointSeen(r.CPID, &d)
 	return recordIn{d, ledger.Input{Raw: d.Value, Record: r}}
 }
 
-// prepareDriver reads a driver's message. One that cannot be used is answered
+// decodeDriverRequest reads a driver's message. One that cannot be used is answered
 // with the reason, as long as it tells whom: by a username, or by a message_id
 // that somebody waits for.
-func prepareDriver(d Delivered) input {
+func decodeDriverRequest(d KafkaRecord) input {
 	in := driverIn{d: d}
 	var err error
 	if in.req, err = wire.DecodeDriverRequest(d.Value); err != nil {
 		if in.req.Username == "" && in.req.MessageID == "" {
-			return deadIn{d, err.Error()}
+			return deadLetterIn{d, err.Error()}
 		}
 		in.invalid = err.Error()
 	}
@@ -111,100 +111,100 @@ func prepareDriver(d Delivered) input {
 	return in
 }
 
-// prepareAnswer reads what Central said. What is none of its words is not for
+// decodeAnswer reads what Central said. What is none of its words is not for
 // it to judge: drivers read it.
-func prepareAnswer(d Delivered) input {
+func decodeAnswer(d KafkaRecord) input {
 	e, err := wire.DecodeCentralEvent(d.Value)
 	switch {
 	case err != nil:
-		return unknownIn{d}
+		return unknownKindIn{d}
 	case e.MessageID == "":
-		return passIn{d}
+		return offsetIn{d}
 	}
 	return answerIn{d, e}
 }
 
-func (w *Writer) prepareMonitor(d Delivered) input {
+func (w *Writer) decodeMonitor(d KafkaRecord) input {
 	switch d.Kind {
 	case wire.KindValuePresence:
 		cp, err := charge.ParseCPID(d.Key)
 		if err != nil {
-			return deadIn{d, err.Error()}
+			return deadLetterIn{d, err.Error()}
 		}
 		p, err := wire.DecodePresence(d.Value)
 		if err != nil {
-			return deadIn{d, err.Error()}
+			return deadLetterIn{d, err.Error()}
 		}
 		if p.Online {
-			w.live.hearPoint(cp, &d)
+			w.live.pointSeen(cp, &d)
 		}
 		return presenceIn{d, cp, p}
 	case wire.KindValueBridgeAlive:
 		b, err := wire.DecodeBridgeAlive(d.Value)
 		if err != nil {
-			return deadIn{d, err.Error()}
+			return deadLetterIn{d, err.Error()}
 		}
-		w.live.hearBridge(&b, &d)
+		w.live.bridgeHeartbeat(&b, &d)
 		return bridgeIn{d, b}
 	case wire.KindValueCentralAlive:
 		a, err := wire.DecodeCentralAlive(d.Value)
 		if err != nil {
-			return deadIn{d, err.Error()}
+			return deadLetterIn{d, err.Error()}
 		}
 		// Who speaks now is heard beside the writer, which may wait for its disk:
 		// Hear.
-		if d.Past {
-			return pastIn{d, a.Central}
+		if d.BeforeStart {
+			return earlierCentralIn{d, a.Central}
 		}
 	default:
-		return unknownIn{d}
+		return unknownKindIn{d}
 	}
-	return passIn{d}
+	return offsetIn{d}
 }
 
-func (in recordIn) apply(u *unit)   { u.record(in) }
-func (in presenceIn) apply(u *unit) { u.presence(in) }
-func (in driverIn) apply(u *unit)   { u.driver(in) }
-func (in deadIn) apply(u *unit)     { u.deadLetter(in.d, in.reason) }
-func (in passIn) apply(u *unit)     { u.read(in.d) }
+func (in recordIn) apply(u *unit)     { u.applyRecord(in) }
+func (in presenceIn) apply(u *unit)   { u.applyPresence(in) }
+func (in driverIn) apply(u *unit)     { u.applyDriver(in) }
+func (in deadLetterIn) apply(u *unit) { u.addDeadLetter(in.d, in.reason) }
+func (in offsetIn) apply(u *unit)     { u.markRead(in.d) }
 
-func (in unknownIn) apply(u *unit) {
-	u.read(in.d)
-	u.counts[countUnknown]++
+func (in unknownKindIn) apply(u *unit) {
+	u.markRead(in.d)
+	u.counts[countUnknownKinds]++
 }
 
-// delivered is implemented by what came from Kafka.
-type delivered interface{ from() Delivered }
+// fromKafka is implemented by what came from Kafka.
+type fromKafka interface{ kafkaRecord() KafkaRecord }
 
-func (in recordIn) from() Delivered   { return in.d }
-func (in presenceIn) from() Delivered { return in.d }
-func (in driverIn) from() Delivered   { return in.d }
+func (in recordIn) kafkaRecord() KafkaRecord   { return in.d }
+func (in presenceIn) kafkaRecord() KafkaRecord { return in.d }
+func (in driverIn) kafkaRecord() KafkaRecord   { return in.d }
 
 // tickIn says that time went on.
 type tickIn struct{}
 
-func (tickIn) apply(u *unit) { u.step(orders.Tick{Now: u.moment()}) }
+func (tickIn) apply(u *unit) { u.stepOrders(orders.Tick{Now: u.moment()}) }
 
-// sentIn says that Kafka has a command.
-type sentIn struct {
+// commandSentIn says that Kafka has a command.
+type commandSentIn struct {
 	cp charge.CPID
 	id charge.CommandID
 }
 
-func (in sentIn) apply(u *unit) {
-	u.step(orders.CommandSent{Now: u.moment(), CPID: in.cp, CommandID: in.id})
+func (in commandSentIn) apply(u *unit) {
+	u.stepOrders(orders.CommandSent{Now: u.moment(), CPID: in.cp, CommandID: in.id})
 }
 
-// backIn says that a charging point is heard again after silence.
-type backIn struct{ cp charge.CPID }
+// onlineIn says that a charging point is heard again after silence.
+type onlineIn struct{ cp charge.CPID }
 
-func (in backIn) apply(u *unit) {
+func (in onlineIn) apply(u *unit) {
 	if cp := u.w.cps[in.cp]; cp != nil {
 		u.cp = in.cp
 		u.touched[in.cp] = struct{}{}
-		u.add(ledger.Noticed(cp))
+		u.addChanges(ledger.Noticed(cp))
 	}
-	u.step(orders.PointHeard{Now: u.moment(), CPID: in.cp})
+	u.stepOrders(orders.PointHeard{Now: u.moment(), CPID: in.cp})
 }
 
 // silentIn says that a charging point with open sessions was not heard for too
@@ -221,63 +221,63 @@ func (in silentIn) apply(u *unit) {
 	}
 	u.cp = in.cp
 	u.touched[in.cp] = struct{}{}
-	u.add(ledger.Silence(cp, &u.env, in.since))
+	u.addChanges(ledger.Silence(cp, &u.env, in.since))
 }
 
-// otherIn says that another Central spoke.
-type otherIn struct{ central charge.Epoch }
+// otherCentralIn says that another Central spoke.
+type otherCentralIn struct{ central charge.Epoch }
 
 func (in answerIn) apply(u *unit) {
-	u.read(in.d)
+	u.markRead(in.d)
 	q, ok := u.request(orders.RequestKey{Username: in.e.Username, MessageID: in.e.MessageID})
-	u.step(orders.AnswerHeard{Now: u.moment(), Answer: in.e, Known: ok && q.Finished()})
+	u.stepOrders(orders.AnswerHeard{Now: u.moment(), Answer: in.e, Known: ok && q.Finished()})
 }
 
-func (in otherIn) apply(u *unit) {
-	u.fence = true
-	if !u.w.believe(in.central) {
+func (in otherCentralIn) apply(u *unit) {
+	u.fenceEvaluated = true
+	if !u.w.plausible(in.central) {
 		return
 	}
-	u.step(orders.CentralHeard{Now: u.moment(), Central: in.central})
+	u.stepOrders(orders.CentralHeard{Now: u.moment(), Central: in.central})
 }
 
-// pastIn is a sign of life of a Central that was in the log before this run.
-type pastIn struct {
-	d       Delivered
+// earlierCentralIn is a sign of life of a Central that was in the log before this run.
+type earlierCentralIn struct {
+	d       KafkaRecord
 	central charge.Epoch
 }
 
-func (in pastIn) apply(u *unit) {
-	u.read(in.d)
-	u.w.heardPast(in.central)
+func (in earlierCentralIn) apply(u *unit) {
+	u.markRead(in.d)
+	u.w.noteEarlierEpoch(in.central)
 }
 
-// toldIn says that Kafka has rows of the outbox.
-type toldIn struct{ ids []int64 }
+// outboxSentIn says that Kafka has rows of the outbox.
+type outboxSentIn struct{ ids []int64 }
 
-func (in toldIn) apply(u *unit) { u.told = append(u.told, in.ids...) }
+func (in outboxSentIn) apply(u *unit) { u.outboxSent = append(u.outboxSent, in.ids...) }
 
-// failedIn is an error that was met in reading the database beside the writer.
-type failedIn struct{ err error }
+// readFailedIn is an error that was met in reading the database beside the writer.
+type readFailedIn struct{ err error }
 
-func (in failedIn) apply(u *unit) { u.err = in.err }
+func (in readFailedIn) apply(u *unit) { u.err = in.err }
 
 // alarmIn is an alarm of Central itself.
 type alarmIn struct{ alarm ledger.Alarm }
 
 func (in alarmIn) apply(u *unit) {
 	in.alarm.At = u.now
-	u.add([]ledger.Change{ledger.AlarmRaised{Alarm: in.alarm}})
+	u.addChanges([]ledger.Change{ledger.AlarmRaised{Alarm: in.alarm}})
 }
 
-// forgetIn deletes answers that are older than their topic or their key, and
+// cleanupIn deletes answers that are older than their topic or their key, and
 // what is older than it must be kept.
-type forgetIn struct{}
+type cleanupIn struct{}
 
-func (forgetIn) apply(u *unit) {
-	u.aged = u.w.age(u.now)
-	u.forgetBefore = u.aged.Add(-u.w.cfg.KeepAnswers)
+func (cleanupIn) apply(u *unit) {
+	u.retentionNow = u.w.advanceRetention(u.now)
+	u.repliesBefore = u.retentionNow.Add(-u.w.cfg.KeepAnswers)
 	if u.w.cfg.Keep > 0 {
-		u.pruneBefore = u.aged.Add(-u.w.cfg.Keep)
+		u.pruneBefore = u.retentionNow.Add(-u.w.cfg.Keep)
 	}
 }

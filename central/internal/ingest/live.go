@@ -13,13 +13,13 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// fresh is how long the bridge may be silent before the way to all charging
+// staleAfter is how long the bridge may be silent before the way to all charging
 // points counts as stale.
-const fresh = 5 * time.Second
+const staleAfter = 5 * time.Second
 
-// bridgeGone is after what silence a bridge counts as taken out of service, if
+// bridgeForgottenAfter is after what silence a bridge counts as taken out of service, if
 // another one is heard.
-const bridgeGone = time.Minute
+const bridgeForgottenAfter = time.Minute
 
 // maxFacts is how many facts are kept for who reads them late.
 const maxFacts = 256
@@ -35,53 +35,53 @@ type Live struct {
 	central  charge.Epoch
 	since    charge.Time // since when Central is up or not
 	joined   bool        // nobody else spoke as Central when this one began
-	waits    string      // why it has not joined yet
+	waitsFor string      // why it has not joined yet
 	fencedBy charge.Epoch
 	database string       // trouble, "" when none
 	alarm    ledger.Alarm // that the database cannot hold; without an ID: none
 
-	kafka    Part
-	troubles []Trouble         // what Central itself cannot write or read while Kafka is up
-	deaf     string            // why the bridge cannot be heard by this Central; "" when it can
-	bridge   *wire.BridgeAlive // as heard last; nil: never
-	bridges  map[string]bridgeHeard
-	way      ledger.Way
-	points   map[charge.CPID]*livePoint
-	counters map[string]int64
-	bad      int64 // telemetry that could not be read
-	lost     int64
-	alarms   int64
-	twice    int64
+	kafka            Part
+	troubles         []Trouble         // what Central itself cannot write or read while Kafka is up
+	heartbeatsUnread string            // why the bridge cannot be heard by this Central; "" when it can
+	bridge           *wire.BridgeAlive // as heard last; nil: never
+	bridges          map[string]bridgeState
+	pipeline         ledger.Way
+	points           map[charge.CPID]*livePoint
+	counters         map[string]int64
+	bad              int64 // telemetry that could not be read
+	lost             int64
+	alarms           int64
+	twice            int64
 	// lastAlarm says in words which alarms are open; "" when none is.
 	lastAlarm string
 	tariffs   map[charge.TariffVersion]ledger.Tariff
 	fallback  ledger.Tariff
 
-	pulsed  charge.Time // when pulse judged last
-	facts   []Fact
-	n       uint64
-	changed chan struct{}
-	awake   chan struct{} // closed when Active changes
+	checkedAt     charge.Time // when pulse judged last
+	facts         []Fact
+	n             uint64
+	changed       chan struct{}
+	activeChanged chan struct{} // closed when Active changes
 }
 
-// bridgeHeard is the last sign of life of one of the bridges.
-type bridgeHeard struct {
+// bridgeState is the last sign of life of one of the bridges.
+type bridgeState struct {
 	alive  *wire.BridgeAlive
 	at     charge.Time
 	offset int64 // of the record
 }
 
 type livePoint struct {
-	view  pointView
-	heard charge.Time
-	tele  *wire.Telemetry
-	at    charge.Time     // of tele
-	known ledger.Liveness // the last link that was known
-	link  ledger.Liveness // as last told
+	view        pointView
+	seenAt      charge.Time
+	telemetry   *wire.Telemetry
+	telemetryAt charge.Time     // of tele
+	lastKnown   ledger.Liveness // the last link that was known
+	notified    ledger.Liveness // as last told
 
-	shown ledger.Liveness // as last judged
-	since charge.Time     // when shown began
-	noted charge.Time     // when the writer was told last that it is silent during a session
+	link              ledger.Liveness // as last judged
+	linkSince         charge.Time     // when shown began
+	silenceReportedAt charge.Time     // when the writer was told last that it is silent during a session
 }
 
 // NewLive returns a view of a network of which nothing is known. fallback is
@@ -89,10 +89,10 @@ type livePoint struct {
 func NewLive(fallback ledger.Tariff) *Live {
 	now := charge.At(time.Now())
 	return &Live{
-		clock: time.Now,
-		way:   ledger.Way{Started: now, Patience: fresh}, since: now, waits: "starting", fallback: fallback,
+		clock:    time.Now,
+		pipeline: ledger.Way{Started: now, Patience: staleAfter}, since: now, waitsFor: "starting", fallback: fallback,
 		kafka:  Part{Name: "kafka", State: PartUnknown, Since: now, Reason: "not asked yet"},
-		points: map[charge.CPID]*livePoint{}, bridges: map[string]bridgeHeard{}, counters: map[string]int64{}, changed: make(chan struct{}), awake: make(chan struct{}),
+		points: map[charge.CPID]*livePoint{}, bridges: map[string]bridgeState{}, counters: map[string]int64{}, changed: make(chan struct{}), activeChanged: make(chan struct{}),
 	}
 }
 
@@ -103,8 +103,8 @@ type KafkaView struct {
 	// Troubles are what Central cannot write or read while Kafka is up, the oldest
 	// first.
 	Troubles []Trouble
-	// Deaf says why signs of life are not read; "" when they are.
-	Deaf string
+	// HeartbeatsUnread says why signs of life are not read; "" when they are.
+	HeartbeatsUnread string
 }
 
 // Trouble is something that a part cannot do although what it needs is up.
@@ -131,19 +131,19 @@ func (l *Live) SetKafka(v KafkaView) {
 	if l.kafka.State != state {
 		l.kafka.Since = l.now()
 	}
-	if l.kafka.State != state || l.kafka.Reason != v.Reason && v.Up || l.deaf != v.Deaf || !slices.Equal(l.troubles, v.Troubles) {
-		l.note()
+	if l.kafka.State != state || l.kafka.Reason != v.Reason && v.Up || l.heartbeatsUnread != v.HeartbeatsUnread || !slices.Equal(l.troubles, v.Troubles) {
+		l.notifyChanged()
 	}
-	l.kafka.State, l.kafka.Reason, l.troubles, l.deaf = state, v.Reason, v.Troubles, v.Deaf
+	l.kafka.State, l.kafka.Reason, l.troubles, l.heartbeatsUnread = state, v.Reason, v.Troubles, v.HeartbeatsUnread
 }
 
 // SetWaiting says in words what keeps Central from being active.
 func (l *Live) SetWaiting(words string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.waits != words {
-		l.waits = words
-		l.note()
+	if l.waitsFor != words {
+		l.waitsFor = words
+		l.notifyChanged()
 	}
 }
 
@@ -159,7 +159,7 @@ func (l *Live) Telemetry(key string, value []byte) {
 		return
 	}
 	p := l.point(t.CPID)
-	p.tele, p.at, p.heard = &t, now, now
+	p.telemetry, p.telemetryAt, p.seenAt = &t, now, now
 }
 
 func (l *Live) point(id charge.CPID) *livePoint {
@@ -171,8 +171,8 @@ func (l *Live) point(id charge.CPID) *livePoint {
 	return p
 }
 
-// note tells who waits that a state changed.
-func (l *Live) note() {
+// notifyChanged tells who waits that a state changed.
+func (l *Live) notifyChanged() {
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
@@ -198,7 +198,7 @@ func (l *Live) Facts(n uint64) ([]Fact, uint64) {
 	return nil, l.n
 }
 
-func (l *Live) tell(facts []Fact) {
+func (l *Live) publishFacts(facts []Fact) {
 	if len(facts) == 0 {
 		return
 	}
@@ -212,18 +212,18 @@ func (l *Live) tell(facts []Fact) {
 	if over := len(l.facts) - maxFacts; over > 0 {
 		l.facts = slices.Delete(l.facts, 0, over)
 	}
-	l.note()
+	l.notifyChanged()
 }
 
-// loaded takes what the database said.
-func (l *Live) loaded(self charge.Epoch, counters map[string]int64, tariffs map[charge.TariffVersion]ledger.Tariff) {
+// setLoaded takes what the database said.
+func (l *Live) setLoaded(self charge.Epoch, counters map[string]int64, tariffs map[charge.TariffVersion]ledger.Tariff) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.central, l.counters, l.tariffs = self, counters, tariffs
-	l.note()
+	l.notifyChanged()
 }
 
-func (l *Live) counted(counts map[string]int64) {
+func (l *Live) addCounts(counts map[string]int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for name, n := range counts {
@@ -255,9 +255,9 @@ func (l *Live) self() charge.Epoch {
 	return l.central
 }
 
-// isNews reports whether an epoch is above that of this Central, and not that of
+// outranked reports whether an epoch is above that of this Central, and not that of
 // the one that fenced it already.
-func (l *Live) isNews(id charge.Epoch) bool {
+func (l *Live) outranked(id charge.Epoch) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.central.Less(id) && l.fencedBy.Less(id)
@@ -275,34 +275,34 @@ func (l *Live) join() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.joined = true
-	l.turned()
+	l.notifyActive()
 }
 
-// fence sets who fenced this Central, zero for nobody, and answers who did
+// setFencedBy sets who fenced this Central, zero for nobody, and answers who did
 // before. From then on Active says so.
-func (l *Live) fence(by charge.Epoch) (was charge.Epoch) {
+func (l *Live) setFencedBy(by charge.Epoch) (was charge.Epoch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	was, l.fencedBy = l.fencedBy, by
 	if was.IsZero() != by.IsZero() {
-		l.turned()
+		l.notifyActive()
 	}
 	return was
 }
 
-// turned tells who waits that Active changed.
-func (l *Live) turned() {
+// notifyActive tells who waits that Active changed.
+func (l *Live) notifyActive() {
 	l.since = l.now()
-	close(l.awake)
-	l.awake = make(chan struct{})
-	l.note()
+	close(l.activeChanged)
+	l.activeChanged = make(chan struct{})
+	l.notifyChanged()
 }
 
-// activated is closed when Central becomes active, or stops to be.
-func (l *Live) activated() <-chan struct{} {
+// activeChange is closed when Central becomes active, or stops to be.
+func (l *Live) activeChange() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.awake
+	return l.activeChanged
 }
 
 func (l *Live) setDatabase(trouble string) {
@@ -313,7 +313,7 @@ func (l *Live) setDatabase(trouble string) {
 			l.since = l.now()
 		}
 		l.database = trouble
-		l.note()
+		l.notifyChanged()
 	}
 }
 
@@ -324,7 +324,7 @@ func (l *Live) halt(trouble string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.alarm = ledger.Alarm{ID: string(AlarmDatabase), Kind: AlarmDatabase, At: l.now(), Detail: trouble}
-	l.note()
+	l.notifyChanged()
 }
 
 // Alarm is the one that cannot be written into the database, because that is
@@ -341,71 +341,71 @@ func (l *Live) show(v pointView) {
 	defer l.mu.Unlock()
 	p := l.point(v.ID)
 	if !p.view.same(&v) {
-		l.note()
+		l.notifyChanged()
 	}
 	p.view = v
 }
 
-// hearPoint notes a sign of life.
-func (l *Live) hearPoint(id charge.CPID, d *Delivered) {
+// pointSeen notes a sign of life.
+func (l *Live) pointSeen(id charge.CPID, d *KafkaRecord) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	p := l.point(id)
-	p.heard = max(p.heard, l.heardAt(d))
+	p.seenAt = max(p.seenAt, l.receivedAt(d))
 }
 
-// heardAt is when something was heard: now, unless it waited in the log from
+// receivedAt is when something was heard: now, unless it waited in the log from
 // before this Central began.
-func (l *Live) heardAt(d *Delivered) charge.Time {
+func (l *Live) receivedAt(d *KafkaRecord) charge.Time {
 	now := l.now()
-	if d.Past {
+	if d.BeforeStart {
 		return min(now, d.ReceivedAt)
 	}
 	return now
 }
 
-// hearBridge takes a sign of life. It comes twice: at once, and by the reader that
+// bridgeHeartbeat takes a sign of life. It comes twice: at once, and by the reader that
 // waits for the database.
-func (l *Live) hearBridge(b *wire.BridgeAlive, d *Delivered) {
+func (l *Live) bridgeHeartbeat(b *wire.BridgeAlive, d *KafkaRecord) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	at := l.heardAt(d)
+	at := l.receivedAt(d)
 	was := l.bridges[b.Bridge]
 	// The same is heard by two readers. Which is newer no clock says alone: the
 	// bridge's may be set back, and the log may be another one.
 	old := was.alive != nil && was.alive.StartedAt == b.StartedAt && b.At < was.alive.At && d.Offset <= was.offset
-	if at < l.way.HeardAt() || old {
+	if at < l.pipeline.HeardAt() || old {
 		return
 	}
 	if l.bridge == nil || l.bridge.MQTT.Up != b.MQTT.Up || was.alive == nil ||
 		!slices.Equal(was.alive.Troubles, b.Troubles) || !slices.Equal(was.alive.Warnings, b.Warnings) {
-		l.note()
+		l.notifyChanged()
 	}
 	l.bridge = b
-	l.bridges[b.Bridge] = bridgeHeard{b, at, d.Offset}
-	l.way.Heard(b.MQTT.Up, b.MQTT.Since, at)
-	l.way.Watch(l.now())
+	l.bridges[b.Bridge] = bridgeState{b, at, d.Offset}
+	l.pipeline.Heard(b.MQTT.Up, b.MQTT.Since, at)
+	l.pipeline.Watch(l.now())
 }
 
-// forgetBridges forgets those that were silent for long beside one that is heard.
-func (l *Live) forgetBridges(now charge.Time) {
+// dropSilentBridges forgets those that were silent for long beside one that is heard.
+func (l *Live) dropSilentBridges(now charge.Time) {
 	for name, b := range l.bridges {
-		if b.alive != l.bridge && now > b.at.Add(bridgeGone) {
+		if b.alive != l.bridge && now > b.at.Add(bridgeForgottenAfter) {
 			delete(l.bridges, name)
 		}
 	}
 }
 
-// judge says whether a charging point is there.
-func (l *Live) judge(p *livePoint, now charge.Time) (ledger.Liveness, charge.Time) {
-	s := ledger.Signs{HeardAt: p.heard}
-	if p.tele != nil {
-		s.Interval = time.Duration(p.tele.IntervalMS) * time.Millisecond
+// evaluate says whether a charging point is there.
+func (l *Live) evaluate(p *livePoint, now charge.Time) (ledger.Liveness, charge.Time) {
+	s := ledger.Signs{HeardAt: p.seenAt}
+	if p.telemetry != nil {
+		s.Interval = time.Duration(p.telemetry.IntervalMS) * time.Millisecond
 	}
-	if !p.view.Online && p.view.PresenceAt >= p.heard {
+	if !p.view.Online && p.view.PresenceAt >= p.seenAt {
 		s.GoneAt = min(p.view.PresenceAt, now)
 	}
-	return l.way.Live(s, p.known, now)
+	return l.pipeline.Live(s, p.lastKnown, now)
 }
 
 func (l *Live) liveness(id charge.CPID, now charge.Time) (link ledger.Liveness, since charge.Time) {
@@ -413,59 +413,59 @@ func (l *Live) liveness(id charge.CPID, now charge.Time) (link ledger.Liveness, 
 	defer l.mu.Unlock()
 	p := l.points[id]
 	if p == nil {
-		return ledger.Unknown, l.way.Started
+		return ledger.Unknown, l.pipeline.Started
 	}
-	return l.judge(p, now)
+	return l.evaluate(p, now)
 }
 
-// noteAgain is after what time the writer is told once more that a charging
+// silenceRepeat is after what time the writer is told once more that a charging
 // point is silent: it may have lost the first one with a transaction.
-const noteAgain = time.Minute
+const silenceRepeat = time.Minute
 
-// pulse judges all links. It returns those charging points that are back, and
+// checkLinks judges all links. It returns those charging points that are back, and
 // those that have sessions open and were not heard for the time after, of which
 // the ledger does not know that yet.
-func (l *Live) pulse(now charge.Time, after time.Duration) (back []charge.CPID, silent []silentIn) {
+func (l *Live) checkLinks(now charge.Time, after time.Duration) (back []charge.CPID, silent []silentIn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if now < l.pulsed {
-		l.setBack(now)
+	if now < l.checkedAt {
+		l.clockSetBack(now)
 	}
-	l.pulsed = now
-	l.way.Watch(now)
-	l.forgetBridges(now)
+	l.checkedAt = now
+	l.pipeline.Watch(now)
+	l.dropSilentBridges(now)
 	moved := false
 	for id, p := range l.points {
-		link, since := l.state(p, now)
-		if link == ledger.Offline && p.view.Charges && !p.view.Silent && now >= max(since, l.way.Started).Add(after) &&
-			now >= p.noted.Add(noteAgain) {
-			p.noted = now
+		link, since := l.linkState(p, now)
+		if link == ledger.Offline && p.view.HasSession && !p.view.Silent && now >= max(since, l.pipeline.Started).Add(after) &&
+			now >= p.silenceReportedAt.Add(silenceRepeat) {
+			p.silenceReportedAt = now
 			silent = append(silent, silentIn{id, since})
 		}
-		if link != p.link {
+		if link != p.notified {
 			moved = true
 			if link == ledger.Online {
 				back = append(back, id)
 			}
 		}
-		if p.link = link; link != ledger.Unknown {
-			p.known = link
+		if p.notified = link; link != ledger.Unknown {
+			p.lastKnown = link
 		}
 	}
 	if moved {
-		l.note()
+		l.notifyChanged()
 	}
 	slices.Sort(back)
 	return back, silent
 }
 
-// setBack takes back what was heard by a clock that was ahead: until that date a
+// clockSetBack takes back what was heard by a clock that was ahead: until that date a
 // charging point would be online though nothing is heard of it.
-func (l *Live) setBack(now charge.Time) {
-	l.way.SetBack(now)
+func (l *Live) clockSetBack(now charge.Time) {
+	l.pipeline.SetBack(now)
 	l.since, l.kafka.Since = min(l.since, now), min(l.kafka.Since, now)
 	for _, p := range l.points {
-		p.heard, p.at = min(p.heard, now), min(p.at, now)
+		p.seenAt, p.telemetryAt = min(p.seenAt, now), min(p.telemetryAt, now)
 	}
 	for name, b := range l.bridges {
 		b.at = min(b.at, now)
@@ -483,16 +483,16 @@ func (l *Live) Network() Network {
 	for _, id := range slices.Sorted(maps.Keys(l.points)) {
 		p := l.points[id]
 		v := l.snapshot(p, now)
-		b.Announced += p.view.Known + p.view.Beyond
+		b.Announced += p.view.Known + p.view.Missing
 		b.Unacked += v.Unacked
 		b.Billed += p.view.Billed
 		b.Running += p.view.Running
-		b.Unaccounted += p.view.Spare
+		b.Unaccounted += p.view.Unaccounted
 		n.CPs = append(n.CPs, v)
 	}
 	b.Applied, b.Duplicates, b.Gaps = l.counters[countApplied], l.counters[countDuplicates], l.counters[countGaps]
-	b.DeadLetters, b.Lost, b.Alarms, b.Unusable = l.counters[countDead], l.lost, l.alarms, l.counters[countUnusable]
-	b.DeadLetters += l.counters[countBridgeDead]
+	b.DeadLetters, b.Lost, b.Alarms, b.Unusable = l.counters[countDeadLetters], l.lost, l.alarms, l.counters[countUnusable]
+	b.DeadLetters += l.counters[countBridgeDeadLetters]
 	b.Twice, b.Mismatched = l.twice, l.counters[countMismatched]
 	b.Forked, b.BadTelemetry = l.counters[countForked], l.bad
 	if l.alarm.ID != "" {
@@ -501,32 +501,32 @@ func (l *Live) Network() Network {
 	return n
 }
 
-// state judges a charging point and says since when it is so: the moment is kept
+// linkState judges a charging point and says since when it is so: the moment is kept
 // while the state lasts, for that of its last sign of life moves on.
-func (l *Live) state(p *livePoint, now charge.Time) (ledger.Liveness, charge.Time) {
-	link, at := l.judge(p, now)
-	if link != p.shown {
+func (l *Live) linkState(p *livePoint, now charge.Time) (ledger.Liveness, charge.Time) {
+	link, at := l.evaluate(p, now)
+	if link != p.link {
 		if at == 0 { // never heard in this life
-			at = l.way.Started
+			at = l.pipeline.Started
 		}
-		p.shown, p.since = link, min(at, now)
+		p.link, p.linkSince = link, min(at, now)
 	}
-	return p.shown, p.since
+	return p.link, p.linkSince
 }
 
 func (l *Live) snapshot(p *livePoint, now charge.Time) Point {
-	link, since := l.state(p, now)
+	link, since := l.linkState(p, now)
 	v := &p.view
 	out := Point{
 		ID: v.ID, Name: v.Name, Place: v.Place, Admitted: v.Admitted, Simulated: v.Simulated, Link: link, LinkSince: since,
-		HeardAt: p.heard, Unacked: v.Beyond, Alarm: v.Alarm, Agent: v.Agent,
+		SeenAt: p.seenAt, Unacked: v.Missing, Alarm: v.Alarm, Agent: v.Agent,
 		Connectors: make([]Connector, 0, len(v.Connectors)),
 	}
-	if p.tele != nil {
-		if p.tele.Journal == v.Present {
-			out.Unacked = p.tele.Health.Unacked
+	if p.telemetry != nil {
+		if p.telemetry.Journal == v.Present {
+			out.Unacked = p.telemetry.Health.Unacked
 		}
-		out.Alarm = cmp.Or(out.Alarm, p.tele.Health.Alarm)
+		out.Alarm = cmp.Or(out.Alarm, p.telemetry.Health.Alarm)
 	}
 	for i := range v.Connectors {
 		out.Connectors = append(out.Connectors, l.connector(p, &v.Connectors[i], now))
@@ -538,12 +538,12 @@ func (l *Live) connector(p *livePoint, k *connectorView, now charge.Time) Connec
 	out := k.Connector
 	out.Faults = slices.Clone(k.Faults)
 	if out.ReservedUntil != 0 && now >= out.ReservedUntil {
-		out.Status, out.ReservationID, out.ReservedUntil, out.Username = k.after, "", 0, k.sessionOf
+		out.Status, out.ReservationID, out.ReservedUntil, out.Username = k.statusAfter, "", 0, k.sessionUser
 	}
 	if t := telemetryOf(p, k.Connector.Connector); t != nil {
-		out.Power, out.ValuesAt, out.Register = t.Power, p.at, max(out.Register, t.Register)
+		out.Power, out.ValuesAt, out.Register = t.Power, p.telemetryAt, max(out.Register, t.Register)
 		if out.SessionID != "" && t.SessionID == out.SessionID {
-			out.Energy = max(out.Energy, t.Register-k.start)
+			out.Energy = max(out.Energy, t.Register-k.startRegister)
 		}
 	}
 	if out.SessionID != "" {
@@ -553,11 +553,11 @@ func (l *Live) connector(p *livePoint, k *connectorView, now charge.Time) Connec
 }
 
 func telemetryOf(p *livePoint, id charge.ConnectorID) *wire.ConnectorTelemetry {
-	if p.tele == nil || p.tele.Journal != p.view.Present {
+	if p.telemetry == nil || p.telemetry.Journal != p.view.Present {
 		return nil // of another boot
 	}
-	for i := range p.tele.Connectors {
-		if t := &p.tele.Connectors[i]; t.Connector == id {
+	for i := range p.telemetry.Connectors {
+		if t := &p.telemetry.Connectors[i]; t.Connector == id {
 			return t
 		}
 	}

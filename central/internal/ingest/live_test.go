@@ -16,7 +16,7 @@ import (
 )
 
 // bridge says that the bridge lives.
-func (l *life) bridge(mqttUp bool) {
+func (l *instance) bridge(mqttUp bool) {
 	l.t.Helper()
 	now := charge.At(time.Now())
 	b := wire.BridgeAlive{V: 1, Bridge: "b", At: now, StartedAt: now, MQTT: wire.Dependency{Up: mqttUp, Since: now, Reason: "gone"}}
@@ -27,7 +27,7 @@ func (l *life) bridge(mqttUp bool) {
 	l.deliver(wire.TopicMonitor, journaltest.Message{Key: "bridge", Kind: wire.KindValueBridgeAlive, Value: raw})
 }
 
-func (l *life) telemetry(a *journaltest.Point) {
+func (l *instance) telemetry(a *journaltest.Point) {
 	l.t.Helper()
 	tele := wire.Telemetry{V: 1, CPID: a.CP, Journal: a.Journal, At: charge.At(time.Now()), IntervalMS: 1000, Connectors: []wire.ConnectorTelemetry{}}
 	raw, err := tele.Encode()
@@ -37,7 +37,7 @@ func (l *life) telemetry(a *journaltest.Point) {
 	l.live.Telemetry(string(a.CP), raw)
 }
 
-func (l *life) links() string {
+func (l *instance) links() string {
 	var all []string
 	for _, p := range l.live.Network().CPs {
 		all = append(all, string(p.Link))
@@ -46,13 +46,13 @@ func (l *life) links() string {
 }
 
 // For every second in which something is heard, each: bridge and telemetry.
-func (l *life) seconds(n int, bridge, mqtt bool, heard ...*journaltest.Point) {
+func (l *instance) seconds(n int, bridge, mqtt bool, points ...*journaltest.Point) {
 	l.t.Helper()
 	for range n {
 		if bridge {
 			l.bridge(mqtt)
 		}
-		for _, a := range heard {
+		for _, a := range points {
 			l.telemetry(a)
 		}
 		time.Sleep(time.Second)
@@ -107,10 +107,10 @@ func TestALinkIsSinceItBegan(t *testing.T) {
 		l.deliver(wire.TopicEvents, a.All[0])
 		began := map[ledger.Liveness]charge.Time{}
 		var order []ledger.Liveness
-		look := func(seconds int, heard, mqtt bool, points ...*journaltest.Point) {
+		look := func(seconds int, bridge, mqtt bool, points ...*journaltest.Point) {
 			t.Helper()
 			for range seconds {
-				l.seconds(1, heard, mqtt, points...)
+				l.seconds(1, bridge, mqtt, points...)
 				cp := l.live.Network().CPs[0]
 				if len(order) == 0 || order[len(order)-1] != cp.Link {
 					order = append(order, cp.Link)
@@ -133,7 +133,7 @@ func TestALinkIsSinceItBegan(t *testing.T) {
 	})
 }
 
-func TestALastWillCountsUntilSomethingIsHeard(t *testing.T) {
+func TestALastWillCountsUntilSomethingIsReceived(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
@@ -179,7 +179,7 @@ func TestAForkInsideOneBatchIsSeen(t *testing.T) {
 		if n := l.live.Network(); !strings.Contains(n.CPs[0].Alarm, "quarantined") {
 			t.Errorf("shown: got %+v, want it quarantined", n.CPs[0])
 		}
-		if _, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Release{CPID: "CP_1"}); err != nil {
+		if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Release{CPID: "CP_1"}); err != nil {
 			t.Error(err)
 		}
 		if n := l.live.Network(); n.CPs[0].Alarm != "" {
@@ -196,9 +196,9 @@ func TestBeforeItIsActiveItOrdersNothing(t *testing.T) {
 		first.deliver(wire.TopicEvents, a.All...)
 		synctest.Wait()
 		first.end()
-		l := newLife(t, options(dir), config())
+		l := newInstance(t, options(dir), config())
 		defer l.end()
-		r, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Ask{Ask: orders.AskAvailability{Target: orders.Target{CPID: "CP_1"}}})
+		r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.AskAvailability{Target: orders.Target{CPID: "CP_1"}}})
 		if err != nil || len(r.Commands) == 0 {
 			t.Fatalf("got %+v %v, want the order written down", r, err)
 		}

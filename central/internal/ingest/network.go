@@ -69,7 +69,7 @@ type Point struct {
 	Simulated  bool
 	Link       ledger.Liveness
 	LinkSince  charge.Time
-	HeardAt    charge.Time
+	SeenAt     charge.Time
 	Unacked    int64
 	Alarm      string
 	Agent      string
@@ -98,33 +98,33 @@ type Connector struct {
 
 // pointView is what the writer committed of a charging point, copied for Live.
 type pointView struct {
-	ID         charge.CPID
-	Name       string
-	Place      string
-	Agent      string
-	Alarm      string
-	Admitted   bool
-	Simulated  bool
-	Online     bool
-	Charges    bool // a session is open
-	Silent     bool // the ledger knows that it is silent meanwhile
-	PresenceAt charge.Time
-	Present    charge.JournalID
-	Known      int64 // records known, those in holes included
-	Beyond     int64 // records announced and not known
-	Billed     charge.WattHours
-	Running    charge.WattHours
-	Spare      charge.WattHours // unaccounted
-	Connectors []connectorView
+	ID          charge.CPID
+	Name        string
+	Place       string
+	Agent       string
+	Alarm       string
+	Admitted    bool
+	Simulated   bool
+	Online      bool
+	HasSession  bool // a session is open
+	Silent      bool // the ledger knows that it is silent meanwhile
+	PresenceAt  charge.Time
+	Present     charge.JournalID
+	Known       int64 // records known, those in holes included
+	Missing     int64 // records announced and not known
+	Billed      charge.WattHours
+	Running     charge.WattHours
+	Unaccounted charge.WattHours // unaccounted
+	Connectors  []connectorView
 }
 
 type connectorView struct {
 	Connector
-	after     charge.Status // once the reservation has expired
-	sessionOf charge.Username
-	start     charge.WattHours
-	started   bool
-	tariff    charge.TariffVersion
+	statusAfter   charge.Status // once the reservation has expired
+	sessionUser   charge.Username
+	startRegister charge.WattHours
+	started       bool
+	tariff        charge.TariffVersion
 }
 
 // same reports whether nothing but numbers differs.
@@ -143,22 +143,22 @@ func (v *pointView) same(o *pointView) bool {
 func (w *Writer) viewOf(cp *ledger.CP, now charge.Time) pointView {
 	v := pointView{
 		ID: cp.ID, Name: cp.Name, Place: cp.Place, Agent: cp.Agent, Admitted: cp.Admitted, Simulated: cp.Simulated,
-		Charges: cp.Charges(), Silent: cp.SilentAt != 0,
+		HasSession: cp.Charges(), Silent: cp.SilentAt != 0,
 		Online: cp.Online, PresenceAt: cp.PresenceAt, Present: cp.Present, Alarm: alarmOf(cp), Known: cp.Known,
 		Connectors: make([]connectorView, 0, len(cp.Connectors)),
 	}
 	for _, m := range cp.Meters {
 		v.Billed += m.Billed
 		v.Running += m.Running
-		v.Spare += m.Unaccounted()
+		v.Unaccounted += m.Unaccounted()
 	}
 	if last := cp.Last; last.Seq > 0 {
-		ack, err := w.answer(cp, last.Journal)
+		ack, err := w.ackFor(cp, last.Journal)
 		if err != nil {
 			w.log.Error("journal cannot be read", slog.String("cp_id", string(cp.ID)), slog.String("err", err.Error()))
 		}
 		known := ack.Seq
-		v.Beyond = int64(max(last.Seq, known) - known)
+		v.Missing = int64(max(last.Seq, known) - known)
 	}
 	for _, id := range slices.Sorted(maps.Keys(cp.Connectors)) {
 		v.Connectors = append(v.Connectors, w.connectorView(cp, cp.Connectors[id], now))
@@ -181,13 +181,13 @@ func (w *Writer) connectorView(cp *ledger.CP, k *ledger.Connector, now charge.Ti
 	v := connectorView{Connector: Connector{
 		Connector: k.ID, Status: cp.Status(k.ID, now), Available: k.Available, SessionID: k.Session,
 		Faults: slices.Clone(k.Faults), Rated: k.Rated, Register: k.Register,
-	}, after: cp.Status(k.ID, charge.MaxTime)}
+	}, statusAfter: cp.Status(k.ID, charge.MaxTime)}
 	v.Waits = w.orders.Waits(t, k)
 	if wanted, ok := w.orders.Wanted(t); ok {
 		v.Available = wanted
 	}
 	if s := cp.Sessions[k.Session]; s != nil {
-		v.Username, v.sessionOf, v.start, v.started, v.tariff = s.Username, s.Username, s.Start, s.Started, s.Tariff
+		v.Username, v.sessionUser, v.startRegister, v.started, v.tariff = s.Username, s.Username, s.Start, s.Started, s.Tariff
 		v.Energy = s.Energy()
 	} else {
 		v.SessionID = "" // it has its ticket, whatever the charging point says
@@ -200,23 +200,23 @@ func (w *Writer) connectorView(cp *ledger.CP, k *ledger.Connector, now charge.Ti
 	return v
 }
 
-// Own is what Central knows of itself.
-type Own struct {
+// CentralState is what Central knows of itself.
+type CentralState struct {
 	Database string // why it cannot be written; "" when it can
-	Idle     string // why Central is not active: in words; "" when it is
+	Inactive string // why Central is not active: in words; "" when it is
 	Alarms   string // which alarms are open: in words; "" when none is
 }
 
-// Own returns how Central itself fares.
-func (l *Live) Own() Own {
+// State returns how Central itself fares.
+func (l *Live) State() CentralState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	o := Own{Database: l.database, Alarms: l.lastAlarm}
+	o := CentralState{Database: l.database, Alarms: l.lastAlarm}
 	switch {
 	case !l.fencedBy.IsZero():
-		o.Idle = "another Central took over: this one only watches"
+		o.Inactive = "another Central took over: this one only watches"
 	case !l.joined:
-		o.Idle = l.waits
+		o.Inactive = l.waitsFor
 	}
 	return o
 }
@@ -227,12 +227,12 @@ func (l *Live) parts(now charge.Time) []Part {
 }
 
 func (l *Live) mqttPart(now charge.Time) Part {
-	p := Part{Name: "mqtt", State: PartUnknown, Since: l.way.Started, Reason: "the bridge, which knows, is not heard"}
+	p := Part{Name: "mqtt", State: PartUnknown, Since: l.pipeline.Started, Reason: "the bridge, which knows, is not heard"}
 	switch {
 	case l.bridge == nil:
 		return p
-	case !l.way.BridgeUp(now):
-		p.Since = l.way.HeardAt()
+	case !l.pipeline.BridgeUp(now):
+		p.Since = l.pipeline.HeardAt()
 		return p
 	case l.bridge.MQTT.Up:
 		p.State, p.Reason = PartUp, ""
@@ -244,29 +244,29 @@ func (l *Live) mqttPart(now charge.Time) Part {
 }
 
 func (l *Live) bridgePart(now charge.Time) Part {
-	p := Part{Name: "bridge", State: PartDown, Since: l.way.Started, Reason: "not heard yet"}
+	p := Part{Name: "bridge", State: PartDown, Since: l.pipeline.Started, Reason: "not heard yet"}
 	switch {
-	case l.way.BridgeUp(now):
-		return l.heardBridgePart(now)
+	case l.pipeline.BridgeUp(now):
+		return l.liveBridgePart(now)
 	case l.bridge != nil:
-		p.Since, p.Reason = l.way.HeardAt(), "not heard any more"
+		p.Since, p.Reason = l.pipeline.HeardAt(), "not heard any more"
 	}
 	switch {
 	case l.kafka.State != PartUp:
 		p.State, p.Reason = PartUnknown, "Kafka is away, so the bridge cannot be heard"
-	case l.deaf != "":
-		p.State, p.Reason = PartUnknown, "this Central cannot hear it: "+l.deaf
+	case l.heartbeatsUnread != "":
+		p.State, p.Reason = PartUnknown, "this Central cannot hear it: "+l.heartbeatsUnread
 	}
 	return p
 }
 
-// heardBridgePart is the state of the bridges that are heard: down when one of
+// liveBridgePart is the state of the bridges that are heard: down when one of
 // them cannot do its work.
-func (l *Live) heardBridgePart(now charge.Time) Part {
+func (l *Live) liveBridgePart(now charge.Time) Part {
 	p := Part{Name: "bridge", State: PartUp, Since: l.bridge.StartedAt, Reason: strings.Join(l.bridge.Warnings, "; ")}
 	for _, name := range slices.Sorted(maps.Keys(l.bridges)) {
 		b := l.bridges[name]
-		if now > b.at.Add(fresh) || len(b.alive.Troubles) == 0 {
+		if now > b.at.Add(staleAfter) || len(b.alive.Troubles) == 0 {
 			continue
 		}
 		first := b.alive.Troubles[0]
@@ -292,7 +292,7 @@ func (l *Live) centralPart() Part {
 	case !l.fencedBy.IsZero():
 		p.Reason = "another Central took over: this one only watches"
 	case !l.joined:
-		p.Reason = l.waits
+		p.Reason = l.waitsFor
 	case len(l.troubles) > 0:
 		p.Since, p.Reason = l.troubles[0].Since, l.troubles[0].Reason+andMore(len(l.troubles)-1)
 	default:
@@ -314,15 +314,15 @@ func (l *Live) conditions(now charge.Time) []condition {
 	if own := l.centralPart(); l.joined && l.fencedBy.IsZero() && l.database == "" {
 		all = append(all, conditionOf(own))
 	}
-	if b := l.bridgePart(now); b.State != PartUnknown && l.bridge != nil && (b.State == PartUp || now >= b.Since.Add(bridgeSilent)) {
+	if b := l.bridgePart(now); b.State != PartUnknown && l.bridge != nil && (b.State == PartUp || now >= b.Since.Add(bridgeSilentAfter)) {
 		all = append(all, conditionOf(b))
 	}
 	return all
 }
 
-// bridgeSilent is after what silence of a bridge that was heard an alarm is
+// bridgeSilentAfter is after what silence of a bridge that was heard an alarm is
 // raised: longer than its restart.
-const bridgeSilent = 10 * time.Second
+const bridgeSilentAfter = 10 * time.Second
 
 func conditionOf(p Part) condition {
 	return condition{part: p.Name, down: p.State == PartDown, since: p.Since, reason: p.Reason}

@@ -12,7 +12,7 @@ import (
 )
 
 // recordsOf counts the records of CP_1 whose bytes are kept.
-func recordsOf(t *testing.T, l *life) (n int) {
+func recordsOf(t *testing.T, l *instance) (n int) {
 	t.Helper()
 	err := l.store.RecordsOf(t.Context(), "CP_1", func(charge.JournalID, charge.Seq, string, []byte) error {
 		n++
@@ -31,7 +31,7 @@ func TestTheWriterPrunes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
 		cfg.Keep = time.Hour
-		l := newLife(t, options(dir), cfg)
+		l := newInstance(t, options(dir), cfg)
 		defer l.end()
 		l.w.Join(charge.Epoch{})
 		p := journaltest.New(t, "CP_1")

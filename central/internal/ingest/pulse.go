@@ -17,45 +17,45 @@ import (
 func (w *Writer) Pulse(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	told := map[string]condition{}
+	reported := map[string]condition{}
 	for {
-		w.cfg.Watch.Pulsed()
+		w.cfg.Hooks.Pulsed()
 		now := w.now()
-		back, silent := w.live.pulse(now, w.cfg.SilentAfter)
+		back, silent := w.live.checkLinks(now, w.cfg.SilentAfter)
 		for _, cp := range back {
-			w.note(backIn{cp})
+			w.enqueue(onlineIn{cp})
 		}
 		if w.live.Active() {
 			for _, in := range silent {
-				w.note(in)
+				w.enqueue(in)
 			}
-			w.sayAlive(now)
-			w.sayProgress(now)
-			w.watchParts(told, now)
+			w.sendHeartbeat(now)
+			w.sendProgress(now)
+			w.reportParts(reported, now)
 		} else {
-			clear(told)
+			clear(reported)
 		}
 		select {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-		case <-w.live.activated():
+		case <-w.live.activeChange():
 		}
 	}
 }
 
-func (w *Writer) sayAlive(now charge.Time) {
+func (w *Writer) sendHeartbeat(now charge.Time) {
 	m := wire.CentralAlive{V: wire.Version, Central: w.live.self(), At: now}
 	raw, err := m.Encode()
 	if err != nil {
 		w.log.Error("sign of life cannot be encoded", slog.String("err", err.Error()))
 		return
 	}
-	w.out.Alive(raw)
+	w.out.Heartbeat(raw)
 }
 
-func (w *Writer) sayProgress(now charge.Time) {
-	for _, s := range w.live.running(now) {
+func (w *Writer) sendProgress(now charge.Time) {
+	for _, s := range w.live.runningSessions(now) {
 		e := wire.CentralEvent{
 			EventID:   fmt.Sprintf("%s.%d", s.k.SessionID, now),
 			EventType: wire.CentralProgress, Username: s.k.Username, CPID: s.cp, Connector: s.k.Connector,
@@ -76,13 +76,13 @@ type runningSession struct {
 	k  Connector
 }
 
-// running are the sessions with telemetry that is fresh.
-func (l *Live) running(now charge.Time) []runningSession {
+// runningSessions are the sessions with telemetry that is fresh.
+func (l *Live) runningSessions(now charge.Time) []runningSession {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	var all []runningSession
 	for id, p := range l.points {
-		if p.tele == nil || now > p.at.Add(fresh) {
+		if p.telemetry == nil || now > p.telemetryAt.Add(staleAfter) {
 			continue
 		}
 		for i := range p.view.Connectors {

@@ -15,7 +15,7 @@ import (
 )
 
 // silentAlarms counts the open alarms of silent sessions.
-func silentAlarms(t *testing.T, l *life) (n int) {
+func silentAlarms(t *testing.T, l *instance) (n int) {
 	t.Helper()
 	all, err := l.store.Alarms(t.Context(), store.Query{State: "open"})
 	if err != nil {
@@ -29,8 +29,8 @@ func silentAlarms(t *testing.T, l *life) (n int) {
 	return n
 }
 
-// bridgeSays is a bridge's sign of life.
-func bridgeSays(t *testing.T) journaltest.Message {
+// bridgeHeartbeat is a bridge's sign of life.
+func bridgeHeartbeat(t *testing.T) journaltest.Message {
 	t.Helper()
 	now := charge.At(time.Now())
 	up := wire.Dependency{Up: true, Since: now}
@@ -50,17 +50,17 @@ func TestASessionAtAChargingPointThatNeverComesBack(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
 		a := journaltest.New(t, "CP_B")
-		say := func(payloads ...wire.Payload) {
+		report := func(payloads ...wire.Payload) {
 			t.Helper()
 			for _, p := range payloads {
 				l.deliver(wire.TopicEvents, a.Write(1, "s1", p))
 			}
 			synctest.Wait()
 		}
-		heard := func(seconds int, point bool) {
+		receive := func(seconds int, point bool) {
 			t.Helper()
 			for range seconds {
-				msgs := []journaltest.Message{bridgeSays(t)}
+				msgs := []journaltest.Message{bridgeHeartbeat(t)}
 				if point {
 					msgs = append(msgs, a.Presence(a.Seq+1, charge.Epoch{}))
 				}
@@ -69,12 +69,12 @@ func TestASessionAtAChargingPointThatNeverComesBack(t *testing.T) {
 			}
 		}
 		l.deliver(wire.TopicEvents, a.All...)
-		heard(3, true)
-		say(&wire.Authorized{By: wire.GrantOrder, Username: "bob", Register: 1000}, &wire.ChargingStarted{Register: 1000, Username: "bob"},
+		receive(3, true)
+		report(&wire.Authorized{By: wire.GrantOrder, Username: "bob", Register: 1000}, &wire.ChargingStarted{Register: 1000, Username: "bob"},
 			&wire.MeterRead{Register: 1500})
 		settle := func() ingest.Reply {
 			t.Helper()
-			r, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Settle{SessionID: "s1"})
+			r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Settle{SessionID: "s1"})
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -83,14 +83,14 @@ func TestASessionAtAChargingPointThatNeverComesBack(t *testing.T) {
 		if r := settle(); r.Refused != "cp_heard" {
 			t.Fatalf("settled while it is heard: %+v", r)
 		}
-		heard(60, false) // dead
+		receive(60, false) // dead
 		if n := silentAlarms(t, l); n != 0 {
 			t.Errorf("alarms after a minute of silence: got %d, want none yet", n)
 		}
-		if _, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Ask{Ask: orders.AskStop{SessionID: "s1"}}); err != nil {
+		if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.AskStop{SessionID: "s1"}}); err != nil {
 			t.Fatal(err)
 		}
-		heard(300, false)
+		receive(300, false)
 		if n := silentAlarms(t, l); n != 1 {
 			t.Errorf("alarms after six minutes of silence: got %d, want one", n)
 		}
@@ -122,8 +122,8 @@ func TestASessionAtAChargingPointThatNeverComesBack(t *testing.T) {
 		if n, sum := bill(); n != 1 || sum != 500 {
 			t.Fatalf("tickets: got %d of %d Wh, want one of 500", n, sum)
 		}
-		heard(3, true) // it comes back
-		say(&wire.MeterRead{Register: 2200}, &wire.ChargingStopped{Start: 1000, Register: 2300, Reason: charge.StopRemote, Username: "bob"})
+		receive(3, true) // it comes back
+		report(&wire.MeterRead{Register: 2200}, &wire.ChargingStopped{Start: 1000, Register: 2300, Reason: charge.StopRemote, Username: "bob"})
 		if n, sum := bill(); n != 2 || sum != 1300 {
 			t.Errorf("tickets after it came back: got %d of %d Wh, want two of 1300 in all", n, sum)
 		}

@@ -86,8 +86,8 @@ type Sender interface {
 	Command(by charge.Epoch, cp charge.CPID, id charge.CommandID, value []byte, sent func())
 	// Progress sends how far a session is.
 	Progress(key string, id charge.SessionID, value []byte)
-	// Alive says that this Central lives.
-	Alive(value []byte)
+	// Heartbeat says that this Central lives.
+	Heartbeat(value []byte)
 }
 
 // Topics names the Kafka topics that ingest knows.
@@ -102,75 +102,75 @@ type Config struct {
 	Default     ledger.Tariff // present prices, written down at the start; also of a session that names no known version
 	Admit       bool          // charging points are admitted as they appear
 	SilentAfter time.Duration // how long a charging point may be silent during a session before that is an alarm; default 5 min
-	TakeOver    bool          // do not wait for another Central to fall silent
+	Takeover    bool          // do not wait for another Central to fall silent
 	KeepAnswers time.Duration // how long an answer to a message_id is kept: as long as the topic
 	Keep        time.Duration // how long bytes of records, ended commands and dead letters are kept; 0: for ever
 	IDs         func() string // makes new ids, each greater than none before; must be safe for one goroutine
 	Run         string        // of the epoch: 16 random hex digits, new for each start of the process
-	Watch       Watch
+	Hooks       Hooks
 }
 
-// Watch is told how the writer fares. Each of its functions may be nil, and
+// Hooks is told how the writer fares. Each of its functions may be nil, and
 // must not wait.
-type Watch struct {
-	// Turned is called at each turn of the writer, at least each second while it
+type Hooks struct {
+	// Iterated is called at each turn of the writer, at least each second while it
 	// does not hang, and Pulsed at each of its pulse.
-	Turned, Pulsed func()
-	// Took is told how long each transaction took.
-	Took func(time.Duration)
-	// Aged is told of each record that was committed how long ago its charging
+	Iterated, Pulsed func()
+	// Committed is told how long each transaction took.
+	Committed func(time.Duration)
+	// RecordAge is told of each record that was committed how long ago its charging
 	// point wrote it, if its clock can be trusted.
-	Aged func(time.Duration)
-	// Ended is told of each command that has ended, and how.
-	Ended func(kind wire.CommandType, how orders.CommandState)
+	RecordAge func(time.Duration)
+	// CommandEnded is told of each command that has ended, and how.
+	CommandEnded func(kind wire.CommandType, how orders.CommandState)
 }
 
-func (w *Watch) fill() {
-	if w.Turned == nil {
-		w.Turned = func() {}
+func (w *Hooks) setDefaults() {
+	if w.Iterated == nil {
+		w.Iterated = func() {}
 	}
 	if w.Pulsed == nil {
 		w.Pulsed = func() {}
 	}
-	if w.Took == nil {
-		w.Took = func(time.Duration) {}
+	if w.Committed == nil {
+		w.Committed = func(time.Duration) {}
 	}
-	if w.Aged == nil {
-		w.Aged = func(time.Duration) {}
+	if w.RecordAge == nil {
+		w.RecordAge = func(time.Duration) {}
 	}
-	if w.Ended == nil {
-		w.Ended = func(wire.CommandType, orders.CommandState) {}
+	if w.CommandEnded == nil {
+		w.CommandEnded = func(wire.CommandType, orders.CommandState) {}
 	}
 }
 
-// turnEvery is how often the writer turns at least.
-const turnEvery = time.Second
+// iterateEvery is how often the writer turns at least.
+const iterateEvery = time.Second
 
-// Delivered is one Kafka record.
-type Delivered struct {
-	Topic      string
-	Partition  int
-	Offset     int64
-	CRC        uint32 // fingerprint of key and value
-	Key        string
-	Value      []byte
-	Kind       string      // of its header kind; "" when there is none
-	ReceivedAt charge.Time // when the bridge received it, or when Kafka did
-	After      charge.Time // it came into Kafka after this, by the clock here; zero: not known
-	Past       bool        // it was in the log before this life of Central began
+// KafkaRecord is one Kafka record.
+type KafkaRecord struct {
+	Topic       string
+	Partition   int
+	Offset      int64
+	CRC         uint32 // fingerprint of key and value
+	Key         string
+	Value       []byte
+	Kind        string      // of its header kind; "" when there is none
+	ReceivedAt  charge.Time // when the bridge received it, or when Kafka did
+	NotBefore   charge.Time // it came into Kafka after this, by the clock here; zero: not known
+	BeforeStart bool        // it was in the log before this life of Central began
 }
 
 // Counters of the database; they live as long as it.
 const (
-	countApplied    = "applied"
-	countDuplicates = "duplicates"
-	countGaps       = "gaps"
-	countMismatched = "mismatched"
-	countForked     = "forked"
-	countDead       = "dead_letters"
-	countBridgeDead = "bridge_dead_letters"
-	countUnusable   = "unusable"
-	countUnknown    = "unknown_kinds"
+	countApplied           = "applied"
+	countDuplicates        = "duplicates"
+	countGaps              = "gaps"
+	countMismatched        = "mismatched"
+	countForked            = "forked"
+	countDeadLetters       = "dead_letters"
+	countBridgeDeadLetters = "bridge_dead_letters"
+	countUnusable          = "unusable"
+	countUnknownKinds      = "unknown_kinds"
 )
 
 // Counters of drivers' messages, for Live.Counter.

@@ -25,38 +25,38 @@ type unit struct {
 	cp  charge.CPID // whose record is being applied, for env.HashOf and env.Journal
 	err error       // a look-up failed: nothing of the unit may be used
 
-	changes     []ledger.Change
-	changeIndex map[rowKey]int
-	effects     []orders.Effect
-	effectIndex map[rowKey]int
-	records     []kept
-	links       map[recordKey]link // of records
-	tickets     []ledger.Ticket
-	forked      []kept
-	dead        []deadIn
-	offsets     map[partitionKey]passIn
-	counts      map[string]int64
-	told        []int64
-	given       map[string]given // answers to keep, by key
-	// bridgeDead is how many dead letters of each run of a bridge are known now,
+	changes      []ledger.Change
+	changeIndex  map[rowKey]int
+	effects      []orders.Effect
+	effectIndex  map[rowKey]int
+	records      []storedRecord
+	links        map[recordKey]chainLink // of records
+	tickets      []ledger.Ticket
+	forked       []storedRecord
+	deadLetters  []deadLetterIn
+	offsets      map[partitionKey]offsetIn
+	counts       map[string]int64
+	outboxSent   []int64
+	savedReplies map[string]savedReply // answers to keep, by key
+	// bridgeDeadLetters is how many dead letters of each run of a bridge are known now,
 	// and bridgeCounted how many of them are new.
-	bridgeDead    map[bridgeRun]int64
-	bridgeCounted int64
+	bridgeDeadLetters    map[bridgeRun]int64
+	newBridgeDeadLetters int64
 
-	aged         charge.Time // up to when time has passed for what is kept for a while
-	forgetBefore charge.Time
-	pruneBefore  charge.Time
-	forgetMore   bool // there is more to forget or to prune at once
+	retentionNow  charge.Time // up to when time has passed for what is kept for a while
+	repliesBefore charge.Time
+	pruneBefore   charge.Time
+	cleanupMore   bool // there is more to forget or to prune at once
 
-	acks     []wantedAck
-	commands []wire.Command
-	tells    []wire.CentralEvent
-	replies  []func()
-	reply    *orders.Reply // where the answer to the operator who is served goes
-	facts    []Fact
-	books    bool // a hole or an alarm changed
-	fence    bool // it was judged who is fenced
-	touched  map[charge.CPID]struct{}
+	acks           []pendingAck
+	commands       []wire.Command
+	centralEvents  []wire.CentralEvent
+	sendReplies    []func()
+	operatorReply  *orders.Reply // where the answer to the operator who is served goes
+	facts          []Fact
+	booksChanged   bool // a hole or an alarm changed
+	fenceEvaluated bool // it was judged who is fenced
+	touched        map[charge.CPID]struct{}
 }
 
 type rowKey struct {
@@ -71,21 +71,21 @@ type recordKey struct {
 	seq charge.Seq
 }
 
-// link is a record's place in the chain.
-type link struct{ hash, prev string }
+// chainLink is a record's place in the chain.
+type chainLink struct{ hash, prev string }
 
 type partitionKey struct {
 	topic     string
 	partition int
 }
 
-type kept struct {
+type storedRecord struct {
 	in   ledger.Input
 	hash string
 	at   charge.Time
 }
 
-type wantedAck struct {
+type pendingAck struct {
 	cp      charge.CPID
 	journal charge.JournalID
 }
@@ -93,8 +93,8 @@ type wantedAck struct {
 func (w *Writer) newUnit(ctx context.Context) *unit {
 	u := &unit{
 		w: w, ctx: ctx, now: w.now(),
-		changeIndex: map[rowKey]int{}, effectIndex: map[rowKey]int{}, links: map[recordKey]link{},
-		offsets: map[partitionKey]passIn{}, counts: map[string]int64{}, touched: map[charge.CPID]struct{}{},
+		changeIndex: map[rowKey]int{}, effectIndex: map[rowKey]int{}, links: map[recordKey]chainLink{},
+		offsets: map[partitionKey]offsetIn{}, counts: map[string]int64{}, touched: map[charge.CPID]struct{}{},
 	}
 	u.env = ledger.Env{
 		Now: u.now, Central: w.self, Speaks: w.live.Active(), Default: w.cfg.Default, Admit: w.cfg.Admit,
@@ -110,13 +110,13 @@ func (w *Writer) newUnit(ctx context.Context) *unit {
 
 func (u *unit) moment() orders.Now { return orders.Now{At: u.now, IDs: u.w.cfg.IDs} }
 
-// read notes that a Kafka record was taken in.
-func (u *unit) read(d Delivered) {
+// markRead notes that a Kafka record was taken in.
+func (u *unit) markRead(d KafkaRecord) {
 	k := partitionKey{d.Topic, d.Partition}
-	u.offsets[k] = passIn{d}
+	u.offsets[k] = offsetIn{d}
 }
 
-func (u *unit) point(id charge.CPID) *ledger.CP {
+func (u *unit) touchPoint(id charge.CPID) *ledger.CP {
 	cp := u.w.cps[id]
 	if cp == nil {
 		cp = ledger.NewCP(id)
@@ -127,16 +127,16 @@ func (u *unit) point(id charge.CPID) *ledger.CP {
 	return cp
 }
 
-func (u *unit) record(in recordIn) {
-	u.read(in.d)
+func (u *unit) applyRecord(in recordIn) {
+	u.markRead(in.d)
 	r := &in.in.Record
-	cp := u.point(r.CPID)
+	cp := u.touchPoint(r.CPID)
 	out, changes := ledger.Apply(cp, &u.env, in.in)
 	switch out.Verdict {
 	case ledger.Applied:
 		u.counts[countApplied]++
-		u.records = append(u.records, kept{in.in, out.Hash, in.d.ReceivedAt})
-		u.links[recordKey{r.CPID, r.Journal, r.Seq}] = link{out.Hash, r.Prev}
+		u.records = append(u.records, storedRecord{in.in, out.Hash, in.d.ReceivedAt})
+		u.links[recordKey{r.CPID, r.Journal, r.Seq}] = chainLink{out.Hash, r.Prev}
 	case ledger.Duplicate:
 		u.counts[countDuplicates]++
 	case ledger.Gap:
@@ -145,48 +145,48 @@ func (u *unit) record(in recordIn) {
 		u.counts[countMismatched]++
 	case ledger.Forked:
 		u.counts[countForked]++
-		u.forked = append(u.forked, kept{in.in, out.Hash, in.d.ReceivedAt})
+		u.forked = append(u.forked, storedRecord{in.in, out.Hash, in.d.ReceivedAt})
 	}
 	if out.Unusable != nil {
 		u.counts[countUnusable]++
 	}
-	u.add(changes)
-	u.acks = append(u.acks, wantedAck{r.CPID, r.Journal})
+	u.addChanges(changes)
+	u.acks = append(u.acks, pendingAck{r.CPID, r.Journal})
 	u.recordFacts(r, &out)
-	u.step(orders.Observed{Now: u.moment(), CPID: r.CPID, Record: *r, Outcome: out, Changes: changes})
+	u.stepOrders(orders.Observed{Now: u.moment(), CPID: r.CPID, Record: *r, Outcome: out, Changes: changes})
 }
 
-func (u *unit) presence(in presenceIn) {
-	u.read(in.d)
-	cp := u.point(in.cp)
+func (u *unit) applyPresence(in presenceIn) {
+	u.markRead(in.d)
+	cp := u.touchPoint(in.cp)
 	out, changes := ledger.Heard(cp, &u.env, in.p)
-	u.add(changes)
+	u.addChanges(changes)
 	if in.p.Next != nil {
-		u.acks = append(u.acks, wantedAck{in.cp, in.p.Next.Journal})
+		u.acks = append(u.acks, pendingAck{in.cp, in.p.Next.Journal})
 	}
-	u.step(orders.PointHeard{Now: u.moment(), CPID: in.cp, NewBoot: out.NewBoot, Changes: changes})
+	u.stepOrders(orders.PointHeard{Now: u.moment(), CPID: in.cp, NewBoot: out.NewBoot, Changes: changes})
 }
 
-func (u *unit) driver(in driverIn) {
+func (u *unit) applyDriver(in driverIn) {
 	crashpoint.At(crashpoint.Requested)
-	u.read(in.d)
+	u.markRead(in.d)
 	u.counts[CountRequests]++
-	e := orders.DriverAsked{Now: u.moment(), Request: in.req, Invalid: in.invalid, BadName: in.badName, LoggedAt: in.d.ReceivedAt, After: in.d.After}
+	e := orders.DriverAsked{Now: u.moment(), Request: in.req, Invalid: in.invalid, BadName: in.badName, LoggedAt: in.d.ReceivedAt, After: in.d.NotBefore}
 	if q, ok := u.request(orders.RequestKey{Username: in.req.Username, MessageID: in.req.MessageID}); ok && q.Finished() {
 		e.Was = &q
 	}
-	u.step(e)
+	u.stepOrders(e)
 }
 
-// deadLetter writes down what cannot be used, raw, for the operator.
-func (u *unit) deadLetter(d Delivered, reason string) {
-	u.read(d)
-	u.dead = append(u.dead, deadIn{d, reason})
+// addDeadLetter writes down what cannot be used, raw, for the operator.
+func (u *unit) addDeadLetter(d KafkaRecord, reason string) {
+	u.markRead(d)
+	u.deadLetters = append(u.deadLetters, deadLetterIn{d, reason})
 	if d.Topic != u.w.cfg.Topics.Events {
 		return
 	}
 	if cp := charge.CPID(d.Key); cp.Valid() {
-		u.add([]ledger.Change{ledger.AlarmRaised{Alarm: ledger.Alarm{
+		u.addChanges([]ledger.Change{ledger.AlarmRaised{Alarm: ledger.Alarm{
 			ID: "dead_letter." + d.Key, Kind: alarmDeadLetter, CPID: cp, At: u.now,
 			Detail: fmt.Sprintf("a record at %s/%d/%d cannot be used: %s", d.Topic, d.Partition, d.Offset, reason),
 		}}})
@@ -203,15 +203,15 @@ const (
 	alarmPart ledger.AlarmKind = "part_down"
 )
 
-// add takes changes of the ledger as rows; a later one of the same row
+// addChanges takes changes of the ledger as rows; a later one of the same row
 // replaces the earlier.
-func (u *unit) add(changes []ledger.Change) {
+func (u *unit) addChanges(changes []ledger.Change) {
 	for _, c := range changes {
 		if f, ok := c.(ledger.BootForgotten); ok {
 			u.forgetBoot(f)
 		}
 		k := keyOfChange(c)
-		u.books = u.books || k.kind == 'h' || k.kind == 'a'
+		u.booksChanged = u.booksChanged || k.kind == 'h' || k.kind == 'a'
 		if t, ok := c.(ledger.TicketMade); ok {
 			u.tickets = append(u.tickets, t.Ticket)
 		}
@@ -262,41 +262,41 @@ func keyOfChange(c ledger.Change) rowKey {
 	return rowKey{}
 }
 
-// step gives an event to orders and takes its effects.
-func (u *unit) step(e orders.Event) {
+// stepOrders gives an event to orders and takes its effects.
+func (u *unit) stepOrders(e orders.Event) {
 	for _, f := range orders.Step(u.w.orders, u, e) {
 		switch f := f.(type) {
 		case orders.SendCommand:
 			u.commands = append(u.commands, f.Command)
 			continue
 		case orders.Tell:
-			u.tells = append(u.tells, f.Event)
+			u.centralEvents = append(u.centralEvents, f.Event)
 			continue
 		case orders.Refused:
 			u.counts[CountRefused+f.Reason]++
 			continue
 		case orders.Reply:
-			if u.reply != nil {
-				*u.reply = f
+			if u.operatorReply != nil {
+				*u.operatorReply = f
 			}
 		case orders.SaveReservation:
 			u.touched[f.Reservation.CPID] = struct{}{}
-			u.save(rowKey{kind: 'r', id: string(f.Reservation.ID)}, f)
+			u.saveEffect(rowKey{kind: 'r', id: string(f.Reservation.ID)}, f)
 		case orders.SaveWish:
 			u.touched[f.Wish.CPID] = struct{}{}
-			u.save(rowKey{kind: 'w', cp: string(f.Wish.CPID), id: string(f.Wish.Kind) + string(f.Wish.SessionID), connect: f.Wish.Connector}, f)
+			u.saveEffect(rowKey{kind: 'w', cp: string(f.Wish.CPID), id: string(f.Wish.Kind) + string(f.Wish.SessionID), connect: f.Wish.Connector}, f)
 		case orders.SaveCommand:
-			u.save(rowKey{kind: 'k', id: string(f.Command.ID)}, f)
+			u.saveEffect(rowKey{kind: 'k', id: string(f.Command.ID)}, f)
 		case orders.SaveRequest:
-			u.save(rowKey{kind: 'q', cp: string(f.Request.Username), id: f.Request.MessageID}, f)
+			u.saveEffect(rowKey{kind: 'q', cp: string(f.Request.Username), id: f.Request.MessageID}, f)
 		case orders.SaveFence:
-			u.fence = true
-			u.save(rowKey{kind: 'f'}, f)
+			u.fenceEvaluated = true
+			u.saveEffect(rowKey{kind: 'f'}, f)
 		}
 	}
 }
 
-func (u *unit) save(k rowKey, e orders.Effect) {
+func (u *unit) saveEffect(k rowKey, e orders.Effect) {
 	if i, ok := u.effectIndex[k]; ok {
 		u.effects[i] = e
 	} else {
@@ -308,8 +308,8 @@ func (u *unit) save(k rowKey, e orders.Effect) {
 
 // empty reports whether there is nothing to write.
 func (u *unit) empty() bool {
-	return len(u.changes)+len(u.effects)+len(u.records)+len(u.forked)+len(u.dead)+len(u.offsets)+len(u.counts)+
-		len(u.told)+len(u.tells)+len(u.given)+len(u.bridgeDead) == 0 && u.forgetBefore == 0
+	return len(u.changes)+len(u.effects)+len(u.records)+len(u.forked)+len(u.deadLetters)+len(u.offsets)+len(u.counts)+
+		len(u.outboxSent)+len(u.centralEvents)+len(u.savedReplies)+len(u.bridgeDeadLetters) == 0 && u.repliesBefore == 0
 }
 
 // write is the transaction.
@@ -327,34 +327,34 @@ func (u *unit) write(tx Tx) error {
 	if len(u.effects) > 0 {
 		crashpoint.At(crashpoint.Ordering)
 	}
-	for key, g := range u.given {
+	for key, g := range u.savedReplies {
 		errs = append(errs, writeReply(tx, key, &g, u.now))
 	}
-	for run, n := range u.bridgeDead {
+	for run, n := range u.bridgeDeadLetters {
 		errs = append(errs, tx.BridgeDead(run.bridge, run.started, n, u.now))
 	}
-	u.counts[countDead], u.counts[countBridgeDead] = 0, u.bridgeCounted
-	for _, d := range u.dead {
-		fresh, err := u.writeDead(tx, d)
+	u.counts[countDeadLetters], u.counts[countBridgeDeadLetters] = 0, u.newBridgeDeadLetters
+	for _, d := range u.deadLetters {
+		fresh, err := u.writeDeadLetter(tx, d)
 		if errs = append(errs, err); fresh {
-			u.counts[countDead]++
+			u.counts[countDeadLetters]++
 		}
 	}
-	for i := range u.tells {
-		errs = append(errs, u.writeTell(tx, &u.tells[i]))
+	for i := range u.centralEvents {
+		errs = append(errs, u.writeCentralEvent(tx, &u.centralEvents[i]))
 	}
-	if len(u.told) > 0 {
-		errs = append(errs, tx.OutboxSent(u.told))
+	if len(u.outboxSent) > 0 {
+		errs = append(errs, tx.OutboxSent(u.outboxSent))
 	}
-	if u.forgetBefore > 0 {
-		requests, err1 := tx.ForgetRequests(u.forgetBefore, maxBatch)
-		replies, err2 := tx.ForgetReplies(u.aged.Add(-keepReplies), u.now, maxBatch)
-		u.forgetMore = requests || replies
-		errs = append(errs, err1, err2, tx.Aged(u.aged))
+	if u.repliesBefore > 0 {
+		requests, err1 := tx.ForgetRequests(u.repliesBefore, maxBatch)
+		replies, err2 := tx.ForgetReplies(u.retentionNow.Add(-keepReplies), u.now, maxBatch)
+		u.cleanupMore = requests || replies
+		errs = append(errs, err1, err2, tx.Aged(u.retentionNow))
 	}
 	if u.pruneBefore > 0 {
 		more, err := tx.Prune(u.pruneBefore, maxBatch)
-		u.forgetMore = u.forgetMore || more
+		u.cleanupMore = u.cleanupMore || more
 		errs = append(errs, err)
 	}
 	for k, p := range u.offsets {
@@ -372,17 +372,17 @@ func (u *unit) write(tx Tx) error {
 	return errors.Join(errs...)
 }
 
-// observe tells who watches what was committed.
-func (u *unit) observe(w *Watch) {
+// reportTo tells who watches what was committed.
+func (u *unit) reportTo(w *Hooks) {
 	now := u.w.now()
 	for i := range u.records {
 		if r := &u.records[i].in.Record; r.Clock == charge.ClockSynced {
-			w.Aged(now.Sub(r.At))
+			w.RecordAge(now.Sub(r.At))
 		}
 	}
 	for _, e := range u.effects {
 		if s, ok := e.(orders.SaveCommand); ok && !s.Command.State.Open() { // its last row
-			w.Ended(s.Command.Type, s.Command.State)
+			w.CommandEnded(s.Command.Type, s.Command.State)
 		}
 	}
 }
@@ -391,7 +391,7 @@ func (u *unit) observe(w *Watch) {
 // messages of 68 KiB.
 const maxDeadLetter = 64 << 10
 
-func (u *unit) writeDead(tx Tx, in deadIn) (fresh bool, err error) {
+func (u *unit) writeDeadLetter(tx Tx, in deadLetterIn) (fresh bool, err error) {
 	d := in.d
 	if fresh, err = tx.DeadLetter(d.Topic, d.Partition, d.Offset, d.CRC, cut(d.Key, 200), cut(in.reason, 500), u.now); err != nil || !fresh {
 		return fresh, err
@@ -406,7 +406,7 @@ func (u *unit) writeDead(tx Tx, in deadIn) (fresh bool, err error) {
 
 func cut(s string, n int) string { return s[:min(len(s), n)] }
 
-func (u *unit) writeTell(tx Tx, e *wire.CentralEvent) error {
+func (u *unit) writeCentralEvent(tx Tx, e *wire.CentralEvent) error {
 	raw, err := e.Encode()
 	if err != nil {
 		return inputError{fmt.Errorf("tell %s: %w", e.EventType, err)}

@@ -30,7 +30,7 @@ func (h *held) Write(ctx context.Context, fn func(ingest.Tx) error) error {
 	return h.db.Write(ctx, fn)
 }
 
-func TestWriterTurnsWhileItIsIdleAndNotWhileTheDiskHangs(t *testing.T) {
+func TestWriterIteratesWhileItIsIdleAndNotWhileTheDiskHangs(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		s, err := store.Open(t.Context(), options(dir))
@@ -39,13 +39,13 @@ func TestWriterTurnsWhileItIsIdleAndNotWhileTheDiskHangs(t *testing.T) {
 		}
 		var turns, pulses, commits, aged atomic.Int64
 		cfg := config()
-		cfg.Watch = ingest.Watch{
-			Turned: func() { turns.Add(1) }, Pulsed: func() { pulses.Add(1) },
-			Took: func(time.Duration) { commits.Add(1) }, Aged: func(time.Duration) { aged.Add(1) },
+		cfg.Hooks = ingest.Hooks{
+			Iterated: func() { turns.Add(1) }, Pulsed: func() { pulses.Add(1) },
+			Committed: func(time.Duration) { commits.Add(1) }, RecordAge: func(time.Duration) { aged.Add(1) },
 		}
 		h := &held{db: db{s}}
 		live := ingest.NewLive(tariff)
-		w := ingest.New(cfg, h, &wired{acksOf: map[charge.CPID]wire.Ack{}}, live, func() {}, slog.New(slog.DiscardHandler))
+		w := ingest.New(cfg, h, &published{acksOf: map[charge.CPID]wire.Ack{}}, live, func() {}, slog.New(slog.DiscardHandler))
 		ctx, stop := context.WithCancel(t.Context())
 		var running sync.WaitGroup
 		running.Go(func() { w.Pulse(ctx) })
@@ -68,7 +68,7 @@ func TestWriterTurnsWhileItIsIdleAndNotWhileTheDiskHangs(t *testing.T) {
 		gate := make(chan struct{})
 		h.gate.Store(&gate)
 		p := journaltest.New(t, "CP_1")
-		l := &life{t: t, w: w, next: map[string]int64{}}
+		l := &instance{t: t, w: w, next: map[string]int64{}}
 		l.deliver(topics.Events, p.All...)
 		synctest.Wait()
 		if turned, pulsed := within(30 * time.Second); turned != 0 || pulsed < 29 {
@@ -87,13 +87,13 @@ func TestWriterTurnsWhileItIsIdleAndNotWhileTheDiskHangs(t *testing.T) {
 	})
 }
 
-func TestEachCommandIsToldOnceWhenItHasEnded(t *testing.T) {
+func TestEachCommandIsReportedOnceWhenItHasEnded(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		ended := map[orders.CommandState]int{}
 		cfg := config()
-		cfg.Watch.Ended = func(kind wire.CommandType, how orders.CommandState) {
+		cfg.Hooks.CommandEnded = func(kind wire.CommandType, how orders.CommandState) {
 			mu.Lock()
 			defer mu.Unlock()
 			if kind != wire.CommandReserve {
@@ -101,14 +101,14 @@ func TestEachCommandIsToldOnceWhenItHasEnded(t *testing.T) {
 			}
 			ended[how]++
 		}
-		l := newLife(t, options(dir), cfg)
+		l := newInstance(t, options(dir), cfg)
 		l.w.Join(charge.Epoch{})
 		synctest.Wait()
 		p := journaltest.New(t, "CP_1")
 		l.deliver(topics.Events, p.All...)
 		l.deliver(topics.Monitor, p.Presence(1, charge.Epoch{}))
 		time.Sleep(time.Second)
-		r, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Ask{Ask: orders.AskReserve{Target: orders.Target{CPID: "CP_1", Connector: 1}, Username: "ana"}})
+		r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.AskReserve{Target: orders.Target{CPID: "CP_1", Connector: 1}, Username: "ana"}})
 		if err != nil || r.Refused != "" {
 			t.Fatalf("got %+v %v", r, err)
 		}
@@ -134,7 +134,7 @@ func TestEachCommandIsToldOnceWhenItHasEnded(t *testing.T) {
 }
 
 // From the record to the ticket one id runs through all that is told.
-func TestWhatIsToldOfASessionIsTraced(t *testing.T) {
+func TestEventsOfASessionAreTraced(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)

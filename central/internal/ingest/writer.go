@@ -22,75 +22,75 @@ import (
 // Writer is the one owner of the network's state. New starts nothing; Run
 // owns all fields but those below mu, live and the channels.
 type Writer struct {
-	cfg   Config
-	store Store
-	out   Sender
-	live  *Live
-	log   *slog.Logger
-	wake  func() // the outbox has new rows
+	cfg        Config
+	store      Store
+	out        Sender
+	live       *Live
+	log        *slog.Logger
+	wakeOutbox func() // the outbox has new rows
 
-	records chan []input  // of cp-events and driver-events: taken while active
-	monitor chan []input  // of monitor-events
-	asks    chan *asked   // not buffered: what was sent was taken in
-	ended   chan struct{} // closed when Run has ended
-	noted   chan struct{} // there are notes
+	records      chan []input     // of cp-events and driver-events: taken while active
+	monitor      chan []input     // of monitor-events
+	requests     chan *operatorIn // not buffered: what was sent was taken in
+	stopped      chan struct{}    // closed when Run has ended
+	queuedSignal chan struct{}    // there are notes
 
 	self    charge.Epoch
 	cps     map[charge.CPID]*ledger.CP
 	orders  *orders.State
-	doubt   map[charge.CPID]struct{} // whose state in memory is not that of the database; orders is nil while there are any
+	dirty   map[charge.CPID]struct{} // whose state in memory is not that of the database; orders is nil while there are any
 	tariffs map[charge.TariffVersion]ledger.Tariff
 	pacer   pacer
-	// bridgeDead is what is committed of the dead letters of some runs of bridges.
-	bridgeDead map[bridgeRun]int64
-	// forgetAfter is when to look for what is old again; zero: as before.
-	forgetAfter time.Duration
-	// above is a higher epoch of the past; this Central takes one above it at
+	// bridgeDeadLetters is what is committed of the dead letters of some runs of bridges.
+	bridgeDeadLetters map[bridgeRun]int64
+	// cleanupAfter is when to look for what is old again; zero: as before.
+	cleanupAfter time.Duration
+	// outrank is a higher epoch of the past; this Central takes one above it at
 	// riseAt, unless it is fenced before.
-	above   charge.Epoch
-	riseAt  time.Time
-	numbers orders.Numbers // of commands, in this run
-	aged    charge.Time    // see age
-	agedAt  time.Time      // when it was asked last
+	outrank            charge.Epoch
+	outrankAt          time.Time
+	numbers            orders.Numbers // of commands, in this run
+	retentionNow       charge.Time    // see age
+	retentionCheckedAt time.Time      // when it was asked last
 
 	mu sync.Mutex
 	// mu guards what follows.
-	notes   []input
-	doubted charge.Epoch   // the last that was not believed
-	joins   []charge.Epoch // what a scout heard: become active, above it
+	queued          []input
+	lastImplausible charge.Epoch   // the last that was not believed
+	joins           []charge.Epoch // what a scout heard: become active, above it
 }
 
 // New makes a writer over an open store. wake, which must not wait, is called
 // when the outbox has new rows.
 func New(cfg Config, store Store, out Sender, live *Live, wake func(), log *slog.Logger) *Writer {
-	cfg.Watch.fill()
+	cfg.Hooks.setDefaults()
 	cfg.SilentAfter = cmp.Or(cfg.SilentAfter, 5*time.Minute)
 	return &Writer{
-		cfg: cfg, store: store, out: out, live: live, wake: wake, log: log,
-		records: make(chan []input), monitor: make(chan []input), asks: make(chan *asked), ended: make(chan struct{}),
-		noted: make(chan struct{}, 1), // one signal stands for all notes
-		pacer: newPacer(), numbers: orders.Numbers{}, bridgeDead: map[bridgeRun]int64{},
+		cfg: cfg, store: store, out: out, live: live, wakeOutbox: wake, log: log,
+		records: make(chan []input), monitor: make(chan []input), requests: make(chan *operatorIn), stopped: make(chan struct{}),
+		queuedSignal: make(chan struct{}, 1), // one signal stands for all notes
+		pacer:        newPacer(), numbers: orders.Numbers{}, bridgeDeadLetters: map[bridgeRun]int64{},
 	}
 }
 
 func (w *Writer) now() charge.Time { return w.live.now() }
 
-// oldest is how long ago a record can have been received: Kafka keeps it so long.
+// maxRecordAge is how long ago a record can have been received: Kafka keeps it so long.
 // A bridge whose clock was behind does not make records old that are to be kept.
-const oldest = 35 * 24 * time.Hour
+const maxRecordAge = 35 * 24 * time.Hour
 
-// Take decodes a batch of one partition and hands it to the writer. It waits
+// Submit decodes a batch of one partition and hands it to the writer. It waits
 // until the writer has it, which is before it is committed, or until ctx ends.
 // Records must come in the order of the partition.
-func (w *Writer) Take(ctx context.Context, batch []Delivered) error {
+func (w *Writer) Submit(ctx context.Context, batch []KafkaRecord) error {
 	inputs := make([]input, 0, len(batch))
 	to := w.monitor
 	for _, d := range batch {
 		if d.Topic != w.cfg.Topics.Monitor {
 			to = w.records
 		}
-		d.ReceivedAt = max(d.ReceivedAt, w.now().Add(-oldest))
-		inputs = append(inputs, w.prepare(d))
+		d.ReceivedAt = max(d.ReceivedAt, w.now().Add(-maxRecordAge))
+		inputs = append(inputs, w.decode(d))
 	}
 	if len(inputs) == 0 {
 		return nil
@@ -103,33 +103,33 @@ func (w *Writer) Take(ctx context.Context, batch []Delivered) error {
 	}
 }
 
-// Told says that Kafka has rows of the outbox, which are deleted with the next
+// OutboxSent says that Kafka has rows of the outbox, which are deleted with the next
 // transaction. It does not wait.
-func (w *Writer) Told(ids []int64) { w.note(toldIn{ids}) }
+func (w *Writer) OutboxSent(ids []int64) { w.enqueue(outboxSentIn{ids}) }
 
-// note leaves an input for the writer without waiting.
-func (w *Writer) note(in input) {
+// enqueue leaves an input for the writer without waiting.
+func (w *Writer) enqueue(in input) {
 	w.mu.Lock()
-	w.notes = append(w.notes, in)
+	w.queued = append(w.queued, in)
 	w.mu.Unlock()
 	select {
-	case w.noted <- struct{}{}:
+	case w.queuedSignal <- struct{}{}:
 	default: // a signal is already there
 	}
 }
 
-func (w *Writer) takeNotes() ([]input, []charge.Epoch) {
+func (w *Writer) drainQueue() ([]input, []charge.Epoch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	notes, joins := w.notes, w.joins
-	w.notes, w.joins = nil, nil
+	notes, joins := w.queued, w.joins
+	w.queued, w.joins = nil, nil
 	return notes, joins
 }
 
 // Run owns the state until ctx ends. It returns an error only when the
 // database cannot be read at the start.
 func (w *Writer) Run(ctx context.Context) error {
-	defer close(w.ended)
+	defer close(w.stopped)
 	if err := w.begin(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
@@ -138,23 +138,23 @@ func (w *Writer) Run(ctx context.Context) error {
 	}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	forget := time.NewTicker(forgetEvery)
-	defer forget.Stop()
-	turn := time.NewTicker(turnEvery)
-	defer turn.Stop()
+	cleanup := time.NewTicker(cleanupEvery)
+	defer cleanup.Stop()
+	iterate := time.NewTicker(iterateEvery)
+	defer iterate.Stop()
 	for {
-		inputs := w.gather(ctx, timer.C, forget.C, turn.C)
+		inputs := w.nextBatch(ctx, timer.C, cleanup.C, iterate.C)
 		if ctx.Err() != nil {
 			return nil // the end of ctx is the way to end
 		}
-		if err := w.settle(ctx, inputs); err != nil {
+		if err := w.commit(ctx, inputs); err != nil {
 			return nil // only the end of ctx ends the trying
 		}
-		if w.forgetAfter > 0 {
-			forget.Reset(w.forgetAfter)
-			w.forgetAfter = 0
+		if w.cleanupAfter > 0 {
+			cleanup.Reset(w.cleanupAfter)
+			w.cleanupAfter = 0
 		}
-		w.maybeRise(ctx)
+		w.outrankWhenDue(ctx)
 		w.pacer.send(time.Now(), w.sendAck)
 		timer.Reset(w.untilNext(time.Now()))
 	}
@@ -163,12 +163,12 @@ func (w *Writer) Run(ctx context.Context) error {
 // How often what is old is looked for, and how long the writer has for others
 // while there is more of it.
 const (
-	forgetEvery = time.Minute
-	forgetGap   = 250 * time.Millisecond
+	cleanupEvery = time.Minute
+	cleanupPause = 250 * time.Millisecond
 )
 
-// gather waits for something to do and takes all that is there, up to a bound.
-func (w *Writer) gather(ctx context.Context, timer, forget, turn <-chan time.Time) []input {
+// nextBatch waits for something to do and takes all that is there, up to a bound.
+func (w *Writer) nextBatch(ctx context.Context, timer, cleanup, iterate <-chan time.Time) []input {
 	records := w.records
 	if !w.live.Active() {
 		records = nil
@@ -181,19 +181,19 @@ func (w *Writer) gather(ctx context.Context, timer, forget, turn <-chan time.Tim
 		all = append(all, b...)
 	case b := <-w.monitor:
 		all = append(all, b...)
-	case a := <-w.asks:
+	case a := <-w.requests:
 		all = append(all, a)
-	case <-w.noted:
-		notes, joins := w.takeNotes()
+	case <-w.queuedSignal:
+		notes, joins := w.drainQueue()
 		all = append(all, notes...)
 		w.join(ctx, joins)
 	case <-timer:
 		all = append(all, tickIn{})
-	case <-forget:
-		all = append(all, forgetIn{})
-	case <-turn:
+	case <-cleanup:
+		all = append(all, cleanupIn{})
+	case <-iterate:
 	}
-	w.cfg.Watch.Turned()
+	w.cfg.Hooks.Iterated()
 	if len(all) == 0 {
 		return nil // joined, or nothing: look again at what may be taken
 	}
@@ -203,7 +203,7 @@ func (w *Writer) gather(ctx context.Context, timer, forget, turn <-chan time.Tim
 			all = append(all, b...)
 		case b := <-w.monitor:
 			all = append(all, b...)
-		case a := <-w.asks:
+		case a := <-w.requests:
 			all = append(all, a)
 		default: // nobody waits any more; what time brings comes with the next batch
 			return all
@@ -214,24 +214,24 @@ func (w *Writer) gather(ctx context.Context, timer, forget, turn <-chan time.Tim
 
 // untilNext is how long nothing is to be done by itself.
 func (w *Writer) untilNext(now time.Time) time.Duration {
-	wait := longest
+	wait := maxSleep
 	if due := w.orders.NextDeadline(); due != 0 {
 		wait = min(wait, due.Sub(w.now()))
 	}
-	if at := sooner(w.pacer.next(), w.riseAt); !at.IsZero() {
+	if at := earlier(w.pacer.next(), w.outrankAt); !at.IsZero() {
 		wait = min(wait, at.Sub(now))
 	}
-	return max(wait, minPause)
+	return max(wait, minSleep)
 }
 
-// longest is how long the writer rests though nothing is due: its clock may be
+// maxSleep is how long the writer rests though nothing is due: its clock may be
 // set back meanwhile, and what is due by then would be days away.
-const longest = time.Minute
+const maxSleep = time.Minute
 
-// minPause keeps a deadline that nothing moves from turning the loop hot.
-const minPause = 10 * time.Millisecond
+// minSleep keeps a deadline that nothing moves from turning the loop hot.
+const minSleep = 10 * time.Millisecond
 
-func sooner(a, b time.Time) time.Time {
+func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
 	}
@@ -244,12 +244,12 @@ const (
 	lastWait  = time.Second
 )
 
-// settle applies inputs and commits them, whatever it takes. It returns an
+// commit applies inputs and commits them, whatever it takes. It returns an
 // error only when ctx has ended; nothing of the rest is then committed.
-func (w *Writer) settle(ctx context.Context, inputs []input) error {
+func (w *Writer) commit(ctx context.Context, inputs []input) error {
 	wait := firstWait
 	for {
-		err := w.try(ctx, inputs)
+		err := w.tryCommit(ctx, inputs)
 		if err == nil {
 			return nil
 		}
@@ -268,7 +268,7 @@ func (w *Writer) settle(ctx context.Context, inputs []input) error {
 		w.log.Error("database cannot be written", slog.String("trouble", words), slog.String("err", err.Error()))
 		w.live.setDatabase(words)
 		inputs = refuse(inputs, ErrStorage)
-		if inputs, err = w.waitFor(ctx, wait, inputs); err != nil {
+		if inputs, err = w.waitForRetry(ctx, wait, inputs); err != nil {
 			return err
 		}
 		wait = min(2*wait, lastWait)
@@ -283,17 +283,17 @@ func (w *Writer) halt(ctx context.Context, inputs []input, words string, err err
 	w.live.halt(words + " (" + cut(err.Error(), 200) + ")")
 	refuse(inputs, ErrStorage)
 	for {
-		if _, err := w.waitFor(ctx, turnEvery, nil); err != nil {
+		if _, err := w.waitForRetry(ctx, iterateEvery, nil); err != nil {
 			return err
 		}
 	}
 }
 
-// Failed takes an error that somebody else met in reading the database. One
+// ReadFailed takes an error that somebody else met in reading the database. One
 // that the database cannot heal stops the writer. It does not wait.
-func (w *Writer) Failed(err error) {
+func (w *Writer) ReadFailed(err error) {
 	if _, remedy := w.store.Trouble(err); remedy == RemedyStop {
-		w.note(failedIn{err})
+		w.enqueue(readFailedIn{err})
 	}
 }
 
@@ -302,32 +302,32 @@ func (w *Writer) Failed(err error) {
 func (w *Writer) isolate(ctx context.Context, inputs []input, cause error) error {
 	if len(inputs) > 1 {
 		half := len(inputs) / 2
-		if err := w.settle(ctx, inputs[:half]); err != nil {
+		if err := w.commit(ctx, inputs[:half]); err != nil {
 			return err
 		}
-		return w.settle(ctx, inputs[half:])
+		return w.commit(ctx, inputs[half:])
 	}
 	if len(refuse(inputs, ErrStorage)) == 0 {
-		return w.settle(ctx, nil) // an operator's request: answered
+		return w.commit(ctx, nil) // an operator's request: answered
 	}
-	in, ok := inputs[0].(delivered)
+	in, ok := inputs[0].(fromKafka)
 	if !ok {
-		return w.settle(ctx, nil) // nothing is lost: time, or news of what was sent, comes again
+		return w.commit(ctx, nil) // nothing is lost: time, or news of what was sent, comes again
 	}
-	return w.settle(ctx, []input{deadIn{in.from(), "could not be written: " + cut(cause.Error(), 300)}})
+	return w.commit(ctx, []input{deadLetterIn{in.kafkaRecord(), "could not be written: " + cut(cause.Error(), 300)}})
 }
 
-// waitFor passes time while the database cannot be written: operators are
+// waitForRetry passes time while the database cannot be written: operators are
 // refused, everybody else waits.
-func (w *Writer) waitFor(ctx context.Context, d time.Duration, inputs []input) ([]input, error) {
+func (w *Writer) waitForRetry(ctx context.Context, d time.Duration, inputs []input) ([]input, error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	for {
-		w.cfg.Watch.Turned() // it waits, and does not hang
+		w.cfg.Hooks.Iterated() // it waits, and does not hang
 		select {
 		case <-ctx.Done():
 			return inputs, ctx.Err()
-		case a := <-w.asks:
+		case a := <-w.requests:
 			a.refuse(ErrStorage)
 		case <-timer.C:
 			return inputs, nil
@@ -339,7 +339,7 @@ func (w *Writer) waitFor(ctx context.Context, d time.Duration, inputs []input) (
 func refuse(inputs []input, err error) []input {
 	var rest []input
 	for _, in := range inputs {
-		if a, ok := in.(*asked); ok {
+		if a, ok := in.(*operatorIn); ok {
 			a.refuse(err)
 		} else {
 			rest = append(rest, in)
@@ -348,35 +348,35 @@ func refuse(inputs []input, err error) []input {
 	return rest
 }
 
-// try applies inputs and commits them; without inputs it makes sure that the
+// tryCommit applies inputs and commits them; without inputs it makes sure that the
 // state is there. When it fails nothing has happened: the state is that of the
 // database.
-func (w *Writer) try(ctx context.Context, inputs []input) error {
-	w.cfg.Watch.Turned()
+func (w *Writer) tryCommit(ctx context.Context, inputs []input) error {
+	w.cfg.Hooks.Iterated()
 	if w.orders == nil {
 		if err := w.reload(ctx); err != nil {
 			return err
 		}
 	}
 	u := w.newUnit(context.WithoutCancel(ctx))
-	err := w.fold(u, inputs)
+	err := w.applyAll(u, inputs)
 	if err == nil && !u.empty() {
 		began := time.Now()
 		err = w.store.Write(ctx, func(tx Tx) error { return u.write(tx) })
-		w.cfg.Watch.Took(time.Since(began))
+		w.cfg.Hooks.Committed(time.Since(began))
 	}
 	if err != nil {
-		w.orders, w.doubt = nil, u.touched // what is in memory of them is not what is on disk
+		w.orders, w.dirty = nil, u.touched // what is in memory of them is not what is on disk
 		return err
 	}
 	w.live.setDatabase("")
-	if u.forgetBefore > 0 {
-		w.forgetAfter = forgetEvery
-		if u.forgetMore {
-			w.forgetAfter = forgetGap
+	if u.repliesBefore > 0 {
+		w.cleanupAfter = cleanupEvery
+		if u.cleanupMore {
+			w.cleanupAfter = cleanupPause
 		}
 	}
-	w.announce(u)
+	w.afterCommit(u)
 	return nil
 }
 
@@ -388,10 +388,10 @@ func isInputs(err error) bool {
 	return errors.As(err, &in)
 }
 
-// fold applies inputs to the state. The pure packages promise not to panic; if
+// applyAll applies inputs to the state. The pure packages promise not to panic; if
 // they do, the input at fault is isolated like one that cannot be written. After
 // a look-up that failed a panic is no wonder: then that error counts.
-func (w *Writer) fold(u *unit, inputs []input) (err error) {
+func (w *Writer) applyAll(u *unit, inputs []input) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
 			w.log.Error("input broke a rule of the program", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
@@ -410,18 +410,18 @@ func (w *Writer) fold(u *unit, inputs []input) (err error) {
 	return nil
 }
 
-// announce lets out what the commit allows.
-func (w *Writer) announce(u *unit) {
-	if len(u.commands)+len(u.tells) > 0 {
+// afterCommit lets out what the commit allows.
+func (w *Writer) afterCommit(u *unit) {
+	if len(u.commands)+len(u.centralEvents) > 0 {
 		crashpoint.At(crashpoint.Ordered)
 	}
 	if len(u.acks) > 0 {
 		crashpoint.At(crashpoint.Applied)
 	}
-	w.live.counted(u.counts)
-	w.keepBridgeRuns(u.bridgeDead)
-	u.observe(&w.cfg.Watch)
-	w.recount(u)
+	w.live.addCounts(u.counts)
+	w.rememberBridgeRuns(u.bridgeDeadLetters)
+	u.reportTo(&w.cfg.Hooks)
+	w.refreshBooks(u)
 	for id := range u.touched {
 		if cp := w.cps[id]; cp != nil {
 			w.live.show(w.viewOf(cp, u.now))
@@ -429,17 +429,17 @@ func (w *Writer) announce(u *unit) {
 			w.showAll(u.now)
 		}
 	}
-	w.live.tell(u.facts)
+	w.live.publishFacts(u.facts)
 	for _, f := range u.facts {
 		w.log.Info("fact", f.attrs()...)
 	}
-	if len(u.tells)+len(u.dead) > 0 {
-		w.wake()
+	if len(u.centralEvents)+len(u.deadLetters) > 0 {
+		w.wakeOutbox()
 	}
-	if u.fence {
-		w.noticeFence()
+	if u.fenceEvaluated {
+		w.applyFence()
 	}
-	for _, reply := range u.replies { // who asked sees it when he looks
+	for _, reply := range u.sendReplies { // who asked sees it when he looks
 		reply()
 	}
 	if !w.live.Active() {
@@ -447,7 +447,7 @@ func (w *Writer) announce(u *unit) {
 	}
 	now := time.Now()
 	for _, a := range u.acks {
-		w.pacer.want(a, now)
+		w.pacer.queue(a, now)
 	}
 	for i := range u.commands {
 		c := &u.commands[i]
@@ -456,13 +456,13 @@ func (w *Writer) announce(u *unit) {
 			w.log.Error("command cannot be encoded", slog.String("command_id", string(c.ID)), slog.String("err", err.Error()))
 			continue
 		}
-		w.out.Command(w.self, c.CPID, c.ID, raw, func() { w.note(sentIn{c.CPID, c.ID}) })
+		w.out.Command(w.self, c.CPID, c.ID, raw, func() { w.enqueue(commandSentIn{c.CPID, c.ID}) })
 	}
 }
 
-// recount reads the books again when a hole or an alarm changed.
-func (w *Writer) recount(u *unit) {
-	if !u.books {
+// refreshBooks reads the books again when a hole or an alarm changed.
+func (w *Writer) refreshBooks(u *unit) {
+	if !u.booksChanged {
 		return
 	}
 	lost, err1 := w.store.Lost(u.ctx)
@@ -478,12 +478,12 @@ func (w *Writer) recount(u *unit) {
 
 // sendAck acknowledges what is committed of a journal. It runs between
 // transactions only, so that the state is that of the database.
-func (w *Writer) sendAck(a wantedAck) {
+func (w *Writer) sendAck(a pendingAck) {
 	cp := w.cps[a.cp]
 	if cp == nil || !w.live.Active() {
 		return
 	}
-	ack, err := w.answer(cp, a.journal)
+	ack, err := w.ackFor(cp, a.journal)
 	if err != nil { // not "unknown", which would send the agent back: it asks again
 		w.log.Error("acknowledgement cannot be made", slog.String("cp_id", string(a.cp)), slog.String("err", err.Error()))
 		return
@@ -510,12 +510,12 @@ func (w *Writer) reload(ctx context.Context) error {
 		return w.load(ctx)
 	}
 	ctx = context.WithoutCancel(ctx)
-	if len(w.doubt) > 0 {
-		fresh, err := w.store.Recent(ctx, keepJournals, slices.Collect(maps.Keys(w.doubt))...)
+	if len(w.dirty) > 0 {
+		fresh, err := w.store.Recent(ctx, keepJournals, slices.Collect(maps.Keys(w.dirty))...)
 		if err != nil {
 			return err
 		}
-		for id := range w.doubt {
+		for id := range w.dirty {
 			if cp := fresh[id]; cp != nil {
 				w.cps[id] = cp
 			} else {
@@ -527,12 +527,12 @@ func (w *Writer) reload(ctx context.Context) error {
 	if err := w.store.LoadOrders(ctx, st); err != nil {
 		return err
 	}
-	w.orders, w.doubt = st, nil
+	w.orders, w.dirty = st, nil
 	return nil
 }
 
-// answer is the acknowledgement of a journal, as committed.
-func (w *Writer) answer(cp *ledger.CP, journal charge.JournalID) (wire.Ack, error) {
+// ackFor is the acknowledgement of a journal, as committed.
+func (w *Writer) ackFor(cp *ledger.CP, journal charge.JournalID) (wire.Ack, error) {
 	u := unit{w: w, ctx: context.Background(), cp: cp.ID}
 	return ledger.Answer(cp, &ledger.Env{Journal: u.journal}, journal), u.err
 }
@@ -557,12 +557,12 @@ func (w *Writer) load(ctx context.Context) error {
 	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
 		return err
 	}
-	w.cps, w.orders, w.doubt = cps, st, nil
+	w.cps, w.orders, w.dirty = cps, st, nil
 	w.tariffs = make(map[charge.TariffVersion]ledger.Tariff, len(tariffs))
 	for _, t := range tariffs {
 		w.tariffs[t.Version] = t
 	}
-	w.live.loaded(w.self, counters, w.tariffs)
+	w.live.setLoaded(w.self, counters, w.tariffs)
 	w.live.setBooks(lost, alarms, twice, last)
 	w.showAll(w.now())
 	return nil

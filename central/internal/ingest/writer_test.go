@@ -114,10 +114,10 @@ func TestReplayAndRestartChangeNothing(t *testing.T) {
 
 // Committed, but killed before the acknowledgement left: the next life tells
 // every charging point where it stands.
-func TestALifeBeginsByTellingEachPointWhereItStands(t *testing.T) {
+func TestARunBeginsByAcknowledgingEachPoint(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		first := newLife(t, options(dir), config())
+		first := newInstance(t, options(dir), config())
 		first.w.Join(charge.Epoch{})
 		synctest.Wait()
 		a := journaltest.New(t, "CP_1")
@@ -143,7 +143,7 @@ func TestALifeBeginsByTellingEachPointWhereItStands(t *testing.T) {
 	})
 }
 
-func TestPoisonAtTheHeadHoldsUpNobody(t *testing.T) {
+func TestPoisonAtTheHeadBlocksNoOtherRecord(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
@@ -244,7 +244,7 @@ func TestALockedDatabaseDelaysAndLosesNothing(t *testing.T) {
 		if acks, _, _ := l.out.count(); acks != 0 {
 			t.Errorf("%d acknowledgements left without a commit", acks)
 		}
-		if _, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Ask{Ask: orders.AskCancel{ReservationID: "r"}}); !errors.Is(err, ingest.ErrStorage) {
+		if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.AskCancel{ReservationID: "r"}}); !errors.Is(err, ingest.ErrStorage) {
 			t.Errorf("an operator meanwhile: got %v, want ErrStorage", err)
 		}
 		p := self(l)
@@ -268,7 +268,7 @@ func TestALockedDatabaseDelaysAndLosesNothing(t *testing.T) {
 	})
 }
 
-func self(l *life) ingest.Part {
+func self(l *instance) ingest.Part {
 	for _, p := range l.live.Network().Parts {
 		if p.Name == "central" {
 			return p
@@ -280,7 +280,7 @@ func self(l *life) ingest.Part {
 func TestAFullDiskHealsItself(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLife(t, store.Options{Path: options(dir).Path, MaxPages: 150}, config())
+		l := newInstance(t, store.Options{Path: options(dir).Path, MaxPages: 150}, config())
 		l.w.Join(charge.Epoch{})
 		defer l.end()
 		// Something else fills the disk.
@@ -352,7 +352,7 @@ func TestAnUnknownPointWaitsForAdmissionAndItsRecordsAreKept(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		cfg := config()
 		cfg.Admit = false
-		l := newLife(t, options(dir), cfg)
+		l := newInstance(t, options(dir), cfg)
 		l.w.Join(charge.Epoch{})
 		defer l.end()
 		a := journaltest.New(t, "CP_1")
@@ -365,13 +365,13 @@ func TestAnUnknownPointWaitsForAdmissionAndItsRecordsAreKept(t *testing.T) {
 		if n := l.live.Network(); len(n.CPs) != 1 || n.CPs[0].Admitted {
 			t.Errorf("got %+v, want one that is not admitted", n.CPs)
 		}
-		if _, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Admit{CPID: "CP_1", Admitted: true}); err != nil {
+		if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Admit{CPID: "CP_1", Admitted: true}); err != nil {
 			t.Error(err)
 		}
 		if n := l.live.Network(); !n.CPs[0].Admitted {
 			t.Error("it was not admitted")
 		}
-		if r, err := l.w.Ask(t.Context(), ingest.Once{}, ingest.Admit{CPID: "CP_9", Admitted: true}); err != nil || r.Refused != wire.RefusedUnknownCP {
+		if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Admit{CPID: "CP_9", Admitted: true}); err != nil || r.Refused != wire.RefusedUnknownCP {
 			t.Errorf("an unknown one: got %+v %v, want it refused as unknown", r, err)
 		}
 	})
@@ -380,7 +380,7 @@ func TestAnUnknownPointWaitsForAdmissionAndItsRecordsAreKept(t *testing.T) {
 func TestBeforeItIsActiveNothingLeaves(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		l := newLife(t, options(dir), config())
+		l := newInstance(t, options(dir), config())
 		defer l.end()
 		a := journaltest.New(t, "CP_1")
 		taken := make(chan struct{})
@@ -466,7 +466,7 @@ func TestALockedDatabaseAtTheStartIsWaitedFor(t *testing.T) {
 			t.Fatal(err)
 		}
 		unlock := storetest.Lock(t, s.Path())
-		l := startLife(t, s, config())
+		l := startInstance(t, s, config())
 		defer l.end()
 		time.Sleep(time.Minute)
 		if p := self(l); !strings.Contains(p.Reason, "locked") {

@@ -36,45 +36,45 @@ type Producer interface {
 	Produce(ctx context.Context, r Row, done func()) error
 }
 
-// pageRows is how many rows are under way at most.
-const pageRows = 500
+// maxInFlight is how many rows are under way at most.
+const maxInFlight = 500
 
-// gather is how long the deletion of said rows may wait for more, so that each
+// deleteDelay is how long the deletion of said rows may wait for more, so that each
 // is not a transaction of its own.
-const gather = 100 * time.Millisecond
+const deleteDelay = 100 * time.Millisecond
 
-// turnEvery is how often Run turns at least.
-const turnEvery = time.Second
+// iterateEvery is how often Run turns at least.
+const iterateEvery = time.Second
 
-// retry is the wait after the database could not be read.
-const retry = time.Second
+// retryAfter is the wait after the database could not be read.
+const retryAfter = time.Second
 
 // Outbox drains the table. New starts nothing.
 type Outbox struct {
-	rows    Rows
-	out     Producer
-	told    func(ids []int64)
-	allowed func() bool
-	turned  func()
-	log     *slog.Logger
+	rows      Rows
+	out       Producer
+	confirmed func(ids []int64)
+	active    func() bool
+	iterated  func()
+	log       *slog.Logger
 
-	wake chan struct{}
-	said chan struct{}
+	wake            chan struct{}
+	confirmedSignal chan struct{}
 
 	mu sync.Mutex
 	// mu guards what follows.
-	done    []int64
-	pending int
+	unreported []int64
+	pending    int
 }
 
 // New makes an outbox. told, which must not wait, has rows deleted; allowed
 // says whether this Central may speak, and Wake is to be called when that, or
 // the table, changes. turned, which must not wait, is called at each turn of
 // Run, at least each second while it does not hang.
-func New(rows Rows, out Producer, told func(ids []int64), allowed func() bool, turned func(), log *slog.Logger) *Outbox {
+func New(rows Rows, out Producer, confirmed func(ids []int64), active func() bool, iterated func(), log *slog.Logger) *Outbox {
 	return &Outbox{
-		rows: rows, out: out, told: told, allowed: allowed, turned: turned, log: log,
-		wake: make(chan struct{}, 1), said: make(chan struct{}, 1), // one signal stands for all before it
+		rows: rows, out: out, confirmed: confirmed, active: active, iterated: iterated, log: log,
+		wake: make(chan struct{}, 1), confirmedSignal: make(chan struct{}, 1), // one signal stands for all before it
 	}
 }
 
@@ -101,15 +101,15 @@ func (o *Outbox) Run(ctx context.Context) {
 	after := int64(0)
 	delay := time.NewTimer(0)
 	defer delay.Stop()
-	turn := time.NewTicker(turnEvery)
-	defer turn.Stop()
+	iterate := time.NewTicker(iterateEvery)
+	defer iterate.Stop()
 	waiting := false // delay runs for said rows
 	for idle := false; ; {
-		o.turned()
-		if !idle && o.allowed() && o.Pending() < pageRows/2 {
+		o.iterated()
+		if !idle && o.active() && o.Pending() < maxInFlight/2 {
 			n, last := o.page(ctx, after)
 			after = max(after, last)
-			if n == pageRows/2 {
+			if n == maxInFlight/2 {
 				o.Wake() // there may be more
 			}
 		}
@@ -117,18 +117,18 @@ func (o *Outbox) Run(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case <-turn.C:
+		case <-iterate.C:
 			idle = true // nothing has happened
 		case <-o.wake:
-		case <-o.said:
+		case <-o.confirmedSignal:
 			if !waiting {
 				waiting = true
-				delay.Reset(gather)
+				delay.Reset(deleteDelay)
 			}
 		case <-delay.C:
 			waiting = false
-			if ids := o.take(); len(ids) > 0 {
-				o.told(ids)
+			if ids := o.drainConfirmed(); len(ids) > 0 {
+				o.confirmed(ids)
 			}
 		}
 	}
@@ -137,11 +137,11 @@ func (o *Outbox) Run(ctx context.Context) {
 // page gives the next rows to Kafka; it answers how many there were and the
 // last.
 func (o *Outbox) page(ctx context.Context, after int64) (n int, last int64) {
-	rows, err := o.rows(ctx, after, pageRows/2)
+	rows, err := o.rows(ctx, after, maxInFlight/2)
 	if err != nil {
 		if ctx.Err() == nil {
 			o.log.Error("outbox cannot be read", slog.String("err", err.Error()))
-			time.AfterFunc(retry, o.Wake)
+			time.AfterFunc(retryAfter, o.Wake)
 		}
 		return 0, after
 	}
@@ -161,15 +161,15 @@ func (o *Outbox) confirm(id int64) {
 	crashpoint.At(crashpoint.Produced)
 	o.mu.Lock()
 	o.pending--
-	o.done = append(o.done, id)
+	o.unreported = append(o.unreported, id)
 	o.mu.Unlock()
-	signal(o.said)
+	signal(o.confirmedSignal)
 }
 
-func (o *Outbox) take() []int64 {
+func (o *Outbox) drainConfirmed() []int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
-	ids := o.done
-	o.done = nil
+	ids := o.unreported
+	o.unreported = nil
 	return ids
 }

@@ -37,7 +37,7 @@ func (b *table) rows(_ context.Context, after int64, limit int) ([]outbox.Row, e
 	return page, nil
 }
 
-func (b *table) told(ids []int64) {
+func (b *table) confirmed(ids []int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.deleted = append(b.deleted, ids...)
@@ -87,7 +87,7 @@ func (k *kafka) set(up bool) {
 
 func run(t *testing.T, b *table, k *kafka, allowed func() bool) *outbox.Outbox {
 	t.Helper()
-	o := outbox.New(b.rows, k, b.told, allowed, func() {}, slog.New(slog.DiscardHandler))
+	o := outbox.New(b.rows, k, b.confirmed, allowed, func() {}, slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	done := make(chan struct{})
 	go func() {
@@ -109,7 +109,7 @@ func numbers(n int) []int64 {
 	return all
 }
 
-func TestAllIsSaidOnceInOrderAndDeleted(t *testing.T) {
+func TestAllRowsArePublishedOnceInOrderAndDeleted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b, k := &table{ids: numbers(3000)}, &kafka{up: true}
 		run(t, b, k, func() bool { return true })
@@ -122,7 +122,7 @@ func TestAllIsSaidOnceInOrderAndDeleted(t *testing.T) {
 
 // Whoever watches sees it turn while there is nothing to do, and without asking
 // the database each time.
-func TestItTurnsWhileNothingHappens(t *testing.T) {
+func TestItIteratesWhileNothingHappens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var turns, reads atomic.Int64
 		rows := func(context.Context, int64, int) ([]outbox.Row, error) {
@@ -164,7 +164,7 @@ func TestKafkaAwayForEverKeepsMemoryBounded(t *testing.T) {
 	})
 }
 
-func TestNothingIsSaidUnlessAllowed(t *testing.T) {
+func TestNothingIsPublishedUnlessActive(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var mu sync.Mutex
 		may := false

@@ -44,7 +44,7 @@ func (l live) Network() web.Network {
 		p := &n.CPs[i]
 		cp := web.CP{
 			ID: p.ID, Name: p.Name, Place: p.Place, Admitted: p.Admitted, Simulated: p.Simulated, Link: string(p.Link),
-			LinkSince: p.LinkSince, HeardAt: p.HeardAt, Unacked: p.Unacked, Alarm: p.Alarm, Agent: p.Agent,
+			LinkSince: p.LinkSince, HeardAt: p.SeenAt, Unacked: p.Unacked, Alarm: p.Alarm, Agent: p.Agent,
 			Connectors: make([]web.Connector, 0, len(p.Connectors)),
 		}
 		for _, k := range p.Connectors {
@@ -77,18 +77,18 @@ func (l live) Facts(n uint64) ([]web.Fact, uint64) {
 	return out, last
 }
 
-// desk takes an operator's wishes to the writer.
-type desk struct{ w *ingest.Writer }
+// operatorAPI takes an operator's wishes to the writer.
+type operatorAPI struct{ w *ingest.Writer }
 
-var _ web.Desk = desk{}
+var _ web.Desk = operatorAPI{}
 
-// deskWait bounds how long an operator waits until the writer takes an order in.
-const deskWait = 10 * time.Second
+// submitTimeout bounds how long an operator waits until the writer takes an order in.
+const submitTimeout = 10 * time.Second
 
-func (d desk) ask(ctx context.Context, op ingest.Op) (web.Answer, error) {
-	ctx, cancel := context.WithTimeout(ctx, deskWait)
+func (d operatorAPI) execute(ctx context.Context, op ingest.Op) (web.Answer, error) {
+	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
 	defer cancel()
-	r, err := d.w.Ask(ctx, ingest.Once(web.OnceOf(ctx)), op)
+	r, err := d.w.Execute(ctx, ingest.IdempotencyKey(web.OnceOf(ctx)), op)
 	if errors.Is(err, ingest.ErrUnderWay) {
 		return web.Answer{}, web.ErrUnderWay
 	}
@@ -109,64 +109,66 @@ func commandsOf(r *ingest.Reply) []charge.CommandID {
 }
 
 // Reserve implements web.Desk.
-func (d desk) Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (web.Answer, error) {
-	return d.ask(ctx, ingest.Ask{Ask: orders.AskReserve{Target: orders.Target{CPID: cp, Connector: n}, Username: who}})
+func (d operatorAPI) Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
+	return d.execute(ctx, ingest.Order{Ask: orders.AskReserve{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
 }
 
 // Cancel implements web.Desk.
-func (d desk) Cancel(ctx context.Context, id charge.ReservationID) (web.Answer, error) {
-	return d.ask(ctx, ingest.Ask{Ask: orders.AskCancel{ReservationID: id}})
+func (d operatorAPI) Cancel(ctx context.Context, id charge.ReservationID) (web.Answer, error) {
+	return d.execute(ctx, ingest.Order{Ask: orders.AskCancel{ReservationID: id}})
 }
 
 // Start implements web.Desk.
-func (d desk) Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (web.Answer, error) {
-	return d.ask(ctx, ingest.Ask{Ask: orders.AskStart{Target: orders.Target{CPID: cp, Connector: n}, Username: who}})
+func (d operatorAPI) Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
+	return d.execute(ctx, ingest.Order{Ask: orders.AskStart{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
 }
 
 // Stop implements web.Desk.
-func (d desk) Stop(ctx context.Context, id charge.SessionID) (web.Answer, error) {
-	return d.ask(ctx, ingest.Ask{Ask: orders.AskStop{SessionID: id}})
+func (d operatorAPI) Stop(ctx context.Context, id charge.SessionID) (web.Answer, error) {
+	return d.execute(ctx, ingest.Order{Ask: orders.AskStop{SessionID: id}})
 }
 
 // SetAvailability implements web.Desk.
-func (d desk) SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, available bool) (web.Answer, error) {
-	return d.ask(ctx, ingest.Ask{Ask: orders.AskAvailability{Target: orders.Target{CPID: cp, Connector: n}, Available: available}})
+func (d operatorAPI) SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, available bool) (web.Answer, error) {
+	return d.execute(ctx, ingest.Order{Ask: orders.AskAvailability{Target: orders.Target{CPID: cp, Connector: n}, Available: available}})
 }
 
 // Simulate implements web.Desk.
-func (d desk) Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (web.Answer, error) {
-	return d.ask(ctx, ingest.Ask{Ask: orders.AskSimulate{
+func (d operatorAPI) Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (web.Answer, error) {
+	return d.execute(ctx, ingest.Order{Ask: orders.AskSimulate{
 		Target: orders.Target{CPID: cp, Connector: n}, Action: wire.SimulateAction(action), Fault: f,
 	}})
 }
 
 // Admit implements web.Desk.
-func (d desk) Admit(ctx context.Context, cp charge.CPID) (web.Answer, error) {
-	return d.ask(ctx, ingest.Admit{CPID: cp, Admitted: true})
+func (d operatorAPI) Admit(ctx context.Context, cp charge.CPID) (web.Answer, error) {
+	return d.execute(ctx, ingest.Admit{CPID: cp, Admitted: true})
 }
 
 // PassNext implements web.Desk.
-func (d desk) PassNext(ctx context.Context, cp charge.CPID) (web.Answer, error) {
-	return d.ask(ctx, ingest.PassNext{CPID: cp})
+func (d operatorAPI) PassNext(ctx context.Context, cp charge.CPID) (web.Answer, error) {
+	return d.execute(ctx, ingest.PassNext{CPID: cp})
 }
 
 // Release implements web.Desk.
-func (d desk) Release(ctx context.Context, cp charge.CPID) (web.Answer, error) {
-	return d.ask(ctx, ingest.Release{CPID: cp})
+func (d operatorAPI) Release(ctx context.Context, cp charge.CPID) (web.Answer, error) {
+	return d.execute(ctx, ingest.Release{CPID: cp})
 }
 
 // Settle implements web.Desk.
-func (d desk) Settle(ctx context.Context, id charge.SessionID) (web.Answer, error) {
-	return d.ask(ctx, ingest.Settle{SessionID: id})
+func (d operatorAPI) Settle(ctx context.Context, id charge.SessionID) (web.Answer, error) {
+	return d.execute(ctx, ingest.Settle{SessionID: id})
 }
 
 // Explain implements web.Desk.
-func (d desk) Explain(ctx context.Context, hole int64, words string) (web.Answer, error) {
-	return d.ask(ctx, ingest.Explain{Hole: hole, Words: words})
+func (d operatorAPI) Explain(ctx context.Context, gap int64, words string) (web.Answer, error) {
+	return d.execute(ctx, ingest.Explain{Gap: gap, Words: words})
 }
 
 // Lift implements web.Desk.
-func (d desk) Lift(ctx context.Context) (web.Answer, error) { return d.ask(ctx, ingest.Lift{}) }
+func (d operatorAPI) Lift(ctx context.Context) (web.Answer, error) {
+	return d.execute(ctx, ingest.Lift{})
+}
 
 // archive reads the database for pages.
 type archive struct {

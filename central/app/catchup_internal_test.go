@@ -8,36 +8,36 @@ import (
 
 // All partitions must be read to the ends that were seen first; of a log that
 // turns out to be another one, to the end of that one.
-func TestEnds(t *testing.T) {
+func TestCatchUp(t *testing.T) {
 	t.Parallel()
-	e := &ends{reached: make(chan struct{}), open: map[string]struct{}{"t/0": {}, "t/1": {}}}
+	e := &catchUp{done: make(chan struct{}), pending: map[string]struct{}{"t/0": {}, "t/1": {}}}
 	whole := func() bool {
 		select {
-		case <-e.reached:
+		case <-e.done:
 			return true
 		default:
 			return false
 		}
 	}
-	a, b := e.tail("t", 0), e.tail("t", 1)
+	a, b := e.partition("t", 0), e.partition("t", 1)
 	a.opened(kafkalink.Opened{Next: 5, End: 5})
 	b.opened(kafkalink.Opened{Next: 3, End: 5})
-	b.took(4)
+	b.processed(4)
 	b.opened(kafkalink.Opened{Next: 4, End: 9})
 	if whole() {
 		t.Fatal("t/1 is not read to 5")
 	}
-	b.replaced()
+	b.logReplaced()
 	b.opened(kafkalink.Opened{Next: 0, End: 3})
-	b.took(1)
+	b.processed(1)
 	if whole() {
 		t.Fatal("of the other log one record of 3 was read")
 	}
-	b.took(3)
-	b.took(4)
+	b.processed(3)
+	b.processed(4)
 	if !whole() {
 		t.Fatal("all is read")
 	}
-	var nobody *ends
-	nobody.tail("t", 0).opened(kafkalink.Opened{Next: 1, End: 1}) // nobody waits
+	var none *catchUp
+	none.partition("t", 0).opened(kafkalink.Opened{Next: 1, End: 1}) // nobody waits
 }

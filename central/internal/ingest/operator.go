@@ -21,17 +21,17 @@ var ErrStorage = errors.New("the database cannot be written")
 // known yet. Asking again with the same key tells.
 var ErrUnderWay = errors.New("the request is under way")
 
-// underWay is how long who asks waits for the end of the transaction that takes
+// replyTimeout is how long who asks waits for the end of the transaction that takes
 // the request in.
-const underWay = 20 * time.Second
+const replyTimeout = 20 * time.Second
 
 // Op is what an operator asks of the ledger, beside the Asks of orders.
 //
 //sumtype:decl
 type Op interface{ op() }
 
-// Ask asks for what orders can do.
-type Ask struct{ Ask orders.Ask }
+// Order asks for what orders can do.
+type Order struct{ Ask orders.Ask }
 
 // Admit lets a charging point take part, or takes that back.
 type Admit struct {
@@ -51,14 +51,14 @@ type Settle struct{ SessionID charge.SessionID }
 
 // Explain writes an operator's words beside a hole and takes its alarm back.
 type Explain struct {
-	Hole  int64 // its number
+	Gap   int64 // its number
 	Words string
 }
 
 // Lift ends the fencing of this Central.
 type Lift struct{}
 
-func (Ask) op()      {}
+func (Order) op()    {}
 func (Admit) op()    {}
 func (PassNext) op() {}
 func (Release) op()  {}
@@ -74,48 +74,48 @@ type Reply struct {
 	Detail   string             // of a refusal, in words
 }
 
-// asked is an operator's request on its way.
-type asked struct {
+// operatorIn is an operator's request on its way.
+type operatorIn struct {
 	op    Op
-	once  Once
-	reply chan<- replied // capacity 1: whoever answers never waits; nil: nobody listens
+	once  IdempotencyKey
+	reply chan<- replyOrError // capacity 1: whoever answers never waits; nil: nobody listens
 }
 
-type replied struct {
+type replyOrError struct {
 	Reply
 	err error
 }
 
-func (a *asked) refuse(err error) { a.answer(replied{err: err}) }
+func (a *operatorIn) refuse(err error) { a.answer(replyOrError{err: err}) }
 
-func (a *asked) answer(r replied) {
+func (a *operatorIn) answer(r replyOrError) {
 	if a.reply != nil {
 		a.reply <- r
 	}
 }
 
-// Ask gives an operator's request to the writer and waits until it is
+// Execute gives an operator's request to the writer and waits until it is
 // committed. With any error but ErrUnderWay nothing has happened. ctx bounds how
 // long the request waits to be taken in; then its end is near, and is waited for.
-func (w *Writer) Ask(ctx context.Context, once Once, op Op) (Reply, error) {
-	reply := make(chan replied, 1)
+func (w *Writer) Execute(ctx context.Context, once IdempotencyKey, op Op) (Reply, error) {
+	reply := make(chan replyOrError, 1)
 	select {
-	case w.asks <- &asked{op, once, reply}:
+	case w.requests <- &operatorIn{op, once, reply}:
 	case <-ctx.Done():
 		return Reply{}, ctx.Err()
 	}
-	limit := time.NewTimer(underWay)
+	limit := time.NewTimer(replyTimeout)
 	defer limit.Stop()
 	select {
 	case r := <-reply:
 		return r.Reply, r.err
-	case <-w.ended:
+	case <-w.stopped:
 	case <-limit.C:
 	}
 	select {
 	case r := <-reply:
 		return r.Reply, r.err
-	case <-w.ended:
+	case <-w.stopped:
 		return Reply{}, ErrStorage // what was committed was answered
 	default:
 		return Reply{}, ErrUnderWay
@@ -123,22 +123,22 @@ func (w *Writer) Ask(ctx context.Context, once Once, op Op) (Reply, error) {
 }
 
 // apply implements input. The answer leaves after the commit.
-func (a *asked) apply(u *unit) {
+func (a *operatorIn) apply(u *unit) {
 	crashpoint.At(crashpoint.Requested)
-	r, known := u.answered(a.once)
+	r, known := u.replyByKey(a.once)
 	if !known {
-		r = u.decide(a.op)
-		u.keep(a.once, r)
+		r = u.execute(a.op)
+		u.saveReply(a.once, r)
 	}
-	u.replies = append(u.replies, func() { a.answer(replied{Reply: r}) })
+	u.sendReplies = append(u.sendReplies, func() { a.answer(replyOrError{Reply: r}) })
 }
 
-// decide performs what an operator asks.
-func (u *unit) decide(op Op) Reply {
+// execute performs what an operator asks.
+func (u *unit) execute(op Op) Reply {
 	before, points := len(u.effects), len(u.touched)
-	r, no := Reply{}, u.fenced(op)
+	r, no := Reply{}, u.refusedByFence(op)
 	if no == nil {
-		r, no = u.perform(op)
+		r, no = u.dispatch(op)
 	}
 	if no != nil {
 		r.Refused, r.Detail = no.reason, no.detail
@@ -154,27 +154,27 @@ func (u *unit) decide(op Op) Reply {
 	return r
 }
 
-func (u *unit) perform(op Op) (r Reply, no *refusal) {
+func (u *unit) dispatch(op Op) (r Reply, no *refusal) {
 	switch op := op.(type) {
-	case Ask:
-		r.Reply = u.ask(op.Ask)
-		r.Points = u.concerned(op.Ask)
+	case Order:
+		r.Reply = u.order(op.Ask)
+		r.Points = u.pointsConcerned(op.Ask)
 	case Lift:
-		r.Reply = u.ask(orders.AskLift{})
+		r.Reply = u.order(orders.AskLift{})
 	case Admit:
-		no = u.operate(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Admit(cp, op.Admitted), nil })
+		no = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Admit(cp, op.Admitted), nil })
 		if no == nil {
-			r.Reply = u.ask(orders.AskAdmitted{CPID: op.CPID, Admitted: op.Admitted})
+			r.Reply = u.order(orders.AskAdmitted{CPID: op.CPID, Admitted: op.Admitted})
 			r.Target = orders.Target{CPID: op.CPID}
 		}
 	case PassNext:
-		no = u.operate(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.PassNext(cp, &u.env) })
+		no = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.PassNext(cp, &u.env) })
 	case Release:
-		no = u.operate(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Release(cp), nil })
+		no = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Release(cp), nil })
 	case Settle:
 		r.Reply, no = u.settle(op.SessionID)
 	case Explain:
-		no = u.explain(op.Hole, op.Words)
+		no = u.explain(op.Gap, op.Words)
 	}
 	return r, no
 }
@@ -185,12 +185,12 @@ type refusal struct{ reason, detail string }
 // Why an operator is refused, beside the words of orders.
 const (
 	refusedSession = "unknown_session"
-	refusedHole    = "unknown_hole"
+	refusedGap     = "unknown_hole"
 	refusedState   = "not_possible" // it is not in a state in which this can be done
 	// A running session is settled only when its charging point is known to be
 	// silent.
-	refusedHeard = "cp_heard"
-	refusedStale = "cp_unknown"
+	refusedOnline = "cp_heard"
+	refusedStale  = "cp_unknown"
 )
 
 // settle ends a session without its charging point, and what is wanted of its
@@ -204,11 +204,11 @@ func (u *unit) settle(id charge.SessionID) (orders.Reply, *refusal) {
 	if no != nil {
 		return orders.Reply{}, no
 	}
-	no = u.operate(s.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Settle(cp, &u.env, id, silent) })
+	no = u.applyTo(s.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Settle(cp, &u.env, id, silent) })
 	if no != nil {
 		return orders.Reply{}, no
 	}
-	return u.ask(orders.AskSettled{Target: orders.Target{CPID: s.CPID, Connector: s.Connector}, SessionID: id}), nil
+	return u.order(orders.AskSettled{Target: orders.Target{CPID: s.CPID, Connector: s.Connector}, SessionID: id}), nil
 }
 
 // silent reports whether the charging point of an open session is silent: not
@@ -219,7 +219,7 @@ func (u *unit) silent(s *ledger.Session) (bool, *refusal) {
 	}
 	switch link, since := u.w.live.liveness(s.CPID, u.now); link {
 	case ledger.Online:
-		return false, &refusal{refusedHeard, "session " + string(s.ID) + " is running and its charging point is heard; stop it instead"}
+		return false, &refusal{refusedOnline, "session " + string(s.ID) + " is running and its charging point is heard; stop it instead"}
 	case ledger.Unknown:
 		return false, &refusal{refusedStale, "whether the charging point is there has not been known since " + since.String() +
 			", because the way to all of them is down; settle the session when that works again"}
@@ -228,19 +228,19 @@ func (u *unit) silent(s *ledger.Session) (bool, *refusal) {
 	return true, nil
 }
 
-func (u *unit) explain(hole int64, words string) *refusal {
-	h, ok := lookUp(u, func() (ledger.Hole, bool, error) { return u.w.store.Hole(u.ctx, hole) })
+func (u *unit) explain(gap int64, words string) *refusal {
+	h, ok := lookUp(u, func() (ledger.Hole, bool, error) { return u.w.store.Hole(u.ctx, gap) })
 	if !ok {
-		return &refusal{refusedHole, fmt.Sprintf("no hole %d", hole)}
+		return &refusal{refusedGap, fmt.Sprintf("no hole %d", gap)}
 	}
-	return u.operate(h.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Explain(cp, h.ID, words) })
+	return u.applyTo(h.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Explain(cp, h.ID, words) })
 }
 
-// fenced refuses what a Central may not do that only watches; orders judges by
+// refusedByFence refuses what a Central may not do that only watches; orders judges by
 // itself what it is asked.
-func (u *unit) fenced(op Op) *refusal {
+func (u *unit) refusedByFence(op Op) *refusal {
 	switch op.(type) {
-	case Ask, Lift:
+	case Order, Lift:
 		return nil
 	case Admit, PassNext, Release, Settle, Explain:
 	}
@@ -250,7 +250,7 @@ func (u *unit) fenced(op Op) *refusal {
 	return &refusal{orders.RefusedFenced, "another Central took over; this one only watches"}
 }
 
-func (u *unit) operate(id charge.CPID, fn func(*ledger.CP) ([]ledger.Change, error)) *refusal {
+func (u *unit) applyTo(id charge.CPID, fn func(*ledger.CP) ([]ledger.Change, error)) *refusal {
 	cp := u.w.cps[id]
 	if cp == nil {
 		return &refusal{wire.RefusedUnknownCP, "no such charging point"}
@@ -261,21 +261,21 @@ func (u *unit) operate(id charge.CPID, fn func(*ledger.CP) ([]ledger.Change, err
 	if err != nil {
 		return &refusal{refusedState, err.Error()}
 	}
-	u.add(changes)
-	u.step(orders.PointHeard{Now: u.moment(), CPID: id, Changes: changes})
+	u.addChanges(changes)
+	u.stepOrders(orders.PointHeard{Now: u.moment(), CPID: id, Changes: changes})
 	return nil
 }
 
-// ask gives an Ask to orders, which answers with exactly one Reply.
-func (u *unit) ask(a orders.Ask) (r orders.Reply) {
-	u.reply = &r
-	u.step(orders.OperatorAsked{Now: u.moment(), Ask: a})
-	u.reply = nil
+// order gives an Ask to orders, which answers with exactly one Reply.
+func (u *unit) order(a orders.Ask) (r orders.Reply) {
+	u.operatorReply = &r
+	u.stepOrders(orders.OperatorAsked{Now: u.moment(), Ask: a})
+	u.operatorReply = nil
 	return r
 }
 
-// concerned is how many charging points a wish of availability is about.
-func (u *unit) concerned(a orders.Ask) int {
+// pointsConcerned is how many charging points a wish of availability is about.
+func (u *unit) pointsConcerned(a orders.Ask) int {
 	if av, ok := a.(orders.AskAvailability); ok && av.CPID == "" {
 		return len(u.w.cps)
 	}

@@ -21,27 +21,27 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-func once(key, request string) ingest.Once {
-	return ingest.Once{Key: key, Request: sha256.Sum256([]byte(request))}
+func once(key, request string) ingest.IdempotencyKey {
+	return ingest.IdempotencyKey{Key: key, Request: sha256.Sum256([]byte(request))}
 }
 
 var (
-	point    = orders.Target{CPID: "CP_1", Connector: 1}
-	simulate = ingest.Ask{Ask: orders.AskSimulate{Target: point, Action: wire.SimulatePlug}} // each one is an order of its own
-	reserve  = ingest.Ask{Ask: orders.AskReserve{Target: point, Username: "ann"}}
-	nobody   = ingest.Ask{Ask: orders.AskCancel{ReservationID: "none"}}
+	point         = orders.Target{CPID: "CP_1", Connector: 1}
+	simulate      = ingest.Order{Ask: orders.AskSimulate{Target: point, Action: wire.SimulatePlug}} // each one is an order of its own
+	reserve       = ingest.Order{Ask: orders.AskReserve{Target: point, Username: "ann"}}
+	cancelUnknown = ingest.Order{Ask: orders.AskCancel{ReservationID: "none"}}
 )
 
 // simulated is a life with a simulated charging point that is online.
-func simulated(t *testing.T, dir string) (*life, *journaltest.Point) {
+func simulated(t *testing.T, dir string) (*instance, *journaltest.Point) {
 	t.Helper()
 	l, p := central(t, dir), journaltest.New(t, "CP_1")
-	l.meet(p)
+	l.connect(p)
 	return l, p
 }
 
-// meet lets a charging point come online.
-func (l *life) meet(p *journaltest.Point) {
+// connect lets a charging point come online.
+func (l *instance) connect(p *journaltest.Point) {
 	l.t.Helper()
 	l.deliver(wire.TopicEvents, p.All...)
 	l.online(p)
@@ -49,7 +49,7 @@ func (l *life) meet(p *journaltest.Point) {
 }
 
 // ordered counts the commands and the reservations ever written.
-func (l *life) ordered() (commands, reservations int) {
+func (l *instance) ordered() (commands, reservations int) {
 	l.t.Helper()
 	c, err1 := l.store.Commands(l.t.Context(), store.Query{Limit: 1000})
 	r, err2 := l.store.Reservations(l.t.Context(), store.Query{Limit: 1000})
@@ -59,9 +59,9 @@ func (l *life) ordered() (commands, reservations int) {
 	return len(c), len(r)
 }
 
-func (l *life) askOnce(o ingest.Once, op ingest.Op) ingest.Reply {
+func (l *instance) askOnce(o ingest.IdempotencyKey, op ingest.Op) ingest.Reply {
 	l.t.Helper()
-	r, err := l.w.Ask(l.t.Context(), o, op)
+	r, err := l.w.Execute(l.t.Context(), o, op)
 	if err != nil {
 		l.t.Fatalf("%T: %v", op, err)
 	}
@@ -87,11 +87,11 @@ func TestFiftyRepeatsAtOnceAreOneOrder(t *testing.T) {
 					t.Fatal(err)
 				}
 				h := &held{db: db{s}}
-				l := runLife(t, s, h, config())
+				l := runInstance(t, s, h, config())
 				defer l.end()
 				l.w.Join(charge.Epoch{})
 				p := journaltest.New(t, "CP_1")
-				l.meet(p)
+				l.connect(p)
 				before, _ := l.ordered()
 
 				gate := make(chan struct{}) // while a commit waits all gather, and come several to a transaction
@@ -131,21 +131,21 @@ func TestARepeatHasTheFirstAnswer(t *testing.T) {
 		l, p := simulated(t, dir)
 		defer func() { l.end() }()
 		type row struct {
-			once  ingest.Once
+			once  ingest.IdempotencyKey
 			op    ingest.Op
 			first ingest.Reply
 		}
 		rows := []row{
-			{once: once("refused", "cancel"), op: nobody},
+			{once: once("refused", "cancel"), op: cancelUnknown},
 			{once: once("held", "reserve"), op: reserve},
 			{once: once("HELD", "reserve"), op: reserve}, // another key: the driver has his reservation
-			{once: once("all", "availability"), op: ingest.Ask{Ask: orders.AskAvailability{Available: true}}},
+			{once: once("all", "availability"), op: ingest.Order{Ask: orders.AskAvailability{Available: true}}},
 			{once: once("admit", "admit"), op: ingest.Admit{CPID: "CP_1", Admitted: true}},
 			{once: once("stranger", "admit"), op: ingest.Admit{CPID: "CP_9", Admitted: true}},
 			{once: once("pass", "pass"), op: ingest.PassNext{CPID: "CP_1"}},
 			{once: once("release", "release"), op: ingest.Release{CPID: "CP_1"}},
 			{once: once("settle", "settle"), op: ingest.Settle{SessionID: "none"}},
-			{once: once("explain", "explain"), op: ingest.Explain{Hole: 1, Words: "why"}},
+			{once: once("explain", "explain"), op: ingest.Explain{Gap: 1, Words: "why"}},
 			{once: once("lift", "lift"), op: ingest.Lift{}},
 		}
 		for i := range rows {
@@ -183,7 +183,7 @@ func TestARepeatHasTheFirstAnswer(t *testing.T) {
 }
 
 // mute is a database that commits and never returns, as if Central died right
-// then: nobody is answered.
+// then: cancelUnknown is answered.
 type mute struct {
 	db
 	silent atomic.Bool
@@ -211,15 +211,15 @@ func TestDeathBetweenCommitAndAnswer(t *testing.T) {
 			t.Fatal(err)
 		}
 		m := &mute{db: db{s}, died: make(chan struct{}), let: make(chan struct{})}
-		l := runLife(t, s, m, config())
+		l := runInstance(t, s, m, config())
 		l.w.Join(charge.Epoch{})
-		l.meet(journaltest.New(t, "CP_1"))
+		l.connect(journaltest.New(t, "CP_1"))
 
 		m.silent.Store(true)
 		impatient, leave := context.WithCancel(t.Context())
 		gone := make(chan error, 1)
 		go func() {
-			_, err := l.w.Ask(impatient, once("k", "plug"), simulate)
+			_, err := l.w.Execute(impatient, once("k", "plug"), simulate)
 			gone <- err
 		}()
 		<-m.died
@@ -254,7 +254,7 @@ func TestAKeyEndsAfterADay(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l, _ := simulated(t, dir)
 		defer l.end()
-		first := l.askOnce(once("k", "cancel"), nobody)
+		first := l.askOnce(once("k", "cancel"), cancelUnknown)
 		time.Sleep(23*time.Hour + 59*time.Minute)
 		if r := l.askOnce(once("k", "else"), simulate); r.Refused != ingest.RefusedOtherRequest {
 			t.Errorf("within a day: got %+v, want %+v kept", r, first)
@@ -286,20 +286,20 @@ func TestAnswersAreBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := runLife(t, s, crowded{db{s}}, config())
+		l := runInstance(t, s, crowded{db{s}}, config())
 		defer l.end()
 		l.w.Join(charge.Epoch{})
-		last := l.askOnce(once("last", "cancel"), nobody)
+		last := l.askOnce(once("last", "cancel"), cancelUnknown)
 		if last.Refused != orders.RefusedUnknownReservation {
 			t.Errorf("the last key: got %+v", last)
 		}
 		if r := l.askOnce(once("beyond", "lift"), ingest.Lift{}); r.Refused != ingest.RefusedManyKeys {
 			t.Errorf("a key beyond the bound: got %+v", r)
 		}
-		if r := l.askOnce(once("last", "cancel"), nobody); !reflect.DeepEqual(r, last) {
+		if r := l.askOnce(once("last", "cancel"), cancelUnknown); !reflect.DeepEqual(r, last) {
 			t.Errorf("a known key: got %+v, want %+v", r, last)
 		}
-		if r := l.askOnce(ingest.Once{}, ingest.Lift{}); r.Refused != "" {
+		if r := l.askOnce(ingest.IdempotencyKey{}, ingest.Lift{}); r.Refused != "" {
 			t.Errorf("without a key: got %+v", r)
 		}
 	})
@@ -313,7 +313,7 @@ func TestWhatWasNotDecidedIsNotKept(t *testing.T) {
 		l, _ := simulated(t, dir)
 		defer l.end()
 		unlock := storetest.Lock(t, l.store.Path())
-		if _, err := l.w.Ask(t.Context(), once("k", "plug"), simulate); !errors.Is(err, ingest.ErrStorage) {
+		if _, err := l.w.Execute(t.Context(), once("k", "plug"), simulate); !errors.Is(err, ingest.ErrStorage) {
 			t.Errorf("while the database is locked: got %v, want ErrStorage", err)
 		}
 		unlock()
@@ -322,7 +322,7 @@ func TestWhatWasNotDecidedIsNotKept(t *testing.T) {
 		if len(first.Commands) != 1 {
 			t.Errorf("repeated: got %+v, want it ordered", first)
 		}
-		l.w.Hear(epoch(5))
+		l.w.ObserveEpoch(epoch(5))
 		synctest.Wait()
 		if r := l.askOnce(once("f", "reserve"), reserve); r.Refused != orders.RefusedFenced {
 			t.Errorf("fenced: got %+v", r)
@@ -330,7 +330,7 @@ func TestWhatWasNotDecidedIsNotKept(t *testing.T) {
 		if r := l.askOnce(once("k", "plug"), simulate); !reflect.DeepEqual(r, first) {
 			t.Errorf("fenced, what was answered before: got %+v, want %+v", r, first)
 		}
-		l.askOnce(ingest.Once{}, ingest.Lift{})
+		l.askOnce(ingest.IdempotencyKey{}, ingest.Lift{})
 		if r := l.askOnce(once("f", "reserve"), reserve); r.Refused == orders.RefusedFenced {
 			t.Errorf("after the lift: got %+v, want it judged", r)
 		}
@@ -358,7 +358,7 @@ func TestKeptAnswersAreRead(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := startLife(t, s, config())
+		l := startInstance(t, s, config())
 		defer l.end()
 		if got := l.askOnce(o, simulate); !reflect.DeepEqual(got, want) {
 			t.Errorf("got %+v, want %+v", got, want)
@@ -366,11 +366,11 @@ func TestKeptAnswersAreRead(t *testing.T) {
 	})
 }
 
-// TestAnErrorSaysWhetherSomethingCanHaveHappened: a request that is not taken in
+// TestAnErrorStatesWhetherTheRequestCanHaveAnEffect: a request that is not taken in
 // has no effect, now and later. One that is taken in is waited for, also when who
 // asked would not wait any more; if that takes too long the answer says so, and
 // the key tells the outcome.
-func TestAnErrorSaysWhetherSomethingCanHaveHappened(t *testing.T) {
+func TestAnErrorStatesWhetherTheRequestCanHaveAnEffect(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		s, err := store.Open(t.Context(), options(dir))
@@ -378,11 +378,11 @@ func TestAnErrorSaysWhetherSomethingCanHaveHappened(t *testing.T) {
 			t.Fatal(err)
 		}
 		h := &held{db: db{s}}
-		l := runLife(t, s, h, config())
+		l := runInstance(t, s, h, config())
 		defer l.end()
 		l.w.Join(charge.Epoch{})
 		p := journaltest.New(t, "CP_1")
-		l.meet(p)
+		l.connect(p)
 		before, _ := l.ordered()
 		for i, c := range []struct {
 			held  time.Duration // how long the transaction takes
@@ -400,10 +400,10 @@ func TestAnErrorSaysWhetherSomethingCanHaveHappened(t *testing.T) {
 				close(gate)
 			})
 			key := once(fmt.Sprint("first", i), "plug")
-			ask := func(o ingest.Once) error {
+			ask := func(o ingest.IdempotencyKey) error {
 				ctx, stop := context.WithTimeout(t.Context(), 10*time.Second)
 				defer stop()
-				_, err := l.w.Ask(ctx, o, simulate)
+				_, err := l.w.Execute(ctx, o, simulate)
 				return err
 			}
 			first := make(chan error, 1)

@@ -9,10 +9,10 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Once lets an operator repeat a request whose answer he did not get: all
+// IdempotencyKey lets an operator repeat a request whose answer he did not get: all
 // requests with one Key have one effect and one answer. The answer is a row of
 // the transaction of the effect, so neither is ever there alone.
-type Once struct {
+type IdempotencyKey struct {
 	Key     string            // chosen by who asks; "": asked only once
 	Request [sha256.Size]byte // fingerprint of what is asked
 }
@@ -30,22 +30,22 @@ const (
 	RefusedManyKeys     = "too_many_keys"          // there is no room for another answer
 )
 
-// given is an answer that was given, to be kept or found again. The database
+// savedReply is an answer that was given, to be kept or found again. The database
 // holds the Reply by the names of its fields.
-type given struct {
+type savedReply struct {
 	request [sha256.Size]byte
 	reply   Reply
 }
 
-// answered finds what is to be said to a request without looking at what it
+// replyByKey finds what is to be said to a request without looking at what it
 // asks: the answer that it had before, or why its key is refused.
-func (u *unit) answered(once Once) (Reply, bool) {
+func (u *unit) replyByKey(once IdempotencyKey) (Reply, bool) {
 	if once.Key == "" {
 		return Reply{}, false
 	}
-	before, ok := u.given[once.Key]
+	before, ok := u.savedReplies[once.Key]
 	if !ok {
-		before, ok = lookUp(u, func() (given, bool, error) { return u.w.readReply(u, once.Key) })
+		before, ok = lookUp(u, func() (savedReply, bool, error) { return u.w.readReply(u, once.Key) })
 	}
 	switch {
 	case ok && before.request == once.Request:
@@ -58,16 +58,16 @@ func (u *unit) answered(once Once) (Reply, bool) {
 	return Reply{}, false
 }
 
-// keep has an answer written with the effect. That this Central is fenced is no
+// saveReply has an answer written with the effect. That this Central is fenced is no
 // answer to keep: it judged nothing, and may be asked again once it may.
-func (u *unit) keep(once Once, r Reply) {
+func (u *unit) saveReply(once IdempotencyKey, r Reply) {
 	if once.Key == "" || r.Refused == orders.RefusedFenced {
 		return
 	}
-	if u.given == nil {
-		u.given = map[string]given{}
+	if u.savedReplies == nil {
+		u.savedReplies = map[string]savedReply{}
 	}
-	u.given[once.Key] = given{once.Request, r}
+	u.savedReplies[once.Key] = savedReply{once.Request, r}
 }
 
 func (u *unit) repliesFull() bool {
@@ -75,19 +75,19 @@ func (u *unit) repliesFull() bool {
 		n, err := u.w.store.Replies(u.ctx)
 		return n, true, err
 	})
-	return n+int64(len(u.given)) >= maxReplies
+	return n+int64(len(u.savedReplies)) >= maxReplies
 }
 
-func (w *Writer) readReply(u *unit, key string) (g given, ok bool, err error) {
+func (w *Writer) readReply(u *unit, key string) (g savedReply, ok bool, err error) {
 	request, raw, ok, err := w.store.Reply(u.ctx, key)
 	if !ok || err != nil {
-		return given{}, false, err
+		return savedReply{}, false, err
 	}
 	copy(g.request[:], request)
 	return g, true, json.Unmarshal(raw, &g.reply)
 }
 
-func writeReply(tx Tx, key string, g *given, at charge.Time) error {
+func writeReply(tx Tx, key string, g *savedReply, at charge.Time) error {
 	raw, err := json.Marshal(&g.reply)
 	if err != nil {
 		return err

@@ -25,34 +25,34 @@ const stopGrace = time.Second
 // maxQueued bounds what waits for Kafka of what may be lost.
 const maxQueued = 20_000
 
-// link is Central's way to Kafka. What must not be lost has a producer of its
+// kafkaIO is Central's way to Kafka. What must not be lost has a producer of its
 // own, fed by the outbox in pages; beside it flow acknowledgements, commands,
 // progress and the signs of life, which may be lost.
-type link struct {
+type kafkaIO struct {
 	cfg    *Config
 	store  *store.Store
 	live   *ingest.Live
 	writer *ingest.Writer
 	log    *slog.Logger
 
-	client  *kafkalink.Client
-	keeper  *kafkalink.Keeper
-	durable *kafkalink.Producer
-	passing *kafkalink.Producer
-	watched *obs.Loop
+	client    *kafkalink.Client
+	keeper    *kafkalink.Keeper
+	durable   *kafkalink.Producer
+	lossy     *kafkalink.Producer
+	watchLoop *obs.Loop
 
 	readingMu sync.Mutex
 	// readingMu guards what follows.
-	reading []*kafkalink.TopicReader // none before this Central is active
-	signs   *kafkalink.TopicReader   // of monitor-events, beside the one that waits for the database; nil before
+	reading    []*kafkalink.TopicReader // none before this Central is active
+	heartbeats *kafkalink.TopicReader   // of monitor-events, beside the one that waits for the database; nil before
 }
 
 var (
-	_ ingest.Sender   = (*link)(nil)
-	_ outbox.Producer = (*link)(nil)
+	_ ingest.Sender   = (*kafkaIO)(nil)
+	_ outbox.Producer = (*kafkaIO)(nil)
 )
 
-func newLink(cfg Config, dial func(context.Context, string, string) (net.Conn, error), s *store.Store, live *ingest.Live, w *obs.Watch, log *slog.Logger) (*link, error) {
+func newKafkaIO(cfg Config, dial func(context.Context, string, string) (net.Conn, error), s *store.Store, live *ingest.Live, w *obs.Watch, log *slog.Logger) (*kafkaIO, error) {
 	k, t := &cfg.Kafka, &cfg.Kafka.Topics
 	var names []string
 	var all []kafkalink.TopicSpec
@@ -60,7 +60,7 @@ func newLink(cfg Config, dial func(context.Context, string, string) (net.Conn, e
 		names = append(names, n.Topic.Name)
 		all = append(all, k.Spec(n.Topic))
 	}
-	l := &link{cfg: &cfg, store: s, live: live, watched: w.Loop("kafka_watch"), log: log}
+	l := &kafkaIO{cfg: &cfg, store: s, live: live, watchLoop: w.Loop("kafka_watch"), log: log}
 	var err error
 	if l.client, err = kafkalink.NewClient(kafkalink.ClientConfig{Brokers: k.Brokers, ClientID: k.ClientID, Topics: names, Dial: dial}); err != nil {
 		return nil, err
@@ -75,7 +75,7 @@ func newLink(cfg Config, dial func(context.Context, string, string) (net.Conn, e
 	if err != nil {
 		return nil, err
 	}
-	l.passing, err = kafkalink.NewProducer(l.client, l.keeper, kafkalink.ProducerConfig{
+	l.lossy, err = kafkalink.NewProducer(l.client, l.keeper, kafkalink.ProducerConfig{
 		Topics: []kafkalink.TopicSpec{k.Spec(&t.CentralEvents), k.Spec(&t.Monitor), k.Spec(&t.Commands)},
 		Latest: []string{t.CentralEvents.Name, t.Monitor.Name},
 		Limits: kafkalink.Limits{HighRecords: maxQueued / 2, HardRecords: maxQueued}, Grace: -1, Log: log,
@@ -84,7 +84,7 @@ func newLink(cfg Config, dial func(context.Context, string, string) (net.Conn, e
 }
 
 // run works until ctx ends.
-func (l *link) run(ctx context.Context) error {
+func (l *kafkaIO) run(ctx context.Context) error {
 	defer l.client.Close()
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -97,32 +97,32 @@ func (l *link) run(ctx context.Context) error {
 	}
 	start(l.keeper.Run)
 	start(l.durable.Run)
-	start(l.passing.Run)
+	start(l.lossy.Run)
 	running.Go(func() { l.watch(ctx) })
-	heard, err := l.scout(ctx)
+	highest, err := l.waitToJoin(ctx)
 	if err != nil {
 		return nil // ctx has ended
 	}
-	l.writer.Join(heard)
+	l.writer.Join(highest)
 	t := &l.cfg.Kafka.Topics
-	said, err := l.endsOf(ctx, t.CentralEvents.Name)
+	answers, err := l.catchUpOf(ctx, t.CentralEvents.Name)
 	if err != nil {
 		return nil // as above
 	}
-	readers := l.readers(ctx, said)
-	requests := l.committed(ctx, t.DriverEvents.Name, nil)
-	signs := l.present(t.Monitor.Name, l.overhear)
+	readers := l.readers(ctx, answers)
+	requests := l.committedReader(ctx, t.DriverEvents.Name, nil)
+	heartbeats := l.liveReader(t.Monitor.Name, l.observe)
 	l.readingMu.Lock()
-	l.reading, l.signs = append(readers, requests), signs
+	l.reading, l.heartbeats = append(readers, requests), heartbeats
 	l.readingMu.Unlock()
 	for _, r := range readers {
 		start(r.Run)
 	}
-	start(signs.Run)
+	start(heartbeats.Run)
 	// What drivers were answered is known before their requests are read: a
 	// database that was restored from a backup would serve them again.
 	select {
-	case <-said.reached:
+	case <-answers.done:
 		start(requests.Run)
 	case <-ctx.Done():
 	}
@@ -131,11 +131,11 @@ func (l *link) run(ctx context.Context) error {
 
 // watch shows whether Kafka answers, and what cannot be written or read although
 // it does.
-func (l *link) watch(ctx context.Context) {
+func (l *kafkaIO) watch(ctx context.Context) {
 	for {
 		_, wake := l.keeper.Topic(l.cfg.Kafka.Topics.Events.Name)
-		l.live.SetKafka(l.view())
-		l.watched.Turn()
+		l.live.SetKafka(l.kafkaView())
+		l.watchLoop.Turn()
 		select {
 		case <-ctx.Done():
 			return
@@ -145,7 +145,7 @@ func (l *link) watch(ctx context.Context) {
 	}
 }
 
-func (l *link) view() ingest.KafkaView {
+func (l *kafkaIO) kafkaView() ingest.KafkaView {
 	k := l.keeper.State()
 	v := ingest.KafkaView{Up: k.Up, Reason: strings.Join(k.Warnings(), "; ")}
 	if !k.Up {
@@ -154,15 +154,15 @@ func (l *link) view() ingest.KafkaView {
 	for _, t := range l.troubles(k) {
 		v.Troubles = append(v.Troubles, ingest.Trouble{Since: charge.At(t.Since), Reason: t.Reason})
 	}
-	if words := unread(l.overhearing()); words != "" {
-		v.Deaf = words
+	if words := unread(l.heartbeatReaders()); words != "" {
+		v.HeartbeatsUnread = words
 	}
 	return v
 }
 
 // troubles are what cannot be written or read although Kafka answers.
-func (l *link) troubles(k kafkalink.KeeperState) []kafkalink.Trouble {
-	return kafkalink.Troubles(k, []kafkalink.Stats{l.durable.Stats(), l.passing.Stats()}, append(l.states(len(l.cfg.Kafka.Topics.all())), l.overhearing()...))
+func (l *kafkaIO) troubles(k kafkalink.KeeperState) []kafkalink.Trouble {
+	return kafkalink.Troubles(k, []kafkalink.Stats{l.durable.Stats(), l.lossy.Stats()}, append(l.readerStates(len(l.cfg.Kafka.Topics.all())), l.heartbeatReaders()...))
 }
 
 // unread says which partition is not read now; "" when all are.
@@ -175,11 +175,11 @@ func unread(readers []kafkalink.ReaderState) string {
 	return ""
 }
 
-// overhearing are the readers of the signs of life; none before this Central is
+// heartbeatReaders are the readers of the signs of life; none before this Central is
 // active.
-func (l *link) overhearing() []kafkalink.ReaderState {
+func (l *kafkaIO) heartbeatReaders() []kafkalink.ReaderState {
 	l.readingMu.Lock()
-	r := l.signs
+	r := l.heartbeats
 	l.readingMu.Unlock()
 	if r == nil {
 		return nil
@@ -189,22 +189,22 @@ func (l *link) overhearing() []kafkalink.ReaderState {
 
 // readers read what the active Central lives on, but for drivers' requests;
 // those that are committed first. said is told of what Central itself said.
-func (l *link) readers(ctx context.Context, said *ends) []*kafkalink.TopicReader {
+func (l *kafkaIO) readers(ctx context.Context, answers *catchUp) []*kafkalink.TopicReader {
 	t := &l.cfg.Kafka.Topics
 	return []*kafkalink.TopicReader{
-		l.committed(ctx, t.Monitor.Name, nil), l.committed(ctx, t.Events.Name, nil), l.committed(ctx, t.CentralEvents.Name, said),
-		l.present(t.Telemetry.Name, l.telemetry), l.present(t.Commands.Name, l.overhear),
+		l.committedReader(ctx, t.Monitor.Name, nil), l.committedReader(ctx, t.Events.Name, nil), l.committedReader(ctx, t.CentralEvents.Name, answers),
+		l.liveReader(t.Telemetry.Name, l.telemetry), l.liveReader(t.Commands.Name, l.observe),
 	}
 }
 
-// present reads what is said from now on.
-func (l *link) present(topic string, handle func(context.Context, kafkalink.Batch) error) *kafkalink.TopicReader {
-	return l.reader(topic, func(int) kafkalink.ReaderConfig {
+// liveReader reads what is said from now on.
+func (l *kafkaIO) liveReader(topic string, handle func(context.Context, kafkalink.Batch) error) *kafkalink.TopicReader {
+	return l.topicReader(topic, func(int) kafkalink.ReaderConfig {
 		return kafkalink.ReaderConfig{Start: kafkalink.FromEnd(), Handle: handle}
 	})
 }
 
-func (l *link) reader(topic string, config func(partition int) kafkalink.ReaderConfig) *kafkalink.TopicReader {
+func (l *kafkaIO) topicReader(topic string, config func(partition int) kafkalink.ReaderConfig) *kafkalink.TopicReader {
 	return kafkalink.NewTopicReader(l.client, l.keeper, topic, func(partition int) kafkalink.ReaderConfig {
 		cfg := config(partition)
 		cfg.Log = l.log
@@ -212,18 +212,18 @@ func (l *link) reader(topic string, config func(partition int) kafkalink.ReaderC
 	})
 }
 
-// committed reads a topic from where the database says, into the writer. at, if
+// committedReader reads a topic from where the database says, into the writer. at, if
 // not nil, is told of each partition once the writer has what was there.
-func (l *link) committed(ctx context.Context, topic string, at *ends) *kafkalink.TopicReader {
-	return l.reader(topic, func(partition int) kafkalink.ReaderConfig {
-		t, another := at.tail(topic, partition), false
+func (l *kafkaIO) committedReader(ctx context.Context, topic string, at *catchUp) *kafkalink.TopicReader {
+	return l.topicReader(topic, func(partition int) kafkalink.ReaderConfig {
+		t, another := at.partition(topic, partition), false
 		return kafkalink.ReaderConfig{
-			Start:  l.place(ctx, topic, partition),
+			Start:  l.startAt(ctx, topic, partition),
 			Opened: t.opened,
 			Replaced: func(r kafkalink.Replaced) {
 				if r.Reason != kafkalink.ReasonExpired {
 					another = true
-					t.replaced()
+					t.logReplaced()
 				}
 				l.log.Warn("Kafka's log was replaced: it is read again from its beginning", slog.String("topic", r.Topic),
 					slog.Int("partition", r.Partition), slog.String("reason", string(r.Reason)), slog.Int64("was", r.Was), slog.Int64("offset", r.Now))
@@ -233,9 +233,9 @@ func (l *link) committed(ctx context.Context, topic string, at *ends) *kafkalink
 				if another {
 					past = 0 // nothing of another log is of the past of this one
 				}
-				err := l.writer.Take(ctx, delivered(b, past))
+				err := l.writer.Submit(ctx, kafkaRecords(b, past))
 				if err == nil {
-					t.took(b.Next)
+					t.processed(b.Next)
 				}
 				return err
 			},
@@ -243,9 +243,9 @@ func (l *link) committed(ctx context.Context, topic string, at *ends) *kafkalink
 	})
 }
 
-// place is where a partition is to be read on. A database that cannot be read
+// startAt is where a partition is to be read on. A database that cannot be read
 // now makes it begin anew: what is known already has no second effect.
-func (l *link) place(ctx context.Context, topic string, partition int) kafkalink.Start {
+func (l *kafkaIO) startAt(ctx context.Context, topic string, partition int) kafkalink.Start {
 	next, crc, known, err := l.store.Offset(ctx, topic, partition)
 	if err != nil {
 		l.log.Error("place in Kafka cannot be read, reading from the first record", slog.String("topic", topic), slog.String("err", err.Error()))
@@ -256,16 +256,16 @@ func (l *link) place(ctx context.Context, topic string, partition int) kafkalink
 	return kafkalink.FromOffset(next, crc)
 }
 
-func delivered(b kafkalink.Batch, end int64) []ingest.Delivered {
-	all := make([]ingest.Delivered, 0, len(b.Messages))
+func kafkaRecords(b kafkalink.Batch, end int64) []ingest.KafkaRecord {
+	all := make([]ingest.KafkaRecord, 0, len(b.Messages))
 	for i := range b.Messages {
 		m := &b.Messages[i]
-		d := ingest.Delivered{
+		d := ingest.KafkaRecord{
 			Topic: b.Topic, Partition: b.Partition, Offset: m.Offset, CRC: kafkalink.Fingerprint(m.Key, m.Value),
-			Key: string(m.Key), Value: m.Value, Kind: string(m.Header(wire.HeaderKind)), ReceivedAt: receivedAt(m), Past: m.Offset < end,
+			Key: string(m.Key), Value: m.Value, Kind: string(m.Header(wire.HeaderKind)), ReceivedAt: receivedAt(m), BeforeStart: m.Offset < end,
 		}
 		if !b.After.IsZero() {
-			d.After = charge.At(b.After)
+			d.NotBefore = charge.At(b.After)
 		}
 		all = append(all, d)
 	}
@@ -282,31 +282,31 @@ func receivedAt(m *kafkalink.Message) charge.Time {
 	return min(max(charge.At(m.Time), 0), charge.MaxTime)
 }
 
-func (l *link) telemetry(_ context.Context, b kafkalink.Batch) error {
+func (l *kafkaIO) telemetry(_ context.Context, b kafkalink.Batch) error {
 	for i := range b.Messages {
 		l.live.Telemetry(string(b.Messages[i].Key), b.Messages[i].Value)
 	}
 	return nil
 }
 
-// speaker is the epoch of the Central that wrote a record of cp-commands or
+// senderEpoch is the epoch of the Central that wrote a record of cp-commands or
 // monitor-events; zero if none did.
-func speaker(m *kafkalink.Message) charge.Epoch {
+func senderEpoch(m *kafkalink.Message) charge.Epoch {
 	return wire.Speaker(string(m.Header(wire.HeaderKind)), m.Header(wire.HeaderCentral), m.Value)
 }
 
-// overhear takes what other parts say of themselves, at once.
-func (l *link) overhear(_ context.Context, b kafkalink.Batch) error {
+// observe takes what other parts say of themselves, at once.
+func (l *kafkaIO) observe(_ context.Context, b kafkalink.Batch) error {
 	for i := range b.Messages {
 		m := &b.Messages[i]
-		l.writer.Overhear(ingest.Delivered{Topic: b.Topic, Partition: b.Partition, Offset: m.Offset, Key: string(m.Key), Value: m.Value, Kind: string(m.Header(wire.HeaderKind)), ReceivedAt: receivedAt(m)},
+		l.writer.ObserveRecord(ingest.KafkaRecord{Topic: b.Topic, Partition: b.Partition, Offset: m.Offset, Key: string(m.Key), Value: m.Value, Kind: string(m.Header(wire.HeaderKind)), ReceivedAt: receivedAt(m)},
 			m.Header(wire.HeaderCentral))
 	}
 	return nil
 }
 
 // Produce implements outbox.Producer.
-func (l *link) Produce(_ context.Context, r outbox.Row, done func()) error {
+func (l *kafkaIO) Produce(_ context.Context, r outbox.Row, done func()) error {
 	var headers []kafkalink.Header
 	for name, value := range r.Headers {
 		headers = append(headers, kafkalink.Header{Key: name, Value: []byte(value)})
@@ -321,10 +321,10 @@ func (l *link) Produce(_ context.Context, r outbox.Row, done func()) error {
 	return nil
 }
 
-// say sends what may be lost, if there is room. While it waits a newer value of
+// sendLossy sends what may be lost, if there is room. While it waits a newer value of
 // the same topic, key and first header takes its place, where only the latest
 // counts.
-func (l *link) say(topic, key string, value []byte, done func(), headers ...kafkalink.Header) {
+func (l *kafkaIO) sendLossy(topic, key string, value []byte, done func(), headers ...kafkalink.Header) {
 	r := kafkalink.Record{Topic: topic, Key: []byte(key), Subject: string(headers[0].Value), Value: value, Headers: headers}
 	if done != nil {
 		r.Done = func(o kafkalink.Outcome) {
@@ -333,33 +333,33 @@ func (l *link) say(topic, key string, value []byte, done func(), headers ...kafk
 			}
 		}
 	}
-	if ok, err := l.passing.TryEnqueue(r); err != nil || !ok {
+	if ok, err := l.lossy.TryEnqueue(r); err != nil || !ok {
 		l.log.Debug("not said: Kafka is away and too much waits", slog.String("topic", topic))
 	}
 }
 
 // Ack implements ingest.Sender.
-func (l *link) Ack(by charge.Epoch, cp charge.CPID, value []byte) {
-	l.say(l.cfg.Kafka.Topics.Commands.Name, string(cp), value, nil, header(wire.HeaderKind, wire.KindValueAck), header(wire.HeaderCentral, by.String()))
+func (l *kafkaIO) Ack(by charge.Epoch, cp charge.CPID, value []byte) {
+	l.sendLossy(l.cfg.Kafka.Topics.Commands.Name, string(cp), value, nil, header(wire.HeaderKind, wire.KindValueAck), header(wire.HeaderCentral, by.String()))
 }
 
 func header(name, is string) kafkalink.Header { return kafkalink.Header{Key: name, Value: []byte(is)} }
 
 // Command implements ingest.Sender. While Kafka is away nothing is queued: the
 // order is said again anyway, and an old saying would be stale.
-func (l *link) Command(by charge.Epoch, cp charge.CPID, _ charge.CommandID, value []byte, sent func()) {
+func (l *kafkaIO) Command(by charge.Epoch, cp charge.CPID, _ charge.CommandID, value []byte, sent func()) {
 	if !l.keeper.State().Up {
 		return
 	}
-	l.say(l.cfg.Kafka.Topics.Commands.Name, string(cp), value, sent, header(wire.HeaderKind, wire.KindValueCommand), header(wire.HeaderCentral, by.String()))
+	l.sendLossy(l.cfg.Kafka.Topics.Commands.Name, string(cp), value, sent, header(wire.HeaderKind, wire.KindValueCommand), header(wire.HeaderCentral, by.String()))
 }
 
 // Progress implements ingest.Sender.
-func (l *link) Progress(key string, id charge.SessionID, value []byte) {
-	l.say(l.cfg.Kafka.Topics.CentralEvents.Name, key, value, nil, header(wire.HeaderTrace, string(id)))
+func (l *kafkaIO) Progress(key string, id charge.SessionID, value []byte) {
+	l.sendLossy(l.cfg.Kafka.Topics.CentralEvents.Name, key, value, nil, header(wire.HeaderTrace, string(id)))
 }
 
-// Alive implements ingest.Sender.
-func (l *link) Alive(value []byte) {
-	l.say(l.cfg.Kafka.Topics.Monitor.Name, "central", value, nil, header(wire.HeaderKind, wire.KindValueCentralAlive))
+// Heartbeat implements ingest.Sender.
+func (l *kafkaIO) Heartbeat(value []byte) {
+	l.sendLossy(l.cfg.Kafka.Topics.Monitor.Name, "central", value, nil, header(wire.HeaderKind, wire.KindValueCentralAlive))
 }

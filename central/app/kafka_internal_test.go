@@ -15,7 +15,7 @@ func TestProgressOfTwoSessions(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
 	watch := obs.NewWatch(metricPrefix, func(*obs.Registry) {}, func() []obs.Family { return nil }, log)
-	l, err := newLink(DefaultConfig(), nil, nil, ingest.NewLive(ledger.Tariff{}), watch, log)
+	l, err := newKafkaIO(DefaultConfig(), nil, nil, ingest.NewLive(ledger.Tariff{}), watch, log)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -23,7 +23,7 @@ func TestProgressOfTwoSessions(t *testing.T) {
 		l.Progress("ana", "s-1", []byte("{}"))
 		l.Progress("ana", "s-2", []byte("{}"))
 	}
-	if s := l.passing.Stats(); s.Records != 2 || s.Conflated != 8 {
+	if s := l.lossy.Stats(); s.Records != 2 || s.Conflated != 8 {
 		t.Errorf("%d wait and %d were replaced, want 2 and 8", s.Records, s.Conflated)
 	}
 }
