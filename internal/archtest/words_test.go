@@ -241,13 +241,17 @@ func isDoc(name string) bool {
 // keptWords are names that others already use, and words with another meaning;
 // they are taken out before a text is checked.
 func keptWords() []string {
-	return []string{}
+	return []string{
+		"high-water", "highWater", "HighWater", // Kafka's term for a level; the word alone stays retired
+	}
 }
 
 // notYet are the folders that have not been rewritten.
 func notYet() []string {
 	return []string{
-		"README.md", "docs", "Makefile", ".ci", ".golangci.yml", "configs",
+		"README.md", "docs/ARCHITECTURE.md", "docs/EVIDENCE.md", "docs/OPERATIONS.md", "docs/PERFORMANCE.md", "docs/PROBLEMS.md",
+		"docs/PROTOCOL.md", "docs/ROADMAP.md", "docs/adr", "docs/schema",
+		"Makefile", ".ci", ".golangci.yml", "configs",
 		"agent", "bridge", "central", "hal", "sim", "internal",
 	}
 }
