@@ -17,7 +17,7 @@
 // acknowledged are never deleted.
 //
 // Room. Records have a Class: what makes way when the quota or the disk is used
-// up (docs/adr/0007-room-for-the-end.md).
+// up (docs/adr/0007-reserve-for-the-end.md).
 //
 // How recovery works, in the order of the files: scan takes every good frame of
 // a segment, load reads the directory and changes nothing, judge says where each
