@@ -73,10 +73,10 @@ func (o *benchOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 		}
 		defer pprof.StopCPUProfile()
 	}
-	tell := func(r bench.Row) {
+	progress := func(r bench.Row) {
 		_, _ = fmt.Fprintf(c.ErrOrStderr(), "measured: %s: %s\n", r.Name, r.Verdict)
 	}
-	report, err := bench.Run(ctx, o.cfg, tell)
+	report, err := bench.Run(ctx, o.cfg, progress)
 	if o.json {
 		return errors.Join(err, report.JSON(c.OutOrStdout()))
 	}

@@ -55,7 +55,7 @@ func newDemoCommand() *cobra.Command {
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log to stderr too")
 	f.BoolVar(&o.noOpen, "no-open", false, "do not open the page in a browser")
 	c.RunE = action(func(ctx context.Context, c *cobra.Command, _ []string) error {
-		o.cfg.HTTP.Asked, o.cfg.MQTT.Asked, o.cfg.Kafka.Asked = f.Changed("http"), f.Changed("mqtt"), f.Changed("kafka")
+		o.cfg.HTTP.Explicit, o.cfg.MQTT.Explicit, o.cfg.Kafka.Explicit = f.Changed("http"), f.Changed("mqtt"), f.Changed("kafka")
 		return o.run(ctx, c)
 	})
 	return c

@@ -116,20 +116,20 @@ func (o *driverOptions) run(ctx context.Context, c *cobra.Command, services []st
 	if err := o.config(services[0]).Validate(); err != nil {
 		return fail(exitUsage, err)
 	}
-	line, err := driver.NewLine(driver.LineConfig{Brokers: o.kafka, ClientID: o.cfg.ClientID, Partitions: o.partitions})
+	client, err := driver.NewClient(driver.ClientConfig{Brokers: o.kafka, ClientID: o.cfg.ClientID, Partitions: o.partitions})
 	if err != nil {
 		return fail(exitUsage, err)
 	}
-	lineCtx, hangUp := context.WithCancel(ctx)
+	clientCtx, stopClient := context.WithCancel(ctx)
 	ended := make(chan error, 1)
-	go func() { ended <- line.Run(lineCtx) }()
+	go func() { ended <- client.Run(clientCtx) }()
 	defer func() {
-		hangUp()
+		stopClient()
 		<-ended
 	}()
 
-	tell, told := o.teller(c.OutOrStdout())
-	defer told()
+	report, closeOutput := o.newReporter(c.OutOrStdout())
+	defer closeOutput()
 	var first error
 	for i, cp := range services {
 		if i > 0 {
@@ -139,11 +139,11 @@ func (o *driverOptions) run(ctx context.Context, c *cobra.Command, services []st
 			case <-time.After(o.gap):
 			}
 		}
-		outcome, err := driver.Run(ctx, o.config(cp), line, tell)
+		outcome, err := driver.Run(ctx, o.config(cp), client, report)
 		if err != nil {
 			return interrupted(ctx, err)
 		}
-		if err := verdict(outcome); err != nil && first == nil {
+		if err := exitOf(outcome); err != nil && first == nil {
 			first = err
 		}
 	}
@@ -157,8 +157,8 @@ func interrupted(ctx context.Context, err error) error {
 	return err
 }
 
-// verdict is the exit of a service. What went wrong was said already.
-func verdict(o driver.Outcome) error {
+// exitOf is the exit of a service. What went wrong was said already.
+func exitOf(o driver.Outcome) error {
 	switch o.Result {
 	case driver.Ticket:
 		return nil
@@ -172,16 +172,16 @@ func verdict(o driver.Outcome) error {
 	return fail(exitFailed, nil)
 }
 
-// teller writes steps as they come. A program that reads them as JSON misses
+// newReporter writes steps as they come. A program that reads them as JSON misses
 // none and may hold the driver up; people may miss some.
-func (o *driverOptions) teller(w io.Writer) (tell func(driver.Step), end func()) {
+func (o *driverOptions) newReporter(w io.Writer) (report func(driver.Step), end func()) {
 	if o.json {
 		lines := json.NewEncoder(w)
 		return func(s driver.Step) { _ = lines.Encode(s) }, func() {} // a reader that has gone away misses the rest
 	}
 	out := process.NewOutput(w)
 	p := &printer{out: out, live: process.IsTerminal(out)}
-	return p.tell, out.Close
+	return p.print, out.Close
 }
 
 // printer writes steps for people: progress on one line that is written over
@@ -195,7 +195,7 @@ type printer struct {
 
 const progressEvery = 10 * time.Second
 
-func (p *printer) tell(s driver.Step) {
+func (p *printer) print(s driver.Step) {
 	text := fmt.Sprintf("%s  %-10s %s", s.At.Format("15:04:05"), s.Username, s.Text)
 	if s.Kind != driver.StepProgress {
 		p.clear()

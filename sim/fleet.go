@@ -21,10 +21,10 @@ import (
 
 // fleetOptions are the flags of `sim fleet`.
 type fleetOptions struct {
-	cfg    fleet.Config
-	prefix string // of the ids
-	quiet  bool   // nobody comes by himself
-	forD   time.Duration
+	cfg      fleet.Config
+	prefix   string // of the ids
+	noVisits bool   // nobody comes by himself
+	runFor   time.Duration
 }
 
 // maxFleet is the most charging points of one process.
@@ -47,8 +47,8 @@ func newFleetCommand() *cobra.Command {
 	f.StringVar(&o.prefix, "id-prefix", "CP_", "what the ids begin with")
 	f.Uint64Var(&o.cfg.Seed, "seed", o.cfg.Seed, "decides vehicles, delays and first registers")
 	f.StringVar(&o.cfg.Dir, "data", o.cfg.Dir, "`folder` that keeps the journals")
-	f.BoolVar(&o.quiet, "nobody-comes", false, "no vehicle comes on a reservation")
-	f.DurationVar(&o.forD, "for", 0, "end after this time; 0: go on until Ctrl-C")
+	f.BoolVar(&o.noVisits, "nobody-comes", false, "no vehicle comes on a reservation")
+	f.DurationVar(&o.runFor, "for", 0, "end after this time; 0: go on until Ctrl-C")
 	c.RunE = action(o.run)
 	return c
 }
@@ -61,7 +61,7 @@ func (o *fleetOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 		return fail(exitUsage, fmt.Errorf("--id-prefix %q: %q would not be an id; use [A-Za-z0-9_-]", o.prefix, id))
 	}
 	o.cfg.ID = o.id
-	if !o.quiet {
+	if !o.noVisits {
 		o.cfg.Visits = new(sim.DefaultDriverConfig())
 	}
 	held, err := fleet.Lock(o.cfg.Dir)
@@ -84,9 +84,9 @@ func (o *fleetOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 	defer out.Close()
 	_, _ = fmt.Fprintf(out, "%d charging points, %s to %s, at %s; log in %s\n",
 		len(f.Points()), f.Points()[0].ID, f.Points()[len(f.Points())-1].ID, o.cfg.MQTT, logPath)
-	if o.forD > 0 {
+	if o.runFor > 0 {
 		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(ctx, o.forD)
+		ctx, cancel = context.WithTimeout(ctx, o.runFor)
 		defer cancel()
 	}
 	ended := make(chan error, 1)

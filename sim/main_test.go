@@ -80,8 +80,8 @@ func TestInterruptedDriver(t *testing.T) {
 	}
 }
 
-// TestDriverTellsInJSON: a line is one step.
-func TestDriverTellsInJSON(t *testing.T) {
+// TestDriverPrintsJSON: a line is one step.
+func TestDriverPrintsJSON(t *testing.T) {
 	_, out, _ := execute(t.Context(), "driver", "request", "--json", "--kafka", "127.0.0.1:1", "--deadline", "300ms")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
 	var last map[string]any

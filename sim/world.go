@@ -201,7 +201,7 @@ func (o *worldOptions) many(ctx context.Context, c *cobra.Command, kinds []world
 			for seed, ok := more(); ok; seed, ok = more() {
 				r := world.Run(world.Draw(seed, kinds), opts)
 				mu.Lock()
-				if sum.take(seed, &r); r.Failure != nil {
+				if sum.add(seed, &r); r.Failure != nil {
 					_, _ = fmt.Fprintf(c.ErrOrStderr(), "FAILED seed %d: %v\n", seed, r.Failure)
 				}
 				hash ^= (r.Sum ^ seed) * 0x9e3779b97f4a7c15
@@ -234,7 +234,7 @@ func (o *worldOptions) many(ctx context.Context, c *cobra.Command, kinds []world
 	return sum
 }
 
-func (s *worldSummary) take(seed uint64, r *world.Result) {
+func (s *worldSummary) add(seed uint64, r *world.Result) {
 	s.Runs++
 	s.CPDays += r.CPDays
 	s.Events += r.Events

@@ -66,7 +66,7 @@ func memory(ctx context.Context, row Row, d time.Duration, by int, program strin
 	case <-ctx.Done():
 	}
 	bytes, err := resident(cmd.Process.Pid)
-	if err := errors.Join(err, end(cmd)); err != nil {
+	if err := errors.Join(err, terminate(cmd)); err != nil {
 		return missing(row, err.Error())
 	}
 	return limited(row, float64(bytes)/1e6/float64(by), 1)

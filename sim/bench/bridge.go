@@ -17,8 +17,8 @@ const (
 	// so that each hears its own rounds alone.
 	countedPrefix = "counted"
 	carriedPrefix = "carried"
-	// stall is how long nothing may arrive before the rest is held to be lost.
-	stall = 5 * time.Second
+	// stallTimeout is how long nothing may arrive before the rest is held to be lost.
+	stallTimeout = 5 * time.Second
 )
 
 // measureBridge carries records over the embedded broker.
@@ -59,11 +59,11 @@ func (r *run) carry(ctx context.Context, url string, budget time.Duration, row R
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, bridge.stop()) }()
-	only, err := newCounter(url, countedPrefix)
+	counting, err := newCounter(url, countedPrefix)
 	if err != nil {
 		return nil, err
 	}
-	defer only.client.Disconnect(0)
+	defer counting.client.Disconnect(0)
 	load, err := newLoad(url, r.cfg.Publishers)
 	if err != nil {
 		return nil, err
@@ -71,16 +71,16 @@ func (r *run) carry(ctx context.Context, url string, budget time.Duration, row R
 	defer load.close()
 
 	each := budget * 8 / 10 / (2*bridgeRounds + 1)
-	counted := variant{prefix: countedPrefix, heard: only.got.Load, forget: func() {}}
-	carried := variant{prefix: carriedPrefix, heard: func() int64 { return written(kafka) }, forget: func() { forget(kafka) }}
-	for _, v := range []*variant{&counted, &carried} { // not counted: everything is new
+	counted := consumer{prefix: countedPrefix, received: counting.got.Load, reset: func() {}}
+	carried := consumer{prefix: carriedPrefix, received: func() int64 { return acknowledgedEvents(kafka) }, reset: func() { deleteEvents(kafka) }}
+	for _, v := range []*consumer{&counted, &carried} { // not counted: everything is new
 		if err := v.round(ctx, load, each/2); err != nil {
 			return nil, err
 		}
 		v.rates, v.costs = nil, nil
 	}
 	for n := range bridgeRounds {
-		pair := []*variant{&counted, &carried}
+		pair := []*consumer{&counted, &carried}
 		if n%2 == 1 {
 			pair[0], pair[1] = pair[1], pair[0]
 		}
@@ -95,37 +95,37 @@ func (r *run) carry(ctx context.Context, url string, budget time.Duration, row R
 	return []Row{compared(row, carried.rates, counted.rates)}, nil
 }
 
-// variant is one of those who hear.
-type variant struct {
-	prefix string
-	heard  func() int64 // so far
-	forget func()       // what was heard
-	rates  []float64
-	costs  []float64 // µs of computing per message, publishers included
+// consumer is one of those who hear.
+type consumer struct {
+	prefix   string
+	received func() int64 // so far
+	reset    func()       // what was heard
+	rates    []float64
+	costs    []float64 // µs of computing per message, publishers included
 }
 
 // round publishes for so long and waits until all of it was heard.
-func (v *variant) round(ctx context.Context, l *load, d time.Duration) error {
-	v.forget()
-	before, computed := v.heard(), cpuTime()
+func (v *consumer) round(ctx context.Context, l *load, d time.Duration) error {
+	v.reset()
+	before, computed := v.received(), cpuTime()
 	begin := time.Now()
 	sent, err := l.publish(ctx, v.prefix, d)
 	if err != nil {
 		return err
 	}
-	heard, last := int64(0), time.Now()
+	received, last := int64(0), time.Now()
 	poll := time.NewTicker(time.Millisecond)
 	defer poll.Stop()
-	for heard < sent {
+	for received < sent {
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
-		if now := v.heard() - before; now != heard {
-			heard, last = now, time.Now()
-		} else if time.Since(last) > stall {
-			return fmt.Errorf("%d of %d messages were not heard", sent-heard, sent)
+		if now := v.received() - before; now != received {
+			received, last = now, time.Now()
+		} else if time.Since(last) > stallTimeout {
+			return fmt.Errorf("%d of %d messages were not heard", sent-received, sent)
 		}
 	}
 	v.rates = append(v.rates, perSecond(int(sent), time.Since(begin)))
@@ -135,16 +135,16 @@ func (v *variant) round(ctx context.Context, l *load, d time.Duration) error {
 	return nil
 }
 
-// written is how many events Kafka has acknowledged.
-func written(k *engines.Kafka) (n int64) {
+// acknowledgedEvents is how many events Kafka has acknowledged.
+func acknowledgedEvents(k *engines.Kafka) (n int64) {
 	for _, p := range k.Cluster().PartitionInfos(wire.TopicEvents) {
 		n += p.HighWatermark
 	}
 	return n
 }
 
-// forget frees what Kafka has.
-func forget(k *engines.Kafka) {
+// deleteEvents frees what Kafka has.
+func deleteEvents(k *engines.Kafka) {
 	c := k.Cluster()
 	for _, p := range c.PartitionInfos(wire.TopicEvents) {
 		_ = c.DeleteRecords(wire.TopicEvents, p.Partition, p.HighWatermark) // only memory is at stake

@@ -16,7 +16,7 @@ const (
 	centralBatch      = 200
 	centralSessions   = 10
 	centralWanted     = 0.6
-	leastRounds       = 3
+	minRounds         = 3
 )
 
 // measureCentral takes journals through Central's writer beside the commits of
@@ -30,10 +30,10 @@ func measureCentral(ctx context.Context, r *run, budget time.Duration) ([]Row, e
 	if err != nil {
 		return nil, err
 	}
-	partitions := partitioned(all, centralPartitions)
+	partitions := interleaved(all, centralPartitions)
 	var through, bare []float64
 	begin := time.Now()
-	for n := 0; n < leastRounds || time.Since(begin) < budget*3/4; n++ {
+	for n := 0; n < minRounds || time.Since(begin) < budget*3/4; n++ {
 		res, err := centralbench.Run(ctx, centralbench.Config{
 			Dir: filepath.Join(r.dir, strconv.Itoa(n)), Partitions: partitions, Batch: centralBatch, Tariff: tariff,
 		})
@@ -49,9 +49,9 @@ func measureCentral(ctx context.Context, r *run, budget time.Duration) ([]Row, e
 	return []Row{compared(row, through, bare)}, nil
 }
 
-// partitioned lays the journals out as they come: the points of a partition
+// interleaved lays the journals out as they come: the points of a partition
 // take turns.
-func partitioned(all []*scribe, partitions int) [][]centralbench.Message {
+func interleaved(all []*journalWriter, partitions int) [][]centralbench.Message {
 	out := make([][]centralbench.Message, partitions)
 	for seq, more := 0, true; more; seq++ {
 		more = false

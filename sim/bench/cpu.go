@@ -17,8 +17,8 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// loadBefore is the machine's load of the last minute; "" if it is not told.
-func loadBefore() string {
+// loadAverage is the machine's load of the last minute; "" if it is not told.
+func loadAverage() string {
 	raw, err := os.ReadFile("/proc/loadavg")
 	if err != nil {
 		return ""

@@ -49,7 +49,7 @@ func measureKafkaBack(ctx context.Context, r *run, budget time.Duration) (rows [
 // outage takes Kafka away and brings it back. It returns how long after that
 // Central had something new, and an agent knew of it.
 func (n *network) outage(ctx context.Context, away time.Duration) (applied, acked time.Duration, err error) {
-	if err := n.awaitNews(ctx, time.Now()); err != nil { // all is well before
+	if err := n.awaitAck(ctx, time.Now()); err != nil { // all is well before
 		return 0, 0, err
 	}
 	n.kafka.Stop()
@@ -79,15 +79,15 @@ func (n *network) outage(ctx context.Context, away time.Duration) (applied, acke
 		}
 	}
 	applied = time.Since(back)
-	if err := n.awaitNews(limit, back); err != nil {
+	if err := n.awaitAck(limit, back); err != nil {
 		return 0, 0, err
 	}
 	return applied, n.lastAck().Sub(back), nil
 }
 
-// awaitNews waits until an agent has heard something new from Central after a
+// awaitAck waits until an agent has heard something new from Central after a
 // moment.
-func (n *network) awaitNews(ctx context.Context, after time.Time) error {
+func (n *network) awaitAck(ctx context.Context, after time.Time) error {
 	poll := time.NewTicker(time.Millisecond)
 	defer poll.Stop()
 	for !n.lastAck().After(after) {

@@ -28,7 +28,7 @@ func measureLatency(ctx context.Context, r *run, budget time.Duration) (rows []R
 		return nil, err
 	}
 	for _, p := range n.points {
-		p.watch.begin()
+		p.watch.reset()
 	}
 	begin, computed := time.Now(), cpuTime()
 	if err := n.traffic(ctx, r.cfg.Rate, measured); err != nil {
@@ -36,13 +36,13 @@ func measureLatency(ctx context.Context, r *run, budget time.Duration) (rows []R
 	}
 	took := time.Since(begin)
 	computed = cpuTime() - computed
-	rest, cancel := context.WithTimeout(ctx, budget/10+stall)
+	rest, cancel := context.WithTimeout(ctx, budget/10+stallTimeout)
 	defer cancel()
 	late := n.awaitAll(rest)
 	var all []time.Duration
 	written, waiting := 0, 0
 	for _, p := range n.points {
-		t, w, left := p.watch.take()
+		t, w, left := p.watch.results()
 		all = append(all, t...)
 		written, waiting = written+w, waiting+left
 	}

@@ -23,37 +23,37 @@ const window = 64
 // connection of its own.
 type load struct {
 	clients []mqtt.Client
-	said    []said // of each client
+	streams []recordStream // of each client
 }
 
-// said are the records of one charging point, over and over, each time with
+// recordStream are the records of one charging point, over and over, each time with
 // another number: of what is said again while it waits the bridge carries one.
-type said struct {
+type recordStream struct {
 	cp      charge.CPID
-	records []form
+	records []recordTemplate
 }
 
-// form is a record without its number.
-type form struct{ before, after []byte }
+// recordTemplate is a record without its number.
+type recordTemplate struct{ before, after []byte }
 
-func saidBy(s *scribe) said {
-	out := said{cp: s.cp}
+func newRecordStream(s *journalWriter) recordStream {
+	out := recordStream{cp: s.cp}
 	for _, raw := range s.records {
 		before, rest, _ := bytes.Cut(raw, []byte(`"seq":`))
-		out.records = append(out.records, form{append(before[:len(before):len(before)], `"seq":`...), bytes.TrimLeft(rest, "0123456789")})
+		out.records = append(out.records, recordTemplate{append(before[:len(before):len(before)], `"seq":`...), bytes.TrimLeft(rest, "0123456789")})
 	}
 	return out
 }
 
 // record is what is said as number n, from 0.
-func (s *said) record(n int64) []byte {
+func (s *recordStream) record(n int64) []byte {
 	f := &s.records[n%int64(len(s.records))]
 	raw := make([]byte, 0, len(f.before)+len(f.after)+20)
 	return append(strconv.AppendInt(append(raw, f.before...), 1+n, 10), f.after...)
 }
 
-// dialLimit bounds what a client waits for in the beginning.
-const dialLimit = 10 * time.Second
+// dialTimeout bounds what a client waits for in the beginning.
+const dialTimeout = 10 * time.Second
 
 func newLoad(url string, publishers int) (*load, error) {
 	all, err := journals(publishers, centralSessions)
@@ -62,7 +62,7 @@ func newLoad(url string, publishers int) (*load, error) {
 	}
 	l := &load{}
 	for n := range publishers {
-		l.said = append(l.said, saidBy(all[n]))
+		l.streams = append(l.streams, newRecordStream(all[n]))
 		c, err := connect(url, fmt.Sprintf("bench-publisher-%d", n))
 		if err != nil {
 			l.close()
@@ -75,8 +75,8 @@ func newLoad(url string, publishers int) (*load, error) {
 
 func connect(url, id string) (mqtt.Client, error) {
 	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID(id).SetCleanSession(true).
-		SetAutoReconnect(false).SetConnectRetry(false).SetConnectTimeout(dialLimit).SetWriteTimeout(dialLimit))
-	if t := c.Connect(); !t.WaitTimeout(dialLimit) {
+		SetAutoReconnect(false).SetConnectRetry(false).SetConnectTimeout(dialTimeout).SetWriteTimeout(dialTimeout))
+	if t := c.Connect(); !t.WaitTimeout(dialTimeout) {
 		return nil, fmt.Errorf("MQTT client %s: no answer from %s", id, url)
 	} else if err := t.Error(); err != nil {
 		return nil, fmt.Errorf("MQTT client %s: %w", id, err)
@@ -94,8 +94,8 @@ func (l *load) publish(ctx context.Context, prefix string, d time.Duration) (int
 	failed := make(chan error, len(l.clients)) // one each
 	for i, c := range l.clients {
 		all.Go(func() {
-			topic := wire.Topics{Prefix: prefix}.Of(l.said[i].cp, wire.KindEvent)
-			n, err := publishOn(ctx, c, topic, &l.said[i])
+			topic := wire.Topics{Prefix: prefix}.Of(l.streams[i].cp, wire.KindEvent)
+			n, err := publishOn(ctx, c, topic, &l.streams[i])
 			sent.Add(n)
 			if err != nil {
 				failed <- err
@@ -111,25 +111,25 @@ func (l *load) publish(ctx context.Context, prefix string, d time.Duration) (int
 	}
 }
 
-func publishOn(ctx context.Context, c mqtt.Client, topic string, s *said) (n int64, err error) {
-	var way [window]mqtt.Token
+func publishOn(ctx context.Context, c mqtt.Client, topic string, s *recordStream) (n int64, err error) {
+	var inFlight [window]mqtt.Token
 	wait := func(t mqtt.Token) error {
 		if t == nil {
 			return nil
 		}
-		if !t.WaitTimeout(dialLimit) {
+		if !t.WaitTimeout(dialTimeout) {
 			return errors.New("the broker confirms nothing")
 		}
 		return t.Error()
 	}
 	for ; ctx.Err() == nil; n++ {
-		slot := &way[n%window]
+		slot := &inFlight[n%window]
 		if err := wait(*slot); err != nil {
 			return n, fmt.Errorf("publish on %s: %w", topic, err)
 		}
 		*slot = c.Publish(topic, 1, false, s.record(n))
 	}
-	for _, t := range way {
+	for _, t := range inFlight {
 		if err := wait(t); err != nil {
 			return n, fmt.Errorf("publish on %s: %w", topic, err)
 		}
@@ -156,7 +156,7 @@ func newCounter(url, prefix string) (*counter, error) {
 		return nil, err
 	}
 	t := c.client.Subscribe(prefix+"/+/up/#", 1, func(mqtt.Client, mqtt.Message) { c.got.Add(1) })
-	if !t.WaitTimeout(dialLimit) || t.Error() != nil {
+	if !t.WaitTimeout(dialTimeout) || t.Error() != nil {
 		c.client.Disconnect(0)
 		return nil, fmt.Errorf("count-only subscriber: not subscribed: %w", t.Error())
 	}

@@ -67,11 +67,11 @@ func findMosquitto(program string) (string, error) {
 	return "", errNoMosquitto
 }
 
-func (m *mosquitto) stop() error { return end(m.cmd) }
+func (m *mosquitto) stop() error { return terminate(m.cmd) }
 
-// end ends a process of ours by its id and waits for it.
-func end(cmd *exec.Cmd) error {
-	kill := time.AfterFunc(dialLimit, func() { _ = cmd.Process.Kill() })
+// terminate ends a process of ours by its id and waits for it.
+func terminate(cmd *exec.Cmd) error {
+	kill := time.AfterFunc(dialTimeout, func() { _ = cmd.Process.Kill() })
 	defer kill.Stop()
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("end process %d: %w", cmd.Process.Pid, err)
@@ -94,7 +94,7 @@ func freePort(ctx context.Context) (string, error) {
 }
 
 func awaitListening(ctx context.Context, addr string) error {
-	ctx, cancel := context.WithTimeout(ctx, dialLimit)
+	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
 	var d net.Dialer
 	for {

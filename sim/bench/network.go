@@ -59,7 +59,7 @@ func (r *run) startBridge(ctx context.Context, mqtt, kafka, prefix string) (*par
 			}
 		}})
 	})
-	timer := time.NewTimer(dialLimit)
+	timer := time.NewTimer(dialTimeout)
 	defer timer.Stop()
 	var err error
 	select {

@@ -16,7 +16,7 @@ import (
 // would do little else. Nothing that is measured waits for them then.
 const (
 	manyPoints  = 50
-	calmControl = 40 * time.Millisecond
+	slowControl = 40 * time.Millisecond
 	// stopWithin is how long an agent waits for the last acknowledgement.
 	stopWithin = 100 * time.Millisecond
 )
@@ -42,7 +42,7 @@ func newPoint(n int, dir, mqtt string, among int, log *slog.Logger) (*point, err
 	cfg := agentapp.DefaultConfig()
 	cfg.CPID, cfg.DataDir, cfg.MQTT.URL, cfg.StopWithin = id, filepath.Join(dir, string(id)), mqtt, stopWithin
 	if among > manyPoints {
-		cfg.Intervals.Control = calmControl
+		cfg.Intervals.Control = slowControl
 	}
 	w := &stopwatch{}
 	a := agentapp.New(cfg, agentapp.Deps{Log: log, Board: b, Open: w.open(agentapp.OnDisk(cfg.DataDir, log))})

@@ -13,9 +13,9 @@ import (
 // tariff is the one that the records name.
 const tariff charge.TariffVersion = "standard-1"
 
-// scribe writes the journal of one charging point as an agent does, without
+// journalWriter writes the journal of one charging point as an agent does, without
 // hardware and disk.
-type scribe struct {
+type journalWriter struct {
 	cp       charge.CPID
 	journal  charge.JournalID
 	seq      charge.Seq
@@ -26,9 +26,9 @@ type scribe struct {
 	err      error // the first
 }
 
-// newScribe begins a journal with its registration.
-func newScribe(cp charge.CPID) *scribe {
-	s := &scribe{cp: cp, journal: charge.JournalID(ids.New(time.Now(), rand.Reader)), register: 1000}
+// newJournalWriter begins a journal with its registration.
+func newJournalWriter(cp charge.CPID) *journalWriter {
+	s := &journalWriter{cp: cp, journal: charge.JournalID(ids.New(time.Now(), rand.Reader)), register: 1000}
 	at := s.register
 	s.write(0, "", &wire.Registered{Agent: "bench", Simulated: true, Connectors: []wire.ConnectorState{
 		{Connector: 1, Status: charge.StatusAvailable, Register: &at, Available: true, Rated: 22_000},
@@ -36,7 +36,7 @@ func newScribe(cp charge.CPID) *scribe {
 	return s
 }
 
-func (s *scribe) write(k charge.ConnectorID, id charge.SessionID, p wire.Payload) {
+func (s *journalWriter) write(k charge.ConnectorID, id charge.SessionID, p wire.Payload) {
 	r, err := wire.NewRecord(p)
 	if err == nil {
 		s.seq++
@@ -54,7 +54,7 @@ func (s *scribe) write(k charge.ConnectorID, id charge.SessionID, p wire.Payload
 }
 
 // session writes one whole session, from plug to unplug: 8 records.
-func (s *scribe) session() {
+func (s *journalWriter) session() {
 	s.sessions++
 	id := charge.SessionID(fmt.Sprintf("%s-%d", s.cp, s.sessions))
 	start := s.register
@@ -73,10 +73,10 @@ func (s *scribe) session() {
 func cpID(n int) charge.CPID { return charge.CPID(fmt.Sprintf("BP_%04d", n)) }
 
 // journals are those of so many charging points, each with so many sessions.
-func journals(points, sessions int) ([]*scribe, error) {
-	all := make([]*scribe, 0, points)
+func journals(points, sessions int) ([]*journalWriter, error) {
+	all := make([]*journalWriter, 0, points)
 	for n := range points {
-		s := newScribe(cpID(n + 1))
+		s := newJournalWriter(cpID(n + 1))
 		for range sessions {
 			s.session()
 		}

@@ -29,12 +29,12 @@ func measureRequest(ctx context.Context, r *run, budget time.Duration) (rows []R
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, n.stop()) }()
-	line, err := driver.NewLine(driver.LineConfig{Brokers: []string{n.kafka.Addr()}, ClientID: "carga-bench", Partitions: partitions})
+	client, err := driver.NewClient(driver.ClientConfig{Brokers: []string{n.kafka.Addr()}, ClientID: "carga-bench", Partitions: partitions})
 	if err != nil {
 		return nil, err
 	}
-	speaking := start(ctx, line.Run)
-	defer func() { err = errors.Join(err, speaking.stop()) }()
+	clientPart := start(ctx, client.Run)
+	defer func() { err = errors.Join(err, clientPart.stop()) }()
 	var whole, starts []time.Duration
 	for begin := time.Now(); len(whole) == 0 || time.Since(begin) < budget*7/10; {
 		for _, p := range n.points {
@@ -43,14 +43,14 @@ func measureRequest(ctx context.Context, r *run, budget time.Duration) (rows []R
 			}
 		}
 		for _, p := range n.points {
-			a, s, err := p.request(ctx, line)
+			a, s, err := p.request(ctx, client)
 			if err != nil {
 				return nil, fmt.Errorf("%s: %w", p.id, err)
 			}
 			whole, starts = append(whole, a), append(starts, s)
 		}
 		for _, p := range n.points {
-			if err := p.leave(ctx); err != nil {
+			if err := p.unplug(ctx); err != nil {
 				return nil, fmt.Errorf("%s: %w", p.id, err)
 			}
 		}
@@ -70,40 +70,40 @@ func measureRequest(ctx context.Context, r *run, budget time.Duration) (rows []R
 
 // request reserves a charging point, starts as soon as the answer is there, and
 // returns how long both took, and the start alone.
-func (p *point) request(ctx context.Context, line *driver.Line) (whole, started time.Duration, err error) {
+func (p *point) request(ctx context.Context, client *driver.Client) (whole, started time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
 	if err := p.await(ctx, func(o sim.Outlet) bool { return o.Pilot == charge.PilotC.String() }); err != nil {
 		return 0, 0, fmt.Errorf("the vehicle does not ask: %w", err)
 	}
-	who := charge.Username("driver-" + p.id)
-	ear := line.Listen(who)
-	defer line.Hang(ear)
+	username := charge.Username("driver-" + p.id)
+	subscription := client.Subscribe(username)
+	defer client.Unsubscribe(subscription)
 	begin := time.Now()
-	if err := p.ask(ctx, line, who, wire.DriverAuthorization); err != nil {
+	if err := p.send(ctx, client, username, wire.DriverAuthorization); err != nil {
 		return 0, 0, err
 	}
-	if err := authorized(ctx, ear); err != nil {
+	if err := awaitAuthorized(ctx, subscription); err != nil {
 		return 0, 0, err
 	}
-	again := time.Now()
-	if err := p.ask(ctx, line, who, wire.DriverStarted); err != nil {
+	startSent := time.Now()
+	if err := p.send(ctx, client, username, wire.DriverStarted); err != nil {
 		return 0, 0, err
 	}
 	if err := p.await(ctx, func(o sim.Outlet) bool { return o.Closed }); err != nil {
 		return 0, 0, fmt.Errorf("the contactor does not close: %w", err)
 	}
-	return time.Since(begin), time.Since(again), nil
+	return time.Since(begin), time.Since(startSent), nil
 }
 
-// ask says one message. The line may not stand yet.
-func (p *point) ask(ctx context.Context, line *driver.Line, who charge.Username, what wire.DriverEventType) error {
+// send says one message. The line may not stand yet.
+func (p *point) send(ctx context.Context, client *driver.Client, username charge.Username, what wire.DriverEventType) error {
 	m := wire.DriverRequest{
-		MessageID: ids.New(time.Now(), rand.Reader), EventType: what, Username: who, CPID: &p.id, ClientID: "carga-bench",
+		MessageID: ids.New(time.Now(), rand.Reader), EventType: what, Username: username, CPID: &p.id, ClientID: "carga-bench",
 		Timestamp: wire.Seconds(charge.At(time.Now())),
 	}
 	for {
-		err := line.Ask(ctx, &m)
+		err := client.Send(ctx, &m)
 		if err == nil {
 			return nil
 		}
@@ -115,16 +115,16 @@ func (p *point) ask(ctx context.Context, line *driver.Line, who charge.Username,
 	}
 }
 
-// authorized waits for Central's answer.
-func authorized(ctx context.Context, ear *driver.Ear) error {
+// awaitAuthorized waits for Central's answer.
+func awaitAuthorized(ctx context.Context, subscription *driver.Subscription) error {
 	for {
 		select {
-		case <-ear.Ready():
+		case <-subscription.Ready():
 		case <-ctx.Done():
 			return fmt.Errorf("no answer: %w", ctx.Err())
 		}
-		for _, e := range ear.Take() {
-			h, ok := e.(driver.Heard)
+		for _, e := range subscription.Drain() {
+			h, ok := e.(driver.Received)
 			if !ok || h.Event.EventType != wire.CentralAuthorization {
 				continue
 			}
@@ -136,8 +136,8 @@ func authorized(ctx context.Context, ear *driver.Ear) error {
 	}
 }
 
-// leave pulls the plug and waits until the charging point is free again.
-func (p *point) leave(ctx context.Context) error {
+// unplug pulls the plug and waits until the charging point is free again.
+func (p *point) unplug(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
 	if err := p.board.Unplug(1); err != nil {

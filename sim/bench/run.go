@@ -47,7 +47,7 @@ type run struct {
 // Run measures and tells each row as it is known. It returns what it has when
 // ctx ends. A measurement that fails is a row that says so; the error names
 // all of them.
-func Run(ctx context.Context, cfg Config, tell func(Row)) (report Report, err error) {
+func Run(ctx context.Context, cfg Config, progress func(Row)) (report Report, err error) {
 	if err := cfg.Validate(); err != nil {
 		return Report{}, err
 	}
@@ -65,14 +65,14 @@ func Run(ctx context.Context, cfg Config, tell func(Row)) (report Report, err er
 	}
 	defer func() { err = errors.Join(err, os.RemoveAll(journals)) }()
 	begin := time.Now()
-	report.Machine = Machine{CPUs: runtime.GOMAXPROCS(0), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version(), Load: loadBefore()}
+	report.Machine = Machine{CPUs: runtime.GOMAXPROCS(0), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version(), Load: loadAverage()}
 	chosen, shares := choose(cfg.Only)
 	var errs []error
 	for _, m := range chosen {
 		if ctx.Err() != nil {
 			break
 		}
-		rows, err := m.within(ctx, &run{
+		rows, err := m.runWithin(ctx, &run{
 			cfg: cfg, log: cfg.Log, dir: filepath.Join(dir, m.name), journals: filepath.Join(journals, m.name),
 		}, cfg.For*time.Duration(m.share)/time.Duration(shares))
 		if err != nil && ctx.Err() == nil {
@@ -81,7 +81,7 @@ func Run(ctx context.Context, cfg Config, tell func(Row)) (report Report, err er
 		}
 		for _, row := range rows {
 			report.Rows = append(report.Rows, row)
-			tell(row)
+			progress(row)
 		}
 	}
 	report.TookS = time.Since(begin).Seconds()
@@ -100,7 +100,7 @@ func choose(only []string) (chosen []measurement, shares int) {
 	return chosen, shares
 }
 
-func (m *measurement) within(ctx context.Context, r *run, budget time.Duration) ([]Row, error) {
+func (m *measurement) runWithin(ctx context.Context, r *run, budget time.Duration) ([]Row, error) {
 	ctx, cancel := context.WithTimeout(ctx, budget+slack)
 	defer cancel()
 	if err := os.MkdirAll(r.dir, 0o750); err != nil {

@@ -54,13 +54,13 @@ func TestTinyRunOnMosquitto(t *testing.T) {
 func measure(t *testing.T, cfg bench.Config, name string, rows []string) {
 	t.Helper()
 	cfg.Only = []string{name}
-	told := 0
-	report, err := bench.Run(t.Context(), cfg, func(bench.Row) { told++ })
+	reported := 0
+	report, err := bench.Run(t.Context(), cfg, func(bench.Row) { reported++ })
 	if err != nil {
 		t.Fatal(err)
 	}
-	if len(report.Rows) != len(rows) || told != len(rows) {
-		t.Fatalf("%d rows, %d told; want %v", len(report.Rows), told, rows)
+	if len(report.Rows) != len(rows) || reported != len(rows) {
+		t.Fatalf("%d rows, %d told; want %v", len(report.Rows), reported, rows)
 	}
 	for i, row := range report.Rows {
 		if row.Name != rows[i] || row.Verdict == bench.NotMeasured || row.Figure <= 0 || row.Unit == "" {
@@ -74,8 +74,8 @@ func measure(t *testing.T, cfg bench.Config, name string, rows []string) {
 	}
 }
 
-// TestWhatIsMissingIsSaid: no binary, no broker, no figure, and no error.
-func TestWhatIsMissingIsSaid(t *testing.T) {
+// TestMissingProgramsAreReported: no binary, no broker, no figure, and no error.
+func TestMissingProgramsAreReported(t *testing.T) {
 	cfg := tiny(t)
 	nowhere := filepath.Join(t.TempDir(), "nowhere")
 	cfg.Agent, cfg.AgentARM6, cfg.Sim, cfg.Mosquitto = nowhere, nowhere, nowhere, nowhere

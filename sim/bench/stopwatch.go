@@ -15,14 +15,14 @@ import (
 type stopwatch struct {
 	mu sync.Mutex
 	// mu guards everything that follows.
-	durable []stamp         // not acknowledged, in order
-	took    []time.Duration // of the acknowledged, since the last take
-	written int             // since the last take
-	acked   time.Time       // of the last acknowledgement that moved on
-	mark    time.Time       // records durable before it are not measured
+	durable     []durableRecord // not acknowledged, in order
+	latencies   []time.Duration // of the acknowledged, since the last take
+	written     int             // since the last take
+	acked       time.Time       // of the last acknowledgement that moved on
+	measureFrom time.Time       // records durable before it are not measured
 }
 
-type stamp struct {
+type durableRecord struct {
 	index delivery.Index
 	at    time.Time
 }
@@ -40,20 +40,20 @@ func (w *stopwatch) open(inner opener) opener {
 	}
 }
 
-// begin forgets what was measured so far and measures what becomes durable
+// reset forgets what was measured so far and measures what becomes durable
 // from now on.
-func (w *stopwatch) begin() {
+func (w *stopwatch) reset() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.took, w.written, w.mark = nil, 0, time.Now()
+	w.latencies, w.written, w.measureFrom = nil, 0, time.Now()
 }
 
-// take returns what was measured since begin, and how many of the records
+// results returns what was measured since begin, and how many of the records
 // written since then are not acknowledged.
-func (w *stopwatch) take() (took []time.Duration, written, waiting int) {
+func (w *stopwatch) results() (took []time.Duration, written, waiting int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return w.took, w.written, len(w.durable)
+	return w.latencies, w.written, len(w.durable)
 }
 
 // lastAck is when Central was last heard to have something new.
@@ -63,22 +63,22 @@ func (w *stopwatch) lastAck() time.Time {
 	return w.acked
 }
 
-func (w *stopwatch) wrote(first, last delivery.Index, at time.Time) {
+func (w *stopwatch) recordDurable(first, last delivery.Index, at time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for i := first; i <= last; i++ {
-		w.durable = append(w.durable, stamp{i, at})
+		w.durable = append(w.durable, durableRecord{i, at})
 	}
 	w.written += int(last - first + 1)
 }
 
-func (w *stopwatch) known(upTo delivery.Index, at time.Time) {
+func (w *stopwatch) recordAcked(upTo delivery.Index, at time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	n := 0
 	for n < len(w.durable) && w.durable[n].index <= upTo {
-		if s := w.durable[n]; !s.at.Before(w.mark) {
-			w.took = append(w.took, at.Sub(s.at))
+		if s := w.durable[n]; !s.at.Before(w.measureFrom) {
+			w.latencies = append(w.latencies, at.Sub(s.at))
 		}
 		n++
 	}
@@ -102,13 +102,13 @@ func (j *timedJournal) Append(class journal.Class, encode ...func(charge.Seq, st
 	}
 	at := time.Now()
 	last := j.Held().Last()
-	j.watch.wrote(j.last+1, last, at)
+	j.watch.recordDurable(j.last+1, last, at)
 	j.last = last
 	return nil
 }
 
 // SavePosition implements agentapp.Journal.
 func (j *timedJournal) SavePosition(p delivery.Position, acked delivery.Index) error {
-	j.watch.known(acked, time.Now())
+	j.watch.recordAcked(acked, time.Now())
 	return j.Journal.SavePosition(p, acked)
 }

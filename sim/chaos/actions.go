@@ -40,7 +40,7 @@ type target struct {
 	kind    kind
 	process *Process
 	point   *Point // of an agent
-	ways    []*way
+	links   []*link
 	disk    *disk  // nil: it has none of its own
 	health  string // where a part with a disk shows itself, and
 	check   string // the check of it that tells of the disk
@@ -51,16 +51,16 @@ type target struct {
 // targetsOf lists everything that may suffer.
 func targetsOf(n *Network) map[kind][]*target {
 	all := map[kind][]*target{
-		kindBridge: {{kind: kindBridge, process: n.Bridge, ways: n.waysOf("bridge")}},
+		kindBridge: {{kind: kindBridge, process: n.Bridge, links: n.linksOf("bridge")}},
 		kindCentral: {{
-			kind: kindCentral, process: n.Central, ways: n.waysOf("Central"), disk: n.disk, health: n.addr.http, check: "database",
+			kind: kindCentral, process: n.Central, links: n.linksOf("Central"), disk: n.disk, health: n.addr.http, check: "database",
 		}},
 		kindMQTT:  {{kind: kindMQTT, process: n.MQTT}},
 		kindKafka: {{kind: kindKafka, process: n.Kafka}},
 	}
 	for _, p := range n.Points {
 		all[kindAgent] = append(all[kindAgent], &target{
-			kind: kindAgent, process: p.Agent, point: p, ways: n.waysOf(string(p.ID)), disk: p.disk, health: p.Health, check: "journal",
+			kind: kindAgent, process: p.Agent, point: p, links: n.linksOf(string(p.ID)), disk: p.disk, health: p.Health, check: "journal",
 		})
 	}
 	return all
@@ -68,12 +68,12 @@ func targetsOf(n *Network) map[kind][]*target {
 
 // action is a fault that was drawn.
 type action struct {
-	target *target
-	fault  fault
-	hold   time.Duration // how long it lasts
-	way    *way
-	toxic  toxic
-	full   *fullness
+	target   *target
+	fault    fault
+	duration time.Duration // how long it lasts
+	link     *link
+	toxic    toxic
+	fullDisk *fullDisk
 }
 
 // draw draws the next action and the pause before the one after it. It uses the
@@ -93,35 +93,35 @@ func draw(rng *rand.Rand, all map[kind][]*target, keepAlive time.Duration) (a ac
 		}
 		return 0
 	}
-	between := func(least, most time.Duration) time.Duration { return least + rand64(rng, most-least) }
+	between := func(least, most time.Duration) time.Duration { return least + randomDuration(rng, most-least) }
 	of := all[kinds()[pick(45, 18, 18, 11, 8)]]
 	a.target = of[rng.IntN(len(of))]
 	a.fault = faults()[pick(60, 8, 14, 18, 9)]
 	short, long := between(0, time.Second), between(time.Second, 5*time.Second)
 	beyond := between(keepAlive*3/2, keepAlive*2)
-	a.hold = []time.Duration{0, short, long, beyond}[pick(20, 45, 27, 8)]
+	a.duration = []time.Duration{0, short, long, beyond}[pick(20, 45, 27, 8)]
 	kindOfToxic, part, upstream, killed := rng.IntN(4), rng.IntN(1<<20), rng.IntN(2) == 0, rng.IntN(2) == 0
 	pause = between(200*time.Millisecond, 2400*time.Millisecond)
-	if ways := a.target.ways; a.fault == faultCut && len(ways) > 0 {
-		a.way = ways[part%len(ways)]
+	if ways := a.target.links; a.fault == faultCut && len(ways) > 0 {
+		a.link = ways[part%len(ways)]
 		a.toxic = toxicOf(kindOfToxic, upstream)
-		a.hold = max(a.hold, time.Second)
+		a.duration = max(a.duration, time.Second)
 	} else if a.fault == faultCut { // an engine: cut off is frozen for everybody
 		a.fault = faultFreeze
 	}
 	if a.fault == faultFull && a.target.disk == nil {
 		a.fault = faultKill
 	} else if a.fault == faultFull {
-		a.full = &fullness{target: a.target, killed: killed}
-		a.hold = max(a.hold, time.Second)
+		a.fullDisk = &fullDisk{target: a.target, killed: killed}
+		a.duration = max(a.duration, time.Second)
 	}
 	if a.fault == faultFreeze {
-		a.hold = max(a.hold, 200*time.Millisecond)
+		a.duration = max(a.duration, 200*time.Millisecond)
 	}
 	return a, pause
 }
 
-func rand64(rng *rand.Rand, d time.Duration) time.Duration {
+func randomDuration(rng *rand.Rand, d time.Duration) time.Duration {
 	return time.Duration(rng.Int64N(int64(d)))
 }
 
@@ -142,11 +142,11 @@ func toxicOf(n int, upstream bool) toxic {
 
 // String says what happens, for the log.
 func (a *action) String() string {
-	s := fmt.Sprintf("%s %s for %v", a.target.process.Name, a.fault, a.hold.Round(time.Millisecond))
-	if a.way != nil {
-		s += fmt.Sprintf(": %s %s, %s", a.way.name, a.toxic.Type, a.toxic.Stream)
+	s := fmt.Sprintf("%s %s for %v", a.target.process.Name, a.fault, a.duration.Round(time.Millisecond))
+	if a.link != nil {
+		s += fmt.Sprintf(": %s %s, %s", a.link.name, a.toxic.Type, a.toxic.Stream)
 	}
-	if a.full != nil && a.full.killed {
+	if a.fullDisk != nil && a.fullDisk.killed {
 		s += ", killed meanwhile"
 	}
 	return s
@@ -164,7 +164,7 @@ func (a *action) perform(ctx context.Context) error {
 		if !p.Alive() {
 			return fmt.Errorf("%s: %w", p.Name, ErrNotRunning)
 		}
-		err = p.Stop(stopLimit)
+		err = p.Stop(stopTimeout)
 	case faultFreeze:
 		heal = p.Thaw
 		if a.target.point != nil {
@@ -174,20 +174,20 @@ func (a *action) perform(ctx context.Context) error {
 		}
 	case faultFull:
 		heal = a.target.disk.free
-		if err = a.full.begin(ctx); err != nil { // the disk is full, or its part dead
+		if err = a.fullDisk.fill(ctx); err != nil { // the disk is full, or its part dead
 			return errors.Join(err, heal())
 		}
 	case faultCut:
-		heal = func() error { return a.way.mend(ctx) }
-		err = a.way.spoil(a.toxic)
+		heal = func() error { return a.link.restore(ctx) }
+		err = a.link.addToxic(a.toxic)
 	}
 	if errors.Is(err, ErrNotRunning) {
 		return err
 	}
-	if a.full != nil {
-		err = a.full.hold(ctx, a.hold)
+	if a.fullDisk != nil {
+		err = a.fullDisk.keepFull(ctx, a.duration)
 	} else {
-		rest(ctx, a.hold)
+		sleep(ctx, a.duration)
 	}
 	return errors.Join(err, heal())
 }
@@ -201,8 +201,8 @@ func (t *target) kill() error {
 	return err
 }
 
-// rest waits, no longer than ctx lives.
-func rest(ctx context.Context, d time.Duration) {
+// sleep waits, no longer than ctx lives.
+func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {

@@ -15,7 +15,7 @@ func plan(seed uint64) (list []string, seen map[kind]map[fault]int) {
 		n.Points = append(n.Points, &Point{ID: "CP", Agent: &Process{Name: id}, disk: &disk{}})
 	}
 	n.disk = &disk{}
-	n.ways = []*way{{name: "bridge to Kafka"}, {name: "bridge to MQTT"}, {name: "Central to Kafka"}, {name: "CP to MQTT"}}
+	n.links = []*link{{name: "bridge to Kafka"}, {name: "bridge to MQTT"}, {name: "Central to Kafka"}, {name: "CP to MQTT"}}
 	rng, all := rand.New(rand.NewPCG(seed, 0)), targetsOf(n)
 	seen = map[kind]map[fault]int{}
 	for range 2000 {
@@ -62,17 +62,17 @@ func TestTimes(t *testing.T) {
 	}
 }
 
-// TestReportSaysIt: who was hurt how often, how long each kind of fault took,
+// TestReportIsComplete: who was hurt how often, how long each kind of fault took,
 // and what was too late, is in what people read.
-func TestReportSaysIt(t *testing.T) {
+func TestReportIsComplete(t *testing.T) {
 	c := newTally()
 	central := &target{kind: kindCentral}
-	c.suffered(&action{target: central, fault: faultFull, full: &fullness{killed: true}})
-	c.back(&action{target: central, fault: faultFull}, 2*time.Second)
-	cut := action{target: &target{kind: kindAgent}, fault: faultCut, way: &way{}, toxic: toxicOf(3, true)}
-	c.suffered(&cut)
-	c.back(&cut, backLimit)
-	c.noticed()
+	c.countAction(&action{target: central, fault: faultFull, fullDisk: &fullDisk{killed: true}})
+	c.countRecovery(&action{target: central, fault: faultFull}, 2*time.Second)
+	cut := action{target: &target{kind: kindAgent}, fault: faultCut, link: &link{}, toxic: toxicOf(3, true)}
+	c.countAction(&cut)
+	c.countRecovery(&cut, recoveryLimit)
+	c.countNoticed()
 	r := c.report(&Plan{Network: Config{Seed: 7}}, Account{Journalled: 5, Applied: 4}, time.Minute)
 	r.Command, r.NoDisks = "sim chaos --seed 7", "nowhere"
 	if r.Kills != 1 || r.OK() {

@@ -13,26 +13,26 @@ import (
 
 // books are what Central's database says.
 type books struct {
-	applied map[place]string // hash of each record
-	counted int64            // records applied, as counted when they were
-	dupes   int64
-	tickets []ticket
-	meters  map[outlet]meter
+	applied        map[recordKey]string // hash of each record
+	appliedCounter int64                // records applied, as counted when they were
+	duplicates     int64
+	tickets        []ticket
+	meters         map[connectorKey]meter
 
 	openSessions int
 	reserved     []string // reservations that have not ended
-	holes        int
+	gaps         int
 	integrity    string // "ok"
 }
 
-// outlet is one connector of the network.
-type outlet struct {
+// connectorKey is one connector of the network.
+type connectorKey struct {
 	cp        charge.CPID
 	connector charge.ConnectorID
 }
 
 type ticket struct {
-	outlet
+	connectorKey
 	session charge.SessionID
 	energy  charge.WattHours
 }
@@ -47,30 +47,30 @@ func readBooks(ctx context.Context, path string) (b books, err error) {
 		return b, fmt.Errorf("central's database: %w", err)
 	}
 	defer func() { err = errors.Join(err, db.Close()) }()
-	b.applied, b.meters = map[place]string{}, map[outlet]meter{}
+	b.applied, b.meters = map[recordKey]string{}, map[connectorKey]meter{}
 	err = errors.Join(
-		each(ctx, db, func(r *sql.Rows) error {
-			var p place
+		forEachRow(ctx, db, func(r *sql.Rows) error {
+			var p recordKey
 			var hash string
 			err := r.Scan(&p.cp, &p.journal, &p.seq, &hash)
 			b.applied[p] = hash
 			return err
 		}, "SELECT cp_id, journal, seq, hash FROM records"),
-		each(ctx, db, func(r *sql.Rows) error {
+		forEachRow(ctx, db, func(r *sql.Rows) error {
 			var t ticket
 			err := r.Scan(&t.session, &t.cp, &t.connector, &t.energy)
 			b.tickets = append(b.tickets, t)
 			return err
 		}, "SELECT session_id, cp_id, connector, energy_wh FROM tickets"),
-		each(ctx, db, func(r *sql.Rows) error {
-			var o outlet
+		forEachRow(ctx, db, func(r *sql.Rows) error {
+			var o connectorKey
 			var m meter
 			err := r.Scan(&o.cp, &o.connector, &m.metered, &m.billed, &m.unaccounted)
 			b.meters[o] = m
 			return err
 		}, `SELECT cp_id, connector, carried_wh+last_wh-first_wh, billed_wh,
 		    carried_wh+last_wh-first_wh-billed_wh-running_wh FROM meters`),
-		each(ctx, db, func(r *sql.Rows) error {
+		forEachRow(ctx, db, func(r *sql.Rows) error {
 			var s string
 			err := r.Scan(&s)
 			b.reserved = append(b.reserved, s)
@@ -80,7 +80,7 @@ func readBooks(ctx context.Context, path string) (b books, err error) {
 		  (SELECT coalesce(sum(value),0) FROM counters WHERE name = 'applied'),
 		  (SELECT coalesce(sum(value),0) FROM counters WHERE name = 'duplicates'),
 		  (SELECT count(*) FROM sessions WHERE state <> 'ended'), (SELECT count(*) FROM holes)`).
-			Scan(&b.counted, &b.dupes, &b.openSessions, &b.holes),
+			Scan(&b.appliedCounter, &b.duplicates, &b.openSessions, &b.gaps),
 		db.QueryRowContext(ctx, "PRAGMA integrity_check").Scan(&b.integrity),
 	)
 	if err != nil {
@@ -89,7 +89,7 @@ func readBooks(ctx context.Context, path string) (b books, err error) {
 	return b, nil
 }
 
-func each(ctx context.Context, db *sql.DB, row func(*sql.Rows) error, query string) (err error) {
+func forEachRow(ctx context.Context, db *sql.DB, row func(*sql.Rows) error, query string) (err error) {
 	rows, err := db.QueryContext(ctx, query)
 	if err != nil {
 		return err

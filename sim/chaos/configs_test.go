@@ -14,9 +14,9 @@ import (
 	"github.com/carga-ev/carga/internal/need"
 )
 
-// TestComposeRunsTheSame: the containers are given the shipped configurations,
+// TestComposeMatchesTheSamples: the containers are given the shipped configurations,
 // and the files that are mounted are there.
-func TestComposeRunsTheSame(t *testing.T) {
+func TestComposeMatchesTheSamples(t *testing.T) {
 	file := filepath.Join(root, "configs/compose.yaml")
 	raw, err := os.ReadFile(file)
 	if err != nil {
@@ -105,9 +105,9 @@ func setting(t *testing.T, sample, key string) string {
 	return ""
 }
 
-// TestSamplesMeet: with the samples as they are, all parts find each other on one
+// TestSamplesUseTheSameAddresses: with the samples as they are, all parts find each other on one
 // machine.
-func TestSamplesMeet(t *testing.T) {
+func TestSamplesUseTheSameAddresses(t *testing.T) {
 	port, host, _ := strings.Cut(setting(t, "mosquitto.conf", "listener "), " ")
 	for _, sample := range []string{"bridge.yaml", "agent.yaml"} {
 		if url, _, _ := strings.Cut(setting(t, sample, "url: "), " "); url != "tcp://"+host+":"+port {

@@ -23,20 +23,20 @@ func TestEachCrashPointOnce(t *testing.T) {
 	for _, part := range []string{"a", "b", "c"} {
 		t.Run(part, func(t *testing.T) {
 			t.Parallel()
-			n := crashing(t, bin, engines)
-			line := phone(t, n)
+			n := crashNetwork(t, bin, engines)
+			line := startClient(t, n)
 			for _, at := range crashpoint.All() {
 				if strings.HasPrefix(string(at), part) {
-					t.Run(string(at), func(t *testing.T) { crashAt(t, n, line, crash{at: at, passage: 1}) })
+					t.Run(string(at), func(t *testing.T) { crashDuringService(t, n, line, crash{at: at, passage: 1}) })
 				}
 			}
-			rightAfterCrashes(t, n)
+			reconcileAfterCrashes(t, n)
 		})
 	}
 }
 
-// rightAfterCrashes brings the network to rest and compares its books.
-func rightAfterCrashes(t *testing.T, n *chaos.Network) {
+// reconcileAfterCrashes brings the network to rest and compares its books.
+func reconcileAfterCrashes(t *testing.T, n *chaos.Network) {
 	t.Helper()
 	if err := n.Settle(t.Context(), limit); err != nil {
 		t.Fatal(err)
@@ -54,7 +54,7 @@ func rightAfterCrashes(t *testing.T, n *chaos.Network) {
 	}
 }
 
-func crashing(t *testing.T, bin string, engines chaos.Engines) *chaos.Network {
+func crashNetwork(t *testing.T, bin string, engines chaos.Engines) *chaos.Network {
 	t.Helper()
 	n, err := chaos.NewNetwork(t.Context(), chaos.Config{
 		Bin: bin, Dir: folder(t), Engines: engines, Points: 1, Connectors: 1, Seed: 1, Power: 50_000,
@@ -71,25 +71,25 @@ func crashing(t *testing.T, bin string, engines chaos.Engines) *chaos.Network {
 	if err := n.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the network starts", n.Calm())
+	await(t, "the network starts", n.AtRest())
 	return n
 }
 
-// phone is a driver's line that is there until the test ends.
-func phone(t *testing.T, n *chaos.Network) *driver.Line {
+// startClient is a driver's line that is there until the test ends.
+func startClient(t *testing.T, n *chaos.Network) *driver.Client {
 	t.Helper()
-	line, err := driver.NewLine(driver.LineConfig{Brokers: []string{n.KafkaAddr()}, Partitions: 1})
+	client, err := driver.NewClient(driver.ClientConfig{Brokers: []string{n.KafkaAddr()}, Partitions: 1})
 	if err != nil {
 		t.Fatal(err)
 	}
-	ctx, hangUp := context.WithCancel(context.WithoutCancel(t.Context()))
+	ctx, stopClient := context.WithCancel(context.WithoutCancel(t.Context()))
 	var running sync.WaitGroup
-	running.Go(func() { _ = line.Run(ctx) })
+	running.Go(func() { _ = client.Run(ctx) })
 	t.Cleanup(func() {
-		hangUp()
+		stopClient()
 		running.Wait()
 	})
-	return line
+	return client
 }
 
 // crash is one death of a part.
@@ -113,9 +113,9 @@ func (c crash) victim(n *chaos.Network) *chaos.Process {
 	return map[byte]*chaos.Process{'a': n.Points[0].Agent, 'b': n.Bridge, 'c': n.Central}[c.at[0]]
 }
 
-// early tells the points that belong to the beginning of a service: they are
+// beforeCharging tells the points that belong to the beginning of a service: they are
 // armed before it, the others when power flows.
-func (c crash) early() bool {
+func (c crash) beforeCharging() bool {
 	switch c.at {
 	case crashpoint.Granted, crashpoint.Closed, crashpoint.Synced, crashpoint.Requested, crashpoint.Ordering:
 		return true
@@ -147,8 +147,8 @@ func (c crash) restart(t *testing.T, n *chaos.Network, between func()) {
 	}
 }
 
-// died is a look for await: the armed part is dead, of its own hand.
-func (c crash) died(n *chaos.Network) func(context.Context) error {
+// awaitDeath is a look for await: the armed part is dead, of its own hand.
+func (c crash) awaitDeath(n *chaos.Network) func(context.Context) error {
 	return func(context.Context) error {
 		if _, err := os.Stat(c.victim(n).Crash); err == nil {
 			return errors.New("it has not come to the point")
@@ -160,8 +160,8 @@ func (c crash) died(n *chaos.Network) func(context.Context) error {
 	}
 }
 
-// back waits for the delay, and starts it again.
-func (c crash) back(t *testing.T, n *chaos.Network) {
+// startAgain waits for the delay, and starts it again.
+func (c crash) startAgain(t *testing.T, n *chaos.Network) {
 	t.Helper()
 	if c.at[0] == 'a' {
 		n.Points[0].DiedBefore(time.Now())
@@ -175,9 +175,9 @@ func (c crash) back(t *testing.T, n *chaos.Network) {
 	}
 }
 
-// crashAt performs services until the part has died at a point in one of them,
+// crashDuringService performs services until the part has died at a point in one of them,
 // and starts it again.
-func crashAt(t *testing.T, n *chaos.Network, line *driver.Line, c crash) {
+func crashDuringService(t *testing.T, n *chaos.Network, line *driver.Client, c crash) {
 	t.Helper()
 	arm := func() { c.arm(t, n) }
 	again := func() {}
@@ -185,7 +185,7 @@ func crashAt(t *testing.T, n *chaos.Network, line *driver.Line, c crash) {
 	case c.at == crashpoint.NewSegment:
 		c.restart(t, n, arm)
 		arm, again = func() {}, func() { c.restart(t, n, func() {}) }
-	case c.early():
+	case c.beforeCharging():
 		arm()
 		arm = func() {}
 	}
@@ -196,18 +196,18 @@ func crashAt(t *testing.T, n *chaos.Network, line *driver.Line, c crash) {
 	defer beside.Wait()
 	defer cancel()
 	beside.Go(func() { served <- serveUntil(ctx, n.Points[0], line, arm, again, dead) })
-	if err := chaos.Await(t.Context(), within, c.died(n)); err != nil {
+	if err := chaos.Await(t.Context(), within, c.awaitDeath(n)); err != nil {
 		t.Fatalf("%s dies %s: %v", c.victim(n).Name, c, err)
 	}
 	close(dead)
-	c.back(t, n)
+	c.startAgain(t, n)
 	t.Logf("the driver has his %s", (<-served).Result)
-	await(t, "all comes to rest after "+c.String(), n.Calm())
+	await(t, "all comes to rest after "+c.String(), n.AtRest())
 }
 
 // serveUntil performs services until dead is closed, and returns how the last
 // one ended. again is called between two of them.
-func serveUntil(ctx context.Context, p *chaos.Point, line *driver.Line, charging, again func(), dead <-chan struct{}) driver.Outcome {
+func serveUntil(ctx context.Context, p *chaos.Point, line *driver.Client, charging, again func(), dead <-chan struct{}) driver.Outcome {
 	for {
 		o := serve(ctx, p, line, charging)
 		select {
@@ -229,20 +229,20 @@ func serveUntil(ctx context.Context, p *chaos.Point, line *driver.Line, charging
 
 // serve asks until there is a service in which power flows, and returns how it
 // ended. charging is called when it does.
-func serve(ctx context.Context, p *chaos.Point, line *driver.Line, charging func()) driver.Outcome {
+func serve(ctx context.Context, p *chaos.Point, line *driver.Client, charging func()) driver.Outcome {
 	cfg := driver.DefaultConfig()
-	cfg.Deadline, cfg.Patience, cfg.Grace, cfg.StopAfter = 30*time.Second, 30*time.Second, 5*time.Second, 2*time.Second
+	cfg.Deadline, cfg.SessionTimeout, cfg.Grace, cfg.StopAfter = 30*time.Second, 30*time.Second, 5*time.Second, 2*time.Second
 	for flows := false; ; {
 		o, err := driver.Run(ctx, cfg, line, func(s driver.Step) {
 			switch {
 			case s.Kind == driver.StepAuthorized:
-				_ = p.Hands().Plug(s.Connector) // it may stand there still
+				_ = p.Controls().Plug(s.Connector) // it may stand there still
 			case s.Kind == driver.StepStarted && !flows:
 				flows = true
 				charging()
 			}
 		})
-		_ = p.Hands().Unplug(1)
+		_ = p.Controls().Unplug(1)
 		if err != nil || flows {
 			return o
 		}

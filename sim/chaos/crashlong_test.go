@@ -48,14 +48,14 @@ func TestCrashPointsForLong(t *testing.T) {
 	for _, part := range []string{"a", "b", "c"} {
 		t.Run(part, func(t *testing.T) {
 			t.Parallel()
-			n := crashing(t, bin, engines)
-			line := phone(t, n)
+			n := crashNetwork(t, bin, engines)
+			line := startClient(t, n)
 			for _, c := range crashes(part) {
-				if !t.Run(c.String(), func(t *testing.T) { crashAt(t, n, line, c) }) {
+				if !t.Run(c.String(), func(t *testing.T) { crashDuringService(t, n, line, c) }) {
 					t.Fatal("the network is not what it was; the rest would not say anything")
 				}
 			}
-			rightAfterCrashes(t, n)
+			reconcileAfterCrashes(t, n)
 		})
 	}
 }
@@ -65,8 +65,8 @@ func TestCrashPointsForLong(t *testing.T) {
 // both are dead at the same time.
 func TestCrashPointPairsForLong(t *testing.T) {
 	long(t)
-	n := crashing(t, build(t, "crashpoints", "-tags", "crashpoints"), apache(t))
-	line := phone(t, n)
+	n := crashNetwork(t, build(t, "crashpoints", "-tags", "crashpoints"), apache(t))
+	line := startClient(t, n)
 	for _, a := range crashpoint.All() {
 		for _, c := range crashpoint.All() {
 			if a[0] != 'a' || c[0] != 'c' {
@@ -77,14 +77,14 @@ func TestCrashPointPairsForLong(t *testing.T) {
 			}
 		}
 	}
-	rightAfterCrashes(t, n)
+	reconcileAfterCrashes(t, n)
 }
 
-// together is how long the one who has died waits for the other.
-const together = 2 * time.Second
+// pairTimeout is how long the one who has died waits for the other.
+const pairTimeout = 2 * time.Second
 
 // crashBoth performs services until both have died, and starts them again.
-func crashBoth(t *testing.T, n *chaos.Network, line *driver.Line, agent, central crash) {
+func crashBoth(t *testing.T, n *chaos.Network, line *driver.Client, agent, central crash) {
 	t.Helper()
 	late := []func(){}
 	for _, c := range []crash{central, agent} {
@@ -92,7 +92,7 @@ func crashBoth(t *testing.T, n *chaos.Network, line *driver.Line, agent, central
 		switch {
 		case c.at == crashpoint.NewSegment:
 			c.restart(t, n, arm)
-		case c.early():
+		case c.beforeCharging():
 			arm()
 		default:
 			late = append(late, arm)
@@ -110,29 +110,29 @@ func crashBoth(t *testing.T, n *chaos.Network, line *driver.Line, agent, central
 	defer cancel()
 	beside.Go(func() { served <- serveUntil(ctx, n.Points[0], line, charging, func() {}, dead) })
 	both := func(ctx context.Context) error {
-		if err := agent.died(n)(ctx); err != nil {
+		if err := agent.awaitDeath(n)(ctx); err != nil {
 			return err
 		}
-		return central.died(n)(ctx)
+		return central.awaitDeath(n)(ctx)
 	}
 	first := agent
 	await(t, "one of them dies", func(ctx context.Context) error {
-		if first = agent; agent.died(n)(ctx) == nil {
+		if first = agent; agent.awaitDeath(n)(ctx) == nil {
 			return nil
 		}
 		first = central
-		return central.died(n)(ctx)
+		return central.awaitDeath(n)(ctx)
 	})
 	other := map[crash]crash{agent: central, central: agent}[first]
-	if chaos.Await(t.Context(), together, both) == nil {
-		other.back(t, n)
-		first.back(t, n)
+	if chaos.Await(t.Context(), pairTimeout, both) == nil {
+		other.startAgain(t, n)
+		first.startAgain(t, n)
 	} else {
-		first.back(t, n)
-		await(t, "the other one dies "+other.String(), other.died(n))
-		other.back(t, n)
+		first.startAgain(t, n)
+		await(t, "the other one dies "+other.String(), other.awaitDeath(n))
+		other.startAgain(t, n)
 	}
 	close(dead)
 	t.Logf("the driver has his %s", (<-served).Result)
-	await(t, "all comes to rest", n.Calm())
+	await(t, "all comes to rest", n.AtRest())
 }

@@ -91,11 +91,11 @@ func TestDiskIsFilledBesideAWriter(t *testing.T) {
 	}
 }
 
-// TestWhatAnAgentDeletesIsKept: on a full disk a journal deletes what Central
+// TestDeletedRecordsAreStillCounted: on a full disk a journal deletes what Central
 // has. The records of it are counted all the same.
-func TestWhatAnAgentDeletesIsKept(t *testing.T) {
+func TestDeletedRecordsAreStillCounted(t *testing.T) {
 	d := testDisk(t)
-	p := &Point{ID: "CP_001", Journal: d.dir, kept: filepath.Join(t.TempDir(), "kept"), disk: d}
+	p := &Point{ID: "CP_001", Journal: d.dir, journalCopy: filepath.Join(t.TempDir(), "kept"), disk: d}
 	fs, err := journal.OS(p.Journal)
 	if err != nil {
 		t.Fatal(err)
@@ -129,7 +129,7 @@ func TestWhatAnAgentDeletesIsKept(t *testing.T) {
 	for l.Held()[0].First == 1 {
 		write()
 	}
-	if err := errors.Join(p.keep(), l.Close(), p.FreeDisk()); err != nil {
+	if err := errors.Join(p.copyJournal(), l.Close(), p.FreeDisk()); err != nil {
 		t.Fatal(err)
 	}
 	left, err := readJournal(p.ID, p.Journal)
@@ -142,7 +142,7 @@ func TestWhatAnAgentDeletesIsKept(t *testing.T) {
 	}
 	for i := range all {
 		if all[i].seq != charge.Seq(i+1) {
-			t.Fatalf("record %d is %v", i+1, all[i].place)
+			t.Fatalf("record %d is %v", i+1, all[i].recordKey)
 		}
 	}
 	if len(all) != int(written) {

@@ -40,9 +40,9 @@ func onSmallDisks(t *testing.T) *chaos.Network {
 	return n
 }
 
-// says is a look for await at a check of /readyz: its reason has these words, or
+// healthShows is a look for await at a check of /readyz: its reason has these words, or
 // it is up if they are "".
-func says(t *testing.T, addr, check, words string) func(context.Context) error {
+func healthShows(t *testing.T, addr, check, words string) func(context.Context) error {
 	t.Helper()
 	page := metricstest.Page{T: t, Addr: addr}
 	return func(context.Context) error {
@@ -55,8 +55,8 @@ func says(t *testing.T, addr, check, words string) func(context.Context) error {
 	}
 }
 
-// logged is a look for await at a program's log.
-func logged(p *chaos.Process, words string) func(context.Context) error {
+// logContains is a look for await at a program's log.
+func logContains(p *chaos.Process, words string) func(context.Context) error {
 	return func(context.Context) error {
 		raw, err := os.ReadFile(p.Log)
 		if err == nil && !strings.Contains(string(raw), words) {
@@ -66,8 +66,8 @@ func logged(p *chaos.Process, words string) func(context.Context) error {
 	}
 }
 
-// ends waits for the end of a session, and returns it.
-func ends(t *testing.T, n *chaos.Network, id charge.SessionID) (ended operator.Session) {
+// awaitEnd waits for the end of a session, and returns it.
+func awaitEnd(t *testing.T, n *chaos.Network, id charge.SessionID) (ended operator.Session) {
 	t.Helper()
 	await(t, "the session ends", func(ctx context.Context) error {
 		all, err := n.API.Sessions(ctx, "")
@@ -85,9 +85,9 @@ func ends(t *testing.T, n *chaos.Network, id charge.SessionID) (ended operator.S
 	return ended
 }
 
-// reconciled brings the network to rest and wants so many sessions, each with a
+// settleAndReconcile brings the network to rest and wants so many sessions, each with a
 // ticket, all energy on them, and nothing lost.
-func reconciled(t *testing.T, n *chaos.Network, sessions int64) {
+func settleAndReconcile(t *testing.T, n *chaos.Network, sessions int64) {
 	t.Helper()
 	if err := n.Settle(t.Context(), limit); err != nil {
 		t.Fatal(err)
@@ -105,7 +105,7 @@ func reconciled(t *testing.T, n *chaos.Network, sessions int64) {
 	}
 }
 
-func written(t *testing.T, p *chaos.Point) float64 {
+func journalWritten(t *testing.T, p *chaos.Point) float64 {
 	t.Helper()
 	return metricstest.Page{T: t, Addr: p.Health}.Scrape()["carga_agent_journal_written_total"]
 }
@@ -130,8 +130,8 @@ func acknowledgedIsStored(t *testing.T, n *chaos.Network) {
 	}
 }
 
-// once runs a look, which must hold now.
-func once(t *testing.T, what string, look func(context.Context) error) {
+// mustHold runs a look, which must hold now.
+func mustHold(t *testing.T, what string, look func(context.Context) error) {
 	t.Helper()
 	if err := look(t.Context()); err != nil {
 		t.Errorf("%s: %v", what, err)
@@ -147,16 +147,16 @@ func TestAgentOnAFullDisk(t *testing.T) {
 	n := onSmallDisks(t)
 	p := n.Points[0]
 	page := metricstest.Page{T: t, Addr: p.Health}
-	if err := p.Hands().Plug(1); err != nil {
+	if err := p.Controls().Plug(1); err != nil {
 		t.Fatal(err)
 	}
 	running := charging(t, n)
-	await(t, "all is well", says(t, p.Health, "journal", ""))
+	await(t, "all is well", healthShows(t, p.Health, "journal", ""))
 	if err := p.FillDisk(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "/readyz tells of a full disk", says(t, p.Health, "journal", "no new session starts"))
-	await(t, "the log tells of it", logged(p.Agent, `"full":true`))
+	await(t, "/readyz tells of a full disk", healthShows(t, p.Health, "journal", "no new session starts"))
+	await(t, "the log tells of it", logContains(p.Agent, `"full":true`))
 	m := page.Scrape()
 	if q, up := m["carga_agent_journal_quota_ratio"], m[`carga_agent_check_up{check="journal"}`]; q < 0.9 || up != 0 {
 		t.Errorf("metrics show %v of the space used, and the journal up: %v", q, up)
@@ -164,31 +164,31 @@ func TestAgentOnAFullDisk(t *testing.T) {
 	if _, err := n.API.StartSession(t.Context(), p.ID, 2, "ben"); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "a new session is refused", logged(n.Central, "START at CP_001/2: rejected storage_full"))
+	await(t, "a new session is refused", logContains(n.Central, "START at CP_001/2: rejected storage_full"))
 
 	// Somebody plays with the other cable, until the segment has no more room.
-	for plugged := false; logged(p.Agent, "records not written")(t.Context()) != nil; plugged = !plugged {
-		move := p.Hands().Plug
+	for plugged := false; logContains(p.Agent, "records not written")(t.Context()) != nil; plugged = !plugged {
+		move := p.Controls().Plug
 		if plugged {
-			move = p.Hands().Unplug
+			move = p.Controls().Unplug
 		}
-		before := written(t, p)
+		before := journalWritten(t, p)
 		if err := move(2); err != nil {
 			t.Fatal(err)
 		}
 		await(t, "the cable is seen", func(context.Context) error {
-			if written(t, p) == before && logged(p.Agent, "records not written")(t.Context()) != nil { //nolint:contextcheck // the page asks with the test's
+			if journalWritten(t, p) == before && logContains(p.Agent, "records not written")(t.Context()) != nil { //nolint:contextcheck // the page asks with the test's
 				return errors.New("no record of it")
 			}
 			return nil
 		})
 	}
-	await(t, "/readyz tells that nothing is written", says(t, p.Health, "journal", "no room on the disk"))
+	await(t, "/readyz tells that nothing is written", healthShows(t, p.Health, "journal", "no room on the disk"))
 	if err := n.API.StopSession(t.Context(), running.ID); err != nil {
 		t.Fatal(err)
 	}
-	ended := ends(t, n, running.ID)
-	once(t, "the end is in the reserve", logged(p.Agent, "final records use the journal's reserve"))
+	ended := awaitEnd(t, n, running.ID)
+	mustHold(t, "the end is in the reserve", logContains(p.Agent, "final records use the journal's reserve"))
 	if ended.Reason != charge.StopRemote || ended.Last == ended.Start {
 		t.Errorf("got the end %+v", ended)
 	}
@@ -196,22 +196,22 @@ func TestAgentOnAFullDisk(t *testing.T) {
 	if err := p.FreeDisk(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "/readyz says that all is well again", says(t, p.Health, "journal", ""))
+	await(t, "/readyz says that all is well again", healthShows(t, p.Health, "journal", ""))
 	if got := page.Scrape()["carga_agent_journal_quota_ratio"]; got >= 0.9 {
 		t.Errorf("metrics show %v of the space used", got)
 	}
-	if err := p.Hands().Unplug(1); err != nil {
+	if err := p.Controls().Unplug(1); err != nil {
 		t.Fatal(err)
 	}
-	_ = p.Hands().Unplug(2) // it may be unplugged
-	if err := p.Hands().Plug(1); err != nil {
+	_ = p.Controls().Unplug(2) // it may be unplugged
+	if err := p.Controls().Plug(1); err != nil {
 		t.Fatal(err)
 	}
 	next := charging(t, n)
 	if next.ID == running.ID || p.Agent.Starts() != 1 {
 		t.Errorf("session %s after %s, in %d starts; want another one without a restart", next.ID, running.ID, p.Agent.Starts())
 	}
-	reconciled(t, n, 2)
+	settleAndReconcile(t, n, 2)
 }
 
 // TestCentralOnAFullDisk fills the disk of the database while sessions run:
@@ -223,11 +223,11 @@ func TestCentralOnAFullDisk(t *testing.T) {
 	t.Parallel()
 	n := onSmallDisks(t)
 	p := n.Points[0]
-	if err := p.Hands().Plug(1); err != nil {
+	if err := p.Controls().Plug(1); err != nil {
 		t.Fatal(err)
 	}
 	running := charging(t, n)
-	full := says(t, n.HTTPAddr(), "database", "the disk of the database is full")
+	full := healthShows(t, n.HTTPAddr(), "database", "the disk of the database is full")
 	for _, killed := range []bool{false, true} {
 		if err := n.FillDatabase(); err != nil {
 			t.Fatal(err)
@@ -251,7 +251,7 @@ func TestCentralOnAFullDisk(t *testing.T) {
 		if up := (metricstest.Page{T: t, Addr: n.HTTPAddr()}).Scrape()[`carga_central_check_up{check="database"}`]; up != 0 {
 			t.Errorf("metrics show the database up: %v", up)
 		}
-		once(t, "the log tells of it", logged(n.Central, "the disk of the database is full"))
+		mustHold(t, "the log tells of it", logContains(n.Central, "the disk of the database is full"))
 		var refused *operator.RefusedError
 		if _, err := n.API.StartSession(t.Context(), p.ID, 2, "ben"); !errors.As(err, &refused) || refused.Status != http.StatusServiceUnavailable {
 			t.Errorf("got %v; want an order refused with 503", err)
@@ -266,7 +266,7 @@ func TestCentralOnAFullDisk(t *testing.T) {
 		if err := n.FreeDatabase(); err != nil {
 			t.Fatal(err)
 		}
-		await(t, "/readyz says that all is well again", says(t, n.HTTPAddr(), "database", ""))
+		await(t, "/readyz says that all is well again", healthShows(t, n.HTTPAddr(), "database", ""))
 		if s := caughtUp(t, n, running.ID); s.State != "open" {
 			t.Errorf("the session is %s", s.State)
 		}
@@ -274,5 +274,5 @@ func TestCentralOnAFullDisk(t *testing.T) {
 	if n.Central.Starts() != 2 || p.Agent.Starts() != 1 {
 		t.Errorf("Central has started %d times, the agent %d; want 2 and 1", n.Central.Starts(), p.Agent.Starts())
 	}
-	reconciled(t, n, 1)
+	settleAndReconcile(t, n, 1)
 }

@@ -93,59 +93,59 @@ func newKafka(ctx context.Context, e Engines, bin, dir string, ports kafkaPorts)
 	if err := configure(e.KafkaProperties, conf, ports.settings(filepath.Join(dir, "data"))); err != nil {
 		return nil, fmt.Errorf("kafka: %w", err)
 	}
-	p := &Process{Name: "kafka", Path: e.Java, Args: java(e, "kafka.Kafka", conf), Log: filepath.Join(dir, "kafka.log")}
-	return p, format(ctx, e, conf, filepath.Join(dir, "format.log"))
+	p := &Process{Name: "kafka", Path: e.Java, Args: javaArgs(e, "kafka.Kafka", conf), Log: filepath.Join(dir, "kafka.log")}
+	return p, formatStorage(ctx, e, conf, filepath.Join(dir, "format.log"))
 }
 
 func (k *kafkaPorts) settings(data string) []setting {
 	listeners := []string{"PLAINTEXT://" + k.plain, "CONTROLLER://" + k.controller}
-	told := []string{"PLAINTEXT://" + k.plain}
+	advertisedListeners := []string{"PLAINTEXT://" + k.plain}
 	protocols := []string{"CONTROLLER:PLAINTEXT", "PLAINTEXT:PLAINTEXT"}
 	for name, a := range k.byName {
 		listeners = append(listeners, name+"://"+a.listen)
-		told = append(told, name+"://"+a.advertise)
+		advertisedListeners = append(advertisedListeners, name+"://"+a.advertise)
 		protocols = append(protocols, name+":PLAINTEXT")
 	}
 	set := func(key, value string) setting { return setting{key + "=", key + "=" + value} }
 	return []setting{
 		set("listeners", strings.Join(listeners, ",")),
-		set("advertised.listeners", strings.Join(told, ",")),
+		set("advertised.listeners", strings.Join(advertisedListeners, ",")),
 		set("listener.security.protocol.map", strings.Join(protocols, ",")),
 		set("controller.quorum.voters", "1@"+k.controller),
 		set("log.dirs", data),
 	}
 }
 
-// java is a command line that runs a class of Kafka in little memory.
-func java(e Engines, class string, args ...string) []string {
+// javaArgs is a command line that runs a class of Kafka in little memory.
+func javaArgs(e Engines, class string, args ...string) []string {
 	return append([]string{
 		"-Xms128m", "-Xmx384m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
 		"-cp", filepath.Join(e.KafkaJars, "*"), class,
 	}, args...)
 }
 
-// formatLimit is far more than the two seconds that it takes.
-const formatLimit = 60 * time.Second
+// formatTimeout is far more than the two seconds that it takes.
+const formatTimeout = 60 * time.Second
 
-// format makes Kafka's data folder.
-func format(ctx context.Context, e Engines, conf, log string) error {
+// formatStorage makes Kafka's data folder.
+func formatStorage(ctx context.Context, e Engines, conf, log string) error {
 	p := &Process{
 		Name: "kafka's format", Path: e.Java, Log: log,
-		Args: java(e, "kafka.tools.StorageTool", "format", "-t", clusterID, "-c", conf, "--ignore-formatted"),
+		Args: javaArgs(e, "kafka.tools.StorageTool", "format", "-t", clusterID, "-c", conf, "--ignore-formatted"),
 	}
 	if err := p.Start(ctx); err != nil {
 		return err
 	}
 	l, err := p.current()
 	if err != nil {
-		return p.ended(err)
+		return p.endedError(err)
 	}
-	timer := time.NewTimer(formatLimit)
+	timer := time.NewTimer(formatTimeout)
 	defer timer.Stop()
 	select {
 	case <-l.ended:
 		if l.err != nil {
-			return p.ended(l.err)
+			return p.endedError(l.err)
 		}
 		return nil
 	case <-timer.C:
@@ -154,10 +154,10 @@ func format(ctx context.Context, e Engines, conf, log string) error {
 		err = ctx.Err()
 	}
 	_, _ = p.Kill() // it may have ended by itself
-	return p.ended(err)
+	return p.endedError(err)
 }
 
-// ended is the error of a program that ended when it should not have.
-func (p *Process) ended(err error) error {
+// endedError is the error of a program that ended when it should not have.
+func (p *Process) endedError(err error) error {
 	return fmt.Errorf("%s: %w; the end of %s:\n%s", p.Name, err, p.Log, p.Tail())
 }

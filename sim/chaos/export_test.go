@@ -30,8 +30,10 @@ func ReadJournal(cp charge.CPID, dir string) ([]Record, error) {
 	return list, err
 }
 
-// First is what the register of a connector showed before anybody used it.
-func (p *Point) First(n charge.ConnectorID) charge.WattHours { return p.first.Connectors[n-1].Register }
+// InitialRegister is what the register of a connector showed before anybody used it.
+func (p *Point) InitialRegister(n charge.ConnectorID) charge.WattHours {
+	return p.initial.Connectors[n-1].Register
+}
 
 // Clone makes a second box that takes itself for p: a board of its own, which is
 // started, and an agent beside it, which is not.
@@ -55,7 +57,7 @@ func (n *Network) Clone(ctx context.Context, p *Point) (*Point, error) {
 	if err := c.Board.Start(ctx); err != nil {
 		return nil, err
 	}
-	return c, c.look(ctx)
+	return c, c.readInitial(ctx)
 }
 
 // ReconcilePoint compares what one charging point says, whose agent has ended,
@@ -71,7 +73,7 @@ func (n *Network) ReconcilePoint(ctx context.Context, p *Point) (Account, error)
 		return a, err
 	}
 	a.checkRecords(records, &b)
-	sessions, err := tellSessions(records)
+	sessions, err := foldSessions(records)
 	if err != nil {
 		return a, err
 	}
@@ -90,7 +92,7 @@ type Meter struct{ Metered, Billed, Unaccounted charge.WattHours }
 // MeterOf reads the account of a connector from Central's database.
 func (n *Network) MeterOf(ctx context.Context, cp charge.CPID, connector charge.ConnectorID) (Meter, error) {
 	b, err := readBooks(ctx, n.Database())
-	m := b.meters[outlet{cp, connector}]
+	m := b.meters[connectorKey{cp, connector}]
 	return Meter{m.metered, m.billed, m.unaccounted}, err
 }
 

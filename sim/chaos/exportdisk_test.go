@@ -9,7 +9,7 @@ import (
 
 // FillDisk leaves no byte free where the agent's journal is. What the agent
 // deletes to make room is not kept unless it is there already.
-func (p *Point) FillDisk() error { return errors.Join(p.keep(), p.disk.fill()) }
+func (p *Point) FillDisk() error { return errors.Join(p.copyJournal(), p.disk.fill()) }
 
 // FreeDisk gives the room back.
 func (p *Point) FreeDisk() error { return p.disk.free() }

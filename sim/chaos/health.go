@@ -12,12 +12,12 @@ import (
 	"github.com/carga-ev/carga/internal/obs"
 )
 
-// healthLimit bounds one question to a program, which may be dead or frozen.
-const healthLimit = time.Second
+// healthTimeout bounds one question to a program, which may be dead or frozen.
+const healthTimeout = time.Second
 
 // health asks a program's /readyz at HOST:PORT for one of its checks.
 func health(ctx context.Context, addr, check string) (obs.Health, error) {
-	ctx, cancel := context.WithTimeout(ctx, healthLimit)
+	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+addr+"/readyz", http.NoBody)
 	if err != nil {

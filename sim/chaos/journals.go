@@ -11,34 +11,34 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// place names a record.
-type place struct {
+// recordKey names a record.
+type recordKey struct {
 	cp      charge.CPID
 	journal charge.JournalID
 	seq     charge.Seq
 }
 
-func (p place) String() string { return fmt.Sprintf("%s %s/%d", p.cp, p.journal, p.seq) }
+func (p recordKey) String() string { return fmt.Sprintf("%s %s/%d", p.cp, p.journal, p.seq) }
 
-// written is one record on the disk of its charging point.
-type written struct {
-	place
+// journalRecord is one record on the disk of its charging point.
+type journalRecord struct {
+	recordKey
 	hash string
 	wire.Record
 }
 
-// reader is the boot under whose name a journal is opened to be read. Nothing
+// readerJournal is the boot under whose name a journal is opened to be read. Nothing
 // is appended, so nobody else sees it.
-const reader charge.JournalID = "reconciliation"
+const readerJournal charge.JournalID = "reconciliation"
 
 // readJournal reads every record on the disk of a charging point whose agent
 // has ended, in the order of writing.
-func readJournal(cp charge.CPID, dir string) (records []written, err error) {
+func readJournal(cp charge.CPID, dir string) (records []journalRecord, err error) {
 	fs, err := journal.OS(dir)
 	if err != nil {
 		return nil, err
 	}
-	l, found, err := journal.Open(fs, journal.Options{CP: cp, Journal: reader})
+	l, found, err := journal.Open(fs, journal.Options{CP: cp, Journal: readerJournal})
 	if err != nil {
 		return nil, fmt.Errorf("journal of %s: %w", cp, err)
 	}
@@ -56,7 +56,7 @@ func readJournal(cp charge.CPID, dir string) (records []written, err error) {
 			if err != nil {
 				return nil, fmt.Errorf("journal of %s: %s/%d: %w", cp, e.Journal, e.Seq, err)
 			}
-			records = append(records, written{place{cp, e.Journal, e.Seq}, wire.Hash(e.Bytes), rec})
+			records = append(records, journalRecord{recordKey{cp, e.Journal, e.Seq}, wire.Hash(e.Bytes), rec})
 		}
 	}
 	return records, nil
@@ -64,24 +64,24 @@ func readJournal(cp charge.CPID, dir string) (records []written, err error) {
 
 // records reads every record that was ever on the disk of a charging point whose
 // agent has ended: those that are there, and those that keep has seen.
-func (p *Point) records() ([]written, error) {
-	if _, err := os.Stat(p.kept); errors.Is(err, os.ErrNotExist) {
+func (p *Point) records() ([]journalRecord, error) {
+	if _, err := os.Stat(p.journalCopy); errors.Is(err, os.ErrNotExist) {
 		return readJournal(p.ID, p.Journal)
 	}
-	if err := p.keep(); err != nil {
+	if err := p.copyJournal(); err != nil {
 		return nil, err
 	}
-	return readJournal(p.ID, p.kept)
+	return readJournal(p.ID, p.journalCopy)
 }
 
-// growing is how many of the newest segments may have grown without a newer
+// growingSegments is how many of the newest segments may have grown without a newer
 // time.
-const growing = 2
+const growingSegments = 2
 
-// keep copies what is new in the journal beside. On a full disk an agent deletes
+// copyJournal copies what is new in the journal beside. On a full disk an agent deletes
 // what Central has to make room, and the reconciliation wants to see all of it.
-func (p *Point) keep() error {
-	if err := os.MkdirAll(p.kept, 0o750); err != nil {
+func (p *Point) copyJournal() error {
+	if err := os.MkdirAll(p.journalCopy, 0o750); err != nil {
 		return err
 	}
 	segments, err := filepath.Glob(filepath.Join(p.Journal, "*.seg")) // sorted, which is their order
@@ -89,17 +89,17 @@ func (p *Point) keep() error {
 		return err
 	}
 	for i, from := range segments {
-		to := filepath.Join(p.kept, filepath.Base(from))
-		if err := copyNew(from, to, i >= len(segments)-growing); err != nil && !errors.Is(err, os.ErrNotExist) {
+		to := filepath.Join(p.journalCopy, filepath.Base(from))
+		if err := copyIfChanged(from, to, i >= len(segments)-growingSegments); err != nil && !errors.Is(err, os.ErrNotExist) {
 			return fmt.Errorf("copy of the journal of %s: %w", p.ID, err)
 		}
 	}
 	return nil
 }
 
-// copyNew copies a file unless it has been copied as it is; always, if it may
+// copyIfChanged copies a file unless it has been copied as it is; always, if it may
 // look as it was and not be.
-func copyNew(from, to string, always bool) error {
+func copyIfChanged(from, to string, always bool) error {
 	info, err := os.Stat(from)
 	if err != nil {
 		return err
@@ -114,38 +114,38 @@ func copyNew(from, to string, always bool) error {
 	return errors.Join(os.WriteFile(to, raw, 0o600), os.Chtimes(to, info.ModTime(), info.ModTime()))
 }
 
-// told is one session as its charging point's journal tells it.
-type told struct {
-	id         charge.SessionID
-	cp         charge.CPID
-	connector  charge.ConnectorID
-	granted    charge.Time // at of authorized
-	start      charge.WattHours
-	stops      int
-	stopped    charge.Time
-	end        charge.WattHours
-	authorized int
+// journalSession is one session as its charging point's journal tells it.
+type journalSession struct {
+	id             charge.SessionID
+	cp             charge.CPID
+	connector      charge.ConnectorID
+	authorizedAt   charge.Time // at of authorized
+	startRegister  charge.WattHours
+	stops          int
+	stoppedAt      charge.Time
+	endRegister    charge.WattHours
+	authorizations int
 }
 
-// tellSessions folds the records of one charging point.
-func tellSessions(records []written) (map[charge.SessionID]*told, error) {
-	sessions := map[charge.SessionID]*told{}
+// foldSessions folds the records of one charging point.
+func foldSessions(records []journalRecord) (map[charge.SessionID]*journalSession, error) {
+	sessions := map[charge.SessionID]*journalSession{}
 	for i := range records {
 		r := &records[i]
 		p, err := r.Payload()
 		if err != nil {
-			return nil, fmt.Errorf("%v: %w", r.place, err)
+			return nil, fmt.Errorf("%v: %w", r.recordKey, err)
 		}
 		s := sessions[r.SessionID]
 		if s == nil {
-			s = &told{id: r.SessionID, cp: r.cp, connector: r.Connector}
+			s = &journalSession{id: r.SessionID, cp: r.cp, connector: r.Connector}
 		}
 		switch p := p.(type) {
 		case *wire.Authorized:
-			s.granted, s.start = r.At, p.Register
-			s.authorized++
+			s.authorizedAt, s.startRegister = r.At, p.Register
+			s.authorizations++
 		case *wire.ChargingStopped:
-			s.stopped, s.end = r.At, p.Register
+			s.stoppedAt, s.endRegister = r.At, p.Register
 			s.stops++
 		default:
 			continue

@@ -19,18 +19,18 @@ import (
 	"github.com/carga-ev/carga/sim/chaos"
 )
 
-// gone is how Apache Kafka is away for long while vehicles charge.
-type gone struct {
-	lossy
+// kafkaOutage is how Apache Kafka is away for long while vehicles charge.
+type kafkaOutage struct {
+	lossyNetwork
 	bridge string // HOST:PORT of the bridge's metrics
 }
 
 const (
-	goneFor    = 2 * time.Minute
-	gonePoints = 10
-	goneEvery  = 250 * time.Millisecond // a reading of each meter, and a record of it
-	// goneLook is the pause between two looks at what is timed.
-	goneLook = 20 * time.Millisecond
+	outageDuration = 2 * time.Minute
+	outagePoints   = 10
+	outageInterval = 250 * time.Millisecond // a reading of each meter, and a record of it
+	// outagePoll is the pause between two looks at what is timed.
+	outagePoll = 20 * time.Millisecond
 )
 
 // TestKafkaIsAwayForLong kills Apache Kafka for minutes while records come about
@@ -38,26 +38,26 @@ const (
 // once. How soon after Kafka's return, and at which rate, is printed.
 func TestKafkaIsAwayForLong(t *testing.T) {
 	long(t)
-	g := startGone(t)
+	g := startOutageNetwork(t)
 	for i, p := range g.Points {
-		g.begin(p, charge.Username(fmt.Sprintf("driver-%d", i+1)))
+		g.startSession(p, charge.Username(fmt.Sprintf("driver-%d", i+1)))
 	}
 	before := g.applied()
-	g.lasts(10 * time.Second)
+	g.wait(10 * time.Second)
 	t.Logf("%.0f records a second", float64(g.applied()-before)/10)
 	calm := g.memory()
 	_, err := g.Kafka.Kill()
 	g.must(err)
-	g.lasts(goneFor / 4)
+	g.wait(outageDuration / 4)
 	early := g.memory()
-	g.lasts(goneFor * 3 / 4)
+	g.wait(outageDuration * 3 / 4)
 	late := g.memory()
 	t.Logf("resident memory of the bridge: %d KiB before, %d KiB after %v, %d KiB after %v, holding %.0f records", calm>>10,
-		early>>10, goneFor/4, late>>10, goneFor, g.metric(g.bridge, "carga_bridge_buffer_records"))
+		early>>10, outageDuration/4, late>>10, outageDuration, g.metric(g.bridge, "carga_bridge_buffer_records"))
 	if late > early+8<<20 {
 		t.Error("the bridge's memory grows while Kafka is away")
 	}
-	g.comesBack()
+	g.restartKafka()
 	if err := g.Settle(t.Context(), limit); err != nil {
 		t.Fatal(err)
 	}
@@ -67,17 +67,17 @@ func TestKafkaIsAwayForLong(t *testing.T) {
 	for _, v := range a.Violations {
 		t.Error(v)
 	}
-	if a.Lost() != 0 || a.Sessions != gonePoints || a.Tickets != gonePoints {
-		t.Errorf("%+v: want nothing lost, and a ticket for each of %d sessions", a, gonePoints)
+	if a.Lost() != 0 || a.Sessions != outagePoints || a.Tickets != outagePoints {
+		t.Errorf("%+v: want nothing lost, and a ticket for each of %d sessions", a, outagePoints)
 	}
 }
 
-func startGone(t *testing.T) *gone {
+func startOutageNetwork(t *testing.T) *kafkaOutage {
 	t.Helper()
-	g, engines := &gone{lossy: lossy{T: t, bin: programs(t)}}, apache(t)
+	g, engines := &kafkaOutage{lossyNetwork: lossyNetwork{T: t, bin: programs(t)}}, apache(t)
 	var err error
 	g.Network, err = chaos.NewNetwork(t.Context(), chaos.Config{
-		Bin: g.bin, Dir: folder(t), Engines: engines, Points: gonePoints, Connectors: 1, Seed: 1, Power: 50_000,
+		Bin: g.bin, Dir: folder(t), Engines: engines, Points: outagePoints, Connectors: 1, Seed: 1, Power: 50_000,
 		Partitions: 3, KeepAlive: 5 * time.Second,
 	})
 	g.must(err)
@@ -91,32 +91,32 @@ func startGone(t *testing.T) *gone {
 	g.bridge = ports[0]
 	g.Bridge.Env = append(g.Bridge.Env, "CARGA_BRIDGE_OBSERVE__LISTEN="+g.bridge)
 	for _, p := range g.Points {
-		p.Agent.Env = append(p.Agent.Env, "CARGA_AGENT_INTERVALS__METER="+goneEvery.String(), "CARGA_AGENT_INTERVALS__METER_READ_WH=1")
+		p.Agent.Env = append(p.Agent.Env, "CARGA_AGENT_INTERVALS__METER="+outageInterval.String(), "CARGA_AGENT_INTERVALS__METER_READ_WH=1")
 	}
 	g.must(g.Start(t.Context()))
-	await(t, "the network starts", g.Calm())
+	await(t, "the network starts", g.AtRest())
 	return g
 }
 
-// lasts lets time pass: how long something lasts is what is measured here.
-func (g *gone) lasts(d time.Duration) {
+// wait lets time pass: how long something lasts is what is measured here.
+func (g *kafkaOutage) wait(d time.Duration) {
 	select {
 	case <-time.After(d):
 	case <-g.Context().Done():
 	}
 }
 
-// comesBack starts Kafka and times from the moment when it takes what somebody
+// restartKafka starts Kafka and times from the moment when it takes what somebody
 // else writes: until Central has the first record, and until the agents hold no
 // more than what is always under way.
-func (g *gone) comesBack() {
+func (g *kafkaOutage) restartKafka() {
 	g.Helper()
-	waiting, before := g.waiting(), g.applied()
+	waiting, before := g.unacked(), g.applied()
 	serves := make(chan time.Time, 1)
-	go func() { serves <- g.serves() }()
+	go func() { serves <- g.awaitWritable() }()
 	started := time.Now()
 	g.must(g.Kafka.Start(g.Context()))
-	for end := time.Now().Add(limit); g.applied() == before; g.lasts(goneLook) {
+	for end := time.Now().Add(limit); g.applied() == before; g.wait(outagePoll) {
 		if time.Now().After(end) {
 			g.Fatalf("no record is applied within %v", limit)
 		}
@@ -127,9 +127,9 @@ func (g *gone) comesBack() {
 	}
 	g.Logf("Kafka takes records %v after its start; Central has the first one %v after that",
 		served.Sub(started).Round(time.Millisecond), first.Sub(served).Round(time.Millisecond))
-	for end := time.Now().Add(limit); g.waiting() > gonePoints*int64(time.Second/goneEvery); g.lasts(goneLook) {
+	for end := time.Now().Add(limit); g.unacked() > outagePoints*int64(time.Second/outageInterval); g.wait(outagePoll) {
 		if time.Now().After(end) {
-			g.Fatalf("%d records wait after %v", g.waiting(), limit)
+			g.Fatalf("%d records wait after %v", g.unacked(), limit)
 		}
 	}
 	took, through := time.Since(served), g.applied()-before
@@ -137,16 +137,16 @@ func (g *gone) comesBack() {
 		took.Round(time.Millisecond), through, float64(through)/took.Seconds())
 }
 
-// serves writes records of nobody's until Kafka takes one, and tells when that
+// awaitWritable writes records of nobody's until Kafka takes one, and tells when that
 // was; zero if it never does. An attempt does not wait for the one before: that
 // one may hang in a Kafka which has only begun to listen.
-func (g *gone) serves() time.Time {
+func (g *kafkaOutage) awaitWritable() time.Time {
 	ctx, cancel := context.WithTimeout(g.Context(), limit)
 	var attempts sync.WaitGroup
 	defer attempts.Wait()
 	defer cancel()
 	taken := make(chan time.Time, 1) // the first
-	tick := time.NewTicker(goneLook)
+	tick := time.NewTicker(outagePoll)
 	defer tick.Stop()
 	for {
 		select {
@@ -167,7 +167,7 @@ func (g *gone) serves() time.Time {
 	}
 }
 
-func (g *gone) probe(ctx context.Context) error {
+func (g *kafkaOutage) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
 	// Sent to the dead letters' topic, which nobody of the network reads.
@@ -183,14 +183,14 @@ func (g *gone) probe(ctx context.Context) error {
 }
 
 // applied is how many records Central has.
-func (g *gone) applied() int64 {
+func (g *kafkaOutage) applied() int64 {
 	v, err := g.API.Network(g.Context())
 	g.must(err)
 	return v.Books.Applied
 }
 
-// waiting is how many records the agents hold that Central has not acknowledged.
-func (g *gone) waiting() (n int64) {
+// unacked is how many records the agents hold that Central has not acknowledged.
+func (g *kafkaOutage) unacked() (n int64) {
 	for _, p := range g.Points {
 		n += int64(g.metric(p.Health, "carga_agent_journal_unacked_records"))
 	}
@@ -198,10 +198,12 @@ func (g *gone) waiting() (n int64) {
 }
 
 // memory is that of the bridge's process.
-func (g *gone) memory() int64 { return int64(g.metric(g.bridge, "process_resident_memory_bytes")) }
+func (g *kafkaOutage) memory() int64 {
+	return int64(g.metric(g.bridge, "process_resident_memory_bytes"))
+}
 
 // metric asks a program for a figure that has no labels.
-func (g *gone) metric(addr, name string) float64 {
+func (g *kafkaOutage) metric(addr, name string) float64 {
 	g.Helper()
 	ctx, cancel := context.WithTimeout(g.Context(), limit)
 	defer cancel()

@@ -21,31 +21,31 @@ import (
 	"github.com/carga-ev/carga/sim/operator"
 )
 
-// TestCentralGoesBackToABackup: a backup with a session, a wish to stop it, a
+// TestCentralIsRestoredFromABackup: a backup with a session, a wish to stop it, a
 // reservation and one that is asked for is put back when all orders in it are
 // past, while charging points charge and drivers ask. The ledger becomes that
 // of a Central that was never restored, no ticket is made or told again as
 // another, and nothing of then is acted on.
-func TestCentralGoesBackToABackup(t *testing.T) {
+func TestCentralIsRestoredFromABackup(t *testing.T) {
 	l := running(t, 4)
 	long, other, busy := l.Points[0], l.Points[1], l.Points[2:]
 	dir := folder(t)
 	backup, before := filepath.Join(dir, "backup.db"), filepath.Join(dir, "before.db")
-	first := l.begin(long, "ana")
-	old := l.begin(other, "ben")
-	then := l.orderMuch(old, busy, backup)
+	first := l.startSession(long, "ana")
+	old := l.startSession(other, "ben")
+	pending := l.backupWithPendingOrders(old, busy, backup)
 	if got := l.ticket(old); got.Username != "ben" {
 		t.Errorf("the ticket of the session that was to be stopped is %+v", got)
 	}
-	l.must(other.Hands().Unplug(1))
-	drivers := l.drivers(busy)
+	l.must(other.Controls().Unplug(1))
+	drivers := l.startDrivers(busy)
 	await(t, "all orders of the backup are past, and drivers were served", func(context.Context) error {
-		if now := charge.At(time.Now()); now <= then.past || drivers.served.Load() < 4 {
-			return fmt.Errorf("%d s are left, %d were served", (then.past-now)/1000, drivers.served.Load())
+		if now := charge.At(time.Now()); now <= pending.lastExpiry || drivers.served.Load() < 4 {
+			return fmt.Errorf("%d s are left, %d were served", (pending.lastExpiry-now)/1000, drivers.served.Load())
 		}
 		return nil
 	})
-	second := l.begin(other, "eve")
+	second := l.startSession(other, "eve")
 
 	l.central("backup", "--to", before)
 	l.must(l.Central.Stop(limit))
@@ -59,22 +59,22 @@ func TestCentralGoesBackToABackup(t *testing.T) {
 	l.must(l.Central.Start(t.Context()))
 
 	served := drivers.served.Load()
-	l.goesOn(long, first)
-	l.goesOn(other, second)
+	l.sessionContinues(long, first)
+	l.sessionContinues(other, second)
 	await(t, "drivers are served by the restored Central", func(context.Context) error {
 		if n := drivers.served.Load() - served; n < 4 {
 			return fmt.Errorf("only %d", n)
 		}
 		return nil
 	})
-	l.goesOn(long, first)
-	l.goesOn(other, second)
-	drivers.goHome()
-	l.nothingOfThen(then, first, second)
-	l.finish(long, first)
-	l.finish(other, second)
-	await(t, "all comes to rest", l.Calm())
-	l.neverRestored(before)
+	l.sessionContinues(long, first)
+	l.sessionContinues(other, second)
+	drivers.stop()
+	l.noOrderOfTheBackup(pending, first, second)
+	l.stopSession(long, first)
+	l.stopSession(other, second)
+	await(t, "all comes to rest", l.AtRest())
+	l.sameAsWithoutLoss(before)
 	l.must(l.Settle(t.Context(), limit))
 	a, err := l.Reconcile(t.Context())
 	l.must(err)
@@ -87,18 +87,18 @@ func TestCentralGoesBackToABackup(t *testing.T) {
 	}
 }
 
-// orders are what a backup holds of wishes.
-type orders struct {
-	past         charge.Time // when the last of them has ended by itself
+// backupOrders are what a backup holds of wishes.
+type backupOrders struct {
+	lastExpiry   charge.Time // when the last of them has ended by itself
 	reservations []charge.ReservationID
 }
 
-// orderMuch takes a backup in which much is wanted and nothing done yet: the way
+// backupWithPendingOrders takes a backup in which much is wanted and nothing done yet: the way
 // to the charging points stands still meanwhile. Then it goes on.
-func (l *lossy) orderMuch(stop charge.SessionID, free []*chaos.Point, backup string) (o orders) {
+func (l *lossyNetwork) backupWithPendingOrders(stop charge.SessionID, free []*chaos.Point, backup string) (o backupOrders) {
 	l.Helper()
 	l.must(l.API.Reserve(l.Context(), free[0].ID, 1, "carl"))
-	await(l.T, "a reservation is confirmed", looks(func(ctx context.Context) ([]operator.Reservation, error) {
+	await(l.T, "a reservation is confirmed", listed(func(ctx context.Context) ([]operator.Reservation, error) {
 		return l.API.Reservations(ctx, "active")
 	}, "active reservation", func(operator.Reservation) bool { return true }))
 	_, err := l.Bridge.Freeze()
@@ -110,7 +110,7 @@ func (l *lossy) orderMuch(stop charge.SessionID, free []*chaos.Point, backup str
 	ends := l.column(l.Context(), backup, `SELECT max(t) FROM (SELECT until AS t FROM reservations UNION ALL SELECT expires_at FROM commands)`)
 	ms, err := strconv.ParseInt(ends[0], 10, 64)
 	l.must(err)
-	o.past = charge.Time(ms)
+	o.lastExpiry = charge.Time(ms)
 	for _, id := range l.column(l.Context(), backup, "SELECT reservation_id FROM reservations WHERE ended_at = 0") {
 		o.reservations = append(o.reservations, charge.ReservationID(id))
 	}
@@ -122,30 +122,30 @@ func (l *lossy) orderMuch(stop charge.SessionID, free []*chaos.Point, backup str
 	return o
 }
 
-// crowd are drivers who come again and again, one to each charging point.
-type crowd struct {
+// returningDrivers are drivers who come again and again, one to each charging point.
+type returningDrivers struct {
 	served atomic.Int64
-	goHome func()
+	stop   func()
 }
 
-func (l *lossy) drivers(points []*chaos.Point) *crowd {
+func (l *lossyNetwork) startDrivers(points []*chaos.Point) *returningDrivers {
 	l.Helper()
-	line := phone(l.T, l.Network)
+	line := startClient(l.T, l.Network)
 	ctx, cancel := context.WithCancel(l.Context())
-	c := &crowd{}
+	c := &returningDrivers{}
 	var all sync.WaitGroup
 	for i, p := range points {
 		all.Go(func() {
 			cfg := driver.DefaultConfig()
 			cfg.Username, cfg.CPID = charge.Username("driver"+strconv.Itoa(i+1)), &p.ID
-			cfg.Deadline, cfg.Patience, cfg.Grace, cfg.StopAfter = 30*time.Second, 30*time.Second, 5*time.Second, 2*time.Second
+			cfg.Deadline, cfg.SessionTimeout, cfg.Grace, cfg.StopAfter = 30*time.Second, 30*time.Second, 5*time.Second, 2*time.Second
 			for ctx.Err() == nil {
 				o, err := driver.Run(ctx, cfg, line, func(s driver.Step) {
 					if s.Kind == driver.StepAuthorized {
-						_ = p.Hands().Plug(1) // he may stand there still
+						_ = p.Controls().Plug(1) // he may stand there still
 					}
 				})
-				_ = p.Hands().Unplug(1)
+				_ = p.Controls().Unplug(1)
 				if err == nil && o.Result == driver.Ticket {
 					c.served.Add(1)
 					continue
@@ -157,30 +157,30 @@ func (l *lossy) drivers(points []*chaos.Point) *crowd {
 			}
 		})
 	}
-	c.goHome = func() {
+	c.stop = func() {
 		cancel()
 		all.Wait()
 	}
-	l.Cleanup(c.goHome)
+	l.Cleanup(c.stop)
 	return c
 }
 
-// nothingOfThen looks for traces of orders of the backup in what the restored
+// noOrderOfTheBackup looks for traces of orders of the backup in what the restored
 // Central ordered. That the sessions which run were not stopped is seen at their
 // end: they are stopped then, once.
-func (l *lossy) nothingOfThen(then orders, running ...charge.SessionID) {
+func (l *lossyNetwork) noOrderOfTheBackup(pending backupOrders, running ...charge.SessionID) {
 	l.Helper()
-	life := l.column(l.Context(), l.Database(), "SELECT number||'-'||run FROM epoch")[0]
-	for _, m := range l.said("cp-commands") {
+	epoch := l.column(l.Context(), l.Database(), "SELECT number||'-'||run FROM epoch")[0]
+	for _, m := range l.readTopic("cp-commands") {
 		c, err := wire.DecodeCommand(m.Value)
-		if err != nil || c.Central.String() != life { // an acknowledgement, or of before
+		if err != nil || c.Central.String() != epoch { // an acknowledgement, or of before
 			continue
 		}
 		o, err := c.Order()
 		l.must(err)
 		switch o := o.(type) {
 		case *wire.Reserve:
-			if slices.Contains(then.reservations, o.ReservationID) {
+			if slices.Contains(pending.reservations, o.ReservationID) {
 				l.Errorf("a reservation of the backup is ordered again: %s", m.Value)
 			}
 		case *wire.Stop:
@@ -191,8 +191,8 @@ func (l *lossy) nothingOfThen(then orders, running ...charge.SessionID) {
 	}
 }
 
-// neverRestored compares Central with what it would be without the loss.
-func (l *lossy) neverRestored(before string) {
+// sameAsWithoutLoss compares Central with what it would be without the loss.
+func (l *lossyNetwork) sameAsWithoutLoss(before string) {
 	l.Helper()
 	settings, rebuilt := before+".settings", before+".rebuilt"
 	l.must(os.WriteFile(settings, []byte(l.central("export-settings")), 0o600))
@@ -207,23 +207,23 @@ func (l *lossy) neverRestored(before string) {
 			l.Errorf("the ticket %s is not there after the restore, but %v", t, now)
 		}
 	}
-	told := map[charge.SessionID]wire.CentralEvent{}
+	events := map[charge.SessionID]wire.CentralEvent{}
 	again := 0
-	for _, m := range l.said("central-events") {
+	for _, m := range l.readTopic("central-events") {
 		e, err := wire.DecodeCentralEvent(m.Value)
 		l.must(err)
 		if e.EventType != wire.CentralTicket {
 			continue
 		}
 		e.Timestamp = 0 // of the telling
-		if was, some := told[e.SessionID]; some {
+		if was, some := events[e.SessionID]; some {
 			if again++; !reflect.DeepEqual(was, e) {
 				l.Errorf("a ticket was told as\n%+v and as\n%+v", was, e)
 			}
 		}
-		told[e.SessionID] = e
+		events[e.SessionID] = e
 	}
-	if n := len(l.column(l.Context(), l.Database(), "SELECT 1 FROM sessions")); len(now) != n || len(told) != n || again == 0 {
-		l.Errorf("%d sessions have %d tickets, of which %d were told, %d again; want one each, and some told again", n, len(now), len(told), again)
+	if n := len(l.column(l.Context(), l.Database(), "SELECT 1 FROM sessions")); len(now) != n || len(events) != n || again == 0 {
+		l.Errorf("%d sessions have %d tickets, of which %d were told, %d again; want one each, and some told again", n, len(now), len(events), again)
 	}
 }

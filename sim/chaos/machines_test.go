@@ -31,14 +31,14 @@ import (
 // machine only where a command of the document names it.
 type machine struct {
 	name, dir, addr string
-	words           *strings.Replacer // of the document, into those that hold here
+	replacer        *strings.Replacer // of the document, into those that hold here
 	start           []string          // commands that start it
 	env             []string          // its exports
-	stays           map[string]*chaos.Process
+	staying         map[string]*chaos.Process
 }
 
-// staying are the commands that run until they are told to end.
-var staying = regexp.MustCompile(`^bin/(bridge|(central|agent) --config|sim board|sim driver request .*ben)`)
+// stayingCommand are the commands that run until they are told to end.
+var stayingCommand = regexp.MustCompile(`^bin/(bridge|(central|agent) --config|sim board|sim driver request .*ben)`)
 
 // TestThreeMachines does what the document says about several machines, command
 // by command: a session from the request to the ticket, then each machine is
@@ -65,7 +65,7 @@ func TestThreeMachines(t *testing.T) {
 		}
 	}
 	check()
-	decided(t, m["B"])
+	checkOperations(t, m["B"])
 
 	drive := commands(pulls)
 	if len(drive) != 1 {
@@ -77,7 +77,7 @@ func TestThreeMachines(t *testing.T) {
 	}{
 		{"B", m["B"].silent},
 		{"A", func(ctx context.Context) error {
-			return errors.Join(m["B"].says(ctx, "8080", false, "waiting for Kafka"), m["C"].says(ctx, "9464", true, "waiting for MQTT"))
+			return errors.Join(m["B"].healthIs(ctx, "8080", false, "waiting for Kafka"), m["C"].healthIs(ctx, "9464", true, "waiting for MQTT"))
 		}},
 		{"C", func(ctx context.Context) error {
 			v, err := central.Network(ctx)
@@ -87,18 +87,18 @@ func TestThreeMachines(t *testing.T) {
 			return err
 		}},
 	} {
-		before := underWay(t, central, m["D"], drive[0].line)
+		before := awaitCharging(t, central, m["D"], drive[0].line)
 		t.Logf("%s %s is pulled", time.Now().Format(time.TimeOnly), pulled.machine)
-		m[pulled.machine].pull(t)
+		m[pulled.machine].cutPower(t)
 		await(t, pulled.machine+" is missed", pulled.until)
 		for _, line := range m[pulled.machine].start {
 			m[pulled.machine].run(t, line)
 		}
 		await(t, pulled.machine+" is back", func(ctx context.Context) error {
-			return advanced(ctx, central, before, pulled.machine == "C")
+			return sessionAdvanced(ctx, central, before, pulled.machine == "C")
 		})
 	}
-	m["D"].pull(t)
+	m["D"].cutPower(t)
 	check()
 	settled(t, central)
 }
@@ -115,9 +115,9 @@ func machines(t *testing.T) map[string]*machine {
 	network := fmt.Sprintf("127.%d.%d.", 1+rand.IntN(254), 1+rand.IntN(254)) // two of this test may run on one machine
 	m := map[string]*machine{}
 	for name, host := range map[string]string{"A": "2", "B": "3", "C": "4", "D": "5"} {
-		o := &machine{name: name, dir: filepath.Join(dir, name), addr: network + host, stays: map[string]*chaos.Process{}}
-		o.words = strings.NewReplacer("192.168.1.10", network+"2", "192.168.1.20", network+"3", "192.168.1.30", network+"4", "127.0.0.1", o.addr)
-		o.furnish(t, bin)
+		o := &machine{name: name, dir: filepath.Join(dir, name), addr: network + host, staying: map[string]*chaos.Process{}}
+		o.replacer = strings.NewReplacer("192.168.1.10", network+"2", "192.168.1.20", network+"3", "192.168.1.30", network+"4", "127.0.0.1", o.addr)
+		o.install(t, bin)
 		m[name] = o
 	}
 	for _, addr := range []string{m["A"].addr + ":1883", m["A"].addr + ":9092", m["A"].addr + ":9093", m["B"].addr + ":8080"} {
@@ -132,8 +132,8 @@ func machines(t *testing.T) map[string]*machine {
 	return m
 }
 
-// furnish gives the machine the programs and the samples.
-func (m *machine) furnish(t *testing.T, bin string) {
+// install gives the machine the programs and the samples.
+func (m *machine) install(t *testing.T, bin string) {
 	t.Helper()
 	cache, err := filepath.Abs(filepath.Join(root, ".cache"))
 	if err == nil {
@@ -157,7 +157,7 @@ func (m *machine) furnish(t *testing.T, bin string) {
 		}
 		raw, err := os.ReadFile(from)
 		if err == nil {
-			err = os.WriteFile(file, []byte(m.words.Replace(string(raw))), 0o600)
+			err = os.WriteFile(file, []byte(m.replacer.Replace(string(raw))), 0o600)
 		}
 		if err != nil {
 			t.Fatal(err)
@@ -168,17 +168,17 @@ func (m *machine) furnish(t *testing.T, bin string) {
 // endEngines ends them when the test does, however it does.
 func (m *machine) endEngines(t *testing.T) {
 	t.Helper()
-	keeper := exec.CommandContext(context.WithoutCancel(t.Context()), "sh", "-c", `trap "" INT; cat >/dev/null; exec .ci/engines stop`)
-	keeper.Dir = m.dir
-	life, err := keeper.StdinPipe()
+	cleaner := exec.CommandContext(context.WithoutCancel(t.Context()), "sh", "-c", `trap "" INT; cat >/dev/null; exec .ci/engines stop`)
+	cleaner.Dir = m.dir
+	life, err := cleaner.StdinPipe()
 	if err == nil {
-		err = keeper.Start()
+		err = cleaner.Start()
 	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() {
-		if err := errors.Join(life.Close(), keeper.Wait()); err != nil {
+		if err := errors.Join(life.Close(), cleaner.Wait()); err != nil {
 			t.Errorf("the engines did not end: %v", err)
 		}
 	})
@@ -189,14 +189,14 @@ func (m *machine) endEngines(t *testing.T) {
 func (m *machine) run(t *testing.T, line string) {
 	t.Helper()
 	line, _, _ = strings.Cut(line, "  #")
-	line = m.words.Replace(strings.TrimSpace(line))
+	line = m.replacer.Replace(strings.TrimSpace(line))
 	t.Logf("%s %s$ %s", time.Now().Format(time.TimeOnly), m.name, line)
 	if set, is := strings.CutPrefix(line, "export "); is {
 		m.env = append(m.env, strings.Fields(set)...)
 		return
 	}
-	if staying.MatchString(line) {
-		m.stay(t, line)
+	if stayingCommand.MatchString(line) {
+		m.startStaying(t, line)
 		return
 	}
 	attempt := func(ctx context.Context) error {
@@ -219,18 +219,18 @@ func (m *machine) run(t *testing.T, line string) {
 	}
 }
 
-func (m *machine) stay(t *testing.T, line string) {
+func (m *machine) startStaying(t *testing.T, line string) {
 	t.Helper()
-	p := m.stays[line]
+	p := m.staying[line]
 	if p == nil {
 		p = &chaos.Process{
 			Name: strings.Fields(line)[0], Path: "/bin/sh", Args: []string{"-c", "exec " + line}, Dir: m.dir, Env: m.env,
-			Log: filepath.Join(m.dir, fmt.Sprintf("%d.log", len(m.stays))),
+			Log: filepath.Join(m.dir, fmt.Sprintf("%d.log", len(m.staying))),
 		}
 		if m.name == "C" && os.Geteuid() == 0 {
 			p.Args[1] = "exec nice -n -15 " + line // it has a processor of its own: nothing of the others' holds up its contactor
 		}
-		m.stays[line] = p
+		m.staying[line] = p
 		t.Cleanup(func() {
 			if _, err := p.Kill(); err != nil && !errors.Is(err, chaos.ErrNotRunning) {
 				t.Error(err)
@@ -248,10 +248,10 @@ func (m *machine) stay(t *testing.T, line string) {
 	}
 }
 
-// pull kills all that runs there but the board, which is hardware.
-func (m *machine) pull(t *testing.T) {
+// cutPower kills all that runs there but the board, which is hardware.
+func (m *machine) cutPower(t *testing.T) {
 	t.Helper()
-	for line, p := range m.stays {
+	for line, p := range m.staying {
 		if strings.Contains(line, "sim board") {
 			continue
 		}
@@ -295,8 +295,8 @@ func (m *machine) get(ctx context.Context, port, path string, out any) error {
 	return json.NewDecoder(resp.Body).Decode(out)
 }
 
-// says wants /readyz to answer so, and to give a reason that begins with words.
-func (m *machine) says(ctx context.Context, port string, ok bool, words string) error {
+// healthIs wants /readyz to answer so, and to give a reason that begins with words.
+func (m *machine) healthIs(ctx context.Context, port string, ok bool, words string) error {
 	var ready struct {
 		OK     bool `json:"ok"`
 		Checks []struct {
@@ -323,18 +323,18 @@ func (m *machine) silent(ctx context.Context) error {
 	return nil
 }
 
-// outlet is what is looked at of the one connector.
-type outlet struct {
+// connectorState is what is looked at of the one connector.
+type connectorState struct {
 	status  charge.Status
 	session charge.SessionID
 	energy  charge.WattHours
 }
 
-// underWay waits until a session charges, and returns its connector; a driver
+// awaitCharging waits until a session charges, and returns its connector; a driver
 // asks for one when there is none.
-func underWay(t *testing.T, central *operator.API, drivers *machine, line string) outlet {
+func awaitCharging(t *testing.T, central *operator.API, drivers *machine, line string) connectorState {
 	t.Helper()
-	var now outlet
+	var now connectorState
 	await(t, "a session that charges", func(ctx context.Context) (err error) {
 		if now, err = connector(ctx, central); err != nil {
 			return err
@@ -350,21 +350,21 @@ func underWay(t *testing.T, central *operator.API, drivers *machine, line string
 	return now
 }
 
-func connector(ctx context.Context, central *operator.API) (outlet, error) {
+func connector(ctx context.Context, central *operator.API) (connectorState, error) {
 	v, err := central.Network(ctx)
 	if err != nil {
-		return outlet{}, err
+		return connectorState{}, err
 	}
 	if p := v.Point("CP_001"); p != nil && len(p.Connectors) == 1 {
 		k := &p.Connectors[0]
-		return outlet{k.Status, k.SessionID, k.Energy}, nil
+		return connectorState{k.Status, k.SessionID, k.Energy}, nil
 	}
-	return outlet{}, errors.New("the charging point is not known")
+	return connectorState{}, errors.New("the charging point is not known")
 }
 
-// advanced wants a session to have gone on, or to have ended: by the power cut
+// sessionAdvanced wants a session to have gone on, or to have ended: by the power cut
 // if that was its charging point's.
-func advanced(ctx context.Context, central *operator.API, before outlet, cut bool) error {
+func sessionAdvanced(ctx context.Context, central *operator.API, before connectorState, cut bool) error {
 	all, err := central.Sessions(ctx, "")
 	if err != nil {
 		return err
@@ -401,8 +401,8 @@ func settled(t *testing.T, central *operator.API) {
 	})
 }
 
-// decided wants Central to have each operation that the document names.
-func decided(t *testing.T, central *machine) {
+// checkOperations wants Central to have each operation that the document names.
+func checkOperations(t *testing.T, central *machine) {
 	t.Helper()
 	var api struct {
 		Paths map[string]map[string]any `json:"paths"`

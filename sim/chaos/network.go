@@ -52,7 +52,7 @@ type Network struct {
 	API     *operator.API
 
 	addr    addresses
-	ways    []*way // open until Close; empty unless proxied
+	links   []*link // open until Close; empty unless proxied
 	disks   []*disk
 	disk    *disk // Central's; nil without disks
 	noDisks error
@@ -66,17 +66,17 @@ type addresses struct {
 
 // NewNetwork prepares a network in cfg.Dir. It starts nothing that stays.
 func NewNetwork(ctx context.Context, cfg Config) (*Network, error) {
-	ports, err := FreePorts(ctx, fixedPorts+maxWays(cfg)+cfg.Points)
+	ports, err := FreePorts(ctx, fixedPorts+maxLinks(cfg)+cfg.Points)
 	if err != nil {
 		return nil, err
 	}
 	n := &Network{cfg: cfg, addr: addresses{mqtt: ports[0], kafka: ports[1], controller: ports[2], http: ports[3]}}
-	n.API = operator.New(n.addr.http, callLimit)
+	n.API = operator.New(n.addr.http, callTimeout)
 	if cfg.Proxied {
 		zerolog.SetGlobalLevel(zerolog.Disabled) // the proxies' library speaks to a logger of its own
 	}
 	spare := ports[fixedPorts:]
-	if err := n.make(ctx, ports[4], ports[5], &spare); err != nil {
+	if err := n.build(ctx, ports[4], ports[5], &spare); err != nil {
 		return nil, errors.Join(err, n.Close())
 	}
 	if err := n.openDisks(); err != nil {
@@ -87,21 +87,21 @@ func NewNetwork(ctx context.Context, cfg Config) (*Network, error) {
 
 const fixedPorts = 6
 
-// maxWays is how many proxies there may be.
-func maxWays(cfg Config) int { return 3 + cfg.Points }
+// maxLinks is how many proxies there may be.
+func maxLinks(cfg Config) int { return 3 + cfg.Points }
 
-// make makes everything; spare are addresses for the proxies.
-func (n *Network) make(ctx context.Context, bridgeKafka, centralKafka string, spare *[]string) (err error) {
+// build makes everything; spare are addresses for the proxies.
+func (n *Network) build(ctx context.Context, bridgeKafka, centralKafka string, spare *[]string) (err error) {
 	open := func(name, upstream string) (addr string) {
 		if !n.cfg.Proxied || err != nil {
 			return upstream
 		}
-		var w *way
-		if w, err = openWay(name, (*spare)[0], upstream); err != nil {
+		var w *link
+		if w, err = openLink(name, (*spare)[0], upstream); err != nil {
 			return upstream
 		}
 		*spare = (*spare)[1:]
-		n.ways = append(n.ways, w)
+		n.links = append(n.links, w)
 		return w.listen
 	}
 	kafka := kafkaPorts{plain: n.addr.kafka, controller: n.addr.controller}
@@ -220,11 +220,11 @@ func (n *Network) Start(ctx context.Context) error {
 		}
 	}
 	for _, p := range n.Points {
-		if err := p.look(ctx); err != nil {
-			return p.Board.ended(err)
+		if err := p.readInitial(ctx); err != nil {
+			return p.Board.endedError(err)
 		}
 	}
-	for _, p := range n.all() {
+	for _, p := range n.processes() {
 		if err := p.Start(ctx); err != nil {
 			return err
 		}
@@ -232,8 +232,8 @@ func (n *Network) Start(ctx context.Context) error {
 	return nil
 }
 
-// all are the processes that may be killed.
-func (n *Network) all() []*Process {
+// processes are the processes that may be killed.
+func (n *Network) processes() []*Process {
 	all := []*Process{n.MQTT, n.Kafka, n.Bridge, n.Central}
 	for _, p := range n.Points {
 		all = append(all, p.Agent)
@@ -246,7 +246,7 @@ func (n *Network) all() []*Process {
 func (n *Network) Close() error {
 	n.API.Close()
 	var errs []error
-	all := n.all()
+	all := n.processes()
 	for _, p := range n.Points {
 		all = append(all, p.Board)
 	}
@@ -258,18 +258,18 @@ func (n *Network) Close() error {
 			errs = append(errs, err)
 		}
 	}
-	for _, w := range n.ways {
+	for _, w := range n.links {
 		w.close()
 	}
 	for _, d := range n.disks {
 		errs = append(errs, d.close())
 	}
-	n.ways, n.disks = nil, nil
+	n.links, n.disks = nil, nil
 	return errors.Join(errs...)
 }
 
-// pollEvery is the pause between two looks at something that is awaited.
-const pollEvery = 50 * time.Millisecond
+// awaitInterval is the pause between two looks at something that is awaited.
+const awaitInterval = 50 * time.Millisecond
 
 // Await looks until there is nothing wrong any more. After limit, or when ctx
 // ends, the error is what was wrong last.
@@ -288,14 +288,14 @@ func Await(ctx context.Context, limit time.Duration, look func(context.Context) 
 		select {
 		case <-ctx.Done():
 			return fmt.Errorf("not within %v: %w", limit, last)
-		case <-time.After(pollEvery):
+		case <-time.After(awaitInterval):
 		}
 	}
 }
 
-// waysOf are the proxies of one part; none unless proxied.
-func (n *Network) waysOf(part string) (list []*way) {
-	for _, w := range n.ways {
+// linksOf are the proxies of one part; none unless proxied.
+func (n *Network) linksOf(part string) (list []*link) {
+	for _, w := range n.links {
 		if strings.HasPrefix(w.name, part+" to ") {
 			list = append(list, w)
 		}

@@ -14,9 +14,9 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// TestOperationsTellsOfAll: what the programs show, the document explains: each
+// TestOperationsExplainsAll: what the programs show, the document explains: each
 // check of /readyz, each loop of /livez, each alarm and each fault.
-func TestOperationsTellsOfAll(t *testing.T) {
+func TestOperationsExplainsAll(t *testing.T) {
 	text := operations(t)
 	var words []string
 	for _, f := range charge.Faults() {
@@ -56,7 +56,7 @@ func TestOperationsQuotes(t *testing.T) {
 		t.Fatal("the document has no chapters where this test looks for them")
 	}
 	chapters = regexp.MustCompile("(?s)```.*?```").ReplaceAllString(chapters, "")
-	said := source(t, "agent", "bridge", "central", "internal", "sim/driver")
+	sources := source(t, "agent", "bridge", "central", "internal", "sim/driver")
 	quotes := 0
 	for _, quote := range regexp.MustCompile("`([^`]+)`").FindAllStringSubmatch(chapters, -1) {
 		q := quote[1]
@@ -65,7 +65,7 @@ func TestOperationsQuotes(t *testing.T) {
 		}
 		quotes++
 		for part := range strings.SplitSeq(q, "…") {
-			if part = strings.TrimSpace(part); part != "" && !strings.Contains(said, part) {
+			if part = strings.TrimSpace(part); part != "" && !strings.Contains(sources, part) {
 				t.Errorf("the document quotes `%s`, but no program says %q", q, part)
 			}
 		}

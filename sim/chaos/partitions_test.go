@@ -20,8 +20,8 @@ func TestPartitionsGrowOnRealEngines(t *testing.T) {
 	if err := n.Start(t.Context()); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "the network starts", n.Calm())
-	line := phone(t, n)
+	await(t, "the network starts", n.AtRest())
+	line := startClient(t, n)
 	grown := false
 	for i := range 3 {
 		o := serve(t.Context(), n.Points[0], line, func() {
@@ -37,7 +37,7 @@ func TestPartitionsGrowOnRealEngines(t *testing.T) {
 			t.Errorf("service %d ended in %+v, want a ticket", i+1, o)
 		}
 	}
-	rightAfterCrashes(t, n)
+	reconcileAfterCrashes(t, n)
 	if !grown {
 		t.Error("no topic got a partition")
 	}

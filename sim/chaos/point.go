@@ -24,27 +24,27 @@ type Point struct {
 	Journal string // the agent's data folder
 	Health  string // HOST:PORT of what the agent shows of itself
 
-	kept   string // folder of what keep has copied of the journal
-	disk   *disk  // of the journal; nil without disks
-	socket string
-	first  sim.Snapshot // of the board before the agent first came
+	journalCopy string // folder of what keep has copied of the journal
+	disk        *disk  // of the journal; nil without disks
+	socket      string
+	initial     sim.Snapshot // of the board before the agent first came
 
 	mu     sync.Mutex
-	deaths []death // mu guards it
+	deaths []agentDeath // mu guards it
 }
 
-// death is a moment from which an agent did nothing.
-type death struct {
-	at  time.Time
-	how string
+// agentDeath is a moment from which an agent did nothing.
+type agentDeath struct {
+	at    time.Time
+	cause string
 }
 
 // traceSize is how many switchings a board remembers: more than any run makes.
 const traceSize = 1 << 16
 
-// eager lets a board go before all programs, where that is allowed. It is
+// raisePriority lets a board go before all programs, where that is allowed. It is
 // hardware: it does not wait for a processor behind the agent that it watches.
-func eager(p *Process) {
+func raisePriority(p *Process) {
 	if nice, err := exec.LookPath("nice"); err == nil && os.Geteuid() == 0 {
 		p.Path, p.Args = nice, append([]string{"-n", "-15", p.Path}, p.Args...)
 	}
@@ -57,12 +57,12 @@ func (n *Network) newPoint(number int, mqtt, health string) *Point {
 	id := pointName(number)
 	p := &Point{
 		ID: charge.CPID(id), Journal: filepath.Join(n.cfg.Dir, "agents", id), Health: health,
-		kept: filepath.Join(n.cfg.Dir, "kept", id), socket: filepath.Join(n.cfg.Dir, id+".sock"),
+		journalCopy: filepath.Join(n.cfg.Dir, "kept", id), socket: filepath.Join(n.cfg.Dir, id+".sock"),
 	}
 	p.Board = n.program("board-"+id, "sim", "", nil,
 		"board", "--socket", p.socket, "--connectors", strconv.Itoa(n.cfg.Connectors), "--power", strconv.FormatInt(int64(n.cfg.Power), 10),
 		"--serial", "sim-"+id, "--seed", strconv.FormatUint(n.cfg.Seed+uint64(number)<<32, 10), "--trace", strconv.Itoa(traceSize))
-	eager(p.Board)
+	raisePriority(p.Board)
 	p.Agent = n.program("agent-"+id, "agent", "CARGA_AGENT_", map[string]string{
 		"CP_ID": id, "DATA_DIR": p.Journal, "MQTT__URL": "tcp://" + mqtt, "MQTT__KEEP_ALIVE": n.cfg.KeepAlive.String(),
 		"HARDWARE__KIND": "board", "HARDWARE__BOARD__SOCKET": p.socket, "POLICIES__RESUME": strconv.FormatBool(n.cfg.Resume),
@@ -74,7 +74,7 @@ func (n *Network) newPoint(number int, mqtt, health string) *Point {
 // KillAgent kills the agent, and keeps when for the look at the relay.
 func (p *Point) KillAgent() error {
 	at, err := p.Agent.Kill()
-	p.died(err, death{at, "killed"})
+	p.recordDeath(err, agentDeath{at, "killed"})
 	return err
 }
 
@@ -82,14 +82,14 @@ func (p *Point) KillAgent() error {
 // open the contactor as for a dead one.
 func (p *Point) FreezeAgent() error {
 	at, err := p.Agent.Freeze()
-	p.died(err, death{at, "frozen"})
+	p.recordDeath(err, agentDeath{at, "frozen"})
 	return err
 }
 
 // DiedBefore keeps that the agent has killed itself before a moment.
-func (p *Point) DiedBefore(at time.Time) { p.died(nil, death{at, "killed by itself"}) }
+func (p *Point) DiedBefore(at time.Time) { p.recordDeath(nil, agentDeath{at, "killed by itself"}) }
 
-func (p *Point) died(err error, d death) {
+func (p *Point) recordDeath(err error, d agentDeath) {
 	if err != nil {
 		return
 	}
@@ -98,28 +98,28 @@ func (p *Point) died(err error, d death) {
 	p.deaths = append(p.deaths, d)
 }
 
-// ends are all deaths of the agent.
-func (p *Point) ends() []death {
+// agentDeaths are all deaths of the agent.
+func (p *Point) agentDeaths() []agentDeath {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	return append([]death(nil), p.deaths...)
+	return append([]agentDeath(nil), p.deaths...)
 }
 
-// Hands are the driver's and the saboteur's at a charging point.
-func (p *Point) Hands() board.Hands { return board.NewHands(board.Unix(p.socket)) }
+// Controls are the driver's and the saboteur's at a charging point.
+func (p *Point) Controls() board.Hands { return board.NewHands(board.Unix(p.socket)) }
 
 // Inspect looks at the board from outside.
 func (p *Point) Inspect(ctx context.Context) (sim.Snapshot, error) {
 	return board.Inspect(ctx, board.Unix(p.socket))
 }
 
-// boardLimit is how long a board may take to answer at its start.
-const boardLimit = 20 * time.Second
+// boardTimeout is how long a board may take to answer at its start.
+const boardTimeout = 20 * time.Second
 
-// look keeps what the board shows before anybody used it.
-func (p *Point) look(ctx context.Context) error {
-	return Await(ctx, boardLimit, func(ctx context.Context) (err error) {
-		p.first, err = p.Inspect(ctx)
+// readInitial keeps what the board shows before anybody used it.
+func (p *Point) readInitial(ctx context.Context) error {
+	return Await(ctx, boardTimeout, func(ctx context.Context) (err error) {
+		p.initial, err = p.Inspect(ctx)
 		return err
 	})
 }

@@ -29,12 +29,12 @@ type Process struct {
 	Crash string
 
 	mu     sync.Mutex
-	life   *life // mu guards it; nil before the first start and after an end that was waited for
+	run    *run // mu guards it; nil before the first start and after an end that was waited for
 	starts int
 }
 
-// life is one run of the program.
-type life struct {
+// run is one run of the program.
+type run struct {
 	process *os.Process
 	ended   chan struct{} // closed when it is gone and reaped
 	err     error         // of the end; set before ended is closed
@@ -48,7 +48,7 @@ var ErrNotRunning = errors.New("not running")
 func (p *Process) Start(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.life != nil && p.life.alive() {
+	if p.run != nil && p.run.alive() {
 		return fmt.Errorf("%s runs already", p.Name)
 	}
 	if err := os.MkdirAll(filepath.Dir(p.Log), 0o750); err != nil {
@@ -67,12 +67,12 @@ func (p *Process) Start(ctx context.Context) error {
 		cmd.Env = append(cmd.Env, "CARGA_CRASH_FILE="+p.Crash)
 	}
 	cmd.Dir, cmd.Stdout, cmd.Stderr = p.Dir, out, out
-	cmd.SysProcAttr = attributes()
+	cmd.SysProcAttr = processAttributes()
 	if err := cmd.Start(); err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
-	l := &life{process: cmd.Process, ended: make(chan struct{})}
-	p.life = l
+	l := &run{process: cmd.Process, ended: make(chan struct{})}
+	p.run = l
 	go func() {
 		l.err = cmd.Wait()
 		close(l.ended)
@@ -80,7 +80,7 @@ func (p *Process) Start(ctx context.Context) error {
 	return nil
 }
 
-func (l *life) alive() bool {
+func (l *run) alive() bool {
 	select {
 	case <-l.ended:
 		return false
@@ -90,13 +90,13 @@ func (l *life) alive() bool {
 }
 
 // current is the life that can be signalled.
-func (p *Process) current() (*life, error) {
+func (p *Process) current() (*run, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	if p.life == nil || !p.life.alive() {
+	if p.run == nil || !p.run.alive() {
 		return nil, fmt.Errorf("%s: %w", p.Name, ErrNotRunning)
 	}
-	return p.life, nil
+	return p.run, nil
 }
 
 // Alive reports whether the program runs, frozen or not.
@@ -126,8 +126,8 @@ func (p *Process) Kill() (time.Time, error) {
 	return time.Now(), nil
 }
 
-// freezeLimit is far more than a program needs to stand still.
-const freezeLimit = 5 * time.Second
+// freezeTimeout is far more than a program needs to stand still.
+const freezeTimeout = 5 * time.Second
 
 // Arm lets the program kill itself at a crash point, the next time that it gets
 // there.
@@ -149,7 +149,7 @@ func (p *Process) Freeze() (time.Time, error) {
 	if err := l.process.Signal(syscall.SIGSTOP); err != nil {
 		return time.Time{}, fmt.Errorf("freeze %s: %w", p.Name, err)
 	}
-	for end := time.Now().Add(freezeLimit); !still(l.process.Pid); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(freezeTimeout); !allStopped(l.process.Pid); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			return time.Time{}, errors.Join(fmt.Errorf("%s does not stand still", p.Name), p.Thaw())
 		}

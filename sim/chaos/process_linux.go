@@ -8,14 +8,14 @@ import (
 	"syscall"
 )
 
-// attributes put a program into a group of its own, so that a Ctrl-C for us is
+// processAttributes put a program into a group of its own, so that a Ctrl-C for us is
 // not one for it, and let the kernel end it with us.
-func attributes() *syscall.SysProcAttr {
+func processAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// still reports whether every thread of a process is stopped, or is no more.
-func still(pid int) bool {
+// allStopped reports whether every thread of a process is stopped, or is no more.
+func allStopped(pid int) bool {
 	tasks, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "*", "stat"))
 	if err != nil {
 		return false

@@ -206,7 +206,7 @@ func TestKilledInMidSession(t *testing.T) {
 			t.Parallel()
 			n := onePoint(t, resume)
 			p := n.Points[0]
-			if err := p.Hands().Plug(1); err != nil {
+			if err := p.Controls().Plug(1); err != nil {
 				t.Fatal(err)
 			}
 			for _, victim := range []*chaos.Process{p.Agent, n.Bridge, n.Central, n.MQTT, n.Kafka} {

@@ -95,17 +95,17 @@ func TestDriverOfAnotherMake(t *testing.T) {
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
-	heard := map[string]told{}
+	received := map[string]driverStep{}
 	for lines := bufio.NewScanner(steps); lines.Scan(); {
 		t.Log(lines.Text())
-		var s told
+		var s driverStep
 		if err := json.Unmarshal(lines.Bytes(), &s); err != nil {
 			t.Fatal(err)
 		}
-		if _, again := heard[s.Step]; again {
+		if _, again := received[s.Step]; again {
 			continue
 		}
-		heard[s.Step] = s
+		received[s.Step] = s
 		switch s.Step {
 		case "waiting_for_kafka": // as he is told; only now anything is started
 			if err := n.Start(ctx); err != nil {
@@ -119,7 +119,7 @@ func TestDriverOfAnotherMake(t *testing.T) {
 		t.Fatalf("%v\n%s", err, stderr.String())
 	}
 	for _, step := range []string{"waiting_for_kafka", "authorized", "charging_started", "charging_progress", "ticket"} {
-		if _, ok := heard[step]; !ok {
+		if _, ok := received[step]; !ok {
 			t.Errorf("was not told %s", step)
 		}
 	}
@@ -133,25 +133,25 @@ func TestDriverOfAnotherMake(t *testing.T) {
 	for _, v := range a.Violations {
 		t.Error(v)
 	}
-	if ticket := heard["ticket"]; a.Sessions != 1 || charge.WattHours(ticket.Energy) != a.Billed || ticket.CPID != heard["authorized"].CPID {
+	if ticket := received["ticket"]; a.Sessions != 1 || charge.WattHours(ticket.Energy) != a.Billed || ticket.CPID != received["authorized"].CPID {
 		t.Errorf("the ticket is %+v; Central has %+v", ticket, a)
 	}
 }
 
-// told is a line of the driver's.
-type told struct {
+// driverStep is a line of the driver's.
+type driverStep struct {
 	Step      string             `json:"step"`
 	CPID      charge.CPID        `json:"cp_id"`
 	Connector charge.ConnectorID `json:"connector"`
 	Energy    wire.KWh           `json:"energy_kwh"`
 }
 
-func plug(t *testing.T, n *chaos.Network, s told) {
+func plug(t *testing.T, n *chaos.Network, s driverStep) {
 	t.Helper()
 	err := errors.New("no such charging point")
 	for _, p := range n.Points {
 		if p.ID == s.CPID {
-			err = p.Hands().Plug(s.Connector)
+			err = p.Controls().Plug(s.Connector)
 		}
 	}
 	if err != nil {

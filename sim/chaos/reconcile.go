@@ -38,19 +38,19 @@ func (n *Network) Reconcile(ctx context.Context) (Account, error) {
 	if err != nil {
 		return Account{}, err
 	}
-	a := Account{Duplicates: b.dupes, Tickets: int64(len(b.tickets))}
+	a := Account{Duplicates: b.duplicates, Tickets: int64(len(b.tickets))}
 	a.checkRest(&b)
-	onDisk := map[place]bool{}
+	onDisk := map[recordKey]bool{}
 	for _, p := range n.Points {
 		records, err := p.records()
 		if err != nil {
 			return a, err
 		}
 		for i := range records {
-			onDisk[records[i].place] = true
+			onDisk[records[i].recordKey] = true
 		}
 		a.checkRecords(records, &b)
-		sessions, err := tellSessions(records)
+		sessions, err := foldSessions(records)
 		if err != nil {
 			return a, err
 		}
@@ -77,14 +77,14 @@ func (a *Account) checkRest(b *books) {
 	if b.integrity != "ok" {
 		a.violate("Central's database: %s", b.integrity)
 	}
-	if b.counted != int64(len(b.applied)) {
-		a.violate("%d records counted as applied, %d are there: some twice or not at all", b.counted, len(b.applied))
+	if b.appliedCounter != int64(len(b.applied)) {
+		a.violate("%d records counted as applied, %d are there: some twice or not at all", b.appliedCounter, len(b.applied))
 	}
 	if b.openSessions > 0 {
 		a.violate("%d sessions are still open in Central", b.openSessions)
 	}
-	if b.holes > 0 {
-		a.violate("%d holes although no storage was touched", b.holes)
+	if b.gaps > 0 {
+		a.violate("%d holes although no storage was touched", b.gaps)
 	}
 	for _, r := range b.reserved {
 		a.violate("reservation %s has not ended", r)
@@ -92,15 +92,15 @@ func (a *Account) checkRest(b *books) {
 }
 
 // checkRecords: every journalled record is applied, byte for byte.
-func (a *Account) checkRecords(records []written, b *books) {
+func (a *Account) checkRecords(records []journalRecord, b *books) {
 	for i := range records {
 		r := &records[i]
 		a.Journalled++
-		switch hash, some := b.applied[r.place]; {
+		switch hash, some := b.applied[r.recordKey]; {
 		case !some:
-			a.violate("%v (%s): journalled, and not applied", r.place, r.Type)
+			a.violate("%v (%s): journalled, and not applied", r.recordKey, r.Type)
 		case hash != r.hash:
-			a.violate("%v (%s): applied with other bytes", r.place, r.Type)
+			a.violate("%v (%s): applied with other bytes", r.recordKey, r.Type)
 		default:
 			a.Applied++
 		}
@@ -109,7 +109,7 @@ func (a *Account) checkRecords(records []written, b *books) {
 
 // checkTickets: every session has ended once and has one ticket over exactly its
 // energy.
-func (a *Account) checkTickets(cp charge.CPID, sessions map[charge.SessionID]*told, b *books) {
+func (a *Account) checkTickets(cp charge.CPID, sessions map[charge.SessionID]*journalSession, b *books) {
 	tickets := map[charge.SessionID][]ticket{}
 	for _, t := range b.tickets {
 		if t.cp == cp {
@@ -118,8 +118,8 @@ func (a *Account) checkTickets(cp charge.CPID, sessions map[charge.SessionID]*to
 	}
 	for _, s := range sortedSessions(sessions) {
 		a.Sessions++
-		if s.authorized != 1 || s.stops != 1 {
-			a.violate("%s session %s: granted %d times, ended %d times", cp, s.id, s.authorized, s.stops)
+		if s.authorizations != 1 || s.stops != 1 {
+			a.violate("%s session %s: granted %d times, ended %d times", cp, s.id, s.authorizations, s.stops)
 		}
 		mine := tickets[s.id]
 		delete(tickets, s.id)
@@ -127,7 +127,7 @@ func (a *Account) checkTickets(cp charge.CPID, sessions map[charge.SessionID]*to
 			a.violate("%s session %s: %d tickets", cp, s.id, len(mine))
 			continue
 		}
-		if want := s.end - s.start; mine[0].energy != want || mine[0].connector != s.connector {
+		if want := s.endRegister - s.startRegister; mine[0].energy != want || mine[0].connector != s.connector {
 			a.violate("%s session %s: ticket over %d Wh at connector %d; the journal says %d Wh at %d",
 				cp, s.id, mine[0].energy, mine[0].connector, want, s.connector)
 		}
@@ -140,11 +140,11 @@ func (a *Account) checkTickets(cp charge.CPID, sessions map[charge.SessionID]*to
 // checkEnergy: every Wh of the board's register is on a ticket or shown.
 func (a *Account) checkEnergy(p *Point, board *sim.Snapshot, b *books) {
 	for i, o := range board.Connectors {
-		at := outlet{p.ID, o.Connector}
-		metered := o.Register - p.first.Connectors[i].Register
+		at := connectorKey{p.ID, o.Connector}
+		metered := o.Register - p.initial.Connectors[i].Register
 		var billed charge.WattHours
 		for _, t := range b.tickets {
-			if t.outlet == at {
+			if t.connectorKey == at {
 				billed += t.energy
 			}
 		}
@@ -160,17 +160,17 @@ func (a *Account) checkEnergy(p *Point, board *sim.Snapshot, b *books) {
 }
 
 // checkRelays: no power without a grant, none without an agent.
-func (a *Account) checkRelays(p *Point, board *sim.Snapshot, sessions map[charge.SessionID]*told) error {
-	list, err := flows(board)
+func (a *Account) checkRelays(p *Point, board *sim.Snapshot, sessions map[charge.SessionID]*journalSession) error {
+	list, err := readFlows(board)
 	if err != nil {
 		return err
 	}
-	a.Violations = append(a.Violations, withoutRight(p.ID, list, sessions)...)
-	for _, d := range p.ends() {
+	a.Violations = append(a.Violations, unauthorizedFlows(p.ID, list, sessions)...)
+	for _, d := range p.agentDeaths() {
 		for _, o := range board.Connectors {
-			till, closed := opened(list, o.Connector, d.at)
+			till, closed := openedAt(list, o.Connector, d.at)
 			if took := till.Sub(d.at); closed && (till.IsZero() || took > openWithin) {
-				a.violate("%s connector %d: open only %v after its agent was %s", p.ID, o.Connector, took.Round(time.Millisecond), d.how)
+				a.violate("%s connector %d: open only %v after its agent was %s", p.ID, o.Connector, took.Round(time.Millisecond), d.cause)
 			}
 		}
 	}

@@ -54,7 +54,7 @@ func (t *tally) report(p *Plan, a Account, drained time.Duration) Report {
 	r := Report{
 		Version: obs.Version(), Seed: p.Network.Seed, ForS: int64(p.For.Seconds()), Points: p.Network.Points, Kills: kills,
 		Faults: map[string]map[string]int{}, Toxics: maps.Clone(t.toxics), Recovery: map[string]Times{}, RecoveryFrom: map[string]Times{},
-		Noticed: t.full, Services: maps.Clone(t.outcomes), Account: a, Lost: a.Lost(), DrainS: int64(drained.Seconds()), Dir: p.Network.Dir,
+		Noticed: t.noticedFull, Services: maps.Clone(t.outcomes), Account: a, Lost: a.Lost(), DrainS: int64(drained.Seconds()), Dir: p.Network.Dir,
 	}
 	r.Violations = append(append([]string{}, t.violations...), a.Violations...)
 	for _, k := range kinds() {

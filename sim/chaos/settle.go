@@ -9,8 +9,8 @@ import (
 	"github.com/carga-ev/carga/sim/operator"
 )
 
-// stopLimit is how long a program may take to end after SIGTERM.
-const stopLimit = 15 * time.Second
+// stopTimeout is how long a program may take to end after SIGTERM.
+const stopTimeout = 15 * time.Second
 
 // Settle brings a healed network to rest and ends its programs but for the
 // boards: every session is stopped and every reservation cancelled through
@@ -19,49 +19,49 @@ const stopLimit = 15 * time.Second
 func (n *Network) Settle(ctx context.Context, limit time.Duration) error {
 	deadline, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
-	err := Await(deadline, limit, n.Calm())
+	err := Await(deadline, limit, n.AtRest())
 	if err != nil {
 		err = fmt.Errorf("not at rest: %w", err)
 	}
 	for _, p := range n.Points {
-		err = errors.Join(err, p.Agent.Stop(stopLimit))
+		err = errors.Join(err, p.Agent.Stop(stopTimeout))
 	}
 	err = errors.Join(err, n.drain(deadline, limit))
 	for _, p := range []*Process{n.Central, n.Bridge, n.MQTT, n.Kafka} {
-		err = errors.Join(err, p.Stop(stopLimit))
+		err = errors.Join(err, p.Stop(stopTimeout))
 	}
 	return err
 }
 
-// callLimit bounds one call of Central, which may be dead or frozen.
-const callLimit = 3 * time.Second
+// callTimeout bounds one call of Central, which may be dead or frozen.
+const callTimeout = 3 * time.Second
 
-// calmFor is how long nothing must happen: what somebody said a moment ago may
+// restDuration is how long nothing must happen: what somebody said a moment ago may
 // still be on its way to Central.
-const calmFor = time.Second
+const restDuration = time.Second
 
-// Calm returns a look for Await: it asks Central for an end of what is open, and
+// AtRest returns a look for Await: it asks Central for an end of what is open, and
 // says what is not at rest yet, or not for long enough.
-func (n *Network) Calm() func(context.Context) error {
+func (n *Network) AtRest() func(context.Context) error {
 	ending := operator.Ending{API: n.API}
 	var since time.Time
 	return func(ctx context.Context) error {
-		if err := n.calm(ctx, &ending); err != nil {
+		if err := n.checkAtRest(ctx, &ending); err != nil {
 			since = time.Time{}
 			return err
 		}
 		if since.IsZero() {
 			since = time.Now()
 		}
-		if quiet := time.Since(since); quiet < calmFor {
+		if quiet := time.Since(since); quiet < restDuration {
 			return fmt.Errorf("at rest for %v only", quiet.Round(time.Millisecond))
 		}
 		return nil
 	}
 }
 
-// calm asks for an end of what is open, and says what is not at rest yet.
-func (n *Network) calm(ctx context.Context, ending *operator.Ending) error {
+// checkAtRest asks for an end of what is open, and says what is not at rest yet.
+func (n *Network) checkAtRest(ctx context.Context, ending *operator.Ending) error {
 	open, kept, err := ending.Ask(ctx)
 	if err != nil {
 		return err

@@ -35,19 +35,19 @@ func TestStorageOfAnAgentIsLostWhileEnergyFlows(t *testing.T) {
 		}
 	})
 
-	first, long := l.begin(back, "ana"), l.begin(other, "olga")
-	l.begin(twice, "tom")
+	first, long := l.startSession(back, "ana"), l.startSession(other, "olga")
+	l.startSession(twice, "tom")
 	l.must(chaos.CopyFolder(back.Journal, older))
-	l.goesOn(back, first)
-	l.finish(back, first)
-	orphans := []charge.SessionID{l.begin(back, "ben"), l.begin(empty, "eve")}
+	l.sessionContinues(back, first)
+	l.stopSession(back, first)
+	orphans := []charge.SessionID{l.startSession(back, "ben"), l.startSession(empty, "eve")}
 	l.must(chaos.CopyFolder(twice.Journal, clone.Journal))
 	l.must(clone.Agent.Start(t.Context()))
-	lost := l.lose(back, older, dir)
-	lost = append(lost, l.lose(empty, "", dir)...)
-	l.alarmed(back, "storage_rolled_back")
-	l.alarmed(empty, "storage_replaced")
-	l.goesOn(other, long)
+	lost := l.loseStorage(back, older, dir)
+	lost = append(lost, l.loseStorage(empty, "", dir)...)
+	l.awaitAlarm(back, "storage_rolled_back")
+	l.awaitAlarm(empty, "storage_replaced")
+	l.sessionContinues(other, long)
 
 	l.quarantine(twice, clone)
 	lost = append(lost, l.records(clone, dir)...)
@@ -56,15 +56,15 @@ func TestStorageOfAnAgentIsLostWhileEnergyFlows(t *testing.T) {
 		await(t, "an orphaned session is settled", func(ctx context.Context) error { return l.API.Settle(ctx, id) })
 		l.ticket(id)
 	}
-	l.explain()
-	l.goesOn(other, long)
-	l.finish(other, long)
+	l.explainGaps()
+	l.sessionContinues(other, long)
+	l.stopSession(other, long)
 	for _, p := range l.Points {
-		l.served(p)
+		l.serveOnce(p)
 	}
-	await(t, "all comes to rest", l.Calm())
+	await(t, "all comes to rest", l.AtRest())
 	l.hash("verify")
-	events := l.said("cp-events")
+	events := l.readTopic("cp-events")
 	l.must(l.Settle(t.Context(), limit))
 	var kept []chaos.Record
 	for _, p := range l.Points {
@@ -75,7 +75,7 @@ func TestStorageOfAnAgentIsLostWhileEnergyFlows(t *testing.T) {
 			kept = append(kept, chaos.Record{CPID: charge.CPID(m.Key), Journal: r.Journal, Seq: r.Seq, Hash: wire.Hash(m.Value), Type: r.Type})
 		}
 	}
-	l.nothingSilent(kept, lost)
+	l.allRecordsAccountedFor(kept, lost)
 	l.energy(back, empty, twice)
 	a, err := l.ReconcilePoint(t.Context(), other)
 	l.must(err)
@@ -88,9 +88,9 @@ func TestStorageOfAnAgentIsLostWhileEnergyFlows(t *testing.T) {
 	}
 }
 
-// lose kills an agent under power, puts an older copy in the place of its
+// loseStorage kills an agent under power, puts an older copy in the place of its
 // storage, or nothing, and starts it again. It answers what was on it.
-func (l *lossy) lose(p *chaos.Point, older, dir string) (lost []chaos.Record) {
+func (l *lossyNetwork) loseStorage(p *chaos.Point, older, dir string) (lost []chaos.Record) {
 	l.Helper()
 	kill(l.T, p, p.Agent)
 	lost = l.records(p, dir)
@@ -100,7 +100,7 @@ func (l *lossy) lose(p *chaos.Point, older, dir string) (lost []chaos.Record) {
 }
 
 // records reads a storage from a copy.
-func (l *lossy) records(p *chaos.Point, dir string) []chaos.Record {
+func (l *lossyNetwork) records(p *chaos.Point, dir string) []chaos.Record {
 	l.Helper()
 	copied := filepath.Join(dir, "copy of "+filepath.Base(p.Journal))
 	l.must(chaos.CopyFolder(p.Journal, copied))
@@ -109,9 +109,9 @@ func (l *lossy) records(p *chaos.Point, dir string) []chaos.Record {
 	return list
 }
 
-func (l *lossy) alarmed(p *chaos.Point, kind string) {
+func (l *lossyNetwork) awaitAlarm(p *chaos.Point, kind string) {
 	l.Helper()
-	await(l.T, "Central says what it sees", looks(l.API.Alarms, fmt.Sprintf("alarm %s of %s", kind, p.ID), func(a operator.Alarm) bool {
+	await(l.T, "Central says what it sees", listed(l.API.Alarms, fmt.Sprintf("alarm %s of %s", kind, p.ID), func(a operator.Alarm) bool {
 		return a.Kind == kind && a.CPID == p.ID
 	}))
 }
@@ -120,14 +120,14 @@ func (l *lossy) alarmed(p *chaos.Point, kind string) {
 // switches the second off. A storage that went back explains that two journals
 // grow for ten minutes; so Central's memory of this charging point is made older
 // by that.
-func (l *lossy) quarantine(p, clone *chaos.Point) {
+func (l *lossyNetwork) quarantine(p, clone *chaos.Point) {
 	l.Helper()
 	const present = "SELECT present FROM cps WHERE cp_id = ?"
 	first := l.column(l.Context(), l.Database(), "SELECT journal FROM journals WHERE cp_id = ? ORDER BY opened_at", p.ID)[0]
 	life := func() {
 		for _, h := range []*chaos.Point{clone, p} {
-			if h.Hands().Plug(1) != nil { // somebody is there
-				_ = h.Hands().Unplug(1) // and leaves
+			if h.Controls().Plug(1) != nil { // somebody is there
+				_ = h.Controls().Unplug(1) // and leaves
 			}
 		}
 	}
@@ -138,7 +138,7 @@ func (l *lossy) quarantine(p, clone *chaos.Point) {
 		}
 		return nil
 	})
-	l.alarmed(p, "storage_rolled_back")
+	l.awaitAlarm(p, "storage_rolled_back")
 	l.must(l.Central.Stop(limit))
 	l.inDatabase(l.Database(), "rw", func(db *sql.DB) error {
 		_, err := db.ExecContext(l.Context(), "UPDATE journals SET opened_at = opened_at - 660000 WHERE cp_id = ?", p.ID)
@@ -147,7 +147,7 @@ func (l *lossy) quarantine(p, clone *chaos.Point) {
 	l.must(l.Central.Start(l.Context()))
 	await(l.T, "the identity is in quarantine", func(ctx context.Context) error {
 		life()
-		return looks(l.API.Alarms, "quarantine", func(a operator.Alarm) bool { return a.Kind == "identity_fork" && a.CPID == p.ID })(ctx)
+		return listed(l.API.Alarms, "quarantine", func(a operator.Alarm) bool { return a.Kind == "identity_fork" && a.CPID == p.ID })(ctx)
 	})
 	await(l.T, "something is kept of what came after", func(ctx context.Context) error {
 		life()
@@ -166,12 +166,12 @@ func (l *lossy) quarantine(p, clone *chaos.Point) {
 	})
 }
 
-// explain writes beside each hole what was found.
-func (l *lossy) explain() {
+// explainGaps writes beside each hole what was found.
+func (l *lossyNetwork) explainGaps() {
 	l.Helper()
-	holes, err := l.API.Holes(l.Context())
+	gaps, err := l.API.Holes(l.Context())
 	l.must(err)
-	for _, h := range holes {
+	for _, h := range gaps {
 		l.Logf("hole %+v", h)
 		if !h.Filled {
 			l.must(l.API.Explain(l.Context(), h.ID, "the card was changed"))
@@ -179,11 +179,11 @@ func (l *lossy) explain() {
 	}
 }
 
-// served is one ordinary service: one ticket over what the meter counted.
-func (l *lossy) served(p *chaos.Point) {
+// serveOnce is one ordinary service: one ticket over what the meter counted.
+func (l *lossyNetwork) serveOnce(p *chaos.Point) {
 	l.Helper()
 	await(l.T, string(p.ID)+" is free", func(ctx context.Context) error {
-		_ = p.Hands().Unplug(1)
+		_ = p.Controls().Unplug(1)
 		v, err := l.API.Network(ctx)
 		if err != nil {
 			return err
@@ -201,8 +201,8 @@ func (l *lossy) served(p *chaos.Point) {
 	board, err := p.Inspect(l.Context())
 	l.must(err)
 	before := board.Connectors[0].Register
-	id := l.begin(p, "zoe")
-	got := l.finish(p, id)
+	id := l.startSession(p, "zoe")
+	got := l.stopSession(p, id)
 	board, err = p.Inspect(l.Context())
 	l.must(err)
 	if used := board.Connectors[0].Register - before; got.Energy != used || got.Username != "zoe" {
@@ -210,10 +210,10 @@ func (l *lossy) served(p *chaos.Point) {
 	}
 }
 
-// nothingSilent wants each record that can be read somewhere to be applied, in a
+// allRecordsAccountedFor wants each record that can be read somewhere to be applied, in a
 // hole, or in quarantine. What was lost with a storage, or with the box that was
 // switched off, was told before, or never.
-func (l *lossy) nothingSilent(kept, lost []chaos.Record) {
+func (l *lossyNetwork) allRecordsAccountedFor(kept, lost []chaos.Record) {
 	l.Helper()
 	key := func(r chaos.Record) string { return fmt.Sprint(r.CPID, " ", r.Journal, "/", r.Seq, " ", r.Hash) }
 	known := map[string]bool{}
@@ -221,11 +221,11 @@ func (l *lossy) nothingSilent(kept, lost []chaos.Record) {
 	    UNION ALL SELECT cp_id || ' ' || journal || '/' || seq || ' ' || hash FROM forked_records`) {
 		known[k] = true
 	}
-	holes := l.column(l.Context(), l.Database(), "SELECT cp_id || ' ' || journal || ' ' || missing FROM holes")
+	gaps := l.column(l.Context(), l.Database(), "SELECT cp_id || ' ' || journal || ' ' || missing FROM holes")
 	there := map[string]bool{}
 	for _, r := range kept {
 		if there[key(r)] = true; !known[key(r)] {
-			l.Errorf("%s (%s) is neither applied nor in quarantine; holes are %v", key(r), r.Type, holes)
+			l.Errorf("%s (%s) is neither applied nor in quarantine; holes are %v", key(r), r.Type, gaps)
 		}
 	}
 	gone := 0
@@ -240,12 +240,12 @@ func (l *lossy) nothingSilent(kept, lost []chaos.Record) {
 // energy compares registers with tickets and what is shown as unaccounted. Of the
 // charging point that was two, more is shown, never billed: Central saw its meter
 // go back when the other one spoke.
-func (l *lossy) energy(back, empty, twice *chaos.Point) {
+func (l *lossyNetwork) energy(back, empty, twice *chaos.Point) {
 	l.Helper()
 	for _, p := range []*chaos.Point{back, empty, twice} {
 		board, err := p.Inspect(l.Context())
 		l.must(err)
-		used := board.Connectors[0].Register - p.First(1)
+		used := board.Connectors[0].Register - p.InitialRegister(1)
 		m, err := l.MeterOf(l.Context(), p.ID, 1)
 		l.must(err)
 		l.Logf("%s: %d Wh went through the meter; %+v", p.ID, used, m)

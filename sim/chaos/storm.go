@@ -27,13 +27,13 @@ type Plan struct {
 
 // Bounds of a storm.
 const (
-	bootLimit   = 2 * time.Minute
-	settleLimit = 3 * time.Minute
-	backLimit   = 30 * time.Second // for a measure: what takes longer is not waited for
-	soon        = 50 * time.Millisecond
-	lookEvery   = 100 * time.Millisecond
-	sayEvery    = 10 * time.Second
-	overdue     = 2 * time.Second // a reservation may be shown so long past its end
+	startLimit       = 2 * time.Minute
+	settleLimit      = 3 * time.Minute
+	recoveryLimit    = 30 * time.Second // for a measure: what takes longer is not waited for
+	busyDelay        = 50 * time.Millisecond
+	pollInterval     = 100 * time.Millisecond
+	progressInterval = 10 * time.Second
+	overdueGrace     = 2 * time.Second // a reservation may be shown so long past its end
 )
 
 // storm is one run.
@@ -74,13 +74,13 @@ func (s *storm) run(ctx context.Context) (r Report, err error) {
 		return r, err
 	}
 	defer func() { err = errors.Join(err, s.events.Close()) }()
-	if err := Await(ctx, bootLimit, s.allOnline); err != nil {
+	if err := Await(ctx, startLimit, s.allOnline); err != nil {
 		return r, fmt.Errorf("the network does not start: %w", err)
 	}
-	if err := s.rage(ctx); err != nil {
+	if err := s.injectFaults(ctx); err != nil {
 		return r, err
 	}
-	s.say("healed; sessions are stopped, records drained")
+	s.report("healed; sessions are stopped, records drained")
 	healed := time.Now()
 	if err := s.net.Settle(ctx, settleLimit); err != nil {
 		s.tally.violate(err.Error())
@@ -107,29 +107,29 @@ func (s *storm) allOnline(ctx context.Context) error {
 	return nil
 }
 
-// rage lets drivers come and faults happen until the time is over, and heals.
-func (s *storm) rage(ctx context.Context) error {
+// injectFaults lets drivers come and faults happen until the time is over, and heals.
+func (s *storm) injectFaults(ctx context.Context) error {
 	s.start = time.Now()
-	storm, calm := context.WithTimeout(ctx, s.plan.For)
-	defer calm()
-	line, err := driver.NewLine(driver.LineConfig{Brokers: []string{s.net.KafkaAddr()}, ClientID: "chaos", Partitions: s.plan.Network.Partitions})
+	stormCtx, endStorm := context.WithTimeout(ctx, s.plan.For)
+	defer endStorm()
+	client, err := driver.NewClient(driver.ClientConfig{Brokers: []string{s.net.KafkaAddr()}, ClientID: "chaos", Partitions: s.plan.Network.Partitions})
 	if err != nil {
 		return err
 	}
-	var beside sync.WaitGroup
-	defer beside.Wait()
-	defer calm()
-	beside.Go(func() { _ = line.Run(storm) }) // it ends with its context only
+	var background sync.WaitGroup
+	defer background.Wait()
+	defer endStorm()
+	background.Go(func() { _ = client.Run(stormCtx) }) // it ends with its context only
 	for i := range s.plan.Drivers {
 		v := &visitor{
-			who: charge.Username(fmt.Sprintf("driver%d", i+1)), rng: s.rng(uint64(i) + 1), line: line, net: s.net, tally: s.tally,
+			username: charge.Username(fmt.Sprintf("driver%d", i+1)), rng: s.rng(uint64(i) + 1), client: client, net: s.net, tally: s.tally,
 		}
-		beside.Go(func() { v.run(storm) })
+		background.Go(func() { v.run(stormCtx) })
 	}
-	beside.Go(func() { s.watch(storm) })
-	s.hurt(storm)
-	beside.Wait()
-	return errors.Join(ctx.Err(), s.clearTheGround()) //nolint:contextcheck // hands take no context and end within two seconds
+	background.Go(func() { s.monitor(stormCtx) })
+	s.performActions(stormCtx)
+	background.Wait()
+	return errors.Join(ctx.Err(), s.resetBoards()) //nolint:contextcheck // hands take no context and end within two seconds
 }
 
 // rng is one of the sources of chance of this seed.
@@ -137,56 +137,56 @@ func (s *storm) rng(stream uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(s.plan.Network.Seed, stream))
 }
 
-// hurt performs action after action, several at a time, until ctx ends, and
+// performActions performs action after action, several at a time, until ctx ends, and
 // returns when all are healed.
-func (s *storm) hurt(ctx context.Context) {
-	var acts sync.WaitGroup
-	defer acts.Wait()
+func (s *storm) performActions(ctx context.Context) {
+	var running sync.WaitGroup
+	defer running.Wait()
 	rng := s.rng(0)
 	for ctx.Err() == nil {
 		a, pause := draw(rng, s.targets, s.plan.Network.KeepAlive)
 		if a.target.busy.TryLock() {
-			acts.Go(func() {
+			running.Go(func() {
 				defer a.target.busy.Unlock()
-				s.act(ctx, &a)
+				s.performAction(ctx, &a)
 			})
 		} else {
-			pause = soon // it suffers already: somebody else's turn
+			pause = busyDelay // it suffers already: somebody else's turn
 		}
-		rest(ctx, pause)
+		sleep(ctx, pause)
 	}
 }
 
-// act performs one action and measures how long its target needs afterwards.
-func (s *storm) act(ctx context.Context, a *action) {
-	s.note(a.String())
-	s.tally.suffered(a)
+// performAction performs one action and measures how long its target needs afterwards.
+func (s *storm) performAction(ctx context.Context, a *action) {
+	s.logEvent(a.String())
+	s.tally.countAction(a)
 	if err := a.perform(ctx); err != nil {
 		s.tally.violate(err.Error())
 		return
 	}
-	if a.full != nil && a.full.noticed {
-		s.tally.noticed()
+	if a.fullDisk != nil && a.fullDisk.noticed {
+		s.tally.countNoticed()
 	}
 	healed := time.Now()
-	s.note(a.target.process.Name + " healed")
-	limit, cancel := context.WithTimeout(ctx, backLimit)
+	s.logEvent(a.target.process.Name + " healed")
+	limit, cancel := context.WithTimeout(ctx, recoveryLimit)
 	defer cancel()
-	for !s.heard(a.target, healed) || a.full != nil && !a.target.roomy(limit) {
-		if rest(limit, lookEvery); ctx.Err() != nil {
+	for !s.reportedSince(a.target, healed) || a.fullDisk != nil && !a.target.diskHealthy(limit) {
+		if sleep(limit, pollInterval); ctx.Err() != nil {
 			return // the storm is over, and nobody knows
 		}
 		if limit.Err() != nil {
-			s.tally.back(a, backLimit)
+			s.tally.countRecovery(a, recoveryLimit)
 			return
 		}
 	}
-	s.tally.back(a, min(time.Since(healed), backLimit-1))
+	s.tally.countRecovery(a, min(time.Since(healed), recoveryLimit-1))
 }
 
-// heard reports whether Central has heard from a charging point since, and from
+// reportedSince reports whether Central has heard from a charging point since, and from
 // this one if it is one.
-func (s *storm) heard(t *target, since time.Time) bool {
+func (s *storm) reportedSince(t *target, since time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.view.CPs {
@@ -197,28 +197,28 @@ func (s *storm) heard(t *target, since time.Time) bool {
 	return false
 }
 
-// watch looks at the network until ctx ends: for what must never be seen, for
+// monitor looks at the network until ctx ends: for what must never be seen, for
 // programs that ended by themselves, and for people who want to know.
-func (s *storm) watch(ctx context.Context) {
-	said := time.Now()
+func (s *storm) monitor(ctx context.Context) {
+	lastReport := time.Now()
 	for ctx.Err() == nil {
 		if v, err := s.net.API.Network(ctx); err == nil {
-			s.see(&v)
+			s.checkView(&v)
 		}
-		s.revive(ctx)
-		if time.Since(said) >= sayEvery {
-			said = said.Add(sayEvery)
+		s.restartEnded(ctx)
+		if time.Since(lastReport) >= progressInterval {
+			lastReport = lastReport.Add(progressInterval)
 			s.mu.Lock()
 			b := s.view.Books
 			s.mu.Unlock()
-			s.say("%s; %d records applied of %d announced, %d delivered again", s.tally.line(), b.Applied, b.Announced, b.Duplicates)
+			s.report("%s; %d records applied of %d announced, %d delivered again", s.tally.progress(), b.Applied, b.Announced, b.Duplicates)
 		}
-		rest(ctx, lookEvery)
+		sleep(ctx, pollInterval)
 	}
 }
 
-// see checks what Central shows.
-func (s *storm) see(v *operator.View) {
+// checkView checks what Central shows.
+func (s *storm) checkView(v *operator.View) {
 	s.mu.Lock()
 	s.view = *v
 	s.mu.Unlock()
@@ -227,22 +227,22 @@ func (s *storm) see(v *operator.View) {
 	}
 	for _, p := range v.CPs {
 		for _, c := range p.Connectors {
-			if c.Status == charge.StatusReserved && c.ReservedUntil.Add(overdue) < v.At {
+			if c.Status == charge.StatusReserved && c.ReservedUntil.Add(overdueGrace) < v.At {
 				s.tally.violate(fmt.Sprintf("%s connector %d is shown as reserved past its end at %s", p.ID, c.Connector, c.ReservedUntil))
 			}
 		}
 	}
 }
 
-// revive starts again what ended by itself, which nothing may.
-func (s *storm) revive(ctx context.Context) {
+// restartEnded starts again what ended by itself, which nothing may.
+func (s *storm) restartEnded(ctx context.Context) {
 	for _, k := range kinds() {
 		for _, t := range s.targets[k] {
 			if !t.busy.TryLock() {
 				continue
 			}
 			if !t.process.Alive() {
-				s.tally.violate(t.process.ended(errors.New("ended by itself")).Error())
+				s.tally.violate(t.process.endedError(errors.New("ended by itself")).Error())
 				if err := t.process.Start(ctx); err != nil {
 					s.tally.violate(err.Error())
 				}
@@ -252,27 +252,27 @@ func (s *storm) revive(ctx context.Context) {
 	}
 }
 
-// clearTheGround takes every vehicle away and repairs every board.
-func (s *storm) clearTheGround() error {
+// resetBoards takes every vehicle away and repairs every board.
+func (s *storm) resetBoards() error {
 	var errs []error
 	for _, p := range s.net.Points {
 		for n := range s.plan.Network.Connectors {
 			at := charge.ConnectorID(n + 1)
-			errs = append(errs, p.Hands().Repair(at))
-			_ = p.Hands().Unplug(at) // most are gone already
+			errs = append(errs, p.Controls().Repair(at))
+			_ = p.Controls().Unplug(at) // most are gone already
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// say tells people.
-func (s *storm) say(format string, args ...any) {
+// report tells people.
+func (s *storm) report(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	_, _ = fmt.Fprintf(s.plan.Out, "%5.0f s  %s\n", time.Since(s.start).Seconds(), text)
-	s.note(text)
+	s.logEvent(text)
 }
 
-// note keeps what was done when, beside the logs of the parts.
-func (s *storm) note(text string) {
+// logEvent keeps what was done when, beside the logs of the parts.
+func (s *storm) logEvent(text string) {
 	_, _ = fmt.Fprintf(s.events, "%s %s\n", time.Now().Format(time.RFC3339Nano), text)
 }

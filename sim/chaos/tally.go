@@ -11,28 +11,28 @@ import (
 
 // tally counts what happens during a storm. It is safe for concurrent use.
 type tally struct {
-	mu         sync.Mutex
-	faults     map[kind]map[fault]int // mu guards everything
-	toxics     map[string]int         // of those that cut a part off
-	recovered  []recovery
-	full       int            // disks that were full and whose owner said so
-	outcomes   map[string]int // of the drivers' services
-	violations []string
+	mu          sync.Mutex
+	faults      map[kind]map[fault]int // mu guards everything
+	toxics      map[string]int         // of those that cut a part off
+	recovered   []recovery
+	noticedFull int            // disks that were full and whose owner said so
+	outcomes    map[string]int // of the drivers' services
+	violations  []string
 }
 
 // recovery is how long a part needed after a fault; backLimit stands for longer.
 type recovery struct {
-	kind  kind
-	fault fault
-	took  time.Duration
+	kind     kind
+	fault    fault
+	duration time.Duration
 }
 
 func newTally() *tally {
 	return &tally{faults: map[kind]map[fault]int{}, toxics: map[string]int{}, outcomes: map[string]int{}}
 }
 
-// suffered counts an action; one that kills on a full disk counts as both.
-func (t *tally) suffered(a *action) {
+// countAction counts an action; one that kills on a full disk counts as both.
+func (t *tally) countAction(a *action) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	of := t.faults[a.target.kind]
@@ -41,15 +41,15 @@ func (t *tally) suffered(a *action) {
 		t.faults[a.target.kind] = of
 	}
 	of[a.fault]++
-	if a.way != nil {
+	if a.link != nil {
 		t.toxics[a.toxic.Type]++
 	}
-	if a.full != nil && a.full.killed {
+	if a.fullDisk != nil && a.fullDisk.killed {
 		of[faultKill]++
 	}
 }
 
-func (t *tally) back(a *action, took time.Duration) {
+func (t *tally) countRecovery(a *action, took time.Duration) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.recovered = append(t.recovered, recovery{a.target.kind, a.fault, took})
@@ -60,19 +60,19 @@ func (t *tally) times(of func(recovery) bool) Times {
 	var list []time.Duration
 	for _, r := range t.recovered {
 		if of(r) {
-			list = append(list, r.took)
+			list = append(list, r.duration)
 		}
 	}
 	return timesOf(list)
 }
 
-func (t *tally) noticed() {
+func (t *tally) countNoticed() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	t.full++
+	t.noticedFull++
 }
 
-func (t *tally) served(r driver.Result) {
+func (t *tally) countService(r driver.Result) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	t.outcomes[r.String()]++
@@ -97,8 +97,8 @@ func (t *tally) count(f fault) (n int) {
 	return n
 }
 
-// line is the storm so far, for people.
-func (t *tally) line() string {
+// progress is the storm so far, for people.
+func (t *tally) progress() string {
 	kills := t.count(faultKill)
 	other := 0
 	for _, f := range faults() {
@@ -126,7 +126,7 @@ type Times struct {
 func (t Times) String() string {
 	s := fmt.Sprintf("%.1f s / %.1f s of %d", float64(t.P50)/1000, float64(t.P99)/1000, t.N)
 	if t.Late > 0 {
-		s += fmt.Sprintf(", %d longer than %v", t.Late, backLimit)
+		s += fmt.Sprintf(", %d longer than %v", t.Late, recoveryLimit)
 	}
 	return s
 }
@@ -139,7 +139,7 @@ func timesOf(list []time.Duration) Times {
 	at := func(percent int) int64 { return sorted[(len(sorted)-1)*percent/100].Milliseconds() }
 	late := 0
 	for _, d := range sorted {
-		if d >= backLimit {
+		if d >= recoveryLimit {
 			late++
 		}
 	}

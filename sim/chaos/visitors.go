@@ -13,33 +13,33 @@ import (
 	"github.com/carga-ev/carga/sim/driver"
 )
 
-// mood is how a driver ends his service.
-type mood int
+// behaviour is how a driver ends his service.
+type behaviour int
 
 const (
-	moodStops   mood = iota // asks to stop
-	moodUnplugs             // pulls the cable under power
-	moodFull                // waits until he is full, or has to go
-	moodAway                // reserves and never comes
-	moodTrips               // has a vehicle with an earth fault
+	behaviourStops          behaviour = iota // asks to stop
+	behaviourUnplugs                         // pulls the cable under power
+	behaviourStaysUntilFull                  // waits until he is full, or has to go
+	behaviourNoShow                          // reserves and never comes
+	behaviourEarthFault                      // has a vehicle with an earth fault
 )
 
 // visitor is a driver with his vehicle, who lives in the world outside: he
 // outlasts every process but this one.
 type visitor struct {
-	who   charge.Username
-	rng   *rand.Rand
-	line  *driver.Line
-	net   *Network
-	tally *tally
+	username charge.Username
+	rng      *rand.Rand
+	client   *driver.Client
+	net      *Network
+	tally    *tally
 
-	deeds sync.WaitGroup // what his hands are at
+	scheduled sync.WaitGroup // what his hands are at
 }
 
 // run asks for services until ctx ends.
 func (v *visitor) run(ctx context.Context) {
 	for ctx.Err() == nil {
-		rest(ctx, 200*time.Millisecond+rand64(v.rng, 3*time.Second))
+		sleep(ctx, 200*time.Millisecond+randomDuration(v.rng, 3*time.Second))
 		v.serve(ctx)
 	}
 }
@@ -47,84 +47,84 @@ func (v *visitor) run(ctx context.Context) {
 // serve is one service, from the request to leaving.
 func (v *visitor) serve(ctx context.Context) {
 	cfg := driver.DefaultConfig()
-	cfg.Username, cfg.Deadline, cfg.Patience, cfg.Grace = v.who, 40*time.Second, 45*time.Second, 10*time.Second
-	m := []mood{moodStops, moodStops, moodStops, moodUnplugs, moodUnplugs, moodFull, moodAway, moodTrips}[v.rng.IntN(8)]
-	lasts, arrives := time.Second+rand64(v.rng, 12*time.Second), rand64(v.rng, 2*time.Second)
+	cfg.Username, cfg.Deadline, cfg.SessionTimeout, cfg.Grace = v.username, 40*time.Second, 45*time.Second, 10*time.Second
+	behaviour := []behaviour{behaviourStops, behaviourStops, behaviourStops, behaviourUnplugs, behaviourUnplugs, behaviourStaysUntilFull, behaviourNoShow, behaviourEarthFault}[v.rng.IntN(8)]
+	lasts, arrives := time.Second+randomDuration(v.rng, 12*time.Second), randomDuration(v.rng, 2*time.Second)
 	if v.rng.IntN(3) == 0 {
 		cfg.CPID = new(v.net.Points[v.rng.IntN(len(v.net.Points))].ID)
 	}
-	if m == moodStops {
+	if behaviour == behaviourStops {
 		cfg.StopAfter = lasts
 	}
 	stay, leave := context.WithCancel(ctx)
-	defer v.deeds.Wait()
+	defer v.scheduled.Wait()
 	defer leave()
-	var at outlet
-	o, err := driver.Run(ctx, cfg, v.line, func(s driver.Step) {
+	var at connectorKey
+	o, err := driver.Run(ctx, cfg, v.client, func(s driver.Step) {
 		if s.Kind == driver.StepAuthorized {
-			at = outlet{s.CPID, s.Connector}
-			if m != moodAway {
-				v.later(stay, arrives, at, m, v.plug)
+			at = connectorKey{s.CPID, s.Connector}
+			if behaviour != behaviourNoShow {
+				v.schedule(stay, arrives, at, behaviour, v.plug)
 			}
 		}
-		if s.Kind == driver.StepStarted && (m == moodUnplugs || m == moodTrips) {
-			v.later(stay, lasts, at, m, v.hurt)
+		if s.Kind == driver.StepStarted && (behaviour == behaviourUnplugs || behaviour == behaviourEarthFault) {
+			v.schedule(stay, lasts, at, behaviour, v.interrupt)
 		}
 	})
 	if err == nil {
-		v.tally.served(o.Result)
+		v.tally.countService(o.Result)
 	}
 	leave()
-	v.deeds.Wait()
-	if at.cp != "" && m != moodAway {
-		v.leave(at, m) //nolint:contextcheck // hands take no context and end within two seconds
+	v.scheduled.Wait()
+	if at.cp != "" && behaviour != behaviourNoShow {
+		v.leave(at, behaviour) //nolint:contextcheck // hands take no context and end within two seconds
 	}
 }
 
-// later does something after a while, unless he has left before.
-func (v *visitor) later(ctx context.Context, after time.Duration, at outlet, m mood, do func(outlet, mood)) {
-	v.deeds.Go(func() {
-		if rest(ctx, after); ctx.Err() == nil {
-			do(at, m)
+// schedule does something after a while, unless he has left before.
+func (v *visitor) schedule(ctx context.Context, after time.Duration, at connectorKey, b behaviour, do func(connectorKey, behaviour)) {
+	v.scheduled.Go(func() {
+		if sleep(ctx, after); ctx.Err() == nil {
+			do(at, b)
 		}
 	})
 }
 
-func (v *visitor) plug(at outlet, _ mood) {
+func (v *visitor) plug(at connectorKey, _ behaviour) {
 	if p := v.net.point(at.cp); p != nil {
-		v.hands(p.Hands().Plug(at.connector), "plug", at)
+		v.checkBoardError(p.Controls().Plug(at.connector), "plug", at)
 	}
 }
 
-// hurt ends the power from outside.
-func (v *visitor) hurt(at outlet, m mood) {
+// interrupt ends the power from outside.
+func (v *visitor) interrupt(at connectorKey, b behaviour) {
 	p := v.net.point(at.cp)
 	if p == nil {
 		return
 	}
-	if m == moodUnplugs {
-		v.hands(p.Hands().Unplug(at.connector), "unplug", at)
+	if b == behaviourUnplugs {
+		v.checkBoardError(p.Controls().Unplug(at.connector), "unplug", at)
 		return
 	}
-	v.hands(p.Hands().Inject(at.connector, charge.FaultGroundFault), "trip", at)
+	v.checkBoardError(p.Controls().Inject(at.connector, charge.FaultGroundFault), "trip", at)
 }
 
-func (v *visitor) leave(at outlet, m mood) {
+func (v *visitor) leave(at connectorKey, b behaviour) {
 	p := v.net.point(at.cp)
 	if p == nil {
 		return
 	}
-	if m == moodTrips {
-		v.hands(p.Hands().Repair(at.connector), "repair", at)
+	if b == behaviourEarthFault {
+		v.checkBoardError(p.Controls().Repair(at.connector), "repair", at)
 	}
-	v.hands(p.Hands().Unplug(at.connector), "unplug", at)
+	v.checkBoardError(p.Controls().Unplug(at.connector), "unplug", at)
 }
 
-// hands notes what a board did not let a driver do. That somebody else stands
+// checkBoardError notes what a board did not let a driver do. That somebody else stands
 // there, or has pulled the cable, is life.
-func (v *visitor) hands(err error, deed string, at outlet) {
+func (v *visitor) checkBoardError(err error, operation string, at connectorKey) {
 	if err != nil && !errors.Is(err, sim.ErrPlugged) && !errors.Is(err, sim.ErrUnplugged) {
-		v.tally.violate(fmt.Sprintf("%s connector %d: %s: %v", at.cp, at.connector, deed, err))
+		v.tally.violate(fmt.Sprintf("%s connector %d: %s: %v", at.cp, at.connector, operation, err))
 	}
 }
 

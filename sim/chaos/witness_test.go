@@ -21,17 +21,17 @@ import (
 	"github.com/carga-ev/carga/sim/operator"
 )
 
-// lossy is a running network on real engines of which something will be lost.
-type lossy struct {
+// lossyNetwork is a running network on real engines of which something will be lost.
+type lossyNetwork struct {
 	*testing.T
 	*chaos.Network
 	bin string
 }
 
 // running starts such a network, and lets the test run beside others.
-func running(t *testing.T, points int) *lossy {
+func running(t *testing.T, points int) *lossyNetwork {
 	t.Helper()
-	l, engines := &lossy{T: t, bin: programs(t)}, apache(t)
+	l, engines := &lossyNetwork{T: t, bin: programs(t)}, apache(t)
 	t.Parallel()
 	var err error
 	l.Network, err = chaos.NewNetwork(t.Context(), chaos.Config{
@@ -45,19 +45,19 @@ func running(t *testing.T, points int) *lossy {
 		}
 	})
 	l.must(l.Start(t.Context()))
-	await(t, "the network starts", l.Calm())
+	await(t, "the network starts", l.AtRest())
 	return l
 }
 
-func (l *lossy) must(err error) {
+func (l *lossyNetwork) must(err error) {
 	l.Helper()
 	if err != nil {
 		l.Fatal(err)
 	}
 }
 
-// looks is a look for await at something that Central lists.
-func looks[T any](list func(context.Context) ([]T, error), want string, is func(T) bool) func(context.Context) error {
+// listed is a look for await at something that Central lists.
+func listed[T any](list func(context.Context) ([]T, error), want string, is func(T) bool) func(context.Context) error {
 	return func(ctx context.Context) error {
 		all, err := list(ctx)
 		if err == nil && !slices.ContainsFunc(all, is) {
@@ -67,27 +67,27 @@ func looks[T any](list func(context.Context) ([]T, error), want string, is func(
 	}
 }
 
-func (l *lossy) sessions(ctx context.Context) ([]operator.Session, error) {
+func (l *lossyNetwork) sessions(ctx context.Context) ([]operator.Session, error) {
 	return l.API.Sessions(ctx, "")
 }
 
-// begin lets a driver plug in, and waits until he charges.
-func (l *lossy) begin(p *chaos.Point, who charge.Username) (id charge.SessionID) {
+// startSession lets a driver plug in, and waits until he charges.
+func (l *lossyNetwork) startSession(p *chaos.Point, username charge.Username) (id charge.SessionID) {
 	l.Helper()
-	l.must(p.Hands().Plug(1))
+	l.must(p.Controls().Plug(1))
 	await(l.T, "a session is asked for", func(ctx context.Context) (err error) {
-		id, err = l.API.StartSession(ctx, p.ID, 1, who)
+		id, err = l.API.StartSession(ctx, p.ID, 1, username)
 		return err
 	})
-	await(l.T, "energy flows", looks(l.sessions, "session with energy: "+string(id), func(s operator.Session) bool {
+	await(l.T, "energy flows", listed(l.sessions, "session with energy: "+string(id), func(s operator.Session) bool {
 		return s.ID == id && s.State == "open" && s.Last > s.Start
 	}))
 	return id
 }
 
-// goesOn waits until Central hears of energy that a session uses from now on. A
+// sessionContinues waits until Central hears of energy that a session uses from now on. A
 // vehicle may rest, being full: then the session must only be open.
-func (l *lossy) goesOn(p *chaos.Point, id charge.SessionID) {
+func (l *lossyNetwork) sessionContinues(p *chaos.Point, id charge.SessionID) {
 	l.Helper()
 	board, err := p.Inspect(l.Context())
 	l.must(err)
@@ -98,25 +98,25 @@ func (l *lossy) goesOn(p *chaos.Point, id charge.SessionID) {
 			return err
 		}
 		rests := board.Connectors[0].Power == 0
-		return looks(l.sessions, "session that goes on: "+string(id), func(s operator.Session) bool {
+		return listed(l.sessions, "session that goes on: "+string(id), func(s operator.Session) bool {
 			return s.ID == id && s.State == "open" && (rests || s.Last > before)
 		})(ctx)
 	})
 }
 
-// finish stops a session, waits for its ticket, and lets the driver leave.
-func (l *lossy) finish(p *chaos.Point, id charge.SessionID) (ticket operator.Ticket) {
+// stopSession stops a session, waits for its ticket, and lets the driver leave.
+func (l *lossyNetwork) stopSession(p *chaos.Point, id charge.SessionID) (ticket operator.Ticket) {
 	l.Helper()
 	await(l.T, "the session is stopped", func(ctx context.Context) error { return l.API.StopSession(ctx, id) })
 	ticket = l.ticket(id)
-	l.must(p.Hands().Unplug(1))
+	l.must(p.Controls().Unplug(1))
 	return ticket
 }
 
 // ticket waits for the ticket of a session.
-func (l *lossy) ticket(id charge.SessionID) (ticket operator.Ticket) {
+func (l *lossyNetwork) ticket(id charge.SessionID) (ticket operator.Ticket) {
 	l.Helper()
-	await(l.T, "a ticket", looks(l.API.Tickets, "ticket of "+string(id), func(t operator.Ticket) bool {
+	await(l.T, "a ticket", listed(l.API.Tickets, "ticket of "+string(id), func(t operator.Ticket) bool {
 		if t.SessionID == id {
 			ticket = t
 		}
@@ -126,7 +126,7 @@ func (l *lossy) ticket(id charge.SessionID) (ticket operator.Ticket) {
 }
 
 // central runs one of Central's commands beside it.
-func (l *lossy) central(args ...string) string {
+func (l *lossyNetwork) central(args ...string) string {
 	l.Helper()
 	ctx, cancel := context.WithTimeout(l.Context(), limit)
 	defer cancel()
@@ -146,7 +146,7 @@ func (l *lossy) central(args ...string) string {
 var hashLine = regexp.MustCompile(`ledger hash ([0-9a-f]{64})`)
 
 // hash verifies a database, and answers the hash of its ledger.
-func (l *lossy) hash(args ...string) string {
+func (l *lossyNetwork) hash(args ...string) string {
 	l.Helper()
 	out := l.central(args...)
 	m := hashLine.FindStringSubmatch(out)
@@ -157,7 +157,7 @@ func (l *lossy) hash(args ...string) string {
 }
 
 // inDatabase opens a database beside its Central.
-func (l *lossy) inDatabase(path, mode string, do func(*sql.DB) error) {
+func (l *lossyNetwork) inDatabase(path, mode string, do func(*sql.DB) error) {
 	l.Helper()
 	db, err := sql.Open("sqlite3", "file:"+path+"?mode="+mode+"&_busy_timeout=5000")
 	l.must(err)
@@ -165,7 +165,7 @@ func (l *lossy) inDatabase(path, mode string, do func(*sql.DB) error) {
 }
 
 // column is what a query of a database answers, a text a row.
-func (l *lossy) column(ctx context.Context, path, query string, args ...any) (all []string) {
+func (l *lossyNetwork) column(ctx context.Context, path, query string, args ...any) (all []string) {
 	l.Helper()
 	l.inDatabase(path, "ro", func(db *sql.DB) error {
 		rows, err := db.QueryContext(ctx, query, args...)
@@ -185,8 +185,8 @@ func (l *lossy) column(ctx context.Context, path, query string, args ...any) (al
 	return all
 }
 
-// said reads all that a topic of one partition holds.
-func (l *lossy) said(topic string) (all []kafka.Message) {
+// readTopic reads all that a topic of one partition holds.
+func (l *lossyNetwork) readTopic(topic string) (all []kafka.Message) {
 	l.Helper()
 	ctx, cancel := context.WithTimeout(l.Context(), limit)
 	defer cancel()

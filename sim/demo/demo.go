@@ -36,23 +36,23 @@ type demo struct {
 
 	mqtt  *engines.MQTT  // nil: external
 	kafka *engines.Kafka // nil: external
-	where places
+	addr  addresses
 
-	mu      sync.Mutex
-	served  *centralapp.Central // mu guards it and deps.Out; nil before the page is served
-	fleet   *fleet.Fleet
-	api     *operator.API
-	breaker *breaker
+	mu         sync.Mutex
+	centralApp *centralapp.Central // mu guards it and deps.Out; nil before the page is served
+	fleet      *fleet.Fleet
+	api        *operator.API
+	breaker    *breaker
 
 	drivers, points, bridge, central *part
-	wired                            bool // the parts are made
+	built                            bool // the parts are made
 
 	failed chan error    // capacity 1: the first failure ends the run
 	ready  time.Duration // how long it took until all charging points were there
 }
 
-// places are the addresses that hold.
-type places struct {
+// addresses are the addresses that hold.
+type addresses struct {
 	mqtt  string   // tcp://HOST:PORT
 	kafka []string // HOST:PORT
 	http  string   // HOST:PORT
@@ -72,54 +72,54 @@ func Run(ctx context.Context, cfg Config, deps Deps) (Summary, error) {
 		return Summary{}, err
 	}
 	defer func() { _ = held.Close() }() // the system gives the lock back
-	if err := d.place(ctx); err != nil {
+	if err := d.resolveAddresses(ctx); err != nil {
 		return Summary{}, err
 	}
-	life, end := context.WithCancel(context.WithoutCancel(ctx)) // the parts are stopped in order, not all by ctx
+	partsCtx, end := context.WithCancel(context.WithoutCancel(ctx)) // the parts are stopped in order, not all by ctx
 	defer end()
 	if err := d.startEngines(); err != nil {
 		return Summary{}, errors.Join(err, d.stop())
 	}
-	if err := d.wire(life); err != nil {
+	if err := d.buildParts(partsCtx); err != nil {
 		return Summary{}, errors.Join(err, d.stop())
 	}
-	d.central.start(life)
-	d.bridge.start(life)
-	d.points.start(life)
-	d.greet()
-	err = d.live(ctx, life)
+	d.central.start(partsCtx)
+	d.bridge.start(partsCtx)
+	d.points.start(partsCtx)
+	d.printAddresses()
+	err = d.runUntilStopped(ctx, partsCtx)
 	if err == nil && cfg.For > 0 && ctx.Err() == nil {
-		d.say("  settling: sessions are stopped, records acknowledged")
-		d.settle(life)
+		d.printf("  settling: sessions are stopped, records acknowledged")
+		d.settle(partsCtx)
 	}
-	s, sumErr := d.summarize(life)
+	s, sumErr := d.summarize(partsCtx)
 	return s, errors.Join(err, sumErr, d.stop())
 }
 
-// place finds out where everything is.
-func (d *demo) place(ctx context.Context) error {
+// resolveAddresses finds out where everything is.
+func (d *demo) resolveAddresses(ctx context.Context) error {
 	var errs []error
 	find := func(a Address, what, flag string) string {
-		addr, moved, err := a.place(ctx, what, flag)
+		addr, moved, err := a.resolve(ctx, what, flag)
 		if err != nil {
 			errs = append(errs, err)
 		}
 		if moved != "" {
-			d.where.moved = append(d.where.moved, moved)
+			d.addr.moved = append(d.addr.moved, moved)
 		}
 		return addr
 	}
 	if d.cfg.ExternalMQTT != "" {
-		d.where.mqtt = d.cfg.ExternalMQTT
+		d.addr.mqtt = d.cfg.ExternalMQTT
 	} else {
 		d.mqtt = engines.NewMQTT(find(d.cfg.MQTT, "the MQTT broker", "mqtt"), nil, d.log)
 	}
 	if len(d.cfg.ExternalKafka) > 0 {
-		d.where.kafka = d.cfg.ExternalKafka
+		d.addr.kafka = d.cfg.ExternalKafka
 	} else {
 		d.kafka = engines.NewKafka(find(d.cfg.Kafka, "Kafka", "kafka"), filepath.Join(d.cfg.Data, "kafka"), nil)
 	}
-	d.where.http = find(d.cfg.HTTP, "the page", "http")
+	d.addr.http = find(d.cfg.HTTP, "the page", "http")
 	return errors.Join(errs...)
 }
 
@@ -135,9 +135,9 @@ func (d *demo) startEngines() error {
 	return nil
 }
 
-// live waits for everything to be there, lets the drivers ask, and goes on
+// runUntilStopped waits for everything to be there, lets the drivers ask, and goes on
 // until the run is over.
-func (d *demo) live(ctx, life context.Context) error {
+func (d *demo) runUntilStopped(ctx, partsCtx context.Context) error {
 	if d.cfg.For > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithDeadline(ctx, d.start.Add(d.cfg.For))
@@ -163,14 +163,14 @@ func (d *demo) live(ctx, life context.Context) error {
 		case <-waiting:
 			waiting = nil
 			if ctx.Err() == nil {
-				d.drivers.start(life)
+				d.drivers.start(partsCtx)
 			}
 		case k, ok := <-d.deps.Keys:
 			if !ok {
 				d.deps.Keys = nil
 				continue
 			}
-			if quit := d.press(k); quit {
+			if quit := d.handleKey(k); quit {
 				return nil
 			}
 		}
@@ -182,7 +182,7 @@ func (d *demo) awaitPoints(ctx context.Context) {
 	for {
 		if n, err := d.api.Network(ctx); err == nil && d.present(&n) >= len(d.fleet.Points()) {
 			d.ready = time.Since(d.start)
-			d.sayReady(&n)
+			d.printReady(&n)
 			return
 		}
 		select {
@@ -214,7 +214,7 @@ const headStart = 1500 * time.Millisecond
 
 // stop ends everything, in order, and waits for it.
 func (d *demo) stop() error {
-	if d.wired {
+	if d.built {
 		d.drivers.halt()
 		gone := make(chan struct{})
 		go func() {
@@ -257,18 +257,18 @@ func (d *demo) fail(err error) {
 	}
 }
 
-// say tells people a line. It may be called from any goroutine.
-func (d *demo) say(format string, args ...any) {
+// printf tells people a line. It may be called from any goroutine.
+func (d *demo) printf(format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	_, _ = fmt.Fprintf(d.deps.Out, format+"\n", args...)
 }
 
-// greet says what listens where.
-func (d *demo) greet() {
-	d.say("carga demo: everything in this one process, data in %s (delete it to start over)", d.cfg.Data)
-	for _, m := range d.where.moved {
-		d.say("  ! %s", m)
+// printAddresses says what listens where.
+func (d *demo) printAddresses() {
+	d.printf("carga demo: everything in this one process, data in %s (delete it to start over)", d.cfg.Data)
+	for _, m := range d.addr.moved {
+		d.printf("  ! %s", m)
 	}
 	kind := func(external bool) string {
 		if external {
@@ -276,27 +276,27 @@ func (d *demo) greet() {
 		}
 		return "embedded, demo only"
 	}
-	d.say("  ✓ %-13s %-26s %s", "MQTT broker", strings.TrimPrefix(d.mqttURL(), "tcp://"), kind(d.mqtt == nil))
-	d.say("  ✓ %-13s %-26s %s", "Kafka", strings.Join(d.brokers(), ","), kind(d.kafka == nil))
+	d.printf("  ✓ %-13s %-26s %s", "MQTT broker", strings.TrimPrefix(d.mqttURL(), "tcp://"), kind(d.mqtt == nil))
+	d.printf("  ✓ %-13s %-26s %s", "Kafka", strings.Join(d.brokers(), ","), kind(d.kafka == nil))
 }
 
-func (d *demo) page() string { return "http://" + d.where.http }
+func (d *demo) page() string { return "http://" + d.addr.http }
 
-func (d *demo) sayReady(n *operator.View) {
-	d.say("  ✓ %-13s %-26s SQLite %s", "Central", d.page(), filepath.Join(d.cfg.Data, centralDB))
+func (d *demo) printReady(n *operator.View) {
+	d.printf("  ✓ %-13s %-26s SQLite %s", "Central", d.page(), filepath.Join(d.cfg.Data, centralDB))
 	for _, p := range n.Parts {
 		if p.Name == "bridge" {
-			d.say("  ✓ %-13s %s", "Bridge", p.State)
+			d.printf("  ✓ %-13s %s", "Bridge", p.State)
 		}
 	}
-	d.say("  %-42s %.1f s", fmt.Sprintf("%d/%d charging points ready", d.present(n), len(d.fleet.Points())), d.ready.Seconds())
+	d.printf("  %-42s %.1f s", fmt.Sprintf("%d/%d charging points ready", d.present(n), len(d.fleet.Points())), d.ready.Seconds())
 	if d.cfg.Drivers > 0 {
-		d.say("  %d drivers ask by themselves; the first ticket comes within a minute", d.cfg.Drivers)
+		d.printf("  %d drivers ask by themselves; the first ticket comes within a minute", d.cfg.Drivers)
 	}
 	if d.deps.Keys != nil {
-		d.say("  keys: %s", keyHelp)
+		d.printf("  keys: %s", keyHelp)
 	} else if d.cfg.For == 0 {
-		d.say("  stop it with Ctrl-C")
+		d.printf("  stop it with Ctrl-C")
 	}
 	if d.deps.Ready != nil {
 		d.deps.Ready(d.page())
@@ -310,12 +310,12 @@ func (d *demo) mqttURL() string {
 	if d.mqtt != nil {
 		return d.mqtt.URL()
 	}
-	return d.where.mqtt
+	return d.addr.mqtt
 }
 
 func (d *demo) brokers() []string {
 	if d.kafka != nil {
 		return []string{d.kafka.Addr()}
 	}
-	return d.where.kafka
+	return d.addr.kafka
 }

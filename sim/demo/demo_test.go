@@ -29,7 +29,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 // small is a demo whose sessions take seconds.
 func small(dir string, runFor time.Duration) demo.Config {
 	cfg := demo.DefaultConfig()
-	free := demo.Address{HostPort: "127.0.0.1:0", Asked: true}
+	free := demo.Address{HostPort: "127.0.0.1:0", Explicit: true}
 	cfg.CPs, cfg.Drivers, cfg.Data, cfg.For = 5, 3, dir, runFor
 	cfg.HTTP, cfg.MQTT, cfg.Kafka = free, free, free
 	cfg.Vehicles = sim.Vehicles{
@@ -100,9 +100,9 @@ func wantHealthy(t *testing.T, s demo.Summary) {
 	}
 }
 
-// TestDemoGoesOnWhereItWas: two runs on one folder, which nobody else can use
+// TestDemoContinuesOnItsDataFolder: two runs on one folder, which nobody else can use
 // meanwhile.
-func TestDemoGoesOnWhereItWas(t *testing.T) {
+func TestDemoContinuesOnItsDataFolder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
 	var out screen
@@ -234,11 +234,11 @@ func TestBusyPorts(t *testing.T) {
 	dir := t.TempDir()
 	var out screen
 	cfg := small(dir, time.Second)
-	cfg.HTTP = demo.Address{HostPort: l.Addr().String(), Asked: true}
+	cfg.HTTP = demo.Address{HostPort: l.Addr().String(), Explicit: true}
 	if _, err := demo.Run(t.Context(), cfg, demo.Deps{Out: &out, Log: logTo(t, dir)}); err == nil || !strings.Contains(err.Error(), l.Addr().String()) {
 		t.Errorf("got %v, want an error that names %s", err, l.Addr())
 	}
-	cfg.HTTP.Asked = false
+	cfg.HTTP.Explicit = false
 	cfg.For = 500 * time.Millisecond
 	if _, err := demo.Run(t.Context(), cfg, demo.Deps{Out: &out, Log: logTo(t, dir)}); err != nil {
 		t.Errorf("a busy default port: %v", err)
@@ -248,8 +248,8 @@ func TestBusyPorts(t *testing.T) {
 	}
 }
 
-// TestConfigNamesEveryFault: all at once, by their flags.
-func TestConfigNamesEveryFault(t *testing.T) {
+// TestConfigNamesEveryMistake: all at once, by their flags.
+func TestConfigNamesEveryMistake(t *testing.T) {
 	t.Parallel()
 	cfg := demo.Config{Drivers: -1, For: -1, ExternalMQTT: "nowhere", ExternalKafka: []string{"x"}}
 	err := cfg.Validate()

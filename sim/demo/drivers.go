@@ -14,29 +14,29 @@ import (
 // drivers are the people of the demo: each asks for any charging point, and
 // again a while after the ticket.
 type drivers struct {
-	count int
-	seed  uint64
-	pause sim.Span
-	line  *driver.Line
-	log   *slog.Logger
+	count  int
+	seed   uint64
+	pause  sim.Span
+	client *driver.Client
+	log    *slog.Logger
 }
 
 // run lets them ask until ctx ends.
 func (d *drivers) run(ctx context.Context) error {
 	var all sync.WaitGroup
 	all.Go(func() {
-		if err := d.line.Run(ctx); err != nil {
+		if err := d.client.Run(ctx); err != nil {
 			d.log.Error("drivers' line ended", slog.Any("err", err))
 		}
 	})
 	for n := range d.count {
-		all.Go(func() { d.one(ctx, n) })
+		all.Go(func() { d.runDriver(ctx, n) })
 	}
 	all.Wait()
 	return nil
 }
 
-func (d *drivers) one(ctx context.Context, n int) {
+func (d *drivers) runDriver(ctx context.Context, n int) {
 	rng := rand.New(rand.NewPCG(d.seed, uint64(n)))
 	cfg := driver.DefaultConfig()
 	cfg.Username, cfg.ClientID = driverName(n+1), "carga-demo"
@@ -48,7 +48,7 @@ func (d *drivers) one(ctx context.Context, n int) {
 			return
 		case <-time.After(wait):
 		}
-		o, err := driver.Run(ctx, cfg, d.line, func(s driver.Step) {
+		o, err := driver.Run(ctx, cfg, d.client, func(s driver.Step) {
 			if s.Kind != driver.StepProgress {
 				log.Info("driver", slog.String("step", string(s.Kind)), slog.String("text", s.Text))
 			}

@@ -70,9 +70,9 @@ type switchable struct {
 // breaker cuts parts of the demo and brings them back, for the keys and for
 // Central's page. It is safe for concurrent use.
 type breaker struct {
-	mu    sync.Mutex // held while a part is cut or restored
-	parts map[string]switchable
-	told  func(part string, up bool)
+	mu      sync.Mutex // held while a part is cut or restored
+	parts   map[string]switchable
+	changed func(part string, up bool)
 }
 
 // Cut stops a part.
@@ -117,6 +117,6 @@ func (b *breaker) set(name string, up bool) error {
 	} else if err := p.restore(); err != nil {
 		return fmt.Errorf("restore %s: %w", name, err)
 	}
-	b.told(name, up)
+	b.changed(name, up)
 	return nil
 }

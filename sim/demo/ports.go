@@ -9,19 +9,19 @@ import (
 	"syscall"
 )
 
-// portsTried is how many ports above a busy default one are looked at.
-const portsTried = 50
+// maxPortsTried is how many ports above a busy default one are looked at.
+const maxPortsTried = 50
 
 // Address is where something listens. One that was asked for by name is taken
 // or refused; a default one that is busy is moved to the next free port.
 type Address struct {
 	HostPort string
-	Asked    bool
+	Explicit bool
 }
 
-// place finds out where what can listen, before it does. moved says in words
+// resolve finds out where what can listen, before it does. moved says in words
 // that it is not where it was looked for; "" when it is.
-func (a Address) place(ctx context.Context, what, flag string) (addr, moved string, err error) {
+func (a Address) resolve(ctx context.Context, what, flag string) (addr, moved string, err error) {
 	host, text, err := net.SplitHostPort(a.HostPort)
 	if err != nil {
 		return "", "", fmt.Errorf("--%s %q: use HOST:PORT: %w", flag, a.HostPort, err)
@@ -33,24 +33,24 @@ func (a Address) place(ctx context.Context, what, flag string) (addr, moved stri
 	if port == 0 {
 		return a.HostPort, "", nil
 	}
-	for next := port; next <= min(port+portsTried, 65535); next++ {
+	for next := port; next <= min(port+maxPortsTried, 65535); next++ {
 		addr := net.JoinHostPort(host, strconv.Itoa(next))
-		switch err := try(ctx, addr); {
+		switch err := tryListen(ctx, addr); {
 		case err == nil && next == port:
 			return addr, "", nil
 		case err == nil:
 			return addr, fmt.Sprintf("port %d is busy; %s is at %d", port, what, next), nil
-		case a.Asked:
+		case a.Explicit:
 			return "", "", fmt.Errorf("--%s %s: %w; use another port, or 0 for any", flag, a.HostPort, err)
 		case !errors.Is(err, syscall.EADDRINUSE):
 			return "", "", fmt.Errorf("%s at %s: %w", what, addr, err)
 		}
 	}
-	return "", "", fmt.Errorf("%s: the ports %d to %d are all busy; use --%s HOST:0", what, port, port+portsTried, flag)
+	return "", "", fmt.Errorf("%s: the ports %d to %d are all busy; use --%s HOST:0", what, port, port+maxPortsTried, flag)
 }
 
-// try listens for a moment.
-func try(ctx context.Context, addr string) error {
+// tryListen listens for a moment.
+func tryListen(ctx context.Context, addr string) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", addr)
 	if err != nil {

@@ -34,7 +34,7 @@ func (d *demo) settle(ctx context.Context) {
 		}
 	}}
 	for {
-		rest, err := d.calm(ctx, &ending)
+		rest, err := d.atRest(ctx, &ending)
 		if err != nil && ctx.Err() == nil {
 			d.log.Warn("central does not answer", slog.Any("err", err))
 		}
@@ -49,8 +49,8 @@ func (d *demo) settle(ctx context.Context) {
 	}
 }
 
-// calm asks for an end of what is open and reports whether all is at rest.
-func (d *demo) calm(ctx context.Context, ending *operator.Ending) (rest bool, err error) {
+// atRest asks for an end of what is open and reports whether all is at rest.
+func (d *demo) atRest(ctx context.Context, ending *operator.Ending) (rest bool, err error) {
 	open, kept, err := ending.Ask(ctx)
 	if err != nil || open+kept > 0 {
 		return false, err
@@ -66,7 +66,7 @@ const overdueAfter = 2 * time.Second
 // summarize counts everything since the data folder was new.
 func (d *demo) summarize(ctx context.Context) (Summary, error) {
 	s := Summary{ReadyS: float64(d.ready.Milliseconds()) / 1000}
-	c := d.running()
+	c := d.centralOrNil()
 	if c == nil {
 		return s, errors.New("there is no summary: Central did not start")
 	}

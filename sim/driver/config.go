@@ -22,8 +22,8 @@ type Config struct {
 	// Grace is how long after the end of its reservation a driver still waits to
 	// be told of it.
 	Grace time.Duration
-	// Patience is how long a session may be silent before it is given up.
-	Patience time.Duration
+	// SessionTimeout is how long a session may be silent before it is given up.
+	SessionTimeout time.Duration
 	// StopAfter asks to stop so long after charging began; 0: never.
 	StopAfter time.Duration
 }
@@ -32,12 +32,12 @@ type Config struct {
 // than Central may take for its answer.
 func DefaultConfig() Config {
 	return Config{
-		Username: "driver1",
-		ClientID: "carga-sim",
-		Deadline: 2 * time.Minute,
-		Repeat:   6 * time.Second,
-		Grace:    30 * time.Second,
-		Patience: 10 * time.Minute,
+		Username:       "driver1",
+		ClientID:       "carga-sim",
+		Deadline:       2 * time.Minute,
+		Repeat:         6 * time.Second,
+		Grace:          30 * time.Second,
+		SessionTimeout: 10 * time.Minute,
 	}
 }
 
@@ -61,7 +61,7 @@ func (c Config) Validate() error {
 	for _, f := range []struct {
 		name string
 		d    time.Duration
-	}{{"deadline", c.Deadline}, {"repeat", c.Repeat}, {"patience", c.Patience}} {
+	}{{"deadline", c.Deadline}, {"repeat", c.Repeat}, {"patience", c.SessionTimeout}} {
 		if f.d < 100*time.Millisecond {
 			bad(f.name, "%v; use 100ms or more", f.d)
 		}

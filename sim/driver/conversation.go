@@ -32,8 +32,8 @@ type Sent struct {
 	Failed    string
 }
 
-// Heard is one message of central-events, of whomever.
-type Heard struct {
+// Received is one message of central-events, of whomever.
+type Received struct {
 	At    time.Time
 	Event wire.CentralEvent
 }
@@ -41,7 +41,7 @@ type Heard struct {
 func (Tick) event()        {}
 func (LinkChanged) event() {}
 func (Sent) event()        {}
-func (Heard) event()       {}
+func (Received) event()    {}
 
 // Effect is what is to be done, in order.
 //
@@ -52,11 +52,11 @@ type Effect interface{ effect() }
 // is one at a time.
 type Send struct{ Request wire.DriverRequest }
 
-// Say tells the driver.
-type Say struct{ Step Step }
+// Report tells the driver.
+type Report struct{ Step Step }
 
-func (Send) effect() {}
-func (Say) effect()  {}
+func (Send) effect()   {}
+func (Report) effect() {}
 
 // phase is how far a service has come.
 type phase int
@@ -68,19 +68,19 @@ const (
 	phaseOver
 )
 
-// errand is a message that is said until it has its effect.
-type errand struct {
-	kind  wire.DriverEventType
-	id    string
-	since time.Time // the first saying under this id
-	next  time.Time // the next saying
-	tries int       // sayings that failed in a row
+// pendingRequest is a message that is said until it has its effect.
+type pendingRequest struct {
+	kind      wire.DriverEventType
+	id        string
+	firstSent time.Time // the first saying under this id
+	nextSend  time.Time // the next saying
+	failures  int       // sayings that failed in a row
 }
 
 // Bounds of the time between two tries while Kafka refuses.
 const (
-	leastRetry = 250 * time.Millisecond
-	mostRetry  = 2 * time.Second
+	minRetryDelay = 250 * time.Millisecond
+	maxRetryDelay = 2 * time.Second
 )
 
 // Conversation is one service, from the request to its end. It reads no clock
@@ -93,34 +93,34 @@ type Conversation struct {
 	cfg   Config
 	newID func() string
 
-	phase   phase
-	outcome Outcome
-	giveUp  time.Time // ends the present phase as given up
+	phase    phase
+	outcome  Outcome
+	deadline time.Time // ends the present phase as given up
 
-	errand   *errand
-	inFlight string // message_id of the Send without a Sent
-	reached  bool   // Kafka answered once
-	downFrom time.Time
-	downSaid bool
+	pending      *pendingRequest
+	inFlightID   string // message_id of the Send without a Sent
+	kafkaReached bool   // Kafka answered once
+	downSince    time.Time
+	downReported bool
 
-	askID      string
-	cp         charge.CPID
-	connector  charge.ConnectorID
-	held       charge.ReservationID
-	session    charge.SessionID
-	answeredAt wire.Seconds // by Central's clock
-	stopAt     time.Time    // when to ask for the stop; zero: not (any more)
-	seen       map[string]struct{}
+	requestID     string
+	cp            charge.CPID
+	connector     charge.ConnectorID
+	reservationID charge.ReservationID
+	session       charge.SessionID
+	answeredAt    wire.Seconds // by Central's clock
+	stopAt        time.Time    // when to ask for the stop; zero: not (any more)
+	seenEvents    map[string]struct{}
 }
 
 // NewConversation begins a service at a time; newID mints message ids. The
 // first effects come from the first Step.
 func NewConversation(cfg Config, at time.Time, newID func() string) *Conversation {
 	c := &Conversation{
-		cfg: cfg, newID: newID, giveUp: at.Add(cfg.Deadline), downFrom: at, seen: map[string]struct{}{},
+		cfg: cfg, newID: newID, deadline: at.Add(cfg.Deadline), downSince: at, seenEvents: map[string]struct{}{},
 	}
-	c.begin(wire.DriverAuthorization, at)
-	c.askID = c.errand.id
+	c.startRequest(wire.DriverAuthorization, at)
+	c.requestID = c.pending.id
 	return c
 }
 
@@ -129,9 +129,9 @@ func (c *Conversation) Outcome() (Outcome, bool) { return c.outcome, c.phase == 
 
 // Next is when the next Tick is due.
 func (c *Conversation) Next() time.Time {
-	next := c.giveUp
-	if c.reached && c.errand != nil && c.inFlight == "" && c.errand.next.Before(next) {
-		next = c.errand.next
+	next := c.deadline
+	if c.kafkaReached && c.pending != nil && c.inFlightID == "" && c.pending.nextSend.Before(next) {
+		next = c.pending.nextSend
 	}
 	if !c.stopAt.IsZero() && c.stopAt.Before(next) {
 		next = c.stopAt
@@ -150,56 +150,56 @@ func (c *Conversation) Step(e Event) []Effect {
 	case Tick:
 		now = e.At
 	case LinkChanged:
-		now, out = e.At, c.link(e)
+		now, out = e.At, c.onLink(e)
 	case Sent:
-		now, out = e.At, c.sent(e)
-	case Heard:
-		now, out = e.At, c.hear(e)
+		now, out = e.At, c.onSent(e)
+	case Received:
+		now, out = e.At, c.onReceived(e)
 	}
-	return append(out, c.due(now)...)
+	return append(out, c.performDue(now)...)
 }
 
-// due does what its time has come for.
-func (c *Conversation) due(now time.Time) []Effect {
+// performDue does what its time has come for.
+func (c *Conversation) performDue(now time.Time) []Effect {
 	if c.phase == phaseOver {
 		return nil
 	}
-	if !now.Before(c.giveUp) {
-		return c.surrender(now)
+	if !now.Before(c.deadline) {
+		return c.giveUp(now)
 	}
 	var out []Effect
 	if !c.stopAt.IsZero() && !now.Before(c.stopAt) {
 		c.stopAt = time.Time{}
-		c.begin(wire.DriverStop, now)
-		out = append(out, c.say(now, StepStopping, "asking to stop"))
+		c.startRequest(wire.DriverStop, now)
+		out = append(out, c.report(now, StepStopping, "asking to stop"))
 	}
-	e := c.errand
-	if e == nil || !c.reached || c.inFlight != "" || now.Before(e.next) {
+	e := c.pending
+	if e == nil || !c.kafkaReached || c.inFlightID != "" || now.Before(e.nextSend) {
 		return out
 	}
 	switch {
-	case e.since.IsZero():
-		e.since = now
+	case e.firstSent.IsZero():
+		e.firstSent = now
 		if e.kind == wire.DriverAuthorization {
-			out = append(out, c.say(now, StepAsking, "asking for "+c.wanted()))
+			out = append(out, c.report(now, StepAsking, "asking for "+c.requestedCP()))
 		}
-	case e.kind == wire.DriverAuthorization && e.tries == 0:
-		out = append(out, c.say(now, StepAskingAgain, "no answer yet, asking again"))
-	case e.kind != wire.DriverAuthorization && now.Sub(e.since) >= wire.MaxRequestAge:
+	case e.kind == wire.DriverAuthorization && e.failures == 0:
+		out = append(out, c.report(now, StepAskingAgain, "no answer yet, asking again"))
+	case e.kind != wire.DriverAuthorization && now.Sub(e.firstSent) >= wire.MaxRequestAge:
 		// Under its old id it may have been read too late, and a repeat of that
 		// has no effect either.
-		e.id, e.since = c.newID(), now
+		e.id, e.firstSent = c.newID(), now
 	}
-	c.inFlight = e.id
-	return append(out, Send{c.message(e, now)})
+	c.inFlightID = e.id
+	return append(out, Send{c.buildRequest(e, now)})
 }
 
-// begin makes a message the one that is said until it has its effect.
-func (c *Conversation) begin(kind wire.DriverEventType, at time.Time) {
-	c.errand = &errand{kind: kind, id: c.newID(), next: at}
+// startRequest makes a message the one that is said until it has its effect.
+func (c *Conversation) startRequest(kind wire.DriverEventType, at time.Time) {
+	c.pending = &pendingRequest{kind: kind, id: c.newID(), nextSend: at}
 }
 
-func (c *Conversation) message(e *errand, now time.Time) wire.DriverRequest {
+func (c *Conversation) buildRequest(e *pendingRequest, now time.Time) wire.DriverRequest {
 	r := wire.DriverRequest{
 		MessageID: e.id, EventType: e.kind, DriverID: c.cfg.DriverID, Username: c.cfg.Username, CPID: c.cfg.CPID,
 		ClientID: c.cfg.ClientID, Timestamp: wire.Seconds(charge.At(now)),
@@ -207,7 +207,7 @@ func (c *Conversation) message(e *errand, now time.Time) wire.DriverRequest {
 	if e.kind != wire.DriverAuthorization {
 		cp := c.cp
 		r.CPID = &cp
-		r.ReservationID = c.held
+		r.ReservationID = c.reservationID
 	}
 	if e.kind == wire.DriverStop && c.session != "" {
 		r.ReservationID, r.SessionID = "", c.session
@@ -215,95 +215,95 @@ func (c *Conversation) message(e *errand, now time.Time) wire.DriverRequest {
 	return r
 }
 
-// link takes in whether Kafka answers.
-func (c *Conversation) link(e LinkChanged) []Effect {
+// onLink takes in whether Kafka answers.
+func (c *Conversation) onLink(e LinkChanged) []Effect {
 	if e.Up {
-		c.reached = true
-		return c.back(e.At)
+		c.kafkaReached = true
+		return c.reportUp(e.At)
 	}
-	if c.downFrom.IsZero() {
-		c.downFrom = e.Since
+	if c.downSince.IsZero() {
+		c.downSince = e.Since
 	}
-	return c.away(e.At, e.Reason)
+	return c.reportDown(e.At, e.Reason)
 }
 
-func (c *Conversation) sent(e Sent) []Effect {
-	if e.MessageID != c.inFlight {
+func (c *Conversation) onSent(e Sent) []Effect {
+	if e.MessageID != c.inFlightID {
 		return nil
 	}
-	c.inFlight = ""
-	if c.errand == nil || c.errand.id != e.MessageID {
+	c.inFlightID = ""
+	if c.pending == nil || c.pending.id != e.MessageID {
 		return nil
 	}
 	if e.Failed == "" {
-		c.errand.tries, c.errand.next = 0, e.At.Add(c.cfg.Repeat)
-		return c.back(e.At)
+		c.pending.failures, c.pending.nextSend = 0, e.At.Add(c.cfg.Repeat)
+		return c.reportUp(e.At)
 	}
-	c.errand.next = e.At.Add(min(leastRetry<<min(c.errand.tries, 3), mostRetry))
-	c.errand.tries++
-	if c.downFrom.IsZero() {
-		c.downFrom = e.At
+	c.pending.nextSend = e.At.Add(min(minRetryDelay<<min(c.pending.failures, 3), maxRetryDelay))
+	c.pending.failures++
+	if c.downSince.IsZero() {
+		c.downSince = e.At
 	}
-	return c.away(e.At, e.Failed)
+	return c.reportDown(e.At, e.Failed)
 }
 
-func (c *Conversation) away(now time.Time, reason string) []Effect {
-	if c.downSaid {
+func (c *Conversation) reportDown(now time.Time, reason string) []Effect {
+	if c.downReported {
 		return nil
 	}
-	c.downSaid = true
-	text := "waiting for Kafka since " + c.downFrom.Format(clock)
+	c.downReported = true
+	text := "waiting for Kafka since " + c.downSince.Format(clockFormat)
 	if reason != "" {
 		text += ": " + reason
 	}
-	s := c.say(now, StepKafkaAway, text)
-	since := c.downFrom
+	s := c.report(now, StepKafkaAway, text)
+	since := c.downSince
 	s.Step.Since, s.Step.Reason = &since, reason
 	return []Effect{s}
 }
 
-func (c *Conversation) back(now time.Time) []Effect {
-	from, said := c.downFrom, c.downSaid
-	c.downFrom, c.downSaid = time.Time{}, false
-	if c.errand != nil && c.errand.tries > 0 { // no need to wait for the back-off
-		c.errand.next = now
+func (c *Conversation) reportUp(now time.Time) []Effect {
+	from, reported := c.downSince, c.downReported
+	c.downSince, c.downReported = time.Time{}, false
+	if c.pending != nil && c.pending.failures > 0 { // no need to wait for the back-off
+		c.pending.nextSend = now
 	}
-	if !said {
+	if !reported {
 		return nil
 	}
-	return []Effect{c.say(now, StepKafkaBack, "Kafka answers after "+now.Sub(from).Round(time.Second).String())}
+	return []Effect{c.report(now, StepKafkaBack, "Kafka answers after "+now.Sub(from).Round(time.Second).String())}
 }
 
-// surrender ends a wait whose time is over.
-func (c *Conversation) surrender(now time.Time) []Effect {
+// giveUp ends a wait whose time is over.
+func (c *Conversation) giveUp(now time.Time) []Effect {
 	switch {
-	case c.phase == phaseAsking && !c.downFrom.IsZero():
-		return c.end(c.say(now, StepGivenUp, "Kafka did not answer within "+c.cfg.Deadline.String()+"; is its address right, and does it run?"), Unreached)
+	case c.phase == phaseAsking && !c.downSince.IsZero():
+		return c.finish(c.report(now, StepGivenUp, "Kafka did not answer within "+c.cfg.Deadline.String()+"; is its address right, and does it run?"), Unreached)
 	case c.phase == phaseAsking:
-		return c.end(c.say(now, StepGivenUp, "Central did not answer within "+c.cfg.Deadline.String()+"; is it running?"), TimedOut)
+		return c.finish(c.report(now, StepGivenUp, "Central did not answer within "+c.cfg.Deadline.String()+"; is it running?"), TimedOut)
 	case c.phase == phaseAuthorized:
-		return c.end(c.say(now, StepGivenUp, "the reservation is over and nothing was heard of it"), TimedOut)
+		return c.finish(c.report(now, StepGivenUp, "the reservation is over and nothing was heard of it"), TimedOut)
 	}
-	return c.end(c.say(now, StepGivenUp, "nothing was heard of the session for "+c.cfg.Patience.String()+"; the ticket is kept by Central"), TimedOut)
+	return c.finish(c.report(now, StepGivenUp, "nothing was heard of the session for "+c.cfg.SessionTimeout.String()+"; the ticket is kept by Central"), TimedOut)
 }
 
-func (c *Conversation) end(last Say, o Result) []Effect {
+func (c *Conversation) finish(last Report, o Result) []Effect {
 	c.phase = phaseOver
-	c.errand, c.stopAt = nil, time.Time{}
+	c.pending, c.stopAt = nil, time.Time{}
 	c.outcome.Result, c.outcome.Last = o, last.Step
 	return []Effect{last}
 }
 
-func (c *Conversation) wanted() string {
+func (c *Conversation) requestedCP() string {
 	if c.cfg.CPID == nil {
 		return "any free charging point"
 	}
 	return string(*c.cfg.CPID)
 }
 
-func (c *Conversation) say(now time.Time, k StepKind, text string) Say {
-	return Say{Step{
+func (c *Conversation) report(now time.Time, k StepKind, text string) Report {
+	return Report{Step{
 		At: now, Kind: k, Username: c.cfg.Username, Text: text,
-		CPID: c.cp, Connector: c.connector, ReservationID: c.held, SessionID: c.session,
+		CPID: c.cp, Connector: c.connector, ReservationID: c.reservationID, SessionID: c.session,
 	}}
 }

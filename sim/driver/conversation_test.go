@@ -16,8 +16,8 @@ import (
 // epoch is when the clocks of the tests start.
 func epoch() time.Time { return time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC) }
 
-// talk drives a conversation by hand, in fake time.
-type talk struct {
+// conversationTest drives a conversation by hand, in fake time.
+type conversationTest struct {
 	tb  testing.TB
 	c   *driver.Conversation
 	now time.Time
@@ -26,7 +26,7 @@ type talk struct {
 	steps []driver.Step
 }
 
-func begin(tb testing.TB, change func(*driver.Config)) *talk {
+func begin(tb testing.TB, change func(*driver.Config)) *conversationTest {
 	tb.Helper()
 	cfg := driver.DefaultConfig()
 	if change != nil {
@@ -36,17 +36,17 @@ func begin(tb testing.TB, change func(*driver.Config)) *talk {
 		tb.Fatal(err)
 	}
 	var n int
-	t := &talk{tb: tb, now: epoch()}
+	t := &conversationTest{tb: tb, now: epoch()}
 	t.c = driver.NewConversation(cfg, t.now, func() string { n++; return fmt.Sprint("m-", n) })
 	return t
 }
 
-func (t *talk) step(e driver.Event) {
+func (t *conversationTest) step(e driver.Event) {
 	for _, f := range t.c.Step(e) {
 		switch f := f.(type) {
 		case driver.Send:
 			t.sends = append(t.sends, f.Request)
-		case driver.Say:
+		case driver.Report:
 			t.steps = append(t.steps, f.Step)
 		}
 	}
@@ -54,7 +54,7 @@ func (t *talk) step(e driver.Event) {
 
 // wait lets time go on, ticking whenever the conversation asks for it, and
 // confirms each sending at once.
-func (t *talk) wait(d time.Duration) {
+func (t *conversationTest) wait(d time.Duration) {
 	end := t.now.Add(d)
 	for {
 		t.confirm()
@@ -71,59 +71,59 @@ func (t *talk) wait(d time.Duration) {
 }
 
 // confirm answers an open sending.
-func (t *talk) confirm() {
+func (t *conversationTest) confirm() {
 	if n := len(t.sends); n > 0 {
 		t.step(driver.Sent{At: t.now, MessageID: t.sends[n-1].MessageID})
 	}
 }
 
-func (t *talk) up() {
+func (t *conversationTest) up() {
 	t.step(driver.LinkChanged{At: t.now, Up: true, Since: t.now})
 	t.confirm()
 }
 
-func (t *talk) down(reason string) {
+func (t *conversationTest) down(reason string) {
 	t.step(driver.LinkChanged{At: t.now, Since: t.now, Reason: reason})
 }
 
-func (t *talk) hear(e wire.CentralEvent) {
+func (t *conversationTest) receive(e wire.CentralEvent) {
 	e.Timestamp = wire.Seconds(charge.At(t.now))
-	t.hearAsTimed(e)
+	t.receiveAsTimed(e)
 }
 
-func (t *talk) hearAsTimed(e wire.CentralEvent) {
+func (t *conversationTest) receiveAsTimed(e wire.CentralEvent) {
 	if e.EventID == "" {
 		e.EventID = fmt.Sprintf("%s-%d", e.EventType, t.now.UnixNano())
 	}
-	t.step(driver.Heard{At: t.now, Event: e})
+	t.step(driver.Received{At: t.now, Event: e})
 	t.confirm()
 }
 
-func (t *talk) authorize() {
+func (t *conversationTest) authorize() {
 	yes, until := true, wire.Seconds(charge.At(t.now.Add(15*time.Minute)))
-	t.hear(wire.CentralEvent{
+	t.receive(wire.CentralEvent{
 		EventType: wire.CentralAuthorization, MessageID: t.sends[0].MessageID, Username: "driver1", CPID: "CP_001", Connector: 1,
 		Authorized: &yes, ReservationID: "r-1", ExpiresAt: &until,
 	})
 }
 
-func (t *talk) refuse(id, reason string) {
+func (t *conversationTest) refuse(id, reason string) {
 	no := false
-	t.hear(wire.CentralEvent{EventType: wire.CentralAuthorization, MessageID: id, Username: "driver1", Authorized: &no, Reason: reason})
+	t.receive(wire.CentralEvent{EventType: wire.CentralAuthorization, MessageID: id, Username: "driver1", Authorized: &no, Reason: reason})
 }
 
-func (t *talk) about(k wire.CentralEventType, session charge.SessionID) wire.CentralEvent {
+func (t *conversationTest) about(k wire.CentralEventType, session charge.SessionID) wire.CentralEvent {
 	return wire.CentralEvent{EventType: k, Username: "driver1", CPID: "CP_001", Connector: 1, SessionID: session}
 }
 
-func (t *talk) ticket(session charge.SessionID) {
+func (t *conversationTest) ticket(session charge.SessionID) {
 	e := t.about(wire.CentralTicket, session)
 	energy, cost, secs := wire.KWh(1830), wire.Money{Minor: 342, Decimals: 2}, int64(131)
 	e.EnergyKWh, e.Cost, e.Currency, e.DurationSec, e.Reason = &energy, &cost, "EUR", &secs, "unplugged"
-	t.hear(e)
+	t.receive(e)
 }
 
-func (t *talk) wantKinds(want ...driver.StepKind) {
+func (t *conversationTest) wantKinds(want ...driver.StepKind) {
 	t.tb.Helper()
 	var got []string
 	for _, s := range t.steps {
@@ -138,7 +138,7 @@ func (t *talk) wantKinds(want ...driver.StepKind) {
 	}
 }
 
-func (t *talk) wantResult(want driver.Result) driver.Outcome {
+func (t *conversationTest) wantResult(want driver.Result) driver.Outcome {
 	t.tb.Helper()
 	o, over := t.c.Outcome()
 	if !over || o.Result != want {
@@ -161,12 +161,12 @@ func TestFromRequestToTicket(t *testing.T) {
 		t.Fatalf("sent %+v, want the wish to start at CP_001", d.sends)
 	}
 	d.wait(3 * time.Second)
-	d.hear(d.about(wire.CentralChargingStarted, "s-1"))
+	d.receive(d.about(wire.CentralChargingStarted, "s-1"))
 	power := charge.Watts(74_250)
 	e := d.about(wire.CentralProgress, "s-1")
 	energy, cost := wire.KWh(420), wire.Money{Minor: 69, Decimals: 2}
 	e.EnergyKWh, e.PowerW, e.Cost, e.Currency = &energy, &power, &cost, "EUR"
-	d.hear(e)
+	d.receive(e)
 	sent := len(d.sends)
 	d.wait(time.Minute)
 	d.ticket("s-1")
@@ -188,7 +188,7 @@ func TestFromRequestToTicket(t *testing.T) {
 	}
 }
 
-func TestKafkaAwayIsWaitedForUntilTheDeadline(t *testing.T) {
+func TestWaitsForKafkaUntilTheDeadline(t *testing.T) {
 	d := begin(t, nil)
 	d.down("connection refused")
 	d.wait(119 * time.Second)
@@ -203,7 +203,7 @@ func TestKafkaAwayIsWaitedForUntilTheDeadline(t *testing.T) {
 	d.wantResult(driver.Unreached)
 }
 
-func TestKafkaThatComesLateIsAskedAtOnce(t *testing.T) {
+func TestSendsAtOnceWhenKafkaComesLate(t *testing.T) {
 	d := begin(t, nil)
 	d.down("connection refused")
 	d.wait(100 * time.Second)
@@ -235,7 +235,7 @@ func TestAnUnansweredRequestIsRepeatedUnderItsID(t *testing.T) {
 	d.wantResult(driver.TimedOut)
 }
 
-func TestAFailedSendingIsTriedAgainWithoutWaitingForTheRepeat(t *testing.T) {
+func TestAFailedSendIsRetriedBeforeTheRepeat(t *testing.T) {
 	d := begin(t, nil)
 	d.step(driver.LinkChanged{At: d.now, Up: true})
 	for range 4 {
@@ -253,7 +253,7 @@ func TestAFailedSendingIsTriedAgainWithoutWaitingForTheRepeat(t *testing.T) {
 	d.wantKinds(driver.StepAsking, driver.StepKafkaAway, driver.StepKafkaBack)
 }
 
-func TestARequestReadTooLateIsAskedAnew(t *testing.T) {
+func TestARequestReadTooLateIsSentUnderANewID(t *testing.T) {
 	d := begin(t, nil)
 	d.up()
 	d.wait(30 * time.Second)
@@ -268,7 +268,7 @@ func TestARequestReadTooLateIsAskedAnew(t *testing.T) {
 	}
 }
 
-func TestTheAnswerToAnotherIsNotMine(t *testing.T) {
+func TestAnswersToOtherRequestsAreIgnored(t *testing.T) {
 	d := begin(t, nil)
 	d.up()
 	d.refuse("m-99", wire.RefusedNoneFree)
@@ -277,25 +277,43 @@ func TestTheAnswerToAnotherIsNotMine(t *testing.T) {
 	}
 }
 
-func TestWhatIsNotMineIsNotHeard(t *testing.T) {
-	late := func(e wire.CentralEvent, d *talk) wire.CentralEvent {
+func TestMessagesOfOthersAreIgnored(t *testing.T) {
+	late := func(e wire.CentralEvent, d *conversationTest) wire.CentralEvent {
 		e.Timestamp = wire.Seconds(charge.At(d.now.Add(-time.Minute)))
 		return e
 	}
-	for name, make := range map[string]func(*talk) wire.CentralEvent{
-		"another driver":         func(d *talk) wire.CentralEvent { e := d.about(wire.CentralTicket, "s-9"); e.Username = "eve"; return e },
-		"another charging point": func(d *talk) wire.CentralEvent { e := d.about(wire.CentralTicket, "s-9"); e.CPID = "CP_2"; return e },
-		"another connector":      func(d *talk) wire.CentralEvent { e := d.about(wire.CentralTicket, "s-9"); e.Connector = 2; return e },
-		"an earlier ticket":      func(d *talk) wire.CentralEvent { return late(d.about(wire.CentralTicket, "s-0"), d) },
-		"an earlier start":       func(d *talk) wire.CentralEvent { return late(d.about(wire.CentralChargingStarted, "s-0"), d) },
-		"another's reservation": func(d *talk) wire.CentralEvent {
+	for name, make := range map[string]func(*conversationTest) wire.CentralEvent{
+		"another driver": func(d *conversationTest) wire.CentralEvent {
+			e := d.about(wire.CentralTicket, "s-9")
+			e.Username = "eve"
+			return e
+		},
+		"another charging point": func(d *conversationTest) wire.CentralEvent {
+			e := d.about(wire.CentralTicket, "s-9")
+			e.CPID = "CP_2"
+			return e
+		},
+		"another connector": func(d *conversationTest) wire.CentralEvent {
+			e := d.about(wire.CentralTicket, "s-9")
+			e.Connector = 2
+			return e
+		},
+		"an earlier ticket": func(d *conversationTest) wire.CentralEvent { return late(d.about(wire.CentralTicket, "s-0"), d) },
+		"an earlier start": func(d *conversationTest) wire.CentralEvent {
+			return late(d.about(wire.CentralChargingStarted, "s-0"), d)
+		},
+		"another's reservation": func(d *conversationTest) wire.CentralEvent {
 			e := d.about(wire.CentralReservationEnded, "")
 			e.ReservationID = "r-9"
 			return e
 		},
-		"a status":                 func(d *talk) wire.CentralEvent { return d.about(wire.CentralStatus, "") },
-		"nobody's notice":          func(d *talk) wire.CentralEvent { e := d.about(wire.CentralNotice, ""); e.Username = ""; return e },
-		"a type that is not known": func(d *talk) wire.CentralEvent { return d.about("parking_ended", "") },
+		"a status": func(d *conversationTest) wire.CentralEvent { return d.about(wire.CentralStatus, "") },
+		"nobody's notice": func(d *conversationTest) wire.CentralEvent {
+			e := d.about(wire.CentralNotice, "")
+			e.Username = ""
+			return e
+		},
+		"a type that is not known": func(d *conversationTest) wire.CentralEvent { return d.about("parking_ended", "") },
 	} {
 		t.Run(name, func(t *testing.T) {
 			d := begin(t, nil)
@@ -304,9 +322,9 @@ func TestWhatIsNotMineIsNotHeard(t *testing.T) {
 			before := len(d.steps)
 			e := make(d)
 			if e.Timestamp == 0 {
-				d.hear(e)
+				d.receive(e)
 			} else {
-				d.hearAsTimed(e)
+				d.receiveAsTimed(e)
 			}
 			if _, over := d.c.Outcome(); over || len(d.steps) != before {
 				t.Errorf("over %v, said %v", over, d.steps[before:])
@@ -315,18 +333,18 @@ func TestWhatIsNotMineIsNotHeard(t *testing.T) {
 	}
 }
 
-func TestToldAgainIsSaidOnce(t *testing.T) {
+func TestARepeatedMessageIsReportedOnce(t *testing.T) {
 	d := begin(t, nil)
 	d.up()
 	d.authorize()
 	e := d.about(wire.CentralFault, "")
 	e.EventID, e.Fault = "f-1", charge.FaultGroundFault
-	d.hear(e)
-	d.hear(e)
+	d.receive(e)
+	d.receive(e)
 	d.wantKinds(driver.StepAsking, driver.StepAuthorized, driver.StepFault)
 }
 
-func TestTheWishIsRepeatedUntilChargingBegins(t *testing.T) {
+func TestTheStartIsRepeatedUntilChargingBegins(t *testing.T) {
 	d := begin(t, nil)
 	d.up()
 	d.authorize()
@@ -349,11 +367,11 @@ func TestAReservationThatEndsEndsTheService(t *testing.T) {
 	d.authorize()
 	e := d.about(wire.CentralReservationEnded, "")
 	e.ReservationID, e.Reason = "r-1", "expired"
-	d.hear(e)
+	d.receive(e)
 	d.wantResult(driver.ReservationEnded)
 }
 
-func TestAReservationNobodySpeaksOfEndsByItself(t *testing.T) {
+func TestAReservationWithoutMessagesTimesOut(t *testing.T) {
 	d := begin(t, nil)
 	d.up()
 	d.authorize()
@@ -365,20 +383,20 @@ func TestAReservationNobodySpeaksOfEndsByItself(t *testing.T) {
 	d.wantResult(driver.TimedOut)
 }
 
-func TestASilentSessionIsGivenUp(t *testing.T) {
+func TestASilentSessionTimesOut(t *testing.T) {
 	d := begin(t, nil)
 	d.up()
 	d.authorize()
-	d.hear(d.about(wire.CentralChargingStarted, "s-1"))
+	d.receive(d.about(wire.CentralChargingStarted, "s-1"))
 	for range 30 {
 		d.wait(9 * time.Minute)
-		d.hear(d.about(wire.CentralProgress, "s-1"))
+		d.receive(d.about(wire.CentralProgress, "s-1"))
 	}
 	d.wait(10 * time.Minute)
 	d.wantResult(driver.TimedOut)
 }
 
-func TestATicketWithoutAStartIsMine(t *testing.T) {
+func TestATicketWithoutAStartEndsTheService(t *testing.T) {
 	d := begin(t, nil)
 	d.up()
 	d.authorize()
@@ -386,11 +404,11 @@ func TestATicketWithoutAStartIsMine(t *testing.T) {
 	d.wantResult(driver.Ticket)
 }
 
-func TestTheTicketOfAnotherSessionIsNotMine(t *testing.T) {
+func TestTicketsOfOtherSessionsAreIgnored(t *testing.T) {
 	d := begin(t, nil)
 	d.up()
 	d.authorize()
-	d.hear(d.about(wire.CentralChargingStarted, "s-1"))
+	d.receive(d.about(wire.CentralChargingStarted, "s-1"))
 	d.ticket("s-0")
 	if _, over := d.c.Outcome(); over {
 		t.Error("took the ticket of s-0 for that of s-1")
@@ -401,7 +419,7 @@ func TestStopAfterAsksOnceForTheStop(t *testing.T) {
 	d := begin(t, func(c *driver.Config) { c.StopAfter = 20 * time.Second })
 	d.up()
 	d.authorize()
-	d.hear(d.about(wire.CentralChargingStarted, "s-1"))
+	d.receive(d.about(wire.CentralChargingStarted, "s-1"))
 	d.wait(19 * time.Second)
 	before := len(d.sends)
 	d.wait(time.Second)
@@ -451,7 +469,7 @@ func TestAlwaysEnds(t *testing.T) {
 			case 5:
 				e := d.about(rapid.SampledFrom(kinds).Draw(r, "kind"), charge.SessionID(rapid.SampledFrom([]string{"", "s-1", "s-2"}).Draw(r, "session")))
 				e.ReservationID = charge.ReservationID(rapid.SampledFrom([]string{"", "r-1"}).Draw(r, "reservation"))
-				d.hear(e)
+				d.receive(e)
 			case 6:
 				if n := len(d.sends); n > 0 {
 					d.refuse(d.sends[n-1].MessageID, rapid.SampledFrom([]string{wire.RefusedStale, wire.RefusedBusy}).Draw(r, "reason"))
@@ -493,7 +511,7 @@ func TestReadList(t *testing.T) {
 	}
 }
 
-func TestConfigNamesEveryFault(t *testing.T) {
+func TestConfigNamesEveryMistake(t *testing.T) {
 	bad := charge.CPID("a b")
 	cfg := driver.Config{CPID: &bad, Grace: -1, ClientID: strings.Repeat("x", 200)}
 	err := cfg.Validate()
@@ -510,7 +528,7 @@ func TestAnotherDriversAnswer(t *testing.T) {
 	c := begin(t, nil)
 	c.up()
 	yes := true
-	c.hear(wire.CentralEvent{
+	c.receive(wire.CentralEvent{
 		EventType: wire.CentralAuthorization, MessageID: c.sends[0].MessageID, Username: "driver2", CPID: "CP_002", Connector: 1,
 		Authorized: &yes, ReservationID: "r-2",
 	})

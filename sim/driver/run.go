@@ -10,30 +10,30 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Phone is the connection a driver speaks and listens by; *Line is one.
-type Phone interface {
-	// Ask says a message once. Nil means that Kafka has it; after an error it may
+// Transport is the connection a driver speaks and listens by; *Line is one.
+type Transport interface {
+	// Send says a message once. Nil means that Kafka has it; after an error it may
 	// have it all the same. It ends with ctx.
-	Ask(ctx context.Context, m *wire.DriverRequest) error
-	// Listen returns an ear that hears everything said to the driver from now on,
+	Send(ctx context.Context, m *wire.DriverRequest) error
+	// Subscribe returns an ear that hears everything said to the driver from now on,
 	// beginning with the state of the link if that is known. It is given back to
 	// Hang.
-	Listen(who charge.Username) *Ear
-	Hang(e *Ear)
+	Subscribe(who charge.Username) *Subscription
+	Unsubscribe(e *Subscription)
 }
 
-// askLimit bounds one sending: Kafka that takes longer is asked again.
-const askLimit = 10 * time.Second
+// sendTimeout bounds one sending: Kafka that takes longer is asked again.
+const sendTimeout = 10 * time.Second
 
 // Run performs one service and tells each step, in order and from one
 // goroutine. It returns when the service has ended, or with the error of ctx;
 // a reservation or session that runs then goes on without its driver.
-func Run(ctx context.Context, cfg Config, p Phone, tell func(Step)) (Outcome, error) {
+func Run(ctx context.Context, cfg Config, p Transport, report func(Step)) (Outcome, error) {
 	if err := cfg.Validate(); err != nil {
 		return Outcome{}, err
 	}
-	ear := p.Listen(cfg.Username)
-	defer p.Hang(ear)
+	subscription := p.Subscribe(cfg.Username)
+	defer p.Unsubscribe(subscription)
 	now := time.Now()
 	c := NewConversation(cfg, now, func() string { return ids.New(time.Now(), rand.Reader) })
 
@@ -49,11 +49,11 @@ func Run(ctx context.Context, cfg Config, p Phone, tell func(Step)) (Outcome, er
 	perform := func(effects []Effect) {
 		for _, f := range effects {
 			switch f := f.(type) {
-			case Say:
-				tell(f.Step)
+			case Report:
+				report(f.Step)
 			case Send:
 				sending = true
-				go func() { sent <- ask(sendCtx, p, f.Request) }()
+				go func() { sent <- send(sendCtx, p, f.Request) }()
 			}
 		}
 	}
@@ -67,8 +67,8 @@ func Run(ctx context.Context, cfg Config, p Phone, tell func(Step)) (Outcome, er
 		select {
 		case <-ctx.Done():
 			return Outcome{}, ctx.Err()
-		case <-ear.Ready():
-			for _, e := range ear.Take() {
+		case <-subscription.Ready():
+			for _, e := range subscription.Drain() {
 				perform(c.Step(e))
 			}
 		case s := <-sent:
@@ -80,11 +80,11 @@ func Run(ctx context.Context, cfg Config, p Phone, tell func(Step)) (Outcome, er
 	}
 }
 
-func ask(ctx context.Context, p Phone, r wire.DriverRequest) Sent {
-	ctx, cancel := context.WithTimeout(ctx, askLimit)
+func send(ctx context.Context, p Transport, r wire.DriverRequest) Sent {
+	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()
 	s := Sent{MessageID: r.MessageID}
-	if err := p.Ask(ctx, &r); err != nil {
+	if err := p.Send(ctx, &r); err != nil {
 		s.Failed = err.Error()
 	}
 	s.At = time.Now()

@@ -13,18 +13,18 @@ import (
 	"github.com/carga-ev/carga/sim/driver"
 )
 
-// fakePhone is a Kafka that the test switches on and off, and a Central that
+// fakeTransport is a Kafka that the test switches on and off, and a Central that
 // answers through it.
-type fakePhone struct {
-	mu    sync.Mutex
-	up    bool
-	asked []wire.DriverRequest
-	ears  []*driver.Ear
+type fakeTransport struct {
+	mu            sync.Mutex
+	up            bool
+	asked         []wire.DriverRequest
+	subscriptions []*driver.Subscription
 	// central is called with each message that arrived.
-	central func(p *fakePhone, m wire.DriverRequest)
+	central func(p *fakeTransport, m wire.DriverRequest)
 }
 
-func (p *fakePhone) Ask(_ context.Context, m *wire.DriverRequest) error {
+func (p *fakeTransport) Send(_ context.Context, m *wire.DriverRequest) error {
 	p.mu.Lock()
 	up := p.up
 	if up {
@@ -40,52 +40,52 @@ func (p *fakePhone) Ask(_ context.Context, m *wire.DriverRequest) error {
 	return nil
 }
 
-func (p *fakePhone) Listen(who charge.Username) *driver.Ear {
+func (p *fakeTransport) Subscribe(username charge.Username) *driver.Subscription {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e := driver.NewEar(who)
-	p.ears = append(p.ears, e)
-	e.Link(driver.LinkChanged{At: time.Now(), Up: p.up, Since: time.Now(), Reason: "connection refused"})
+	e := driver.NewSubscription(username)
+	p.subscriptions = append(p.subscriptions, e)
+	e.DeliverLink(driver.LinkChanged{At: time.Now(), Up: p.up, Since: time.Now(), Reason: "connection refused"})
 	return e
 }
 
-func (p *fakePhone) Hang(*driver.Ear) {}
+func (p *fakeTransport) Unsubscribe(*driver.Subscription) {}
 
-func (p *fakePhone) set(up bool) {
+func (p *fakeTransport) set(up bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.up = up
-	for _, e := range p.ears {
-		e.Link(driver.LinkChanged{At: time.Now(), Up: up, Since: time.Now(), Reason: "connection refused"})
+	for _, e := range p.subscriptions {
+		e.DeliverLink(driver.LinkChanged{At: time.Now(), Up: up, Since: time.Now(), Reason: "connection refused"})
 	}
 }
 
-func (p *fakePhone) say(e wire.CentralEvent) {
+func (p *fakeTransport) publish(e wire.CentralEvent) {
 	e.Timestamp = wire.Seconds(charge.At(time.Now()))
 	if e.EventID == "" {
 		e.EventID = string(e.EventType)
 	}
-	for _, ear := range p.ears {
-		ear.Hear(time.Now(), &e)
+	for _, subscription := range p.subscriptions {
+		subscription.Deliver(time.Now(), &e)
 	}
 }
 
-// obliging is a Central that gives everybody CP_001 and a session of a minute.
-func obliging(p *fakePhone, m wire.DriverRequest) {
+// answerAll is a Central that gives everybody CP_001 and a session of a minute.
+func answerAll(p *fakeTransport, m wire.DriverRequest) {
 	switch m.EventType {
 	case wire.DriverAuthorization:
 		yes, until := true, wire.Seconds(charge.At(time.Now().Add(15*time.Minute)))
-		p.say(wire.CentralEvent{
+		p.publish(wire.CentralEvent{
 			EventType: wire.CentralAuthorization, MessageID: m.MessageID, Username: m.Username, CPID: "CP_001", Connector: 1,
 			Authorized: &yes, ReservationID: "r-1", ExpiresAt: &until,
 		})
 	case wire.DriverStarted:
 		about := wire.CentralEvent{Username: m.Username, CPID: "CP_001", Connector: 1, SessionID: "s-1"}
 		about.EventType = wire.CentralChargingStarted
-		p.say(about)
+		p.publish(about)
 		time.AfterFunc(time.Minute, func() {
 			about.EventType = wire.CentralTicket
-			p.say(about)
+			p.publish(about)
 		})
 	default:
 	}
@@ -95,7 +95,7 @@ func obliging(p *fakePhone, m wire.DriverRequest) {
 // driver's side: Kafka comes a minute and a half after him.
 func TestRunWaitsForKafkaAndEndsOnATicket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		p := &fakePhone{central: obliging}
+		p := &fakeTransport{central: answerAll}
 		time.AfterFunc(90*time.Second, func() { p.set(true) })
 		start := time.Now()
 		var kinds []driver.StepKind
@@ -131,7 +131,7 @@ func TestRunGivesUpAtItsDeadline(t *testing.T) {
 	}{{false, driver.Unreached}, {true, driver.TimedOut}} {
 		synctest.Test(t, func(t *testing.T) {
 			start := time.Now()
-			o, err := driver.Run(t.Context(), driver.DefaultConfig(), &fakePhone{up: c.up}, func(driver.Step) {})
+			o, err := driver.Run(t.Context(), driver.DefaultConfig(), &fakeTransport{up: c.up}, func(driver.Step) {})
 			if err != nil || o.Result != c.want || time.Since(start) != 2*time.Minute {
 				t.Errorf("got %v, %v after %v; want %v after 2m", o.Result, err, time.Since(start), c.want)
 			}
@@ -144,40 +144,40 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 		defer cancel()
-		_, err := driver.Run(ctx, driver.DefaultConfig(), &fakePhone{up: true}, func(driver.Step) {})
+		_, err := driver.Run(ctx, driver.DefaultConfig(), &fakeTransport{up: true}, func(driver.Step) {})
 		if !errors.Is(err, context.DeadlineExceeded) {
 			t.Errorf("got %v", err)
 		}
 	})
 }
 
-// TestAnEarKeepsTheNewestProgressOnly: a driver who does not look is not a
+// TestASubscriptionKeepsTheNewestProgressOnly: a driver who does not look is not a
 // leak, and misses nothing else.
-func TestAnEarKeepsTheNewestProgressOnly(t *testing.T) {
-	ear := driver.NewEar("ana")
+func TestASubscriptionKeepsTheNewestProgressOnly(t *testing.T) {
+	subscription := driver.NewSubscription("ana")
 	about := wire.CentralEvent{EventType: wire.CentralProgress, Username: "ana"}
 	for i := range 1000 {
 		about.EventID = string(rune('a' + i%26))
-		ear.Hear(epoch(), &about)
+		subscription.Deliver(epoch(), &about)
 	}
-	ear.Hear(epoch(), &wire.CentralEvent{EventType: wire.CentralTicket, Username: "ana", EventID: "t"})
-	ear.Hear(epoch(), &wire.CentralEvent{EventType: wire.CentralTicket, Username: "eve", EventID: "u"})
-	ear.Hear(epoch(), &wire.CentralEvent{EventType: wire.CentralStatus, EventID: "v"})
-	ear.Hear(epoch(), &wire.CentralEvent{EventType: wire.CentralFault, EventID: "f"})
-	got := ear.Take()
-	if len(got) != 3 || got[1].(driver.Heard).Event.EventID != "t" || got[2].(driver.Heard).Event.EventID != "f" {
+	subscription.Deliver(epoch(), &wire.CentralEvent{EventType: wire.CentralTicket, Username: "ana", EventID: "t"})
+	subscription.Deliver(epoch(), &wire.CentralEvent{EventType: wire.CentralTicket, Username: "eve", EventID: "u"})
+	subscription.Deliver(epoch(), &wire.CentralEvent{EventType: wire.CentralStatus, EventID: "v"})
+	subscription.Deliver(epoch(), &wire.CentralEvent{EventType: wire.CentralFault, EventID: "f"})
+	got := subscription.Drain()
+	if len(got) != 3 || got[1].(driver.Received).Event.EventID != "t" || got[2].(driver.Received).Event.EventID != "f" {
 		t.Errorf("got %d: %+v", len(got), got)
 	}
-	if len(ear.Take()) != 0 {
+	if len(subscription.Drain()) != 0 {
 		t.Error("taken twice")
 	}
 	for i := range 10 { // two sessions of one driver
 		for _, id := range []charge.SessionID{"s-1", "s-2"} {
 			about.SessionID, about.Timestamp = id, wire.Seconds(i)
-			ear.Hear(epoch(), &about)
+			subscription.Deliver(epoch(), &about)
 		}
 	}
-	if got = ear.Take(); len(got) != 2 || got[0].(driver.Heard).Event.SessionID != "s-1" || got[1].(driver.Heard).Event.Timestamp != 9 {
+	if got = subscription.Drain(); len(got) != 2 || got[0].(driver.Received).Event.SessionID != "s-1" || got[1].(driver.Received).Event.Timestamp != 9 {
 		t.Errorf("of two sessions got %d: %+v, want the newest of each", len(got), got)
 	}
 }

@@ -52,19 +52,19 @@ type Step struct {
 	DurationSec   *int64               `json:"duration_sec,omitempty"`
 }
 
-// clock is how a time is written in words.
-const clock = "15:04:05"
+// clockFormat is how a time is written in words.
+const clockFormat = "15:04:05"
 
-// place is a connector in words.
-func place(cp charge.CPID, n charge.ConnectorID) string {
+// connectorText is a connector in words.
+func connectorText(cp charge.CPID, n charge.ConnectorID) string {
 	if n > 1 {
 		return fmt.Sprintf("%s, connector %d", cp, n)
 	}
 	return string(cp)
 }
 
-// amounts is what a message says of energy and money, in words.
-func amounts(e *wire.CentralEvent) string {
+// amountsText is what a message says of energy and money, in words.
+func amountsText(e *wire.CentralEvent) string {
 	var parts []string
 	if e.EnergyKWh != nil {
 		parts = append(parts, charge.WattHours(*e.EnergyKWh).KWh()+" kWh")
@@ -81,8 +81,8 @@ func amounts(e *wire.CentralEvent) string {
 	return strings.Join(parts, ", ")
 }
 
-// refusal is a reason of Central in words.
-func refusal(e *wire.CentralEvent) string {
+// refusalText is a reason of Central in words.
+func refusalText(e *wire.CentralEvent) string {
 	if e.Message != "" {
 		return e.Message
 	}

@@ -13,13 +13,13 @@ func TestBrokerAwayInMidSession(t *testing.T) {
 		t.Run(part, func(t *testing.T) {
 			t.Parallel()
 			inWorld(t, plan{}, func(w *world) {
-				w.start(usual()...)
-				outcomes := w.drive(w.line(), wish{who: "driver1"})
+				w.start(allParts()...)
+				outcomes := w.drive(w.client(), driverPlan{username: "driver1"})
 				w.awaitCharging(w.points[0])
 				w.stop(part)
 				time.Sleep(10 * time.Minute)
 				w.start(part)
-				w.served(outcomes, 5*time.Minute)
+				w.wantTicket(outcomes, 5*time.Minute)
 				w.settle()
 				w.balanced(1)
 			})

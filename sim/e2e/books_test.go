@@ -23,7 +23,7 @@ import (
 // session runs.
 func (w *world) settle() {
 	w.t.Helper()
-	w.await(heal, "all is acknowledged and no session runs", func() bool {
+	w.await(healTimeout, "all is acknowledged and no session runs", func() bool {
 		held := int64(0)
 		for _, p := range w.points {
 			s := p.status()
@@ -115,12 +115,12 @@ func (w *world) rebuilt() {
 		w.t.Fatal(err)
 	}
 	if want := w.fold(w.journals()); got != want {
-		w.t.Errorf("the ledger is %.12s, that of the journals alone is %.12s: %s", got, want, w.sums())
+		w.t.Errorf("the ledger is %.12s, that of the journals alone is %.12s: %s", got, want, w.describeBooks())
 	}
 }
 
-// sums says in words what the books hold, for a failure.
-func (w *world) sums() string {
+// describeBooks says in words what the books hold, for a failure.
+func (w *world) describeBooks() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%+v", w.totals())
 	for _, t := range items[ticket](w, "/tickets") {
@@ -212,9 +212,9 @@ func (w *world) fold(records map[charge.CPID][]wire.Record) string {
 	return ledger.Hash(cps, sessions, tickets)
 }
 
-// story is what an undisturbed run of the same network leaves: for each charging
+// ticketsByCP is what an undisturbed run of the same network leaves: for each charging
 // point the tickets in order, by driver, energy and reason.
-func (w *world) story() map[charge.CPID][]string {
+func (w *world) ticketsByCP() map[charge.CPID][]string {
 	w.t.Helper()
 	all := map[charge.CPID][]string{}
 	tickets := items[ticket](w, "/tickets")

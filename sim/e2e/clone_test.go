@@ -9,39 +9,39 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// cloned: the card of the first charging point is copied into a second box, and
+// runCloned: the card of the first charging point is copied into a second box, and
 // both run at once under one name. They displace each other at the MQTT broker,
 // so now and then something of each goes through; none of it may be billed
 // twice, and Central must say what it sees.
-func cloned(w *world, want map[charge.CPID][]string, inSession bool) {
+func runCloned(w *world, want map[charge.CPID][]string, inSession bool) {
 	w.t.Helper()
 	hit, other := w.points[0], w.points[1]
 	clone := newPoint(w, hit.id, 99)
 	clone.dir += " clone"
-	clone.alone = true
-	w.start(usual()...)
-	line := w.line()
-	outcomes := w.drive(line, wish{who: "driver1", cp: hit.id})
-	others := w.drive(line, wish{who: "driver2", cp: other.id, services: visits, pause: w.plan.pause})
+	clone.noPeople = true
+	w.start(allParts()...)
+	line := w.client()
+	outcomes := w.drive(line, driverPlan{username: "driver1", cp: hit.id})
+	others := w.drive(line, driverPlan{username: "driver2", cp: other.id, services: servicesEach, pause: w.plan.pause})
 	if inSession {
 		w.awaitCharging(hit)
 		time.Sleep(30 * time.Second)
 	} else {
-		w.served(outcomes, time.Hour)
+		w.wantTicket(outcomes, time.Hour)
 	}
 	w.copyFolder(hit.dir, clone.dir)
 	clone.start()
-	w.run("life at both boxes", func(ctx context.Context) error { comeAndGo(ctx, clone.board, hit.board); return nil })
+	w.run("life at both boxes", func(ctx context.Context) error { plugAndUnplug(ctx, clone.board, hit.board); return nil })
 	w.await(30*time.Minute, "the identity is in quarantine", func() bool {
 		time.Sleep(time.Second)
 		return slices.ContainsFunc(items[alarm](w, "/alarms"), func(a alarm) bool { return a.Kind == "identity_fork" && a.CPID == hit.id })
 	})
-	for range visits {
-		w.served(others, time.Hour)
+	for range servicesEach {
+		w.wantTicket(others, time.Hour)
 	}
 	w.stop("life at both boxes")
 	clone.kill()
-	time.Sleep(heal)
+	time.Sleep(healTimeout)
 	if n := w.count("SELECT count(*) FROM forked_records WHERE cp_id=?", string(hit.id)); n == 0 {
 		w.t.Error("nothing is kept of what came after the fork")
 	}
@@ -51,8 +51,8 @@ func cloned(w *world, want map[charge.CPID][]string, inSession bool) {
 	w.untouched(other, want)
 }
 
-// comeAndGo plugs vehicles in and out, so that agents have something to say.
-func comeAndGo(ctx context.Context, boards ...*sim.Board) {
+// plugAndUnplug plugs vehicles in and out, so that agents have something to say.
+func plugAndUnplug(ctx context.Context, boards ...*sim.Board) {
 	tick := time.NewTicker(20 * time.Second)
 	defer tick.Stop()
 	for {

@@ -42,27 +42,27 @@ F35 a thousand reconnections            TestF35Reconnections
 F36 Kafka's leaders move                TestF36LeadersMove`))
 }
 
-// hurts does a fault in mid-session, lets another driver ask, and wants both to
+// duringSession does a fault in mid-session, lets another driver ask, and wants both to
 // be served.
-func hurts(t *testing.T, do func(*world)) {
+func duringSession(t *testing.T, do func(*world)) {
 	t.Helper()
 	inWorld(t, plan{points: 2, vehicle: vehicle{takes: 3000, power: 20_000}}, func(w *world) {
-		w.start(usual()...)
-		w.watch()
-		line := w.line()
-		carl := w.drive(line, wish{who: "carl", cp: w.points[0].id})
+		w.start(allParts()...)
+		w.watchInvariants()
+		line := w.client()
+		carl := w.drive(line, driverPlan{username: "carl", cp: w.points[0].id})
 		w.awaitCharging(w.points[0])
-		berta := w.drive(line, wish{who: "berta", cp: w.points[1].id})
+		berta := w.drive(line, driverPlan{username: "berta", cp: w.points[1].id})
 		do(w)
-		w.served(carl, time.Hour)
-		w.served(berta, time.Hour)
+		w.wantTicket(carl, time.Hour)
+		w.wantTicket(berta, time.Hour)
 		w.settle()
 		w.balanced(2)
 	})
 }
 
-// flows wants records to reach Central within a bound.
-func (w *world) flows(within time.Duration) {
+// awaitRecords wants records to reach Central within a bound.
+func (w *world) awaitRecords(within time.Duration) {
 	w.t.Helper()
 	const query = "SELECT count(*) FROM records"
 	before := w.count(query)
@@ -74,14 +74,14 @@ func (w *world) flows(within time.Duration) {
 // more under way than its window.
 func TestF06NothingIsDroppedByTheBroker(t *testing.T) {
 	t.Parallel()
-	hurts(t, func(w *world) {
+	duringSession(t, func(w *world) {
 		w.stop("bridge")
-		w.run("life", func(ctx context.Context) error { comeAndGo(ctx, w.points[1].board); return nil })
+		w.run("life", func(ctx context.Context) error { plugAndUnplug(ctx, w.points[1].board); return nil })
 		time.Sleep(10 * time.Minute)
 		w.stop("life")
 		_ = w.points[1].board.Unplug(1)
 		w.start("bridge")
-		time.Sleep(heal)
+		time.Sleep(healTimeout)
 		if n := w.mqtt.Dropped(); n != 0 {
 			t.Errorf("the broker dropped %d messages", n)
 		}
@@ -95,9 +95,9 @@ func TestF09HalfOpen(t *testing.T) {
 	for _, link := range []string{"agent-mqtt", "bridge-mqtt", "bridge-kafka", "central-kafka"} {
 		t.Run(link, func(t *testing.T) {
 			t.Parallel()
-			hurts(t, func(w *world) {
-				w.cables[link].forget()
-				w.flows(time.Minute + 30*time.Second)
+			duringSession(t, func(w *world) {
+				w.links[link].blackhole()
+				w.awaitRecords(time.Minute + 30*time.Second)
 			})
 		})
 	}
@@ -108,17 +108,17 @@ func TestF09HalfOpen(t *testing.T) {
 func TestF09DriverLeaves(t *testing.T) {
 	t.Parallel()
 	inWorld(t, plan{}, func(w *world) {
-		w.start(usual()...)
-		outcomes := w.drive(w.line(), wish{who: "carl"})
+		w.start(allParts()...)
+		outcomes := w.drive(w.client(), driverPlan{username: "carl"})
 		p := w.points[0]
 		w.awaitCharging(p)
-		w.cables["agent-mqtt"].set(hole)
+		w.links["agent-mqtt"].set(linkBlackhole)
 		if err := p.board.Unplug(1); err != nil {
 			t.Fatal(err)
 		}
 		w.await(2*time.Second, "the contactor is open", func() bool { return !p.outlet().Closed && p.shown().SessionID == "" })
-		w.cables["agent-mqtt"].set(passes)
-		w.served(outcomes, time.Hour)
+		w.links["agent-mqtt"].set(linkUp)
+		w.wantTicket(outcomes, time.Hour)
 		w.settle()
 		w.balanced(1)
 	})
@@ -128,17 +128,17 @@ func TestF09DriverLeaves(t *testing.T) {
 // is refused, and nothing is ever shown as reserved that is not confirmed.
 func TestF10OneWay(t *testing.T) {
 	t.Parallel()
-	for name, way := range map[string]weather{"agents are not heard": noSay, "agents do not hear": noHear} {
+	for name, way := range map[string]linkState{"agents are not heard": linkNoSend, "agents do not hear": linkNoReceive} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inWorld(t, plan{}, func(w *world) {
-				w.start(usual()...)
-				w.watch()
-				line := w.line()
+				w.start(allParts()...)
+				w.watchInvariants()
+				line := w.client()
 				time.Sleep(10 * time.Second)
-				w.cables["agent-mqtt"].set(way)
+				w.links["agent-mqtt"].set(way)
 				refused := make(chan driver.Step, 100)
-				outcomes := w.drive(line, wish{who: "anna", cp: w.points[0].id, told: func(s driver.Step) {
+				outcomes := w.drive(line, driverPlan{username: "anna", cp: w.points[0].id, onStep: func(s driver.Step) {
 					if s.Kind == driver.StepRefused {
 						refused <- s
 					}
@@ -154,8 +154,8 @@ func TestF10OneWay(t *testing.T) {
 						t.Fatal("shown as reserved, and nobody confirmed it")
 					}
 				}
-				w.cables["agent-mqtt"].set(passes)
-				w.served(outcomes, time.Hour)
+				w.links["agent-mqtt"].set(linkUp)
+				w.wantTicket(outcomes, time.Hour)
 				w.settle()
 				w.balanced(1)
 			})
@@ -192,12 +192,12 @@ func TestF13Clocks(t *testing.T) {
 					at, q := clock(time.Since(start))
 					return at.Add(start.Sub(began)), q
 				}
-				w.start(usual()...)
-				w.watch()
-				outcomes := w.drive(w.line(), wish{who: "anna"})
+				w.start(allParts()...)
+				w.watchInvariants()
+				outcomes := w.drive(w.client(), driverPlan{username: "anna"})
 				w.awaitCharging(w.points[0])
 				at := time.Now()
-				w.served(outcomes, time.Hour)
+				w.wantTicket(outcomes, time.Hour)
 				took := time.Since(at)
 				w.settle()
 				w.balanced(1)
@@ -227,7 +227,7 @@ func TestF21DatabaseIsLocked(t *testing.T) {
 	if soak() {
 		locked = time.Minute
 	}
-	hurts(t, func(w *world) {
+	duringSession(t, func(w *world) {
 		db, err := sql.Open("sqlite3", "file:"+w.database()+"?_txlock=immediate")
 		if err != nil {
 			t.Fatal(err)
@@ -249,14 +249,14 @@ func TestF21DatabaseIsLocked(t *testing.T) {
 		if err := db.Close(); err != nil {
 			t.Error(err)
 		}
-		w.flows(heal)
+		w.awaitRecords(healTimeout)
 	})
 }
 
 // TestF28TwoBridges carry everything twice while one of them comes and goes.
 func TestF28TwoBridges(t *testing.T) {
 	t.Parallel()
-	hurts(t, func(w *world) {
+	duringSession(t, func(w *world) {
 		w.startBridge("second")
 		for range 20 {
 			time.Sleep(3 * time.Second)
@@ -270,19 +270,19 @@ func TestF28TwoBridges(t *testing.T) {
 // TestF35Reconnections: all links are cut a thousand times a minute. Afterwards
 // there are as many goroutines as before.
 func TestF35Reconnections(t *testing.T) {
-	hurts(t, func(w *world) {
+	duringSession(t, func(w *world) {
 		before := runtime.NumGoroutine()
 		for range 1000 {
-			for _, c := range w.cables {
-				c.set(cut)
+			for _, c := range w.links {
+				c.set(linkCut)
 			}
 			time.Sleep(30 * time.Millisecond)
-			for _, c := range w.cables {
-				c.set(passes)
+			for _, c := range w.links {
+				c.set(linkUp)
 			}
 			time.Sleep(30 * time.Millisecond)
 		}
-		time.Sleep(2 * heal)
+		time.Sleep(2 * healTimeout)
 		if after := runtime.NumGoroutine(); after > before+20 {
 			t.Errorf("%d goroutines, %d before", after, before)
 		}
@@ -293,10 +293,10 @@ func TestF35Reconnections(t *testing.T) {
 // writes and reads.
 func TestF36LeadersMove(t *testing.T) {
 	t.Parallel()
-	hurts(t, func(w *world) {
+	duringSession(t, func(w *world) {
 		w.kafka.Cluster().Fault(kfake.Fault{
 			Keys: []kmsg.Key{kmsg.Produce, kmsg.Fetch}, Err: kerr.NotLeaderForPartition, Count: 300,
 		})
-		w.flows(heal)
+		w.awaitRecords(healTimeout)
 	})
 }

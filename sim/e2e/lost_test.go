@@ -18,20 +18,20 @@ import (
 // the ledger must be the one that the journals alone make, and every driver must
 // have the tickets of a run in which nothing was lost.
 
-// three is a network of three charging points, each with a driver of its own
+// threePoints is a network of three charging points, each with a driver of its own
 // who comes three times.
-func three() plan { return plan{points: 3} }
+func threePoints() plan { return plan{points: 3} }
 
-const visits = 3
+const servicesEach = 3
 
-// everybody lets each driver ask for his charging point until he was served.
-func (w *world) everybody() *sync.WaitGroup {
+// driveAll lets each driver ask for his charging point until he was served.
+func (w *world) driveAll() *sync.WaitGroup {
 	w.t.Helper()
-	line := w.line()
+	line := w.client()
 	var all sync.WaitGroup
 	for i, p := range w.points {
-		outcomes := w.drive(line, wish{
-			who: charge.Username(fmt.Sprintf("driver%d", i+1)), cp: p.id, services: visits, pause: w.plan.pause,
+		outcomes := w.drive(line, driverPlan{
+			username: charge.Username(fmt.Sprintf("driver%d", i+1)), cp: p.id, services: servicesEach, pause: w.plan.pause,
 		})
 		all.Go(func() {
 			for o := range outcomes {
@@ -44,35 +44,35 @@ func (w *world) everybody() *sync.WaitGroup {
 	return &all
 }
 
-// undisturbed is what the same network leaves when nothing happens to it.
-func undisturbed(t *testing.T, p plan) (story map[charge.CPID][]string) {
+// withoutLoss is what the same network leaves when nothing happens to it.
+func withoutLoss(t *testing.T, p plan) (story map[charge.CPID][]string) {
 	t.Helper()
 	t.Run("undisturbed", func(t *testing.T) {
 		inWorld(t, p, func(w *world) {
-			w.start(usual()...)
-			w.everybody().Wait()
+			w.start(allParts()...)
+			w.driveAll().Wait()
 			w.settle()
-			w.balanced(int64(p.points * visits))
-			story = w.story()
+			w.balanced(int64(p.points * servicesEach))
+			story = w.ticketsByCP()
 		})
 	})
 	return story
 }
 
-// disturbed runs the same network, lets do happen to it while every charging
+// withLoss runs the same network, lets do happen to it while every charging
 // point charges for the n-th time, and wants to find what an undisturbed run
 // leaves.
-func disturbed(t *testing.T, p plan, want map[charge.CPID][]string, n int64, do func(*world)) {
+func withLoss(t *testing.T, p plan, want map[charge.CPID][]string, n int64, do func(*world)) {
 	t.Helper()
 	inWorld(t, p, func(w *world) {
-		w.start(usual()...)
-		all := w.everybody()
+		w.start(allParts()...)
+		all := w.driveAll()
 		w.awaitSession(n)
 		do(w)
 		all.Wait()
 		w.settle()
-		w.balanced(int64(p.points * visits))
-		if got := w.story(); !reflect.DeepEqual(got, want) {
+		w.balanced(int64(p.points * servicesEach))
+		if got := w.ticketsByCP(); !reflect.DeepEqual(got, want) {
 			t.Errorf("tickets\n got %v\nwant %v", got, want)
 		}
 	})
@@ -91,11 +91,11 @@ func (w *world) awaitSession(n int64) {
 // TestStateIsLost: of the MQTT broker, of Kafka, of Central.
 func TestStateIsLost(t *testing.T) {
 	t.Parallel()
-	want := undisturbed(t, three())
+	want := withoutLoss(t, threePoints())
 	run := func(name string, do func(*world)) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			disturbed(t, three(), want, 2, do)
+			withLoss(t, threePoints(), want, 2, do)
 		})
 	}
 	run("MQTT broker forgets all", forgottenByMQTT)
@@ -111,7 +111,7 @@ func TestStateIsLost(t *testing.T) {
 	run("Central is restored from a copy of a moment ago", func(w *world) {
 		w.backup(w.dir + "/backup.db")
 		time.Sleep(30 * time.Second)
-		w.restart()
+		w.restoreBackup()
 	})
 	run("Central is restored and Kafka's log is gone", func(w *world) { // what is missing comes from the agents alone
 		w.backup(w.dir + "/backup.db")
@@ -128,7 +128,7 @@ func TestStateIsLost(t *testing.T) {
 func forgottenByMQTT(w *world) {
 	w.stop("mqtt")
 	w.start("mqtt")
-	w.await(heal, "acknowledgements and presences are kept again", func() bool {
+	w.await(healTimeout, "acknowledgements and presences are kept again", func() bool {
 		return len(w.mqtt.Retained("cp/+/down/ack")) == len(w.points) && len(w.mqtt.Retained("cp/+/up/presence")) == len(w.points)
 	})
 	for topic, raw := range w.mqtt.Retained("cp/+/down/ack") {
@@ -151,8 +151,8 @@ func replaceKafka(w *world, away time.Duration) {
 	}
 }
 
-// restart starts Central anew with its backup.
-func (w *world) restart() {
+// restoreBackup starts Central anew with its backup.
+func (w *world) restoreBackup() {
 	w.t.Helper()
 	w.stop("central")
 	w.restore(w.dir + "/backup.db")
@@ -171,8 +171,8 @@ func TestCentralIsRestoredFromAnOldBackup(t *testing.T) {
 	}
 	quick := p
 	quick.pause = time.Minute // what is on the tickets does not depend on it
-	want := undisturbed(t, quick)
-	disturbed(t, p, want, 1, func(w *world) {
+	want := withoutLoss(t, quick)
+	withLoss(t, p, want, 1, func(w *world) {
 		w.backup(w.dir + "/backup.db") // with open orders, wishes and a session
 		at := time.Now()
 		w.awaitSession(3)
@@ -182,6 +182,6 @@ func TestCentralIsRestoredFromAnOldBackup(t *testing.T) {
 		if n := len(items[ticket](w, "/tickets")); n < 2*p.points {
 			t.Errorf("%d tickets were made after the backup, want 2 of each driver", n)
 		}
-		w.restart()
+		w.restoreBackup()
 	})
 }

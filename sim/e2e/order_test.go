@@ -8,14 +8,14 @@ import (
 	"time"
 )
 
-// ends are the orders in which each part comes first once and last once, the
+// firstAndLastOrders are the orders in which each part comes first once and last once, the
 // others in their usual order, and the usual order turned round.
-func ends() [][]string {
-	turned := usual()
-	slices.Reverse(turned)
-	list := [][]string{turned}
-	for i, part := range usual() {
-		others := slices.Delete(usual(), i, i+1)
+func firstAndLastOrders() [][]string {
+	reversed := allParts()
+	slices.Reverse(reversed)
+	list := [][]string{reversed}
+	for i, part := range allParts() {
+		others := slices.Delete(allParts(), i, i+1)
 		if i > 0 {
 			list = append(list, append([]string{part}, others...))
 		}
@@ -50,20 +50,20 @@ func TestAnyStartOrder(t *testing.T) {
 		p.partitions = 6
 	}
 	for _, gap := range []time.Duration{0, 30 * time.Second, 5 * time.Minute} {
-		orders := permutations(usual())
+		orders := permutations(allParts())
 		if gap == 5*time.Minute && !soak() {
-			orders = ends()
+			orders = firstAndLastOrders()
 		}
 		for _, order := range orders {
 			t.Run(fmt.Sprintf("%s/%s", gap, strings.Join(order, "-")), func(t *testing.T) {
 				t.Parallel()
 				inWorld(t, p, func(w *world) {
-					outcomes := w.drive(w.line(), wish{who: "driver1"})
+					outcomes := w.drive(w.client(), driverPlan{username: "driver1"})
 					for _, part := range order {
 						w.start(part)
 						time.Sleep(gap)
 					}
-					w.served(outcomes, 5*time.Minute)
+					w.wantTicket(outcomes, 5*time.Minute)
 					w.settle()
 					w.balanced(1)
 				})

@@ -31,10 +31,10 @@ func TestF07KafkaIsAwayForLong(t *testing.T) {
 
 func (o outage) run(w *world) {
 	w.t.Helper()
-	w.start(usual()...)
+	w.start(allParts()...)
 	time.Sleep(2 * time.Minute)
 	w.kafka.Stop()
-	w.run("life", func(ctx context.Context) error { o.live(ctx, w); return nil })
+	w.run("life", func(ctx context.Context) error { o.plugAndUnplug(ctx, w); return nil })
 	time.Sleep(o.away / 4)
 	heap, routines := footprint()
 	time.Sleep(o.away * 3 / 4)
@@ -51,7 +51,7 @@ func (o outage) run(w *world) {
 	}
 	w.firstEventWithin(time.Second)
 	began := time.Now()
-	w.await(heal+time.Duration(waiting)*10*time.Millisecond, "the backlog is through", func() bool {
+	w.await(healTimeout+time.Duration(waiting)*10*time.Millisecond, "the backlog is through", func() bool {
 		for _, p := range w.points {
 			if p.status().Unacked != 0 {
 				return false
@@ -66,8 +66,8 @@ func (o outage) run(w *world) {
 	w.balanced(0)
 }
 
-// live lets vehicles come and go without charging.
-func (o outage) live(ctx context.Context, w *world) {
+// plugAndUnplug lets vehicles come and go without charging.
+func (o outage) plugAndUnplug(ctx context.Context, w *world) {
 	tick := time.NewTicker(o.every)
 	defer tick.Stop()
 	for {

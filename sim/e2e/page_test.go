@@ -69,8 +69,8 @@ type (
 	}
 )
 
-// browse asks the page something; ok is false while Central does not run.
-func (w *world) browse(method, path string, body []byte) (answer []byte, ok bool) {
+// callAPI asks the page something; ok is false while Central does not run.
+func (w *world) callAPI(method, path string, body []byte) (answer []byte, ok bool) {
 	w.t.Helper()
 	if w.parts["central"] == nil {
 		return nil, false
@@ -82,7 +82,7 @@ func (w *world) browse(method, path string, body []byte) (answer []byte, ok bool
 		w.t.Fatal(err)
 	}
 	req.Header.Set("Content-Type", "application/json")
-	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: w.wires.DialContext}}
+	client := http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: w.vnet.DialContext}}
 	resp, err := client.Do(req)
 	if err != nil {
 		return nil, false // it was stopped meanwhile
@@ -100,7 +100,7 @@ func (w *world) browse(method, path string, body []byte) (answer []byte, ok bool
 // view reads a path of the page.
 func view[T any](w *world, path string) (v T, ok bool) {
 	w.t.Helper()
-	raw, ok := w.browse(http.MethodGet, path, nil)
+	raw, ok := w.callAPI(http.MethodGet, path, nil)
 	if !ok {
 		return v, false
 	}

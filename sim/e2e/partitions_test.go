@@ -23,7 +23,7 @@ func everyTopic() []string {
 // grow gives topics more partitions, as an operator of Kafka does.
 func (w *world) grow(partitions int32, topics ...string) {
 	w.t.Helper()
-	t := &kafka.Transport{Dial: w.wires.DialContext}
+	t := &kafka.Transport{Dial: w.vnet.DialContext}
 	defer t.CloseIdleConnections()
 	c := &kafka.Client{Addr: kafka.TCP(kafkaAddr), Transport: t, Timeout: 10 * time.Second}
 	var all []kafka.TopicPartitionsConfig
@@ -53,12 +53,12 @@ func TestPartitionsGrow(t *testing.T) {
 			t.Parallel()
 			const points = 3
 			inWorld(t, plan{points: points, partitions: 3, vehicle: vehicle{takes: 1500, power: 20_000}}, func(w *world) {
-				w.start(usual()...)
-				w.watch()
-				line := w.line()
+				w.start(allParts()...)
+				w.watchInvariants()
+				line := w.client()
 				ask := func(i int) <-chan driver.Outcome {
-					who := []charge.Username{"ana", "berta", "carl"}[i]
-					return w.drive(line, wish{who: who, cp: w.points[i].id, services: 2, pause: 10 * time.Second})
+					username := []charge.Username{"ana", "berta", "carl"}[i]
+					return w.drive(line, driverPlan{username: username, cp: w.points[i].id, services: 2, pause: 10 * time.Second})
 				}
 				var asked []<-chan driver.Outcome
 				asked = append(asked, ask(0))
@@ -68,11 +68,11 @@ func TestPartitionsGrow(t *testing.T) {
 				w.grow(6, topics...)
 				asked = append(asked, ask(2))
 				time.Sleep(time.Minute)
-				w.flows(heal)
+				w.awaitRecords(healTimeout)
 				w.grow(7, topics...)
 				for range 2 {
 					for _, outcomes := range asked {
-						w.served(outcomes, time.Hour)
+						w.wantTicket(outcomes, time.Hour)
 					}
 				}
 				w.settle()

@@ -19,9 +19,9 @@ type vehicle struct {
 
 // Times of the people.
 const (
-	arrives  = 5 * time.Second // after the reservation
-	leaves   = 2 * time.Second // after the vehicle is full or the session over
-	patience = 3 * time.Hour   // of somebody whose session does not begin or end
+	arrives        = 5 * time.Second // after the reservation
+	leaves         = 2 * time.Second // after the vehicle is full or the session over
+	sessionTimeout = 3 * time.Hour   // of somebody whose session does not begin or end
 )
 
 func (p *point) vehicle(visit int) sim.Vehicle {
@@ -49,10 +49,10 @@ func (p *point) people(ctx context.Context) {
 		case <-tick.C:
 		}
 		o, shown := p.outlet(), p.shown()
-		reserved = longer(reserved, !o.Plugged && !p.shy.Load() && shown.Status == charge.StatusReserved)
+		reserved = longer(reserved, !o.Plugged && !p.driverDelayed.Load() && shown.Status == charge.StatusReserved)
 		plugged = longer(plugged, o.Plugged)
 		over := shown.SessionID == "" && (shown.Status == charge.StatusFinishing || shown.Status == charge.StatusFaulted)
-		done = longer(done, o.Plugged && (o.Full || over || plugged > patience))
+		done = longer(done, o.Plugged && (o.Full || over || plugged > sessionTimeout))
 		var err error
 		switch {
 		case reserved > arrives:
@@ -73,49 +73,49 @@ func longer(d time.Duration, so bool) time.Duration {
 	return d + time.Second
 }
 
-// line is the drivers' connection to Kafka; all drivers of a world share it.
-func (w *world) line() *driver.Line {
+// client is the drivers' connection to Kafka; all drivers of a world share it.
+func (w *world) client() *driver.Client {
 	w.t.Helper()
-	line, err := driver.NewLine(driver.LineConfig{Brokers: []string{kafkaAddr}, Dial: w.dialKafka("driver-kafka"), Partitions: w.plan.partitions})
+	client, err := driver.NewClient(driver.ClientConfig{Brokers: []string{kafkaAddr}, Dial: w.dialKafka("driver-kafka"), Partitions: w.plan.partitions})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.run("drivers' line", line.Run)
-	return line
+	w.run("drivers' line", client.Run)
+	return client
 }
 
-// wish is what a driver wants.
-type wish struct {
-	who      charge.Username
+// driverPlan is what a driver wants.
+type driverPlan struct {
+	username charge.Username
 	cp       charge.CPID   // "": any
 	services int           // one after the other; 1 unless set
 	pause    time.Duration // between them; 4 s unless set
 	deadline time.Duration // for an answer; an hour unless set
-	told     func(driver.Step)
+	onStep   func(driver.Step)
 }
 
 // drive lets a driver ask until he has been served as often as he wants, and
 // returns what came of each service. One who is refused because nobody is there
 // yet asks again.
-func (w *world) drive(line *driver.Line, d wish) <-chan driver.Outcome {
+func (w *world) drive(line *driver.Client, d driverPlan) <-chan driver.Outcome {
 	w.t.Helper()
 	cfg := driver.DefaultConfig()
-	cfg.Username, cfg.Deadline, cfg.Patience = d.who, max(d.deadline, time.Hour), patience
+	cfg.Username, cfg.Deadline, cfg.SessionTimeout = d.username, max(d.deadline, time.Hour), sessionTimeout
 	if d.deadline != 0 {
 		cfg.Deadline = d.deadline
 	}
 	if d.cp != "" {
 		cfg.CPID = &d.cp
 	}
-	if d.told == nil {
-		d.told = func(driver.Step) {}
+	if d.onStep == nil {
+		d.onStep = func(driver.Step) {}
 	}
 	services := max(d.services, 1)
 	out := make(chan driver.Outcome, services)
-	w.run("driver "+string(d.who), func(ctx context.Context) error {
+	w.run("driver "+string(d.username), func(ctx context.Context) error {
 		defer close(out)
 		for served := 0; served < services; {
-			o, err := driver.Run(ctx, cfg, line, d.told)
+			o, err := driver.Run(ctx, cfg, line, d.onStep)
 			if err != nil {
 				return nil // the world ends before its driver is served
 			}
@@ -134,8 +134,8 @@ func (w *world) drive(line *driver.Line, d wish) <-chan driver.Outcome {
 	return out
 }
 
-// served waits for one outcome and wants it to be a ticket.
-func (w *world) served(outcomes <-chan driver.Outcome, within time.Duration) {
+// wantTicket waits for one outcome and wants it to be a ticket.
+func (w *world) wantTicket(outcomes <-chan driver.Outcome, within time.Duration) {
 	w.t.Helper()
 	select {
 	case got := <-outcomes:
@@ -143,6 +143,6 @@ func (w *world) served(outcomes <-chan driver.Outcome, within time.Duration) {
 			w.t.Fatalf("the driver's request ended in %+v, want a ticket", got)
 		}
 	case <-time.After(within):
-		w.t.Fatalf("no ticket within %s: %s", within, w.sums())
+		w.t.Fatalf("no ticket within %s: %s", within, w.describeBooks())
 	}
 }

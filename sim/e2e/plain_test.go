@@ -17,25 +17,25 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// plain is a driver as customers have written theirs: a common Kafka client and
+// plainDriver is a driver as customers have written theirs: a common Kafka client and
 // JSON, nothing of ours.
-type plain struct {
+type plainDriver struct {
 	w      *world
 	writer *kafka.Writer
 
-	mu   sync.Mutex       // guards told
-	told []map[string]any // on central-events, from the beginning
+	mu       sync.Mutex       // guards told
+	received []map[string]any // on central-events, from the beginning
 }
 
-// plainly connects such a driver. He comes when the topics are there.
-func (w *world) plainly() *plain {
+// newPlainDriver connects such a driver. He comes when the topics are there.
+func (w *world) newPlainDriver() *plainDriver {
 	w.t.Helper()
 	transport := &kafka.Transport{Dial: w.dialKafka("driver-kafka")}
-	d := &plain{w: w, writer: &kafka.Writer{
+	d := &plainDriver{w: w, writer: &kafka.Writer{
 		Addr: kafka.TCP(kafkaAddr), Topic: "driver-events", RequiredAcks: kafka.RequireAll, BatchTimeout: 10 * time.Millisecond,
 		Balancer: &kafka.Hash{}, Transport: transport,
 	}}
-	w.run("plain driver's ears", func(ctx context.Context) error { d.listen(ctx); return nil })
+	w.run("plain driver's ears", func(ctx context.Context) error { d.readEvents(ctx); return nil })
 	w.run("plain driver's hands", func(ctx context.Context) error {
 		<-ctx.Done()
 		err := d.writer.Close()
@@ -45,8 +45,8 @@ func (w *world) plainly() *plain {
 	return d
 }
 
-// listen reads all that Central says.
-func (d *plain) listen(ctx context.Context) {
+// readEvents reads all that Central says.
+func (d *plainDriver) readEvents(ctx context.Context) {
 	dial := d.w.dialKafka("driver-kafka")
 	reader := kafka.NewReader(kafka.ReaderConfig{
 		Brokers: []string{kafkaAddr}, Topic: "central-events", MaxWait: 200 * time.Millisecond,
@@ -63,15 +63,15 @@ func (d *plain) listen(ctx context.Context) {
 		if err := json.Unmarshal(m.Value, &e); err != nil {
 			d.w.t.Errorf("%s: %v", m.Value, err)
 		}
-		d.keep(m.Headers, e)
+		d.record(m.Headers, e)
 	}
 	if err := reader.Close(); err != nil {
 		d.w.t.Error(err)
 	}
 }
 
-// keep takes a message. One that names a session has it as trace_id too.
-func (d *plain) keep(headers []kafka.Header, e map[string]any) {
+// record takes a message. One that names a session has it as trace_id too.
+func (d *plainDriver) record(headers []kafka.Header, e map[string]any) {
 	trace := ""
 	for _, h := range headers {
 		if h.Key == "trace_id" {
@@ -83,26 +83,26 @@ func (d *plain) keep(headers []kafka.Header, e map[string]any) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	d.told = append(d.told, e)
+	d.received = append(d.received, e)
 }
 
-// says writes one message under the driver's name.
-func (d *plain) says(who, text string) {
+// send writes one message under the driver's name.
+func (d *plainDriver) send(username, text string) {
 	d.w.t.Helper()
 	now := fmt.Sprintf("%.3f", float64(time.Now().UnixMilli())/1000)
 	text = strings.ReplaceAll(text, "NOW", now)
-	if err := d.writer.WriteMessages(context.WithoutCancel(d.w.t.Context()), kafka.Message{Key: []byte(who), Value: []byte(text)}); err != nil {
+	if err := d.writer.WriteMessages(context.WithoutCancel(d.w.t.Context()), kafka.Message{Key: []byte(username), Value: []byte(text)}); err != nil {
 		d.w.t.Fatal(err)
 	}
 }
 
-// hears are the steps that one driver was told, in order, without what was told
+// receivedTypes are the steps that one driver was told, in order, without what was told
 // again.
-func (d *plain) hears(who string) (kinds []string) {
-	said := []string{"charging_progress", "cp_status_changed", "notice"} // beside the steps
+func (d *plainDriver) receivedTypes(username string) (kinds []string) {
+	unordered := []string{"charging_progress", "cp_status_changed", "notice"} // beside the steps
 	seen := map[any]bool{}
-	for _, e := range d.of(who) {
-		if k, _ := e["event_type"].(string); !slices.Contains(said, k) && !seen[e["event_id"]] {
+	for _, e := range d.receivedBy(username) {
+		if k, _ := e["event_type"].(string); !slices.Contains(unordered, k) && !seen[e["event_id"]] {
 			seen[e["event_id"]] = true
 			kinds = append(kinds, k)
 		}
@@ -110,70 +110,70 @@ func (d *plain) hears(who string) (kinds []string) {
 	return kinds
 }
 
-func (d *plain) of(who string) (list []map[string]any) {
+func (d *plainDriver) receivedBy(username string) (list []map[string]any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for _, e := range d.told {
-		if e["username"] == who {
+	for _, e := range d.received {
+		if e["username"] == username {
 			list = append(list, e)
 		}
 	}
 	return list
 }
 
-// first is the first message of a kind to a driver.
-func (d *plain) first(who, kind string) map[string]any {
+// awaitFirst is the first message of a kind to a driver.
+func (d *plainDriver) awaitFirst(username, kind string) map[string]any {
 	d.w.t.Helper()
 	for waited := time.Duration(0); ; waited += 100 * time.Millisecond {
-		heard := d.of(who)
-		if i := slices.IndexFunc(heard, func(e map[string]any) bool { return e["event_type"] == kind }); i >= 0 {
-			return heard[i]
+		events := d.receivedBy(username)
+		if i := slices.IndexFunc(events, func(e map[string]any) bool { return e["event_type"] == kind }); i >= 0 {
+			return events[i]
 		}
 		if waited > 10*time.Minute {
-			d.w.t.Fatalf("%s is not told %s, but %v: %s", who, kind, d.of(who), d.w.sums())
+			d.w.t.Fatalf("%s is not told %s, but %v: %s", username, kind, d.receivedBy(username), d.w.describeBooks())
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
 }
 
-const asks = `{"message_id":"%s","event_type":"AUTHORIZATION_REQUEST","driver_id":"7","username":"%s","cp_id":%s,"client_id":"app","timestamp":NOW}`
+const authorizationJSON = `{"message_id":"%s","event_type":"AUTHORIZATION_REQUEST","driver_id":"7","username":"%s","cp_id":%s,"client_id":"app","timestamp":NOW}`
 
-// plugged is how a driver of the old system says that he may be served.
-const plugged = `{"message_id":"%s","event_type":"charging_started","username":"%s","cp_id":"%s","timestamp":NOW}`
+// startedJSON is how a driver of the old system says that he may be served.
+const startedJSON = `{"message_id":"%s","event_type":"charging_started","username":"%s","cp_id":"%s","timestamp":NOW}`
 
 // TestPlainDriver reserves any charging point, is told each step in its order,
 // and receives his ticket; what he says twice has one effect.
 func TestPlainDriver(t *testing.T) {
 	t.Parallel()
 	inWorld(t, plan{points: 2}, func(w *world) {
-		w.start(usual()...)
-		w.watch()
+		w.start(allParts()...)
+		w.watchInvariants()
 		time.Sleep(10 * time.Second)
-		d := w.plainly()
-		request := fmt.Sprintf(asks, "m-1", "dora", "null")
+		d := w.newPlainDriver()
+		request := fmt.Sprintf(authorizationJSON, "m-1", "dora", "null")
 		for range 3 {
-			d.says("dora", request)
+			d.send("dora", request)
 		}
-		answer := d.first("dora", "AUTHORIZATION_RESPONSE")
+		answer := d.awaitFirst("dora", "AUTHORIZATION_RESPONSE")
 		if answer["authorized"] != true || answer["message_id"] != "m-1" || answer["client_id"] != "app" || answer["reservation_id"] == "" {
 			t.Fatalf("the answer: %v", answer)
 		}
 		cp, _ := answer["cp_id"].(string)
 		time.Sleep(10 * time.Second)
 		for range 2 {
-			d.says("dora", fmt.Sprintf(plugged, "m-2", "dora", cp))
+			d.send("dora", fmt.Sprintf(startedJSON, "m-2", "dora", cp))
 		}
-		ticket := d.first("dora", "CHARGING_TICKET")
+		ticket := d.awaitFirst("dora", "CHARGING_TICKET")
 		if ticket["energy_kwh"] != 2.0 || ticket["cost"] != 1.9 || ticket["currency"] != "EUR" || ticket["cp_id"] != cp || ticket["session_id"] == "" || ticket["reason"] != "unplugged" {
 			t.Errorf("the ticket: %v", ticket)
 		}
-		d.says("dora", request) // once more, when all is over
+		d.send("dora", request) // once more, when all is over
 		time.Sleep(10 * time.Second)
 		want := []string{"AUTHORIZATION_RESPONSE", "charging_started", "charging_suspended", "CHARGING_TICKET"}
-		if got := d.hears("dora"); !slices.Equal(got, want) {
+		if got := d.receivedTypes("dora"); !slices.Equal(got, want) {
 			t.Errorf("told %v, want %v", got, want)
 		}
-		progress := slices.IndexFunc(d.of("dora"), func(e map[string]any) bool { return e["event_type"] == "charging_progress" })
+		progress := slices.IndexFunc(d.receivedBy("dora"), func(e map[string]any) bool { return e["event_type"] == "charging_progress" })
 		if progress < 0 {
 			t.Error("nothing was told of the progress")
 		}
@@ -190,15 +190,15 @@ func TestPlainDriver(t *testing.T) {
 func TestPlainDriverIsRefusedInTime(t *testing.T) {
 	t.Parallel()
 	inWorld(t, plan{points: 2}, func(w *world) {
-		w.start(usual()...)
-		w.watch()
+		w.start(allParts()...)
+		w.watchInvariants()
 		time.Sleep(10 * time.Second)
-		d := w.plainly()
+		d := w.newPlainDriver()
 		time.Sleep(2 * time.Second)
-		w.cables["agent-mqtt"].set(hole) // they are there and do not answer; nobody knows yet
-		d.says("dora", fmt.Sprintf(asks, "m-1", "dora", "null"))
+		w.links["agent-mqtt"].set(linkBlackhole) // they are there and do not answer; nobody knows yet
+		d.send("dora", fmt.Sprintf(authorizationJSON, "m-1", "dora", "null"))
 		began := time.Now()
-		answer := d.first("dora", "AUTHORIZATION_RESPONSE")
+		answer := d.awaitFirst("dora", "AUTHORIZATION_RESPONSE")
 		if took := time.Since(began); answer["authorized"] != false || answer["reason"] == "" || took > 5*time.Second {
 			t.Errorf("after %s: %v, want a refusal within 5 s", took, answer)
 		}
@@ -208,36 +208,36 @@ func TestPlainDriverIsRefusedInTime(t *testing.T) {
 				t.Errorf("still there: %+v", r)
 			}
 		}
-		w.cables["agent-mqtt"].set(passes)
-		time.Sleep(heal)
-		d.says("dora", fmt.Sprintf(asks, "m-3", "dora", `"CP_001"`))
-		w.await(heal, "the next request is granted", func() bool { return w.points[0].shown().Status == charge.StatusReserved })
-		d.says("dora", fmt.Sprintf(plugged, "s-3", "dora", "CP_001"))
-		d.first("dora", "CHARGING_TICKET")
+		w.links["agent-mqtt"].set(linkUp)
+		time.Sleep(healTimeout)
+		d.send("dora", fmt.Sprintf(authorizationJSON, "m-3", "dora", `"CP_001"`))
+		w.await(healTimeout, "the next request is granted", func() bool { return w.points[0].shown().Status == charge.StatusReserved })
+		d.send("dora", fmt.Sprintf(startedJSON, "s-3", "dora", "CP_001"))
+		d.awaitFirst("dora", "CHARGING_TICKET")
 		w.settle()
 		w.balanced(1)
 	})
 }
 
-// TestYesterdaysLogIsReadAgain: a Central whose database is new reads all that
+// TestOldRequestsAreReadAgain: a Central whose database is new reads all that
 // drivers said since yesterday. It makes the same tickets and reserves nothing.
-func TestYesterdaysLogIsReadAgain(t *testing.T) {
+func TestOldRequestsAreReadAgain(t *testing.T) {
 	t.Parallel()
 	inWorld(t, plan{points: 2}, func(w *world) {
-		w.start(usual()...)
+		w.start(allParts()...)
 		time.Sleep(10 * time.Second)
-		d := w.plainly()
-		for _, who := range []string{"dora", "emil"} {
-			d.says(who, fmt.Sprintf(asks, "m-"+who, who, "null"))
-			cp, _ := d.first(who, "AUTHORIZATION_RESPONSE")["cp_id"].(string)
-			d.says(who, fmt.Sprintf(plugged, "s-"+who, who, cp))
-			d.first(who, "CHARGING_TICKET")
+		d := w.newPlainDriver()
+		for _, username := range []string{"dora", "emil"} {
+			d.send(username, fmt.Sprintf(authorizationJSON, "m-"+username, username, "null"))
+			cp, _ := d.awaitFirst(username, "AUTHORIZATION_RESPONSE")["cp_id"].(string)
+			d.send(username, fmt.Sprintf(startedJSON, "s-"+username, username, cp))
+			d.awaitFirst(username, "CHARGING_TICKET")
 		}
-		d.says("fritz", fmt.Sprintf(asks, "m-fritz", "fritz", `"CP_009"`)) // there is none
-		d.first("fritz", "AUTHORIZATION_RESPONSE")
+		d.send("fritz", fmt.Sprintf(authorizationJSON, "m-fritz", "fritz", `"CP_009"`)) // there is none
+		d.awaitFirst("fritz", "AUTHORIZATION_RESPONSE")
 		w.settle()
 		w.balanced(2)
-		want := w.story()
+		want := w.ticketsByCP()
 		w.stop("agent", "central", "bridge", "plain driver's ears", "people of CP_001", "people of CP_002") // a day passes quickly then
 		time.Sleep(24 * time.Hour)
 		restarted := charge.At(time.Now())
@@ -246,12 +246,12 @@ func TestYesterdaysLogIsReadAgain(t *testing.T) {
 				t.Fatal(err)
 			}
 		}
-		w.watch()
+		w.watchInvariants()
 		w.start("bridge", "central", "agent")
-		time.Sleep(heal)
+		time.Sleep(healTimeout)
 		w.settle()
 		w.balanced(2)
-		if got := w.story(); len(got) != len(want) || !slices.Equal(got["CP_001"], want["CP_001"]) || !slices.Equal(got["CP_002"], want["CP_002"]) {
+		if got := w.ticketsByCP(); len(got) != len(want) || !slices.Equal(got["CP_001"], want["CP_001"]) || !slices.Equal(got["CP_002"], want["CP_002"]) {
 			t.Errorf("tickets\n got %v\nwant %v", got, want)
 		}
 		if all := items[reservation](w, "/reservations"); slices.ContainsFunc(all, func(r reservation) bool { return r.State == "active" || r.State == "asked" }) {

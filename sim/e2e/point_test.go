@@ -15,19 +15,19 @@ import (
 // point is one charging point: a board, which outlives everything, the storage
 // of its agent, and the people who come to it.
 type point struct {
-	w     *world
-	id    charge.CPID
-	dir   string // of the agent's storage
-	board *sim.Board
-	first charge.WattHours                        // register when the world began
-	alone bool                                    // there is nobody about
-	vends bool                                    // whoever plugs in may charge
-	clock func() (time.Time, charge.ClockQuality) // the wall's, and how far it can be trusted
+	w        *world
+	id       charge.CPID
+	dir      string // of the agent's storage
+	board    *sim.Board
+	first    charge.WattHours                        // register when the world began
+	noPeople bool                                    // there is nobody about
+	freeVend bool                                    // whoever plugs in may charge
+	clock    func() (time.Time, charge.ClockQuality) // the wall's, and how far it can be trusted
 
-	agent  atomic.Pointer[agentapp.Agent] // the last one started; nil before
-	alive  atomic.Bool                    // it runs
-	visits atomic.Int64                   // of people, up to now
-	shy    atomic.Bool                    // who reserved it does not come yet
+	agent         atomic.Pointer[agentapp.Agent] // the last one started; nil before
+	alive         atomic.Bool                    // it runs
+	visits        atomic.Int64                   // of people, up to now
+	driverDelayed atomic.Bool                    // who reserved it does not come yet
 }
 
 func newPoint(w *world, id charge.CPID, seed uint64) *point {
@@ -59,7 +59,7 @@ func (p *point) config() agentapp.Config {
 	cfg.Intervals.Control = 50 * time.Millisecond // fewer ticks of fake time
 	cfg.Intervals.IdleTelemetry = p.w.plan.idle
 	cfg.StopWithin = time.Millisecond
-	cfg.Policies.FreeVend = p.vends
+	cfg.Policies.FreeVend = p.freeVend
 	return cfg
 }
 
@@ -74,7 +74,7 @@ func (p *point) start() {
 	p.w.run(p.name(), agent.Run)
 	p.agent.Store(agent)
 	p.alive.Store(true)
-	if people := "people of " + string(p.id); !p.alone && p.w.parts[people] == nil {
+	if people := "people of " + string(p.id); !p.noPeople && p.w.parts[people] == nil {
 		p.w.run(people, func(ctx context.Context) error { p.people(ctx); return nil })
 	}
 }

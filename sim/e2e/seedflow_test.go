@@ -17,7 +17,7 @@ import (
 // scene is a network in which something is about to happen.
 type scene struct {
 	*world
-	line    *driver.Line
+	client  *driver.Client
 	held    *point                // reserved for anna, who comes when she is let
 	busy    *point                // where carl may charge
 	free    *point                // where berta will be sent
@@ -33,54 +33,54 @@ func scenes(t *testing.T, f func(*scene)) {
 	t.Helper()
 	p := plan{points: 3, vehicle: vehicle{takes: 3000, power: 20_000}}
 	inWorld(t, p, func(w *world) {
-		w.start(usual()...)
-		w.watch()
-		s := &scene{world: w, line: w.line(), held: w.points[0], busy: w.points[1], free: w.points[2]}
-		s.held.shy.Store(true)
-		s.anna = w.drive(s.line, wish{who: "anna", cp: s.held.id})
-		w.await(heal, "anna has her reservation", func() bool { return s.held.shown().Status == charge.StatusReserved })
+		w.start(allParts()...)
+		w.watchInvariants()
+		s := &scene{world: w, client: w.client(), held: w.points[0], busy: w.points[1], free: w.points[2]}
+		s.held.driverDelayed.Store(true)
+		s.anna = w.drive(s.client, driverPlan{username: "anna", cp: s.held.id})
+		w.await(healTimeout, "anna has her reservation", func() bool { return s.held.shown().Status == charge.StatusReserved })
 		s.tickets = 1
 		f(s)
 	})
 }
 
-// asks lets berta ask for any charging point.
-func (s *scene) asks() {
+// requestForBerta lets berta ask for any charging point.
+func (s *scene) requestForBerta() {
 	s.t.Helper()
-	s.berta = s.drive(s.line, wish{who: "berta"})
+	s.berta = s.drive(s.client, driverPlan{username: "berta"})
 	s.tickets++
 }
 
-// charges lets carl charge.
-func (s *scene) charges() {
+// chargeCarl lets carl charge.
+func (s *scene) chargeCarl() {
 	s.t.Helper()
-	s.carl = s.drive(s.line, wish{who: "carl", cp: s.busy.id})
+	s.carl = s.drive(s.client, driverPlan{username: "carl", cp: s.busy.id})
 	s.awaitCharging(s.busy)
 	s.tickets++
 }
 
-// endsWell lets anna come, and wants a ticket for everybody and books that
+// finish lets anna come, and wants a ticket for everybody and books that
 // balance.
-func (s *scene) endsWell() {
+func (s *scene) finish() {
 	s.t.Helper()
-	s.held.shy.Store(false)
-	s.served(s.anna, time.Hour)
-	s.served(s.berta, time.Hour)
+	s.held.driverDelayed.Store(false)
+	s.wantTicket(s.anna, time.Hour)
+	s.wantTicket(s.berta, time.Hour)
 	if s.carl != nil {
-		s.served(s.carl, time.Hour)
+		s.wantTicket(s.carl, time.Hour)
 	}
 	s.settle()
 	s.balanced(s.tickets)
 }
 
-// beginsAnew ends everything and starts it again without Kafka, as after a
+// restartWithoutKafka ends everything and starts it again without Kafka, as after a
 // power cut of the whole house.
-func (s *scene) beginsAnew() {
+func (s *scene) restartWithoutKafka() {
 	s.t.Helper()
 	s.stop("agent", "mqtt", "bridge", "central", "drivers' line")
 	s.kafka.Stop()
 	s.start("mqtt", "bridge", "central", "agent")
-	s.run("drivers' line", s.line.Run)
+	s.run("drivers' line", s.client.Run)
 }
 
 // TestKafkaIsReady20SecondsAfterTheStart: everything flows, nothing is lost,
@@ -95,14 +95,14 @@ func kafkaLate(t *testing.T, late time.Duration) {
 	t.Helper()
 	t.Parallel()
 	scenes(t, func(s *scene) {
-		s.beginsAnew()
-		s.asks()
+		s.restartWithoutKafka()
+		s.requestForBerta()
 		time.Sleep(late)
 		if k := s.part("kafka"); k.State != "down" || k.Reason == "" || k.Since == 0 {
 			t.Errorf("the page says of Kafka: %+v, want it down, since when and why", k)
 		}
 		s.start("kafka")
-		s.endsWell()
+		s.finish()
 	})
 }
 
@@ -112,12 +112,12 @@ func kafkaLate(t *testing.T, late time.Duration) {
 func TestKafkaNeverComes(t *testing.T) {
 	t.Parallel()
 	scenes(t, func(s *scene) {
-		s.free.vends = true
+		s.free.freeVend = true
 		at := charge.At(time.Now())
-		s.beginsAnew()
+		s.restartWithoutKafka()
 		time.Sleep(5 * time.Second) // until the agents have begun
 		steps := make(chan driver.Step, 100)
-		refused := s.drive(s.line, wish{who: "berta", deadline: 10 * time.Minute, told: func(d driver.Step) { steps <- d }})
+		refused := s.drive(s.client, driverPlan{username: "berta", deadline: 10 * time.Minute, onStep: func(d driver.Step) { steps <- d }})
 		if err := s.free.board.PlugVehicle(1, s.free.vehicle(0)); err != nil {
 			t.Fatal(err)
 		}
@@ -142,7 +142,7 @@ func TestKafkaNeverComes(t *testing.T) {
 		s.start("kafka")
 		s.settle()
 		s.balanced(1)
-		if got := s.story()[s.free.id]; len(got) != 1 {
+		if got := s.ticketsByCP()[s.free.id]; len(got) != 1 {
 			t.Errorf("tickets of the one who helped himself: %v", got)
 		}
 	})
@@ -156,12 +156,12 @@ func TestKafkaGoesAndComesBackInMidSession(t *testing.T) {
 		t.Run(away.String(), func(t *testing.T) {
 			t.Parallel()
 			scenes(t, func(s *scene) {
-				s.charges()
+				s.chargeCarl()
 				s.stop("kafka")
-				s.asks()
+				s.requestForBerta()
 				time.Sleep(away)
 				s.firstEventWithin(time.Second)
-				s.endsWell()
+				s.finish()
 			})
 		})
 	}
@@ -182,16 +182,16 @@ func (w *world) firstEventWithin(limit time.Duration) {
 // TestAnyPartDies in mid-session and comes back a minute later.
 func TestAnyPartDies(t *testing.T) {
 	t.Parallel()
-	for _, part := range usual() {
+	for _, part := range allParts() {
 		t.Run(part, func(t *testing.T) {
 			t.Parallel()
 			scenes(t, func(s *scene) {
-				s.charges()
+				s.chargeCarl()
 				s.stop(part)
-				s.asks()
+				s.requestForBerta()
 				time.Sleep(time.Minute)
 				s.start(part)
-				s.endsWell()
+				s.finish()
 			})
 		})
 	}

@@ -32,7 +32,7 @@ type storage struct {
 func TestStorageOfAnAgentIsLostOrCloned(t *testing.T) {
 	t.Parallel()
 	p := plan{points: 2}
-	want := undisturbed(t, p)
+	want := withoutLoss(t, p)
 	for _, s := range []storage{
 		{name: "set back to before the session", kept: "idle", alarm: "storage_rolled_back", orphans: 1},
 		{name: "set back into an ended session", kept: "in session", alarm: "ticket_differs", orphans: 1},
@@ -48,7 +48,7 @@ func TestStorageOfAnAgentIsLostOrCloned(t *testing.T) {
 	for name, inSession := range map[string]bool{"cloned between two sessions": false, "cloned in a session": true} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			inWorld(t, p, func(w *world) { cloned(w, want, inSession) })
+			inWorld(t, p, func(w *world) { runCloned(w, want, inSession) })
 		})
 	}
 }
@@ -57,18 +57,18 @@ func (s storage) run(w *world, want map[charge.CPID][]string) {
 	w.t.Helper()
 	hit, other := w.points[0], w.points[1]
 	older := hit.dir + " older"
-	w.start(usual()...)
-	line := w.line()
+	w.start(allParts()...)
+	line := w.client()
 	// The driver of the one that is hit waits for ever for a session that nobody
 	// can end; so his next visit is another's.
-	w.drive(line, wish{who: "driver1", cp: hit.id, services: 2})
-	others := w.drive(line, wish{who: "driver2", cp: other.id, services: visits, pause: w.plan.pause})
+	w.drive(line, driverPlan{username: "driver1", cp: hit.id, services: 2})
+	others := w.drive(line, driverPlan{username: "driver2", cp: other.id, services: servicesEach, pause: w.plan.pause})
 	w.awaitCharging(hit)
 	if s.kept == "in session" {
 		w.copyFolder(hit.dir, older)
 	}
 	w.await(time.Hour, "the first session is over", func() bool { return hit.shown().SessionID == "" && !hit.outlet().Plugged })
-	w.await(heal, "all of it is acknowledged", func() bool { return hit.status().Unacked == 0 })
+	w.await(healTimeout, "all of it is acknowledged", func() bool { return hit.status().Unacked == 0 })
 	if s.kept == "idle" {
 		w.copyFolder(hit.dir, older)
 	}
@@ -80,8 +80,8 @@ func (s storage) run(w *world, want map[charge.CPID][]string) {
 	}
 	hit.kill()
 	before := w.read(hit.id, hit.dir)
-	before = before[:w.known(hit.id)]
-	w.lose(hit.dir, older, s.kept != "")
+	before = before[:w.recordCount(hit.id)]
+	w.replaceStorage(hit.dir, older, s.kept != "")
 	if s.cutOff {
 		w.stop("mqtt") // it kept for the bridge what was said
 		w.start("mqtt", "bridge")
@@ -95,9 +95,9 @@ func (s storage) run(w *world, want map[charge.CPID][]string) {
 	if n := w.count("SELECT count(*) FROM sessions WHERE state='orphaned'"); n != s.orphans {
 		w.t.Errorf("%d sessions are shown as orphaned, want %d", n, s.orphans)
 	}
-	w.served(w.drive(line, wish{who: "driver9", cp: hit.id}), time.Hour)
-	for range visits {
-		w.served(others, time.Hour)
+	w.wantTicket(w.drive(line, driverPlan{username: "driver9", cp: hit.id}), time.Hour)
+	for range servicesEach {
+		w.wantTicket(others, time.Hour)
 	}
 	w.settle()
 	s.check(w, want, before)
@@ -116,7 +116,7 @@ func (s storage) check(w *world, want map[charge.CPID][]string, before []wire.Re
 	}
 	records[hit.id] = before
 	if got, err := w.central.LedgerHash(w.t.Context()); err != nil || got != w.fold(records) {
-		w.t.Errorf("the ledger is not that of all that was ever read and is held now: %v %s", err, w.sums())
+		w.t.Errorf("the ledger is not that of all that was ever read and is held now: %v %s", err, w.describeBooks())
 	}
 	if !slices.ContainsFunc(items[alarm](w, "/alarms"), func(a alarm) bool { return a.Kind == s.alarm && a.CPID == hit.id }) {
 		w.t.Errorf("no alarm %s in %+v", s.alarm, items[alarm](w, "/alarms"))
@@ -131,7 +131,7 @@ func (s storage) check(w *world, want map[charge.CPID][]string, before []wire.Re
 // run, and no alarm of it.
 func (w *world) untouched(p *point, want map[charge.CPID][]string) {
 	w.t.Helper()
-	if got := w.story()[p.id]; !reflect.DeepEqual(got, want[p.id]) {
+	if got := w.ticketsByCP()[p.id]; !reflect.DeepEqual(got, want[p.id]) {
 		w.t.Errorf("tickets of %s\n got %v\nwant %v", p.id, got, want[p.id])
 	}
 	for _, a := range items[alarm](w, "/alarms") {
@@ -141,14 +141,14 @@ func (w *world) untouched(p *point, want map[charge.CPID][]string) {
 	}
 }
 
-// known is how many records of a charging point Central has.
-func (w *world) known(id charge.CPID) int64 {
+// recordCount is how many records of a charging point Central has.
+func (w *world) recordCount(id charge.CPID) int64 {
 	w.t.Helper()
 	return w.count("SELECT count(*) FROM records WHERE cp_id=?", string(id))
 }
 
-// lose puts an older copy in the place of a storage, or nothing.
-func (w *world) lose(dir, older string, some bool) {
+// replaceStorage puts an older copy in the place of a storage, or nothing.
+func (w *world) replaceStorage(dir, older string, some bool) {
 	w.t.Helper()
 	if some {
 		w.copyFolder(older, dir)

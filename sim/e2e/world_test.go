@@ -27,8 +27,8 @@ const (
 	pageAddr  = "127.0.0.1:8080"
 )
 
-// heal is how long a healed network may take until all is in its books.
-const heal = time.Minute
+// healTimeout is how long a healed network may take until all is in its books.
+const healTimeout = time.Minute
 
 // plan says what a world is made of.
 type plan struct {
@@ -46,14 +46,14 @@ type world struct {
 	t       *testing.T
 	plan    plan
 	dir     string
-	wires   *kfake.VirtualNetwork
-	cables  map[string]*cable // by who dials whom, as "bridge-kafka"
+	vnet    *kfake.VirtualNetwork
+	links   map[string]*faultyLink // by who dials whom, as "bridge-kafka"
 	mqtt    *engines.MQTT
 	kafka   *engines.Kafka
 	points  []*point
 	parts   map[string]*running // bridge, central and others that run
 	central *centralapp.Central // the last one started
-	censor  *censor             // of all that is said
+	schemas *schemaChecker      // of all that is said
 	log     io.Writer           // nil: nobody reads it
 }
 
@@ -76,13 +76,13 @@ func newWorld(t *testing.T, p plan, dir string) *world {
 		p.pause = time.Minute
 	}
 	w := &world{
-		t: t, plan: p, dir: dir, wires: &kfake.VirtualNetwork{}, cables: map[string]*cable{}, parts: map[string]*running{}, censor: newCensor(t),
+		t: t, plan: p, dir: dir, vnet: &kfake.VirtualNetwork{}, links: map[string]*faultyLink{}, parts: map[string]*running{}, schemas: newSchemaChecker(t),
 	}
 	for _, name := range []string{"agent-mqtt", "bridge-mqtt", "bridge-kafka", "central-kafka", "driver-kafka"} {
-		w.cables[name] = &cable{}
+		w.links[name] = &faultyLink{}
 	}
-	w.mqtt = engines.NewMQTT(mqttAddr, w.censor.atMQTT(w.wires.Listen), slog.New(slog.DiscardHandler))
-	w.kafka = engines.NewKafka(kafkaAddr, filepath.Join(dir, "kafka"), w.wires.Listen)
+	w.mqtt = engines.NewMQTT(mqttAddr, w.schemas.checkMQTT(w.vnet.Listen), slog.New(slog.DiscardHandler))
+	w.kafka = engines.NewKafka(kafkaAddr, filepath.Join(dir, "kafka"), w.vnet.Listen)
 	for i := range p.points {
 		w.points = append(w.points, newPoint(w, charge.CPID(fmt.Sprintf("CP_%03d", i+1)), uint64(i+1)))
 	}
@@ -121,8 +121,8 @@ func (w *world) halt(name string, cause error) {
 	}
 }
 
-// usual are the parts in their usual order.
-func usual() []string { return []string{"mqtt", "kafka", "bridge", "central", "agent"} }
+// allParts are the parts in their usual order.
+func allParts() []string { return []string{"mqtt", "kafka", "bridge", "central", "agent"} }
 
 // start starts parts by their names; "agent" is all charging points.
 func (w *world) start(parts ...string) {
@@ -137,7 +137,7 @@ func (w *world) start(parts ...string) {
 			if err := w.kafka.Start(); err != nil {
 				w.t.Fatal(err)
 			}
-			w.censor.atKafka(w.kafka.Cluster())
+			w.schemas.checkKafka(w.kafka.Cluster())
 		case "bridge":
 			w.startBridge("bridge")
 		case "central":
@@ -215,7 +215,7 @@ func (w *world) startCentral() {
 	if w.plan.central != nil {
 		w.plan.central(&cfg)
 	}
-	l, err := w.wires.Listen("tcp", pageAddr)
+	l, err := w.vnet.Listen("tcp", pageAddr)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -234,24 +234,24 @@ func (w *world) startCentral() {
 }
 
 func (w *world) dialMQTT(name string) func(context.Context, *url.URL) (net.Conn, error) {
-	c := w.cables[name]
+	c := w.links[name]
 	return func(ctx context.Context, u *url.URL) (net.Conn, error) {
-		return c.dial(ctx, func() (net.Conn, error) { return w.wires.DialContext(ctx, "tcp", u.Host) })
+		return c.dial(ctx, func() (net.Conn, error) { return w.vnet.DialContext(ctx, "tcp", u.Host) })
 	}
 }
 
 func (w *world) dialKafka(name string) func(context.Context, string, string) (net.Conn, error) {
-	c := w.cables[name]
+	c := w.links[name]
 	return func(ctx context.Context, network, address string) (net.Conn, error) {
-		return c.dial(ctx, func() (net.Conn, error) { return w.wires.DialContext(ctx, network, address) })
+		return c.dial(ctx, func() (net.Conn, error) { return w.vnet.DialContext(ctx, network, address) })
 	}
 }
 
 // end stops all that still runs, also after a failure: a bubble must be left
 // empty.
 func (w *world) end() {
-	for _, c := range w.cables {
-		c.set(passes)
+	for _, c := range w.links {
+		c.set(linkUp)
 	}
 	w.stop("agent")
 	names := make([]string, 0, len(w.parts))
@@ -261,7 +261,7 @@ func (w *world) end() {
 	slices.Sort(names)
 	w.stop(names...)
 	w.stop("mqtt", "kafka")
-	w.censor.report()
+	w.schemas.report()
 }
 
 // await waits until something is so, looking each 100 ms of fake time.

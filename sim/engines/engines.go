@@ -67,7 +67,7 @@ func (m *MQTT) Start() error {
 	if m.server != nil {
 		return nil
 	}
-	l, err := listenAgain(m.listen, m.addr)
+	l, err := listenWithRetry(m.listen, m.addr)
 	if err != nil {
 		return fmt.Errorf("embedded MQTT at %s: %w", m.addr, err)
 	}
@@ -78,7 +78,7 @@ func (m *MQTT) Start() error {
 	caps.MaximumClientWritesPending = 1 << 16
 	caps.ReceiveMaximum = 1024
 	server := mqtt.New(&mqtt.Options{Capabilities: caps, Logger: slog.New(slog.DiscardHandler)})
-	if err := errors.Join(server.AddHook(&hook{owner: m, server: server}, nil), server.AddListener(newGate(l, server))); err != nil {
+	if err := errors.Join(server.AddHook(&hook{owner: m, server: server}, nil), server.AddListener(newClientListener(l, server))); err != nil {
 		return errors.Join(fmt.Errorf("embedded MQTT: %w", err), l.Close())
 	}
 	if err := server.Serve(); err != nil {
@@ -163,14 +163,14 @@ func (*hook) OnACLCheck(*mqtt.Client, string, bool) bool { return true }
 // until he is gone: on his way out he would strike the newcomer from the
 // broker's list, who then hears nothing more and cannot be displaced either.
 func (h *hook) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
-	const patience = time.Second
-	before, some := h.server.Clients.Get(cl.ID)
-	if !some || !before.Properties.Clean {
+	const takeoverTimeout = time.Second
+	previous, some := h.server.Clients.Get(cl.ID)
+	if !some || !previous.Properties.Clean {
 		return // one whose session stays is not struck off
 	}
-	before.Stop(packets.ErrSessionTakenOver)
-	for waited := time.Duration(0); waited < patience; waited += time.Millisecond {
-		if now, some := h.server.Clients.Get(cl.ID); !some || now != before {
+	previous.Stop(packets.ErrSessionTakenOver)
+	for waited := time.Duration(0); waited < takeoverTimeout; waited += time.Millisecond {
+		if now, some := h.server.Clients.Get(cl.ID); !some || now != previous {
 			return
 		}
 		time.Sleep(time.Millisecond)
@@ -228,7 +228,7 @@ func (k *Kafka) Start() error {
 		kfake.Ports(port),
 		kfake.ClusterID(k.name),
 		kfake.ListenFn(func(network, _ string) (net.Listener, error) {
-			return listenAgain(k.listen, net.JoinHostPort(host, portText))
+			return listenWithRetry(k.listen, net.JoinHostPort(host, portText))
 		}),
 		kfake.BrokerConfigs(map[string]string{"message.max.bytes": strconv.Itoa(1 << 20)}),
 	}
@@ -289,9 +289,9 @@ func (k *Kafka) Cluster() *kfake.Cluster {
 	return k.cluster
 }
 
-// listenAgain opens a listener. A port that was ours a moment ago may not be
+// listenWithRetry opens a listener. A port that was ours a moment ago may not be
 // free yet, so it tries for a short while.
-func listenAgain(listen ListenFunc, addr string) (net.Listener, error) {
+func listenWithRetry(listen ListenFunc, addr string) (net.Listener, error) {
 	for wait := time.Millisecond; ; wait *= 2 {
 		l, err := listen("tcp", addr)
 		if err == nil || wait > 500*time.Millisecond {

@@ -14,12 +14,12 @@ import (
 	"github.com/carga-ev/carga/sim/engines"
 )
 
-// TestNewcomerUnderTheSameNameHears: who displaces another under one name gets
+// TestClientThatTakesOverReceives: who displaces another under one name gets
 // what is said to it, whatever the other does on his way out.
-func TestNewcomerUnderTheSameNameHears(t *testing.T) {
+func TestClientThatTakesOverReceives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		wires := &kfake.VirtualNetwork{}
-		e := engines.NewMQTT("127.0.0.1:1883", wires.Listen, slog.New(slog.DiscardHandler))
+		vnet := &kfake.VirtualNetwork{}
+		e := engines.NewMQTT("127.0.0.1:1883", vnet.Listen, slog.New(slog.DiscardHandler))
 		if err := e.Start(); err != nil {
 			t.Fatal(err)
 		}
@@ -28,32 +28,32 @@ func TestNewcomerUnderTheSameNameHears(t *testing.T) {
 			o := mqtt.NewClientOptions().AddBroker(e.URL()).SetClientID(id).SetAutoReconnect(false)
 			o.SetWill("will", "gone", 1, true)
 			o.SetCustomOpenConnectionFn(func(u *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
-				return wires.DialContext(t.Context(), "tcp", u.Host)
+				return vnet.DialContext(t.Context(), "tcp", u.Host)
 			})
 			c := mqtt.NewClient(o)
 			done(t, c.Connect())
 			return c
 		}
-		teller := connect("teller")
-		var twins []mqtt.Client
+		publisher := connect("teller")
+		var clients []mqtt.Client
 		for round := range 500 {
-			heard := make(chan struct{}, 1)
+			received := make(chan struct{}, 1)
 			c := connect("twin")
-			twins = append(twins, c)
+			clients = append(clients, c)
 			done(t, c.Subscribe("news", 1, func(mqtt.Client, mqtt.Message) {
 				select {
-				case heard <- struct{}{}:
+				case received <- struct{}{}:
 				default:
 				}
 			}))
-			done(t, teller.Publish("news", 1, false, "x"))
+			done(t, publisher.Publish("news", 1, false, "x"))
 			select {
-			case <-heard:
+			case <-received:
 			case <-time.After(5 * time.Second):
 				t.Errorf("the newcomer of round %d hears nothing", round)
 			}
 		}
-		for _, c := range append(twins, teller) {
+		for _, c := range append(clients, publisher) {
 			c.Disconnect(0)
 		}
 		time.Sleep(time.Minute) // paho's goroutines end

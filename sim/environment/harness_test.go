@@ -65,8 +65,8 @@ func built(t *testing.T, name string) string {
 	return filepath.Join(dir, name)
 }
 
-// subject is a program as these tests run it: alone.
-type subject struct {
+// program is a program as these tests run it: alone.
+type program struct {
 	name string   // for people
 	path string   // of the program
 	args []string // that make it run until it is stopped
@@ -77,7 +77,7 @@ type subject struct {
 	code int                         // of a clean stop
 }
 
-func (s *subject) set(env ...string) { s.env = append(s.env, env...) }
+func (s *program) set(env ...string) { s.env = append(s.env, env...) }
 
 // folder makes one whose path is short enough for a socket.
 func folder(t *testing.T) string {
@@ -106,39 +106,39 @@ func freePort(t *testing.T) string {
 // nowhere is an address where nobody answers: brokers are always away here.
 const nowhere = "127.0.0.1:1"
 
-func newAgent(t *testing.T) *subject {
+func newAgent(t *testing.T) *program {
 	t.Helper()
-	s := &subject{name: "agent", path: built(t, "agent"), dir: folder(t), addr: freePort(t)}
+	s := &program{name: "agent", path: built(t, "agent"), dir: folder(t), addr: freePort(t)}
 	s.set("CARGA_AGENT_DATA_DIR="+filepath.Join(s.dir, "data"), "CARGA_AGENT_MQTT__URL=tcp://"+nowhere,
 		"CARGA_AGENT_OBSERVE__LISTEN="+s.addr, "CARGA_AGENT_STOP_WITHIN=100ms")
-	s.up = s.answers
+	s.up = s.isLive
 	return s
 }
 
-func newBridge(t *testing.T) *subject {
+func newBridge(t *testing.T) *program {
 	t.Helper()
-	s := &subject{name: "bridge", path: built(t, "bridge"), dir: folder(t), addr: freePort(t)}
+	s := &program{name: "bridge", path: built(t, "bridge"), dir: folder(t), addr: freePort(t)}
 	s.set("CARGA_BRIDGE_MQTT__URL=tcp://"+nowhere, "CARGA_BRIDGE_KAFKA__BROKERS="+nowhere,
 		"CARGA_BRIDGE_OBSERVE__LISTEN="+s.addr, "CARGA_BRIDGE_STOP_WITHIN=100ms")
-	s.up = s.answers
+	s.up = s.isLive
 	return s
 }
 
-func newCentral(t *testing.T) *subject {
+func newCentral(t *testing.T) *program {
 	t.Helper()
-	s := &subject{name: "central", path: built(t, "central"), dir: folder(t), addr: freePort(t)}
+	s := &program{name: "central", path: built(t, "central"), dir: folder(t), addr: freePort(t)}
 	s.set("CARGA_CENTRAL_KAFKA__BROKERS="+nowhere, "CARGA_CENTRAL_HTTP__LISTEN="+s.addr,
 		"CARGA_CENTRAL_DATABASE__PATH="+filepath.Join(s.dir, "data", "central.db"))
-	s.up = s.answers
+	s.up = s.isLive
 	return s
 }
 
-func newSim(t *testing.T, args ...string) *subject {
+func newSim(t *testing.T, args ...string) *program {
 	t.Helper()
-	return &subject{name: "sim " + args[0], path: built(t, "sim"), args: args, dir: folder(t)}
+	return &program{name: "sim " + args[0], path: built(t, "sim"), args: args, dir: folder(t)}
 }
 
-func newBoard(t *testing.T) *subject {
+func newBoard(t *testing.T) *program {
 	t.Helper()
 	s := newSim(t, "board", "--power", "11000")
 	socket := s.socket()
@@ -150,26 +150,26 @@ func newBoard(t *testing.T) *subject {
 	return s
 }
 
-func (s *subject) socket() string { return filepath.Join(s.dir, "s") }
+func (s *program) socket() string { return filepath.Join(s.dir, "s") }
 
-func newFleet(t *testing.T) *subject {
+func newFleet(t *testing.T) *program {
 	t.Helper()
 	s := newSim(t, "fleet", "--cps", "1", "--mqtt", "tcp://"+nowhere)
 	s.args = append(s.args, "--data", s.dir)
-	s.up = func(context.Context) error { return says(filepath.Join(s.dir, "fleet.log"), `"registered"`) }
+	s.up = func(context.Context) error { return contains(filepath.Join(s.dir, "fleet.log"), `"registered"`) }
 	return s
 }
 
-func newDemo(t *testing.T) *subject {
+func newDemo(t *testing.T) *program {
 	t.Helper()
 	s := newSim(t, "demo", "--cps", "1", "--drivers", "0", "--no-open", "--verbose")
 	s.addr = freePort(t)
 	s.args = append(s.args, "--data", filepath.Join(s.dir, "data"), "--http", s.addr, "--mqtt", freePort(t), "--kafka", freePort(t))
-	s.up = s.answers
+	s.up = s.isLive
 	return s
 }
 
-func newKafka(t *testing.T) *subject {
+func newKafka(t *testing.T) *program {
 	t.Helper()
 	s := newSim(t, "kafka")
 	addr := freePort(t)
@@ -187,7 +187,7 @@ func newKafka(t *testing.T) *subject {
 
 // newDriver waits for Kafka, and nobody can ask it how it is: what it says is
 // all there is of it. It ends by itself, with the code of a deadline.
-func newDriver(t *testing.T) *subject {
+func newDriver(t *testing.T) *program {
 	t.Helper()
 	s := newSim(t, "driver", "request", "--kafka", nowhere, "--deadline", "1s", "--repeat", "100ms")
 	s.code = 4
@@ -196,11 +196,11 @@ func newDriver(t *testing.T) *subject {
 
 // each runs a test with every program that runs until it is stopped, and with
 // the driver, who has no up.
-func each(t *testing.T, test func(*testing.T, *subject)) {
+func each(t *testing.T, test func(*testing.T, *program)) {
 	t.Helper()
 	for _, p := range []struct {
 		name string
-		make func(*testing.T) *subject
+		make func(*testing.T) *program
 	}{
 		{"agent", newAgent},
 		{"bridge", newBridge},
@@ -219,9 +219,9 @@ func each(t *testing.T, test func(*testing.T, *subject)) {
 }
 
 // eachServer is each without the driver.
-func eachServer(t *testing.T, test func(*testing.T, *subject)) {
+func eachServer(t *testing.T, test func(*testing.T, *program)) {
 	t.Helper()
-	each(t, func(t *testing.T, s *subject) {
+	each(t, func(t *testing.T, s *program) {
 		t.Helper()
 		if s.up != nil {
 			test(t, s)
@@ -229,13 +229,13 @@ func eachServer(t *testing.T, test func(*testing.T, *subject)) {
 	})
 }
 
-// answers reports whether the program says that its loops turn.
-func (s *subject) answers(ctx context.Context) error {
+// isLive reports whether the program says that its loops turn.
+func (s *program) isLive(ctx context.Context) error {
 	_, err := s.get(ctx, "/livez")
 	return err
 }
 
-func (s *subject) get(ctx context.Context, path string) (string, error) {
+func (s *program) get(ctx context.Context, path string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addr+path, http.NoBody)
 	if err != nil {
 		return "", err
@@ -255,8 +255,8 @@ func (s *subject) get(ctx context.Context, path string) (string, error) {
 	return string(body), nil
 }
 
-// shows is a look for await at what the program answers.
-func (s *subject) shows(path, words string) func(context.Context) error {
+// responseContains is a look for await at what the program answers.
+func (s *program) responseContains(path, words string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		body, err := s.get(ctx, path)
 		if err == nil && !strings.Contains(body, words) {
@@ -268,7 +268,7 @@ func (s *subject) shows(path, words string) func(context.Context) error {
 
 // process is one run of a program.
 type process struct {
-	*subject
+	*program
 	cmd   *exec.Cmd
 	log   string // file of what it wrote, unless its streams are others
 	ended chan struct{}
@@ -276,9 +276,9 @@ type process struct {
 
 // start starts the program; its streams are a file unless adjust says
 // otherwise. It is killed with the test.
-func (s *subject) start(t *testing.T, adjust ...func(*exec.Cmd)) *process {
+func (s *program) start(t *testing.T, adjust ...func(*exec.Cmd)) *process {
 	t.Helper()
-	p := &process{subject: s, log: filepath.Join(s.dir, "out.log"), ended: make(chan struct{})}
+	p := &process{program: s, log: filepath.Join(s.dir, "out.log"), ended: make(chan struct{})}
 	out, err := os.OpenFile(p.log, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		t.Fatal(err)
@@ -300,7 +300,7 @@ func (s *subject) start(t *testing.T, adjust ...func(*exec.Cmd)) *process {
 	}()
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("%s wrote:\n%s", s.name, p.wrote())
+			t.Logf("%s wrote:\n%s", s.name, p.output())
 		}
 		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // gone already, or gone now
 		<-p.ended
@@ -321,7 +321,7 @@ func streams(out, errs *os.File) func(*exec.Cmd) {
 	return func(c *exec.Cmd) { c.Stdout, c.Stderr = out, errs }
 }
 
-func (p *process) wrote() string {
+func (p *process) output() string {
 	raw, err := os.ReadFile(p.log)
 	if err != nil {
 		return err.Error()
@@ -365,8 +365,8 @@ func (p *process) signal(t *testing.T, s syscall.Signal) {
 	}
 }
 
-// ends waits for the end and wants its exit code.
-func (p *process) ends(t *testing.T, code int) {
+// awaitExit waits for the end and wants its exit code.
+func (p *process) awaitExit(t *testing.T, code int) {
 	t.Helper()
 	select {
 	case <-p.ended:
@@ -378,17 +378,17 @@ func (p *process) ends(t *testing.T, code int) {
 	}
 }
 
-// stops stops it in good order.
-func (p *process) stops(t *testing.T) {
+// stop stops it in good order.
+func (p *process) stop(t *testing.T) {
 	t.Helper()
 	if p.up != nil {
 		p.signal(t, syscall.SIGTERM)
 	}
-	p.ends(t, p.code)
+	p.awaitExit(t, p.code)
 }
 
-// says reports whether a file has these words.
-func says(file, words string) error {
+// contains reports whether a file has these words.
+func contains(file, words string) error {
 	raw, err := os.ReadFile(file)
 	if err == nil && !bytes.Contains(raw, []byte(words)) {
 		err = fmt.Errorf("%s does not have %s", file, strconv.Quote(words))
@@ -396,12 +396,12 @@ func says(file, words string) error {
 	return err
 }
 
-func (p *process) logs(words string) func(context.Context) error {
-	return func(context.Context) error { return says(p.log, words) }
+func (p *process) logContains(words string) func(context.Context) error {
+	return func(context.Context) error { return contains(p.log, words) }
 }
 
-// once runs the program to its end and returns its exit code and what it wrote.
-func (s *subject) once(t *testing.T, stdin io.Reader, args ...string) (code int, out string) {
+// runToEnd runs the program to its end and returns its exit code and what it wrote.
+func (s *program) runToEnd(t *testing.T, stdin io.Reader, args ...string) (code int, out string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)
 	defer cancel()

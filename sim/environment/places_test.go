@@ -19,7 +19,7 @@ import (
 // TestPortInUse: an agent and a bridge do their work and serve health once the
 // port is free; a Central and the demo, whose page is asked for, end with words.
 func TestPortInUse(t *testing.T) {
-	occupied := func(t *testing.T, newSubject func(*testing.T) *subject) (*subject, net.Listener) {
+	occupied := func(t *testing.T, newSubject func(*testing.T) *program) (*program, net.Listener) {
 		t.Helper()
 		var lc net.ListenConfig
 		for range 10 { // somebody else may take the port before
@@ -32,54 +32,54 @@ func TestPortInUse(t *testing.T) {
 		t.Fatal("no port can be occupied")
 		return nil, nil
 	}
-	for name, make := range map[string]func(*testing.T) *subject{"agent": newAgent, "bridge": newBridge} {
+	for name, make := range map[string]func(*testing.T) *program{"agent": newAgent, "bridge": newBridge} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, l := occupied(t, make)
 			p := s.start(t)
-			p.await(t, "it says what is wrong", p.logs("another program uses the port"))
+			p.await(t, "it says what is wrong", p.logContains("another program uses the port"))
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
-			p.await(t, "it serves", s.shows("/readyz", `"observe"`))
-			p.stops(t)
+			p.await(t, "it serves", s.responseContains("/readyz", `"observe"`))
+			p.stop(t)
 		})
 	}
-	for name, make := range map[string]func(*testing.T) *subject{"central": newCentral, "demo": newDemo} {
+	for name, make := range map[string]func(*testing.T) *program{"central": newCentral, "demo": newDemo} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			s, _ := occupied(t, make)
 			p := s.start(t)
-			p.ends(t, 1)
-			if err := says(p.log, "address already in use"); err != nil {
+			p.awaitExit(t, 1)
+			if err := contains(p.log, "address already in use"); err != nil {
 				t.Error(err)
 			}
-			if err := says(p.log, "another port"); err != nil {
+			if err := contains(p.log, "another port"); err != nil {
 				t.Error(err)
 			}
 		})
 	}
 }
 
-// TestAddressThatIsNotThereYet: what works without it does, and what is at the
+// TestAddressNotYetAssigned: what works without it does, and what is at the
 // address is served once the machine has it.
-func TestAddressThatIsNotThereYet(t *testing.T) {
+func TestAddressNotYetAssigned(t *testing.T) {
 	const late = "192.0.2.77"
 	ip := need.Program(t, "ip", "apt-get install iproute2")
 	unshare, nsenter := need.Program(t, "unshare", "apt-get install util-linux"), need.Program(t, "nsenter", "apt-get install util-linux")
 	curl := need.Program(t, "curl", "apt-get install curl")
-	code, _ := (&subject{path: unshare, dir: t.TempDir()}).once(t, nil, "--net", "true")
+	code, _ := (&program{path: unshare, dir: t.TempDir()}).runToEnd(t, nil, "--net", "true")
 	need.That(t, code == 0, "a network of its own", "run it as root on Linux")
 	own := wrapped(unshare, "--net", "sh", "-c", ip+` link set lo up && exec "$0" "$@"`) // the program has the pid
 	arrive := func(t *testing.T, p *process, port string) {
 		t.Helper()
-		inside := &subject{path: nsenter, dir: p.dir}
+		inside := &program{path: nsenter, dir: p.dir}
 		pid := strconv.Itoa(p.cmd.Process.Pid)
-		if code, out := inside.once(t, nil, "--net", "--target", pid, ip, "addr", "add", late+"/32", "dev", "lo"); code != 0 {
+		if code, out := inside.runToEnd(t, nil, "--net", "--target", pid, ip, "addr", "add", late+"/32", "dev", "lo"); code != 0 {
 			t.Fatal(out)
 		}
 		p.await(t, "it serves", func(context.Context) error {
-			code, out := inside.once(t, nil, "--net", "--target", pid, curl, "-s", "http://"+net.JoinHostPort(late, port)+"/readyz") //nolint:contextcheck // it has the test's
+			code, out := inside.runToEnd(t, nil, "--net", "--target", pid, curl, "-s", "http://"+net.JoinHostPort(late, port)+"/readyz") //nolint:contextcheck // it has the test's
 			if code != 0 || !strings.Contains(out, `"checks"`) {
 				return fmt.Errorf("curl: %d %s", code, out)
 			}
@@ -87,16 +87,16 @@ func TestAddressThatIsNotThereYet(t *testing.T) {
 		})
 	}
 	t.Run("an agent charges", func(t *testing.T) {
-		s, hands := atABoard(t)
+		s, controls := agentWithBoard(t)
 		s.set("CARGA_AGENT_OBSERVE__LISTEN="+late+":9464", "CARGA_AGENT_OBSERVE__INSECURE=true")
 		p := s.start(t, own)
-		p.await(t, "it says what is wrong", p.logs("this machine does not have the address"))
-		if err := hands.Plug(1); err != nil {
+		p.await(t, "it says what is wrong", p.logContains("this machine does not have the address"))
+		if err := controls.Plug(1); err != nil {
 			t.Fatal(err)
 		}
-		p.await(t, "it charges", p.logs(`"status":"charging"`))
+		p.await(t, "it charges", p.logContains(`"status":"charging"`))
 		arrive(t, p, "9464")
-		p.stops(t)
+		p.stop(t)
 		if got := records(t, s); strings.Count(got, `"charging_started"`) != 1 || strings.Count(got, `"charging_stopped"`) != 1 {
 			t.Errorf("want one session, begun and ended: %s", got)
 		}
@@ -105,25 +105,25 @@ func TestAddressThatIsNotThereYet(t *testing.T) {
 		s := newBridge(t)
 		s.set("CARGA_BRIDGE_OBSERVE__LISTEN="+late+":9464", "CARGA_BRIDGE_OBSERVE__INSECURE=true")
 		p := s.start(t, own)
-		p.await(t, "it says what is wrong", p.logs("this machine does not have the address"))
-		p.await(t, "it works", p.logs("waiting for Kafka"))
+		p.await(t, "it says what is wrong", p.logContains("this machine does not have the address"))
+		p.await(t, "it works", p.logContains("waiting for Kafka"))
 		arrive(t, p, "9464")
-		p.stops(t)
+		p.stop(t)
 	})
 	t.Run("a Central", func(t *testing.T) {
 		s := newCentral(t)
 		s.set("CARGA_CENTRAL_HTTP__LISTEN="+late+":8080", "CARGA_CENTRAL_INSECURE=true")
 		p := s.start(t, own)
-		p.await(t, "it says what is wrong", p.logs("this machine does not have the address"))
-		p.await(t, "it works", p.logs("waiting for Kafka"))
+		p.await(t, "it says what is wrong", p.logContains("this machine does not have the address"))
+		p.await(t, "it works", p.logContains("waiting for Kafka"))
 		arrive(t, p, "8080")
-		p.stops(t)
+		p.stop(t)
 	})
 }
 
 // disk mounts a small file system, with options, at the folder "data" of the
 // program, and answers how to mount it again.
-func disk(t *testing.T, s *subject, options string) (remount func(options string)) {
+func disk(t *testing.T, s *program, options string) (remount func(options string)) {
 	t.Helper()
 	dir := filepath.Join(s.dir, "data")
 	if err := os.MkdirAll(dir, 0o750); err != nil {
@@ -160,32 +160,32 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 		{"full", "size=4k", "size=1g", "free some"},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			for name, make := range map[string]func(*testing.T) *subject{"agent": newAgent, "central": newCentral} {
+			for name, make := range map[string]func(*testing.T) *program{"agent": newAgent, "central": newCentral} {
 				t.Run(name, func(t *testing.T) {
 					t.Parallel()
 					s := make(t)
 					remount := disk(t, s, c.bad)
 					p := s.start(t)
-					p.await(t, "it says what it waits for", p.logs("cannot start yet; trying again"))
-					if err := says(p.log, c.hint); err != nil && errors.Join(err, says(p.log, "free some")) != nil {
+					p.await(t, "it says what it waits for", p.logContains("cannot start yet; trying again"))
+					if err := contains(p.log, c.hint); err != nil && errors.Join(err, contains(p.log, "free some")) != nil {
 						t.Error(err)
 					}
-					p.await(t, "health says so", s.shows("/readyz", `"up": false`))
-					p.await(t, "and since when", s.shows("/readyz", `"since"`))
+					p.await(t, "health says so", s.responseContains("/readyz", `"up": false`))
+					p.await(t, "and since when", s.responseContains("/readyz", `"since"`))
 					remount(c.good)
-					p.await(t, "it starts", s.shows("/readyz", `"loops"`))
+					p.await(t, "it starts", s.responseContains("/readyz", `"loops"`))
 					p.await(t, "it works", func(ctx context.Context) error {
-						return errors.Join(p.logs("waiting for ")(ctx), p.answers(ctx))
+						return errors.Join(p.logContains("waiting for ")(ctx), p.isLive(ctx))
 					})
-					p.stops(t)
+					p.stop(t)
 				})
 				t.Run(name+" is stopped", func(t *testing.T) {
 					t.Parallel()
 					s := make(t)
 					disk(t, s, c.bad)
 					p := s.start(t)
-					p.await(t, "it says what it waits for", p.logs("cannot start yet; trying again"))
-					p.stops(t)
+					p.await(t, "it says what it waits for", p.logContains("cannot start yet; trying again"))
+					p.stop(t)
 				})
 			}
 		})
@@ -200,8 +200,8 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 			}
 			disk(t, s, "ro,size=1g")
 			p := s.start(t)
-			p.ends(t, code)
-			if err := says(p.log, "mount it writable"); err != nil {
+			p.awaitExit(t, code)
+			if err := contains(p.log, "mount it writable"); err != nil {
 				t.Error(err)
 			}
 		})

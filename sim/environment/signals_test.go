@@ -14,38 +14,38 @@ import (
 	"github.com/carga-ev/carga/internal/need"
 )
 
-// TestHangUpStopsInGoodOrder: a terminal that goes away is a clean stop, also
+// TestHangUpStopsCleanly: a terminal that goes away is a clean stop, also
 // when its shell says so a second time.
-func TestHangUpStopsInGoodOrder(t *testing.T) {
-	eachServer(t, func(t *testing.T, s *subject) {
+func TestHangUpStopsCleanly(t *testing.T) {
+	eachServer(t, func(t *testing.T, s *program) {
 		t.Helper()
 		p := s.start(t)
 		p.awaitUp(t)
 		p.signal(t, syscall.SIGHUP)
 		_ = p.cmd.Process.Signal(syscall.SIGHUP) // perhaps it has ended by now
-		p.ends(t, 0)
+		p.awaitExit(t, 0)
 	})
 	t.Run("driver", func(t *testing.T) {
 		s := newSim(t, "driver", "request", "--kafka", nowhere, "--deadline", "1h")
 		p := s.start(t)
-		p.await(t, "it waits", p.logs("waiting for Kafka"))
+		p.await(t, "it waits", p.logContains("waiting for Kafka"))
 		p.signal(t, syscall.SIGHUP)
-		p.ends(t, 130)
+		p.awaitExit(t, 130)
 	})
 }
 
-// TestHangUpEndsASessionInGoodOrder: the session of an agent that is stopped so
+// TestHangUpEndsASessionCleanly: the session of an agent that is stopped so
 // has its end in the journal.
-func TestHangUpEndsASessionInGoodOrder(t *testing.T) {
-	s, hands := atABoard(t)
+func TestHangUpEndsASessionCleanly(t *testing.T) {
+	s, controls := agentWithBoard(t)
 	p := s.start(t)
 	p.awaitUp(t)
-	if err := hands.Plug(1); err != nil {
+	if err := controls.Plug(1); err != nil {
 		t.Fatal(err)
 	}
-	p.await(t, "it charges", s.status("charging"))
+	p.await(t, "it charges", s.connectorStatusIs("charging"))
 	p.signal(t, syscall.SIGHUP)
-	p.ends(t, 0)
+	p.awaitExit(t, 0)
 	if got := records(t, s); strings.Count(got, `"charging_stopped"`) != 1 {
 		t.Errorf("the session has no end: %s", got)
 	}
@@ -54,7 +54,7 @@ func TestHangUpEndsASessionInGoodOrder(t *testing.T) {
 // TestNohup: what was told to outlive its terminal does.
 func TestNohup(t *testing.T) {
 	nohup := need.Program(t, "nohup", "apt-get install coreutils")
-	eachServer(t, func(t *testing.T, s *subject) {
+	eachServer(t, func(t *testing.T, s *program) {
 		t.Helper()
 		p := s.start(t, wrapped(nohup))
 		p.awaitUp(t)
@@ -67,7 +67,7 @@ func TestNohup(t *testing.T) {
 		}
 		p.signal(t, syscall.SIGHUP)
 		p.awaitUp(t)
-		p.stops(t)
+		p.stop(t)
 	})
 }
 
@@ -76,9 +76,9 @@ func TestNohup(t *testing.T) {
 // leaves no dead behind.
 func TestFirstProcess(t *testing.T) {
 	unshare := need.Program(t, "unshare", "apt-get install util-linux")
-	code, _ := (&subject{path: unshare, dir: t.TempDir()}).once(t, nil, "--pid", "--fork", "true")
+	code, _ := (&program{path: unshare, dir: t.TempDir()}).runToEnd(t, nil, "--pid", "--fork", "true")
 	need.That(t, code == 0, "a namespace of processes", "run it as root on Linux")
-	eachServer(t, func(t *testing.T, s *subject) {
+	eachServer(t, func(t *testing.T, s *program) {
 		t.Helper()
 		// The shell is the first and becomes the program; its child is an orphan
 		// that ends at once.
@@ -99,7 +99,7 @@ func TestFirstProcess(t *testing.T) {
 		if err := syscall.Kill(first, syscall.SIGTERM); err != nil {
 			t.Fatal(err)
 		}
-		p.ends(t, 0)
+		p.awaitExit(t, 0)
 	})
 }
 

@@ -12,8 +12,8 @@ import (
 	"github.com/carga-ev/carga/hal/sim/board"
 )
 
-// broken is a pipe whose reader has gone.
-func broken(t *testing.T) *os.File {
+// brokenPipe is a pipe whose reader has gone.
+func brokenPipe(t *testing.T) *os.File {
 	t.Helper()
 	r, w := pipe(t)
 	if err := r.Close(); err != nil {
@@ -32,21 +32,21 @@ func pipe(t *testing.T) (r, w *os.File) {
 	return r, w
 }
 
-// TestReaderOfTheLogIsGone: a write to a closed pipe ends nothing; the program
+// TestLogReaderIsGone: a write to a closed pipe ends nothing; the program
 // works and stops in good order.
-func TestReaderOfTheLogIsGone(t *testing.T) {
-	each(t, func(t *testing.T, s *subject) {
+func TestLogReaderIsGone(t *testing.T) {
+	each(t, func(t *testing.T, s *program) {
 		t.Helper()
-		w := broken(t)
+		w := brokenPipe(t)
 		p := s.start(t, streams(w, w))
 		p.awaitUp(t)
-		p.stops(t)
+		p.stop(t)
 	})
 }
 
-// atABoard is an agent that lets everybody charge, and the board whose vehicle
+// agentWithBoard is an agent that lets everybody charge, and the board whose vehicle
 // plugs in.
-func atABoard(t *testing.T) (*subject, board.Hands) {
+func agentWithBoard(t *testing.T) (*program, board.Hands) {
 	t.Helper()
 	b, s := newBoard(t), newAgent(t)
 	b.start(t).awaitUp(t)
@@ -55,42 +55,42 @@ func atABoard(t *testing.T) (*subject, board.Hands) {
 	return s, board.NewHands(board.Unix(b.socket()))
 }
 
-// status is a look for await at the connector of an agent.
-func (s *subject) status(status string) func(context.Context) error {
-	return s.shows("/metrics", fmt.Sprintf("carga_agent_connector_status{connector=%q,status=%q} 1", "1", status))
+// connectorStatusIs is a look for await at the connector of an agent.
+func (s *program) connectorStatusIs(status string) func(context.Context) error {
+	return s.responseContains("/metrics", fmt.Sprintf("carga_agent_connector_status{connector=%q,status=%q} 1", "1", status))
 }
 
 // records is what the journal of an agent holds.
-func records(t *testing.T, s *subject) string {
+func records(t *testing.T, s *program) string {
 	t.Helper()
-	code, out := s.once(t, nil, "journal", "export", s.dir+"/data")
+	code, out := s.runToEnd(t, nil, "journal", "export", s.dir+"/data")
 	if code != 0 {
 		t.Fatalf("export: code %d, %s", code, out)
 	}
 	return out
 }
 
-// TestReaderOfTheLogGoesDuringASession: it charges on, and the session ends as
+// TestLogReaderGoesDuringASession: it charges on, and the session ends as
 // usual.
-func TestReaderOfTheLogGoesDuringASession(t *testing.T) {
-	s, hands := atABoard(t)
+func TestLogReaderGoesDuringASession(t *testing.T) {
+	s, controls := agentWithBoard(t)
 	r, w := pipe(t)
 	p := s.start(t, streams(w, w))
 	p.awaitUp(t)
-	if err := hands.Plug(1); err != nil {
+	if err := controls.Plug(1); err != nil {
 		t.Fatal(err)
 	}
-	p.await(t, "it charges", s.status("charging"))
+	p.await(t, "it charges", s.connectorStatusIs("charging"))
 	if err := r.Close(); err != nil {
 		t.Fatal(err)
 	}
 	if err := w.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if err := hands.Unplug(1); err != nil {
+	if err := controls.Unplug(1); err != nil {
 		t.Fatal(err)
 	}
-	p.await(t, "the session ends", s.status("available"))
+	p.await(t, "the session ends", s.connectorStatusIs("available"))
 	p.await(t, "what is not written is counted", func(ctx context.Context) error {
 		body, err := s.get(ctx, "/metrics")
 		if err == nil && (!strings.Contains(body, "carga_agent_log_lost_lines_total ") || strings.Contains(body, "carga_agent_log_lost_lines_total 0")) {
@@ -98,41 +98,41 @@ func TestReaderOfTheLogGoesDuringASession(t *testing.T) {
 		}
 		return err
 	})
-	p.stops(t)
+	p.stop(t)
 	if got := records(t, s); strings.Count(got, `"charging_stopped"`) != 1 || !strings.Contains(got, `"unplugged"`) {
 		t.Errorf("the session did not end as one that is unplugged: %s", got)
 	}
 }
 
-// TestReaderOfTheLogStandsStill: a pipe that is full and not read, as one to a
+// TestLogReaderBlocks: a pipe that is full and not read, as one to a
 // pager or to a terminal that was stopped with Ctrl-S, holds nothing up.
-func TestReaderOfTheLogStandsStill(t *testing.T) {
+func TestLogReaderBlocks(t *testing.T) {
 	t.Run("a session", func(t *testing.T) {
-		s, hands := atABoard(t)
-		w := full(t)
+		s, controls := agentWithBoard(t)
+		w := fullPipe(t)
 		p := s.start(t, streams(w, w))
 		p.awaitUp(t)
-		if err := hands.Plug(1); err != nil {
+		if err := controls.Plug(1); err != nil {
 			t.Fatal(err)
 		}
-		p.await(t, "it charges", s.status("charging"))
-		if err := hands.Unplug(1); err != nil {
+		p.await(t, "it charges", s.connectorStatusIs("charging"))
+		if err := controls.Unplug(1); err != nil {
 			t.Fatal(err)
 		}
-		p.await(t, "the session ends", s.status("available"))
-		p.stops(t)
+		p.await(t, "the session ends", s.connectorStatusIs("available"))
+		p.stop(t)
 	})
-	each(t, func(t *testing.T, s *subject) {
+	each(t, func(t *testing.T, s *program) {
 		t.Helper()
-		w := full(t)
+		w := fullPipe(t)
 		p := s.start(t, streams(w, w))
 		p.awaitUp(t)
-		p.stops(t)
+		p.stop(t)
 	})
 }
 
-// full is a pipe without room, whose reader does not read.
-func full(t *testing.T) *os.File {
+// fullPipe is a pipe without room, whose reader does not read.
+func fullPipe(t *testing.T) *os.File {
 	t.Helper()
 	r, w := pipe(t)
 	fd := int(w.Fd()) // which makes it blocking, as programs get it
@@ -154,7 +154,7 @@ func full(t *testing.T) *os.File {
 func TestClosedStreams(t *testing.T) {
 	for _, how := range []string{"<&-", ">&-", "2>&-", "<&- >&- 2>&-"} {
 		t.Run(how, func(t *testing.T) {
-			each(t, func(t *testing.T, s *subject) {
+			each(t, func(t *testing.T, s *program) {
 				t.Helper()
 				p := s.start(t, wrapped("/bin/sh", "-c", `exec "$0" "$@" `+how))
 				p.awaitUp(t)
@@ -164,17 +164,17 @@ func TestClosedStreams(t *testing.T) {
 						t.Errorf("stream %d is %s", fd, to)
 					}
 				}
-				p.stops(t)
+				p.stop(t)
 			})
 		})
 	}
 }
 
-// TestQuestionsOfAClosedReader: commands that write and end say that they could
+// TestCommandsWithAClosedReader: commands that write and end say that they could
 // not, with a code of their own and not by a signal.
-func TestQuestionsOfAClosedReader(t *testing.T) {
+func TestCommandsWithAClosedReader(t *testing.T) {
 	for _, c := range []struct {
-		s    *subject
+		s    *program
 		args []string
 	}{
 		{newAgent(t), []string{"--check-config"}},
@@ -182,11 +182,11 @@ func TestQuestionsOfAClosedReader(t *testing.T) {
 		{newCentral(t), []string{"--check-config"}},
 	} {
 		t.Run(c.s.name, func(t *testing.T) {
-			w := broken(t)
+			w := brokenPipe(t)
 			c.s.args = c.args
 			p := c.s.start(t, func(cmd *exec.Cmd) { cmd.Stdout = w })
-			p.ends(t, 1)
-			if err := says(p.log, "broken pipe"); err != nil {
+			p.awaitExit(t, 1)
+			if err := contains(p.log, "broken pipe"); err != nil {
 				t.Error(err)
 			}
 		})

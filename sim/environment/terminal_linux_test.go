@@ -19,7 +19,7 @@ import (
 // TestBackgroundOfATerminal: started with & it runs on, and takes neither keys
 // nor the modes of the terminal from whoever is in front.
 func TestBackgroundOfATerminal(t *testing.T) {
-	for _, make := range []func(*testing.T) *subject{newAgent, newDemo} {
+	for _, make := range []func(*testing.T) *program{newAgent, newDemo} {
 		s := make(t)
 		t.Run(s.name, func(t *testing.T) {
 			tty := terminal(t)

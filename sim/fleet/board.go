@@ -36,12 +36,12 @@ func newBoard(cfg sim.Config, r *Registers, firstMeter int) (board, error) {
 		return board{}, err
 	}
 	made := board{b, r, firstMeter}
-	made.note()
+	made.saveRegisters()
 	return made, nil
 }
 
-// note writes down what the registers truly are.
-func (b board) note() {
+// saveRegisters writes down what the registers truly are.
+func (b board) saveRegisters() {
 	for n, o := range b.Snapshot().Connectors {
 		b.registers.Put(b.firstMeter+n, o.Register)
 	}
@@ -57,27 +57,27 @@ func (b board) Connector(n charge.ConnectorID) (hal.Connector, error) {
 	if !ok {
 		return nil, fmt.Errorf("connector %d has no protection", n)
 	}
-	return connector{c, p, notedMeter{c.Meter(), b.registers, b.firstMeter + int(n) - 1}}, nil
+	return connector{c, p, persistentMeter{c.Meter(), b.registers, b.firstMeter + int(n) - 1}}, nil
 }
 
 // connector is one with a noted meter.
 type connector struct {
 	hal.Connector
 	hal.Protection
-	meter notedMeter
+	meter persistentMeter
 }
 
 // Meter implements hal.Connector.
 func (c connector) Meter() hal.Meter { return c.meter }
 
-type notedMeter struct {
+type persistentMeter struct {
 	hal.Meter
 	registers *Registers
 	number    int
 }
 
 // Read implements hal.Meter.
-func (m notedMeter) Read(ctx context.Context) (hal.Reading, error) {
+func (m persistentMeter) Read(ctx context.Context) (hal.Reading, error) {
 	r, err := m.Meter.Read(ctx)
 	if err == nil {
 		m.registers.Put(m.number, r.Import)

@@ -53,25 +53,25 @@ type Point struct {
 
 var _ hal.Simulator = (*Point)(nil)
 
-// Look is what somebody standing before a charging point sees.
-type Look struct {
+// State is what somebody standing before a charging point sees.
+type State struct {
 	Plugged bool
 	Closed  bool
 	Power   charge.Watts
 	Faults  []charge.Fault
 }
 
-// Look looks at connector 1.
-func (p *Point) Look() Look {
+// State looks at connector 1.
+func (p *Point) State() State {
 	o := p.Snapshot().Connectors[0]
-	return Look{Plugged: o.Plugged, Closed: o.Closed, Power: o.Power, Faults: o.Faults}
+	return State{Plugged: o.Plugged, Closed: o.Closed, Power: o.Power, Faults: o.Faults}
 }
 
 // Sizes above which the agents look at their inputs less often: so many of
 // them on one machine would do little else.
 const (
 	manyPoints  = 50
-	calmControl = 40 * time.Millisecond
+	slowControl = 40 * time.Millisecond
 )
 
 // New makes the charging points; it starts none. If the folder knows more of
@@ -126,7 +126,7 @@ func newPoint(cfg *Config, n int, r *Registers, log *slog.Logger) (*Point, error
 		a.StopWithin = cfg.StopWithin
 	}
 	if cfg.CPs > manyPoints {
-		a.Intervals.Control = calmControl
+		a.Intervals.Control = slowControl
 	}
 	return &Point{ID: id, board: b, agent: agentapp.New(a, agentapp.Deps{Log: log, Board: b})}, nil
 }
@@ -184,7 +184,7 @@ func (f *Fleet) Totals() Totals {
 		}
 		t.Journalled += s.Held
 		t.Unacked += s.Unacked
-		if look := p.Look(); look.Closed {
+		if look := p.State(); look.Closed {
 			t.Charging++
 			t.Power += look.Power
 		}
@@ -195,7 +195,7 @@ func (f *Fleet) Totals() Totals {
 // Metered is the energy that went through the meters since they were new.
 func (f *Fleet) Metered() charge.WattHours {
 	for _, p := range f.points {
-		p.note()
+		p.saveRegisters()
 	}
 	return f.registers.Metered()
 }
@@ -205,7 +205,7 @@ func (f *Fleet) Metered() charge.WattHours {
 func (f *Fleet) Close() error {
 	var errs []error
 	for _, p := range f.points {
-		p.note()
+		p.saveRegisters()
 		errs = append(errs, p.Close())
 	}
 	return errors.Join(append(errs, f.registers.Close())...)

@@ -23,9 +23,9 @@ func newFleet(t *testing.T, dir string, cps int) *fleet.Fleet {
 	return f
 }
 
-// TestAMeterIsWrittenDownBeforeItIsRead: what the agent has seen of a register
+// TestRegistersAreWrittenBeforeTheAgentReadsThem: what the agent has seen of a register
 // is what the next process begins with, whatever happened to this one.
-func TestAMeterIsWrittenDownBeforeItIsRead(t *testing.T) {
+func TestRegistersAreWrittenBeforeTheAgentReadsThem(t *testing.T) {
 	dir := t.TempDir()
 	f := newFleet(t, dir, 2)
 	p := f.Points()[1]

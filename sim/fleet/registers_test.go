@@ -81,7 +81,7 @@ func TestRegistersRefuseAGapAndDamage(t *testing.T) {
 	}
 }
 
-func TestLockIsForOne(t *testing.T) {
+func TestLockIsExclusive(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "new")
 	held, err := fleet.Lock(dir)
 	if err != nil {

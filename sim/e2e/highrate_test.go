@@ -16,15 +16,15 @@ import (
 	"github.com/carga-ev/carga/sim/engines"
 )
 
-// flood is how Kafka is away for long while a thousand records come about each
+// highRate is how Kafka is away for long while a thousand records come about each
 // second.
-type flood struct {
+type highRate struct {
 	away   time.Duration
 	points int
 	every  time.Duration // between two records of a charging point
-	// looked is how many records of the backlog the rate is measured over, and
+	// compared is how many records of the backlog the rate is measured over, and
 	// the books are compared for: all of it would take a day.
-	looked int64
+	compared int64
 }
 
 // TestF07AThousandASecond: memory, goroutines and the bridge's buffer stay flat
@@ -32,17 +32,17 @@ type flood struct {
 // through within a second of Kafka's return, and what follows is applied once
 // and in order. The rate is printed.
 func TestF07AThousandASecond(t *testing.T) {
-	f := flood{away: 20 * time.Minute, points: 4, every: 4 * time.Millisecond, looked: 20_000}
+	f := highRate{away: 20 * time.Minute, points: 4, every: 4 * time.Millisecond, compared: 20_000}
 	if soak() {
-		f.away, f.looked = 24*time.Hour, 200_000
+		f.away, f.compared = 24*time.Hour, 200_000
 	}
 	inWorld(t, plan{points: f.points, partitions: 3, idle: time.Minute}, func(w *world) { f.run(w) })
 }
 
-func (f flood) run(w *world) {
+func (f highRate) run(w *world) {
 	w.t.Helper()
 	bridge := f.start(w)
-	all := w.startBusy(f.points, f.every)
+	all := w.startGenerated(f.points, f.every)
 	for _, b := range all {
 		w.run("deluge at "+string(b.id), b.log.run)
 	}
@@ -66,14 +66,14 @@ func (f flood) run(w *world) {
 		w.t.Errorf("books of the bridge: %+v", *b)
 	}
 	f.drain(w, all)
-	f.books(w, all)
+	f.checkBooks(w, all)
 }
 
 // start starts everything but the charging points. Nobody reads along: that
 // would take half of the time, and the same messages pass elsewhere.
-func (f flood) start(w *world) *atomic.Pointer[wire.BridgeAlive] {
+func (f highRate) start(w *world) *atomic.Pointer[wire.BridgeAlive] {
 	w.t.Helper()
-	w.mqtt = engines.NewMQTT(mqttAddr, w.wires.Listen, slog.New(slog.DiscardHandler))
+	w.mqtt = engines.NewMQTT(mqttAddr, w.vnet.Listen, slog.New(slog.DiscardHandler))
 	w.start("mqtt")
 	f.kafka(w)
 	w.start("central")
@@ -81,16 +81,16 @@ func (f flood) start(w *world) *atomic.Pointer[wire.BridgeAlive] {
 	cfg.MQTT.URL, cfg.Kafka.Brokers = "tcp://"+mqttAddr, []string{kafkaAddr}
 	cfg.Kafka.SetPartitions(w.plan.partitions)
 	cfg.StopWithin, cfg.Observe.Listen = time.Millisecond, ""
-	said := &atomic.Pointer[wire.BridgeAlive]{}
+	alive := &atomic.Pointer[wire.BridgeAlive]{}
 	w.run("bridge", func(ctx context.Context) error {
 		return bridgeapp.Run(ctx, cfg, bridgeapp.Deps{
-			DialMQTT: w.dialMQTT("bridge-mqtt"), DialKafka: w.dialKafka("bridge-kafka"), Observe: func(a wire.BridgeAlive) { said.Store(&a) },
+			DialMQTT: w.dialMQTT("bridge-mqtt"), DialKafka: w.dialKafka("bridge-kafka"), Observe: func(a wire.BridgeAlive) { alive.Store(&a) },
 		})
 	})
-	return said
+	return alive
 }
 
-func (flood) kafka(w *world) {
+func (highRate) kafka(w *world) {
 	w.t.Helper()
 	if err := w.kafka.Start(); err != nil {
 		w.t.Fatal(err)
@@ -98,7 +98,7 @@ func (flood) kafka(w *world) {
 }
 
 // drain brings Kafka back and measures how the backlog goes.
-func (f flood) drain(w *world, all []*busy) {
+func (f highRate) drain(w *world, all []*generatedPoint) {
 	w.t.Helper()
 	var waiting int64
 	for _, b := range all {
@@ -110,16 +110,16 @@ func (f flood) drain(w *world, all []*busy) {
 	began, outside := time.Now(), realNow()
 	w.await(time.Second, "the first event is through", func() bool { return applied() > before })
 	w.t.Logf("%d records wait; the first is through %s after Kafka's return", waiting, time.Since(began))
-	w.await(time.Hour, fmt.Sprintf("%d records are through", f.looked), func() bool { return applied() >= before+f.looked })
+	w.await(time.Hour, fmt.Sprintf("%d records are through", f.compared), func() bool { return applied() >= before+f.compared })
 	through, took, really := applied()-before, time.Since(began), realNow()-outside
 	w.t.Logf("%d records were through after %s of fake time and %s of real time: %.0f and %.0f a second", through, took.Round(time.Millisecond),
 		really.Round(time.Millisecond), float64(through)/took.Seconds(), float64(through)/really.Seconds())
 }
 
-// books compares what Central has with what was said: of each journal all up to
+// checkBooks compares what Central has with what was said: of each journal all up to
 // some record, each once, in order, behind the one that it names; and that last
 // one with the very bytes.
-func (f flood) books(w *world, all []*busy) {
+func (f highRate) checkBooks(w *world, all []*generatedPoint) {
 	w.t.Helper()
 	sums := w.totals()
 	if sums.Lost != 0 || sums.DeadLetters != 0 || sums.Unaccounted != 0 || sums.Overdue != 0 {
@@ -137,10 +137,10 @@ func (f flood) books(w *world, all []*busy) {
 			w.t.Errorf("%s: records of it are missing, or it is somebody else's too", b.id)
 		}
 		last := charge.Seq(w.count("SELECT last FROM journals WHERE cp_id = ?", b.id))
-		if said := b.log.said(last); w.count("SELECT count(*) FROM journals WHERE cp_id = ? AND hash = ?", b.id, said) != 1 {
-			w.t.Errorf("%s: record %d is not the one that was said (%q)", b.id, last, said)
+		if hash := b.log.hashOf(last); w.count("SELECT count(*) FROM journals WHERE cp_id = ? AND hash = ?", b.id, hash) != 1 {
+			w.t.Errorf("%s: record %d is not the one that was said (%q)", b.id, last, hash)
 		}
-		if most := b.log.atOnce(); most > 2*delivery.MaxWindow {
+		if most := b.log.mostRecords(); most > 2*delivery.MaxWindow {
 			w.t.Errorf("%s: %d records were made that Central had not acknowledged", b.id, most)
 		}
 	}

@@ -50,9 +50,9 @@ func (w *kafkaWorld) start() {
 	}
 }
 
-func (w *kafkaWorld) line() *driver.Line {
+func (w *kafkaWorld) newClient() *driver.Client {
 	w.tb.Helper()
-	l, err := driver.NewLine(driver.LineConfig{Brokers: []string{kafkaAddr}, ClientID: "test", Partitions: 3, Dial: w.dial})
+	l, err := driver.NewClient(driver.ClientConfig{Brokers: []string{kafkaAddr}, ClientID: "test", Partitions: 3, Dial: w.dial})
 	if err != nil {
 		w.tb.Fatal(err)
 	}
@@ -60,9 +60,9 @@ func (w *kafkaWorld) line() *driver.Line {
 }
 
 // central answers requests over plain Kafka until ctx ends.
-func (w *kafkaWorld) central(ctx context.Context, answer func(m wire.DriverRequest, say func(wire.CentralEvent))) {
+func (w *kafkaWorld) central(ctx context.Context, answer func(m wire.DriverRequest, publish func(wire.CentralEvent))) {
 	for ctx.Err() == nil {
-		w.talk(func(client *kafka.Client) {
+		w.withClient(func(client *kafka.Client) {
 			for p := range 3 {
 				w.readDriver(ctx, client, p, answer)
 			}
@@ -74,8 +74,8 @@ func (w *kafkaWorld) central(ctx context.Context, answer func(m wire.DriverReque
 	}
 }
 
-// talk does something with connections of its own.
-func (w *kafkaWorld) talk(do func(*kafka.Client)) {
+// withClient does something with connections of its own.
+func (w *kafkaWorld) withClient(do func(*kafka.Client)) {
 	transport := &kafka.Transport{Dial: w.dial, MetadataTopics: []string{wire.TopicDriverEvents, wire.TopicCentralEvents}}
 	defer transport.CloseIdleConnections()
 	do(&kafka.Client{Addr: kafka.TCP(kafkaAddr), Timeout: 5 * time.Second, Transport: transport})
@@ -101,18 +101,18 @@ func (w *kafkaWorld) readDriver(ctx context.Context, client *kafka.Client, p int
 		w.mu.Lock()
 		w.asked = append(w.asked, m)
 		w.mu.Unlock()
-		answer(m, w.say)
+		answer(m, w.publish)
 	}
 }
 
-func (w *kafkaWorld) say(e wire.CentralEvent) {
+func (w *kafkaWorld) publish(e wire.CentralEvent) {
 	e.Timestamp = wire.Seconds(charge.At(time.Now()))
 	raw, err := e.Encode()
 	if err != nil {
 		w.tb.Error(err)
 		return
 	}
-	w.talk(func(client *kafka.Client) {
+	w.withClient(func(client *kafka.Client) {
 		r, err := client.Produce(context.Background(), &kafka.ProduceRequest{
 			Topic: wire.TopicCentralEvents, Partition: len(e.EventID) % 3, RequiredAcks: kafka.RequireAll,
 			Records: kafka.NewRecordReader(kafka.Record{Value: kafka.NewBytes(raw)}),
@@ -129,27 +129,27 @@ func (w *kafkaWorld) requests() []wire.DriverRequest {
 	return append([]wire.DriverRequest(nil), w.asked...)
 }
 
-// kind answers every request with CP_001, and its wish with a session at once.
-func kind(m wire.DriverRequest, say func(wire.CentralEvent)) {
+// answerAtOnce answers every request with CP_001, and its wish with a session at once.
+func answerAtOnce(m wire.DriverRequest, publish func(wire.CentralEvent)) {
 	about := wire.CentralEvent{Username: m.Username, CPID: "CP_001", Connector: 1}
 	switch m.EventType {
 	case wire.DriverAuthorization:
 		yes := true
 		about.EventID, about.EventType, about.MessageID, about.Authorized = "a."+m.MessageID, wire.CentralAuthorization, m.MessageID, &yes
 		about.ReservationID = "r-1"
-		say(about)
+		publish(about)
 	case wire.DriverStarted:
 		about.SessionID = "s-1"
 		about.EventID, about.EventType = "c.s-1", wire.CentralChargingStarted
-		say(about)
+		publish(about)
 		about.EventID, about.EventType = "t.s-1", wire.CentralTicket
-		say(about)
+		publish(about)
 	default:
 	}
 }
 
 // run runs world and line around do.
-func (w *kafkaWorld) run(l *driver.Line, answer func(wire.DriverRequest, func(wire.CentralEvent)), do func(ctx context.Context)) {
+func (w *kafkaWorld) run(l *driver.Client, answer func(wire.DriverRequest, func(wire.CentralEvent)), do func(ctx context.Context)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
 	all.Go(func() { _ = l.Run(ctx) })
@@ -162,13 +162,13 @@ func (w *kafkaWorld) run(l *driver.Line, answer func(wire.DriverRequest, func(wi
 	do(ctx)
 }
 
-// TestLineWaitsForKafka: the real client library, a broker that comes 90 s
+// TestClientWaitsForKafka: the real client library, a broker that comes 90 s
 // late with no topic, and one ticket.
-func TestLineWaitsForKafka(t *testing.T) {
+func TestClientWaitsForKafka(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newKafkaWorld(t)
-		l := w.line()
-		w.run(l, kind, func(ctx context.Context) {
+		l := w.newClient()
+		w.run(l, answerAtOnce, func(ctx context.Context) {
 			time.AfterFunc(90*time.Second, w.start)
 			start := time.Now()
 			var steps []driver.Step
@@ -191,28 +191,28 @@ func TestLineWaitsForKafka(t *testing.T) {
 	})
 }
 
-// TestLineReadsFromTheEnd: what was said before the driver asked is not heard,
+// TestClientReadsFromTheEnd: what was said before the driver asked is not heard,
 // whatever id it has, and nothing is missed over an outage.
-func TestLineReadsFromTheEnd(t *testing.T) {
+func TestClientReadsFromTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newKafkaWorld(t)
 		w.start()
-		earlier := w.line()
-		w.run(earlier, kind, func(ctx context.Context) {
+		earlier := w.newClient()
+		w.run(earlier, answerAtOnce, func(ctx context.Context) {
 			if _, err := driver.Run(ctx, driver.DefaultConfig(), earlier, func(driver.Step) {}); err != nil {
 				t.Fatal(err)
 			}
 		})
 		w.start()
-		l := w.line()
-		slow := func(m wire.DriverRequest, say func(wire.CentralEvent)) {
+		l := w.newClient()
+		slow := func(m wire.DriverRequest, publish func(wire.CentralEvent)) {
 			if m.EventType == wire.DriverStarted { // Kafka goes away and comes back before the session is told
 				w.broker.Stop()
 				time.Sleep(20 * time.Second)
 				w.start()
 				time.Sleep(2 * time.Second)
 			}
-			kind(m, say)
+			answerAtOnce(m, publish)
 		}
 		w.run(l, slow, func(ctx context.Context) {
 			var kinds []driver.StepKind
@@ -236,12 +236,12 @@ func TestLineReadsFromTheEnd(t *testing.T) {
 	})
 }
 
-// TestNewLineNamesWhatIsWrong: before anything is dialled.
-func TestNewLineNamesWhatIsWrong(t *testing.T) {
-	for _, c := range []driver.LineConfig{
+// TestNewClientNamesWhatIsWrong: before anything is dialled.
+func TestNewClientNamesWhatIsWrong(t *testing.T) {
+	for _, c := range []driver.ClientConfig{
 		{}, {Brokers: []string{"nowhere"}}, {Brokers: []string{"a:1"}, Partitions: -1},
 	} {
-		if _, err := driver.NewLine(c); err == nil {
+		if _, err := driver.NewClient(c); err == nil {
 			t.Errorf("%+v is accepted", c)
 		}
 	}

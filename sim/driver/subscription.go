@@ -9,10 +9,10 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Ear collects what one driver hears, until it is taken. It never makes the
+// Subscription collects what one driver hears, until it is taken. It never makes the
 // speaker wait: of a session only the newest progress in a row is kept, and
 // everything else comes seldom.
-type Ear struct {
+type Subscription struct {
 	username charge.Username
 	ready    chan struct{} // capacity 1: something is there to be taken
 
@@ -20,16 +20,16 @@ type Ear struct {
 	queue []Event // mu guards it
 }
 
-// NewEar makes the ear of one driver.
-func NewEar(who charge.Username) *Ear {
-	return &Ear{username: who, ready: make(chan struct{}, 1)}
+// NewSubscription makes the ear of one driver.
+func NewSubscription(username charge.Username) *Subscription {
+	return &Subscription{username: username, ready: make(chan struct{}, 1)}
 }
 
 // Ready is sent to when there is something to Take.
-func (e *Ear) Ready() <-chan struct{} { return e.ready }
+func (e *Subscription) Ready() <-chan struct{} { return e.ready }
 
-// Take returns what was heard since the last Take, in order.
-func (e *Ear) Take() []Event {
+// Drain returns what was heard since the last Take, in order.
+func (e *Subscription) Drain() []Event {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	out := e.queue
@@ -37,22 +37,22 @@ func (e *Ear) Take() []Event {
 	return out
 }
 
-// Hear puts one message of central-events into the ear, if it is about this
+// Deliver puts one message of central-events into the ear, if it is about this
 // driver or about nobody.
-func (e *Ear) Hear(at time.Time, m *wire.CentralEvent) {
+func (e *Subscription) Deliver(at time.Time, m *wire.CentralEvent) {
 	if m.Username != "" && m.Username != e.username {
 		return
 	}
 	if m.Username == "" && m.EventType != wire.CentralFault && m.EventType != wire.CentralFaultCleared {
 		return
 	}
-	e.put(Heard{At: at, Event: *m})
+	e.enqueue(Received{At: at, Event: *m})
 }
 
-// Link puts a change of Kafka into the ear.
-func (e *Ear) Link(c LinkChanged) { e.put(c) }
+// DeliverLink puts a change of Kafka into the ear.
+func (e *Subscription) DeliverLink(c LinkChanged) { e.enqueue(c) }
 
-func (e *Ear) put(v Event) {
+func (e *Subscription) enqueue(v Event) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
 	if id, ok := progressOf(v); ok {
@@ -76,6 +76,6 @@ func (e *Ear) put(v Event) {
 
 // progressOf is the session whose progress an event tells.
 func progressOf(v Event) (charge.SessionID, bool) {
-	h, ok := v.(Heard)
+	h, ok := v.(Received)
 	return h.Event.SessionID, ok && h.Event.EventType == wire.CentralProgress
 }

@@ -9,22 +9,22 @@ import (
 
 const keyHelp = "p plug in somewhere · u unplug · f fault · r repair · b bridge · k Kafka · m MQTT (cut, restore) · o page · q quit · ? help"
 
-// press does what a key means; it reports true for quitting.
-func (d *demo) press(k rune) bool {
+// handleKey does what a key means; it reports true for quitting.
+func (d *demo) handleKey(k rune) bool {
 	switch k {
 	case 'q':
 		return true
 	case 'p':
-		d.hand("nothing is free", idle, func(p *fleet.Point) (string, error) { return "a stranger plugs in at ", p.Plug(1) })
+		d.actOnPoint("nothing is free", isIdle, func(p *fleet.Point) (string, error) { return "a stranger plugs in at ", p.Plug(1) })
 	case 'u':
-		d.hand("nothing is plugged in", plugged, func(p *fleet.Point) (string, error) { return "somebody pulls the cable at ", p.Unplug(1) })
+		d.actOnPoint("nothing is plugged in", isPlugged, func(p *fleet.Point) (string, error) { return "somebody pulls the cable at ", p.Unplug(1) })
 	case 'f':
 		fault := demoFaults()[rand.IntN(len(demoFaults()))]
-		d.hand("everything is broken already", sound, func(p *fleet.Point) (string, error) {
+		d.actOnPoint("everything is broken already", hasNoFault, func(p *fleet.Point) (string, error) {
 			return string(fault) + " at ", p.Inject(1, fault)
 		})
 	case 'r':
-		d.hand("nothing is broken", broken, func(p *fleet.Point) (string, error) { return "repaired: ", p.Repair(1) })
+		d.actOnPoint("nothing is broken", hasFault, func(p *fleet.Point) (string, error) { return "repaired: ", p.Repair(1) })
 	case 'b':
 		d.toggle("bridge")
 	case 'k':
@@ -36,14 +36,14 @@ func (d *demo) press(k rune) bool {
 			d.deps.Open(d.page())
 		}
 	case '?', 'h':
-		d.say("  keys: %s", keyHelp)
+		d.printf("  keys: %s", keyHelp)
 	}
 	return false
 }
 
 func (d *demo) toggle(part string) {
 	if err := d.breaker.toggle(part); err != nil {
-		d.say("  ! %v", err)
+		d.printf("  ! %v", err)
 	}
 }
 
@@ -55,12 +55,12 @@ func demoFaults() []charge.Fault {
 	}
 }
 
-// hand does something at a charging point drawn from those that fit, first
+// actOnPoint does something at a charging point drawn from those that fit, first
 // from those that charge.
-func (d *demo) hand(none string, fits func(*fleet.Look) bool, do func(*fleet.Point) (string, error)) {
+func (d *demo) actOnPoint(none string, fits func(*fleet.State) bool, do func(*fleet.Point) (string, error)) {
 	var charging, others []*fleet.Point
 	for _, p := range d.fleet.Points() {
-		look := p.Look()
+		look := p.State()
 		switch {
 		case !fits(&look):
 		case look.Power > 0:
@@ -73,19 +73,19 @@ func (d *demo) hand(none string, fits func(*fleet.Look) bool, do func(*fleet.Poi
 		charging = others
 	}
 	if len(charging) == 0 {
-		d.say("  %s", none)
+		d.printf("  %s", none)
 		return
 	}
 	p := charging[rand.IntN(len(charging))]
 	text, err := do(p)
 	if err != nil {
-		d.say("  ! %s: %v", p.ID, err)
+		d.printf("  ! %s: %v", p.ID, err)
 		return
 	}
-	d.say("  %s%s", text, p.ID)
+	d.printf("  %s%s", text, p.ID)
 }
 
-func idle(l *fleet.Look) bool    { return !l.Plugged && len(l.Faults) == 0 }
-func plugged(l *fleet.Look) bool { return l.Plugged }
-func sound(l *fleet.Look) bool   { return len(l.Faults) == 0 }
-func broken(l *fleet.Look) bool  { return len(l.Faults) > 0 }
+func isIdle(l *fleet.State) bool     { return !l.Plugged && len(l.Faults) == 0 }
+func isPlugged(l *fleet.State) bool  { return l.Plugged }
+func hasNoFault(l *fleet.State) bool { return len(l.Faults) == 0 }
+func hasFault(l *fleet.State) bool   { return len(l.Faults) > 0 }

@@ -9,9 +9,9 @@ import (
 	"github.com/carga-ev/carga/sim/engines"
 )
 
-// TestStopWhileEverybodyLeaves: the broker's own way of stopping waits for ever
+// TestStopWhileClientsDisconnect: the broker's own way of stopping waits for ever
 // when a client leaves at the wrong moment.
-func TestStopWhileEverybodyLeaves(t *testing.T) {
+func TestStopWhileClientsDisconnect(t *testing.T) {
 	broker := engines.NewMQTT("127.0.0.1:0", nil, nil)
 	for range 200 {
 		if err := broker.Start(); err != nil {
@@ -20,7 +20,7 @@ func TestStopWhileEverybodyLeaves(t *testing.T) {
 		var leaving sync.WaitGroup
 		start := make(chan struct{})
 		for i := range 16 {
-			c := visit(t, broker.Addr(), byte('a'+i))
+			c := connectClient(t, broker.Addr(), byte('a'+i))
 			leaving.Go(func() {
 				<-start
 				_ = c.Close()
@@ -41,9 +41,9 @@ func TestStopWhileEverybodyLeaves(t *testing.T) {
 	}
 }
 
-// TestStopBeforeSomebodySaysHisName: the broker knows nobody by that connection
+// TestStopBeforeAClientSendsConnect: the broker knows nobody by that connection
 // yet, and would wait for its end.
-func TestStopBeforeSomebodySaysHisName(t *testing.T) {
+func TestStopBeforeAClientSendsConnect(t *testing.T) {
 	broker := engines.NewMQTT("127.0.0.1:0", nil, nil)
 	if err := broker.Start(); err != nil {
 		t.Fatal(err)
@@ -53,7 +53,7 @@ func TestStopBeforeSomebodySaysHisName(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = silent.Close() }()
-	_ = visit(t, broker.Addr(), 'a').Close() // let in behind the silent one
+	_ = connectClient(t, broker.Addr(), 'a').Close() // let in behind the silent one
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -66,8 +66,8 @@ func TestStopBeforeSomebodySaysHisName(t *testing.T) {
 	}
 }
 
-// visit is a client that has been let in.
-func visit(t *testing.T, addr string, name byte) net.Conn {
+// connectClient is a client that has been let in.
+func connectClient(t *testing.T, addr string, name byte) net.Conn {
 	t.Helper()
 	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
 	if err != nil {

@@ -9,7 +9,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-const stops = `{"message_id":"%s","event_type":"STOP_REQUEST","username":"%s","cp_id":"%s","timestamp":NOW}`
+const stopJSON = `{"message_id":"%s","event_type":"STOP_REQUEST","username":"%s","cp_id":"%s","timestamp":NOW}`
 
 // TestRequestsAreNotServedAgain: a Central that was set back to a backup reads
 // requests once more that are still young. Drivers hear what they heard, and
@@ -17,20 +17,20 @@ const stops = `{"message_id":"%s","event_type":"STOP_REQUEST","username":"%s","c
 func TestRequestsAreNotServedAgain(t *testing.T) {
 	t.Parallel()
 	inWorld(t, plan{points: 1}, func(w *world) {
-		w.start(usual()...)
-		w.watch()
+		w.start(allParts()...)
+		w.watchInvariants()
 		time.Sleep(20 * time.Second)
-		d := w.plainly()
+		d := w.newPlainDriver()
 		w.backup(w.dir + "/backup.db")
-		d.says("ana", fmt.Sprintf(asks, "m-1", "ana", `"CP_001"`))
-		d.first("ana", "AUTHORIZATION_RESPONSE")
-		d.says("ana", fmt.Sprintf(plugged, "m-2", "ana", "CP_001"))
-		d.first("ana", "charging_started")
-		d.says("ana", fmt.Sprintf(stops, "m-3", "ana", "CP_001"))
-		d.first("ana", "CHARGING_TICKET")
+		d.send("ana", fmt.Sprintf(authorizationJSON, "m-1", "ana", `"CP_001"`))
+		d.awaitFirst("ana", "AUTHORIZATION_RESPONSE")
+		d.send("ana", fmt.Sprintf(startedJSON, "m-2", "ana", "CP_001"))
+		d.awaitFirst("ana", "charging_started")
+		d.send("ana", fmt.Sprintf(stopJSON, "m-3", "ana", "CP_001"))
+		d.awaitFirst("ana", "CHARGING_TICKET")
 		restarted := charge.At(time.Now())
-		w.restart()
-		time.Sleep(heal)
+		w.restoreBackup()
+		time.Sleep(healTimeout)
 		w.settle()
 		w.balanced(1)
 		if n := w.count("SELECT count(*) FROM commands WHERE type IN ('RESERVE','START','STOP') AND issued_at>=?", int64(restarted)); n != 0 {
@@ -39,14 +39,14 @@ func TestRequestsAreNotServedAgain(t *testing.T) {
 		if n := len(items[reservation](w, "/reservations")); n > 1 {
 			t.Errorf("%d reservations of one request", n)
 		}
-		told := map[any]map[string]any{}
-		for _, e := range d.of("ana") {
-			if before := told[e["event_id"]]; before != nil && e["message_id"] != nil && !maps.Equal(before, e) {
+		events := map[any]map[string]any{}
+		for _, e := range d.receivedBy("ana") {
+			if before := events[e["event_id"]]; before != nil && e["message_id"] != nil && !maps.Equal(before, e) {
 				t.Errorf("told under one event_id:\n%v\n%v", before, e)
 			}
-			told[e["event_id"]] = e
+			events[e["event_id"]] = e
 		}
-		d.says("ana", fmt.Sprintf(asks, "m-4", "ana", "null"))
-		w.await(heal, "the next request is granted", func() bool { return w.points[0].shown().Status == charge.StatusReserved })
+		d.send("ana", fmt.Sprintf(authorizationJSON, "m-4", "ana", "null"))
+		w.await(healTimeout, "the next request is granted", func() bool { return w.points[0].shown().Status == charge.StatusReserved })
 	})
 }

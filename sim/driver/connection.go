@@ -14,38 +14,38 @@ import (
 
 // Bounds of what a session asks Kafka.
 const (
-	openLimit    = 5 * time.Second // for finding the topics
-	requestLimit = 10 * time.Second
-	fetchWait    = 500 * time.Millisecond
-	fetchBytes   = 1 << 20
+	openTimeout    = 5 * time.Second // for finding the topics
+	requestTimeout = 10 * time.Second
+	fetchWait      = 500 * time.Millisecond
+	fetchBytes     = 1 << 20
 )
 
-// session is one life of the connection: it ends with its first error, because
+// connection is one life of the connection: it ends with its first error, because
 // a new pool of connections is the only one that surely looks at the cluster
 // anew.
-type session struct {
-	cfg     *LineConfig
+type connection struct {
+	cfg     *ClientConfig
 	deliver func(value []byte)
 	client  *kafka.Client
 	conns   *conns
 	cancel  context.CancelCauseFunc // ends the session with its reason
 
-	drivers   int     // partitions of the drivers' topic
-	positions []int64 // next offset of each partition of Central's topic; each has one reader
+	driverPartitions int     // partitions of the drivers' topic
+	positions        []int64 // next offset of each partition of Central's topic; each has one reader
 }
 
-// lookEvery is how often a session looks whether a topic got other partitions.
-const lookEvery = 2 * time.Second
+// metadataInterval is how often a session looks whether a topic got other partitions.
+const metadataInterval = 2 * time.Second
 
-// newSession makes a session and its context, which every call of it but
+// newConnection makes a session and its context, which every call of it but
 // produce takes. It does no I/O.
-func newSession(ctx context.Context, cfg *LineConfig, deliver func([]byte)) (context.Context, *session) {
+func newConnection(ctx context.Context, cfg *ClientConfig, deliver func([]byte)) (context.Context, *connection) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	c := &conns{dial: cfg.Dial}
-	return ctx, &session{
+	return ctx, &connection{
 		cfg: cfg, deliver: deliver, conns: c, cancel: cancel,
 		client: &kafka.Client{
-			Addr: kafka.TCP(cfg.Brokers...), Timeout: requestLimit,
+			Addr: kafka.TCP(cfg.Brokers...), Timeout: requestTimeout,
 			Transport: &kafka.Transport{
 				Dial: c.open, ClientID: cfg.ClientID, Context: ctx, DialTimeout: 3 * time.Second, MetadataTTL: time.Second,
 				MetadataTopics: []string{cfg.DriverTopic, cfg.CentralTopic},
@@ -55,7 +55,7 @@ func newSession(ctx context.Context, cfg *LineConfig, deliver func([]byte)) (con
 }
 
 // close ends every connection; nobody uses the session any more.
-func (s *session) close() {
+func (s *connection) close() {
 	s.cancel(nil)
 	if t, ok := s.client.Transport.(*kafka.Transport); ok {
 		t.CloseIdleConnections()
@@ -65,8 +65,8 @@ func (s *session) close() {
 
 // open finds the topics, makes those that are missing, and finds the ends of
 // the partitions that were not read yet.
-func (s *session) open(ctx context.Context) error {
-	ctx, cancel := context.WithTimeout(ctx, openLimit)
+func (s *connection) open(ctx context.Context) error {
+	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	m, err := s.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{s.cfg.DriverTopic, s.cfg.CentralTopic}})
 	if err != nil {
@@ -85,17 +85,17 @@ func (s *session) open(ctx context.Context) error {
 		}
 	}
 	if len(missing) > 0 {
-		return s.make(ctx, missing)
+		return s.createTopics(ctx, missing)
 	}
-	s.drivers = counts[s.cfg.DriverTopic]
-	if s.drivers == 0 || counts[s.cfg.CentralTopic] == 0 {
+	s.driverPartitions = counts[s.cfg.DriverTopic]
+	if s.driverPartitions == 0 || counts[s.cfg.CentralTopic] == 0 {
 		return errors.New("the topics have no partition yet")
 	}
-	return s.findEnds(ctx, counts[s.cfg.CentralTopic])
+	return s.initPositions(ctx, counts[s.cfg.CentralTopic])
 }
 
-// make makes topics; it always ends the session, for the next one to see them.
-func (s *session) make(ctx context.Context, missing []kafka.TopicConfig) error {
+// createTopics makes topics; it always ends the session, for the next one to see them.
+func (s *connection) createTopics(ctx context.Context, missing []kafka.TopicConfig) error {
 	r, err := s.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: missing})
 	if err != nil {
 		return fmt.Errorf("make the topics: %w", err)
@@ -108,9 +108,9 @@ func (s *session) make(ctx context.Context, missing []kafka.TopicConfig) error {
 	return errors.New("the topics are being made")
 }
 
-// findEnds sets the position of each partition without one: the end of the log
+// initPositions sets the position of each partition without one: the end of the log
 // at the first time, its beginning where a partition was added later.
-func (s *session) findEnds(ctx context.Context, count int) error {
+func (s *connection) initPositions(ctx context.Context, count int) error {
 	first := len(s.positions) == 0
 	var ask []kafka.OffsetRequest
 	for p := len(s.positions); p < count; p++ {
@@ -143,13 +143,13 @@ func (s *session) findEnds(ctx context.Context, count int) error {
 	return nil
 }
 
-// errOtherPartitions ends a session whose topics have other partitions now: the
+// errPartitionsChanged ends a session whose topics have other partitions now: the
 // next one reads the new ones from their beginning, and maps keys by their number.
-var errOtherPartitions = errors.New("the topics have other partitions now")
+var errPartitionsChanged = errors.New("the topics have other partitions now")
 
-// watch ends the session when a topic has other partitions than it knows.
-func (s *session) watch(ctx context.Context) {
-	tick := time.NewTicker(lookEvery)
+// watchPartitions ends the session when a topic has other partitions than it knows.
+func (s *connection) watchPartitions(ctx context.Context) {
+	tick := time.NewTicker(metadataInterval)
 	defer tick.Stop()
 	for {
 		select {
@@ -162,18 +162,18 @@ func (s *session) watch(ctx context.Context) {
 			continue // the readers meet it
 		}
 		for _, t := range m.Topics {
-			known := map[string]int{s.cfg.DriverTopic: s.drivers, s.cfg.CentralTopic: len(s.positions)}[t.Name]
+			known := map[string]int{s.cfg.DriverTopic: s.driverPartitions, s.cfg.CentralTopic: len(s.positions)}[t.Name]
 			if t.Error == nil && len(t.Partitions) != known {
-				s.cancel(errOtherPartitions)
+				s.cancel(errPartitionsChanged)
 			}
 		}
 	}
 }
 
-// read delivers what Central says until the first error.
-func (s *session) read(ctx context.Context) error {
+// readAll delivers what Central says until the first error.
+func (s *connection) readAll(ctx context.Context) error {
 	var readers sync.WaitGroup
-	readers.Go(func() { s.watch(ctx) })
+	readers.Go(func() { s.watchPartitions(ctx) })
 	for p := range s.positions {
 		readers.Go(func() {
 			for ctx.Err() == nil {
@@ -188,7 +188,7 @@ func (s *session) read(ctx context.Context) error {
 }
 
 // fetch reads one batch of a partition.
-func (s *session) fetch(ctx context.Context, p int) error {
+func (s *connection) fetch(ctx context.Context, p int) error {
 	topic := s.cfg.CentralTopic
 	r, err := s.client.Fetch(ctx, &kafka.FetchRequest{
 		Topic: topic, Partition: p, Offset: s.positions[p], MinBytes: 1, MaxBytes: fetchBytes, MaxWait: fetchWait,
@@ -197,7 +197,7 @@ func (s *session) fetch(ctx context.Context, p int) error {
 		err = r.Error
 	}
 	if errors.Is(err, kafka.OffsetOutOfRange) { // another log than before, or its beginning was deleted
-		s.positions[p], err = s.beginning(ctx, p)
+		s.positions[p], err = s.firstOffset(ctx, p)
 		return err
 	}
 	if err != nil {
@@ -226,7 +226,7 @@ func (s *session) fetch(ctx context.Context, p int) error {
 	}
 }
 
-func (s *session) beginning(ctx context.Context, p int) (int64, error) {
+func (s *connection) firstOffset(ctx context.Context, p int) (int64, error) {
 	topic := s.cfg.CentralTopic
 	r, err := s.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{
 		Topics: map[string][]kafka.OffsetRequest{topic: {kafka.FirstOffsetOf(p)}},
@@ -243,7 +243,7 @@ func (s *session) beginning(ctx context.Context, p int) (int64, error) {
 }
 
 // produce says one message, once.
-func (s *session) produce(ctx context.Context, partition int, key, value []byte) error {
+func (s *connection) produce(ctx context.Context, partition int, key, value []byte) error {
 	r, err := s.client.Produce(ctx, &kafka.ProduceRequest{
 		Topic: s.cfg.DriverTopic, Partition: partition, RequiredAcks: kafka.RequireAll,
 		Records: kafka.NewRecordReader(kafka.Record{Key: kafka.NewBytes(key), Value: kafka.NewBytes(value)}),

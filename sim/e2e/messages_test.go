@@ -24,7 +24,7 @@ import (
 // produce writes messages into a topic, as whoever has access can.
 func (w *world) produce(topic string, all ...kafka.Message) {
 	w.t.Helper()
-	transport := &kafka.Transport{Dial: w.wires.DialContext}
+	transport := &kafka.Transport{Dial: w.vnet.DialContext}
 	defer transport.CloseIdleConnections()
 	c := kafka.Writer{Addr: kafka.TCP(kafkaAddr), Topic: topic, RequiredAcks: kafka.RequireAll, BatchTimeout: time.Millisecond, Transport: transport}
 	if err := c.WriteMessages(context.WithoutCancel(w.t.Context()), all...); err != nil {
@@ -41,7 +41,7 @@ func (w *world) consume(topic string) (all []kafka.Message) {
 	reader := kafka.NewReader(kafka.ReaderConfig{
 		Brokers: []string{kafkaAddr}, Topic: topic, MaxWait: 200 * time.Millisecond,
 		Dialer: &kafka.Dialer{DialFunc: func(ctx context.Context, network, address string) (net.Conn, error) {
-			return w.wires.DialContext(ctx, network, address)
+			return w.vnet.DialContext(ctx, network, address)
 		}},
 	})
 	for {
@@ -59,11 +59,11 @@ func (w *world) consume(topic string) (all []kafka.Message) {
 	return all
 }
 
-// TestF12SaidAgainOutOfOrder: the whole log comes three times more, shuffled.
+// TestF12DuplicatesOutOfOrder: the whole log comes three times more, shuffled.
 // Nothing of it changes the books.
-func TestF12SaidAgainOutOfOrder(t *testing.T) {
+func TestF12DuplicatesOutOfOrder(t *testing.T) {
 	t.Parallel()
-	hurts(t, func(w *world) {
+	duringSession(t, func(w *world) {
 		var again []kafka.Message
 		for _, m := range w.consume("cp-events") {
 			for range 3 {
@@ -84,17 +84,17 @@ func TestF12SaidAgainOutOfOrder(t *testing.T) {
 func TestF20Poison(t *testing.T) {
 	t.Parallel()
 	inWorld(t, plan{}, func(w *world) {
-		w.start(usual()...)
-		w.watch()
-		outcomes := w.drive(w.line(), wish{who: "carl"})
+		w.start(allParts()...)
+		w.watchInvariants()
+		outcomes := w.drive(w.client(), driverPlan{username: "carl"})
 		w.awaitCharging(w.points[0])
 		poison := [][]byte{{0}, []byte("{"), []byte(`{"v":1}`), bytes.Repeat([]byte("x"), 40<<10)}
-		w.censor.except(poison...)
+		w.schemas.allow(poison...)
 		for _, p := range poison {
 			w.produce("cp-events", kafka.Message{Key: []byte("CP_001"), Value: p})
 		}
 		w.await(time.Second, "it is counted", func() bool { return w.totals().DeadLetters == int64(len(poison)) })
-		w.served(outcomes, time.Hour)
+		w.wantTicket(outcomes, time.Hour)
 		w.settle()
 		w.energy()
 		w.rebuilt()
@@ -112,37 +112,37 @@ func TestF20Poison(t *testing.T) {
 func TestF34NewerAgent(t *testing.T) {
 	t.Parallel()
 	inWorld(t, plan{}, func(w *world) {
-		w.start(usual()...)
+		w.start(allParts()...)
 		time.Sleep(5 * time.Second)
-		box := ledgertest.NewBox("CP_900", 1, charge.At(time.Now()))
-		box.Boot()
-		r := box.Write(1, "", &wire.PluggedIn{})
+		cp := ledgertest.NewBox("CP_900", 1, charge.At(time.Now()))
+		cp.Boot()
+		r := cp.Write(1, "", &wire.PluggedIn{})
 		r.Type = "quantum_seen"
-		box.Storage[len(box.Storage)-1] = r // so that the next one follows it
-		box.Write(1, "", &wire.Unplugged{})
+		cp.Storage[len(cp.Storage)-1] = r // so that the next one follows it
+		cp.Write(1, "", &wire.Unplugged{})
 		o := mqtt.NewClientOptions().AddBroker("tcp://" + mqttAddr).SetClientID("CP_900").SetAutoReconnect(false)
 		o.SetCustomOpenConnectionFn(func(u *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
-			return w.wires.DialContext(w.t.Context(), "tcp", u.Host)
+			return w.vnet.DialContext(w.t.Context(), "tcp", u.Host)
 		})
 		c := mqtt.NewClient(o)
 		c.Connect().Wait()
-		for i, rec := range box.Storage {
+		for i, rec := range cp.Storage {
 			raw := ledgertest.Raw(rec)
-			if i == len(box.Storage)-1 { // nothing follows it, so its bytes may be others
+			if i == len(cp.Storage)-1 { // nothing follows it, so its bytes may be others
 				raw = bytes.Replace(raw, []byte("{"), []byte(`{"entangled":true,`), 1)
 			}
 			if rec.Type == "quantum_seen" {
-				w.censor.except(raw)
+				w.schemas.allow(raw)
 			}
 			c.Publish("cp/CP_900/up/event", 1, false, raw).Wait()
 		}
-		w.await(heal, "all three are acknowledged", func() bool {
+		w.await(healTimeout, "all three are acknowledged", func() bool {
 			a, err := wire.DecodeAck(w.mqtt.Retained("cp/CP_900/down/ack")["cp/CP_900/down/ack"])
 			return err == nil && a.Seq == 3
 		})
 		c.Disconnect(0)
 		time.Sleep(time.Minute) // paho's goroutines end
-		if n := w.known("CP_900"); n != 3 || w.totals().DeadLetters != 0 {
+		if n := w.recordCount("CP_900"); n != 3 || w.totals().DeadLetters != 0 {
 			t.Errorf("%d records, %d dead letters; want 3 and none", n, w.totals().DeadLetters)
 		}
 	})

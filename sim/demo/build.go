@@ -23,8 +23,8 @@ const centralDB = "central.db"
 // to be cut off is what the button is for.
 const bridgeDrain = time.Second
 
-// wire makes all parts; it starts none.
-func (d *demo) wire(ctx context.Context) error {
+// buildParts makes all parts; it starts none.
+func (d *demo) buildParts(ctx context.Context) error {
 	f, err := fleet.New(fleet.Config{
 		CPs: d.cfg.CPs, Seed: d.cfg.Seed, Dir: d.cfg.Data, MQTT: d.mqttURL(), ID: cpID, Name: nameOf, Place: placeOf,
 		Vehicles: d.cfg.Vehicles, Visits: &d.cfg.Visits, StopWithin: headStart,
@@ -33,25 +33,25 @@ func (d *demo) wire(ctx context.Context) error {
 		return err
 	}
 	d.fleet = f
-	line, err := driver.NewLine(driver.LineConfig{Brokers: d.brokers(), ClientID: "carga-demo-drivers", Partitions: d.cfg.Partitions})
+	client, err := driver.NewClient(driver.ClientConfig{Brokers: d.brokers(), ClientID: "carga-demo-drivers", Partitions: d.cfg.Partitions})
 	if err != nil {
 		return err
 	}
-	people := &drivers{count: d.cfg.Drivers, seed: d.cfg.Seed, pause: d.cfg.Pause, line: line, log: d.partLog("drivers")}
+	people := &drivers{count: d.cfg.Drivers, seed: d.cfg.Seed, pause: d.cfg.Pause, client: client, log: d.partLog("drivers")}
 	var lc net.ListenConfig
-	page, err := lc.Listen(ctx, "tcp", d.where.http)
+	page, err := lc.Listen(ctx, "tcp", d.addr.http)
 	if err != nil {
-		return fmt.Errorf("the page at %s: %w", d.where.http, err)
+		return fmt.Errorf("the page at %s: %w", d.addr.http, err)
 	}
-	d.where.http = page.Addr().String()
-	d.api = operator.New(d.where.http, callLimit)
+	d.addr.http = page.Addr().String()
+	d.api = operator.New(d.addr.http, callLimit)
 	d.breaker = d.newBreaker(ctx)
 
 	d.points = &part{name: "charging points", run: f.Run, failed: d.fail}
 	d.drivers = &part{name: "drivers", run: people.run, failed: d.fail}
 	d.bridge = &part{name: "bridge", run: d.runBridge, failed: d.fail}
 	d.central = &part{name: "Central", failed: d.fail, run: func(ctx context.Context) error { return d.runCentral(ctx, page) }}
-	d.wired = true
+	d.built = true
 	return nil
 }
 
@@ -73,7 +73,7 @@ func (d *demo) runCentral(ctx context.Context, page net.Listener) error {
 	cfg.Kafka.Brokers = d.brokers()
 	cfg.Kafka.SetPartitions(d.cfg.Partitions)
 	cfg.Network.AdmitAutomatically = true
-	cfg.HTTP.Listen = d.where.http
+	cfg.HTTP.Listen = d.addr.http
 	// Behind an embedded Kafka there is no other Central: the folder is locked.
 	cfg.Takeover = d.kafka != nil
 	return centralapp.Run(ctx, cfg, centralapp.Deps{
@@ -81,25 +81,25 @@ func (d *demo) runCentral(ctx context.Context, page net.Listener) error {
 		Started: func(c *centralapp.Central) {
 			d.mu.Lock()
 			defer d.mu.Unlock()
-			d.served = c
+			d.centralApp = c
 		},
 	})
 }
 
-// running is Central, once its page is served.
-func (d *demo) running() *centralapp.Central {
+// centralOrNil is Central, once its page is served.
+func (d *demo) centralOrNil() *centralapp.Central {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.served
+	return d.centralApp
 }
 
 // newBreaker makes the switches of everything that is ours.
-func (d *demo) newBreaker(life context.Context) *breaker {
-	b := &breaker{parts: map[string]switchable{}, told: func(part string, up bool) {
+func (d *demo) newBreaker(partsCtx context.Context) *breaker {
+	b := &breaker{parts: map[string]switchable{}, changed: func(part string, up bool) {
 		if up {
-			d.say("  %s is back", part)
+			d.printf("  %s is back", part)
 		} else {
-			d.say("  %s is cut", part)
+			d.printf("  %s is cut", part)
 		}
 	}}
 	if d.mqtt != nil {
@@ -112,10 +112,10 @@ func (d *demo) newBreaker(life context.Context) *breaker {
 		func() bool { return d.bridge.up() },
 		func() { d.bridge.halt() },
 		func() error {
-			if life.Err() != nil {
+			if partsCtx.Err() != nil {
 				return errors.New("the demo is stopping")
 			}
-			d.bridge.start(life)
+			d.bridge.start(partsCtx)
 			return nil
 		},
 	}

@@ -16,7 +16,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// deluge is the journal of a charging point at which more happens than a test
+// generatedJournal is the journal of a charging point at which more happens than a test
 // can write down. What the agent says of its start is kept as it says it. From
 // a moment on vehicles come and go at a steady pace; which record has become
 // durable by now follows from the clock, and its bytes are made when somebody
@@ -25,120 +25,120 @@ import (
 // and forgotten when one behind it is acknowledged.
 //
 // Its methods may be called concurrently.
-type deluge struct {
+type generatedJournal struct {
 	agentapp.JournalOptions
 	every   time.Duration // between two records
 	changed chan struct{} // capacity 1
 
 	mu sync.Mutex
 	// mu guards everything that follows.
-	kept   map[charge.Seq][]byte // those that were made, from the last one acknowledged
-	made   charge.Seq            // all up to it were made
-	prev   string                // hash of the last one made
-	acked  charge.Seq            // all up to it were acknowledged
-	before charge.Seq            // the last one that the agent said itself
-	since  time.Time             // when the deluge began; zero before
-	most   int                   // kept at once
+	records      map[charge.Seq][]byte // those that were made, from the last one acknowledged
+	lastMade     charge.Seq            // all up to it were made
+	lastHash     string                // hash of the last one made
+	acked        charge.Seq            // all up to it were acknowledged
+	lastAppended charge.Seq            // the last one that the agent said itself
+	since        time.Time             // when the deluge began; zero before
+	mostHeld     int                   // kept at once
 }
 
-var _ agentapp.Journal = (*deluge)(nil)
+var _ agentapp.Journal = (*generatedJournal)(nil)
 
-func newDeluge(every time.Duration) *deluge {
-	return &deluge{every: every, changed: make(chan struct{}, 1), kept: map[charge.Seq][]byte{}}
+func newGeneratedJournal(every time.Duration) *generatedJournal {
+	return &generatedJournal{every: every, changed: make(chan struct{}, 1), records: map[charge.Seq][]byte{}}
 }
 
-func (d *deluge) open(o agentapp.JournalOptions) (agentapp.Journal, agentapp.Found, error) {
+func (d *generatedJournal) open(o agentapp.JournalOptions) (agentapp.Journal, agentapp.Found, error) {
 	d.JournalOptions = o
 	return d, agentapp.Found{}, nil
 }
 
 // run begins the deluge, and tells of it once a second, as one write after the
 // other would.
-func (d *deluge) run(ctx context.Context) error {
+func (d *generatedJournal) run(ctx context.Context) error {
 	d.mu.Lock()
-	d.before, d.since = d.made, time.Now()
+	d.lastAppended, d.since = d.lastMade, time.Now()
 	d.mu.Unlock()
-	turn := time.NewTicker(time.Second)
-	defer turn.Stop()
+	ticker := time.NewTicker(time.Second)
+	defer ticker.Stop()
 	for {
 		select {
-		case <-turn.C:
-			d.nudge()
+		case <-ticker.C:
+			d.signal()
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-func (d *deluge) nudge() {
+func (d *generatedJournal) signal() {
 	select {
 	case d.changed <- struct{}{}:
 	default:
 	}
 }
 
-var errDeluge = errors.New("the agent has something to say of its own, which nobody foresaw")
+var errUnexpectedAppend = errors.New("the agent has something to say of its own, which nobody foresaw")
 
 // Append implements agentapp.Journal.
-func (d *deluge) Append(_ journal.Class, encode ...func(charge.Seq, string) ([]byte, error)) error {
+func (d *generatedJournal) Append(_ journal.Class, encode ...func(charge.Seq, string) ([]byte, error)) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if !d.since.IsZero() {
-		return errDeluge
+		return errUnexpectedAppend
 	}
 	for _, e := range encode {
-		if err := d.makeLocked(e); err != nil {
+		if err := d.addLocked(e); err != nil {
 			return err
 		}
 	}
-	d.nudge()
+	d.signal()
 	return nil
 }
 
-// makeLocked makes the next record.
-func (d *deluge) makeLocked(encode func(charge.Seq, string) ([]byte, error)) error {
-	raw, err := encode(d.made+1, d.prev)
+// addLocked makes the next record.
+func (d *generatedJournal) addLocked(encode func(charge.Seq, string) ([]byte, error)) error {
+	raw, err := encode(d.lastMade+1, d.lastHash)
 	if err != nil {
 		return err
 	}
-	d.made++
-	d.prev, d.kept[d.made] = wire.Hash(raw), raw
-	d.most = max(d.most, len(d.kept))
+	d.lastMade++
+	d.lastHash, d.records[d.lastMade] = wire.Hash(raw), raw
+	d.mostHeld = max(d.mostHeld, len(d.records))
 	return nil
 }
 
-// happened makes a record of the deluge.
-func (d *deluge) happened(seq charge.Seq, prev string) ([]byte, error) {
+// generate makes a record of the deluge.
+func (d *generatedJournal) generate(seq charge.Seq, prev string) ([]byte, error) {
 	var p wire.Payload = &wire.PluggedIn{}
-	if (seq-d.before)%2 == 0 {
+	if (seq-d.lastAppended)%2 == 0 {
 		p = &wire.Unplugged{}
 	}
 	r, err := wire.NewRecord(p)
 	if err != nil {
 		return nil, err
 	}
-	after := time.Duration(seq-d.before) * d.every
+	after := time.Duration(seq-d.lastAppended) * d.every
 	r.CPID, r.Journal, r.Seq, r.Prev, r.Connector = d.CP, d.Journal, seq, prev, 1
 	r.At, r.Clock, r.UptimeMS = charge.At(d.since.Add(after)), charge.ClockSynced, after.Milliseconds()
 	return r.Encode()
 }
 
-func (d *deluge) lastLocked() charge.Seq {
+func (d *generatedJournal) lastLocked() charge.Seq {
 	if d.since.IsZero() {
-		return d.made
+		return d.lastMade
 	}
-	return d.before + charge.Seq(time.Since(d.since)/d.every)
+	return d.lastAppended + charge.Seq(time.Since(d.since)/d.every)
 }
 
 // last is the last record that is durable.
-func (d *deluge) last() charge.Seq {
+func (d *generatedJournal) last() charge.Seq {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.lastLocked()
 }
 
 // Held implements agentapp.Journal.
-func (d *deluge) Held() delivery.Held {
+func (d *generatedJournal) Held() delivery.Held {
 	h := delivery.Held{Present: d.Journal}
 	if last := d.last(); last > 0 {
 		h.Ranges = []delivery.Range{{Journal: d.Journal, First: 1, Last: last, Index: 1}}
@@ -147,15 +147,15 @@ func (d *deluge) Held() delivery.Held {
 }
 
 // Read implements agentapp.Journal.
-func (d *deluge) Read(i delivery.Index) ([]byte, error) {
+func (d *generatedJournal) Read(i delivery.Index) ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	for d.made < charge.Seq(i) && d.made < d.lastLocked() {
-		if err := d.makeLocked(d.happened); err != nil {
+	for d.lastMade < charge.Seq(i) && d.lastMade < d.lastLocked() {
+		if err := d.addLocked(d.generate); err != nil {
 			return nil, err
 		}
 	}
-	raw, some := d.kept[charge.Seq(i)]
+	raw, some := d.records[charge.Seq(i)]
 	if !some {
 		return nil, fmt.Errorf("record %d is not held", i)
 	}
@@ -163,59 +163,59 @@ func (d *deluge) Read(i delivery.Index) ([]byte, error) {
 }
 
 // Changed implements agentapp.Journal.
-func (d *deluge) Changed() <-chan struct{} { return d.changed }
+func (d *generatedJournal) Changed() <-chan struct{} { return d.changed }
 
 // Position implements agentapp.Journal.
-func (*deluge) Position() delivery.Position { return delivery.Position{} }
+func (*generatedJournal) Position() delivery.Position { return delivery.Position{} }
 
 // SavePosition implements agentapp.Journal.
-func (d *deluge) SavePosition(_ delivery.Position, acked delivery.Index) error {
+func (d *generatedJournal) SavePosition(_ delivery.Position, acked delivery.Index) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	for ; d.acked < charge.Seq(acked); d.acked++ {
-		delete(d.kept, d.acked)
+		delete(d.records, d.acked)
 	}
 	return nil
 }
 
-// said is the hash of a record, unless it is long acknowledged or not said yet.
-func (d *deluge) said(seq charge.Seq) string {
+// hashOf is the hash of a record, unless it is long acknowledged or not said yet.
+func (d *generatedJournal) hashOf(seq charge.Seq) string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	raw, some := d.kept[seq]
+	raw, some := d.records[seq]
 	if !some {
 		return ""
 	}
 	return wire.Hash(raw)
 }
 
-// atOnce is how many records were kept at once.
-func (d *deluge) atOnce() int {
+// mostRecords is how many records were kept at once.
+func (d *generatedJournal) mostRecords() int {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.most
+	return d.mostHeld
 }
 
 // Space implements agentapp.Journal: there is enough of it.
-func (*deluge) Space() agentapp.Space { return agentapp.Space{} }
+func (*generatedJournal) Space() agentapp.Space { return agentapp.Space{} }
 
 // Close implements agentapp.Journal.
-func (*deluge) Close() error { return nil }
+func (*generatedJournal) Close() error { return nil }
 
-// busy is a charging point in a deluge: the real agent, to which nobody comes
+// generatedPoint is a charging point in a deluge: the real agent, to which nobody comes
 // but by its journal.
-type busy struct {
+type generatedPoint struct {
 	id    charge.CPID
-	log   *deluge
+	log   *generatedJournal
 	agent *agentapp.Agent
 }
 
-// startBusy starts so many of them, and waits until Central knows what they say
+// startGenerated starts so many of them, and waits until Central knows what they say
 // of their start.
-func (w *world) startBusy(points int, every time.Duration) (all []*busy) {
+func (w *world) startGenerated(points int, every time.Duration) (all []*generatedPoint) {
 	w.t.Helper()
 	for n := range points {
-		b := &busy{id: charge.CPID(fmt.Sprintf("BP_%03d", n+1)), log: newDeluge(every)}
+		b := &generatedPoint{id: charge.CPID(fmt.Sprintf("BP_%03d", n+1)), log: newGeneratedJournal(every)}
 		hardware := sim.DefaultConfig()
 		hardware.Serial, hardware.Seed = string(b.id), uint64(n)
 		board, err := sim.New(hardware)
@@ -233,7 +233,7 @@ func (w *world) startBusy(points int, every time.Duration) (all []*busy) {
 		w.run("agent of "+string(b.id), func(ctx context.Context) error { return errors.Join(b.agent.Run(ctx), board.Close()) })
 		all = append(all, b)
 	}
-	w.await(heal, "Central knows all charging points", func() bool {
+	w.await(healTimeout, "Central knows all charging points", func() bool {
 		for _, b := range all {
 			if s := b.agent.Status(); s.Recorded == 0 || s.Unacked > 0 {
 				return false

@@ -11,20 +11,20 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// way is a TCP proxy between a part and an engine, in this process. It can be
+// link is a TCP proxy between a part and an engine, in this process. It can be
 // spoiled, one way at a time, and mended.
-type way struct {
+type link struct {
 	name, listen, upstream string
 	proxy                  *toxiproxy.Proxy
 }
 
-// openWay begins to carry connections from one address to another.
-func openWay(name, listen, upstream string) (*way, error) {
-	w := &way{name: name, listen: listen, upstream: upstream}
+// openLink begins to carry connections from one address to another.
+func openLink(name, listen, upstream string) (*link, error) {
+	w := &link{name: name, listen: listen, upstream: upstream}
 	return w, w.open()
 }
 
-func (w *way) open() error {
+func (w *link) open() error {
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
 	w.proxy = toxiproxy.NewProxy(server, w.name, w.listen, w.upstream)
 	if err := w.proxy.Start(); err != nil {
@@ -34,7 +34,7 @@ func (w *way) open() error {
 }
 
 // close cuts every connection.
-func (w *way) close() { w.proxy.Stop() }
+func (w *link) close() { w.proxy.Stop() }
 
 // toxic is what spoils a way. Stream is "upstream" (from the part to the
 // engine) or "downstream".
@@ -45,8 +45,8 @@ type toxic struct {
 	Attributes map[string]int `json:"attributes"`
 }
 
-// spoil makes the way bad until mend.
-func (w *way) spoil(t toxic) error {
+// addToxic makes the way bad until mend.
+func (w *link) addToxic(t toxic) error {
 	t.Name = toxicName
 	raw, err := json.Marshal(t)
 	if err != nil {
@@ -59,19 +59,19 @@ func (w *way) spoil(t toxic) error {
 }
 
 const (
-	toxicName = "spoiled" // one at a time
-	mendLimit = 2 * time.Second
+	toxicName      = "spoiled" // one at a time
+	restoreTimeout = 2 * time.Second
 )
 
-// mend makes the way good again. Where the proxy does not let go of what hangs
+// restore makes the way good again. Where the proxy does not let go of what hangs
 // in it, its connections are cut.
-func (w *way) mend(ctx context.Context) error {
-	p, mended := w.proxy, make(chan error, 1)
-	go func() { mended <- p.Toxics.RemoveToxic(context.WithoutCancel(ctx), toxicName) }()
-	timer := time.NewTimer(mendLimit)
+func (w *link) restore(ctx context.Context) error {
+	p, restored := w.proxy, make(chan error, 1)
+	go func() { restored <- p.Toxics.RemoveToxic(context.WithoutCancel(ctx), toxicName) }()
+	timer := time.NewTimer(restoreTimeout)
 	defer timer.Stop()
 	select {
-	case err := <-mended:
+	case err := <-restored:
 		return err
 	case <-timer.C:
 		p.Stop()

@@ -19,8 +19,8 @@ import (
 // there yet.
 const DefaultPartitions = 12
 
-// LineConfig says where Kafka is.
-type LineConfig struct {
+// ClientConfig says where Kafka is.
+type ClientConfig struct {
 	Brokers  []string // host:port, at least one
 	ClientID string
 	// Partitions of a topic that has to be made first; of one that is there the
@@ -32,25 +32,25 @@ type LineConfig struct {
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Line is a driver's plain connection to Kafka: messages of several drivers go
+// Client is a driver's plain connection to Kafka: messages of several drivers go
 // out one by one, and what Central says comes in from the end of the log as it
 // was when Kafka was first reached. It reconnects for ever while Run runs.
 //
 // It has no queue: a message that Kafka did not take is the conversation's to
 // say again, with a fresh timestamp, for one that lies waiting goes stale.
-type Line struct {
-	cfg LineConfig
+type Client struct {
+	cfg ClientConfig
 
-	mu      sync.Mutex
-	ears    map[*Ear]struct{} // mu guards it and what follows
-	state   LinkChanged       // At is not kept up
-	session *session          // nil while Kafka is away
+	mu            sync.Mutex
+	subscriptions map[*Subscription]struct{} // mu guards it and what follows
+	link          LinkChanged                // At is not kept up
+	connection    *connection                // nil while Kafka is away
 }
 
-var _ Phone = (*Line)(nil)
+var _ Transport = (*Client)(nil)
 
-// NewLine checks the configuration; it does no I/O.
-func NewLine(cfg LineConfig) (*Line, error) {
+// NewClient checks the configuration; it does no I/O.
+func NewClient(cfg ClientConfig) (*Client, error) {
 	if len(cfg.Brokers) == 0 {
 		return nil, errors.New("kafka: no address; give one such as 127.0.0.1:9092")
 	}
@@ -74,78 +74,78 @@ func NewLine(cfg LineConfig) (*Line, error) {
 	if cfg.Dial == nil {
 		cfg.Dial = (&net.Dialer{}).DialContext
 	}
-	return &Line{cfg: cfg, ears: map[*Ear]struct{}{}, state: LinkChanged{Since: time.Now()}}, nil
+	return &Client{cfg: cfg, subscriptions: map[*Subscription]struct{}{}, link: LinkChanged{Since: time.Now()}}, nil
 }
 
-// retryAfter is how long the line waits before it tries Kafka again.
-const retryAfter = 250 * time.Millisecond
+// reconnectDelay is how long the line waits before it tries Kafka again.
+const reconnectDelay = 250 * time.Millisecond
 
 // Run keeps the line until ctx ends, and returns nil then.
-func (l *Line) Run(ctx context.Context) error {
+func (l *Client) Run(ctx context.Context) error {
 	var positions []int64
 	for ctx.Err() == nil {
-		life, s := newSession(ctx, &l.cfg, l.deliver)
+		life, s := newConnection(ctx, &l.cfg, l.deliver)
 		s.positions = positions
 		err := s.open(life)
 		if err == nil {
-			l.change(s, "")
-			err = s.read(life)
+			l.setConnection(s, "")
+			err = s.readAll(life)
 		}
-		l.change(nil, reasonOf(err))
+		l.setConnection(nil, reasonOf(err))
 		s.close()
 		positions = s.positions
 		select {
 		case <-ctx.Done():
-		case <-time.After(retryAfter):
+		case <-time.After(reconnectDelay):
 		}
 	}
 	return nil
 }
 
-// change notes a session that began, or why there is none.
-func (l *Line) change(s *session, reason string) {
+// setConnection notes a session that began, or why there is none.
+func (l *Client) setConnection(s *connection, reason string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	was := l.state
-	l.session = s
-	l.state.Up, l.state.Reason = s != nil, reason
-	if was.Up != l.state.Up {
-		l.state.Since = now
+	was := l.link
+	l.connection = s
+	l.link.Up, l.link.Reason = s != nil, reason
+	if was.Up != l.link.Up {
+		l.link.Since = now
 	}
-	if was.Up == l.state.Up && was.Reason == reason {
+	if was.Up == l.link.Up && was.Reason == reason {
 		return
 	}
-	c := l.state
+	c := l.link
 	c.At = now
-	for e := range l.ears {
-		e.Link(c)
+	for e := range l.subscriptions {
+		e.DeliverLink(c)
 	}
 }
 
-// Listen implements Phone.
-func (l *Line) Listen(who charge.Username) *Ear {
-	e := NewEar(who)
+// Subscribe implements Phone.
+func (l *Client) Subscribe(username charge.Username) *Subscription {
+	e := NewSubscription(username)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.ears[e] = struct{}{}
-	if l.state.Up || l.state.Reason != "" {
-		c := l.state
+	l.subscriptions[e] = struct{}{}
+	if l.link.Up || l.link.Reason != "" {
+		c := l.link
 		c.At = time.Now()
-		e.Link(c)
+		e.DeliverLink(c)
 	}
 	return e
 }
 
-// Hang implements Phone.
-func (l *Line) Hang(e *Ear) {
+// Unsubscribe implements Phone.
+func (l *Client) Unsubscribe(e *Subscription) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	delete(l.ears, e)
+	delete(l.subscriptions, e)
 }
 
 // deliver puts one message into every ear. What cannot be read is not for us.
-func (l *Line) deliver(value []byte) {
+func (l *Client) deliver(value []byte) {
 	m, err := wire.DecodeCentralEvent(value)
 	if err != nil {
 		return
@@ -153,28 +153,28 @@ func (l *Line) deliver(value []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := time.Now()
-	for e := range l.ears {
-		e.Hear(now, &m)
+	for e := range l.subscriptions {
+		e.Deliver(now, &m)
 	}
 }
 
-// errAway says that there is no session to send by.
-var errAway = errors.New("kafka does not answer")
+// errNotConnected says that there is no session to send by.
+var errNotConnected = errors.New("kafka does not answer")
 
-// Ask implements Phone.
-func (l *Line) Ask(ctx context.Context, m *wire.DriverRequest) error {
+// Send implements Phone.
+func (l *Client) Send(ctx context.Context, m *wire.DriverRequest) error {
 	raw, err := m.Encode()
 	if err != nil {
 		return fmt.Errorf("driver: %w", err)
 	}
 	l.mu.Lock()
-	s := l.session
+	s := l.connection
 	l.mu.Unlock()
 	if s == nil {
-		return errAway
+		return errNotConnected
 	}
 	key := []byte(m.Username)
-	err = s.produce(ctx, kafkalink.PartitionOf(key, s.drivers), key, raw)
+	err = s.produce(ctx, kafkalink.PartitionOf(key, s.driverPartitions), key, raw)
 	if err != nil && ctx.Err() == nil {
 		s.cancel(err) // another leader, another address: find out anew
 	}
