@@ -171,7 +171,7 @@ func (o *worldOptions) explain(out io.Writer, p world.Plan, opts world.Options) 
 	_, _ = fmt.Fprintf(out, "\n%v\nsee it again: sim world --seed %d\n", f, p.Seed)
 }
 
-func failureOf(seed uint64, f *world.BrokenError) worldFailure {
+func failureOf(seed uint64, f *world.ViolationError) worldFailure {
 	what, _, _ := strings.Cut(f.What, "\n")
 	return worldFailure{seed, f.Check, what, f.At.String()}
 }
@@ -249,9 +249,9 @@ func (s *worldSummary) print(out io.Writer) {
 	_, _ = fmt.Fprintf(out, "%d runs from seed %d at commit %s: %.1f CP-days (%.3f CP-years) in %.0f s, %.1f CP-days per second and worker, hash %s\n",
 		s.Runs, s.First, s.Commit, s.CPDays, s.CPYears, s.Seconds, s.PerCore, s.Hash)
 	_, _ = fmt.Fprintf(out, "%d events; %d records written, %d applied, %d duplicates, %d said too early; %d sessions, %d tickets, %d Wh billed, %d Wh shown\n",
-		s.Events, t.Records, t.Applied, t.Duplicates, t.Gaps, t.Sessions, t.Tickets, t.BilledWh, t.UnaccountedWh)
+		s.Events, t.Records, t.Applied, t.Duplicates, t.OutOfOrder, t.Sessions, t.Tickets, t.BilledWh, t.UnaccountedWh)
 	_, _ = fmt.Fprintf(out, "messages: %d lost, %d doubled, %d reordered; calls without an answer %d; kills %d, power cuts %d, agents that gave up %d\n",
-		t.Lost, t.Doubled, t.Reordered, t.Unanswered, t.Kills, t.PowerCuts, t.AgentFailures)
+		t.Lost, t.Duplicated, t.Reordered, t.Unanswered, t.Kills, t.PowerCuts, t.AgentFailures)
 	for _, k := range slices.Sorted(maps.Keys(t.Faults)) {
 		_, _ = fmt.Fprintf(out, "  %-32s %d\n", k, t.Faults[k])
 	}

@@ -15,77 +15,77 @@ import (
 // agent is one charging point: its hardware and its disk, which stay, and the
 // process, which comes and goes.
 type agent struct {
-	w     *World
-	id    charge.CPID
-	c     chance
-	hw    []*outlet
-	disk  *disk
-	line  *line         // to the broker
-	run   *boot         // nil: no process
-	start int           // planned starts, so that an older one is told
-	wait  time.Duration // before the next start after it gave up
+	w            *World
+	id           charge.CPID
+	rng          random
+	outlets      []*outlet
+	disk         *disk
+	line         *line         // to the broker
+	run          *boot         // nil: no process
+	starts       int           // planned starts, so that an older one is told
+	restartDelay time.Duration // before the next start after it gave up
 
-	skew    time.Duration // of its wall clock
-	quality charge.ClockQuality
-	known   truth
-	strayed time.Duration // until then no stray is sent in its name
+	skew        time.Duration // of its wall clock
+	quality     charge.ClockQuality
+	truth       groundTruth
+	forgedUntil time.Duration // until then no stray is sent in its name
 }
 
 // boot is one life of the process.
 type boot struct {
-	a       *agent
-	w       *World
-	c       chance
-	born    time.Duration
-	journal charge.JournalID
-	ready   bool // record 1 is written
+	agent    *agent
+	w        *World
+	rng      random
+	bootedAt time.Duration
+	journal  charge.JournalID
+	ready    bool // record 1 is written
 
-	log      *journal.Log
-	saved    []connector.Saved
-	queue    []job
-	armed    bool          // a commit is under way
-	starved  bool          // there is no room for something that waits
-	wait     time.Duration // before it is tried again
-	blocked  bool          // not even for final records
-	full     bool          // as told to the machines
-	machines []*machine
+	log             *journal.Log
+	saved           []connector.Saved
+	queue           []appendJob
+	commitScheduled bool          // a commit is under way
+	lacksSpace      bool          // there is no room for something that waits
+	retryWait       time.Duration // before it is tried again
+	blocked         bool          // not even for final records
+	reportedFull    bool          // as told to the machines
+	machines        []*machine
 
-	limits  safety.Limits
-	ticking bool
-	ticked  bool          // the first tick has passed
-	stirred time.Duration // when something last changed
+	limits        safety.Limits
+	ticking       bool
+	firstTickDone bool          // the first tick has passed
+	activeAt      time.Duration // when something last changed
 
-	conn     *conn
-	conns    uint64
-	state    delivery.State
-	commands *delivery.Commands
-	said     delivery.PresenceSaid
-	presence time.Duration // when the presence is looked at again
-	probe    time.Duration // for which a timer is set
-	lifted   bool          // Central gave the time
-	offset   time.Duration
+	conn           *conn
+	conns          uint64
+	state          delivery.State
+	commands       *delivery.Commands
+	presenceSent   delivery.PresenceSaid
+	presenceAt     time.Duration // when the presence is looked at again
+	probeAt        time.Duration // for which a timer is set
+	hasCentralTime bool          // Central gave the time
+	clockOffset    time.Duration
 }
 
 func newAgent(w *World, id charge.CPID, connectors int) *agent {
 	a := &agent{
-		w: w, id: id, c: newChance(w.plan.Seed, "agent "+string(id)), line: w.newLine("mqtt " + string(id)),
-		disk: newDisk(newChance(w.plan.Seed, "disk "+string(id))), quality: charge.ClockSynced,
+		w: w, id: id, rng: newRandom(w.plan.Seed, "agent "+string(id)), line: w.newLine("mqtt " + string(id)),
+		disk: newDisk(newRandom(w.plan.Seed, "disk "+string(id))), quality: charge.ClockSynced,
 	}
-	a.disk.lying, a.disk.ignorant = w.bug(BugNoSync), w.bug(BugSyncErrorLost)
+	a.disk.dropsSyncs, a.disk.hidesSyncErrors = w.bug(BugNoSync), w.bug(BugSyncErrorLost)
 	for n := range connectors {
-		c := newChance(w.plan.Seed, "outlet "+string(id)+string(rune('1'+n)))
-		a.hw = append(a.hw, &outlet{w: w, a: a, id: charge.ConnectorID(n + 1), c: c})
+		rng := newRandom(w.plan.Seed, "outlet "+string(id)+string(rune('1'+n)))
+		a.outlets = append(a.outlets, &outlet{w: w, agent: a, id: charge.ConnectorID(n + 1), rng: rng})
 	}
-	a.known.init(a)
+	a.truth.init(a)
 	return a
 }
 
 // launch starts the process in a while.
 func (a *agent) launch(in time.Duration) {
-	a.start++
-	n := a.start
+	a.starts++
+	n := a.starts
 	a.w.after(in, "agent starts", func() {
-		if a.start == n && a.run == nil {
+		if a.starts == n && a.run == nil {
 			a.boot()
 		}
 	})
@@ -93,20 +93,20 @@ func (a *agent) launch(in time.Duration) {
 
 // boot starts the process: the contactors open first, then the journal is read.
 func (a *agent) boot() {
-	b := &boot{a: a, w: a.w, c: a.c, born: a.w.now, limits: safety.DefaultLimits()}
+	b := &boot{agent: a, w: a.w, rng: a.rng, bootedAt: a.w.now, limits: safety.DefaultLimits()}
 	a.run = b
 	a.w.stats.Boots++
 	a.disk.dead = false
-	a.disk.death = func(power bool) { b.die(power) }
-	for _, o := range a.hw {
-		b.machines = append(b.machines, &machine{b: b, o: o})
-		o.set(false)
+	a.disk.onDeath = func(power bool) { b.die(power) }
+	for _, o := range a.outlets {
+		b.machines = append(b.machines, &machine{boot: b, outlet: o})
+		o.command(false)
 	}
 	wall, _ := b.wall()
-	b.journal = charge.JournalID(b.c.id(wall))
-	b.after(b.c.in(span{200 * time.Millisecond, 2 * time.Second}), "agent reads its journal", func() {
+	b.journal = charge.JournalID(b.rng.newID(wall))
+	b.after(b.rng.between(span{200 * time.Millisecond, 2 * time.Second}), "agent reads its journal", func() {
 		if err := b.restore(); err != nil {
-			b.fail(err)
+			b.exit(err)
 		}
 	})
 }
@@ -114,40 +114,40 @@ func (a *agent) boot() {
 // after lets something happen in this life of the process, if it lasts so long.
 func (b *boot) after(d time.Duration, tag string, do func()) {
 	b.w.after(d, tag, func() {
-		if b.a.run == b {
+		if b.agent.run == b {
 			do()
 		}
 	})
 }
 
-func (b *boot) up() time.Duration { return b.w.now - b.born }
+func (b *boot) uptime() time.Duration { return b.w.now - b.bootedAt }
 
 // wall is the charging point's clock, as agent/app reads it.
 func (b *boot) wall() (charge.Time, charge.ClockQuality) {
-	q := b.a.quality
+	q := b.agent.quality
 	if q != charge.ClockUnset {
-		return max(b.w.wall().Add(b.a.skew), 0), q
+		return max(b.w.wall().Add(b.agent.skew), 0), q
 	}
-	at := charge.Time(b.up().Milliseconds()) // since 1970
-	if b.lifted {
-		return at.Add(b.offset), charge.ClockSet
+	at := charge.Time(b.uptime().Milliseconds()) // since 1970
+	if b.hasCentralTime {
+		return at.Add(b.clockOffset), charge.ClockSet
 	}
 	return at, q
 }
 
 func (b *boot) moment() connector.Now {
 	wall, q := b.wall()
-	at := b.up()
+	at := b.uptime()
 	if b.w.bug(BugWallClock) {
-		at = max(at+b.a.skew, 0)
+		at = max(at+b.agent.skew, 0)
 	}
 	return connector.Now{At: at, Wall: wall, Clock: q}
 }
 
 // open opens the journal and hands back what it found.
 func (b *boot) open() (journal.Recovery, error) {
-	l, found, err := journal.Open(b.a.disk, journal.Options{
-		CP: b.a.id, Journal: b.journal, SegmentSize: b.w.plan.Segment, Quota: b.w.plan.Quota,
+	l, found, err := journal.Open(b.agent.disk, journal.Options{
+		CP: b.agent.id, Journal: b.journal, SegmentSize: b.w.plan.Segment, Quota: b.w.plan.Quota,
 		RetainBytes: b.w.plan.RetainBytes, RetainFor: b.w.plan.RetainFor, Reserve: 32 << 10,
 		Now:        func() time.Time { at, _ := b.wall(); return at.Std() },
 		Checkpoint: func() ([]byte, error) { return connector.Checkpoint(b.saved) },
@@ -165,27 +165,27 @@ func (b *boot) restore() error {
 	if b.saved, err = connector.Recall(found.Checkpoint, found.Since, len(b.machines)); err != nil {
 		return err
 	}
-	b.a.known.recovered(b, found)
+	b.agent.truth.recovered(b, found)
 	for i, m := range b.machines {
 		saved := b.saved[i]
 		if b.w.bug(BugPlugFromJournal) && saved.Session.ID != "" {
-			m.believe = charge.PilotC
+			m.pilotOverride = charge.PilotC
 		}
-		r, ok := m.reading(b.up())
-		m.take(connector.Booted{
-			Now: b.moment(), ID: m.o.id, Policy: b.policy(), Saved: saved, Pilot: m.pilotNow(), Reading: r, Read: ok,
+		r, ok := m.reading(b.uptime())
+		m.handle(connector.Booted{
+			Now: b.moment(), ID: m.outlet.id, Policy: b.policy(), Saved: saved, Pilot: m.pilotNow(), Reading: r, Read: ok,
 		})
 	}
 	if err := b.register(found); err != nil {
 		return err
 	}
 	b.ready = true
-	b.commands = delivery.NewCommands(b.a.id, b.journal)
+	b.commands = delivery.NewCommands(b.agent.id, b.journal)
 	b.step(delivery.Booted{Held: b.held(), Position: delivery.Position(b.log.Position())})
 	for i, m := range b.machines {
-		m.take(connector.Registered{Now: b.moment(), Unfinished: b.saved[i].Unfinished})
+		m.handle(connector.Registered{Now: b.moment(), Unfinished: b.saved[i].Unfinished})
 	}
-	b.stir()
+	b.wakeControlLoop()
 	b.dial()
 	b.readMeters()
 	b.housekeep()
@@ -203,7 +203,7 @@ func (b *boot) policy() connector.Policy {
 
 // register writes record 1.
 func (b *boot) register(found journal.Recovery) error {
-	p := &wire.Registered{Agent: "world", Name: string(b.a.id), Simulated: true, Capabilities: []string{"remote_start", "reserve", "simulate"}}
+	p := &wire.Registered{Agent: "world", Name: string(b.agent.id), Simulated: true, Capabilities: []string{"remote_start", "reserve", "simulate"}}
 	if found.Last != nil {
 		p.After = &wire.Position{Journal: found.Last.Journal, Seq: found.Last.Seq}
 	}
@@ -216,84 +216,84 @@ func (b *boot) register(found journal.Recovery) error {
 			p.Reservations = append(p.Reservations, held)
 		}
 	}
-	j := job{records: []connector.Record{{Payload: p}}, now: b.moment()}
+	j := appendJob{records: []connector.Record{{Payload: p}}, now: b.moment()}
 	for _, d := range p.Damaged {
 		j.records = append(j.records, connector.Record{Payload: &wire.AnomalySeen{Anomaly: "journal_damaged", Detail: d.Reason}})
 	}
-	return b.commit([]job{j}, j.class())
+	return b.commit([]appendJob{j}, j.class())
 }
 
 // housekeep tells the machines whether there is room for a new session.
 func (b *boot) housekeep() {
-	b.after(housekeepEvery, "housekeep", func() {
-		b.watchRoom()
+	b.after(housekeepInterval, "housekeep", func() {
+		b.reportSpace()
 		b.housekeep()
 	})
 }
 
-func (b *boot) watchRoom() {
-	full := b.starved || b.log.QuotaPermille() >= 900
-	if full == b.full {
+func (b *boot) reportSpace() {
+	full := b.lacksSpace || b.log.QuotaPermille() >= 900
+	if full == b.reportedFull {
 		return
 	}
-	b.full = full
+	b.reportedFull = full
 	for _, m := range b.machines {
-		m.take(connector.StorageChanged{Now: b.moment(), Full: full})
+		m.handle(connector.StorageChanged{Now: b.moment(), Full: full})
 	}
 }
 
 // A supervisor starts an agent that gave up again: soon, and later each time
 // while it does not stay.
 const (
-	soonest = 5 * time.Second
-	latest  = 5 * time.Minute
-	stays   = 10 * time.Minute
+	minRestartDelay = 5 * time.Second
+	maxRestartDelay = 5 * time.Minute
+	stableAfter     = 10 * time.Minute
 )
 
-// fail ends the process because it cannot go on; it is started again.
-func (b *boot) fail(err error) {
-	if b.a.run != b {
+// exit ends the process because it cannot go on; it is started again.
+func (b *boot) exit(err error) {
+	if b.agent.run != b {
 		return // it died of it
 	}
 	b.w.mix("agent failed: "+err.Error(), nil)
 	b.w.stats.AgentFailures++
-	a := b.a
-	a.wait = min(max(2*a.wait, soonest), latest)
-	if b.w.now-b.born > stays {
-		a.wait = soonest
+	a := b.agent
+	a.restartDelay = min(max(2*a.restartDelay, minRestartDelay), maxRestartDelay)
+	if b.w.now-b.bootedAt > stableAfter {
+		a.restartDelay = minRestartDelay
 	}
 	b.end(false)
-	a.launch(a.wait)
+	a.launch(a.restartDelay)
 }
 
 // die is a kill of the process, or a power cut of the whole charging point; the
 // plan starts it again.
 func (b *boot) die(power bool) {
 	b.end(power)
-	b.a.launch(b.w.plan.restartOf(b.a.c))
+	b.agent.launch(b.w.plan.restartOf(b.agent.rng))
 }
 
 // end is the end of the process, whatever it was at.
 func (b *boot) end(power bool) {
-	a := b.a
+	a := b.agent
 	if a.run != b {
 		return
 	}
 	a.run = nil
 	a.disk.dead = true
 	if b.conn != nil {
-		b.conn.vanish(power)
+		b.conn.closedByClient(power)
 	}
-	a.known.died(b)
+	a.truth.died(b)
 	if power {
 		a.w.stats.PowerCuts++
 		a.disk.cutPower()
 	} else {
 		a.w.stats.Kills++
 	}
-	for _, o := range a.hw {
+	for _, o := range a.outlets {
 		if power { // the coil has no power any more
-			o.set(false)
+			o.command(false)
 			continue
 		}
 		if a.w.bug(BugKeeperDead) {
@@ -301,7 +301,7 @@ func (b *boot) end(power bool) {
 		}
 		a.w.after(800*time.Millisecond, "keeper opens", func() { // nobody kicks it any more
 			if a.run == nil {
-				o.set(false)
+				o.command(false)
 			}
 		})
 	}

@@ -13,72 +13,72 @@ import (
 // central is one Central: its database and its clock, which stay, and the
 // process.
 type central struct {
-	w     *World
-	name  string
-	c     chance
-	line  *line
-	db    *rows
-	skew  time.Duration
-	run   *reign // nil: no process
-	start int
+	w      *World
+	name   string
+	rng    random
+	line   *line
+	db     *database
+	skew   time.Duration
+	run    *centralRun // nil: no process
+	starts int
 
-	takeOver bool
-	retired  bool // switched off for good
+	skipsWait bool
+	retired   bool // switched off for good
 
 	killAtCommit func(*unit) bool // it dies while the next commit of such a kind is under way
 }
 
-// reign is one life of the process. It follows the writer of
+// centralRun is one life of the process. It follows the writer of
 // central/internal/ingest: what is there is applied to the state in memory, the
 // rows are committed with the offsets, and only then anything is let out.
-type reign struct {
-	c    *central
-	w    *World
-	self charge.Epoch
-	name string // run of its epoch
+type centralRun struct {
+	central *central
+	w       *World
+	epoch   charge.Epoch
+	runID   string // run of its epoch
 
-	cps    map[charge.CPID]*ledger.CP
-	orders *orders.State
-	joined bool
-	since  time.Duration // of active
+	cps         map[charge.CPID]*ledger.CP
+	orders      *orders.State
+	joined      bool
+	activeSince time.Duration // of active
 
-	fencedBy charge.Epoch // as heard
-	above    charge.Epoch
-	riseAt   time.Duration
-	numbers  orders.Numbers
+	fencedBy   charge.Epoch // as heard
+	raiseAbove charge.Epoch
+	raiseAt    time.Duration
+	numbers    orders.Numbers
 
-	inbox  []input
-	busy   bool
-	wait   time.Duration // before what could not be committed is tried again
-	tickAt charge.Time   // for which a timer is set
+	inbox      []input
+	committing bool
+	retryWait  time.Duration // before what could not be committed is tried again
+	tickAt     charge.Time   // for which a timer is set
 
-	live    live
-	pacer   map[charge.CPID]*pace
-	readers []*reader
-	scouts  []*reader
-	flying  map[int64]bool // rows of the outbox under way
-	said    []int64        // rows that Kafka has
-	lanes   map[part]*lane
+	live      livenessTable
+	ackPacers map[charge.CPID]*ackPacer
+	readers   []*reader
+	scouts    []*reader
+	inFlight  map[int64]bool // rows of the outbox under way
+	published []int64        // rows that Kafka has
+	queues    map[partition]*partitionQueue
 
-	words map[connectorKey]charge.Status // a planted bug: statuses as words
+	storedStatuses map[connectorKey]charge.Status // a planted bug: statuses as words
 }
 
-// pace spreads the acknowledgements of one charging point.
-type pace struct {
-	sent    charge.Time
-	journal charge.JournalID
-	waits   bool
+// ackPacer spreads the acknowledgements of one charging point.
+type ackPacer struct {
+	sent      charge.Time
+	journal   charge.JournalID
+	scheduled bool
 }
 
-func newCentral(w *World, name string, db *rows) *central {
-	return &central{w: w, name: name, c: newChance(w.plan.Seed, "central "+name), line: w.newLine("central " + name), db: db}
+func newCentral(w *World, name string, db *database) *central {
+	return &central{w: w, name: name, rng: newRandom(w.plan.Seed, "central "+name), line: w.newLine("central " + name), db: db}
 }
 
 func (c *central) launch(in time.Duration) {
-	c.start++
-	n := c.start
+	c.starts++
+	n := c.starts
 	c.w.after(in, "central starts", func() {
-		if c.start == n && c.run == nil && !c.retired {
+		if c.starts == n && c.run == nil && !c.retired {
 			c.boot()
 		}
 	})
@@ -87,16 +87,16 @@ func (c *central) launch(in time.Duration) {
 func (c *central) now() charge.Time { return c.w.wall().Add(c.skew) }
 
 func (c *central) boot() {
-	r := &reign{
-		c: c, w: c.w, pacer: map[charge.CPID]*pace{}, flying: map[int64]bool{}, lanes: map[part]*lane{},
-		words: map[connectorKey]charge.Status{}, name: fmt.Sprintf("%016x", c.c.Uint64()), numbers: orders.Numbers{},
+	r := &centralRun{
+		central: c, w: c.w, ackPacers: map[charge.CPID]*ackPacer{}, inFlight: map[int64]bool{}, queues: map[partition]*partitionQueue{},
+		storedStatuses: map[connectorKey]charge.Status{}, runID: fmt.Sprintf("%016x", c.rng.Uint64()), numbers: orders.Numbers{},
 	}
 	c.run = r
 	c.w.stats.Boots++
-	r.live.way = ledger.Way{Started: c.now(), Patience: fresh}
-	r.live.points = map[charge.CPID]*livePoint{}
-	r.rise(charge.Epoch{})
-	r.pulse()
+	r.live.pipeline = ledger.Way{Started: c.now(), Patience: pipelineFresh}
+	r.live.points = map[charge.CPID]*pointLiveness{}
+	r.raiseEpoch(charge.Epoch{})
+	r.heartbeat()
 	r.scout()
 }
 
@@ -105,7 +105,7 @@ func (c *central) boot() {
 func (c *central) die() {
 	c.stop()
 	c.w.stats.Kills++
-	c.launch(c.w.plan.restartOf(c.c))
+	c.launch(c.w.plan.restartOf(c.rng))
 }
 
 func (c *central) stop() {
@@ -122,17 +122,17 @@ func (c *central) stop() {
 	}
 }
 
-func (r *reign) lives() bool { return r.c.run == r }
+func (r *centralRun) alive() bool { return r.central.run == r }
 
-func (r *reign) after(d time.Duration, tag string, do func()) {
+func (r *centralRun) after(d time.Duration, tag string, do func()) {
 	r.w.after(d, tag, func() {
-		if r.lives() {
+		if r.alive() {
 			do()
 		}
 	})
 }
 
-func (r *reign) config() orders.Config {
+func (r *centralRun) config() orders.Config {
 	return orders.Config{ReservationLife: r.w.plan.ReservationLife, Tariff: tariff().Version, PerDriver: 1}
 }
 
@@ -142,44 +142,44 @@ func tariff() ledger.Tariff {
 }
 
 // load reads the state from the database.
-func (r *reign) load() {
-	r.cps = r.c.db.loadPoints()
-	r.orders = r.c.db.loadOrders(r.config(), r.self, r.numbers)
+func (r *centralRun) load() {
+	r.cps = r.central.db.loadPoints()
+	r.orders = r.central.db.loadOrders(r.config(), r.epoch, r.numbers)
 }
 
-// give adds inputs and lets the writer turn. While the database cannot be
+// submit adds inputs and lets the writer turn. While the database cannot be
 // written operators are refused, and everybody else waits.
-func (r *reign) give(in ...input) {
-	if r.wait > 0 {
-		in = refuse(in)
+func (r *centralRun) submit(in ...input) {
+	if r.retryWait > 0 {
+		in = refuseOperators(in)
 	}
 	r.inbox = append(r.inbox, in...)
-	r.turn()
+	r.process()
 }
 
-// turn applies what is there and commits it after a while.
-func (r *reign) turn() {
-	if r.busy || len(r.inbox) == 0 {
+// process applies what is there and commits it after a while.
+func (r *centralRun) process() {
+	if r.committing || len(r.inbox) == 0 {
 		return
 	}
-	r.busy = true
-	r.after(r.c.c.in(span{0, time.Millisecond}), "central turns", func() {
+	r.committing = true
+	r.after(r.central.rng.between(span{0, time.Millisecond}), "central turns", func() {
 		inputs := r.inbox
 		r.inbox = nil
-		r.try(inputs)
+		r.applyAndCommit(inputs)
 	})
 }
 
-func (r *reign) try(inputs []input) {
+func (r *centralRun) applyAndCommit(inputs []input) {
 	u := r.newUnit()
 	for _, in := range inputs {
 		in.apply(u)
 	}
 	if r.w.bug(BugAckBeforeCommit) {
-		r.letOut(u)
+		r.release(u)
 	}
 	if r.w.bug(BugTicketOutside) {
-		r.tellEarly(u)
+		r.publishTicketsEarly(u)
 	}
 	if r.w.bug(BugOffsetOutside) {
 		u.placeOffsets()
@@ -190,16 +190,16 @@ func (r *reign) try(inputs []input) {
 
 // commit makes a unit durable, or loses it with the process, or is refused by a
 // full disk.
-func (r *reign) commit(u *unit) {
-	took := r.c.c.in(span{500 * time.Microsecond, 15 * time.Millisecond})
-	disk := r.c.db // a backup may be put in its place meanwhile
-	if r.c.killAtCommit != nil && r.c.killAtCommit(u) {
-		r.c.killAtCommit = nil
-		r.after(took/2, "killed in a commit", r.c.die)
+func (r *centralRun) commit(u *unit) {
+	took := r.central.rng.between(span{500 * time.Microsecond, 15 * time.Millisecond})
+	disk := r.central.db // a backup may be put in its place meanwhile
+	if r.central.killAtCommit != nil && r.central.killAtCommit(u) {
+		r.central.killAtCommit = nil
+		r.after(took/2, "killed in a commit", r.central.die)
 	}
 	r.w.after(took, "central commits", func() {
-		if !r.lives() {
-			if r.c.db == disk && r.c.run == nil && r.c.c.IntN(2) == 0 && !r.c.retired {
+		if !r.alive() {
+			if r.central.db == disk && r.central.run == nil && r.central.rng.IntN(2) == 0 && !r.central.retired {
 				u.write() // it had reached the disk
 				r.w.stats.CommitsUnseen++
 			}
@@ -208,63 +208,63 @@ func (r *reign) commit(u *unit) {
 		if r.w.dbFull && !u.empty() {
 			r.w.stats.CommitsRefused++
 			r.load() // what is in memory is not what is on disk
-			inputs := refuse(u.inputs)
-			r.wait = min(max(2*r.wait, firstWait), lastWait)
-			r.after(r.wait, "central tries again", func() { r.try(inputs) })
+			inputs := refuseOperators(u.inputs)
+			r.retryWait = min(max(2*r.retryWait, minCommitRetry), maxCommitRetry)
+			r.after(r.retryWait, "central tries again", func() { r.applyAndCommit(inputs) })
 			return
 		}
 		u.write()
-		r.wait = 0
+		r.retryWait = 0
 		r.w.stats.Commits++
 		r.w.checkCommit(r, u)
-		if r.w.bug(BugReservedWord) {
-			r.keepWords(u)
+		if r.w.bug(BugStoredStatus) {
+			r.storeStatuses(u)
 		}
-		r.busy = false
-		if u.fence { // before anything is let out
-			r.noticeFence()
+		r.committing = false
+		if u.fenceChecked { // before anything is let out
+			r.applyFence()
 		}
-		r.letOut(u)
-		r.maybeRise()
-		r.armTick()
-		r.turn()
+		r.release(u)
+		r.maybeRaise()
+		r.scheduleTick()
+		r.process()
 	})
 }
 
-// letOut lets out what the commit allows.
-func (r *reign) letOut(u *unit) {
-	for _, done := range u.taken {
+// release lets out what the commit allows.
+func (r *centralRun) release(u *unit) {
+	for _, done := range u.accepted {
 		done()
 	}
-	u.taken = nil
+	u.accepted = nil
 	for _, a := range u.acks {
-		r.wantAck(a.cp, a.j)
+		r.scheduleAck(a.cp, a.j)
 	}
 	u.acks = nil
 	if r.active() {
-		for i := range u.sends {
-			r.send(&u.sends[i])
+		for i := range u.commands {
+			r.publishCommand(&u.commands[i])
 		}
 	}
-	u.sends = nil
+	u.commands = nil
 	for _, reply := range u.replies {
 		reply()
 	}
 	u.replies = nil
-	r.drain()
+	r.publishOutbox()
 }
 
-// armTick sets the timer for what time alone brings about.
-func (r *reign) armTick() {
+// scheduleTick sets the timer for what time alone brings about.
+func (r *centralRun) scheduleTick() {
 	at := r.orders.NextDeadline()
 	if at == 0 || at == r.tickAt {
 		return
 	}
 	r.tickAt = at
-	r.after(max(at.Sub(r.c.now()), 10*time.Millisecond), "central ticks", func() {
+	r.after(max(at.Sub(r.central.now()), 10*time.Millisecond), "central ticks", func() {
 		if r.tickAt == at {
 			r.tickAt = 0
-			r.give(tickIn{})
+			r.submit(tickInput{})
 		}
 	})
 }

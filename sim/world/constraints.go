@@ -7,54 +7,54 @@ import (
 // checkRows: S15 the rows of a transaction stay within the constraints of
 // central/internal/store: the ledger judges, and the database only guards.
 func (w *World) checkRows(u *unit) {
-	db := u.r.c.db
+	db := u.run.central.db
 	for _, c := range u.changes {
 		switch c := c.(type) {
 		case ledger.SessionChanged:
 			s := &c.Session
 			if was, ok := db.sessions[s.ID]; ok && was.CPID != s.CPID {
-				w.object("S15", "session %s of %s becomes one of %s", s.ID, was.CPID, s.CPID)
+				w.violated("S15", "session %s of %s becomes one of %s", s.ID, was.CPID, s.CPID)
 			}
 			if s.ID == "" || s.Connector > 64 || s.Start < 0 || s.Register < 0 {
-				w.object("S15", "session %q of %s at connector %d, from %d to %d Wh, is no row", s.ID, s.CPID, s.Connector, s.Start, s.Register)
+				w.violated("S15", "session %q of %s at connector %d, from %d to %d Wh, is no row", s.ID, s.CPID, s.Connector, s.Start, s.Register)
 			}
 		case ledger.TicketMade:
 			t := &c.Ticket
 			if (t.Energy < 0 || t.Cost.Minor < 0) && t.Corrects == "" || t.DurationSec < 0 {
-				w.object("S15", "ticket %s of %d Wh, %d s and %v is no row", t.ID, t.Energy, t.DurationSec, t.Cost)
+				w.violated("S15", "ticket %s of %d Wh, %d s and %v is no row", t.ID, t.Energy, t.DurationSec, t.Cost)
 			}
 		case ledger.MeterChanged:
 			if m := &c.Meter; m.Last < m.First || m.Connector > 64 {
-				w.object("S15", "meter %s/%d from %d to %d Wh is no row", c.CPID, m.Connector, m.First, m.Last)
+				w.violated("S15", "meter %s/%d from %d to %d Wh is no row", c.CPID, m.Connector, m.First, m.Last)
 			}
 		case ledger.ConnectorChanged:
 			if k := &c.Connector; k.ID < 1 || k.ID > 64 || k.Register < 0 {
-				w.object("S15", "connector %s/%d at %d Wh is no row", c.CPID, k.ID, k.Register)
+				w.violated("S15", "connector %s/%d at %d Wh is no row", c.CPID, k.ID, k.Register)
 			}
 		default:
 		}
 	}
 	for _, id := range sortedKeys(u.sessions) {
 		if s := u.sessions[id]; s.State == ledger.SessionOpen {
-			w.checkAlone(u, &s)
+			w.checkOneOpenSession(u, &s)
 		}
 	}
 }
 
-// checkAlone: one open session for each connector.
-func (w *World) checkAlone(u *unit, s *ledger.Session) {
-	for id, o := range u.r.c.db.sessions {
+// checkOneOpenSession: one open session for each connector.
+func (w *World) checkOneOpenSession(u *unit, s *ledger.Session) {
+	for id, o := range u.run.central.db.sessions {
 		if now, changed := u.sessions[id]; changed {
 			o = now
 		}
 		if id != s.ID && o.CPID == s.CPID && o.Connector == s.Connector && o.State == ledger.SessionOpen {
-			w.object("S15", "sessions %s and %s are open at %s/%d", min(id, s.ID), max(id, s.ID), s.CPID, s.Connector)
+			w.violated("S15", "sessions %s and %s are open at %s/%d", min(id, s.ID), max(id, s.ID), s.CPID, s.Connector)
 			return
 		}
 	}
 	for id, o := range u.sessions {
 		if id < s.ID && o.CPID == s.CPID && o.Connector == s.Connector && o.State == ledger.SessionOpen {
-			w.object("S15", "sessions %s and %s are open at %s/%d", id, s.ID, s.CPID, s.Connector)
+			w.violated("S15", "sessions %s and %s are open at %s/%d", id, s.ID, s.CPID, s.Connector)
 			return
 		}
 	}

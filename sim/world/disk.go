@@ -25,33 +25,33 @@ var errDead = errors.New("the process is dead")
 // A kill of the process keeps what was written. A power cut keeps each sector
 // that was not synced by chance, and a prefix of the changes of the directory.
 type disk struct {
-	chance chance
-	files  map[string]*inode
+	rng   random
+	files map[string]*inode
 	// journal of the directory that is not on the medium yet, oldest first.
 	pending []func(map[string]*inode)
 	durable map[string]*inode // the directory on the medium
 
-	full, failWrite, failSync, failRead, lying, slow bool
-	ignorant                                         bool // a planted bug: failed syncs are not told
+	full, failWrite, failSync, failRead, dropsSyncs, slow bool
+	hidesSyncErrors                                       bool // a planted bug: failed syncs are not told
 
-	dead   bool
-	killAt int64 // the operation at which the process dies; 0: none
-	ops    int64
-	syncs  int64
-	death  func(power bool)
-	power  bool // what the death at killAt is
+	dead           bool
+	killAt         int64 // the operation at which the process dies; 0: none
+	ops            int64
+	syncs          int64
+	onDeath        func(power bool)
+	deathCutsPower bool // what the death at killAt is
 }
 
 // inode is one file.
 type inode struct {
-	data []byte
-	old  map[int64][]byte // sectors as they are on the medium; nil: beyond its end there
-	lost map[int64][]byte // as old, and no later sync writes them
-	size int64            // on the medium
+	data     []byte
+	unsynced map[int64][]byte // sectors as they are on the medium; nil: beyond its end there
+	lost     map[int64][]byte // as old, and no later sync writes them
+	size     int64            // on the medium
 }
 
-func newDisk(c chance) *disk {
-	return &disk{chance: c, files: map[string]*inode{}, durable: map[string]*inode{}}
+func newDisk(rng random) *disk {
+	return &disk{rng: rng, files: map[string]*inode{}, durable: map[string]*inode{}}
 }
 
 // step counts an operation; the process may die instead of it.
@@ -63,7 +63,7 @@ func (d *disk) step() error {
 	if d.killAt != 0 && d.ops >= d.killAt {
 		d.killAt = 0
 		d.dead = true
-		d.death(d.power)
+		d.onDeath(d.deathCutsPower)
 		return errDead
 	}
 	return nil
@@ -73,35 +73,35 @@ func (d *disk) step() error {
 func (d *disk) cutPower() {
 	n := 0
 	if len(d.pending) > 0 {
-		n = d.chance.IntN(len(d.pending) + 1)
+		n = d.rng.IntN(len(d.pending) + 1)
 	}
 	for _, change := range d.pending[:n] {
 		change(d.durable)
 	}
 	d.pending = nil
 	for _, name := range slices.Sorted(maps.Keys(d.durable)) {
-		d.durable[name].tear(d.chance)
+		d.durable[name].tear(d.rng)
 	}
 	d.files = maps.Clone(d.durable)
 }
 
 // tear loses sectors that were not synced.
-func (f *inode) tear(c chance) {
-	if len(f.old) == 0 && len(f.lost) == 0 {
+func (f *inode) tear(rng random) {
+	if len(f.unsynced) == 0 && len(f.lost) == 0 {
 		return
 	}
-	for _, at := range slices.Sorted(maps.Keys(f.old)) {
-		if c.IntN(2) == 0 {
-			f.restore(at, f.old[at])
+	for _, at := range slices.Sorted(maps.Keys(f.unsynced)) {
+		if rng.IntN(2) == 0 {
+			f.restore(at, f.unsynced[at])
 		}
 	}
 	for _, at := range slices.Sorted(maps.Keys(f.lost)) {
 		f.restore(at, f.lost[at])
 	}
-	if int64(len(f.data)) > f.size && c.IntN(2) == 0 {
+	if int64(len(f.data)) > f.size && rng.IntN(2) == 0 {
 		f.data = f.data[:f.size]
 	}
-	f.old, f.lost, f.size = nil, nil, int64(len(f.data))
+	f.unsynced, f.lost, f.size = nil, nil, int64(len(f.data))
 }
 
 func (f *inode) restore(at int64, old []byte) {
@@ -117,7 +117,7 @@ func (d *disk) image() map[string]*inode {
 	out := map[string]*inode{}
 	for name, f := range d.durable {
 		c := &inode{data: bytes.Clone(f.data)}
-		for at, old := range f.old {
+		for at, old := range f.unsynced {
 			c.restore(at, old)
 		}
 		for at, old := range f.lost {
@@ -132,8 +132,8 @@ func (d *disk) image() map[string]*inode {
 	return out
 }
 
-// put replaces everything by an image.
-func (d *disk) put(image map[string]*inode) {
+// restoreImage replaces everything by an image.
+func (d *disk) restoreImage(image map[string]*inode) {
 	d.pending = nil
 	d.durable = map[string]*inode{}
 	for name, f := range image {
@@ -232,7 +232,7 @@ func (d *disk) SyncDir() error {
 	if d.failSync {
 		return syscall.EIO
 	}
-	if !d.lying {
+	if !d.dropsSyncs {
 		for _, change := range d.pending {
 			change(d.durable)
 		}
@@ -254,21 +254,21 @@ func (d *disk) Free() (int64, error) {
 
 // handle is an open file.
 type handle struct {
-	d *disk
-	f *inode
+	disk *disk
+	file *inode
 }
 
 // ReadAt implements io.ReaderAt.
 func (h *handle) ReadAt(b []byte, at int64) (int, error) {
-	switch err := h.d.step(); {
+	switch err := h.disk.step(); {
 	case err != nil:
 		return 0, err
-	case h.d.failRead:
+	case h.disk.failRead:
 		return 0, syscall.EIO
-	case at >= int64(len(h.f.data)):
+	case at >= int64(len(h.file.data)):
 		return 0, io.EOF
 	}
-	n := copy(b, h.f.data[at:])
+	n := copy(b, h.file.data[at:])
 	if n < len(b) {
 		return n, io.EOF
 	}
@@ -277,28 +277,28 @@ func (h *handle) ReadAt(b []byte, at int64) (int, error) {
 
 // WriteAt implements io.WriterAt.
 func (h *handle) WriteAt(b []byte, at int64) (int, error) {
-	if err := h.d.step(); err != nil {
+	if err := h.disk.step(); err != nil {
 		return 0, err
 	}
 	switch {
-	case h.d.failWrite:
+	case h.disk.failWrite:
 		return 0, syscall.EIO
-	case h.d.full && at+int64(len(b)) > int64(len(h.f.data)):
+	case h.disk.full && at+int64(len(b)) > int64(len(h.file.data)):
 		return 0, syscall.ENOSPC
 	}
-	f := h.f
-	if f.old == nil {
-		f.old = map[int64][]byte{}
+	f := h.file
+	if f.unsynced == nil {
+		f.unsynced = map[int64][]byte{}
 	}
 	for s := at / sector * sector; s < at+int64(len(b)); s += sector {
-		if _, kept := f.old[s]; kept {
+		if _, kept := f.unsynced[s]; kept {
 			continue
 		}
 		var was []byte
 		if s < f.size {
 			was = bytes.Clone(f.data[s:min(s+sector, int64(len(f.data)))])
 		}
-		f.old[s] = was
+		f.unsynced[s] = was
 	}
 	if end := at + int64(len(b)); end > int64(len(f.data)) {
 		f.data = append(f.data, make([]byte, end-int64(len(f.data)))...)
@@ -310,42 +310,42 @@ func (h *handle) WriteAt(b []byte, at int64) (int, error) {
 // Sync implements journal.File. After a failure the sectors that were to be
 // written are gone for good, though a reader sees them until the power fails.
 func (h *handle) Sync() error {
-	if err := h.d.step(); err != nil {
+	if err := h.disk.step(); err != nil {
 		return err
 	}
-	h.d.syncs++
-	f := h.f
+	h.disk.syncs++
+	f := h.file
 	switch {
-	case h.d.failSync:
+	case h.disk.failSync:
 		if f.lost == nil {
 			f.lost = map[int64][]byte{}
 		}
-		for at, old := range f.old {
+		for at, old := range f.unsynced {
 			if _, kept := f.lost[at]; !kept {
 				f.lost[at] = old
 			}
 		}
-		f.old = nil
-		if h.d.ignorant {
+		f.unsynced = nil
+		if h.disk.hidesSyncErrors {
 			return nil
 		}
 		return syscall.EIO
-	case h.d.lying:
+	case h.disk.dropsSyncs:
 		return nil
 	}
-	for at := range f.old {
+	for at := range f.unsynced {
 		delete(f.lost, at)
 	}
-	f.old, f.size = nil, int64(len(f.data))
+	f.unsynced, f.size = nil, int64(len(f.data))
 	return nil
 }
 
 // Size implements journal.File.
 func (h *handle) Size() (int64, error) {
-	if h.d.dead {
+	if h.disk.dead {
 		return 0, errDead
 	}
-	return int64(len(h.f.data)), nil
+	return int64(len(h.file.data)), nil
 }
 
 // Close implements io.Closer.

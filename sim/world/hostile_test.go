@@ -11,7 +11,7 @@ import (
 func TestStrays(t *testing.T) {
 	t.Parallel()
 	faults := []world.Kind{
-		world.Strays, world.Strays, world.Strays, world.Noise, world.KillAgent, world.KillBridge, world.KillCentral, world.Restore, world.NewKafka,
+		world.Forged, world.Forged, world.Forged, world.Noise, world.KillAgent, world.KillBridge, world.KillCentral, world.Restore, world.NewKafka,
 	}
 	var total world.Stats
 	for seed := uint64(1); seed <= 12; seed++ {
@@ -21,10 +21,10 @@ func TestStrays(t *testing.T) {
 		}
 		total.Add(&r.Stats)
 	}
-	if total.Strays == 0 || total.Mismatched == 0 || total.Sessions == 0 {
-		t.Errorf("%d strays were sent, %d records dropped, in %d sessions: want some of each", total.Strays, total.Mismatched, total.Sessions)
+	if total.ForgedRecords == 0 || total.Mismatched == 0 || total.Sessions == 0 {
+		t.Errorf("%d strays were sent, %d records dropped, in %d sessions: want some of each", total.ForgedRecords, total.Mismatched, total.Sessions)
 	}
-	t.Logf("%d strays, %d records dropped that did not fit", total.Strays, total.Mismatched)
+	t.Logf("%d strays, %d records dropped that did not fit", total.ForgedRecords, total.Mismatched)
 }
 
 // TestLiars: charging points whose records make no sense are borne, beside honest
@@ -32,7 +32,7 @@ func TestStrays(t *testing.T) {
 func TestLiars(t *testing.T) {
 	t.Parallel()
 	faults := []world.Kind{
-		world.Liars, world.Liars, world.Liars, world.Noise, world.KillAgent, world.KillBridge, world.KillCentral, world.KillAtCommit, world.Restore,
+		world.Nonsense, world.Nonsense, world.Nonsense, world.Noise, world.KillAgent, world.KillBridge, world.KillCentral, world.KillAtCommit, world.Restore,
 	}
 	var total world.Stats
 	for seed := uint64(1); seed <= 6; seed++ {
@@ -42,10 +42,10 @@ func TestLiars(t *testing.T) {
 		}
 		total.Add(&r.Stats)
 	}
-	if total.Lies == 0 || total.Sessions == 0 {
-		t.Errorf("%d records without sense beside %d sessions: want some of each", total.Lies, total.Sessions)
+	if total.NonsenseRecords == 0 || total.Sessions == 0 {
+		t.Errorf("%d records without sense beside %d sessions: want some of each", total.NonsenseRecords, total.Sessions)
 	}
-	t.Logf("%d records without sense, %d sessions of honest charging points", total.Lies, total.Sessions)
+	t.Logf("%d records without sense, %d sessions of honest charging points", total.NonsenseRecords, total.Sessions)
 }
 
 // TestKafkaRefusesTheFuture: while a clock is days ahead, its part cannot write;
@@ -60,8 +60,8 @@ func TestKafkaRefusesTheFuture(t *testing.T) {
 		}
 		total.Add(&r.Stats)
 	}
-	if total.TooEarly == 0 {
+	if total.TooFarAhead == 0 {
 		t.Error("nothing was refused")
 	}
-	t.Logf("%d times refused, %d sessions", total.TooEarly, total.Sessions)
+	t.Logf("%d times refused, %d sessions", total.TooFarAhead, total.Sessions)
 }

@@ -14,15 +14,15 @@ import (
 // commit was refused.
 type input interface{ apply(u *unit) }
 
-// batchIn is a batch of one partition, decoded once.
-type batchIn struct {
-	b     batch
-	taken func() // the writer has it: the reader goes on
-	ready []*prepared
+// batchInput is a batch of one partition, decoded once.
+type batchInput struct {
+	batch    batch
+	accepted func() // the writer has it: the reader goes on
+	messages []*decodedMessage
 }
 
-// prepared is a record of a log as the writer takes it. Nobody changes it.
-type prepared struct {
+// decodedMessage is a record of a log as the writer takes it. Nobody changes it.
+type decodedMessage struct {
 	m        *message
 	err      error
 	rec      wire.Record
@@ -32,52 +32,52 @@ type prepared struct {
 	alive    *wire.CentralAlive
 	req      *wire.DriverRequest
 	invalid  string // why req cannot be used
-	said     *wire.CentralEvent
+	answer   *wire.CentralEvent
 }
 
-// take hands a batch of one partition to the writer and waits until it takes
+// acceptBatch hands a batch of one partition to the writer and waits until it takes
 // it; while a commit fails it takes nothing.
-func (r *reign) take(b batch, done func(bool)) {
-	if !r.lives() {
+func (r *centralRun) acceptBatch(b batch, done func(bool)) {
+	if !r.alive() {
 		return
 	}
 	if !r.active() && b.topic != wire.TopicMonitor {
-		r.after(5*time.Second, "not active", func() { r.take(b, done) })
+		r.after(5*time.Second, "not active", func() { r.acceptBatch(b, done) })
 		return
 	}
-	in := &batchIn{b: b, taken: func() { done(true) }}
+	in := &batchInput{batch: b, accepted: func() { done(true) }}
 	for i, m := range b.messages {
-		p := prepare(b.topic, m, b.first+int64(i), b.n)
-		in.ready = append(in.ready, p)
-		r.notice(p, b.first+int64(i) < b.past)
+		p := decodeMessage(b.topic, m, b.first+int64(i), b.n)
+		in.messages = append(in.messages, p)
+		r.noteLiveness(p, b.first+int64(i) < b.initialEnd)
 	}
-	r.give(in)
+	r.submit(in)
 }
 
-// notice takes signs of life, whether or not the database can be written.
-func (r *reign) notice(p *prepared, past bool) {
-	at := r.c.now()
+// noteLiveness takes signs of life, whether or not the database can be written.
+func (r *centralRun) noteLiveness(p *decodedMessage, past bool) {
+	at := r.central.now()
 	if past {
 		at = min(at, p.m.receivedAt)
 	}
 	switch {
 	case p.err != nil:
 	case p.rec.CPID != "":
-		r.live.hearPoint(p.rec.CPID, at)
+		r.live.received(p.rec.CPID, at)
 	case p.presence != nil && p.presence.Online:
-		r.live.hearPoint(p.cp, at)
+		r.live.received(p.cp, at)
 	case p.bridge != nil:
-		r.live.hearBridge(p.bridge.MQTT.Up, p.bridge.MQTT.Since, at, r.c.now())
+		r.live.bridgeHeartbeat(p.bridge.MQTT.Up, p.bridge.MQTT.Since, at, r.central.now())
 	}
 }
 
-// prepare reads a record, once.
-func prepare(topic string, m *message, offset int64, n int) *prepared {
-	if m.read != nil {
-		return m.read
+// decodeMessage reads a record, once.
+func decodeMessage(topic string, m *message, offset int64, n int) *decodedMessage {
+	if m.decoded != nil {
+		return m.decoded
 	}
-	p := &prepared{m: m}
-	m.read = p
+	p := &decodedMessage{m: m}
+	m.decoded = p
 	switch topic {
 	case wire.TopicEvents:
 		p.rec, p.err = wire.DecodeRecord(m.value)
@@ -100,14 +100,14 @@ func prepare(topic string, m *message, offset int64, n int) *prepared {
 	case wire.TopicCentralEvents:
 		var e wire.CentralEvent
 		e, p.err = wire.DecodeCentralEvent(m.value)
-		p.said = &e
+		p.answer = &e
 	case wire.TopicMonitor:
-		p.prepareMonitor()
+		p.decodeMonitor()
 	}
 	return p
 }
 
-func (p *prepared) prepareMonitor() {
+func (p *decodedMessage) decodeMonitor() {
 	switch p.m.kind {
 	case wire.KindValuePresence:
 		v, err := wire.DecodePresence(p.m.value)
@@ -121,93 +121,93 @@ func (p *prepared) prepareMonitor() {
 	}
 }
 
-func (in *batchIn) apply(u *unit) {
+func (in *batchInput) apply(u *unit) {
 	u.inputs = append(u.inputs, in)
-	if in.taken != nil {
-		in.taken()
-		in.taken = nil
+	if in.accepted != nil {
+		in.accepted()
+		in.accepted = nil
 	}
-	for i := range in.ready {
-		p := in.ready[i]
+	for i := range in.messages {
+		p := in.messages[i]
 		switch {
 		case p.err != nil:
-			u.dead++
-			u.r.w.stats.DeadLetters++
-		case in.b.topic == wire.TopicEvents:
-			u.record(p)
+			u.deadLetters++
+			u.run.w.stats.DeadLetters++
+		case in.batch.topic == wire.TopicEvents:
+			u.applyRecord(p)
 		case p.req != nil:
-			u.driver(p, in.b.after)
-		case p.said != nil:
-			u.answered(p.said)
+			u.applyRequest(p, in.batch.after)
+		case p.answer != nil:
+			u.applyAnswer(p.answer)
 		case p.presence != nil:
-			u.presence(p.cp, *p.presence)
-		case p.alive != nil && in.b.first+int64(i) < in.b.past:
-			u.r.heardPast(p.alive.Central)
+			u.applyPresence(p.cp, *p.presence)
+		case p.alive != nil && in.batch.first+int64(i) < in.batch.initialEnd:
+			u.run.observePastEpoch(p.alive.Central)
 		}
-		u.offsets[in.b.part] = place{in.b.first + int64(i) + 1, fingerprint(p.m)}
+		u.offsets[in.batch.partition] = cursor{in.batch.first + int64(i) + 1, fingerprint(p.m)}
 	}
 }
 
-func (u *unit) record(p *prepared) {
+func (u *unit) applyRecord(p *decodedMessage) {
 	rec, m := p.rec, p.m
-	cp := u.point(rec.CPID)
-	if u.r.w.bug(BugGapApplied) {
-		bridgeGap(cp, &rec)
+	cp := u.chargingPoint(rec.CPID)
+	if u.run.w.bug(BugGapApplied) {
+		pretendContiguous(cp, &rec)
 	}
 	out, changes := ledger.Apply(cp, &u.env, ledger.Input{Raw: m.value, Record: rec})
 	key := recordKey{journalKey{rec.CPID, rec.Journal}, rec.Seq}
-	u.r.w.stats.outcome(out.Verdict)
+	u.run.w.stats.outcome(out.Verdict)
 	switch {
 	case out.Verdict == ledger.Applied:
-		u.applied = append(u.applied, appliedRecord{key, m.value, link{out.Hash, rec.Prev}})
-		u.links[key] = link{out.Hash, rec.Prev}
-	case out.Verdict == ledger.Duplicate && u.r.w.bug(BugNoDedupe):
+		u.applied = append(u.applied, appliedRecord{key, m.value, chainLink{out.Hash, rec.Prev}})
+		u.links[key] = chainLink{out.Hash, rec.Prev}
+	case out.Verdict == ledger.Duplicate && u.run.w.bug(BugNoDedupe):
 		again, more := applyAgain(cp, &u.env, ledger.Input{Raw: m.value, Record: rec})
 		if again.Verdict == ledger.Applied {
-			u.applied = append(u.applied, appliedRecord{key, m.value, link{out.Hash, rec.Prev}})
+			u.applied = append(u.applied, appliedRecord{key, m.value, chainLink{out.Hash, rec.Prev}})
 			out, changes = again, more
 		}
 	}
-	if out.Verdict == ledger.Mismatched && u.r.w.bug(BugStrayForks) {
+	if out.Verdict == ledger.Mismatched && u.run.w.bug(BugForgedForks) {
 		changes = append(changes, forkAtOnce(cp, u.now))
 	}
-	u.add(changes)
+	u.addChanges(changes)
 	u.acks = append(u.acks, key.journalKey)
 	u.step(orders.Observed{Now: u.moment(), CPID: rec.CPID, Record: rec, Outcome: out, Changes: changes})
 }
 
-func (u *unit) presence(id charge.CPID, p wire.Presence) {
-	out, changes := ledger.Heard(u.point(id), &u.env, p)
-	u.add(changes)
-	u.r.live.presence(id, p.Online, u.now)
+func (u *unit) applyPresence(id charge.CPID, p wire.Presence) {
+	out, changes := ledger.Heard(u.chargingPoint(id), &u.env, p)
+	u.addChanges(changes)
+	u.run.live.presence(id, p.Online, u.now)
 	if p.Next != nil {
 		u.acks = append(u.acks, journalKey{id, p.Next.Journal})
 	}
-	if claim := charge.Highest(p.Central, p.Ordered); u.r.w.bug(BugClaimRaises) && u.r.self.Less(claim) && u.r.active() {
-		u.r.riseSoon(claim, listenBefore)
+	if claim := charge.Highest(p.Central, p.Ordered); u.run.w.bug(BugClaimRaises) && u.run.epoch.Less(claim) && u.run.active() {
+		u.run.scheduleRaise(claim, raiseDelay)
 	}
 	u.step(orders.PointHeard{Now: u.moment(), CPID: id, NewBoot: out.NewBoot, Changes: changes})
 }
 
-func (u *unit) driver(p *prepared, after charge.Time) {
+func (u *unit) applyRequest(p *decodedMessage, after charge.Time) {
 	req := p.req
 	e := orders.DriverAsked{Now: u.moment(), Request: *req, Invalid: p.invalid, LoggedAt: p.m.receivedAt, After: after}
-	if u.r.w.bug(BugDriversClock) {
+	if u.run.w.bug(BugDriversClock) {
 		e.After = 0
 	}
-	if !u.r.w.bug(BugRepeatReserves) {
+	if !u.run.w.bug(BugRepeatReserves) {
 		if q, ok := u.request(orders.RequestKey{Username: req.Username, MessageID: req.MessageID}); ok && q.Finished() {
 			e.Was = &q
 		}
 	}
-	n := len(u.tells)
+	n := len(u.events)
 	u.step(e)
 	if e.Was == nil { // otherwise it is answered as before
-		u.checkClock(p, u.tells[n:])
+		u.checkClock(p, u.events[n:])
 	}
 }
 
-func (u *unit) answered(e *wire.CentralEvent) {
+func (u *unit) applyAnswer(e *wire.CentralEvent) {
 	if e.MessageID == "" {
 		return
 	}
@@ -215,67 +215,67 @@ func (u *unit) answered(e *wire.CentralEvent) {
 	u.step(orders.AnswerHeard{Now: u.moment(), Answer: *e, Known: ok && q.Finished()})
 }
 
-// tickIn says that time went on.
-type tickIn struct{}
+// tickInput says that time went on.
+type tickInput struct{}
 
-func (in tickIn) apply(u *unit) {
+func (in tickInput) apply(u *unit) {
 	u.inputs = append(u.inputs, in)
 	u.step(orders.Tick{Now: u.moment()})
 }
 
-// sentIn says that Kafka has a command.
-type sentIn struct {
+// commandSentInput says that Kafka has a command.
+type commandSentInput struct {
 	cp charge.CPID
 	id charge.CommandID
 }
 
-func (in sentIn) apply(u *unit) {
+func (in commandSentInput) apply(u *unit) {
 	u.inputs = append(u.inputs, in)
 	u.step(orders.CommandSent{Now: u.moment(), CPID: in.cp, CommandID: in.id})
 }
 
-// backIn says that a charging point is heard again after silence.
-type backIn struct{ cp charge.CPID }
+// backOnlineInput says that a charging point is heard again after silence.
+type backOnlineInput struct{ cp charge.CPID }
 
-func (in backIn) apply(u *unit) {
+func (in backOnlineInput) apply(u *unit) {
 	u.inputs = append(u.inputs, in)
-	u.add(ledger.Noticed(u.point(in.cp)))
+	u.addChanges(ledger.Noticed(u.chargingPoint(in.cp)))
 	u.step(orders.PointHeard{Now: u.moment(), CPID: in.cp})
 }
 
-// silentIn says that a charging point was not heard for too long.
-type silentIn struct {
+// silentInput says that a charging point was not heard for too long.
+type silentInput struct {
 	cp    charge.CPID
 	since charge.Time
 }
 
-func (in silentIn) apply(u *unit) {
+func (in silentInput) apply(u *unit) {
 	u.inputs = append(u.inputs, in)
-	u.add(ledger.Silence(u.point(in.cp), &u.env, in.since))
+	u.addChanges(ledger.Silence(u.chargingPoint(in.cp), &u.env, in.since))
 }
 
-// otherIn says that another Central spoke.
-type otherIn struct{ central charge.Epoch }
+// otherCentralInput says that another Central spoke.
+type otherCentralInput struct{ central charge.Epoch }
 
-func (in otherIn) apply(u *unit) {
-	u.fence = true
+func (in otherCentralInput) apply(u *unit) {
+	u.fenceChecked = true
 	u.inputs = append(u.inputs, in)
-	if !u.r.believe(in.central) {
+	if !u.run.plausible(in.central) {
 		return
 	}
 	u.step(orders.CentralHeard{Now: u.moment(), Central: in.central})
 }
 
-// toldIn says that Kafka has rows of the outbox.
-type toldIn struct{ ids []int64 }
+// outboxInput says that Kafka has rows of the outbox.
+type outboxInput struct{ ids []int64 }
 
-func (in toldIn) apply(u *unit) {
+func (in outboxInput) apply(u *unit) {
 	u.inputs = append(u.inputs, in)
-	u.told = append(u.told, in.ids...)
+	u.publishedRows = append(u.publishedRows, in.ids...)
 }
 
-// asked is an operator's request.
-type asked struct {
+// operatorInput is an operator's request.
+type operatorInput struct {
 	ask     orders.Ask
 	settle  charge.SessionID // settle a session instead
 	release bool             // end the quarantine of cp instead
@@ -283,12 +283,12 @@ type asked struct {
 	answer  func(orders.Reply)
 }
 
-func (a *asked) apply(u *unit) {
+func (a *operatorInput) apply(u *unit) {
 	u.inputs = append(u.inputs, a)
 	var reply orders.Reply
 	switch {
 	case a.release:
-		u.add(ledger.Release(u.point(a.cp)))
+		u.addChanges(ledger.Release(u.chargingPoint(a.cp)))
 		u.step(orders.PointHeard{Now: u.moment(), CPID: a.cp})
 	case a.settle != "":
 		u.settle(a.cp, a.settle)
@@ -302,19 +302,19 @@ func (a *asked) apply(u *unit) {
 
 // settle ends a session without its charging point, unless that is heard.
 func (u *unit) settle(id charge.CPID, session charge.SessionID) {
-	cp := u.point(id)
-	link, _ := u.r.live.liveness(id, u.now)
+	cp := u.chargingPoint(id)
+	link, _ := u.run.live.of(id, u.now)
 	s, _ := u.Session(session)
 	changes, err := ledger.Settle(cp, &u.env, session, link == ledger.Offline || cp.Forked())
 	if err != nil {
 		return
 	}
 	if s.State == ledger.SessionOpen {
-		u.r.w.stats.Settled++
+		u.run.w.stats.SilentSettled++
 	} else {
-		u.r.w.stats.ByOperator++
+		u.run.w.stats.OrphansSettled++
 	}
-	u.add(changes)
+	u.addChanges(changes)
 	u.step(orders.PointHeard{Now: u.moment(), CPID: id, Changes: changes})
 	u.step(orders.OperatorAsked{Now: u.moment(), Ask: orders.AskSettled{Target: orders.Target{CPID: id, Connector: s.Connector}, SessionID: session}})
 }

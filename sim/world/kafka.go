@@ -17,83 +17,85 @@ type message struct {
 	central    charge.Epoch // header: of the Central that wrote it
 	value      []byte
 	receivedAt charge.Time
-	at         time.Duration // of its append
-	read       *prepared     // nil: by no Central yet; logs are read again and again
-	awaited    []*reader     // who had read all before it and could have fetched it at once
+	at         time.Duration   // of its append
+	decoded    *decodedMessage // nil: by no Central yet; logs are read again and again
+	awaitedBy  []*reader       // who had read all before it and could have fetched it at once
 }
 
-// log is one partition. The record i of messages has the offset base+i.
-type log struct {
+// partitionLog is one partition. The record i of messages has the offset base+i.
+type partitionLog struct {
 	base     int64
 	messages []*message
 	readers  []*reader
 }
 
-func (l *log) end() int64 { return l.base + int64(len(l.messages)) }
+func (l *partitionLog) end() int64 { return l.base + int64(len(l.messages)) }
 
 // fingerprint tells two records apart.
 func fingerprint(m *message) uint32 {
 	return crc32.Update(crc32.ChecksumIEEE([]byte(m.key)), crc32.IEEETable, m.value) | 1
 }
 
-// part names a partition.
-type part struct {
+// partition names a partition.
+type partition struct {
 	topic string
 	n     int
 }
 
 // kafka is a cluster of one broker.
 type kafka struct {
-	w       *World
-	up      bool
-	parts   int
-	logs    map[part]*log
-	waiting []func()      // until it is up
-	follow  []*following  // who wants to know of partitions that are added
-	lost    bool          // some of what it had, ever
-	since   time.Duration // of up
+	w           *World
+	up          bool
+	partitions  int
+	logs        map[partition]*partitionLog
+	retries     []func()            // until it is up
+	watchers    []*partitionWatcher // who wants to know of partitions that are added
+	lostRecords bool                // some of what it had, ever
+	upSince     time.Duration       // of up
 }
 
-func newKafka(w *World, parts int) *kafka { return &kafka{w: w, parts: parts, logs: map[part]*log{}} }
+func newKafka(w *World, parts int) *kafka {
+	return &kafka{w: w, partitions: parts, logs: map[partition]*partitionLog{}}
+}
 
-func (k *kafka) log(p part) *log {
+func (k *kafka) log(p partition) *partitionLog {
 	l := k.logs[p]
 	if l == nil {
-		l = &log{}
+		l = &partitionLog{}
 		k.logs[p] = l
 	}
 	return l
 }
 
-// partition is where a key goes.
-func (k *kafka) partition(topic, key string) part {
-	return part{topic, int(crc32.ChecksumIEEE([]byte(key)) % uint32(k.parts))}
+// partitionOf is where a key goes.
+func (k *kafka) partitionOf(topic, key string) partition {
+	return partition{topic, int(crc32.ChecksumIEEE([]byte(key)) % uint32(k.partitions))}
 }
 
-// following is somebody who uses every partition of some topics.
-type following struct {
-	lives func() bool
+// partitionWatcher is somebody who uses every partition of some topics.
+type partitionWatcher struct {
+	alive func() bool
 	do    func(n int, added bool)
 }
 
-// each does something for every partition there is, and, while its owner lives,
+// eachPartition does something for every partition there is, and, while its owner lives,
 // for each that is added later, once that is noticed.
-func (k *kafka) each(lives func() bool, do func(n int, added bool)) {
-	for n := range k.parts {
+func (k *kafka) eachPartition(lives func() bool, do func(n int, added bool)) {
+	for n := range k.partitions {
 		do(n, false)
 	}
-	k.follow = append(k.follow, &following{lives, do})
+	k.watchers = append(k.watchers, &partitionWatcher{lives, do})
 }
 
 // grow adds a partition to each topic: keys go to other ones from now on, and
 // what was written before stays where it is.
 func (k *kafka) grow() {
-	n := k.parts
-	k.parts++
-	k.follow = slices.DeleteFunc(k.follow, func(f *following) bool { return !f.lives() })
-	for _, f := range k.follow {
-		k.w.after(k.w.c.in(span{10 * time.Millisecond, 2 * time.Second}), "partition is noticed", func() {
-			if f.lives() {
+	n := k.partitions
+	k.partitions++
+	k.watchers = slices.DeleteFunc(k.watchers, func(f *partitionWatcher) bool { return !f.alive() })
+	for _, f := range k.watchers {
+		k.w.after(k.w.rng.between(span{10 * time.Millisecond, 2 * time.Second}), "partition is noticed", func() {
+			if f.alive() {
 				f.do(n, true)
 			}
 		})
@@ -102,15 +104,15 @@ func (k *kafka) grow() {
 
 // append writes a record and wakes who reads.
 func (k *kafka) append(topic string, m message) {
-	p := k.partition(topic, m.key)
+	p := k.partitionOf(topic, m.key)
 	l := k.log(p)
 	m.at = k.w.now
 	l.messages = append(l.messages, &m)
 	k.w.mix(topic, m.value)
 	for _, r := range l.readers {
-		if r.waits() {
-			m.awaited = append(m.awaited, r)
-			r.end, r.endAt = r.at.next, r.time().Add(-pollEvery) // it looked a moment ago
+		if r.waitsForMore() {
+			m.awaitedBy = append(m.awaitedBy, r)
+			r.end, r.endAt = r.cursor.next, r.now().Add(-pollInterval) // it looked a moment ago
 		}
 		r.wake()
 	}
@@ -119,28 +121,28 @@ func (k *kafka) append(topic string, m message) {
 // refuses reports whether records of a writer are refused whose clock is so far
 // ahead. Every second cluster is set up so, as Kafka is by default.
 func (k *kafka) refuses(ahead time.Duration) bool {
-	if k.w.plan.Seed%4 < 2 || ahead <= aheadMost {
+	if k.w.plan.Seed%4 < 2 || ahead <= maxAhead {
 		return false
 	}
-	k.w.stats.TooEarly++
+	k.w.stats.TooFarAhead++
 	return true
 }
 
 // retry lets somebody try again: soon, or as soon as Kafka is back.
-func (k *kafka) retry(c chance, do func()) {
+func (k *kafka) retry(rng random, do func()) {
 	if k.up {
-		k.w.after(c.in(span{50 * time.Millisecond, 2 * time.Second}), "retry", do)
+		k.w.after(rng.between(span{50 * time.Millisecond, 2 * time.Second}), "retry", do)
 		return
 	}
-	k.waiting = append(k.waiting, do)
+	k.retries = append(k.retries, do)
 }
 
 func (k *kafka) start() {
-	k.up, k.since = true, k.w.now
-	waiting := k.waiting
-	k.waiting = nil
+	k.up, k.upSince = true, k.w.now
+	waiting := k.retries
+	k.retries = nil
 	for _, do := range waiting {
-		k.w.after(k.w.c.in(span{10 * time.Millisecond, 260 * time.Millisecond}), "kafka is back", do)
+		k.w.after(k.w.rng.between(span{10 * time.Millisecond, 260 * time.Millisecond}), "kafka is back", do)
 	}
 }
 
@@ -148,12 +150,12 @@ func (k *kafka) start() {
 // flushed; all of them, with the numbers, if it was replaced.
 func (k *kafka) kill(lose int, replaced bool) {
 	k.up = false
-	k.lost = k.lost || lose > 0 || replaced
-	k.w.forgetful = k.w.forgetful || k.lost
+	k.lostRecords = k.lostRecords || lose > 0 || replaced
+	k.w.answersMayDiffer = k.w.answersMayDiffer || k.lostRecords
 	for _, p := range k.sorted() {
 		l := k.logs[p]
 		if replaced {
-			*l = log{readers: l.readers}
+			*l = partitionLog{readers: l.readers}
 			continue
 		}
 		l.messages = slices.Clip(l.messages[:len(l.messages)-min(lose, len(l.messages))])
@@ -173,8 +175,8 @@ func (k *kafka) retain(older time.Duration) {
 	}
 }
 
-func (k *kafka) sorted() []part {
-	return slices.SortedFunc(maps.Keys(k.logs), func(a, b part) int {
+func (k *kafka) sorted() []partition {
+	return slices.SortedFunc(maps.Keys(k.logs), func(a, b partition) int {
 		if a.topic != b.topic {
 			if a.topic < b.topic {
 				return -1
@@ -185,10 +187,10 @@ func (k *kafka) sorted() []part {
 	})
 }
 
-// holds reports whether a log has a record of a hole.
-func (k *kafka) holds(h *ledger.Hole) bool {
-	for n := range k.parts {
-		l := k.log(part{wire.TopicEvents, n})
+// holdsAnyOf reports whether a log has a record of a hole.
+func (k *kafka) holdsAnyOf(h *ledger.Hole) bool {
+	for n := range k.partitions {
+		l := k.log(partition{wire.TopicEvents, n})
 		for i := range l.messages {
 			r, err := wire.DecodeRecord(l.messages[i].value)
 			if err == nil && r.CPID == h.CPID && r.Journal == h.Journal && h.First <= r.Seq && (h.Last == 0 || r.Seq <= h.Last) {
@@ -199,46 +201,46 @@ func (k *kafka) holds(h *ledger.Hole) bool {
 	return false
 }
 
-// place is where a reader goes on: the next offset, and the fingerprint of the
+// cursor is where a reader goes on: the next offset, and the fingerprint of the
 // record before it.
-type place struct {
+type cursor struct {
 	next int64
 	crc  uint32
 }
 
 // batch is what a reader hands on.
 type batch struct {
-	part
-	first    int64
-	messages []*message
-	past     int64       // what lies before it was in the log before the reader began
-	after    charge.Time // none of it was in the log then, by the reader's clock; 0: not known
+	partition
+	first      int64
+	messages   []*message
+	initialEnd int64       // what lies before it was in the log before the reader began
+	after      charge.Time // none of it was in the log then, by the reader's clock; 0: not known
 }
 
 // reader reads a partition as internal/kafkalink does: from a place, and from
 // the first record when the log turns out to be another one.
 type reader struct {
-	k      *kafka
-	l      *line
-	p      part
-	handle func(b batch, done func(bool)) // done(false): the same batch again
-	begin  func(*log) place               // until it has found its place
-	blind  bool                           // a planted bug: it does not look whether the log is the one read
+	kafka           *kafka
+	line            *line
+	partition       partition
+	handle          func(b batch, done func(bool)) // done(false): the same batch again
+	startAt         func(*partitionLog) cursor     // until it has found its place
+	ignoresReplaced bool                           // a planted bug: it does not look whether the log is the one read
 
-	found, busy, stopped bool
-	at                   place
-	past                 int64
+	positioned, fetching, stopped bool
+	cursor                        cursor
+	initialEnd                    int64
 
-	clock        func() charge.Time // nil: nobody needs to know when something came
-	asked, endAt charge.Time        // of the fetch under way; when the log ended at end
-	end          int64
-	failedAt     time.Duration // when a fetch was not answered last, or the log was another one
+	clock            func() charge.Time // nil: nobody needs to know when something came
+	fetchedAt, endAt charge.Time        // of the fetch under way; when the log ended at end
+	end              int64
+	failedAt         time.Duration // when a fetch was not answered last, or the log was another one
 }
 
-const fetchMost = 200
+const maxFetch = 200
 
-func (k *kafka) read(l *line, p part, begin func(*log) place, handle func(batch, func(bool))) *reader {
-	r := &reader{k: k, l: l, p: p, begin: begin, handle: handle, past: -1}
+func (k *kafka) read(l *line, p partition, begin func(*partitionLog) cursor, handle func(batch, func(bool))) *reader {
+	r := &reader{kafka: k, line: l, partition: p, startAt: begin, handle: handle, initialEnd: -1}
 	lg := k.log(p)
 	lg.readers = append(lg.readers, r)
 	r.wake()
@@ -246,15 +248,17 @@ func (k *kafka) read(l *line, p part, begin func(*log) place, handle func(batch,
 }
 
 // caughtUp reports whether all that was there when it began was taken.
-func (r *reader) caughtUp() bool { return r.found && r.past >= 0 && r.at.next >= r.past }
-
-// waits reports whether it has read all there is and would notice more at once.
-func (r *reader) waits() bool {
-	return r.found && !r.busy && !r.stopped && r.k.up && !r.l.cut[up] && !r.l.cut[down]
+func (r *reader) caughtUp() bool {
+	return r.positioned && r.initialEnd >= 0 && r.cursor.next >= r.initialEnd
 }
 
-// time is that of its owner's clock.
-func (r *reader) time() charge.Time {
+// waitsForMore reports whether it has read all there is and would notice more at once.
+func (r *reader) waitsForMore() bool {
+	return r.positioned && !r.fetching && !r.stopped && r.kafka.up && !r.line.cut[up] && !r.line.cut[down]
+}
+
+// now is that of its owner's clock.
+func (r *reader) now() charge.Time {
 	if r.clock == nil {
 		return 0
 	}
@@ -263,55 +267,55 @@ func (r *reader) time() charge.Time {
 
 func (r *reader) stop() {
 	r.stopped = true
-	lg := r.k.log(r.p)
+	lg := r.kafka.log(r.partition)
 	lg.readers = slices.DeleteFunc(lg.readers, func(o *reader) bool { return o == r })
 }
 
 // wake has the reader fetch, unless it does.
 func (r *reader) wake() {
-	if r.busy || r.stopped {
+	if r.fetching || r.stopped {
 		return
 	}
-	r.busy, r.asked = true, r.time()
+	r.fetching, r.fetchedAt = true, r.now()
 	var got batch
-	r.l.call("fetch", func() bool {
+	r.line.call("fetch", func() bool {
 		got = r.fetch()
 		return true
 	}, func(ok bool) {
 		switch {
 		case r.stopped:
 		case !ok:
-			r.failedAt = r.k.w.now
-			r.k.retry(r.l.c, func() { r.busy = false; r.wake() })
+			r.failedAt = r.kafka.w.now
+			r.kafka.retry(r.line.rng, func() { r.fetching = false; r.wake() })
 		case len(got.messages) == 0:
-			r.busy = false
-			if r.k.log(r.p).end() > r.at.next {
+			r.fetching = false
+			if r.kafka.log(r.partition).end() > r.cursor.next {
 				r.wake()
 			}
 		default:
-			r.give(got)
+			r.deliver(got)
 		}
 	})
 }
 
-func (r *reader) give(b batch) {
+func (r *reader) deliver(b batch) {
 	r.handle(b, func(taken bool) {
 		if r.stopped {
 			return
 		}
 		if !taken {
-			r.k.w.after(200*time.Millisecond, "batch again", func() {
+			r.kafka.w.after(200*time.Millisecond, "batch again", func() {
 				if !r.stopped {
-					r.give(b)
+					r.deliver(b)
 				}
 			})
 			return
 		}
 		last := b.messages[len(b.messages)-1]
-		r.at = place{b.first + int64(len(b.messages)), fingerprint(last)}
-		r.busy = false
+		r.cursor = cursor{b.first + int64(len(b.messages)), fingerprint(last)}
+		r.fetching = false
 		// The log may have been replaced while the batch waited, and end just here.
-		if l := r.k.log(r.p); l.end() != r.at.next || !r.same(l) {
+		if l := r.kafka.log(r.partition); l.end() != r.cursor.next || !r.sameLog(l) {
 			r.wake()
 		}
 	})
@@ -319,45 +323,45 @@ func (r *reader) give(b batch) {
 
 // fetch looks for the place and takes what lies behind it.
 func (r *reader) fetch() batch {
-	l := r.k.log(r.p)
-	if !r.found {
-		r.at, r.found = r.begin(l), true
-		r.end, r.endAt = l.end(), r.asked
+	l := r.kafka.log(r.partition)
+	if !r.positioned {
+		r.cursor, r.positioned = r.startAt(l), true
+		r.end, r.endAt = l.end(), r.fetchedAt
 	}
-	if r.past < 0 {
-		r.past = l.end()
+	if r.initialEnd < 0 {
+		r.initialEnd = l.end()
 	}
-	if !r.same(l) {
-		r.k.w.stats.Reread++
-		r.at, r.past, r.failedAt = place{next: l.base}, 0, r.k.w.now
+	if !r.sameLog(l) {
+		r.kafka.w.stats.Reread++
+		r.cursor, r.initialEnd, r.failedAt = cursor{next: l.base}, 0, r.kafka.w.now
 		r.end = l.end()
 	}
-	if r.at.next < l.base { // expired
-		r.at = place{next: l.base}
+	if r.cursor.next < l.base { // expired
+		r.cursor = cursor{next: l.base}
 	}
-	from := r.at.next - l.base
-	b := batch{part: r.p, first: r.at.next, past: r.past}
-	if r.at.next >= r.end {
+	from := r.cursor.next - l.base
+	b := batch{partition: r.partition, first: r.cursor.next, initialEnd: r.initialEnd}
+	if r.cursor.next >= r.end {
 		b.after = r.endAt
 	}
-	r.end, r.endAt = l.end(), r.asked
+	r.end, r.endAt = l.end(), r.fetchedAt
 	if from < int64(len(l.messages)) {
-		b.messages = l.messages[from:min(from+fetchMost, int64(len(l.messages)))]
+		b.messages = l.messages[from:min(from+maxFetch, int64(len(l.messages)))]
 	}
 	return b
 }
 
-// same reports whether the log is still the one whose place is known.
-func (r *reader) same(l *log) bool {
+// sameLog reports whether the log is still the one whose place is known.
+func (r *reader) sameLog(l *partitionLog) bool {
 	switch {
-	case r.blind:
-		r.at.next = min(r.at.next, l.end())
+	case r.ignoresReplaced:
+		r.cursor.next = min(r.cursor.next, l.end())
 		return true
-	case r.at.next > l.end():
+	case r.cursor.next > l.end():
 		return false
-	case r.at.crc == 0 || r.at.next <= l.base:
+	case r.cursor.crc == 0 || r.cursor.next <= l.base:
 		return true
 	}
-	m := l.messages[r.at.next-1-l.base]
-	return fingerprint(m) == r.at.crc
+	m := l.messages[r.cursor.next-1-l.base]
+	return fingerprint(m) == r.cursor.crc
 }

@@ -8,108 +8,108 @@ const (
 	down
 )
 
-// gone is how long a line may carry nothing before both ends give it up.
-const gone = 45 * time.Second
+// lineTimeout is how long a line may carry nothing before both ends give it up.
+const lineTimeout = 45 * time.Second
 
 // line is the way between a part and a server. In order unless it reorders;
 // what is under way while a direction is cut waits there.
 type line struct {
 	w     *World
-	c     chance
+	rng   random
 	name  string
 	delay span
 
-	drop, double, reorder int // per thousand messages
+	drop, duplicate, reorder int // per thousand messages
 
-	cut    [2]bool
-	cuts   int           // changes of cut, so that an older stall is told
-	turned time.Duration // when a direction was cut or healed last
-	held   [2][]func()
-	last   [2]time.Duration
-	broken func() // both ends give up
+	cut         [2]bool
+	cutGen      int           // changes of cut, so that an older stall is told
+	changedAt   time.Duration // when a direction was cut or healed last
+	delayed     [2][]func()
+	lastArrival [2]time.Duration
+	onBroken    func() // both ends give up
 }
 
 func (w *World) newLine(name string) *line {
-	return &line{w: w, c: newChance(w.plan.Seed, "line "+name), name: name, delay: span{2 * time.Millisecond, 40 * time.Millisecond}}
+	return &line{w: w, rng: newRandom(w.plan.Seed, "line "+name), name: name, delay: span{2 * time.Millisecond, 40 * time.Millisecond}}
 }
 
-// pass carries a message.
-func (l *line) pass(dir int, tag string, do func()) {
-	if l.c.permille(l.drop) {
+// transmit carries a message.
+func (l *line) transmit(dir int, tag string, do func()) {
+	if l.rng.permille(l.drop) {
 		l.w.stats.Lost++
 		return
 	}
 	n := 1
-	if l.c.permille(l.double) {
-		l.w.stats.Doubled++
+	if l.rng.permille(l.duplicate) {
+		l.w.stats.Duplicated++
 		n = 2
 	}
 	for range n {
-		if l.c.permille(l.reorder) {
+		if l.rng.permille(l.reorder) {
 			l.w.stats.Reordered++
-			l.w.after(l.c.in(span{0, 20 * time.Second}), tag, func() { l.arrive(dir, do) })
+			l.w.after(l.rng.between(span{0, 20 * time.Second}), tag, func() { l.arrive(dir, do) })
 		} else {
-			l.carry(dir, tag, do)
+			l.transmitInOrder(dir, tag, do)
 		}
 	}
 }
 
-// carry carries something in order, unless the line is given up: what the
+// transmitInOrder carries something in order, unless the line is given up: what the
 // connection itself says is not lost on it.
-func (l *line) carry(dir int, tag string, do func()) {
-	l.last[dir] = max(l.w.now+l.c.in(l.delay), l.last[dir])
-	l.w.at(l.last[dir], tag, func() { l.arrive(dir, do) })
+func (l *line) transmitInOrder(dir int, tag string, do func()) {
+	l.lastArrival[dir] = max(l.w.now+l.rng.between(l.delay), l.lastArrival[dir])
+	l.w.at(l.lastArrival[dir], tag, func() { l.arrive(dir, do) })
 }
 
 func (l *line) arrive(dir int, do func()) {
 	if l.cut[dir] {
-		l.held[dir] = append(l.held[dir], do)
+		l.delayed[dir] = append(l.delayed[dir], do)
 		return
 	}
 	do()
 }
 
-// clog cuts a direction, or heals it; what waited then arrives at once.
-func (l *line) clog(dir int, on bool) {
+// setCut cuts a direction, or heals it; what waited then arrives at once.
+func (l *line) setCut(dir int, on bool) {
 	if l.cut[dir] == on {
 		return
 	}
 	l.cut[dir] = on
-	l.cuts++
-	l.turned = l.w.now
+	l.cutGen++
+	l.changedAt = l.w.now
 	if on {
-		n := l.cuts
-		l.w.after(gone, "line gone", func() {
-			if l.cuts == n || l.cut[up] || l.cut[down] {
-				l.giveUp()
+		n := l.cutGen
+		l.w.after(lineTimeout, "line gone", func() {
+			if l.cutGen == n || l.cut[up] || l.cut[down] {
+				l.abandon()
 			}
 		})
 		return
 	}
-	held := l.held[dir]
-	l.held[dir] = nil
+	held := l.delayed[dir]
+	l.delayed[dir] = nil
 	for _, do := range held {
 		l.w.after(0, "line healed", do)
 	}
 }
 
-// whole reports whether the line has carried for so long, both ways.
-func (l *line) whole(d time.Duration) bool {
-	return !l.cut[up] && !l.cut[down] && l.w.now-l.turned > d
+// carriedFor reports whether the line has carried for so long, both ways.
+func (l *line) carriedFor(d time.Duration) bool {
+	return !l.cut[up] && !l.cut[down] && l.w.now-l.changedAt > d
 }
 
-// giveUp drops what was under way: the connection is no more.
-func (l *line) giveUp() {
-	l.held = [2][]func(){}
-	if l.broken != nil {
-		l.broken()
+// abandon drops what was under way: the connection is no more.
+func (l *line) abandon() {
+	l.delayed = [2][]func(){}
+	if l.onBroken != nil {
+		l.onBroken()
 	}
 }
 
 // call asks Kafka and brings the answer. ok is false when none came; what was
 // asked may have been done all the same.
 func (l *line) call(tag string, do func() bool, reply func(ok bool)) {
-	l.w.after(l.c.in(l.delay), tag, func() {
+	l.w.after(l.rng.between(l.delay), tag, func() {
 		k := l.w.kafka
 		switch {
 		case l.cut[up]:
@@ -120,11 +120,11 @@ func (l *line) call(tag string, do func() bool, reply func(ok bool)) {
 			return
 		}
 		ok := do()
-		if l.cut[down] || l.c.permille(l.drop) {
+		if l.cut[down] || l.rng.permille(l.drop) {
 			l.w.stats.Unanswered++
 			l.w.after(10*time.Second, tag, func() { reply(false) })
 			return
 		}
-		l.w.after(l.c.in(l.delay), tag, func() { reply(ok) })
+		l.w.after(l.rng.between(l.delay), tag, func() { reply(ok) })
 	})
 }

@@ -14,24 +14,24 @@ import (
 // machine is the shell of one connector: its state machine, its part of the
 // control loop, and its meter reader.
 type machine struct {
-	b     *boot
-	o     *outlet
-	state connector.State
-	timer time.Duration // for which one is set
+	boot    *boot
+	outlet  *outlet
+	state   connector.State
+	timerAt time.Duration // for which one is set
 
-	rules   safety.State
-	permit  bool
-	reset   bool
-	told    bool
-	pilot   charge.PilotState
-	closed  bool
-	hold    string
-	faults  charge.FaultSet
-	believe charge.PilotState // a planted bug: what the journal says of the plug
+	rules         safety.State
+	permit        bool
+	reset         bool
+	reported      bool
+	pilot         charge.PilotState
+	closed        bool
+	safetyHold    string
+	faults        charge.FaultSet
+	pilotOverride charge.PilotState // a planted bug: what the journal says of the plug
 }
 
-// take steps and performs the effects in their order.
-func (m *machine) take(e connector.Event) {
+// handle steps and performs the effects in their order.
+func (m *machine) handle(e connector.Event) {
 	var effects []connector.Effect
 	m.state, effects = connector.Step(m.state, e)
 	for _, f := range effects {
@@ -40,19 +40,19 @@ func (m *machine) take(e connector.Event) {
 }
 
 func (m *machine) perform(f connector.Effect) {
-	b := m.b
+	b := m.boot
 	switch f := f.(type) {
 	case connector.OpenContactor:
 		m.permit = false
-		m.o.set(false)
-		b.stir()
+		m.outlet.command(false)
+		b.wakeControlLoop()
 	case connector.Append:
 		m.append(f)
 	case connector.OfferPower:
-		m.o.offer(f.Offer)
+		m.outlet.offer(f.Offer)
 	case connector.CloseContactor:
-		m.permit, m.o.permitted = true, m.state.Session.ID
-		b.stir()
+		m.permit, m.outlet.permittedFor = true, m.state.Session.ID
+		b.wakeControlLoop()
 	case connector.ReadMeter:
 		m.read()
 	case connector.SetTimer:
@@ -61,25 +61,25 @@ func (m *machine) perform(f connector.Effect) {
 }
 
 func (m *machine) append(f connector.Append) {
-	b := m.b
+	b := m.boot
 	done := func(err error) {
 		if err != nil {
-			m.take(connector.AppendFailed{Now: b.moment(), Token: f.Token})
+			m.handle(connector.AppendFailed{Now: b.moment(), Token: f.Token})
 			return
 		}
-		m.take(connector.Appended{Now: b.moment(), Token: f.Token})
+		m.handle(connector.Appended{Now: b.moment(), Token: f.Token})
 	}
 	if b.w.bug(BugCloseBeforeSync) {
 		early := done
 		b.after(0, "appended", func() { early(nil) })
 		done = func(error) {}
 	}
-	b.add(m.o.id, f.Records, done)
-	b.tell(f.Records)
+	b.enqueue(m.outlet.id, f.Records, done)
+	b.noteEnded(f.Records)
 }
 
-// tell remembers what has ended, so that no command brings it back.
-func (b *boot) tell(records []connector.Record) {
+// noteEnded remembers what has ended, so that no command brings it back.
+func (b *boot) noteEnded(records []connector.Record) {
 	if b.commands == nil {
 		return
 	}
@@ -97,21 +97,21 @@ func (b *boot) tell(records []connector.Record) {
 }
 
 func (m *machine) arm(at time.Duration) {
-	m.timer = at
+	m.timerAt = at
 	if at == 0 {
 		return
 	}
-	b := m.b
+	b := m.boot
 	b.after(at-b.moment().At, "connector timer", func() {
-		if m.timer == at {
-			m.take(connector.TimerFired{Now: b.moment()})
+		if m.timerAt == at {
+			m.handle(connector.TimerFired{Now: b.moment()})
 		}
 	})
 }
 
 // reading is what the meter shows.
 func (m *machine) reading(taken time.Duration) (connector.Reading, bool) {
-	o := m.o
+	o := m.outlet
 	if o.broken.meter {
 		return connector.Reading{}, false
 	}
@@ -124,11 +124,11 @@ func (m *machine) reading(taken time.Duration) (connector.Reading, bool) {
 
 // read reads the meter once.
 func (m *machine) read() {
-	b := m.b
-	taken := b.up()
-	b.after(b.c.in(span{time.Millisecond, 40 * time.Millisecond}), "meter", func() {
+	b := m.boot
+	taken := b.uptime()
+	b.after(b.rng.between(span{time.Millisecond, 40 * time.Millisecond}), "meter", func() {
 		r, ok := m.reading(taken)
-		m.take(connector.MeterRead{Now: b.moment(), Reading: r, Failed: !ok})
+		m.handle(connector.MeterRead{Now: b.moment(), Reading: r, Failed: !ok})
 	})
 }
 
@@ -136,46 +136,46 @@ func (m *machine) read() {
 func (b *boot) readMeters() {
 	every := meterIdle
 	for _, m := range b.machines {
-		if m.state.Session.ID != "" || m.state.Start.Session != "" || m.state.Meter.Failures > 0 || m.o.broken.meter {
-			every = meterBusy
+		if m.state.Session.ID != "" || m.state.Start.Session != "" || m.state.Meter.Failures > 0 || m.outlet.broken.meter {
+			every = meterActive
 		}
 	}
 	b.after(every, "meters", func() {
 		for _, m := range b.machines {
-			r, ok := m.reading(b.up())
-			m.take(connector.MeterRead{Now: b.moment(), Reading: r, Failed: !ok})
+			r, ok := m.reading(b.uptime())
+			m.handle(connector.MeterRead{Now: b.moment(), Reading: r, Failed: !ok})
 		}
 		b.readMeters()
 	})
 }
 
-// settled is how long nothing must change before a tick of the control loop
+// controlQuiet is how long nothing must change before a tick of the control loop
 // cannot do anything: longer than each of the limits of package safety.
-const settled = 500 * time.Millisecond
+const controlQuiet = 500 * time.Millisecond
 
-// stir has the control loop turn. While nothing changes its ticks have no
+// wakeControlLoop has the control loop turn. While nothing changes its ticks have no
 // effect, and are left out.
-func (b *boot) stir() {
-	b.stirred = b.w.now
+func (b *boot) wakeControlLoop() {
+	b.activeAt = b.w.now
 	if b.ticking || !b.ready {
 		return
 	}
 	b.ticking = true
-	b.after(controlTick-b.up()%controlTick, "tick", b.tick)
+	b.after(controlTick-b.uptime()%controlTick, "tick", b.tick)
 }
 
 func (b *boot) tick() {
 	gap := controlTick
-	if !b.ticked {
-		b.ticked, gap = true, 0
+	if !b.firstTickDone {
+		b.firstTickDone, gap = true, 0
 	}
 	for _, m := range b.machines {
-		m.turn(gap)
+		m.tick(gap)
 	}
-	if b.a.run != b {
+	if b.agent.run != b {
 		return
 	}
-	if b.w.now-b.stirred < settled {
+	if b.w.now-b.activeAt < controlQuiet {
 		b.after(controlTick, "tick", b.tick)
 		return
 	}
@@ -183,85 +183,85 @@ func (b *boot) tick() {
 }
 
 func (m *machine) pilotNow() charge.PilotState {
-	if m.believe != 0 {
-		return m.believe
+	if m.pilotOverride != 0 {
+		return m.pilotOverride
 	}
-	return m.o.pilot()
+	return m.outlet.pilot()
 }
 
-// turn is one tick of one connector.
-func (m *machine) turn(gap time.Duration) {
-	o := m.o
+// tick is one tick of one connector.
+func (m *machine) tick(gap time.Duration) {
+	o := m.outlet
 	ok := safety.Input{OK: !o.broken.input}
 	in := safety.Inputs{
-		Now: m.b.up(), Gap: gap, Permit: m.permit, Commanded: o.commanded,
+		Now: m.boot.uptime(), Gap: gap, Permit: m.permit, Commanded: o.commanded,
 		Pilot: m.pilotNow(), PilotIn: ok, Pressed: o.broken.pressed, EStopIn: safety.Input{OK: true},
 		Closed: o.closed, ContactIn: ok, Tripped: o.broken.tripped, TrippedIn: ok, ResetLatch: m.reset,
 	}
 	m.reset = false
 	var v safety.Verdict
-	m.rules, v = safety.Step(m.b.limits, m.rules, in)
+	m.rules, v = safety.Step(m.boot.limits, m.rules, in)
 	if v.Close != in.Commanded {
 		if v.Close {
-			m.b.w.checkCommand(o)
+			m.boot.w.checkCommand(o)
 		}
-		o.set(v.Close)
-		m.b.stir()
+		o.command(v.Close)
+		m.boot.wakeControlLoop()
 	}
-	m.report(in, v)
+	m.reportChanges(in, v)
 }
 
-// report tells the machine what has changed, the pilot first.
-func (m *machine) report(in safety.Inputs, v safety.Verdict) {
-	b := m.b
-	first := !m.told
-	m.told = true
+// reportChanges tells the machine what has changed, the pilot first.
+func (m *machine) reportChanges(in safety.Inputs, v safety.Verdict) {
+	b := m.boot
+	first := !m.reported
+	m.reported = true
 	if in.PilotIn.OK && (first || in.Pilot != m.pilot) {
 		m.pilot = in.Pilot
 		wall, _ := b.wall()
-		m.take(connector.PilotChanged{Now: b.moment(), Pilot: in.Pilot, Fresh: charge.SessionID(b.c.id(wall))})
+		m.handle(connector.PilotChanged{Now: b.moment(), Pilot: in.Pilot, Fresh: charge.SessionID(b.rng.newID(wall))})
 	}
-	if v.Hold != m.hold {
-		m.hold = v.Hold
-		m.take(connector.HoldChanged{Now: b.moment(), Reason: v.Hold})
-		b.stir()
+	if v.Hold != m.safetyHold {
+		m.safetyHold = v.Hold
+		m.handle(connector.HoldChanged{Now: b.moment(), Reason: v.Hold})
+		b.wakeControlLoop()
 	}
 	if in.ContactIn.OK && (first || in.Closed != m.closed) {
 		m.closed = in.Closed
-		m.take(connector.ContactChanged{Now: b.moment(), Closed: in.Closed})
+		m.handle(connector.ContactChanged{Now: b.moment(), Closed: in.Closed})
 	}
 	if v.Faults == m.faults {
 		return
 	}
 	was := m.faults
 	m.faults = v.Faults
-	b.stir()
+	b.wakeControlLoop()
 	for _, f := range charge.Faults() {
 		switch {
 		case v.Faults.Has(f) && !was.Has(f):
-			m.take(connector.FaultSeen{Now: b.moment(), Fault: f})
+			m.handle(connector.FaultSeen{Now: b.moment(), Fault: f})
 		case !v.Faults.Has(f) && was.Has(f):
-			m.take(connector.FaultGone{Now: b.moment(), Fault: f})
+			m.handle(connector.FaultGone{Now: b.moment(), Fault: f})
 		}
 	}
 }
 
-// obey follows the desk of agent/app: what has no effect is answered here, the
+// handleCommand follows the desk of agent/app: what has no effect is answered here, the
 // rest goes to the machines.
-func (b *boot) obey(v delivery.Verdict) {
+func (b *boot) handleCommand(v delivery.Verdict) {
 	switch v.Kind {
 	case delivery.Malformed:
 		if v.Command.ID != "" {
-			b.finish(v, wire.ResultRejected, v.Reason)
+			b.recordFinished(v, wire.ResultRejected, v.Reason)
 		}
 	case delivery.Superseded:
-		b.finish(v, wire.ResultRejected, v.Reason)
+		b.recordFinished(v, wire.ResultRejected, v.Reason)
 	case delivery.Expired:
-		b.finish(v, wire.ResultExpired, v.Reason)
+		b.recordFinished(v, wire.ResultExpired, v.Reason)
 	case delivery.Known:
 		if b.w.bug(BugCommandTwice) {
 			if order, err := v.Command.Order(); err == nil {
-				v.Order, v.Deadline = order, b.up()+time.Minute
+				v.Order, v.Deadline = order, b.uptime()+time.Minute
 				b.execute(v)
 			}
 		}
@@ -276,11 +276,11 @@ func (b *boot) execute(v delivery.Verdict) {
 	switch o := v.Order.(type) {
 	case *wire.SetAvailability:
 		if n == 0 {
-			b.accept(v)
+			b.recordAccepted(v)
 			for _, m := range b.machines {
-				b.pass(v, m, true)
+				b.dispatch(v, m, true)
 			}
-			b.finish(v, wire.ResultDone, "")
+			b.recordFinished(v, wire.ResultDone, "")
 			return
 		}
 	case *wire.Simulate:
@@ -288,53 +288,53 @@ func (b *boot) execute(v delivery.Verdict) {
 		return
 	}
 	if n < 1 || int(n) > len(b.machines) {
-		b.finish(v, wire.ResultRejected, "unknown_connector")
+		b.recordFinished(v, wire.ResultRejected, "unknown_connector")
 		return
 	}
-	b.pass(v, b.machines[n-1], false)
+	b.dispatch(v, b.machines[n-1], false)
 }
 
-func (b *boot) pass(v delivery.Verdict, m *machine, partly bool) {
-	m.take(connector.CommandReceived{
-		Now: b.moment(), ID: v.Command.ID, SentAt: v.Command.SentAt, Raw: b.raw(v), Order: v.Order, Expires: v.Deadline, Part: partly,
+func (b *boot) dispatch(v delivery.Verdict, m *machine, partly bool) {
+	m.handle(connector.CommandReceived{
+		Now: b.moment(), ID: v.Command.ID, SentAt: v.Command.SentAt, Raw: b.encodeCommand(v), Order: v.Order, Expires: v.Deadline, Part: partly,
 	})
 }
 
-// raw is the command as it is written down.
-func (b *boot) raw(v delivery.Verdict) string {
+// encodeCommand is the command as it is written down.
+func (b *boot) encodeCommand(v delivery.Verdict) string {
 	c := v.Command
 	if v.Order != nil {
 		data, err := wire.EncodeOrder(v.Order)
 		if err != nil {
-			b.w.object("shell", "order cannot be written: %v", err)
+			b.w.violated("shell", "order cannot be written: %v", err)
 			return ""
 		}
 		c.Data = data
 	}
 	raw, err := c.Encode()
 	if err != nil {
-		b.w.object("shell", "command cannot be written: %v", err)
+		b.w.violated("shell", "command cannot be written: %v", err)
 		return ""
 	}
 	return string(raw)
 }
 
-func (b *boot) accept(v delivery.Verdict) {
-	b.say(v.Command.Connector, &wire.CommandAccepted{Command: json.RawMessage(b.raw(v))})
+func (b *boot) recordAccepted(v delivery.Verdict) {
+	b.appendRecord(v.Command.Connector, &wire.CommandAccepted{Command: json.RawMessage(b.encodeCommand(v))})
 }
 
-func (b *boot) finish(v delivery.Verdict, r wire.CommandResult, reason string) {
-	b.say(v.Command.Connector, &wire.CommandFinished{CommandID: v.Command.ID, Command: v.Command.Type, Result: r, Reason: reason})
+func (b *boot) recordFinished(v delivery.Verdict, r wire.CommandResult, reason string) {
+	b.appendRecord(v.Command.Connector, &wire.CommandFinished{CommandID: v.Command.ID, Command: v.Command.Type, Result: r, Reason: reason})
 }
 
 func (b *boot) simulate(v delivery.Verdict, o wire.Simulate) {
 	n := v.Command.Connector
 	if n < 1 || int(n) > len(b.machines) {
-		b.finish(v, wire.ResultRejected, "unknown_connector")
+		b.recordFinished(v, wire.ResultRejected, "unknown_connector")
 		return
 	}
-	b.accept(v)
-	hw := b.a.hw[n-1]
+	b.recordAccepted(v)
+	hw := b.agent.outlets[n-1]
 	b.after(10*time.Millisecond, "hands", func() {
 		switch o.Action {
 		case wire.SimulatePlug:
@@ -346,11 +346,11 @@ func (b *boot) simulate(v delivery.Verdict, o wire.Simulate) {
 			if f == "" {
 				f = charge.FaultOther
 			}
-			b.a.known.broke(f)
+			b.agent.truth.noteFault(f)
 			hw.breakDown(f)
 		case wire.SimulateRepair:
 			hw.repair()
 		}
-		b.finish(v, wire.ResultDone, "")
+		b.recordFinished(v, wire.ResultDone, "")
 	})
 }

@@ -12,32 +12,32 @@ const wattHour = 3_600_000_000
 // outlet is the hardware of one connector and the vehicle on its cable. It
 // outlives the agent; what it says is the truth.
 type outlet struct {
-	w  *World
-	a  *agent
-	id charge.ConnectorID
-	c  chance
+	w     *World
+	agent *agent
+	id    charge.ConnectorID
+	rng   random
 
 	commanded, closed bool
-	moves             int // so that an older movement is told
+	moveGen           int // so that an older movement is told
 
-	plugged, offered, asking bool
-	paused                   bool // the vehicle does not want for a while
-	asks                     int  // so that an older decision of the vehicle is told
-	visit                    int  // of the vehicle that is plugged in, counted
-	left                     int64
-	milliwatts               int64
+	plugged, offered, requesting bool
+	paused                       bool // the vehicle does not want for a while
+	requestGen                   int  // so that an older decision of the vehicle is told
+	vehicleGen                   int  // of the vehicle that is plugged in, counted
+	remaining                    int64
+	milliwatts                   int64
 
-	energy  int64 // through the meter, in microjoules
-	flowing bool
-	flows   int // so that an older end of it is told
-	since   time.Duration
+	energy    int64 // through the meter, in microjoules
+	flowing   bool
+	flowGen   int // so that an older end of it is told
+	flowSince time.Duration
 
 	broken hardwareFaults
 
 	// What the checkers know of the present closure of the contact.
-	closedFrom charge.WattHours
-	owner      charge.SessionID
-	permitted  charge.SessionID // for which the agent last permitted power
+	closedFrom   charge.WattHours
+	closedFor    charge.SessionID
+	permittedFor charge.SessionID // for which the agent last permitted power
 }
 
 // hardwareFaults is what is broken.
@@ -61,29 +61,29 @@ func (o *outlet) flowed() int64 {
 	if !o.flowing {
 		return 0
 	}
-	return min(o.left, o.milliwatts*(o.w.now-o.since).Microseconds()/1000)
+	return min(o.remaining, o.milliwatts*(o.w.now-o.flowSince).Microseconds()/1000)
 }
 
-// settle adds up and finds out whether power flows from now on.
-func (o *outlet) settle() {
+// integrate adds up and finds out whether power flows from now on.
+func (o *outlet) integrate() {
 	e := o.flowed()
 	o.energy += e
-	o.left -= e
-	o.since = o.w.now
-	o.flows++
-	if o.left <= 0 && o.asking { // full
-		o.asking = false
-		o.asks++
-		o.stir()
+	o.remaining -= e
+	o.flowSince = o.w.now
+	o.flowGen++
+	if o.remaining <= 0 && o.requesting { // full
+		o.requesting = false
+		o.requestGen++
+		o.wakeControlLoop()
 	}
-	o.flowing = o.closed && o.plugged && o.asking && !o.broken.pilot
+	o.flowing = o.closed && o.plugged && o.requesting && !o.broken.pilot
 	if !o.flowing {
 		return
 	}
-	n := o.flows
-	o.w.after(time.Duration(o.left*1000/o.milliwatts+1)*time.Microsecond, "vehicle full", func() {
-		if o.flows == n {
-			o.settle()
+	n := o.flowGen
+	o.w.after(time.Duration(o.remaining*1000/o.milliwatts+1)*time.Microsecond, "vehicle full", func() {
+		if o.flowGen == n {
+			o.integrate()
 		}
 	})
 }
@@ -94,78 +94,78 @@ func (o *outlet) pilot() charge.PilotState {
 		return charge.PilotE
 	case !o.plugged:
 		return charge.PilotA
-	case o.asking:
+	case o.requesting:
 		return charge.PilotC
 	}
 	return charge.PilotB
 }
 
-// stir has the control loop look again.
-func (o *outlet) stir() {
-	if b := o.a.run; b != nil {
-		b.stir()
+// wakeControlLoop has the control loop look again.
+func (o *outlet) wakeControlLoop() {
+	if b := o.agent.run; b != nil {
+		b.wakeControlLoop()
 	}
 }
 
-// set commands the contactor, which follows in its time.
-func (o *outlet) set(on bool) {
+// command commands the contactor, which follows in its time.
+func (o *outlet) command(on bool) {
 	o.commanded = on
-	o.follow()
+	o.actuate()
 }
 
-func (o *outlet) follow() {
-	o.moves++
-	move := o.moves
+func (o *outlet) actuate() {
+	o.moveGen++
+	move := o.moveGen
 	if o.closed == o.commanded || o.broken.welded || o.broken.stuck {
 		return
 	}
-	o.w.after(o.c.in(span{20 * time.Millisecond, 60 * time.Millisecond}), "contact", func() {
-		if move == o.moves && !o.broken.welded && !o.broken.stuck {
-			o.move(o.commanded)
+	o.w.after(o.rng.between(span{20 * time.Millisecond, 60 * time.Millisecond}), "contact", func() {
+		if move == o.moveGen && !o.broken.welded && !o.broken.stuck {
+			o.moveContact(o.commanded)
 		}
 	})
 }
 
-// move is the contact itself.
-func (o *outlet) move(closed bool) {
+// moveContact is the contact itself.
+func (o *outlet) moveContact(closed bool) {
 	if o.closed == closed {
 		return
 	}
-	o.settle()
+	o.integrate()
 	o.closed = closed
-	o.settle()
+	o.integrate()
 	if closed {
-		o.closedFrom, o.owner = o.register(), o.permitted
+		o.closedFrom, o.closedFor = o.register(), o.permittedFor
 		if o.broken.welded {
-			o.owner = ""
+			o.closedFor = ""
 		}
 		o.w.checkClosing(o)
 	} else {
-		o.w.book(o, o.register()-o.closedFrom)
+		o.w.addEnergy(o, o.register()-o.closedFrom)
 	}
-	o.stir()
+	o.wakeControlLoop()
 }
 
 // offer tells the vehicle that it may ask, or may not.
 func (o *outlet) offer(on bool) {
 	o.offered = on
-	o.decide()
+	o.updateRequest()
 }
 
-// decide lets the vehicle ask or not, after its time.
-func (o *outlet) decide() {
-	o.asks++
-	n := o.asks
-	want := o.plugged && o.offered && !o.paused && o.left > 0
-	if want == o.asking {
+// updateRequest lets the vehicle ask or not, after its time.
+func (o *outlet) updateRequest() {
+	o.requestGen++
+	n := o.requestGen
+	want := o.plugged && o.offered && !o.paused && o.remaining > 0
+	if want == o.requesting {
 		return
 	}
-	o.w.after(o.c.in(span{200 * time.Millisecond, 800 * time.Millisecond}), "vehicle asks", func() {
-		if n == o.asks {
-			o.settle()
-			o.asking = want
-			o.settle()
-			o.stir()
+	o.w.after(o.rng.between(span{200 * time.Millisecond, 800 * time.Millisecond}), "vehicle asks", func() {
+		if n == o.requestGen {
+			o.integrate()
+			o.requesting = want
+			o.integrate()
+			o.wakeControlLoop()
 		}
 	})
 }
@@ -176,40 +176,40 @@ func (o *outlet) plug(need charge.WattHours, power charge.Watts) bool {
 	if o.plugged {
 		return false
 	}
-	o.settle()
-	o.visit++
-	o.plugged, o.paused, o.left, o.milliwatts = true, false, int64(need)*wattHour, int64(power)*1000
-	o.decide()
-	o.stir()
+	o.integrate()
+	o.vehicleGen++
+	o.plugged, o.paused, o.remaining, o.milliwatts = true, false, int64(need)*wattHour, int64(power)*1000
+	o.updateRequest()
+	o.wakeControlLoop()
 	return true
 }
 
 // unplug pulls the cable, under power too.
 func (o *outlet) unplug() {
-	o.settle()
-	o.plugged, o.asking = false, false
-	o.asks++
-	o.visit++
-	o.settle()
-	o.stir()
+	o.integrate()
+	o.plugged, o.requesting = false, false
+	o.requestGen++
+	o.vehicleGen++
+	o.integrate()
+	o.wakeControlLoop()
 }
 
-// pause makes the vehicle stop asking, or ask again.
-func (o *outlet) pause(on bool) {
+// setPaused makes the vehicle stop asking, or ask again.
+func (o *outlet) setPaused(on bool) {
 	o.paused = on
-	o.decide()
+	o.updateRequest()
 }
 
 // breakDown injects a fault.
 func (o *outlet) breakDown(f charge.Fault) {
-	o.settle()
+	o.integrate()
 	b := &o.broken
 	switch f { //nolint:exhaustive // the others trip the protection
 	case charge.FaultContactorWelded:
 		b.welded = true
 	case charge.FaultContactorStuck:
 		b.stuck = true
-		o.move(false)
+		o.moveContact(false)
 	case charge.FaultMeter:
 		b.meter = true
 	case charge.FaultPilot:
@@ -221,23 +221,23 @@ func (o *outlet) breakDown(f charge.Fault) {
 	default:
 		b.tripped = f
 	}
-	o.settle()
-	o.stir()
+	o.integrate()
+	o.wakeControlLoop()
 }
 
 // repair mends everything.
 func (o *outlet) repair() {
-	o.settle()
+	o.integrate()
 	o.broken = hardwareFaults{}
 	if o.commanded {
-		o.follow()
+		o.actuate()
 	} else {
-		o.move(false) // what replaces a welded contactor is open
+		o.moveContact(false) // what replaces a welded contactor is open
 	}
-	o.decide()
-	o.settle()
-	if b := o.a.run; b != nil {
+	o.updateRequest()
+	o.integrate()
+	if b := o.agent.run; b != nil {
 		b.machines[o.id-1].reset = true
 	}
-	o.stir()
+	o.wakeControlLoop()
 }

@@ -26,12 +26,12 @@ const (
 	BugOffsetOutside   Bug = "offset_outside_the_transaction"
 	BugOffsetsBlind    Bug = "replaced_log_not_noticed"
 	BugGapApplied      Bug = "gap_applied"
-	BugReservedWord    Bug = "reserved_stored_as_a_word"
+	BugStoredStatus    Bug = "reserved_stored_as_a_word"
 	BugNoFence         Bug = "older_central_goes_on"
 	BugClaimRaises     Bug = "presence_raises_centrals_own_epoch"
 	BugTicketOutside   Bug = "ticket_told_outside_the_transaction"
 	BugForeignSession  Bug = "session_of_another_charging_point_unknown"
-	BugStrayForks      Bug = "one_wrong_prev_quarantines"
+	BugForgedForks     Bug = "one_wrong_prev_quarantines"
 	BugDriversClock    Bug = "request_judged_by_the_drivers_clock_alone"
 	BugRepeatReserves  Bug = "repeated_message_id_served_again"
 	BugAddedUnread     Bug = "added_partition_unread"
@@ -43,8 +43,8 @@ func Bugs() []Bug {
 	return []Bug{
 		BugCloseBeforeSync, BugNoSync, BugSyncErrorLost, BugForgetAtPuback, BugCommandTwice, BugIgnoreBoot, BugWallClock, BugPlugFromJournal,
 		BugNoRewind, BugNoProbe, BugFullDiskCharges, BugAckBeforeKafka, BugDropWhenFull, BugSkipFailed, BugDeadLetterStays,
-		BugAckBeforeCommit, BugNoDedupe, BugOffsetOutside, BugOffsetsBlind, BugGapApplied, BugReservedWord, BugNoFence, BugClaimRaises,
-		BugStrayForks, BugForeignSession,
+		BugAckBeforeCommit, BugNoDedupe, BugOffsetOutside, BugOffsetsBlind, BugGapApplied, BugStoredStatus, BugNoFence, BugClaimRaises,
+		BugForgedForks, BugForeignSession,
 		BugDriversClock, BugTicketOutside, BugRepeatReserves, BugKeeperDead, BugAddedUnread,
 	}
 }

@@ -10,50 +10,50 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// job is records that belong together.
-type job struct {
+// appendJob is records that belong together.
+type appendJob struct {
 	connector charge.ConnectorID
 	records   []connector.Record
 	now       connector.Now
 	done      func(error)
 }
 
-// add asks for records to be made durable together, as the recorder of
+// enqueue asks for records to be made durable together, as the recorder of
 // agent/app does.
-func (b *boot) add(n charge.ConnectorID, records []connector.Record, done func(error)) {
-	b.queue = append(b.queue, job{n, records, b.moment(), done})
-	b.armCommit()
+func (b *boot) enqueue(n charge.ConnectorID, records []connector.Record, done func(error)) {
+	b.queue = append(b.queue, appendJob{n, records, b.moment(), done})
+	b.scheduleCommit()
 }
 
-func (b *boot) say(n charge.ConnectorID, p wire.Payload) {
-	b.add(n, []connector.Record{{Payload: p}}, nil)
+func (b *boot) appendRecord(n charge.ConnectorID, p wire.Payload) {
+	b.enqueue(n, []connector.Record{{Payload: p}}, nil)
 }
 
-// armCommit lets the disk take its time.
-func (b *boot) armCommit() {
-	if b.armed {
+// scheduleCommit lets the disk take its time.
+func (b *boot) scheduleCommit() {
+	if b.commitScheduled {
 		return
 	}
-	b.armed = true
+	b.commitScheduled = true
 	takes := span{500 * time.Microsecond, 20 * time.Millisecond}
-	if b.a.disk.slow {
+	if b.agent.disk.slow {
 		takes = span{100 * time.Millisecond, 4 * time.Second}
 	}
-	b.after(b.c.in(takes), "commit", b.commitAll)
+	b.after(b.rng.between(takes), "commit", b.commitQueue)
 }
 
 // class is the highest of its records, as agent/app classes them.
-func (j *job) class() (c journal.Class) {
+func (j *appendJob) class() (c journal.Class) {
 	for _, r := range j.records {
 		c = max(c, journal.ClassOf(r.Payload.RecordType()))
 	}
 	return c
 }
 
-// commitAll commits what waits as one group. While there is no room samples are
+// commitQueue commits what waits as one group. While there is no room samples are
 // dropped, and the others wait until there is, or until one of them may use the
 // reserve.
-func (b *boot) commitAll() {
+func (b *boot) commitQueue() {
 	group := b.queue
 	b.queue = nil
 	class := journal.Sample
@@ -61,18 +61,18 @@ func (b *boot) commitAll() {
 		class = max(class, group[i].class())
 	}
 	err := b.commit(group, class)
-	if b.a.run != b {
+	if b.agent.run != b {
 		return // it died of it
 	}
 	if errors.Is(err, journal.ErrFull) {
-		b.makeDo(group, class)
+		b.retryWithoutSamples(group, class)
 		return
 	}
-	b.armed, b.starved, b.wait = false, false, 0
+	b.commitScheduled, b.lacksSpace, b.retryWait = false, false, 0
 	if b.blocked {
 		b.setBlocked(false)
 	}
-	b.changed()
+	b.journalAppended()
 	for _, j := range group {
 		if j.done != nil {
 			j.done(err)
@@ -80,15 +80,15 @@ func (b *boot) commitAll() {
 	}
 	switch {
 	case err != nil:
-		b.after(10*time.Millisecond, "agent ends", func() { b.fail(err) })
+		b.after(10*time.Millisecond, "agent ends", func() { b.exit(err) })
 	case len(b.queue) > 0:
-		b.armCommit()
+		b.scheduleCommit()
 	}
 }
 
-// makeDo drops the samples and tries again in a while.
-func (b *boot) makeDo(group []job, class journal.Class) {
-	var rest []job
+// retryWithoutSamples drops the samples and tries again in a while.
+func (b *boot) retryWithoutSamples(group []appendJob, class journal.Class) {
+	var rest []appendJob
 	for _, j := range group {
 		if j.class() > journal.Sample {
 			rest = append(rest, j)
@@ -97,13 +97,13 @@ func (b *boot) makeDo(group []job, class journal.Class) {
 		}
 	}
 	b.queue = append(rest, b.queue...)
-	b.starved = len(b.queue) > 0
-	b.watchRoom()
+	b.lacksSpace = len(b.queue) > 0
+	b.reportSpace()
 	if !b.blocked && class == journal.Final {
 		b.setBlocked(true)
 	}
-	b.wait = min(max(2*b.wait, firstRoom), lastRoom)
-	b.after(b.wait, "commit again", b.commitAll)
+	b.retryWait = min(max(2*b.retryWait, minSpaceRetry), maxSpaceRetry)
+	b.after(b.retryWait, "commit again", b.commitQueue)
 }
 
 // setBlocked lets no power flow while nothing can be written down about it.
@@ -114,51 +114,51 @@ func (b *boot) setBlocked(blocked bool) {
 	}
 	for _, m := range b.machines {
 		if blocked {
-			m.take(connector.FaultSeen{Now: b.moment(), Fault: charge.FaultJournal, Detail: "no room on the disk"})
+			m.handle(connector.FaultSeen{Now: b.moment(), Fault: charge.FaultJournal, Detail: "no room on the disk"})
 		} else {
-			m.take(connector.FaultGone{Now: b.moment(), Fault: charge.FaultJournal})
+			m.handle(connector.FaultGone{Now: b.moment(), Fault: charge.FaultJournal})
 		}
 	}
 }
 
 // commit makes a group durable; after an error nothing of it is.
-func (b *boot) commit(group []job, class journal.Class) error {
+func (b *boot) commit(group []appendJob, class journal.Class) error {
 	before := append([]connector.Saved(nil), b.saved...)
 	var encoders []journal.Encode
-	var written []born
+	var written []encodedRecord
 	for _, j := range group {
 		for _, rec := range j.records {
 			encoders = append(encoders, func(seq charge.Seq, prev string) ([]byte, error) {
 				raw, m, err := b.encode(j, rec, seq, prev)
 				if err == nil {
-					written = append(written, born{m, raw})
+					written = append(written, encodedRecord{m, raw})
 				}
 				return raw, err
 			})
 		}
 	}
 	err := b.log.Append(class, encoders...)
-	if b.a.run != b {
-		b.a.known.unsure(b, written)
+	if b.agent.run != b {
+		b.agent.truth.appendUncertain(b, written)
 		return errStopped
 	}
 	if err != nil {
 		b.saved = before
-		b.a.known.unsure(b, written)
+		b.agent.truth.appendUncertain(b, written)
 		return err
 	}
-	b.a.known.durable(b, written)
+	b.agent.truth.appended(b, written)
 	return nil
 }
 
 // encode fills in the envelope and folds the record into what a checkpoint
 // holds.
-func (b *boot) encode(j job, rec connector.Record, seq charge.Seq, prev string) ([]byte, wire.Record, error) {
+func (b *boot) encode(j appendJob, rec connector.Record, seq charge.Seq, prev string) ([]byte, wire.Record, error) {
 	m, err := wire.NewRecord(rec.Payload)
 	if err != nil {
 		return nil, m, err
 	}
-	m.CPID, m.Journal, m.Seq, m.Prev = b.a.id, b.journal, seq, prev
+	m.CPID, m.Journal, m.Seq, m.Prev = b.agent.id, b.journal, seq, prev
 	m.Connector, m.SessionID = j.connector, rec.Session
 	m.At, m.Clock, m.UptimeMS = j.now.Wall, j.now.Clock, j.now.At.Milliseconds()
 	raw, err := m.Encode()

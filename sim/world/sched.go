@@ -27,8 +27,8 @@ type schedule struct {
 	n    uint64
 	heap []event
 
-	turned time.Duration // the events of a millisecond are counted
-	turns  int
+	burstStart  time.Duration // the events of a millisecond are counted
+	burstEvents int
 }
 
 func (s *schedule) push(e event) {
@@ -78,7 +78,7 @@ func (w *World) at(t time.Duration, tag string, do func()) { w.after(t-w.now, ta
 func (w *World) runUntil(end time.Duration) {
 	for len(w.heap) > 0 && w.heap[0].at <= end && w.failure == nil {
 		e := w.pop()
-		w.idle(e.at, e.tag)
+		w.checkLivelock(e.at, e.tag)
 		w.now = e.at
 		w.events++
 		w.mix(e.tag, nil)
@@ -90,17 +90,17 @@ func (w *World) runUntil(end time.Duration) {
 	}
 }
 
-// busiest is how many events may happen within a millisecond: more is a loop
+// maxBurst is how many events may happen within a millisecond: more is a loop
 // that never ends.
-const busiest = 50_000
+const maxBurst = 50_000
 
-// idle objects to loops that never end: V5.
-func (w *World) idle(at time.Duration, tag string) {
-	if at >= w.turned+time.Millisecond {
-		w.turned, w.turns = at, 0
+// checkLivelock objects to loops that never end: V5.
+func (w *World) checkLivelock(at time.Duration, tag string) {
+	if at >= w.burstStart+time.Millisecond {
+		w.burstStart, w.burstEvents = at, 0
 	}
-	if w.turns++; w.turns > busiest {
-		w.object("V5", "more than %d events in a millisecond, the last one %q", busiest, tag)
+	if w.burstEvents++; w.burstEvents > maxBurst {
+		w.violated("V5", "more than %d events in a millisecond, the last one %q", maxBurst, tag)
 	}
 }
 
@@ -118,39 +118,39 @@ func (w *World) mix(tag string, raw []byte) {
 	}
 }
 
-// epoch is the moment at which every run begins.
-const epoch charge.Time = 1_795_600_800_000 // 2026-11-25T10:00:00Z
+// simulationStart is the moment at which every run begins.
+const simulationStart charge.Time = 1_795_600_800_000 // 2026-11-25T10:00:00Z
 
 // wall is the true time.
-func (w *World) wall() charge.Time { return epoch.Add(w.now) }
+func (w *World) wall() charge.Time { return simulationStart.Add(w.now) }
 
-// chance is a source of random numbers of one box.
-type chance struct{ *rand.Rand }
+// random is a source of random numbers of one box.
+type random struct{ *rand.Rand }
 
-// newChance derives a box's source from the seed and its name, so that leaving
+// newRandom derives a box's source from the seed and its name, so that leaving
 // one thing out of a plan does not change the luck of all others.
-func newChance(seed uint64, name string) chance {
+func newRandom(seed uint64, name string) random {
 	h := uint64(0xcbf29ce484222325)
 	for i := range len(name) {
 		h = (h ^ uint64(name[i])) * 0x100000001b3
 	}
-	return chance{rand.New(rand.NewPCG(seed, h))}
+	return random{rand.New(rand.NewPCG(seed, h))}
 }
 
 // span is a range of durations, both ends included.
 type span struct{ least, most time.Duration }
 
-func (c chance) in(s span) time.Duration {
-	return s.least + time.Duration(c.Int64N(int64(s.most-s.least)+1))
+func (rng random) between(s span) time.Duration {
+	return s.least + time.Duration(rng.Int64N(int64(s.most-s.least)+1))
 }
 
 // permille reports true in so many of a thousand cases.
-func (c chance) permille(n int) bool { return n > 0 && c.IntN(1000) < n }
+func (rng random) permille(n int) bool { return n > 0 && rng.IntN(1000) < n }
 
 // Read fills b; it implements io.Reader for package ids.
-func (c chance) Read(b []byte) (int, error) {
+func (rng random) Read(b []byte) (int, error) {
 	for i := 0; i < len(b); i += 8 {
-		v := c.Uint64()
+		v := rng.Uint64()
 		for j := i; j < min(i+8, len(b)); j++ {
 			b[j] = byte(v)
 			v >>= 8
@@ -159,7 +159,7 @@ func (c chance) Read(b []byte) (int, error) {
 	return len(b), nil
 }
 
-var _ io.Reader = chance{}
+var _ io.Reader = random{}
 
-// id mints an id of the moment by a clock.
-func (c chance) id(at charge.Time) string { return ids.New(at.Std(), c) }
+// newID mints an id of the moment by a clock.
+func (rng random) newID(at charge.Time) string { return ids.New(at.Std(), rng) }

@@ -10,9 +10,9 @@ import (
 // Shrink leaves parts out of a plan that failed while it still fails the same
 // check, and returns what is left and how that fails. It runs the plan at most
 // so many times.
-func Shrink(p Plan, o Options, f *BrokenError, runs int) (Plan, *BrokenError) {
+func Shrink(p Plan, o Options, f *ViolationError, runs int) (Plan, *ViolationError) {
 	o.Trace = nil
-	fails := func(q Plan) *BrokenError {
+	fails := func(q Plan) *ViolationError {
 		if runs--; runs < 0 {
 			return nil
 		}

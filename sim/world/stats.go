@@ -10,22 +10,22 @@ type Stats struct {
 	Faults map[Kind]int `json:"faults"` // injected, by kind
 
 	Boots, Kills, PowerCuts, AgentFailures int // of processes
-	Lost, Doubled, Reordered               int // messages on lines
+	Lost, Duplicated, Reordered            int // messages on lines
 	Unanswered                             int // calls that were done and not answered
 	BrokerDropped                          int // messages over the broker's quota
 
-	Records, Forgotten          int // written durably, deleted
-	Sent, ReadErrors            int // records handed to connections
-	PositionsLost, BadMessages  int
-	RolledBackSeen              int // storage that was set back, noticed by the agent
-	Applied, Duplicates, Gaps   int // verdicts of the ledger
-	Forked, Mismatched, Holes   int
-	Lies                        int // well-formed records that make no sense
-	Strays                      int // records that do not fit, sent by somebody else
-	Retries, DeadLetters        int // of the bridge
-	TooEarly                    int // records that Kafka refused, for the clock of their writer was ahead
-	StaleCommands, CommandsSent int
-	Commands                    [delivery.Expired + 1]int // as agents judged them
+	Records, Deleted                int // written durably, deleted
+	Sent, ReadErrors                int // records handed to connections
+	PositionsLost, BadMessages      int
+	RolledBackSeen                  int // storage that was set back, noticed by the agent
+	Applied, Duplicates, OutOfOrder int // verdicts of the ledger
+	Forked, Mismatched, Gaps        int
+	NonsenseRecords                 int // well-formed records that make no sense
+	ForgedRecords                   int // records that do not fit, sent by somebody else
+	Retries, DeadLetters            int // of the bridge
+	TooFarAhead                     int // records that Kafka refused, for the clock of their writer was ahead
+	StaleCommands, CommandsSent     int
+	Commands                        [delivery.Expired + 1]int // as agents judged them
 
 	Commits, CommitsRefused, CommitsUnseen int
 	Reread, Fenced                         int
@@ -34,8 +34,8 @@ type Stats struct {
 	Operators, OperatorsServed      int
 	Sessions, Tickets               int
 	BilledWh, UnaccountedWh         int64
-	ByOperator                      int // orphaned sessions that an operator settled
-	Settled                         int // open sessions of silent charging points that an operator settled
+	OrphansSettled                  int // orphaned sessions that an operator settled
+	SilentSettled                   int // open sessions of silent charging points that an operator settled
 	Released                        int // charging points whose quarantine he ended
 }
 
@@ -50,7 +50,7 @@ func (s *Stats) outcome(v ledger.Verdict) {
 	case ledger.Duplicate:
 		s.Duplicates++
 	case ledger.Gap:
-		s.Gaps++
+		s.OutOfOrder++
 	case ledger.Mismatched:
 		s.Mismatched++
 	case ledger.Forked:
@@ -89,10 +89,10 @@ func (s *Stats) pairs(o *Stats) []pair {
 
 func (s *Stats) ints() []*int {
 	return []*int{
-		&s.Boots, &s.Kills, &s.PowerCuts, &s.AgentFailures, &s.Lost, &s.Doubled, &s.Reordered, &s.Unanswered, &s.BrokerDropped,
-		&s.Records, &s.Forgotten, &s.Sent, &s.ReadErrors, &s.PositionsLost, &s.BadMessages, &s.RolledBackSeen,
-		&s.Applied, &s.Duplicates, &s.Gaps, &s.Forked, &s.Mismatched, &s.Strays, &s.Lies, &s.Holes, &s.TooEarly, &s.Retries, &s.DeadLetters, &s.StaleCommands, &s.CommandsSent,
+		&s.Boots, &s.Kills, &s.PowerCuts, &s.AgentFailures, &s.Lost, &s.Duplicated, &s.Reordered, &s.Unanswered, &s.BrokerDropped,
+		&s.Records, &s.Deleted, &s.Sent, &s.ReadErrors, &s.PositionsLost, &s.BadMessages, &s.RolledBackSeen,
+		&s.Applied, &s.Duplicates, &s.OutOfOrder, &s.Forked, &s.Mismatched, &s.ForgedRecords, &s.NonsenseRecords, &s.Gaps, &s.TooFarAhead, &s.Retries, &s.DeadLetters, &s.StaleCommands, &s.CommandsSent,
 		&s.Commits, &s.CommitsRefused, &s.CommitsUnseen, &s.Reread, &s.Fenced, &s.Visits, &s.Answers, &s.Granted, &s.Plugs,
-		&s.Operators, &s.OperatorsServed, &s.Sessions, &s.Tickets, &s.ByOperator, &s.Settled, &s.Released,
+		&s.Operators, &s.OperatorsServed, &s.Sessions, &s.Tickets, &s.OrphansSettled, &s.SilentSettled, &s.Released,
 	}
 }

@@ -14,47 +14,47 @@ import (
 // unit is one transaction in the making. It is the view that orders has of the
 // ledger; look-ups see its rows over those of the database.
 type unit struct {
-	r      *reign
+	run    *centralRun
 	now    charge.Time
 	env    ledger.Env
 	cp     charge.CPID
 	inputs []input
 
-	changes  []ledger.Change
-	effects  []orders.Effect
-	applied  []appliedRecord
-	offsets  map[part]place
-	tells    []wire.CentralEvent
-	told     []int64
-	dead     int
-	sessions map[charge.SessionID]ledger.Session
-	links    map[recordKey]link
-	reserved map[charge.ReservationID]orders.Reservation
-	requests map[orders.RequestKey]orders.Request
+	changes       []ledger.Change
+	effects       []orders.Effect
+	applied       []appliedRecord
+	offsets       map[partition]cursor
+	events        []wire.CentralEvent
+	publishedRows []int64
+	deadLetters   int
+	sessions      map[charge.SessionID]ledger.Session
+	links         map[recordKey]chainLink
+	reservations  map[charge.ReservationID]orders.Reservation
+	requests      map[orders.RequestKey]orders.Request
 
-	acks    []journalKey
-	sends   []wire.Command
-	fence   bool // it was judged who is fenced
-	replies []func()
-	taken   []func()
-	reply   *orders.Reply
+	acks         []journalKey
+	commands     []wire.Command
+	fenceChecked bool // it was judged who is fenced
+	replies      []func()
+	accepted     []func()
+	reply        *orders.Reply
 }
 
 // appliedRecord is a record that the ledger took in.
 type appliedRecord struct {
 	key recordKey
 	raw []byte
-	link
+	chainLink
 }
 
-func (r *reign) newUnit() *unit {
+func (r *centralRun) newUnit() *unit {
 	u := &unit{
-		r: r, now: r.c.now(), offsets: map[part]place{}, sessions: map[charge.SessionID]ledger.Session{}, links: map[recordKey]link{},
-		reserved: map[charge.ReservationID]orders.Reservation{}, requests: map[orders.RequestKey]orders.Request{},
+		run: r, now: r.central.now(), offsets: map[partition]cursor{}, sessions: map[charge.SessionID]ledger.Session{}, links: map[recordKey]chainLink{},
+		reservations: map[charge.ReservationID]orders.Reservation{}, requests: map[orders.RequestKey]orders.Request{},
 	}
 	t := tariff()
 	u.env = ledger.Env{
-		Now: u.now, Central: r.self, Speaks: r.active(), Default: t, Admit: true, Session: u.Session, Ticket: u.ticket, HashOf: u.hashOf,
+		Now: u.now, Central: r.epoch, Speaks: r.active(), Default: t, Admit: true, Session: u.Session, Ticket: u.ticket, HashOf: u.hashOf,
 		Journal: u.journal, KeepJournals: 1, JournalEnding: u.journalEnding, PrevOf: u.prevOf, Billed: u.billed,
 		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) { return t, v == t.Version },
 	}
@@ -65,20 +65,20 @@ func (r *reign) newUnit() *unit {
 }
 
 func (u *unit) moment() orders.Now {
-	return orders.Now{At: u.now, IDs: func() string { return u.r.c.c.id(u.now) }}
+	return orders.Now{At: u.now, IDs: func() string { return u.run.central.rng.newID(u.now) }}
 }
 
-func (u *unit) point(id charge.CPID) *ledger.CP {
-	cp := u.r.cps[id]
+func (u *unit) chargingPoint(id charge.CPID) *ledger.CP {
+	cp := u.run.cps[id]
 	if cp == nil {
 		cp = ledger.NewCP(id)
-		u.r.cps[id] = cp
+		u.run.cps[id] = cp
 	}
 	u.cp = id
 	return cp
 }
 
-func (u *unit) add(changes []ledger.Change) {
+func (u *unit) addChanges(changes []ledger.Change) {
 	for _, c := range changes {
 		if s, ok := c.(ledger.SessionChanged); ok {
 			u.sessions[s.Session.ID] = s.Session
@@ -89,13 +89,13 @@ func (u *unit) add(changes []ledger.Change) {
 
 // step gives an event to orders and takes its effects.
 func (u *unit) step(e orders.Event) {
-	for _, f := range orders.Step(u.r.orders, u, e) {
+	for _, f := range orders.Step(u.run.orders, u, e) {
 		switch f := f.(type) {
 		case orders.SendCommand:
-			u.sends = append(u.sends, f.Command)
+			u.commands = append(u.commands, f.Command)
 			continue
 		case orders.Tell:
-			u.tells = append(u.tells, f.Event)
+			u.events = append(u.events, f.Event)
 			continue
 		case orders.Refused:
 			continue
@@ -105,11 +105,11 @@ func (u *unit) step(e orders.Event) {
 			}
 			continue
 		case orders.SaveReservation:
-			u.reserved[f.Reservation.ID] = f.Reservation
+			u.reservations[f.Reservation.ID] = f.Reservation
 		case orders.SaveRequest:
 			u.requests[f.Request.Key()] = f.Request
 		case orders.SaveFence:
-			u.fence = true
+			u.fenceChecked = true
 		case orders.SaveWish, orders.SaveCommand:
 		}
 		u.effects = append(u.effects, f)
@@ -117,50 +117,50 @@ func (u *unit) step(e orders.Event) {
 }
 
 func (u *unit) empty() bool {
-	return len(u.changes)+len(u.effects)+len(u.applied)+len(u.offsets)+len(u.tells)+len(u.told)+u.dead == 0
+	return len(u.changes)+len(u.effects)+len(u.applied)+len(u.offsets)+len(u.events)+len(u.publishedRows)+u.deadLetters == 0
 }
 
 // write is the transaction.
 func (u *unit) write() {
-	db := u.r.c.db
-	u.r.w.checkWrite(u)
+	db := u.run.central.db
+	u.run.w.checkWrite(u)
 	for _, c := range u.changes {
-		db.keep(c)
+		db.saveChange(c)
 	}
 	for _, e := range u.effects {
-		db.save(e)
+		db.saveEffect(e)
 	}
 	for _, a := range u.applied {
-		db.records[a.key] = a.link
+		db.records[a.key] = a.chainLink
 		db.applied = append(db.applied, a.key)
 	}
-	for i := range u.tells {
-		raw, err := u.tells[i].Encode()
+	for i := range u.events {
+		raw, err := u.events[i].Encode()
 		if err != nil {
-			u.r.w.object("shell", "cannot tell %s: %v", u.tells[i].EventType, err)
+			u.run.w.violated("shell", "cannot tell %s: %v", u.events[i].EventType, err)
 			return
 		}
-		db.post(&u.tells[i], raw)
+		db.addToOutbox(&u.events[i], raw)
 	}
-	db.sent(u.told)
-	db.dead += u.dead
+	db.deleteFromOutbox(u.publishedRows)
+	db.deadLetters += u.deadLetters
 	u.placeOffsets()
 }
 
-func (u *unit) placeOffsets() { maps.Copy(u.r.c.db.offsets, u.offsets) }
+func (u *unit) placeOffsets() { maps.Copy(u.run.central.db.offsets, u.offsets) }
 
-// reads reports whether something of a topic is in the unit.
-func (u *unit) reads(topic string) bool {
+// readsTopic reports whether something of a topic is in the unit.
+func (u *unit) readsTopic(topic string) bool {
 	for _, in := range u.inputs {
-		if b, ok := in.(*batchIn); ok && b.b.topic == topic {
+		if b, ok := in.(*batchInput); ok && b.batch.topic == topic {
 			return true
 		}
 	}
 	return false
 }
 
-// sent deletes rows of the outbox.
-func (r *rows) sent(ids []int64) {
+// deleteFromOutbox deletes rows of the outbox.
+func (db *database) deleteFromOutbox(ids []int64) {
 	if len(ids) == 0 {
 		return
 	}
@@ -168,20 +168,20 @@ func (r *rows) sent(ids []int64) {
 	for _, id := range ids {
 		gone[id] = true
 	}
-	var rest []outgoing
-	for _, o := range r.outbox {
+	var rest []outboxRow
+	for _, o := range db.outbox {
 		if !gone[o.id] {
 			rest = append(rest, o)
 		}
 	}
-	r.outbox = rest
+	db.outbox = rest
 }
 
-// refuse answers operators that nothing happened and leaves the rest.
-func refuse(inputs []input) []input {
+// refuseOperators answers operators that nothing happened and leaves the rest.
+func refuseOperators(inputs []input) []input {
 	var rest []input
 	for _, in := range inputs {
-		if a, ok := in.(*asked); ok {
+		if a, ok := in.(*operatorInput); ok {
 			a.answer(orders.Reply{Refused: "storage"})
 			continue
 		}
@@ -191,14 +191,14 @@ func refuse(inputs []input) []input {
 }
 
 // CP implements orders.View.
-func (u *unit) CP(id charge.CPID) *ledger.CP { return u.r.cps[id] }
+func (u *unit) CP(id charge.CPID) *ledger.CP { return u.run.cps[id] }
 
 // CPs implements orders.View.
-func (u *unit) CPs() iter.Seq[*ledger.CP] { return maps.Values(u.r.cps) }
+func (u *unit) CPs() iter.Seq[*ledger.CP] { return maps.Values(u.run.cps) }
 
 // Live implements orders.View.
 func (u *unit) Live(id charge.CPID, now charge.Time) ledger.Liveness {
-	link, since := u.r.live.liveness(id, now)
+	link, since := u.run.live.of(id, now)
 	return ledger.Reach(link, since, now)
 }
 
@@ -207,7 +207,7 @@ func (u *unit) Session(id charge.SessionID) (ledger.Session, bool) {
 	if s, ok := u.sessions[id]; ok {
 		return s, true
 	}
-	s, ok := u.r.c.db.sessions[id]
+	s, ok := u.run.central.db.sessions[id]
 	return s, ok
 }
 
@@ -217,22 +217,22 @@ func (u *unit) ticket(id string) (ledger.Ticket, bool) {
 			return made.Ticket, true
 		}
 	}
-	t, ok := u.r.c.db.tickets[id]
+	t, ok := u.run.central.db.tickets[id]
 	return t, ok
 }
 
 // Reservation implements orders.View.
 func (u *unit) Reservation(id charge.ReservationID) (orders.Reservation, bool) {
-	if v, ok := u.reserved[id]; ok {
+	if v, ok := u.reservations[id]; ok {
 		return v, true
 	}
-	v, ok := u.r.c.db.reservations[id]
+	v, ok := u.run.central.db.reservations[id]
 	return v, ok
 }
 
 // Command implements orders.View.
 func (u *unit) Command(id charge.CommandID) (orders.Command, bool) {
-	v, ok := u.r.c.db.commands[id]
+	v, ok := u.run.central.db.commands[id]
 	return v, ok
 }
 
@@ -240,7 +240,7 @@ func (u *unit) request(k orders.RequestKey) (orders.Request, bool) {
 	if v, ok := u.requests[k]; ok {
 		return v, true
 	}
-	v, ok := u.r.c.db.requests[k]
+	v, ok := u.run.central.db.requests[k]
 	return v, ok
 }
 
@@ -250,16 +250,16 @@ func (u *unit) journal(id charge.JournalID) (ledger.Journal, bool) {
 			return c.Journal, true
 		}
 	}
-	j, ok := u.r.c.db.journals[journalKey{u.cp, id}]
+	j, ok := u.run.central.db.journals[journalKey{u.cp, id}]
 	return j, ok
 }
 
-func (u *unit) linkOf(j charge.JournalID, seq charge.Seq) (link, bool) {
+func (u *unit) linkOf(j charge.JournalID, seq charge.Seq) (chainLink, bool) {
 	k := recordKey{journalKey{u.cp, j}, seq}
 	if l, ok := u.links[k]; ok {
 		return l, true
 	}
-	l, ok := u.r.c.db.records[k]
+	l, ok := u.run.central.db.records[k]
 	return l, ok
 }
 
@@ -279,7 +279,7 @@ func (u *unit) journalEnding(hash string) (charge.JournalID, bool) {
 			return c.Journal.ID, true
 		}
 	}
-	return u.r.c.db.journalEnding(u.cp, hash)
+	return u.run.central.db.journalEnding(u.cp, hash)
 }
 
 func (u *unit) billed(id charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool) {
@@ -288,5 +288,5 @@ func (u *unit) billed(id charge.ConnectorID, from, to charge.WattHours) (charge.
 			return c.Ticket.SessionID, true
 		}
 	}
-	return u.r.c.db.billed(u.cp, id, from, to)
+	return u.run.central.db.billed(u.cp, id, from, to)
 }

@@ -12,39 +12,39 @@ import (
 
 // What follows is the shell of agent/internal/uplink.
 
-func (b *boot) topic(k wire.Kind) string { return b.w.mqtt.topics.Of(b.a.id, k) }
+func (b *boot) topic(k wire.Kind) string { return b.w.mqtt.topics.Of(b.agent.id, k) }
 
 // dial connects to the broker, and again whenever the connection is lost.
 func (b *boot) dial() {
 	n := b.conns + 1
-	will := note{topic: b.topic(wire.KindPresence), raw: b.goodbye(n), retained: true, qos: 1}
-	b.w.mqtt.connect(b.a.line, string(b.a.id), will, b.heard, b.lost, func(c *conn) {
+	will := mqttMessage{topic: b.topic(wire.KindPresence), raw: b.goodbye(n), retained: true, qos: 1}
+	b.w.mqtt.connect(b.agent.line, string(b.agent.id), will, b.receive, b.connectionLost, func(c *conn) {
 		switch {
-		case b.a.run != b:
+		case b.agent.run != b:
 			if c != nil {
-				c.vanish(false)
+				c.closedByClient(false)
 			}
 			return
 		case c == nil:
-			b.after(b.c.in(span{time.Second, 15 * time.Second}), "dial", b.dial)
+			b.after(b.rng.between(span{time.Second, 15 * time.Second}), "dial", b.dial)
 			return
 		}
-		b.conns, b.conn, b.said = n, c, delivery.PresenceSaid{}
-		b.sayPresence()
-		b.step(delivery.Connected{Now: b.luck()})
+		b.conns, b.conn, b.presenceSent = n, c, delivery.PresenceSaid{}
+		b.publishPresence()
+		b.step(delivery.Connected{Now: b.deliveryNow()})
 	})
 }
 
-func (b *boot) lost() {
-	if b.a.run != b || b.conn == nil || b.conn.alive {
+func (b *boot) connectionLost() {
+	if b.agent.run != b || b.conn == nil || b.conn.alive {
 		return
 	}
 	b.conn = nil
 	b.step(delivery.Disconnected{})
-	b.after(b.c.in(span{50 * time.Millisecond, 5 * time.Second}), "dial", b.dial)
+	b.after(b.rng.between(span{50 * time.Millisecond, 5 * time.Second}), "dial", b.dial)
 }
 
-func (b *boot) luck() delivery.Now { return delivery.Now{At: b.up(), Rand: b.c.Uint64()} }
+func (b *boot) deliveryNow() delivery.Now { return delivery.Now{At: b.uptime(), Rand: b.rng.Uint64()} }
 
 func (b *boot) held() delivery.Held {
 	h := delivery.Held{Present: b.journal}
@@ -54,10 +54,10 @@ func (b *boot) held() delivery.Held {
 	return h
 }
 
-// changed tells delivery how far the journal goes now.
-func (b *boot) changed() {
+// journalAppended tells delivery how far the journal goes now.
+func (b *boot) journalAppended() {
 	if b.ready {
-		b.step(delivery.Appended{Now: b.luck(), End: b.held().Last()})
+		b.step(delivery.Appended{Now: b.deliveryNow(), End: b.held().Last()})
 	}
 }
 
@@ -71,37 +71,37 @@ func (b *boot) step(e delivery.Event) {
 			b.savePosition(f.Position)
 		case delivery.RolledBack:
 			b.w.stats.RolledBackSeen++
-			b.say(0, &wire.AnomalySeen{Anomaly: "storage_rolled_back", Detail: string(f.Journal)})
+			b.appendRecord(0, &wire.AnomalySeen{Anomaly: "storage_rolled_back", Detail: string(f.Journal)})
 		case delivery.Send:
 			b.send(f.First, f.Last)
 		case delivery.Leave:
 			if b.conn != nil {
-				b.conn.end()
+				b.conn.close()
 			}
 		case delivery.SetTimer:
-			b.armProbe(f.At)
+			b.scheduleProbe(f.At)
 		}
 	}
-	if b.a.run == b {
+	if b.agent.run == b {
 		b.maybePresence()
 	}
 }
 
 // savePosition remembers what Central has; the journal may forget it then.
 func (b *boot) savePosition(p delivery.Position) {
-	if err := b.log.SetPosition(journal.Position(p)); err != nil && b.a.run == b {
+	if err := b.log.SetPosition(journal.Position(p)); err != nil && b.agent.run == b {
 		b.w.stats.PositionsLost++
 	}
-	if b.a.run == b {
+	if b.agent.run == b {
 		b.w.checkPosition(b, p)
-		b.a.known.forgot(b)
+		b.agent.truth.checkDeleted(b)
 	}
 }
 
 func (b *boot) send(first, last delivery.Index) {
 	for i := first; i <= last && b.conn != nil; i++ {
 		e, err := b.log.Read(uint64(i))
-		if b.a.run != b {
+		if b.agent.run != b {
 			return
 		}
 		if err != nil {
@@ -110,8 +110,8 @@ func (b *boot) send(first, last delivery.Index) {
 		}
 		c := b.conn
 		b.w.stats.Sent++
-		c.publish(note{topic: b.topic(wire.KindEvent), raw: e.Bytes, qos: 1}, func() {
-			if b.a.run == b && b.conn == c {
+		c.publish(mqttMessage{topic: b.topic(wire.KindEvent), raw: e.Bytes, qos: 1}, func() {
+			if b.agent.run == b && b.conn == c {
 				b.confirmed(i)
 			}
 		})
@@ -120,33 +120,33 @@ func (b *boot) send(first, last delivery.Index) {
 
 // confirmed is a PUBACK, which moves nothing.
 func (b *boot) confirmed(i delivery.Index) {
-	b.step(delivery.Confirmed{Now: b.luck()})
+	b.step(delivery.Confirmed{Now: b.deliveryNow()})
 	if !b.w.bug(BugForgetAtPuback) {
 		return
 	}
 	if p := b.held().Position(i); p != nil && i > b.state.Acked {
 		b.step(delivery.Heard{
-			Now: b.luck(), Ack: wire.Ack{V: wire.Version, Central: b.state.Position.Central, Journal: &p.Journal, Seq: p.Seq}, Held: b.held(),
+			Now: b.deliveryNow(), Ack: wire.Ack{V: wire.Version, Central: b.state.Position.Central, Journal: &p.Journal, Seq: p.Seq}, Held: b.held(),
 		})
 	}
 }
 
-func (b *boot) armProbe(at time.Duration) {
-	b.probe = at
+func (b *boot) scheduleProbe(at time.Duration) {
+	b.probeAt = at
 	if at == 0 || b.w.bug(BugNoProbe) {
 		return
 	}
-	b.after(at-b.up(), "probe", func() {
-		if b.probe == at {
-			b.probe = 0
-			b.step(delivery.TimerFired{Now: b.luck()})
+	b.after(at-b.uptime(), "probe", func() {
+		if b.probeAt == at {
+			b.probeAt = 0
+			b.step(delivery.TimerFired{Now: b.deliveryNow()})
 		}
 	})
 }
 
-// heard takes an acknowledgement or a command.
-func (b *boot) heard(d received) {
-	if b.a.run != b || !b.ready {
+// receive takes an acknowledgement or a command.
+func (b *boot) receive(d inbound) {
+	if b.agent.run != b || !b.ready {
 		return
 	}
 	_, kind, err := b.w.mqtt.topics.Parse(d.topic)
@@ -161,35 +161,35 @@ func (b *boot) heard(d received) {
 			b.w.stats.BadMessages++
 			return
 		}
-		b.heardAck(ack, d.retained)
+		b.receiveAck(ack, d.retained)
 	case wire.KindCommand:
-		b.heardCommand(d.raw)
+		b.receiveCommand(d.raw)
 	case wire.KindEvent, wire.KindPresence, wire.KindTelemetry:
 	}
 }
 
-func (b *boot) heardAck(ack wire.Ack, retained bool) {
-	if !retained && !ack.Central.Less(b.state.Position.Central) && b.a.quality == charge.ClockUnset {
-		b.lifted, b.offset = true, ack.At.Sub(charge.Time(b.up().Milliseconds()))
+func (b *boot) receiveAck(ack wire.Ack, retained bool) {
+	if !retained && !ack.Central.Less(b.state.Position.Central) && b.agent.quality == charge.ClockUnset {
+		b.hasCentralTime, b.clockOffset = true, ack.At.Sub(charge.Time(b.uptime().Milliseconds()))
 	}
 	b.w.checkAck(b, &ack)
 	if b.w.bug(BugNoRewind) && b.state.Position.Central.Less(ack.Central) {
 		b.keepPosition(&ack)
 	}
-	b.step(delivery.Heard{Now: b.luck(), Ack: ack, Held: b.held(), Live: !retained})
+	b.step(delivery.Heard{Now: b.deliveryNow(), Ack: ack, Held: b.held(), Live: !retained})
 }
 
-func (b *boot) heardCommand(raw []byte) {
+func (b *boot) receiveCommand(raw []byte) {
 	wall, q := b.wall()
-	v := b.commands.Judge(delivery.Receipt{Raw: raw, Received: b.up(), At: b.up(), Wall: wall, Clock: q})
+	v := b.commands.Judge(delivery.Receipt{Raw: raw, Received: b.uptime(), At: b.uptime(), Wall: wall, Clock: q})
 	b.w.stats.verdict(v.Kind)
-	b.a.known.received(&v)
-	if b.w.bug(BugIgnoreBoot) && v.Kind == delivery.OtherBoot && v.Command.CPID == b.a.id {
+	b.agent.truth.received(&v)
+	if b.w.bug(BugIgnoreBoot) && v.Kind == delivery.OtherBoot && v.Command.CPID == b.agent.id {
 		if order, err := v.Command.Order(); err == nil {
-			v.Kind, v.Order, v.Deadline = delivery.Run, order, b.up()+v.Command.Life()
+			v.Kind, v.Order, v.Deadline = delivery.Run, order, b.uptime()+v.Command.Life()
 		}
 	}
-	b.obey(v)
+	b.handleCommand(v)
 }
 
 // describe is the presence as it is now.
@@ -205,36 +205,36 @@ func (b *boot) maybePresence() {
 		return
 	}
 	p := b.describe()
-	if due := b.said.Due(p); b.up() < due {
-		b.lookAgain(due)
+	if due := b.presenceSent.Due(p); b.uptime() < due {
+		b.schedulePresence(due)
 		return
 	}
-	b.sayPresence()
+	b.publishPresence()
 }
 
-func (b *boot) lookAgain(at time.Duration) {
-	if b.presence > b.up() && b.presence <= at {
+func (b *boot) schedulePresence(at time.Duration) {
+	if b.presenceAt > b.uptime() && b.presenceAt <= at {
 		return
 	}
-	b.presence = at
-	b.after(at-b.up(), "presence due", func() {
-		if b.presence == at {
-			b.presence = 0
+	b.presenceAt = at
+	b.after(at-b.uptime(), "presence due", func() {
+		if b.presenceAt == at {
+			b.presenceAt = 0
 			b.maybePresence()
 		}
 	})
 }
 
-func (b *boot) sayPresence() {
+func (b *boot) publishPresence() {
 	p := b.describe()
 	raw, err := p.Encode()
 	if err != nil {
-		b.w.object("shell", "presence cannot be written: %v", err)
+		b.w.violated("shell", "presence cannot be written: %v", err)
 		return
 	}
-	b.conn.publish(note{topic: b.topic(wire.KindPresence), raw: raw, retained: true, qos: 1}, nil)
-	b.said = b.said.Say(p, b.up())
-	b.lookAgain(b.said.Due(p))
+	b.conn.publish(mqttMessage{topic: b.topic(wire.KindPresence), raw: raw, retained: true, qos: 1}, nil)
+	b.presenceSent = b.presenceSent.Say(p, b.uptime())
+	b.schedulePresence(b.presenceSent.Due(p))
 }
 
 // goodbye is the last will of a connection.
@@ -243,7 +243,7 @@ func (b *boot) goodbye(conn uint64) []byte {
 	p := wire.Presence{V: wire.Version, Journal: b.journal, Conn: conn, At: wall}
 	raw, err := p.Encode()
 	if err != nil {
-		b.w.object("shell", "last will cannot be written: %v", err)
+		b.w.violated("shell", "last will cannot be written: %v", err)
 	}
 	return raw
 }
@@ -253,17 +253,17 @@ func (b *boot) telemetry() {
 	every := b.w.plan.Telemetry
 	b.after(every, "telemetry", func() {
 		if b.conn != nil {
-			b.sayTelemetry(every)
+			b.publishTelemetry(every)
 		}
 		b.telemetry()
 	})
 }
 
-func (b *boot) sayTelemetry(every time.Duration) {
+func (b *boot) publishTelemetry(every time.Duration) {
 	wall, q := b.wall()
 	t := wire.Telemetry{
-		V: wire.Version, CPID: b.a.id, Journal: b.journal, At: wall, Clock: q, UptimeMS: b.up().Milliseconds(),
-		IntervalMS: every.Milliseconds(), Health: wire.Health{Unacked: int64(b.state.Unacked()), Alarm: b.state.Alarm(b.up())},
+		V: wire.Version, CPID: b.agent.id, Journal: b.journal, At: wall, Clock: q, UptimeMS: b.uptime().Milliseconds(),
+		IntervalMS: every.Milliseconds(), Health: wire.Health{Unacked: int64(b.state.Unacked()), Alarm: b.state.Alarm(b.uptime())},
 	}
 	for _, m := range b.machines {
 		s := &m.state
@@ -274,8 +274,8 @@ func (b *boot) sayTelemetry(every time.Duration) {
 	}
 	raw, err := t.Encode()
 	if err != nil {
-		b.w.object("shell", "telemetry cannot be written: %v", err)
+		b.w.violated("shell", "telemetry cannot be written: %v", err)
 		return
 	}
-	b.conn.publish(note{topic: b.topic(wire.KindTelemetry), raw: raw}, nil)
+	b.conn.publish(mqttMessage{topic: b.topic(wire.KindTelemetry), raw: raw}, nil)
 }

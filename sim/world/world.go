@@ -16,26 +16,26 @@ type World struct {
 	schedule
 	plan    Plan
 	planted Bug
-	c       chance
+	rng     random
 	table   *crc32.Table
 	sum     uint64
 	events  int64
 	trace   func(at time.Duration, tag string, raw []byte)
-	failure *BrokenError
+	failure *ViolationError
 	stats   Stats
 
-	points   []*agent
-	liars    []*liar // charging points without an agent
-	mqtt     *broker
-	bridge   *bridge
-	kafka    *kafka
-	centrals []*central
-	crowd    *crowd
+	agents    []*agent
+	byzantine []*byzantineCP // charging points without an agent
+	mqtt      *broker
+	bridge    *bridge
+	kafka     *kafka
+	centrals  []*central
+	drivers   *drivers
 
-	dbFull bool
-	healed bool
-	rises  uint64 // epochs that Centrals took
-	honest bool   // all clocks were right all the time
+	dbFull       bool
+	healed       bool
+	epochsIssued uint64 // epochs that Centrals took
+	clocksRight  bool   // all clocks were right all the time
 
 	// What the checkers know of all lives of all Centrals.
 	acked   map[journalKey]charge.Seq // greatest that was ever acknowledged
@@ -47,11 +47,11 @@ type World struct {
 	sentAt      map[charge.CommandID]time.Duration
 	answers     map[string]charge.ReservationID
 
-	forgetful bool // two Centrals answer at once, or the log of answers was lost: one may decide anew
+	answersMayDiffer bool // two Centrals answer at once, or the log of answers was lost: one may decide anew
 }
 
-// BrokenError is a rule that was broken.
-type BrokenError struct {
+// ViolationError is a rule that was broken.
+type ViolationError struct {
 	Check  string        // as in S6
 	What   string        // in words
 	At     time.Duration // since the beginning
@@ -59,14 +59,14 @@ type BrokenError struct {
 }
 
 // Error implements error.
-func (f *BrokenError) Error() string {
+func (f *ViolationError) Error() string {
 	return fmt.Sprintf("%s at %s: %s", f.Check, clock(f.At), f.What)
 }
 
-// object notes that a rule was broken; the first one ends the run.
-func (w *World) object(check, format string, args ...any) {
+// violated notes that a rule was broken; the first one ends the run.
+func (w *World) violated(check, format string, args ...any) {
 	if w.failure == nil {
-		w.failure = &BrokenError{check, fmt.Sprintf(format, args...), w.now, w.events}
+		w.failure = &ViolationError{check, fmt.Sprintf(format, args...), w.now, w.events}
 	}
 }
 
@@ -78,31 +78,31 @@ type Options struct {
 
 // Result is what came of a run.
 type Result struct {
-	Failure *BrokenError // nil: all rules held
-	Sum     uint64       // hash of all that happened
+	Failure *ViolationError // nil: all rules held
+	Sum     uint64          // hash of all that happened
 	Events  int64
-	Took    time.Duration // virtual
+	Elapsed time.Duration // virtual
 	CPDays  float64
 	Stats   Stats
 }
 
 func newWorld(p Plan, o Options) *World {
 	w := &World{
-		plan: p, planted: o.Bug, c: newChance(p.Seed, "world"), table: crc32.MakeTable(crc32.Castagnoli), trace: o.Trace, honest: true,
+		plan: p, planted: o.Bug, rng: newRandom(p.Seed, "world"), table: crc32.MakeTable(crc32.Castagnoli), trace: o.Trace, clocksRight: true,
 		acked: map[journalKey]charge.Seq{}, ackedBy: map[ackKey]charge.Seq{}, tickets: map[string]ledger.Ticket{}, settledOnce: map[charge.SessionID]bool{}, sentAt: map[charge.CommandID]time.Duration{},
 		answers: map[string]charge.ReservationID{},
 	}
 	w.stats.Faults = map[Kind]int{}
 	w.mqtt, w.kafka = newBroker(w), newKafka(w, p.Partitions)
 	w.bridge = newBridge(w)
-	w.centrals = []*central{newCentral(w, "central", newRows())}
+	w.centrals = []*central{newCentral(w, "central", newDatabase())}
 	for i := range p.CPs {
-		w.points = append(w.points, newAgent(w, charge.CPID(fmt.Sprintf("CP_%d", i+1)), p.Connectors))
+		w.agents = append(w.agents, newAgent(w, charge.CPID(fmt.Sprintf("CP_%d", i+1)), p.Connectors))
 	}
-	w.crowd = newCrowd(w)
+	w.drivers = newDrivers(w)
 	if p.Lossy {
-		for _, a := range w.points {
-			a.line.drop, a.line.double, a.line.reorder = w.c.IntN(60), w.c.IntN(60), w.c.IntN(100)
+		for _, a := range w.agents {
+			a.line.drop, a.line.duplicate, a.line.reorder = w.rng.IntN(60), w.rng.IntN(60), w.rng.IntN(100)
 		}
 	}
 	return w
@@ -115,13 +115,13 @@ func (w *World) begin() {
 	w.after(start(1), "kafka starts", w.kafka.start)
 	w.bridge.launch(start(2))
 	w.centrals[0].launch(start(3))
-	for i, a := range w.points {
+	for i, a := range w.agents {
 		a.launch(start(4 + i))
 	}
 	for _, s := range w.plan.Steps {
 		w.at(s.At, "step "+string(s.Kind), func() {
 			if !w.healed {
-				w.do(s)
+				w.perform(s)
 			}
 		})
 	}
@@ -132,7 +132,7 @@ func Run(p Plan, o Options) Result {
 	w := newWorld(p, o)
 	w.play()
 	return Result{
-		Failure: w.failure, Sum: w.sum, Events: w.events, Took: w.now, Stats: w.stats,
+		Failure: w.failure, Sum: w.sum, Events: w.events, Elapsed: w.now, Stats: w.stats,
 		CPDays: float64(p.CPs) * w.now.Hours() / 24,
 	}
 }
@@ -141,14 +141,14 @@ func Run(p Plan, o Options) Result {
 func (w *World) play() {
 	defer func() {
 		if p := recover(); p != nil {
-			w.object("panic", "%v\n%s", p, debug.Stack())
+			w.violated("panic", "%v\n%s", p, debug.Stack())
 		}
 	}()
 	w.begin()
 	w.runUntil(w.plan.For)
 	if w.failure == nil {
 		w.heal()
-		w.rest()
+		w.quiesce()
 	}
 }
 
@@ -174,22 +174,22 @@ func (w *World) heal() {
 		c.launch(0)
 	}
 	for _, l := range w.lines() {
-		l.clogDirs(3, false)
-		l.drop, l.double, l.reorder = 0, 0, 0
+		l.setCutDirections(3, false)
+		l.drop, l.duplicate, l.reorder = 0, 0, 0
 	}
 	w.liftFence(10)
 	w.bridge.launch(0)
 	w.bridge.skew = 0
-	for _, a := range w.points {
+	for _, a := range w.agents {
 		d := a.disk
 		d.full, d.failWrite, d.failSync, d.failRead, d.slow, d.killAt = false, false, false, false, false, 0
-		if d.lying {
+		if d.dropsSyncs {
 			a.kill(true)
-			d.lying = false
+			d.dropsSyncs = false
 		}
 		a.skew, a.quality = 0, charge.ClockSynced
 		a.launch(0)
-		for _, o := range a.hw {
+		for _, o := range a.outlets {
 			o.repair()
 		}
 	}
@@ -198,7 +198,7 @@ func (w *World) heal() {
 // liftFence is what an operator does who has switched all other Centrals off.
 func (w *World) liftFence(times int) {
 	if c := w.centrals[len(w.centrals)-1]; c.run != nil && !c.run.orders.FencedBy().IsZero() {
-		c.run.give(&asked{ask: orders.AskLift{}, answer: func(orders.Reply) {}})
+		c.run.submit(&operatorInput{ask: orders.AskLift{}, answer: func(orders.Reply) {}})
 	}
 	if times > 0 {
 		w.after(20*time.Second, "operator looks", func() { w.liftFence(times - 1) })

@@ -17,29 +17,29 @@ func (b *boot) keepPosition(ack *wire.Ack) {
 	}
 }
 
-// tellEarly tells tickets before they are in the database.
-func (r *reign) tellEarly(u *unit) {
-	for i := range u.tells {
-		e := &u.tells[i]
+// publishTicketsEarly tells tickets before they are in the database.
+func (r *centralRun) publishTicketsEarly(u *unit) {
+	for i := range u.events {
+		e := &u.events[i]
 		if raw, err := e.Encode(); err == nil && e.EventType == wire.CentralTicket {
-			r.say(wire.TopicCentralEvents, string(e.Username), "", raw, nil)
+			r.publish(wire.TopicCentralEvents, string(e.Username), "", raw, nil)
 		}
 	}
 }
 
-// keepWords keeps the statuses of the page as words.
-func (r *reign) keepWords(u *unit) {
+// storeStatuses keeps the statuses of the page as words.
+func (r *centralRun) storeStatuses(u *unit) {
 	for _, c := range u.changes {
 		if c, ok := c.(ledger.ConnectorChanged); ok {
 			if cp := r.cps[c.CPID]; cp.Connectors[c.Connector.ID] != nil {
-				r.words[connectorKey{journalKey{cp: c.CPID}, c.Connector.ID}] = cp.Status(c.Connector.ID, r.c.now())
+				r.storedStatuses[connectorKey{journalKey{cp: c.CPID}, c.Connector.ID}] = cp.Status(c.Connector.ID, r.central.now())
 			}
 		}
 	}
 }
 
-// bridgeGap makes the ledger take a record though what is before it is missing.
-func bridgeGap(cp *ledger.CP, rec *wire.Record) {
+// pretendContiguous makes the ledger take a record though what is before it is missing.
+func pretendContiguous(cp *ledger.CP, rec *wire.Record) {
 	if j := cp.Journals[rec.Journal]; j != nil && rec.Seq > j.Last+1 {
 		j.Last, j.Hash = rec.Seq-1, rec.Prev
 	}

@@ -13,51 +13,51 @@ import (
 
 func localStop(n connector.Now) connector.Event { return connector.LocalStop{Now: n} }
 
-// do performs a step of the plan.
-func (w *World) do(s Step) {
-	a := w.points[s.Who%len(w.points)]
-	o := a.hw[max(s.N, 0)%len(a.hw)]
+// perform performs a step of the plan.
+func (w *World) perform(s Step) {
+	a := w.agents[s.Target%len(w.agents)]
+	o := a.outlets[max(s.N, 0)%len(a.outlets)]
 	t := orders.Target{CPID: a.id, Connector: o.id}
-	c := newChance(w.plan.Seed, fmt.Sprint("step ", s.At, s.Kind))
+	rng := newRandom(w.plan.Seed, fmt.Sprint("step ", s.At, s.Kind))
 	switch s.Kind { //nolint:exhaustive // the others are harm
 	case Visit:
-		w.visitor(s)
+		w.startVisit(s)
 	case Stranger:
-		w.stranger(o, c)
+		w.plugInStranger(o, rng)
 	case StopAll:
-		w.stop(orders.Target{}, s.For)
+		w.makeUnavailable(orders.Target{}, s.For)
 	case StopOne:
-		if c.IntN(2) == 0 {
+		if rng.IntN(2) == 0 {
 			t.Connector = 0
 		}
-		w.stop(t, s.For)
+		w.makeUnavailable(t, s.For)
 	case Reserve:
 		w.operator(orders.AskReserve{Target: t, Username: "guest"}, func(r orders.Reply) {
-			if r.Refused == "" && c.IntN(2) == 0 {
-				w.after(c.in(span{0, w.plan.ReservationLife * 5 / 4}), "guest comes", func() { w.stranger(o, c) })
-				w.after(c.in(span{0, w.plan.ReservationLife}), "guest starts", func() {
+			if r.Refused == "" && rng.IntN(2) == 0 {
+				w.after(rng.between(span{0, w.plan.ReservationLife * 5 / 4}), "guest comes", func() { w.plugInStranger(o, rng) })
+				w.after(rng.between(span{0, w.plan.ReservationLife}), "guest starts", func() {
 					w.operator(orders.AskStart{Target: t, Username: "guest"}, nil)
 				})
 			}
 		})
 	case Cancel:
-		if id := w.anyReservation(c); id != "" {
+		if id := w.anyReservation(rng); id != "" {
 			w.operator(orders.AskCancel{ReservationID: id}, nil)
 		}
 	case StartHere:
 		w.operator(orders.AskStart{Target: t, Username: "walker"}, nil)
-		if c.IntN(4) > 0 {
-			w.after(c.in(span{0, 3 * time.Minute}), "walker comes", func() { w.stranger(o, c) })
+		if rng.IntN(4) > 0 {
+			w.after(rng.between(span{0, 3 * time.Minute}), "walker comes", func() { w.plugInStranger(o, rng) })
 		}
 	case StopSession:
-		if id := w.anySession(c); id != "" {
+		if id := w.anySession(rng); id != "" {
 			w.operator(orders.AskStop{SessionID: id}, nil)
 		}
 	case Settle:
 		w.settleSilent(20)
 	case Break:
 		f := breakable()[s.N%len(breakable())]
-		a.known.broke(f)
+		a.truth.noteFault(f)
 		o.breakDown(f)
 		w.after(s.For, "repaired", o.repair)
 	case BreakByHand:
@@ -67,7 +67,7 @@ func (w *World) do(s Step) {
 		})
 		w.after(s.For+5*time.Minute, "repaired by hand", o.repair)
 	default:
-		w.harm(s, c)
+		w.injectFault(s, rng)
 	}
 }
 
@@ -79,43 +79,43 @@ func breakable() []charge.Fault {
 	}
 }
 
-// stranger plugs in without asking, and leaves.
-func (w *World) stranger(o *outlet, c chance) {
-	if w.healed || !o.plug(charge.WattHours(500+c.IntN(8000)), 11_000) {
+// plugInStranger plugs in without asking, and leaves.
+func (w *World) plugInStranger(o *outlet, rng random) {
+	if w.healed || !o.plug(charge.WattHours(500+rng.IntN(8000)), 11_000) {
 		return
 	}
 	w.stats.Plugs++
-	n := o.visit
-	w.after(c.in(span{time.Second, 15 * time.Minute}), "stranger leaves", func() {
-		if o.visit == n && o.plugged {
+	n := o.vehicleGen
+	w.after(rng.between(span{time.Second, 15 * time.Minute}), "stranger leaves", func() {
+		if o.vehicleGen == n && o.plugged {
 			o.unplug()
 		}
 	})
 }
 
-// stop takes something out of service, and back.
-func (w *World) stop(t orders.Target, d time.Duration) {
+// makeUnavailable takes something out of service, and back.
+func (w *World) makeUnavailable(t orders.Target, d time.Duration) {
 	w.operator(orders.AskAvailability{Target: t}, nil)
-	w.after(d, "resume", func() { w.resume(t) })
+	w.after(d, "resume", func() { w.makeAvailable(t) })
 }
 
-// resume asks until somebody takes it.
-func (w *World) resume(t orders.Target) {
-	if c := w.inCharge(); c == nil {
-		w.after(10*time.Second, "resume", func() { w.resume(t) })
+// makeAvailable asks until somebody takes it.
+func (w *World) makeAvailable(t orders.Target) {
+	if c := w.activeCentral(); c == nil {
+		w.after(10*time.Second, "resume", func() { w.makeAvailable(t) })
 		return
 	}
 	served := false
 	w.operator(orders.AskAvailability{Target: t, Available: true}, func(r orders.Reply) { served = r.Refused == "" || r.Refused == wire.RefusedUnknownCP })
 	w.after(10*time.Second, "resume", func() {
 		if !served {
-			w.resume(t)
+			w.makeAvailable(t)
 		}
 	})
 }
 
-func (w *World) anyReservation(c chance) charge.ReservationID {
-	x := w.inCharge()
+func (w *World) anyReservation(rng random) charge.ReservationID {
+	x := w.activeCentral()
 	if x == nil {
 		return ""
 	}
@@ -128,20 +128,20 @@ func (w *World) anyReservation(c chance) charge.ReservationID {
 	if len(all) == 0 {
 		return ""
 	}
-	return all[c.IntN(len(all))]
+	return all[rng.IntN(len(all))]
 }
 
 // settleSilent settles the first session whose charging point is not heard; if
 // there is none, it looks again a few times.
 func (w *World) settleSilent(tries int) {
-	if c := w.inCharge(); c != nil && c.run.wait == 0 {
+	if c := w.activeCentral(); c != nil && c.run.retryWait == 0 {
 		for _, id := range sortedKeys(c.db.sessions) {
 			s := c.db.sessions[id]
 			if s.State != ledger.SessionOpen {
 				continue
 			}
-			if link, _ := c.run.live.liveness(s.CPID, c.now()); link == ledger.Offline {
-				c.run.give(&asked{settle: id, cp: s.CPID, answer: func(orders.Reply) {}})
+			if link, _ := c.run.live.of(s.CPID, c.now()); link == ledger.Offline {
+				c.run.submit(&operatorInput{settle: id, cp: s.CPID, answer: func(orders.Reply) {}})
 				return
 			}
 		}
@@ -151,9 +151,9 @@ func (w *World) settleSilent(tries int) {
 	}
 }
 
-func (w *World) anySession(c chance) charge.SessionID {
-	for _, i := range c.Perm(len(w.points)) {
-		if b := w.points[i].run; b != nil {
+func (w *World) anySession(rng random) charge.SessionID {
+	for _, i := range rng.Perm(len(w.agents)) {
+		if b := w.agents[i].run; b != nil {
 			for _, m := range b.machines {
 				if id := m.state.Session.ID; id != "" {
 					return id

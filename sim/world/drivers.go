@@ -1,0 +1,231 @@
+package world
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// drivers is the drivers: who asked, and waits for an answer.
+type drivers struct {
+	w        *World
+	line     *line
+	visits   map[orders.RequestKey]*visit
+	requests map[charge.Username]int // visits of each driver: every driver counts message_ids from 1
+}
+
+// visit is one driver who wants to charge.
+type visit struct {
+	w        *World
+	rng      random
+	user     charge.Username
+	id       string // of the request
+	cp       *charge.CPID
+	tries    int
+	answered bool
+}
+
+func newDrivers(w *World) *drivers {
+	d := &drivers{w: w, line: w.newLine("drivers"), visits: map[orders.RequestKey]*visit{}, requests: map[charge.Username]int{}}
+	w.kafka.eachPartition(func() bool { return true }, func(n int, _ bool) {
+		w.kafka.read(d.line, partition{wire.TopicCentralEvents, n}, fromFirst, d.receive)
+	})
+	return d
+}
+
+// receive takes what Central tells.
+func (d *drivers) receive(b batch, done func(bool)) {
+	for i := range b.messages {
+		e, err := wire.DecodeCentralEvent(b.messages[i].value)
+		if err != nil {
+			d.w.violated("shell", "drivers cannot read what Central tells: %v", err)
+			break
+		}
+		if e.EventType == wire.CentralTicket {
+			d.w.checkPublishedTicket(&e)
+		}
+		if e.EventType == wire.CentralAuthorization {
+			d.w.checkAnswer(&e)
+		}
+		if v := d.visits[orders.RequestKey{Username: e.Username, MessageID: e.MessageID}]; v != nil && e.EventType == wire.CentralAuthorization && !v.answered {
+			v.answered = true
+			d.w.stats.Answers++
+			if e.Authorized != nil && *e.Authorized {
+				d.w.stats.Granted++
+				v.drive(&e)
+			}
+		}
+	}
+	done(true)
+}
+
+// startVisit begins a visit.
+func (w *World) startVisit(s Step) {
+	v := &visit{w: w, rng: newRandom(w.plan.Seed, fmt.Sprint("visit ", s.At)), user: charge.Username(fmt.Sprint("driver", s.Target))}
+	w.drivers.requests[v.user]++
+	v.id = fmt.Sprint("m", w.drivers.requests[v.user])
+	if s.N >= 0 && s.N < len(w.agents) {
+		v.cp = &w.agents[s.N].id
+	}
+	w.drivers.visits[orders.RequestKey{Username: v.user, MessageID: v.id}] = v
+	w.stats.Visits++
+	v.authorize()
+	for range v.rng.IntN(3) { // clicks again
+		w.after(v.rng.between(span{0, 2 * time.Second}), "click", v.authorize)
+	}
+	if v.rng.IntN(4) == 0 { // an old request comes again
+		w.after(v.rng.between(span{time.Minute, 30 * time.Minute}), "says it again", func() { v.request(wire.DriverAuthorization, v.id, v.cp) })
+	}
+}
+
+func (v *visit) request(t wire.DriverEventType, id string, cp *charge.CPID) {
+	m := wire.DriverRequest{
+		MessageID: id, EventType: t, Username: v.user, CPID: cp, ClientID: "c", Timestamp: v.w.drivers.clock(v.user),
+	}
+	raw, err := m.Encode()
+	if err != nil {
+		v.w.violated("shell", "request cannot be encoded: %v", err)
+		return
+	}
+	v.w.drivers.produce(string(v.user), raw, 5)
+}
+
+// produce writes to driver-events, a few times if need be.
+func (d *drivers) produce(key string, raw []byte, tries int) {
+	d.line.call("driver says", func() bool {
+		d.w.kafka.append(wire.TopicDriverEvents, message{key: key, value: raw, receivedAt: d.w.wall()})
+		return true
+	}, func(ok bool) {
+		if !ok && tries > 1 {
+			d.w.kafka.retry(d.line.rng, func() { d.produce(key, raw, tries-1) })
+		}
+	})
+}
+
+// authorize asks, and again with the same id while nobody answers.
+func (v *visit) authorize() {
+	if v.answered || v.tries > 4 {
+		return
+	}
+	v.tries++
+	v.request(wire.DriverAuthorization, v.id, v.cp)
+	v.w.after(8*time.Second, "asks again", v.authorize)
+}
+
+// drive goes to the charging point that is kept for the driver.
+func (v *visit) drive(e *wire.CentralEvent) {
+	if v.w.byzantineOf(e.CPID) != nil { // nothing works there
+		return
+	}
+	a := v.w.agentOf(e.CPID)
+	if a == nil || e.Connector < 1 || int(e.Connector) > len(a.outlets) {
+		v.w.violated("shell", "the answer names %s/%d", e.CPID, e.Connector)
+		return
+	}
+	arrives := v.rng.between(span{time.Second, 3 * time.Minute})
+	if e.ExpiresAt != nil && v.rng.IntN(8) == 0 { // races with the expiry
+		arrives = e.ExpiresAt.Time().Sub(v.w.wall()) + v.rng.between(span{-100 * time.Millisecond, 100 * time.Millisecond})
+	}
+	early := v.rng.IntN(3) == 0
+	if early {
+		v.w.after(v.rng.between(span{0, 5 * time.Second}), "starts before the plug", func() { v.start(a.id) })
+	}
+	o := a.outlets[e.Connector-1]
+	v.w.after(arrives, "arrives", func() {
+		if v.w.healed || !o.plug(charge.WattHours(500+v.rng.IntN(15_000)), charge.Watts(3700+v.rng.IntN(18_300))) {
+			return
+		}
+		v.w.stats.Plugs++
+		v.scheduleStay(o)
+		if !early || v.rng.IntN(3) == 0 {
+			v.w.after(v.rng.between(span{0, 5 * time.Second}), "starts", func() { v.start(a.id) })
+		}
+	})
+}
+
+// start says "I am plugged in".
+func (v *visit) start(cp charge.CPID) {
+	id := v.id + ".s" + fmt.Sprint(v.rng.IntN(2))
+	v.request(wire.DriverStarted, id, &cp)
+	if v.rng.IntN(3) == 0 {
+		v.w.after(v.rng.between(span{0, time.Second}), "click", func() { v.request(wire.DriverStarted, id, &cp) })
+	}
+}
+
+// scheduleStay plans the end of a visit at an outlet.
+func (v *visit) scheduleStay(o *outlet) {
+	n := o.vehicleGen
+	here := func(do func()) func() {
+		return func() {
+			if o.vehicleGen == n && o.plugged {
+				do()
+			}
+		}
+	}
+	long := v.rng.between(span{time.Minute, 35 * time.Minute})
+	if v.rng.IntN(10) == 0 {
+		long = v.rng.between(span{0, 3 * time.Second})
+	}
+	for range v.rng.IntN(3) {
+		at := v.rng.between(span{0, long})
+		v.w.after(at, "vehicle pauses", here(func() { o.setPaused(true) }))
+		v.w.after(at+v.rng.between(span{time.Second, 3 * time.Minute}), "vehicle goes on", here(func() { o.setPaused(false) }))
+	}
+	switch v.rng.IntN(4) {
+	case 0:
+		v.w.after(long*2/3, "stop request", here(func() { v.request(wire.DriverStop, v.id+".e", &o.agent.id) }))
+	case 2: // refused: the id is that of another request
+		v.w.after(long/3, "stop request", here(func() { v.request(wire.DriverStop, v.id, &o.agent.id) }))
+	case 1:
+		v.w.after(long*2/3, "stop button", here(func() { o.press() }))
+	}
+	v.w.after(long, "leaves", here(o.unplug))
+}
+
+// press is the stop button of the charging point.
+func (o *outlet) press() {
+	if b := o.agent.run; b != nil && b.ready {
+		m := b.machines[o.id-1]
+		m.handle(localStop(b.moment()))
+	}
+}
+
+// operator gives a request to the Central whose page he has open.
+func (w *World) operator(a orders.Ask, answer func(orders.Reply)) {
+	c := w.activeCentral()
+	if c == nil {
+		return
+	}
+	w.stats.Operators++
+	c.run.submit(&operatorInput{ask: a, answer: func(r orders.Reply) {
+		if r.Refused == "" {
+			w.stats.OperatorsServed++
+		}
+		if answer != nil {
+			answer(r)
+		}
+	}})
+}
+
+// activeCentral is the latest Central that is active.
+func (w *World) activeCentral() *central {
+	for _, c := range slices.Backward(w.centrals) {
+		if c.run != nil && c.run.active() {
+			return c
+		}
+	}
+	return nil
+}
+
+func (w *World) agentOf(id charge.CPID) *agent {
+	for _, a := range w.agents {
+		if a.id == id {
+			return a
+		}
+	}
+	return nil
+}

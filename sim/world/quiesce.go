@@ -1,0 +1,324 @@
+package world
+
+import (
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
+)
+
+// Bounds of the rest, after everything was healed.
+const (
+	catchUp  = 9 * time.Minute  // until every record written before is known: V1
+	settling = 50 * time.Minute // until nothing is under way any more
+)
+
+// quiesce lets the network come to rest and checks that it did.
+func (w *World) quiesce() {
+	before := map[charge.CPID]int{}
+	for _, a := range w.agents {
+		before[a.id] = len(a.truth.order)
+	}
+	w.runUntil(w.plan.For + catchUp)
+	for _, a := range w.agents {
+		if w.failure == nil {
+			w.checkCaughtUp(a, before[a.id])
+		}
+	}
+	for _, a := range w.agents {
+		for _, o := range a.outlets {
+			if o.plugged {
+				w.after(time.Minute, "last vehicle leaves", func() {
+					if o.plugged {
+						o.unplug()
+					}
+				})
+			}
+		}
+	}
+	w.runUntil(w.plan.For + catchUp + settling)
+	w.releaseForks()
+	w.reportRegisters()
+	if w.failure == nil {
+		w.settleOrphans()
+		w.runUntil(w.now + time.Minute)
+	}
+	if w.failure == nil {
+		w.checkQuiescent()
+	}
+}
+
+// releaseForks does what an operator does with charging points that are
+// quarantined though there is only one box: what was read again after a boot
+// that could not read it looks like a second one, if there was no clock either.
+func (w *World) releaseForks() {
+	c := w.activeCentral()
+	if c == nil || w.failure != nil {
+		return
+	}
+	for _, a := range w.agents {
+		p := c.db.points[a.id]
+		switch {
+		case !p.Forked():
+		case !a.truth.storageLost:
+			w.violated("S13", "%s is quarantined, and nothing was lost: %s", a.id, p.Fork)
+		default:
+			w.stats.Released++
+			c.run.submit(&operatorInput{release: true, cp: a.id, answer: func(orders.Reply) {}})
+		}
+	}
+	w.runUntil(w.now + 5*time.Minute)
+}
+
+// reportRegisters starts those agents anew whose meters could not be read when a
+// session ended: what flowed after the last good reading is told by the next
+// grant or the next boot.
+func (w *World) reportRegisters() {
+	for _, a := range w.agents {
+		if a.truth.meterInexact && w.failure == nil {
+			a.kill(false)
+			a.launch(2 * time.Second)
+		}
+	}
+	w.runUntil(w.now + 3*time.Minute)
+}
+
+// checkCaughtUp: V1 every record that was durable when the faults ended is known
+// to Central, and acknowledged.
+func (w *World) checkCaughtUp(a *agent, n int) {
+	c := w.activeCentral()
+	switch {
+	case c == nil:
+		w.violated("V3", "no Central is active %s after the heal", catchUp)
+		return
+	case a.run == nil || !a.run.ready:
+		w.violated("V3", "%s does not run %s after the heal", a.id, catchUp)
+		return
+	case c.db.points[a.id].ForkedAt != 0 && a.truth.storageLost:
+		return // until an operator releases it
+	}
+	for _, k := range a.truth.order[:n] {
+		if _, ok := c.db.records[k]; !ok && !c.db.inGap(k) && !a.truth.storageLost {
+			w.violated("V1", "%s: record %s/%d is not known to Central %s after the heal", a.id, k.j, k.seq, catchUp)
+			return
+		}
+	}
+	if n := a.run.state.Unacked(); n > 20 {
+		w.violated("V1", "%s: %d records are not acknowledged %s after the heal", a.id, n, catchUp)
+	}
+}
+
+// settleOrphans does what an operator does with sessions that a charging point
+// came back without.
+func (w *World) settleOrphans() {
+	c := w.activeCentral()
+	if c == nil {
+		return
+	}
+	for _, id := range sortedKeys(c.db.sessions) {
+		if s := c.db.sessions[id]; s.State == ledger.SessionOrphaned {
+			if a := w.agentOf(s.CPID); a != nil && !a.truth.storageLost {
+				w.violated("V1", "session %s of %s is orphaned, and nothing was lost", id, s.CPID)
+			}
+			c.run.submit(&operatorInput{settle: id, cp: s.CPID, answer: func(orders.Reply) {}})
+		}
+	}
+}
+
+// checkQuiescent is what must hold when nothing is under way any more.
+func (w *World) checkQuiescent() {
+	c := w.activeCentral()
+	if c == nil {
+		w.violated("V3", "no Central is active at the end")
+		return
+	}
+	for _, a := range w.agents {
+		w.checkAgent(c, a)
+	}
+	for _, b := range w.byzantine {
+		w.checkByzantine(c, b)
+		w.checkRebuiltByzantine(c, b)
+	}
+	w.checkOrders(c)
+	w.checkRebuilt(c)
+	for _, id := range sortedKeys(c.db.alarms) {
+		if a := c.db.alarms[id]; a.Kind == ledger.AlarmSilent && !a.Cleared && w.byzantineOf(a.CPID) == nil {
+			w.violated("V1", "alarm %s is open at the end", id)
+		}
+	}
+	for _, t := range c.db.tickets {
+		if w.byzantineOf(t.CPID) != nil { // what it makes up is no energy
+			continue
+		}
+		w.stats.Tickets++
+		w.stats.BilledWh += int64(t.Energy)
+	}
+}
+
+// checkByzantine: S15 all that a liar sent is acknowledged, or an alarm names what is
+// not.
+func (w *World) checkByzantine(c *central, b *byzantineCP) {
+	p := c.db.points[b.id]
+	if b.acked == len(b.held) || p.Forked() || p.MismatchAt != 0 {
+		return
+	}
+	r := &b.held[b.acked].rec
+	w.violated("S15", "%s: record %s/%d and %d behind it are neither acknowledged nor named", b.id, r.Journal, r.Seq, len(b.held)-b.acked-1)
+}
+
+// checkAgent: all is acknowledged, nothing is open, and the books balance.
+func (w *World) checkAgent(c *central, a *agent) {
+	b := a.run
+	switch {
+	case b == nil || !b.ready:
+		w.violated("V3", "%s does not run at the end", a.id)
+		return
+	case c.db.points[a.id].ForkedAt != 0:
+		w.violated("S13", "%s is quarantined: %s", a.id, c.db.points[a.id].Fork)
+		return
+	case b.state.Unacked() > 0:
+		w.violated("V1", "%s: %d records are not acknowledged at the end", a.id, b.state.Unacked())
+		return
+	}
+	for _, m := range b.machines {
+		s := &m.state
+		if s.Session.ID != "" || s.Reservation.ID != "" || s.Start.Session != "" {
+			w.violated("V1", "%s/%d: session %q, reservation %q, start %q at the end", a.id, m.outlet.id, s.Session.ID, s.Reservation.ID, s.Start.Session)
+			return
+		}
+	}
+	for _, o := range a.outlets {
+		w.checkEnergy(c, a, o)
+	}
+	w.checkSessions(c, a)
+}
+
+// checkEnergy: S5 what went through the meter is on tickets, or shown.
+func (w *World) checkEnergy(c *central, a *agent, o *outlet) {
+	m, ok := c.db.meters[connectorKey{journalKey{cp: a.id}, o.id}]
+	if !ok {
+		w.violated("S5", "%s/%d: Central keeps no account of its meter", a.id, o.id)
+		return
+	}
+	billed := charge.WattHours(0)
+	var bills []ledger.Ticket
+	for _, id := range sortedKeys(c.db.tickets) {
+		if t := c.db.tickets[id]; t.CPID == a.id && t.Connector == o.id {
+			billed += t.Energy
+			bills = append(bills, t)
+		}
+	}
+	spare := m.Unaccounted()
+	w.stats.UnaccountedWh += int64(spare)
+	flowed := o.register() - initialRegister
+	_, jumped := c.db.alarms[fmt.Sprintf("%s.%s.%d", ledger.AlarmMeterJumped, a.id, o.id)]
+	switch {
+	case m.Billed != billed:
+		w.violated("S5", "%s/%d: the account says %d Wh are billed, the tickets %d", a.id, o.id, m.Billed, billed)
+	case m.Running != 0:
+		w.violated("S5", "%s/%d: %d Wh of sessions that are not open", a.id, o.id, m.Running)
+	case jumped && !a.truth.storageLost:
+		w.violated("S5", "%s/%d: a meter that shows the truth is said to have jumped", a.id, o.id)
+	case jumped && billed+spare <= flowed: // a clock was wrong while records were lost: shown as an alarm
+	case billed+spare != flowed:
+		w.violated("S5", "%s/%d: %d Wh went through the meter, %d are billed and %d shown", a.id, o.id, flowed, billed, spare)
+	case spare != 0 && !a.truth.storageLost && !a.truth.meterInexact:
+		w.violated("S5", "%s/%d: %d Wh are unaccounted, and nothing was broken", a.id, o.id, spare)
+	}
+	if a.truth.storageLost {
+		return
+	}
+	slices.SortFunc(bills, func(a, b ledger.Ticket) int {
+		if a.Start != b.Start {
+			return int(a.Start - b.Start)
+		}
+		return int(a.Stop - b.Stop)
+	})
+	for i := 1; i < len(bills); i++ {
+		if bills[i].Start < bills[i-1].Stop {
+			w.violated("S3", "%s/%d: the tickets of %s and %s overlap", a.id, o.id, bills[i-1].SessionID, bills[i].SessionID)
+		}
+	}
+}
+
+// checkSessions: S4 every session has its ticket, for exactly what flowed.
+func (w *World) checkSessions(c *central, a *agent) {
+	k := &a.truth
+	if k.storageLost {
+		return
+	}
+	for _, id := range sortedKeys(k.granted) {
+		t, ok := c.db.tickets[ledger.TicketID(id)]
+		billed := t.Energy + c.db.tickets[ledger.CorrectionID(id)].Energy
+		switch {
+		case !ok:
+			w.violated("S4", "%s: session %s has no ticket at the end", a.id, id)
+		case !k.meterInexact && billed != k.energy[id]:
+			w.violated("S4", "%s: tickets of %s bill %d Wh, %d flowed", a.id, id, billed, k.energy[id])
+		}
+	}
+	if e := k.energy[""]; e > 0 && !k.meterInexact {
+		w.violated("S1", "%s: %d Wh flowed for no session", a.id, e)
+	}
+}
+
+// checkRequests: V1 every driver's request that is in the log was read.
+func (w *World) checkRequests(c *central) {
+	for n := range w.kafka.partitions {
+		p := partition{wire.TopicDriverEvents, n}
+		l := w.kafka.log(p)
+		for i := range l.messages {
+			req, err := wire.DecodeDriverRequest(l.messages[i].value)
+			if err != nil {
+				continue
+			}
+			if _, read := c.db.requests[orders.RequestKey{Username: req.Username, MessageID: req.MessageID}]; !read {
+				w.violated("V1", "request %s at %s/%d/%d was never read", req.MessageID, p.topic, p.n, l.base+int64(i))
+				return
+			}
+		}
+	}
+}
+
+// checkOrders: nothing is wanted, ordered, reserved or asked any more.
+func (w *World) checkOrders(c *central) {
+	now := c.now()
+	for _, id := range sortedKeys(c.db.reservations) {
+		if r := c.db.reservations[id]; r.Active(now) && w.byzantineOf(r.CPID) == nil {
+			w.violated("S10", "reservation %s is active at the end", id)
+		}
+	}
+	var open []string
+	for k, q := range c.db.requests {
+		if !q.Finished() {
+			open = append(open, fmt.Sprintf("%s of %s", k.MessageID, k.Username))
+		}
+	}
+	if slices.Sort(open); len(open) > 0 {
+		w.violated("V1", "requests %q are not answered at the end", open)
+	}
+	for _, id := range sortedKeys(c.db.commands) {
+		if w.byzantineOf(c.db.commands[id].CPID) != nil { // it never does what it is told
+			continue
+		}
+		w.violated("V1", "command %s %s is %s at the end", c.db.commands[id].Type, id, c.db.commands[id].State)
+	}
+	if n := len(w.mqtt.queued); n > 0 && w.now-w.mqtt.queued[0].at > time.Minute {
+		w.violated("S15", "the broker keeps %d messages for the bridge that nobody acknowledges", n)
+	}
+	w.checkRequests(c)
+	if len(c.db.outbox) > 0 {
+		w.violated("V1", "%d rows are in the outbox at the end", len(c.db.outbox))
+	}
+	for _, a := range w.agents {
+		for _, m := range a.run.machines {
+			if m.state.Unavailable && wantedOpen(c, a.id, m.outlet.id) {
+				w.violated("V1", "%s/%d is out of service at the end, and wanted", a.id, m.outlet.id)
+			}
+		}
+	}
+}
