@@ -38,6 +38,7 @@ type fold struct {
 	astray     []charge.ConnectorID // whose registers in cp_registered do not go on from those before
 	sessions   []*Session
 	holes      []*Hole
+	settled    *Ticket  // of the session that the record belongs to, if an operator settled it
 	first      []Change // boots forgotten: before the rows of those that come
 	rest       []Change // tickets and alarms
 }

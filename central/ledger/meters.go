@@ -127,9 +127,9 @@ func (f *fold) reach(id charge.ConnectorID, reg charge.WattHours, at ReadAt, oth
 	case m.Before.Known && late:
 	case reg > m.Last:
 		if reg-m.Last > mostEnergy(f.rated(id), between(m.LastRead, at)) {
-			if s := f.accounted(id, m.Last, reg); s != nil {
+			if session, ok := f.accounted(id, m.Last, reg); ok {
 				f.alarm(AlarmMeterJumped, fmt.Sprint(id), id, fmt.Sprintf(
-					"the register went from %d Wh to %d Wh, more than can have flowed; session %s counts it", m.Last, reg, s.ID))
+					"the register went from %d Wh to %d Wh, more than can have flowed; session %s counts it", m.Last, reg, session))
 			} else {
 				f.jump(m, m.Last, reg, at, late)
 				return false
@@ -153,15 +153,20 @@ func (f *fold) reach(id charge.ConnectorID, reg charge.WattHours, at ReadAt, oth
 	return true
 }
 
-// accounted is the open session whose energy has a step of the register in it: the
-// charging point bills it, so the meter must have counted it.
-func (f *fold) accounted(id charge.ConnectorID, from, to charge.WattHours) *Session {
+// accounted returns the session whose energy includes a step of the register: an
+// open one, or the record's own one if its settlement bills the step. The charging
+// point bills it, so the meter must have counted it. That a settled session counts
+// as an open one makes the result independent of when the settlement is applied.
+func (f *fold) accounted(id charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool) {
 	for _, s := range f.cp.Sessions {
 		if s.Connector == id && s.State == SessionOpen && s.StartKnown && s.Start <= from && s.Register >= to {
-			return s
+			return s.ID, true
 		}
 	}
-	return nil
+	if t := f.settled; t != nil && t.Connector == id && t.Start <= from && t.Stop >= to && t.Energy >= to-from {
+		return t.SessionID, true
+	}
+	return "", false
 }
 
 // again takes a register that is known, read once more: the time in which the

@@ -70,19 +70,18 @@ func (f *fold) correctable(s *Session) bool {
 // afterSettlement applies a record of a session that an operator settled. s is
 // a copy of its row.
 func (f *fold) afterSettlement(s *Session, p wire.Payload) {
+	if settled, ok := f.env.Ticket(TicketID(s.ID)); ok {
+		f.settled = &settled
+	}
 	f.widen(s)
 	stopped := f.account(s, p)
 	touch(&f.sessions, s)
 	f.show(s, p)
 	f.measure(p)
-	if !stopped {
+	if !stopped || f.settled == nil {
 		return
 	}
-	settled, ok := f.env.Ticket(TicketID(s.ID))
-	if !ok {
-		return
-	}
-	if t := MakeCorrection(s, f.tariff(settled.Tariff), &settled); t.Energy != 0 || t.Cost.Minor != 0 {
+	if t := MakeCorrection(s, f.tariff(f.settled.Tariff), f.settled); t.Energy != 0 || t.Cost.Minor != 0 {
 		f.bill(s, t)
 	}
 }

@@ -66,6 +66,52 @@ func TestSettledAtAnyMoment(t *testing.T) {
 	})
 }
 
+// A rebuild does not know which of a session's records came before its
+// settlement. A step of the register that the settlement bills is counted by the
+// meter in either order.
+func TestAStepThatASettlementBills(t *testing.T) {
+	t.Parallel()
+	b := ledgertest.NewBox("CP", 1, morning)
+	b.Outlets[1].Register = 0
+	boot := b.Boot()
+	b.Grant(1, "s1", "ann", "")
+	b.Begin(1)
+	b.Flow(1, 7_000_000)
+	b.Sample(1)
+	log := b.Log[1:]
+	bk := ledgertest.NewBook("CP", morning)
+	bk.Apply(boot)
+	for _, r := range log {
+		bk.Apply(r)
+	}
+	changes, err := ledger.Settle(bk.CP, &bk.Env, "s1", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bk.Keep(changes)
+	ticket := bk.Tickets[ledger.TicketID("s1")]
+	if ticket.Energy != 7_000_000 || bk.CP.Meters[1].Unaccounted() != 0 {
+		t.Fatalf("settled with %d Wh, %d Wh unaccounted, want 7000000 and 0", ticket.Energy, bk.CP.Meters[1].Unaccounted())
+	}
+	for early := 1; early < len(log); early++ {
+		again := ledgertest.NewBook("CP", morning)
+		again.Apply(boot)
+		for i, r := range log {
+			if i == early {
+				changes, err := ledger.Resettle(again.CP, &again.Env, ticket)
+				if err != nil {
+					t.Fatal(err)
+				}
+				again.Keep(changes)
+			}
+			again.Apply(r)
+		}
+		if got, want := *again.CP.Meters[1], *bk.CP.Meters[1]; got.Unaccounted() != 0 || got.Last != want.Last || got.Billed != want.Billed {
+			t.Errorf("settled before record %d: the account is %+v, want %+v", early, got, want)
+		}
+	}
+}
+
 func payload(r wire.Record) wire.Payload {
 	p, err := r.Payload()
 	if err != nil {
