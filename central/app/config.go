@@ -249,8 +249,8 @@ func price(c money.Currency, main, cents, otherwise string) (money.Price, *price
 func (c *Config) orders() orders.Config {
 	n := &c.Network
 	o := orders.Config{
-		ReservationLife: n.Reservation, PerDriver: n.ReservationsPerDriver, AskFor: n.AskFor, MaxAsked: n.MaxAsked,
-		StartWait: n.StartWait, Tariff: charge.TariffVersion(c.Tariff.Version),
+		ReservationLife: n.Reservation, PerDriver: n.ReservationsPerDriver, ConfirmTimeout: n.AskFor, MaxTried: n.MaxAsked,
+		StartTimeout: n.StartWait, Tariff: charge.TariffVersion(c.Tariff.Version),
 	}
 	for _, d := range n.Drivers {
 		o.Drivers = append(o.Drivers, charge.Username(d))

@@ -51,7 +51,7 @@ func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
 		}
 	}
 	for _, w := range availability {
-		out.Availability = append(out.Availability, rebuild.Availability{CPID: w.CPID, Connector: w.Connector, Available: w.Available, AskedAt: w.AskedAt})
+		out.Availability = append(out.Availability, rebuild.Availability{CPID: w.CPID, Connector: w.Connector, Available: w.Available, AskedAt: w.RequestedAt})
 	}
 	for i := range settled {
 		out.Settled = append(out.Settled, rebuild.NewSettled(&settled[i]))

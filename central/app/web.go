@@ -110,32 +110,32 @@ func commandsOf(r *ingest.Reply) []charge.CommandID {
 
 // Reserve implements web.Desk.
 func (d operatorAPI) Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Ask: orders.AskReserve{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
+	return d.execute(ctx, ingest.Order{Ask: orders.OperatorReserve{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
 }
 
 // Cancel implements web.Desk.
 func (d operatorAPI) Cancel(ctx context.Context, id charge.ReservationID) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Ask: orders.AskCancel{ReservationID: id}})
+	return d.execute(ctx, ingest.Order{Ask: orders.OperatorCancel{ReservationID: id}})
 }
 
 // Start implements web.Desk.
 func (d operatorAPI) Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Ask: orders.AskStart{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
+	return d.execute(ctx, ingest.Order{Ask: orders.OperatorStart{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
 }
 
 // Stop implements web.Desk.
 func (d operatorAPI) Stop(ctx context.Context, id charge.SessionID) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Ask: orders.AskStop{SessionID: id}})
+	return d.execute(ctx, ingest.Order{Ask: orders.OperatorStop{SessionID: id}})
 }
 
 // SetAvailability implements web.Desk.
 func (d operatorAPI) SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, available bool) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Ask: orders.AskAvailability{Target: orders.Target{CPID: cp, Connector: n}, Available: available}})
+	return d.execute(ctx, ingest.Order{Ask: orders.OperatorAvailability{Target: orders.Target{CPID: cp, Connector: n}, Available: available}})
 }
 
 // Simulate implements web.Desk.
 func (d operatorAPI) Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Ask: orders.AskSimulate{
+	return d.execute(ctx, ingest.Order{Ask: orders.OperatorSimulate{
 		Target: orders.Target{CPID: cp, Connector: n}, Action: wire.SimulateAction(action), Fault: f,
 	}})
 }
@@ -323,7 +323,7 @@ func (a archive) Holes(ctx context.Context, q web.Query) ([]web.Hole, error) {
 // Hole implements web.Archive.
 func (a archive) Hole(ctx context.Context, id int64) (*web.Hole, error) {
 	h, ok, err := a.s.Hole(ctx, id)
-	return single(store.HoleRow{N: id, Hole: h}, ok, err, hole)
+	return single(store.HoleRow{N: id, Gap: h}, ok, err, hole)
 }
 
 func hole(h *store.HoleRow) web.Hole {
@@ -333,7 +333,7 @@ func hole(h *store.HoleRow) web.Hole {
 	}
 	return web.Hole{
 		ID: h.N, CPID: h.CPID, Journal: h.Journal, First: h.First, Last: h.Last, Cause: string(h.Cause), Detail: h.Detail, Missing: missing,
-		Unaccounted: h.Energy, At: h.FoundAt, Filled: len(h.Missing) == 0,
+		Unaccounted: h.Energy, At: h.DetectedAt, Filled: len(h.Missing) == 0,
 	}
 }
 

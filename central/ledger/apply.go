@@ -14,10 +14,10 @@ import (
 func Apply(cp *CP, env *Env, in Input) (Outcome, []Change) {
 	f := fold{cp: cp, env: env, rec: &in.Record}
 	f.out.Hash = wire.Hash(in.Raw)
-	f.meet()
-	f.out.Verdict = f.place()
+	f.noteFirstContact()
+	f.out.Verdict = f.classify()
 	if f.out.Verdict == Applied {
-		f.take()
+		f.applyRecord()
 	}
 	return f.out, f.emit()
 }
@@ -30,32 +30,32 @@ type fold struct {
 	rec *wire.Record
 	out Outcome
 
-	decoded    bool
-	point      bool
-	journals   []*Journal
-	connectors []*Connector
-	meters     []touchedMeter
-	astray     []charge.ConnectorID // whose registers in cp_registered do not go on from those before
-	sessions   []*Session
-	holes      []*Hole
-	settled    *Ticket  // of the session that the record belongs to, if an operator settled it
-	first      []Change // boots forgotten: before the rows of those that come
-	rest       []Change // tickets and alarms
+	decoded         bool
+	pointChanged    bool
+	journals        []*Journal
+	connectors      []*Connector
+	meters          []touchedMeter
+	brokenRegisters []charge.ConnectorID // whose registers in cp_registered do not go on from those before
+	sessions        []*Session
+	gaps            []*Gap
+	settled         *Ticket  // of the session that the record belongs to, if an operator settled it
+	deletions       []Change // boots forgotten: before the rows of those that come
+	inserts         []Change // tickets and alarms
 }
 
 type touchedMeter struct {
-	m   *Meter
-	was charge.WattHours // unaccounted before this step
+	meter             *Meter
+	unaccountedBefore charge.WattHours // unaccounted before this step
 }
 
-// meet writes down a charging point that is heard for the first time.
-func (f *fold) meet() {
-	if f.cp.FirstHeard != 0 {
+// noteFirstContact writes down a charging point that is heard for the first time.
+func (f *fold) noteFirstContact() {
+	if f.cp.FirstSeenAt != 0 {
 		return
 	}
-	f.cp.FirstHeard = max(f.env.Now, 1)
-	f.cp.Admitted = f.cp.Admitted || f.env.Admit
-	f.point = true
+	f.cp.FirstSeenAt = max(f.env.Now, 1)
+	f.cp.Admitted = f.cp.Admitted || f.env.AdmitNew
+	f.pointChanged = true
 }
 
 // payload decodes the record's data once. It is nil when the type is not known
@@ -74,38 +74,38 @@ func (f *fold) payload() wire.Payload {
 	return p
 }
 
-// take applies a record that was found to be next, or to fill a hole.
-func (f *fold) take() {
+// applyRecord applies a record that was found to be next, or to fill a hole.
+func (f *fold) applyRecord() {
 	p := f.payload()
 	if f.out.Unusable != nil {
-		f.unusable(f.out.Unusable.Error())
+		f.reportUnusable(f.out.Unusable.Error())
 	}
-	if j := f.known(f.rec.Journal); f.out.Late && f.rec.Seq == 1 && j.After.Seq == 0 && !j.Root {
-		f.link(j, 0) // what it follows was not known so far
+	if j := f.findJournal(f.rec.Journal); f.out.Late && f.rec.Seq == 1 && j.After.Seq == 0 && !j.Root {
+		f.linkJournal(j, 0) // what it follows was not known so far
 		touch(&f.journals, j)
 	}
-	f.widen(f.cp.Sessions[f.rec.SessionID])
-	f.widenSettled(p)
+	f.extendDuration(f.cp.Sessions[f.rec.SessionID])
+	f.extendSettledDuration(p)
 	if reg, ok := p.(*wire.Registered); ok {
-		f.takeRegistered(reg)
+		f.applyRegistered(reg)
 	} else if p != nil {
-		f.takePayload(p)
+		f.applyPayload(p)
 	}
-	boot := f.boot()
-	f.out.Present = boot != nil && f.rec.Journal == f.cp.Present
+	boot := f.bootState()
+	f.out.Current = boot != nil && f.rec.Journal == f.cp.CurrentJournal
 	f.out.Late = f.out.Late || boot == nil
 }
 
-// boot is the state that the record changes: that of the present boot or of the
+// bootState is the state that the record changes: that of the present boot or of the
 // one that waits; nil for records of boots that are over and for late ones.
-func (f *fold) boot() map[charge.ConnectorID]*Connector {
+func (f *fold) bootState() map[charge.ConnectorID]*Connector {
 	switch {
 	case f.out.Late:
 		return nil
-	case f.rec.Journal == f.cp.Present:
+	case f.rec.Journal == f.cp.CurrentJournal:
 		return f.cp.Connectors
-	case f.rec.Journal == f.cp.WaitingJournal:
-		return f.cp.Waiting
+	case f.rec.Journal == f.cp.PendingJournal:
+		return f.cp.PendingConnectors
 	}
 	return nil
 }
@@ -114,7 +114,7 @@ func (f *fold) boot() map[charge.ConnectorID]*Connector {
 // when it changes none, or is about the charging point as a whole. One that
 // record 1 did not name is made: better shown than lost.
 func (f *fold) connector(id charge.ConnectorID) *Connector {
-	boot := f.boot()
+	boot := f.bootState()
 	if boot == nil || id < 1 {
 		return nil
 	}
@@ -133,19 +133,19 @@ func touch[T comparable](list *[]T, v T) {
 	}
 }
 
-func (f *fold) alarm(kind AlarmKind, id string, connector charge.ConnectorID, detail string) {
-	f.rest = append(f.rest, AlarmRaised{Alarm{
+func (f *fold) raiseAlarm(kind AlarmKind, id string, connector charge.ConnectorID, detail string) {
+	f.inserts = append(f.inserts, AlarmRaised{Alarm{
 		ID: string(kind) + "." + string(f.cp.ID) + "." + id, Kind: kind, CPID: f.cp.ID, Connector: connector,
 		At: f.env.Now, Detail: detail,
 	}})
 }
 
-func (f *fold) clear(kind AlarmKind, id string, connector charge.ConnectorID) {
-	f.alarm(kind, id, connector, "")
-	f.rest[len(f.rest)-1] = cleared(f.rest[len(f.rest)-1])
+func (f *fold) clearAlarm(kind AlarmKind, id string, connector charge.ConnectorID) {
+	f.raiseAlarm(kind, id, connector, "")
+	f.inserts[len(f.inserts)-1] = asCleared(f.inserts[len(f.inserts)-1])
 }
 
-func cleared(c Change) Change {
+func asCleared(c Change) Change {
 	if a, ok := c.(AlarmRaised); ok {
 		a.Alarm.Cleared = true
 		return a
@@ -153,26 +153,26 @@ func cleared(c Change) Change {
 	return c
 }
 
-// unusable notes that the record, or what it tells, cannot be used: it stays
+// reportUnusable notes that the record, or what it tells, cannot be used: it stays
 // applied, is counted, and raises an alarm.
-func (f *fold) unusable(why string) {
+func (f *fold) reportUnusable(why string) {
 	if f.out.Unusable == nil {
 		f.out.Unusable = errors.New(why)
 	}
-	f.alarm(AlarmUnusable, string(f.rec.Journal)+"."+string(f.rec.Type), f.rec.Connector, why)
+	f.raiseAlarm(AlarmUnusable, string(f.rec.Journal)+"."+string(f.rec.Type), f.rec.Connector, why)
 }
 
 // emit returns the touched rows as copies.
 func (f *fold) emit() []Change {
-	defer f.putAway() // once their rows are copied
-	n := len(f.first) + len(f.journals) + len(f.connectors) + len(f.meters) + len(f.sessions) + len(f.holes) + len(f.rest) + 1
-	if n == 1 && !f.point {
+	defer f.evictJournals() // once their rows are copied
+	n := len(f.deletions) + len(f.journals) + len(f.connectors) + len(f.meters) + len(f.sessions) + len(f.gaps) + len(f.inserts) + 1
+	if n == 1 && !f.pointChanged {
 		return nil
 	}
-	f.watchMeters()
+	f.raiseMeterAlarms()
 	out := make([]Change, 0, n+len(f.meters))
-	out = append(out, f.first...)
-	if f.point {
+	out = append(out, f.deletions...)
+	if f.pointChanged {
 		p := f.cp.Point
 		p.Faults = slices.Clone(p.Faults)
 		out = append(out, PointChanged{p})
@@ -188,17 +188,17 @@ func (f *fold) emit() []Change {
 		out = append(out, ConnectorChanged{f.cp.ID, row})
 	}
 	for _, t := range f.meters {
-		out = append(out, MeterChanged{f.cp.ID, *t.m})
+		out = append(out, MeterChanged{f.cp.ID, *t.meter})
 	}
 	for _, s := range f.sessions {
 		row := *s
 		row.Spans = slices.Clone(s.Spans)
 		out = append(out, SessionChanged{row})
 	}
-	for _, h := range f.holes {
+	for _, h := range f.gaps {
 		row := *h
-		row.Missing, row.Waiting = slices.Clone(h.Missing), slices.Clone(h.Waiting)
-		out = append(out, HoleChanged{row})
+		row.Missing, row.Unmeasured = slices.Clone(h.Missing), slices.Clone(h.Unmeasured)
+		out = append(out, GapChanged{row})
 	}
-	return append(out, f.rest...)
+	return append(out, f.inserts...)
 }

@@ -12,7 +12,7 @@ import (
 
 // day is a long day of one charging point: sessions with samples.
 func day(records int) []ledger.Input {
-	b := ledgertest.NewBox("CP_001", 1, morning)
+	b := ledgertest.NewChargingPoint("CP_001", 1, morning)
 	b.Boot()
 	for n := 0; len(b.Log) < records; n++ {
 		b.Plug(1)

@@ -8,20 +8,20 @@ import (
 // NewCP returns a charging point of which nothing is known yet.
 func NewCP(id charge.CPID) *CP {
 	return &CP{
-		Point:      Point{ID: id},
-		Journals:   map[charge.JournalID]*Journal{},
-		Connectors: map[charge.ConnectorID]*Connector{},
-		Waiting:    map[charge.ConnectorID]*Connector{},
-		Meters:     map[charge.ConnectorID]*Meter{},
-		Sessions:   map[charge.SessionID]*Session{},
-		Holes:      map[string]*Hole{},
+		Point:             Point{ID: id},
+		Journals:          map[charge.JournalID]*Journal{},
+		Connectors:        map[charge.ConnectorID]*Connector{},
+		PendingConnectors: map[charge.ConnectorID]*Connector{},
+		Meters:            map[charge.ConnectorID]*Meter{},
+		Sessions:          map[charge.SessionID]*Session{},
+		Gaps:              map[string]*Gap{},
 	}
 }
 
-// Answer is the acknowledgement for a record or a presence that names journal:
+// AckFor is the acknowledgement for a record or a presence that names journal:
 // Journal and Seq are set, Central and At are the caller's. Journal is nil when
 // nothing is known of it. It changes nothing.
-func Answer(cp *CP, env *Env, journal charge.JournalID) wire.Ack {
+func AckFor(cp *CP, env *Env, journal charge.JournalID) wire.Ack {
 	j := cp.Journals[journal]
 	if j == nil && env.Journal != nil {
 		if row, ok := env.Journal(journal); ok {

@@ -14,27 +14,27 @@ import (
 //
 // Invariant: it grows with Central's own, so a restart is above it.
 func (p *Point) Epoch(own charge.Epoch) charge.Epoch {
-	own.Number = min(own.Number+p.Lead, charge.MaxEpochNumber)
+	own.Number = min(own.Number+p.EpochLead, charge.MaxEpochNumber)
 	return own
 }
 
-// exceed puts the epoch for this charging point above one that it obeys. Only a
+// exceedEpoch puts the epoch for this charging point above one that it obeys. Only a
 // Central that is active does so: of two, each would exceed the other, until one
 // of them fences the other.
-func (f *fold) exceed(obeyed charge.Epoch) {
+func (f *fold) exceedEpoch(obeyed charge.Epoch) {
 	env, p := f.env, &f.cp.Point
-	if !env.Speaks || !p.Epoch(env.Central).Less(obeyed) {
+	if !env.Active || !p.Epoch(env.Central).Less(obeyed) {
 		return
 	}
 	if obeyed.Number >= charge.MaxEpochNumber {
-		f.alarm(AlarmEpoch, "end", 0, fmt.Sprintf("the charging point obeys the epoch %s, which cannot be exceeded: "+
+		f.raiseAlarm(AlarmEpoch, "end", 0, fmt.Sprintf("the charging point obeys the epoch %s, which cannot be exceeded: "+
 			"delete its position file, or give it an empty storage", obeyed))
 	}
-	p.Lead = min(obeyed.Number+1, charge.MaxEpochNumber) - env.Central.Number
+	p.EpochLead = min(obeyed.Number+1, charge.MaxEpochNumber) - env.Central.Number
 }
 
-// ours reports whether the position of the charging point is what this run of
+// positionIsOurs reports whether the position of the charging point is what this run of
 // Central acknowledged.
-func (f *fold) ours() bool {
+func (f *fold) positionIsOurs() bool {
 	return !f.env.Central.IsZero() && f.cp.Position.Run == f.env.Central.Run
 }

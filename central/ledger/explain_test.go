@@ -13,27 +13,27 @@ func TestAHoleIsExplained(t *testing.T) {
 	t.Parallel()
 	bk := aDay(t)
 	var id string
-	for id = range bk.CP.Holes {
+	for id = range bk.CP.Gaps {
 	}
-	before, hash := len(bk.CP.Holes), bk.Hash()
-	changes, err := ledger.Explain(bk.CP, id, "the card was replaced")
+	before, hash := len(bk.CP.Gaps), bk.Hash()
+	changes, err := ledger.ExplainGap(bk.CP, id, "the card was replaced")
 	if err != nil {
 		t.Fatal(err)
 	}
-	bk.Keep(changes)
-	if got := bk.Holes[id].Detail; !strings.HasSuffix(got, "; the card was replaced") {
+	bk.Save(changes)
+	if got := bk.Gaps[id].Detail; !strings.HasSuffix(got, "; the card was replaced") {
 		t.Errorf("detail: %q", got)
 	}
-	if len(bk.Open(ledger.AlarmHole)) != 0 {
+	if len(bk.OpenAlarms(ledger.AlarmGap)) != 0 {
 		t.Error("the alarm is still there")
 	}
-	if len(bk.CP.Holes) != before || bk.Hash() != hash {
+	if len(bk.CP.Gaps) != before || bk.Hash() != hash {
 		t.Error("words filled the hole")
 	}
-	if _, err := ledger.Explain(bk.CP, "j.9", "why"); err == nil {
+	if _, err := ledger.ExplainGap(bk.CP, "j.9", "why"); err == nil {
 		t.Error("a hole that does not exist was explained")
 	}
-	if _, err := ledger.Explain(bk.CP, id, strings.Repeat("why ", 300)); err == nil {
+	if _, err := ledger.ExplainGap(bk.CP, id, strings.Repeat("why ", 300)); err == nil {
 		t.Error("a book was written beside a hole")
 	}
 }

@@ -15,12 +15,12 @@ const minute charge.Time = 60_000
 
 // twins is one identity in two boxes: the second is a copy of the first's
 // storage, started later.
-func twins(t *testing.T) (a, b *ledgertest.Box, bk *ledgertest.Book) {
+func twins(t *testing.T) (a, b *ledgertest.ChargingPoint, bk *ledgertest.Book) {
 	t.Helper()
-	a, bk = ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	a, bk = ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 	a.Boot()
 	a.Plug(1)
-	b = ledgertest.NewBox("CP", 1, morning+minute)
+	b = ledgertest.NewChargingPoint("CP", 1, morning+minute)
 	b.Boots, b.Storage = 10, append(b.Storage, a.Storage...)
 	b.Boot()
 	for _, r := range append(a.Storage, b.Log...) {
@@ -31,7 +31,7 @@ func twins(t *testing.T) (a, b *ledgertest.Box, bk *ledgertest.Book) {
 	return a, b, bk
 }
 
-func write(b *ledgertest.Box, bk *ledgertest.Book, now charge.Time) ledger.Verdict {
+func write(b *ledgertest.ChargingPoint, bk *ledgertest.Book, now charge.Time) ledger.Verdict {
 	b.Now, bk.Env.Now = now, now
 	out, _ := bk.Apply(b.Write(1, "", &wire.StatusChanged{Status: charge.StatusPreparing}))
 	return out.Verdict
@@ -54,7 +54,7 @@ func TestTwoGrowingJournalsAreAFork(t *testing.T) {
 	if v := write(a, bk, morning+12*minute); v != ledger.Forked {
 		t.Fatalf("both grow after ten minutes: %s, want forked", v)
 	}
-	if !bk.CP.Forked() || len(bk.Open(ledger.AlarmFork)) == 0 {
+	if !bk.CP.Forked() || len(bk.OpenAlarms(ledger.AlarmFork)) == 0 {
 		t.Fatal("no quarantine, or no alarm")
 	}
 	if v := write(b, bk, morning+13*minute); v != ledger.Forked {
@@ -63,7 +63,7 @@ func TestTwoGrowingJournalsAreAFork(t *testing.T) {
 	if len(bk.Tickets) != 0 {
 		t.Fatal("billed in quarantine")
 	}
-	bk.Keep(ledger.Release(bk.CP))
+	bk.Save(ledger.Release(bk.CP))
 	if bk.CP.Forked() {
 		t.Fatal("not released")
 	}
@@ -74,20 +74,20 @@ func TestTwoGrowingJournalsAreAFork(t *testing.T) {
 func TestAfterAForkTheBoxThatSpeaksIsPresent(t *testing.T) {
 	t.Parallel()
 	a, b, bk := twins(t)
-	bk.Heard(a.Presence(wire.Position{}, epoch(1)))
-	bk.Heard(b.Presence(wire.Position{}, epoch(1)))
-	if bk.Heard(a.Presence(wire.Position{}, epoch(1))); bk.CP.Present != b.Journal {
-		t.Fatalf("%s is present before the fork shows, want the later boot", bk.CP.Present)
+	bk.ApplyPresence(a.Presence(wire.Position{}, epoch(1)))
+	bk.ApplyPresence(b.Presence(wire.Position{}, epoch(1)))
+	if bk.ApplyPresence(a.Presence(wire.Position{}, epoch(1))); bk.CP.CurrentJournal != b.Journal {
+		t.Fatalf("%s is present before the fork shows, want the later boot", bk.CP.CurrentJournal)
 	}
 	write(a, bk, morning+10*minute)
 	write(b, bk, morning+12*minute)
 	if v := write(a, bk, morning+13*minute); v != ledger.Forked {
 		t.Fatalf("both grow: %s", v)
 	}
-	bk.Heard(a.Presence(wire.Position{}, epoch(1)))
-	bk.Keep(ledger.Release(bk.CP))
-	if bk.CP.Present != a.Journal || !bk.CP.Online || bk.CP.Forked() {
-		t.Errorf("%s is present, online %v, quarantine %v; want %s", bk.CP.Present, bk.CP.Online, bk.CP.Forked(), a.Journal)
+	bk.ApplyPresence(a.Presence(wire.Position{}, epoch(1)))
+	bk.Save(ledger.Release(bk.CP))
+	if bk.CP.CurrentJournal != a.Journal || !bk.CP.Online || bk.CP.Forked() {
+		t.Errorf("%s is present, online %v, quarantine %v; want %s", bk.CP.CurrentJournal, bk.CP.Online, bk.CP.Forked(), a.Journal)
 	}
 }
 
@@ -119,7 +119,7 @@ func TestOtherBytesAreAFork(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+			b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 			b.Boot()
 			b.Plug(1)
 			b.Boot()
@@ -147,7 +147,7 @@ func TestOtherBytesAreAFork(t *testing.T) {
 
 // stray is the next record of a charging point as somebody writes it who does
 // not hold its chain.
-func stray(b *ledgertest.Box) wire.Record {
+func stray(b *ledgertest.ChargingPoint) wire.Record {
 	r := b.Log[len(b.Log)-1]
 	r.Seq, r.Type, r.Connector, r.Data = r.Seq+1, wire.TypePluggedIn, 1, []byte("{}")
 	r.Prev = strings.Repeat("ab", 32)
@@ -159,7 +159,7 @@ func stray(b *ledgertest.Box) wire.Record {
 func TestAWrongPrevIsDropped(t *testing.T) {
 	t.Parallel()
 	for _, boot := range []bool{false, true} {
-		b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+		b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 		bk.Apply(b.Boot())
 		if boot {
 			b.Boot()
@@ -168,14 +168,14 @@ func TestAWrongPrevIsDropped(t *testing.T) {
 		}
 		r := b.Log[1]
 		r.Prev = strings.Repeat("ab", 32)
-		if out, _ := bk.Apply(r); out.Verdict != ledger.Mismatched || bk.CP.Forked() || len(bk.Open(ledger.AlarmMismatch)) != 1 {
+		if out, _ := bk.Apply(r); out.Verdict != ledger.Mismatched || bk.CP.Forked() || len(bk.OpenAlarms(ledger.AlarmMismatch)) != 1 {
 			t.Fatalf("boot %v: got %s, want it dropped and shown", boot, out.Verdict)
 		}
 		if out, _ := bk.Apply(b.Log[1]); out.Verdict != ledger.Applied {
 			t.Fatalf("boot %v: the right one: got %s, want applied", boot, out.Verdict)
 		}
 		bk.Env.Now += 11 * minute
-		if bk.Apply(b.Boot()); len(bk.Open(ledger.AlarmMismatch)) != 0 {
+		if bk.Apply(b.Boot()); len(bk.OpenAlarms(ledger.AlarmMismatch)) != 0 {
 			t.Error("shown for longer than ten minutes after the last one")
 		}
 	}
@@ -195,7 +195,7 @@ func TestRecordsThatKeepNotFittingAreAFork(t *testing.T) {
 		{"one an hour", 60, false, false},
 		{"the charging point goes on", 1, true, false},
 	} {
-		b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+		b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 		bk.Apply(b.Boot())
 		for i := range charge.Time(20) {
 			b.Now = bk.Env.Now
@@ -214,7 +214,7 @@ func TestRecordsThatKeepNotFittingAreAFork(t *testing.T) {
 		if bk.CP.Forked() != tc.want {
 			t.Errorf("%s: quarantined %v, want %v", tc.name, bk.CP.Forked(), tc.want)
 		}
-		bk.Keep(ledger.Release(bk.CP))
+		bk.Save(ledger.Release(bk.CP))
 		if bk.Apply(stray(b)); bk.CP.Forked() {
 			t.Errorf("%s: quarantined again at once", tc.name)
 		}
@@ -225,7 +225,7 @@ func TestRecordsThatKeepNotFittingAreAFork(t *testing.T) {
 // after it: one that claims to be a known record does not bridge it.
 func TestAPauseEndsASeriesThatDoesNotFit(t *testing.T) {
 	t.Parallel()
-	b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 	bk.Apply(b.Boot())
 	bk.Apply(b.Write(1, "", &wire.StatusChanged{Status: charge.StatusPreparing}))
 	bk.Apply(stray(b))
@@ -243,14 +243,14 @@ func TestAPauseEndsASeriesThatDoesNotFit(t *testing.T) {
 // A record that turns up late must fit what is known on both of its sides.
 func TestALateRecordMustFit(t *testing.T) {
 	t.Parallel()
-	b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 	b.Boot()
 	for range 4 {
 		b.Write(1, "", &wire.StatusChanged{Status: charge.StatusPreparing})
 	}
 	bk.Apply(b.Log[0])
 	b.Storage = b.Storage[3:]
-	bk.Heard(b.Presence(wire.Position{}, charge.Epoch{}))
+	bk.ApplyPresence(b.Presence(wire.Position{}, charge.Epoch{}))
 	for _, r := range b.Log[3:] {
 		bk.Apply(r)
 	}
@@ -272,7 +272,7 @@ func TestALateRecordMustFit(t *testing.T) {
 // account.
 func TestRecordsNobodyUnderstands(t *testing.T) {
 	t.Parallel()
-	b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 	bk.Apply(b.Boot())
 	b.Write(1, "", &wire.PluggedIn{})
 	r := b.Storage[1]
@@ -285,10 +285,10 @@ func TestRecordsNobodyUnderstands(t *testing.T) {
 	if out, _ := bk.Apply(r2); out.Verdict != ledger.Applied || out.Unusable == nil {
 		t.Fatalf("unusable data: %+v", out)
 	}
-	if a := ledger.Answer(bk.CP, &bk.Env, r.Journal); a.Seq != 3 || len(bk.Tickets) != 0 {
+	if a := ledger.AckFor(bk.CP, &bk.Env, r.Journal); a.Seq != 3 || len(bk.Tickets) != 0 {
 		t.Fatalf("answer %+v, tickets %v", a, bk.Tickets)
 	}
-	if a := ledger.Answer(bk.CP, &bk.Env, "never-heard-of"); a.Journal != nil || a.Seq != 0 {
+	if a := ledger.AckFor(bk.CP, &bk.Env, "never-heard-of"); a.Journal != nil || a.Seq != 0 {
 		t.Fatalf("answer for an unknown journal: %+v, want null", a)
 	}
 }

@@ -115,26 +115,26 @@ func FuzzFold(f *testing.F) {
 			switch d.next(8) {
 			case 0:
 				at := wire.Position{Journal: d.journal(), Seq: charge.Seq(1 + d.next(6))}
-				bk.Heard(wire.Presence{Online: d.next(4) > 0, Journal: d.journal(), Conn: uint64(d.next(5)), First: &at, Next: &at, Central: epoch(1)})
+				bk.ApplyPresence(wire.Presence{Online: d.next(4) > 0, Journal: d.journal(), Conn: uint64(d.next(5)), First: &at, Next: &at, Central: epoch(1)})
 			case 1:
 				bk.CP = bk.Load()
 			case 2:
-				changes, _ := ledger.PassNext(bk.CP, &bk.Env)
-				bk.Keep(changes)
-				bk.Keep(ledger.Release(bk.CP))
+				changes, _ := ledger.SkipNext(bk.CP, &bk.Env)
+				bk.Save(changes)
+				bk.Save(ledger.Release(bk.CP))
 			case 3:
 				changes, _ := ledger.Settle(bk.CP, &bk.Env, d.session(), true)
-				bk.Keep(changes)
+				bk.Save(changes)
 			default:
 				r := d.record()
-				before := ledger.Answer(bk.CP, &bk.Env, r.Journal).Seq
+				before := ledger.AckFor(bk.CP, &bk.Env, r.Journal).Seq
 				bk.Apply(r)
-				if after := ledger.Answer(bk.CP, &bk.Env, r.Journal).Seq; after < before {
+				if after := ledger.AckFor(bk.CP, &bk.Env, r.Journal).Seq; after < before {
 					t.Fatalf("position of %s went from %d back to %d", r.Journal, before, after)
 				}
 			}
 		}
-		for _, fault := range bk.Faults {
+		for _, fault := range bk.Violations {
 			t.Fatal(fault)
 		}
 		for id, m := range bk.CP.Meters {

@@ -56,21 +56,21 @@ func HashNetwork(points map[charge.CPID]string) string {
 // HashPoint is the hash of one charging point with all its sessions and
 // tickets; "" when nothing is known of it.
 func HashPoint(cp *CP, sessions []Session, tickets []Ticket) string {
-	if lines := Accounts(cp, sessions, tickets); len(lines) > 0 {
+	if lines := AccountLines(cp, sessions, tickets); len(lines) > 0 {
 		return digest(lines)
 	}
 	return ""
 }
 
-// Accounts are the lines that HashPoint is made of, sorted: what differs
+// AccountLines are the lines that HashPoint is made of, sorted: what differs
 // between two ledgers can be seen in them.
-func Accounts(cp *CP, sessions []Session, tickets []Ticket) []string {
-	missing := missingOf(cp)
+func AccountLines(cp *CP, sessions []Session, tickets []Ticket) []string {
+	missing := missingRanges(cp)
 	lines := make([]string, 0, len(cp.Journals)+len(cp.Meters)+len(sessions)+len(tickets))
 	add := func(format string, args ...any) { lines = append(lines, fmt.Sprintf(format, args...)) }
 	for id, j := range cp.Journals {
 		hash := j.Hash
-		if lacks(missing[id], j.Last) {
+		if containsSeq(missing[id], j.Last) {
 			hash = "missing" // whoever passed it may have been told its hash, or not
 		}
 		if j.Last > 0 {
@@ -88,7 +88,7 @@ func Accounts(cp *CP, sessions []Session, tickets []Ticket) []string {
 		}
 	}
 	for i := range sessions {
-		lines = append(lines, accountOf(&sessions[i]))
+		lines = append(lines, sessionLine(&sessions[i]))
 	}
 	for i := range tickets {
 		t := &tickets[i]
@@ -104,9 +104,9 @@ func Accounts(cp *CP, sessions []Session, tickets []Ticket) []string {
 	return lines
 }
 
-// accountOf is the line of a session. Of one that ended its ticket says the
+// sessionLine is the line of a session. Of one that ended its ticket says the
 // rest, and that alone never changes.
-func accountOf(s *Session) string {
+func sessionLine(s *Session) string {
 	if s.State == SessionEnded {
 		return fmt.Sprintf("session %s ended", s.ID)
 	}
@@ -116,11 +116,11 @@ func accountOf(s *Session) string {
 		int64(s.AuthorizedAt), int64(s.StartedAt), s.Reason, spans)
 }
 
-// missingOf joins what the holes of each journal miss into ranges that neither
+// missingRanges joins what the holes of each journal miss into ranges that neither
 // touch nor overlap.
-func missingOf(cp *CP) map[charge.JournalID][]Range {
+func missingRanges(cp *CP) map[charge.JournalID][]Range {
 	all := map[charge.JournalID][]Range{}
-	for _, h := range cp.Holes {
+	for _, h := range cp.Gaps {
 		all[h.Journal] = append(all[h.Journal], h.Missing...)
 	}
 	maps.DeleteFunc(all, func(_ charge.JournalID, r []Range) bool { return len(r) == 0 })
@@ -144,7 +144,7 @@ func missingOf(cp *CP) map[charge.JournalID][]Range {
 	return all
 }
 
-func lacks(missing []Range, seq charge.Seq) bool {
+func containsSeq(missing []Range, seq charge.Seq) bool {
 	return slices.ContainsFunc(missing, func(r Range) bool { return r.First <= seq && (seq <= r.Last || r.Last == 0) && r.First != 0 })
 }
 

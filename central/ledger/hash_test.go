@@ -14,7 +14,7 @@ import (
 // aDay is a ledger with a ticket, a running session and an open hole.
 func aDay(t *testing.T) *ledgertest.Book {
 	t.Helper()
-	b, bk := ledgertest.NewBox("CP_001", 2, morning), ledgertest.NewBook("CP_001", morning)
+	b, bk := ledgertest.NewChargingPoint("CP_001", 2, morning), ledgertest.NewBook("CP_001", morning)
 	b.Boot()
 	b.Plug(1)
 	b.Grant(1, "s1", "ann", "")
@@ -31,13 +31,13 @@ func aDay(t *testing.T) *ledgertest.Book {
 		bk.Apply(r)
 	}
 	b.Storage = b.Storage[lost:]
-	bk.Heard(b.Presence(wire.Position{}, charge.Epoch{}))
+	bk.ApplyPresence(b.Presence(wire.Position{}, charge.Epoch{}))
 	for _, r := range b.Log[lost:] {
 		if out, _ := bk.Apply(r); out.Verdict != ledger.Applied {
 			t.Fatalf("record %s/%d: %s", r.Journal, r.Seq, out.Verdict)
 		}
 	}
-	if len(bk.CP.Holes) == 0 || len(bk.CP.Sessions) == 0 || len(bk.Tickets) == 0 {
+	if len(bk.CP.Gaps) == 0 || len(bk.CP.Sessions) == 0 || len(bk.Tickets) == 0 {
 		t.Fatalf("want a hole, a session and a ticket: %+v", bk.CP)
 	}
 	return bk
@@ -51,21 +51,21 @@ func TestHashCoversTheAccounts(t *testing.T) {
 		same   bool
 	}{
 		"nothing":               {func(*ledgertest.Book) {}, true},
-		"a position":            {func(bk *ledgertest.Book) { bk.CP.Journals[bk.CP.Present].Last++ }, false},
-		"the bytes of a record": {func(bk *ledgertest.Book) { bk.CP.Journals[bk.CP.Present].Hash = "00" }, false},
+		"a position":            {func(bk *ledgertest.Book) { bk.CP.Journals[bk.CP.CurrentJournal].Last++ }, false},
+		"the bytes of a record": {func(bk *ledgertest.Book) { bk.CP.Journals[bk.CP.CurrentJournal].Hash = "00" }, false},
 		"metered energy":        {func(bk *ledgertest.Book) { bk.CP.Meters[1].Last++ }, false},
 		"billed energy":         {func(bk *ledgertest.Book) { bk.CP.Meters[1].Billed++ }, false},
 		"a session's register":  {func(bk *ledgertest.Book) { s := bk.Sessions["s2"]; s.Register++; bk.Sessions["s2"] = s }, false},
 		"a session":             {func(bk *ledgertest.Book) { delete(bk.Sessions, "s2") }, false},
 		"a ticket":              {func(bk *ledgertest.Book) { delete(bk.Tickets, "t.s1") }, false},
 		"a cost":                {func(bk *ledgertest.Book) { k := bk.Tickets["t.s1"]; k.Cost.Minor++; bk.Tickets["t.s1"] = k }, false},
-		"a hole":                {func(bk *ledgertest.Book) { clear(bk.CP.Holes) }, false},
+		"a hole":                {func(bk *ledgertest.Book) { clear(bk.CP.Gaps) }, false},
 		"when it was heard": {func(bk *ledgertest.Book) {
 			s := bk.Sessions["s2"]
-			s.HeardAt++
+			s.FirstSeenAt++
 			bk.Sessions["s2"] = s
-			bk.CP.Journals[bk.CP.Present].GrownAt++
-			bk.CP.FirstHeard++
+			bk.CP.Journals[bk.CP.CurrentJournal].GrownAt++
+			bk.CP.FirstSeenAt++
 			bk.CP.Admitted = false
 			bk.CP.Position = epoch(2)
 		}, true},
@@ -85,16 +85,16 @@ func TestHashCoversTheAccounts(t *testing.T) {
 // However the holes of a journal were cut, the same is missing.
 func TestHashJoinsHoles(t *testing.T) {
 	t.Parallel()
-	hash := func(holes ...ledger.Hole) string {
+	hash := func(holes ...ledger.Gap) string {
 		cp := ledger.NewCP("CP_001")
 		cp.Journals["j"] = &ledger.Journal{ID: "j", Last: 20, Hash: "ab"}
 		for i := range holes {
 			holes[i].Journal = "j"
-			cp.Holes[string(rune('a'+i))] = &holes[i]
+			cp.Gaps[string(rune('a'+i))] = &holes[i]
 		}
 		return ledger.HashPoint(cp, nil, nil)
 	}
-	missing := func(r ...ledger.Range) ledger.Hole { return ledger.Hole{Missing: r} }
+	missing := func(r ...ledger.Range) ledger.Gap { return ledger.Gap{Missing: r} }
 	one := hash(missing(ledger.Range{First: 3, Last: 9}))
 	for name, got := range map[string]string{
 		"two holes":        hash(missing(ledger.Range{First: 6, Last: 9}), missing(ledger.Range{First: 3, Last: 5})),
@@ -136,7 +136,7 @@ func TestHashOfANetwork(t *testing.T) {
 func TestFilledEndHasItsHash(t *testing.T) {
 	t.Parallel()
 	for _, backwards := range []bool{false, true} {
-		b, bk := ledgertest.NewBox("CP_001", 1, morning), ledgertest.NewBook("CP_001", morning)
+		b, bk := ledgertest.NewChargingPoint("CP_001", 1, morning), ledgertest.NewBook("CP_001", morning)
 		bk.Apply(b.Boot())
 		b.Plug(1)
 		b.Unplug(1)

@@ -10,9 +10,9 @@ import (
 // maxChain bounds how many boots descends goes back.
 const maxChain = 1000
 
-// known returns a journal, from its row when it is not in memory; nil when
+// findJournal returns a journal, from its row when it is not in memory; nil when
 // nothing is known of it.
-func (f *fold) known(id charge.JournalID) *Journal {
+func (f *fold) findJournal(id charge.JournalID) *Journal {
 	if id == "" {
 		return nil
 	}
@@ -26,9 +26,9 @@ func (f *fold) known(id charge.JournalID) *Journal {
 	return j
 }
 
-// journal returns the journal, making it with nothing known.
-func (f *fold) journal(id charge.JournalID) *Journal {
-	j := f.known(id)
+// findOrCreateJournal returns the journal, making it with nothing known.
+func (f *fold) findOrCreateJournal(id charge.JournalID) *Journal {
+	j := f.findJournal(id)
 	if j == nil {
 		j = &Journal{ID: id}
 		f.cp.Journals[id] = j
@@ -36,16 +36,16 @@ func (f *fold) journal(id charge.JournalID) *Journal {
 	return j
 }
 
-// moveOn says that a journal is known up to and with last, which has the hash;
+// advanceTo says that a journal is known up to and with last, which has the hash;
 // "" when nobody named it.
-func (f *fold) moveOn(j *Journal, last charge.Seq, hash string) {
-	f.cp.Known += int64(last) - int64(j.Last)
+func (f *fold) advanceTo(j *Journal, last charge.Seq, hash string) {
+	f.cp.KnownRecords += int64(last) - int64(j.Last)
 	j.Last, j.Hash = last, hash
 	touch(&f.journals, j)
 }
 
-// endingIn finds the journal whose last known record has the hash.
-func (f *fold) endingIn(hash string) *Journal {
+// journalEndingWith finds the journal whose last known record has the hash.
+func (f *fold) journalEndingWith(hash string) *Journal {
 	if hash == "" {
 		return nil
 	}
@@ -56,7 +56,7 @@ func (f *fold) endingIn(hash string) *Journal {
 	}
 	if f.env.JournalEnding != nil {
 		if id, ok := f.env.JournalEnding(hash); ok {
-			if j := f.known(id); j != nil && j.Hash == hash {
+			if j := f.findJournal(id); j != nil && j.Hash == hash {
 				return j
 			}
 		}
@@ -69,7 +69,7 @@ func (f *fold) endingIn(hash string) *Journal {
 // which names the boot that is there, decides.
 func (f *fold) descends(j, i *Journal) bool {
 	for range maxChain {
-		if j = f.known(j.After.Journal); j == nil {
+		if j = f.findJournal(j.After.Journal); j == nil {
 			return false
 		}
 		if j == i {
@@ -79,18 +79,18 @@ func (f *fold) descends(j, i *Journal) bool {
 	return false
 }
 
-// putAway takes journals out of memory, those that grew least recently; their
+// evictJournals takes journals out of memory, those that grew least recently; their
 // rows stay. A charging point that restarts each day has thousands of them after
 // ten years, but records concern the present one, and after an outage the few
 // before it.
-func (f *fold) putAway() {
+func (f *fold) evictJournals() {
 	cp, keep := f.cp, f.env.KeepJournals
 	if f.env.Journal == nil || len(cp.Journals) <= 2*keep {
 		return
 	}
 	var old []*Journal
 	for _, j := range cp.Journals {
-		if !cp.needs(j.ID) {
+		if !cp.keepsInMemory(j.ID) {
 			old = append(old, j)
 		}
 	}
@@ -102,10 +102,10 @@ func (f *fold) putAway() {
 	}
 }
 
-// needs reports whether a journal is asked for with each record or presence.
-func (cp *CP) needs(id charge.JournalID) bool {
+// keepsInMemory reports whether a journal is asked for with each record or presence.
+func (cp *CP) keepsInMemory(id charge.JournalID) bool {
 	switch id {
-	case cp.Present, cp.WaitingJournal, cp.Named, cp.First.Journal, cp.Next.Journal, cp.Last.Journal, cp.grower:
+	case cp.CurrentJournal, cp.PendingJournal, cp.AnnouncedJournal, cp.First.Journal, cp.Next.Journal, cp.Last.Journal, cp.lastGrown:
 		return true
 	}
 	return false

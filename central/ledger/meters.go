@@ -7,15 +7,15 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// meter returns the account of a connector to be changed.
-func (f *fold) meter(id charge.ConnectorID) *Meter {
+// changeMeter returns the account of a connector to be changed.
+func (f *fold) changeMeter(id charge.ConnectorID) *Meter {
 	m := f.cp.Meters[id]
 	if m == nil {
 		m = &Meter{Connector: id}
 		f.cp.Meters[id] = m
 	}
 	for _, t := range f.meters {
-		if t.m == m {
+		if t.meter == m {
 			return m
 		}
 	}
@@ -37,8 +37,8 @@ const unknownRated charge.Watts = 3 * 64 * 230
 // charging point do not tell it.
 const unknownTime = 24 * time.Hour
 
-// mostEnergy is the most that can flow at a rated power in a time.
-func mostEnergy(rated charge.Watts, elapsed time.Duration) charge.WattHours {
+// maxEnergy is the most that can flow at a rated power in a time.
+func maxEnergy(rated charge.Watts, elapsed time.Duration) charge.WattHours {
 	const maxRated, maxElapsed, perHour = 10_000_000, 10 * 365 * 24 * time.Hour, int64(time.Hour / time.Millisecond)
 	if rated <= 0 {
 		rated = unknownRated
@@ -47,9 +47,9 @@ func mostEnergy(rated charge.Watts, elapsed time.Duration) charge.WattHours {
 	return charge.WattHours(e+e/10) + meterSlack
 }
 
-// between is the time from one reading to a later one: by uptime within a boot,
+// elapsedBetween is the time from one reading to a later one: by uptime within a boot,
 // else by the clock. What contradicts itself is not known.
-func between(earlier, later ReadAt) time.Duration {
+func elapsedBetween(earlier, later ReadAt) time.Duration {
 	switch d := later.At.Sub(earlier.At); {
 	case earlier.Journal != "" && earlier.Journal == later.Journal:
 		return time.Duration(later.UptimeMS-earlier.UptimeMS) * time.Millisecond
@@ -72,10 +72,10 @@ func (f *fold) readAt() ReadAt {
 	return r
 }
 
-// rated is the power of a connector as the present boot, or the one that waits,
+// ratedPower is the power of a connector as the present boot, or the one that waits,
 // tells it.
-func (f *fold) rated(id charge.ConnectorID) charge.Watts {
-	for _, boot := range []map[charge.ConnectorID]*Connector{f.boot(), f.cp.Connectors, f.cp.Waiting} {
+func (f *fold) ratedPower(id charge.ConnectorID) charge.Watts {
+	for _, boot := range []map[charge.ConnectorID]*Connector{f.bootState(), f.cp.Connectors, f.cp.PendingConnectors} {
 		if c := boot[id]; c != nil && c.Rated > 0 {
 			return c.Rated
 		}
@@ -83,29 +83,29 @@ func (f *fold) rated(id charge.ConnectorID) charge.Watts {
 	return 0
 }
 
-// read takes a register as the record says it stood. Within a boot, and from one
+// applyRegister takes a register as the record says it stood. Within a boot, and from one
 // boot to the next, it cannot be lower than before: then the meter was replaced,
 // set back, or began anew at its end. (Between branches of a storage that was
 // rolled back, records come in any order, so nothing is concluded from a lower
 // one among those that are known.)
 //
 // It answers whether the register goes on from what was known.
-func (f *fold) read(id charge.ConnectorID, reg charge.WattHours) (goesOn bool) {
+func (f *fold) applyRegister(id charge.ConnectorID, reg charge.WattHours) (goesOn bool) {
 	if id < 1 {
 		return false
 	}
-	c := f.boot()[id]
+	c := f.bootState()[id]
 	if c != nil && reg < c.Register {
-		f.fall(id, c.Register, reg)
+		f.registerFell(id, c.Register, reg)
 	} else {
-		goesOn = f.reach(id, reg, f.readAt(), false)
+		goesOn = f.extendMeter(id, reg, f.readAt(), false)
 	}
 	switch {
-	case f.boot() == nil:
+	case f.bootState() == nil:
 	case goesOn:
-		f.measureHoles(id, reg)
+		f.measureGaps(id, reg)
 	default:
-		f.measureHoles(id, 0) // what flowed in them cannot be told
+		f.measureGaps(id, 0) // what flowed in them cannot be told
 	}
 	if c != nil {
 		c.Register = reg
@@ -114,50 +114,50 @@ func (f *fold) read(id charge.ConnectorID, reg charge.WattHours) (goesOn bool) {
 	return goesOn
 }
 
-// reach widens what is known of a meter to a register that was read then. Once
+// extendMeter widens what is known of a meter to a register that was read then. Once
 // the meter was replaced, records that come late speak of the one before, and so
 // does one that says that it speaks of another meter.
-func (f *fold) reach(id charge.ConnectorID, reg charge.WattHours, at ReadAt, other bool) (goesOn bool) {
-	m := f.meter(id)
-	late := other || f.boot() == nil
+func (f *fold) extendMeter(id charge.ConnectorID, reg charge.WattHours, at ReadAt, other bool) (goesOn bool) {
+	m := f.changeMeter(id)
+	late := other || f.bootState() == nil
 	switch {
 	case !m.Known:
 		m.Known = true
-		m.begin(reg, at)
-	case m.Before.Known && late:
+		m.startSpan(reg, at)
+	case m.Previous.Known && late:
 	case reg > m.Last:
-		if reg-m.Last > mostEnergy(f.rated(id), between(m.LastRead, at)) {
-			if session, ok := f.accounted(id, m.Last, reg); ok {
-				f.alarm(AlarmMeterJumped, fmt.Sprint(id), id, fmt.Sprintf(
+		if reg-m.Last > maxEnergy(f.ratedPower(id), elapsedBetween(m.LastRead, at)) {
+			if session, ok := f.sessionCovering(id, m.Last, reg); ok {
+				f.raiseAlarm(AlarmMeterJumped, fmt.Sprint(id), id, fmt.Sprintf(
 					"the register went from %d Wh to %d Wh, more than can have flowed; session %s counts it", m.Last, reg, session))
 			} else {
-				f.jump(m, m.Last, reg, at, late)
+				f.registerJumped(m, m.Last, reg, at, late)
 				return false
 			}
 		}
 		m.Last, m.LastRead = reg, at
 	case reg < m.First:
 		later := at.At != 0 && m.FirstAt != 0 && at.At >= m.FirstAt // so it went down
-		switch most := mostEnergy(f.rated(id), between(at, ReadAt{At: m.FirstAt})); {
+		switch most := maxEnergy(f.ratedPower(id), elapsedBetween(at, ReadAt{At: m.FirstAt})); {
 		case !late && (later || m.First-reg > most):
-			f.fall(id, m.Last, reg)
+			f.registerFell(id, m.Last, reg)
 			return false
 		case m.First-reg > most:
-			f.jump(m, reg, m.First, at, true)
+			f.registerJumped(m, reg, m.First, at, true)
 			return false
 		}
 		m.First, m.FirstAt = reg, at.At
 	default:
-		m.again(reg, at, late)
+		m.reread(reg, at, late)
 	}
 	return true
 }
 
-// accounted returns the session whose energy includes a step of the register: an
+// sessionCovering returns the session whose energy includes a step of the register: an
 // open one, or the record's own one if its settlement bills the step. The charging
 // point bills it, so the meter must have counted it. That a settled session counts
 // as an open one makes the result independent of when the settlement is applied.
-func (f *fold) accounted(id charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool) {
+func (f *fold) sessionCovering(id charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool) {
 	for _, s := range f.cp.Sessions {
 		if s.Connector == id && s.State == SessionOpen && s.StartKnown && s.Start <= from && s.Register >= to {
 			return s.ID, true
@@ -169,9 +169,9 @@ func (f *fold) accounted(id charge.ConnectorID, from, to charge.WattHours) (char
 	return "", false
 }
 
-// again takes a register that is known, read once more: the time in which the
+// reread takes a register that is known, read once more: the time in which the
 // next one may be gained begins at the latest of them.
-func (m *Meter) again(reg charge.WattHours, at ReadAt, late bool) {
+func (m *Meter) reread(reg charge.WattHours, at ReadAt, late bool) {
 	if reg == m.First && at.At != 0 && (m.FirstAt == 0 || at.At < m.FirstAt) {
 		m.FirstAt = at.At
 	}
@@ -184,80 +184,80 @@ func (m *Meter) again(reg charge.WattHours, at ReadAt, late bool) {
 	}
 }
 
-// begin begins a span of registers.
-func (m *Meter) begin(reg charge.WattHours, at ReadAt) {
+// startSpan begins a span of registers.
+func (m *Meter) startSpan(reg charge.WattHours, at ReadAt) {
 	m.First, m.Last, m.FirstAt, m.LastRead = reg, reg, at.At, at
 }
 
-// leave ends the span; what it counted is carried over.
-func (m *Meter) leave() {
+// endSpan ends the span; what it counted is carried over.
+func (m *Meter) endSpan() {
 	m.Carried += m.Last - m.First
-	m.Before = BeforeSpan{Known: true, Last: m.Last, LastRead: m.LastRead, Counted: m.Last - m.First}
+	m.Previous = PreviousSpan{Known: true, Last: m.Last, LastRead: m.LastRead, Counted: m.Last - m.First}
 }
 
-// resume goes on with the span before, if the register can be its next: the meter
+// resumePreviousSpan goes on with the span before, if the register can be its next: the meter
 // showed something else for a while, as one does that starts at 0 after a power
 // cut.
-func (f *fold) resume(m *Meter, reg charge.WattHours, at ReadAt) bool {
-	b := m.Before
-	if !b.Known || reg < b.Last || reg-b.Last > mostEnergy(f.rated(m.Connector), between(b.LastRead, at)) {
+func (f *fold) resumePreviousSpan(m *Meter, reg charge.WattHours, at ReadAt) bool {
+	b := m.Previous
+	if !b.Known || reg < b.Last || reg-b.Last > maxEnergy(f.ratedPower(m.Connector), elapsedBetween(b.LastRead, at)) {
 		return false
 	}
 	// What was counted meanwhile is, as far as it can be, part of what the register
 	// gained meanwhile.
 	only := max(0, m.Last-m.First-(reg-b.Last))
 	carried := m.Carried - b.Counted + only
-	m.leave()
-	m.Carried, m.Before.Counted = carried, only
+	m.endSpan()
+	m.Carried, m.Previous.Counted = carried, only
 	m.First, m.FirstAt, m.Last, m.LastRead = b.Last-b.Counted, 0, reg, at
 	return true
 }
 
-// jump takes a register that rose by more than can have flowed. The step is no
+// registerJumped takes a register that rose by more than can have flowed. The step is no
 // energy: it is shown as an alarm and not counted. A late record cannot replace
 // what later ones told.
-func (f *fold) jump(m *Meter, from, to charge.WattHours, at ReadAt, late bool) {
+func (f *fold) registerJumped(m *Meter, from, to charge.WattHours, at ReadAt, late bool) {
 	detail := fmt.Sprintf("the register went from %d Wh to %d Wh, more than can have flowed", from, to)
-	gone := m.Before.Last
+	gone := m.Previous.Last
 	switch {
 	case late:
 		detail += "; the step is not counted"
-	case f.resume(m, to, at):
+	case f.resumePreviousSpan(m, to, at):
 		detail += fmt.Sprintf("; it goes on from %d Wh, which it showed before", gone)
 	default:
-		m.leave()
-		m.begin(to, at)
+		m.endSpan()
+		m.startSpan(to, at)
 		detail += "; the step is not counted"
 	}
-	f.alarm(AlarmMeterJumped, fmt.Sprint(m.Connector), m.Connector, detail)
+	f.raiseAlarm(AlarmMeterJumped, fmt.Sprint(m.Connector), m.Connector, detail)
 }
 
-// fall takes a register that is lower than it was. from is what this boot, or the
+// registerFell takes a register that is lower than it was. from is what this boot, or the
 // one before it, read last.
-func (f *fold) fall(id charge.ConnectorID, from, reg charge.WattHours) {
-	m, at := f.meter(id), f.readAt()
+func (f *fold) registerFell(id charge.ConnectorID, from, reg charge.WattHours) {
+	m, at := f.changeMeter(id), f.readAt()
 	detail := fmt.Sprintf("the register went from %d Wh back to %d Wh", from, reg)
-	gone := m.Before.Last
-	if end := f.wrapped(m, reg, at); end > 0 {
+	gone := m.Previous.Last
+	if end := f.rolloverAt(m, reg, at); end > 0 {
 		detail += fmt.Sprintf("; it began anew at %d Wh", end)
 		rest := end - m.Last
-		m.leave()
-		m.begin(reg, at)
+		m.endSpan()
+		m.startSpan(reg, at)
 		m.First = -rest // counts from where the register was
-	} else if f.resume(m, reg, at) {
+	} else if f.resumePreviousSpan(m, reg, at) {
 		detail += fmt.Sprintf("; it goes on from %d Wh, which it showed before", gone)
 	} else {
-		m.leave()
-		m.begin(reg, at)
+		m.endSpan()
+		m.startSpan(reg, at)
 	}
-	f.alarm(AlarmMeterBack, fmt.Sprint(id), id, detail)
+	f.raiseAlarm(AlarmMeterBack, fmt.Sprint(id), id, detail)
 }
 
-// wrapped is the end at which a register began anew with 0: a power of ten, for a
+// rolloverAt is the end at which a register began anew with 0: a power of ten, for a
 // display full of nines, or 2^32. 0: what would have flowed is more than can have.
-func (f *fold) wrapped(m *Meter, reg charge.WattHours, at ReadAt) charge.WattHours {
+func (f *fold) rolloverAt(m *Meter, reg charge.WattHours, at ReadAt) charge.WattHours {
 	const least, most, binary charge.WattHours = 1_000_000, 1_000_000_000_000, 1 << 32
-	can := mostEnergy(f.rated(m.Connector), between(m.LastRead, at))
+	can := maxEnergy(f.ratedPower(m.Connector), elapsedBetween(m.LastRead, at))
 	fits := func(end charge.WattHours) bool { return end > m.Last && end-m.Last+reg <= can }
 	if fits(binary) {
 		return binary
@@ -270,8 +270,8 @@ func (f *fold) wrapped(m *Meter, reg charge.WattHours, at ReadAt) charge.WattHou
 	return 0
 }
 
-// recount sums the energy of the sessions that are open at a connector.
-func (f *fold) recount(id charge.ConnectorID) {
+// updateRunning sums the energy of the sessions that are open at a connector.
+func (f *fold) updateRunning(id charge.ConnectorID) {
 	var sum charge.WattHours
 	for _, s := range f.cp.Sessions {
 		if s.Connector == id && s.State == SessionOpen {
@@ -281,28 +281,28 @@ func (f *fold) recount(id charge.ConnectorID) {
 	if m := f.cp.Meters[id]; m == nil && sum == 0 || m != nil && m.Running == sum {
 		return
 	}
-	f.meter(id).Running = sum
+	f.changeMeter(id).Running = sum
 }
 
-// watchMeters raises an alarm where energy is on no ticket, or on two.
-func (f *fold) watchMeters() {
+// raiseMeterAlarms raises an alarm where energy is on no ticket, or on two.
+func (f *fold) raiseMeterAlarms() {
 	for _, t := range f.meters {
-		u := t.m.Unaccounted()
-		if u == t.was {
+		u := t.meter.Unaccounted()
+		if u == t.unaccountedBefore {
 			continue
 		}
-		id := fmt.Sprint(t.m.Connector)
+		id := fmt.Sprint(t.meter.Connector)
 		switch {
 		case u > 0:
-			f.alarm(AlarmUnaccounted, id, t.m.Connector, fmt.Sprintf("%d Wh went through the meter outside of sessions", u))
-		case t.was > 0:
-			f.clear(AlarmUnaccounted, id, t.m.Connector)
+			f.raiseAlarm(AlarmUnaccounted, id, t.meter.Connector, fmt.Sprintf("%d Wh went through the meter outside of sessions", u))
+		case t.unaccountedBefore > 0:
+			f.clearAlarm(AlarmUnaccounted, id, t.meter.Connector)
 		}
 		switch {
 		case u < 0:
-			f.alarm(AlarmOverlap, id, t.m.Connector, fmt.Sprintf("tickets and sessions hold %d Wh more than went through the meter", -u))
-		case t.was < 0:
-			f.clear(AlarmOverlap, id, t.m.Connector)
+			f.raiseAlarm(AlarmOverlap, id, t.meter.Connector, fmt.Sprintf("tickets and sessions hold %d Wh more than went through the meter", -u))
+		case t.unaccountedBefore < 0:
+			f.clearAlarm(AlarmOverlap, id, t.meter.Connector)
 		}
 	}
 }

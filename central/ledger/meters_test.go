@@ -29,14 +29,14 @@ func TestMeterIsChangedInASession(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+			b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 			b.Boot()
 			b.Plug(1)
 			b.Grant(1, "s1", "anna", "")
 			b.Begin(1)
 			b.Flow(1, 500)
 			b.Sample(1)
-			o := b.Outlets[1]
+			o := b.Connectors[1]
 			o.Register = tc.now
 			b.Boot()
 			b.Write(1, "s1", &wire.ChargingStopped{
@@ -203,10 +203,10 @@ func TestRegistersThatDoNotGoOn(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+			b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 			for i, r := range tc.log {
 				b.Now = b.Now.Add(r.after)
-				b.Clock, b.Outlets[1].Register = r.clock, r.reg
+				b.Clock, b.Connectors[1].Register = r.clock, r.reg
 				if r.lost {
 					b.Lose(1000)
 				}
@@ -221,14 +221,14 @@ func TestRegistersThatDoNotGoOn(t *testing.T) {
 				t.Errorf("metered %d Wh, want %d: %+v", got, tc.metered, *m)
 			}
 			for _, kind := range []ledger.AlarmKind{jumped, back} {
-				if n := len(bk.Open(kind)); n > 0 && tc.kind == "" {
-					t.Errorf("alarm %s: %+v, want none", kind, bk.Open(kind))
+				if n := len(bk.OpenAlarms(kind)); n > 0 && tc.kind == "" {
+					t.Errorf("alarm %s: %+v, want none", kind, bk.OpenAlarms(kind))
 				}
 			}
 			if tc.kind == "" {
 				return
 			}
-			all := bk.Open(tc.kind)
+			all := bk.OpenAlarms(tc.kind)
 			if len(all) != 1 {
 				t.Fatalf("alarms %s: got %+v, want one", tc.kind, all)
 			}
@@ -245,18 +245,18 @@ func TestRegistersThatDoNotGoOn(t *testing.T) {
 func TestAGapHasNoMoreEnergyThanCanHaveFlowed(t *testing.T) {
 	t.Parallel()
 	for register, want := range map[charge.WattHours]charge.WattHours{1900: 900, 7_000_000: 0, 0: 0} {
-		b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+		b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 		bk.Apply(b.Boot())
 		b.Plug(1) // never arrives
 		b.Now = b.Now.Add(time.Minute)
-		b.Outlets[1].Register = register
+		b.Connectors[1].Register = register
 		b.Boot()
 		b.Storage = b.Storage[2:]
-		bk.Heard(b.Presence(wire.Position{}, charge.Epoch{}))
-		if out, _ := bk.Apply(b.Log[2]); out.Verdict != ledger.Applied || len(bk.Holes) != 1 {
-			t.Fatalf("the record after the gap: %s, %d gaps", out.Verdict, len(bk.Holes))
+		bk.ApplyPresence(b.Presence(wire.Position{}, charge.Epoch{}))
+		if out, _ := bk.Apply(b.Log[2]); out.Verdict != ledger.Applied || len(bk.Gaps) != 1 {
+			t.Fatalf("the record after the gap: %s, %d gaps", out.Verdict, len(bk.Gaps))
 		}
-		for _, h := range bk.Holes {
+		for _, h := range bk.Gaps {
 			if h.Energy != want {
 				t.Errorf("1000 Wh before the gap, %d Wh after it: got %d Wh, want %d", register, h.Energy, want)
 			}
@@ -269,8 +269,8 @@ func TestAGapHasNoMoreEnergyThanCanHaveFlowed(t *testing.T) {
 // stays even.
 func TestAStepThatASessionBills(t *testing.T) {
 	t.Parallel()
-	b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
-	b.Outlets[1].Register = 0
+	b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	b.Connectors[1].Register = 0
 	bk.Apply(b.Boot())
 	b.Grant(1, "s1", "ann", "")
 	b.Begin(1)
@@ -280,10 +280,10 @@ func TestAStepThatASessionBills(t *testing.T) {
 		bk.Apply(r)
 	}
 	m := bk.CP.Meters[1]
-	if m.Unaccounted() != 0 || m.Billed != 7_000_000 || len(bk.Open(ledger.AlarmOverlap)) > 0 {
+	if m.Unaccounted() != 0 || m.Billed != 7_000_000 || len(bk.OpenAlarms(ledger.AlarmOverlap)) > 0 {
 		t.Errorf("the account is %+v with %d Wh unaccounted, alarms %+v", *m, m.Unaccounted(), bk.Alarms)
 	}
-	if a := bk.Open(ledger.AlarmMeterJumped); len(a) != 1 || !strings.Contains(a[0].Detail, "from 0 Wh to 7000000 Wh") || !strings.Contains(a[0].Detail, "s1") {
+	if a := bk.OpenAlarms(ledger.AlarmMeterJumped); len(a) != 1 || !strings.Contains(a[0].Detail, "from 0 Wh to 7000000 Wh") || !strings.Contains(a[0].Detail, "s1") {
 		t.Errorf("alarms: %+v, want one that names both registers and the session", a)
 	}
 }
@@ -328,10 +328,10 @@ func (l *liar) fault(t *rapid.T) {
 func TestNoMoreIsUnaccountedThanCanHaveFlowed(t *testing.T) {
 	t.Parallel()
 	most := func(d time.Duration) charge.WattHours {
-		return charge.WattHours(int64(ledgertest.BoxRated) * int64(d/time.Millisecond) / int64(time.Hour/time.Millisecond))
+		return charge.WattHours(int64(ledgertest.RatedPower) * int64(d/time.Millisecond) / int64(time.Hour/time.Millisecond))
 	}
 	rapid.Check(t, func(t *rapid.T) {
-		b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+		b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 		honest := rapid.Bool().Draw(t, "honest")
 		l := &liar{shown: charge.WattHours(rapid.SampledFrom([]int64{0, 1000, 7_000_000, 9_999_000}).Draw(t, "first"))}
 		var allowed, was, first charge.WattHours
@@ -350,7 +350,7 @@ func TestNoMoreIsUnaccountedThanCanHaveFlowed(t *testing.T) {
 				}
 				b.Clock = rapid.SampledFrom([]charge.ClockQuality{charge.ClockSynced, charge.ClockSet, charge.ClockUnset}).Draw(t, "clock")
 			}
-			b.Outlets[1].Register = l.register()
+			b.Connectors[1].Register = l.register()
 			if i == 0 || rapid.IntRange(0, 2).Draw(t, "boots") == 0 {
 				if rapid.IntRange(0, 3).Draw(t, "emptied") == 0 {
 					b.Lose(1000)
@@ -378,7 +378,7 @@ func TestNoMoreIsUnaccountedThanCanHaveFlowed(t *testing.T) {
 				was = got
 			}
 		}
-		if honest && len(bk.Open(ledger.AlarmMeterJumped))+len(bk.Open(ledger.AlarmMeterBack)) > 0 {
+		if honest && len(bk.OpenAlarms(ledger.AlarmMeterJumped))+len(bk.OpenAlarms(ledger.AlarmMeterBack)) > 0 {
 			t.Fatalf("a meter without faults raised %+v", bk.Alarms)
 		}
 	})

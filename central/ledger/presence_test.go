@@ -40,14 +40,14 @@ func TestPresences(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+			b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 			bk.Apply(b.Boot())
 			bk.Apply(b.Boot())
 			for _, p := range tc.heard {
-				bk.Heard(p)
+				bk.ApplyPresence(p)
 			}
-			if bk.CP.Present != tc.present || bk.CP.Online != tc.online {
-				t.Fatalf("present %s online %v, want %s %v", bk.CP.Present, bk.CP.Online, tc.present, tc.online)
+			if bk.CP.CurrentJournal != tc.present || bk.CP.Online != tc.online {
+				t.Fatalf("present %s online %v, want %s %v", bk.CP.CurrentJournal, bk.CP.Online, tc.present, tc.online)
 			}
 		})
 	}
@@ -60,14 +60,14 @@ func TestNextProvesAHole(t *testing.T) {
 	for _, tc := range []struct {
 		central charge.Epoch
 		want    ledger.Verdict
-	}{{epoch(1), ledger.Applied}, {epoch(2), ledger.Gap}} {
-		b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	}{{epoch(1), ledger.Applied}, {epoch(2), ledger.OutOfOrder}} {
+		b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 		bk.Apply(b.Boot())
 		for range 3 {
 			b.Write(1, "", &wire.PluggedIn{})
 		}
 		p := b.Presence(wire.Position{Journal: b.Journal, Seq: 3}, tc.central)
-		bk.Heard(p)
+		bk.ApplyPresence(p)
 		if out, _ := bk.Apply(b.Log[3]); out.Verdict != tc.want {
 			t.Fatalf("position of %s: got %s, want %s", tc.central, out.Verdict, tc.want)
 		}
@@ -78,7 +78,7 @@ func TestNextProvesAHole(t *testing.T) {
 // from what it has not said, until it says something.
 func TestBeginningInAHole(t *testing.T) {
 	t.Parallel()
-	b, bk := ledgertest.NewBox("CP", 2, morning), ledgertest.NewBook("CP", morning)
+	b, bk := ledgertest.NewChargingPoint("CP", 2, morning), ledgertest.NewBook("CP", morning)
 	b.Boot()
 	b.Plug(1)
 	b.Grant(1, "s1", "ana", "")
@@ -89,9 +89,9 @@ func TestBeginningInAHole(t *testing.T) {
 	b.Storage = b.Storage[len(b.Storage)-1:]
 	last := b.Write(1, "", &wire.StatusChanged{Status: charge.StatusSuspendedEV})
 	b.Storage = b.Storage[1:]
-	bk.Heard(b.Presence(wire.Position{}, charge.Epoch{}))
-	if out, _ := bk.Apply(last); out.Verdict != ledger.Applied || bk.CP.Present != b.Journal {
-		t.Fatalf("got %+v, present %s", out, bk.CP.Present)
+	bk.ApplyPresence(b.Presence(wire.Position{}, charge.Epoch{}))
+	if out, _ := bk.Apply(last); out.Verdict != ledger.Applied || bk.CP.CurrentJournal != b.Journal {
+		t.Fatalf("got %+v, present %s", out, bk.CP.CurrentJournal)
 	}
 	b.Grant(2, "s2", "eve", "")
 	bk.Apply(b.Log[len(b.Log)-1])
@@ -110,23 +110,23 @@ func TestLive(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name  string
-		signs ledger.Signs
+		signs ledger.Heartbeat
 		after time.Duration
 		want  ledger.Liveness
 		since charge.Time
 	}{
-		{"never heard", ledger.Signs{}, 0, ledger.Offline, 0},
-		{"just heard", ledger.Signs{HeardAt: morning}, 0, ledger.Online, morning},
-		{"5 s of silence", ledger.Signs{HeardAt: morning, Interval: time.Second}, 5 * time.Second, ledger.Online, morning},
-		{"more than 5 s", ledger.Signs{HeardAt: morning, Interval: time.Second}, 5001 * time.Millisecond, ledger.Offline, morning + 5000},
-		{"within 3 long intervals", ledger.Signs{HeardAt: morning, Interval: 10 * time.Second}, 30 * time.Second, ledger.Online, morning},
-		{"beyond them", ledger.Signs{HeardAt: morning, Interval: 10 * time.Second}, 31 * time.Second, ledger.Offline, morning + 30_000},
-		{"last will", ledger.Signs{HeardAt: morning, GoneAt: morning + 1}, 0, ledger.Offline, morning + 1},
-		{"stale pipeline", ledger.Signs{HeardAt: morning, StaleSince: morning + 2}, time.Hour, ledger.Unknown, morning + 2},
+		{"never heard", ledger.Heartbeat{}, 0, ledger.Offline, 0},
+		{"just heard", ledger.Heartbeat{LastSeenAt: morning}, 0, ledger.Online, morning},
+		{"5 s of silence", ledger.Heartbeat{LastSeenAt: morning, Interval: time.Second}, 5 * time.Second, ledger.Online, morning},
+		{"more than 5 s", ledger.Heartbeat{LastSeenAt: morning, Interval: time.Second}, 5001 * time.Millisecond, ledger.Offline, morning + 5000},
+		{"within 3 long intervals", ledger.Heartbeat{LastSeenAt: morning, Interval: 10 * time.Second}, 30 * time.Second, ledger.Online, morning},
+		{"beyond them", ledger.Heartbeat{LastSeenAt: morning, Interval: 10 * time.Second}, 31 * time.Second, ledger.Offline, morning + 30_000},
+		{"last will", ledger.Heartbeat{LastSeenAt: morning, WillAt: morning + 1}, 0, ledger.Offline, morning + 1},
+		{"stale pipeline", ledger.Heartbeat{LastSeenAt: morning, PipelineStaleSince: morning + 2}, time.Hour, ledger.Unknown, morning + 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			if got, since := ledger.Live(tc.signs, morning.Add(tc.after)); got != tc.want || since != tc.since {
+			if got, since := ledger.LivenessOf(tc.signs, morning.Add(tc.after)); got != tc.want || since != tc.since {
 				t.Fatalf("got %s since %s, want %s since %s", got, since, tc.want, tc.since)
 			}
 		})
@@ -169,7 +169,7 @@ func TestStatusIsComputed(t *testing.T) {
 // ones at a connector would be refused by the database.
 func TestThirdBootComesBack(t *testing.T) {
 	t.Parallel()
-	b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 	bk.Apply(b.Boot())
 	first := b.Journal
 	for _, id := range []charge.SessionID{"s1", "s2"} {
@@ -180,7 +180,7 @@ func TestThirdBootComesBack(t *testing.T) {
 		for _, r := range b.Storage[1:] {
 			bk.Apply(r)
 		}
-		b.Outlets[1].Session = ""
+		b.Connectors[1].Session = ""
 	}
 	b.Lose(1000)
 	bk.Apply(b.Boot())
@@ -199,9 +199,9 @@ func TestThirdBootComesBack(t *testing.T) {
 	if open, orphaned := states(); open != 0 || orphaned != 2 {
 		t.Fatalf("%d open, %d orphaned, want both orphaned", open, orphaned)
 	}
-	bk.Heard(here(first, 9))
-	if bk.CP.Present != first {
-		t.Fatalf("present is %s, want %s", bk.CP.Present, first)
+	bk.ApplyPresence(here(first, 9))
+	if bk.CP.CurrentJournal != first {
+		t.Fatalf("present is %s, want %s", bk.CP.CurrentJournal, first)
 	}
 	if open, orphaned := states(); open != 0 || orphaned != 2 {
 		t.Errorf("%d open, %d orphaned, want both orphaned still", open, orphaned)

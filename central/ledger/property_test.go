@@ -18,10 +18,10 @@ import (
 const morning charge.Time = 1_795_341_600_000
 
 // live lets an honest charging point do something at random.
-func live(t *rapid.T, b *ledgertest.Box, lossy bool) {
+func live(t *rapid.T, b *ledgertest.ChargingPoint, lossy bool) {
 	b.Now += charge.Time(rapid.IntRange(1, 60_000).Draw(t, "ms"))
-	id := charge.ConnectorID(rapid.IntRange(1, len(b.Outlets)).Draw(t, "connector"))
-	o := b.Outlets[id]
+	id := charge.ConnectorID(rapid.IntRange(1, len(b.Connectors)).Draw(t, "connector"))
+	o := b.Connectors[id]
 	what := rapid.IntRange(0, 9).Draw(t, "what")
 	switch {
 	case what == 0 && lossy && b.Boots > 0:
@@ -52,8 +52,8 @@ func live(t *rapid.T, b *ledgertest.Box, lossy bool) {
 	}
 }
 
-func aBox(t *rapid.T, lossy bool) *ledgertest.Box {
-	b := ledgertest.NewBox("CP_001", rapid.IntRange(1, 2).Draw(t, "connectors"), morning)
+func aBox(t *rapid.T, lossy bool) *ledgertest.ChargingPoint {
+	b := ledgertest.NewChargingPoint("CP_001", rapid.IntRange(1, 2).Draw(t, "connectors"), morning)
 	for range rapid.IntRange(1, 40).Draw(t, "steps") {
 		live(t, b, lossy)
 	}
@@ -62,7 +62,7 @@ func aBox(t *rapid.T, lossy bool) *ledgertest.Box {
 
 func check(t *rapid.T, bk *ledgertest.Book) {
 	t.Helper()
-	for _, f := range bk.Faults {
+	for _, f := range bk.Violations {
 		t.Fatal(f)
 	}
 	cp := bk.CP
@@ -79,12 +79,12 @@ func check(t *rapid.T, bk *ledgertest.Book) {
 	}
 	for _, pair := range [][2]any{
 		{got.Point, cp.Point},
-		{got.Known, cp.Known},
+		{got.KnownRecords, cp.KnownRecords},
 		{got.Connectors, cp.Connectors},
-		{got.Waiting, cp.Waiting},
+		{got.PendingConnectors, cp.PendingConnectors},
 		{got.Meters, cp.Meters},
 		{got.Sessions, cp.Sessions},
-		{got.Holes, cp.Holes},
+		{got.Gaps, cp.Gaps},
 	} {
 		if !reflect.DeepEqual(pair[0], pair[1]) {
 			t.Fatalf("loaded from rows: got %+v, want %+v", pair[0], pair[1])
@@ -101,7 +101,7 @@ func same(t *rapid.T, got, want *ledgertest.Book) {
 		return
 	}
 	g, w := account(got), account(want)
-	for _, a := range append(got.Open(ledger.AlarmTicket), want.Open(ledger.AlarmTicket)...) {
+	for _, a := range append(got.OpenAlarms(ledger.AlarmTicket), want.OpenAlarms(ledger.AlarmTicket)...) {
 		id := a.ID[strings.LastIndex(a.ID, ".")+1:]
 		told := func(l string) bool { return strings.Contains(l, "ID:"+id+" ") }
 		g, w = slices.DeleteFunc(g, told), slices.DeleteFunc(w, told)
@@ -126,7 +126,7 @@ func account(bk *ledgertest.Book) []string {
 		if s.State == ledger.SessionEnded { // its ticket says the rest
 			s = ledger.Session{ID: s.ID, State: s.State}
 		}
-		s.HeardAt = 0
+		s.FirstSeenAt = 0
 		lines = append(lines, fmt.Sprintf("%+v", s))
 	}
 	for _, t := range bk.Tickets {
@@ -142,13 +142,13 @@ func deliver(t *rapid.T, bk *ledgertest.Book, log []wire.Record) {
 	t.Helper()
 	applied := map[string]int{}
 	one := func(r wire.Record) {
-		before := ledger.Answer(bk.CP, &bk.Env, r.Journal).Seq
+		before := ledger.AckFor(bk.CP, &bk.Env, r.Journal).Seq
 		if out, _ := bk.Apply(r); out.Verdict == ledger.Applied {
 			applied[fmt.Sprint(r.Journal, "/", r.Seq)]++
 		} else if out.Verdict == ledger.Forked {
-			t.Fatalf("an honest record %s/%d was taken for a fork: %s", r.Journal, r.Seq, bk.CP.Fork)
+			t.Fatalf("an honest record %s/%d was taken for a fork: %s", r.Journal, r.Seq, bk.CP.ForkReason)
 		}
-		if after := ledger.Answer(bk.CP, &bk.Env, r.Journal).Seq; after < before {
+		if after := ledger.AckFor(bk.CP, &bk.Env, r.Journal).Seq; after < before {
 			t.Fatalf("position of %s went from %d back to %d", r.Journal, before, after)
 		}
 		bk.Env.Now += 10
@@ -196,7 +196,7 @@ func TestAnyDeliveryMakesTheSameLedger(t *testing.T) {
 }
 
 // accounts compares the ledger with the truth about energy.
-func accounts(t *rapid.T, b *ledgertest.Box, bk *ledgertest.Book) {
+func accounts(t *rapid.T, b *ledgertest.ChargingPoint, bk *ledgertest.Book) {
 	t.Helper()
 	for id, e := range b.Billed {
 		if got := bk.Tickets[ledger.TicketID(id)].Energy; got != e {
@@ -228,25 +228,25 @@ func TestRolledBackStorage(t *testing.T) {
 		}
 		p := b.Presence(wire.Position{}, charge.Epoch{})
 		mixed := ledgertest.NewBook(b.ID, morning)
-		mixed.Heard(p)
+		mixed.ApplyPresence(p)
 		deliver(t, mixed, b.Log)
-		inOrder.Heard(p)
-		mixed.Heard(p)
+		inOrder.ApplyPresence(p)
+		mixed.ApplyPresence(p)
 		check(t, inOrder)
 		check(t, mixed)
 		same(t, mixed, inOrder)
 		accounts(t, b, inOrder)
-		if inOrder.CP.Present != b.Journal {
-			t.Fatalf("present journal: got %s, want %s", inOrder.CP.Present, b.Journal)
+		if inOrder.CP.CurrentJournal != b.Journal {
+			t.Fatalf("present journal: got %s, want %s", inOrder.CP.CurrentJournal, b.Journal)
 		}
-		for id, o := range b.Outlets {
+		for id, o := range b.Connectors {
 			if got := inOrder.CP.Connectors[id]; got.Session != o.Session || got.Plugged != o.Plugged {
 				t.Fatalf("connector %d: got session %q plugged %v, want %q %v", id, got.Session, got.Plugged, o.Session, o.Plugged)
 			}
 		}
 		for _, s := range inOrder.CP.Sessions {
-			running := slices.ContainsFunc([]charge.SessionID{b.Outlets[1].Session}, func(id charge.SessionID) bool { return id == s.ID })
-			if o := b.Outlets[2]; o != nil {
+			running := slices.ContainsFunc([]charge.SessionID{b.Connectors[1].Session}, func(id charge.SessionID) bool { return id == s.ID })
+			if o := b.Connectors[2]; o != nil {
 				running = running || o.Session == s.ID
 			}
 			if want := ledger.SessionOpen; running && s.State != want || !running && s.State != ledger.SessionOrphaned {
@@ -269,14 +269,14 @@ func TestHolesFill(t *testing.T) {
 			bk.Apply(r)
 		}
 		b.Storage = b.Storage[cut:]
-		bk.Heard(b.Presence(wire.Position{}, charge.Epoch{}))
+		bk.ApplyPresence(b.Presence(wire.Position{}, charge.Epoch{}))
 		for _, r := range b.Log[cut:] {
 			if out, _ := bk.Apply(r); out.Verdict != ledger.Applied {
 				t.Fatalf("record %s/%d after the hole: got %s, want applied", r.Journal, r.Seq, out.Verdict)
 			}
 		}
 		check(t, bk)
-		if known < cut && len(bk.Open(ledger.AlarmHole)) == 0 {
+		if known < cut && len(bk.OpenAlarms(ledger.AlarmGap)) == 0 {
 			t.Fatal("a hole without an alarm")
 		}
 		late := slices.Clone(b.Log[known:cut])
@@ -286,7 +286,7 @@ func TestHolesFill(t *testing.T) {
 			late = slices.Delete(late, i, i+1)
 		}
 		check(t, bk)
-		for _, h := range bk.CP.Holes {
+		for _, h := range bk.CP.Gaps {
 			whole := h.Journal == b.Log[cut].Journal || known > 0 && h.Journal == b.Log[known-1].Journal
 			if whole && len(h.Missing) > 0 {
 				t.Fatalf("hole %s still misses %v", h.ID, h.Missing)

@@ -52,14 +52,14 @@ func TestWhatARecordNeeds(t *testing.T) {
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
-			b, bk := ledgertest.NewBox("CP", 2, morning), ledgertest.NewBook("CP", morning)
+			b, bk := ledgertest.NewChargingPoint("CP", 2, morning), ledgertest.NewBook("CP", morning)
 			bk.Apply(b.Boot())
 			before := bk.Hash()
 			out, changes := bk.Apply(b.Write(c.connector, c.session, c.payload))
-			if out.Verdict != ledger.Applied || ledger.Answer(bk.CP, &bk.Env, b.Journal).Seq != 2 {
+			if out.Verdict != ledger.Applied || ledger.AckFor(bk.CP, &bk.Env, b.Journal).Seq != 2 {
 				t.Fatalf("got %+v, want it applied and acknowledged", out)
 			}
-			alarms := bk.Open(ledger.AlarmUnusable)
+			alarms := bk.OpenAlarms(ledger.AlarmUnusable)
 			switch c.want {
 			case usable:
 				if out.Unusable != nil || len(alarms) != 0 {
@@ -104,7 +104,7 @@ func accepted(t *testing.T, cp charge.CPID) *wire.CommandAccepted {
 // duration, of whatever type.
 func TestWhichRecordsCountForADuration(t *testing.T) {
 	t.Parallel()
-	b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 	bk.Apply(b.Boot())
 	write := func(after charge.Time, session charge.SessionID, p wire.Payload) {
 		b.Now += after

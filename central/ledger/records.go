@@ -7,31 +7,31 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// takePayload applies what a record other than cp_registered tells.
-func (f *fold) takePayload(p wire.Payload) {
+// applyPayload applies what a record other than cp_registered tells.
+func (f *fold) applyPayload(p wire.Payload) {
 	switch p := p.(type) {
 	case *wire.Authorized, *wire.ChargingStarted, *wire.MeterRead, *wire.Suspended, *wire.Resumed, *wire.ChargingStopped:
-		f.takeSession(p)
+		f.applySessionRecord(p)
 	case *wire.StatusChanged:
-		f.takeStatus(p)
+		f.applyStatus(p)
 	case *wire.PluggedIn:
-		f.takePlug(true)
+		f.applyPlug(true)
 	case *wire.Unplugged:
-		f.takePlug(false)
+		f.applyPlug(false)
 	case *wire.CommandAccepted:
-		f.takeCommand(p)
+		f.applyCommandAccepted(p)
 	case *wire.ReservationEnded:
-		f.release(p.ReservationID)
+		f.releaseReservation(p.ReservationID)
 	case *wire.FaultRaised:
-		f.takeFault(p.Fault, true)
+		f.applyFault(p.Fault, true)
 	case *wire.FaultCleared:
-		f.takeFault(p.Fault, false)
+		f.applyFault(p.Fault, false)
 	case *wire.AnomalySeen:
-		f.alarm(AlarmAnomaly, string(f.rec.Journal)+"."+p.Anomaly, f.rec.Connector, p.Anomaly+": "+p.Detail)
+		f.raiseAlarm(AlarmAnomaly, string(f.rec.Journal)+"."+p.Anomaly, f.rec.Connector, p.Anomaly+": "+p.Detail)
 	}
 }
 
-func (f *fold) takeStatus(p *wire.StatusChanged) {
+func (f *fold) applyStatus(p *wire.StatusChanged) {
 	c := f.connector(f.rec.Connector)
 	if c == nil {
 		return
@@ -45,7 +45,7 @@ func (f *fold) takeStatus(p *wire.StatusChanged) {
 	}
 }
 
-func (f *fold) takePlug(in bool) {
+func (f *fold) applyPlug(in bool) {
 	c := f.connector(f.rec.Connector)
 	if c == nil {
 		return
@@ -55,19 +55,19 @@ func (f *fold) takePlug(in bool) {
 	c.IdleSince = f.env.Now
 }
 
-// takeCommand applies what an accepted command is certain to bring about and
+// applyCommandAccepted applies what an accepted command is certain to bring about and
 // what no other record tells: a reservation held, and availability.
-func (f *fold) takeCommand(p *wire.CommandAccepted) {
+func (f *fold) applyCommandAccepted(p *wire.CommandAccepted) {
 	cmd, err := wire.DecodeCommand(p.Command)
 	if err != nil || cmd.CPID != f.cp.ID {
-		f.unusable("command_accepted repeats a command that is not for this charging point")
+		f.reportUnusable("command_accepted repeats a command that is not for this charging point")
 		return
 	}
 	f.out.Command = &cmd
 	order, err := cmd.Order()
 	if err != nil {
 		f.out.Unusable = err
-		f.unusable(err.Error())
+		f.reportUnusable(err.Error())
 		return
 	}
 	switch o := order.(type) {
@@ -76,7 +76,7 @@ func (f *fold) takeCommand(p *wire.CommandAccepted) {
 			c.Held = Held{ID: o.ReservationID, Username: o.Username, Until: o.Until, Tariff: o.Tariff}
 		}
 	case *wire.SetAvailability:
-		for id := range f.boot() {
+		for id := range f.bootState() {
 			if cmd.Connector == 0 || cmd.Connector == id {
 				f.connector(id).Available = o.Available
 			}
@@ -84,8 +84,8 @@ func (f *fold) takeCommand(p *wire.CommandAccepted) {
 	}
 }
 
-func (f *fold) release(id charge.ReservationID) {
-	for _, c := range f.boot() {
+func (f *fold) releaseReservation(id charge.ReservationID) {
+	for _, c := range f.bootState() {
 		if c.Held.ID == id {
 			c.Held = Held{}
 			c.IdleSince = f.env.Now
@@ -94,13 +94,13 @@ func (f *fold) release(id charge.ReservationID) {
 	}
 }
 
-// takeFault adds or removes a fault of one connector, or of the whole present
+// applyFault adds or removes a fault of one connector, or of the whole present
 // charging point.
-func (f *fold) takeFault(fault charge.Fault, raised bool) {
+func (f *fold) applyFault(fault charge.Fault, raised bool) {
 	if f.rec.Connector == 0 {
-		if f.boot() != nil && f.rec.Journal == f.cp.Present {
+		if f.bootState() != nil && f.rec.Journal == f.cp.CurrentJournal {
 			f.cp.Faults = withFault(f.cp.Faults, fault, raised)
-			f.point = true
+			f.pointChanged = true
 		}
 		return
 	}

@@ -13,7 +13,7 @@ import (
 // afterwards.
 func TestEndedSessionIsLivedThroughAgain(t *testing.T) {
 	t.Parallel()
-	b, bk := ledgertest.NewBox("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 	b.Boot()
 	b.Plug(1)
 	b.Grant(1, "s1", "anna", "")
@@ -27,7 +27,7 @@ func TestEndedSessionIsLivedThroughAgain(t *testing.T) {
 	before := bk.Tickets["t.s1"]
 	b.Flow(1, 30) // of whatever it did since
 	b.Lose(len(b.Storage) - inSession)
-	o := b.Outlets[1]
+	o := b.Connectors[1]
 	o.Session, o.Plugged = "s1", true // as the storage says
 	bk.Apply(b.Boot())
 	if c := bk.CP.Connectors[1]; c.Session != "s1" {
@@ -41,7 +41,7 @@ func TestEndedSessionIsLivedThroughAgain(t *testing.T) {
 	if len(bk.Tickets) != 1 || bk.Tickets["t.s1"] != before || bk.Tickets["t.s1"].Energy != 500 {
 		t.Errorf("tickets: got %+v, want that of 500 Wh unchanged", bk.Tickets)
 	}
-	if len(bk.Open(ledger.AlarmTicket)) != 1 || bk.CP.Meters[1].Unaccounted() != 30 {
-		t.Errorf("alarms %+v, %d Wh unaccounted; want one of the ticket and 30 Wh", bk.Open(ledger.AlarmTicket), bk.CP.Meters[1].Unaccounted())
+	if len(bk.OpenAlarms(ledger.AlarmTicket)) != 1 || bk.CP.Meters[1].Unaccounted() != 30 {
+		t.Errorf("alarms %+v, %d Wh unaccounted; want one of the ticket and 30 Wh", bk.OpenAlarms(ledger.AlarmTicket), bk.CP.Meters[1].Unaccounted())
 	}
 }

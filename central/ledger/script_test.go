@@ -22,7 +22,7 @@ var rewrite = flag.Bool("rewrite", false, "rewrite the golden scripts in testdat
 // script runs one golden script: a line that begins with "> " is done, what it
 // brings about is written below it.
 type script struct {
-	box  *ledgertest.Box
+	box  *ledgertest.ChargingPoint
 	bk   *ledgertest.Book
 	said int // records of the log that were delivered or lost
 	out  strings.Builder
@@ -54,7 +54,7 @@ func (s *script) do(t *testing.T, line string) {
 	case "stop":
 		s.box.Stop(c, charge.StopReason(f[2]))
 	case "forget-session":
-		s.box.Outlets[c].Session = ""
+		s.box.Connectors[c].Session = ""
 	case "raise":
 		s.box.Raise(c, charge.Fault(f[2]))
 	case "clear":
@@ -87,17 +87,17 @@ func (s *script) do(t *testing.T, line string) {
 		s.apply(s.box.Log[n-1])
 	case "presence": // acknowledged: journal seq
 		seq, _ := strconv.Atoi(f[2])
-		out, changes := s.bk.Heard(s.box.Presence(wire.Position{Journal: charge.JournalID(f[1]), Seq: charge.Seq(seq)}, s.bk.Env.Central))
+		out, changes := s.bk.ApplyPresence(s.box.Presence(wire.Position{Journal: charge.JournalID(f[1]), Seq: charge.Seq(seq)}, s.bk.Env.Central))
 		s.printf("new boot: %v", out.NewBoot)
 		s.tell(changes)
 	case "settle":
 		s.operator(ledger.Settle(s.bk.CP, &s.bk.Env, charge.SessionID(f[1]), len(f) > 2 && f[2] == "silent"))
 	case "silence":
-		s.operator(ledger.Silence(s.bk.CP, &s.bk.Env, s.bk.Env.Now), nil)
+		s.operator(ledger.RaiseSilence(s.bk.CP, &s.bk.Env, s.bk.Env.Now), nil)
 	case "noticed":
-		s.operator(ledger.Noticed(s.bk.CP), nil)
+		s.operator(ledger.ClearSilence(s.bk.CP), nil)
 	case "pass":
-		s.operator(ledger.PassNext(s.bk.CP, &s.bk.Env))
+		s.operator(ledger.SkipNext(s.bk.CP, &s.bk.Env))
 	case "state":
 		s.state()
 	default:
@@ -109,7 +109,7 @@ func (s *script) operator(changes []ledger.Change, err error) {
 	if err != nil {
 		s.printf("refused: %v", err)
 	}
-	s.bk.Keep(changes)
+	s.bk.Save(changes)
 	s.tell(changes)
 }
 
@@ -132,8 +132,8 @@ func (s *script) tell(changes []ledger.Change) {
 				s.printf("  corrects %s:", t.Corrects)
 			}
 			s.printf("  ticket %s: %s %d Wh (%d to %d), %s, %d s, %s", t.ID, t.Username, t.Energy, t.Start, t.Stop, t.Cost, t.DurationSec, t.Reason)
-		case ledger.HoleChanged:
-			h := c.Hole
+		case ledger.GapChanged:
+			h := c.Gap
 			s.printf("  hole %s: %s, missing %v, %d Wh", h.ID, h.Cause, h.Missing, h.Energy)
 		case ledger.AlarmRaised:
 			if a := c.Alarm; a.Cleared {
@@ -141,16 +141,16 @@ func (s *script) tell(changes []ledger.Change) {
 			} else {
 				s.printf("  alarm %s: %s", a.ID, a.Detail)
 			}
-		case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootForgotten, ledger.MeterChanged, ledger.SessionChanged:
+		case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootDeleted, ledger.MeterChanged, ledger.SessionChanged:
 		}
 	}
 }
 
 func (s *script) state() {
 	cp := s.bk.CP
-	s.printf("present %s waiting %q forked %v", cp.Present, cp.WaitingJournal, cp.Forked())
+	s.printf("present %s waiting %q forked %v", cp.CurrentJournal, cp.PendingJournal, cp.Forked())
 	for _, id := range slices.Sorted(maps.Keys(cp.Journals)) {
-		a := ledger.Answer(cp, &s.bk.Env, id)
+		a := ledger.AckFor(cp, &s.bk.Env, id)
 		s.printf("answer for %s: %d", id, a.Seq)
 	}
 	for _, id := range slices.Sorted(maps.Keys(cp.Connectors)) {
@@ -180,7 +180,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := &script{box: ledgertest.NewBox("CP", 1, morning), bk: ledgertest.NewBook("CP", morning)}
+			s := &script{box: ledgertest.NewChargingPoint("CP", 1, morning), bk: ledgertest.NewBook("CP", morning)}
 			for line := range strings.Lines(string(raw)) {
 				switch {
 				case strings.HasPrefix(line, "> "):
@@ -190,7 +190,7 @@ func TestScripts(t *testing.T) {
 					s.out.WriteString(line)
 				}
 			}
-			for _, fault := range s.bk.Faults {
+			for _, fault := range s.bk.Violations {
 				t.Error(fault)
 			}
 			got := s.out.String()

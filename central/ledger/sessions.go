@@ -9,17 +9,17 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// session finds the session, or begins it. ended says that it has its ticket:
+// findOrCreateSession finds the session, or begins it. ended says that it has its ticket:
 // it is a copy then, and nothing of it changes any more. nil: the id belongs to
 // another charging point, or to another connector of this one. A session stays
 // at the connector of its first record.
-func (f *fold) session(id charge.SessionID, connector charge.ConnectorID) (s *Session, ended bool) {
+func (f *fold) findOrCreateSession(id charge.SessionID, connector charge.ConnectorID) (s *Session, ended bool) {
 	s = f.cp.Sessions[id]
 	if s == nil && f.env.Session != nil {
 		got, ok := f.env.Session(id)
 		switch {
 		case ok && got.CPID != f.cp.ID:
-			f.unusable(fmt.Sprintf("session %s belongs to another charging point", id))
+			f.reportUnusable(fmt.Sprintf("session %s belongs to another charging point", id))
 			return nil, false
 		case ok && got.State == SessionEnded:
 			got.Spans = slices.Clone(got.Spans)
@@ -27,21 +27,21 @@ func (f *fold) session(id charge.SessionID, connector charge.ConnectorID) (s *Se
 		}
 	}
 	if s != nil && s.Connector != connector {
-		f.unusable(fmt.Sprintf("session %s is at connector %d, not at %d", id, s.Connector, connector))
+		f.reportUnusable(fmt.Sprintf("session %s is at connector %d, not at %d", id, s.Connector, connector))
 		return nil, false
 	}
 	if s != nil {
 		return s, ended
 	}
-	s = &Session{ID: id, CPID: f.cp.ID, Connector: connector, State: SessionOpen, HeardAt: f.env.Now}
+	s = &Session{ID: id, CPID: f.cp.ID, Connector: connector, State: SessionOpen, FirstSeenAt: f.env.Now}
 	f.cp.Sessions[id] = s
 	return s, false
 }
 
-// widenSettled counts a record that is not of a session's own life, but names
+// extendSettledDuration counts a record that is not of a session's own life, but names
 // one that was settled, into its duration: whether it comes before the
 // settlement or after it makes no difference.
-func (f *fold) widenSettled(p wire.Payload) {
+func (f *fold) extendSettledDuration(p wire.Payload) {
 	switch p.(type) {
 	case *wire.Authorized, *wire.ChargingStarted, *wire.MeterRead, *wire.Suspended, *wire.Resumed, *wire.ChargingStopped:
 		return // takeSession does
@@ -51,13 +51,13 @@ func (f *fold) widenSettled(p wire.Payload) {
 	}
 	if s, ok := f.env.Session(f.rec.SessionID); ok && s.CPID == f.cp.ID && s.Settled && f.correctable(&s) {
 		s.Spans = slices.Clone(s.Spans)
-		f.widen(&s)
+		f.extendDuration(&s)
 		touch(&f.sessions, &s)
 	}
 }
 
-// widen counts the record into the duration of a session that is open.
-func (f *fold) widen(s *Session) {
+// extendDuration counts the record into the duration of a session that is open.
+func (f *fold) extendDuration(s *Session) {
 	if s == nil || f.rec.SessionID == "" || f.rec.Connector != 0 && f.rec.Connector != s.Connector {
 		return
 	}
@@ -73,40 +73,40 @@ func (f *fold) widen(s *Session) {
 	s.Spans = append(s.Spans, Span{f.rec.Journal, f.rec.UptimeMS, f.rec.UptimeMS})
 }
 
-// takeSession applies a record of a session's own life.
-func (f *fold) takeSession(p wire.Payload) {
+// applySessionRecord applies a record of a session's own life.
+func (f *fold) applySessionRecord(p wire.Payload) {
 	r := f.rec
 	if r.SessionID == "" || r.Connector < 1 {
-		f.unusable("a record of a session needs session_id and connector")
+		f.reportUnusable("a record of a session needs session_id and connector")
 		return
 	}
-	s, ended := f.session(r.SessionID, r.Connector)
+	s, ended := f.findOrCreateSession(r.SessionID, r.Connector)
 	if s == nil {
 		return
 	}
 	switch {
 	case ended && f.correctable(s):
-		f.afterSettlement(s, p)
+		f.applyAfterSettlement(s, p)
 		return
 	case ended:
-		f.afterTheEnd(s, p)
+		f.applyAfterTicket(s, p)
 		return
 	}
-	f.widen(s)
-	stopped := f.account(s, p)
-	f.show(s, p)
-	f.measure(p)
+	f.extendDuration(s)
+	stopped := f.updateSession(s, p)
+	f.updateConnector(s, p)
+	f.readRegisters(p)
 	if stopped {
-		f.end(s)
+		f.endSession(s)
 		return
 	}
-	f.judgeAll() // a new session of a connector shows that the one before it is over
-	f.recount(s.Connector)
+	f.updateAllOrphaned() // a new session of a connector shows that the one before it is over
+	f.updateRunning(s.Connector)
 }
 
-// account writes what the record tells into the session. It does not depend on
+// updateSession writes what the record tells into the session. It does not depend on
 // the order in which records come, as far as one alone can tell.
-func (f *fold) account(s *Session, p wire.Payload) (stopped bool) {
+func (f *fold) updateSession(s *Session, p wire.Payload) (stopped bool) {
 	switch p := p.(type) {
 	case *wire.Authorized:
 		s.Register = max(s.Register, p.Register)
@@ -128,18 +128,18 @@ func (f *fold) account(s *Session, p wire.Payload) (stopped bool) {
 	case *wire.Resumed:
 		s.Register = max(s.Register, p.Register)
 	case *wire.ChargingStopped:
-		f.accountStop(s, p)
+		f.updateStopped(s, p)
 		return true
 	}
 	return false
 }
 
-func (f *fold) accountStop(s *Session, p *wire.ChargingStopped) {
+func (f *fold) updateStopped(s *Session, p *wire.ChargingStopped) {
 	switch {
 	case !s.StartKnown:
 		s.Start, s.StartKnown = p.Start, true
 	case s.Start != p.Start:
-		f.unusable(fmt.Sprintf("session %s began at %d Wh and says at its end that it began at %d Wh", s.ID, s.Start, p.Start))
+		f.reportUnusable(fmt.Sprintf("session %s began at %d Wh and says at its end that it began at %d Wh", s.ID, s.Start, p.Start))
 	}
 	if s.By == "" { // its beginning is in a hole
 		s.Username, s.ReservationID, s.Tariff = p.Username, p.ReservationID, p.Tariff
@@ -148,8 +148,8 @@ func (f *fold) accountStop(s *Session, p *wire.ChargingStopped) {
 	s.Register = p.Register // a register told at a boot may be that of another meter
 }
 
-// show changes the connector of the boot that the record belongs to.
-func (f *fold) show(s *Session, p wire.Payload) {
+// updateConnector changes the connector of the boot that the record belongs to.
+func (f *fold) updateConnector(s *Session, p wire.Payload) {
 	c := f.connector(f.rec.Connector)
 	if c == nil {
 		return
@@ -187,32 +187,32 @@ func (f *fold) show(s *Session, p wire.Payload) {
 	}
 }
 
-// measure reads the registers of a session's record into the meter's account.
-func (f *fold) measure(p wire.Payload) {
+// readRegisters reads the registers of a session's record into the meter's account.
+func (f *fold) readRegisters(p wire.Payload) {
 	c := f.rec.Connector
 	switch p := p.(type) {
 	case *wire.Authorized:
-		f.read(c, p.Register)
+		f.applyRegister(c, p.Register)
 	case *wire.ChargingStarted:
-		f.read(c, p.Register)
+		f.applyRegister(c, p.Register)
 	case *wire.MeterRead:
-		f.read(c, p.Register)
+		f.applyRegister(c, p.Register)
 	case *wire.Suspended:
-		f.read(c, p.Register)
+		f.applyRegister(c, p.Register)
 	case *wire.Resumed:
-		f.read(c, p.Register)
+		f.applyRegister(c, p.Register)
 	case *wire.ChargingStopped:
 		if p.OtherMeter {
-			f.reach(c, p.Register, ReadAt{}, true)
+			f.extendMeter(c, p.Register, ReadAt{}, true)
 		} else {
-			f.read(c, p.Register)
+			f.applyRegister(c, p.Register)
 		}
-		f.reach(c, p.Start, ReadAt{}, true) // read at an earlier time, which the record does not tell
+		f.extendMeter(c, p.Start, ReadAt{}, true) // read at an earlier time, which the record does not tell
 	}
 }
 
-// end closes a session and makes its ticket.
-func (f *fold) end(s *Session) {
+// endSession closes a session and makes its ticket.
+func (f *fold) endSession(s *Session) {
 	f.closeSession(s)
 	f.bill(s, MakeTicket(s, f.tariff(s.Tariff)))
 }
@@ -220,31 +220,31 @@ func (f *fold) end(s *Session) {
 // closeSession takes a session out of those that are not ended.
 func (f *fold) closeSession(s *Session) {
 	if s.State == SessionOrphaned {
-		f.clear(AlarmOrphaned, string(s.ID), s.Connector)
+		f.clearAlarm(AlarmOrphaned, string(s.ID), s.Connector)
 	}
 	s.State = SessionEnded
 	delete(f.cp.Sessions, s.ID)
-	f.noSilence(s)
+	f.clearSilenceOf(s)
 	touch(&f.sessions, s)
 }
 
 // bill makes a ticket of a session, or one that corrects it.
 func (f *fold) bill(s *Session, t Ticket) {
-	m := f.meter(s.Connector)
+	m := f.changeMeter(s.Connector)
 	if other, yes := f.billedTwice(m, &t); yes {
-		f.alarm(AlarmOverlap, fmt.Sprintf("%d.%s", s.Connector, s.ID), s.Connector,
+		f.raiseAlarm(AlarmOverlap, fmt.Sprintf("%d.%s", s.Connector, s.ID), s.Connector,
 			fmt.Sprintf("the tickets of sessions %s and %s hold the same energy", other, s.ID))
 	}
-	f.rest = append(f.rest, TicketMade{t})
+	f.inserts = append(f.inserts, TicketMade{t})
 	m.Billed += t.Energy
-	f.recount(s.Connector)
+	f.updateRunning(s.Connector)
 }
 
 // billedTwice finds another session whose ticket holds energy that this one
 // holds too. Registers of a meter that was replaced cannot be compared with those
 // of the one before.
 func (f *fold) billedTwice(m *Meter, t *Ticket) (other charge.SessionID, yes bool) {
-	if f.env.Billed == nil || t.Energy <= 0 || m.Before.Known || m.Carried != 0 {
+	if f.env.Billed == nil || t.Energy <= 0 || m.Previous.Known || m.Carried != 0 {
 		return "", false
 	}
 	return f.env.Billed(t.Connector, t.Start, t.Stop)
@@ -259,31 +259,31 @@ func (f *fold) tariff(v charge.TariffVersion) Tariff {
 	return f.env.Default
 }
 
-// afterTheEnd looks at a record of a session that has its ticket. Tickets never
+// applyAfterTicket looks at a record of a session that has its ticket. Tickets never
 // change; that this one would have come out otherwise is for an operator.
-func (f *fold) afterTheEnd(s *Session, p wire.Payload) {
+func (f *fold) applyAfterTicket(s *Session, p wire.Payload) {
 	t := f.tariff(s.Tariff)
 	was := MakeTicket(s, t)
-	f.widen(s)
-	f.account(s, p)
-	f.show(s, p) // the connector of an agent whose storage went back is in that session until it says otherwise
-	f.measure(p)
+	f.extendDuration(s)
+	f.updateSession(s, p)
+	f.updateConnector(s, p) // the connector of an agent whose storage went back is in that session until it says otherwise
+	f.readRegisters(p)
 	if now := MakeTicket(s, f.tariff(s.Tariff)); now != was {
-		f.alarm(AlarmTicket, string(s.ID), s.Connector,
-			fmt.Sprintf("a late record would change the ticket of session %s: %s", s.ID, now.InsteadOf(&was)))
+		f.raiseAlarm(AlarmTicket, string(s.ID), s.Connector,
+			fmt.Sprintf("a late record would change the ticket of session %s: %s", s.ID, now.Diff(&was)))
 	}
 }
 
-// judge decides whether an open session is orphaned: the present boot told all
+// updateOrphaned decides whether an open session is orphaned: the present boot told all
 // of itself, or has begun another one there, and this session is not at its
 // connector. Of a boot that has told neither nothing is concluded, but that of
 // two sessions at one connector the earlier is over.
-func (f *fold) judge(s *Session) {
+func (f *fold) updateOrphaned(s *Session) {
 	state := s.State
 	switch c := f.cp.Connectors[s.Connector]; {
 	case c != nil && c.Session == s.ID:
 		state = SessionOpen
-	case f.toldAll(), c != nil && c.Session != "", f.later(s):
+	case f.currentBootRegistered(), c != nil && c.Session != "", f.hasLaterSession(s):
 		state = SessionOrphaned
 	}
 	if s.State == state {
@@ -292,23 +292,23 @@ func (f *fold) judge(s *Session) {
 	s.State = state
 	touch(&f.sessions, s)
 	if state == SessionOpen {
-		f.clear(AlarmOrphaned, string(s.ID), s.Connector)
+		f.clearAlarm(AlarmOrphaned, string(s.ID), s.Connector)
 		return
 	}
-	f.noSilence(s)
-	f.alarm(AlarmOrphaned, string(s.ID), s.Connector,
+	f.clearSilenceOf(s)
+	f.raiseAlarm(AlarmOrphaned, string(s.ID), s.Connector,
 		fmt.Sprintf("the charging point came back without session %s: %d Wh up to its last register are unaccounted", s.ID, s.Energy()))
 }
 
-// toldAll reports whether record 1 of the present boot is known.
-func (f *fold) toldAll() bool {
-	present := f.known(f.cp.Present)
+// currentBootRegistered reports whether record 1 of the present boot is known.
+func (f *fold) currentBootRegistered() bool {
+	present := f.findJournal(f.cp.CurrentJournal)
 	return present != nil && present.Registered
 }
 
-// later reports whether another session that is open at the connector began
+// hasLaterSession reports whether another session that is open at the connector began
 // after this one, by the charging point's clock.
-func (f *fold) later(s *Session) bool {
+func (f *fold) hasLaterSession(s *Session) bool {
 	for _, o := range f.cp.Sessions {
 		if o.Connector == s.Connector && o.State == SessionOpen && o != s &&
 			cmp.Or(cmp.Compare(o.AuthorizedAt, s.AuthorizedAt), cmp.Compare(o.ID, s.ID)) > 0 {
@@ -318,9 +318,9 @@ func (f *fold) later(s *Session) bool {
 	return false
 }
 
-func (f *fold) judgeAll() {
+func (f *fold) updateAllOrphaned() {
 	for _, s := range f.cp.Sessions {
-		f.judge(s)
-		f.recount(s.Connector)
+		f.updateOrphaned(s)
+		f.updateRunning(s.Connector)
 	}
 }

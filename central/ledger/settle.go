@@ -32,7 +32,7 @@ func Settle(cp *CP, env *Env, id charge.SessionID, silent bool) ([]Change, error
 	}
 	t := MakeTicket(&settled, f.tariff(s.Tariff))
 	t.SettledAt = max(env.Now, 1)
-	f.settle(s, t)
+	f.settleSession(s, t)
 	return f.emit(), nil
 }
 
@@ -46,11 +46,11 @@ func Resettle(cp *CP, env *Env, t Ticket) ([]Change, error) {
 		return nil, fmt.Errorf("session %s of %s is not open; it has its ticket, or does not exist", t.SessionID, cp.ID)
 	}
 	f := fold{cp: cp, env: env, rec: &wire.Record{}}
-	f.settle(s, t)
+	f.settleSession(s, t)
 	return f.emit(), nil
 }
 
-func (f *fold) settle(s *Session, t Ticket) {
+func (f *fold) settleSession(s *Session, t Ticket) {
 	f.closeSession(s)
 	s.Settled, s.Reason = true, t.Reason
 	touch(&f.sessions, s)
@@ -67,17 +67,17 @@ func (f *fold) correctable(s *Session) bool {
 	return settled && !corrected
 }
 
-// afterSettlement applies a record of a session that an operator settled. s is
+// applyAfterSettlement applies a record of a session that an operator settled. s is
 // a copy of its row.
-func (f *fold) afterSettlement(s *Session, p wire.Payload) {
+func (f *fold) applyAfterSettlement(s *Session, p wire.Payload) {
 	if settled, ok := f.env.Ticket(TicketID(s.ID)); ok {
 		f.settled = &settled
 	}
-	f.widen(s)
-	stopped := f.account(s, p)
+	f.extendDuration(s)
+	stopped := f.updateSession(s, p)
 	touch(&f.sessions, s)
-	f.show(s, p)
-	f.measure(p)
+	f.updateConnector(s, p)
+	f.readRegisters(p)
 	if !stopped || f.settled == nil {
 		return
 	}
@@ -103,18 +103,18 @@ func MakeCorrection(s *Session, t Tariff, settled *Ticket) Ticket {
 	return c
 }
 
-// Silence raises the alarm that a charging point has not been heard since a
+// RaiseSilence raises the alarm that a charging point has not been heard since a
 // moment although sessions are open there. Noticed clears it, and for each
 // session its end.
-func Silence(cp *CP, env *Env, since charge.Time) []Change {
-	if cp.SilentAt != 0 || !cp.Charges() {
+func RaiseSilence(cp *CP, env *Env, since charge.Time) []Change {
+	if cp.SilentSince != 0 || !cp.HasOpenSession() {
 		return nil
 	}
-	f := fold{cp: cp, env: env, point: true}
-	cp.SilentAt = max(since, 1)
+	f := fold{cp: cp, env: env, pointChanged: true}
+	cp.SilentSince = max(since, 1)
 	for _, s := range cp.Sessions {
 		if s.State == SessionOpen {
-			f.alarm(AlarmSilent, string(s.ID), s.Connector, fmt.Sprintf(
+			f.raiseAlarm(AlarmSilent, string(s.ID), s.Connector, fmt.Sprintf(
 				"the charging point has not been heard since %s during session %s of %s: %d Wh up to its last register",
 				since, s.ID, s.Username, s.Energy()))
 		}
@@ -122,33 +122,33 @@ func Silence(cp *CP, env *Env, since charge.Time) []Change {
 	return f.emit()
 }
 
-// Noticed clears the alarm of Silence: the charging point is heard.
-func Noticed(cp *CP) []Change {
-	if cp.SilentAt == 0 {
+// ClearSilence clears the alarm of Silence: the charging point is heard.
+func ClearSilence(cp *CP) []Change {
+	if cp.SilentSince == 0 {
 		return nil
 	}
-	f := fold{cp: cp, env: &Env{}, point: true}
+	f := fold{cp: cp, env: &Env{}, pointChanged: true}
 	for _, s := range cp.Sessions {
-		f.clear(AlarmSilent, string(s.ID), s.Connector)
+		f.clearAlarm(AlarmSilent, string(s.ID), s.Connector)
 	}
-	cp.SilentAt = 0
+	cp.SilentSince = 0
 	return f.emit()
 }
 
-// noSilence clears the alarm of Silence for a session that is not open any
+// clearSilenceOf clears the alarm of Silence for a session that is not open any
 // more.
-func (f *fold) noSilence(s *Session) {
-	if f.cp.SilentAt == 0 {
+func (f *fold) clearSilenceOf(s *Session) {
+	if f.cp.SilentSince == 0 {
 		return
 	}
-	f.clear(AlarmSilent, string(s.ID), s.Connector)
-	if !f.cp.Charges() {
-		f.cp.SilentAt, f.point = 0, true
+	f.clearAlarm(AlarmSilent, string(s.ID), s.Connector)
+	if !f.cp.HasOpenSession() {
+		f.cp.SilentSince, f.pointChanged = 0, true
 	}
 }
 
-// Charges reports whether a session is open.
-func (cp *CP) Charges() bool {
+// HasOpenSession reports whether a session is open.
+func (cp *CP) HasOpenSession() bool {
 	for _, s := range cp.Sessions {
 		if s.State == SessionOpen {
 			return true

@@ -32,7 +32,7 @@ func TestSettledAtAnyMoment(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			bk.Keep(changes)
+			bk.Save(changes)
 			settled[id] = bk.Tickets[ledger.TicketID(id)]
 		}
 		if rapid.Bool().Draw(t, "restarted") {
@@ -71,8 +71,8 @@ func TestSettledAtAnyMoment(t *testing.T) {
 // meter in either order.
 func TestAStepThatASettlementBills(t *testing.T) {
 	t.Parallel()
-	b := ledgertest.NewBox("CP", 1, morning)
-	b.Outlets[1].Register = 0
+	b := ledgertest.NewChargingPoint("CP", 1, morning)
+	b.Connectors[1].Register = 0
 	boot := b.Boot()
 	b.Grant(1, "s1", "ann", "")
 	b.Begin(1)
@@ -88,7 +88,7 @@ func TestAStepThatASettlementBills(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	bk.Keep(changes)
+	bk.Save(changes)
 	ticket := bk.Tickets[ledger.TicketID("s1")]
 	if ticket.Energy != 7_000_000 || bk.CP.Meters[1].Unaccounted() != 0 {
 		t.Fatalf("settled with %d Wh, %d Wh unaccounted, want 7000000 and 0", ticket.Energy, bk.CP.Meters[1].Unaccounted())
@@ -102,7 +102,7 @@ func TestAStepThatASettlementBills(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				again.Keep(changes)
+				again.Save(changes)
 			}
 			again.Apply(r)
 		}
@@ -130,12 +130,12 @@ func resettle(t *rapid.T, bk *ledgertest.Book, settled map[charge.SessionID]ledg
 	if err != nil {
 		t.Fatal(err)
 	}
-	bk.Keep(changes)
+	bk.Save(changes)
 }
 
 // holds compares the tickets of each session, corrections included, with what
 // the charging point metered.
-func holds(t *rapid.T, b *ledgertest.Box, bk *ledgertest.Book) {
+func holds(t *rapid.T, b *ledgertest.ChargingPoint, bk *ledgertest.Book) {
 	t.Helper()
 	energy, cost := map[charge.SessionID]charge.WattHours{}, map[charge.SessionID]money.Minor{}
 	for _, x := range bk.Tickets {

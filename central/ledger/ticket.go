@@ -24,8 +24,8 @@ func MakeTicket(s *Session, t Tariff) Ticket {
 	}
 }
 
-// InsteadOf says in words in what two tickets of a session differ; "" if in nothing.
-func (t *Ticket) InsteadOf(o *Ticket) string {
+// Diff says in words in what two tickets of a session differ; "" if in nothing.
+func (t *Ticket) Diff(o *Ticket) string {
 	var words []string
 	for _, f := range []struct {
 		name string

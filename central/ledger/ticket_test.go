@@ -105,15 +105,15 @@ func TestTicketsThatDifferSayInWhat(t *testing.T) {
 		default:
 			f.SetInt(5)
 		}
-		if words := b.InsteadOf(&a); words == "" || strings.Contains(words, ", ") {
+		if words := b.Diff(&a); words == "" || strings.Contains(words, ", ") {
 			t.Errorf("%s: got %q, want one difference", of(&b).Type().Field(i).Name, words)
 		}
-		if words := a.InsteadOf(&a); words != "" {
+		if words := a.Diff(&a); words != "" {
 			t.Errorf("the same ticket differs: %s", words)
 		}
 	}
 	a, b := ledger.Ticket{Energy: 100, DurationSec: 4}, ledger.Ticket{Energy: 100, DurationSec: 5}
-	if got := b.InsteadOf(&a); got != "duration in s 5 instead of 4" {
+	if got := b.Diff(&a); got != "duration in s 5 instead of 4" {
 		t.Errorf("got %q", got)
 	}
 }

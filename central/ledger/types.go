@@ -16,52 +16,52 @@ import (
 // looked up through Env.
 type CP struct {
 	Point
-	Journals   map[charge.JournalID]*Journal
-	Connectors map[charge.ConnectorID]*Connector // as the present boot says
-	Waiting    map[charge.ConnectorID]*Connector // as the boot WaitingJournal says, which presence has not named yet
-	Meters     map[charge.ConnectorID]*Meter     // across boots
-	Sessions   map[charge.SessionID]*Session     // not ended
-	Holes      map[string]*Hole                  // with something missing or waited for
+	Journals          map[charge.JournalID]*Journal
+	Connectors        map[charge.ConnectorID]*Connector // as the present boot says
+	PendingConnectors map[charge.ConnectorID]*Connector // as the boot WaitingJournal says, which presence has not named yet
+	Meters            map[charge.ConnectorID]*Meter     // across boots
+	Sessions          map[charge.SessionID]*Session     // not ended
+	Gaps              map[string]*Gap                   // with something missing or waited for
 
-	// Known is the number of records known over all journals, those in holes
+	// KnownRecords is the number of records known over all journals, those in holes
 	// included: the sum of Last over all rows, kept as it grows.
-	Known int64
+	KnownRecords int64
 
-	grower charge.JournalID // that grew last; a hint, so that two growing ones are seen without a search
+	lastGrown charge.JournalID // that grew last; a hint, so that two growing ones are seen without a search
 }
 
 // Point is the row of one charging point.
 type Point struct {
-	ID         charge.CPID
-	Admitted   bool // may be reserved and ordered; set by an operator or a setting
-	Name       string
-	Place      string
-	Agent      string // version of the firmware
-	Simulated  bool
-	FirstHeard charge.Time // by Central's clock
+	ID          charge.CPID
+	Admitted    bool // may be reserved and ordered; set by an operator or a setting
+	Name        string
+	Place       string
+	Agent       string // version of the firmware
+	Simulated   bool
+	FirstSeenAt charge.Time // by Central's clock
 
-	Present        charge.JournalID // the boot whose records change the present state
-	WaitingJournal charge.JournalID // registered, but not named by presence yet; "" when none
-	Named          charge.JournalID // by the latest presence
-	Conn           uint64           // of the latest presence of Named
-	Online         bool             // as the latest presence of Named says; false after its last will
-	PresenceAt     charge.Time      // when it was heard, by Central's clock
-	First          wire.Position    // first record the agent holds; zero when unknown
-	Next           wire.Position    // first record not acknowledged
-	Last           wire.Position    // last record it holds
-	Position       charge.Epoch     // of the Central that acknowledged what precedes Next
-	// Lead is how far the number of the epoch with which Central speaks to this
+	CurrentJournal   charge.JournalID // the boot whose records change the present state
+	PendingJournal   charge.JournalID // registered, but not named by presence yet; "" when none
+	AnnouncedJournal charge.JournalID // by the latest presence
+	Conn             uint64           // of the latest presence of Named
+	Online           bool             // as the latest presence of Named says; false after its last will
+	PresenceAt       charge.Time      // when it was heard, by Central's clock
+	First            wire.Position    // first record the agent holds; zero when unknown
+	Next             wire.Position    // first record not acknowledged
+	Last             wire.Position    // last record it holds
+	Position         charge.Epoch     // of the Central that acknowledged what precedes Next
+	// EpochLead is how far the number of the epoch with which Central speaks to this
 	// charging point is above its own: see Epoch.
-	Lead   uint64
-	Faults []charge.Fault // of the charging point as a whole, in the present boot
+	EpochLead uint64
+	Faults    []charge.Fault // of the charging point as a whole, in the present boot
 
-	SilentAt charge.Time // since when it is silent while sessions are open, once that is an alarm; zero: it is none
+	SilentSince charge.Time // since when it is silent while sessions are open, once that is an alarm; zero: it is none
 
-	ForkedAt charge.Time // zero: not quarantined
-	Fork     string      // why, in words
+	ForkedAt   charge.Time // zero: not quarantined
+	ForkReason string      // why, in words
 
-	HeldUpSince charge.Time // since when records that do not fit the chain keep others from coming; zero: they do not
-	MismatchAt  charge.Time // when the last such record came; zero once none came for a while
+	BlockedSince charge.Time // since when records that do not fit the chain keep others from coming; zero: they do not
+	MismatchAt   charge.Time // when the last such record came; zero once none came for a while
 }
 
 // Forked reports whether the identity is quarantined: nothing of it is applied
@@ -70,19 +70,19 @@ func (p *Point) Forked() bool { return p.ForkedAt != 0 }
 
 // Journal is what is known of the log of one boot.
 type Journal struct {
-	ID         charge.JournalID
-	Registered bool               // its record 1 is known and was understood
-	Followed   charge.Seq         // greatest record of it that another journal follows; 0: none does
-	Last       charge.Seq         // known without gap up to and with it, holes included
-	Hash       string             // of record Last; "" when it is in a hole and nobody named its hash
-	After      wire.Position      // what record 1 follows; zero for a root, or when record 1 is not known
-	Root       bool               // record 1 is known and follows nothing
-	Reported   []charge.SessionID // sessions that record 1 said are still open
-	Conn       uint64             // greatest connection heard of
-	OpenedAt   charge.Time        // when its first record was applied, by Central's clock
-	WroteAt    charge.Time        // `at` of its first record applied, by the agent's clock
-	Clock      charge.ClockQuality
-	GrownAt    charge.Time // when its last new record was applied, by Central's clock
+	ID             charge.JournalID
+	Registered     bool               // its record 1 is known and was understood
+	LastFollowed   charge.Seq         // greatest record of it that another journal follows; 0: none does
+	Last           charge.Seq         // known without gap up to and with it, holes included
+	Hash           string             // of record Last; "" when it is in a hole and nobody named its hash
+	After          wire.Position      // what record 1 follows; zero for a root, or when record 1 is not known
+	Root           bool               // record 1 is known and follows nothing
+	Reported       []charge.SessionID // sessions that record 1 said are still open
+	Conn           uint64             // greatest connection heard of
+	OpenedAt       charge.Time        // when its first record was applied, by Central's clock
+	FirstWrittenAt charge.Time        // `at` of its first record applied, by the agent's clock
+	Clock          charge.ClockQuality
+	GrownAt        charge.Time // when its last new record was applied, by Central's clock
 }
 
 // Connector is one connector in one boot, as the records say.
@@ -123,7 +123,7 @@ type Meter struct {
 	Last      charge.WattHours // highest register of the present span
 	FirstAt   charge.Time      // when First was read, by the charging point's clock; zero: it had none
 	LastRead  ReadAt           // when Last was read, for the last time
-	Before    BeforeSpan       // the span that this one replaced
+	Previous  PreviousSpan     // the span that this one replaced
 	Carried   charge.WattHours // Last − First of earlier spans
 	Billed    charge.WattHours // on tickets
 	Running   charge.WattHours // of sessions that are open, up to their last register
@@ -136,9 +136,9 @@ type ReadAt struct {
 	UptimeMS int64
 }
 
-// BeforeSpan is an earlier span of a meter's registers. A meter that showed
+// PreviousSpan is an earlier span of a meter's registers. A meter that showed
 // something else for a while goes on from it.
-type BeforeSpan struct {
+type PreviousSpan struct {
 	Known    bool
 	Last     charge.WattHours // its highest register
 	LastRead ReadAt
@@ -179,7 +179,7 @@ type Session struct {
 	AuthorizedAt  charge.Time      // by the charging point's clock; zero when not known
 	StartedAt     charge.Time      // by the charging point's clock; zero before
 	EndedAt       charge.Time      // by the charging point's clock; zero before
-	HeardAt       charge.Time      // when Central first heard of it, by Central's clock; not accounted by
+	FirstSeenAt   charge.Time      // when Central first heard of it, by Central's clock; not accounted by
 	Reason        charge.StopReason
 	Settled       bool   // ended by an operator; what its records say later makes a correction ticket
 	Spans         []Span // one for each journal with records of it, in the order of their first hearing
@@ -230,29 +230,29 @@ type Ticket struct {
 	Corrects      string      // id of the ticket that this one corrects; "" for the ticket of the session
 }
 
-// HoleCause says why records are missing.
-type HoleCause string
+// GapCause says why records are missing.
+type GapCause string
 
 // The causes of a hole.
 const (
-	HoleForgotten  HoleCause = "forgotten"   // the agent does not hold them any more
-	HoleDamaged    HoleCause = "damaged"     // its storage could not be read
-	HoleDeadLetter HoleCause = "dead_letter" // could not be used; passed by an operator
+	GapForgotten  GapCause = "forgotten"   // the agent does not hold them any more
+	GapDamaged    GapCause = "damaged"     // its storage could not be read
+	GapDeadLetter GapCause = "dead_letter" // could not be used; passed by an operator
 )
 
-// Hole is a range of records that Central passed without knowing them.
-type Hole struct {
-	ID      string // charging point "." journal "." first; of older versions without the first part
-	CPID    charge.CPID
-	Journal charge.JournalID
-	First   charge.Seq
-	Last    charge.Seq // 0: not known, to the end of that journal
-	Cause   HoleCause
-	Detail  string
-	FoundAt charge.Time
-	Missing []Range          // what did not turn up later; empty: filled
-	Energy  charge.WattHours // register after the hole − register before it, over all connectors; what no ticket has of it is unaccounted
-	Waiting []HoleRegister   // connectors whose first register after the hole is not known yet
+// Gap is a range of records that Central passed without knowing them.
+type Gap struct {
+	ID         string // charging point "." journal "." first; of older versions without the first part
+	CPID       charge.CPID
+	Journal    charge.JournalID
+	First      charge.Seq
+	Last       charge.Seq // 0: not known, to the end of that journal
+	Cause      GapCause
+	Detail     string
+	DetectedAt charge.Time
+	Missing    []Range          // what did not turn up later; empty: filled
+	Energy     charge.WattHours // register after the hole − register before it, over all connectors; what no ticket has of it is unaccounted
+	Unmeasured []GapRegister    // connectors whose first register after the hole is not known yet
 }
 
 // Range is records First … Last; Last 0: to the end of the journal.
@@ -261,8 +261,8 @@ type Range struct {
 	Last  charge.Seq
 }
 
-// HoleRegister is the last register of a connector before a hole.
-type HoleRegister struct {
+// GapRegister is the last register of a connector before a hole.
+type GapRegister struct {
 	Connector charge.ConnectorID
 	Before    charge.WattHours
 }
@@ -272,7 +272,7 @@ type AlarmKind string
 
 // The kinds of alarms of the ledger.
 const (
-	AlarmHole        AlarmKind = "hole"
+	AlarmGap         AlarmKind = "hole"
 	AlarmRolledBack  AlarmKind = "storage_rolled_back" // two continuations of one record
 	AlarmReplaced    AlarmKind = "storage_replaced"    // two roots
 	AlarmFork        AlarmKind = "identity_fork"
@@ -323,8 +323,8 @@ type ConnectorChanged struct {
 	Connector Connector
 }
 
-// BootForgotten deletes the connector rows of a boot that is over.
-type BootForgotten struct {
+// BootDeleted deletes the connector rows of a boot that is over.
+type BootDeleted struct {
 	CPID    charge.CPID
 	Journal charge.JournalID
 }
@@ -342,8 +342,8 @@ type SessionChanged struct{ Session Session }
 // has one ticket, and at most one more that corrects it.
 type TicketMade struct{ Ticket Ticket }
 
-// HoleChanged replaces the row of a hole.
-type HoleChanged struct{ Hole Hole }
+// GapChanged replaces the row of a hole.
+type GapChanged struct{ Gap Gap }
 
 // AlarmRaised replaces the row of an alarm.
 type AlarmRaised struct{ Alarm Alarm }
@@ -351,21 +351,21 @@ type AlarmRaised struct{ Alarm Alarm }
 func (PointChanged) change()     {}
 func (JournalChanged) change()   {}
 func (ConnectorChanged) change() {}
-func (BootForgotten) change()    {}
+func (BootDeleted) change()      {}
 func (MeterChanged) change()     {}
 func (SessionChanged) change()   {}
 func (TicketMade) change()       {}
-func (HoleChanged) change()      {}
+func (GapChanged) change()       {}
 func (AlarmRaised) change()      {}
 
 // Env is what Apply needs and does not keep. The functions read the database as
 // it will be when the changes so far are in; nil functions know nothing.
 type Env struct {
-	Now     charge.Time  // Central's clock
-	Central charge.Epoch // of this Central
-	Speaks  bool         // this Central answers charging points: it is active
-	Default Tariff       // prices when a session names no version, or an unknown one
-	Admit   bool         // a charging point that is heard for the first time is admitted
+	Now      charge.Time  // Central's clock
+	Central  charge.Epoch // of this Central
+	Active   bool         // this Central answers charging points: it is active
+	Default  Tariff       // prices when a session names no version, or an unknown one
+	AdmitNew bool         // a charging point that is heard for the first time is admitted
 
 	// Journal finds the row of a journal of this charging point. Where it is nil
 	// all journals stay in memory; otherwise at most 2 × KeepJournals, and those
@@ -402,7 +402,7 @@ type Verdict string
 const (
 	Applied    Verdict = "applied"
 	Duplicate  Verdict = "duplicate"  // known already: no effect
-	Gap        Verdict = "gap"        // what it follows is not known: dropped, the agent says it again
+	OutOfOrder Verdict = "gap"        // what it follows is not known: dropped, the agent says it again
 	Mismatched Verdict = "mismatched" // its bytes do not fit the chain: dropped, shown
 	Forked     Verdict = "forked"     // the identity is quarantined: dropped, kept for the operator as raw bytes
 )
@@ -414,7 +414,7 @@ type Outcome struct {
 	Payload  wire.Payload  // nil: unknown type, unusable, or not applied
 	Command  *wire.Command // with command_accepted: the command it repeats
 	Unusable error         // what the record tells could not be used: applied as opaque, counted
-	Present  bool          // it changed the present state
+	Current  bool          // it changed the present state
 	Late     bool          // it filled a hole, or came from a boot that is over
 	NewBoot  bool          // with it, the present journal became another
 }

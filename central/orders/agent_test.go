@@ -12,7 +12,7 @@ import (
 // agent is a charging point that obeys commands as docs/PROTOCOL.md says. What
 // it journals comes out of box.Log.
 type agent struct {
-	box     *ledgertest.Box
+	box     *ledgertest.ChargingPoint
 	seen    map[charge.CommandID]bool
 	last    map[charge.ConnectorID]uint64
 	central charge.Epoch
@@ -28,7 +28,7 @@ type waitingStart struct {
 	until charge.Time
 }
 
-func newAgent(box *ledgertest.Box) *agent {
+func newAgent(box *ledgertest.ChargingPoint) *agent {
 	a := &agent{box: box}
 	a.boot()
 	return a
@@ -39,7 +39,7 @@ func (a *agent) boot() {
 	a.over, a.waiting = map[string]bool{}, map[charge.ConnectorID]*waitingStart{}
 	a.until = map[charge.ConnectorID]charge.Time{}
 	a.box.Boot()
-	for id, o := range a.box.Outlets {
+	for id, o := range a.box.Connectors {
 		if o.Held != nil {
 			a.until[id] = o.Held.Until
 		}
@@ -82,7 +82,7 @@ func (a *agent) obey(c wire.Command, now charge.Time) {
 	if err != nil {
 		panic(err)
 	}
-	o := a.box.Outlets[c.Connector]
+	o := a.box.Connectors[c.Connector]
 	switch m := order.(type) {
 	case *wire.Reserve:
 		a.reserve(c, o, m, now)
@@ -132,7 +132,7 @@ func (a *agent) obey(c wire.Command, now charge.Time) {
 	}
 }
 
-func (a *agent) reserve(c wire.Command, o *ledgertest.Outlet, m *wire.Reserve, now charge.Time) {
+func (a *agent) reserve(c wire.Command, o *ledgertest.Connector, m *wire.Reserve, now charge.Time) {
 	replaced := o.Held != nil && slices.Contains(m.Replaces, o.Held.ReservationID)
 	switch {
 	case o.Held != nil && o.Held.ReservationID == m.ReservationID:
@@ -167,7 +167,7 @@ func (a *agent) reserve(c wire.Command, o *ledgertest.Outlet, m *wire.Reserve, n
 }
 
 func (a *agent) letGo(id charge.ConnectorID, r charge.ReservationID, why charge.ReservationEnd) {
-	o := a.box.Outlets[id]
+	o := a.box.Connectors[id]
 	if o.Held == nil || o.Held.ReservationID != r {
 		return
 	}
@@ -180,7 +180,7 @@ func (a *agent) letGo(id charge.ConnectorID, r charge.ReservationID, why charge.
 	}
 }
 
-func (a *agent) start(c wire.Command, o *ledgertest.Outlet, m *wire.Start, now charge.Time) {
+func (a *agent) start(c wire.Command, o *ledgertest.Connector, m *wire.Start, now charge.Time) {
 	held := o.Held
 	switch {
 	case a.refuse != "":
@@ -230,7 +230,7 @@ func (a *agent) plug(id charge.ConnectorID, now charge.Time) {
 
 func (a *agent) fault(id charge.ConnectorID, f charge.Fault) {
 	a.box.Raise(id, f)
-	if h := a.box.Outlets[id].Held; h != nil {
+	if h := a.box.Connectors[id].Held; h != nil {
 		a.letGo(id, h.ReservationID, charge.ReservationFault)
 	}
 }
@@ -238,8 +238,8 @@ func (a *agent) fault(id charge.ConnectorID, f charge.Fault) {
 // tick ends what has come to its end.
 func (a *agent) tick(now charge.Time) {
 	a.box.Now = now
-	for _, id := range slices.Sorted(maps.Keys(a.box.Outlets)) {
-		if h := a.box.Outlets[id].Held; h != nil && now >= a.until[id] {
+	for _, id := range slices.Sorted(maps.Keys(a.box.Connectors)) {
+		if h := a.box.Connectors[id].Held; h != nil && now >= a.until[id] {
 			a.letGo(id, h.ReservationID, charge.ReservationExpired)
 		}
 		if w := a.waiting[id]; w != nil && now >= w.until {

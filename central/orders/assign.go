@@ -10,15 +10,15 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// silentFor is how long one that did not confirm a reservation is asked last.
-const silentFor = 30 * time.Second
+// unresponsiveFor is how long one that did not confirm a reservation is asked last.
+const unresponsiveFor = 30 * time.Second
 
 // candidate is a connector that may be reserved.
 type candidate struct {
 	Target
-	idle    charge.Time
-	silent  bool
-	plugged bool
+	idle         charge.Time
+	unresponsive bool
+	plugged      bool
 }
 
 // choose picks the connector to ask for a request: who was idle longest, those
@@ -26,7 +26,7 @@ type candidate struct {
 func (x *step) choose(q *Request, replace bool) (t Target, refusal string) {
 	var best candidate
 	consider := func(c candidate) {
-		if !slices.Contains(q.Asked, c.Target) && (best.CPID == "" || longestIdle(c, best) < 0) {
+		if !slices.Contains(q.Tried, c.Target) && (best.CPID == "" || compareCandidates(c, best) < 0) {
 			best = c
 		}
 	}
@@ -48,9 +48,9 @@ func (x *step) choose(q *Request, replace bool) (t Target, refusal string) {
 	return best.Target, ""
 }
 
-func longestIdle(a, b candidate) int {
-	if a.silent != b.silent {
-		if a.silent {
+func compareCandidates(a, b candidate) int {
+	if a.unresponsive != b.unresponsive {
+		if a.unresponsive {
 			return 1
 		}
 		return -1
@@ -70,7 +70,7 @@ func (x *step) eachFree(cp *ledger.CP, replace bool, visit func(candidate)) (ref
 		return wire.RefusedUnknownCP
 	case cp.Forked():
 		return wire.RefusedNotAvailable
-	case cp.Present == "" || x.v.Live(cp.ID, x.At) == ledger.Offline:
+	case cp.CurrentJournal == "" || x.v.Liveness(cp.ID, x.At) == ledger.Offline:
 		return wire.RefusedUnreachable
 	}
 	refusal = wire.RefusedNotAvailable
@@ -82,8 +82,8 @@ func (x *step) eachFree(cp *ledger.CP, replace bool, visit func(candidate)) (ref
 		}
 		if free {
 			t := Target{cp.ID, c.ID}
-			at, silent := x.s.silent[t]
-			visit(candidate{t, c.IdleSince, silent && x.At < at.Add(silentFor), c.Plugged})
+			at, silent := x.s.unresponsive[t]
+			visit(candidate{t, c.IdleSince, silent && x.At < at.Add(unresponsiveFor), c.Plugged})
 			anyFree = true
 		}
 	}
@@ -100,7 +100,7 @@ func (x *step) reservable(cp *ledger.CP, c *ledger.Connector, replace bool) (fre
 	t := Target{cp.ID, c.ID}
 	held := x.s.reservations[c.Held.ID]
 	over := replace && held != nil && held.EndedAt != 0
-	if wanted, ok := x.s.Wanted(t); ok && !wanted {
+	if wanted, ok := x.s.DesiredAvailability(t); ok && !wanted {
 		return false, false
 	}
 	switch cp.Status(c.ID, x.At) {
@@ -127,8 +127,8 @@ func (x *step) reservable(cp *ledger.CP, c *ledger.Connector, replace bool) (fre
 			return false, true
 		}
 	}
-	for _, w := range p.wishes {
-		if w.Kind == WishStart && w.Connector == c.ID {
+	for _, w := range p.desired {
+		if w.Kind == DesiredStart && w.Connector == c.ID {
 			return false, true
 		}
 	}

@@ -13,10 +13,10 @@ import (
 // A sample of a running session, with a stop of all ever wished.
 func BenchmarkObserved(b *testing.B) {
 	w := newWorld(b, 20, 2, orders.Config{})
-	w.operator(orders.AskAvailability{Available: true})
-	e := orders.Observed{
+	w.operator(orders.OperatorAvailability{Available: true})
+	e := orders.RecordReceived{
 		Now: w.moment(), CPID: "CP_1", Record: wire.Record{Type: wire.TypeMeterRead, Connector: 1},
-		Outcome: ledger.Outcome{Verdict: ledger.Applied, Present: true, Payload: &wire.MeterRead{}},
+		Outcome: ledger.Outcome{Verdict: ledger.Applied, Current: true, Payload: &wire.MeterRead{}},
 	}
 	b.ReportAllocs()
 	for b.Loop() {
@@ -27,7 +27,7 @@ func BenchmarkObserved(b *testing.B) {
 // A driver's request for any of 1000 points, until its RESERVE is on the way.
 func BenchmarkDriverAsked(b *testing.B) {
 	w := newWorld(b, 1000, 1, orders.Config{})
-	e := orders.DriverAsked{Now: w.moment(), Request: wire.DriverRequest{
+	e := orders.DriverRequestReceived{Now: w.moment(), Request: wire.DriverRequest{
 		MessageID: "m", EventType: wire.DriverAuthorization, Username: "ana", Timestamp: wire.Seconds(w.now),
 	}}
 	b.ReportAllocs()

@@ -18,11 +18,11 @@ func TestAClockThatWasAheadLeavesNothing(t *testing.T) {
 	for _, restarted := range []bool{false, true} {
 		w := newWorld(t, 2, 1, orders.Config{PerDriver: 3})
 		w.now += ahead
-		w.operator(orders.AskReserve{Target: one, Username: "ana"}) // confirmed
+		w.operator(orders.OperatorReserve{Target: one, Username: "ana"}) // confirmed
 		w.deaf["CP_1"], w.mute["CP_1"], w.deaf["CP_2"] = true, true, true
-		w.operator(orders.AskReserve{Target: two, Username: "ben"}) // not confirmed
-		w.operator(orders.AskStart{Target: one, Username: "ana"})
-		w.operator(orders.AskAvailability{Target: two, Available: false})
+		w.operator(orders.OperatorReserve{Target: two, Username: "ben"}) // not confirmed
+		w.operator(orders.OperatorStart{Target: one, Username: "ana"})
+		w.operator(orders.OperatorAvailability{Target: two, Available: false})
 		w.asks("m-1", "cleo", "CP_2")
 		w.now -= ahead
 		if restarted {
@@ -67,7 +67,7 @@ func TestAReservationOfTheFutureIsNotAdoptedForDays(t *testing.T) {
 	empty := w.backup()
 	const ahead = charge.Time(5 * 24 * 3600 * 1000)
 	w.now += ahead
-	w.operator(orders.AskReserve{Target: one, Username: "ana"})
+	w.operator(orders.OperatorReserve{Target: one, Username: "ana"})
 	w.now -= ahead
 	w.restore(empty)
 	w.pass(1_000)

@@ -34,7 +34,7 @@ func TestSendings(t *testing.T) {
 	w := newWorld(t, 1, 1, orders.Config{})
 	w.deaf["CP_1"] = true
 	start := w.now
-	w.operator(orders.AskAvailability{Target: one, Available: false})
+	w.operator(orders.OperatorAvailability{Target: one, Available: false})
 	w.pass(60_000)
 	var at []charge.Time
 	first := w.sent[0]
@@ -84,11 +84,11 @@ func TestACommandIsWrittenUntilKafkaHasIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
 	w.deaf["CP_1"] = true
-	w.operator(orders.AskAvailability{Target: one, Available: false})
+	w.operator(orders.OperatorAvailability{Target: one, Available: false})
 	id := w.sent[0].ID
 	w.pass(5000)
-	if c := w.commands[id]; c.State != orders.Written || c.Sendings < 4 {
-		t.Fatalf("got %s after %d attempts, want written: Kafka does not have it", c.State, c.Sendings)
+	if c := w.commands[id]; c.State != orders.Written || c.SendCount < 4 {
+		t.Fatalf("got %s after %d attempts, want written: Kafka does not have it", c.State, c.SendCount)
 	}
 	w.step(orders.CommandSent{Now: w.moment(), CPID: "CP_1", CommandID: id})
 	since := w.now
@@ -102,7 +102,7 @@ func TestLifeOfACommand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
 	w.mute["CP_1"] = true
-	r := w.operator(orders.AskReserve{Target: one, Username: "ana"})
+	r := w.operator(orders.OperatorReserve{Target: one, Username: "ana"})
 	id := w.sent[0].ID
 	if got := w.commands[id].State; got != orders.Written {
 		t.Fatalf("got %s, want written", got)
@@ -166,7 +166,7 @@ func TestExpiryAgainstPlugIn(t *testing.T) {
 				t.Fatalf("session %q, reservation %+v; want it used", session, r)
 			case !tc.begins && (session != "" || r.Reason != "expired"):
 				t.Fatalf("session %q, reservation %+v; want it expired", session, r)
-			case !r.Gone:
+			case !r.Released:
 				t.Fatalf("reservation is not gone: %+v", r)
 			}
 		})
@@ -176,7 +176,7 @@ func TestExpiryAgainstPlugIn(t *testing.T) {
 func TestStartWithoutPlugEnds(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
-	r := w.operator(orders.AskStart{Target: one, Username: "ana"})
+	r := w.operator(orders.OperatorStart{Target: one, Username: "ana"})
 	if r.SessionID == "" {
 		t.Fatalf("refused: %+v", r)
 	}
@@ -189,7 +189,7 @@ func TestStartWithoutPlugEnds(t *testing.T) {
 	if s := w.outlet("CP_1", 1).Session; s != "" {
 		t.Fatalf("session %s began after its time", s)
 	}
-	if left := w.state.Wishes("CP_1"); len(left) != 0 {
+	if left := w.state.Desired("CP_1"); len(left) != 0 {
 		t.Fatalf("still wanted: %+v", left)
 	}
 }
@@ -214,10 +214,10 @@ func TestStopAllAndResumeAll(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 3, 2, orders.Config{})
 	w.agents["CP_1"].plug(1, w.now)
-	w.operator(orders.AskStart{Target: one, Username: "ana"})
+	w.operator(orders.OperatorStart{Target: one, Username: "ana"})
 	w.asks("m-1", "eve", "CP_2")
 	w.live["CP_3"], w.deaf["CP_3"] = ledger.Offline, true
-	w.operator(orders.AskAvailability{Available: false})
+	w.operator(orders.OperatorAvailability{Available: false})
 	if s := w.outlet("CP_1", 1).Session; s != "" {
 		t.Fatal("the session still runs")
 	}
@@ -238,12 +238,12 @@ func TestStopAllAndResumeAll(t *testing.T) {
 	if w.outlet("CP_2", 1).Available {
 		t.Fatal("the one that started anew does not obey")
 	}
-	w.operator(orders.AskAvailability{Target: orders.Target{CPID: "CP_2"}, Available: true})
+	w.operator(orders.OperatorAvailability{Target: orders.Target{CPID: "CP_2"}, Available: true})
 	if !w.outlet("CP_2", 1).Available || w.outlet("CP_1", 1).Available {
 		t.Fatal("resuming one must resume that one")
 	}
 	w.restart()
-	w.operator(orders.AskAvailability{Available: true})
+	w.operator(orders.OperatorAvailability{Available: true})
 	w.pass(5000)
 	for id := range w.agents {
 		if !w.outlet(id, 1).Available || !w.outlet(id, 2).Available {
@@ -258,11 +258,11 @@ func TestStopAndResumeAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
 	w.agents["CP_1"].plug(1, w.now)
-	r := w.operator(orders.AskStart{Target: one, Username: "ana"})
+	r := w.operator(orders.OperatorStart{Target: one, Username: "ana"})
 	w.slow["CP_1"] = 3000
-	w.operator(orders.AskAvailability{Target: one, Available: false})
+	w.operator(orders.OperatorAvailability{Target: one, Available: false})
 	w.slow["CP_1"] = 0
-	w.operator(orders.AskAvailability{Target: one, Available: true})
+	w.operator(orders.OperatorAvailability{Target: one, Available: true})
 	w.pass(20_000)
 	if o := w.outlet("CP_1", 1); !o.Available || o.Session != r.SessionID {
 		t.Fatalf("got %+v, want session %s to go on", o, r.SessionID)
@@ -274,7 +274,7 @@ func TestSupersededOrdersArePaced(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
 	w.agents["CP_1"].central = epoch(9998) // it heard a higher one
-	w.operator(orders.AskAvailability{Target: one, Available: false})
+	w.operator(orders.OperatorAvailability{Target: one, Available: false})
 	w.pass(10_000)
 	if n := len(w.ofType(wire.CommandSetAvailability)); n < 5 || n > 12 {
 		t.Fatalf("ordered %d times in 10 s, want about one a second", n)
@@ -289,8 +289,8 @@ func TestNumbersGrowOverALoad(t *testing.T) {
 	const ahead = charge.Time(3 * 24 * 3600 * 1000)
 	w.now += ahead
 	for range 3 {
-		w.operator(orders.AskAvailability{Target: one, Available: false})
-		w.operator(orders.AskAvailability{Target: one, Available: true})
+		w.operator(orders.OperatorAvailability{Target: one, Available: false})
+		w.operator(orders.OperatorAvailability{Target: one, Available: true})
 		w.now++
 	}
 	w.now -= ahead
@@ -309,8 +309,8 @@ func TestStartAfterALostReserve(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
 	w.deaf["CP_1"] = true
-	w.operator(orders.AskReserve{Target: one, Username: "ana"})
-	r := w.operator(orders.AskStart{Target: one, Username: "ana"})
+	w.operator(orders.OperatorReserve{Target: one, Username: "ana"})
+	r := w.operator(orders.OperatorStart{Target: one, Username: "ana"})
 	w.pass(6500)
 	w.deaf["CP_1"] = false
 	w.pass(20_000)
@@ -381,14 +381,14 @@ func TestAdoptedStart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
 	w.mute["CP_1"] = true
-	r := w.operator(orders.AskStart{Target: one, Username: "ana"})
+	r := w.operator(orders.OperatorStart{Target: one, Username: "ana"})
 	clear(w.wishes)
 	clear(w.commands)
 	w.restart()
 	w.mute["CP_1"] = false
 	w.sync()
-	got := w.state.Wishes("CP_1")
-	if len(got) != 1 || got[0].SessionID != r.SessionID || got[0].Kind != orders.WishStart {
+	got := w.state.Desired("CP_1")
+	if len(got) != 1 || got[0].SessionID != r.SessionID || got[0].Kind != orders.DesiredStart {
 		t.Fatalf("wishes: got %+v, want the START adopted", got)
 	}
 	w.reboot("CP_1")
@@ -405,7 +405,7 @@ func TestCancelByOperator(t *testing.T) {
 	w.asks("m-1", "ana", "")
 	id := w.mustAnswer("m-1").ReservationID
 	w.says("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
-	w.operator(orders.AskCancel{ReservationID: id})
+	w.operator(orders.OperatorCancel{ReservationID: id})
 	if w.outlet("CP_1", 1).Held != nil || len(w.heard(wire.CentralReservationEnded, "ana")) != 1 {
 		t.Fatalf("not let go, or not told once: %+v", w.told)
 	}
@@ -414,7 +414,7 @@ func TestCancelByOperator(t *testing.T) {
 	if s := w.outlet("CP_1", 1).Session; s != "" {
 		t.Fatalf("session %s began after the cancel", s)
 	}
-	if got := w.operator(orders.AskCancel{ReservationID: id}); got.Refused != orders.RefusedReservationEnded {
+	if got := w.operator(orders.OperatorCancel{ReservationID: id}); got.Refused != orders.RefusedReservationEnded {
 		t.Fatalf("second cancel: %+v", got)
 	}
 }
@@ -422,11 +422,11 @@ func TestCancelByOperator(t *testing.T) {
 func TestFencing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
-	w.step(orders.CentralHeard{Now: w.moment(), Central: epoch(0)})
+	w.step(orders.OtherCentralSeen{Now: w.moment(), Central: epoch(0)})
 	if !w.state.FencedBy().IsZero() {
 		t.Fatal("fenced by an earlier life")
 	}
-	w.step(orders.CentralHeard{Now: w.moment(), Central: epoch(9999)})
+	w.step(orders.OtherCentralSeen{Now: w.moment(), Central: epoch(9999)})
 	if w.state.FencedBy() != epoch(9999) || w.fence != epoch(9999) {
 		t.Fatal("not fenced by a later life")
 	}
@@ -439,10 +439,10 @@ func TestFencing(t *testing.T) {
 	if len(w.sent) != 0 || len(w.told) != 0 || w.state.NextDeadline() != 0 {
 		t.Fatalf("a fenced Central ordered %+v and told %+v", w.sent, w.told)
 	}
-	if got := w.operator(orders.AskReserve{Target: one, Username: "ana"}); got.Refused != orders.RefusedFenced {
+	if got := w.operator(orders.OperatorReserve{Target: one, Username: "ana"}); got.Refused != orders.RefusedFenced {
 		t.Fatalf("operator: %+v", got)
 	}
-	w.operator(orders.AskLift{})
+	w.operator(orders.OperatorLiftFence{})
 	w.asks("m-1", "ana", "") // the other Central may have served it
 	if a := w.mustAnswer("m-1"); *a.Authorized || a.Reason != wire.RefusedStale || len(w.reservations) != 0 {
 		t.Fatalf("a request of the time of the fence, repeated after the lift: %+v with %d reservations", a, len(w.reservations))
@@ -464,23 +464,23 @@ func TestOperatorRefusals(t *testing.T) {
 	for _, tc := range []struct {
 		name   string
 		before func(w *world)
-		ask    orders.Ask
+		ask    orders.OperatorRequest
 		want   string
 	}{
-		{"limit", func(w *world) { w.asks("m", "ana", "CP_2") }, orders.AskReserve{Target: one, Username: "ana"}, wire.RefusedLimit},
-		{"busy", func(w *world) { w.asks("m", "eve", "CP_1") }, orders.AskReserve{Target: one, Username: "ana"}, wire.RefusedBusy},
-		{"start on another's", func(w *world) { w.asks("m", "eve", "CP_1") }, orders.AskStart{Target: one, Username: "ana"}, wire.RefusedBusy},
-		{"offline", func(w *world) { w.live["CP_1"] = ledger.Offline }, orders.AskStart{Target: one, Username: "ana"}, orders.RefusedOffline},
-		{"unknown", func(*world) {}, orders.AskReserve{Target: orders.Target{CPID: "CP_9"}, Username: "ana"}, wire.RefusedUnknownCP},
-		{"no session", func(*world) {}, orders.AskStop{SessionID: "s"}, orders.RefusedUnknownSession},
-		{"no reservation", func(*world) {}, orders.AskCancel{ReservationID: "r"}, orders.RefusedUnknownReservation},
-		{"availability of no connector", func(*world) {}, orders.AskAvailability{Target: nowhere}, orders.RefusedUnknownConnector},
-		{"reserve no connector", func(*world) {}, orders.AskReserve{Target: nowhere, Username: "ana"}, orders.RefusedUnknownConnector},
-		{"start at no connector", func(*world) {}, orders.AskStart{Target: nowhere, Username: "ana"}, orders.RefusedUnknownConnector},
-		{"simulate no connector", func(*world) {}, orders.AskSimulate{Target: nowhere, Action: wire.SimulatePlug}, orders.RefusedUnknownConnector},
-		{"real hardware", func(w *world) { w.CP("CP_1").Simulated = false }, orders.AskSimulate{Target: one, Action: wire.SimulatePlug}, orders.RefusedNotSimulated},
-		{"any", func(*world) {}, orders.AskReserve{Username: "ana"}, ""},
-		{"plug", func(*world) {}, orders.AskSimulate{Target: one, Action: wire.SimulatePlug}, ""},
+		{"limit", func(w *world) { w.asks("m", "ana", "CP_2") }, orders.OperatorReserve{Target: one, Username: "ana"}, wire.RefusedLimit},
+		{"busy", func(w *world) { w.asks("m", "eve", "CP_1") }, orders.OperatorReserve{Target: one, Username: "ana"}, wire.RefusedBusy},
+		{"start on another's", func(w *world) { w.asks("m", "eve", "CP_1") }, orders.OperatorStart{Target: one, Username: "ana"}, wire.RefusedBusy},
+		{"offline", func(w *world) { w.live["CP_1"] = ledger.Offline }, orders.OperatorStart{Target: one, Username: "ana"}, orders.RefusedOffline},
+		{"unknown", func(*world) {}, orders.OperatorReserve{Target: orders.Target{CPID: "CP_9"}, Username: "ana"}, wire.RefusedUnknownCP},
+		{"no session", func(*world) {}, orders.OperatorStop{SessionID: "s"}, orders.RefusedUnknownSession},
+		{"no reservation", func(*world) {}, orders.OperatorCancel{ReservationID: "r"}, orders.RefusedUnknownReservation},
+		{"availability of no connector", func(*world) {}, orders.OperatorAvailability{Target: nowhere}, orders.RefusedUnknownConnector},
+		{"reserve no connector", func(*world) {}, orders.OperatorReserve{Target: nowhere, Username: "ana"}, orders.RefusedUnknownConnector},
+		{"start at no connector", func(*world) {}, orders.OperatorStart{Target: nowhere, Username: "ana"}, orders.RefusedUnknownConnector},
+		{"simulate no connector", func(*world) {}, orders.OperatorSimulate{Target: nowhere, Action: wire.SimulatePlug}, orders.RefusedUnknownConnector},
+		{"real hardware", func(w *world) { w.CP("CP_1").Simulated = false }, orders.OperatorSimulate{Target: one, Action: wire.SimulatePlug}, orders.RefusedNotSimulated},
+		{"any", func(*world) {}, orders.OperatorReserve{Username: "ana"}, ""},
+		{"plug", func(*world) {}, orders.OperatorSimulate{Target: one, Action: wire.SimulatePlug}, ""},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -499,7 +499,7 @@ func TestAdmissionTakenBack(t *testing.T) {
 	w := newWorld(t, 1, 1, orders.Config{})
 	w.asks("m-1", "ana", "")
 	ledger.Admit(w.CP("CP_1"), false)
-	w.operator(orders.AskAdmitted{CPID: "CP_1", Admitted: false})
+	w.operator(orders.OperatorAdmitted{CPID: "CP_1", Admitted: false})
 	if got := w.heard(wire.CentralReservationEnded, "ana"); len(got) != 1 || got[0].Reason != "cancelled" {
 		t.Fatalf("reservation_ended: %+v", got)
 	}
@@ -514,11 +514,11 @@ func TestDeadPointLeavesNothing(t *testing.T) {
 	w := newWorld(t, 1, 1, orders.Config{})
 	w.deaf["CP_1"] = true
 	w.asks("m-1", "ana", "")
-	w.operator(orders.AskStart{Target: one, Username: "eve"})
-	w.operator(orders.AskSimulate{Target: one, Action: wire.SimulatePlug})
+	w.operator(orders.OperatorStart{Target: one, Username: "eve"})
+	w.operator(orders.OperatorSimulate{Target: one, Action: wire.SimulatePlug})
 	w.pass(3_600_000)
 	if d := w.state.NextDeadline(); d != 0 {
-		t.Fatalf("something waits for ever: due at %s: %+v %+v", d, w.state.Wishes("CP_1"), w.state.Commands("CP_1"))
+		t.Fatalf("something waits for ever: due at %s: %+v %+v", d, w.state.Desired("CP_1"), w.state.Commands("CP_1"))
 	}
 }
 

@@ -10,8 +10,8 @@ import (
 
 // Paces: after what time an order that did not get its way is given again.
 const (
-	againSoon  = time.Second      // superseded or expired: nothing is said about the wish
-	againLater = 10 * time.Second // availability refused: wanted until it is so
+	retrySoon  = time.Second      // superseded or expired: nothing is said about the wish
+	retryLater = 10 * time.Second // availability refused: wanted until it is so
 )
 
 // subject is what a command is about; there is at most one open command of a
@@ -22,9 +22,9 @@ type subject struct {
 	message     string
 }
 
-// order writes a command down and sends it for the first time, unless one of
+// issue writes a command down and sends it for the first time, unless one of
 // its kind is under way, or the charging point cannot be there.
-func (x *step) order(cp *ledger.CP, connector charge.ConnectorID, o wire.Order, about subject) *Command {
+func (x *step) issue(cp *ledger.CP, connector charge.ConnectorID, o wire.Order, about subject) *Command {
 	p := x.s.point(cp.ID)
 	kind := o.CommandType()
 	for _, c := range p.commands {
@@ -33,7 +33,7 @@ func (x *step) order(cp *ledger.CP, connector charge.ConnectorID, o wire.Order, 
 			return nil
 		}
 	}
-	if x.At < p.notBefore[pace{connector, kind}] || x.v.Live(cp.ID, x.At) == ledger.Offline {
+	if x.At < p.notBefore[paceKey{connector, kind}] || x.v.Liveness(cp.ID, x.At) == ledger.Offline {
 		return nil
 	}
 	data, err := wire.EncodeOrder(o)
@@ -41,13 +41,13 @@ func (x *step) order(cp *ledger.CP, connector charge.ConnectorID, o wire.Order, 
 		return nil // our own ids and times: cannot be refused
 	}
 	t := Target{cp.ID, connector}
-	x.s.n[t]++
+	x.s.numbers[t]++
 	life := wire.MaxCommandLife
 	if kind == wire.CommandReserve {
 		life = wire.ReserveLife
 	}
 	c := &Command{
-		ID: charge.CommandID(x.IDs()), N: x.s.n[t], Central: cp.Epoch(x.s.self), Journal: cp.Present, CPID: cp.ID, Connector: connector,
+		ID: charge.CommandID(x.IDs()), N: x.s.numbers[t], Central: cp.Epoch(x.s.self), Journal: cp.CurrentJournal, CPID: cp.ID, Connector: connector,
 		Type: kind, Data: data, ReservationID: about.reservation, SessionID: about.session, MessageID: about.message,
 		IssuedAt: x.At, ExpiresAt: x.At.Add(life), State: Written, ChangedAt: x.At,
 	}
@@ -59,35 +59,35 @@ func (x *step) order(cp *ledger.CP, connector charge.ConnectorID, o wire.Order, 
 // send hands a command to Kafka once more: 0, 1, 2, 4, 8 … s after it was written.
 // It is written until Kafka has it: see commandSent.
 func (x *step) send(c *Command) {
-	c.NextAt = c.IssuedAt.Add(time.Second << min(c.Sendings, 30))
-	c.Sendings++
-	if c.NextAt <= x.At { // several were missed: count on from now
-		c.NextAt = x.At.Add(time.Second)
+	c.NextSendAt = c.IssuedAt.Add(time.Second << min(c.SendCount, 30))
+	c.SendCount++
+	if c.NextSendAt <= x.At { // several were missed: count on from now
+		c.NextSendAt = x.At.Add(time.Second)
 	}
-	if c.NextAt >= c.ExpiresAt {
-		c.NextAt = 0
+	if c.NextSendAt >= c.ExpiresAt {
+		c.NextSendAt = 0
 	}
-	x.do(SaveCommand{*c})
-	x.do(SendCommand{c.Message(x.At)})
+	x.emit(SaveCommand{*c})
+	x.emit(SendCommand{c.Message(x.At)})
 }
 
 func (x *step) sendDue(p *point) {
 	for _, c := range byIssued(p.commands) {
-		if c.State != Accepted && c.NextAt != 0 && c.NextAt <= x.At && x.At < c.ExpiresAt {
+		if c.State != Accepted && c.NextSendAt != 0 && c.NextSendAt <= x.At && x.At < c.ExpiresAt {
 			x.send(c)
 		}
 	}
 }
 
-// resend makes what is under way due now: the charging point is back.
-func (x *step) resend(id charge.CPID) {
+// sendAgain makes what is under way due now: the charging point is back.
+func (x *step) sendAgain(id charge.CPID) {
 	p := x.s.points[id]
 	if p == nil {
 		return
 	}
 	for _, c := range p.commands {
-		if c.State != Accepted && c.Sendings > 1 {
-			c.NextAt = x.At
+		if c.State != Accepted && c.SendCount > 1 {
+			c.NextSendAt = x.At
 		}
 	}
 }
@@ -100,34 +100,34 @@ func (x *step) commandSent(e CommandSent) {
 	}
 	if c := p.commands[e.CommandID]; c != nil && c.State == Written {
 		c.State, c.ChangedAt = Sent, x.At
-		x.do(SaveCommand{*c})
+		x.emit(SaveCommand{*c})
 	}
 }
 
 // endCommand closes a command's life.
 func (x *step) endCommand(c *Command, s CommandState, reason string) {
-	c.State, c.Reason, c.ChangedAt, c.NextAt = s, reason, x.At, 0
+	c.State, c.Reason, c.ChangedAt, c.NextSendAt = s, reason, x.At, 0
 	delete(x.s.point(c.CPID).commands, c.ID)
-	x.do(SaveCommand{*c})
+	x.emit(SaveCommand{*c})
 }
 
-// dropOtherBoots ends the orders for boots that are not the present one: they
+// endCommandsOfOtherBoots ends the orders for boots that are not the present one: they
 // cannot have an effect any more.
-func (x *step) dropOtherBoots(cp *ledger.CP) {
+func (x *step) endCommandsOfOtherBoots(cp *ledger.CP) {
 	p := x.s.points[cp.ID]
 	if p == nil {
 		return
 	}
 	for _, c := range byIssued(p.commands) {
-		if c.Journal != cp.Present {
+		if c.Journal != cp.CurrentJournal {
 			x.endCommand(c, Superseded, "the charging point started anew")
 		}
 	}
 }
 
-// accepted takes in a command_accepted, also of a command this Central does not
+// commandAccepted takes in a command_accepted, also of a command this Central does not
 // know (it was restored from a copy, or took it for expired).
-func (x *step) accepted(e Observed) {
+func (x *step) commandAccepted(e RecordReceived) {
 	cmd := e.Outcome.Command
 	if cmd == nil {
 		return
@@ -138,7 +138,7 @@ func (x *step) accepted(e Observed) {
 	p := x.s.point(e.CPID)
 	c := p.commands[cmd.ID]
 	order, err := cmd.Order()
-	if err != nil || !e.Outcome.Present {
+	if err != nil || !e.Outcome.Current {
 		return
 	}
 	if c == nil {
@@ -147,13 +147,13 @@ func (x *step) accepted(e Observed) {
 		}
 		c = &Command{
 			ID: cmd.ID, N: cmd.N, Central: cmd.Central, Journal: cmd.Journal, CPID: e.CPID, Connector: cmd.Connector, Type: cmd.Type,
-			Data: cmd.Data, IssuedAt: cmd.IssuedAt, ExpiresAt: cmd.ExpiresAt, Sendings: 1,
+			Data: cmd.Data, IssuedAt: cmd.IssuedAt, ExpiresAt: cmd.ExpiresAt, SendCount: 1,
 		}
-		c.ReservationID, c.SessionID = about(order)
+		c.ReservationID, c.SessionID = subjectOf(order)
 		p.commands[c.ID] = c
 	}
-	c.State, c.ChangedAt, c.NextAt = Accepted, x.At, 0
-	x.do(SaveCommand{*c})
+	c.State, c.ChangedAt, c.NextSendAt = Accepted, x.At, 0
+	x.emit(SaveCommand{*c})
 	switch o := order.(type) {
 	case *wire.Reserve:
 		if r := x.s.reservations[o.ReservationID]; r != nil {
@@ -164,7 +164,7 @@ func (x *step) accepted(e Observed) {
 	}
 }
 
-func about(o wire.Order) (charge.ReservationID, charge.SessionID) {
+func subjectOf(o wire.Order) (charge.ReservationID, charge.SessionID) {
 	switch o := o.(type) {
 	case *wire.Reserve:
 		return o.ReservationID, ""
@@ -178,9 +178,9 @@ func about(o wire.Order) (charge.ReservationID, charge.SessionID) {
 	return "", ""
 }
 
-// finished takes in a command_finished. Only the latest order of a wish decides
+// commandFinished takes in a command_finished. Only the latest order of a wish decides
 // about it: earlier ones are not open any more.
-func (x *step) finished(e Observed, f *wire.CommandFinished) {
+func (x *step) commandFinished(e RecordReceived, f *wire.CommandFinished) {
 	p := x.s.points[e.CPID]
 	if p == nil {
 		return
@@ -198,50 +198,50 @@ func (x *step) finished(e Observed, f *wire.CommandFinished) {
 	x.endCommand(c, state, f.Reason)
 	refused := state == Rejected || state == Failed
 	if state == Superseded || state == Expired {
-		p.notBefore[pace{c.Connector, c.Type}] = x.At.Add(againSoon)
+		p.notBefore[paceKey{c.Connector, c.Type}] = x.At.Add(retrySoon)
 	}
-	x.finishedFor(p, c, state, refused)
+	x.applyResult(p, c, state, refused)
 }
 
-// finishedFor tells the wish behind a command how it ended.
-func (x *step) finishedFor(p *point, c *Command, state CommandState, refused bool) {
+// applyResult tells the wish behind a command how it ended.
+func (x *step) applyResult(p *point, c *Command, state CommandState, refused bool) {
 	switch c.Type {
 	case wire.CommandReserve, wire.CommandCancel:
 		if r := x.s.reservations[c.ReservationID]; r != nil {
-			x.finishedReservation(r, c, state, refused)
+			x.applyReservationResult(r, c, state, refused)
 		}
 	case wire.CommandStart:
-		if w := p.wishes[wishKey{kind: WishStart, session: c.SessionID}]; w != nil && refused {
-			x.endWish(p, w, c.Reason)
+		if w := p.desired[desiredKey{kind: DesiredStart, session: c.SessionID}]; w != nil && refused {
+			x.endDesired(p, w, c.Reason)
 		}
 	case wire.CommandStop:
-		if w := p.wishes[wishKey{kind: WishStop, session: c.SessionID}]; w != nil && (refused || state == Done) {
-			x.endWish(p, w, word(state, c.Reason))
+		if w := p.desired[desiredKey{kind: DesiredStop, session: c.SessionID}]; w != nil && (refused || state == Done) {
+			x.endDesired(p, w, outcomeOf(state, c.Reason))
 		}
 	case wire.CommandSetAvailability:
 		if refused {
-			p.notBefore[pace{c.Connector, c.Type}] = x.At.Add(againLater)
+			p.notBefore[paceKey{c.Connector, c.Type}] = x.At.Add(retryLater)
 		}
 	case wire.CommandSimulate:
-		x.tellSimulated(c, refused)
+		x.publishSimulationRefused(c, refused)
 	case wire.CommandSetLimit, wire.CommandUnlock, wire.CommandReset, wire.CommandSetLocalList, wire.CommandAuthorize:
 	}
 }
 
-func (x *step) finishedReservation(r *Reservation, c *Command, state CommandState, refused bool) {
+func (x *step) applyReservationResult(r *Reservation, c *Command, state CommandState, refused bool) {
 	switch {
 	case c.Type == wire.CommandReserve && refused:
-		r.Gone = true
+		r.Released = true
 		x.endReservation(r, c.Reason)
-		x.forgetIfGone(r)
+		x.forgetIfReleased(r)
 	case c.Type == wire.CommandReserve && state == Done:
 		x.confirm(r)
 	case c.Type == wire.CommandCancel && (refused || state == Done):
-		x.gone(r)
+		x.markReleased(r)
 	}
 }
 
-func word(s CommandState, reason string) string {
+func outcomeOf(s CommandState, reason string) string {
 	if s == Done || reason == "" {
 		return string(s)
 	}

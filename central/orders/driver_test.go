@@ -78,7 +78,7 @@ func TestRefusals(t *testing.T) {
 		{"none free", func(w *world) { w.asks("m-0", "eve", "") }, "", 0, wire.RefusedNoneFree},
 		{"faulted", func(w *world) { w.agents["CP_1"].fault(1, charge.FaultMeter); w.sync() }, "CP_1", 0, wire.RefusedNotAvailable},
 		{"out of service", func(w *world) {
-			w.operator(orders.AskAvailability{Target: orders.Target{CPID: "CP_1"}, Available: false})
+			w.operator(orders.OperatorAvailability{Target: orders.Target{CPID: "CP_1"}, Available: false})
 		}, "CP_1", 0, wire.RefusedNotAvailable},
 		{"somebody's vehicle there, any asked", func(w *world) { w.agents["CP_1"].plug(1, w.now); w.sync() }, "", 0, wire.RefusedNoneFree},
 		{"somebody's vehicle there, this one asked", func(w *world) { w.agents["CP_1"].plug(1, w.now); w.sync() }, "CP_1", 0, ""},
@@ -87,7 +87,7 @@ func TestRefusals(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			w := newWorld(t, 1, 1, orders.Config{MaxAsked: 1})
+			w := newWorld(t, 1, 1, orders.Config{MaxTried: 1})
 			tc.before(w)
 			w.says("m-1", wire.DriverAuthorization, "ana", tc.cp, w.now-tc.age)
 			w.pass(5000)
@@ -96,7 +96,7 @@ func TestRefusals(t *testing.T) {
 			case tc.want == "-" && ok:
 				t.Fatalf("answered %+v, want silence", a)
 			case tc.want == "-":
-				if !w.requests[orders.RequestKey{Username: "ana", MessageID: "m-1"}].Silent {
+				if !w.requests[orders.RequestKey{Username: "ana", MessageID: "m-1"}].Ignored {
 					t.Fatal("not recorded")
 				}
 			case !ok:
@@ -157,7 +157,7 @@ func TestLateAcceptanceIsCancelled(t *testing.T) {
 		t.Fatalf("answered %d times, want once", n)
 	}
 	for _, r := range w.reservations {
-		if r.CPID == "CP_1" && (r.ConfirmedAt != 0 || !r.Gone) {
+		if r.CPID == "CP_1" && (r.ConfirmedAt != 0 || !r.Released) {
 			t.Fatalf("given up, and then: %+v", r)
 		}
 	}
@@ -204,7 +204,7 @@ func TestAnswersOfAnotherLife(t *testing.T) {
 		EventID: "a.m-1", EventType: wire.CentralAuthorization, MessageID: "m-1", Username: "ana", ClientID: "web", Authorized: &yes, CPID: cp,
 		ReservationID: "r-of-before", Timestamp: wire.Seconds(w.now),
 	}
-	w.step(orders.AnswerHeard{Now: w.moment(), Answer: given})
+	w.step(orders.AnswerReceived{Now: w.moment(), Answer: given})
 	w.asks("m-1", "ana", "")
 	if a := w.mustAnswer("m-1"); a.ReservationID != "r-of-before" || len(w.reservations) != 0 {
 		t.Errorf("got %+v with %d reservations, want the answer of before", a, len(w.reservations))
@@ -212,13 +212,13 @@ func TestAnswersOfAnotherLife(t *testing.T) {
 	w.deaf["CP_1"], w.deaf["CP_2"] = true, true
 	w.asks("m-2", "ben", "")
 	given.EventID, given.MessageID, given.Username = "a.m-2", "m-2", "ben"
-	w.step(orders.AnswerHeard{Now: w.moment(), Answer: given})
+	w.step(orders.AnswerReceived{Now: w.moment(), Answer: given})
 	w.pass(10_000)
 	if a, ok := w.answer("m-2"); ok {
 		t.Errorf("answered %+v, although it has been answered", a)
 	}
 	given.ReservationID = "another"
-	w.step(orders.AnswerHeard{Now: w.moment(), Answer: given, Known: true})
+	w.step(orders.AnswerReceived{Now: w.moment(), Answer: given, Known: true})
 	if a := w.requests[orders.RequestKey{Username: "ben", MessageID: "m-2"}].Answer; a == nil || a.ReservationID != "r-of-before" {
 		t.Errorf("kept %+v, want the first answer", a)
 	}
@@ -254,7 +254,7 @@ func TestAMessageIDOfAnotherType(t *testing.T) {
 		{"that is answered", func(w *world) { w.asks("1", "ana", "") }},
 		{"that waits for an answer", func(w *world) { w.deaf["CP_1"] = true; w.asks("1", "ana", "") }},
 		{"that another life answered", func(w *world) {
-			w.step(orders.AnswerHeard{Now: w.moment(), Answer: wire.CentralEvent{
+			w.step(orders.AnswerReceived{Now: w.moment(), Answer: wire.CentralEvent{
 				EventID: "a.1", EventType: wire.CentralAuthorization, MessageID: "1", Username: "ana", Authorized: new(true), CPID: "CP_1",
 			}})
 		}},
@@ -276,7 +276,7 @@ func TestAMessageIDOfAnotherType(t *testing.T) {
 				t.Errorf("another driver's stop is answered %+v, want no_session", got)
 			}
 			// A later life reads both answers on central-events, the refusal first.
-			w.step(orders.AnswerHeard{Now: w.moment(), Answer: got[0], Known: false})
+			w.step(orders.AnswerReceived{Now: w.moment(), Answer: got[0], Known: false})
 			w.deaf["CP_1"] = false
 			w.pass(5000)
 			w.asks("1", "ana", "")
@@ -316,9 +316,9 @@ func TestRequestsThatCannotBeUsed(t *testing.T) {
 				q.Timestamp = 0
 			}
 			for range 2 {
-				e := orders.DriverAsked{Now: w.moment(), Request: q, Invalid: tc.invalid, LoggedAt: w.now - tc.logged}
+				e := orders.DriverRequestReceived{Now: w.moment(), Request: q, InvalidReason: tc.invalid, LoggedAt: w.now - tc.logged}
 				if was, ok := w.requests[orders.RequestKey{Username: "ana", MessageID: "1"}]; ok {
-					e.Was = &was
+					e.Previous = &was
 				}
 				w.step(e)
 			}
@@ -342,11 +342,11 @@ func TestABadName(t *testing.T) {
 		const user = "ana\u200b"
 		if charging {
 			w.agents["CP_1"].plug(1, w.now)
-			w.operator(orders.AskStart{Target: orders.Target{CPID: "CP_1", Connector: 1}, Username: user})
+			w.operator(orders.OperatorStart{Target: orders.Target{CPID: "CP_1", Connector: 1}, Username: user})
 		}
 		cp := charge.CPID("CP_1")
 		for _, kind := range []wire.DriverEventType{wire.DriverAuthorization, wire.DriverStop} {
-			w.step(orders.DriverAsked{Now: w.moment(), BadName: "field username: has U+200B", Request: wire.DriverRequest{
+			w.step(orders.DriverRequestReceived{Now: w.moment(), NameError: "field username: has U+200B", Request: wire.DriverRequest{
 				MessageID: string(kind), EventType: kind, Username: user, CPID: &cp, Timestamp: wire.Seconds(w.now + 1),
 			}})
 			w.sync()
@@ -370,8 +370,8 @@ func TestAFloodOfWhatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
 	bad := func(user charge.Username, n int) {
-		w.step(orders.DriverAsked{
-			Now: w.moment(), Request: wire.DriverRequest{MessageID: fmt.Sprint(n), EventType: wire.DriverStop, Username: user}, Invalid: "field cp_id: is missing", LoggedAt: w.now,
+		w.step(orders.DriverRequestReceived{
+			Now: w.moment(), Request: wire.DriverRequest{MessageID: fmt.Sprint(n), EventType: wire.DriverStop, Username: user}, InvalidReason: "field cp_id: is missing", LoggedAt: w.now,
 		})
 	}
 	for n := range 1000 {
@@ -504,7 +504,7 @@ func TestRequestOutlivesCentral(t *testing.T) {
 func (w *world) asksAt(q wire.DriverRequest, at charge.Time) {
 	w.t.Helper()
 	q.Timestamp = wire.Seconds(at)
-	w.step(orders.DriverAsked{Now: w.moment(), Request: q, LoggedAt: at, After: w.now - 500})
+	w.step(orders.DriverRequestReceived{Now: w.moment(), Request: q, LoggedAt: at, LoggedAfter: w.now - 500})
 	w.sync()
 }
 
@@ -569,11 +569,11 @@ func TestADriversClock(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 1, 1, orders.Config{})
-			e := orders.DriverAsked{Now: w.moment(), After: w.now - tc.after, Request: wire.DriverRequest{
+			e := orders.DriverRequestReceived{Now: w.moment(), LoggedAfter: w.now - tc.after, Request: wire.DriverRequest{
 				MessageID: "1", EventType: wire.DriverAuthorization, Username: "ana", Timestamp: wire.Seconds(w.now - tc.late),
 			}}
 			if tc.after < 0 {
-				e.After = 0
+				e.LoggedAfter = 0
 			}
 			w.step(e)
 			w.sync()
@@ -597,7 +597,7 @@ func TestRequestsThatNameWhatTheyAreAbout(t *testing.T) {
 		t.Helper()
 		w = newWorld(t, 2, 2, orders.Config{PerDriver: 2})
 		for i := charge.ConnectorID(1); i <= 2; i++ {
-			r := w.operator(orders.AskReserve{Target: orders.Target{CPID: cp, Connector: i}, Username: "ana"})
+			r := w.operator(orders.OperatorReserve{Target: orders.Target{CPID: cp, Connector: i}, Username: "ana"})
 			w.agents[cp].plug(i, w.now)
 			w.asksAt(wire.DriverRequest{MessageID: fmt.Sprint("s", i), EventType: wire.DriverStarted, Username: "ana", ReservationID: r.ReservationID}, w.now)
 			a := w.mustAnswer(fmt.Sprint("s", i))
@@ -655,7 +655,7 @@ func TestRequestsThatNameWhatTheyAreAbout(t *testing.T) {
 		})
 	}
 	w := newWorld(t, 1, 1, orders.Config{})
-	r := w.operator(orders.AskReserve{Target: orders.Target{CPID: cp, Connector: 1}, Username: "ana"})
+	r := w.operator(orders.OperatorReserve{Target: orders.Target{CPID: cp, Connector: 1}, Username: "ana"})
 	w.asksAt(wire.DriverRequest{MessageID: "x", EventType: wire.DriverStarted, Username: "eve", ReservationID: r.ReservationID}, w.now)
 	if a := w.mustAnswer("x"); a.Reason != "not_reserved" {
 		t.Errorf("a start by another's reservation is answered %+v", a)

@@ -8,42 +8,42 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// operatorAsked takes in one request of an operator and answers it.
-func (x *step) operatorAsked(a Ask) {
-	if _, lift := a.(AskLift); x.fenced() && !lift {
-		x.do(Reply{Refused: RefusedFenced})
+// operatorRequest takes in one request of an operator and answers it.
+func (x *step) operatorRequest(a OperatorRequest) {
+	if _, lift := a.(OperatorLiftFence); x.fenced() && !lift {
+		x.emit(Reply{Refused: RefusedFenced})
 		return
 	}
 	switch a := a.(type) {
-	case AskReserve:
-		x.do(x.askReserve(a))
-	case AskCancel:
-		x.do(x.askCancel(a))
-	case AskStart:
-		x.do(x.askStart(a))
-	case AskStop:
-		x.do(x.askStop(a))
-	case AskAvailability:
-		x.do(x.askAvailability(a))
-	case AskSimulate:
-		x.do(x.askSimulate(a))
-	case AskAdmitted:
+	case OperatorReserve:
+		x.emit(x.operatorReserve(a))
+	case OperatorCancel:
+		x.emit(x.operatorCancel(a))
+	case OperatorStart:
+		x.emit(x.operatorStart(a))
+	case OperatorStop:
+		x.emit(x.operatorStop(a))
+	case OperatorAvailability:
+		x.emit(x.operatorAvailability(a))
+	case OperatorSimulate:
+		x.emit(x.operatorSimulate(a))
+	case OperatorAdmitted:
 		if !a.Admitted {
-			x.free(Target{CPID: a.CPID}, charge.ReservationCancelled)
+			x.endReservationsAt(Target{CPID: a.CPID}, charge.ReservationCancelled)
 		}
-		x.compare(a.CPID)
-		x.do(Reply{Target: Target{CPID: a.CPID}})
-	case AskSettled:
-		x.settled(a.Target)
-		x.do(Reply{SessionID: a.SessionID, Target: a.Target})
-	case AskLift:
+		x.reconcile(a.CPID)
+		x.emit(Reply{Target: Target{CPID: a.CPID}})
+	case OperatorSettled:
+		x.sessionSettled(a.Target)
+		x.emit(Reply{SessionID: a.SessionID, Target: a.Target})
+	case OperatorLiftFence:
 		x.s.fencedBy = charge.Epoch{}
-		x.do(SaveFence{})
-		x.do(Reply{})
+		x.emit(SaveFence{})
+		x.emit(Reply{})
 	}
 }
 
-func (x *step) askReserve(a AskReserve) Reply {
+func (x *step) operatorReserve(a OperatorReserve) Reply {
 	q := &Request{Username: a.Username, CPID: a.CPID}
 	n := 0
 	for _, r := range x.s.reservations {
@@ -54,12 +54,12 @@ func (x *step) askReserve(a AskReserve) Reply {
 	if n >= x.s.cfg.PerDriver {
 		return Reply{Refused: wire.RefusedLimit}
 	}
-	refusal := x.unknown(a.Target)
+	refusal := x.unknownTarget(a.Target)
 	var t Target
 	switch {
 	case refusal != "":
 	case a.Connector != 0:
-		t, refusal = x.chooseExactly(a.Target, true)
+		t, refusal = x.chooseConnector(a.Target, true)
 	default:
 		t, refusal = x.choose(q, true)
 	}
@@ -70,10 +70,10 @@ func (x *step) askReserve(a AskReserve) Reply {
 	return Reply{ReservationID: r.ID, Target: t}
 }
 
-// unknown refuses a target that names what does not exist. Nobody can tell of the
+// unknownTarget refuses a target that names what does not exist. Nobody can tell of the
 // connectors of a charging point whose present boot is not known; the zero
 // values name nothing.
-func (x *step) unknown(t Target) (refusal string) {
+func (x *step) unknownTarget(t Target) (refusal string) {
 	cp := x.v.CP(t.CPID)
 	switch {
 	case t.CPID != "" && cp == nil:
@@ -84,7 +84,7 @@ func (x *step) unknown(t Target) (refusal string) {
 	return ""
 }
 
-func (x *step) chooseExactly(t Target, replace bool) (Target, string) {
+func (x *step) chooseConnector(t Target, replace bool) (Target, string) {
 	found := false
 	refusal := x.eachFree(x.v.CP(t.CPID), replace, func(c candidate) { found = found || c.Target == t })
 	if found {
@@ -93,10 +93,10 @@ func (x *step) chooseExactly(t Target, replace bool) (Target, string) {
 	return Target{}, cmp.Or(refusal, wire.RefusedBusy)
 }
 
-func (x *step) askCancel(a AskCancel) Reply {
+func (x *step) operatorCancel(a OperatorCancel) Reply {
 	r := x.s.reservations[a.ReservationID]
 	if r == nil {
-		if _, ok := x.old(a.ReservationID); !ok {
+		if _, ok := x.pastReservation(a.ReservationID); !ok {
 			return Reply{Refused: RefusedUnknownReservation}
 		}
 	}
@@ -104,19 +104,19 @@ func (x *step) askCancel(a AskCancel) Reply {
 		return Reply{Refused: RefusedReservationEnded}
 	}
 	x.endReservation(r, string(charge.ReservationCancelled))
-	x.compare(r.CPID)
+	x.reconcile(r.CPID)
 	return Reply{ReservationID: r.ID, Target: Target{r.CPID, r.Connector}}
 }
 
-func (x *step) askStart(a AskStart) Reply {
+func (x *step) operatorStart(a OperatorStart) Reply {
 	cp := x.v.CP(a.CPID)
-	refusal := x.unknown(a.Target)
+	refusal := x.unknownTarget(a.Target)
 	switch {
 	case refusal != "":
 		return Reply{Refused: refusal}
 	case cp == nil || !cp.Admitted:
 		return Reply{Refused: wire.RefusedUnknownCP}
-	case cp.Present == "" || x.v.Live(a.CPID, x.At) == ledger.Offline:
+	case cp.CurrentJournal == "" || x.v.Liveness(a.CPID, x.At) == ledger.Offline:
 		return Reply{Refused: RefusedOffline}
 	case cp.Forked():
 		return Reply{Refused: wire.RefusedNotAvailable}
@@ -124,7 +124,7 @@ func (x *step) askStart(a AskStart) Reply {
 	t := a.Target
 	r := x.s.activeAt(t, x.At)
 	if t.Connector == 0 {
-		if r = x.reservedAt(a.CPID, a.Username); r != nil {
+		if r = x.reservationAt(a.CPID, a.Username); r != nil {
 			t.Connector = r.Connector
 		}
 	}
@@ -135,20 +135,20 @@ func (x *step) askStart(a AskStart) Reply {
 		if w := x.s.point(r.CPID).startOf(r.ID); w != nil {
 			return Reply{ReservationID: r.ID, SessionID: w.SessionID, Target: t}
 		}
-		return Reply{ReservationID: r.ID, SessionID: x.wantStart(t, a.Username, r), Target: t}
+		return Reply{ReservationID: r.ID, SessionID: x.desireStart(t, a.Username, r), Target: t}
 	}
 	if t.Connector == 0 {
 		t, refusal = x.choose(&Request{CPID: a.CPID}, false)
 	} else {
-		t, refusal = x.chooseExactly(t, false)
+		t, refusal = x.chooseConnector(t, false)
 	}
 	if refusal != "" {
 		return Reply{Refused: refusal}
 	}
-	return Reply{SessionID: x.wantStart(t, a.Username, nil), Target: t}
+	return Reply{SessionID: x.desireStart(t, a.Username, nil), Target: t}
 }
 
-func (x *step) askStop(a AskStop) Reply {
+func (x *step) operatorStop(a OperatorStop) Reply {
 	if s, ok := x.v.Session(a.SessionID); ok {
 		switch s.State {
 		case ledger.SessionOpen:
@@ -157,22 +157,22 @@ func (x *step) askStop(a AskStop) Reply {
 		case ledger.SessionEnded:
 			return Reply{Refused: RefusedSessionEnded}
 		}
-		x.wantStop(Target{s.CPID, s.Connector}, s.ID, s.Username, 0)
-		x.compare(s.CPID)
+		x.desireStop(Target{s.CPID, s.Connector}, s.ID, s.Username, 0)
+		x.reconcile(s.CPID)
 		return Reply{SessionID: s.ID, Target: Target{s.CPID, s.Connector}}
 	}
 	for id, p := range x.s.points {
-		if w := p.wishes[wishKey{kind: WishStart, session: a.SessionID}]; w != nil {
-			x.wantStop(Target{id, w.Connector}, w.SessionID, w.Username, x.At.Add(stopFor))
-			x.compare(id)
+		if w := p.desired[desiredKey{kind: DesiredStart, session: a.SessionID}]; w != nil {
+			x.desireStop(Target{id, w.Connector}, w.SessionID, w.Username, x.At.Add(stopDesiredFor))
+			x.reconcile(id)
 			return Reply{SessionID: a.SessionID, Target: Target{id, w.Connector}}
 		}
 	}
 	return Reply{Refused: RefusedUnknownSession}
 }
 
-func (x *step) askAvailability(a AskAvailability) Reply {
-	if refusal := x.unknown(a.Target); refusal != "" {
+func (x *step) operatorAvailability(a OperatorAvailability) Reply {
+	if refusal := x.unknownTarget(a.Target); refusal != "" {
 		return Reply{Refused: refusal}
 	}
 	if cp := x.v.CP(a.CPID); cp != nil && a.Connector != 0 && cp.Connectors[a.Connector] == nil {
@@ -182,9 +182,9 @@ func (x *step) askAvailability(a AskAvailability) Reply {
 	return Reply{Target: a.Target}
 }
 
-func (x *step) askSimulate(a AskSimulate) Reply {
+func (x *step) operatorSimulate(a OperatorSimulate) Reply {
 	cp := x.v.CP(a.CPID)
-	switch refusal := x.unknown(a.Target); {
+	switch refusal := x.unknownTarget(a.Target); {
 	case refusal != "":
 		return Reply{Refused: refusal}
 	case !cp.Simulated:
@@ -209,18 +209,18 @@ func (x *step) simulate(cp *ledger.CP, connector charge.ConnectorID, o *wire.Sim
 		if message == "" {
 			about.message = "o." + x.IDs() // each click is an order of its own
 		}
-		if cmd := x.order(cp, c.ID, o, about); cmd != nil {
+		if cmd := x.issue(cp, c.ID, o, about); cmd != nil {
 			ids = append(ids, cmd.ID)
 		}
 	}
-	x.compare(cp.ID)
+	x.reconcile(cp.ID)
 	return ids
 }
 
-// simulateFor serves SIMULATE_CP_ERROR and FIX_CP_ERROR.
-func (x *step) simulateFor(q wire.DriverRequest) {
-	r := x.request(q, false)
-	ev := x.answer(&r)
+// simulateForDriver serves SIMULATE_CP_ERROR and FIX_CP_ERROR.
+func (x *step) simulateForDriver(q wire.DriverRequest) {
+	r := x.newRequest(q, false)
+	ev := x.newAnswer(&r)
 	cp := x.v.CP(r.CPID)
 	o := &wire.Simulate{Action: wire.SimulateRepair}
 	if q.EventType == wire.DriverSimulateError {
@@ -231,7 +231,7 @@ func (x *step) simulateFor(q wire.DriverRequest) {
 	}
 	switch {
 	case cp == nil:
-		ev.Reason, ev.Message = wire.RefusedUnknownCP, refusalWords(wire.RefusedUnknownCP)
+		ev.Reason, ev.Message = wire.RefusedUnknownCP, refusalText(wire.RefusedUnknownCP)
 	case !cp.Simulated:
 		ev.Reason, ev.Message = RefusedNotSimulated, "this charging point is real hardware"
 	case len(x.simulate(cp, 0, o, ev.EventID)) == 0:

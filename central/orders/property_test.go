@@ -101,10 +101,10 @@ func (c *chaos) act() {
 	case 12:
 		c.restart()
 	case 13:
-		c.operator(orders.AskAvailability{Target: rapid.SampledFrom([]orders.Target{{}, {CPID: id}, {CPID: id, Connector: k}}).Draw(c.r, "target"), Available: rapid.Bool().Draw(c.r, "available")})
+		c.operator(orders.OperatorAvailability{Target: rapid.SampledFrom([]orders.Target{{}, {CPID: id}, {CPID: id, Connector: k}}).Draw(c.r, "target"), Available: rapid.Bool().Draw(c.r, "available")})
 	case 14:
 		for rid := range c.reservations {
-			c.operator(orders.AskCancel{ReservationID: rid})
+			c.operator(orders.OperatorCancel{ReservationID: rid})
 			break
 		}
 	case 15:
@@ -160,7 +160,7 @@ func TestWhateverHappens(t *testing.T) {
 		c.pass(3_600_000)
 		if d := c.state.NextDeadline(); d != 0 {
 			r.Fatalf("something waits for ever: due at %s; wishes %+v %+v, commands %+v %+v", d,
-				c.state.Wishes("CP_1"), c.state.Wishes("CP_2"), c.state.Commands("CP_1"), c.state.Commands("CP_2"))
+				c.state.Desired("CP_1"), c.state.Desired("CP_2"), c.state.Commands("CP_1"), c.state.Commands("CP_2"))
 		}
 	})
 }
@@ -169,7 +169,7 @@ func (c *chaos) converged() {
 	c.r.Helper()
 	for _, t := range []orders.Target{{CPID: "CP_1", Connector: 1}, {CPID: "CP_1", Connector: 2}, {CPID: "CP_2", Connector: 1}, {CPID: "CP_2", Connector: 2}} {
 		id, o := t, c.outlet(t.CPID, t.Connector)
-		if want, ok := c.state.Wanted(t); ok && want != o.Available {
+		if want, ok := c.state.DesiredAvailability(t); ok && want != o.Available {
 			c.r.Fatalf("%v: available %v, wanted %v", id, o.Available, want)
 		}
 		r, reserved := c.state.Reserved(t, c.now)
@@ -179,8 +179,8 @@ func (c *chaos) converged() {
 		case !reserved && o.Held != nil:
 			c.r.Fatalf("%v: %+v is held, nothing is wanted", id, *o.Held)
 		}
-		for _, w := range c.state.Wishes(t.CPID) {
-			if w.Kind == orders.WishStop && o.Session == w.SessionID {
+		for _, w := range c.state.Desired(t.CPID) {
+			if w.Kind == orders.DesiredStop && o.Session == w.SessionID {
 				c.r.Fatalf("%v: session %s runs, and is to stop", id, w.SessionID)
 			}
 		}
@@ -206,7 +206,7 @@ func TestFairness(t *testing.T) {
 				r.Fatalf("round %d: got %s %s, want %s, idle longest", round, a.CPID, a.Reason, order[0])
 			}
 			w.now += charge.Time(rapid.IntRange(1, 1000).Draw(r, "ms"))
-			w.operator(orders.AskCancel{ReservationID: a.ReservationID})
+			w.operator(orders.OperatorCancel{ReservationID: a.ReservationID})
 			order = append(order[1:], order[0])
 			w.now++
 		}

@@ -64,7 +64,7 @@ func TestARequestThatWasNotHeardBlocksNobody(t *testing.T) {
 		t.Errorf("held after all commands ended: %+v, want that of ben", h)
 	}
 	for _, r := range w.reservations {
-		if r.Username == "ana" && !r.Gone {
+		if r.Username == "ana" && !r.Released {
 			t.Errorf("reservation of ana is still looked after: %+v", r)
 		}
 	}

@@ -9,35 +9,35 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// heldBeyond is how long after its end a charging point may still name a
+// releaseGrace is how long after its end a charging point may still name a
 // reservation before it is told to let go: its own record of the end is under
 // way.
-const heldBeyond = 30 * time.Second
+const releaseGrace = 30 * time.Second
 
 // reserve makes a reservation and orders it.
 func (x *step) reserve(t Target, user charge.Username, message string) *Reservation {
 	r := &Reservation{
 		ID: charge.ReservationID(x.IDs()), CPID: t.CPID, Connector: t.Connector, Username: user, Tariff: x.s.cfg.Tariff,
-		MadeAt: x.At, Until: x.At.Add(x.s.cfg.ReservationLife), MessageID: message, Told: message == "",
+		MadeAt: x.At, Until: x.At.Add(x.s.cfg.ReservationLife), MessageID: message, Announced: message == "",
 	}
-	x.hold(r)
-	x.do(SaveReservation{*r})
-	x.compare(t.CPID)
+	x.addReservation(r)
+	x.emit(SaveReservation{*r})
+	x.reconcile(t.CPID)
 	return r
 }
 
-func (x *step) hold(r *Reservation) {
+func (x *step) addReservation(r *Reservation) {
 	x.s.reservations[r.ID] = r
 	x.s.point(r.CPID).reservations[r.ID] = r
 }
 
-// forgetIfGone takes a reservation out of memory once nothing is to be done
+// forgetIfReleased takes a reservation out of memory once nothing is to be done
 // about it.
-func (x *step) forgetIfGone(r *Reservation) {
-	if r.Gone && r.EndedAt != 0 {
+func (x *step) forgetIfReleased(r *Reservation) {
+	if r.Released && r.EndedAt != 0 {
 		delete(x.s.reservations, r.ID)
 		delete(x.s.point(r.CPID).reservations, r.ID)
-		x.s.recent[r.ID] = *r
+		x.s.recentlyReleased[r.ID] = *r
 	}
 }
 
@@ -47,20 +47,20 @@ func (x *step) confirm(r *Reservation) {
 	if r.ConfirmedAt != 0 || r.EndedAt != 0 {
 		return
 	}
-	r.ConfirmedAt, r.Told = x.At, true
-	delete(x.s.silent, Target{r.CPID, r.Connector})
-	x.do(SaveReservation{*r})
-	x.goneBefore(r)
+	r.ConfirmedAt, r.Announced = x.At, true
+	delete(x.s.unresponsive, Target{r.CPID, r.Connector})
+	x.emit(SaveReservation{*r})
+	x.releaseEarlier(r)
 	x.answerConfirmed(r)
 }
 
-// goneBefore writes down that the charging point holds none of the reservations
+// releaseEarlier writes down that the charging point holds none of the reservations
 // that ended at the connector: it holds r. Their RESERVE is overtaken, should it
 // still be on its way.
-func (x *step) goneBefore(r *Reservation) {
+func (x *step) releaseEarlier(r *Reservation) {
 	for _, old := range byMade(x.s.point(r.CPID).reservations) {
 		if old.Connector == r.Connector && old.EndedAt != 0 {
-			x.gone(old)
+			x.markReleased(old)
 		}
 	}
 }
@@ -72,30 +72,30 @@ func (x *step) endReservation(r *Reservation, reason string) {
 		return
 	}
 	r.EndedAt, r.Reason = x.At, reason
-	x.do(SaveReservation{*r})
-	if r.Told {
-		x.tellReservationEnded(r)
+	x.emit(SaveReservation{*r})
+	if r.Announced {
+		x.publishReservationEnded(r)
 	}
 	x.endStartOf(r)
-	x.forgetIfGone(r)
-	x.nextAfter(r)
+	x.forgetIfReleased(r)
+	x.continueWaiting(r)
 }
 
 // endStartOf ends the wish to start that names a reservation which is over.
 func (x *step) endStartOf(r *Reservation) {
 	p := x.s.point(r.CPID)
 	if w := p.startOf(r.ID); w != nil {
-		x.endWish(p, w, endedWithReservation)
+		x.endDesired(p, w, endedWithReservation)
 	}
 }
 
-// used writes down which session used a reservation, also one that Central took
+// reservationUsed writes down which session used a reservation, also one that Central took
 // for ended: the order of the charging point's journal decides. A charging point
 // cannot use a reservation of another one.
-func (x *step) used(cp charge.CPID, id charge.ReservationID, by charge.SessionID) {
+func (x *step) reservationUsed(cp charge.CPID, id charge.ReservationID, by charge.SessionID) {
 	r := x.s.reservations[id]
 	if r == nil {
-		old, ok := x.old(id)
+		old, ok := x.pastReservation(id)
 		if !ok || old.Reason == EndUsed {
 			return
 		}
@@ -105,24 +105,24 @@ func (x *step) used(cp charge.CPID, id charge.ReservationID, by charge.SessionID
 		return
 	}
 	x.confirm(r) // a driver who still waits for the answer learns of it
-	r.SessionID, r.Gone, r.EndedAt, r.Reason = by, true, x.At, EndUsed
-	x.do(SaveReservation{*r})
-	x.forgetIfGone(r)
+	r.SessionID, r.Released, r.EndedAt, r.Reason = by, true, x.At, EndUsed
+	x.emit(SaveReservation{*r})
+	x.forgetIfReleased(r)
 	if w := x.s.point(r.CPID).startOf(r.ID); w != nil && w.SessionID != by {
-		x.endWish(x.s.point(r.CPID), w, endedWithReservation)
+		x.endDesired(x.s.point(r.CPID), w, endedWithReservation)
 	}
 }
 
-// old finds a reservation that is not in memory any more.
-func (x *step) old(id charge.ReservationID) (Reservation, bool) {
-	if r, ok := x.s.recent[id]; ok {
+// pastReservation finds a reservation that is not in memory any more.
+func (x *step) pastReservation(id charge.ReservationID) (Reservation, bool) {
+	if r, ok := x.s.recentlyReleased[id]; ok {
 		return r, true
 	}
 	return x.v.Reservation(id)
 }
 
-// compareReservations orders what is wanted of reservations and not so.
-func (x *step) compareReservations(cp *ledger.CP, p *point) {
+// reconcileReservations orders what is wanted of reservations and not so.
+func (x *step) reconcileReservations(cp *ledger.CP, p *point) {
 	for _, r := range byMade(p.reservations) {
 		if p.reservations[r.ID] != r {
 			continue // gone while another was looked at
@@ -130,27 +130,27 @@ func (x *step) compareReservations(cp *ledger.CP, p *point) {
 		c := cp.Connectors[r.Connector]
 		held := c != nil && c.Held.ID == r.ID
 		switch {
-		case r.EndedAt != 0 && x.At >= r.Until.Add(heldBeyond) && (!held || x.v.Live(cp.ID, x.At) == ledger.Offline):
-			x.gone(r) // nobody holds it beyond its end; who comes back with it is told then
-		case r.EndedAt != 0 && p.asked(r.Connector) != nil: // its RESERVE says so, too
-			x.endOpen(p, wire.CommandReserve, r.ID)
-			x.endOpen(p, wire.CommandCancel, r.ID)
+		case r.EndedAt != 0 && x.At >= r.Until.Add(releaseGrace) && (!held || x.v.Liveness(cp.ID, x.At) == ledger.Offline):
+			x.markReleased(r) // nobody holds it beyond its end; who comes back with it is told then
+		case r.EndedAt != 0 && p.unconfirmedAt(r.Connector) != nil: // its RESERVE says so, too
+			x.endOpenCommands(p, wire.CommandReserve, r.ID)
+			x.endOpenCommands(p, wire.CommandCancel, r.ID)
 		case r.EndedAt != 0:
-			x.endOpen(p, wire.CommandReserve, r.ID)
-			x.order(cp, r.Connector, &wire.CancelReservation{ReservationID: r.ID}, subject{reservation: r.ID})
+			x.endOpenCommands(p, wire.CommandReserve, r.ID)
+			x.issue(cp, r.Connector, &wire.CancelReservation{ReservationID: r.ID}, subject{reservation: r.ID})
 		case held && r.ConfirmedAt == 0:
 			x.confirm(r)
 		case !held:
-			x.order(cp, r.Connector, &wire.Reserve{
+			x.issue(cp, r.Connector, &wire.Reserve{
 				ReservationID: r.ID, Username: r.Username, Until: r.Until, Tariff: r.Tariff, Replaces: x.replaced(p, c, r),
 			}, subject{reservation: r.ID})
 		}
 	}
 }
 
-// asked finds the reservation of a connector that the charging point is asked
+// unconfirmedAt finds the reservation of a connector that the charging point is asked
 // to keep.
-func (p *point) asked(id charge.ConnectorID) *Reservation {
+func (p *point) unconfirmedAt(id charge.ConnectorID) *Reservation {
 	for _, r := range p.reservations {
 		if r.Connector == id && r.EndedAt == 0 && r.ConfirmedAt == 0 {
 			return r
@@ -181,9 +181,9 @@ func (x *step) replaced(p *point, c *ledger.Connector, r *Reservation) []charge.
 	return ids[max(0, len(ids)-wire.MaxReplaces):]
 }
 
-// endOpen ends the open commands of a kind for a reservation that is not wanted
+// endOpenCommands ends the open commands of a kind for a reservation that is not wanted
 // any more. One that arrives all the same is overtaken by the CANCEL.
-func (x *step) endOpen(p *point, kind wire.CommandType, id charge.ReservationID) {
+func (x *step) endOpenCommands(p *point, kind wire.CommandType, id charge.ReservationID) {
 	for _, c := range byIssued(p.commands) {
 		if c.Type == kind && c.ReservationID == id {
 			x.endCommand(c, Superseded, "not wanted any more")
@@ -191,9 +191,9 @@ func (x *step) endOpen(p *point, kind wire.CommandType, id charge.ReservationID)
 	}
 }
 
-// adopt takes what the present boot holds and Central does not know as wanted;
+// adoptHeldReservations takes what the present boot holds and Central does not know as wanted;
 // what Central ended it has cancelled.
-func (x *step) adopt(cp *ledger.CP) {
+func (x *step) adoptHeldReservations(cp *ledger.CP) {
 	held := false
 	for _, c := range cp.Connectors {
 		held = held || c.Held.ID != ""
@@ -203,25 +203,25 @@ func (x *step) adopt(cp *ledger.CP) {
 	}
 	for _, c := range byNumber(cp.Connectors) {
 		h := c.Held
-		if h.ID == "" || x.s.reservations[h.ID] != nil || x.At >= h.Until && x.v.Live(cp.ID, x.At) == ledger.Offline {
+		if h.ID == "" || x.s.reservations[h.ID] != nil || x.At >= h.Until && x.v.Liveness(cp.ID, x.At) == ledger.Offline {
 			continue
 		}
-		r, known := x.old(h.ID)
+		r, known := x.pastReservation(h.ID)
 		if known && r.CPID != cp.ID {
 			continue // of another charging point: it ends here at its end
 		}
 		switch {
 		case known && r.EndedAt != 0 && r.Reason == EndUsed:
-		case x.At >= h.Until && x.At < h.Until.Add(heldBeyond):
+		case x.At >= h.Until && x.At < h.Until.Add(releaseGrace):
 			// Its own record of the end is under way. The pace has no kind: it delays
 			// nothing, but has the point looked at again.
-			x.s.point(cp.ID).notBefore[pace{connector: c.ID}] = h.Until.Add(heldBeyond)
+			x.s.point(cp.ID).notBefore[paceKey{connector: c.ID}] = h.Until.Add(releaseGrace)
 		case known && r.EndedAt != 0:
-			x.letGo(r)
+			x.cancelHeld(r)
 		case x.At < h.Until:
-			x.adoptHeld(cp.ID, c.ID, h)
+			x.adoptReservation(cp.ID, c.ID, h)
 		default:
-			x.letGo(Reservation{
+			x.cancelHeld(Reservation{
 				ID: h.ID, CPID: cp.ID, Connector: c.ID, Username: h.Username, MadeAt: x.At, Until: h.Until, EndedAt: x.At,
 				Reason: string(charge.ReservationExpired), Adopted: true,
 			})
@@ -229,25 +229,25 @@ func (x *step) adopt(cp *ledger.CP) {
 	}
 }
 
-// letGo has a charging point cancel a reservation that is over.
-func (x *step) letGo(r Reservation) {
-	r.Gone = false
-	x.hold(&r)
-	x.do(SaveReservation{r})
+// cancelHeld has a charging point cancel a reservation that is over.
+func (x *step) cancelHeld(r Reservation) {
+	r.Released = false
+	x.addReservation(&r)
+	x.emit(SaveReservation{r})
 }
 
-// gone writes down that the charging point does not hold a reservation that
+// markReleased writes down that the charging point does not hold a reservation that
 // ended.
-func (x *step) gone(r *Reservation) {
-	r.Gone = true
-	x.do(SaveReservation{*r})
-	x.forgetIfGone(r)
+func (x *step) markReleased(r *Reservation) {
+	r.Released = true
+	x.emit(SaveReservation{*r})
+	x.forgetIfReleased(r)
 }
 
-func (x *step) adoptHeld(cp charge.CPID, connector charge.ConnectorID, h ledger.Held) {
+func (x *step) adoptReservation(cp charge.CPID, connector charge.ConnectorID, h ledger.Held) {
 	r := &Reservation{
-		ID: h.ID, CPID: cp, Connector: connector, Username: h.Username, Tariff: h.Tariff, MadeAt: x.At, Until: x.lasts(h.Until),
-		ConfirmedAt: x.At, Adopted: true, Told: true,
+		ID: h.ID, CPID: cp, Connector: connector, Username: h.Username, Tariff: h.Tariff, MadeAt: x.At, Until: x.boundedUntil(h.Until),
+		ConfirmedAt: x.At, Adopted: true, Announced: true,
 	}
 	for _, other := range byMade(x.s.point(cp).reservations) {
 		switch {
@@ -255,32 +255,32 @@ func (x *step) adoptHeld(cp charge.CPID, connector charge.ConnectorID, h ledger.
 		case other.Active(x.At):
 			x.endReservation(other, string(charge.ReservationCancelled))
 		default: // nobody looked since its end
-			other.Gone = true
+			other.Released = true
 			x.endReservation(other, string(charge.ReservationExpired))
 		}
 	}
-	x.hold(r)
-	x.do(SaveReservation{*r})
+	x.addReservation(r)
+	x.emit(SaveReservation{*r})
 }
 
-// newBoot forgets the reservations that Central ended: a new boot that does not
+// bootChanged forgets the reservations that Central ended: a new boot that does not
 // name them does not hold them, and an order for the boot before has no effect.
-func (x *step) newBoot(id charge.CPID) {
+func (x *step) bootChanged(id charge.CPID) {
 	p, cp := x.s.points[id], x.v.CP(id)
 	if p == nil || cp == nil {
 		return
 	}
 	for _, r := range byMade(p.reservations) {
 		if c := cp.Connectors[r.Connector]; r.EndedAt != 0 && (c == nil || c.Held.ID != r.ID) {
-			x.gone(r)
+			x.markReleased(r)
 		}
 	}
 	clear(p.notBefore)
 }
 
-// free ends the active reservations of a connector (0: of all of them) at once:
+// endReservationsAt ends the active reservations of a connector (0: of all of them) at once:
 // a fault, a stop, a cancelled admission.
-func (x *step) free(t Target, why charge.ReservationEnd) {
+func (x *step) endReservationsAt(t Target, why charge.ReservationEnd) {
 	p := x.s.points[t.CPID]
 	if p == nil {
 		return

@@ -60,7 +60,7 @@ func run(t *testing.T, w *world, line string) {
 		if cp == "all" {
 			cp = ""
 		}
-		w.operator(orders.AskAvailability{Target: orders.Target{CPID: cp}, Available: f[2] == "true"})
+		w.operator(orders.OperatorAvailability{Target: orders.Target{CPID: cp}, Available: f[2] == "true"})
 	case "pass": // seconds
 		s, err := strconv.ParseFloat(f[1], 64)
 		if err != nil {

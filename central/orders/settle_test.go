@@ -20,16 +20,16 @@ func (w *world) settle(id charge.SessionID) {
 	if err != nil {
 		w.t.Fatalf("settle %s: %v", id, err)
 	}
-	book.Keep(changes)
-	w.step(orders.PointHeard{Now: w.moment(), CPID: cp, Changes: changes})
-	w.operator(orders.AskSettled{Target: orders.Target{CPID: cp, Connector: connector}, SessionID: id})
+	book.Save(changes)
+	w.step(orders.PresenceReceived{Now: w.moment(), CPID: cp, Changes: changes})
+	w.operator(orders.OperatorSettled{Target: orders.Target{CPID: cp, Connector: connector}, SessionID: id})
 }
 
 // charging starts a session at CP_1 and cuts the charging point off.
 func charging(t *testing.T) (*world, charge.SessionID) {
 	t.Helper()
 	w := newWorld(t, 1, 1, orders.Config{})
-	r := w.operator(orders.AskStart{Target: one, Username: "bob"})
+	r := w.operator(orders.OperatorStart{Target: one, Username: "bob"})
 	w.agents["CP_1"].plug(1, w.now)
 	w.pass(2000)
 	if s, ok := w.Session(r.SessionID); !ok || s.State != ledger.SessionOpen {
@@ -39,7 +39,7 @@ func charging(t *testing.T) (*world, charge.SessionID) {
 	return w, r.SessionID
 }
 
-func (w *world) open(kind orders.WishKind) (n int) {
+func (w *world) open(kind orders.DesiredKind) (n int) {
 	for _, x := range w.wishes {
 		if x.Kind == kind && x.EndedAt == 0 {
 			n++
@@ -54,13 +54,13 @@ func (w *world) open(kind orders.WishKind) (n int) {
 func TestSettlingEndsWhatIsWanted(t *testing.T) {
 	t.Parallel()
 	w, id := charging(t)
-	w.operator(orders.AskStop{SessionID: id})
+	w.operator(orders.OperatorStop{SessionID: id})
 	w.pass(2 * 24 * 3600 * 1000)
-	if n := w.open(orders.WishStop); n != 1 {
+	if n := w.open(orders.DesiredStop); n != 1 {
 		t.Fatalf("stops wanted after two days of silence: %d, want 1", n)
 	}
 	w.settle(id)
-	if n := w.open(orders.WishStop) + w.open(orders.WishStart); n != 0 {
+	if n := w.open(orders.DesiredStop) + w.open(orders.DesiredStart); n != 0 {
 		t.Errorf("still wanted of the connector: %d, want nothing", n)
 	}
 	if !slices.ContainsFunc(w.told, func(e wire.CentralEvent) bool { return e.EventType == wire.CentralTicket && e.SessionID == id }) {
@@ -82,7 +82,7 @@ func TestASettledSessionThatStillRunsIsStopped(t *testing.T) {
 	w.agents["CP_1"].box.Flow(1, 700)
 	w.pass(60_000)
 	w.deaf["CP_1"], w.mute["CP_1"], w.live["CP_1"] = false, false, ledger.Online
-	w.step(orders.PointHeard{Now: w.moment(), CPID: "CP_1"})
+	w.step(orders.PresenceReceived{Now: w.moment(), CPID: "CP_1"})
 	w.pass(30_000)
 	if o := w.outlet("CP_1", 1); o.Session != "" {
 		t.Fatalf("session %s still runs", o.Session)

@@ -15,39 +15,39 @@ import (
 // Invariant: a reservation is in reservations and in the point of its charging
 // point until it is Gone; a wish until it ended; a command while it is open.
 type State struct {
-	cfg      Config
-	self     charge.Epoch // of this Central
-	fencedBy charge.Epoch
-	begun    charge.Time // of the first event: charging points may not have been heard yet
-	latest   charge.Time // of the last event, unless the clock was set back by less than setBack
+	cfg          Config
+	self         charge.Epoch // of this Central
+	fencedBy     charge.Epoch
+	firstEventAt charge.Time // of the first event: charging points may not have been heard yet
+	lastEventAt  charge.Time // of the last event, unless the clock was set back by less than setBack
 
-	reservations map[charge.ReservationID]*Reservation
-	requests     map[RequestKey]*Request
-	points       map[charge.CPID]*point
-	network      *Wish                                // availability of all, nil: nobody ever said
-	recent       map[charge.ReservationID]Reservation // Gone a moment ago: their rows may not be committed yet
-	silent       map[Target]charge.Time               // who did not confirm a reservation, and when: asked last for a while
-	n            Numbers
-	refusals     map[charge.Username]int // messages of drivers that could not be used, since refusedSince
-	refusedSince charge.Time
+	reservations        map[charge.ReservationID]*Reservation
+	requests            map[RequestKey]*Request
+	points              map[charge.CPID]*point
+	networkAvailability *Desired                             // availability of all, nil: nobody ever said
+	recentlyReleased    map[charge.ReservationID]Reservation // Gone a moment ago: their rows may not be committed yet
+	unresponsive        map[Target]charge.Time               // who did not confirm a reservation, and when: asked last for a while
+	numbers             Numbers
+	refusals            map[charge.Username]int // messages of drivers that could not be used, since refusedSince
+	refusedSince        charge.Time
 }
 
 // point is what concerns one charging point.
 type point struct {
 	reservations map[charge.ReservationID]*Reservation
-	wishes       map[wishKey]*Wish
+	desired      map[desiredKey]*Desired
 	commands     map[charge.CommandID]*Command
-	notBefore    map[pace]charge.Time // a kind of order that did not get through is not repeated before
-	due          charge.Time          // when something happens without an event; zero: never
+	notBefore    map[paceKey]charge.Time // a kind of order that did not get through is not repeated before
+	due          charge.Time             // when something happens without an event; zero: never
 }
 
-type wishKey struct {
-	kind      WishKind
+type desiredKey struct {
+	kind      DesiredKind
 	connector charge.ConnectorID
 	session   charge.SessionID
 }
 
-type pace struct {
+type paceKey struct {
 	connector charge.ConnectorID
 	kind      wire.CommandType
 }
@@ -65,7 +65,7 @@ func New(cfg Config, self charge.Epoch, numbers Numbers) *State {
 	return &State{
 		cfg: cfg.withDefaults(), self: self,
 		reservations: map[charge.ReservationID]*Reservation{}, requests: map[RequestKey]*Request{},
-		recent: map[charge.ReservationID]Reservation{}, points: map[charge.CPID]*point{}, silent: map[Target]charge.Time{}, n: numbers,
+		recentlyReleased: map[charge.ReservationID]Reservation{}, points: map[charge.CPID]*point{}, unresponsive: map[Target]charge.Time{}, numbers: numbers,
 		refusals: map[charge.Username]int{},
 	}
 }
@@ -73,9 +73,9 @@ func New(cfg Config, self charge.Epoch, numbers Numbers) *State {
 func (c Config) withDefaults() Config {
 	c.ReservationLife = cmp.Or(c.ReservationLife, 15*time.Minute)
 	c.PerDriver = cmp.Or(c.PerDriver, 1)
-	c.AskFor = cmp.Or(c.AskFor, 1500*time.Millisecond)
-	c.MaxAsked = cmp.Or(c.MaxAsked, 3)
-	c.StartWait = cmp.Or(c.StartWait, 2*time.Minute)
+	c.ConfirmTimeout = cmp.Or(c.ConfirmTimeout, 1500*time.Millisecond)
+	c.MaxTried = cmp.Or(c.MaxTried, 3)
+	c.StartTimeout = cmp.Or(c.StartTimeout, 2*time.Minute)
 	return c
 }
 
@@ -83,8 +83,8 @@ func (s *State) point(id charge.CPID) *point {
 	p := s.points[id]
 	if p == nil {
 		p = &point{
-			reservations: map[charge.ReservationID]*Reservation{}, wishes: map[wishKey]*Wish{},
-			commands: map[charge.CommandID]*Command{}, notBefore: map[pace]charge.Time{}, due: 1,
+			reservations: map[charge.ReservationID]*Reservation{}, desired: map[desiredKey]*Desired{},
+			commands: map[charge.CommandID]*Command{}, notBefore: map[paceKey]charge.Time{}, due: 1,
 		}
 		s.points[id] = p
 	}
@@ -99,14 +99,14 @@ func (s *State) LoadReservation(r Reservation) {
 	p.due = 1 // looked at by the first Tick
 }
 
-// LoadWish adds a wish that has not ended.
-func (s *State) LoadWish(w Wish) {
-	if w.Kind == WishAvailability && w.CPID == "" {
-		s.network = &w
+// LoadDesired adds a wish that has not ended.
+func (s *State) LoadDesired(w Desired) {
+	if w.Kind == DesiredAvailability && w.CPID == "" {
+		s.networkAvailability = &w
 		return
 	}
 	p := s.point(w.CPID)
-	p.wishes[w.key()] = &w
+	p.desired[w.key()] = &w
 	p.due = 1
 }
 
@@ -183,22 +183,22 @@ func (s *State) activeAt(t Target, now charge.Time) *Reservation {
 	return nil
 }
 
-// Wanted is the availability wanted of a connector; ok is false when nobody
+// DesiredAvailability is the availability wanted of a connector; ok is false when nobody
 // ever said.
-func (s *State) Wanted(t Target) (available, ok bool) {
-	w := s.availability(t)
+func (s *State) DesiredAvailability(t Target) (available, ok bool) {
+	w := s.availabilityOf(t)
 	if w == nil {
 		return false, false
 	}
 	return w.Available, true
 }
 
-// availability is the narrowest wish about the availability of a connector.
-func (s *State) availability(t Target) *Wish {
-	w := s.network
+// availabilityOf is the narrowest wish about the availability of a connector.
+func (s *State) availabilityOf(t Target) *Desired {
+	w := s.networkAvailability
 	if p := s.points[t.CPID]; p != nil {
 		for _, k := range []charge.ConnectorID{0, t.Connector} {
-			if x := p.wishes[wishKey{kind: WishAvailability, connector: k}]; x != nil {
+			if x := p.desired[desiredKey{kind: DesiredAvailability, connector: k}]; x != nil {
 				w = x
 			}
 		}
@@ -225,29 +225,29 @@ const (
 	WaitsForAvailability WaitingFor = "availability" // to be taken out of service, or back
 )
 
-// Waits is what is wanted of a connector for the longest time and not so yet; c
+// WaitingOf is what is wanted of a connector for the longest time and not so yet; c
 // is the connector as it was reported. Each of these can be ended by an operator
 // without the charging point.
-func (s *State) Waits(t Target, c *ledger.Connector) Waiting {
+func (s *State) WaitingOf(t Target, c *ledger.Connector) Waiting {
 	var w Waiting
 	older := func(what WaitingFor, since charge.Time) {
 		if w.For == "" || since < w.Since {
 			w = Waiting{what, since}
 		}
 	}
-	if a := s.availability(t); a != nil && a.Available != c.Available {
-		older(WaitsForAvailability, a.AskedAt)
+	if a := s.availabilityOf(t); a != nil && a.Available != c.Available {
+		older(WaitsForAvailability, a.RequestedAt)
 	}
 	p := s.points[t.CPID]
 	if p == nil {
 		return w
 	}
-	for _, x := range byAsked(p.wishes) {
+	for _, x := range byRequested(p.desired) {
 		switch {
-		case x.Kind == WishStart && x.Connector == t.Connector:
-			older(WaitsForStart, x.AskedAt)
-		case x.Kind == WishStop && x.Connector == t.Connector:
-			older(WaitsForStop, x.AskedAt)
+		case x.Kind == DesiredStart && x.Connector == t.Connector:
+			older(WaitsForStart, x.RequestedAt)
+		case x.Kind == DesiredStop && x.Connector == t.Connector:
+			older(WaitsForStop, x.RequestedAt)
 		}
 	}
 	for _, r := range byMade(p.reservations) {
@@ -276,25 +276,25 @@ func (s *State) Commands(cp charge.CPID) []Command {
 	return list
 }
 
-// Wishes returns what is wanted of a charging point, oldest first; that of its
+// Desired returns what is wanted of a charging point, oldest first; that of its
 // availability stays even when it is so.
-func (s *State) Wishes(cp charge.CPID) []Wish {
-	var list []Wish
+func (s *State) Desired(cp charge.CPID) []Desired {
+	var list []Desired
 	if p := s.points[cp]; p != nil {
-		for _, w := range p.wishes {
+		for _, w := range p.desired {
 			list = append(list, *w)
 		}
 	}
-	slices.SortFunc(list, func(a, b Wish) int {
-		return cmp.Or(cmp.Compare(a.AskedAt, b.AskedAt), cmp.Compare(a.Connector, b.Connector), cmp.Compare(a.SessionID, b.SessionID),
+	slices.SortFunc(list, func(a, b Desired) int {
+		return cmp.Or(cmp.Compare(a.RequestedAt, b.RequestedAt), cmp.Compare(a.Connector, b.Connector), cmp.Compare(a.SessionID, b.SessionID),
 			cmp.Compare(a.Kind, b.Kind))
 	})
 	return list
 }
 
-func (w *Wish) key() wishKey {
-	if w.Kind == WishAvailability {
-		return wishKey{kind: w.Kind, connector: w.Connector}
+func (w *Desired) key() desiredKey {
+	if w.Kind == DesiredAvailability {
+		return desiredKey{kind: w.Kind, connector: w.Connector}
 	}
-	return wishKey{kind: w.Kind, session: w.SessionID}
+	return desiredKey{kind: w.Kind, session: w.SessionID}
 }

@@ -10,9 +10,9 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// recheck is after what time something wanted of a charging point that cannot
+// recheckInterval is after what time something wanted of a charging point that cannot
 // be reached is looked at again, if nothing is heard of it before.
-const recheck = 5 * time.Second
+const recheckInterval = 5 * time.Second
 
 // recentFor is how long an ended reservation stays in memory: longer than a
 // transaction takes.
@@ -22,46 +22,46 @@ const recentFor = time.Minute
 func Step(s *State, v View, e Event) []Effect {
 	x := &step{s: s, v: v}
 	switch e := e.(type) {
-	case DriverAsked:
-		x.begin(e.Now)
-		x.driverAsked(e)
-	case AnswerHeard:
-		x.begin(e.Now)
-		x.answerHeard(e)
-	case OperatorAsked:
-		x.begin(e.Now)
-		x.operatorAsked(e.Ask)
-	case Observed:
-		x.begin(e.Now)
-		x.observed(e)
-	case PointHeard:
-		x.begin(e.Now)
-		x.pointHeard(e)
+	case DriverRequestReceived:
+		x.startEvent(e.Now)
+		x.driverRequest(e)
+	case AnswerReceived:
+		x.startEvent(e.Now)
+		x.answerReceived(e)
+	case OperatorRequestReceived:
+		x.startEvent(e.Now)
+		x.operatorRequest(e.Request)
+	case RecordReceived:
+		x.startEvent(e.Now)
+		x.recordReceived(e)
+	case PresenceReceived:
+		x.startEvent(e.Now)
+		x.presenceReceived(e)
 	case CommandSent:
-		x.begin(e.Now)
+		x.startEvent(e.Now)
 		x.commandSent(e)
-	case CentralHeard:
-		x.begin(e.Now)
-		x.centralHeard(e.Central)
+	case OtherCentralSeen:
+		x.startEvent(e.Now)
+		x.otherCentralSeen(e.Central)
 	case Tick:
-		x.begin(e.Now)
+		x.startEvent(e.Now)
 		x.tick()
 	}
 	return x.out
 }
 
-// begin notes the moment of an event, and of the first one.
-func (x *step) begin(n Now) {
+// startEvent notes the moment of an event, and of the first one.
+func (x *step) startEvent(n Now) {
 	x.Now = n
-	first := x.s.begun == 0
+	first := x.s.firstEventAt == 0
 	if first {
-		x.s.begun = n.At
+		x.s.firstEventAt = n.At
 	}
-	if first || n.At < x.s.latest.Add(-setBack) {
-		x.mend()
-		x.s.latest = n.At
+	if first || n.At < x.s.lastEventAt.Add(-minSetBack) {
+		x.repairTimes()
+		x.s.lastEventAt = n.At
 	}
-	x.s.latest = max(x.s.latest, n.At)
+	x.s.lastEventAt = max(x.s.lastEventAt, n.At)
 }
 
 // step is one event: its moment, its source of ids, and the effects so far.
@@ -72,16 +72,16 @@ type step struct {
 	out []Effect
 }
 
-func (x *step) do(e Effect) { x.out = append(x.out, e) }
+func (x *step) emit(e Effect) { x.out = append(x.out, e) }
 
-// centralHeard fences this Central if one with a higher epoch speaks. Whether it
+// otherCentralSeen fences this Central if one with a higher epoch speaks. Whether it
 // is to be believed the shell has judged.
-func (x *step) centralHeard(other charge.Epoch) {
+func (x *step) otherCentralSeen(other charge.Epoch) {
 	if !x.s.self.Less(other) || !x.s.fencedBy.Less(other) {
 		return
 	}
 	x.s.fencedBy = other
-	x.do(SaveFence{By: other})
+	x.emit(SaveFence{By: other})
 }
 
 func (x *step) fenced() bool { return !x.s.fencedBy.IsZero() }
@@ -91,74 +91,74 @@ func (x *step) tick() {
 	if x.fenced() {
 		return
 	}
-	for _, k := range slices.SortedFunc(maps.Keys(x.s.requests), byKey) {
+	for _, k := range slices.SortedFunc(maps.Keys(x.s.requests), compareRequestKeys) {
 		if q := x.s.requests[k]; q != nil && x.s.requestDue(q) <= x.At {
-			x.requestLate(q)
+			x.requestTimedOut(q)
 		}
 	}
 	for _, id := range slices.Sorted(maps.Keys(x.s.points)) {
 		if p := x.s.points[id]; p.due != 0 && p.due <= x.At {
-			x.compare(id)
+			x.reconcile(id)
 		}
 	}
-	x.forget()
+	x.forgetExpired()
 }
 
-// forget lets go of what memory holds for a while only.
-func (x *step) forget() {
+// forgetExpired lets go of what memory holds for a while only.
+func (x *step) forgetExpired() {
 	for id, p := range x.s.points {
-		if p.due == 0 && len(p.reservations)+len(p.wishes)+len(p.commands)+len(p.notBefore) == 0 {
+		if p.due == 0 && len(p.reservations)+len(p.desired)+len(p.commands)+len(p.notBefore) == 0 {
 			delete(x.s.points, id)
 		}
 	}
-	for id, r := range x.s.recent {
+	for id, r := range x.s.recentlyReleased {
 		if x.At >= r.EndedAt.Add(recentFor) {
-			delete(x.s.recent, id)
+			delete(x.s.recentlyReleased, id)
 		}
 	}
-	for t, at := range x.s.silent {
-		if x.At >= at.Add(silentFor) {
-			delete(x.s.silent, t)
+	for t, at := range x.s.unresponsive {
+		if x.At >= at.Add(unresponsiveFor) {
+			delete(x.s.unresponsive, t)
 		}
 	}
 }
 
-func (x *step) pointHeard(e PointHeard) {
+func (x *step) presenceReceived(e PresenceReceived) {
 	if x.fenced() {
 		return
 	}
-	x.tickets(e.Changes)
+	x.publishTickets(e.Changes)
 	if e.NewBoot {
-		x.newBoot(e.CPID)
+		x.bootChanged(e.CPID)
 		if cp := x.v.CP(e.CPID); cp != nil {
-			x.dropOtherBoots(cp) // also of a quarantined one, which is not compared
+			x.endCommandsOfOtherBoots(cp) // also of a quarantined one, which is not compared
 		}
 	}
-	x.resend(e.CPID)
-	x.compare(e.CPID)
+	x.sendAgain(e.CPID)
+	x.reconcile(e.CPID)
 }
 
-// compare looks at all that is wanted of one charging point beside what its
+// reconcile looks at all that is wanted of one charging point beside what its
 // records say, ends what is over, and orders what is missing.
-func (x *step) compare(id charge.CPID) {
+func (x *step) reconcile(id charge.CPID) {
 	p := x.s.points[id]
 	cp := x.v.CP(id)
 	if p != nil {
 		x.expire(p)
 	}
-	if cp != nil && cp.Present != "" && !cp.Forked() {
-		x.dropOtherBoots(cp)
-		x.adopt(cp)
+	if cp != nil && cp.CurrentJournal != "" && !cp.Forked() {
+		x.endCommandsOfOtherBoots(cp)
+		x.adoptHeldReservations(cp)
 		if p = x.s.points[id]; p != nil {
-			x.compareReservations(cp, p)
-			x.compareWishes(cp, p)
+			x.reconcileReservations(cp, p)
+			x.reconcileSessions(cp, p)
 		}
-		x.stopEnded(cp)
-		x.compareAvailability(cp)
+		x.stopEndedSessions(cp)
+		x.reconcileAvailability(cp)
 	}
 	if p = x.s.points[id]; p != nil {
 		x.sendDue(p)
-		x.s.settle(p, x.At)
+		x.s.updateDue(p, x.At)
 	}
 }
 
@@ -166,13 +166,13 @@ func (x *step) compare(id charge.CPID) {
 func (x *step) expire(p *point) {
 	for _, r := range byMade(p.reservations) {
 		if r.EndedAt == 0 && x.At >= r.Until {
-			r.Gone = true // the charging point ends it by itself at the same moment
+			r.Released = true // the charging point ends it by itself at the same moment
 			x.endReservation(r, string(charge.ReservationExpired))
 		}
 	}
-	for _, w := range byAsked(p.wishes) {
+	for _, w := range byRequested(p.desired) {
 		if w.Until != 0 && x.At >= w.Until {
-			x.endWish(p, w, "expired")
+			x.endDesired(p, w, "expired")
 		}
 	}
 	for _, c := range byIssued(p.commands) {
@@ -180,41 +180,41 @@ func (x *step) expire(p *point) {
 		case !c.State.Open(): // ended by one of the above
 		case c.State != Accepted && x.At >= c.ExpiresAt:
 			x.endCommand(c, Expired, "no result in its time")
-		case c.State == Accepted && x.At >= c.ChangedAt.Add(acceptedFor(x.s.cfg)):
+		case c.State == Accepted && x.At >= c.ChangedAt.Add(resultTimeout(x.s.cfg)):
 			x.endCommand(c, Expired, "accepted, and no result in its time")
 		}
 	}
 }
 
-// acceptedFor bounds how long an accepted command may wait for its result: a
+// resultTimeout bounds how long an accepted command may wait for its result: a
 // START waits for the plug until its reservation ends.
-func acceptedFor(cfg Config) time.Duration {
-	return max(cfg.ReservationLife, cfg.StartWait) + 10*time.Minute
+func resultTimeout(cfg Config) time.Duration {
+	return max(cfg.ReservationLife, cfg.StartTimeout) + 10*time.Minute
 }
 
-// settle finds out when the point is due again.
-func (s *State) settle(p *point, now charge.Time) {
+// updateDue finds out when the point is due again.
+func (s *State) updateDue(p *point, now charge.Time) {
 	p.due = 0
 	for _, r := range p.reservations {
 		if r.EndedAt == 0 {
 			p.due = sooner(p.due, r.Until)
 		}
 		if r.EndedAt != 0 || r.ConfirmedAt == 0 {
-			p.due = sooner(p.due, now.Add(recheck))
+			p.due = sooner(p.due, now.Add(recheckInterval))
 		}
 	}
-	for _, w := range p.wishes {
+	for _, w := range p.desired {
 		p.due = sooner(p.due, w.Until)
-		if w.Kind != WishAvailability {
-			p.due = sooner(p.due, now.Add(recheck))
+		if w.Kind != DesiredAvailability {
+			p.due = sooner(p.due, now.Add(recheckInterval))
 		}
 	}
 	for _, c := range p.commands {
 		if c.State == Accepted {
-			p.due = sooner(p.due, c.ChangedAt.Add(acceptedFor(s.cfg)))
+			p.due = sooner(p.due, c.ChangedAt.Add(resultTimeout(s.cfg)))
 			continue
 		}
-		p.due = sooner(sooner(p.due, c.NextAt), c.ExpiresAt)
+		p.due = sooner(sooner(p.due, c.NextSendAt), c.ExpiresAt)
 	}
 	for k, at := range p.notBefore {
 		if at <= now {
@@ -225,7 +225,7 @@ func (s *State) settle(p *point, now charge.Time) {
 	}
 }
 
-func byKey(a, b RequestKey) int {
+func compareRequestKeys(a, b RequestKey) int {
 	return cmp.Or(cmp.Compare(a.MessageID, b.MessageID), cmp.Compare(a.Username, b.Username))
 }
 
@@ -235,9 +235,9 @@ func byMade(m map[charge.ReservationID]*Reservation) []*Reservation {
 	})
 }
 
-func byAsked(m map[wishKey]*Wish) []*Wish {
-	return slices.SortedFunc(maps.Values(m), func(a, b *Wish) int {
-		return cmp.Or(cmp.Compare(a.AskedAt, b.AskedAt), cmp.Compare(a.SessionID, b.SessionID), cmp.Compare(a.Connector, b.Connector),
+func byRequested(m map[desiredKey]*Desired) []*Desired {
+	return slices.SortedFunc(maps.Values(m), func(a, b *Desired) int {
+		return cmp.Or(cmp.Compare(a.RequestedAt, b.RequestedAt), cmp.Compare(a.SessionID, b.SessionID), cmp.Compare(a.Connector, b.Connector),
 			cmp.Compare(a.Kind, b.Kind))
 	})
 }

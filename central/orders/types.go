@@ -15,9 +15,9 @@ import (
 type Config struct {
 	ReservationLife time.Duration        // default 15 min
 	PerDriver       int                  // active reservations of one driver, default 1
-	AskFor          time.Duration        // what each charging point asked gets, default 1.5 s
-	MaxAsked        int                  // charging points asked for one request, default 3
-	StartWait       time.Duration        // a START without a reservation waits so long for the plug, default 2 min
+	ConfirmTimeout  time.Duration        // what each charging point asked gets, default 1.5 s
+	MaxTried        int                  // charging points asked for one request, default 3
+	StartTimeout    time.Duration        // a START without a reservation waits so long for the plug, default 2 min
 	Tariff          charge.TariffVersion // named in RESERVE and START; "" names none
 	Drivers         []charge.Username    // who may ask; nil: anybody
 }
@@ -45,8 +45,8 @@ type Reservation struct {
 	Reason      string           // why it ended: a charge.ReservationEnd, "used", or the refusal of the charging point
 	SessionID   charge.SessionID // that used it
 	Adopted     bool             // learned from the charging point, not made by this Central
-	Gone        bool             // ended, and the charging point is known not to hold it (any more)
-	Told        bool             // the driver knows of it, so its end is told
+	Released    bool             // ended, and the charging point is known not to hold it (any more)
+	Announced   bool             // the driver knows of it, so its end is told
 	MessageID   string           // of the request of Username it was made for; "" for an operator's
 }
 
@@ -56,20 +56,20 @@ func (r *Reservation) Active(now charge.Time) bool { return r.EndedAt == 0 && no
 // EndUsed is the Reason of a reservation that a session used.
 const EndUsed = "used"
 
-// WishKind says what is wanted.
-type WishKind string
+// DesiredKind says what is wanted.
+type DesiredKind string
 
 // The kinds of wishes; what is wanted of reservations stands in Reservation.
 const (
-	WishStart        WishKind = "start"        // of session SessionID
-	WishStop         WishKind = "stop"         // of session SessionID
-	WishAvailability WishKind = "availability" // of a connector, of all of a charging point (0), or of the network (CPID "")
+	DesiredStart        DesiredKind = "start"        // of session SessionID
+	DesiredStop         DesiredKind = "stop"         // of session SessionID
+	DesiredAvailability DesiredKind = "availability" // of a connector, of all of a charging point (0), or of the network (CPID "")
 )
 
-// Wish is something wanted until it is so, or until it ends. Its key is
+// Desired is something wanted until it is so, or until it ends. Its key is
 // (Kind, CPID, Connector, SessionID).
-type Wish struct {
-	Kind          WishKind
+type Desired struct {
+	Kind          DesiredKind
 	CPID          charge.CPID
 	Connector     charge.ConnectorID
 	SessionID     charge.SessionID
@@ -77,7 +77,7 @@ type Wish struct {
 	ReservationID charge.ReservationID
 	Tariff        charge.TariffVersion
 	Available     bool
-	AskedAt       charge.Time
+	RequestedAt   charge.Time
 	Until         charge.Time // zero: until it is so
 	EndedAt       charge.Time // zero: wanted
 	Outcome       string      // how it ended, in a word: "done", or a reason
@@ -118,8 +118,8 @@ type Command struct {
 	State         CommandState
 	Reason        string      // of its end
 	ChangedAt     charge.Time // when State became so
-	Sendings      int
-	NextAt        charge.Time // of the next sending; zero: none
+	SendCount     int
+	NextSendAt    charge.Time // of the next sending; zero: none
 	MessageID     string      // names what asked for it, for SIMULATE: event_id of the answer to a driver, or of its own
 }
 
@@ -149,22 +149,22 @@ type Request struct {
 	CPID          charge.CPID // "": any
 	ReadAt        charge.Time
 	AnswerBy      charge.Time
-	Asked         []Target             // in order; the last one is being asked
-	AskedAt       charge.Time          // when the last one was asked; with none asked: when one was last looked for
+	Tried         []Target             // in order; the last one is being asked
+	TriedAt       charge.Time          // when the last one was asked; with none asked: when one was last looked for
 	ReservationID charge.ReservationID // being confirmed for it
 	Answer        *wire.CentralEvent   // nil: running; for one that is never answered see Silent
-	Silent        bool                 // recorded, never to be answered
+	Ignored       bool                 // recorded, never to be answered
 }
 
 // Key names the request.
 func (q *Request) Key() RequestKey { return RequestKey{q.Username, q.MessageID} }
 
 // Finished reports whether the request is answered, or never will be.
-func (q *Request) Finished() bool { return q.Answer != nil || q.Silent }
+func (q *Request) Finished() bool { return q.Answer != nil || q.Ignored }
 
-// is reports whether the request was of this type. One that is known by its
+// hasType reports whether the request was of this type. One that is known by its
 // answer alone has no type of its own.
-func (q *Request) is(t wire.DriverEventType) bool {
+func (q *Request) hasType(t wire.DriverEventType) bool {
 	if q.EventType == "" && q.Answer != nil {
 		return answerType(t) == q.Answer.EventType
 	}
@@ -178,8 +178,8 @@ type View interface {
 	CP(id charge.CPID) *ledger.CP
 	// CPs are all charging points, in any order.
 	CPs() iter.Seq[*ledger.CP]
-	// Live says whether a charging point is there at the moment now.
-	Live(id charge.CPID, now charge.Time) ledger.Liveness
+	// Liveness says whether a charging point is there at the moment now.
+	Liveness(id charge.CPID, now charge.Time) ledger.Liveness
 	// Session finds a session, ended ones too.
 	Session(id charge.SessionID) (ledger.Session, bool)
 	// Reservation finds a reservation that State does not hold any more.
@@ -199,39 +199,39 @@ type Now struct {
 //sumtype:decl
 type Event interface{ event() }
 
-// DriverAsked is one message of driver-events. The shell has looked up its
+// DriverRequestReceived is one message of driver-events. The shell has looked up its
 // message_id; for a message without one it makes it of topic, partition, offset
 // and checksum.
-type DriverAsked struct {
+type DriverRequestReceived struct {
 	Now
-	Request wire.DriverRequest // MessageID is set
-	Invalid string             // why it cannot be used; Request holds what could be read, its Timestamp 0 if not that
-	BadName string             // why Username cannot name a driver; "" if it can
-	Was     *Request           // the finished request of the same key; nil: none
+	Request       wire.DriverRequest // MessageID is set
+	InvalidReason string             // why it cannot be used; Request holds what could be read, its Timestamp 0 if not that
+	NameError     string             // why Username cannot name a driver; "" if it can
+	Previous      *Request           // the finished request of the same key; nil: none
 	// LoggedAt is when it came into Kafka, by the clock of its sender or of Kafka.
 	LoggedAt charge.Time
-	// After is a moment at which it had not yet come into Kafka, as Central itself
+	// LoggedAfter is a moment at which it had not yet come into Kafka, as Central itself
 	// knows; zero: not known.
-	After charge.Time
+	LoggedAfter charge.Time
 }
 
-// AnswerHeard is an answer that stands on central-events and that an earlier
+// AnswerReceived is an answer that stands on central-events and that an earlier
 // life of Central gave, or another Central. A database that was restored from a
 // backup does not have it.
-type AnswerHeard struct {
+type AnswerReceived struct {
 	Now
 	Answer wire.CentralEvent // MessageID is set
 	Known  bool              // the request is finished here
 }
 
-// OperatorAsked is one request of an operator.
-type OperatorAsked struct {
+// OperatorRequestReceived is one request of an operator.
+type OperatorRequestReceived struct {
 	Now
-	Ask Ask
+	Request OperatorRequest
 }
 
-// Observed is one record that the ledger has taken in (any verdict).
-type Observed struct {
+// RecordReceived is one record that the ledger has taken in (any verdict).
+type RecordReceived struct {
 	Now
 	CPID    charge.CPID
 	Record  wire.Record
@@ -239,9 +239,9 @@ type Observed struct {
 	Changes []ledger.Change
 }
 
-// PointHeard says that a presence of the charging point was folded in, or that
+// PresenceReceived says that a presence of the charging point was folded in, or that
 // it is back after silence.
-type PointHeard struct {
+type PresenceReceived struct {
 	Now
 	CPID    charge.CPID
 	NewBoot bool // the present journal became another
@@ -255,9 +255,9 @@ type CommandSent struct {
 	CommandID charge.CommandID
 }
 
-// CentralHeard says that another Central wrote, after the start of this one, to
+// OtherCentralSeen says that another Central wrote, after the start of this one, to
 // a topic that only Centrals write. One with a higher epoch fences this one.
-type CentralHeard struct {
+type OtherCentralSeen struct {
 	Now
 	Central charge.Epoch // its own
 }
@@ -265,80 +265,80 @@ type CentralHeard struct {
 // Tick says that time went on: at NextDeadline or later.
 type Tick struct{ Now }
 
-func (DriverAsked) event()   {}
-func (AnswerHeard) event()   {}
-func (OperatorAsked) event() {}
-func (Observed) event()      {}
-func (PointHeard) event()    {}
-func (CommandSent) event()   {}
-func (CentralHeard) event()  {}
-func (Tick) event()          {}
+func (DriverRequestReceived) event()   {}
+func (AnswerReceived) event()          {}
+func (OperatorRequestReceived) event() {}
+func (RecordReceived) event()          {}
+func (PresenceReceived) event()        {}
+func (CommandSent) event()             {}
+func (OtherCentralSeen) event()        {}
+func (Tick) event()                    {}
 
-// Ask is what an operator asks for. Each is answered by exactly one Reply in
+// OperatorRequest is what an operator asks for. Each is answered by exactly one Reply in
 // the same step.
 //
 //sumtype:decl
-type Ask interface{ ask() }
+type OperatorRequest interface{ operatorRequest() }
 
-// AskReserve reserves a connector (0: any of the charging point; CPID "": any
+// OperatorReserve reserves a connector (0: any of the charging point; CPID "": any
 // at all) for a driver.
-type AskReserve struct {
+type OperatorReserve struct {
 	Target
 	Username charge.Username
 }
 
-// AskCancel ends a reservation.
-type AskCancel struct{ ReservationID charge.ReservationID }
+// OperatorCancel ends a reservation.
+type OperatorCancel struct{ ReservationID charge.ReservationID }
 
-// AskStart starts a session: by the driver's reservation there if there is one.
-type AskStart struct {
+// OperatorStart starts a session: by the driver's reservation there if there is one.
+type OperatorStart struct {
 	Target
 	Username charge.Username
 }
 
-// AskStop stops a session, running or waiting for its plug.
-type AskStop struct{ SessionID charge.SessionID }
+// OperatorStop stops a session, running or waiting for its plug.
+type OperatorStop struct{ SessionID charge.SessionID }
 
-// AskAvailability takes out of service or back: a connector, a charging point
+// OperatorAvailability takes out of service or back: a connector, a charging point
 // (connector 0), or the network (CPID ""), now and whoever joins later.
-type AskAvailability struct {
+type OperatorAvailability struct {
 	Target
 	Available bool
 }
 
-// AskSimulate moves the hands at a simulated charging point.
-type AskSimulate struct {
+// OperatorSimulate moves the hands at a simulated charging point.
+type OperatorSimulate struct {
 	Target
 	Action wire.SimulateAction
 	Fault  charge.Fault
 }
 
-// AskAdmitted says that the operator admitted a charging point or took that
+// OperatorAdmitted says that the operator admitted a charging point or took that
 // back (the ledger has it already); taking back frees its reservations.
-type AskAdmitted struct {
+type OperatorAdmitted struct {
 	CPID     charge.CPID
 	Admitted bool
 }
 
-// AskSettled says that the operator settled a session (the ledger has it
+// OperatorSettled says that the operator settled a session (the ledger has it
 // already): nothing is wanted of its connector any more but its availability.
-type AskSettled struct {
+type OperatorSettled struct {
 	Target
 	SessionID charge.SessionID
 }
 
-// AskLift ends the fencing of this Central.
-type AskLift struct{}
+// OperatorLiftFence ends the fencing of this Central.
+type OperatorLiftFence struct{}
 
-func (AskReserve) ask()      {}
-func (AskCancel) ask()       {}
-func (AskStart) ask()        {}
-func (AskStop) ask()         {}
-func (AskAvailability) ask() {}
-func (AskSimulate) ask()     {}
-func (AskAdmitted) ask()     {}
-func (AskSettled) ask()      {}
-func (AskLift) ask()         {}
+func (OperatorReserve) operatorRequest()      {}
+func (OperatorCancel) operatorRequest()       {}
+func (OperatorStart) operatorRequest()        {}
+func (OperatorStop) operatorRequest()         {}
+func (OperatorAvailability) operatorRequest() {}
+func (OperatorSimulate) operatorRequest()     {}
+func (OperatorAdmitted) operatorRequest()     {}
+func (OperatorSettled) operatorRequest()      {}
+func (OperatorLiftFence) operatorRequest()    {}
 
 // Effect is what is to be done, in order.
 //
@@ -348,8 +348,8 @@ type Effect interface{ effect() }
 // SaveReservation replaces the row of a reservation.
 type SaveReservation struct{ Reservation Reservation }
 
-// SaveWish replaces the row of a wish. Those with EndedAt zero load again.
-type SaveWish struct{ Wish Wish }
+// SaveDesired replaces the row of a wish. Those with EndedAt zero load again.
+type SaveDesired struct{ Desired Desired }
 
 // SaveCommand replaces the row of a command. Open ones load again.
 type SaveCommand struct{ Command Command }
@@ -363,12 +363,12 @@ type SaveFence struct{ By charge.Epoch }
 // SendCommand publishes a command after the commit; losing it is harmless.
 type SendCommand struct{ Command wire.Command }
 
-// Tell is said on central-events: a row of the outbox. The same EventID may be
+// PublishEvent is said on central-events: a row of the outbox. The same EventID may be
 // told again.
-type Tell struct{ Event wire.CentralEvent }
+type PublishEvent struct{ Event wire.CentralEvent }
 
-// Refused says that a driver's message could not be used: it is counted.
-type Refused struct {
+// CountRefusal says that a driver's message could not be used: it is counted.
+type CountRefusal struct {
 	Reason string // a wire.Refused… word, or Unanswered
 }
 
@@ -391,13 +391,13 @@ type Reply struct {
 }
 
 func (SaveReservation) effect() {}
-func (SaveWish) effect()        {}
+func (SaveDesired) effect()     {}
 func (SaveCommand) effect()     {}
 func (SaveRequest) effect()     {}
 func (SaveFence) effect()       {}
 func (SendCommand) effect()     {}
-func (Tell) effect()            {}
-func (Refused) effect()         {}
+func (PublishEvent) effect()    {}
+func (CountRefusal) effect()    {}
 func (Reply) effect()           {}
 
 // Refusals of an operator's request, beside the wire.Refused… words.

@@ -41,7 +41,7 @@ type world struct {
 	flying []flight
 
 	reservations map[charge.ReservationID]orders.Reservation
-	wishes       map[string]orders.Wish
+	wishes       map[string]orders.Desired
 	commands     map[charge.CommandID]orders.Command
 	requests     map[orders.RequestKey]orders.Request
 	fence        charge.Epoch
@@ -62,13 +62,13 @@ func newWorld(t fatal, cps, connectors int, cfg orders.Config) *world {
 		t: t, now: morning, cfg: cfg, agents: map[charge.CPID]*agent{}, books: map[charge.CPID]*ledgertest.Book{},
 		said: map[charge.CPID]int{}, live: map[charge.CPID]ledger.Liveness{}, deaf: map[charge.CPID]bool{},
 		mute: map[charge.CPID]bool{}, slow: map[charge.CPID]charge.Time{},
-		reservations: map[charge.ReservationID]orders.Reservation{}, wishes: map[string]orders.Wish{},
+		reservations: map[charge.ReservationID]orders.Reservation{}, wishes: map[string]orders.Desired{},
 		refused: map[string]int{}, commands: map[charge.CommandID]orders.Command{}, requests: map[orders.RequestKey]orders.Request{}, log: func(string) {},
 	}
 	w.restart()
 	for i := range cps {
 		id := charge.CPID(fmt.Sprintf("CP_%d", i+1))
-		box := ledgertest.NewBox(id, connectors, w.now)
+		box := ledgertest.NewChargingPoint(id, connectors, w.now)
 		box.Simulated = true
 		w.books[id] = ledgertest.NewBook(id, w.now)
 		w.agents[id] = newAgent(box)
@@ -90,13 +90,13 @@ func (w *world) restart() {
 func (w *world) load() {
 	w.state = orders.New(w.cfg, epoch(w.life), w.numbers)
 	for _, r := range w.reservations {
-		if !r.Gone {
+		if !r.Released {
 			w.state.LoadReservation(r)
 		}
 	}
 	for _, x := range w.wishes {
 		if x.EndedAt == 0 {
-			w.state.LoadWish(x)
+			w.state.LoadDesired(x)
 		}
 	}
 	for _, c := range w.commands {
@@ -105,7 +105,7 @@ func (w *world) load() {
 		}
 	}
 	for _, q := range w.requests {
-		if q.Answer == nil && !q.Silent {
+		if q.Answer == nil && !q.Ignored {
 			w.state.LoadRequest(q)
 		}
 	}
@@ -116,7 +116,7 @@ func (w *world) load() {
 type backup struct {
 	books        map[charge.CPID]*ledgertest.Book
 	reservations map[charge.ReservationID]orders.Reservation
-	wishes       map[string]orders.Wish
+	wishes       map[string]orders.Desired
 	commands     map[charge.CommandID]orders.Command
 	requests     map[orders.RequestKey]orders.Request
 }
@@ -162,7 +162,7 @@ func (w *world) CPs() iter.Seq[*ledger.CP] {
 	}
 }
 
-func (w *world) Live(id charge.CPID, _ charge.Time) ledger.Liveness { return w.live[id] }
+func (w *world) Liveness(id charge.CPID, _ charge.Time) ledger.Liveness { return w.live[id] }
 
 func (w *world) Session(id charge.SessionID) (ledger.Session, bool) {
 	for _, b := range w.books {
@@ -194,9 +194,9 @@ func (w *world) step(e orders.Event) *orders.Reply {
 		switch x := x.(type) {
 		case orders.SaveReservation:
 			w.reservations[x.Reservation.ID] = x.Reservation
-		case orders.SaveWish:
-			k := fmt.Sprint(x.Wish.Kind, x.Wish.CPID, x.Wish.Connector, x.Wish.SessionID)
-			w.wishes[k] = x.Wish
+		case orders.SaveDesired:
+			k := fmt.Sprint(x.Desired.Kind, x.Desired.CPID, x.Desired.Connector, x.Desired.SessionID)
+			w.wishes[k] = x.Desired
 		case orders.SaveCommand:
 			if was := w.commands[x.Command.ID]; was.State != x.Command.State {
 				w.log(fmt.Sprintf("command %s %s at %s/%d: %s %s", x.Command.ID, x.Command.Type, x.Command.CPID, x.Command.Connector, x.Command.State, x.Command.Reason))
@@ -208,14 +208,14 @@ func (w *world) step(e orders.Event) *orders.Reply {
 			w.fence = x.By
 		case orders.SendCommand:
 			w.send(x.Command)
-		case orders.Tell:
+		case orders.PublishEvent:
 			raw, err := x.Event.Encode()
 			if err != nil {
 				w.t.Fatalf("event %+v: %v", x.Event, err)
 			}
 			w.log("tell " + string(raw))
 			w.told = append(w.told, x.Event)
-		case orders.Refused:
+		case orders.CountRefusal:
 			w.refused[x.Reason]++
 		case orders.Reply:
 			reply = &x
@@ -296,7 +296,7 @@ func (w *world) hear(id charge.CPID) (moved bool) {
 			w.t.Fatalf("record %s/%d: %s", r.Journal, r.Seq, out.Verdict)
 		}
 		w.log(fmt.Sprintf("record %s/%d %s %s", r.Journal, r.Seq, r.Type, r.Data))
-		w.step(orders.Observed{Now: w.moment(), CPID: id, Record: r, Outcome: out, Changes: changes})
+		w.step(orders.RecordReceived{Now: w.moment(), CPID: id, Record: r, Outcome: out, Changes: changes})
 		moved = true
 	}
 	return moved
@@ -343,9 +343,9 @@ func (w *world) says(message string, what wire.DriverEventType, user charge.User
 	if cp != "" {
 		q.CPID = &cp
 	}
-	e := orders.DriverAsked{Now: w.moment(), Request: q}
+	e := orders.DriverRequestReceived{Now: w.moment(), Request: q}
 	if was, ok := w.requests[orders.RequestKey{Username: user, MessageID: message}]; ok && was.Finished() {
-		e.Was = &was
+		e.Previous = &was
 	}
 	w.step(e)
 	w.sync()
@@ -380,9 +380,9 @@ func (w *world) heard(t wire.CentralEventType, user charge.Username) []wire.Cent
 	return list
 }
 
-func (w *world) operator(a orders.Ask) orders.Reply {
+func (w *world) operator(a orders.OperatorRequest) orders.Reply {
 	w.t.Helper()
-	r := w.step(orders.OperatorAsked{Now: w.moment(), Ask: a})
+	r := w.step(orders.OperatorRequestReceived{Now: w.moment(), Request: a})
 	w.sync()
 	if r == nil {
 		w.t.Fatalf("%T was not answered", a)
@@ -391,8 +391,8 @@ func (w *world) operator(a orders.Ask) orders.Reply {
 	return *r
 }
 
-func (w *world) outlet(cp charge.CPID, id charge.ConnectorID) *ledgertest.Outlet {
-	return w.agents[cp].box.Outlets[id]
+func (w *world) outlet(cp charge.CPID, id charge.ConnectorID) *ledgertest.Connector {
+	return w.agents[cp].box.Connectors[id]
 }
 
 func (w *world) reboot(cp charge.CPID) {
@@ -405,7 +405,7 @@ func (w *world) reboot(cp charge.CPID) {
 func (w *world) back(cp charge.CPID) {
 	w.t.Helper()
 	w.live[cp] = ledger.Online
-	w.step(orders.PointHeard{Now: w.moment(), CPID: cp})
+	w.step(orders.PresenceReceived{Now: w.moment(), CPID: cp})
 	w.sync()
 }
 

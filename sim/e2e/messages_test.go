@@ -114,7 +114,7 @@ func TestF34NewerAgent(t *testing.T) {
 	inWorld(t, plan{}, func(w *world) {
 		w.start(allParts()...)
 		time.Sleep(5 * time.Second)
-		cp := ledgertest.NewBox("CP_900", 1, charge.At(time.Now()))
+		cp := ledgertest.NewChargingPoint("CP_900", 1, charge.At(time.Now()))
 		cp.Boot()
 		r := cp.Write(1, "", &wire.PluggedIn{})
 		r.Type = "quantum_seen"

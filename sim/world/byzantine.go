@@ -364,7 +364,7 @@ func (b *byzantineCP) payload() wire.Payload {
 // operate is what an operator tries with such a charging point.
 func (b *byzantineCP) operate() {
 	t := orders.Target{CPID: b.id, Connector: max(b.connector(), 1)}
-	b.w.operator(pick[orders.Ask](b.rng,
-		orders.AskReserve{Target: t, Username: b.user()}, orders.AskStart{Target: t, Username: b.user()}, orders.AskStop{SessionID: b.session()},
-		orders.AskCancel{ReservationID: charge.ReservationID(fmt.Sprint(b.id, "-R", b.rng.IntN(3)))}), nil)
+	b.w.operator(pick[orders.OperatorRequest](b.rng,
+		orders.OperatorReserve{Target: t, Username: b.user()}, orders.OperatorStart{Target: t, Username: b.user()}, orders.OperatorStop{SessionID: b.session()},
+		orders.OperatorCancel{ReservationID: charge.ReservationID(fmt.Sprint(b.id, "-R", b.rng.IntN(3)))}), nil)
 }

@@ -93,7 +93,7 @@ func (c *central) boot() {
 	}
 	c.run = r
 	c.w.stats.Boots++
-	r.live.pipeline = ledger.Way{Started: c.now(), Patience: pipelineFresh}
+	r.live.pipeline = ledger.Pipeline{Started: c.now(), HeartbeatTimeout: pipelineFresh}
 	r.live.points = map[charge.CPID]*pointLiveness{}
 	r.raiseEpoch(charge.Epoch{})
 	r.heartbeat()

@@ -223,9 +223,9 @@ func (w *World) checkWrite(u *unit) {
 		here[k] = true
 	}
 	for _, c := range u.changes { // before the tickets: what is in a hole shows in them
-		if h, ok := c.(ledger.HoleChanged); ok && len(h.Hole.Missing) > 0 && h.Hole.FoundAt == u.now {
+		if h, ok := c.(ledger.GapChanged); ok && len(h.Gap.Missing) > 0 && h.Gap.DetectedAt == u.now {
 			w.stats.Gaps++
-			w.checkGap(&h.Hole)
+			w.checkGap(&h.Gap)
 		}
 	}
 	w.checkTickets(u)
@@ -303,7 +303,7 @@ func (w *World) checkCommit(r *centralRun, u *unit) {
 // checkFork: S13 only what lost its storage may look like two boxes.
 func (w *World) checkFork(p *ledger.Point) {
 	if a := w.agentOf(p.ID); a != nil && p.Forked() && !a.truth.storageLost {
-		w.violated("S13", "%s is quarantined, and nothing was lost: %s", a.id, p.Fork)
+		w.violated("S13", "%s is quarantined, and nothing was lost: %s", a.id, p.ForkReason)
 	}
 }
 
@@ -345,7 +345,7 @@ func (db *database) inGap(k recordKey) bool {
 }
 
 // checkGap: nothing is passed that can still come.
-func (w *World) checkGap(h *ledger.Hole) {
+func (w *World) checkGap(h *ledger.Gap) {
 	if w.byzantineOf(h.CPID) != nil {
 		return
 	}

@@ -19,13 +19,13 @@ type database struct {
 	meters     map[connectorKey]ledger.Meter
 	sessions   map[charge.SessionID]ledger.Session
 	tickets    map[string]ledger.Ticket
-	gaps       map[string]ledger.Hole
+	gaps       map[string]ledger.Gap
 	alarms     map[string]ledger.Alarm
 	records    map[recordKey]chainLink
 	applied    []recordKey // in the order of applying
 
 	reservations map[charge.ReservationID]orders.Reservation
-	desired      map[desiredKey]orders.Wish
+	desired      map[desiredKey]orders.Desired
 	commands     map[charge.CommandID]orders.Command
 	requests     map[orders.RequestKey]orders.Request
 	fence        charge.Epoch
@@ -62,7 +62,7 @@ type recordKey struct {
 type chainLink struct{ hash, prev string }
 
 type desiredKey struct {
-	kind      orders.WishKind
+	kind      orders.DesiredKind
 	cp        charge.CPID
 	connector charge.ConnectorID
 	session   charge.SessionID
@@ -80,9 +80,9 @@ func newDatabase() *database {
 	return &database{
 		points: map[charge.CPID]ledger.Point{}, journals: map[journalKey]ledger.Journal{},
 		connectors: map[connectorKey]ledger.Connector{}, meters: map[connectorKey]ledger.Meter{},
-		sessions: map[charge.SessionID]ledger.Session{}, tickets: map[string]ledger.Ticket{}, gaps: map[string]ledger.Hole{},
+		sessions: map[charge.SessionID]ledger.Session{}, tickets: map[string]ledger.Ticket{}, gaps: map[string]ledger.Gap{},
 		alarms: map[string]ledger.Alarm{}, records: map[recordKey]chainLink{},
-		reservations: map[charge.ReservationID]orders.Reservation{}, desired: map[desiredKey]orders.Wish{},
+		reservations: map[charge.ReservationID]orders.Reservation{}, desired: map[desiredKey]orders.Desired{},
 		commands: map[charge.CommandID]orders.Command{}, requests: map[orders.RequestKey]orders.Request{}, offsets: map[partition]cursor{},
 	}
 }
@@ -107,7 +107,7 @@ func (db *database) saveChange(c ledger.Change) {
 		db.journals[journalKey{c.CPID, c.Journal.ID}] = c.Journal
 	case ledger.ConnectorChanged:
 		db.connectors[connectorKey{journalKey{c.CPID, c.Connector.Journal}, c.Connector.ID}] = c.Connector
-	case ledger.BootForgotten:
+	case ledger.BootDeleted:
 		maps.DeleteFunc(db.connectors, func(k connectorKey, _ ledger.Connector) bool { return k.cp == c.CPID && k.j == c.Journal })
 	case ledger.MeterChanged:
 		db.meters[connectorKey{journalKey{cp: c.CPID}, c.Meter.Connector}] = c.Meter
@@ -115,8 +115,8 @@ func (db *database) saveChange(c ledger.Change) {
 		db.sessions[c.Session.ID] = c.Session
 	case ledger.TicketMade:
 		db.tickets[c.Ticket.ID] = c.Ticket
-	case ledger.HoleChanged:
-		db.gaps[c.Hole.ID] = c.Hole
+	case ledger.GapChanged:
+		db.gaps[c.Gap.ID] = c.Gap
 	case ledger.AlarmRaised:
 		db.alarms[c.Alarm.ID] = c.Alarm
 	}
@@ -127,8 +127,8 @@ func (db *database) saveEffect(e orders.Effect) {
 	switch e := e.(type) {
 	case orders.SaveReservation:
 		db.reservations[e.Reservation.ID] = e.Reservation
-	case orders.SaveWish:
-		w := e.Wish
+	case orders.SaveDesired:
+		w := e.Desired
 		db.desired[desiredKey{w.Kind, w.CPID, w.Connector, w.SessionID}] = w
 	case orders.SaveCommand:
 		if e.Command.State.Open() {
@@ -140,7 +140,7 @@ func (db *database) saveEffect(e orders.Effect) {
 		db.requests[e.Request.Key()] = e.Request
 	case orders.SaveFence:
 		db.fence = e.By
-	case orders.SendCommand, orders.Tell, orders.Refused, orders.Reply:
+	case orders.SendCommand, orders.PublishEvent, orders.CountRefusal, orders.Reply:
 	}
 }
 
@@ -156,15 +156,15 @@ func (db *database) loadPoints() map[charge.CPID]*ledger.CP {
 	for k, j := range db.journals {
 		j.Reported = slices.Clone(j.Reported)
 		cps[k.cp].Journals[k.j] = &j
-		cps[k.cp].Known += int64(j.Last)
+		cps[k.cp].KnownRecords += int64(j.Last)
 	}
 	for k, c := range db.connectors {
 		c.Faults = slices.Clone(c.Faults)
 		switch cp := cps[k.cp]; k.j {
-		case cp.Present:
+		case cp.CurrentJournal:
 			cp.Connectors[k.id] = &c
-		case cp.WaitingJournal:
-			cp.Waiting[k.id] = &c
+		case cp.PendingJournal:
+			cp.PendingConnectors[k.id] = &c
 		}
 	}
 	for k, m := range db.meters {
@@ -177,9 +177,9 @@ func (db *database) loadPoints() map[charge.CPID]*ledger.CP {
 		}
 	}
 	for id, h := range db.gaps {
-		if len(h.Missing)+len(h.Waiting) > 0 {
-			h.Missing, h.Waiting = slices.Clone(h.Missing), slices.Clone(h.Waiting)
-			cps[h.CPID].Holes[id] = &h
+		if len(h.Missing)+len(h.Unmeasured) > 0 {
+			h.Missing, h.Unmeasured = slices.Clone(h.Missing), slices.Clone(h.Unmeasured)
+			cps[h.CPID].Gaps[id] = &h
 		}
 	}
 	return cps
@@ -189,20 +189,20 @@ func (db *database) loadPoints() map[charge.CPID]*ledger.CP {
 func (db *database) loadOrders(cfg orders.Config, self charge.Epoch, numbers orders.Numbers) *orders.State {
 	s := orders.New(cfg, self, numbers)
 	for _, v := range db.reservations {
-		if !v.Gone {
+		if !v.Released {
 			s.LoadReservation(v)
 		}
 	}
 	for _, v := range db.desired {
 		if v.EndedAt == 0 {
-			s.LoadWish(v)
+			s.LoadDesired(v)
 		}
 	}
 	for _, v := range db.commands {
 		s.LoadCommand(v)
 	}
 	for _, v := range db.requests {
-		if v.Answer == nil && !v.Silent {
+		if v.Answer == nil && !v.Ignored {
 			s.LoadRequest(v)
 		}
 	}

@@ -195,7 +195,7 @@ func (o *outlet) press() {
 }
 
 // operator gives a request to the Central whose page he has open.
-func (w *World) operator(a orders.Ask, answer func(orders.Reply)) {
+func (w *World) operator(a orders.OperatorRequest, answer func(orders.Reply)) {
 	c := w.activeCentral()
 	if c == nil {
 		return

@@ -120,7 +120,7 @@ func (r *centralRun) activate(heard charge.Epoch) {
 	if !r.orders.FencedBy().IsZero() {
 		r.applyFence()
 		if r.central.skipsWait {
-			r.submit(&operatorInput{ask: orders.AskLift{}, answer: func(orders.Reply) {}})
+			r.submit(&operatorInput{ask: orders.OperatorLiftFence{}, answer: func(orders.Reply) {}})
 		}
 	}
 	r.joined = true
@@ -195,7 +195,7 @@ func (r *centralRun) acknowledgeAll() {
 	}
 	for _, id := range sortedKeys(r.cps) {
 		cp := r.cps[id]
-		journal := cp.Present
+		journal := cp.CurrentJournal
 		if cp.Next.Journal != "" {
 			journal = cp.Next.Journal
 		}

@@ -298,7 +298,7 @@ func (w *World) addEnergy(o *outlet, e charge.WattHours) { o.agent.truth.energy[
 
 // deletedAll reports whether the charging point has forgotten all records of a
 // hole, as it may what is acknowledged.
-func (t *groundTruth) deletedAll(h *ledger.Hole) bool {
+func (t *groundTruth) deletedAll(h *ledger.Gap) bool {
 	for _, k := range t.order[t.deleted:] {
 		if k.j == h.Journal && h.First <= k.seq && (h.Last == 0 || k.seq <= h.Last) {
 			return false

@@ -173,11 +173,11 @@ func (u *unit) applyRecord(p *decodedMessage) {
 	}
 	u.addChanges(changes)
 	u.acks = append(u.acks, key.journalKey)
-	u.step(orders.Observed{Now: u.moment(), CPID: rec.CPID, Record: rec, Outcome: out, Changes: changes})
+	u.step(orders.RecordReceived{Now: u.moment(), CPID: rec.CPID, Record: rec, Outcome: out, Changes: changes})
 }
 
 func (u *unit) applyPresence(id charge.CPID, p wire.Presence) {
-	out, changes := ledger.Heard(u.chargingPoint(id), &u.env, p)
+	out, changes := ledger.ApplyPresence(u.chargingPoint(id), &u.env, p)
 	u.addChanges(changes)
 	u.run.live.presence(id, p.Online, u.now)
 	if p.Next != nil {
@@ -186,23 +186,23 @@ func (u *unit) applyPresence(id charge.CPID, p wire.Presence) {
 	if claim := charge.Highest(p.Central, p.Ordered); u.run.w.bug(BugClaimRaises) && u.run.epoch.Less(claim) && u.run.active() {
 		u.run.scheduleRaise(claim, raiseDelay)
 	}
-	u.step(orders.PointHeard{Now: u.moment(), CPID: id, NewBoot: out.NewBoot, Changes: changes})
+	u.step(orders.PresenceReceived{Now: u.moment(), CPID: id, NewBoot: out.NewBoot, Changes: changes})
 }
 
 func (u *unit) applyRequest(p *decodedMessage, after charge.Time) {
 	req := p.req
-	e := orders.DriverAsked{Now: u.moment(), Request: *req, Invalid: p.invalid, LoggedAt: p.m.receivedAt, After: after}
+	e := orders.DriverRequestReceived{Now: u.moment(), Request: *req, InvalidReason: p.invalid, LoggedAt: p.m.receivedAt, LoggedAfter: after}
 	if u.run.w.bug(BugDriversClock) {
-		e.After = 0
+		e.LoggedAfter = 0
 	}
 	if !u.run.w.bug(BugRepeatReserves) {
 		if q, ok := u.request(orders.RequestKey{Username: req.Username, MessageID: req.MessageID}); ok && q.Finished() {
-			e.Was = &q
+			e.Previous = &q
 		}
 	}
 	n := len(u.events)
 	u.step(e)
-	if e.Was == nil { // otherwise it is answered as before
+	if e.Previous == nil { // otherwise it is answered as before
 		u.checkClock(p, u.events[n:])
 	}
 }
@@ -212,7 +212,7 @@ func (u *unit) applyAnswer(e *wire.CentralEvent) {
 		return
 	}
 	q, ok := u.request(orders.RequestKey{Username: e.Username, MessageID: e.MessageID})
-	u.step(orders.AnswerHeard{Now: u.moment(), Answer: *e, Known: ok && q.Finished()})
+	u.step(orders.AnswerReceived{Now: u.moment(), Answer: *e, Known: ok && q.Finished()})
 }
 
 // tickInput says that time went on.
@@ -239,8 +239,8 @@ type backOnlineInput struct{ cp charge.CPID }
 
 func (in backOnlineInput) apply(u *unit) {
 	u.inputs = append(u.inputs, in)
-	u.addChanges(ledger.Noticed(u.chargingPoint(in.cp)))
-	u.step(orders.PointHeard{Now: u.moment(), CPID: in.cp})
+	u.addChanges(ledger.ClearSilence(u.chargingPoint(in.cp)))
+	u.step(orders.PresenceReceived{Now: u.moment(), CPID: in.cp})
 }
 
 // silentInput says that a charging point was not heard for too long.
@@ -251,7 +251,7 @@ type silentInput struct {
 
 func (in silentInput) apply(u *unit) {
 	u.inputs = append(u.inputs, in)
-	u.addChanges(ledger.Silence(u.chargingPoint(in.cp), &u.env, in.since))
+	u.addChanges(ledger.RaiseSilence(u.chargingPoint(in.cp), &u.env, in.since))
 }
 
 // otherCentralInput says that another Central spoke.
@@ -263,7 +263,7 @@ func (in otherCentralInput) apply(u *unit) {
 	if !u.run.plausible(in.central) {
 		return
 	}
-	u.step(orders.CentralHeard{Now: u.moment(), Central: in.central})
+	u.step(orders.OtherCentralSeen{Now: u.moment(), Central: in.central})
 }
 
 // outboxInput says that Kafka has rows of the outbox.
@@ -276,7 +276,7 @@ func (in outboxInput) apply(u *unit) {
 
 // operatorInput is an operator's request.
 type operatorInput struct {
-	ask     orders.Ask
+	ask     orders.OperatorRequest
 	settle  charge.SessionID // settle a session instead
 	release bool             // end the quarantine of cp instead
 	cp      charge.CPID
@@ -289,12 +289,12 @@ func (a *operatorInput) apply(u *unit) {
 	switch {
 	case a.release:
 		u.addChanges(ledger.Release(u.chargingPoint(a.cp)))
-		u.step(orders.PointHeard{Now: u.moment(), CPID: a.cp})
+		u.step(orders.PresenceReceived{Now: u.moment(), CPID: a.cp})
 	case a.settle != "":
 		u.settle(a.cp, a.settle)
 	default:
 		u.reply = &reply
-		u.step(orders.OperatorAsked{Now: u.moment(), Ask: a.ask})
+		u.step(orders.OperatorRequestReceived{Now: u.moment(), Request: a.ask})
 		u.reply = nil
 	}
 	u.replies = append(u.replies, func() { a.answer(reply) })
@@ -315,6 +315,6 @@ func (u *unit) settle(id charge.CPID, session charge.SessionID) {
 		u.run.w.stats.OrphansSettled++
 	}
 	u.addChanges(changes)
-	u.step(orders.PointHeard{Now: u.moment(), CPID: id, Changes: changes})
-	u.step(orders.OperatorAsked{Now: u.moment(), Ask: orders.AskSettled{Target: orders.Target{CPID: id, Connector: s.Connector}, SessionID: session}})
+	u.step(orders.PresenceReceived{Now: u.moment(), CPID: id, Changes: changes})
+	u.step(orders.OperatorRequestReceived{Now: u.moment(), Request: orders.OperatorSettled{Target: orders.Target{CPID: id, Connector: s.Connector}, SessionID: session}})
 }

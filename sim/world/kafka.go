@@ -188,7 +188,7 @@ func (k *kafka) sorted() []partition {
 }
 
 // holdsAnyOf reports whether a log has a record of a hole.
-func (k *kafka) holdsAnyOf(h *ledger.Hole) bool {
+func (k *kafka) holdsAnyOf(h *ledger.Gap) bool {
 	for n := range k.partitions {
 		l := k.log(partition{wire.TopicEvents, n})
 		for i := range l.messages {

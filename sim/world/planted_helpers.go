@@ -60,7 +60,7 @@ func applyAgain(cp *ledger.CP, env *ledger.Env, in ledger.Input) (ledger.Outcome
 
 // forkAtOnce quarantines a charging point.
 func forkAtOnce(cp *ledger.CP, now charge.Time) ledger.Change {
-	cp.ForkedAt, cp.Fork = now, "a record does not fit"
+	cp.ForkedAt, cp.ForkReason = now, "a record does not fit"
 	return ledger.PointChanged{Point: cp.Point}
 }
 

@@ -53,7 +53,7 @@ func (r *centralRun) sendAck(id charge.CPID) {
 	if cp == nil || !r.active() {
 		return
 	}
-	ack := ledger.Answer(cp, &ledger.Env{Journal: func(j charge.JournalID) (ledger.Journal, bool) {
+	ack := ledger.AckFor(cp, &ledger.Env{Journal: func(j charge.JournalID) (ledger.Journal, bool) {
 		row, ok := r.central.db.journals[journalKey{id, j}]
 		return row, ok
 	}}, p.journal)
@@ -167,7 +167,7 @@ func (r *centralRun) heartbeat() {
 		r.submit(backOnlineInput{cp})
 	}
 	for _, in := range silent {
-		if cp := r.cps[in.cp]; r.active() && cp != nil && cp.SilentAt == 0 && cp.Charges() {
+		if cp := r.cps[in.cp]; r.active() && cp != nil && cp.SilentSince == 0 && cp.HasOpenSession() {
 			r.submit(in)
 		}
 	}
@@ -189,7 +189,7 @@ const silentAfter = 5 * time.Minute
 
 // livenessTable is who was heard when, in memory, as ingest.Live keeps it.
 type livenessTable struct {
-	pipeline  ledger.Way
+	pipeline  ledger.Pipeline
 	points    map[charge.CPID]*pointLiveness
 	updatedAt charge.Time
 }
@@ -230,21 +230,21 @@ func (l *livenessTable) presence(id charge.CPID, online bool, at charge.Time) {
 }
 
 func (l *livenessTable) bridgeHeartbeat(mqttUp bool, since, at, now charge.Time) {
-	if at >= l.pipeline.HeardAt() {
-		l.pipeline.Heard(mqttUp, since, at)
-		l.pipeline.Watch(now)
+	if at >= l.pipeline.LastHeartbeat() {
+		l.pipeline.BridgeHeartbeat(mqttUp, since, at)
+		l.pipeline.Refresh(now)
 	}
 }
 
 func (l *livenessTable) evaluate(p *pointLiveness, now charge.Time) (ledger.Liveness, charge.Time) {
-	s := ledger.Signs{HeardAt: p.receivedAt, Interval: p.interval}
+	s := ledger.Heartbeat{LastSeenAt: p.receivedAt, Interval: p.interval}
 	if p.willAt != 0 && p.willAt >= p.receivedAt {
-		s.GoneAt = p.willAt
+		s.WillAt = p.willAt
 	}
 	if s.Interval == 0 {
 		s.Interval = 5 * time.Minute // not heard yet; the product's comes within a second
 	}
-	return l.pipeline.Live(s, p.known, now)
+	return l.pipeline.Liveness(s, p.known, now)
 }
 
 func (l *livenessTable) of(id charge.CPID, now charge.Time) (ledger.Liveness, charge.Time) {
@@ -258,13 +258,13 @@ func (l *livenessTable) of(id charge.CPID, now charge.Time) (ledger.Liveness, ch
 // update judges all links and returns those charging points that are back.
 func (l *livenessTable) update(now charge.Time) (back []charge.CPID, silent []silentInput) {
 	if now < l.updatedAt {
-		l.pipeline.SetBack(now)
+		l.pipeline.ClockSetBack(now)
 		for _, p := range l.points {
 			p.receivedAt, p.willAt = min(p.receivedAt, now), min(p.willAt, now)
 		}
 	}
 	l.updatedAt = now
-	l.pipeline.Watch(now)
+	l.pipeline.Refresh(now)
 	for _, id := range sortedKeys(l.points) {
 		p := l.points[id]
 		link, since := l.evaluate(p, now)

@@ -65,7 +65,7 @@ func (w *World) releaseForks() {
 		switch {
 		case !p.Forked():
 		case !a.truth.storageLost:
-			w.violated("S13", "%s is quarantined, and nothing was lost: %s", a.id, p.Fork)
+			w.violated("S13", "%s is quarantined, and nothing was lost: %s", a.id, p.ForkReason)
 		default:
 			w.stats.Released++
 			c.run.submit(&operatorInput{release: true, cp: a.id, answer: func(orders.Reply) {}})
@@ -178,7 +178,7 @@ func (w *World) checkAgent(c *central, a *agent) {
 		w.violated("V3", "%s does not run at the end", a.id)
 		return
 	case c.db.points[a.id].ForkedAt != 0:
-		w.violated("S13", "%s is quarantined: %s", a.id, c.db.points[a.id].Fork)
+		w.violated("S13", "%s is quarantined: %s", a.id, c.db.points[a.id].ForkReason)
 		return
 	case b.state.Unacked() > 0:
 		w.violated("V1", "%s: %d records are not acknowledged at the end", a.id, b.state.Unacked())

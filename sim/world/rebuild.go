@@ -9,7 +9,7 @@ import (
 )
 
 func wantedOpen(c *central, cp charge.CPID, id charge.ConnectorID) bool {
-	want, ok := c.run.orders.Wanted(orders.Target{CPID: cp, Connector: id})
+	want, ok := c.run.orders.DesiredAvailability(orders.Target{CPID: cp, Connector: id})
 	return ok && want
 }
 
@@ -67,7 +67,7 @@ func (db *database) ledgerEnv(cp charge.CPID, now charge.Time) ledger.Env {
 		return l, ok
 	}
 	return ledger.Env{
-		Now: now, Central: charge.Epoch{Number: 1, Run: "000000000000beef"}, Default: t, Admit: true,
+		Now: now, Central: charge.Epoch{Number: 1, Run: "000000000000beef"}, Default: t, AdmitNew: true,
 		JournalEnding: func(hash string) (charge.JournalID, bool) { return db.journalEnding(cp, hash) },
 		Session:       func(id charge.SessionID) (ledger.Session, bool) { s, ok := db.sessions[id]; return s, ok },
 		Ticket:        func(id string) (ledger.Ticket, bool) { t, ok := db.tickets[id]; return t, ok },

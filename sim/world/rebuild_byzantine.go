@@ -18,7 +18,7 @@ type rebuild struct {
 	cp      *ledger.CP
 	env     ledger.Env
 	db      *database
-	gaps    []ledger.Hole
+	gaps    []ledger.Gap
 }
 
 // checkRebuiltByzantine: S15 the accounts of a charging point whose records make no
@@ -29,7 +29,7 @@ func (w *World) checkRebuiltByzantine(c *central, b *byzantineCP) {
 	}
 	f := &rebuild{central: c, faulty: b, cp: ledger.NewCP(b.id), db: newDatabase()}
 	p := c.db.points[b.id]
-	f.cp.Named, f.cp.Conn = p.Named, p.Conn
+	f.cp.AnnouncedJournal, f.cp.Conn = p.AnnouncedJournal, p.Conn
 	f.env = f.db.ledgerEnv(b.id, 1) // time stands still: two journals that both grow were not applied then
 	own := f.env.Session
 	f.env.Session = func(id charge.SessionID) (ledger.Session, bool) {
@@ -78,7 +78,7 @@ func (f *rebuild) applyNext(k recordKey) bool {
 	f.passGapOf(&v.rec)
 	in := ledger.Input{Raw: v.raw, Record: v.rec}
 	out, changes := ledger.Apply(f.cp, &f.env, in)
-	if out.Verdict == ledger.Gap {
+	if out.Verdict == ledger.OutOfOrder {
 		f.save(changes)
 		f.cp.First = wire.Position{Journal: v.rec.Journal, Seq: v.rec.Seq} // as presence said then
 		out, changes = ledger.Apply(f.cp, &f.env, in)
@@ -115,7 +115,7 @@ func (f *rebuild) passGapOf(r *wire.Record) {
 		}
 		if j.Last+1 == h.First {
 			j.Last, j.Hash = h.Last, ""
-			f.cp.Holes[h.ID] = &ledger.Hole{
+			f.cp.Gaps[h.ID] = &ledger.Gap{
 				ID: h.ID, CPID: h.CPID, Journal: h.Journal, First: h.First, Last: h.Last, Missing: []ledger.Range{{First: h.First, Last: h.Last}},
 			}
 		}
@@ -160,7 +160,7 @@ func (f *rebuild) accounts(db *database, cp *ledger.CP) []string {
 			tickets = append(tickets, t)
 		}
 	}
-	return slices.DeleteFunc(ledger.Accounts(cp, sessions, tickets), func(line string) bool {
+	return slices.DeleteFunc(ledger.AccountLines(cp, sessions, tickets), func(line string) bool {
 		kind, _, _ := strings.Cut(line, " ")
 		return kind == "hole" || kind == "journal" || kind == "meter" && doubts
 	})

@@ -49,7 +49,7 @@ func (s *Stats) outcome(v ledger.Verdict) {
 		s.Applied++
 	case ledger.Duplicate:
 		s.Duplicates++
-	case ledger.Gap:
+	case ledger.OutOfOrder:
 		s.OutOfOrder++
 	case ledger.Mismatched:
 		s.Mismatched++

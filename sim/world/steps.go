@@ -32,26 +32,26 @@ func (w *World) perform(s Step) {
 		}
 		w.makeUnavailable(t, s.For)
 	case Reserve:
-		w.operator(orders.AskReserve{Target: t, Username: "guest"}, func(r orders.Reply) {
+		w.operator(orders.OperatorReserve{Target: t, Username: "guest"}, func(r orders.Reply) {
 			if r.Refused == "" && rng.IntN(2) == 0 {
 				w.after(rng.between(span{0, w.plan.ReservationLife * 5 / 4}), "guest comes", func() { w.plugInStranger(o, rng) })
 				w.after(rng.between(span{0, w.plan.ReservationLife}), "guest starts", func() {
-					w.operator(orders.AskStart{Target: t, Username: "guest"}, nil)
+					w.operator(orders.OperatorStart{Target: t, Username: "guest"}, nil)
 				})
 			}
 		})
 	case Cancel:
 		if id := w.anyReservation(rng); id != "" {
-			w.operator(orders.AskCancel{ReservationID: id}, nil)
+			w.operator(orders.OperatorCancel{ReservationID: id}, nil)
 		}
 	case StartHere:
-		w.operator(orders.AskStart{Target: t, Username: "walker"}, nil)
+		w.operator(orders.OperatorStart{Target: t, Username: "walker"}, nil)
 		if rng.IntN(4) > 0 {
 			w.after(rng.between(span{0, 3 * time.Minute}), "walker comes", func() { w.plugInStranger(o, rng) })
 		}
 	case StopSession:
 		if id := w.anySession(rng); id != "" {
-			w.operator(orders.AskStop{SessionID: id}, nil)
+			w.operator(orders.OperatorStop{SessionID: id}, nil)
 		}
 	case Settle:
 		w.settleSilent(20)
@@ -61,9 +61,9 @@ func (w *World) perform(s Step) {
 		o.breakDown(f)
 		w.after(s.For, "repaired", o.repair)
 	case BreakByHand:
-		w.operator(orders.AskSimulate{Target: t, Action: wire.SimulateFault, Fault: charge.FaultOther}, nil)
+		w.operator(orders.OperatorSimulate{Target: t, Action: wire.SimulateFault, Fault: charge.FaultOther}, nil)
 		w.after(s.For, "repaired", func() {
-			w.operator(orders.AskSimulate{Target: t, Action: wire.SimulateRepair}, nil)
+			w.operator(orders.OperatorSimulate{Target: t, Action: wire.SimulateRepair}, nil)
 		})
 		w.after(s.For+5*time.Minute, "repaired by hand", o.repair)
 	default:
@@ -95,7 +95,7 @@ func (w *World) plugInStranger(o *outlet, rng random) {
 
 // makeUnavailable takes something out of service, and back.
 func (w *World) makeUnavailable(t orders.Target, d time.Duration) {
-	w.operator(orders.AskAvailability{Target: t}, nil)
+	w.operator(orders.OperatorAvailability{Target: t}, nil)
 	w.after(d, "resume", func() { w.makeAvailable(t) })
 }
 
@@ -106,7 +106,7 @@ func (w *World) makeAvailable(t orders.Target) {
 		return
 	}
 	served := false
-	w.operator(orders.AskAvailability{Target: t, Available: true}, func(r orders.Reply) { served = r.Refused == "" || r.Refused == wire.RefusedUnknownCP })
+	w.operator(orders.OperatorAvailability{Target: t, Available: true}, func(r orders.Reply) { served = r.Refused == "" || r.Refused == wire.RefusedUnknownCP })
 	w.after(10*time.Second, "resume", func() {
 		if !served {
 			w.makeAvailable(t)

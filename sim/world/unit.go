@@ -54,7 +54,7 @@ func (r *centralRun) newUnit() *unit {
 	}
 	t := tariff()
 	u.env = ledger.Env{
-		Now: u.now, Central: r.epoch, Speaks: r.active(), Default: t, Admit: true, Session: u.Session, Ticket: u.ticket, HashOf: u.hashOf,
+		Now: u.now, Central: r.epoch, Active: r.active(), Default: t, AdmitNew: true, Session: u.Session, Ticket: u.ticket, HashOf: u.hashOf,
 		Journal: u.journal, KeepJournals: 1, JournalEnding: u.journalEnding, PrevOf: u.prevOf, Billed: u.billed,
 		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) { return t, v == t.Version },
 	}
@@ -94,10 +94,10 @@ func (u *unit) step(e orders.Event) {
 		case orders.SendCommand:
 			u.commands = append(u.commands, f.Command)
 			continue
-		case orders.Tell:
+		case orders.PublishEvent:
 			u.events = append(u.events, f.Event)
 			continue
-		case orders.Refused:
+		case orders.CountRefusal:
 			continue
 		case orders.Reply:
 			if u.reply != nil {
@@ -110,7 +110,7 @@ func (u *unit) step(e orders.Event) {
 			u.requests[f.Request.Key()] = f.Request
 		case orders.SaveFence:
 			u.fenceChecked = true
-		case orders.SaveWish, orders.SaveCommand:
+		case orders.SaveDesired, orders.SaveCommand:
 		}
 		u.effects = append(u.effects, f)
 	}
@@ -196,10 +196,10 @@ func (u *unit) CP(id charge.CPID) *ledger.CP { return u.run.cps[id] }
 // CPs implements orders.View.
 func (u *unit) CPs() iter.Seq[*ledger.CP] { return maps.Values(u.run.cps) }
 
-// Live implements orders.View.
-func (u *unit) Live(id charge.CPID, now charge.Time) ledger.Liveness {
+// Liveness implements orders.View.
+func (u *unit) Liveness(id charge.CPID, now charge.Time) ledger.Liveness {
 	link, since := u.run.live.of(id, now)
-	return ledger.Reach(link, since, now)
+	return ledger.OrderLiveness(link, since, now)
 }
 
 // Session implements orders.View.

@@ -198,7 +198,7 @@ func (w *World) heal() {
 // liftFence is what an operator does who has switched all other Centrals off.
 func (w *World) liftFence(times int) {
 	if c := w.centrals[len(w.centrals)-1]; c.run != nil && !c.run.orders.FencedBy().IsZero() {
-		c.run.submit(&operatorInput{ask: orders.AskLift{}, answer: func(orders.Reply) {}})
+		c.run.submit(&operatorInput{ask: orders.OperatorLiftFence{}, answer: func(orders.Reply) {}})
 	}
 	if times > 0 {
 		w.after(20*time.Second, "operator looks", func() { w.liftFence(times - 1) })

@@ -25,7 +25,7 @@ type Books interface {
 	// SessionsOf, TicketsOf and HolesOf are all there are of a charging point.
 	SessionsOf(ctx context.Context, cp charge.CPID) ([]ledger.Session, error)
 	TicketsOf(ctx context.Context, cp charge.CPID) ([]ledger.Ticket, error)
-	HolesOf(ctx context.Context, cp charge.CPID) ([]ledger.Hole, error)
+	HolesOf(ctx context.Context, cp charge.CPID) ([]ledger.Gap, error)
 	// TicketsInDoubt are the sessions of which a late record would have made
 	// another ticket.
 	TicketsInDoubt(ctx context.Context, cp charge.CPID) (map[charge.SessionID]bool, error)
@@ -104,7 +104,7 @@ type point struct {
 	sessions []ledger.Session
 	tickets  map[charge.SessionID]ledger.Ticket
 	corrects map[charge.SessionID]ledger.Ticket // corrections, of sessions that were settled
-	holes    []ledger.Hole
+	holes    []ledger.Gap
 	pruned   map[charge.JournalID]charge.Seq
 	doubted  map[charge.SessionID]bool
 	shown    map[charge.ConnectorID]bool // overlaps that an alarm shows
@@ -128,7 +128,7 @@ func (p *point) run() string {
 	for _, err := range []error{err1, err2, err3, err4, err5, err6} {
 		p.read(CheckReferences, err)
 	}
-	slices.SortFunc(holes, func(a, b ledger.Hole) int {
+	slices.SortFunc(holes, func(a, b ledger.Gap) int {
 		return cmp.Or(cmp.Compare(a.Journal, b.Journal), cmp.Compare(a.First, b.First))
 	})
 	p.sessions, p.holes, p.pruned, p.doubted = sessions, holes, pruned, doubted

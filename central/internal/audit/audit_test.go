@@ -59,7 +59,7 @@ func (b *books) write(fn func(tx *store.Tx) error) {
 
 func (b *books) env() *ledger.Env {
 	return &ledger.Env{
-		Now: b.now, Central: epoch(1), Default: house(), Admit: true,
+		Now: b.now, Central: epoch(1), Default: house(), AdmitNew: true,
 		Session: func(id charge.SessionID) (ledger.Session, bool) { s, ok := b.ended[id]; return s, ok },
 		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
 			return ledger.Tariff{Version: "2026-1", StartFee: 10 * money.MinorUnit, PerKWh: 33 * money.MinorUnit, Currency: "EUR"}, v == "2026-1"
@@ -107,7 +107,7 @@ func (b *books) say(records ...wire.Record) {
 
 func (b *books) heard(p wire.Presence, cp charge.CPID) {
 	b.t.Helper()
-	_, changes := ledger.Heard(b.point(cp), b.env(), p)
+	_, changes := ledger.ApplyPresence(b.point(cp), b.env(), p)
 	b.keep(nil, "", changes)
 }
 
@@ -117,7 +117,7 @@ func (b *books) heard(p wire.Presence, cp charge.CPID) {
 func aWeek(t *testing.T, path string) {
 	t.Helper()
 	b := newBooks(t, path)
-	box := ledgertest.NewBox("CP_001", 2, morning)
+	box := ledgertest.NewChargingPoint("CP_001", 2, morning)
 	box.Boot()
 	for n, tariff := range []charge.TariffVersion{"2026-1", "unheard-of", ""} {
 		box.Plug(1)
@@ -137,7 +137,7 @@ func aWeek(t *testing.T, path string) {
 	box.Sample(2)
 	b.say(box.Log...)
 
-	lossy := ledgertest.NewBox("CP_002", 1, morning)
+	lossy := ledgertest.NewChargingPoint("CP_002", 1, morning)
 	lossy.Boot()
 	lossy.Plug(1)
 	lossy.Grant(1, "lost", "cleo", "2026-1")
@@ -156,7 +156,7 @@ func aWeek(t *testing.T, path string) {
 	}
 	b.keep(nil, "", changes)
 
-	holed := ledgertest.NewBox("CP_003", 1, morning)
+	holed := ledgertest.NewChargingPoint("CP_003", 1, morning)
 	holed.Boot()
 	holed.Plug(1)
 	first := len(holed.Log)

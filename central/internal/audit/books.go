@@ -61,7 +61,7 @@ func (p *point) price(s *ledger.Session, t *ledger.Ticket) {
 
 func (p *point) same(t, want *ledger.Ticket) {
 	if *t != *want {
-		p.report.wrong(CheckTickets, "ticket %s is not what its session makes: %s", t.ID, t.InsteadOf(want))
+		p.report.wrong(CheckTickets, "ticket %s is not what its session makes: %s", t.ID, t.Diff(want))
 	}
 }
 
@@ -106,7 +106,7 @@ func (p *point) energy() {
 // overlaps finds a Wh that is on two tickets. Registers of a meter that was
 // replaced cannot be compared with those of the one before.
 func (p *point) overlaps(id charge.ConnectorID, m *ledger.Meter) {
-	if m.Before.Known || m.Carried != 0 {
+	if m.Previous.Known || m.Carried != 0 {
 		return
 	}
 	var all []ledger.Ticket

@@ -24,7 +24,7 @@ type fold struct {
 
 func (p *point) newFold() *fold {
 	f := &fold{p: p, cp: ledger.NewCP(p.cp.ID), ended: map[charge.SessionID]ledger.Session{}, tickets: map[string]ledger.Ticket{}}
-	f.cp.Named, f.cp.Conn = p.cp.Named, p.cp.Conn
+	f.cp.AnnouncedJournal, f.cp.Conn = p.cp.AnnouncedJournal, p.cp.Conn
 	for j, seq := range p.pruned {
 		past := &ledger.Journal{ID: j, Last: seq, OpenedAt: 1}
 		if known := p.cp.Journals[j]; known != nil && known.Last == seq {
@@ -78,7 +78,7 @@ func (f *fold) take(in ledger.Input) {
 	}
 	f.passHoleOf(r)
 	out, changes := ledger.Apply(f.cp, &f.env, in)
-	if out.Verdict == ledger.Gap && f.passed(r, out.Payload) {
+	if out.Verdict == ledger.OutOfOrder && f.passed(r, out.Payload) {
 		f.keep(changes)
 		f.cp.First = wire.Position{Journal: r.Journal, Seq: r.Seq} // as presence said then
 		out, changes = ledger.Apply(f.cp, &f.env, in)
@@ -108,7 +108,7 @@ func (f *fold) passHoleOf(r *wire.Record) {
 		}
 		if j.Last+1 == h.First {
 			j.Last, j.Hash = h.Last, ""
-			f.cp.Holes[h.ID] = &ledger.Hole{
+			f.cp.Gaps[h.ID] = &ledger.Gap{
 				ID: h.ID, CPID: h.CPID, Journal: h.Journal, First: h.First, Last: h.Last, Missing: []ledger.Range{{First: h.First, Last: h.Last}},
 			}
 		}
@@ -124,7 +124,7 @@ func (f *fold) passed(r *wire.Record, payload wire.Payload) bool {
 			before = *reg.After
 		}
 	}
-	return slices.ContainsFunc(f.p.holes, func(h ledger.Hole) bool {
+	return slices.ContainsFunc(f.p.holes, func(h ledger.Gap) bool {
 		return h.Journal == before.Journal && h.First <= before.Seq && (before.Seq <= h.Last || h.Last == 0) ||
 			r.Seq == 1 && h.Journal == r.Journal && h.First == 0
 	})
@@ -139,8 +139,8 @@ func (f *fold) keep(changes []ledger.Change) {
 			}
 		case ledger.TicketMade:
 			f.tickets[c.Ticket.ID] = c.Ticket
-		case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootForgotten,
-			ledger.MeterChanged, ledger.HoleChanged, ledger.AlarmRaised:
+		case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootDeleted,
+			ledger.MeterChanged, ledger.GapChanged, ledger.AlarmRaised:
 		}
 	}
 }
@@ -198,7 +198,7 @@ func (f *fold) accounts(cp *ledger.CP, sessions []ledger.Session, tickets []ledg
 	sessions = slices.DeleteFunc(sessions, func(s ledger.Session) bool { return f.p.doubted[s.ID] || f.cut(s.ID) })
 	tickets = slices.DeleteFunc(slices.Clone(tickets), func(t ledger.Ticket) bool { return f.p.doubted[t.SessionID] || f.cut(t.SessionID) })
 	lines := map[string]struct{}{}
-	for _, l := range ledger.Accounts(cp, sessions, tickets) {
+	for _, l := range ledger.AccountLines(cp, sessions, tickets) {
 		if f.comparable(l) {
 			lines[l] = struct{}{}
 		}
@@ -227,7 +227,7 @@ func (f *fold) comparable(line string) bool {
 // has.
 func (p *point) endsInHole(id charge.JournalID) bool {
 	j := p.cp.Journals[id]
-	return j != nil && slices.ContainsFunc(p.holes, func(h ledger.Hole) bool {
+	return j != nil && slices.ContainsFunc(p.holes, func(h ledger.Gap) bool {
 		return h.Journal == id && slices.ContainsFunc(h.Missing, func(r ledger.Range) bool { return within(r, j.Last) })
 	})
 }

@@ -28,7 +28,7 @@ func (m *memory) Stuck(context.Context) ([]string, error)       { return nil, ni
 func (m *memory) Wanted(context.Context) (int64, error)         { return 0, nil }
 
 func (m *memory) CPs(context.Context) (map[charge.CPID]*ledger.CP, error) {
-	return map[charge.CPID]*ledger.CP{m.CP.ID: m.Whole()}, nil
+	return map[charge.CPID]*ledger.CP{m.CP.ID: m.FullState()}, nil
 }
 
 func (m *memory) Tariffs(context.Context) ([]ledger.Tariff, error) {
@@ -48,8 +48,8 @@ func (m *memory) TicketsOf(context.Context, charge.CPID) ([]ledger.Ticket, error
 	return slices.Collect(maps.Values(m.Tickets)), nil
 }
 
-func (m *memory) HolesOf(context.Context, charge.CPID) ([]ledger.Hole, error) {
-	return slices.Collect(maps.Values(m.Holes)), nil
+func (m *memory) HolesOf(context.Context, charge.CPID) ([]ledger.Gap, error) {
+	return slices.Collect(maps.Values(m.Gaps)), nil
 }
 
 func (m *memory) TicketsInDoubt(_ context.Context, cp charge.CPID) (map[charge.SessionID]bool, error) {
@@ -97,10 +97,10 @@ func (m *memory) say(r wire.Record) {
 
 // live lets an honest charging point do something at random; now and then its
 // storage goes back or its beginning is not kept.
-func live(t *rapid.T, b *ledgertest.Box) {
+func live(t *rapid.T, b *ledgertest.ChargingPoint) {
 	b.Now += charge.Time(rapid.IntRange(1, 60_000).Draw(t, "ms"))
-	id := charge.ConnectorID(rapid.IntRange(1, len(b.Outlets)).Draw(t, "connector"))
-	o := b.Outlets[id]
+	id := charge.ConnectorID(rapid.IntRange(1, len(b.Connectors)).Draw(t, "connector"))
+	o := b.Connectors[id]
 	switch what := rapid.IntRange(0, 10).Draw(t, "what"); {
 	case b.Boots == 0 || what == 0:
 		b.Boot()
@@ -138,7 +138,7 @@ func settle(t *rapid.T, m *memory, state ledger.SessionState) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m.Keep(changes)
+		m.Save(changes)
 	}
 }
 
@@ -147,13 +147,13 @@ func settle(t *rapid.T, m *memory, state ledger.SessionState) {
 func TestNoFalseAlarm(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		b := ledgertest.NewBox("CP_001", rapid.IntRange(1, 2).Draw(t, "connectors"), morning)
+		b := ledgertest.NewChargingPoint("CP_001", rapid.IntRange(1, 2).Draw(t, "connectors"), morning)
 		m := &memory{Book: ledgertest.NewBook(b.ID, morning)}
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			live(t, b)
 			switch rapid.IntRange(0, 4).Draw(t, "heard") {
 			case 0: // all it holds, in order
-				m.Heard(b.Presence(wire.Position{}, charge.Epoch{}))
+				m.ApplyPresence(b.Presence(wire.Position{}, charge.Epoch{}))
 				for _, r := range b.Storage {
 					m.say(r)
 				}

@@ -192,9 +192,9 @@ func (l *instance) alarms() map[string]int {
 // parallel, is one reservation and one session to start.
 func TestFiftyOrdersAtOnceAreOne(t *testing.T) {
 	target := orders.Target{CPID: "CP_1", Connector: 1}
-	for name, ask := range map[string]orders.Ask{
-		"reserve": orders.AskReserve{Target: target, Username: "ann"},
-		"start":   orders.AskStart{Target: target, Username: "ann"},
+	for name, ask := range map[string]orders.OperatorRequest{
+		"reserve": orders.OperatorReserve{Target: target, Username: "ann"},
+		"start":   orders.OperatorStart{Target: target, Username: "ann"},
 	} {
 		dir := t.TempDir()
 		t.Run(name, func(t *testing.T) {

@@ -66,7 +66,7 @@ func TestADamagedDatabaseStopsAndLosesNothing(t *testing.T) {
 				if a, ok := broken.live.Alarm(); !ok || a.Kind != ingest.AlarmDatabase || broken.live.Network().Books.Alarms == 0 {
 					t.Errorf("alarm: got %+v %v", a, ok)
 				}
-				if _, err := broken.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.AskCancel{ReservationID: "r"}}); !errors.Is(err, ingest.ErrStorage) {
+				if _, err := broken.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.OperatorCancel{ReservationID: "r"}}); !errors.Is(err, ingest.ErrStorage) {
 					t.Errorf("an operator: got %v, want ErrStorage", err)
 				}
 				if got := broken.out.acked("CP_1"); got > p.Seq-8 {

@@ -112,7 +112,7 @@ func (d *decade) live() {
 	d.commit(d.from(wire.TopicDriverEvents, journaltest.Message{Key: "ann", Value: raw})...)
 	for _, available := range []bool{false, true} {
 		once := IdempotencyKey{Key: fmt.Sprint("k", d.round, available), Request: sha256.Sum256([]byte{1})}
-		d.commit(&operatorIn{Order{orders.AskAvailability{Target: orders.Target{CPID: d.p.CP}, Available: available}}, once, nil})
+		d.commit(&operatorIn{Order{orders.OperatorAvailability{Target: orders.Target{CPID: d.p.CP}, Available: available}}, once, nil})
 	}
 	for range 3 { // commands that nobody answers end by themselves
 		time.Sleep(2 * time.Minute)
@@ -197,7 +197,7 @@ func TestTenYearsLeaveNothingBehind(t *testing.T) {
 		if lastRows["commands"] == 0 || lastRows["reservations"] == 0 {
 			t.Error("no command was sent, or no driver was served: the test shows less than it says")
 		}
-		if known := w.cps["CP_1"].Known; known != int64(17*d.round+1) {
+		if known := w.cps["CP_1"].KnownRecords; known != int64(17*d.round+1) {
 			t.Errorf("%d records are known, want 17 each third day and the first boot: %d", known, 17*d.round+1)
 		}
 		// A restart loads what the running one has.
@@ -205,8 +205,8 @@ func TestTenYearsLeaveNothingBehind(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if cp := again["CP_1"]; cp.Known != w.cps["CP_1"].Known || len(cp.Journals) > keepJournals {
-			t.Errorf("loaded: %d records known in %d journals", cp.Known, len(cp.Journals))
+		if cp := again["CP_1"]; cp.KnownRecords != w.cps["CP_1"].KnownRecords || len(cp.Journals) > keepJournals {
+			t.Errorf("loaded: %d records known in %d journals", cp.KnownRecords, len(cp.Journals))
 		}
 	})
 }

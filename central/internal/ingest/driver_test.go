@@ -241,7 +241,7 @@ func TestAnOperatorIsAnsweredWithWhatWasOrdered(t *testing.T) {
 		l.deliver(wire.TopicEvents, a.All...)
 		l.online(a)
 		synctest.Wait()
-		r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.AskAvailability{Available: false}})
+		r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.OperatorAvailability{Available: false}})
 		if err != nil || r.Refused != "" || len(r.Commands) != 1 || r.Points != 1 {
 			t.Fatalf("got %+v %v, want one command for one point", r, err)
 		}
@@ -252,7 +252,7 @@ func TestAnOperatorIsAnsweredWithWhatWasOrdered(t *testing.T) {
 		if k := l.live.Network().CPs[0].Connectors[0]; k.Available {
 			t.Errorf("got %+v, want it wanted out of service", k)
 		}
-		if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.AskCancel{ReservationID: "none"}}); err != nil || r.Refused == "" {
+		if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.OperatorCancel{ReservationID: "none"}}); err != nil || r.Refused == "" {
 			t.Errorf("got %+v %v, want a refusal", r, err)
 		}
 	})
@@ -269,7 +269,7 @@ func TestNothingIsOrderedInVainForEver(t *testing.T) {
 		l.deliver(wire.TopicEvents, a.All...)
 		l.online(a)
 		synctest.Wait()
-		if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.AskAvailability{Available: false}}); err != nil {
+		if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.OperatorAvailability{Available: false}}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(24 * time.Hour)

@@ -125,7 +125,7 @@ func (w *Writer) ackEveryPoint() {
 	}
 	all := make([]pendingAck, 0, len(w.cps))
 	for _, cp := range w.cps {
-		journal := cp.Present
+		journal := cp.CurrentJournal
 		if cp.Next.Journal != "" {
 			journal = cp.Next.Journal
 		}

@@ -68,8 +68,8 @@ func (u *unit) changeFacts(c ledger.Change) {
 		} else {
 			u.fact("alarm", c.Alarm.CPID, "alarm %s: %s", c.Alarm.Kind, c.Alarm.Detail)
 		}
-	case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootForgotten, ledger.MeterChanged,
-		ledger.SessionChanged, ledger.HoleChanged:
+	case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootDeleted, ledger.MeterChanged,
+		ledger.SessionChanged, ledger.GapChanged:
 	}
 }
 
@@ -88,7 +88,7 @@ func (u *unit) effectFacts(e orders.Effect) {
 		if !c.State.Open() {
 			u.factOf(c.SessionID, "command", c.CPID, "%s at %s/%d: %s %s", c.Type, c.CPID, c.Connector, c.State, c.Reason)
 		}
-	case orders.SaveWish, orders.SaveRequest, orders.SaveFence, orders.SendCommand, orders.Tell, orders.Refused, orders.Reply:
+	case orders.SaveDesired, orders.SaveRequest, orders.SaveFence, orders.SendCommand, orders.PublishEvent, orders.CountRefusal, orders.Reply:
 	}
 }
 

@@ -58,7 +58,7 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 		if got := l.counters()["applied"]; got != 1 {
 			t.Errorf("a fenced Central applied %d records", got-1)
 		}
-		if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.AskReserve{Username: "ann"}}); err != nil || r.Refused != orders.RefusedFenced {
+		if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.OperatorReserve{Username: "ann"}}); err != nil || r.Refused != orders.RefusedFenced {
 			t.Errorf("an operator of a fenced Central: got %+v %v, want fenced", r, err)
 		}
 		for _, op := range []ingest.Op{ingest.PassNext{CPID: "CP_1"}, ingest.Settle{}, ingest.Explain{}} {
@@ -145,7 +145,7 @@ func TestAPresenceConcernsOneChargingPoint(t *testing.T) {
 				l.deliver(wire.TopicMonitor, a.Presence(1, claim), b.Presence(1, own))
 				time.Sleep(time.Second)
 			}
-			if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.AskAvailability{Target: orders.Target{CPID: "CP_1"}}}); err != nil || r.Refused != "" {
+			if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.OperatorAvailability{Target: orders.Target{CPID: "CP_1"}}}); err != nil || r.Refused != "" {
 				t.Fatalf("%s: asked for availability: %+v %v", name, r, err)
 			}
 			time.Sleep(10 * time.Second)

@@ -92,7 +92,7 @@ func TestAFailedTransactionReadsBackWhatItTouched(t *testing.T) {
 		t.Error("a charging point that was not touched was read back")
 	}
 	for id, want := range map[charge.CPID]int64{"CP_1": 9, "CP_NEW": 1} {
-		if cp := d.w.cps[id]; cp == nil || cp.Known != want {
+		if cp := d.w.cps[id]; cp == nil || cp.KnownRecords != want {
 			t.Errorf("%s: got %+v, want %d records known", id, cp, want)
 		}
 	}
@@ -109,7 +109,7 @@ func TestABatchHasAllThatWaits(t *testing.T) {
 			case 1:
 				to = d.w.monitor
 			case 2:
-				go func() { d.w.requests <- &operatorIn{Order{orders.AskLift{}}, IdempotencyKey{}, nil} }()
+				go func() { d.w.requests <- &operatorIn{Order{orders.OperatorLiftFence{}}, IdempotencyKey{}, nil} }()
 				continue
 			}
 			go func() { to <- []input{tickIn{}} }()
@@ -127,7 +127,7 @@ func TestOldRequestsGoWithinAMinute(t *testing.T) {
 	const old = 10_000
 	if err := d.s.Write(t.Context(), func(tx *store.Tx) error {
 		for i := range old {
-			q := orders.Request{MessageID: fmt.Sprint("m", i), Username: "ann", ReadAt: 1, Silent: true}
+			q := orders.Request{MessageID: fmt.Sprint("m", i), Username: "ann", ReadAt: 1, Ignored: true}
 			if err := tx.Orders([]orders.Effect{orders.SaveRequest{Request: q}}); err != nil {
 				return err
 			}
@@ -152,8 +152,8 @@ func TestABootThatComesBackInOneUnit(t *testing.T) {
 	connector := func(register charge.WattHours) ledger.Change {
 		return ledger.ConnectorChanged{CPID: "CP_1", Connector: ledger.Connector{Journal: "j", ID: 1, Register: register}}
 	}
-	u.addChanges([]ledger.Change{ledger.PointChanged{Point: ledger.Point{ID: "CP_1", Present: "j"}}, connector(1)})
-	u.addChanges([]ledger.Change{ledger.BootForgotten{CPID: "CP_1", Journal: "j"}, connector(7)})
+	u.addChanges([]ledger.Change{ledger.PointChanged{Point: ledger.Point{ID: "CP_1", CurrentJournal: "j"}}, connector(1)})
+	u.addChanges([]ledger.Change{ledger.BootDeleted{CPID: "CP_1", Journal: "j"}, connector(7)})
 	if err := d.s.Write(t.Context(), func(tx *store.Tx) error { return u.write(tx) }); err != nil {
 		t.Fatal(err)
 	}

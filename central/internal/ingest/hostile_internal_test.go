@@ -268,15 +268,15 @@ func (l *faultyPoint) asks(t *rapid.T) Op {
 	target := orders.Target{CPID: l.id, Connector: someConnector(t)}
 	switch rapid.IntRange(0, 8).Draw(t, "operator") {
 	case 0:
-		return Order{orders.AskReserve{Target: target, Username: someUser(t)}}
+		return Order{orders.OperatorReserve{Target: target, Username: someUser(t)}}
 	case 1:
-		return Order{orders.AskStart{Target: target, Username: someUser(t)}}
+		return Order{orders.OperatorStart{Target: target, Username: someUser(t)}}
 	case 2:
-		return Order{orders.AskStop{SessionID: someSession(t)}}
+		return Order{orders.OperatorStop{SessionID: someSession(t)}}
 	case 3:
-		return Order{orders.AskAvailability{Target: target, Available: rapid.Bool().Draw(t, "available")}}
+		return Order{orders.OperatorAvailability{Target: target, Available: rapid.Bool().Draw(t, "available")}}
 	case 4:
-		return Order{orders.AskCancel{ReservationID: someReservation(t)}}
+		return Order{orders.OperatorCancel{ReservationID: someReservation(t)}}
 	case 5:
 		return Settle{SessionID: someSession(t)}
 	case 6:
@@ -412,10 +412,10 @@ func same(ctx context.Context, t *rapid.T, w *Writer, s *store.Store) {
 			{"point", other.Point, cp.Point},
 			{"journals", other.Journals, cp.Journals},
 			{"connectors", other.Connectors, cp.Connectors},
-			{"waiting", other.Waiting, cp.Waiting},
+			{"waiting", other.PendingConnectors, cp.PendingConnectors},
 			{"meters", other.Meters, cp.Meters},
 			{"sessions", other.Sessions, cp.Sessions},
-			{"holes", other.Holes, cp.Holes},
+			{"holes", other.Gaps, cp.Gaps},
 		} {
 			if g, w := flat(pair.got), flat(pair.want); g != w {
 				t.Fatalf("%s of %s: the database has\n%s\nmemory has\n%s", pair.what, id, g, w)

@@ -27,9 +27,9 @@ func once(key, request string) ingest.IdempotencyKey {
 
 var (
 	point         = orders.Target{CPID: "CP_1", Connector: 1}
-	simulate      = ingest.Order{Ask: orders.AskSimulate{Target: point, Action: wire.SimulatePlug}} // each one is an order of its own
-	reserve       = ingest.Order{Ask: orders.AskReserve{Target: point, Username: "ann"}}
-	cancelUnknown = ingest.Order{Ask: orders.AskCancel{ReservationID: "none"}}
+	simulate      = ingest.Order{Ask: orders.OperatorSimulate{Target: point, Action: wire.SimulatePlug}} // each one is an order of its own
+	reserve       = ingest.Order{Ask: orders.OperatorReserve{Target: point, Username: "ann"}}
+	cancelUnknown = ingest.Order{Ask: orders.OperatorCancel{ReservationID: "none"}}
 )
 
 // simulated is a life with a simulated charging point that is online.
@@ -139,7 +139,7 @@ func TestARepeatHasTheFirstAnswer(t *testing.T) {
 			{once: once("refused", "cancel"), op: cancelUnknown},
 			{once: once("held", "reserve"), op: reserve},
 			{once: once("HELD", "reserve"), op: reserve}, // another key: the driver has his reservation
-			{once: once("all", "availability"), op: ingest.Order{Ask: orders.AskAvailability{Available: true}}},
+			{once: once("all", "availability"), op: ingest.Order{Ask: orders.OperatorAvailability{Available: true}}},
 			{once: once("admit", "admit"), op: ingest.Admit{CPID: "CP_1", Admitted: true}},
 			{once: once("stranger", "admit"), op: ingest.Admit{CPID: "CP_9", Admitted: true}},
 			{once: once("pass", "pass"), op: ingest.PassNext{CPID: "CP_1"}},

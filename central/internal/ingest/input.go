@@ -202,9 +202,9 @@ func (in onlineIn) apply(u *unit) {
 	if cp := u.w.cps[in.cp]; cp != nil {
 		u.cp = in.cp
 		u.touched[in.cp] = struct{}{}
-		u.addChanges(ledger.Noticed(cp))
+		u.addChanges(ledger.ClearSilence(cp))
 	}
-	u.stepOrders(orders.PointHeard{Now: u.moment(), CPID: in.cp})
+	u.stepOrders(orders.PresenceReceived{Now: u.moment(), CPID: in.cp})
 }
 
 // silentIn says that a charging point with open sessions was not heard for too
@@ -221,7 +221,7 @@ func (in silentIn) apply(u *unit) {
 	}
 	u.cp = in.cp
 	u.touched[in.cp] = struct{}{}
-	u.addChanges(ledger.Silence(cp, &u.env, in.since))
+	u.addChanges(ledger.RaiseSilence(cp, &u.env, in.since))
 }
 
 // otherCentralIn says that another Central spoke.
@@ -230,7 +230,7 @@ type otherCentralIn struct{ central charge.Epoch }
 func (in answerIn) apply(u *unit) {
 	u.markRead(in.d)
 	q, ok := u.request(orders.RequestKey{Username: in.e.Username, MessageID: in.e.MessageID})
-	u.stepOrders(orders.AnswerHeard{Now: u.moment(), Answer: in.e, Known: ok && q.Finished()})
+	u.stepOrders(orders.AnswerReceived{Now: u.moment(), Answer: in.e, Known: ok && q.Finished()})
 }
 
 func (in otherCentralIn) apply(u *unit) {
@@ -238,7 +238,7 @@ func (in otherCentralIn) apply(u *unit) {
 	if !u.w.plausible(in.central) {
 		return
 	}
-	u.stepOrders(orders.CentralHeard{Now: u.moment(), Central: in.central})
+	u.stepOrders(orders.OtherCentralSeen{Now: u.moment(), Central: in.central})
 }
 
 // earlierCentralIn is a sign of life of a Central that was in the log before this run.

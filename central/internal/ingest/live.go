@@ -45,7 +45,7 @@ type Live struct {
 	heartbeatsUnread string            // why the bridge cannot be heard by this Central; "" when it can
 	bridge           *wire.BridgeAlive // as heard last; nil: never
 	bridges          map[string]bridgeState
-	pipeline         ledger.Way
+	pipeline         ledger.Pipeline
 	points           map[charge.CPID]*livePoint
 	counters         map[string]int64
 	bad              int64 // telemetry that could not be read
@@ -90,7 +90,7 @@ func NewLive(fallback ledger.Tariff) *Live {
 	now := charge.At(time.Now())
 	return &Live{
 		clock:    time.Now,
-		pipeline: ledger.Way{Started: now, Patience: staleAfter}, since: now, waitsFor: "starting", fallback: fallback,
+		pipeline: ledger.Pipeline{Started: now, HeartbeatTimeout: staleAfter}, since: now, waitsFor: "starting", fallback: fallback,
 		kafka:  Part{Name: "kafka", State: PartUnknown, Since: now, Reason: "not asked yet"},
 		points: map[charge.CPID]*livePoint{}, bridges: map[string]bridgeState{}, counters: map[string]int64{}, changed: make(chan struct{}), activeChanged: make(chan struct{}),
 	}
@@ -374,7 +374,7 @@ func (l *Live) bridgeHeartbeat(b *wire.BridgeAlive, d *KafkaRecord) {
 	// The same is heard by two readers. Which is newer no clock says alone: the
 	// bridge's may be set back, and the log may be another one.
 	old := was.alive != nil && was.alive.StartedAt == b.StartedAt && b.At < was.alive.At && d.Offset <= was.offset
-	if at < l.pipeline.HeardAt() || old {
+	if at < l.pipeline.LastHeartbeat() || old {
 		return
 	}
 	if l.bridge == nil || l.bridge.MQTT.Up != b.MQTT.Up || was.alive == nil ||
@@ -383,8 +383,8 @@ func (l *Live) bridgeHeartbeat(b *wire.BridgeAlive, d *KafkaRecord) {
 	}
 	l.bridge = b
 	l.bridges[b.Bridge] = bridgeState{b, at, d.Offset}
-	l.pipeline.Heard(b.MQTT.Up, b.MQTT.Since, at)
-	l.pipeline.Watch(l.now())
+	l.pipeline.BridgeHeartbeat(b.MQTT.Up, b.MQTT.Since, at)
+	l.pipeline.Refresh(l.now())
 }
 
 // dropSilentBridges forgets those that were silent for long beside one that is heard.
@@ -398,14 +398,14 @@ func (l *Live) dropSilentBridges(now charge.Time) {
 
 // evaluate says whether a charging point is there.
 func (l *Live) evaluate(p *livePoint, now charge.Time) (ledger.Liveness, charge.Time) {
-	s := ledger.Signs{HeardAt: p.seenAt}
+	s := ledger.Heartbeat{LastSeenAt: p.seenAt}
 	if p.telemetry != nil {
 		s.Interval = time.Duration(p.telemetry.IntervalMS) * time.Millisecond
 	}
 	if !p.view.Online && p.view.PresenceAt >= p.seenAt {
-		s.GoneAt = min(p.view.PresenceAt, now)
+		s.WillAt = min(p.view.PresenceAt, now)
 	}
-	return l.pipeline.Live(s, p.lastKnown, now)
+	return l.pipeline.Liveness(s, p.lastKnown, now)
 }
 
 func (l *Live) liveness(id charge.CPID, now charge.Time) (link ledger.Liveness, since charge.Time) {
@@ -432,7 +432,7 @@ func (l *Live) checkLinks(now charge.Time, after time.Duration) (back []charge.C
 		l.clockSetBack(now)
 	}
 	l.checkedAt = now
-	l.pipeline.Watch(now)
+	l.pipeline.Refresh(now)
 	l.dropSilentBridges(now)
 	moved := false
 	for id, p := range l.points {
@@ -462,7 +462,7 @@ func (l *Live) checkLinks(now charge.Time, after time.Duration) (back []charge.C
 // clockSetBack takes back what was heard by a clock that was ahead: until that date a
 // charging point would be online though nothing is heard of it.
 func (l *Live) clockSetBack(now charge.Time) {
-	l.pipeline.SetBack(now)
+	l.pipeline.ClockSetBack(now)
 	l.since, l.kafka.Since = min(l.since, now), min(l.kafka.Since, now)
 	for _, p := range l.points {
 		p.seenAt, p.telemetryAt = min(p.seenAt, now), min(p.telemetryAt, now)

@@ -198,7 +198,7 @@ func TestBeforeItIsActiveItOrdersNothing(t *testing.T) {
 		first.end()
 		l := newInstance(t, options(dir), config())
 		defer l.end()
-		r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.AskAvailability{Target: orders.Target{CPID: "CP_1"}}})
+		r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.OperatorAvailability{Target: orders.Target{CPID: "CP_1"}}})
 		if err != nil || len(r.Commands) == 0 {
 			t.Fatalf("got %+v %v, want the order written down", r, err)
 		}

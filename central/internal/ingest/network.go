@@ -143,8 +143,8 @@ func (v *pointView) same(o *pointView) bool {
 func (w *Writer) viewOf(cp *ledger.CP, now charge.Time) pointView {
 	v := pointView{
 		ID: cp.ID, Name: cp.Name, Place: cp.Place, Agent: cp.Agent, Admitted: cp.Admitted, Simulated: cp.Simulated,
-		HasSession: cp.Charges(), Silent: cp.SilentAt != 0,
-		Online: cp.Online, PresenceAt: cp.PresenceAt, Present: cp.Present, Alarm: alarmOf(cp), Known: cp.Known,
+		HasSession: cp.HasOpenSession(), Silent: cp.SilentSince != 0,
+		Online: cp.Online, PresenceAt: cp.PresenceAt, Present: cp.CurrentJournal, Alarm: alarmOf(cp), Known: cp.KnownRecords,
 		Connectors: make([]connectorView, 0, len(cp.Connectors)),
 	}
 	for _, m := range cp.Meters {
@@ -169,7 +169,7 @@ func (w *Writer) viewOf(cp *ledger.CP, now charge.Time) pointView {
 func alarmOf(cp *ledger.CP) string {
 	switch {
 	case cp.Forked():
-		return "identity quarantined: " + cp.Fork
+		return "identity quarantined: " + cp.ForkReason
 	case len(cp.Faults) > 0:
 		return fmt.Sprintf("fault: %s", cp.Faults[0])
 	}
@@ -182,8 +182,8 @@ func (w *Writer) connectorView(cp *ledger.CP, k *ledger.Connector, now charge.Ti
 		Connector: k.ID, Status: cp.Status(k.ID, now), Available: k.Available, SessionID: k.Session,
 		Faults: slices.Clone(k.Faults), Rated: k.Rated, Register: k.Register,
 	}, statusAfter: cp.Status(k.ID, charge.MaxTime)}
-	v.Waits = w.orders.Waits(t, k)
-	if wanted, ok := w.orders.Wanted(t); ok {
+	v.Waits = w.orders.WaitingOf(t, k)
+	if wanted, ok := w.orders.DesiredAvailability(t); ok {
 		v.Available = wanted
 	}
 	if s := cp.Sessions[k.Session]; s != nil {
@@ -232,7 +232,7 @@ func (l *Live) mqttPart(now charge.Time) Part {
 	case l.bridge == nil:
 		return p
 	case !l.pipeline.BridgeUp(now):
-		p.Since = l.pipeline.HeardAt()
+		p.Since = l.pipeline.LastHeartbeat()
 		return p
 	case l.bridge.MQTT.Up:
 		p.State, p.Reason = PartUp, ""
@@ -249,7 +249,7 @@ func (l *Live) bridgePart(now charge.Time) Part {
 	case l.pipeline.BridgeUp(now):
 		return l.liveBridgePart(now)
 	case l.bridge != nil:
-		p.Since, p.Reason = l.pipeline.HeardAt(), "not heard any more"
+		p.Since, p.Reason = l.pipeline.LastHeartbeat(), "not heard any more"
 	}
 	switch {
 	case l.kafka.State != PartUp:

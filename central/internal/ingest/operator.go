@@ -31,7 +31,7 @@ const replyTimeout = 20 * time.Second
 type Op interface{ op() }
 
 // Order asks for what orders can do.
-type Order struct{ Ask orders.Ask }
+type Order struct{ Ask orders.OperatorRequest }
 
 // Admit lets a charging point take part, or takes that back.
 type Admit struct {
@@ -160,15 +160,15 @@ func (u *unit) dispatch(op Op) (r Reply, no *refusal) {
 		r.Reply = u.order(op.Ask)
 		r.Points = u.pointsConcerned(op.Ask)
 	case Lift:
-		r.Reply = u.order(orders.AskLift{})
+		r.Reply = u.order(orders.OperatorLiftFence{})
 	case Admit:
 		no = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Admit(cp, op.Admitted), nil })
 		if no == nil {
-			r.Reply = u.order(orders.AskAdmitted{CPID: op.CPID, Admitted: op.Admitted})
+			r.Reply = u.order(orders.OperatorAdmitted{CPID: op.CPID, Admitted: op.Admitted})
 			r.Target = orders.Target{CPID: op.CPID}
 		}
 	case PassNext:
-		no = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.PassNext(cp, &u.env) })
+		no = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.SkipNext(cp, &u.env) })
 	case Release:
 		no = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Release(cp), nil })
 	case Settle:
@@ -208,7 +208,7 @@ func (u *unit) settle(id charge.SessionID) (orders.Reply, *refusal) {
 	if no != nil {
 		return orders.Reply{}, no
 	}
-	return u.order(orders.AskSettled{Target: orders.Target{CPID: s.CPID, Connector: s.Connector}, SessionID: id}), nil
+	return u.order(orders.OperatorSettled{Target: orders.Target{CPID: s.CPID, Connector: s.Connector}, SessionID: id}), nil
 }
 
 // silent reports whether the charging point of an open session is silent: not
@@ -229,11 +229,11 @@ func (u *unit) silent(s *ledger.Session) (bool, *refusal) {
 }
 
 func (u *unit) explain(gap int64, words string) *refusal {
-	h, ok := lookUp(u, func() (ledger.Hole, bool, error) { return u.w.store.Hole(u.ctx, gap) })
+	h, ok := lookUp(u, func() (ledger.Gap, bool, error) { return u.w.store.Hole(u.ctx, gap) })
 	if !ok {
 		return &refusal{refusedGap, fmt.Sprintf("no hole %d", gap)}
 	}
-	return u.applyTo(h.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Explain(cp, h.ID, words) })
+	return u.applyTo(h.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.ExplainGap(cp, h.ID, words) })
 }
 
 // refusedByFence refuses what a Central may not do that only watches; orders judges by
@@ -262,21 +262,21 @@ func (u *unit) applyTo(id charge.CPID, fn func(*ledger.CP) ([]ledger.Change, err
 		return &refusal{refusedState, err.Error()}
 	}
 	u.addChanges(changes)
-	u.stepOrders(orders.PointHeard{Now: u.moment(), CPID: id, Changes: changes})
+	u.stepOrders(orders.PresenceReceived{Now: u.moment(), CPID: id, Changes: changes})
 	return nil
 }
 
 // order gives an Ask to orders, which answers with exactly one Reply.
-func (u *unit) order(a orders.Ask) (r orders.Reply) {
+func (u *unit) order(a orders.OperatorRequest) (r orders.Reply) {
 	u.operatorReply = &r
-	u.stepOrders(orders.OperatorAsked{Now: u.moment(), Ask: a})
+	u.stepOrders(orders.OperatorRequestReceived{Now: u.moment(), Request: a})
 	u.operatorReply = nil
 	return r
 }
 
 // pointsConcerned is how many charging points a wish of availability is about.
-func (u *unit) pointsConcerned(a orders.Ask) int {
-	if av, ok := a.(orders.AskAvailability); ok && av.CPID == "" {
+func (u *unit) pointsConcerned(a orders.OperatorRequest) int {
+	if av, ok := a.(orders.OperatorAvailability); ok && av.CPID == "" {
 		return len(u.w.cps)
 	}
 	return 0

@@ -60,7 +60,7 @@ func (w *Writer) sendProgress(now charge.Time) {
 			EventID:   fmt.Sprintf("%s.%d", s.k.SessionID, now),
 			EventType: wire.CentralProgress, Username: s.k.Username, CPID: s.cp, Connector: s.k.Connector,
 			SessionID: s.k.SessionID, EnergyKWh: new(wire.KWh(s.k.Energy)), PowerW: new(s.k.Power),
-			Cost: new(orders.MoneyTold(s.k.Cost)), Currency: string(s.k.Cost.Currency), Timestamp: wire.Seconds(now),
+			Cost: new(orders.WireMoney(s.k.Cost)), Currency: string(s.k.Cost.Currency), Timestamp: wire.Seconds(now),
 		}
 		raw, err := e.Encode()
 		if err != nil {

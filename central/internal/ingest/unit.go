@@ -97,7 +97,7 @@ func (w *Writer) newUnit(ctx context.Context) *unit {
 		offsets: map[partitionKey]offsetIn{}, counts: map[string]int64{}, touched: map[charge.CPID]struct{}{},
 	}
 	u.env = ledger.Env{
-		Now: u.now, Central: w.self, Speaks: w.live.Active(), Default: w.cfg.Default, Admit: w.cfg.Admit,
+		Now: u.now, Central: w.self, Active: w.live.Active(), Default: w.cfg.Default, AdmitNew: w.cfg.Admit,
 		Journal: u.journal, KeepJournals: keepJournals, JournalEnding: u.journalEnding,
 		Session: u.Session, Ticket: u.ticket, HashOf: u.hashOf, PrevOf: u.prevOf, Billed: u.billed,
 		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
@@ -139,7 +139,7 @@ func (u *unit) applyRecord(in recordIn) {
 		u.links[recordKey{r.CPID, r.Journal, r.Seq}] = chainLink{out.Hash, r.Prev}
 	case ledger.Duplicate:
 		u.counts[countDuplicates]++
-	case ledger.Gap:
+	case ledger.OutOfOrder:
 		u.counts[countGaps]++
 	case ledger.Mismatched:
 		u.counts[countMismatched]++
@@ -153,27 +153,27 @@ func (u *unit) applyRecord(in recordIn) {
 	u.addChanges(changes)
 	u.acks = append(u.acks, pendingAck{r.CPID, r.Journal})
 	u.recordFacts(r, &out)
-	u.stepOrders(orders.Observed{Now: u.moment(), CPID: r.CPID, Record: *r, Outcome: out, Changes: changes})
+	u.stepOrders(orders.RecordReceived{Now: u.moment(), CPID: r.CPID, Record: *r, Outcome: out, Changes: changes})
 }
 
 func (u *unit) applyPresence(in presenceIn) {
 	u.markRead(in.d)
 	cp := u.touchPoint(in.cp)
-	out, changes := ledger.Heard(cp, &u.env, in.p)
+	out, changes := ledger.ApplyPresence(cp, &u.env, in.p)
 	u.addChanges(changes)
 	if in.p.Next != nil {
 		u.acks = append(u.acks, pendingAck{in.cp, in.p.Next.Journal})
 	}
-	u.stepOrders(orders.PointHeard{Now: u.moment(), CPID: in.cp, NewBoot: out.NewBoot, Changes: changes})
+	u.stepOrders(orders.PresenceReceived{Now: u.moment(), CPID: in.cp, NewBoot: out.NewBoot, Changes: changes})
 }
 
 func (u *unit) applyDriver(in driverIn) {
 	crashpoint.At(crashpoint.Requested)
 	u.markRead(in.d)
 	u.counts[CountRequests]++
-	e := orders.DriverAsked{Now: u.moment(), Request: in.req, Invalid: in.invalid, BadName: in.badName, LoggedAt: in.d.ReceivedAt, After: in.d.NotBefore}
+	e := orders.DriverRequestReceived{Now: u.moment(), Request: in.req, InvalidReason: in.invalid, NameError: in.badName, LoggedAt: in.d.ReceivedAt, LoggedAfter: in.d.NotBefore}
 	if q, ok := u.request(orders.RequestKey{Username: in.req.Username, MessageID: in.req.MessageID}); ok && q.Finished() {
-		e.Was = &q
+		e.Previous = &q
 	}
 	u.stepOrders(e)
 }
@@ -207,7 +207,7 @@ const (
 // replaces the earlier.
 func (u *unit) addChanges(changes []ledger.Change) {
 	for _, c := range changes {
-		if f, ok := c.(ledger.BootForgotten); ok {
+		if f, ok := c.(ledger.BootDeleted); ok {
 			u.forgetBoot(f)
 		}
 		k := keyOfChange(c)
@@ -227,7 +227,7 @@ func (u *unit) addChanges(changes []ledger.Change) {
 
 // forgetBoot drops rows of a boot that is deleted, so that none of them is taken
 // for the place of a row that comes behind it, when the boot is back.
-func (u *unit) forgetBoot(f ledger.BootForgotten) {
+func (u *unit) forgetBoot(f ledger.BootDeleted) {
 	if len(u.changes) == 0 {
 		return
 	}
@@ -253,11 +253,11 @@ func keyOfChange(c ledger.Change) rowKey {
 		return rowKey{kind: 'm', cp: string(c.CPID), connect: c.Meter.Connector}
 	case ledger.SessionChanged:
 		return rowKey{kind: 's', id: string(c.Session.ID)}
-	case ledger.HoleChanged:
-		return rowKey{kind: 'h', id: c.Hole.ID}
+	case ledger.GapChanged:
+		return rowKey{kind: 'h', id: c.Gap.ID}
 	case ledger.AlarmRaised:
 		return rowKey{kind: 'a', id: c.Alarm.ID}
-	case ledger.TicketMade, ledger.BootForgotten:
+	case ledger.TicketMade, ledger.BootDeleted:
 	}
 	return rowKey{}
 }
@@ -269,10 +269,10 @@ func (u *unit) stepOrders(e orders.Event) {
 		case orders.SendCommand:
 			u.commands = append(u.commands, f.Command)
 			continue
-		case orders.Tell:
+		case orders.PublishEvent:
 			u.centralEvents = append(u.centralEvents, f.Event)
 			continue
-		case orders.Refused:
+		case orders.CountRefusal:
 			u.counts[CountRefused+f.Reason]++
 			continue
 		case orders.Reply:
@@ -282,9 +282,9 @@ func (u *unit) stepOrders(e orders.Event) {
 		case orders.SaveReservation:
 			u.touched[f.Reservation.CPID] = struct{}{}
 			u.saveEffect(rowKey{kind: 'r', id: string(f.Reservation.ID)}, f)
-		case orders.SaveWish:
-			u.touched[f.Wish.CPID] = struct{}{}
-			u.saveEffect(rowKey{kind: 'w', cp: string(f.Wish.CPID), id: string(f.Wish.Kind) + string(f.Wish.SessionID), connect: f.Wish.Connector}, f)
+		case orders.SaveDesired:
+			u.touched[f.Desired.CPID] = struct{}{}
+			u.saveEffect(rowKey{kind: 'w', cp: string(f.Desired.CPID), id: string(f.Desired.Kind) + string(f.Desired.SessionID), connect: f.Desired.Connector}, f)
 		case orders.SaveCommand:
 			u.saveEffect(rowKey{kind: 'k', id: string(f.Command.ID)}, f)
 		case orders.SaveRequest:
@@ -425,10 +425,10 @@ func (u *unit) CP(id charge.CPID) *ledger.CP { return u.w.cps[id] }
 // CPs implements orders.View.
 func (u *unit) CPs() iter.Seq[*ledger.CP] { return maps.Values(u.w.cps) }
 
-// Live implements orders.View.
-func (u *unit) Live(id charge.CPID, now charge.Time) ledger.Liveness {
+// Liveness implements orders.View.
+func (u *unit) Liveness(id charge.CPID, now charge.Time) ledger.Liveness {
 	link, since := u.w.live.liveness(id, now)
-	return ledger.Reach(link, since, now)
+	return ledger.OrderLiveness(link, since, now)
 }
 
 // Session implements orders.View.

@@ -108,7 +108,7 @@ func TestEachCommandIsReportedOnceWhenItHasEnded(t *testing.T) {
 		l.deliver(topics.Events, p.All...)
 		l.deliver(topics.Monitor, p.Presence(1, charge.Epoch{}))
 		time.Sleep(time.Second)
-		r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.AskReserve{Target: orders.Target{CPID: "CP_1", Connector: 1}, Username: "ana"}})
+		r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.OperatorReserve{Target: orders.Target{CPID: "CP_1", Connector: 1}, Username: "ana"}})
 		if err != nil || r.Refused != "" {
 			t.Fatalf("got %+v %v", r, err)
 		}

@@ -534,7 +534,7 @@ func (w *Writer) reload(ctx context.Context) error {
 // ackFor is the acknowledgement of a journal, as committed.
 func (w *Writer) ackFor(cp *ledger.CP, journal charge.JournalID) (wire.Ack, error) {
 	u := unit{w: w, ctx: context.Background(), cp: cp.ID}
-	return ledger.Answer(cp, &ledger.Env{Journal: u.journal}, journal), u.err
+	return ledger.AckFor(cp, &ledger.Env{Journal: u.journal}, journal), u.err
 }
 
 // load reads the state from the database.

@@ -21,7 +21,7 @@ func FuzzSettings(f *testing.F) {
 		Tariffs:      []rebuild.Tariff{{Version: "t1", StartFee: 100 * money.MinorUnit, PerKWh: 45 * money.MinorUnit, Currency: "EUR", MadeAt: 1}},
 		Points:       []rebuild.Point{{CPID: "CP_001", Admitted: true}},
 		Availability: []rebuild.Availability{{Available: true, AskedAt: morning}, {CPID: "CP_001", Connector: 1}},
-		Holes:        []rebuild.Hole{{CPID: "CP_001", Journal: "j1", First: 3, Last: 5, Cause: ledger.HoleForgotten}, {CPID: "CP_001", Journal: "j2", First: 1}},
+		Holes:        []rebuild.Hole{{CPID: "CP_001", Journal: "j1", First: 3, Last: 5, Cause: ledger.GapForgotten}, {CPID: "CP_001", Journal: "j2", First: 1}},
 		Settled:      []rebuild.Settled{{CPID: "CP_001", SessionID: "s1", Tariff: "t1"}},
 	}
 	good, err := s.Encode()

@@ -151,8 +151,8 @@ func (r *Rebuilder) writeSettings(tx Tx) error {
 		}
 	}
 	for _, a := range r.settings.Availability {
-		errs = append(errs, tx.Orders([]orders.Effect{orders.SaveWish{Wish: orders.Wish{
-			Kind: orders.WishAvailability, CPID: a.CPID, Connector: a.Connector, Available: a.Available, AskedAt: a.AskedAt,
+		errs = append(errs, tx.Orders([]orders.Effect{orders.SaveDesired{Desired: orders.Desired{
+			Kind: orders.DesiredAvailability, CPID: a.CPID, Connector: a.Connector, Available: a.Available, RequestedAt: a.AskedAt,
 		}}}))
 	}
 	return errors.Join(errs...)
@@ -248,7 +248,7 @@ func (r *Rebuilder) record(ctx context.Context, tx Tx, d *Delivered) error {
 	cp, in := r.point(rec.CPID), ledger.Input{Raw: d.Value, Record: rec}
 	env := r.env(ctx, cp.ID, d.ReceivedAt)
 	out, changes := ledger.Apply(cp, env, in)
-	if out.Verdict == ledger.Gap && r.passed(&rec, out.Payload) {
+	if out.Verdict == ledger.OutOfOrder && r.passed(&rec, out.Payload) {
 		if err := r.keep(tx, changes, d.ReceivedAt); err != nil {
 			return err
 		}
@@ -275,7 +275,7 @@ func (r *Rebuilder) record(ctx context.Context, tx Tx, d *Delivered) error {
 	case ledger.Forked:
 		r.sum.Forked++
 		return tx.Forked(in, out.Hash, d.ReceivedAt)
-	case ledger.Gap:
+	case ledger.OutOfOrder:
 		if _, ok := r.waiting[cp.ID]; !ok {
 			r.waiting[cp.ID] = wire.Position{Journal: rec.Journal, Seq: rec.Seq}
 		}
@@ -301,7 +301,7 @@ func (r *Rebuilder) passed(rec *wire.Record, payload wire.Payload) bool {
 // env is what the ledger knew at that time.
 func (r *Rebuilder) env(ctx context.Context, cp charge.CPID, at charge.Time) *ledger.Env {
 	return &ledger.Env{
-		Now: at, Default: r.defaultAt(at), Admit: r.cfg.Admit,
+		Now: at, Default: r.defaultAt(at), AdmitNew: r.cfg.Admit,
 		Session: func(id charge.SessionID) (ledger.Session, bool) {
 			if s, ok := r.sessions[id]; ok {
 				return s, true
@@ -372,8 +372,8 @@ func (r *Rebuilder) keep(tx Tx, changes []ledger.Change, at charge.Time) error {
 			r.sum.Tickets++
 			r.tickets = append(r.tickets, c.Ticket)
 			errs = append(errs, r.tell(tx, &c.Ticket, at))
-		case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootForgotten,
-			ledger.MeterChanged, ledger.HoleChanged, ledger.AlarmRaised:
+		case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootDeleted,
+			ledger.MeterChanged, ledger.GapChanged, ledger.AlarmRaised:
 		}
 	}
 	return errors.Join(errs...)
@@ -383,7 +383,7 @@ func (r *Rebuilder) tell(tx Tx, t *ledger.Ticket, at charge.Time) error {
 	if _, ok := r.told[t.ID]; ok || at < r.cfg.TellAfter {
 		return nil
 	}
-	e := orders.TicketTold(t, at)
+	e := orders.TicketEvent(t, at)
 	raw, err := e.Encode()
 	if err != nil {
 		return fmt.Errorf("tell ticket %s: %w", t.ID, err)
@@ -400,7 +400,7 @@ func (r *Rebuilder) Again(ctx context.Context) (bool, error) {
 	defer r.mu.Unlock()
 	err := r.transaction(ctx, func(tx Tx) error {
 		for _, id := range slices.Sorted(maps.Keys(r.presences)) {
-			_, changes := ledger.Heard(r.point(id), r.env(ctx, id, r.cfg.Now), r.presences[id])
+			_, changes := ledger.ApplyPresence(r.point(id), r.env(ctx, id, r.cfg.Now), r.presences[id])
 			if err := r.keep(tx, changes, r.cfg.Now); err != nil {
 				return err
 			}

@@ -93,9 +93,9 @@ func (l *lab) make(settings rebuild.Settings, presences ...rebuild.Delivered) re
 // what the quarantine kept out stays out.
 func TestAQuarantineComesOutAsThen(t *testing.T) {
 	l := newLab(t)
-	a := ledgertest.NewBox("CP_001", 1, morning)
+	a := ledgertest.NewChargingPoint("CP_001", 1, morning)
 	a.Boot()
-	b := ledgertest.NewBox("CP_001", 1, morning+minute)
+	b := ledgertest.NewChargingPoint("CP_001", 1, morning+minute)
 	b.Boots, b.Storage = 10, append(b.Storage, a.Storage...)
 	l.say(morning, a.Log...)
 	b.Boot()
@@ -118,7 +118,7 @@ func TestAQuarantineComesOutAsThen(t *testing.T) {
 // tickets that nobody was told of are told.
 func TestPricesAndTellingOfThatDay(t *testing.T) {
 	l := newLab(t)
-	box := ledgertest.NewBox("CP_001", 1, morning-2*minute)
+	box := ledgertest.NewChargingPoint("CP_001", 1, morning-2*minute)
 	box.Boot()
 	said := 0
 	session := func(id charge.SessionID, at charge.Time) {
@@ -161,8 +161,8 @@ func TestPricesAndTellingOfThatDay(t *testing.T) {
 // again, and what presence says is gone becomes a hole; nothing else does.
 func TestWhatPresenceSaysIsGone(t *testing.T) {
 	l := newLab(t)
-	box, silent := ledgertest.NewBox("CP_001", 1, morning), ledgertest.NewBox("CP_002", 1, morning)
-	for _, b := range []*ledgertest.Box{box, silent} {
+	box, silent := ledgertest.NewChargingPoint("CP_001", 1, morning), ledgertest.NewChargingPoint("CP_002", 1, morning)
+	for _, b := range []*ledgertest.ChargingPoint{box, silent} {
 		b.Boot()
 		b.Plug(1)
 		b.Unplug(1)
@@ -193,7 +193,7 @@ func TestWhatPresenceSaysIsGone(t *testing.T) {
 // says today; a record that filled it fills it.
 func TestHolesOfTheSettings(t *testing.T) {
 	l := newLab(t)
-	box := ledgertest.NewBox("CP_001", 1, morning)
+	box := ledgertest.NewChargingPoint("CP_001", 1, morning)
 	box.Boot()
 	for range 3 {
 		box.Plug(1)
@@ -202,7 +202,7 @@ func TestHolesOfTheSettings(t *testing.T) {
 	l.say(morning, box.Log[0], box.Log[1]) // 3, 4 and 5 are missing
 	l.say(morning+minute, box.Log[5:]...)
 	l.say(morning+2*minute, box.Log[3]) // 4 turned up late
-	sum := l.make(rebuild.Settings{Holes: []rebuild.Hole{{CPID: "CP_001", Journal: box.Journal, First: 3, Last: 5, Cause: ledger.HoleForgotten}}})
+	sum := l.make(rebuild.Settings{Holes: []rebuild.Hole{{CPID: "CP_001", Journal: box.Journal, First: 3, Last: 5, Cause: ledger.GapForgotten}}})
 	holes, err := l.s.HolesOf(t.Context(), "CP_001")
 	if err != nil || sum.Applied != 5 || len(sum.Waiting) != 0 || len(holes) != 1 || fmt.Sprint(holes[0].Missing) != "[{3 3} {5 5}]" {
 		t.Errorf("holes %+v of %+v (%v)", holes, sum, err)

@@ -96,7 +96,7 @@ type Hole struct {
 	Journal charge.JournalID `json:"journal"`
 	First   charge.Seq       `json:"first"`
 	Last    charge.Seq       `json:"last"`
-	Cause   ledger.HoleCause `json:"cause"`
+	Cause   ledger.GapCause  `json:"cause"`
 }
 
 // Settled is a session that an operator ended, and what its ticket says: which

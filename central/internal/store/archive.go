@@ -229,7 +229,7 @@ func (s *Store) CommandsFor(ctx context.Context, cp charge.CPID, r charge.Reserv
 // HoleRow is a hole with its number.
 type HoleRow struct {
 	N int64
-	ledger.Hole
+	ledger.Gap
 }
 
 // The states of a hole and of an alarm.
@@ -247,13 +247,13 @@ func (s *Store) Holes(ctx context.Context, q Query) ([]HoleRow, error) {
 		cols: "rowid,hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting", from: "holes", key: "rowid", at: "found_at",
 		states: map[string]string{HoleOpen: "open=1 AND missing<>'[]'", HoleFilled: "missing='[]'"},
 	}, &q, func(r *sql.Rows) (h HoleRow, err error) {
-		h.Hole, err = scanHole(numbered{r, &h.N})
+		h.Gap, err = scanHole(numbered{r, &h.N})
 		return h, err
 	})
 }
 
 // Hole finds a hole by its number.
-func (s *Store) Hole(ctx context.Context, n int64) (h ledger.Hole, ok bool, err error) {
+func (s *Store) Hole(ctx context.Context, n int64) (h ledger.Gap, ok bool, err error) {
 	h, err = scanHole(s.ro.QueryRowContext(ctx, "SELECT hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting "+
 		"FROM holes WHERE rowid=?", n))
 	return found("read hole", h, err)

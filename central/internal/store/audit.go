@@ -47,8 +47,8 @@ func (s *Store) TicketsOf(ctx context.Context, cp charge.CPID) ([]ledger.Ticket,
 }
 
 // HolesOf are all holes of a charging point, filled ones too.
-func (s *Store) HolesOf(ctx context.Context, cp charge.CPID) ([]ledger.Hole, error) {
-	return collect(ctx, s, "read holes", func(r *sql.Rows) (ledger.Hole, error) { return scanHole(r) },
+func (s *Store) HolesOf(ctx context.Context, cp charge.CPID) ([]ledger.Gap, error) {
+	return collect(ctx, s, "read holes", func(r *sql.Rows) (ledger.Gap, error) { return scanHole(r) },
 		"SELECT hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting FROM holes WHERE cp_id=?", string(cp))
 }
 

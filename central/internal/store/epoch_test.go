@@ -37,7 +37,7 @@ func TestADatabaseWithIncarnationsIsTakenOn(t *testing.T) {
 		t.Fatal(err)
 	}
 	for id, want := range map[charge.CPID]string{"CP_1": future, "CP_2": "", "CP_3": ""} {
-		if p := cps[id].Position; p.Number != 0 || p.Run != want || cps[id].Lead != 0 {
+		if p := cps[id].Position; p.Number != 0 || p.Run != want || cps[id].EpochLead != 0 {
 			t.Errorf("position of %s: got %+v, want %q", id, p, want)
 		}
 	}

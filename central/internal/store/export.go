@@ -23,11 +23,11 @@ func (s *Store) TariffRows(ctx context.Context) ([]TariffRow, error) {
 }
 
 // AvailabilityWanted is what operators want to be in or out of service.
-func (s *Store) AvailabilityWanted(ctx context.Context) ([]orders.Wish, error) {
-	return collect(ctx, s, "read wishes", func(r *sql.Rows) (w orders.Wish, err error) {
-		return w, r.Scan(&w.Kind, &w.CPID, &w.Connector, &w.Available, &w.AskedAt)
+func (s *Store) AvailabilityWanted(ctx context.Context) ([]orders.Desired, error) {
+	return collect(ctx, s, "read wishes", func(r *sql.Rows) (w orders.Desired, err error) {
+		return w, r.Scan(&w.Kind, &w.CPID, &w.Connector, &w.Available, &w.RequestedAt)
 	}, "SELECT kind,cp_id,connector,available,asked_at FROM wishes WHERE ended_at=0 AND kind=? ORDER BY cp_id,connector",
-		string(orders.WishAvailability))
+		string(orders.DesiredAvailability))
 }
 
 // SettledTickets are the tickets of sessions that an operator settled; their

@@ -54,7 +54,7 @@ func (tx *Tx) Ledger(changes []ledger.Change) error {
 
 type ledgerRows struct {
 	points, journals, connectors, meters, open, ended, tickets, holes, alarms []any
-	forgotten                                                                 []ledger.BootForgotten
+	forgotten                                                                 []ledger.BootDeleted
 }
 
 func (b *ledgerRows) add(c ledger.Change) error {
@@ -63,8 +63,8 @@ func (b *ledgerRows) add(c ledger.Change) error {
 		b.addPoint(&c.Point)
 	case ledger.JournalChanged:
 		j := &c.Journal
-		b.journals = append(b.journals, string(c.CPID), string(j.ID), j.Registered, int64(j.Followed), int64(j.Last), j.Hash, string(j.After.Journal),
-			int64(j.After.Seq), j.Root, list(j.Reported), int64(j.Conn), int64(j.OpenedAt), int64(j.WroteAt),
+		b.journals = append(b.journals, string(c.CPID), string(j.ID), j.Registered, int64(j.LastFollowed), int64(j.Last), j.Hash, string(j.After.Journal),
+			int64(j.After.Seq), j.Root, list(j.Reported), int64(j.Conn), int64(j.OpenedAt), int64(j.FirstWrittenAt),
 			string(j.Clock), int64(j.GrownAt), int64(j.GrownAt))
 	case ledger.ConnectorChanged:
 		k := &c.Connector
@@ -72,7 +72,7 @@ func (b *ledgerRows) add(c ledger.Change) error {
 			k.Available, string(k.Reported), list(k.Faults), string(k.Session), string(k.Phase), k.Finishing,
 			string(k.Held.ID), string(k.Held.Username), int64(k.Held.Until), string(k.Held.Tariff),
 			int64(k.Register), int64(k.IdleSince))
-	case ledger.BootForgotten:
+	case ledger.BootDeleted:
 		b.forgotten = append(b.forgotten, c)
 		b.connectors = without(b.connectors, c)
 	case ledger.MeterChanged:
@@ -80,8 +80,8 @@ func (b *ledgerRows) add(c ledger.Change) error {
 		b.meters = append(b.meters, string(c.CPID), int64(m.Connector), m.Known, int64(m.First), int64(m.Last),
 			int64(m.Carried), int64(m.Billed), int64(m.Running),
 			int64(m.FirstAt), int64(m.LastRead.At), string(m.LastRead.Journal), m.LastRead.UptimeMS,
-			m.Before.Known, int64(m.Before.Counted), int64(m.Before.Last), int64(m.Before.LastRead.At),
-			string(m.Before.LastRead.Journal), m.Before.LastRead.UptimeMS)
+			m.Previous.Known, int64(m.Previous.Counted), int64(m.Previous.Last), int64(m.Previous.LastRead.At),
+			string(m.Previous.LastRead.Journal), m.Previous.LastRead.UptimeMS)
 	case ledger.SessionChanged:
 		b.addSession(&c.Session)
 	case ledger.TicketMade:
@@ -90,8 +90,8 @@ func (b *ledgerRows) add(c ledger.Change) error {
 			string(t.ReservationID), string(t.Tariff), int64(t.Start), int64(t.Stop), int64(t.Energy), int64(t.Cost.Minor),
 			string(t.Cost.Currency), t.DurationSec, t.Started, int64(t.AuthorizedAt), int64(t.EndedAt), string(t.Reason),
 			int64(t.SettledAt), t.Corrects)
-	case ledger.HoleChanged:
-		b.addHole(&c.Hole)
+	case ledger.GapChanged:
+		b.addHole(&c.Gap)
 	case ledger.AlarmRaised:
 		a := &c.Alarm
 		b.alarms = append(b.alarms, a.ID, string(a.Kind), string(a.CPID), int64(a.Connector), int64(a.At), a.Detail, a.Cleared)
@@ -102,7 +102,7 @@ func (b *ledgerRows) add(c ledger.Change) error {
 }
 
 // without drops the rows of connectors of a boot.
-func without(rows []any, f ledger.BootForgotten) []any {
+func without(rows []any, f ledger.BootDeleted) []any {
 	width := strings.Count(connCols, ",") + 1
 	var rest []any
 	for row := range slices.Chunk(rows, width) {
@@ -114,11 +114,11 @@ func without(rows []any, f ledger.BootForgotten) []any {
 }
 
 func (b *ledgerRows) addPoint(p *ledger.Point) {
-	b.points = append(b.points, string(p.ID), p.Admitted, p.Name, p.Place, p.Agent, p.Simulated, int64(p.FirstHeard),
-		string(p.Present), string(p.WaitingJournal), string(p.Named), int64(p.Conn), p.Online, int64(p.PresenceAt),
+	b.points = append(b.points, string(p.ID), p.Admitted, p.Name, p.Place, p.Agent, p.Simulated, int64(p.FirstSeenAt),
+		string(p.CurrentJournal), string(p.PendingJournal), string(p.AnnouncedJournal), int64(p.Conn), p.Online, int64(p.PresenceAt),
 		string(p.First.Journal), int64(p.First.Seq), string(p.Next.Journal), int64(p.Next.Seq),
-		string(p.Last.Journal), int64(p.Last.Seq), p.Position.String(), int64(p.Lead), list(p.Faults), int64(p.ForkedAt), p.Fork,
-		int64(p.HeldUpSince), int64(p.MismatchAt), int64(p.SilentAt))
+		string(p.Last.Journal), int64(p.Last.Seq), p.Position.String(), int64(p.EpochLead), list(p.Faults), int64(p.ForkedAt), p.ForkReason,
+		int64(p.BlockedSince), int64(p.MismatchAt), int64(p.SilentSince))
 }
 
 func (b *ledgerRows) addSession(s *ledger.Session) {
@@ -128,11 +128,11 @@ func (b *ledgerRows) addSession(s *ledger.Session) {
 	}
 	*rows = append(*rows, string(s.ID), string(s.CPID), int64(s.Connector), string(s.State), string(s.Username),
 		string(s.ReservationID), string(s.Tariff), string(s.By), int64(s.Start), s.StartKnown, int64(s.Register),
-		s.Started, int64(s.AuthorizedAt), int64(s.StartedAt), int64(s.EndedAt), int64(s.HeardAt), string(s.Reason),
+		s.Started, int64(s.AuthorizedAt), int64(s.StartedAt), int64(s.EndedAt), int64(s.FirstSeenAt), string(s.Reason),
 		s.Settled, list(s.Spans))
 }
 
-func (b *ledgerRows) addHole(h *ledger.Hole) {
+func (b *ledgerRows) addHole(h *ledger.Gap) {
 	lost := int64(0)
 	for _, r := range h.Missing {
 		if r.Last >= r.First {
@@ -142,7 +142,7 @@ func (b *ledgerRows) addHole(h *ledger.Hole) {
 		}
 	}
 	b.holes = append(b.holes, h.ID, string(h.CPID), string(h.Journal), int64(h.First), int64(h.Last), string(h.Cause),
-		h.Detail, int64(h.FoundAt), list(h.Missing), int64(h.Energy), list(h.Waiting), len(h.Missing)+len(h.Waiting) > 0, lost)
+		h.Detail, int64(h.DetectedAt), list(h.Missing), int64(h.Energy), list(h.Unmeasured), len(h.Missing)+len(h.Unmeasured) > 0, lost)
 }
 
 // list writes a list as JSON; nil is an empty one.

@@ -55,7 +55,7 @@ func TestAFilterSelectsBeforeThePage(t *testing.T) {
 			v := ledger.Session{ID: charge.SessionID(fmt.Sprint("s", n)), CPID: "CP_1", Connector: 1, State: ledger.SessionEnded, Username: "eve", AuthorizedAt: charge.Time(n + 1)}
 			r := orders.Reservation{ID: charge.ReservationID(fmt.Sprint("r", n)), CPID: "CP_1", Connector: 1, Username: "eve", MadeAt: charge.Time(n + 1), Until: 900, EndedAt: 900, Reason: "expired"}
 			c := orders.Command{ID: charge.CommandID(fmt.Sprint("c", n)), CPID: "CP_1", State: orders.Done, IssuedAt: charge.Time(n + 1)}
-			h := ledger.Hole{ID: fmt.Sprint("h", n), CPID: "CP_1", FoundAt: charge.Time(n + 1)}
+			h := ledger.Gap{ID: fmt.Sprint("h", n), CPID: "CP_1", DetectedAt: charge.Time(n + 1)}
 			a := ledger.Alarm{ID: fmt.Sprint("a", n), CPID: "CP_1", At: charge.Time(n + 1), Cleared: true}
 			if n < 7 {
 				v.Username, r.Username, c.State, a.Cleared = "ana", "ana", orders.Rejected, false
@@ -71,7 +71,7 @@ func TestAFilterSelectsBeforeThePage(t *testing.T) {
 			case 9:
 				r.Connector, r.EndedAt, r.Reason = 11, 0, "" // over, although nobody wrote it down
 			}
-			changes = append(changes, ledger.SessionChanged{Session: v}, ledger.HoleChanged{Hole: h}, ledger.AlarmRaised{Alarm: a},
+			changes = append(changes, ledger.SessionChanged{Session: v}, ledger.GapChanged{Gap: h}, ledger.AlarmRaised{Alarm: a},
 				ledger.TicketMade{Ticket: ledger.Ticket{ID: fmt.Sprint("t", n), SessionID: v.ID, CPID: "CP_1", Username: v.Username, EndedAt: charge.Time(n + 1)}})
 			effects = append(effects, orders.SaveReservation{Reservation: r}, orders.SaveCommand{Command: c})
 		}

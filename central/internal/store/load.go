@@ -78,7 +78,7 @@ func (s *Store) load(ctx context.Context, only points, journals string) (map[cha
 		var n int64
 		err := rows.Scan(&id, &n)
 		if cp := cps[id]; err == nil && cp != nil {
-			cp.Known = n
+			cp.KnownRecords = n
 		}
 		return err
 	})
@@ -86,10 +86,10 @@ func (s *Store) load(ctx context.Context, only points, journals string) (map[cha
 		id, k, err := scanConnector(rows)
 		if cp := cps[id]; err == nil && cp != nil {
 			switch k.Journal {
-			case cp.Present:
+			case cp.CurrentJournal:
 				cp.Connectors[k.ID] = &k
-			case cp.WaitingJournal:
-				cp.Waiting[k.ID] = &k
+			case cp.PendingJournal:
+				cp.PendingConnectors[k.ID] = &k
 			}
 		}
 		return err
@@ -99,8 +99,8 @@ func (s *Store) load(ctx context.Context, only points, journals string) (map[cha
 		var m ledger.Meter
 		err := rows.Scan(&id, &m.Connector, &m.Known, &m.First, &m.Last, &m.Carried, &m.Billed, &m.Running,
 			&m.FirstAt, &m.LastRead.At, &m.LastRead.Journal, &m.LastRead.UptimeMS,
-			&m.Before.Known, &m.Before.Counted, &m.Before.Last, &m.Before.LastRead.At,
-			&m.Before.LastRead.Journal, &m.Before.LastRead.UptimeMS)
+			&m.Previous.Known, &m.Previous.Counted, &m.Previous.Last, &m.Previous.LastRead.At,
+			&m.Previous.LastRead.Journal, &m.Previous.LastRead.UptimeMS)
 		if cp := cps[id]; err == nil && cp != nil {
 			cp.Meters[m.Connector] = &m
 		}
@@ -117,7 +117,7 @@ func (s *Store) load(ctx context.Context, only points, journals string) (map[cha
 		func(rows *sql.Rows) error {
 			h, err := scanHole(rows)
 			if cp := cps[h.CPID]; err == nil && cp != nil {
-				cp.Holes[h.ID] = &h
+				cp.Gaps[h.ID] = &h
 			}
 			return err
 		})
@@ -156,17 +156,17 @@ func (e epochOf) Scan(src any) error {
 }
 
 func scanPoint(r scanner) (p ledger.Point, err error) {
-	err = r.Scan(&p.ID, &p.Admitted, &p.Name, &p.Place, &p.Agent, &p.Simulated, &p.FirstHeard, &p.Present,
-		&p.WaitingJournal, &p.Named, &p.Conn, &p.Online, &p.PresenceAt, &p.First.Journal, &p.First.Seq,
-		&p.Next.Journal, &p.Next.Seq, &p.Last.Journal, &p.Last.Seq, epochOf{&p.Position}, &p.Lead, jsonOf{&p.Faults}, &p.ForkedAt, &p.Fork,
-		&p.HeldUpSince, &p.MismatchAt, &p.SilentAt)
+	err = r.Scan(&p.ID, &p.Admitted, &p.Name, &p.Place, &p.Agent, &p.Simulated, &p.FirstSeenAt, &p.CurrentJournal,
+		&p.PendingJournal, &p.AnnouncedJournal, &p.Conn, &p.Online, &p.PresenceAt, &p.First.Journal, &p.First.Seq,
+		&p.Next.Journal, &p.Next.Seq, &p.Last.Journal, &p.Last.Seq, epochOf{&p.Position}, &p.EpochLead, jsonOf{&p.Faults}, &p.ForkedAt, &p.ForkReason,
+		&p.BlockedSince, &p.MismatchAt, &p.SilentSince)
 	p.Faults = none(p.Faults)
 	return p, err
 }
 
 func scanJournal(r scanner) (cp charge.CPID, j ledger.Journal, err error) {
-	err = r.Scan(&cp, &j.ID, &j.Registered, &j.Followed, &j.Last, &j.Hash, &j.After.Journal, &j.After.Seq, &j.Root, jsonOf{&j.Reported}, &j.Conn,
-		&j.OpenedAt, &j.WroteAt, &j.Clock, &j.GrownAt)
+	err = r.Scan(&cp, &j.ID, &j.Registered, &j.LastFollowed, &j.Last, &j.Hash, &j.After.Journal, &j.After.Seq, &j.Root, jsonOf{&j.Reported}, &j.Conn,
+		&j.OpenedAt, &j.FirstWrittenAt, &j.Clock, &j.GrownAt)
 	j.Reported = none(j.Reported)
 	return cp, j, err
 }
@@ -180,16 +180,16 @@ func scanConnector(r scanner) (cp charge.CPID, k ledger.Connector, err error) {
 
 func scanSession(r scanner) (v ledger.Session, err error) {
 	err = r.Scan(&v.ID, &v.CPID, &v.Connector, &v.State, &v.Username, &v.ReservationID, &v.Tariff, &v.By, &v.Start,
-		&v.StartKnown, &v.Register, &v.Started, &v.AuthorizedAt, &v.StartedAt, &v.EndedAt, &v.HeardAt, &v.Reason,
+		&v.StartKnown, &v.Register, &v.Started, &v.AuthorizedAt, &v.StartedAt, &v.EndedAt, &v.FirstSeenAt, &v.Reason,
 		&v.Settled, jsonOf{&v.Spans})
 	v.Spans = none(v.Spans)
 	return v, err
 }
 
-func scanHole(r scanner) (h ledger.Hole, err error) {
-	err = r.Scan(&h.ID, &h.CPID, &h.Journal, &h.First, &h.Last, &h.Cause, &h.Detail, &h.FoundAt, jsonOf{&h.Missing},
-		&h.Energy, jsonOf{&h.Waiting})
-	h.Missing, h.Waiting = none(h.Missing), none(h.Waiting)
+func scanHole(r scanner) (h ledger.Gap, err error) {
+	err = r.Scan(&h.ID, &h.CPID, &h.Journal, &h.First, &h.Last, &h.Cause, &h.Detail, &h.DetectedAt, jsonOf{&h.Missing},
+		&h.Energy, jsonOf{&h.Unmeasured})
+	h.Missing, h.Unmeasured = none(h.Missing), none(h.Unmeasured)
 	return h, err
 }
 
@@ -270,11 +270,11 @@ func (s *Store) LoadOrders(ctx context.Context, st *orders.State) error {
 			return err
 		}),
 		load("wishes", "SELECT "+wishCols+" FROM wishes WHERE ended_at=0 ORDER BY asked_at,rowid", func(rows *sql.Rows) error {
-			var w orders.Wish
+			var w orders.Desired
 			err := rows.Scan(&w.Kind, &w.CPID, &w.Connector, &w.SessionID, &w.Username, &w.ReservationID, &w.Tariff,
-				&w.Available, &w.AskedAt, &w.Until, &w.EndedAt, &w.Outcome)
+				&w.Available, &w.RequestedAt, &w.Until, &w.EndedAt, &w.Outcome)
 			if err == nil {
-				st.LoadWish(w)
+				st.LoadDesired(w)
 			}
 			return err
 		}),
@@ -299,7 +299,7 @@ func (s *Store) LoadOrders(ctx context.Context, st *orders.State) error {
 
 func scanReservation(r scanner) (v orders.Reservation, err error) {
 	err = r.Scan(&v.ID, &v.CPID, &v.Connector, &v.Username, &v.Tariff, &v.MadeAt, &v.Until, &v.ConfirmedAt, &v.EndedAt,
-		&v.Reason, &v.SessionID, &v.Adopted, &v.Gone, &v.Told, &v.MessageID)
+		&v.Reason, &v.SessionID, &v.Adopted, &v.Released, &v.Announced, &v.MessageID)
 	return v, err
 }
 
@@ -308,7 +308,7 @@ func commandTargets(c *orders.Command, data *[]byte) []any {
 		&c.ID, &c.N,
 		epochOf{&c.Central},
 		&c.Journal, &c.CPID, &c.Connector, &c.Type, data, &c.ReservationID, &c.SessionID,
-		&c.IssuedAt, &c.ExpiresAt, &c.State, &c.Reason, &c.ChangedAt, &c.Sendings, &c.NextAt, &c.MessageID,
+		&c.IssuedAt, &c.ExpiresAt, &c.State, &c.Reason, &c.ChangedAt, &c.SendCount, &c.NextSendAt, &c.MessageID,
 	}
 }
 
@@ -321,9 +321,9 @@ func scanCommand(r scanner, more ...any) (c orders.Command, err error) {
 
 func scanRequest(r scanner) (v orders.Request, err error) {
 	var answer string
-	err = r.Scan(&v.MessageID, &v.EventType, &v.Username, &v.ClientID, &v.CPID, &v.ReadAt, &v.AnswerBy, jsonOf{&v.Asked},
-		&v.AskedAt, &v.ReservationID, &answer, &v.Silent)
-	v.Asked = none(v.Asked)
+	err = r.Scan(&v.MessageID, &v.EventType, &v.Username, &v.ClientID, &v.CPID, &v.ReadAt, &v.AnswerBy, jsonOf{&v.Tried},
+		&v.TriedAt, &v.ReservationID, &answer, &v.Ignored)
+	v.Tried = none(v.Tried)
 	if err == nil && answer != "" {
 		v.Answer = new(wire.CentralEvent)
 		err = json.Unmarshal([]byte(answer), v.Answer)

@@ -56,17 +56,17 @@ func TestRequestsOfAnOlderVersion(t *testing.T) {
 		}
 		return q
 	}
-	if q := get("ana", "1"); q.Answer == nil || q.Answer.EventID != "a.1" || len(q.Asked) != 1 || q.ReservationID != "r-1" {
+	if q := get("ana", "1"); q.Answer == nil || q.Answer.EventID != "a.1" || len(q.Tried) != 1 || q.ReservationID != "r-1" {
 		t.Errorf("answered: got %+v", q)
 	}
-	if q := get("ana", "2"); !q.Silent {
+	if q := get("ana", "2"); !q.Ignored {
 		t.Errorf("recorded: got %+v", q)
 	}
 	if q := get("", "3"); q.ReadAt != 5 || q.Finished() {
 		t.Errorf("running: got %+v", q)
 	}
 	err = s.Write(t.Context(), func(tx *Tx) error {
-		return tx.Orders([]orders.Effect{orders.SaveRequest{Request: orders.Request{MessageID: "1", Username: "ben", Silent: true}}})
+		return tx.Orders([]orders.Effect{orders.SaveRequest{Request: orders.Request{MessageID: "1", Username: "ben", Ignored: true}}})
 	})
 	if err != nil || get("ben", "1").Answer != nil || get("ana", "1").Answer == nil {
 		t.Errorf("the same id of another driver: %v; %+v and %+v", err, get("ben", "1"), get("ana", "1"))

@@ -37,19 +37,19 @@ func (tx *Tx) order(t *tables, e orders.Effect) error {
 		r := &e.Reservation
 		return wrap("write reservation", tx.exec(t.reservations.one, string(r.ID), string(r.CPID), int64(r.Connector),
 			string(r.Username), string(r.Tariff), int64(r.MadeAt), int64(r.Until), int64(r.ConfirmedAt), int64(r.EndedAt),
-			r.Reason, string(r.SessionID), r.Adopted, r.Gone, r.Told, r.MessageID))
-	case orders.SaveWish:
-		w := &e.Wish
+			r.Reason, string(r.SessionID), r.Adopted, r.Released, r.Announced, r.MessageID))
+	case orders.SaveDesired:
+		w := &e.Desired
 		return wrap("write wish", tx.exec(t.wishes.one, string(w.Kind), string(w.CPID), int64(w.Connector),
 			string(w.SessionID), string(w.Username), string(w.ReservationID), string(w.Tariff), w.Available,
-			int64(w.AskedAt), int64(w.Until), int64(w.EndedAt), w.Outcome))
+			int64(w.RequestedAt), int64(w.Until), int64(w.EndedAt), w.Outcome))
 	case orders.SaveCommand:
 		return wrap("write command", tx.command(t, &e.Command))
 	case orders.SaveRequest:
 		return wrap("write request", tx.request(t, &e.Request))
 	case orders.SaveFence:
 		return wrap("write fence", tx.Setting(fenceSetting, e.By.String()))
-	case orders.SendCommand, orders.Tell, orders.Refused, orders.Reply:
+	case orders.SendCommand, orders.PublishEvent, orders.CountRefusal, orders.Reply:
 		return nil
 	default:
 		return fmt.Errorf("no row for an effect of type %T", e)
@@ -72,7 +72,7 @@ func (tx *Tx) command(t *tables, c *orders.Command) error {
 	}
 	return tx.exec(t.commands.one, string(c.ID), int64(c.N), c.Central.String(), string(c.Journal), string(c.CPID),
 		int64(c.Connector), string(c.Type), bytesOf(c.Data), string(c.ReservationID), string(c.SessionID),
-		int64(c.IssuedAt), int64(c.ExpiresAt), string(c.State), c.Reason, int64(c.ChangedAt), c.Sendings, int64(c.NextAt),
+		int64(c.IssuedAt), int64(c.ExpiresAt), string(c.State), c.Reason, int64(c.ChangedAt), c.SendCount, int64(c.NextSendAt),
 		c.MessageID, at(arrived(c.State)), at(c.State == orders.Accepted || c.State == orders.Done), at(!c.State.Open()))
 }
 
@@ -100,7 +100,7 @@ func (tx *Tx) request(t *tables, r *orders.Request) error {
 		answer = string(raw)
 	}
 	return tx.exec(t.requests.one, r.MessageID, string(r.EventType), string(r.Username), r.ClientID, string(r.CPID),
-		int64(r.ReadAt), int64(r.AnswerBy), list(r.Asked), int64(r.AskedAt), string(r.ReservationID), answer, r.Silent)
+		int64(r.ReadAt), int64(r.AnswerBy), list(r.Tried), int64(r.TriedAt), string(r.ReservationID), answer, r.Ignored)
 }
 
 // ForgetRequests deletes answers to requests read before the moment, at most

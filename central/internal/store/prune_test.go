@@ -32,7 +32,7 @@ func month(t *testing.T, n, runningSince int) *store.Store {
 	write(t, s, func(tx *store.Tx) error { return tx.Tariff(tariff, 1) })
 	for i := range n {
 		id := charge.CPID(fmt.Sprintf("CP_%03d", i))
-		box, cp := ledgertest.NewBox(id, 1, epoch), ledger.NewCP(id)
+		box, cp := ledgertest.NewChargingPoint(id, 1, epoch), ledger.NewCP(id)
 		ended := map[charge.SessionID]ledger.Session{}
 		said := 0
 		say := func() {
@@ -41,7 +41,7 @@ func month(t *testing.T, n, runningSince int) *store.Store {
 					r := box.Log[said]
 					in := ledger.Input{Raw: ledgertest.Raw(r), Record: r}
 					out, changes := ledger.Apply(cp, &ledger.Env{
-						Now: box.Now, Default: tariff, Admit: true,
+						Now: box.Now, Default: tariff, AdmitNew: true,
 						Session: func(id charge.SessionID) (ledger.Session, bool) { v, ok := ended[id]; return v, ok },
 					}, in)
 					if out.Verdict != ledger.Applied {
@@ -63,7 +63,7 @@ func month(t *testing.T, n, runningSince int) *store.Store {
 			if d%10 == 0 {
 				box.Boot()
 			}
-			if box.Outlets[1].Session == "" {
+			if box.Connectors[1].Session == "" {
 				box.Plug(1)
 				box.Grant(1, charge.SessionID(fmt.Sprintf("%s-%d", id, d)), "ann", "t1")
 				box.Begin(1)
@@ -187,9 +187,9 @@ func TestPruningTakesWhatEnded(t *testing.T) {
 			errs = append(errs, tx.Orders([]orders.Effect{
 				orders.SaveCommand{Command: open},
 				orders.SaveCommand{Command: done},
-				orders.SaveReservation{Reservation: orders.Reservation{ID: charge.ReservationID("gone" + id), CPID: "CP_1", EndedAt: at, Gone: true}},
+				orders.SaveReservation{Reservation: orders.Reservation{ID: charge.ReservationID("gone" + id), CPID: "CP_1", EndedAt: at, Released: true}},
 				orders.SaveReservation{Reservation: orders.Reservation{ID: charge.ReservationID("held" + id), CPID: "CP_1", EndedAt: at}},
-				orders.SaveWish{Wish: orders.Wish{Kind: "start", CPID: "CP_1", SessionID: charge.SessionID(id), EndedAt: at}},
+				orders.SaveDesired{Desired: orders.Desired{Kind: "start", CPID: "CP_1", SessionID: charge.SessionID(id), EndedAt: at}},
 			}))
 			_, err := tx.DeadLetter("t", 0, int64(i), 1, "k", "why", at)
 			errs = append(errs, err, tx.Ledger([]ledger.Change{

@@ -83,25 +83,25 @@ func cpRows() (*ledger.CP, []ledger.Change) {
 	cp.Point = filled[ledger.Point](100)
 	cp.ID = "CP_1"
 	j := filled[ledger.Journal](200)
-	j.ID = cp.Present
-	cp.Known = int64(j.Last)
+	j.ID = cp.CurrentJournal
+	cp.KnownRecords = int64(j.Last)
 	k := filled[ledger.Connector](300)
-	k.ID, k.Journal = 1, cp.Present
+	k.ID, k.Journal = 1, cp.CurrentJournal
 	w := filled[ledger.Connector](400)
-	w.ID, w.Journal = 2, cp.WaitingJournal
+	w.ID, w.Journal = 2, cp.PendingJournal
 	m := filled[ledger.Meter](500)
 	m.Connector = 1
 	o := filled[ledger.Session](600)
 	o.CPID, o.Connector, o.State = cp.ID, 1, ledger.SessionOpen
 	e := filled[ledger.Session](700)
 	e.CPID, e.Connector, e.State = cp.ID, 1, ledger.SessionEnded
-	h := filled[ledger.Hole](800)
+	h := filled[ledger.Gap](800)
 	h.CPID = cp.ID
-	cp.Journals[j.ID], cp.Connectors[1], cp.Waiting[2], cp.Meters[1], cp.Sessions[o.ID], cp.Holes[h.ID] = &j, &k, &w, &m, &o, &h
+	cp.Journals[j.ID], cp.Connectors[1], cp.PendingConnectors[2], cp.Meters[1], cp.Sessions[o.ID], cp.Gaps[h.ID] = &j, &k, &w, &m, &o, &h
 	return cp, []ledger.Change{
 		ledger.SessionChanged{Session: o},
 		ledger.SessionChanged{Session: e},
-		ledger.HoleChanged{Hole: h},
+		ledger.GapChanged{Gap: h},
 		ledger.MeterChanged{CPID: cp.ID, Meter: m},
 		ledger.ConnectorChanged{CPID: cp.ID, Connector: k},
 		ledger.ConnectorChanged{CPID: cp.ID, Connector: w},
@@ -165,26 +165,26 @@ func TestWhatIsWantedComesBackWhileItIsWanted(t *testing.T) {
 	r := filled[orders.Reservation](100)
 	r.Connector = 1
 	gone := r
-	r.Gone, r.ID = false, "r-active"
-	w := filled[orders.Wish](200)
+	r.Released, r.ID = false, "r-active"
+	w := filled[orders.Desired](200)
 	w.EndedAt = 0
 	c := filled[orders.Command](300)
 	c.State = orders.Sent
 	q := filled[orders.Request](400)
-	q.Silent, q.Answer = false, nil
+	q.Ignored, q.Answer = false, nil
 	answered := filled[orders.Request](500)
-	answered.Silent = false
+	answered.Ignored = false
 	answered.Answer = &wire.CentralEvent{EventID: "e", EventType: wire.CentralAuthorization, MessageID: answered.MessageID}
 	save := []orders.Effect{
 		orders.SaveReservation{Reservation: gone},
 		orders.SaveReservation{Reservation: r},
-		orders.SaveWish{Wish: w},
+		orders.SaveDesired{Desired: w},
 		orders.SaveCommand{Command: c},
 		orders.SaveRequest{Request: q},
 		orders.SaveRequest{Request: answered},
 		orders.SaveFence{By: nth(7)},
 		orders.Reply{},
-		orders.Tell{},
+		orders.PublishEvent{},
 		orders.SendCommand{},
 	}
 	for range 2 {
@@ -220,7 +220,7 @@ func TestACommandRemembersItsLife(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "c.db"))
 	c := filled[orders.Command](1)
 	for i, st := range []orders.CommandState{orders.Written, orders.Sent, orders.Sent, orders.Accepted, orders.Done} {
-		c.State, c.Sendings, c.ChangedAt = st, i, charge.Time(1000+i)
+		c.State, c.SendCount, c.ChangedAt = st, i, charge.Time(1000+i)
 		write(t, s, func(tx *store.Tx) error { return tx.Orders([]orders.Effect{orders.SaveCommand{Command: c}}) })
 	}
 	got, _, err := s.Command(t.Context(), c.ID)
@@ -538,7 +538,7 @@ func TestTheWriteAheadLogShrinksAgain(t *testing.T) {
 
 func TestRecentLoadsTheJournalsThatGrewLast(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "c.db"))
-	cp := ledger.Point{ID: "CP_1", Present: "j9"}
+	cp := ledger.Point{ID: "CP_1", CurrentJournal: "j9"}
 	changes := []ledger.Change{ledger.PointChanged{Point: cp}, ledger.PointChanged{Point: ledger.Point{ID: "CP_2"}}}
 	for i := range 10 {
 		changes = append(changes, ledger.JournalChanged{CPID: "CP_1", Journal: ledger.Journal{
@@ -553,8 +553,8 @@ func TestRecentLoadsTheJournalsThatGrewLast(t *testing.T) {
 			t.Fatal(err)
 		}
 		got := slices.Sorted(maps.Keys(cps["CP_1"].Journals))
-		if want := []charge.JournalID{"j7", "j8", "j9"}; !slices.Equal(got, want) || cps["CP_1"].Known != 55 {
-			t.Errorf("of %v: got journals %v and %d records known, want %v and 55", ids, got, cps["CP_1"].Known, want)
+		if want := []charge.JournalID{"j7", "j8", "j9"}; !slices.Equal(got, want) || cps["CP_1"].KnownRecords != 55 {
+			t.Errorf("of %v: got journals %v and %d records known, want %v and 55", ids, got, cps["CP_1"].KnownRecords, want)
 		}
 		if _, other := cps["CP_2"]; other != (ids == nil) || cps["CP_9"] != nil {
 			t.Errorf("of %v: got %v", ids, slices.Sorted(maps.Keys(cps)))
@@ -583,9 +583,9 @@ func TestABootThatComesBackKeepsItsConnectors(t *testing.T) {
 	}
 	write(t, s, func(tx *store.Tx) error {
 		return tx.Ledger([]ledger.Change{
-			ledger.PointChanged{Point: ledger.Point{ID: "CP_1", Present: "j"}},
+			ledger.PointChanged{Point: ledger.Point{ID: "CP_1", CurrentJournal: "j"}},
 			connector(1, 1), connector(2, 1),
-			ledger.BootForgotten{CPID: "CP_1", Journal: "j"},
+			ledger.BootDeleted{CPID: "CP_1", Journal: "j"},
 			connector(1, 7),
 		})
 	})

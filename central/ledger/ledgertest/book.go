@@ -11,7 +11,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-type record struct {
+type recordKey struct {
 	journal charge.JournalID
 	seq     charge.Seq
 }
@@ -19,7 +19,7 @@ type record struct {
 // link is a record's place in the chain.
 type link struct{ hash, prev string }
 
-type connector struct {
+type connectorKey struct {
 	journal charge.JournalID
 	id      charge.ConnectorID
 }
@@ -27,18 +27,18 @@ type connector struct {
 // Book is a Central's ledger of one charging point: the state in memory, and the
 // rows.
 type Book struct {
-	CP       *ledger.CP
-	Env      ledger.Env
-	Sessions map[charge.SessionID]ledger.Session
-	Tickets  map[string]ledger.Ticket
-	Holes    map[string]ledger.Hole
-	Alarms   map[string]ledger.Alarm
-	Faults   []string // rules of the rows that were broken
+	CP         *ledger.CP
+	Env        ledger.Env
+	Sessions   map[charge.SessionID]ledger.Session
+	Tickets    map[string]ledger.Ticket
+	Gaps       map[string]ledger.Gap
+	Alarms     map[string]ledger.Alarm
+	Violations []string // rules of the rows that were broken
 
-	links      map[record]link
+	links      map[recordKey]link
 	point      ledger.Point
 	journals   map[charge.JournalID]ledger.Journal
-	connectors map[connector]ledger.Connector
+	connectors map[connectorKey]ledger.Connector
 	meters     map[charge.ConnectorID]ledger.Meter
 }
 
@@ -46,13 +46,13 @@ type Book struct {
 func NewBook(id charge.CPID, now charge.Time) *Book {
 	b := &Book{
 		CP: ledger.NewCP(id), Sessions: map[charge.SessionID]ledger.Session{}, Tickets: map[string]ledger.Ticket{},
-		Holes: map[string]ledger.Hole{}, Alarms: map[string]ledger.Alarm{}, links: map[record]link{},
-		point: ledger.Point{ID: id}, journals: map[charge.JournalID]ledger.Journal{}, connectors: map[connector]ledger.Connector{},
+		Gaps: map[string]ledger.Gap{}, Alarms: map[string]ledger.Alarm{}, links: map[recordKey]link{},
+		point: ledger.Point{ID: id}, journals: map[charge.JournalID]ledger.Journal{}, connectors: map[connectorKey]ledger.Connector{},
 		meters: map[charge.ConnectorID]ledger.Meter{},
 	}
 	b.Env = ledger.Env{
 		Ticket: func(id string) (ledger.Ticket, bool) { t, ok := b.Tickets[id]; return t, ok },
-		Now:    now, Central: charge.Epoch{Number: 1, Run: "0000000000000001"}, Admit: true,
+		Now:    now, Central: charge.Epoch{Number: 1, Run: "0000000000000001"}, AdmitNew: true,
 		Default: ledger.Tariff{Version: "default", StartFee: 50 * money.MinorUnit, PerKWh: 40 * money.MinorUnit, Currency: "EUR"},
 		Session: func(id charge.SessionID) (ledger.Session, bool) { s, ok := b.Sessions[id]; return s, ok },
 		Journal: func(id charge.JournalID) (ledger.Journal, bool) { j, ok := b.journals[id]; return j, ok },
@@ -67,11 +67,11 @@ func NewBook(id charge.CPID, now charge.Time) *Book {
 			return "", false
 		},
 		HashOf: func(j charge.JournalID, s charge.Seq) (string, bool) {
-			l, ok := b.links[record{j, s}]
+			l, ok := b.links[recordKey{j, s}]
 			return l.hash, ok
 		},
 		PrevOf: func(j charge.JournalID, s charge.Seq) (string, bool) {
-			l, ok := b.links[record{j, s}]
+			l, ok := b.links[recordKey{j, s}]
 			return l.prev, ok
 		},
 	}
@@ -82,21 +82,21 @@ func NewBook(id charge.CPID, now charge.Time) *Book {
 func (b *Book) Apply(r wire.Record) (ledger.Outcome, []ledger.Change) {
 	out, changes := ledger.Apply(b.CP, &b.Env, ledger.Input{Raw: Raw(r), Record: r})
 	if out.Verdict == ledger.Applied {
-		b.links[record{r.Journal, r.Seq}] = link{out.Hash, r.Prev}
+		b.links[recordKey{r.Journal, r.Seq}] = link{out.Hash, r.Prev}
 	}
-	b.Keep(changes)
+	b.Save(changes)
 	return out, changes
 }
 
-// Heard delivers a presence.
-func (b *Book) Heard(p wire.Presence) (ledger.Outcome, []ledger.Change) {
-	out, changes := ledger.Heard(b.CP, &b.Env, p)
-	b.Keep(changes)
+// ApplyPresence delivers a presence.
+func (b *Book) ApplyPresence(p wire.Presence) (ledger.Outcome, []ledger.Change) {
+	out, changes := ledger.ApplyPresence(b.CP, &b.Env, p)
+	b.Save(changes)
 	return out, changes
 }
 
-// Keep writes changes into the rows.
-func (b *Book) Keep(changes []ledger.Change) {
+// Save writes changes into the rows.
+func (b *Book) Save(changes []ledger.Change) {
 	for _, c := range changes {
 		switch c := c.(type) {
 		case ledger.PointChanged:
@@ -104,23 +104,23 @@ func (b *Book) Keep(changes []ledger.Change) {
 		case ledger.JournalChanged:
 			b.journals[c.Journal.ID] = c.Journal
 		case ledger.ConnectorChanged:
-			b.connectors[connector{c.Connector.Journal, c.Connector.ID}] = c.Connector
-		case ledger.BootForgotten:
-			maps.DeleteFunc(b.connectors, func(k connector, _ ledger.Connector) bool { return k.journal == c.Journal })
+			b.connectors[connectorKey{c.Connector.Journal, c.Connector.ID}] = c.Connector
+		case ledger.BootDeleted:
+			maps.DeleteFunc(b.connectors, func(k connectorKey, _ ledger.Connector) bool { return k.journal == c.Journal })
 		case ledger.MeterChanged:
 			b.meters[c.Meter.Connector] = c.Meter
 		case ledger.SessionChanged:
 			if was := b.Sessions[c.Session.ID]; was.State == ledger.SessionEnded && !was.Settled {
-				b.Faults = append(b.Faults, fmt.Sprintf("session %s changed after its end", was.ID))
+				b.Violations = append(b.Violations, fmt.Sprintf("session %s changed after its end", was.ID))
 			}
 			b.Sessions[c.Session.ID] = c.Session
 		case ledger.TicketMade:
 			if _, again := b.Tickets[c.Ticket.ID]; again {
-				b.Faults = append(b.Faults, fmt.Sprintf("second ticket %s", c.Ticket.ID))
+				b.Violations = append(b.Violations, fmt.Sprintf("second ticket %s", c.Ticket.ID))
 			}
 			b.Tickets[c.Ticket.ID] = c.Ticket
-		case ledger.HoleChanged:
-			b.Holes[c.Hole.ID] = c.Hole
+		case ledger.GapChanged:
+			b.Gaps[c.Gap.ID] = c.Gap
 		case ledger.AlarmRaised:
 			b.Alarms[c.Alarm.ID] = c.Alarm
 		}
@@ -134,14 +134,14 @@ func (b *Book) Load() *ledger.CP {
 	cp.Faults = slices.Clone(b.point.Faults)
 	for id, j := range b.journals {
 		cp.Journals[id] = &j
-		cp.Known += int64(j.Last)
+		cp.KnownRecords += int64(j.Last)
 	}
 	for k, c := range b.connectors {
 		switch k.journal {
-		case cp.Present:
+		case cp.CurrentJournal:
 			cp.Connectors[k.id] = &c
-		case cp.WaitingJournal:
-			cp.Waiting[k.id] = &c
+		case cp.PendingJournal:
+			cp.PendingConnectors[k.id] = &c
 		}
 	}
 	for id, m := range b.meters {
@@ -153,10 +153,10 @@ func (b *Book) Load() *ledger.CP {
 			cp.Sessions[id] = &s
 		}
 	}
-	for id, h := range b.Holes {
-		if len(h.Missing)+len(h.Waiting) > 0 {
-			h.Missing, h.Waiting = slices.Clone(h.Missing), slices.Clone(h.Waiting)
-			cp.Holes[id] = &h
+	for id, h := range b.Gaps {
+		if len(h.Missing)+len(h.Unmeasured) > 0 {
+			h.Missing, h.Unmeasured = slices.Clone(h.Missing), slices.Clone(h.Unmeasured)
+			cp.Gaps[id] = &h
 		}
 	}
 	return cp
@@ -169,7 +169,7 @@ func (b *Book) Copy() *Book {
 	c.point = b.point
 	maps.Copy(c.Sessions, b.Sessions)
 	maps.Copy(c.Tickets, b.Tickets)
-	maps.Copy(c.Holes, b.Holes)
+	maps.Copy(c.Gaps, b.Gaps)
 	maps.Copy(c.Alarms, b.Alarms)
 	maps.Copy(c.links, b.links)
 	maps.Copy(c.journals, b.journals)
@@ -179,8 +179,8 @@ func (b *Book) Copy() *Book {
 	return c
 }
 
-// Open returns the alarms of a kind that are not cleared.
-func (b *Book) Open(kind ledger.AlarmKind) []ledger.Alarm {
+// OpenAlarms returns the alarms of a kind that are not cleared.
+func (b *Book) OpenAlarms(kind ledger.AlarmKind) []ledger.Alarm {
 	var list []ledger.Alarm
 	for _, id := range slices.Sorted(maps.Keys(b.Alarms)) {
 		if a := b.Alarms[id]; a.Kind == kind && !a.Cleared {
@@ -190,8 +190,8 @@ func (b *Book) Open(kind ledger.AlarmKind) []ledger.Alarm {
 	return list
 }
 
-// Whole is the state in memory, with the journals that are rows only.
-func (b *Book) Whole() *ledger.CP {
+// FullState is the state in memory, with the journals that are rows only.
+func (b *Book) FullState() *ledger.CP {
 	cp := *b.CP
 	cp.Journals = maps.Clone(cp.Journals)
 	for id, j := range b.journals {
@@ -204,7 +204,7 @@ func (b *Book) Whole() *ledger.CP {
 
 // Hash is the ledger's hash.
 func (b *Book) Hash() string {
-	return ledger.Hash([]*ledger.CP{b.Whole()}, slices.Collect(maps.Values(b.Sessions)), slices.Collect(maps.Values(b.Tickets)))
+	return ledger.Hash([]*ledger.CP{b.FullState()}, slices.Collect(maps.Values(b.Sessions)), slices.Collect(maps.Values(b.Tickets)))
 }
 
 // Billed sums the energy on tickets.

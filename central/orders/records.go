@@ -6,45 +6,45 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// observed takes in a record the ledger has applied.
-func (x *step) observed(e Observed) {
+// recordReceived takes in a record the ledger has applied.
+func (x *step) recordReceived(e RecordReceived) {
 	if x.fenced() || e.Outcome.Verdict != ledger.Applied {
 		return
 	}
 	if e.Outcome.NewBoot {
-		x.newBoot(e.CPID)
+		x.bootChanged(e.CPID)
 		if cp := x.v.CP(e.CPID); cp != nil {
-			x.dropOtherBoots(cp)
+			x.endCommandsOfOtherBoots(cp)
 		}
 	}
 	switch p := e.Outcome.Payload.(type) {
 	case *wire.CommandAccepted:
-		x.accepted(e)
+		x.commandAccepted(e)
 	case *wire.CommandFinished:
-		x.finished(e, p)
+		x.commandFinished(e, p)
 	case *wire.Authorized:
 		if s, ok := x.v.Session(e.Record.SessionID); ok && s.CPID == e.CPID && p.ReservationID != "" {
-			x.used(e.CPID, p.ReservationID, s.ID)
+			x.reservationUsed(e.CPID, p.ReservationID, s.ID)
 		}
 	case *wire.ReservationEnded:
 		x.reservationEnded(e.CPID, p)
 	case *wire.FaultRaised:
-		if e.Outcome.Present {
-			x.tellFault(e, p.Fault, p.Detail, wire.CentralFault)
-			x.free(Target{e.CPID, e.Record.Connector}, charge.ReservationFault)
+		if e.Outcome.Current {
+			x.publishFault(e, p.Fault, p.Detail, wire.CentralFault)
+			x.endReservationsAt(Target{e.CPID, e.Record.Connector}, charge.ReservationFault)
 		}
 	case *wire.FaultCleared:
-		if e.Outcome.Present {
-			x.tellFault(e, p.Fault, "", wire.CentralFaultCleared)
+		if e.Outcome.Current {
+			x.publishFault(e, p.Fault, "", wire.CentralFaultCleared)
 		}
 	default:
-		x.tellStep(e, p)
+		x.publishSessionStep(e, p)
 	}
 	if x.fenced() {
 		return
 	}
-	x.tickets(e.Changes)
-	x.compare(e.CPID)
+	x.publishTickets(e.Changes)
+	x.reconcile(e.CPID)
 }
 
 // reservationEnded takes in that the charging point let a reservation go. Of the
@@ -55,9 +55,9 @@ func (x *step) reservationEnded(cp charge.CPID, p *wire.ReservationEnded) {
 		return
 	}
 	if r.EndedAt != 0 {
-		x.gone(r)
+		x.markReleased(r)
 		return
 	}
-	r.Gone = true
+	r.Released = true
 	x.endReservation(r, string(p.Reason))
 }

@@ -11,14 +11,14 @@ import (
 
 // Every event_id derives from what it tells of: told again, it is the same.
 
-func recordID(kind string, r *wire.Record) string {
+func recordEventID(kind string, r *wire.Record) string {
 	return fmt.Sprintf("%s.%s.%d", kind, r.Journal, r.Seq)
 }
 
-// tellStep tells the steps of sessions, and the status of a connector.
-func (x *step) tellStep(e Observed, p wire.Payload) {
+// publishSessionStep tells the steps of sessions, and the status of a connector.
+func (x *step) publishSessionStep(e RecordReceived, p wire.Payload) {
 	ev := wire.CentralEvent{
-		EventID: recordID("e", &e.Record), CPID: e.CPID, Connector: e.Record.Connector, SessionID: e.Record.SessionID,
+		EventID: recordEventID("e", &e.Record), CPID: e.CPID, Connector: e.Record.Connector, SessionID: e.Record.SessionID,
 		Timestamp: wire.Seconds(x.At),
 	}
 	switch p := p.(type) {
@@ -29,11 +29,11 @@ func (x *step) tellStep(e Observed, p wire.Payload) {
 	case *wire.Resumed:
 		ev.EventType = wire.CentralResumed
 	case *wire.StatusChanged:
-		if !e.Outcome.Present {
+		if !e.Outcome.Current {
 			return
 		}
 		ev.EventType, ev.Status, ev.SessionID = wire.CentralStatus, p.Status, ""
-		x.do(Tell{ev})
+		x.emit(PublishEvent{ev})
 		return
 	default:
 		return
@@ -41,24 +41,24 @@ func (x *step) tellStep(e Observed, p wire.Payload) {
 	if s, ok := x.v.Session(e.Record.SessionID); ok {
 		ev.Username = s.Username
 	}
-	x.do(Tell{ev})
+	x.emit(PublishEvent{ev})
 }
 
-// tickets tells the tickets among the changes.
-func (x *step) tickets(changes []ledger.Change) {
+// publishTickets tells the tickets among the changes.
+func (x *step) publishTickets(changes []ledger.Change) {
 	for _, c := range changes {
 		made, ok := c.(ledger.TicketMade)
 		if !ok {
 			continue
 		}
-		x.do(Tell{TicketTold(&made.Ticket, x.At)})
+		x.emit(PublishEvent{TicketEvent(&made.Ticket, x.At)})
 	}
 }
 
-// TicketTold is how a ticket is told. Its event_id derives from the session, so
+// TicketEvent is how a ticket is told. Its event_id derives from the session, so
 // whoever is told twice sees that it is the same.
-func TicketTold(t *ledger.Ticket, at charge.Time) wire.CentralEvent {
-	energy, cost, sec := wire.KWh(t.Energy), MoneyTold(t.Cost), t.DurationSec
+func TicketEvent(t *ledger.Ticket, at charge.Time) wire.CentralEvent {
+	energy, cost, sec := wire.KWh(t.Energy), WireMoney(t.Cost), t.DurationSec
 	return wire.CentralEvent{
 		EventID: t.ID, EventType: wire.CentralTicket, Username: t.Username, CPID: t.CPID, Connector: t.Connector,
 		SessionID: t.SessionID, EnergyKWh: &energy, Cost: &cost, Currency: string(t.Cost.Currency), DurationSec: &sec,
@@ -66,22 +66,22 @@ func TicketTold(t *ledger.Ticket, at charge.Time) wire.CentralEvent {
 	}
 }
 
-// MoneyTold is how an amount is written to drivers: with the decimals of its
+// WireMoney is how an amount is written to drivers: with the decimals of its
 // currency.
-func MoneyTold(a money.Amount) wire.Money {
+func WireMoney(a money.Amount) wire.Money {
 	return wire.Money{Minor: int64(a.Minor), Decimals: a.Currency.Decimals()}
 }
 
-func (x *step) tellReservationEnded(r *Reservation) {
-	x.do(Tell{wire.CentralEvent{
+func (x *step) publishReservationEnded(r *Reservation) {
+	x.emit(PublishEvent{wire.CentralEvent{
 		EventID: "r." + string(r.ID), EventType: wire.CentralReservationEnded, Username: r.Username, CPID: r.CPID,
-		Connector: r.Connector, ReservationID: r.ID, Reason: r.Reason, Message: endWords(r.Reason), Timestamp: wire.Seconds(x.At),
+		Connector: r.Connector, ReservationID: r.ID, Reason: r.Reason, Message: endText(r.Reason), Timestamp: wire.Seconds(x.At),
 	}})
 }
 
-// tellFault tells a fault and its end: once for everybody, and to each driver
+// publishFault tells a fault and its end: once for everybody, and to each driver
 // whose session or reservation it concerns.
-func (x *step) tellFault(e Observed, f charge.Fault, detail string, t wire.CentralEventType) {
+func (x *step) publishFault(e RecordReceived, f charge.Fault, detail string, t wire.CentralEventType) {
 	words := "fault: " + string(f)
 	if t == wire.CentralFaultCleared {
 		words = "repaired: " + string(f)
@@ -90,10 +90,10 @@ func (x *step) tellFault(e Observed, f charge.Fault, detail string, t wire.Centr
 		words += ", " + detail
 	}
 	ev := wire.CentralEvent{
-		EventID: recordID("f", &e.Record), EventType: t, CPID: e.CPID, Connector: e.Record.Connector, Fault: f, Message: words,
+		EventID: recordEventID("f", &e.Record), EventType: t, CPID: e.CPID, Connector: e.Record.Connector, Fault: f, Message: words,
 		Timestamp: wire.Seconds(x.At),
 	}
-	x.do(Tell{ev})
+	x.emit(PublishEvent{ev})
 	cp := x.v.CP(e.CPID)
 	if cp == nil {
 		return
@@ -107,36 +107,36 @@ func (x *step) tellFault(e Observed, f charge.Fault, detail string, t wire.Centr
 		mine.EventID = fmt.Sprintf("%s.%d", ev.EventID, c.ID)
 		if s := cp.Sessions[c.Session]; s != nil {
 			mine.Username, mine.SessionID = s.Username, s.ID
-		} else if r := x.s.activeAt(Target{e.CPID, c.ID}, x.At); r != nil && r.Told {
+		} else if r := x.s.activeAt(Target{e.CPID, c.ID}, x.At); r != nil && r.Announced {
 			mine.Username, mine.ReservationID = r.Username, r.ID
 		}
 		if mine.Username != "" {
-			x.do(Tell{mine})
+			x.emit(PublishEvent{mine})
 		}
 	}
 }
 
-// tellNotStarted tells that a session did not come about.
-func (x *step) tellNotStarted(w *Wish, reason string) {
-	x.do(Tell{wire.CentralEvent{
+// publishNotStarted tells that a session did not come about.
+func (x *step) publishNotStarted(w *Desired, reason string) {
+	x.emit(PublishEvent{wire.CentralEvent{
 		EventID: "n." + string(w.SessionID), EventType: wire.CentralNotice, Username: w.Username, CPID: w.CPID,
 		Connector: w.Connector, SessionID: w.SessionID, ReservationID: w.ReservationID, Reason: reason,
-		Message: "charging did not start: " + endWords(reason), Timestamp: wire.Seconds(x.At),
+		Message: "charging did not start: " + endText(reason), Timestamp: wire.Seconds(x.At),
 	}})
 }
 
-// tellSimulated tells the driver who asked for it that a simulation was refused.
-func (x *step) tellSimulated(c *Command, refused bool) {
+// publishSimulationRefused tells the driver who asked for it that a simulation was refused.
+func (x *step) publishSimulationRefused(c *Command, refused bool) {
 	if !refused {
 		return
 	}
-	x.do(Tell{wire.CentralEvent{
+	x.emit(PublishEvent{wire.CentralEvent{
 		EventID: "n." + string(c.ID), EventType: wire.CentralNotice, CPID: c.CPID, Connector: c.Connector, Reason: c.Reason,
-		Message: "the charging point refused: " + endWords(c.Reason), Timestamp: wire.Seconds(x.At),
+		Message: "the charging point refused: " + endText(c.Reason), Timestamp: wire.Seconds(x.At),
 	}})
 }
 
-func endWords(reason string) string {
+func endText(reason string) string {
 	switch reason {
 	case string(charge.ReservationExpired):
 		return "its time is over"
@@ -156,7 +156,7 @@ func endWords(reason string) string {
 	return reason
 }
 
-func refusalWords(reason string) string {
+func refusalText(reason string) string {
 	switch reason {
 	case wire.RefusedUnreachable:
 		return "no charging point confirmed in time"

@@ -14,54 +14,54 @@ import (
 // two boxes with one identity never stop.
 const forkAfter = 10 * time.Minute
 
-// mismatchPause is the longest pause between records that do not fit for them to
+// mismatchSeriesPause is the longest pause between records that do not fit for them to
 // count as one series: an agent that is held up sends at least each minute.
-const mismatchPause = 3 * time.Minute
+const mismatchSeriesPause = 3 * time.Minute
 
-// place finds out whether the record is known, is next, fills a hole, may pass
+// classify finds out whether the record is known, is next, fills a hole, may pass
 // over one, or must be said again. If it is next or passes, its journal's
 // position is moved on.
-func (f *fold) place() Verdict {
+func (f *fold) classify() Verdict {
 	r, cp := f.rec, f.cp
-	j := f.known(r.Journal)
+	j := f.findJournal(r.Journal)
 	if j != nil && r.Seq <= j.Last {
-		return f.placeKnown(j)
+		return f.classifyKnown(j)
 	}
 	if cp.Forked() {
 		return Forked
 	}
-	before, known := f.before(j)
+	before, known := f.predecessor(j)
 	switch {
-	case !known && !f.mayPass():
-		if reg, ok := f.payloadOfFirst().(*wire.Registered); ok {
-			f.passDamaged(reg) // it is dropped, but what it says of its storage lets others pass
+	case !known && !f.maySkip():
+		if reg, ok := f.firstPayload().(*wire.Registered); ok {
+			f.skipDamaged(reg) // it is dropped, but what it says of its storage lets others pass
 		}
-		return Gap
+		return OutOfOrder
 	case !known:
-		f.passBefore(j)
+		f.skipBefore(j)
 	case before != "" && before != r.Prev:
-		return f.heldUp(fmt.Sprintf("record %s/%d does not follow the record known before it", r.Journal, r.Seq))
+		return f.blocked(fmt.Sprintf("record %s/%d does not follow the record known before it", r.Journal, r.Seq))
 	}
-	if f.growsBeside(j) {
-		f.fork(fmt.Sprintf("journals %s and %s both grow", r.Journal, cp.grower))
+	if f.provesFork(j) {
+		f.quarantine(fmt.Sprintf("journals %s and %s both grow", r.Journal, cp.lastGrown))
 		return Forked
 	}
-	f.advance()
+	f.acceptNext()
 	return Applied
 }
 
-// placeKnown judges a record at or before its journal's position: it fills a
+// classifyKnown judges a record at or before its journal's position: it fills a
 // hole, or was applied before, or says something else than the one applied.
-func (f *fold) placeKnown(j *Journal) Verdict {
+func (f *fold) classifyKnown(j *Journal) Verdict {
 	r := f.rec
-	if h := f.holeWith(r.Journal, r.Seq); h != nil {
+	if h := f.gapContaining(r.Journal, r.Seq); h != nil {
 		switch {
 		case f.cp.Forked():
 			return Forked
-		case !f.fits(j):
-			return f.mismatch(fmt.Sprintf("record %s/%d, which was missing, does not fit the records known beside it", r.Journal, r.Seq))
+		case !f.fitsNeighbours(j):
+			return f.dropMismatch(fmt.Sprintf("record %s/%d, which was missing, does not fit the records known beside it", r.Journal, r.Seq))
 		}
-		f.fill(h, r.Seq)
+		f.fillGap(h, r.Seq)
 		f.out.Late = true
 		return Applied
 	}
@@ -73,42 +73,42 @@ func (f *fold) placeKnown(j *Journal) Verdict {
 		return Duplicate
 	}
 	why := fmt.Sprintf("record %s/%d came with other bytes than before", r.Journal, r.Seq)
-	if before := f.hashBefore(); before == "" || before != r.Prev {
-		return f.mismatch(why)
+	if before := f.predecessorHash(); before == "" || before != r.Prev {
+		return f.dropMismatch(why)
 	}
 	if !f.cp.Forked() {
-		f.fork(why + ", and both follow the same record")
+		f.quarantine(why + ", and both follow the same record")
 	}
 	return Forked
 }
 
-// heldUp drops a record that does not follow the one known before it. It may be
+// blocked drops a record that does not follow the one known before it. It may be
 // a stray message; but where such records keep coming and nothing else of the
 // charging point does, it is held up by another one's records.
-func (f *fold) heldUp(why string) Verdict {
+func (f *fold) blocked(why string) Verdict {
 	p, now := &f.cp.Point, f.env.Now
-	v := f.mismatch(why)
-	if p.HeldUpSince == 0 {
-		p.HeldUpSince = max(now, 1)
+	v := f.dropMismatch(why)
+	if p.BlockedSince == 0 {
+		p.BlockedSince = max(now, 1)
 	}
-	if now < p.HeldUpSince.Add(forkAfter) {
+	if now < p.BlockedSince.Add(forkAfter) {
 		return v
 	}
-	f.fork(why + ", and nothing else came for ten minutes")
+	f.quarantine(why + ", and nothing else came for ten minutes")
 	return Forked
 }
 
-// mismatch drops a record that does not fit the chain. That proves nothing: who
+// dropMismatch drops a record that does not fit the chain. That proves nothing: who
 // does not hold the chain can send it as well. After a pause, or if the clock went
 // back, it belongs to no series of before.
-func (f *fold) mismatch(why string) Verdict {
+func (f *fold) dropMismatch(why string) Verdict {
 	p, now := &f.cp.Point, f.env.Now
-	if now < p.MismatchAt || now > p.MismatchAt.Add(mismatchPause) {
-		p.HeldUpSince = 0
+	if now < p.MismatchAt || now > p.MismatchAt.Add(mismatchSeriesPause) {
+		p.BlockedSince = 0
 	}
 	p.MismatchAt = max(now, 1)
-	f.point = true
-	f.alarm(AlarmMismatch, mismatchID, 0, why+": dropped")
+	f.pointChanged = true
+	f.raiseAlarm(AlarmMismatch, mismatchID, 0, why+": dropped")
 	return Mismatched
 }
 
@@ -116,24 +116,24 @@ func (f *fold) mismatch(why string) Verdict {
 // fit.
 const mismatchID = "chain"
 
-// progress notes that a record was applied in the order of its journal: nothing
+// noteProgress notes that a record was applied in the order of its journal: nothing
 // holds the charging point up. The alarm goes once none came for a while.
-func (f *fold) progress() {
+func (f *fold) noteProgress() {
 	p := &f.cp.Point
-	if p.HeldUpSince != 0 {
-		p.HeldUpSince = 0
-		f.point = true
+	if p.BlockedSince != 0 {
+		p.BlockedSince = 0
+		f.pointChanged = true
 	}
 	if p.MismatchAt != 0 && f.env.Now >= p.MismatchAt.Add(forkAfter) {
 		p.MismatchAt = 0
-		f.point = true
-		f.clear(AlarmMismatch, mismatchID, 0)
+		f.pointChanged = true
+		f.clearAlarm(AlarmMismatch, mismatchID, 0)
 	}
 }
 
-// hashBefore is the hash of the record before one that is known, whose journal
+// predecessorHash is the hash of the record before one that is known, whose journal
 // it continues; "" when that is not held, or there is none.
-func (f *fold) hashBefore() string {
+func (f *fold) predecessorHash() string {
 	r := f.rec
 	if r.Seq > 1 {
 		return f.hashOf(r.Journal, r.Seq-1)
@@ -142,17 +142,17 @@ func (f *fold) hashBefore() string {
 	if !ok || reg.After == nil {
 		return ""
 	}
-	if i := f.known(reg.After.Journal); i != nil && reg.After.Seq == i.Last {
+	if i := f.findJournal(reg.After.Journal); i != nil && reg.After.Seq == i.Last {
 		return i.Hash
 	}
 	return f.hashOf(reg.After.Journal, reg.After.Seq)
 }
 
-// fits reports whether a record that turns up late fits what is known on both of
+// fitsNeighbours reports whether a record that turns up late fits what is known on both of
 // its sides.
-func (f *fold) fits(j *Journal) bool {
+func (f *fold) fitsNeighbours(j *Journal) bool {
 	r := f.rec
-	if before := f.hashBefore(); before != "" && before != r.Prev {
+	if before := f.predecessorHash(); before != "" && before != r.Prev {
 		return false
 	}
 	if r.Seq == j.Last && j.Hash != "" && j.Hash != f.out.Hash {
@@ -188,9 +188,9 @@ func (f *fold) hashOf(j charge.JournalID, seq charge.Seq) string {
 	return h
 }
 
-// before tells whether the record's predecessor is known, and its hash where
+// predecessor tells whether the record's predecessor is known, and its hash where
 // that is still held ("" otherwise, and when there is no predecessor).
-func (f *fold) before(j *Journal) (hash string, known bool) {
+func (f *fold) predecessor(j *Journal) (hash string, known bool) {
 	if f.rec.Seq > 1 {
 		if j == nil || f.rec.Seq != j.Last+1 {
 			return "", false
@@ -200,12 +200,12 @@ func (f *fold) before(j *Journal) (hash string, known bool) {
 	reg, ok := f.payload().(*wire.Registered)
 	switch {
 	case !ok: // record 1 that cannot be read: its hash still names what it follows
-		i := f.endingIn(f.rec.Prev)
+		i := f.journalEndingWith(f.rec.Prev)
 		return "", i != nil || f.rec.Prev == ""
 	case reg.After == nil:
 		return "", true
 	}
-	i := f.known(reg.After.Journal)
+	i := f.findJournal(reg.After.Journal)
 	switch {
 	case i == nil || reg.After.Seq > i.Last:
 		return "", false
@@ -215,20 +215,20 @@ func (f *fold) before(j *Journal) (hash string, known bool) {
 	return f.hashOf(i.ID, reg.After.Seq), true
 }
 
-// payloadOfFirst is the payload if the record is a journal's first.
-func (f *fold) payloadOfFirst() wire.Payload {
+// firstPayload is the payload if the record is a journal's first.
+func (f *fold) firstPayload() wire.Payload {
 	if f.rec.Seq != 1 {
 		return nil
 	}
 	return f.payload()
 }
 
-// growsBeside reports whether the record proves that two boxes use the identity:
+// provesFork reports whether the record proves that two boxes use the identity:
 // its journal and another both grew, more than forkAfter after the later of them
 // was opened. A record that was written before that moment, by clocks that are
 // right, is only late.
-func (f *fold) growsBeside(j *Journal) bool {
-	other := f.known(f.cp.grower)
+func (f *fold) provesFork(j *Journal) bool {
+	other := f.findJournal(f.cp.lastGrown)
 	if j == nil || other == nil || other == j {
 		return false
 	}
@@ -242,40 +242,40 @@ func (f *fold) growsBeside(j *Journal) bool {
 
 func (f *fold) writtenBefore(later *Journal) bool {
 	synced := f.rec.Clock == charge.ClockSynced && later.Clock == charge.ClockSynced
-	return synced && f.rec.Journal != later.ID && f.rec.At <= later.WroteAt
+	return synced && f.rec.Journal != later.ID && f.rec.At <= later.FirstWrittenAt
 }
 
-// advance moves the journal's position to the record, opening the journal if it
+// acceptNext moves the journal's position to the record, opening the journal if it
 // is new.
-func (f *fold) advance() {
+func (f *fold) acceptNext() {
 	r := f.rec
-	j := f.known(r.Journal)
+	j := f.findJournal(r.Journal)
 	if j == nil || j.OpenedAt == 0 {
-		j = f.open(j)
+		j = f.openJournal(j)
 	}
-	f.moveOn(j, r.Seq, f.out.Hash)
-	if o := f.known(f.cp.grower); o == nil || o == j || !f.writtenBefore(o) {
+	f.advanceTo(j, r.Seq, f.out.Hash)
+	if o := f.findJournal(f.cp.lastGrown); o == nil || o == j || !f.writtenBefore(o) {
 		j.GrownAt = f.env.Now
-		f.cp.grower = j.ID
+		f.cp.lastGrown = j.ID
 	}
-	f.progress()
-	if j.Followed != 0 && r.Seq == j.Followed+1 {
-		f.rolledBack(j.ID, j.Followed)
+	f.noteProgress()
+	if j.LastFollowed != 0 && r.Seq == j.LastFollowed+1 {
+		f.alarmRolledBack(j.ID, j.LastFollowed)
 	}
 	f.narrowOpenEnd(r.Journal, r.Seq)
 }
 
-func (f *fold) rolledBack(j charge.JournalID, at charge.Seq) {
-	f.alarm(AlarmRolledBack, fmt.Sprintf("%s.%d", j, at), 0,
+func (f *fold) alarmRolledBack(j charge.JournalID, at charge.Seq) {
+	f.raiseAlarm(AlarmRolledBack, fmt.Sprintf("%s.%d", j, at), 0,
 		fmt.Sprintf("record %s/%d has two continuations: the storage went back to an older state", j, at))
 }
 
-// fork puts the identity into quarantine.
-func (f *fold) fork(why string) {
+// quarantine puts the identity into quarantine.
+func (f *fold) quarantine(why string) {
 	if f.cp.Forked() {
 		return
 	}
-	f.cp.ForkedAt, f.cp.Fork = max(f.env.Now, 1), why
-	f.point = true
-	f.alarm(AlarmFork, string(f.rec.Journal), 0, why)
+	f.cp.ForkedAt, f.cp.ForkReason = max(f.env.Now, 1), why
+	f.pointChanged = true
+	f.raiseAlarm(AlarmFork, string(f.rec.Journal), 0, why)
 }

@@ -10,8 +10,8 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Outlet is the truth about one connector of a Box.
-type Outlet struct {
+// Connector is the truth about one connector of a Box.
+type Connector struct {
 	Plugged   bool
 	Available bool
 	Register  charge.WattHours
@@ -24,37 +24,37 @@ type Outlet struct {
 	Faults    []charge.Fault
 }
 
-// Box is an honest charging point: it writes records, and remembers them as long
+// ChargingPoint is an honest charging point: it writes records, and remembers them as long
 // as its storage does.
-type Box struct {
-	ID        charge.CPID
-	Now       charge.Time         // its clock
-	Clock     charge.ClockQuality // of what it writes
-	Booted    charge.Time
-	Journal   charge.JournalID
-	Seq       charge.Seq
-	Boots     int
-	Conn      uint64
-	Simulated bool
-	Outlets   map[charge.ConnectorID]*Outlet
-	Storage   []wire.Record                         // what its disk holds, in the order of writing
-	Log       []wire.Record                         // all it ever wrote, lost or not
-	Billed    map[charge.SessionID]charge.WattHours // energy of the sessions it ended
-	Damaged   []wire.Damaged                        // named by the next boot
+type ChargingPoint struct {
+	ID         charge.CPID
+	Now        charge.Time         // its clock
+	Clock      charge.ClockQuality // of what it writes
+	Booted     charge.Time
+	Journal    charge.JournalID
+	Seq        charge.Seq
+	Boots      int
+	Conn       uint64
+	Simulated  bool
+	Connectors map[charge.ConnectorID]*Connector
+	Storage    []wire.Record                         // what its disk holds, in the order of writing
+	Log        []wire.Record                         // all it ever wrote, lost or not
+	Billed     map[charge.SessionID]charge.WattHours // energy of the sessions it ended
+	Damaged    []wire.Damaged                        // named by the next boot
 }
 
-// NewBox returns a charging point that has not started yet; its registers stand
+// NewChargingPoint returns a charging point that has not started yet; its registers stand
 // at 1000 Wh.
-func NewBox(id charge.CPID, connectors int, now charge.Time) *Box {
-	b := &Box{ID: id, Now: now, Clock: charge.ClockSynced, Outlets: map[charge.ConnectorID]*Outlet{}, Billed: map[charge.SessionID]charge.WattHours{}}
+func NewChargingPoint(id charge.CPID, connectors int, now charge.Time) *ChargingPoint {
+	b := &ChargingPoint{ID: id, Now: now, Clock: charge.ClockSynced, Connectors: map[charge.ConnectorID]*Connector{}, Billed: map[charge.SessionID]charge.WattHours{}}
 	for i := range connectors {
-		b.Outlets[charge.ConnectorID(i+1)] = &Outlet{Available: true, Register: 1000}
+		b.Connectors[charge.ConnectorID(i+1)] = &Connector{Available: true, Register: 1000}
 	}
 	return b
 }
 
 // Write journals a payload.
-func (b *Box) Write(connector charge.ConnectorID, session charge.SessionID, p wire.Payload) wire.Record {
+func (b *ChargingPoint) Write(connector charge.ConnectorID, session charge.SessionID, p wire.Payload) wire.Record {
 	r, err := wire.NewRecord(p)
 	if err != nil {
 		panic(err) // a test wrote nonsense
@@ -81,7 +81,7 @@ func Raw(r wire.Record) []byte {
 
 // Boot starts the agent: contactors are open, sessions that its storage knows
 // are reported, those it does not know are forgotten.
-func (b *Box) Boot() wire.Record {
+func (b *ChargingPoint) Boot() wire.Record {
 	b.Boots++
 	b.Journal = charge.JournalID(fmt.Sprintf("%s-j%d", b.ID, b.Boots))
 	b.Seq, b.Booted, b.Conn = 0, b.Now, 0
@@ -90,8 +90,8 @@ func (b *Box) Boot() wire.Record {
 	if n := len(b.Storage); n > 0 {
 		reg.After = &wire.Position{Journal: b.Storage[n-1].Journal, Seq: b.Storage[n-1].Seq}
 	}
-	for _, id := range slices.Sorted(maps.Keys(b.Outlets)) {
-		o := b.Outlets[id]
+	for _, id := range slices.Sorted(maps.Keys(b.Connectors)) {
+		o := b.Connectors[id]
 		o.Faults = nil
 		if !b.remembers(o.Session) {
 			o.Session = ""
@@ -99,7 +99,7 @@ func (b *Box) Boot() wire.Record {
 		register := o.Register
 		reg.Connectors = append(reg.Connectors, wire.ConnectorState{
 			Connector: id, Status: b.Status(id), Register: &register, SessionID: o.Session, Plugged: o.Plugged, Available: o.Available,
-			Rated: BoxRated,
+			Rated: RatedPower,
 		})
 		if o.Held != nil {
 			reg.Reservations = append(reg.Reservations, *o.Held)
@@ -108,13 +108,13 @@ func (b *Box) Boot() wire.Record {
 	return b.Write(0, "", reg)
 }
 
-func (b *Box) remembers(id charge.SessionID) bool {
+func (b *ChargingPoint) remembers(id charge.SessionID) bool {
 	return slices.ContainsFunc(b.Storage, func(r wire.Record) bool { return r.SessionID == id && r.Type == wire.TypeAuthorized })
 }
 
 // Status is what the connector does.
-func (b *Box) Status(id charge.ConnectorID) charge.Status {
-	o := b.Outlets[id]
+func (b *ChargingPoint) Status(id charge.ConnectorID) charge.Status {
+	o := b.Connectors[id]
 	switch {
 	case len(o.Faults) > 0:
 		return charge.StatusFaulted
@@ -132,24 +132,24 @@ func (b *Box) Status(id charge.ConnectorID) charge.Status {
 
 // Lose takes the last n records from the storage: it went back to an older
 // state, or is empty if n is large.
-func (b *Box) Lose(n int) { b.Storage = b.Storage[:max(0, len(b.Storage)-n)] }
+func (b *ChargingPoint) Lose(n int) { b.Storage = b.Storage[:max(0, len(b.Storage)-n)] }
 
 // Plug connects a vehicle.
-func (b *Box) Plug(id charge.ConnectorID) {
-	b.Outlets[id].Plugged = true
+func (b *ChargingPoint) Plug(id charge.ConnectorID) {
+	b.Connectors[id].Plugged = true
 	b.Write(id, "", &wire.PluggedIn{})
 }
 
 // Unplug disconnects it; a session ends first.
-func (b *Box) Unplug(id charge.ConnectorID) {
+func (b *ChargingPoint) Unplug(id charge.ConnectorID) {
 	b.Stop(id, charge.StopUnplugged)
-	b.Outlets[id].Plugged = false
+	b.Connectors[id].Plugged = false
 	b.Write(id, "", &wire.Unplugged{})
 }
 
 // Grant opens a session.
-func (b *Box) Grant(id charge.ConnectorID, session charge.SessionID, user charge.Username, tariff charge.TariffVersion) {
-	o := b.Outlets[id]
+func (b *ChargingPoint) Grant(id charge.ConnectorID, session charge.SessionID, user charge.Username, tariff charge.TariffVersion) {
+	o := b.Connectors[id]
 	o.Session, o.Start, o.User, o.Tariff, o.Reserved = session, o.Register, user, tariff, ""
 	a := &wire.Authorized{By: wire.GrantOrder, Username: user, Register: o.Register, Tariff: tariff}
 	if o.Held != nil {
@@ -160,33 +160,35 @@ func (b *Box) Grant(id charge.ConnectorID, session charge.SessionID, user charge
 }
 
 // Begin closes the contactor for the first time.
-func (b *Box) Begin(id charge.ConnectorID) {
-	o := b.Outlets[id]
+func (b *ChargingPoint) Begin(id charge.ConnectorID) {
+	o := b.Connectors[id]
 	b.Write(id, o.Session, &wire.ChargingStarted{Register: o.Register, Username: o.User, ReservationID: o.Reserved})
 }
 
-// BoxRated is the rated power of each connector of a Box.
-const BoxRated charge.Watts = 50_000
+// RatedPower is the rated power of each connector of a Box.
+const RatedPower charge.Watts = 50_000
 
 // Flow lets energy through the meter, without a record and in no time: up to a
 // kilowatt-hour passes for the step of a coarse register.
-func (b *Box) Flow(id charge.ConnectorID, e charge.WattHours) { b.Outlets[id].Register += e }
+func (b *ChargingPoint) Flow(id charge.ConnectorID, e charge.WattHours) {
+	b.Connectors[id].Register += e
+}
 
 // FlowRated lets energy through the meter at the rated power, without a record.
-func (b *Box) FlowRated(id charge.ConnectorID, e charge.WattHours) {
+func (b *ChargingPoint) FlowRated(id charge.ConnectorID, e charge.WattHours) {
 	b.Flow(id, e)
-	b.Now = b.Now.Add(time.Duration(e) * time.Hour / time.Duration(BoxRated))
+	b.Now = b.Now.Add(time.Duration(e) * time.Hour / time.Duration(RatedPower))
 }
 
 // Sample writes the register down within a session.
-func (b *Box) Sample(id charge.ConnectorID) {
-	o := b.Outlets[id]
-	b.Write(id, o.Session, &wire.MeterRead{Register: o.Register, Power: BoxRated})
+func (b *ChargingPoint) Sample(id charge.ConnectorID) {
+	o := b.Connectors[id]
+	b.Write(id, o.Session, &wire.MeterRead{Register: o.Register, Power: RatedPower})
 }
 
 // Stop ends the session, if there is one.
-func (b *Box) Stop(id charge.ConnectorID, reason charge.StopReason) {
-	o := b.Outlets[id]
+func (b *ChargingPoint) Stop(id charge.ConnectorID, reason charge.StopReason) {
+	o := b.Connectors[id]
 	if o.Session == "" {
 		return
 	}
@@ -198,23 +200,23 @@ func (b *Box) Stop(id charge.ConnectorID, reason charge.StopReason) {
 }
 
 // Raise and Clear write a fault and its end.
-func (b *Box) Raise(id charge.ConnectorID, f charge.Fault) {
-	b.Outlets[id].Faults = append(b.Outlets[id].Faults, f)
+func (b *ChargingPoint) Raise(id charge.ConnectorID, f charge.Fault) {
+	b.Connectors[id].Faults = append(b.Connectors[id].Faults, f)
 	b.Write(id, "", &wire.FaultRaised{Fault: f})
 	b.Stop(id, f.StopReason())
 }
 
 // Clear ends all faults of the connector.
-func (b *Box) Clear(id charge.ConnectorID) {
-	for _, f := range b.Outlets[id].Faults {
+func (b *ChargingPoint) Clear(id charge.ConnectorID) {
+	for _, f := range b.Connectors[id].Faults {
 		b.Write(id, "", &wire.FaultCleared{Fault: f})
 	}
-	b.Outlets[id].Faults = nil
+	b.Connectors[id].Faults = nil
 }
 
 // Presence is what the box says at a new connection; acked is Central's last
 // acknowledgement, in the epoch central.
-func (b *Box) Presence(acked wire.Position, central charge.Epoch) wire.Presence {
+func (b *ChargingPoint) Presence(acked wire.Position, central charge.Epoch) wire.Presence {
 	b.Conn++
 	p := wire.Presence{V: 1, Online: true, Journal: b.Journal, Conn: b.Conn, Central: central, At: b.Now}
 	if n := len(b.Storage); n > 0 {
