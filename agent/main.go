@@ -11,9 +11,11 @@ import (
 	"os"
 
 	"github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/internal/buildinfo"
 	"github.com/carga-ev/carga/internal/config"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/process"
+	"github.com/carga-ev/carga/internal/systemd"
 )
 
 // The exit codes, the same in every program.
@@ -50,7 +52,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		return exitUsage
 	}
 	if *version {
-		_, _ = fmt.Fprintln(stdout, "agent", obs.Version())
+		_, _ = fmt.Fprintln(stdout, "agent", buildinfo.Version())
 		return exitOK
 	}
 	cfg := app.DefaultConfig()
@@ -71,14 +73,14 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		_, _ = fmt.Fprintln(stderr, "agent: log.level:", err)
 		return exitConfig
 	}
-	deps := app.Deps{Log: obs.NewLogger(stderr, level), Notify: obs.NewNotifier(os.Getenv, os.Getpid())}
+	deps := app.Deps{Log: logs.New(stderr, level), Notify: systemd.NewNotifier(os.Getenv, os.Getpid())}
 	links.Log(deps.Log)
 	if process.Typing(stdin) && cfg.Hardware.Kind != app.HardwareRPi {
 		deps.Keys = stdin
 		_, _ = fmt.Fprintln(stderr, app.KeysHelp)
 	}
 	if err := app.Run(ctx, cfg, deps); err != nil && !errors.Is(err, context.Canceled) {
-		deps.Log.Error("agent ended", obs.Err(err))
+		deps.Log.Error("agent ended", logs.Err(err))
 		return exitFailed
 	}
 	return exitOK

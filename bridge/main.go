@@ -16,8 +16,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/carga-ev/carga/bridge/app"
+	"github.com/carga-ev/carga/internal/buildinfo"
 	"github.com/carga-ev/carga/internal/config"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/process"
 )
 
@@ -67,7 +68,7 @@ func command(environ []string, stdout, stderr io.Writer) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:           "bridge",
 		Short:         "Carries messages between MQTT and Kafka",
-		Version:       obs.Version(),
+		Version:       buildinfo.Version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -101,7 +102,7 @@ func serve(ctx context.Context, cfg app.Config, links config.Links, stderr io.Wr
 	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
 		return fmt.Errorf("log.level: %w", err)
 	}
-	log := obs.NewLogger(stderr, &level)
+	log := logs.New(stderr, &level)
 	links.Log(log)
 	return app.Run(ctx, cfg, app.Deps{Log: log})
 }

@@ -19,8 +19,9 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/carga-ev/carga/central/app"
+	"github.com/carga-ev/carga/internal/buildinfo"
 	"github.com/carga-ev/carga/internal/config"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/process"
 )
 
@@ -81,7 +82,7 @@ func command(ctx context.Context, environ []string, stdout, stderr io.Writer) *c
 	cmd := &cobra.Command{
 		Use:           "central",
 		Short:         "Reserves, starts, stops and bills, and shows the network",
-		Version:       obs.Version(),
+		Version:       buildinfo.Version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -122,7 +123,7 @@ func serve(ctx context.Context, cfg app.Config, links config.Links, stderr io.Wr
 	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
 		return fmt.Errorf("log.level: %w", err)
 	}
-	log := obs.NewLogger(stderr, &level)
+	log := logs.New(stderr, &level)
 	links.Log(log)
 	return app.Run(ctx, cfg, app.Deps{Log: log})
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/carga-ev/carga/central/app"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/process"
 )
 
@@ -137,7 +137,7 @@ func rebuild(ctx context.Context, load loader, stdout, stderr io.Writer) *cobra.
 				return fmt.Errorf("%s: %w", file, err)
 			}
 		}
-		sum, err := app.Rebuild(ctx, cfg, app.Deps{Log: obs.NewLogger(stderr, slog.LevelInfo)}, settings, into)
+		sum, err := app.Rebuild(ctx, cfg, app.Deps{Log: logs.New(stderr, slog.LevelInfo)}, settings, into)
 		if err != nil {
 			return err
 		}

@@ -11,7 +11,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/sim/bench"
 )
 
@@ -60,7 +60,7 @@ func (o *benchOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 		return err
 	}
 	if o.verbose {
-		o.cfg.Log = obs.NewLogger(c.ErrOrStderr(), slog.LevelInfo)
+		o.cfg.Log = logs.New(c.ErrOrStderr(), slog.LevelInfo)
 	}
 	if o.profile != "" {
 		file, err := os.Create(o.profile)

@@ -14,7 +14,7 @@ import (
 	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/hal/sim/board"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/process"
 )
 
@@ -94,7 +94,7 @@ func serveBoard(ctx context.Context, c *cobra.Command, o boardOptions) error {
 	if err != nil {
 		return errors.Join(err, b.Close())
 	}
-	log := obs.NewLogger(c.ErrOrStderr(), slog.LevelInfo)
+	log := logs.New(c.ErrOrStderr(), slog.LevelInfo)
 	out := process.NewOutput(c.OutOrStdout())
 	defer out.Close()
 	_, _ = fmt.Fprintf(out, "board %s: %d connector(s) of %d W behind %s\n", cfg.Serial, cfg.Connectors, cfg.RatedPower, path(ln))

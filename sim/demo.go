@@ -15,7 +15,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/process"
 	"github.com/carga-ev/carga/sim/demo"
 )
@@ -122,7 +122,7 @@ func (o *demoOptions) logger(stderr io.Writer) (*slog.Logger, func() error, erro
 	if err != nil {
 		return nil, nil, fail(exitUsage, process.ExplainFolder("--data", err))
 	}
-	log := obs.NewLogger(f, slog.LevelInfo)
+	log := logs.New(f, slog.LevelInfo)
 	if o.verbose {
 		log = slog.New(slog.NewMultiHandler(log.Handler(), slog.NewTextHandler(stderr, nil)))
 	}
@@ -144,6 +144,6 @@ func openPage(ctx context.Context, url string, log *slog.Logger) {
 		program = "open"
 	}
 	if err := exec.CommandContext(ctx, program, url).Run(); err != nil {
-		log.Info("page was not opened", slog.String("url", url), obs.Err(err))
+		log.Info("page was not opened", slog.String("url", url), logs.Err(err))
 	}
 }

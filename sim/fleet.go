@@ -14,7 +14,7 @@ import (
 
 	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/process"
 	"github.com/carga-ev/carga/sim/fleet"
 )
@@ -75,7 +75,7 @@ func (o *fleetOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 		return process.ExplainFolder("--data", err)
 	}
 	defer func() { err = errors.Join(err, logFile.Close()) }()
-	f, err := fleet.New(o.cfg, obs.NewLogger(logFile, slog.LevelInfo))
+	f, err := fleet.New(o.cfg, logs.New(logFile, slog.LevelInfo))
 	if err != nil {
 		return err
 	}

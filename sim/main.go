@@ -13,7 +13,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/buildinfo"
 	"github.com/carga-ev/carga/internal/process"
 )
 
@@ -53,7 +53,7 @@ func newRoot(io streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "sim",
 		Short:         "Carga without hardware: the network, a fleet, a board, drivers",
-		Version:       obs.Version(),
+		Version:       buildinfo.Version(),
 		SilenceErrors: true,
 		SilenceUsage:  true,
 	}

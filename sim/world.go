@@ -16,7 +16,7 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/buildinfo"
 	"github.com/carga-ev/carga/sim/world"
 )
 
@@ -136,7 +136,7 @@ func (o *worldOptions) one(out io.Writer, kinds []world.Kind, opts world.Options
 	r := world.Run(p, opts)
 	opts.Trace = nil
 	if o.json {
-		sum := worldSummary{Commit: obs.Version(), First: o.seed, Runs: 1, CPDays: r.CPDays, Events: r.Events, Hash: fmt.Sprintf("%016x", r.Sum), Stats: r.Stats}
+		sum := worldSummary{Commit: buildinfo.Version(), First: o.seed, Runs: 1, CPDays: r.CPDays, Events: r.Events, Hash: fmt.Sprintf("%016x", r.Sum), Stats: r.Stats}
 		if r.Failure != nil {
 			sum.Failures = append(sum.Failures, failureOf(o.seed, r.Failure))
 		}
@@ -145,7 +145,7 @@ func (o *worldOptions) one(out io.Writer, kinds []world.Kind, opts world.Options
 		}
 	} else {
 		_, _ = fmt.Fprintf(out, "seed %d, commit %s: %d events in %.2f CP-days, %d sessions, %d tickets, hash %016x\n",
-			o.seed, obs.Version(), r.Events, r.CPDays, r.Stats.Sessions, r.Stats.Tickets, r.Sum)
+			o.seed, buildinfo.Version(), r.Events, r.CPDays, r.Stats.Sessions, r.Stats.Tickets, r.Sum)
 	}
 	if r.Failure == nil {
 		return nil
@@ -162,7 +162,7 @@ func (o *worldOptions) explain(out io.Writer, p world.Plan, opts world.Options) 
 	if r.Failure == nil {
 		return
 	}
-	_, _ = fmt.Fprintf(out, "\nFAILED %v\nseed %d, commit %s; making it smaller …\n", r.Failure, p.Seed, obs.Version())
+	_, _ = fmt.Fprintf(out, "\nFAILED %v\nseed %d, commit %s; making it smaller …\n", r.Failure, p.Seed, buildinfo.Version())
 	small, f := world.Shrink(p, opts, r.Failure, o.shrink)
 	_, _ = fmt.Fprintf(out, "\n%s\n\nthe last that happened:\n", small.Describe())
 	for _, line := range world.Tail(small, opts, 40) {
@@ -178,7 +178,7 @@ func failureOf(seed uint64, f *world.ViolationError) worldFailure {
 
 // many runs seed after seed on all workers and shows progress.
 func (o *worldOptions) many(ctx context.Context, c *cobra.Command, kinds []world.Kind, opts world.Options) *worldSummary {
-	sum := &worldSummary{Commit: obs.Version(), First: o.seed, Failures: []worldFailure{}}
+	sum := &worldSummary{Commit: buildinfo.Version(), First: o.seed, Failures: []worldFailure{}}
 	var mu sync.Mutex // guards sum, next and hash
 	next, step, hash, began := o.seed, uint64(1), uint64(0), time.Now()
 	if o.years > 0 {

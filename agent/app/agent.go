@@ -14,8 +14,9 @@ import (
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/mqttlink"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/systemd"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -41,7 +42,7 @@ type Deps struct {
 	// Run closes it.
 	Listener net.Listener
 	// Notify tells the service manager; the zero value tells nobody.
-	Notify obs.Notifier
+	Notify systemd.Notifier
 }
 
 // Agent is the agent of one charging point.
@@ -57,7 +58,7 @@ func New(cfg Config, deps Deps) *Agent {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
 	}
-	deps.Log = deps.Log.With(obs.CP(cfg.CPID))
+	deps.Log = deps.Log.With(logs.CP(cfg.CPID))
 	return &Agent{cfg: cfg, deps: deps}
 }
 

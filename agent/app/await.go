@@ -6,7 +6,7 @@ import (
 	"io/fs"
 
 	"github.com/carga-ev/carga/hal"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/observe"
 	"github.com/carga-ev/carga/internal/process"
 )
 
@@ -15,9 +15,9 @@ import (
 // again. Meanwhile the contactors are open, and health says why. It returns nil
 // when ctx ends before.
 func (a *Agent) boot(ctx context.Context, deps Deps, board hal.Board) (r *running, err error) {
-	w := obs.Waiting{Prefix: metricPrefix, Check: "journal", Observe: a.cfg.Observe, Log: deps.Log}
+	w := observe.StartupWait{Prefix: metricPrefix, Check: "journal", Observe: a.cfg.Observe, Log: deps.Log}
 	if deps.Listener != nil {
-		w.Observe = obs.Observe{} // it is for the boot
+		w.Observe = observe.Config{} // it is for the boot
 	}
 	err = process.Retry(ctx, func() error {
 		r, err = boot(ctx, a.cfg, deps, board)
@@ -26,7 +26,7 @@ func (a *Agent) boot(ctx context.Context, deps Deps, board hal.Board) (r *runnin
 		if !process.FolderMayHeal(err) {
 			return false
 		}
-		w.Tell(ctx, err.Error())
+		w.Report(ctx, err.Error())
 		return true
 	})
 	w.End()

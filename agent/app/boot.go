@@ -17,10 +17,13 @@ import (
 	"github.com/carga-ev/carga/agent/safety"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/sim"
+	"github.com/carga-ev/carga/internal/buildinfo"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/config"
+	"github.com/carga-ev/carga/internal/health"
 	"github.com/carga-ev/carga/internal/ids"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
+	"github.com/carga-ev/carga/internal/observe"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -43,9 +46,9 @@ type running struct {
 	desk     *desk
 	crowd    *crowd // nil: nobody comes by himself
 	up       *uplink.Uplink
-	watch    *obs.Watch
-	writing  *obs.Loop   // of the recorder, as housekeeping sees it
-	noRoom   atomic.Bool // on the disk
+	watch    *observe.Server
+	writing  *health.Loop // of the recorder, as housekeeping sees it
+	noRoom   atomic.Bool  // on the disk
 
 	oldestMu sync.Mutex
 	// oldestMu guards everything that follows.
@@ -57,7 +60,7 @@ type running struct {
 // Nothing runs yet. On an error nothing is left open but the board.
 func boot(ctx context.Context, cfg Config, deps Deps, board hal.Board) (*running, error) {
 	r := &running{cfg: cfg, deps: deps, logger: deps.Log, clock: newClock(deps.Clock), board: board}
-	r.watch = obs.NewWatch(metricPrefix, r.judge, r.families, r.logger)
+	r.watch = observe.NewServer(metricPrefix, r.judge, r.families, r.logger)
 	r.writing = r.watch.LoopWithin("recorder", hangsAfter/3) // housekeeping waits hangsAfter before
 	limits := safety.DefaultLimits()
 	r.control = &control{
@@ -118,7 +121,7 @@ func (r *running) makeDesk() {
 	}
 	model, err := sim.NewDriver(d.config())
 	if err != nil {
-		r.logger.Error("nobody comes", obs.Err(err)) // Validate has seen it: it cannot be
+		r.logger.Error("nobody comes", logs.Err(err)) // Validate has seen it: it cannot be
 		return
 	}
 	r.crowd = &crowd{model: model, desk: r.desk, clock: r.clock, log: r.logger, wake: make(chan struct{}, 1)}
@@ -154,7 +157,7 @@ func (r *running) addMachine(ctx context.Context, o *outlet, saved connector.Sav
 	}
 	reading, err := readMeter(ctx, o.meter, r.clock)
 	if err != nil {
-		r.logger.Warn("meter does not answer", obs.Connector(o.id), obs.Err(err))
+		r.logger.Warn("meter does not answer", logs.Connector(o.id), logs.Err(err))
 	}
 	m.take(connector.Booted{
 		Now: r.clock.now(), ID: o.id, Policy: r.policy(), Saved: saved, Pilot: pilot, Reading: reading, Read: err == nil,
@@ -165,7 +168,7 @@ func (r *running) addMachine(ctx context.Context, o *outlet, saved connector.Sav
 func (r *running) register(found Found) error {
 	info := r.board.Info()
 	p := &wire.Registered{
-		After: found.After, Damaged: found.Damaged, Agent: obs.Version(), Name: r.cfg.Name, Place: r.cfg.Place,
+		After: found.After, Damaged: found.Damaged, Agent: buildinfo.Version(), Name: r.cfg.Name, Place: r.cfg.Place,
 		Simulated: r.hands != nil, Capabilities: r.capabilities(),
 	}
 	for _, m := range r.machines {
@@ -183,7 +186,7 @@ func (r *running) register(found Found) error {
 	if err := r.recorder.commit([]job{{records: records, now: r.clock.now()}}, journal.Final); err != nil {
 		return fmt.Errorf("register: %w", err)
 	}
-	r.logger.Info("registered", obs.Journal(r.journal), slog.String("board", info.Model), slog.Int("connectors", info.Connectors))
+	r.logger.Info("registered", logs.Journal(r.journal), slog.String("board", info.Model), slog.Int("connectors", info.Connectors))
 	return nil
 }
 
@@ -217,8 +220,8 @@ func (r *running) told(s connector.State, records []connector.Record) {
 			level = slog.LevelWarn
 		default:
 		}
-		r.logger.LogAttrs(context.Background(), level, "record", obs.Connector(s.ID),
-			slog.String("type", string(rec.Payload.RecordType())), obs.Session(rec.Session),
+		r.logger.LogAttrs(context.Background(), level, "record", logs.Connector(s.ID),
+			slog.String("type", string(rec.Payload.RecordType())), logs.Session(rec.Session),
 			slog.String("status", string(connector.Status(s))))
 	}
 	if r.crowd != nil {
@@ -235,7 +238,7 @@ func (r *running) makeUplink() error {
 	r.up, err = uplink.New(uplink.Config{
 		CP: r.cfg.CPID, Journal: r.journal, Started: r.clock.started, Topics: wire.Topics{Prefix: m.TopicPrefix},
 		Brokers: []string{m.URL}, Username: m.Username, Password: password, KeepAlive: m.KeepAlive,
-		Open: r.deps.Dial, Turned: r.watch.Loop("uplink").Turn, Log: r.logger,
+		Open: r.deps.Dial, Turned: r.watch.Loop("uplink").Beat, Log: r.logger,
 	}, uplink.Deps{Records: r.log, Positions: r.log, Owner: r.desk, Readings: readings{r}})
 	return err
 }

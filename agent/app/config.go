@@ -12,7 +12,7 @@ import (
 	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/config"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/observe"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -35,8 +35,8 @@ type Config struct {
 	// StopWithin is how long a stopping agent waits for Central to acknowledge.
 	StopWithin time.Duration `yaml:"stop_within"`
 	// Observe says where health and metrics are served; nowhere by default.
-	Observe obs.Observe `yaml:"observe"`
-	Log     Log         `yaml:"log"`
+	Observe observe.Config `yaml:"observe"`
+	Log     Log            `yaml:"log"`
 }
 
 // MQTT says how to reach the broker.

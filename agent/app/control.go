@@ -12,7 +12,8 @@ import (
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/health"
+	"github.com/carga-ev/carga/internal/logs"
 )
 
 // outlet is one connector's hardware as the control loop and the machine share
@@ -93,7 +94,7 @@ type control struct {
 	clock   *clock
 	log     *slog.Logger
 
-	turned   *obs.Loop
+	turned   *health.Loop
 	late     atomic.Int64 // ticks that came too late
 	lastTick atomic.Int64 // nanoseconds since the boot
 	blind    atomic.Int64 // connectors of which an input cannot be read
@@ -104,7 +105,7 @@ func (c *control) run(ctx context.Context) {
 	defer func() {
 		for _, o := range c.outlets {
 			if err := o.open(); err != nil {
-				c.log.Error("contactor not opened", obs.Connector(o.id), obs.Err(err))
+				c.log.Error("contactor not opened", logs.Connector(o.id), logs.Err(err))
 			}
 		}
 	}()
@@ -119,7 +120,7 @@ func (c *control) run(ctx context.Context) {
 		}
 		last = now
 		c.turn(now, gap)
-		c.turned.Turn()
+		c.turned.Beat()
 		select {
 		case <-ctx.Done():
 			return
@@ -160,7 +161,7 @@ func (c *control) turn(now, gap time.Duration) {
 	}
 	if c.keeper != nil {
 		if err := c.keeper.Kick(); err != nil {
-			c.log.Warn("keeper not kicked", obs.Err(err))
+			c.log.Warn("keeper not kicked", logs.Err(err))
 		}
 	}
 	c.lastTick.Store(int64(now))
@@ -173,7 +174,7 @@ func (c *control) command(o *watched, on bool) {
 		crashpoint.At(crashpoint.Closed)
 	}
 	if err != nil && !o.failed {
-		c.log.Error("contactor not switched", obs.Connector(o.id), slog.Bool("close", on), obs.Err(err))
+		c.log.Error("contactor not switched", logs.Connector(o.id), slog.Bool("close", on), logs.Err(err))
 	}
 	o.failed = err != nil
 }

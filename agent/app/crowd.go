@@ -8,7 +8,7 @@ import (
 
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/hal/sim"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -94,6 +94,6 @@ func (c *crowd) do(a sim.Action) {
 		action = wire.SimulateUnplug
 	}
 	err := c.desk.act(a.Connector, wire.Simulate{Action: action})
-	c.log.Debug("driver", slog.String("deed", a.Deed.String()), obs.Connector(a.Connector),
-		slog.String("username", string(a.Username)), obs.Err(err))
+	c.log.Debug("driver", slog.String("deed", a.Deed.String()), logs.Connector(a.Connector),
+		slog.String("username", string(a.Username)), logs.Err(err))
 }

@@ -13,7 +13,7 @@ import (
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -99,14 +99,14 @@ func (d *desk) raw(v delivery.Verdict) string {
 	if v.Order != nil {
 		data, err := wire.EncodeOrder(v.Order)
 		if err != nil {
-			d.log.Error("order cannot be written", obs.Command(c.ID), obs.Err(err))
+			d.log.Error("order cannot be written", logs.Command(c.ID), logs.Err(err))
 			return ""
 		}
 		c.Data = data
 	}
 	raw, err := c.Encode()
 	if err != nil {
-		d.log.Error("command cannot be written", obs.Command(c.ID), obs.Err(err))
+		d.log.Error("command cannot be written", logs.Command(c.ID), logs.Err(err))
 		return ""
 	}
 	return string(raw)
@@ -146,7 +146,7 @@ func (d *desk) simulate(v delivery.Verdict, o wire.Simulate) {
 	d.accept(v)
 	d.later(func() {
 		if err := d.act(n, o); err != nil {
-			d.log.Info("not simulated", obs.Connector(n), slog.String("action", string(o.Action)), obs.Err(err))
+			d.log.Info("not simulated", logs.Connector(n), slog.String("action", string(o.Action)), logs.Err(err))
 			d.finish(v, wire.ResultFailed, reasonOf(err))
 			return
 		}

@@ -12,7 +12,7 @@ import (
 	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/hal/sim/board"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
 )
 
 // openBoard opens the configured hardware. A board in another process is
@@ -84,7 +84,7 @@ func (r *running) awaitOpen(ctx context.Context) {
 			case <-tick.C:
 				continue
 			case <-deadline.C:
-				r.logger.Error("contactor is not seen open", obs.Connector(o.id), slog.String("state", state.String()), obs.Err(err))
+				r.logger.Error("contactor is not seen open", logs.Connector(o.id), slog.String("state", state.String()), logs.Err(err))
 				return
 			case <-ctx.Done():
 				return

@@ -8,7 +8,7 @@ import (
 	"strings"
 
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -26,7 +26,7 @@ func (d *desk) keys(l *layer, in io.Reader) {
 		}
 		n, key := connectorOf(word)
 		if err := d.press(n, key); err != nil {
-			d.log.Info(KeysHelp, obs.Err(err))
+			d.log.Info(KeysHelp, logs.Err(err))
 		}
 	}
 }
@@ -55,6 +55,6 @@ func (d *desk) press(n charge.ConnectorID, key string) error {
 	case !known:
 		return errUnknownKey
 	}
-	d.log.Info("key", obs.Connector(n), slog.String("action", string(action)))
+	d.log.Info("key", logs.Connector(n), slog.String("action", string(action)))
 	return d.act(n, wire.Simulate{Action: action})
 }

@@ -11,8 +11,9 @@ import (
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
+	"github.com/carga-ev/carga/internal/health"
 	"github.com/carga-ev/carga/internal/ids"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
 )
 
 // maker makes an event of the time at which it is taken.
@@ -24,7 +25,7 @@ type machine struct {
 	clock    *clock
 	recorder *recorder
 	log      *slog.Logger
-	turned   *obs.Loop
+	turned   *health.Loop
 	read     chan struct{} // capacity 1: a reading is wanted now
 	// told is called with the records of each step, on this goroutine.
 	told func(connector.State, []connector.Record)
@@ -71,10 +72,10 @@ func (m *machine) run(ctx context.Context) {
 	m.timer = time.NewTimer(time.Hour)
 	m.arm()
 	defer m.timer.Stop()
-	turn := time.NewTicker(obs.TurnEvery)
+	turn := time.NewTicker(health.BeatEvery)
 	defer turn.Stop()
 	for {
-		m.turned.Turn()
+		m.turned.Beat()
 		select {
 		case <-turn.C:
 		case <-ctx.Done():
@@ -116,7 +117,7 @@ func (m *machine) perform(f connector.Effect) {
 	case connector.OpenContactor:
 		crashpoint.At(crashpoint.Stopping)
 		if err := m.outlet.open(); err != nil {
-			m.log.Error("contactor not opened", obs.Connector(m.outlet.id), obs.Err(err))
+			m.log.Error("contactor not opened", logs.Connector(m.outlet.id), logs.Err(err))
 		}
 		crashpoint.At(crashpoint.Done)
 	case connector.Append:
@@ -130,7 +131,7 @@ func (m *machine) perform(f connector.Effect) {
 		m.told(m.state, f.Records)
 	case connector.OfferPower:
 		if err := m.outlet.pilot.SetAvailable(f.Offer); err != nil {
-			m.log.Warn("pilot not switched", obs.Connector(m.outlet.id), slog.Bool("offer", f.Offer), obs.Err(err))
+			m.log.Warn("pilot not switched", logs.Connector(m.outlet.id), slog.Bool("offer", f.Offer), logs.Err(err))
 		}
 	case connector.CloseContactor:
 		m.outlet.permit.Store(true)

@@ -9,7 +9,8 @@ import (
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/health"
+	"github.com/carga-ev/carga/internal/logs"
 )
 
 // readTimeout is the longest a reading may take.
@@ -22,7 +23,7 @@ type reader struct {
 	clock   *clock
 	every   time.Duration
 	log     *slog.Logger
-	turned  *obs.Loop
+	turned  *health.Loop
 }
 
 func (r *reader) run(ctx context.Context) {
@@ -30,7 +31,7 @@ func (r *reader) run(ctx context.Context) {
 	defer ticker.Stop()
 	wasBad := false
 	for {
-		r.turned.Turn()
+		r.turned.Beat()
 		select {
 		case <-ctx.Done():
 			return
@@ -45,9 +46,9 @@ func (r *reader) run(ctx context.Context) {
 		if bad := err != nil; bad != wasBad {
 			wasBad = bad
 			if bad {
-				r.log.Warn("meter does not answer", obs.Connector(r.machine.outlet.id), obs.Err(err))
+				r.log.Warn("meter does not answer", logs.Connector(r.machine.outlet.id), logs.Err(err))
 			} else {
-				r.log.Info("meter answers again", obs.Connector(r.machine.outlet.id))
+				r.log.Info("meter answers again", logs.Connector(r.machine.outlet.id))
 			}
 		}
 		crashpoint.At(crashpoint.Metered)

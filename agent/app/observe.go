@@ -7,7 +7,8 @@ import (
 
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/health"
+	"github.com/carga-ev/carga/internal/metrics"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -35,18 +36,18 @@ func (r *recorder) waits(now time.Duration) time.Duration {
 
 // judge says whether the charging point can take a driver now. It can without
 // Central: what is away there only informs.
-func (r *running) judge(reg *obs.Registry) {
+func (r *running) judge(reg *health.Registry) {
 	words := r.boardTrouble()
-	reg.Judge("board", words == "", words)
+	reg.Set("board", words == "", words)
 	words = r.journalTrouble()
-	reg.Judge("journal", words == "", words)
+	reg.Set("journal", words == "", words)
 	u := r.uplinkStats()
-	up := obs.Health{Name: "uplink", Up: u.Link.Up, Since: u.Link.Since, Informs: true}
+	up := health.Status{Name: "uplink", Up: u.Link.Up, Since: u.Link.Since, Informational: true}
 	if !up.Up {
 		up.Reason = u.Link.String()
 	}
 	reg.Put(up)
-	reg.Note("central", u.Alarm == "", u.Alarm)
+	reg.SetInformational("central", u.Alarm == "", u.Alarm)
 }
 
 func (r *running) boardTrouble() string {
@@ -73,60 +74,60 @@ func (r *running) journalTrouble() string {
 }
 
 // families are the metrics of this boot of the agent.
-func (r *running) families() []obs.Family {
+func (r *running) families() []metrics.Family {
 	t := readings{r}.Telemetry()
 	u, h := r.uplinkStats(), &t.Health
-	one := func(name string, kind obs.Kind, help string, value float64) obs.Family {
-		return obs.One(metricPrefix+name, kind, help, value)
+	one := func(name string, kind metrics.Kind, help string, value float64) metrics.Family {
+		return metrics.One(metricPrefix+name, kind, help, value)
 	}
-	commands := obs.Family{Name: metricPrefix + "commands_total", Kind: obs.Counter, Help: "Commands received, by what was made of them."}
+	commands := metrics.Family{Name: metricPrefix + "commands_total", Kind: metrics.Counter, Help: "Commands received, by what was made of them."}
 	for k, n := range u.Commands.By {
-		commands.Samples = append(commands.Samples, obs.Sample{
-			Labels: []obs.Label{{Name: "verdict", Value: delivery.VerdictKind(k).String()}}, Value: float64(n),
+		commands.Samples = append(commands.Samples, metrics.Sample{
+			Labels: []metrics.Label{{Name: "verdict", Value: delivery.VerdictKind(k).String()}}, Value: float64(n),
 		})
 	}
-	all := []obs.Family{
-		one("uptime_seconds", obs.Gauge, "Time since this boot of the agent.", r.clock.at().Seconds()),
-		one("clock_synced", obs.Gauge, "Whether the clock is kept by NTP.", obs.Truth(t.Clock == charge.ClockSynced)),
-		one("journal_records", obs.Gauge, "Records on the disk, those of earlier boots included.", float64(held(r.log.Held()))),
-		one("journal_written_total", obs.Counter, "Records made durable.", float64(r.recorder.count())),
-		one("journal_dropped_samples_total", obs.Counter, "Samples of the meter for which there was no room.", float64(r.recorder.lostSamples())),
-		one("journal_unacked_records", obs.Gauge, "Records that Central has not acknowledged.", float64(h.Unacked)),
-		one("journal_oldest_unacked_seconds", obs.Gauge, "Age of the first record that Central has not acknowledged.", float64(h.OldestMS)/1000),
-		one("journal_quota_ratio", obs.Gauge, "How much of the space for unacknowledged records is used; from 0.9 no new session starts.", float64(h.QuotaPermill)/1000),
-		one("control_late_total", obs.Counter, "Turns of the control loop that came too late.", float64(h.SafetyLate)),
-		one("keeper_fitted", obs.Gauge, "Whether a dead-man device opens the contactors when the agent hangs.", obs.Truth(!h.NoKeeper)),
-		one("mqtt_up", obs.Gauge, "Whether the agent is connected to MQTT.", obs.Truth(u.Link.Up)),
-		one("mqtt_connects_total", obs.Counter, "Connections to the MQTT broker that came up.", float64(u.Link.Connects)),
-		one("sent_records_total", obs.Counter, "Records sent, repeats included.", float64(u.Counts.Sent)),
-		one("bad_messages_total", obs.Counter, "Messages that could not be read.", float64(u.BadMessages)),
+	all := []metrics.Family{
+		one("uptime_seconds", metrics.Gauge, "Time since this boot of the agent.", r.clock.at().Seconds()),
+		one("clock_synced", metrics.Gauge, "Whether the clock is kept by NTP.", metrics.Bool(t.Clock == charge.ClockSynced)),
+		one("journal_records", metrics.Gauge, "Records on the disk, those of earlier boots included.", float64(held(r.log.Held()))),
+		one("journal_written_total", metrics.Counter, "Records made durable.", float64(r.recorder.count())),
+		one("journal_dropped_samples_total", metrics.Counter, "Samples of the meter for which there was no room.", float64(r.recorder.lostSamples())),
+		one("journal_unacked_records", metrics.Gauge, "Records that Central has not acknowledged.", float64(h.Unacked)),
+		one("journal_oldest_unacked_seconds", metrics.Gauge, "Age of the first record that Central has not acknowledged.", float64(h.OldestMS)/1000),
+		one("journal_quota_ratio", metrics.Gauge, "How much of the space for unacknowledged records is used; from 0.9 no new session starts.", float64(h.QuotaPermill)/1000),
+		one("control_late_total", metrics.Counter, "Turns of the control loop that came too late.", float64(h.SafetyLate)),
+		one("keeper_fitted", metrics.Gauge, "Whether a dead-man device opens the contactors when the agent hangs.", metrics.Bool(!h.NoKeeper)),
+		one("mqtt_up", metrics.Gauge, "Whether the agent is connected to MQTT.", metrics.Bool(u.Link.Up)),
+		one("mqtt_connects_total", metrics.Counter, "Connections to the MQTT broker that came up.", float64(u.Link.Connects)),
+		one("sent_records_total", metrics.Counter, "Records sent, repeats included.", float64(u.Counts.Sent)),
+		one("bad_messages_total", metrics.Counter, "Messages that could not be read.", float64(u.BadMessages)),
 		commands,
 	}
 	return append(all, r.connectorFamilies(t.Connectors)...)
 }
 
 // connectorFamilies has a sample for each connector: there are few.
-func (r *running) connectorFamilies(all []wire.ConnectorTelemetry) []obs.Family {
-	label := func(id charge.ConnectorID) obs.Label {
-		return obs.Label{Name: "connector", Value: strconv.Itoa(int(id))}
+func (r *running) connectorFamilies(all []wire.ConnectorTelemetry) []metrics.Family {
+	label := func(id charge.ConnectorID) metrics.Label {
+		return metrics.Label{Name: "connector", Value: strconv.Itoa(int(id))}
 	}
-	status := obs.Family{Name: metricPrefix + "connector_status", Kind: obs.Gauge, Help: "1 at the present status of a connector."}
-	power := obs.Family{Name: metricPrefix + "power_watts", Kind: obs.Gauge, Help: "Power drawn at a connector."}
-	energy := obs.Family{Name: metricPrefix + "energy_watt_hours_total", Kind: obs.Counter, Help: "The register of a connector's meter."}
+	status := metrics.Family{Name: metricPrefix + "connector_status", Kind: metrics.Gauge, Help: "1 at the present status of a connector."}
+	power := metrics.Family{Name: metricPrefix + "power_watts", Kind: metrics.Gauge, Help: "Power drawn at a connector."}
+	energy := metrics.Family{Name: metricPrefix + "energy_watt_hours_total", Kind: metrics.Counter, Help: "The register of a connector's meter."}
 	for i := range all {
 		t := &all[i]
 		for _, s := range charge.Statuses() {
-			status.Samples = append(status.Samples, obs.Sample{
-				Labels: []obs.Label{label(t.Connector), {Name: "status", Value: string(s)}}, Value: obs.Truth(t.Status == s),
+			status.Samples = append(status.Samples, metrics.Sample{
+				Labels: []metrics.Label{label(t.Connector), {Name: "status", Value: string(s)}}, Value: metrics.Bool(t.Status == s),
 			})
 		}
-		l := []obs.Label{label(t.Connector)}
-		power.Samples = append(power.Samples, obs.Sample{Labels: l, Value: float64(t.Power)})
-		energy.Samples = append(energy.Samples, obs.Sample{Labels: l, Value: float64(t.Register)})
+		l := []metrics.Label{label(t.Connector)}
+		power.Samples = append(power.Samples, metrics.Sample{Labels: l, Value: float64(t.Power)})
+		energy.Samples = append(energy.Samples, metrics.Sample{Labels: l, Value: float64(t.Register)})
 	}
-	moved := obs.Family{Name: metricPrefix + "contactor_operations_total", Kind: obs.Counter, Help: "How often a contactor was told to move."}
+	moved := metrics.Family{Name: metricPrefix + "contactor_operations_total", Kind: metrics.Counter, Help: "How often a contactor was told to move."}
 	for _, o := range r.outlets {
-		moved.Samples = append(moved.Samples, obs.Sample{Labels: []obs.Label{label(o.id)}, Value: float64(o.operations.Load())})
+		moved.Samples = append(moved.Samples, metrics.Sample{Labels: []metrics.Label{label(o.id)}, Value: float64(o.operations.Load())})
 	}
-	return []obs.Family{status, power, energy, moved}
+	return []metrics.Family{status, power, energy, moved}
 }

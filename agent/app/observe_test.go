@@ -43,7 +43,7 @@ func TestReadyIsAboutTheChargingPointAndNotAboutTheNetwork(t *testing.T) {
 		p.broker.Stop()
 		time.Sleep(2 * time.Minute)
 		ok, all = page.Ready()
-		if u := all["uplink"]; !ok || u.Up || !u.Informs || !strings.Contains(u.Reason, "waiting for MQTT") {
+		if u := all["uplink"]; !ok || u.Up || !u.Informational || !strings.Contains(u.Reason, "waiting for MQTT") {
 			t.Errorf("cut off it still charges: got %v %+v", ok, u)
 		}
 		p.do(p.broker.Start())

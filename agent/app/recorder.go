@@ -14,7 +14,7 @@ import (
 	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -227,7 +227,7 @@ func (r *recorder) commit(group []job, class journal.Class) error {
 	if err := r.append(class, encoders...); err != nil {
 		r.saved = before
 		if !errors.Is(err, ErrNoSpace) || !r.starved.Load() { // of a full disk once
-			r.log.Error("records not written", slog.Int("records", len(encoders)), obs.Err(err))
+			r.log.Error("records not written", slog.Int("records", len(encoders)), logs.Err(err))
 		}
 		return fmt.Errorf("append %d records: %w", len(encoders), err)
 	}

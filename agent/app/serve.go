@@ -9,7 +9,7 @@ import (
 
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
 )
 
 // errUnknownKey says that a key means nothing.
@@ -66,7 +66,7 @@ func (r *running) serve(ctx context.Context) error {
 	machines.start(r.control.run)
 	uplink.start(func(ctx context.Context) {
 		if err := r.up.Run(ctx); err != nil {
-			r.logger.Error("uplink ended", obs.Err(err))
+			r.logger.Error("uplink ended", logs.Err(err))
 		}
 	})
 	input.start(r.desk.perform)
@@ -124,7 +124,7 @@ func (r *running) settle(ctx context.Context) {
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
-				r.logger.Warn("a session did not end in time", obs.Connector(m.outlet.id))
+				r.logger.Warn("a session did not end in time", logs.Connector(m.outlet.id))
 				return
 			}
 		}
@@ -136,7 +136,7 @@ func (r *running) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.StopWithin)
 	defer cancel()
 	if err := r.up.Drain(ctx); err != nil {
-		r.logger.Info("not all is acknowledged; it is said again after the next start", obs.Err(err))
+		r.logger.Info("not all is acknowledged; it is said again after the next start", logs.Err(err))
 	}
 }
 
@@ -163,9 +163,9 @@ func (r *running) housekeep(ctx context.Context) {
 			}
 		case <-space.C:
 			if r.noRoom.Load() || r.recorder.waits(r.clock.at()) < hangsAfter {
-				r.writing.Turn()
+				r.writing.Beat()
 			}
-			turned.Turn()
+			turned.Beat()
 			if now := r.recorder.starved.Load() || r.log.Space().QuotaPermille >= fullPermille; now != full {
 				full = now
 				r.logger.Warn("space for unacknowledged records", slog.Bool("full", full))
@@ -179,7 +179,7 @@ func (r *running) housekeep(ctx context.Context) {
 
 func (r *running) notify(ctx context.Context, word string, tell func(context.Context) error) {
 	if err := tell(ctx); err != nil {
-		r.logger.Warn("service manager not told", slog.String("word", word), obs.Err(err))
+		r.logger.Warn("service manager not told", slog.String("word", word), logs.Err(err))
 	}
 }
 

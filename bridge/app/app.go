@@ -14,9 +14,10 @@ import (
 	"github.com/carga-ev/carga/bridge/internal/kafkaside"
 	"github.com/carga-ev/carga/bridge/internal/mqttside"
 	"github.com/carga-ev/carga/internal/config"
+	"github.com/carga-ev/carga/internal/health"
 	"github.com/carga-ev/carga/internal/kafkalink"
-	"github.com/carga-ev/carga/internal/metrics"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/metrics/prom"
+	"github.com/carga-ev/carga/internal/observe"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -65,7 +66,7 @@ type bridge struct {
 	cfg   Config
 	kafka *kafkaside.Side
 	mqtt  *mqttside.Side
-	watch *obs.Watch
+	watch *observe.Server
 	log   *slog.Logger
 }
 
@@ -75,12 +76,12 @@ func newBridge(cfg Config, deps Deps) (*bridge, error) {
 		return nil, fmt.Errorf("mqtt.password_file: %w", err)
 	}
 	b := &bridge{cfg: cfg, log: deps.Log}
-	b.watch = obs.NewWatch(metricPrefix, b.judge, b.families, b.log)
+	b.watch = observe.NewServer(metricPrefix, b.judge, b.families, b.log)
 	b.kafka, err = kafkaside.New(kafkaside.Config{
 		Name: cfg.Name, Brokers: cfg.Kafka.Brokers, ClientID: cfg.Kafka.ClientID, Dial: deps.DialKafka,
 		Router: cfg.router(), Topics: cfg.specs(), Grace: cfg.StopWithin,
 		LimitRecords: cfg.Buffer.Messages, LimitBytes: cfg.Buffer.Bytes,
-		SaidAlive: b.watch.Loop("sign_of_life").Turn, Kept: b.watch.LoopWithin("kafka_keeper", 30*time.Second).Turn, Log: deps.Log,
+		SaidAlive: b.watch.Loop("heartbeat").Beat, Kept: b.watch.LoopWithin("kafka_topics", 30*time.Second).Beat, Log: deps.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -103,7 +104,7 @@ func (b *bridge) run(ctx context.Context, listener net.Listener, observe func(wi
 	var linking, watching sync.WaitGroup
 	linking.Go(func() { _ = b.mqtt.Run(linked) }) // it ends with its context alone
 	watching.Go(func() { b.watch.Run(ctx) })
-	watching.Go(func() { b.watch.Serve(ctx, b.cfg.Observe, listener, metrics.Handler(b.watch.Families)) })
+	watching.Go(func() { b.watch.Serve(ctx, b.cfg.Observe, listener, prom.Handler(b.watch.Families)) })
 	if observe != nil {
 		told := b.watch.Loop("observer")
 		watching.Go(func() { b.tell(ctx, told, observe) })
@@ -115,11 +116,11 @@ func (b *bridge) run(ctx context.Context, listener net.Listener, observe func(wi
 }
 
 // tell says each second what the bridge says of itself.
-func (b *bridge) tell(ctx context.Context, loop *obs.Loop, observe func(wire.BridgeAlive)) {
+func (b *bridge) tell(ctx context.Context, loop *health.Loop, observe func(wire.BridgeAlive)) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
-		loop.Turn()
+		loop.Beat()
 		observe(b.kafka.Alive(b.mqtt.Dependency()))
 		select {
 		case <-ticker.C:

@@ -10,7 +10,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/config"
 	"github.com/carga-ev/carga/internal/kafkalink"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/observe"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -29,8 +29,8 @@ type Config struct {
 	// has received; the rest comes again by MQTT.
 	StopWithin time.Duration `yaml:"stop_within"`
 	// Observe says where health and metrics are served.
-	Observe obs.Observe `yaml:"observe"`
-	Log     Log         `yaml:"log"`
+	Observe observe.Config `yaml:"observe"`
+	Log     Log            `yaml:"log"`
 }
 
 // MQTT says how to reach the MQTT broker.
@@ -93,7 +93,7 @@ func DefaultConfig() Config {
 		},
 		Buffer:     Buffer{Messages: 100_000, Bytes: 64 << 20},
 		StopWithin: 5 * time.Second,
-		Observe:    obs.Observe{Listen: "127.0.0.1:9464"},
+		Observe:    observe.Config{Listen: "127.0.0.1:9464"},
 		Log:        Log{Level: "info"},
 	}
 }

@@ -8,30 +8,31 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/bridge/internal/kafkaside"
+	"github.com/carga-ev/carga/internal/health"
 	"github.com/carga-ev/carga/internal/kafkalink"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/metrics"
 )
 
 const metricPrefix = "carga_bridge_"
 
 // judge says whether the bridge can carry messages now.
-func (b *bridge) judge(r *obs.Registry) {
+func (b *bridge) judge(r *health.Registry) {
 	m := b.mqtt.State().Link
 	reason := ""
 	if !m.Up {
 		reason = m.String()
 	}
-	r.Put(obs.Health{Name: "mqtt", Up: m.Up, Since: m.Since, Reason: reason})
+	r.Put(health.Status{Name: "mqtt", Up: m.Up, Since: m.Since, Reason: reason})
 	k := b.kafka.Dependency()
-	r.Put(obs.Health{Name: "kafka", Up: k.Up, Since: k.Since.Std(), Reason: cmp.Or(k.Reason, strings.Join(b.kafka.Warnings(), "; "))})
+	r.Put(health.Status{Name: "kafka", Up: k.Up, Since: k.Since.Std(), Reason: cmp.Or(k.Reason, strings.Join(b.kafka.Warnings(), "; "))})
 	state := b.kafka.State()
 	words := blocked(state.Producer)
-	r.Judge("kafka_lanes", words == "", words)
+	r.Set("kafka_lanes", words == "", words)
 	unread := ""
 	if t := b.kafka.Unread(); len(t) > 0 {
 		unread = t[0].Reason
 	}
-	r.Judge("kafka_readers", unread == "", unread)
+	r.Set("kafka_readers", unread == "", unread)
 }
 
 // blocked says in words which lanes do not get on; "" when all do.
@@ -53,7 +54,7 @@ func blocked(s kafkalink.Stats) string {
 }
 
 // families are the metrics of the bridge, read from its books.
-func (b *bridge) families() []obs.Family {
+func (b *bridge) families() []metrics.Family {
 	m, k := b.mqtt.State(), b.kafka.State()
 	books, p := &k.Books, &k.Producer
 	oldest := 0.0
@@ -64,35 +65,35 @@ func (b *bridge) families() []obs.Family {
 	for _, t := range p.Blocked() {
 		stuck += t.Lanes
 	}
-	one := func(name string, kind obs.Kind, help string, value float64) obs.Family {
-		return obs.One(metricPrefix+name, kind, help, value)
+	one := func(name string, kind metrics.Kind, help string, value float64) metrics.Family {
+		return metrics.One(metricPrefix+name, kind, help, value)
 	}
-	return []obs.Family{
-		one("mqtt_received_total", obs.Counter, "Messages received by MQTT, telemetry and repeats included.", float64(m.Link.Received)),
-		obs.By(metricPrefix+"mqtt_messages_total", obs.Counter, "Messages of MQTT that must not be lost, by what came of them; repeats were said again while they waited for Kafka, refused ones are telemetry nobody is owed.", "result",
-			obs.At("forwarded", float64(books.Forwarded)), obs.At("dead_letter", float64(books.DeadLetters)), obs.At("repeated", float64(k.Repeats)), obs.At("refused", float64(m.Refused))),
-		one("mqtt_connects_total", obs.Counter, "Connections to the MQTT broker that came up.", float64(m.Link.Connects)),
-		one("buffer_records", obs.Gauge, "Messages taken from MQTT and not yet in Kafka; their agents keep them.", float64(books.Buffered)),
-		one("buffer_bytes", obs.Gauge, "Bytes of the messages taken from MQTT and not yet in Kafka.", float64(m.Bytes)),
-		one("buffer_limit_records", obs.Gauge, "Messages from which on nothing more is taken.", float64(b.cfg.Buffer.Messages)),
-		one("buffer_oldest_seconds", obs.Gauge, "Age of the oldest message that is not yet in Kafka.", oldest),
-		obs.By(metricPrefix+"kafka_records_total", obs.Counter, "Records for Kafka, by what came of them.", "result",
-			obs.At("produced", float64(p.Produced)), obs.At("poisoned", float64(p.Poisoned)), obs.At("conflated", float64(p.Conflated))),
-		one("kafka_retries_total", obs.Counter, "Attempts to write to Kafka that failed and were made again.", float64(p.Retries)),
-		one("kafka_lanes", obs.Gauge, "Lanes to Kafka, one for each partition written.", float64(len(p.Lanes))),
-		one("kafka_lanes_blocked", obs.Gauge, "Lanes to Kafka that hold a record for more than 10 seconds.", float64(stuck)),
-		obs.Timed(metricPrefix+"kafka_produce_seconds", "How long Kafka took to acknowledge a batch.", k.Took),
-		obs.By(metricPrefix+"commands_total", obs.Counter, "Messages of Central to charging points, by what came of them.", "result",
-			obs.At("published", float64(k.Commands)), obs.At("stale", float64(k.Stale))),
+	return []metrics.Family{
+		one("mqtt_received_total", metrics.Counter, "Messages received by MQTT, telemetry and repeats included.", float64(m.Link.Received)),
+		metrics.By(metricPrefix+"mqtt_messages_total", metrics.Counter, "Messages of MQTT that must not be lost, by what came of them; repeats were said again while they waited for Kafka, refused ones are telemetry nobody is owed.", "result",
+			metrics.At("forwarded", float64(books.Forwarded)), metrics.At("dead_letter", float64(books.DeadLetters)), metrics.At("repeated", float64(k.Repeats)), metrics.At("refused", float64(m.Refused))),
+		one("mqtt_connects_total", metrics.Counter, "Connections to the MQTT broker that came up.", float64(m.Link.Connects)),
+		one("buffer_records", metrics.Gauge, "Messages taken from MQTT and not yet in Kafka; their agents keep them.", float64(books.Buffered)),
+		one("buffer_bytes", metrics.Gauge, "Bytes of the messages taken from MQTT and not yet in Kafka.", float64(m.Bytes)),
+		one("buffer_limit_records", metrics.Gauge, "Messages from which on nothing more is taken.", float64(b.cfg.Buffer.Messages)),
+		one("buffer_oldest_seconds", metrics.Gauge, "Age of the oldest message that is not yet in Kafka.", oldest),
+		metrics.By(metricPrefix+"kafka_records_total", metrics.Counter, "Records for Kafka, by what came of them.", "result",
+			metrics.At("produced", float64(p.Produced)), metrics.At("poisoned", float64(p.Poisoned)), metrics.At("conflated", float64(p.Conflated))),
+		one("kafka_retries_total", metrics.Counter, "Attempts to write to Kafka that failed and were made again.", float64(p.Retries)),
+		one("kafka_lanes", metrics.Gauge, "Lanes to Kafka, one for each partition written.", float64(len(p.Lanes))),
+		one("kafka_lanes_blocked", metrics.Gauge, "Lanes to Kafka that hold a record for more than 10 seconds.", float64(stuck)),
+		metrics.Timed(metricPrefix+"kafka_produce_seconds", "How long Kafka took to acknowledge a batch.", k.Took),
+		metrics.By(metricPrefix+"commands_total", metrics.Counter, "Messages of Central to charging points, by what came of them.", "result",
+			metrics.At("published", float64(k.Commands)), metrics.At("stale", float64(k.Stale))),
 		lag(k),
 	}
 }
 
-func lag(k kafkaside.State) obs.Family {
-	f := obs.Family{Name: metricPrefix + "consumer_lag_records", Kind: obs.Gauge, Help: "Records in Kafka that wait to be read here."}
+func lag(k kafkaside.State) metrics.Family {
+	f := metrics.Family{Name: metricPrefix + "consumer_lag_records", Kind: metrics.Gauge, Help: "Records in Kafka that wait to be read here."}
 	for _, r := range k.Readers {
-		f.Samples = append(f.Samples, obs.Sample{
-			Labels: []obs.Label{{Name: "topic", Value: r.Topic}, {Name: "partition", Value: strconv.Itoa(r.Partition)}}, Value: float64(r.Lag()),
+		f.Samples = append(f.Samples, metrics.Sample{
+			Labels: []metrics.Label{{Name: "topic", Value: r.Topic}, {Name: "partition", Value: strconv.Itoa(r.Partition)}}, Value: float64(r.Lag()),
 		})
 	}
 	return f

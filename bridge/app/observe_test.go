@@ -117,7 +117,7 @@ func TestALoopThatHangsIsNamed(t *testing.T) {
 		hang.Store(true)
 		time.Sleep(20 * time.Second)
 		ok, all := page.Live()
-		if ok || all["observer"].Up || !strings.Contains(all["observer"].Reason, "has not turned for") || !all["sign_of_life"].Up {
+		if ok || all["observer"].Up || !strings.Contains(all["observer"].Reason, "no progress for") || !all["heartbeat"].Up {
 			t.Errorf("the observer hangs: got %v %+v", ok, all)
 		}
 		if ok, all := page.Ready(); ok || !strings.Contains(all["loops"].Reason, "observer") {

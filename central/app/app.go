@@ -17,9 +17,10 @@ import (
 	"github.com/carga-ev/carga/central/internal/web"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/ids"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/loopback"
-	"github.com/carga-ev/carga/internal/metrics"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/metrics/prom"
+	"github.com/carga-ev/carga/internal/observe"
 	"github.com/carga-ev/carga/internal/process"
 )
 
@@ -140,7 +141,7 @@ func listen(ctx context.Context, cfg Config, given net.Listener, log *slog.Logge
 	case err == nil:
 		return l, nil
 	case process.NotThereYet(err):
-		log.Error("the page is not served; trying again", slog.String("addr", cfg.HTTP.Listen), obs.Err(err))
+		log.Error("the page is not served; trying again", slog.String("addr", cfg.HTTP.Listen), logs.Err(err))
 		return nil, nil //nolint:nilnil // no listener yet
 	}
 	return nil, fmt.Errorf("http.listen %s: %w", cfg.HTTP.Listen, err)
@@ -153,7 +154,7 @@ type components struct {
 	outbox   *outbox.Outbox
 	kafka    *kafkaIO
 	web      *web.Server
-	watch    *obs.Watch
+	watch    *observe.Server
 	counters *counters
 }
 
@@ -175,7 +176,7 @@ func newComponents(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*co
 		}
 		return each(page, err, func(o *store.Outgoing) outbox.Row { return outbox.Row(*o) })
 	}
-	c.outbox = outbox.New(rows, c.kafka, c.writer.OutboxSent, c.live.Active, c.watch.Loop("outbox").Turn, log)
+	c.outbox = outbox.New(rows, c.kafka, c.writer.OutboxSent, c.live.Active, c.watch.Loop("outbox").Beat, log)
 	c.kafka.writer = c.writer
 	var breaker web.Breaker
 	if deps.Breaker != nil {
@@ -186,7 +187,7 @@ func newComponents(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*co
 	if err := errors.Join(err1, err2); err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
-	c.web, err = web.New(web.Config{Insecure: cfg.Insecure, PublicURL: public, TrustedProxies: proxies, Observe: c.watch.Handler(metrics.Handler(c.watch.Families))},
+	c.web, err = web.New(web.Config{Insecure: cfg.Insecure, PublicURL: public, TrustedProxies: proxies, Observe: c.watch.Handler(prom.Handler(c.watch.Families))},
 		live{c.live, deps.Breaker != nil}, operatorAPI{c.writer}, archive{s, c.live}, breaker, log)
 	return c, err
 }

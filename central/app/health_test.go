@@ -172,7 +172,7 @@ func TestWhatTheBridgeCannotDoIsShown(t *testing.T) {
 		if p := c.parts(w)["bridge"]; p.State != "down" || !p.Since.Equal(since.Std()) || p.Reason != "bridge b cannot write cp-events: x (and 1 more)" {
 			t.Errorf("it cannot write: got %+v", p)
 		}
-		if ok, all := page.Ready(); !ok || all["bridge"].Up || !all["bridge"].Informs || !strings.Contains(all["bridge"].Reason, "cannot write cp-events") {
+		if ok, all := page.Ready(); !ok || all["bridge"].Up || !all["bridge"].Informational || !strings.Contains(all["bridge"].Reason, "cannot write cp-events") {
 			t.Errorf("it cannot write: got %v %+v", ok, all["bridge"])
 		}
 		if alarms := fmt.Sprint(c.openAlarms(w)); alarms != "[part_down bridge: bridge b cannot write cp-events: x (and 1 more)]" {

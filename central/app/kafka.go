@@ -14,8 +14,9 @@ import (
 	"github.com/carga-ev/carga/central/internal/outbox"
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/health"
 	"github.com/carga-ev/carga/internal/kafkalink"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/observe"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -39,7 +40,7 @@ type kafkaIO struct {
 	keeper    *kafkalink.Keeper
 	durable   *kafkalink.Producer
 	lossy     *kafkalink.Producer
-	watchLoop *obs.Loop
+	watchLoop *health.Loop
 
 	readingMu sync.Mutex
 	// readingMu guards what follows.
@@ -52,7 +53,7 @@ var (
 	_ outbox.Producer = (*kafkaIO)(nil)
 )
 
-func newKafkaIO(cfg Config, dial func(context.Context, string, string) (net.Conn, error), s *store.Store, live *ingest.Live, w *obs.Watch, log *slog.Logger) (*kafkaIO, error) {
+func newKafkaIO(cfg Config, dial func(context.Context, string, string) (net.Conn, error), s *store.Store, live *ingest.Live, w *observe.Server, log *slog.Logger) (*kafkaIO, error) {
 	k, t := &cfg.Kafka, &cfg.Kafka.Topics
 	var names []string
 	var all []kafkalink.TopicSpec
@@ -66,7 +67,7 @@ func newKafkaIO(cfg Config, dial func(context.Context, string, string) (net.Conn
 		return nil, err
 	}
 	// Whoever comes first makes the topics, also those he only reads.
-	if l.keeper, err = kafkalink.NewKeeper(l.client, kafkalink.KeeperConfig{Write: all, Turned: w.LoopWithin("kafka_keeper", 30*time.Second).Turn, Log: log}); err != nil {
+	if l.keeper, err = kafkalink.NewKeeper(l.client, kafkalink.KeeperConfig{Write: all, Turned: w.LoopWithin("kafka_topics", 30*time.Second).Beat, Log: log}); err != nil {
 		return nil, err
 	}
 	l.durable, err = kafkalink.NewProducer(l.client, l.keeper, kafkalink.ProducerConfig{
@@ -135,7 +136,7 @@ func (l *kafkaIO) watch(ctx context.Context) {
 	for {
 		_, wake := l.keeper.Topic(l.cfg.Kafka.Topics.Events.Name)
 		l.live.SetKafka(l.kafkaView())
-		l.watchLoop.Turn()
+		l.watchLoop.Beat()
 		select {
 		case <-ctx.Done():
 			return

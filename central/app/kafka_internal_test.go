@@ -6,7 +6,9 @@ import (
 
 	"github.com/carga-ev/carga/central/internal/ingest"
 	"github.com/carga-ev/carga/central/ledger"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/health"
+	"github.com/carga-ev/carga/internal/metrics"
+	"github.com/carga-ev/carga/internal/observe"
 )
 
 // Progress that waits for Kafka gives way to newer progress of the same session,
@@ -14,7 +16,7 @@ import (
 func TestProgressOfTwoSessions(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)
-	watch := obs.NewWatch(metricPrefix, func(*obs.Registry) {}, func() []obs.Family { return nil }, log)
+	watch := observe.NewServer(metricPrefix, func(*health.Registry) {}, func() []metrics.Family { return nil }, log)
 	l, err := newKafkaIO(DefaultConfig(), nil, nil, ingest.NewLive(ledger.Tariff{}), watch, log)
 	if err != nil {
 		t.Fatal(err)

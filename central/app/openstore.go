@@ -8,7 +8,7 @@ import (
 	"log/slog"
 
 	"github.com/carga-ev/carga/central/internal/store"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/observe"
 	"github.com/carga-ev/carga/internal/process"
 )
 
@@ -17,9 +17,9 @@ import (
 // Meanwhile health, and nothing else, is served on the address of the page,
 // unless a listener was given for later. It returns nil when ctx ends before.
 func openStore(ctx context.Context, cfg Config, given bool, log *slog.Logger) (s *store.Store, err error) {
-	w := obs.Waiting{Prefix: metricPrefix, Check: "database", Log: log}
+	w := observe.StartupWait{Prefix: metricPrefix, Check: "database", Log: log}
 	if !given {
-		w.Observe = obs.Observe{Listen: cfg.HTTP.Listen, Insecure: cfg.Insecure}
+		w.Observe = observe.Config{Listen: cfg.HTTP.Listen, Insecure: cfg.Insecure}
 	}
 	err = process.Retry(ctx, func() error {
 		s, err = store.Open(ctx, store.Options{Path: cfg.Database.Path})
@@ -35,7 +35,7 @@ func openStore(ctx context.Context, cfg Config, given bool, log *slog.Logger) (s
 		if words != "" {
 			err = fmt.Errorf("%s: %w", words, err)
 		}
-		w.Tell(ctx, err.Error())
+		w.Report(ctx, err.Error())
 		return true
 	})
 	w.End()

@@ -47,7 +47,7 @@ func (f *fullDisk) poll(ctx context.Context, limit time.Duration, enough func() 
 		if err := f.copyJournal(); err != nil {
 			return err
 		}
-		h, err := health(ctx, f.target.health, f.target.check)
+		h, err := readyCheck(ctx, f.target.health, f.target.check)
 		f.noticed = f.noticed || err == nil && !h.Up
 		sleep(ctx, min(healthInterval, time.Until(end)))
 	}
@@ -67,6 +67,6 @@ func (t *target) diskHealthy(ctx context.Context) bool {
 	if t.disk == nil {
 		return true
 	}
-	h, err := health(ctx, t.health, t.check)
+	h, err := readyCheck(ctx, t.health, t.check)
 	return err == nil && h.Up
 }

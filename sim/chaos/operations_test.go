@@ -27,8 +27,8 @@ func TestOperationsExplainsAll(t *testing.T) {
 		least   int // found, or the pattern does not fit the code any more
 		folders []string
 	}{
-		{`(?:Judge|Note)\("(\w+)"`, 8, []string{"agent/app", "bridge/app", "central/app"}},
-		{`obs\.Health\{Name: "(\w+)"`, 3, []string{"agent/app", "bridge/app", "central/app"}},
+		{`(?:Set|SetInformational)\("(\w+)"`, 8, []string{"agent/app", "bridge/app", "central/app"}},
+		{`health\.Status\{Name: "(\w+)"`, 3, []string{"agent/app", "bridge/app", "central/app"}},
 		{`\.Loop(?:Within)?\("(\w+)"`, 8, []string{"agent", "bridge", "central"}},
 		{`AlarmKind\s+= "(\w+)"`, 13, []string{"central"}},
 		{`Anomaly: "(\w+)"`, 3, []string{"agent"}},

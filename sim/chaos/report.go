@@ -7,7 +7,7 @@ import (
 	"slices"
 	"time"
 
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/buildinfo"
 )
 
 // Report is what a storm came to. Its JSON is the one object of --json.
@@ -52,7 +52,7 @@ func (t *tally) report(p *Plan, a Account, drained time.Duration) Report {
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	r := Report{
-		Version: obs.Version(), Seed: p.Network.Seed, ForS: int64(p.For.Seconds()), Points: p.Network.Points, Kills: kills,
+		Version: buildinfo.Version(), Seed: p.Network.Seed, ForS: int64(p.For.Seconds()), Points: p.Network.Points, Kills: kills,
 		Faults: map[string]map[string]int{}, Toxics: maps.Clone(t.toxics), Recovery: map[string]Times{}, RecoveryFrom: map[string]Times{},
 		Noticed: t.noticedFull, Services: maps.Clone(t.outcomes), Account: a, Lost: a.Lost(), DrainS: int64(drained.Seconds()), Dir: p.Network.Dir,
 	}

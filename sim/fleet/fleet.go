@@ -14,7 +14,7 @@ import (
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
 )
 
 // Config says what a fleet is made of. ID, Name and Place are given the number
@@ -145,11 +145,11 @@ func (f *Fleet) Run(ctx context.Context) error {
 				err := p.agent.Run(ctx)
 				if ctx.Err() != nil {
 					if err != nil {
-						f.log.Warn("agent did not stop cleanly", obs.CP(p.ID), obs.Err(err))
+						f.log.Warn("agent did not stop cleanly", logs.CP(p.ID), logs.Err(err))
 					}
 					return
 				}
-				f.log.Error("agent ended and is started again", obs.CP(p.ID), obs.Err(err))
+				f.log.Error("agent ended and is started again", logs.CP(p.ID), logs.Err(err))
 				select {
 				case <-ctx.Done():
 				case <-time.After(restartAfter):

@@ -10,8 +10,9 @@ import (
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
+	"github.com/carga-ev/carga/internal/health"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/mqttlink"
-	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -22,7 +23,7 @@ const defaultInterval = time.Second
 func (u *Uplink) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
-	turn := time.NewTicker(obs.TurnEvery)
+	turn := time.NewTicker(health.BeatEvery)
 	defer turn.Stop()
 	for {
 		u.cfg.Turned()
@@ -92,7 +93,7 @@ func (u *Uplink) handleMessage(m message) {
 		return
 	}
 	u.count(func(s *Stats) { s.BadMessages++ })
-	u.log.Warn("message refused", obs.Topic(m.Topic), obs.Err(err))
+	u.log.Warn("message refused", logs.Topic(m.Topic), logs.Err(err))
 }
 
 func (u *Uplink) handleAck(m message, ack wire.Ack) {
@@ -112,7 +113,7 @@ func (u *Uplink) handleCommand(m message) {
 		u.count(func(s *Stats) { s.BadMessages++ })
 	}
 	u.note()
-	u.log.Debug("command received", obs.Command(v.Command.ID), slog.String("verdict", v.Kind.String()), obs.Err(v.Err))
+	u.log.Debug("command received", logs.Command(v.Command.ID), slog.String("verdict", v.Kind.String()), logs.Err(v.Err))
 	u.deps.Owner.Command(v)
 }
 
@@ -127,11 +128,11 @@ func (u *Uplink) step(e delivery.Event) {
 		switch f := f.(type) {
 		case delivery.SavePosition:
 			if err := u.deps.Positions.SavePosition(f.Position, f.Index); err != nil {
-				u.log.Warn("position not remembered", obs.Err(err))
+				u.log.Warn("position not remembered", logs.Err(err))
 			}
 		case delivery.RolledBack:
 			u.log.Error("storage was set back: Central holds more of an older journal",
-				obs.Journal(f.Journal), obs.Seq(f.Held), slog.Uint64("central_seq", uint64(f.Central)))
+				logs.Journal(f.Journal), logs.Seq(f.Held), slog.Uint64("central_seq", uint64(f.Central)))
 			u.deps.Owner.RolledBack(f)
 		case delivery.Send:
 			if u.sender != nil {
@@ -166,7 +167,7 @@ func (u *Uplink) maybeTelemetry() {
 	}
 	raw, err := t.Encode()
 	if err != nil {
-		u.log.Error("telemetry cannot be written", obs.Err(err))
+		u.log.Error("telemetry cannot be written", logs.Err(err))
 		return
 	}
 	u.sender.telemetry(raw)
@@ -183,7 +184,7 @@ func (u *Uplink) maybePresence() time.Duration {
 	}
 	raw, err := p.Encode()
 	if err != nil {
-		u.log.Error("presence cannot be written", obs.Err(err))
+		u.log.Error("presence cannot be written", logs.Err(err))
 		return u.now() + delivery.PresenceEvery
 	}
 	u.sender.presence(raw)
@@ -208,7 +209,7 @@ func (u *Uplink) goodbye(conn uint64) *mqttlink.Note {
 	p := u.presence(conn, false)
 	raw, err := p.Encode()
 	if err != nil {
-		u.log.Error("last will cannot be written", obs.Err(err))
+		u.log.Error("last will cannot be written", logs.Err(err))
 		return nil
 	}
 	return &mqttlink.Note{Topic: u.topic(wire.KindPresence), Payload: raw, QoS: 1, Retained: true}

@@ -7,8 +7,8 @@ import (
 
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/internal/crashpoint"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/mqttlink"
-	"github.com/carga-ev/carga/internal/obs"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -66,7 +66,7 @@ func (u *Uplink) sendOne(ctx context.Context, s *sender) bool {
 	raw, err := u.deps.Records.Read(index)
 	if err != nil {
 		u.count(func(st *Stats) { st.ReadErrors++ })
-		u.log.Error("record cannot be read", obs.Err(err))
+		u.log.Error("record cannot be read", logs.Err(err))
 		return true
 	}
 	return u.publish(ctx, s, wire.KindEvent, 1, false, raw)
@@ -77,7 +77,7 @@ func (u *Uplink) publish(ctx context.Context, s *sender, k wire.Kind, qos byte, 
 	p, err := s.conn.PublishAsync(ctx, u.topic(k), qos, retained, raw)
 	if err != nil {
 		if ctx.Err() == nil && !errors.Is(err, mqttlink.ErrLost) {
-			u.log.Warn("message not sent", obs.Topic(u.topic(k)), obs.Err(err))
+			u.log.Warn("message not sent", logs.Topic(u.topic(k)), logs.Err(err))
 		}
 		return false
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/kafkalink"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/metrics"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -61,7 +61,7 @@ type Side struct {
 	producer *kafkalink.Producer
 	ledger   *ledger
 	debts    debts
-	took     *obs.Durations
+	took     *metrics.Durations
 	down     atomic.Pointer[kafkalink.TopicReader] // nil before Run
 	started  charge.Time
 	log      *slog.Logger
@@ -98,7 +98,7 @@ func New(cfg Config) (*Side, error) {
 	if cfg.SaidAlive == nil {
 		cfg.SaidAlive = func() {}
 	}
-	took := obs.NewDurations(
+	took := metrics.NewDurations(
 		2*time.Millisecond, 5*time.Millisecond, 10*time.Millisecond, 25*time.Millisecond, 50*time.Millisecond, 100*time.Millisecond,
 		250*time.Millisecond, 500*time.Millisecond, time.Second, 2500*time.Millisecond, 5*time.Second)
 	producer, err := kafkalink.NewProducer(client, keeper, kafkalink.ProducerConfig{
@@ -276,7 +276,7 @@ type State struct {
 	Books    Books
 	Producer kafkalink.Stats
 	// Took is how long each produce of a batch took.
-	Took *obs.Durations
+	Took *metrics.Durations
 	// Readers are those of cp-commands, one for each partition.
 	Readers []kafkalink.ReaderState
 	// Repeats were said again while they waited for Kafka.

@@ -1,5 +1,5 @@
-// Package metricstest reads in tests what a program shows of itself, with
-// Prometheus' own parser.
+// Package metricstest reads a program's /livez, /readyz and /metrics in tests,
+// with Prometheus' own parser.
 package metricstest
 
 import (
@@ -17,18 +17,18 @@ import (
 	"github.com/prometheus/common/expfmt"
 	"github.com/prometheus/common/model"
 
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/health"
 )
 
-// Page is where a program shows itself.
+// Page is the address at which a program serves its health and its metrics.
 type Page struct {
 	T    testing.TB
 	Addr string
-	// Dial reaches it; nil means the network.
+	// Dial connects to it; nil means the network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Get asks for a path.
+// Get requests a path.
 func (p Page) Get(path string) (status int, body string) {
 	p.T.Helper()
 	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: p.Dial}}
@@ -47,29 +47,29 @@ func (p Page) Get(path string) (status int, body string) {
 	return res.StatusCode, string(raw)
 }
 
-// Live asks /livez.
-func (p Page) Live() (ok bool, loops map[string]obs.Health) {
+// Live requests /livez.
+func (p Page) Live() (ok bool, loops map[string]health.Status) {
 	p.T.Helper()
 	return p.checks("/livez")
 }
 
-// Ready asks /readyz.
-func (p Page) Ready() (ok bool, checks map[string]obs.Health) {
+// Ready requests /readyz.
+func (p Page) Ready() (ok bool, checks map[string]health.Status) {
 	p.T.Helper()
 	return p.checks("/readyz")
 }
 
-func (p Page) checks(path string) (ok bool, all map[string]obs.Health) {
+func (p Page) checks(path string) (ok bool, all map[string]health.Status) {
 	p.T.Helper()
 	status, body := p.Get(path)
 	var a struct {
 		OK     bool
-		Checks []obs.Health
+		Checks []health.Status
 	}
 	if err := json.Unmarshal([]byte(body), &a); err != nil || a.OK != (status == http.StatusOK) {
 		p.T.Fatalf("%s: %d %v\n%s", path, status, err, body)
 	}
-	all = map[string]obs.Health{}
+	all = map[string]health.Status{}
 	for _, h := range a.Checks {
 		all[h.Name] = h
 	}
@@ -80,7 +80,7 @@ func (p Page) checks(path string) (ok bool, all map[string]obs.Health) {
 // a_total{result="x"}; of a histogram its count and sum.
 type Metrics map[string]float64
 
-// Scrape asks /metrics. What Prometheus cannot read fails the test.
+// Scrape requests /metrics. What Prometheus cannot parse fails the test.
 func (p Page) Scrape() Metrics {
 	p.T.Helper()
 	status, body := p.Get("/metrics")
@@ -92,7 +92,7 @@ func (p Page) Scrape() Metrics {
 	all := Metrics{}
 	for name, f := range families {
 		if f.GetHelp() == "" && strings.HasPrefix(name, "carga_") {
-			p.T.Errorf("metric %s says nothing of itself", name)
+			p.T.Errorf("metric %s has no help text", name)
 		}
 		for _, m := range f.GetMetric() {
 			var labels []string
@@ -128,13 +128,13 @@ func (m Metrics) Documented(t *testing.T, prefix, file string) {
 	for name := range m.Names(prefix) {
 		name = strings.TrimSuffix(strings.TrimSuffix(name, "_count"), "_sum")
 		if _, named := missing[name]; !named {
-			t.Errorf("%s does not tell of the metric %s", file, name)
+			t.Errorf("%s does not document the metric %s", file, name)
 		}
 		missing[name] = false
 	}
 	for name, is := range missing {
 		if is {
-			t.Errorf("%s tells of %s, which is not there", file, name)
+			t.Errorf("%s documents %s, which does not exist", file, name)
 		}
 	}
 }

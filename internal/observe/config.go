@@ -1,4 +1,4 @@
-package obs
+package observe
 
 import (
 	"context"
@@ -13,40 +13,40 @@ import (
 	"github.com/carga-ev/carga/internal/loopback"
 )
 
-// Observe says where a program shows its health and its metrics.
-type Observe struct {
+// Config is where a program serves its health and its metrics.
+type Config struct {
 	// Listen is HOST:PORT; port 0 picks a free one, and empty serves nothing.
 	Listen string `yaml:"listen"`
-	// Insecure lets other machines ask, although there are no accounts.
+	// Insecure permits requests from other machines, although there are no
+	// accounts.
 	Insecure bool `yaml:"insecure"`
 }
 
-// Validate adds a problem for each rule that is broken; the keys are those of
-// observe.
-func (o *Observe) Validate(p *config.Problems) {
+// Validate adds a problem for each rule that is broken. The keys begin with
+// observe., the name of this section in all configurations.
+func (o *Config) Validate(p *config.Problems) {
 	if o.Listen == "" {
 		return
 	}
 	if _, err := net.ResolveTCPAddr("tcp", numeric(o.Listen)); err != nil {
 		p.Addf("observe.listen", "want HOST:PORT; port 0 picks a free one, and \"\" serves nothing")
 	} else if loopback.Check(o.Listen, o.Insecure) != nil {
-		p.Addf("observe.listen", "want a loopback address such as 127.0.0.1: there are no accounts, so who reaches it reads everything; observe.insecure: true allows it")
+		p.Addf("observe.listen", "want a loopback address such as 127.0.0.1: there are no accounts, so anything that reaches it reads everything; observe.insecure: true allows it")
 	}
 }
 
-// numeric leaves of an address what can be checked without asking anybody: its
-// port.
+// numeric replaces the host of an address by an IP address, so that the port is
+// checked without a DNS query.
 func numeric(addr string) string {
 	_, port, err := net.SplitHostPort(addr)
 	if err != nil {
-		return addr // which is refused
+		return addr // the caller refuses it
 	}
 	return net.JoinHostPort("127.0.0.1", port)
 }
 
-// serve serves h on l until ctx ends, and closes l. Other than on loopback it
-// answers whoever asks only if that is meant.
-func (o *Observe) serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
+// serve serves h on l until ctx ends, and closes l.
+func (o *Config) serve(ctx context.Context, l net.Listener, h http.Handler, log *slog.Logger) error {
 	server := &http.Server{
 		Handler:           o.guard(h),
 		ReadHeaderTimeout: 5 * time.Second,
@@ -69,7 +69,7 @@ func (o *Observe) serve(ctx context.Context, l net.Listener, h http.Handler, log
 	defer cancel()
 	err := server.Shutdown(limit)
 	if err != nil {
-		err = server.Close() // somebody reads slowly: his loss
+		err = server.Close() // a client that reads slowly is disconnected
 	}
 	<-failed
 	if err != nil && !errors.Is(err, http.ErrServerClosed) {
@@ -78,7 +78,9 @@ func (o *Observe) serve(ctx context.Context, l net.Listener, h http.Handler, log
 	return nil
 }
 
-func (o *Observe) guard(next http.Handler) http.Handler {
+// guard refuses requests that name another host than this machine, unless that
+// is configured: a page in a browser could send them (DNS rebinding).
+func (o *Config) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !o.Insecure && !loopback.Asked(r.Host) {
 			http.Error(w, "answers on loopback only", http.StatusMisdirectedRequest)

@@ -1,4 +1,7 @@
-package obs
+// Package systemd speaks the service manager's notification protocol,
+// sd_notify(3), by which a service of Type=notify reports that it is ready and
+// that it is still alive.
+package systemd
 
 import (
 	"context"
@@ -8,17 +11,17 @@ import (
 	"time"
 )
 
-// Notifier tells systemd how a service of Type=notify is doing (sd_notify(3)).
-// The zero value tells nobody and succeeds, as outside systemd. Its methods
-// may be called concurrently.
+// Notifier sends notifications to systemd. The zero value, and every Notifier
+// outside systemd, sends nothing and returns no error. Its methods may be
+// called concurrently.
 type Notifier struct {
-	socket   string
-	watchdog time.Duration
+	socket   string        // address of the service manager; empty: there is none
+	watchdog time.Duration // after which systemd kills a silent service; 0: never
 }
 
 // NewNotifier reads NOTIFY_SOCKET and WATCHDOG_USEC through getenv, which is
 // os.Getenv in programs. A WATCHDOG_PID of another process switches the
-// watchdog off.
+// watchdog off, since the variables were inherited.
 func NewNotifier(getenv func(string) string, pid int) Notifier {
 	n := Notifier{socket: getenv("NOTIFY_SOCKET")}
 	usec, err := strconv.ParseInt(getenv("WATCHDOG_USEC"), 10, 64)
@@ -29,18 +32,18 @@ func NewNotifier(getenv func(string) string, pid int) Notifier {
 	return n
 }
 
-// WatchdogInterval is how often Watchdog must be called: half of what systemd
-// waits for. Zero means never.
+// WatchdogInterval is how often Watchdog must be called: half of the time that
+// systemd waits. Zero means never.
 func (n Notifier) WatchdogInterval() time.Duration { return n.watchdog / 2 }
 
-// Ready says that the service serves.
+// Ready reports that the service has started and does its work.
 func (n Notifier) Ready(ctx context.Context) error { return n.send(ctx, "READY=1") }
 
-// Watchdog says that the service still turns; call it from the loop whose
-// death should restart the program.
+// Watchdog reports that the service makes progress. Call it from the loop
+// whose end should restart the program.
 func (n Notifier) Watchdog(ctx context.Context) error { return n.send(ctx, "WATCHDOG=1") }
 
-// Stopping says that the service has begun to stop.
+// Stopping reports that the service has begun to stop.
 func (n Notifier) Stopping(ctx context.Context) error { return n.send(ctx, "STOPPING=1") }
 
 func (n Notifier) send(ctx context.Context, state string) error {
@@ -52,7 +55,7 @@ func (n Notifier) send(ctx context.Context, state string) error {
 	if err != nil {
 		return fmt.Errorf("notify service manager: %w", err)
 	}
-	defer func() { _ = conn.Close() }() // a datagram is sent or not; closing adds nothing
+	defer func() { _ = conn.Close() }() // the datagram has been sent or has failed; Close cannot change that
 	if _, err := conn.Write([]byte(state)); err != nil {
 		return fmt.Errorf("notify service manager: %w", err)
 	}

@@ -1,11 +1,11 @@
-package obs
+package logs
 
-// Keys are all keys that a log line may have beside time, level and msg, and
-// what each means: one who searches logs searches for these. A new line takes
-// one of them; a new key is added here on purpose.
+// Keys returns all keys that a log line may have beside time, level and msg,
+// with their meanings. Operators search logs by them. A new line uses one of
+// them if it can; a test finds keys that are not listed here.
 func Keys() map[string]string {
 	return map[string]string{
-		// Whose and which. Those that a line has are all it is about.
+		// What the line is about.
 		"cp_id":          "the charging point",
 		"connector":      "the number of a connector of it",
 		"session_id":     "a session; it is also the trace from the order to the ticket",
@@ -13,13 +13,13 @@ func Keys() map[string]string {
 		"command_id":     "a command",
 		"username":       "a driver",
 		"journal":        "the journal, which is one boot, of a charging point",
-		"seq":            "the place of a record in its journal",
-		"central_seq":    "the place in it that Central names",
-		"central":        "a run of Central: its epoch",
+		"seq":            "the number of a record in its journal",
+		"central_seq":    "the number of the last record that Central has applied",
+		"central":        "the epoch of a run of Central",
 		"topic":          "an MQTT or Kafka topic",
 		"partition":      "a Kafka partition",
-		"offset":         "a place in a partition",
-		"was":            "the place before",
+		"offset":         "an offset in a partition",
+		"was":            "the offset before",
 		"part":           "the program, where several run in one process",
 
 		// What it is.
@@ -27,26 +27,27 @@ func Keys() map[string]string {
 		"kind":      "the kind of a fact",
 		"status":    "of a connector",
 		"state":     "of a part of the hardware",
-		"verdict":   "what was made of a command",
-		"action":    "done to simulated hardware, or asked for",
-		"deed":      "of a simulated driver",
+		"verdict":   "how a command was decided",
+		"action":    "an action of simulated hardware, or a request for one",
+		"event":     "what happened to the connection of a simulated board",
+		"deed":      "an action of a simulated driver",
 		"operation": "of the API",
-		"word":      "said to the service manager",
-		"close":     "whether a contactor was to close",
+		"word":      "a notification to the service manager",
+		"close":     "whether a contactor was to be closed",
 		"offer":     "whether power was to be offered",
 		"full":      "whether something is full",
 
 		// Why.
-		"err":     "an error, as the program says it",
-		"reason":  "why, as a page says it",
+		"err":     "the text of an error",
+		"reason":  "why, in the words of the page",
 		"detail":  "more about the reason",
 		"trouble": "what is wrong with the database, in words",
-		"alarm":   "what somebody should look at, in words",
+		"alarm":   "what an operator should look at, in words",
 		"text":    "a fact in words",
-		"since":   "when it became so",
-		"panic":   "what a rule of the program was broken by",
-		"stack":   "where",
-		"omitted": "lines like this that were left out before it",
+		"since":   "when that began",
+		"panic":   "the value of a Go panic",
+		"stack":   "the stack of the goroutine",
+		"omitted": "how many lines with the same message were omitted before this one",
 
 		// Where.
 		"addr":    "an address that is served",
@@ -66,9 +67,9 @@ func Keys() map[string]string {
 		"partitions":   "of a topic",
 		"configured":   "partitions of a topic as configured",
 		"real":         "partitions of a topic as they are",
-		"accepted":     "messages a bridge took",
-		"forwarded":    "of them to Kafka",
-		"dead_letters": "of them as dead letters",
-		"left":         "of them neither",
+		"accepted":     "messages that a bridge received from MQTT",
+		"forwarded":    "of them written to Kafka",
+		"dead_letters": "of them written as dead letters",
+		"left":         "of them still in memory at the end",
 	}
 }

@@ -1,4 +1,4 @@
-package obs_test
+package logs_test
 
 import (
 	"bufio"
@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/process"
 )
 
@@ -33,13 +33,13 @@ func lines(t *testing.T, out *bytes.Buffer) (all []logged) {
 	return all
 }
 
-// A flood of one warning leaves other lines alone, and nothing is left out
-// without being counted.
+// A flood of one warning does not suppress other lines, and each omitted line
+// is counted.
 func TestAFloodOfWarningsIsCountedAndNotWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var out bytes.Buffer
-		log := obs.NewLogger(&out, slog.LevelInfo)
-		of := log.With(obs.CP("CP_001"))
+		log := logs.New(&out, slog.LevelInfo)
+		of := log.With(logs.CP("CP_001"))
 		for n := range 1000 {
 			of.Warn("dead letter", slog.Int("n", n))
 			time.Sleep(10 * time.Millisecond)
@@ -53,7 +53,7 @@ func TestAFloodOfWarningsIsCountedAndNotWritten(t *testing.T) {
 		for _, l := range lines(t, &out) {
 			written[l.Level+" "+l.Msg]++
 			if l.Omitted != 0 {
-				t.Errorf("told of omitted lines within the window: %+v", l)
+				t.Errorf("omitted lines are reported within the window: %+v", l)
 			}
 		}
 		for what, want := range map[string]int{"WARN dead letter": 20, "ERROR dead letter": 1, "WARN something else": 1, "INFO a transition": 100} {
@@ -62,10 +62,10 @@ func TestAFloodOfWarningsIsCountedAndNotWritten(t *testing.T) {
 			}
 		}
 		time.Sleep(time.Minute)
-		log.Info("any line") // tells what was left out before
+		log.Info("any line") // preceded by the number of omitted lines
 		all := lines(t, &out)
 		if len(all) != 2 || all[0].Msg != "dead letter" || all[0].Omitted != 980 || all[0].CP != "" || all[1].Msg != "any line" {
-			t.Errorf("got %+v, want the 980 lines counted, of nobody, and then the line", all)
+			t.Errorf("got %+v, want a line that counts 980, without a charging point, and then the line", all)
 		}
 		for range 21 {
 			of.Warn("dead letter")
@@ -90,24 +90,24 @@ type refusing struct{}
 
 func (refusing) Write([]byte) (int, error) { return 0, errors.New("broken pipe") }
 
-// TestLinesThatAreNotWrittenAreCounted, whoever counts them: the logger or its
-// writer, and whichever logger made from the first one wrote them.
+// Lost lines are counted whether the handler or the writer notices, and by
+// whichever derived logger they were written.
 func TestLinesThatAreNotWrittenAreCounted(t *testing.T) {
-	log := obs.NewLogger(refusing{}, slog.LevelInfo)
+	log := logs.New(refusing{}, slog.LevelInfo)
 	log.Info("one")
 	log.With(slog.String("part", "x")).WithGroup("g").Warn("two")
-	log.Debug("nobody asked for it")
-	if n := obs.LostLines(log); n != 2 {
+	log.Debug("below the level")
+	if n := logs.LostLines(log); n != 2 {
 		t.Errorf("%d lines are lost, want 2", n)
 	}
 	out := process.NewOutput(refusing{})
 	defer out.Close()
-	log = obs.NewLogger(out, slog.LevelInfo)
+	log = logs.New(out, slog.LevelInfo)
 	log.Info("one")
-	if n := obs.LostLines(log.With(slog.Int("n", 1))); n != 1 {
+	if n := logs.LostLines(log.With(slog.Int("n", 1))); n != 1 {
 		t.Errorf("%d lines are lost, want 1", n)
 	}
-	if n := obs.LostLines(slog.New(slog.DiscardHandler)); n != 0 {
-		t.Errorf("%d lines are lost of a log that nobody wants", n)
+	if n := logs.LostLines(slog.New(slog.DiscardHandler)); n != 0 {
+		t.Errorf("%d lines are lost of a log that is discarded", n)
 	}
 }

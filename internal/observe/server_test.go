@@ -1,4 +1,4 @@
-package obs_test
+package observe_test
 
 import (
 	"context"
@@ -22,22 +22,24 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/carga-ev/carga/internal/config"
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/health"
+	"github.com/carga-ev/carga/internal/metrics"
+	"github.com/carga-ev/carga/internal/observe"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// said is the answer of /livez and /readyz.
-type said struct {
+// answer is the body of /livez and /readyz.
+type answer struct {
 	OK     bool
-	Checks []obs.Health
+	Checks []health.Status
 }
 
-func ask(t *testing.T, h http.Handler, path string, status int) said {
+func ask(t *testing.T, h http.Handler, path string, status int) answer {
 	t.Helper()
 	rec := httptest.NewRecorder()
 	h.ServeHTTP(rec, httptest.NewRequestWithContext(t.Context(), http.MethodGet, path, http.NoBody))
-	var a said
+	var a answer
 	if err := json.Unmarshal(rec.Body.Bytes(), &a); err != nil || rec.Code != status || a.OK != (status == http.StatusOK) {
 		t.Errorf("%s: got %d %s %v, want %d", path, rec.Code, rec.Body, err, status)
 	}
@@ -47,16 +49,16 @@ func ask(t *testing.T, h http.Handler, path string, status int) said {
 func TestReadyNamesWhatIsMissingAndSinceWhen(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var kafka atomic.Bool
-		w := obs.NewWatch("carga_x_", func(r *obs.Registry) {
-			r.Judge("kafka", kafka.Load(), "connection refused")
-			r.Put(obs.Health{Name: "uplink", Informs: true, Since: time.Unix(1, 0), Reason: "no broker"})
-		}, func() []obs.Family { return nil }, slog.New(slog.DiscardHandler))
+		s := observe.NewServer("carga_x_", func(r *health.Registry) {
+			r.Set("kafka", kafka.Load(), "connection refused")
+			r.Put(health.Status{Name: "uplink", Informational: true, Since: time.Unix(1, 0), Reason: "no broker"})
+		}, func() []metrics.Family { return nil }, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		running.Go(func() { w.Run(ctx) })
+		running.Go(func() { s.Run(ctx) })
 		defer running.Wait()
 		defer cancel()
-		h := w.Handler(nil)
+		h := s.Handler(nil)
 
 		began := time.Now()
 		synctest.Wait()
@@ -66,68 +68,68 @@ func TestReadyNamesWhatIsMissingAndSinceWhen(t *testing.T) {
 			t.Errorf("got %+v, want kafka down since %s", a.Checks, began)
 		}
 		kafka.Store(true)
-		time.Sleep(1500 * time.Millisecond) // noticed though nobody asks
+		time.Sleep(1500 * time.Millisecond) // evaluated without a request
 		up := time.Now().Add(-time.Second)
 		time.Sleep(time.Minute)
 		a = ask(t, h, "/readyz", http.StatusOK)
 		if k := a.Checks[0]; !k.Up || k.Reason != "" || k.Since.After(up) {
 			t.Errorf("got %+v, want kafka up since %s at most", k, up)
 		}
-		if u := a.Checks[2]; u.Name != "uplink" || u.Up || !u.Informs || u.Reason != "no broker" {
-			t.Errorf("what only informs: got %+v", u)
+		if u := a.Checks[2]; u.Name != "uplink" || u.Up || !u.Informational || u.Reason != "no broker" {
+			t.Errorf("informational check: got %+v", u)
 		}
 	})
 }
 
 func TestAliveNamesTheLoopThatHangs(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := obs.NewWatch("carga_x_", func(*obs.Registry) {}, func() []obs.Family { return nil }, slog.New(slog.DiscardHandler))
-		good, bad := w.Loop("good"), w.LoopWithin("bad", 3*time.Second)
+		s := observe.NewServer("carga_x_", func(*health.Registry) {}, func() []metrics.Family { return nil }, slog.New(slog.DiscardHandler))
+		good, bad := s.Loop("good"), s.LoopWithin("bad", 3*time.Second)
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		running.Go(func() { w.Run(ctx) })
+		running.Go(func() { s.Run(ctx) })
 		defer running.Wait()
 		defer cancel()
-		h := w.Handler(nil)
-		turn := func(n int, loops ...*obs.Loop) {
+		h := s.Handler(nil)
+		beat := func(n int, loops ...*health.Loop) {
 			for range n {
 				time.Sleep(time.Second)
 				for _, o := range loops {
-					o.Turn()
+					o.Beat()
 				}
 			}
 		}
-		turn(30, good, bad)
+		beat(30, good, bad)
 		ask(t, h, "/livez", http.StatusOK)
 		stuck := time.Now()
-		turn(4, good)
+		beat(4, good)
 		a := ask(t, h, "/livez", http.StatusServiceUnavailable)
-		if b := a.Checks[0]; b.Name != "bad" || b.Up || !b.Since.Equal(stuck) || !strings.Contains(b.Reason, "has not turned for 4s") {
+		if b := a.Checks[0]; b.Name != "bad" || b.Up || !b.Since.Equal(stuck) || !strings.Contains(b.Reason, "no progress for 4s") {
 			t.Errorf("got %+v, want bad to hang since %s", b, stuck)
 		}
 		r := ask(t, h, "/readyz", http.StatusServiceUnavailable)
 		if l := r.Checks[0]; l.Name != "loops" || l.Reason != "these hang: bad" || !l.Since.Equal(stuck.Add(3*time.Second)) {
 			t.Errorf("ready while a loop hangs: got %+v", l)
 		}
-		bad.Turn()
+		bad.Beat()
 		ask(t, h, "/livez", http.StatusOK)
 		ask(t, h, "/readyz", http.StatusOK)
 	})
-	var unwatched *obs.Loop
-	unwatched.Turn()
+	var unwatched *health.Loop
+	unwatched.Beat()
 }
 
-// A judge that hangs is seen: what it would say is worth nothing.
-func TestAliveSeesTheJudgeHang(t *testing.T) {
+// A check that blocks is reported: the last result of the checks is out of date.
+func TestAliveReportsThatTheChecksHang(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		release := make(chan struct{})
-		w := obs.NewWatch("carga_x_", func(*obs.Registry) { <-release }, func() []obs.Family { return nil }, slog.New(slog.DiscardHandler))
+		s := observe.NewServer("carga_x_", func(*health.Registry) { <-release }, func() []metrics.Family { return nil }, slog.New(slog.DiscardHandler))
 		ctx, cancel := context.WithCancel(t.Context())
 		var running sync.WaitGroup
-		running.Go(func() { w.Run(ctx) })
+		running.Go(func() { s.Run(ctx) })
 		time.Sleep(time.Minute)
-		if a := ask(t, w.Handler(nil), "/livez", http.StatusServiceUnavailable); a.Checks[0].Name != "judge" {
-			t.Errorf("got %+v, want the judge to hang", a.Checks)
+		if a := ask(t, s.Handler(nil), "/livez", http.StatusServiceUnavailable); a.Checks[0].Name != "checks" {
+			t.Errorf("got %+v, want the loop of the checks to hang", a.Checks)
 		}
 		close(release)
 		cancel()
@@ -135,7 +137,7 @@ func TestAliveSeesTheJudgeHang(t *testing.T) {
 	})
 }
 
-func problems(t *testing.T, o obs.Observe) []config.Fault {
+func problems(t *testing.T, o observe.Config) []config.Fault {
 	t.Helper()
 	c := struct{ Observe checked }{checked{o}}
 	err := config.Load(&c.Observe, config.Options{})
@@ -150,25 +152,25 @@ func problems(t *testing.T, o obs.Observe) []config.Fault {
 }
 
 type checked struct {
-	Observe obs.Observe `yaml:"observe"`
+	Observe observe.Config `yaml:"observe"`
 }
 
 func (c *checked) Validate(p *config.Problems) { c.Observe.Validate(p) }
 
-func TestObserveIsLoopbackUnlessMeant(t *testing.T) {
+func TestListenIsLoopbackUnlessInsecure(t *testing.T) {
 	for _, c := range []struct {
-		o  obs.Observe
+		o  observe.Config
 		ok bool
 	}{
-		{obs.Observe{}, true},
-		{obs.Observe{Listen: "127.0.0.1:9464"}, true},
-		{obs.Observe{Listen: "[::1]:0"}, true},
-		{obs.Observe{Listen: "0.0.0.0:9464"}, false},
-		{obs.Observe{Listen: "metrics.example:9464"}, false},
-		{obs.Observe{Listen: "metrics.example:9464", Insecure: true}, true},
-		{obs.Observe{Listen: "127.0.0.1"}, false},
-		{obs.Observe{Listen: "127.0.0.1:99999"}, false},
-		{obs.Observe{Listen: "127.0.0.1:no such service"}, false},
+		{observe.Config{}, true},
+		{observe.Config{Listen: "127.0.0.1:9464"}, true},
+		{observe.Config{Listen: "[::1]:0"}, true},
+		{observe.Config{Listen: "0.0.0.0:9464"}, false},
+		{observe.Config{Listen: "metrics.example:9464"}, false},
+		{observe.Config{Listen: "metrics.example:9464", Insecure: true}, true},
+		{observe.Config{Listen: "127.0.0.1"}, false},
+		{observe.Config{Listen: "127.0.0.1:99999"}, false},
+		{observe.Config{Listen: "127.0.0.1:no such service"}, false},
 	} {
 		faults := problems(t, c.o)
 		if (len(faults) == 0) != c.ok {
@@ -181,40 +183,40 @@ func TestObserveIsLoopbackUnlessMeant(t *testing.T) {
 		}
 	}
 	// It would be served until the test ends.
-	watch(slog.New(slog.DiscardHandler)).Serve(t.Context(), obs.Observe{Listen: "0.0.0.0:0"}, nil, nil)
+	newServer(slog.New(slog.DiscardHandler)).Serve(t.Context(), observe.Config{Listen: "0.0.0.0:0"}, nil, nil)
 }
 
-func watch(log *slog.Logger) *obs.Watch {
-	return obs.NewWatch("carga_x_", func(r *obs.Registry) { r.Up("all") }, func() []obs.Family {
-		return []obs.Family{obs.One("carga_x_things", obs.Gauge, "Things.", 7)}
+func newServer(log *slog.Logger) *observe.Server {
+	return observe.NewServer("carga_x_", func(r *health.Registry) { r.Up("all") }, func() []metrics.Family {
+		return []metrics.Family{metrics.One("carga_x_things", metrics.Gauge, "Things.", 7)}
 	}, log)
 }
 
 // TestBusyAddressIsServedOnceItIsFree: the log names it with its remedy once,
-// and readiness tells since when it is served.
+// and the check of readiness shows since when it is served.
 func TestBusyAddressIsServedOnceItIsFree(t *testing.T) {
 	var lc net.ListenConfig
 	busy, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := make(chan string, 10)
-	w := watch(slog.New(slog.NewTextHandler(writerFunc(func(b []byte) { told <- string(b) }), nil)))
+	logged := make(chan string, 10)
+	s := newServer(slog.New(slog.NewTextHandler(writerFunc(func(b []byte) { logged <- string(b) }), nil)))
 	ctx, cancel := context.WithCancel(t.Context())
 	var serving sync.WaitGroup
-	serving.Go(func() { w.Serve(ctx, obs.Observe{Listen: busy.Addr().String()}, nil, nil) })
+	serving.Go(func() { s.Serve(ctx, observe.Config{Listen: busy.Addr().String()}, nil, nil) })
 	defer serving.Wait()
 	defer cancel()
-	if line := <-told; !strings.Contains(line, "level=WARN") || !strings.Contains(line, "another program uses the port") || !strings.Contains(line, busy.Addr().String()) {
+	if line := <-logged; !strings.Contains(line, "level=WARN") || !strings.Contains(line, "another program uses the port") || !strings.Contains(line, busy.Addr().String()) {
 		t.Errorf("got %s, want a warning with address and remedy", line)
 	}
-	if all, ready := w.Ready(); !ready || !slices.ContainsFunc(all, func(h obs.Health) bool { return h.Name == "observe" && !h.Up && h.Informs }) {
-		t.Errorf("got %v %+v, want it ready and told", ready, all)
+	if all, ready := s.Ready(); !ready || !slices.ContainsFunc(all, func(h health.Status) bool { return h.Name == "observe" && !h.Up && h.Informational }) {
+		t.Errorf("got %v %+v, want it ready, with the check down", ready, all)
 	}
 	if err := busy.Close(); err != nil {
 		t.Fatal(err)
 	}
-	if line := <-told; !strings.Contains(line, "level=INFO") { // and no second warning
+	if line := <-logged; !strings.Contains(line, "level=INFO") { // and no second warning
 		t.Errorf("got %s, want it served", line)
 	}
 	if body := get(t, busy.Addr(), "localhost", "/readyz", http.StatusOK); !strings.Contains(body, `"observe"`) {
@@ -235,10 +237,10 @@ func TestServe(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w := watch(slog.New(slog.DiscardHandler))
+	s := newServer(slog.New(slog.DiscardHandler))
 	ctx, cancel := context.WithCancel(t.Context())
 	var serving sync.WaitGroup
-	serving.Go(func() { w.Serve(ctx, obs.Observe{}, l, nil) })
+	serving.Go(func() { s.Serve(ctx, observe.Config{}, l, nil) })
 
 	body := get(t, l.Addr(), "localhost", "/metrics", http.StatusOK)
 	p := expfmt.NewTextParser(model.UTF8Validation)

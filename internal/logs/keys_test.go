@@ -1,4 +1,4 @@
-package obs_test
+package logs_test
 
 import (
 	"go/ast"
@@ -12,20 +12,20 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/carga-ev/carga/internal/obs"
+	"github.com/carga-ev/carga/internal/logs"
 )
 
 // attributes are the constructors of slog whose first argument is a key.
 var attributes = []string{"String", "Int", "Int64", "Uint64", "Bool", "Any", "Duration", "Time", "Float64", "Group", "GroupAttrs"}
 
 // Every attribute of every log line of the three programs has one of the fixed
-// keys, and every fixed key is of some use.
+// keys, and every fixed key is used.
 func TestLogLinesHaveFixedKeys(t *testing.T) {
-	keys, used := obs.Keys(), map[string]bool{}
+	keys, used := logs.Keys(), map[string]bool{}
 	for _, dir := range []string{"agent", "bridge", "central", "hal", "internal"} {
 		for _, a := range attributesIn(t, filepath.Join("..", "..", dir)) {
 			if _, known := keys[a.key]; !known {
-				t.Errorf("%s: the key %q is not among obs.Keys: use one of them, or add it there with its meaning", a.at, a.key)
+				t.Errorf("%s: the key %q is not among logs.Keys: use one of them, or add it there with its meaning", a.at, a.key)
 			}
 			used[a.key] = true
 		}

@@ -1,4 +1,5 @@
-package obs
+// Package buildinfo reports which build of a program runs.
+package buildinfo
 
 import (
 	"fmt"
@@ -6,9 +7,9 @@ import (
 	"strings"
 )
 
-// Version says in one line what was built: the module's version, the commit
-// if the build recorded it, "modified" if the tree was not clean, and the Go
-// release.
+// Version describes the build in one line: the module's version, the commit if
+// the build recorded it, "modified" if the work tree was not clean, and the Go
+// release. It is "unknown" in a binary without build information.
 func Version() string {
 	info, ok := debug.ReadBuildInfo()
 	if !ok {

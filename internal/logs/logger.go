@@ -1,4 +1,4 @@
-package obs
+package logs
 
 import (
 	"io"
@@ -8,11 +8,10 @@ import (
 	"github.com/carga-ev/carga/internal/process"
 )
 
-// NewLogger returns a logger that writes to w: text if w is a terminal, JSON
-// lines otherwise. Give it a *slog.LevelVar to change the level while the
-// program runs. Of a warning or an error that repeats fast, some are left out
-// and counted in omitted.
-func NewLogger(w io.Writer, level slog.Leveler) *slog.Logger {
+// New returns a logger that writes to w: text if w is a terminal, JSON lines
+// otherwise. Pass a *slog.LevelVar to change the level while the program runs.
+// Warnings and errors that repeat fast are limited: see limit.go.
+func New(w io.Writer, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	if process.IsTerminal(w) {
 		return slog.New(limited(slog.NewTextHandler(w, o), w))
@@ -20,24 +19,26 @@ func NewLogger(w io.Writer, level slog.Leveler) *slog.Logger {
 	return slog.New(limited(slog.NewJSONHandler(w, o), w))
 }
 
-// LostLines is how many lines of a logger of NewLogger, and of all made from
-// it, could not be written. A log that cannot be written stops nothing.
+// LostLines returns how many lines could not be written by a logger of New and
+// by all loggers derived from it. A log that cannot be written never stops a
+// program, so that this number is all that remains. It is 0 for other loggers.
 func LostLines(log *slog.Logger) int64 {
 	l, ok := log.Handler().(*limiter)
 	if !ok {
 		return 0
 	}
 	n := l.shared.failed.Load()
-	if w, ok := l.shared.out.(loser); ok {
+	if w, ok := l.shared.out.(lineCounter); ok {
 		n += w.Lost()
 	}
 	return n
 }
 
-// loser is a writer that counts itself what it could not write.
-type loser interface{ Lost() int64 }
+// lineCounter is a writer that writes later, in the background, and counts the
+// lines that it could not write.
+type lineCounter interface{ Lost() int64 }
 
-var _ loser = (*process.Output)(nil)
+var _ lineCounter = (*process.Output)(nil)
 
 // CP is the attribute of a charging point.
 func CP(id charge.CPID) slog.Attr { return slog.String("cp_id", string(id)) }
@@ -51,7 +52,7 @@ func Session(id charge.SessionID) slog.Attr { return slog.String("session_id", s
 // Journal is the attribute of a journal.
 func Journal(id charge.JournalID) slog.Attr { return slog.String("journal", string(id)) }
 
-// Seq is the attribute of a record's place in its journal.
+// Seq is the attribute of a record's number in its journal.
 func Seq(n charge.Seq) slog.Attr { return slog.Uint64("seq", uint64(n)) }
 
 // Command is the attribute of a command.
@@ -66,7 +67,7 @@ func Topic(name string) slog.Attr { return slog.String("topic", name) }
 // Partition is the attribute of a Kafka partition.
 func Partition(n int) slog.Attr { return slog.Int("partition", n) }
 
-// Offset is the attribute of a place in a Kafka partition.
+// Offset is the attribute of an offset in a Kafka partition.
 func Offset(n int64) slog.Attr { return slog.Int64("offset", n) }
 
 // Err is the attribute of an error; a nil error is the empty attribute, which

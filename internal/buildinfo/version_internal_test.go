@@ -1,4 +1,4 @@
-package obs
+package buildinfo
 
 import (
 	"runtime/debug"

@@ -1,4 +1,4 @@
-package obs
+package logs
 
 import (
 	"context"
@@ -10,29 +10,32 @@ import (
 	"time"
 )
 
-// Of warnings and errors with the same message this many are written in a
-// window; the next line after it says how many were left out. What repeats with
-// each message of a flood must not fill the disk.
+// A warning or an error with the same message is written at most limitLines
+// times per limitWindow. The first line after the window, of whatever message,
+// is preceded by one with the number of omitted lines. Without the limit, a
+// flood of bad messages would fill the disk with log lines.
 const (
 	limitLines  = 20
 	limitWindow = time.Minute
-	// limitKinds bounds the memory: messages are fixed texts, so there are fewer.
+	// limitKinds bounds the memory. There are fewer different messages in a
+	// program, since they are fixed texts; what exceeds it is not limited.
 	limitKinds = 1000
 )
 
-// limiter is a handler that leaves out what repeats. Time is that of the
-// records, so nothing has to run.
+// limiter is a slog.Handler that omits repeated lines. It uses the time of the
+// records, so that it needs no goroutine and no timer.
 type limiter struct {
 	next   slog.Handler
 	shared *limits
 }
 
-// limits are shared by a handler and all made from it.
+// limits are shared by a handler and all that WithAttrs and WithGroup derive
+// from it.
 type limits struct {
-	root    slog.Handler // tells what was left out
+	root    slog.Handler // writes how many lines were omitted
 	out     io.Writer    // under root
-	pending atomic.Bool  // something was left out and not told
-	failed  atomic.Int64 // lines that out refused
+	pending atomic.Bool  // lines were omitted and not yet reported
+	failed  atomic.Int64 // lines that out could not write
 
 	mu sync.Mutex
 	// mu guards everything that follows.
@@ -45,8 +48,8 @@ type repeated struct {
 }
 
 type window struct {
-	began         time.Time
-	said, omitted int
+	began            time.Time
+	written, omitted int
 }
 
 func limited(h slog.Handler, out io.Writer) slog.Handler {
@@ -72,7 +75,7 @@ func (l *limiter) WithGroup(name string) slog.Handler {
 func (l *limiter) Handle(ctx context.Context, r slog.Record) error {
 	var err error
 	if l.shared.pending.Load() {
-		err = l.shared.tell(ctx, r.Time)
+		err = l.shared.reportOmitted(ctx, r.Time)
 	}
 	if r.Level >= slog.LevelWarn && !l.shared.admit(&r) {
 		return err
@@ -93,20 +96,20 @@ func (l *limits) admit(r *slog.Record) bool {
 		w = &window{began: r.Time}
 		l.lines[k] = w
 	}
-	if w.omitted == 0 && r.Time.Sub(w.began) >= limitWindow { // one with omitted lines is told first
-		w.began, w.said = r.Time, 0
+	if w.omitted == 0 && r.Time.Sub(w.began) >= limitWindow { // with omitted lines, reportOmitted starts the next window
+		w.began, w.written = r.Time, 0
 	}
-	if w.said >= limitLines {
+	if w.written >= limitLines {
 		w.omitted++
 		l.pending.Store(true)
 		return false
 	}
-	w.said++
+	w.written++
 	return true
 }
 
-// tell writes how much was left out in windows that are over.
-func (l *limits) tell(ctx context.Context, now time.Time) error {
+// reportOmitted writes how many lines were omitted in windows that are over.
+func (l *limits) reportOmitted(ctx context.Context, now time.Time) error {
 	l.mu.Lock()
 	var due []slog.Record
 	open := false
@@ -119,7 +122,7 @@ func (l *limits) tell(ctx context.Context, now time.Time) error {
 			r := slog.NewRecord(now, k.level, k.message, 0)
 			r.AddAttrs(slog.Int("omitted", w.omitted))
 			due = append(due, r)
-			w.began, w.said, w.omitted = now, 0, 0
+			w.began, w.written, w.omitted = now, 0, 0
 		}
 	}
 	l.pending.Store(open)
@@ -131,6 +134,7 @@ func (l *limits) tell(ctx context.Context, now time.Time) error {
 	return errors.Join(errs...)
 }
 
+// count counts a line that could not be written, and returns err.
 func (l *limits) count(err error) error {
 	if err != nil {
 		l.failed.Add(1)
