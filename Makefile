@@ -1,8 +1,8 @@
-# Carga's build. `make help` lists the targets.
+# Carga's build. `make help` lists the targets by what you want to do.
 #
-# check is the quick gate for each commit; test contains it and everything
-# else. Each stage prints its name and its time (.ci/stage), and the times are
-# listed at the end.
+# check is the gate for each commit; test contains it and everything else. Each
+# stage prints its name and its time (.ci/stage), and the times are listed at the
+# end. A line that begins with "##@" is a group of `make help`.
 
 SHELL := /bin/bash
 .SHELLFLAGS := -eu -o pipefail -c
@@ -11,25 +11,28 @@ SHELL := /bin/bash
 .NOTPARALLEL:
 MAKEFLAGS += --no-print-directory
 
-# Tools are pinned: another version of the linter finds other things.
+# Tools are pinned: each version of the linter reports different findings.
 LINT_VERSION := v2.12.2
 GOLANGCI ?= .cache/tools/golangci-lint-$(LINT_VERSION)
 
-# The agent must fit where storage and memory are small: bytes, stripped, arm6.
+# The largest agent, in bytes, stripped, for arm6: its storage is small.
 AGENT_MAX := 8388608
 CROSS := arm6 arm7 arm64 amd64
 
-# What the agent links is also tested without cgo and on 32 bits.
+# The packages that the agent links are also tested without cgo and on 32 bits.
 SMALL := ./agent/... ./hal/... ./internal/...
 FUZZTIME ?= 30s
 FOR ?= 5m
+# Arguments of the tests with the race detector. Empty, so that go test can use its
+# cache; `make test` shuffles, which runs each test.
+RACE ?=
 SEED ?= 1
 ARGS ?=
 
-# What the linter remembers names files by their paths: each clone has its own.
+# The linter's cache names files by their paths: each clone has its own.
 export GOLANGCI_LINT_CACHE := $(CURDIR)/.cache/lint
 
-# Tests that lack something note it here, so that no skip goes unseen.
+# Skipped tests are recorded here, and listed at the end of a run.
 export CARGA_SKIPPED := $(CURDIR)/.cache/skipped
 export CARGA_STAGES := $(CURDIR)/.cache/stages
 
@@ -41,23 +44,47 @@ UNRACED = $$(go list $(SMALL) | grep -v /internal/archtest$$)
 
 .PHONY: help
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' \
+		$(firstword $(MAKEFILE_LIST))
+
+##@ Try it
 
 .PHONY: demo
 demo: ## run the whole network in one process (ARGS="--cps 50")
 	@.ci/build-sim
 	@exec bin/sim demo $(ARGS)
 
-.PHONY: build
-build: ## build the four programs into bin/
-	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -o bin/ ./agent ./bridge
-	CGO_ENABLED=1 go build -buildvcs=auto -trimpath -o bin/ ./central ./sim
+##@ Change it
+
+.PHONY: check
+check: ## the gate for each commit: format, vet, lint, import rules, words, race tests, cross-build, size
+	@.ci/begin
+	@$(MAKE) stages
+	@.ci/end
+
+.PHONY: fmt
+fmt: $(GOLANGCI) ## format all Go files
+	$(GOLANGCI) fmt
+
+.PHONY: lint
+lint: $(GOLANGCI) ## run the linter alone
+	$(GOLANGCI) run
+
+.PHONY: generate
+generate: ## write the generated files again (JSON Schemas, and more)
+	go generate ./...
+
+.PHONY: tidy
+tidy: ## bring go.mod and go.sum in order
+	go mod tidy
+
+##@ Test it
 
 .PHONY: test
-test: ## everything: check, the whole network on fake and on real time, the programs
+test: ## everything: check, the whole network in fake and in real time, the programs (about 16 minutes)
 	@.ci/begin
 	@$(STAGE) "machine" .ci/prepare
-	@$(MAKE) stages
+	@$(MAKE) stages RACE=-shuffle=on
 	@$(STAGE) "build" $(MAKE) build
 	@$(STAGE) "API" .ci/schemathesis
 	@$(STAGE) "simulation" env CARGA_WORLD_SEEDS=200 go test -count=1 -timeout 10m ./sim/world
@@ -68,51 +95,9 @@ test: ## everything: check, the whole network on fake and on real time, the prog
 	@$(STAGE) "processes" go test -count=1 -timeout 15m ./sim/chaos ./sim/environment
 	@.ci/end
 
-.PHONY: check
-check: ## the quick gate: format, vet, lint, import rules, race tests, cross-build, size
-	@.ci/begin
-	@$(MAKE) stages
-	@.ci/end
-
-.PHONY: stages
-stages:
-	@$(STAGE) "tools" $(MAKE) $(GOLANGCI)
-	@$(STAGE) "format" $(GOLANGCI) fmt --diff
-	@$(STAGE) "modules" go mod tidy -diff
-	@$(STAGE) "generated files" .ci/generated
-	@$(STAGE) "vet" go vet ./...
-	@$(STAGE) "lint" $(GOLANGCI) run
-	@$(STAGE) "import rules" go test -count=1 ./internal/archtest
-	@$(STAGE) "tests with -race" .ci/race $(RACED)
-	@$(STAGE) "tests without cgo" env CGO_ENABLED=0 go test -timeout 5m $(UNRACED)
-	@$(STAGE) "tests on 32 bits" .ci/test-386 $(UNRACED)
-	@$(STAGE) "cross-build" $(MAKE) cross
-	@$(STAGE) "size" $(MAKE) size
-
-.PHONY: cross
-cross: $(CROSS:%=cross-%) ## build the agent for arm6, arm7, arm64 and amd64 without cgo
-
-# The agent serves only its health, to this machine: HTTP/2 would be 0.4 MiB.
-.PHONY: $(CROSS:%=cross-%)
-cross-arm6: export GOARM = 6
-cross-arm7: export GOARM = 7
-$(CROSS:%=cross-%): cross-%:
-	CGO_ENABLED=0 GOOS=linux GOARCH=$(if $(filter arm6 arm7,$*),arm,$*) \
-		go build -buildvcs=auto -tags nethttpomithttp2 -trimpath -ldflags "-s -w" -o bin/cross/agent-linux-$* ./agent
-
-.PHONY: size
-size: cross-arm6 ## fail if the stripped agent for arm6 is larger than 8 MiB
-	@bytes=$$(wc -c < bin/cross/agent-linux-arm6); \
-	awk -v b="$$bytes" -v max=$(AGENT_MAX) 'BEGIN { printf "agent, linux/arm6, stripped: %.2f MiB of %.2f\n", b/1048576, max/1048576; exit b > max }' \
-	|| { echo "too large: see what came in with  go version -m bin/cross/agent-linux-arm6"; exit 1; }
-
-.PHONY: engines
-engines: ## start Mosquitto and Apache Kafka as configs/ says (LISTEN=192.168.1.10)
-	@.ci/engines start
-
-.PHONY: engines-stop
-engines-stop: ## stop them; what they keep stays in .engines/
-	@.ci/engines stop
+.PHONY: fuzz
+fuzz: ## run each fuzz target for FUZZTIME (30s; FUZZTIME=20m for a night)
+	@FUZZTIME=$(FUZZTIME) .ci/fuzz
 
 .PHONY: chaos
 chaos: build ## kill, freeze, starve and cut off every part on real engines (FOR=30m SEED=7)
@@ -124,8 +109,28 @@ soak: ## the whole network for hours: every start order, long outages, every cra
 	CARGA_SOAK=1 go test -count=1 -v -timeout 6h ./sim/e2e
 	CARGA_SOAK=1 go test -count=1 -v -timeout 6h -run ForLong ./sim/chaos
 
+##@ Run it
+
+.PHONY: build
+build: ## build the four programs into bin/
+	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -o bin/ ./agent ./bridge
+	CGO_ENABLED=1 go build -buildvcs=auto -trimpath -o bin/ ./central ./sim
+
+.PHONY: cross
+cross: $(CROSS:%=cross-%) ## build the agent for arm6, arm7, arm64 and amd64 without cgo
+
+.PHONY: engines
+engines: ## start Mosquitto and Apache Kafka with the settings of configs/ (LISTEN=192.168.1.10)
+	@.ci/engines start
+
+.PHONY: engines-stop
+engines-stop: ## stop them; their data stays in .engines/
+	@.ci/engines stop
+
+##@ Measure it
+
 .PHONY: bench
-bench: ## figures of the network beside what is wanted (ARGS="--only latency --json")
+bench: ## figures of the network beside their targets (ARGS="--only latency --json")
 	@$(MAKE) -s build cross-arm6 >&2
 	@exec bin/sim bench $(ARGS)
 
@@ -133,26 +138,43 @@ bench: ## figures of the network beside what is wanted (ARGS="--only latency --j
 bench-packages: ## the benchmarks of every package
 	go test -run '^$$' -bench . -benchmem -timeout 20m ./...
 
-.PHONY: fuzz
-fuzz: ## run each fuzz target for FUZZTIME (30s; FUZZTIME=20m for a night)
-	@FUZZTIME=$(FUZZTIME) .ci/fuzz
+.PHONY: size
+size: cross-arm6 ## fail if the stripped agent for arm6 is larger than 8 MiB
+	@bytes=$$(wc -c < bin/cross/agent-linux-arm6); \
+	awk -v b="$$bytes" -v max=$(AGENT_MAX) 'BEGIN { printf "agent, linux/arm6, stripped: %.2f MiB of %.2f\n", b/1048576, max/1048576; exit b > max }' \
+	|| { echo "too large: see what came in with  go version -m bin/cross/agent-linux-arm6"; exit 1; }
 
-.PHONY: lint
-lint: $(GOLANGCI) ## run the linter alone
-	$(GOLANGCI) run
-
-.PHONY: fmt
-fmt: $(GOLANGCI) ## format all Go files
-	$(GOLANGCI) fmt
-
-.PHONY: tidy
-tidy: ## bring go.mod and go.sum in order
-	go mod tidy
+##@ Clean up
 
 .PHONY: clean
-clean: ## remove what was built; tools in .cache/ and the demo's books in .demo/ stay
+clean: ## remove what was built; tools in .cache/ and the data of the demo in .demo/ stay
 	rm -rf bin
 	find . -name node_modules -prune -o \( -name '*.test' -o -name '*.prof' \) -type f -print | xargs -r rm -f
+
+# What follows is not called by hand.
+
+.PHONY: stages
+stages:
+	@$(STAGE) "tools" $(MAKE) $(GOLANGCI)
+	@$(STAGE) "format" $(GOLANGCI) fmt --diff
+	@$(STAGE) "modules" go mod tidy -diff
+	@$(STAGE) "generated files" .ci/generated
+	@$(STAGE) "vet" go vet ./...
+	@$(STAGE) "lint" $(GOLANGCI) run
+	@$(STAGE) "import rules" go test -count=1 ./internal/archtest
+	@$(STAGE) "tests with -race" .ci/race $(RACE) $(RACED)
+	@$(STAGE) "tests without cgo" env CGO_ENABLED=0 go test -timeout 5m $(UNRACED)
+	@$(STAGE) "tests on 32 bits" .ci/test-386 $(UNRACED)
+	@$(STAGE) "cross-build" $(MAKE) cross
+	@$(STAGE) "size" $(MAKE) size
+
+# The agent serves only its health, to this machine: HTTP/2 would be 0.4 MiB.
+.PHONY: $(CROSS:%=cross-%)
+cross-arm6: export GOARM = 6
+cross-arm7: export GOARM = 7
+$(CROSS:%=cross-%): cross-%:
+	CGO_ENABLED=0 GOOS=linux GOARCH=$(if $(filter arm6 arm7,$*),arm,$*) \
+		go build -buildvcs=auto -tags nethttpomithttp2 -trimpath -ldflags "-s -w" -o bin/cross/agent-linux-$* ./agent
 
 $(GOLANGCI):
 	@echo "installing golangci-lint $(LINT_VERSION) into .cache/ (about a minute, once)"

@@ -249,8 +249,8 @@ func keptWords() []string {
 // notYet are the folders that have not been rewritten.
 func notYet() []string {
 	return []string{
-		"README.md", "docs/ARCHITECTURE.md", "docs/OPERATIONS.md", "docs/PROBLEMS.md", "docs/PROTOCOL.md", "docs/schema",
-		"Makefile", ".ci", ".golangci.yml", "configs",
+		"docs/ARCHITECTURE.md", "docs/OPERATIONS.md", "docs/PROBLEMS.md", "docs/PROTOCOL.md",
+		".ci/schemathesis.toml", ".ci/schemathesis_hooks.py",
 		"agent", "bridge", "central", "hal", "sim", "internal",
 	}
 }
