@@ -75,7 +75,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	}
 	deps := app.Deps{Log: logs.New(stderr, level), Notify: systemd.NewNotifier(os.Getenv, os.Getpid())}
 	links.Log(deps.Log)
-	if process.Typing(stdin) && cfg.Hardware.Kind != app.HardwareRPi {
+	if process.Interactive(stdin) && cfg.Hardware.Kind != app.HardwareRPi {
 		deps.Keys = stdin
 		_, _ = fmt.Fprintln(stderr, app.KeysHelp)
 	}

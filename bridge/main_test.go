@@ -45,7 +45,7 @@ func TestStop(t *testing.T) {
 		"CARGA_BRIDGE_MQTT__URL=tcp://127.0.0.1:1", "CARGA_BRIDGE_KAFKA__BROKERS=127.0.0.1:1", "CARGA_BRIDGE_STOP_WITHIN=100ms",
 		"CARGA_BRIDGE_OBSERVE__LISTEN=127.0.0.1:0",
 	}
-	out := listener{word: "waiting for Kafka", heard: cancel}
+	out := listener{word: "waiting for Kafka", onWord: cancel}
 	if code := run(ctx, nil, environ, &bytes.Buffer{}, &out); code != 0 || !strings.Contains(out.String(), out.word) {
 		t.Errorf("exit code %d, log %s", code, out.String())
 	}
@@ -53,26 +53,26 @@ func TestStop(t *testing.T) {
 
 // listener keeps what is written and calls heard when a word is in it.
 type listener struct {
-	word  string
-	heard func()
+	word   string
+	onWord func()
 
 	mu sync.Mutex
 	// mu guards what follows.
-	said bytes.Buffer
+	written bytes.Buffer
 }
 
 func (l *listener) String() string {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return l.said.String()
+	return l.written.String()
 }
 
 func (l *listener) Write(b []byte) (int, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	n, err := l.said.Write(b)
-	if strings.Contains(l.said.String(), l.word) {
-		l.heard()
+	n, err := l.written.Write(b)
+	if strings.Contains(l.written.String(), l.word) {
+		l.onWord()
 	}
 	return n, err
 }

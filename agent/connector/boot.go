@@ -141,9 +141,9 @@ func Describe(s State) wire.ConnectorState {
 }
 
 // Held is the reservation as cp_registered tells it; false: there is none.
-func Held(s State) (wire.HeldReservation, bool) {
+func Held(s State) (wire.ReservationState, bool) {
 	r := s.Reservation
-	return wire.HeldReservation{
+	return wire.ReservationState{
 		ReservationID: r.ID, Connector: s.ID, Username: r.Username, Until: r.Until, Tariff: r.Tariff,
 	}, r.ID != ""
 }

@@ -55,7 +55,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) error {
 	}
 	deps.Log.Info("bridge runs", slog.String("mqtt", cfg.MQTT.URL), slog.String("kafka", strings.Join(cfg.Kafka.Brokers, " ")))
 	b.run(ctx, deps.Listener, deps.Observe)
-	books := b.kafka.Books()
+	books := b.kafka.Counts()
 	deps.Log.Info("bridge stopped", slog.Int64("accepted", books.Accepted), slog.Int64("forwarded", books.Forwarded),
 		slog.Int64("dead_letters", books.DeadLetters), slog.Int64("left", books.Buffered))
 	return nil
@@ -63,11 +63,11 @@ func Run(ctx context.Context, cfg Config, deps Deps) error {
 
 // bridge is the pieces of a bridge, wired.
 type bridge struct {
-	cfg   Config
-	kafka *kafkaside.Side
-	mqtt  *mqttside.Side
-	watch *observe.Server
-	log   *slog.Logger
+	cfg    Config
+	kafka  *kafkaside.Side
+	mqtt   *mqttside.Side
+	server *observe.Server
+	log    *slog.Logger
 }
 
 func newBridge(cfg Config, deps Deps) (*bridge, error) {
@@ -76,12 +76,12 @@ func newBridge(cfg Config, deps Deps) (*bridge, error) {
 		return nil, fmt.Errorf("mqtt.password_file: %w", err)
 	}
 	b := &bridge{cfg: cfg, log: deps.Log}
-	b.watch = observe.NewServer(metricPrefix, b.judge, b.families, b.log)
+	b.server = observe.NewServer(metricPrefix, b.evaluate, b.families, b.log)
 	b.kafka, err = kafkaside.New(kafkaside.Config{
 		Name: cfg.Name, Brokers: cfg.Kafka.Brokers, ClientID: cfg.Kafka.ClientID, Dial: deps.DialKafka,
 		Router: cfg.router(), Topics: cfg.specs(), Grace: cfg.StopWithin,
 		LimitRecords: cfg.Buffer.Messages, LimitBytes: cfg.Buffer.Bytes,
-		SaidAlive: b.watch.Loop("heartbeat").Beat, Kept: b.watch.LoopWithin("kafka_topics", 30*time.Second).Beat, Log: deps.Log,
+		HeartbeatTick: b.server.Loop("heartbeat").Beat, TopicsTick: b.server.LoopWithin("kafka_topics", 30*time.Second).Beat, Log: deps.Log,
 	})
 	if err != nil {
 		return nil, err
@@ -103,11 +103,11 @@ func (b *bridge) run(ctx context.Context, listener net.Listener, observe func(wi
 	linked, unlink := context.WithCancel(context.WithoutCancel(ctx))
 	var linking, watching sync.WaitGroup
 	linking.Go(func() { _ = b.mqtt.Run(linked) }) // it ends with its context alone
-	watching.Go(func() { b.watch.Run(ctx) })
-	watching.Go(func() { b.watch.Serve(ctx, b.cfg.Observe, listener, prom.Handler(b.watch.Families)) })
+	watching.Go(func() { b.server.Run(ctx) })
+	watching.Go(func() { b.server.Serve(ctx, b.cfg.Observe, listener, prom.Handler(b.server.Families)) })
 	if observe != nil {
-		told := b.watch.Loop("observer")
-		watching.Go(func() { b.tell(ctx, told, observe) })
+		loop := b.server.Loop("observer")
+		watching.Go(func() { b.publishHeartbeats(ctx, loop, observe) })
 	}
 	_ = b.kafka.Run(ctx, b.mqtt, b.mqtt.Dependency)
 	unlink()
@@ -115,13 +115,13 @@ func (b *bridge) run(ctx context.Context, listener net.Listener, observe func(wi
 	watching.Wait()
 }
 
-// tell says each second what the bridge says of itself.
-func (b *bridge) tell(ctx context.Context, loop *health.Loop, observe func(wire.BridgeAlive)) {
+// publishHeartbeats says each second what the bridge says of itself.
+func (b *bridge) publishHeartbeats(ctx context.Context, loop *health.Loop, observe func(wire.BridgeAlive)) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
 		loop.Beat()
-		observe(b.kafka.Alive(b.mqtt.Dependency()))
+		observe(b.kafka.Heartbeat(b.mqtt.Dependency()))
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():

@@ -47,14 +47,14 @@ type badRow struct {
 	name   string
 	fate   fate
 	reason string // part of each dead letter's
-	say    func(s *stranger) [][]byte
+	send   func(s *stranger) [][]byte
 }
 
 // TestBadInputByMQTT: none of it stops the bridge or anybody else, each is
 // counted and ends as named here; what is written are the bytes that came.
 func TestBadInputByMQTT(t *testing.T) {
 	rows := slices.Concat(badSessions(), badPackets(), badJSON(), badRecords())
-	everyNumber(t, rows, laterByMQTT())
+	allNumbers(t, rows, laterByMQTT())
 	inWorld(t, func(w *world) {
 		w.startMQTT()
 		w.startKafka()
@@ -70,9 +70,9 @@ func TestBadInputByMQTT(t *testing.T) {
 	})
 }
 
-// everyNumber expects each number from 1 to 30 of the list to begin the name of
+// allNumbers expects each number from 1 to 30 of the list to begin the name of
 // a row or to stand in later.
-func everyNumber(t *testing.T, rows []badRow, later map[int]string) {
+func allNumbers(t *testing.T, rows []badRow, later map[int]string) {
 	t.Helper()
 	tested := map[int]bool{}
 	for _, row := range rows {
@@ -96,7 +96,7 @@ func (w *world) survive(n int, row badRow) {
 	w.t.Helper()
 	events, letters, before := w.stored(wire.TopicEvents), w.stored(wire.TopicDeadLetters), w.now()
 	s := w.stranger("stranger")
-	payloads := row.say(s)
+	payloads := row.send(s)
 	if row.fate == cutOff && !s.isCut() {
 		w.t.Errorf("%s: the broker let the sender go on", row.name)
 	}
@@ -116,13 +116,13 @@ func (w *world) survive(n int, row badRow) {
 	if e, l := w.stored(wire.TopicEvents)-events, w.stored(wire.TopicDeadLetters)-letters; e != wantEvents || l != wantLetters {
 		w.t.Errorf("%s: %d events and %d dead letters written, want %d and %d", row.name, e, l, wantEvents, wantLetters)
 	}
-	w.turnedUp(row, payloads)
+	w.expectBytes(row, payloads)
 	w.events(n, n, "CP_GOOD")
 	w.within(5*time.Second, row.name+": a good event passes", func() bool { return w.now().Forwarded == before.Forwarded+wantEvents+1 })
 }
 
-// turnedUp looks for the bytes of a row where its fate says.
-func (w *world) turnedUp(row badRow, payloads [][]byte) {
+// expectBytes looks for the bytes of a row where its fate says.
+func (w *world) expectBytes(row badRow, payloads [][]byte) {
 	w.t.Helper()
 	topic := wire.TopicEvents
 	if row.fate == letter {

@@ -15,8 +15,8 @@ import (
 
 const metricPrefix = "carga_bridge_"
 
-// judge says whether the bridge can carry messages now.
-func (b *bridge) judge(r *health.Registry) {
+// evaluate says whether the bridge can carry messages now.
+func (b *bridge) evaluate(r *health.Registry) {
 	m := b.mqtt.State().Link
 	reason := ""
 	if !m.Up {
@@ -29,7 +29,7 @@ func (b *bridge) judge(r *health.Registry) {
 	words := blocked(state.Producer)
 	r.Set("kafka_lanes", words == "", words)
 	unread := ""
-	if t := b.kafka.Unread(); len(t) > 0 {
+	if t := b.kafka.ReadTroubles(); len(t) > 0 {
 		unread = t[0].Reason
 	}
 	r.Set("kafka_readers", unread == "", unread)
@@ -56,7 +56,7 @@ func blocked(s kafkalink.Stats) string {
 // families are the metrics of the bridge, read from its books.
 func (b *bridge) families() []metrics.Family {
 	m, k := b.mqtt.State(), b.kafka.State()
-	books, p := &k.Books, &k.Producer
+	books, p := &k.Counts, &k.Producer
 	oldest := 0.0
 	if !books.Oldest.IsZero() {
 		oldest = max(0, time.Since(books.Oldest).Seconds())
@@ -82,7 +82,7 @@ func (b *bridge) families() []metrics.Family {
 		one("kafka_retries_total", metrics.Counter, "Attempts to write to Kafka that failed and were made again.", float64(p.Retries)),
 		one("kafka_lanes", metrics.Gauge, "Lanes to Kafka, one for each partition written.", float64(len(p.Lanes))),
 		one("kafka_lanes_blocked", metrics.Gauge, "Lanes to Kafka that hold a record for more than 10 seconds.", float64(stuck)),
-		metrics.Timed(metricPrefix+"kafka_produce_seconds", "How long Kafka took to acknowledge a batch.", k.Took),
+		metrics.Timed(metricPrefix+"kafka_produce_seconds", "How long Kafka took to acknowledge a batch.", k.ProduceTime),
 		metrics.By(metricPrefix+"commands_total", metrics.Counter, "Messages of Central to charging points, by what came of them.", "result",
 			metrics.At("published", float64(k.Commands)), metrics.At("stale", float64(k.Stale))),
 		lag(k),

@@ -56,7 +56,7 @@ func TestReadyFollowsTheDependenciesWithTheirReasons(t *testing.T) {
 		w.startKafka()
 		w.within(20*time.Second, "ready", func() bool { ok, _ := page.Ready(); return ok })
 
-		w.say("CP_1", wire.KindEvent, 1, false, event("CP_1", 1))
+		w.publish("CP_1", wire.KindEvent, 1, false, event("CP_1", 1))
 		w.within(10*time.Second, "forwarded", func() bool {
 			return page.Scrape()[`carga_bridge_mqtt_messages_total{result="forwarded"}`] == 1
 		})
@@ -74,7 +74,7 @@ func TestReadyFollowsTheDependenciesWithTheirReasons(t *testing.T) {
 
 		w.stopKafka()
 		gone := time.Now()
-		w.say("CP_1", wire.KindEvent, 1, false, event("CP_1", 2))
+		w.publish("CP_1", wire.KindEvent, 1, false, event("CP_1", 2))
 		time.Sleep(20 * time.Second)
 		ok, all = page.Ready()
 		if k := all["kafka"]; ok || k.Up || k.Since.Before(gone) || k.Since.After(gone.Add(5*time.Second)) || !strings.Contains(k.Reason, "waiting for Kafka") {

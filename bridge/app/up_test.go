@@ -155,10 +155,10 @@ func TestKilledWithAFullBuffer(t *testing.T) {
 	})
 }
 
-// TestSaidAgainWhileKafkaIsAway: agents that hear nothing say the same again and
+// TestRepeatedWhileKafkaIsAway: agents that hear nothing say the same again and
 // again; it is held once, and the broker keeps the copy that came last until Kafka
 // has it.
-func TestSaidAgainWhileKafkaIsAway(t *testing.T) {
+func TestRepeatedWhileKafkaIsAway(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startMQTT()
 		stop := w.startBridge(func(c *app.Config) { c.StopWithin = time.Millisecond })
@@ -284,12 +284,12 @@ func TestTheLatestIsEnough(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			w.say("CP_A", wire.KindTelemetry, 0, false, raw)
+			w.publish("CP_A", wire.KindTelemetry, 0, false, raw)
 			p := wire.Presence{V: 1, Online: true, Journal: "boot", Conn: uint64(i + 1), At: 1000}
 			if raw, err = p.Encode(); err != nil {
 				t.Fatal(err)
 			}
-			w.say("CP_A", wire.KindPresence, 1, true, raw)
+			w.publish("CP_A", wire.KindPresence, 1, true, raw)
 		}
 		time.Sleep(time.Minute)
 		w.startKafka()
@@ -332,9 +332,9 @@ func TestOtherPartitions(t *testing.T) {
 	})
 }
 
-// TestWhatCannotBeWrittenOrReadIsTold: since when and why, in the sign of life,
+// TestTroublesAreReported: since when and why, in the sign of life,
 // while Kafka itself is up.
-func TestWhatCannotBeWrittenOrReadIsTold(t *testing.T) {
+func TestTroublesAreReported(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startMQTT()
 		w.startKafka()
@@ -369,8 +369,8 @@ func TestWhatCannotBeWrittenOrReadIsTold(t *testing.T) {
 	})
 }
 
-// TestTheLastDeadLetterSaysWhy in the sign of life, beside the count.
-func TestTheLastDeadLetterSaysWhy(t *testing.T) {
+// TestLastDeadLetterIsReported in the sign of life, beside the count.
+func TestLastDeadLetterIsReported(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startMQTT()
 		w.startKafka()
@@ -379,7 +379,7 @@ func TestTheLastDeadLetterSaysWhy(t *testing.T) {
 		if a := w.now(); a.DeadLetters != 0 || a.DeadLetter != "" {
 			t.Errorf("it says %+v", a)
 		}
-		w.say("CP_A", wire.KindEvent, 1, false, []byte("old tool was here"))
+		w.publish("CP_A", wire.KindEvent, 1, false, []byte("old tool was here"))
 		w.within(10*time.Second, "it is counted", func() bool { return w.now().DeadLetters == 1 })
 		if a := w.now(); !strings.Contains(a.DeadLetter, "cp/CP_A/up/event: ") || !strings.Contains(a.DeadLetter, "record") {
 			t.Errorf("it says %q", a.DeadLetter)

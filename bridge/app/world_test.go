@@ -46,9 +46,9 @@ type world struct {
 	agents     *mqttlink.Link
 	stopAgents func()
 
-	mu    sync.Mutex
-	alive []wire.BridgeAlive
-	heard []mqttlink.Message // downwards
+	mu       sync.Mutex
+	alive    []wire.BridgeAlive
+	received []mqttlink.Message // downwards
 }
 
 // inWorld runs f in a bubble and ends everything afterwards.
@@ -88,7 +88,7 @@ func (w *world) startMQTT() {
 	caps := mqtt.NewDefaultServerCapabilities()
 	caps.MaximumPacketSize, caps.MaximumInflight, caps.MaximumClientWritesPending = 68<<10, 1<<16-1, 1<<16
 	w.mqtt = mqtt.New(&mqtt.Options{Capabilities: caps, Logger: slog.New(slog.DiscardHandler)})
-	if err := w.mqtt.AddHook(new(everybody), nil); err != nil {
+	if err := w.mqtt.AddHook(new(allowAll), nil); err != nil {
 		w.t.Fatal(err)
 	}
 	if err := w.mqtt.AddListener(listeners.NewNet("memory", l)); err != nil {
@@ -170,7 +170,7 @@ func (w *world) connectAgents() {
 		Handler: func(m mqttlink.Message) {
 			w.mu.Lock()
 			defer w.mu.Unlock()
-			w.heard = append(w.heard, m)
+			w.received = append(w.received, m)
 		},
 	})
 	if err != nil {
@@ -185,8 +185,8 @@ func (w *world) connectAgents() {
 	}
 }
 
-// say publishes and waits for the broker.
-func (w *world) say(cp string, k wire.Kind, qos byte, retained bool, payload []byte) {
+// publish publishes and waits for the broker.
+func (w *world) publish(cp string, k wire.Kind, qos byte, retained bool, payload []byte) {
 	w.t.Helper()
 	w.within(20*time.Second, "the agents are connected", func() bool { return w.agents.Conn() != nil })
 	if err := w.agents.Publish(w.t.Context(), "cp/"+cp+"/"+string(k), qos, retained, payload); err != nil {
@@ -213,7 +213,7 @@ func (w *world) events(first, last int, cps ...string) {
 	w.t.Helper()
 	for seq := first; seq <= last; seq++ {
 		for _, cp := range cps {
-			w.say(cp, wire.KindEvent, 1, false, event(cp, seq))
+			w.publish(cp, wire.KindEvent, 1, false, event(cp, seq))
 		}
 	}
 }
@@ -340,7 +340,7 @@ func (w *world) balanced() {
 func (w *world) down(k wire.Kind) (topics []string, payloads [][]byte) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	for _, m := range w.heard {
+	for _, m := range w.received {
 		if strings.HasSuffix(m.Topic, string(k)) {
 			topics, payloads = append(topics, m.Topic), append(payloads, m.Payload)
 		}
@@ -362,18 +362,18 @@ func (w *world) within(d time.Duration, what string, ok func() bool) {
 	}
 }
 
-// everybody may do everything.
-type everybody struct{ mqtt.HookBase }
+// allowAll may do everything.
+type allowAll struct{ mqtt.HookBase }
 
-func (*everybody) ID() string { return "everybody" }
+func (*allowAll) ID() string { return "everybody" }
 
-func (*everybody) Provides(b byte) bool {
+func (*allowAll) Provides(b byte) bool {
 	return b == mqtt.OnConnectAuthenticate || b == mqtt.OnACLCheck
 }
 
-func (*everybody) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return true }
+func (*allowAll) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return true }
 
-func (*everybody) OnACLCheck(*mqtt.Client, string, bool) bool { return true }
+func (*allowAll) OnACLCheck(*mqtt.Client, string, bool) bool { return true }
 
 // lockedLog collects the log.
 type lockedLog struct {

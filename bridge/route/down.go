@@ -12,8 +12,8 @@ import (
 // command that arrives as it is written would count as old.
 const skew = 30 * time.Second
 
-// Order is a record of cp-commands.
-type Order struct {
+// CommandRecord is a record of cp-commands.
+type CommandRecord struct {
 	Key       string
 	Value     []byte
 	Kind      string // its header "kind"
@@ -36,15 +36,15 @@ type Publish struct {
 
 // Down decides about a record of cp-commands. The dead letter is nil when it
 // can be published.
-func (r Router) Down(o Order) (Publish, *Decision) {
+func (r Router) Down(o CommandRecord) (Publish, *Decision) {
 	cp, err := charge.ParseCPID(o.Key)
 	if err != nil {
-		return Publish{}, r.deadOrder(o, "", "key: "+err.Error())
+		return Publish{}, r.deadLetterCommand(o, "", "key: "+err.Error())
 	}
 	switch o.Kind {
 	case wire.KindValueAck:
 		if _, err := wire.DecodeAck(o.Value); err != nil {
-			return Publish{}, r.deadOrder(o, cp, err.Error())
+			return Publish{}, r.deadLetterCommand(o, cp, err.Error())
 		}
 		return Publish{CP: cp, Topic: r.MQTT.Of(cp, wire.KindAck), Payload: o.Value, Retained: true}, nil
 	case wire.KindValueCommand:
@@ -53,13 +53,13 @@ func (r Router) Down(o Order) (Publish, *Decision) {
 			err = fmt.Errorf("the key names %s, the command names %s", cp, c.CPID)
 		}
 		if err != nil {
-			return Publish{}, r.deadOrder(o, cp, err.Error())
+			return Publish{}, r.deadLetterCommand(o, cp, err.Error())
 		}
 		return Publish{
 			CP: cp, Topic: r.MQTT.Of(cp, wire.KindCommand), Payload: o.Value, Expires: c.ExpiresAt, Life: c.Life(),
 		}, nil
 	}
-	return Publish{}, r.deadOrder(o, cp, fmt.Sprintf("header %s: %.40q is unknown; %s or %s is expected",
+	return Publish{}, r.deadLetterCommand(o, cp, fmt.Sprintf("header %s: %.40q is unknown; %s or %s is expected",
 		wire.HeaderKind, o.Kind, wire.KindValueCommand, wire.KindValueAck))
 }
 
@@ -76,10 +76,10 @@ func (p Publish) Stale(now charge.Time, waited time.Duration, backlog bool) bool
 	return waited >= p.Life || now.Sub(p.Expires) > skew
 }
 
-func (r Router) deadOrder(o Order, cp charge.CPID, reason string) *Decision {
+func (r Router) deadLetterCommand(o CommandRecord, cp charge.CPID, reason string) *Decision {
 	return &Decision{
 		Kind: DeadLetter, CP: cp, Reason: reason,
-		Record: r.letter(cut(o.Key), o.Value, []Header{
+		Record: r.deadLetterRecord(cut(o.Key), o.Value, []Header{
 			{wire.HeaderTopic, r.Kafka.Commands},
 			{wire.HeaderReceivedAt, o.At.String()},
 			{wire.HeaderOrigin, fmt.Sprintf("%d/%d", o.Partition, o.Offset)},

@@ -104,7 +104,7 @@ func FuzzDown(f *testing.F) {
 	})
 	f.Add("cp/+", "command", []byte(`{}`), int64(0))
 	f.Fuzz(func(t *testing.T, key, kind string, value []byte, now int64) {
-		o := route.Order{Key: key, Kind: kind, Value: value, Partition: 3, Offset: 17, At: 1000}
+		o := route.CommandRecord{Key: key, Kind: kind, Value: value, Partition: 3, Offset: 17, At: 1000}
 		p, dead := router().Down(o)
 		if dead != nil {
 			letter(t, dead, value)

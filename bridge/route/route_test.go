@@ -118,19 +118,19 @@ func TestDown(t *testing.T) {
 	command, ack := golden(t, "command_RESERVE"), golden(t, "ack")
 	for _, tc := range []struct {
 		name   string
-		order  route.Order
+		order  route.CommandRecord
 		topic  string
 		reason string
 	}{
-		{"command", route.Order{Key: "CP_001", Value: command, Kind: "command"}, "cp/CP_001/down/command", ""},
-		{"ack", route.Order{Key: "CP_001", Value: ack, Kind: "ack"}, "cp/CP_001/down/ack", ""},
-		{"ack of an unknown journal", route.Order{Key: "CP_001", Value: golden(t, "ack_unknown"), Kind: "ack"}, "cp/CP_001/down/ack", ""},
-		{"for another", route.Order{Key: "CP_002", Value: command, Kind: "command"}, "", "key names CP_002"},
-		{"no key", route.Order{Value: command, Kind: "command"}, "", "key"},
-		{"key with wildcards", route.Order{Key: "+/x", Value: ack, Kind: "ack"}, "", "key"},
-		{"no kind", route.Order{Key: "CP_001", Value: command}, "", "kind"},
-		{"ack as command", route.Order{Key: "CP_001", Value: ack, Kind: "command"}, "", "command"},
-		{"no JSON", route.Order{Key: "CP_001", Value: []byte("x"), Kind: "ack"}, "", "ack"},
+		{"command", route.CommandRecord{Key: "CP_001", Value: command, Kind: "command"}, "cp/CP_001/down/command", ""},
+		{"ack", route.CommandRecord{Key: "CP_001", Value: ack, Kind: "ack"}, "cp/CP_001/down/ack", ""},
+		{"ack of an unknown journal", route.CommandRecord{Key: "CP_001", Value: golden(t, "ack_unknown"), Kind: "ack"}, "cp/CP_001/down/ack", ""},
+		{"for another", route.CommandRecord{Key: "CP_002", Value: command, Kind: "command"}, "", "key names CP_002"},
+		{"no key", route.CommandRecord{Value: command, Kind: "command"}, "", "key"},
+		{"key with wildcards", route.CommandRecord{Key: "+/x", Value: ack, Kind: "ack"}, "", "key"},
+		{"no kind", route.CommandRecord{Key: "CP_001", Value: command}, "", "kind"},
+		{"ack as command", route.CommandRecord{Key: "CP_001", Value: ack, Kind: "command"}, "", "command"},
+		{"no JSON", route.CommandRecord{Key: "CP_001", Value: []byte("x"), Kind: "ack"}, "", "ack"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			tc.order.Partition, tc.order.Offset = 3, 17

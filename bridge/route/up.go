@@ -64,8 +64,8 @@ type Decision struct {
 	Record Record
 	// CP is empty when the topic names none.
 	CP charge.CPID
-	// Said names an Event; empty otherwise.
-	Said Said
+	// EventKey names an Event; empty otherwise.
+	EventKey EventKey
 	// Reason says why it is a dead letter; empty otherwise.
 	Reason string
 }
@@ -80,9 +80,9 @@ const (
 func (r Router) Up(m Message) Decision {
 	cp, kind, err := r.MQTT.Parse(m.Topic)
 	if err != nil {
-		return r.dead(m, "", err.Error())
+		return r.deadLetter(m, "", err.Error())
 	}
-	d := Decision{CP: cp, Record: Record{Key: string(cp), Value: m.Payload, Headers: came(m)}}
+	d := Decision{CP: cp, Record: Record{Key: string(cp), Value: m.Payload, Headers: originHeaders(m)}}
 	switch kind {
 	case wire.KindEvent:
 		d.Kind, d.Record.Topic = Event, r.Kafka.Events
@@ -90,7 +90,7 @@ func (r Router) Up(m Message) Decision {
 		if rec, err = checkEvent(m, cp); rec.SessionID != "" {
 			d.Record.Headers = append(d.Record.Headers, Header{wire.HeaderTrace, string(rec.SessionID)})
 		}
-		d.Said = Said{cp, rec.Journal, rec.Seq}
+		d.EventKey = EventKey{cp, rec.Journal, rec.Seq}
 	case wire.KindTelemetry:
 		d.Kind, d.Record.Topic = Telemetry, r.Kafka.Telemetry
 		err = checkTelemetry(m, cp)
@@ -102,7 +102,7 @@ func (r Router) Up(m Message) Decision {
 		err = fmt.Errorf("%s is not said by a charging point", kind)
 	}
 	if err != nil {
-		return r.dead(m, cp, err.Error())
+		return r.deadLetter(m, cp, err.Error())
 	}
 	return d
 }
@@ -139,20 +139,20 @@ func checkName(topic, body charge.CPID) error {
 	return nil
 }
 
-// came says where a message comes from. There is room for one more header.
-func came(m Message) []Header {
+// originHeaders says where a message comes from. There is room for one more header.
+func originHeaders(m Message) []Header {
 	return append(make([]Header, 0, 3), Header{wire.HeaderTopic, cut(m.Topic)}, Header{wire.HeaderReceivedAt, m.At.String()})
 }
 
-// dead makes a dead letter. Its value is cut to what Kafka takes.
-func (r Router) dead(m Message, cp charge.CPID, reason string) Decision {
+// deadLetter makes a dead letter. Its value is cut to what Kafka takes.
+func (r Router) deadLetter(m Message, cp charge.CPID, reason string) Decision {
 	return Decision{
 		Kind: DeadLetter, CP: cp, Reason: reason,
-		Record: r.letter(string(cp), m.Payload, append(came(m), Header{wire.HeaderReason, cut(reason)})),
+		Record: r.deadLetterRecord(string(cp), m.Payload, append(originHeaders(m), Header{wire.HeaderReason, cut(reason)})),
 	}
 }
 
-func (r Router) letter(key string, value []byte, headers []Header) Record {
+func (r Router) deadLetterRecord(key string, value []byte, headers []Header) Record {
 	if len(value) > maxDeadLetter {
 		headers = append(headers, Header{"cut_from_bytes", fmt.Sprint(len(value))})
 		value = value[:maxDeadLetter]
@@ -163,7 +163,7 @@ func (r Router) letter(key string, value []byte, headers []Header) Record {
 // Poison makes the dead letter of a record that Kafka refuses for good.
 func (r Router) Poison(rec Record, reason string) Record {
 	headers := append([]Header{}, rec.Headers...)
-	return r.letter(rec.Key, rec.Value, append(headers, Header{wire.HeaderReason, cut(reason)}))
+	return r.deadLetterRecord(rec.Key, rec.Value, append(headers, Header{wire.HeaderReason, cut(reason)}))
 }
 
 func cut(s string) string {

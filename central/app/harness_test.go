@@ -172,7 +172,7 @@ func (w *world) others(cfg app.Config) *others {
 	if o.client, err = kafkalink.NewClient(kafkalink.ClientConfig{Brokers: cfg.Kafka.Brokers, ClientID: "others", Topics: names, Dial: w.dial}); err != nil {
 		w.t.Fatal(err)
 	}
-	keeper, err := kafkalink.NewKeeper(o.client, kafkalink.KeeperConfig{Write: specs})
+	keeper, err := kafkalink.NewTopicWatcher(o.client, kafkalink.WatcherConfig{Create: specs})
 	if err != nil {
 		w.t.Fatal(err)
 	}

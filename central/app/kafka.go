@@ -37,7 +37,7 @@ type kafkaIO struct {
 	log    *slog.Logger
 
 	client    *kafkalink.Client
-	keeper    *kafkalink.Keeper
+	keeper    *kafkalink.TopicWatcher
 	durable   *kafkalink.Producer
 	lossy     *kafkalink.Producer
 	watchLoop *health.Loop
@@ -67,7 +67,7 @@ func newKafkaIO(cfg Config, dial func(context.Context, string, string) (net.Conn
 		return nil, err
 	}
 	// Whoever comes first makes the topics, also those he only reads.
-	if l.keeper, err = kafkalink.NewKeeper(l.client, kafkalink.KeeperConfig{Write: all, Turned: w.LoopWithin("kafka_topics", 30*time.Second).Beat, Log: log}); err != nil {
+	if l.keeper, err = kafkalink.NewTopicWatcher(l.client, kafkalink.WatcherConfig{Create: all, Tick: w.LoopWithin("kafka_topics", 30*time.Second).Beat, Log: log}); err != nil {
 		return nil, err
 	}
 	l.durable, err = kafkalink.NewProducer(l.client, l.keeper, kafkalink.ProducerConfig{
@@ -162,7 +162,7 @@ func (l *kafkaIO) kafkaView() ingest.KafkaView {
 }
 
 // troubles are what cannot be written or read although Kafka answers.
-func (l *kafkaIO) troubles(k kafkalink.KeeperState) []kafkalink.Trouble {
+func (l *kafkaIO) troubles(k kafkalink.WatcherState) []kafkalink.Trouble {
 	return kafkalink.Troubles(k, []kafkalink.Stats{l.durable.Stats(), l.lossy.Stats()}, append(l.readerStates(len(l.cfg.Kafka.Topics.all())), l.heartbeatReaders()...))
 }
 
@@ -293,7 +293,7 @@ func (l *kafkaIO) telemetry(_ context.Context, b kafkalink.Batch) error {
 // senderEpoch is the epoch of the Central that wrote a record of cp-commands or
 // monitor-events; zero if none did.
 func senderEpoch(m *kafkalink.Message) charge.Epoch {
-	return wire.Speaker(string(m.Header(wire.HeaderKind)), m.Header(wire.HeaderCentral), m.Value)
+	return wire.WriterEpoch(string(m.Header(wire.HeaderKind)), m.Header(wire.HeaderCentral), m.Value)
 }
 
 // observe takes what other parts say of themselves, at once.

@@ -167,7 +167,7 @@ func (s rebuildStore) Write(ctx context.Context, fn func(rebuild.Tx) error) erro
 // kafkaLog reads topics from their first record to their end.
 type kafkaLog struct {
 	client  *kafkalink.Client
-	keeper  *kafkalink.Keeper
+	keeper  *kafkalink.TopicWatcher
 	log     *slog.Logger
 	running sync.WaitGroup
 }
@@ -185,7 +185,7 @@ func newKafkaLog(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (
 		return nil, err
 	}
 	// A topic that is not there is made: it is as empty as the one that was lost.
-	if a.keeper, err = kafkalink.NewKeeper(a.client, kafkalink.KeeperConfig{Write: all, Log: log}); err != nil {
+	if a.keeper, err = kafkalink.NewTopicWatcher(a.client, kafkalink.WatcherConfig{Create: all, Log: log}); err != nil {
 		a.client.Close()
 		return nil, err
 	}

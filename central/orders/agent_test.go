@@ -159,7 +159,7 @@ func (a *agent) reserve(c wire.Command, o *ledgertest.Connector, m *wire.Reserve
 	if replaced {
 		a.letGo(c.Connector, o.Held.ReservationID, charge.ReservationCancelled)
 	}
-	o.Held = &wire.HeldReservation{
+	o.Held = &wire.ReservationState{
 		ReservationID: m.ReservationID, Connector: c.Connector, Username: m.Username, Until: m.Until, Tariff: m.Tariff,
 	}
 	a.until[c.Connector] = now + (m.Until - c.SentAt)

@@ -123,7 +123,7 @@ tables: {a: [1, 2]}
 	}
 }
 
-func TestDefaultsHoldWhereNothingIsSaid(t *testing.T) {
+func TestDefaultsHoldWhereNothingIsSet(t *testing.T) {
 	for name, content := range map[string]string{
 		"comments only":    "# nothing\n# here\n",
 		"document marker":  "---\n",
@@ -239,7 +239,7 @@ func TestAllFaultsAreReportedAtOnceInOrder(t *testing.T) {
 	}
 }
 
-func TestRulesAreToldWithThePlaceOfTheKey(t *testing.T) {
+func TestProblemsNameThePlaceOfTheKey(t *testing.T) {
 	_, got := load(t, "name: \"\"\nmqtt:\n  port: 0\nconnectors:\n  - id: 1\n  - power_w: 5\n", "CARGA_NAME=")
 	want := []string{
 		`c.yaml:3:9: mqtt.port: "0": want a port from 1 to 65535`,
@@ -316,7 +316,7 @@ func TestSecretsAreNotEchoed(t *testing.T) {
 	}
 }
 
-func TestASecretInAFileForEverybodyIsRefused(t *testing.T) {
+func TestSecretInAWorldReadableFileIsRefused(t *testing.T) {
 	path := write(t, "mqtt: {password: hunter2}")
 	for mode, refused := range map[os.FileMode]bool{0o600: false, 0o640: false, 0o644: true, 0o604: true} {
 		if err := os.Chmod(path, mode); err != nil {

@@ -32,20 +32,20 @@ const (
 
 // The places in the agent.
 const (
-	Commanded  Point = "a1"  // a command is received
-	Written    Point = "a2"  // records are written, not synced
-	Synced     Point = "a3"  // an accepted command is synced, before its effect
-	Done       Point = "a4"  // its effect is there, before its result is written
-	Plugged    Point = "a5"  // the plug was seen
-	Granted    Point = "a6"  // the session is synced, the contactor still open
-	Closed     Point = "a7"  // the contactor is closed, the record not yet written
-	Metered    Point = "a8"  // between reading the meter and writing it down
-	Stopping   Point = "a9"  // a stop is decided, the contactor still closed
-	Opened     Point = "a10" // the contactor is open, the last register not read
-	Ending     Point = "a11" // the last record is written, not synced
-	Said       Point = "a12" // published, no PUBACK
-	Heard      Point = "a13" // an acknowledgement is received, before the clean-up
-	NewSegment Point = "a14" // a new segment is synced, before it has its name
+	Commanded    Point = "a1"  // a command is received
+	Written      Point = "a2"  // records are written, not synced
+	Synced       Point = "a3"  // an accepted command is synced, before its effect
+	Done         Point = "a4"  // its effect is there, before its result is written
+	Plugged      Point = "a5"  // the plug was seen
+	Granted      Point = "a6"  // the session is synced, the contactor still open
+	Closed       Point = "a7"  // the contactor is closed, the record not yet written
+	Metered      Point = "a8"  // between reading the meter and writing it down
+	Stopping     Point = "a9"  // a stop is decided, the contactor still closed
+	Opened       Point = "a10" // the contactor is open, the last register not read
+	Ending       Point = "a11" // the last record is written, not synced
+	Sent         Point = "a12" // published, no PUBACK
+	Acknowledged Point = "a13" // an acknowledgement is received, before the clean-up
+	NewSegment   Point = "a14" // a new segment is synced, before it has its name
 )
 
 // All are the places in the order of their names' numbers: Central's, the
@@ -54,6 +54,6 @@ func All() []Point {
 	return []Point{
 		Requested, Ordering, Ordered, Produced, Fetched, Applying, Applied, Ticketing,
 		Received, Producing, Kept, OrderFetched, Published, Confirmed,
-		Commanded, Written, Synced, Done, Plugged, Granted, Closed, Metered, Stopping, Opened, Ending, Said, Heard, NewSegment,
+		Commanded, Written, Synced, Done, Plugged, Granted, Closed, Metered, Stopping, Opened, Ending, Sent, Acknowledged, NewSegment,
 	}
 }

@@ -16,7 +16,7 @@ func BenchmarkLanes(b *testing.B) {
 	p := w.open(b, setup{topics: []kafkalink.TopicSpec{{Name: "a", Partitions: 6}}})
 	defer w.stop()
 	defer p.stop()
-	if _, err := p.keeper.Wait(context.Background(), "a"); err != nil {
+	if _, err := p.watcher.Wait(context.Background(), "a"); err != nil {
 		b.Fatal(err)
 	}
 	value := make([]byte, 400)

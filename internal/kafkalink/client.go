@@ -41,7 +41,7 @@ type Client struct {
 
 	mu sync.Mutex
 	// mu guards everything that follows.
-	lines  map[*line]struct{}
+	conns  map[*trackedConn]struct{}
 	closed bool
 	open   sync.WaitGroup // one per line
 }
@@ -63,7 +63,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	if dial == nil {
 		dial = (&net.Dialer{KeepAlive: 15 * time.Second}).DialContext
 	}
-	c := &Client{lines: map[*line]struct{}{}}
+	c := &Client{conns: map[*trackedConn]struct{}{}}
 	life, stop := context.WithCancel(context.Background())
 	c.stop = stop
 	c.transport = &kafka.Transport{
@@ -72,7 +72,7 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 			if err != nil {
 				return nil, err
 			}
-			return c.adopt(conn)
+			return c.track(conn)
 		},
 		DialTimeout: dialTimeout, IdleTimeout: idleTimeout, MetadataTTL: metadataTTL,
 		MetadataTopics: cfg.Topics, ClientID: cfg.ClientID, TLS: cfg.TLS, SASL: cfg.SASL, Context: life,
@@ -88,41 +88,41 @@ func (c *Client) Close() {
 	c.transport.CloseIdleConnections()
 	c.mu.Lock()
 	c.closed = true
-	for l := range c.lines {
+	for l := range c.conns {
 		_ = l.Conn.Close() // its reader sees the end and closes the line
 	}
 	c.mu.Unlock()
 	c.open.Wait()
 }
 
-// drop makes the next request begin with new connections and new metadata.
+// dropConns makes the next request begin with new connections and new metadata.
 // Requests under way keep theirs.
-func (c *Client) drop() { c.transport.CloseIdleConnections() }
+func (c *Client) dropConns() { c.transport.CloseIdleConnections() }
 
-func (c *Client) adopt(conn net.Conn) (net.Conn, error) {
+func (c *Client) track(conn net.Conn) (net.Conn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return nil, errors.Join(net.ErrClosed, conn.Close())
 	}
-	l := &line{Conn: conn, client: c}
-	c.lines[l] = struct{}{}
+	l := &trackedConn{Conn: conn, client: c}
+	c.conns[l] = struct{}{}
 	c.open.Add(1)
 	return l, nil
 }
 
-// line is a connection that is counted until it is closed.
-type line struct {
+// trackedConn is a connection that is counted until it is closed.
+type trackedConn struct {
 	net.Conn
 	client *Client
 	once   sync.Once
 }
 
-func (l *line) Close() error {
+func (l *trackedConn) Close() error {
 	err := l.Conn.Close()
 	l.once.Do(func() {
 		l.client.mu.Lock()
-		delete(l.client.lines, l)
+		delete(l.client.conns, l)
 		l.client.mu.Unlock()
 		l.client.open.Done()
 	})

@@ -115,19 +115,19 @@ const (
 	deniedRetry = 10 * time.Second
 )
 
-// patience spaces the attempts of one lane or reader.
-type patience struct {
-	pause  *backoff.Backoff
-	keeper *Keeper
+// retrier spaces the attempts of one lane or reader.
+type retrier struct {
+	backoff *backoff.Backoff
+	watcher *TopicWatcher
 }
 
-// after waits for the next attempt after err, or until Kafka is back. It
+// wait waits for the next attempt after err, or until Kafka is back. It
 // reports false when ctx has ended.
-func (p *patience) after(ctx context.Context, err error, wake <-chan struct{}) bool {
-	wait := p.pause.Next()
+func (p *retrier) wait(ctx context.Context, err error, wake <-chan struct{}) bool {
+	wait := p.backoff.Next()
 	switch classify(err) {
 	case classStale, classRetry:
-		p.keeper.Suspect()
+		p.watcher.Suspect()
 	case classDenied:
 		wait = max(wait, deniedRetry)
 	case classTooLarge, classInvalid: // of a record that is kept: the topic must be changed
@@ -139,7 +139,7 @@ func (p *patience) after(ctx context.Context, err error, wake <-chan struct{}) b
 	select {
 	case <-timer.C:
 	case <-wake:
-		p.pause.Reset()
+		p.backoff.Reset()
 	case <-ctx.Done():
 	}
 	return ctx.Err() == nil

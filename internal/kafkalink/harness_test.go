@@ -106,7 +106,7 @@ func (w *world) stop() {
 // part is a process with everything of this package.
 type part struct {
 	client   *kafkalink.Client
-	keeper   *kafkalink.Keeper
+	watcher  *kafkalink.TopicWatcher
 	producer *kafkalink.Producer
 	stop     func() // ends everything and waits
 }
@@ -135,7 +135,7 @@ func (w *world) open(tb testing.TB, s setup) *part {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	keeper, err := kafkalink.NewKeeper(client, kafkalink.KeeperConfig{Write: s.topics, Read: s.read})
+	keeper, err := kafkalink.NewTopicWatcher(client, kafkalink.WatcherConfig{Create: s.topics, Watch: s.read})
 	if err != nil {
 		tb.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func (w *world) open(tb testing.TB, s setup) *part {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p := &part{client: client, keeper: keeper, producer: producer}
+	p := &part{client: client, watcher: keeper, producer: producer}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = keeper.Run(ctx) })
@@ -160,7 +160,7 @@ func (w *world) open(tb testing.TB, s setup) *part {
 
 // read runs a reader until the function returned is called.
 func (p *part) read(cfg kafkalink.ReaderConfig) (r *kafkalink.PartitionReader, stop func()) {
-	r = kafkalink.NewPartitionReader(p.client, p.keeper, cfg)
+	r = kafkalink.NewPartitionReader(p.client, p.watcher, cfg)
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
 	running.Go(func() { _ = r.Run(ctx) })
@@ -203,8 +203,8 @@ func (e *ends) count(k kafkalink.OutcomeKind) int {
 	return e.kinds[k]
 }
 
-// say enqueues the texts as values under one key.
-func (p *part) say(tb testing.TB, e *ends, topic string, texts ...string) {
+// enqueue enqueues the texts as values under one key.
+func (p *part) enqueue(tb testing.TB, e *ends, topic string, texts ...string) {
 	tb.Helper()
 	for _, text := range texts {
 		r := kafkalink.Record{Topic: topic, Key: []byte("k"), Value: []byte(text)}
@@ -330,8 +330,8 @@ func (i *inbox) got() []string {
 	return slices.Clone(i.texts)
 }
 
-// taken are the batches so far.
-func (i *inbox) taken() []kafkalink.Batch {
+// handled are the batches so far.
+func (i *inbox) handled() []kafkalink.Batch {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	return slices.Clone(i.batches)

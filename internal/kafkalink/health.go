@@ -16,7 +16,7 @@ type Trouble struct {
 // Troubles says what a part cannot write or read for longer than ten seconds,
 // and which topics are missing, the oldest trouble first. There are none while
 // Kafka does not answer at all: that is Kafka's outage, which the keeper tells.
-func Troubles(k KeeperState, written []Stats, read []ReaderState) []Trouble {
+func Troubles(k WatcherState, written []Stats, read []ReaderState) []Trouble {
 	if !k.Up {
 		return nil
 	}
@@ -29,7 +29,7 @@ func Troubles(k KeeperState, written []Stats, read []ReaderState) []Trouble {
 		}
 	}
 	for _, t := range k.Topics {
-		if !t.Seen() && t.Error != "" && late(t.Since) {
+		if !t.Exists() && t.Error != "" && late(t.Since) {
 			all = append(all, Trouble{t.Since, fmt.Sprintf("topic %s is not there: %s", t.Name, t.Error)})
 		}
 	}

@@ -42,8 +42,8 @@ type LaneStats struct {
 	Poisoned     uint64    `json:"poisoned"`
 	Conflated    uint64    `json:"conflated"`
 	Retries      uint64    `json:"retries"`
-	// Took is how long the last successful produce took.
-	Took time.Duration `json:"took"`
+	// ProduceTime is how long the last successful produce took.
+	ProduceTime time.Duration `json:"produce_time"`
 	// LastError is why the last attempt failed; empty after a success.
 	LastError string `json:"last_error,omitempty"`
 	// Reason says in words why what is held is not written, or why a record was
@@ -81,35 +81,35 @@ type lane struct {
 	p         *Producer
 	topic     string
 	partition int
-	patience  patience
-	limit     int           // bytes of a batch by configuration
+	retrier   retrier
+	maxBatch  int           // bytes of a batch by configuration
 	wake      chan struct{} // capacity 1: something was put
 	log       *slog.Logger
 
 	mu sync.Mutex
 	// mu guards everything that follows.
-	q      queue
-	flight []entry // the batch under way; its bytes are part of books.Bytes
-	fit    int     // bytes of a batch that the topic was found to take, <= limit
-	books  LaneStats
+	q          queue
+	inFlight   []entry // the batch under way; its bytes are part of books.Bytes
+	batchLimit int     // bytes of a batch that the topic was found to take, <= limit
+	totals     LaneStats
 }
 
 func newLane(p *Producer, s TopicSpec, partition int) *lane {
 	n := &lane{
-		p: p, topic: s.Name, partition: partition, limit: maxBatchBytes, wake: make(chan struct{}, 1),
-		log:   p.cfg.Log.With(slog.String("topic", s.Name), slog.Int("partition", partition)),
-		books: LaneStats{Topic: s.Name, Partition: partition},
+		p: p, topic: s.Name, partition: partition, maxBatch: maxBatchBytes, wake: make(chan struct{}, 1),
+		log:    p.cfg.Log.With(slog.String("topic", s.Name), slog.Int("partition", partition)),
+		totals: LaneStats{Topic: s.Name, Partition: partition},
 	}
 	if s.MaxMessageBytes > 0 {
-		n.limit = max(minBatchBytes, min(maxBatchBytes, s.MaxMessageBytes-batchFrame))
+		n.maxBatch = max(minBatchBytes, min(maxBatchBytes, s.MaxMessageBytes-batchFrame))
 	}
-	n.fit = n.limit
+	n.batchLimit = n.maxBatch
 	if slices.Contains(p.cfg.Latest, s.Name) {
 		n.q.latest = map[subject]int{}
 	}
 	// A source of its own: lanes run concurrently.
 	rnd := rand.New(rand.NewPCG(p.cfg.Rand.Uint64(), p.cfg.Rand.Uint64()))
-	n.patience = patience{pause: backoff.New(minRetry, maxRetry, rnd), keeper: p.keeper}
+	n.retrier = retrier{backoff: backoff.New(minRetry, maxRetry, rnd), watcher: p.watcher}
 	return n
 }
 
@@ -118,10 +118,10 @@ func (n *lane) put(e entry) (replaced entry, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	replaced, ok = n.q.put(e)
-	n.books.Bytes += e.size
+	n.totals.Bytes += e.size
 	if ok {
-		n.books.Bytes -= replaced.size
-		n.books.Conflated++
+		n.totals.Bytes -= replaced.size
+		n.totals.Conflated++
 	}
 	select {
 	case n.wake <- struct{}{}:
@@ -130,13 +130,13 @@ func (n *lane) put(e entry) (replaced entry, ok bool) {
 	return replaced, ok
 }
 
-// empty returns what waits and is not under way, for other lanes.
-func (n *lane) empty() []entry {
+// drainQueue returns what waits and is not under way, for other lanes.
+func (n *lane) drainQueue() []entry {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	waiting := n.q.take(n.q.len(), math.MaxInt)
+	waiting := n.q.pop(n.q.len(), math.MaxInt)
 	for _, e := range waiting {
-		n.books.Bytes -= e.size
+		n.totals.Bytes -= e.size
 	}
 	return waiting
 }
@@ -156,23 +156,23 @@ func (n *lane) release(part []entry, o Outcome) {
 }
 
 func (n *lane) run(ctx context.Context) {
-	for n.await(ctx) {
-		switch n.open(ctx) {
+	for n.awaitRecords(ctx) {
+		switch n.awaitPartition(ctx) {
 		case laneOpen:
-			if batch := n.take(); len(batch) > 0 { // it may just have been moved
+			if batch := n.nextBatch(); len(batch) > 0 { // it may just have been moved
 				n.deliver(ctx, batch)
 			}
 		case laneGone:
-			n.p.place(n.topic, n.empty())
+			n.p.reassign(n.topic, n.drainQueue())
 		case laneEnded:
 			return
 		}
 	}
 }
 
-// await waits for work. It reports false when there is no more to come or ctx
+// awaitRecords waits for work. It reports false when there is no more to come or ctx
 // has ended.
-func (n *lane) await(ctx context.Context) bool {
+func (n *lane) awaitRecords(ctx context.Context) bool {
 	for {
 		n.mu.Lock()
 		waits := n.q.len()
@@ -198,17 +198,17 @@ func (n *lane) await(ctx context.Context) bool {
 	}
 }
 
-// passage is whether a lane can write.
-type passage int
+// availability is whether a lane can write.
+type availability int
 
 const (
-	laneOpen  passage = iota
-	laneGone          // the topic has no such partition
-	laneEnded         // ctx has ended
+	laneOpen  availability = iota
+	laneGone               // the topic has no such partition
+	laneEnded              // ctx has ended
 )
 
-// open waits until the topic is there.
-func (n *lane) open(ctx context.Context) passage {
+// awaitPartition waits until the topic is there.
+func (n *lane) awaitPartition(ctx context.Context) availability {
 	for {
 		there, changed := n.p.partitions(n.topic)
 		switch {
@@ -225,11 +225,11 @@ func (n *lane) open(ctx context.Context) passage {
 	}
 }
 
-func (n *lane) take() []entry {
+func (n *lane) nextBatch() []entry {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.flight = n.q.take(maxBatchRecords, n.fit)
-	return n.flight
+	n.inFlight = n.q.pop(maxBatchRecords, n.batchLimit)
+	return n.inFlight
 }
 
 // deliver writes a batch, again and again until it is written. A batch that is
@@ -237,20 +237,20 @@ func (n *lane) take() []entry {
 func (n *lane) deliver(ctx context.Context, batch []entry) {
 	parts := [][]entry{batch}
 	for len(parts) > 0 {
-		switch n.open(ctx) {
+		switch n.awaitPartition(ctx) {
 		case laneOpen:
 		case laneGone:
-			n.p.place(n.topic, n.ground())
+			n.p.reassign(n.topic, n.drainAll())
 			return
 		case laneEnded:
 			return
 		}
 		part := parts[0]
-		_, wake := n.p.keeper.Topic(n.topic)
+		_, wake := n.p.watcher.Topic(n.topic)
 		began := time.Now()
 		offset, err := n.produce(ctx, part)
 		if err == nil {
-			n.patience.pause.Reset()
+			n.retrier.backoff.Reset()
 			n.written(part, offset, time.Since(began))
 			parts = parts[1:]
 			continue
@@ -274,7 +274,7 @@ func (n *lane) deliver(ctx context.Context, batch []entry) {
 			n.putBack(parts)
 			parts = nil
 		}
-		if !n.patience.after(ctx, err, wake) {
+		if !n.retrier.wait(ctx, err, wake) {
 			return
 		}
 	}
@@ -297,38 +297,38 @@ func (n *lane) produce(ctx context.Context, batch []entry) (int64, error) {
 
 func (n *lane) written(part []entry, offset int64, took time.Duration) {
 	n.mu.Lock()
-	again := n.books.LastError != ""
-	n.books.Produced += uint64(len(part))
-	n.books.LastError, n.books.Took = "", took
-	if n.books.RefusedAt.IsZero() || time.Since(n.books.RefusedAt) >= refusedFor {
-		n.books.Reason = ""
+	again := n.totals.LastError != ""
+	n.totals.Produced += uint64(len(part))
+	n.totals.LastError, n.totals.ProduceTime = "", took
+	if n.totals.RefusedAt.IsZero() || time.Since(n.totals.RefusedAt) >= refusedFor {
+		n.totals.Reason = ""
 	}
-	n.landLocked(part)
+	n.completeLocked(part)
 	n.mu.Unlock()
-	n.p.cfg.Took(took)
+	n.p.cfg.ObserveProduce(took)
 	if again {
 		n.log.Info("writing to Kafka again")
 	}
 	n.release(part, Outcome{Kind: Produced, Partition: n.partition, Offset: offset})
 }
 
-// landLocked takes a part, always the first, out of the flight.
-func (n *lane) landLocked(part []entry) {
+// completeLocked takes a part, always the first, out of the flight.
+func (n *lane) completeLocked(part []entry) {
 	for _, e := range part {
-		n.books.Bytes -= e.size
+		n.totals.Bytes -= e.size
 	}
-	n.flight = n.flight[len(part):]
-	if len(n.flight) == 0 {
-		n.flight = nil // its bytes may be freed
+	n.inFlight = n.inFlight[len(part):]
+	if len(n.inFlight) == 0 {
+		n.inFlight = nil // its bytes may be freed
 	}
 }
 
 func (n *lane) poison(e entry, err error) {
 	n.mu.Lock()
-	n.books.Poisoned++
-	n.books.RefusedAt, n.books.Reason = time.Now(), reasonOf(err)
-	n.fit = n.limit // it was this record, not the size of the batch
-	n.landLocked([]entry{e})
+	n.totals.Poisoned++
+	n.totals.RefusedAt, n.totals.Reason = time.Now(), reasonOf(err)
+	n.batchLimit = n.maxBatch // it was this record, not the size of the batch
+	n.completeLocked([]entry{e})
 	n.mu.Unlock()
 	n.log.Error("Kafka refuses a record for ever", slog.Int("bytes", e.size), slog.String("err", err.Error()))
 	n.release([]entry{e}, Outcome{Kind: Poisoned, Partition: n.partition, Err: err})
@@ -346,16 +346,16 @@ func (n *lane) shrink(c class, part []entry) {
 	}
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.fit = max(minBatchBytes, min(n.fit, size/2))
+	n.batchLimit = max(minBatchBytes, min(n.batchLimit, size/2))
 }
 
 // failed notes a failed attempt; one line per reason.
 func (n *lane) failed(err error) {
 	reason := reasonOf(err)
 	n.mu.Lock()
-	first, other := n.books.LastError == "", n.books.Reason != reason
-	n.books.Retries++
-	n.books.LastError, n.books.Reason = err.Error(), reason
+	first, other := n.totals.LastError == "", n.totals.Reason != reason
+	n.totals.Retries++
+	n.totals.LastError, n.totals.Reason = err.Error(), reason
 	n.mu.Unlock()
 	switch c := classify(err); {
 	case c != classRetry && c != classStale && (first || other):
@@ -365,16 +365,16 @@ func (n *lane) failed(err error) {
 	}
 }
 
-// ground takes everything that is held, under way or waiting, for other lanes.
-func (n *lane) ground() []entry {
+// drainAll takes everything that is held, under way or waiting, for other lanes.
+func (n *lane) drainAll() []entry {
 	n.mu.Lock()
-	all := n.flight
+	all := n.inFlight
 	for _, e := range all {
-		n.books.Bytes -= e.size
+		n.totals.Bytes -= e.size
 	}
-	n.flight = nil
+	n.inFlight = nil
 	n.mu.Unlock()
-	return append(slices.Clone(all), n.empty()...)
+	return append(slices.Clone(all), n.drainQueue()...)
 }
 
 func (n *lane) putBack(parts [][]entry) {
@@ -385,10 +385,10 @@ func (n *lane) putBack(parts [][]entry) {
 		batch = append(batch, part...)
 	}
 	replaced = n.q.putBack(batch)
-	n.flight = nil
+	n.inFlight = nil
 	for _, e := range replaced {
-		n.books.Bytes -= e.size
-		n.books.Conflated++
+		n.totals.Bytes -= e.size
+		n.totals.Conflated++
 	}
 	n.mu.Unlock()
 	n.release(replaced, Outcome{Kind: Conflated, Partition: n.partition})
@@ -397,10 +397,10 @@ func (n *lane) putBack(parts [][]entry) {
 func (n *lane) stats() LaneStats {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	s := n.books
-	s.Depth = n.q.len() + len(n.flight)
-	if len(n.flight) > 0 {
-		s.PendingSince = n.flight[0].at
+	s := n.totals
+	s.Depth = n.q.len() + len(n.inFlight)
+	if len(n.inFlight) > 0 {
+		s.PendingSince = n.inFlight[0].at
 	} else if at, ok := n.q.oldest(); ok {
 		s.PendingSince = at
 	}

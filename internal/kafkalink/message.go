@@ -46,9 +46,9 @@ type Batch struct {
 	Topic     string
 	Partition int
 	Messages  []Message
-	// HighWater is the end of the log when the batch was fetched: the batch is
+	// HighWatermark is the end of the log when the batch was fetched: the batch is
 	// the last one for now if Next == HighWater.
-	HighWater int64
+	HighWatermark int64
 	// After is a moment, by the clock here, at which none of them was in the log:
 	// the reader had looked for its end. Zero when there was no such look.
 	After time.Time

@@ -50,10 +50,10 @@ func (r *PartitionReader) list(ctx context.Context, ask ...kafka.OffsetRequest) 
 // added later: of these each record is new, so a reader that would begin at the
 // end begins at the first.
 type TopicReader struct {
-	client *Client
-	keeper *Keeper
-	topic  string
-	config func(partition int) ReaderConfig
+	client  *Client
+	watcher *TopicWatcher
+	topic   string
+	config  func(partition int) ReaderConfig
 
 	mu sync.Mutex
 	// mu guards everything that follows.
@@ -63,8 +63,8 @@ type TopicReader struct {
 // NewTopicReader prepares a reader of a topic that the keeper keeps; it does no
 // I/O. config is called once per partition, before its reader starts; topic and
 // partition in it are set by the TopicReader.
-func NewTopicReader(c *Client, k *Keeper, topic string, config func(partition int) ReaderConfig) *TopicReader {
-	return &TopicReader{client: c, keeper: k, topic: topic, config: config}
+func NewTopicReader(c *Client, k *TopicWatcher, topic string, config func(partition int) ReaderConfig) *TopicReader {
+	return &TopicReader{client: c, watcher: k, topic: topic, config: config}
 }
 
 // Run reads until ctx ends; it returns after all readers have ended.
@@ -72,14 +72,14 @@ func (t *TopicReader) Run(ctx context.Context) error {
 	var running sync.WaitGroup
 	defer running.Wait()
 	for n := 0; ; {
-		s, wake := t.keeper.Topic(t.topic)
+		s, wake := t.watcher.Topic(t.topic)
 		for added := n > 0; n < s.Partitions; n++ {
 			cfg := t.config(n)
 			cfg.Topic, cfg.Partition = t.topic, n
 			if added && cfg.Start.kind == startEnd {
 				cfg.Start = FromFirst()
 			}
-			r := NewPartitionReader(t.client, t.keeper, cfg)
+			r := NewPartitionReader(t.client, t.watcher, cfg)
 			t.mu.Lock()
 			t.readers = append(t.readers, r)
 			t.mu.Unlock()

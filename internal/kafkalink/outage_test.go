@@ -19,7 +19,7 @@ func TestLongOutageIsFlat(t *testing.T) {
 		_, stop := p.read(in.config("a", kafkalink.FromFirst()))
 		time.Sleep(2 * time.Second)
 		w.away()
-		p.say(t, e, "a", numbers(0, 2000)...)
+		p.enqueue(t, e, "a", numbers(0, 2000)...)
 		measure := func() (int, uint64) {
 			synctest.Wait()
 			runtime.GC()

@@ -110,10 +110,10 @@ type ProducerConfig struct {
 	// DefaultGrace, below 0 none.
 	Grace time.Duration
 	Rand  *rand.Rand // spreads the attempts; nil for an own source
-	// Took, if set, is told how long each successful produce of a batch took, by
+	// ObserveProduce, if set, is told how long each successful produce of a batch took, by
 	// the lanes' goroutines. It must not wait.
-	Took func(time.Duration)
-	Log  *slog.Logger
+	ObserveProduce func(time.Duration)
+	Log            *slog.Logger
 }
 
 // Producer writes records in order per partition, as long as the topic keeps its
@@ -123,17 +123,17 @@ type ProducerConfig struct {
 //
 // Invariant: accepted = produced + poisoned + conflated + held.
 type Producer struct {
-	cfg    ProducerConfig
-	client *Client
-	keeper *Keeper
+	cfg     ProducerConfig
+	client  *Client
+	watcher *TopicWatcher
 
 	stopping chan struct{} // closed when intake ends
 
 	layout sync.RWMutex // before mu and those of lanes
 	// layout guards what follows.
-	topics map[string]*spread
-	moved  chan struct{} // closed and replaced when the keeper has news
-	final  bool          // no lane is added any more
+	topics        map[string]*topicLanes
+	layoutChanged chan struct{} // closed and replaced when the keeper has news
+	layoutFinal   bool          // no lane is added any more
 
 	mu sync.Mutex
 	// mu guards everything that follows.
@@ -143,8 +143,8 @@ type Producer struct {
 	accepted uint64
 }
 
-// spread is how the records of a topic are spread over its lanes.
-type spread struct {
+// topicLanes is how the records of a topic are spread over its lanes.
+type topicLanes struct {
 	spec  TopicSpec
 	lanes []*lane // by partition; those from count on get nothing new
 	// count is how many partitions keys are mapped to: those the topic was last
@@ -155,16 +155,16 @@ type spread struct {
 	real int
 }
 
-func (t *spread) lane(key []byte) *lane { return t.lanes[PartitionOf(key, t.count)] }
+func (t *topicLanes) lane(key []byte) *lane { return t.lanes[PartitionOf(key, t.count)] }
 
 // NewProducer makes the lanes; it does no I/O. The keeper must keep the topics.
-func NewProducer(c *Client, k *Keeper, cfg ProducerConfig) (*Producer, error) {
+func NewProducer(c *Client, k *TopicWatcher, cfg ProducerConfig) (*Producer, error) {
 	cfg.Limits.fill()
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Took == nil {
-		cfg.Took = func(time.Duration) {}
+	if cfg.ObserveProduce == nil {
+		cfg.ObserveProduce = func(time.Duration) {}
 	}
 	switch {
 	case cfg.Grace == 0:
@@ -176,8 +176,8 @@ func NewProducer(c *Client, k *Keeper, cfg ProducerConfig) (*Producer, error) {
 		cfg.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
 	p := &Producer{
-		cfg: cfg, client: c, keeper: k, topics: map[string]*spread{},
-		stopping: make(chan struct{}), moved: make(chan struct{}), low: make(chan struct{}),
+		cfg: cfg, client: c, watcher: k, topics: map[string]*topicLanes{},
+		stopping: make(chan struct{}), layoutChanged: make(chan struct{}), low: make(chan struct{}),
 	}
 	close(p.low)
 	for _, s := range cfg.Topics {
@@ -187,7 +187,7 @@ func NewProducer(c *Client, k *Keeper, cfg ProducerConfig) (*Producer, error) {
 		if t, _ := k.Topic(s.Name); t.Want != s.Partitions {
 			return nil, fmt.Errorf("kafka: topic %q: the keeper wants %d partitions, the producer %d", s.Name, t.Want, s.Partitions)
 		}
-		t := &spread{spec: s, count: s.Partitions}
+		t := &topicLanes{spec: s, count: s.Partitions}
 		for partition := range s.Partitions {
 			t.lanes = append(t.lanes, newLane(p, s, partition))
 		}
@@ -201,7 +201,7 @@ func NewProducer(c *Client, k *Keeper, cfg ProducerConfig) (*Producer, error) {
 func (p *Producer) Run(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
-	var lanes, laying sync.WaitGroup
+	var lanes, following sync.WaitGroup
 	start := func(n *lane) { lanes.Go(func() { n.run(work) }) }
 	p.layout.RLock()
 	for _, t := range p.topics {
@@ -210,36 +210,36 @@ func (p *Producer) Run(ctx context.Context) error {
 		}
 	}
 	p.layout.RUnlock()
-	laying.Go(func() { p.layOut(work, start) })
+	following.Go(func() { p.followTopics(work, start) })
 	<-ctx.Done()
 	p.mu.Lock()
 	p.stopped = true
 	p.mu.Unlock()
 	p.layout.Lock()
-	p.final = true
+	p.layoutFinal = true
 	p.layout.Unlock()
 	close(p.stopping)
 	end := time.AfterFunc(p.cfg.Grace, cancel)
 	defer end.Stop()
 	lanes.Wait()
 	cancel()
-	laying.Wait()
+	following.Wait()
 	return nil
 }
 
-// layOut follows the keeper: it gives each topic as many lanes as it has
+// followTopics follows the keeper: it gives each topic as many lanes as it has
 // partitions, and starts those it adds.
-func (p *Producer) layOut(ctx context.Context, start func(*lane)) {
+func (p *Producer) followTopics(ctx context.Context, start func(*lane)) {
 	for {
-		changed := p.keeper.changed() // first, so that nothing is missed
+		changed := p.watcher.changed() // first, so that nothing is missed
 		p.layout.Lock()
-		var replaced []released
+		var replaced []replacement
 		for name, t := range p.topics {
-			s, _ := p.keeper.Topic(name)
-			replaced = append(replaced, p.lay(t, s.Partitions, start)...)
+			s, _ := p.watcher.Topic(name)
+			replaced = append(replaced, p.applyPartitions(t, s.Partitions, start)...)
 		}
-		close(p.moved)
-		p.moved = make(chan struct{})
+		close(p.layoutChanged)
+		p.layoutChanged = make(chan struct{})
 		p.layout.Unlock()
 		release(replaced)
 		select {
@@ -250,14 +250,14 @@ func (p *Producer) layOut(ctx context.Context, start func(*lane)) {
 	}
 }
 
-// lay takes over how many partitions a topic has. It returns what was replaced.
+// applyPartitions takes over how many partitions a topic has. It returns what was replaced.
 // Callers hold layout.
-func (p *Producer) lay(t *spread, partitions int, start func(*lane)) []released {
+func (p *Producer) applyPartitions(t *topicLanes, partitions int, start func(*lane)) []replacement {
 	if partitions == 0 || partitions == t.count {
 		t.real = partitions
 		return nil
 	}
-	if p.final { // it is written as far as the partitions are the same
+	if p.layoutFinal { // it is written as far as the partitions are the same
 		return nil
 	}
 	for len(t.lanes) < partitions {
@@ -267,38 +267,38 @@ func (p *Producer) lay(t *spread, partitions int, start func(*lane)) []released 
 	}
 	var waiting []entry
 	for _, n := range t.lanes {
-		waiting = append(waiting, n.empty()...)
+		waiting = append(waiting, n.drainQueue()...)
 	}
 	t.count, t.real = partitions, partitions
 	return t.put(waiting)
 }
 
-// released is a record that a newer one replaced, in the lane of that.
-type released struct {
+// replacement is a record that a newer one replaced, in the lane of that.
+type replacement struct {
 	lane  *lane
 	entry entry
 }
 
-func release(all []released) {
+func release(all []replacement) {
 	for _, r := range all {
 		r.lane.release([]entry{r.entry}, Outcome{Kind: Conflated, Partition: r.lane.partition})
 	}
 }
 
 // put spreads entries. What they replace must be released without any lock.
-func (t *spread) put(entries []entry) (replaced []released) {
+func (t *topicLanes) put(entries []entry) (replaced []replacement) {
 	for _, e := range entries {
 		n := t.lane(e.Key)
 		if old, ok := n.put(e); ok {
-			replaced = append(replaced, released{n, old})
+			replaced = append(replaced, replacement{n, old})
 		}
 	}
 	return replaced
 }
 
-// place puts entries of a lane that has no partition any more where they belong
+// reassign puts entries of a lane that has no partition any more where they belong
 // now.
-func (p *Producer) place(topic string, entries []entry) {
+func (p *Producer) reassign(topic string, entries []entry) {
 	p.layout.RLock()
 	replaced := p.topics[topic].put(entries)
 	p.layout.RUnlock()
@@ -310,7 +310,7 @@ func (p *Producer) place(topic string, entries []entry) {
 func (p *Producer) partitions(topic string) (there int, changed <-chan struct{}) {
 	p.layout.RLock()
 	defer p.layout.RUnlock()
-	return p.topics[topic].real, p.moved
+	return p.topics[topic].real, p.layoutChanged
 }
 
 // Enqueue accepts a record, however full the Producer is, and says how full it
@@ -345,7 +345,7 @@ func (p *Producer) enqueue(r Record, bounded bool) (bool, Fill, error) {
 	}
 	p.layout.RUnlock()
 	if replaced {
-		release([]released{{n, old}})
+		release([]replacement{{n, old}})
 	}
 	return ok, fill, err
 }
@@ -421,7 +421,7 @@ func (p *Producer) Stats() Stats {
 	defer p.layout.RUnlock()
 	for _, spec := range p.cfg.Topics {
 		t := p.topics[spec.Name]
-		away := p.away(t)
+		away := p.unavailable(t)
 		for i, n := range t.lanes {
 			l := n.stats()
 			s.Produced += l.Produced
@@ -440,15 +440,15 @@ func (p *Producer) Stats() Stats {
 	return s
 }
 
-// away says in words why nothing of a topic can be written; "" when it is there.
-func (p *Producer) away(t *spread) string {
+// unavailable says in words why nothing of a topic can be written; "" when it is there.
+func (p *Producer) unavailable(t *topicLanes) string {
 	switch {
-	case !p.keeper.State().Up:
+	case !p.watcher.State().Up:
 		return "Kafka does not answer"
 	case t.real > 0:
 		return ""
 	}
-	s, _ := p.keeper.Topic(t.spec.Name)
+	s, _ := p.watcher.Topic(t.spec.Name)
 	if s.Error == "" {
 		return "the topic does not exist"
 	}

@@ -24,9 +24,9 @@ func TestKafkaComesLate(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			w, e := &world{}, &ends{}
 			p := w.open(t, setup{topics: one(), seed: seed})
-			p.say(t, e, "a", numbers(0, 1500)...)
+			p.enqueue(t, e, "a", numbers(0, 1500)...)
 			time.Sleep(10*time.Minute + time.Duration(seed)*97*time.Millisecond)
-			if s := p.keeper.State(); s.Up || !strings.Contains(s.String(), "waiting for Kafka since ") || s.LastError == "" {
+			if s := p.watcher.State(); s.Up || !strings.Contains(s.String(), "waiting for Kafka since ") || s.LastError == "" {
 				t.Errorf("state %v", s)
 			}
 			balanced(t, p)
@@ -40,7 +40,7 @@ func TestKafkaComesLate(t *testing.T) {
 				t.Errorf("first record through %v after Kafka came, want at most 500ms", took)
 			}
 			equal(t, "log", w.log(t, "a", 0), numbers(0, 1500))
-			if s := p.keeper.State(); !s.Up {
+			if s := p.watcher.State(); !s.Up {
 				t.Errorf("state %v", s)
 			}
 			balanced(t, p)
@@ -60,7 +60,7 @@ func TestOutageInMidStream(t *testing.T) {
 		n := 0
 		talk := func(d time.Duration, e *ends) {
 			for end := time.Now().Add(d); time.Now().Before(end); time.Sleep(20 * time.Millisecond) {
-				p.say(t, e, "a", numbers(n, n+3)...)
+				p.enqueue(t, e, "a", numbers(n, n+3)...)
 				n += 3
 			}
 		}
@@ -93,9 +93,9 @@ func TestAppliedButAnsweredAsError(t *testing.T) {
 			p := w.open(t, setup{topics: one()})
 			time.Sleep(2 * time.Second)
 			c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: code, Count: 3})
-			p.say(t, e, "a", numbers(0, 10)...)
+			p.enqueue(t, e, "a", numbers(0, 10)...)
 			time.Sleep(200 * time.Millisecond)
-			p.say(t, e, "a", numbers(10, 20)...)
+			p.enqueue(t, e, "a", numbers(10, 20)...)
 			time.Sleep(20 * time.Second)
 			log := w.log(t, "a", 0)
 			equal(t, "log without repeats", firsts(log), numbers(0, 20))
@@ -132,7 +132,7 @@ func TestEveryOtherErrorIsRetried(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		for i, code := range codes {
 			c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: code, Count: 4})
-			p.say(t, e, "a", numbers(10*i, 10*i+10)...)
+			p.enqueue(t, e, "a", numbers(10*i, 10*i+10)...)
 			time.Sleep(15 * time.Second)
 		}
 		equal(t, "log", w.log(t, "a", 0), numbers(0, 10*len(codes)))
@@ -154,7 +154,7 @@ func TestDeniedIsKeptAndAlarmed(t *testing.T) {
 		p := w.open(t, setup{topics: one()})
 		time.Sleep(2 * time.Second)
 		f := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.TopicAuthorizationFailed, Count: -1})
-		p.say(t, nil, "a", numbers(0, 5)...)
+		p.enqueue(t, nil, "a", numbers(0, 5)...)
 		time.Sleep(time.Hour)
 		s := p.producer.Stats()
 		if !s.Lanes[0].Blocked() || s.Records != 5 || s.Retries > 400 || s.Retries < 100 {
@@ -174,11 +174,11 @@ func TestDeniedIsKeptAndAlarmed(t *testing.T) {
 	})
 }
 
-// TestABlockedLaneSaysSinceWhenAndWhy: whatever Kafka refuses writes with, what
+// TestBlockedLaneReportsSinceAndReason: whatever Kafka refuses writes with, what
 // waits for ten seconds is told with its beginning and the reason in words, also
 // of a topic where each second a newer value takes the place of the old; and it
 // is no longer told once it is written.
-func TestABlockedLaneSaysSinceWhenAndWhy(t *testing.T) {
+func TestBlockedLaneReportsSinceAndReason(t *testing.T) {
 	for words, fault := range map[string]*kerr.Error{
 		"this machine's clock is ahead of Kafka's":    kerr.InvalidTimestamp,
 		"Kafka denies access to the topic":            kerr.TopicAuthorizationFailed,
@@ -199,10 +199,10 @@ func TestABlockedLaneSaysSinceWhenAndWhy(t *testing.T) {
 				time.Sleep(5 * time.Second)
 				f := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: fault, Count: -1, When: func(r kmsg.Request) bool { return !contains(r, "well") }})
 				began := time.Now()
-				p.say(t, nil, "a", "1")
+				p.enqueue(t, nil, "a", "1")
 				for i := range 30 {
-					p.say(t, nil, "b", numbers(i, i+1)...) // as a heartbeat
-					p.say(t, nil, "c", "well")
+					p.enqueue(t, nil, "b", numbers(i, i+1)...) // as a heartbeat
+					p.enqueue(t, nil, "c", "well")
 					time.Sleep(time.Second)
 					if i == 8 && len(p.producer.Stats().Blocked()) != 0 {
 						t.Errorf("after 9 s: %+v", p.producer.Stats().Blocked())
@@ -237,7 +237,7 @@ func TestATopicThatCannotBeMadeBlocksItsLanes(t *testing.T) {
 		c := w.start(t)
 		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.ClusterAuthorizationFailed, Count: -1})
 		p := w.open(t, setup{topics: one()})
-		p.say(t, nil, "a", "1")
+		p.enqueue(t, nil, "a", "1")
 		time.Sleep(20 * time.Second)
 		if b := p.producer.Stats().Blocked(); len(b) != 1 || !strings.Contains(b[0].Reason, "the topic does not exist: create: ") {
 			t.Errorf("got %+v", b)
@@ -252,9 +252,9 @@ func TestATopicThatCannotBeMadeBlocksItsLanes(t *testing.T) {
 	})
 }
 
-// TestARefusedRecordIsTold: Kafka takes a record never; for a minute the topic
+// TestRefusedRecordIsReported: Kafka takes a record never; for a minute the topic
 // counts as one that cannot be written.
-func TestARefusedRecordIsTold(t *testing.T) {
+func TestRefusedRecordIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, e := &world{}, &ends{}
 		c := w.start(t)
@@ -262,14 +262,14 @@ func TestARefusedRecordIsTold(t *testing.T) {
 			t.Fatal(err)
 		}
 		p := w.open(t, setup{topics: one()})
-		p.say(t, e, "a", strings.Repeat("x", 1000), "small")
+		p.enqueue(t, e, "a", strings.Repeat("x", 1000), "small")
 		time.Sleep(5 * time.Second)
 		b := p.producer.Stats().Blocked()
 		if len(b) != 1 || !strings.Contains(b[0].Reason, "max.message.bytes") || e.count(kafkalink.Poisoned) != 1 || e.count(kafkalink.Produced) != 1 {
 			t.Errorf("got %+v, told of %v", b, e.kinds)
 		}
 		time.Sleep(time.Minute)
-		p.say(t, e, "a", "small")
+		p.enqueue(t, e, "a", "small")
 		time.Sleep(time.Second)
 		if b := p.producer.Stats().Blocked(); len(b) != 0 || p.producer.Stats().Lanes[0].Reason != "" {
 			t.Errorf("a minute later: got %+v", b)
@@ -290,7 +290,7 @@ func TestKeptRecordIsNeverGivenUp(t *testing.T) {
 				p := w.open(t, setup{topics: one(), keep: true})
 				time.Sleep(2 * time.Second)
 				f := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: fault, Count: -1, When: func(r kmsg.Request) bool { return contains(r, "7") }})
-				p.say(t, e, "a", numbers(0, 10)...)
+				p.enqueue(t, e, "a", numbers(0, 10)...)
 				time.Sleep(time.Hour)
 				if b := p.producer.Stats().Blocked(); len(b) != 1 || b[0].Records != 3 || b[0].Reason == "" || e.count(kafkalink.Poisoned) != 0 {
 					t.Errorf("got %+v, told of %v", b, e.kinds)
@@ -316,9 +316,9 @@ func TestPoisonIsIsolated(t *testing.T) {
 		specs := []kafkalink.TopicSpec{{Name: "a", Partitions: 1, MaxMessageBytes: 69632}, {Name: "b", Partitions: 1}}
 		p := w.open(t, setup{topics: specs})
 		big := strings.Repeat("x", 80_000)
-		p.say(t, e, "a", numbers(0, 700)...)
-		p.say(t, e, "a", big)
-		p.say(t, e, "a", numbers(700, 1000)...)
+		p.enqueue(t, e, "a", numbers(0, 700)...)
+		p.enqueue(t, e, "a", big)
+		p.enqueue(t, e, "a", numbers(700, 1000)...)
 		time.Sleep(30 * time.Second)
 		equal(t, "log", w.log(t, "a", 0), numbers(0, 1000))
 		if e.count(kafkalink.Poisoned) != 1 || e.order[700] != big {
@@ -328,9 +328,9 @@ func TestPoisonIsIsolated(t *testing.T) {
 		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidRecord, Count: -1, When: func(r kmsg.Request) bool {
 			return contains(r, "bad")
 		}})
-		p.say(t, e, "b", numbers(0, 500)...)
-		p.say(t, e, "b", "bad1", "bad2")
-		p.say(t, e, "b", numbers(500, 600)...)
+		p.enqueue(t, e, "b", numbers(0, 500)...)
+		p.enqueue(t, e, "b", "bad1", "bad2")
+		p.enqueue(t, e, "b", numbers(500, 600)...)
 		time.Sleep(30 * time.Second)
 		equal(t, "log", w.log(t, "b", 0), numbers(0, 600))
 		if e.count(kafkalink.Poisoned) != 2 {
@@ -363,7 +363,7 @@ func TestSmallerLimitThanExpected(t *testing.T) {
 		for _, n := range numbers(0, 2000) {
 			texts = append(texts, n+strings.Repeat(".", 200))
 		}
-		p.say(t, e, "a", texts...)
+		p.enqueue(t, e, "a", texts...)
 		time.Sleep(30 * time.Second)
 		equal(t, "log", w.log(t, "a", 0), texts)
 		if e.count(kafkalink.Produced) != 2000 {
@@ -427,7 +427,7 @@ func TestTopicWithOtherPartitions(t *testing.T) {
 			for i := range want {
 				equal(t, "partition "+strconv.Itoa(i), byKey(w.log(t, "a", i)), byKey(want[i]))
 			}
-			if topic := p.keeper.State().Topics[0]; !topic.Differs() || topic.Partitions != real || topic.Warning() == "" {
+			if topic := p.watcher.State().Topics[0]; !topic.Differs() || topic.Partitions != real || topic.Warning() == "" {
 				t.Errorf("topic %+v, want a warning", topic)
 			}
 			if s := p.producer.Stats(); e.count(kafkalink.Produced) != 400 || s.Records != 0 || len(s.Lanes) != real {
@@ -560,12 +560,12 @@ func TestTopicDeletedUnderTheProducer(t *testing.T) {
 		c := w.start(t)
 		spec := kafkalink.TopicSpec{Name: "a", Partitions: 2, Retention: time.Hour, MaxMessageBytes: 69632}
 		p := w.open(t, setup{topics: []kafkalink.TopicSpec{spec}})
-		p.say(t, nil, "a", "1")
+		p.enqueue(t, nil, "a", "1")
 		time.Sleep(3 * time.Second)
 		if err := c.DeleteTopic("a"); err != nil {
 			t.Fatal(err)
 		}
-		p.say(t, nil, "a", numbers(2, 6)...)
+		p.enqueue(t, nil, "a", numbers(2, 6)...)
 		time.Sleep(5 * time.Second)
 		equal(t, "log", w.log(t, "a", kafkalink.PartitionOf([]byte("k"), 2)), numbers(2, 6))
 		info := c.TopicInfo("a")
@@ -588,7 +588,7 @@ func TestLeaderMoves(t *testing.T) {
 		n := 0
 		for round := range 12 {
 			for range 20 {
-				p.say(t, nil, "a", numbers(n, n+5)...)
+				p.enqueue(t, nil, "a", numbers(n, n+5)...)
 				n += 5
 				time.Sleep(50 * time.Millisecond)
 			}
@@ -739,13 +739,13 @@ func TestStop(t *testing.T) {
 		w.start(t)
 		p := w.open(t, setup{topics: one(), grace: 3 * time.Second})
 		time.Sleep(2 * time.Second)
-		p.say(t, e, "a", numbers(0, 2500)...)
+		p.enqueue(t, e, "a", numbers(0, 2500)...)
 		p.stop() // all of them fit into the grace
 		equal(t, "log", w.log(t, "a", 0), numbers(0, 2500))
 		w.away()
 		q := w.open(t, setup{topics: one(), grace: 3 * time.Second})
 		e = &ends{}
-		q.say(t, e, "a", numbers(0, 10)...)
+		q.enqueue(t, e, "a", numbers(0, 10)...)
 		began := time.Now()
 		q.stop()
 		if took := time.Since(began); took > 4*time.Second {

@@ -57,9 +57,9 @@ func (q *queue) put(e entry) (replaced entry, ok bool) {
 	return entry{}, false
 }
 
-// take removes and returns the first entries: at least one if there is any, at
+// pop removes and returns the first entries: at least one if there is any, at
 // most records of them, and as many as fit into bytes.
-func (q *queue) take(records, bytes int) []entry {
+func (q *queue) pop(records, bytes int) []entry {
 	n, size := 0, 0
 	for n < q.len() && n < records {
 		size += q.entries[q.head+n].size
@@ -78,12 +78,12 @@ func (q *queue) take(records, bytes int) []entry {
 			delete(q.latest, e.subject())
 		}
 	}
-	q.tidy()
+	q.compact()
 	return batch
 }
 
-// tidy gives the taken front back, in constant time on average.
-func (q *queue) tidy() {
+// compact gives the taken front back, in constant time on average.
+func (q *queue) compact() {
 	switch {
 	case q.len() == 0:
 		q.head = 0

@@ -23,7 +23,7 @@ func TestQueueIsAFIFO(t *testing.T) {
 			},
 			"take": func(t *rapid.T) {
 				records, bytes := rapid.IntRange(1, 2000).Draw(t, "records"), rapid.IntRange(1, 5000).Draw(t, "bytes")
-				batch := q.take(records, bytes)
+				batch := q.pop(records, bytes)
 				size := 0
 				for _, e := range batch {
 					if got := string(e.Value); got != strconv.Itoa(taken) {
@@ -68,7 +68,7 @@ func TestLatestQueueAgainstAModel(t *testing.T) {
 			},
 			"take": func(t *rapid.T) {
 				n := rapid.IntRange(1, 12).Draw(t, "n")
-				batch := q.take(n, 1<<20)
+				batch := q.pop(n, 1<<20)
 				if len(batch) != min(n, len(keys)) {
 					t.Fatalf("took %d of %d", len(batch), len(keys))
 				}

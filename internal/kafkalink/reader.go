@@ -17,10 +17,10 @@ import (
 const (
 	fetchWait = 500 * time.Millisecond
 	// fetchTimeout is when a broker that accepted a fetch counts as frozen.
-	fetchTimeout    = 5 * time.Second
-	fetchBytes      = 1 << 20
-	maxHandled      = 1000
-	shorterConfirms = 3
+	fetchTimeout  = 5 * time.Second
+	fetchBytes    = 1 << 20
+	maxHandled    = 1000
+	shorterNeeded = 3
 )
 
 // ReaderConfig says what a PartitionReader reads and for whom.
@@ -45,11 +45,11 @@ type ReaderState struct {
 	Topic     string `json:"topic"`
 	Partition int    `json:"partition"`
 	// Reading reports that the last request was answered.
-	Reading   bool      `json:"reading"`
-	Since     time.Time `json:"since"` // when Reading last changed
-	Next      int64     `json:"next"`
-	HighWater int64     `json:"high_water"`
-	Records   uint64    `json:"records"` // handled
+	Reading       bool      `json:"reading"`
+	Since         time.Time `json:"since"` // when Reading last changed
+	Next          int64     `json:"next"`
+	HighWatermark int64     `json:"high_watermark"`
+	Records       uint64    `json:"records"` // handled
 	// Unreadable counts the offsets that were passed over because their batches
 	// cannot be decoded.
 	Unreadable uint64 `json:"unreadable,omitempty"`
@@ -62,26 +62,26 @@ type ReaderState struct {
 }
 
 // Lag is how many records wait to be read, as far as is known.
-func (s ReaderState) Lag() int64 { return max(0, s.HighWater-s.Next) }
+func (s ReaderState) Lag() int64 { return max(0, s.HighWatermark-s.Next) }
 
 // PartitionReader reads one partition, for ever. Only Run's goroutine changes
 // its place; State is safe for concurrent use.
 type PartitionReader struct {
-	cfg      ReaderConfig
-	client   *Client
-	keeper   *Keeper
-	patience patience
-	handling *backoff.Backoff
+	cfg            ReaderConfig
+	client         *Client
+	watcher        *TopicWatcher
+	retrier        retrier
+	handlerBackoff *backoff.Backoff
 
-	found   bool // next is valid
-	next    int64
-	crc     uint32
-	mark    int64     // the record before next that crc is the fingerprint of
-	marked  bool      // mark and crc are valid
-	failed  int       // answers in a row that could not be decoded
-	shorter int       // looks in a row at which the log seemed to end before next
-	end     int64     // of the log, when it was last looked for …
-	endAt   time.Time // … which was not before
+	located        bool // next is valid
+	next           int64
+	lastCRC        uint32
+	lastOffset     int64     // the record before next that crc is the fingerprint of
+	hasLast        bool      // mark and crc are valid
+	undecodedTries int       // answers in a row that could not be decoded
+	shorterTries   int       // looks in a row at which the log seemed to end before next
+	end            int64     // of the log, when it was last looked for …
+	endAt          time.Time // … which was not before
 
 	mu sync.Mutex
 	// mu guards everything that follows.
@@ -89,7 +89,7 @@ type PartitionReader struct {
 }
 
 // NewPartitionReader prepares a reader; it does no I/O.
-func NewPartitionReader(c *Client, k *Keeper, cfg ReaderConfig) *PartitionReader {
+func NewPartitionReader(c *Client, k *TopicWatcher, cfg ReaderConfig) *PartitionReader {
 	if cfg.Rand == nil {
 		cfg.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
@@ -98,17 +98,17 @@ func NewPartitionReader(c *Client, k *Keeper, cfg ReaderConfig) *PartitionReader
 	}
 	cfg.Log = cfg.Log.With(slog.String("topic", cfg.Topic), slog.Int("partition", cfg.Partition))
 	return &PartitionReader{
-		cfg: cfg, client: c, keeper: k,
-		patience: patience{pause: backoff.New(minRetry, maxRetry, cfg.Rand), keeper: k},
-		handling: backoff.New(minRetry, maxRetry, cfg.Rand),
-		state:    ReaderState{Topic: cfg.Topic, Partition: cfg.Partition, Since: time.Now()},
+		cfg: cfg, client: c, watcher: k,
+		retrier:        retrier{backoff: backoff.New(minRetry, maxRetry, cfg.Rand), watcher: k},
+		handlerBackoff: backoff.New(minRetry, maxRetry, cfg.Rand),
+		state:          ReaderState{Topic: cfg.Topic, Partition: cfg.Partition, Since: time.Now()},
 	}
 }
 
 // Run reads until ctx ends. Call it once.
 func (r *PartitionReader) Run(ctx context.Context) error {
 	for {
-		t, wake := r.keeper.Topic(r.cfg.Topic)
+		t, wake := r.watcher.Topic(r.cfg.Topic)
 		if t.Partitions <= r.cfg.Partition {
 			select {
 			case <-wake:
@@ -128,13 +128,13 @@ func (r *PartitionReader) retry(ctx context.Context, err error, wake <-chan stru
 	if ctx.Err() != nil {
 		return false
 	}
-	r.note(err)
-	return r.patience.after(ctx, err, wake)
+	r.noteReadError(err)
+	return r.retrier.wait(ctx, err, wake)
 }
 
 // read finds the place and reads on until something fails.
 func (r *PartitionReader) read(ctx context.Context) error {
-	if err := r.find(ctx); err != nil {
+	if err := r.locate(ctx); err != nil {
 		return err
 	}
 	for {
@@ -145,10 +145,10 @@ func (r *PartitionReader) read(ctx context.Context) error {
 			continue
 		}
 		if err != nil { // out of range among them: find tells why
-			return r.undecodable(ctx, err)
+			return r.skipUndecodable(ctx, err)
 		}
-		r.failed = 0
-		r.answered(end)
+		r.undecodedTries = 0
+		r.noteAnswer(end)
 		var after time.Time
 		if r.next >= r.end {
 			after = r.endAt
@@ -164,16 +164,16 @@ func (r *PartitionReader) read(ctx context.Context) error {
 	}
 }
 
-// find resolves the start, or makes sure that the log is still the one read.
-func (r *PartitionReader) find(ctx context.Context) error {
+// locate resolves the start, or makes sure that the log is still the one read.
+func (r *PartitionReader) locate(ctx context.Context) error {
 	asked := time.Now()
 	first, end, err := r.bounds(ctx)
 	if err != nil {
 		return fmt.Errorf("find the place: %w", err)
 	}
 	r.end, r.endAt = end, asked
-	if !r.found {
-		err = r.begin(ctx, first, end)
+	if !r.located {
+		err = r.resolveStart(ctx, first, end)
 	} else {
 		err = r.verify(ctx, first, end)
 	}
@@ -186,19 +186,19 @@ func (r *PartitionReader) find(ctx context.Context) error {
 	return nil
 }
 
-// begin resolves the start. end was asked for before everything else, so that
+// resolveStart resolves the start. end was asked for before everything else, so that
 // what is written meanwhile lies behind it.
-func (r *PartitionReader) begin(ctx context.Context, first, end int64) error {
+func (r *PartitionReader) resolveStart(ctx context.Context, first, end int64) error {
 	s := r.cfg.Start
 	switch s.kind {
 	case startFirst:
-		r.place(first)
+		r.seek(first)
 	case startOffset:
-		r.next, r.crc, r.mark, r.marked = s.next, s.crc, s.next-1, true
+		r.next, r.lastCRC, r.lastOffset, r.hasLast = s.next, s.crc, s.next-1, true
 		if err := r.verify(ctx, first, end); err != nil {
 			return err
 		}
-		r.found = true
+		r.located = true
 	case startTime:
 		at, err := r.offsetOf(ctx, s.since)
 		if err != nil {
@@ -207,18 +207,18 @@ func (r *PartitionReader) begin(ctx context.Context, first, end int64) error {
 		if at < 0 { // nothing is as late
 			at = end
 		}
-		r.place(at)
+		r.seek(at)
 	case startEnd:
-		r.place(end)
+		r.seek(end)
 	case startLast:
-		r.place(max(first, end-s.next))
+		r.seek(max(first, end-s.next))
 	}
 	return nil
 }
 
-// place puts the reader before a record, whatever was before it.
-func (r *PartitionReader) place(next int64) {
-	r.found, r.next, r.marked, r.shorter = true, next, false, 0
+// seek puts the reader before a record, whatever was before it.
+func (r *PartitionReader) seek(next int64) {
+	r.located, r.next, r.hasLast, r.shorterTries = true, next, false, 0
 }
 
 // verify looks at the last record before the place.
@@ -229,31 +229,31 @@ func (r *PartitionReader) verify(ctx context.Context, first, end int64) error {
 	case first > r.next:
 		r.replaced(ReasonExpired, first)
 		return nil
-	case !r.marked:
+	case !r.hasLast:
 		return nil
-	case first > r.mark: // all that was read has been deleted since
-		r.shorter, r.marked = 0, false
+	case first > r.lastOffset: // all that was read has been deleted since
+		r.shorterTries, r.hasLast = 0, false
 		return nil
 	}
-	messages, _, err := r.fetch(ctx, r.mark, 1)
+	messages, _, err := r.fetch(ctx, r.lastOffset, 1)
 	switch {
 	case errors.Is(err, errNoRecord): // where our record was is something else now
 		r.replaced(ReasonDifferent, first)
 		return nil
-	case ofContent(ctx, err) && r.failed >= damageConfirms: // damaged: it tells nothing any more
-		r.failed, r.marked = 0, false
+	case isContentError(ctx, err) && r.undecodedTries >= damagedTries: // damaged: it tells nothing any more
+		r.undecodedTries, r.hasLast = 0, false
 		return nil
-	case ofContent(ctx, err):
-		r.failed++
+	case isContentError(ctx, err):
+		r.undecodedTries++
 		return err
 	case err != nil:
 		return err
 	case len(messages) == 0:
 		return errors.New("the record before the place was not delivered")
 	}
-	r.shorter = 0
+	r.shorterTries = 0
 	m := messages[0]
-	if m.Offset != r.mark || Fingerprint(m.Key, m.Value) != r.crc {
+	if m.Offset != r.lastOffset || Fingerprint(m.Key, m.Value) != r.lastCRC {
 		r.replaced(ReasonDifferent, first)
 	}
 	return nil
@@ -262,7 +262,7 @@ func (r *PartitionReader) verify(ctx context.Context, first, end int64) error {
 // seemsShorter believes in a shorter log after a few looks: for a moment after
 // an election a leader may not know its own end.
 func (r *PartitionReader) seemsShorter(first int64) error {
-	if r.shorter++; r.shorter < shorterConfirms {
+	if r.shorterTries++; r.shorterTries < shorterNeeded {
 		return fmt.Errorf("the log seems to end before offset %d", r.next)
 	}
 	r.replaced(ReasonShorter, first)
@@ -271,7 +271,7 @@ func (r *PartitionReader) seemsShorter(first int64) error {
 
 func (r *PartitionReader) replaced(why Reason, first int64) {
 	was := r.next
-	r.place(first)
+	r.seek(first)
 	r.mu.Lock()
 	r.state.Replaced++
 	r.state.Next = first
@@ -287,10 +287,10 @@ func (r *PartitionReader) replaced(why Reason, first int64) {
 func (r *PartitionReader) handle(ctx context.Context, messages []Message, end int64, after time.Time) error {
 	last := messages[len(messages)-1]
 	b := Batch{
-		Topic: r.cfg.Topic, Partition: r.cfg.Partition, Messages: messages, HighWater: end, After: after,
+		Topic: r.cfg.Topic, Partition: r.cfg.Partition, Messages: messages, HighWatermark: end, After: after,
 		Next: last.Offset + 1, CRC: Fingerprint(last.Key, last.Value),
 	}
-	r.handling.Reset()
+	r.handlerBackoff.Reset()
 	for {
 		err := r.cfg.Handle(ctx, b)
 		if err == nil {
@@ -299,8 +299,8 @@ func (r *PartitionReader) handle(ctx context.Context, messages []Message, end in
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
-		r.stuck(err)
-		timer := time.NewTimer(r.handling.Next())
+		r.noteHandlerError(err)
+		timer := time.NewTimer(r.handlerBackoff.Next())
 		select {
 		case <-timer.C:
 		case <-ctx.Done():
@@ -308,7 +308,7 @@ func (r *PartitionReader) handle(ctx context.Context, messages []Message, end in
 			return ctx.Err()
 		}
 	}
-	r.next, r.crc, r.mark, r.marked = b.Next, b.CRC, last.Offset, true
+	r.next, r.lastCRC, r.lastOffset, r.hasLast = b.Next, b.CRC, last.Offset, true
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state.Next, r.state.Stuck = b.Next, 0
@@ -351,18 +351,18 @@ func (r *PartitionReader) State() ReaderState {
 	return r.state
 }
 
-func (r *PartitionReader) answered(end int64) {
-	r.patience.pause.Reset()
+func (r *PartitionReader) noteAnswer(end int64) {
+	r.retrier.backoff.Reset()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.state.Next, r.state.HighWater = r.next, end
+	r.state.Next, r.state.HighWatermark = r.next, end
 	if !r.state.Reading {
 		r.state.Reading, r.state.Since, r.state.LastError, r.state.Reason = true, time.Now(), "", ""
 		r.cfg.Log.Info("reading from Kafka", slog.Int64("offset", r.next))
 	}
 }
 
-func (r *PartitionReader) note(err error) {
+func (r *PartitionReader) noteReadError(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	first := r.state.Reading || r.state.LastError == ""
@@ -375,7 +375,7 @@ func (r *PartitionReader) note(err error) {
 	}
 }
 
-func (r *PartitionReader) stuck(err error) {
+func (r *PartitionReader) noteHandlerError(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state.Stuck++

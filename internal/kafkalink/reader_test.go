@@ -24,7 +24,7 @@ func (w *world) write(tb testing.TB, texts ...string) {
 	tb.Helper()
 	p := w.open(tb, setup{topics: one(), grace: time.Minute})
 	time.Sleep(2 * time.Second)
-	p.say(tb, nil, "a", texts...)
+	p.enqueue(tb, nil, "a", texts...)
 	p.stop()
 }
 
@@ -44,8 +44,8 @@ func TestReadsInBatches(t *testing.T) {
 		}
 		for _, b := range in.batches {
 			last := b.Messages[len(b.Messages)-1]
-			if len(b.Messages) > 1000 || b.Next != last.Offset+1 || b.CRC != kafkalink.Fingerprint(last.Key, last.Value) || b.HighWater != 2500 {
-				t.Errorf("batch of %d, next %d, end %d", len(b.Messages), b.Next, b.HighWater)
+			if len(b.Messages) > 1000 || b.Next != last.Offset+1 || b.CRC != kafkalink.Fingerprint(last.Key, last.Value) || b.HighWatermark != 2500 {
+				t.Errorf("batch of %d, next %d, end %d", len(b.Messages), b.Next, b.HighWatermark)
 			}
 		}
 		if o := in.opened; len(o) != 1 || o[0].Next != 0 || o[0].End != 2500 {
@@ -70,7 +70,7 @@ func TestNewRecordsComeAtOnce(t *testing.T) {
 		time.Sleep(5*time.Second + 123*time.Millisecond)
 		for i := range 50 {
 			began := time.Now()
-			p.say(t, nil, "a", numbers(i, i+1)...)
+			p.enqueue(t, nil, "a", numbers(i, i+1)...)
 			synctest.Wait()
 			if len(in.got()) != i+1 {
 				t.Fatalf("record %d not there at once (%v)", i, time.Since(began))
@@ -108,13 +108,13 @@ func TestWhenRecordsCame(t *testing.T) {
 		p := w.open(t, setup{read: []string{"a"}})
 		_, stop := p.read(in.config("a", kafkalink.FromFirst()))
 		time.Sleep(5 * time.Second)
-		if b := in.taken(); len(b) != 1 || !b[0].After.IsZero() {
+		if b := in.handled(); len(b) != 1 || !b[0].After.IsZero() {
 			t.Errorf("what lay there: %+v", b)
 		}
 		wrote := time.Now()
 		w.produce(t, "live")
 		time.Sleep(time.Second)
-		if b := in.taken(); len(b) != 2 || b[1].After.After(wrote) || b[1].After.Before(wrote.Add(-2*time.Second)) {
+		if b := in.handled(); len(b) != 2 || b[1].After.After(wrote) || b[1].After.Before(wrote.Add(-2*time.Second)) {
 			t.Errorf("what came while it read, at %v: %+v", wrote, b[1:])
 		}
 		w.away()
@@ -124,7 +124,7 @@ func TestWhenRecordsCame(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		w.back()
 		time.Sleep(10 * time.Second)
-		if b := in.taken(); len(b) != 3 || b[2].After.After(wrote) {
+		if b := in.handled(); len(b) != 3 || b[2].After.After(wrote) {
 			t.Errorf("what came while it was cut off, at %v: %+v", wrote, b[2:])
 		}
 		stop()
@@ -238,7 +238,7 @@ func TestLogReplaced(t *testing.T) {
 				p := w.open(t, setup{topics: one()})
 				_, stop := p.read(in.config("a", kafkalink.FromOffset(10, mark)))
 				time.Sleep(10 * time.Second)
-				p.say(t, nil, "a", "later")
+				p.enqueue(t, nil, "a", "later")
 				time.Sleep(time.Second)
 				equal(t, "read", in.got(), append(slices.Clone(c.texts), "later"))
 				if len(in.replaced) != 1 || in.replaced[0].Reason != c.why || in.replaced[0].Was != 10 || in.replaced[0].Now != 0 {
@@ -260,13 +260,13 @@ func TestTopicRecreatedWhileReading(t *testing.T) {
 			w, in := &world{}, &inbox{}
 			c := w.start(t)
 			p := w.open(t, setup{topics: one()})
-			p.say(t, nil, "a", numbers(0, 10)...)
+			p.enqueue(t, nil, "a", numbers(0, 10)...)
 			_, stop := p.read(in.config("a", kafkalink.FromFirst()))
 			time.Sleep(5 * time.Second)
 			if err := c.DeleteTopic("a"); err != nil {
 				t.Fatal(err)
 			}
-			p.say(t, nil, "a", numbers(100, 100+n)...)
+			p.enqueue(t, nil, "a", numbers(100, 100+n)...)
 			time.Sleep(20 * time.Second)
 			equal(t, "read", in.got(), append(numbers(0, 10), numbers(100, 100+n)...))
 			if len(in.replaced) != 1 {
@@ -306,7 +306,7 @@ func TestRetention(t *testing.T) {
 				p := w.open(t, setup{topics: one()})
 				_, stop := p.read(in.config("a", kafkalink.FromOffset(4, kafkalink.Fingerprint([]byte("k"), []byte("3")))))
 				time.Sleep(5 * time.Second)
-				p.say(t, nil, "a", "later")
+				p.enqueue(t, nil, "a", "later")
 				time.Sleep(time.Second)
 				equal(t, "read", in.got(), append(slices.Clone(c.want), "later"))
 				if len(in.replaced) != c.told || c.told > 0 && in.replaced[0].Reason != kafkalink.ReasonExpired {
@@ -350,7 +350,7 @@ func TestStarts(t *testing.T) {
 				opened := cfg.Opened
 				cfg.Opened = func(o kafkalink.Opened) {
 					opened(o)
-					p.say(t, nil, "a", "10")
+					p.enqueue(t, nil, "a", "10")
 					time.Sleep(time.Second) // it is written before the first fetch
 				}
 				_, stop := p.read(cfg)
@@ -378,7 +378,7 @@ func TestFrozenBroker(t *testing.T) {
 		swallow := func(kmsg.Request) (kmsg.Response, error, bool) { return nil, nil, true }
 		c.ControlKey(int16(kmsg.Produce), swallow)
 		c.ControlKey(int16(kmsg.Fetch), swallow)
-		p.say(t, e, "a", numbers(0, 3)...)
+		p.enqueue(t, e, "a", numbers(0, 3)...)
 		time.Sleep(15 * time.Second)
 		equal(t, "read", in.got(), numbers(0, 3))
 		if e.count(kafkalink.Produced) != 3 {
@@ -407,14 +407,14 @@ func TestTopicReader(t *testing.T) {
 		w, in := &world{}, &inbox{}
 		w.start(t)
 		p := w.open(t, setup{read: []string{"a"}})
-		tr := kafkalink.NewTopicReader(p.client, p.keeper, "a", func(int) kafkalink.ReaderConfig {
+		tr := kafkalink.NewTopicReader(p.client, p.watcher, "a", func(int) kafkalink.ReaderConfig {
 			return in.config("", kafkalink.FromFirst())
 		})
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- tr.Run(ctx) }()
 		other := w.open(t, setup{topics: []kafkalink.TopicSpec{{Name: "a", Partitions: 4}}})
-		if n, err := p.keeper.Wait(ctx, "a"); n != 4 || err != nil {
+		if n, err := p.watcher.Wait(ctx, "a"); n != 4 || err != nil {
 			t.Errorf("waited for %d, %v", n, err)
 		}
 		for _, text := range numbers(0, 100) {
@@ -452,7 +452,7 @@ func TestAddedPartitionsAreReadFromTheirFirst(t *testing.T) {
 				w.write(t, "old")
 				time.Sleep(2 * time.Hour)
 				p := w.open(t, setup{read: []string{"a"}})
-				tr := kafkalink.NewTopicReader(p.client, p.keeper, "a", func(int) kafkalink.ReaderConfig { return in.config("", start) })
+				tr := kafkalink.NewTopicReader(p.client, p.watcher, "a", func(int) kafkalink.ReaderConfig { return in.config("", start) })
 				ctx, cancel := context.WithCancel(t.Context())
 				done := make(chan error, 1)
 				go func() { done <- tr.Run(ctx) }()

@@ -29,8 +29,8 @@ type Conn struct {
 
 	mu sync.Mutex
 	// mu guards everything that follows.
-	line   net.Conn // nil before the dial
-	closed bool
+	netConn net.Conn // nil before the dial
+	closed  bool
 }
 
 func newConn(l *Link, number uint64) *Conn {
@@ -116,22 +116,22 @@ func (c *Conn) dial(ctx context.Context, u *url.URL) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	line := &guard{Conn: raw, packets: newFrames(raw, func() { c.link.status.count(func(n *Counters) { n.Cut++ }) })}
-	line.lost = func(err error) { c.lineLost(line, err) }
+	line := &guardedConn{Conn: raw, packets: newFrames(raw, func() { c.link.status.count(func(n *Counters) { n.Cut++ }) })}
+	line.lost = func(err error) { c.connLost(line, err) }
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return nil, errors.Join(errStopped, raw.Close())
 	}
-	c.line = line
+	c.netConn = line
 	return line, nil
 }
 
-// lineLost ends the connection if the line is its present one: the line to a
+// connLost ends the connection if the line is its present one: the line to a
 // broker that refused us is not.
-func (c *Conn) lineLost(line net.Conn, err error) {
+func (c *Conn) connLost(line net.Conn, err error) {
 	c.mu.Lock()
-	present := c.line == line && c.client.IsConnectionOpen()
+	present := c.netConn == line && c.client.IsConnectionOpen()
 	c.mu.Unlock()
 	if present {
 		c.life.end(err)
@@ -222,8 +222,8 @@ func (c *Conn) serve(ctx context.Context) error {
 	if c.link.cfg.OnUp != nil {
 		owner.Go(func() { c.link.cfg.OnUp(up, c) })
 	}
-	if c.link.status.get().Held != "" {
-		c.Leave(errHeld)
+	if c.link.status.get().Paused != "" {
+		c.Leave(errPaused)
 	}
 	var err error
 	select {
@@ -282,7 +282,7 @@ func (c *Conn) shut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.closed = true
-	if c.line != nil {
-		_ = c.line.Close()
+	if c.netConn != nil {
+		_ = c.netConn.Close()
 	}
 }

@@ -224,7 +224,7 @@ func (w *wires) last() *line {
 	return w.lines[len(w.lines)-1]
 }
 
-func (w *wires) say(t *testing.T, topic, payload string) {
+func (w *wires) publish(t *testing.T, topic, payload string) {
 	t.Helper()
 	w.mu.Lock()
 	s := w.server

@@ -19,8 +19,8 @@ var (
 	// ErrLost means that the connection ended before the acknowledgement. The
 	// message may have arrived.
 	ErrLost = errors.New("connection to MQTT lost")
-	// errHeld ends a connection because of Hold.
-	errHeld = errors.New("link is held")
+	// errPaused ends a connection because of Hold.
+	errPaused = errors.New("link is held")
 	// errStopped ends a connection because Run's context ended.
 	errStopped = errors.New("link is stopped")
 )
@@ -62,7 +62,7 @@ func (l *Link) Run(ctx context.Context) error {
 			return nil
 		}
 		l.status.down(err)
-		if errors.Is(err, errHeld) {
+		if errors.Is(err, errPaused) {
 			continue
 		}
 		// A connection that fell at once, as when another client uses our id, is
@@ -83,7 +83,7 @@ func (l *Link) Run(ctx context.Context) error {
 // await waits while the link is held. It reports false when ctx has ended.
 func (l *Link) await(ctx context.Context) bool {
 	select {
-	case <-l.status.free():
+	case <-l.status.resumed():
 	case <-ctx.Done():
 	}
 	return ctx.Err() == nil
@@ -112,17 +112,17 @@ func (l *Link) attempt(ctx context.Context) error {
 // State returns what is known now.
 func (l *Link) State() State { return l.status.get() }
 
-// Hold disconnects and stays away, for the reason given, until Release. With
+// Pause disconnects and stays away, for the reason given, until Release. With
 // CleanSession false the broker keeps what arrives meanwhile. It does not wait.
-func (l *Link) Hold(reason string) {
-	l.status.hold(reason)
+func (l *Link) Pause(reason string) {
+	l.status.pause(reason)
 	if c := l.current.Load(); c != nil {
-		c.Leave(errHeld)
+		c.Leave(errPaused)
 	}
 }
 
-// Release ends Hold. Without Hold it does nothing.
-func (l *Link) Release() { l.status.release() }
+// Resume ends Hold. Without Hold it does nothing.
+func (l *Link) Resume() { l.status.resume() }
 
 // Conn returns the connection that is up, or nil.
 func (l *Link) Conn() *Conn { return l.current.Load() }

@@ -37,7 +37,7 @@ func TestBrokerComesLate(t *testing.T) {
 		if s := l.State(); !s.Up || s.Connects != 1 {
 			t.Errorf("state %+v, want up", s)
 		}
-		w.say(t, "down/x", "hello")
+		w.publish(t, "down/x", "hello")
 		synctest.Wait()
 		if got := in.texts(); !slices.Equal(got, []string{"hello"}) {
 			t.Errorf("received %q", got)
@@ -66,7 +66,7 @@ func TestBrokerRestartedEmpty(t *testing.T) {
 			synctest.Wait()
 			text := time.Now().String()
 			want = append(want, text)
-			w.say(t, "down/x", text)
+			w.publish(t, "down/x", text)
 			synctest.Wait()
 			w.stop()
 			time.Sleep(time.Minute) // refused dials in a row
@@ -237,8 +237,8 @@ func TestManualAck(t *testing.T) {
 		w.start(t)
 		stop := run(t, l)
 		synctest.Wait()
-		w.say(t, "down/x", "1")
-		w.say(t, "down/x", "2")
+		w.publish(t, "down/x", "1")
+		w.publish(t, "down/x", "2")
 		synctest.Wait()
 		first := in.all()
 		if len(first) != 2 || first[0].Conn != 1 {
@@ -284,7 +284,7 @@ func TestUnmatchedIsAcknowledged(t *testing.T) {
 		stop := run(t, mustNew(t, old))
 		synctest.Wait()
 		stop()
-		w.say(t, "old/x", "1")
+		w.publish(t, "old/x", "1")
 		cfg := config(w, in)
 		cfg.CleanSession, cfg.ManualAck = false, true
 		for round, want := range []uint64{1, 0} {
@@ -387,19 +387,19 @@ func TestHold(t *testing.T) {
 		w.start(t)
 		stop := run(t, l)
 		synctest.Wait()
-		l.Hold("buffer full")
+		l.Pause("buffer full")
 		time.Sleep(time.Hour)
-		if s := l.State(); s.Up || s.Attempts != 1 || s.Held != "buffer full" {
+		if s := l.State(); s.Up || s.Attempts != 1 || s.Paused != "buffer full" {
 			t.Errorf("state %+v, want held after one attempt", s)
 		}
-		w.say(t, "down/x", "kept")
-		l.Release()
+		w.publish(t, "down/x", "kept")
+		l.Resume()
 		time.Sleep(time.Second)
 		synctest.Wait()
 		if got := in.texts(); !slices.Equal(got, []string{"kept"}) {
 			t.Errorf("received %q after the release", got)
 		}
-		l.Hold("again")
+		l.Pause("again")
 		stop() // also while held
 		w.stop()
 	})

@@ -119,7 +119,7 @@ func TestPahoRestoresNoSubscription(t *testing.T) {
 		if !c.IsConnectionOpen() {
 			t.Fatal("not reconnected")
 		}
-		w.say(t, "down/x", "a")
+		w.publish(t, "down/x", "a")
 		synctest.Wait()
 		if got != 0 {
 			t.Errorf("%d messages: paho restores subscriptions now", got)
@@ -165,7 +165,7 @@ func TestPahoBlockedHandlerHidesTheLoss(t *testing.T) {
 		if token := c.Subscribe("down/#", 1, func(mqtt.Client, mqtt.Message) { <-release }); !over(token) {
 			t.Fatal("not subscribed")
 		}
-		w.say(t, "down/x", "a")
+		w.publish(t, "down/x", "a")
 		synctest.Wait()
 		w.last().cut()
 		time.Sleep(10 * time.Minute)
@@ -194,7 +194,7 @@ func TestBlockedHandlerDoesNotStopTheLink(t *testing.T) {
 		l := mustNew(t, cfg)
 		stop := run(t, l)
 		synctest.Wait()
-		w.say(t, "down/x", "a")
+		w.publish(t, "down/x", "a")
 		synctest.Wait()
 		w.last().cut()
 		time.Sleep(3 * time.Second)

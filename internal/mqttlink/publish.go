@@ -68,7 +68,7 @@ func (c *Conn) publishLoop() {
 	for {
 		select {
 		case p := <-c.out:
-			c.link.running.Go(func() { c.watch(p) })
+			c.link.running.Go(func() { c.awaitToken(p) })
 			p.token <- c.client.Publish(p.topic, p.qos, p.retained, p.payload)
 		case <-c.life.over:
 			return
@@ -76,9 +76,9 @@ func (c *Conn) publishLoop() {
 	}
 }
 
-// watch ends a publish with what comes first. A token may never complete after
+// awaitToken ends a publish with what comes first. A token may never complete after
 // a loss, hence the second case; one that has completed is believed.
-func (c *Conn) watch(p *Pending) {
+func (c *Conn) awaitToken(p *Pending) {
 	var token mqtt.Token
 	select {
 	case token = <-p.token:

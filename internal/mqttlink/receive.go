@@ -57,7 +57,7 @@ func (c *Conn) ack(m mqtt.Message) {
 	}
 }
 
-func (a *acks) take() []mqtt.Message {
+func (a *acks) drain() []mqtt.Message {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	queue := a.queue
@@ -71,11 +71,11 @@ func (c *Conn) ackLoop() {
 		select {
 		case <-c.acks.wake:
 		case <-c.life.over:
-			dropped := len(c.acks.take())
+			dropped := len(c.acks.drain())
 			c.link.status.count(func(n *Counters) { n.AcksDropped += uint64(dropped) })
 			return
 		}
-		for _, m := range c.acks.take() {
+		for _, m := range c.acks.drain() {
 			if c.life.ended() {
 				c.link.status.count(func(n *Counters) { n.AcksDropped++ })
 				continue

@@ -16,8 +16,8 @@ type State struct {
 	Since time.Time `json:"since"`
 	// LastError is why the last attempt or connection ended; it stays while up.
 	LastError string `json:"last_error,omitempty"`
-	// Held says why the link stays away on purpose; empty if it does not.
-	Held string `json:"held,omitempty"`
+	// Paused says why the link stays away on purpose; empty if it does not.
+	Paused string `json:"paused,omitempty"`
 	// Conn is the number of the present connection or attempt.
 	Conn   uint64 `json:"conn"`
 	Broker string `json:"broker"`
@@ -45,8 +45,8 @@ func (s State) String() string {
 	switch {
 	case s.Up:
 		return fmt.Sprintf("connected to MQTT at %s since %s", s.Broker, at)
-	case s.Held != "":
-		return fmt.Sprintf("staying away from MQTT at %s since %s: %s", s.Broker, at, s.Held)
+	case s.Paused != "":
+		return fmt.Sprintf("staying away from MQTT at %s since %s: %s", s.Broker, at, s.Paused)
 	case s.LastError != "":
 		return fmt.Sprintf("waiting for MQTT at %s since %s: %s", s.Broker, at, s.LastError)
 	}
@@ -59,15 +59,15 @@ type status struct {
 
 	mu sync.Mutex
 	// mu guards everything that follows.
-	s        State
-	waiting  bool // the present wait has been logged
-	released chan struct{}
+	s            State
+	outageLogged bool // the present wait has been logged
+	resumedCh    chan struct{}
 }
 
 func newStatus(brokers []string, log *slog.Logger) *status {
 	released := make(chan struct{})
 	close(released)
-	return &status{log: log, released: released, s: State{Since: time.Now(), Broker: strings.Join(brokers, " ")}}
+	return &status{log: log, resumedCh: released, s: State{Since: time.Now(), Broker: strings.Join(brokers, " ")}}
 }
 
 func (t *status) get() State {
@@ -96,7 +96,7 @@ func (t *status) up() {
 	defer t.mu.Unlock()
 	t.s.Up, t.s.Since = true, time.Now()
 	t.s.Connects++
-	t.waiting = false
+	t.outageLogged = false
 	t.log.Info("connected to MQTT", slog.String("broker", t.s.Broker), slog.Uint64("conn", t.s.Conn))
 }
 
@@ -111,11 +111,11 @@ func (t *status) down(err error) {
 		slog.String("broker", t.s.Broker), slog.Time("since", t.s.Since),
 		slog.Uint64("conn", t.s.Conn), slog.String("err", t.s.LastError),
 	}
-	if t.waiting {
+	if t.outageLogged {
 		t.log.Debug("still waiting for MQTT", attrs...)
 		return
 	}
-	t.waiting = true
+	t.outageLogged = true
 	t.log.Info("waiting for MQTT", attrs...)
 }
 
@@ -130,28 +130,28 @@ func (t *status) stopped() {
 	t.s.LastError = errStopped.Error()
 }
 
-// hold makes wait block until release.
-func (t *status) hold(reason string) {
+// pause makes wait block until release.
+func (t *status) pause(reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.s.Held == "" {
-		t.released = make(chan struct{})
+	if t.s.Paused == "" {
+		t.resumedCh = make(chan struct{})
 	}
-	t.s.Held = reason
+	t.s.Paused = reason
 }
 
-func (t *status) release() {
+func (t *status) resume() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	if t.s.Held != "" {
-		t.s.Held = ""
-		close(t.released)
+	if t.s.Paused != "" {
+		t.s.Paused = ""
+		close(t.resumedCh)
 	}
 }
 
-// free is closed while the link is not held.
-func (t *status) free() <-chan struct{} {
+// resumed is closed while the link is not held.
+func (t *status) resumed() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.released
+	return t.resumedCh
 }

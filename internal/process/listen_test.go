@@ -14,9 +14,9 @@ import (
 	"github.com/carga-ev/carga/internal/process"
 )
 
-// TestHintsTellWhatToDo: a port in use and an address that is not there are not
+// TestHintsNameTheRemedy: a port in use and an address that is not there are not
 // the same fault.
-func TestHintsTellWhatToDo(t *testing.T) {
+func TestHintsNameTheRemedy(t *testing.T) {
 	var lc net.ListenConfig
 	busy, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")
 	if err != nil {

@@ -11,9 +11,9 @@ import (
 const (
 	// outputLines bounds what waits for a reader; what comes then is lost.
 	outputLines = 256
-	// outputPatience is how long one write waits for a reader that has kept up
+	// outputWait is how long one write waits for a reader that has kept up
 	// until now. It is far below what any loop of a program may take.
-	outputPatience = 50 * time.Millisecond
+	outputWait = 50 * time.Millisecond
 	// outputFlush is how long Close waits for the reader.
 	outputFlush = time.Second
 )
@@ -72,7 +72,7 @@ func (o *Output) Write(b []byte) (int, error) {
 	if o.slow.Load() {
 		return len(b), nil
 	}
-	timer := time.NewTimer(outputPatience)
+	timer := time.NewTimer(outputWait)
 	defer timer.Stop()
 	select {
 	case <-l.done:
@@ -130,10 +130,10 @@ func isCharDevice(f *os.File) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// Typing reports whether somebody may be typing at f: it is a terminal, and
+// Interactive reports whether somebody may be typing at f: it is a terminal, and
 // this process is in its foreground. Services read from the null device, which
 // is a character device too.
-func Typing(f *os.File) bool {
+func Interactive(f *os.File) bool {
 	if !isCharDevice(f) || !inForeground(f) {
 		return false
 	}

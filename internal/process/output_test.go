@@ -66,9 +66,9 @@ func TestWriteIsOverWhenItIsWritten(t *testing.T) {
 	})
 }
 
-// TestReaderThatStandsStillHoldsNobodyUp: one write waits a moment, all others
+// TestReaderThatStandsStillBlocksNoWriter: one write waits a moment, all others
 // not at all; what has no room is counted, the rest comes when it is read.
-func TestReaderThatStandsStillHoldsNobodyUp(t *testing.T) {
+func TestReaderThatStandsStillBlocksNoWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{gate: make(chan struct{})}
 		o := process.NewOutput(r)

@@ -25,7 +25,7 @@ func decode(kind, prefix string, raw []byte, v message) error {
 	if serr != nil {
 		return &DecodeError{kind, join(prefix, serr.field), serr.reason}
 	}
-	if err := json.Unmarshal(unread(raw, odd, depthOf(v)), v); err != nil {
+	if err := json.Unmarshal(hideOddKeys(raw, odd, depthOf(v)), v); err != nil {
 		var te *json.UnmarshalTypeError
 		if errors.As(err, &te) {
 			if te.Type == reflect.TypeFor[charge.Time]() { // its Value is the whole reason

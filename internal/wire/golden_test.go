@@ -69,7 +69,7 @@ func payloads(t *testing.T) []wire.Payload {
 			Connectors: []wire.ConnectorState{{
 				Connector: 1, Status: charge.StatusReserved, Register: &register, Available: true, Rated: 50000,
 			}},
-			Reservations: []wire.HeldReservation{{ReservationID: booking, Connector: 1, Username: "driver1", Until: until, Tariff: tariff}},
+			Reservations: []wire.ReservationState{{ReservationID: booking, Connector: 1, Username: "driver1", Until: until, Tariff: tariff}},
 		},
 		&wire.StatusChanged{Status: charge.StatusPreparing, Was: charge.StatusAvailable},
 		&wire.PluggedIn{},

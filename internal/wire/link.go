@@ -190,9 +190,9 @@ type Trouble struct {
 
 // Bounds of what a sign of life tells in words.
 const (
-	maxTroubles  = 32
-	maxReason    = 1024
-	maxTroubling = 512
+	maxTroubles = 32
+	maxReason   = 1024
+	maxDetail   = 512
 )
 
 // BridgeAlive is said by the bridge each second on monitor-events.
@@ -220,14 +220,14 @@ type BridgeAlive struct {
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// Tell sets what is told in words, cut to what a sign of life may hold.
-func (m *BridgeAlive) Tell(deadLetter string, troubles []Trouble, warnings []string) {
-	m.DeadLetter = Cut(deadLetter, maxTroubling)
+// SetDetails sets what is told in words, cut to what a sign of life may hold.
+func (m *BridgeAlive) SetDetails(deadLetter string, troubles []Trouble, warnings []string) {
+	m.DeadLetter = Cut(deadLetter, maxDetail)
 	for _, t := range troubles[:min(len(troubles), maxTroubles)] {
-		m.Troubles = append(m.Troubles, Trouble{t.Since, Cut(t.Reason, maxTroubling)})
+		m.Troubles = append(m.Troubles, Trouble{t.Since, Cut(t.Reason, maxDetail)})
 	}
 	for _, w := range warnings[:min(len(warnings), maxTroubles)] {
-		m.Warnings = append(m.Warnings, Cut(w, maxTroubling))
+		m.Warnings = append(m.Warnings, Cut(w, maxDetail))
 	}
 }
 
@@ -306,11 +306,11 @@ func (m *CentralAlive) validate(c *check) {
 	c.time("at", m.At)
 }
 
-// Speaker is the epoch of the Central that wrote a message of that kind (see
+// WriterEpoch is the epoch of the Central that wrote a message of that kind (see
 // HeaderKind) on cp-commands or monitor-events; zero if none did. central is the
 // value of HeaderCentral: what a command or an acknowledgement carries in its
 // body is the epoch for one charging point, and says nothing of the others.
-func Speaker(kind string, central, value []byte) charge.Epoch {
+func WriterEpoch(kind string, central, value []byte) charge.Epoch {
 	switch kind {
 	case KindValueCommand, KindValueAck:
 		if e, err := charge.ParseEpoch(string(central)); err == nil {

@@ -26,15 +26,15 @@ func (p *Position) validate(c *check, field string) {
 // Registered is record 1 of every journal: the agent has started and tells all
 // that a Central which knows nothing of it must know.
 type Registered struct {
-	After        *Position         `json:"after"` // the last record found on disk; null on empty storage
-	Damaged      []Damaged         `json:"damaged,omitempty"`
-	Agent        string            `json:"agent"` // version of the firmware
-	Name         string            `json:"name,omitempty"`
-	Place        string            `json:"place,omitempty"`
-	Simulated    bool              `json:"simulated,omitempty"`
-	Capabilities []string          `json:"capabilities,omitempty"`
-	Connectors   []ConnectorState  `json:"connectors"`
-	Reservations []HeldReservation `json:"reservations,omitempty"`
+	After        *Position          `json:"after"` // the last record found on disk; null on empty storage
+	Damaged      []Damaged          `json:"damaged,omitempty"`
+	Agent        string             `json:"agent"` // version of the firmware
+	Name         string             `json:"name,omitempty"`
+	Place        string             `json:"place,omitempty"`
+	Simulated    bool               `json:"simulated,omitempty"`
+	Capabilities []string           `json:"capabilities,omitempty"`
+	Connectors   []ConnectorState   `json:"connectors"`
+	Reservations []ReservationState `json:"reservations,omitempty"`
 }
 
 // Damaged names a range of records that recovery found unreadable: a hole.
@@ -56,8 +56,8 @@ type ConnectorState struct {
 	Rated     charge.Watts       `json:"rated_w"`
 }
 
-// HeldReservation is a reservation the agent holds.
-type HeldReservation struct {
+// ReservationState is a reservation the agent holds.
+type ReservationState struct {
 	ReservationID charge.ReservationID `json:"reservation_id"`
 	Connector     charge.ConnectorID   `json:"connector"`
 	Username      charge.Username      `json:"username"`

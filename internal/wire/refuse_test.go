@@ -208,7 +208,7 @@ func TestDriversTimestamps(t *testing.T) {
 }
 
 // Fields that cannot be used leave those that can.
-func TestReadingWhatADriverSaid(t *testing.T) {
+func TestReadableFieldsOfRefusedRequest(t *testing.T) {
 	t.Parallel()
 	q, err := wire.DecodeDriverRequest([]byte(`{"message_id":7,"event_type":"STOP_REQUEST","username":"ana","cp_id":"+","client_id":"` +
 		strings.Repeat("c", 129) + `","timestamp":5}`))

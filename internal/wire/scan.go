@@ -63,9 +63,9 @@ func scanObject(raw []byte) (keys []string, odd []oddKey, err *scanError) {
 	return s.keys, s.odd, nil
 }
 
-// unread returns raw with its odd keys made unknown, down to a depth: a name is
+// hideOddKeys returns raw with its odd keys made unknown, down to a depth: a name is
 // ours as it is written and not otherwise.
-func unread(raw []byte, odd []oddKey, depth int) []byte {
+func hideOddKeys(raw []byte, odd []oddKey, depth int) []byte {
 	if len(odd) == 0 {
 		return raw
 	}

@@ -19,7 +19,7 @@ import (
 // with the process or the next key.
 func Keys(ctx context.Context, in io.Reader) (keys <-chan rune, restore func()) {
 	tty, ok := in.(*os.File)
-	if !ok || !process.Typing(tty) {
+	if !ok || !process.Interactive(tty) {
 		return nil, func() {}
 	}
 	before, err := stty(ctx, tty, "-g")

@@ -38,7 +38,7 @@ type bridgeRun struct {
 	latest    map[string]*pendingRecord // presence and telemetry that wait, by topic and key
 	readers   []*reader
 	books     books
-	inFlight  route.Owed
+	inFlight  route.Dedup
 	waiting   []inbound // the buffer is full: taken when it is not
 }
 
@@ -179,13 +179,13 @@ func (r *bridgeRun) receive(d inbound) {
 		r.forward(m, ack)
 		return
 	}
-	debt, earlier := r.inFlight.Take(&m, ack)
+	debt, earlier := r.inFlight.Add(&m, ack)
 	if debt == nil { // it waits already
 		r.books.repeated++
 		earlier()
 		return
 	}
-	r.forward(m, func() { r.inFlight.End(debt)() })
+	r.forward(m, func() { r.inFlight.Remove(debt)() })
 }
 
 // forward carries what is owed until Kafka has it.
@@ -354,7 +354,7 @@ type downlink struct {
 
 func (r *bridgeRun) decide(b batch, i int, backlog bool) *downlink {
 	m := b.messages[i]
-	p, dead := r.router.Down(route.Order{Key: m.key, Value: m.value, Kind: m.kind, Partition: b.n, Offset: b.first + int64(i), At: r.bridge.wall()})
+	p, dead := r.router.Down(route.CommandRecord{Key: m.key, Value: m.value, Kind: m.kind, Partition: b.n, Offset: b.first + int64(i), At: r.bridge.wall()})
 	if dead != nil {
 		r.w.stats.DeadLetters++
 		r.forward(*dead, func() {})

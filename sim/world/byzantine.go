@@ -287,7 +287,7 @@ func (b *byzantineCP) registered() *wire.Registered {
 		reg.Connectors = append(reg.Connectors, s)
 	}
 	for range b.rng.IntN(3) {
-		reg.Reservations = append(reg.Reservations, wire.HeldReservation{
+		reg.Reservations = append(reg.Reservations, wire.ReservationState{
 			ReservationID: b.reservation(), Connector: max(b.connector(), 1), Username: b.user(), Until: b.someTime(),
 		})
 	}

@@ -10,7 +10,7 @@ import (
 
 // writtenBy is the epoch of the Central that wrote it; zero if none did.
 func (m *message) writtenBy() charge.Epoch {
-	return wire.Speaker(m.kind, []byte(m.central.String()), m.value)
+	return wire.WriterEpoch(m.kind, []byte(m.central.String()), m.value)
 }
 
 // What follows is the life of a Central beside other Centrals: the rules of

@@ -97,7 +97,7 @@ func (u *Uplink) handleMessage(m message) {
 }
 
 func (u *Uplink) handleAck(m message, ack wire.Ack) {
-	crashpoint.At(crashpoint.Heard)
+	crashpoint.At(crashpoint.Acknowledged)
 	if !m.Retained && !ack.Central.Less(u.state.Position.Central) {
 		u.deps.Owner.Heard(ack.At)
 	}

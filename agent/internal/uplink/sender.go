@@ -82,7 +82,7 @@ func (u *Uplink) publish(ctx context.Context, s *sender, k wire.Kind, qos byte, 
 		return false
 	}
 	if k == wire.KindEvent {
-		crashpoint.At(crashpoint.Said)
+		crashpoint.At(crashpoint.Sent)
 		select {
 		case s.acks <- p:
 		default:

@@ -18,43 +18,43 @@ import (
 // a minute at most.
 const lookBack = 2 * time.Minute
 
-// inFlight bounds what is published and not yet confirmed, per partition.
-const inFlight = 64
+// maxInFlight bounds what is published and not yet confirmed, per partition.
+const maxInFlight = 64
 
 // lossPause lets a lost connection be noticed before the next attempt.
 const lossPause = 20 * time.Millisecond
 
-// downlink reads cp-commands.
-func (s *Side) downlink(p Publisher) *kafkalink.TopicReader {
+// commandReader reads cp-commands.
+func (s *Side) commandReader(p Publisher) *kafkalink.TopicReader {
 	start := kafkalink.FromTime(time.Now().Add(-lookBack))
-	return kafkalink.NewTopicReader(s.client, s.keeper, s.cfg.Router.Kafka.Commands, func(int) kafkalink.ReaderConfig {
-		d := &down{side: s, publisher: p, acks: map[charge.CPID]route.Publish{}}
+	return kafkalink.NewTopicReader(s.client, s.topics, s.cfg.Router.Kafka.Commands, func(int) kafkalink.ReaderConfig {
+		d := &downlink{side: s, publisher: p, acks: map[charge.CPID]route.Publish{}}
 		return kafkalink.ReaderConfig{Start: start, Opened: d.opened, Handle: d.handle, Log: s.log}
 	})
 }
 
-// down publishes one partition. Its reader's goroutine owns it, but for opened,
+// downlink publishes one partition. Its reader's goroutine owns it, but for opened,
 // which that goroutine calls too.
-type down struct {
+type downlink struct {
 	side      *Side
 	publisher Publisher
 
-	// until is the end of the log as it was found: what lies before it is
+	// backlogEnd is the end of the log as it was found: what lies before it is
 	// backlog.
-	until int64
+	backlogEnd int64
 	// acks are the last acknowledgements of the backlog.
 	acks map[charge.CPID]route.Publish
 }
 
 // opened is called whenever the reader has found its place: at the start, and
 // again after Kafka was away.
-func (d *down) opened(o kafkalink.Opened) { d.until = max(d.until, o.End) }
+func (d *downlink) opened(o kafkalink.Opened) { d.backlogEnd = max(d.backlogEnd, o.End) }
 
 // handle publishes a batch and returns when the broker has confirmed all of it.
-func (d *down) handle(ctx context.Context, b kafkalink.Batch) error {
+func (d *downlink) handle(ctx context.Context, b kafkalink.Batch) error {
 	read := time.Now()
 	crashpoint.At(crashpoint.OrderFetched)
-	var queue []waiting
+	var queue []outgoing
 	for _, m := range b.Messages {
 		p, ok := d.decide(b, m)
 		switch {
@@ -62,26 +62,26 @@ func (d *down) handle(ctx context.Context, b kafkalink.Batch) error {
 		case p.Retained:
 			d.acks[p.CP] = p // the last one of the batch is enough, too
 		default:
-			queue = append(queue, waiting{Publish: p, read: read, backlog: m.Offset < d.until})
+			queue = append(queue, outgoing{Publish: p, read: read, backlog: m.Offset < d.backlogEnd})
 		}
 	}
-	if b.Next >= d.until {
+	if b.Next >= d.backlogEnd {
 		for _, cp := range slices.Sorted(maps.Keys(d.acks)) {
-			queue = append(queue, waiting{Publish: d.acks[cp]})
+			queue = append(queue, outgoing{Publish: d.acks[cp]})
 		}
 	}
 	if err := d.publishAll(ctx, queue); err != nil {
 		return err
 	}
 	crashpoint.At(crashpoint.Confirmed)
-	if b.Next >= d.until {
+	if b.Next >= d.backlogEnd {
 		clear(d.acks)
 	}
 	return nil
 }
 
-func (d *down) decide(b kafkalink.Batch, m kafkalink.Message) (route.Publish, bool) {
-	p, dead := d.side.cfg.Router.Down(route.Order{
+func (d *downlink) decide(b kafkalink.Batch, m kafkalink.Message) (route.Publish, bool) {
+	p, dead := d.side.cfg.Router.Down(route.CommandRecord{
 		Key: string(m.Key), Value: m.Value, Kind: string(m.Header(wire.HeaderKind)),
 		Partition: b.Partition, Offset: m.Offset, At: charge.At(time.Now()),
 	})
@@ -89,12 +89,12 @@ func (d *down) decide(b kafkalink.Batch, m kafkalink.Message) (route.Publish, bo
 		return p, true
 	}
 	// Not taken only when the producer has stopped; the log keeps it.
-	d.side.Take(*dead, func() {})
+	d.side.Accept(*dead, func() {})
 	return route.Publish{}, false
 }
 
-// waiting is a message that waits to be published.
-type waiting struct {
+// outgoing is a message that waits to be published.
+type outgoing struct {
 	route.Publish
 	read    time.Time
 	backlog bool
@@ -103,12 +103,12 @@ type waiting struct {
 // publishAll publishes in order. After a loss it begins again with the first
 // that was not confirmed: a command has one effect, however often it comes, and
 // of acknowledgements the last one stands.
-func (d *down) publishAll(ctx context.Context, queue []waiting) error {
+func (d *downlink) publishAll(ctx context.Context, queue []outgoing) error {
 	for len(queue) > 0 {
 		if err := d.publisher.Await(ctx); err != nil {
 			return err
 		}
-		n := d.publishSome(ctx, queue)
+		n := d.publishWindow(ctx, queue)
 		queue = queue[n:]
 		if n == 0 { // the connection is about to be seen as lost
 			select {
@@ -123,9 +123,9 @@ func (d *down) publishAll(ctx context.Context, queue []waiting) error {
 	return nil
 }
 
-// publishSome publishes a window and returns how many of it are done.
-func (d *down) publishSome(ctx context.Context, queue []waiting) int {
-	queue = queue[:min(len(queue), inFlight)]
+// publishWindow publishes a window and returns how many of it are done.
+func (d *downlink) publishWindow(ctx context.Context, queue []outgoing) int {
+	queue = queue[:min(len(queue), maxInFlight)]
 	confirmed := make([]func(context.Context) error, 0, len(queue))
 	for _, w := range queue {
 		if w.Stale(charge.At(time.Now()), time.Since(w.read), w.backlog) {
@@ -150,7 +150,7 @@ func (d *down) publishSome(ctx context.Context, queue []waiting) int {
 			}
 			return i
 		}
-		d.side.commands.Add(1)
+		d.side.published.Add(1)
 	}
 	return len(confirmed)
 }

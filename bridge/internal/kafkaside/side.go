@@ -45,29 +45,29 @@ type Config struct {
 	// told twice as much, so that it never refuses.
 	LimitRecords, LimitBytes int
 	Rand                     *rand.Rand
-	// SaidAlive and Kept, if set, are called at each turn of the loop that says
+	// HeartbeatTick and Kept, if set, are called at each turn of the loop that says
 	// that the bridge lives, and of that which keeps the topics. They must not
 	// wait.
-	SaidAlive, Kept func()
-	Log             *slog.Logger
+	HeartbeatTick, TopicsTick func()
+	Log                       *slog.Logger
 }
 
 // Side is the Kafka side of one bridge. Its methods may be called
 // concurrently, also before Run.
 type Side struct {
-	cfg      Config
-	client   *kafkalink.Client
-	keeper   *kafkalink.Keeper
-	producer *kafkalink.Producer
-	ledger   *ledger
-	debts    debts
-	took     *metrics.Durations
-	down     atomic.Pointer[kafkalink.TopicReader] // nil before Run
-	started  charge.Time
-	log      *slog.Logger
+	cfg         Config
+	client      *kafkalink.Client
+	topics      *kafkalink.TopicWatcher
+	producer    *kafkalink.Producer
+	counters    *counters
+	dedup       dedup
+	produceTime *metrics.Durations
+	commands    atomic.Pointer[kafkalink.TopicReader] // nil before Run
+	started     charge.Time
+	log         *slog.Logger
 
-	commands atomic.Int64 // published
-	stale    atomic.Int64 // not published: too late
+	published atomic.Int64 // published
+	stale     atomic.Int64 // not published: too late
 }
 
 // New checks the configuration. It starts nothing.
@@ -87,7 +87,7 @@ func New(cfg Config) (*Side, error) {
 	if err != nil {
 		return nil, fmt.Errorf("side of Kafka: %w", err)
 	}
-	keeper, err := kafkalink.NewKeeper(client, kafkalink.KeeperConfig{Write: cfg.Topics, Turned: cfg.Kept, Log: cfg.Log})
+	topics, err := kafkalink.NewTopicWatcher(client, kafkalink.WatcherConfig{Create: cfg.Topics, Tick: cfg.TopicsTick, Log: cfg.Log})
 	if err != nil {
 		return nil, fmt.Errorf("side of Kafka: %w", err)
 	}
@@ -95,23 +95,23 @@ func New(cfg Config) (*Side, error) {
 	if grace == 0 {
 		grace = -1
 	}
-	if cfg.SaidAlive == nil {
-		cfg.SaidAlive = func() {}
+	if cfg.HeartbeatTick == nil {
+		cfg.HeartbeatTick = func() {}
 	}
-	took := metrics.NewDurations(
+	produceTime := metrics.NewDurations(
 		2*time.Millisecond, 5*time.Millisecond, 10*time.Millisecond, 25*time.Millisecond, 50*time.Millisecond, 100*time.Millisecond,
 		250*time.Millisecond, 500*time.Millisecond, time.Second, 2500*time.Millisecond, 5*time.Second)
-	producer, err := kafkalink.NewProducer(client, keeper, kafkalink.ProducerConfig{
+	producer, err := kafkalink.NewProducer(client, topics, kafkalink.ProducerConfig{
 		Topics: written, Latest: []string{cfg.Router.Kafka.Telemetry, cfg.Router.Kafka.Monitor},
 		Limits: kafkalink.Limits{HighRecords: 2 * cfg.LimitRecords, HighBytes: 2 * cfg.LimitBytes},
-		Grace:  grace, Rand: cfg.Rand, Took: took.Observe, Log: cfg.Log,
+		Grace:  grace, Rand: cfg.Rand, ObserveProduce: produceTime.Observe, Log: cfg.Log,
 	})
 	if err != nil {
 		return nil, fmt.Errorf("side of Kafka: %w", err)
 	}
 	return &Side{
-		cfg: cfg, client: client, keeper: keeper, producer: producer, ledger: newLedger(),
-		took: took, started: charge.At(time.Now()), log: cfg.Log,
+		cfg: cfg, client: client, topics: topics, producer: producer, counters: newCounters(),
+		produceTime: produceTime, started: charge.At(time.Now()), log: cfg.Log,
 	}, nil
 }
 
@@ -121,81 +121,81 @@ func New(cfg Config) (*Side, error) {
 func (s *Side) Run(ctx context.Context, down Publisher, mqtt func() wire.Dependency) error {
 	defer s.client.Close()
 	// The keeper outlives the rest: lanes wait for what it says.
-	keeping, stopKeeping := context.WithCancel(context.WithoutCancel(ctx))
-	var kept, running sync.WaitGroup
-	kept.Go(func() { _ = s.keeper.Run(keeping) }) // it ends with its context alone
+	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
+	var watcher, running sync.WaitGroup
+	watcher.Go(func() { _ = s.topics.Run(watching) }) // it ends with its context alone
 	running.Go(func() { _ = s.producer.Run(ctx) })
-	reader := s.downlink(down)
-	s.down.Store(reader)
+	reader := s.commandReader(down)
+	s.commands.Store(reader)
 	running.Go(func() { _ = reader.Run(ctx) })
-	s.aliveLoop(ctx, mqtt)
+	s.heartbeatLoop(ctx, mqtt)
 	running.Wait()
-	stopKeeping()
-	kept.Wait()
+	stopWatching()
+	watcher.Wait()
 	return nil
 }
 
-// Take takes over what came by MQTT; see mqttside.Sink.
-func (s *Side) Take(d route.Decision, done func()) bool {
+// Accept takes over what came by MQTT; see mqttside.Sink.
+func (s *Side) Accept(d route.Decision, done func()) bool {
 	if d.Kind == route.DeadLetter {
 		s.log.Warn("dead letter", slog.String("cp_id", string(d.CP)), slog.String("reason", d.Reason))
 	}
 	if d.Kind == route.Telemetry || d.Kind == route.Presence {
-		return s.takeLatest(d, done)
+		return s.acceptLatest(d, done)
 	}
 	crashpoint.At(crashpoint.Received)
 	if d.Kind != route.Event {
-		return s.carry(d, done)
+		return s.enqueueCounted(d, done)
 	}
-	debt, earlier := s.debts.take(&d, done)
-	if debt == nil { // it waits already
+	event, earlier := s.dedup.add(&d, done)
+	if event == nil { // it waits already
 		earlier()
 		return true
 	}
-	if s.carry(d, func() { s.debts.end(debt)() }) {
+	if s.enqueueCounted(d, func() { s.dedup.remove(event)() }) {
 		return true
 	}
-	s.debts.end(debt)
+	s.dedup.remove(event)
 	return false
 }
 
-// carry takes over what is owed.
-func (s *Side) carry(d route.Decision, done func()) bool {
-	end := s.ledger.accept(time.Now())
-	if s.write(d, end, done) {
+// enqueueCounted takes over what is owed.
+func (s *Side) enqueueCounted(d route.Decision, done func()) bool {
+	end := s.counters.accept(time.Now())
+	if s.enqueue(d, end, done) {
 		return true
 	}
-	end(withdrawn)
+	end(notAccepted)
 	return false
 }
 
-// takeLatest takes over a value that a newer one may replace.
-func (s *Side) takeLatest(d route.Decision, done func()) bool {
+// acceptLatest takes over a value that a newer one may replace.
+func (s *Side) acceptLatest(d route.Decision, done func()) bool {
 	r := record(d.Record)
 	r.Done = func(o kafkalink.Outcome) {
 		if o.Kind != kafkalink.Poisoned {
 			done()
 			return
 		}
-		if end := s.ledger.accept(time.Now()); !s.poisoned(d, o.Err, end, done) {
-			end(withdrawn)
+		if end := s.counters.accept(time.Now()); !s.enqueueDeadLetter(d, o.Err, end, done) {
+			end(notAccepted)
 		}
 	}
 	_, err := s.producer.Enqueue(r)
 	return err == nil
 }
 
-// write enqueues a record that is owed, and books its end.
-func (s *Side) write(d route.Decision, end func(ending), done func()) bool {
+// enqueue enqueues a record that is owed, and books its end.
+func (s *Side) enqueue(d route.Decision, end func(ending), done func()) bool {
 	r := record(d.Record)
 	r.Done = func(o kafkalink.Outcome) {
 		switch {
 		case o.Kind == kafkalink.Poisoned && d.Kind != route.DeadLetter:
-			s.poisoned(d, o.Err, end, done)
+			s.enqueueDeadLetter(d, o.Err, end, done)
 			return
 		case d.Kind == route.DeadLetter:
 			// Even one that Kafka refuses has ended: the log has said why.
-			s.ledger.why(origin(d) + d.Reason)
+			s.counters.setLastDeadLetter(origin(d) + d.Reason)
 			end(deadLetter)
 		default:
 			end(forwarded)
@@ -207,15 +207,15 @@ func (s *Side) write(d route.Decision, end func(ending), done func()) bool {
 	return err == nil
 }
 
-// poisoned makes a dead letter of what Kafka refuses for good. It reports false
+// enqueueDeadLetter makes a dead letter of what Kafka refuses for good. It reports false
 // when the producer takes nothing any more: the message then stays owed.
-func (s *Side) poisoned(d route.Decision, why error, end func(ending), done func()) bool {
+func (s *Side) enqueueDeadLetter(d route.Decision, why error, end func(ending), done func()) bool {
 	reason := "refused by Kafka"
 	if why != nil {
 		reason += ": " + why.Error()
 	}
 	dead := route.Decision{Kind: route.DeadLetter, CP: d.CP, Reason: reason, Record: s.cfg.Router.Poison(d.Record, reason)}
-	return s.write(dead, end, done)
+	return s.enqueue(dead, end, done)
 }
 
 // origin says where a dead letter came from, before its reason.
@@ -239,26 +239,26 @@ func record(r route.Record) kafkalink.Record {
 	return out
 }
 
-// Books returns the books.
-func (s *Side) Books() Books { return s.ledger.read() }
+// Counts returns the books.
+func (s *Side) Counts() Counts { return s.counters.snapshot() }
 
-// aliveLoop says each second that the bridge lives.
-func (s *Side) aliveLoop(ctx context.Context, mqtt func() wire.Dependency) {
+// heartbeatLoop says each second that the bridge lives.
+func (s *Side) heartbeatLoop(ctx context.Context, mqtt func() wire.Dependency) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
-		s.cfg.SaidAlive()
+		s.cfg.HeartbeatTick()
 		select {
 		case <-ticker.C:
-			s.sayAlive(mqtt())
+			s.publishHeartbeat(mqtt())
 		case <-ctx.Done():
 			return
 		}
 	}
 }
 
-func (s *Side) sayAlive(mqtt wire.Dependency) {
-	m := s.Alive(mqtt)
+func (s *Side) publishHeartbeat(mqtt wire.Dependency) {
+	m := s.Heartbeat(mqtt)
 	raw, err := m.Encode()
 	if err != nil {
 		s.log.Error("sign of life cannot be written", slog.String("err", err.Error()))
@@ -273,10 +273,10 @@ func (s *Side) sayAlive(mqtt wire.Dependency) {
 
 // State is what a Side knows about itself.
 type State struct {
-	Books    Books
+	Counts   Counts
 	Producer kafkalink.Stats
-	// Took is how long each produce of a batch took.
-	Took *metrics.Durations
+	// ProduceTime is how long each produce of a batch took.
+	ProduceTime *metrics.Durations
 	// Readers are those of cp-commands, one for each partition.
 	Readers []kafkalink.ReaderState
 	// Repeats were said again while they waited for Kafka.
@@ -288,20 +288,20 @@ type State struct {
 // State returns what is known now.
 func (s *Side) State() State {
 	return State{
-		Books: s.Books(), Repeats: s.debts.repeated(), Producer: s.producer.Stats(), Took: s.took,
-		Commands: s.commands.Load(), Stale: s.stale.Load(), Readers: s.readers(),
+		Counts: s.Counts(), Repeats: s.dedup.repeated(), Producer: s.producer.Stats(), ProduceTime: s.produceTime,
+		Commands: s.published.Load(), Stale: s.stale.Load(), Readers: s.readers(),
 	}
 }
 
-// Alive is what the bridge says of itself now.
-func (s *Side) Alive(mqtt wire.Dependency) wire.BridgeAlive {
+// Heartbeat is what the bridge says of itself now.
+func (s *Side) Heartbeat(mqtt wire.Dependency) wire.BridgeAlive {
 	now := time.Now()
-	b, p := s.ledger.read(), s.producer.Stats()
+	b, p := s.counters.snapshot(), s.producer.Stats()
 	m := wire.BridgeAlive{
 		V: wire.Version, Bridge: s.cfg.Name, At: charge.At(now), StartedAt: s.started,
 		MQTT: mqtt, Kafka: s.Dependency(),
 		Buffered: b.Buffered, Accepted: b.Accepted, Forwarded: b.Forwarded, DeadLetters: b.DeadLetters,
-		Retries: int64(p.Retries), Conflated: int64(p.Conflated), Commands: s.commands.Load(),
+		Retries: int64(p.Retries), Conflated: int64(p.Conflated), Commands: s.published.Load(),
 	}
 	if !b.Oldest.IsZero() {
 		m.OldestMS = now.Sub(b.Oldest).Milliseconds()
@@ -310,26 +310,26 @@ func (s *Side) Alive(mqtt wire.Dependency) wire.BridgeAlive {
 	for _, t := range s.Troubles() {
 		troubles = append(troubles, wire.Trouble{Since: charge.At(t.Since), Reason: t.Reason})
 	}
-	m.Tell(b.LastDeadLetter, troubles, s.keeper.State().Warnings())
+	m.SetDetails(b.LastDeadLetter, troubles, s.topics.State().Warnings())
 	return m
 }
 
 // Troubles are what cannot be written or read although Kafka answers.
 func (s *Side) Troubles() []kafkalink.Trouble {
-	return kafkalink.Troubles(s.keeper.State(), []kafkalink.Stats{s.producer.Stats()}, s.readers())
+	return kafkalink.Troubles(s.topics.State(), []kafkalink.Stats{s.producer.Stats()}, s.readers())
 }
 
-// Unread is the part of Troubles that is not about writing.
-func (s *Side) Unread() []kafkalink.Trouble {
-	return kafkalink.Troubles(s.keeper.State(), nil, s.readers())
+// ReadTroubles is the part of Troubles that is not about writing.
+func (s *Side) ReadTroubles() []kafkalink.Trouble {
+	return kafkalink.Troubles(s.topics.State(), nil, s.readers())
 }
 
 // Warnings are what an operator may want to change about the topics.
-func (s *Side) Warnings() []string { return s.keeper.State().Warnings() }
+func (s *Side) Warnings() []string { return s.topics.State().Warnings() }
 
 // readers are the states of those of cp-commands.
 func (s *Side) readers() []kafkalink.ReaderState {
-	if r := s.down.Load(); r != nil {
+	if r := s.commands.Load(); r != nil {
 		return r.States()
 	}
 	return nil
@@ -337,7 +337,7 @@ func (s *Side) readers() []kafkalink.ReaderState {
 
 // Dependency says whether Kafka answers, as the bridge tells it.
 func (s *Side) Dependency() wire.Dependency {
-	k := s.keeper.State()
+	k := s.topics.State()
 	d := wire.Dependency{Up: k.Up, Since: charge.At(k.Since)}
 	if !k.Up {
 		d.Reason = fmt.Sprintf("waiting for Kafka at %s since %s", strings.Join(s.cfg.Brokers, " "), d.Since)

@@ -19,10 +19,10 @@ import (
 
 // Sink takes over what came.
 type Sink interface {
-	// Take takes a message over and does not wait. It calls done once when the
+	// Accept takes a message over and does not wait. It calls done once when the
 	// message is safe, or need not be any more; never if the process ends before.
 	// It reports false, and never calls done, when it takes nothing any more.
-	Take(d route.Decision, done func()) bool
+	Accept(d route.Decision, done func()) bool
 }
 
 // Config says what a Side connects to and how much it holds.
@@ -43,22 +43,22 @@ type Config struct {
 
 // Side is the MQTT side of one bridge. Its methods may be called concurrently.
 type Side struct {
-	cfg   Config
-	sink  Sink
-	link  *mqttlink.Link
-	water *water
-	// patience is how long the line may be held back in one flood.
-	patience time.Duration
-	full     chan struct{} // capacity 1: the bridge must stay away for a while
+	cfg      Config
+	sink     Sink
+	link     *mqttlink.Link
+	inFlight *inFlight
+	// maxPause is how long the line may be held back in one flood.
+	maxPause time.Duration
+	overflow chan struct{} // capacity 1: the bridge must stay away for a while
 	refused  atomic.Int64
 
 	mu sync.Mutex
 	// mu guards everything that follows.
-	givenUp uint64        // the connection that is being left
-	flood   uint64        // the connection on which the line was held back
-	spent   time.Duration // of patience, in this flood
-	up      chan struct{} // closed while there is a connection
-	isUp    bool
+	abandoned  uint64        // the connection that is being left
+	pausedConn uint64        // the connection on which the line was held back
+	paused     time.Duration // of patience, in this flood
+	up         chan struct{} // closed while there is a connection
+	isUp       bool
 }
 
 // New checks the configuration. It starts nothing.
@@ -67,10 +67,10 @@ func New(cfg Config, sink Sink) (*Side, error) {
 		cfg.KeepAlive = mqttlink.DefaultKeepAlive
 	}
 	s := &Side{
-		cfg: cfg, sink: sink, water: newWater(cfg.MaxMessages, cfg.MaxBytes),
+		cfg: cfg, sink: sink, inFlight: newInFlight(cfg.MaxMessages, cfg.MaxBytes),
 		// mqttlink gives up a line that is not read for a fifth of the keep-alive.
-		patience: cfg.KeepAlive / 8,
-		full:     make(chan struct{}, 1), up: make(chan struct{}),
+		maxPause: cfg.KeepAlive / 8,
+		overflow: make(chan struct{}, 1), up: make(chan struct{}),
 	}
 	link, err := mqttlink.New(mqttlink.Config{
 		Brokers: cfg.Brokers, ClientID: cfg.ClientID, CleanSession: false, KeepAlive: cfg.KeepAlive,
@@ -79,9 +79,9 @@ func New(cfg Config, sink Sink) (*Side, error) {
 		ManualAck:     true,
 		Handler:       s.handle,
 		OnUp: func(ctx context.Context, conn *mqttlink.Conn) {
-			if s.isGivenUp(conn.Number()) { // it refused messages before it was up
-				s.link.Hold("messages were refused")
-				s.link.Release()
+			if s.isAbandoned(conn.Number()) { // it refused messages before it was up
+				s.link.Pause("messages were refused")
+				s.link.Resume()
 			}
 			s.setUp(true)
 			<-ctx.Done()
@@ -97,9 +97,9 @@ func New(cfg Config, sink Sink) (*Side, error) {
 
 // Run takes and publishes until ctx ends, whatever is away and for how long.
 func (s *Side) Run(ctx context.Context) error {
-	var easing sync.WaitGroup
-	easing.Go(func() { s.ease(ctx) })
-	defer easing.Wait()
+	var disconnecting sync.WaitGroup
+	disconnecting.Go(func() { s.disconnectOnOverflow(ctx) })
+	defer disconnecting.Wait()
 	return s.link.Run(ctx)
 }
 
@@ -108,79 +108,79 @@ func (s *Side) Run(ctx context.Context) error {
 func (s *Side) handle(m mqttlink.Message) {
 	d := s.cfg.Router.Up(route.Message{Topic: m.Topic, Payload: m.Payload, Retained: m.Retained, At: charge.At(time.Now())})
 	if d.Kind == route.Telemetry || d.Kind == route.Presence {
-		s.sink.Take(d, m.Ack) // the latest is enough: bounded by the charging points
+		s.sink.Accept(d, m.Ack) // the latest is enough: bounded by the charging points
 		return
 	}
 	size := len(m.Topic) + len(m.Payload)
 	if m.QoS == 0 { // nobody is owed a bad telemetry
-		if !s.water.take(size) {
+		if !s.inFlight.add(size) {
 			s.refused.Add(1)
 			return
 		}
-	} else if !s.room(m.Conn, size) {
+	} else if !s.admit(m.Conn, size) {
 		return // not acknowledged: it comes again
 	}
 	done := func() {
-		s.water.done(size)
+		s.inFlight.remove(size)
 		m.Ack()
 	}
-	if !s.sink.Take(d, done) {
-		s.water.done(size)
+	if !s.sink.Accept(d, done) {
+		s.inFlight.remove(size)
 	}
 }
 
-// room finds room for a message, or reports that its connection is being left.
-func (s *Side) room(conn uint64, size int) bool {
+// admit finds room for a message, or reports that its connection is being left.
+func (s *Side) admit(conn uint64, size int) bool {
 	for {
-		if s.isGivenUp(conn) {
+		if s.isAbandoned(conn) {
 			return false
 		}
-		_, sunk := s.water.low() // asked first, so that no fall is missed
-		if s.water.take(size) {
+		_, drained := s.inFlight.belowLowMark() // asked first, so that no fall is missed
+		if s.inFlight.add(size) {
 			return true
 		}
-		if !s.holdBack(conn, sunk) {
+		if !s.pauseReading(conn, drained) {
 			return false
 		}
 	}
 }
 
-// holdBack waits for the low mark while the patience of this flood lasts. It
+// pauseReading waits for the low mark while the patience of this flood lasts. It
 // reports false when the connection is given up.
-func (s *Side) holdBack(conn uint64, sunk <-chan struct{}) bool {
+func (s *Side) pauseReading(conn uint64, drained <-chan struct{}) bool {
 	s.mu.Lock()
-	if s.flood != conn {
-		s.flood, s.spent = conn, 0
+	if s.pausedConn != conn {
+		s.pausedConn, s.paused = conn, 0
 	}
-	left := s.patience - s.spent
+	left := s.maxPause - s.paused
 	s.mu.Unlock()
 	began := time.Now()
 	timer := time.NewTimer(left)
 	defer timer.Stop()
 	select {
-	case <-sunk:
+	case <-drained:
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		s.flood, s.spent = 0, 0
+		s.pausedConn, s.paused = 0, 0
 		return true
 	case <-s.lost(conn):
 	case <-timer.C:
 	}
 	s.mu.Lock()
-	s.spent += time.Since(began)
-	s.givenUp = conn
+	s.paused += time.Since(began)
+	s.abandoned = conn
 	s.mu.Unlock()
 	select {
-	case s.full <- struct{}{}:
+	case s.overflow <- struct{}{}:
 	default:
 	}
 	return false
 }
 
-func (s *Side) isGivenUp(conn uint64) bool {
+func (s *Side) isAbandoned(conn uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	return s.givenUp == conn
+	return s.abandoned == conn
 }
 
 // lost is closed when the connection has ended; nil if it is not up yet.
@@ -191,29 +191,29 @@ func (s *Side) lost(conn uint64) <-chan struct{} {
 	return nil
 }
 
-// ease stays away from the broker while there is no room.
-func (s *Side) ease(ctx context.Context) {
+// disconnectOnOverflow stays away from the broker while there is no room.
+func (s *Side) disconnectOnOverflow(ctx context.Context) {
 	for {
 		select {
-		case <-s.full:
+		case <-s.overflow:
 		case <-ctx.Done():
 			return
 		}
-		low, sunk := s.water.low()
+		low, drained := s.inFlight.belowLowMark()
 		if low {
 			// Below the mark since; the connection has refused messages, which come
 			// again on the next one.
-			s.link.Hold("messages were refused")
-			s.link.Release()
+			s.link.Pause("messages were refused")
+			s.link.Resume()
 			continue
 		}
-		messages, bytes := s.water.level()
-		s.link.Hold(fmt.Sprintf("%d messages of %d bytes wait for Kafka; what comes meanwhile waits at the broker", messages, bytes))
+		messages, bytes := s.inFlight.level()
+		s.link.Pause(fmt.Sprintf("%d messages of %d bytes wait for Kafka; what comes meanwhile waits at the broker", messages, bytes))
 		select {
-		case <-sunk:
+		case <-drained:
 		case <-ctx.Done():
 		}
-		s.link.Release()
+		s.link.Resume()
 	}
 }
 
@@ -266,7 +266,7 @@ type State struct {
 
 // State returns what is known now.
 func (s *Side) State() State {
-	messages, bytes := s.water.level()
+	messages, bytes := s.inFlight.level()
 	return State{Link: s.link.State(), Messages: messages, Bytes: bytes, Refused: s.refused.Load()}
 }
 

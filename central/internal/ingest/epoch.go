@@ -215,7 +215,7 @@ func (w *Writer) ObserveRecord(d KafkaRecord, central []byte) {
 		}
 		return
 	}
-	if id := wire.Speaker(d.Kind, central, d.Value); !id.IsZero() {
+	if id := wire.WriterEpoch(d.Kind, central, d.Value); !id.IsZero() {
 		w.ObserveEpoch(id)
 	}
 }

@@ -98,7 +98,7 @@ func (l *faultyPoint) registered(t *rapid.T) *wire.Registered {
 		reg.Connectors = append(reg.Connectors, c)
 	}
 	for range rapid.IntRange(0, 2).Draw(t, "held") {
-		reg.Reservations = append(reg.Reservations, wire.HeldReservation{
+		reg.Reservations = append(reg.Reservations, wire.ReservationState{
 			ReservationID: someReservation(t), Connector: max(someConnector(t), 1), Username: someUser(t), Until: someUntil(t),
 		})
 	}

@@ -20,7 +20,7 @@ type Connector struct {
 	User      charge.Username
 	Reserved  charge.ReservationID // used by Session
 	Tariff    charge.TariffVersion
-	Held      *wire.HeldReservation
+	Held      *wire.ReservationState
 	Faults    []charge.Fault
 }
 

@@ -6,10 +6,10 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestWater compares the marks with a plain list of what was taken.
-func TestWater(t *testing.T) {
+// TestInFlight compares the marks with a plain list of what was taken.
+func TestInFlight(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		w := newWater(10, 100)
+		w := newInFlight(10, 100)
 		var held []int
 		sum := func() (n int) {
 			for _, b := range held {
@@ -18,27 +18,27 @@ func TestWater(t *testing.T) {
 			return n
 		}
 		for range rapid.IntRange(1, 80).Draw(t, "steps") {
-			_, sunk := w.low()
+			_, drained := w.belowLowMark()
 			wasLow := len(held) <= 5 && sum() <= 50
 			if rapid.Bool().Draw(t, "take") || len(held) == 0 {
 				b := rapid.IntRange(1, 120).Draw(t, "bytes")
 				fits := len(held) < 10 && (len(held) == 0 || sum()+b <= 100)
-				if got := w.take(b); got != fits {
+				if got := w.add(b); got != fits {
 					t.Fatalf("%v held: take(%d) is %t, want %t", held, b, got, fits)
 				}
 				if fits {
 					held = append(held, b)
 				}
 			} else {
-				w.done(held[0])
+				w.remove(held[0])
 				held = held[1:]
 			}
 			isLow := len(held) <= 5 && sum() <= 50
-			if low, _ := w.low(); low != isLow {
+			if low, _ := w.belowLowMark(); low != isLow {
 				t.Fatalf("%v held: low is %t, want %t", held, low, isLow)
 			}
 			select {
-			case <-sunk:
+			case <-drained:
 				if wasLow || !isLow {
 					t.Fatalf("%v held: told of the low mark", held)
 				}

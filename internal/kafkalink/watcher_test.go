@@ -21,22 +21,22 @@ func TestIdlePartNotices(t *testing.T) {
 		w.start(t)
 		p := w.open(t, setup{topics: one()})
 		time.Sleep(time.Hour)
-		if s := p.keeper.State(); !s.Up || time.Since(s.Since) < time.Hour-time.Second {
+		if s := p.watcher.State(); !s.Up || time.Since(s.Since) < time.Hour-time.Second {
 			t.Errorf("state %v, want up for an hour", s)
 		}
 		w.away()
 		went := time.Now()
 		time.Sleep(3 * time.Second)
-		if s := p.keeper.State(); s.Up || s.Since.Sub(went) > 2*time.Second || !strings.Contains(s.LastError, errCut.Error()) {
+		if s := p.watcher.State(); s.Up || s.Since.Sub(went) > 2*time.Second || !strings.Contains(s.LastError, errCut.Error()) {
 			t.Errorf("state %v, want down since %v", s, went)
 		}
 		time.Sleep(time.Hour)
-		if s := p.keeper.State(); s.Up || s.Since.Sub(went) > 2*time.Second {
+		if s := p.watcher.State(); s.Up || s.Since.Sub(went) > 2*time.Second {
 			t.Errorf("state %v, want down since %v", s, went)
 		}
 		w.back()
 		time.Sleep(time.Second)
-		if s := p.keeper.State(); !s.Up {
+		if s := p.watcher.State(); !s.Up {
 			t.Errorf("state %v, want up", s)
 		}
 		p.stop()
@@ -44,9 +44,9 @@ func TestIdlePartNotices(t *testing.T) {
 	})
 }
 
-// TestMovedLeaderIsFoundAtOnce: whoever meets the old leader has the layout asked
+// TestMovedLeaderIsUsedAtOnce: whoever meets the old leader has the layout asked
 // for anew, instead of waiting for kafka-go's refresh.
-func TestMovedLeaderIsFoundAtOnce(t *testing.T) {
+func TestMovedLeaderIsUsedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
 		c := w.start(t, kfake.NumBrokers(3), kfake.Ports(9092, 9093, 9094))
@@ -58,7 +58,7 @@ func TestMovedLeaderIsFoundAtOnce(t *testing.T) {
 			}
 			e := &ends{}
 			began := time.Now()
-			p.say(t, e, "a", "x")
+			p.enqueue(t, e, "a", "x")
 			time.Sleep(5*time.Second + 17*time.Millisecond)
 			if took := e.first().Sub(began); took < 0 || took > 600*time.Millisecond {
 				t.Errorf("round %d: written after %v", round, took)
@@ -76,14 +76,14 @@ func TestTopicThatCannotBeMade(t *testing.T) {
 		c := w.start(t)
 		f := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.InvalidReplicationFactor, Count: -1})
 		p := w.open(t, setup{topics: one()})
-		p.say(t, nil, "a", "1")
+		p.enqueue(t, nil, "a", "1")
 		time.Sleep(time.Minute)
-		if topic := p.keeper.State().Topics[0]; topic.Seen() || !strings.Contains(topic.Error, "Replication Factor") {
+		if topic := p.watcher.State().Topics[0]; topic.Exists() || !strings.Contains(topic.Error, "Replication Factor") {
 			t.Errorf("topic %+v, want the reason", topic)
 		}
 		f.Remove()
 		time.Sleep(2 * time.Second)
-		if topic := p.keeper.State().Topics[0]; topic.Partitions != 1 || topic.Error != "" {
+		if topic := p.watcher.State().Topics[0]; topic.Partitions != 1 || topic.Error != "" {
 			t.Errorf("topic %+v, want it there", topic)
 		}
 		equal(t, "log", w.log(t, "a", 0), []string{"1"})
@@ -105,7 +105,7 @@ func TestTroubles(t *testing.T) {
 		p := w.open(t, setup{topics: []kafkalink.TopicSpec{{Name: "a", Partitions: 2}, {Name: "b", Partitions: 1}}})
 		r, stop := p.read(in.config("a", kafkalink.FromFirst()))
 		troubles := func() (reasons []string) {
-			for _, t := range kafkalink.Troubles(p.keeper.State(), []kafkalink.Stats{p.producer.Stats()}, []kafkalink.ReaderState{r.State()}) {
+			for _, t := range kafkalink.Troubles(p.watcher.State(), []kafkalink.Stats{p.producer.Stats()}, []kafkalink.ReaderState{r.State()}) {
 				reasons = append(reasons, t.Reason)
 			}
 			return reasons
@@ -121,7 +121,7 @@ func TestTroubles(t *testing.T) {
 		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: "a", Err: kerr.NotEnoughReplicas, Count: -1})
 		making.Remove()
 		time.Sleep(time.Second)
-		p.say(t, nil, "a", "1")
+		p.enqueue(t, nil, "a", "1")
 		time.Sleep(15 * time.Second)
 		equal(t, "troubles", troubles(), []string{
 			"cannot read a: Kafka denies access to the topic: an access rule (ACL) is missing",
@@ -151,7 +151,7 @@ func TestConfigErrors(t *testing.T) {
 	} {
 		c, err := kafkalink.NewClient(cfg)
 		if err == nil {
-			_, err = kafkalink.NewKeeper(c, kafkalink.KeeperConfig{Write: []kafkalink.TopicSpec{{Name: "a"}}})
+			_, err = kafkalink.NewTopicWatcher(c, kafkalink.WatcherConfig{Create: []kafkalink.TopicSpec{{Name: "a"}}})
 			c.Close()
 		}
 		if err == nil || !strings.Contains(err.Error(), want) {

@@ -13,12 +13,12 @@ import (
 )
 
 const (
-	// awayInterval spaces the attempts while Kafka is away: the first event must
+	// outageInterval spaces the attempts while Kafka is away: the first event must
 	// be through within a second of its return.
-	awayInterval = 250 * time.Millisecond
-	// wellInterval spaces the checks while all is well.
-	wellInterval = time.Second
-	probeTimeout = 3 * time.Second
+	outageInterval = 250 * time.Millisecond
+	// checkInterval spaces the checks while all is well.
+	checkInterval = time.Second
+	probeTimeout  = 3 * time.Second
 )
 
 // TopicSpec is a topic as this part wants it.
@@ -76,12 +76,12 @@ type TopicState struct {
 	Error string `json:"error,omitempty"`
 }
 
-// Seen reports whether the topic exists.
-func (t TopicState) Seen() bool { return t.Partitions > 0 }
+// Exists reports whether the topic exists.
+func (t TopicState) Exists() bool { return t.Partitions > 0 }
 
 // Differs reports that the real partition count is not the configured one. The
 // topic is used with the partitions it has; the configured count only creates.
-func (t TopicState) Differs() bool { return t.Want > 0 && t.Seen() && t.Partitions != t.Want }
+func (t TopicState) Differs() bool { return t.Want > 0 && t.Exists() && t.Partitions != t.Want }
 
 // Warning says in words what an operator may want to change about the topic; ""
 // when there is nothing.
@@ -92,8 +92,8 @@ func (t TopicState) Warning() string {
 	return fmt.Sprintf("topic %s has %d partitions and %d are configured: it is used with those it has", t.Name, t.Partitions, t.Want)
 }
 
-// KeeperState is what a Keeper knows, for pages and logs.
-type KeeperState struct {
+// WatcherState is what a Keeper knows, for pages and logs.
+type WatcherState struct {
 	Up    bool      `json:"up"`
 	Since time.Time `json:"since"` // when Up last changed, or the Keeper was made
 	// LastError is why Kafka did not answer last; it stays while up.
@@ -102,7 +102,7 @@ type KeeperState struct {
 }
 
 // String says the state in words for a person.
-func (s KeeperState) String() string {
+func (s WatcherState) String() string {
 	at := s.Since.UTC().Format(time.RFC3339)
 	if s.Up {
 		return "Kafka answers since " + at
@@ -115,7 +115,7 @@ func (s KeeperState) String() string {
 
 // Warnings says in words what an operator may want to change about the topics,
 // one sentence each; none is a failure.
-func (s KeeperState) Warnings() []string {
+func (s WatcherState) Warnings() []string {
 	var all []string
 	for _, t := range s.Topics {
 		if words := t.Warning(); words != "" {
@@ -125,21 +125,21 @@ func (s KeeperState) Warnings() []string {
 	return all
 }
 
-// KeeperConfig says what is kept.
-type KeeperConfig struct {
-	Write []TopicSpec // made if missing
-	Read  []string    // only watched
-	// Turned, if set, is called at each turn of Run, which is every few seconds
+// WatcherConfig says what is kept.
+type WatcherConfig struct {
+	Create []TopicSpec // made if missing
+	Watch  []string    // only watched
+	// Tick, if set, is called at each turn of Run, which is every few seconds
 	// whatever Kafka does. It must not wait.
-	Turned func()
-	Log    *slog.Logger
+	Tick func()
+	Log  *slog.Logger
 }
 
-// Keeper makes and watches topics, and knows whether Kafka answers. Methods are
+// TopicWatcher makes and watches topics, and knows whether Kafka answers. Methods are
 // safe for concurrent use, also before and after Run.
-type Keeper struct {
+type TopicWatcher struct {
 	client  *Client
-	turned  func()
+	tick    func()
 	log     *slog.Logger
 	specs   map[string]TopicSpec
 	names   []string
@@ -147,23 +147,23 @@ type Keeper struct {
 
 	mu sync.Mutex
 	// mu guards everything that follows.
-	state   KeeperState
-	index   map[string]int // of state.Topics
-	wake    chan struct{}  // closed and replaced when waiting may be over
-	waiting bool           // the present wait has been logged
+	state        WatcherState
+	index        map[string]int // of state.Topics
+	changedCh    chan struct{}  // closed and replaced when waiting may be over
+	outageLogged bool           // the present wait has been logged
 }
 
-// NewKeeper checks the configuration; it does no I/O.
-func NewKeeper(c *Client, cfg KeeperConfig) (*Keeper, error) {
-	k := &Keeper{
-		client: c, turned: cfg.Turned, log: cfg.Log, specs: map[string]TopicSpec{}, suspect: make(chan struct{}, 1),
-		index: map[string]int{}, wake: make(chan struct{}), state: KeeperState{Since: time.Now()},
+// NewTopicWatcher checks the configuration; it does no I/O.
+func NewTopicWatcher(c *Client, cfg WatcherConfig) (*TopicWatcher, error) {
+	k := &TopicWatcher{
+		client: c, tick: cfg.Tick, log: cfg.Log, specs: map[string]TopicSpec{}, suspect: make(chan struct{}, 1),
+		index: map[string]int{}, changedCh: make(chan struct{}), state: WatcherState{Since: time.Now()},
 	}
 	if k.log == nil {
 		k.log = slog.New(slog.DiscardHandler)
 	}
-	if k.turned == nil {
-		k.turned = func() {}
+	if k.tick == nil {
+		k.tick = func() {}
 	}
 	add := func(name string, want int) {
 		if _, known := k.index[name]; known {
@@ -173,27 +173,27 @@ func NewKeeper(c *Client, cfg KeeperConfig) (*Keeper, error) {
 		k.names = append(k.names, name)
 		k.state.Topics = append(k.state.Topics, TopicState{Name: name, Want: want, Since: k.state.Since})
 	}
-	for _, s := range cfg.Write {
+	for _, s := range cfg.Create {
 		if err := s.validate(); err != nil {
 			return nil, fmt.Errorf("kafka: %w", err)
 		}
 		k.specs[s.Name] = s
 		add(s.Name, s.Partitions)
 	}
-	for _, name := range cfg.Read {
+	for _, name := range cfg.Watch {
 		add(name, 0)
 	}
 	return k, nil
 }
 
 // Run keeps the topics until ctx ends.
-func (k *Keeper) Run(ctx context.Context) error {
+func (k *TopicWatcher) Run(ctx context.Context) error {
 	doubt := true
 	for {
-		k.turned()
-		pause := wellInterval
+		k.tick()
+		pause := checkInterval
 		if doubt = !k.check(ctx, doubt); doubt {
-			pause = awayInterval
+			pause = outageInterval
 		}
 		suspected, ok := k.pause(ctx, pause)
 		if !ok {
@@ -205,15 +205,15 @@ func (k *Keeper) Run(ctx context.Context) error {
 
 // pause waits for the next check. Suspicion makes it come early, though not
 // before awayInterval is over.
-func (k *Keeper) pause(ctx context.Context, d time.Duration) (suspected, ok bool) {
-	early := time.NewTimer(awayInterval)
+func (k *TopicWatcher) pause(ctx context.Context, d time.Duration) (suspected, ok bool) {
+	early := time.NewTimer(outageInterval)
 	defer early.Stop()
 	select {
 	case <-early.C:
 	case <-ctx.Done():
 		return false, false
 	}
-	late := time.NewTimer(d - awayInterval)
+	late := time.NewTimer(d - outageInterval)
 	defer late.Stop()
 	select {
 	case <-late.C:
@@ -232,7 +232,7 @@ func (k *Keeper) pause(ctx context.Context, d time.Duration) (suspected, ok bool
 
 // Suspect asks for an early check: the caller met an error that Kafka's absence
 // or an old layout explains. It never blocks.
-func (k *Keeper) Suspect() {
+func (k *TopicWatcher) Suspect() {
 	select {
 	case k.suspect <- struct{}{}:
 	default:
@@ -241,31 +241,31 @@ func (k *Keeper) Suspect() {
 
 // check asks Kafka once, with new connections if in doubt, and makes what is
 // missing. It reports whether Kafka answered and all topics to write are there.
-func (k *Keeper) check(ctx context.Context, doubt bool) (settled bool) {
+func (k *TopicWatcher) check(ctx context.Context, doubt bool) (settled bool) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	if doubt {
-		k.client.drop()
+		k.client.dropConns()
 	}
-	meta, err := k.ask(ctx)
+	meta, err := k.fetchMetadata(ctx)
 	if err != nil && !doubt { // an old connection may have ended meanwhile
-		k.client.drop()
-		meta, err = k.ask(ctx)
+		k.client.dropConns()
+		meta, err = k.fetchMetadata(ctx)
 	}
 	if err != nil {
-		k.down(err)
+		k.setDown(err)
 		return false
 	}
-	missing := k.learn(meta)
+	missing := k.update(meta)
 	if len(missing) > 0 {
 		k.create(ctx, missing)
 	}
 	return len(missing) == 0
 }
 
-// ask returns the metadata of the topics, if the broker answers now: metadata
+// fetchMetadata returns the metadata of the topics, if the broker answers now: metadata
 // alone comes from a cache.
-func (k *Keeper) ask(ctx context.Context) (*kafka.MetadataResponse, error) {
+func (k *TopicWatcher) fetchMetadata(ctx context.Context) (*kafka.MetadataResponse, error) {
 	versions, err := k.client.api.ApiVersions(ctx, &kafka.ApiVersionsRequest{})
 	if err == nil {
 		err = versions.Error
@@ -276,8 +276,8 @@ func (k *Keeper) ask(ctx context.Context) (*kafka.MetadataResponse, error) {
 	return k.client.api.Metadata(ctx, &kafka.MetadataRequest{Topics: k.names})
 }
 
-// learn takes over what the metadata says and returns the topics to make.
-func (k *Keeper) learn(meta *kafka.MetadataResponse) []kafka.TopicConfig {
+// update takes over what the metadata says and returns the topics to make.
+func (k *TopicWatcher) update(meta *kafka.MetadataResponse) []kafka.TopicConfig {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	var missing []kafka.TopicConfig
@@ -298,60 +298,60 @@ func (k *Keeper) learn(meta *kafka.MetadataResponse) []kafka.TopicConfig {
 			missing = append(missing, spec.request())
 			now.Error = was.Error // what creating it said
 		}
-		if now.Seen() != was.Seen() {
+		if now.Exists() != was.Exists() {
 			now.Since = time.Now()
 		}
 		if now != was {
 			changed = true
-			k.sayTopic(was, now)
+			k.logTopic(was, now)
 		}
 		k.state.Topics[i] = now
 	}
 	if !k.state.Up {
-		k.state.Up, k.state.Since, k.waiting = true, time.Now(), false
+		k.state.Up, k.state.Since, k.outageLogged = true, time.Now(), false
 		k.log.Info("Kafka answers")
 	}
 	if changed {
-		k.wakeLocked()
+		k.notifyLocked()
 	}
 	return missing
 }
 
-func (k *Keeper) sayTopic(before, now TopicState) {
+func (k *TopicWatcher) logTopic(before, now TopicState) {
 	topic := slog.String("topic", now.Name)
 	switch {
 	case now.Differs():
 		k.log.Warn("topic has another number of partitions than configured, it is used with those it has",
 			topic, slog.Int("configured", now.Want), slog.Int("real", now.Partitions))
-	case now.Seen():
+	case now.Exists():
 		k.log.Info("topic is there", topic, slog.Int("partitions", now.Partitions))
-	case before.Seen():
+	case before.Exists():
 		k.log.Warn("topic is gone", topic)
 	}
 }
 
-func (k *Keeper) create(ctx context.Context, missing []kafka.TopicConfig) {
+func (k *TopicWatcher) create(ctx context.Context, missing []kafka.TopicConfig) {
 	res, err := k.client.api.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: missing})
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	for _, t := range missing {
-		said := err
+		result := err
 		if res != nil {
-			said = res.Errors[t.Topic]
+			result = res.Errors[t.Topic]
 		}
 		text := ""
-		if said != nil && !errors.Is(said, kafka.TopicAlreadyExists) {
-			text = "create: " + said.Error()
+		if result != nil && !errors.Is(result, kafka.TopicAlreadyExists) {
+			text = "create: " + result.Error()
 		}
 		state := &k.state.Topics[k.index[t.Topic]]
 		if text != "" && text != state.Error {
-			k.log.Warn("topic could not be made", slog.String("topic", t.Topic), slog.String("err", said.Error()))
+			k.log.Warn("topic could not be made", slog.String("topic", t.Topic), slog.String("err", result.Error()))
 		}
 		state.Error = text
 	}
 }
 
-func (k *Keeper) down(err error) {
+func (k *TopicWatcher) setDown(err error) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	if errors.Is(err, context.Canceled) {
@@ -362,21 +362,21 @@ func (k *Keeper) down(err error) {
 	}
 	k.state.LastError = err.Error()
 	attrs := []any{slog.Time("since", k.state.Since), slog.String("err", k.state.LastError)}
-	if k.waiting {
+	if k.outageLogged {
 		k.log.Debug("still waiting for Kafka", attrs...)
 		return
 	}
-	k.waiting = true
+	k.outageLogged = true
 	k.log.Info("waiting for Kafka", attrs...)
 }
 
-func (k *Keeper) wakeLocked() {
-	close(k.wake)
-	k.wake = make(chan struct{})
+func (k *TopicWatcher) notifyLocked() {
+	close(k.changedCh)
+	k.changedCh = make(chan struct{})
 }
 
 // State returns what is known now.
-func (k *Keeper) State() KeeperState {
+func (k *TopicWatcher) State() WatcherState {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	s := k.state
@@ -386,29 +386,29 @@ func (k *Keeper) State() KeeperState {
 
 // Topic returns what is known of a topic, and a channel that is closed when
 // something has changed or Kafka is back.
-func (k *Keeper) Topic(name string) (TopicState, <-chan struct{}) {
+func (k *TopicWatcher) Topic(name string) (TopicState, <-chan struct{}) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	i, known := k.index[name]
 	if !known {
-		return TopicState{Name: name, Error: "not among the kept topics"}, k.wake
+		return TopicState{Name: name, Error: "not among the kept topics"}, k.changedCh
 	}
-	return k.state.Topics[i], k.wake
+	return k.state.Topics[i], k.changedCh
 }
 
 // changed returns a channel that is closed when something has changed or Kafka
 // is back.
-func (k *Keeper) changed() <-chan struct{} {
+func (k *TopicWatcher) changed() <-chan struct{} {
 	k.mu.Lock()
 	defer k.mu.Unlock()
-	return k.wake
+	return k.changedCh
 }
 
 // Wait waits until a topic has been seen and returns its real partition count.
-func (k *Keeper) Wait(ctx context.Context, name string) (int, error) {
+func (k *TopicWatcher) Wait(ctx context.Context, name string) (int, error) {
 	for {
 		t, wake := k.Topic(name)
-		if t.Seen() {
+		if t.Exists() {
 			return t.Partitions, nil
 		}
 		select {

@@ -9,20 +9,20 @@ import (
 	"github.com/carga-ev/carga/internal/growth"
 )
 
-func TestWhatIsSaidAgainIsOwedOnce(t *testing.T) {
+func TestRepeatedEventIsInFlightOnce(t *testing.T) {
 	t.Parallel()
-	var o route.Owed
+	var o route.Dedup
 	var called []string
-	take := func(seq charge.Seq, value, name string) *route.Debt {
-		d := route.Decision{Kind: route.Event, Said: route.Said{CP: "CP_1", Journal: "j", Seq: seq}, Record: route.Record{Value: []byte(value)}}
-		debt, earlier := o.Take(&d, func() { called = append(called, name) })
-		if (debt == nil) == (earlier == nil) {
-			t.Fatalf("%s: it waits already or it does not: got %v and %t", name, debt, earlier != nil)
+	take := func(seq charge.Seq, value, name string) *route.InFlight {
+		d := route.Decision{Kind: route.Event, EventKey: route.EventKey{CP: "CP_1", Journal: "j", Seq: seq}, Record: route.Record{Value: []byte(value)}}
+		event, earlier := o.Add(&d, func() { called = append(called, name) })
+		if (event == nil) == (earlier == nil) {
+			t.Fatalf("%s: it waits already or it does not: got %v and %t", name, event, earlier != nil)
 		}
 		if earlier != nil {
 			earlier()
 		}
-		return debt
+		return event
 	}
 	saw := func(want ...string) {
 		t.Helper()
@@ -37,13 +37,13 @@ func TestWhatIsSaidAgainIsOwedOnce(t *testing.T) {
 	}
 	saw("first", "again")
 	other := take(1, "x", "other bytes")
-	o.End(other)()
+	o.Remove(other)()
 	saw("first", "again", "other bytes")
 	if take(1, "a", "last") != nil {
 		t.Fatal("what had other bytes ended the debt")
 	}
-	o.End(first)()
-	o.End(second)()
+	o.Remove(first)()
+	o.Remove(second)()
 	saw("first", "again", "other bytes", "once more", "last", "second")
 	if take(1, "a", "afresh") == nil {
 		t.Fatal("what Kafka has is not carried again")
@@ -51,13 +51,13 @@ func TestWhatIsSaidAgainIsOwedOnce(t *testing.T) {
 }
 
 // What waited and is gone leaves nothing behind, however much came.
-func TestOwedForgetsWhatKafkaHas(t *testing.T) {
+func TestDedupForgetsWrittenEvents(t *testing.T) {
 	t.Parallel()
-	var o route.Owed
+	var o route.Dedup
 	for seq := range charge.Seq(100_000) {
-		d := route.Decision{Kind: route.Event, Said: route.Said{CP: "CP_1", Journal: "j", Seq: seq}, Record: route.Record{Value: []byte("a")}}
-		debt, _ := o.Take(&d, func() {})
-		o.End(debt)()
+		d := route.Decision{Kind: route.Event, EventKey: route.EventKey{CP: "CP_1", Journal: "j", Seq: seq}, Record: route.Record{Value: []byte("a")}}
+		event, _ := o.Add(&d, func() {})
+		o.Remove(event)()
 	}
 	for path, n := range growth.Elements(o) {
 		if n != 0 {

@@ -8,11 +8,11 @@ import (
 	"github.com/carga-ev/carga/bridge/route"
 )
 
-// Books count what is owed to Kafka: everything that came in order, not the
+// Counts count what is owed to Kafka: everything that came in order, not the
 // latest values.
 //
 // Invariant: Accepted = Forwarded + DeadLetters + Buffered at every moment.
-type Books struct {
+type Counts struct {
 	Accepted    int64 // since the start
 	Forwarded   int64 // Kafka took it where it belongs
 	DeadLetters int64 // Kafka took it as a dead letter
@@ -29,88 +29,88 @@ type ending int
 const (
 	forwarded ending = iota
 	deadLetter
-	withdrawn // it was not taken over after all
+	notAccepted // it was not taken over after all
 )
 
-// ledger keeps the Books.
-type ledger struct {
+// counters keeps the Books.
+type counters struct {
 	mu sync.Mutex
 	// mu guards everything that follows.
-	books Books
-	owed  *list.List // the times of what is buffered, in the order of coming
+	counts  Counts
+	pending *list.List // the times of what is buffered, in the order of coming
 }
 
-func newLedger() *ledger { return &ledger{owed: list.New()} }
+func newCounters() *counters { return &counters{pending: list.New()} }
 
 // accept books one message and returns how to book its end; only the first
 // call of that counts.
-func (l *ledger) accept(at time.Time) (end func(ending)) {
+func (l *counters) accept(at time.Time) (end func(ending)) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.books.Accepted++
-	l.books.Buffered++
-	entry := l.owed.PushBack(at)
+	l.counts.Accepted++
+	l.counts.Buffered++
+	entry := l.pending.PushBack(at)
 	return func(how ending) {
 		l.mu.Lock()
 		defer l.mu.Unlock()
 		if entry == nil {
 			return
 		}
-		l.owed.Remove(entry)
+		l.pending.Remove(entry)
 		entry = nil
-		l.books.Buffered--
+		l.counts.Buffered--
 		switch how {
 		case forwarded:
-			l.books.Forwarded++
+			l.counts.Forwarded++
 		case deadLetter:
-			l.books.DeadLetters++
-		case withdrawn:
-			l.books.Accepted--
+			l.counts.DeadLetters++
+		case notAccepted:
+			l.counts.Accepted--
 		}
 	}
 }
 
-// why notes why the dead letter that ends now is one.
-func (l *ledger) why(words string) {
+// setLastDeadLetter notes why the dead letter that ends now is one.
+func (l *counters) setLastDeadLetter(words string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.books.LastDeadLetter = words
+	l.counts.LastDeadLetter = words
 }
 
-func (l *ledger) read() Books {
+func (l *counters) snapshot() Counts {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	b := l.books
-	if e := l.owed.Front(); e != nil {
+	b := l.counts
+	if e := l.pending.Front(); e != nil {
 		b.Oldest, _ = e.Value.(time.Time)
 	}
 	return b
 }
 
-// debts are what is owed, each once.
-type debts struct {
+// dedup are what is owed, each once.
+type dedup struct {
 	mu sync.Mutex
 	// mu guards everything that follows.
-	owed    route.Owed
+	events  route.Dedup
 	repeats int64
 }
 
-func (d *debts) take(e *route.Decision, done func()) (debt *route.Debt, earlier func()) {
+func (d *dedup) add(e *route.Decision, done func()) (event *route.InFlight, earlier func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if debt, earlier = d.owed.Take(e, done); debt == nil {
+	if event, earlier = d.events.Add(e, done); event == nil {
 		d.repeats++
 	}
-	return debt, earlier
+	return event, earlier
 }
 
-func (d *debts) end(debt *route.Debt) (done func()) {
+func (d *dedup) remove(event *route.InFlight) (done func()) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.owed.End(debt)
+	return d.events.Remove(event)
 }
 
-func (d *debts) repeated() int64 {
+func (d *dedup) repeated() int64 {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.repeats
