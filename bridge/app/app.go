@@ -80,7 +80,6 @@ func newBridge(cfg Config, deps Deps) (*bridge, error) {
 	b.kafka, err = kafkaside.New(kafkaside.Config{
 		Name: cfg.Name, Brokers: cfg.Kafka.Brokers, ClientID: cfg.Kafka.ClientID, Dial: deps.DialKafka,
 		Router: cfg.router(), Topics: cfg.specs(), Grace: cfg.StopWithin,
-		LimitRecords: cfg.Buffer.Messages, LimitBytes: cfg.Buffer.Bytes,
 		HeartbeatTick: b.server.Loop("heartbeat").Beat, TopicsTick: b.server.LoopWithin("kafka_topics", 30*time.Second).Beat, Log: deps.Log,
 	})
 	if err != nil {

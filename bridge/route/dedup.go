@@ -6,30 +6,35 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// EventKey names what a charging point says: until Central answers, it says the same
-// again and again.
+// EventKey identifies an event. An agent repeats an event, with the same key and
+// the same bytes, until Central acknowledges it.
 type EventKey struct {
 	CP      charge.CPID
 	Journal charge.JournalID
 	Seq     charge.Seq
 }
 
-// Dedup are the events that wait for Kafka. One that is said again while it waits
-// is held once, so that what waits does not grow however long Kafka is away. The
-// zero value is ready; it is not safe for concurrent use.
+// Dedup keeps the events in flight: received by MQTT and not yet written to
+// Kafka. An event that is repeated meanwhile is held once, so that the bridge
+// needs no more memory the longer Kafka is away.
+//
+// The zero value is ready. It is not safe for concurrent use.
 type Dedup struct{ events map[EventKey]*InFlight }
 
-// InFlight is one event that waits.
+// InFlight is one event in flight.
 type InFlight struct {
 	key   EventKey
 	value []byte
-	done  func()
+	done  func() // acknowledges the last copy that was received
 }
 
-// Add takes in an event that came, and what is to be called when Kafka has it.
-// If the very same waits already, debt is nil: the new message stands for it from
-// now on, since the broker may have delivered again what an older connection left
-// open, and earlier is the older one's done, to be called now.
+// Add registers an event that was received, and done, which acknowledges it to
+// MQTT once Kafka has it.
+//
+// If an identical event is in flight already, event is nil: the new copy
+// replaces the old one, because the broker may have redelivered what an older
+// connection left unacknowledged, and acknowledgements count on the newest
+// connection only. replaced is the old copy's done, which the caller calls now.
 func (o *Dedup) Add(d *Decision, done func()) (event *InFlight, replaced func()) {
 	was := o.events[d.EventKey]
 	switch {
@@ -37,7 +42,7 @@ func (o *Dedup) Add(d *Decision, done func()) (event *InFlight, replaced func())
 	case bytes.Equal(was.value, d.Record.Value):
 		replaced, was.done = was.done, done
 		return nil, replaced
-	default: // other bytes under one name: Central judges
+	default: // the same key with other bytes: both are forwarded, Central decides
 		return &InFlight{done: done}, nil
 	}
 	if o.events == nil {
@@ -48,7 +53,8 @@ func (o *Dedup) Add(d *Decision, done func()) (event *InFlight, replaced func())
 	return event, nil
 }
 
-// Remove forgets a debt and returns what is to be called if Kafka has the event.
+// Remove ends an event. It returns the done to call if the event was written to
+// Kafka.
 func (o *Dedup) Remove(event *InFlight) (done func()) {
 	if o.events[event.key] == event {
 		delete(o.events, event.key)

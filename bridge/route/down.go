@@ -8,9 +8,9 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// skew is how far the clocks of Central and of the bridge may differ before a
-// command that arrives as it is written would count as old.
-const skew = 30 * time.Second
+// clockTolerance is how far the clocks of Central and of the bridge may differ
+// before a command that arrives immediately would count as expired.
+const clockTolerance = 30 * time.Second
 
 // CommandRecord is a record of cp-commands.
 type CommandRecord struct {
@@ -22,20 +22,20 @@ type CommandRecord struct {
 	At        charge.Time // when the bridge read it
 }
 
-// Publish is a message for MQTT, QoS 1.
+// Publish is a message to publish by MQTT with QoS 1.
 type Publish struct {
 	CP       charge.CPID
 	Topic    string
 	Payload  []byte
-	Retained bool // an acknowledgement: the latest one is enough
-	// Expires is the end of a command.
+	Retained bool // true for an acknowledgement, of which the latest one is enough
+	// Expires is when a command ends, by Central's clock.
 	Expires charge.Time
-	// Life is how long after its sending a command may take effect.
+	// Life is how long after its sending a command may have an effect.
 	Life time.Duration
 }
 
-// Down decides about a record of cp-commands. The dead letter is nil when it
-// can be published.
+// Down decides what becomes of a record of cp-commands. The dead letter is nil
+// when the record can be published.
 func (r Router) Down(o CommandRecord) (Publish, *Decision) {
 	cp, err := charge.ParseCPID(o.Key)
 	if err != nil {
@@ -63,19 +63,22 @@ func (r Router) Down(o CommandRecord) (Publish, *Decision) {
 		wire.HeaderKind, o.Kind, wire.KindValueCommand, wire.KindValueAck))
 }
 
-// Stale reports whether a command must not be published any more. In the log
-// read at a start (backlog) its own end counts; live, 30 s are granted to
-// clocks that differ, and it may not have waited here longer than it lives.
+// Stale reports whether a command must not be published any more. waited is how
+// long the bridge has held it. For a command of the backlog, which was in the
+// log when the bridge started, its end counts. For a live one, its end may be
+// passed by clockTolerance, but the bridge may not have held it longer than its
+// life.
 func (p Publish) Stale(now charge.Time, waited time.Duration, backlog bool) bool {
 	switch {
 	case p.Retained:
-		return false // an acknowledgement stays true
+		return false // an acknowledgement never expires
 	case backlog:
 		return now >= p.Expires
 	}
-	return waited >= p.Life || now.Sub(p.Expires) > skew
+	return waited >= p.Life || now.Sub(p.Expires) > clockTolerance
 }
 
+// deadLetterCommand makes a dead letter of a record of cp-commands.
 func (r Router) deadLetterCommand(o CommandRecord, cp charge.CPID, reason string) *Decision {
 	return &Decision{
 		Kind: DeadLetter, CP: cp, Reason: reason,

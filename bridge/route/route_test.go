@@ -66,7 +66,7 @@ func TestUp(t *testing.T) {
 		{"foreign topic", "weather/today", event, false, route.DeadLetter, "cp-events-dlq", "topic"},
 		{"bad cp_id", "cp/a b/up/event", event, false, route.DeadLetter, "cp-events-dlq", "cp_id"},
 		{"unknown kind", "cp/CP_001/up/song", event, false, route.DeadLetter, "cp-events-dlq", "kind"},
-		{"downwards", "cp/CP_001/down/command", event, false, route.DeadLetter, "cp-events-dlq", "not said by a charging point"},
+		{"downwards", "cp/CP_001/down/command", event, false, route.DeadLetter, "cp-events-dlq", "is not sent by charging points"},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			d := router().Up(route.Message{Topic: tc.topic, Payload: tc.payload, Retained: tc.retained, At: 1000})

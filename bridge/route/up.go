@@ -13,7 +13,7 @@ type Topics struct {
 	Events, Telemetry, Monitor, Commands, DeadLetters string
 }
 
-// DefaultTopics are the names of docs/PROTOCOL.md.
+// DefaultTopics returns the names of docs/PROTOCOL.md.
 func DefaultTopics() Topics {
 	return Topics{
 		Events: wire.TopicEvents, Telemetry: wire.TopicTelemetry, Monitor: wire.TopicMonitor,
@@ -21,36 +21,38 @@ func DefaultTopics() Topics {
 	}
 }
 
-// Router knows the names of topics on both sides.
+// Router maps messages between MQTT and Kafka. It holds the names of the topics
+// on both sides.
 type Router struct {
 	MQTT  wire.Topics
 	Kafka Topics
 }
 
-// Message is what MQTT delivered.
+// Message is a message that MQTT delivered.
 type Message struct {
 	Topic    string
 	Payload  []byte
-	Retained bool // it was delivered because of a subscription, from the broker's memory
+	Retained bool // the broker had stored it and delivered it because of a subscription
 	At       charge.Time
 }
 
 // Header is a header of a Kafka record.
 type Header struct{ Key, Value string }
 
-// Record is what is written to Kafka.
+// Record is a record to be written to Kafka.
 type Record struct {
 	Topic   string
 	Key     string
-	Value   []byte // the bytes that came, not a copy
+	Value   []byte // the bytes that were received, not a copy
 	Headers []Header
 }
 
-// Kind says how a record is carried.
+// Kind is how a record is delivered.
 type Kind int
 
-// The kinds of records. All but Telemetry are carried in order and owed until
-// Kafka took them; of Telemetry the latest per charging point is enough.
+// The kinds of records. Events and dead letters are delivered in order and
+// acknowledged to MQTT once Kafka has them. Of Presence and Telemetry the latest
+// value per charging point is enough.
 const (
 	Event Kind = iota + 1
 	Presence
@@ -62,21 +64,21 @@ const (
 type Decision struct {
 	Kind   Kind
 	Record Record
-	// CP is empty when the topic names none.
+	// CP is the charging point; empty when the topic names none.
 	CP charge.CPID
-	// EventKey names an Event; empty otherwise.
+	// EventKey identifies an Event; empty for the other kinds.
 	EventKey EventKey
-	// Reason says why it is a dead letter; empty otherwise.
+	// Reason is why the message is a dead letter; empty otherwise.
 	Reason string
 }
 
-// Limits of dead letters: Kafka must take them whatever came by MQTT.
+// Limits of dead letters: Kafka must accept them, whatever was received by MQTT.
 const (
-	maxDeadLetter = 60 << 10
-	maxHeader     = 512
+	maxDeadLetter = 60 << 10 // bytes of the value
+	maxHeader     = 512      // bytes of a header
 )
 
-// Up decides about a message from MQTT.
+// Up decides what becomes of a message from MQTT.
 func (r Router) Up(m Message) Decision {
 	cp, kind, err := r.MQTT.Parse(m.Topic)
 	if err != nil {
@@ -99,7 +101,7 @@ func (r Router) Up(m Message) Decision {
 		d.Record.Headers = append(d.Record.Headers, Header{wire.HeaderKind, wire.KindValuePresence})
 		_, err = wire.DecodePresence(m.Payload)
 	case wire.KindCommand, wire.KindAck:
-		err = fmt.Errorf("%s is not said by a charging point", kind)
+		err = fmt.Errorf("%s is not sent by charging points", kind)
 	}
 	if err != nil {
 		return r.deadLetter(m, cp, err.Error())
@@ -107,6 +109,8 @@ func (r Router) Up(m Message) Decision {
 	return d
 }
 
+// checkEvent validates an event and that it belongs to the charging point of its
+// topic.
 func checkEvent(m Message, cp charge.CPID) (wire.Record, error) {
 	if m.Retained {
 		return wire.Record{}, errRetained
@@ -118,6 +122,7 @@ func checkEvent(m Message, cp charge.CPID) (wire.Record, error) {
 	return rec, checkName(cp, rec.CPID)
 }
 
+// checkTelemetry is checkEvent for telemetry.
 func checkTelemetry(m Message, cp charge.CPID) error {
 	if m.Retained {
 		return errRetained
@@ -129,7 +134,8 @@ func checkTelemetry(m Message, cp charge.CPID) error {
 	return checkName(cp, t.CPID)
 }
 
-// errRetained: a broker that remembers an event would deliver it for ever.
+// errRetained refuses what the broker would deliver again with every
+// subscription.
 var errRetained = errors.New("is retained; events and telemetry are not")
 
 func checkName(topic, body charge.CPID) error {
@@ -139,12 +145,13 @@ func checkName(topic, body charge.CPID) error {
 	return nil
 }
 
-// originHeaders says where a message comes from. There is room for one more header.
+// originHeaders describes where a message comes from. The slice has capacity for
+// one more header.
 func originHeaders(m Message) []Header {
 	return append(make([]Header, 0, 3), Header{wire.HeaderTopic, cut(m.Topic)}, Header{wire.HeaderReceivedAt, m.At.String()})
 }
 
-// deadLetter makes a dead letter. Its value is cut to what Kafka takes.
+// deadLetter makes a dead letter of a message.
 func (r Router) deadLetter(m Message, cp charge.CPID, reason string) Decision {
 	return Decision{
 		Kind: DeadLetter, CP: cp, Reason: reason,
@@ -152,6 +159,8 @@ func (r Router) deadLetter(m Message, cp charge.CPID, reason string) Decision {
 	}
 }
 
+// deadLetterRecord makes the record of a dead letter. The value is cut to what
+// Kafka accepts.
 func (r Router) deadLetterRecord(key string, value []byte, headers []Header) Record {
 	if len(value) > maxDeadLetter {
 		headers = append(headers, Header{"cut_from_bytes", fmt.Sprint(len(value))})
@@ -166,6 +175,7 @@ func (r Router) Poison(rec Record, reason string) Record {
 	return r.deadLetterRecord(rec.Key, rec.Value, append(headers, Header{wire.HeaderReason, cut(reason)}))
 }
 
+// cut shortens the text of a header.
 func cut(s string) string {
 	if len(s) > maxHeader {
 		return s[:maxHeader]

@@ -264,7 +264,7 @@ func (o *others) publish(topic string, all ...journaltest.Message) {
 		if m.Kind != "" {
 			r.Headers = append(r.Headers, kafkalink.Header{Key: wire.HeaderKind, Value: []byte(m.Kind)})
 		}
-		if _, err := o.producer.Enqueue(r); err != nil {
+		if err := o.producer.Enqueue(r); err != nil {
 			o.t.Error(err)
 		}
 	}

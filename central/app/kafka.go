@@ -77,9 +77,9 @@ func newKafkaIO(cfg Config, dial func(context.Context, string, string) (net.Conn
 		return nil, err
 	}
 	l.lossy, err = kafkalink.NewProducer(l.client, l.keeper, kafkalink.ProducerConfig{
-		Topics: []kafkalink.TopicSpec{k.Spec(&t.CentralEvents), k.Spec(&t.Monitor), k.Spec(&t.Commands)},
-		Latest: []string{t.CentralEvents.Name, t.Monitor.Name},
-		Limits: kafkalink.Limits{HighRecords: maxQueued / 2, HardRecords: maxQueued}, Grace: -1, Log: log,
+		Topics:     []kafkalink.TopicSpec{k.Spec(&t.CentralEvents), k.Spec(&t.Monitor), k.Spec(&t.Commands)},
+		Latest:     []string{t.CentralEvents.Name, t.Monitor.Name},
+		MaxRecords: maxQueued, Grace: -1, Log: log,
 	})
 	return l, err
 }
@@ -312,7 +312,7 @@ func (l *kafkaIO) Produce(_ context.Context, r outbox.Row, done func()) error {
 	for name, value := range r.Headers {
 		headers = append(headers, kafkalink.Header{Key: name, Value: []byte(value)})
 	}
-	_, err := l.durable.Enqueue(kafkalink.Record{
+	err := l.durable.Enqueue(kafkalink.Record{
 		Topic: r.Topic, Key: []byte(r.Key), Value: r.Value, Headers: headers,
 		Done: func(kafkalink.Outcome) { done() }, // always Produced: the producer keeps what is refused
 	})

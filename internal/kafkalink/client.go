@@ -20,16 +20,16 @@ const (
 	metadataTTL    = time.Second
 )
 
-// ClientConfig says where Kafka is.
+// ClientConfig is how to reach Kafka.
 type ClientConfig struct {
 	Brokers  []string // host:port, at least one
 	ClientID string
-	// Topics are all topics of this process, read or written; the client keeps
-	// metadata of no others.
+	// Topics are all topics that this process reads or writes. The client keeps
+	// metadata of these only.
 	Topics []string
 	TLS    *tls.Config
 	SASL   sasl.Mechanism
-	// Dial replaces the network, for tests in memory.
+	// Dial, if set, replaces the network, for tests in memory.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
@@ -37,13 +37,13 @@ type ClientConfig struct {
 type Client struct {
 	api       *kafka.Client
 	transport *kafka.Transport
-	stop      context.CancelFunc
+	stop      context.CancelFunc // ends the transport
 
 	mu sync.Mutex
 	// mu guards everything that follows.
 	conns  map[*trackedConn]struct{}
 	closed bool
-	open   sync.WaitGroup // one per line
+	open   sync.WaitGroup // one per element of conns
 }
 
 // NewClient checks the configuration; it does no I/O.
@@ -81,24 +81,25 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	return c, nil
 }
 
-// Close ends all connections and waits until they have ended. Call it after
-// everything that uses the client has returned.
+// Close closes all connections and waits until kafka-go has let go of them. Call
+// it after everything that uses the client has returned.
 func (c *Client) Close() {
 	c.stop()
 	c.transport.CloseIdleConnections()
 	c.mu.Lock()
 	c.closed = true
 	for l := range c.conns {
-		_ = l.Conn.Close() // its reader sees the end and closes the line
+		_ = l.Conn.Close() // kafka-go reads the error and closes the trackedConn
 	}
 	c.mu.Unlock()
 	c.open.Wait()
 }
 
-// dropConns makes the next request begin with new connections and new metadata.
-// Requests under way keep theirs.
+// dropConns makes the next request use new connections and new metadata. Requests
+// in flight keep their connections.
 func (c *Client) dropConns() { c.transport.CloseIdleConnections() }
 
+// track registers a dialled connection, or closes it if the client is closed.
 func (c *Client) track(conn net.Conn) (net.Conn, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -111,13 +112,14 @@ func (c *Client) track(conn net.Conn) (net.Conn, error) {
 	return l, nil
 }
 
-// trackedConn is a connection that is counted until it is closed.
+// trackedConn is a connection that its client counts until it is closed.
 type trackedConn struct {
 	net.Conn
 	client *Client
 	once   sync.Once
 }
 
+// Close implements net.Conn.
 func (l *trackedConn) Close() error {
 	err := l.Conn.Close()
 	l.once.Do(func() {

@@ -10,20 +10,22 @@ import (
 )
 
 // Batches that cannot be decoded. A broker refuses them when they are produced,
-// but its disk may be damaged later: then the same answer comes for ever, and
-// what lies behind it would never be read. All senders whose words matter say
-// again what nobody confirmed, so such a batch is passed over.
+// but its disk may be damaged later. Then every fetch returns the same bytes,
+// and the records behind them would never be read. Such a batch is skipped:
+// senders of durable records repeat what Central has not acknowledged.
 const (
-	// damagedTries is how often in a row the place must fail, while the same
-	// broker answers everything else, before it counts as damaged.
+	// damagedTries is how often in a row a fetch at one offset must fail, while
+	// the same broker answers everything else, before its batch counts as
+	// damaged.
 	damagedTries = 5
-	// maxDamage bounds the offsets looked at in one go for the end of it.
+	// maxDamage bounds the offsets that are tried in one search for the end of
+	// the damage.
 	maxDamage = 10_000
 )
 
-// skipUndecodable notes that the records at the place could not be fetched although
-// the place was just found, and passes over them once that is sure. It returns
-// the error to go on with.
+// skipUndecodable counts that the records at the present offset could not be
+// decoded although the reader has just located it, and skips them once damage is
+// certain. It returns the error with which the reader retries.
 func (r *PartitionReader) skipUndecodable(ctx context.Context, err error) error {
 	if !isContentError(ctx, err) {
 		r.undecodedTries = 0
@@ -37,10 +39,10 @@ func (r *PartitionReader) skipUndecodable(ctx context.Context, err error) error 
 		return err
 	}
 	if _, _, again := r.fetch(ctx, r.next, fetchBytes); !isContentError(ctx, again) {
-		r.undecodedTries = 0 // the line was bad, not the log
+		r.undecodedTries = 0 // the connection was bad, not the log
 		return err
 	}
-	r.cfg.Log.Error("records that cannot be decoded are passed over", slog.Int64("offset", r.next), slog.Int64("records", behind-r.next), slog.String("err", err.Error()))
+	r.cfg.Log.Error("records that cannot be decoded are skipped", slog.Int64("offset", r.next), slog.Int64("records", behind-r.next), slog.String("err", err.Error()))
 	r.mu.Lock()
 	r.state.Unreadable += uint64(behind - r.next) //nolint:gosec // behind is greater
 	r.mu.Unlock()
@@ -48,8 +50,9 @@ func (r *PartitionReader) skipUndecodable(ctx context.Context, err error) error 
 	return err
 }
 
-// endOfDamage finds the first offset behind the place that can be fetched. A
-// broker answers each offset within a batch with the whole batch.
+// endOfDamage returns the first offset behind the present one that can be
+// fetched. A broker answers each offset within a batch with the whole batch, so
+// that offsets are tried one by one.
 func (r *PartitionReader) endOfDamage(ctx context.Context) (offset int64, found bool) {
 	_, end, err := r.bounds(ctx)
 	if err != nil {
@@ -67,8 +70,8 @@ func (r *PartitionReader) endOfDamage(ctx context.Context) (offset int64, found 
 	return 0, false
 }
 
-// isContentError reports whether a fetch failed by what came, not by how: neither
-// the broker refused it nor the network broke.
+// isContentError reports whether a fetch failed because of the bytes received:
+// neither did the broker refuse it nor the network fail.
 func isContentError(ctx context.Context, err error) bool {
 	_, refused := errors.AsType[kafka.Error](err)
 	_, network := errors.AsType[net.Error](err)

@@ -13,30 +13,33 @@ import (
 	"github.com/carga-ev/carga/internal/backoff"
 )
 
-// class says what an error means for the next attempt.
+// class is what an error means for the next attempt.
 type class int
 
 const (
 	classRetry class = iota // everything that is not known better
-	// classStale: the cluster moved on; the cached layout is of no use.
+	// classStale: leaders or partitions have changed; the cached metadata is of
+	// no use.
 	classStale
-	// classTooLarge: the batch, or a single record, is larger than allowed.
+	// classTooLarge: the batch, or a single record, is larger than the topic
+	// allows.
 	classTooLarge
 	// classInvalid: the broker refuses a record of the batch.
 	classInvalid
-	// classDenied: an operator must act; it is tried again, slowly.
+	// classDenied: an operator must act; retried slowly.
 	classDenied
-	// classClock: Kafka refuses the timestamps; it answers, and all is well once
-	// the clocks agree.
+	// classClock: Kafka refuses the timestamps. It answers, and accepts the
+	// records once the clocks agree.
 	classClock
 )
 
+// classify returns the class of an error of kafka-go.
 func classify(err error) class {
 	code, ok := errors.AsType[kafka.Error](err)
 	if !ok {
 		return classRetry
 	}
-	//nolint:exhaustive // every other code is tried again
+	//nolint:exhaustive // every other code is retried
 	switch code {
 	case kafka.MessageSizeTooLarge, kafka.RecordListTooLarge:
 		return classTooLarge
@@ -52,8 +55,8 @@ func classify(err error) class {
 	return classRetry
 }
 
-// reasonOf says in words for an operator why Kafka did not take a record, so that
-// the same cause has the same words.
+// reasonOf explains to an operator why Kafka did not accept a record. The same
+// cause always has the same words.
 func reasonOf(err error) string {
 	code, answered := errors.AsType[kafka.Error](err)
 	_, network := errors.AsType[net.Error](err)
@@ -75,12 +78,13 @@ func reasonOf(err error) string {
 const (
 	reasonNoLeader = "the partition has no leader: a broker is away"
 	reasonUnknown  = "the topic or the partition does not exist"
-	// ReasonClock is the reason of a part whose clock is ahead.
+	// ReasonClock is the reason when the clock of this machine is ahead.
 	ReasonClock = "this machine's clock is ahead of Kafka's: Kafka refuses the timestamps"
 )
 
+// reasonOfCode is reasonOf for an error code of the broker.
 func reasonOfCode(code kafka.Error) string {
-	//nolint:exhaustive // every other code has words of its own
+	//nolint:exhaustive // every other code has a title of its own
 	switch code {
 	case kafka.InvalidTimestamp:
 		return ReasonClock
@@ -111,7 +115,8 @@ func reasonOfCode(code kafka.Error) string {
 const (
 	minRetry = 50 * time.Millisecond
 	maxRetry = 2 * time.Second
-	// deniedRetry spaces attempts that only an operator can make succeed.
+	// deniedRetry is the least pause between attempts that only an operator can
+	// make succeed.
 	deniedRetry = 10 * time.Second
 )
 
@@ -121,8 +126,9 @@ type retrier struct {
 	watcher *TopicWatcher
 }
 
-// wait waits for the next attempt after err, or until Kafka is back. It
-// reports false when ctx has ended.
+// wait waits for the next attempt after err, or until Kafka answers again
+// (wake). It reports false when ctx has ended. Errors that an absent or changed
+// cluster explains make the watcher check at once.
 func (p *retrier) wait(ctx context.Context, err error, wake <-chan struct{}) bool {
 	wait := p.backoff.Next()
 	switch classify(err) {
@@ -130,7 +136,7 @@ func (p *retrier) wait(ctx context.Context, err error, wake <-chan struct{}) boo
 		p.watcher.Suspect()
 	case classDenied:
 		wait = max(wait, deniedRetry)
-	case classTooLarge, classInvalid: // of a record that is kept: the topic must be changed
+	case classTooLarge, classInvalid: // of a record that is kept: an operator must change the topic
 		wait = max(wait, deniedRetry)
 	case classClock:
 	}

@@ -112,13 +112,13 @@ type part struct {
 }
 
 type setup struct {
-	topics []kafkalink.TopicSpec
-	latest []string
-	read   []string
-	limits kafkalink.Limits
-	grace  time.Duration
-	seed   uint64
-	keep   bool
+	topics     []kafkalink.TopicSpec
+	latest     []string
+	read       []string
+	maxRecords int
+	grace      time.Duration
+	seed       uint64
+	keep       bool
 }
 
 // one is the topic "a" with one partition.
@@ -135,20 +135,20 @@ func (w *world) open(tb testing.TB, s setup) *part {
 	if err != nil {
 		tb.Fatal(err)
 	}
-	keeper, err := kafkalink.NewTopicWatcher(client, kafkalink.WatcherConfig{Create: s.topics, Watch: s.read})
+	watcher, err := kafkalink.NewTopicWatcher(client, kafkalink.WatcherConfig{Create: s.topics, Watch: s.read})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	producer, err := kafkalink.NewProducer(client, keeper, kafkalink.ProducerConfig{
-		Topics: s.topics, Latest: s.latest, Limits: s.limits, Grace: s.grace, Keep: s.keep, Rand: rand.New(rand.NewPCG(s.seed, 1)),
+	producer, err := kafkalink.NewProducer(client, watcher, kafkalink.ProducerConfig{
+		Topics: s.topics, Latest: s.latest, MaxRecords: s.maxRecords, Grace: s.grace, Keep: s.keep, Rand: rand.New(rand.NewPCG(s.seed, 1)),
 	})
 	if err != nil {
 		tb.Fatal(err)
 	}
-	p := &part{client: client, watcher: keeper, producer: producer}
+	p := &part{client: client, watcher: watcher, producer: producer}
 	ctx, cancel := context.WithCancel(context.Background())
 	var running sync.WaitGroup
-	running.Go(func() { _ = keeper.Run(ctx) })
+	running.Go(func() { _ = watcher.Run(ctx) })
 	running.Go(func() { _ = producer.Run(ctx) })
 	p.stop = sync.OnceFunc(func() {
 		cancel()
@@ -211,7 +211,7 @@ func (p *part) enqueue(tb testing.TB, e *ends, topic string, texts ...string) {
 		if e != nil {
 			r.Done = e.of(text)
 		}
-		if _, err := p.producer.Enqueue(r); err != nil {
+		if err := p.producer.Enqueue(r); err != nil {
 			tb.Fatal(err)
 		}
 	}

@@ -7,15 +7,15 @@ import (
 	"time"
 )
 
-// Trouble is something that a part cannot do although Kafka answers.
+// Trouble is something that a program cannot do although Kafka answers.
 type Trouble struct {
 	Since  time.Time
-	Reason string // in words for a person, without figures that change by themselves
+	Reason string // for a person; it changes only when the trouble does
 }
 
-// Troubles says what a part cannot write or read for longer than ten seconds,
-// and which topics are missing, the oldest trouble first. There are none while
-// Kafka does not answer at all: that is Kafka's outage, which the keeper tells.
+// Troubles returns what has not been written or read for longer than ten seconds,
+// and which topics are missing, the oldest trouble first. While Kafka does not
+// answer at all there are none: that is one outage, which WatcherState reports.
 func Troubles(k WatcherState, written []Stats, read []ReaderState) []Trouble {
 	if !k.Up {
 		return nil
@@ -30,7 +30,7 @@ func Troubles(k WatcherState, written []Stats, read []ReaderState) []Trouble {
 	}
 	for _, t := range k.Topics {
 		if !t.Exists() && t.Error != "" && late(t.Since) {
-			all = append(all, Trouble{t.Since, fmt.Sprintf("topic %s is not there: %s", t.Name, t.Error)})
+			all = append(all, Trouble{t.Since, fmt.Sprintf("topic %s does not exist: %s", t.Name, t.Error)})
 		}
 	}
 	silent := map[string]Trouble{}

@@ -19,56 +19,58 @@ import (
 const (
 	maxBatchRecords = 1000
 	maxBatchBytes   = 900_000
-	// minBatchBytes is where a lane stops halving its batches for a topic that
-	// takes less than expected; single records may still be larger.
+	// minBatchBytes is the smallest limit to which a lane halves its batches,
+	// for a topic that accepts less than was configured. A single larger record
+	// is still sent.
 	minBatchBytes = 8 << 10
-	// batchFrame is more than the header of a batch.
+	// batchFrame is more than the header of a batch takes.
 	batchFrame = 256
 )
 
-// LaneStats are the books of one partition.
+// LaneStats are the counts of one partition, and why it is not written.
 type LaneStats struct {
 	Topic     string `json:"topic"`
 	Partition int    `json:"partition"`
-	// Depth and Bytes are held: waiting, or sent and not yet confirmed.
+	// Depth and Bytes are held: waiting, or in flight.
 	Depth int `json:"depth"`
 	Bytes int `json:"bytes"`
 	// OldestAge is how long the first of them has been held.
 	OldestAge time.Duration `json:"oldest_age"`
-	// PendingSince is when the first of them came; zero when nothing is held. Of a
-	// topic of latest values: since when there is a value that Kafka has not.
+	// PendingSince is when the first of them was accepted; zero when none is
+	// held. On a Latest topic: since when Kafka lacks a current value.
 	PendingSince time.Time `json:"pending_since,omitzero"`
 	Produced     uint64    `json:"produced"`
 	Poisoned     uint64    `json:"poisoned"`
 	Conflated    uint64    `json:"conflated"`
 	Retries      uint64    `json:"retries"`
-	// ProduceTime is how long the last successful produce took.
+	// ProduceTime is the duration of the last successful produce request.
 	ProduceTime time.Duration `json:"produce_time"`
 	// LastError is why the last attempt failed; empty after a success.
 	LastError string `json:"last_error,omitempty"`
-	// Reason says in words why what is held is not written, or why a record was
-	// given up; empty when nothing is known to be wrong.
+	// Reason is, for a person, why the held records are not written or why a
+	// record was given up; empty when nothing is wrong.
 	Reason string `json:"reason,omitempty"`
-	// RefusedAt is when Kafka refused a record for ever; zero when it never did.
+	// RefusedAt is when Kafka refused a record for good; zero if it never did.
 	RefusedAt time.Time `json:"refused_at,omitzero"`
 }
 
 const (
-	// blockedAfter is how long a lane may hold a record while all is well: an
-	// attempt and its pause are shorter.
+	// blockedAfter is how long a lane may hold a record before it counts as
+	// blocked. An attempt and its pause are shorter when all is well.
 	blockedAfter = 10 * time.Second
 	// refusedFor is how long a lane counts as blocked after a record was refused
-	// for ever: it holds nothing then, but the next one like it is refused too.
+	// for good. It holds nothing then, but the next record of the kind is
+	// refused, too.
 	refusedFor = time.Minute
 )
 
-// Blocked reports that the lane does not write what it should: what it holds
-// does not get on, or Kafka has just refused a record for ever.
+// Blocked reports that the lane cannot write: it has held a record for too long,
+// or Kafka has just refused one for good.
 func (s LaneStats) Blocked() bool {
 	return s.OldestAge >= blockedAfter || !s.RefusedAt.IsZero() && time.Since(s.RefusedAt) < refusedFor
 }
 
-// since is when the trouble of a blocked lane began.
+// since is when a blocked lane became blocked.
 func (s LaneStats) since() time.Time {
 	if s.PendingSince.IsZero() || !s.RefusedAt.IsZero() && s.RefusedAt.Before(s.PendingSince) {
 		return s.RefusedAt
@@ -76,21 +78,23 @@ func (s LaneStats) since() time.Time {
 	return s.PendingSince
 }
 
-// lane is one partition's way: one goroutine, one produce outstanding.
+// lane writes one partition: one goroutine, with one produce request in flight
+// at most. A second request could overtake the first after a retry, and so break
+// the order.
 type lane struct {
 	p         *Producer
 	topic     string
 	partition int
 	retrier   retrier
-	maxBatch  int           // bytes of a batch by configuration
-	wake      chan struct{} // capacity 1: something was put
+	maxBatch  int           // most bytes of a batch, by configuration
+	wake      chan struct{} // capacity 1: the queue has a new record
 	log       *slog.Logger
 
 	mu sync.Mutex
 	// mu guards everything that follows.
 	q          queue
-	inFlight   []entry // the batch under way; its bytes are part of books.Bytes
-	batchLimit int     // bytes of a batch that the topic was found to take, <= limit
+	inFlight   []entry // the batch being sent; its bytes are part of totals.Bytes
+	batchLimit int     // most bytes of a batch that the topic accepts, as found by trying; at most maxBatch
 	totals     LaneStats
 }
 
@@ -107,13 +111,13 @@ func newLane(p *Producer, s TopicSpec, partition int) *lane {
 	if slices.Contains(p.cfg.Latest, s.Name) {
 		n.q.latest = map[subject]int{}
 	}
-	// A source of its own: lanes run concurrently.
+	// Each lane has its own source: lanes run concurrently.
 	rnd := rand.New(rand.NewPCG(p.cfg.Rand.Uint64(), p.cfg.Rand.Uint64()))
 	n.retrier = retrier{backoff: backoff.New(minRetry, maxRetry, rnd), watcher: p.watcher}
 	return n
 }
 
-// put adds an entry. What it replaces must be released.
+// put queues an entry. The caller releases the entry that it replaced.
 func (n *lane) put(e entry) (replaced entry, ok bool) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -130,7 +134,8 @@ func (n *lane) put(e entry) (replaced entry, ok bool) {
 	return replaced, ok
 }
 
-// drainQueue returns what waits and is not under way, for other lanes.
+// drainQueue removes and returns the entries that are not in flight, to move
+// them to other lanes.
 func (n *lane) drainQueue() []entry {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -141,8 +146,9 @@ func (n *lane) drainQueue() []entry {
 	return waiting
 }
 
-// release tells the owners of entries, whose offsets follow each other from that
-// of o, and gives their room back. Callers hold no lock.
+// release reports the outcome of entries to their owners and counts them as no
+// longer held. Their offsets are consecutive, from that of o. The caller holds
+// no lock, since Done may enqueue.
 func (n *lane) release(part []entry, o Outcome) {
 	bytes := 0
 	for i := range part {
@@ -152,14 +158,16 @@ func (n *lane) release(part []entry, o Outcome) {
 		}
 		o.Offset++
 	}
-	n.p.add(-len(part), -bytes)
+	n.p.released(len(part), bytes)
 }
 
+// run writes batches until ctx ends or nothing more is accepted and all is
+// written. It is the goroutine of the lane.
 func (n *lane) run(ctx context.Context) {
 	for n.awaitRecords(ctx) {
 		switch n.awaitPartition(ctx) {
 		case laneOpen:
-			if batch := n.nextBatch(); len(batch) > 0 { // it may just have been moved
+			if batch := n.nextBatch(); len(batch) > 0 { // empty if the records have just been moved
 				n.deliver(ctx, batch)
 			}
 		case laneGone:
@@ -170,8 +178,8 @@ func (n *lane) run(ctx context.Context) {
 	}
 }
 
-// awaitRecords waits for work. It reports false when there is no more to come or ctx
-// has ended.
+// awaitRecords waits for records to write. It reports false when no more can
+// come or ctx has ended.
 func (n *lane) awaitRecords(ctx context.Context) bool {
 	for {
 		n.mu.Lock()
@@ -198,16 +206,16 @@ func (n *lane) awaitRecords(ctx context.Context) bool {
 	}
 }
 
-// availability is whether a lane can write.
+// availability is whether the partition of a lane can be written.
 type availability int
 
 const (
 	laneOpen  availability = iota
-	laneGone               // the topic has no such partition
+	laneGone               // the topic no longer has the partition
 	laneEnded              // ctx has ended
 )
 
-// awaitPartition waits until the topic is there.
+// awaitPartition waits until the topic exists.
 func (n *lane) awaitPartition(ctx context.Context) availability {
 	for {
 		there, changed := n.p.partitions(n.topic)
@@ -225,6 +233,7 @@ func (n *lane) awaitPartition(ctx context.Context) availability {
 	}
 }
 
+// nextBatch moves the first entries of the queue in flight and returns them.
 func (n *lane) nextBatch() []entry {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -232,8 +241,9 @@ func (n *lane) nextBatch() []entry {
 	return n.inFlight
 }
 
-// deliver writes a batch, again and again until it is written. A batch that is
-// refused for what it is, is halved until the single record is found.
+// deliver sends a batch until it is written. If Kafka refuses its content, it
+// halves the batch until the record in question is alone, and gives that up (or
+// keeps it, see ProducerConfig.Keep).
 func (n *lane) deliver(ctx context.Context, batch []entry) {
 	parts := [][]entry{batch}
 	for len(parts) > 0 {
@@ -270,7 +280,7 @@ func (n *lane) deliver(ctx context.Context, batch []entry) {
 			continue
 		}
 		n.failed(err)
-		if n.q.latest != nil { // newer values may take the place of these
+		if n.q.latest != nil { // newer values may replace these
 			n.putBack(parts)
 			parts = nil
 		}
@@ -291,10 +301,11 @@ func (n *lane) produce(ctx context.Context, batch []entry) (int64, error) {
 	if err != nil {
 		return 0, err
 	}
-	// Errors of the partition come inside the response, with a nil error.
+	// An error of the partition is part of the response; err is nil then.
 	return res.BaseOffset, res.Error
 }
 
+// written counts and reports a part that Kafka acknowledged.
 func (n *lane) written(part []entry, offset int64, took time.Duration) {
 	n.mu.Lock()
 	again := n.totals.LastError != ""
@@ -312,30 +323,31 @@ func (n *lane) written(part []entry, offset int64, took time.Duration) {
 	n.release(part, Outcome{Kind: Produced, Partition: n.partition, Offset: offset})
 }
 
-// completeLocked takes a part, always the first, out of the flight.
+// completeLocked removes a part, always the first one, from what is in flight.
 func (n *lane) completeLocked(part []entry) {
 	for _, e := range part {
 		n.totals.Bytes -= e.size
 	}
 	n.inFlight = n.inFlight[len(part):]
 	if len(n.inFlight) == 0 {
-		n.inFlight = nil // its bytes may be freed
+		n.inFlight = nil // releases its memory
 	}
 }
 
+// poison gives up a record whose content Kafka refuses.
 func (n *lane) poison(e entry, err error) {
 	n.mu.Lock()
 	n.totals.Poisoned++
 	n.totals.RefusedAt, n.totals.Reason = time.Now(), reasonOf(err)
-	n.batchLimit = n.maxBatch // it was this record, not the size of the batch
+	n.batchLimit = n.maxBatch // the record was too large, not the batch
 	n.completeLocked([]entry{e})
 	n.mu.Unlock()
 	n.log.Error("Kafka refuses a record for ever", slog.Int("bytes", e.size), slog.String("err", err.Error()))
 	n.release([]entry{e}, Outcome{Kind: Poisoned, Partition: n.partition, Err: err})
 }
 
-// shrink remembers that the topic takes smaller batches than expected, so that
-// not each one has to be halved.
+// shrink lowers the limit of a batch when a batch was too large, so that not
+// each following one has to be halved.
 func (n *lane) shrink(c class, part []entry) {
 	if c != classTooLarge {
 		return
@@ -349,7 +361,7 @@ func (n *lane) shrink(c class, part []entry) {
 	n.batchLimit = max(minBatchBytes, min(n.batchLimit, size/2))
 }
 
-// failed notes a failed attempt; one line per reason.
+// failed counts a failed attempt, and logs it once per reason.
 func (n *lane) failed(err error) {
 	reason := reasonOf(err)
 	n.mu.Lock()
@@ -365,7 +377,8 @@ func (n *lane) failed(err error) {
 	}
 }
 
-// drainAll takes everything that is held, under way or waiting, for other lanes.
+// drainAll removes and returns all held entries, in flight and waiting, to move
+// them to other lanes.
 func (n *lane) drainAll() []entry {
 	n.mu.Lock()
 	all := n.inFlight
@@ -377,6 +390,8 @@ func (n *lane) drainAll() []entry {
 	return append(slices.Clone(all), n.drainQueue()...)
 }
 
+// putBack returns the parts in flight of a Latest topic to the queue, where
+// newer values replace them.
 func (n *lane) putBack(parts [][]entry) {
 	var replaced []entry
 	n.mu.Lock()
@@ -410,12 +425,13 @@ func (n *lane) stats() LaneStats {
 	return s
 }
 
-// batchReader gives a batch to kafka-go; one serves one attempt.
+// batchReader is the kafka.RecordReader of one batch, for one attempt.
 type batchReader struct {
 	batch  []entry
 	record kafka.Record
 }
 
+// ReadRecord implements kafka.RecordReader.
 func (b *batchReader) ReadRecord() (*kafka.Record, error) {
 	if len(b.batch) == 0 {
 		return nil, io.EOF

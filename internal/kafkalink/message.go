@@ -12,7 +12,8 @@ import (
 	"github.com/segmentio/kafka-go/protocol"
 )
 
-// Fingerprint tells a record from others: CRC-32C over key and value.
+// Fingerprint identifies the content of a record: CRC-32C over the length of the
+// key, key and value. It detects accidents, not attacks.
 func Fingerprint(key, value []byte) uint32 {
 	table := crc32.MakeTable(crc32.Castagnoli)
 	var size [4]byte
@@ -22,7 +23,7 @@ func Fingerprint(key, value []byte) uint32 {
 	return crc32.Update(sum, table, value)
 }
 
-// Message is one that was read. Its slices belong to the receiver.
+// Message is a record that was read. Its slices belong to the receiver.
 type Message struct {
 	Offset  int64
 	Time    time.Time
@@ -46,20 +47,20 @@ type Batch struct {
 	Topic     string
 	Partition int
 	Messages  []Message
-	// HighWatermark is the end of the log when the batch was fetched: the batch is
-	// the last one for now if Next == HighWater.
+	// HighWatermark is the end of the log when the batch was fetched: nothing
+	// followed it then if Next == HighWatermark.
 	HighWatermark int64
-	// After is a moment, by the clock here, at which none of them was in the log:
-	// the reader had looked for its end. Zero when there was no such look.
+	// After is a moment, by this machine's clock, at which no message of the batch
+	// was in the log: the reader had read to its end. Zero if it had not.
 	After time.Time
-	// Next and CRC are the place behind this batch; stored together with its
-	// effects they make FromOffset.
+	// Next and CRC are the position behind the batch. An owner that stores them in
+	// the transaction of the batch's effects continues with FromOffset.
 	Next int64
 	CRC  uint32
 }
 
-// readAll copies the records from an offset on: Kafka delivers whole batches,
-// also their part before it.
+// readAll copies the records from an offset on. Kafka delivers whole batches, so
+// that records before the offset can precede them.
 func readAll(records kafka.RecordReader, from int64) ([]Message, error) {
 	var messages []Message
 	for {
@@ -80,7 +81,8 @@ func readAll(records kafka.RecordReader, from int64) ([]Message, error) {
 	}
 }
 
-// holdsBatches reports whether a response holds batches, whatever is in them.
+// holdsBatches reports whether a response contains batches, even ones without
+// records.
 func holdsBatches(records kafka.RecordReader) bool {
 	stream, ok := records.(*protocol.RecordStream)
 	return ok && len(stream.Records) > 0

@@ -3,8 +3,9 @@ package kafkalink
 import "encoding/binary"
 
 // PartitionOf returns the partition of a key among count partitions, as Kafka's
-// Java client and librdkafka's murmur2 choose it. A nil key counts as an empty
-// one. count must be at least 1.
+// Java client and librdkafka's murmur2 partitioner do, so that other producers
+// and tools agree with it. A nil key counts as an empty one. count must be at
+// least 1.
 func PartitionOf(key []byte, count int) int {
 	return int(murmur2(key)&0x7fffffff) % count
 }

@@ -13,48 +13,52 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// Defaults of a Producer's limits.
+// Defaults of a ProducerConfig.
 const (
-	DefaultHighBytes   = 64 << 20
-	DefaultHighRecords = 100_000
-	DefaultGrace       = 5 * time.Second
+	DefaultMaxBytes   = 128 << 20
+	DefaultMaxRecords = 200_000
+	DefaultGrace      = 5 * time.Second
 )
 
-// ErrStopped is returned for records that come after the end of Run's context.
+// ErrStopped is returned for records that are enqueued after the end of Run's
+// context.
 var ErrStopped = errors.New("kafka: producer is stopped")
 
 // Header is one header of a record.
 type Header = kafka.Header
 
-// Record is one to be written. Its slices must not change any more.
+// Record is a record to be written. Its slices must not be changed after it was
+// enqueued.
 type Record struct {
 	Topic string
 	Key   []byte
-	// Subject is what the value is the latest of, beside its key: on Latest topics
-	// a record takes the place only of one with the same key and subject.
+	// Subject distinguishes values of one key on Latest topics: a record replaces
+	// only one with the same key and the same subject. Kafka does not see it.
 	Subject string
 	Value   []byte
 	Headers []Header
-	// Done, if set, is told once how it ended, on the lane's goroutine: it must
-	// not wait, but may enqueue. It is not called for a record that is still held
-	// when the Producer stops: whoever sent it will send it again.
+	// Done, if set, is called once with the outcome, on the lane's goroutine: it
+	// must not block, but may enqueue. It is not called for a record that is still
+	// held when the Producer stops: its sender has no acknowledgement and sends it
+	// again.
 	Done func(Outcome)
 }
 
-// OutcomeKind is how the way of a record ended.
+// OutcomeKind is what became of a record.
 type OutcomeKind int
 
-// The ways a record can end.
+// The outcomes.
 const (
-	// Produced: Kafka has it, at least once.
+	// Produced: the record is in Kafka, at least once.
 	Produced OutcomeKind = iota
-	// Poisoned: Kafka refuses this very record for what it is, for ever.
+	// Poisoned: Kafka refuses the content of this record, and always will.
 	Poisoned
-	// Conflated: a newer value of its key and subject took its place (Latest topics only).
+	// Conflated: a newer value of its key and subject replaced it (Latest topics
+	// only).
 	Conflated
 )
 
-// Outcome is how the way of a record ended.
+// Outcome is what became of a record.
 type Outcome struct {
 	Kind      OutcomeKind
 	Partition int
@@ -62,64 +66,44 @@ type Outcome struct {
 	Err       error // Kafka's reason, if Poisoned
 }
 
-// Limits bound what a Producer holds. Zero means the default.
-type Limits struct {
-	// From HighBytes or HighRecords on the Producer is under pressure, until it
-	// is at most at LowBytes and LowRecords (default: half).
-	HighBytes, LowBytes     int
-	HighRecords, LowRecords int
-	// At HardBytes or HardRecords (default: twice the high mark) TryEnqueue
-	// refuses.
-	HardBytes, HardRecords int
-}
-
-func (l *Limits) fill() {
-	set := func(v *int, value int) {
-		if *v <= 0 {
-			*v = value
-		}
-	}
-	set(&l.HighBytes, DefaultHighBytes)
-	set(&l.HighRecords, DefaultHighRecords)
-	set(&l.LowBytes, l.HighBytes/2)
-	set(&l.LowRecords, l.HighRecords/2)
-	set(&l.HardBytes, 2*l.HighBytes)
-	set(&l.HardRecords, 2*l.HighRecords)
-}
-
-// Fill is how full a Producer is, over all lanes.
-type Fill struct {
-	Records int  `json:"records"`
-	Bytes   int  `json:"bytes"`
-	High    bool `json:"high"` // under pressure: the owner slows its source down
-}
-
-// ProducerConfig says what a Producer writes.
+// ProducerConfig configures a Producer.
 type ProducerConfig struct {
+	// Topics are the topics to write to; the topic watcher must create them.
 	Topics []TopicSpec
 	// Latest names the topics of which only the latest value per key and subject
 	// is kept while it waits.
 	Latest []string
-	// Keep keeps a record that Kafka refuses for what it is, and tries it again:
-	// for an owner whose records are well-formed and small, so that the topic's
-	// settings are at fault and nothing may be given up. What is behind it in its
-	// partition waits.
-	Keep   bool
-	Limits Limits
-	// Grace is how long lanes may go on after the end of Run's context; 0 means
-	// DefaultGrace, below 0 none.
+	// Keep retries a record that Kafka refuses as too large or invalid, instead of
+	// giving it up as Poisoned. It is for an owner whose records are well-formed
+	// and small: then the settings of the topic are at fault, and an operator can
+	// change them. The records behind it in its partition wait.
+	Keep bool
+	// MaxRecords and MaxBytes are the capacity above which TryEnqueue refuses; 0
+	// means the default. Enqueue ignores them: its callers bound what they send by
+	// themselves.
+	MaxRecords, MaxBytes int
+	// Grace is how long lanes go on writing after the end of Run's context; 0
+	// means DefaultGrace, below 0 not at all.
 	Grace time.Duration
-	Rand  *rand.Rand // spreads the attempts; nil for an own source
-	// ObserveProduce, if set, is told how long each successful produce of a batch took, by
-	// the lanes' goroutines. It must not wait.
+	Rand  *rand.Rand // jitters the retries; nil means a source of its own
+	// ObserveProduce, if set, is called by the lanes' goroutines with the duration
+	// of each successful produce request. It must not block.
 	ObserveProduce func(time.Duration)
 	Log            *slog.Logger
 }
 
-// Producer writes records in order per partition, as long as the topic keeps its
-// partitions. When their number changes, what waits goes where its key goes from
-// then on; what is under way stays, so that for a moment the order of a key may
-// be lost. Methods are safe for concurrent use; Enqueue works before Run.
+// Producer writes records to Kafka, in order within each partition.
+//
+// Each partition has a lane: a queue, and a goroutine that has one produce
+// request in flight at most and retries it until it succeeds. So an accepted
+// record is written at least once, is refused for good (Poisoned), was replaced
+// (Conflated), or is still held when the Producer stops.
+//
+// A key maps to a partition. When the number of partitions of a topic changes,
+// waiting records move to the lanes that their keys map to from then on; records
+// in flight stay, so that the order of a key can be violated once.
+//
+// Its methods may be called concurrently; Enqueue may be called before Run.
 //
 // Invariant: accepted = produced + poisoned + conflated + held.
 type Producer struct {
@@ -127,39 +111,47 @@ type Producer struct {
 	client  *Client
 	watcher *TopicWatcher
 
-	stopping chan struct{} // closed when intake ends
+	stopping chan struct{} // closed when nothing more is accepted
 
-	layout sync.RWMutex // before mu and those of lanes
+	// layout is locked before mu and before the mutex of a lane.
+	layout sync.RWMutex
 	// layout guards what follows.
 	topics        map[string]*topicLanes
-	layoutChanged chan struct{} // closed and replaced when the keeper has news
-	layoutFinal   bool          // no lane is added any more
+	layoutChanged chan struct{} // closed and replaced when partitions may have changed
+	layoutFinal   bool          // Run is stopping: no lane is added any more
 
 	mu sync.Mutex
 	// mu guards everything that follows.
-	fill     Fill
-	stopped  bool
-	low      chan struct{} // closed while not under pressure
-	accepted uint64
+	stopped        bool
+	records, bytes int // held by all lanes
+	accepted       uint64
 }
 
-// topicLanes is how the records of a topic are spread over its lanes.
+// topicLanes maps the keys of one topic to its lanes.
 type topicLanes struct {
-	spec  TopicSpec
-	lanes []*lane // by partition; those from count on get nothing new
-	// count is how many partitions keys are mapped to: those the topic was last
-	// seen to have, and before that those configured.
+	spec TopicSpec
+	// lanes has one lane per partition. Lanes from count on belong to partitions
+	// that no longer exist; they get no new records.
+	lanes []*lane
+	// count is the number of partitions that keys are mapped to: that of the topic
+	// when it was last seen, and the configured one before.
 	count int
-	// real is how many partitions there are now; 0 while the topic is not there.
-	// It is 0 or count.
+	// real is the number of partitions at present; 0 while the topic does not
+	// exist. It is 0 or count.
 	real int
 }
 
 func (t *topicLanes) lane(key []byte) *lane { return t.lanes[PartitionOf(key, t.count)] }
 
-// NewProducer makes the lanes; it does no I/O. The keeper must keep the topics.
+// NewProducer makes the lanes; it does no I/O. The watcher must create the
+// topics.
 func NewProducer(c *Client, k *TopicWatcher, cfg ProducerConfig) (*Producer, error) {
-	cfg.Limits.fill()
+	if cfg.MaxRecords <= 0 {
+		cfg.MaxRecords = DefaultMaxRecords
+	}
+	if cfg.MaxBytes <= 0 {
+		cfg.MaxBytes = DefaultMaxBytes
+	}
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
@@ -177,15 +169,14 @@ func NewProducer(c *Client, k *TopicWatcher, cfg ProducerConfig) (*Producer, err
 	}
 	p := &Producer{
 		cfg: cfg, client: c, watcher: k, topics: map[string]*topicLanes{},
-		stopping: make(chan struct{}), layoutChanged: make(chan struct{}), low: make(chan struct{}),
+		stopping: make(chan struct{}), layoutChanged: make(chan struct{}),
 	}
-	close(p.low)
 	for _, s := range cfg.Topics {
 		if err := s.validate(); err != nil {
 			return nil, fmt.Errorf("kafka: %w", err)
 		}
 		if t, _ := k.Topic(s.Name); t.Want != s.Partitions {
-			return nil, fmt.Errorf("kafka: topic %q: the keeper wants %d partitions, the producer %d", s.Name, t.Want, s.Partitions)
+			return nil, fmt.Errorf("kafka: topic %q: the watcher creates it with %d partitions, the producer expects %d", s.Name, t.Want, s.Partitions)
 		}
 		t := &topicLanes{spec: s, count: s.Partitions}
 		for partition := range s.Partitions {
@@ -196,8 +187,8 @@ func NewProducer(c *Client, k *TopicWatcher, cfg ProducerConfig) (*Producer, err
 	return p, nil
 }
 
-// Run works until ctx ends, then takes nothing any more, gives the lanes the
-// grace, and returns after they have ended. Call it once.
+// Run writes until ctx ends. Then it accepts nothing more, gives the lanes the
+// grace period, and returns after they have ended. Call it once.
 func (p *Producer) Run(ctx context.Context) error {
 	work, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	defer cancel()
@@ -227,11 +218,11 @@ func (p *Producer) Run(ctx context.Context) error {
 	return nil
 }
 
-// followTopics follows the keeper: it gives each topic as many lanes as it has
-// partitions, and starts those it adds.
+// followTopics gives each topic as many lanes as the watcher reports partitions,
+// and starts the lanes that it adds.
 func (p *Producer) followTopics(ctx context.Context, start func(*lane)) {
 	for {
-		changed := p.watcher.changed() // first, so that nothing is missed
+		changed := p.watcher.changed() // before the read, so that no change is missed
 		p.layout.Lock()
 		var replaced []replacement
 		for name, t := range p.topics {
@@ -250,14 +241,15 @@ func (p *Producer) followTopics(ctx context.Context, start func(*lane)) {
 	}
 }
 
-// applyPartitions takes over how many partitions a topic has. It returns what was replaced.
-// Callers hold layout.
+// applyPartitions changes the number of lanes of a topic to its number of
+// partitions and moves waiting records. It returns the records that were
+// conflated by the move. The caller holds layout.
 func (p *Producer) applyPartitions(t *topicLanes, partitions int, start func(*lane)) []replacement {
 	if partitions == 0 || partitions == t.count {
 		t.real = partitions
 		return nil
 	}
-	if p.layoutFinal { // it is written as far as the partitions are the same
+	if p.layoutFinal { // Run is stopping: lanes whose partitions still exist go on writing
 		return nil
 	}
 	for len(t.lanes) < partitions {
@@ -273,7 +265,8 @@ func (p *Producer) applyPartitions(t *topicLanes, partitions int, start func(*la
 	return t.put(waiting)
 }
 
-// replacement is a record that a newer one replaced, in the lane of that.
+// replacement is a record that a newer one replaced, with the lane of the newer
+// one.
 type replacement struct {
 	lane  *lane
 	entry entry
@@ -285,7 +278,8 @@ func release(all []replacement) {
 	}
 }
 
-// put spreads entries. What they replace must be released without any lock.
+// put queues entries by their keys. The caller releases what they replaced, after
+// it has unlocked all mutexes.
 func (t *topicLanes) put(entries []entry) (replaced []replacement) {
 	for _, e := range entries {
 		n := t.lane(e.Key)
@@ -296,8 +290,8 @@ func (t *topicLanes) put(entries []entry) (replaced []replacement) {
 	return replaced
 }
 
-// reassign puts entries of a lane that has no partition any more where they belong
-// now.
+// reassign queues the entries of a lane whose partition no longer exists in the
+// lanes that their keys map to now.
 func (p *Producer) reassign(topic string, entries []entry) {
 	p.layout.RLock()
 	replaced := p.topics[topic].put(entries)
@@ -305,38 +299,34 @@ func (p *Producer) reassign(topic string, entries []entry) {
 	release(replaced)
 }
 
-// partitions is how many partitions a topic has, 0 while it is not there, and a
-// channel that is closed when that may have changed.
+// partitions returns the number of partitions of a topic, 0 while it does not
+// exist, and a channel that is closed when that may have changed.
 func (p *Producer) partitions(topic string) (there int, changed <-chan struct{}) {
 	p.layout.RLock()
 	defer p.layout.RUnlock()
 	return p.topics[topic].real, p.layoutChanged
 }
 
-// Enqueue accepts a record, however full the Producer is, and says how full it
-// is now. It does not wait. An error means that the record was not accepted:
-// unknown topic, or ErrStopped.
-func (p *Producer) Enqueue(r Record) (Fill, error) {
-	_, fill, err := p.enqueue(r, false)
-	return fill, err
+// Enqueue accepts a record, however many are held. It does not block. An error
+// means that the record was not accepted: an unknown topic, or ErrStopped.
+func (p *Producer) Enqueue(r Record) error {
+	_, err := p.enqueue(r, false)
+	return err
 }
 
-// TryEnqueue is Enqueue below the hard limit; above it, it accepts nothing and
-// returns false.
-func (p *Producer) TryEnqueue(r Record) (bool, error) {
-	ok, _, err := p.enqueue(r, true)
-	return ok, err
-}
+// TryEnqueue is Enqueue within the capacity of the configuration. It returns
+// false when the record would exceed it.
+func (p *Producer) TryEnqueue(r Record) (bool, error) { return p.enqueue(r, true) }
 
-func (p *Producer) enqueue(r Record, bounded bool) (bool, Fill, error) {
+func (p *Producer) enqueue(r Record, bounded bool) (bool, error) {
 	p.layout.RLock()
 	t := p.topics[r.Topic]
 	if t == nil {
 		p.layout.RUnlock()
-		return false, p.Fill(), fmt.Errorf("kafka: topic %q is not among the producer's", r.Topic)
+		return false, fmt.Errorf("kafka: topic %q is not among the producer's", r.Topic)
 	}
 	e := newEntry(r)
-	ok, fill, err := p.accept(e.size, bounded)
+	ok, err := p.accept(e.size, bounded)
 	var old entry
 	var replaced bool
 	n := t.lane(e.Key)
@@ -347,63 +337,38 @@ func (p *Producer) enqueue(r Record, bounded bool) (bool, Fill, error) {
 	if replaced {
 		release([]replacement{{n, old}})
 	}
-	return ok, fill, err
+	return ok, err
 }
 
-// accept counts a record in, if it may come.
-func (p *Producer) accept(size int, bounded bool) (bool, Fill, error) {
+// accept counts a record as held, unless it has to be refused.
+func (p *Producer) accept(size int, bounded bool) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	switch {
 	case p.stopped:
-		return false, p.fill, ErrStopped
-	case bounded && (p.fill.Bytes+size > p.cfg.Limits.HardBytes || p.fill.Records >= p.cfg.Limits.HardRecords):
-		return false, p.fill, nil
+		return false, ErrStopped
+	case bounded && (p.bytes+size > p.cfg.MaxBytes || p.records >= p.cfg.MaxRecords):
+		return false, nil
 	}
 	p.accepted++
-	p.addLocked(1, size)
-	return true, p.fill, nil
+	p.records++
+	p.bytes += size
+	return true, nil
 }
 
-// add changes what is held and moves the pressure.
-func (p *Producer) add(records, bytes int) {
+// released counts records as no longer held.
+func (p *Producer) released(records, bytes int) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	p.addLocked(records, bytes)
+	p.records -= records
+	p.bytes -= bytes
 }
 
-func (p *Producer) addLocked(records, bytes int) {
-	f, l := &p.fill, &p.cfg.Limits
-	f.Records += records
-	f.Bytes += bytes
-	switch {
-	case !f.High && (f.Bytes >= l.HighBytes || f.Records >= l.HighRecords):
-		f.High = true
-		p.low = make(chan struct{})
-	case f.High && f.Bytes <= l.LowBytes && f.Records <= l.LowRecords:
-		f.High = false
-		close(p.low)
-	}
-}
-
-// Fill says how full the Producer is.
-func (p *Producer) Fill() Fill {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.fill
-}
-
-// Relieved returns a channel that is closed when the Producer is no longer under
-// pressure, at once if it is not.
-func (p *Producer) Relieved() <-chan struct{} {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	return p.low
-}
-
-// Stats are a Producer's books.
+// Stats are the counts of a Producer.
 type Stats struct {
-	Fill
+	// Records and Bytes are held: waiting, or in flight.
+	Records   int         `json:"records"`
+	Bytes     int         `json:"bytes"`
 	Accepted  uint64      `json:"accepted"`
 	Produced  uint64      `json:"produced"`
 	Poisoned  uint64      `json:"poisoned"`
@@ -412,10 +377,11 @@ type Stats struct {
 	Lanes     []LaneStats `json:"lanes"` // sorted by topic and partition
 }
 
-// Stats returns the books. They balance when nothing is under way.
+// Stats returns the present counts. The invariant of Producer holds for them when
+// no call and no produce is in progress.
 func (p *Producer) Stats() Stats {
 	p.mu.Lock()
-	s := Stats{Fill: p.fill, Accepted: p.accepted}
+	s := Stats{Records: p.records, Bytes: p.bytes, Accepted: p.accepted}
 	p.mu.Unlock()
 	p.layout.RLock()
 	defer p.layout.RUnlock()
@@ -429,7 +395,7 @@ func (p *Producer) Stats() Stats {
 			s.Conflated += l.Conflated
 			s.Retries += l.Retries
 			if i >= t.count && l.Depth == 0 {
-				continue // of a partition that was
+				continue // its partition no longer exists
 			}
 			if l.Depth > 0 && away != "" {
 				l.Reason = away
@@ -440,7 +406,8 @@ func (p *Producer) Stats() Stats {
 	return s
 }
 
-// unavailable says in words why nothing of a topic can be written; "" when it is there.
+// unavailable returns the reason why no record of a topic can be written; "" if
+// the topic exists and Kafka answers.
 func (p *Producer) unavailable(t *topicLanes) string {
 	switch {
 	case !p.watcher.State().Up:
@@ -455,18 +422,18 @@ func (p *Producer) unavailable(t *topicLanes) string {
 	return "the topic does not exist: " + s.Error
 }
 
-// Blocked is what a Producer cannot write to a topic.
+// Blocked reports that a Producer cannot write to a topic.
 type Blocked struct {
 	Topic string
-	// Lanes is how many of its partitions cannot be written, and Records how many
-	// records they hold.
+	// Lanes is the number of partitions that cannot be written, and Records the
+	// number of records that their lanes hold.
 	Lanes, Records int
-	Since          time.Time // when the longest of them began
-	Reason         string    // of that one, in words
+	Since          time.Time // when the first of them was blocked
+	Reason         string    // of that one, for a person
 }
 
-// String says it in words for a person, without figures that change by
-// themselves.
+// String describes it for a person. It contains no figure that changes while the
+// state stays the same, so that it can be compared.
 func (b Blocked) String() string {
 	words := "cannot write " + b.Topic
 	if b.Reason != "" {
@@ -475,7 +442,7 @@ func (b Blocked) String() string {
 	return words
 }
 
-// Blocked returns what cannot be written, by topic in the order of the
+// Blocked returns the topics that cannot be written, in the order of the
 // configuration.
 func (s Stats) Blocked() []Blocked {
 	var all []Blocked

@@ -390,7 +390,7 @@ func TestPartitions(t *testing.T) {
 			text := numbers(i, i+1)[0]
 			at := kafkalink.PartitionOf([]byte(key), 3)
 			want[at] = append(want[at], text)
-			if _, err := p.producer.Enqueue(kafkalink.Record{Topic: "a", Key: []byte(key), Value: []byte(text)}); err != nil {
+			if err := p.producer.Enqueue(kafkalink.Record{Topic: "a", Key: []byte(key), Value: []byte(text)}); err != nil {
 				t.Fatal(err)
 			}
 		}
@@ -458,7 +458,7 @@ func (p *part) keyed(tb testing.TB, e *ends, topic string, from, to, count int) 
 	for i := from; i < to; i++ {
 		key, text := strconv.Itoa(i%20), strconv.Itoa(i)
 		r := kafkalink.Record{Topic: topic, Key: []byte(key), Value: []byte(text), Done: e.of(text)}
-		if _, err := p.producer.Enqueue(r); err != nil {
+		if err := p.producer.Enqueue(r); err != nil {
 			tb.Fatal(err)
 		}
 		at := kafkalink.PartitionOf([]byte(key), count)
@@ -612,59 +612,35 @@ func TestLeaderMoves(t *testing.T) {
 	})
 }
 
-// TestPressure: marks with hysteresis, a hard limit for TryEnqueue, and Enqueue
-// that never drops.
-func TestPressure(t *testing.T) {
+// TryEnqueue refuses above the capacity; Enqueue never refuses.
+func TestTryEnqueueRefusesAboveTheCapacity(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
-		limits := kafkalink.Limits{HighRecords: 100, LowRecords: 40, HardRecords: 150}
-		p := w.open(t, setup{topics: one(), limits: limits})
+		p := w.open(t, setup{topics: one(), maxRecords: 150})
 		r := kafkalink.Record{Topic: "a", Key: []byte("k"), Value: []byte("v")}
-		select {
-		case <-p.producer.Relieved():
-		default:
-			t.Error("under pressure when empty")
-		}
-		for i := 1; ; i++ {
-			ok, err := p.producer.TryEnqueue(r)
-			if err != nil {
-				t.Fatal(err)
-			}
-			if high := p.producer.Fill().High; high != (i >= 100) {
-				t.Fatalf("pressure %v with %d records", high, min(i, 150))
-			}
-			if !ok {
-				if i != 151 {
-					t.Errorf("refused record %d, want 151", i)
-				}
-				break
+		for i := 1; i <= 151; i++ {
+			if ok, err := p.producer.TryEnqueue(r); err != nil || ok != (i <= 150) {
+				t.Fatalf("record %d: accepted %t, %v", i, ok, err)
 			}
 		}
-		if fill, err := p.producer.Enqueue(r); err != nil || fill.Records != 151 {
-			t.Errorf("Enqueue above the limit: %+v, %v", fill, err)
-		}
-		relieved := p.producer.Relieved()
-		select {
-		case <-relieved:
-			t.Error("relieved when full")
-		default:
+		if err := p.producer.Enqueue(r); err != nil || p.producer.Stats().Records != 151 {
+			t.Errorf("Enqueue above the capacity: %+v, %v", p.producer.Stats(), err)
 		}
 		w.start(t)
-		<-relieved
-		if fill := p.producer.Fill(); fill.High || fill.Records > 40 {
-			t.Errorf("relieved at %+v", fill)
+		time.Sleep(2 * time.Second)
+		if s := p.producer.Stats(); s.Records != 0 || s.Bytes != 0 {
+			t.Errorf("still held: %+v", s)
 		}
-		time.Sleep(time.Second)
-		if fill := p.producer.Fill(); fill.Records != 0 || fill.Bytes != 0 {
-			t.Errorf("left over: %+v", fill)
+		if ok, err := p.producer.TryEnqueue(r); err != nil || !ok {
+			t.Errorf("after the queue is written: accepted %t, %v", ok, err)
 		}
 		p.stop()
 		w.stop()
-		if _, err := p.producer.Enqueue(r); !errors.Is(err, kafkalink.ErrStopped) {
+		if err := p.producer.Enqueue(r); !errors.Is(err, kafkalink.ErrStopped) {
 			t.Errorf("after the stop: %v", err)
 		}
-		if _, err := p.producer.Enqueue(kafkalink.Record{Topic: "z"}); err == nil {
-			t.Error("a topic nobody configured was accepted")
+		if err := p.producer.Enqueue(kafkalink.Record{Topic: "z"}); err == nil {
+			t.Error("a topic that is not configured was accepted")
 		}
 	})
 }
@@ -682,13 +658,13 @@ func TestLatest(t *testing.T) {
 			for key := range 50 {
 				text := numbers(key, key+1)[0]
 				r := kafkalink.Record{Topic: "a", Key: []byte(text), Value: []byte(text + time.Now().String()), Done: e.of(text)}
-				if _, err := p.producer.Enqueue(r); err != nil {
+				if err := p.producer.Enqueue(r); err != nil {
 					t.Fatal(err)
 				}
 			}
 			time.Sleep(time.Second)
-			if fill := p.producer.Fill(); fill.Records > 50 {
-				t.Fatalf("%d records held for 50 keys", fill.Records)
+			if s := p.producer.Stats(); s.Records > 50 {
+				t.Fatalf("%d records held for 50 keys", s.Records)
 			}
 		}
 		balanced(t, p)
@@ -717,7 +693,7 @@ func TestLatestOfEachSubject(t *testing.T) {
 			for _, subject := range []string{"session-1", "session-2"} {
 				text := subject + " " + strconv.Itoa(i)
 				r := kafkalink.Record{Topic: "a", Key: []byte("ana"), Subject: subject, Value: []byte(text), Done: e.of(text)}
-				if _, err := p.producer.Enqueue(r); err != nil {
+				if err := p.producer.Enqueue(r); err != nil {
 					t.Fatal(err)
 				}
 			}

@@ -4,16 +4,18 @@ import (
 	"time"
 )
 
-// entryOverhead is what a waiting record costs beside its bytes, and more than
-// what its frame takes in a batch.
+// entryOverhead is the memory of a waiting record beside its bytes. It is more
+// than the frame of a record in a batch, so that sizes of entries bound sizes of
+// batches.
 const entryOverhead = 64
 
-// entry is a record that waits.
+// entry is a record that is held: waiting, or in flight.
 type entry struct {
 	Record
-	size int
-	// at is since when a record of its subject waits: of acceptance, or of that of the
-	// values it replaced.
+	size int // in bytes, with entryOverhead
+	// at is when the record was accepted. On a Latest topic it is when the first of
+	// the values that it replaced was accepted: since then Kafka has no current
+	// value.
 	at time.Time
 }
 
@@ -25,17 +27,22 @@ func newEntry(r Record) entry {
 	return entry{Record: r, size: size, at: time.Now()}
 }
 
-// subject is what a Latest topic keeps one value of.
+// subject identifies the values of a Latest topic that replace each other.
 type subject struct{ key, of string }
 
 func (e *entry) subject() subject { return subject{string(e.Key), e.Subject} }
 
-// queue is what a lane holds and is not sending. The zero value is an empty
-// FIFO; with latest it keeps one entry per subject, at the place of the first.
+// queue holds the records of a lane that are not in flight. The zero value is an
+// empty FIFO. With latest, it keeps one entry per subject, at the position of the
+// first one, so that a value that changes often is not delayed for ever.
+//
+// Its lane's mutex guards it.
 type queue struct {
-	latest map[subject]int // → place in entries, counted from base; nil for a FIFO
-	base   int             // what has been taken so far
-	// entries[head:] wait.
+	// latest maps subjects to positions, counted since the start: position base is
+	// entries[head]. It is nil for a FIFO.
+	latest map[subject]int
+	base   int // how many entries were popped so far
+	// entries[head:] wait; those before head were popped.
 	entries []entry
 	head    int
 }
@@ -57,8 +64,8 @@ func (q *queue) put(e entry) (replaced entry, ok bool) {
 	return entry{}, false
 }
 
-// pop removes and returns the first entries: at least one if there is any, at
-// most records of them, and as many as fit into bytes.
+// pop removes and returns the first entries: at least one if there is any, at most
+// records of them, and no more than fit into bytes.
 func (q *queue) pop(records, bytes int) []entry {
 	n, size := 0, 0
 	for n < q.len() && n < records {
@@ -70,7 +77,7 @@ func (q *queue) pop(records, bytes int) []entry {
 	}
 	batch := make([]entry, n)
 	copy(batch, q.entries[q.head:])
-	clear(q.entries[q.head : q.head+n]) // their bytes may be freed
+	clear(q.entries[q.head : q.head+n]) // releases their memory
 	q.head += n
 	q.base += n
 	if q.latest != nil {
@@ -82,13 +89,13 @@ func (q *queue) pop(records, bytes int) []entry {
 	return batch
 }
 
-// compact gives the taken front back, in constant time on average.
+// compact releases the popped front of entries, in amortized constant time.
 func (q *queue) compact() {
 	switch {
 	case q.len() == 0:
 		q.head = 0
 		if cap(q.entries) > 4096 {
-			q.entries = nil // a flood is over
+			q.entries = nil // releases the memory of a burst
 		} else {
 			q.entries = q.entries[:0]
 		}
@@ -99,15 +106,15 @@ func (q *queue) compact() {
 	}
 }
 
-// putBack returns entries to the front of a latest queue. A newer value that came
-// meanwhile takes the place of its elder, which is returned.
+// putBack returns entries that were in flight to the front of a queue with latest.
+// A newer value that arrived meanwhile replaces the old one, which is returned.
 func (q *queue) putBack(batch []entry) (replaced []entry) {
 	keep := make([]entry, 0, len(batch)+q.len())
-	overtaken := make(map[subject]struct{})
+	superseded := make(map[subject]struct{})
 	for _, e := range batch {
 		place, newer := q.latest[e.subject()]
 		if newer {
-			overtaken[e.subject()] = struct{}{}
+			superseded[e.subject()] = struct{}{}
 			replaced = append(replaced, e)
 			newest := q.entries[place-q.base+q.head]
 			newest.at = e.at
@@ -116,7 +123,7 @@ func (q *queue) putBack(batch []entry) (replaced []entry) {
 		keep = append(keep, e)
 	}
 	for _, e := range q.entries[q.head:] {
-		if _, moved := overtaken[e.subject()]; !moved {
+		if _, moved := superseded[e.subject()]; !moved {
 			keep = append(keep, e)
 		}
 	}
@@ -127,7 +134,7 @@ func (q *queue) putBack(batch []entry) (replaced []entry) {
 	return replaced
 }
 
-// oldest returns since when the first entry waits.
+// oldest returns since when the first entry waits, and whether there is one.
 func (q *queue) oldest() (time.Time, bool) {
 	if q.len() == 0 {
 		return time.Time{}, false

@@ -15,57 +15,62 @@ import (
 )
 
 const (
+	// fetchWait is how long a broker waits for new records before it answers.
 	fetchWait = 500 * time.Millisecond
-	// fetchTimeout is when a broker that accepted a fetch counts as frozen.
+	// fetchTimeout is when a broker that accepted a request counts as frozen.
 	fetchTimeout  = 5 * time.Second
 	fetchBytes    = 1 << 20
 	maxHandled    = 1000
-	shorterNeeded = 3
+	shorterNeeded = 3 // observations in a row; see seemsShorter
 )
 
-// ReaderConfig says what a PartitionReader reads and for whom.
+// ReaderConfig configures a PartitionReader.
 type ReaderConfig struct {
 	Topic     string
 	Partition int
 	Start     Start
-	// Handle receives every batch, in order, one at a time. An error makes it
-	// receive the same batch again, after a pause; nothing is skipped.
+	// Handle receives every batch, in order, one at a time. After an error it
+	// receives the same batch again, after a pause; nothing is skipped. It runs
+	// on the goroutine of Run.
 	Handle func(ctx context.Context, b Batch) error
-	// Replaced, if set, is told when the log was replaced, before the first batch
-	// of the new one.
+	// Replaced, if set, is called when the log was replaced, before the first
+	// batch of the new log.
 	Replaced func(Replaced)
-	// Opened, if set, is told each time the reader has found its place.
+	// Opened, if set, is called each time the reader has located its position.
 	Opened func(Opened)
 	Rand   *rand.Rand
 	Log    *slog.Logger
 }
 
-// ReaderState is what a reader knows, for pages and logs.
+// ReaderState is the state of a reader, for pages and logs.
 type ReaderState struct {
 	Topic     string `json:"topic"`
 	Partition int    `json:"partition"`
-	// Reading reports that the last request was answered.
+	// Reading reports that the last request succeeded.
 	Reading       bool      `json:"reading"`
 	Since         time.Time `json:"since"` // when Reading last changed
 	Next          int64     `json:"next"`
 	HighWatermark int64     `json:"high_watermark"`
 	Records       uint64    `json:"records"` // handled
-	// Unreadable counts the offsets that were passed over because their batches
+	// Unreadable counts the offsets that were skipped because their batches
 	// cannot be decoded.
 	Unreadable uint64 `json:"unreadable,omitempty"`
 	Replaced   uint64 `json:"replaced"`
-	// Stuck counts the times in a row that Handle refused the present batch.
+	// Stuck counts the errors in a row that Handle returned for the present
+	// batch.
 	Stuck     int    `json:"stuck,omitempty"`
 	LastError string `json:"last_error,omitempty"`
-	// Reason is LastError in words for a person.
+	// Reason explains LastError to a person.
 	Reason string `json:"reason,omitempty"`
 }
 
-// Lag is how many records wait to be read, as far as is known.
+// Lag is how many records wait to be read, as of the last answer.
 func (s ReaderState) Lag() int64 { return max(0, s.HighWatermark-s.Next) }
 
-// PartitionReader reads one partition, for ever. Only Run's goroutine changes
-// its place; State is safe for concurrent use.
+// PartitionReader reads one partition, for ever. It keeps the position in
+// memory; the owner stores it (Batch.Next and Batch.CRC) if it has to survive a
+// restart. Only the goroutine of Run changes the position; State may be called
+// concurrently.
 type PartitionReader struct {
 	cfg            ReaderConfig
 	client         *Client
@@ -73,15 +78,15 @@ type PartitionReader struct {
 	retrier        retrier
 	handlerBackoff *backoff.Backoff
 
-	located        bool // next is valid
-	next           int64
+	located        bool  // next is valid
+	next           int64 // the offset to read next
 	lastCRC        uint32
-	lastOffset     int64     // the record before next that crc is the fingerprint of
-	hasLast        bool      // mark and crc are valid
+	lastOffset     int64     // the record before next, of which lastCRC is the Fingerprint
+	hasLast        bool      // lastOffset and lastCRC are valid
 	undecodedTries int       // answers in a row that could not be decoded
-	shorterTries   int       // looks in a row at which the log seemed to end before next
-	end            int64     // of the log, when it was last looked for …
-	endAt          time.Time // … which was not before
+	shorterTries   int       // observations in a row of a log that ends before next
+	end            int64     // of the log, when it was last asked for …
+	endAt          time.Time // … and the moment before that request
 
 	mu sync.Mutex
 	// mu guards everything that follows.
@@ -123,7 +128,8 @@ func (r *PartitionReader) Run(ctx context.Context) error {
 	}
 }
 
-// retry notes why reading ended and waits. It reports false when ctx has ended.
+// retry records why reading ended, and waits. It reports false when ctx has
+// ended.
 func (r *PartitionReader) retry(ctx context.Context, err error, wake <-chan struct{}) bool {
 	if ctx.Err() != nil {
 		return false
@@ -132,7 +138,7 @@ func (r *PartitionReader) retry(ctx context.Context, err error, wake <-chan stru
 	return r.retrier.wait(ctx, err, wake)
 }
 
-// read finds the place and reads on until something fails.
+// read locates the position and reads from there until an error.
 func (r *PartitionReader) read(ctx context.Context) error {
 	if err := r.locate(ctx); err != nil {
 		return err
@@ -144,7 +150,7 @@ func (r *PartitionReader) read(ctx context.Context) error {
 			r.next++
 			continue
 		}
-		if err != nil { // out of range among them: find tells why
+		if err != nil { // for an offset out of range, locate finds the reason
 			return r.skipUndecodable(ctx, err)
 		}
 		r.undecodedTries = 0
@@ -164,12 +170,13 @@ func (r *PartitionReader) read(ctx context.Context) error {
 	}
 }
 
-// locate resolves the start, or makes sure that the log is still the one read.
+// locate resolves the start, or verifies that the log is still the one that was
+// read.
 func (r *PartitionReader) locate(ctx context.Context) error {
 	asked := time.Now()
 	first, end, err := r.bounds(ctx)
 	if err != nil {
-		return fmt.Errorf("find the place: %w", err)
+		return fmt.Errorf("locate the position: %w", err)
 	}
 	r.end, r.endAt = end, asked
 	if !r.located {
@@ -178,7 +185,7 @@ func (r *PartitionReader) locate(ctx context.Context) error {
 		err = r.verify(ctx, first, end)
 	}
 	if err != nil {
-		return fmt.Errorf("find the place: %w", err)
+		return fmt.Errorf("locate the position: %w", err)
 	}
 	if r.cfg.Opened != nil {
 		r.cfg.Opened(Opened{Topic: r.cfg.Topic, Partition: r.cfg.Partition, Next: r.next, End: end})
@@ -186,8 +193,8 @@ func (r *PartitionReader) locate(ctx context.Context) error {
 	return nil
 }
 
-// resolveStart resolves the start. end was asked for before everything else, so that
-// what is written meanwhile lies behind it.
+// resolveStart resolves the configured start. end was requested before
+// everything else, so that what is written meanwhile lies behind it.
 func (r *PartitionReader) resolveStart(ctx context.Context, first, end int64) error {
 	s := r.cfg.Start
 	switch s.kind {
@@ -204,7 +211,7 @@ func (r *PartitionReader) resolveStart(ctx context.Context, first, end int64) er
 		if err != nil {
 			return err
 		}
-		if at < 0 { // nothing is as late
+		if at < 0 { // no record is as late
 			at = end
 		}
 		r.seek(at)
@@ -216,12 +223,13 @@ func (r *PartitionReader) resolveStart(ctx context.Context, first, end int64) er
 	return nil
 }
 
-// seek puts the reader before a record, whatever was before it.
+// seek sets the next offset; nothing is known of the record before it.
 func (r *PartitionReader) seek(next int64) {
 	r.located, r.next, r.hasLast, r.shorterTries = true, next, false, 0
 }
 
-// verify looks at the last record before the place.
+// verify compares the record before the position with the one that was read, by
+// its Fingerprint: brokers number the records of a new log from 0 again.
 func (r *PartitionReader) verify(ctx context.Context, first, end int64) error {
 	switch {
 	case end < r.next:
@@ -231,16 +239,16 @@ func (r *PartitionReader) verify(ctx context.Context, first, end int64) error {
 		return nil
 	case !r.hasLast:
 		return nil
-	case first > r.lastOffset: // all that was read has been deleted since
+	case first > r.lastOffset: // all that was read has expired since
 		r.shorterTries, r.hasLast = 0, false
 		return nil
 	}
 	messages, _, err := r.fetch(ctx, r.lastOffset, 1)
 	switch {
-	case errors.Is(err, errNoRecord): // where our record was is something else now
+	case errors.Is(err, errNoRecord): // another record, or none, is at this offset now
 		r.replaced(ReasonDifferent, first)
 		return nil
-	case isContentError(ctx, err) && r.undecodedTries >= damagedTries: // damaged: it tells nothing any more
+	case isContentError(ctx, err) && r.undecodedTries >= damagedTries: // damaged: it can no longer be compared
 		r.undecodedTries, r.hasLast = 0, false
 		return nil
 	case isContentError(ctx, err):
@@ -249,7 +257,7 @@ func (r *PartitionReader) verify(ctx context.Context, first, end int64) error {
 	case err != nil:
 		return err
 	case len(messages) == 0:
-		return errors.New("the record before the place was not delivered")
+		return errors.New("the record before the position was not delivered")
 	}
 	r.shorterTries = 0
 	m := messages[0]
@@ -259,8 +267,8 @@ func (r *PartitionReader) verify(ctx context.Context, first, end int64) error {
 	return nil
 }
 
-// seemsShorter believes in a shorter log after a few looks: for a moment after
-// an election a leader may not know its own end.
+// seemsShorter accepts that the log is shorter after a few observations: just
+// after an election, a leader may not know the end of its log.
 func (r *PartitionReader) seemsShorter(first int64) error {
 	if r.shorterTries++; r.shorterTries < shorterNeeded {
 		return fmt.Errorf("the log seems to end before offset %d", r.next)
@@ -269,6 +277,8 @@ func (r *PartitionReader) seemsShorter(first int64) error {
 	return nil
 }
 
+// replaced starts again at the first record of a log that is not the one that
+// was read.
 func (r *PartitionReader) replaced(why Reason, first int64) {
 	was := r.next
 	r.seek(first)
@@ -283,7 +293,8 @@ func (r *PartitionReader) replaced(why Reason, first int64) {
 	}
 }
 
-// handle gives a batch to the owner until it is taken.
+// handle passes a batch to the owner until it succeeds, and moves the position
+// behind it.
 func (r *PartitionReader) handle(ctx context.Context, messages []Message, end int64, after time.Time) error {
 	last := messages[len(messages)-1]
 	b := Batch{
@@ -316,11 +327,11 @@ func (r *PartitionReader) handle(ctx context.Context, messages []Message, end in
 	return nil
 }
 
-// errNoRecord says that a batch lies at an offset, and no record: it is the
-// marker of a transaction, or its records were deleted by compaction.
+// errNoRecord means that a batch contains the offset but no record: the offset
+// is the marker of a transaction, or its records were removed by compaction.
 var errNoRecord = errors.New("no record at this offset")
 
-// fetch asks once. It waits up to fetchWait for something to come.
+// fetch sends one request. The broker waits up to fetchWait for new records.
 func (r *PartitionReader) fetch(ctx context.Context, offset int64, bytes int64) ([]Message, int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
 	defer cancel()
@@ -337,20 +348,21 @@ func (r *PartitionReader) fetch(ctx context.Context, offset int64, bytes int64) 
 	messages, err := readAll(res.Records, offset)
 	switch {
 	case len(messages) > 0:
-		err = nil // what is wrong behind them is met again
+		err = nil // the next fetch returns the error behind them
 	case err == nil && holdsBatches(res.Records):
 		err = errNoRecord
 	}
 	return messages, res.HighWatermark, err
 }
 
-// State returns what is known now.
+// State returns the present state.
 func (r *PartitionReader) State() ReaderState {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.state
 }
 
+// noteAnswer records that a fetch succeeded.
 func (r *PartitionReader) noteAnswer(end int64) {
 	r.retrier.backoff.Reset()
 	r.mu.Lock()
@@ -362,6 +374,7 @@ func (r *PartitionReader) noteAnswer(end int64) {
 	}
 }
 
+// noteReadError records that reading failed, and logs it once per outage.
 func (r *PartitionReader) noteReadError(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -375,12 +388,13 @@ func (r *PartitionReader) noteReadError(err error) {
 	}
 }
 
+// noteHandlerError records that Handle failed, and logs it once per batch.
 func (r *PartitionReader) noteHandlerError(err error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.state.Stuck++
 	r.state.LastError = err.Error()
 	if r.state.Stuck == 1 {
-		r.cfg.Log.Warn("batch was not taken, it is offered again", slog.Int64("offset", r.next), slog.String("err", err.Error()))
+		r.cfg.Log.Warn("batch was not handled; retrying", slog.Int64("offset", r.next), slog.String("err", err.Error()))
 	}
 }

@@ -418,7 +418,7 @@ func TestTopicReader(t *testing.T) {
 			t.Errorf("waited for %d, %v", n, err)
 		}
 		for _, text := range numbers(0, 100) {
-			if _, err := other.producer.Enqueue(kafkalink.Record{Topic: "a", Key: []byte(text), Value: []byte(text)}); err != nil {
+			if err := other.producer.Enqueue(kafkalink.Record{Topic: "a", Key: []byte(text), Value: []byte(text)}); err != nil {
 				t.Fatal(err)
 			}
 		}

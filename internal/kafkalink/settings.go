@@ -10,8 +10,8 @@ import (
 	"github.com/carga-ev/carga/internal/config"
 )
 
-// Settings is the part of a program's configuration that says how to reach
-// Kafka. Embedded, its keys stand beside the program's own topics.
+// Settings is the section of a program's configuration about reaching Kafka. It is
+// embedded in a struct that adds the topics of the program.
 type Settings struct {
 	Brokers  []string `yaml:"brokers"` // HOST:PORT each
 	ClientID string   `yaml:"client_id"`
@@ -22,31 +22,31 @@ type Settings struct {
 // TopicSettings is one topic in a configuration.
 type TopicSettings struct {
 	Name string `yaml:"name"`
-	// Partitions is how many the topic is created with. One that exists is used
-	// with those it has.
+	// Partitions is the number with which a missing topic is created. A topic that
+	// exists is used with the partitions that it has.
 	Partitions int `yaml:"partitions"`
-	// Retention is used when the topic is created here.
+	// Retention is how long records are kept, if the topic is created here.
 	Retention time.Duration `yaml:"retention"`
 }
 
-// KeyedTopic is a topic with its key below "topics".
+// KeyedTopic is a topic with its key in the configuration, below "topics".
 type KeyedTopic struct {
 	Key   string
 	Topic *TopicSettings
 }
 
-// LocalSettings are those of a Kafka with one broker on this machine.
+// LocalSettings returns the settings for one broker on this machine.
 func LocalSettings(clientID string) Settings {
 	return Settings{Brokers: []string{"127.0.0.1:9092"}, ClientID: clientID, Replication: 1}
 }
 
-// Spec is what the keeper needs to know of a topic.
+// Spec returns what a TopicWatcher needs to create the topic.
 func (s *Settings) Spec(t *TopicSettings) TopicSpec {
 	return TopicSpec{Name: t.Name, Partitions: t.Partitions, Replication: s.Replication, Retention: t.Retention}
 }
 
-// Validate tells p, which collects below the key of the settings, what is wrong
-// with them and with the topics.
+// Validate adds to p what is wrong with the settings and the topics. p collects
+// below the key of the settings.
 func (s *Settings) Validate(p *config.Problems, topics []KeyedTopic) {
 	if len(s.Brokers) == 0 {
 		p.Addf("brokers", "want at least one HOST:PORT")
@@ -81,7 +81,7 @@ func (s *Settings) Validate(p *config.Problems, topics []KeyedTopic) {
 	}
 }
 
-// validTopic is Kafka's rule for the name of a topic.
+// validTopic applies Kafka's rule for names of topics.
 func validTopic(s string) bool {
 	if s == "" || s == "." || s == ".." || len(s) > 249 {
 		return false

@@ -13,25 +13,28 @@ import (
 )
 
 const (
-	// outageInterval spaces the attempts while Kafka is away: the first event must
-	// be through within a second of its return.
+	// outageInterval is the pause between checks while Kafka does not answer or
+	// topics are missing. It is short so that the first event is in Kafka within
+	// a second of its return.
 	outageInterval = 250 * time.Millisecond
-	// checkInterval spaces the checks while all is well.
+	// checkInterval is the pause between checks while all is well.
 	checkInterval = time.Second
 	probeTimeout  = 3 * time.Second
 )
 
-// TopicSpec is a topic as this part wants it.
+// TopicSpec is a topic as this program needs it.
 type TopicSpec struct {
 	Name       string
 	Partitions int
-	// Replication is the number of copies; 0 means 1.
+	// Replication is the number of replicas; 0 means 1.
 	Replication int
-	// MinInSync is how many copies must have a batch; 0 leaves it to the broker.
+	// MinInSync is how many replicas must have a batch before it is acknowledged
+	// (min.insync.replicas); 0 leaves it to the broker.
 	MinInSync int
 	// Retention is how long records are kept; 0 leaves it to the broker.
 	Retention time.Duration
-	// MaxMessageBytes bounds a batch of this topic; 0 leaves it to the broker.
+	// MaxMessageBytes limits a batch of this topic (max.message.bytes); 0 leaves
+	// it to the broker.
 	MaxMessageBytes int
 }
 
@@ -42,6 +45,7 @@ func (s TopicSpec) validate() error {
 	return nil
 }
 
+// request returns the topic as a request to create it.
 func (s TopicSpec) request() kafka.TopicConfig {
 	t := kafka.TopicConfig{Topic: s.Name, NumPartitions: s.Partitions, ReplicationFactor: max(1, s.Replication)}
 	set := func(name string, value int64) {
@@ -62,29 +66,32 @@ func (s TopicSpec) request() kafka.TopicConfig {
 	return t
 }
 
-// TopicState is what is known of a topic.
+// TopicState is the state of a topic in Kafka.
 type TopicState struct {
 	Name string `json:"name"`
-	// Want is the configured partition count, with which a missing topic is
+	// Want is the configured number of partitions, with which a missing topic is
 	// created; 0 for a topic that is only read.
 	Want int `json:"want,omitempty"`
-	// Partitions is the real count; 0 while the topic has not been seen.
+	// Partitions is the real number; 0 while the topic does not exist as far as
+	// is known.
 	Partitions int `json:"partitions"`
-	// Since is when it was last seen to come or go, or the Keeper was made.
-	Since time.Time `json:"since"`
-	// Error says why the topic is not there.
+	// Since is when the topic was last observed to appear or disappear, or when
+	// the watcher was made.
+	Since time.Time `json:"since"` // when Up last changed, or the watcher was made
+	// Error is why the topic does not exist.
 	Error string `json:"error,omitempty"`
 }
 
 // Exists reports whether the topic exists.
 func (t TopicState) Exists() bool { return t.Partitions > 0 }
 
-// Differs reports that the real partition count is not the configured one. The
-// topic is used with the partitions it has; the configured count only creates.
+// Differs reports that the real number of partitions is not the configured one.
+// The topic is used with the partitions that it has; the configured number only
+// creates.
 func (t TopicState) Differs() bool { return t.Want > 0 && t.Exists() && t.Partitions != t.Want }
 
-// Warning says in words what an operator may want to change about the topic; ""
-// when there is nothing.
+// Warning describes what an operator may want to change about the topic; "" if
+// there is nothing.
 func (t TopicState) Warning() string {
 	if !t.Differs() {
 		return ""
@@ -92,16 +99,16 @@ func (t TopicState) Warning() string {
 	return fmt.Sprintf("topic %s has %d partitions and %d are configured: it is used with those it has", t.Name, t.Partitions, t.Want)
 }
 
-// WatcherState is what a Keeper knows, for pages and logs.
+// WatcherState is the state of a TopicWatcher, for pages and logs.
 type WatcherState struct {
 	Up    bool      `json:"up"`
 	Since time.Time `json:"since"` // when Up last changed, or the Keeper was made
-	// LastError is why Kafka did not answer last; it stays while up.
+	// LastError is why Kafka did not answer last time; it stays while up.
 	LastError string       `json:"last_error,omitempty"`
 	Topics    []TopicState `json:"topics"` // in the order of the configuration
 }
 
-// String says the state in words for a person.
+// String describes the state for a person.
 func (s WatcherState) String() string {
 	at := s.Since.UTC().Format(time.RFC3339)
 	if s.Up {
@@ -113,8 +120,8 @@ func (s WatcherState) String() string {
 	return "waiting for Kafka since " + at + ": " + s.LastError
 }
 
-// Warnings says in words what an operator may want to change about the topics,
-// one sentence each; none is a failure.
+// Warnings describes what an operator may want to change about the topics, one
+// sentence each. None of them is a failure.
 func (s WatcherState) Warnings() []string {
 	var all []string
 	for _, t := range s.Topics {
@@ -125,77 +132,79 @@ func (s WatcherState) Warnings() []string {
 	return all
 }
 
-// WatcherConfig says what is kept.
+// WatcherConfig configures a TopicWatcher.
 type WatcherConfig struct {
-	Create []TopicSpec // made if missing
+	Create []TopicSpec // created if missing
 	Watch  []string    // only watched
-	// Tick, if set, is called at each turn of Run, which is every few seconds
-	// whatever Kafka does. It must not wait.
+	// Tick, if set, is called in each iteration of Run, which is at least every
+	// few seconds, whatever Kafka does. It must not block.
 	Tick func()
 	Log  *slog.Logger
 }
 
-// TopicWatcher makes and watches topics, and knows whether Kafka answers. Methods are
-// safe for concurrent use, also before and after Run.
+// TopicWatcher creates and watches topics, and knows whether Kafka answers.
+// Lanes and readers wait on its channels, so that all of them continue as soon
+// as Kafka is back. Its methods may be called concurrently, before and after
+// Run, too.
 type TopicWatcher struct {
 	client  *Client
 	tick    func()
 	log     *slog.Logger
 	specs   map[string]TopicSpec
 	names   []string
-	suspect chan struct{} // capacity 1: somebody met an error
+	suspect chan struct{} // capacity 1: a lane or reader has seen an error
 
 	mu sync.Mutex
 	// mu guards everything that follows.
 	state        WatcherState
 	index        map[string]int // of state.Topics
-	changedCh    chan struct{}  // closed and replaced when waiting may be over
-	outageLogged bool           // the present wait has been logged
+	changedCh    chan struct{}  // closed and replaced when a topic changed or Kafka answers again
+	outageLogged bool           // the present outage has been logged
 }
 
 // NewTopicWatcher checks the configuration; it does no I/O.
 func NewTopicWatcher(c *Client, cfg WatcherConfig) (*TopicWatcher, error) {
-	k := &TopicWatcher{
+	w := &TopicWatcher{
 		client: c, tick: cfg.Tick, log: cfg.Log, specs: map[string]TopicSpec{}, suspect: make(chan struct{}, 1),
 		index: map[string]int{}, changedCh: make(chan struct{}), state: WatcherState{Since: time.Now()},
 	}
-	if k.log == nil {
-		k.log = slog.New(slog.DiscardHandler)
+	if w.log == nil {
+		w.log = slog.New(slog.DiscardHandler)
 	}
-	if k.tick == nil {
-		k.tick = func() {}
+	if w.tick == nil {
+		w.tick = func() {}
 	}
 	add := func(name string, want int) {
-		if _, known := k.index[name]; known {
+		if _, known := w.index[name]; known {
 			return
 		}
-		k.index[name] = len(k.names)
-		k.names = append(k.names, name)
-		k.state.Topics = append(k.state.Topics, TopicState{Name: name, Want: want, Since: k.state.Since})
+		w.index[name] = len(w.names)
+		w.names = append(w.names, name)
+		w.state.Topics = append(w.state.Topics, TopicState{Name: name, Want: want, Since: w.state.Since})
 	}
 	for _, s := range cfg.Create {
 		if err := s.validate(); err != nil {
 			return nil, fmt.Errorf("kafka: %w", err)
 		}
-		k.specs[s.Name] = s
+		w.specs[s.Name] = s
 		add(s.Name, s.Partitions)
 	}
 	for _, name := range cfg.Watch {
 		add(name, 0)
 	}
-	return k, nil
+	return w, nil
 }
 
-// Run keeps the topics until ctx ends.
-func (k *TopicWatcher) Run(ctx context.Context) error {
+// Run creates and watches the topics until ctx ends.
+func (w *TopicWatcher) Run(ctx context.Context) error {
 	doubt := true
 	for {
-		k.tick()
+		w.tick()
 		pause := checkInterval
-		if doubt = !k.check(ctx, doubt); doubt {
+		if doubt = !w.check(ctx, doubt); doubt {
 			pause = outageInterval
 		}
-		suspected, ok := k.pause(ctx, pause)
+		suspected, ok := w.pause(ctx, pause)
 		if !ok {
 			return nil
 		}
@@ -203,9 +212,9 @@ func (k *TopicWatcher) Run(ctx context.Context) error {
 	}
 }
 
-// pause waits for the next check. Suspicion makes it come early, though not
-// before awayInterval is over.
-func (k *TopicWatcher) pause(ctx context.Context, d time.Duration) (suspected, ok bool) {
+// pause waits for the next check. Suspect ends the pause early, but not before
+// outageInterval is over.
+func (w *TopicWatcher) pause(ctx context.Context, d time.Duration) (suspected, ok bool) {
 	early := time.NewTimer(outageInterval)
 	defer early.Stop()
 	select {
@@ -218,11 +227,11 @@ func (k *TopicWatcher) pause(ctx context.Context, d time.Duration) (suspected, o
 	select {
 	case <-late.C:
 		select {
-		case <-k.suspect:
+		case <-w.suspect:
 			suspected = true
 		default:
 		}
-	case <-k.suspect:
+	case <-w.suspect:
 		suspected = true
 	case <-ctx.Done():
 		return false, false
@@ -230,110 +239,115 @@ func (k *TopicWatcher) pause(ctx context.Context, d time.Duration) (suspected, o
 	return suspected, true
 }
 
-// Suspect asks for an early check: the caller met an error that Kafka's absence
-// or an old layout explains. It never blocks.
-func (k *TopicWatcher) Suspect() {
+// Suspect requests an early check: the caller has seen an error that an outage
+// or outdated metadata would explain. It never blocks.
+func (w *TopicWatcher) Suspect() {
 	select {
-	case k.suspect <- struct{}{}:
+	case w.suspect <- struct{}{}:
 	default:
 	}
 }
 
-// check asks Kafka once, with new connections if in doubt, and makes what is
-// missing. It reports whether Kafka answered and all topics to write are there.
-func (k *TopicWatcher) check(ctx context.Context, doubt bool) (settled bool) {
+// check queries Kafka once, with new connections if in doubt, and creates
+// missing topics. It reports whether Kafka answered and all topics to create
+// exist.
+func (w *TopicWatcher) check(ctx context.Context, doubt bool) (settled bool) {
 	ctx, cancel := context.WithTimeout(ctx, probeTimeout)
 	defer cancel()
 	if doubt {
-		k.client.dropConns()
+		w.client.dropConns()
 	}
-	meta, err := k.fetchMetadata(ctx)
+	meta, err := w.fetchMetadata(ctx)
 	if err != nil && !doubt { // an old connection may have ended meanwhile
-		k.client.dropConns()
-		meta, err = k.fetchMetadata(ctx)
+		w.client.dropConns()
+		meta, err = w.fetchMetadata(ctx)
 	}
 	if err != nil {
-		k.setDown(err)
+		w.setDown(err)
 		return false
 	}
-	missing := k.update(meta)
+	missing := w.update(meta)
 	if len(missing) > 0 {
-		k.create(ctx, missing)
+		w.create(ctx, missing)
 	}
 	return len(missing) == 0
 }
 
-// fetchMetadata returns the metadata of the topics, if the broker answers now: metadata
-// alone comes from a cache.
-func (k *TopicWatcher) fetchMetadata(ctx context.Context) (*kafka.MetadataResponse, error) {
-	versions, err := k.client.api.ApiVersions(ctx, &kafka.ApiVersionsRequest{})
+// fetchMetadata returns the metadata of the topics, if the broker answers now.
+// It requests the API versions first, since kafka-go answers metadata from a
+// cache.
+func (w *TopicWatcher) fetchMetadata(ctx context.Context) (*kafka.MetadataResponse, error) {
+	versions, err := w.client.api.ApiVersions(ctx, &kafka.ApiVersionsRequest{})
 	if err == nil {
 		err = versions.Error
 	}
 	if err != nil {
 		return nil, err
 	}
-	return k.client.api.Metadata(ctx, &kafka.MetadataRequest{Topics: k.names})
+	return w.client.api.Metadata(ctx, &kafka.MetadataRequest{Topics: w.names})
 }
 
-// update takes over what the metadata says and returns the topics to make.
-func (k *TopicWatcher) update(meta *kafka.MetadataResponse) []kafka.TopicConfig {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+// update records the metadata and returns the topics to create.
+func (w *TopicWatcher) update(meta *kafka.MetadataResponse) []kafka.TopicConfig {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	var missing []kafka.TopicConfig
-	changed := !k.state.Up
+	changed := !w.state.Up
 	for _, t := range meta.Topics {
-		i, known := k.index[t.Name]
+		i, known := w.index[t.Name]
 		if !known {
 			continue
 		}
-		was := k.state.Topics[i]
+		was := w.state.Topics[i]
 		now := TopicState{Name: t.Name, Want: was.Want, Since: was.Since}
 		if t.Error == nil {
 			now.Partitions = len(t.Partitions)
 		} else {
 			now.Error = t.Error.Error()
 		}
-		if spec, ours := k.specs[t.Name]; ours && errors.Is(t.Error, kafka.UnknownTopicOrPartition) {
+		if spec, ours := w.specs[t.Name]; ours && errors.Is(t.Error, kafka.UnknownTopicOrPartition) {
 			missing = append(missing, spec.request())
-			now.Error = was.Error // what creating it said
+			now.Error = was.Error // the error of the attempt to create it
 		}
 		if now.Exists() != was.Exists() {
 			now.Since = time.Now()
 		}
 		if now != was {
 			changed = true
-			k.logTopic(was, now)
+			w.logTopic(was, now)
 		}
-		k.state.Topics[i] = now
+		w.state.Topics[i] = now
 	}
-	if !k.state.Up {
-		k.state.Up, k.state.Since, k.outageLogged = true, time.Now(), false
-		k.log.Info("Kafka answers")
+	if !w.state.Up {
+		w.state.Up, w.state.Since, w.outageLogged = true, time.Now(), false
+		w.log.Info("Kafka answers")
 	}
 	if changed {
-		k.notifyLocked()
+		w.notifyLocked()
 	}
 	return missing
 }
 
-func (k *TopicWatcher) logTopic(before, now TopicState) {
+// logTopic logs a transition of a topic.
+func (w *TopicWatcher) logTopic(before, now TopicState) {
 	topic := slog.String("topic", now.Name)
 	switch {
 	case now.Differs():
-		k.log.Warn("topic has another number of partitions than configured, it is used with those it has",
+		w.log.Warn("topic has another number of partitions than configured; it is used with those it has",
 			topic, slog.Int("configured", now.Want), slog.Int("real", now.Partitions))
 	case now.Exists():
-		k.log.Info("topic is there", topic, slog.Int("partitions", now.Partitions))
+		w.log.Info("topic exists", topic, slog.Int("partitions", now.Partitions))
 	case before.Exists():
-		k.log.Warn("topic is gone", topic)
+		w.log.Warn("topic no longer exists", topic)
 	}
 }
 
-func (k *TopicWatcher) create(ctx context.Context, missing []kafka.TopicConfig) {
-	res, err := k.client.api.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: missing})
-	k.mu.Lock()
-	defer k.mu.Unlock()
+// create requests the missing topics. Their existence is learned with the next
+// check.
+func (w *TopicWatcher) create(ctx context.Context, missing []kafka.TopicConfig) {
+	res, err := w.client.api.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: missing})
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	for _, t := range missing {
 		result := err
 		if res != nil {
@@ -343,71 +357,72 @@ func (k *TopicWatcher) create(ctx context.Context, missing []kafka.TopicConfig) 
 		if result != nil && !errors.Is(result, kafka.TopicAlreadyExists) {
 			text = "create: " + result.Error()
 		}
-		state := &k.state.Topics[k.index[t.Topic]]
+		state := &w.state.Topics[w.index[t.Topic]]
 		if text != "" && text != state.Error {
-			k.log.Warn("topic could not be made", slog.String("topic", t.Topic), slog.String("err", result.Error()))
+			w.log.Warn("topic could not be created", slog.String("topic", t.Topic), slog.String("err", result.Error()))
 		}
 		state.Error = text
 	}
 }
 
-func (k *TopicWatcher) setDown(err error) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
+// setDown records that Kafka does not answer, and logs it once per outage.
+func (w *TopicWatcher) setDown(err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
 	if errors.Is(err, context.Canceled) {
 		return
 	}
-	if k.state.Up {
-		k.state.Up, k.state.Since = false, time.Now()
+	if w.state.Up {
+		w.state.Up, w.state.Since = false, time.Now()
 	}
-	k.state.LastError = err.Error()
-	attrs := []any{slog.Time("since", k.state.Since), slog.String("err", k.state.LastError)}
-	if k.outageLogged {
-		k.log.Debug("still waiting for Kafka", attrs...)
+	w.state.LastError = err.Error()
+	attrs := []any{slog.Time("since", w.state.Since), slog.String("err", w.state.LastError)}
+	if w.outageLogged {
+		w.log.Debug("still waiting for Kafka", attrs...)
 		return
 	}
-	k.outageLogged = true
-	k.log.Info("waiting for Kafka", attrs...)
+	w.outageLogged = true
+	w.log.Info("waiting for Kafka", attrs...)
 }
 
-func (k *TopicWatcher) notifyLocked() {
-	close(k.changedCh)
-	k.changedCh = make(chan struct{})
+func (w *TopicWatcher) notifyLocked() {
+	close(w.changedCh)
+	w.changedCh = make(chan struct{})
 }
 
-// State returns what is known now.
-func (k *TopicWatcher) State() WatcherState {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	s := k.state
+// State returns the present state.
+func (w *TopicWatcher) State() WatcherState {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	s := w.state
 	s.Topics = append([]TopicState(nil), s.Topics...)
 	return s
 }
 
-// Topic returns what is known of a topic, and a channel that is closed when
-// something has changed or Kafka is back.
-func (k *TopicWatcher) Topic(name string) (TopicState, <-chan struct{}) {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	i, known := k.index[name]
+// Topic returns the state of a topic, and a channel that is closed when any
+// topic has changed or Kafka answers again.
+func (w *TopicWatcher) Topic(name string) (TopicState, <-chan struct{}) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	i, known := w.index[name]
 	if !known {
-		return TopicState{Name: name, Error: "not among the kept topics"}, k.changedCh
+		return TopicState{Name: name, Error: "not among the watched topics"}, w.changedCh
 	}
-	return k.state.Topics[i], k.changedCh
+	return w.state.Topics[i], w.changedCh
 }
 
-// changed returns a channel that is closed when something has changed or Kafka
-// is back.
-func (k *TopicWatcher) changed() <-chan struct{} {
-	k.mu.Lock()
-	defer k.mu.Unlock()
-	return k.changedCh
+// changed returns a channel that is closed when any topic has changed or Kafka
+// answers again.
+func (w *TopicWatcher) changed() <-chan struct{} {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.changedCh
 }
 
-// Wait waits until a topic has been seen and returns its real partition count.
-func (k *TopicWatcher) Wait(ctx context.Context, name string) (int, error) {
+// Wait waits until a topic exists, and returns its real number of partitions.
+func (w *TopicWatcher) Wait(ctx context.Context, name string) (int, error) {
 	for {
-		t, wake := k.Topic(name)
+		t, wake := w.Topic(name)
 		if t.Exists() {
 			return t.Partitions, nil
 		}

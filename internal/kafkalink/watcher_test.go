@@ -113,7 +113,7 @@ func TestTroubles(t *testing.T) {
 		time.Sleep(8 * time.Second)
 		equal(t, "early", troubles(), nil)
 		time.Sleep(5 * time.Second)
-		noTopic := "topic b is not there: create: [29] Topic Authorization Failed"
+		noTopic := "topic b does not exist: create: [29] Topic Authorization Failed"
 		if got := troubles(); len(got) != 1 || !strings.HasPrefix(got[0], noTopic) {
 			t.Errorf("got %q", got)
 		}

@@ -4,114 +4,85 @@ import (
 	"container/list"
 	"sync"
 	"time"
-
-	"github.com/carga-ev/carga/bridge/route"
 )
 
-// Counts count what is owed to Kafka: everything that came in order, not the
-// latest values.
+// Counts count the messages that must not be lost: events and dead letters, but
+// not the values of which the latest is enough.
 //
 // Invariant: Accepted = Forwarded + DeadLetters + Buffered at every moment.
 type Counts struct {
 	Accepted    int64 // since the start
-	Forwarded   int64 // Kafka took it where it belongs
-	DeadLetters int64 // Kafka took it as a dead letter
-	Buffered    int64 // owed
-	// Oldest is when the oldest buffered one came; zero when there is none.
+	Forwarded   int64 // written to the topic of their kind
+	DeadLetters int64 // written as dead letters
+	Buffered    int64 // in flight: not yet written
+	// Oldest is when the oldest buffered message was received; zero when there
+	// is none.
 	Oldest time.Time
-	// LastDeadLetter says where the last dead letter came from, and why.
+	// LastDeadLetter is where the last dead letter came from, and why it is one.
 	LastDeadLetter string
 }
 
-// ending is how what was owed ended.
+// ending is how a buffered message ended.
 type ending int
 
 const (
 	forwarded ending = iota
 	deadLetter
-	notAccepted // it was not taken over after all
+	notAccepted // the producer has stopped; the message is not counted
 )
 
-// counters keeps the Books.
+// counters keeps the Counts. Its methods may be called concurrently.
 type counters struct {
 	mu sync.Mutex
 	// mu guards everything that follows.
 	counts  Counts
-	pending *list.List // the times of what is buffered, in the order of coming
+	pending *list.List // when each buffered message was received, in this order
 }
 
 func newCounters() *counters { return &counters{pending: list.New()} }
 
-// accept books one message and returns how to book its end; only the first
-// call of that counts.
-func (l *counters) accept(at time.Time) (end func(ending)) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.counts.Accepted++
-	l.counts.Buffered++
-	entry := l.pending.PushBack(at)
+// accept counts a message as buffered, and returns a function that counts its
+// end. Only the first call of that has an effect.
+func (c *counters) accept(at time.Time) (end func(ending)) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.counts.Accepted++
+	c.counts.Buffered++
+	entry := c.pending.PushBack(at)
 	return func(how ending) {
-		l.mu.Lock()
-		defer l.mu.Unlock()
+		c.mu.Lock()
+		defer c.mu.Unlock()
 		if entry == nil {
 			return
 		}
-		l.pending.Remove(entry)
+		c.pending.Remove(entry)
 		entry = nil
-		l.counts.Buffered--
+		c.counts.Buffered--
 		switch how {
 		case forwarded:
-			l.counts.Forwarded++
+			c.counts.Forwarded++
 		case deadLetter:
-			l.counts.DeadLetters++
+			c.counts.DeadLetters++
 		case notAccepted:
-			l.counts.Accepted--
+			c.counts.Accepted--
 		}
 	}
 }
 
-// setLastDeadLetter notes why the dead letter that ends now is one.
-func (l *counters) setLastDeadLetter(words string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.counts.LastDeadLetter = words
+// setLastDeadLetter records why the last dead letter is one.
+func (c *counters) setLastDeadLetter(words string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.counts.LastDeadLetter = words
 }
 
-func (l *counters) snapshot() Counts {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	b := l.counts
-	if e := l.pending.Front(); e != nil {
+// snapshot returns the present counts.
+func (c *counters) snapshot() Counts {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	b := c.counts
+	if e := c.pending.Front(); e != nil {
 		b.Oldest, _ = e.Value.(time.Time)
 	}
 	return b
-}
-
-// dedup are what is owed, each once.
-type dedup struct {
-	mu sync.Mutex
-	// mu guards everything that follows.
-	events  route.Dedup
-	repeats int64
-}
-
-func (d *dedup) add(e *route.Decision, done func()) (event *route.InFlight, earlier func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if event, earlier = d.events.Add(e, done); event == nil {
-		d.repeats++
-	}
-	return event, earlier
-}
-
-func (d *dedup) remove(event *route.InFlight) (done func()) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.events.Remove(event)
-}
-
-func (d *dedup) repeated() int64 {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.repeats
 }

@@ -7,8 +7,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestCountsBalance books any number of messages and their ends, some of them
-// told twice.
+// TestCountsBalance counts any number of messages and their ends, some of them
+// reported twice.
 func TestCountsBalance(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := newCounters()
@@ -31,7 +31,7 @@ func TestCountsBalance(t *testing.T) {
 			}
 			b := l.snapshot()
 			if b.Accepted != b.Forwarded+b.DeadLetters+b.Buffered {
-				t.Fatalf("the books do not balance: %+v", b)
+				t.Fatalf("the counts do not balance: %+v", b)
 			}
 			if b.Buffered != int64(len(open)) || b.Forwarded != ended[forwarded] || b.DeadLetters != ended[deadLetter] {
 				t.Fatalf("the books are %+v, want %d buffered, ends %v", b, len(open), ended)

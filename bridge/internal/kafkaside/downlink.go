@@ -14,17 +14,18 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// lookBack is how far back the log of commands is read after a start; they live
-// a minute at most.
+// lookBack is how far back cp-commands is read after a start. Commands live for
+// one minute at most.
 const lookBack = 2 * time.Minute
 
-// maxInFlight bounds what is published and not yet confirmed, per partition.
+// maxInFlight bounds the messages that are published and not yet confirmed, per
+// partition.
 const maxInFlight = 64
 
-// lossPause lets a lost connection be noticed before the next attempt.
+// lossPause gives a lost connection time to be detected before the next attempt.
 const lossPause = 20 * time.Millisecond
 
-// commandReader reads cp-commands.
+// commandReader returns the reader of cp-commands.
 func (s *Side) commandReader(p Publisher) *kafkalink.TopicReader {
 	start := kafkalink.FromTime(time.Now().Add(-lookBack))
 	return kafkalink.NewTopicReader(s.client, s.topics, s.cfg.Router.Kafka.Commands, func(int) kafkalink.ReaderConfig {
@@ -33,21 +34,22 @@ func (s *Side) commandReader(p Publisher) *kafkalink.TopicReader {
 	})
 }
 
-// downlink publishes one partition. Its reader's goroutine owns it, but for opened,
-// which that goroutine calls too.
+// downlink publishes the records of one partition. Only the goroutine of its
+// reader uses it.
 type downlink struct {
 	side      *Side
 	publisher Publisher
 
-	// backlogEnd is the end of the log as it was found: what lies before it is
-	// backlog.
+	// backlogEnd is the end of the log when the reader located its position:
+	// records before it are the backlog.
 	backlogEnd int64
-	// acks are the last acknowledgements of the backlog.
+	// acks are the last acknowledgements of the backlog, which are published at
+	// its end.
 	acks map[charge.CPID]route.Publish
 }
 
-// opened is called whenever the reader has found its place: at the start, and
-// again after Kafka was away.
+// opened is called whenever the reader has located its position: at the start,
+// and again after Kafka was away.
 func (d *downlink) opened(o kafkalink.Opened) { d.backlogEnd = max(d.backlogEnd, o.End) }
 
 // handle publishes a batch and returns when the broker has confirmed all of it.
@@ -60,7 +62,7 @@ func (d *downlink) handle(ctx context.Context, b kafkalink.Batch) error {
 		switch {
 		case !ok:
 		case p.Retained:
-			d.acks[p.CP] = p // the last one of the batch is enough, too
+			d.acks[p.CP] = p // of acknowledgements the last one of a batch is enough, too
 		default:
 			queue = append(queue, outgoing{Publish: p, read: read, backlog: m.Offset < d.backlogEnd})
 		}
@@ -80,6 +82,7 @@ func (d *downlink) handle(ctx context.Context, b kafkalink.Batch) error {
 	return nil
 }
 
+// decide returns the message of a record, or writes a dead letter.
 func (d *downlink) decide(b kafkalink.Batch, m kafkalink.Message) (route.Publish, bool) {
 	p, dead := d.side.cfg.Router.Down(route.CommandRecord{
 		Key: string(m.Key), Value: m.Value, Kind: string(m.Header(wire.HeaderKind)),
@@ -88,21 +91,23 @@ func (d *downlink) decide(b kafkalink.Batch, m kafkalink.Message) (route.Publish
 	if dead == nil {
 		return p, true
 	}
-	// Not taken only when the producer has stopped; the log keeps it.
+	// It is refused only when the producer has stopped; the record stays in the
+	// log.
 	d.side.Accept(*dead, func() {})
 	return route.Publish{}, false
 }
 
-// outgoing is a message that waits to be published.
+// outgoing is a message to publish.
 type outgoing struct {
 	route.Publish
-	read    time.Time
-	backlog bool
+	read    time.Time // when the bridge read it
+	backlog bool      // it was in the log at the start
 }
 
-// publishAll publishes in order. After a loss it begins again with the first
-// that was not confirmed: a command has one effect, however often it comes, and
-// of acknowledgements the last one stands.
+// publishAll publishes in order. After a lost connection it continues with the
+// first message that was not confirmed. That may repeat a command, which has one
+// effect however often it arrives, and an acknowledgement, of which the last one
+// counts.
 func (d *downlink) publishAll(ctx context.Context, queue []outgoing) error {
 	for len(queue) > 0 {
 		if err := d.publisher.Await(ctx); err != nil {
@@ -110,7 +115,7 @@ func (d *downlink) publishAll(ctx context.Context, queue []outgoing) error {
 		}
 		n := d.publishWindow(ctx, queue)
 		queue = queue[n:]
-		if n == 0 { // the connection is about to be seen as lost
+		if n == 0 { // the connection is lost, which is not detected yet
 			select {
 			case <-time.After(lossPause):
 			case <-ctx.Done():
@@ -123,7 +128,8 @@ func (d *downlink) publishAll(ctx context.Context, queue []outgoing) error {
 	return nil
 }
 
-// publishWindow publishes a window and returns how many of it are done.
+// publishWindow publishes the first messages of the queue, and returns how many
+// of them are confirmed or expired.
 func (d *downlink) publishWindow(ctx context.Context, queue []outgoing) int {
 	queue = queue[:min(len(queue), maxInFlight)]
 	confirmed := make([]func(context.Context) error, 0, len(queue))
@@ -146,7 +152,7 @@ func (d *downlink) publishWindow(ctx context.Context, queue []outgoing) int {
 		}
 		if err := c(ctx); err != nil {
 			if ctx.Err() == nil {
-				d.side.log.Debug("message to a charging point not confirmed, it is published again", slog.String("err", err.Error()))
+				d.side.log.Debug("message to a charging point not confirmed; publishing again", slog.String("err", err.Error()))
 			}
 			return i
 		}

@@ -21,39 +21,36 @@ import (
 
 // Publisher publishes by MQTT. Its methods may be called concurrently.
 type Publisher interface {
-	// Await waits for a connection.
+	// Await waits until there is a connection.
 	Await(ctx context.Context) error
-	// Publish hands a message to the present connection, in the order of the
-	// calls. confirmed waits for the broker's acknowledgement; an error means
-	// that the message may not have arrived.
+	// Publish publishes a message on the present connection, in the order of the
+	// calls. confirmed waits for the broker's acknowledgement. An error of
+	// either means that the message may not have arrived.
 	Publish(ctx context.Context, p route.Publish) (confirmed func(context.Context) error, err error)
 }
 
-// Config says what a Side connects to.
+// Config configures a Side.
 type Config struct {
 	Name     string // of the bridge
 	Brokers  []string
 	ClientID string
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	Router   route.Router
-	// Topics are the topics that are written, and cp-commands, as they are made
-	// if they are missing.
+	// Topics are the topics that are written, and cp-commands. Missing ones are
+	// created.
 	Topics []kafkalink.TopicSpec
 	// Grace is how long Run goes on writing after its context has ended.
 	Grace time.Duration
-	// Limit is how many records and bytes the owner lets wait; the producer is
-	// told twice as much, so that it never refuses.
-	LimitRecords, LimitBytes int
-	Rand                     *rand.Rand
-	// HeartbeatTick and Kept, if set, are called at each turn of the loop that says
-	// that the bridge lives, and of that which keeps the topics. They must not
-	// wait.
+	Rand  *rand.Rand
+	// HeartbeatTick and TopicsTick, if set, are called in each iteration of the
+	// loop that publishes the heartbeat and of the topic watcher. They must not
+	// block.
 	HeartbeatTick, TopicsTick func()
 	Log                       *slog.Logger
 }
 
-// Side is the Kafka side of one bridge. Its methods may be called
-// concurrently, also before Run.
+// Side is the Kafka side of one bridge. Its methods may be called concurrently,
+// and before Run.
 type Side struct {
 	cfg         Config
 	client      *kafkalink.Client
@@ -66,8 +63,8 @@ type Side struct {
 	started     charge.Time
 	log         *slog.Logger
 
-	published atomic.Int64 // published
-	stale     atomic.Int64 // not published: too late
+	published atomic.Int64 // messages to charging points
+	stale     atomic.Int64 // commands that had expired
 }
 
 // New checks the configuration. It starts nothing.
@@ -85,11 +82,11 @@ func New(cfg Config) (*Side, error) {
 	}
 	client, err := kafkalink.NewClient(kafkalink.ClientConfig{Brokers: cfg.Brokers, ClientID: cfg.ClientID, Topics: names, Dial: cfg.Dial})
 	if err != nil {
-		return nil, fmt.Errorf("side of Kafka: %w", err)
+		return nil, fmt.Errorf("Kafka side: %w", err)
 	}
 	topics, err := kafkalink.NewTopicWatcher(client, kafkalink.WatcherConfig{Create: cfg.Topics, Tick: cfg.TopicsTick, Log: cfg.Log})
 	if err != nil {
-		return nil, fmt.Errorf("side of Kafka: %w", err)
+		return nil, fmt.Errorf("Kafka side: %w", err)
 	}
 	grace := cfg.Grace
 	if grace == 0 {
@@ -103,11 +100,10 @@ func New(cfg Config) (*Side, error) {
 		250*time.Millisecond, 500*time.Millisecond, time.Second, 2500*time.Millisecond, 5*time.Second)
 	producer, err := kafkalink.NewProducer(client, topics, kafkalink.ProducerConfig{
 		Topics: written, Latest: []string{cfg.Router.Kafka.Telemetry, cfg.Router.Kafka.Monitor},
-		Limits: kafkalink.Limits{HighRecords: 2 * cfg.LimitRecords, HighBytes: 2 * cfg.LimitBytes},
-		Grace:  grace, Rand: cfg.Rand, ObserveProduce: produceTime.Observe, Log: cfg.Log,
+		Grace: grace, Rand: cfg.Rand, ObserveProduce: produceTime.Observe, Log: cfg.Log,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("side of Kafka: %w", err)
+		return nil, fmt.Errorf("Kafka side: %w", err)
 	}
 	return &Side{
 		cfg: cfg, client: client, topics: topics, producer: producer, counters: newCounters(),
@@ -116,14 +112,14 @@ func New(cfg Config) (*Side, error) {
 }
 
 // Run writes and reads until ctx ends, whatever is away and for how long. Then
-// it goes on writing what it holds for the grace; what is left was not
-// acknowledged to MQTT and comes again.
+// it goes on writing what it holds for the grace period. What is left was not
+// acknowledged to MQTT and is redelivered.
 func (s *Side) Run(ctx context.Context, down Publisher, mqtt func() wire.Dependency) error {
 	defer s.client.Close()
-	// The keeper outlives the rest: lanes wait for what it says.
+	// The topic watcher outlives the rest: lanes wait for its changes.
 	watching, stopWatching := context.WithCancel(context.WithoutCancel(ctx))
 	var watcher, running sync.WaitGroup
-	watcher.Go(func() { _ = s.topics.Run(watching) }) // it ends with its context alone
+	watcher.Go(func() { _ = s.topics.Run(watching) }) // returns nil when its context has ended
 	running.Go(func() { _ = s.producer.Run(ctx) })
 	reader := s.commandReader(down)
 	s.commands.Store(reader)
@@ -135,7 +131,7 @@ func (s *Side) Run(ctx context.Context, down Publisher, mqtt func() wire.Depende
 	return nil
 }
 
-// Accept takes over what came by MQTT; see mqttside.Sink.
+// Accept takes responsibility for what was received by MQTT; see mqttside.Sink.
 func (s *Side) Accept(d route.Decision, done func()) bool {
 	if d.Kind == route.DeadLetter {
 		s.log.Warn("dead letter", slog.String("cp_id", string(d.CP)), slog.String("reason", d.Reason))
@@ -148,7 +144,7 @@ func (s *Side) Accept(d route.Decision, done func()) bool {
 		return s.enqueueCounted(d, done)
 	}
 	event, earlier := s.dedup.add(&d, done)
-	if event == nil { // it waits already
+	if event == nil { // it is in flight already
 		earlier()
 		return true
 	}
@@ -159,7 +155,7 @@ func (s *Side) Accept(d route.Decision, done func()) bool {
 	return false
 }
 
-// enqueueCounted takes over what is owed.
+// enqueueCounted writes a message that must not be lost, and counts it.
 func (s *Side) enqueueCounted(d route.Decision, done func()) bool {
 	end := s.counters.accept(time.Now())
 	if s.enqueue(d, end, done) {
@@ -169,7 +165,7 @@ func (s *Side) enqueueCounted(d route.Decision, done func()) bool {
 	return false
 }
 
-// acceptLatest takes over a value that a newer one may replace.
+// acceptLatest writes a value that a newer one may replace.
 func (s *Side) acceptLatest(d route.Decision, done func()) bool {
 	r := record(d.Record)
 	r.Done = func(o kafkalink.Outcome) {
@@ -181,11 +177,11 @@ func (s *Side) acceptLatest(d route.Decision, done func()) bool {
 			end(notAccepted)
 		}
 	}
-	_, err := s.producer.Enqueue(r)
+	err := s.producer.Enqueue(r)
 	return err == nil
 }
 
-// enqueue enqueues a record that is owed, and books its end.
+// enqueue writes a record that must not be lost, and counts how it ends.
 func (s *Side) enqueue(d route.Decision, end func(ending), done func()) bool {
 	r := record(d.Record)
 	r.Done = func(o kafkalink.Outcome) {
@@ -194,7 +190,8 @@ func (s *Side) enqueue(d route.Decision, end func(ending), done func()) bool {
 			s.enqueueDeadLetter(d, o.Err, end, done)
 			return
 		case d.Kind == route.DeadLetter:
-			// Even one that Kafka refuses has ended: the log has said why.
+			// A dead letter ends even if Kafka refuses it: the producer has
+			// logged that.
 			s.counters.setLastDeadLetter(origin(d) + d.Reason)
 			end(deadLetter)
 		default:
@@ -203,12 +200,13 @@ func (s *Side) enqueue(d route.Decision, end func(ending), done func()) bool {
 		crashpoint.At(crashpoint.Kept)
 		done()
 	}
-	_, err := s.producer.Enqueue(r)
+	err := s.producer.Enqueue(r)
 	return err == nil
 }
 
-// enqueueDeadLetter makes a dead letter of what Kafka refuses for good. It reports false
-// when the producer takes nothing any more: the message then stays owed.
+// enqueueDeadLetter writes a dead letter for a record that Kafka refuses for
+// good. It returns false when the producer has stopped: the message then stays
+// unacknowledged.
 func (s *Side) enqueueDeadLetter(d route.Decision, why error, end func(ending), done func()) bool {
 	reason := "refused by Kafka"
 	if why != nil {
@@ -218,7 +216,8 @@ func (s *Side) enqueueDeadLetter(d route.Decision, why error, end func(ending), 
 	return s.enqueue(dead, end, done)
 }
 
-// origin says where a dead letter came from, before its reason.
+// origin returns where a dead letter came from, as the beginning of its
+// description.
 func origin(d route.Decision) string {
 	for _, h := range d.Record.Headers {
 		if h.Key == wire.HeaderTopic {
@@ -228,21 +227,22 @@ func origin(d route.Decision) string {
 	return ""
 }
 
+// record converts a record for kafkalink.
 func record(r route.Record) kafkalink.Record {
 	out := kafkalink.Record{Topic: r.Topic, Key: []byte(r.Key), Value: r.Value, Headers: make([]kafkalink.Header, len(r.Headers))}
 	for i, h := range r.Headers {
 		out.Headers[i] = kafkalink.Header{Key: h.Key, Value: []byte(h.Value)}
-		if h.Key == wire.HeaderKind { // a bridge may have the name of a charging point
+		if h.Key == wire.HeaderKind { // distinguishes presence from the heartbeat of a bridge with the same name
 			out.Subject = h.Value
 		}
 	}
 	return out
 }
 
-// Counts returns the books.
+// Counts returns the present counts.
 func (s *Side) Counts() Counts { return s.counters.snapshot() }
 
-// heartbeatLoop says each second that the bridge lives.
+// heartbeatLoop publishes the heartbeat of the bridge each second.
 func (s *Side) heartbeatLoop(ctx context.Context, mqtt func() wire.Dependency) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
@@ -261,31 +261,32 @@ func (s *Side) publishHeartbeat(mqtt wire.Dependency) {
 	m := s.Heartbeat(mqtt)
 	raw, err := m.Encode()
 	if err != nil {
-		s.log.Error("sign of life cannot be written", slog.String("err", err.Error()))
+		s.log.Error("heartbeat cannot be encoded", slog.String("err", err.Error()))
 		return
 	}
-	// Refused only when the producer has stopped, and then nobody must hear it.
-	_, _ = s.producer.Enqueue(record(route.Record{
+	// An error means that the producer has stopped, as the bridge has: a
+	// heartbeat would be wrong.
+	_ = s.producer.Enqueue(record(route.Record{
 		Topic: s.cfg.Router.Kafka.Monitor, Key: wire.BridgeKey(s.cfg.Name), Value: raw,
 		Headers: []route.Header{{Key: wire.HeaderKind, Value: wire.KindValueBridgeAlive}},
 	}))
 }
 
-// State is what a Side knows about itself.
+// State is the state of a Side, for metrics.
 type State struct {
 	Counts   Counts
 	Producer kafkalink.Stats
-	// ProduceTime is how long each produce of a batch took.
+	// ProduceTime counts the durations of produce requests.
 	ProduceTime *metrics.Durations
-	// Readers are those of cp-commands, one for each partition.
+	// Readers are the states of the readers of cp-commands, by partition.
 	Readers []kafkalink.ReaderState
-	// Repeats were said again while they waited for Kafka.
+	// Repeats were received again while the same event was in flight.
 	Repeats int64
-	// Commands were published to charging points, Stale ones came too late.
+	// Commands were published to charging points; Stale ones had expired.
 	Commands, Stale int64
 }
 
-// State returns what is known now.
+// State returns the present state.
 func (s *Side) State() State {
 	return State{
 		Counts: s.Counts(), Repeats: s.dedup.repeated(), Producer: s.producer.Stats(), ProduceTime: s.produceTime,
@@ -293,7 +294,8 @@ func (s *Side) State() State {
 	}
 }
 
-// Heartbeat is what the bridge says of itself now.
+// Heartbeat returns the present state of the bridge, as it is published each
+// second.
 func (s *Side) Heartbeat(mqtt wire.Dependency) wire.BridgeAlive {
 	now := time.Now()
 	b, p := s.counters.snapshot(), s.producer.Stats()
@@ -314,20 +316,20 @@ func (s *Side) Heartbeat(mqtt wire.Dependency) wire.BridgeAlive {
 	return m
 }
 
-// Troubles are what cannot be written or read although Kafka answers.
+// Troubles returns what cannot be written or read although Kafka answers.
 func (s *Side) Troubles() []kafkalink.Trouble {
 	return kafkalink.Troubles(s.topics.State(), []kafkalink.Stats{s.producer.Stats()}, s.readers())
 }
 
-// ReadTroubles is the part of Troubles that is not about writing.
+// ReadTroubles returns the troubles that are not about writing.
 func (s *Side) ReadTroubles() []kafkalink.Trouble {
 	return kafkalink.Troubles(s.topics.State(), nil, s.readers())
 }
 
-// Warnings are what an operator may want to change about the topics.
+// Warnings returns what an operator may want to change about the topics.
 func (s *Side) Warnings() []string { return s.topics.State().Warnings() }
 
-// readers are the states of those of cp-commands.
+// readers returns the states of the readers of cp-commands; nil before Run.
 func (s *Side) readers() []kafkalink.ReaderState {
 	if r := s.commands.Load(); r != nil {
 		return r.States()
@@ -335,7 +337,7 @@ func (s *Side) readers() []kafkalink.ReaderState {
 	return nil
 }
 
-// Dependency says whether Kafka answers, as the bridge tells it.
+// Dependency returns whether Kafka answers, as in the heartbeat.
 func (s *Side) Dependency() wire.Dependency {
 	k := s.topics.State()
 	d := wire.Dependency{Up: k.Up, Since: charge.At(k.Since)}

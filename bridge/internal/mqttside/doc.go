@@ -1,16 +1,22 @@
-// Package mqttside is the bridge's end of MQTT: it takes what the charging
-// points say and publishes what Central says to them.
+// Package mqttside is the bridge's connection to MQTT. It receives what charging
+// points publish and publishes what Central sends to them.
 //
-// Taking. One supervised connection with a session the broker keeps; a message
-// is acknowledged only when its Sink says that it is done, so what a killed
-// bridge held comes again. What was taken and is not done is bounded. Above the
-// high mark the handler holds the line back for less than the ping time-out;
-// if that is not enough the bridge disconnects, leaves the messages with the
-// broker, and comes back below the low mark. An event is never dropped.
+// Receiving. There is one supervised connection with a persistent session. A
+// message is acknowledged only after its Sink has called done, so that the broker
+// redelivers what a killed bridge held. Messages that were received and are not
+// yet done are in flight. They are bounded by a high-water mark, in two steps of
+// backpressure:
 //
-// Publishing. Only on the present connection, QoS 1; who publishes tries again
-// on the next one.
+//  1. The handler blocks, so that paho reads no more from the connection, for less
+//     than the ping time-out in sum.
+//  2. After that the bridge disconnects and leaves the messages with the broker.
+//     It connects again below the low-water mark, which is half the high one.
 //
-// Goroutines: Run owns them all. The handler runs on the connection's reader
-// and does nothing but decide and hand over.
+// An event is never dropped.
+//
+// Publishing. Messages are published with QoS 1 on the present connection only. The
+// caller publishes again on the next connection what was not confirmed.
+//
+// Goroutines: Run owns them all. The handler runs on the connection's reader; it
+// decides and passes messages on, and never waits except for backpressure.
 package mqttside

@@ -2,15 +2,17 @@ package mqttside
 
 import "sync"
 
-// inFlight measures what was taken from MQTT and is not yet done. Above the high
-// mark nothing more is taken; below the low mark it is again.
+// inFlight counts the messages that were received from MQTT and are not yet done.
+// At the high-water mark it refuses more; the low-water mark is half of it, so
+// that the bridge does not disconnect and connect all the time.
 type inFlight struct {
-	maxMessages, maxBytes int
+	maxMessages, maxBytes int // the high-water mark
 
 	mu sync.Mutex
 	// mu guards everything that follows.
 	messages, bytes int
-	// drained is closed and replaced whenever the level falls below the low mark.
+	// drained is closed and replaced whenever the count falls below the
+	// low-water mark.
 	drained chan struct{}
 }
 
@@ -18,46 +20,48 @@ func newInFlight(messages, bytes int) *inFlight {
 	return &inFlight{maxMessages: messages, maxBytes: bytes, drained: make(chan struct{})}
 }
 
-// add adds a message, or refuses it above the high mark.
-func (w *inFlight) add(bytes int) bool {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	if w.messages >= w.maxMessages || w.bytes > 0 && w.bytes+bytes > w.maxBytes {
+// add counts a message, or returns false at the high-water mark. A single
+// message larger than maxBytes is accepted when none is in flight.
+func (f *inFlight) add(bytes int) bool {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	if f.messages >= f.maxMessages || f.bytes > 0 && f.bytes+bytes > f.maxBytes {
 		return false
 	}
-	w.messages++
-	w.bytes += bytes
+	f.messages++
+	f.bytes += bytes
 	return true
 }
 
-// remove takes a message out.
-func (w *inFlight) remove(bytes int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	was := w.belowLowMarkLocked()
-	w.messages--
-	w.bytes -= bytes
-	if !was && w.belowLowMarkLocked() {
-		close(w.drained)
-		w.drained = make(chan struct{})
+// remove counts a message as done.
+func (f *inFlight) remove(bytes int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	was := f.belowLowMarkLocked()
+	f.messages--
+	f.bytes -= bytes
+	if !was && f.belowLowMarkLocked() {
+		close(f.drained)
+		f.drained = make(chan struct{})
 	}
 }
 
-// belowLowMark reports whether the level is below the low mark, which is half the high
-// one. If not, the channel is closed when it gets there.
-func (w *inFlight) belowLowMark() (bool, <-chan struct{}) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.belowLowMarkLocked(), w.drained
+// belowLowMark reports whether the count is below the low-water mark. If not,
+// the channel is closed when it gets there.
+func (f *inFlight) belowLowMark() (bool, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.belowLowMarkLocked(), f.drained
 }
 
-func (w *inFlight) belowLowMarkLocked() bool {
-	return w.messages <= w.maxMessages/2 && w.bytes <= w.maxBytes/2
+// belowLowMarkLocked is belowLowMark with mu held.
+func (f *inFlight) belowLowMarkLocked() bool {
+	return f.messages <= f.maxMessages/2 && f.bytes <= f.maxBytes/2
 }
 
-// level is what is held now.
-func (w *inFlight) level() (messages, bytes int) {
-	w.mu.Lock()
-	defer w.mu.Unlock()
-	return w.messages, w.bytes
+// level returns the present counts.
+func (f *inFlight) level() (messages, bytes int) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.messages, f.bytes
 }

@@ -6,7 +6,7 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestInFlight compares the marks with a plain list of what was taken.
+// TestInFlight compares the marks with a plain list of the messages in flight.
 func TestInFlight(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newInFlight(10, 100)
@@ -40,11 +40,11 @@ func TestInFlight(t *testing.T) {
 			select {
 			case <-drained:
 				if wasLow || !isLow {
-					t.Fatalf("%v held: told of the low mark", held)
+					t.Fatalf("%v held: drained was closed", held)
 				}
 			default:
 				if !wasLow && isLow {
-					t.Fatalf("%v held: not told of the low mark", held)
+					t.Fatalf("%v held: drained was not closed", held)
 				}
 			}
 			if n, b := w.level(); n != len(held) || b != sum() {

@@ -17,15 +17,16 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Sink takes over what came.
+// Sink accepts the messages that were received.
 type Sink interface {
-	// Accept takes a message over and does not wait. It calls done once when the
-	// message is safe, or need not be any more; never if the process ends before.
-	// It reports false, and never calls done, when it takes nothing any more.
+	// Accept takes responsibility for a message and does not block. It calls
+	// done once, when the message is safe in Kafka or need not be any more;
+	// never if the process ends before. It returns false, and never calls done,
+	// when it accepts nothing any more.
 	Accept(d route.Decision, done func()) bool
 }
 
-// Config says what a Side connects to and how much it holds.
+// Config configures a Side.
 type Config struct {
 	// Brokers, ClientID, Username, Password, KeepAlive, Open and Rand are those
 	// of mqttlink.Config.
@@ -36,7 +37,7 @@ type Config struct {
 	Open               func(ctx context.Context, broker *url.URL) (net.Conn, error)
 	Rand               *rand.Rand
 	Router             route.Router
-	// MaxMessages and MaxBytes are the high mark of what is taken and not done.
+	// MaxMessages and MaxBytes are the high-water mark of what is in flight.
 	MaxMessages, MaxBytes int
 	Log                   *slog.Logger
 }
@@ -47,16 +48,17 @@ type Side struct {
 	sink     Sink
 	link     *mqttlink.Link
 	inFlight *inFlight
-	// maxPause is how long the line may be held back in one flood.
+	// maxPause is how long reading may be paused in sum before the connection is
+	// abandoned.
 	maxPause time.Duration
-	overflow chan struct{} // capacity 1: the bridge must stay away for a while
+	overflow chan struct{} // capacity 1: a connection was abandoned
 	refused  atomic.Int64
 
 	mu sync.Mutex
 	// mu guards everything that follows.
-	abandoned  uint64        // the connection that is being left
-	pausedConn uint64        // the connection on which the line was held back
-	paused     time.Duration // of patience, in this flood
+	abandoned  uint64        // the connection that refused messages and is to be closed
+	pausedConn uint64        // the connection on which reading was paused
+	paused     time.Duration // of maxPause, since the count was last below the low-water mark
 	up         chan struct{} // closed while there is a connection
 	isUp       bool
 }
@@ -68,7 +70,8 @@ func New(cfg Config, sink Sink) (*Side, error) {
 	}
 	s := &Side{
 		cfg: cfg, sink: sink, inFlight: newInFlight(cfg.MaxMessages, cfg.MaxBytes),
-		// mqttlink gives up a line that is not read for a fifth of the keep-alive.
+		// mqttlink gives up a connection that is not read for a fifth of the
+		// keep-alive (its ping time-out).
 		maxPause: cfg.KeepAlive / 8,
 		overflow: make(chan struct{}, 1), up: make(chan struct{}),
 	}
@@ -79,7 +82,7 @@ func New(cfg Config, sink Sink) (*Side, error) {
 		ManualAck:     true,
 		Handler:       s.handle,
 		OnUp: func(ctx context.Context, conn *mqttlink.Conn) {
-			if s.isAbandoned(conn.Number()) { // it refused messages before it was up
+			if s.isAbandoned(conn.Number()) { // it refused messages before OnUp was called
 				s.link.Pause("messages were refused")
 				s.link.Resume()
 			}
@@ -89,13 +92,13 @@ func New(cfg Config, sink Sink) (*Side, error) {
 		},
 	})
 	if err != nil {
-		return nil, fmt.Errorf("side of MQTT: %w", err)
+		return nil, fmt.Errorf("MQTT side: %w", err)
 	}
 	s.link = link
 	return s, nil
 }
 
-// Run takes and publishes until ctx ends, whatever is away and for how long.
+// Run receives and publishes until ctx ends, whatever is away and for how long.
 func (s *Side) Run(ctx context.Context) error {
 	var disconnecting sync.WaitGroup
 	disconnecting.Go(func() { s.disconnectOnOverflow(ctx) })
@@ -103,22 +106,22 @@ func (s *Side) Run(ctx context.Context) error {
 	return s.link.Run(ctx)
 }
 
-// handle decides about one message and hands it over. It runs on the reader of
-// the line, and waits only in room.
+// handle decides what becomes of a message and passes it to the sink. It runs on
+// the reader of the connection, and blocks only in admit.
 func (s *Side) handle(m mqttlink.Message) {
 	d := s.cfg.Router.Up(route.Message{Topic: m.Topic, Payload: m.Payload, Retained: m.Retained, At: charge.At(time.Now())})
 	if d.Kind == route.Telemetry || d.Kind == route.Presence {
-		s.sink.Accept(d, m.Ack) // the latest is enough: bounded by the charging points
+		s.sink.Accept(d, m.Ack) // conflated in the sink: at most one per charging point is held
 		return
 	}
 	size := len(m.Topic) + len(m.Payload)
-	if m.QoS == 0 { // nobody is owed a bad telemetry
+	if m.QoS == 0 { // telemetry that cannot be decoded may be dropped
 		if !s.inFlight.add(size) {
 			s.refused.Add(1)
 			return
 		}
 	} else if !s.admit(m.Conn, size) {
-		return // not acknowledged: it comes again
+		return // not acknowledged: the broker redelivers it
 	}
 	done := func() {
 		s.inFlight.remove(size)
@@ -129,13 +132,14 @@ func (s *Side) handle(m mqttlink.Message) {
 	}
 }
 
-// admit finds room for a message, or reports that its connection is being left.
+// admit counts a message as in flight, and pauses reading while there is no
+// capacity. It returns false when the connection is abandoned.
 func (s *Side) admit(conn uint64, size int) bool {
 	for {
 		if s.isAbandoned(conn) {
 			return false
 		}
-		_, drained := s.inFlight.belowLowMark() // asked first, so that no fall is missed
+		_, drained := s.inFlight.belowLowMark() // before add, so that no change is missed
 		if s.inFlight.add(size) {
 			return true
 		}
@@ -145,8 +149,9 @@ func (s *Side) admit(conn uint64, size int) bool {
 	}
 }
 
-// pauseReading waits for the low mark while the patience of this flood lasts. It
-// reports false when the connection is given up.
+// pauseReading blocks the reader until the count is below the low-water mark,
+// for at most maxPause in sum. Then it abandons the connection and returns
+// false.
 func (s *Side) pauseReading(conn uint64, drained <-chan struct{}) bool {
 	s.mu.Lock()
 	if s.pausedConn != conn {
@@ -177,13 +182,15 @@ func (s *Side) pauseReading(conn uint64, drained <-chan struct{}) bool {
 	return false
 }
 
+// isAbandoned reports whether a connection is to be closed.
 func (s *Side) isAbandoned(conn uint64) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.abandoned == conn
 }
 
-// lost is closed when the connection has ended; nil if it is not up yet.
+// lost returns a channel that is closed when the connection has ended; nil if it
+// is not up yet.
 func (s *Side) lost(conn uint64) <-chan struct{} {
 	if c := s.link.Conn(); c != nil && c.Number() == conn {
 		return c.Lost()
@@ -191,7 +198,8 @@ func (s *Side) lost(conn uint64) <-chan struct{} {
 	return nil
 }
 
-// disconnectOnOverflow stays away from the broker while there is no room.
+// disconnectOnOverflow disconnects whenever a connection was abandoned, and
+// stays disconnected until the count is below the low-water mark.
 func (s *Side) disconnectOnOverflow(ctx context.Context) {
 	for {
 		select {
@@ -201,14 +209,14 @@ func (s *Side) disconnectOnOverflow(ctx context.Context) {
 		}
 		low, drained := s.inFlight.belowLowMark()
 		if low {
-			// Below the mark since; the connection has refused messages, which come
-			// again on the next one.
+			// Below the mark again already. The connection has refused messages,
+			// which are redelivered only on the next one.
 			s.link.Pause("messages were refused")
 			s.link.Resume()
 			continue
 		}
 		messages, bytes := s.inFlight.level()
-		s.link.Pause(fmt.Sprintf("%d messages of %d bytes wait for Kafka; what comes meanwhile waits at the broker", messages, bytes))
+		s.link.Pause(fmt.Sprintf("%d messages of %d bytes wait for Kafka; new messages wait at the broker", messages, bytes))
 		select {
 		case <-drained:
 		case <-ctx.Done():
@@ -217,6 +225,7 @@ func (s *Side) disconnectOnOverflow(ctx context.Context) {
 	}
 }
 
+// setUp records whether there is a connection, for Await.
 func (s *Side) setUp(up bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -244,9 +253,9 @@ func (s *Side) Await(ctx context.Context) error {
 	}
 }
 
-// Publish hands a message to the present connection, in the order of the
-// calls. confirmed waits for the broker's acknowledgement; its error, like
-// that of Publish, means that the message may not have arrived.
+// Publish publishes a message on the present connection, in the order of the
+// calls. confirmed waits for the broker's acknowledgement. An error of either
+// means that the message may not have arrived.
 func (s *Side) Publish(ctx context.Context, p route.Publish) (confirmed func(context.Context) error, err error) {
 	pending, err := s.link.PublishAsync(ctx, p.Topic, 1, p.Retained, p.Payload)
 	if err != nil {
@@ -255,22 +264,23 @@ func (s *Side) Publish(ctx context.Context, p route.Publish) (confirmed func(con
 	return pending.Wait, nil
 }
 
-// State is what a Side knows about itself.
+// State is the state of a Side, for metrics.
 type State struct {
 	Link mqttlink.State
-	// Messages and Bytes are taken and not done.
+	// Messages and Bytes are in flight.
 	Messages, Bytes int
-	// Refused found no room and were not owed.
+	// Refused counts telemetry that could not be decoded and was dropped for
+	// lack of capacity.
 	Refused int64
 }
 
-// State returns what is known now.
+// State returns the present state.
 func (s *Side) State() State {
 	messages, bytes := s.inFlight.level()
 	return State{Link: s.link.State(), Messages: messages, Bytes: bytes, Refused: s.refused.Load()}
 }
 
-// Dependency says the state of the connection as the bridge tells it.
+// Dependency returns the state of the connection, as in the heartbeat.
 func (s *Side) Dependency() wire.Dependency {
 	l := s.link.State()
 	d := wire.Dependency{Up: l.Up, Since: charge.At(l.Since)}
@@ -280,5 +290,5 @@ func (s *Side) Dependency() wire.Dependency {
 	return d
 }
 
-// cut keeps a reason within what the message allows.
+// cut shortens a reason to what the heartbeat allows.
 func cut(s string) string { return s[:min(len(s), 1000)] }
