@@ -144,7 +144,7 @@ func rebuild(ctx context.Context, load loader, stdout, stderr io.Writer) *cobra.
 		var b strings.Builder
 		fmt.Fprintf(&b, "%d records applied, %d were there twice, %d dead letters, %d did not fit, %d of quarantined identities\n",
 			sum.Applied, sum.Duplicates, sum.DeadLetters, sum.Mismatched, sum.Forked)
-		fmt.Fprintf(&b, "%d tickets, of which %d are still to be told\n", sum.Tickets, sum.Told)
+		fmt.Fprintf(&b, "%d tickets, of which %d are still to be told\n", sum.Tickets, sum.Published)
 		for _, w := range sum.Waiting {
 			fmt.Fprintf(&b, "the agent must say more: %s\n", w)
 		}

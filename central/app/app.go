@@ -258,6 +258,6 @@ func (s ingestStore) Write(ctx context.Context, fn func(ingest.Tx) error) error 
 
 // Trouble implements ingest.Store.
 func (ingestStore) Trouble(err error) (words string, r ingest.Remedy) {
-	words, remedy := store.Trouble(err)
+	words, remedy := store.Diagnose(err)
 	return words, ingest.Remedy(remedy)
 }

@@ -155,7 +155,7 @@ func (k *kitchen) books() books {
 	if err := json.Unmarshal([]byte(k.c.get(k.w, "/api/v1/network")), &n); err != nil {
 		k.t.Fatal(err)
 	}
-	return books{n.Books.Applied, n.Books.Duplicates, n.Books.Gaps, n.Books.DeadLetters}
+	return books{n.Books.Applied, n.Books.Duplicates, n.Books.OutOfOrder, n.Books.DeadLetters}
 }
 
 func (k *kitchen) hash() string {

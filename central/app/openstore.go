@@ -28,7 +28,7 @@ func openStore(ctx context.Context, cfg Config, given bool, log *slog.Logger) (s
 		}
 		return err
 	}, func(err error) bool {
-		words, remedy := store.Trouble(err)
+		words, remedy := store.Diagnose(err)
 		if !process.FolderMayHeal(err) && remedy != store.RemedyWait {
 			return false
 		}

@@ -18,7 +18,7 @@ func Backup(ctx context.Context, cfg Config, to string) (size int64, err error) 
 // Report is what Verify found.
 type Report = audit.Report
 
-var _ audit.Books = (*store.Store)(nil)
+var _ audit.Database = (*store.Store)(nil)
 
 // Verify checks the database at path against the records in it, without
 // changing it; a Central may run on it meanwhile. What is wrong is in the

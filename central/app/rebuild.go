@@ -41,13 +41,13 @@ func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
 	}
 	for _, id := range slices.Sorted(maps.Keys(cps)) {
 		out.Points = append(out.Points, rebuild.Point{CPID: id, Admitted: cps[id].Admitted})
-		gaps, err := s.HolesOf(ctx, id)
+		gaps, err := s.GapsOf(ctx, id)
 		if err != nil {
 			return nil, err
 		}
 		for i := range gaps {
 			h := &gaps[i]
-			out.Holes = append(out.Holes, rebuild.Hole{CPID: h.CPID, Journal: h.Journal, First: h.First, Last: h.Last, Cause: h.Cause})
+			out.Gaps = append(out.Gaps, rebuild.Gap{CPID: h.CPID, Journal: h.Journal, First: h.First, Last: h.Last, Cause: h.Cause})
 		}
 	}
 	for _, w := range availability {
@@ -124,7 +124,7 @@ func rebuildInto(ctx context.Context, cfg Config, deps Deps, settings rebuild.Se
 	t, now := &cfg.Kafka.Topics, time.Now()
 	r, err := rebuild.New(ctx, rebuild.Config{
 		Default: cfg.Tariff.ledger(), Admit: cfg.Network.AdmitAutomatically, Central: t.CentralEvents.Name,
-		TellAfter: charge.At(now.Add(-t.CentralEvents.Retention)), Now: charge.At(now),
+		PublishAfter: charge.At(now.Add(-t.CentralEvents.Retention)), Now: charge.At(now),
 	}, rebuildStore{db}, settings)
 	if err != nil {
 		return sum, err
@@ -137,7 +137,7 @@ func rebuildInto(ctx context.Context, cfg Config, deps Deps, settings rebuild.Se
 	}
 	defer a.close()
 	defer cancel()
-	if err := a.readAll(ctx, t.CentralEvents.Name, func(_ context.Context, b []rebuild.Delivered) error { r.Told(b); return nil }); err != nil {
+	if err := a.readAll(ctx, t.CentralEvents.Name, func(_ context.Context, b []rebuild.Delivered) error { r.Published(b); return nil }); err != nil {
 		return sum, err
 	}
 	if err := a.readAll(ctx, t.Monitor.Name, r.Presences); err != nil {
@@ -147,7 +147,7 @@ func rebuildInto(ctx context.Context, cfg Config, deps Deps, settings rebuild.Se
 		if err := a.readAll(ctx, t.Events.Name, r.Records); err != nil {
 			return sum, err
 		}
-		if again, err = r.Again(ctx); err != nil {
+		if again, err = r.NextPass(ctx); err != nil {
 			return sum, err
 		}
 	}

@@ -87,7 +87,7 @@ func TestRebuiltFromKafkaAlone(t *testing.T) {
 		if hash != before {
 			t.Errorf("ledger hash: rebuilt %s, was %s", hash, before)
 		}
-		if sum.Applied != int64(3*len(points[0].All)) || sum.Tickets != 12 || sum.Told != 0 || sum.DeadLetters != 1 || sum.Duplicates == 0 || len(sum.Waiting) != 0 {
+		if sum.Applied != int64(3*len(points[0].All)) || sum.Tickets != 12 || sum.Published != 0 || sum.DeadLetters != 1 || sum.Duplicates == 0 || len(sum.Waiting) != 0 {
 			t.Errorf("summary: %+v", sum)
 		}
 		var again, was map[string]any

@@ -32,7 +32,7 @@ func (l live) Network() web.Network {
 	out := web.Network{
 		At: n.At, Central: n.Central.String(), Demo: l.demo,
 		Books: web.Books{
-			Announced: b.Announced, Applied: b.Applied, Unacked: b.Unacked, Duplicates: b.Duplicates, Gaps: b.Gaps,
+			Announced: b.Announced, Applied: b.Applied, Unacked: b.Unacked, Duplicates: b.Duplicates, OutOfOrder: b.Gaps,
 			DeadLetters: b.DeadLetters, Lost: b.Lost, Twice: b.Twice, Alarms: b.Alarms, Billed: b.Billed, Running: b.Running, Unaccounted: b.Unaccounted,
 		},
 		CPs: make([]web.CP, 0, len(n.CPs)),
@@ -44,7 +44,7 @@ func (l live) Network() web.Network {
 		p := &n.CPs[i]
 		cp := web.CP{
 			ID: p.ID, Name: p.Name, Place: p.Place, Admitted: p.Admitted, Simulated: p.Simulated, Link: string(p.Link),
-			LinkSince: p.LinkSince, HeardAt: p.SeenAt, Unacked: p.Unacked, Alarm: p.Alarm, Agent: p.Agent,
+			LinkSince: p.LinkSince, LastSeenAt: p.SeenAt, Unacked: p.Unacked, Alarm: p.Alarm, Agent: p.Agent,
 			Connectors: make([]web.Connector, 0, len(p.Connectors)),
 		}
 		for _, k := range p.Connectors {
@@ -80,7 +80,7 @@ func (l live) Facts(n uint64) ([]web.Fact, uint64) {
 // operatorAPI takes an operator's wishes to the writer.
 type operatorAPI struct{ w *ingest.Writer }
 
-var _ web.Desk = operatorAPI{}
+var _ web.Orders = operatorAPI{}
 
 // submitTimeout bounds how long an operator waits until the writer takes an order in.
 const submitTimeout = 10 * time.Second
@@ -88,7 +88,7 @@ const submitTimeout = 10 * time.Second
 func (d operatorAPI) execute(ctx context.Context, op ingest.Op) (web.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
 	defer cancel()
-	r, err := d.w.Execute(ctx, ingest.IdempotencyKey(web.OnceOf(ctx)), op)
+	r, err := d.w.Execute(ctx, ingest.IdempotencyKey(web.IdempotencyOf(ctx)), op)
 	if errors.Is(err, ingest.ErrUnderWay) {
 		return web.Answer{}, web.ErrUnderWay
 	}
@@ -314,24 +314,24 @@ func (a archive) Records(ctx context.Context, q web.Query) ([]web.Record, error)
 	})
 }
 
-// Holes implements web.Archive.
-func (a archive) Holes(ctx context.Context, q web.Query) ([]web.Hole, error) {
-	all, err := a.s.Holes(ctx, query(q))
+// Gaps implements web.Archive.
+func (a archive) Gaps(ctx context.Context, q web.Query) ([]web.Gap, error) {
+	all, err := a.s.Gaps(ctx, query(q))
 	return each(all, err, hole)
 }
 
-// Hole implements web.Archive.
-func (a archive) Hole(ctx context.Context, id int64) (*web.Hole, error) {
-	h, ok, err := a.s.Hole(ctx, id)
-	return single(store.HoleRow{N: id, Gap: h}, ok, err, hole)
+// Gap implements web.Archive.
+func (a archive) Gap(ctx context.Context, id int64) (*web.Gap, error) {
+	h, ok, err := a.s.Gap(ctx, id)
+	return single(store.GapRow{N: id, Gap: h}, ok, err, hole)
 }
 
-func hole(h *store.HoleRow) web.Hole {
+func hole(h *store.GapRow) web.Gap {
 	missing := make([]web.Range, 0, len(h.Missing))
 	for _, r := range h.Missing {
 		missing = append(missing, web.Range(r))
 	}
-	return web.Hole{
+	return web.Gap{
 		ID: h.N, CPID: h.CPID, Journal: h.Journal, First: h.First, Last: h.Last, Cause: string(h.Cause), Detail: h.Detail, Missing: missing,
 		Unaccounted: h.Energy, At: h.DetectedAt, Filled: len(h.Missing) == 0,
 	}

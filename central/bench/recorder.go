@@ -60,7 +60,7 @@ func (r *recorder) Write(ctx context.Context, fn func(ingest.Tx) error) error {
 
 // Trouble implements ingest.Store.
 func (*recorder) Trouble(err error) (words string, r ingest.Remedy) {
-	words, remedy := store.Trouble(err)
+	words, remedy := store.Diagnose(err)
 	return words, ingest.Remedy(remedy)
 }
 

@@ -43,7 +43,7 @@ const restDuration = time.Second
 // AtRest returns a look for Await: it asks Central for an end of what is open, and
 // says what is not at rest yet, or not for long enough.
 func (n *Network) AtRest() func(context.Context) error {
-	ending := operator.Ending{API: n.API}
+	ending := operator.Drainer{API: n.API}
 	var since time.Time
 	return func(ctx context.Context) error {
 		if err := n.checkAtRest(ctx, &ending); err != nil {
@@ -61,8 +61,8 @@ func (n *Network) AtRest() func(context.Context) error {
 }
 
 // checkAtRest asks for an end of what is open, and says what is not at rest yet.
-func (n *Network) checkAtRest(ctx context.Context, ending *operator.Ending) error {
-	open, kept, err := ending.Ask(ctx)
+func (n *Network) checkAtRest(ctx context.Context, ending *operator.Drainer) error {
+	open, kept, err := ending.Drain(ctx)
 	if err != nil {
 		return err
 	}

@@ -169,7 +169,7 @@ func (l *lossyNetwork) quarantine(p, clone *chaos.Point) {
 // explainGaps writes beside each hole what was found.
 func (l *lossyNetwork) explainGaps() {
 	l.Helper()
-	gaps, err := l.API.Holes(l.Context())
+	gaps, err := l.API.Gaps(l.Context())
 	l.must(err)
 	for _, h := range gaps {
 		l.Logf("hole %+v", h)

@@ -190,7 +190,7 @@ func (s *storm) reportedSince(t *target, since time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for _, p := range s.view.CPs {
-		if (t.point == nil || t.point.ID == p.ID) && p.HeardAt > charge.At(since) {
+		if (t.point == nil || t.point.ID == p.ID) && p.LastSeenAt > charge.At(since) {
 			return true
 		}
 	}

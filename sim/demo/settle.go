@@ -28,7 +28,7 @@ func (d *demo) settle(ctx context.Context) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, settleLimit)
 	defer cancel()
-	ending := operator.Ending{API: d.api, Failed: func(id string, err error) {
+	ending := operator.Drainer{API: d.api, Failed: func(id string, err error) {
 		if _, refused := errors.AsType[*operator.RefusedError](err); !refused {
 			d.log.Warn("central could not be asked", slog.String("id", id), slog.Any("err", err))
 		}
@@ -50,8 +50,8 @@ func (d *demo) settle(ctx context.Context) {
 }
 
 // atRest asks for an end of what is open and reports whether all is at rest.
-func (d *demo) atRest(ctx context.Context, ending *operator.Ending) (rest bool, err error) {
-	open, kept, err := ending.Ask(ctx)
+func (d *demo) atRest(ctx context.Context, ending *operator.Drainer) (rest bool, err error) {
+	open, kept, err := ending.Drain(ctx)
 	if err != nil || open+kept > 0 {
 		return false, err
 	}

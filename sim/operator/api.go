@@ -58,7 +58,7 @@ type PointView struct {
 	ID         charge.CPID `json:"cp_id"`
 	Admitted   bool        `json:"admitted"`
 	Link       string      `json:"link"`
-	HeardAt    charge.Time `json:"heard_at"`
+	LastSeenAt charge.Time `json:"heard_at"`
 	Unacked    int64       `json:"unacked"`
 	Connectors []struct {
 		Connector     charge.ConnectorID `json:"connector"`
@@ -201,7 +201,7 @@ func (a *API) call(ctx context.Context, method, path string, in, out any) error 
 	pause := backoff.New(firstPause, lastPause, nil)
 	for try := 1; ; try++ {
 		err := a.send(ctx, method, path, key, in, out)
-		if try == tries || !lost(err) {
+		if try == tries || !outcomeUnknown(err) {
 			return err
 		}
 		select {
@@ -212,8 +212,8 @@ func (a *API) call(ctx context.Context, method, path string, in, out any) error 
 	}
 }
 
-// lost reports whether an error leaves open what became of an order.
-func lost(err error) bool {
+// outcomeUnknown reports whether an error leaves open what became of an order.
+func outcomeUnknown(err error) bool {
 	if refused, ok := errors.AsType[*RefusedError](err); ok {
 		return refused.Status >= http.StatusInternalServerError
 	}

@@ -14,19 +14,19 @@ import (
 	"github.com/carga-ev/carga/sim/operator"
 )
 
-// central answers each request with the next of its answers: a status, or 0 for
+// fakeCentral answers each request with the next of its answers: a status, or 0 for
 // none at all. The last one is that of all the others.
-type central struct {
-	mu      sync.Mutex
-	answers []int
-	heard   []string // method, path, key and body
+type fakeCentral struct {
+	mu       sync.Mutex
+	answers  []int
+	received []string // method, path, key and body
 }
 
-func (c *central) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+func (c *fakeCentral) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	body, _ := io.ReadAll(r.Body)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.heard = append(c.heard, strings.Join([]string{r.Method, r.URL.Path, r.Header.Get("Idempotency-Key"), string(body)}, " "))
+	c.received = append(c.received, strings.Join([]string{r.Method, r.URL.Path, r.Header.Get("Idempotency-Key"), string(body)}, " "))
 	status := c.answers[0]
 	if len(c.answers) > 1 {
 		c.answers = c.answers[1:]
@@ -39,10 +39,10 @@ func (c *central) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 }
 
 // requests are those heard so far. A client may know before its server is done.
-func (c *central) requests() []string {
+func (c *fakeCentral) requests() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	return slices.Clone(c.heard)
+	return slices.Clone(c.received)
 }
 
 // TestAnOrderIsRepeatedWithItsKey while its answer is missing, and no longer.
@@ -60,7 +60,7 @@ func TestAnOrderIsRepeatedWithItsKey(t *testing.T) {
 		"503 for ever":      {[]int{503}, 3, 503},
 	} {
 		t.Run(name, func(t *testing.T) {
-			f := &central{answers: c.answers}
+			f := &fakeCentral{answers: c.answers}
 			server := httptest.NewServer(f)
 			defer server.Close()
 			api := operator.New(strings.TrimPrefix(server.URL, "http://"), 5*time.Second)
@@ -94,7 +94,7 @@ func statusOf(err error) int {
 
 // TestEachOrderHasItsOwnKey, and what only reads has none.
 func TestEachOrderHasItsOwnKey(t *testing.T) {
-	f := &central{answers: []int{202}}
+	f := &fakeCentral{answers: []int{202}}
 	server := httptest.NewServer(f)
 	defer server.Close()
 	api := operator.New(strings.TrimPrefix(server.URL, "http://"), 5*time.Second)

@@ -20,8 +20,8 @@ type Ticket struct {
 	Reason    charge.StopReason  `json:"reason"`
 }
 
-// Hole is what is read of a range of records that cannot come any more.
-type Hole struct {
+// Gap is what is read of a range of records that cannot come any more.
+type Gap struct {
 	ID     int64       `json:"hole_id"`
 	CPID   charge.CPID `json:"cp_id"`
 	Cause  string      `json:"cause"`
@@ -40,8 +40,8 @@ func (a *API) Tickets(ctx context.Context) ([]Ticket, error) {
 	return list[Ticket](ctx, a, "/tickets", "")
 }
 
-// Holes lists every hole, newest first.
-func (a *API) Holes(ctx context.Context) ([]Hole, error) { return list[Hole](ctx, a, "/holes", "") }
+// Gaps lists every hole, newest first.
+func (a *API) Gaps(ctx context.Context) ([]Gap, error) { return list[Gap](ctx, a, "/holes", "") }
 
 // Alarms lists the alarms that are open, newest first.
 func (a *API) Alarms(ctx context.Context) ([]Alarm, error) {

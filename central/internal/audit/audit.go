@@ -10,8 +10,8 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Books is a database at one moment.
-type Books interface {
+// Database is a database at one moment.
+type Database interface {
 	// Integrity is what SQLite finds wrong with the file.
 	Integrity(ctx context.Context) ([]string, error)
 	// ForeignKeys are the rows that name what does not exist.
@@ -25,7 +25,7 @@ type Books interface {
 	// SessionsOf, TicketsOf and HolesOf are all there are of a charging point.
 	SessionsOf(ctx context.Context, cp charge.CPID) ([]ledger.Session, error)
 	TicketsOf(ctx context.Context, cp charge.CPID) ([]ledger.Ticket, error)
-	HolesOf(ctx context.Context, cp charge.CPID) ([]ledger.Gap, error)
+	GapsOf(ctx context.Context, cp charge.CPID) ([]ledger.Gap, error)
 	// TicketsInDoubt are the sessions of which a late record would have made
 	// another ticket.
 	TicketsInDoubt(ctx context.Context, cp charge.CPID) (map[charge.SessionID]bool, error)
@@ -46,18 +46,18 @@ type Books interface {
 
 // Run makes all checks. What cannot be read is a finding, not an error: the
 // error is the end of ctx alone.
-func Run(ctx context.Context, b Books) (*Report, error) {
-	a := &audit{ctx: ctx, b: b, report: newReport(), tariffs: map[charge.TariffVersion]ledger.Tariff{}}
+func Run(ctx context.Context, b Database) (*Report, error) {
+	a := &audit{ctx: ctx, db: b, report: newReport(), tariffs: map[charge.TariffVersion]ledger.Tariff{}}
 	a.lines(CheckFile, b.Integrity)
-	a.report.looked(CheckFile, 1)
+	a.report.checked(CheckFile, 1)
 	a.lines(CheckReferences, b.ForeignKeys)
 	tariffs, err := b.Tariffs(ctx)
-	a.read(CheckTickets, err)
+	a.unreadable(CheckTickets, err)
 	for _, t := range tariffs {
 		a.tariffs[t.Version] = t
 	}
 	cps, err := b.CPs(ctx)
-	a.read(CheckReferences, err)
+	a.unreadable(CheckReferences, err)
 	hashes := map[charge.CPID]string{}
 	for _, id := range slices.Sorted(maps.Keys(cps)) {
 		if ctx.Err() != nil {
@@ -69,14 +69,14 @@ func Run(ctx context.Context, b Books) (*Report, error) {
 	a.report.Points, a.report.Hash = len(cps), ledger.HashNetwork(hashes)
 	a.lines(CheckOrders, b.Stuck)
 	n, err := b.Wanted(ctx)
-	a.read(CheckOrders, err)
-	a.report.looked(CheckOrders, int(n))
+	a.unreadable(CheckOrders, err)
+	a.report.checked(CheckOrders, int(n))
 	return a.report, ctx.Err()
 }
 
 type audit struct {
 	ctx     context.Context //nolint:containedctx // lives only as long as Run
-	b       Books
+	db      Database
 	report  *Report
 	tariffs map[charge.TariffVersion]ledger.Tariff
 }
@@ -84,14 +84,14 @@ type audit struct {
 // lines takes what a check of the database itself says.
 func (a *audit) lines(check string, find func(context.Context) ([]string, error)) {
 	found, err := find(a.ctx)
-	a.read(check, err)
+	a.unreadable(check, err)
 	for _, line := range found {
 		a.report.wrong(check, "%s", line)
 	}
 }
 
-// read takes what kept a check from reading.
-func (a *audit) read(check string, err error) {
+// unreadable takes what kept a check from reading.
+func (a *audit) unreadable(check string, err error) {
 	if err != nil && a.ctx.Err() == nil {
 		a.report.wrong(check, "cannot be read: %s", err)
 	}
@@ -100,38 +100,38 @@ func (a *audit) read(check string, err error) {
 // point is one charging point under audit.
 type point struct {
 	*audit
-	cp       *ledger.CP
-	sessions []ledger.Session
-	tickets  map[charge.SessionID]ledger.Ticket
-	corrects map[charge.SessionID]ledger.Ticket // corrections, of sessions that were settled
-	holes    []ledger.Gap
-	pruned   map[charge.JournalID]charge.Seq
-	doubted  map[charge.SessionID]bool
-	shown    map[charge.ConnectorID]bool // overlaps that an alarm shows
-	held     map[place]link
+	cp            *ledger.CP
+	sessions      []ledger.Session
+	tickets       map[charge.SessionID]ledger.Ticket
+	corrects      map[charge.SessionID]ledger.Ticket // corrections, of sessions that were settled
+	gaps          []ledger.Gap
+	pruned        map[charge.JournalID]charge.Seq
+	inDoubt       map[charge.SessionID]bool
+	overlapAlarms map[charge.ConnectorID]bool // overlaps that an alarm shows
+	held          map[recordID]chainLink
 }
 
-type place struct {
+type recordID struct {
 	journal charge.JournalID
 	seq     charge.Seq
 }
 
 // run makes the checks of one charging point and answers its hash.
 func (p *point) run() string {
-	sessions, err1 := p.b.SessionsOf(p.ctx, p.cp.ID)
-	tickets, err2 := p.b.TicketsOf(p.ctx, p.cp.ID)
-	holes, err3 := p.b.HolesOf(p.ctx, p.cp.ID)
-	pruned, err4 := p.b.PrunedOf(p.ctx, p.cp.ID)
-	doubted, err5 := p.b.TicketsInDoubt(p.ctx, p.cp.ID)
-	shown, err6 := p.b.OverlapsShown(p.ctx, p.cp.ID)
-	p.shown = shown
+	sessions, err1 := p.db.SessionsOf(p.ctx, p.cp.ID)
+	tickets, err2 := p.db.TicketsOf(p.ctx, p.cp.ID)
+	holes, err3 := p.db.GapsOf(p.ctx, p.cp.ID)
+	pruned, err4 := p.db.PrunedOf(p.ctx, p.cp.ID)
+	doubted, err5 := p.db.TicketsInDoubt(p.ctx, p.cp.ID)
+	shown, err6 := p.db.OverlapsShown(p.ctx, p.cp.ID)
+	p.overlapAlarms = shown
 	for _, err := range []error{err1, err2, err3, err4, err5, err6} {
-		p.read(CheckReferences, err)
+		p.unreadable(CheckReferences, err)
 	}
 	slices.SortFunc(holes, func(a, b ledger.Gap) int {
 		return cmp.Or(cmp.Compare(a.Journal, b.Journal), cmp.Compare(a.First, b.First))
 	})
-	p.sessions, p.holes, p.pruned, p.doubted = sessions, holes, pruned, doubted
+	p.sessions, p.gaps, p.pruned, p.inDoubt = sessions, holes, pruned, doubted
 	p.tickets = make(map[charge.SessionID]ledger.Ticket, len(tickets))
 	p.corrects = map[charge.SessionID]ledger.Ticket{}
 	for i := range tickets {
@@ -144,8 +144,8 @@ func (p *point) run() string {
 	if len(pruned) > 0 {
 		p.report.Pruned++
 	}
-	p.priced(len(tickets))
-	p.energy()
-	p.records()
+	p.checkSessions(len(tickets))
+	p.checkEnergy()
+	p.checkRecords()
 	return ledger.HashPoint(p.cp, sessions, tickets)
 }

@@ -22,13 +22,13 @@ import (
 
 const morning charge.Time = 1_795_341_600_000
 
-// house is the tariff of sessions that name no known one.
-func house() ledger.Tariff {
+// standardTariff is the tariff of sessions that name no known one.
+func standardTariff() ledger.Tariff {
 	return ledger.Tariff{Version: "t1", StartFee: 50 * money.MinorUnit, PerKWh: 40 * money.MinorUnit, Currency: "EUR"}
 }
 
-// books writes what boxes say into a database, as Central does.
-type books struct {
+// fixture writes what boxes say into a database, as Central does.
+type fixture struct {
 	t     *testing.T
 	s     *store.Store
 	now   charge.Time
@@ -36,30 +36,30 @@ type books struct {
 	ended map[charge.SessionID]ledger.Session
 }
 
-func newBooks(t *testing.T, path string) *books {
+func newFixture(t *testing.T, path string) *fixture {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Options{Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &books{t: t, s: s, now: morning, cps: map[charge.CPID]*ledger.CP{}, ended: map[charge.SessionID]ledger.Session{}}
+	b := &fixture{t: t, s: s, now: morning, cps: map[charge.CPID]*ledger.CP{}, ended: map[charge.SessionID]ledger.Session{}}
 	b.write(func(tx *store.Tx) error {
-		return errors.Join(tx.Epoch(epoch(1), morning), tx.Tariff(house(), morning),
+		return errors.Join(tx.Epoch(epoch(1), morning), tx.Tariff(standardTariff(), morning),
 			tx.Tariff(ledger.Tariff{Version: "2026-1", StartFee: 10 * money.MinorUnit, PerKWh: 33 * money.MinorUnit, Currency: "EUR"}, morning))
 	})
 	return b
 }
 
-func (b *books) write(fn func(tx *store.Tx) error) {
+func (b *fixture) write(fn func(tx *store.Tx) error) {
 	b.t.Helper()
 	if err := b.s.Write(b.t.Context(), fn); err != nil {
 		b.t.Fatal(err)
 	}
 }
 
-func (b *books) env() *ledger.Env {
+func (b *fixture) env() *ledger.Env {
 	return &ledger.Env{
-		Now: b.now, Central: epoch(1), Default: house(), AdmitNew: true,
+		Now: b.now, Central: epoch(1), Default: standardTariff(), AdmitNew: true,
 		Session: func(id charge.SessionID) (ledger.Session, bool) { s, ok := b.ended[id]; return s, ok },
 		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
 			return ledger.Tariff{Version: "2026-1", StartFee: 10 * money.MinorUnit, PerKWh: 33 * money.MinorUnit, Currency: "EUR"}, v == "2026-1"
@@ -67,7 +67,7 @@ func (b *books) env() *ledger.Env {
 	}
 }
 
-func (b *books) point(id charge.CPID) *ledger.CP {
+func (b *fixture) point(id charge.CPID) *ledger.CP {
 	if b.cps[id] == nil {
 		b.cps[id] = ledger.NewCP(id)
 	}
@@ -75,7 +75,7 @@ func (b *books) point(id charge.CPID) *ledger.CP {
 }
 
 // keep writes changes, with the record that made them.
-func (b *books) keep(in *ledger.Input, hash string, changes []ledger.Change) {
+func (b *fixture) keep(in *ledger.Input, hash string, changes []ledger.Change) {
 	b.t.Helper()
 	for _, c := range changes {
 		if c, ok := c.(ledger.SessionChanged); ok && c.Session.State == ledger.SessionEnded {
@@ -91,8 +91,8 @@ func (b *books) keep(in *ledger.Input, hash string, changes []ledger.Change) {
 	})
 }
 
-// say delivers records; each must be applied.
-func (b *books) say(records ...wire.Record) {
+// apply delivers records; each must be applied.
+func (b *fixture) apply(records ...wire.Record) {
 	b.t.Helper()
 	for _, r := range records {
 		b.now += 1000
@@ -105,7 +105,7 @@ func (b *books) say(records ...wire.Record) {
 	}
 }
 
-func (b *books) heard(p wire.Presence, cp charge.CPID) {
+func (b *fixture) presence(p wire.Presence, cp charge.CPID) {
 	b.t.Helper()
 	_, changes := ledger.ApplyPresence(b.point(cp), b.env(), p)
 	b.keep(nil, "", changes)
@@ -116,7 +116,7 @@ func (b *books) heard(p wire.Presence, cp charge.CPID) {
 // settled, a hole, one that was filled, a lost branch that came late.
 func aWeek(t *testing.T, path string) {
 	t.Helper()
-	b := newBooks(t, path)
+	b := newFixture(t, path)
 	box := ledgertest.NewChargingPoint("CP_001", 2, morning)
 	box.Boot()
 	for n, tariff := range []charge.TariffVersion{"2026-1", "unheard-of", ""} {
@@ -135,7 +135,7 @@ func aWeek(t *testing.T, path string) {
 	box.Begin(2)
 	box.Flow(2, 500)
 	box.Sample(2)
-	b.say(box.Log...)
+	b.apply(box.Log...)
 
 	lossy := ledgertest.NewChargingPoint("CP_002", 1, morning)
 	lossy.Boot()
@@ -144,12 +144,12 @@ func aWeek(t *testing.T, path string) {
 	lossy.Begin(1)
 	lossy.Flow(1, 900)
 	lossy.Sample(1)
-	b.say(lossy.Log...)
+	b.apply(lossy.Log...)
 	branch := len(lossy.Log)
 	lossy.Sample(1)
 	lossy.Lose(1000) // its storage is replaced in mid-session
 	lossy.Boot()
-	b.say(lossy.Log[branch+1:]...)
+	b.apply(lossy.Log[branch+1:]...)
 	changes, err := ledger.Settle(b.cps["CP_002"], b.env(), "lost", false)
 	if err != nil {
 		t.Fatal(err)
@@ -166,18 +166,18 @@ func aWeek(t *testing.T, path string) {
 	filled := len(holed.Log)
 	holed.Unplug(1)
 	known := len(holed.Log)
-	b.say(holed.Log[:first]...)
+	b.apply(holed.Log[:first]...)
 	holed.Storage = holed.Storage[known-1:]
-	b.heard(holed.Presence(wire.Position{}, charge.Epoch{}), "CP_003")
-	b.say(holed.Log[known-1:]...)
-	b.say(holed.Log[filled-1]) // one of three turned up late
+	b.presence(holed.Presence(wire.Position{}, charge.Epoch{}), "CP_003")
+	b.apply(holed.Log[known-1:]...)
+	b.apply(holed.Log[filled-1]) // one of three turned up late
 	holed.Boot()
 	holed.Plug(1)
 	holed.Grant(1, "after", "dan", "2026-1")
 	holed.Begin(1)
 	holed.Flow(1, 800)
 	holed.Unplug(1)
-	b.say(holed.Log[known:]...)
+	b.apply(holed.Log[known:]...)
 	b.write(func(tx *store.Tx) error {
 		return tx.Orders([]orders.Effect{
 			orders.SaveReservation{Reservation: orders.Reservation{
@@ -222,7 +222,7 @@ func shown(t *testing.T, r *audit.Report) string {
 	return b.String()
 }
 
-func TestASoundDatabaseIsFoundSound(t *testing.T) {
+func TestDatabaseWithoutErrorsPasses(t *testing.T) {
 	t.Parallel()
 	path := filepath.Join(t.TempDir(), "central.db")
 	aWeek(t, path)
@@ -231,7 +231,7 @@ func TestASoundDatabaseIsFoundSound(t *testing.T) {
 		t.Errorf("got\n%s", shown(t, r))
 	}
 	for _, c := range r.Checks {
-		if c.Looked == 0 {
+		if c.Checked == 0 {
 			t.Errorf("check %s looked at nothing", c.Name)
 		}
 	}
@@ -313,10 +313,10 @@ func TestCorruptionIsNamed(t *testing.T) {
 		"session and ticket alike": {
 			[]string{
 				"UPDATE sessions SET username='eve' WHERE session_id='a0'", "UPDATE tickets SET username='eve' WHERE ticket_id='t.a0'",
-			}, audit.CheckFold, `the records say, the rows do not: ticket t.a0`,
+			}, audit.CheckReplay, `the records say, the rows do not: ticket t.a0`,
 		},
-		"a meter's end":     {[]string{"UPDATE meters SET last_wh=last_wh+5 WHERE cp_id='CP_001' AND connector=1"}, audit.CheckFold, "meter 1"},
-		"a running session": {[]string{"UPDATE sessions SET username='eve' WHERE session_id='running'"}, audit.CheckFold, "session running"},
+		"a meter's end":     {[]string{"UPDATE meters SET last_wh=last_wh+5 WHERE cp_id='CP_001' AND connector=1"}, audit.CheckReplay, "meter 1"},
+		"a running session": {[]string{"UPDATE sessions SET username='eve' WHERE session_id='running'"}, audit.CheckReplay, "session running"},
 		"a reservation for ever": {
 			[]string{"UPDATE reservations SET until=1"}, audit.CheckOrders, "reservation r1 at CP_001/1 is past its end and still open",
 		},
@@ -330,10 +330,10 @@ func TestCorruptionIsNamed(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			r := run(t, storetest.Damaged(t, whole, tc.sql...))
+			r := run(t, storetest.DamagedCopy(t, whole, tc.sql...))
 			for _, c := range r.Checks {
 				if c.Name == tc.check {
-					for _, line := range c.Told {
+					for _, line := range c.Findings {
 						if strings.Contains(line, tc.words) {
 							return
 						}
@@ -354,7 +354,7 @@ func TestPrunedRecordsAreNoCorruption(t *testing.T) {
 		"DELETE FROM records WHERE cp_id='CP_001' AND journal='CP_001-j1' AND seq<=10",
 		"INSERT INTO pruned VALUES ('CP_001','CP_001-j1',10)",
 	}
-	r := run(t, storetest.Damaged(t, whole, pruned...))
+	r := run(t, storetest.DamagedCopy(t, whole, pruned...))
 	if r.Wrong() != 0 || r.Pruned != 1 {
 		t.Errorf("pruned: got\n%s", shown(t, r))
 	}
@@ -362,7 +362,7 @@ func TestPrunedRecordsAreNoCorruption(t *testing.T) {
 		"a gap behind":    {"DELETE FROM records WHERE cp_id='CP_001' AND journal='CP_001-j1' AND seq=12", "record 12 of journal CP_001-j1"},
 		"a later session": {"UPDATE sessions SET username='eve' WHERE session_id='running'", "session running"},
 	} {
-		if got := shown(t, run(t, storetest.Damaged(t, whole, append(pruned, tc.sql)...))); !strings.Contains(got, tc.words) {
+		if got := shown(t, run(t, storetest.DamagedCopy(t, whole, append(pruned, tc.sql)...))); !strings.Contains(got, tc.words) {
 			t.Errorf("%s: want to hear of %q, got\n%s", name, tc.words, got)
 		}
 	}

@@ -48,7 +48,7 @@ func (m *memory) TicketsOf(context.Context, charge.CPID) ([]ledger.Ticket, error
 	return slices.Collect(maps.Values(m.Tickets)), nil
 }
 
-func (m *memory) HolesOf(context.Context, charge.CPID) ([]ledger.Gap, error) {
+func (m *memory) GapsOf(context.Context, charge.CPID) ([]ledger.Gap, error) {
 	return slices.Collect(maps.Values(m.Gaps)), nil
 }
 
@@ -88,7 +88,7 @@ func (m *memory) RecordsOf(_ context.Context, _ charge.CPID,
 	return nil
 }
 
-func (m *memory) say(r wire.Record) {
+func (m *memory) apply(r wire.Record) {
 	m.Env.Now += 10
 	if out, _ := m.Apply(r); out.Verdict == ledger.Applied {
 		m.records = append(m.records, r)
@@ -155,10 +155,10 @@ func TestNoFalseAlarm(t *testing.T) {
 			case 0: // all it holds, in order
 				m.ApplyPresence(b.Presence(wire.Position{}, charge.Epoch{}))
 				for _, r := range b.Storage {
-					m.say(r)
+					m.apply(r)
 				}
 			case 1: // something it wrote some day
-				m.say(b.Log[rapid.IntRange(0, len(b.Log)-1).Draw(t, "which")])
+				m.apply(b.Log[rapid.IntRange(0, len(b.Log)-1).Draw(t, "which")])
 			case 2:
 				m.CP = m.Load()
 			case 3: // an operator takes it for gone
@@ -172,7 +172,7 @@ func TestNoFalseAlarm(t *testing.T) {
 		}
 		if r.Wrong() != 0 {
 			for _, c := range r.Checks {
-				t.Logf("%s: %q", c.Name, c.Told)
+				t.Logf("%s: %q", c.Name, c.Findings)
 			}
 			t.Fatalf("%d findings about an honest charging point", r.Wrong())
 		}

@@ -15,7 +15,7 @@ const (
 	CheckGaps       = "gaps"
 	CheckEnergy     = "energy"
 	CheckTickets    = "tickets"
-	CheckFold       = "fold"
+	CheckReplay     = "fold"
 	CheckOrders     = "orders"
 )
 
@@ -34,7 +34,7 @@ func about(check string) string {
 		return "metered = billed + running + unaccounted; no Wh twice"
 	case CheckTickets:
 		return "each ticket is what its session costs"
-	case CheckFold:
+	case CheckReplay:
 		return "the records, folded again, make the same ledger"
 	case CheckOrders:
 		return "nothing wanted is past its end"
@@ -42,18 +42,18 @@ func about(check string) string {
 	return ""
 }
 
-// maxTold bounds the findings of one check that are told in words.
-const maxTold = 20
+// maxFindings bounds the findings of one check that are told in words.
+const maxFindings = 20
 
 // Check is what one check found.
 type Check struct {
-	Name   string
-	Looked int64    // rows, records or charging points
-	Wrong  int64    // findings
-	Told   []string // the first of them, in words
+	Name     string
+	Checked  int64    // rows, records or charging points
+	Wrong    int64    // findings
+	Findings []string // the first of them, in words
 
-	Reported int64    // what charging points reported that cannot be; the books hold it as reported
-	Listed   []string // the first of it, in words
+	Reported         int64    // what charging points reported that cannot be; the books hold it as reported
+	ReportedFindings []string // the first of it, in words
 }
 
 // Report is what an audit found.
@@ -84,7 +84,7 @@ func (r *Report) Wrong() (n int64) {
 func newReport() *Report {
 	r := &Report{}
 	for _, name := range []string{
-		CheckFile, CheckReferences, CheckChain, CheckGaps, CheckEnergy, CheckTickets, CheckFold, CheckOrders,
+		CheckFile, CheckReferences, CheckChain, CheckGaps, CheckEnergy, CheckTickets, CheckReplay, CheckOrders,
 	} {
 		r.Checks = append(r.Checks, Check{Name: name})
 	}
@@ -101,19 +101,19 @@ func (r *Report) check(name string) *Check {
 	return &r.Checks[len(r.Checks)-1]
 }
 
-func (r *Report) looked(name string, n int) { r.check(name).Looked += int64(n) }
+func (r *Report) checked(name string, n int) { r.check(name).Checked += int64(n) }
 
 func (r *Report) wrong(name, format string, args ...any) {
 	c := r.check(name)
-	if c.Wrong++; len(c.Told) < maxTold {
-		c.Told = append(c.Told, fmt.Sprintf(format, args...))
+	if c.Wrong++; len(c.Findings) < maxFindings {
+		c.Findings = append(c.Findings, fmt.Sprintf(format, args...))
 	}
 }
 
 func (r *Report) reported(name, format string, args ...any) {
 	c := r.check(name)
-	if c.Reported++; len(c.Listed) < maxTold {
-		c.Listed = append(c.Listed, fmt.Sprintf(format, args...))
+	if c.Reported++; len(c.ReportedFindings) < maxFindings {
+		c.ReportedFindings = append(c.ReportedFindings, fmt.Sprintf(format, args...))
 	}
 }
 
@@ -124,7 +124,7 @@ func (r *Report) Write(w io.Writer) error {
 	_, _ = fmt.Fprintln(t, "check\tlooked at\twrong\tabout") // Flush tells of errors
 	for i := range r.Checks {
 		c := &r.Checks[i]
-		_, _ = fmt.Fprintf(t, "%s\t%d\t%d\t%s\n", c.Name, c.Looked, c.Wrong, about(c.Name))
+		_, _ = fmt.Fprintf(t, "%s\t%d\t%d\t%s\n", c.Name, c.Checked, c.Wrong, about(c.Name))
 	}
 	if err := t.Flush(); err != nil {
 		return err
@@ -137,11 +137,11 @@ func (r *Report) Write(w io.Writer) error {
 	fmt.Fprintf(&b, "\nledger hash %s\n", r.Hash)
 	for i := range r.Checks {
 		c := &r.Checks[i]
-		list(&b, "wrong: "+c.Name, c.Told, c.Wrong)
+		list(&b, "wrong: "+c.Name, c.Findings, c.Wrong)
 	}
 	for i := range r.Checks {
 		c := &r.Checks[i]
-		list(&b, "reported: "+c.Name, c.Listed, c.Reported)
+		list(&b, "reported: "+c.Name, c.ReportedFindings, c.Reported)
 	}
 	_, err := io.WriteString(w, b.String())
 	return err

@@ -20,7 +20,7 @@ func (l *instance) verified() {
 		l.t.Fatal(err)
 	}
 	for _, c := range r.Checks {
-		for _, line := range c.Told {
+		for _, line := range c.Findings {
 			l.t.Errorf("verify: %s: %s", c.Name, line)
 		}
 	}

@@ -38,7 +38,7 @@ func TestADamagedDatabaseStopsAndLosesNothing(t *testing.T) {
 				}
 				l.end()
 				known, offset := len(p.All), l.next[wire.TopicEvents]
-				storetest.Scribble(t, whole.Path, table)
+				storetest.OverwriteRootPages(t, whole.Path, table)
 				p.Charge(2)
 
 				damaged, err := store.Open(t.Context(), whole)

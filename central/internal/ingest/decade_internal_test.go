@@ -29,7 +29,7 @@ func (d realDB) Write(ctx context.Context, fn func(Tx) error) error {
 }
 
 func (d realDB) Trouble(err error) (string, Remedy) {
-	words, r := store.Trouble(err)
+	words, r := store.Diagnose(err)
 	return words, Remedy(r)
 }
 

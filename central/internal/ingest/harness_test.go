@@ -39,7 +39,7 @@ func (d db) Write(ctx context.Context, fn func(ingest.Tx) error) error {
 }
 
 func (d db) Trouble(err error) (string, ingest.Remedy) {
-	words, r := store.Trouble(err)
+	words, r := store.Diagnose(err)
 	return words, ingest.Remedy(r)
 }
 

@@ -383,7 +383,7 @@ func hostile(ctx context.Context, t *rapid.T, path string) {
 		t.Fatal(err)
 	}
 	for _, c := range report.Checks {
-		for _, line := range c.Told {
+		for _, line := range c.Findings {
 			t.Errorf("verify: %s: %s", c.Name, line)
 		}
 	}

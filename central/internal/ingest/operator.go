@@ -229,7 +229,7 @@ func (u *unit) silent(s *ledger.Session) (bool, *refusal) {
 }
 
 func (u *unit) explain(gap int64, words string) *refusal {
-	h, ok := lookUp(u, func() (ledger.Gap, bool, error) { return u.w.store.Hole(u.ctx, gap) })
+	h, ok := lookUp(u, func() (ledger.Gap, bool, error) { return u.w.store.Gap(u.ctx, gap) })
 	if !ok {
 		return &refusal{refusedGap, fmt.Sprintf("no hole %d", gap)}
 	}

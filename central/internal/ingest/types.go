@@ -48,7 +48,7 @@ type Store interface {
 	FindCommand(ctx context.Context, id charge.CommandID) (orders.Command, bool, error)
 	Reply(ctx context.Context, key string) (request, reply []byte, ok bool, err error)
 	Replies(ctx context.Context) (int64, error)
-	Hole(ctx context.Context, n int64) (ledger.Gap, bool, error)
+	Gap(ctx context.Context, n int64) (ledger.Gap, bool, error)
 	Tariffs(ctx context.Context) ([]ledger.Tariff, error)
 	Counters(ctx context.Context) (map[string]int64, error)
 	Epoch(ctx context.Context) (charge.Epoch, error)

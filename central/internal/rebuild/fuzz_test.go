@@ -21,7 +21,7 @@ func FuzzSettings(f *testing.F) {
 		Tariffs:      []rebuild.Tariff{{Version: "t1", StartFee: 100 * money.MinorUnit, PerKWh: 45 * money.MinorUnit, Currency: "EUR", MadeAt: 1}},
 		Points:       []rebuild.Point{{CPID: "CP_001", Admitted: true}},
 		Availability: []rebuild.Availability{{Available: true, AskedAt: morning}, {CPID: "CP_001", Connector: 1}},
-		Holes:        []rebuild.Hole{{CPID: "CP_001", Journal: "j1", First: 3, Last: 5, Cause: ledger.GapForgotten}, {CPID: "CP_001", Journal: "j2", First: 1}},
+		Gaps:         []rebuild.Gap{{CPID: "CP_001", Journal: "j1", First: 3, Last: 5, Cause: ledger.GapForgotten}, {CPID: "CP_001", Journal: "j2", First: 1}},
 		Settled:      []rebuild.Settled{{CPID: "CP_001", SessionID: "s1", Tariff: "t1"}},
 	}
 	good, err := s.Encode()
@@ -51,7 +51,7 @@ func FuzzSettings(f *testing.F) {
 		if err := wire.Check(raw); err != nil {
 			t.Fatalf("%q was read: %v", raw, err)
 		}
-		for _, h := range s.Holes {
+		for _, h := range s.Gaps {
 			if !h.CPID.Valid() || !charge.ValidID(string(h.Journal)) || h.Last > 0 && h.First > h.Last {
 				t.Fatalf("%q names the hole %+v", raw, h)
 			}

@@ -48,10 +48,10 @@ type Config struct {
 	Default ledger.Tariff // present prices
 	Admit   bool          // charging points are admitted as they appear
 	Central string        // topic of what is told to drivers
-	// TellAfter is the moment from which on a ticket is told if Kafka does not
+	// PublishAfter is the moment from which on a ticket is told if Kafka does not
 	// show that it was: what is older is not on Kafka any more.
-	TellAfter charge.Time
-	Now       charge.Time
+	PublishAfter charge.Time
+	Now          charge.Time
 }
 
 // Delivered is one Kafka record.
@@ -74,7 +74,7 @@ type Summary struct {
 	Mismatched  int64 // records that do not fit the chain, dropped
 	Forked      int64
 	Tickets     int64
-	Told        int64    // tickets that Kafka did not show as told
+	Published   int64    // tickets that Kafka did not show as told
 	Waiting     []string // charging points whose agents must say more, in words
 	Unsettled   []string // sessions that were settled and cannot be now
 }
@@ -85,21 +85,21 @@ type Rebuilder struct {
 	store    Store
 	settings Settings
 	tariffs  map[charge.TariffVersion]ledger.Tariff
-	holes    map[charge.CPID][]Hole
+	gaps     map[charge.CPID][]Gap
 	settled  map[charge.SessionID]*Settled
 
 	mu sync.Mutex
 	// mu guards what follows.
 	cps       map[charge.CPID]*ledger.CP
 	presences map[charge.CPID]wire.Presence
-	told      map[string]struct{}
+	published map[string]struct{}
 	waiting   map[charge.CPID]wire.Position // first record that could not be applied in this pass
 	sum       Summary
 	// Of the transaction that runs: what look-ups cannot see yet.
-	sessions map[charge.SessionID]ledger.Session
-	links    map[recordKey]link
-	tickets  []ledger.Ticket // of the transaction
-	lookUp   error
+	sessions  map[charge.SessionID]ledger.Session
+	links     map[recordKey]link
+	tickets   []ledger.Ticket // of the transaction
+	lookUpErr error
 }
 
 // link is a record's place in the chain.
@@ -115,9 +115,9 @@ type recordKey struct {
 func New(ctx context.Context, cfg Config, store Store, settings Settings) (*Rebuilder, error) {
 	r := &Rebuilder{
 		cfg: cfg, store: store, settings: settings,
-		tariffs: map[charge.TariffVersion]ledger.Tariff{}, holes: map[charge.CPID][]Hole{},
+		tariffs: map[charge.TariffVersion]ledger.Tariff{}, gaps: map[charge.CPID][]Gap{},
 		settled: map[charge.SessionID]*Settled{},
-		cps:     map[charge.CPID]*ledger.CP{}, presences: map[charge.CPID]wire.Presence{}, told: map[string]struct{}{},
+		cps:     map[charge.CPID]*ledger.CP{}, presences: map[charge.CPID]wire.Presence{}, published: map[string]struct{}{},
 		waiting: map[charge.CPID]wire.Position{},
 	}
 	for i := range settings.Tariffs {
@@ -126,8 +126,8 @@ func New(ctx context.Context, cfg Config, store Store, settings Settings) (*Rebu
 	for i := range settings.Settled {
 		r.settled[settings.Settled[i].SessionID] = &settings.Settled[i]
 	}
-	for _, h := range settings.Holes {
-		r.holes[h.CPID] = append(r.holes[h.CPID], h)
+	for _, h := range settings.Gaps {
+		r.gaps[h.CPID] = append(r.gaps[h.CPID], h)
 	}
 	err := store.Write(ctx, func(tx Tx) error { return r.writeSettings(tx) })
 	if err != nil {
@@ -167,13 +167,13 @@ func (r *Rebuilder) point(id charge.CPID) *ledger.CP {
 	return cp
 }
 
-// Told takes what was told to drivers: the tickets in it are not told again.
-func (r *Rebuilder) Told(batch []Delivered) {
+// Published takes what was told to drivers: the tickets in it are not told again.
+func (r *Rebuilder) Published(batch []Delivered) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	for i := range batch {
 		if e, err := wire.DecodeCentralEvent(batch[i].Value); err == nil && e.EventType == wire.CentralTicket {
-			r.told[e.EventID] = struct{}{}
+			r.published[e.EventID] = struct{}{}
 		}
 	}
 }
@@ -227,9 +227,9 @@ func (r *Rebuilder) Records(ctx context.Context, batch []Delivered) error {
 }
 
 func (r *Rebuilder) transaction(ctx context.Context, fn func(Tx) error) error {
-	r.sessions, r.links, r.lookUp = map[charge.SessionID]ledger.Session{}, map[recordKey]link{}, nil
+	r.sessions, r.links, r.lookUpErr = map[charge.SessionID]ledger.Session{}, map[recordKey]link{}, nil
 	r.tickets = r.tickets[:0]
-	return r.store.Write(ctx, func(tx Tx) error { return errors.Join(fn(tx), r.lookUp) })
+	return r.store.Write(ctx, func(tx Tx) error { return errors.Join(fn(tx), r.lookUpErr) })
 }
 
 func (r *Rebuilder) record(ctx context.Context, tx Tx, d *Delivered) error {
@@ -248,8 +248,8 @@ func (r *Rebuilder) record(ctx context.Context, tx Tx, d *Delivered) error {
 	cp, in := r.point(rec.CPID), ledger.Input{Raw: d.Value, Record: rec}
 	env := r.env(ctx, cp.ID, d.ReceivedAt)
 	out, changes := ledger.Apply(cp, env, in)
-	if out.Verdict == ledger.OutOfOrder && r.passed(&rec, out.Payload) {
-		if err := r.keep(tx, changes, d.ReceivedAt); err != nil {
+	if out.Verdict == ledger.OutOfOrder && r.passedBefore(&rec, out.Payload) {
+		if err := r.write(tx, changes, d.ReceivedAt); err != nil {
 			return err
 		}
 		first := cp.First
@@ -257,7 +257,7 @@ func (r *Rebuilder) record(ctx context.Context, tx Tx, d *Delivered) error {
 		out, changes = ledger.Apply(cp, env, in)
 		cp.First = first
 	}
-	if err := r.keep(tx, changes, d.ReceivedAt); err != nil {
+	if err := r.write(tx, changes, d.ReceivedAt); err != nil {
 		return err
 	}
 	if err := r.settleAgain(tx, cp, env, rec.SessionID); err != nil {
@@ -283,16 +283,16 @@ func (r *Rebuilder) record(ctx context.Context, tx Tx, d *Delivered) error {
 	return nil
 }
 
-// passed reports whether what is missing before the record was passed before
+// passedBefore reports whether what is missing before the record was passed before
 // the database was lost.
-func (r *Rebuilder) passed(rec *wire.Record, payload wire.Payload) bool {
+func (r *Rebuilder) passedBefore(rec *wire.Record, payload wire.Payload) bool {
 	before := wire.Position{Journal: rec.Journal, Seq: rec.Seq - 1}
 	if rec.Seq == 1 {
 		if reg, ok := payload.(*wire.Registered); ok && reg.After != nil {
 			before = *reg.After
 		}
 	}
-	return slices.ContainsFunc(r.holes[rec.CPID], func(h Hole) bool {
+	return slices.ContainsFunc(r.gaps[rec.CPID], func(h Gap) bool {
 		return h.Journal == before.Journal && h.First <= before.Seq && (before.Seq <= h.Last || h.Last == 0) ||
 			rec.Seq == 1 && h.Journal == rec.Journal && h.First == 0
 	})
@@ -306,19 +306,19 @@ func (r *Rebuilder) env(ctx context.Context, cp charge.CPID, at charge.Time) *le
 			if s, ok := r.sessions[id]; ok {
 				return s, true
 			}
-			return found(r, func() (ledger.Session, bool, error) { return r.store.Session(ctx, id) })
+			return lookUp(r, func() (ledger.Session, bool, error) { return r.store.Session(ctx, id) })
 		},
 		Ticket: func(id string) (ledger.Ticket, bool) {
 			if i := slices.IndexFunc(r.tickets, func(t ledger.Ticket) bool { return t.ID == id }); i >= 0 {
 				return r.tickets[i], true
 			}
-			return found(r, func() (ledger.Ticket, bool, error) { return r.store.Ticket(ctx, id) })
+			return lookUp(r, func() (ledger.Ticket, bool, error) { return r.store.Ticket(ctx, id) })
 		},
 		HashOf: func(j charge.JournalID, seq charge.Seq) (string, bool) {
 			if l, ok := r.links[recordKey{cp, j, seq}]; ok {
 				return l.hash, true
 			}
-			return found(r, func() (string, bool, error) { return r.store.HashOf(ctx, cp, j, seq) })
+			return lookUp(r, func() (string, bool, error) { return r.store.HashOf(ctx, cp, j, seq) })
 		},
 		Billed: func(id charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool) {
 			for i := range r.tickets {
@@ -326,13 +326,13 @@ func (r *Rebuilder) env(ctx context.Context, cp charge.CPID, at charge.Time) *le
 					return t.SessionID, true
 				}
 			}
-			return found(r, func() (charge.SessionID, bool, error) { return r.store.Billed(ctx, cp, id, from, to) })
+			return lookUp(r, func() (charge.SessionID, bool, error) { return r.store.Billed(ctx, cp, id, from, to) })
 		},
 		PrevOf: func(j charge.JournalID, seq charge.Seq) (string, bool) {
 			if l, ok := r.links[recordKey{cp, j, seq}]; ok {
 				return l.prev, true
 			}
-			return found(r, func() (string, bool, error) { return r.store.PrevOf(ctx, cp, j, seq) })
+			return lookUp(r, func() (string, bool, error) { return r.store.PrevOf(ctx, cp, j, seq) })
 		},
 		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
 			t, ok := r.tariffs[v]
@@ -341,9 +341,9 @@ func (r *Rebuilder) env(ctx context.Context, cp charge.CPID, at charge.Time) *le
 	}
 }
 
-func found[T any](r *Rebuilder, read func() (T, bool, error)) (T, bool) {
+func lookUp[T any](r *Rebuilder, read func() (T, bool, error)) (T, bool) {
 	v, ok, err := read()
-	r.lookUp = errors.Join(r.lookUp, err)
+	r.lookUpErr = errors.Join(r.lookUpErr, err)
 	return v, ok && err == nil
 }
 
@@ -358,8 +358,8 @@ func (r *Rebuilder) defaultAt(at charge.Time) ledger.Tariff {
 	return d
 }
 
-// keep writes changes, and tells the tickets that nobody was told of.
-func (r *Rebuilder) keep(tx Tx, changes []ledger.Change, at charge.Time) error {
+// write writes changes, and tells the tickets that nobody was told of.
+func (r *Rebuilder) write(tx Tx, changes []ledger.Change, at charge.Time) error {
 	if len(changes) == 0 {
 		return nil
 	}
@@ -371,7 +371,7 @@ func (r *Rebuilder) keep(tx Tx, changes []ledger.Change, at charge.Time) error {
 		case ledger.TicketMade:
 			r.sum.Tickets++
 			r.tickets = append(r.tickets, c.Ticket)
-			errs = append(errs, r.tell(tx, &c.Ticket, at))
+			errs = append(errs, r.publishTicket(tx, &c.Ticket, at))
 		case ledger.PointChanged, ledger.JournalChanged, ledger.ConnectorChanged, ledger.BootDeleted,
 			ledger.MeterChanged, ledger.GapChanged, ledger.AlarmRaised:
 		}
@@ -379,8 +379,8 @@ func (r *Rebuilder) keep(tx Tx, changes []ledger.Change, at charge.Time) error {
 	return errors.Join(errs...)
 }
 
-func (r *Rebuilder) tell(tx Tx, t *ledger.Ticket, at charge.Time) error {
-	if _, ok := r.told[t.ID]; ok || at < r.cfg.TellAfter {
+func (r *Rebuilder) publishTicket(tx Tx, t *ledger.Ticket, at charge.Time) error {
+	if _, ok := r.published[t.ID]; ok || at < r.cfg.PublishAfter {
 		return nil
 	}
 	e := orders.TicketEvent(t, at)
@@ -388,20 +388,20 @@ func (r *Rebuilder) tell(tx Tx, t *ledger.Ticket, at charge.Time) error {
 	if err != nil {
 		return fmt.Errorf("tell ticket %s: %w", t.ID, err)
 	}
-	r.sum.Told++
+	r.sum.Published++
 	return tx.Outbox(r.cfg.Central, e.Key(), e.Headers(), raw, r.cfg.Now)
 }
 
-// Again begins another reading of the records. It reports whether one can help:
+// NextPass begins another reading of the records. It reports whether one can help:
 // records waited for what precedes them, and presence has now said what the
 // agents hold.
-func (r *Rebuilder) Again(ctx context.Context) (bool, error) {
+func (r *Rebuilder) NextPass(ctx context.Context) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	err := r.transaction(ctx, func(tx Tx) error {
 		for _, id := range slices.Sorted(maps.Keys(r.presences)) {
 			_, changes := ledger.ApplyPresence(r.point(id), r.env(ctx, id, r.cfg.Now), r.presences[id])
-			if err := r.keep(tx, changes, r.cfg.Now); err != nil {
+			if err := r.write(tx, changes, r.cfg.Now); err != nil {
 				return err
 			}
 		}
@@ -459,7 +459,7 @@ func (r *Rebuilder) settle(ctx context.Context, tx Tx, s Settled) error {
 		r.sum.Unsettled = append(r.sum.Unsettled, err.Error())
 		return nil
 	}
-	return r.keep(tx, changes, r.cfg.Now)
+	return r.write(tx, changes, r.cfg.Now)
 }
 
 // settleAgain settles a session as soon as it is known, as an operator did, with
@@ -473,5 +473,5 @@ func (r *Rebuilder) settleAgain(tx Tx, cp *ledger.CP, env *ledger.Env, id charge
 	if err != nil {
 		return err
 	}
-	return r.keep(tx, changes, r.cfg.Now)
+	return r.write(tx, changes, r.cfg.Now)
 }

@@ -45,8 +45,8 @@ func newLab(t *testing.T) *lab {
 	return &lab{t: t, s: s}
 }
 
-// say puts records at the end of the log, received at a moment.
-func (l *lab) say(at charge.Time, records ...wire.Record) {
+// receive puts records at the end of the log, received at a moment.
+func (l *lab) receive(at charge.Time, records ...wire.Record) {
 	for _, r := range records {
 		l.log = append(l.log, rebuild.Delivered{
 			Topic: "e", Offset: int64(len(l.log)), Key: string(r.CPID), Value: ledgertest.Raw(r), ReceivedAt: at,
@@ -54,11 +54,11 @@ func (l *lab) say(at charge.Time, records ...wire.Record) {
 	}
 }
 
-func (l *lab) make(settings rebuild.Settings, presences ...rebuild.Delivered) rebuild.Summary {
+func (l *lab) rebuild(settings rebuild.Settings, presences ...rebuild.Delivered) rebuild.Summary {
 	l.t.Helper()
 	ctx := l.t.Context()
 	r, err := rebuild.New(ctx, rebuild.Config{
-		Default: ledger.Tariff{Version: "now", StartFee: 9 * money.MinorUnit, PerKWh: 90 * money.MinorUnit, Currency: "EUR"}, Central: "central", TellAfter: morning, Now: morning + 10*24*60*minute,
+		Default: ledger.Tariff{Version: "now", StartFee: 9 * money.MinorUnit, PerKWh: 90 * money.MinorUnit, Currency: "EUR"}, Central: "central", PublishAfter: morning, Now: morning + 10*24*60*minute,
 	}, db{l.s}, settings)
 	if err != nil {
 		l.t.Fatal(err)
@@ -68,7 +68,7 @@ func (l *lab) make(settings rebuild.Settings, presences ...rebuild.Delivered) re
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	r.Told([]rebuild.Delivered{{Value: raw}, {Value: []byte("?")}})
+	r.Published([]rebuild.Delivered{{Value: raw}, {Value: []byte("?")}})
 	if err := r.Presences(ctx, presences); err != nil {
 		l.t.Fatal(err)
 	}
@@ -78,7 +78,7 @@ func (l *lab) make(settings rebuild.Settings, presences ...rebuild.Delivered) re
 				l.t.Fatal(err)
 			}
 		}
-		if again, err = r.Again(ctx); err != nil {
+		if again, err = r.NextPass(ctx); err != nil {
 			l.t.Fatal(err)
 		}
 	}
@@ -91,21 +91,21 @@ func (l *lab) make(settings rebuild.Settings, presences ...rebuild.Delivered) re
 
 // Two boxes with one identity are found by when their records came, as then:
 // what the quarantine kept out stays out.
-func TestAQuarantineComesOutAsThen(t *testing.T) {
+func TestQuarantineIsRebuilt(t *testing.T) {
 	l := newLab(t)
 	a := ledgertest.NewChargingPoint("CP_001", 1, morning)
 	a.Boot()
 	b := ledgertest.NewChargingPoint("CP_001", 1, morning+minute)
 	b.Boots, b.Storage = 10, append(b.Storage, a.Storage...)
-	l.say(morning, a.Log...)
+	l.receive(morning, a.Log...)
 	b.Boot()
-	l.say(morning+minute, b.Log...)
+	l.receive(morning+minute, b.Log...)
 	for i := range 30 {
 		at := morning + charge.Time(i+2)*minute
 		a.Now, b.Now = at, at
-		l.say(at, a.Write(1, "", &wire.PluggedIn{}), b.Write(1, "", &wire.PluggedIn{}))
+		l.receive(at, a.Write(1, "", &wire.PluggedIn{}), b.Write(1, "", &wire.PluggedIn{}))
 	}
-	if sum := l.make(rebuild.Settings{}); sum.Forked < 20 || sum.Applied > 40 {
+	if sum := l.rebuild(rebuild.Settings{}); sum.Forked < 20 || sum.Applied > 40 {
 		t.Errorf("%d applied and %d kept out, want the first ten minutes of both", sum.Applied, sum.Forked)
 	}
 	cps, err := l.s.CPs(t.Context())
@@ -116,7 +116,7 @@ func TestAQuarantineComesOutAsThen(t *testing.T) {
 
 // A session that names no version is priced by the one of its day; only the
 // tickets that nobody was told of are told.
-func TestPricesAndTellingOfThatDay(t *testing.T) {
+func TestPricesAndPublishingOfThatDay(t *testing.T) {
 	l := newLab(t)
 	box := ledgertest.NewChargingPoint("CP_001", 1, morning-2*minute)
 	box.Boot()
@@ -128,13 +128,13 @@ func TestPricesAndTellingOfThatDay(t *testing.T) {
 		box.Begin(1)
 		box.FlowRated(1, 1000)
 		box.Unplug(1)
-		l.say(at, box.Log[said:]...)
+		l.receive(at, box.Log[said:]...)
 		said = len(box.Log)
 	}
 	session("old", morning-minute)
 	session("told", morning+minute)
 	session("untold", morning+3*minute)
-	sum := l.make(rebuild.Settings{Tariffs: []rebuild.Tariff{
+	sum := l.rebuild(rebuild.Settings{Tariffs: []rebuild.Tariff{
 		{Version: "first", PerKWh: 10 * money.MinorUnit, Currency: "EUR", MadeAt: morning - 10*minute},
 		{Version: "second", PerKWh: 20 * money.MinorUnit, Currency: "EUR", MadeAt: morning + 2*minute},
 	}})
@@ -152,21 +152,21 @@ func TestPricesAndTellingOfThatDay(t *testing.T) {
 		}
 	}
 	rows, err := l.s.Outbox(t.Context(), 0, 10)
-	if err != nil || sum.Told != 1 || len(rows) != 1 || !strings.Contains(string(rows[0].Value), `"t.untold"`) || rows[0].Key != "ann" || rows[0].Headers[wire.HeaderTrace] != "untold" {
-		t.Errorf("to be told: %d, %v %v", sum.Told, rows, err)
+	if err != nil || sum.Published != 1 || len(rows) != 1 || !strings.Contains(string(rows[0].Value), `"t.untold"`) || rows[0].Key != "ann" || rows[0].Headers[wire.HeaderTrace] != "untold" {
+		t.Errorf("to be told: %d, %v %v", sum.Published, rows, err)
 	}
 }
 
 // Records that came before what they follow are taken when the log is read
 // again, and what presence says is gone becomes a hole; nothing else does.
-func TestWhatPresenceSaysIsGone(t *testing.T) {
+func TestPresenceMakesGaps(t *testing.T) {
 	l := newLab(t)
 	box, silent := ledgertest.NewChargingPoint("CP_001", 1, morning), ledgertest.NewChargingPoint("CP_002", 1, morning)
 	for _, b := range []*ledgertest.ChargingPoint{box, silent} {
 		b.Boot()
 		b.Plug(1)
 		b.Unplug(1)
-		l.say(morning, b.Log[2:]...) // what is before has expired
+		l.receive(morning, b.Log[2:]...) // what is before has expired
 	}
 	box.Storage = box.Storage[2:]
 	p := box.Presence(wire.Position{}, charge.Epoch{})
@@ -174,11 +174,11 @@ func TestWhatPresenceSaysIsGone(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum := l.make(rebuild.Settings{}, rebuild.Delivered{Topic: "m", Key: "CP_001", Kind: wire.KindValuePresence, Value: raw})
+	sum := l.rebuild(rebuild.Settings{}, rebuild.Delivered{Topic: "m", Key: "CP_001", Kind: wire.KindValuePresence, Value: raw})
 	if sum.Applied != 1 || fmt.Sprint(sum.Waiting) != "[CP_002: what precedes record CP_002-j1/3 is not on Kafka]" {
 		t.Errorf("summary: %+v", sum)
 	}
-	holes, err := l.s.HolesOf(t.Context(), "CP_001")
+	holes, err := l.s.GapsOf(t.Context(), "CP_001")
 	if err != nil || len(holes) != 1 || holes[0].Last != 2 {
 		t.Errorf("holes: %v %v", holes, err)
 	}
@@ -191,7 +191,7 @@ func TestWhatPresenceSaysIsGone(t *testing.T) {
 
 // A hole that was passed before the loss is passed again, whatever presence
 // says today; a record that filled it fills it.
-func TestHolesOfTheSettings(t *testing.T) {
+func TestGapsOfTheSettings(t *testing.T) {
 	l := newLab(t)
 	box := ledgertest.NewChargingPoint("CP_001", 1, morning)
 	box.Boot()
@@ -199,11 +199,11 @@ func TestHolesOfTheSettings(t *testing.T) {
 		box.Plug(1)
 		box.Unplug(1)
 	}
-	l.say(morning, box.Log[0], box.Log[1]) // 3, 4 and 5 are missing
-	l.say(morning+minute, box.Log[5:]...)
-	l.say(morning+2*minute, box.Log[3]) // 4 turned up late
-	sum := l.make(rebuild.Settings{Holes: []rebuild.Hole{{CPID: "CP_001", Journal: box.Journal, First: 3, Last: 5, Cause: ledger.GapForgotten}}})
-	holes, err := l.s.HolesOf(t.Context(), "CP_001")
+	l.receive(morning, box.Log[0], box.Log[1]) // 3, 4 and 5 are missing
+	l.receive(morning+minute, box.Log[5:]...)
+	l.receive(morning+2*minute, box.Log[3]) // 4 turned up late
+	sum := l.rebuild(rebuild.Settings{Gaps: []rebuild.Gap{{CPID: "CP_001", Journal: box.Journal, First: 3, Last: 5, Cause: ledger.GapForgotten}}})
+	holes, err := l.s.GapsOf(t.Context(), "CP_001")
 	if err != nil || sum.Applied != 5 || len(sum.Waiting) != 0 || len(holes) != 1 || fmt.Sprint(holes[0].Missing) != "[{3 3} {5 5}]" {
 		t.Errorf("holes %+v of %+v (%v)", holes, sum, err)
 	}
@@ -215,7 +215,7 @@ type full struct{ db }
 
 func (full) Write(context.Context, func(rebuild.Tx) error) error { return errFull }
 
-func TestAnErrorOfTheDatabaseIsTold(t *testing.T) {
+func TestAnErrorOfTheDatabaseIsReturned(t *testing.T) {
 	l := newLab(t)
 	if _, err := rebuild.New(t.Context(), rebuild.Config{}, full{db{l.s}}, rebuild.Settings{}); !errors.Is(err, errFull) {
 		t.Errorf("got %v", err)

@@ -27,8 +27,8 @@ type Settings struct {
 	Points []Point `json:"charging_points"`
 	// Availability is what operators want to be in or out of service.
 	Availability []Availability `json:"availability"`
-	// Holes are ranges of records that were passed because they cannot come.
-	Holes []Hole `json:"holes"`
+	// Gaps are ranges of records that were passed because they cannot come.
+	Gaps []Gap `json:"holes"`
 	// Settled are the sessions that an operator ended.
 	Settled []Settled `json:"settled"`
 }
@@ -90,8 +90,8 @@ type Availability struct {
 	AskedAt   charge.Time        `json:"asked_at"`
 }
 
-// Hole is a range of records of a journal; Last 0 is its end.
-type Hole struct {
+// Gap is a range of records of a journal; Last 0 is its end.
+type Gap struct {
 	CPID    charge.CPID      `json:"cp_id"`
 	Journal charge.JournalID `json:"journal"`
 	First   charge.Seq       `json:"first"`
@@ -156,8 +156,8 @@ func (t *SettledTicket) valid() bool {
 // Encode writes the settings as a file.
 func (s *Settings) Encode() ([]byte, error) {
 	s.V = settingsVersion
-	s.Tariffs, s.Points, s.Availability = listed(s.Tariffs), listed(s.Points), listed(s.Availability)
-	s.Holes, s.Settled = listed(s.Holes), listed(s.Settled)
+	s.Tariffs, s.Points, s.Availability = notNil(s.Tariffs), notNil(s.Points), notNil(s.Availability)
+	s.Gaps, s.Settled = notNil(s.Gaps), notNil(s.Settled)
 	raw, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("write settings: %w", err)
@@ -165,8 +165,8 @@ func (s *Settings) Encode() ([]byte, error) {
 	return append(raw, '\n'), nil
 }
 
-// listed writes an empty list as one, so that nobody wonders.
-func listed[T any](v []T) []T {
+// notNil writes an empty list as one, so that nobody wonders.
+func notNil[T any](v []T) []T {
 	if v == nil {
 		return []T{}
 	}
@@ -196,11 +196,11 @@ func DecodeSettings(raw []byte) (Settings, error) {
 			return s, fmt.Errorf("settings: tariffs[%d] is none: want an id as version, prices from 0 and a currency of three letters", i)
 		}
 	}
-	return s, s.named()
+	return s, s.validate()
 }
 
-// named refuses what names nothing there can be: it would be left out.
-func (s *Settings) named() error {
+// validate refuses what names nothing there can be: it would be left out.
+func (s *Settings) validate() error {
 	for i := range s.Points {
 		if !s.Points[i].CPID.Valid() {
 			return fmt.Errorf("settings: charging_points[%d].cp_id is none", i)
@@ -211,8 +211,8 @@ func (s *Settings) named() error {
 			return fmt.Errorf("settings: availability[%d] is of no connector: want a cp_id or none, and a connector from 0 to %d", i, charge.MaxConnectors)
 		}
 	}
-	for i := range s.Holes {
-		if h := &s.Holes[i]; !h.CPID.Valid() || !charge.ValidID(string(h.Journal)) || h.Last != 0 && h.Last < h.First {
+	for i := range s.Gaps {
+		if h := &s.Gaps[i]; !h.CPID.Valid() || !charge.ValidID(string(h.Journal)) || h.Last != 0 && h.Last < h.First {
 			return fmt.Errorf("settings: holes[%d] is none: want a cp_id, a journal and a last record that is 0 or not before the first", i)
 		}
 	}

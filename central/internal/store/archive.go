@@ -57,8 +57,8 @@ func (c *conditions) String() string {
 	return " WHERE " + strings.Join(c.where, " AND ")
 }
 
-// within bounds a column of times.
-func (c *conditions) within(column string, q *Query) {
+// between bounds a column of times.
+func (c *conditions) between(column string, q *Query) {
 	if q.From != 0 {
 		c.add(column+">=?", int64(q.From))
 	}
@@ -99,7 +99,7 @@ func (l *listing) page(ctx context.Context, s *Store, q *Query) (query string, a
 		}
 		c.add(cond, slices.Repeat([]any{int64(q.Now)}, strings.Count(cond, "?"))...)
 	}
-	c.within(l.at, q)
+	c.between(l.at, q)
 	if q.After != "" {
 		var after int64
 		err := s.ro.QueryRowContext(ctx, "SELECT rowid FROM "+l.from+" WHERE "+l.key+"=?", q.After).Scan(&after)
@@ -143,16 +143,16 @@ func (s *Store) Tickets(ctx context.Context, q Query) ([]ledger.Ticket, error) {
 // Ticket finds a ticket by id.
 func (s *Store) Ticket(ctx context.Context, id string) (t ledger.Ticket, ok bool, err error) {
 	t, err = scanTicket(s.ro.QueryRowContext(ctx, "SELECT "+ticketCols+" FROM tickets WHERE ticket_id=?", id))
-	return found("read ticket", t, err)
+	return rowOrNone("read ticket", t, err)
 }
 
 // The states of a reservation. Nothing writes them down: they follow from the
 // row and the moment.
 const (
-	ReservationAsked  = "asked"  // not yet confirmed by the charging point
-	ReservationActive = "active" // confirmed
-	ReservationUsed   = "used"   // by a session
-	ReservationEnded  = "ended"  // otherwise
+	ReservationPending = "asked"  // not yet confirmed by the charging point
+	ReservationActive  = "active" // confirmed
+	ReservationUsed    = "used"   // by a session
+	ReservationEnded   = "ended"  // otherwise
 )
 
 // ReservationState is the state of a reservation at the moment now.
@@ -163,7 +163,7 @@ func ReservationState(r *orders.Reservation, now charge.Time) string {
 	case !r.Active(now):
 		return ReservationEnded
 	case r.ConfirmedAt == 0:
-		return ReservationAsked
+		return ReservationPending
 	}
 	return ReservationActive
 }
@@ -175,7 +175,7 @@ func (s *Store) Reservations(ctx context.Context, q Query) ([]orders.Reservation
 	return readPage(ctx, s, &listing{
 		cols: reservationCols, from: "reservations", key: "reservation_id", at: "made_at", driver: true,
 		states: map[string]string{
-			ReservationAsked: "ended_at=0 AND until>? AND confirmed_at=0 AND NOT " + used, ReservationActive: "ended_at=0 AND until>? AND confirmed_at<>0 AND NOT " + used,
+			ReservationPending: "ended_at=0 AND until>? AND confirmed_at=0 AND NOT " + used, ReservationActive: "ended_at=0 AND until>? AND confirmed_at<>0 AND NOT " + used,
 			ReservationUsed: used, ReservationEnded: "(ended_at<>0 OR until<=?) AND NOT " + used,
 		},
 	}, &q, func(r *sql.Rows) (orders.Reservation, error) { return scanReservation(r) })
@@ -215,7 +215,7 @@ func (s *Store) Commands(ctx context.Context, q Query) ([]CommandLife, error) {
 // Command finds a command by id.
 func (s *Store) Command(ctx context.Context, id charge.CommandID) (l CommandLife, ok bool, err error) {
 	l, err = scanLife(s.ro.QueryRowContext(ctx, "SELECT "+commandLifeCols+" FROM commands WHERE command_id=?", string(id)))
-	return found("read command", l, err)
+	return rowOrNone("read command", l, err)
 }
 
 // CommandsFor are the ids of the commands about a reservation or a session,
@@ -226,37 +226,37 @@ func (s *Store) CommandsFor(ctx context.Context, cp charge.CPID, r charge.Reserv
 			"ORDER BY rowid LIMIT 100", string(cp), string(r), string(v))
 }
 
-// HoleRow is a hole with its number.
-type HoleRow struct {
+// GapRow is a hole with its number.
+type GapRow struct {
 	N int64
 	ledger.Gap
 }
 
 // The states of a hole and of an alarm.
 const (
-	HoleOpen     = "open"   // something is missing
-	HoleFilled   = "filled" // everything came after all
+	GapOpen      = "open"   // something is missing
+	GapFilled    = "filled" // everything came after all
 	AlarmOpen    = "open"
 	AlarmCleared = "cleared"
 )
 
-// Holes reads a page of holes; their key is their number, their State HoleOpen
+// Gaps reads a page of holes; their key is their number, their State HoleOpen
 // or HoleFilled.
-func (s *Store) Holes(ctx context.Context, q Query) ([]HoleRow, error) {
+func (s *Store) Gaps(ctx context.Context, q Query) ([]GapRow, error) {
 	return readPage(ctx, s, &listing{
 		cols: "rowid,hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting", from: "holes", key: "rowid", at: "found_at",
-		states: map[string]string{HoleOpen: "open=1 AND missing<>'[]'", HoleFilled: "missing='[]'"},
-	}, &q, func(r *sql.Rows) (h HoleRow, err error) {
-		h.Gap, err = scanHole(numbered{r, &h.N})
+		states: map[string]string{GapOpen: "open=1 AND missing<>'[]'", GapFilled: "missing='[]'"},
+	}, &q, func(r *sql.Rows) (h GapRow, err error) {
+		h.Gap, err = scanGap(numbered{r, &h.N})
 		return h, err
 	})
 }
 
-// Hole finds a hole by its number.
-func (s *Store) Hole(ctx context.Context, n int64) (h ledger.Gap, ok bool, err error) {
-	h, err = scanHole(s.ro.QueryRowContext(ctx, "SELECT hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting "+
+// Gap finds a hole by its number.
+func (s *Store) Gap(ctx context.Context, n int64) (h ledger.Gap, ok bool, err error) {
+	h, err = scanGap(s.ro.QueryRowContext(ctx, "SELECT hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting "+
 		"FROM holes WHERE rowid=?", n))
-	return found("read hole", h, err)
+	return rowOrNone("read hole", h, err)
 }
 
 // numbered scans a leading number before the rest.
@@ -286,7 +286,7 @@ func (s *Store) Alarms(ctx context.Context, q Query) ([]AlarmRow, error) {
 // Alarm finds an alarm by its number.
 func (s *Store) Alarm(ctx context.Context, n int64) (a AlarmRow, ok bool, err error) {
 	a, err = scanAlarm(s.ro.QueryRowContext(ctx, "SELECT rowid,"+alarmCols+" FROM alarms WHERE rowid=?", n))
-	return found("read alarm", a, err)
+	return rowOrNone("read alarm", a, err)
 }
 
 func scanAlarm(r scanner) (a AlarmRow, err error) {
@@ -303,14 +303,14 @@ func (s *Store) OpenAlarms(ctx context.Context) (n int64, err error) {
 func (s *Store) LastAlarm(ctx context.Context) (a ledger.Alarm, ok bool, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT "+alarmCols+" FROM alarms WHERE cleared=0 ORDER BY at DESC LIMIT 1").
 		Scan(&a.ID, &a.Kind, &a.CPID, &a.Connector, &a.At, &a.Detail, &a.Cleared)
-	return found("read alarm", a, err)
+	return rowOrNone("read alarm", a, err)
 }
 
 // OpenAlarm finds an alarm that was not taken back.
 func (s *Store) OpenAlarm(ctx context.Context, id string) (a ledger.Alarm, ok bool, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT "+alarmCols+" FROM alarms WHERE alarm_id=? AND cleared=0", id).
 		Scan(&a.ID, &a.Kind, &a.CPID, &a.Connector, &a.At, &a.Detail, &a.Cleared)
-	return found("read alarm", a, err)
+	return rowOrNone("read alarm", a, err)
 }
 
 // Lost counts the records in holes that are not filled.
@@ -345,7 +345,7 @@ func (s *Store) Records(ctx context.Context, q Query) ([]RecordRow, error) {
 		return s.recordsOf(ctx, &q, last)
 	}
 	var c conditions
-	c.within("received_at", &q)
+	c.between("received_at", &q)
 	if last != nil {
 		c.add("(received_at,cp_id,journal,seq)<(?,?,?,?)", int64(last.ReceivedAt), string(last.CPID), string(last.Journal), int64(last.Seq))
 	}
@@ -376,7 +376,7 @@ func (s *Store) recordsOf(ctx context.Context, q *Query, last *RecordRow) ([]Rec
 		if last != nil && last.Journal == j {
 			c.add("seq<?", int64(last.Seq))
 		}
-		c.within("received_at", q)
+		c.between("received_at", q)
 		part, err := collect(ctx, s, "read records", scanRecord,
 			"SELECT "+recordRowCols+" FROM records"+c.String()+" ORDER BY seq DESC LIMIT ?", append(c.args, q.limit()-len(all))...)
 		if err != nil {

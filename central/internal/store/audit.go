@@ -46,9 +46,9 @@ func (s *Store) TicketsOf(ctx context.Context, cp charge.CPID) ([]ledger.Ticket,
 		"SELECT "+ticketCols+" FROM tickets WHERE cp_id=?", string(cp))
 }
 
-// HolesOf are all holes of a charging point, filled ones too.
-func (s *Store) HolesOf(ctx context.Context, cp charge.CPID) ([]ledger.Gap, error) {
-	return collect(ctx, s, "read holes", func(r *sql.Rows) (ledger.Gap, error) { return scanHole(r) },
+// GapsOf are all holes of a charging point, filled ones too.
+func (s *Store) GapsOf(ctx context.Context, cp charge.CPID) ([]ledger.Gap, error) {
+	return collect(ctx, s, "read holes", func(r *sql.Rows) (ledger.Gap, error) { return scanGap(r) },
 		"SELECT hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting FROM holes WHERE cp_id=?", string(cp))
 }
 

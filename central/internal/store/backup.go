@@ -31,7 +31,7 @@ func Backup(ctx context.Context, path, to string) (size int64, err error) {
 }
 
 func backup(ctx context.Context, path, to string) (int64, error) {
-	if !absent(to) {
+	if !notExist(to) {
 		return 0, fmt.Errorf("%s: %w; choose a new name", to, fs.ErrExist)
 	}
 	src, err := openReadOnly(ctx, path)
@@ -48,17 +48,17 @@ func backup(ctx context.Context, path, to string) (int64, error) {
 	}
 	err = errors.Join(err, src.Close())
 	if err == nil {
-		err = soundCopy(ctx, tmp.Name())
+		err = verifyCopy(ctx, tmp.Name())
 	}
 	var size int64
 	if err == nil {
-		size, err = publish(tmp.Name(), to)
+		size, err = publishCopy(tmp.Name(), to)
 	}
-	return size, errors.Join(err, discard(tmp.Name()))
+	return size, errors.Join(err, removeCopy(tmp.Name()))
 }
 
-// discard removes a copy and what SQLite puts beside it.
-func discard(tmp string) error {
+// removeCopy removes a copy and what SQLite puts beside it.
+func removeCopy(tmp string) error {
 	var errs []error
 	for _, name := range []string{tmp, tmp + "-journal", tmp + "-wal", tmp + "-shm"} {
 		if err := os.Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -94,11 +94,11 @@ func copyPages(ctx context.Context, src *sql.DB, to string) (err error) {
 		return err
 	}
 	return into.Raw(func(to any) error {
-		return from.Raw(func(from any) error { return steps(ctx, to, from) })
+		return from.Raw(func(from any) error { return copySteps(ctx, to, from) })
 	})
 }
 
-func steps(ctx context.Context, to, from any) (err error) {
+func copySteps(ctx context.Context, to, from any) (err error) {
 	dst, ok1 := to.(*sqlite3.SQLiteConn)
 	src, ok2 := from.(*sqlite3.SQLiteConn)
 	if !ok1 || !ok2 {
@@ -120,8 +120,8 @@ func steps(ctx context.Context, to, from any) (err error) {
 	}
 }
 
-// soundCopy reads the copy once: better no backup than one that cannot be used.
-func soundCopy(ctx context.Context, path string) (err error) {
+// verifyCopy reads the copy once: better no backup than one that cannot be used.
+func verifyCopy(ctx context.Context, path string) (err error) {
 	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=rw&_query_only=on")
 	if err != nil {
 		return err
@@ -137,8 +137,8 @@ func soundCopy(ctx context.Context, path string) (err error) {
 	return nil
 }
 
-// publish puts the copy on disk and gives it its name.
-func publish(tmp, to string) (size int64, err error) {
+// publishCopy puts the copy on disk and gives it its name.
+func publishCopy(tmp, to string) (size int64, err error) {
 	size, err = syncFile(tmp)
 	if err != nil {
 		return 0, err

@@ -164,12 +164,12 @@ func TestASnapshotChangesNoFile(t *testing.T) {
 		t.Fatal(err)
 	}
 	after, err := os.ReadFile(killed)
-	if err != nil || string(after) != string(before) || absent(killed+"-wal") {
+	if err != nil || string(after) != string(before) || notExist(killed+"-wal") {
 		t.Errorf("reading changed the file, or took its log away (%v)", err)
 	}
 }
 
-func absent(path string) bool {
+func notExist(path string) bool {
 	_, err := os.Stat(path)
 	return err != nil
 }

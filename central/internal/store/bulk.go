@@ -12,8 +12,8 @@ type table struct {
 	width     int
 }
 
-// replacing makes a table whose rows replace those of the same key.
-func replacing(name, key, cols string) table {
+// upsertTable makes a table whose rows replace those of the same key.
+func upsertTable(name, key, cols string) table {
 	var set []string
 	keys := "," + key + ","
 	for c := range strings.SplitSeq(cols, ",") {
@@ -24,8 +24,8 @@ func replacing(name, key, cols string) table {
 	return newTable(name, cols, " ON CONFLICT ("+key+") DO UPDATE SET "+strings.Join(set, ","))
 }
 
-// inserting makes a table whose rows must be new.
-func inserting(name, cols string) table { return newTable(name, cols, "") }
+// insertTable makes a table whose rows must be new.
+func insertTable(name, cols string) table { return newTable(name, cols, "") }
 
 func newTable(name, cols, conflict string) table {
 	width := strings.Count(cols, ",") + 1
@@ -57,9 +57,9 @@ func (tx *Tx) rows(t table, args []any) error {
 
 // tables are the statements of the writer.
 type tables struct {
-	points, journals, connectors, meters, sessions, tickets, holes, alarms table
-	reservations, wishes, commands, requests, replies                      table
-	records, outbox, offsets, counters, settings                           table
+	points, journals, connectors, meters, sessions, tickets, gaps, alarms table
+	reservations, desired, commands, requests, replies                    table
+	records, outbox, offsets, counters, settings                          table
 }
 
 const (
@@ -75,11 +75,11 @@ const (
 		"started,authorized_at,started_at,ended_at,heard_at,reason,settled,spans"
 	ticketCols = "ticket_id,session_id,cp_id,connector,username,reservation_id,tariff,start_wh,stop_wh,energy_wh," +
 		"cost_minor,currency,duration_sec,started,authorized_at,ended_at,reason,settled_at,corrects"
-	holeCols        = "hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting,open,lost"
+	gapCols         = "hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting,open,lost"
 	alarmCols       = "alarm_id,kind,cp_id,connector,at,detail,cleared"
 	reservationCols = "reservation_id,cp_id,connector,username,tariff,made_at,until,confirmed_at,ended_at,reason," +
 		"session_id,adopted,gone,told,message_id"
-	wishCols = "kind,cp_id,connector,session_id,username,reservation_id,tariff,available,asked_at,until,ended_at,outcome"
+	desiredCols = "kind,cp_id,connector,session_id,username,reservation_id,tariff,available,asked_at,until,ended_at,outcome"
 	// The last three columns of a command are kept by the database itself.
 	commandCols = "command_id,n,central,journal,cp_id,connector,type,data,reservation_id,session_id,issued_at," +
 		"expires_at,state,reason,changed_at,sendings,next_at,message_id"
@@ -91,37 +91,37 @@ const (
 
 func newTables() tables {
 	return tables{
-		points:       replacing("cps", "cp_id", pointCols),
+		points:       upsertTable("cps", "cp_id", pointCols),
 		journals:     journalTable(),
-		connectors:   replacing("connectors", "cp_id,journal,connector", connCols),
-		meters:       replacing("meters", "cp_id,connector", meterCols),
-		sessions:     replacing("sessions", "session_id", sessionCols),
-		tickets:      inserting("tickets", ticketCols),
-		holes:        replacing("holes", "hole_id", holeCols),
-		alarms:       replacing("alarms", "alarm_id", alarmCols),
-		reservations: replacing("reservations", "reservation_id", reservationCols),
-		wishes:       replacing("wishes", "kind,cp_id,connector,session_id", wishCols),
+		connectors:   upsertTable("connectors", "cp_id,journal,connector", connCols),
+		meters:       upsertTable("meters", "cp_id,connector", meterCols),
+		sessions:     upsertTable("sessions", "session_id", sessionCols),
+		tickets:      insertTable("tickets", ticketCols),
+		gaps:         upsertTable("holes", "hole_id", gapCols),
+		alarms:       upsertTable("alarms", "alarm_id", alarmCols),
+		reservations: upsertTable("reservations", "reservation_id", reservationCols),
+		desired:      upsertTable("wishes", "kind,cp_id,connector,session_id", desiredCols),
 		commands:     commandTable(),
-		requests:     replacing("requests", "username,message_id", requestCols),
-		replies:      inserting("replies", "key,request,reply,at"),
-		records:      inserting("records", recordCols),
-		outbox:       inserting("outbox", "topic,key,headers,value,at"),
-		offsets:      replacing("offsets", "topic,partition", "topic,partition,next,last_crc"),
+		requests:     upsertTable("requests", "username,message_id", requestCols),
+		replies:      insertTable("replies", "key,request,reply,at"),
+		records:      insertTable("records", recordCols),
+		outbox:       insertTable("outbox", "topic,key,headers,value,at"),
+		offsets:      upsertTable("offsets", "topic,partition", "topic,partition,next,last_crc"),
 		counters: newTable("counters", "name,value",
 			" ON CONFLICT (name) DO UPDATE SET value=value+excluded.value"),
-		settings: replacing("settings", "name", "name,value"),
+		settings: upsertTable("settings", "name", "name,value"),
 	}
 }
 
 // journalTable notes, beside the row, since when records of it are held.
 func journalTable() table {
-	t := replacing("journals", "cp_id,journal", journalCols+",oldest_at")
-	keepFirst(&t, "oldest_at")
+	t := upsertTable("journals", "cp_id,journal", journalCols+",oldest_at")
+	keepFirstValue(&t, "oldest_at")
 	return t
 }
 
-// keepFirst makes a column keep the first value above 0 that it was given.
-func keepFirst(t *table, column string) {
+// keepFirstValue makes a column keep the first value above 0 that it was given.
+func keepFirstValue(t *table, column string) {
 	for _, q := range []*string{&t.one, &t.many} {
 		*q = strings.Replace(*q, column+"=excluded."+column, column+"=iif("+column+">0,"+column+",excluded."+column+")", 1)
 	}
@@ -130,9 +130,9 @@ func keepFirst(t *table, column string) {
 // commandTable notes, beside the row, when the command was first sent, when it
 // was accepted and when it ended.
 func commandTable() table {
-	t := replacing("commands", "command_id", commandCols+",sent_at,accepted_at,ended_at")
+	t := upsertTable("commands", "command_id", commandCols+",sent_at,accepted_at,ended_at")
 	for _, c := range []string{"sent_at", "accepted_at", "ended_at"} {
-		keepFirst(&t, c)
+		keepFirstValue(&t, c)
 	}
 	return t
 }

@@ -18,7 +18,7 @@ func pointOfBefore(id, position string) string {
 // Runs of an earlier version were named by a UUIDv7, and so were positions and
 // whoever fenced them, until they started anew; a position could be any id that
 // somebody sent.
-func TestADatabaseWithIncarnationsIsTakenOn(t *testing.T) {
+func TestDatabaseWithEpochsOfVersion4Opens(t *testing.T) {
 	const past, future = "0199c2a0-1111-7000-8000-000000000001", "03b3d6f8-0c00-7000-8000-000000000001"
 	path := filepath.Join(t.TempDir(), "c.db")
 	if err := store.Older(t.Context(), path, 3,
@@ -51,5 +51,5 @@ func TestADatabaseWithIncarnationsIsTakenOn(t *testing.T) {
 	if e, err := s.Epoch(t.Context()); err != nil || e != nth(9) {
 		t.Errorf("epoch: got %+v %v, want %s", e, err, nth(9))
 	}
-	sound(t, s)
+	audited(t, s)
 }

@@ -13,32 +13,32 @@ import (
 
 // Record adds an applied record. It must be new: a record is applied once.
 func (tx *Tx) Record(in ledger.Input, hash string, receivedAt charge.Time) error {
-	if err := tx.readOrder(); err != nil {
+	if err := tx.readWritten(); err != nil {
 		return err
 	}
 	tx.recorded++
 	r := &in.Record
-	tx.w.records = append(tx.w.records, string(r.CPID), string(r.Journal), int64(r.Seq), hash, int64(receivedAt), in.Raw, tx.w.order+tx.recorded)
+	tx.w.records = append(tx.w.records, string(r.CPID), string(r.Journal), int64(r.Seq), hash, int64(receivedAt), in.Raw, tx.w.written+tx.recorded)
 	if len(tx.w.records) < bulkRows*tx.w.tables.records.width {
 		return nil
 	}
 	return tx.flush()
 }
 
-// orderCounter counts the records ever written.
-const orderCounter = "records_written"
+// writtenCounter counts the records ever written.
+const writtenCounter = "records_written"
 
-// readOrder finds, with the first record of all, how many were written before.
-func (tx *Tx) readOrder() error {
-	if tx.w.ordered {
+// readWritten finds, with the first record of all, how many were written before.
+func (tx *Tx) readWritten() error {
+	if tx.w.writtenKnown {
 		return nil
 	}
-	err := tx.w.conn.QueryRowContext(tx.ctx, "SELECT value FROM counters WHERE name=?", orderCounter).Scan(&tx.w.order)
+	err := tx.w.conn.QueryRowContext(tx.ctx, "SELECT value FROM counters WHERE name=?", writtenCounter).Scan(&tx.w.written)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		tx.err = err
 		return fmt.Errorf("read the order of records: %w", err)
 	}
-	tx.w.ordered = true
+	tx.w.writtenKnown = true
 	return nil
 }
 
@@ -46,7 +46,7 @@ func (tx *Tx) readOrder() error {
 func (tx *Tx) finish() error {
 	err := tx.flush()
 	if err == nil && tx.recorded > 0 {
-		err = tx.Count(orderCounter, tx.recorded)
+		err = tx.Count(writtenCounter, tx.recorded)
 	}
 	return errors.Join(err, tx.err)
 }
@@ -104,7 +104,7 @@ func (tx *Tx) Outbox(topic, key string, headers map[string]string, value []byte,
 			return fmt.Errorf("write outbox: %w", err)
 		}
 	}
-	return wrap("write outbox", tx.exec(tx.w.tables.outbox.one, topic, key, string(raw), bytesOf(value), int64(at)))
+	return wrap("write outbox", tx.exec(tx.w.tables.outbox.one, topic, key, string(raw), notNil(value), int64(at)))
 }
 
 // OutboxSent deletes what Kafka has acknowledged.

@@ -39,7 +39,7 @@ func (tx *Tx) Ledger(changes []ledger.Change) error {
 		{"sessions", t.sessions, b.ended},
 		{"sessions", t.sessions, b.open},
 		{"tickets", t.tickets, b.tickets},
-		{"holes", t.holes, b.holes},
+		{"holes", t.gaps, b.gaps},
 		{"alarms", t.alarms, b.alarms},
 	} {
 		if err := tx.rows(w.t, w.args); err != nil {
@@ -53,8 +53,8 @@ func (tx *Tx) Ledger(changes []ledger.Change) error {
 }
 
 type ledgerRows struct {
-	points, journals, connectors, meters, open, ended, tickets, holes, alarms []any
-	forgotten                                                                 []ledger.BootDeleted
+	points, journals, connectors, meters, open, ended, tickets, gaps, alarms []any
+	forgotten                                                                []ledger.BootDeleted
 }
 
 func (b *ledgerRows) add(c ledger.Change) error {
@@ -74,7 +74,7 @@ func (b *ledgerRows) add(c ledger.Change) error {
 			int64(k.Register), int64(k.IdleSince))
 	case ledger.BootDeleted:
 		b.forgotten = append(b.forgotten, c)
-		b.connectors = without(b.connectors, c)
+		b.connectors = withoutConnectorsOf(b.connectors, c)
 	case ledger.MeterChanged:
 		m := &c.Meter
 		b.meters = append(b.meters, string(c.CPID), int64(m.Connector), m.Known, int64(m.First), int64(m.Last),
@@ -91,7 +91,7 @@ func (b *ledgerRows) add(c ledger.Change) error {
 			string(t.Cost.Currency), t.DurationSec, t.Started, int64(t.AuthorizedAt), int64(t.EndedAt), string(t.Reason),
 			int64(t.SettledAt), t.Corrects)
 	case ledger.GapChanged:
-		b.addHole(&c.Gap)
+		b.addGap(&c.Gap)
 	case ledger.AlarmRaised:
 		a := &c.Alarm
 		b.alarms = append(b.alarms, a.ID, string(a.Kind), string(a.CPID), int64(a.Connector), int64(a.At), a.Detail, a.Cleared)
@@ -101,8 +101,8 @@ func (b *ledgerRows) add(c ledger.Change) error {
 	return nil
 }
 
-// without drops the rows of connectors of a boot.
-func without(rows []any, f ledger.BootDeleted) []any {
+// withoutConnectorsOf drops the rows of connectors of a boot.
+func withoutConnectorsOf(rows []any, f ledger.BootDeleted) []any {
 	width := strings.Count(connCols, ",") + 1
 	var rest []any
 	for row := range slices.Chunk(rows, width) {
@@ -132,7 +132,7 @@ func (b *ledgerRows) addSession(s *ledger.Session) {
 		s.Settled, list(s.Spans))
 }
 
-func (b *ledgerRows) addHole(h *ledger.Gap) {
+func (b *ledgerRows) addGap(h *ledger.Gap) {
 	lost := int64(0)
 	for _, r := range h.Missing {
 		if r.Last >= r.First {
@@ -141,7 +141,7 @@ func (b *ledgerRows) addHole(h *ledger.Gap) {
 			lost++ // to the end of a journal nobody knows: at least one
 		}
 	}
-	b.holes = append(b.holes, h.ID, string(h.CPID), string(h.Journal), int64(h.First), int64(h.Last), string(h.Cause),
+	b.gaps = append(b.gaps, h.ID, string(h.CPID), string(h.Journal), int64(h.First), int64(h.Last), string(h.Cause),
 		h.Detail, int64(h.DetectedAt), list(h.Missing), int64(h.Energy), list(h.Unmeasured), len(h.Missing)+len(h.Unmeasured) > 0, lost)
 }
 

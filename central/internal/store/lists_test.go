@@ -92,7 +92,7 @@ func TestAFilterSelectsBeforeThePage(t *testing.T) {
 			return paged(t, q, func(q store.Query) ([]store.CommandLife, error) { return s.Commands(ctx, q) }, func(v *store.CommandLife) string { return string(v.ID) })
 		},
 		"holes": func(q store.Query) []string {
-			return paged(t, q, func(q store.Query) ([]store.HoleRow, error) { return s.Holes(ctx, q) }, func(v *store.HoleRow) string { return fmt.Sprint(v.N) })
+			return paged(t, q, func(q store.Query) ([]store.GapRow, error) { return s.Gaps(ctx, q) }, func(v *store.GapRow) string { return fmt.Sprint(v.N) })
 		},
 		"alarms": func(q store.Query) []string {
 			return paged(t, q, func(q store.Query) ([]store.AlarmRow, error) { return s.Alarms(ctx, q) }, func(v *store.AlarmRow) string { return fmt.Sprint(v.N) })
@@ -137,7 +137,7 @@ func TestAFilterSelectsBeforeThePage(t *testing.T) {
 		"tickets":      func(q store.Query) error { _, err := s.Tickets(ctx, q); return err },
 		"reservations": func(q store.Query) error { _, err := s.Reservations(ctx, q); return err },
 		"commands":     func(q store.Query) error { _, err := s.Commands(ctx, q); return err },
-		"holes":        func(q store.Query) error { _, err := s.Holes(ctx, q); return err },
+		"holes":        func(q store.Query) error { _, err := s.Gaps(ctx, q); return err },
 		"alarms":       func(q store.Query) error { _, err := s.Alarms(ctx, q); return err },
 		"records":      func(q store.Query) error { _, err := s.Records(ctx, q); return err },
 	} {
@@ -206,14 +206,14 @@ func TestRecordsOfAllEnd(t *testing.T) {
 	}
 }
 
-// TestOneRowIsFound: each row that a list shows can be read alone.
-func TestOneRowIsFound(t *testing.T) {
+// TestOneRow: each row that a list shows can be read alone.
+func TestOneRow(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "c.db"))
 	_, changes := cpRows()
 	ended := changes[1].(ledger.SessionChanged).Session
-	ticket := filled[ledger.Ticket](900)
+	ticket := filledValue[ledger.Ticket](900)
 	ticket.SessionID, ticket.CPID = ended.ID, "CP_1"
-	alarm := filled[ledger.Alarm](1000)
+	alarm := filledValue[ledger.Alarm](1000)
 	write(t, s, func(tx *store.Tx) error {
 		return tx.Ledger(append(changes, ledger.TicketMade{Ticket: ticket}, ledger.AlarmRaised{Alarm: alarm}))
 	})

@@ -115,7 +115,7 @@ func (s *Store) load(ctx context.Context, only points, journals string) (map[cha
 	})
 	load("holes", "SELECT hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting FROM holes"+only.and("open=1"),
 		func(rows *sql.Rows) error {
-			h, err := scanHole(rows)
+			h, err := scanGap(rows)
 			if cp := cps[h.CPID]; err == nil && cp != nil {
 				cp.Gaps[h.ID] = &h
 			}
@@ -160,21 +160,21 @@ func scanPoint(r scanner) (p ledger.Point, err error) {
 		&p.PendingJournal, &p.AnnouncedJournal, &p.Conn, &p.Online, &p.PresenceAt, &p.First.Journal, &p.First.Seq,
 		&p.Next.Journal, &p.Next.Seq, &p.Last.Journal, &p.Last.Seq, epochOf{&p.Position}, &p.EpochLead, jsonOf{&p.Faults}, &p.ForkedAt, &p.ForkReason,
 		&p.BlockedSince, &p.MismatchAt, &p.SilentSince)
-	p.Faults = none(p.Faults)
+	p.Faults = nilIfEmpty(p.Faults)
 	return p, err
 }
 
 func scanJournal(r scanner) (cp charge.CPID, j ledger.Journal, err error) {
 	err = r.Scan(&cp, &j.ID, &j.Registered, &j.LastFollowed, &j.Last, &j.Hash, &j.After.Journal, &j.After.Seq, &j.Root, jsonOf{&j.Reported}, &j.Conn,
 		&j.OpenedAt, &j.FirstWrittenAt, &j.Clock, &j.GrownAt)
-	j.Reported = none(j.Reported)
+	j.Reported = nilIfEmpty(j.Reported)
 	return cp, j, err
 }
 
 func scanConnector(r scanner) (cp charge.CPID, k ledger.Connector, err error) {
 	err = r.Scan(&cp, &k.Journal, &k.ID, &k.Rated, &k.Plugged, &k.Available, &k.Reported, jsonOf{&k.Faults}, &k.Session,
 		&k.Phase, &k.Finishing, &k.Held.ID, &k.Held.Username, &k.Held.Until, &k.Held.Tariff, &k.Register, &k.IdleSince)
-	k.Faults = none(k.Faults)
+	k.Faults = nilIfEmpty(k.Faults)
 	return cp, k, err
 }
 
@@ -182,14 +182,14 @@ func scanSession(r scanner) (v ledger.Session, err error) {
 	err = r.Scan(&v.ID, &v.CPID, &v.Connector, &v.State, &v.Username, &v.ReservationID, &v.Tariff, &v.By, &v.Start,
 		&v.StartKnown, &v.Register, &v.Started, &v.AuthorizedAt, &v.StartedAt, &v.EndedAt, &v.FirstSeenAt, &v.Reason,
 		&v.Settled, jsonOf{&v.Spans})
-	v.Spans = none(v.Spans)
+	v.Spans = nilIfEmpty(v.Spans)
 	return v, err
 }
 
-func scanHole(r scanner) (h ledger.Gap, err error) {
+func scanGap(r scanner) (h ledger.Gap, err error) {
 	err = r.Scan(&h.ID, &h.CPID, &h.Journal, &h.First, &h.Last, &h.Cause, &h.Detail, &h.DetectedAt, jsonOf{&h.Missing},
 		&h.Energy, jsonOf{&h.Unmeasured})
-	h.Missing, h.Unmeasured = none(h.Missing), none(h.Unmeasured)
+	h.Missing, h.Unmeasured = nilIfEmpty(h.Missing), nilIfEmpty(h.Unmeasured)
 	return h, err
 }
 
@@ -200,8 +200,8 @@ func scanTicket(r scanner) (t ledger.Ticket, err error) {
 	return t, err
 }
 
-// none makes an empty list nil, as it was before it was written.
-func none[T any](v []T) []T {
+// nilIfEmpty makes an empty list nil, as it was before it was written.
+func nilIfEmpty[T any](v []T) []T {
 	if len(v) == 0 {
 		return nil
 	}
@@ -211,27 +211,27 @@ func none[T any](v []T) []T {
 // Session finds a session by id, ended ones too.
 func (s *Store) Session(ctx context.Context, id charge.SessionID) (v ledger.Session, ok bool, err error) {
 	v, err = scanSession(s.ro.QueryRowContext(ctx, "SELECT "+sessionCols+" FROM sessions WHERE session_id=?", string(id)))
-	return found("read session", v, err)
+	return rowOrNone("read session", v, err)
 }
 
 // Journal finds one journal of a charging point.
 func (s *Store) Journal(ctx context.Context, cp charge.CPID, id charge.JournalID) (j ledger.Journal, ok bool, err error) {
 	_, j, err = scanJournal(s.ro.QueryRowContext(ctx, "SELECT "+journalCols+" FROM journals WHERE cp_id=? AND journal=?", string(cp), string(id)))
-	return found("read journal", j, err)
+	return rowOrNone("read journal", j, err)
 }
 
 // JournalEnding finds the journal of a charging point whose last known record
 // has the hash. It looks at all journals of that charging point.
 func (s *Store) JournalEnding(ctx context.Context, cp charge.CPID, hash string) (id charge.JournalID, ok bool, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT journal FROM journals WHERE cp_id=? AND hash=? LIMIT 1", string(cp), hash).Scan(&id)
-	return found("find journal", id, err)
+	return rowOrNone("find journal", id, err)
 }
 
 // HashOf is the hash of one record, if it is held.
 func (s *Store) HashOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (hash string, ok bool, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT hash FROM records WHERE cp_id=? AND journal=? AND seq=?",
 		string(cp), string(j), int64(seq)).Scan(&hash)
-	return found("read hash", hash, err)
+	return rowOrNone("read hash", hash, err)
 }
 
 // PrevOf is what one record names as the hash of the record before it, if it is
@@ -239,10 +239,10 @@ func (s *Store) HashOf(ctx context.Context, cp charge.CPID, j charge.JournalID, 
 func (s *Store) PrevOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (prev string, ok bool, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT CAST(raw AS TEXT)->>'$.prev' FROM records WHERE cp_id=? AND journal=? AND seq=?",
 		string(cp), string(j), int64(seq)).Scan(&prev)
-	return found("read record", prev, err)
+	return rowOrNone("read record", prev, err)
 }
 
-func found[T any](doing string, v T, err error) (T, bool, error) {
+func rowOrNone[T any](doing string, v T, err error) (T, bool, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return v, false, nil
 	}
@@ -269,7 +269,7 @@ func (s *Store) LoadOrders(ctx context.Context, st *orders.State) error {
 			}
 			return err
 		}),
-		load("wishes", "SELECT "+wishCols+" FROM wishes WHERE ended_at=0 ORDER BY asked_at,rowid", func(rows *sql.Rows) error {
+		load("wishes", "SELECT "+desiredCols+" FROM wishes WHERE ended_at=0 ORDER BY asked_at,rowid", func(rows *sql.Rows) error {
 			var w orders.Desired
 			err := rows.Scan(&w.Kind, &w.CPID, &w.Connector, &w.SessionID, &w.Username, &w.ReservationID, &w.Tariff,
 				&w.Available, &w.RequestedAt, &w.Until, &w.EndedAt, &w.Outcome)
@@ -315,7 +315,7 @@ func commandTargets(c *orders.Command, data *[]byte) []any {
 func scanCommand(r scanner, more ...any) (c orders.Command, err error) {
 	var data []byte
 	err = r.Scan(append(commandTargets(&c, &data), more...)...)
-	c.Data = none(data)
+	c.Data = nilIfEmpty(data)
 	return c, err
 }
 
@@ -323,7 +323,7 @@ func scanRequest(r scanner) (v orders.Request, err error) {
 	var answer string
 	err = r.Scan(&v.MessageID, &v.EventType, &v.Username, &v.ClientID, &v.CPID, &v.ReadAt, &v.AnswerBy, jsonOf{&v.Tried},
 		&v.TriedAt, &v.ReservationID, &answer, &v.Ignored)
-	v.Tried = none(v.Tried)
+	v.Tried = nilIfEmpty(v.Tried)
 	if err == nil && answer != "" {
 		v.Answer = new(wire.CentralEvent)
 		err = json.Unmarshal([]byte(answer), v.Answer)
@@ -335,7 +335,7 @@ func scanRequest(r scanner) (v orders.Request, err error) {
 func (s *Store) Request(ctx context.Context, k orders.RequestKey) (v orders.Request, ok bool, err error) {
 	v, err = scanRequest(s.ro.QueryRowContext(ctx, "SELECT "+requestCols+" FROM requests WHERE username=? AND message_id=?",
 		string(k.Username), k.MessageID))
-	return found("read request", v, err)
+	return rowOrNone("read request", v, err)
 }
 
 // Billed finds a session of a charging point whose ticket holds energy between
@@ -343,17 +343,17 @@ func (s *Store) Request(ctx context.Context, k orders.RequestKey) (v orders.Requ
 func (s *Store) Billed(ctx context.Context, cp charge.CPID, k charge.ConnectorID, from, to charge.WattHours) (id charge.SessionID, ok bool, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT session_id FROM tickets WHERE cp_id=? AND connector=? AND stop_wh>? AND start_wh<? AND energy_wh>0 LIMIT 1",
 		string(cp), int64(k), int64(from), int64(to)).Scan(&id)
-	return found("read tickets", id, err)
+	return rowOrNone("read tickets", id, err)
 }
 
 // FindCommand finds a command by id, ended ones too.
 func (s *Store) FindCommand(ctx context.Context, id charge.CommandID) (c orders.Command, ok bool, err error) {
 	c, err = scanCommand(s.ro.QueryRowContext(ctx, "SELECT "+commandCols+" FROM commands WHERE command_id=?", string(id)))
-	return found("read command", c, err)
+	return rowOrNone("read command", c, err)
 }
 
 // Reservation finds a reservation by id, ended ones too.
 func (s *Store) Reservation(ctx context.Context, id charge.ReservationID) (v orders.Reservation, ok bool, err error) {
 	v, err = scanReservation(s.ro.QueryRowContext(ctx, "SELECT "+reservationCols+" FROM reservations WHERE reservation_id=?", string(id)))
-	return found("read reservation", v, err)
+	return rowOrNone("read reservation", v, err)
 }

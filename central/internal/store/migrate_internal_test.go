@@ -10,8 +10,8 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// older makes a database as a program of an older version left it.
-func older(t *testing.T, version int64, statements ...string) (path string) {
+// openOlder makes a database as a program of an older version left it.
+func openOlder(t *testing.T, version int64, statements ...string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "c.db")
 	db, err := sql.Open("sqlite3", dsn(Options{Path: path}, false))
@@ -37,7 +37,7 @@ func older(t *testing.T, version int64, statements ...string) (path string) {
 // Requests that a version before 8 wrote, when a message_id was one driver's
 // alone, stay answered; and another driver may use the id of one of them.
 func TestRequestsOfAnOlderVersion(t *testing.T) {
-	path := older(t, 7, `INSERT INTO requests VALUES
+	path := openOlder(t, 7, `INSERT INTO requests VALUES
 		('1','AUTHORIZATION_REQUEST','ana','web','CP_1',5,6,'[{"CPID":"CP_1","Connector":1}]',5,'r-1','{"event_id":"a.1","event_type":"AUTHORIZATION_RESPONSE","username":"ana","timestamp":5}',0),
 		('2','STOP_REQUEST','ana','web','',5,6,'[]',0,'','',1), ('3','AUTHORIZATION_REQUEST','','web','',5,6,'[]',0,'','',0)`)
 	s, err := Open(t.Context(), Options{Path: path})
@@ -77,7 +77,7 @@ func TestRequestsOfAnOlderVersion(t *testing.T) {
 // the same, and those of sessions that an operator ended are marked.
 func TestTicketsBeforeSettlementsAreKept(t *testing.T) {
 	t.Parallel()
-	path := older(t, 3,
+	path := openOlder(t, 3,
 		`INSERT INTO cps VALUES ('CP',1,'','','',0,1,'','','',0,0,0,'',0,'',0,'',0,'','[]',0,'')`,
 		`INSERT INTO sessions VALUES ('s1','CP',1,'ended','ana','','','order',0,1,500,1,1,1,9,7,'remote',0,'[]'),
 		  ('s2','CP',1,'ended','ben','','','order',500,1,700,1,1,1,0,8,'power_loss',1,'[]')`,

@@ -94,7 +94,7 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), s.Close())
 	}
 	if err := s.open(ctx, o); err != nil {
-		return nil, errors.Join(fmt.Errorf("open database %s: %w", o.Path, explained(err)), s.Close())
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", o.Path, explain(err)), s.Close())
 	}
 	return s, nil
 }

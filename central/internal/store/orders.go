@@ -40,7 +40,7 @@ func (tx *Tx) order(t *tables, e orders.Effect) error {
 			r.Reason, string(r.SessionID), r.Adopted, r.Released, r.Announced, r.MessageID))
 	case orders.SaveDesired:
 		w := &e.Desired
-		return wrap("write wish", tx.exec(t.wishes.one, string(w.Kind), string(w.CPID), int64(w.Connector),
+		return wrap("write wish", tx.exec(t.desired.one, string(w.Kind), string(w.CPID), int64(w.Connector),
 			string(w.SessionID), string(w.Username), string(w.ReservationID), string(w.Tariff), w.Available,
 			int64(w.RequestedAt), int64(w.Until), int64(w.EndedAt), w.Outcome))
 	case orders.SaveCommand:
@@ -71,19 +71,19 @@ func (tx *Tx) command(t *tables, c *orders.Command) error {
 		return 0
 	}
 	return tx.exec(t.commands.one, string(c.ID), int64(c.N), c.Central.String(), string(c.Journal), string(c.CPID),
-		int64(c.Connector), string(c.Type), bytesOf(c.Data), string(c.ReservationID), string(c.SessionID),
+		int64(c.Connector), string(c.Type), notNil(c.Data), string(c.ReservationID), string(c.SessionID),
 		int64(c.IssuedAt), int64(c.ExpiresAt), string(c.State), c.Reason, int64(c.ChangedAt), c.SendCount, int64(c.NextSendAt),
-		c.MessageID, at(arrived(c.State)), at(c.State == orders.Accepted || c.State == orders.Done), at(!c.State.Open()))
+		c.MessageID, at(sentToKafka(c.State)), at(c.State == orders.Accepted || c.State == orders.Done), at(!c.State.Open()))
 }
 
-// arrived reports whether Kafka has had a command in that state; one that ended
+// sentToKafka reports whether Kafka has had a command in that state; one that ended
 // otherwise may have been sent before.
-func arrived(s orders.CommandState) bool {
+func sentToKafka(s orders.CommandState) bool {
 	return s == orders.Sent || s == orders.Accepted || s == orders.Done || s == orders.Failed || s == orders.Rejected
 }
 
-// bytesOf never answers nil, which would be NULL.
-func bytesOf(b []byte) []byte {
+// notNil never answers nil, which would be NULL.
+func notNil(b []byte) []byte {
 	if b == nil {
 		return []byte{}
 	}
@@ -106,7 +106,7 @@ func (tx *Tx) request(t *tables, r *orders.Request) error {
 // ForgetRequests deletes answers to requests read before the moment, at most
 // limit of them. more says that there may be others.
 func (tx *Tx) ForgetRequests(before charge.Time, limit int) (more bool, err error) {
-	more, err = tx.deleteSome(limit, "DELETE FROM requests WHERE rowid IN (SELECT rowid FROM requests WHERE read_at<? "+
+	more, err = tx.deleteUpTo(limit, "DELETE FROM requests WHERE rowid IN (SELECT rowid FROM requests WHERE read_at<? "+
 		"AND NOT (answer='' AND silent=0) ORDER BY read_at LIMIT ?)", int64(before), limit)
 	return more, wrap("forget requests", err)
 }

@@ -9,7 +9,7 @@ import (
 )
 
 // In the package itself: Open always asks for what it asserts.
-func TestAPragmaThatDidNotTakeIsNamed(t *testing.T) {
+func TestPragmaWithoutEffectIsNamed(t *testing.T) {
 	for name, dsn := range map[string]string{
 		"journal_mode": "?_journal_mode=DELETE&_synchronous=FULL&_foreign_keys=on",
 		"synchronous":  "?_journal_mode=WAL&_synchronous=NORMAL&_foreign_keys=on",

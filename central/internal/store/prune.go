@@ -16,23 +16,23 @@ const (
 	pruneRecords  = 500 // records of one journal
 )
 
-// pruner remembers between calls which journal was looked at last, in the order
+// pruneCursor remembers between calls which journal was looked at last, in the order
 // of the index: by the age of its oldest record.
-type pruner struct {
+type pruneCursor struct {
 	oldest      int64
 	cp, journal string
 }
 
-// keepBefore is how long before an open session was heard of its records may
+// keepBeforeSession is how long before an open session was heard of its records may
 // have been received.
-const keepBefore = 24 * 3600 * 1000
+const keepBeforeSession = 24 * 3600 * 1000
 
-// agedSetting is up to when time has passed for what is kept for a while.
-const agedSetting = "aged_until"
+// elapsedSetting is up to when time has passed for what is kept for a while.
+const elapsedSetting = "aged_until"
 
 // Aged notes up to when time has passed for what is kept for a while.
 func (tx *Tx) Aged(at charge.Time) error {
-	return tx.Setting(agedSetting, strconv.FormatInt(int64(at), 10))
+	return tx.Setting(elapsedSetting, strconv.FormatInt(int64(at), 10))
 }
 
 // Aged is what was noted last; in a database of before the last start of
@@ -40,7 +40,7 @@ func (tx *Tx) Aged(at charge.Time) error {
 func (s *Store) Aged(ctx context.Context) (charge.Time, error) {
 	var at int64
 	err := s.ro.QueryRowContext(ctx, "SELECT coalesce((SELECT CAST(value AS INTEGER) FROM settings WHERE name=?),(SELECT made_at FROM epoch),0)",
-		agedSetting).Scan(&at)
+		elapsedSetting).Scan(&at)
 	return charge.Time(at), wrap("read up to when time has passed", err)
 }
 
@@ -64,7 +64,7 @@ func (tx *Tx) Prune(before charge.Time, limit int) (more bool, err error) {
 			"WHERE received_at<? ORDER BY received_at LIMIT ?)",
 		"DELETE FROM bridge_runs WHERE (bridge,started_at) IN (SELECT bridge,started_at FROM bridge_runs WHERE at<? LIMIT ?)",
 	} {
-		full, err := tx.deleteSome(limit, q, int64(before), limit)
+		full, err := tx.deleteUpTo(limit, q, int64(before), limit)
 		if err != nil {
 			return false, fmt.Errorf("prune: %w", err)
 		}
@@ -78,9 +78,9 @@ func (tx *Tx) Prune(before charge.Time, limit int) (more bool, err error) {
 	return more || rest, nil
 }
 
-// deleteSome runs a query that deletes at most limit rows; full says that it
+// deleteUpTo runs a query that deletes at most limit rows; full says that it
 // deleted as many.
-func (tx *Tx) deleteSome(limit int, query string, args ...any) (full bool, err error) {
+func (tx *Tx) deleteUpTo(limit int, query string, args ...any) (full bool, err error) {
 	res, err := tx.run(query, args...)
 	if err != nil {
 		return false, err
@@ -93,14 +93,14 @@ func (tx *Tx) deleteSome(limit int, query string, args ...any) (full bool, err e
 // a record older than the moment and at no other, so what it costs does not
 // depend on how many there are.
 func (tx *Tx) pruneRecords(moment charge.Time, limit int) (more bool, err error) {
-	at := &tx.w.pruner
-	journals, err := query(tx, func(r *sql.Rows) (p pruner, err error) { return p, r.Scan(&p.oldest, &p.cp, &p.journal) },
+	at := &tx.w.pruneAt
+	journals, err := query(tx, func(r *sql.Rows) (p pruneCursor, err error) { return p, r.Scan(&p.oldest, &p.cp, &p.journal) },
 		"SELECT oldest_at,cp_id,journal FROM journals WHERE oldest_at>0 AND oldest_at<? AND (oldest_at,cp_id,journal)>(?,?,?) "+
 			"ORDER BY oldest_at,cp_id,journal LIMIT ?", int64(moment), at.oldest, at.cp, at.journal, pruneJournals)
 	if err != nil {
 		return false, err
 	}
-	next := pruner{}
+	next := pruneCursor{}
 	if len(journals) == pruneJournals {
 		next = journals[len(journals)-1]
 	}
@@ -126,7 +126,7 @@ func (tx *Tx) pruneRecords(moment charge.Time, limit int) (more bool, err error)
 		before = j
 	}
 	*at = next
-	return limit <= 0 || next != pruner{}, nil
+	return limit <= 0 || next != pruneCursor{}, nil
 }
 
 // pruneUntil is the moment before which records of a charging point may go.
@@ -134,14 +134,14 @@ func (tx *Tx) pruneUntil(cp string, before int64) (until int64, err error) {
 	var heard sql.NullInt64
 	err = tx.w.conn.QueryRowContext(tx.ctx, "SELECT min(heard_at) FROM sessions WHERE cp_id=? AND state<>'ended' AND state='open'", cp).Scan(&heard)
 	if heard.Valid {
-		before = min(before, heard.Int64-keepBefore)
+		before = min(before, heard.Int64-keepBeforeSession)
 	}
 	return before, err
 }
 
 // pruneJournal deletes the oldest records of a journal, at most limit; full says that there
 // are more of them.
-func (tx *Tx) pruneJournal(j pruner, until int64, limit int) (n int, full bool, err error) {
+func (tx *Tx) pruneJournal(j pruneCursor, until int64, limit int) (n int, full bool, err error) {
 	type row struct{ seq, receivedAt int64 }
 	rows, err := query(tx, func(r *sql.Rows) (v row, err error) { return v, r.Scan(&v.seq, &v.receivedAt) },
 		"SELECT seq,received_at FROM records WHERE cp_id=? AND journal=? ORDER BY seq LIMIT ?", j.cp, j.journal, limit)

@@ -22,10 +22,10 @@ const (
 	epoch             = 1_795_341_600_000
 )
 
-// month is a database with a record each two hours of each of n charging points for
+// databaseOfAMonth is a database with a record each two hours of each of n charging points for
 // sixty days, a session a day, a boot every ten days, and a running session at
 // the first one since a given day.
-func month(t *testing.T, n, runningSince int) *store.Store {
+func databaseOfAMonth(t *testing.T, n, runningSince int) *store.Store {
 	t.Helper()
 	s := open(t, filepath.Join(t.TempDir(), "central.db"))
 	tariff := ledger.Tariff{Version: "t1", StartFee: 50 * money.MinorUnit, PerKWh: 40 * money.MinorUnit, Currency: "EUR"}
@@ -113,7 +113,7 @@ func held(t *testing.T, s *store.Store, cp charge.CPID) (n int, oldest charge.Ti
 	return n, oldest
 }
 
-func sound(t *testing.T, s *store.Store) *audit.Report {
+func audited(t *testing.T, s *store.Store) *audit.Report {
 	t.Helper()
 	r, err := audit.Run(t.Context(), s)
 	if err != nil {
@@ -126,8 +126,8 @@ func sound(t *testing.T, s *store.Store) *audit.Report {
 }
 
 func TestPruningKeepsWhatTheBooksNeed(t *testing.T) {
-	s := month(t, 2, 15) // a session runs since day 15
-	before := sound(t, s)
+	s := databaseOfAMonth(t, 2, 15) // a session runs since day 15
+	before := audited(t, s)
 	n0, _ := held(t, s, "CP_000")
 	n1, _ := held(t, s, "CP_001")
 	now := epoch + 60*day
@@ -139,7 +139,7 @@ func TestPruningKeepsWhatTheBooksNeed(t *testing.T) {
 	if n, oldest := held(t, s, "CP_000"); n >= n0 || oldest > epoch+15*day || oldest < epoch+13*day {
 		t.Errorf("held of CP_000: %d of %d from day %d on, want them from day 14", n, n0, (oldest-epoch)/day)
 	}
-	after := sound(t, s)
+	after := audited(t, s)
 	if after.Hash != before.Hash || after.Pruned != 2 {
 		t.Errorf("pruning changed the ledger: %s, was %s; %d pruned", after.Hash, before.Hash, after.Pruned)
 	}
@@ -147,14 +147,14 @@ func TestPruningKeepsWhatTheBooksNeed(t *testing.T) {
 		t.Errorf("nothing to do took %d calls, want 1", calls)
 	}
 	prune(t, s, now+day)
-	if n, _ := held(t, s, "CP_001"); n != 0 || sound(t, s).Hash != before.Hash {
+	if n, _ := held(t, s, "CP_001"); n != 0 || audited(t, s).Hash != before.Hash {
 		t.Errorf("all is old: %d held", n)
 	}
 }
 
 // Each call deletes at most its limit, whatever has gathered.
 func TestPruningIsBounded(t *testing.T) {
-	s := month(t, 2, 60)
+	s := databaseOfAMonth(t, 2, 60)
 	n0, _ := held(t, s, "CP_000")
 	n1, _ := held(t, s, "CP_001")
 	left := n0 + n1
@@ -173,10 +173,10 @@ func TestPruningIsBounded(t *testing.T) {
 	if left != 0 {
 		t.Errorf("%d are left", left)
 	}
-	sound(t, s)
+	audited(t, s)
 }
 
-func TestPruningTakesWhatEnded(t *testing.T) {
+func TestPruningDeletesWhatEnded(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "central.db"))
 	write(t, s, func(tx *store.Tx) error {
 		var errs []error

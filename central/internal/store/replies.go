@@ -18,7 +18,7 @@ func (tx *Tx) Reply(key string, request, reply []byte, at charge.Time) error {
 // them; more says that there may be others. Those that were given later than now,
 // by a clock that was ahead, count as given now: their clients may still repeat.
 func (tx *Tx) ForgetReplies(before, now charge.Time, limit int) (more bool, err error) {
-	more, err1 := tx.deleteSome(limit, "DELETE FROM replies WHERE n IN (SELECT n FROM replies WHERE at<? ORDER BY n LIMIT ?)", int64(before), limit)
+	more, err1 := tx.deleteUpTo(limit, "DELETE FROM replies WHERE n IN (SELECT n FROM replies WHERE at<? ORDER BY n LIMIT ?)", int64(before), limit)
 	err2 := tx.exec("UPDATE replies SET at=? WHERE n IN (SELECT n FROM replies WHERE at>? ORDER BY n LIMIT ?)", int64(now), int64(now), limit)
 	return more, wrap("forget replies", errors.Join(err1, err2))
 }
@@ -26,7 +26,7 @@ func (tx *Tx) ForgetReplies(before, now charge.Time, limit int) (more bool, err 
 // Reply finds by its key the fingerprint of an order, and what it was answered.
 func (s *Store) Reply(ctx context.Context, key string) (request, reply []byte, ok bool, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT request,reply FROM replies WHERE key=?", key).Scan(&request, &reply)
-	_, ok, err = found("read reply", struct{}{}, err)
+	_, ok, err = rowOrNone("read reply", struct{}{}, err)
 	return request, reply, ok, err
 }
 

@@ -74,8 +74,8 @@ func TestOldRepliesAreForgotten(t *testing.T) {
 
 // A database of the program before is taken on as it is: its ledger is the same,
 // and replies can be kept.
-func TestADatabaseWithoutRepliesIsTakenOn(t *testing.T) {
-	s := month(t, 1, 60)
+func TestDatabaseWithoutRepliesOpens(t *testing.T) {
+	s := databaseOfAMonth(t, 1, 60)
 	before, err := s.Hash(t.Context())
 	if err := errors.Join(err, s.Close()); err != nil {
 		t.Fatal(err)
@@ -89,5 +89,5 @@ func TestADatabaseWithoutRepliesIsTakenOn(t *testing.T) {
 		t.Errorf("ledger hash: got %s %v, want %s", after, err, before)
 	}
 	write(t, s, func(tx *store.Tx) error { return tx.Reply("k", request, []byte(`{}`), 5) })
-	sound(t, s)
+	audited(t, s)
 }

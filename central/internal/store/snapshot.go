@@ -23,7 +23,7 @@ var errReadOnly = errors.New("the database was opened for reading only")
 func OpenSnapshot(ctx context.Context, path string) (*Store, error) {
 	s := &Store{path: path}
 	if err := s.snapshot(ctx); err != nil {
-		return nil, errors.Join(fmt.Errorf("read database %s: %w", path, explained(err)), s.Close())
+		return nil, errors.Join(fmt.Errorf("read database %s: %w", path, explain(err)), s.Close())
 	}
 	return s, nil
 }
@@ -72,7 +72,7 @@ func openReadOnly(ctx context.Context, path string) (*sql.DB, error) {
 	}
 	db, err := open("")
 	var se sqlite3.Error
-	if errors.As(err, &se) && se.Code == sqlite3.ErrCantOpen && absent(path+"-wal") {
+	if errors.As(err, &se) && se.Code == sqlite3.ErrCantOpen && notExist(path+"-wal") {
 		// On a medium that cannot be written SQLite may not make its index of the
 		// log; without a log nobody else can be writing there.
 		return open("immutable")
@@ -80,7 +80,7 @@ func openReadOnly(ctx context.Context, path string) (*sql.DB, error) {
 	return db, err
 }
 
-func absent(path string) bool {
+func notExist(path string) bool {
 	_, err := os.Lstat(path)
 	return errors.Is(err, fs.ErrNotExist)
 }

@@ -72,7 +72,7 @@ func fill(v reflect.Value, n *int64) {
 	}
 }
 
-func filled[T any](n int64) T {
+func filledValue[T any](n int64) T {
 	var v T
 	fill(reflect.ValueOf(&v).Elem(), &n)
 	return v
@@ -80,22 +80,22 @@ func filled[T any](n int64) T {
 
 func cpRows() (*ledger.CP, []ledger.Change) {
 	cp := ledger.NewCP("CP_1")
-	cp.Point = filled[ledger.Point](100)
+	cp.Point = filledValue[ledger.Point](100)
 	cp.ID = "CP_1"
-	j := filled[ledger.Journal](200)
+	j := filledValue[ledger.Journal](200)
 	j.ID = cp.CurrentJournal
 	cp.KnownRecords = int64(j.Last)
-	k := filled[ledger.Connector](300)
+	k := filledValue[ledger.Connector](300)
 	k.ID, k.Journal = 1, cp.CurrentJournal
-	w := filled[ledger.Connector](400)
+	w := filledValue[ledger.Connector](400)
 	w.ID, w.Journal = 2, cp.PendingJournal
-	m := filled[ledger.Meter](500)
+	m := filledValue[ledger.Meter](500)
 	m.Connector = 1
-	o := filled[ledger.Session](600)
+	o := filledValue[ledger.Session](600)
 	o.CPID, o.Connector, o.State = cp.ID, 1, ledger.SessionOpen
-	e := filled[ledger.Session](700)
+	e := filledValue[ledger.Session](700)
 	e.CPID, e.Connector, e.State = cp.ID, 1, ledger.SessionEnded
-	h := filled[ledger.Gap](800)
+	h := filledValue[ledger.Gap](800)
 	h.CPID = cp.ID
 	cp.Journals[j.ID], cp.Connectors[1], cp.PendingConnectors[2], cp.Meters[1], cp.Sessions[o.ID], cp.Gaps[h.ID] = &j, &k, &w, &m, &o, &h
 	return cp, []ledger.Change{
@@ -162,17 +162,17 @@ func TestTotalsAddUp(t *testing.T) {
 
 func TestWhatIsWantedComesBackWhileItIsWanted(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "c.db"))
-	r := filled[orders.Reservation](100)
+	r := filledValue[orders.Reservation](100)
 	r.Connector = 1
 	gone := r
 	r.Released, r.ID = false, "r-active"
-	w := filled[orders.Desired](200)
+	w := filledValue[orders.Desired](200)
 	w.EndedAt = 0
-	c := filled[orders.Command](300)
+	c := filledValue[orders.Command](300)
 	c.State = orders.Sent
-	q := filled[orders.Request](400)
+	q := filledValue[orders.Request](400)
 	q.Ignored, q.Answer = false, nil
-	answered := filled[orders.Request](500)
+	answered := filledValue[orders.Request](500)
 	answered.Ignored = false
 	answered.Answer = &wire.CentralEvent{EventID: "e", EventType: wire.CentralAuthorization, MessageID: answered.MessageID}
 	save := []orders.Effect{
@@ -218,7 +218,7 @@ func TestWhatIsWantedComesBackWhileItIsWanted(t *testing.T) {
 
 func TestACommandRemembersItsLife(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "c.db"))
-	c := filled[orders.Command](1)
+	c := filledValue[orders.Command](1)
 	for i, st := range []orders.CommandState{orders.Written, orders.Sent, orders.Sent, orders.Accepted, orders.Done} {
 		c.State, c.SendCount, c.ChangedAt = st, i, charge.Time(1000+i)
 		write(t, s, func(tx *store.Tx) error { return tx.Orders([]orders.Effect{orders.SaveCommand{Command: c}}) })
@@ -260,7 +260,7 @@ func TestRecordsAreKeptOnce(t *testing.T) {
 	if err == nil || !strings.Contains(err.Error(), "UNIQUE") {
 		t.Errorf("a record applied twice: got %v, want a refusal", err)
 	}
-	if _, r := store.Trouble(err); r != store.RemedyRow {
+	if _, r := store.Diagnose(err); r != store.RemedyRow {
 		t.Errorf("a refusal is the row's fault, not %q: %v", r, err)
 	}
 	page, err := s.Records(t.Context(), store.Query{CPID: "CP_1", After: "CP_1/j1/11", Limit: 3})
@@ -276,7 +276,7 @@ func TestTicketsNeverChange(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "c.db"))
 	_, changes := cpRows()
 	ended := changes[1].(ledger.SessionChanged).Session
-	ticket := filled[ledger.Ticket](900)
+	ticket := filledValue[ledger.Ticket](900)
 	ticket.SessionID, ticket.CPID = ended.ID, "CP_1"
 	write(t, s, func(tx *store.Tx) error { return tx.Ledger(append(changes, ledger.TicketMade{Ticket: ticket})) })
 	page, err := s.Tickets(t.Context(), store.Query{})
@@ -438,7 +438,7 @@ func TestAFullDiskRollsBackAndHeals(t *testing.T) {
 			return errors.Join(tx.Outbox("t", "k", nil, make([]byte, 4000), 1), tx.Offset("t", 0, n, 0))
 		})
 	}
-	words, r := store.Trouble(err)
+	words, r := store.Diagnose(err)
 	if r != store.RemedyWait || !strings.Contains(words, "full") {
 		t.Fatalf("got %v (%s), want a full disk", err, words)
 	}
@@ -473,7 +473,7 @@ func TestALockHeldByAnotherProgramIsTransient(t *testing.T) {
 	}
 	fn := func(tx *store.Tx) error { return tx.Count("n", 1) }
 	err = s.Write(t.Context(), fn)
-	if words, r := store.Trouble(err); r != store.RemedyWait || !strings.Contains(words, "locked") {
+	if words, r := store.Diagnose(err); r != store.RemedyWait || !strings.Contains(words, "locked") {
 		t.Errorf("got %v (%s), want a lock", err, words)
 	}
 	if err := tx.Rollback(); err != nil {

@@ -27,13 +27,13 @@ type Tx struct {
 type writer struct {
 	mu sync.Mutex
 	// mu makes Write calls run one after the other and guards what follows.
-	conn       *sql.Conn
-	statements map[string]*sql.Stmt
-	tables     tables
-	pruner     pruner
-	order      int64 // records ever written, once ordered says that it was read
-	ordered    bool
-	records    []any // of the transaction that runs, not yet given to SQLite
+	conn         *sql.Conn
+	statements   map[string]*sql.Stmt
+	tables       tables
+	pruneAt      pruneCursor
+	written      int64 // records ever written, once ordered says that it was read
+	writtenKnown bool
+	records      []any // of the transaction that runs, not yet given to SQLite
 }
 
 func newWriter(conn *sql.Conn) *writer {
@@ -72,7 +72,7 @@ func (s *Store) Write(ctx context.Context, fn func(*Tx) error) error {
 	}
 	if err == nil {
 		if err = tx.exec("COMMIT"); err == nil {
-			w.order += tx.recorded
+			w.written += tx.recorded
 			return nil
 		}
 		err = fmt.Errorf("commit: %w", err)

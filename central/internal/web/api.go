@@ -34,7 +34,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	s.historyRoutes(api)
 	s.streamRoute(api)
 	s.orderRoutes(api)
-	s.decideRoutes(api)
+	s.decisionRoutes(api)
 	if s.breaker != nil {
 		s.demoRoutes(api)
 	}
@@ -51,7 +51,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 }
 
 // location is the address of something of the API as a client reaches it.
-func (s *Server) location(path string) string { return s.front.base + "/api/v1/" + path }
+func (s *Server) location(path string) string { return s.proxy.base + "/api/v1/" + path }
 
 // op describes an operation that is answered with status, or refused with one of
 // errors or of those that every operation may be refused with.
@@ -155,13 +155,13 @@ func (s *Server) answer(id string, a Answer, err error) (*orderOutput, error) {
 		}}, nil
 	}
 	if err != nil {
-		return nil, s.broken(id, err)
+		return nil, s.internalError(id, err)
 	}
 	if !a.Accepted {
 		if _, ok := kinds()[a.Reason]; !ok {
 			s.log.Error("a refusal has no kind of problem", slog.String("operation", id), slog.String("reason", a.Reason))
 		}
-		return nil, refuse(a.Reason, a.Message)
+		return nil, problem(a.Reason, a.Message)
 	}
 	out := &orderOutput{Status: s.statuses[id], Body: a}
 	if len(a.Commands) > 0 {
@@ -245,42 +245,42 @@ func (s *Server) orderRoutes(api huma.API) {
 	huma.Register(api, order("reserve", "/reservations", "Reserve a connector for a driver", http.StatusAccepted),
 		func(ctx context.Context, in *reserveInput) (*orderOutput, error) {
 			if err := names.Check(in.Body.Username); err != nil {
-				return nil, refuse("bad_username", "username "+err.Error())
+				return nil, problem("bad_username", "username "+err.Error())
 			}
-			a, err := s.desk.Reserve(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), charge.Username(in.Body.Username))
+			a, err := s.orders.Reserve(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), charge.Username(in.Body.Username))
 			return s.answer("reserve", a, err)
 		})
 	huma.Register(api, order("cancel-reservation", "/reservations/{id}/cancel", "Cancel a reservation", http.StatusAccepted),
 		func(ctx context.Context, in *idInput) (*orderOutput, error) {
-			a, err := s.desk.Cancel(ctx, charge.ReservationID(in.ID))
+			a, err := s.orders.Cancel(ctx, charge.ReservationID(in.ID))
 			return s.answer("cancel-reservation", a, err)
 		})
 	huma.Register(api, order("start", "/sessions", "Start a session for a driver", http.StatusAccepted),
 		func(ctx context.Context, in *startInput) (*orderOutput, error) {
 			if err := names.Check(in.Body.Username); err != nil {
-				return nil, refuse("bad_username", "username "+err.Error())
+				return nil, problem("bad_username", "username "+err.Error())
 			}
-			a, err := s.desk.Start(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), charge.Username(in.Body.Username))
+			a, err := s.orders.Start(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), charge.Username(in.Body.Username))
 			return s.answer("start", a, err)
 		})
 	huma.Register(api, order("stop", "/sessions/{id}/stop", "Stop a session", http.StatusAccepted),
 		func(ctx context.Context, in *idInput) (*orderOutput, error) {
-			a, err := s.desk.Stop(ctx, charge.SessionID(in.ID))
+			a, err := s.orders.Stop(ctx, charge.SessionID(in.ID))
 			return s.answer("stop", a, err)
 		})
 	huma.Register(api, order("set-availability", "/availability", "Take connectors out of service, or back", http.StatusAccepted),
 		func(ctx context.Context, in *availabilityInput) (*orderOutput, error) {
-			a, err := s.desk.SetAvailability(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), in.Body.Available)
+			a, err := s.orders.SetAvailability(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), in.Body.Available)
 			return s.answer("set-availability", a, err)
 		})
 	huma.Register(api, order("simulate", "/cps/{cp}/connectors/{n}/simulate", "Move the hands at a simulated charging point", http.StatusAccepted),
 		func(ctx context.Context, in *simulateInput) (*orderOutput, error) {
-			a, err := s.desk.Simulate(ctx, charge.CPID(in.CP), charge.ConnectorID(in.Connector), in.Body.Action, charge.Fault(in.Body.Fault))
+			a, err := s.orders.Simulate(ctx, charge.CPID(in.CP), charge.ConnectorID(in.Connector), in.Body.Action, charge.Fault(in.Body.Fault))
 			return s.answer("simulate", a, err)
 		})
 	huma.Register(api, order("admit", "/cps/{cp}/admit", "Admit a charging point that waits for it", http.StatusAccepted),
 		func(ctx context.Context, in *CPInput) (*orderOutput, error) {
-			a, err := s.desk.Admit(ctx, charge.CPID(in.CP))
+			a, err := s.orders.Admit(ctx, charge.CPID(in.CP))
 			return s.answer("admit", a, err)
 		})
 }
@@ -292,39 +292,39 @@ type explainInput struct {
 	}
 }
 
-// decideRoutes are what an operator decides when records do not come by
+// decisionRoutes are what an operator decides when records do not come by
 // themselves.
-func (s *Server) decideRoutes(api huma.API) {
+func (s *Server) decisionRoutes(api huma.API) {
 	huma.Register(api, order("pass-next", "/cps/{cp}/pass-next",
 		"Make a hole of the one record that holds up a charging point", http.StatusOK),
 		func(ctx context.Context, in *CPInput) (*orderOutput, error) {
-			a, err := s.desk.PassNext(ctx, charge.CPID(in.CP))
+			a, err := s.orders.PassNext(ctx, charge.CPID(in.CP))
 			return s.answer("pass-next", a, err)
 		})
 	huma.Register(api, order("release", "/cps/{cp}/release", "End the quarantine of an identity", http.StatusOK),
 		func(ctx context.Context, in *CPInput) (*orderOutput, error) {
-			a, err := s.desk.Release(ctx, charge.CPID(in.CP))
+			a, err := s.orders.Release(ctx, charge.CPID(in.CP))
 			return s.answer("release", a, err)
 		})
 	huma.Register(api, order("settle", "/sessions/{id}/settle",
 		"End a session whose charging point came back without it or is not heard, with a ticket up to its last known register", http.StatusOK),
 		func(ctx context.Context, in *idInput) (*orderOutput, error) {
-			a, err := s.desk.Settle(ctx, charge.SessionID(in.ID))
+			a, err := s.orders.Settle(ctx, charge.SessionID(in.ID))
 			return s.answer("settle", a, err)
 		})
 	huma.Register(api, order("explain-hole", "/holes/{id}/explain",
 		"Write beside a hole what was found, and take its alarm back", http.StatusOK),
 		func(ctx context.Context, in *explainInput) (*orderOutput, error) {
 			if !printable(in.Body.Words) {
-				return nil, refuse("bad_words", "words: use text without control characters")
+				return nil, problem("bad_words", "words: use text without control characters")
 			}
-			a, err := s.desk.Explain(ctx, in.ID, in.Body.Words)
+			a, err := s.orders.Explain(ctx, in.ID, in.Body.Words)
 			return s.answer("explain-hole", a, err)
 		})
 	huma.Register(api, order("lift-fence", "/central/lift-fence",
 		"Let this Central go on although another took over", http.StatusOK),
 		func(ctx context.Context, _ *struct{}) (*orderOutput, error) {
-			a, err := s.desk.Lift(ctx)
+			a, err := s.orders.Lift(ctx)
 			return s.answer("lift-fence", a, err)
 		})
 }
@@ -350,7 +350,7 @@ func (s *Server) demoRoutes(api huma.API) {
 			}
 			if err := do(in.Part); err != nil { // how far it came is not known
 				s.log.Error("a part of the demo could not be moved", slog.String("part", in.Part), slog.Any("err", err))
-				return nil, refuse("internal", "")
+				return nil, problem("internal", "")
 			}
 			return &bodyOutput[Part]{Part{Name: in.Part, State: state, Since: charge.At(time.Now())}}, nil
 		})

@@ -46,8 +46,8 @@ type badRequest struct {
 	name, method, path, body string
 	change                   func(*http.Request)
 	status                   int
-	says                     string // part of the answer
-	told                     string
+	problem                  string // part of the answer
+	order                    string
 }
 
 func header(k, v string) func(*http.Request) {
@@ -169,11 +169,11 @@ func TestBadInputByHTTP(t *testing.T) {
 				change = func(*http.Request) {}
 			}
 			w := f.do(t, c.method, c.path, c.body, change)
-			if w.Code != c.status || !strings.Contains(w.Body.String(), c.says) {
-				t.Errorf("got %d, want %d and %q: %.600s", w.Code, c.status, c.says, w.Body)
+			if w.Code != c.status || !strings.Contains(w.Body.String(), c.problem) {
+				t.Errorf("got %d, want %d and %q: %.600s", w.Code, c.status, c.problem, w.Body)
 			}
-			if got := f.desk.all(); got != c.told {
-				t.Errorf("the desk was told %q, want %q", got, c.told)
+			if got := f.orders.all(); got != c.order {
+				t.Errorf("the desk was told %q, want %q", got, c.order)
 			}
 			if c.status >= 400 && strings.HasPrefix(c.path, "/api/") && w.Header().Get("Content-Type") != "application/problem+json" {
 				t.Errorf("content type %q", w.Header().Get("Content-Type"))
@@ -212,14 +212,14 @@ func TestNothingIsSentElsewhere(t *testing.T) {
 	}
 }
 
-// TestRefusedByTheDesk (26): what is reserved, away or unknown is a refusal of
+// TestRefusedOrders (26): what is reserved, away or unknown is a refusal of
 // the domain, with its own kind of problem.
-func TestRefusedByTheDesk(t *testing.T) {
+func TestRefusedOrders(t *testing.T) {
 	for reason, status := range map[string]int{
 		"cp_busy": 409, "cp_unreachable": 409, "cp_unavailable": 409, "too_many": 409, "unknown_cp": 404, "unknown_connector": 404, "unknown_session": 404,
 	} {
 		f := newFixture(t)
-		f.desk.answer = web.Answer{Reason: reason}
+		f.orders.answer = web.Answer{Reason: reason}
 		w := f.do(t, http.MethodPost, "/api/v1/reservations", `{"cp_id":"CP_001","connector":1,"username":"d"}`)
 		if w.Code != status || !strings.Contains(w.Body.String(), "#"+reason) {
 			t.Errorf("%s: %d %s", reason, w.Code, w.Body)
@@ -310,7 +310,7 @@ func TestSmuggling(t *testing.T) {
 			if len(got) != 1 || got[0] < 400 || got[0] > 501 {
 				t.Errorf("%s: answered %v, want one refusal", name, got)
 			}
-			if told := f.desk.all(); told != "" {
+			if told := f.orders.all(); told != "" {
 				t.Errorf("%s: the desk was told %q", name, told)
 			}
 		})
@@ -354,7 +354,7 @@ func TestSlowAndEndless(t *testing.T) {
 				t.Errorf("%s: %d bytes were taken", name, sent)
 			}
 		}
-		if told := f.desk.all(); told != "" {
+		if told := f.orders.all(); told != "" {
 			t.Errorf("the desk was told %q", told)
 		}
 	})

@@ -101,14 +101,14 @@ func (f *form) read(body []byte) (v map[string]any, ok bool) {
 			}
 		}
 		known[x.name] = got
-		if got != nil && !x.take(v, got) || got == nil && x.must {
+		if got != nil && !x.accept(v, got) || got == nil && x.must {
 			return nil, false
 		}
 	}
 	return v, len(given) == 0 && (f.whole == nil || f.whole(known))
 }
 
-func (x *field) take(v map[string]any, got any) bool {
+func (x *field) accept(v map[string]any, got any) bool {
 	v[x.name] = got
 	switch got := got.(type) {
 	case string:
@@ -155,8 +155,8 @@ func FuzzBody(f *testing.F) {
 			return
 		}
 		w := fix.do(t, http.MethodPost, x.path, string(body), header("Content-Type", "application/json"))
-		got := fix.desk.all()
-		fix.desk.told = nil
+		got := fix.orders.all()
+		fix.orders.received = nil
 		want := ""
 		v, ok := x.read(body)
 		if ok {
@@ -171,13 +171,13 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
-// asked is an archive that notes what it is asked.
-type asked struct {
+// queryRecorder is an archive that notes what it is asked.
+type queryRecorder struct {
 	archive
 	query *web.Query
 }
 
-func (a *asked) Tickets(_ context.Context, q web.Query) ([]web.Ticket, error) {
+func (a *queryRecorder) Tickets(_ context.Context, q web.Query) ([]web.Ticket, error) {
 	a.query = &q
 	return nil, nil
 }
@@ -201,11 +201,11 @@ func FuzzQuery(f *testing.F) {
 	}
 	cursor := regexp.MustCompile(`^tickets:[A-Za-z0-9_.-]+$`)
 	var server *web.Server
-	a := &asked{}
+	a := &queryRecorder{}
 	f.Fuzz(func(t *testing.T, query string) {
 		if server == nil {
 			var err error
-			if server, err = web.New(web.Config{}, newNetwork(), &desk{}, a, nil, slog.New(slog.DiscardHandler)); err != nil {
+			if server, err = web.New(web.Config{}, newNetwork(), &orderLog{}, a, nil, slog.New(slog.DiscardHandler)); err != nil {
 				t.Fatal(err)
 			}
 		}

@@ -29,12 +29,12 @@ type Paging struct {
 
 func (in *Paging) query(after string) Query {
 	_, key, _ := strings.Cut(after, ":")
-	return Query{From: bound(in.From), To: bound(in.To), After: key, Limit: in.Limit}
+	return Query{From: parseBound(in.From), To: parseBound(in.To), After: key, Limit: in.Limit}
 }
 
-// bound reads the time of a filter, whose form is checked already. No row is
+// parseBound reads the time of a filter, whose form is checked already. No row is
 // older than 1970, the zero of charge.Time, which is no bound.
-func bound(s string) charge.Time {
+func parseBound(s string) charge.Time {
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
 		return 0
@@ -90,7 +90,7 @@ type recordsInput struct {
 	After string `query:"after" maxLength:"160" pattern:"^records:[A-Za-z0-9_-]+/[A-Za-z0-9_-]+/[0-9]{1,18}$" doc:"next of the page before"`
 }
 
-type holesInput struct {
+type gapsInput struct {
 	Paging
 	OfCP
 	State string `query:"state" enum:"open,filled" doc:"only in this state"`
@@ -123,10 +123,10 @@ func list[I, T any](s *Server, api huma.API, name, summary string, query func(*I
 		q.Limit++ // one more tells whether there is a next page
 		items, err := read(ctx, q)
 		if errors.Is(err, ErrGone) {
-			return nil, refuse("cursor_gone", "after: the row where the page before ended does not exist any more; begin again without after")
+			return nil, problem("cursor_gone", "after: the row where the page before ended does not exist any more; begin again without after")
 		}
 		if err != nil {
-			return nil, s.broken(id, err)
+			return nil, s.internalError(id, err)
 		}
 		out := &listOutput[T]{}
 		out.Body.Items = []T{}
@@ -158,8 +158,8 @@ type oneOutput[T any] struct {
 	Body   T
 }
 
-// tagged answers with an item, or with 304 to one who has it.
-func tagged[T any](v T, ifNoneMatch string) *oneOutput[T] {
+// withETag answers with an item, or with 304 to one who has it.
+func withETag[T any](v T, ifNoneMatch string) *oneOutput[T] {
 	sum := sha256.Sum256(mustJSON(v))
 	out := &oneOutput[T]{Status: http.StatusOK, ETag: `"` + hex.EncodeToString(sum[:12]) + `"`, Body: v}
 	for tag := range strings.SplitSeq(ifNoneMatch, ",") {
@@ -182,11 +182,11 @@ func one[I, T any](s *Server, api huma.API, id, path, summary, unknown string, f
 			case isRefused:
 				return nil, refused
 			case err != nil:
-				return nil, s.broken(id, err)
+				return nil, s.internalError(id, err)
 			case v == nil:
-				return nil, refuse(unknown, "no such item: "+name)
+				return nil, problem(unknown, "no such item: "+name)
 			}
-			return tagged(*v, match), nil
+			return withETag(*v, match), nil
 		})
 }
 
@@ -213,41 +213,41 @@ func numberTag(in *numberInput) (id, ifNoneMatch string) { return fmt.Sprint(in.
 
 func (s *Server) historyRoutes(api huma.API) {
 	list(s, api, "sessions", "Sessions", func(in *sessionsInput) Query {
-		return in.query(in.After).of(in.OfCP, in.OfDriver, in.State)
+		return in.query(in.After).filter(in.OfCP, in.OfDriver, in.State)
 	}, s.archive.Sessions, func(v *Session) string { return string(v.ID) })
 	one(s, api, "get-session", "/sessions/{id}", "One session", "unknown_session", byID(s.archive.Session), idTag)
 
 	list(s, api, "tickets", "Tickets", func(in *ticketsInput) Query {
-		return in.query(in.After).of(in.OfCP, in.OfDriver, "")
+		return in.query(in.After).filter(in.OfCP, in.OfDriver, "")
 	}, s.archive.Tickets, func(v *Ticket) string { return v.ID })
 	one(s, api, "get-ticket", "/tickets/{id}", "One ticket", "unknown_ticket", byID(s.archive.Ticket), idTag)
 
 	list(s, api, "reservations", "Reservations", func(in *reservationsInput) Query {
-		return in.query(in.After).of(in.OfCP, in.OfDriver, in.State)
+		return in.query(in.After).filter(in.OfCP, in.OfDriver, in.State)
 	}, s.archive.Reservations, func(v *Reservation) string { return string(v.ID) })
 	one(s, api, "get-reservation", "/reservations/{id}", "One reservation", "unknown_reservation", byID(s.archive.Reservation), idTag)
 
 	list(s, api, "commands", "Commands and their lives", func(in *commandsInput) Query {
-		return in.query(in.After).of(in.OfCP, OfDriver{}, in.State)
+		return in.query(in.After).filter(in.OfCP, OfDriver{}, in.State)
 	}, s.archive.Commands, func(v *Command) string { return string(v.ID) })
 
 	list(s, api, "records", "Journal records as received", func(in *recordsInput) Query {
-		return in.query(in.After).of(in.OfCP, OfDriver{}, "")
+		return in.query(in.After).filter(in.OfCP, OfDriver{}, "")
 	}, s.archive.Records, func(v *Record) string { return v.Cursor })
 
-	list(s, api, "holes", "Records that cannot come any more", func(in *holesInput) Query {
-		return in.query(in.After).of(in.OfCP, OfDriver{}, in.State)
-	}, s.archive.Holes, func(v *Hole) string { return fmt.Sprint(v.ID) })
-	one(s, api, "get-hole", "/holes/{id}", "One hole", "unknown_hole", byNumber(s.archive.Hole), numberTag)
+	list(s, api, "holes", "Records that cannot come any more", func(in *gapsInput) Query {
+		return in.query(in.After).filter(in.OfCP, OfDriver{}, in.State)
+	}, s.archive.Gaps, func(v *Gap) string { return fmt.Sprint(v.ID) })
+	one(s, api, "get-hole", "/holes/{id}", "One hole", "unknown_hole", byNumber(s.archive.Gap), numberTag)
 
 	list(s, api, "alarms", "What an operator should look at", func(in *alarmsInput) Query {
-		return in.query(in.After).of(in.OfCP, OfDriver{}, strings.TrimPrefix(in.State, "all"))
+		return in.query(in.After).filter(in.OfCP, OfDriver{}, strings.TrimPrefix(in.State, "all"))
 	}, s.archive.Alarms, func(v *Alarm) string { return fmt.Sprint(v.ID) })
 	one(s, api, "get-alarm", "/alarms/{id}", "One alarm", "unknown_alarm", byNumber(s.archive.Alarm), numberTag)
 }
 
-// of adds what a query selects.
-func (q Query) of(cp OfCP, driver OfDriver, state string) Query {
+// filter adds what a query selects.
+func (q Query) filter(cp OfCP, driver OfDriver, state string) Query {
 	q.CPID, q.Username, q.State = charge.CPID(cp.CPID), charge.Username(driver.Username), state
 	return q
 }

@@ -59,7 +59,7 @@ func TestACursorWhoseRowIsGone(t *testing.T) {
 		if w.Code != http.StatusGone || !strings.Contains(w.Body.String(), "#cursor_gone") {
 			t.Errorf("%s: got %d %s, want 410", list, w.Code, w.Body)
 		}
-		if q := f.archive.asked; q[len(q)-1].After != key {
+		if q := f.archive.queries; q[len(q)-1].After != key {
 			t.Errorf("%s: asked after %q, want %q", list, q[len(q)-1].After, key)
 		}
 	}
@@ -88,8 +88,8 @@ func TestFiltersReachTheArchive(t *testing.T) {
 	} {
 		f := newFixture(t)
 		w := f.do(t, http.MethodGet, "/api/v1/"+query, "")
-		if w.Code != http.StatusOK || len(f.archive.asked) != 1 || f.archive.asked[0] != want {
-			t.Errorf("%s: %d %s, asked %+v, want %+v", query, w.Code, w.Body, f.archive.asked, want)
+		if w.Code != http.StatusOK || len(f.archive.queries) != 1 || f.archive.queries[0] != want {
+			t.Errorf("%s: %d %s, asked %+v, want %+v", query, w.Code, w.Body, f.archive.queries, want)
 		}
 	}
 }

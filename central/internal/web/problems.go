@@ -74,8 +74,8 @@ func kinds() map[string]kind {
 	}
 }
 
-// general is the kind of problem of a status that the API's library found.
-func general(status int) string {
+// kindOfStatus is the kind of problem of a status that the API's library found.
+func kindOfStatus(status int) string {
 	switch status {
 	case http.StatusNotFound:
 		return "not_found"
@@ -98,9 +98,9 @@ func general(status int) string {
 	return "bad_request"
 }
 
-// refuse makes a problem of a kind. Without a detail the kind's own text is
+// problem makes a problem of a kind. Without a detail the kind's own text is
 // given.
-func refuse(word, detail string) *huma.ErrorModel {
+func problem(word, detail string) *huma.ErrorModel {
 	k, ok := kinds()[word]
 	if !ok { // a test holds the table against every word there is
 		word, k = "internal", kinds()["internal"]
@@ -113,16 +113,16 @@ func refuse(word, detail string) *huma.ErrorModel {
 
 // writeProblem refuses a request outside of the API's library.
 func writeProblem(w http.ResponseWriter, word, detail string) {
-	p := refuse(word, detail)
+	p := problem(word, detail)
 	w.Header().Set("Content-Type", "application/problem+json")
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(mustJSON(p))
 }
 
-// broken hides an internal error from the page and logs it once.
-func (s *Server) broken(operation string, err error) error {
+// internalError hides an internal error from the page and logs it once.
+func (s *Server) internalError(operation string, err error) error {
 	s.log.Error("a request could not be served", slog.String("operation", operation), slog.Any("err", err))
-	return refuse("unavailable", "the database does not answer or does not accept writes at the moment; nothing has happened; try again")
+	return problem("unavailable", "the database does not answer or does not accept writes at the moment; nothing has happened; try again")
 }
 
 // maxLocation bounds how much of a name that a client made up is named, in bytes.
@@ -136,7 +136,7 @@ func plainProblem(_ huma.Context, _ string, v any) (any, error) {
 		return v, nil
 	}
 	if p.Type == "" {
-		word := general(p.Status)
+		word := kindOfStatus(p.Status)
 		p.Type = problemType(word)
 		switch word {
 		case "unsupported_media_type", "body_too_large", "slow_request", "not_acceptable", "internal":
@@ -152,8 +152,8 @@ func plainProblem(_ huma.Context, _ string, v any) (any, error) {
 	return p, nil
 }
 
-// notAllowed answers 405 with the methods that are.
-func notAllowed(w http.ResponseWriter, method string, allowed []string) {
+// methodNotAllowed answers 405 with the methods that are.
+func methodNotAllowed(w http.ResponseWriter, method string, allowed []string) {
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	writeProblem(w, "method_not_allowed", fmt.Sprintf("%s is not possible here; use %s", method, strings.Join(allowed, " or ")))
 }

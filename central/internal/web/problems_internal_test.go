@@ -34,8 +34,8 @@ func TestEveryProblemIsExplained(t *testing.T) {
 		t.Errorf("explained: %q\nkinds:     %q", explained, all)
 	}
 	for _, status := range slices.Sorted(maps.Keys(map[int]bool{400: true, 404: true, 405: true, 406: true, 408: true, 413: true, 415: true, 422: true, 500: true})) {
-		if got := kinds()[general(status)].status; got != status {
-			t.Errorf("status %d is of the kind %s, which has %d", status, general(status), got)
+		if got := kinds()[kindOfStatus(status)].status; got != status {
+			t.Errorf("status %d is of the kind %s, which has %d", status, kindOfStatus(status), got)
 		}
 	}
 }

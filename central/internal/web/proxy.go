@@ -10,9 +10,9 @@ import (
 	"github.com/carga-ev/carga/internal/loopback"
 )
 
-// front is what stands between browsers and this server: nothing, or a reverse
+// proxyRules is what stands between browsers and this server: nothing, or a reverse
 // proxy that serves it under another name, and perhaps below a path.
-type front struct {
+type proxyRules struct {
 	insecure bool
 	origin   string // scheme and host under which browsers reach it; "" if nobody said
 	host     string // of origin
@@ -20,8 +20,8 @@ type front struct {
 	trusted  []netip.Prefix
 }
 
-func newFront(cfg *Config) front {
-	f := front{insecure: cfg.Insecure, trusted: cfg.TrustedProxies}
+func newProxyRules(cfg *Config) proxyRules {
+	f := proxyRules{insecure: cfg.Insecure, trusted: cfg.TrustedProxies}
 	if u := cfg.PublicURL; u != nil {
 		f.host = withoutPort(u.Host, u.Scheme)
 		f.origin, f.base = u.Scheme+"://"+f.host, strings.TrimRight(u.Path, "/")
@@ -35,12 +35,12 @@ func withoutPort(host, scheme string) string {
 	return strings.ToLower(strings.TrimSuffix(host, port))
 }
 
-// request returns a request as it was made to the proxy: with the host that was
+// original returns a request as it was made to the proxy: with the host that was
 // asked for, if a trusted proxy says so, and without the base path, which some
 // proxies cut off and some do not.
-func (f *front) request(r *http.Request) *http.Request {
+func (f *proxyRules) original(r *http.Request) *http.Request {
 	host := r.Host
-	if forwarded := last(r.Header.Values("X-Forwarded-Host")); forwarded != "" && f.trusts(r.RemoteAddr) {
+	if forwarded := nearest(r.Header.Values("X-Forwarded-Host")); forwarded != "" && f.trusts(r.RemoteAddr) {
 		host = forwarded
 	}
 	path, below := strings.CutPrefix(r.URL.Path, f.base)
@@ -59,9 +59,9 @@ func (f *front) request(r *http.Request) *http.Request {
 	return asked
 }
 
-// last is the last of the values of a header that proxies append to: that of the
+// nearest is the last of the values of a header that proxies append to: that of the
 // nearest.
-func last(values []string) string {
+func nearest(values []string) string {
 	if len(values) == 0 {
 		return ""
 	}
@@ -70,21 +70,21 @@ func last(values []string) string {
 }
 
 // trusts reports whether the other end of a connection is a trusted proxy.
-func (f *front) trusts(remote string) bool {
+func (f *proxyRules) trusts(remote string) bool {
 	at, err := netip.ParseAddrPort(remote)
 	return err == nil && slices.ContainsFunc(f.trusted, func(p netip.Prefix) bool { return p.Contains(at.Addr().Unmap()) })
 }
 
 // serves reports whether a request asks for this server: a browser led astray by
 // somebody else's name server asks for another.
-func (f *front) serves(host string) bool {
+func (f *proxyRules) serves(host string) bool {
 	return f.insecure || loopback.Asked(host) || f.host != "" && (strings.EqualFold(host, f.host) || withoutPort(host, "http") == f.host || withoutPort(host, "https") == f.host)
 }
 
 // otherScheme reports whether a trusted proxy says that a request came by another
 // scheme than that of the page which made it: http may not order what https shows.
-func (f *front) otherScheme(r *http.Request) bool {
-	scheme := last(r.Header.Values("X-Forwarded-Proto"))
+func (f *proxyRules) otherScheme(r *http.Request) bool {
+	scheme := nearest(r.Header.Values("X-Forwarded-Proto"))
 	origin, _, ok := strings.Cut(r.Header.Get("Origin"), "://")
 	return ok && scheme != "" && f.trusts(r.RemoteAddr) && !strings.EqualFold(scheme, origin) &&
 		r.Method != http.MethodGet && r.Method != http.MethodHead

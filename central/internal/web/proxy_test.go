@@ -39,7 +39,7 @@ func behind(t *testing.T, public string, trusted ...string) *fixture {
 	for _, p := range trusted {
 		cfg.TrustedProxies = append(cfg.TrustedProxies, netip.MustParsePrefix(p))
 	}
-	s, err := web.New(cfg, f.live, f.desk, f.archive, nil, slog.New(slog.DiscardHandler))
+	s, err := web.New(cfg, f.live, f.orders, f.archive, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -47,9 +47,9 @@ func behind(t *testing.T, public string, trusted ...string) *fixture {
 	return f
 }
 
-// TestWhoIsAsked: which names this server answers to and whose pages may order,
+// TestHostsServed: which names this server answers to and whose pages may order,
 // as it is configured and as proxies say.
-func TestWhoIsAsked(t *testing.T) {
+func TestHostsServed(t *testing.T) {
 	const public, peer = "https://ops.example/carga", "192.0.2.1/32" // which is where httptest's requests come from
 	for _, c := range []struct {
 		name, public string

@@ -25,7 +25,7 @@ const maxBody = 64 << 10
 type Server struct {
 	cfg     Config
 	live    Live
-	desk    Desk
+	orders  Orders
 	archive Archive
 	breaker Breaker
 	log     *slog.Logger
@@ -33,12 +33,12 @@ type Server struct {
 	handler http.Handler
 
 	statuses map[string]int // of an order that was taken in, by its operation
-	front    front
+	proxy    proxyRules
 }
 
 // New makes a server. breaker is nil outside the demo.
-func New(cfg Config, live Live, desk Desk, archive Archive, breaker Breaker, log *slog.Logger) (*Server, error) {
-	s := &Server{cfg: cfg, live: live, desk: desk, archive: archive, breaker: breaker, log: log, hub: newHub(live, cfg.Tick, log), statuses: map[string]int{}, front: newFront(&cfg)}
+func New(cfg Config, live Live, desk Orders, archive Archive, breaker Breaker, log *slog.Logger) (*Server, error) {
+	s := &Server{cfg: cfg, live: live, orders: desk, archive: archive, breaker: breaker, log: log, hub: newHub(live, cfg.Tick, log), statuses: map[string]int{}, proxy: newProxyRules(&cfg)}
 	pages, err := fs.Sub(uiFiles, "ui")
 	if err != nil {
 		return nil, fmt.Errorf("embedded page: %w", err)
@@ -47,7 +47,7 @@ func New(cfg Config, live Live, desk Desk, archive Archive, breaker Breaker, log
 	s.routes(mux)
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		if allowed := methodsAt(mux, r, "/api/"); len(allowed) > 0 {
-			notAllowed(w, r.Method, allowed)
+			methodNotAllowed(w, r.Method, allowed)
 			return
 		}
 		writeProblem(w, "not_found", "there is no such operation; see openapi.json")
@@ -60,7 +60,7 @@ func New(cfg Config, live Live, desk Desk, archive Archive, breaker Breaker, log
 	files := http.FileServerFS(pages)
 	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			notAllowed(w, r.Method, []string{http.MethodGet, http.MethodHead})
+			methodNotAllowed(w, r.Method, []string{http.MethodGet, http.MethodHead})
 			return
 		}
 		files.ServeHTTP(w, r)
@@ -69,12 +69,12 @@ func New(cfg Config, live Live, desk Desk, archive Archive, breaker Breaker, log
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		writeProblem(w, "cross_origin", "")
 	}))
-	if s.front.origin != "" {
-		if err := origin.AddTrustedOrigin(s.front.origin); err != nil {
+	if s.proxy.origin != "" {
+		if err := origin.AddTrustedOrigin(s.proxy.origin); err != nil {
 			return nil, fmt.Errorf("public URL: %w", err)
 		}
 	}
-	s.handler = s.guard(origin.Handler(whole(once(mux))))
+	s.handler = s.guard(origin.Handler(readBody(withIdempotency(mux))))
 	return s, nil
 }
 
@@ -98,7 +98,7 @@ func (s *Server) Handler() http.Handler { return s.handler }
 func (s *Server) Streams() int {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
-	return len(s.hub.readers)
+	return len(s.hub.subscribers)
 }
 
 // Run serves on l until ctx ends, then lets requests end for at most three
@@ -146,7 +146,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 // read.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		r = s.front.request(r)
+		r = s.proxy.original(r)
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "+
 			"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
@@ -157,23 +157,23 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		if strings.HasPrefix(r.URL.Path, "/api/") {
 			h.Set("Cache-Control", "no-store")
 		}
-		if !s.front.serves(r.Host) {
+		if !s.proxy.serves(r.Host) {
 			writeProblem(w, "wrong_host", "")
 			return
 		}
-		if s.front.base != "" && r.URL.Path == s.front.base { // links of the page are relative to the folder
-			http.Redirect(w, r, s.front.base+"/", http.StatusPermanentRedirect)
+		if s.proxy.base != "" && r.URL.Path == s.proxy.base { // links of the page are relative to the folder
+			http.Redirect(w, r, s.proxy.base+"/", http.StatusPermanentRedirect)
 			return
 		}
-		if s.front.otherScheme(r) {
+		if s.proxy.otherScheme(r) {
 			writeProblem(w, "cross_origin", "")
 			return
 		}
 		if r.Method == http.MethodTrace || r.Method == http.MethodConnect {
-			notAllowed(w, r.Method, []string{http.MethodGet, http.MethodHead, http.MethodPost})
+			methodNotAllowed(w, r.Method, []string{http.MethodGet, http.MethodHead, http.MethodPost})
 			return
 		}
-		if fault := unreadable(r.URL.RawQuery); fault != "" {
+		if fault := queryError(r.URL.RawQuery); fault != "" {
 			writeProblem(w, "bad_query", fault)
 			return
 		}
@@ -181,9 +181,9 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// unreadable says why a query cannot be read as a whole. Of one that cannot, a
+// queryError says why a query cannot be read as a whole. Of one that cannot, a
 // filter would be left out, and more shown than was asked for.
-func unreadable(query string) string {
+func queryError(query string) string {
 	for pair := range strings.SplitSeq(query, "&") {
 		if pair != "" && !strings.Contains(pair, "=") {
 			return "query: write name=value&name=value, each part percent-encoded"

@@ -14,13 +14,13 @@ import (
 )
 
 const (
-	defaultTick  = time.Second
-	leastGap     = 100 * time.Millisecond // between frames made because a state changed
-	heartbeat    = 15 * time.Second
-	writeLimit   = 10 * time.Second
-	mostFacts    = 256 // queued for one slow reader before it has to start over
-	reconnectMS  = 2000
-	streamClosed = "the stream has ended"
+	defaultTick       = time.Second
+	minFrameInterval  = 100 * time.Millisecond // between frames made because a state changed
+	heartbeatInterval = 15 * time.Second
+	writeTimeout      = 10 * time.Second
+	maxQueuedFacts    = 256 // queued for one slow reader before it has to start over
+	reconnectMS       = 2000
+	streamClosed      = "the stream has ended"
 )
 
 // hub turns the live state into frames of server-sent events and hands them to
@@ -35,11 +35,11 @@ type hub struct {
 	tick time.Duration
 	log  *slog.Logger
 
-	mu      sync.Mutex
-	net     Network
-	rows    []row
-	readers map[*reader]struct{}
-	closed  bool
+	mu          sync.Mutex
+	net         Network
+	rows        []row
+	subscribers map[*subscriber]struct{}
+	closed      bool
 }
 
 // row is one connector of the page's table.
@@ -49,8 +49,8 @@ type row struct {
 	state []byte // encoded, without the numbers that change each second
 }
 
-// reader is one open page. hub.mu guards it.
-type reader struct {
+// subscriber is one open page. hub.mu guards it.
+type subscriber struct {
 	wake   chan struct{} // capacity 1: something is pending
 	whole  bool          // a snapshot is due
 	frame  []byte        // the shared frame, when nothing older is pending
@@ -64,7 +64,7 @@ func newHub(live Live, tick time.Duration, log *slog.Logger) *hub {
 	if tick <= 0 {
 		tick = defaultTick
 	}
-	return &hub{live: live, tick: tick, log: log, readers: make(map[*reader]struct{})}
+	return &hub{live: live, tick: tick, log: log, subscribers: make(map[*subscriber]struct{})}
 }
 
 // run makes frames until ctx ends; then it lets every reader go.
@@ -81,7 +81,7 @@ func (h *hub) run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		case <-changed:
-			pause := time.NewTimer(leastGap) // gather what changes together
+			pause := time.NewTimer(minFrameInterval) // gather what changes together
 			select {
 			case <-ctx.Done():
 				pause.Stop()
@@ -96,8 +96,8 @@ func (h *hub) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true
-	for r := range h.readers {
-		r.poke()
+	for r := range h.subscribers {
+		r.notify()
 	}
 }
 
@@ -106,7 +106,7 @@ func (h *hub) close() {
 func (h *hub) publish(told uint64) uint64 {
 	facts, last := h.live.Facts(told)
 	h.mu.Lock()
-	idle := len(h.readers) == 0
+	idle := len(h.subscribers) == 0
 	h.mu.Unlock()
 	if idle {
 		return last
@@ -130,36 +130,36 @@ func (h *hub) publish(told uint64) uint64 {
 	}
 	h.net, h.rows = net, rows // rows point into net's charging points, which are never changed
 	shared := h.delta(states, values, facts)
-	for r := range h.readers {
+	for r := range h.subscribers {
 		r.add(whole, shared, states, values, facts)
 	}
 	return last
 }
 
-func (r *reader) add(whole bool, shared []byte, states, values map[int]bool, facts []Fact) {
+func (r *subscriber) add(whole bool, shared []byte, states, values map[int]bool, facts []Fact) {
 	switch {
 	case r.whole || whole:
 		r.reset()
-	case r.idle():
+	case r.upToDate():
 		r.frame, r.states, r.values, r.head, r.facts = shared, states, values, true, facts
 	default: // behind: merge, and encode for this reader alone when it can write
 		r.frame = nil
 		r.states, r.values = union(r.states, states), union(r.values, values)
 		r.facts = append(append([]Fact(nil), r.facts...), facts...)
-		if len(r.facts) > mostFacts {
+		if len(r.facts) > maxQueuedFacts {
 			r.reset()
 		}
 	}
-	r.poke()
+	r.notify()
 }
 
-func (r *reader) idle() bool { return !r.head && r.frame == nil }
+func (r *subscriber) upToDate() bool { return !r.head && r.frame == nil }
 
-func (r *reader) reset() {
+func (r *subscriber) reset() {
 	r.whole, r.frame, r.states, r.values, r.head, r.facts = true, nil, nil, nil, false, nil
 }
 
-func (r *reader) poke() {
+func (r *subscriber) notify() {
 	select {
 	case r.wake <- struct{}{}:
 	default:
@@ -177,9 +177,9 @@ func union(a, b map[int]bool) map[int]bool {
 	return u
 }
 
-// take returns what is pending for r as bytes, or nil; ok is false when the
+// nextFrame returns what is pending for r as bytes, or nil; ok is false when the
 // stream is over.
-func (h *hub) take(r *reader) (frame []byte, ok bool) {
+func (h *hub) nextFrame(r *subscriber) (frame []byte, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	switch {
@@ -197,24 +197,24 @@ func (h *hub) take(r *reader) (frame []byte, ok bool) {
 	return frame, true
 }
 
-// join adds a reader, which begins with a snapshot.
-func (h *hub) join() *reader {
+// subscribe adds a reader, which begins with a snapshot.
+func (h *hub) subscribe() *subscriber {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.readers) == 0 { // nobody looked, so what is held is old
+	if len(h.subscribers) == 0 { // nobody looked, so what is held is old
 		h.net = h.live.Network()
 		h.rows = makeRows(&h.net)
 	}
-	r := &reader{wake: make(chan struct{}, 1), whole: true}
-	r.poke()
-	h.readers[r] = struct{}{}
+	r := &subscriber{wake: make(chan struct{}, 1), whole: true}
+	r.notify()
+	h.subscribers[r] = struct{}{}
 	return r
 }
 
-func (h *hub) leave(r *reader) {
+func (h *hub) unsubscribe(r *subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	delete(h.readers, r)
+	delete(h.subscribers, r)
 }
 
 func makeRows(net *Network) []row {
@@ -350,10 +350,10 @@ func (h *hub) serve(w http.ResponseWriter, req *http.Request) {
 	w.Header().Set("Content-Type", "text/event-stream")
 	w.Header().Set("Cache-Control", "no-store, no-transform") // compressed, it would wait for a buffer to fill
 	w.Header().Set("X-Accel-Buffering", "no")                 // nginx passes on what it gets
-	r := h.join()
-	defer h.leave(r)
+	r := h.subscribe()
+	defer h.unsubscribe(r)
 	send := func(b []byte) error {
-		if err := rc.SetWriteDeadline(time.Now().Add(writeLimit)); err != nil {
+		if err := rc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 			return err
 		}
 		if _, err := w.Write(b); err != nil {
@@ -364,7 +364,7 @@ func (h *hub) serve(w http.ResponseWriter, req *http.Request) {
 	if err := send(fmt.Appendf(nil, "retry: %d\n\n", reconnectMS)); err != nil {
 		return
 	}
-	beat := time.NewTicker(heartbeat)
+	beat := time.NewTicker(heartbeatInterval)
 	defer beat.Stop()
 	for {
 		var frame []byte
@@ -375,7 +375,7 @@ func (h *hub) serve(w http.ResponseWriter, req *http.Request) {
 			frame = []byte(": still here\n\n")
 		case <-r.wake:
 			var ok bool
-			if frame, ok = h.take(r); !ok {
+			if frame, ok = h.nextFrame(r); !ok {
 				frame = event("bye", streamClosed)
 				_ = send(frame) // the page reconnects either way
 				return

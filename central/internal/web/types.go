@@ -49,7 +49,7 @@ type Books struct {
 	Applied     int64 `json:"applied"`      // records in Central's database
 	Unacked     int64 `json:"unacked"`      // announced and not yet applied
 	Duplicates  int64 `json:"duplicates"`   // deliveries of records known already
-	Gaps        int64 `json:"gaps"`         // deliveries dropped because what they follow is not known yet
+	OutOfOrder  int64 `json:"gaps"`         // deliveries dropped because what they follow is not known yet
 	DeadLetters int64 `json:"dead_letters"` // what could not be used
 	Lost        int64 `json:"lost"`         // records in holes
 	Twice       int64 `json:"twice"`        // alarms that are open about energy on two tickets or sessions: must be 0
@@ -69,7 +69,7 @@ type CP struct {
 	Simulated  bool        `json:"simulated"`
 	Link       string      `json:"link"` // "online", "offline", "unknown"
 	LinkSince  charge.Time `json:"link_since,omitzero"`
-	HeardAt    charge.Time `json:"heard_at,omitzero"` // by Central's clock; 0 never in this life
+	LastSeenAt charge.Time `json:"heard_at,omitzero"` // by Central's clock; 0 never in this life
 	Unacked    int64       `json:"unacked"`
 	Alarm      string      `json:"alarm,omitempty"`
 	Agent      string      `json:"agent,omitempty"`
@@ -114,11 +114,11 @@ type Fact struct {
 // what became of it. With any other error nothing has happened.
 var ErrUnderWay = errors.New("the order is under way")
 
-// Desk takes an operator's or a driver's wishes. Every method returns once the
+// Orders takes an operator's or a driver's wishes. Every method returns once the
 // wish is committed, or with an error when it could not be; a refusal of the
 // domain is an Answer with Accepted false. A wish whose context has a Once (see
 // OnceOf) that was answered before has that answer again, and no other effect.
-type Desk interface {
+type Orders interface {
 	Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (Answer, error) // cp "" picks one
 	Cancel(ctx context.Context, id charge.ReservationID) (Answer, error)
 	Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (Answer, error)
@@ -168,8 +168,8 @@ type Archive interface {
 	Commands(ctx context.Context, q Query) ([]Command, error)
 	Command(ctx context.Context, id charge.CommandID) (*Command, error)
 	Records(ctx context.Context, q Query) ([]Record, error)
-	Holes(ctx context.Context, q Query) ([]Hole, error)
-	Hole(ctx context.Context, id int64) (*Hole, error)
+	Gaps(ctx context.Context, q Query) ([]Gap, error)
+	Gap(ctx context.Context, id int64) (*Gap, error)
 	Alarms(ctx context.Context, q Query) ([]Alarm, error)
 	Alarm(ctx context.Context, id int64) (*Alarm, error)
 }
@@ -257,8 +257,8 @@ type Range struct {
 	Last  charge.Seq `json:"last"`
 }
 
-// Hole is a range of records that cannot come any more.
-type Hole struct {
+// Gap is a range of records that cannot come any more.
+type Gap struct {
 	ID          int64            `json:"hole_id"`
 	CPID        charge.CPID      `json:"cp_id"`
 	Journal     charge.JournalID `json:"journal,omitempty"`

@@ -70,77 +70,77 @@ func (n *network) set(c web.Connector, fact string) {
 	n.changed = make(chan struct{})
 }
 
-// desk records what it was told and answers as the test wants.
-type desk struct {
-	mu     sync.Mutex
-	told   []string
-	onces  []web.Once // of what it was told
-	answer web.Answer
-	err    error
+// orderLog records what it was told and answers as the test wants.
+type orderLog struct {
+	mu       sync.Mutex
+	received []string
+	keys     []web.Idempotency // of what it was told
+	answer   web.Answer
+	err      error
 }
 
-func (d *desk) tell(ctx context.Context, format string, args ...any) (web.Answer, error) {
+func (d *orderLog) receive(ctx context.Context, format string, args ...any) (web.Answer, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	once := web.OnceOf(ctx)
+	once := web.IdempotencyOf(ctx)
 	if refused := map[string]string{"taken": "idempotency_key_reused", "too many": "too_many_keys"}[once.Key]; refused != "" {
 		return web.Answer{Reason: refused}, nil
 	}
-	d.onces = append(d.onces, once)
-	d.told = append(d.told, fmt.Sprintf(format, args...))
+	d.keys = append(d.keys, once)
+	d.received = append(d.received, fmt.Sprintf(format, args...))
 	return d.answer, d.err
 }
 
-func (d *desk) Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (web.Answer, error) {
-	return d.tell(ctx, "reserve %s %d %s", cp, n, who)
+func (d *orderLog) Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (web.Answer, error) {
+	return d.receive(ctx, "reserve %s %d %s", cp, n, who)
 }
 
-func (d *desk) Cancel(ctx context.Context, id charge.ReservationID) (web.Answer, error) {
-	return d.tell(ctx, "cancel %s", id)
+func (d *orderLog) Cancel(ctx context.Context, id charge.ReservationID) (web.Answer, error) {
+	return d.receive(ctx, "cancel %s", id)
 }
 
-func (d *desk) Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (web.Answer, error) {
-	return d.tell(ctx, "start %s %d %s", cp, n, who)
+func (d *orderLog) Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (web.Answer, error) {
+	return d.receive(ctx, "start %s %d %s", cp, n, who)
 }
 
-func (d *desk) Stop(ctx context.Context, id charge.SessionID) (web.Answer, error) {
-	return d.tell(ctx, "stop %s", id)
+func (d *orderLog) Stop(ctx context.Context, id charge.SessionID) (web.Answer, error) {
+	return d.receive(ctx, "stop %s", id)
 }
 
-func (d *desk) SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, a bool) (web.Answer, error) {
-	return d.tell(ctx, "availability %s %d %v", cp, n, a)
+func (d *orderLog) SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, a bool) (web.Answer, error) {
+	return d.receive(ctx, "availability %s %d %v", cp, n, a)
 }
 
-func (d *desk) Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (web.Answer, error) {
-	return d.tell(ctx, "simulate %s %d %s %s", cp, n, action, f)
+func (d *orderLog) Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (web.Answer, error) {
+	return d.receive(ctx, "simulate %s %d %s %s", cp, n, action, f)
 }
 
-func (d *desk) Admit(ctx context.Context, cp charge.CPID) (web.Answer, error) {
-	return d.tell(ctx, "admit %s", cp)
+func (d *orderLog) Admit(ctx context.Context, cp charge.CPID) (web.Answer, error) {
+	return d.receive(ctx, "admit %s", cp)
 }
 
-func (d *desk) PassNext(ctx context.Context, cp charge.CPID) (web.Answer, error) {
-	return d.tell(ctx, "pass next %s", cp)
+func (d *orderLog) PassNext(ctx context.Context, cp charge.CPID) (web.Answer, error) {
+	return d.receive(ctx, "pass next %s", cp)
 }
 
-func (d *desk) Release(ctx context.Context, cp charge.CPID) (web.Answer, error) {
-	return d.tell(ctx, "release %s", cp)
+func (d *orderLog) Release(ctx context.Context, cp charge.CPID) (web.Answer, error) {
+	return d.receive(ctx, "release %s", cp)
 }
 
-func (d *desk) Settle(ctx context.Context, id charge.SessionID) (web.Answer, error) {
-	return d.tell(ctx, "settle %s", id)
+func (d *orderLog) Settle(ctx context.Context, id charge.SessionID) (web.Answer, error) {
+	return d.receive(ctx, "settle %s", id)
 }
 
-func (d *desk) Explain(ctx context.Context, hole int64, words string) (web.Answer, error) {
-	return d.tell(ctx, "explain %d %s", hole, words)
+func (d *orderLog) Explain(ctx context.Context, hole int64, words string) (web.Answer, error) {
+	return d.receive(ctx, "explain %d %s", hole, words)
 }
 
-func (d *desk) Lift(ctx context.Context) (web.Answer, error) { return d.tell(ctx, "lift") }
+func (d *orderLog) Lift(ctx context.Context) (web.Answer, error) { return d.receive(ctx, "lift") }
 
-func (d *desk) all() string {
+func (d *orderLog) all() string {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return strings.Join(d.told, "; ")
+	return strings.Join(d.received, "; ")
 }
 
 // archive holds one command, and as many tickets as rows, numbered from 0.
@@ -149,14 +149,14 @@ type archive struct {
 	command *web.Command
 	rows    int
 	gone    bool
-	asked   []web.Query
+	queries []web.Query
 	err     error
 }
 
 func (a *archive) note(q web.Query) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	a.asked = append(a.asked, q)
+	a.queries = append(a.queries, q)
 	if a.gone && q.After != "" {
 		return web.ErrGone
 	}
@@ -194,7 +194,7 @@ func (a *archive) Records(_ context.Context, q web.Query) ([]web.Record, error) 
 	return nil, a.note(q)
 }
 
-func (a *archive) Holes(_ context.Context, q web.Query) ([]web.Hole, error) { return nil, a.note(q) }
+func (a *archive) Gaps(_ context.Context, q web.Query) ([]web.Gap, error) { return nil, a.note(q) }
 
 func (a *archive) Alarms(_ context.Context, q web.Query) ([]web.Alarm, error) {
 	return nil, a.note(q)
@@ -220,8 +220,8 @@ func (*archive) Reservation(_ context.Context, id charge.ReservationID) (*web.Re
 	return only(id, "1", web.Reservation{ID: id}), nil
 }
 
-func (*archive) Hole(_ context.Context, id int64) (*web.Hole, error) {
-	return only(id, 1, web.Hole{ID: id}), nil
+func (*archive) Gap(_ context.Context, id int64) (*web.Gap, error) {
+	return only(id, 1, web.Gap{ID: id}), nil
 }
 
 func (*archive) Alarm(_ context.Context, id int64) (*web.Alarm, error) {
@@ -240,15 +240,15 @@ func (a *archive) Command(_ context.Context, id charge.CommandID) (*web.Command,
 
 type fixture struct {
 	live    *network
-	desk    *desk
+	orders  *orderLog
 	archive *archive
 	server  *web.Server
 }
 
 func newFixture(t *testing.T) *fixture {
 	t.Helper()
-	f := &fixture{live: newNetwork(), desk: &desk{answer: web.Answer{Accepted: true, Commands: []charge.CommandID{"k-1"}}}, archive: &archive{}}
-	s, err := web.New(web.Config{}, f.live, f.desk, f.archive, nil, slog.New(slog.DiscardHandler))
+	f := &fixture{live: newNetwork(), orders: &orderLog{answer: web.Answer{Accepted: true, Commands: []charge.CommandID{"k-1"}}}, archive: &archive{}}
+	s, err := web.New(web.Config{}, f.live, f.orders, f.archive, nil, slog.New(slog.DiscardHandler))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -289,7 +289,7 @@ func TestOrders(t *testing.T) {
 		if w.Code != http.StatusAccepted || w.Header().Get("Location") != "/api/v1/commands/k-1" {
 			t.Errorf("%s: %d %q %s", c.path, w.Code, w.Header().Get("Location"), w.Body)
 		}
-		if got := f.desk.all(); got != c.want {
+		if got := f.orders.all(); got != c.want {
 			t.Errorf("%s: the desk was told %q, want %q", c.path, got, c.want)
 		}
 	}
@@ -306,18 +306,18 @@ func TestDecisions(t *testing.T) {
 		{"/api/v1/central/lift-fence", ``, "lift"},
 	} {
 		f := newFixture(t)
-		f.desk.answer = web.Answer{Accepted: true}
+		f.orders.answer = web.Answer{Accepted: true}
 		if w := f.do(t, http.MethodPost, c.path, c.body); w.Code != http.StatusOK || w.Header().Get("Location") != "" {
 			t.Errorf("%s: %d %q %s", c.path, w.Code, w.Header().Get("Location"), w.Body)
 		}
-		if got := f.desk.all(); got != c.want {
+		if got := f.orders.all(); got != c.want {
 			t.Errorf("%s: the desk was told %q, want %q", c.path, got, c.want)
 		}
-		f.desk.answer = web.Answer{Reason: "not_possible", Message: "nothing holds it up"}
+		f.orders.answer = web.Answer{Reason: "not_possible", Message: "nothing holds it up"}
 		if w := f.do(t, http.MethodPost, c.path, c.body); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "nothing holds it up") {
 			t.Errorf("%s refused: %d %s", c.path, w.Code, w.Body)
 		}
-		f.desk.answer = web.Answer{Reason: "unknown_hole"}
+		f.orders.answer = web.Answer{Reason: "unknown_hole"}
 		if w := f.do(t, http.MethodPost, c.path, c.body); w.Code != http.StatusNotFound {
 			t.Errorf("%s of nothing: %d %s", c.path, w.Code, w.Body)
 		}
@@ -328,12 +328,12 @@ func TestDecisions(t *testing.T) {
 // internal error says nothing of the inside.
 func TestRefusals(t *testing.T) {
 	f := newFixture(t)
-	f.desk.answer = web.Answer{Reason: "cp_busy"}
+	f.orders.answer = web.Answer{Reason: "cp_busy"}
 	w := f.do(t, http.MethodPost, "/api/v1/reservations", `{"username":"d"}`)
 	if w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "PROBLEMS.md#cp_busy") {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
-	f.desk.answer, f.desk.err = web.Answer{}, errors.New("disk I/O error at /var/lib/secret.db")
+	f.orders.answer, f.orders.err = web.Answer{}, errors.New("disk I/O error at /var/lib/secret.db")
 	w = f.do(t, http.MethodPost, "/api/v1/reservations", `{"username":"d"}`)
 	if w.Code != http.StatusServiceUnavailable || strings.Contains(w.Body.String(), "secret") {
 		t.Errorf("%d %s", w.Code, w.Body)
@@ -343,7 +343,7 @@ func TestRefusals(t *testing.T) {
 // TestAnOrderUnderWay: what may have happened is no refusal.
 func TestAnOrderUnderWay(t *testing.T) {
 	f := newFixture(t)
-	f.desk.err = web.ErrUnderWay
+	f.orders.err = web.ErrUnderWay
 	for _, path := range []string{"/api/v1/sessions/s-1/stop", "/api/v1/sessions/s-1/settle"} {
 		w := f.do(t, http.MethodPost, path, "")
 		if w.Code != http.StatusAccepted || w.Header().Get("Location") != "/api/v1/commands" || !strings.Contains(w.Body.String(), `"reason":"under_way"`) {

@@ -9,10 +9,10 @@ import (
 	"testing"
 )
 
-// Damaged is a copy of a database that nobody has open, with done to it what no
+// DamagedCopy is a copy of a database that nobody has open, with done to it what no
 // Central does: each statement must change something. Foreign keys are not
 // checked, and tickets may be changed.
-func Damaged(t *testing.T, path string, statements ...string) (copied string) {
+func DamagedCopy(t *testing.T, path string, statements ...string) (copied string) {
 	t.Helper()
 	raw, err := os.ReadFile(path)
 	if err != nil {
@@ -59,9 +59,9 @@ func change(t *testing.T, db *sql.DB, statement string) {
 // WriteSchema lets the statements after it change the schema as a table.
 const WriteSchema = "PRAGMA writable_schema=ON"
 
-// Scribble overwrites the root page of each table, of a database that nobody has
+// OverwriteRootPages overwrites the root page of each table, of a database that nobody has
 // open, as a disk does that returns other bytes than were written.
-func Scribble(t *testing.T, path string, tables ...string) {
+func OverwriteRootPages(t *testing.T, path string, tables ...string) {
 	t.Helper()
 	db, err := sql.Open("sqlite3", "file:"+path)
 	if err != nil {

@@ -14,37 +14,37 @@ import (
 
 // keyHeader lets whoever orders repeat an order whose answer he did not get.
 const (
-	keyHeader = "Idempotency-Key"
-	maxKey    = 64
+	idempotencyHeader = "Idempotency-Key"
+	maxKey            = 64
 )
 
-// Once is the Idempotency-Key of an order and a fingerprint of the whole
+// Idempotency is the Idempotency-Key of an order and a fingerprint of the whole
 // request. The zero value is that of an order without the header.
-type Once struct {
+type Idempotency struct {
 	Key     string
 	Request [sha256.Size]byte // of method, path and body, byte for byte
 }
 
-type onceKey struct{}
+type idempotencyContextKey struct{}
 
-// OnceOf is the Once of the request whose context reached a Desk.
-func OnceOf(ctx context.Context) Once {
-	once, _ := ctx.Value(onceKey{}).(Once)
+// IdempotencyOf is the Once of the request whose context reached a Desk.
+func IdempotencyOf(ctx context.Context) Idempotency {
+	once, _ := ctx.Value(idempotencyContextKey{}).(Idempotency)
 	return once
 }
 
-// once reads the header of what orders something, and refuses a key that could
+// withIdempotency reads the header of what orders something, and refuses a key that could
 // be misread. What the request asks is for next to judge, its body too.
-func once(next http.Handler) http.Handler {
+func withIdempotency(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		keys := r.Header.Values(keyHeader)
+		keys := r.Header.Values(idempotencyHeader)
 		if r.Method != http.MethodPost || len(keys) == 0 {
 			next.ServeHTTP(w, r)
 			return
 		}
 		if len(keys) > 1 || !validKey(keys[0]) {
 			writeProblem(w, "bad_idempotency_key",
-				keyHeader+": send it once, with 1 to 64 printable ASCII characters, such as a random UUID; or leave it out")
+				idempotencyHeader+": send it once, with 1 to 64 printable ASCII characters, such as a random UUID; or leave it out")
 			return
 		}
 		sum := sha256.New()
@@ -52,16 +52,16 @@ func once(next http.Handler) http.Handler {
 		body, _ := io.ReadAll(r.Body)                                    // which whole has read already
 		_, _ = sum.Write(body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
-		o := Once{Key: keys[0]}
+		o := Idempotency{Key: keys[0]}
 		sum.Sum(o.Request[:0])
-		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), onceKey{}, o)))
+		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), idempotencyContextKey{}, o)))
 	})
 }
 
-// whole reads the body of a request before anything is done about it. One that
+// readBody reads the body of a request before anything is done about it. One that
 // is too large, too slow or breaks off is refused in plain words, and orders
 // nothing.
-func whole(next http.Handler) http.Handler {
+func readBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
 		_, large := errors.AsType[*http.MaxBytesError](err)
@@ -95,7 +95,7 @@ func order(id, path, summary string, status int) huma.Operation {
 	o := op(id, http.MethodPost, path, summary, status, http.StatusForbidden, http.StatusNotFound, http.StatusRequestTimeout, http.StatusConflict,
 		http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusTooManyRequests)
 	o.Parameters = []*huma.Param{{
-		Name: keyHeader, In: "header",
+		Name: idempotencyHeader, In: "header",
 		Description: "Chosen by you for this one order: for 24 h the same request with the same key has no second effect and the same answer.",
 		Schema:      &huma.Schema{Type: huma.TypeString, MinLength: new(1), MaxLength: new(maxKey), Pattern: "^[ -~]+$"},
 	}}

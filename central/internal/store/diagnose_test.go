@@ -15,9 +15,9 @@ import (
 	"github.com/carga-ev/carga/central/internal/store/storetest"
 )
 
-// TestEachCodeHasItsRemedy: every primary result code of SQLite, and one that
+// TestEachResultCodeHasARemedy: every primary result code of SQLite, and one that
 // does not exist.
-func TestEachCodeHasItsRemedy(t *testing.T) {
+func TestEachResultCodeHasARemedy(t *testing.T) {
 	for code, want := range map[sqlite3.ErrNo]store.Remedy{
 		1: store.RemedyStop, 2: store.RemedyStop, 3: store.RemedyWait, 4: store.RemedyWait, 5: store.RemedyWait,
 		6: store.RemedyWait, 7: store.RemedyWait, 8: store.RemedyWait, 9: store.RemedyWait, 10: store.RemedyWait,
@@ -28,13 +28,13 @@ func TestEachCodeHasItsRemedy(t *testing.T) {
 	} {
 		t.Run(fmt.Sprint(int(code)), func(t *testing.T) {
 			err := fmt.Errorf("write records: %w", sqlite3.Error{Code: code, ExtendedCode: code.Extend(3)})
-			words, got := store.Trouble(errors.Join(err, errors.New("roll back")))
+			words, got := store.Diagnose(errors.Join(err, errors.New("roll back")))
 			if got != want || words == "" {
 				t.Errorf("code %d: got %q (%q), want %q", int(code), got, words, want)
 			}
 		})
 	}
-	if words, r := store.Trouble(errors.New("of somebody else")); words != "" || r != "" {
+	if words, r := store.Diagnose(errors.New("of somebody else")); words != "" || r != "" {
 		t.Errorf("an error that is not SQLite's: got %q %q, want none", words, r)
 	}
 }
@@ -48,14 +48,14 @@ func TestDamagedPagesAreNoRowsFault(t *testing.T) {
 	if err := s.Close(); err != nil {
 		t.Fatal(err)
 	}
-	storetest.Scribble(t, path, "journals")
+	storetest.OverwriteRootPages(t, path, "journals")
 	s, err := store.Open(t.Context(), store.Options{Path: path})
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
 	err = s.Write(context.WithoutCancel(t.Context()), func(tx *store.Tx) error { return tx.Ledger(point()) })
-	if words, r := store.Trouble(err); r != store.RemedyStop || !strings.Contains(words, "damaged") {
+	if words, r := store.Diagnose(err); r != store.RemedyStop || !strings.Contains(words, "damaged") {
 		t.Errorf("got %q %q of %v, want the damage", words, r, err)
 	}
 }
@@ -71,7 +71,7 @@ func TestAFileThatIsNoDatabase(t *testing.T) {
 		"snapshot": func() (*store.Store, error) { return store.OpenSnapshot(t.Context(), path) },
 	} {
 		_, err := open()
-		if _, r := store.Trouble(err); r != store.RemedyStop || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "restore a backup") {
+		if _, r := store.Diagnose(err); r != store.RemedyStop || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "restore a backup") {
 			t.Errorf("%s: got %v, want the file named, and what to do", name, err)
 		}
 	}

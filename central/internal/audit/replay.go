@@ -10,11 +10,11 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// fold makes the ledger of a charging point again from its records. Which boot
+// replay makes the ledger of a charging point again from its records. Which boot
 // is present and what was passed is not in the records but was said by
 // presence or an operator: that is taken from the rows.
-type fold struct {
-	p       *point
+type replay struct {
+	point   *point
 	cp      *ledger.CP
 	env     ledger.Env
 	ended   map[charge.SessionID]ledger.Session
@@ -22,8 +22,8 @@ type fold struct {
 	broken  bool // a record could not be applied: what follows it says nothing
 }
 
-func (p *point) newFold() *fold {
-	f := &fold{p: p, cp: ledger.NewCP(p.cp.ID), ended: map[charge.SessionID]ledger.Session{}, tickets: map[string]ledger.Ticket{}}
+func (p *point) newReplay() *replay {
+	f := &replay{point: p, cp: ledger.NewCP(p.cp.ID), ended: map[charge.SessionID]ledger.Session{}, tickets: map[string]ledger.Ticket{}}
 	f.cp.AnnouncedJournal, f.cp.Conn = p.cp.AnnouncedJournal, p.cp.Conn
 	for j, seq := range p.pruned {
 		past := &ledger.Journal{ID: j, Last: seq, OpenedAt: 1}
@@ -41,63 +41,63 @@ func (p *point) newFold() *fold {
 	return f
 }
 
-func (f *fold) session(id charge.SessionID) (ledger.Session, bool) {
+func (f *replay) session(id charge.SessionID) (ledger.Session, bool) {
 	if s, ok := f.ended[id]; ok {
 		return s, true
 	}
-	if s, ok, err := f.p.b.Session(f.p.ctx, id); err == nil && ok && s.CPID != f.cp.ID {
+	if s, ok, err := f.point.db.Session(f.point.ctx, id); err == nil && ok && s.CPID != f.cp.ID {
 		return s, true // another charging point has it
 	}
 	return ledger.Session{}, false
 }
 
-func (f *fold) ticket(id string) (ledger.Ticket, bool) {
+func (f *replay) ticket(id string) (ledger.Ticket, bool) {
 	t, ok := f.tickets[id]
 	return t, ok
 }
 
-func (f *fold) hashOf(j charge.JournalID, seq charge.Seq) (string, bool) {
-	l, ok := f.p.held[place{j, seq}]
+func (f *replay) hashOf(j charge.JournalID, seq charge.Seq) (string, bool) {
+	l, ok := f.point.held[recordID{j, seq}]
 	return l.hash, ok
 }
 
-func (f *fold) prevOf(j charge.JournalID, seq charge.Seq) (string, bool) {
-	l, ok := f.p.held[place{j, seq}]
+func (f *replay) prevOf(j charge.JournalID, seq charge.Seq) (string, bool) {
+	l, ok := f.point.held[recordID{j, seq}]
 	return l.prev, ok
 }
 
-// take applies the next record.
-func (f *fold) take(in ledger.Input) {
+// apply applies the next record.
+func (f *replay) apply(in ledger.Input) {
 	if f.broken {
 		return
 	}
-	f.p.report.looked(CheckFold, 1)
+	f.point.report.checked(CheckReplay, 1)
 	r := &in.Record
-	if t, ok := f.p.tickets[r.SessionID]; ok { // a session that named no known version was priced by the one of that day
-		f.env.Default = f.p.tariffs[t.Tariff]
+	if t, ok := f.point.tickets[r.SessionID]; ok { // a session that named no known version was priced by the one of that day
+		f.env.Default = f.point.tariffs[t.Tariff]
 	}
-	f.passHoleOf(r)
+	f.recreateFilledGap(r)
 	out, changes := ledger.Apply(f.cp, &f.env, in)
 	if out.Verdict == ledger.OutOfOrder && f.passed(r, out.Payload) {
-		f.keep(changes)
+		f.remember(changes)
 		f.cp.First = wire.Position{Journal: r.Journal, Seq: r.Seq} // as presence said then
 		out, changes = ledger.Apply(f.cp, &f.env, in)
 		f.cp.First = wire.Position{}
 	}
-	f.keep(changes)
+	f.remember(changes)
 	f.settle(r.SessionID)
 	if out.Verdict != ledger.Applied {
 		f.broken = true
-		f.p.report.wrong(CheckFold, "record %s/%d of %s cannot be applied again (%s); what follows it was not folded",
+		f.point.report.wrong(CheckReplay, "record %s/%d of %s cannot be applied again (%s); what follows it was not folded",
 			r.Journal, r.Seq, f.cp.ID, out.Verdict)
 	}
 }
 
-// passHoleOf makes the hole that a record filled which turned up late: it was
+// recreateFilledGap makes the hole that a record filled which turned up late: it was
 // there before the record, and perhaps no other record tells of it.
-func (f *fold) passHoleOf(r *wire.Record) {
-	for i := range f.p.holes {
-		h := &f.p.holes[i]
+func (f *replay) recreateFilledGap(r *wire.Record) {
+	for i := range f.point.gaps {
+		h := &f.point.gaps[i]
 		if h.Journal != r.Journal || r.Seq < h.First || r.Seq > h.Last || h.First == 0 {
 			continue
 		}
@@ -117,20 +117,20 @@ func (f *fold) passHoleOf(r *wire.Record) {
 
 // passed reports whether what is missing before the record is written down: in
 // a hole that ends there, or as pruned.
-func (f *fold) passed(r *wire.Record, payload wire.Payload) bool {
+func (f *replay) passed(r *wire.Record, payload wire.Payload) bool {
 	before := wire.Position{Journal: r.Journal, Seq: r.Seq - 1}
 	if r.Seq == 1 {
 		if reg, ok := payload.(*wire.Registered); ok && reg.After != nil {
 			before = *reg.After
 		}
 	}
-	return slices.ContainsFunc(f.p.holes, func(h ledger.Gap) bool {
+	return slices.ContainsFunc(f.point.gaps, func(h ledger.Gap) bool {
 		return h.Journal == before.Journal && h.First <= before.Seq && (before.Seq <= h.Last || h.Last == 0) ||
 			r.Seq == 1 && h.Journal == r.Journal && h.First == 0
 	})
 }
 
-func (f *fold) keep(changes []ledger.Change) {
+func (f *replay) remember(changes []ledger.Change) {
 	for _, c := range changes {
 		switch c := c.(type) {
 		case ledger.SessionChanged:
@@ -146,11 +146,11 @@ func (f *fold) keep(changes []ledger.Change) {
 }
 
 // compare shows where the ledger that the records make and the rows differ.
-func (f *fold) compare() {
+func (f *replay) compare() {
 	if f.broken {
 		return
 	}
-	p := f.p
+	p := f.point
 	for i := range p.sessions {
 		f.settle(p.sessions[i].ID)
 	}
@@ -159,15 +159,15 @@ func (f *fold) compare() {
 		made = append(made, *s)
 	}
 	got := f.accounts(f.cp, made, slices.Collect(maps.Values(f.tickets)))
-	want := f.accounts(p.cp, p.sessions, p.bills())
+	want := f.accounts(p.cp, p.sessions, p.allTickets())
 	for line := range want {
 		if _, ok := got[line]; !ok {
-			p.report.wrong(CheckFold, "%s: the rows say, the records do not: %s", p.cp.ID, line)
+			p.report.wrong(CheckReplay, "%s: the rows say, the records do not: %s", p.cp.ID, line)
 		}
 	}
 	for line := range got {
 		if _, ok := want[line]; !ok {
-			p.report.wrong(CheckFold, "%s: the records say, the rows do not: %s", p.cp.ID, line)
+			p.report.wrong(CheckReplay, "%s: the records say, the rows do not: %s", p.cp.ID, line)
 		}
 	}
 }
@@ -175,19 +175,19 @@ func (f *fold) compare() {
 // settle ends a session as an operator did: which records were known then is not
 // in the records, so its ticket is taken as it is. When that is done makes no
 // difference to the rest.
-func (f *fold) settle(id charge.SessionID) {
-	t, ok := f.p.tickets[id]
+func (f *replay) settle(id charge.SessionID) {
+	t, ok := f.point.tickets[id]
 	if !ok || t.SettledAt == 0 || f.cp.Sessions[id] == nil {
 		return
 	}
 	if changes, err := ledger.Resettle(f.cp, &f.env, t); err == nil {
-		f.keep(changes)
+		f.remember(changes)
 	}
 }
 
 // accounts are the lines of a ledger that can be compared. Whether a session is
 // orphaned depends on which boot was heard last, so that has no say here.
-func (f *fold) accounts(cp *ledger.CP, sessions []ledger.Session, tickets []ledger.Ticket) map[string]struct{} {
+func (f *replay) accounts(cp *ledger.CP, sessions []ledger.Session, tickets []ledger.Ticket) map[string]struct{} {
 	sessions = slices.Clone(sessions)
 	for i := range sessions {
 		if sessions[i].State == ledger.SessionOrphaned {
@@ -195,8 +195,8 @@ func (f *fold) accounts(cp *ledger.CP, sessions []ledger.Session, tickets []ledg
 		}
 	}
 	// A late record of a lost branch finds a ticket that never changes.
-	sessions = slices.DeleteFunc(sessions, func(s ledger.Session) bool { return f.p.doubted[s.ID] || f.cut(s.ID) })
-	tickets = slices.DeleteFunc(slices.Clone(tickets), func(t ledger.Ticket) bool { return f.p.doubted[t.SessionID] || f.cut(t.SessionID) })
+	sessions = slices.DeleteFunc(sessions, func(s ledger.Session) bool { return f.point.inDoubt[s.ID] || f.beginsPruned(s.ID) })
+	tickets = slices.DeleteFunc(slices.Clone(tickets), func(t ledger.Ticket) bool { return f.point.inDoubt[t.SessionID] || f.beginsPruned(t.SessionID) })
 	lines := map[string]struct{}{}
 	for _, l := range ledger.AccountLines(cp, sessions, tickets) {
 		if f.comparable(l) {
@@ -209,32 +209,32 @@ func (f *fold) accounts(cp *ledger.CP, sessions []ledger.Session, tickets []ledg
 // comparable reports whether a line is decided by the records that are held.
 // What was passed is not: presence or an operator said so. Whether holes and
 // positions fit the records is looked at by another check.
-func (f *fold) comparable(line string) bool {
+func (f *replay) comparable(line string) bool {
 	kind, rest, _ := strings.Cut(line, " ")
 	switch kind {
 	case "meter":
-		return len(f.p.pruned) == 0 && len(f.p.doubted) == 0
+		return len(f.point.pruned) == 0 && len(f.point.inDoubt) == 0
 	case "hole":
 		return false
 	case "journal":
 		id, _, _ := strings.Cut(rest, " ")
-		return !f.p.endsInHole(charge.JournalID(id))
+		return !f.point.endsInGap(charge.JournalID(id))
 	}
 	return true
 }
 
-// endsInHole reports whether the position of a journal is a record that nobody
+// endsInGap reports whether the position of a journal is a record that nobody
 // has.
-func (p *point) endsInHole(id charge.JournalID) bool {
+func (p *point) endsInGap(id charge.JournalID) bool {
 	j := p.cp.Journals[id]
-	return j != nil && slices.ContainsFunc(p.holes, func(h ledger.Gap) bool {
-		return h.Journal == id && slices.ContainsFunc(h.Missing, func(r ledger.Range) bool { return within(r, j.Last) })
+	return j != nil && slices.ContainsFunc(p.gaps, func(h ledger.Gap) bool {
+		return h.Journal == id && slices.ContainsFunc(h.Missing, func(r ledger.Range) bool { return inRange(r, j.Last) })
 	})
 }
 
-// cut reports whether the beginning of a session is not held any more.
-func (f *fold) cut(id charge.SessionID) bool {
-	if len(f.p.pruned) == 0 {
+// beginsPruned reports whether the beginning of a session is not held any more.
+func (f *replay) beginsPruned(id charge.SessionID) bool {
+	if len(f.point.pruned) == 0 {
 		return false
 	}
 	if s, ok := f.ended[id]; ok {

@@ -9,10 +9,10 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// priced checks sessions against tickets, both ways.
-func (p *point) priced(tickets int) {
-	p.report.looked(CheckTickets, tickets)
-	p.report.looked(CheckReferences, len(p.sessions))
+// checkSessions checks sessions against tickets, both ways.
+func (p *point) checkSessions(tickets int) {
+	p.report.checked(CheckTickets, tickets)
+	p.report.checked(CheckReferences, len(p.sessions))
 	known := make(map[charge.SessionID]struct{}, len(p.sessions))
 	for i := range p.sessions {
 		s := &p.sessions[i]
@@ -24,7 +24,7 @@ func (p *point) priced(tickets int) {
 		case s.State != ledger.SessionEnded && ok:
 			p.report.wrong(CheckReferences, "session %s of %s is %s and has ticket %s", s.ID, p.cp.ID, s.State, t.ID)
 		case ok:
-			p.price(s, &t)
+			p.checkTicket(s, &t)
 		}
 	}
 	for id := range p.tickets {
@@ -39,8 +39,8 @@ func (p *point) priced(tickets int) {
 	}
 }
 
-// price makes the ticket of a session again.
-func (p *point) price(s *ledger.Session, t *ledger.Ticket) {
+// checkTicket makes the ticket of a session again.
+func (p *point) checkTicket(s *ledger.Session, t *ledger.Ticket) {
 	tariff, ok := p.tariffs[t.Tariff]
 	if !ok {
 		p.report.wrong(CheckTickets, "ticket %s names tariff %q, which is not known", t.ID, t.Tariff)
@@ -53,28 +53,28 @@ func (p *point) price(s *ledger.Session, t *ledger.Ticket) {
 		want = *t
 		want.Energy, want.Cost = t.Stop-t.Start, tariff.Cost(t.Energy, t.Started)
 		if c, ok := p.corrects[s.ID]; ok {
-			p.same(&c, new(ledger.MakeCorrection(s, tariff, t)))
+			p.compareTickets(&c, new(ledger.MakeCorrection(s, tariff, t)))
 		}
 	}
-	p.same(t, &want)
+	p.compareTickets(t, &want)
 }
 
-func (p *point) same(t, want *ledger.Ticket) {
+func (p *point) compareTickets(t, want *ledger.Ticket) {
 	if *t != *want {
 		p.report.wrong(CheckTickets, "ticket %s is not what its session makes: %s", t.ID, t.Diff(want))
 	}
 }
 
-// bills are all tickets with their corrections.
-func (p *point) bills() []ledger.Ticket {
+// allTickets are all tickets with their corrections.
+func (p *point) allTickets() []ledger.Ticket {
 	return slices.AppendSeq(slices.Collect(maps.Values(p.tickets)), maps.Values(p.corrects))
 }
 
-// energy checks each meter against tickets and running sessions.
-func (p *point) energy() {
-	p.report.looked(CheckEnergy, len(p.cp.Meters))
+// checkEnergy checks each meter against tickets and running sessions.
+func (p *point) checkEnergy() {
+	p.report.checked(CheckEnergy, len(p.cp.Meters))
 	billed := map[charge.ConnectorID]charge.WattHours{}
-	for _, t := range p.bills() {
+	for _, t := range p.allTickets() {
 		billed[t.Connector] += t.Energy
 	}
 	running := map[charge.ConnectorID]charge.WattHours{}
@@ -91,10 +91,10 @@ func (p *point) energy() {
 			p.report.wrong(CheckEnergy, "meter %s/%d has %d Wh running, its sessions have %d Wh", p.cp.ID, id, m.Running, running[id])
 		}
 		if u := m.Unaccounted(); u < 0 {
-			p.overlap(id, "meter %s/%d: tickets and sessions hold %d Wh more than went through it", p.cp.ID, id, -u)
+			p.reportOverlap(id, "meter %s/%d: tickets and sessions hold %d Wh more than went through it", p.cp.ID, id, -u)
 		}
 		delete(billed, id)
-		p.overlaps(id, m)
+		p.checkOverlaps(id, m)
 	}
 	for id, e := range billed {
 		if e != 0 {
@@ -103,14 +103,14 @@ func (p *point) energy() {
 	}
 }
 
-// overlaps finds a Wh that is on two tickets. Registers of a meter that was
+// checkOverlaps finds a Wh that is on two tickets. Registers of a meter that was
 // replaced cannot be compared with those of the one before.
-func (p *point) overlaps(id charge.ConnectorID, m *ledger.Meter) {
+func (p *point) checkOverlaps(id charge.ConnectorID, m *ledger.Meter) {
 	if m.Previous.Known || m.Carried != 0 {
 		return
 	}
 	var all []ledger.Ticket
-	for _, t := range p.bills() {
+	for _, t := range p.allTickets() {
 		if t.Connector == id && t.Energy > 0 {
 			all = append(all, t)
 		}
@@ -118,15 +118,15 @@ func (p *point) overlaps(id charge.ConnectorID, m *ledger.Meter) {
 	slices.SortFunc(all, func(a, b ledger.Ticket) int { return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.ID, b.ID)) })
 	for i := 1; i < len(all); i++ {
 		if before, t := &all[i-1], &all[i]; t.Start < before.Stop {
-			p.overlap(id, "tickets %s and %s at %s/%d share %d Wh", before.ID, t.ID, p.cp.ID, id, min(before.Stop, t.Stop)-t.Start)
+			p.reportOverlap(id, "tickets %s and %s at %s/%d share %d Wh", before.ID, t.ID, p.cp.ID, id, min(before.Stop, t.Stop)-t.Start)
 		}
 	}
 }
 
-// overlap tells of energy that is on two tickets or sessions. Where an alarm
+// reportOverlap tells of energy that is on two tickets or sessions. Where an alarm
 // shows it, the charging point reported it so; otherwise the books are wrong.
-func (p *point) overlap(id charge.ConnectorID, format string, args ...any) {
-	if p.shown[id] {
+func (p *point) reportOverlap(id charge.ConnectorID, format string, args ...any) {
+	if p.overlapAlarms[id] {
 		p.report.reported(CheckEnergy, format, args...)
 	} else {
 		p.report.wrong(CheckEnergy, format, args...)

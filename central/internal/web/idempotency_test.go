@@ -10,10 +10,10 @@ import (
 	"github.com/carga-ev/carga/central/internal/web"
 )
 
-// TestTheKeyReachesTheDesk: of each order, with a fingerprint of the whole
+// TestIdempotencyKeyIsPassedOn: of each order, with a fingerprint of the whole
 // request, and without taking anything from it.
-func TestTheKeyReachesTheDesk(t *testing.T) {
-	seen := map[web.Once]string{}
+func TestIdempotencyKeyIsPassedOn(t *testing.T) {
+	seen := map[web.Idempotency]string{}
 	for _, c := range []struct{ path, body string }{
 		{"/api/v1/reservations", `{"username":"d"}`},
 		{"/api/v1/reservations", `{"username":"e"}`},
@@ -41,18 +41,18 @@ func TestTheKeyReachesTheDesk(t *testing.T) {
 			if w := f.do(t, http.MethodPost, c.path, c.body, change); w.Code >= 300 {
 				t.Fatalf("%s: %d %s", c.path, w.Code, w.Body)
 			}
-			told = strings.Split(f.desk.all(), "; ")
+			told = strings.Split(f.orders.all(), "; ")
 		}
-		if got := f.desk.onces; got[0].Key != "a key ~" || got[0] != got[1] || got[2] != (web.Once{}) {
+		if got := f.orders.keys; got[0].Key != "a key ~" || got[0] != got[1] || got[2] != (web.Idempotency{}) {
 			t.Errorf("%s: got %+v, want twice the same key and then none", c.path, got)
 		}
 		if told[0] != told[2] {
 			t.Errorf("%s: with a key the desk was told %q, without %q", c.path, told[0], told[2])
 		}
-		if before, ok := seen[f.desk.onces[0]]; ok {
+		if before, ok := seen[f.orders.keys[0]]; ok {
 			t.Errorf("%s %s has the fingerprint of %s", c.path, c.body, before)
 		}
-		seen[f.desk.onces[0]] = c.path + " " + c.body
+		seen[f.orders.keys[0]] = c.path + " " + c.body
 	}
 }
 
@@ -68,7 +68,7 @@ func TestABodyThatBreaksOff(t *testing.T) {
 				r.Header.Set("Idempotency-Key", key)
 			}
 		})
-		if told := f.desk.all(); w.Code < 400 || told != "" {
+		if told := f.orders.all(); w.Code < 400 || told != "" {
 			t.Errorf("key %q: got %d %s, and the desk was told %q", key, w.Code, w.Body, told)
 		}
 	}
