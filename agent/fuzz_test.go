@@ -61,7 +61,7 @@ func FuzzExport(f *testing.F) {
 		if err := export(r, &out); err != nil {
 			t.Fatal(err)
 		}
-		if want := found(t, d); out.String() != want {
+		if want := problems(t, d); out.String() != want {
 			t.Fatalf("exported\n%q\nwant\n%q", out.String(), want)
 		}
 		if err := inspect(r, &words); err != nil || words.Len() == 0 {
@@ -73,9 +73,9 @@ func FuzzExport(f *testing.F) {
 	})
 }
 
-// found is what an agent finds when it starts on the disk: each record in a line.
+// problems is what an agent finds when it starts on the disk: each record in a line.
 // Each line is a record.
-func found(t *testing.T, d *journaltest.Disk) string {
+func problems(t *testing.T, d *journaltest.Disk) string {
 	t.Helper()
 	l, _, err := journal.Open(d.Clone(), journal.Options{CP: "CP_001", Journal: "b2", SegmentSize: 4096, Reserve: 1})
 	if err != nil {

@@ -31,7 +31,7 @@ type Deps struct {
 	// Board is used instead of the configured hardware; its owner closes it.
 	Board hal.Board
 	// Open opens the journal; nil: that in the configured folder.
-	Open func(JournalOptions) (Journal, Found, error)
+	Open func(JournalOptions) (Journal, Recovered, error)
 	// Dial opens the connection to the broker instead of the network.
 	Dial func(ctx context.Context, broker *url.URL) (net.Conn, error)
 	// Clock is the wall clock and its quality; nil: the system's.
@@ -47,9 +47,9 @@ type Deps struct {
 
 // Agent is the agent of one charging point.
 type Agent struct {
-	cfg  Config
-	deps Deps
-	now  atomic.Pointer[running]
+	cfg     Config
+	deps    Deps
+	current atomic.Pointer[running]
 }
 
 // New takes the configuration, which Validate has found good. It starts
@@ -87,13 +87,13 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	}
 	deps := a.deps
 	if deps.Open == nil {
-		deps.Open = openOnDisk(a.cfg.DataDir, deps.Log)
+		deps.Open = OnDisk(a.cfg.DataDir, deps.Log)
 	}
 	r, err := a.boot(ctx, deps, board)
 	if err != nil || r == nil {
 		return err
 	}
-	a.now.Store(r)
+	a.current.Store(r)
 	return r.serve(ctx)
 }
 
@@ -111,13 +111,13 @@ type Status struct {
 // Status returns what is known now; zero before the first boot. It may be
 // called at any time, also after Run has returned.
 func (a *Agent) Status() Status {
-	r := a.now.Load()
+	r := a.current.Load()
 	if r == nil {
 		return Status{}
 	}
 	t := readings{r}.Telemetry()
 	return Status{
-		Journal: r.journal, Recorded: r.recorder.count(), Unacked: t.Health.Unacked, Link: r.up.Stats().Link,
+		Journal: r.journal, Recorded: r.recorder.writtenRecords(), Unacked: t.Health.Unacked, Link: r.up.Stats().Link,
 		Health: t.Health, Connectors: t.Connectors, Held: held(r.log.Held()),
 	}
 }

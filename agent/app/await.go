@@ -21,7 +21,7 @@ func (a *Agent) boot(ctx context.Context, deps Deps, board hal.Board) (r *runnin
 	}
 	err = process.Retry(ctx, func() error {
 		r, err = boot(ctx, a.cfg, deps, board)
-		return a.explained(err)
+		return a.explain(err)
 	}, func(err error) bool {
 		if !process.FolderMayHeal(err) {
 			return false
@@ -36,8 +36,8 @@ func (a *Agent) boot(ctx context.Context, deps Deps, board hal.Board) (r *runnin
 	return r, err
 }
 
-// explained says what to do about a folder that cannot be written.
-func (a *Agent) explained(err error) error {
+// explain says what to do about a folder that cannot be written.
+func (a *Agent) explain(err error) error {
 	if process.FolderMayHeal(err) || errors.Is(err, fs.ErrPermission) {
 		return process.ExplainFolder("data_dir "+a.cfg.DataDir, err)
 	}

@@ -77,7 +77,7 @@ func TestHardwareOutlivesTheAgent(t *testing.T) {
 
 	a, end := start()
 	eventually(t, "available", reports(a, charge.StatusAvailable))
-	hands := board.NewHands(board.Unix(socket))
+	hands := board.NewSimulator(board.Unix(socket))
 	if err := hands.Plug(1); err != nil {
 		t.Fatal(err)
 	}

@@ -29,26 +29,26 @@ import (
 
 // running is one boot of the agent.
 type running struct {
-	cfg     Config
-	deps    Deps
-	logger  *slog.Logger
-	clock   *clock
-	board   hal.Board
-	hands   hal.Simulator // nil: real hardware
-	outlets []*outlet
+	cfg       Config
+	deps      Deps
+	logger    *slog.Logger
+	clock     *clock
+	board     hal.Board
+	simulator hal.Simulator // nil: real hardware
+	outlets   []*outlet
 
-	journal  charge.JournalID
-	log      Journal
-	recorder *recorder
-	machines []*machine
-	readers  []*reader
-	control  *control
-	desk     *desk
-	crowd    *crowd // nil: nobody comes by himself
-	up       *uplink.Uplink
-	watch    *observe.Server
-	writing  *health.Loop // of the recorder, as housekeeping sees it
-	noRoom   atomic.Bool  // on the disk
+	journal      charge.JournalID
+	log          Journal
+	recorder     *recorder
+	machines     []*machine
+	meterReaders []*meterReader
+	control      *control
+	commands     *commandHandler
+	crowd        *crowd // nil: nobody comes by himself
+	up           *uplink.Uplink
+	watch        *observe.Server
+	recorderLoop *health.Loop // of the recorder, as housekeeping sees it
+	diskFull     atomic.Bool  // on the disk
 
 	oldestMu sync.Mutex
 	// oldestMu guards everything that follows.
@@ -60,22 +60,22 @@ type running struct {
 // Nothing runs yet. On an error nothing is left open but the board.
 func boot(ctx context.Context, cfg Config, deps Deps, board hal.Board) (*running, error) {
 	r := &running{cfg: cfg, deps: deps, logger: deps.Log, clock: newClock(deps.Clock), board: board}
-	r.watch = observe.NewServer(metricPrefix, r.judge, r.families, r.logger)
-	r.writing = r.watch.LoopWithin("recorder", hangsAfter/3) // housekeeping waits hangsAfter before
+	r.watch = observe.NewServer(metricPrefix, r.checkHealth, r.families, r.logger)
+	r.recorderLoop = r.watch.LoopWithin("recorder", hangsAfter/3) // housekeeping waits hangsAfter before
 	limits := safety.DefaultLimits()
 	r.control = &control{
-		board: board, limits: limits, tick: cfg.Intervals.Control, clock: r.clock, log: r.logger,
-		turned: r.watch.LoopWithin("control", controlHangsAfter),
+		board: board, limits: limits, period: cfg.Intervals.Control, clock: r.clock, log: r.logger,
+		loop: r.watch.LoopWithin("control", controlHangsAfter),
 	}
-	if err := r.devices(); err != nil {
+	if err := r.openDevices(); err != nil {
 		return nil, err
 	}
 	wall, _ := r.clock.wall()
 	r.journal = charge.JournalID(ids.New(wall.Std(), rand.Reader))
 	r.recorder = &recorder{
-		cp: cfg.CPID, journal: r.journal, clock: r.clock, log: r.logger, full: r.diskFull, wake: make(chan struct{}, 1),
+		cp: cfg.CPID, journal: r.journal, clock: r.clock, log: r.logger, onFull: r.reportDiskFull, wake: make(chan struct{}, 1),
 	}
-	var found Found
+	var found Recovered
 	var err error
 	r.log, found, err = deps.Open(JournalOptions{CP: cfg.CPID, Journal: r.journal, Checkpoint: r.recorder.checkpoint})
 	if err != nil {
@@ -90,13 +90,13 @@ func boot(ctx context.Context, cfg Config, deps Deps, board hal.Board) (*running
 
 // restore makes the machines as the journal and the hardware say, and writes
 // record 1.
-func (r *running) restore(ctx context.Context, found Found) error {
-	saved, err := connector.Recall(found.Checkpoint, found.Records, len(r.outlets))
+func (r *running) restore(ctx context.Context, found Recovered) error {
+	saved, err := connector.Restore(found.Checkpoint, found.Records, len(r.outlets))
 	if err != nil {
 		return fmt.Errorf("read the journal: %w", err)
 	}
 	r.recorder.saved = saved
-	r.makeDesk()
+	r.makeCommandHandler()
 	r.awaitOpen(ctx)
 	for i, o := range r.outlets {
 		r.addMachine(ctx, o, saved[i])
@@ -108,15 +108,15 @@ func (r *running) restore(ctx context.Context, found Found) error {
 		return err
 	}
 	for i, m := range r.machines {
-		m.take(connector.Registered{Now: r.clock.now(), Unfinished: saved[i].Unfinished})
+		m.apply(connector.Registered{Now: r.clock.now(), Unfinished: saved[i].Unfinished})
 	}
 	return nil
 }
 
-func (r *running) makeDesk() {
-	r.desk = &desk{clock: r.clock, recorder: r.recorder, hands: r.hands, log: r.logger, wake: make(chan struct{}, 1)}
+func (r *running) makeCommandHandler() {
+	r.commands = &commandHandler{clock: r.clock, recorder: r.recorder, simulator: r.simulator, log: r.logger, wake: make(chan struct{}, 1)}
 	d := &r.cfg.Hardware.Drivers
-	if !d.Enabled || r.hands == nil {
+	if !d.Enabled || r.simulator == nil {
 		return
 	}
 	model, err := sim.NewDriver(d.config())
@@ -124,7 +124,7 @@ func (r *running) makeDesk() {
 		r.logger.Error("nobody comes", logs.Err(err)) // Validate has seen it: it cannot be
 		return
 	}
-	r.crowd = &crowd{model: model, desk: r.desk, clock: r.clock, log: r.logger, wake: make(chan struct{}, 1)}
+	r.crowd = &crowd{model: model, desk: r.commands, clock: r.clock, log: r.logger, wake: make(chan struct{}, 1)}
 }
 
 // policy is that of every connector.
@@ -140,17 +140,17 @@ func (r *running) policy() connector.Policy {
 // the hardware shows.
 func (r *running) addMachine(ctx context.Context, o *outlet, saved connector.Saved) {
 	m := &machine{
-		outlet: o, clock: r.clock, recorder: r.recorder, log: r.logger, told: r.told,
-		turned: r.watch.Loop(fmt.Sprintf("connector_%d", o.id)),
-		read:   make(chan struct{}, 1), wake: make(chan struct{}, 1),
+		outlet: o, clock: r.clock, recorder: r.recorder, log: r.logger, afterStep: r.afterStep,
+		loop:    r.watch.Loop(fmt.Sprintf("connector_%d", o.id)),
+		readNow: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 	}
 	r.machines = append(r.machines, m)
-	r.desk.machines = r.machines
-	r.readers = append(r.readers, &reader{
+	r.commands.machines = r.machines
+	r.meterReaders = append(r.meterReaders, &meterReader{
 		meter: o.meter, machine: m, clock: r.clock, every: r.cfg.Intervals.Meter, log: r.logger,
-		turned: r.watch.LoopWithin(fmt.Sprintf("meter_%d", o.id), hangsAfter+r.cfg.Intervals.Meter),
+		loop: r.watch.LoopWithin(fmt.Sprintf("meter_%d", o.id), hangsAfter+r.cfg.Intervals.Meter),
 	})
-	r.control.outlets = append(r.control.outlets, &watched{outlet: o, machine: m})
+	r.control.outlets = append(r.control.outlets, &controlledOutlet{outlet: o, machine: m})
 	pilot, _, err := o.pilot.State()
 	if err != nil {
 		pilot = charge.PilotUnknown // the control loop tells when it can be read
@@ -159,21 +159,21 @@ func (r *running) addMachine(ctx context.Context, o *outlet, saved connector.Sav
 	if err != nil {
 		r.logger.Warn("meter does not answer", logs.Connector(o.id), logs.Err(err))
 	}
-	m.take(connector.Booted{
-		Now: r.clock.now(), ID: o.id, Policy: r.policy(), Saved: saved, Pilot: pilot, Reading: reading, Read: err == nil,
+	m.apply(connector.Booted{
+		Now: r.clock.now(), ID: o.id, Policy: r.policy(), Saved: saved, Pilot: pilot, Reading: reading, HasReading: err == nil,
 	})
 }
 
 // register writes record 1: all that a Central which knows nothing must know.
-func (r *running) register(found Found) error {
+func (r *running) register(found Recovered) error {
 	info := r.board.Info()
 	p := &wire.Registered{
 		After: found.After, Damaged: found.Damaged, Agent: buildinfo.Version(), Name: r.cfg.Name, Place: r.cfg.Place,
-		Simulated: r.hands != nil, Capabilities: r.capabilities(),
+		Simulated: r.simulator != nil, Capabilities: r.capabilities(),
 	}
 	for _, m := range r.machines {
 		p.Connectors = append(p.Connectors, connector.Describe(m.state))
-		if held, some := connector.Held(m.state); some {
+		if held, some := connector.HeldReservation(m.state); some {
 			p.Reservations = append(p.Reservations, held)
 		}
 	}
@@ -192,7 +192,7 @@ func (r *running) register(found Found) error {
 
 func (r *running) capabilities() []string {
 	all := []string{"reserve", "remote_start"}
-	if r.hands != nil {
+	if r.simulator != nil {
 		all = append(all, "simulate")
 	}
 	if r.control.keeper != nil {
@@ -202,8 +202,8 @@ func (r *running) capabilities() []string {
 	return all
 }
 
-// told hands the news of a step on to whom they concern.
-func (r *running) told(s connector.State, records []connector.Record) {
+// afterStep hands the news of a step on to whom they concern.
+func (r *running) afterStep(s connector.State, records []connector.Record) {
 	for _, rec := range records {
 		level := slog.LevelInfo
 		switch p := rec.Payload.(type) {
@@ -238,8 +238,8 @@ func (r *running) makeUplink() error {
 	r.up, err = uplink.New(uplink.Config{
 		CP: r.cfg.CPID, Journal: r.journal, Started: r.clock.started, Topics: wire.Topics{Prefix: m.TopicPrefix},
 		Brokers: []string{m.URL}, Username: m.Username, Password: password, KeepAlive: m.KeepAlive,
-		Open: r.deps.Dial, Turned: r.watch.Loop("uplink").Beat, Log: r.logger,
-	}, uplink.Deps{Records: r.log, Positions: r.log, Owner: r.desk, Readings: readings{r}})
+		Open: r.deps.Dial, Alive: r.watch.Loop("uplink").Beat, Log: r.logger,
+	}, uplink.Deps{Records: r.log, Positions: r.log, Handler: r.commands, Source: readings{r}})
 	return err
 }
 

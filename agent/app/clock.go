@@ -8,33 +8,33 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// builtIn is the year before which no clock of this agent can be right.
-const builtIn = 2026
+// releaseYear is the year before which no clock of this agent can be right.
+const releaseYear = 2026
 
 // clock is the charging point's: monotonic since the boot, and the wall clock
 // with how far it can be trusted. Its methods may be called concurrently.
 type clock struct {
 	started time.Time
-	read    func() (time.Time, charge.ClockQuality)
+	source  func() (time.Time, charge.ClockQuality)
 
 	mu sync.Mutex
 	// mu guards everything that follows.
-	lifted bool          // Central gave the time, as nobody else had
-	offset time.Duration // to be added then
+	fromCentral bool          // Central gave the time, as nobody else had
+	offset      time.Duration // to be added then
 }
 
 func newClock(read func() (time.Time, charge.ClockQuality)) *clock {
 	if read == nil {
 		read = systemClock
 	}
-	return &clock{started: time.Now(), read: read}
+	return &clock{started: time.Now(), source: read}
 }
 
 // systemClock trusts the kernel where it says that NTP keeps the clock.
 func systemClock() (time.Time, charge.ClockQuality) {
 	now := time.Now()
 	switch {
-	case now.Year() < builtIn:
+	case now.Year() < releaseYear:
 		return now, charge.ClockUnset
 	case kernelSynced():
 		return now, charge.ClockSynced
@@ -47,10 +47,10 @@ func (c *clock) at() time.Duration { return time.Since(c.started) }
 
 // wall is the wall clock.
 func (c *clock) wall() (charge.Time, charge.ClockQuality) {
-	now, quality := c.read()
+	now, quality := c.source()
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if quality == charge.ClockUnset && c.lifted {
+	if quality == charge.ClockUnset && c.fromCentral {
 		now, quality = now.Add(c.offset), charge.ClockSet
 	}
 	return max(charge.At(now), 0), quality
@@ -62,13 +62,13 @@ func (c *clock) now() connector.Now {
 	return connector.Now{At: c.at(), Wall: wall, Clock: quality}
 }
 
-// heard takes Central's time, which is better than none.
-func (c *clock) heard(central charge.Time) {
-	now, quality := c.read()
+// setFromCentral takes Central's time, which is better than none.
+func (c *clock) setFromCentral(central charge.Time) {
+	now, quality := c.source()
 	if quality != charge.ClockUnset {
 		return
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.lifted, c.offset = true, central.Std().Sub(now)
+	c.fromCentral, c.offset = true, central.Std().Sub(now)
 }

@@ -232,24 +232,24 @@ func validPort(s string) bool {
 func (h *Hardware) validate(p *config.Problems) {
 	switch h.Kind {
 	case HardwareSim:
-		told(p, "hardware.sim", h.Sim.config("").Validate())
+		addProblems(p, "hardware.sim", h.Sim.config("").Validate())
 	case HardwareBoard:
 		if h.Board.Socket == "" {
 			p.Addf("hardware.board.socket", "want the path of the board's socket")
 		}
 	case HardwareRPi:
-		told(p, "hardware.rpi", h.RPi.config().Validate())
+		addProblems(p, "hardware.rpi", h.RPi.config().Validate())
 	default:
 		p.Addf("hardware.kind", "want %s, %s or %s", HardwareSim, HardwareBoard, HardwareRPi)
 	}
 	if h.Drivers.Enabled && h.Kind == HardwareRPi {
 		p.Addf("hardware.drivers.enabled", "want false: people come to a real charging point by themselves")
 	}
-	told(p, "hardware.drivers", h.Drivers.config().Validate())
+	addProblems(p, "hardware.drivers", h.Drivers.config().Validate())
 }
 
-// told adds what a neighbour found wrong with its part, one line each.
-func told(p *config.Problems, key string, err error) {
+// addProblems adds what a neighbour found wrong with its part, one line each.
+func addProblems(p *config.Problems, key string, err error) {
 	if err == nil {
 		return
 	}

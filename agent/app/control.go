@@ -27,7 +27,7 @@ type outlet struct {
 
 	operations atomic.Int64 // of the contactor, in this boot
 	permit     atomic.Bool  // the machine's permission
-	reset      atomic.Bool  // a person has repaired what latched
+	resetLatch atomic.Bool  // a person has repaired what latched
 }
 
 func newOutlet(b hal.Board, n charge.ConnectorID) (*outlet, error) {
@@ -69,18 +69,18 @@ func (o *outlet) switchTo(on bool) error {
 	return nil
 }
 
-// watched is what the control loop remembers of one outlet.
-type watched struct {
+// controlledOutlet is what the control loop remembers of one outlet.
+type controlledOutlet struct {
 	*outlet
-	machine *machine
-	rules   safety.State
-	failed  bool // the last command could not be written
+	machine     *machine
+	safety      safety.State
+	writeFailed bool // the last command could not be written
 
-	told   bool // the first measurements have been told
-	pilot  charge.PilotState
-	closed bool
-	hold   string
-	faults charge.FaultSet
+	reported bool // the first measurements have been told
+	pilot    charge.PilotState
+	closed   bool
+	withheld string
+	faults   charge.FaultSet
 }
 
 // control is the fast loop of one board.
@@ -88,16 +88,16 @@ type control struct {
 	board   hal.Board
 	estop   hal.EStop  // nil: not fitted
 	keeper  hal.Keeper // nil: not fitted
-	outlets []*watched
+	outlets []*controlledOutlet
 	limits  safety.Limits
-	tick    time.Duration
+	period  time.Duration
 	clock   *clock
 	log     *slog.Logger
 
-	turned   *health.Loop
-	late     atomic.Int64 // ticks that came too late
-	lastTick atomic.Int64 // nanoseconds since the boot
-	blind    atomic.Int64 // connectors of which an input cannot be read
+	loop       *health.Loop
+	late       atomic.Int64 // ticks that came too late
+	lastTick   atomic.Int64 // nanoseconds since the boot
+	unreadable atomic.Int64 // connectors of which an input cannot be read
 }
 
 // run ticks until ctx ends, then opens everything.
@@ -109,7 +109,7 @@ func (c *control) run(ctx context.Context) {
 			}
 		}
 	}()
-	ticker := time.NewTicker(c.tick)
+	ticker := time.NewTicker(c.period)
 	defer ticker.Stop()
 	var last time.Duration
 	for {
@@ -119,8 +119,8 @@ func (c *control) run(ctx context.Context) {
 			gap = 0
 		}
 		last = now
-		c.turn(now, gap)
-		c.turned.Beat()
+		c.tick(now, gap)
+		c.loop.Beat()
 		select {
 		case <-ctx.Done():
 			return
@@ -129,32 +129,32 @@ func (c *control) run(ctx context.Context) {
 	}
 }
 
-// turn is one tick.
-func (c *control) turn(now, gap time.Duration) {
+// tick is one tick.
+func (c *control) tick(now, gap time.Duration) {
 	var common safety.Inputs
 	common.Now, common.Gap, common.Vent = now, gap, c.board.Info().Vent
 	mono := c.board.Mono()
 	common.EStopIn = safety.Input{NotFitted: c.estop == nil}
 	if c.estop != nil {
 		pressed, stamp, err := c.estop.Pressed()
-		common.Pressed, common.EStopIn = pressed, input(mono, stamp, err)
+		common.Pressed, common.EStopIn = pressed, safetyInput(mono, stamp, err)
 	}
-	late, blind := false, int64(0)
+	late, unreadable := false, int64(0)
 	for _, o := range c.outlets {
 		in := common
 		o.measure(mono, &in)
 		if !in.PilotIn.OK || !in.ContactIn.OK && !in.ContactIn.NotFitted {
-			blind++
+			unreadable++
 		}
 		var v safety.Verdict
-		o.rules, v = safety.Step(c.limits, o.rules, in)
+		o.safety, v = safety.Step(c.limits, o.safety, in)
 		late = late || v.Late
-		if v.Close != in.Commanded || o.failed {
+		if v.Close != in.Commanded || o.writeFailed {
 			c.command(o, v.Close)
 		}
-		o.tell(in, v)
+		o.report(in, v)
 	}
-	c.blind.Store(blind)
+	c.unreadable.Store(unreadable)
 	if late {
 		c.late.Add(1)
 		return
@@ -168,33 +168,33 @@ func (c *control) turn(now, gap time.Duration) {
 }
 
 // command writes what the rules say.
-func (c *control) command(o *watched, on bool) {
+func (c *control) command(o *controlledOutlet, on bool) {
 	err := o.switchTo(on)
 	if on {
 		crashpoint.At(crashpoint.Closed)
 	}
-	if err != nil && !o.failed {
+	if err != nil && !o.writeFailed {
 		c.log.Error("contactor not switched", logs.Connector(o.id), slog.Bool("close", on), logs.Err(err))
 	}
-	o.failed = err != nil
+	o.writeFailed = err != nil
 }
 
-func input(mono time.Duration, s hal.Stamp, err error) safety.Input {
+func safetyInput(mono time.Duration, s hal.Stamp, err error) safety.Input {
 	return safety.Input{NotFitted: errors.Is(err, hal.ErrNotFitted), OK: err == nil, Age: mono - s.Mono}
 }
 
 // measure reads the inputs of one connector.
-func (o *watched) measure(mono time.Duration, in *safety.Inputs) {
-	in.Permit, in.WriteFailed = o.permit.Load(), o.failed
-	in.ResetLatch = o.reset.Swap(false)
+func (o *controlledOutlet) measure(mono time.Duration, in *safety.Inputs) {
+	in.Permit, in.WriteFailed = o.permit.Load(), o.writeFailed
+	in.ResetLatch = o.resetLatch.Swap(false)
 	in.Commanded = o.contactor.Commanded()
 	state, stamp, err := o.outlet.pilot.State()
-	in.PilotIn = input(mono, stamp, err)
+	in.PilotIn = safetyInput(mono, stamp, err)
 	if in.PilotIn.NotFitted = false; err == nil {
 		in.Pilot = state
 	}
 	contact, stamp, err := o.contactor.Feedback()
-	in.ContactIn = input(mono, stamp, err)
+	in.ContactIn = safetyInput(mono, stamp, err)
 	in.Closed = contact == hal.ContactClosed
 	if in.ContactIn.NotFitted {
 		in.Closed = in.Commanded
@@ -204,22 +204,22 @@ func (o *watched) measure(mono time.Duration, in *safety.Inputs) {
 	in.TrippedIn = safety.Input{NotFitted: true}
 	if o.protection != nil {
 		fault, stamp, err := o.protection.Tripped()
-		in.Tripped, in.TrippedIn = fault, input(mono, stamp, err)
+		in.Tripped, in.TrippedIn = fault, safetyInput(mono, stamp, err)
 	}
 }
 
-// tell the machine what has changed, the pilot first: it says why the contact
+// report the machine what has changed, the pilot first: it says why the contact
 // moves.
-func (o *watched) tell(in safety.Inputs, v safety.Verdict) {
-	first := !o.told
-	o.told = true
+func (o *controlledOutlet) report(in safety.Inputs, v safety.Verdict) {
+	first := !o.reported
+	o.reported = true
 	if in.PilotIn.OK && (first || in.Pilot != o.pilot) {
 		o.pilot = in.Pilot
-		o.machine.pilot(in.Pilot)
+		o.machine.postPilot(in.Pilot)
 	}
-	if v.Hold != o.hold {
-		o.hold = v.Hold
-		o.machine.post(func(n connector.Now) connector.Event { return connector.HoldChanged{Now: n, Reason: v.Hold} })
+	if v.Withheld != o.withheld {
+		o.withheld = v.Withheld
+		o.machine.post(func(n connector.Now) connector.Event { return connector.PowerWithheld{Now: n, Reason: v.Withheld} })
 	}
 	known := in.ContactIn.OK || in.ContactIn.NotFitted
 	if known && (first || in.Closed != o.closed) {

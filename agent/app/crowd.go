@@ -15,7 +15,7 @@ import (
 // crowd is the people who come to a simulated charging point, in real time.
 type crowd struct {
 	model *sim.Driver
-	desk  *desk
+	desk  *commandHandler
 	clock *clock
 	log   *slog.Logger
 
@@ -33,8 +33,8 @@ func (c *crowd) hear(s connector.State, records []connector.Record) {
 		case *wire.CommandAccepted:
 			if s.Reservation.ID != "" {
 				c.tell(func(d *sim.Driver, at time.Duration) { d.Reserved(at, s.ID, s.Reservation.Username) })
-			} else if s.Start.Session != "" && !s.Plugged {
-				c.tell(func(d *sim.Driver, at time.Duration) { d.Reserved(at, s.ID, s.Start.Username) })
+			} else if s.Pending.Session != "" && !s.Plugged {
+				c.tell(func(d *sim.Driver, at time.Duration) { d.Reserved(at, s.ID, s.Pending.Username) })
 			}
 		case *wire.ReservationEnded, *wire.ChargingStopped:
 			c.tell(func(d *sim.Driver, at time.Duration) { d.Ended(at, s.ID) })
@@ -93,7 +93,7 @@ func (c *crowd) do(a sim.Action) {
 	if a.Deed == sim.DeedUnplug {
 		action = wire.SimulateUnplug
 	}
-	err := c.desk.act(a.Connector, wire.Simulate{Action: action})
+	err := c.desk.operate(a.Connector, wire.Simulate{Action: action})
 	c.log.Debug("driver", slog.String("deed", a.Deed.String()), logs.Connector(a.Connector),
 		slog.String("username", string(a.Username)), logs.Err(err))
 }

@@ -34,8 +34,8 @@ func (a *Agent) openBoard(ctx context.Context) (hal.Board, error) {
 	}
 }
 
-// devices gets the hardware of every connector and what they share.
-func (r *running) devices() error {
+// openDevices gets the hardware of every connector and what they share.
+func (r *running) openDevices() error {
 	info := r.board.Info()
 	for n := range info.Connectors {
 		o, err := newOutlet(r.board, charge.ConnectorID(n+1))
@@ -45,7 +45,7 @@ func (r *running) devices() error {
 		r.outlets = append(r.outlets, o)
 	}
 	if info.Simulated {
-		r.hands, _ = r.board.(hal.Simulator)
+		r.simulator, _ = r.board.(hal.Simulator)
 	}
 	estop, err := r.board.EStop()
 	if err != nil && !errors.Is(err, hal.ErrNotFitted) {

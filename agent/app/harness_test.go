@@ -57,10 +57,10 @@ type boot struct {
 	changed chan struct{}
 }
 
-func (d *disk) open(o app.JournalOptions) (app.Journal, app.Found, error) {
+func (d *disk) open(o app.JournalOptions) (app.Journal, app.Recovered, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	var f app.Found
+	var f app.Recovered
 	for _, l := range d.lines {
 		f.Records = append(f.Records, l.raw)
 		f.After = &wire.Position{Journal: l.journal, Seq: l.seq}
@@ -291,7 +291,7 @@ func (p *point) play(f func()) {
 func (p *point) start() { p.startOn(p.disk.open) }
 
 // startOn boots the agent with another journal; nil is that in its folder.
-func (p *point) startOn(open func(app.JournalOptions) (app.Journal, app.Found, error)) {
+func (p *point) startOn(open func(app.JournalOptions) (app.Journal, app.Recovered, error)) {
 	ctx, cancel := context.WithCancelCause(p.t.Context())
 	p.cancel, p.ended = cancel, make(chan error, 1)
 	p.agent = app.New(p.cfg, app.Deps{Board: p.hardware(), Open: open, Dial: p.dial, Clock: p.clock, Keys: p.keys})

@@ -15,9 +15,9 @@ import (
 // KeysHelp says what the keys of a simulated charging point do.
 const KeysHelp = "keys, then Enter: p plug, u unplug, f fault, r repair, s stop; a number before it names the connector (2p)"
 
-// keys obeys what somebody types at a simulated charging point, until in
+// readKeys obeys what somebody types at a simulated charging point, until in
 // ends. A read that waits cannot be ended, so nobody waits for this goroutine.
-func (d *desk) keys(l *layer, in io.Reader) {
+func (d *commandHandler) readKeys(l *layer, in io.Reader) {
 	lines := bufio.NewScanner(in)
 	for lines.Scan() && l.ctx.Err() == nil {
 		word := strings.TrimSpace(lines.Text())
@@ -25,7 +25,7 @@ func (d *desk) keys(l *layer, in io.Reader) {
 			continue
 		}
 		n, key := connectorOf(word)
-		if err := d.press(n, key); err != nil {
+		if err := d.handleKey(n, key); err != nil {
 			d.log.Info(KeysHelp, logs.Err(err))
 		}
 	}
@@ -40,8 +40,8 @@ func connectorOf(word string) (charge.ConnectorID, string) {
 	return charge.ConnectorID(n), strings.TrimPrefix(word, digits)
 }
 
-// press does what a key says.
-func (d *desk) press(n charge.ConnectorID, key string) error {
+// handleKey does what a key says.
+func (d *commandHandler) handleKey(n charge.ConnectorID, key string) error {
 	if n < 1 || int(n) > len(d.machines) {
 		return errUnknownKey
 	}
@@ -56,5 +56,5 @@ func (d *desk) press(n charge.ConnectorID, key string) error {
 		return errUnknownKey
 	}
 	d.log.Info("key", logs.Connector(n), slog.String("action", string(action)))
-	return d.act(n, wire.Simulate{Action: action})
+	return d.operate(n, wire.Simulate{Action: action})
 }

@@ -16,8 +16,8 @@ import (
 	"github.com/carga-ev/carga/internal/logs"
 )
 
-// maker makes an event of the time at which it is taken.
-type maker func(connector.Now) connector.Event
+// eventFunc makes an event of the time at which it is taken.
+type eventFunc func(connector.Now) connector.Event
 
 // machine is the goroutine of one connector and its inbox.
 type machine struct {
@@ -25,10 +25,10 @@ type machine struct {
 	clock    *clock
 	recorder *recorder
 	log      *slog.Logger
-	turned   *health.Loop
-	read     chan struct{} // capacity 1: a reading is wanted now
-	// told is called with the records of each step, on this goroutine.
-	told func(connector.State, []connector.Record)
+	loop     *health.Loop
+	readNow  chan struct{} // capacity 1: a reading is wanted now
+	// afterStep is called with the records of each step, on this goroutine.
+	afterStep func(connector.State, []connector.Record)
 
 	state connector.State // owned by run, and by boot before it
 	view  atomic.Pointer[connector.State]
@@ -37,12 +37,12 @@ type machine struct {
 	wake chan struct{} // capacity 1: there is something in the inbox
 	mu   sync.Mutex
 	// mu guards everything that follows.
-	inbox []maker
+	inbox []eventFunc
 }
 
 // post hands an event over. It never waits; the inbox is bounded by what its
 // senders can have under way.
-func (m *machine) post(e maker) {
+func (m *machine) post(e eventFunc) {
 	m.mu.Lock()
 	m.inbox = append(m.inbox, e)
 	m.mu.Unlock()
@@ -52,55 +52,55 @@ func (m *machine) post(e maker) {
 	}
 }
 
-// pilot posts a new state of the pilot with a fresh session id, in case a
+// postPilot posts a new state of the pilot with a fresh session id, in case a
 // policy starts a session by it.
-func (m *machine) pilot(p charge.PilotState) {
+func (m *machine) postPilot(p charge.PilotState) {
 	crashpoint.At(crashpoint.Plugged)
 	m.post(func(n connector.Now) connector.Event {
 		wall, _ := m.clock.wall()
-		return connector.PilotChanged{Now: n, Pilot: p, Fresh: charge.SessionID(ids.New(wall.Std(), rand.Reader))}
+		return connector.PilotChanged{Now: n, Pilot: p, NewSession: charge.SessionID(ids.New(wall.Std(), rand.Reader))}
 	})
 }
 
-// reading posts what the meter said.
-func (m *machine) reading(r connector.Reading, failed bool) {
+// postReading posts what the meter said.
+func (m *machine) postReading(r connector.Reading, failed bool) {
 	m.post(func(n connector.Now) connector.Event { return connector.MeterRead{Now: n, Reading: r, Failed: failed} })
 }
 
 // run takes events until ctx ends; what is in the inbox then is taken still.
 func (m *machine) run(ctx context.Context) {
 	m.timer = time.NewTimer(time.Hour)
-	m.arm()
+	m.setTimer()
 	defer m.timer.Stop()
 	turn := time.NewTicker(health.BeatEvery)
 	defer turn.Stop()
 	for {
-		m.turned.Beat()
+		m.loop.Beat()
 		select {
 		case <-turn.C:
 		case <-ctx.Done():
-			m.takeAll()
+			m.applyAll()
 			return
 		case <-m.wake:
-			m.takeAll()
+			m.applyAll()
 		case <-m.timer.C:
-			m.take(connector.TimerFired{Now: m.clock.now()})
+			m.apply(connector.TimerFired{Now: m.clock.now()})
 		}
 	}
 }
 
-func (m *machine) takeAll() {
+func (m *machine) applyAll() {
 	m.mu.Lock()
 	events := m.inbox
 	m.inbox = nil
 	m.mu.Unlock()
 	for _, e := range events {
-		m.take(e(m.clock.now()))
+		m.apply(e(m.clock.now()))
 	}
 }
 
-// take steps and performs the effects in their order.
-func (m *machine) take(e connector.Event) {
+// apply steps and performs the effects in their order.
+func (m *machine) apply(e connector.Event) {
 	var effects []connector.Effect
 	m.state, effects = connector.Step(m.state, e)
 	for _, f := range effects {
@@ -128,7 +128,7 @@ func (m *machine) perform(f connector.Effect) {
 			}
 			m.post(func(n connector.Now) connector.Event { return connector.Appended{Now: n, Token: f.Token} })
 		})
-		m.told(m.state, f.Records)
+		m.afterStep(m.state, f.Records)
 	case connector.OfferPower:
 		if err := m.outlet.pilot.SetAvailable(f.Offer); err != nil {
 			m.log.Warn("pilot not switched", logs.Connector(m.outlet.id), slog.Bool("offer", f.Offer), logs.Err(err))
@@ -137,16 +137,16 @@ func (m *machine) perform(f connector.Effect) {
 		m.outlet.permit.Store(true)
 	case connector.ReadMeter:
 		select {
-		case m.read <- struct{}{}:
+		case m.readNow <- struct{}{}:
 		default:
 		}
 	case connector.SetTimer: // run reads it from the state
-		m.arm()
+		m.setTimer()
 	}
 }
 
-// arm sets the timer to what the state asks for. During boot there is none.
-func (m *machine) arm() {
+// setTimer sets the timer to what the state asks for. During boot there is none.
+func (m *machine) setTimer() {
 	if m.timer == nil {
 		return
 	}

@@ -16,27 +16,27 @@ import (
 // readTimeout is the longest a reading may take.
 const readTimeout = time.Second
 
-// reader reads the meter of one connector, every so often and when asked.
-type reader struct {
+// meterReader reads the meter of one connector, every so often and when asked.
+type meterReader struct {
 	meter   hal.Meter
 	machine *machine
 	clock   *clock
 	every   time.Duration
 	log     *slog.Logger
-	turned  *health.Loop
+	loop    *health.Loop
 }
 
-func (r *reader) run(ctx context.Context) {
+func (r *meterReader) run(ctx context.Context) {
 	ticker := time.NewTicker(r.every)
 	defer ticker.Stop()
 	wasBad := false
 	for {
-		r.turned.Beat()
+		r.loop.Beat()
 		select {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-		case <-r.machine.read:
+		case <-r.machine.readNow:
 			crashpoint.At(crashpoint.Opened)
 		}
 		reading, err := readMeter(ctx, r.meter, r.clock)
@@ -52,7 +52,7 @@ func (r *reader) run(ctx context.Context) {
 			}
 		}
 		crashpoint.At(crashpoint.Metered)
-		r.machine.reading(reading, err != nil)
+		r.machine.postReading(reading, err != nil)
 	}
 }
 
@@ -69,6 +69,6 @@ func readMeter(ctx context.Context, m hal.Meter, c *clock) (connector.Reading, e
 		return connector.Reading{}, hal.ErrUnreadable
 	}
 	return connector.Reading{
-		Taken: taken, Import: v.Import, Power: v.Power, Current: v.Current, Voltage: v.Voltage, Temperature: v.Temperature,
+		BegunAt: taken, Import: v.Import, Power: v.Power, Current: v.Current, Voltage: v.Voltage, Temperature: v.Temperature,
 	}, nil
 }

@@ -23,9 +23,9 @@ const (
 	controlHangsAfter = 2 * time.Second
 )
 
-// waits is how long the first job has been in the queue; what is being written
+// queueAge is how long the first job has been in the queue; what is being written
 // holds it up.
-func (r *recorder) waits(now time.Duration) time.Duration {
+func (r *recorder) queueAge(now time.Duration) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if len(r.queue) == 0 {
@@ -34,9 +34,9 @@ func (r *recorder) waits(now time.Duration) time.Duration {
 	return now - r.queue[0].now.At
 }
 
-// judge says whether the charging point can take a driver now. It can without
+// checkHealth says whether the charging point can take a driver now. It can without
 // Central: what is away there only informs.
-func (r *running) judge(reg *health.Registry) {
+func (r *running) checkHealth(reg *health.Registry) {
 	words := r.boardTrouble()
 	reg.Set("board", words == "", words)
 	words = r.journalTrouble()
@@ -54,7 +54,7 @@ func (r *running) boardTrouble() string {
 	if idle := r.clock.at() - time.Duration(r.control.lastTick.Load()); idle > time.Second {
 		return fmt.Sprintf("the control loop is not in time for %s", idle.Round(100*time.Millisecond))
 	}
-	if n := r.control.blind.Load(); n > 0 {
+	if n := r.control.unreadable.Load(); n > 0 {
 		return fmt.Sprintf("inputs of %d of %d connectors cannot be read", n, len(r.outlets))
 	}
 	return ""
@@ -63,7 +63,7 @@ func (r *running) boardTrouble() string {
 func (r *running) journalTrouble() string {
 	s := r.log.Space()
 	switch {
-	case r.noRoom.Load() || r.recorder.starved.Load():
+	case r.diskFull.Load() || r.recorder.lacksSpace.Load():
 		return "no room on the disk"
 	case s.Alarm != "":
 		return s.Alarm
@@ -90,8 +90,8 @@ func (r *running) families() []metrics.Family {
 		one("uptime_seconds", metrics.Gauge, "Time since this boot of the agent.", r.clock.at().Seconds()),
 		one("clock_synced", metrics.Gauge, "Whether the clock is kept by NTP.", metrics.Bool(t.Clock == charge.ClockSynced)),
 		one("journal_records", metrics.Gauge, "Records on the disk, those of earlier boots included.", float64(held(r.log.Held()))),
-		one("journal_written_total", metrics.Counter, "Records made durable.", float64(r.recorder.count())),
-		one("journal_dropped_samples_total", metrics.Counter, "Samples of the meter for which there was no room.", float64(r.recorder.lostSamples())),
+		one("journal_written_total", metrics.Counter, "Records made durable.", float64(r.recorder.writtenRecords())),
+		one("journal_dropped_samples_total", metrics.Counter, "Samples of the meter for which there was no room.", float64(r.recorder.droppedSamples())),
 		one("journal_unacked_records", metrics.Gauge, "Records that Central has not acknowledged.", float64(h.Unacked)),
 		one("journal_oldest_unacked_seconds", metrics.Gauge, "Age of the first record that Central has not acknowledged.", float64(h.OldestMS)/1000),
 		one("journal_quota_ratio", metrics.Gauge, "How much of the space for unacknowledged records is used; from 0.9 no new session starts.", float64(h.QuotaPermill)/1000),

@@ -16,7 +16,7 @@ import (
 )
 
 // observed starts the agent with its health served in memory.
-func (p *point) observed(open func(app.JournalOptions) (app.Journal, app.Found, error)) metricstest.Page {
+func (p *point) observed(open func(app.JournalOptions) (app.Journal, app.Recovered, error)) metricstest.Page {
 	p.t.Helper()
 	const addr = "127.0.0.1:9465"
 	l, err := p.wires.Listen("tcp", addr)
@@ -161,7 +161,7 @@ func TestAHungDiskIsNotAlive(t *testing.T) {
 	play(t, nil, func(p *point) {
 		t := p.t
 		var shut atomic.Pointer[chan struct{}]
-		page := p.observed(func(o app.JournalOptions) (app.Journal, app.Found, error) {
+		page := p.observed(func(o app.JournalOptions) (app.Journal, app.Recovered, error) {
 			j, f, err := p.disk.open(o)
 			return held{j, &shut}, f, err
 		})

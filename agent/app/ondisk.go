@@ -17,21 +17,22 @@ type diskJournal struct {
 	changed chan struct{} // capacity 1
 }
 
-// openOnDisk opens the journal in a folder.
-func openOnDisk(dir string, log *slog.Logger) func(JournalOptions) (Journal, Found, error) {
-	return func(o JournalOptions) (Journal, Found, error) {
+// OnDisk returns the function that opens the journal in a folder: what Deps.Open
+// is when it is nil.
+func OnDisk(dir string, log *slog.Logger) func(JournalOptions) (Journal, Recovered, error) {
+	return func(o JournalOptions) (Journal, Recovered, error) {
 		fs, err := journal.OS(dir)
 		if err != nil {
-			return nil, Found{}, err
+			return nil, Recovered{}, err
 		}
 		l, rec, err := journal.Open(fs, journal.Options{CP: o.CP, Journal: o.Journal, Checkpoint: o.Checkpoint, Log: log})
 		if err != nil {
-			return nil, Found{}, fmt.Errorf("folder %s: %w", dir, err)
+			return nil, Recovered{}, fmt.Errorf("folder %s: %w", dir, err)
 		}
 		if rec.TornBytes > 0 {
 			log.Info("a torn tail of the journal was dropped; it was never announced", slog.Int64("bytes", rec.TornBytes))
 		}
-		found := Found{Checkpoint: rec.Checkpoint, Records: rec.Since}
+		found := Recovered{Checkpoint: rec.Checkpoint, Records: rec.Since}
 		if rec.Last != nil {
 			found.After = &wire.Position{Journal: rec.Last.Journal, Seq: rec.Last.Seq}
 		}
@@ -44,7 +45,7 @@ func openOnDisk(dir string, log *slog.Logger) func(JournalOptions) (Journal, Fou
 				Journal: d.Journal, First: d.First, Last: d.Last, Reason: fmt.Sprintf("%.128s", d.Reason),
 			})
 		}
-		found.Damaged = fewer(found.Damaged)
+		found.Damaged = mergeDamaged(found.Damaged)
 		return &diskJournal{log: l, options: o, changed: make(chan struct{}, 1)}, found, nil
 	}
 }
@@ -52,9 +53,9 @@ func openOnDisk(dir string, log *slog.Logger) func(JournalOptions) (Journal, Fou
 // maxDamaged ranges fit into one record.
 const maxDamaged = 64
 
-// fewer makes one range of all that is damaged of a journal where there are too
+// mergeDamaged makes one range of all that is damaged of a journal where there are too
 // many. The good records between are told as all others are.
-func fewer(all []wire.Damaged) []wire.Damaged {
+func mergeDamaged(all []wire.Damaged) []wire.Damaged {
 	if len(all) <= maxDamaged {
 		return all
 	}

@@ -24,8 +24,8 @@ type encoder = func(seq charge.Seq, prev string) ([]byte, error)
 // maxGroup bounds the records of one commit.
 const maxGroup = 256
 
-// roomEvery is how often a full disk is tried again.
-const roomEvery = time.Second
+// spaceRetryEvery is how often a full disk is tried again.
+const spaceRetryEvery = time.Second
 
 // recorder makes records durable in one order and tells who asked. It also
 // folds them, so that a checkpoint holds exactly what they say.
@@ -38,23 +38,23 @@ type recorder struct {
 	journal charge.JournalID
 	clock   *clock
 	append  func(journal.Class, ...encoder) error
-	// full is called when not even final records find room, and when they do
+	// onFull is called when not even final records find room, and when they do
 	// again.
-	full func(bool)
-	log  *slog.Logger
+	onFull func(bool)
+	log    *slog.Logger
 
-	saved   []connector.Saved // owned by run, and by boot before it
-	pending []job             // taken and not written yet; owned by run
-	starved atomic.Bool       // there is no room for something pending
-	blocked bool              // full was called with true; owned by run
+	saved      []connector.Saved // owned by run, and by boot before it
+	pending    []job             // taken and not written yet; owned by run
+	lacksSpace atomic.Bool       // there is no room for something pending
+	blocked    bool              // full was called with true; owned by run
 
 	wake chan struct{} // capacity 1: there is something in the queue
 	mu   sync.Mutex
 	// mu guards everything that follows.
-	queue   []job
-	written int64 // records made durable
-	dropped int64 // samples for which there was no room
-	dead    bool  // nothing more is written
+	queue     []job
+	written   int64 // records made durable
+	dropped   int64 // samples for which there was no room
+	abandoned bool  // nothing more is written
 }
 
 // job is records that belong together.
@@ -73,7 +73,7 @@ func (j *job) class() (c journal.Class) {
 	return c
 }
 
-func highest(jobs []job) (c journal.Class) {
+func highestClass(jobs []job) (c journal.Class) {
 	for i := range jobs {
 		c = max(c, jobs[i].class())
 	}
@@ -84,7 +84,7 @@ func highest(jobs []job) (c journal.Class) {
 // called on the recorder's goroutine, and may be nil.
 func (r *recorder) add(n charge.ConnectorID, records []connector.Record, done func(error)) {
 	r.mu.Lock()
-	if !r.dead {
+	if !r.abandoned {
 		// Stamped under the lock, so that the uptime of records grows with their seq.
 		r.queue = append(r.queue, job{n, records, r.clock.now(), done})
 	}
@@ -95,8 +95,8 @@ func (r *recorder) add(n charge.ConnectorID, records []connector.Record, done fu
 	}
 }
 
-// say adds one record that nobody waits for.
-func (r *recorder) say(n charge.ConnectorID, p wire.Payload) {
+// addRecord adds one record that nobody waits for.
+func (r *recorder) addRecord(n charge.ConnectorID, p wire.Payload) {
 	r.add(n, []connector.Record{{Payload: p}}, nil)
 }
 
@@ -118,39 +118,39 @@ func (r *recorder) run(ctx context.Context) error {
 // commitAll commits group after group until nothing waits.
 func (r *recorder) commitAll(ctx context.Context) error {
 	for {
-		r.take()
+		r.dequeue()
 		if len(r.pending) == 0 {
-			r.found()
+			r.clearFull()
 			return nil
 		}
 		group := r.group()
-		err := r.commit(group, highest(r.pending))
+		err := r.commit(group, highestClass(r.pending))
 		if errors.Is(err, ErrNoSpace) {
-			if err = r.makeDo(ctx, err); err == nil {
+			if err = r.waitForSpace(ctx, err); err == nil {
 				continue
 			}
 			group = r.pending
 		}
 		r.pending = r.pending[len(group):]
-		if err = tell(group, err); err != nil {
+		if err = complete(group, err); err != nil {
 			return err
 		}
 	}
 }
 
-// makeDo drops the samples and waits for a while, or for more to write. It
+// waitForSpace drops the samples and waits for a while, or for more to write. It
 // returns err when ctx has ended.
-func (r *recorder) makeDo(ctx context.Context, err error) error {
-	r.drop()
+func (r *recorder) waitForSpace(ctx context.Context, err error) error {
+	r.dropSamples()
 	if len(r.pending) == 0 {
 		return nil
 	}
-	r.starved.Store(true)
-	if !r.blocked && highest(r.pending) == journal.Final {
+	r.lacksSpace.Store(true)
+	if !r.blocked && highestClass(r.pending) == journal.Final {
 		r.blocked = true
-		r.full(true)
+		r.onFull(true)
 	}
-	retry := time.NewTimer(roomEvery)
+	retry := time.NewTimer(spaceRetryEvery)
 	defer retry.Stop()
 	select {
 	case <-ctx.Done():
@@ -161,8 +161,8 @@ func (r *recorder) makeDo(ctx context.Context, err error) error {
 	return nil
 }
 
-// drop forgets the samples that are pending.
-func (r *recorder) drop() {
+// dropSamples forgets the samples that are pending.
+func (r *recorder) dropSamples() {
 	before := len(r.pending)
 	r.pending = slices.DeleteFunc(r.pending, func(j job) bool {
 		if j.class() > journal.Sample {
@@ -178,17 +178,17 @@ func (r *recorder) drop() {
 	r.dropped += int64(before - len(r.pending))
 }
 
-// found says that there is room for everything.
-func (r *recorder) found() {
-	r.starved.Store(false)
+// clearFull says that there is room for everything.
+func (r *recorder) clearFull() {
+	r.lacksSpace.Store(false)
 	if r.blocked {
 		r.blocked = false
-		r.full(false)
+		r.onFull(false)
 	}
 }
 
-// tell who asked what came of it, and pass it on.
-func tell(group []job, err error) error {
+// complete who asked what came of it, and pass it on.
+func complete(group []job, err error) error {
 	for _, j := range group {
 		if j.done != nil {
 			j.done(err)
@@ -197,8 +197,8 @@ func tell(group []job, err error) error {
 	return err
 }
 
-// take moves the queue to what is pending.
-func (r *recorder) take() {
+// dequeue moves the queue to what is pending.
+func (r *recorder) dequeue() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.pending = append(r.pending, r.queue...)
@@ -226,13 +226,13 @@ func (r *recorder) commit(group []job, class journal.Class) error {
 	}
 	if err := r.append(class, encoders...); err != nil {
 		r.saved = before
-		if !errors.Is(err, ErrNoSpace) || !r.starved.Load() { // of a full disk once
+		if !errors.Is(err, ErrNoSpace) || !r.lacksSpace.Load() { // of a full disk once
 			r.log.Error("records not written", slog.Int("records", len(encoders)), logs.Err(err))
 		}
 		return fmt.Errorf("append %d records: %w", len(encoders), err)
 	}
 	for i := range group {
-		group[i].pass()
+		group[i].crashPoints()
 	}
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -240,8 +240,8 @@ func (r *recorder) commit(group []job, class journal.Class) error {
 	return nil
 }
 
-// pass is where the records of the job are durable and nothing has come of them.
-func (j *job) pass() {
+// crashPoints is where the records of the job are durable and nothing has come of them.
+func (j *job) crashPoints() {
 	for _, rec := range j.records {
 		switch rec.Payload.(type) {
 		case *wire.CommandAccepted:
@@ -283,18 +283,18 @@ func (r *recorder) checkpoint() ([]byte, error) { return connector.Checkpoint(r.
 func (r *recorder) abandon() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.queue, r.dead = nil, true
+	r.queue, r.abandoned = nil, true
 }
 
-// count is how many records were made durable in this boot.
-func (r *recorder) count() int64 {
+// writtenRecords is how many records were made durable in this boot.
+func (r *recorder) writtenRecords() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.written
 }
 
-// lostSamples is how many samples found no room in this boot.
-func (r *recorder) lostSamples() int64 {
+// droppedSamples is how many samples found no room in this boot.
+func (r *recorder) droppedSamples() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.dropped

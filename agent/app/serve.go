@@ -61,7 +61,7 @@ func (r *running) serve(ctx context.Context) error {
 	})
 	for i := range r.machines {
 		machines.start(r.machines[i].run)
-		machines.start(r.readers[i].run)
+		machines.start(r.meterReaders[i].run)
 	}
 	machines.start(r.control.run)
 	uplink.start(func(ctx context.Context) {
@@ -69,15 +69,15 @@ func (r *running) serve(ctx context.Context) error {
 			r.logger.Error("uplink ended", logs.Err(err))
 		}
 	})
-	input.start(r.desk.perform)
+	input.start(r.commands.run)
 	input.start(r.housekeep)
 	input.start(r.watch.Run)
 	input.start(func(ctx context.Context) { r.watch.Serve(ctx, r.cfg.Observe, r.deps.Listener, nil) })
 	if r.crowd != nil {
 		input.start(r.crowd.run)
 	}
-	if r.deps.Keys != nil && r.hands != nil {
-		go r.desk.keys(input, r.deps.Keys) // ends with what is typed
+	if r.deps.Keys != nil && r.simulator != nil {
+		go r.commands.readKeys(input, r.deps.Keys) // ends with what is typed
 	}
 	r.notify(ctx, "ready", r.deps.Notify.Ready)
 
@@ -93,7 +93,7 @@ func (r *running) serve(ctx context.Context) error {
 	}
 	input.stop()
 	if good {
-		r.settle(ctx)
+		r.endSessions(ctx)
 	}
 	machines.stop() // the control loop opens what is closed still
 	writing.stop()
@@ -110,8 +110,8 @@ func (r *running) serve(ctx context.Context) error {
 	return errors.Join(err, r.log.Close())
 }
 
-// settle lets the machines end or suspend what is under way.
-func (r *running) settle(ctx context.Context) {
+// endSessions lets the machines end or suspend what is under way.
+func (r *running) endSessions(ctx context.Context) {
 	for _, m := range r.machines {
 		m.post(shutdown)
 	}
@@ -120,7 +120,7 @@ func (r *running) settle(ctx context.Context) {
 	tick := time.NewTicker(r.cfg.Intervals.Control)
 	defer tick.Stop()
 	for _, m := range r.machines {
-		for s := m.view.Load(); s.Life != connector.LifeStopping || !s.Quiet() || s.Closed; s = m.view.Load() {
+		for s := m.view.Load(); s.Phase != connector.PhaseStopping || !s.NothingPending() || s.Closed; s = m.view.Load() {
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
@@ -162,11 +162,11 @@ func (r *running) housekeep(ctx context.Context) {
 				r.notify(ctx, "watchdog", r.deps.Notify.Watchdog)
 			}
 		case <-space.C:
-			if r.noRoom.Load() || r.recorder.waits(r.clock.at()) < hangsAfter {
-				r.writing.Beat()
+			if r.diskFull.Load() || r.recorder.queueAge(r.clock.at()) < hangsAfter {
+				r.recorderLoop.Beat()
 			}
 			turned.Beat()
-			if now := r.recorder.starved.Load() || r.log.Space().QuotaPermille >= fullPermille; now != full {
+			if now := r.recorder.lacksSpace.Load() || r.log.Space().QuotaPermille >= fullPermille; now != full {
 				full = now
 				r.logger.Warn("space for unacknowledged records", slog.Bool("full", full))
 				for _, m := range r.machines {
@@ -197,9 +197,9 @@ func (p panicked) Error() string {
 	return "panic"
 }
 
-// diskFull lets no power flow while not even its end can be written down.
-func (r *running) diskFull(full bool) {
-	r.noRoom.Store(full)
+// reportDiskFull lets no power flow while not even its end can be written down.
+func (r *running) reportDiskFull(full bool) {
+	r.diskFull.Store(full)
 	for _, m := range r.machines {
 		m.post(func(n connector.Now) connector.Event {
 			if full {

@@ -34,16 +34,16 @@ func (r readings) Telemetry() wire.Telemetry {
 		if s.Session.ID != "" {
 			interval = a.cfg.Intervals.Telemetry
 		}
-		t.Connectors = append(t.Connectors, describe(*s))
+		t.Connectors = append(t.Connectors, connectorTelemetry(*s))
 	}
 	t.IntervalMS = interval.Milliseconds()
 	return t
 }
 
-func describe(s connector.State) wire.ConnectorTelemetry {
+func connectorTelemetry(s connector.State) wire.ConnectorTelemetry {
 	r := s.Meter.Last
 	t := wire.ConnectorTelemetry{
-		Connector: s.ID, Status: connector.Status(s), SessionID: s.Session.ID, Start: s.Session.Start, Register: r.Import,
+		Connector: s.ID, Status: connector.Status(s), SessionID: s.Session.ID, Start: s.Session.StartRegister, Register: r.Import,
 		Current: r.Current, Voltage: r.Voltage, Temperature: r.Temperature, Faults: s.Faults.List(),
 	}
 	if s.Closed { // a reading of a moment ago says nothing about an open contact
@@ -66,7 +66,7 @@ func (a *running) health() wire.Health {
 	if h.Alarm == "" && l.Alarm != "" {
 		h.Alarm = l.Alarm
 	}
-	if h.Alarm == "" && a.recorder.starved.Load() {
+	if h.Alarm == "" && a.recorder.lacksSpace.Load() {
 		h.Alarm = "no room on the disk"
 	}
 	if h.Alarm == "" && h.QuotaPermill >= fullPermille {

@@ -9,7 +9,7 @@ import (
 )
 
 // command decides about an order by its content.
-func (t *turn) command(e CommandReceived) {
+func (t *transition) command(e CommandReceived) {
 	switch o := e.Order.(type) {
 	case *wire.Reserve:
 		t.ifFresh(e, func() { t.reserve(e, *o) })
@@ -28,25 +28,25 @@ func (t *turn) command(e CommandReceived) {
 
 // ifFresh does what is ordered, unless it waited too long for its turn or the
 // agent takes no more work.
-func (t *turn) ifFresh(e CommandReceived, do func()) {
+func (t *transition) ifFresh(e CommandReceived, do func()) {
 	switch {
 	case e.Expires > 0 && t.now.At >= e.Expires:
 		t.finish(e, wire.ResultExpired, "expired")
-	case t.s.Life != LifeRunning:
+	case t.s.Phase != PhaseRunning:
 		t.refuse(e, "stopping")
 	default:
 		do()
 	}
 }
 
-func (t *turn) accept(e CommandReceived) {
-	if !e.Part {
+func (t *transition) accept(e CommandReceived) {
+	if !e.AllConnectors {
 		t.record("", &wire.CommandAccepted{Command: json.RawMessage(e.Raw)})
 	}
 }
 
-func (t *turn) finish(e CommandReceived, r wire.CommandResult, reason string) {
-	if e.Part {
+func (t *transition) finish(e CommandReceived, r wire.CommandResult, reason string) {
+	if e.AllConnectors {
 		return
 	}
 	p := &wire.CommandFinished{CommandID: e.ID, Result: r, Reason: reason}
@@ -56,19 +56,21 @@ func (t *turn) finish(e CommandReceived, r wire.CommandResult, reason string) {
 	t.record("", p)
 }
 
-func (t *turn) refuse(e CommandReceived, reason string) { t.finish(e, wire.ResultRejected, reason) }
+func (t *transition) refuse(e CommandReceived, reason string) {
+	t.finish(e, wire.ResultRejected, reason)
+}
 
-func (t *turn) done(e CommandReceived, reason string) { t.finish(e, wire.ResultDone, reason) }
+func (t *transition) done(e CommandReceived, reason string) { t.finish(e, wire.ResultDone, reason) }
 
-// barred says why neither a reservation nor a session can begin; empty: they
+// refusal says why neither a reservation nor a session can begin; empty: they
 // can. A start that waits on a reservation which is replaced does not hinder.
-func (t *turn) barred(replaced bool) string {
+func (t *transition) refusal(replaced bool) string {
 	switch s := &t.s; {
 	case !s.Faults.Empty():
 		return "faulted"
 	case s.Unavailable:
 		return "unavailable"
-	case s.Session.ID != "", s.Start.Session != "" && (!replaced || s.Start.Reservation != s.Reservation.ID):
+	case s.Session.ID != "", s.Pending.Session != "" && (!replaced || s.Pending.Reservation != s.Reservation.ID):
 		return "occupied"
 	case s.StorageFull:
 		return "storage_full"
@@ -76,36 +78,36 @@ func (t *turn) barred(replaced bool) string {
 	return ""
 }
 
-func (t *turn) reserve(e CommandReceived, o wire.Reserve) {
+func (t *transition) reserve(e CommandReceived, o wire.Reserve) {
 	left := o.Until.Sub(e.SentAt)
 	r := t.s.Reservation
 	replaced := r.ID != "" && slices.Contains(o.Replaces, r.ID)
-	barred := t.barred(replaced)
+	refused := t.refusal(replaced)
 	switch {
 	case r.ID == o.ReservationID:
 		t.accept(e)
 		t.done(e, "")
 		return
-	case barred == "" && r.ID != "" && !replaced:
-		barred = "reserved"
+	case refused == "" && r.ID != "" && !replaced:
+		refused = "reserved"
 	}
 	switch {
-	case barred != "":
-		t.refuse(e, barred)
+	case refused != "":
+		t.refuse(e, refused)
 		return
-	case left <= 0, t.now.Clock == charge.ClockSynced && t.now.Wall.Sub(o.Until) > skew:
+	case left <= 0, t.now.Clock == charge.ClockSynced && t.now.Wall.Sub(o.Until) > clockSkew:
 		t.finish(e, wire.ResultExpired, "expired")
 		return
 	}
 	t.accept(e)
 	t.endReservation(charge.ReservationCancelled) // the one that is replaced
 	t.s.Reservation = Reservation{
-		ID: o.ReservationID, Username: o.Username, Until: o.Until, Tariff: o.Tariff, Ends: t.now.At + left,
+		ID: o.ReservationID, Username: o.Username, Until: o.Until, Tariff: o.Tariff, EndsAt: t.now.At + left,
 	}
 	t.done(e, "")
 }
 
-func (t *turn) cancel(e CommandReceived, id charge.ReservationID) {
+func (t *transition) cancel(e CommandReceived, id charge.ReservationID) {
 	switch {
 	case id == t.s.Reservation.ID && id != "":
 		t.accept(e)
@@ -118,19 +120,19 @@ func (t *turn) cancel(e CommandReceived, id charge.ReservationID) {
 	}
 }
 
-func (t *turn) start(e CommandReceived, o wire.Start) {
+func (t *transition) start(e CommandReceived, o wire.Start) {
 	s := &t.s
 	switch {
 	case s.Session.ID == o.SessionID && s.Session.Ending.Reason == "":
 		t.accept(e)
 		t.done(e, "")
 		return
-	case s.Start.Session == o.SessionID:
-		t.reorder(e)
+	case s.Pending.Session == o.SessionID:
+		t.replaceStartCommand(e)
 		return
 	}
 	r := s.Reservation
-	refused := t.barred(false)
+	refused := t.refusal(false)
 	switch {
 	case refused != "":
 	case o.ReservationID != "" && o.ReservationID != r.ID:
@@ -144,15 +146,15 @@ func (t *turn) start(e CommandReceived, o wire.Start) {
 		t.refuse(e, refused)
 		return
 	}
-	t.begin(Start{
+	t.beginStart(PendingStart{
 		Session: o.SessionID, Username: o.Username, Reservation: r.ID, Tariff: o.Tariff, Command: e.ID, Raw: e.Raw,
 	})
 }
 
-// reorder lets a later order for the same session take the place of the one
+// replaceStartCommand lets a later order for the same session take the place of the one
 // that waits.
-func (t *turn) reorder(e CommandReceived) {
-	p := &t.s.Start
+func (t *transition) replaceStartCommand(e CommandReceived) {
+	p := &t.s.Pending
 	if p.Command != "" {
 		t.record("", &wire.CommandFinished{
 			CommandID: p.Command, Command: wire.CommandStart, Result: wire.ResultFailed, Reason: wire.ReasonSuperseded,
@@ -162,15 +164,15 @@ func (t *turn) reorder(e CommandReceived) {
 	t.accept(e)
 }
 
-func (t *turn) stop(e CommandReceived, id charge.SessionID) {
+func (t *transition) stop(e CommandReceived, id charge.SessionID) {
 	switch s := &t.s; {
 	case id == s.Session.ID && s.Session.Ending.Reason == "":
 		t.accept(e)
 		s.Session.Ending.Command = e.ID
-		t.endSession(charge.StopRemote)
+		t.beginEnding(charge.StopRemote)
 	case id == s.Session.ID:
 		t.done(e, "already_ending")
-	case id == s.Start.Session:
+	case id == s.Pending.Session:
 		t.accept(e)
 		t.endStart("stopped")
 		t.done(e, "")
@@ -179,27 +181,27 @@ func (t *turn) stop(e CommandReceived, id charge.SessionID) {
 	}
 }
 
-func (t *turn) setAvailability(e CommandReceived, available bool) {
+func (t *transition) setAvailability(e CommandReceived, available bool) {
 	t.accept(e)
 	t.s.Unavailable = !available
 	if !available {
 		t.endReservation(charge.ReservationUnavailable)
 		t.endStart("unavailable")
-		t.endSession(charge.StopRemote)
+		t.beginEnding(charge.StopRemote)
 	}
 	t.done(e, "")
 }
 
 // endReservation ends the reservation that is held, if there is one, and the
 // start that waits on it.
-func (t *turn) endReservation(why charge.ReservationEnd) {
+func (t *transition) endReservation(why charge.ReservationEnd) {
 	r := t.s.Reservation
 	if r.ID == "" {
 		return
 	}
 	t.s.Reservation = Reservation{}
 	t.record("", &wire.ReservationEnded{ReservationID: r.ID, Reason: why, Username: r.Username})
-	if t.s.Start.Reservation == r.ID {
+	if t.s.Pending.Reservation == r.ID {
 		reason := string(why)
 		if why == charge.ReservationExpired && !t.s.Plugged {
 			reason = "not_plugged"

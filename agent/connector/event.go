@@ -30,12 +30,12 @@ type Event interface {
 // Registered.
 type Booted struct {
 	Now
-	ID      charge.ConnectorID
-	Policy  Policy
-	Saved   Saved
-	Pilot   charge.PilotState
-	Reading Reading
-	Read    bool // Reading holds; false: the meter does not answer
+	ID         charge.ConnectorID
+	Policy     Policy
+	Saved      Saved
+	Pilot      charge.PilotState
+	Reading    Reading
+	HasReading bool // Reading holds; false: the meter does not answer
 }
 
 // Registered says that record 1 of this boot's journal is durable. Unfinished
@@ -49,8 +49,8 @@ type Registered struct {
 // used if a policy starts a session by this plug.
 type PilotChanged struct {
 	Now
-	Pilot charge.PilotState
-	Fresh charge.SessionID
+	Pilot      charge.PilotState
+	NewSession charge.SessionID
 }
 
 // ContactChanged is a new measured state of the contactor.
@@ -59,9 +59,9 @@ type ContactChanged struct {
 	Closed bool
 }
 
-// HoldChanged says that the safety loop withholds power for a reason that may
+// PowerWithheld says that the safety loop withholds power for a reason that may
 // pass, or, with an empty reason, that it does not any more.
-type HoldChanged struct {
+type PowerWithheld struct {
 	Now
 	Reason string
 }
@@ -82,9 +82,9 @@ type CommandReceived struct {
 	Raw     string        // the command's bytes, for command_accepted
 	Order   wire.Order    // nil: of a type this build does not know
 	Expires time.Duration // since the boot; 0: never
-	// Part: the command concerns all connectors, and whoever received it writes
+	// AllConnectors: the command concerns all connectors, and whoever received it writes
 	// its acceptance and its end.
-	Part bool
+	AllConnectors bool
 }
 
 // FaultSeen says that something is wrong.
@@ -132,7 +132,7 @@ func (Booted) connectorEvent()          {}
 func (Registered) connectorEvent()      {}
 func (PilotChanged) connectorEvent()    {}
 func (ContactChanged) connectorEvent()  {}
-func (HoldChanged) connectorEvent()     {}
+func (PowerWithheld) connectorEvent()   {}
 func (MeterRead) connectorEvent()       {}
 func (CommandReceived) connectorEvent() {}
 func (FaultSeen) connectorEvent()       {}

@@ -46,8 +46,8 @@ func (w *world) boot(gap bool) {
 	w.s, _ = connector.Step(w.s, e)
 }
 
-// take steps and checks everything that must hold after any step.
-func (w *world) take(t *rapid.T, e connector.Event) {
+// apply steps and checks everything that must hold after any step.
+func (w *world) apply(t *rapid.T, e connector.Event) {
 	before := w.s
 	at := w.at
 	effects := w.step(e)
@@ -86,22 +86,22 @@ func (w *world) take(t *rapid.T, e connector.Event) {
 	if w.contact != s.Commanded {
 		t.Fatalf("permitted %t, state says %t", w.contact, s.Commanded)
 	}
-	if w.contact && (!s.Plugged || s.Pilot != charge.PilotC || !s.Faults.Empty() || s.Hold != "" || s.Unavailable || !w.durable[s.Session.ID]) {
+	if w.contact && (!s.Plugged || s.Pilot != charge.PilotC || !s.Faults.Empty() || s.Withheld != "" || s.Unavailable || !w.durable[s.Session.ID]) {
 		t.Fatalf("power without right: %+v", s)
 	}
-	if s.Session.ID != w.open && s.Life >= connector.LifeRunning {
+	if s.Session.ID != w.open && s.Phase >= connector.PhaseRunning {
 		t.Fatalf("session %q, the records say %q", s.Session.ID, w.open)
 	}
-	if s.Life >= connector.LifeRunning && s.Reservation.ID != "" && at >= s.Reservation.Ends {
-		t.Fatalf("reservation held at %s beyond its end %s", at, s.Reservation.Ends)
+	if s.Phase >= connector.PhaseRunning && s.Reservation.ID != "" && at >= s.Reservation.EndsAt {
+		t.Fatalf("reservation held at %s beyond its end %s", at, s.Reservation.EndsAt)
 	}
 	if w.held != "" && s.Reservation.ID == w.held && at >= w.ends {
 		t.Fatalf("reservation held at %s, ordered until %s", at, w.ends)
 	}
-	if s.Life < connector.LifeRunning {
+	if s.Phase < connector.PhaseRunning {
 		return
 	}
-	if v := w.saved; v.Session.ID != s.Session.ID || v.Session.Start != s.Session.Start || v.Reservation.ID != s.Reservation.ID ||
+	if v := w.saved; v.Session.ID != s.Session.ID || v.Session.StartRegister != s.Session.StartRegister || v.Reservation.ID != s.Reservation.ID ||
 		v.Unavailable != s.Unavailable || v.Session.Started != s.Session.Started {
 		t.Fatalf("the records give %+v, the state is %+v", v, s)
 	}
@@ -163,7 +163,7 @@ func TestInvariants(t *testing.T) {
 			Resume: rapid.Bool().Draw(t, "resume"), ReservedPlugStarts: rapid.Bool().Draw(t, "plug_starts"),
 			FreeVend: rapid.Bool().Draw(t, "free_vend"), Rated: 150_000,
 		})
-		w.take(t, connector.Registered{Now: w.now()})
+		w.apply(t, connector.Registered{Now: w.now()})
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			w.at += rapid.SampledFrom([]time.Duration{0, time.Millisecond, 100 * time.Millisecond, 3 * time.Second, 50 * time.Second}).Draw(t, "wait")
 			w.one(t)
@@ -181,67 +181,67 @@ func (w *world) one(t *rapid.T) {
 	switch rapid.IntRange(0, 16).Draw(t, "event") {
 	case 0, 1:
 		p := charge.PilotState(pick("A", "B", "C", "C", "C", "E")[0])
-		w.take(t, connector.PilotChanged{Now: w.now(), Pilot: p, Fresh: fresh})
+		w.apply(t, connector.PilotChanged{Now: w.now(), Pilot: p, NewSession: fresh})
 	case 2, 3:
-		w.take(t, connector.ContactChanged{Now: w.now(), Closed: w.contact})
+		w.apply(t, connector.ContactChanged{Now: w.now(), Closed: w.contact})
 	case 4, 5, 6:
-		w.take(t, connector.MeterRead{Now: w.now(), Reading: connector.Reading{Taken: w.at, Import: w.register}})
+		w.apply(t, connector.MeterRead{Now: w.now(), Reading: connector.Reading{BegunAt: w.at, Import: w.register}})
 	case 7:
 		lie := charge.WattHours(rapid.IntRange(-50, 2000).Draw(t, "lie"))
-		w.take(t, connector.MeterRead{Now: w.now(), Failed: lie > 1000, Reading: connector.Reading{Taken: w.at, Import: w.register + min(lie, 0)}})
+		w.apply(t, connector.MeterRead{Now: w.now(), Failed: lie > 1000, Reading: connector.Reading{BegunAt: w.at, Import: w.register + min(lie, 0)}})
 	case 8, 9:
-		w.take(t, w.player.durable())
+		w.apply(t, w.player.durable())
 	case 10:
 		d := time.Duration(rapid.IntRange(-1, 90).Draw(t, "for")) * time.Second
 		r := charge.ReservationID(fmt.Sprintf("r%d", w.n)) // those that ended are kept away by package delivery
-		if rapid.Bool().Draw(t, "again") && w.s.Reservation.ID != "" && w.at < w.s.Reservation.Ends {
+		if rapid.Bool().Draw(t, "again") && w.s.Reservation.ID != "" && w.at < w.s.Reservation.EndsAt {
 			r = w.s.Reservation.ID
 		}
 		o := &wire.Reserve{ReservationID: r, Username: charge.Username(id("u")), Until: w.now().Wall.Add(d)}
-		w.take(t, w.order(time.Second, o))
+		w.apply(t, w.order(time.Second, o))
 		if w.s.Reservation.ID == o.ReservationID && w.held != o.ReservationID {
-			w.held, w.ends = o.ReservationID, w.s.Reservation.Ends
+			w.held, w.ends = o.ReservationID, w.s.Reservation.EndsAt
 		}
 	case 11:
 		s := charge.SessionID(id("s"))
 		if w.seen[s] {
 			s = fresh // those that ended are kept away by package delivery
 		}
-		w.take(t, w.order(time.Second, &wire.Start{
+		w.apply(t, w.order(time.Second, &wire.Start{
 			SessionID: s, Username: charge.Username(id("u")), ReservationID: charge.ReservationID(pick("", "r1", string(w.s.Reservation.ID))),
 		}))
 	case 12:
 		switch pick("stop", "cancel", "available", "unlock", "local") {
 		case "stop":
-			w.take(t, w.order(time.Second, &wire.Stop{SessionID: max(w.s.Session.ID, charge.SessionID(id("s")))}))
+			w.apply(t, w.order(time.Second, &wire.Stop{SessionID: max(w.s.Session.ID, charge.SessionID(id("s")))}))
 		case "cancel":
-			w.take(t, w.order(time.Second, &wire.CancelReservation{ReservationID: max(w.s.Reservation.ID, "r0")}))
+			w.apply(t, w.order(time.Second, &wire.CancelReservation{ReservationID: max(w.s.Reservation.ID, "r0")}))
 		case "available":
-			w.take(t, w.order(time.Second, &wire.SetAvailability{Available: rapid.Bool().Draw(t, "available")}))
+			w.apply(t, w.order(time.Second, &wire.SetAvailability{Available: rapid.Bool().Draw(t, "available")}))
 		case "unlock":
-			w.take(t, w.order(time.Second, &wire.Unlock{}))
+			w.apply(t, w.order(time.Second, &wire.Unlock{}))
 		default:
-			w.take(t, connector.LocalStop{Now: w.now()})
+			w.apply(t, connector.LocalStop{Now: w.now()})
 		}
 	case 13:
-		w.take(t, connector.FaultSeen{Now: w.now(), Fault: charge.Fault(pick("ground_fault", "emergency_stop", "contactor_welded"))})
+		w.apply(t, connector.FaultSeen{Now: w.now(), Fault: charge.Fault(pick("ground_fault", "emergency_stop", "contactor_welded"))})
 	case 14:
-		w.take(t, connector.FaultGone{Now: w.now(), Fault: charge.Fault(pick("ground_fault", "emergency_stop", "contactor_welded"))})
+		w.apply(t, connector.FaultGone{Now: w.now(), Fault: charge.Fault(pick("ground_fault", "emergency_stop", "contactor_welded"))})
 	case 15:
-		w.take(t, connector.HoldChanged{Now: w.now(), Reason: pick("", "", "late")})
+		w.apply(t, connector.PowerWithheld{Now: w.now(), Reason: pick("", "", "late")})
 	case 16:
 		switch pick("timer", "storage", "shutdown", "reboot") {
 		case "timer":
-			w.take(t, connector.TimerFired{Now: w.now()})
+			w.apply(t, connector.TimerFired{Now: w.now()})
 		case "storage":
-			w.take(t, connector.StorageChanged{Now: w.now(), Full: rapid.Bool().Draw(t, "full")})
+			w.apply(t, connector.StorageChanged{Now: w.now(), Full: rapid.Bool().Draw(t, "full")})
 		case "shutdown":
-			w.take(t, connector.Shutdown{Now: w.now()})
+			w.apply(t, connector.Shutdown{Now: w.now()})
 		default:
 			w.held = ""
 			w.durable[w.saved.Session.ID] = true // what is replayed is on disk
 			w.boot(rapid.Bool().Draw(t, "gap"))
-			w.take(t, connector.Registered{Now: w.now(), Unfinished: w.saved.Unfinished})
+			w.apply(t, connector.Registered{Now: w.now(), Unfinished: w.saved.Unfinished})
 		}
 	}
 }

@@ -36,18 +36,18 @@ type SavedReservation struct {
 
 // SavedSession is a session that is open.
 type SavedSession struct {
-	ID          charge.SessionID     `json:"session_id"`
-	Username    charge.Username      `json:"username,omitempty"`
-	Reservation charge.ReservationID `json:"reservation_id,omitempty"`
-	Tariff      charge.TariffVersion `json:"tariff,omitempty"`
-	Start       charge.WattHours     `json:"register_start_wh"`
-	Started     bool                 `json:"started,omitempty"`
+	ID            charge.SessionID     `json:"session_id"`
+	Username      charge.Username      `json:"username,omitempty"`
+	Reservation   charge.ReservationID `json:"reservation_id,omitempty"`
+	Tariff        charge.TariffVersion `json:"tariff,omitempty"`
+	StartRegister charge.WattHours     `json:"register_start_wh"`
+	Started       bool                 `json:"started,omitempty"`
 	// Ending is why it was about to end: it does not go on after a restart.
 	Ending charge.StopReason `json:"ending,omitempty"`
 }
 
-// ends notes why the session, if there is one, is about to end.
-func (x *SavedSession) ends(why charge.StopReason) {
+// noteEnding notes why the session, if there is one, is about to end.
+func (x *SavedSession) noteEnding(why charge.StopReason) {
 	if x.ID != "" && x.Ending == "" {
 		x.Ending = why
 	}
@@ -64,7 +64,7 @@ type Unfinished struct {
 // changes nothing but the time; one that cannot be read neither. The last
 // record folded once more changes nothing, so a checkpoint may hold it already.
 func Replay(v Saved, rec wire.Record) Saved {
-	v = v.pass(rec)
+	v = v.elapse(rec)
 	if rec.Connector != v.Connector && rec.Connector != 0 {
 		return v
 	}
@@ -86,44 +86,44 @@ func Replay(v Saved, rec wire.Record) Saved {
 			v.Reservation = SavedReservation{}
 		}
 		v.Session = SavedSession{
-			ID: rec.SessionID, Username: p.Username, Reservation: p.ReservationID, Tariff: p.Tariff, Start: p.Register,
+			ID: rec.SessionID, Username: p.Username, Reservation: p.ReservationID, Tariff: p.Tariff, StartRegister: p.Register,
 		}
 		v.Finishing = false
-		v.read(&rec, p.Register)
+		v.noteRegister(&rec, p.Register)
 	case *wire.ChargingStarted:
 		v.Session.Started = true
-		v.read(&rec, p.Register)
+		v.noteRegister(&rec, p.Register)
 	case *wire.MeterRead:
-		v.read(&rec, p.Register)
+		v.noteRegister(&rec, p.Register)
 	case *wire.Suspended:
-		v.read(&rec, p.Register)
+		v.noteRegister(&rec, p.Register)
 	case *wire.Resumed:
-		v.read(&rec, p.Register)
+		v.noteRegister(&rec, p.Register)
 	case *wire.ChargingStopped:
 		v.Session, v.Finishing = SavedSession{}, true
-		v.read(&rec, p.Register)
+		v.noteRegister(&rec, p.Register)
 	case *wire.Unplugged:
 		v.Finishing = false
-		v.Session.ends(charge.StopUnplugged)
+		v.Session.noteEnding(charge.StopUnplugged)
 	case *wire.FaultRaised:
-		v.Session.ends(p.Fault.StopReason())
+		v.Session.noteEnding(p.Fault.StopReason())
 	default: // the rest is read from the hardware, or told again
 	}
 	return v
 }
 
-// read notes a register and when it was written down. That of cp_registered does
+// noteRegister notes a register and when it was written down. That of cp_registered does
 // not count: whose meter it is is judged by the registers of the session.
-func (v *Saved) read(rec *wire.Record, register charge.WattHours) {
+func (v *Saved) noteRegister(rec *wire.Record, register charge.WattHours) {
 	v.Register, v.RegisterAt = register, 0
 	if rec.Clock != charge.ClockUnset {
 		v.RegisterAt = rec.At
 	}
 }
 
-// pass lets the time of a record pass on the reservation. Between two boots
+// elapse lets the time of a record pass on the reservation. Between two boots
 // nobody knows how much did.
-func (v Saved) pass(rec wire.Record) Saved {
+func (v Saved) elapse(rec wire.Record) Saved {
 	if rec.Journal != v.Journal {
 		v.Journal, v.UptimeMS = rec.Journal, 0
 	}
@@ -158,12 +158,12 @@ func (v Saved) accepted(rec wire.Record, p *wire.CommandAccepted) Saved {
 		u.Session = o.SessionID
 	case *wire.Stop:
 		if o.SessionID == v.Session.ID {
-			v.Session.ends(charge.StopRemote)
+			v.Session.noteEnding(charge.StopRemote)
 		}
 	case *wire.SetAvailability:
 		v.Unavailable = !o.Available
 		if !o.Available {
-			v.Session.ends(charge.StopRemote)
+			v.Session.noteEnding(charge.StopRemote)
 		}
 	default:
 	}
@@ -186,9 +186,9 @@ func ReadCheckpoint(raw []byte) ([]Saved, error) {
 	return all, nil
 }
 
-// Recall folds what a boot found on disk, the last checkpoint and the records
+// Restore folds what a boot found on disk, the last checkpoint and the records
 // since, into what each of n connectors must know. An empty checkpoint is none.
-func Recall(checkpoint []byte, since [][]byte, n int) ([]Saved, error) {
+func Restore(checkpoint []byte, since [][]byte, n int) ([]Saved, error) {
 	saved := make([]Saved, n)
 	if len(checkpoint) > 0 {
 		all, err := ReadCheckpoint(checkpoint)

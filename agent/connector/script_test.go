@@ -157,7 +157,7 @@ func (p *player) reboot(wallGap bool) connector.Event {
 		p.journal++
 	}
 	return connector.Booted{
-		Now: p.now(), ID: 1, Policy: p.policy, Saved: p.saved, Pilot: before.Pilot, Reading: before.Meter.Last, Read: before.Meter.Known,
+		Now: p.now(), ID: 1, Policy: p.policy, Saved: p.saved, Pilot: before.Pilot, Reading: before.Meter.Last, HasReading: before.Meter.Known,
 	}
 }
 
@@ -204,7 +204,7 @@ func (p *player) event(w []string) (connector.Event, error) {
 			e.Pilot = charge.PilotState(s[0])
 		}
 		if s := word(2); s == "unreadable" {
-			e.Read = false
+			e.HasReading = false
 		} else if s != "" {
 			n, err := strconv.Atoi(s)
 			if err != nil {
@@ -212,7 +212,7 @@ func (p *player) event(w []string) (connector.Event, error) {
 			}
 			e.Reading.Import = charge.WattHours(n)
 		}
-		e.Reading.Taken = p.at
+		e.Reading.BegunAt = p.at
 		return e, nil
 	case "registered":
 		return connector.Registered{Now: p.now(), Unfinished: p.saved.Unfinished}, nil
@@ -224,11 +224,11 @@ func (p *player) event(w []string) (connector.Event, error) {
 		p.jump += d
 		return connector.TimerFired{Now: p.now()}, err
 	case "pilot":
-		return connector.PilotChanged{Now: p.now(), Pilot: charge.PilotState(w[1][0]), Fresh: "fresh"}, nil
+		return connector.PilotChanged{Now: p.now(), Pilot: charge.PilotState(w[1][0]), NewSession: "fresh"}, nil
 	case "contact":
 		return connector.ContactChanged{Now: p.now(), Closed: w[1] == "closed"}, nil
 	case "hold":
-		return connector.HoldChanged{Now: p.now(), Reason: word(1)}, nil
+		return connector.PowerWithheld{Now: p.now(), Reason: word(1)}, nil
 	case "meter":
 		if w[1] == "fails" {
 			return connector.MeterRead{Now: p.now(), Failed: true}, nil
@@ -236,9 +236,9 @@ func (p *player) event(w []string) (connector.Event, error) {
 		n, err := strconv.Atoi(w[1])
 		if s := word(2); s != "" { // a reading that began earlier
 			began, err := time.ParseDuration(s)
-			return connector.MeterRead{Now: p.now(), Reading: connector.Reading{Taken: began, Import: charge.WattHours(n)}}, err
+			return connector.MeterRead{Now: p.now(), Reading: connector.Reading{BegunAt: began, Import: charge.WattHours(n)}}, err
 		}
-		return connector.MeterRead{Now: p.now(), Reading: connector.Reading{Taken: p.at, Import: charge.WattHours(n), Power: 11_000}}, err
+		return connector.MeterRead{Now: p.now(), Reading: connector.Reading{BegunAt: p.at, Import: charge.WattHours(n), Power: 11_000}}, err
 	case "append_failed":
 		return connector.AppendFailed{Now: p.now(), Token: p.s.Token}, nil
 	case "reserve":

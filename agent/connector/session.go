@@ -7,30 +7,30 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// begin makes a start under way: at once if a vehicle is plugged in, else it
+// beginStart makes a start under way: at once if a vehicle is plugged in, else it
 // waits for one.
-func (t *turn) begin(p Start) {
-	t.s.Start = p
+func (t *transition) beginStart(p PendingStart) {
+	t.s.Pending = p
 	if t.s.Plugged {
-		t.ask()
+		t.requestStartReading()
 		return
 	}
 	t.acceptStart()
 	if p.Reservation == "" {
-		t.s.Start.Ends = t.now.At + PlugWithin
+		t.s.Pending.PlugBy = t.now.At + PlugWithin
 	}
 }
 
-// ask asks the meter for the register from which the session is accounted.
-func (t *turn) ask() {
-	p := &t.s.Start
-	p.Since, p.ReadBy, p.Ends = t.now.At, t.now.At+ReadWithin, 0
-	t.read = true
+// requestStartReading asks the meter for the register from which the session is accounted.
+func (t *transition) requestStartReading() {
+	p := &t.s.Pending
+	p.AskedAt, p.ReadBy, p.PlugBy = t.now.At, t.now.At+ReadWithin, 0
+	t.readMeter = true
 }
 
 // acceptStart writes the acceptance of the order, once.
-func (t *turn) acceptStart() {
-	if p := &t.s.Start; p.Raw != "" {
+func (t *transition) acceptStart() {
+	if p := &t.s.Pending; p.Raw != "" {
 		t.record("", &wire.CommandAccepted{Command: json.RawMessage(p.Raw)})
 		p.Raw = ""
 	}
@@ -38,12 +38,12 @@ func (t *turn) acceptStart() {
 
 // endStart ends a start that has not become a session, if there is one. An
 // order not yet accepted is rejected.
-func (t *turn) endStart(reason string) {
-	p := t.s.Start
+func (t *transition) endStart(reason string) {
+	p := t.s.Pending
 	if p.Session == "" {
 		return
 	}
-	t.s.Start = Start{}
+	t.s.Pending = PendingStart{}
 	if p.Command == "" {
 		return
 	}
@@ -55,10 +55,10 @@ func (t *turn) endStart(reason string) {
 }
 
 // authorize opens the session with the register just read.
-func (t *turn) authorize(register charge.WattHours) {
-	p := t.s.Start
+func (t *transition) authorize(register charge.WattHours) {
+	p := t.s.Pending
 	t.acceptStart()
-	t.s.Start = Start{}
+	t.s.Pending = PendingStart{}
 	by := wire.GrantOrder
 	switch {
 	case p.Reservation != "":
@@ -74,8 +74,8 @@ func (t *turn) authorize(register charge.WattHours) {
 	}
 	t.s.Finishing = false
 	t.s.Session = Session{
-		ID: p.Session, Username: p.Username, Reservation: p.Reservation, Tariff: p.Tariff, Start: register,
-		Sampled: register, SampledAt: t.now.At,
+		ID: p.Session, Username: p.Username, Reservation: p.Reservation, Tariff: p.Tariff, StartRegister: register,
+		SampledRegister: register, SampledAt: t.now.At,
 	}
 	t.record(p.Session, &wire.Authorized{
 		By: by, Username: p.Username, ReservationID: p.Reservation, CommandID: p.Command, Register: register, Tariff: p.Tariff,
@@ -85,9 +85,9 @@ func (t *turn) authorize(register charge.WattHours) {
 	}
 }
 
-// pilot takes a new state of the pilot. E, F and nothing say nothing about the
+// pilotChanged takes a new state of the pilot. E, F and nothing say nothing about the
 // plug.
-func (t *turn) pilot(e PilotChanged) {
+func (t *transition) pilotChanged(e PilotChanged) {
 	was := t.s.Plugged
 	t.s.Pilot = e.Pilot
 	switch {
@@ -100,68 +100,68 @@ func (t *turn) pilot(e PilotChanged) {
 	case was && !t.s.Plugged:
 		t.unplugged()
 	case !was && t.s.Plugged:
-		t.plugged(e.Fresh)
+		t.plugged(e.NewSession)
 	}
 }
 
-func (t *turn) plugged(fresh charge.SessionID) {
+func (t *transition) plugged(fresh charge.SessionID) {
 	t.record(t.s.Session.ID, &wire.PluggedIn{})
 	s := &t.s
 	switch {
-	case s.Life != LifeRunning:
-	case s.Start.Session != "":
-		t.ask()
-	case fresh == "" || t.barred(false) != "":
+	case s.Phase != PhaseRunning:
+	case s.Pending.Session != "":
+		t.requestStartReading()
+	case fresh == "" || t.refusal(false) != "":
 	case s.Reservation.ID != "" && s.Policy.ReservedPlugStarts:
 		r := s.Reservation
-		t.begin(Start{Session: fresh, Username: r.Username, Reservation: r.ID, Tariff: r.Tariff})
+		t.beginStart(PendingStart{Session: fresh, Username: r.Username, Reservation: r.ID, Tariff: r.Tariff})
 	case s.Reservation.ID == "" && s.Policy.FreeVend:
-		t.begin(Start{Session: fresh})
+		t.beginStart(PendingStart{Session: fresh})
 	}
 }
 
 // unplugged ends the session. A start that was asking the meter waits for the
 // plug again, if an order stands behind it.
-func (t *turn) unplugged() {
+func (t *transition) unplugged() {
 	s := &t.s
 	t.record(s.Session.ID, &wire.Unplugged{})
 	s.Finishing = false
-	t.endSession(charge.StopUnplugged)
-	if p := s.Start; p.Session == "" {
+	t.beginEnding(charge.StopUnplugged)
+	if p := s.Pending; p.Session == "" {
 		return
 	} else if p.Command == "" {
-		s.Start = Start{}
+		s.Pending = PendingStart{}
 		return
 	}
-	s.Start.ReadBy = 0
+	s.Pending.ReadBy = 0
 	t.acceptStart()
-	if s.Start.Reservation == "" {
-		s.Start.Ends = t.now.At + PlugWithin
+	if s.Pending.Reservation == "" {
+		s.Pending.PlugBy = t.now.At + PlugWithin
 	}
 }
 
-// contact takes a new measured state of the contactor.
-func (t *turn) contact(closed bool) {
+// contactChanged takes a new measured state of the contactor.
+func (t *transition) contactChanged(closed bool) {
 	t.s.Closed = closed
 	x := &t.s.Session
 	switch {
 	case x.ID == "":
 	case x.Ending.Reason != "":
 		if !closed && !x.Ending.Opened {
-			t.opened()
+			t.requestFinalReading()
 		}
 	case closed && t.s.Commanded && x.Flow != FlowOn:
-		t.flows()
+		t.powerOn()
 	case !closed && x.Flow == FlowOn:
-		t.suspend()
+		t.suspendSession()
 	}
 }
 
-// flows says that power flows, for the first time or again.
-func (t *turn) flows() {
+// powerOn says that power flows, for the first time or again.
+func (t *transition) powerOn() {
 	x := &t.s.Session
 	x.Flow = FlowOn
-	register := max(t.s.Meter.Last.Import, x.Start)
+	register := max(t.s.Meter.Last.Import, x.StartRegister)
 	if x.Started {
 		t.record(x.ID, &wire.Resumed{Register: register})
 		return
@@ -170,19 +170,19 @@ func (t *turn) flows() {
 	t.record(x.ID, &wire.ChargingStarted{Register: register, ReservationID: x.Reservation, Username: x.Username})
 }
 
-// suspend says that power stops for now, and who wants it so.
-func (t *turn) suspend() {
+// suspendSession says that power stops for now, and who wants it so.
+func (t *transition) suspendSession() {
 	s := &t.s
 	x := &s.Session
 	x.Flow, x.ByEV = FlowSuspended, s.Pilot == charge.PilotB
-	p := &wire.Suspended{By: "evse", Register: max(s.Meter.Last.Import, x.Start)}
+	p := &wire.Suspended{By: "evse", Register: max(s.Meter.Last.Import, x.StartRegister)}
 	switch {
 	case x.ByEV:
 		p.By = "ev"
-	case s.Life == LifeStopping:
+	case s.Phase == PhaseStopping:
 		p.Reason = "shutdown"
-	case s.Hold != "":
-		p.Reason = s.Hold
+	case s.Withheld != "":
+		p.Reason = s.Withheld
 	case s.Pilot == charge.PilotD:
 		p.Reason = "no_ventilation"
 	default:
@@ -191,33 +191,33 @@ func (t *turn) suspend() {
 	t.record(x.ID, p)
 }
 
-// endSession begins to end the open session, if there is one: the contactor
+// beginEnding begins to end the open session, if there is one: the contactor
 // opens now, the account is closed with a register read after it.
-func (t *turn) endSession(why charge.StopReason) {
+func (t *transition) beginEnding(why charge.StopReason) {
 	x := &t.s.Session
 	if x.ID == "" || x.Ending.Reason != "" {
 		return
 	}
-	x.Ending.Reason, x.Ending.Since, x.Ending.By = why, t.now.At, t.now.At+ReadWithin
+	x.Ending.Reason, x.Ending.BegunAt, x.Ending.ReadBy = why, t.now.At, t.now.At+ReadWithin
 	if !t.s.Closed && !t.s.Commanded {
-		t.opened()
+		t.requestFinalReading()
 	}
 }
 
-// opened asks for the last register of a session that ends.
-func (t *turn) opened() {
+// requestFinalReading asks for the last register of a session that ends.
+func (t *transition) requestFinalReading() {
 	d := &t.s.Session.Ending
 	d.Opened, d.OpenedAt = true, t.now.At
-	t.read = true
+	t.readMeter = true
 }
 
-// stopped closes the session's account.
-func (t *turn) stopped(register charge.WattHours) {
+// closeSession closes the session's account.
+func (t *transition) closeSession(register charge.WattHours) {
 	x := t.s.Session
 	t.s.Session = Session{}
 	t.s.Finishing = t.s.Plugged
 	t.record(x.ID, &wire.ChargingStopped{
-		Reason: x.Ending.Reason, Start: x.Start, Register: max(register, x.Start), OtherMeter: x.Torn != "",
+		Reason: x.Ending.Reason, Start: x.StartRegister, Register: max(register, x.StartRegister), OtherMeter: x.OtherMeter != "",
 		Username: x.Username, ReservationID: x.Reservation, Tariff: x.Tariff,
 	})
 	if x.Ending.Command != "" {
@@ -227,13 +227,13 @@ func (t *turn) stopped(register charge.WattHours) {
 
 // shutdown takes no more work. A session goes on after the restart or ends
 // here, by policy.
-func (t *turn) shutdown() {
-	if t.s.Life != LifeRunning {
+func (t *transition) shutdown() {
+	if t.s.Phase != PhaseRunning {
 		return
 	}
 	t.endStart("reboot")
-	t.s.Life = LifeStopping
+	t.s.Phase = PhaseStopping
 	if !t.s.Policy.Resume {
-		t.endSession(charge.StopReboot)
+		t.beginEnding(charge.StopReboot)
 	}
 }

@@ -17,17 +17,17 @@ const (
 	BootReadWithin = 30 * time.Second
 	// ClockWithin is how long a reservation found at boot waits for a clock.
 	ClockWithin = 2 * time.Minute
-	// settled is how long a contactor may move after a command; what it shows
+	// moveWithin is how long a contactor may move after a command; what it shows
 	// later is where it stays.
-	settled = 250 * time.Millisecond
-	// skew is how far beyond its end the synced wall clock must be to end a
+	moveWithin = 250 * time.Millisecond
+	// clockSkew is how far beyond its end the synced wall clock must be to end a
 	// reservation that the monotonic clock still holds.
-	skew = 30 * time.Second
+	clockSkew = 30 * time.Second
 	// meterFailures in a row are a fault.
 	meterFailures = 3
-	// meterAgrees readings in a row that go on from each other, and not from the
+	// consistentReadings readings in a row that go on from each other, and not from the
 	// one before them, are those of the meter there is now.
-	meterAgrees = 10
+	consistentReadings = 10
 )
 
 // Policy is what the owner of the charging point decided.
@@ -60,14 +60,14 @@ type Policy struct {
 type State struct {
 	ID     charge.ConnectorID
 	Policy Policy
-	Life   Life
+	Phase  Phase
 
 	Pilot     charge.PilotState
 	Plugged   bool   // by the pilot; kept while it reads E, F or nothing
 	Closed    bool   // as measured
 	Commanded bool   // power is permitted
 	Offered   bool   // the vehicle is told that it may ask
-	Hold      string // why the safety loop withholds power for now; empty: it does not
+	Withheld  string // why the safety loop withholds power for now; empty: it does not
 	Faults    charge.FaultSet
 
 	StorageFull bool // no new session may start
@@ -76,7 +76,7 @@ type State struct {
 
 	Meter       Meter
 	Reservation Reservation
-	Start       Start
+	Pending     PendingStart
 	Session     Session
 
 	Reported charge.Status // the status as last written down
@@ -84,30 +84,30 @@ type State struct {
 	Timer    time.Duration // as last asked for; 0: none
 }
 
-// Life is where the connector stands between boot and shutdown.
-type Life int
+// Phase is where the connector stands between boot and shutdown.
+type Phase int
 
 // The lives of a connector.
 const (
-	LifeNew      Life = iota
-	LifeBooted        // restored, not yet registered: nothing is written
-	LifeRunning       // registered
-	LifeStopping      // no new work
+	PhaseNew      Phase = iota
+	PhaseBooted         // restored, not yet registered: nothing is written
+	PhaseRunning        // registered
+	PhaseStopping       // no new work
 )
 
 // Meter is what is known of the meter.
 type Meter struct {
-	Last     Reading
-	Known    bool
-	Failures int     // in a row
-	Refused  bool    // the last reading was not believed
-	Other    Reading // the last one not believed
-	Agreed   int     // so many not believed in a row go on from each other
+	Last         Reading
+	Known        bool
+	Failures     int     // in a row
+	Rejected     bool    // the last reading was not believed
+	LastRejected Reading // the last one not believed
+	Consistent   int     // so many not believed in a row go on from each other
 }
 
 // Reading is one reading of the meter.
 type Reading struct {
-	Taken       time.Duration // when the reading began, since the boot
+	BegunAt     time.Duration // when the reading began, since the boot
 	Import      charge.WattHours
 	Power       charge.Watts
 	Current     charge.MilliAmps
@@ -121,23 +121,23 @@ type Reservation struct {
 	Username charge.Username
 	Until    charge.Time
 	Tariff   charge.TariffVersion
-	Ends     time.Duration // since the boot, by the monotonic clock
+	EndsAt   time.Duration // since the boot, by the monotonic clock
 	NoClock  bool          // found at boot without a clock: Ends is ClockWithin
 	left     time.Duration // of the monotonic clock, as found at boot
 }
 
-// Start is a session about to begin: it waits for the plug or for the meter.
+// PendingStart is a session about to begin: it waits for the plug or for the meter.
 // None is under way when Session is empty.
-type Start struct {
+type PendingStart struct {
 	Session     charge.SessionID
 	Username    charge.Username
 	Reservation charge.ReservationID
 	Tariff      charge.TariffVersion
 	Command     charge.CommandID // empty when a policy starts it
 	Raw         string           // the command, until its acceptance is written
-	Ends        time.Duration    // of waiting for the plug; 0: with the reservation
+	PlugBy      time.Duration    // of waiting for the plug; 0: with the reservation
 	ReadBy      time.Duration    // of waiting for the meter; 0: not yet
-	Since       time.Duration    // when the meter was asked
+	AskedAt     time.Duration    // when the meter was asked
 }
 
 // Flow says whether power flows in a session.
@@ -152,56 +152,58 @@ const (
 
 // Session is the session that is open. There is none when ID is empty.
 type Session struct {
-	ID          charge.SessionID
-	Username    charge.Username
-	Reservation charge.ReservationID
-	Tariff      charge.TariffVersion
-	Start       charge.WattHours // the register at the grant
-	Token       Token            // of the Append that holds the grant
-	Granted     bool             // the grant is durable
-	Started     bool             // power has flowed
-	Flow        Flow
-	ByEV        bool // suspended by the vehicle
-	Sampled     charge.WattHours
-	SampledAt   time.Duration
-	Ending      Ending
-	Torn        string           // why the meter of this boot is not that of the session; it ends at LastGood
-	LastGood    charge.WattHours // the last register of the boots before, when Torn
+	ID              charge.SessionID
+	Username        charge.Username
+	Reservation     charge.ReservationID
+	Tariff          charge.TariffVersion
+	StartRegister   charge.WattHours // the register at the grant
+	GrantToken      Token            // of the Append that holds the grant
+	Granted         bool             // the grant is durable
+	Started         bool             // power has flowed
+	Flow            Flow
+	ByEV            bool // suspended by the vehicle
+	SampledRegister charge.WattHours
+	SampledAt       time.Duration
+	Ending          Ending
+	OtherMeter      string           // why the meter of this boot is not that of the session; it ends at LastGood
+	LastRegister    charge.WattHours // the last register of the boots before, when Torn
 }
 
 // Ending is a session that waits for its last register. It has not begun when
 // Reason is empty.
 type Ending struct {
 	Reason   charge.StopReason
-	Since    time.Duration
-	By       time.Duration    // then the last good register serves
+	BegunAt  time.Duration
+	ReadBy   time.Duration    // then the last good register serves
 	Opened   bool             // the contactor was seen open
 	OpenedAt time.Duration    // only a reading begun after it counts
 	Command  charge.CommandID // the STOP that is finished with it
 }
 
-// asks reports whether the vehicle asks for power that this point may give.
-func (s *State) asks() bool {
+// requestsPower reports whether the vehicle asks for power that this point may give.
+func (s *State) requestsPower() bool {
 	return s.Pilot == charge.PilotC || s.Pilot == charge.PilotD && s.Policy.Vent
 }
 
 // mayHavePower reports whether the contactor may be closed.
-func (s *State) mayHavePower() bool { return s.mayBeOffered() && s.Plugged && s.asks() && s.Hold == "" }
+func (s *State) mayHavePower() bool {
+	return s.mayBeOffered() && s.Plugged && s.requestsPower() && s.Withheld == ""
+}
 
 // mayBeOffered reports whether the vehicle may be told to ask for power.
 func (s *State) mayBeOffered() bool {
-	return s.Life == LifeRunning && s.Session.Granted && s.Session.Ending.Reason == "" && s.Faults.Empty() && !s.Unavailable
+	return s.Phase == PhaseRunning && s.Session.Granted && s.Session.Ending.Reason == "" && s.Faults.Empty() && !s.Unavailable
 }
 
-// Quiet reports that nothing is under way that would soon be written down: a
+// NothingPending reports that nothing is under way that would soon be written down: a
 // shutdown need not wait any longer.
-func (s State) Quiet() bool { return s.Session.Ending.Reason == "" && s.Start.Session == "" }
+func (s State) NothingPending() bool { return s.Session.Ending.Reason == "" && s.Pending.Session == "" }
 
 // deadline is the next time at which something ends by itself; 0: nothing
 // does.
 func (s *State) deadline() time.Duration {
 	var next time.Duration
-	for _, d := range [...]time.Duration{s.Reservation.Ends, s.Start.Ends, s.Start.ReadBy, s.Session.Ending.By} {
+	for _, d := range [...]time.Duration{s.Reservation.EndsAt, s.Pending.PlugBy, s.Pending.ReadBy, s.Session.Ending.ReadBy} {
 		if d > 0 && (next == 0 || d < next) {
 			next = d
 		}

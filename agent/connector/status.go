@@ -33,7 +33,7 @@ func (s *State) sessionStatus() charge.Status {
 		return charge.StatusCharging
 	case s.Session.Flow == FlowSuspended && s.Session.ByEV, s.Session.Flow != FlowSuspended && s.Pilot == charge.PilotB:
 		return charge.StatusSuspendedEV
-	case s.Session.Flow == FlowSuspended, s.Hold != "":
+	case s.Session.Flow == FlowSuspended, s.Withheld != "":
 		return charge.StatusSuspendedEVSE
 	}
 	return charge.StatusPreparing

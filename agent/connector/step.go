@@ -5,125 +5,125 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// turn is one step: the state as it becomes, and what is to be done.
-type turn struct {
-	s       State
-	now     Now
-	records []Record
-	open    bool // open, whatever was commanded
-	read    bool
+// transition is one step: the state as it becomes, and what is to be done.
+type transition struct {
+	s         State
+	now       Now
+	records   []Record
+	openNow   bool // open, whatever was commanded
+	readMeter bool
 }
 
 // Step takes one event. It is total: every event is defined in every state.
 // Whatever has ended by the time of the event ends first.
 func Step(s State, e Event) (State, []Effect) {
-	t := &turn{s: s, now: e.when()}
+	t := &transition{s: s, now: e.when()}
 	if b, ok := e.(Booted); ok {
 		t.booted(b)
-		return t.end()
+		return t.effects()
 	}
-	if s.Life == LifeNew {
+	if s.Phase == PhaseNew {
 		_, fault := e.(FaultSeen)
-		t.open = fault
-		return t.end()
+		t.openNow = fault
+		return t.effects()
 	}
-	t.due()
+	t.endOverdue()
 	t.handle(e)
-	return t.end()
+	return t.effects()
 }
 
-func (t *turn) handle(e Event) {
+func (t *transition) handle(e Event) {
 	switch e := e.(type) {
 	case Booted: // taken by Step
 	case Registered:
 		t.registered(e)
 	case PilotChanged:
-		t.pilot(e)
+		t.pilotChanged(e)
 	case ContactChanged:
-		t.contact(e.Closed)
-	case HoldChanged:
-		t.s.Hold = e.Reason
+		t.contactChanged(e.Closed)
+	case PowerWithheld:
+		t.s.Withheld = e.Reason
 	case MeterRead:
-		t.meter(e)
+		t.meterRead(e)
 	case CommandReceived:
 		t.command(e)
 	case FaultSeen:
-		t.raise(e.Fault, e.Detail)
+		t.raiseFault(e.Fault, e.Detail)
 	case FaultGone:
-		t.clear(e.Fault)
+		t.clearFault(e.Fault)
 	case Appended:
-		if t.s.Session.ID != "" && e.Token == t.s.Session.Token {
+		if t.s.Session.ID != "" && e.Token == t.s.Session.GrantToken {
 			t.s.Session.Granted = true
 		}
 	case AppendFailed:
-		t.raise(charge.FaultJournal, "the journal takes no more records")
+		t.raiseFault(charge.FaultJournal, "the journal takes no more records")
 	case StorageChanged:
 		t.s.StorageFull = e.Full
 	case TimerFired: // due has done it
 	case LocalStop:
-		t.endSession(charge.StopLocal)
+		t.beginEnding(charge.StopLocal)
 		t.endStart("stopped")
 	case Shutdown:
 		t.shutdown()
 	}
 }
 
-// due ends what ends by itself. Before registration nothing could be written
+// endOverdue ends what ends by itself. Before registration nothing could be written
 // about it.
-func (t *turn) due() {
-	if t.s.Life < LifeRunning {
+func (t *transition) endOverdue() {
+	if t.s.Phase < PhaseRunning {
 		return
 	}
 	at := t.now.At
 	if r := &t.s.Reservation; r.ID != "" {
 		t.learnClock(r)
-		late := t.now.Clock == charge.ClockSynced && t.now.Wall.Sub(r.Until) > skew
+		late := t.now.Clock == charge.ClockSynced && t.now.Wall.Sub(r.Until) > clockSkew
 		switch {
-		case at >= r.Ends && r.NoClock:
+		case at >= r.EndsAt && r.NoClock:
 			t.endReservation(charge.ReservationClockUnset)
-		case at >= r.Ends, late:
+		case at >= r.EndsAt, late:
 			t.endReservation(charge.ReservationExpired)
 		}
 	}
-	if p := &t.s.Start; p.Session != "" {
+	if p := &t.s.Pending; p.Session != "" {
 		switch {
 		case p.ReadBy > 0 && at >= p.ReadBy:
 			t.endStart("meter_failed")
-		case p.Ends > 0 && at >= p.Ends:
+		case p.PlugBy > 0 && at >= p.PlugBy:
 			t.endStart("not_plugged")
 		}
 	}
-	if d := &t.s.Session.Ending; d.Reason != "" && at >= d.By {
-		t.stopped(t.s.Meter.Last.Import)
+	if d := &t.s.Session.Ending; d.Reason != "" && at >= d.ReadBy {
+		t.closeSession(t.s.Meter.Last.Import)
 	}
 }
 
 // record adds a record of the connector; before registration there is none.
-func (t *turn) record(session charge.SessionID, p wire.Payload) {
-	if t.s.Life >= LifeRunning {
+func (t *transition) record(session charge.SessionID, p wire.Payload) {
+	if t.s.Phase >= PhaseRunning {
 		t.records = append(t.records, Record{Session: session, Payload: p})
 	}
 }
 
-// end derives what follows from the state and puts the effects in their order.
-func (t *turn) end() (State, []Effect) {
+// effects derives what follows from the state and puts the effects in their order.
+func (t *transition) effects() (State, []Effect) {
 	s := &t.s
 	power := s.mayHavePower()
 	if s.Session.Flow == FlowOn && s.Session.Ending.Reason == "" && !power {
-		t.suspend()
+		t.suspendSession()
 	}
-	if status := Status(*s); s.Life >= LifeRunning && status != s.Reported {
+	if status := Status(*s); s.Phase >= PhaseRunning && status != s.Reported {
 		t.record(s.Session.ID, &wire.StatusChanged{Status: status, Was: s.Reported})
 		s.Reported = status
 	}
 	var out []Effect
-	if t.open || s.Commanded && !power {
+	if t.openNow || s.Commanded && !power {
 		out, s.Commanded = append(out, OpenContactor{}), false
 	}
 	if len(t.records) > 0 {
 		s.Token++
-		if s.Session.ID != "" && s.Session.Token == 0 && !s.Session.Granted {
-			s.Session.Token = s.Token
+		if s.Session.ID != "" && s.Session.GrantToken == 0 && !s.Session.Granted {
+			s.Session.GrantToken = s.Token
 		}
 		out = append(out, Append{Token: s.Token, Records: t.records})
 	}
@@ -133,7 +133,7 @@ func (t *turn) end() (State, []Effect) {
 	if power && !s.Commanded {
 		out, s.Commanded = append(out, CloseContactor{}), true
 	}
-	if t.read {
+	if t.readMeter {
 		out = append(out, ReadMeter{})
 	}
 	if next := s.deadline(); next != s.Timer {

@@ -71,15 +71,15 @@ func (p *player) play(t *testing.T, line string) []connector.Effect {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if b, ok := e.(connector.Booted); ok && line == "boot" && p.s.Life == connector.LifeNew {
+	if b, ok := e.(connector.Booted); ok && line == "boot" && p.s.Phase == connector.PhaseNew {
 		e = b
 	}
 	return p.step(e)
 }
 
-// TestEveryStateMeetsEveryEvent: nothing panics, every command is answered,
+// TestEveryEventInEveryState: nothing panics, every command is answered,
 // every status is one of the list, and the state never depends on who looks.
-func TestEveryStateMeetsEveryEvent(t *testing.T) {
+func TestEveryEventInEveryState(t *testing.T) {
 	for place := range places {
 		for _, kind := range kinds {
 			t.Run(place+"/"+strings.ReplaceAll(kind, " ", "_"), func(t *testing.T) {
@@ -87,13 +87,13 @@ func TestEveryStateMeetsEveryEvent(t *testing.T) {
 				if kind == "boot" { // in a life that has begun: no effect
 					before := p.s
 					after, effects := connector.Step(p.s, connector.Booted{Now: p.now(), ID: 7, Saved: connector.Saved{Unavailable: true}})
-					if p.s.Life != connector.LifeNew && (after != before || len(effects) > 0) {
+					if p.s.Phase != connector.PhaseNew && (after != before || len(effects) > 0) {
 						t.Fatalf("a second boot: got %v", effects)
 					}
 					return
 				}
 				before := p.s
-				running := p.s.Life >= connector.LifeRunning
+				running := p.s.Phase >= connector.PhaseRunning
 				effects := p.play(t, kind)
 				if s := connector.Status(p.s); !s.Valid() {
 					t.Errorf("status %q", s)
@@ -131,7 +131,7 @@ func answered(effects []connector.Effect) bool {
 
 // underWay reports whether an order became a start that asks the meter.
 func underWay(s, before connector.State) bool {
-	return s.Start.ReadBy > 0 && s.Start != before.Start
+	return s.Pending.ReadBy > 0 && s.Pending != before.Pending
 }
 
 // TestPowerOnlyFromThePermittedPlaces lists where the contactor may be closed.
@@ -166,7 +166,7 @@ func TestReplayIgnoresWhatItCannotRead(t *testing.T) {
 func TestAllConnectorsAtOnce(t *testing.T) {
 	p := playerAt(t, "idle")
 	e := p.order(time.Second, &wire.SetAvailability{})
-	e.Part = true
+	e.AllConnectors = true
 	if effects := p.step(e); answered(effects) || connector.Status(p.s) != charge.StatusUnavailable {
 		t.Errorf("got %v and %s, want no answer and unavailable", effects, connector.Status(p.s))
 	}

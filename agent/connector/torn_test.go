@@ -12,7 +12,7 @@ import (
 // A session that finds another meter at the boot, or wakes up in another box,
 // ends at the last register that was its own, whatever the policy; what this
 // boot's meter says is believed where the time away explains it.
-func TestSessionMeetsAnotherMeter(t *testing.T) {
+func TestSessionEndsAtAnotherMeter(t *testing.T) {
 	t.Parallel()
 	const at = charge.Time(1_800_000_000_000)
 	for _, tc := range []struct {
@@ -34,11 +34,11 @@ func TestSessionMeetsAnotherMeter(t *testing.T) {
 			now := connector.Now{Wall: at.Add(tc.away), Clock: tc.clock}
 			saved := connector.Saved{
 				Connector: 1, Register: 5000, RegisterAt: at,
-				Session: connector.SavedSession{ID: "s1", Username: "anna", Start: 4000, Started: true},
+				Session: connector.SavedSession{ID: "s1", Username: "anna", StartRegister: 4000, Started: true},
 			}
 			s, _ := connector.Step(connector.State{}, connector.Booted{
 				Now: now, ID: 1, Policy: connector.Policy{Rated: 150_000}, Saved: saved, Pilot: charge.PilotB,
-				Reading: connector.Reading{Import: tc.register}, Read: true,
+				Reading: connector.Reading{Import: tc.register}, HasReading: true,
 			})
 			_, effects := connector.Step(s, connector.Registered{Now: now})
 			var stopped *wire.ChargingStopped
@@ -67,7 +67,7 @@ func TestSessionMeetsAnotherMeter(t *testing.T) {
 // Two starts in a row: what the meter gained is judged by the time since its
 // register was written down, not since the last record, which may be that of a
 // start that got no further.
-func TestSessionMeetsItsOwnMeterAtTheSecondStart(t *testing.T) {
+func TestSessionFindsItsOwnMeterAtTheSecondStart(t *testing.T) {
 	t.Parallel()
 	const at = charge.Time(1_800_000_000_000)
 	saved := connector.Saved{Connector: 1}
@@ -90,7 +90,7 @@ func TestSessionMeetsItsOwnMeterAtTheSecondStart(t *testing.T) {
 	now := connector.Now{Wall: at.Add(12*time.Minute + 2*time.Second), Clock: charge.ClockSynced}
 	s, _ := connector.Step(connector.State{}, connector.Booted{
 		Now: now, ID: 1, Policy: connector.Policy{Rated: 22_000}, Saved: saved, Pilot: charge.PilotB,
-		Reading: connector.Reading{Import: 7500}, Read: true,
+		Reading: connector.Reading{Import: 7500}, HasReading: true,
 	})
 	_, effects := connector.Step(s, connector.Registered{Now: now})
 	for _, e := range effects {

@@ -1,18 +1,18 @@
 package delivery
 
-// stepHeard is the table of acknowledgements in docs/PROTOCOL.md.
-func stepHeard(s State, e Heard) (State, []Effect) {
+// stepAck is the table of acknowledgements in docs/PROTOCOL.md.
+func stepAck(s State, e AckReceived) (State, []Effect) {
 	if e.Ack.Central.Less(s.Position.Central) {
 		s.Counts.AcksOld++
 		return s, nil
 	}
 	s.End = max(s.End, e.Held.Last())
-	var f find
+	var f location
 	if e.Ack.Journal != nil {
-		f = e.Held.find(*e.Ack.Journal, e.Ack.Seq)
-		if f.known && f.beyond && *e.Ack.Journal == e.Held.Present {
+		f = e.Held.locate(*e.Ack.Journal, e.Ack.Seq)
+		if f.held && f.pastEnd && *e.Ack.Journal == e.Held.Present {
 			s.Counts.AcksForeign++
-			s.foreign = true
+			s.foreignAck = true
 			return s, nil
 		}
 	}
@@ -22,34 +22,34 @@ func stepHeard(s State, e Heard) (State, []Effect) {
 	if s.Position.Central.Less(e.Ack.Central) {
 		return stepNewCentral(s, e, f)
 	}
-	if !f.known || f.index <= s.Acked {
+	if !f.held || f.index <= s.Acked {
 		s.Counts.AcksSame++
-		if f.known && f.beyond {
-			return s.rollback(nil, e.Held, f, e.Ack.Seq)
+		if f.held && f.pastEnd {
+			return s.reportRollback(nil, e.Held, f, e.Ack.Seq)
 		}
 		return s, nil
 	}
-	return s.moveTo(e, f)
+	return s.setPosition(e, f)
 }
 
 // stepNewCentral takes the position a later life of Central names, back or
 // forth: what it does not hold any more must be said again.
-func stepNewCentral(s State, e Heard, f find) (State, []Effect) {
-	if !f.known {
+func stepNewCentral(s State, e AckReceived, f location) (State, []Effect) {
+	if !f.held {
 		f.index = e.Held.First() - 1
 	}
-	s.foreign = false
-	return s.moveTo(e, f)
+	s.foreignAck = false
+	return s.setPosition(e, f)
 }
 
-func (s State) moveTo(e Heard, f find) (State, []Effect) {
+func (s State) setPosition(e AckReceived, f location) (State, []Effect) {
 	was := s.Acked
 	s.Position = Position{Central: e.Ack.Central}
-	if f.known {
+	if f.held {
 		s.Position.Journal, s.Position.Seq = *e.Ack.Journal, e.Ack.Seq
 	}
 	var out []Effect
-	if f.known && f.beyond { // of an older journal: the present one was ruled out
+	if f.held && f.pastEnd { // of an older journal: the present one was ruled out
 		if p := e.Held.Position(f.index); p != nil {
 			s.Position.Seq = p.Seq
 		}
@@ -67,8 +67,8 @@ func (s State) moveTo(e Heard, f find) (State, []Effect) {
 	default:
 		s.Counts.AcksSame++
 	}
-	if f.known && f.beyond {
-		return s.rollback(out, e.Held, f, e.Ack.Seq)
+	if f.held && f.pastEnd {
+		return s.reportRollback(out, e.Held, f, e.Ack.Seq)
 	}
 	return s, out
 }

@@ -56,30 +56,30 @@ func TestAckTable(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			s, _ := delivery.Step(delivery.State{}, delivery.Booted{Held: disk(), Position: held})
 			s, _ = delivery.Step(s, delivery.Connected{})
-			s, effects := delivery.Step(s, delivery.Heard{Ack: tc.ack, Held: disk()})
+			s, effects := delivery.Step(s, delivery.AckReceived{Ack: tc.ack, Held: disk()})
 			got := want{
 				acked: s.Acked, position: s.Position,
-				saved:  find[delivery.SavePosition](effects) != nil,
-				rolled: find[delivery.RolledBack](effects) != nil,
+				saved:  location[delivery.SavePosition](effects) != nil,
+				rolled: location[delivery.RolledBack](effects) != nil,
 				alarm:  s.Alarm(0) != "",
 			}
 			if got != tc.want {
 				t.Errorf("got  %+v\nwant %+v", got, tc.want)
 			}
-			if save := find[delivery.SavePosition](effects); save != nil && (save.Position != s.Position || save.Index != s.Acked) {
+			if save := location[delivery.SavePosition](effects); save != nil && (save.Position != s.Position || save.Index != s.Acked) {
 				t.Errorf("saved %+v, but the position is %+v at %d", *save, s.Position, s.Acked)
 			}
 		})
 	}
 }
 
-func TestRollbackIsToldOnce(t *testing.T) {
+func TestRollbackIsReportedOnce(t *testing.T) {
 	s, _ := delivery.Step(delivery.State{}, delivery.Booted{Held: disk()})
 	told := 0
 	for range 3 {
 		var effects []delivery.Effect
-		s, effects = delivery.Step(s, delivery.Heard{Ack: ack(epoch(1), "B", 9), Held: disk()})
-		if r := find[delivery.RolledBack](effects); r != nil {
+		s, effects = delivery.Step(s, delivery.AckReceived{Ack: ack(epoch(1), "B", 9), Held: disk()})
+		if r := location[delivery.RolledBack](effects); r != nil {
 			told++
 			if r.Journal != "B" || r.Central != 9 || r.Held != 3 {
 				t.Errorf("told %+v, want journal B, 9 at Central, 3 held", *r)
@@ -93,11 +93,11 @@ func TestRollbackIsToldOnce(t *testing.T) {
 
 func TestAForeignWriterIsForgottenByALaterCentral(t *testing.T) {
 	s, _ := delivery.Step(delivery.State{}, delivery.Booted{Held: disk()})
-	s, _ = delivery.Step(s, delivery.Heard{Ack: ack(epoch(1), "C", 9), Held: disk()})
+	s, _ = delivery.Step(s, delivery.AckReceived{Ack: ack(epoch(1), "C", 9), Held: disk()})
 	if s.Alarm(0) == "" || s.Counts.AcksForeign != 1 {
 		t.Fatal("no alarm for records that were never written")
 	}
-	s, _ = delivery.Step(s, delivery.Heard{Ack: ack(epoch(2), "C", 1), Held: disk()})
+	s, _ = delivery.Step(s, delivery.AckReceived{Ack: ack(epoch(2), "C", 1), Held: disk()})
 	if s.Alarm(0) != "" {
 		t.Errorf("still an alarm: %s", s.Alarm(0))
 	}

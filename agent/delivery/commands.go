@@ -14,9 +14,9 @@ const (
 	maxEndedIDs = 2048
 )
 
-// skew is how far beyond its end the wall clock must be to refuse a command:
+// clockSkew is how far beyond its end the wall clock must be to refuse a command:
 // the clocks of Central and of the charging point differ.
-const skew = 30 * time.Second
+const clockSkew = 30 * time.Second
 
 // VerdictKind says what is to become of a command.
 type VerdictKind int
@@ -83,12 +83,12 @@ type Commands struct {
 	journal charge.JournalID
 	// central is the highest epoch a command named.
 	central charge.Epoch
-	// last is the greatest n heard of it, per connector.
-	last     map[charge.ConnectorID]uint64
-	known    remembered[charge.CommandID]
-	sessions remembered[charge.SessionID]
-	reserved remembered[charge.ReservationID]
-	Counts   CommandCounts
+	// lastN is the greatest n heard of it, per connector.
+	lastN             map[charge.ConnectorID]uint64
+	knownIDs          boundedSet[charge.CommandID]
+	endedSessions     boundedSet[charge.SessionID]
+	endedReservations boundedSet[charge.ReservationID]
+	Counts            CommandCounts
 }
 
 // CommandCounts are the commands of this boot.
@@ -104,23 +104,23 @@ func (c CommandCounts) Refused() uint64 { return c.Received - c.By[Run] - c.By[K
 func NewCommands(cp charge.CPID, journal charge.JournalID) *Commands {
 	return &Commands{
 		cp: cp, journal: journal,
-		last:     map[charge.ConnectorID]uint64{},
-		known:    newRemembered[charge.CommandID](maxKnownIDs),
-		sessions: newRemembered[charge.SessionID](maxEndedIDs),
-		reserved: newRemembered[charge.ReservationID](maxEndedIDs),
+		lastN:             map[charge.ConnectorID]uint64{},
+		knownIDs:          newBoundedSet[charge.CommandID](maxKnownIDs),
+		endedSessions:     newBoundedSet[charge.SessionID](maxEndedIDs),
+		endedReservations: newBoundedSet[charge.ReservationID](maxEndedIDs),
 	}
 }
 
-// Judge decides about one command and remembers it. It judges no content: Run
+// Decide decides about one command and remembers it. It judges no content: Run
 // means that the connector decides.
-func (c *Commands) Judge(r Receipt) Verdict {
-	v := c.judge(r)
+func (c *Commands) Decide(r Receipt) Verdict {
+	v := c.decide(r)
 	c.Counts.Received++
 	c.Counts.By[v.Kind]++
 	return v
 }
 
-func (c *Commands) judge(r Receipt) Verdict {
+func (c *Commands) decide(r Receipt) Verdict {
 	cmd, err := wire.DecodeCommand(r.Raw)
 	if err != nil {
 		return Verdict{Kind: Malformed, Err: err, Reason: "malformed"}
@@ -130,17 +130,17 @@ func (c *Commands) judge(r Receipt) Verdict {
 		v.Kind = OtherBoot
 		return v
 	}
-	if c.known.has(cmd.ID) {
+	if c.knownIDs.has(cmd.ID) {
 		v.Kind = Known
 		return v
 	}
-	c.known.add(cmd.ID)
+	c.knownIDs.add(cmd.ID)
 	if !c.inOrder(cmd) {
 		v.Kind, v.Reason = Superseded, "superseded"
 		return v
 	}
-	v.Deadline = r.Received + life(&cmd)
-	if r.At >= v.Deadline || r.Clock == charge.ClockSynced && r.Wall.Sub(cmd.ExpiresAt) > skew {
+	v.Deadline = r.Received + commandLife(&cmd)
+	if r.At >= v.Deadline || r.Clock == charge.ClockSynced && r.Wall.Sub(cmd.ExpiresAt) > clockSkew {
 		v.Kind, v.Reason = Expired, "expired"
 		return v
 	}
@@ -165,12 +165,12 @@ func (c *Commands) inOrder(cmd wire.Command) bool {
 		return false
 	case c.central.Less(cmd.Central):
 		c.central = cmd.Central
-		clear(c.last)
+		clear(c.lastN)
 	}
-	if cmd.N <= c.last[cmd.Connector] {
+	if cmd.N <= c.lastN[cmd.Connector] {
 		return false
 	}
-	c.last[cmd.Connector] = cmd.N
+	c.lastN[cmd.Connector] = cmd.N
 	return true
 }
 
@@ -178,7 +178,7 @@ func (c *Commands) inOrder(cmd wire.Command) bool {
 // one orders is superseded.
 func (c *Commands) Central() charge.Epoch { return c.central }
 
-func life(cmd *wire.Command) time.Duration {
+func commandLife(cmd *wire.Command) time.Duration {
 	if cmd.Type == wire.CommandReserve {
 		return min(cmd.Life(), wire.ReserveLife)
 	}
@@ -190,44 +190,44 @@ func life(cmd *wire.Command) time.Duration {
 func (c *Commands) concernsEnded(o wire.Order) bool {
 	switch o := o.(type) {
 	case *wire.Reserve:
-		return c.reserved.has(o.ReservationID)
+		return c.endedReservations.has(o.ReservationID)
 	case *wire.Start:
-		return c.sessions.has(o.SessionID) || o.ReservationID != "" && c.reserved.has(o.ReservationID)
+		return c.endedSessions.has(o.SessionID) || o.ReservationID != "" && c.endedReservations.has(o.ReservationID)
 	case *wire.CancelReservation:
-		c.reserved.add(o.ReservationID)
+		c.endedReservations.add(o.ReservationID)
 	case *wire.Stop:
-		c.sessions.add(o.SessionID)
+		c.endedSessions.add(o.SessionID)
 	}
 	return false
 }
 
 // EndSession says that a session has ended: it never comes back in this boot.
-func (c *Commands) EndSession(id charge.SessionID) { c.sessions.add(id) }
+func (c *Commands) EndSession(id charge.SessionID) { c.endedSessions.add(id) }
 
 // EndReservation says that a reservation has ended: it never comes back in
 // this boot. One that a session used up ends with that session.
-func (c *Commands) EndReservation(id charge.ReservationID) { c.reserved.add(id) }
+func (c *Commands) EndReservation(id charge.ReservationID) { c.endedReservations.add(id) }
 
-// remembered is a set that forgets its oldest members beyond its bound.
+// boundedSet is a set that forgets its oldest members beyond its bound.
 //
 // Invariant: set holds exactly the members of ring; len(ring) ≤ most.
-type remembered[T comparable] struct {
+type boundedSet[T comparable] struct {
 	set  map[T]struct{}
 	ring []T
 	next int // where the oldest member is once the ring is full
 	most int
 }
 
-func newRemembered[T comparable](most int) remembered[T] {
-	return remembered[T]{set: map[T]struct{}{}, most: most}
+func newBoundedSet[T comparable](most int) boundedSet[T] {
+	return boundedSet[T]{set: map[T]struct{}{}, most: most}
 }
 
-func (r *remembered[T]) has(v T) bool {
+func (r *boundedSet[T]) has(v T) bool {
 	_, ok := r.set[v]
 	return ok
 }
 
-func (r *remembered[T]) add(v T) {
+func (r *boundedSet[T]) add(v T) {
 	if r.has(v) {
 		return
 	}

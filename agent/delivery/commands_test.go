@@ -53,7 +53,7 @@ func stop(id charge.SessionID) wire.Order { return &wire.Stop{SessionID: id} }
 
 func cancel(id charge.ReservationID) wire.Order { return &wire.CancelReservation{ReservationID: id} }
 
-func TestJudge(t *testing.T) {
+func TestDecide(t *testing.T) {
 	change := func(c wire.Command, f func(*wire.Command)) wire.Command { f(&c); return c }
 	base := order("id1", 5, start("s1"))
 	type step struct {
@@ -136,7 +136,7 @@ func TestJudge(t *testing.T) {
 			c := delivery.NewCommands(theCP, theBoot)
 			for i, s := range tc.steps {
 				received := time.Hour
-				v := c.Judge(delivery.Receipt{Raw: raw(t, s.cmd), Received: received, At: received + s.after, Wall: s.wall, Clock: s.clock})
+				v := c.Decide(delivery.Receipt{Raw: raw(t, s.cmd), Received: received, At: received + s.after, Wall: s.wall, Clock: s.clock})
 				if v.Kind != s.want || v.Reason != s.reason {
 					t.Errorf("command %d is %s %q, want %s %q", i, v.Kind, v.Reason, s.want, s.reason)
 				}
@@ -148,10 +148,10 @@ func TestJudge(t *testing.T) {
 	}
 }
 
-func TestJudgeCountsWhatItCannotRead(t *testing.T) {
+func TestDecideCountsMalformedCommands(t *testing.T) {
 	c := delivery.NewCommands(theCP, theBoot)
 	for _, bad := range []string{"", "{", "[]", `{"v":1}`, `{"v":1,"v":1}`} {
-		if v := c.Judge(delivery.Receipt{Raw: []byte(bad)}); v.Kind != delivery.Malformed || v.Err == nil || v.Command.ID != "" {
+		if v := c.Decide(delivery.Receipt{Raw: []byte(bad)}); v.Kind != delivery.Malformed || v.Err == nil || v.Command.ID != "" {
 			t.Errorf("%q: got %s, err %v, id %q; want malformed with an error and without an id", bad, v.Kind, v.Err, v.Command.ID)
 		}
 	}
@@ -165,7 +165,7 @@ func TestWhatHasEndedDoesNotComeBack(t *testing.T) {
 	c.EndSession("s1")
 	c.EndReservation("r1")
 	for i, o := range []wire.Order{start("s1"), reserve("r1")} {
-		v := c.Judge(delivery.Receipt{Raw: raw(t, order(charge.CommandID(fmt.Sprint("id", i)), uint64(i+1), o))})
+		v := c.Decide(delivery.Receipt{Raw: raw(t, order(charge.CommandID(fmt.Sprint("id", i)), uint64(i+1), o))})
 		if v.Kind != delivery.Superseded || v.Reason != "ended" {
 			t.Errorf("%T is %s %q, want superseded, ended", o, v.Kind, v.Reason)
 		}
@@ -177,13 +177,13 @@ func TestWhatHasEndedDoesNotComeBack(t *testing.T) {
 func TestAForgottenIDStillDoesNotRun(t *testing.T) {
 	c := delivery.NewCommands(theCP, theBoot)
 	first := raw(t, order("first", 1, start("s1")))
-	c.Judge(delivery.Receipt{Raw: first})
+	c.Decide(delivery.Receipt{Raw: first})
 	for i := range 5000 {
-		if v := c.Judge(delivery.Receipt{Raw: raw(t, order(charge.CommandID(fmt.Sprint("id", i)), uint64(i+2), stop("x")))}); v.Kind != delivery.Run {
+		if v := c.Decide(delivery.Receipt{Raw: raw(t, order(charge.CommandID(fmt.Sprint("id", i)), uint64(i+2), stop("x")))}); v.Kind != delivery.Run {
 			t.Fatalf("command %d is %s", i, v.Kind)
 		}
 	}
-	if v := c.Judge(delivery.Receipt{Raw: first}); v.Kind != delivery.Superseded {
+	if v := c.Decide(delivery.Receipt{Raw: first}); v.Kind != delivery.Superseded {
 		t.Errorf("the first command again is %s, want superseded", v.Kind)
 	}
 }
@@ -209,7 +209,7 @@ func TestCommandsRunOnceAndInTime(t *testing.T) {
 			}
 			cmd := rapid.SampledFrom(sent).Draw(t, "arrives")
 			waited := time.Duration(rapid.IntRange(0, 40).Draw(t, "waited")) * time.Second
-			v := c.Judge(delivery.Receipt{Raw: raw(t, cmd), At: waited})
+			v := c.Decide(delivery.Receipt{Raw: raw(t, cmd), At: waited})
 			if v.Kind != delivery.Run {
 				continue
 			}

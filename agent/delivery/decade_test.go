@@ -23,7 +23,7 @@ func TestTenYearsOfCommands(t *testing.T) {
 				{Raw: raw(t, order(charge.CommandID(fmt.Sprint("a", n)), 2*n, reserve(r)))},
 				{Raw: raw(t, order(charge.CommandID(fmt.Sprint("b", n)), 2*n+1, start(s)))},
 			} {
-				if v := c.Judge(cmd); v.Kind != delivery.Run {
+				if v := c.Decide(cmd); v.Kind != delivery.Run {
 					t.Fatalf("driver %d, command %d: %+v", n, i, v)
 				}
 			}

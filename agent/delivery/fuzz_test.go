@@ -62,26 +62,26 @@ func (s *script) command() wire.Command {
 	return c
 }
 
-// plainJudge judges a command by all that was ever heard, in the words of
+// referenceDecider judges a command by all that was ever heard, in the words of
 // docs/PROTOCOL.md.
-type plainJudge struct {
-	heard []wire.Command // that were for this boot, each id once
-	over  map[string]bool
+type referenceDecider struct {
+	received []wire.Command // that were for this boot, each id once
+	over     map[string]bool
 }
 
-func (p *plainJudge) judge(c *wire.Command, waited time.Duration, late bool) delivery.VerdictKind {
+func (p *referenceDecider) decide(c *wire.Command, waited time.Duration, late bool) delivery.VerdictKind {
 	if c.CPID != theCP || c.Journal != theBoot {
 		return delivery.OtherBoot
 	}
 	superseded := false
-	for i := range p.heard {
-		e := &p.heard[i]
+	for i := range p.received {
+		e := &p.received[i]
 		if e.ID == c.ID {
 			return delivery.Known
 		}
 		superseded = superseded || c.Central.Less(e.Central) || e.Central == c.Central && e.Connector == c.Connector && e.N >= c.N
 	}
-	p.heard = append(p.heard, *c)
+	p.received = append(p.received, *c)
 	if superseded {
 		return delivery.Superseded
 	}
@@ -113,10 +113,10 @@ func (p *plainJudge) judge(c *wire.Command, waited time.Duration, late bool) del
 	return delivery.Run
 }
 
-// FuzzJudge: each command is judged as the plain judge does, whatever was said
+// FuzzDecide: each command is judged as the plain judge does, whatever was said
 // before; what is said again never runs again; and bytes that are no command at
 // all do nothing.
-func FuzzJudge(f *testing.F) {
+func FuzzDecide(f *testing.F) {
 	files, err := filepath.Glob("../../internal/wire/testdata/command_*.json")
 	if err != nil || len(files) == 0 {
 		f.Fatalf("no golden commands: %v", err)
@@ -129,12 +129,12 @@ func FuzzJudge(f *testing.F) {
 		f.Add(golden, []byte{byte(i), 1, 2, 3, 4, 5, 6, 7, 8, 9, byte(i), 1, 2, 4, 5, 5, 6, 7, 8, 9})
 	}
 	f.Fuzz(func(t *testing.T, golden, choices []byte) {
-		judgeAlone(t, golden)
+		decideAlone(t, golden)
 		if len(choices) > 1024 {
 			return
 		}
 		s := &script{choices}
-		c, plain := delivery.NewCommands(theCP, theBoot), &plainJudge{over: map[string]bool{}}
+		c, plain := delivery.NewCommands(theCP, theBoot), &referenceDecider{over: map[string]bool{}}
 		var said [][]byte
 		for len(s.bytes) > 0 {
 			switch s.next(8) {
@@ -154,7 +154,7 @@ func FuzzJudge(f *testing.F) {
 			waited := time.Duration(s.next(70)) * 500 * time.Millisecond
 			r.At, r.Clock = r.Received+waited, []charge.ClockQuality{charge.ClockSynced, charge.ClockSet}[s.next(2)]
 			late := r.Clock == charge.ClockSynced && r.Wall.Sub(cmd.ExpiresAt) > 30*time.Second
-			v, want := c.Judge(r), plain.judge(&cmd, waited, late)
+			v, want := c.Decide(r), plain.decide(&cmd, waited, late)
 			if v.Kind != want {
 				t.Fatalf("%s is %s, want %s", r.Raw, v.Kind, want)
 			}
@@ -164,7 +164,7 @@ func FuzzJudge(f *testing.F) {
 			said = append(said, r.Raw)
 		}
 		for _, b := range said {
-			if v := c.Judge(delivery.Receipt{Raw: b}); v.Kind != delivery.Known && v.Kind != delivery.OtherBoot {
+			if v := c.Decide(delivery.Receipt{Raw: b}); v.Kind != delivery.Known && v.Kind != delivery.OtherBoot {
 				t.Fatalf("said again, %s is %s", b, v.Kind)
 			}
 		}
@@ -178,8 +178,8 @@ func FuzzJudge(f *testing.F) {
 	})
 }
 
-// judgeAlone lets the very first command of a boot be any bytes, and come twice.
-func judgeAlone(t *testing.T, b []byte) {
+// decideAlone lets the very first command of a boot be any bytes, and come twice.
+func decideAlone(t *testing.T, b []byte) {
 	t.Helper()
 	cp, boot := theCP, theBoot
 	cmd, err := wire.DecodeCommand(b)
@@ -187,14 +187,14 @@ func judgeAlone(t *testing.T, b []byte) {
 		cp, boot = cmd.CPID, cmd.Journal
 	}
 	c := delivery.NewCommands(cp, boot)
-	v := c.Judge(delivery.Receipt{Raw: b})
+	v := c.Decide(delivery.Receipt{Raw: b})
 	if (err != nil) != (v.Kind == delivery.Malformed && v.Command.ID == "") || v.Kind == delivery.Malformed && v.Err == nil {
 		t.Fatalf("%q is %s (%v), read with %v", b, v.Kind, v.Err, err)
 	}
 	if v.Kind == delivery.Run && v.Order != nil && v.Order.CommandType() != cmd.Type {
 		t.Fatalf("%s runs as %T", b, v.Order)
 	}
-	if again := c.Judge(delivery.Receipt{Raw: b}); err == nil && again.Kind != delivery.Known || err != nil && again.Kind != delivery.Malformed {
+	if again := c.Decide(delivery.Receipt{Raw: b}); err == nil && again.Kind != delivery.Known || err != nil && again.Kind != delivery.Malformed {
 		t.Fatalf("%q, said again, is %s", b, again.Kind)
 	}
 }
@@ -257,7 +257,7 @@ func (d *sending) step(e delivery.Event) []delivery.Effect {
 	}
 	rank := -1
 	for _, f := range effects {
-		at := slices.IndexFunc([]delivery.Effect{delivery.SavePosition{}, delivery.RolledBack{}, delivery.Send{}, delivery.Leave{}, delivery.SetTimer{}},
+		at := slices.IndexFunc([]delivery.Effect{delivery.SavePosition{}, delivery.RolledBack{}, delivery.Send{}, delivery.Reconnect{}, delivery.SetTimer{}},
 			func(k delivery.Effect) bool { return reflect.TypeOf(k) == reflect.TypeOf(f) })
 		if at < rank {
 			d.t.Fatalf("%T: the effects are out of order: %+v", e, effects)
@@ -270,12 +270,12 @@ func (d *sending) step(e delivery.Event) []delivery.Effect {
 	return effects
 }
 
-// hear takes an acknowledgement, twice: it never counts more as acknowledged than
+// acknowledge takes an acknowledgement, twice: it never counts more as acknowledged than
 // it names, and the second time it does nothing.
-func (d *sending) hear(a wire.Ack, live bool) {
+func (d *sending) acknowledge(a wire.Ack, live bool) {
 	d.t.Helper()
 	before := d.s
-	e := delivery.Heard{Now: delivery.Now{At: d.now}, Ack: a, Held: d.held, Live: live}
+	e := delivery.AckReceived{Now: delivery.Now{At: d.now}, Ack: a, Held: d.held, Live: live}
 	d.step(e)
 	switch {
 	case a.Central.Less(before.Position.Central) && (d.s.Acked != before.Acked || d.s.Position != before.Position):
@@ -297,9 +297,9 @@ func (d *sending) hear(a wire.Ack, live bool) {
 	}
 }
 
-// FuzzHeard: whatever is acknowledged, by whom and when, the window and the
+// FuzzAckReceived: whatever is acknowledged, by whom and when, the window and the
 // position keep their rules.
-func FuzzHeard(f *testing.F) {
+func FuzzAckReceived(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 9, 1, 40, 2, 3, 9, 0, 0, 1, 5, 5, 5, 1, 3, 7, 1, 0, 6, 30, 5, 2, 3, 60, 1, 2, 4, 0, 3, 9})
 	f.Add([]byte("an agent that has lost its storage hears from a Central that knows more of it than it does itself"))
 	f.Fuzz(func(t *testing.T, choices []byte) {
@@ -333,7 +333,7 @@ func FuzzHeard(f *testing.F) {
 				if j := s.word("j", 6); j != "j5" {
 					a.Journal, a.Seq = new(charge.JournalID(j)), charge.Seq(s.next(120))
 				}
-				d.hear(a, s.next(2) == 1)
+				d.acknowledge(a, s.next(2) == 1)
 			}
 		}
 	})

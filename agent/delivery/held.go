@@ -55,17 +55,17 @@ func (h Held) Position(i Index) *wire.Position {
 	return nil
 }
 
-// find is where a journal and a seq lie among the records held.
-type find struct {
-	known  bool // the journal is held
-	beyond bool // seq is beyond its end
+// location is where a journal and a seq lie among the records held.
+type location struct {
+	held    bool // the journal is held
+	pastEnd bool // seq is beyond its end
 	// index of the last record held that is not behind (journal, seq) in its
 	// journal; before the journal's first record held when seq is before it.
 	index Index
 }
 
-func (h Held) find(journal charge.JournalID, seq charge.Seq) find {
-	var f find
+func (h Held) locate(journal charge.JournalID, seq charge.Seq) location {
+	var f location
 	for _, r := range h.Ranges {
 		if r.Journal != journal {
 			continue
@@ -75,10 +75,10 @@ func (h Held) find(journal charge.JournalID, seq charge.Seq) find {
 			f.index = r.last()
 		case seq >= r.First:
 			f.index = r.Index + Index(seq-r.First)
-		case !f.known:
+		case !f.held:
 			f.index = r.Index - 1
 		}
-		f.known, f.beyond = true, seq > r.Last
+		f.held, f.pastEnd = true, seq > r.Last
 	}
 	return f
 }

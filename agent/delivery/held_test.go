@@ -63,15 +63,15 @@ func TestBooted(t *testing.T) {
 			if s.Acked != tc.acked || s.End != 15 || s.Next != tc.acked+1 {
 				t.Errorf("got acked %d next %d end %d, want %d %d 15", s.Acked, s.Next, s.End, tc.acked, tc.acked+1)
 			}
-			if got := find[delivery.RolledBack](effects) != nil; got != tc.rolled {
+			if got := location[delivery.RolledBack](effects) != nil; got != tc.rolled {
 				t.Errorf("told of a rollback: %t, want %t", got, tc.rolled)
 			}
 		})
 	}
 }
 
-// find returns the first effect of one type, nil if there is none.
-func find[E delivery.Effect](effects []delivery.Effect) *E {
+// location returns the first effect of one type, nil if there is none.
+func location[E delivery.Effect](effects []delivery.Effect) *E {
 	for _, e := range effects {
 		if e, ok := e.(E); ok {
 			return &e

@@ -104,7 +104,7 @@ func (n *network) step(e delivery.Event) {
 			n.up = append(n.up, n.disk[f.First-1:f.Last]...)
 		case delivery.SavePosition:
 			n.synced = f.Position
-		case delivery.Leave:
+		case delivery.Reconnect:
 			n.step(delivery.Disconnected{})
 			n.step(delivery.Connected{Now: n.at()})
 		case delivery.RolledBack, delivery.SetTimer:
@@ -116,7 +116,7 @@ func (n *network) step(e delivery.Event) {
 // check states what must hold after every step.
 func (n *network) check() {
 	s := n.s
-	if s.UnderWay() > delivery.MaxWindow || s.UnderWay() < 0 || s.Next > s.End+1 {
+	if s.InFlight() > delivery.MaxWindow || s.InFlight() < 0 || s.Next > s.End+1 {
 		n.t.Fatalf("acked %d next %d end %d breaks the window", s.Acked, s.Next, s.End)
 	}
 	if int(s.End) != len(n.disk) {
@@ -130,7 +130,7 @@ func (n *network) check() {
 			}
 		}
 	}
-	if s.Up && s.UnderWay() > 0 && s.Deadline == 0 {
+	if s.Up && s.InFlight() > 0 && s.Deadline == 0 {
 		n.t.Fatal("something is under way and nothing would probe")
 	}
 }
@@ -148,7 +148,7 @@ func (n *network) deliver(i int, upwards bool) {
 		a := n.down[i]
 		n.down = slices.Delete(n.down, i, i+1)
 		if n.s.Up {
-			n.step(delivery.Heard{Now: n.at(), Ack: a, Held: n.held()})
+			n.step(delivery.AckReceived{Now: n.at(), Ack: a, Held: n.held()})
 		}
 	}
 }

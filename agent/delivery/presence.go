@@ -16,26 +16,26 @@ const (
 	presenceGap = 10 * time.Second
 )
 
-// PresenceSaid remembers what presence was said last, and when. The zero value
+// PresenceSchedule remembers what presence was said last, and when. The zero value
 // has said nothing on this connection.
-type PresenceSaid struct {
-	said bool
-	last wire.Presence
-	at   time.Duration
+type PresenceSchedule struct {
+	published bool
+	last      wire.Presence
+	at        time.Duration
 }
 
-// Say remembers that p was said.
-func (PresenceSaid) Say(p wire.Presence, at time.Duration) PresenceSaid {
+// Published remembers that p was said.
+func (PresenceSchedule) Published(p wire.Presence, at time.Duration) PresenceSchedule {
 	p.First, p.Next, p.Last = clone(p.First), clone(p.Next), clone(p.Last)
-	return PresenceSaid{said: true, last: p, at: at}
+	return PresenceSchedule{published: true, last: p, at: at}
 }
 
 // Due is the time at which p, which is true now, must be said; a time in the
 // past means now. On a new connection, when a field other than last has
 // changed, and every five minutes; a change of next alone waits a little.
-func (s PresenceSaid) Due(p wire.Presence) time.Duration {
+func (s PresenceSchedule) Due(p wire.Presence) time.Duration {
 	switch {
-	case !s.said, p.Online != s.last.Online, p.Journal != s.last.Journal, p.Conn != s.last.Conn,
+	case !s.published, p.Online != s.last.Online, p.Journal != s.last.Journal, p.Conn != s.last.Conn,
 		p.Central != s.last.Central, p.Ordered != s.last.Ordered, !same(p.First, s.last.First):
 		return 0
 	case !same(p.Next, s.last.Next):

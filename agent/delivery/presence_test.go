@@ -35,12 +35,12 @@ func TestPresenceDue(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			p := said
 			tc.change(&p)
-			if got := (delivery.PresenceSaid{}).Say(said, then).Due(p); got != tc.due {
+			if got := (delivery.PresenceSchedule{}).Published(said, then).Due(p); got != tc.due {
 				t.Errorf("due at %s, want %s", got, tc.due)
 			}
 		})
 	}
-	if got := (delivery.PresenceSaid{}).Due(said); got != 0 {
+	if got := (delivery.PresenceSchedule{}).Due(said); got != 0 {
 		t.Errorf("on a new connection it is due at %s, want at once", got)
 	}
 }
@@ -51,7 +51,7 @@ func TestDescribe(t *testing.T) {
 	if *p.First != *pos("A", 5) || *p.Next != *pos("A", 11) || *p.Last != *pos("C", 2) || p.Central != epoch(1) {
 		t.Errorf("got first %v next %v last %v central %s", p.First, p.Next, p.Last, p.Central)
 	}
-	s, _ = delivery.Step(s, delivery.Heard{Ack: ack(epoch(1), "C", 2), Held: disk()})
+	s, _ = delivery.Step(s, delivery.AckReceived{Ack: ack(epoch(1), "C", 2), Held: disk()})
 	if p := s.Describe(disk(), charge.Epoch{}, wire.Presence{}); *p.Next != *pos("C", 3) {
 		t.Errorf("all is acknowledged and next is %v, want one beyond the last", p.Next)
 	}

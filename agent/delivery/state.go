@@ -18,12 +18,12 @@ const (
 	// before that is an alarm: a broker that refuses by an access rule confirms
 	// all the same, and looks exactly like this.
 	SilentAfter = 60 * time.Second
-	// LeaveAfter is how long a connection may bring nothing from Central before
+	// ReconnectAfter is how long a connection may bring nothing from Central before
 	// it is given up for a new one: Central answers each presence, so the broker
 	// may have lost what we subscribed to. Each further one in a row waits twice
 	// as long, up to LeaveAtMost.
-	LeaveAfter  = 2*PresenceEvery + time.Minute
-	LeaveAtMost = time.Hour
+	ReconnectAfter  = 2*PresenceEvery + time.Minute
+	ReconnectAtMost = time.Hour
 )
 
 // Position is the last record Central acknowledged, and the epoch of the Central
@@ -52,19 +52,19 @@ type State struct {
 	// Deadline is when the next probe is due; zero when nothing is under way.
 	Deadline time.Duration
 
-	// Leave is when the connection is given up unless Central is heard; it holds
+	// ReconnectAt is when the connection is given up unless Central is heard; it holds
 	// while Up.
-	Leave time.Duration
-	// patience is how long the present silence may last; zero means LeaveAfter.
-	patience time.Duration
+	ReconnectAt time.Duration
+	// silenceLimit is how long the present silence may last; zero means LeaveAfter.
+	silenceLimit time.Duration
 
-	// left: the connection is given up, and the next one is not there.
-	left bool
+	// reconnecting: the connection is given up, and the next one is not there.
+	reconnecting bool
 	// unanswered is the first confirmation since Central was last heard, one
 	// more than its time so that zero means none.
 	unanswered time.Duration
-	// foreign: Central acknowledged records that this boot never wrote.
-	foreign bool
+	// foreignAck: Central acknowledged records that this boot never wrote.
+	foreignAck bool
 	// rolledBack are journals whose end Central knows better than this disk,
 	// each told once.
 	rolledBack []charge.JournalID
@@ -81,7 +81,7 @@ type Counts struct {
 	AcksSame    uint64 // told nothing new
 	AcksOld     uint64 // of a lower epoch than the position's
 	AcksForeign uint64 // beyond the end of the present journal
-	Left        uint64 // connections given up because Central was not heard
+	Reconnects  uint64 // connections given up because Central was not heard
 }
 
 // Unacked is how many records Central has not acknowledged.
@@ -93,21 +93,21 @@ func (s State) Timer() time.Duration {
 	case !s.Up:
 		return 0
 	case s.Deadline == 0:
-		return s.Leave
+		return s.ReconnectAt
 	}
-	return min(s.Deadline, s.Leave)
+	return min(s.Deadline, s.ReconnectAt)
 }
 
-// UnderWay is how many records were sent and are not acknowledged.
-func (s State) UnderWay() int { return int(s.Next - s.Acked - 1) }
+// InFlight is how many records were sent and are not acknowledged.
+func (s State) InFlight() int { return int(s.Next - s.Acked - 1) }
 
 // Alarm says in words what somebody must look into at the time at; empty when
 // all is well.
 func (s State) Alarm(at time.Duration) string {
 	switch {
-	case s.foreign:
+	case s.foreignAck:
 		return "Central acknowledged records this charging point never wrote: somebody else writes in its name"
-	case (s.Up || s.left) && s.unanswered > 0 && at-(s.unanswered-1) >= SilentAfter:
+	case (s.Up || s.reconnecting) && s.unanswered > 0 && at-(s.unanswered-1) >= SilentAfter:
 		return "the broker confirms what is sent, but Central does not answer"
 	}
 	return ""

@@ -35,9 +35,9 @@ type Disconnected struct{}
 // Confirmed says that the broker confirmed a record (PUBACK).
 type Confirmed struct{ Now }
 
-// Heard is an acknowledgement of Central, with what the disk holds now. It is
+// AckReceived is an acknowledgement of Central, with what the disk holds now. It is
 // Live unless the broker had kept it from before the connection.
-type Heard struct {
+type AckReceived struct {
 	Now
 	Ack  wire.Ack
 	Held Held
@@ -53,7 +53,7 @@ func (Appended) deliveryEvent()     {}
 func (Connected) deliveryEvent()    {}
 func (Disconnected) deliveryEvent() {}
 func (Confirmed) deliveryEvent()    {}
-func (Heard) deliveryEvent()        {}
+func (AckReceived) deliveryEvent()  {}
 func (TimerFired) deliveryEvent()   {}
 
 // Effect is what the shell must do, in the order of the list.
@@ -81,8 +81,8 @@ type RolledBack struct {
 // as lost on the way.
 type Send struct{ First, Last Index }
 
-// Leave asks to give the present connection up for a new one.
-type Leave struct{}
+// Reconnect asks to give the present connection up for a new one.
+type Reconnect struct{}
 
 // SetTimer asks for a TimerFired at the time At and replaces the timer set
 // before; zero takes it away.
@@ -91,7 +91,7 @@ type SetTimer struct{ At time.Duration }
 func (SavePosition) deliveryEffect() {}
 func (RolledBack) deliveryEffect()   {}
 func (Send) deliveryEffect()         {}
-func (Leave) deliveryEffect()        {}
+func (Reconnect) deliveryEffect()    {}
 func (SetTimer) deliveryEffect()     {}
 
 // Step is total: every event is defined in every state. Effects come as
@@ -107,24 +107,24 @@ func Step(s State, e Event) (State, []Effect) {
 		s, out = s.send(out, e.Now)
 	case Connected:
 		s.Up, s.Next, s.Window, s.Wait, s.Deadline = true, s.Acked+1, 1, ProbeAfter, 0
-		s.left = false
-		s = s.listen(e.Now)
+		s.reconnecting = false
+		s = s.awaitCentral(e.Now)
 		s, out = s.send(out, e.Now)
 	case Disconnected:
 		s.Up, s.Next, s.Deadline = false, s.Acked+1, 0
-		if !s.left { // the silence that made us leave goes on
+		if !s.reconnecting { // the silence that made us leave goes on
 			s.unanswered = 0
 		}
 	case Confirmed:
-		if s.unanswered == 0 && s.UnderWay() > 0 {
+		if s.unanswered == 0 && s.InFlight() > 0 {
 			s.unanswered = e.At + 1
 		}
-	case Heard:
+	case AckReceived:
 		if e.Live {
-			s.patience = 0
-			s = s.listen(e.Now)
+			s.silenceLimit = 0
+			s = s.awaitCentral(e.Now)
 		}
-		s, out = stepHeard(s, e)
+		s, out = stepAck(s, e)
 		s, out = s.send(out, e.Now)
 	case TimerFired:
 		s, out = stepTimer(s, e)
@@ -135,9 +135,9 @@ func Step(s State, e Event) (State, []Effect) {
 	return s, out
 }
 
-// listen begins to wait for a word of Central.
-func (s State) listen(now Now) State {
-	s.Leave = now.At + jittered(max(s.patience, LeaveAfter), now.Rand>>10)
+// awaitCentral begins to wait for a word of Central.
+func (s State) awaitCentral(now Now) State {
+	s.ReconnectAt = now.At + jittered(max(s.silenceLimit, ReconnectAfter), now.Rand>>10)
 	return s
 }
 
@@ -145,12 +145,12 @@ func stepBooted(e Booted) (State, []Effect) {
 	s := State{Position: e.Position, Acked: e.Held.First() - 1, End: e.Held.Last()}
 	var out []Effect
 	if e.Position.Journal != "" && e.Position.Journal != e.Held.Present {
-		f := e.Held.find(e.Position.Journal, e.Position.Seq)
-		if f.known {
+		f := e.Held.locate(e.Position.Journal, e.Position.Seq)
+		if f.held {
 			s.Acked = max(s.Acked, f.index)
 		}
-		if f.known && f.beyond {
-			s, out = s.rollback(out, e.Held, f, e.Position.Seq)
+		if f.held && f.pastEnd {
+			s, out = s.reportRollback(out, e.Held, f, e.Position.Seq)
 		}
 	}
 	s.Next = s.Acked + 1
@@ -164,11 +164,11 @@ func stepTimer(s State, e TimerFired) (State, []Effect) {
 	switch {
 	case !s.Up:
 		return s, nil
-	case e.At >= s.Leave:
-		s.Counts.Left++
-		s.left = true
-		s.patience = min(2*max(s.patience, LeaveAfter), LeaveAtMost)
-		return s.listen(e.Now), []Effect{Leave{}}
+	case e.At >= s.ReconnectAt:
+		s.Counts.Reconnects++
+		s.reconnecting = true
+		s.silenceLimit = min(2*max(s.silenceLimit, ReconnectAfter), ReconnectAtMost)
+		return s.awaitCentral(e.Now), []Effect{Reconnect{}}
 	case s.Deadline == 0 || e.At < s.Deadline:
 		return s, nil
 	}
@@ -189,7 +189,7 @@ func (s State) send(out []Effect, now Now) (State, []Effect) {
 		s.Next = last + 1
 	}
 	switch {
-	case s.UnderWay() == 0:
+	case s.InFlight() == 0:
 		s.Deadline, s.unanswered = 0, 0
 	case s.Deadline == 0:
 		s.Deadline = now.At + jittered(s.Wait, now.Rand)
@@ -210,7 +210,7 @@ func (s State) progress(acked Index) State {
 	return s
 }
 
-func (s State) rollback(out []Effect, h Held, f find, seq charge.Seq) (State, []Effect) {
+func (s State) reportRollback(out []Effect, h Held, f location, seq charge.Seq) (State, []Effect) {
 	p := h.Position(f.index)
 	if p == nil || slices.Contains(s.rolledBack, p.Journal) {
 		return s, out

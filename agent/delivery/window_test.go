@@ -29,7 +29,7 @@ func (l *line) step(e delivery.Event) []delivery.Effect {
 	l.t.Helper()
 	s, effects := delivery.Step(l.s, e)
 	l.s = s
-	if l.s.UnderWay() > delivery.MaxWindow || l.s.Next <= l.s.Acked || l.s.Next > l.s.End+1 {
+	if l.s.InFlight() > delivery.MaxWindow || l.s.Next <= l.s.Acked || l.s.Next > l.s.End+1 {
 		l.t.Fatalf("acked %d next %d end %d breaks the window", l.s.Acked, l.s.Next, l.s.End)
 	}
 	return effects
@@ -52,7 +52,7 @@ func (l *line) sent(e delivery.Event) []delivery.Index {
 func (l *line) at() delivery.Now { return delivery.Now{At: l.now} }
 
 func (l *line) ack(seq charge.Seq) delivery.Event {
-	return delivery.Heard{Now: l.at(), Ack: ack(epoch(1), "A", seq), Held: l.held, Live: true}
+	return delivery.AckReceived{Now: l.at(), Ack: ack(epoch(1), "A", seq), Held: l.held, Live: true}
 }
 
 func (l *line) append(n charge.Seq) delivery.Event {
@@ -81,8 +81,8 @@ func TestTheWindowGrowsWithProgress(t *testing.T) {
 	for acked := charge.Seq(11); l.s.Window < delivery.MaxWindow; acked = charge.Seq(l.s.Next) - 1 {
 		l.step(l.ack(acked))
 	}
-	if l.s.UnderWay() != delivery.MaxWindow {
-		t.Errorf("%d are under way, want the whole window", l.s.UnderWay())
+	if l.s.InFlight() != delivery.MaxWindow {
+		t.Errorf("%d are under way, want the whole window", l.s.InFlight())
 	}
 	if got := l.sent(delivery.Confirmed{}); got != nil {
 		t.Errorf("a PUBACK sent %v: it must not open the window", got)
@@ -118,7 +118,7 @@ func TestNothingUnderWayIsNotProbed(t *testing.T) {
 	l := newLine(t, 1)
 	l.step(delivery.Connected{})
 	effects := l.step(l.ack(1))
-	if timer := find[delivery.SetTimer](effects); timer == nil || timer.At != l.s.Leave {
+	if timer := location[delivery.SetTimer](effects); timer == nil || timer.At != l.s.ReconnectAt {
 		t.Errorf("effects are %v, want the timer set to the end of our patience", effects)
 	}
 	if effects := l.step(delivery.TimerFired{Now: delivery.Now{At: time.Minute}}); effects != nil {
@@ -135,20 +135,20 @@ func TestASilentConnectionIsLeft(t *testing.T) {
 	connect := func() {
 		l.step(delivery.Disconnected{})
 		l.step(delivery.Connected{Now: l.at()})
-		l.step(delivery.Heard{Now: l.at(), Ack: ack(epoch(1), "A", 1), Held: l.held})
+		l.step(delivery.AckReceived{Now: l.at(), Ack: ack(epoch(1), "A", 1), Held: l.held})
 	}
 	silent := func(minutes int) {
 		t.Helper()
 		wait := time.Duration(minutes) * time.Minute
-		if d := l.s.Leave - l.now; d > wait || d < wait*4/5 {
+		if d := l.s.ReconnectAt - l.now; d > wait || d < wait*4/5 {
 			t.Errorf("silence is borne for %s, want %s less at most a fifth", d, wait)
 		}
-		l.now = l.s.Leave - 1
-		if effects := l.step(delivery.TimerFired{Now: l.at()}); find[delivery.Leave](effects) != nil {
+		l.now = l.s.ReconnectAt - 1
+		if effects := l.step(delivery.TimerFired{Now: l.at()}); location[delivery.Reconnect](effects) != nil {
 			t.Errorf("left too early: %v", effects)
 		}
 		l.now++
-		if effects := l.step(delivery.TimerFired{Now: l.at()}); find[delivery.Leave](effects) == nil {
+		if effects := l.step(delivery.TimerFired{Now: l.at()}); location[delivery.Reconnect](effects) == nil {
 			t.Errorf("effects are %v, want the connection left", effects)
 		}
 	}
@@ -159,8 +159,8 @@ func TestASilentConnectionIsLeft(t *testing.T) {
 	connect()
 	l.step(l.ack(1))
 	silent(11)
-	if l.s.Counts.Left != 6 {
-		t.Errorf("%d connections were left, want 6", l.s.Counts.Left)
+	if l.s.Counts.Reconnects != 6 {
+		t.Errorf("%d connections were left, want 6", l.s.Counts.Reconnects)
 	}
 	l.step(delivery.Disconnected{})
 	l.now += 2 * time.Hour
@@ -169,7 +169,7 @@ func TestASilentConnectionIsLeft(t *testing.T) {
 	}
 }
 
-func TestAConnectionBeginsAnew(t *testing.T) {
+func TestAConnectionStartsWithWindowOne(t *testing.T) {
 	l := newLine(t, 100)
 	l.step(delivery.Connected{})
 	l.step(l.ack(1))
@@ -188,7 +188,7 @@ func TestGoingBackSendsAgain(t *testing.T) {
 	for seq := charge.Seq(1); l.s.Unacked() > 0; seq = charge.Seq(l.s.Next - 1) {
 		l.step(l.ack(seq))
 	}
-	back := delivery.Heard{Now: l.at(), Ack: ack(epoch(2), "A", 5), Held: l.held}
+	back := delivery.AckReceived{Now: l.at(), Ack: ack(epoch(2), "A", 5), Held: l.held}
 	l.want("Central came from a backup", l.sent(back), 6, 6)
 	if l.s.Counts.AcksBack != 1 {
 		t.Errorf("counted %+v, want one step back", l.s.Counts)
@@ -224,12 +224,12 @@ func TestTheAlarmOutlastsALeftConnection(t *testing.T) {
 	l.step(delivery.Connected{})
 	l.step(l.ack(1))
 	l.step(delivery.Confirmed{Now: l.at()})
-	l.now = l.s.Leave
+	l.now = l.s.ReconnectAt
 	l.step(delivery.TimerFired{Now: l.at()})
 	for _, e := range []delivery.Event{
 		delivery.Disconnected{},
 		delivery.Connected{Now: l.at()},
-		delivery.Heard{Now: l.at(), Ack: ack(epoch(1), "A", 1), Held: l.held},
+		delivery.AckReceived{Now: l.at(), Ack: ack(epoch(1), "A", 1), Held: l.held},
 	} {
 		l.step(e)
 		if l.s.Alarm(l.now) == "" {

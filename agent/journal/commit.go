@@ -14,8 +14,8 @@ type batch struct {
 	class    Class // the highest of its jobs
 	jobs     []*job
 	payloads [][]byte
-	bytes    int64 // of their frames
-	before   link  // the record before the first
+	bytes    int64     // of their frames
+	before   recordRef // the record before the first
 	first    charge.Seq
 }
 
@@ -32,7 +32,7 @@ func (b *batch) frames(to []byte, head uint32) (bytes []byte, offsets []int) {
 // much at once, and returns the others. Each is refused, or succeeds or fails
 // with the rest.
 func (l *Log) commit(group []*job) []*job {
-	b := &batch{before: l.tip, first: l.seq() + 1}
+	b := &batch{before: l.last, first: l.seq() + 1}
 	for len(group) > 0 && b.bytes < maxJob {
 		j := group[0]
 		group = group[1:]
@@ -45,17 +45,17 @@ func (l *Log) commit(group []*job) []*job {
 		}
 	}
 	if len(b.jobs) > 0 {
-		l.settle(b, l.flush(b))
+		l.finishBatch(b, l.flush(b))
 	}
 	return group
 }
 
-// settle tells a batch's jobs what came of it.
-func (l *Log) settle(b *batch, err error) {
+// finishBatch tells a batch's jobs what came of it.
+func (l *Log) finishBatch(b *batch, err error) {
 	if err == nil {
 		return
 	}
-	l.tip = b.before
+	l.last = b.before
 	if errors.Is(err, ErrFailed) {
 		l.mu.Lock()
 		if l.failed == nil {
@@ -70,21 +70,21 @@ func (l *Log) settle(b *batch, err error) {
 
 // seq is that of the last record of this boot.
 func (l *Log) seq() charge.Seq {
-	if l.tip.journal != l.opts.Journal {
+	if l.last.journal != l.opts.Journal {
 		return 0
 	}
-	return l.tip.seq
+	return l.last.seq
 }
 
 // encode adds the job's records to the batch, all or none of them.
 func (l *Log) encode(b *batch, j *job) error {
-	mark, bytes, tip := len(b.payloads), b.bytes, l.tip
+	mark, bytes, tip := len(b.payloads), b.bytes, l.last
 	err := l.encodeAll(b, j)
 	if err == nil && b.bytes-bytes > maxJob {
 		err = fmt.Errorf("%d bytes at once are too much; at most %d", b.bytes-bytes, maxJob)
 	}
 	if err != nil {
-		b.payloads, b.bytes, l.tip = b.payloads[:mark], bytes, tip
+		b.payloads, b.bytes, l.last = b.payloads[:mark], bytes, tip
 	}
 	return err
 }
@@ -92,7 +92,7 @@ func (l *Log) encode(b *batch, j *job) error {
 func (l *Log) encodeAll(b *batch, j *job) error {
 	for _, enc := range j.encode {
 		seq := l.seq() + 1
-		raw, err := enc(seq, l.tip.hex())
+		raw, err := enc(seq, l.last.hex())
 		if err != nil {
 			return fmt.Errorf("encode record %d: %w", seq, err)
 		}
@@ -101,7 +101,7 @@ func (l *Log) encodeAll(b *batch, j *job) error {
 		}
 		b.bytes += int64(frameHead + len(raw))
 		b.payloads = append(b.payloads, raw)
-		l.tip = link{journal: l.opts.Journal, seq: seq, hash: hashOf(raw)}
+		l.last = recordRef{journal: l.opts.Journal, seq: seq, hash: hashOf(raw)}
 	}
 	return nil
 }
@@ -111,11 +111,11 @@ func (l *Log) encodeAll(b *batch, j *job) error {
 // If that fails too the log has failed.
 func (l *Log) flush(b *batch) error {
 	var err error
-	if l.active != nil && b.bytes <= l.room() {
+	if l.active != nil && b.bytes <= l.activeFree() {
 		if err = l.write(b); err == nil {
 			return nil
 		}
-	} else if err = l.begin(b); err == nil || !errors.Is(err, errStorage) {
+	} else if err = l.beginSegment(b); err == nil || !errors.Is(err, errStorage) {
 		return err
 	}
 	l.opts.Log.Error("a journal segment failed, trying a new one", slog.Any("err", err))
@@ -123,7 +123,7 @@ func (l *Log) flush(b *batch) error {
 		_ = l.active.Close() // it is lost for writing, and a read will tell
 		l.active = nil
 	}
-	if err = l.begin(b); errors.Is(err, errStorage) {
+	if err = l.beginSegment(b); errors.Is(err, errStorage) {
 		return fmt.Errorf("%w: %w", ErrFailed, err)
 	}
 	return err
@@ -132,12 +132,12 @@ func (l *Log) flush(b *batch) error {
 // errStorage says that a file could not be made, for another reason than room.
 var errStorage = errors.New("the storage failed")
 
-// room is what fits into the active segment still.
-func (l *Log) room() int64 { return l.into.size - headerSize - l.used }
+// activeFree is what fits into the active segment still.
+func (l *Log) activeFree() int64 { return l.activeSegment.size - headerSize - l.activeUsed }
 
 func (l *Log) write(b *batch) error {
-	bytes, offsets := b.frames(make([]byte, 0, b.bytes), l.into.sum)
-	if _, err := l.active.WriteAt(bytes, l.used); err != nil {
+	bytes, offsets := b.frames(make([]byte, 0, b.bytes), l.activeSegment.sum)
+	if _, err := l.active.WriteAt(bytes, l.activeUsed); err != nil {
 		return err
 	}
 	crashpoint.At(crashpoint.Written)
@@ -149,30 +149,30 @@ func (l *Log) write(b *batch) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.publish(b, l.into, l.used, offsets)
+	l.publish(b, l.activeSegment, l.activeUsed, offsets)
 	return nil
 }
 
 // publish makes a batch that is on disk visible. The caller holds mu.
 func (l *Log) publish(b *batch, s *segment, at int64, offsets []int) {
-	if len(s.runs) == 0 {
-		s.runs = []run{{first: b.first, index: l.index + 1}}
+	if len(s.extents) == 0 {
+		s.extents = []extent{{first: b.first, index: l.index + 1}}
 	}
-	r := &s.runs[0]
+	r := &s.extents[0]
 	for _, o := range offsets {
 		r.offsets = append(r.offsets, uint32(at)+uint32(o))
 	}
 	l.index += uint64(len(offsets))
-	l.used = at + b.bytes
-	r.end = uint32(l.used)
+	l.activeUsed = at + b.bytes
+	r.end = uint32(l.activeUsed)
 }
 
-// begin makes a new segment that holds the batch, behind a checkpoint that
+// beginSegment makes a new segment that holds the batch, behind a checkpoint that
 // contains it: it is written whole under another name, synced and renamed, so
 // that a segment has its first records, or is not there.
-func (l *Log) begin(b *batch) error {
+func (l *Log) beginSegment(b *batch) error {
 	h := header{
-		number: l.next, cp: l.opts.CP, journal: l.opts.Journal, first: b.first, last: b.first + charge.Seq(len(b.payloads)) - 1,
+		number: l.nextNumber, cp: l.opts.CP, journal: l.opts.Journal, first: b.first, last: b.first + charge.Seq(len(b.payloads)) - 1,
 		after: b.before,
 	}
 	if now := l.opts.Now(); isSet(now) {
@@ -189,8 +189,8 @@ func (l *Log) begin(b *batch) error {
 	}
 	start := int64(len(bytes))
 	bytes, offsets := b.frames(bytes, h.sum)
-	s := &segment{header: h, name: fmt.Sprintf(segmentName, h.number), saved: len(saved) > 0}
-	f, err := l.place(b.class, s, bytes, head)
+	s := &segment{header: h, name: fmt.Sprintf(segmentName, h.number), hasCheckpoint: len(saved) > 0}
+	f, err := l.createWithinSpace(b.class, s, bytes, head)
 	if err != nil {
 		return err
 	}
@@ -201,8 +201,8 @@ func (l *Log) begin(b *batch) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.active, l.into = f, s
-	l.made++
+	l.active, l.activeSegment = f, s
+	l.segmentsMade++
 	for i := range offsets {
 		offsets[i] -= int(start)
 	}
@@ -228,7 +228,7 @@ func (l *Log) checkpoint() ([]byte, error) {
 
 // create makes the file of a segment. A number is used once only.
 func (l *Log) create(s *segment, bytes, head []byte) (File, error) {
-	l.next = s.number + 1
+	l.nextNumber = s.number + 1
 	tmp := s.name + tmpExt
 	f, err := l.fs.Create(tmp)
 	if err != nil {

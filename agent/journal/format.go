@@ -39,18 +39,18 @@ type header struct {
 	first   charge.Seq // seq of its first record
 	last    charge.Seq // of those that were written with it: they are as durable as its name
 	created int64      // Unix milliseconds; 0: the clock was not set
-	after   link       // the record before first
+	after   recordRef  // the record before first
 	sum     uint32     // binds its frames to it
 }
 
-// link names a record and its hash. The zero value is none.
-type link struct {
+// recordRef names a record and its hash. The zero value is none.
+type recordRef struct {
 	journal charge.JournalID
 	seq     charge.Seq
 	hash    [hashSize]byte
 }
 
-func (l *link) hex() string {
+func (l *recordRef) hex() string {
 	if l.journal == "" {
 		return ""
 	}

@@ -18,8 +18,8 @@ func (l *Log) held() []Range { return ranges(l.segments) }
 
 func ranges(segments []*segment) (held []Range) {
 	for _, s := range segments {
-		for i := range s.runs {
-			r := &s.runs[i]
+		for i := range s.extents {
+			r := &s.extents[i]
 			if n := len(held); n > 0 && held[n-1].Journal == s.journal && held[n-1].Last+1 == r.first {
 				held[n-1].Last = r.last()
 				continue
@@ -35,11 +35,11 @@ func (l *Log) Read(index uint64) (Entry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, s := range slices.Backward(l.segments) {
-		for i := range s.runs {
-			r := &s.runs[i]
+		for i := range s.extents {
+			r := &s.extents[i]
 			if at := index - r.index; index >= r.index && at < uint64(len(r.offsets)) {
 				from, to := r.bounds(int(at))
-				b, err := l.reader.at(l.fs, s, from, to)
+				b, err := l.reader.readBytes(l.fs, s, from, to)
 				if err != nil {
 					return Entry{}, err
 				}
@@ -51,7 +51,7 @@ func (l *Log) Read(index uint64) (Entry, error) {
 }
 
 // entry decodes record i of a run, whose frame is at the beginning of b.
-func (s *segment) entry(r *run, i int, b []byte) (Entry, error) {
+func (s *segment) entry(r *extent, i int, b []byte) (Entry, error) {
 	f, ok := decodeFrame(s.sum, b)
 	seq := r.first + charge.Seq(i)
 	if !ok || f.seq != seq {
@@ -66,10 +66,10 @@ type reader struct {
 	name string
 }
 
-// run reads all records of a run.
-func (o *reader) run(fs ReadFS, s *segment, r *run) ([]Entry, error) {
+// readExtent reads all records of a run.
+func (o *reader) readExtent(fs ReadFS, s *segment, r *extent) ([]Entry, error) {
 	start := int64(r.offsets[0])
-	b, err := o.at(fs, s, start, int64(r.end))
+	b, err := o.readBytes(fs, s, start, int64(r.end))
 	if err != nil {
 		return nil, err
 	}
@@ -84,8 +84,8 @@ func (o *reader) run(fs ReadFS, s *segment, r *run) ([]Entry, error) {
 	return entries, nil
 }
 
-// at reads bytes of a segment.
-func (o *reader) at(fs ReadFS, s *segment, from, to int64) ([]byte, error) {
+// readBytes reads bytes of a segment.
+func (o *reader) readBytes(fs ReadFS, s *segment, from, to int64) ([]byte, error) {
 	if o.f == nil || o.name != s.name {
 		if err := o.close(); err != nil {
 			return nil, fmt.Errorf("read: %w", err)

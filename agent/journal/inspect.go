@@ -53,7 +53,7 @@ func Inspect(fs ReadFS) (*Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("inspect journal: %w", err)
 	}
-	d.judge()
+	d.decideEnds()
 	r := &Report{
 		Held: ranges(d.segments), Position: d.position, Reserve: d.reserve, Damaged: d.damaged, Notes: d.notes,
 		TornBytes: d.torn, fs: fs, segments: d.segments,
@@ -62,9 +62,9 @@ func Inspect(fs ReadFS) (*Report, error) {
 	for _, s := range d.segments {
 		r.CP = s.cp
 		r.Records += s.records()
-		l.index = max(l.index, s.newest())
+		l.index = max(l.index, s.lastIndex())
 		info := SegmentInfo{
-			Name: s.name, Journal: s.journal, First: s.first, Last: s.end, Records: s.records(), Size: s.size, Checkpoint: s.saved,
+			Name: s.name, Journal: s.journal, First: s.first, Last: s.end, Records: s.records(), Size: s.size, Checkpoint: s.hasCheckpoint,
 			After: Record{Journal: s.after.journal, Seq: s.after.seq, Hash: s.after.hex()},
 		}
 		if s.created > 0 {
@@ -72,7 +72,7 @@ func Inspect(fs ReadFS) (*Report, error) {
 		}
 		r.Segments = append(r.Segments, info)
 	}
-	r.Unacked = l.index - l.indexOf(d.position)
+	r.Unacked = l.index - l.positionIndex(d.position)
 	return r, nil
 }
 
@@ -82,8 +82,8 @@ func (r *Report) Each(f func(Entry) error) (err error) {
 	var o reader
 	defer func() { err = errors.Join(err, o.close()) }()
 	for _, s := range r.segments {
-		for i := range s.runs {
-			entries, err := o.run(r.fs, s, &s.runs[i])
+		for i := range s.extents {
+			entries, err := o.readExtent(r.fs, s, &s.extents[i])
 			if errors.Is(err, os.ErrNotExist) {
 				break
 			}

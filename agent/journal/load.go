@@ -29,8 +29,8 @@ type badFile struct {
 	reason string
 }
 
-// loaded is a directory as it was read. Nothing in it was changed.
-type loaded struct {
+// directory is a directory as it was read. Nothing in it was changed.
+type directory struct {
 	segments   []*segment // by number; after judge those that hold or lost something
 	bad        []badFile
 	leftovers  []string // of segments that were not finished
@@ -38,7 +38,7 @@ type loaded struct {
 	position   Position
 	positioned bool // its file exists
 	generation uint64
-	next       uint64 // number of the next segment
+	nextNumber uint64 // number of the next segment
 
 	damaged []Damage
 	notes   []string
@@ -47,19 +47,19 @@ type loaded struct {
 
 // load reads and checks everything in the directory. It refuses another
 // charging point's storage and that of a later agent; cp may be empty.
-func load(fs ReadFS, cp charge.CPID) (*loaded, error) {
+func load(fs ReadFS, cp charge.CPID) (*directory, error) {
 	names, err := fs.List()
 	if err != nil {
 		return nil, err
 	}
 	slices.Sort(names)
-	l := &loaded{next: 1}
+	l := &directory{nextNumber: 1}
 	var refused []error
 	for _, name := range names {
 		n, ok := segmentNumber(name)
 		switch {
 		case ok:
-			l.next = max(l.next, n+1)
+			l.nextNumber = max(l.nextNumber, n+1)
 			refused = append(refused, l.readSegment(fs, cp, name, n))
 		case strings.HasSuffix(name, tmpExt):
 			l.leftovers = append(l.leftovers, name)
@@ -73,12 +73,12 @@ func load(fs ReadFS, cp charge.CPID) (*loaded, error) {
 	return l, errors.Join(refused...)
 }
 
-func (l *loaded) readSegment(fs ReadFS, cp charge.CPID, name string, n uint64) error {
+func (l *directory) readSegment(fs ReadFS, cp charge.CPID, name string, n uint64) error {
 	b, unreadable, err := readAll(fs, name)
 	switch {
 	case errors.Is(err, os.ErrNotExist): // forgotten since it was listed
 		return nil
-	case isOurs(err):
+	case isProcessError(err):
 		return fmt.Errorf("read %s: %w", name, err)
 	}
 	var s *segment
@@ -110,9 +110,9 @@ func (l *loaded) readSegment(fs ReadFS, cp charge.CPID, name string, n uint64) e
 	return nil
 }
 
-// isOurs tells errors that this process or its user causes from those of the
+// isProcessError tells errors that this process or its user causes from those of the
 // storage.
-func isOurs(err error) bool {
+func isProcessError(err error) bool {
 	return slices.ContainsFunc([]error{os.ErrPermission, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM},
 		func(e error) bool { return errors.Is(err, e) })
 }
@@ -136,32 +136,32 @@ func parseSegment(b []byte, number uint64) (*segment, error) {
 	}
 	s.header = h
 	s.scan(b)
-	if !s.saved && (len(s.runs) == 0 || s.runs[0].offsets[0] != headerSize) {
+	if !s.hasCheckpoint && (len(s.extents) == 0 || s.extents[0].offsets[0] != headerSize) {
 		s.notes = append(s.notes, "it has no good checkpoint")
 	}
 	return s, nil
 }
 
-// judge settles where each segment ends. That of a segment with one behind it
+// decideEnds settles where each segment ends. That of a segment with one behind it
 // is said there: the record before its first. Only the last one can have a torn
 // tail: what is proven to have been on disk counts, found or not, and behind it
 // what was found without gap.
 //
 // A segment that ends before it begins was written again after a failed sync.
-func (l *loaded) judge() {
+func (l *directory) decideEnds() {
 	var kept []*segment // newest first
 	var again []badFile
 	var next *segment
 	for _, s := range slices.Backward(l.segments) {
 		switch {
 		case next == nil:
-			s.keep(s.tail(l.proven(s)))
+			s.cutAfter(s.contiguousEnd(l.proven(s)))
 		case next.journal == s.journal:
-			s.keep(next.first - 1)
+			s.cutAfter(next.first - 1)
 		case next.after.journal == s.journal:
-			s.keep(next.after.seq)
+			s.cutAfter(next.after.seq)
 		default: // what was between them is lost
-			s.keep(s.tail(l.proven(s)))
+			s.cutAfter(s.contiguousEnd(l.proven(s)))
 		}
 		if s.end < s.first {
 			again = append(again, badFile{name: s.name, number: s.number, size: s.size})
@@ -171,7 +171,7 @@ func (l *loaded) judge() {
 	}
 	slices.Reverse(kept)
 	l.segments = kept
-	l.name()
+	l.nameDamage()
 	for _, f := range again {
 		at := slices.IndexFunc(l.bad, func(b badFile) bool { return b.number > f.number })
 		if at < 0 {
@@ -181,16 +181,16 @@ func (l *loaded) judge() {
 	}
 	index := uint64(1)
 	for _, s := range l.segments {
-		for i := range s.runs {
-			s.runs[i].index = index
-			index += uint64(len(s.runs[i].offsets))
+		for i := range s.extents {
+			s.extents[i].index = index
+			index += uint64(len(s.extents[i].offsets))
 		}
 		l.torn += s.torn
 	}
 }
 
 // proven is the last record of a segment that is known to have been on disk.
-func (l *loaded) proven(s *segment) charge.Seq {
+func (l *directory) proven(s *segment) charge.Seq {
 	p := max(s.last, s.synced)
 	if l.position.Journal == s.journal {
 		p = max(p, l.position.Seq)
@@ -198,25 +198,25 @@ func (l *loaded) proven(s *segment) charge.Seq {
 	return p
 }
 
-// tail is the last of the records found without gap behind the proven ones.
-func (s *segment) tail(proven charge.Seq) charge.Seq {
-	for i := range s.runs {
-		if r := &s.runs[i]; r.first <= proven+1 && r.last() > proven {
+// contiguousEnd is the last of the records found without gap behind the proven ones.
+func (s *segment) contiguousEnd(proven charge.Seq) charge.Seq {
+	for i := range s.extents {
+		if r := &s.extents[i]; r.first <= proven+1 && r.last() > proven {
 			proven = r.last()
 		}
 	}
 	return proven
 }
 
-// name says what was lost: within segments, between them, and in files that
+// nameDamage says what was lost: within segments, between them, and in files that
 // cannot be used.
-func (l *loaded) name() {
+func (l *directory) nameDamage() {
 	var before *segment
 	for _, s := range l.segments {
 		if before == nil {
-			l.nameBefore(s)
+			l.nameDamageBefore(s)
 		} else {
-			l.nameBetween(before, s)
+			l.nameDamageBetween(before, s)
 		}
 		for _, gap := range s.lost() {
 			l.damaged = append(l.damaged, Damage{s.journal, gap.First, gap.Last, s.name, l.reason(s, gap)})
@@ -234,8 +234,8 @@ func (l *loaded) name() {
 }
 
 // reason is why records of a segment, or of those behind it, are lost.
-func (l *loaded) reason(s *segment, gap Range) string {
-	behind := len(s.runs) == 0 || s.runs[len(s.runs)-1].last() < gap.First
+func (l *directory) reason(s *segment, gap Range) string {
+	behind := len(s.extents) == 0 || s.extents[len(s.extents)-1].last() < gap.First
 	switch f := l.badBehind(s.number); {
 	case behind && f != nil:
 		return f.name + ": " + f.reason
@@ -248,7 +248,7 @@ func (l *loaded) reason(s *segment, gap Range) string {
 }
 
 // badBehind is the first unusable file between a segment and the next good one.
-func (l *loaded) badBehind(number uint64) *badFile {
+func (l *directory) badBehind(number uint64) *badFile {
 	for i := range l.bad {
 		f := &l.bad[i]
 		between := func(s *segment) bool { return s.number > number && s.number < f.number }
@@ -259,9 +259,9 @@ func (l *loaded) badBehind(number uint64) *badFile {
 	return nil
 }
 
-// nameBefore names what unusable files held before the first good segment, as
+// nameDamageBefore names what unusable files held before the first good segment, as
 // far as Central has not acknowledged it.
-func (l *loaded) nameBefore(s *segment) {
+func (l *directory) nameDamageBefore(s *segment) {
 	if len(l.bad) == 0 || l.bad[0].number > s.number || s.after.journal == "" {
 		return
 	}
@@ -277,9 +277,9 @@ func (l *loaded) nameBefore(s *segment) {
 	}
 }
 
-// nameBetween names what lies between two segments when the second does not
+// nameDamageBetween names what lies between two segments when the second does not
 // follow the first.
-func (l *loaded) nameBetween(s, next *segment) {
+func (l *directory) nameDamageBetween(s, next *segment) {
 	if next.journal == s.journal || next.after.journal == s.journal || next.after.journal == "" {
 		return
 	}

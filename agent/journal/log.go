@@ -117,18 +117,18 @@ type Log struct {
 	acked    uint64 // index of the position
 	queue    []*job
 	leading  bool
-	quiet    sync.Cond // signalled when leading ends
+	idle     sync.Cond // signalled when leading ends
 	failed   error
 	reader   reader
 	reserve  bool // the reserve is there
 
 	// What follows is the leader's alone, and Close's when there is none.
-	active File     // nil: the next record begins a segment
-	into   *segment // that of active
-	used   int64    // bytes of it that are on disk
-	next   uint64   // number of the next segment
-	made   int      // segments of this boot
-	tip    link     // the last record
+	active        File      // nil: the next record begins a segment
+	activeSegment *segment  // that of active
+	activeUsed    int64     // bytes of it that are on disk
+	nextNumber    uint64    // number of the next segment
+	segmentsMade  int       // segments of this boot
+	last          recordRef // the last record
 }
 
 // job is one Append that waits for its commit.
@@ -151,7 +151,7 @@ func Open(fs FS, opts Options) (*Log, Recovery, error) {
 		return nil, Recovery{}, fmt.Errorf("open journal: %w", err)
 	}
 	l := &Log{fs: fs, opts: opts, lock: lock}
-	l.quiet.L = &l.mu
+	l.idle.L = &l.mu
 	found, err := l.recover()
 	if err != nil {
 		return nil, Recovery{}, errors.Join(fmt.Errorf("open journal: %w", err), l.Close())
@@ -168,8 +168,8 @@ func (l *Log) recover() (Recovery, error) {
 	if slices.ContainsFunc(d.segments, func(s *segment) bool { return s.journal == l.opts.Journal }) {
 		return Recovery{}, fmt.Errorf("journal %s is on disk already; each boot needs a new id", l.opts.Journal)
 	}
-	d.judge()
-	if err := l.adopt(d); err != nil {
+	d.decideEnds()
+	if err := l.makeDurable(d); err != nil {
 		return Recovery{}, err
 	}
 	for _, name := range d.leftovers { // of a crash between write and rename
@@ -177,31 +177,31 @@ func (l *Log) recover() (Recovery, error) {
 			d.notes = append(d.notes, fmt.Sprintf("%s cannot be removed: %v", name, err))
 		}
 	}
-	l.segments, l.bad, l.next, l.position, l.reserve = d.segments, d.bad, d.next, d.position, d.reserve
+	l.segments, l.bad, l.nextNumber, l.position, l.reserve = d.segments, d.bad, d.nextNumber, d.position, d.reserve
 	l.slots = slots{fs: l.fs, exists: d.positioned, generation: d.generation}
 	for _, s := range l.segments {
-		l.index = max(l.index, s.newest())
+		l.index = max(l.index, s.lastIndex())
 	}
-	l.acked = l.indexOf(l.position)
+	l.acked = l.positionIndex(l.position)
 	found := Recovery{Damaged: d.damaged, TornBytes: d.torn, Position: d.position}
-	if err := l.learn(&found); err != nil {
+	if err := l.recoverRecords(&found); err != nil {
 		return Recovery{}, err
 	}
 	if err := l.slots.open(); err != nil { // it is tried again with the first position
 		d.notes = append(d.notes, fmt.Sprintf("no file for the position: %v", err))
 	}
-	if err := l.refill(); err != nil {
+	if err := l.restoreReserve(); err != nil {
 		d.notes = append(d.notes, fmt.Sprintf("no reserve for final records: %v", err))
 	}
 	found.Notes = d.notes
 	return found, nil
 }
 
-// adopt makes durable what was found behind the last proven record: after a
+// makeDurable makes durable what was found behind the last proven record: after a
 // kill it may be in memory only. It is written again, for a sync that failed
 // leaves pages that look clean. If that fails it is dropped: it was never
 // announced. The names are made durable too.
-func (l *Log) adopt(d *loaded) error {
+func (l *Log) makeDurable(d *directory) error {
 	if err := l.fs.SyncDir(); err != nil {
 		return fmt.Errorf("sync the directory: %w", err)
 	}
@@ -215,7 +215,7 @@ func (l *Log) adopt(d *loaded) error {
 	}
 	if err := l.rewrite(s, proven+1); err != nil {
 		d.notes = append(d.notes, fmt.Sprintf("%s: records from %d on cannot be made durable and are dropped: %v", s.name, proven+1, err))
-		s.keep(proven)
+		s.cutAfter(proven)
 	}
 	return nil
 }
@@ -227,8 +227,8 @@ func (l *Log) rewrite(s *segment, seq charge.Seq) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, f.Close()) }()
-	for i := range s.runs {
-		r := &s.runs[i]
+	for i := range s.extents {
+		r := &s.extents[i]
 		if r.last() < seq {
 			continue
 		}
@@ -244,48 +244,48 @@ func (l *Log) rewrite(s *segment, seq charge.Seq) (err error) {
 	return f.Sync()
 }
 
-// learn takes over the last checkpoint and the records behind it.
-func (l *Log) learn(found *Recovery) error {
+// recoverRecords takes over the last checkpoint and the records behind it.
+func (l *Log) recoverRecords(found *Recovery) error {
 	from := 0
 	for i, s := range l.segments {
-		if s.saved {
+		if s.hasCheckpoint {
 			found.Checkpoint, from = s.checkpoint, i
 		}
 		s.checkpoint = nil
 	}
 	for i := len(l.segments) - 1; i >= 0 && (i >= from || found.Last == nil); i-- {
 		s := l.segments[i]
-		for k := range slices.Backward(s.runs) {
-			entries, err := l.reader.run(l.fs, s, &s.runs[k])
+		for k := range slices.Backward(s.extents) {
+			entries, err := l.reader.readExtent(l.fs, s, &s.extents[k])
 			if err != nil {
 				return err
 			}
 			if n := len(entries); found.Last == nil {
 				e := entries[n-1]
 				found.Last = &e
-				l.tip = link{journal: e.Journal, seq: e.Seq, hash: hashOf(e.Bytes)}
+				l.last = recordRef{journal: e.Journal, seq: e.Seq, hash: hashOf(e.Bytes)}
 			}
 			if i >= from {
-				found.Since = append(behind(s, entries), found.Since...)
+				found.Since = append(afterCheckpoint(s, entries), found.Since...)
 			}
 		}
 	}
 	return nil
 }
 
-// behind are the records of a segment that its checkpoint does not contain.
-func behind(s *segment, entries []Entry) [][]byte {
+// afterCheckpoint are the records of a segment that its checkpoint does not contain.
+func afterCheckpoint(s *segment, entries []Entry) [][]byte {
 	list := make([][]byte, 0, len(entries))
 	for _, e := range entries {
-		if !s.saved || e.Seq > s.last {
+		if !s.hasCheckpoint || e.Seq > s.last {
 			list = append(list, e.Bytes)
 		}
 	}
 	return list
 }
 
-// indexOf is the index of a position, or that before the first record held.
-func (l *Log) indexOf(p Position) uint64 {
+// positionIndex is the index of a position, or that before the first record held.
+func (l *Log) positionIndex(p Position) uint64 {
 	at := l.index
 	if h := l.held(); len(h) > 0 {
 		at = h[0].Index - 1
@@ -336,7 +336,7 @@ func (l *Log) lead() {
 		l.queue = nil
 		if len(group) == 0 {
 			l.leading = false
-			l.quiet.Broadcast()
+			l.idle.Broadcast()
 			l.mu.Unlock()
 			return
 		}
@@ -377,7 +377,7 @@ func (l *Log) SetPosition(p Position) error {
 	if errors.Is(l.failed, ErrClosed) {
 		return l.failed
 	}
-	l.position, l.acked = p, l.indexOf(p)
+	l.position, l.acked = p, l.positionIndex(p)
 	err := l.slots.write(p)
 	l.retain()
 	return err
@@ -392,7 +392,7 @@ func (l *Log) Close() error {
 		l.failed = ErrClosed
 	}
 	for l.leading {
-		l.quiet.Wait()
+		l.idle.Wait()
 	}
 	errs := []error{l.slots.close(), l.reader.close()}
 	l.slots = slots{}

@@ -9,18 +9,18 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// run is records of one segment that lie and count without gap.
-type run struct {
+// extent is records of one segment that lie and count without gap.
+type extent struct {
 	first   charge.Seq
 	index   uint64 // of the first record; without gaps over all that is held
 	offsets []uint32
 	end     uint32 // behind the last one
 }
 
-func (r *run) last() charge.Seq { return r.first + charge.Seq(len(r.offsets)) - 1 }
+func (r *extent) last() charge.Seq { return r.first + charge.Seq(len(r.offsets)) - 1 }
 
 // bounds are where the frame of record i lies.
-func (r *run) bounds(i int) (from, to int64) {
+func (r *extent) bounds(i int) (from, to int64) {
 	if i+1 < len(r.offsets) {
 		return int64(r.offsets[i]), int64(r.offsets[i+1])
 	}
@@ -30,10 +30,10 @@ func (r *run) bounds(i int) (from, to int64) {
 // segment is one file of the log.
 type segment struct {
 	header
-	name  string
-	size  int64 // of the file
-	runs  []run // records held
-	saved bool  // it has a good checkpoint: the state as of header.last
+	name          string
+	size          int64    // of the file
+	extents       []extent // records held
+	hasCheckpoint bool     // it has a good checkpoint: the state as of header.last
 
 	// What follows is for recovery alone.
 	end        charge.Seq // the last record that counts, held or lost
@@ -45,28 +45,28 @@ type segment struct {
 }
 
 func (s *segment) records() (n uint64) {
-	for i := range s.runs {
-		n += uint64(len(s.runs[i].offsets))
+	for i := range s.extents {
+		n += uint64(len(s.extents[i].offsets))
 	}
 	return n
 }
 
-// newest is the index of its last record held, or 0.
-func (s *segment) newest() uint64 {
-	if len(s.runs) == 0 {
+// lastIndex is the index of its last record held, or 0.
+func (s *segment) lastIndex() uint64 {
+	if len(s.extents) == 0 {
 		return 0
 	}
-	r := &s.runs[len(s.runs)-1]
+	r := &s.extents[len(s.extents)-1]
 	return r.index + uint64(len(r.offsets)) - 1
 }
 
 func (s *segment) add(seq charge.Seq, from, to int64) {
-	n := len(s.runs)
-	if n == 0 || s.runs[n-1].last()+1 != seq || int64(s.runs[n-1].end) != from {
-		s.runs = append(s.runs, run{first: seq})
+	n := len(s.extents)
+	if n == 0 || s.extents[n-1].last()+1 != seq || int64(s.extents[n-1].end) != from {
+		s.extents = append(s.extents, extent{first: seq})
 		n++
 	}
-	r := &s.runs[n-1]
+	r := &s.extents[n-1]
 	r.offsets = append(r.offsets, uint32(from))
 	r.end = uint32(to)
 }
@@ -85,7 +85,7 @@ func (s *segment) scan(b []byte) {
 		}
 		switch {
 		case f.seq == 0 && pos == headerSize:
-			s.saved, s.checkpoint = true, bytes.Clone(f.payload)
+			s.hasCheckpoint, s.checkpoint = true, bytes.Clone(f.payload)
 		case f.seq >= expect:
 			s.add(f.seq, pos, pos+f.size)
 			expect = f.seq + 1
@@ -94,8 +94,8 @@ func (s *segment) scan(b []byte) {
 		pos += f.size
 		end = pos
 	}
-	if room := len(b) - headerSize; int(end) < room {
-		s.torn = int64(len(bytes.TrimRight(b[end:room], "\x00")))
+	if payloadEnd := len(b) - headerSize; int(end) < payloadEnd {
+		s.torn = int64(len(bytes.TrimRight(b[end:payloadEnd], "\x00")))
 	}
 }
 
@@ -109,21 +109,21 @@ func nextMagic(b []byte, from int64) int64 {
 	return -1
 }
 
-// keep settles where the segment ends: records behind it never counted.
-func (s *segment) keep(end charge.Seq) {
+// cutAfter settles where the segment ends: records behind it never counted.
+func (s *segment) cutAfter(end charge.Seq) {
 	s.end = end
-	for i := range s.runs {
-		r := &s.runs[i]
+	for i := range s.extents {
+		r := &s.extents[i]
 		switch {
 		case r.first > end:
-			s.torn += int64(s.runs[len(s.runs)-1].end - r.offsets[0])
-			s.runs = s.runs[:i]
+			s.torn += int64(s.extents[len(s.extents)-1].end - r.offsets[0])
+			s.extents = s.extents[:i]
 			return
 		case r.last() > end:
 			n := end + 1 - r.first
-			s.torn += int64(s.runs[len(s.runs)-1].end - r.offsets[n])
+			s.torn += int64(s.extents[len(s.extents)-1].end - r.offsets[n])
 			r.end, r.offsets = r.offsets[n], r.offsets[:n]
-			s.runs = s.runs[:i+1]
+			s.extents = s.extents[:i+1]
 			return
 		}
 	}
@@ -132,11 +132,11 @@ func (s *segment) keep(end charge.Seq) {
 // lost are the ranges of records that count and are not held.
 func (s *segment) lost() (gaps []Range) {
 	next := s.first
-	for i := range s.runs {
-		if r := &s.runs[i]; r.first > next {
+	for i := range s.extents {
+		if r := &s.extents[i]; r.first > next {
 			gaps = append(gaps, Range{Journal: s.journal, First: next, Last: r.first - 1})
 		}
-		next = s.runs[i].last() + 1
+		next = s.extents[i].last() + 1
 	}
 	if next <= s.end {
 		gaps = append(gaps, Range{Journal: s.journal, First: next, Last: s.end})

@@ -40,13 +40,13 @@ func ClassOf(t wire.RecordType) Class {
 }
 
 const (
-	reserveFile = "reserve"
-	firstSize   = 32 << 10 // of a boot's first segment; each one is twice as large as the one before
-	fullEnough  = 900      // permille of the space used that keep samples out
+	reserveFile         = "reserve"
+	firstSize           = 32 << 10 // of a boot's first segment; each one is twice as large as the one before
+	samplesFullPermille = 900      // permille of the space used that keep samples out
 )
 
-// errNoRoom is the reason where it is not that of the file system.
-var errNoRoom = errors.New("the quota for records that are not acknowledged is used up")
+// errQuota is the reason where it is not that of the file system.
+var errQuota = errors.New("the quota for records that are not acknowledged is used up")
 
 // isSet tells a clock that somebody has set.
 func isSet(t time.Time) bool { return t.Year() >= 2026 }
@@ -63,7 +63,7 @@ func (l *Log) QuotaPermille() int64 {
 // unacked is the size of the files with records that are not acknowledged.
 func (l *Log) unacked() (bytes int64) {
 	for _, s := range l.segments {
-		if s.newest() > l.acked {
+		if s.lastIndex() > l.acked {
 			bytes += s.size
 		}
 	}
@@ -95,12 +95,12 @@ func (l *Log) diskPermille() int64 {
 func (l *Log) deletable() int {
 	needed := len(l.segments) - 1
 	if l.opts.Checkpoint != nil {
-		for needed >= 0 && !l.segments[needed].saved {
+		for needed >= 0 && !l.segments[needed].hasCheckpoint {
 			needed--
 		}
 	}
 	for i, s := range l.segments[:max(needed, 0)] {
-		if s.newest() > l.acked {
+		if s.lastIndex() > l.acked {
 			return i
 		}
 	}
@@ -173,32 +173,32 @@ func (l *Log) admit(c Class) error {
 	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if err := l.refill(); isFull(err) {
+	if err := l.restoreReserve(); isFull(err) {
 		return fmt.Errorf("%w: the reserve for final records is in use", ErrFull)
 	} else if err != nil { // the next segment will tell
 		l.opts.Log.Warn("no reserve for the journal's final records", slog.Any("err", err))
 	}
-	if c == Sample && max(l.unacked()*1000/l.opts.Quota, l.diskPermille()) >= fullEnough {
+	if c == Sample && max(l.unacked()*1000/l.opts.Quota, l.diskPermille()) >= samplesFullPermille {
 		return fmt.Errorf("%w: no samples until there is more", ErrFull)
 	}
 	return nil
 }
 
-// place makes the file of a new segment where there is room: within the quota;
+// createWithinSpace makes the file of a new segment where there is room: within the quota;
 // else in the place of what Central has; final records in that of the reserve.
-func (l *Log) place(c Class, s *segment, bytes, head []byte) (File, error) {
+func (l *Log) createWithinSpace(c Class, s *segment, bytes, head []byte) (File, error) {
 	least := int64(len(bytes) + len(head))
-	s.size = max(min(l.opts.SegmentSize, firstSize<<min(l.made, 20)), least)
+	s.size = max(min(l.opts.SegmentSize, firstSize<<min(l.segmentsMade, 20)), least)
 	if c < Final && l.overQuota(s.size) {
-		return nil, fmt.Errorf("%w: %w", ErrFull, errNoRoom)
+		return nil, fmt.Errorf("%w: %w", ErrFull, errQuota)
 	}
 	f, err := l.create(s, bytes, head)
-	for isFull(err) && l.makeRoom() {
+	for isFull(err) && l.deleteForSpace() {
 		f, err = l.create(s, bytes, head)
 	}
 	if isFull(err) && c == Final {
 		s.size = max(min(l.opts.SegmentSize, firstSize), least)
-		if f, err = l.create(s, bytes, head); isFull(err) && l.release() {
+		if f, err = l.create(s, bytes, head); isFull(err) && l.useReserve() {
 			f, err = l.create(s, bytes, head)
 		}
 	}
@@ -217,15 +217,15 @@ func (l *Log) overQuota(size int64) bool {
 	return l.unacked()+size > l.opts.Quota
 }
 
-// makeRoom deletes the oldest segment that may be deleted, if there is one.
-func (l *Log) makeRoom() bool {
+// deleteForSpace deletes the oldest segment that may be deleted, if there is one.
+func (l *Log) deleteForSpace() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.deletable() > 0 && l.deleteOldest()
 }
 
-// release gives up the reserve.
-func (l *Log) release() bool {
+// useReserve gives up the reserve.
+func (l *Log) useReserve() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if !l.reserve {
@@ -240,9 +240,9 @@ func (l *Log) release() bool {
 	return true
 }
 
-// refill makes the reserve where there is room for it and for a segment of the
+// restoreReserve makes the reserve where there is room for it and for a segment of the
 // records that ask. The caller holds mu, or nobody else knows of l.
-func (l *Log) refill() error {
+func (l *Log) restoreReserve() error {
 	if l.reserve {
 		return nil
 	}

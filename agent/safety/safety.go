@@ -25,16 +25,16 @@ type Limits struct {
 	MaxMove time.Duration
 	// Persist is how long an input may be bad before it is a fault.
 	Persist time.Duration
-	// Settle is how long all must be well, after the start and after anything
+	// Stable is how long all must be well, after the start and after anything
 	// bad, before the contactor may close.
-	Settle time.Duration
+	Stable time.Duration
 }
 
 // DefaultLimits are the limits of docs/PROTOCOL.md and of package hal.
 func DefaultLimits() Limits {
 	return Limits{
 		MaxAge: 100 * time.Millisecond, MaxGap: 100 * time.Millisecond, MaxMove: 250 * time.Millisecond,
-		Persist: 300 * time.Millisecond, Settle: 300 * time.Millisecond,
+		Persist: 300 * time.Millisecond, Stable: 300 * time.Millisecond,
 	}
 }
 
@@ -74,35 +74,35 @@ type Inputs struct {
 //
 // Invariant: a latched fault stays until ResetLatch.
 type State struct {
-	ready    time.Duration // before it nothing closes; 0: not yet known
-	badSince time.Duration // one more than its time; 0: nothing is bad
-	apart    time.Duration // feedback and command differ since, likewise
-	latched  charge.FaultSet
+	closeFrom    time.Duration // before it nothing closes; 0: not yet known
+	badSince     time.Duration // one more than its time; 0: nothing is bad
+	differsSince time.Duration // feedback and command differ since, likewise
+	latched      charge.FaultSet
 }
 
 // Verdict is what the loop does and says.
 type Verdict struct {
-	Close  bool            // the contactor's command of this tick
-	Faults charge.FaultSet // what holds now
-	Hold   string          // why power is withheld for now, though nothing is a fault; empty: it is not
-	Late   bool            // the tick came too late: the keeper is not kicked
+	Close    bool            // the contactor's command of this tick
+	Faults   charge.FaultSet // what holds now
+	Withheld string          // why power is withheld for now, though nothing is a fault; empty: it is not
+	Late     bool            // the tick came too late: the keeper is not kicked
 }
 
 // The reasons of Verdict.Hold.
 const (
-	HoldLate     = "control_loop_late"
-	HoldInput    = "safety_input"
-	HoldSettling = "settling"
+	ReasonLate     = "control_loop_late"
+	ReasonInput    = "safety_input"
+	ReasonSettling = "settling"
 )
 
 // Step judges one tick.
 func Step(l Limits, s State, in Inputs) (State, Verdict) {
 	v := Verdict{Late: in.Gap > l.MaxGap}
 	if in.ResetLatch {
-		s.latched, s.apart = 0, 0
+		s.latched, s.differsSince = 0, 0
 	}
 	bad := in.WriteFailed || in.PilotIn.bad(l) || in.EStopIn.bad(l) || in.ContactIn.bad(l) || in.TrippedIn.bad(l)
-	v.Faults = faults(l, in)
+	v.Faults = provenFaults(l, in)
 	s = s.watchContact(l, in)
 	v.Faults |= s.latched
 	switch {
@@ -113,25 +113,27 @@ func Step(l Limits, s State, in Inputs) (State, Verdict) {
 	case in.Now+1-s.badSince >= l.Persist:
 		v.Faults = v.Faults.With(charge.FaultSafetyInput)
 	}
-	if bad || v.Late || s.ready == 0 {
-		s.ready = in.Now + l.Settle
+	if bad || v.Late || s.closeFrom == 0 {
+		s.closeFrom = in.Now + l.Stable
 	}
 	switch {
 	case bad:
-		v.Hold = HoldInput
+		v.Withheld = ReasonInput
 	case v.Late:
-		v.Hold = HoldLate
-	case in.Now < s.ready:
-		v.Hold = HoldSettling
+		v.Withheld = ReasonLate
+	case in.Now < s.closeFrom:
+		v.Withheld = ReasonSettling
 	}
-	v.Close = in.Permit && v.Hold == "" && v.Faults.Empty() && asks(in)
+	v.Close = in.Permit && v.Withheld == "" && v.Faults.Empty() && requestsPower(in)
 	return s, v
 }
 
-func asks(in Inputs) bool { return in.Pilot == charge.PilotC || in.Pilot == charge.PilotD && in.Vent }
+func requestsPower(in Inputs) bool {
+	return in.Pilot == charge.PilotC || in.Pilot == charge.PilotD && in.Vent
+}
 
-// faults are those that one measurement proves.
-func faults(l Limits, in Inputs) charge.FaultSet {
+// provenFaults are those that one measurement proves.
+func provenFaults(l Limits, in Inputs) charge.FaultSet {
 	var f charge.FaultSet
 	if in.Pressed && !in.EStopIn.NotFitted && !in.EStopIn.bad(l) {
 		f = f.With(charge.FaultEmergencyStop)
@@ -150,13 +152,13 @@ func faults(l Limits, in Inputs) charge.FaultSet {
 // and feedback agree again, so only a person clears either.
 func (s State) watchContact(l Limits, in Inputs) State {
 	if in.ContactIn.NotFitted || in.ContactIn.bad(l) || in.Closed == in.Commanded {
-		s.apart = 0
+		s.differsSince = 0
 		return s
 	}
-	if s.apart == 0 {
-		s.apart = in.Now + 1
+	if s.differsSince == 0 {
+		s.differsSince = in.Now + 1
 	}
-	if in.Now+1-s.apart <= l.MaxMove {
+	if in.Now+1-s.differsSince <= l.MaxMove {
 		return s
 	}
 	if in.Closed {

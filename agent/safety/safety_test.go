@@ -57,22 +57,22 @@ func TestOpensInTheTickThatShowsIt(t *testing.T) {
 		"pilot E":              {func(in *safety.Inputs) { in.Pilot = charge.PilotE }, "", charge.FaultPilot},
 		"pilot F":              {func(in *safety.Inputs) { in.Pilot = charge.PilotF }, "", charge.FaultPilot},
 		"pilot unknown":        {func(in *safety.Inputs) { in.Pilot = charge.PilotUnknown }, "", ""},
-		"pilot unreadable":     {func(in *safety.Inputs) { in.PilotIn.OK = false }, safety.HoldInput, ""},
-		"pilot stale":          {func(in *safety.Inputs) { in.PilotIn.Age = 101 * time.Millisecond }, safety.HoldInput, ""},
+		"pilot unreadable":     {func(in *safety.Inputs) { in.PilotIn.OK = false }, safety.ReasonInput, ""},
+		"pilot stale":          {func(in *safety.Inputs) { in.PilotIn.Age = 101 * time.Millisecond }, safety.ReasonInput, ""},
 		"stop pressed":         {func(in *safety.Inputs) { in.Pressed = true }, "", charge.FaultEmergencyStop},
-		"stop unreadable":      {func(in *safety.Inputs) { in.EStopIn = safety.Input{} }, safety.HoldInput, ""},
+		"stop unreadable":      {func(in *safety.Inputs) { in.EStopIn = safety.Input{} }, safety.ReasonInput, ""},
 		"ground fault":         {func(in *safety.Inputs) { in.Tripped = charge.FaultGroundFault }, "", charge.FaultGroundFault},
-		"protection stale":     {func(in *safety.Inputs) { in.TrippedIn.Age = time.Second }, safety.HoldInput, ""},
-		"feedback unreadable":  {func(in *safety.Inputs) { in.ContactIn.OK = false }, safety.HoldInput, ""},
-		"output not written":   {func(in *safety.Inputs) { in.WriteFailed = true }, safety.HoldInput, ""},
-		"late tick":            {func(in *safety.Inputs) { in.Gap = 101 * time.Millisecond }, safety.HoldLate, ""},
+		"protection stale":     {func(in *safety.Inputs) { in.TrippedIn.Age = time.Second }, safety.ReasonInput, ""},
+		"feedback unreadable":  {func(in *safety.Inputs) { in.ContactIn.OK = false }, safety.ReasonInput, ""},
+		"output not written":   {func(in *safety.Inputs) { in.WriteFailed = true }, safety.ReasonInput, ""},
+		"late tick":            {func(in *safety.Inputs) { in.Gap = 101 * time.Millisecond }, safety.ReasonLate, ""},
 	} {
 		t.Run(name, func(t *testing.T) {
 			s, now := closing(t)
 			in := well(now)
 			c.change(&in)
 			s, v := safety.Step(safety.DefaultLimits(), s, in)
-			if v.Close || v.Hold != c.hold || v.Faults != set(c.fault) || v.Late != (c.hold == safety.HoldLate) {
+			if v.Close || v.Withheld != c.hold || v.Faults != set(c.fault) || v.Late != (c.hold == safety.ReasonLate) {
 				t.Errorf("got %+v, want open, hold %q, fault %q", v, c.hold, c.fault)
 			}
 			_, v = safety.Step(safety.DefaultLimits(), s, well(now+tick))
@@ -177,7 +177,7 @@ func TestClosedOnlyByRight(t *testing.T) {
 			s, v = safety.Step(l, s, in)
 			inputs := []safety.Input{in.PilotIn, in.EStopIn, in.ContactIn, in.TrippedIn}
 			bad := slices.ContainsFunc(inputs, func(i safety.Input) bool { return !i.NotFitted && (!i.OK || i.Age > l.MaxAge) })
-			if v.Close && (!in.Permit || in.Pilot != charge.PilotC || bad || gap > l.MaxGap || !v.Faults.Empty() || v.Hold != "") {
+			if v.Close && (!in.Permit || in.Pilot != charge.PilotC || bad || gap > l.MaxGap || !v.Faults.Empty() || v.Withheld != "") {
 				t.Fatalf("closed by %+v: %+v", in, v)
 			}
 		}

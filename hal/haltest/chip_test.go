@@ -59,7 +59,7 @@ func TestChipFailsWhatTheDriverWouldHide(t *testing.T) {
 	}
 }
 
-func TestChipLinesAreTakenOnce(t *testing.T) {
+func TestChipLinesAreRequestedOnce(t *testing.T) {
 	c := haltest.NewChip(t, "GPIO17")
 	if _, err := c.Request(false, "GPIO17"); err != nil {
 		t.Fatal(err)

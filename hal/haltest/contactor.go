@@ -28,8 +28,8 @@ func contactorChecks() []check {
 		{name: "safe state opens all and is idempotent", run: checkSafeState},
 		{name: "close opens all and refuses afterwards", run: checkClose},
 		{name: "a missed kick opens and latches", needs: func(r *rig) bool { return r.keeper != nil }, run: checkKeeper},
-		{name: "feedback is measured: welded", needs: func(r *rig) bool { return r.hands.Weld != nil }, run: checkWelded},
-		{name: "feedback is measured: stuck open", needs: func(r *rig) bool { return r.hands.Jam != nil }, run: checkJammed},
+		{name: "feedback is measured: welded", needs: func(r *rig) bool { return r.controls.Weld != nil }, run: checkWelded},
+		{name: "feedback is measured: stuck open", needs: func(r *rig) bool { return r.controls.StickOpen != nil }, run: checkJammed},
 		{name: "the last set false wins", run: checkOvertaken},
 		{name: "the open path waits for nothing", run: checkPrompt},
 		{name: "the open path allocates nothing", run: checkAllocations},
@@ -51,7 +51,7 @@ func checkSwitch(r *rig) {
 				r.Errorf("connector %d is commanded closed after Set(false)", n)
 			}
 		}
-		r.pass(hal.MaxContactorDelay)
+		r.advance(hal.MaxContactorDelay)
 		r.wantOpen("after Set(false)")
 		for _, n := range r.numbers() {
 			r.wantFeedback(n, hal.ContactOpen, "after Set(false)")
@@ -65,16 +65,16 @@ func checkAlone(r *rig) {
 		if err := r.contactor(one).Set(true); err != nil {
 			r.Fatalf("connector %d: set true: %v", one, err)
 		}
-		r.pass(hal.MaxContactorDelay)
+		r.advance(hal.MaxContactorDelay)
 		for _, n := range r.numbers() {
-			if got := r.hands.Closed(n); got != (n == one) {
+			if got := r.controls.Closed(n); got != (n == one) {
 				r.Errorf("connector %d closed is %v after Set(true) of %d", n, got, one)
 			}
 		}
 		if err := r.contactor(one).Set(false); err != nil {
 			r.Fatalf("connector %d: set false: %v", one, err)
 		}
-		r.pass(hal.MaxContactorDelay)
+		r.advance(hal.MaxContactorDelay)
 	}
 }
 
@@ -85,7 +85,7 @@ func checkSafeState(r *rig) {
 			r.Errorf("safe state: %v", err)
 		}
 	}
-	r.pass(hal.MaxContactorDelay)
+	r.advance(hal.MaxContactorDelay)
 	r.wantOpen("after SafeState")
 	r.closeAll() // it is no end: power may be switched again
 }
@@ -129,26 +129,26 @@ func (r *rig) connectorOf(n charge.ConnectorID) hal.Connector {
 
 func checkKeeper(r *rig) {
 	r.closeAll()
-	r.pass(2 * hal.MaxAgentGone)
+	r.advance(2 * hal.MaxAgentGone)
 	for _, n := range r.numbers() {
-		if !r.hands.Closed(n) {
+		if !r.controls.Closed(n) {
 			r.Fatalf("connector %d opened although the keeper was kicked", n)
 		}
 	}
 	r.hang(hal.MaxAgentGone)
 	r.wantOpen("although nobody kicked for " + hal.MaxAgentGone.String())
-	r.pass(2 * hal.MaxContactorDelay)
+	r.advance(2 * hal.MaxContactorDelay)
 	r.wantOpen("by the kicks alone, after a trip")
 	r.closeAll() // a new Set(true) may
 }
 
 func checkWelded(r *rig) {
 	r.closeAll()
-	r.hands.Weld(1)
+	r.controls.Weld(1)
 	if err := r.contactor(1).Set(false); err != nil {
 		r.Errorf("set false of a welded contactor: %v", err)
 	}
-	r.pass(2 * hal.MaxContactorDelay)
+	r.advance(2 * hal.MaxContactorDelay)
 	r.wantFeedback(1, hal.ContactClosed, "of a welded contactor commanded open")
 	if r.contactor(1).Commanded() {
 		r.Error("a welded contactor says it is commanded closed")
@@ -156,12 +156,12 @@ func checkWelded(r *rig) {
 }
 
 func checkJammed(r *rig) {
-	r.hands.Jam(1)
+	r.controls.StickOpen(1)
 	r.kick()
 	if err := r.contactor(1).Set(true); err != nil {
 		r.Errorf("set true of a stuck contactor: %v", err)
 	}
-	r.pass(2 * hal.MaxContactorDelay)
+	r.advance(2 * hal.MaxContactorDelay)
 	r.wantFeedback(1, hal.ContactOpen, "of a stuck contactor commanded closed")
 	if !r.contactor(1).Commanded() {
 		r.Error("a stuck contactor says it is commanded open")
@@ -186,15 +186,15 @@ func checkOvertaken(r *rig) {
 		if err := contactor.Set(false); err != nil {
 			r.Fatalf("set false: %v", err)
 		}
-		r.pass(hal.MaxContactorDelay)
+		r.advance(hal.MaxContactorDelay)
 		r.wantOpen("after the last Set(false)")
 	}
 }
 
 // checkPrompt opens while the meters are slow and others close.
 func checkPrompt(r *rig) {
-	if r.hands.SlowMeter != nil {
-		r.hands.SlowMeter(5 * time.Second)
+	if r.controls.SlowMeter != nil {
+		r.controls.SlowMeter(5 * time.Second)
 	}
 	r.closeAll()
 	ctx, cancel := context.WithCancel(r.Context())
@@ -218,7 +218,7 @@ func checkPrompt(r *rig) {
 	if took := time.Since(begin); took > tick {
 		r.Errorf("opening took %v behind a slow meter", took)
 	}
-	r.pass(hal.MaxContactorDelay)
+	r.advance(hal.MaxContactorDelay)
 	r.wantOpen("while the meters are being read")
 }
 

@@ -20,9 +20,9 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Hands is what the suite does to the world around connector n of a board. A
+// Controls is what the suite does to the world around connector n of a board. A
 // nil function says that this backend's world cannot do it.
-type Hands struct {
+type Controls struct {
 	// Plug connects a vehicle that asks for power, within Settle.
 	Plug func(n charge.ConnectorID)
 	// Unplug pulls the cable.
@@ -30,9 +30,9 @@ type Hands struct {
 	// Stop presses the emergency stop, or releases it.
 	Stop func(pressed bool)
 	// Weld holds the contact closed; Jam holds it open.
-	Weld, Jam func(n charge.ConnectorID)
-	// Blind makes the safety inputs of the connector unreadable, or readable.
-	Blind func(n charge.ConnectorID, blind bool)
+	Weld, StickOpen func(n charge.ConnectorID)
+	// SetUnreadable makes the safety inputs of the connector unreadable, or readable.
+	SetUnreadable func(n charge.ConnectorID, blind bool)
 	// SlowMeter makes each reading of the meters take that long.
 	SlowMeter func(d time.Duration)
 	// Closed tells from outside the backend whether power is switched on: the
@@ -47,7 +47,7 @@ type Hands struct {
 
 // Maker makes a fresh board with nothing plugged in. It registers what must be
 // cleaned up with t; the suite closes the board itself.
-type Maker func(t *testing.T) (hal.Board, Hands)
+type Maker func(t *testing.T) (hal.Board, Controls)
 
 // check is one case: a rule, and whether the backend's world can show it.
 type check struct {
@@ -64,8 +64,8 @@ func Run(t *testing.T, newBoard Maker) {
 	for _, c := range checks() {
 		t.Run(c.name, func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
-				board, hands := newBoard(t)
-				r := newRig(t, board, hands)
+				board, controls := newBoard(t)
+				r := newRig(t, board, controls)
 				if c.needs != nil && !c.needs(r) {
 					left = append(left, c.name)
 					return
@@ -91,16 +91,16 @@ func checks() []check {
 type rig struct {
 	*testing.T
 	hal.Board
-	hands  Hands
-	keeper hal.Keeper // nil: not fitted
+	controls Controls
+	keeper   hal.Keeper // nil: not fitted
 }
 
-func newRig(t *testing.T, b hal.Board, h Hands) *rig {
+func newRig(t *testing.T, b hal.Board, h Controls) *rig {
 	t.Helper()
 	if h.Closed == nil {
 		t.Fatal("the hands cannot tell whether a contact is closed: nothing could be proven")
 	}
-	r := &rig{T: t, Board: b, hands: h}
+	r := &rig{T: t, Board: b, controls: h}
 	if k, err := b.Keeper(); err == nil {
 		r.keeper = k
 	}
@@ -137,8 +137,8 @@ func (r *rig) contactor(n charge.ConnectorID) hal.Contactor {
 // tick is the period of the safety loop.
 const tick = 10 * time.Millisecond
 
-// pass lets time go by with a healthy safety loop: it reads and kicks.
-func (r *rig) pass(d time.Duration) {
+// advance lets time go by with a healthy safety loop: it reads and kicks.
+func (r *rig) advance(d time.Duration) {
 	r.Helper()
 	for end := r.Mono() + d; r.Mono() < end; time.Sleep(tick) {
 		for _, n := range r.numbers() {
@@ -172,9 +172,9 @@ func (r *rig) closeAll() {
 			r.Fatalf("connector %d: set true: %v", n, err)
 		}
 	}
-	r.pass(hal.MaxContactorDelay)
+	r.advance(hal.MaxContactorDelay)
 	for _, n := range r.numbers() {
-		if !r.hands.Closed(n) {
+		if !r.controls.Closed(n) {
 			r.Fatalf("connector %d is not closed %v after Set(true)", n, hal.MaxContactorDelay)
 		}
 	}
@@ -184,7 +184,7 @@ func (r *rig) closeAll() {
 func (r *rig) wantOpen(when string) {
 	r.Helper()
 	for _, n := range r.numbers() {
-		if r.hands.Closed(n) {
+		if r.controls.Closed(n) {
 			r.Errorf("connector %d is closed %s", n, when)
 		}
 	}
@@ -203,4 +203,4 @@ func (r *rig) wantFeedback(n charge.ConnectorID, want hal.ContactState, when str
 }
 
 // settle is time enough for what the hands did to be seen.
-func (r *rig) settle() { r.pass(max(r.hands.Settle, hal.MaxContactorDelay)) }
+func (r *rig) settle() { r.advance(max(r.controls.Settle, hal.MaxContactorDelay)) }

@@ -14,14 +14,14 @@ func inputChecks() []check {
 	return []check{
 		{
 			name: "the pilot follows plug and unplug", run: checkPilot,
-			needs: func(r *rig) bool { return r.hands.Plug != nil && r.hands.Unplug != nil },
+			needs: func(r *rig) bool { return r.controls.Plug != nil && r.controls.Unplug != nil },
 		},
-		{name: "the emergency stop is seen", needs: func(r *rig) bool { return r.hands.Stop != nil }, run: checkEStop},
-		{name: "blind inputs are errors", needs: func(r *rig) bool { return r.hands.Blind != nil }, run: checkBlind},
+		{name: "the emergency stop is seen", needs: func(r *rig) bool { return r.controls.Stop != nil }, run: checkEStop},
+		{name: "blind inputs are errors", needs: func(r *rig) bool { return r.controls.SetUnreadable != nil }, run: checkUnreadable},
 		{name: "stamps are fresh, monotone and counted", run: checkStamps},
 		{
 			name: "the register counts and never goes down", run: checkRegister,
-			needs: func(r *rig) bool { return r.hands.Plug != nil },
+			needs: func(r *rig) bool { return r.controls.Plug != nil },
 		},
 		{name: "a reading ends with its context", run: checkContext},
 	}
@@ -41,13 +41,13 @@ func checkPilot(r *rig) {
 		if err := p.SetAvailable(true); err != nil {
 			r.Errorf("connector %d: offer: %v", n, err)
 		}
-		r.hands.Plug(n)
+		r.controls.Plug(n)
 		r.settle()
 		if got, _, err := p.State(); err != nil || got != charge.PilotC {
 			r.Errorf("connector %d: asking vehicle: got %v, %v; want C", n, got, err)
 		}
-		r.hands.Unplug(n)
-		r.pass(unplugLimit)
+		r.controls.Unplug(n)
+		r.advance(unplugLimit)
 		if got, _, err := p.State(); err != nil || got != charge.PilotA {
 			r.Errorf("connector %d: %v after the cable was pulled: got %v, %v; want A", n, unplugLimit, got, err)
 		}
@@ -60,7 +60,7 @@ func checkEStop(r *rig) {
 		r.Fatalf("the hands can press a stop that the board does not have: %v", err)
 	}
 	for _, want := range []bool{false, true, false} {
-		r.hands.Stop(want)
+		r.controls.Stop(want)
 		for end := r.Mono() + unplugLimit; r.Mono() < end; time.Sleep(tick) {
 			_, _, _ = e.Pressed()
 		}
@@ -70,12 +70,12 @@ func checkEStop(r *rig) {
 	}
 }
 
-func checkBlind(r *rig) {
+func checkUnreadable(r *rig) {
 	r.settle()
 	c := r.connector(1)
 	_, _, fitted := c.Contactor().Feedback()
-	r.hands.Blind(1, true)
-	r.pass(hal.MaxSafetyAge + tick)
+	r.controls.SetUnreadable(1, true)
+	r.advance(hal.MaxSafetyAge + tick)
 	if got, _, err := c.Pilot().State(); !errors.Is(err, hal.ErrUnreadable) || got != charge.PilotUnknown {
 		r.Errorf("blind pilot: got %v, %v; want unknown, %v", got, err, hal.ErrUnreadable)
 	}
@@ -87,46 +87,46 @@ func checkBlind(r *rig) {
 	if err := c.Contactor().Set(false); err != nil {
 		r.Errorf("set false while blind: %v", err)
 	}
-	r.hands.Blind(1, false)
+	r.controls.SetUnreadable(1, false)
 	r.settle()
 	if _, _, err := c.Pilot().State(); err != nil {
 		r.Errorf("pilot after sight came back: %v", err)
 	}
 }
 
-// sense is one safety input with a stamp.
-type sense struct {
+// stampedInput is one safety input with a stamp.
+type stampedInput struct {
 	name string
 	read func() (hal.Stamp, error)
 }
 
-func (r *rig) senses() []sense {
-	var out []sense
+func (r *rig) stampedInputs() []stampedInput {
+	var out []stampedInput
 	for _, n := range r.numbers() {
 		c := r.connector(n)
 		out = append(out,
-			sense{"pilot", func() (hal.Stamp, error) { _, s, err := c.Pilot().State(); return s, err }},
-			sense{"feedback", func() (hal.Stamp, error) { _, s, err := c.Contactor().Feedback(); return s, err }})
+			stampedInput{"pilot", func() (hal.Stamp, error) { _, s, err := c.Pilot().State(); return s, err }},
+			stampedInput{"feedback", func() (hal.Stamp, error) { _, s, err := c.Contactor().Feedback(); return s, err }})
 		if p, ok := c.(hal.Protection); ok {
-			out = append(out, sense{"protection", func() (hal.Stamp, error) { _, s, err := p.Tripped(); return s, err }})
+			out = append(out, stampedInput{"protection", func() (hal.Stamp, error) { _, s, err := p.Tripped(); return s, err }})
 		}
 	}
 	if e, err := r.EStop(); err == nil {
-		out = append(out, sense{"emergency stop", func() (hal.Stamp, error) { _, s, err := e.Pressed(); return s, err }})
+		out = append(out, stampedInput{"emergency stop", func() (hal.Stamp, error) { _, s, err := e.Pressed(); return s, err }})
 	}
 	return out
 }
 
 func checkStamps(r *rig) {
 	r.settle()
-	for _, s := range r.senses() {
+	for _, s := range r.stampedInputs() {
 		last, err := s.read()
 		if notFitted(err) {
 			continue
 		}
 		first := last.Seq
 		for range 20 {
-			r.pass(tick)
+			r.advance(tick)
 			stamp, err := s.read()
 			now := r.Mono()
 			switch {
@@ -152,7 +152,7 @@ func checkRegister(r *rig) {
 	if !fitted {
 		return
 	}
-	who, err := r.connector(1).Meter().Identity()
+	identity, err := r.connector(1).Meter().Identity()
 	if err != nil {
 		r.Errorf("identity: %v", err)
 	}
@@ -160,11 +160,11 @@ func checkRegister(r *rig) {
 	if err := r.connector(1).Pilot().SetAvailable(true); err != nil {
 		r.Errorf("offer: %v", err)
 	}
-	r.hands.Plug(1)
+	r.controls.Plug(1)
 	r.settle()
 	r.closeAll()
 	for range 20 {
-		r.pass(hal.MaxSafetyAge)
+		r.advance(hal.MaxSafetyAge)
 		got, _ := r.readMeter(r.Context())
 		if got.Import < last.Import || got.Mono < last.Mono || got.Seq <= last.Seq {
 			r.Errorf("meter went back from %+v to %+v", last, got)
@@ -174,15 +174,15 @@ func checkRegister(r *rig) {
 	if last.Import == first.Import || last.Power <= 0 {
 		r.Errorf("nothing metered while a vehicle asked on a closed contact: %+v", last)
 	}
-	if again, err := r.connector(1).Meter().Identity(); err != nil || again != who {
-		r.Errorf("identity: first %+v, then %+v, %v", who, again, err)
+	if again, err := r.connector(1).Meter().Identity(); err != nil || again != identity {
+		r.Errorf("identity: first %+v, then %+v, %v", identity, again, err)
 	}
 	if err := r.SafeState(); err != nil {
 		r.Errorf("safe state: %v", err)
 	}
-	r.pass(hal.MaxContactorDelay)
+	r.advance(hal.MaxContactorDelay)
 	open, _ := r.readMeter(r.Context())
-	r.pass(hal.MaxAgentGone)
+	r.advance(hal.MaxAgentGone)
 	if got, _ := r.readMeter(r.Context()); got.Import != open.Import || got.Power != 0 {
 		r.Errorf("energy through an open contact: from %+v to %+v", open, got)
 	}
@@ -192,13 +192,13 @@ func checkContext(r *rig) {
 	if _, fitted := r.readMeter(r.Context()); !fitted {
 		return
 	}
-	if r.hands.SlowMeter != nil {
-		r.hands.SlowMeter(time.Hour)
-		defer r.hands.SlowMeter(0)
+	if r.controls.SlowMeter != nil {
+		r.controls.SlowMeter(time.Hour)
+		defer r.controls.SlowMeter(0)
 	}
 	ctx, cancel := context.WithCancel(r.Context())
 	time.AfterFunc(3*tick, cancel)
-	if r.hands.SlowMeter == nil {
+	if r.controls.SlowMeter == nil {
 		cancel()
 	}
 	if _, err := r.connector(1).Meter().Read(ctx); !errors.Is(err, context.Canceled) {

@@ -54,6 +54,6 @@ func checkTogether(r *rig) {
 	if err := r.SafeState(); err != nil {
 		r.Errorf("safe state: %v", err)
 	}
-	r.pass(hal.MaxContactorDelay)
+	r.advance(hal.MaxContactorDelay)
 	r.wantOpen("after SafeState amid everything else")
 }

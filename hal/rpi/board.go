@@ -67,14 +67,14 @@ func New(cfg Config, chip Chip) (*Board, error) {
 		},
 	}
 	b.inputs = newInputs(nil, 0, cfg.Samples, b.start)
-	if err := b.take(cfg, chip); err != nil {
+	if err := b.requestLines(cfg, chip); err != nil {
 		return nil, errors.Join(err, b.Close())
 	}
 	return b, nil
 }
 
-// take requests the lines.
-func (b *Board) take(cfg Config, chip Chip) error {
+// requestLines requests the lines.
+func (b *Board) requestLines(cfg Config, chip Chip) error {
 	for i, o := range cfg.Connectors {
 		lines, err := chip.Outputs(o.Relay)
 		if err != nil {
@@ -88,17 +88,17 @@ func (b *Board) take(cfg Config, chip Chip) error {
 		}
 	}
 	var names []string
-	place := func(name string) int {
+	inputIndex := func(name string) int {
 		if name == "" {
 			return absent
 		}
 		names = append(names, name)
 		return len(names) - 1
 	}
-	b.estop = place(cfg.EStop)
+	b.estop = inputIndex(cfg.EStop)
 	for i, o := range cfg.Connectors {
 		c := b.connectors[i]
-		c.feedback, c.plug, c.request = place(o.Feedback), place(o.Plug), place(o.Request)
+		c.feedback, c.plug, c.request = inputIndex(o.Feedback), inputIndex(o.Plug), inputIndex(o.Request)
 	}
 	lines, err := chip.Inputs(names...)
 	if err != nil {

@@ -19,18 +19,18 @@ type contact struct {
 	closed bool // what the last agreeing samples said
 	known  bool // closed is true of now
 	next   bool // what the latest samples say
-	run    int  // how many of them in a row
+	count  int  // how many of them in a row
 }
 
 // sample takes one reading. After a gap an old level counts only if the new
 // reading agrees with it.
 func (c *contact) sample(closed bool, need int, gap bool) {
 	if closed != c.next {
-		c.next, c.run = closed, 0
+		c.next, c.count = closed, 0
 	}
-	c.run = min(c.run+1, need)
+	c.count = min(c.count+1, need)
 	switch {
-	case c.run >= need:
+	case c.count >= need:
 		c.closed, c.known = closed, true
 	case gap && closed != c.closed:
 		c.known = false
@@ -105,7 +105,7 @@ func (in *inputs) sampleLocked(now time.Duration) {
 	if err != nil {
 		in.err = fmt.Errorf("rpi: inputs: %w: %w", hal.ErrUnreadable, err)
 		for i := range in.contacts {
-			in.contacts[i].known, in.contacts[i].run = false, 0
+			in.contacts[i].known, in.contacts[i].count = false, 0
 		}
 		return
 	}

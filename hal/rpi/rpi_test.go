@@ -106,13 +106,13 @@ func (b *bench) show(i int, closed bool) {
 	b.chip.Drive(o.Feedback, closed == o.FeedbackMirror) // a closed contact pulls low
 }
 
-func (b *bench) hands() haltest.Hands {
+func (b *bench) controls() haltest.Controls {
 	outlet := func(n charge.ConnectorID) rpi.Outlet { return b.cfg.Connectors[n-1] }
 	hold := func(n charge.ConnectorID, how int32) {
 		b.held[n-1].Store(how)
 		b.show(int(n-1), how == 1)
 	}
-	h := haltest.Hands{
+	h := haltest.Controls{
 		Plug: func(n charge.ConnectorID) {
 			b.chip.Drive(outlet(n).Plug, false)
 			b.chip.Drive(outlet(n).Request, false)
@@ -121,7 +121,7 @@ func (b *bench) hands() haltest.Hands {
 			b.chip.Drive(outlet(n).Plug, true)
 			b.chip.Drive(outlet(n).Request, true)
 		},
-		Blind: func(_ charge.ConnectorID, blind bool) {
+		SetUnreadable: func(_ charge.ConnectorID, blind bool) {
 			if blind {
 				b.chip.FailReads(errors.New("input/output error"))
 				return
@@ -135,7 +135,7 @@ func (b *bench) hands() haltest.Hands {
 	}
 	if b.cfg.Connectors[0].Feedback != "" {
 		h.Weld = func(n charge.ConnectorID) { hold(n, 1) }
-		h.Jam = func(n charge.ConnectorID) { hold(n, 2) }
+		h.StickOpen = func(n charge.ConnectorID) { hold(n, 2) }
 	}
 	if b.cfg.EStop != "" {
 		h.Stop = func(pressed bool) { b.chip.Drive(b.cfg.EStop, pressed) }
@@ -148,14 +148,14 @@ func TestConformance(t *testing.T) {
 	bare.EStop, bare.Connectors = "", []rpi.Outlet{{Relay: "GPIO6", RelayActiveLow: true, Plug: "GPIO22", Request: "GPIO23"}}
 	for name, cfg := range map[string]rpi.Config{"full": config(), "bare and active low": bare} {
 		t.Run(name, func(t *testing.T) {
-			haltest.Run(t, func(t *testing.T) (hal.Board, haltest.Hands) {
+			haltest.Run(t, func(t *testing.T) (hal.Board, haltest.Controls) {
 				t.Helper()
 				b := newBench(t, cfg)
 				board, err := rpi.New(cfg, fake{b.chip})
 				if err != nil {
 					t.Fatal(err)
 				}
-				return board, b.hands()
+				return board, b.controls()
 			})
 		})
 	}
@@ -275,7 +275,7 @@ func TestAChatteringContactCountsOnceItIsSteady(t *testing.T) {
 	})
 }
 
-func TestALevelNobodyLookedAtIsNotTrusted(t *testing.T) {
+func TestALevelAfterAPauseIsNotTrusted(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		b := newBench(t, config())
 		board, err := rpi.New(b.cfg, fake{b.chip})
@@ -328,7 +328,7 @@ func TestConfigIsRefusedByField(t *testing.T) {
 	}
 }
 
-func TestOpenWithoutGPIOSaysSo(t *testing.T) {
+func TestOpenWithoutGPIOIsAnError(t *testing.T) {
 	need.That(t, len(gpioioctl.Chips) == 0, "a machine without GPIO chips, whose pins may be connected", "run it on a laptop or a server")
 	board, err := rpi.Open(config())
 	if err == nil {

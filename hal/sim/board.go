@@ -94,7 +94,7 @@ func (b *Board) EStop() (hal.EStop, error) {
 
 // Keeper returns the dead-man device of all contactors.
 func (b *Board) Keeper() (hal.Keeper, error) {
-	if !b.physics.fitted() {
+	if !b.physics.keeperFitted() {
 		return nil, hal.ErrNotFitted
 	}
 	return keeper{b}, nil
@@ -189,7 +189,7 @@ func (b *Board) Snapshot() Snapshot {
 	defer b.mu.Unlock()
 	s := Snapshot{
 		Mono: b.stepLocked(), At: time.Now(), Serial: b.info.Serial,
-		Supplied: b.physics.alive || !b.physics.fitted(), Pressed: b.physics.pressed(),
+		Supplied: b.physics.supplied || !b.physics.keeperFitted(), Pressed: b.physics.pressed(),
 	}
 	for _, o := range b.physics.outlets {
 		s.Connectors = append(s.Connectors, Outlet{
@@ -201,8 +201,8 @@ func (b *Board) Snapshot() Snapshot {
 			Since:     o.since,
 			Register:  o.register.whole,
 			Power:     charge.Watts(o.milliwatts / 1_000),
-			Charge:    o.guest.charge(),
-			Full:      o.plugged && o.guest.full(),
+			Charge:    o.battery.charge(),
+			Full:      o.plugged && o.battery.full(),
 			Faults:    o.faults.names(),
 		})
 	}

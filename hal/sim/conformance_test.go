@@ -17,12 +17,12 @@ func TestConformance(t *testing.T) {
 		"bare": func(c *sim.Config) { c.Keeper, c.NoEStop, c.NoFeedback, c.NoMeter = 0, true, true, true },
 	} {
 		t.Run(name, func(t *testing.T) {
-			haltest.Run(t, func(t *testing.T) (hal.Board, haltest.Hands) {
+			haltest.Run(t, func(t *testing.T) (hal.Board, haltest.Controls) {
 				t.Helper()
 				cfg := sim.DefaultConfig()
 				change(&cfg)
 				b := mustNew(t, cfg)
-				return b, hands(t, b, cfg)
+				return b, controls(t, b, cfg)
 			})
 		})
 	}
@@ -37,8 +37,8 @@ func mustNew(t *testing.T, cfg sim.Config) *sim.Board {
 	return b
 }
 
-// hands lets the suite act on a simulated board from outside.
-func hands(t *testing.T, b *sim.Board, cfg sim.Config) haltest.Hands {
+// controls lets the suite act on a simulated board from outside.
+func controls(t *testing.T, b *sim.Board, cfg sim.Config) haltest.Controls {
 	t.Helper()
 	must := func(err error) {
 		if err != nil {
@@ -46,13 +46,13 @@ func hands(t *testing.T, b *sim.Board, cfg sim.Config) haltest.Hands {
 			t.Fatal(err)
 		}
 	}
-	h := haltest.Hands{
+	h := haltest.Controls{
 		Plug:      func(n charge.ConnectorID) { must(b.Plug(n)) },
 		Unplug:    func(n charge.ConnectorID) { must(b.Unplug(n)) },
 		Weld:      func(n charge.ConnectorID) { must(b.Inject(n, charge.FaultContactorWelded)) },
-		Jam:       func(n charge.ConnectorID) { must(b.Inject(n, charge.FaultContactorStuck)) },
+		StickOpen: func(n charge.ConnectorID) { must(b.Inject(n, charge.FaultContactorStuck)) },
 		SlowMeter: b.SetMeterDelay,
-		Blind: func(n charge.ConnectorID, blind bool) {
+		SetUnreadable: func(n charge.ConnectorID, blind bool) {
 			if blind {
 				must(b.Inject(n, charge.FaultSafetyInput))
 				return

@@ -9,9 +9,9 @@ import (
 // wattHour is one watt-hour in milliwatt-nanoseconds.
 const wattHour int64 = 3_600 * 1_000 * int64(time.Second)
 
-// slice is how long power is taken as constant at most. With it a step adds at
+// maxStep is how long power is taken as constant at most. With it a step adds at
 // most 1 GW × 100 ms, which with the remainder fits an int64 by far.
-const slice = 100 * time.Millisecond
+const maxStep = 100 * time.Millisecond
 
 // energy is an exact amount: whole watt-hours and a rest.
 // Invariant: 0 <= rest < wattHour.
@@ -23,7 +23,7 @@ type energy struct {
 // add sums power × time exactly. Negative power or time adds nothing.
 func (e *energy) add(milliwatts int64, d time.Duration) {
 	for d > 0 && milliwatts > 0 {
-		part := min(d, slice)
+		part := min(d, maxStep)
 		e.rest += milliwatts * int64(part)
 		e.whole += charge.WattHours(e.rest / wattHour)
 		e.rest %= wattHour

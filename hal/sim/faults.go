@@ -80,23 +80,23 @@ func (f faults) names() []charge.Fault {
 	return out
 }
 
-// breakIt makes a fault appear now.
-func (o *outlet) breakIt(f faults) {
+// inject makes a fault appear now.
+func (o *outlet) inject(f faults) {
 	o.faults |= f
 	if f.has(faultWelded) || f.has(faultStuck) {
 		o.move.due = false
 		o.setContact(o.faults.has(faultWelded)) // a weld wins over a stuck coil
 	}
-	o.settle()
+	o.updatePower()
 }
 
 // repair removes every fault; a contact that was held goes where its coil is.
 func (o *outlet) repair() {
-	o.faults, o.meter = 0, lyingMeter{replaced: o.meter.replaced, offset: o.meter.offset}
+	o.faults, o.meter = 0, meterState{replaced: o.meter.replaced, offset: o.meter.offset}
 	if o.closed != o.coil && !o.move.due {
-		o.follow()
+		o.planMove()
 	}
-	o.settle()
+	o.updatePower()
 }
 
 // MeterFault is a way in which a meter lies, beyond failing to answer.
@@ -111,15 +111,15 @@ const (
 	MeterReplaced                        // another serial number, a register from zero
 )
 
-// lyingMeter is what a meter shows instead of the truth.
-type lyingMeter struct {
+// meterState is what a meter shows instead of the truth.
+type meterState struct {
 	fault    MeterFault
 	held     charge.WattHours // shown while stuck
 	replaced int
 	offset   charge.WattHours // true register when the present meter was fitted
 }
 
-func (o *outlet) lie(f MeterFault) {
+func (o *outlet) injectMeterFault(f MeterFault) {
 	switch f {
 	case MeterReplaced:
 		o.meter.replaced++

@@ -25,11 +25,11 @@ func (c *change) plan(at time.Duration, to bool) { *c = change{due: true, at: at
 // Invariant: milliwatts > 0 only while closed ∧ plugged ∧ asking.
 // Invariant: register never goes down.
 type outlet struct {
-	id     charge.ConnectorID
-	cfg    *Config
-	delays *rand.Rand
-	guests *rand.Rand
-	trace  *trace
+	id          charge.ConnectorID
+	cfg         *Config
+	delayRand   *rand.Rand
+	vehicleRand *rand.Rand
+	trace       *trace
 
 	now time.Duration
 
@@ -43,7 +43,7 @@ type outlet struct {
 
 	// The vehicle.
 	plugged bool
-	guest   battery
+	battery battery
 	offered bool
 	asking  bool
 	ask     change // of asking
@@ -52,14 +52,14 @@ type outlet struct {
 	milliwatts int64
 
 	faults faults
-	meter  lyingMeter
+	meter  meterState
 }
 
 func newOutlet(n charge.ConnectorID, cfg *Config, tr *trace) *outlet {
 	stream := func(purpose uint64) *rand.Rand {
 		return rand.New(rand.NewPCG(cfg.Seed, uint64(n)<<8|purpose))
 	}
-	o := &outlet{id: n, cfg: cfg, delays: stream(1), guests: stream(2), trace: tr}
+	o := &outlet{id: n, cfg: cfg, delayRand: stream(1), vehicleRand: stream(2), trace: tr}
 	first := between(stream(3), charge.WattHours(10_000), charge.WattHours(5_000_000))
 	if i := int(n) - 1; i < len(cfg.Registers) {
 		first = cfg.Registers[i]
@@ -79,7 +79,7 @@ func (o *outlet) advance(to time.Duration) {
 			next = o.ask.at
 		}
 		if o.milliwatts > 0 {
-			next = min(next, o.now-o.now%slice+slice)
+			next = min(next, o.now-o.now%maxStep+maxStep)
 		}
 		o.flow(next)
 		if o.move.by(o.now) {
@@ -88,9 +88,9 @@ func (o *outlet) advance(to time.Duration) {
 		}
 		if o.ask.by(o.now) {
 			o.ask.due = false
-			o.asking = o.ask.to && o.plugged && !o.guest.full()
+			o.asking = o.ask.to && o.plugged && !o.battery.full()
 		}
-		o.settle()
+		o.updatePower()
 		if o.now >= to && !o.move.by(to) && !o.ask.by(to) {
 			return
 		}
@@ -101,24 +101,24 @@ func (o *outlet) advance(to time.Duration) {
 func (o *outlet) flow(then time.Duration) {
 	if d := then - o.now; d > 0 {
 		o.register.add(o.milliwatts, d)
-		o.guest.stored.add(o.milliwatts, d)
+		o.battery.stored.add(o.milliwatts, d)
 		o.now = then
 	}
 }
 
-// settle computes the power from what holds now. Between two multiples of
+// updatePower computes the power from what holds now. Between two multiples of
 // slice it changes only when a contact or the vehicle does, or else the times
 // at which somebody looks would decide how much flows.
-func (o *outlet) settle() {
-	if o.now%slice == 0 && o.plugged && o.guest.full() {
+func (o *outlet) updatePower() {
+	if o.now%maxStep == 0 && o.plugged && o.battery.full() {
 		o.asking, o.ask.due = false, false
 	}
 	if !o.closed || !o.plugged || !o.asking || o.faults.has(faultPilot) {
 		o.milliwatts = 0
 		return
 	}
-	if o.milliwatts == 0 || o.now%slice == 0 {
-		o.milliwatts = o.guest.draws(o.cfg.RatedPower)
+	if o.milliwatts == 0 || o.now%maxStep == 0 {
+		o.milliwatts = o.battery.draws(o.cfg.RatedPower)
 	}
 }
 
@@ -129,17 +129,17 @@ func (o *outlet) setCoil(on bool) {
 		return
 	}
 	o.coil = on
-	o.follow()
+	o.planMove()
 }
 
-// follow plans the contact's movement towards where the coil and the faults
+// planMove plans the contact's movement towards where the coil and the faults
 // want it.
-func (o *outlet) follow() {
+func (o *outlet) planMove() {
 	switch {
 	case o.faults.has(faultWelded), o.faults.has(faultStuck), o.closed == o.coil:
 		o.move.due = false
 	default:
-		o.move.plan(o.now+between(o.delays, o.cfg.Contactor.Least, o.cfg.Contactor.Most), o.coil)
+		o.move.plan(o.now+between(o.delayRand, o.cfg.Contactor.Least, o.cfg.Contactor.Most), o.coil)
 	}
 }
 
@@ -153,26 +153,26 @@ func (o *outlet) setContact(closed bool) {
 
 // plug connects a vehicle, which asks for power by itself.
 func (o *outlet) plug(v Vehicle) {
-	o.plugged, o.guest, o.asking = true, newBattery(v), false
+	o.plugged, o.battery, o.asking = true, newBattery(v), false
 	o.ask.due = false
 	if o.offered || !o.cfg.PWM {
-		o.decide(true)
+		o.planAsk(true)
 	}
 }
 
 // unplug pulls the cable: the power ends with it, at once.
 func (o *outlet) unplug() {
 	o.plugged, o.asking, o.ask.due = false, false, false
-	o.guest = battery{}
-	o.settle()
+	o.battery = battery{}
+	o.updatePower()
 }
 
-// decide lets the vehicle begin or cease to ask after its delay.
-func (o *outlet) decide(want bool) {
+// planAsk lets the vehicle begin or cease to ask after its delay.
+func (o *outlet) planAsk(want bool) {
 	if !o.plugged {
 		return
 	}
-	o.ask.plan(o.now+between(o.guests, o.cfg.Asks.Least, o.cfg.Asks.Most), want)
+	o.ask.plan(o.now+between(o.vehicleRand, o.cfg.Asks.Least, o.cfg.Asks.Most), want)
 }
 
 func (o *outlet) offer(on bool) {
@@ -181,7 +181,7 @@ func (o *outlet) offer(on bool) {
 	}
 	o.offered = on
 	if o.cfg.PWM {
-		o.decide(on)
+		o.planAsk(on)
 	}
 }
 

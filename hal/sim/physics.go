@@ -14,9 +14,9 @@ type physics struct {
 	outlets []*outlet
 	trace   *trace
 
-	now    time.Duration
-	alive  bool          // the keeper feeds the coils
-	kicked time.Duration // the last kick
+	now      time.Duration
+	supplied bool          // the keeper feeds the coils
+	lastKick time.Duration // the last kick
 }
 
 func newPhysics(cfg Config) *physics {
@@ -31,9 +31,9 @@ func newPhysics(cfg Config) *physics {
 // as the present.
 func (p *physics) step(now time.Duration) {
 	now = max(now, p.now)
-	if trip := p.kicked + p.cfg.Keeper; p.fitted() && p.alive && trip <= now {
+	if trip := p.lastKick + p.cfg.Keeper; p.keeperFitted() && p.supplied && trip <= now {
 		p.advance(trip)
-		p.alive = false
+		p.supplied = false
 		for _, o := range p.outlets {
 			o.latched = true
 			o.setCoil(false)
@@ -59,12 +59,12 @@ func (p *physics) advance(to time.Duration) {
 	}
 }
 
-func (p *physics) fitted() bool { return p.cfg.Keeper > 0 }
+func (p *physics) keeperFitted() bool { return p.cfg.Keeper > 0 }
 
 // kick feeds the coils for another timeout. Those that the keeper has let go
 // stay without until they are commanded anew.
 func (p *physics) kick() {
-	p.alive, p.kicked = true, p.now
+	p.supplied, p.lastKick = true, p.now
 	for _, o := range p.outlets {
 		p.feed(o)
 	}
@@ -76,7 +76,7 @@ func (p *physics) command(o *outlet, on bool) {
 }
 
 func (p *physics) feed(o *outlet) {
-	o.setCoil(o.commanded && !o.latched && (p.alive || !p.fitted()))
+	o.setCoil(o.commanded && !o.latched && (p.supplied || !p.keeperFitted()))
 }
 
 func (p *physics) openAll() {

@@ -65,19 +65,19 @@ func (w *world) pass(d time.Duration) {
 	}
 }
 
-// deed is one thing done to a board at a time.
-type deed struct {
+// action is one thing done to a board at a time.
+type action struct {
 	after time.Duration
 	what  int
 	arg   int
 }
 
-func deeds(t *rapid.T) []deed {
+func actions(t *rapid.T) []action {
 	pauses := []time.Duration{
 		0, time.Millisecond, 33 * time.Millisecond, 100 * time.Millisecond, 850 * time.Millisecond, 3 * time.Second,
 	}
-	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) deed {
-		return deed{
+	return rapid.SliceOfN(rapid.Custom(func(t *rapid.T) action {
+		return action{
 			after: rapid.SampledFrom(pauses).Draw(t, "after") + time.Duration(rapid.IntRange(0, 999).Draw(t, "jitter")),
 			what:  rapid.IntRange(0, 8).Draw(t, "what"),
 			arg:   rapid.IntRange(0, 9).Draw(t, "arg"),
@@ -85,7 +85,7 @@ func deeds(t *rapid.T) []deed {
 	}), 8, 40).Draw(t, "deeds")
 }
 
-func (w *world) do(d deed) {
+func (w *world) do(d action) {
 	n := charge.ConnectorID(d.arg%2 + 1)
 	switch d.what {
 	case 0:
@@ -133,7 +133,7 @@ func state(tb testing.TB, w *world) string {
 func TestSameSeedSameWorld(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		seed := rapid.Uint64().Draw(rt, "seed")
-		list := deeds(rt)
+		list := actions(rt)
 		looks := rapid.SliceOfN(rapid.IntRange(1, 40), len(list), len(list)).Draw(rt, "looks")
 		seldom, often := newWorld(t, two(seed)), newWorld(t, two(seed))
 		for i, d := range list {
@@ -173,7 +173,7 @@ func TestPowerNeedsAClosedContactAndAnAskingVehicle(t *testing.T) {
 		const wattHour = int64(3600 * time.Second)
 		before := w.Snapshot()
 		const step = time.Millisecond
-		for _, d := range deeds(rt) {
+		for _, d := range actions(rt) {
 			for end := w.now + d.after.Truncate(step)/10; w.now < end; {
 				w.now += step
 				now := w.Snapshot()
@@ -351,7 +351,7 @@ func TestAWeldedContactLetsPowerThroughUntilRepaired(t *testing.T) {
 	}
 }
 
-func TestMeterLies(t *testing.T) {
+func TestMeterFaults(t *testing.T) {
 	read := func(w *world) (hal.Reading, hal.Identity) {
 		c, _ := w.Connector(1)
 		r, err := c.Meter().Read(t.Context())
@@ -395,7 +395,7 @@ func TestMeterLies(t *testing.T) {
 	}
 }
 
-func TestKeeperTripsAtItsTimeWhoeverLooks(t *testing.T) {
+func TestKeeperTripsAtItsTimeWithoutACall(t *testing.T) {
 	w := newWorld(t, nil)
 	must(t, w.keeper.Kick(), w.contactor(1).Set(true))
 	w.now = time.Hour // nobody looked for an hour

@@ -20,7 +20,7 @@ func (b *Board) Plug(n charge.ConnectorID) error {
 		if o.plugged {
 			return ErrPlugged
 		}
-		o.plug(b.physics.cfg.Vehicles.draw(o.guests))
+		o.plug(b.physics.cfg.Vehicles.draw(o.vehicleRand))
 		return nil
 	})
 }
@@ -57,7 +57,7 @@ func (b *Board) Ask(n charge.ConnectorID, want bool) error {
 		if !o.plugged {
 			return ErrUnplugged
 		}
-		o.decide(want)
+		o.planAsk(want)
 		return nil
 	})
 }
@@ -74,7 +74,7 @@ func (b *Board) Inject(n charge.ConnectorID, f charge.Fault) error {
 		return fmt.Errorf("connector %d: %w", n, err)
 	}
 	return b.act(n, func(o *outlet) error {
-		o.breakIt(one)
+		o.inject(one)
 		return nil
 	})
 }
@@ -86,7 +86,7 @@ func (b *Board) InjectMeter(n charge.ConnectorID, f MeterFault) error {
 		return fmt.Errorf("connector %d: meter fault %d: use %d to %d", n, f, MeterStuck, MeterReplaced)
 	}
 	return b.act(n, func(o *outlet) error {
-		o.lie(f)
+		o.injectMeterFault(f)
 		return nil
 	})
 }

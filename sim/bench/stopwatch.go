@@ -27,11 +27,11 @@ type durableRecord struct {
 	at    time.Time
 }
 
-type opener = func(agentapp.JournalOptions) (agentapp.Journal, agentapp.Found, error)
+type opener = func(agentapp.JournalOptions) (agentapp.Journal, agentapp.Recovered, error)
 
 // open puts the stopwatch on a journal.
 func (w *stopwatch) open(inner opener) opener {
-	return func(o agentapp.JournalOptions) (agentapp.Journal, agentapp.Found, error) {
+	return func(o agentapp.JournalOptions) (agentapp.Journal, agentapp.Recovered, error) {
 		j, found, err := inner(o)
 		if err != nil {
 			return nil, found, err

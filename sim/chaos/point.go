@@ -106,7 +106,7 @@ func (p *Point) agentDeaths() []agentDeath {
 }
 
 // Controls are the driver's and the saboteur's at a charging point.
-func (p *Point) Controls() board.Hands { return board.NewHands(board.Unix(p.socket)) }
+func (p *Point) Controls() board.Simulator { return board.NewSimulator(board.Unix(p.socket)) }
 
 // Inspect looks at the board from outside.
 func (p *Point) Inspect(ctx context.Context) (sim.Snapshot, error) {

@@ -47,9 +47,9 @@ func newGeneratedJournal(every time.Duration) *generatedJournal {
 	return &generatedJournal{every: every, changed: make(chan struct{}, 1), records: map[charge.Seq][]byte{}}
 }
 
-func (d *generatedJournal) open(o agentapp.JournalOptions) (agentapp.Journal, agentapp.Found, error) {
+func (d *generatedJournal) open(o agentapp.JournalOptions) (agentapp.Journal, agentapp.Recovered, error) {
 	d.JournalOptions = o
-	return d, agentapp.Found{}, nil
+	return d, agentapp.Recovered{}, nil
 }
 
 // run begins the deluge, and tells of it once a second, as one write after the

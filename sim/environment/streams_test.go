@@ -46,13 +46,13 @@ func TestLogReaderIsGone(t *testing.T) {
 
 // agentWithBoard is an agent that lets everybody charge, and the board whose vehicle
 // plugs in.
-func agentWithBoard(t *testing.T) (*program, board.Hands) {
+func agentWithBoard(t *testing.T) (*program, board.Simulator) {
 	t.Helper()
 	b, s := newBoard(t), newAgent(t)
 	b.start(t).awaitUp(t)
 	s.set("CARGA_AGENT_HARDWARE__KIND=board", "CARGA_AGENT_HARDWARE__BOARD__SOCKET="+b.socket(),
 		"CARGA_AGENT_POLICIES__FREE_VEND=true", "CARGA_AGENT_INTERVALS__METER_READ=1s")
-	return s, board.NewHands(board.Unix(b.socket()))
+	return s, board.NewSimulator(board.Unix(b.socket()))
 }
 
 // connectorStatusIs is a look for await at the connector of an agent.

@@ -59,7 +59,7 @@ type boot struct {
 	conns          uint64
 	state          delivery.State
 	commands       *delivery.Commands
-	presenceSent   delivery.PresenceSaid
+	presenceSent   delivery.PresenceSchedule
 	presenceAt     time.Duration // when the presence is looked at again
 	probeAt        time.Duration // for which a timer is set
 	hasCentralTime bool          // Central gave the time
@@ -162,7 +162,7 @@ func (b *boot) restore() error {
 	if err != nil {
 		return err
 	}
-	if b.saved, err = connector.Recall(found.Checkpoint, found.Since, len(b.machines)); err != nil {
+	if b.saved, err = connector.Restore(found.Checkpoint, found.Since, len(b.machines)); err != nil {
 		return err
 	}
 	b.agent.truth.recovered(b, found)
@@ -173,7 +173,7 @@ func (b *boot) restore() error {
 		}
 		r, ok := m.reading(b.uptime())
 		m.handle(connector.Booted{
-			Now: b.moment(), ID: m.outlet.id, Policy: b.policy(), Saved: saved, Pilot: m.pilotNow(), Reading: r, Read: ok,
+			Now: b.moment(), ID: m.outlet.id, Policy: b.policy(), Saved: saved, Pilot: m.pilotNow(), Reading: r, HasReading: ok,
 		})
 	}
 	if err := b.register(found); err != nil {
@@ -212,7 +212,7 @@ func (b *boot) register(found journal.Recovery) error {
 	}
 	for _, m := range b.machines {
 		p.Connectors = append(p.Connectors, connector.Describe(m.state))
-		if held, some := connector.Held(m.state); some {
+		if held, some := connector.HeldReservation(m.state); some {
 			p.Reservations = append(p.Reservations, held)
 		}
 	}

@@ -119,7 +119,7 @@ func (t *groundTruth) recovered(b *boot, found journal.Recovery) {
 		v := &b.saved[i]
 		if id := v.Session.ID; id != "" {
 			if t.granted[id] == nil {
-				t.granted[id] = &grantedSession{connector: v.Connector, start: v.Session.Start}
+				t.granted[id] = &grantedSession{connector: v.Connector, start: v.Session.StartRegister}
 			}
 			t.open[v.Connector] = id
 		}

@@ -115,7 +115,7 @@ func (m *machine) reading(taken time.Duration) (connector.Reading, bool) {
 	if o.broken.meter {
 		return connector.Reading{}, false
 	}
-	r := connector.Reading{Taken: taken, Import: o.register(), Voltage: 230_000, Temperature: 30_000}
+	r := connector.Reading{BegunAt: taken, Import: o.register(), Voltage: 230_000, Temperature: 30_000}
 	if o.flowing {
 		r.Power = charge.Watts(o.milliwatts / 1000)
 	}
@@ -136,7 +136,7 @@ func (m *machine) read() {
 func (b *boot) readMeters() {
 	every := meterIdle
 	for _, m := range b.machines {
-		if m.state.Session.ID != "" || m.state.Start.Session != "" || m.state.Meter.Failures > 0 || m.outlet.broken.meter {
+		if m.state.Session.ID != "" || m.state.Pending.Session != "" || m.state.Meter.Failures > 0 || m.outlet.broken.meter {
 			every = meterActive
 		}
 	}
@@ -219,11 +219,11 @@ func (m *machine) reportChanges(in safety.Inputs, v safety.Verdict) {
 	if in.PilotIn.OK && (first || in.Pilot != m.pilot) {
 		m.pilot = in.Pilot
 		wall, _ := b.wall()
-		m.handle(connector.PilotChanged{Now: b.moment(), Pilot: in.Pilot, Fresh: charge.SessionID(b.rng.newID(wall))})
+		m.handle(connector.PilotChanged{Now: b.moment(), Pilot: in.Pilot, NewSession: charge.SessionID(b.rng.newID(wall))})
 	}
-	if v.Hold != m.safetyHold {
-		m.safetyHold = v.Hold
-		m.handle(connector.HoldChanged{Now: b.moment(), Reason: v.Hold})
+	if v.Withheld != m.safetyHold {
+		m.safetyHold = v.Withheld
+		m.handle(connector.PowerWithheld{Now: b.moment(), Reason: v.Withheld})
 		b.wakeControlLoop()
 	}
 	if in.ContactIn.OK && (first || in.Closed != m.closed) {
@@ -296,7 +296,7 @@ func (b *boot) execute(v delivery.Verdict) {
 
 func (b *boot) dispatch(v delivery.Verdict, m *machine, partly bool) {
 	m.handle(connector.CommandReceived{
-		Now: b.moment(), ID: v.Command.ID, SentAt: v.Command.SentAt, Raw: b.encodeCommand(v), Order: v.Order, Expires: v.Deadline, Part: partly,
+		Now: b.moment(), ID: v.Command.ID, SentAt: v.Command.SentAt, Raw: b.encodeCommand(v), Order: v.Order, Expires: v.Deadline, AllConnectors: partly,
 	})
 }
 

@@ -186,8 +186,8 @@ func (w *World) checkAgent(c *central, a *agent) {
 	}
 	for _, m := range b.machines {
 		s := &m.state
-		if s.Session.ID != "" || s.Reservation.ID != "" || s.Start.Session != "" {
-			w.violated("V1", "%s/%d: session %q, reservation %q, start %q at the end", a.id, m.outlet.id, s.Session.ID, s.Reservation.ID, s.Start.Session)
+		if s.Session.ID != "" || s.Reservation.ID != "" || s.Pending.Session != "" {
+			w.violated("V1", "%s/%d: session %q, reservation %q, start %q at the end", a.id, m.outlet.id, s.Session.ID, s.Reservation.ID, s.Pending.Session)
 			return
 		}
 	}

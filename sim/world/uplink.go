@@ -29,7 +29,7 @@ func (b *boot) dial() {
 			b.after(b.rng.between(span{time.Second, 15 * time.Second}), "dial", b.dial)
 			return
 		}
-		b.conns, b.conn, b.presenceSent = n, c, delivery.PresenceSaid{}
+		b.conns, b.conn, b.presenceSent = n, c, delivery.PresenceSchedule{}
 		b.publishPresence()
 		b.step(delivery.Connected{Now: b.deliveryNow()})
 	})
@@ -74,7 +74,7 @@ func (b *boot) step(e delivery.Event) {
 			b.appendRecord(0, &wire.AnomalySeen{Anomaly: "storage_rolled_back", Detail: string(f.Journal)})
 		case delivery.Send:
 			b.send(f.First, f.Last)
-		case delivery.Leave:
+		case delivery.Reconnect:
 			if b.conn != nil {
 				b.conn.close()
 			}
@@ -125,7 +125,7 @@ func (b *boot) confirmed(i delivery.Index) {
 		return
 	}
 	if p := b.held().Position(i); p != nil && i > b.state.Acked {
-		b.step(delivery.Heard{
+		b.step(delivery.AckReceived{
 			Now: b.deliveryNow(), Ack: wire.Ack{V: wire.Version, Central: b.state.Position.Central, Journal: &p.Journal, Seq: p.Seq}, Held: b.held(),
 		})
 	}
@@ -176,12 +176,12 @@ func (b *boot) receiveAck(ack wire.Ack, retained bool) {
 	if b.w.bug(BugNoRewind) && b.state.Position.Central.Less(ack.Central) {
 		b.keepPosition(&ack)
 	}
-	b.step(delivery.Heard{Now: b.deliveryNow(), Ack: ack, Held: b.held(), Live: !retained})
+	b.step(delivery.AckReceived{Now: b.deliveryNow(), Ack: ack, Held: b.held(), Live: !retained})
 }
 
 func (b *boot) receiveCommand(raw []byte) {
 	wall, q := b.wall()
-	v := b.commands.Judge(delivery.Receipt{Raw: raw, Received: b.uptime(), At: b.uptime(), Wall: wall, Clock: q})
+	v := b.commands.Decide(delivery.Receipt{Raw: raw, Received: b.uptime(), At: b.uptime(), Wall: wall, Clock: q})
 	b.w.stats.verdict(v.Kind)
 	b.agent.truth.received(&v)
 	if b.w.bug(BugIgnoreBoot) && v.Kind == delivery.OtherBoot && v.Command.CPID == b.agent.id {
@@ -233,7 +233,7 @@ func (b *boot) publishPresence() {
 		return
 	}
 	b.conn.publish(mqttMessage{topic: b.topic(wire.KindPresence), raw: raw, retained: true, qos: 1}, nil)
-	b.presenceSent = b.presenceSent.Say(p, b.uptime())
+	b.presenceSent = b.presenceSent.Published(p, b.uptime())
 	b.schedulePresence(b.presenceSent.Due(p))
 }
 
@@ -268,7 +268,7 @@ func (b *boot) publishTelemetry(every time.Duration) {
 	for _, m := range b.machines {
 		s := &m.state
 		t.Connectors = append(t.Connectors, wire.ConnectorTelemetry{
-			Connector: s.ID, Status: connector.Status(*s), SessionID: s.Session.ID, Start: s.Session.Start, Register: s.Meter.Last.Import,
+			Connector: s.ID, Status: connector.Status(*s), SessionID: s.Session.ID, Start: s.Session.StartRegister, Register: s.Meter.Last.Import,
 			Power: s.Meter.Last.Power, Faults: s.Faults.List(),
 		})
 	}

@@ -95,7 +95,7 @@ func TestBadInputFromTheBroker(t *testing.T) {
 				time.Sleep(time.Second)
 				synctest.Wait()
 				before := n.up.Stats()
-				n.say(row.kind, false, row.payload)
+				n.publish(row.kind, false, row.payload)
 				n.within(2*time.Second, row.name+": counted", func() bool { return row.counter(n.up.Stats()) == row.counter(before)+1 })
 				if got := n.up.Stats(); got.Position != before.Position || got.Unacked != before.Unacked || got.Acked != before.Acked {
 					t.Errorf("%s: position %+v, unacknowledged %d; before %+v, %d", row.name, got.Position, got.Unacked, before.Position, before.Unacked)
@@ -118,7 +118,7 @@ func TestAFloodOfCommandsIsBounded(t *testing.T) {
 		n.run(func() {
 			n.within(10*time.Second, "all acknowledged", n.delivered)
 			for range 3000 {
-				n.say(wire.KindCommand, false, []byte("flood"))
+				n.publish(wire.KindCommand, false, []byte("flood"))
 			}
 			n.within(30*time.Second, "all are counted", func() bool { s := n.up.Stats(); return s.BadMessages+s.Dropped == 3000 })
 			n.disk.append(1)

@@ -85,9 +85,9 @@ func (d *disk) Read(i delivery.Index) ([]byte, error) {
 
 func (d *disk) Changed() <-chan struct{} { return d.changed }
 
-// owner remembers what it was told, and is also the source of telemetry and
+// handler remembers what it was told, and is also the source of telemetry and
 // the place of the position.
-type owner struct {
+type handler struct {
 	mu       sync.Mutex
 	verdicts []delivery.Verdict
 	clocks   []charge.Time
@@ -95,13 +95,13 @@ type owner struct {
 	interval int64
 }
 
-func (o *owner) Command(v delivery.Verdict) {
+func (o *handler) Command(v delivery.Verdict) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.verdicts = append(o.verdicts, v)
 }
 
-func (o *owner) kinds() (kinds []delivery.VerdictKind) {
+func (o *handler) kinds() (kinds []delivery.VerdictKind) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	for _, v := range o.verdicts {
@@ -110,37 +110,37 @@ func (o *owner) kinds() (kinds []delivery.VerdictKind) {
 	return kinds
 }
 
-func (*owner) RolledBack(delivery.RolledBack) {}
+func (*handler) RolledBack(delivery.RolledBack) {}
 
-func (o *owner) Heard(at charge.Time) {
+func (o *handler) CentralTime(at charge.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.clocks = append(o.clocks, at)
 }
 
-func (o *owner) heard() int {
+func (o *handler) centralTimes() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return len(o.clocks)
 }
 
-func (o *owner) Position() delivery.Position { return o.saved }
+func (o *handler) Position() delivery.Position { return o.saved }
 
-func (o *owner) SavePosition(p delivery.Position, _ delivery.Index) error {
+func (o *handler) SavePosition(p delivery.Position, _ delivery.Index) error {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	o.saved = p
 	return nil
 }
 
-func (o *owner) Telemetry() wire.Telemetry {
+func (o *handler) Telemetry() wire.Telemetry {
 	return wire.Telemetry{
 		V: 1, CPID: theCP, Journal: theBoot, At: charge.At(time.Now()), IntervalMS: o.interval,
 		Connectors: []wire.ConnectorTelemetry{{Connector: 1, Status: charge.StatusAvailable}},
 	}
 }
 
-func (*owner) Wall() (charge.Time, charge.ClockQuality) {
+func (*handler) Wall() (charge.Time, charge.ClockQuality) {
 	return charge.At(time.Now()), charge.ClockSynced
 }
 
@@ -151,25 +151,25 @@ type network struct {
 	wires  *kfake.VirtualNetwork
 	broker *engines.MQTT
 	disk   *disk
-	owner  *owner
+	owner  *handler
 	up     *uplink.Uplink
 
 	central *mqttlink.Link
 	first   func() // if set, done before the uplink starts
 
-	mu        sync.Mutex
-	life      int  // of Central
-	deaf      bool // Central does not answer
-	known     charge.Seq
-	flight    int // the most records that arrived unacknowledged
-	repeats   int
-	presences []wire.Presence
-	telemetry int
+	mu          sync.Mutex
+	epoch       int  // of Central
+	acksNothing bool // Central does not answer
+	known       charge.Seq
+	flight      int // the most records that arrived unacknowledged
+	repeats     int
+	presences   []wire.Presence
+	telemetry   int
 }
 
 func newNetwork(t *testing.T, records int) *network {
 	t.Helper()
-	n := &network{t: t, wires: &kfake.VirtualNetwork{}, disk: newDisk(records), owner: &owner{interval: 1000}, life: 1}
+	n := &network{t: t, wires: &kfake.VirtualNetwork{}, disk: newDisk(records), owner: &handler{interval: 1000}, epoch: 1}
 	n.broker = engines.NewMQTT("localhost:1883", n.wires.Listen, slog.New(slog.DiscardHandler))
 	n.start()
 	var err error
@@ -183,7 +183,7 @@ func newNetwork(t *testing.T, records int) *network {
 	}
 	n.up, err = uplink.New(uplink.Config{
 		CP: theCP, Journal: theBoot, Started: time.Now(), Brokers: []string{"tcp://localhost:1883"}, Open: n.open,
-	}, uplink.Deps{Records: n.disk, Positions: n.owner, Owner: n.owner, Readings: n.owner})
+	}, uplink.Deps{Records: n.disk, Positions: n.owner, Handler: n.owner, Source: n.owner})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -262,7 +262,7 @@ func (n *network) receive(m mqttlink.Message) {
 		switch {
 		case r.Seq <= n.known:
 			n.repeats++
-		case n.deaf:
+		case n.acksNothing:
 			n.flight = max(n.flight, int(r.Seq-n.known))
 		case r.Seq == n.known+1:
 			n.known++
@@ -274,10 +274,10 @@ func (n *network) receive(m mqttlink.Message) {
 }
 
 func (n *network) answerLocked() {
-	if n.deaf {
+	if n.acksNothing {
 		return
 	}
-	a := wire.Ack{V: 1, Central: epoch(n.life), At: charge.At(time.Now())}
+	a := wire.Ack{V: 1, Central: epoch(n.epoch), At: charge.At(time.Now())}
 	if n.known > 0 {
 		a.Journal, a.Seq = new(theBoot), n.known
 	}
@@ -286,11 +286,11 @@ func (n *network) answerLocked() {
 		n.t.Errorf("ack: %v", err)
 		return
 	}
-	n.say(wire.KindAck, true, raw)
+	n.publish(wire.KindAck, true, raw)
 }
 
-// say publishes without waiting.
-func (n *network) say(k wire.Kind, retained bool, raw []byte) {
+// publish publishes without waiting.
+func (n *network) publish(k wire.Kind, retained bool, raw []byte) {
 	go func() { _ = n.central.Publish(n.t.Context(), wire.Topics{}.Of(theCP, k), 1, retained, raw) }()
 }
 

@@ -22,19 +22,19 @@ type message struct {
 	at time.Duration
 }
 
-// up is a new connection, with its sender.
-type up struct{ sender *sender }
+// connected is a new connection, with its sender.
+type connected struct{ sender *sender }
 
-// down is the end of a connection.
-type down struct{ conn uint64 }
+// disconnected is the end of a connection.
+type disconnected struct{ conn uint64 }
 
 // confirmed is a PUBACK for an event.
 type confirmed struct{ conn uint64 }
 
-func (message) inboxItem()   {}
-func (up) inboxItem()        {}
-func (down) inboxItem()      {}
-func (confirmed) inboxItem() {}
+func (message) inboxItem()      {}
+func (connected) inboxItem()    {}
+func (disconnected) inboxItem() {}
+func (confirmed) inboxItem()    {}
 
 // inbox hands over to the loop without ever waiting.
 type inbox struct {
@@ -62,7 +62,7 @@ func (b *inbox) put(i item) {
 	}
 }
 
-func (b *inbox) take() []item {
+func (b *inbox) drain() []item {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	items := b.items

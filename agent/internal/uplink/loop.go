@@ -26,29 +26,29 @@ func (u *Uplink) loop(ctx context.Context) {
 	turn := time.NewTicker(health.BeatEvery)
 	defer turn.Stop()
 	for {
-		u.cfg.Turned()
+		u.cfg.Alive()
 		select {
 		case <-ctx.Done():
 			return
 		case <-turn.C:
 		case <-u.inbox.wake:
-			for _, i := range u.inbox.take() {
+			for _, i := range u.inbox.drain() {
 				u.handle(i)
 			}
 		case <-u.deps.Records.Changed():
-			u.step(delivery.Appended{Now: u.event(), End: u.deps.Records.Held().Last()})
+			u.step(delivery.Appended{Now: u.deliveryNow(), End: u.deps.Records.Held().Last()})
 		case <-timer.C:
-			u.step(delivery.TimerFired{Now: u.event()})
+			u.step(delivery.TimerFired{Now: u.deliveryNow()})
 		}
-		u.maybeTelemetry()
-		presence := u.maybePresence()
-		u.watchAlarm()
+		u.publishTelemetryIfDue()
+		presence := u.publishPresenceIfDue()
+		u.logAlarm()
 		timer.Reset(max(min(u.telemetryAt, presence, u.deadline())-u.now(), 0))
 	}
 }
 
-// errUnheard ends a connection on which Central is silent.
-var errUnheard = errors.New("nothing heard from Central for too long; subscribing anew")
+// errCentralSilent ends a connection on which Central is silent.
+var errCentralSilent = errors.New("nothing heard from Central for too long; subscribing anew")
 
 const never = time.Duration(math.MaxInt64)
 
@@ -61,18 +61,18 @@ func (u *Uplink) deadline() time.Duration {
 
 func (u *Uplink) handle(i item) {
 	switch i := i.(type) {
-	case up:
-		u.sender, u.said = i.sender, delivery.PresenceSaid{}
-		u.maybePresence() // before any record: Central learns what is held
-		u.step(delivery.Connected{Now: u.event()})
-	case down:
+	case connected:
+		u.sender, u.presenceSchedule = i.sender, delivery.PresenceSchedule{}
+		u.publishPresenceIfDue() // before any record: Central learns what is held
+		u.step(delivery.Connected{Now: u.deliveryNow()})
+	case disconnected:
 		if u.sender != nil && u.sender.conn.Number() == i.conn {
 			u.sender = nil
 			u.step(delivery.Disconnected{})
 		}
 	case confirmed:
 		if u.sender != nil && u.sender.conn.Number() == i.conn {
-			u.step(delivery.Confirmed{Now: u.event()})
+			u.step(delivery.Confirmed{Now: u.deliveryNow()})
 		}
 	case message:
 		u.handleMessage(i)
@@ -92,29 +92,29 @@ func (u *Uplink) handleMessage(m message) {
 		u.handleCommand(m)
 		return
 	}
-	u.count(func(s *Stats) { s.BadMessages++ })
+	u.updateCounter(func(s *Stats) { s.BadMessages++ })
 	u.log.Warn("message refused", logs.Topic(m.Topic), logs.Err(err))
 }
 
 func (u *Uplink) handleAck(m message, ack wire.Ack) {
 	crashpoint.At(crashpoint.Acknowledged)
 	if !m.Retained && !ack.Central.Less(u.state.Position.Central) {
-		u.deps.Owner.Heard(ack.At)
+		u.deps.Handler.CentralTime(ack.At)
 	}
-	u.step(delivery.Heard{Now: u.event(), Ack: ack, Held: u.deps.Records.Held(), Live: !m.Retained})
+	u.step(delivery.AckReceived{Now: u.deliveryNow(), Ack: ack, Held: u.deps.Records.Held(), Live: !m.Retained})
 }
 
 func (u *Uplink) handleCommand(m message) {
-	wall, clock := u.deps.Readings.Wall()
+	wall, clock := u.deps.Source.Wall()
 	u.mu.Lock()
-	v := u.commands.Judge(delivery.Receipt{Raw: m.Payload, Received: m.at, At: u.now(), Wall: wall, Clock: clock})
+	v := u.commands.Decide(delivery.Receipt{Raw: m.Payload, Received: m.at, At: u.now(), Wall: wall, Clock: clock})
 	u.mu.Unlock()
 	if v.Kind == delivery.Malformed {
-		u.count(func(s *Stats) { s.BadMessages++ })
+		u.updateCounter(func(s *Stats) { s.BadMessages++ })
 	}
-	u.note()
+	u.updateStats()
 	u.log.Debug("command received", logs.Command(v.Command.ID), slog.String("verdict", v.Kind.String()), logs.Err(v.Err))
-	u.deps.Owner.Command(v)
+	u.deps.Handler.Command(v)
 }
 
 // step lets delivery decide and performs the effects in their order.
@@ -122,7 +122,7 @@ func (u *Uplink) step(e delivery.Event) {
 	var effects []delivery.Effect
 	u.state, effects = delivery.Step(u.state, e)
 	if u.sender != nil {
-		u.sender.acknowledged(u.state.Acked)
+		u.sender.setAcked(u.state.Acked)
 	}
 	for _, f := range effects {
 		switch f := f.(type) {
@@ -133,29 +133,29 @@ func (u *Uplink) step(e delivery.Event) {
 		case delivery.RolledBack:
 			u.log.Error("storage was set back: Central holds more of an older journal",
 				logs.Journal(f.Journal), logs.Seq(f.Held), slog.Uint64("central_seq", uint64(f.Central)))
-			u.deps.Owner.RolledBack(f)
+			u.deps.Handler.RolledBack(f)
 		case delivery.Send:
 			if u.sender != nil {
 				u.sender.send(f.First, f.Last)
 			}
-		case delivery.Leave:
+		case delivery.Reconnect:
 			if u.sender != nil {
-				u.sender.conn.Leave(errUnheard)
+				u.sender.conn.Leave(errCentralSilent)
 			}
 		case delivery.SetTimer: // the loop reads the deadline from the state
 		}
 	}
-	u.note()
+	u.updateStats()
 }
 
-// maybeTelemetry says the latest values when they are due and somebody can
+// publishTelemetryIfDue says the latest values when they are due and somebody can
 // hear them; nobody misses those that were not said.
-func (u *Uplink) maybeTelemetry() {
+func (u *Uplink) publishTelemetryIfDue() {
 	now := u.now()
 	if now < u.telemetryAt {
 		return
 	}
-	t := u.deps.Readings.Telemetry()
+	t := u.deps.Source.Telemetry()
 	interval := time.Duration(t.IntervalMS) * time.Millisecond
 	if interval <= 0 {
 		interval = defaultInterval
@@ -170,16 +170,16 @@ func (u *Uplink) maybeTelemetry() {
 		u.log.Error("telemetry cannot be written", logs.Err(err))
 		return
 	}
-	u.sender.telemetry(raw)
+	u.sender.setTelemetry(raw)
 }
 
-// maybePresence says the presence if it is due, and returns when it is next.
-func (u *Uplink) maybePresence() time.Duration {
+// publishPresenceIfDue says the presence if it is due, and returns when it is next.
+func (u *Uplink) publishPresenceIfDue() time.Duration {
 	if u.sender == nil {
 		return never
 	}
-	p := u.state.Describe(u.deps.Records.Held(), u.orderedBy(), u.presence(u.sender.conn.Number(), true))
-	if due := u.said.Due(p); u.now() < due {
+	p := u.state.Describe(u.deps.Records.Held(), u.commandEpoch(), u.presence(u.sender.conn.Number(), true))
+	if due := u.presenceSchedule.Due(p); u.now() < due {
 		return due
 	}
 	raw, err := p.Encode()
@@ -187,25 +187,25 @@ func (u *Uplink) maybePresence() time.Duration {
 		u.log.Error("presence cannot be written", logs.Err(err))
 		return u.now() + delivery.PresenceEvery
 	}
-	u.sender.presence(raw)
-	u.said = u.said.Say(p, u.now())
-	return u.said.Due(p)
+	u.sender.setPresence(raw)
+	u.presenceSchedule = u.presenceSchedule.Published(p, u.now())
+	return u.presenceSchedule.Due(p)
 }
 
-func (u *Uplink) orderedBy() charge.Epoch {
+func (u *Uplink) commandEpoch() charge.Epoch {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	return u.commands.Central()
 }
 
 func (u *Uplink) presence(conn uint64, online bool) wire.Presence {
-	wall, _ := u.deps.Readings.Wall()
+	wall, _ := u.deps.Source.Wall()
 	return wire.Presence{V: wire.Version, Online: online, Journal: u.cfg.Journal, Conn: conn, At: wall}
 }
 
-// goodbye is the last will of a connection, and what is said before a clean
+// offlinePresence is the last will of a connection, and what is said before a clean
 // stop. It may be called on any goroutine.
-func (u *Uplink) goodbye(conn uint64) *mqttlink.Note {
+func (u *Uplink) offlinePresence(conn uint64) *mqttlink.Note {
 	p := u.presence(conn, false)
 	raw, err := p.Encode()
 	if err != nil {
@@ -217,14 +217,14 @@ func (u *Uplink) goodbye(conn uint64) *mqttlink.Note {
 
 func (u *Uplink) topic(k wire.Kind) string { return u.cfg.Topics.Of(u.cfg.CP, k) }
 
-// watchAlarm says an alarm once when it comes and once when it goes.
-func (u *Uplink) watchAlarm() {
+// logAlarm says an alarm once when it comes and once when it goes.
+func (u *Uplink) logAlarm() {
 	alarm := u.state.Alarm(u.now())
 	if alarm == u.alarm {
 		return
 	}
 	u.alarm = alarm
-	u.note()
+	u.updateStats()
 	if alarm == "" {
 		u.log.Info("alarm is over")
 		return

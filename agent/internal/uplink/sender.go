@@ -12,9 +12,9 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// watched is how many PUBACKs are waited for at a time: the window and some
+// maxWatchedAcks is how many PUBACKs are waited for at a time: the window and some
 // probes. A confirmation is a hint, so one more is not watched.
-const watched = 2 * delivery.MaxWindow
+const maxWatchedAcks = 2 * delivery.MaxWindow
 
 // sender publishes on one connection what the loop asks for. It waits where
 // the line is slow; of telemetry and presence it then sends the latest only.
@@ -25,18 +25,18 @@ type sender struct {
 
 	mu sync.Mutex
 	// mu guards everything that follows.
-	queue    []delivery.Index
-	acked    delivery.Index
-	latest   []byte // telemetry
-	announce []byte // presence
+	queue            []delivery.Index
+	acked            delivery.Index
+	telemetryPayload []byte // telemetry
+	presencePayload  []byte // presence
 }
 
-// onUp runs the sender of a connection until it ends.
-func (u *Uplink) onUp(ctx context.Context, conn *mqttlink.Conn) {
-	s := &sender{conn: conn, wake: make(chan struct{}, 1), acks: make(chan *mqttlink.Pending, watched)}
-	u.inbox.put(up{s})
+// runSender runs the sender of a connection until it ends.
+func (u *Uplink) runSender(ctx context.Context, conn *mqttlink.Conn) {
+	s := &sender{conn: conn, wake: make(chan struct{}, 1), acks: make(chan *mqttlink.Pending, maxWatchedAcks)}
+	u.inbox.put(connected{s})
 	var watching sync.WaitGroup
-	watching.Go(func() { u.watch(ctx, s) })
+	watching.Go(func() { u.watchAcks(ctx, s) })
 	defer watching.Wait()
 	for {
 		select {
@@ -53,7 +53,7 @@ func (u *Uplink) onUp(ctx context.Context, conn *mqttlink.Conn) {
 // telemetry between records. It reports false when there is nothing, or when
 // the connection has ended.
 func (u *Uplink) sendOne(ctx context.Context, s *sender) bool {
-	announce, latest, index, some := s.take()
+	announce, latest, index, some := s.next()
 	if announce != nil && !u.publish(ctx, s, wire.KindPresence, 1, true, announce) {
 		return false
 	}
@@ -65,7 +65,7 @@ func (u *Uplink) sendOne(ctx context.Context, s *sender) bool {
 	}
 	raw, err := u.deps.Records.Read(index)
 	if err != nil {
-		u.count(func(st *Stats) { st.ReadErrors++ })
+		u.updateCounter(func(st *Stats) { st.ReadErrors++ })
 		u.log.Error("record cannot be read", logs.Err(err))
 		return true
 	}
@@ -91,8 +91,8 @@ func (u *Uplink) publish(ctx context.Context, s *sender, k wire.Kind, qos byte, 
 	return true
 }
 
-// watch tells the loop of PUBACKs, in the order of sending.
-func (u *Uplink) watch(ctx context.Context, s *sender) {
+// watchAcks tells the loop of PUBACKs, in the order of sending.
+func (u *Uplink) watchAcks(ctx context.Context, s *sender) {
 	for {
 		select {
 		case p := <-s.acks:
@@ -111,43 +111,43 @@ func (s *sender) send(first, last delivery.Index) {
 		s.queue = append(s.queue, i)
 	}
 	s.mu.Unlock()
-	s.nudge()
+	s.wakeUp()
 }
 
-func (s *sender) telemetry(raw []byte) {
+func (s *sender) setTelemetry(raw []byte) {
 	s.mu.Lock()
-	s.latest = raw
+	s.telemetryPayload = raw
 	s.mu.Unlock()
-	s.nudge()
+	s.wakeUp()
 }
 
-func (s *sender) presence(raw []byte) {
+func (s *sender) setPresence(raw []byte) {
 	s.mu.Lock()
-	s.announce = raw
+	s.presencePayload = raw
 	s.mu.Unlock()
-	s.nudge()
+	s.wakeUp()
 }
 
-// acknowledged lets the sender pass over records that need not be sent any
+// setAcked lets the sender pass over records that need not be sent any
 // more.
-func (s *sender) acknowledged(i delivery.Index) {
+func (s *sender) setAcked(i delivery.Index) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.acked = i
 }
 
-func (s *sender) nudge() {
+func (s *sender) wakeUp() {
 	select {
 	case s.wake <- struct{}{}:
 	default:
 	}
 }
 
-// take returns what is to be sent now; some is false when that is nothing.
-func (s *sender) take() (announce, latest []byte, index delivery.Index, some bool) {
+// next returns what is to be sent now; some is false when that is nothing.
+func (s *sender) next() (announce, latest []byte, index delivery.Index, some bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	announce, latest, s.announce, s.latest = s.announce, s.latest, nil, nil
+	announce, latest, s.presencePayload, s.telemetryPayload = s.presencePayload, s.telemetryPayload, nil, nil
 	for len(s.queue) > 0 && index == 0 {
 		if next := s.queue[0]; next > s.acked {
 			index = next

@@ -11,7 +11,7 @@ type Stats struct {
 	Link     mqttlink.State
 	Unacked  uint64         // records Central has not acknowledged
 	Acked    delivery.Index // all records up to it are acknowledged
-	UnderWay int            // sent and not acknowledged
+	InFlight int            // sent and not acknowledged
 	Position delivery.Position
 	Alarm    string // in words, empty when all is well
 	Counts   delivery.Counts
@@ -37,19 +37,19 @@ func (u *Uplink) snapshot() (Stats, <-chan struct{}) {
 	return u.stats, u.changed
 }
 
-// count changes a counter; any goroutine may.
-func (u *Uplink) count(change func(*Stats)) {
+// updateCounter changes a counter; any goroutine may.
+func (u *Uplink) updateCounter(change func(*Stats)) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	change(&u.stats)
 }
 
-// note publishes what the loop knows; only the loop may.
-func (u *Uplink) note() {
+// updateStats publishes what the loop knows; only the loop may.
+func (u *Uplink) updateStats() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	s := &u.stats
-	s.Unacked, s.Acked, s.UnderWay = u.state.Unacked(), u.state.Acked, u.state.UnderWay()
+	s.Unacked, s.Acked, s.InFlight = u.state.Unacked(), u.state.Acked, u.state.InFlight()
 	s.Position, s.Counts, s.Alarm = u.state.Position, u.state.Counts, u.alarm
 	s.Commands = u.commands.Counts
 	close(u.changed)

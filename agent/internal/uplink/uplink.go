@@ -40,20 +40,20 @@ type Positions interface {
 	SavePosition(p delivery.Position, acked delivery.Index) error
 }
 
-// Owner is told what Central said. Its methods are called on the uplink's loop,
+// Handler is told what Central said. Its methods are called on the uplink's loop,
 // in order, and must not wait.
-type Owner interface {
+type Handler interface {
 	// Command receives every judged command, also those that have no effect.
 	Command(v delivery.Verdict)
 	// RolledBack: Central holds more of an older journal than the disk; it is to
 	// be written down as an anomaly.
 	RolledBack(r delivery.RolledBack)
-	// Heard gives Central's clock, just now: an acknowledgement that came live.
-	Heard(central charge.Time)
+	// CentralTime gives Central's clock, just now: an acknowledgement that came live.
+	CentralTime(central charge.Time)
 }
 
-// Readings is where telemetry comes from.
-type Readings interface {
+// TelemetrySource is where telemetry comes from.
+type TelemetrySource interface {
 	// Telemetry returns the values of now, all fields filled in; IntervalMS says
 	// when the next are due. It is called on the uplink's loop and is fast.
 	Telemetry() wire.Telemetry
@@ -76,18 +76,18 @@ type Config struct {
 	Open               func(ctx context.Context, broker *url.URL) (net.Conn, error)
 	// Rand spreads probes and attempts; nil for an own source.
 	Rand *rand.Rand
-	// Turned, if set, is called at each turn of the loop, at least each second
+	// Alive, if set, is called at each turn of the loop, at least each second
 	// while it does not hang. It must not wait.
-	Turned func()
-	Log    *slog.Logger // nil for none
+	Alive func()
+	Log   *slog.Logger // nil for none
 }
 
 // Deps are the uplink's neighbours.
 type Deps struct {
 	Records   Records
 	Positions Positions
-	Owner     Owner
-	Readings  Readings
+	Handler   Handler
+	Source    TelemetrySource
 }
 
 // Uplink speaks for one boot of one charging point. Its methods may be called
@@ -101,11 +101,11 @@ type Uplink struct {
 	inbox inbox
 
 	// What follows is owned by the loop.
-	state       delivery.State
-	sender      *sender // of the connection that is up, or nil
-	said        delivery.PresenceSaid
-	telemetryAt time.Duration
-	alarm       string
+	state            delivery.State
+	sender           *sender // of the connection that is up, or nil
+	presenceSchedule delivery.PresenceSchedule
+	telemetryAt      time.Duration
+	alarm            string
 
 	mu sync.Mutex
 	// mu guards everything that follows.
@@ -120,8 +120,8 @@ func New(cfg Config, deps Deps) (*Uplink, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
 	}
-	if cfg.Turned == nil {
-		cfg.Turned = func() {}
+	if cfg.Alive == nil {
+		cfg.Alive = func() {}
 	}
 	u := &Uplink{
 		cfg: cfg, deps: deps, log: cfg.Log, rand: cfg.Rand,
@@ -136,14 +136,14 @@ func New(cfg Config, deps Deps) (*Uplink, error) {
 		Brokers: cfg.Brokers, ClientID: string(cfg.CP), CleanSession: true, KeepAlive: cfg.KeepAlive,
 		TLS: cfg.TLS, Username: cfg.Username, Password: cfg.Password, Open: cfg.Open,
 		Rand: rand.New(rand.NewPCG(u.rand.Uint64(), u.rand.Uint64())), Log: cfg.Log,
-		Will: u.goodbye, Farewell: u.goodbye,
+		Will: u.offlinePresence, Farewell: u.offlinePresence,
 		Subscriptions: []mqttlink.Subscription{
 			{Filter: cfg.Topics.Of(cfg.CP, wire.KindAck), QoS: 1},
 			{Filter: cfg.Topics.Of(cfg.CP, wire.KindCommand), QoS: 1},
 		},
 		Handler: func(m mqttlink.Message) { u.inbox.put(message{Message: m, at: u.now()}) },
-		OnUp:    u.onUp,
-		OnDown:  func(conn uint64, _ error) { u.inbox.put(down{conn}) },
+		OnUp:    u.runSender,
+		OnDown:  func(conn uint64, _ error) { u.inbox.put(disconnected{conn}) },
 	})
 	if err != nil {
 		return nil, fmt.Errorf("uplink of %s: %w", cfg.CP, err)
@@ -197,7 +197,7 @@ func (u *Uplink) EndReservation(id charge.ReservationID) {
 
 func (u *Uplink) now() time.Duration { return time.Since(u.cfg.Started) }
 
-// event is the time and the luck of an event of delivery.
-func (u *Uplink) event() delivery.Now {
+// deliveryNow is the time and the luck of an event of delivery.
+func (u *Uplink) deliveryNow() delivery.Now {
 	return delivery.Now{At: u.now(), Rand: u.rand.Uint64()}
 }

@@ -31,7 +31,7 @@ func TestEventsAreDeliveredAndThePositionKept(t *testing.T) {
 			if err := n.up.Drain(t.Context()); err != nil {
 				t.Error(err)
 			}
-			if got := n.owner.heard(); got == 0 {
+			if got := n.owner.centralTimes(); got == 0 {
 				t.Error("a live acknowledgement did not give the clock")
 			}
 		})
@@ -73,7 +73,7 @@ func TestCentralSilent(t *testing.T) {
 		n := newNetwork(t, 500)
 		n.run(func() {
 			n.within(10*time.Second, "all acknowledged", n.delivered)
-			n.get(func() { n.deaf = true })
+			n.get(func() { n.acksNothing = true })
 			n.disk.append(300)
 			time.Sleep(30 * time.Second)
 			if a := n.up.Stats().Alarm; a != "" {
@@ -88,7 +88,7 @@ func TestCentralSilent(t *testing.T) {
 				if n.flight != delivery.MaxWindow {
 					t.Errorf("%d records arrived unacknowledged, want the window of %d", n.flight, delivery.MaxWindow)
 				}
-				n.deaf = false
+				n.acksNothing = false
 			})
 			// 5, 10, 20, 40 and then every 60 s, each up to a fifth sooner.
 			if s.Counts.Probes < 13 || s.Counts.Probes > 18 {
@@ -103,33 +103,33 @@ func TestCentralSilent(t *testing.T) {
 	})
 }
 
-// TestASilentLineIsMadeAnew: Central is heard each five minutes, when it answers
+// TestASilentConnectionIsReplaced: Central is heard each five minutes, when it answers
 // a presence. Where it is not, the broker may have lost what we subscribed to.
-func TestASilentLineIsMadeAnew(t *testing.T) {
+func TestASilentConnectionIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t, 5)
 		n.owner.interval = time.Minute.Milliseconds()
 		n.run(func() {
 			n.within(10*time.Second, "all acknowledged", n.delivered)
 			time.Sleep(6 * time.Hour)
-			if left, conn := n.up.Stats().Counts.Left, n.last().Conn; left != 0 || conn != 1 {
+			if left, conn := n.up.Stats().Counts.Reconnects, n.last().Conn; left != 0 || conn != 1 {
 				t.Errorf("a line on which Central answers was left %d times, %d connections", left, conn)
 			}
-			n.get(func() { n.deaf = true })
+			n.get(func() { n.acksNothing = true })
 			time.Sleep(3 * time.Hour) // after 11, 22, 44 and 60 minutes, each up to a fifth sooner
-			left, conn := n.up.Stats().Counts.Left, n.last().Conn
+			left, conn := n.up.Stats().Counts.Reconnects, n.last().Conn
 			if left < 4 || left > 5 || conn != left+1 {
 				t.Errorf("in 3 hours of silence the line was left %d times, %d connections; want 4 or 5", left, conn)
 			}
-			n.get(func() { n.deaf = false })
+			n.get(func() { n.acksNothing = false })
 			n.disk.append(1)
 			n.within(2*time.Minute, "all acknowledged once Central answers", n.delivered)
 		})
 	})
 }
 
-// TestDrainWaitsForTheLastWords, which the loop has not seen when it is called.
-func TestDrainWaitsForTheLastWords(t *testing.T) {
+// TestDrainWaitsForTheLastRecords, which the loop has not seen when it is called.
+func TestDrainWaitsForTheLastRecords(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t, 5)
 		n.run(func() {
@@ -153,7 +153,7 @@ func TestCentralFromABackup(t *testing.T) {
 		n := newNetwork(t, 200)
 		n.run(func() {
 			n.within(10*time.Second, "all acknowledged", n.delivered)
-			n.get(func() { n.known, n.life = 20, 2; n.answerLocked() })
+			n.get(func() { n.known, n.epoch = 20, 2; n.answerLocked() })
 			n.within(10*time.Second, "said again", func() bool { return n.up.Stats().Counts.AcksBack == 1 && n.delivered() })
 			n.get(func() {
 				if n.known != 200 {
@@ -212,7 +212,7 @@ func TestTelemetryAndPresence(t *testing.T) {
 	})
 }
 
-func TestCommandsAreJudged(t *testing.T) {
+func TestCommandsAreDecided(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t, 1)
 		command := func(id string, seq uint64, boot charge.JournalID, o wire.Order) []byte {
@@ -238,7 +238,7 @@ func TestCommandsAreJudged(t *testing.T) {
 				command("a", 5, theBoot, stop), command("a", 5, theBoot, stop), command("b", 4, theBoot, stop),
 				command("c", 9, "older", stop), []byte("nonsense"), command("d", 6, theBoot, &wire.Start{SessionID: "s1", Username: "u"}),
 			} {
-				n.say(wire.KindCommand, false, raw)
+				n.publish(wire.KindCommand, false, raw)
 				n.within(time.Second, fmt.Sprintf("command %d judged", i), func() bool { return len(n.owner.kinds()) == i+1 })
 			}
 			want := []delivery.VerdictKind{
@@ -249,12 +249,12 @@ func TestCommandsAreJudged(t *testing.T) {
 			}
 			n.up.EndReservation("r1")
 			n.up.EndSession("s2")
-			n.say(wire.KindCommand, false, command("e", 7, theBoot, &wire.Start{SessionID: "s2", Username: "u"}))
+			n.publish(wire.KindCommand, false, command("e", 7, theBoot, &wire.Start{SessionID: "s2", Username: "u"}))
 			n.within(time.Second, "judged", func() bool { return len(n.owner.kinds()) == 7 })
 			if got := n.owner.kinds()[6]; got != delivery.Superseded {
 				t.Errorf("a start of an ended session is %s", got)
 			}
-			n.say(wire.KindAck, false, []byte(`{"v":1}`))
+			n.publish(wire.KindAck, false, []byte(`{"v":1}`))
 			n.within(time.Second, "a bad acknowledgement counted", func() bool { return n.up.Stats().BadMessages == 2 })
 		})
 	})
@@ -268,19 +268,19 @@ func TestARetainedAckDoesNotGiveTheClock(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		n.deaf = true
+		n.acksNothing = true
 		n.first = func() {
 			n.within(10*time.Second, "Central is there", func() bool { return n.central.State().Up })
-			n.say(wire.KindAck, true, raw)
+			n.publish(wire.KindAck, true, raw)
 			time.Sleep(time.Second)
 		}
 		n.run(func() {
 			n.within(10*time.Second, "all acknowledged by what the broker kept", n.delivered)
-			if got := n.owner.heard(); got != 0 {
+			if got := n.owner.centralTimes(); got != 0 {
 				t.Error("a retained acknowledgement gave the clock")
 			}
-			n.say(wire.KindAck, true, raw)
-			n.within(time.Second, "a live one gives the clock", func() bool { return n.owner.heard() == 1 })
+			n.publish(wire.KindAck, true, raw)
+			n.within(time.Second, "a live one gives the clock", func() bool { return n.owner.centralTimes() == 1 })
 		})
 	})
 }

@@ -73,7 +73,7 @@ type Disk struct {
 	names   map[string]*inode // as the running process sees them
 	durable map[string]*inode // as they are after a power cut
 	changes []change          // of names, not durable yet
-	life    int               // of the process
+	process int               // of the process
 	locked  bool
 }
 
@@ -121,18 +121,18 @@ func (d *Disk) Lock() (io.Closer, error) {
 		return nil, journal.ErrLocked
 	}
 	d.locked = true
-	return unlocker{d, d.life}, nil
+	return unlocker{d, d.process}, nil
 }
 
 type unlocker struct {
-	d    *Disk
-	life int
+	d       *Disk
+	process int
 }
 
 func (u unlocker) Close() error {
 	u.d.mu.Lock()
 	defer u.d.mu.Unlock()
-	if u.life == u.d.life {
+	if u.process == u.d.process {
 		u.d.locked = false
 	}
 	return nil
@@ -160,7 +160,7 @@ func (d *Disk) Open(name string) (journal.File, error) {
 	if n == nil {
 		return nil, &os.PathError{Op: "open", Path: name, Err: os.ErrNotExist}
 	}
-	return &handle{d, n, name, d.life}, nil
+	return &handle{d, n, name, d.process}, nil
 }
 
 // Create implements journal.FS.
@@ -179,7 +179,7 @@ func (d *Disk) Create(name string) (journal.File, error) {
 	n := &inode{}
 	d.names[name] = n
 	d.changes = append(d.changes, change{Create, name, "", n})
-	return &handle{d, n, name, d.life}, nil
+	return &handle{d, n, name, d.process}, nil
 }
 
 // Rename implements journal.FS.
@@ -256,7 +256,7 @@ func (d *Disk) Kill() {
 
 func (d *Disk) kill() {
 	d.locked = false
-	d.life++
+	d.process++
 }
 
 // Cut cuts the power. choose(n) returns 0 … n−1 and decides what is left of that

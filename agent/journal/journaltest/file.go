@@ -12,10 +12,10 @@ import (
 
 // handle is an open file. It is dead after Kill and Cut.
 type handle struct {
-	d    *Disk
-	n    *inode
-	name string
-	life int
+	d       *Disk
+	n       *inode
+	name    string
+	process int
 }
 
 // enter locks the disk for an operation that may fail.
@@ -23,7 +23,7 @@ func (h *handle) enter(o Op) error {
 	o.Name = h.name
 	err := h.d.fault(o)
 	h.d.mu.Lock()
-	if h.life != h.d.life {
+	if h.process != h.d.process {
 		return os.ErrClosed
 	}
 	return err

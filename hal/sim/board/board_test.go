@@ -99,15 +99,15 @@ func dialed(tb testing.TB, dial board.Dialer) *board.Client {
 }
 
 func TestConformanceInMemory(t *testing.T) {
-	haltest.Run(t, func(t *testing.T) (hal.Board, haltest.Hands) {
+	haltest.Run(t, func(t *testing.T) (hal.Board, haltest.Controls) {
 		t.Helper()
 		m, b := newMemory(), newBoard(t)
 		start(t, m, b)
-		return dialed(t, m.dial), hands(t, b)
+		return dialed(t, m.dial), controls(t, b)
 	})
 }
 
-func hands(t *testing.T, b *sim.Board) haltest.Hands {
+func controls(t *testing.T, b *sim.Board) haltest.Controls {
 	t.Helper()
 	must := func(err error) {
 		if err != nil {
@@ -122,16 +122,16 @@ func hands(t *testing.T, b *sim.Board) haltest.Hands {
 		}
 		must(b.Repair(n))
 	}
-	return haltest.Hands{
-		Plug:      func(n charge.ConnectorID) { must(b.Plug(n)) },
-		Unplug:    func(n charge.ConnectorID) { must(b.Unplug(n)) },
-		Stop:      func(pressed bool) { toggle(1, charge.FaultEmergencyStop, pressed) },
-		Weld:      func(n charge.ConnectorID) { must(b.Inject(n, charge.FaultContactorWelded)) },
-		Jam:       func(n charge.ConnectorID) { must(b.Inject(n, charge.FaultContactorStuck)) },
-		SlowMeter: b.SetMeterDelay,
-		Blind:     func(n charge.ConnectorID, blind bool) { toggle(n, charge.FaultSafetyInput, blind) },
-		Closed:    func(n charge.ConnectorID) bool { return b.Snapshot().Connectors[n-1].Closed },
-		Settle:    time.Second,
+	return haltest.Controls{
+		Plug:          func(n charge.ConnectorID) { must(b.Plug(n)) },
+		Unplug:        func(n charge.ConnectorID) { must(b.Unplug(n)) },
+		Stop:          func(pressed bool) { toggle(1, charge.FaultEmergencyStop, pressed) },
+		Weld:          func(n charge.ConnectorID) { must(b.Inject(n, charge.FaultContactorWelded)) },
+		StickOpen:     func(n charge.ConnectorID) { must(b.Inject(n, charge.FaultContactorStuck)) },
+		SlowMeter:     b.SetMeterDelay,
+		SetUnreadable: func(n charge.ConnectorID, blind bool) { toggle(n, charge.FaultSafetyInput, blind) },
+		Closed:        func(n charge.ConnectorID) bool { return b.Snapshot().Connectors[n-1].Closed },
+		Settle:        time.Second,
 	}
 }
 
@@ -311,12 +311,12 @@ func TestSecondAgentIsRefused(t *testing.T) {
 	})
 }
 
-func TestHandsAndInspectBesideAnAgent(t *testing.T) {
+func TestSimulatorAndInspectBesideAnAgent(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m, b := newMemory(), newBoard(t)
 		start(t, m, b)
 		c := dialed(t, m.dial)
-		h := board.NewHands(m.dial)
+		h := board.NewSimulator(m.dial)
 		if err := h.Plug(2); err != nil {
 			t.Fatal(err)
 		}

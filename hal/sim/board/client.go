@@ -18,7 +18,7 @@ import (
 // Client is the agent's side of a board in another process. It is a hal.Board
 // and a hal.Simulator.
 type Client struct {
-	Hands
+	Simulator
 	info       info
 	start      time.Time
 	connectors []*connector
@@ -26,11 +26,11 @@ type Client struct {
 	ended      sync.WaitGroup
 
 	// wmu guards the link; under it there is one write of four bytes at most.
-	wmu    sync.Mutex
-	conn   net.Conn // nil while the board is away
-	out    [commandSize]byte
-	closed bool
-	asked  []atomic.Bool // the last Set of each connector; written under wmu
+	wmu       sync.Mutex
+	conn      net.Conn // nil while the board is away
+	out       [commandSize]byte
+	closed    bool
+	commanded []atomic.Bool // the last Set of each connector; written under wmu
 
 	// mu guards the last state; it is held for copying only.
 	mu      sync.Mutex
@@ -49,8 +49,8 @@ var (
 
 // Errors that the open path may return without making one.
 var (
-	errAway  = fmt.Errorf("board: no connection: %w", hal.ErrUnreadable)
-	errStale = fmt.Errorf("board: silent for more than %v: %w", hal.MaxSafetyAge, hal.ErrUnreadable)
+	errNoConnection = fmt.Errorf("board: no connection: %w", hal.ErrUnreadable)
+	errStale        = fmt.Errorf("board: silent for more than %v: %w", hal.MaxSafetyAge, hal.ErrUnreadable)
 )
 
 // Dial connects to the board and waits for its first state. While the board is
@@ -58,14 +58,14 @@ var (
 // ctx has no part in the client's life afterwards. The caller closes the
 // client.
 func Dial(ctx context.Context, dial Dialer) (*Client, error) {
-	c := &Client{Hands: NewHands(dial), start: time.Now()}
+	c := &Client{Simulator: NewSimulator(dial), start: time.Now()}
 	var last error // the last reason that is not ctx itself
 	for {
 		conn, got, err := c.connect(ctx)
 		if err == nil {
-			c.become(got)
+			c.setInfo(got)
 			if err = c.receive(conn, make([]byte, stateSize(got.Connectors))); err == nil {
-				c.follow(ctx, conn)
+				c.startReceiver(ctx, conn)
 				return c, nil
 			}
 			_ = conn.Close()
@@ -76,14 +76,14 @@ func Dial(ctx context.Context, dial Dialer) (*Client, error) {
 		select {
 		case <-ctx.Done():
 			return nil, fmt.Errorf("board: %w; last: %w", ctx.Err(), last)
-		case <-time.After(redial):
+		case <-time.After(redialEvery):
 		}
 	}
 }
 
-// become takes the board's description.
-func (c *Client) become(i info) {
-	c.info, c.asked, c.connectors = i, make([]atomic.Bool, i.Connectors), nil
+// setInfo takes the board's description.
+func (c *Client) setInfo(i info) {
+	c.info, c.commanded, c.connectors = i, make([]atomic.Bool, i.Connectors), nil
 	for n := range i.Connectors {
 		c.connectors = append(c.connectors, &connector{c: c, n: charge.ConnectorID(n + 1)})
 	}
@@ -95,7 +95,7 @@ func (c *Client) connect(ctx context.Context) (net.Conn, info, error) {
 	defer cancel()
 	conn, err := c.dial(ctx)
 	if err != nil {
-		return nil, info{}, away(ctx, "dial", err)
+		return nil, info{}, unreachable(ctx, "dial", err)
 	}
 	r, err := ask(ctx, conn, request{Op: "control"})
 	if err == nil {
@@ -111,26 +111,26 @@ func (c *Client) connect(ctx context.Context) (net.Conn, info, error) {
 	return conn, *r.Info, nil
 }
 
-// follow begins to keep the state, over reconnections, until Close.
-func (c *Client) follow(ctx context.Context, conn net.Conn) {
+// startReceiver begins to keep the state, over reconnections, until Close.
+func (c *Client) startReceiver(ctx context.Context, conn net.Conn) {
 	ctx, c.stop = context.WithCancel(context.WithoutCancel(ctx))
 	c.attach(conn)
 	c.ended.Go(func() {
 		for conn != nil {
-			c.listen(conn)
+			c.receiveStates(conn)
 			c.detach(conn)
-			conn = c.again(ctx)
+			conn = c.redial(ctx)
 		}
 	})
 }
 
-// again dials until the same board answers; nil: the client was closed.
-func (c *Client) again(ctx context.Context) net.Conn {
+// redial dials until the same board answers; nil: the client was closed.
+func (c *Client) redial(ctx context.Context) net.Conn {
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
-		case <-time.After(redial):
+		case <-time.After(redialEvery):
 		}
 		conn, got, err := c.connect(ctx)
 		if err != nil {
@@ -165,8 +165,8 @@ func (c *Client) detach(conn net.Conn) {
 	c.synced = false
 }
 
-// listen receives states until the link fails or falls silent.
-func (c *Client) listen(conn net.Conn) {
+// receiveStates receives states until the link fails or falls silent.
+func (c *Client) receiveStates(conn net.Conn) {
 	buf := make([]byte, stateSize(c.info.Connectors))
 	var renewed time.Time
 	for {
@@ -211,20 +211,20 @@ func (c *Client) receive(conn net.Conn, buf []byte) error {
 func (c *Client) send(op byte, n charge.ConnectorID) error {
 	opens := op == opOpen || op == opOpenAll || op == opWithdraw
 	if !opens {
-		if err := c.fresh(); err != nil {
+		if err := c.checkFresh(); err != nil {
 			return err
 		}
 	}
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
-	c.note(op, n)
+	c.noteCommand(op, n)
 	switch {
 	case c.closed && opens:
 		return nil // Close has opened all
 	case c.closed:
 		return hal.ErrClosed
 	case c.conn == nil:
-		return errAway
+		return errNoConnection
 	}
 	c.out = [commandSize]byte{op, byte(n)}
 	if _, err := c.conn.Write(c.out[:]); err != nil {
@@ -234,20 +234,20 @@ func (c *Client) send(op byte, n charge.ConnectorID) error {
 	return nil
 }
 
-// note keeps what was asked, in the order of the wire.
-func (c *Client) note(op byte, n charge.ConnectorID) {
+// noteCommand keeps what was asked, in the order of the wire.
+func (c *Client) noteCommand(op byte, n charge.ConnectorID) {
 	switch op {
 	case opClose, opOpen:
-		c.asked[n-1].Store(op == opClose)
+		c.commanded[n-1].Store(op == opClose)
 	case opOpenAll:
-		for i := range c.asked {
-			c.asked[i].Store(false)
+		for i := range c.commanded {
+			c.commanded[i].Store(false)
 		}
 	}
 }
 
-// fresh reports why the last state may not be relied on.
-func (c *Client) fresh() error {
+// checkFresh reports why the last state may not be relied on.
+func (c *Client) checkFresh() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	_, _, err := c.readLocked(0)
@@ -262,7 +262,7 @@ func (c *Client) readLocked(i int) (byte, hal.Stamp, error) {
 		return 0, hal.Stamp{}, hal.ErrClosed
 	case c.mono()-c.stamp.Mono > hal.MaxSafetyAge:
 		return 0, c.stamp, errStale
-	case c.state[i] == blind:
+	case c.state[i] == unreadable:
 		return 0, c.stamp, hal.ErrUnreadable
 	}
 	return c.state[i], c.stamp, nil

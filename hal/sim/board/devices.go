@@ -37,12 +37,12 @@ func (k *connector) Contactor() hal.Contactor { return contactor{k} }
 func (k *connector) Pilot() hal.Pilot         { return pilot{k} }
 func (k *connector) Meter() hal.Meter         { return meter{k} }
 
-// place of this connector's byte i in a state.
-func (k *connector) place(i int) int { return stateHead + perOutlet*(int(k.n)-1) + i }
+// offset of this connector's byte i in a state.
+func (k *connector) offset(i int) int { return stateHead + perOutlet*(int(k.n)-1) + i }
 
 // Tripped implements hal.Protection.
 func (k *connector) Tripped() (charge.Fault, hal.Stamp, error) {
-	b, stamp, err := k.c.read(k.place(2))
+	b, stamp, err := k.c.read(k.offset(2))
 	if err != nil || b == 0 {
 		return "", stamp, err
 	}
@@ -60,13 +60,13 @@ func (k contactor) Set(on bool) error {
 	return k.c.send(opOpen, k.n)
 }
 
-func (k contactor) Commanded() bool { return k.c.asked[k.n-1].Load() }
+func (k contactor) Commanded() bool { return k.c.commanded[k.n-1].Load() }
 
 func (k contactor) Feedback() (hal.ContactState, hal.Stamp, error) {
 	if !k.c.info.Feedback {
 		return hal.ContactUnknown, hal.Stamp{}, hal.ErrNotFitted
 	}
-	b, stamp, err := k.c.read(k.place(0))
+	b, stamp, err := k.c.read(k.offset(0))
 	if err != nil {
 		return hal.ContactUnknown, stamp, err
 	}
@@ -79,7 +79,7 @@ func (k contactor) Feedback() (hal.ContactState, hal.Stamp, error) {
 }
 
 func (p pilot) State() (charge.PilotState, hal.Stamp, error) {
-	b, stamp, err := p.c.read(p.place(1))
+	b, stamp, err := p.c.read(p.offset(1))
 	if err != nil {
 		return charge.PilotUnknown, stamp, err
 	}

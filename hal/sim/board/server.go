@@ -200,8 +200,8 @@ func (s *server) control(conn net.Conn) {
 		return
 	}
 	defer s.controlled.Store(false)
-	s.open("agent came")
-	defer s.open("agent gone")
+	s.openAll("agent came")
+	defer s.openAll("agent gone")
 	s.answer(conn, reply{Info: &s.info})
 
 	var states sync.WaitGroup
@@ -211,7 +211,7 @@ func (s *server) control(conn net.Conn) {
 		defer func() { _ = conn.Close() }() // the reader below ends, and opens
 		s.stream(conn, gone)
 	})
-	err := s.obey(conn)
+	err := s.receiveCommands(conn)
 	close(gone)
 	_ = conn.Close()
 	if !errors.Is(err, io.EOF) && !errors.Is(err, net.ErrClosed) && !errors.Is(err, io.ErrClosedPipe) {
@@ -219,8 +219,8 @@ func (s *server) control(conn net.Conn) {
 	}
 }
 
-// open is what a change of agents does to the contactors.
-func (s *server) open(event string) {
+// openAll is what a change of agents does to the contactors.
+func (s *server) openAll(event string) {
 	if err := s.board.SafeState(); err != nil {
 		s.log.Error("contactors not opened", slog.String("event", event), slog.Any("err", err))
 		return
@@ -228,8 +228,8 @@ func (s *server) open(event string) {
 	s.log.Info("contactors opened", slog.String("event", event))
 }
 
-// obey performs commands until the connection ends.
-func (s *server) obey(conn net.Conn) error {
+// receiveCommands performs commands until the connection ends.
+func (s *server) receiveCommands(conn net.Conn) error {
 	buf := make([]byte, commandSize)
 	for {
 		if _, err := io.ReadFull(conn, buf); err != nil {
@@ -273,7 +273,7 @@ func (s *server) stream(conn net.Conn, gone <-chan struct{}) {
 	t := time.NewTicker(period)
 	defer t.Stop()
 	for {
-		s.sense(buf, faults)
+		s.measure(buf, faults)
 		_ = conn.SetWriteDeadline(time.Now().Add(silence))
 		if _, err := conn.Write(buf); err != nil {
 			return
@@ -286,14 +286,14 @@ func (s *server) stream(conn net.Conn, gone <-chan struct{}) {
 	}
 }
 
-// sense measures everything into buf.
-func (s *server) sense(buf []byte, faults []charge.Fault) {
+// measure measures everything into buf.
+func (s *server) measure(buf []byte, faults []charge.Fault) {
 	buf[0] = stateMark
 	binary.BigEndian.PutUint64(buf[1:], uint64(time.Since(s.start)))
-	buf[9] = s.stop()
+	buf[9] = s.stopByte()
 	for n := range s.info.Connectors {
 		b := buf[stateHead+perOutlet*n:]
-		b[0], b[1], b[2] = blind, blind, blind
+		b[0], b[1], b[2] = unreadable, unreadable, unreadable
 		c, err := s.board.Connector(charge.ConnectorID(n + 1))
 		if err != nil {
 			continue
@@ -314,15 +314,15 @@ func (s *server) sense(buf []byte, faults []charge.Fault) {
 	}
 }
 
-func (s *server) stop() byte {
+func (s *server) stopByte() byte {
 	e, err := s.board.EStop()
 	if err != nil {
-		return blind
+		return unreadable
 	}
 	pressed, _, err := e.Pressed()
 	switch {
 	case err != nil:
-		return blind
+		return unreadable
 	case pressed:
 		return 1
 	}

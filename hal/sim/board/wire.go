@@ -21,12 +21,12 @@ const version = 1
 
 // Sizes and times of the protocol.
 const (
-	maxRequest = 64 << 10
-	maxReply   = 64 << 20
-	period     = 10 * time.Millisecond  // of the states
-	silence    = 500 * time.Millisecond // after which the other side is hung up on
-	callLimit  = 2 * time.Second        // for a call without a context of its own
-	redial     = 100 * time.Millisecond
+	maxRequest  = 64 << 10
+	maxReply    = 64 << 20
+	period      = 10 * time.Millisecond  // of the states
+	silence     = 500 * time.Millisecond // after which the other side is hung up on
+	callLimit   = 2 * time.Second        // for a call without a context of its own
+	redialEvery = 100 * time.Millisecond
 )
 
 // The commands of a control connection.
@@ -44,10 +44,10 @@ const commandSize = 4
 
 // A state is its head and three bytes per connector.
 const (
-	stateMark byte = 'S'
-	stateHead      = 1 + 8 + 1
-	perOutlet      = 3
-	blind     byte = 255
+	stateMark  byte = 'S'
+	stateHead       = 1 + 8 + 1
+	perOutlet       = 3
+	unreadable byte = 255
 )
 
 func stateSize(connectors int) int { return stateHead + perOutlet*connectors }
@@ -165,7 +165,7 @@ func Unix(path string) Dialer {
 func call(ctx context.Context, dial Dialer, q request) (reply, error) {
 	conn, err := dial(ctx)
 	if err != nil {
-		return reply{}, away(ctx, "dial", err)
+		return reply{}, unreachable(ctx, "dial", err)
 	}
 	defer func() { _ = conn.Close() }() // the reply has been read: nothing to lose
 	r, err := ask(ctx, conn, q)
@@ -181,18 +181,18 @@ func ask(ctx context.Context, conn net.Conn, q request) (reply, error) {
 	defer stop()
 	q.V = version
 	if err := writeJSON(conn, q); err != nil {
-		return reply{}, away(ctx, q.Op, err)
+		return reply{}, unreachable(ctx, q.Op, err)
 	}
 	var r reply
 	if err := readJSON(conn, maxReply, &r); err != nil {
-		return reply{}, away(ctx, q.Op, err)
+		return reply{}, unreachable(ctx, q.Op, err)
 	}
 	return r, nil
 }
 
-// away is the error of a board that does not answer: the context's, if that is
+// unreachable is the error of a board that does not answer: the context's, if that is
 // why, or else one that says to try again.
-func away(ctx context.Context, what string, err error) error {
+func unreachable(ctx context.Context, what string, err error) error {
 	if cause := ctx.Err(); cause != nil {
 		return fmt.Errorf("board: %s: %w", what, cause)
 	}

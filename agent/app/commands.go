@@ -17,24 +17,24 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// desk receives Central's orders from the uplink, answers those that have no
+// commandHandler receives Central's orders from the uplink, answers those that have no
 // effect, and hands the others to the machines. It is the uplink's Owner.
-type desk struct {
-	clock    *clock
-	recorder *recorder
-	machines []*machine
-	hands    hal.Simulator // nil: real hardware
-	log      *slog.Logger
+type commandHandler struct {
+	clock     *clock
+	recorder  *recorder
+	machines  []*machine
+	simulator hal.Simulator // nil: real hardware
+	log       *slog.Logger
 
 	wake chan struct{} // capacity 1: there is a deed
 	mu   sync.Mutex
 	// mu guards everything that follows.
-	deeds   []func() // what may take its time
+	actions []func() // what may take its time
 	stopped bool
 }
 
 // Command implements uplink.Owner.
-func (d *desk) Command(v delivery.Verdict) {
+func (d *commandHandler) Command(v delivery.Verdict) {
 	switch v.Kind {
 	case delivery.Malformed:
 		if v.Command.ID != "" {
@@ -46,25 +46,25 @@ func (d *desk) Command(v delivery.Verdict) {
 		d.finish(v, wire.ResultExpired, v.Reason)
 	case delivery.Run:
 		crashpoint.At(crashpoint.Commanded)
-		d.run(v)
+		d.execute(v)
 	case delivery.Known, delivery.OtherBoot: // counted, without a record
 	}
 }
 
 // RolledBack implements uplink.Owner.
-func (d *desk) RolledBack(r delivery.RolledBack) {
-	d.recorder.say(0, rolledBack(r))
+func (d *commandHandler) RolledBack(r delivery.RolledBack) {
+	d.recorder.addRecord(0, rolledBack(r))
 }
 
-// Heard implements uplink.Owner.
-func (d *desk) Heard(central charge.Time) { d.clock.heard(central) }
+// CentralTime implements uplink.Owner.
+func (d *commandHandler) CentralTime(central charge.Time) { d.clock.setFromCentral(central) }
 
-func (d *desk) run(v delivery.Verdict) {
+func (d *commandHandler) execute(v delivery.Verdict) {
 	n := v.Command.Connector
 	switch o := v.Order.(type) {
 	case *wire.SetAvailability:
 		if n == 0 {
-			d.setAll(v)
+			d.setAllAvailability(v)
 			return
 		}
 	case *wire.Simulate:
@@ -79,22 +79,22 @@ func (d *desk) run(v delivery.Verdict) {
 		d.finish(v, wire.ResultRejected, "unknown_connector")
 		return
 	}
-	d.pass(v, d.machines[n-1], false)
+	d.forward(v, d.machines[n-1], false)
 }
 
-// pass hands a command to the machine of its connector.
-func (d *desk) pass(v delivery.Verdict, m *machine, part bool) {
+// forward hands a command to the machine of its connector.
+func (d *commandHandler) forward(v delivery.Verdict, m *machine, part bool) {
 	raw := d.raw(v)
 	m.post(func(now connector.Now) connector.Event {
 		return connector.CommandReceived{
-			Now: now, ID: v.Command.ID, SentAt: v.Command.SentAt, Raw: raw, Order: v.Order, Expires: v.Deadline, Part: part,
+			Now: now, ID: v.Command.ID, SentAt: v.Command.SentAt, Raw: raw, Order: v.Order, Expires: v.Deadline, AllConnectors: part,
 		}
 	})
 }
 
 // raw is the command as it is written down: what this build understands of it,
 // so that its size is bounded.
-func (d *desk) raw(v delivery.Verdict) string {
+func (d *commandHandler) raw(v delivery.Verdict) string {
 	c := v.Command
 	if v.Order != nil {
 		data, err := wire.EncodeOrder(v.Order)
@@ -112,31 +112,31 @@ func (d *desk) raw(v delivery.Verdict) string {
 	return string(raw)
 }
 
-// setAll sets the availability of all connectors: accepted once, done once.
-func (d *desk) setAll(v delivery.Verdict) {
+// setAllAvailability sets the availability of all connectors: accepted once, done once.
+func (d *commandHandler) setAllAvailability(v delivery.Verdict) {
 	d.accept(v)
 	for _, m := range d.machines {
-		d.pass(v, m, true)
+		d.forward(v, m, true)
 	}
-	d.later(func() { d.finish(v, wire.ResultDone, "") })
+	d.deferAction(func() { d.finish(v, wire.ResultDone, "") })
 }
 
-func (d *desk) accept(v delivery.Verdict) {
-	d.recorder.say(v.Command.Connector, &wire.CommandAccepted{Command: json.RawMessage(d.raw(v))})
+func (d *commandHandler) accept(v delivery.Verdict) {
+	d.recorder.addRecord(v.Command.Connector, &wire.CommandAccepted{Command: json.RawMessage(d.raw(v))})
 }
 
-func (d *desk) finish(v delivery.Verdict, r wire.CommandResult, reason string) {
-	d.recorder.say(v.Command.Connector, &wire.CommandFinished{
+func (d *commandHandler) finish(v delivery.Verdict, r wire.CommandResult, reason string) {
+	d.recorder.addRecord(v.Command.Connector, &wire.CommandFinished{
 		CommandID: v.Command.ID, Command: v.Command.Type, Result: r, Reason: reason,
 	})
 }
 
 // simulate moves the hands at simulated hardware. That may take its time, so
 // the desk's own goroutine does it.
-func (d *desk) simulate(v delivery.Verdict, o wire.Simulate) {
+func (d *commandHandler) simulate(v delivery.Verdict, o wire.Simulate) {
 	n := v.Command.Connector
 	switch {
-	case d.hands == nil:
+	case d.simulator == nil:
 		d.finish(v, wire.ResultRejected, "not_simulated")
 		return
 	case n < 1 || int(n) > len(d.machines):
@@ -144,8 +144,8 @@ func (d *desk) simulate(v delivery.Verdict, o wire.Simulate) {
 		return
 	}
 	d.accept(v)
-	d.later(func() {
-		if err := d.act(n, o); err != nil {
+	d.deferAction(func() {
+		if err := d.operate(n, o); err != nil {
 			d.log.Info("not simulated", logs.Connector(n), slog.String("action", string(o.Action)), logs.Err(err))
 			d.finish(v, wire.ResultFailed, reasonOf(err))
 			return
@@ -160,35 +160,35 @@ func reasonOf(err error) string {
 	return text[:min(len(text), 128)]
 }
 
-// act moves the hands.
-func (d *desk) act(n charge.ConnectorID, o wire.Simulate) error {
-	if d.hands == nil {
+// operate moves the hands.
+func (d *commandHandler) operate(n charge.ConnectorID, o wire.Simulate) error {
+	if d.simulator == nil {
 		return errors.New("this hardware is not simulated")
 	}
 	switch o.Action {
 	case wire.SimulatePlug:
-		return d.hands.Plug(n)
+		return d.simulator.Plug(n)
 	case wire.SimulateUnplug:
-		return d.hands.Unplug(n)
+		return d.simulator.Unplug(n)
 	case wire.SimulateFault:
 		f := o.Fault
 		if f == "" {
 			f = charge.FaultOther
 		}
-		return d.hands.Inject(n, f)
+		return d.simulator.Inject(n, f)
 	case wire.SimulateRepair:
-		err := d.hands.Repair(n)
-		d.machines[n-1].outlet.reset.Store(true)
+		err := d.simulator.Repair(n)
+		d.machines[n-1].outlet.resetLatch.Store(true)
 		return err
 	}
 	return errors.New("unknown action")
 }
 
-// later lets the desk's goroutine do something, in order.
-func (d *desk) later(deed func()) {
+// deferAction lets the desk's goroutine do something, in order.
+func (d *commandHandler) deferAction(action func()) {
 	d.mu.Lock()
 	if !d.stopped {
-		d.deeds = append(d.deeds, deed)
+		d.actions = append(d.actions, action)
 	}
 	d.mu.Unlock()
 	select {
@@ -197,8 +197,8 @@ func (d *desk) later(deed func()) {
 	}
 }
 
-// perform does what comes later until ctx ends.
-func (d *desk) perform(ctx context.Context) {
+// run does what comes later until ctx ends.
+func (d *commandHandler) run(ctx context.Context) {
 	for {
 		select {
 		case <-ctx.Done():
@@ -209,11 +209,11 @@ func (d *desk) perform(ctx context.Context) {
 		case <-d.wake:
 		}
 		d.mu.Lock()
-		deeds := slices.Clone(d.deeds)
-		d.deeds = nil
+		actions := slices.Clone(d.actions)
+		d.actions = nil
 		d.mu.Unlock()
-		for _, deed := range deeds {
-			deed()
+		for _, action := range actions {
+			action()
 		}
 	}
 }

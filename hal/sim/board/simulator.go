@@ -9,30 +9,34 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Hands are a driver's and a saboteur's, beside whatever agent controls the
+// Simulator are a driver's and a saboteur's, beside whatever agent controls the
 // board. Each call makes its own connection and ends within two seconds.
-type Hands struct{ dial Dialer }
+type Simulator struct{ dial Dialer }
 
-var _ hal.Simulator = Hands{}
+var _ hal.Simulator = Simulator{}
 
-// NewHands makes the hands; it dials nothing yet.
-func NewHands(dial Dialer) Hands { return Hands{dial} }
+// NewSimulator makes the hands; it dials nothing yet.
+func NewSimulator(dial Dialer) Simulator { return Simulator{dial} }
 
 // Plug connects a vehicle that asks for power.
-func (h Hands) Plug(n charge.ConnectorID) error { return h.do(request{Op: "plug", Connector: n}) }
+func (h Simulator) Plug(n charge.ConnectorID) error { return h.do(request{Op: "plug", Connector: n}) }
 
 // Unplug pulls the cable.
-func (h Hands) Unplug(n charge.ConnectorID) error { return h.do(request{Op: "unplug", Connector: n}) }
+func (h Simulator) Unplug(n charge.ConnectorID) error {
+	return h.do(request{Op: "unplug", Connector: n})
+}
 
 // Inject makes a fault appear.
-func (h Hands) Inject(n charge.ConnectorID, f charge.Fault) error {
+func (h Simulator) Inject(n charge.ConnectorID, f charge.Fault) error {
 	return h.do(request{Op: "inject", Connector: n, Fault: f})
 }
 
 // Repair removes every injected fault of the connector.
-func (h Hands) Repair(n charge.ConnectorID) error { return h.do(request{Op: "repair", Connector: n}) }
+func (h Simulator) Repair(n charge.ConnectorID) error {
+	return h.do(request{Op: "repair", Connector: n})
+}
 
-func (h Hands) do(q request) error {
+func (h Simulator) do(q request) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
 	defer cancel()
 	_, err := call(ctx, h.dial, q)

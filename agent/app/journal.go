@@ -38,8 +38,8 @@ type Space struct {
 	Alarm         string // in words, empty when all is well
 }
 
-// Found is what opening the journal found of earlier boots.
-type Found struct {
+// Recovered is what opening the journal found of earlier boots.
+type Recovered struct {
 	Checkpoint []byte   // what was last checkpointed; empty: nothing
 	Records    [][]byte // written since
 	After      *wire.Position
