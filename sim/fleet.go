@@ -17,6 +17,7 @@ import (
 	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/process"
 	"github.com/carga-ev/carga/sim/fleet"
+	"github.com/carga-ev/carga/sim/people"
 )
 
 // fleetOptions are the flags of `sim fleet`.
@@ -62,7 +63,7 @@ func (o *fleetOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 	}
 	o.cfg.ID = o.id
 	if !o.noVisits {
-		o.cfg.Visits = new(sim.DefaultDriverConfig())
+		o.cfg.Visits = new(people.DefaultConfig())
 	}
 	held, err := fleet.Lock(o.cfg.Dir)
 	if err != nil {

@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
@@ -38,6 +39,10 @@ type Deps struct {
 	Clock func() (time.Time, charge.ClockQuality)
 	// Keys is where somebody types at simulated hardware; nil: nobody does.
 	Keys io.Reader
+	// OnRecords, if set, is called with the records that a step of a connector
+	// asks to write, and the state after that step. It is called on the
+	// connector's goroutine before they are durable, and must not wait.
+	OnRecords func(connector.State, []connector.Record)
 	// Listener serves health and metrics of one boot in place of observe.listen;
 	// Run closes it.
 	Listener net.Listener

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/sim"
@@ -430,27 +431,36 @@ func TestNoSpaceForANewSession(t *testing.T) {
 	})
 }
 
-// TestPeopleComeByThemselves: the model of the drivers plugs in on a
-// reservation and leaves when the vehicle is full.
-func TestPeopleComeByThemselves(t *testing.T) {
+// TestRecordsAreReported: what OnRecords receives is enough to bring a vehicle
+// on a reservation and to take it away when it is full.
+func TestRecordsAreReported(t *testing.T) {
 	change := func(c *app.Config, hw *sim.Config) {
-		c.Hardware.Drivers.Enabled = true
 		c.Policies.ReservedPlugStarts = true
 		hw.Vehicles = sim.DefaultVehicles()
 	}
 	play(t, change, func(p *point) {
 		t := p.t
+		p.onRecords = func(s connector.State, records []connector.Record) {
+			for _, r := range records {
+				switch payload := r.Payload.(type) {
+				case *wire.CommandAccepted:
+					if err := p.board.Plug(s.ID); err != nil || s.Reservation.Username != "driver1" {
+						t.Errorf("reserved for %q: %v", s.Reservation.Username, err)
+					}
+				case *wire.Suspended:
+					if err := p.board.Unplug(s.ID); err != nil || payload.By != "ev" {
+						t.Errorf("suspended by %s: %v", payload.By, err)
+					}
+				default:
+				}
+			}
+		}
 		p.start()
 		p.ready()
 		want(t, p.order(1, reserve("r1", 5*time.Minute)), wire.ResultDone, "")
 		p.status(10*time.Second, charge.StatusCharging)
 		p.status(3*time.Minute, charge.StatusAvailable)
 		accounted(t, p, 1)
-		// A START without a reservation brings one too.
-		p.send(1, &wire.Start{SessionID: "s2", Username: "driver2"})
-		p.status(10*time.Second, charge.StatusCharging)
-		p.status(3*time.Minute, charge.StatusAvailable)
-		accounted(t, p, 2)
 	})
 }
 

@@ -16,7 +16,6 @@ import (
 	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/agent/safety"
 	"github.com/carga-ev/carga/hal"
-	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/buildinfo"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/config"
@@ -44,7 +43,6 @@ type running struct {
 	meterReaders []*meterReader
 	control      *control
 	commands     *commandHandler
-	crowd        *crowd // nil: nobody comes by himself
 	up           *uplink.Uplink
 	watch        *observe.Server
 	recorderLoop *health.Loop // of the recorder, as housekeeping sees it
@@ -115,16 +113,6 @@ func (r *running) restore(ctx context.Context, found Recovered) error {
 
 func (r *running) makeCommandHandler() {
 	r.commands = &commandHandler{clock: r.clock, recorder: r.recorder, simulator: r.simulator, log: r.logger, wake: make(chan struct{}, 1)}
-	d := &r.cfg.Hardware.Drivers
-	if !d.Enabled || r.simulator == nil {
-		return
-	}
-	model, err := sim.NewDriver(d.config())
-	if err != nil {
-		r.logger.Error("nobody comes", logs.Err(err)) // Validate has seen it: it cannot be
-		return
-	}
-	r.crowd = &crowd{model: model, desk: r.commands, clock: r.clock, log: r.logger, wake: make(chan struct{}, 1)}
 }
 
 // policy is that of every connector.
@@ -224,8 +212,8 @@ func (r *running) afterStep(s connector.State, records []connector.Record) {
 			slog.String("type", string(rec.Payload.RecordType())), logs.Session(rec.Session),
 			slog.String("status", string(connector.Status(s))))
 	}
-	if r.crowd != nil {
-		r.crowd.hear(s, records)
+	if r.deps.OnRecords != nil {
+		r.deps.OnRecords(s, records)
 	}
 }
 

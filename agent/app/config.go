@@ -61,8 +61,6 @@ type Hardware struct {
 	Sim   Sim    `yaml:"sim"`
 	Board Board  `yaml:"board"`
 	RPi   RPi    `yaml:"rpi"`
-	// Drivers are the people who come to simulated hardware.
-	Drivers Drivers `yaml:"drivers"`
 }
 
 // Sim is simulated hardware in this process.
@@ -91,22 +89,6 @@ type Vehicle struct {
 // Board is simulated hardware in a process of its own.
 type Board struct {
 	Socket string `yaml:"socket"`
-}
-
-// Drivers is the model of the people: on a reservation one comes, plugs in,
-// and leaves after the session.
-type Drivers struct {
-	Enabled bool   `yaml:"enabled"`
-	Seed    uint64 `yaml:"seed"`
-	Arrives Span   `yaml:"arrives"`
-	Stays   Span   `yaml:"stays"`
-	Leaves  Span   `yaml:"leaves"`
-}
-
-// Span is a range of durations, both ends included.
-type Span struct {
-	Least time.Duration `yaml:"least"`
-	Most  time.Duration `yaml:"most"`
 }
 
 // RPi is the wiring of a Raspberry Pi.
@@ -156,7 +138,7 @@ type Log struct {
 
 // DefaultConfig is a simulated charging point with a broker on this machine.
 func DefaultConfig() Config {
-	e, d := sim.DefaultConfig(), sim.DefaultDriverConfig()
+	e := sim.DefaultConfig()
 	vehicle := func(v sim.Vehicle) Vehicle {
 		return Vehicle{Capacity: v.Capacity, Charge: v.Charge, MaxPower: v.MaxPower}
 	}
@@ -169,8 +151,7 @@ func DefaultConfig() Config {
 				Connectors: e.Connectors, Seed: e.Seed, Rated: e.RatedPower, PWM: e.PWM, Keeper: e.Keeper,
 				Vehicles: Vehicles{Least: vehicle(e.Vehicles.Least), Most: vehicle(e.Vehicles.Most)},
 			},
-			Drivers: Drivers{Seed: d.Seed, Arrives: Span(d.Arrives), Stays: Span(d.Stays), Leaves: Span(d.Leaves)},
-			RPi:     RPi{Rated: 3680, MaxCurrent: 16_000, Voltage: 230_000, Phases: 1, Samples: 3},
+			RPi: RPi{Rated: 3680, MaxCurrent: 16_000, Voltage: 230_000, Phases: 1, Samples: 3},
 		},
 		Intervals: Intervals{
 			Telemetry: time.Second, IdleTelemetry: time.Second, Meter: time.Second,
@@ -242,10 +223,6 @@ func (h *Hardware) validate(p *config.Problems) {
 	default:
 		p.Addf("hardware.kind", "want %s, %s or %s", HardwareSim, HardwareBoard, HardwareRPi)
 	}
-	if h.Drivers.Enabled && h.Kind == HardwareRPi {
-		p.Addf("hardware.drivers.enabled", "want false: people come to a real charging point by themselves")
-	}
-	addProblems(p, "hardware.drivers", h.Drivers.config().Validate())
 }
 
 // addProblems adds what a neighbour found wrong with its part, one line each.
@@ -285,12 +262,6 @@ func (s *Sim) config(cp charge.CPID) sim.Config {
 	c.Connectors, c.Seed, c.RatedPower, c.PWM, c.Keeper = s.Connectors, s.Seed, s.Rated, s.PWM, s.Keeper
 	c.Vehicles = sim.Vehicles{Least: sim.Vehicle(s.Vehicles.Least), Most: sim.Vehicle(s.Vehicles.Most)}
 	return c
-}
-
-func (d *Drivers) config() sim.DriverConfig {
-	return sim.DriverConfig{
-		Seed: d.Seed, Arrives: sim.Span(d.Arrives), Stays: sim.Span(d.Stays), Leaves: sim.Span(d.Leaves),
-	}
 }
 
 func (r *RPi) config() rpi.Config {

@@ -20,20 +20,20 @@ func TestSampleIsTheDefault(t *testing.T) {
 
 func TestConfigNamesWhatIsWrong(t *testing.T) {
 	for text, want := range map[string]string{
-		"mqtt: {url: localhost}":                                "mqtt.url",
-		"mqtt: {password_file: x}":                              "mqtt.username",
-		"hardware: {kind: pi}":                                  "hardware.kind",
-		"hardware: {kind: board}":                               "hardware.board.socket",
-		"hardware: {kind: rpi}":                                 "hardware.rpi",
-		"hardware: {sim: {connectors: 0}}":                      "connectors",
-		"hardware: {drivers: {arrives: {least: 2s, most: 1s}}}": "arrives",
-		"intervals: {control: 60ms}":                            "intervals.control",
-		"intervals: {meter_read_wh: 0}":                         "intervals.meter_read_wh",
-		"stop_within: 2h":                                       "stop_within",
-		"polices: {}":                                           "did you mean",
-		"log: {level: loud}":                                    "log.level",
-		"observe: {listen: ':9464'}":                            "observe.listen",
-		"hardware: {kind: rpi, drivers: {enabled: true}, rpi: {connectors: [{relay: GPIO17, plug: GPIO17, request: GPIO24}]}}": "GPIO17 is used",
+		"mqtt: {url: localhost}":               "mqtt.url",
+		"mqtt: {password_file: x}":             "mqtt.username",
+		"hardware: {kind: pi}":                 "hardware.kind",
+		"hardware: {kind: board}":              "hardware.board.socket",
+		"hardware: {kind: rpi}":                "hardware.rpi",
+		"hardware: {sim: {connectors: 0}}":     "connectors",
+		"hardware: {drivers: {enabled: true}}": "hardware.drivers: unknown key",
+		"intervals: {control: 60ms}":           "intervals.control",
+		"intervals: {meter_read_wh: 0}":        "intervals.meter_read_wh",
+		"stop_within: 2h":                      "stop_within",
+		"polices: {}":                          "did you mean",
+		"log: {level: loud}":                   "log.level",
+		"observe: {listen: ':9464'}":           "observe.listen",
+		"hardware: {kind: rpi, rpi: {connectors: [{relay: GPIO17, plug: GPIO17, request: GPIO24}]}}": "GPIO17 is used",
 	} {
 		path := filepath.Join(t.TempDir(), "agent.yaml")
 		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {

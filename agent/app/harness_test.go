@@ -18,6 +18,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/carga-ev/carga/agent/app"
+	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/hal"
@@ -205,19 +206,20 @@ func story(t *testing.T, d *disk) string {
 // point is one charging point with its disk, its hardware, a broker and a
 // Central, in a bubble of fake time.
 type point struct {
-	t      *testing.T
-	cfg    app.Config
-	disk   *disk
-	board  *sim.Board
-	wired  hal.Board // what the agent is given; nil: board
-	wires  *kfake.VirtualNetwork
-	broker *engines.MQTT
-	line   *mqttlink.Link // Central's
-	agent  *app.Agent
-	keys   io.Reader
-	cancel context.CancelCauseFunc
-	ended  chan error
-	clock  func() (time.Time, charge.ClockQuality)
+	t         *testing.T
+	cfg       app.Config
+	disk      *disk
+	board     *sim.Board
+	wired     hal.Board // what the agent is given; nil: board
+	wires     *kfake.VirtualNetwork
+	broker    *engines.MQTT
+	line      *mqttlink.Link // Central's
+	agent     *app.Agent
+	keys      io.Reader
+	cancel    context.CancelCauseFunc
+	onRecords func(connector.State, []connector.Record)
+	ended     chan error
+	clock     func() (time.Time, charge.ClockQuality)
 
 	mu sync.Mutex
 	// mu guards everything that follows.
@@ -294,7 +296,7 @@ func (p *point) start() { p.startOn(p.disk.open) }
 func (p *point) startOn(open func(app.JournalOptions) (app.Journal, app.Recovered, error)) {
 	ctx, cancel := context.WithCancelCause(p.t.Context())
 	p.cancel, p.ended = cancel, make(chan error, 1)
-	p.agent = app.New(p.cfg, app.Deps{Board: p.hardware(), Open: open, Dial: p.dial, Clock: p.clock, Keys: p.keys})
+	p.agent = app.New(p.cfg, app.Deps{Board: p.hardware(), Open: open, Dial: p.dial, Clock: p.clock, Keys: p.keys, OnRecords: p.onRecords})
 	go func() { p.ended <- p.agent.Run(ctx) }()
 }
 

@@ -73,9 +73,6 @@ func (r *running) serve(ctx context.Context) error {
 	input.start(r.housekeep)
 	input.start(r.watch.Run)
 	input.start(func(ctx context.Context) { r.watch.Serve(ctx, r.cfg.Observe, r.deps.Listener, nil) })
-	if r.crowd != nil {
-		input.start(r.crowd.run)
-	}
 	if r.deps.Keys != nil && r.simulator != nil {
 		go r.commands.readKeys(input, r.deps.Keys) // ends with what is typed
 	}

@@ -3,6 +3,7 @@ package sim
 import (
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"time"
 
 	"github.com/carga-ev/carga/hal"
@@ -55,12 +56,16 @@ type Config struct {
 // Span is a range of durations, both ends included.
 type Span struct{ Least, Most time.Duration }
 
-func (s Span) validate() error {
+// Validate reports a negative or reversed range.
+func (s Span) Validate() error {
 	if s.Least < 0 || s.Most < s.Least {
 		return fmt.Errorf("%v to %v: use a range from 0 up", s.Least, s.Most)
 	}
 	return nil
 }
+
+// Draw returns a random duration of the range, all equally likely.
+func (s Span) Draw(r *rand.Rand) time.Duration { return between(r, s.Least, s.Most) }
 
 // DefaultKeeper leaves the contactor its time to open within
 // hal.MaxAgentGone.
@@ -122,10 +127,10 @@ func (c Config) Validate() error {
 	if err := c.Vehicles.Validate(); err != nil {
 		bad("vehicles", "%w", err)
 	}
-	if err := c.Contactor.validate(); err != nil {
+	if err := c.Contactor.Validate(); err != nil {
 		bad("contactor", "%w", err)
 	}
-	if err := c.Asks.validate(); err != nil {
+	if err := c.Asks.Validate(); err != nil {
 		bad("asks", "%w", err)
 	}
 	return errors.Join(errs...)

@@ -139,7 +139,7 @@ func (o *outlet) planMove() {
 	case o.faults.has(faultWelded), o.faults.has(faultStuck), o.closed == o.coil:
 		o.move.due = false
 	default:
-		o.move.plan(o.now+between(o.delayRand, o.cfg.Contactor.Least, o.cfg.Contactor.Most), o.coil)
+		o.move.plan(o.now+o.cfg.Contactor.Draw(o.delayRand), o.coil)
 	}
 }
 
@@ -172,7 +172,7 @@ func (o *outlet) planAsk(want bool) {
 	if !o.plugged {
 		return
 	}
-	o.ask.plan(o.now+between(o.vehicleRand, o.cfg.Asks.Least, o.cfg.Asks.Most), want)
+	o.ask.plan(o.now+o.cfg.Asks.Draw(o.vehicleRand), want)
 }
 
 func (o *outlet) offer(on bool) {

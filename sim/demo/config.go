@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/hal/sim"
+	"github.com/carga-ev/carga/sim/people"
 )
 
 // Config says what the demo is made of. Start from DefaultConfig.
@@ -29,7 +30,7 @@ type Config struct {
 	For time.Duration
 
 	Vehicles sim.Vehicles
-	Visits   sim.DriverConfig // how the vehicles come and go
+	Visits   people.Config // how the vehicles come and go
 	// Pause is how long a driver waits after a ticket before he asks again.
 	Pause sim.Span
 }
@@ -45,7 +46,7 @@ func DefaultConfig() Config {
 			Least: sim.Vehicle{Capacity: 1_000, Charge: 200, MaxPower: 50_000},
 			Most:  sim.Vehicle{Capacity: 2_500, Charge: 600, MaxPower: 150_000},
 		},
-		Visits: sim.DriverConfig{
+		Visits: people.Config{
 			Arrives: sim.Span{Least: time.Second, Most: 5 * time.Second},
 			Stays:   sim.Span{Least: 25 * time.Second, Most: 45 * time.Second},
 			Leaves:  sim.Span{Least: time.Second, Most: 3 * time.Second},

@@ -21,6 +21,7 @@ import (
 	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/sim/demo"
 	"github.com/carga-ev/carga/sim/engines"
+	"github.com/carga-ev/carga/sim/people"
 )
 
 // TestMain: when a demo has ended, nothing of it runs any more.
@@ -36,7 +37,7 @@ func small(dir string, runFor time.Duration) demo.Config {
 		Least: sim.Vehicle{Capacity: 60, Charge: 200, MaxPower: 90_000},
 		Most:  sim.Vehicle{Capacity: 200, Charge: 500, MaxPower: 150_000},
 	}
-	cfg.Visits = sim.DriverConfig{
+	cfg.Visits = people.Config{
 		Arrives: sim.Span{Least: 100 * time.Millisecond, Most: 500 * time.Millisecond},
 		Stays:   sim.Span{Least: 2 * time.Second, Most: 4 * time.Second},
 		Leaves:  sim.Span{Least: 100 * time.Millisecond, Most: 400 * time.Millisecond},

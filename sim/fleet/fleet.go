@@ -15,6 +15,7 @@ import (
 	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/logs"
+	"github.com/carga-ev/carga/sim/people"
 )
 
 // Config says what a fleet is made of. ID, Name and Place are given the number
@@ -31,7 +32,7 @@ type Config struct {
 	// Vehicles is where the vehicles are drawn from.
 	Vehicles sim.Vehicles
 	// Visits is how they come and go on a reservation; nil: nobody comes.
-	Visits *sim.DriverConfig
+	Visits *people.Config
 	// StopWithin is how long a stopping agent waits to be acknowledged.
 	StopWithin time.Duration
 }
@@ -48,7 +49,8 @@ type Fleet struct {
 type Point struct {
 	ID charge.CPID
 	board
-	agent *agentapp.Agent
+	agent  *agentapp.Agent
+	people *people.People // nil: no vehicle comes
 }
 
 var _ hal.Simulator = (*Point)(nil)
@@ -117,10 +119,14 @@ func newPoint(cfg *Config, n int, r *Registers, log *slog.Logger) (*Point, error
 	if cfg.Place != nil {
 		a.Place = cfg.Place(n + 1)
 	}
+	p, deps := &Point{ID: id, board: b}, agentapp.Deps{Log: log, Board: b}
 	if v := cfg.Visits; v != nil {
-		a.Hardware.Drivers = agentapp.Drivers{
-			Enabled: true, Seed: hardware.Seed, Arrives: agentapp.Span(v.Arrives), Stays: agentapp.Span(v.Stays), Leaves: agentapp.Span(v.Leaves),
+		visits := *v
+		visits.Seed = hardware.Seed
+		if p.people, err = people.New(visits, b, log); err != nil {
+			return nil, err
 		}
+		deps.OnRecords = p.people.Observe
 	}
 	if cfg.StopWithin > 0 {
 		a.StopWithin = cfg.StopWithin
@@ -128,7 +134,8 @@ func newPoint(cfg *Config, n int, r *Registers, log *slog.Logger) (*Point, error
 	if cfg.CPs > manyPoints {
 		a.Intervals.Control = slowControl
 	}
-	return &Point{ID: id, board: b, agent: agentapp.New(a, agentapp.Deps{Log: log, Board: b})}, nil
+	p.agent = agentapp.New(a, deps)
+	return p, nil
 }
 
 // restartAfter is how long an agent that failed stays down, as a service
@@ -140,6 +147,9 @@ const restartAfter = time.Second
 func (f *Fleet) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	for _, p := range f.points {
+		if p.people != nil {
+			all.Go(func() { p.people.Run(ctx) })
+		}
 		all.Go(func() {
 			for ctx.Err() == nil {
 				err := p.agent.Run(ctx)
