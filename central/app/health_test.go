@@ -191,7 +191,7 @@ func TestWhatTheBridgeCannotDoIsShown(t *testing.T) {
 		silent := time.Now()
 		time.Sleep(20 * time.Second)
 		p, alarms := c.parts(w)["bridge"], fmt.Sprint(c.openAlarms(w))
-		if p.State != "down" || p.Since.Before(silent.Add(-2*time.Second)) || p.Since.After(silent) || alarms != "[part_down bridge: not heard any more]" {
+		if p.State != "down" || p.Since.Before(silent.Add(-2*time.Second)) || p.Since.After(silent) || alarms != "[part_down bridge: no heartbeats any more]" {
 			t.Errorf("it is silent: got %+v, %s", p, alarms)
 		}
 		w.kafkaGone()

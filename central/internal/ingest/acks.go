@@ -6,33 +6,40 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// The pace of the acknowledgements of one charging point: the first atOnce
-// leave at once, as what happens at a plug makes several records in a moment,
-// and one more each ackGap. So none has more than ten in any second.
+// Acknowledgements of one charging point are paced by a token bucket of
+// ackBurst tokens, refilled by one per ackInterval. A vehicle plugged in makes
+// a few records within a moment, which are acknowledged without delay. No
+// charging point gets more than ten acknowledgements in any second.
 const (
 	ackBurst    = 4
 	ackInterval = 150 * time.Millisecond
 )
 
-// burst is how many acknowledgements of the start leave at once; the next
-// burst follows after startGap.
+// When a Central becomes active it acknowledges all charging points, startBurst
+// of them per startInterval, which bounds the burst on Kafka and MQTT.
 const (
 	startBurst    = 200
 	startInterval = 100 * time.Millisecond
 )
 
-// pacer sends the first acknowledgements of a charging point at once and those
-// that follow coalesced, the latest only.
+// pacer delays acknowledgements to the rates above. While one is delayed, a
+// newer one of the same charging point replaces it; a position only grows, so
+// none is lost. Only Run's goroutine uses it.
 type pacer struct {
-	// fullAt is when a charging point may have atOnce again; it is in here while
-	// that is to come.
-	fullAt  map[charge.CPID]time.Time
+	// fullAt is when the bucket of a charging point is full again. A full
+	// bucket has no entry.
+	fullAt map[charge.CPID]time.Time
+	// pending is the acknowledgement to send to each charging point, due when
+	// to send it. Both have the same charging points.
 	pending map[charge.CPID]pendingAck
-	due     []dueAck     // of pending, in order of time
-	start   []pendingAck // of the start, paced
+	due     []dueAck
+	// start are acknowledgements of a Central that became active, the next of
+	// them at startAt.
+	start   []pendingAck
 	startAt time.Time
 }
 
+// dueAck is when to send the pending acknowledgement of a charging point.
 type dueAck struct {
 	cp charge.CPID
 	at time.Time
@@ -42,7 +49,7 @@ func newPacer() pacer {
 	return pacer{fullAt: map[charge.CPID]time.Time{}, pending: map[charge.CPID]pendingAck{}}
 }
 
-// queue notes that a charging point is to be answered.
+// queue adds an acknowledgement, due as soon as its bucket has a token.
 func (p *pacer) queue(a pendingAck, now time.Time) {
 	if _, waits := p.pending[a.cp]; !waits {
 		at := now
@@ -54,10 +61,11 @@ func (p *pacer) queue(a pendingAck, now time.Time) {
 	p.pending[a.cp] = a
 }
 
-// queueAll notes that each of these is to be told where it stands, in its turn.
+// queueAll replaces start by acknowledgements that are paced together, not per
+// charging point.
 func (p *pacer) queueAll(all []pendingAck, now time.Time) { p.start, p.startAt = all, now }
 
-// send sends what is due.
+// send passes every acknowledgement that is due to out.
 func (p *pacer) send(now time.Time, out func(pendingAck)) {
 	kept := p.due[:0]
 	for _, d := range p.due {
@@ -86,6 +94,7 @@ func (p *pacer) send(now time.Time, out func(pendingAck)) {
 	}
 }
 
+// sent removes a token from the bucket of a charging point.
 func (p *pacer) sent(cp charge.CPID, now time.Time) {
 	at := p.fullAt[cp]
 	if at.Before(now) {
@@ -94,7 +103,8 @@ func (p *pacer) sent(cp charge.CPID, now time.Time) {
 	p.fullAt[cp] = at.Add(ackInterval)
 }
 
-// next is when send is to be called again; zero: not before want.
+// next returns when send is to be called again; zero if there is nothing to
+// send.
 func (p *pacer) next() time.Time {
 	var next time.Time
 	for _, d := range p.due {
@@ -106,5 +116,5 @@ func (p *pacer) next() time.Time {
 	return next
 }
 
-// reset drops everything: this Central may not acknowledge.
+// reset drops everything: a fenced Central may not acknowledge.
 func (p *pacer) reset() { *p = newPacer() }

@@ -9,17 +9,18 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// condition is whether a part cannot do its work.
+// condition is whether a part of the network (see Part) does its work. Its
+// alarm is raised and cleared by Central itself, without an operator.
 type condition struct {
 	part   string
 	down   bool
 	since  charge.Time
-	reason string // in words, without figures that change by themselves
+	reason string // for people, without figures that change: a new reason is a new alarm text
 }
 
 func partAlarmID(part string) string { return string(alarmPart) + "." + part }
 
-// conditionIn says that the condition of a part may have changed.
+// conditionIn is a condition that may have changed since it was reported last.
 type conditionIn struct{ condition }
 
 func (in conditionIn) apply(u *unit) {
@@ -35,7 +36,7 @@ func (in conditionIn) apply(u *unit) {
 	}
 }
 
-// openAlarm finds an alarm that is not taken back.
+// openAlarm finds an alarm that is raised and not cleared.
 func (u *unit) openAlarm(id string) (ledger.Alarm, bool) {
 	if i, ok := u.changeIndex[rowKey{kind: 'a', id: id}]; ok {
 		if c, ok := u.changes[i].(ledger.AlarmRaised); ok {
@@ -45,8 +46,9 @@ func (u *unit) openAlarm(id string) (ledger.Alarm, bool) {
 	return lookUp(u, func() (ledger.Alarm, bool, error) { return u.w.store.OpenAlarm(u.ctx, id) })
 }
 
-// reportParts tells the writer of each part whose condition changed since it was
-// told last, at the beginning of all: one may have been raised by an earlier life.
+// reportParts enqueues each part whose condition differs from reported, which
+// it updates. At the start reported is empty, so each part is enqueued: its
+// alarm may be open since an earlier run.
 func (w *Writer) reportParts(reported map[string]condition, now charge.Time) {
 	for _, c := range w.live.conditions(now) {
 		if before, known := reported[c.part]; !known || before.down != c.down || c.down && before.reason != c.reason {
@@ -56,21 +58,22 @@ func (w *Writer) reportParts(reported map[string]condition, now charge.Time) {
 	}
 }
 
-// bridgeRun is one run of a bridge.
+// bridgeRun is one run of one bridge, between its start and its end.
 type bridgeRun struct {
 	bridge  string
 	started charge.Time
 }
 
-// bridgeIn is a sign of life of a bridge.
+// bridgeIn is the heartbeat of a bridge.
 type bridgeIn struct {
 	d KafkaRecord
 	b wire.BridgeAlive
 }
 
-// apply raises the alarm for messages that a bridge made dead letters. Each of its
-// runs counts from 0, and how many of a run are known is kept, so that none is
-// told twice, however often a sign of life is read.
+// apply raises an alarm for new dead letters of a bridge. The heartbeat has the
+// number of dead letters since the start of that run. The highest number seen
+// of each run is stored, so a heartbeat that is read again counts nothing
+// twice.
 func (in bridgeIn) apply(u *unit) {
 	u.markRead(in.d)
 	n := in.b.DeadLetters
@@ -88,7 +91,7 @@ func (in bridgeIn) apply(u *unit) {
 	if u.bridgeDeadLetters == nil {
 		u.bridgeDeadLetters = map[bridgeRun]int64{}
 	}
-	u.bridgeDeadLetters[run] = max(n, known) // also what the database knew: it is not asked again
+	u.bridgeDeadLetters[run] = max(n, known) // also if nothing is new, so that the database is not read again
 	if n <= known {
 		return
 	}
@@ -102,8 +105,8 @@ func (in bridgeIn) apply(u *unit) {
 	}}})
 }
 
-// rememberBridgeRuns notes what was committed about runs of bridges. Few are alive at
-// a time; what is forgotten is looked up again.
+// rememberBridgeRuns caches the committed numbers of dead letters. Few runs are
+// alive at a time, and a run that is not cached is read from the database.
 func (w *Writer) rememberBridgeRuns(runs map[bridgeRun]int64) {
 	if len(w.bridgeDeadLetters) > maxBridgeRuns {
 		clear(w.bridgeDeadLetters)
@@ -111,4 +114,5 @@ func (w *Writer) rememberBridgeRuns(runs map[bridgeRun]int64) {
 	maps.Copy(w.bridgeDeadLetters, runs)
 }
 
+// maxBridgeRuns bounds the cache, which is emptied beyond it.
 const maxBridgeRuns = 64

@@ -13,23 +13,24 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// maxEpochAhead is how far above this Central's own number another one may be to be
-// believed, counted in starts: one fault must neither exhaust the numbers nor
-// outrank every Central for ever.
+// maxEpochAhead is how far, in starts, another Central's epoch may be above
+// this one's to be plausible. Without the bound one corrupt record could
+// exhaust the numbers or outrank every Central for ever.
 const maxEpochAhead = 1_000_000
 
-// baseEpochNumber is below the number of the first start on a new database. Agents of
-// an earlier version compare epochs as text: with six digits it grows like the
-// number, above all that an earlier version of Central called itself.
+// baseEpochNumber is one below the number of the first start on a new database.
+// Agents of an earlier version compare epochs as text; six digits sort above
+// the UUIDs that earlier versions of Central used, and grow like numbers.
 const baseEpochNumber = 100_000
 
-// outrankDelay is how long a Central that learns of a higher epoch of the past
-// listens before it takes one above it: if that other one is alive, it says so
-// each second and fences this one.
+// outrankDelay is how long a Central waits for heartbeats of a higher epoch
+// before it chooses one above that. A Central that is alive sends one per
+// second, which fences this one instead.
 const outrankDelay = 3 * time.Second
 
-// begin takes an epoch above all in the database, so that operators can be
-// served before Kafka is there, and loads the state.
+// begin chooses an epoch above the one in the database and loads the state,
+// before Kafka is there, so that the page works without Kafka. It retries while
+// the database cannot be written.
 func (w *Writer) begin(ctx context.Context) error {
 	for wait := firstWait; ; wait = min(2*wait, lastWait) {
 		var err error
@@ -48,7 +49,7 @@ func (w *Writer) begin(ctx context.Context) error {
 		case RemedyRow:
 			return err
 		default:
-			return err // not the database's
+			return err // not an error of the database
 		}
 		w.log.Error("database cannot be written", slog.String("trouble", words), slog.String("err", err.Error()))
 		w.live.setDatabase(words)
@@ -58,9 +59,10 @@ func (w *Writer) begin(ctx context.Context) error {
 	}
 }
 
-// advanceRetention is up to when time has passed for what is kept for a while: now, but at
-// most twice what really passed since it was asked before. So a clock that is
-// days ahead for an hour costs an hour of what is kept, and not days.
+// advanceRetention returns the time by which the age of old rows is measured.
+// It follows the wall clock, but advances at most twice as fast as the
+// monotonic clock since the last call. If the wall clock is days ahead for an
+// hour, at most two hours of rows are deleted early, not days.
 func (w *Writer) advanceRetention(now charge.Time) charge.Time {
 	passed := time.Since(w.retentionCheckedAt)
 	w.retentionNow = min(now, w.retentionNow.Add(2*passed))
@@ -68,8 +70,9 @@ func (w *Writer) advanceRetention(now charge.Time) charge.Time {
 	return w.retentionNow
 }
 
-// newEpoch takes a new epoch, above the present one, above that in the database and
-// above one that was heard.
+// newEpoch chooses and stores a new epoch: above this Central's present one,
+// the one in the database, and highest. It then loads the state, because it
+// depends on the epoch.
 func (w *Writer) newEpoch(ctx context.Context, highest charge.Epoch) error {
 	before, err := w.store.Epoch(ctx)
 	if err != nil {
@@ -88,18 +91,21 @@ func (w *Writer) newEpoch(ctx context.Context, highest charge.Epoch) error {
 	return w.load(ctx)
 }
 
-// Join makes the writer active: nobody else speaks as Central, and heard is the
-// highest epoch that spoke in the past, zero for none. It does not wait.
+// Join makes the writer active, after package app has found that no other
+// Central is. highest is the highest epoch that an earlier Central wrote to
+// Kafka, zero for none. It does not block.
 func (w *Writer) Join(highest charge.Epoch) {
 	w.mu.Lock()
 	w.joins = append(w.joins, highest)
 	w.mu.Unlock()
 	select {
 	case w.queuedSignal <- struct{}{}:
-	default: // a signal is already there
+	default: // a signal is pending already
 	}
 }
 
+// join handles calls of Join. The fence is stored, so a fenced Central stays
+// fenced after a restart, unless --take-over lifts it.
 func (w *Writer) join(ctx context.Context, joins []charge.Epoch) {
 	for _, highest := range joins {
 		if w.self.Less(highest) && w.plausible(highest) {
@@ -118,7 +124,9 @@ func (w *Writer) join(ctx context.Context, joins []charge.Epoch) {
 	}
 }
 
-// ackEveryPoint tells each charging point where it stands.
+// ackEveryPoint acknowledges every charging point, paced. An agent cannot know
+// what a crash of Central left unacknowledged, and a new epoch may have set its
+// position back.
 func (w *Writer) ackEveryPoint() {
 	if !w.live.Active() || w.orders == nil {
 		return
@@ -136,8 +144,8 @@ func (w *Writer) ackEveryPoint() {
 	w.pacer.queueAll(all, time.Now())
 }
 
-// outrankWhenDue takes a new epoch when a higher one of the past was heard of and
-// nobody spoke for it meanwhile.
+// outrankWhenDue chooses an epoch above outrank at outrankAt, unless a Central
+// was alive with it meanwhile.
 func (w *Writer) outrankWhenDue(ctx context.Context) {
 	now := time.Now()
 	if w.outrankAt.IsZero() || w.outrankAt.After(now) {
@@ -148,7 +156,7 @@ func (w *Writer) outrankWhenDue(ctx context.Context) {
 		return
 	}
 	if err := w.newEpoch(ctx, w.outrank); err != nil {
-		w.log.Error("no new epoch could be taken", slog.String("err", err.Error()))
+		w.log.Error("no new epoch could be stored", slog.String("err", err.Error()))
 		w.outrankAt = now.Add(lastWait)
 		return
 	}
@@ -156,8 +164,9 @@ func (w *Writer) outrankWhenDue(ctx context.Context) {
 	w.ackEveryPoint()
 }
 
-// plausible reports whether an epoch may be that of a Central; one that is too far
-// above raises an alarm. It may be called from any goroutine.
+// plausible reports whether an epoch can be that of a Central. It raises an
+// alarm, once in a row, if the epoch is too far above this one. It may be
+// called from any goroutine.
 func (w *Writer) plausible(id charge.Epoch) bool {
 	if id.Number <= w.live.self().Number+maxEpochAhead {
 		return !id.IsZero()
@@ -167,18 +176,18 @@ func (w *Writer) plausible(id charge.Epoch) bool {
 	w.lastImplausible = id
 	w.mu.Unlock()
 	if again {
-		return false // it was said
+		return false // the alarm is raised already
 	}
 	w.enqueue(alarmIn{ledger.Alarm{
 		ID: "epoch." + id.String(), Kind: alarmEpoch,
-		Detail: fmt.Sprintf("a Central of the epoch %s wrote to Kafka, more than %d starts above this one: it is not believed", id, maxEpochAhead),
+		Detail: fmt.Sprintf("a Central of the epoch %s wrote to Kafka, more than %d starts above this one: it is ignored", id, maxEpochAhead),
 	}})
 	return false
 }
 
-// noteEarlierEpoch takes the epoch of a sign of life that was in the log before this run
-// of Central: after a restore from a backup, of a run that this database does
-// not know.
+// noteEarlierEpoch handles a heartbeat that was in the log before this run
+// began. If its epoch is higher, this database was restored from a backup and
+// does not know that run.
 func (w *Writer) noteEarlierEpoch(id charge.Epoch) {
 	if !w.self.Less(id) || !w.outrank.Less(id) || !w.live.Active() || !w.plausible(id) {
 		return
@@ -186,15 +195,16 @@ func (w *Writer) noteEarlierEpoch(id charge.Epoch) {
 	w.outrank, w.outrankAt = id, time.Now().Add(outrankDelay)
 }
 
-// ObserveEpoch takes the epoch of another Central that wrote to monitor-events or
-// cp-commands after this one began. A higher one silences this one at once,
-// whether or not the database can be written; an operator can lift the fence
-// when it is. It may be called from any goroutine and does not wait.
+// ObserveEpoch handles the epoch of another Central that wrote to
+// monitor-events or cp-commands after this one began. A higher one fences this
+// Central at once, even while the database cannot be written; the writer stores
+// the fence later, and an operator can lift it. It may be called from any
+// goroutine and does not block.
 func (w *Writer) ObserveEpoch(id charge.Epoch) {
 	if !w.live.outranked(id) {
 		return
 	}
-	if !w.live.self().IsZero() { // else the writer judges when it knows its own
+	if !w.live.self().IsZero() { // otherwise the writer decides, once it has its own epoch
 		if !w.plausible(id) {
 			return
 		}
@@ -203,14 +213,14 @@ func (w *Writer) ObserveEpoch(id charge.Epoch) {
 	w.enqueue(otherCentralIn{id})
 }
 
-// ObserveRecord takes a record of monitor-events or cp-commands at once, beside the
-// reader that waits for the database: a locked one must neither hide another
-// Central nor make the bridge seem away. central is its header of that name. It
-// may be called from any goroutine and
-// does not wait.
+// ObserveRecord handles a heartbeat in monitor-events or a record of
+// cp-commands at once. The same record also comes through Submit, whose reader
+// waits while the database is locked; that wait must neither hide another
+// Central nor let the bridge appear to be down. central is the record's header
+// of that name. It may be called from any goroutine and does not block.
 func (w *Writer) ObserveRecord(d KafkaRecord, central []byte) {
 	if d.Kind == wire.KindValueBridgeAlive {
-		if b, err := wire.DecodeBridgeAlive(d.Value); err == nil { // else the other reader tells
+		if b, err := wire.DecodeBridgeAlive(d.Value); err == nil { // an invalid one is reported through Submit
 			w.live.bridgeHeartbeat(&b, &d)
 		}
 		return
@@ -220,16 +230,16 @@ func (w *Writer) ObserveRecord(d KafkaRecord, central []byte) {
 	}
 }
 
-// fence lets this Central say nothing more.
+// fence stops this Central from publishing, at once.
 func (w *Writer) fence(by charge.Epoch) {
 	if w.live.setFencedBy(by).IsZero() {
 		w.log.Error("another Central took over: this one stops ordering, acknowledging and billing", slog.String("central", by.String()))
 	}
 }
 
-// applyFence follows what was judged: it stops what a fenced Central must not
-// do, and starts it again when an operator lifted the fence or who was heard
-// turned out to be none.
+// applyFence follows what package orders decided about the fence. It stops what
+// a fenced Central must not do, and resumes it when an operator has lifted the
+// fence or the other epoch turned out to be no Central's.
 func (w *Writer) applyFence() {
 	if by := w.orders.FencedBy(); !by.IsZero() {
 		w.fence(by)

@@ -10,7 +10,8 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Fact is something that happened and is told once, in words.
+// Fact is an event in words, for the page's list of recent events and for the
+// log. Facts are kept in memory only; see maxFacts.
 type Fact struct {
 	N    uint64
 	At   charge.Time
@@ -18,9 +19,10 @@ type Fact struct {
 	CPID charge.CPID
 	Text string
 
-	SessionID charge.SessionID // that it is about; "" when none
+	SessionID charge.SessionID // the session it is about; "" if none
 }
 
+// fact adds a fact, factOf one about a session.
 func (u *unit) fact(kind string, cp charge.CPID, format string, args ...any) {
 	u.factOf("", kind, cp, format, args...)
 }
@@ -29,6 +31,8 @@ func (u *unit) factOf(s charge.SessionID, kind string, cp charge.CPID, format st
 	u.facts = append(u.facts, Fact{At: u.now, Kind: kind, CPID: cp, Text: fmt.Sprintf(format, args...), SessionID: s})
 }
 
+// recordFacts adds the facts of an applied record, changeFacts those of a
+// change of the ledger, effectFacts those of an effect of orders.
 func (u *unit) recordFacts(r *wire.Record, out *ledger.Outcome) {
 	if out.Verdict != ledger.Applied {
 		return
@@ -51,7 +55,7 @@ func (u *unit) recordFacts(r *wire.Record, out *ledger.Outcome) {
 
 func name(u charge.Username) string {
 	if u == "" {
-		return "nobody named"
+		return "an unnamed driver"
 	}
 	return string(u)
 }
@@ -92,6 +96,7 @@ func (u *unit) effectFacts(e orders.Effect) {
 	}
 }
 
+// attrs returns the fact for the log.
 func (f *Fact) attrs() []any {
 	all := []any{slog.String("kind", f.Kind), slog.String("cp_id", string(f.CPID)), slog.String("text", f.Text)}
 	if f.SessionID != "" {

@@ -9,16 +9,17 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// IdempotencyKey lets an operator repeat a request whose answer he did not get: all
-// requests with one Key have one effect and one answer. The answer is a row of
-// the transaction of the effect, so neither is ever there alone.
+// IdempotencyKey lets an operator repeat a request after its reply was lost:
+// all requests with one Key have one effect and one reply. The reply is a row
+// of the transaction of the effect, so neither exists without the other.
 type IdempotencyKey struct {
-	Key     string            // chosen by who asks; "": asked only once
-	Request [sha256.Size]byte // fingerprint of what is asked
+	Key     string            // chosen by the caller; "": the request is not repeated
+	Request [sha256.Size]byte // fingerprint of the request, to notice another one with the same key
 }
 
-// How long, and how many answers are kept. The bound is one a second; beyond it
-// a key is refused, for one that is forgotten early could have two effects.
+// keepReplies is how long replies are kept, maxReplies how many: about one a
+// second. Beyond that a request with a new key is refused. Deleting replies
+// early instead could give a repeated request a second effect.
 const (
 	keepReplies = 24 * time.Hour
 	maxReplies  = 100_000
@@ -26,19 +27,21 @@ const (
 
 // Why a request with a key is refused.
 const (
-	RefusedOtherRequest = "idempotency_key_reused" // the key came with another request
-	RefusedManyKeys     = "too_many_keys"          // there is no room for another answer
+	// RefusedOtherRequest refuses a key that came with another request before.
+	RefusedOtherRequest = "idempotency_key_reused"
+	// RefusedManyKeys refuses a new key while maxReplies are kept.
+	RefusedManyKeys = "too_many_keys"
 )
 
-// savedReply is an answer that was given, to be kept or found again. The database
-// holds the Reply by the names of its fields.
+// savedReply is a stored reply. The database has the Reply as JSON with the
+// names of its fields, so those must not change within keepReplies.
 type savedReply struct {
 	request [sha256.Size]byte
 	reply   Reply
 }
 
-// replyByKey finds what is to be said to a request without looking at what it
-// asks: the answer that it had before, or why its key is refused.
+// replyByKey returns the reply to a request that needs no execution: the reply
+// that the request had before, or the refusal of its key.
 func (u *unit) replyByKey(once IdempotencyKey) (Reply, bool) {
 	if once.Key == "" {
 		return Reply{}, false
@@ -58,8 +61,9 @@ func (u *unit) replyByKey(once IdempotencyKey) (Reply, bool) {
 	return Reply{}, false
 }
 
-// saveReply has an answer written with the effect. That this Central is fenced is no
-// answer to keep: it judged nothing, and may be asked again once it may.
+// saveReply stores a reply in the transaction of its effect. A refusal by a
+// fenced Central is not stored: it decided nothing, and the request may be
+// repeated after the fence is lifted.
 func (u *unit) saveReply(once IdempotencyKey, r Reply) {
 	if once.Key == "" || r.Refused == orders.RefusedFenced {
 		return
@@ -70,6 +74,8 @@ func (u *unit) saveReply(once IdempotencyKey, r Reply) {
 	u.savedReplies[once.Key] = savedReply{once.Request, r}
 }
 
+// repliesFull reports whether no reply can be added, those of this unit
+// included.
 func (u *unit) repliesFull() bool {
 	n, _ := lookUp(u, func() (int64, bool, error) {
 		n, err := u.w.store.Replies(u.ctx)

@@ -11,8 +11,9 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// input is one thing the writer takes in. apply adds to the unit what becomes
-// of it; it may be called again with another unit when a transaction failed.
+// input is one input of the writer. apply changes the state in memory and adds
+// the rows of the change to u. It is called again, with another unit, if the
+// commit of u failed.
 type input interface{ apply(u *unit) }
 
 // recordIn is a journal record.
@@ -21,7 +22,7 @@ type recordIn struct {
 	in ledger.Input
 }
 
-// presenceIn is a presence of a charging point.
+// presenceIn is the presence of a charging point: its birth or its last will.
 type presenceIn struct {
 	d  KafkaRecord
 	cp charge.CPID
@@ -32,11 +33,13 @@ type presenceIn struct {
 type driverIn struct {
 	d       KafkaRecord
 	req     wire.DriverRequest
-	invalid string
-	badName string
+	invalid string // why the message cannot be decoded; "" if it can
+	badName string // why the username is refused; "" if it is not
 }
 
-// answerIn is what a driver was answered, by this life or by another one.
+// answerIn is an answer to a driver that was read back from central-events. It
+// may be an answer of another Central, or of this one before its database was
+// restored from a backup.
 type answerIn struct {
 	d KafkaRecord
 	e wire.CentralEvent
@@ -48,16 +51,17 @@ type deadLetterIn struct {
 	reason string
 }
 
-// offsetIn is a Kafka record that only moves the offset.
+// offsetIn is a Kafka record that changes nothing but the offset.
 type offsetIn struct{ d KafkaRecord }
 
-// unknownKindIn is a Kafka record of a kind that this build does not know: a later
-// one may say it each second, so it is counted and no dead letter.
+// unknownKindIn is a Kafka record of a kind that this build does not know. A
+// later version may write one per second, so it is counted and does not become
+// a dead letter.
 type unknownKindIn struct{ d KafkaRecord }
 
-// decode decodes a Kafka record. It is pure, so each reader does it for
-// itself, and the writer only applies. Nil means that nothing is to be done,
-// not even moving an offset.
+// decode decodes a Kafka record. It runs on the reader's goroutine and changes
+// nothing but the live view. A record that cannot be decoded becomes a
+// deadLetterIn.
 func (w *Writer) decode(d KafkaRecord) input {
 	switch d.Topic {
 	case w.cfg.Topics.Events:
@@ -69,7 +73,7 @@ func (w *Writer) decode(d KafkaRecord) input {
 	case w.cfg.Topics.Central:
 		return decodeAnswer(d)
 	}
-	return deadLetterIn{d, fmt.Sprintf("nobody reads topic %.80q", d.Topic)}
+	return deadLetterIn{d, fmt.Sprintf("topic %.80q has no reader", d.Topic)}
 }
 
 func (w *Writer) decodeRecord(d KafkaRecord) input {
@@ -88,9 +92,9 @@ func (w *Writer) decodeRecord(d KafkaRecord) input {
 	return recordIn{d, ledger.Input{Raw: d.Value, Record: r}}
 }
 
-// decodeDriverRequest reads a driver's message. One that cannot be used is answered
-// with the reason, as long as it tells whom: by a username, or by a message_id
-// that somebody waits for.
+// decodeDriverRequest decodes a driver's message. An invalid message is
+// answered with the reason if it names a username or a message_id that a client
+// can wait for; otherwise it becomes a dead letter.
 func decodeDriverRequest(d KafkaRecord) input {
 	in := driverIn{d: d}
 	var err error
@@ -105,14 +109,14 @@ func decodeDriverRequest(d KafkaRecord) input {
 			in.badName = "field username: " + err.Error()
 		}
 	}
-	if in.req.MessageID == "" { // an old client: the place in the log stands in for it
+	if in.req.MessageID == "" { // an old client: the place in the log replaces the id
 		in.req.MessageID = fmt.Sprintf("%.60s/%d/%d/%08x", d.Topic, d.Partition, d.Offset, d.CRC)
 	}
 	return in
 }
 
-// decodeAnswer reads what Central said. What is none of its words is not for
-// it to judge: drivers read it.
+// decodeAnswer decodes a record of central-events. Central wrote it, so one
+// that this version cannot decode is a later version's, and no dead letter.
 func decodeAnswer(d KafkaRecord) input {
 	e, err := wire.DecodeCentralEvent(d.Value)
 	switch {
@@ -151,8 +155,8 @@ func (w *Writer) decodeMonitor(d KafkaRecord) input {
 		if err != nil {
 			return deadLetterIn{d, err.Error()}
 		}
-		// Who speaks now is heard beside the writer, which may wait for its disk:
-		// Hear.
+		// Epochs of Centrals that are alive now come through ObserveRecord,
+		// which does not wait for the disk.
 		if d.BeforeStart {
 			return earlierCentralIn{d, a.Central}
 		}
@@ -173,19 +177,20 @@ func (in unknownKindIn) apply(u *unit) {
 	u.counts[countUnknownKinds]++
 }
 
-// fromKafka is implemented by what came from Kafka.
+// fromKafka is implemented by inputs that came from Kafka and can become a dead
+// letter.
 type fromKafka interface{ kafkaRecord() KafkaRecord }
 
 func (in recordIn) kafkaRecord() KafkaRecord   { return in.d }
 func (in presenceIn) kafkaRecord() KafkaRecord { return in.d }
 func (in driverIn) kafkaRecord() KafkaRecord   { return in.d }
 
-// tickIn says that time went on.
+// tickIn lets time pass: deadlines of orders may be due.
 type tickIn struct{}
 
 func (tickIn) apply(u *unit) { u.stepOrders(orders.Tick{Now: u.moment()}) }
 
-// commandSentIn says that Kafka has a command.
+// commandSentIn reports that Kafka has a command.
 type commandSentIn struct {
 	cp charge.CPID
 	id charge.CommandID
@@ -195,7 +200,7 @@ func (in commandSentIn) apply(u *unit) {
 	u.stepOrders(orders.CommandSent{Now: u.moment(), CPID: in.cp, CommandID: in.id})
 }
 
-// onlineIn says that a charging point is heard again after silence.
+// onlineIn reports that a charging point is online again.
 type onlineIn struct{ cp charge.CPID }
 
 func (in onlineIn) apply(u *unit) {
@@ -207,8 +212,8 @@ func (in onlineIn) apply(u *unit) {
 	u.stepOrders(orders.PresenceReceived{Now: u.moment(), CPID: in.cp})
 }
 
-// silentIn says that a charging point with open sessions was not heard for too
-// long.
+// silentIn reports that a charging point with open sessions has been silent
+// since a time that is more than Config.SilentAfter ago.
 type silentIn struct {
 	cp    charge.CPID
 	since charge.Time
@@ -224,7 +229,7 @@ func (in silentIn) apply(u *unit) {
 	u.addChanges(ledger.RaiseSilence(cp, &u.env, in.since))
 }
 
-// otherCentralIn says that another Central spoke.
+// otherCentralIn reports that another Central wrote to Kafka.
 type otherCentralIn struct{ central charge.Epoch }
 
 func (in answerIn) apply(u *unit) {
@@ -241,7 +246,8 @@ func (in otherCentralIn) apply(u *unit) {
 	u.stepOrders(orders.OtherCentralSeen{Now: u.moment(), Central: in.central})
 }
 
-// earlierCentralIn is a sign of life of a Central that was in the log before this run.
+// earlierCentralIn is the heartbeat of a Central that was in the log before
+// this run began.
 type earlierCentralIn struct {
 	d       KafkaRecord
 	central charge.Epoch
@@ -252,17 +258,18 @@ func (in earlierCentralIn) apply(u *unit) {
 	u.w.noteEarlierEpoch(in.central)
 }
 
-// outboxSentIn says that Kafka has rows of the outbox.
+// outboxSentIn reports that Kafka has these rows of the outbox.
 type outboxSentIn struct{ ids []int64 }
 
 func (in outboxSentIn) apply(u *unit) { u.outboxSent = append(u.outboxSent, in.ids...) }
 
-// readFailedIn is an error that was met in reading the database beside the writer.
+// readFailedIn is an error of reading the database outside the writer. It fails
+// the unit, so that commit handles it like an error of its own.
 type readFailedIn struct{ err error }
 
 func (in readFailedIn) apply(u *unit) { u.err = in.err }
 
-// alarmIn is an alarm of Central itself.
+// alarmIn is an alarm raised by Central itself.
 type alarmIn struct{ alarm ledger.Alarm }
 
 func (in alarmIn) apply(u *unit) {
@@ -270,13 +277,13 @@ func (in alarmIn) apply(u *unit) {
 	u.addChanges([]ledger.Change{ledger.AlarmRaised{Alarm: in.alarm}})
 }
 
-// cleanupIn deletes answers that are older than their topic or their key, and
-// what is older than it must be kept.
+// cleanupIn deletes answers and replies whose time to be kept is over, and
+// prunes raw records, ended commands and dead letters.
 type cleanupIn struct{}
 
 func (cleanupIn) apply(u *unit) {
 	u.retentionNow = u.w.advanceRetention(u.now)
-	u.repliesBefore = u.retentionNow.Add(-u.w.cfg.KeepAnswers)
+	u.answersBefore = u.retentionNow.Add(-u.w.cfg.KeepAnswers)
 	if u.w.cfg.Keep > 0 {
 		u.pruneBefore = u.retentionNow.Add(-u.w.cfg.Keep)
 	}

@@ -13,79 +13,94 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// staleAfter is how long the bridge may be silent before the way to all charging
-// points counts as stale.
+// staleAfter is how old the last heartbeat of the bridges may be until the
+// links of all charging points are unknown: without a bridge nothing of them
+// can arrive. The bridge sends one per second.
 const staleAfter = 5 * time.Second
 
-// bridgeForgottenAfter is after what silence a bridge counts as taken out of service, if
-// another one is heard.
+// bridgeForgottenAfter is how long a bridge may be silent, while another one
+// sends heartbeats, until it counts as taken out of service.
 const bridgeForgottenAfter = time.Minute
 
-// maxFacts is how many facts are kept for who reads them late.
+// maxFacts is how many facts are kept for readers that connect later.
 const maxFacts = 256
 
-// Live is the present state of the whole network for whoever shows it: what
-// the writer committed, with the latest telemetry over it. It is a cache with a
-// mutex; all methods may be called concurrently and none waits for I/O.
+// Live is the present state of the whole network, for the page and for health:
+// what the writer committed, with the latest telemetry over it. It is a cache
+// with a mutex. All methods may be called concurrently; none waits for I/O.
 type Live struct {
 	clock func() time.Time
 
 	mu sync.Mutex
 	// mu guards what follows.
-	central  charge.Epoch
-	since    charge.Time // since when Central is up or not
-	joined   bool        // nobody else spoke as Central when this one began
-	waitsFor string      // why it has not joined yet
-	fencedBy charge.Epoch
-	database string       // trouble, "" when none
-	alarm    ledger.Alarm // that the database cannot hold; without an ID: none
+	central charge.Epoch
+	// since is when the state of Central itself changed last.
+	since charge.Time
+	// joined is set when the writer becomes active for the first time; waitsFor
+	// is what it waits for until then.
+	joined   bool
+	waitsFor string
+	fencedBy charge.Epoch // zero: not fenced
+	database string       // why it cannot be written; "" if it can
+	// alarm is an alarm that cannot be stored because the database is damaged;
+	// without an ID there is none.
+	alarm ledger.Alarm
 
-	kafka            Part
-	troubles         []Trouble         // what Central itself cannot write or read while Kafka is up
-	heartbeatsUnread string            // why the bridge cannot be heard by this Central; "" when it can
-	bridge           *wire.BridgeAlive // as heard last; nil: never
+	kafka Part
+	// troubles are what Central cannot write or read although Kafka is up.
+	troubles []Trouble
+	// heartbeatsUnread is why this Central cannot read the heartbeats of the
+	// bridge; "" if it can.
+	heartbeatsUnread string
+	bridge           *wire.BridgeAlive // latest heartbeat of any bridge; nil: none yet
 	bridges          map[string]bridgeState
-	pipeline         ledger.Pipeline
-	points           map[charge.CPID]*livePoint
-	counters         map[string]int64
-	bad              int64 // telemetry that could not be read
-	lost             int64
-	alarms           int64
-	twice            int64
-	// lastAlarm says in words which alarms are open; "" when none is.
+	// pipeline decides whether data of charging points can arrive at all.
+	pipeline ledger.Pipeline
+	points   map[charge.CPID]*livePoint
+	counters map[string]int64
+	// bad counts telemetry that could not be decoded.
+	bad    int64
+	lost   int64
+	alarms int64
+	twice  int64
+	// lastAlarm describes the open alarms; "" if there is none.
 	lastAlarm string
 	tariffs   map[charge.TariffVersion]ledger.Tariff
 	fallback  ledger.Tariff
 
-	checkedAt     charge.Time // when pulse judged last
-	facts         []Fact
-	n             uint64
+	checkedAt charge.Time // when checkLinks ran last
+	facts     []Fact
+	n         uint64
+	// changed is closed and replaced when a state changes, activeChanged when
+	// Active does.
 	changed       chan struct{}
-	activeChanged chan struct{} // closed when Active changes
+	activeChanged chan struct{}
 }
 
-// bridgeState is the last sign of life of one of the bridges.
+// bridgeState is the latest heartbeat of one bridge.
 type bridgeState struct {
 	alive  *wire.BridgeAlive
 	at     charge.Time
-	offset int64 // of the record
+	offset int64 // of its Kafka record
 }
 
+// livePoint is a charging point in Live. A charging point that is known only by
+// its telemetry has an empty view.
 type livePoint struct {
 	view        pointView
 	seenAt      charge.Time
 	telemetry   *wire.Telemetry
-	telemetryAt charge.Time     // of tele
-	lastKnown   ledger.Liveness // the last link that was known
-	notified    ledger.Liveness // as last told
+	telemetryAt charge.Time     // when telemetry was received
+	lastKnown   ledger.Liveness // the last link that was not unknown
+	notified    ledger.Liveness // the link of which readers were notified last
 
-	link              ledger.Liveness // as last judged
-	linkSince         charge.Time     // when shown began
-	silenceReportedAt charge.Time     // when the writer was told last that it is silent during a session
+	link              ledger.Liveness // as evaluated last
+	linkSince         charge.Time     // when link began
+	silenceReportedAt charge.Time     // when the writer was last informed of its silence during a session
 }
 
 // NewLive returns a view of a network of which nothing is known. fallback is
-// the tariff of sessions that name none.
+// the tariff of sessions that name no known version.
 func NewLive(fallback ledger.Tariff) *Live {
 	now := charge.At(time.Now())
 	return &Live{
@@ -96,31 +111,34 @@ func NewLive(fallback ledger.Tariff) *Live {
 	}
 }
 
-// KafkaView is Kafka as Central meets it.
+// KafkaView is the state of Kafka as Central observes it.
 type KafkaView struct {
 	Up     bool
-	Reason string // in words: why it is not up, or what is remarkable while it is
-	// Troubles are what Central cannot write or read while Kafka is up, the oldest
-	// first.
+	Reason string // in words: why it is not up, or a warning while it is
+	// Troubles are what Central cannot write or read although Kafka is up, the
+	// oldest first.
 	Troubles []Trouble
-	// HeartbeatsUnread says why signs of life are not read; "" when they are.
+	// HeartbeatsUnread is why heartbeats of the bridge are not read; "" if they
+	// are.
 	HeartbeatsUnread string
 }
 
-// Trouble is something that a part cannot do although what it needs is up.
+// Trouble is something that a part cannot do although everything it needs is
+// up.
 type Trouble struct {
 	Since  charge.Time
-	Reason string // in words, without figures that change by themselves
+	Reason string // in words, without figures: readers are notified of each new reason
 }
 
-// SetClock gives Central another wall clock than the system's. It must be called
-// before anything else.
+// SetClock replaces the system's wall clock, for tests. It must be called
+// before any other method.
 func (l *Live) SetClock(now func() time.Time) { l.clock = now }
 
-// now is the moment by Central's wall clock, which may be set forward and back.
+// now returns the time by Central's wall clock, which may be set forward and
+// back.
 func (l *Live) now() charge.Time { return charge.At(l.clock()) }
 
-// SetKafka says how Kafka is met.
+// SetKafka stores the state of Kafka.
 func (l *Live) SetKafka(v KafkaView) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -137,7 +155,7 @@ func (l *Live) SetKafka(v KafkaView) {
 	l.kafka.State, l.kafka.Reason, l.troubles, l.heartbeatsUnread = state, v.Reason, v.Troubles, v.HeartbeatsUnread
 }
 
-// SetWaiting says in words what keeps Central from being active.
+// SetWaiting stores, in words, what keeps Central from being active.
 func (l *Live) SetWaiting(words string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -147,8 +165,8 @@ func (l *Live) SetWaiting(words string) {
 	}
 }
 
-// Telemetry takes the latest values of a charging point. What cannot be read
-// is counted; nothing is accounted by it.
+// Telemetry stores the latest values of a charging point. Nothing is billed by
+// them. Telemetry that cannot be decoded is counted and dropped.
 func (l *Live) Telemetry(key string, value []byte) {
 	t, err := wire.DecodeTelemetry(value)
 	now := l.now()
@@ -162,6 +180,8 @@ func (l *Live) Telemetry(key string, value []byte) {
 	p.telemetry, p.telemetryAt, p.seenAt = &t, now, now
 }
 
+// point returns a charging point, a new one if it is unknown. The caller holds
+// mu, as for all unexported methods below that do not lock it.
 func (l *Live) point(id charge.CPID) *livePoint {
 	p := l.points[id]
 	if p == nil {
@@ -171,22 +191,22 @@ func (l *Live) point(id charge.CPID) *livePoint {
 	return p
 }
 
-// notifyChanged tells who waits that a state changed.
+// notifyChanged wakes the readers that wait on Changed.
 func (l *Live) notifyChanged() {
 	close(l.changed)
 	l.changed = make(chan struct{})
 }
 
-// Changed is closed when a state, not only a number, changed after it was
-// handed out.
+// Changed returns a channel that is closed at the next change of a state; a
+// change of numbers alone does not close it.
 func (l *Live) Changed() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.changed
 }
 
-// Facts returns what happened after fact n, oldest first, and the number of the
-// last. n 0 asks for all that are kept.
+// Facts returns the facts after number n, oldest first, and the number of the
+// last one. n 0 returns all that are kept.
 func (l *Live) Facts(n uint64) ([]Fact, uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -198,6 +218,7 @@ func (l *Live) Facts(n uint64) ([]Fact, uint64) {
 	return nil, l.n
 }
 
+// publishFacts numbers new facts and keeps the last maxFacts.
 func (l *Live) publishFacts(facts []Fact) {
 	if len(facts) == 0 {
 		return
@@ -215,7 +236,7 @@ func (l *Live) publishFacts(facts []Fact) {
 	l.notifyChanged()
 }
 
-// setLoaded takes what the database said.
+// setLoaded stores what was loaded from the database.
 func (l *Live) setLoaded(self charge.Epoch, counters map[string]int64, tariffs map[charge.TariffVersion]ledger.Tariff) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -223,6 +244,7 @@ func (l *Live) setLoaded(self charge.Epoch, counters map[string]int64, tariffs m
 	l.notifyChanged()
 }
 
+// addCounts adds what was committed to the counters.
 func (l *Live) addCounts(counts map[string]int64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -231,15 +253,15 @@ func (l *Live) addCounts(counts map[string]int64) {
 	}
 }
 
-// Counter is one of the counters that live as long as the database.
+// Counter returns one of the counters that live as long as the database.
 func (l *Live) Counter(name string) int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.counters[name]
 }
 
-// setBooks takes over how much is lost, how many alarms are open, and the latest
-// of these.
+// setBooks stores the number of lost records, of open alarms and of alarms
+// about double billing, and the latest open alarm.
 func (l *Live) setBooks(lost, alarms, twice int64, last ledger.Alarm) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -255,22 +277,23 @@ func (l *Live) self() charge.Epoch {
 	return l.central
 }
 
-// outranked reports whether an epoch is above that of this Central, and not that of
-// the one that fenced it already.
+// outranked reports whether an epoch is above this Central's and above the one
+// that fenced it already.
 func (l *Live) outranked(id charge.Epoch) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.central.Less(id) && l.fencedBy.Less(id)
 }
 
-// Active reports whether this Central reads, orders, acknowledges and bills.
+// Active reports whether this Central reads records, sends commands,
+// acknowledges and bills.
 func (l *Live) Active() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.joined && l.fencedBy.IsZero()
 }
 
-// join says that nobody else speaks as Central.
+// join makes this Central active, unless it is fenced.
 func (l *Live) join() {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -278,8 +301,8 @@ func (l *Live) join() {
 	l.notifyActive()
 }
 
-// setFencedBy sets who fenced this Central, zero for nobody, and answers who did
-// before. From then on Active says so.
+// setFencedBy stores the epoch that fenced this Central, zero for none, and
+// returns the one before.
 func (l *Live) setFencedBy(by charge.Epoch) (was charge.Epoch) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -290,7 +313,7 @@ func (l *Live) setFencedBy(by charge.Epoch) (was charge.Epoch) {
 	return was
 }
 
-// notifyActive tells who waits that Active changed.
+// notifyActive wakes those that wait for a change of Active.
 func (l *Live) notifyActive() {
 	l.since = l.now()
 	close(l.activeChanged)
@@ -298,7 +321,7 @@ func (l *Live) notifyActive() {
 	l.notifyChanged()
 }
 
-// activeChange is closed when Central becomes active, or stops to be.
+// activeChange returns a channel that is closed when Active changes.
 func (l *Live) activeChange() <-chan struct{} {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -317,8 +340,8 @@ func (l *Live) setDatabase(trouble string) {
 	}
 }
 
-// halt says that the database is damaged. Its alarm cannot be written into it,
-// so it is held here.
+// halt stores that the database is damaged. The alarm about it cannot be stored
+// there, so it is kept here.
 func (l *Live) halt(trouble string) {
 	l.setDatabase(trouble)
 	l.mu.Lock()
@@ -327,15 +350,15 @@ func (l *Live) halt(trouble string) {
 	l.notifyChanged()
 }
 
-// Alarm is the one that cannot be written into the database, because that is
-// damaged; ok is false when there is none.
+// Alarm returns the alarm that cannot be stored because the database is
+// damaged; ok is false if there is none.
 func (l *Live) Alarm() (a ledger.Alarm, ok bool) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.alarm, l.alarm.ID != ""
 }
 
-// show takes what the writer committed of a charging point.
+// show replaces the view of a charging point by the committed one.
 func (l *Live) show(v pointView) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -346,7 +369,7 @@ func (l *Live) show(v pointView) {
 	p.view = v
 }
 
-// pointSeen notes a sign of life.
+// pointSeen notes that something of a charging point was received.
 func (l *Live) pointSeen(id charge.CPID, d *KafkaRecord) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -354,8 +377,8 @@ func (l *Live) pointSeen(id charge.CPID, d *KafkaRecord) {
 	p.seenAt = max(p.seenAt, l.receivedAt(d))
 }
 
-// receivedAt is when something was heard: now, unless it waited in the log from
-// before this Central began.
+// receivedAt returns when a record was received: now, or, if it waited in the
+// log from before this run, when the bridge had it.
 func (l *Live) receivedAt(d *KafkaRecord) charge.Time {
 	now := l.now()
 	if d.BeforeStart {
@@ -364,15 +387,15 @@ func (l *Live) receivedAt(d *KafkaRecord) charge.Time {
 	return now
 }
 
-// bridgeHeartbeat takes a sign of life. It comes twice: at once, and by the reader that
-// waits for the database.
+// bridgeHeartbeat stores the heartbeat of a bridge. It is called twice for
+// each: through ObserveRecord, and through Submit, whose reader may be late.
 func (l *Live) bridgeHeartbeat(b *wire.BridgeAlive, d *KafkaRecord) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	at := l.receivedAt(d)
 	was := l.bridges[b.Bridge]
-	// The same is heard by two readers. Which is newer no clock says alone: the
-	// bridge's may be set back, and the log may be another one.
+	// A heartbeat is old only if both its time and its offset are: the bridge's
+	// clock may have been set back, and the log may have been replaced.
 	old := was.alive != nil && was.alive.StartedAt == b.StartedAt && b.At < was.alive.At && d.Offset <= was.offset
 	if at < l.pipeline.LastHeartbeat() || old {
 		return
@@ -387,7 +410,8 @@ func (l *Live) bridgeHeartbeat(b *wire.BridgeAlive, d *KafkaRecord) {
 	l.pipeline.Refresh(l.now())
 }
 
-// dropSilentBridges forgets those that were silent for long beside one that is heard.
+// dropSilentBridges forgets bridges that have been silent for
+// bridgeForgottenAfter while another one sends heartbeats.
 func (l *Live) dropSilentBridges(now charge.Time) {
 	for name, b := range l.bridges {
 		if b.alive != l.bridge && now > b.at.Add(bridgeForgottenAfter) {
@@ -396,7 +420,7 @@ func (l *Live) dropSilentBridges(now charge.Time) {
 	}
 }
 
-// evaluate says whether a charging point is there.
+// evaluate returns whether a charging point is online, and since when.
 func (l *Live) evaluate(p *livePoint, now charge.Time) (ledger.Liveness, charge.Time) {
 	s := ledger.Heartbeat{LastSeenAt: p.seenAt}
 	if p.telemetry != nil {
@@ -418,13 +442,13 @@ func (l *Live) liveness(id charge.CPID, now charge.Time) (link ledger.Liveness, 
 	return l.evaluate(p, now)
 }
 
-// silenceRepeat is after what time the writer is told once more that a charging
-// point is silent: it may have lost the first one with a transaction.
+// silenceRepeat is when the writer is informed again of a silent charging
+// point, because the first time may have been lost with a failed commit.
 const silenceRepeat = time.Minute
 
-// checkLinks judges all links. It returns those charging points that are back, and
-// those that have sessions open and were not heard for the time after, of which
-// the ledger does not know that yet.
+// checkLinks evaluates all links. It returns the charging points that came back
+// online, and those with open sessions that have been silent for after, unless
+// the ledger has noted their silence.
 func (l *Live) checkLinks(now charge.Time, after time.Duration) (back []charge.CPID, silent []silentIn) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -459,8 +483,9 @@ func (l *Live) checkLinks(now charge.Time, after time.Duration) (back []charge.C
 	return back, silent
 }
 
-// clockSetBack takes back what was heard by a clock that was ahead: until that date a
-// charging point would be online though nothing is heard of it.
+// clockSetBack corrects times of reception that are in the future because the
+// clock was set back. Otherwise a charging point would stay online until that
+// time although nothing of it is received.
 func (l *Live) clockSetBack(now charge.Time) {
 	l.pipeline.ClockSetBack(now)
 	l.since, l.kafka.Since = min(l.since, now), min(l.kafka.Since, now)
@@ -473,7 +498,7 @@ func (l *Live) clockSetBack(now charge.Time) {
 	}
 }
 
-// Network returns a snapshot of everything; it shares nothing with Live.
+// Network returns a snapshot of everything, which shares nothing with Live.
 func (l *Live) Network() Network {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -501,12 +526,13 @@ func (l *Live) Network() Network {
 	return n
 }
 
-// linkState judges a charging point and says since when it is so: the moment is kept
-// while the state lasts, for that of its last sign of life moves on.
+// linkState evaluates a charging point and returns since when it has that
+// state. The time is stored at the change: the time of the last reception moves
+// on while the state lasts.
 func (l *Live) linkState(p *livePoint, now charge.Time) (ledger.Liveness, charge.Time) {
 	link, at := l.evaluate(p, now)
 	if link != p.link {
-		if at == 0 { // never heard in this life
+		if at == 0 { // nothing received in this run
 			at = l.pipeline.Started
 		}
 		p.link, p.linkSince = link, min(at, now)
@@ -514,6 +540,7 @@ func (l *Live) linkState(p *livePoint, now charge.Time) (ledger.Liveness, charge
 	return p.link, p.linkSince
 }
 
+// snapshot returns a charging point as it is shown.
 func (l *Live) snapshot(p *livePoint, now charge.Time) Point {
 	link, since := l.linkState(p, now)
 	v := &p.view
@@ -534,6 +561,10 @@ func (l *Live) snapshot(p *livePoint, now charge.Time) Point {
 	return out
 }
 
+// connector returns a connector as it is shown: the committed one, without a
+// reservation that has expired since, and with the values of telemetry.
+// Telemetry may be late, so register and energy never go back behind the
+// committed ones.
 func (l *Live) connector(p *livePoint, k *connectorView, now charge.Time) Connector {
 	out := k.Connector
 	out.Faults = slices.Clone(k.Faults)
@@ -552,6 +583,8 @@ func (l *Live) connector(p *livePoint, k *connectorView, now charge.Time) Connec
 	return out
 }
 
+// telemetryOf returns the telemetry of a connector; nil if there is none of the
+// present boot.
 func telemetryOf(p *livePoint, id charge.ConnectorID) *wire.ConnectorTelemetry {
 	if p.telemetry == nil || p.telemetry.Journal != p.view.Present {
 		return nil // of another boot

@@ -15,7 +15,7 @@ import (
 	"github.com/carga-ev/carga/internal/money"
 )
 
-// Network is the whole network at one moment.
+// Network is a snapshot of the whole network.
 type Network struct {
 	At      charge.Time
 	Central charge.Epoch
@@ -24,79 +24,91 @@ type Network struct {
 	CPs     []Point // sorted by id
 }
 
-// The states of a part.
+// States of a part.
 const (
 	PartUp      = "up"
 	PartDown    = "down"
 	PartUnknown = "unknown"
 )
 
-// Part is one link of the chain between charging points and the page.
+// Part is one part of the path from the charging points to the page.
 type Part struct {
 	Name   string // mqtt bridge kafka central
 	State  string
 	Since  charge.Time
-	Reason string // in words: why it is not up, or what is remarkable while it is
+	Reason string // in words: why it is not up, or a warning while it is
 }
 
-// Books count journal records since the database was made.
+// Books are totals since the database was created, unless stated otherwise. In
+// a network without gaps Announced is Applied plus what is still on its way.
 type Books struct {
-	Announced    int64 // that charging points say they hold or held
-	Applied      int64
-	Unacked      int64
+	// Announced is how many records the charging points report to have written.
+	Announced int64
+	Applied   int64
+	// Unacked is how many records it keeps that Central has not acknowledged:
+	// from telemetry, or else from what its presence announced.
+	Unacked int64
+	// Duplicates, Gaps, Mismatched, Forked and Unusable count deliveries, by
+	// what package ledger decided about them: known already; ahead of a missing
+	// record; not fitting the chain; of a quarantined identity; applied without
+	// effect because the content is contradictory.
 	Duplicates   int64
 	Gaps         int64
-	Mismatched   int64 // deliveries of records that do not fit the chain
+	Mismatched   int64
 	Forked       int64
 	Unusable     int64
 	DeadLetters  int64
-	BadTelemetry int64 // in this life
-	Lost         int64 // in holes
-	Alarms       int64 // open
-	Twice        int64 // alarms that are open about energy on two tickets or sessions
+	BadTelemetry int64 // since the start of this run
+	Lost         int64 // records in gaps: they can never come
+	Alarms       int64 // open alarms
+	Twice        int64 // open alarms about energy on two tickets or sessions
 
 	Billed      charge.WattHours // on tickets
-	Running     charge.WattHours // of sessions that are open
+	Running     charge.WattHours // of open sessions
 	Unaccounted charge.WattHours // through the meters outside of sessions
 }
 
-// Point is one charging point.
+// Point is a charging point as it is shown.
 type Point struct {
-	ID         charge.CPID
-	Name       string
-	Place      string
-	Admitted   bool
-	Simulated  bool
-	Link       ledger.Liveness
-	LinkSince  charge.Time
-	SeenAt     charge.Time
-	Unacked    int64
+	ID        charge.CPID
+	Name      string
+	Place     string
+	Admitted  bool
+	Simulated bool
+	Link      ledger.Liveness
+	// LinkSince is when Link changed last; SeenAt when anything of the charging
+	// point was received last.
+	LinkSince charge.Time
+	SeenAt    charge.Time
+	Unacked   int64
+	// Alarm is in words; "" if there is none.
 	Alarm      string
 	Agent      string
 	Connectors []Connector
 }
 
-// Connector is one connector as it is shown: what the records say, with the
-// latest values over it.
+// Connector is a connector as it is shown: the state by the records, with newer
+// values from telemetry.
 type Connector struct {
 	Connector     charge.ConnectorID
 	Status        charge.Status
-	Available     bool // as wanted
+	Available     bool // desired, which the charging point may not have applied yet
 	SessionID     charge.SessionID
 	Username      charge.Username
 	ReservationID charge.ReservationID
 	ReservedUntil charge.Time
-	Waits         orders.Waiting // what is wanted and not so yet
+	Waits         orders.Waiting // what is ordered and not done yet
 	Faults        []charge.Fault
 	Rated         charge.Watts
 	Power         charge.Watts
 	Register      charge.WattHours
 	Energy        charge.WattHours // of the running session
 	Cost          money.Amount     // of the running session, provisional; zero without one
-	ValuesAt      charge.Time      // of the telemetry; zero: none yet
+	ValuesAt      charge.Time      // when the telemetry was received; zero: none yet
 }
 
-// pointView is what the writer committed of a charging point, copied for Live.
+// pointView is a charging point as committed, copied for Live so that the
+// writer shares nothing with readers.
 type pointView struct {
 	ID          charge.CPID
 	Name        string
@@ -107,10 +119,10 @@ type pointView struct {
 	Simulated   bool
 	Online      bool
 	HasSession  bool // a session is open
-	Silent      bool // the ledger knows that it is silent meanwhile
+	Silent      bool // the ledger has noted its silence, so no alarm is due
 	PresenceAt  charge.Time
 	Present     charge.JournalID
-	Known       int64 // records known, those in holes included
+	Known       int64 // records applied or passed in gaps
 	Missing     int64 // records announced and not known
 	Billed      charge.WattHours
 	Running     charge.WattHours
@@ -118,16 +130,20 @@ type pointView struct {
 	Connectors  []connectorView
 }
 
+// connectorView is a Connector with what Live needs to keep it up to date
+// between commits: a reservation can expire, and telemetry changes energy and
+// cost.
 type connectorView struct {
 	Connector
-	statusAfter   charge.Status // once the reservation has expired
-	sessionUser   charge.Username
-	startRegister charge.WattHours
-	started       bool
-	tariff        charge.TariffVersion
+	statusAfter   charge.Status        // status once the reservation has expired
+	sessionUser   charge.Username      // username once the reservation has expired
+	startRegister charge.WattHours     // of the session
+	started       bool                 // the session has started charging, so its start fee is due
+	tariff        charge.TariffVersion // of the session
 }
 
-// same reports whether nothing but numbers differs.
+// same reports whether only numbers differ, for which readers are not woken:
+// they read numbers once per second anyway.
 func (v *pointView) same(o *pointView) bool {
 	if v.ID != o.ID || v.Name != o.Name || v.Place != o.Place || v.Agent != o.Agent || v.Alarm != o.Alarm ||
 		v.Admitted != o.Admitted || v.Simulated != o.Simulated || v.Online != o.Online || v.Present != o.Present {
@@ -140,6 +156,7 @@ func (v *pointView) same(o *pointView) bool {
 	})
 }
 
+// viewOf copies what Live needs of a charging point.
 func (w *Writer) viewOf(cp *ledger.CP, now charge.Time) pointView {
 	v := pointView{
 		ID: cp.ID, Name: cp.Name, Place: cp.Place, Agent: cp.Agent, Admitted: cp.Admitted, Simulated: cp.Simulated,
@@ -166,6 +183,7 @@ func (w *Writer) viewOf(cp *ledger.CP, now charge.Time) pointView {
 	return v
 }
 
+// alarmOf describes what is wrong with a charging point; "" if nothing is.
 func alarmOf(cp *ledger.CP) string {
 	switch {
 	case cp.Forked():
@@ -176,6 +194,9 @@ func alarmOf(cp *ledger.CP) string {
 	return ""
 }
 
+// connectorView copies what Live needs of a connector. A reservation that was
+// ordered and is not confirmed yet counts as well as one that the charging
+// point reported.
 func (w *Writer) connectorView(cp *ledger.CP, k *ledger.Connector, now charge.Time) connectorView {
 	t := orders.Target{CPID: cp.ID, Connector: k.ID}
 	v := connectorView{Connector: Connector{
@@ -190,7 +211,7 @@ func (w *Writer) connectorView(cp *ledger.CP, k *ledger.Connector, now charge.Ti
 		v.Username, v.sessionUser, v.startRegister, v.started, v.tariff = s.Username, s.Username, s.Start, s.Started, s.Tariff
 		v.Energy = s.Energy()
 	} else {
-		v.SessionID = "" // it has its ticket, whatever the charging point says
+		v.SessionID = "" // the session has its ticket, although the charging point still reports it
 	}
 	if r, ok := w.orders.Reserved(t, now); ok {
 		v.ReservationID, v.ReservedUntil, v.Username = r.ID, r.Until, cmp.Or(v.Username, r.Username)
@@ -200,34 +221,37 @@ func (w *Writer) connectorView(cp *ledger.CP, k *ledger.Connector, now charge.Ti
 	return v
 }
 
-// CentralState is what Central knows of itself.
+// CentralState is what Central knows of itself, for its health.
 type CentralState struct {
-	Database string // why it cannot be written; "" when it can
-	Inactive string // why Central is not active: in words; "" when it is
-	Alarms   string // which alarms are open: in words; "" when none is
+	Database string // why it cannot be written; "" if it can
+	Inactive string // why Central is not active, in words; "" if it is
+	Alarms   string // how many alarms are open and the latest, in words; "" if none is
 }
 
-// State returns how Central itself fares.
+// State returns the state of Central itself.
 func (l *Live) State() CentralState {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	o := CentralState{Database: l.database, Alarms: l.lastAlarm}
 	switch {
 	case !l.fencedBy.IsZero():
-		o.Inactive = "another Central took over: this one only watches"
+		o.Inactive = "another Central took over: this one is read-only"
 	case !l.joined:
 		o.Inactive = l.waitsFor
 	}
 	return o
 }
 
-// parts says of each link of the chain whether it is up, and since when.
+// parts returns the parts of the path from the charging points to the page. A
+// broken part makes the parts before it unknown: their heartbeats come through
+// it.
 func (l *Live) parts(now charge.Time) []Part {
 	return []Part{l.mqttPart(now), l.bridgePart(now), l.kafka, l.centralPart()}
 }
 
+// mqttPart is the state of the MQTT broker, which only the bridge knows.
 func (l *Live) mqttPart(now charge.Time) Part {
-	p := Part{Name: "mqtt", State: PartUnknown, Since: l.pipeline.Started, Reason: "the bridge, which knows, is not heard"}
+	p := Part{Name: "mqtt", State: PartUnknown, Since: l.pipeline.Started, Reason: "only the bridge knows, and it sends no heartbeats"}
 	switch {
 	case l.bridge == nil:
 		return p
@@ -243,25 +267,27 @@ func (l *Live) mqttPart(now charge.Time) Part {
 	return p
 }
 
+// bridgePart is the state of the bridge. Without heartbeats it is down, unless
+// this Central cannot read them; then it is unknown.
 func (l *Live) bridgePart(now charge.Time) Part {
-	p := Part{Name: "bridge", State: PartDown, Since: l.pipeline.Started, Reason: "not heard yet"}
+	p := Part{Name: "bridge", State: PartDown, Since: l.pipeline.Started, Reason: "no heartbeat received yet"}
 	switch {
 	case l.pipeline.BridgeUp(now):
 		return l.liveBridgePart(now)
 	case l.bridge != nil:
-		p.Since, p.Reason = l.pipeline.LastHeartbeat(), "not heard any more"
+		p.Since, p.Reason = l.pipeline.LastHeartbeat(), "no heartbeats any more"
 	}
 	switch {
 	case l.kafka.State != PartUp:
-		p.State, p.Reason = PartUnknown, "Kafka is away, so the bridge cannot be heard"
+		p.State, p.Reason = PartUnknown, "Kafka is down, so heartbeats of the bridge cannot be received"
 	case l.heartbeatsUnread != "":
-		p.State, p.Reason = PartUnknown, "this Central cannot hear it: "+l.heartbeatsUnread
+		p.State, p.Reason = PartUnknown, "this Central cannot read its heartbeats: "+l.heartbeatsUnread
 	}
 	return p
 }
 
-// liveBridgePart is the state of the bridges that are heard: down when one of
-// them cannot do its work.
+// liveBridgePart is the state of the bridges with recent heartbeats: down if
+// one of them cannot do its work, with the trouble that began first.
 func (l *Live) liveBridgePart(now charge.Time) Part {
 	p := Part{Name: "bridge", State: PartUp, Since: l.bridge.StartedAt, Reason: strings.Join(l.bridge.Warnings, "; ")}
 	for _, name := range slices.Sorted(maps.Keys(l.bridges)) {
@@ -284,13 +310,15 @@ func andMore(n int) string {
 	return fmt.Sprintf(" (and %d more)", n)
 }
 
+// centralPart is the state of this Central: the most severe reason why it is
+// down.
 func (l *Live) centralPart() Part {
 	p := Part{Name: "central", State: PartDown, Since: l.since}
 	switch {
 	case l.database != "":
 		p.Reason = l.database
 	case !l.fencedBy.IsZero():
-		p.Reason = "another Central took over: this one only watches"
+		p.Reason = "another Central took over: this one is read-only"
 	case !l.joined:
 		p.Reason = l.waitsFor
 	case len(l.troubles) > 0:
@@ -301,9 +329,10 @@ func (l *Live) centralPart() Part {
 	return p
 }
 
-// conditions are the alarms that Central raises and takes back by itself for a
-// part that cannot do its work. What is not known now is left out: it stays as it
-// is.
+// conditions returns the parts whose alarms Central raises and clears by
+// itself. A part whose state is unknown is left out, so its alarm stays as it
+// is. So are Kafka, because its failure is no fault of a part's, and a Central
+// that cannot write an alarm.
 func (l *Live) conditions(now charge.Time) []condition {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -320,7 +349,7 @@ func (l *Live) conditions(now charge.Time) []condition {
 	return all
 }
 
-// bridgeSilentAfter is after what silence of a bridge that was heard an alarm is
+// bridgeSilentAfter is how long a bridge must be down before its alarm is
 // raised: longer than its restart.
 const bridgeSilentAfter = 10 * time.Second
 

@@ -13,45 +13,46 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// ErrStorage says that the database cannot be written at present. Nothing has
-// happened then.
+// ErrStorage is returned while the database cannot be written. Then the request
+// has no effect, now or later.
 var ErrStorage = errors.New("the database cannot be written")
 
-// ErrUnderWay says that a request was taken in and that what became of it is not
-// known yet. Asking again with the same key tells.
+// ErrUnderWay is returned if the outcome of an accepted request is not known in
+// time. The caller learns it by repeating the request with the same key.
 var ErrUnderWay = errors.New("the request is under way")
 
-// replyTimeout is how long who asks waits for the end of the transaction that takes
-// the request in.
+// replyTimeout is how long Execute waits for the transaction of a request after
+// the writer has accepted it.
 const replyTimeout = 20 * time.Second
 
-// Op is what an operator asks of the ledger, beside the Asks of orders.
+// Op is a request of an operator.
 //
 //sumtype:decl
 type Op interface{ op() }
 
-// Order asks for what orders can do.
+// Order is a request that package orders executes.
 type Order struct{ Ask orders.OperatorRequest }
 
-// Admit lets a charging point take part, or takes that back.
+// Admit lets a charging point take part in the network, or revokes that.
 type Admit struct {
 	CPID     charge.CPID
 	Admitted bool
 }
 
-// PassNext makes a hole of the one record that holds up a charging point.
+// PassNext records a gap for the one record that blocks the journal of a
+// charging point.
 type PassNext struct{ CPID charge.CPID }
 
 // Release ends the quarantine of an identity.
 type Release struct{ CPID charge.CPID }
 
-// Settle ends a session up to its last known register: an orphaned one, or one
-// of a charging point that is not heard.
+// Settle ends a session up to its last known register: an orphaned session, or
+// one of a charging point that is not online.
 type Settle struct{ SessionID charge.SessionID }
 
-// Explain writes an operator's words beside a hole and takes its alarm back.
+// Explain adds an operator's words to a gap and clears its alarm.
 type Explain struct {
-	Gap   int64 // its number
+	Gap   int64 // number of the gap
 	Words string
 }
 
@@ -66,21 +67,25 @@ func (Settle) op()   {}
 func (Explain) op()  {}
 func (Lift) op()     {}
 
-// Reply is what became of an Op that was taken in and committed.
+// Reply is the outcome of an Op that was executed and committed. It is stored
+// as JSON; see savedReply.
 type Reply struct {
 	orders.Reply
-	Commands []charge.CommandID // written for it so far
-	Points   int                // charging points concerned
-	Detail   string             // of a refusal, in words
+	Commands []charge.CommandID // commands written for it so far
+	Points   int                // how many charging points it is about
+	Detail   string             // the reason of a refusal, in words
 }
 
-// operatorIn is an operator's request on its way.
+// operatorIn is an operator's request, on its way through the writer.
 type operatorIn struct {
-	op    Op
-	once  IdempotencyKey
-	reply chan<- replyOrError // capacity 1: whoever answers never waits; nil: nobody listens
+	op   Op
+	once IdempotencyKey
+	// reply has a capacity of 1, so that the writer never blocks on a caller
+	// that has left; nil if the request is Central's own.
+	reply chan<- replyOrError
 }
 
+// replyOrError is what Execute returns.
 type replyOrError struct {
 	Reply
 	err error
@@ -94,9 +99,11 @@ func (a *operatorIn) answer(r replyOrError) {
 	}
 }
 
-// Execute gives an operator's request to the writer and waits until it is
-// committed. With any error but ErrUnderWay nothing has happened. ctx bounds how
-// long the request waits to be taken in; then its end is near, and is waited for.
+// Execute passes an operator's request to the writer and waits until it is
+// committed. With any error except ErrUnderWay the request has no effect. ctx
+// bounds only the wait until the writer accepts the request: after that the
+// request will be committed soon, so Execute waits for the outcome even if ctx
+// ends.
 func (w *Writer) Execute(ctx context.Context, once IdempotencyKey, op Op) (Reply, error) {
 	reply := make(chan replyOrError, 1)
 	select {
@@ -116,13 +123,13 @@ func (w *Writer) Execute(ctx context.Context, once IdempotencyKey, op Op) (Reply
 	case r := <-reply:
 		return r.Reply, r.err
 	case <-w.stopped:
-		return Reply{}, ErrStorage // what was committed was answered
+		return Reply{}, ErrStorage // Run has returned, and had replied to everything committed
 	default:
 		return Reply{}, ErrUnderWay
 	}
 }
 
-// apply implements input. The answer leaves after the commit.
+// apply implements input. The reply is sent after the commit.
 func (a *operatorIn) apply(u *unit) {
 	crashpoint.At(crashpoint.Requested)
 	r, known := u.replyByKey(a.once)
@@ -133,7 +140,7 @@ func (a *operatorIn) apply(u *unit) {
 	u.sendReplies = append(u.sendReplies, func() { a.answer(replyOrError{Reply: r}) })
 }
 
-// execute performs what an operator asks.
+// execute executes a request and returns its reply.
 func (u *unit) execute(op Op) Reply {
 	before, points := len(u.effects), len(u.touched)
 	r, no := Reply{}, u.refusedByFence(op)
@@ -179,22 +186,23 @@ func (u *unit) dispatch(op Op) (r Reply, no *refusal) {
 	return r, no
 }
 
-// refusal is an answer of the ledger: a stable word, and why.
+// refusal is a request that the ledger refuses: a stable code, and the reason
+// in words.
 type refusal struct{ reason, detail string }
 
-// Why an operator is refused, beside the words of orders.
+// Codes of refusals, beside those of package orders. They are part of the API.
 const (
 	refusedSession = "unknown_session"
 	refusedGap     = "unknown_hole"
-	refusedState   = "not_possible" // it is not in a state in which this can be done
-	// A running session is settled only when its charging point is known to be
+	refusedState   = "not_possible" // the state of the charging point, session or gap does not allow it
+	// A running session is settled only if its charging point is known to be
 	// silent.
 	refusedOnline = "cp_heard"
 	refusedStale  = "cp_unknown"
 )
 
-// settle ends a session without its charging point, and what is wanted of its
-// connector.
+// settle ends a session without its charging point, and the desired state of
+// its connector with it.
 func (u *unit) settle(id charge.SessionID) (orders.Reply, *refusal) {
 	s, ok := u.Session(id)
 	if !ok {
@@ -211,18 +219,18 @@ func (u *unit) settle(id charge.SessionID) (orders.Reply, *refusal) {
 	return u.order(orders.OperatorSettled{Target: orders.Target{CPID: s.CPID, Connector: s.Connector}, SessionID: id}), nil
 }
 
-// silent reports whether the charging point of an open session is silent: not
-// heard, or quarantined, so that what it says is not applied.
+// silent reports whether the charging point of an open session cannot end it:
+// it is offline, or quarantined, so that its records are not applied.
 func (u *unit) silent(s *ledger.Session) (bool, *refusal) {
 	if cp := u.w.cps[s.CPID]; s.State != ledger.SessionOpen || cp == nil || cp.Forked() {
 		return true, nil
 	}
 	switch link, since := u.w.live.liveness(s.CPID, u.now); link {
 	case ledger.Online:
-		return false, &refusal{refusedOnline, "session " + string(s.ID) + " is running and its charging point is heard; stop it instead"}
+		return false, &refusal{refusedOnline, "session " + string(s.ID) + " is running and its charging point is online; stop it instead"}
 	case ledger.Unknown:
 		return false, &refusal{refusedStale, "whether the charging point is there has not been known since " + since.String() +
-			", because the way to all of them is down; settle the session when that works again"}
+			", because the connection to all of them is down; settle the session when it is up again"}
 	case ledger.Offline:
 	}
 	return true, nil
@@ -231,13 +239,13 @@ func (u *unit) silent(s *ledger.Session) (bool, *refusal) {
 func (u *unit) explain(gap int64, words string) *refusal {
 	h, ok := lookUp(u, func() (ledger.Gap, bool, error) { return u.w.store.Gap(u.ctx, gap) })
 	if !ok {
-		return &refusal{refusedGap, fmt.Sprintf("no hole %d", gap)}
+		return &refusal{refusedGap, fmt.Sprintf("no gap %d", gap)}
 	}
 	return u.applyTo(h.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.ExplainGap(cp, h.ID, words) })
 }
 
-// refusedByFence refuses what a Central may not do that only watches; orders judges by
-// itself what it is asked.
+// refusedByFence refuses requests that change the ledger while this Central is
+// fenced. Package orders refuses its own.
 func (u *unit) refusedByFence(op Op) *refusal {
 	switch op.(type) {
 	case Order, Lift:
@@ -250,6 +258,7 @@ func (u *unit) refusedByFence(op Op) *refusal {
 	return &refusal{orders.RefusedFenced, "another Central took over; this one only watches"}
 }
 
+// applyTo changes a charging point by fn, and notifies orders of the changes.
 func (u *unit) applyTo(id charge.CPID, fn func(*ledger.CP) ([]ledger.Change, error)) *refusal {
 	cp := u.w.cps[id]
 	if cp == nil {
@@ -266,7 +275,7 @@ func (u *unit) applyTo(id charge.CPID, fn func(*ledger.CP) ([]ledger.Change, err
 	return nil
 }
 
-// order gives an Ask to orders, which answers with exactly one Reply.
+// order passes a request to package orders, which returns exactly one Reply.
 func (u *unit) order(a orders.OperatorRequest) (r orders.Reply) {
 	u.operatorReply = &r
 	u.stepOrders(orders.OperatorRequestReceived{Now: u.moment(), Request: a})
@@ -274,7 +283,8 @@ func (u *unit) order(a orders.OperatorRequest) (r orders.Reply) {
 	return r
 }
 
-// pointsConcerned is how many charging points a wish of availability is about.
+// pointsConcerned returns how many charging points a request for availability
+// is about; 0 if the changed charging points are to be counted.
 func (u *unit) pointsConcerned(a orders.OperatorRequest) int {
 	if av, ok := a.(orders.OperatorAvailability); ok && av.CPID == "" {
 		return len(u.w.cps)

@@ -11,9 +11,11 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Pulse says each second that this Central lives and how far each session is,
-// looks who fell silent or came back, and which part cannot do its work. It ends with ctx. It runs beside the
-// writer, so that a locked database does not silence it.
+// Pulse publishes, once per second, this Central's heartbeat and the progress
+// of each running session. It checks which charging points became silent or are
+// back, and which parts cannot do their work, and enqueues that for the writer.
+// It runs beside the writer until ctx ends, so that a locked database does not
+// stop the heartbeats: other Centrals would take over.
 func (w *Writer) Pulse(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -48,12 +50,14 @@ func (w *Writer) sendHeartbeat(now charge.Time) {
 	m := wire.CentralAlive{V: wire.Version, Central: w.live.self(), At: now}
 	raw, err := m.Encode()
 	if err != nil {
-		w.log.Error("sign of life cannot be encoded", slog.String("err", err.Error()))
+		w.log.Error("heartbeat cannot be encoded", slog.String("err", err.Error()))
 		return
 	}
 	w.out.Heartbeat(raw)
 }
 
+// sendProgress publishes the energy and the provisional cost of each running
+// session with fresh telemetry. Progress is never stored and may be lost.
 func (w *Writer) sendProgress(now charge.Time) {
 	for _, s := range w.live.runningSessions(now) {
 		e := wire.CentralEvent{
@@ -71,12 +75,14 @@ func (w *Writer) sendProgress(now charge.Time) {
 	}
 }
 
+// runningSession is a connector with an open session.
 type runningSession struct {
 	cp charge.CPID
 	k  Connector
 }
 
-// runningSessions are the sessions with telemetry that is fresh.
+// runningSessions returns the open sessions whose charging point has sent
+// telemetry within staleAfter.
 func (l *Live) runningSessions(now charge.Time) []runningSession {
 	l.mu.Lock()
 	defer l.mu.Unlock()

@@ -10,40 +10,63 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Tx is one transaction of the database. The first error of a method ends it.
+// Tx is one transaction of the database. All methods add rows to it; none
+// commits. The first error rolls the transaction back, so later errors of the
+// same transaction mean nothing.
 type Tx interface {
 	Ledger(changes []ledger.Change) error
 	Orders(effects []orders.Effect) error
 	Record(in ledger.Input, hash string, receivedAt charge.Time) error
+	// Forked keeps a record of a quarantined identity, which is not applied.
 	Forked(in ledger.Input, hash string, receivedAt charge.Time) error
+	// DeadLetter keeps a Kafka record that cannot be used. fresh is false if
+	// the database has it already.
 	DeadLetter(topic string, partition int, offset int64, crc uint32, key, reason string, at charge.Time) (fresh bool, err error)
 	Outbox(topic, key string, headers map[string]string, value []byte, at charge.Time) error
 	OutboxSent(ids []int64) error
 	Offset(topic string, partition int, next int64, crc uint32) error
+	// Count adds n to a counter that lives as long as the database.
 	Count(name string, n int64) error
 	Epoch(e charge.Epoch, at charge.Time) error
 	Tariff(t ledger.Tariff, at charge.Time) error
+	// ForgetRequests deletes at most limit answers to drivers from before the
+	// given time, and reports whether there are more.
 	ForgetRequests(before charge.Time, limit int) (more bool, err error)
 	Reply(key string, request, reply []byte, at charge.Time) error
+	// ForgetReplies deletes at most limit answers to operators' keys from
+	// before the given time, and reports whether there are more.
 	ForgetReplies(before, now charge.Time, limit int) (more bool, err error)
+	// Aged stores how far the retention clock has advanced; see
+	// Writer.advanceRetention.
 	Aged(at charge.Time) error
+	// Prune deletes at most limit raw records, ended commands and dead letters
+	// from before the given time, and reports whether there are more.
 	Prune(before charge.Time, limit int) (more bool, err error)
+	// BridgeDead stores how many dead letters one run of a bridge has reported.
 	BridgeDead(bridge string, started charge.Time, n int64, at charge.Time) error
 }
 
-// Store is the database as the writer needs it. Look-ups see the last commit.
+// Store is the database as the writer needs it. Look-ups read the last commit,
+// not the transaction being built; unit puts its own rows over them.
 type Store interface {
 	Write(ctx context.Context, fn func(Tx) error) error
+	// Recent loads charging points, all of them if no ids are given, each with
+	// its last keep journals.
 	Recent(ctx context.Context, keep int, ids ...charge.CPID) (map[charge.CPID]*ledger.CP, error)
 	Journal(ctx context.Context, cp charge.CPID, id charge.JournalID) (ledger.Journal, bool, error)
+	// JournalEnding finds the journal whose last record has the given hash.
 	JournalEnding(ctx context.Context, cp charge.CPID, hash string) (charge.JournalID, bool, error)
 	LoadOrders(ctx context.Context, st *orders.State) error
 	Session(ctx context.Context, id charge.SessionID) (ledger.Session, bool, error)
 	Ticket(ctx context.Context, id string) (ledger.Ticket, bool, error)
+	// HashOf and PrevOf return the hash of a record, and the hash of the record
+	// before it in its chain.
 	HashOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)
 	PrevOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)
 	Request(ctx context.Context, k orders.RequestKey) (orders.Request, bool, error)
 	Reservation(ctx context.Context, id charge.ReservationID) (orders.Reservation, bool, error)
+	// Billed finds a session whose ticket has energy between two registers of
+	// one meter.
 	Billed(ctx context.Context, cp charge.CPID, k charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool, error)
 	FindCommand(ctx context.Context, id charge.CommandID) (orders.Command, bool, error)
 	Reply(ctx context.Context, key string) (request, reply []byte, ok bool, err error)
@@ -57,71 +80,96 @@ type Store interface {
 	LastAlarm(ctx context.Context) (ledger.Alarm, bool, error)
 	OpenAlarm(ctx context.Context, id string) (ledger.Alarm, bool, error)
 	BridgeDead(ctx context.Context, bridge string, started charge.Time) (int64, error)
+	// Lost counts records that can never come, Twice the open alarms about
+	// energy that is on two tickets.
 	Lost(ctx context.Context) (int64, error)
 	Twice(ctx context.Context) (int64, error)
-	// Trouble says in words why a transaction failed, and what is to be done about
-	// it; both are empty for an error that is not the database's.
+	// Trouble explains why a transaction failed and what to do about it. Both
+	// results are empty if the error is not the database's.
 	Trouble(err error) (words string, r Remedy)
 }
 
-// Remedy says what is to be done about a transaction that failed.
+// Remedy is what to do about a transaction that failed.
 type Remedy string
 
 // The remedies of an error of the database.
 const (
-	RemedyRow  Remedy = "row"  // it refuses a row: leave that row out
-	RemedyWait Remedy = "wait" // it can heal without a restart: retry
-	RemedyStop Remedy = "stop" // it is damaged: write nothing more, and move no offset
+	RemedyRow  Remedy = "row"  // the database refuses a row: leave that row out
+	RemedyWait Remedy = "wait" // the fault can end without a restart: retry
+	RemedyStop Remedy = "stop" // the database is damaged: write nothing more, and move no offset
 )
 
-// Sender says things on Kafka that may be lost. by is the epoch of this Central
-// itself, by which other Centrals judge; in value is the one for the charging
-// point. Its methods never wait; what
-// is newer replaces what was not sent yet.
+// Sender publishes messages on Kafka that may be lost, because they are
+// repeated or replaced by newer ones. Its methods never block; a newer message
+// replaces an older one of the same kind and subject that is not sent yet.
+//
+// The parameter by is the epoch of this Central itself: other Centrals read it
+// from a header to decide which of them is fenced. The epoch inside value is
+// the one for that charging point: the same, plus the charging point's lead
+// (ADR 0011).
 type Sender interface {
-	// Ack sends the latest acknowledgement of a charging point.
+	// Ack publishes the latest acknowledgement for a charging point.
 	Ack(by charge.Epoch, cp charge.CPID, value []byte)
-	// Command sends a command; sent is called, from any goroutine, when Kafka has
-	// it.
+	// Command publishes a command. sent is called, from any goroutine, when
+	// Kafka has it; it is not called if the command is dropped.
 	Command(by charge.Epoch, cp charge.CPID, id charge.CommandID, value []byte, sent func())
-	// Progress sends how far a session is.
+	// Progress publishes the energy and cost so far of a running session.
 	Progress(key string, id charge.SessionID, value []byte)
-	// Heartbeat says that this Central lives.
+	// Heartbeat publishes that this Central is alive.
 	Heartbeat(value []byte)
 }
 
-// Topics names the Kafka topics that ingest knows.
+// Topics are the names of the Kafka topics that ingest reads or writes.
 type Topics struct {
 	Events, Telemetry, Monitor, Commands, Drivers, Central, DeadLetters string
 }
 
-// Config holds what can be different.
+// Config is the configuration of a Writer.
 type Config struct {
-	Topics      Topics
-	Orders      orders.Config
-	Default     ledger.Tariff // present prices, written down at the start; also of a session that names no known version
-	Admit       bool          // charging points are admitted as they appear
-	SilentAfter time.Duration // how long a charging point may be silent during a session before that is an alarm; default 5 min
-	Takeover    bool          // do not wait for another Central to fall silent
-	KeepAnswers time.Duration // how long an answer to a message_id is kept: as long as the topic
-	Keep        time.Duration // how long bytes of records, ended commands and dead letters are kept; 0: for ever
-	IDs         func() string // makes new ids, each greater than none before; must be safe for one goroutine
-	Run         string        // of the epoch: 16 random hex digits, new for each start of the process
-	Hooks       Hooks
+	Topics Topics
+	Orders orders.Config
+	// Default has the present prices. It is stored at the start, and prices
+	// sessions that name no known tariff version.
+	Default ledger.Tariff
+	// Admit admits each new charging point. Otherwise an operator has to.
+	Admit bool
+	// SilentAfter is how long a charging point may be silent during a session
+	// before an alarm is raised; 0 means 5 min.
+	SilentAfter time.Duration
+	// Takeover lifts a fence at the start. Package app then does not wait until
+	// another Central is silent.
+	Takeover bool
+	// KeepAnswers is how long the answer to a driver's message_id is kept. It
+	// must not be shorter than the retention of the topic: otherwise a request
+	// could be read again after its answer is gone.
+	KeepAnswers time.Duration
+	// Keep is how long raw records, ended commands and dead letters are kept; 0
+	// means for ever.
+	Keep time.Duration
+	// IDs returns new ids, each greater than all before it. Only one goroutine
+	// calls it.
+	IDs func() string
+	// Run is the second part of the epoch: 16 random hex digits, new for each
+	// start of the process.
+	Run   string
+	Hooks Hooks
 }
 
-// Hooks is told how the writer fares. Each of its functions may be nil, and
-// must not wait.
+// Hooks receive measurements from the writer, for metrics and health. Each may
+// be nil. None may block: they are called on the goroutines of the two loops.
 type Hooks struct {
-	// Iterated is called at each turn of the writer, at least each second while it
-	// does not hang, and Pulsed at each of its pulse.
+	// Iterated is called in each iteration of the writer's loop, Pulsed in each
+	// iteration of Pulse. Both are called at least once per second unless the
+	// loop hangs.
 	Iterated, Pulsed func()
-	// Committed is told how long each transaction took.
+	// Committed receives the duration of each transaction, failed ones
+	// included.
 	Committed func(time.Duration)
-	// RecordAge is told of each record that was committed how long ago its charging
-	// point wrote it, if its clock can be trusted.
+	// RecordAge receives, for each committed record whose charging point has a
+	// synced clock, the time between the charging point's timestamp and the
+	// commit.
 	RecordAge func(time.Duration)
-	// CommandEnded is told of each command that has ended, and how.
+	// CommandEnded receives each command that has reached a final state.
 	CommandEnded func(kind wire.CommandType, how orders.CommandState)
 }
 
@@ -143,24 +191,30 @@ func (w *Hooks) setDefaults() {
 	}
 }
 
-// iterateEvery is how often the writer turns at least.
+// iterateEvery is the longest time between two iterations of an idle loop, so
+// that a watchdog can distinguish idle from hung.
 const iterateEvery = time.Second
 
-// KafkaRecord is one Kafka record.
+// KafkaRecord is one record of a Kafka topic, before it is decoded.
 type KafkaRecord struct {
-	Topic       string
-	Partition   int
-	Offset      int64
-	CRC         uint32 // fingerprint of key and value
-	Key         string
-	Value       []byte
-	Kind        string      // of its header kind; "" when there is none
-	ReceivedAt  charge.Time // when the bridge received it, or when Kafka did
-	NotBefore   charge.Time // it came into Kafka after this, by the clock here; zero: not known
-	BeforeStart bool        // it was in the log before this life of Central began
+	Topic     string
+	Partition int
+	Offset    int64
+	CRC       uint32 // fingerprint of key and value
+	Key       string
+	Value     []byte
+	Kind      string // the value of header "kind"; "" without one
+	// ReceivedAt is when the bridge received the message, or when Kafka did.
+	ReceivedAt charge.Time
+	// NotBefore is a time by this machine's clock after which the record came
+	// into Kafka; 0 if unknown.
+	NotBefore charge.Time
+	// BeforeStart marks records that were in the log before this run of Central
+	// began.
+	BeforeStart bool
 }
 
-// Counters of the database; they live as long as it.
+// Names of counters in the database. They live as long as it.
 const (
 	countApplied           = "applied"
 	countDuplicates        = "duplicates"
@@ -176,9 +230,9 @@ const (
 // Counters of drivers' messages, for Live.Counter.
 const (
 	CountRequests = "driver_requests"  // all of them
-	CountRefused  = "driver_requests_" // and one of orders.Refusals: those that could not be used
+	CountRefused  = "driver_requests_" // plus one of orders.Refusals: those refused with that reason
 )
 
-// Bounds of one transaction. Nothing waits for a batch to fill: what is there
-// is taken, so more is taken at once the more there is to do.
+// maxBatch is the most inputs of one transaction. Nothing waits for a batch to
+// fill, so batches grow with the load.
 const maxBatch = 2000

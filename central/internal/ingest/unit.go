@@ -15,53 +15,62 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// unit is one transaction in the making: the rows, each once, and what is to
-// leave after the commit. Look-ups see the rows of the unit over the database.
+// unit collects one transaction: its rows, each once, and what to publish after
+// the commit. Look-ups find the rows of the unit before those of the database.
 type unit struct {
 	w   *Writer
 	ctx context.Context //nolint:containedctx // lives only as long as the step that makes the unit
 	now charge.Time
 	env ledger.Env
-	cp  charge.CPID // whose record is being applied, for env.HashOf and env.Journal
-	err error       // a look-up failed: nothing of the unit may be used
+	// cp is the charging point whose record is being applied; the look-ups that
+	// env has for package ledger are about it.
+	cp charge.CPID
+	// err is the first error of a look-up. If it is not nil, nothing of the
+	// unit may be committed.
+	err error
 
+	// changes are rows of the ledger, effects rows of orders. Each has an index
+	// by the row's key, so that a later version of a row replaces the earlier
+	// one.
 	changes      []ledger.Change
 	changeIndex  map[rowKey]int
 	effects      []orders.Effect
 	effectIndex  map[rowKey]int
 	records      []storedRecord
-	links        map[recordKey]chainLink // of records
-	tickets      []ledger.Ticket
+	links        map[recordKey]chainLink // hash and previous hash of records of this unit
+	tickets      []ledger.Ticket         // of changes, for billed
 	forked       []storedRecord
 	deadLetters  []deadLetterIn
-	offsets      map[partitionKey]offsetIn
+	offsets      map[partitionKey]offsetIn // the last record read of each partition
 	counts       map[string]int64
-	outboxSent   []int64
-	savedReplies map[string]savedReply // answers to keep, by key
-	// bridgeDeadLetters is how many dead letters of each run of a bridge are known now,
-	// and bridgeCounted how many of them are new.
+	outboxSent   []int64               // rows of the outbox to delete
+	savedReplies map[string]savedReply // by idempotency key
+	// bridgeDeadLetters is how many dead letters of each run of a bridge are
+	// known now, newBridgeDeadLetters how many of them were not known before.
 	bridgeDeadLetters    map[bridgeRun]int64
 	newBridgeDeadLetters int64
 
-	retentionNow  charge.Time // up to when time has passed for what is kept for a while
-	repliesBefore charge.Time
-	pruneBefore   charge.Time
-	cleanupMore   bool // there is more to forget or to prune at once
+	retentionNow  charge.Time // see Writer.advanceRetention
+	answersBefore charge.Time // delete answers to drivers from before, and old replies; 0: delete none
+	pruneBefore   charge.Time // delete raw records, commands and dead letters from before; 0: delete none
+	cleanupMore   bool        // set by write: there are more rows to delete
 
 	acks           []pendingAck
 	commands       []wire.Command
 	centralEvents  []wire.CentralEvent
-	sendReplies    []func()
-	operatorReply  *orders.Reply // where the answer to the operator who is served goes
+	sendReplies    []func()      // to operators
+	operatorReply  *orders.Reply // receives the orders.Reply of the operator's request being executed
 	facts          []Fact
-	booksChanged   bool // a hole or an alarm changed
-	fenceEvaluated bool // it was judged who is fenced
-	touched        map[charge.CPID]struct{}
+	booksChanged   bool                     // a gap or an alarm changed
+	fenceEvaluated bool                     // package orders decided whether this Central is fenced
+	touched        map[charge.CPID]struct{} // charging points changed in memory; "": all, by a desired state of the network
 }
 
+// rowKey identifies a row among the rows of a unit. kind is one letter per
+// table; the other fields are its primary key.
 type rowKey struct {
 	kind    byte
-	cp, id  string // cp: of a request its driver
+	cp, id  string // cp is the username of a request
 	connect charge.ConnectorID
 }
 
@@ -71,7 +80,7 @@ type recordKey struct {
 	seq charge.Seq
 }
 
-// chainLink is a record's place in the chain.
+// chainLink is the place of a record in the hash chain of its journal.
 type chainLink struct{ hash, prev string }
 
 type partitionKey struct {
@@ -79,17 +88,21 @@ type partitionKey struct {
 	partition int
 }
 
+// storedRecord is a record to be stored with its bytes.
 type storedRecord struct {
 	in   ledger.Input
 	hash string
 	at   charge.Time
 }
 
+// pendingAck is a journal to be acknowledged to its charging point.
 type pendingAck struct {
 	cp      charge.CPID
 	journal charge.JournalID
 }
 
+// newUnit returns an empty unit. Its clock stands still: every row of the
+// transaction has the same time.
 func (w *Writer) newUnit(ctx context.Context) *unit {
 	u := &unit{
 		w: w, ctx: ctx, now: w.now(),
@@ -110,12 +123,15 @@ func (w *Writer) newUnit(ctx context.Context) *unit {
 
 func (u *unit) moment() orders.Now { return orders.Now{At: u.now, IDs: u.w.cfg.IDs} }
 
-// markRead notes that a Kafka record was taken in.
+// markRead moves the offset of a partition behind a record. A unit has records
+// of a partition in the order of their offsets, so the last one counts.
 func (u *unit) markRead(d KafkaRecord) {
 	k := partitionKey{d.Topic, d.Partition}
 	u.offsets[k] = offsetIn{d}
 }
 
+// touchPoint returns a charging point to be changed, a new one if it is
+// unknown.
 func (u *unit) touchPoint(id charge.CPID) *ledger.CP {
 	cp := u.w.cps[id]
 	if cp == nil {
@@ -127,6 +143,10 @@ func (u *unit) touchPoint(id charge.CPID) *ledger.CP {
 	return cp
 }
 
+// applyRecord applies a journal record to its charging point, and then to
+// orders, for which the outcome can fulfil a desired state. Every record is
+// acknowledged, duplicates too: an agent repeats a record only if it missed the
+// acknowledgement.
 func (u *unit) applyRecord(in recordIn) {
 	u.markRead(in.d)
 	r := &in.in.Record
@@ -156,6 +176,8 @@ func (u *unit) applyRecord(in recordIn) {
 	u.stepOrders(orders.RecordReceived{Now: u.moment(), CPID: r.CPID, Record: *r, Outcome: out, Changes: changes})
 }
 
+// applyPresence applies a presence. It names the agent's position, which is
+// acknowledged, so that an agent learns after each connect where to continue.
 func (u *unit) applyPresence(in presenceIn) {
 	u.markRead(in.d)
 	cp := u.touchPoint(in.cp)
@@ -167,6 +189,8 @@ func (u *unit) applyPresence(in presenceIn) {
 	u.stepOrders(orders.PresenceReceived{Now: u.moment(), CPID: in.cp, NewBoot: out.NewBoot, Changes: changes})
 }
 
+// applyDriver passes a driver's message to orders, with the answer it had
+// before, if any.
 func (u *unit) applyDriver(in driverIn) {
 	crashpoint.At(crashpoint.Requested)
 	u.markRead(in.d)
@@ -178,7 +202,8 @@ func (u *unit) applyDriver(in driverIn) {
 	u.stepOrders(e)
 }
 
-// addDeadLetter writes down what cannot be used, raw, for the operator.
+// addDeadLetter stores a record that cannot be used, with its bytes, and raises
+// an alarm if it is an event of a charging point: its journal stops there.
 func (u *unit) addDeadLetter(d KafkaRecord, reason string) {
 	u.markRead(d)
 	u.deadLetters = append(u.deadLetters, deadLetterIn{d, reason})
@@ -193,18 +218,20 @@ func (u *unit) addDeadLetter(d KafkaRecord, reason string) {
 	}
 }
 
-// Alarms of Central itself, beside those of the ledger.
+// Kinds of alarms that Central raises itself, beside those of package ledger.
 const (
 	alarmDeadLetter ledger.AlarmKind = "dead_letter"
 	alarmEpoch      ledger.AlarmKind = "epoch_not_believed"
-	// AlarmDatabase says that the database is damaged: nothing more is written.
+	// AlarmDatabase is raised if the database is damaged: nothing more is
+	// written.
 	AlarmDatabase ledger.AlarmKind = "database_damaged"
-	// alarmPart is raised while a part cannot do its work, and taken back by itself.
+	// alarmPart is raised while a part cannot do its work, and cleared when it
+	// can.
 	alarmPart ledger.AlarmKind = "part_down"
 )
 
-// addChanges takes changes of the ledger as rows; a later one of the same row
-// replaces the earlier.
+// addChanges adds changes of the ledger as rows; a later change of the same row
+// replaces the earlier one.
 func (u *unit) addChanges(changes []ledger.Change) {
 	for _, c := range changes {
 		if f, ok := c.(ledger.BootDeleted); ok {
@@ -225,8 +252,9 @@ func (u *unit) addChanges(changes []ledger.Change) {
 	}
 }
 
-// forgetBoot drops rows of a boot that is deleted, so that none of them is taken
-// for the place of a row that comes behind it, when the boot is back.
+// forgetBoot drops the rows of a boot that is deleted. Otherwise a row of that
+// boot, if it comes back within the unit, would replace one before the
+// deletion.
 func (u *unit) forgetBoot(f ledger.BootDeleted) {
 	if len(u.changes) == 0 {
 		return
@@ -241,6 +269,8 @@ func (u *unit) forgetBoot(f ledger.BootDeleted) {
 	}
 }
 
+// keyOfChange returns the key of a change's row; kind 0 if each change adds a
+// row.
 func keyOfChange(c ledger.Change) rowKey {
 	switch c := c.(type) {
 	case ledger.PointChanged:
@@ -262,7 +292,8 @@ func keyOfChange(c ledger.Change) rowKey {
 	return rowKey{}
 }
 
-// stepOrders gives an event to orders and takes its effects.
+// stepOrders passes an event to orders and collects the effects: rows, commands
+// and events for drivers.
 func (u *unit) stepOrders(e orders.Event) {
 	for _, f := range orders.Step(u.w.orders, u, e) {
 		switch f := f.(type) {
@@ -296,6 +327,8 @@ func (u *unit) stepOrders(e orders.Event) {
 	}
 }
 
+// saveEffect adds an effect of orders as a row; a later effect of the same row
+// replaces the earlier one.
 func (u *unit) saveEffect(k rowKey, e orders.Effect) {
 	if i, ok := u.effectIndex[k]; ok {
 		u.effects[i] = e
@@ -306,13 +339,15 @@ func (u *unit) saveEffect(k rowKey, e orders.Effect) {
 	u.effectFacts(e)
 }
 
-// empty reports whether there is nothing to write.
+// empty reports whether the unit has nothing to write.
 func (u *unit) empty() bool {
 	return len(u.changes)+len(u.effects)+len(u.records)+len(u.forked)+len(u.deadLetters)+len(u.offsets)+len(u.counts)+
-		len(u.outboxSent)+len(u.centralEvents)+len(u.savedReplies)+len(u.bridgeDeadLetters) == 0 && u.repliesBefore == 0
+		len(u.outboxSent)+len(u.centralEvents)+len(u.savedReplies)+len(u.bridgeDeadLetters) == 0 && u.answersBefore == 0
 }
 
-// write is the transaction.
+// write adds all rows to a transaction. All errors are joined: the first one
+// fails the transaction. It also sets the counters of new dead letters, and
+// cleanupMore.
 func (u *unit) write(tx Tx) error {
 	errs := []error{tx.Ledger(u.changes)}
 	for i := range u.records {
@@ -346,8 +381,8 @@ func (u *unit) write(tx Tx) error {
 	if len(u.outboxSent) > 0 {
 		errs = append(errs, tx.OutboxSent(u.outboxSent))
 	}
-	if u.repliesBefore > 0 {
-		requests, err1 := tx.ForgetRequests(u.repliesBefore, maxBatch)
+	if u.answersBefore > 0 {
+		requests, err1 := tx.ForgetRequests(u.answersBefore, maxBatch)
 		replies, err2 := tx.ForgetReplies(u.retentionNow.Add(-keepReplies), u.now, maxBatch)
 		u.cleanupMore = requests || replies
 		errs = append(errs, err1, err2, tx.Aged(u.retentionNow))
@@ -372,7 +407,7 @@ func (u *unit) write(tx Tx) error {
 	return errors.Join(errs...)
 }
 
-// reportTo tells who watches what was committed.
+// reportTo passes measurements of the committed unit to the hooks.
 func (u *unit) reportTo(w *Hooks) {
 	now := u.w.now()
 	for i := range u.records {
@@ -387,8 +422,8 @@ func (u *unit) reportTo(w *Hooks) {
 	}
 }
 
-// maxDeadLetter bounds what is copied of a dead letter: brokers are set to
-// messages of 68 KiB.
+// maxDeadLetter bounds the bytes copied to the topic of dead letters. Brokers
+// are configured for messages of 68 KiB.
 const maxDeadLetter = 64 << 10
 
 func (u *unit) writeDeadLetter(tx Tx, in deadLetterIn) (fresh bool, err error) {
@@ -409,7 +444,7 @@ func cut(s string, n int) string { return s[:min(len(s), n)] }
 func (u *unit) writeCentralEvent(tx Tx, e *wire.CentralEvent) error {
 	raw, err := e.Encode()
 	if err != nil {
-		return inputError{fmt.Errorf("tell %s: %w", e.EventType, err)}
+		return inputError{fmt.Errorf("central event %s: %w", e.EventType, err)}
 	}
 	return tx.Outbox(u.w.cfg.Topics.Central, e.Key(), e.Headers(), raw, u.now)
 }
@@ -441,8 +476,8 @@ func (u *unit) Session(id charge.SessionID) (ledger.Session, bool) {
 	return lookUp(u, func() (ledger.Session, bool, error) { return u.w.store.Session(u.ctx, id) })
 }
 
-// ticket finds a ticket of the unit or of the database. It is asked for settled
-// sessions alone, so a unit is searched rarely.
+// ticket finds a ticket of the unit or of the database. It is called only for
+// settled sessions, so a linear search of the unit is cheap enough.
 func (u *unit) ticket(id string) (ledger.Ticket, bool) {
 	for _, c := range u.changes {
 		if made, ok := c.(ledger.TicketMade); ok && made.Ticket.ID == id {
@@ -506,7 +541,7 @@ func (u *unit) hashOf(j charge.JournalID, seq charge.Seq) (string, bool) {
 	return lookUp(u, func() (string, bool, error) { return u.w.store.HashOf(u.ctx, u.cp, j, seq) })
 }
 
-// billed finds a session of the charging point whose ticket holds energy between
+// billed finds a session of the charging point whose ticket has energy between
 // two registers.
 func (u *unit) billed(id charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool) {
 	for i := range u.tickets {
@@ -524,7 +559,8 @@ func (u *unit) prevOf(j charge.JournalID, seq charge.Seq) (string, bool) {
 	return lookUp(u, func() (string, bool, error) { return u.w.store.PrevOf(u.ctx, u.cp, j, seq) })
 }
 
-// lookUp reads the database. An error is not "unknown": it spoils the unit.
+// lookUp reads the database. An error does not mean "not found": it is kept in
+// u.err and fails the unit.
 func lookUp[T any](u *unit, read func() (T, bool, error)) (T, bool) {
 	v, ok, err := read()
 	if err != nil && u.err == nil {

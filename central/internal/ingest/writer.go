@@ -19,69 +19,85 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Writer is the one owner of the network's state. New starts nothing; Run
-// owns all fields but those below mu, live and the channels.
+// Writer owns the network's state. New starts no goroutine. Run's goroutine
+// owns every field except the channels, live, and what mu guards; the other
+// methods may be called from any goroutine unless their comment restricts it.
 type Writer struct {
-	cfg        Config
-	store      Store
-	out        Sender
-	live       *Live
-	log        *slog.Logger
-	wakeOutbox func() // the outbox has new rows
+	cfg   Config
+	store Store
+	out   Sender
+	live  *Live
+	log   *slog.Logger
+	// wakeOutbox makes the outbox look for new rows. It does not block.
+	wakeOutbox func()
 
-	records      chan []input     // of cp-events and driver-events: taken while active
-	monitor      chan []input     // of monitor-events
-	requests     chan *operatorIn // not buffered: what was sent was taken in
-	stopped      chan struct{}    // closed when Run has ended
-	queuedSignal chan struct{}    // there are notes
+	// records has batches of cp-events, driver-events and central-events. Run
+	// receives from it only while this Central is active, so the readers block
+	// otherwise.
+	records chan []input
+	// monitor has batches of monitor-events, which are read in every state.
+	monitor chan []input
+	// requests has operators' requests. It is not buffered, so a sender knows
+	// that Run has accepted its request.
+	requests     chan *operatorIn
+	stopped      chan struct{} // closed when Run has returned
+	queuedSignal chan struct{} // buffered by 1: queued or joins is not empty
 
-	self    charge.Epoch
+	self charge.Epoch
+	// cps are all charging points, changed by each unit before its commit.
+	// dirty are those whose state in memory may differ from the database,
+	// because a commit failed; orders is nil as long as there are any.
 	cps     map[charge.CPID]*ledger.CP
 	orders  *orders.State
-	dirty   map[charge.CPID]struct{} // whose state in memory is not that of the database; orders is nil while there are any
+	dirty   map[charge.CPID]struct{}
 	tariffs map[charge.TariffVersion]ledger.Tariff
 	pacer   pacer
-	// bridgeDeadLetters is what is committed of the dead letters of some runs of bridges.
+	// bridgeDeadLetters caches how many dead letters are committed for some
+	// runs of bridges.
 	bridgeDeadLetters map[bridgeRun]int64
-	// cleanupAfter is when to look for what is old again; zero: as before.
+	// cleanupAfter is the delay until the next deletion of old rows; 0 leaves
+	// the ticker as it is.
 	cleanupAfter time.Duration
-	// outrank is a higher epoch of the past; this Central takes one above it at
-	// riseAt, unless it is fenced before.
+	// outrank is a higher epoch that an earlier Central wrote. At outrankAt
+	// (zero: never) this Central chooses an epoch above it, unless it is fenced
+	// before.
 	outrank            charge.Epoch
 	outrankAt          time.Time
-	numbers            orders.Numbers // of commands, in this run
-	retentionNow       charge.Time    // see age
-	retentionCheckedAt time.Time      // when it was asked last
+	numbers            orders.Numbers // of commands, counted from 1 in each run
+	retentionNow       charge.Time    // see advanceRetention
+	retentionCheckedAt time.Time      // when retentionNow was advanced last
 
 	mu sync.Mutex
 	// mu guards what follows.
 	queued          []input
-	lastImplausible charge.Epoch   // the last that was not believed
-	joins           []charge.Epoch // what a scout heard: become active, above it
+	lastImplausible charge.Epoch   // of which an alarm was raised last
+	joins           []charge.Epoch // calls of Join not yet handled, with the highest earlier epoch
 }
 
-// New makes a writer over an open store. wake, which must not wait, is called
-// when the outbox has new rows.
+// New returns a writer over an open store. wake is called after commits that
+// add rows to the outbox; it must not block.
 func New(cfg Config, store Store, out Sender, live *Live, wake func(), log *slog.Logger) *Writer {
 	cfg.Hooks.setDefaults()
 	cfg.SilentAfter = cmp.Or(cfg.SilentAfter, 5*time.Minute)
 	return &Writer{
 		cfg: cfg, store: store, out: out, live: live, wakeOutbox: wake, log: log,
 		records: make(chan []input), monitor: make(chan []input), requests: make(chan *operatorIn), stopped: make(chan struct{}),
-		queuedSignal: make(chan struct{}, 1), // one signal stands for all notes
+		queuedSignal: make(chan struct{}, 1), // one signal stands for all that is queued
 		pacer:        newPacer(), numbers: orders.Numbers{}, bridgeDeadLetters: map[bridgeRun]int64{},
 	}
 }
 
 func (w *Writer) now() charge.Time { return w.live.now() }
 
-// maxRecordAge is how long ago a record can have been received: Kafka keeps it so long.
-// A bridge whose clock was behind does not make records old that are to be kept.
+// maxRecordAge bounds how long ago a record can have been received: Kafka keeps
+// records no longer. Without the bound, a bridge whose clock is behind would
+// give its records a date at which they are already due for deletion.
 const maxRecordAge = 35 * 24 * time.Hour
 
-// Submit decodes a batch of one partition and hands it to the writer. It waits
-// until the writer has it, which is before it is committed, or until ctx ends.
-// Records must come in the order of the partition.
+// Submit decodes a batch of records of one partition and passes it to Run. It
+// blocks until Run has accepted the batch, which is before the batch is
+// committed, or until ctx ends. Batches of a partition must come in the order
+// of their offsets. Submit may be called for different partitions concurrently.
 func (w *Writer) Submit(ctx context.Context, batch []KafkaRecord) error {
 	inputs := make([]input, 0, len(batch))
 	to := w.monitor
@@ -103,31 +119,35 @@ func (w *Writer) Submit(ctx context.Context, batch []KafkaRecord) error {
 	}
 }
 
-// OutboxSent says that Kafka has rows of the outbox, which are deleted with the next
-// transaction. It does not wait.
+// OutboxSent reports that Kafka has these rows of the outbox. The next
+// transaction deletes them. It does not block.
 func (w *Writer) OutboxSent(ids []int64) { w.enqueue(outboxSentIn{ids}) }
 
-// enqueue leaves an input for the writer without waiting.
+// enqueue adds an input for Run without blocking. The queue has no bound of its
+// own: senders add at most a few inputs per second, charging point, command and
+// page of the outbox.
 func (w *Writer) enqueue(in input) {
 	w.mu.Lock()
 	w.queued = append(w.queued, in)
 	w.mu.Unlock()
 	select {
 	case w.queuedSignal <- struct{}{}:
-	default: // a signal is already there
+	default: // a signal is pending already
 	}
 }
 
+// drainQueue returns what was enqueued, and the calls of Join, since the last
+// call.
 func (w *Writer) drainQueue() ([]input, []charge.Epoch) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	notes, joins := w.queued, w.joins
+	queued, joins := w.queued, w.joins
 	w.queued, w.joins = nil, nil
-	return notes, joins
+	return queued, joins
 }
 
-// Run owns the state until ctx ends. It returns an error only when the
-// database cannot be read at the start.
+// Run owns the state until ctx ends, which is not an error. It returns an error
+// only if the database cannot be read at the start.
 func (w *Writer) Run(ctx context.Context) error {
 	defer close(w.stopped)
 	if err := w.begin(ctx); err != nil {
@@ -145,10 +165,10 @@ func (w *Writer) Run(ctx context.Context) error {
 	for {
 		inputs := w.nextBatch(ctx, timer.C, cleanup.C, iterate.C)
 		if ctx.Err() != nil {
-			return nil // the end of ctx is the way to end
+			return nil // stopping is not an error
 		}
 		if err := w.commit(ctx, inputs); err != nil {
-			return nil // only the end of ctx ends the trying
+			return nil // commit fails only when ctx ends
 		}
 		if w.cleanupAfter > 0 {
 			cleanup.Reset(w.cleanupAfter)
@@ -160,14 +180,17 @@ func (w *Writer) Run(ctx context.Context) error {
 	}
 }
 
-// How often what is old is looked for, and how long the writer has for others
-// while there is more of it.
+// Old rows are looked for once per cleanupEvery. One transaction deletes at
+// most maxBatch rows; if there are more, the next follows after cleanupPause,
+// so that other inputs are not delayed.
 const (
 	cleanupEvery = time.Minute
 	cleanupPause = 250 * time.Millisecond
 )
 
-// nextBatch waits for something to do and takes all that is there, up to a bound.
+// nextBatch blocks until there is an input or a deadline, and returns all that
+// waits, up to about maxBatch inputs. It returns nil if there is nothing to
+// apply.
 func (w *Writer) nextBatch(ctx context.Context, timer, cleanup, iterate <-chan time.Time) []input {
 	records := w.records
 	if !w.live.Active() {
@@ -184,8 +207,8 @@ func (w *Writer) nextBatch(ctx context.Context, timer, cleanup, iterate <-chan t
 	case a := <-w.requests:
 		all = append(all, a)
 	case <-w.queuedSignal:
-		notes, joins := w.drainQueue()
-		all = append(all, notes...)
+		queued, joins := w.drainQueue()
+		all = append(all, queued...)
 		w.join(ctx, joins)
 	case <-timer:
 		all = append(all, tickIn{})
@@ -195,7 +218,7 @@ func (w *Writer) nextBatch(ctx context.Context, timer, cleanup, iterate <-chan t
 	}
 	w.cfg.Hooks.Iterated()
 	if len(all) == 0 {
-		return nil // joined, or nothing: look again at what may be taken
+		return nil // Active may have changed, and with it which channels are received from
 	}
 	for len(all) < maxBatch {
 		select {
@@ -205,14 +228,15 @@ func (w *Writer) nextBatch(ctx context.Context, timer, cleanup, iterate <-chan t
 			all = append(all, b...)
 		case a := <-w.requests:
 			all = append(all, a)
-		default: // nobody waits any more; what time brings comes with the next batch
+		default: // no sender waits; deadlines come with the next batch
 			return all
 		}
 	}
 	return all
 }
 
-// untilNext is how long nothing is to be done by itself.
+// untilNext returns the time until the next deadline: of orders, of a pending
+// acknowledgement, or of a new epoch.
 func (w *Writer) untilNext(now time.Time) time.Duration {
 	wait := maxSleep
 	if due := w.orders.NextDeadline(); due != 0 {
@@ -224,13 +248,15 @@ func (w *Writer) untilNext(now time.Time) time.Duration {
 	return max(wait, minSleep)
 }
 
-// maxSleep is how long the writer rests though nothing is due: its clock may be
-// set back meanwhile, and what is due by then would be days away.
+// maxSleep bounds untilNext. Deadlines of orders are wall-clock times; if the
+// clock is set back while the writer sleeps, a timer set before would be days
+// too late.
 const maxSleep = time.Minute
 
-// minSleep keeps a deadline that nothing moves from turning the loop hot.
+// minSleep keeps a deadline that stays due from busy-looping the writer.
 const minSleep = 10 * time.Millisecond
 
+// earlier returns the earlier of two times; zero means never.
 func earlier(a, b time.Time) time.Time {
 	if a.IsZero() || !b.IsZero() && b.Before(a) {
 		return b
@@ -238,14 +264,17 @@ func earlier(a, b time.Time) time.Time {
 	return a
 }
 
-// Waits between attempts while the database cannot be written.
+// firstWait and lastWait are the first and the longest wait between attempts to
+// write; the wait doubles after each attempt.
 const (
 	firstWait = 50 * time.Millisecond
 	lastWait  = time.Second
 )
 
-// commit applies inputs and commits them, whatever it takes. It returns an
-// error only when ctx has ended; nothing of the rest is then committed.
+// commit applies inputs and commits them, with as many attempts as it needs. It
+// returns an error only if ctx has ended; then nothing that is left is
+// committed. Operators' requests are not retried: they are refused with
+// ErrStorage, because the operator waits for the response.
 func (w *Writer) commit(ctx context.Context, inputs []input) error {
 	wait := firstWait
 	for {
@@ -275,9 +304,10 @@ func (w *Writer) commit(ctx context.Context, inputs []input) error {
 	}
 }
 
-// halt writes nothing more until ctx ends, which it returns: the database is
-// damaged, so a record that it refuses proves nothing about that record. No
-// offset moves; everything is there when Central starts on a sound database.
+// halt writes nothing more until ctx ends, and returns ctx's error. It is
+// called if the database is damaged: then a refused row proves nothing about
+// its input, so nothing becomes a dead letter. No offset moves, so all inputs
+// are read again by a Central that starts on a sound database.
 func (w *Writer) halt(ctx context.Context, inputs []input, words string, err error) error {
 	w.log.Error("database cannot be used: nothing more is written", slog.String("trouble", words), slog.String("err", err.Error()))
 	w.live.halt(words + " (" + cut(err.Error(), 200) + ")")
@@ -289,16 +319,16 @@ func (w *Writer) halt(ctx context.Context, inputs []input, words string, err err
 	}
 }
 
-// ReadFailed takes an error that somebody else met in reading the database. One
-// that the database cannot heal stops the writer. It does not wait.
+// ReadFailed reports an error of reading the database outside the writer. The
+// writer halts if the error shows damage. It does not block.
 func (w *Writer) ReadFailed(err error) {
 	if _, remedy := w.store.Trouble(err); remedy == RemedyStop {
 		w.enqueue(readFailedIn{err})
 	}
 }
 
-// isolate finds the one input that cannot be written, by halves, and makes it
-// a dead letter.
+// isolate finds the one input that cannot be written, by halving the batch, and
+// replaces it by a dead letter. The other inputs are committed.
 func (w *Writer) isolate(ctx context.Context, inputs []input, cause error) error {
 	if len(inputs) > 1 {
 		half := len(inputs) / 2
@@ -308,17 +338,17 @@ func (w *Writer) isolate(ctx context.Context, inputs []input, cause error) error
 		return w.commit(ctx, inputs[half:])
 	}
 	if len(refuse(inputs, ErrStorage)) == 0 {
-		return w.commit(ctx, nil) // an operator's request: answered
+		return w.commit(ctx, nil) // it was an operator's request, and is answered
 	}
 	in, ok := inputs[0].(fromKafka)
 	if !ok {
-		return w.commit(ctx, nil) // nothing is lost: time, or news of what was sent, comes again
+		return w.commit(ctx, nil) // nothing is lost: timers and confirmations are repeated
 	}
 	return w.commit(ctx, []input{deadLetterIn{in.kafkaRecord(), "could not be written: " + cut(cause.Error(), 300)}})
 }
 
-// waitForRetry passes time while the database cannot be written: operators are
-// refused, everybody else waits.
+// waitForRetry waits for d while the database cannot be written. It refuses
+// operators' requests meanwhile; readers keep waiting in Submit.
 func (w *Writer) waitForRetry(ctx context.Context, d time.Duration, inputs []input) ([]input, error) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
@@ -335,7 +365,8 @@ func (w *Writer) waitForRetry(ctx context.Context, d time.Duration, inputs []inp
 	}
 }
 
-// refuse answers operators that nothing happened and leaves the rest.
+// refuse answers the operators' requests among inputs with err, and returns the
+// other inputs.
 func refuse(inputs []input, err error) []input {
 	var rest []input
 	for _, in := range inputs {
@@ -348,9 +379,10 @@ func refuse(inputs []input, err error) []input {
 	return rest
 }
 
-// tryCommit applies inputs and commits them; without inputs it makes sure that the
-// state is there. When it fails nothing has happened: the state is that of the
-// database.
+// tryCommit makes one attempt to apply and commit inputs. Without inputs it
+// only makes sure that the state is loaded. If it fails, nothing has happened
+// outside, and the changed part of the state is loaded again by the next
+// attempt.
 func (w *Writer) tryCommit(ctx context.Context, inputs []input) error {
 	w.cfg.Hooks.Iterated()
 	if w.orders == nil {
@@ -366,11 +398,11 @@ func (w *Writer) tryCommit(ctx context.Context, inputs []input) error {
 		w.cfg.Hooks.Committed(time.Since(began))
 	}
 	if err != nil {
-		w.orders, w.dirty = nil, u.touched // what is in memory of them is not what is on disk
+		w.orders, w.dirty = nil, u.touched // memory is ahead of the database
 		return err
 	}
 	w.live.setDatabase("")
-	if u.repliesBefore > 0 {
+	if u.answersBefore > 0 {
 		w.cleanupAfter = cleanupEvery
 		if u.cleanupMore {
 			w.cleanupAfter = cleanupPause
@@ -380,7 +412,7 @@ func (w *Writer) tryCommit(ctx context.Context, inputs []input) error {
 	return nil
 }
 
-// inputError is the fault of an input, not of the database.
+// inputError is an error caused by an input, not by the database.
 type inputError struct{ error }
 
 func isInputs(err error) bool {
@@ -388,14 +420,16 @@ func isInputs(err error) bool {
 	return errors.As(err, &in)
 }
 
-// applyAll applies inputs to the state. The pure packages promise not to panic; if
-// they do, the input at fault is isolated like one that cannot be written. After
-// a look-up that failed a panic is no wonder: then that error counts.
+// applyAll applies inputs to the state in memory and collects their rows in u.
+// The pure packages do not panic; should one do so, the panic becomes an
+// inputError and its input is isolated like one that cannot be written. If a
+// look-up failed before, the panic can be its consequence, so the look-up's
+// error is returned.
 func (w *Writer) applyAll(u *unit, inputs []input) (err error) {
 	defer func() {
 		if p := recover(); p != nil {
-			w.log.Error("input broke a rule of the program", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
-			err = inputError{fmt.Errorf("broke a rule of the program: %v", p)}
+			w.log.Error("applying an input panicked", slog.Any("panic", p), slog.String("stack", string(debug.Stack())))
+			err = inputError{fmt.Errorf("applying it panicked: %v", p)}
 			if u.err != nil {
 				err = u.err
 			}
@@ -410,7 +444,9 @@ func (w *Writer) applyAll(u *unit, inputs []input) (err error) {
 	return nil
 }
 
-// afterCommit lets out what the commit allows.
+// afterCommit publishes what the commit of u allows: the live view, replies to
+// operators, the outbox, acknowledgements and commands. The latter two are sent
+// only by an active Central.
 func (w *Writer) afterCommit(u *unit) {
 	if len(u.commands)+len(u.centralEvents) > 0 {
 		crashpoint.At(crashpoint.Ordered)
@@ -425,7 +461,7 @@ func (w *Writer) afterCommit(u *unit) {
 	for id := range u.touched {
 		if cp := w.cps[id]; cp != nil {
 			w.live.show(w.viewOf(cp, u.now))
-		} else if id == "" { // wanted of the whole network
+		} else if id == "" { // a desired state of the whole network changed
 			w.showAll(u.now)
 		}
 	}
@@ -439,7 +475,7 @@ func (w *Writer) afterCommit(u *unit) {
 	if u.fenceEvaluated {
 		w.applyFence()
 	}
-	for _, reply := range u.sendReplies { // who asked sees it when he looks
+	for _, reply := range u.sendReplies { // after the live view, so that an operator finds the effect in it
 		reply()
 	}
 	if !w.live.Active() {
@@ -460,7 +496,7 @@ func (w *Writer) afterCommit(u *unit) {
 	}
 }
 
-// refreshBooks reads the books again when a hole or an alarm changed.
+// refreshBooks reads the totals again if a gap or an alarm changed.
 func (w *Writer) refreshBooks(u *unit) {
 	if !u.booksChanged {
 		return
@@ -470,21 +506,21 @@ func (w *Writer) refreshBooks(u *unit) {
 	last, _, err3 := w.store.LastAlarm(u.ctx)
 	twice, err4 := w.store.Twice(u.ctx)
 	if err := errors.Join(err1, err2, err3, err4); err != nil {
-		w.log.Error("books cannot be read", slog.String("err", err.Error()))
+		w.log.Error("totals cannot be read", slog.String("err", err.Error()))
 		return
 	}
 	w.live.setBooks(lost, alarms, twice, last)
 }
 
-// sendAck acknowledges what is committed of a journal. It runs between
-// transactions only, so that the state is that of the database.
+// sendAck publishes the acknowledgement of a journal. It runs between
+// transactions only, when the state in memory is that of the database.
 func (w *Writer) sendAck(a pendingAck) {
 	cp := w.cps[a.cp]
 	if cp == nil || !w.live.Active() {
 		return
 	}
 	ack, err := w.ackFor(cp, a.journal)
-	if err != nil { // not "unknown", which would send the agent back: it asks again
+	if err != nil { // do not answer "unknown journal": the agent would send all again
 		w.log.Error("acknowledgement cannot be made", slog.String("cp_id", string(a.cp)), slog.String("err", err.Error()))
 		return
 	}
@@ -497,14 +533,14 @@ func (w *Writer) sendAck(a pendingAck) {
 	w.out.Ack(w.self, a.cp, raw)
 }
 
-// keepJournals is how many journals of a charging point stay in memory at
-// least: those of an outage with a few restarts. Others are read when a record
-// names them.
+// keepJournals is how many journals of a charging point are kept in memory, its
+// newest ones. That covers an outage with a few restarts of the agent; older
+// journals are read from the database when a record names them.
 const keepJournals = 8
 
-// reload reads back, after a transaction failed, what it had changed in memory:
-// the charging points that it touched, and what is open of orders. Nothing of it
-// grows with history.
+// reload restores the state after a failed commit: the charging points in
+// dirty, and the open reservations, commands and requests of orders. Its cost
+// does not grow with the history.
 func (w *Writer) reload(ctx context.Context) error {
 	if w.cps == nil {
 		return w.load(ctx)
@@ -519,7 +555,7 @@ func (w *Writer) reload(ctx context.Context) error {
 			if cp := fresh[id]; cp != nil {
 				w.cps[id] = cp
 			} else {
-				delete(w.cps, id) // it was to be made
+				delete(w.cps, id) // the failed unit created it
 			}
 		}
 	}
@@ -531,13 +567,13 @@ func (w *Writer) reload(ctx context.Context) error {
 	return nil
 }
 
-// ackFor is the acknowledgement of a journal, as committed.
+// ackFor returns the acknowledgement of a journal, as committed.
 func (w *Writer) ackFor(cp *ledger.CP, journal charge.JournalID) (wire.Ack, error) {
 	u := unit{w: w, ctx: context.Background(), cp: cp.ID}
 	return ledger.AckFor(cp, &ledger.Env{Journal: u.journal}, journal), u.err
 }
 
-// load reads the state from the database.
+// load reads the whole state from the database.
 func (w *Writer) load(ctx context.Context) error {
 	ctx = context.WithoutCancel(ctx)
 	cps, err := w.store.Recent(ctx, keepJournals)
