@@ -14,17 +14,19 @@ import (
 	"github.com/carga-ev/carga/internal/process"
 )
 
-// operate are the commands that look after a Central and serve nothing.
+// operate returns the commands that maintain a Central's database. None of them
+// serves the page or writes to Kafka, so all but rebuild may run beside a
+// Central.
 func operate(ctx context.Context, load loader, stdout, stderr io.Writer) []*cobra.Command {
 	return []*cobra.Command{
 		backup(ctx, load, stdout), verify(ctx, load, stdout), exportSettings(ctx, load, stdout), rebuild(ctx, load, stdout, stderr),
 	}
 }
 
-// loader reads the configuration at a path.
+// loader loads the configuration file at a path.
 type loader func(path string) (app.Config, error)
 
-// plain makes a command that takes flags and no arguments.
+// plain returns a command that has flags and no arguments.
 func plain(use, short string, run func() error) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short,
@@ -38,11 +40,13 @@ func plain(use, short string, run func() error) *cobra.Command {
 	}
 }
 
+// withConfig adds the flag --config to a command.
 func withConfig(cmd *cobra.Command, path *string) *cobra.Command {
 	cmd.Flags().StringVar(path, "config", "", "configuration `FILE` (YAML); without it the defaults hold")
 	return cmd
 }
 
+// backup copies the database.
 func backup(ctx context.Context, load loader, stdout io.Writer) *cobra.Command {
 	var path, to string
 	cmd := plain("backup", "Copy the database to a new file, while Central runs or not", func() error {
@@ -63,7 +67,7 @@ func backup(ctx context.Context, load loader, stdout io.Writer) *cobra.Command {
 	return withConfig(cmd, &path)
 }
 
-// database is the file that is named, or that of the configuration.
+// database returns the file of flag --db, or else that of the configuration.
 func database(db, path string, load loader) (string, error) {
 	if db != "" {
 		return db, nil
@@ -72,6 +76,7 @@ func database(db, path string, load loader) (string, error) {
 	return cfg.Database.Path, err
 }
 
+// verify checks a database.
 func verify(ctx context.Context, load loader, stdout io.Writer) *cobra.Command {
 	var path, db string
 	cmd := plain("verify", "Check the database against the records in it, while Central runs or not", func() error {
@@ -85,7 +90,8 @@ func verify(ctx context.Context, load loader, stdout io.Writer) *cobra.Command {
 	return withConfig(cmd, &path)
 }
 
-// check shows what is wrong with a database; findings are an error.
+// check verifies a database and prints the report. Findings are an error, so
+// that the exit code shows them.
 func check(ctx context.Context, file string, stdout io.Writer) error {
 	r, err := app.Verify(ctx, file)
 	if err != nil {
@@ -100,9 +106,10 @@ func check(ctx context.Context, file string, stdout io.Writer) error {
 	return nil
 }
 
+// exportSettings prints what a rebuild needs beside Kafka.
 func exportSettings(ctx context.Context, load loader, stdout io.Writer) *cobra.Command {
 	var path, db string
-	cmd := plain("export-settings", "Write what no record tells, for a rebuild: tariffs, admissions, decisions", func() error {
+	cmd := plain("export-settings", "Write what no record contains, for a rebuild: tariffs, admissions, decisions", func() error {
 		file, err := database(db, path, load)
 		if err != nil {
 			return err
@@ -117,13 +124,14 @@ func exportSettings(ctx context.Context, load loader, stdout io.Writer) *cobra.C
 	return withConfig(cmd, &path)
 }
 
-// maxSettings is the largest file of settings, in bytes: far more than those of
-// a large network.
+// maxSettings is the largest file of settings, in bytes: far more than a large
+// network has.
 const maxSettings = 256 << 20
 
+// rebuild creates a database, prints what it has, and verifies it.
 func rebuild(ctx context.Context, load loader, stdout, stderr io.Writer) *cobra.Command {
 	var path, into, file string
-	cmd := plain("rebuild", "Make the database anew from exported settings and all that Kafka holds", func() error {
+	cmd := plain("rebuild", "Create a database from exported settings and all records in Kafka", func() error {
 		if into == "" {
 			return fmt.Errorf("%w: --into FILE is needed", errUsage)
 		}
@@ -142,11 +150,11 @@ func rebuild(ctx context.Context, load loader, stdout, stderr io.Writer) *cobra.
 			return err
 		}
 		var b strings.Builder
-		fmt.Fprintf(&b, "%d records applied, %d were there twice, %d dead letters, %d did not fit, %d of quarantined identities\n",
+		fmt.Fprintf(&b, "%d records applied, %d duplicates, %d dead letters, %d did not fit, %d of quarantined identities\n",
 			sum.Applied, sum.Duplicates, sum.DeadLetters, sum.Mismatched, sum.Forked)
-		fmt.Fprintf(&b, "%d tickets, of which %d are still to be told\n", sum.Tickets, sum.Published)
+		fmt.Fprintf(&b, "%d tickets, of which %d are still to be published\n", sum.Tickets, sum.Published)
 		for _, w := range sum.Waiting {
-			fmt.Fprintf(&b, "the agent must say more: %s\n", w)
+			fmt.Fprintf(&b, "waiting for the agent: %s\n", w)
 		}
 		for _, w := range sum.Unsettled {
 			fmt.Fprintf(&b, "not settled again: %s\n", w)
@@ -157,6 +165,6 @@ func rebuild(ctx context.Context, load loader, stdout, stderr io.Writer) *cobra.
 		return check(ctx, into, stdout)
 	})
 	cmd.Flags().StringVar(&into, "into", "", "the new database `FILE`")
-	cmd.Flags().StringVar(&file, "settings", "", "`FILE` of export-settings; without it prices are those of the configuration, and nobody is admitted but automatically")
+	cmd.Flags().StringVar(&file, "settings", "", "`FILE` of export-settings; without it prices are those of the configuration, and charging points are admitted only automatically")
 	return withConfig(cmd, &path)
 }

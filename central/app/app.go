@@ -24,63 +24,65 @@ import (
 	"github.com/carga-ev/carga/internal/process"
 )
 
-// Breaker cuts and restores parts of the demo from the page.
+// Breaker disconnects and reconnects parts of the demo from the page.
 type Breaker interface {
-	// Cut stops "mqtt", "kafka" or "bridge"; Restore brings it back. An unknown
-	// part is an error.
+	// Cut stops "mqtt", "kafka" or "bridge"; Restore starts it again. An
+	// unknown part is an error.
 	Cut(part string) error
 	Restore(part string) error
 }
 
-// Deps is what Central takes from outside. The zero value of each field is the
-// real thing.
+// Deps is what Central gets from its caller besides its configuration. The zero
+// value of each field stands for the real thing.
 type Deps struct {
 	Log *slog.Logger
-	// Dial reaches Kafka; nil means the network.
+	// Dial connects to Kafka; nil means over the network.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
-	// Listener serves the page in place of http.listen; Run closes it.
+	// Listener serves the page instead of http.listen. Run closes it.
 	Listener net.Listener
-	// Breaker gives the page its buttons that cut parts; nil outside the demo.
+	// Breaker lets the page cut parts; nil outside the demo.
 	Breaker Breaker
-	// Started is told once the page is served.
+	// Started is called once the page is served.
 	Started func(*Central)
 }
 
-// Central is a running Central, for whoever runs it in his own process. Its
-// methods may be called concurrently while Run runs.
+// Central is a running Central, for a caller in the same process. Its methods
+// may be called concurrently while Run runs.
 type Central struct {
 	addr  net.Addr
 	store *store.Store
 	live  *ingest.Live
 }
 
-// Addr is where the page is served.
+// Addr returns the address at which the page is served.
 func (c *Central) Addr() net.Addr { return c.addr }
 
-// Totals are sums over all that the database holds, beside its books.
+// Totals are sums over the whole database, for a caller that compares them with
+// what happened.
 type Totals struct {
 	store.Totals
 	Applied     int64 // journal records in the database
 	Duplicates  int64 // deliveries of records known already
 	DeadLetters int64
-	Lost        int64 // records in holes
+	Lost        int64 // records in gaps
 }
 
-// Totals adds everything up. It reads whole tables.
+// Totals sums up the database. It reads whole tables.
 func (c *Central) Totals(ctx context.Context) (Totals, error) {
 	sums, err := c.store.Totals(ctx, charge.At(time.Now()))
 	b := c.live.Network().Books
 	return Totals{Totals: sums, Applied: b.Applied, Duplicates: b.Duplicates, DeadLetters: b.DeadLetters, Lost: b.Lost}, err
 }
 
-// LedgerHash is ledger.Hash over all that the database holds: it says whether two
-// Centrals know the same. It reads whole tables, and is exact while nothing is
-// written.
+// LedgerHash returns ledger.Hash of the whole database: two Centrals with the
+// same hash know the same. It reads whole tables, and is exact only while
+// nothing is written.
 func (c *Central) LedgerHash(ctx context.Context) (string, error) { return c.store.Hash(ctx) }
 
-// Run is a Central until ctx ends. cfg must have been validated. It returns an
-// error when the database or the address of the page cannot be used, or when a
-// part of it failed for good; the end of ctx is no error.
+// Run runs a Central until ctx ends, which is no error. cfg must have been
+// validated. Run returns an error if the database or the page's address cannot
+// be used, or if a component failed for good. All its goroutines have ended
+// when it returns.
 func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	log := deps.Log
 	if log == nil {
@@ -129,9 +131,9 @@ func closeListener(l net.Listener) error {
 	return l.Close()
 }
 
-// listen opens the address of the page; nil if this machine does not have it
-// yet. Central does its work without its page then. Any other fault ends the
-// start, because nobody but who made it can mend it.
+// listen opens the address of the page. It returns nil if this machine does not
+// have that address yet; then Central works without a page and tries again. Any
+// other error ends the start, because only a changed configuration can fix it.
 func listen(ctx context.Context, cfg Config, given net.Listener, log *slog.Logger) (net.Listener, error) {
 	if given != nil {
 		return given, nil
@@ -147,7 +149,7 @@ func listen(ctx context.Context, cfg Config, given net.Listener, log *slog.Logge
 	return nil, fmt.Errorf("http.listen %s: %w", cfg.HTTP.Listen, err)
 }
 
-// components are the pieces of a Central, wired.
+// components are the parts of a Central, connected to each other.
 type components struct {
 	live     *ingest.Live
 	writer   *ingest.Writer
@@ -158,6 +160,8 @@ type components struct {
 	counters *counters
 }
 
+// newComponents connects the components and starts none of them. The writer and
+// the Kafka side need each other, so the latter gets the writer at the end.
 func newComponents(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*components, error) {
 	c := &components{live: ingest.NewLive(cfg.Tariff.ledger())}
 	c.newWatch(log)
@@ -207,15 +211,15 @@ func writerConfig(cfg Config) ingest.Config {
 	}
 }
 
-// newRun names one start of Central.
+// newRun returns the run part of this start's epoch: 16 random hex digits.
 func newRun() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // it never fails
 	return hex.EncodeToString(b[:])
 }
 
-// run runs all pieces until ctx ends or one fails for good, and returns after
-// all have ended.
+// run runs all components until ctx ends or one of them fails for good. It
+// returns after all of them have ended.
 func (c *components) run(ctx context.Context, page func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
@@ -246,7 +250,7 @@ func (c *components) run(ctx context.Context, page func(context.Context) error) 
 	return nil
 }
 
-// ingestStore is the database as the writer sees it.
+// ingestStore is the database as package ingest needs it.
 type ingestStore struct{ *store.Store }
 
 var _ ingest.Store = ingestStore{}

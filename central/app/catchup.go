@@ -8,15 +8,20 @@ import (
 	"github.com/carga-ev/carga/internal/kafkalink"
 )
 
-// catchUp are partitions that are to be read to the ends that were seen.
+// catchUp waits until partitions have been read up to the end that each of them
+// had when its reader first saw it. Records that are appended later do not
+// count, so the wait ends although Kafka is being written to.
 type catchUp struct {
-	done chan struct{} // closed when all are
+	done chan struct{} // closed when pending is empty
 
-	mu      sync.Mutex
-	pending map[string]struct{} // guarded by mu; those that are not
+	mu sync.Mutex
+	// pending are the partitions that have not reached their end, guarded by
+	// mu.
+	pending map[string]struct{}
 }
 
-// catchUpOf waits until Kafka knows the topics.
+// catchUpOf returns a catchUp of all partitions of some topics. It waits until
+// Kafka has reported how many there are.
 func (l *kafkaIO) catchUpOf(ctx context.Context, topics ...string) (*catchUp, error) {
 	e := &catchUp{done: make(chan struct{}), pending: map[string]struct{}{}}
 	for _, topic := range topics {
@@ -33,7 +38,8 @@ func (l *kafkaIO) catchUpOf(ctx context.Context, topics ...string) (*catchUp, er
 
 func partitionName(topic string, partition int) string { return fmt.Sprintf("%s/%d", topic, partition) }
 
-// partitionDone notes that a partition was read to its end; again means nothing.
+// partitionDone notes that a partition has reached its end. It may be called
+// more than once.
 func (e *catchUp) partitionDone(topic string, partition int) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
@@ -46,14 +52,17 @@ func (e *catchUp) partitionDone(topic string, partition int) {
 	}
 }
 
-// partitionEnd is a partition on its way to the end of its log as this life first saw
-// it. Only the reader of the partition uses it.
+// partitionEnd is the end of one partition as its reader first saw it. Only
+// that reader uses it.
 type partitionEnd struct {
-	end  int64  // -1 until it is seen
-	done func() // called there, more than once too; nil: nobody waits
+	end int64 // -1 until the reader has seen it
+	// done is called when the end is reached, possibly more than once; nil if
+	// there is no catchUp.
+	done func()
 }
 
-// partition follows a partition. Of no ends it only notes where the log ended.
+// partition returns the end of a partition, to be passed to its reader. e may
+// be nil: then the end is only noted.
 func (e *catchUp) partition(topic string, partition int) *partitionEnd {
 	t := &partitionEnd{end: -1}
 	if e != nil {
@@ -62,7 +71,7 @@ func (e *catchUp) partition(topic string, partition int) *partitionEnd {
 	return t
 }
 
-// opened is kafkalink's Opened.
+// opened implements kafkalink.ReaderConfig.Opened.
 func (t *partitionEnd) opened(o kafkalink.Opened) {
 	if t.end < 0 {
 		t.end = o.End
@@ -70,12 +79,13 @@ func (t *partitionEnd) opened(o kafkalink.Opened) {
 	t.processed(o.Next)
 }
 
-// processed says that everything before next was taken.
+// processed notes that every record before next has been processed.
 func (t *partitionEnd) processed(next int64) {
 	if t.done != nil && next >= t.end {
 		t.done()
 	}
 }
 
-// logReplaced says that the log is another one, whose end is still to be seen.
+// logReplaced notes that Kafka's log was replaced by another one, whose end the
+// reader has still to see.
 func (t *partitionEnd) logReplaced() { t.end = -1 }

@@ -40,23 +40,23 @@ type Config struct {
 	Insecure bool `yaml:"insecure"`
 	Log      Log  `yaml:"log"`
 
-	// Takeover does not wait until another Central is silent, and lifts a fence.
-	// It is a word for one start, so it stands on the command line only.
+	// Takeover does not wait until another Central is silent, and lifts a
+	// fence. It is meant for one start, so only the command line can set it.
 	Takeover bool
 }
 
-// HTTP says where the page and the API are served.
+// HTTP is where the page and the API are served.
 type HTTP struct {
 	Listen string `yaml:"listen"`
-	// PublicURL is where browsers reach the page through a reverse proxy, with the
-	// path below which it is served there; empty: at Listen.
+	// PublicURL is where browsers reach the page through a reverse proxy,
+	// including the path under which the proxy serves it; empty: at Listen.
 	PublicURL string `yaml:"public_url"`
-	// TrustedProxies are the addresses of proxies, alone or as ADDRESS/BITS, whose
-	// X-Forwarded-Host and X-Forwarded-Proto are believed.
+	// TrustedProxies are the addresses of proxies, alone or as ADDRESS/BITS,
+	// whose X-Forwarded-Host and X-Forwarded-Proto are trusted.
 	TrustedProxies []string `yaml:"trusted_proxies"`
 }
 
-// publicURL reads PublicURL; nil if it is empty.
+// publicURL parses PublicURL; nil if it is empty.
 func (h *HTTP) publicURL() (*url.URL, error) {
 	if h.PublicURL == "" {
 		return nil, nil
@@ -69,7 +69,7 @@ func (h *HTTP) publicURL() (*url.URL, error) {
 	return u, nil
 }
 
-// proxies reads TrustedProxies; at is the place of the first that is wrong.
+// proxies parses TrustedProxies; at is the index of the first invalid one.
 func (h *HTTP) proxies() (all []netip.Prefix, at int, err error) {
 	for i, s := range h.TrustedProxies {
 		p, err := netip.ParsePrefix(s)
@@ -87,15 +87,15 @@ func (h *HTTP) proxies() (all []netip.Prefix, at int, err error) {
 	return all, 0, nil
 }
 
-// Database says where the state of the network is kept.
+// Database is where the state of the network is kept.
 type Database struct {
 	Path string `yaml:"path"`
-	// Retention is how long the bytes of records, commands that ended and dead
-	// letters are kept. Sessions, tickets, holes and positions are kept for ever.
+	// Retention is how long raw records, ended commands and dead letters are
+	// kept. Sessions, tickets, gaps and positions are kept for ever.
 	Retention time.Duration `yaml:"retention"`
 }
 
-// Kafka says how to reach Kafka, and names its topics.
+// Kafka is how to reach Kafka, and the names of its topics.
 type Kafka struct {
 	kafkalink.Settings
 	Topics Topics `yaml:"topics"`
@@ -112,34 +112,35 @@ type Topics struct {
 	DeadLetters   kafkalink.TopicSettings `yaml:"dead_letters"`
 }
 
-// Network holds the rules of reservations and admission.
+// Network has the rules of reservations and admission.
 type Network struct {
-	// AdmitAutomatically lets every charging point take part as it appears.
+	// AdmitAutomatically admits every charging point when its first record
+	// arrives.
 	AdmitAutomatically bool `yaml:"admit_automatically"`
-	// Drivers are those who may ask; empty means everybody.
+	// Drivers are the usernames that may use the network; empty means all.
 	Drivers []string `yaml:"drivers"`
 	// Reservation is how long a connector is kept for a driver.
 	Reservation time.Duration `yaml:"reservation"`
 	// ReservationsPerDriver is how many a driver may hold at a time.
 	ReservationsPerDriver int `yaml:"reservations_per_driver"`
-	// AskFor is how long each charging point asked for a driver may take.
+	// AskFor is how long each charging point may take to confirm a reservation.
 	AskFor time.Duration `yaml:"ask_for"`
-	// MaxAsked is how many are asked before the driver is refused.
+	// MaxAsked is how many charging points are tried before the driver is
+	// refused.
 	MaxAsked int `yaml:"max_asked"`
-	// StartWait is how long an order to start waits for the plug when there is
-	// no reservation.
+	// StartWait is how long a start without a reservation waits for the plug.
 	StartWait time.Duration `yaml:"start_wait"`
 	// SilentSessionAfter is how long a charging point may be silent during a
-	// session before that is an alarm.
+	// session before an alarm is raised.
 	SilentSessionAfter time.Duration `yaml:"silent_session_after"`
 }
 
-// Tariff is the version of the prices that new reservations and starts name. A
-// version never changes: new prices need a new one.
+// Tariff is the version of the prices for new reservations and starts. A
+// version never changes: new prices need a new version.
 //
-// Each price is given once: as a decimal in the main unit of the currency, or by
-// its older key in whole minor units. One that is not given is 1 main unit for
-// the start and 0.45 per kWh. Prices are texts, so that no float rounds them.
+// Each price is given once: as a decimal in the main unit of the currency, or
+// under its older key in whole minor units. Defaults are 1 main unit per start
+// and 0.45 per kWh. Prices are strings, so that no float rounds them.
 type Tariff struct {
 	Version       string `yaml:"version"`
 	Currency      string `yaml:"currency"`
@@ -154,14 +155,14 @@ const (
 	defaultPerKWh   = "0.45"
 )
 
-// Log says what is logged.
+// Log is what is logged.
 type Log struct {
 	Level string `yaml:"level"`
 }
 
 const day = 24 * time.Hour
 
-// DefaultConfig is a Central beside a Kafka on this machine.
+// DefaultConfig is a Central beside a Kafka on the same machine.
 func DefaultConfig() Config {
 	topic := func(name string, keep time.Duration) kafkalink.TopicSettings {
 		return kafkalink.TopicSettings{Name: name, Partitions: 12, Retention: keep}
@@ -197,6 +198,7 @@ func (k *Kafka) SetPartitions(n int) {
 	}
 }
 
+// all returns the topics with their configuration keys.
 func (t *Topics) all() []kafkalink.KeyedTopic {
 	return []kafkalink.KeyedTopic{
 		{Key: "events", Topic: &t.Events},
@@ -209,8 +211,8 @@ func (t *Topics) all() []kafkalink.KeyedTopic {
 	}
 }
 
-// ledger is the tariff as it prices. Call validate first: a price that cannot be
-// read is 0.
+// ledger returns the tariff for package ledger. Validate first: a price that
+// cannot be parsed is 0.
 func (t *Tariff) ledger() ledger.Tariff {
 	c := money.Currency(t.Currency)
 	fee, _ := price(c, t.StartFee, t.StartFeeCents, defaultStartFee)
@@ -218,13 +220,14 @@ func (t *Tariff) ledger() ledger.Tariff {
 	return ledger.Tariff{Version: charge.TariffVersion(t.Version), StartFee: fee, PerKWh: perKWh, Currency: c}
 }
 
-// priceError says what is wrong with a price, and whether the older key has it.
+// priceError is what is wrong with a price; cents is set if it is the older
+// key's.
 type priceError struct {
 	cents bool
 	want  string
 }
 
-// price reads the one of a price's two keys that is given.
+// price parses the one of a price's two keys that is given, or else otherwise.
 func price(c money.Currency, main, cents, otherwise string) (money.Price, *priceError) {
 	if main != "" && cents != "" {
 		return 0, &priceError{cents: true, want: "is given twice: keep one of the two keys"}
@@ -246,6 +249,7 @@ func price(c money.Currency, main, cents, otherwise string) (money.Price, *price
 	return p, nil
 }
 
+// orders returns the rules for package orders.
 func (c *Config) orders() orders.Config {
 	n := &c.Network
 	o := orders.Config{
@@ -288,7 +292,7 @@ func (c *Config) validateHTTP(p *config.Problems) {
 		return
 	}
 	if !c.Insecure && !loopback.Host(host) {
-		p.Addf("http.listen", "want a loopback address such as 127.0.0.1: there are no accounts yet, so who reaches the page may do everything; insecure: true (or --insecure) allows it")
+		p.Addf("http.listen", "want a loopback address such as 127.0.0.1: there are no accounts yet, so any client that reaches the page may do everything; insecure: true (or --insecure) allows it")
 	}
 }
 
@@ -315,8 +319,8 @@ func (n *Network) validate(p *config.Problems) {
 	}
 }
 
-// maxMinor bounds prices far below where a product with a register overflows, in
-// minor units; enough for currencies whose units are small.
+// maxMinor bounds prices, in minor units, so far that a product with a register
+// never overflows. Currencies with small units need prices of this size.
 const maxMinor = 100_000_000
 
 func (t *Tariff) validate(p *config.Problems) {

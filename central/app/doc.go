@@ -1,7 +1,25 @@
-// Package app wires Central: configuration, the database, the writer, Kafka,
-// the outbox, the page. Run is a whole Central; the program and the one-process
-// network call it alike.
+// Package app connects the components of Central: configuration, the database,
+// the writer (package ingest), Kafka, the outbox, and the page (package web). Run
+// is a whole Central; the program and the one-process network call it alike.
 //
-// Nothing is a condition of starting but the configuration, the database and
-// the address of the page: Kafka may come later, or never.
+// Only the configuration, the database and the address of the page are needed to
+// start. Kafka may come later, or never: until then the page shows the state of
+// the database, and what is being waited for.
+//
+// # Starting
+//
+// A Central must not act while another one does. So it starts in steps
+// (kafkaIO.run): it waits for Kafka; reads the latest records of monitor-events
+// and cp-commands for epochs of other Centrals, and waits until those are silent
+// (waitToJoin); makes the writer active (ingest.Writer.Join); reads its own
+// answers to drivers to their end; and only then reads drivers' requests.
+//
+// # Goroutines
+//
+// components.run starts one goroutine for the writer, its pulse, the outbox, the
+// Kafka side, health and the page each, and the Kafka side one more per partition
+// that is read. If one component fails for good, all are stopped.
+//
+// The adapters in this package (ingestStore, live, operatorAPI, archive) convert
+// between the types of store, ingest and web, which do not import each other.
 package app

@@ -20,15 +20,16 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// stopGrace is how long a stopping Central goes on saying what it began to say.
+// stopGrace is how long a stopping Central goes on writing what is in flight.
 const stopGrace = time.Second
 
-// maxQueued bounds what waits for Kafka of what may be lost.
+// maxQueued bounds the messages that wait for Kafka and may be lost.
 const maxQueued = 20_000
 
-// kafkaIO is Central's way to Kafka. What must not be lost has a producer of its
-// own, fed by the outbox in pages; beside it flow acknowledgements, commands,
-// progress and the signs of life, which may be lost.
+// kafkaIO is Central's connection to Kafka. Messages that must not be lost come
+// from the outbox, page by page, through a producer of their own. The other
+// producer sends what may be lost: acknowledgements, commands, progress and
+// heartbeats. So a queue full of one kind cannot delay the other.
 type kafkaIO struct {
 	cfg    *Config
 	store  *store.Store
@@ -38,14 +39,18 @@ type kafkaIO struct {
 
 	client    *kafkalink.Client
 	keeper    *kafkalink.TopicWatcher
-	durable   *kafkalink.Producer
-	lossy     *kafkalink.Producer
+	durable   *kafkalink.Producer // for the outbox; it retries for ever
+	lossy     *kafkalink.Producer // for the rest; while Kafka is down, newer messages replace older ones
 	watchLoop *health.Loop
 
 	readingMu sync.Mutex
 	// readingMu guards what follows.
-	reading    []*kafkalink.TopicReader // none before this Central is active
-	heartbeats *kafkalink.TopicReader   // of monitor-events, beside the one that waits for the database; nil before
+
+	// reading are the readers of an active Central; none before it is active.
+	reading []*kafkalink.TopicReader
+	// heartbeats is a second reader of monitor-events, which does not wait for
+	// the database; nil before this Central is active.
+	heartbeats *kafkalink.TopicReader
 }
 
 var (
@@ -53,6 +58,7 @@ var (
 	_ outbox.Producer = (*kafkaIO)(nil)
 )
 
+// newKafkaIO returns a connection that is not started.
 func newKafkaIO(cfg Config, dial func(context.Context, string, string) (net.Conn, error), s *store.Store, live *ingest.Live, w *observe.Server, log *slog.Logger) (*kafkaIO, error) {
 	k, t := &cfg.Kafka, &cfg.Kafka.Topics
 	var names []string
@@ -66,7 +72,8 @@ func newKafkaIO(cfg Config, dial func(context.Context, string, string) (net.Conn
 	if l.client, err = kafkalink.NewClient(kafkalink.ClientConfig{Brokers: k.Brokers, ClientID: k.ClientID, Topics: names, Dial: dial}); err != nil {
 		return nil, err
 	}
-	// Whoever comes first makes the topics, also those he only reads.
+	// The program that starts first creates the topics, including those that it
+	// only reads.
 	if l.keeper, err = kafkalink.NewTopicWatcher(l.client, kafkalink.WatcherConfig{Create: all, Tick: w.LoopWithin("kafka_topics", 30*time.Second).Beat, Log: log}); err != nil {
 		return nil, err
 	}
@@ -84,7 +91,8 @@ func newKafkaIO(cfg Config, dial func(context.Context, string, string) (net.Conn
 	return l, err
 }
 
-// run works until ctx ends.
+// run works until ctx ends: it joins, and then reads what an active Central
+// needs.
 func (l *kafkaIO) run(ctx context.Context) error {
 	defer l.client.Close()
 	var running sync.WaitGroup
@@ -120,8 +128,8 @@ func (l *kafkaIO) run(ctx context.Context) error {
 		start(r.Run)
 	}
 	start(heartbeats.Run)
-	// What drivers were answered is known before their requests are read: a
-	// database that was restored from a backup would serve them again.
+	// Read the answers to drivers before their requests: a database restored
+	// from a backup lacks the latest ones, and would serve those requests again.
 	select {
 	case <-answers.done:
 		start(requests.Run)
@@ -130,8 +138,8 @@ func (l *kafkaIO) run(ctx context.Context) error {
 	return nil
 }
 
-// watch shows whether Kafka answers, and what cannot be written or read although
-// it does.
+// watch stores in the live view, once per second and at each change, whether
+// Kafka responds, and what cannot be written or read although it does.
 func (l *kafkaIO) watch(ctx context.Context) {
 	for {
 		_, wake := l.keeper.Topic(l.cfg.Kafka.Topics.Events.Name)
@@ -146,6 +154,7 @@ func (l *kafkaIO) watch(ctx context.Context) {
 	}
 }
 
+// kafkaView returns the state of Kafka for the live view.
 func (l *kafkaIO) kafkaView() ingest.KafkaView {
 	k := l.keeper.State()
 	v := ingest.KafkaView{Up: k.Up, Reason: strings.Join(k.Warnings(), "; ")}
@@ -161,12 +170,12 @@ func (l *kafkaIO) kafkaView() ingest.KafkaView {
 	return v
 }
 
-// troubles are what cannot be written or read although Kafka answers.
+// troubles returns what cannot be written or read although Kafka responds.
 func (l *kafkaIO) troubles(k kafkalink.WatcherState) []kafkalink.Trouble {
 	return kafkalink.Troubles(k, []kafkalink.Stats{l.durable.Stats(), l.lossy.Stats()}, append(l.readerStates(len(l.cfg.Kafka.Topics.all())), l.heartbeatReaders()...))
 }
 
-// unread says which partition is not read now; "" when all are.
+// unread describes the first partition that is not being read; "" if all are.
 func unread(readers []kafkalink.ReaderState) string {
 	for _, r := range readers {
 		if !r.Reading {
@@ -176,8 +185,8 @@ func unread(readers []kafkalink.ReaderState) string {
 	return ""
 }
 
-// heartbeatReaders are the readers of the signs of life; none before this Central is
-// active.
+// heartbeatReaders returns the states of the heartbeats' readers; none before
+// this Central is active.
 func (l *kafkaIO) heartbeatReaders() []kafkalink.ReaderState {
 	l.readingMu.Lock()
 	r := l.heartbeats
@@ -188,8 +197,9 @@ func (l *kafkaIO) heartbeatReaders() []kafkalink.ReaderState {
 	return r.States()
 }
 
-// readers read what the active Central lives on, but for drivers' requests;
-// those that are committed first. said is told of what Central itself said.
+// readers returns the readers of an active Central except that of drivers'
+// requests. Those with committed offsets come first, which readerStates relies
+// on. answers catches up with what Centrals have answered.
 func (l *kafkaIO) readers(ctx context.Context, answers *catchUp) []*kafkalink.TopicReader {
 	t := &l.cfg.Kafka.Topics
 	return []*kafkalink.TopicReader{
@@ -198,13 +208,16 @@ func (l *kafkaIO) readers(ctx context.Context, answers *catchUp) []*kafkalink.To
 	}
 }
 
-// liveReader reads what is said from now on.
+// liveReader returns a reader of the records written from now on. Their offsets
+// are not stored.
 func (l *kafkaIO) liveReader(topic string, handle func(context.Context, kafkalink.Batch) error) *kafkalink.TopicReader {
 	return l.topicReader(topic, func(int) kafkalink.ReaderConfig {
 		return kafkalink.ReaderConfig{Start: kafkalink.FromEnd(), Handle: handle}
 	})
 }
 
+// topicReader returns a reader of all partitions of a topic, with the
+// configuration that config returns for each.
 func (l *kafkaIO) topicReader(topic string, config func(partition int) kafkalink.ReaderConfig) *kafkalink.TopicReader {
 	return kafkalink.NewTopicReader(l.client, l.keeper, topic, func(partition int) kafkalink.ReaderConfig {
 		cfg := config(partition)
@@ -213,8 +226,10 @@ func (l *kafkaIO) topicReader(topic string, config func(partition int) kafkalink
 	})
 }
 
-// committedReader reads a topic from where the database says, into the writer. at, if
-// not nil, is told of each partition once the writer has what was there.
+// committedReader returns a reader that starts at the offset in the database
+// and submits to the writer, which commits the offset with the effect. at, if
+// not nil, catches up with each partition once the writer has accepted its
+// records.
 func (l *kafkaIO) committedReader(ctx context.Context, topic string, at *catchUp) *kafkalink.TopicReader {
 	return l.topicReader(topic, func(partition int) kafkalink.ReaderConfig {
 		t, another := at.partition(topic, partition), false
@@ -232,7 +247,7 @@ func (l *kafkaIO) committedReader(ctx context.Context, topic string, at *catchUp
 			Handle: func(ctx context.Context, b kafkalink.Batch) error {
 				past := t.end
 				if another {
-					past = 0 // nothing of another log is of the past of this one
+					past = 0 // no record of the new log was there before this run
 				}
 				err := l.writer.Submit(ctx, kafkaRecords(b, past))
 				if err == nil {
@@ -244,12 +259,13 @@ func (l *kafkaIO) committedReader(ctx context.Context, topic string, at *catchUp
 	})
 }
 
-// startAt is where a partition is to be read on. A database that cannot be read
-// now makes it begin anew: what is known already has no second effect.
+// startAt returns where to start reading a partition. If the database cannot be
+// read now, that is the first record: records known already have no second
+// effect.
 func (l *kafkaIO) startAt(ctx context.Context, topic string, partition int) kafkalink.Start {
 	next, crc, known, err := l.store.Offset(ctx, topic, partition)
 	if err != nil {
-		l.log.Error("place in Kafka cannot be read, reading from the first record", slog.String("topic", topic), slog.String("err", err.Error()))
+		l.log.Error("stored offset cannot be read, reading from the first record", slog.String("topic", topic), slog.String("err", err.Error()))
 	}
 	if err != nil || !known {
 		return kafkalink.FromFirst()
@@ -257,6 +273,8 @@ func (l *kafkaIO) startAt(ctx context.Context, topic string, partition int) kafk
 	return kafkalink.FromOffset(next, crc)
 }
 
+// kafkaRecords converts a batch. Records below the offset end were in the log
+// before this run began.
 func kafkaRecords(b kafkalink.Batch, end int64) []ingest.KafkaRecord {
 	all := make([]ingest.KafkaRecord, 0, len(b.Messages))
 	for i := range b.Messages {
@@ -273,7 +291,8 @@ func kafkaRecords(b kafkalink.Batch, end int64) []ingest.KafkaRecord {
 	return all
 }
 
-// receivedAt is when the bridge had it, or else Kafka.
+// receivedAt returns when the bridge received a message, or else when Kafka
+// did.
 func receivedAt(m *kafkalink.Message) charge.Time {
 	if h := m.Header(wire.HeaderReceivedAt); h != nil {
 		if at, err := charge.ParseTime(string(h)); err == nil {
@@ -283,6 +302,8 @@ func receivedAt(m *kafkalink.Message) charge.Time {
 	return min(max(charge.At(m.Time), 0), charge.MaxTime)
 }
 
+// telemetry passes telemetry to the live view. It does not pass the writer:
+// nothing of it is stored.
 func (l *kafkaIO) telemetry(_ context.Context, b kafkalink.Batch) error {
 	for i := range b.Messages {
 		l.live.Telemetry(string(b.Messages[i].Key), b.Messages[i].Value)
@@ -290,13 +311,14 @@ func (l *kafkaIO) telemetry(_ context.Context, b kafkalink.Batch) error {
 	return nil
 }
 
-// senderEpoch is the epoch of the Central that wrote a record of cp-commands or
-// monitor-events; zero if none did.
+// senderEpoch returns the epoch of the Central that wrote a record of
+// cp-commands or monitor-events; zero if no Central did.
 func senderEpoch(m *kafkalink.Message) charge.Epoch {
 	return wire.WriterEpoch(string(m.Header(wire.HeaderKind)), m.Header(wire.HeaderCentral), m.Value)
 }
 
-// observe takes what other parts say of themselves, at once.
+// observe passes heartbeats and epochs to the writer at once; see
+// ingest.Writer.ObserveRecord.
 func (l *kafkaIO) observe(_ context.Context, b kafkalink.Batch) error {
 	for i := range b.Messages {
 		m := &b.Messages[i]
@@ -322,9 +344,10 @@ func (l *kafkaIO) Produce(_ context.Context, r outbox.Row, done func()) error {
 	return nil
 }
 
-// sendLossy sends what may be lost, if there is room. While it waits a newer value of
-// the same topic, key and first header takes its place, where only the latest
-// counts.
+// sendLossy queues a message that may be lost, unless the queue is full. A
+// queued message is replaced by a newer one with the same topic, key and first
+// header, in the topics in which only the latest counts. done, if not nil, is
+// called once Kafka has the message.
 func (l *kafkaIO) sendLossy(topic, key string, value []byte, done func(), headers ...kafkalink.Header) {
 	r := kafkalink.Record{Topic: topic, Key: []byte(key), Subject: string(headers[0].Value), Value: value, Headers: headers}
 	if done != nil {
@@ -335,7 +358,7 @@ func (l *kafkaIO) sendLossy(topic, key string, value []byte, done func(), header
 		}
 	}
 	if ok, err := l.lossy.TryEnqueue(r); err != nil || !ok {
-		l.log.Debug("not said: Kafka is away and too much waits", slog.String("topic", topic))
+		l.log.Debug("message dropped: Kafka is down and the queue is full", slog.String("topic", topic))
 	}
 }
 
@@ -346,8 +369,8 @@ func (l *kafkaIO) Ack(by charge.Epoch, cp charge.CPID, value []byte) {
 
 func header(name, is string) kafkalink.Header { return kafkalink.Header{Key: name, Value: []byte(is)} }
 
-// Command implements ingest.Sender. While Kafka is away nothing is queued: the
-// order is said again anyway, and an old saying would be stale.
+// Command implements ingest.Sender. While Kafka is down it drops the command:
+// orders repeats it, and a queued one would be stale when it is sent.
 func (l *kafkaIO) Command(by charge.Epoch, cp charge.CPID, _ charge.CommandID, value []byte, sent func()) {
 	if !l.keeper.State().Up {
 		return

@@ -22,20 +22,21 @@ import (
 
 const metricPrefix = "carga_central_"
 
-// caughtUp is how many records may wait in a partition before Central counts
-// as being behind: about a second's worth.
+// caughtUp is how many records may wait in a partition before Central counts as
+// lagging: about what is read in a second.
 const caughtUp = 1000
 
-// counters is what Central counts beside its books.
+// counters are measurements of this run, beside the totals in the database.
 type counters struct {
 	commit *metrics.Durations // how long each transaction took
-	age    *metrics.Durations // from the charging point's stamp to the commit
+	age    *metrics.Durations // from the charging point's timestamp to the commit
 
 	mu sync.Mutex
-	// mu guards what follows.
+	// ended counts commands by type and final state; mu guards it.
 	ended map[commandResult]int64
 }
 
+// commandResult is a type of command and the state in which it ended.
 type commandResult struct {
 	kind  wire.CommandType
 	state orders.CommandState
@@ -57,13 +58,15 @@ func (w *counters) commandEnded(kind wire.CommandType, how orders.CommandState) 
 	w.ended[commandResult{kind, how}]++
 }
 
+// commands returns the metric of ended commands. It has a sample for every
+// combination, zeros included, so that a rate is defined from the first one on.
 func (w *counters) commands() metrics.Family {
-	f := metrics.Family{Name: metricPrefix + "commands_total", Kind: metrics.Counter, Help: "Commands that ended in this life, by what they are and how they ended."}
+	f := metrics.Family{Name: metricPrefix + "commands_total", Kind: metrics.Counter, Help: "Commands that ended since the start, by type and result."}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, kind := range []wire.CommandType{
 		wire.CommandReserve, wire.CommandCancel, wire.CommandStart, wire.CommandStop, wire.CommandSetAvailability, wire.CommandSimulate,
-	} { // zeros too, so that the first one is seen to come
+	} {
 		for _, how := range []orders.CommandState{orders.Done, orders.Failed, orders.Rejected, orders.Expired, orders.Superseded} {
 			f.Samples = append(f.Samples, metrics.Sample{
 				Labels: []metrics.Label{{Name: "kind", Value: string(kind)}, {Name: "result", Value: string(how)}}, Value: float64(w.ended[commandResult{kind, how}]),
@@ -73,12 +76,13 @@ func (w *counters) commands() metrics.Family {
 	return f
 }
 
-// watch makes the watch of a Central.
+// newWatch creates the health and the metrics of a Central.
 func (c *components) newWatch(log *slog.Logger) {
 	c.counters = newCounters()
 	c.watch = observe.NewServer(metricPrefix, c.checkHealth, c.families, log)
 }
 
+// writerHooks connects the writer's measurements to health and metrics.
 func (c *components) writerHooks() ingest.Hooks {
 	return ingest.Hooks{
 		Iterated: c.watch.Loop("writer").Beat, Pulsed: c.watch.Loop("pulse").Beat,
@@ -86,7 +90,7 @@ func (c *components) writerHooks() ingest.Hooks {
 	}
 }
 
-// checkHealth says whether Central can do its work now.
+// checkHealth reports whether Central can do its work now, check by check.
 func (c *components) checkHealth(r *health.Registry) {
 	own := c.live.State()
 	r.Set("database", own.Database == "", own.Database)
@@ -104,7 +108,7 @@ func (c *components) checkHealth(r *health.Registry) {
 		cannot = lanes[0].Reason
 	}
 	r.Set("kafka_lanes", cannot == "", cannot)
-	for _, p := range c.live.Network().Parts { // another program's state informs, and does not count
+	for _, p := range c.live.Network().Parts { // another program's state informs; it does not count
 		if p.Name == "bridge" {
 			r.Put(health.Status{Name: p.Name, Up: p.State == ingest.PartUp, Since: p.Since.Std(), Reason: p.Reason, Informational: true})
 		}
@@ -113,7 +117,7 @@ func (c *components) checkHealth(r *health.Registry) {
 	r.Set("kafka_readers", words == "", words)
 }
 
-// behind says in words why Central does not know the latest; "" when it does.
+// behind describes why Central does not know the latest records; "" if it does.
 func behind(readers []kafkalink.ReaderState, idle string) string {
 	if len(readers) == 0 {
 		if idle == "" {
@@ -144,7 +148,7 @@ func behind(readers []kafkalink.ReaderState, idle string) string {
 	return ""
 }
 
-// families are the metrics of Central, read from its books and its view of the
+// families returns the metrics of Central, from the totals and the view of the
 // network.
 func (c *components) families() []metrics.Family {
 	n := c.live.Network()
@@ -160,7 +164,7 @@ func (c *components) families() []metrics.Family {
 			metrics.At("unusable", float64(b.Unusable)), metrics.At("dead_letter", float64(b.DeadLetters))),
 		one("sequence_gaps_total", metrics.Counter, "Deliveries dropped because what they follow is not known yet; they come again.", b.Gaps),
 		one("unacked_records", metrics.Gauge, "Records that charging points hold and that are not here yet.", b.Unacked),
-		one("lost_records", metrics.Gauge, "Records in holes: they can never come.", b.Lost),
+		one("lost_records", metrics.Gauge, "Records in gaps: they can never come.", b.Lost),
 		one("alarms", metrics.Gauge, "Alarms that are open.", b.Alarms),
 		one("driver_requests_total", metrics.Counter, "Messages of drivers since the database was made.", c.live.Counter(ingest.CountRequests)),
 		c.refusals(),
@@ -175,11 +179,11 @@ func (c *components) families() []metrics.Family {
 	return append(all, c.kafka.families()...)
 }
 
-// refusals counts drivers' messages that could not be used.
+// refusals counts drivers' messages that were refused, by reason.
 func (c *components) refusals() metrics.Family {
 	f := metrics.Family{
 		Name: metricPrefix + "driver_requests_refused_total", Kind: metrics.Counter,
-		Help: "Messages of drivers that could not be used, since the database was made, by the reason that was told.",
+		Help: "Messages of drivers that could not be used, since the database was made, by the reason in the answer.",
 	}
 	for _, reason := range orders.Refusals() {
 		f.Samples = append(f.Samples, metrics.Sample{
@@ -189,8 +193,8 @@ func (c *components) refusals() metrics.Family {
 	return f
 }
 
-// points counts charging points and connectors by their state; none of them has
-// a label of its own.
+// points counts charging points and connectors by state. No charging point has
+// a label of its own, so the number of series does not grow with the network.
 func points(cps []ingest.Point) []metrics.Family {
 	links := map[ledger.Liveness]int64{}
 	states := map[charge.Status]int64{}
@@ -210,17 +214,19 @@ func points(cps []ingest.Point) []metrics.Family {
 		f.Samples = append(f.Samples, metrics.Sample{Labels: []metrics.Label{{Name: "status", Value: string(s)}}, Value: float64(states[s])})
 	}
 	return []metrics.Family{
-		metrics.By(metricPrefix+"cps", metrics.Gauge, "Charging points by whether they are heard.", "state",
+		metrics.By(metricPrefix+"cps", metrics.Gauge, "Charging points by whether they are online.", "state",
 			metrics.At("online", float64(links[ledger.Online])), metrics.At("offline", float64(links[ledger.Offline])), metrics.At("unknown", float64(links[ledger.Unknown]))),
 		f,
-		metrics.One(metricPrefix+"power_watts", metrics.Gauge, "Power drawn at all charging points that are heard.", float64(power)),
+		metrics.One(metricPrefix+"power_watts", metrics.Gauge, "Power drawn at all charging points that are online.", float64(power)),
 	}
 }
 
-// committedReaders are the readers of what is committed.
+// committedReaders returns the states of the readers with committed offsets,
+// except that of drivers' requests.
 func (l *kafkaIO) committedReaders() []kafkalink.ReaderState { return l.readerStates(3) }
 
-// readerStates are those of the first n topics that are read, partition by partition.
+// readerStates returns the states of the first n topics' readers, partition by
+// partition.
 func (l *kafkaIO) readerStates(n int) []kafkalink.ReaderState {
 	l.readingMu.Lock()
 	reading := l.reading
@@ -232,6 +238,7 @@ func (l *kafkaIO) readerStates(n int) []kafkalink.ReaderState {
 	return all
 }
 
+// families returns the metrics of reading and writing Kafka.
 func (l *kafkaIO) families() []metrics.Family {
 	lag := metrics.Family{Name: metricPrefix + "consumer_lag_records", Kind: metrics.Gauge, Help: "Records in Kafka that wait to be read here."}
 	for _, r := range l.readerStates(len(l.cfg.Kafka.Topics.all())) {

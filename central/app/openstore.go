@@ -12,10 +12,11 @@ import (
 	"github.com/carga-ev/carga/internal/process"
 )
 
-// openStore opens the database, as soon as its folder can be written: agents
-// keep what is not acknowledged, and nobody may be there to start Central again.
-// Meanwhile health, and nothing else, is served on the address of the page,
-// unless a listener was given for later. It returns nil when ctx ends before.
+// openStore opens the database. It retries while the folder cannot be written,
+// and does not give up: agents keep what is not acknowledged, and there may be
+// no operator to start Central again. Meanwhile it serves only health on the
+// address of the page, unless the caller gave a listener, which is served
+// later. It returns nil if ctx ends first.
 func openStore(ctx context.Context, cfg Config, given bool, log *slog.Logger) (s *store.Store, err error) {
 	w := observe.StartupWait{Prefix: metricPrefix, Check: "database", Log: log}
 	if !given {
@@ -40,7 +41,7 @@ func openStore(ctx context.Context, cfg Config, given bool, log *slog.Logger) (s
 	})
 	w.End()
 	if ctx.Err() != nil && errors.Is(err, ctx.Err()) {
-		return nil, nil //nolint:nilnil // it was stopped before there was anything to run
+		return nil, nil //nolint:nilnil // stopped before there was anything to run
 	}
 	return s, err
 }

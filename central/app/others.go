@@ -11,30 +11,37 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// What is looked at before a Central becomes active. No clock is asked how old a
-// sign of life is: that of the Central which wrote it may be days ahead, or this
-// one's.
+// How this Central looks for others before it becomes active. No wall clock
+// decides how old a heartbeat is: the clock of the Central that wrote it may be
+// days ahead, or this one's. So lookBack counts records, and the durations are
+// measured here, from the moment a heartbeat is read.
 const (
-	lookBack      = 2_000                   // records of each partition: who wrote as Central last
-	listenFor     = 2500 * time.Millisecond // if somebody did: a Central that is alive says so each second
-	takeoverAfter = 30 * time.Second        // of another Central, before this one takes its place
+	// lookBack is how many records of each partition are read for earlier
+	// epochs.
+	lookBack = 2_000
+	// listenFor is how long to wait for a heartbeat if an earlier Central wrote
+	// one. A Central that is alive sends one per second.
+	listenFor = 2500 * time.Millisecond
+	// takeoverAfter is how long another Central must be silent before this one
+	// becomes active.
+	takeoverAfter = 30 * time.Second
 )
 
-// otherCentrals is what was heard while looking around.
+// otherCentrals is what was read about other Centrals while joining.
 type otherCentrals struct {
 	catchUp *catchUp
 
 	mu sync.Mutex
 	// mu guards what follows.
-	highest   charge.Epoch
-	ranBefore bool         // some Central's sign of life is in the log
-	alive     charge.Epoch // who lives
-	aliveAt   time.Time    // when it was heard last
+	highest   charge.Epoch // the highest epoch read
+	ranBefore bool         // a heartbeat was in the log before this run began
+	alive     charge.Epoch // the Central that sent a heartbeat since; zero: none did
+	aliveAt   time.Time    // when its last heartbeat was read
 }
 
-// waitToJoin waits for Kafka, reads who wrote as Central lately, and waits until
-// nobody else does. It answers the highest epoch heard; its only error is the
-// end of ctx.
+// waitToJoin waits for Kafka, reads the epochs of earlier Centrals, and waits
+// until no other Central is active. With --take-over it does not wait for that.
+// It returns the highest epoch read; its only error is the end of ctx.
 func (l *kafkaIO) waitToJoin(ctx context.Context) (charge.Epoch, error) {
 	l.live.SetWaiting("waits for Kafka")
 	t := &l.cfg.Kafka.Topics
@@ -66,13 +73,14 @@ func (l *kafkaIO) waitToJoin(ctx context.Context) (charge.Epoch, error) {
 	return s.highestEpoch(), nil
 }
 
+// highestEpoch returns the highest epoch read so far.
 func (s *otherCentrals) highestEpoch() charge.Epoch {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return s.highest
 }
 
-// readerConfig reads one partition.
+// readerConfig returns the configuration of the reader of one partition.
 func (s *otherCentrals) readerConfig(topic string, partition int) kafkalink.ReaderConfig {
 	t := s.catchUp.partition(topic, partition)
 	return kafkalink.ReaderConfig{
@@ -88,6 +96,8 @@ func (s *otherCentrals) readerConfig(topic string, partition int) kafkalink.Read
 	}
 }
 
+// observe notes the epoch of a record. Only heartbeats show that a Central is
+// alive: a command that was read late proves nothing about now.
 func (s *otherCentrals) observe(m *kafkalink.Message, past bool) {
 	id := senderEpoch(m)
 	if id.IsZero() {
@@ -105,8 +115,9 @@ func (s *otherCentrals) observe(m *kafkalink.Message, past bool) {
 	}
 }
 
-// waitForSilence ends at once when nobody spoke lately, after a moment when
-// only an earlier run did, and otherwise when the other has been silent.
+// waitForSilence returns at once if no Central has sent a heartbeat lately,
+// after listenFor if only an earlier run has, and otherwise when the other
+// Central has been silent for takeoverAfter.
 func (l *kafkaIO) waitForSilence(ctx context.Context, s *otherCentrals) error {
 	begun := time.Now()
 	for {

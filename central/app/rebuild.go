@@ -19,9 +19,9 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// ExportSettings writes, as JSON, what the database at path knows and no record
-// tells: tariffs, which charging points are admitted, what operators decided.
-// A Central may run on it meanwhile.
+// ExportSettings returns, as JSON, what the database at path has and no record
+// contains: tariffs, which charging points are admitted, what operators
+// decided. A Central may run on the database meanwhile.
 func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
 	s, err := store.OpenSnapshot(ctx, path)
 	if err != nil {
@@ -59,14 +59,14 @@ func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
 	return out.Encode()
 }
 
-// Summary is what Rebuild made.
+// Summary is the result of Rebuild.
 type Summary = rebuild.Summary
 
-// Rebuild makes the database anew at the path into, which must not exist: from
-// settings, as ExportSettings writes them (nil: none), and from all that Kafka
-// holds. It only reads from Kafka and waits for it as long as it takes. What
-// Kafka does not hold any more is said again by the agents once a Central is
-// started on the result. Until it is whole, the file has another name.
+// Rebuild creates a database at the path into, which must not exist, from
+// exported settings (nil: none) and from all records in Kafka. It only reads
+// from Kafka, and waits for it as long as necessary. Records that Kafka has
+// deleted are sent again by the agents once a Central runs on the result. Until
+// it is complete, the file is called into.part.
 func Rebuild(ctx context.Context, cfg Config, deps Deps, settings []byte, into string) (sum Summary, err error) {
 	if _, err := os.Lstat(into); !errors.Is(err, fs.ErrNotExist) {
 		return sum, fmt.Errorf("rebuild: %s: %w; choose a new name", into, fs.ErrExist)
@@ -89,12 +89,12 @@ func Rebuild(ctx context.Context, cfg Config, deps Deps, settings []byte, into s
 	if err := db.Close(); err != nil {
 		return sum, fmt.Errorf("rebuild: %w", err)
 	}
-	_, err = store.Backup(ctx, part, into) // which names it once it is on disk
+	_, err = store.Backup(ctx, part, into) // which gives the file its name only once it is complete on disk
 	return sum, err
 }
 
-// openEmpty opens a new database in place of what a rebuild that was killed left
-// behind. One that is still under way has it locked.
+// openEmpty opens a new database in place of the file that a killed rebuild
+// left. It fails if another rebuild is running, which has the file locked.
 func openEmpty(ctx context.Context, path string) (*store.Store, error) {
 	db, err := store.Open(ctx, store.Options{Path: path})
 	if err != nil {
@@ -106,6 +106,7 @@ func openEmpty(ctx context.Context, path string) (*store.Store, error) {
 	return store.Open(ctx, store.Options{Path: path})
 }
 
+// removeDatabase deletes a database and the files that SQLite keeps beside it.
 func removeDatabase(path string) error {
 	var errs []error
 	for _, name := range []string{path, path + "-wal", path + "-shm", path + ".lock"} {
@@ -116,6 +117,10 @@ func removeDatabase(path string) error {
 	return errors.Join(errs...)
 }
 
+// rebuildInto reads Kafka's topics into db, in this order: central-events, to
+// know which tickets were published; monitor-events, for the journals that
+// charging points announced; and cp-events, as often as records of it became
+// applicable by others.
 func rebuildInto(ctx context.Context, cfg Config, deps Deps, settings rebuild.Settings, db *store.Store) (sum Summary, err error) {
 	log := deps.Log
 	if log == nil {
@@ -154,7 +159,7 @@ func rebuildInto(ctx context.Context, cfg Config, deps Deps, settings rebuild.Se
 	return r.Finish(ctx)
 }
 
-// rebuildStore is the new database as rebuild sees it.
+// rebuildStore is the new database as package rebuild needs it.
 type rebuildStore struct{ *store.Store }
 
 var _ rebuild.Store = rebuildStore{}
@@ -172,6 +177,8 @@ type kafkaLog struct {
 	running sync.WaitGroup
 }
 
+// newKafkaLog connects to Kafka. A topic that does not exist is created: it is
+// as empty as the one that was lost.
 func newKafkaLog(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (*kafkaLog, error) {
 	k, t := &cfg.Kafka, &cfg.Kafka.Topics
 	all := []kafkalink.TopicSpec{k.Spec(&t.Events), k.Spec(&t.Monitor), k.Spec(&t.CentralEvents)}
@@ -184,7 +191,6 @@ func newKafkaLog(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (
 	if a.client, err = kafkalink.NewClient(kafkalink.ClientConfig{Brokers: k.Brokers, ClientID: k.ClientID, Topics: names, Dial: deps.Dial}); err != nil {
 		return nil, err
 	}
-	// A topic that is not there is made: it is as empty as the one that was lost.
 	if a.keeper, err = kafkalink.NewTopicWatcher(a.client, kafkalink.WatcherConfig{Create: all, Log: log}); err != nil {
 		a.client.Close()
 		return nil, err
@@ -197,14 +203,15 @@ func newKafkaLog(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (
 	return a, nil
 }
 
-// close must be called after the context has ended.
+// close waits for the goroutines, so the context of newKafkaLog must have
+// ended.
 func (a *kafkaLog) close() {
 	a.running.Wait()
 	a.client.Close()
 }
 
-// readAll hands every record of a topic to take, each partition in its order,
-// until the ends that were seen first. An error of take ends it.
+// readAll passes every record of a topic to handle, each partition in its
+// order, up to the end that its reader saw first. An error of handle ends it.
 func (a *kafkaLog) readAll(ctx context.Context, topic string, handle func(context.Context, []rebuild.Delivered) error) error {
 	n, err := a.keeper.Wait(ctx, topic)
 	if err != nil {
@@ -233,8 +240,11 @@ func (a *kafkaLog) readAll(ctx context.Context, topic string, handle func(contex
 	return nil
 }
 
+// errAllRead cancels the readers when all of them have reached the end.
 var errAllRead = errors.New("all is read")
 
+// readerToEnd returns the configuration of a reader that calls done once, at
+// the end that it saw first.
 func (a *kafkaLog) readerToEnd(ctx context.Context, topic string, partition int, handle func(context.Context, []rebuild.Delivered) error,
 	fail context.CancelCauseFunc, done func(),
 ) kafkalink.ReaderConfig {

@@ -17,7 +17,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// live shows ingest's view of the network to the page.
+// live adapts ingest's view of the network to the page.
 type live struct {
 	*ingest.Live
 	demo bool
@@ -77,14 +77,15 @@ func (l live) Facts(n uint64) ([]web.Fact, uint64) {
 	return out, last
 }
 
-// operatorAPI takes an operator's wishes to the writer.
+// operatorAPI passes operators' requests to the writer.
 type operatorAPI struct{ w *ingest.Writer }
 
 var _ web.Orders = operatorAPI{}
 
-// submitTimeout bounds how long an operator waits until the writer takes an order in.
+// submitTimeout bounds how long a request waits until the writer accepts it.
 const submitTimeout = 10 * time.Second
 
+// execute executes a request and converts the reply.
 func (d operatorAPI) execute(ctx context.Context, op ingest.Op) (web.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
 	defer cancel()
@@ -101,6 +102,8 @@ func (d operatorAPI) execute(ctx context.Context, op ingest.Op) (web.Answer, err
 	}, nil
 }
 
+// commandsOf returns the commands of a reply; a reservation's reply has only
+// one.
 func commandsOf(r *ingest.Reply) []charge.CommandID {
 	if len(r.Commands) == 0 && r.CommandID != "" {
 		return []charge.CommandID{r.CommandID}
@@ -170,7 +173,7 @@ func (d operatorAPI) Lift(ctx context.Context) (web.Answer, error) {
 	return d.execute(ctx, ingest.Lift{})
 }
 
-// archive reads the database for pages.
+// archive reads the database for lists and single items of the API.
 type archive struct {
 	s    *store.Store
 	live *ingest.Live
@@ -178,12 +181,15 @@ type archive struct {
 
 var _ web.Archive = archive{}
 
+// query converts a query. Its time is fixed here, so that all rows of one page
+// are compared with the same time.
 func query(q web.Query) store.Query {
 	return store.Query{
 		CPID: q.CPID, Username: q.Username, State: q.State, From: q.From, To: q.To, After: q.After, Limit: q.Limit, Now: charge.At(time.Now()),
 	}
 }
 
+// each converts a list of rows.
 func each[A, B any](all []A, err error, to func(*A) B) ([]B, error) {
 	if errors.Is(err, store.ErrGone) {
 		return nil, web.ErrGone
@@ -198,7 +204,7 @@ func each[A, B any](all []A, err error, to func(*A) B) ([]B, error) {
 	return out, nil
 }
 
-// single answers with one item of a list; without it nil.
+// single converts one row; nil if it was not found.
 func single[A, B any](v A, ok bool, err error, to func(*A) B) (*B, error) {
 	if err != nil || !ok {
 		return nil, err
@@ -221,7 +227,7 @@ func (a archive) Session(ctx context.Context, id charge.SessionID) (*web.Session
 	return single(v, ok, err, session)
 }
 
-// stateClosed is the page's word for a session that has ended.
+// stateClosed is the API's word for a session that has ended.
 const stateClosed = "closed"
 
 func session(v *ledger.Session) web.Session {
@@ -307,26 +313,26 @@ func (a archive) Records(ctx context.Context, q web.Query) ([]web.Record, error)
 			Type string      `json:"type"`
 			At   charge.Time `json:"at"`
 		}
-		if json.Unmarshal(r.Raw, &head) == nil { // it was decoded when it was applied
+		if json.Unmarshal(r.Raw, &head) == nil { // it was valid when it was applied
 			out.Type, out.At = head.Type, head.At
 		}
 		return out
 	})
 }
 
-// Gaps implements web.Archive.
+// Holes implements web.Archive.
 func (a archive) Gaps(ctx context.Context, q web.Query) ([]web.Gap, error) {
 	all, err := a.s.Gaps(ctx, query(q))
-	return each(all, err, hole)
+	return each(all, err, gap)
 }
 
-// Gap implements web.Archive.
+// Hole implements web.Archive.
 func (a archive) Gap(ctx context.Context, id int64) (*web.Gap, error) {
 	h, ok, err := a.s.Gap(ctx, id)
-	return single(store.GapRow{N: id, Gap: h}, ok, err, hole)
+	return single(store.GapRow{N: id, Gap: h}, ok, err, gap)
 }
 
-func hole(h *store.GapRow) web.Gap {
+func gap(h *store.GapRow) web.Gap {
 	missing := make([]web.Range, 0, len(h.Missing))
 	for _, r := range h.Missing {
 		missing = append(missing, web.Range(r))
@@ -337,8 +343,8 @@ func hole(h *store.GapRow) web.Gap {
 	}
 }
 
-// Alarms implements web.Archive. One that a damaged database cannot hold, which
-// has the number 0, comes first, whether or not the rest can be read.
+// Alarms implements web.Archive. The alarm that a damaged database cannot hold
+// has the number 0. It comes first, whether or not the others can be read.
 func (a archive) Alarms(ctx context.Context, q web.Query) ([]web.Alarm, error) {
 	first := q.After == ""
 	if q.After == "0" {

@@ -1,9 +1,9 @@
-// Package bench measures Central's way from a decoded batch to the commit
-// beside the database alone: the same rows in the same transactions, with
-// nothing around them. What the two differ by is the cost of decoding, folding
-// and announcing.
+// Package bench measures how long Central needs from a decoded batch to the
+// commit, compared with the database alone: the same rows in the same
+// transactions, with nothing around them. The difference is the cost of
+// decoding, applying and publishing.
 //
-// It is of no use to a running Central, which does not link it.
+// A running Central does not link this package.
 package bench
 
 import (
@@ -27,44 +27,46 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Message is one journal record as it stands on Kafka.
+// Message is one journal record as it is on Kafka.
 type Message struct {
 	Key   charge.CPID
 	Value []byte
 }
 
-// Config is one round.
+// Config is the configuration of one measurement.
 type Config struct {
-	// Dir is an empty folder for the two databases, on the disk to be measured;
-	// they stay in it.
+	// Dir is an empty folder for the two databases, on the disk to be measured.
+	// They stay there.
 	Dir string
-	// Partitions are the records of each, in order. Those of one charging point
-	// are in one partition and begin with the first of its journal.
+	// Partitions are the records of each partition, in order. All records of a
+	// charging point are in one partition, and its first one begins its
+	// journal.
 	Partitions [][]Message
-	// Batch is how many records a reader hands over at a time.
+	// Batch is how many records a reader submits at a time.
 	Batch int
-	// Tariff is the one that the records name.
+	// Tariff is the tariff version that the records name.
 	Tariff charge.TariffVersion
-	// StuckAfter is how long all may take beyond a millisecond per record; 0 means
-	// 20 s.
+	// StuckAfter is how long the whole measurement may take beyond a
+	// millisecond per record; 0 means 20 s.
 	StuckAfter time.Duration
 }
 
-// Result is what one round took.
+// Result is the result of one measurement.
 type Result struct {
 	Events       int64
 	Transactions int
-	Through      time.Duration // the whole way
-	Bare         time.Duration // the rows alone
+	Through      time.Duration // with all of Central: decode, apply, commit, publish
+	Bare         time.Duration // the same rows alone
 }
 
-// ErrStuck says that records were not applied: they are not an honest journal.
+// ErrStuck is returned if records were not applied, because the journals are
+// invalid.
 var ErrStuck = errors.New("not all records were applied")
 
 const defaultStuckAfter = 20 * time.Second
 
-// Run takes all records through a Central's writer, and then writes the same
-// rows bare. Nothing of it is kept but the databases.
+// Run passes all records through a Central's writer, and then writes the same
+// rows to another database with nothing around them.
 func Run(ctx context.Context, cfg Config) (Result, error) {
 	var total int64
 	for _, p := range cfg.Partitions {
@@ -78,6 +80,9 @@ func Run(ctx context.Context, cfg Config) (Result, error) {
 	return Result{Events: total, Transactions: len(units), Through: through, Bare: bare}, err
 }
 
+// ingestAll passes all records through a writer. It returns the rows of each of
+// its transactions, and the time from the first record to the commit of the
+// last.
 func ingestAll(ctx context.Context, cfg *Config, total int64) (units []*unit, took time.Duration, err error) {
 	s, err := store.Open(ctx, store.Options{Path: filepath.Join(cfg.Dir, "through.db")})
 	if err != nil {
@@ -116,7 +121,7 @@ func ingestAll(ctx context.Context, cfg *Config, total int64) (units []*unit, to
 	}
 }
 
-// feed hands one partition over, as its reader does.
+// feed submits one partition in batches, as its reader does.
 func feed(ctx context.Context, w *ingest.Writer, partition int, all []Message, batch int) {
 	for i := 0; i < len(all); i += batch {
 		part := make([]ingest.KafkaRecord, 0, batch)
@@ -132,6 +137,8 @@ func feed(ctx context.Context, w *ingest.Writer, partition int, all []Message, b
 	}
 }
 
+// writerConfig returns the configuration of the writer, which admits all
+// charging points.
 func writerConfig(tariff ledger.Tariff) ingest.Config {
 	return ingest.Config{
 		Topics: ingest.Topics{
@@ -144,6 +151,7 @@ func writerConfig(tariff ledger.Tariff) ingest.Config {
 	}
 }
 
+// commitBare writes the rows of all transactions to a new database.
 func commitBare(ctx context.Context, path string, units []*unit) (took time.Duration, err error) {
 	if err := os.MkdirAll(filepath.Dir(path), 0o750); err != nil {
 		return 0, err
@@ -162,7 +170,7 @@ func commitBare(ctx context.Context, path string, units []*unit) (took time.Dura
 	return time.Since(begin), nil
 }
 
-// discard hears what Central says.
+// discard is a Sender that drops everything. A command counts as sent.
 type discard struct{}
 
 var _ ingest.Sender = discard{}

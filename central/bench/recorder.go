@@ -12,12 +12,13 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// recorder is a database that keeps what each transaction wrote, so that the
-// same rows can be written again with nothing around them.
+// recorder is a database that keeps the rows of each transaction, so that they
+// can be written again with nothing around them.
 type recorder struct {
 	*store.Store
 	want int64
-	all  chan struct{} // closed when want records are committed
+	// all is closed when want records are committed.
+	all chan struct{}
 
 	mu sync.Mutex
 	// mu guards everything that follows.
@@ -33,6 +34,7 @@ type unit struct {
 	records int64
 }
 
+// write writes the rows again.
 func (u *unit) write(tx *store.Tx) error {
 	var errs []error
 	for _, step := range u.steps {
@@ -64,19 +66,21 @@ func (*recorder) Trouble(err error) (words string, r ingest.Remedy) {
 	return words, ingest.Remedy(remedy)
 }
 
+// applied returns how many records are committed.
 func (r *recorder) applied() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.count
 }
 
-// recordingTx notes each row it writes. What it does not note is not written
-// for records of charging points.
+// recordingTx keeps each row it writes. The methods that it does not override
+// are not called for records of charging points.
 type recordingTx struct {
 	ingest.Tx
 	u *unit
 }
 
+// do writes a row and keeps it.
 func (t recordingTx) do(step func(ingest.Tx) error) error {
 	t.u.steps = append(t.u.steps, step)
 	return step(t.Tx)

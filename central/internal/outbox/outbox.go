@@ -1,10 +1,16 @@
-// Package outbox says on Kafka what the database holds to be said, in its
-// order, and has it deleted once Kafka has it. It says a row again after a
-// restart if its deletion was not committed: whoever listens knows repeats by
-// their ids.
+// Package outbox publishes the rows of the database's outbox table on Kafka, in
+// their order, and has each row deleted once Kafka has it.
 //
-// Kafka may be away for ever: rows stay in the database, and only one page of
-// them is in memory. One goroutine, Run, owns the place in the outbox.
+// A row is written in the transaction of its cause, so an event is published if
+// and only if its cause is committed. It may be published twice: a row whose
+// deletion was not committed before a crash is published again. Consumers
+// recognize repeats by their ids.
+//
+// Kafka may be down for ever. The rows then stay in the database; at most
+// maxInFlight of them are in memory.
+//
+// One goroutine, Run, owns the place in the table. A row's number of
+// publications is one per run of the process: Run never goes back.
 package outbox
 
 import (
@@ -16,7 +22,7 @@ import (
 	"github.com/carga-ev/carga/internal/crashpoint"
 )
 
-// Row is one thing to be said.
+// Row is one message to publish.
 type Row struct {
 	ID      int64
 	Topic   string
@@ -25,31 +31,32 @@ type Row struct {
 	Value   []byte
 }
 
-// Rows reads up to limit rows after the row id, oldest first.
+// Rows reads up to limit rows with an id above after, oldest first.
 type Rows func(ctx context.Context, after int64, limit int) ([]Row, error)
 
-// Producer says rows on Kafka.
+// Producer writes rows to Kafka.
 type Producer interface {
-	// Produce takes a row, in order for each key, and calls done, from any
-	// goroutine, once Kafka has it. It may wait until there is room, and answers
-	// an error only when ctx ends.
+	// Produce queues a row, in order for each key, and calls done, from any
+	// goroutine, once Kafka has it. It may block until the queue has space. It
+	// returns an error only if ctx ends.
 	Produce(ctx context.Context, r Row, done func()) error
 }
 
-// maxInFlight is how many rows are under way at most.
+// maxInFlight bounds the rows given to the producer and not confirmed.
 const maxInFlight = 500
 
-// deleteDelay is how long the deletion of said rows may wait for more, so that each
-// is not a transaction of its own.
+// deleteDelay is how long the deletion of confirmed rows waits for more of
+// them, so that not every row costs a transaction.
 const deleteDelay = 100 * time.Millisecond
 
-// iterateEvery is how often Run turns at least.
+// iterateEvery is the longest time between two iterations of an idle Run, so
+// that a watchdog can distinguish idle from hung.
 const iterateEvery = time.Second
 
 // retryAfter is the wait after the database could not be read.
 const retryAfter = time.Second
 
-// Outbox drains the table. New starts nothing.
+// Outbox publishes the rows of one table. New starts no goroutine.
 type Outbox struct {
 	rows      Rows
 	out       Producer
@@ -58,6 +65,8 @@ type Outbox struct {
 	iterated  func()
 	log       *slog.Logger
 
+	// wake and confirmedSignal are buffered by 1: one signal stands for all
+	// before it.
 	wake            chan struct{}
 	confirmedSignal chan struct{}
 
@@ -67,10 +76,10 @@ type Outbox struct {
 	pending    int
 }
 
-// New makes an outbox. told, which must not wait, has rows deleted; allowed
-// says whether this Central may speak, and Wake is to be called when that, or
-// the table, changes. turned, which must not wait, is called at each turn of
-// Run, at least each second while it does not hang.
+// New returns an outbox. confirmed has rows deleted. active reports whether
+// this Central may publish; call Wake when that, or the table, changes.
+// iterated is called in each iteration of Run, at least once per second unless
+// it hangs. None of the three may block.
 func New(rows Rows, out Producer, confirmed func(ids []int64), active func() bool, iterated func(), log *slog.Logger) *Outbox {
 	return &Outbox{
 		rows: rows, out: out, confirmed: confirmed, active: active, iterated: iterated, log: log,
@@ -78,32 +87,33 @@ func New(rows Rows, out Producer, confirmed func(ids []int64), active func() boo
 	}
 }
 
-// Wake says that there may be something to do. It does not wait.
+// Wake makes Run look for rows. It does not block.
 func (o *Outbox) Wake() { signal(o.wake) }
 
+// signal sends on a channel buffered by 1 without blocking.
 func signal(c chan struct{}) {
 	select {
 	case c <- struct{}{}:
-	default: // a signal is already there
+	default: // a signal is pending already
 	}
 }
 
-// Pending is how many rows were given to Kafka and are not confirmed.
+// Pending returns how many rows were given to Kafka and are not confirmed.
 func (o *Outbox) Pending() int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	return o.pending
 }
 
-// Run drains until ctx ends. Rows under way then are said again by the next
-// life.
+// Run publishes rows until ctx ends. Rows in flight at that time are published
+// again by the next run of the process.
 func (o *Outbox) Run(ctx context.Context) {
 	after := int64(0)
 	delay := time.NewTimer(0)
 	defer delay.Stop()
 	iterate := time.NewTicker(iterateEvery)
 	defer iterate.Stop()
-	waiting := false // delay runs for said rows
+	waiting := false // delay runs, for confirmed rows
 	for idle := false; ; {
 		o.iterated()
 		if !idle && o.active() && o.Pending() < maxInFlight/2 {
@@ -118,7 +128,7 @@ func (o *Outbox) Run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-iterate.C:
-			idle = true // nothing has happened
+			idle = true // no event: do not read the database
 		case <-o.wake:
 		case <-o.confirmedSignal:
 			if !waiting {
@@ -134,8 +144,8 @@ func (o *Outbox) Run(ctx context.Context) {
 	}
 }
 
-// page gives the next rows to Kafka; it answers how many there were and the
-// last.
+// page gives the next rows to the producer. It returns how many there were, and
+// the id of the last one.
 func (o *Outbox) page(ctx context.Context, after int64) (n int, last int64) {
 	rows, err := o.rows(ctx, after, maxInFlight/2)
 	if err != nil {
@@ -157,6 +167,7 @@ func (o *Outbox) page(ctx context.Context, after int64) (n int, last int64) {
 	return len(rows), last
 }
 
+// confirm notes that Kafka has a row.
 func (o *Outbox) confirm(id int64) {
 	crashpoint.At(crashpoint.Produced)
 	o.mu.Lock()
@@ -166,6 +177,7 @@ func (o *Outbox) confirm(id int64) {
 	signal(o.confirmedSignal)
 }
 
+// drainConfirmed returns the rows confirmed since the last call.
 func (o *Outbox) drainConfirmed() []int64 {
 	o.mu.Lock()
 	defer o.mu.Unlock()
