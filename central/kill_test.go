@@ -148,7 +148,7 @@ func TestAnOrderOutlivesKill9(t *testing.T) {
 		}
 	}
 	p.kill()
-	_ = lost.Close() // nobody read the answer
+	_ = lost.Close() // the answer was not read
 	first := wanted(t, config)
 	if !strings.Contains(first, "asked_at") {
 		t.Fatalf("got %s, want the order of the killed one", first)

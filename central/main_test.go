@@ -39,7 +39,7 @@ func TestTheCommandLine(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		if code := run(t.Context(), c.args, []string{"CARGA_CENTRAL_INSECURE=false"}, &out, &out); code != c.code || !strings.Contains(out.String(), c.prints) {
-			t.Errorf("%q: got code %d, want %d, and to hear of %q in %s", c.args, code, c.code, c.prints, out.String())
+			t.Errorf("%q: got code %d, want %d, and %q in %s", c.args, code, c.code, c.prints, out.String())
 		}
 	}
 }

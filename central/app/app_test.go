@@ -91,10 +91,10 @@ func TestFromRecordToTicketOverKafka(t *testing.T) {
 		}
 		time.Sleep(2 * time.Second)
 		if got := o.tickets(); len(got) != 1 || len(got["CP_1-1"]) != 1 {
-			t.Errorf("tickets told: got %v, want one of CP_1-1", got)
+			t.Errorf("tickets published: got %v, want one of CP_1-1", got)
 		}
 		if o.heartbeatCount() < 1 || o.dead != 1 {
-			t.Errorf("signs of life %d, dead letters %d; want some and 1", o.heartbeatCount(), o.dead)
+			t.Errorf("heartbeats %d, dead letters %d; want some and 1", o.heartbeatCount(), o.dead)
 		}
 		sums, err := c.central.Totals(t.Context())
 		if err != nil || sums.Applied != int64(p.Seq) || sums.Tickets != 1 || sums.Billed != 2100 || sums.Metered != 2100 || sums.DeadLetters != 1 {
@@ -119,7 +119,7 @@ func TestKafkaAbsentForLong(t *testing.T) {
 		o.publish(wire.TopicEvents, p.All...)
 		time.Sleep(10 * time.Minute)
 		if page := c.get(w, "/api/v1/network"); !strings.Contains(page, "waits for Kafka") {
-			t.Errorf("the page does not say what is missing: %s", page)
+			t.Errorf("the page does not show what is missing: %s", page)
 		}
 		w.kafka()
 		defer w.kafkaGone()
@@ -132,7 +132,7 @@ func TestKafkaAbsentForLong(t *testing.T) {
 		o.publish(wire.TopicEvents, p.All[1:]...)
 		time.Sleep(10 * time.Minute)
 		if page := c.get(w, "/api/v1/network"); !strings.Contains(page, "waiting for Kafka since") {
-			t.Errorf("the page does not say what is missing: %s", page)
+			t.Errorf("the page does not show what is missing: %s", page)
 		}
 		w.kafka()
 		time.Sleep(2 * time.Second)
@@ -176,7 +176,7 @@ func TestKilledAndStartedAgainMidStream(t *testing.T) {
 		}
 		o.eachTicketOnce()
 		if n := len(o.tickets()); n != 12 {
-			t.Errorf("tickets told of %d sessions, want 12", n)
+			t.Errorf("tickets published of %d sessions, want 12", n)
 		}
 		o.stop()
 		c.stop()
@@ -219,9 +219,9 @@ func TestALogReplacedByAShorterOne(t *testing.T) {
 	})
 }
 
-// The database comes back from an older copy, and Kafka's log was lost too: the
-// charging points, told by a higher epoch where they stand, say all
-// again from there.
+// The database is restored from an older copy, and Kafka's log is lost too. A
+// higher epoch acknowledges to the charging points what the copy has, so they
+// send again all that follows.
 func TestRestoredFromAnOlderCopy(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -261,7 +261,7 @@ func TestRestoredFromAnOlderCopy(t *testing.T) {
 		time.Sleep(20 * time.Second)
 		seq, by := o.acked(p.Journal)
 		if int(seq) != known || !before.Less(by) {
-			t.Errorf("told: %d by %s, want %d by a greater one than %s", seq, by, known, before)
+			t.Errorf("acknowledged: %d by %s, want %d by a greater epoch than %s", seq, by, known, before)
 		}
 		o.publish(wire.TopicEvents, p.All[known:later]...)
 		time.Sleep(5 * time.Second)
@@ -299,7 +299,7 @@ func TestOfTwoCentralsOneIsActive(t *testing.T) {
 			t.Errorf("the second spoke although the first lives: %s", by)
 		}
 		if page := b.get(w, "/api/v1/network"); !strings.Contains(page, "another Central") {
-			t.Errorf("the second does not say what it waits for: %s", page)
+			t.Errorf("the second does not show what it waits for: %s", page)
 		}
 		b.stop()
 
@@ -307,7 +307,7 @@ func TestOfTwoCentralsOneIsActive(t *testing.T) {
 		b = w.central(cfg2)
 		time.Sleep(10 * time.Second)
 		if page := a.get(w, "/api/v1/network"); !strings.Contains(page, "took over") {
-			t.Errorf("the first does not say that it is fenced: %s", page)
+			t.Errorf("the first does not show that it is fenced: %s", page)
 		}
 		p.Charge(2)
 		o.publish(wire.TopicEvents, p.All[p.Seq-8:]...)
@@ -318,7 +318,7 @@ func TestOfTwoCentralsOneIsActive(t *testing.T) {
 		a.stop()
 		b.stop()
 
-		// Nobody lives: the first goes on, after it has listened for a moment.
+		// No other Central is alive: the first becomes active after it has listened.
 		a = w.central(cfg)
 		time.Sleep(6 * time.Second)
 		if _, by := o.acked(p.Journal); !before.Less(by) {

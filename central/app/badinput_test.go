@@ -31,7 +31,7 @@ func laterByKafka() map[int]string {
 		24: "command without a signature: needs signing",
 		25: "command signed with an expired key: needs signing",
 		26: "what an agent does with it: TestBadInputFromTheBroker of the agent's uplink",
-		18: "topic made again, offsets begin anew: TestALogReplacedByAShorterOne",
+		18: "topic created again, offsets from the start: TestALogReplacedByAShorterOne",
 		30: "place beyond the end of the log: TestALogReplacedByAShorterOne",
 	}
 }
@@ -45,7 +45,7 @@ type badRecord struct {
 	adds books
 	// reason is part of the reason of each dead letter.
 	reason string
-	// grows: what it tells is new and may change the state.
+	// grows is set if the input has a new record, which may change the state.
 	grows   bool
 	publish func(k *kitchen)
 }
@@ -98,7 +98,7 @@ type kitchen struct {
 	o       *others
 	client  *kgo.Client
 	known   *journaltest.Point // all of it is in the database
-	good    *journaltest.Point // says a record after each row
+	good    *journaltest.Point // publishes a record after each row
 	letters int                // dead letters read
 }
 
@@ -213,17 +213,17 @@ func (k *kitchen) explained(row badRecord) {
 		})
 	}
 	if n != k.letters || fitting < row.adds.dead {
-		k.t.Errorf("%s: %d dead letters on Kafka, want %d; %d fit, want %d that say %q", row.name, n, k.letters, fitting, row.adds.dead, row.reason)
+		k.t.Errorf("%s: %d dead letters on Kafka, want %d; %d fit, want %d with the reason %q", row.name, n, k.letters, fitting, row.adds.dead, row.reason)
 	}
 }
 
-// next is the next good record, as the charging point would say it.
+// next returns the next good record of the charging point.
 func (k *kitchen) next() *kgo.Record {
 	m := k.good.Write(1, "", &wire.MeterRead{Register: k.good.Register})
 	return &kgo.Record{Key: []byte(m.Key), Value: m.Value}
 }
 
-// badValues are records that say nothing good.
+// badValues are records with a bad value.
 func badValues() []badRecord {
 	letter := func(name, reason string, records func(k *kitchen) []*kgo.Record) badRecord {
 		return badRecord{name: name, adds: books{dead: 1}, reason: reason, publish: func(k *kitchen) { k.produce(records(k)...) }}
@@ -255,7 +255,7 @@ func badValues() []badRecord {
 		letter("4 presence under a key with a slash", "cp_id", on(wire.TopicMonitor, one("CP/1", `{"v":1}`, kind(wire.KindValuePresence)))),
 		letter("5 empty value", "is empty", func(*kitchen) []*kgo.Record { return []*kgo.Record{{Key: []byte("CP_1"), Value: []byte{}}} }),
 		letter("5 empty request of a driver", "is not a JSON object", on(wire.TopicDriverEvents, one("ann", ""))),
-		letter("5 empty sign of life", "is not a JSON object", on(wire.TopicMonitor, one("bridge", "", kind(wire.KindValueBridgeAlive)))),
+		letter("5 empty heartbeat", "is not a JSON object", on(wire.TopicMonitor, one("bridge", "", kind(wire.KindValueBridgeAlive)))),
 		letter("6 value of 1 MB", "has 1000000 bytes; at most 32768 are allowed", one("CP_1", strings.Repeat("x", 1_000_000))),
 		{name: "7 10 000 headers", adds: books{applied: 1}, grows: true, publish: func(k *kitchen) {
 			r := k.next()

@@ -9,8 +9,8 @@ import (
 	"testing/synctest"
 )
 
-// TestAnyPlaceInAListIsAnswered: what stands behind "after" is somebody else's
-// text; the database takes it for a place, or finds nothing.
+// Any text may come as "after": the database uses it as a place in the list, or
+// finds nothing.
 func TestAnyPlaceInAListIsAnswered(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {

@@ -39,5 +39,5 @@ func TestCatchUp(t *testing.T) {
 		t.Fatal("all is read")
 	}
 	var none *catchUp
-	none.partition("t", 0).opened(kafkalink.Opened{Next: 1, End: 1}) // nobody waits
+	none.partition("t", 0).opened(kafkalink.Opened{Next: 1, End: 1}) // no catchUp to notify
 }

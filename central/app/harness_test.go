@@ -28,7 +28,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errCut = errors.New("network is cut")
 
-// world is a Kafka in memory, and whoever else uses it beside Central.
+// world is a Kafka in memory, with its clients beside Central.
 type world struct {
 	t   *testing.T
 	net *kfake.VirtualNetwork
@@ -142,7 +142,7 @@ func (r *runningCentral) stop() {
 }
 
 // others are bridge, charging points and drivers: they write what Central
-// reads, and read what it says.
+// reads, and read what Central publishes.
 type others struct {
 	t        *testing.T
 	client   *kafkalink.Client
@@ -238,7 +238,7 @@ func (o *others) read(_ context.Context, b kafkalink.Batch) error {
 				o.t.Error(err)
 			}
 			if got := string(m.Header(wire.HeaderTrace)); got != string(e.SessionID) {
-				o.t.Errorf("%s is told with the trace %q, want %q", e.EventType, got, e.SessionID)
+				o.t.Errorf("%s is published with the trace %q, want %q", e.EventType, got, e.SessionID)
 			}
 			o.events = append(o.events, e)
 		case wire.TopicCommands:
@@ -270,7 +270,8 @@ func (o *others) publish(topic string, all ...journaltest.Message) {
 	}
 }
 
-// acked is the last acknowledgement of a journal, and by whom.
+// acked returns the last acknowledgement of a journal, and the epoch that sent
+// it.
 func (o *others) acked(j charge.JournalID) (charge.Seq, charge.Epoch) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -282,7 +283,7 @@ func (o *others) acked(j charge.JournalID) (charge.Seq, charge.Epoch) {
 	return 0, charge.Epoch{}
 }
 
-// tickets counts what was told of each session.
+// tickets counts the published tickets of each session, by event id.
 func (o *others) tickets() map[charge.SessionID]map[string]int {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -298,12 +299,13 @@ func (o *others) tickets() map[charge.SessionID]map[string]int {
 	return all
 }
 
-// eachTicketOnce wants what was told of a session to be one ticket, however often.
+// eachTicketOnce fails the test if two different tickets of a session were
+// published. The same ticket may be published more than once.
 func (o *others) eachTicketOnce() {
 	o.t.Helper()
 	for id, events := range o.tickets() {
 		if len(events) != 1 {
-			o.t.Errorf("session %s was told as different tickets: %v", id, events)
+			o.t.Errorf("session %s was published as different tickets: %v", id, events)
 		}
 	}
 }

@@ -50,7 +50,7 @@ func (r *runningCentral) openAlarms(w *world) (all []string) {
 	return all
 }
 
-// bridgeHeartbeat is a bridge's sign of life.
+// bridgeHeartbeat is a bridge's heartbeat.
 func bridgeHeartbeat(t *testing.T, m wire.BridgeAlive) journaltest.Message {
 	t.Helper()
 	now := charge.At(time.Now())
@@ -90,7 +90,7 @@ func TestWhatCentralCannotWriteIsShown(t *testing.T) {
 				o.publish(wire.TopicEvents, journaltest.Message{Key: "CP_1", Value: []byte("poison")})
 				o.publish(wire.TopicEvents, p.All...)
 				time.Sleep(9 * time.Second)
-				if ok, all := page.Ready(); !ok && topic != wire.TopicCommands { // what may be refused is not told yet
+				if ok, all := page.Ready(); !ok && topic != wire.TopicCommands { // what may be refused is not known yet
 					t.Errorf("after 9 s: %+v", all)
 				}
 				time.Sleep(4 * time.Second)
@@ -161,7 +161,7 @@ func TestWhatTheBridgeCannotDoIsShown(t *testing.T) {
 		}
 		time.Sleep(30 * time.Second)
 		if alarms := c.openAlarms(w); len(alarms) != 0 {
-			t.Errorf("no bridge was ever heard: got %q", alarms)
+			t.Errorf("no heartbeat of a bridge yet: got %q", alarms)
 		}
 		lives(5)
 		if p := c.parts(w)["bridge"]; p.State != "up" {
@@ -209,8 +209,8 @@ func TestWhatTheBridgeCannotDoIsShown(t *testing.T) {
 	})
 }
 
-// TestDeadLettersOfABridgeRaiseTheAlarmOnce: however often the count is said, by
-// whichever run of whichever bridge, over restarts of Central.
+// However often the number of dead letters is published, by any run of any
+// bridge, over restarts of Central, the alarm is raised once.
 func TestDeadLettersOfABridgeRaiseTheAlarmOnce(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {

@@ -26,8 +26,8 @@ func inCurrency(t *testing.T, path, version, currency, fee, perKWh string) app.C
 	return cfg
 }
 
-// A network changes its currency. Tickets and sessions that began before stay in
-// their own, on the API, in the stream and in what drivers are told.
+// A network changes its currency. Tickets and sessions that began before stay
+// in their own: on the API, in the stream and in the events for drivers.
 func TestEachTicketAndSessionHasItsOwnCurrency(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -111,7 +111,7 @@ func TestEachTicketAndSessionHasItsOwnCurrency(t *testing.T) {
 		}
 		o.mu.Unlock()
 		if costs["t.s-1"] != "11.00 HRK" || costs["t.s-2"] != "11.00 HRK" || costs["t.s-3"] != "1.46 EUR" {
-			t.Errorf("drivers were told %v", costs)
+			t.Errorf("events for drivers: %v", costs)
 		}
 		c.stop()
 		o.stop()

@@ -22,9 +22,9 @@ func (r *runningCentral) plugs(w *world) int {
 	return strings.Count(r.get(w, "/api/v1/commands?limit=500"), `"type":"SIMULATE"`)
 }
 
-// A hasty operator orders the same thing fifty times at once with one key, and
-// goes on after Central was started again: one effect, and always the same
-// answer. What he orders otherwise needs another key.
+// An operator sends the same order fifty times at once with one key, and again
+// after a restart of Central: one effect, and always the same reply. Another
+// order needs another key.
 func TestAnOrderIsRepeated(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -88,9 +88,9 @@ func TestAnOrderIsRepeated(t *testing.T) {
 	})
 }
 
-// A backup knows the keys it knew; what was ordered after it is a new order to
-// the Central that runs on it, as without a key. The fenced one repeats what it
-// said and takes nothing new.
+// A backup has the keys of its time. What was ordered after it is a new order
+// to the Central that runs on it, as without a key. The fenced Central repeats
+// its earlier replies and accepts nothing new.
 func TestKeysOfARestoredBackup(t *testing.T) {
 	path, dir := db(t), t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

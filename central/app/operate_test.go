@@ -63,7 +63,7 @@ func TestARestoredBackupOutranksTheOldCentral(t *testing.T) {
 		restored := w.central(copied)
 		time.Sleep(10 * time.Second)
 		if page := old.get(w, "/api/v1/network"); !strings.Contains(page, "took over") {
-			t.Errorf("the old Central does not say that it is fenced: %s", page)
+			t.Errorf("the old Central does not show that it is fenced: %s", page)
 		}
 		known = len(p.All)
 		p.Charge(3)
@@ -84,7 +84,7 @@ func TestARestoredBackupOutranksTheOldCentral(t *testing.T) {
 		old.stop()
 		o.stop()
 
-		// The same records make the same ledger, whoever folded them.
+		// The same records make the same ledger, in Central and in rebuild.
 		whole := settings(filepath.Join(dir, "whole.db"))
 		whole.Takeover = true
 		c := w.central(whole)
@@ -96,8 +96,8 @@ func TestARestoredBackupOutranksTheOldCentral(t *testing.T) {
 	})
 }
 
-// A record that cannot be read holds up its charging point until an operator
-// passes it: then exactly that one is a hole, which is listed and explained.
+// A record that cannot be decoded blocks its charging point until an operator
+// passes it. Then exactly that record is a gap, which is listed and explained.
 func TestADeadLetterIsPassed(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -128,14 +128,14 @@ func TestADeadLetterIsPassed(t *testing.T) {
 		}
 		gaps := c.get(w, "/api/v1/holes")
 		if !strings.Contains(gaps, `"cause":"dead_letter"`) || !strings.Contains(gaps, `"detail":"passed by an operator"`) {
-			t.Errorf("holes: %s", gaps)
+			t.Errorf("gaps: %s", gaps)
 		}
 		if alarms := c.get(w, "/api/v1/alarms"); !strings.Contains(alarms, `"kind":"hole"`) {
-			t.Errorf("a hole without an alarm: %s", alarms)
+			t.Errorf("a gap without an alarm: %s", alarms)
 		}
 		c.post(w, "/api/v1/holes/1/explain", `{"words":"a flipped bit, see the dead letter"}`)
 		if gaps := c.get(w, "/api/v1/holes"); !strings.Contains(gaps, "passed by an operator; a flipped bit") || !strings.Contains(gaps, `"missing":[{"first":5,"last":5}]`) {
-			t.Errorf("holes: %s", gaps)
+			t.Errorf("gaps: %s", gaps)
 		}
 		if alarms := c.get(w, "/api/v1/alarms"); strings.Contains(alarms, `"kind":"hole"`) {
 			t.Errorf("the alarm is still there: %s", alarms)

@@ -68,7 +68,7 @@ func TestRebuiltFromKafkaAlone(t *testing.T) {
 		for _, p := range points {
 			half := len(p.All) / 2
 			o.publish(wire.TopicEvents, p.All[:half]...)
-			o.publish(wire.TopicEvents, p.All[half-3:half]...) // said twice
+			o.publish(wire.TopicEvents, p.All[half-3:half]...) // published twice
 			o.publish(wire.TopicEvents, p.All[half:]...)
 			o.publish(wire.TopicMonitor, p.Presence(1, charge.Epoch{}))
 		}
@@ -113,10 +113,10 @@ func TestRebuiltFromKafkaAlone(t *testing.T) {
 			t.Errorf("totals after the start: %+v %v", sums, err)
 		}
 		if n := o.tickets(); len(n) != 13 {
-			t.Errorf("tickets told of %d sessions, want 13", len(n))
+			t.Errorf("tickets published of %d sessions, want 13", len(n))
 		}
 		if now := c.ticketEvents(o); now != tickets+1 {
-			t.Errorf("tickets were told %d times, want once each: %d", now, tickets+1)
+			t.Errorf("tickets were published %d times, want once each: %d", now, tickets+1)
 		}
 		c.stop()
 		o.stop()
@@ -131,7 +131,7 @@ func (r *runningCentral) post(w *world, path, body string) {
 	}
 }
 
-// ticketEvents counts how often any ticket was told.
+// ticketEvents counts how many tickets were published, repeats included.
 func (r *runningCentral) ticketEvents(o *others) (n int) {
 	r.t.Helper()
 	for _, events := range o.tickets() {
@@ -139,14 +139,14 @@ func (r *runningCentral) ticketEvents(o *others) (n int) {
 			n += times
 		}
 		if len(events) != 1 {
-			r.t.Errorf("one session was told as different tickets: %v", events)
+			r.t.Errorf("one session was published as different tickets: %v", events)
 		}
 	}
 	return n
 }
 
-// The beginning of Kafka's log has expired: what is before its first record is
-// said again by the agents, to whom the new Central acknowledges nothing.
+// The beginning of Kafka's log has expired. The agents send again what is
+// before its first record, because the new Central acknowledges nothing.
 func TestRebuiltWithTheHelpOfTheAgents(t *testing.T) {
 	path, dir := db(t), t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -181,7 +181,7 @@ func TestRebuiltWithTheHelpOfTheAgents(t *testing.T) {
 		o.publish(wire.TopicMonitor, p.Presence(p.Seq+1, old))
 		time.Sleep(3 * time.Second)
 		if by, null := o.unknown(); !null || !old.Less(by) {
-			t.Errorf("the agent is told nothing that makes it begin anew: by %s (null %t)", by, null)
+			t.Errorf("no acknowledgement makes the agent start again: by %s (null %t)", by, null)
 		}
 		o.publish(wire.TopicEvents, p.All...) // as the agent does then
 		time.Sleep(3 * time.Second)
@@ -206,8 +206,8 @@ func (o *others) unknown() (by charge.Epoch, null bool) {
 	return last.Central, last.Journal == nil
 }
 
-// What no record tells comes from the export: a hole that was passed, a session
-// that was settled, the prices of sessions that named none.
+// The export has what no record contains: a gap that was passed, a session that
+// was settled, the prices of sessions that named none.
 func TestRebuiltWithWhatOperatorsDecided(t *testing.T) {
 	path, dir := db(t), t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -252,8 +252,8 @@ func TestRebuiltWithWhatOperatorsDecided(t *testing.T) {
 		if hash != before || len(sum.Unsettled) != 0 || len(sum.Waiting) != 0 {
 			t.Errorf("ledger hash: rebuilt %s, was %s; %+v", hash, before, sum)
 		}
-		// Without the export the hole is passed because presence says so, but
-		// nobody ended the session.
+		// Without the export the gap is passed because the presence reports it,
+		// but the session is not settled.
 		sum, hash = rebuildFrom(t, w, cfg, nil, filepath.Join(dir, "bare.db"))
 		if hash == before || len(sum.Waiting) != 0 {
 			t.Errorf("without the export: %+v, and the hash is the same: %t", sum, hash == before)
@@ -262,7 +262,7 @@ func TestRebuiltWithWhatOperatorsDecided(t *testing.T) {
 	})
 }
 
-// A rebuild that was killed is in nobody's way; one that is under way is not
+// A rebuild that was killed does not block the next one; a running one is not
 // disturbed.
 func TestRebuildBesideAnother(t *testing.T) {
 	into := filepath.Join(t.TempDir(), "new.db")

@@ -15,14 +15,14 @@ type sentAck struct {
 	pendingAck
 }
 
-// TestPace: whatever is wanted when, the last wish of a charging point leaves
-// within a gap, and none has more than ten acknowledgements in any second.
+// Whenever acknowledgements are queued, the last one of a charging point leaves
+// within ackInterval, and none gets more than ten in any second.
 func TestPace(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		start := time.Unix(1_700_000_000, 0)
 		p := newPacer()
 		var sent []sentAck
-		wanted := map[charge.CPID]time.Duration{} // since when the present wish waits
+		wanted := map[charge.CPID]time.Duration{} // since when the pending one waits
 		latest := map[charge.CPID]charge.JournalID{}
 		send := func(now time.Duration) {
 			p.send(start.Add(now), func(a pendingAck) {
@@ -39,7 +39,7 @@ func TestPace(t *testing.T) {
 			}
 		}
 		now := time.Duration(0)
-		for range rapid.IntRange(1, 80).Draw(t, "wishes") {
+		for range rapid.IntRange(1, 80).Draw(t, "acks") {
 			for pause := time.Duration(rapid.SampledFrom([]int64{0, 0, 1, 30, 70, 200, 1100}).Draw(t, "pause_ms") * int64(time.Millisecond)); ; {
 				next := p.next()
 				if next.IsZero() || next.Sub(start) > now+pause {
@@ -86,9 +86,9 @@ func TestTheFirstLeaveAtOnce(t *testing.T) {
 	}
 	now = now.Add(ackInterval)
 	if p.send(now, func(pendingAck) { sent++ }); sent != ackBurst+1 {
-		t.Errorf("%d left after a gap, want %d", sent, ackBurst+1)
+		t.Errorf("%d left after an interval, want %d", sent, ackBurst+1)
 	}
-	p.send(now.Add(time.Minute), func(pendingAck) { t.Error("nobody asked") })
+	p.send(now.Add(time.Minute), func(pendingAck) { t.Error("nothing was queued") })
 	if len(p.fullAt) != 0 {
 		t.Errorf("%d charging points are remembered for nothing", len(p.fullAt))
 	}

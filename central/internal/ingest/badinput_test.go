@@ -18,9 +18,9 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// odd is a record of a good form that says something it should not. The bridge
-// passes it on; the numbers are those of the list of what may come by MQTT, of
-// which the bridge's own test holds the rest.
+// odd is a well-formed record whose content is wrong; the bridge forwards it.
+// The numbers are those of the list of bad input by MQTT, of which the bridge's
+// own test has the rest.
 type odd struct {
 	name string
 	// counter is what counts it, once for each message.

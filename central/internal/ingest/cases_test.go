@@ -26,8 +26,8 @@ func (l *instance) verified() {
 	}
 }
 
-// TestRecordsWithoutSense: well-formed records that make no sense are named by an
-// alarm and hold nobody up; nothing is a dead letter, and the books verify.
+// Well-formed records with contradictory content raise an alarm and block
+// nothing. None is a dead letter, and the books verify.
 func TestRecordsWithoutSense(t *testing.T) {
 	grant := func(p *journaltest.Point, k charge.ConnectorID, s charge.SessionID) {
 		p.Write(k, s, &wire.Authorized{By: wire.GrantOrder, Username: "u", Register: 1000})
@@ -107,8 +107,8 @@ func TestRecordsWithoutSense(t *testing.T) {
 	}
 }
 
-// TestEnergyOnTwoTicketsIsShown: the figure that must be 0 is 1, an alarm says
-// why, and the books are not called wrong: the charging point reported it so.
+// The figure that must be 0 is 1, and an alarm has the reason. The books are
+// not called wrong, because the charging point reported it so.
 func TestEnergyOnTwoTicketsIsShown(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

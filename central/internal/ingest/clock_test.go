@@ -14,7 +14,8 @@ import (
 
 const days = 24 * time.Hour
 
-// Who was heard by a clock that was days ahead is not there until that date.
+// A clock that was days ahead does not make a charging point online until that
+// date.
 func TestAClockThatWasAheadHidesNoSilence(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -39,7 +40,7 @@ func TestAClockThatWasAheadHidesNoSilence(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		for _, p := range l.live.Network().Parts {
 			if p.Name == "bridge" && p.State != ingest.PartUp {
-				t.Errorf("the bridge is heard again: got %+v", p)
+				t.Errorf("the bridge sends heartbeats again: got %+v", p)
 			}
 		}
 	})

@@ -43,7 +43,7 @@ func (nowhere) Heartbeat([]byte)                                                
 
 // grows are the tables that keep history, and why. All others are bounded.
 var grows = map[string]string{
-	"journals": "one row per boot: without it a late record of that boot could not be told from a new one",
+	"journals": "one row per boot: without it a late record of that boot could not be distinguished from a new one",
 	"pruned":   "one row per boot whose bytes are gone",
 	"sessions": "accounts",
 	"tickets":  "accounts",
@@ -89,8 +89,8 @@ func (d *decade) from(topic string, msgs ...journaltest.Message) []input {
 	return all
 }
 
-// live is three days: a boot, two sessions, a driver who asks, an operator who
-// stops and resumes the charging point, and what time brings.
+// live is three days: a boot, two sessions, a driver's request, an operator's
+// orders to stop and resume the charging point, and the passing of time.
 func (d *decade) live() {
 	d.t.Helper()
 	d.round++
@@ -114,7 +114,7 @@ func (d *decade) live() {
 		once := IdempotencyKey{Key: fmt.Sprint("k", d.round, available), Request: sha256.Sum256([]byte{1})}
 		d.commit(&operatorIn{Order{orders.OperatorAvailability{Target: orders.Target{CPID: d.p.CP}, Available: available}}, once, nil})
 	}
-	for range 3 { // commands that nobody answers end by themselves
+	for range 3 { // commands without a result expire
 		time.Sleep(2 * time.Minute)
 		d.commit(tickIn{})
 	}
@@ -195,7 +195,7 @@ func TestTenYearsLeaveNothingBehind(t *testing.T) {
 			}
 		}
 		if lastRows["commands"] == 0 || lastRows["reservations"] == 0 {
-			t.Error("no command was sent, or no driver was served: the test shows less than it says")
+			t.Error("no command was sent, or no driver was served: the test covers less than it should")
 		}
 		if known := w.cps["CP_1"].KnownRecords; known != int64(17*d.round+1) {
 			t.Errorf("%d records are known, want 17 each third day and the first boot: %d", known, 17*d.round+1)

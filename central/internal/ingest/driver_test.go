@@ -146,8 +146,8 @@ func TestOneMessageIDTwoDrivers(t *testing.T) {
 	})
 }
 
-// Whatever is wrong with a message that tells whom to answer, the answer comes
-// within 5 s and names the field; and it is counted.
+// An invalid message that names its sender is answered within 5 s. The answer
+// names the field, and the message is counted.
 func TestADriverLearnsWhatIsWrong(t *testing.T) {
 	for name, c := range map[string]struct{ line, user, id, field string }{
 		"milliseconds":           {`{"message_id":"b1","event_type":"AUTHORIZATION_REQUEST","username":"ms","cp_id":null,"client_id":"t","timestamp":1795984071695}`, "ms", "b1", "timestamp: 1795984071695 looks like milliseconds"},
@@ -258,8 +258,8 @@ func TestAnOperatorIsAnsweredWithWhatWasOrdered(t *testing.T) {
 	})
 }
 
-// Kafka away for a day: what is wanted is ordered a few times, not once a
-// minute, and again when the point is heard.
+// Kafka is down for a day. A desired state is ordered a few times, not once a
+// minute, and again when the charging point is online.
 func TestNothingIsOrderedInVainForEver(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -281,7 +281,7 @@ func TestNothingIsOrderedInVainForEver(t *testing.T) {
 		l.online(a)
 		time.Sleep(2 * time.Second)
 		if _, after, _ := l.out.count(); after == before {
-			t.Error("it was not ordered again when the point was heard")
+			t.Error("it was not ordered again when the point was online")
 		}
 	})
 }

@@ -36,7 +36,7 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 			t.Fatalf("central: got %+v, want it up", p)
 		}
 		if n := l.live.Network().Books.Alarms; n != 1 {
-			t.Errorf("alarms: got %d, want one: an epoch that is not believed", n)
+			t.Errorf("alarms: got %d, want one: an implausible epoch", n)
 		}
 		other := epoch(5)
 		l.w.ObserveEpoch(other)
@@ -53,7 +53,7 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 		}()
 		time.Sleep(time.Minute)
 		if a2, c2, s2 := l.out.count(); a2 != acks || c2 != commands || s2 > heartbeats+1 {
-			t.Errorf("a fenced Central said %d acks, %d commands, %d signs of life", a2-acks, c2-commands, s2-heartbeats)
+			t.Errorf("a fenced Central published %d acks, %d commands, %d heartbeats", a2-acks, c2-commands, s2-heartbeats)
 		}
 		if got := l.counters()["applied"]; got != 1 {
 			t.Errorf("a fenced Central applied %d records", got-1)
@@ -80,7 +80,7 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 	})
 }
 
-// alive is a sign of life of a Central.
+// alive is the heartbeat of a Central.
 func alive(t *testing.T, e charge.Epoch) journaltest.Message {
 	t.Helper()
 	raw, err := (&wire.CentralAlive{V: wire.Version, Central: e, At: charge.At(time.Now())}).Encode()
@@ -141,7 +141,7 @@ func TestAPresenceConcernsOneChargingPoint(t *testing.T) {
 			a, b := journaltest.New(t, "CP_1"), journaltest.New(t, "CP_2")
 			l.deliver(wire.TopicEvents, a.All...)
 			l.deliver(wire.TopicEvents, b.All...)
-			for range 3 { // as a copy that is lost and said again
+			for range 3 { // as a copy that is lost and sent again
 				l.deliver(wire.TopicMonitor, a.Presence(1, claim), b.Presence(1, own))
 				time.Sleep(time.Second)
 			}
@@ -270,8 +270,8 @@ func hookedCentral(t *testing.T, dir string, before func() error) *instance {
 	return l
 }
 
-// A fence is obeyed when it is heard, and not only once it is written: an older
-// Central whose disk is full went on saying that it lives.
+// A fence takes effect when its epoch is read, not only once it is stored. An
+// earlier version with a full disk went on publishing heartbeats.
 func TestAFencedCentralIsSilentAlthoughItsDiskIsFull(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -300,7 +300,7 @@ func TestAFencedCentralIsSilentAlthoughItsDiskIsFull(t *testing.T) {
 			t.Errorf("central: got %+v, want it fenced", p)
 		}
 		if acks, _, s := l.out.count(); acks > 0 || s > heartbeats {
-			t.Errorf("a fenced Central said %d acks, and %d times that it lives", acks, s-heartbeats)
+			t.Errorf("a fenced Central published %d acks, %d heartbeats", acks, s-heartbeats)
 		}
 		if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Lift{}); err != nil {
 			t.Error(err)
@@ -315,7 +315,8 @@ func TestAFencedCentralIsSilentAlthoughItsDiskIsFull(t *testing.T) {
 	})
 }
 
-// Who is heard while this Central becomes greater is not greater any more.
+// This Central may choose a higher epoch between reading another one and
+// storing the fence: then it is not fenced.
 func TestACentralThatIsGreaterMeanwhileIsNotSilent(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -338,7 +339,8 @@ func TestACentralThatIsGreaterMeanwhileIsNotSilent(t *testing.T) {
 	})
 }
 
-// Whoever speaks before this Central has become active is there already.
+// A Central whose epoch is read before this one has become active is there
+// already.
 func TestACentralThatReadsOfAnotherAsItJoinsIsFenced(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -13,9 +13,9 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// FuzzPrepare: whatever lies in Kafka, under any key and header, is taken in as
-// something whose place in the log is known: so reading goes on behind it. What
-// is applied is named by its key, and what is not says why.
+// Every Kafka record, with any key and header, becomes an input that moves the
+// offset, so that reading goes on behind it. What is applied is named by its
+// key; what is not has a reason.
 func FuzzPrepare(f *testing.F) {
 	topics := Topics{
 		Events: wire.TopicEvents, Telemetry: wire.TopicTelemetry, Monitor: wire.TopicMonitor, Commands: wire.TopicCommands,
@@ -51,7 +51,7 @@ func FuzzPrepare(f *testing.F) {
 			}
 		case presenceIn:
 			if at = in.d; string(in.cp) != key || !in.cp.Valid() || d.Topic != topics.Monitor || kind != wire.KindValuePresence {
-				t.Fatalf("%q on %s, kind %q, key %q, is heard as the presence of %q", value, d.Topic, kind, key, in.cp)
+				t.Fatalf("%q on %s, kind %q, key %q, is decoded as the presence of %q", value, d.Topic, kind, key, in.cp)
 			}
 		case driverIn:
 			at = in.d
@@ -66,7 +66,7 @@ func FuzzPrepare(f *testing.F) {
 			}
 		case bridgeIn:
 			if at = in.d; d.Topic != topics.Monitor || kind != wire.KindValueBridgeAlive {
-				t.Fatalf("%q on %s, kind %q, is a sign of life of a bridge", value, d.Topic, kind)
+				t.Fatalf("%q on %s, kind %q, is a heartbeat of a bridge", value, d.Topic, kind)
 			}
 		case offsetIn:
 			if at = in.d; d.Topic != topics.Monitor || kind != wire.KindValueCentralAlive {
@@ -81,8 +81,8 @@ func FuzzPrepare(f *testing.F) {
 	})
 }
 
-// askedFor checks what the writer takes for a driver's request: it can be
-// answered, and told from every other one.
+// askedFor checks what the writer decodes as a driver's request: it can be
+// answered, and be distinguished from every other one.
 func askedFor(t *testing.T, in *driverIn) {
 	t.Helper()
 	req, err := wire.DecodeDriverRequest(in.d.Value)
@@ -96,7 +96,7 @@ func askedFor(t *testing.T, in *driverIn) {
 	if err == nil && (r.EventType != req.EventType || r.Username != req.Username || req.MessageID != "" && r.MessageID != req.MessageID) {
 		t.Fatalf("%+v is taken in as %+v", req, r)
 	}
-	if err != nil && r.Username != "" && !charge.ValidName(string(r.Username)) { // told what is wrong; without a name it goes by the message_id
+	if err != nil && r.Username != "" && !charge.ValidName(string(r.Username)) { // answered with what is wrong; without a name by the message_id
 		t.Fatalf("%q is answered as %+v", in.d.Value, r)
 	}
 }

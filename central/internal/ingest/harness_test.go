@@ -51,7 +51,7 @@ type published struct {
 	commands   []wire.Command
 	progress   []wire.CentralEvent
 	heartbeats int
-	by         charge.Epoch // of the Central that said the last ack or command
+	by         charge.Epoch // of the Central that sent the last ack or command
 }
 
 func (s *published) Ack(by charge.Epoch, cp charge.CPID, raw []byte) {
@@ -123,7 +123,7 @@ func (s *published) count() (acks, commands, alive int) {
 	return len(s.acks), len(s.commands), s.heartbeats
 }
 
-// instance is one life of Central over a database.
+// instance is one run of Central over a database.
 type instance struct {
 	t     *testing.T
 	store *store.Store
@@ -174,7 +174,7 @@ func startInstance(t *testing.T, s *store.Store, cfg ingest.Config) *instance {
 	return runInstance(t, s, db{s}, cfg)
 }
 
-// runInstance starts a life whose writer sees the database as given.
+// runInstance starts a run whose writer uses the given view of the database.
 func runInstance(t *testing.T, s *store.Store, seen ingest.Store, cfg ingest.Config) *instance {
 	t.Helper()
 	l := &instance{t: t, store: s, out: &published{acksOf: map[charge.CPID]wire.Ack{}}, live: ingest.NewLive(tariff), done: make(chan struct{}), next: map[string]int64{}}
@@ -194,7 +194,7 @@ func runInstance(t *testing.T, s *store.Store, seen ingest.Store, cfg ingest.Con
 	return l
 }
 
-// central starts a life and makes it active.
+// central starts a run and makes it active.
 func central(t *testing.T, dir string) *instance {
 	t.Helper()
 	l := newInstance(t, options(dir), config())
@@ -207,8 +207,8 @@ func options(dir string) store.Options {
 	return store.Options{Path: filepath.Join(dir, "c.db"), BusyTimeout: time.Millisecond}
 }
 
-// end ends a life as a kill does, as far as the database can tell: nothing more
-// is written.
+// end ends a run. To the database it looks like a kill: nothing more is
+// written.
 func (l *instance) end() {
 	l.t.Helper()
 	l.stop()
@@ -221,13 +221,13 @@ func (l *instance) end() {
 	}
 }
 
-// deliver hands messages to the writer as one batch of a partition.
+// deliver submits messages to the writer as one batch of a partition.
 func (l *instance) deliver(topic string, msgs ...journaltest.Message) {
 	l.t.Helper()
 	l.deliverAs(topic, false, msgs...)
 }
 
-// deliverAs delivers messages; past ones were in the log before this life.
+// deliverAs submits messages; past ones were in the log before this run.
 func (l *instance) deliverAs(topic string, past bool, msgs ...journaltest.Message) {
 	l.t.Helper()
 	if err := l.w.Submit(l.t.Context(), l.batch(topic, past, msgs...)); err != nil {

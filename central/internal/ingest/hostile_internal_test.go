@@ -24,7 +24,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// commandSink hears what Central sends but keeps its commands.
+// commandSink is a Sender that keeps commands and drops the rest.
 type commandSink struct{ commands []wire.Command }
 
 func (*commandSink) Ack(charge.Epoch, charge.CPID, []byte)     {}
@@ -36,8 +36,8 @@ func (n *commandSink) Command(_ charge.Epoch, _ charge.CPID, _ charge.CommandID,
 	}
 }
 
-// faultyPoint is a charging point that writes well-formed records without sense. All
-// liars take their ids from the same few.
+// faultyPoint is a Byzantine charging point: it writes well-formed records with
+// contradictory content. All faulty points choose their ids from the same few.
 type faultyPoint struct {
 	id      charge.CPID
 	written []wire.Record // all it ever wrote
@@ -70,7 +70,7 @@ func someConnector(t *rapid.T) charge.ConnectorID {
 func someUser(t *rapid.T) charge.Username { return pick[charge.Username](t, "user", "ann", "bob") }
 
 func someTariff(t *rapid.T) charge.TariffVersion {
-	return pick[charge.TariffVersion](t, "tariff", "t1", "", "unheard-of")
+	return pick[charge.TariffVersion](t, "tariff", "t1", "", "unknown")
 }
 
 func someUntil(t *rapid.T) charge.Time {
@@ -86,7 +86,7 @@ func (l *faultyPoint) somePosition(t *rapid.T) *wire.Position {
 }
 
 func (l *faultyPoint) registered(t *rapid.T) *wire.Registered {
-	reg := &wire.Registered{Agent: "liar", Simulated: true}
+	reg := &wire.Registered{Agent: "faulty", Simulated: true}
 	for range rapid.IntRange(1, 3).Draw(t, "connectors") {
 		c := wire.ConnectorState{
 			Connector: max(someConnector(t), 1), Status: pick(t, "status", charge.Statuses()...),
@@ -288,9 +288,9 @@ func (l *faultyPoint) asks(t *rapid.T) Op {
 	}
 }
 
-// TestNoInputReachesAConstraint: whatever charging points, drivers and operators
-// say in a good form, each transaction is committed; the state in memory is that
-// of the database; and what was applied verifies.
+// Whatever well-formed input charging points, drivers and operators send, each
+// transaction is committed, the state in memory is that of the database, and
+// the applied records verify.
 func TestNoInputReachesAConstraint(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -351,7 +351,7 @@ func hostile(ctx context.Context, t *rapid.T, path string) {
 		same(ctx, t, w, s)
 	}
 	for range rapid.IntRange(1, 60).Draw(t, "steps") {
-		l := pick(t, "who", points...)
+		l := pick(t, "point", points...)
 		switch rapid.IntRange(0, 11).Draw(t, "what") {
 		case 0:
 			p := l.presence(t, w.self)
@@ -415,7 +415,7 @@ func same(ctx context.Context, t *rapid.T, w *Writer, s *store.Store) {
 			{"waiting", other.PendingConnectors, cp.PendingConnectors},
 			{"meters", other.Meters, cp.Meters},
 			{"sessions", other.Sessions, cp.Sessions},
-			{"holes", other.Gaps, cp.Gaps},
+			{"gaps", other.Gaps, cp.Gaps},
 		} {
 			if g, w := flat(pair.got), flat(pair.want); g != w {
 				t.Fatalf("%s of %s: the database has\n%s\nmemory has\n%s", pair.what, id, g, w)

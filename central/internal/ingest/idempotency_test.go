@@ -138,7 +138,7 @@ func TestARepeatHasTheFirstAnswer(t *testing.T) {
 		rows := []row{
 			{once: once("refused", "cancel"), op: cancelUnknown},
 			{once: once("held", "reserve"), op: reserve},
-			{once: once("HELD", "reserve"), op: reserve}, // another key: the driver has his reservation
+			{once: once("HELD", "reserve"), op: reserve}, // another key: the driver has a reservation already
 			{once: once("all", "availability"), op: ingest.Order{Ask: orders.OperatorAvailability{Available: true}}},
 			{once: once("admit", "admit"), op: ingest.Admit{CPID: "CP_1", Admitted: true}},
 			{once: once("stranger", "admit"), op: ingest.Admit{CPID: "CP_9", Admitted: true}},
@@ -183,7 +183,7 @@ func TestARepeatHasTheFirstAnswer(t *testing.T) {
 }
 
 // mute is a database that commits and never returns, as if Central died right
-// then: cancelUnknown is answered.
+// then: no request is answered.
 type mute struct {
 	db
 	silent atomic.Bool
@@ -201,8 +201,8 @@ func (m *mute) Write(ctx context.Context, fn func(ingest.Tx) error) error {
 	return err
 }
 
-// TestDeathBetweenCommitAndAnswer: who repeats the order learns in the next life
-// what the first one did, and nothing is done again.
+// A caller that repeats the order to the next run gets the first one's result,
+// and nothing is done again.
 func TestDeathBetweenCommitAndAnswer(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -305,8 +305,8 @@ func TestAnswersAreBounded(t *testing.T) {
 	})
 }
 
-// TestWhatWasNotDecidedIsNotKept: an order that could not be written, or that
-// came to a fenced Central, is judged when it is repeated.
+// An order that could not be written, or was refused by a fenced Central, is
+// decided when it is repeated.
 func TestWhatWasNotDecidedIsNotKept(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -332,7 +332,7 @@ func TestWhatWasNotDecidedIsNotKept(t *testing.T) {
 		}
 		l.askOnce(ingest.IdempotencyKey{}, ingest.Lift{})
 		if r := l.askOnce(once("f", "reserve"), reserve); r.Refused == orders.RefusedFenced {
-			t.Errorf("after the lift: got %+v, want it judged", r)
+			t.Errorf("after the lift: got %+v, want a decision", r)
 		}
 	})
 }
@@ -366,10 +366,10 @@ func TestKeptAnswersAreRead(t *testing.T) {
 	})
 }
 
-// TestAnErrorStatesWhetherTheRequestCanHaveAnEffect: a request that is not taken in
-// has no effect, now and later. One that is taken in is waited for, also when who
-// asked would not wait any more; if that takes too long the answer says so, and
-// the key tells the outcome.
+// A request that is not accepted has no effect, now or later. One that is
+// accepted is waited for, even after the caller has stopped waiting. If that
+// takes too long the error is ErrUnderWay, and repeating the key returns the
+// outcome.
 func TestAnErrorStatesWhetherTheRequestCanHaveAnEffect(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

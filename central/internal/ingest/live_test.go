@@ -15,7 +15,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// bridge says that the bridge lives.
+// bridge is a heartbeat of the bridge.
 func (l *instance) bridge(mqttUp bool) {
 	l.t.Helper()
 	now := charge.At(time.Now())
@@ -45,7 +45,8 @@ func (l *instance) links() string {
 	return strings.Join(all, " ")
 }
 
-// For every second in which something is heard, each: bridge and telemetry.
+// seconds passes n seconds. In each of them the bridge sends a heartbeat, if
+// bridge is set, and the given points send telemetry.
 func (l *instance) seconds(n int, bridge, mqtt bool, points ...*journaltest.Point) {
 	l.t.Helper()
 	for range n {
@@ -72,32 +73,32 @@ func TestAnOutageDoesNotGreyTheNetwork(t *testing.T) {
 				t.Errorf("%s: got %s, want %s", when, got, links)
 			}
 		}
-		want("before the bridge is heard", "unknown unknown")
+		want("before the first heartbeat of the bridge", "unknown unknown")
 		l.seconds(10, true, true, a, b)
-		want("all are heard", "online online")
+		want("all send telemetry", "online online")
 		l.seconds(10, true, true, a)
 		want("one is silent", "online offline")
 		l.seconds(60, false, true)
-		want("nothing is heard", "unknown unknown")
+		want("nothing is received", "unknown unknown")
 		l.bridge(true)
 		time.Sleep(time.Second)
 		want("the bridge is back", "online offline")
 		l.seconds(7, true, true)
-		want("but nobody else", "offline offline")
+		want("but no charging point", "offline offline")
 		l.seconds(2, true, true, a, b)
 		want("all are back", "online online")
 		l.seconds(10, true, false)
 		want("the bridge lives without MQTT", "unknown unknown")
 		for _, p := range l.live.Network().Parts {
 			if p.Name == "mqtt" && (p.State != ingest.PartDown || p.Reason != "gone") {
-				t.Errorf("mqtt: got %+v, want it down as the bridge says", p)
+				t.Errorf("mqtt: got %+v, want it down as the bridge reports", p)
 			}
 		}
 	})
 }
 
-// A link is in its state since the state began: the moment does not move while
-// the charging point goes on to be heard, nor while it is silent.
+// A link has its state since the state began: that time moves neither with each
+// reception nor with each second of silence.
 func TestALinkIsSinceItBegan(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -155,7 +156,7 @@ func TestALastWillCountsUntilSomethingIsReceived(t *testing.T) {
 		time.Sleep(time.Second)
 		l.telemetry(a)
 		if got := l.links(); got != "online" {
-			t.Errorf("heard after its will: got %s, want online", got)
+			t.Errorf("a record after its will: got %s, want online", got)
 		}
 	})
 }

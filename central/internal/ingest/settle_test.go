@@ -29,7 +29,7 @@ func silentAlarms(t *testing.T, l *instance) (n int) {
 	return n
 }
 
-// bridgeHeartbeat is a bridge's sign of life.
+// bridgeHeartbeat is a bridge's heartbeat.
 func bridgeHeartbeat(t *testing.T) journaltest.Message {
 	t.Helper()
 	now := charge.At(time.Now())
@@ -41,9 +41,9 @@ func bridgeHeartbeat(t *testing.T) journaltest.Message {
 	return journaltest.Message{Key: "bridge", Kind: wire.KindValueBridgeAlive, Value: raw}
 }
 
-// A charging point dies in mid-session and never comes back: an alarm says so,
-// STOP is wanted and shown, and an operator settles the session, once. Then it
-// comes back after all, and what it reports makes one correction.
+// A charging point dies in mid-session and never comes back: an alarm is
+// raised, STOP is desired and shown, and an operator settles the session, once.
+// Then it comes back after all, and what it reports makes one correction.
 func TestASessionAtAChargingPointThatNeverComesBack(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -81,7 +81,7 @@ func TestASessionAtAChargingPointThatNeverComesBack(t *testing.T) {
 			return r
 		}
 		if r := settle(); r.Refused != "cp_heard" {
-			t.Fatalf("settled while it is heard: %+v", r)
+			t.Fatalf("settled while it is online: %+v", r)
 		}
 		receive(60, false) // dead
 		if n := silentAlarms(t, l); n != 0 {

@@ -128,12 +128,13 @@ func TestEachCommandIsReportedOnceWhenItHasEnded(t *testing.T) {
 		mu.Lock()
 		defer mu.Unlock()
 		if len(ended) != 1 || ended[orders.Expired] != over || over < 10 {
-			t.Errorf("nobody answers: got %v, want %d expired, one every 5 s", ended, over)
+			t.Errorf("no results: got %v, want %d expired, one every 5 s", ended, over)
 		}
 	})
 }
 
-// From the record to the ticket one id runs through all that is told.
+// One id is in everything published about a session, from the record to the
+// ticket.
 func TestEventsOfASessionAreTraced(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

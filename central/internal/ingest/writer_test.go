@@ -112,8 +112,8 @@ func TestReplayAndRestartChangeNothing(t *testing.T) {
 	})
 }
 
-// Committed, but killed before the acknowledgement left: the next life tells
-// every charging point where it stands.
+// Central was killed between a commit and the acknowledgement. The next run
+// acknowledges every charging point.
 func TestARunBeginsByAcknowledgingEachPoint(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -187,7 +187,7 @@ func TestPoisonAtTheHeadBlocksNoOtherRecord(t *testing.T) {
 			}
 		}
 		if letters != 11 {
-			t.Errorf("dead letters to tell: got %d, want 11", letters)
+			t.Errorf("dead letters to publish: got %d, want 11", letters)
 		}
 		if next, _, _, err := l.store.Offset(t.Context(), wire.TopicEvents, 0); err != nil || next != int64(len(bad)+len(a.All)) {
 			t.Errorf("offset: got %d %v", next, err)
@@ -202,7 +202,7 @@ func TestARefusedRowIsIsolated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
 		defer l.end()
-		// Someone took the place of a record: writing it violates its key.
+		// A row of the test has the record's key, so writing the record fails.
 		a, b := journaltest.New(t, "CP_1"), journaltest.New(t, "CP_2")
 		a.Charge(1)
 		b.Charge(1)
@@ -254,7 +254,7 @@ func TestALockedDatabaseDelaysAndLosesNothing(t *testing.T) {
 		_, _, alive := l.out.count()
 		time.Sleep(30 * time.Second)
 		if _, _, now := l.out.count(); now < alive+29 {
-			t.Errorf("Central said that it lives %d times in 30 s", now-alive)
+			t.Errorf("%d heartbeats in 30 s", now-alive)
 		}
 		unlock()
 		time.Sleep(2 * time.Second)
@@ -390,7 +390,7 @@ func TestBeforeItIsActiveNothingLeaves(t *testing.T) {
 		}()
 		time.Sleep(time.Minute)
 		if acks, commands, alive := l.out.count(); acks+commands+alive != 0 {
-			t.Errorf("got %d acknowledgements, %d commands, %d signs of life, want none", acks, commands, alive)
+			t.Errorf("got %d acknowledgements, %d commands, %d heartbeats, want none", acks, commands, alive)
 		}
 		l.w.Join(charge.Epoch{})
 		<-taken

@@ -115,13 +115,13 @@ func TestAllRowsArePublishedOnceInOrderAndDeleted(t *testing.T) {
 		run(t, b, k, func() bool { return true })
 		time.Sleep(5 * time.Second)
 		if b.left() != 0 || !slices.Equal(k.got, numbers(3000)) {
-			t.Errorf("left %d, said %d in order %v; want all 3000", b.left(), len(k.got), slices.IsSorted(k.got))
+			t.Errorf("left %d, published %d in order %v; want all 3000", b.left(), len(k.got), slices.IsSorted(k.got))
 		}
 	})
 }
 
-// Whoever watches sees it turn while there is nothing to do, and without asking
-// the database each time.
+// A watchdog sees Run iterate while there is nothing to do, and Run does not
+// read the database each time.
 func TestItIteratesWhileNothingHappens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		var turns, reads atomic.Int64
@@ -159,7 +159,7 @@ func TestKafkaAwayForEverKeepsMemoryBounded(t *testing.T) {
 		k.set(true)
 		time.Sleep(5 * time.Second)
 		if b.left() != 0 || !slices.Equal(k.got, numbers(5000)) {
-			t.Errorf("after Kafka came: left %d, said %d", b.left(), len(k.got))
+			t.Errorf("after Kafka was up: left %d, published %d", b.left(), len(k.got))
 		}
 	})
 }
@@ -177,7 +177,7 @@ func TestNothingIsPublishedUnlessActive(t *testing.T) {
 		o.Wake()
 		synctest.Wait()
 		if len(k.got) != 0 {
-			t.Errorf("said %v without leave", k.got)
+			t.Errorf("published %v while not active", k.got)
 		}
 		mu.Lock()
 		may = true
@@ -185,7 +185,7 @@ func TestNothingIsPublishedUnlessActive(t *testing.T) {
 		o.Wake()
 		synctest.Wait()
 		if !slices.Equal(k.got, numbers(3)) {
-			t.Errorf("said %v, want 1 2 3", k.got)
+			t.Errorf("published %v, want 1 2 3", k.got)
 		}
 	})
 }
