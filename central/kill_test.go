@@ -16,8 +16,8 @@ import (
 	"time"
 )
 
-// asCentral lets this test program be the program itself, in a process that can
-// be killed.
+// asCentral is the environment variable that makes this test binary be the
+// program, in a process that can be killed.
 const asCentral = "CARGA_TEST_AS_CENTRAL"
 
 func TestMain(m *testing.M) {
@@ -76,14 +76,14 @@ func startProgram(t *testing.T, config string) *program {
 // kill is kill -9.
 func (p *program) kill() {
 	_ = p.cmd.Process.Kill() // it is dead already otherwise
-	_ = p.cmd.Wait()         // of course it did not end well
+	_ = p.cmd.Wait()         // it was killed, so there is an error
 	p.end()
 }
 
 const stopAll = "POST /api/v1/availability HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\nContent-Type: application/json\r\n" +
 	"Idempotency-Key: stop-all\r\nContent-Length: 30\r\n\r\n" + `{"all":true,"available":false}`
 
-// order sends a raw request and leaves its answer on the line.
+// order sends a raw request and does not read the response.
 func (p *program) order(raw string) net.Conn {
 	p.t.Helper()
 	var d net.Dialer
@@ -97,7 +97,7 @@ func (p *program) order(raw string) net.Conn {
 	return c
 }
 
-// answer sends a raw request and reads the status of its answer.
+// answer sends a raw request and returns the status of the response.
 func (p *program) answer(raw string) int {
 	p.t.Helper()
 	c := p.order(raw)
@@ -110,8 +110,8 @@ func (p *program) answer(raw string) int {
 	return res.StatusCode
 }
 
-// wanted is what is wanted out of service and since when, as it is on the disk.
-func wanted(t *testing.T, config string) string {
+// wantedAvailability is the desired availability in the database, as exported.
+func wantedAvailability(t *testing.T, config string) string {
 	t.Helper()
 	var out, errs bytes.Buffer
 	if code := run(t.Context(), []string{"export-settings", "--config", config}, nil, &out, &errs); code != 0 {
@@ -126,8 +126,8 @@ func wanted(t *testing.T, config string) string {
 	return string(s.Availability)
 }
 
-// An order is committed, and its answer is lost with the program: kill -9. When
-// it is repeated to the next life it is not given again.
+// An order is committed, and its response is lost because the program is
+// killed. When it is repeated to the next run it is not executed again.
 func TestAnOrderOutlivesKill9(t *testing.T) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "central.yaml")
@@ -139,7 +139,7 @@ func TestAnOrderOutlivesKill9(t *testing.T) {
 	lost := p.order(stopAll)
 	deadline, cancel := context.WithTimeout(t.Context(), within)
 	defer cancel()
-	for wanted(t, config) == "[]" {
+	for wantedAvailability(t, config) == "[]" {
 		select {
 		case <-deadline.Done():
 			p.kill()
@@ -149,7 +149,7 @@ func TestAnOrderOutlivesKill9(t *testing.T) {
 	}
 	p.kill()
 	_ = lost.Close() // the answer was not read
-	first := wanted(t, config)
+	first := wantedAvailability(t, config)
 	if !strings.Contains(first, "asked_at") {
 		t.Fatalf("got %s, want the order of the killed one", first)
 	}
@@ -164,10 +164,10 @@ func TestAnOrderOutlivesKill9(t *testing.T) {
 	if status := p.answer(strings.Replace(stopAll, "false", "true ", 1)); status != http.StatusUnprocessableEntity {
 		t.Errorf("another order with its key: got %d, want it refused", status)
 	}
-	if now := wanted(t, config); now != first {
+	if now := wantedAvailability(t, config); now != first {
 		t.Errorf("a repeat ordered it again: got %s, want %s", now, first)
 	}
-	if status := p.answer(strings.Replace(stopAll, "stop-all", "stop-two", 1)); status != http.StatusAccepted || wanted(t, config) == first {
+	if status := p.answer(strings.Replace(stopAll, "stop-all", "stop-two", 1)); status != http.StatusAccepted || wantedAvailability(t, config) == first {
 		t.Errorf("with another key: got %d, want another order", status)
 	}
 }

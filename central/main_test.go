@@ -8,7 +8,7 @@ import (
 	"testing"
 )
 
-// In the package itself: a program has no other way in.
+// The test is in package main, because a program has no other entry point.
 func TestTheCommandLine(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "c.yaml")
 	if err := os.WriteFile(file, []byte("http: {listen: '0.0.0.0:1'}\ninsecure: false\n"), 0o600); err != nil {

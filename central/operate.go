@@ -26,8 +26,8 @@ func operate(ctx context.Context, load loader, stdout, stderr io.Writer) []*cobr
 // loader loads the configuration file at a path.
 type loader func(path string) (app.Config, error)
 
-// plain returns a command that has flags and no arguments.
-func plain(use, short string, run func() error) *cobra.Command {
+// newCommand returns a command that has flags and no arguments.
+func newCommand(use, short string, run func() error) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -49,7 +49,7 @@ func withConfig(cmd *cobra.Command, path *string) *cobra.Command {
 // backup copies the database.
 func backup(ctx context.Context, load loader, stdout io.Writer) *cobra.Command {
 	var path, to string
-	cmd := plain("backup", "Copy the database to a new file, while Central runs or not", func() error {
+	cmd := newCommand("backup", "Copy the database to a new file, while Central runs or not", func() error {
 		if to == "" {
 			return fmt.Errorf("%w: --to FILE is needed", errUsage)
 		}
@@ -79,7 +79,7 @@ func database(db, path string, load loader) (string, error) {
 // verify checks a database.
 func verify(ctx context.Context, load loader, stdout io.Writer) *cobra.Command {
 	var path, db string
-	cmd := plain("verify", "Check the database against the records in it, while Central runs or not", func() error {
+	cmd := newCommand("verify", "Check the database against the records in it, while Central runs or not", func() error {
 		file, err := database(db, path, load)
 		if err != nil {
 			return err
@@ -109,7 +109,7 @@ func check(ctx context.Context, file string, stdout io.Writer) error {
 // exportSettings prints what a rebuild needs beside Kafka.
 func exportSettings(ctx context.Context, load loader, stdout io.Writer) *cobra.Command {
 	var path, db string
-	cmd := plain("export-settings", "Write what no record contains, for a rebuild: tariffs, admissions, decisions", func() error {
+	cmd := newCommand("export-settings", "Write what no record contains, for a rebuild: tariffs, admissions, decisions", func() error {
 		file, err := database(db, path, load)
 		if err != nil {
 			return err
@@ -131,7 +131,7 @@ const maxSettings = 256 << 20
 // rebuild creates a database, prints what it has, and verifies it.
 func rebuild(ctx context.Context, load loader, stdout, stderr io.Writer) *cobra.Command {
 	var path, into, file string
-	cmd := plain("rebuild", "Create a database from exported settings and all records in Kafka", func() error {
+	cmd := newCommand("rebuild", "Create a database from exported settings and all records in Kafka", func() error {
 		if into == "" {
 			return fmt.Errorf("%w: --into FILE is needed", errUsage)
 		}

@@ -178,7 +178,7 @@ func newComponents(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*co
 		if err != nil {
 			c.writer.ReadFailed(err)
 		}
-		return each(page, err, func(o *store.Outgoing) outbox.Row { return outbox.Row(*o) })
+		return convertAll(page, err, func(o *store.Outgoing) outbox.Row { return outbox.Row(*o) })
 	}
 	c.outbox = outbox.New(rows, c.kafka, c.writer.OutboxSent, c.live.Active, c.watch.Loop("outbox").Beat, log)
 	c.kafka.writer = c.writer
@@ -196,6 +196,9 @@ func newComponents(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*co
 	return c, err
 }
 
+// writerConfig returns the writer's part of the configuration. Answers to
+// drivers are kept as long as their topic, so that no request is read again
+// after its answer is gone.
 func writerConfig(cfg Config) ingest.Config {
 	t := &cfg.Kafka.Topics
 	return ingest.Config{

@@ -25,7 +25,7 @@ type catchUp struct {
 func (l *kafkaIO) catchUpOf(ctx context.Context, topics ...string) (*catchUp, error) {
 	e := &catchUp{done: make(chan struct{}), pending: map[string]struct{}{}}
 	for _, topic := range topics {
-		n, err := l.keeper.Wait(ctx, topic)
+		n, err := l.topics.Wait(ctx, topic)
 		if err != nil {
 			return nil, err
 		}
@@ -36,6 +36,7 @@ func (l *kafkaIO) catchUpOf(ctx context.Context, topics ...string) (*catchUp, er
 	return e, nil
 }
 
+// partitionName names a partition in messages and maps.
 func partitionName(topic string, partition int) string { return fmt.Sprintf("%s/%d", topic, partition) }
 
 // partitionDone notes that a partition has reached its end. It may be called

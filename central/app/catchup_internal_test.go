@@ -6,8 +6,8 @@ import (
 	"github.com/carga-ev/carga/internal/kafkalink"
 )
 
-// All partitions must be read to the ends that were seen first; of a log that
-// turns out to be another one, to the end of that one.
+// All partitions must be read to the ends that were seen first. If a log is
+// replaced, its partition must be read to the end of the new one.
 func TestCatchUp(t *testing.T) {
 	t.Parallel()
 	e := &catchUp{done: make(chan struct{}), pending: map[string]struct{}{"t/0": {}, "t/1": {}}}

@@ -150,6 +150,7 @@ type Tariff struct {
 	PerKWhCents   string `yaml:"per_kwh_cents"`
 }
 
+// Prices if the configuration has none, in the main unit of the currency.
 const (
 	defaultStartFee = "1.00"
 	defaultPerKWh   = "0.45"
@@ -279,6 +280,8 @@ func (c *Config) Validate(p *config.Problems) {
 	c.Tariff.validate(p)
 }
 
+// validateHTTP refuses an address off loopback unless insecure is set: there
+// are no accounts yet.
 func (c *Config) validateHTTP(p *config.Problems) {
 	if _, err := c.HTTP.publicURL(); err != nil {
 		p.Addf("http.public_url", "%v", err)
@@ -296,6 +299,8 @@ func (c *Config) validateHTTP(p *config.Problems) {
 	}
 }
 
+// validate bounds the rules. A driver is answered within 5 s, so max_asked
+// times ask_for must fit into that.
 func (n *Network) validate(p *config.Problems) {
 	within := func(key string, d, lo, hi time.Duration) {
 		if d < lo || d > hi {
@@ -323,6 +328,7 @@ func (n *Network) validate(p *config.Problems) {
 // never overflows. Currencies with small units need prices of this size.
 const maxMinor = 100_000_000
 
+// validate reports a bad price under the key that has it.
 func (t *Tariff) validate(p *config.Problems) {
 	if !charge.ValidID(t.Version) {
 		p.Addf("tariff.version", "want 1 to %d of [A-Za-z0-9_-]", charge.MaxIDLength)

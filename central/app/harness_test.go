@@ -57,7 +57,7 @@ func (w *world) dial(ctx context.Context, network, address string) (net.Conn, er
 	return c, err
 }
 
-// kafka brings a broker up with nothing in it.
+// kafka starts an empty broker.
 func (w *world) kafka() {
 	w.t.Helper()
 	c, err := kfake.NewCluster(kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(w.net.Listen))
@@ -82,7 +82,7 @@ func (w *world) kafkaGone() {
 	}
 }
 
-// runningCentral is a Central.
+// runningCentral is a Central in this process.
 type runningCentral struct {
 	t       *testing.T
 	cancel  context.CancelFunc
@@ -100,7 +100,7 @@ func settings(db string) app.Config {
 	return cfg
 }
 
-// listen opens an address of its own for a page.
+// listen opens a new address for a page.
 func (w *world) listen() net.Listener {
 	w.t.Helper()
 	w.mu.Lock()
@@ -198,7 +198,8 @@ func (o *others) stop() {
 	o.client.Close()
 }
 
-// readable leaves out what tests write in Central's name to disturb it.
+// readable reports whether a record is valid. Tests write invalid ones in
+// Central's name on purpose.
 func readable(kind, topic string, raw []byte) bool {
 	var err error
 	switch {

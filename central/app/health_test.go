@@ -23,7 +23,7 @@ type shownPart struct {
 	Since               time.Time
 }
 
-// parts are those on the page.
+// parts returns the parts shown on the page.
 func (r *runningCentral) parts(w *world) map[string]shownPart {
 	r.t.Helper()
 	var n struct{ Parts []shownPart }
@@ -37,7 +37,7 @@ func (r *runningCentral) parts(w *world) map[string]shownPart {
 	return all
 }
 
-// openAlarms are those on the page, kind and words.
+// openAlarms returns the open alarms on the page, each with its kind and text.
 func (r *runningCentral) openAlarms(w *world) (all []string) {
 	r.t.Helper()
 	var n struct{ Items []struct{ Kind, Text string } }
@@ -65,9 +65,9 @@ func bridgeHeartbeat(t *testing.T, m wire.BridgeAlive) journaltest.Message {
 	return journaltest.Message{Key: m.Bridge, Kind: wire.KindValueBridgeAlive, Value: raw}
 }
 
-// TestWhatCentralCannotWriteIsShown: of each topic that it writes, and whatever
-// Kafka's reason is: on the page, in /readyz, as a metric and as an alarm, within
-// seconds after the ten that a record may wait; and it ends by itself.
+// For each topic and each reason of Kafka's, the page, /readyz, a metric and an
+// alarm show that Central cannot write, a few seconds after a record has waited
+// 10 s. It ends when Central can write again.
 func TestWhatCentralCannotWriteIsShown(t *testing.T) {
 	for i, topic := range []string{wire.TopicMonitor, wire.TopicCommands, wire.TopicCentralEvents, wire.TopicDeadLetters} {
 		fault := []*kerr.Error{kerr.InvalidTimestamp, kerr.TopicAuthorizationFailed, kerr.MessageTooLarge, kerr.LeaderNotAvailable}[i]
@@ -140,8 +140,8 @@ func TestWhatCentralCannotWriteIsShown(t *testing.T) {
 	}
 }
 
-// TestWhatTheBridgeCannotDoIsShown, and that it is silent; and both end by
-// themselves.
+// The page and an alarm show what the bridge cannot do, and that it is silent.
+// Both end when it works again.
 func TestWhatTheBridgeCannotDoIsShown(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -269,8 +269,7 @@ func TestDeadLettersOfABridgeRaiseTheAlarmOnce(t *testing.T) {
 	})
 }
 
-// TestACommandIsSentWhenKafkaHasIt: until then it is written, however often it was
-// tried.
+// Until Kafka has a command its state is "written", however often it was tried.
 func TestACommandIsSentWhenKafkaHasIt(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -316,7 +315,7 @@ func TestACommandIsSentWhenKafkaHasIt(t *testing.T) {
 	})
 }
 
-// TestALockedDatabaseIsNotABridgeThatIsAway: each part is shown as it is.
+// A locked database makes Central down, and no other part.
 func TestALockedDatabaseIsNotABridgeThatIsAway(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {

@@ -38,7 +38,7 @@ type kafkaIO struct {
 	log    *slog.Logger
 
 	client    *kafkalink.Client
-	keeper    *kafkalink.TopicWatcher
+	topics    *kafkalink.TopicWatcher
 	durable   *kafkalink.Producer // for the outbox; it retries for ever
 	lossy     *kafkalink.Producer // for the rest; while Kafka is down, newer messages replace older ones
 	watchLoop *health.Loop
@@ -74,16 +74,16 @@ func newKafkaIO(cfg Config, dial func(context.Context, string, string) (net.Conn
 	}
 	// The program that starts first creates the topics, including those that it
 	// only reads.
-	if l.keeper, err = kafkalink.NewTopicWatcher(l.client, kafkalink.WatcherConfig{Create: all, Tick: w.LoopWithin("kafka_topics", 30*time.Second).Beat, Log: log}); err != nil {
+	if l.topics, err = kafkalink.NewTopicWatcher(l.client, kafkalink.WatcherConfig{Create: all, Tick: w.LoopWithin("kafka_topics", 30*time.Second).Beat, Log: log}); err != nil {
 		return nil, err
 	}
-	l.durable, err = kafkalink.NewProducer(l.client, l.keeper, kafkalink.ProducerConfig{
+	l.durable, err = kafkalink.NewProducer(l.client, l.topics, kafkalink.ProducerConfig{
 		Topics: []kafkalink.TopicSpec{k.Spec(&t.CentralEvents), k.Spec(&t.DeadLetters)}, Keep: true, Grace: stopGrace, Log: log,
 	})
 	if err != nil {
 		return nil, err
 	}
-	l.lossy, err = kafkalink.NewProducer(l.client, l.keeper, kafkalink.ProducerConfig{
+	l.lossy, err = kafkalink.NewProducer(l.client, l.topics, kafkalink.ProducerConfig{
 		Topics:     []kafkalink.TopicSpec{k.Spec(&t.CentralEvents), k.Spec(&t.Monitor), k.Spec(&t.Commands)},
 		Latest:     []string{t.CentralEvents.Name, t.Monitor.Name},
 		MaxRecords: maxQueued, Grace: -1, Log: log,
@@ -104,7 +104,7 @@ func (l *kafkaIO) run(ctx context.Context) error {
 			}
 		})
 	}
-	start(l.keeper.Run)
+	start(l.topics.Run)
 	start(l.durable.Run)
 	start(l.lossy.Run)
 	running.Go(func() { l.watch(ctx) })
@@ -142,7 +142,7 @@ func (l *kafkaIO) run(ctx context.Context) error {
 // Kafka responds, and what cannot be written or read although it does.
 func (l *kafkaIO) watch(ctx context.Context) {
 	for {
-		_, wake := l.keeper.Topic(l.cfg.Kafka.Topics.Events.Name)
+		_, wake := l.topics.Topic(l.cfg.Kafka.Topics.Events.Name)
 		l.live.SetKafka(l.kafkaView())
 		l.watchLoop.Beat()
 		select {
@@ -156,7 +156,7 @@ func (l *kafkaIO) watch(ctx context.Context) {
 
 // kafkaView returns the state of Kafka for the live view.
 func (l *kafkaIO) kafkaView() ingest.KafkaView {
-	k := l.keeper.State()
+	k := l.topics.State()
 	v := ingest.KafkaView{Up: k.Up, Reason: strings.Join(k.Warnings(), "; ")}
 	if !k.Up {
 		v.Reason = k.String()
@@ -219,7 +219,7 @@ func (l *kafkaIO) liveReader(topic string, handle func(context.Context, kafkalin
 // topicReader returns a reader of all partitions of a topic, with the
 // configuration that config returns for each.
 func (l *kafkaIO) topicReader(topic string, config func(partition int) kafkalink.ReaderConfig) *kafkalink.TopicReader {
-	return kafkalink.NewTopicReader(l.client, l.keeper, topic, func(partition int) kafkalink.ReaderConfig {
+	return kafkalink.NewTopicReader(l.client, l.topics, topic, func(partition int) kafkalink.ReaderConfig {
 		cfg := config(partition)
 		cfg.Log = l.log
 		return cfg
@@ -367,12 +367,13 @@ func (l *kafkaIO) Ack(by charge.Epoch, cp charge.CPID, value []byte) {
 	l.sendLossy(l.cfg.Kafka.Topics.Commands.Name, string(cp), value, nil, header(wire.HeaderKind, wire.KindValueAck), header(wire.HeaderCentral, by.String()))
 }
 
+// header returns a record header.
 func header(name, is string) kafkalink.Header { return kafkalink.Header{Key: name, Value: []byte(is)} }
 
 // Command implements ingest.Sender. While Kafka is down it drops the command:
 // orders repeats it, and a queued one would be stale when it is sent.
 func (l *kafkaIO) Command(by charge.Epoch, cp charge.CPID, _ charge.CommandID, value []byte, sent func()) {
-	if !l.keeper.State().Up {
+	if !l.topics.State().Up {
 		return
 	}
 	l.sendLossy(l.cfg.Kafka.Topics.Commands.Name, string(cp), value, sent, header(wire.HeaderKind, wire.KindValueCommand), header(wire.HeaderCentral, by.String()))

@@ -11,8 +11,8 @@ import (
 	"github.com/carga-ev/carga/internal/observe"
 )
 
-// Progress that waits for Kafka gives way to newer progress of the same session,
-// and not of another session of the same driver.
+// Progress that waits for Kafka is replaced by newer progress of the same
+// session, but not by that of another session of the same driver.
 func TestProgressOfTwoSessions(t *testing.T) {
 	t.Parallel()
 	log := slog.New(slog.DiscardHandler)

@@ -20,11 +20,12 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
+// metricPrefix begins the names of all metrics of Central.
 const metricPrefix = "carga_central_"
 
-// caughtUp is how many records may wait in a partition before Central counts as
+// maxLag is how many records may wait in a partition before Central counts as
 // lagging: about what is read in a second.
-const caughtUp = 1000
+const maxLag = 1000
 
 // counters are measurements of this run, beside the totals in the database.
 type counters struct {
@@ -42,6 +43,9 @@ type commandResult struct {
 	state orders.CommandState
 }
 
+// newCounters returns counters with buckets for transactions (milliseconds to
+// seconds) and for the age of records (fractions of a second, or days after an
+// outage).
 func newCounters() *counters {
 	const ms = time.Millisecond
 	return &counters{
@@ -52,6 +56,7 @@ func newCounters() *counters {
 	}
 }
 
+// commandEnded implements ingest.Hooks.CommandEnded.
 func (w *counters) commandEnded(kind wire.CommandType, how orders.CommandState) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -96,7 +101,7 @@ func (c *components) checkHealth(r *health.Registry) {
 	r.Set("database", own.Database == "", own.Database)
 	r.Set("active", own.Inactive == "", own.Inactive)
 	r.SetInformational("alarms", own.Alarms == "", own.Alarms)
-	k := c.kafka.keeper.State()
+	k := c.kafka.topics.State()
 	reason := ""
 	if !k.Up {
 		reason = k.String()
@@ -113,12 +118,12 @@ func (c *components) checkHealth(r *health.Registry) {
 			r.Put(health.Status{Name: p.Name, Up: p.State == ingest.PartUp, Since: p.Since.Std(), Reason: p.Reason, Informational: true})
 		}
 	}
-	words := behind(c.kafka.committedReaders(), own.Inactive)
+	words := lagReason(c.kafka.committedReaders(), own.Inactive)
 	r.Set("kafka_readers", words == "", words)
 }
 
-// behind describes why Central does not know the latest records; "" if it does.
-func behind(readers []kafkalink.ReaderState, idle string) string {
+// lagReason describes why Central does not know the latest records; "" if it does.
+func lagReason(readers []kafkalink.ReaderState, idle string) string {
 	if len(readers) == 0 {
 		if idle == "" {
 			idle = "the topics are not there"
@@ -142,7 +147,7 @@ func behind(readers []kafkalink.ReaderState, idle string) string {
 			words += ": " + worst.LastError
 		}
 		return words
-	case lag > caughtUp:
+	case lag > maxLag:
 		return fmt.Sprintf("%d records of %s/%d wait to be read", lag, worst.Topic, worst.Partition)
 	}
 	return ""
@@ -175,7 +180,7 @@ func (c *components) families() []metrics.Family {
 		one("sse_clients", metrics.Gauge, "Live streams that are open.", int64(c.web.Streams())),
 		one("outbox_under_way", metrics.Gauge, "Rows of the outbox given to Kafka and not acknowledged.", int64(c.outbox.Pending())),
 	}
-	all = append(all, points(n.CPs)...)
+	all = append(all, pointFamilies(n.CPs)...)
 	return append(all, c.kafka.families()...)
 }
 
@@ -193,9 +198,9 @@ func (c *components) refusals() metrics.Family {
 	return f
 }
 
-// points counts charging points and connectors by state. No charging point has
+// pointFamilies counts charging points and connectors by state. No charging point has
 // a label of its own, so the number of series does not grow with the network.
-func points(cps []ingest.Point) []metrics.Family {
+func pointFamilies(cps []ingest.Point) []metrics.Family {
 	links := map[ledger.Liveness]int64{}
 	states := map[charge.Status]int64{}
 	var power charge.Watts

@@ -16,7 +16,7 @@ import (
 
 const simulatePath = "/api/v1/cps/CP_1/connectors/1/simulate"
 
-// plugs counts the orders to plug in, each of which is one of its own.
+// plugs counts the commands to plug in: each repeat that is executed adds one.
 func (r *runningCentral) plugs(w *world) int {
 	r.t.Helper()
 	return strings.Count(r.get(w, "/api/v1/commands?limit=500"), `"type":"SIMULATE"`)
@@ -84,7 +84,7 @@ func TestAnOrderIsRepeated(t *testing.T) {
 		}
 		o.stop()
 		c.stop()
-		sound(t, path)
+		verifiedHash(t, path)
 	})
 }
 

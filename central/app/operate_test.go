@@ -12,8 +12,8 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// sound verifies a database and answers the hash of its ledger.
-func sound(t *testing.T, path string) string {
+// verifiedHash verifies a database and returns the hash of its ledger.
+func verifiedHash(t *testing.T, path string) string {
 	t.Helper()
 	r, err := app.Verify(t.Context(), path)
 	if err != nil {
@@ -29,8 +29,8 @@ func sound(t *testing.T, path string) string {
 	return r.Hash
 }
 
-// A backup made while Central runs is started elsewhere while the old one still
-// lives: it has the higher epoch, the old one is fenced, what happened
+// A backup made while Central runs is started while the old Central is still
+// alive. It has the higher epoch, so the old one is fenced. What happened
 // meanwhile is read again, and nothing is billed twice.
 func TestARestoredBackupOutranksTheOldCentral(t *testing.T) {
 	path, dir := db(t), t.TempDir()
@@ -58,7 +58,7 @@ func TestARestoredBackupOutranksTheOldCentral(t *testing.T) {
 			t.Fatalf("acknowledged %d before the restore, want %d", seq, p.Seq)
 		}
 
-		sound(t, path) // while Central runs on it
+		verifiedHash(t, path) // while Central runs on it
 		copied.Takeover = true
 		restored := w.central(copied)
 		time.Sleep(10 * time.Second)
@@ -90,7 +90,7 @@ func TestARestoredBackupOutranksTheOldCentral(t *testing.T) {
 		c := w.central(whole)
 		time.Sleep(5 * time.Second)
 		c.stop()
-		if got, want := sound(t, copied.Database.Path), sound(t, whole.Database.Path); got != want {
+		if got, want := verifiedHash(t, copied.Database.Path), verifiedHash(t, whole.Database.Path); got != want {
 			t.Errorf("ledger hash after the restore %s, of one that saw it all %s", got, want)
 		}
 	})
@@ -142,6 +142,6 @@ func TestADeadLetterIsPassed(t *testing.T) {
 		}
 		c.stop()
 		o.stop()
-		sound(t, path)
+		verifiedHash(t, path)
 	})
 }

@@ -117,7 +117,8 @@ func (s *otherCentrals) observe(m *kafkalink.Message, past bool) {
 
 // waitForSilence returns at once if no Central has sent a heartbeat lately,
 // after listenFor if only an earlier run has, and otherwise when the other
-// Central has been silent for takeoverAfter.
+// Central has been silent for takeoverAfter. A Central that goes on sending
+// keeps this one waiting for ever; two active Centrals would bill twice.
 func (l *kafkaIO) waitForSilence(ctx context.Context, s *otherCentrals) error {
 	begun := time.Now()
 	for {

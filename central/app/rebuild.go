@@ -172,7 +172,7 @@ func (s rebuildStore) Write(ctx context.Context, fn func(rebuild.Tx) error) erro
 // kafkaLog reads topics from their first record to their end.
 type kafkaLog struct {
 	client  *kafkalink.Client
-	keeper  *kafkalink.TopicWatcher
+	topics  *kafkalink.TopicWatcher
 	log     *slog.Logger
 	running sync.WaitGroup
 }
@@ -191,12 +191,12 @@ func newKafkaLog(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (
 	if a.client, err = kafkalink.NewClient(kafkalink.ClientConfig{Brokers: k.Brokers, ClientID: k.ClientID, Topics: names, Dial: deps.Dial}); err != nil {
 		return nil, err
 	}
-	if a.keeper, err = kafkalink.NewTopicWatcher(a.client, kafkalink.WatcherConfig{Create: all, Log: log}); err != nil {
+	if a.topics, err = kafkalink.NewTopicWatcher(a.client, kafkalink.WatcherConfig{Create: all, Log: log}); err != nil {
 		a.client.Close()
 		return nil, err
 	}
 	a.running.Go(func() {
-		if err := a.keeper.Run(ctx); err != nil && ctx.Err() == nil {
+		if err := a.topics.Run(ctx); err != nil && ctx.Err() == nil {
 			log.Error("Kafka cannot be watched", slog.String("err", err.Error()))
 		}
 	})
@@ -213,7 +213,7 @@ func (a *kafkaLog) close() {
 // readAll passes every record of a topic to handle, each partition in its
 // order, up to the end that its reader saw first. An error of handle ends it.
 func (a *kafkaLog) readAll(ctx context.Context, topic string, handle func(context.Context, []rebuild.Delivered) error) error {
-	n, err := a.keeper.Wait(ctx, topic)
+	n, err := a.topics.Wait(ctx, topic)
 	if err != nil {
 		return err
 	}
@@ -230,7 +230,7 @@ func (a *kafkaLog) readAll(ctx context.Context, topic string, handle func(contex
 	}
 	var reading sync.WaitGroup
 	for p := range n {
-		r := kafkalink.NewPartitionReader(a.client, a.keeper, a.readerToEnd(ctx, topic, p, handle, cancel, done))
+		r := kafkalink.NewPartitionReader(a.client, a.topics, a.readerToEnd(ctx, topic, p, handle, cancel, done))
 		reading.Go(func() { _ = r.Run(ctx) }) // it ends with its context alone
 	}
 	reading.Wait()

@@ -20,7 +20,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// rebuildFrom rebuilds a database and answers the hash of its ledger.
+// rebuildFrom rebuilds a database and returns the hash of its ledger.
 func rebuildFrom(t *testing.T, w *world, cfg app.Config, settings []byte, into string) (app.Summary, string) {
 	t.Helper()
 	sum, err := app.Rebuild(t.Context(), cfg, app.Deps{Dial: w.dial}, settings, into)
@@ -31,7 +31,7 @@ func rebuildFrom(t *testing.T, w *world, cfg app.Config, settings []byte, into s
 	if err != nil || len(left) != 0 {
 		t.Errorf("left beside the database: %v %v", left, err)
 	}
-	return sum, sound(t, into)
+	return sum, verifiedHash(t, into)
 }
 
 func export(t *testing.T, path string) []byte {
@@ -44,7 +44,7 @@ func export(t *testing.T, path string) []byte {
 }
 
 // The database is lost; Kafka and an export are left. The ledger is the same,
-// with the same tickets, and a Central goes on from it without billing again.
+// with the same tickets, and a Central continues from it without billing again.
 func TestRebuiltFromKafkaAlone(t *testing.T) {
 	path, dir := db(t), t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -78,7 +78,7 @@ func TestRebuiltFromKafkaAlone(t *testing.T) {
 		c.post(w, "/api/v1/availability", `{"cp_id":"CP_2","available":false}`)
 		kept := export(t, path) // while Central runs
 		c.stop()
-		before := sound(t, path)
+		before := verifiedHash(t, path)
 		tickets := c.ticketEvents(o)
 
 		into := settings(filepath.Join(dir, "rebuilt.db"))
@@ -123,7 +123,7 @@ func TestRebuiltFromKafkaAlone(t *testing.T) {
 	})
 }
 
-// post asks the page's API to do something.
+// post sends a request to the page's API.
 func (r *runningCentral) post(w *world, path, body string) {
 	r.t.Helper()
 	if a := r.ask(w, http.MethodPost, path, body, ""); a.status >= 300 {
@@ -163,7 +163,7 @@ func TestRebuiltWithTheHelpOfTheAgents(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		_, old := o.acked(p.Journal)
 		c.stop()
-		before := sound(t, path)
+		before := verifiedHash(t, path)
 		kept := export(t, path)
 		w.kafkaGone()
 		w.kafka() // its log begins in the middle of a session
@@ -186,7 +186,7 @@ func TestRebuiltWithTheHelpOfTheAgents(t *testing.T) {
 		o.publish(wire.TopicEvents, p.All...) // as the agent does then
 		time.Sleep(3 * time.Second)
 		c.stop()
-		if hash := sound(t, into.Database.Path); hash != before {
+		if hash := verifiedHash(t, into.Database.Path); hash != before {
 			t.Errorf("ledger hash: rebuilt %s, was %s", hash, before)
 		}
 		o.eachTicketOnce()
@@ -194,8 +194,8 @@ func TestRebuiltWithTheHelpOfTheAgents(t *testing.T) {
 	})
 }
 
-// unknown reports whether the last acknowledgement names no journal, and whose
-// it is.
+// unknown reports whether the last acknowledgement names no journal, and which
+// epoch sent it.
 func (o *others) unknown() (by charge.Epoch, null bool) {
 	o.mu.Lock()
 	defer o.mu.Unlock()
@@ -243,7 +243,7 @@ func TestRebuiltWithWhatOperatorsDecided(t *testing.T) {
 		c = w.central(cfg)
 		time.Sleep(5 * time.Second)
 		c.stop()
-		before := sound(t, path)
+		before := verifiedHash(t, path)
 		kept := export(t, path)
 		if !slices.Contains([]int{known + 1}, lost) || !strings.Contains(string(kept), `"settled": [`) {
 			t.Fatalf("export: %s", kept)

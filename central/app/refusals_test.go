@@ -17,8 +17,8 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Whatever the operator API of Central refuses has the status and the type of its
-// word, and what does not exist is 404 everywhere.
+// Each refusal has the HTTP status and the problem type of its code. What does
+// not exist is 404 everywhere.
 func TestRefusalsOfTheOperatorAPI(t *testing.T) {
 	path := db(t)
 	synctest.Test(t, func(t *testing.T) {
@@ -103,15 +103,15 @@ func TestRefusalsOfTheOperatorAPI(t *testing.T) {
 	})
 }
 
-// between is what lies between two texts.
+// between returns the text between two texts.
 func between(s, before, after string) string {
 	_, s, _ = strings.Cut(s, before)
 	s, _, _ = strings.Cut(s, after)
 	return s
 }
 
-// Every word with which the core or the writer refuses an operator is explained,
-// so that none is answered as a fault of the program.
+// Every code with which package orders or the writer refuses an operator is a
+// known problem type, so that none is answered as an internal error.
 func TestEveryRefusalIsExplained(t *testing.T) {
 	page, err := os.ReadFile("../../docs/PROBLEMS.md")
 	if err != nil {
@@ -142,7 +142,7 @@ func TestEveryRefusalIsExplained(t *testing.T) {
 	}
 }
 
-// refusals gathers the constants of a file that are named Refused… or refused….
+// refusals returns the constants of a file that are named Refused… or refused….
 func refusals(t *testing.T, file string, words map[string]string) {
 	t.Helper()
 	f, err := parser.ParseFile(token.NewFileSet(), file, nil, parser.SkipObjectResolution)

@@ -55,6 +55,8 @@ func (l live) Network() web.Network {
 	return out
 }
 
+// connectorShown converts a connector. Only a connector with a session has a
+// cost.
 func connectorShown(k *ingest.Connector) web.Connector {
 	out := web.Connector{
 		Connector: k.Connector, Status: k.Status, Available: k.Available, SessionID: k.SessionID, Username: k.Username,
@@ -113,32 +115,32 @@ func commandsOf(r *ingest.Reply) []charge.CommandID {
 
 // Reserve implements web.Desk.
 func (d operatorAPI) Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Ask: orders.OperatorReserve{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
+	return d.execute(ctx, ingest.Order{Request: orders.OperatorReserve{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
 }
 
 // Cancel implements web.Desk.
 func (d operatorAPI) Cancel(ctx context.Context, id charge.ReservationID) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Ask: orders.OperatorCancel{ReservationID: id}})
+	return d.execute(ctx, ingest.Order{Request: orders.OperatorCancel{ReservationID: id}})
 }
 
 // Start implements web.Desk.
 func (d operatorAPI) Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Ask: orders.OperatorStart{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
+	return d.execute(ctx, ingest.Order{Request: orders.OperatorStart{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
 }
 
 // Stop implements web.Desk.
 func (d operatorAPI) Stop(ctx context.Context, id charge.SessionID) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Ask: orders.OperatorStop{SessionID: id}})
+	return d.execute(ctx, ingest.Order{Request: orders.OperatorStop{SessionID: id}})
 }
 
 // SetAvailability implements web.Desk.
 func (d operatorAPI) SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, available bool) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Ask: orders.OperatorAvailability{Target: orders.Target{CPID: cp, Connector: n}, Available: available}})
+	return d.execute(ctx, ingest.Order{Request: orders.OperatorAvailability{Target: orders.Target{CPID: cp, Connector: n}, Available: available}})
 }
 
 // Simulate implements web.Desk.
 func (d operatorAPI) Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Ask: orders.OperatorSimulate{
+	return d.execute(ctx, ingest.Order{Request: orders.OperatorSimulate{
 		Target: orders.Target{CPID: cp, Connector: n}, Action: wire.SimulateAction(action), Fault: f,
 	}})
 }
@@ -189,8 +191,8 @@ func query(q web.Query) store.Query {
 	}
 }
 
-// each converts a list of rows.
-func each[A, B any](all []A, err error, to func(*A) B) ([]B, error) {
+// convertAll converts a list of rows.
+func convertAll[A, B any](all []A, err error, to func(*A) B) ([]B, error) {
 	if errors.Is(err, store.ErrGone) {
 		return nil, web.ErrGone
 	}
@@ -204,8 +206,8 @@ func each[A, B any](all []A, err error, to func(*A) B) ([]B, error) {
 	return out, nil
 }
 
-// single converts one row; nil if it was not found.
-func single[A, B any](v A, ok bool, err error, to func(*A) B) (*B, error) {
+// convertOne converts one row; nil if it was not found.
+func convertOne[A, B any](v A, ok bool, err error, to func(*A) B) (*B, error) {
 	if err != nil || !ok {
 		return nil, err
 	}
@@ -218,18 +220,19 @@ func (a archive) Sessions(ctx context.Context, q web.Query) ([]web.Session, erro
 		q.State = string(ledger.SessionEnded)
 	}
 	all, err := a.s.Sessions(ctx, query(q))
-	return each(all, err, session)
+	return convertAll(all, err, session)
 }
 
 // Session implements web.Archive.
 func (a archive) Session(ctx context.Context, id charge.SessionID) (*web.Session, error) {
 	v, ok, err := a.s.Session(ctx, id)
-	return single(v, ok, err, session)
+	return convertOne(v, ok, err, session)
 }
 
 // stateClosed is the API's word for a session that has ended.
 const stateClosed = "closed"
 
+// session converts a session. The API calls a session that has ended "closed".
 func session(v *ledger.Session) web.Session {
 	state := string(v.State)
 	if v.State == ledger.SessionEnded {
@@ -245,15 +248,17 @@ func session(v *ledger.Session) web.Session {
 // Tickets implements web.Archive.
 func (a archive) Tickets(ctx context.Context, q web.Query) ([]web.Ticket, error) {
 	all, err := a.s.Tickets(ctx, query(q))
-	return each(all, err, ticket)
+	return convertAll(all, err, ticket)
 }
 
 // Ticket implements web.Archive.
 func (a archive) Ticket(ctx context.Context, id string) (*web.Ticket, error) {
 	t, ok, err := a.s.Ticket(ctx, id)
-	return single(t, ok, err, ticket)
+	return convertOne(t, ok, err, ticket)
 }
 
+// ticket converts a ticket. A settled ticket ends when the operator settled it,
+// if its charging point never reported the end.
 func ticket(t *ledger.Ticket) web.Ticket {
 	return web.Ticket{
 		ID: t.ID, SessionID: t.SessionID, CPID: t.CPID, Connector: t.Connector, Username: t.Username, Energy: t.Energy,
@@ -266,15 +271,16 @@ func ticket(t *ledger.Ticket) web.Ticket {
 func (a archive) Reservations(ctx context.Context, q web.Query) ([]web.Reservation, error) {
 	sq := query(q)
 	all, err := a.s.Reservations(ctx, sq)
-	return each(all, err, func(r *orders.Reservation) web.Reservation { return reservation(r, sq.Now) })
+	return convertAll(all, err, func(r *orders.Reservation) web.Reservation { return reservation(r, sq.Now) })
 }
 
 // Reservation implements web.Archive.
 func (a archive) Reservation(ctx context.Context, id charge.ReservationID) (*web.Reservation, error) {
 	r, ok, err := a.s.Reservation(ctx, id)
-	return single(r, ok, err, func(r *orders.Reservation) web.Reservation { return reservation(r, charge.At(time.Now())) })
+	return convertOne(r, ok, err, func(r *orders.Reservation) web.Reservation { return reservation(r, charge.At(time.Now())) })
 }
 
+// reservation converts a reservation; now decides whether it has expired.
 func reservation(r *orders.Reservation, now charge.Time) web.Reservation {
 	return web.Reservation{
 		ID: r.ID, CPID: r.CPID, Connector: r.Connector, Username: r.Username, State: store.ReservationState(r, now),
@@ -282,6 +288,7 @@ func reservation(r *orders.Reservation, now charge.Time) web.Reservation {
 	}
 }
 
+// command converts a command with the times of its life.
 func command(l *store.CommandLife) web.Command {
 	return web.Command{
 		ID: l.ID, CPID: l.CPID, Connector: l.Connector, Type: string(l.Type), State: string(l.State), Reason: l.Reason,
@@ -292,19 +299,19 @@ func command(l *store.CommandLife) web.Command {
 // Commands implements web.Archive.
 func (a archive) Commands(ctx context.Context, q web.Query) ([]web.Command, error) {
 	all, err := a.s.Commands(ctx, query(q))
-	return each(all, err, command)
+	return convertAll(all, err, command)
 }
 
 // Command implements web.Archive.
 func (a archive) Command(ctx context.Context, id charge.CommandID) (*web.Command, error) {
 	l, ok, err := a.s.Command(ctx, id)
-	return single(l, ok, err, command)
+	return convertOne(l, ok, err, command)
 }
 
 // Records implements web.Archive.
 func (a archive) Records(ctx context.Context, q web.Query) ([]web.Record, error) {
 	all, err := a.s.Records(ctx, query(q))
-	return each(all, err, func(r *store.RecordRow) web.Record {
+	return convertAll(all, err, func(r *store.RecordRow) web.Record {
 		out := web.Record{
 			CPID: r.CPID, Journal: r.Journal, Seq: r.Seq, ReceivedAt: r.ReceivedAt, Body: string(r.Raw),
 			Cursor: store.RecordKey(r.CPID, r.Journal, r.Seq),
@@ -323,15 +330,17 @@ func (a archive) Records(ctx context.Context, q web.Query) ([]web.Record, error)
 // Holes implements web.Archive.
 func (a archive) Gaps(ctx context.Context, q web.Query) ([]web.Gap, error) {
 	all, err := a.s.Gaps(ctx, query(q))
-	return each(all, err, gap)
+	return convertAll(all, err, gap)
 }
 
 // Hole implements web.Archive.
 func (a archive) Gap(ctx context.Context, id int64) (*web.Gap, error) {
 	h, ok, err := a.s.Gap(ctx, id)
-	return single(store.GapRow{N: id, Gap: h}, ok, err, gap)
+	return convertOne(store.GapRow{N: id, Gap: h}, ok, err, gap)
 }
 
+// gap converts a gap. It is filled when nothing is missing in it any more,
+// because records came after all.
 func gap(h *store.GapRow) web.Gap {
 	missing := make([]web.Range, 0, len(h.Missing))
 	for _, r := range h.Missing {
@@ -351,7 +360,7 @@ func (a archive) Alarms(ctx context.Context, q web.Query) ([]web.Alarm, error) {
 		q.After = ""
 	}
 	all, err := a.s.Alarms(ctx, query(q))
-	out, err := each(all, err, alarm)
+	out, err := convertAll(all, err, alarm)
 	if own, ok := a.live.Alarm(); ok && first && q.CPID == "" && q.State != store.AlarmCleared {
 		return append([]web.Alarm{{Kind: string(own.Kind), Text: own.Detail, At: own.At, State: store.AlarmOpen}}, out...), nil
 	}
@@ -361,9 +370,10 @@ func (a archive) Alarms(ctx context.Context, q web.Query) ([]web.Alarm, error) {
 // Alarm implements web.Archive.
 func (a archive) Alarm(ctx context.Context, id int64) (*web.Alarm, error) {
 	v, ok, err := a.s.Alarm(ctx, id)
-	return single(v, ok, err, alarm)
+	return convertOne(v, ok, err, alarm)
 }
 
+// alarm converts an alarm.
 func alarm(v *store.AlarmRow) web.Alarm {
 	state := store.AlarmOpen
 	if v.Cleared {

@@ -63,6 +63,7 @@ type Result struct {
 // invalid.
 var ErrStuck = errors.New("not all records were applied")
 
+// defaultStuckAfter is Config.StuckAfter if that is 0.
 const defaultStuckAfter = 20 * time.Second
 
 // Run passes all records through a Central's writer, and then writes the same

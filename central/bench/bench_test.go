@@ -13,8 +13,8 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// partitions are the journals of so many charging points as they come: the
-// points of a partition take turns.
+// partitions returns the journals of some charging points, distributed over
+// count partitions. The points of a partition alternate.
 func partitions(tb testing.TB, points, sessions, count int) [][]bench.Message {
 	tb.Helper()
 	out := make([][]bench.Message, count)
@@ -54,7 +54,7 @@ func TestBothWaysAreMeasured(t *testing.T) {
 	}
 }
 
-// TestDishonestJournalsAreRefused: what is not applied cannot be waited for.
+// If records are not applied, Run returns ErrStuck.
 func TestDishonestJournalsAreRefused(t *testing.T) {
 	p := partitions(t, 1, 1, 1)
 	p[0] = p[0][1:] // the registration is missing
@@ -65,8 +65,8 @@ func TestDishonestJournalsAreRefused(t *testing.T) {
 	}
 }
 
-// BenchmarkIngest takes records of 500 charging points through the writer and
-// then commits the same rows in the same transactions bare.
+// BenchmarkIngest passes records of 500 charging points through the writer, and
+// then writes the same rows alone.
 func BenchmarkIngest(b *testing.B) {
 	p := partitions(b, 500, 10, 12)
 	var events int64

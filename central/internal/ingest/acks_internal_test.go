@@ -9,7 +9,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// sentAck is one that left.
+// sentAck is an acknowledgement that was sent.
 type sentAck struct {
 	at time.Duration
 	pendingAck
@@ -72,7 +72,8 @@ func TestPace(t *testing.T) {
 	})
 }
 
-// TestTheFirstLeaveAtOnce: what happens at a plug is answered without delay.
+// The first records of a vehicle that is plugged in are acknowledged without
+// delay.
 func TestTheFirstLeaveAtOnce(t *testing.T) {
 	p := newPacer()
 	now := time.Unix(1_700_000_000, 0)

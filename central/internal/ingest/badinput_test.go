@@ -27,7 +27,8 @@ type odd struct {
 	counter string
 	// alarm is what is raised; empty for none.
 	alarm string
-	// grows: it is the next record, taken as such, whatever its payload is worth.
+	// grows is set if the record is the next of its journal, so that it is
+	// applied although its payload is unusable.
 	grows    bool
 	messages func(p *journaltest.Point) []journaltest.Message
 }
@@ -105,8 +106,8 @@ func oddRecords() []odd {
 	}
 }
 
-// TestOddRecords: each is counted; what was known before it stays as it was,
-// and so do all other charging points; a good one behind it passes.
+// Each record is counted. What was known before stays as it was, as do all
+// other charging points, and a good record behind it is applied.
 func TestOddRecords(t *testing.T) {
 	for _, o := range oddRecords() {
 		dir := t.TempDir()
@@ -119,7 +120,7 @@ func TestOddRecords(t *testing.T) {
 				p.Charge(1)
 				l.deliver(wire.TopicEvents, append(append([]journaltest.Message{}, other.All...), p.All...)...)
 				synctest.Wait()
-				before, state, sold := l.counters(), l.hash(), l.sold()
+				before, state, sold := l.counters(), l.hash(), l.endedAccounts()
 				messages := o.messages(p)
 				l.deliver(wire.TopicEvents, messages...)
 				synctest.Wait()
@@ -132,7 +133,7 @@ func TestOddRecords(t *testing.T) {
 				if got := l.counters()["unusable"]; (got > 0) != (o.alarm == "record_unusable") {
 					t.Errorf("unusable: %d", got)
 				}
-				if got := l.sold(); !strings.Contains(got, sold) {
+				if got := l.endedAccounts(); !strings.Contains(got, sold) {
 					t.Errorf("sessions and tickets: got\n%s\nwant among them\n%s", got, sold)
 				}
 				if got := l.alarms(); got[o.alarm] == 0 && o.alarm != "" || o.alarm == "" && len(got) > 0 {
@@ -150,8 +151,8 @@ func TestOddRecords(t *testing.T) {
 	}
 }
 
-// sold is all sessions that have ended and all tickets, in one text.
-func (l *instance) sold() string {
+// endedAccounts are all ended sessions and all tickets, as one text.
+func (l *instance) endedAccounts() string {
 	l.t.Helper()
 	var b bytes.Buffer
 	sessions, err := l.store.Sessions(l.t.Context(), store.Query{})
@@ -174,7 +175,7 @@ func (l *instance) sold() string {
 	return b.String()
 }
 
-// alarms are the kinds of all that were raised.
+// alarms counts the raised alarms by kind.
 func (l *instance) alarms() map[string]int {
 	l.t.Helper()
 	rows, err := l.store.Alarms(l.t.Context(), store.Query{})
@@ -188,8 +189,8 @@ func (l *instance) alarms() map[string]int {
 	return kinds
 }
 
-// TestFiftyOrdersAtOnceAreOne: the same order, submitted again and again in
-// parallel, is one reservation and one session to start.
+// The same order, sent fifty times concurrently, is one reservation or one
+// session to start.
 func TestFiftyOrdersAtOnceAreOne(t *testing.T) {
 	target := orders.Target{CPID: "CP_1", Connector: 1}
 	for name, ask := range map[string]orders.OperatorRequest{
@@ -208,7 +209,7 @@ func TestFiftyOrdersAtOnceAreOne(t *testing.T) {
 				var asking sync.WaitGroup
 				for range 50 {
 					asking.Go(func() {
-						if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: ask}); err != nil {
+						if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Request: ask}); err != nil {
 							t.Error(err)
 						}
 					})

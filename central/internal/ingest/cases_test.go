@@ -12,7 +12,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// verified fails the test if the books are wrong.
+// verified fails the test if the database does not verify.
 func (l *instance) verified() {
 	l.t.Helper()
 	r, err := audit.Run(l.t.Context(), l.store)

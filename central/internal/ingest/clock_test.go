@@ -46,8 +46,8 @@ func TestAClockThatWasAheadHidesNoSilence(t *testing.T) {
 	})
 }
 
-// A clock that was a hundred days ahead for some time costs no record, no command
-// and no key of yesterday.
+// A clock that was a hundred days ahead for some time deletes no record, no
+// command and no idempotency key of the day before.
 func TestAClockThatWasAheadForgetsNothing(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

@@ -18,9 +18,9 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// TestADamagedDatabaseStopsAndLosesNothing: whatever table is damaged, no offset
-// moves, nothing becomes a dead letter, and page, health and alarms name it. On
-// a sound database all is applied.
+// If any table is damaged, no offset moves, nothing becomes a dead letter, and
+// page, health and alarms show the damage. On a sound database all records are
+// applied.
 func TestADamagedDatabaseStopsAndLosesNothing(t *testing.T) {
 	for _, table := range []string{"journals", "connectors", "meters", "sessions", "records", "offsets", "outbox"} {
 		dir := t.TempDir()
@@ -66,7 +66,7 @@ func TestADamagedDatabaseStopsAndLosesNothing(t *testing.T) {
 				if a, ok := broken.live.Alarm(); !ok || a.Kind != ingest.AlarmDatabase || broken.live.Network().Books.Alarms == 0 {
 					t.Errorf("alarm: got %+v %v", a, ok)
 				}
-				if _, err := broken.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.OperatorCancel{ReservationID: "r"}}); !errors.Is(err, ingest.ErrStorage) {
+				if _, err := broken.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Request: orders.OperatorCancel{ReservationID: "r"}}); !errors.Is(err, ingest.ErrStorage) {
 					t.Errorf("an operator: got %v, want ErrStorage", err)
 				}
 				if got := broken.out.acked("CP_1"); got > p.Seq-8 {

@@ -21,7 +21,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// realDB is the real database as the writer sees it.
+// realDB is the real database as the writer needs it.
 type realDB struct{ *store.Store }
 
 func (d realDB) Write(ctx context.Context, fn func(Tx) error) error {
@@ -33,13 +33,13 @@ func (d realDB) Trouble(err error) (string, Remedy) {
 	return words, Remedy(r)
 }
 
-// nowhere is a Kafka that has everything at once.
-type nowhere struct{}
+// allSent is a Sender to which Kafka confirms at once.
+type allSent struct{}
 
-func (nowhere) Ack(charge.Epoch, charge.CPID, []byte)                                         {}
-func (nowhere) Command(_ charge.Epoch, _ charge.CPID, _ charge.CommandID, _ []byte, s func()) { s() }
-func (nowhere) Progress(string, charge.SessionID, []byte)                                     {}
-func (nowhere) Heartbeat([]byte)                                                              {}
+func (allSent) Ack(charge.Epoch, charge.CPID, []byte)                                         {}
+func (allSent) Command(_ charge.Epoch, _ charge.CPID, _ charge.CommandID, _ []byte, s func()) { s() }
+func (allSent) Progress(string, charge.SessionID, []byte)                                     {}
+func (allSent) Heartbeat([]byte)                                                              {}
 
 // grows are the tables that keep history, and why. All others are bounded.
 var grows = map[string]string{
@@ -49,9 +49,9 @@ var grows = map[string]string{
 	"tickets":  "accounts",
 }
 
-// decade is a Central driven by hand: what Run would take in comes in a few
-// batches each third day, so that ten years pass in seconds.
-type decade struct {
+// manualWriter is a Writer without Run: the test passes a few batches per three
+// days, so that ten years pass in seconds.
+type manualWriter struct {
 	t     *testing.T
 	w     *Writer
 	s     *store.Store
@@ -60,7 +60,7 @@ type decade struct {
 	round int
 }
 
-func (d *decade) commit(inputs ...input) {
+func (d *manualWriter) commit(inputs ...input) {
 	d.t.Helper()
 	if err := d.w.commit(d.t.Context(), inputs); err != nil {
 		d.t.Fatal(err)
@@ -77,7 +77,7 @@ func (d *decade) commit(inputs ...input) {
 	}
 }
 
-func (d *decade) from(topic string, msgs ...journaltest.Message) []input {
+func (d *manualWriter) decode(topic string, msgs ...journaltest.Message) []input {
 	all := make([]input, 0, len(msgs))
 	for _, m := range msgs {
 		all = append(all, d.w.decode(KafkaRecord{
@@ -89,9 +89,9 @@ func (d *decade) from(topic string, msgs ...journaltest.Message) []input {
 	return all
 }
 
-// live is three days: a boot, two sessions, a driver's request, an operator's
+// threeDays is three days: a boot, two sessions, a driver's request, an operator's
 // orders to stop and resume the charging point, and the passing of time.
-func (d *decade) live() {
+func (d *manualWriter) threeDays() {
 	d.t.Helper()
 	d.round++
 	time.Sleep(3 * 24 * time.Hour)
@@ -99,8 +99,8 @@ func (d *decade) live() {
 	d.p.Boot()
 	d.p.Charge(2 * d.round)
 	d.p.Charge(2*d.round + 1)
-	d.commit(d.from(wire.TopicMonitor, d.bridge(), d.p.Presence(1, d.w.self))...)
-	d.commit(d.from(wire.TopicEvents, d.p.All...)...)
+	d.commit(d.decode(wire.TopicMonitor, d.bridge(), d.p.Presence(1, d.w.self))...)
+	d.commit(d.decode(wire.TopicEvents, d.p.All...)...)
 	r := wire.DriverRequest{
 		MessageID: fmt.Sprint("m", d.round), EventType: wire.DriverAuthorization, Username: "ann", ClientID: "c",
 		Timestamp: wire.Seconds(charge.At(time.Now())),
@@ -109,7 +109,7 @@ func (d *decade) live() {
 	if err != nil {
 		d.t.Fatal(err)
 	}
-	d.commit(d.from(wire.TopicDriverEvents, journaltest.Message{Key: "ann", Value: raw})...)
+	d.commit(d.decode(wire.TopicDriverEvents, journaltest.Message{Key: "ann", Value: raw})...)
 	for _, available := range []bool{false, true} {
 		once := IdempotencyKey{Key: fmt.Sprint("k", d.round, available), Request: sha256.Sum256([]byte{1})}
 		d.commit(&operatorIn{Order{orders.OperatorAvailability{Target: orders.Target{CPID: d.p.CP}, Available: available}}, once, nil})
@@ -133,7 +133,7 @@ func (d *decade) live() {
 
 // bridge is the heartbeat of the bridge, so that the charging point counts as
 // online and is sent commands.
-func (d *decade) bridge() journaltest.Message {
+func (d *manualWriter) bridge() journaltest.Message {
 	now := charge.At(time.Now())
 	up := wire.Dependency{Up: true, Since: now}
 	b := wire.BridgeAlive{V: 1, Bridge: "b", At: now, StartedAt: now, MQTT: up, Kafka: up}
@@ -144,43 +144,43 @@ func (d *decade) bridge() journaltest.Message {
 	return journaltest.Message{Key: "b", Kind: wire.KindValueBridgeAlive, Value: raw}
 }
 
-func (d *decade) cleanup() {
+func (d *manualWriter) cleanup() {
 	d.w.cleanupAfter = 0
 	d.commit(cleanupIn{})
 }
 
-// work is how many allocations one more boot with its sessions costs.
-func (d *decade) work() uint64 {
+// allocations is how many allocations one more boot with its sessions costs.
+func (d *manualWriter) allocations() uint64 {
 	var before, after runtime.MemStats
 	runtime.ReadMemStats(&before)
-	d.live()
+	d.threeDays()
 	runtime.ReadMemStats(&after)
 	return after.Mallocs - before.Mallocs
 }
 
 // rows counts the rows of each table.
-func (d *decade) rows() map[string]int {
+func (d *manualWriter) rows() map[string]int {
 	d.t.Helper()
 	return storetest.Rows(d.t, d.s.Path())
 }
 
-// Ten years of boots, sessions and requests: what is in memory stays as it was
-// after the first year, a boot costs what it cost then, and only the tables that
-// keep history grow.
+// Ten years of boots, sessions and requests: memory stays as it was after the
+// first year, a boot costs what it cost then, and only tables that keep history
+// grow.
 func TestTenYearsLeaveNothingBehind(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, _ := byHand(t)
+		d, _ := newManualWriter(t)
 		w := d.w
 		const year = 365 / 3
 		for range year {
-			d.live()
+			d.threeDays()
 		}
-		first, firstRows, firstWork := growth.Elements(w), d.rows(), d.work()
+		first, firstRows, firstWork := growth.Elements(w), d.rows(), d.allocations()
 		const years = 10
 		for range (years - 1) * year {
-			d.live()
+			d.threeDays()
 		}
-		last, lastRows, lastWork := growth.Elements(w), d.rows(), d.work()
+		last, lastRows, lastWork := growth.Elements(w), d.rows(), d.allocations()
 		for _, line := range growth.More(first, last, 50) {
 			t.Errorf("after %d years the writer%s", years, line)
 		}

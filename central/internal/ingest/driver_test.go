@@ -17,7 +17,8 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// online makes a charging point seen: the bridge lives, the point speaks.
+// online makes a charging point online: the bridge and the point send a
+// message.
 func (l *instance) online(a *journaltest.Point) {
 	l.t.Helper()
 	now := charge.At(time.Now())
@@ -39,14 +40,13 @@ func ask(t *testing.T, messageID string, at time.Time) journaltest.Message {
 	return journaltest.Message{Key: "ann", Value: raw}
 }
 
-// answers are the answers to requests for a reservation on the way to
-// central-events.
+// answers are the answers to reservation requests in the outbox.
 func (l *instance) answers() []wire.CentralEvent {
 	l.t.Helper()
 	return slices.DeleteFunc(l.driverEvents(), func(e wire.CentralEvent) bool { return e.EventType != wire.CentralAuthorization })
 }
 
-// driverEvents is all that is on the way to central-events.
+// driverEvents are all central-events in the outbox.
 func (l *instance) driverEvents() []wire.CentralEvent {
 	l.t.Helper()
 	rows, err := l.store.Outbox(l.t.Context(), 0, 1000)
@@ -124,7 +124,7 @@ func TestADriverIsReservedAndAnsweredOnce(t *testing.T) {
 	})
 }
 
-// Each driver counts message_ids for itself: both are answered.
+// Drivers count their message_ids independently: both are answered.
 func TestOneMessageIDTwoDrivers(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -241,7 +241,7 @@ func TestAnOperatorIsAnsweredWithWhatWasOrdered(t *testing.T) {
 		l.deliver(wire.TopicEvents, a.All...)
 		l.online(a)
 		synctest.Wait()
-		r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.OperatorAvailability{Available: false}})
+		r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Request: orders.OperatorAvailability{Available: false}})
 		if err != nil || r.Refused != "" || len(r.Commands) != 1 || r.Points != 1 {
 			t.Fatalf("got %+v %v, want one command for one point", r, err)
 		}
@@ -252,7 +252,7 @@ func TestAnOperatorIsAnsweredWithWhatWasOrdered(t *testing.T) {
 		if k := l.live.Network().CPs[0].Connectors[0]; k.Available {
 			t.Errorf("got %+v, want it wanted out of service", k)
 		}
-		if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.OperatorCancel{ReservationID: "none"}}); err != nil || r.Refused == "" {
+		if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Request: orders.OperatorCancel{ReservationID: "none"}}); err != nil || r.Refused == "" {
 			t.Errorf("got %+v %v, want a refusal", r, err)
 		}
 	})
@@ -269,7 +269,7 @@ func TestNothingIsOrderedInVainForEver(t *testing.T) {
 		l.deliver(wire.TopicEvents, a.All...)
 		l.online(a)
 		synctest.Wait()
-		if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.OperatorAvailability{Available: false}}); err != nil {
+		if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Request: orders.OperatorAvailability{Available: false}}); err != nil {
 			t.Fatal(err)
 		}
 		time.Sleep(24 * time.Hour)

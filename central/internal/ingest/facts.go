@@ -53,6 +53,7 @@ func (u *unit) recordFacts(r *wire.Record, out *ledger.Outcome) {
 	}
 }
 
+// name returns a username for people; free vend has none.
 func name(u charge.Username) string {
 	if u == "" {
 		return "an unnamed driver"

@@ -58,7 +58,7 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 		if got := l.counters()["applied"]; got != 1 {
 			t.Errorf("a fenced Central applied %d records", got-1)
 		}
-		if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.OperatorReserve{Username: "ann"}}); err != nil || r.Refused != orders.RefusedFenced {
+		if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Request: orders.OperatorReserve{Username: "ann"}}); err != nil || r.Refused != orders.RefusedFenced {
 			t.Errorf("an operator of a fenced Central: got %+v %v, want fenced", r, err)
 		}
 		for _, op := range []ingest.Op{ingest.PassNext{CPID: "CP_1"}, ingest.Settle{}, ingest.Explain{}} {
@@ -90,8 +90,8 @@ func alive(t *testing.T, e charge.Epoch) journaltest.Message {
 	return journaltest.Message{Key: "central", Kind: wire.KindValueCentralAlive, Value: raw}
 }
 
-// A database restored from an older copy does not know how high this Central was
-// last; Kafka does, also if that was hours ago.
+// A database restored from an older copy does not have this Central's highest
+// epoch. Kafka does, even from hours ago.
 func TestARestoredCentralIsAboveItsPast(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -123,8 +123,9 @@ func TestARestoredCentralIsAboveItsPast(t *testing.T) {
 	})
 }
 
-// Whatever epoch a charging point obeys, it obeys this Central after its next
-// presence, and that concerns no other one and not this Central's own epoch.
+// A charging point that obeys another epoch obeys this Central after its next
+// presence. That changes neither other charging points nor this Central's own
+// epoch.
 func TestAPresenceConcernsOneChargingPoint(t *testing.T) {
 	huge := charge.Epoch{Number: 999_999_999_000, Run: "00000000000000ab"}
 	for name, claim := range map[string]charge.Epoch{
@@ -145,7 +146,7 @@ func TestAPresenceConcernsOneChargingPoint(t *testing.T) {
 				l.deliver(wire.TopicMonitor, a.Presence(1, claim), b.Presence(1, own))
 				time.Sleep(time.Second)
 			}
-			if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.OperatorAvailability{Target: orders.Target{CPID: "CP_1"}}}); err != nil || r.Refused != "" {
+			if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Request: orders.OperatorAvailability{Target: orders.Target{CPID: "CP_1"}}}); err != nil || r.Refused != "" {
 				t.Fatalf("%s: asked for availability: %+v %v", name, r, err)
 			}
 			time.Sleep(10 * time.Second)
@@ -175,7 +176,7 @@ func TestAPresenceConcernsOneChargingPoint(t *testing.T) {
 	}
 }
 
-// At the end of the numbers a charging point is shown, and holds up no other one.
+// A charging point at the end of the numbers is shown, and blocks no other one.
 func TestAPresenceAtTheEndOfTheNumbers(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -200,8 +201,8 @@ func TestAPresenceAtTheEndOfTheNumbers(t *testing.T) {
 	})
 }
 
-// Two Centrals that began at once on copies of one backup have the same number:
-// one of them fences the other, whichever it is, and above it is it after a lift.
+// Two Centrals that began at once on copies of one backup have the same number.
+// The higher run fences the other; after a lift that one is above it.
 func TestTwoCentralsOfOneNumber(t *testing.T) {
 	dirs := []string{t.TempDir(), t.TempDir()}
 	synctest.Test(t, func(t *testing.T) {
@@ -235,36 +236,36 @@ func TestTwoCentralsOfOneNumber(t *testing.T) {
 	})
 }
 
-// hooked is a database whose writes are looked at before.
-type hooked struct {
+// hookedStore is a database that calls the test before each write.
+type hookedStore struct {
 	db
 	before func() error
 }
 
 var errFull = errors.New("full")
 
-func (d hooked) Write(ctx context.Context, fn func(ingest.Tx) error) error {
+func (d hookedStore) Write(ctx context.Context, fn func(ingest.Tx) error) error {
 	if err := d.before(); err != nil {
 		return err
 	}
 	return d.db.Write(ctx, fn)
 }
 
-func (d hooked) Trouble(err error) (string, ingest.Remedy) {
+func (d hookedStore) Trouble(err error) (string, ingest.Remedy) {
 	if errors.Is(err, errFull) {
 		return "disk is full", ingest.RemedyWait
 	}
 	return d.db.Trouble(err)
 }
 
-// hookedCentral starts a life that is active.
+// hookedCentral starts an active Central over a hookedStore.
 func hookedCentral(t *testing.T, dir string, before func() error) *instance {
 	t.Helper()
 	s, err := store.Open(t.Context(), options(dir))
 	if err != nil {
 		t.Fatal(err)
 	}
-	l := runInstance(t, s, hooked{db{s}, before}, config())
+	l := runInstance(t, s, hookedStore{db{s}, before}, config())
 	l.w.Join(charge.Epoch{})
 	synctest.Wait()
 	return l
@@ -320,9 +321,9 @@ func TestAFencedCentralIsSilentAlthoughItsDiskIsFull(t *testing.T) {
 func TestACentralThatIsGreaterMeanwhileIsNotSilent(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
-		var hear atomic.Pointer[func()]
+		var observe atomic.Pointer[func()]
 		l := hookedCentral(t, dir, func() error {
-			if f := hear.Load(); f != nil {
+			if f := observe.Load(); f != nil {
 				(*f)()
 			}
 			return nil
@@ -331,7 +332,7 @@ func TestACentralThatIsGreaterMeanwhileIsNotSilent(t *testing.T) {
 		past := epoch(5)
 		l.deliverAs(wire.TopicMonitor, true, alive(t, past))
 		synctest.Wait()
-		hear.Store(new(func() { l.w.ObserveEpoch(past) }))
+		observe.Store(new(func() { l.w.ObserveEpoch(past) }))
 		time.Sleep(time.Minute)
 		if p := self(l); p.State != ingest.PartUp || !past.Less(l.live.Network().Central) {
 			t.Errorf("central: got %+v, epoch %s, want it up and above %s", p, l.live.Network().Central, past)

@@ -22,19 +22,20 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// watched is the real database. It notes what is loaded, and can refuse to write.
-type watched struct {
+// countingStore is the real database. It notes what is loaded, and can refuse
+// to write.
+type countingStore struct {
 	realDB
 	loaded [][]charge.CPID
 	fail   error // of the next Write
 }
 
-func (s *watched) Recent(ctx context.Context, keep int, ids ...charge.CPID) (map[charge.CPID]*ledger.CP, error) {
+func (s *countingStore) Recent(ctx context.Context, keep int, ids ...charge.CPID) (map[charge.CPID]*ledger.CP, error) {
 	s.loaded = append(s.loaded, slices.Sorted(slices.Values(ids)))
 	return s.realDB.Recent(ctx, keep, ids...)
 }
 
-func (s *watched) Write(ctx context.Context, fn func(Tx) error) error {
+func (s *countingStore) Write(ctx context.Context, fn func(Tx) error) error {
 	if err := s.fail; err != nil {
 		s.fail = nil
 		return err
@@ -42,8 +43,8 @@ func (s *watched) Write(ctx context.Context, fn func(Tx) error) error {
 	return s.realDB.Write(ctx, fn)
 }
 
-// byHand is a writer over a database, which the test drives itself.
-func byHand(t *testing.T) (*decade, *watched) {
+// newManualWriter returns a writer that the test drives itself.
+func newManualWriter(t *testing.T) (*manualWriter, *countingStore) {
 	t.Helper()
 	s, err := store.Open(t.Context(), store.Options{Path: filepath.Join(storetest.Dir(t), "c.db")})
 	if err != nil {
@@ -54,33 +55,33 @@ func byHand(t *testing.T) (*decade, *watched) {
 			t.Error(err)
 		}
 	})
-	seen := &watched{realDB: realDB{s}}
+	seen := &countingStore{realDB: realDB{s}}
 	tariff := ledger.Tariff{Version: "t1", StartFee: 100, PerKWh: 45, Currency: "EUR"}
 	w := New(Config{
 		Topics:  Topics{Events: wire.TopicEvents, Monitor: wire.TopicMonitor, Drivers: wire.TopicDriverEvents, Central: wire.TopicCentralEvents},
 		Default: tariff, Admit: true, KeepAnswers: 7 * 24 * time.Hour, Keep: 90 * 24 * time.Hour,
 		IDs: func() string { return ids.New(time.Now(), rand.Reader) },
 		Run: "00000000000000ab",
-	}, seen, nowhere{}, NewLive(tariff), func() {}, slog.New(slog.DiscardHandler))
+	}, seen, allSent{}, NewLive(tariff), func() {}, slog.New(slog.DiscardHandler))
 	if err := w.begin(t.Context()); err != nil {
 		t.Fatal(err)
 	}
 	w.live.join()
-	return &decade{t: t, w: w, s: s, p: journaltest.New(t, "CP_1"), next: map[string]int64{}}, seen
+	return &manualWriter{t: t, w: w, s: s, p: journaltest.New(t, "CP_1"), next: map[string]int64{}}, seen
 }
 
-// After a transaction that failed only what it touched is read back.
+// After a failed transaction only what it changed is loaded again.
 func TestAFailedTransactionReadsBackWhatItTouched(t *testing.T) {
-	d, seen := byHand(t)
+	d, seen := newManualWriter(t)
 	for i := range 20 {
-		d.commit(d.from(wire.TopicEvents, journaltest.New(t, charge.CPID(fmt.Sprint("OTHER_", i))).All...)...)
+		d.commit(d.decode(wire.TopicEvents, journaltest.New(t, charge.CPID(fmt.Sprint("OTHER_", i))).All...)...)
 	}
-	d.commit(d.from(wire.TopicEvents, d.p.All...)...)
+	d.commit(d.decode(wire.TopicEvents, d.p.All...)...)
 	other := d.w.cps["OTHER_3"]
 	fresh := journaltest.New(t, "CP_NEW")
 	d.p.Charge(1)
 	seen.loaded, seen.fail = nil, errors.New("the disk went away")
-	inputs := append(d.from(wire.TopicEvents, d.p.All[1:]...), d.from(wire.TopicEvents, fresh.All...)...)
+	inputs := append(d.decode(wire.TopicEvents, d.p.All[1:]...), d.decode(wire.TopicEvents, fresh.All...)...)
 	if err := d.w.tryCommit(t.Context(), inputs); err == nil {
 		t.Fatal("the transaction was to fail")
 	}
@@ -98,10 +99,10 @@ func TestAFailedTransactionReadsBackWhatItTouched(t *testing.T) {
 	}
 }
 
-// The writer takes all that waits in one transaction.
+// One transaction has all inputs that wait.
 func TestABatchHasAllThatWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		d, _ := byHand(t)
+		d, _ := newManualWriter(t)
 		const waiting = 60
 		for i := range waiting {
 			to := d.w.records
@@ -121,9 +122,9 @@ func TestABatchHasAllThatWaits(t *testing.T) {
 	})
 }
 
-// What is old goes as fast as it came, whatever came in a day.
+// Old rows are deleted as fast as they were added, however many a day had.
 func TestOldRequestsGoWithinAMinute(t *testing.T) {
-	d, _ := byHand(t)
+	d, _ := newManualWriter(t)
 	const old = 10_000
 	if err := d.s.Write(t.Context(), func(tx *store.Tx) error {
 		for i := range old {
@@ -145,9 +146,9 @@ func TestOldRequestsGoWithinAMinute(t *testing.T) {
 	}
 }
 
-// The same within a unit, which keeps each row once.
+// A boot is deleted and comes back within one unit, which keeps each row once.
 func TestABootThatComesBackInOneUnit(t *testing.T) {
-	d, _ := byHand(t)
+	d, _ := newManualWriter(t)
 	u := d.w.newUnit(t.Context())
 	connector := func(register charge.WattHours) ledger.Change {
 		return ledger.ConnectorChanged{CPID: "CP_1", Connector: ledger.Connector{Journal: "j", ID: 1, Register: register}}

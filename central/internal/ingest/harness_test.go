@@ -31,7 +31,7 @@ var (
 	tariff = ledger.Tariff{Version: "t1", StartFee: 100 * money.MinorUnit, PerKWh: 45 * money.MinorUnit, Currency: "EUR"}
 )
 
-// db is the real database as the writer sees it.
+// db is the real database as the writer needs it.
 type db struct{ *store.Store }
 
 func (d db) Write(ctx context.Context, fn func(ingest.Tx) error) error {
@@ -145,14 +145,14 @@ func config() ingest.Config {
 	}
 }
 
-// run names a new start of Central.
+// run returns the run of a new start.
 func run() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // it never fails
 	return hex.EncodeToString(b[:])
 }
 
-// epoch is of the nth start of Centrals on one database, at another place.
+// epoch is that of the nth start of another Central on one database.
 func epoch(n int) charge.Epoch {
 	return charge.Epoch{Number: uint64(100_000 + n), Run: "00000000000000ab"}
 }
@@ -235,7 +235,7 @@ func (l *instance) deliverAs(topic string, past bool, msgs ...journaltest.Messag
 	}
 }
 
-// batch is messages as they come next of a topic.
+// batch numbers messages as the next records of a topic.
 func (l *instance) batch(topic string, past bool, msgs ...journaltest.Message) []ingest.KafkaRecord {
 	batch := make([]ingest.KafkaRecord, 0, len(msgs))
 	for _, m := range msgs {
@@ -248,7 +248,7 @@ func (l *instance) batch(topic string, past bool, msgs ...journaltest.Message) [
 	return batch
 }
 
-// hash is one value over the accounts.
+// hash is the hash of the ledger.
 func (l *instance) hash() string {
 	l.t.Helper()
 	cps, err := l.store.CPs(l.t.Context())

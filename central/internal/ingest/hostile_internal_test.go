@@ -46,7 +46,7 @@ type faultyPoint struct {
 	conn    uint64
 }
 
-// pick draws one of several; what is drawn is named by its number.
+// pick draws one of several values.
 func pick[T any](t *rapid.T, label string, from ...T) T {
 	return from[rapid.IntRange(0, len(from)-1).Draw(t, label)]
 }
@@ -192,7 +192,8 @@ func (l *faultyPoint) payload(t *rapid.T, sent []wire.Command) wire.Payload {
 	}
 }
 
-// write makes the next record of the present journal, or record 1 of another.
+// write makes the next record of the present journal, or record 1 of another
+// one.
 func (l *faultyPoint) write(t *rapid.T, sent []wire.Command) wire.Record {
 	var p wire.Payload
 	boot := l.at == "" || rapid.IntRange(0, 5).Draw(t, "boot") == 0
@@ -348,7 +349,7 @@ func hostile(ctx context.Context, t *rapid.T, path string) {
 			t.Fatalf("a constraint was reached: %v", err)
 		}
 		batch = nil
-		same(ctx, t, w, s)
+		compareWithDatabase(ctx, t, w, s)
 	}
 	for range rapid.IntRange(1, 60).Draw(t, "steps") {
 		l := pick(t, "point", points...)
@@ -392,8 +393,9 @@ func hostile(ctx context.Context, t *rapid.T, path string) {
 	}
 }
 
-// same compares what is in memory with what a Central loads that starts now.
-func same(ctx context.Context, t *rapid.T, w *Writer, s *store.Store) {
+// compareWithDatabase compares the state in memory with what is loaded from the
+// database.
+func compareWithDatabase(ctx context.Context, t *rapid.T, w *Writer, s *store.Store) {
 	t.Helper()
 	got, err := s.CPs(ctx)
 	if err != nil {
@@ -417,7 +419,7 @@ func same(ctx context.Context, t *rapid.T, w *Writer, s *store.Store) {
 			{"sessions", other.Sessions, cp.Sessions},
 			{"gaps", other.Gaps, cp.Gaps},
 		} {
-			if g, w := flat(pair.got), flat(pair.want); g != w {
+			if g, w := jsonOf(pair.got), jsonOf(pair.want); g != w {
 				t.Fatalf("%s of %s: the database has\n%s\nmemory has\n%s", pair.what, id, g, w)
 			}
 		}
@@ -427,8 +429,8 @@ func same(ctx context.Context, t *rapid.T, w *Writer, s *store.Store) {
 	}
 }
 
-// flat writes a value so that an empty list is like none.
-func flat(v any) string {
+// jsonOf encodes a value, with an empty list like none.
+func jsonOf(v any) string {
 	b, err := json.Marshal(v)
 	if err != nil {
 		return err.Error()

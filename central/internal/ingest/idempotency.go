@@ -84,6 +84,7 @@ func (u *unit) repliesFull() bool {
 	return n+int64(len(u.savedReplies)) >= maxReplies
 }
 
+// readReply reads a stored reply.
 func (w *Writer) readReply(u *unit, key string) (g savedReply, ok bool, err error) {
 	request, raw, ok, err := w.store.Reply(u.ctx, key)
 	if !ok || err != nil {
@@ -93,6 +94,7 @@ func (w *Writer) readReply(u *unit, key string) (g savedReply, ok bool, err erro
 	return g, true, json.Unmarshal(raw, &g.reply)
 }
 
+// writeReply stores a reply.
 func writeReply(tx Tx, key string, g *savedReply, at charge.Time) error {
 	raw, err := json.Marshal(&g.reply)
 	if err != nil {

@@ -27,12 +27,12 @@ func once(key, request string) ingest.IdempotencyKey {
 
 var (
 	point         = orders.Target{CPID: "CP_1", Connector: 1}
-	simulate      = ingest.Order{Ask: orders.OperatorSimulate{Target: point, Action: wire.SimulatePlug}} // each one is an order of its own
-	reserve       = ingest.Order{Ask: orders.OperatorReserve{Target: point, Username: "ann"}}
-	cancelUnknown = ingest.Order{Ask: orders.OperatorCancel{ReservationID: "none"}}
+	simulate      = ingest.Order{Request: orders.OperatorSimulate{Target: point, Action: wire.SimulatePlug}} // each one is an order of its own
+	reserve       = ingest.Order{Request: orders.OperatorReserve{Target: point, Username: "ann"}}
+	cancelUnknown = ingest.Order{Request: orders.OperatorCancel{ReservationID: "none"}}
 )
 
-// simulated is a life with a simulated charging point that is online.
+// simulated returns a Central with a simulated charging point that is online.
 func simulated(t *testing.T, dir string) (*instance, *journaltest.Point) {
 	t.Helper()
 	l, p := central(t, dir), journaltest.New(t, "CP_1")
@@ -40,7 +40,7 @@ func simulated(t *testing.T, dir string) (*instance, *journaltest.Point) {
 	return l, p
 }
 
-// connect lets a charging point come online.
+// connect makes a charging point online.
 func (l *instance) connect(p *journaltest.Point) {
 	l.t.Helper()
 	l.deliver(wire.TopicEvents, p.All...)
@@ -48,7 +48,7 @@ func (l *instance) connect(p *journaltest.Point) {
 	synctest.Wait()
 }
 
-// ordered counts the commands and the reservations ever written.
+// ordered counts all commands and reservations in the database.
 func (l *instance) ordered() (commands, reservations int) {
 	l.t.Helper()
 	c, err1 := l.store.Commands(l.t.Context(), store.Query{Limit: 1000})
@@ -68,8 +68,8 @@ func (l *instance) askOnce(o ingest.IdempotencyKey, op ingest.Op) ingest.Reply {
 	return r
 }
 
-// TestFiftyRepeatsAtOnceAreOneOrder: with one key there is one effect and fifty
-// equal answers; each with a key of its own is an order of its own.
+// Fifty requests with one key have one effect and fifty equal replies; with a
+// key of their own each is executed.
 func TestFiftyRepeatsAtOnceAreOneOrder(t *testing.T) {
 	for name, c := range map[string]struct {
 		key  func(i int) string
@@ -86,7 +86,7 @@ func TestFiftyRepeatsAtOnceAreOneOrder(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				h := &held{db: db{s}}
+				h := &gatedStore{db: db{s}}
 				l := runInstance(t, s, h, config())
 				defer l.end()
 				l.w.Join(charge.Epoch{})
@@ -122,9 +122,8 @@ func TestFiftyRepeatsAtOnceAreOneOrder(t *testing.T) {
 	}
 }
 
-// TestARepeatHasTheFirstAnswer: whatever has changed since, of an order that was
-// taken and of one that was refused; with another order the key is refused, and
-// nothing is done.
+// A repeat gets the first reply, accepted or refused, whatever has changed
+// since. Another request with the same key is refused and has no effect.
 func TestARepeatHasTheFirstAnswer(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -139,7 +138,7 @@ func TestARepeatHasTheFirstAnswer(t *testing.T) {
 			{once: once("refused", "cancel"), op: cancelUnknown},
 			{once: once("held", "reserve"), op: reserve},
 			{once: once("HELD", "reserve"), op: reserve}, // another key: the driver has a reservation already
-			{once: once("all", "availability"), op: ingest.Order{Ask: orders.OperatorAvailability{Available: true}}},
+			{once: once("all", "availability"), op: ingest.Order{Request: orders.OperatorAvailability{Available: true}}},
 			{once: once("admit", "admit"), op: ingest.Admit{CPID: "CP_1", Admitted: true}},
 			{once: once("stranger", "admit"), op: ingest.Admit{CPID: "CP_9", Admitted: true}},
 			{once: once("pass", "pass"), op: ingest.PassNext{CPID: "CP_1"}},
@@ -182,16 +181,16 @@ func TestARepeatHasTheFirstAnswer(t *testing.T) {
 	})
 }
 
-// mute is a database that commits and never returns, as if Central died right
-// then: no request is answered.
-type mute struct {
+// noReplyStore is a database that commits and never returns, as if Central died
+// right then: no request is answered.
+type noReplyStore struct {
 	db
 	silent atomic.Bool
 	died   chan struct{}
 	let    chan struct{}
 }
 
-func (m *mute) Write(ctx context.Context, fn func(ingest.Tx) error) error {
+func (m *noReplyStore) Write(ctx context.Context, fn func(ingest.Tx) error) error {
 	err := m.db.Write(ctx, fn)
 	if m.silent.CompareAndSwap(true, false) {
 		close(m.died)
@@ -210,7 +209,7 @@ func TestDeathBetweenCommitAndAnswer(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		m := &mute{db: db{s}, died: make(chan struct{}), let: make(chan struct{})}
+		m := &noReplyStore{db: db{s}, died: make(chan struct{}), let: make(chan struct{})}
 		l := runInstance(t, s, m, config())
 		l.w.Join(charge.Epoch{})
 		l.connect(journaltest.New(t, "CP_1"))
@@ -247,8 +246,8 @@ func TestDeathBetweenCommitAndAnswer(t *testing.T) {
 	})
 }
 
-// TestAKeyEndsAfterADay: then the same order is a new one, and nothing is left of
-// the old.
+// After a day the same key starts a new request, and nothing is left of the old
+// one.
 func TestAKeyEndsAfterADay(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -269,16 +268,16 @@ func TestAKeyEndsAfterADay(t *testing.T) {
 	})
 }
 
-// crowded is a database with as many answers as may be kept, less one.
-type crowded struct{ db }
+// fullReplies is a database with one reply less than may be kept.
+type fullReplies struct{ db }
 
-func (c crowded) Replies(ctx context.Context) (int64, error) {
+func (c fullReplies) Replies(ctx context.Context) (int64, error) {
 	n, err := c.db.Replies(ctx)
 	return n + 99_999, err
 }
 
-// TestAnswersAreBounded: beyond the bound a new key is refused and does nothing,
-// for to forget another's could do something twice.
+// Beyond the bound a new key is refused and has no effect: deleting another
+// key's reply could let that request take effect twice.
 func TestAnswersAreBounded(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -286,7 +285,7 @@ func TestAnswersAreBounded(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l := runInstance(t, s, crowded{db{s}}, config())
+		l := runInstance(t, s, fullReplies{db{s}}, config())
 		defer l.end()
 		l.w.Join(charge.Epoch{})
 		last := l.askOnce(once("last", "cancel"), cancelUnknown)
@@ -337,8 +336,8 @@ func TestWhatWasNotDecidedIsNotKept(t *testing.T) {
 	})
 }
 
-// TestKeptAnswersAreRead: an answer that another version of this program kept is
-// still the answer. The names in it must not change.
+// A reply that another version of this program stored is still the reply. The
+// names of its fields must not change.
 func TestKeptAnswersAreRead(t *testing.T) {
 	const kept = `{"Refused":"r","ReservationID":"rv","SessionID":"s","CommandID":"k","Target":{"CPID":"CP_1","Connector":2},"Commands":["k","l"],"Points":3,"Detail":"d"}`
 	want := ingest.Reply{
@@ -377,7 +376,7 @@ func TestAnErrorStatesWhetherTheRequestCanHaveAnEffect(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		h := &held{db: db{s}}
+		h := &gatedStore{db: db{s}}
 		l := runInstance(t, s, h, config())
 		defer l.end()
 		l.w.Join(charge.Epoch{})

@@ -76,6 +76,9 @@ func (w *Writer) decode(d KafkaRecord) input {
 	return deadLetterIn{d, fmt.Sprintf("topic %.80q has no reader", d.Topic)}
 }
 
+// decodeRecord decodes a journal record. The key of the Kafka record must be
+// the charging point of the journal record: the key decides the partition, and
+// so the order.
 func (w *Writer) decodeRecord(d KafkaRecord) input {
 	crashpoint.At(crashpoint.Fetched)
 	if len(d.Value) == 0 {
@@ -128,6 +131,7 @@ func decodeAnswer(d KafkaRecord) input {
 	return answerIn{d, e}
 }
 
+// decodeMonitor decodes a presence or a heartbeat.
 func (w *Writer) decodeMonitor(d KafkaRecord) input {
 	switch d.Kind {
 	case wire.KindValuePresence:

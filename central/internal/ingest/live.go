@@ -58,11 +58,11 @@ type Live struct {
 	pipeline ledger.Pipeline
 	points   map[charge.CPID]*livePoint
 	counters map[string]int64
-	// bad counts telemetry that could not be decoded.
-	bad    int64
-	lost   int64
-	alarms int64
-	twice  int64
+	// badTelemetry counts telemetry that could not be decoded.
+	badTelemetry int64
+	lost         int64
+	alarms       int64
+	twice        int64
 	// lastAlarm describes the open alarms; "" if there is none.
 	lastAlarm string
 	tariffs   map[charge.TariffVersion]ledger.Tariff
@@ -79,9 +79,9 @@ type Live struct {
 
 // bridgeState is the latest heartbeat of one bridge.
 type bridgeState struct {
-	alive  *wire.BridgeAlive
-	at     charge.Time
-	offset int64 // of its Kafka record
+	heartbeat *wire.BridgeAlive
+	at        charge.Time
+	offset    int64 // of its Kafka record
 }
 
 // livePoint is a charging point in Live. A charging point that is known only by
@@ -173,7 +173,7 @@ func (l *Live) Telemetry(key string, value []byte) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	if err != nil || string(t.CPID) != key {
-		l.bad++
+		l.badTelemetry++
 		return
 	}
 	p := l.point(t.CPID)
@@ -271,6 +271,7 @@ func (l *Live) setBooks(lost, alarms, twice int64, last ledger.Alarm) {
 	}
 }
 
+// self returns this Central's epoch; zero before it has one.
 func (l *Live) self() charge.Epoch {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -328,6 +329,7 @@ func (l *Live) activeChange() <-chan struct{} {
 	return l.activeChanged
 }
 
+// setDatabase stores why the database cannot be written; "" if it can.
 func (l *Live) setDatabase(trouble string) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -396,12 +398,12 @@ func (l *Live) bridgeHeartbeat(b *wire.BridgeAlive, d *KafkaRecord) {
 	was := l.bridges[b.Bridge]
 	// A heartbeat is old only if both its time and its offset are: the bridge's
 	// clock may have been set back, and the log may have been replaced.
-	old := was.alive != nil && was.alive.StartedAt == b.StartedAt && b.At < was.alive.At && d.Offset <= was.offset
+	old := was.heartbeat != nil && was.heartbeat.StartedAt == b.StartedAt && b.At < was.heartbeat.At && d.Offset <= was.offset
 	if at < l.pipeline.LastHeartbeat() || old {
 		return
 	}
-	if l.bridge == nil || l.bridge.MQTT.Up != b.MQTT.Up || was.alive == nil ||
-		!slices.Equal(was.alive.Troubles, b.Troubles) || !slices.Equal(was.alive.Warnings, b.Warnings) {
+	if l.bridge == nil || l.bridge.MQTT.Up != b.MQTT.Up || was.heartbeat == nil ||
+		!slices.Equal(was.heartbeat.Troubles, b.Troubles) || !slices.Equal(was.heartbeat.Warnings, b.Warnings) {
 		l.notifyChanged()
 	}
 	l.bridge = b
@@ -414,7 +416,7 @@ func (l *Live) bridgeHeartbeat(b *wire.BridgeAlive, d *KafkaRecord) {
 // bridgeForgottenAfter while another one sends heartbeats.
 func (l *Live) dropSilentBridges(now charge.Time) {
 	for name, b := range l.bridges {
-		if b.alive != l.bridge && now > b.at.Add(bridgeForgottenAfter) {
+		if b.heartbeat != l.bridge && now > b.at.Add(bridgeForgottenAfter) {
 			delete(l.bridges, name)
 		}
 	}
@@ -432,6 +434,7 @@ func (l *Live) evaluate(p *livePoint, now charge.Time) (ledger.Liveness, charge.
 	return l.pipeline.Liveness(s, p.lastKnown, now)
 }
 
+// liveness returns whether a charging point is online, and since when.
 func (l *Live) liveness(id charge.CPID, now charge.Time) (link ledger.Liveness, since charge.Time) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -519,7 +522,7 @@ func (l *Live) Network() Network {
 	b.DeadLetters, b.Lost, b.Alarms, b.Unusable = l.counters[countDeadLetters], l.lost, l.alarms, l.counters[countUnusable]
 	b.DeadLetters += l.counters[countBridgeDeadLetters]
 	b.Twice, b.Mismatched = l.twice, l.counters[countMismatched]
-	b.Forked, b.BadTelemetry = l.counters[countForked], l.bad
+	b.Forked, b.BadTelemetry = l.counters[countForked], l.badTelemetry
 	if l.alarm.ID != "" {
 		b.Alarms++
 	}
@@ -597,6 +600,7 @@ func telemetryOf(p *livePoint, id charge.ConnectorID) *wire.ConnectorTelemetry {
 	return nil
 }
 
+// tariff returns a version of the prices, or the default one if it is unknown.
 func (l *Live) tariff(v charge.TariffVersion) ledger.Tariff {
 	if t, ok := l.tariffs[v]; ok {
 		return t

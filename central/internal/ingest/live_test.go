@@ -161,7 +161,7 @@ func TestALastWillCountsUntilSomethingIsReceived(t *testing.T) {
 	})
 }
 
-// A record that differs from one applied a moment before, in the same batch.
+// A record differs from one that was applied earlier in the same batch.
 func TestAForkInsideOneBatchIsSeen(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -199,7 +199,7 @@ func TestBeforeItIsActiveItOrdersNothing(t *testing.T) {
 		first.end()
 		l := newInstance(t, options(dir), config())
 		defer l.end()
-		r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.OperatorAvailability{Target: orders.Target{CPID: "CP_1"}}})
+		r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Request: orders.OperatorAvailability{Target: orders.Target{CPID: "CP_1"}}})
 		if err != nil || len(r.Commands) == 0 {
 			t.Fatalf("got %+v %v, want the order written down", r, err)
 		}

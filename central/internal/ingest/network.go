@@ -292,17 +292,18 @@ func (l *Live) liveBridgePart(now charge.Time) Part {
 	p := Part{Name: "bridge", State: PartUp, Since: l.bridge.StartedAt, Reason: strings.Join(l.bridge.Warnings, "; ")}
 	for _, name := range slices.Sorted(maps.Keys(l.bridges)) {
 		b := l.bridges[name]
-		if now > b.at.Add(staleAfter) || len(b.alive.Troubles) == 0 {
+		if now > b.at.Add(staleAfter) || len(b.heartbeat.Troubles) == 0 {
 			continue
 		}
-		first := b.alive.Troubles[0]
+		first := b.heartbeat.Troubles[0]
 		if p.State == PartUp || first.Since < p.Since {
-			p.State, p.Since, p.Reason = PartDown, first.Since, "bridge "+name+" "+first.Reason+andMore(len(b.alive.Troubles)-1)
+			p.State, p.Since, p.Reason = PartDown, first.Since, "bridge "+name+" "+first.Reason+andMore(len(b.heartbeat.Troubles)-1)
 		}
 	}
 	return p
 }
 
+// andMore returns a remark that there are n more troubles.
 func andMore(n int) string {
 	if n == 0 {
 		return ""

@@ -31,7 +31,7 @@ const replyTimeout = 20 * time.Second
 type Op interface{ op() }
 
 // Order is a request that package orders executes.
-type Order struct{ Ask orders.OperatorRequest }
+type Order struct{ Request orders.OperatorRequest }
 
 // Admit lets a charging point take part in the network, or revokes that.
 type Admit struct {
@@ -93,6 +93,8 @@ type replyOrError struct {
 
 func (a *operatorIn) refuse(err error) { a.answer(replyOrError{err: err}) }
 
+// answer sends the reply. It is called once for each request, so it never
+// blocks.
 func (a *operatorIn) answer(r replyOrError) {
 	if a.reply != nil {
 		a.reply <- r
@@ -161,11 +163,12 @@ func (u *unit) execute(op Op) Reply {
 	return r
 }
 
+// dispatch executes a request by the package that owns the state concerned.
 func (u *unit) dispatch(op Op) (r Reply, no *refusal) {
 	switch op := op.(type) {
 	case Order:
-		r.Reply = u.order(op.Ask)
-		r.Points = u.pointsConcerned(op.Ask)
+		r.Reply = u.order(op.Request)
+		r.Points = u.pointsConcerned(op.Request)
 	case Lift:
 		r.Reply = u.order(orders.OperatorLiftFence{})
 	case Admit:

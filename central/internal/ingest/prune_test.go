@@ -24,8 +24,8 @@ func recordsOf(t *testing.T, l *instance) (n int) {
 	return n
 }
 
-// What is old goes by itself, a bounded part in each transaction, and what is
-// known is not forgotten with it.
+// Old rows are deleted, a bounded number per transaction, and what was known of
+// them is still known.
 func TestTheWriterPrunes(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

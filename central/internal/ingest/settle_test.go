@@ -87,7 +87,7 @@ func TestASessionAtAChargingPointThatNeverComesBack(t *testing.T) {
 		if n := silentAlarms(t, l); n != 0 {
 			t.Errorf("alarms after a minute of silence: got %d, want none yet", n)
 		}
-		if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.OperatorStop{SessionID: "s1"}}); err != nil {
+		if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Request: orders.OperatorStop{SessionID: "s1"}}); err != nil {
 			t.Fatal(err)
 		}
 		receive(300, false)

@@ -121,6 +121,7 @@ func (w *Writer) newUnit(ctx context.Context) *unit {
 	return u
 }
 
+// moment returns the time and the source of ids for an event of orders.
 func (u *unit) moment() orders.Now { return orders.Now{At: u.now, IDs: u.w.cfg.IDs} }
 
 // markRead moves the offset of a partition behind a record. A unit has records
@@ -426,21 +427,26 @@ func (u *unit) reportTo(w *Hooks) {
 // are configured for messages of 68 KiB.
 const maxDeadLetter = 64 << 10
 
+// writeDeadLetter stores a dead letter and publishes it with its bytes and its
+// origin. A dead letter that is stored already is not published again.
 func (u *unit) writeDeadLetter(tx Tx, in deadLetterIn) (fresh bool, err error) {
 	d := in.d
-	if fresh, err = tx.DeadLetter(d.Topic, d.Partition, d.Offset, d.CRC, cut(d.Key, 200), cut(in.reason, 500), u.now); err != nil || !fresh {
+	if fresh, err = tx.DeadLetter(d.Topic, d.Partition, d.Offset, d.CRC, truncate(d.Key, 200), truncate(in.reason, 500), u.now); err != nil || !fresh {
 		return fresh, err
 	}
-	return true, tx.Outbox(u.w.cfg.Topics.DeadLetters, cut(d.Key, 200), map[string]string{
-		wire.HeaderReason:     cut(in.reason, 500),
+	return true, tx.Outbox(u.w.cfg.Topics.DeadLetters, truncate(d.Key, 200), map[string]string{
+		wire.HeaderReason:     truncate(in.reason, 500),
 		wire.HeaderTopic:      d.Topic,
 		wire.HeaderOrigin:     fmt.Sprintf("%d/%d", d.Partition, d.Offset),
 		wire.HeaderReceivedAt: d.ReceivedAt.String(),
 	}, d.Value[:min(len(d.Value), maxDeadLetter)], u.now)
 }
 
-func cut(s string, n int) string { return s[:min(len(s), n)] }
+// truncate cuts a text to at most n bytes.
+func truncate(s string, n int) string { return s[:min(len(s), n)] }
 
+// writeCentralEvent adds an event for drivers to the outbox. One that cannot be
+// encoded is the fault of an input.
 func (u *unit) writeCentralEvent(tx Tx, e *wire.CentralEvent) error {
 	raw, err := e.Encode()
 	if err != nil {
@@ -507,6 +513,8 @@ func (u *unit) Command(id charge.CommandID) (orders.Command, bool) {
 	return lookUp(u, func() (orders.Command, bool, error) { return u.w.store.FindCommand(u.ctx, id) })
 }
 
+// The methods from here to prevOf are the look-ups of ledger.Env: first the
+// rows of this unit, then the database.
 func (u *unit) request(k orders.RequestKey) (orders.Request, bool) {
 	if i, ok := u.effectIndex[rowKey{kind: 'q', cp: string(k.Username), id: k.MessageID}]; ok {
 		if e, ok := u.effects[i].(orders.SaveRequest); ok {

@@ -17,13 +17,13 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// held is a database whose disk does not answer while gate is shut.
-type held struct {
+// gatedStore is a database that does not respond while gate is shut.
+type gatedStore struct {
 	db
 	gate atomic.Pointer[chan struct{}]
 }
 
-func (h *held) Write(ctx context.Context, fn func(ingest.Tx) error) error {
+func (h *gatedStore) Write(ctx context.Context, fn func(ingest.Tx) error) error {
 	if gate := h.gate.Load(); gate != nil {
 		<-*gate
 	}
@@ -43,7 +43,7 @@ func TestWriterIteratesWhileItIsIdleAndNotWhileTheDiskHangs(t *testing.T) {
 			Iterated: func() { turns.Add(1) }, Pulsed: func() { pulses.Add(1) },
 			Committed: func(time.Duration) { commits.Add(1) }, RecordAge: func(time.Duration) { aged.Add(1) },
 		}
-		h := &held{db: db{s}}
+		h := &gatedStore{db: db{s}}
 		live := ingest.NewLive(tariff)
 		w := ingest.New(cfg, h, &published{acksOf: map[charge.CPID]wire.Ack{}}, live, func() {}, slog.New(slog.DiscardHandler))
 		ctx, stop := context.WithCancel(t.Context())
@@ -108,7 +108,7 @@ func TestEachCommandIsReportedOnceWhenItHasEnded(t *testing.T) {
 		l.deliver(topics.Events, p.All...)
 		l.deliver(topics.Monitor, p.Presence(1, charge.Epoch{}))
 		time.Sleep(time.Second)
-		r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.OperatorReserve{Target: orders.Target{CPID: "CP_1", Connector: 1}, Username: "ana"}})
+		r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Request: orders.OperatorReserve{Target: orders.Target{CPID: "CP_1", Connector: 1}, Username: "ana"}})
 		if err != nil || r.Refused != "" {
 			t.Fatalf("got %+v %v", r, err)
 		}

@@ -310,7 +310,7 @@ func (w *Writer) commit(ctx context.Context, inputs []input) error {
 // are read again by a Central that starts on a sound database.
 func (w *Writer) halt(ctx context.Context, inputs []input, words string, err error) error {
 	w.log.Error("database cannot be used: nothing more is written", slog.String("trouble", words), slog.String("err", err.Error()))
-	w.live.halt(words + " (" + cut(err.Error(), 200) + ")")
+	w.live.halt(words + " (" + truncate(err.Error(), 200) + ")")
 	refuse(inputs, ErrStorage)
 	for {
 		if _, err := w.waitForRetry(ctx, iterateEvery, nil); err != nil {
@@ -344,7 +344,7 @@ func (w *Writer) isolate(ctx context.Context, inputs []input, cause error) error
 	if !ok {
 		return w.commit(ctx, nil) // nothing is lost: timers and confirmations are repeated
 	}
-	return w.commit(ctx, []input{deadLetterIn{in.kafkaRecord(), "could not be written: " + cut(cause.Error(), 300)}})
+	return w.commit(ctx, []input{deadLetterIn{in.kafkaRecord(), "could not be written: " + truncate(cause.Error(), 300)}})
 }
 
 // waitForRetry waits for d while the database cannot be written. It refuses
@@ -604,6 +604,7 @@ func (w *Writer) load(ctx context.Context) error {
 	return nil
 }
 
+// showAll refreshes the live view of all charging points.
 func (w *Writer) showAll(now charge.Time) {
 	for _, cp := range w.cps {
 		w.live.show(w.viewOf(cp, now))

@@ -72,8 +72,8 @@ func TestAcksLeaveAtOnceThenCoalesced(t *testing.T) {
 	})
 }
 
-// The same records, once in order and then again and again, out of order and
-// over several lives, give the same accounts.
+// The same records, once in order and then repeatedly, out of order and over
+// several runs, make the same ledger.
 func TestReplayAndRestartChangeNothing(t *testing.T) {
 	dir, calm := t.TempDir(), t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -89,7 +89,7 @@ func TestReplayAndRestartChangeNothing(t *testing.T) {
 		want := undisturbed.hash()
 		undisturbed.end()
 
-		for i := range a.All { // each life sees one more record, after all of the past
+		for i := range a.All { // each run reads one more record, after all earlier ones
 			l := central(t, dir)
 			l.deliver(wire.TopicEvents, a.All[:i+1]...)
 			l.deliver(wire.TopicEvents, b.All[min(i, len(b.All)-1)], b.All[min(i/2, len(b.All)-1)])
@@ -195,8 +195,8 @@ func TestPoisonAtTheHeadBlocksNoOtherRecord(t *testing.T) {
 	})
 }
 
-// A row that the schema refuses is found among many and becomes a dead letter;
-// all others are written.
+// A row that the schema refuses is isolated among many, and its input becomes a
+// dead letter; all others are written.
 func TestARefusedRowIsIsolated(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
@@ -244,7 +244,7 @@ func TestALockedDatabaseDelaysAndLosesNothing(t *testing.T) {
 		if acks, _, _ := l.out.count(); acks != 0 {
 			t.Errorf("%d acknowledgements left without a commit", acks)
 		}
-		if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Ask: orders.OperatorCancel{ReservationID: "r"}}); !errors.Is(err, ingest.ErrStorage) {
+		if _, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Request: orders.OperatorCancel{ReservationID: "r"}}); !errors.Is(err, ingest.ErrStorage) {
 			t.Errorf("an operator meanwhile: got %v, want ErrStorage", err)
 		}
 		p := self(l)

@@ -50,7 +50,7 @@ func (b *table) left() int {
 	return len(b.ids)
 }
 
-// kafka confirms while it is up and keeps what it was given otherwise.
+// kafka confirms while it is up; otherwise it keeps what it was given.
 type kafka struct {
 	mu   sync.Mutex
 	up   bool
