@@ -167,7 +167,7 @@ func (c *components) families() []metrics.Family {
 		metrics.By(metricPrefix+"records_total", metrics.Counter, "Deliveries of journal records since the database was made, by what came of them.", "result",
 			metrics.At("applied", float64(b.Applied)), metrics.At("duplicate", float64(b.Duplicates)), metrics.At("mismatched", float64(b.Mismatched)), metrics.At("forked", float64(b.Forked)),
 			metrics.At("unusable", float64(b.Unusable)), metrics.At("dead_letter", float64(b.DeadLetters))),
-		one("sequence_gaps_total", metrics.Counter, "Deliveries dropped because what they follow is not known yet; they come again.", b.Gaps),
+		one("out_of_order_records_total", metrics.Counter, "Deliveries dropped because the record before them is missing; the agent sends them again.", b.OutOfOrder),
 		one("unacked_records", metrics.Gauge, "Records that charging points hold and that are not here yet.", b.Unacked),
 		one("lost_records", metrics.Gauge, "Records in gaps: they can never come.", b.Lost),
 		one("alarms", metrics.Gauge, "Alarms that are open.", b.Alarms),

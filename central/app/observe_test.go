@@ -49,7 +49,7 @@ func TestReadyFollowsKafkaAndMetricsCountWhatWasCommitted(t *testing.T) {
 		for key, want := range map[string]float64{
 			`carga_central_records_total{result="applied"}`:                       float64(p.Seq),
 			`carga_central_records_total{result="duplicate"}`:                     0,
-			`carga_central_sequence_gaps_total`:                                   0,
+			`carga_central_out_of_order_records_total`:                            0,
 			`carga_central_energy_watt_hours{books="billed"}`:                     2100,
 			`carga_central_energy_watt_hours{books="running"}`:                    0,
 			`carga_central_alive`:                                                 1,

@@ -32,7 +32,7 @@ func (l live) Network() web.Network {
 	out := web.Network{
 		At: n.At, Central: n.Central.String(), Demo: l.demo,
 		Books: web.Books{
-			Announced: b.Announced, Applied: b.Applied, Unacked: b.Unacked, Duplicates: b.Duplicates, OutOfOrder: b.Gaps,
+			Announced: b.Announced, Applied: b.Applied, Unacked: b.Unacked, Duplicates: b.Duplicates, OutOfOrder: b.OutOfOrder,
 			DeadLetters: b.DeadLetters, Lost: b.Lost, Twice: b.Twice, Alarms: b.Alarms, Billed: b.Billed, Running: b.Running, Unaccounted: b.Unaccounted,
 		},
 		CPs: make([]web.CP, 0, len(n.CPs)),
@@ -113,64 +113,64 @@ func commandsOf(r *ingest.Reply) []charge.CommandID {
 	return r.Commands
 }
 
-// Reserve implements web.Desk.
+// Reserve implements web.Orders.
 func (d operatorAPI) Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
 	return d.execute(ctx, ingest.Order{Request: orders.OperatorReserve{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
 }
 
-// Cancel implements web.Desk.
+// Cancel implements web.Orders.
 func (d operatorAPI) Cancel(ctx context.Context, id charge.ReservationID) (web.Answer, error) {
 	return d.execute(ctx, ingest.Order{Request: orders.OperatorCancel{ReservationID: id}})
 }
 
-// Start implements web.Desk.
+// Start implements web.Orders.
 func (d operatorAPI) Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
 	return d.execute(ctx, ingest.Order{Request: orders.OperatorStart{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
 }
 
-// Stop implements web.Desk.
+// Stop implements web.Orders.
 func (d operatorAPI) Stop(ctx context.Context, id charge.SessionID) (web.Answer, error) {
 	return d.execute(ctx, ingest.Order{Request: orders.OperatorStop{SessionID: id}})
 }
 
-// SetAvailability implements web.Desk.
+// SetAvailability implements web.Orders.
 func (d operatorAPI) SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, available bool) (web.Answer, error) {
 	return d.execute(ctx, ingest.Order{Request: orders.OperatorAvailability{Target: orders.Target{CPID: cp, Connector: n}, Available: available}})
 }
 
-// Simulate implements web.Desk.
+// Simulate implements web.Orders.
 func (d operatorAPI) Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (web.Answer, error) {
 	return d.execute(ctx, ingest.Order{Request: orders.OperatorSimulate{
 		Target: orders.Target{CPID: cp, Connector: n}, Action: wire.SimulateAction(action), Fault: f,
 	}})
 }
 
-// Admit implements web.Desk.
+// Admit implements web.Orders.
 func (d operatorAPI) Admit(ctx context.Context, cp charge.CPID) (web.Answer, error) {
 	return d.execute(ctx, ingest.Admit{CPID: cp, Admitted: true})
 }
 
-// PassNext implements web.Desk.
+// PassNext implements web.Orders.
 func (d operatorAPI) PassNext(ctx context.Context, cp charge.CPID) (web.Answer, error) {
 	return d.execute(ctx, ingest.PassNext{CPID: cp})
 }
 
-// Release implements web.Desk.
+// Release implements web.Orders.
 func (d operatorAPI) Release(ctx context.Context, cp charge.CPID) (web.Answer, error) {
 	return d.execute(ctx, ingest.Release{CPID: cp})
 }
 
-// Settle implements web.Desk.
+// Settle implements web.Orders.
 func (d operatorAPI) Settle(ctx context.Context, id charge.SessionID) (web.Answer, error) {
 	return d.execute(ctx, ingest.Settle{SessionID: id})
 }
 
-// Explain implements web.Desk.
+// Explain implements web.Orders.
 func (d operatorAPI) Explain(ctx context.Context, gap int64, words string) (web.Answer, error) {
 	return d.execute(ctx, ingest.Explain{Gap: gap, Words: words})
 }
 
-// Lift implements web.Desk.
+// Lift implements web.Orders.
 func (d operatorAPI) Lift(ctx context.Context) (web.Answer, error) {
 	return d.execute(ctx, ingest.Lift{})
 }
@@ -327,13 +327,13 @@ func (a archive) Records(ctx context.Context, q web.Query) ([]web.Record, error)
 	})
 }
 
-// Holes implements web.Archive.
+// Gaps implements web.Archive.
 func (a archive) Gaps(ctx context.Context, q web.Query) ([]web.Gap, error) {
 	all, err := a.s.Gaps(ctx, query(q))
 	return convertAll(all, err, gap)
 }
 
-// Hole implements web.Archive.
+// Gap implements web.Archive.
 func (a archive) Gap(ctx context.Context, id int64) (*web.Gap, error) {
 	h, ok, err := a.s.Gap(ctx, id)
 	return convertOne(store.GapRow{N: id, Gap: h}, ok, err, gap)

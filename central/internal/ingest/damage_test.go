@@ -72,8 +72,8 @@ func TestADamagedDatabaseStopsAndLosesNothing(t *testing.T) {
 				if got := broken.out.acked("CP_1"); got > p.Seq-8 {
 					t.Errorf("acknowledged %d without a commit", got)
 				}
-				if got := broken.live.Network().Books; got.DeadLetters != 0 || got.Gaps != 0 {
-					t.Errorf("%d dead letters, %d gaps: want none", got.DeadLetters, got.Gaps)
+				if got := broken.live.Network().Books; got.DeadLetters != 0 || got.OutOfOrder != 0 {
+					t.Errorf("%d dead letters, %d out of order: want none", got.DeadLetters, got.OutOfOrder)
 				}
 				if table != "offsets" {
 					if next, _, _, err := damaged.Offset(t.Context(), wire.TopicEvents, 0); err != nil || next != offset {

@@ -518,7 +518,7 @@ func (l *Live) Network() Network {
 		b.Unaccounted += p.view.Unaccounted
 		n.CPs = append(n.CPs, v)
 	}
-	b.Applied, b.Duplicates, b.Gaps = l.counters[countApplied], l.counters[countDuplicates], l.counters[countGaps]
+	b.Applied, b.Duplicates, b.OutOfOrder = l.counters[countApplied], l.counters[countDuplicates], l.counters[countOutOfOrder]
 	b.DeadLetters, b.Lost, b.Alarms, b.Unusable = l.counters[countDeadLetters], l.lost, l.alarms, l.counters[countUnusable]
 	b.DeadLetters += l.counters[countBridgeDeadLetters]
 	b.Twice, b.Mismatched = l.twice, l.counters[countMismatched]

@@ -45,15 +45,15 @@ type Books struct {
 	// Announced is how many records the charging points report to have written.
 	Announced int64
 	Applied   int64
-	// Unacked is how many records it keeps that Central has not acknowledged:
-	// from telemetry, or else from what its presence announced.
+	// Unacked is how many records charging points keep because Central has not
+	// acknowledged them.
 	Unacked int64
-	// Duplicates, Gaps, Mismatched, Forked and Unusable count deliveries, by
-	// what package ledger decided about them: known already; ahead of a missing
+	// Duplicates, OutOfOrder, Mismatched, Forked and Unusable count deliveries,
+	// by what package ledger decided about them: known already; after a missing
 	// record; not fitting the chain; of a quarantined identity; applied without
 	// effect because the content is contradictory.
 	Duplicates   int64
-	Gaps         int64
+	OutOfOrder   int64
 	Mismatched   int64
 	Forked       int64
 	Unusable     int64
@@ -126,7 +126,7 @@ type pointView struct {
 	Missing     int64 // records announced and not known
 	Billed      charge.WattHours
 	Running     charge.WattHours
-	Unaccounted charge.WattHours // unaccounted
+	Unaccounted charge.WattHours
 	Connectors  []connectorView
 }
 

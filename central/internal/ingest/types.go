@@ -218,7 +218,7 @@ type KafkaRecord struct {
 const (
 	countApplied           = "applied"
 	countDuplicates        = "duplicates"
-	countGaps              = "gaps"
+	countOutOfOrder        = "gaps" // the name that databases of earlier versions have
 	countMismatched        = "mismatched"
 	countForked            = "forked"
 	countDeadLetters       = "dead_letters"

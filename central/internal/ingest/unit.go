@@ -161,7 +161,7 @@ func (u *unit) applyRecord(in recordIn) {
 	case ledger.Duplicate:
 		u.counts[countDuplicates]++
 	case ledger.OutOfOrder:
-		u.counts[countGaps]++
+		u.counts[countOutOfOrder]++
 	case ledger.Mismatched:
 		u.counts[countMismatched]++
 	case ledger.Forked:
