@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -16,12 +17,14 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/process"
+	"github.com/carga-ev/carga/sim/people"
 )
 
 // boardOptions are the flags of `sim board`.
 type boardOptions struct {
 	socket   string
 	snapshot bool
+	visits   bool
 	hardware sim.Config
 	power    int64
 	register int64
@@ -41,6 +44,7 @@ func newBoardCommand() *cobra.Command {
 	f := c.Flags()
 	f.StringVar(&o.socket, "socket", "", "path of the Unix socket (required)")
 	f.BoolVar(&o.snapshot, "snapshot", false, "print the state of the running board as JSON")
+	f.BoolVar(&o.visits, "visits", false, "vehicles come by themselves to each free connector, and leave when power has stopped")
 	f.IntVar(&o.hardware.Connectors, "connectors", o.hardware.Connectors, "number of connectors")
 	f.Uint64Var(&o.hardware.Seed, "seed", o.hardware.Seed, "decides vehicles, delays and the first registers")
 	f.StringVar(&o.hardware.Serial, "serial", o.hardware.Serial, "serial number of the board")
@@ -98,7 +102,22 @@ func serveBoard(ctx context.Context, c *cobra.Command, o boardOptions) error {
 	out := process.NewOutput(c.OutOrStdout())
 	defer out.Close()
 	_, _ = fmt.Fprintf(out, "board %s: %d connector(s) of %d W behind %s\n", cfg.Serial, cfg.Connectors, cfg.RatedPower, path(ln))
-	return errors.Join(board.Serve(ctx, ln, b, log), b.Close())
+	if !o.visits {
+		return errors.Join(board.Serve(ctx, ln, b, log), b.Close())
+	}
+	visits := people.DefaultConfig()
+	visits.Seed = cfg.Seed
+	visitors, err := people.NewVisitors(visits, b, log)
+	if err != nil {
+		return errors.Join(err, ln.Close(), b.Close())
+	}
+	var visiting sync.WaitGroup
+	ctx, stop := context.WithCancel(ctx)
+	visiting.Go(func() { visitors.Run(ctx) })
+	err = board.Serve(ctx, ln, b, log)
+	stop()
+	visiting.Wait()
+	return errors.Join(err, b.Close())
 }
 
 func path(ln net.Listener) string { return ln.Addr().String() }
