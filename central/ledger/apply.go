@@ -9,8 +9,8 @@ import (
 )
 
 // Apply folds one delivered record into cp and returns what changed, each row
-// once. The record must be of this charging point. A duplicate changes nothing
-// and returns no changes.
+// once. The record must be of this charging point. A duplicate returns no
+// changes, except for the first message of a charging point.
 func Apply(cp *CP, env *Env, in Input) (Outcome, []Change) {
 	f := fold{cp: cp, env: env, rec: &in.Record}
 	f.out.Hash = wire.Hash(in.Raw)
@@ -22,44 +22,51 @@ func Apply(cp *CP, env *Env, in Input) (Outcome, []Change) {
 	return f.out, f.emit()
 }
 
-// fold is one step: the record, what was understood of it, and the rows it
-// touched. Changes are collected at the end, so each row appears once.
+// fold is the state of one call: its input, its outcome so far, and the rows it
+// touched. emit copies the touched rows at the end, so that each appears once
+// and in its final form.
 type fold struct {
 	cp  *CP
 	env *Env
 	rec *wire.Record
 	out Outcome
 
-	decoded         bool
+	decoded         bool // payload was called
 	pointChanged    bool
 	journals        []*Journal
 	connectors      []*Connector
 	meters          []touchedMeter
-	brokenRegisters []charge.ConnectorID // whose registers in cp_registered do not go on from those before
+	brokenRegisters []charge.ConnectorID // whose register in cp_registered does not continue the known ones
 	sessions        []*Session
 	gaps            []*Gap
 	settled         *Ticket  // of the session that the record belongs to, if an operator settled it
-	deletions       []Change // boots forgotten: before the rows of those that come
-	inserts         []Change // tickets and alarms
+	deletions       []Change // of connector rows: emitted first, before the rows of the new boot
+	inserts         []Change // tickets and alarms: emitted last
 }
 
 type touchedMeter struct {
 	meter             *Meter
-	unaccountedBefore charge.WattHours // unaccounted before this step
+	unaccountedBefore charge.WattHours // before this call
 }
 
-// noteFirstContact writes down a charging point that is heard for the first time.
+// noteFirstContact records when the charging point sent its first message, and
+// admits it if the setting is so.
 func (f *fold) noteFirstContact() {
 	if f.cp.FirstSeenAt != 0 {
 		return
 	}
-	f.cp.FirstSeenAt = max(f.env.Now, 1)
+	f.cp.FirstSeenAt = set(f.env.Now)
 	f.cp.Admitted = f.cp.Admitted || f.env.AdmitNew
 	f.pointChanged = true
 }
 
-// payload decodes the record's data once. It is nil when the type is not known
-// or the data cannot be used.
+// set returns a moment for a field in which zero means "not set". Only a clock
+// that stands at the Unix epoch makes the difference.
+func set(t charge.Time) charge.Time { return max(t, 1) }
+
+// payload decodes the record's data once. It returns nil when the type is not
+// known or the data cannot be decoded; such a record is applied without effect, so
+// that it does not block those after it.
 func (f *fold) payload() wire.Payload {
 	if f.decoded {
 		return f.out.Payload
@@ -74,14 +81,14 @@ func (f *fold) payload() wire.Payload {
 	return p
 }
 
-// applyRecord applies a record that was found to be next, or to fill a hole.
+// applyRecord applies the content of a record that classify accepted.
 func (f *fold) applyRecord() {
 	p := f.payload()
 	if f.out.Unusable != nil {
 		f.reportUnusable(f.out.Unusable.Error())
 	}
 	if j := f.findJournal(f.rec.Journal); f.out.Late && f.rec.Seq == 1 && j.After.Seq == 0 && !j.Root {
-		f.linkJournal(j, 0) // what it follows was not known so far
+		f.linkJournal(j, 0) // a gap covered record 1 so far
 		touch(&f.journals, j)
 	}
 	f.extendDuration(f.cp.Sessions[f.rec.SessionID])
@@ -96,8 +103,9 @@ func (f *fold) applyRecord() {
 	f.out.Late = f.out.Late || boot == nil
 }
 
-// bootState is the state that the record changes: that of the present boot or of the
-// one that waits; nil for records of boots that are over and for late ones.
+// bootState returns the connectors that the record may change: those of the
+// current or the pending boot; nil for late records, which describe a state that
+// has been replaced since.
 func (f *fold) bootState() map[charge.ConnectorID]*Connector {
 	switch {
 	case f.out.Late:
@@ -110,9 +118,9 @@ func (f *fold) bootState() map[charge.ConnectorID]*Connector {
 	return nil
 }
 
-// connector is the connector the record is about in the boot it changes; nil
-// when it changes none, or is about the charging point as a whole. One that
-// record 1 did not name is made: better shown than lost.
+// connector returns a connector of bootState for a change; nil if there is no
+// such state, or if id is 0, the charging point as a whole. A connector that
+// record 1 did not name is created, so that its sessions are visible.
 func (f *fold) connector(id charge.ConnectorID) *Connector {
 	boot := f.bootState()
 	if boot == nil || id < 1 {
@@ -127,12 +135,15 @@ func (f *fold) connector(id charge.ConnectorID) *Connector {
 	return c
 }
 
+// touch notes that a row has to be emitted.
 func touch[T comparable](list *[]T, v T) {
 	if !slices.Contains(*list, v) {
 		*list = append(*list, v)
 	}
 }
 
+// raiseAlarm raises an alarm. id names it among those of its kind and charging
+// point; raising it again replaces its detail.
 func (f *fold) raiseAlarm(kind AlarmKind, id string, connector charge.ConnectorID, detail string) {
 	f.inserts = append(f.inserts, AlarmRaised{Alarm{
 		ID: string(kind) + "." + string(f.cp.ID) + "." + id, Kind: kind, CPID: f.cp.ID, Connector: connector,
@@ -140,6 +151,7 @@ func (f *fold) raiseAlarm(kind AlarmKind, id string, connector charge.ConnectorI
 	}})
 }
 
+// clearAlarm withdraws an alarm; it may never have been raised.
 func (f *fold) clearAlarm(kind AlarmKind, id string, connector charge.ConnectorID) {
 	f.raiseAlarm(kind, id, connector, "")
 	f.inserts[len(f.inserts)-1] = asCleared(f.inserts[len(f.inserts)-1])
@@ -153,8 +165,9 @@ func asCleared(c Change) Change {
 	return c
 }
 
-// reportUnusable notes that the record, or what it tells, cannot be used: it stays
-// applied, is counted, and raises an alarm.
+// reportUnusable notes that the record or a part of it cannot be used. The record
+// stays applied, for its agent cannot change it any more; it is counted and
+// raises an alarm.
 func (f *fold) reportUnusable(why string) {
 	if f.out.Unusable == nil {
 		f.out.Unusable = errors.New(why)
@@ -162,7 +175,8 @@ func (f *fold) reportUnusable(why string) {
 	f.raiseAlarm(AlarmUnusable, string(f.rec.Journal)+"."+string(f.rec.Type), f.rec.Connector, why)
 }
 
-// emit returns the touched rows as copies.
+// emit returns the touched rows as copies. Each list of a row is cloned, because
+// the next call changes the lists in place.
 func (f *fold) emit() []Change {
 	defer f.evictJournals() // once their rows are copied
 	n := len(f.deletions) + len(f.journals) + len(f.connectors) + len(f.meters) + len(f.sessions) + len(f.gaps) + len(f.inserts) + 1

@@ -8,16 +8,17 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// openJournal begins a journal with the record, and chooses which boot is present.
+// openJournal begins a journal with the record, and decides whether its boot is
+// the current one. j is nil, or exists because a gap named it before.
 func (f *fold) openJournal(j *Journal) *Journal {
 	r := f.rec
 	known := len(f.cp.Journals)
 	if j == nil {
 		j = f.findOrCreateJournal(r.Journal)
 	} else {
-		known-- // a hole made it a moment ago
+		known-- // passBefore created it in this call
 	}
-	j.OpenedAt, j.FirstWrittenAt, j.Clock = max(f.env.Now, 1), r.At, r.Clock
+	j.OpenedAt, j.FirstWrittenAt, j.Clock = set(f.env.Now), r.At, r.Clock
 	j.Conn = max(j.Conn, f.connOf(j.ID))
 	if r.Seq == 1 {
 		f.linkJournal(j, known)
@@ -33,8 +34,9 @@ func (f *fold) connOf(id charge.JournalID) uint64 {
 	return 0
 }
 
-// linkJournal writes down what record 1 follows, and raises the alarm of a storage that
-// was rolled back or replaced.
+// linkJournal stores which record the journal's record 1 follows, and raises the
+// alarm of a storage that was rolled back (the record has another follower) or
+// replaced (record 1 follows nothing although journals are known).
 func (f *fold) linkJournal(j *Journal, known int) {
 	reg, ok := f.payload().(*wire.Registered)
 	switch {
@@ -65,14 +67,15 @@ func (f *fold) followJournal(j, before *Journal, at charge.Seq) {
 	touch(&f.journals, before)
 }
 
-// chooseCurrent makes a newly opened boot the present one: if presence names it, if
-// presence names none that is known, or if it follows the one presence named,
-// which is over then. Otherwise it waits until presence names it.
+// chooseCurrent makes a newly opened boot the current one if presence names it, if
+// presence names no boot that is known, or if it follows the boot that presence
+// named, which has ended then. Otherwise the boot stays pending until presence
+// names it: its records may be a late delivery of a lost branch.
 func (f *fold) chooseCurrent(j *Journal) {
 	cp := f.cp
 	named := f.findJournal(cp.AnnouncedJournal)
 	if named != nil && named.OpenedAt == 0 {
-		named = nil // it exists as a hole only
+		named = nil // it exists as a gap only
 	}
 	f.pointChanged = true
 	if cp.CurrentJournal == "" || cp.AnnouncedJournal == j.ID || named == nil || f.descends(j, named) {
@@ -97,9 +100,9 @@ func (f *fold) deleteBoot(j charge.JournalID) {
 	}
 }
 
-// carryOver keeps since when connectors are idle: a restart must neither win nor
-// lose a place in the queue. Where the boot goes on straight from the one before
-// it, its registers must go on too.
+// carryOver copies IdleSince from the boot before: a restart must not change a
+// connector's place in the queue. If the boot follows the last known record of
+// that boot (straight), its registers must continue those of that boot as well.
 func (f *fold) carryOver(old map[charge.ConnectorID]*Connector, straight bool) {
 	for id, c := range old {
 		n := f.connector(id)
@@ -110,15 +113,16 @@ func (f *fold) carryOver(old map[charge.ConnectorID]*Connector, straight bool) {
 	}
 }
 
-// switchTo makes a known boot the present one because presence names it.
+// switchTo makes a known boot the current one because presence names it.
 func (f *fold) switchTo(id charge.JournalID) {
 	cp := f.cp
 	old := cp.Connectors
 	if cp.PendingJournal == id {
 		cp.Connectors, cp.PendingConnectors = cp.PendingConnectors, old
 	} else {
-		// A third one comes back: its state is not held any more. It is learned
-		// anew from its records, and nothing is concluded from what is missing.
+		// A third boot comes back, whose connectors are not stored any more. Its
+		// next records report them; until its record 1 is known again, a session
+		// that they do not mention is not taken for orphaned.
 		f.deleteBoot(cp.PendingJournal)
 		cp.Connectors, cp.PendingConnectors = map[charge.ConnectorID]*Connector{}, old
 		j := f.findOrCreateJournal(id)
@@ -132,14 +136,15 @@ func (f *fold) switchTo(id charge.JournalID) {
 	f.updateAllOrphaned()
 }
 
-// applyRegistered applies record 1 of a boot: all that a Central which knows
-// nothing of it must know.
+// applyRegistered applies record 1 of a boot, which reports the whole state of the
+// charging point: its identity, connectors, open sessions, reservations held, and
+// which of its records it cannot read.
 func (f *fold) applyRegistered(reg *wire.Registered) {
 	if f.rec.Seq != 1 {
 		f.reportUnusable("cp_registered is record 1 of a journal and no other")
 		return
 	}
-	f.skipDamaged(reg)
+	f.passDamaged(reg)
 	for i := range reg.Connectors {
 		c := &reg.Connectors[i]
 		if k := f.connector(c.Connector); k != nil {
@@ -158,7 +163,7 @@ func (f *fold) applyRegistered(reg *wire.Registered) {
 	if f.rec.Journal == f.cp.CurrentJournal {
 		f.updateDescription(reg)
 	}
-	for id := range boot { // carried over from the boot before, and gone
+	for id := range boot { // carried over from the boot before, and not reported any more
 		if !slices.ContainsFunc(reg.Connectors, func(c wire.ConnectorState) bool { return c.Connector == id }) {
 			f.connectors = slices.DeleteFunc(f.connectors, func(c *Connector) bool { return c == boot[id] })
 			delete(boot, id)
@@ -182,6 +187,7 @@ func (f *fold) updateDescription(reg *wire.Registered) {
 	f.pointChanged = true
 }
 
+// applyConnectorState applies the state of one connector in record 1.
 func (f *fold) applyConnectorState(j *Journal, s *wire.ConnectorState) {
 	c := f.connector(s.Connector)
 	if c == nil {
@@ -213,9 +219,10 @@ func (f *fold) applyConnectorState(j *Journal, s *wire.ConnectorState) {
 	}
 }
 
-// ApplyPresence folds a presence into cp and returns what changed. NewBoot of the
-// outcome says that another boot is present now. Presences of boots that are
-// over and late wills of older connections change nothing.
+// ApplyPresence folds a presence (an agent's birth message or last will) into cp
+// and returns what changed. NewBoot of the outcome reports that another boot
+// became the current one. Presences of boots that ended and wills of older
+// connections change nothing.
 func ApplyPresence(cp *CP, env *Env, p wire.Presence) (Outcome, []Change) {
 	f := fold{cp: cp, env: env}
 	f.noteFirstContact()
@@ -242,11 +249,13 @@ func ApplyPresence(cp *CP, env *Env, p wire.Presence) (Outcome, []Change) {
 	return f.out, f.emit()
 }
 
-// presenceOutdated reports whether a presence is older than what is known.
+// presenceOutdated reports whether a presence is older than what is known. MQTT
+// keeps no order between an agent's birth message and the will of the connection
+// before it, so connection numbers decide.
 func (f *fold) presenceOutdated(j *Journal, p wire.Presence) bool {
 	cp := f.cp
 	if p.Journal == cp.AnnouncedJournal {
-		return p.Conn < cp.Conn || p.Conn == cp.Conn && p.Online && !cp.Online // its will has come
+		return p.Conn < cp.Conn || p.Conn == cp.Conn && p.Online && !cp.Online // the will of this connection came first
 	}
 	if !p.Online {
 		return cp.AnnouncedJournal != "" || cp.CurrentJournal != "" && p.Journal != cp.CurrentJournal
@@ -257,10 +266,10 @@ func (f *fold) presenceOutdated(j *Journal, p wire.Presence) bool {
 	return j.Conn != 0 && p.Conn <= j.Conn || f.bootEnded(j)
 }
 
-// bootEnded reports whether a boot has ended, for the present one began after it on
-// the same storage. Of two boxes with one storage that says nothing: in
-// quarantine the one that speaks last is there, so that it can be ordered once
-// the other is switched off and the identity released.
+// bootEnded reports whether a boot has ended because the current one began after
+// it on the same storage. In quarantine two devices may share one storage, so the
+// device that connected last counts as current; it can be commanded once the
+// other is switched off and the identity is released.
 func (f *fold) bootEnded(j *Journal) bool {
 	present := f.findJournal(f.cp.CurrentJournal)
 	return present != nil && present != j && !f.cp.Forked() && f.descends(present, j)
@@ -273,7 +282,7 @@ func positionOrZero(p *wire.Position) wire.Position {
 	return *p
 }
 
-// Admit lets a charging point be reserved and ordered, or takes that back.
+// Admit permits to reserve and command a charging point, or withdraws that.
 func Admit(cp *CP, admitted bool) []Change {
 	if cp.Admitted == admitted {
 		return nil
@@ -283,29 +292,29 @@ func Admit(cp *CP, admitted bool) []Change {
 	return f.emit()
 }
 
-// SkipNext makes a hole of exactly the record that the latest presence calls
-// next, at an operator's word: a dead letter holds up its charging point. It
-// answers an error when what precedes it is not known.
-func SkipNext(cp *CP, env *Env) ([]Change, error) {
+// PassNext makes a gap of exactly the record that the latest presence calls next,
+// at an operator's request: the message is a dead letter and blocks the records
+// after it. It returns an error when what precedes the record is not known.
+func PassNext(cp *CP, env *Env) ([]Change, error) {
 	f := fold{cp: cp, env: env}
 	n := cp.Next
 	j := f.findJournal(n.Journal)
 	ours := f.positionIsOurs()
 	switch {
 	case n.Seq == 0:
-		return nil, fmt.Errorf("charging point %s has not said which record is next; wait for its presence", cp.ID)
+		return nil, fmt.Errorf("charging point %s has not reported which record is next; wait for its presence", cp.ID)
 	case j != nil && n.Seq <= j.Last:
-		return nil, fmt.Errorf("record %s/%d is known already; nothing holds it up", n.Journal, n.Seq)
+		return nil, fmt.Errorf("record %s/%d is known already; it blocks nothing", n.Journal, n.Seq)
 	case j != nil && n.Seq == j.Last+1, n == cp.First, j == nil && n.Seq == 1 && ours:
 	default:
 		return nil, fmt.Errorf("what precedes record %s/%d is not known; it must arrive first", n.Journal, n.Seq)
 	}
-	f.skipTo(f.findOrCreateJournal(n.Journal), n.Seq, "", GapDeadLetter, "passed by an operator")
+	f.passTo(f.findOrCreateJournal(n.Journal), n.Seq, "", GapDeadLetter, "passed by an operator")
 	return f.emit(), nil
 }
 
-// Release ends the quarantine of an identity, at an operator's word. If two
-// journals go on growing it comes back.
+// Release ends the quarantine of an identity, at an operator's request. If two
+// journals continue to grow, the identity is quarantined again.
 func Release(cp *CP) []Change {
 	if !cp.Forked() {
 		return nil

@@ -8,19 +8,20 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// forkAfter is how long two journals of one charging point may both grow, or
-// records that do not fit the chain may keep its others from coming: a storage
-// that was rolled back leaves a few late records, and a stray message is alone;
-// two boxes with one identity never stop.
+// forkAfter is how long two journals of one charging point may both grow, or a
+// series of records that do not fit the chain may last, before Central concludes
+// that two devices use one identity. A storage that was rolled back leaves a few
+// late records, and a stray message stays alone; two devices never stop.
 const forkAfter = 10 * time.Minute
 
-// mismatchSeriesPause is the longest pause between records that do not fit for them to
-// count as one series: an agent that is held up sends at least each minute.
+// mismatchSeriesPause is the longest pause within a series of records that do not
+// fit the chain. An agent without acknowledgement sends at least once a minute.
 const mismatchSeriesPause = 3 * time.Minute
 
-// classify finds out whether the record is known, is next, fills a hole, may pass
-// over one, or must be said again. If it is next or passes, its journal's
-// position is moved on.
+// classify decides what the record is: a duplicate, the next of its journal, one
+// of a gap, one that permits to pass over what precedes it, out of order, or not of
+// this chain. If the record is to be applied, classify has advanced the position
+// of its journal or filled its gap.
 func (f *fold) classify() Verdict {
 	r, cp := f.rec, f.cp
 	j := f.findJournal(r.Journal)
@@ -32,13 +33,13 @@ func (f *fold) classify() Verdict {
 	}
 	before, known := f.predecessor(j)
 	switch {
-	case !known && !f.maySkip():
+	case !known && !f.mayPass():
 		if reg, ok := f.firstPayload().(*wire.Registered); ok {
-			f.skipDamaged(reg) // it is dropped, but what it says of its storage lets others pass
+			f.passDamaged(reg) // the record is dropped, but what it reports as unreadable can be passed
 		}
 		return OutOfOrder
 	case !known:
-		f.skipBefore(j)
+		f.passBefore(j)
 	case before != "" && before != r.Prev:
 		return f.blocked(fmt.Sprintf("record %s/%d does not follow the record known before it", r.Journal, r.Seq))
 	}
@@ -50,8 +51,9 @@ func (f *fold) classify() Verdict {
 	return Applied
 }
 
-// classifyKnown judges a record at or before its journal's position: it fills a
-// hole, or was applied before, or says something else than the one applied.
+// classifyKnown classifies a record at or before its journal's position: it fills
+// a gap, was applied before, or has other bytes than the one applied. Other bytes
+// that follow the same predecessor prove a fork: two devices continued one chain.
 func (f *fold) classifyKnown(j *Journal) Verdict {
 	r := f.rec
 	if h := f.gapContaining(r.Journal, r.Seq); h != nil {
@@ -82,14 +84,14 @@ func (f *fold) classifyKnown(j *Journal) Verdict {
 	return Forked
 }
 
-// blocked drops a record that does not follow the one known before it. It may be
-// a stray message; but where such records keep coming and nothing else of the
-// charging point does, it is held up by another one's records.
+// blocked drops a record that does not follow the one known before it. One such
+// record may be a stray message. If they keep coming for forkAfter and no other
+// record is applied meanwhile, the records of a second device block this one.
 func (f *fold) blocked(why string) Verdict {
 	p, now := &f.cp.Point, f.env.Now
 	v := f.dropMismatch(why)
 	if p.BlockedSince == 0 {
-		p.BlockedSince = max(now, 1)
+		p.BlockedSince = set(now)
 	}
 	if now < p.BlockedSince.Add(forkAfter) {
 		return v
@@ -98,26 +100,27 @@ func (f *fold) blocked(why string) Verdict {
 	return Forked
 }
 
-// dropMismatch drops a record that does not fit the chain. That proves nothing: who
-// does not hold the chain can send it as well. After a pause, or if the clock went
-// back, it belongs to no series of before.
+// dropMismatch drops a record that does not fit the chain. A single one proves
+// nothing, because a sender without the chain can produce it. After a pause, or
+// if Central's clock went back, the record begins a new series.
 func (f *fold) dropMismatch(why string) Verdict {
 	p, now := &f.cp.Point, f.env.Now
 	if now < p.MismatchAt || now > p.MismatchAt.Add(mismatchSeriesPause) {
 		p.BlockedSince = 0
 	}
-	p.MismatchAt = max(now, 1)
+	p.MismatchAt = set(now)
 	f.pointChanged = true
 	f.raiseAlarm(AlarmMismatch, mismatchID, 0, why+": dropped")
 	return Mismatched
 }
 
 // mismatchID names the one alarm of a charging point about records that do not
-// fit.
+// fit the chain.
 const mismatchID = "chain"
 
-// noteProgress notes that a record was applied in the order of its journal: nothing
-// holds the charging point up. The alarm goes once none came for a while.
+// noteProgress notes that a record was applied in the order of its journal, so
+// nothing blocks the charging point. The alarm is cleared once no record failed
+// to fit for forkAfter.
 func (f *fold) noteProgress() {
 	p := &f.cp.Point
 	if p.BlockedSince != 0 {
@@ -131,8 +134,8 @@ func (f *fold) noteProgress() {
 	}
 }
 
-// predecessorHash is the hash of the record before one that is known, whose journal
-// it continues; "" when that is not held, or there is none.
+// predecessorHash returns the hash of the record that this one, whose journal is
+// known, follows; "" when that record is not stored, or there is none.
 func (f *fold) predecessorHash() string {
 	r := f.rec
 	if r.Seq > 1 {
@@ -148,8 +151,9 @@ func (f *fold) predecessorHash() string {
 	return f.hashOf(reg.After.Journal, reg.After.Seq)
 }
 
-// fitsNeighbours reports whether a record that turns up late fits what is known on both of
-// its sides.
+// fitsNeighbours reports whether a record of a gap fits what is known on both
+// sides of it: its prev names the record before it, and the record after it, or
+// record 1 of a journal that follows it, names its hash.
 func (f *fold) fitsNeighbours(j *Journal) bool {
 	r := f.rec
 	if before := f.predecessorHash(); before != "" && before != r.Prev {
@@ -188,8 +192,8 @@ func (f *fold) hashOf(j charge.JournalID, seq charge.Seq) string {
 	return h
 }
 
-// predecessor tells whether the record's predecessor is known, and its hash where
-// that is still held ("" otherwise, and when there is no predecessor).
+// predecessor reports whether what precedes the record is known, and its hash. The
+// hash is "" if it is not stored any more, or if nothing precedes the record.
 func (f *fold) predecessor(j *Journal) (hash string, known bool) {
 	if f.rec.Seq > 1 {
 		if j == nil || f.rec.Seq != j.Last+1 {
@@ -199,7 +203,7 @@ func (f *fold) predecessor(j *Journal) (hash string, known bool) {
 	}
 	reg, ok := f.payload().(*wire.Registered)
 	switch {
-	case !ok: // record 1 that cannot be read: its hash still names what it follows
+	case !ok: // record 1 that cannot be decoded: its prev still names what it follows
 		i := f.journalEndingWith(f.rec.Prev)
 		return "", i != nil || f.rec.Prev == ""
 	case reg.After == nil:
@@ -215,7 +219,7 @@ func (f *fold) predecessor(j *Journal) (hash string, known bool) {
 	return f.hashOf(i.ID, reg.After.Seq), true
 }
 
-// firstPayload is the payload if the record is a journal's first.
+// firstPayload returns the payload if the record is record 1 of its journal.
 func (f *fold) firstPayload() wire.Payload {
 	if f.rec.Seq != 1 {
 		return nil
@@ -223,10 +227,10 @@ func (f *fold) firstPayload() wire.Payload {
 	return f.payload()
 }
 
-// provesFork reports whether the record proves that two boxes use the identity:
-// its journal and another both grew, more than forkAfter after the later of them
-// was opened. A record that was written before that moment, by clocks that are
-// right, is only late.
+// provesFork reports whether the record proves that two devices use the identity:
+// its journal and another one both grew, more than forkAfter after the later of
+// the two was opened. A record that was written before the later journal was
+// opened, by synchronized clocks, is only late.
 func (f *fold) provesFork(j *Journal) bool {
 	other := f.findJournal(f.cp.lastGrown)
 	if j == nil || other == nil || other == j {
@@ -240,13 +244,15 @@ func (f *fold) provesFork(j *Journal) bool {
 	return other.GrownAt > limit && !f.writtenBefore(later)
 }
 
+// writtenBefore reports whether the record was certainly written before another
+// journal was opened. Only synchronized clocks can show that.
 func (f *fold) writtenBefore(later *Journal) bool {
 	synced := f.rec.Clock == charge.ClockSynced && later.Clock == charge.ClockSynced
 	return synced && f.rec.Journal != later.ID && f.rec.At <= later.FirstWrittenAt
 }
 
-// acceptNext moves the journal's position to the record, opening the journal if it
-// is new.
+// acceptNext advances the journal's position to the record, and opens the journal
+// if it is new.
 func (f *fold) acceptNext() {
 	r := f.rec
 	j := f.findJournal(r.Journal)
@@ -270,12 +276,13 @@ func (f *fold) alarmRolledBack(j charge.JournalID, at charge.Seq) {
 		fmt.Sprintf("record %s/%d has two continuations: the storage went back to an older state", j, at))
 }
 
-// quarantine puts the identity into quarantine.
+// quarantine stops applying records of the identity until an operator releases
+// it: records of two devices in one account would bill wrong sessions.
 func (f *fold) quarantine(why string) {
 	if f.cp.Forked() {
 		return
 	}
-	f.cp.ForkedAt, f.cp.ForkReason = max(f.env.Now, 1), why
+	f.cp.ForkedAt, f.cp.ForkReason = set(f.env.Now), why
 	f.pointChanged = true
 	f.raiseAlarm(AlarmFork, string(f.rec.Journal), 0, why)
 }

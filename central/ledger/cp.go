@@ -5,7 +5,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// NewCP returns a charging point of which nothing is known yet.
+// NewCP returns the state of a charging point before its first message.
 func NewCP(id charge.CPID) *CP {
 	return &CP{
 		Point:             Point{ID: id},
@@ -18,9 +18,9 @@ func NewCP(id charge.CPID) *CP {
 	}
 }
 
-// AckFor is the acknowledgement for a record or a presence that names journal:
-// Journal and Seq are set, Central and At are the caller's. Journal is nil when
-// nothing is known of it. It changes nothing.
+// AckFor returns the acknowledgement for a record or a presence that names
+// journal: the position in that journal. Its Journal is nil when no record of the
+// journal is known. The caller sets Central and At. AckFor changes nothing.
 func AckFor(cp *CP, env *Env, journal charge.JournalID) wire.Ack {
 	j := cp.Journals[journal]
 	if j == nil && env.Journal != nil {
@@ -35,9 +35,10 @@ func AckFor(cp *CP, env *Env, journal charge.JournalID) wire.Ack {
 	return wire.Ack{V: wire.Version, Journal: &id, Seq: j.Last}
 }
 
-// Status is what a connector of the present boot does at the moment now. It is
-// computed from facts, so that "reserved" ends by itself whether or not the
-// charging point can say so. A connector nobody reported is unavailable.
+// Status returns the status of a connector of the current boot at the moment now.
+// It is computed from facts and never stored, so that "reserved" ends at its
+// moment even when the charging point cannot report it. A connector without a
+// report is unavailable.
 func (cp *CP) Status(id charge.ConnectorID, now charge.Time) charge.Status {
 	c := cp.Connectors[id]
 	switch {

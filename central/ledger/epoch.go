@@ -6,21 +6,26 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Epoch is the one with which Central, whose own is given, speaks to the
-// charging point. It is above Central's own where the charging point obeys a
-// higher one that this database does not know: of a run after the backup that
-// it was restored from, of a copy, or of a fault. That concerns no other
-// charging point, and not Central's own epoch.
+// Epoch returns the epoch that Central, whose own epoch is given, puts into
+// messages to the charging point.
 //
-// Invariant: it grows with Central's own, so a restart is above it.
+// An agent ignores messages with a lower epoch than the highest it accepted. If
+// that one is not in this database (the database was restored from a backup, a
+// copy of it ran elsewhere, or the agent's position file was damaged), Central's
+// own epoch is too low for this charging point. EpochLead then raises it, for
+// this charging point alone.
+//
+// Invariant: the result grows with Central's own epoch, so a restart outranks
+// the run before it.
 func (p *Point) Epoch(own charge.Epoch) charge.Epoch {
 	own.Number = min(own.Number+p.EpochLead, charge.MaxEpochNumber)
 	return own
 }
 
-// exceedEpoch puts the epoch for this charging point above one that it obeys. Only a
-// Central that is active does so: of two, each would exceed the other, until one
-// of them fences the other.
+// exceedEpoch raises EpochLead until Central outranks the epoch that the charging
+// point obeys. A standby must not do so: two Centrals would outrank each other in
+// turn, until one fences the other. At the highest epoch number it is impossible,
+// and an alarm names the remedy.
 func (f *fold) exceedEpoch(obeyed charge.Epoch) {
 	env, p := f.env, &f.cp.Point
 	if !env.Active || !p.Epoch(env.Central).Less(obeyed) {
@@ -33,8 +38,9 @@ func (f *fold) exceedEpoch(obeyed charge.Epoch) {
 	p.EpochLead = min(obeyed.Number+1, charge.MaxEpochNumber) - env.Central.Number
 }
 
-// positionIsOurs reports whether the position of the charging point is what this run of
-// Central acknowledged.
+// positionIsOurs reports whether this run of Central acknowledged the position
+// that the agent's presence names. Only then does the agent lack nothing that
+// Central still needs before it.
 func (f *fold) positionIsOurs() bool {
 	return !f.env.Central.IsZero() && f.cp.Position.Run == f.env.Central.Run
 }

@@ -7,9 +7,9 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 )
 
-// An operator who has looked writes down what he found; what is missing stays
-// missing, and only an open hole can be explained.
-func TestAHoleIsExplained(t *testing.T) {
+// An operator explains a gap: its alarm is cleared, what is missing stays missing.
+// Only a gap that is not filled can be explained.
+func TestExplainGap(t *testing.T) {
 	t.Parallel()
 	bk := aDay(t)
 	var id string
@@ -28,12 +28,12 @@ func TestAHoleIsExplained(t *testing.T) {
 		t.Error("the alarm is still there")
 	}
 	if len(bk.CP.Gaps) != before || bk.Hash() != hash {
-		t.Error("words filled the hole")
+		t.Error("an explanation filled the gap")
 	}
 	if _, err := ledger.ExplainGap(bk.CP, "j.9", "why"); err == nil {
-		t.Error("a hole that does not exist was explained")
+		t.Error("a gap that does not exist was explained")
 	}
 	if _, err := ledger.ExplainGap(bk.CP, id, strings.Repeat("why ", 300)); err == nil {
-		t.Error("a book was written beside a hole")
+		t.Error("an explanation of 1200 bytes was accepted")
 	}
 }

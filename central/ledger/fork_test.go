@@ -13,8 +13,8 @@ import (
 
 const minute charge.Time = 60_000
 
-// twins is one identity in two boxes: the second is a copy of the first's
-// storage, started later.
+// twins returns two devices with one identity. The second started later, on a
+// copy of the storage of the first.
 func twins(t *testing.T) (a, b *ledgertest.ChargingPoint, bk *ledgertest.Book) {
 	t.Helper()
 	a, bk = ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
@@ -38,16 +38,16 @@ func write(b *ledgertest.ChargingPoint, bk *ledgertest.Book, now charge.Time) le
 }
 
 // Two journals that both grow, more than ten minutes after the later one was
-// opened, are two boxes with one identity.
+// opened, belong to two devices with one identity.
 func TestTwoGrowingJournalsAreAFork(t *testing.T) {
 	t.Parallel()
 	a, b, bk := twins(t)
 	for _, at := range []charge.Time{2, 5, 9} { // a few records may be late
 		if v := write(a, bk, morning+at*minute); v != ledger.Applied {
-			t.Fatalf("the first box at %d min: %s", at, v)
+			t.Fatalf("the first device at %d min: %s", at, v)
 		}
 		if v := write(b, bk, morning+at*minute); v != ledger.Applied {
-			t.Fatalf("the second box at %d min: %s", at, v)
+			t.Fatalf("the second device at %d min: %s", at, v)
 		}
 	}
 	write(b, bk, morning+11*minute)
@@ -69,15 +69,15 @@ func TestTwoGrowingJournalsAreAFork(t *testing.T) {
 	}
 }
 
-// Once one of two boxes is switched off, the other is present and can be ordered
-// without being started again, although the one that is off began later.
-func TestAfterAForkTheBoxThatSpeaksIsPresent(t *testing.T) {
+// Once one of two devices is switched off, the other is current and can be
+// commanded without a restart, although the one that is off started later.
+func TestAfterAForkTheConnectedDeviceIsCurrent(t *testing.T) {
 	t.Parallel()
 	a, b, bk := twins(t)
 	bk.ApplyPresence(a.Presence(wire.Position{}, epoch(1)))
 	bk.ApplyPresence(b.Presence(wire.Position{}, epoch(1)))
 	if bk.ApplyPresence(a.Presence(wire.Position{}, epoch(1))); bk.CP.CurrentJournal != b.Journal {
-		t.Fatalf("%s is present before the fork shows, want the later boot", bk.CP.CurrentJournal)
+		t.Fatalf("%s is current before the fork is detected, want the later boot", bk.CP.CurrentJournal)
 	}
 	write(a, bk, morning+10*minute)
 	write(b, bk, morning+12*minute)
@@ -87,7 +87,7 @@ func TestAfterAForkTheBoxThatSpeaksIsPresent(t *testing.T) {
 	bk.ApplyPresence(a.Presence(wire.Position{}, epoch(1)))
 	bk.Save(ledger.Release(bk.CP))
 	if bk.CP.CurrentJournal != a.Journal || !bk.CP.Online || bk.CP.Forked() {
-		t.Errorf("%s is present, online %v, quarantine %v; want %s", bk.CP.CurrentJournal, bk.CP.Online, bk.CP.Forked(), a.Journal)
+		t.Errorf("%s is current, online %v, quarantine %v; want %s", bk.CP.CurrentJournal, bk.CP.Online, bk.CP.Forked(), a.Journal)
 	}
 }
 
@@ -99,7 +99,7 @@ func TestALateRecordIsNoFork(t *testing.T) {
 	late := a.Write(1, "", &wire.StatusChanged{Status: charge.StatusPreparing})
 	write(b, bk, morning+30*minute)
 	if out, _ := bk.Apply(late); out.Verdict != ledger.Applied || !out.Late {
-		t.Fatalf("got %+v, want it applied to the past", out)
+		t.Fatalf("got %+v, want it applied as late", out)
 	}
 }
 
@@ -114,7 +114,7 @@ func TestOtherBytesAreAFork(t *testing.T) {
 		{"of the last record", 2, `"uptime_ms":0`, ledger.Forked},
 		{"of a first record, which follows nothing", 1, `"uptime_ms":0`, ledger.Mismatched},
 		{"of a record of another boot", 3, `"uptime_ms":0`, ledger.Forked},
-		{"by somebody who does not hold the chain", 2, `"prev":"`, ledger.Mismatched},
+		{"from a sender without the chain", 2, `"prev":"`, ledger.Mismatched},
 		{"none", 1, "", ledger.Duplicate},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -145,8 +145,8 @@ func TestOtherBytesAreAFork(t *testing.T) {
 	}
 }
 
-// stray is the next record of a charging point as somebody writes it who does
-// not hold its chain.
+// stray returns the next record of a charging point as a sender without its chain
+// would write it.
 func stray(b *ledgertest.ChargingPoint) wire.Record {
 	r := b.Log[len(b.Log)-1]
 	r.Seq, r.Type, r.Connector, r.Data = r.Seq+1, wire.TypePluggedIn, 1, []byte("{}")
@@ -154,8 +154,8 @@ func stray(b *ledgertest.ChargingPoint) wire.Record {
 	return r
 }
 
-// A record that does not follow the one known before it is dropped and shown; the
-// right one behind it is applied.
+// A record that does not follow the one known before it is dropped and raises an
+// alarm; the right one after it is applied.
 func TestAWrongPrevIsDropped(t *testing.T) {
 	t.Parallel()
 	for _, boot := range []bool{false, true} {
@@ -169,31 +169,31 @@ func TestAWrongPrevIsDropped(t *testing.T) {
 		r := b.Log[1]
 		r.Prev = strings.Repeat("ab", 32)
 		if out, _ := bk.Apply(r); out.Verdict != ledger.Mismatched || bk.CP.Forked() || len(bk.OpenAlarms(ledger.AlarmMismatch)) != 1 {
-			t.Fatalf("boot %v: got %s, want it dropped and shown", boot, out.Verdict)
+			t.Fatalf("boot %v: got %s, want it dropped with an alarm", boot, out.Verdict)
 		}
 		if out, _ := bk.Apply(b.Log[1]); out.Verdict != ledger.Applied {
 			t.Fatalf("boot %v: the right one: got %s, want applied", boot, out.Verdict)
 		}
 		bk.Env.Now += 11 * minute
 		if bk.Apply(b.Boot()); len(bk.OpenAlarms(ledger.AlarmMismatch)) != 0 {
-			t.Error("shown for longer than ten minutes after the last one")
+			t.Error("the alarm is open longer than ten minutes after the last one")
 		}
 	}
 }
 
-// Records that do not fit prove a second box only where they keep coming for ten
-// minutes and nothing else of the charging point does.
+// Records that do not fit prove a second device only if they keep coming for ten
+// minutes and no other record of the charging point is applied.
 func TestRecordsThatKeepNotFittingAreAFork(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		name  string
 		every charge.Time // minutes between records that do not fit
-		grows bool        // the charging point goes on meanwhile
+		grows bool        // records of the charging point are applied as well
 		want  bool
 	}{
 		{"they keep coming", 1, false, true},
 		{"one an hour", 60, false, false},
-		{"the charging point goes on", 1, true, false},
+		{"other records are applied", 1, true, false},
 	} {
 		b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 		bk.Apply(b.Boot())
@@ -204,7 +204,7 @@ func TestRecordsThatKeepNotFittingAreAFork(t *testing.T) {
 				t.Errorf("%s: quarantined after %d minutes", tc.name, i)
 			}
 			if i%5 == 3 {
-				bk.CP = bk.Load() // Central starts anew
+				bk.CP = bk.Load() // Central restarts
 			}
 			if tc.grows {
 				bk.Apply(b.Write(1, "", &wire.StatusChanged{Status: charge.StatusPreparing}))
@@ -268,9 +268,9 @@ func TestALateRecordMustFit(t *testing.T) {
 	}
 }
 
-// Unknown types and unusable data are recorded and acknowledged, and change no
-// account.
-func TestRecordsNobodyUnderstands(t *testing.T) {
+// Records of unknown types and with unusable data are applied and acknowledged,
+// and change no account.
+func TestUnknownAndUnusableRecords(t *testing.T) {
 	t.Parallel()
 	b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 	bk.Apply(b.Boot())
@@ -286,9 +286,9 @@ func TestRecordsNobodyUnderstands(t *testing.T) {
 		t.Fatalf("unusable data: %+v", out)
 	}
 	if a := ledger.AckFor(bk.CP, &bk.Env, r.Journal); a.Seq != 3 || len(bk.Tickets) != 0 {
-		t.Fatalf("answer %+v, tickets %v", a, bk.Tickets)
+		t.Fatalf("acknowledgement %+v, tickets %v", a, bk.Tickets)
 	}
-	if a := ledger.AckFor(bk.CP, &bk.Env, "never-heard-of"); a.Journal != nil || a.Seq != 0 {
-		t.Fatalf("answer for an unknown journal: %+v, want null", a)
+	if a := ledger.AckFor(bk.CP, &bk.Env, "unknown"); a.Journal != nil || a.Seq != 0 {
+		t.Fatalf("acknowledgement for an unknown journal: %+v, want null", a)
 	}
 }

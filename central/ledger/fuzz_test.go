@@ -10,7 +10,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// dishonest reads bytes as a sequence of records that nobody honest would write.
+// dishonest reads bytes as a sequence of records that no correct agent writes.
 type dishonest struct {
 	bytes []byte
 	past  []wire.Record
@@ -99,8 +99,9 @@ func (d *dishonest) record() wire.Record {
 	return r
 }
 
-// Whatever records say: no panic, no second ticket, no change of an ended
-// session, positions never go back, and the rows hold all of the state.
+// FuzzFold checks for any content of records: no panic, no second ticket, no
+// change of an ended session, positions never go back, and the rows hold all of
+// the state.
 func FuzzFold(f *testing.F) {
 	f.Add([]byte{0, 0, 0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15})
 	f.Add([]byte("the quick brown fox jumps over the lazy dog and runs away from it for as long as it can"))
@@ -119,7 +120,7 @@ func FuzzFold(f *testing.F) {
 			case 1:
 				bk.CP = bk.Load()
 			case 2:
-				changes, _ := ledger.SkipNext(bk.CP, &bk.Env)
+				changes, _ := ledger.PassNext(bk.CP, &bk.Env)
 				bk.Save(changes)
 				bk.Save(ledger.Release(bk.CP))
 			case 3:

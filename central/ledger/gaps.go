@@ -8,24 +8,25 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// maySkip reports whether the agent itself has said that it holds nothing before
-// this record: presence calls it first; or presence calls it next, and the
-// position that is counted from came from this run of Central, which has
-// acknowledged nothing that it does not know.
-func (f *fold) maySkip() bool {
+// mayPass reports whether the agent itself states that it has nothing to send
+// before this record. Either presence calls the record the first that the agent
+// holds; or presence calls it the next to be acknowledged, and this run of Central
+// acknowledged what precedes it. (An earlier run may have acknowledged records
+// that the database lost; the agent still has those.)
+func (f *fold) mayPass() bool {
 	here := wire.Position{Journal: f.rec.Journal, Seq: f.rec.Seq}
 	ours := f.positionIsOurs()
 	return here == f.cp.First || ours && here == f.cp.Next
 }
 
-// skipBefore makes a hole of what is missing before the record.
-func (f *fold) skipBefore(j *Journal) {
+// passBefore makes a gap of what is missing before the record.
+func (f *fold) passBefore(j *Journal) {
 	r := f.rec
 	if r.Seq > 1 {
 		if j == nil {
 			j = f.findOrCreateJournal(r.Journal)
 		}
-		f.skipTo(j, r.Seq-1, r.Prev, GapForgotten, "the charging point holds nothing before record "+fmt.Sprint(r.Seq))
+		f.passTo(j, r.Seq-1, r.Prev, GapForgotten, "the charging point holds nothing before record "+fmt.Sprint(r.Seq))
 		return
 	}
 	reg, ok := f.payload().(*wire.Registered)
@@ -36,12 +37,12 @@ func (f *fold) skipBefore(j *Journal) {
 		})
 		return
 	}
-	f.skipTo(f.findOrCreateJournal(reg.After.Journal), reg.After.Seq, r.Prev, GapForgotten, "the charging point holds nothing before its start")
+	f.passTo(f.findOrCreateJournal(reg.After.Journal), reg.After.Seq, r.Prev, GapForgotten, "the charging point holds nothing before its start")
 }
 
-// skipTo moves the position of j over records that are not known, up to and with
-// last, and writes the hole down. hash is that of record last, if it is known.
-func (f *fold) skipTo(j *Journal, last charge.Seq, hash string, cause GapCause, detail string) {
+// passTo adds a gap from the position of j to last, and advances the position to
+// last. hash is that of record last; "" if it is not known.
+func (f *fold) passTo(j *Journal, last charge.Seq, hash string, cause GapCause, detail string) {
 	first := j.Last + 1
 	f.addGap(&Gap{
 		ID: f.gapID(j.ID, first), Journal: j.ID, First: first, Last: last, Cause: cause, Detail: detail,
@@ -50,16 +51,16 @@ func (f *fold) skipTo(j *Journal, last charge.Seq, hash string, cause GapCause, 
 	f.advanceTo(j, last, hash)
 }
 
-// skipDamaged makes holes of what the agent found unreadable, where it lies
-// directly behind what is known. Ranges known already are no loss.
-func (f *fold) skipDamaged(reg *wire.Registered) {
+// passDamaged makes gaps of the ranges that the agent cannot read, where they
+// follow directly on what is known. Ranges that are known already are not lost.
+func (f *fold) passDamaged(reg *wire.Registered) {
 	for _, d := range reg.Damaged {
 		j := f.findJournal(d.Journal)
 		if j == nil || d.First > j.Last+1 || d.Last != 0 && d.Last <= j.Last {
 			continue
 		}
 		if d.Last != 0 {
-			f.skipTo(j, d.Last, "", GapDamaged, d.Reason)
+			f.passTo(j, d.Last, "", GapDamaged, d.Reason)
 			continue
 		}
 		if id := f.gapID(j.ID, j.Last+1); f.cp.Gaps[id] == nil {
@@ -71,7 +72,7 @@ func (f *fold) skipDamaged(reg *wire.Registered) {
 	}
 }
 
-// addGap adds a hole, with the registers before it, and raises its alarm.
+// addGap adds a gap, with the registers before it, and raises its alarm.
 func (f *fold) addGap(h *Gap) {
 	h.CPID, h.DetectedAt = f.cp.ID, f.env.Now
 	for id, m := range f.cp.Meters {
@@ -85,18 +86,19 @@ func (f *fold) addGap(h *Gap) {
 	f.raiseAlarm(AlarmGap, h.alarmID(), 0, fmt.Sprintf("records %d to %d of journal %s are missing: %s", h.First, h.Last, h.Journal, h.Detail))
 }
 
-// maxDetail bounds what is written beside a hole.
+// maxDetail bounds Gap.Detail, in bytes.
 const maxDetail = 1000
 
-// ExplainGap writes an operator's words beside a hole that is not filled, and
-// takes its alarm back: somebody has looked. It answers an error for any other.
+// ExplainGap adds an operator's explanation to a gap that is not filled, and
+// clears its alarm: an operator has looked at it. It returns an error for any
+// other gap.
 func ExplainGap(cp *CP, id, words string) ([]Change, error) {
 	h := cp.Gaps[id]
 	switch {
 	case h == nil || len(h.Missing) == 0:
-		return nil, fmt.Errorf("hole %s is filled, or does not exist", id)
+		return nil, fmt.Errorf("gap %s is filled, or does not exist", id)
 	case len(h.Detail)+len(words) > maxDetail:
-		return nil, fmt.Errorf("hole %s has been explained at length already", id)
+		return nil, fmt.Errorf("gap %s has been explained at length already", id)
 	}
 	f := fold{cp: cp, env: &Env{}}
 	h.Detail += "; " + words
@@ -105,17 +107,17 @@ func ExplainGap(cp *CP, id, words string) ([]Change, error) {
 	return f.emit(), nil
 }
 
-// gapID names a hole in the whole network: a journal's id may be used by
-// several charging points.
+// gapID names a gap in the whole network. The charging point is part of it,
+// because two charging points may use the same journal id.
 func (f *fold) gapID(j charge.JournalID, first charge.Seq) string {
 	return fmt.Sprintf("%s.%s.%d", f.cp.ID, j, first)
 }
 
-// alarmID names the alarm of a hole among those of its charging point.
+// alarmID names the alarm of a gap among those of its charging point.
 func (h *Gap) alarmID() string { return fmt.Sprintf("%s.%d", h.Journal, h.First) }
 
-// gapContaining finds the hole that misses the record. Ranges with an open end are
-// filled in order only, by advance.
+// gapContaining finds the gap that misses the record. A range with an open end
+// lies behind the journal's position; acceptNext shortens it in order.
 func (f *fold) gapContaining(j charge.JournalID, seq charge.Seq) *Gap {
 	for _, h := range f.cp.Gaps {
 		if h.Journal != j {
@@ -130,7 +132,7 @@ func (f *fold) gapContaining(j charge.JournalID, seq charge.Seq) *Gap {
 	return nil
 }
 
-// fillGap takes a record out of what a hole misses.
+// fillGap removes a record from what a gap misses.
 func (f *fold) fillGap(h *Gap, seq charge.Seq) {
 	var rest []Range
 	for _, m := range h.Missing {
@@ -153,7 +155,7 @@ func (f *fold) fillGap(h *Gap, seq charge.Seq) {
 	f.closeGap(h)
 }
 
-// narrowOpenEnd moves the beginning of a range without an end beyond a record
+// narrowOpenEnd moves the beginning of a range with an open end behind a record
 // that turned up after all.
 func (f *fold) narrowOpenEnd(j charge.JournalID, seq charge.Seq) {
 	for _, h := range f.cp.Gaps {
@@ -166,7 +168,8 @@ func (f *fold) narrowOpenEnd(j charge.JournalID, seq charge.Seq) {
 	}
 }
 
-// measureGaps takes the first register after a hole.
+// measureGaps adds the energy of a connector to the gaps whose first register
+// after them this is. reg 0 adds none: the meter does not show what flowed.
 func (f *fold) measureGaps(id charge.ConnectorID, reg charge.WattHours) {
 	for _, h := range f.cp.Gaps {
 		i := slices.IndexFunc(h.Unmeasured, func(w GapRegister) bool { return w.Connector == id })
@@ -179,7 +182,8 @@ func (f *fold) measureGaps(id charge.ConnectorID, reg charge.WattHours) {
 	}
 }
 
-// closeGap forgets a hole in memory once nothing more can change about it.
+// closeGap removes a gap from memory once nothing of it can change any more, and
+// clears its alarm once it is filled.
 func (f *fold) closeGap(h *Gap) {
 	touch(&f.gaps, h)
 	if len(h.Missing) == 0 && len(h.Unmeasured) == 0 {

@@ -12,18 +12,18 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Hash is one value over the accounts of charging points: journal positions,
-// holes, meters, sessions and tickets. Two ledgers with the same hash bill the
-// same and know the same records. Sessions and tickets are all there are of
-// these charging points, ended or not, in any order.
+// Hash returns one value over the accounts of charging points: journal positions,
+// gaps, meters, sessions and tickets. Two ledgers with the same hash bill the same
+// and know the same records. sessions and tickets must be all of these charging
+// points, ended or not, in any order.
 //
-// It depends on what the records say and on nothing else: not on the order in
-// which they came nor how often, not on Central's clock or epoch, not on
-// the database. Nothing in it is numbered by Central: the id of a ticket
-// derives from that of its session. So a restored or rebuilt Central that holds
-// the same records has the same hash. What is left out is what records do not
-// decide (first heard, admitted, alarms, raw bytes, orders and reservations)
-// and how holes were found: only what is still missing counts.
+// The hash depends on the content of the records alone: not on the order or
+// number of their deliveries, on Central's clock or epoch, or on the database.
+// Nothing in it is numbered by Central: the id of a ticket derives from that of
+// its session. So a restored or rebuilt Central that holds the same records has
+// the same hash. Left out is what records do not decide (first contact,
+// admission, alarms, raw bytes, commands and reservations) and why records are
+// missing: only which ones are.
 func Hash(cps []*CP, sessions []Session, tickets []Ticket) string {
 	ss := map[charge.CPID][]Session{}
 	for i := range sessions {
@@ -40,9 +40,9 @@ func Hash(cps []*CP, sessions []Session, tickets []Ticket) string {
 	return HashNetwork(points)
 }
 
-// HashNetwork is the Hash of a network whose charging points have these hashes;
-// so each can be read and forgotten in turn. Charging points of which no record
-// and no energy is known have no say.
+// HashNetwork returns the Hash of a network whose charging points have these
+// hashes, so that a caller can load one charging point at a time. Those with the
+// hash "" are left out.
 func HashNetwork(points map[charge.CPID]string) string {
 	lines := make([]string, 0, len(points))
 	for id, h := range points {
@@ -53,8 +53,8 @@ func HashNetwork(points map[charge.CPID]string) string {
 	return digest(lines)
 }
 
-// HashPoint is the hash of one charging point with all its sessions and
-// tickets; "" when nothing is known of it.
+// HashPoint returns the hash of one charging point with all its sessions and
+// tickets; "" when no record and no energy of it is known.
 func HashPoint(cp *CP, sessions []Session, tickets []Ticket) string {
 	if lines := AccountLines(cp, sessions, tickets); len(lines) > 0 {
 		return digest(lines)
@@ -62,8 +62,16 @@ func HashPoint(cp *CP, sessions []Session, tickets []Ticket) string {
 	return ""
 }
 
-// AccountLines are the lines that HashPoint is made of, sorted: what differs
-// between two ledgers can be seen in them.
+// GapLine is the kind of the lines about missing records in AccountLines. It is
+// the word that earlier versions hashed.
+const GapLine = "hole"
+
+// AccountLines returns the sorted lines that HashPoint hashes, so that a
+// difference between two ledgers can be shown. The first word of a line is its
+// kind.
+//
+// The lines are a format: all versions of Central compute the same hash for the
+// same records.
 func AccountLines(cp *CP, sessions []Session, tickets []Ticket) []string {
 	missing := missingRanges(cp)
 	lines := make([]string, 0, len(cp.Journals)+len(cp.Meters)+len(sessions)+len(tickets))
@@ -71,7 +79,7 @@ func AccountLines(cp *CP, sessions []Session, tickets []Ticket) []string {
 	for id, j := range cp.Journals {
 		hash := j.Hash
 		if containsSeq(missing[id], j.Last) {
-			hash = "missing" // whoever passed it may have been told its hash, or not
+			hash = "missing" // its hash may be known or not, depending on how it was passed
 		}
 		if j.Last > 0 {
 			add("journal %s last %d hash %s", id, j.Last, hash)
@@ -79,7 +87,7 @@ func AccountLines(cp *CP, sessions []Session, tickets []Ticket) []string {
 	}
 	for id, ranges := range missing {
 		for _, r := range ranges {
-			add("hole %s first %d last %d", id, r.First, r.Last)
+			add("%s %s first %d last %d", GapLine, id, r.First, r.Last)
 		}
 	}
 	for id, m := range cp.Meters {
@@ -104,8 +112,8 @@ func AccountLines(cp *CP, sessions []Session, tickets []Ticket) []string {
 	return lines
 }
 
-// sessionLine is the line of a session. Of one that ended its ticket says the
-// rest, and that alone never changes.
+// sessionLine is the line of a session. For an ended one the line of its ticket
+// has the rest, since only the ticket never changes.
 func sessionLine(s *Session) string {
 	if s.State == SessionEnded {
 		return fmt.Sprintf("session %s ended", s.ID)
@@ -116,7 +124,7 @@ func sessionLine(s *Session) string {
 		int64(s.AuthorizedAt), int64(s.StartedAt), s.Reason, spans)
 }
 
-// missingRanges joins what the holes of each journal miss into ranges that neither
+// missingRanges joins what the gaps of each journal miss into ranges that neither
 // touch nor overlap.
 func missingRanges(cp *CP) map[charge.JournalID][]Range {
 	all := map[charge.JournalID][]Range{}
@@ -144,10 +152,12 @@ func missingRanges(cp *CP) map[charge.JournalID][]Range {
 	return all
 }
 
+// containsSeq reports whether one of the ranges contains the record.
 func containsSeq(missing []Range, seq charge.Seq) bool {
 	return slices.ContainsFunc(missing, func(r Range) bool { return r.First <= seq && (seq <= r.Last || r.Last == 0) && r.First != 0 })
 }
 
+// digest hashes the lines in their sorted order.
 func digest(lines []string) string {
 	slices.Sort(lines)
 	sum := sha256.Sum256([]byte(strings.Join(lines, "\n")))

@@ -11,7 +11,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// aDay is a ledger with a ticket, a running session and an open hole.
+// aDay is a ledger with a ticket, a running session and an open gap.
 func aDay(t *testing.T) *ledgertest.Book {
 	t.Helper()
 	b, bk := ledgertest.NewChargingPoint("CP_001", 2, morning), ledgertest.NewBook("CP_001", morning)
@@ -38,12 +38,12 @@ func aDay(t *testing.T) *ledgertest.Book {
 		}
 	}
 	if len(bk.CP.Gaps) == 0 || len(bk.CP.Sessions) == 0 || len(bk.Tickets) == 0 {
-		t.Fatalf("want a hole, a session and a ticket: %+v", bk.CP)
+		t.Fatalf("want a gap, a session and a ticket: %+v", bk.CP)
 	}
 	return bk
 }
 
-// Each account has a say; what Central alone decides has none.
+// Each account is part of the hash; what Central alone decides is not.
 func TestHashCoversTheAccounts(t *testing.T) {
 	t.Parallel()
 	for name, tc := range map[string]struct {
@@ -59,8 +59,8 @@ func TestHashCoversTheAccounts(t *testing.T) {
 		"a session":             {func(bk *ledgertest.Book) { delete(bk.Sessions, "s2") }, false},
 		"a ticket":              {func(bk *ledgertest.Book) { delete(bk.Tickets, "t.s1") }, false},
 		"a cost":                {func(bk *ledgertest.Book) { k := bk.Tickets["t.s1"]; k.Cost.Minor++; bk.Tickets["t.s1"] = k }, false},
-		"a hole":                {func(bk *ledgertest.Book) { clear(bk.CP.Gaps) }, false},
-		"when it was heard": {func(bk *ledgertest.Book) {
+		"a gap":                 {func(bk *ledgertest.Book) { clear(bk.CP.Gaps) }, false},
+		"when it was received": {func(bk *ledgertest.Book) {
 			s := bk.Sessions["s2"]
 			s.FirstSeenAt++
 			bk.Sessions["s2"] = s
@@ -82,28 +82,28 @@ func TestHashCoversTheAccounts(t *testing.T) {
 	}
 }
 
-// However the holes of a journal were cut, the same is missing.
-func TestHashJoinsHoles(t *testing.T) {
+// The hash depends on which records are missing, not on how gaps divide them.
+func TestHashJoinsGaps(t *testing.T) {
 	t.Parallel()
-	hash := func(holes ...ledger.Gap) string {
+	hash := func(gaps ...ledger.Gap) string {
 		cp := ledger.NewCP("CP_001")
 		cp.Journals["j"] = &ledger.Journal{ID: "j", Last: 20, Hash: "ab"}
-		for i := range holes {
-			holes[i].Journal = "j"
-			cp.Gaps[string(rune('a'+i))] = &holes[i]
+		for i := range gaps {
+			gaps[i].Journal = "j"
+			cp.Gaps[string(rune('a'+i))] = &gaps[i]
 		}
 		return ledger.HashPoint(cp, nil, nil)
 	}
 	missing := func(r ...ledger.Range) ledger.Gap { return ledger.Gap{Missing: r} }
 	one := hash(missing(ledger.Range{First: 3, Last: 9}))
 	for name, got := range map[string]string{
-		"two holes":        hash(missing(ledger.Range{First: 6, Last: 9}), missing(ledger.Range{First: 3, Last: 5})),
+		"two gaps":         hash(missing(ledger.Range{First: 6, Last: 9}), missing(ledger.Range{First: 3, Last: 5})),
 		"two ranges":       hash(missing(ledger.Range{First: 3, Last: 4}, ledger.Range{First: 5, Last: 9})),
 		"one filled":       hash(missing(ledger.Range{First: 3, Last: 9}), missing()),
 		"one in the other": hash(missing(ledger.Range{First: 3, Last: 9}), missing(ledger.Range{First: 4, Last: 5})),
 	} {
 		if got != one {
-			t.Errorf("%s: another hash than one hole of the same records", name)
+			t.Errorf("%s: another hash than one gap of the same records", name)
 		}
 	}
 	if one == hash(missing(ledger.Range{First: 3, Last: 4}, ledger.Range{First: 6, Last: 9})) {
@@ -111,12 +111,12 @@ func TestHashJoinsHoles(t *testing.T) {
 	}
 	end := hash(missing(ledger.Range{First: 15}))
 	if end != hash(missing(ledger.Range{First: 15, Last: 16}), missing(ledger.Range{First: 17})) || end == hash() {
-		t.Error("a hole to the end of a journal is not joined")
+		t.Error("a gap to the end of a journal is not joined")
 	}
 }
 
-// A network's hash is made of those of its charging points, and one that only
-// was heard of changes nothing.
+// A network's hash is made of those of its charging points; one without a record
+// changes nothing.
 func TestHashOfANetwork(t *testing.T) {
 	t.Parallel()
 	a := aDay(t)
@@ -131,8 +131,8 @@ func TestHashOfANetwork(t *testing.T) {
 	}
 }
 
-// A record that fills the end of a hole gives the journal its hash: what comes
-// next must follow it.
+// A record that fills the end of a gap gives the journal its hash: the next record
+// must follow it.
 func TestFilledEndHasItsHash(t *testing.T) {
 	t.Parallel()
 	for _, backwards := range []bool{false, true} {

@@ -7,11 +7,12 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// maxChain bounds how many boots descends goes back.
+// maxChain bounds how many boots descends goes back, and so the database reads
+// for one message.
 const maxChain = 1000
 
-// findJournal returns a journal, from its row when it is not in memory; nil when
-// nothing is known of it.
+// findJournal returns a journal, read from its row when it is not in memory; nil
+// when nothing is known of it.
 func (f *fold) findJournal(id charge.JournalID) *Journal {
 	if id == "" {
 		return nil
@@ -26,7 +27,7 @@ func (f *fold) findJournal(id charge.JournalID) *Journal {
 	return j
 }
 
-// findOrCreateJournal returns the journal, making it with nothing known.
+// findOrCreateJournal returns the journal; a new one has no known record.
 func (f *fold) findOrCreateJournal(id charge.JournalID) *Journal {
 	j := f.findJournal(id)
 	if j == nil {
@@ -36,15 +37,15 @@ func (f *fold) findOrCreateJournal(id charge.JournalID) *Journal {
 	return j
 }
 
-// advanceTo says that a journal is known up to and with last, which has the hash;
-// "" when nobody named it.
+// advanceTo sets the position of a journal to record last with its hash; "" when
+// the hash is not known. Only acceptNext and passTo move positions, through it.
 func (f *fold) advanceTo(j *Journal, last charge.Seq, hash string) {
 	f.cp.KnownRecords += int64(last) - int64(j.Last)
 	j.Last, j.Hash = last, hash
 	touch(&f.journals, j)
 }
 
-// journalEndingWith finds the journal whose last known record has the hash.
+// journalEndingWith finds the journal whose record Last has the hash.
 func (f *fold) journalEndingWith(hash string) *Journal {
 	if hash == "" {
 		return nil
@@ -64,9 +65,9 @@ func (f *fold) journalEndingWith(hash string) *Journal {
 	return nil
 }
 
-// descends reports whether j is a later boot on the same storage as i. Of one
-// more than maxChain boots later it does not know: it answers no, and presence,
-// which names the boot that is there, decides.
+// descends reports whether j is a later boot on the same storage as i. Beyond
+// maxChain boots it reports false; presence, which names the boot that runs, then
+// decides which one is current.
 func (f *fold) descends(j, i *Journal) bool {
 	for range maxChain {
 		if j = f.findJournal(j.After.Journal); j == nil {
@@ -79,10 +80,10 @@ func (f *fold) descends(j, i *Journal) bool {
 	return false
 }
 
-// evictJournals takes journals out of memory, those that grew least recently; their
-// rows stay. A charging point that restarts each day has thousands of them after
-// ten years, but records concern the present one, and after an outage the few
-// before it.
+// evictJournals removes journals from memory, those that grew least recently;
+// their rows stay. A charging point that restarts each day has thousands of
+// journals after ten years, but records belong to the current one and, after an
+// outage, to the few before it.
 func (f *fold) evictJournals() {
 	cp, keep := f.cp, f.env.KeepJournals
 	if f.env.Journal == nil || len(cp.Journals) <= 2*keep {
@@ -102,7 +103,7 @@ func (f *fold) evictJournals() {
 	}
 }
 
-// keepsInMemory reports whether a journal is asked for with each record or presence.
+// keepsInMemory reports whether every record or presence needs the journal.
 func (cp *CP) keepsInMemory(id charge.JournalID) bool {
 	switch id {
 	case cp.CurrentJournal, cp.PendingJournal, cp.AnnouncedJournal, cp.First.Journal, cp.Next.Journal, cp.Last.Journal, cp.lastGrown:

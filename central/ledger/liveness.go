@@ -7,118 +7,123 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Liveness says whether a charging point is there. Offline is an overlay: it
-// never ends a session.
+// Liveness is whether a charging point can be reached. Offline is an overlay over
+// the state that the records report: it never ends a session.
 type Liveness string
 
 // The values of Liveness.
 const (
 	Online  Liveness = "online"
 	Offline Liveness = "offline"
-	Unknown Liveness = "unknown" // the way to it is not fresh: nobody can tell
+	Unknown Liveness = "unknown" // the pipeline is stale, so its silence proves nothing
 )
 
-// minSilence is the least time without a sign of life after which a charging point
-// counts as offline.
+// minSilence is the shortest silence after which a charging point counts as
+// offline. With a longer telemetry interval it is three intervals.
 const minSilence = 5 * time.Second
 
-// Heartbeat are the signs of life of one charging point. They are kept in memory
-// only: after a restart they are heard again.
-type Heartbeat struct {
+// Contact is when and how Central last received something from a charging point.
+// It is kept in memory only: after a restart it fills again within seconds.
+type Contact struct {
 	LastSeenAt         charge.Time   // last telemetry, record or presence, by Central's clock; zero: never
-	Interval           time.Duration // that its telemetry promises; zero: not known
-	WillAt             charge.Time   // when its last will came, and nothing after it; zero: it did not
-	PipelineStaleSince charge.Time   // since when its pipeline is not fresh; zero: it is fresh
+	Interval           time.Duration // between its telemetry messages, as they state it; zero: not known
+	WillAt             charge.Time   // when its last will arrived, if nothing did after it; zero: no will
+	PipelineStaleSince charge.Time   // since when the pipeline is stale; zero: it is fresh
 }
 
-// LivenessOf judges the signs of life at the moment now. since is from when on it is
-// not online: the last will, the moment its silence became too long, or the
-// pipeline's end; for an online one when it was last heard.
-func LivenessOf(s Heartbeat, now charge.Time) (l Liveness, since charge.Time) {
-	due := s.LastSeenAt.Add(max(minSilence, 3*s.Interval))
+// LivenessOf evaluates a contact at the moment now. since is the start of that
+// liveness: the last will, the moment the silence became too long, or the moment
+// the pipeline became stale; for an online charging point its last message.
+func LivenessOf(c Contact, now charge.Time) (l Liveness, since charge.Time) {
+	due := c.LastSeenAt.Add(max(minSilence, 3*c.Interval))
 	switch {
-	case s.PipelineStaleSince != 0:
-		return Unknown, s.PipelineStaleSince
-	case s.WillAt != 0:
-		return Offline, s.WillAt
-	case s.LastSeenAt == 0:
+	case c.PipelineStaleSince != 0:
+		return Unknown, c.PipelineStaleSince
+	case c.WillAt != 0:
+		return Offline, c.WillAt
+	case c.LastSeenAt == 0:
 		return Offline, 0
 	case now > due:
 		return Offline, due
 	}
-	return Online, s.LastSeenAt
+	return Online, c.LastSeenAt
 }
 
-// Pipeline is the way to all charging points, as the bridge's signs of life show it.
-// Started and Patience are given; Heard fills in the rest.
+// Pipeline is the path between Central and all charging points (broker, bridge,
+// Kafka), as the bridge's heartbeats show it. It is fresh while heartbeats arrive
+// and report that the bridge is connected to MQTT. While it is stale, the silence
+// of a charging point proves nothing.
+//
+// The caller sets Started and HeartbeatTimeout. The zero value of the rest is a
+// pipeline without a heartbeat so far.
 type Pipeline struct {
-	Started          charge.Time   // when Central began to listen
-	HeartbeatTimeout time.Duration // how long the bridge may be silent
+	Started          charge.Time   // when Central began to read heartbeats
+	HeartbeatTimeout time.Duration // the longest pause between two heartbeats of a running bridge
 
-	heartbeatAt charge.Time // zero: never
-	mqttUp      bool
-	mqttSince   charge.Time
+	heartbeatAt charge.Time // of the latest heartbeat, by Central's clock; zero: never
+	mqttUp      bool        // in the latest heartbeat
+	mqttSince   charge.Time // since when mqttUp is so, by the bridge's clock
 	freshSince  charge.Time // zero while stale
 }
 
-// BridgeHeartbeat takes what the bridge said of MQTT at the time at.
-func (w *Pipeline) BridgeHeartbeat(mqttUp bool, mqttSince, at charge.Time) {
-	w.heartbeatAt, w.mqttUp, w.mqttSince = at, mqttUp, mqttSince
+// BridgeHeartbeat stores a heartbeat of the bridge that arrived at the moment at.
+func (p *Pipeline) BridgeHeartbeat(mqttUp bool, mqttSince, at charge.Time) {
+	p.heartbeatAt, p.mqttUp, p.mqttSince = at, mqttUp, mqttSince
 }
 
-// ClockSetBack says that Central's clock was set back to now: what was heard later, by
-// a clock that was ahead, counts as heard now. Else the bridge would be up until
-// that date, and unheard.
-func (w *Pipeline) ClockSetBack(now charge.Time) {
-	w.Started, w.heartbeatAt, w.freshSince = min(w.Started, now), min(w.heartbeatAt, now), min(w.freshSince, now)
+// ClockSetBack adapts the stored moments after Central's clock was set back to
+// now: those that the clock had ahead of now become now. Otherwise the bridge
+// would count as up until that date without any heartbeat.
+func (p *Pipeline) ClockSetBack(now charge.Time) {
+	p.Started, p.heartbeatAt, p.freshSince = min(p.Started, now), min(p.heartbeatAt, now), min(p.freshSince, now)
 }
 
-// LastHeartbeat is when the bridge was last heard; zero: never.
-func (w *Pipeline) LastHeartbeat() charge.Time { return w.heartbeatAt }
+// LastHeartbeat is when the latest heartbeat arrived; zero: never.
+func (p *Pipeline) LastHeartbeat() charge.Time { return p.heartbeatAt }
 
-// BridgeUp reports whether the bridge is heard.
-func (w *Pipeline) BridgeUp(now charge.Time) bool {
-	return w.heartbeatAt != 0 && now <= w.heartbeatAt.Add(w.HeartbeatTimeout)
+// BridgeUp reports whether the latest heartbeat is recent enough.
+func (p *Pipeline) BridgeUp(now charge.Time) bool {
+	return p.heartbeatAt != 0 && now <= p.heartbeatAt.Add(p.HeartbeatTimeout)
 }
 
-// StaleSince is since when the way is not fresh; zero while it is.
-func (w *Pipeline) StaleSince(now charge.Time) charge.Time {
+// StaleSince is since when the pipeline is stale; zero while it is fresh.
+func (p *Pipeline) StaleSince(now charge.Time) charge.Time {
 	switch {
-	case w.heartbeatAt == 0:
-		return w.Started
-	case !w.BridgeUp(now):
-		return w.heartbeatAt
-	case !w.mqttUp:
-		return min(max(w.mqttSince, 1), now)
+	case p.heartbeatAt == 0:
+		return p.Started
+	case !p.BridgeUp(now):
+		return p.heartbeatAt
+	case !p.mqttUp:
+		return min(max(p.mqttSince, 1), now)
 	}
 	return 0
 }
 
-// Refresh notes since when the way is fresh. It is called when something was heard
-// and now and then.
-func (w *Pipeline) Refresh(now charge.Time) {
-	switch stale := w.StaleSince(now); {
+// Refresh updates since when the pipeline is fresh. The caller calls it after
+// each heartbeat and periodically.
+func (p *Pipeline) Refresh(now charge.Time) {
+	switch stale := p.StaleSince(now); {
 	case stale != 0:
-		w.freshSince = 0
-	case w.freshSince == 0:
-		w.freshSince = now
+		p.freshSince = 0
+	case p.freshSince == 0:
+		p.freshSince = now
 	}
 }
 
-// Liveness judges a charging point that was last known as known. Its silence counts
-// only while the way to it is fresh: an outage of Kafka does not grey the
-// network.
-func (w *Pipeline) Liveness(s Heartbeat, known Liveness, now charge.Time) (Liveness, charge.Time) {
-	s.PipelineStaleSince = w.StaleSince(now)
-	if known == Online && s.LastSeenAt != 0 {
-		s.LastSeenAt = max(s.LastSeenAt, w.freshSince)
+// Liveness evaluates a charging point whose liveness was known before. Its silence
+// counts only from the moment the pipeline became fresh: after an outage of Kafka
+// each charging point that was online has the usual time to send something.
+func (p *Pipeline) Liveness(c Contact, known Liveness, now charge.Time) (Liveness, charge.Time) {
+	c.PipelineStaleSince = p.StaleSince(now)
+	if known == Online && c.LastSeenAt != 0 {
+		c.LastSeenAt = max(c.LastSeenAt, p.freshSince)
 	}
-	return LivenessOf(s, now)
+	return LivenessOf(c, now)
 }
 
-// OrderLiveness is a liveness as orders see it. A way that has been stale for longer
-// than a command lives is as good as none: what is wanted is ordered when the
-// charging point is heard again, not once a minute for as long as Kafka is away.
+// OrderLiveness converts a liveness for package orders. A pipeline that has been
+// stale for longer than a command lives counts as offline: commands are then
+// issued when the charging point is back, not again each minute of the outage.
 func OrderLiveness(l Liveness, since, now charge.Time) Liveness {
 	if l == Unknown && now > since.Add(wire.MaxCommandLife) {
 		return Offline

@@ -7,7 +7,8 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// changeMeter returns the account of a connector to be changed.
+// changeMeter returns the account of a connector for a change, and creates it if
+// needed.
 func (f *fold) changeMeter(id charge.ConnectorID) *Meter {
 	m := f.cp.Meters[id]
 	if m == nil {
@@ -23,21 +24,21 @@ func (f *fold) changeMeter(id charge.ConnectorID) *Meter {
 	return m
 }
 
-// A register cannot have gained more than this between two readings: what the
-// rated power gives in the time between them, a tenth more (the grid's voltage
-// may be that much higher), and meterSlack for coarse registers and readings that
-// took their time.
+// meterSlack is added to the most energy that can flow between two readings, for
+// coarse registers and for readings that take time: see maxEnergy.
 const meterSlack charge.WattHours = 1000
 
-// unknownRated is the power of a connector that names none: 64 A on three phases
-// of 230 V.
+// unknownRated is the power of a connector that reports none: 64 A on three
+// phases of 230 V.
 const unknownRated charge.Watts = 3 * 64 * 230
 
-// unknownTime is taken for the time between two readings when the clocks of the
-// charging point do not tell it.
+// unknownTime is used for the time between two readings when the clocks of the
+// charging point do not give it.
 const unknownTime = 24 * time.Hour
 
-// maxEnergy is the most that can flow at a rated power in a time.
+// maxEnergy returns the most energy that can flow at a rated power in a time: a
+// tenth more than power × time (the voltage of the grid may be that much higher),
+// plus meterSlack. Both arguments are bounded, so that the product cannot overflow.
 func maxEnergy(rated charge.Watts, elapsed time.Duration) charge.WattHours {
 	const maxRated, maxElapsed, perHour = 10_000_000, 10 * 365 * 24 * time.Hour, int64(time.Hour / time.Millisecond)
 	if rated <= 0 {
@@ -47,8 +48,9 @@ func maxEnergy(rated charge.Watts, elapsed time.Duration) charge.WattHours {
 	return charge.WattHours(e+e/10) + meterSlack
 }
 
-// elapsedBetween is the time from one reading to a later one: by uptime within a boot,
-// else by the clock. What contradicts itself is not known.
+// elapsedBetween returns the time from one reading to a later one: by uptime within
+// a boot, else by the wall clock, else unknownTime. Readings in the wrong order by
+// the wall clock count as unknown.
 func elapsedBetween(earlier, later ReadAt) time.Duration {
 	switch d := later.At.Sub(earlier.At); {
 	case earlier.Journal != "" && earlier.Journal == later.Journal:
@@ -59,11 +61,10 @@ func elapsedBetween(earlier, later ReadAt) time.Duration {
 	return unknownTime
 }
 
-// clockError is how far apart a clock that is set may be from itself before a
-// restart.
+// clockError is how much a wall clock that is set may jump at a restart.
 const clockError = time.Minute
 
-// readAt is when the record's own reading was taken.
+// readAt returns when the record's reading was taken: when the record was written.
 func (f *fold) readAt() ReadAt {
 	r := ReadAt{Journal: f.rec.Journal, UptimeMS: f.rec.UptimeMS}
 	if f.rec.Clock == charge.ClockSet || f.rec.Clock == charge.ClockSynced {
@@ -72,8 +73,8 @@ func (f *fold) readAt() ReadAt {
 	return r
 }
 
-// ratedPower is the power of a connector as the present boot, or the one that waits,
-// tells it.
+// ratedPower returns the power of a connector as its boot, the current or the
+// pending one reports it; 0 if none does.
 func (f *fold) ratedPower(id charge.ConnectorID) charge.Watts {
 	for _, boot := range []map[charge.ConnectorID]*Connector{f.bootState(), f.cp.Connectors, f.cp.PendingConnectors} {
 		if c := boot[id]; c != nil && c.Rated > 0 {
@@ -83,13 +84,12 @@ func (f *fold) ratedPower(id charge.ConnectorID) charge.Watts {
 	return 0
 }
 
-// applyRegister takes a register as the record says it stood. Within a boot, and from one
-// boot to the next, it cannot be lower than before: then the meter was replaced,
-// set back, or began anew at its end. (Between branches of a storage that was
-// rolled back, records come in any order, so nothing is concluded from a lower
-// one among those that are known.)
+// applyRegister applies a register that the record reports. Within a boot, and
+// from one boot to the next, a lower register than before means that the meter was
+// replaced, was set back, or rolled over. (Late records come in any order, so a
+// lower register between First and Last proves nothing there.)
 //
-// It answers whether the register goes on from what was known.
+// It reports whether the register continues the known ones.
 func (f *fold) applyRegister(id charge.ConnectorID, reg charge.WattHours) (goesOn bool) {
 	if id < 1 {
 		return false
@@ -105,7 +105,7 @@ func (f *fold) applyRegister(id charge.ConnectorID, reg charge.WattHours) (goesO
 	case goesOn:
 		f.measureGaps(id, reg)
 	default:
-		f.measureGaps(id, 0) // what flowed in them cannot be told
+		f.measureGaps(id, 0) // the register does not show what flowed in them
 	}
 	if c != nil {
 		c.Register = reg
@@ -114,9 +114,10 @@ func (f *fold) applyRegister(id charge.ConnectorID, reg charge.WattHours) (goesO
 	return goesOn
 }
 
-// extendMeter widens what is known of a meter to a register that was read then. Once
-// the meter was replaced, records that come late speak of the one before, and so
-// does one that says that it speaks of another meter.
+// extendMeter extends the span of a meter to a register that was read at a moment.
+// other marks a register of another meter than the current one, as a stop after a
+// replacement reports it. Once the meter was replaced, such a register and those
+// of late records belong to the meter before, and are ignored.
 func (f *fold) extendMeter(id charge.ConnectorID, reg charge.WattHours, at ReadAt, other bool) (goesOn bool) {
 	m := f.changeMeter(id)
 	late := other || f.bootState() == nil
@@ -137,7 +138,7 @@ func (f *fold) extendMeter(id charge.ConnectorID, reg charge.WattHours, at ReadA
 		}
 		m.Last, m.LastRead = reg, at
 	case reg < m.First:
-		later := at.At != 0 && m.FirstAt != 0 && at.At >= m.FirstAt // so it went down
+		later := at.At != 0 && m.FirstAt != 0 && at.At >= m.FirstAt // so the register fell
 		switch most := maxEnergy(f.ratedPower(id), elapsedBetween(at, ReadAt{At: m.FirstAt})); {
 		case !late && (later || m.First-reg > most):
 			f.registerFell(id, m.Last, reg)
@@ -153,7 +154,7 @@ func (f *fold) extendMeter(id charge.ConnectorID, reg charge.WattHours, at ReadA
 	return true
 }
 
-// sessionCovering returns the session whose energy includes a step of the register: an
+// sessionCovering returns the session that bills a step of the register: an
 // open one, or the record's own one if its settlement bills the step. The charging
 // point bills it, so the meter must have counted it. That a settled session counts
 // as an open one makes the result independent of when the settlement is applied.
@@ -169,8 +170,9 @@ func (f *fold) sessionCovering(id charge.ConnectorID, from, to charge.WattHours)
 	return "", false
 }
 
-// reread takes a register that is known, read once more: the time in which the
-// next one may be gained begins at the latest of them.
+// reread applies another reading of a register between First and Last. It keeps
+// the earliest reading of First and the latest of Last, because the time in which
+// a higher register can be reached begins there.
 func (m *Meter) reread(reg charge.WattHours, at ReadAt, late bool) {
 	if reg == m.First && at.At != 0 && (m.FirstAt == 0 || at.At < m.FirstAt) {
 		m.FirstAt = at.At
@@ -184,27 +186,27 @@ func (m *Meter) reread(reg charge.WattHours, at ReadAt, late bool) {
 	}
 }
 
-// startSpan begins a span of registers.
+// startSpan begins a span of registers with one reading.
 func (m *Meter) startSpan(reg charge.WattHours, at ReadAt) {
 	m.First, m.Last, m.FirstAt, m.LastRead = reg, reg, at.At, at
 }
 
-// endSpan ends the span; what it counted is carried over.
+// endSpan ends the span. Its energy stays counted, in Carried.
 func (m *Meter) endSpan() {
 	m.Carried += m.Last - m.First
 	m.Previous = PreviousSpan{Known: true, Last: m.Last, LastRead: m.LastRead, Counted: m.Last - m.First}
 }
 
-// resumePreviousSpan goes on with the span before, if the register can be its next: the meter
-// showed something else for a while, as one does that starts at 0 after a power
-// cut.
+// resumePreviousSpan continues the span before the present one, if the register can
+// be the next reading there, and reports whether it did. The meter then showed
+// wrong values for a while, as one does that starts at 0 after a power cut.
 func (f *fold) resumePreviousSpan(m *Meter, reg charge.WattHours, at ReadAt) bool {
 	b := m.Previous
 	if !b.Known || reg < b.Last || reg-b.Last > maxEnergy(f.ratedPower(m.Connector), elapsedBetween(b.LastRead, at)) {
 		return false
 	}
-	// What was counted meanwhile is, as far as it can be, part of what the register
-	// gained meanwhile.
+	// The energy that the wrong span counted is part of what the register gained in
+	// the meantime, as far as that is enough; only the rest counts in addition.
 	only := max(0, m.Last-m.First-(reg-b.Last))
 	carried := m.Carried - b.Counted + only
 	m.endSpan()
@@ -213,9 +215,9 @@ func (f *fold) resumePreviousSpan(m *Meter, reg charge.WattHours, at ReadAt) boo
 	return true
 }
 
-// registerJumped takes a register that rose by more than can have flowed. The step is no
-// energy: it is shown as an alarm and not counted. A late record cannot replace
-// what later ones told.
+// registerJumped handles a register that rose by more than can have flowed. The
+// step is not energy: it raises an alarm and is not counted. A new span begins,
+// unless the record is late: it cannot replace what later records reported.
 func (f *fold) registerJumped(m *Meter, from, to charge.WattHours, at ReadAt, late bool) {
 	detail := fmt.Sprintf("the register went from %d Wh to %d Wh, more than can have flowed", from, to)
 	gone := m.Previous.Last
@@ -232,18 +234,19 @@ func (f *fold) registerJumped(m *Meter, from, to charge.WattHours, at ReadAt, la
 	f.raiseAlarm(AlarmMeterJumped, fmt.Sprint(m.Connector), m.Connector, detail)
 }
 
-// registerFell takes a register that is lower than it was. from is what this boot, or the
-// one before it, read last.
+// registerFell handles a register that is lower than before. from is the last
+// register of this boot, or of the one before it. The register rolled over, or
+// the previous span continues, or a new span begins.
 func (f *fold) registerFell(id charge.ConnectorID, from, reg charge.WattHours) {
 	m, at := f.changeMeter(id), f.readAt()
 	detail := fmt.Sprintf("the register went from %d Wh back to %d Wh", from, reg)
 	gone := m.Previous.Last
 	if end := f.rolloverAt(m, reg, at); end > 0 {
-		detail += fmt.Sprintf("; it began anew at %d Wh", end)
+		detail += fmt.Sprintf("; it rolled over at %d Wh", end)
 		rest := end - m.Last
 		m.endSpan()
 		m.startSpan(reg, at)
-		m.First = -rest // counts from where the register was
+		m.First = -rest // so that Last − First includes what flowed before the rollover
 	} else if f.resumePreviousSpan(m, reg, at) {
 		detail += fmt.Sprintf("; it goes on from %d Wh, which it showed before", gone)
 	} else {
@@ -253,8 +256,9 @@ func (f *fold) registerFell(id charge.ConnectorID, from, reg charge.WattHours) {
 	f.raiseAlarm(AlarmMeterBack, fmt.Sprint(id), id, detail)
 }
 
-// rolloverAt is the end at which a register began anew with 0: a power of ten, for a
-// display full of nines, or 2^32. 0: what would have flowed is more than can have.
+// rolloverAt returns the value at which a register rolled over to 0: 2^32, or a
+// power of ten for a display full of nines. It returns 0 if no such rollover fits
+// the energy that can have flowed.
 func (f *fold) rolloverAt(m *Meter, reg charge.WattHours, at ReadAt) charge.WattHours {
 	const least, most, binary charge.WattHours = 1_000_000, 1_000_000_000_000, 1 << 32
 	can := maxEnergy(f.ratedPower(m.Connector), elapsedBetween(m.LastRead, at))
@@ -270,7 +274,7 @@ func (f *fold) rolloverAt(m *Meter, reg charge.WattHours, at ReadAt) charge.Watt
 	return 0
 }
 
-// updateRunning sums the energy of the sessions that are open at a connector.
+// updateRunning sets Meter.Running to the energy of the open sessions.
 func (f *fold) updateRunning(id charge.ConnectorID) {
 	var sum charge.WattHours
 	for _, s := range f.cp.Sessions {
@@ -284,7 +288,8 @@ func (f *fold) updateRunning(id charge.ConnectorID) {
 	f.changeMeter(id).Running = sum
 }
 
-// raiseMeterAlarms raises an alarm where energy is on no ticket, or on two.
+// raiseMeterAlarms raises or clears the alarms about energy that is on no ticket,
+// or on two, for the meters whose unaccounted energy changed in this call.
 func (f *fold) raiseMeterAlarms() {
 	for _, t := range f.meters {
 		u := t.meter.Unaccounted()

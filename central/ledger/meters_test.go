@@ -14,8 +14,8 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// A meter is changed while a session is open. The agent ends it with registers
-// of the meter before, which say nothing of the present one.
+// A meter is replaced while a session is open. The agent ends the session with
+// registers of the old meter, which do not apply to the new one.
 func TestMeterIsChangedInASession(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -24,7 +24,7 @@ func TestMeterIsChangedInASession(t *testing.T) {
 		spare charge.WattHours // shown as unaccounted
 	}{
 		{"a new one", 3, 0},
-		{"a new one that ran while the agent was off", 3 + 20, 0}, // nobody knows that it began at 3
+		{"a new one that ran while the agent was off", 3 + 20, 0}, // Central cannot know that it began at 3
 		{"the same one, by a clock that was wrong", 1500 + 300, 300},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -65,8 +65,8 @@ func TestMeterIsChangedInASession(t *testing.T) {
 	}
 }
 
-// reading is one boot, or one sample of a session that goes on, of an outlet that
-// shows a register.
+// reading is one boot, or one sample in a running session, of a connector whose
+// meter shows a register.
 type reading struct {
 	after time.Duration
 	reg   charge.WattHours
@@ -75,8 +75,8 @@ type reading struct {
 	lost  bool // before the boot its storage was replaced
 }
 
-// Every way in which a register can be first, rise, fall, begin anew or be that of
-// another meter. The outlet is rated at 50 kW.
+// A register can be the first one, rise, fall, roll over or be that of another
+// meter. The connector is rated at 50 kW.
 func TestRegistersThatDoNotGoOn(t *testing.T) {
 	t.Parallel()
 	boot := func(after time.Duration, reg charge.WattHours) reading {
@@ -100,7 +100,7 @@ func TestRegistersThatDoNotGoOn(t *testing.T) {
 		names   []string         // what its detail names
 	}{
 		{"the first register is the meter's whole life: no energy", []reading{boot(0, 7_000_000)}, 0, "", nil},
-		{"power flowed while nobody looked: shown, however much could", []reading{boot(0, 1000), boot(10*time.Hour, 501_000)}, 500_000, "", nil},
+		{"power flowed while no register was read: shown, if it can have flowed", []reading{boot(0, 1000), boot(10*time.Hour, 501_000)}, 500_000, "", nil},
 		{
 			"more than could flow in that time",
 			[]reading{boot(0, 1000), boot(10*time.Hour, 601_000)},
@@ -150,7 +150,7 @@ func TestRegistersThatDoNotGoOn(t *testing.T) {
 			[]string{" 21000 Wh", " 9000000 Wh"},
 		},
 		{
-			"a display full of nines begins anew",
+			"a display full of nines rolls over",
 			[]reading{boot(0, 9_999_000), sample(time.Minute, 9_999_700), boot(time.Minute, 200)},
 			1200, back,
 			[]string{" 9999700 Wh", " 200 Wh", " 10000000 Wh"},
@@ -162,31 +162,31 @@ func TestRegistersThatDoNotGoOn(t *testing.T) {
 			[]string{" 0 Wh", " 9999800 Wh", " 9999700 Wh"},
 		},
 		{
-			"32 bits begin anew",
+			"32 bits roll over",
 			[]reading{boot(0, 1<<32-400), boot(time.Minute, 200)},
 			600, back,
 			[]string{" 4294967296 Wh"},
 		},
 		{
-			"far below its end it cannot have begun anew",
+			"far below its end it cannot have rolled over",
 			[]reading{boot(0, 9_000_000), boot(time.Minute, 200), sample(time.Minute, 300)},
 			100, back,
 			[]string{" 9000000 Wh", " 200 Wh"},
 		},
 		{
-			"another box that stands lower",
+			"another device with a lower register",
 			[]reading{boot(0, 7_000_000), bare(time.Minute, 300), sample(time.Minute, 700)},
 			400, back,
 			[]string{" 7000000 Wh", " 300 Wh"},
 		},
 		{
-			"another box that stands a little lower",
+			"another device with a slightly lower register",
 			[]reading{boot(0, 1000), bare(time.Minute, 300), sample(time.Minute, 700)},
 			400, back,
 			[]string{" 1000 Wh", " 300 Wh"},
 		},
 		{
-			"another box that stands higher",
+			"another device with a higher register",
 			[]reading{boot(0, 1000), bare(time.Minute, 7_000_000), sample(time.Minute, 7_000_400)},
 			400, jumped,
 			[]string{" 1000 Wh", " 7000000 Wh"},
@@ -234,7 +234,7 @@ func TestRegistersThatDoNotGoOn(t *testing.T) {
 			}
 			for _, name := range tc.names {
 				if !strings.Contains(all[0].Detail, name) {
-					t.Errorf("the alarm says %q, want%s in it", all[0].Detail, name)
+					t.Errorf("the alarm is %q, want%s in it", all[0].Detail, name)
 				}
 			}
 		})
@@ -264,9 +264,9 @@ func TestAGapHasNoMoreEnergyThanCanHaveFlowed(t *testing.T) {
 	}
 }
 
-// A session that bills a step which cannot have flowed has its ticket, for that is
-// what the charging point says; an alarm names both registers, and the account
-// stays even.
+// A session that bills a step which cannot have flowed gets its ticket, because
+// the charging point reports it so; an alarm names both registers, and the account
+// stays balanced.
 func TestAStepThatASessionBills(t *testing.T) {
 	t.Parallel()
 	b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
@@ -288,8 +288,8 @@ func TestAStepThatASessionBills(t *testing.T) {
 	}
 }
 
-// liar is a meter in front of a true register.
-type liar struct {
+// faultyMeter is a meter that shows other registers than the true one.
+type faultyMeter struct {
 	truth  charge.WattHours // energy that flowed
 	shown  charge.WattHours // what it shows is shown + what flowed since from
 	from   charge.WattHours
@@ -297,10 +297,10 @@ type liar struct {
 	since  charge.WattHours // what had flowed then
 }
 
-func (l *liar) register() charge.WattHours { return l.shown + l.truth - l.from }
+func (l *faultyMeter) register() charge.WattHours { return l.shown + l.truth - l.from }
 
 // fault changes what the meter shows.
-func (l *liar) fault(t *rapid.T) {
+func (l *faultyMeter) fault(t *rapid.T) {
 	now := l.register()
 	set := func(reg charge.WattHours) { l.shown, l.from = reg, l.truth }
 	switch rapid.IntRange(0, 4).Draw(t, "fault") {
@@ -333,7 +333,7 @@ func TestNoMoreIsUnaccountedThanCanHaveFlowed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 		honest := rapid.Bool().Draw(t, "honest")
-		l := &liar{shown: charge.WattHours(rapid.SampledFrom([]int64{0, 1000, 7_000_000, 9_999_000}).Draw(t, "first"))}
+		l := &faultyMeter{shown: charge.WattHours(rapid.SampledFrom([]int64{0, 1000, 7_000_000, 9_999_000}).Draw(t, "first"))}
 		var allowed, was, first charge.WattHours
 		for i := range rapid.IntRange(1, 40).Draw(t, "readings") {
 			ms := rapid.Int64Range(1, (20*time.Hour).Milliseconds()).Draw(t, "time")

@@ -24,18 +24,18 @@ func here(j charge.JournalID, conn uint64) wire.Presence {
 func TestPresences(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		name    string
-		heard   []wire.Presence
-		present charge.JournalID
-		online  bool
+		name      string
+		presences []wire.Presence
+		current   charge.JournalID
+		online    bool
 	}{
 		{"none", nil, "CP-j2", false},
 		{"at a connection", []wire.Presence{here("CP-j2", 1)}, "CP-j2", true},
 		{"will of this connection", []wire.Presence{here("CP-j2", 1), will("CP-j2", 1)}, "CP-j2", false},
 		{"late will of an older connection", []wire.Presence{here("CP-j2", 2), will("CP-j2", 1)}, "CP-j2", true},
 		{"late will of the boot before", []wire.Presence{here("CP-j2", 1), will("CP-j1", 7)}, "CP-j2", true},
-		{"said again after its will", []wire.Presence{here("CP-j2", 1), will("CP-j2", 1), here("CP-j2", 1)}, "CP-j2", false},
-		{"said again late, of the boot before", []wire.Presence{here("CP-j2", 1), here("CP-j1", 9)}, "CP-j2", true},
+		{"repeated after its will", []wire.Presence{here("CP-j2", 1), will("CP-j2", 1), here("CP-j2", 1)}, "CP-j2", false},
+		{"late, of the boot before", []wire.Presence{here("CP-j2", 1), here("CP-j1", 9)}, "CP-j2", true},
 		{"of a boot whose records are to come", []wire.Presence{here("CP-j3", 1)}, "CP-j2", true},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -43,19 +43,20 @@ func TestPresences(t *testing.T) {
 			b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 			bk.Apply(b.Boot())
 			bk.Apply(b.Boot())
-			for _, p := range tc.heard {
+			for _, p := range tc.presences {
 				bk.ApplyPresence(p)
 			}
-			if bk.CP.CurrentJournal != tc.present || bk.CP.Online != tc.online {
-				t.Fatalf("present %s online %v, want %s %v", bk.CP.CurrentJournal, bk.CP.Online, tc.present, tc.online)
+			if bk.CP.CurrentJournal != tc.current || bk.CP.Online != tc.online {
+				t.Fatalf("current %s online %v, want %s %v", bk.CP.CurrentJournal, bk.CP.Online, tc.current, tc.online)
 			}
 		})
 	}
 }
 
-// A position that this Central gave proves that the agent holds nothing between
-// it and what it calls next; one that another Central gave proves nothing.
-func TestNextProvesAHole(t *testing.T) {
+// If this run of Central acknowledged the position, presence proves that the agent
+// has nothing between it and the record it calls next. A position that another
+// run acknowledged proves nothing.
+func TestNextProvesAGap(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
 		central charge.Epoch
@@ -74,9 +75,9 @@ func TestNextProvesAHole(t *testing.T) {
 	}
 }
 
-// Of a boot whose beginning is in a hole nothing is known: nothing is concluded
-// from what it has not said, until it says something.
-func TestBeginningInAHole(t *testing.T) {
+// The first records of a boot are in a gap. No session is taken for orphaned until
+// the boot reports something about its connector.
+func TestBeginningInAGap(t *testing.T) {
 	t.Parallel()
 	b, bk := ledgertest.NewChargingPoint("CP", 2, morning), ledgertest.NewBook("CP", morning)
 	b.Boot()
@@ -91,7 +92,7 @@ func TestBeginningInAHole(t *testing.T) {
 	b.Storage = b.Storage[1:]
 	bk.ApplyPresence(b.Presence(wire.Position{}, charge.Epoch{}))
 	if out, _ := bk.Apply(last); out.Verdict != ledger.Applied || bk.CP.CurrentJournal != b.Journal {
-		t.Fatalf("got %+v, present %s", out, bk.CP.CurrentJournal)
+		t.Fatalf("got %+v, current %s", out, bk.CP.CurrentJournal)
 	}
 	b.Grant(2, "s2", "eve", "")
 	bk.Apply(b.Log[len(b.Log)-1])
@@ -106,27 +107,27 @@ func TestBeginningInAHole(t *testing.T) {
 	}
 }
 
-func TestLive(t *testing.T) {
+func TestLivenessOf(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		name  string
-		signs ledger.Heartbeat
-		after time.Duration
-		want  ledger.Liveness
-		since charge.Time
+		name    string
+		contact ledger.Contact
+		after   time.Duration
+		want    ledger.Liveness
+		since   charge.Time
 	}{
-		{"never heard", ledger.Heartbeat{}, 0, ledger.Offline, 0},
-		{"just heard", ledger.Heartbeat{LastSeenAt: morning}, 0, ledger.Online, morning},
-		{"5 s of silence", ledger.Heartbeat{LastSeenAt: morning, Interval: time.Second}, 5 * time.Second, ledger.Online, morning},
-		{"more than 5 s", ledger.Heartbeat{LastSeenAt: morning, Interval: time.Second}, 5001 * time.Millisecond, ledger.Offline, morning + 5000},
-		{"within 3 long intervals", ledger.Heartbeat{LastSeenAt: morning, Interval: 10 * time.Second}, 30 * time.Second, ledger.Online, morning},
-		{"beyond them", ledger.Heartbeat{LastSeenAt: morning, Interval: 10 * time.Second}, 31 * time.Second, ledger.Offline, morning + 30_000},
-		{"last will", ledger.Heartbeat{LastSeenAt: morning, WillAt: morning + 1}, 0, ledger.Offline, morning + 1},
-		{"stale pipeline", ledger.Heartbeat{LastSeenAt: morning, PipelineStaleSince: morning + 2}, time.Hour, ledger.Unknown, morning + 2},
+		{"no message so far", ledger.Contact{}, 0, ledger.Offline, 0},
+		{"a message just now", ledger.Contact{LastSeenAt: morning}, 0, ledger.Online, morning},
+		{"5 s of silence", ledger.Contact{LastSeenAt: morning, Interval: time.Second}, 5 * time.Second, ledger.Online, morning},
+		{"more than 5 s", ledger.Contact{LastSeenAt: morning, Interval: time.Second}, 5001 * time.Millisecond, ledger.Offline, morning + 5000},
+		{"within 3 long intervals", ledger.Contact{LastSeenAt: morning, Interval: 10 * time.Second}, 30 * time.Second, ledger.Online, morning},
+		{"beyond them", ledger.Contact{LastSeenAt: morning, Interval: 10 * time.Second}, 31 * time.Second, ledger.Offline, morning + 30_000},
+		{"last will", ledger.Contact{LastSeenAt: morning, WillAt: morning + 1}, 0, ledger.Offline, morning + 1},
+		{"stale pipeline", ledger.Contact{LastSeenAt: morning, PipelineStaleSince: morning + 2}, time.Hour, ledger.Unknown, morning + 2},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
-			if got, since := ledger.LivenessOf(tc.signs, morning.Add(tc.after)); got != tc.want || since != tc.since {
+			if got, since := ledger.LivenessOf(tc.contact, morning.Add(tc.after)); got != tc.want || since != tc.since {
 				t.Fatalf("got %s since %s, want %s since %s", got, since, tc.want, tc.since)
 			}
 		})
@@ -147,10 +148,10 @@ func TestStatusIsComputed(t *testing.T) {
 		{"after a session", ledger.Connector{Available: true, Plugged: true, Finishing: true}, 0, charge.StatusFinishing},
 		{"held", ledger.Connector{Available: true, Held: held}, 999, charge.StatusReserved},
 		{"held to its end", ledger.Connector{Available: true, Held: held}, 1000, charge.StatusAvailable},
-		{"held, by its word", ledger.Connector{Available: true, Held: held, Reported: charge.StatusReserved}, 1000, charge.StatusAvailable},
+		{"held to its end, and reported as reserved", ledger.Connector{Available: true, Held: held, Reported: charge.StatusReserved}, 1000, charge.StatusAvailable},
 		{"in a session", ledger.Connector{Available: true, Held: held, Session: "s", Phase: charge.StatusCharging}, 0, charge.StatusCharging},
 		{"out of service", ledger.Connector{Session: "s", Phase: charge.StatusCharging}, 0, charge.StatusUnavailable},
-		{"by its own word", ledger.Connector{Available: true, Reported: charge.StatusUnavailable}, 0, charge.StatusUnavailable},
+		{"reported as unavailable", ledger.Connector{Available: true, Reported: charge.StatusUnavailable}, 0, charge.StatusUnavailable},
 		{"faulted", ledger.Connector{Faults: []charge.Fault{charge.FaultMeter}}, 0, charge.StatusFaulted},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
@@ -164,9 +165,8 @@ func TestStatusIsComputed(t *testing.T) {
 	}
 }
 
-// A third boot that comes back is not held any more: nothing is concluded from
-// what is not known of it, and sessions that were orphaned stay so. Two open
-// ones at a connector would be refused by the database.
+// A third boot comes back, whose connectors are not stored any more. Sessions that
+// were orphaned stay so: the database refuses two open ones at a connector.
 func TestThirdBootComesBack(t *testing.T) {
 	t.Parallel()
 	b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
@@ -201,7 +201,7 @@ func TestThirdBootComesBack(t *testing.T) {
 	}
 	bk.ApplyPresence(here(first, 9))
 	if bk.CP.CurrentJournal != first {
-		t.Fatalf("present is %s, want %s", bk.CP.CurrentJournal, first)
+		t.Fatalf("current is %s, want %s", bk.CP.CurrentJournal, first)
 	}
 	if open, orphaned := states(); open != 0 || orphaned != 2 {
 		t.Errorf("%d open, %d orphaned, want both orphaned still", open, orphaned)

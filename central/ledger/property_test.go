@@ -17,8 +17,8 @@ import (
 
 const morning charge.Time = 1_795_341_600_000
 
-// live lets an honest charging point do something at random.
-func live(t *rapid.T, b *ledgertest.ChargingPoint, lossy bool) {
+// act lets a correct charging point do something at random.
+func act(t *rapid.T, b *ledgertest.ChargingPoint, lossy bool) {
 	b.Now += charge.Time(rapid.IntRange(1, 60_000).Draw(t, "ms"))
 	id := charge.ConnectorID(rapid.IntRange(1, len(b.Connectors)).Draw(t, "connector"))
 	o := b.Connectors[id]
@@ -34,7 +34,7 @@ func live(t *rapid.T, b *ledgertest.ChargingPoint, lossy bool) {
 	case what == 2:
 		b.Unplug(id)
 	case what <= 5 && o.Session == "":
-		tariff := charge.TariffVersion(rapid.SampledFrom([]string{"", "2026-1", "unheard-of"}).Draw(t, "tariff"))
+		tariff := charge.TariffVersion(rapid.SampledFrom([]string{"", "2026-1", "unknown"}).Draw(t, "tariff"))
 		b.Grant(id, charge.SessionID(fmt.Sprintf("s%d", len(b.Log))), "driver1", tariff)
 	case what == 6 && o.Session == "":
 		b.Flow(id, 7) // power without a session: a welded contactor
@@ -52,10 +52,10 @@ func live(t *rapid.T, b *ledgertest.ChargingPoint, lossy bool) {
 	}
 }
 
-func aBox(t *rapid.T, lossy bool) *ledgertest.ChargingPoint {
+func randomPoint(t *rapid.T, lossy bool) *ledgertest.ChargingPoint {
 	b := ledgertest.NewChargingPoint("CP_001", rapid.IntRange(1, 2).Draw(t, "connectors"), morning)
 	for range rapid.IntRange(1, 40).Draw(t, "steps") {
-		live(t, b, lossy)
+		act(t, b, lossy)
 	}
 	return b
 }
@@ -92,9 +92,9 @@ func check(t *rapid.T, bk *ledgertest.Book) {
 	}
 }
 
-// same compares two ledgers, and shows in which accounts they differ. What late
-// records of a lost branch would have changed in a ticket that was made already
-// may differ, if an alarm says so: a ticket never changes.
+// same compares two ledgers, and shows in which accounts they differ. A ticket
+// never changes, so what late records of a lost branch would have changed in it
+// may differ, if there is an alarm about it.
 func same(t *rapid.T, got, want *ledgertest.Book) {
 	t.Helper()
 	if got.Hash() == want.Hash() {
@@ -103,8 +103,8 @@ func same(t *rapid.T, got, want *ledgertest.Book) {
 	g, w := account(got), account(want)
 	for _, a := range append(got.OpenAlarms(ledger.AlarmTicket), want.OpenAlarms(ledger.AlarmTicket)...) {
 		id := a.ID[strings.LastIndex(a.ID, ".")+1:]
-		told := func(l string) bool { return strings.Contains(l, "ID:"+id+" ") }
-		g, w = slices.DeleteFunc(g, told), slices.DeleteFunc(w, told)
+		alarmed := func(l string) bool { return strings.Contains(l, "ID:"+id+" ") }
+		g, w = slices.DeleteFunc(g, alarmed), slices.DeleteFunc(w, alarmed)
 	}
 	only := func(a, b []string) string {
 		return strings.Join(slices.DeleteFunc(slices.Clone(a), func(l string) bool { return slices.Contains(b, l) }), "\n")
@@ -123,7 +123,7 @@ func account(bk *ledgertest.Book) []string {
 		lines = append(lines, fmt.Sprintf("%+v", *m))
 	}
 	for _, s := range bk.Sessions {
-		if s.State == ledger.SessionEnded { // its ticket says the rest
+		if s.State == ledger.SessionEnded { // its ticket has the rest
 			s = ledger.Session{ID: s.ID, State: s.State}
 		}
 		s.FirstSeenAt = 0
@@ -136,8 +136,8 @@ func account(bk *ledgertest.Book) []string {
 	return lines
 }
 
-// deliver says the records of the log in any order and any number of times, and
-// then again and again until all are known, as an agent does.
+// deliver sends the records of the log in any order and any number of times, and
+// then repeats them until all are known, as an agent does.
 func deliver(t *rapid.T, bk *ledgertest.Book, log []wire.Record) {
 	t.Helper()
 	applied := map[string]int{}
@@ -146,7 +146,7 @@ func deliver(t *rapid.T, bk *ledgertest.Book, log []wire.Record) {
 		if out, _ := bk.Apply(r); out.Verdict == ledger.Applied {
 			applied[fmt.Sprint(r.Journal, "/", r.Seq)]++
 		} else if out.Verdict == ledger.Forked {
-			t.Fatalf("an honest record %s/%d was taken for a fork: %s", r.Journal, r.Seq, bk.CP.ForkReason)
+			t.Fatalf("record %s/%d of a correct charging point was classified as a fork: %s", r.Journal, r.Seq, bk.CP.ForkReason)
 		}
 		if after := ledger.AckFor(bk.CP, &bk.Env, r.Journal).Seq; after < before {
 			t.Fatalf("position of %s went from %d back to %d", r.Journal, before, after)
@@ -179,7 +179,7 @@ func deliver(t *rapid.T, bk *ledgertest.Book, log []wire.Record) {
 func TestAnyDeliveryMakesTheSameLedger(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		b := aBox(t, false)
+		b := randomPoint(t, false)
 		inOrder := ledgertest.NewBook(b.ID, morning)
 		for _, r := range b.Log {
 			if out, _ := inOrder.Apply(r); out.Verdict != ledger.Applied {
@@ -211,16 +211,16 @@ func accounts(t *rapid.T, b *ledgertest.ChargingPoint, bk *ledgertest.Book) {
 		billed += m.Billed
 	}
 	if billed != bk.Billed() {
-		t.Fatalf("meters say %d Wh are billed, tickets say %d", billed, bk.Billed())
+		t.Fatalf("%d Wh are billed by the meters, %d by the tickets", billed, bk.Billed())
 	}
 }
 
-// A storage that goes back to an older state, or is replaced, loses no ticket
-// and makes no second one, whatever of the lost records turns up when.
+// A storage that is rolled back or replaced loses no ticket and makes no second
+// one, whichever of the lost records arrive later.
 func TestRolledBackStorage(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		b := aBox(t, true)
+		b := randomPoint(t, true)
 		inOrder := ledgertest.NewBook(b.ID, morning)
 		for _, r := range b.Log {
 			inOrder.Apply(r)
@@ -237,7 +237,7 @@ func TestRolledBackStorage(t *testing.T) {
 		same(t, mixed, inOrder)
 		accounts(t, b, inOrder)
 		if inOrder.CP.CurrentJournal != b.Journal {
-			t.Fatalf("present journal: got %s, want %s", inOrder.CP.CurrentJournal, b.Journal)
+			t.Fatalf("current journal: got %s, want %s", inOrder.CP.CurrentJournal, b.Journal)
 		}
 		for id, o := range b.Connectors {
 			if got := inOrder.CP.Connectors[id]; got.Session != o.Session || got.Plugged != o.Plugged {
@@ -256,12 +256,12 @@ func TestRolledBackStorage(t *testing.T) {
 	})
 }
 
-// What the agent does not hold any more becomes a hole; what turns up later
-// fills it, and then nothing is missing.
-func TestHolesFill(t *testing.T) {
+// Records that the agent no longer has become a gap; records that turn up later
+// fill it, until nothing is missing.
+func TestGapsFill(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		b := aBox(t, false)
+		b := randomPoint(t, false)
 		cut := rapid.IntRange(0, len(b.Log)-1).Draw(t, "cut")
 		bk := ledgertest.NewBook(b.ID, morning)
 		known := rapid.IntRange(0, cut).Draw(t, "known")
@@ -272,12 +272,12 @@ func TestHolesFill(t *testing.T) {
 		bk.ApplyPresence(b.Presence(wire.Position{}, charge.Epoch{}))
 		for _, r := range b.Log[cut:] {
 			if out, _ := bk.Apply(r); out.Verdict != ledger.Applied {
-				t.Fatalf("record %s/%d after the hole: got %s, want applied", r.Journal, r.Seq, out.Verdict)
+				t.Fatalf("record %s/%d after the gap: got %s, want applied", r.Journal, r.Seq, out.Verdict)
 			}
 		}
 		check(t, bk)
 		if known < cut && len(bk.OpenAlarms(ledger.AlarmGap)) == 0 {
-			t.Fatal("a hole without an alarm")
+			t.Fatal("a gap without an alarm")
 		}
 		late := slices.Clone(b.Log[known:cut])
 		for len(late) > 0 {
@@ -289,7 +289,7 @@ func TestHolesFill(t *testing.T) {
 		for _, h := range bk.CP.Gaps {
 			whole := h.Journal == b.Log[cut].Journal || known > 0 && h.Journal == b.Log[known-1].Journal
 			if whole && len(h.Missing) > 0 {
-				t.Fatalf("hole %s still misses %v", h.ID, h.Missing)
+				t.Fatalf("gap %s still misses %v", h.ID, h.Missing)
 			}
 		}
 	})

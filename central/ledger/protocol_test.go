@@ -10,8 +10,8 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// What PROTOCOL 4.4 says of each record: what it needs to be usable, and what
-// becomes of it otherwise. In every row the record is applied and acknowledged.
+// PROTOCOL 4.4 states for each record what it needs to be usable, and what happens
+// otherwise. In every row the record is applied and acknowledged.
 func TestWhatARecordNeeds(t *testing.T) {
 	t.Parallel()
 	const (

@@ -7,7 +7,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// applyPayload applies what a record other than cp_registered tells.
+// applyPayload applies the content of a record other than cp_registered.
 func (f *fold) applyPayload(p wire.Payload) {
 	switch p := p.(type) {
 	case *wire.Authorized, *wire.ChargingStarted, *wire.MeterRead, *wire.Suspended, *wire.Resumed, *wire.ChargingStopped:
@@ -31,6 +31,9 @@ func (f *fold) applyPayload(p wire.Payload) {
 	}
 }
 
+// applyStatus stores the reported status. It changes the phase of an open session
+// and Finishing, which no other record reports; plug, faults and availability
+// have records of their own.
 func (f *fold) applyStatus(p *wire.StatusChanged) {
 	c := f.connector(f.rec.Connector)
 	if c == nil {
@@ -55,8 +58,8 @@ func (f *fold) applyPlug(in bool) {
 	c.IdleSince = f.env.Now
 }
 
-// applyCommandAccepted applies what an accepted command is certain to bring about and
-// what no other record tells: a reservation held, and availability.
+// applyCommandAccepted applies the effects of an accepted command that no later
+// record reports: a reservation held, and availability.
 func (f *fold) applyCommandAccepted(p *wire.CommandAccepted) {
 	cmd, err := wire.DecodeCommand(p.Command)
 	if err != nil || cmd.CPID != f.cp.ID {
@@ -84,6 +87,7 @@ func (f *fold) applyCommandAccepted(p *wire.CommandAccepted) {
 	}
 }
 
+// releaseReservation removes a reservation that ended from its connector.
 func (f *fold) releaseReservation(id charge.ReservationID) {
 	for _, c := range f.bootState() {
 		if c.Held.ID == id {
@@ -94,8 +98,8 @@ func (f *fold) releaseReservation(id charge.ReservationID) {
 	}
 }
 
-// applyFault adds or removes a fault of one connector, or of the whole present
-// charging point.
+// applyFault adds or removes a fault of one connector, or of the charging point as
+// a whole. For the latter only the current boot counts.
 func (f *fold) applyFault(fault charge.Fault, raised bool) {
 	if f.rec.Connector == 0 {
 		if f.bootState() != nil && f.rec.Journal == f.cp.CurrentJournal {

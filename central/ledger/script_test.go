@@ -19,13 +19,13 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "rewrite the golden scripts in testdata with what the ledger does now")
 
-// script runs one golden script: a line that begins with "> " is done, what it
-// brings about is written below it.
+// script runs one golden script: each line that begins with "> " is a step, and
+// its effects are printed below it.
 type script struct {
-	box  *ledgertest.ChargingPoint
-	bk   *ledgertest.Book
-	said int // records of the log that were delivered or lost
-	out  strings.Builder
+	cp        *ledgertest.ChargingPoint
+	bk        *ledgertest.Book
+	delivered int // records of the log that were delivered or lost
+	out       strings.Builder
 }
 
 func (s *script) printf(format string, args ...any) { fmt.Fprintf(&s.out, "  "+format+"\n", args...) }
@@ -37,67 +37,67 @@ func (s *script) do(t *testing.T, line string) {
 	c := charge.ConnectorID(n)
 	switch f[0] {
 	case "boot":
-		s.box.Boot()
+		s.cp.Boot()
 	case "plug":
-		s.box.Plug(c)
+		s.cp.Plug(c)
 	case "unplug":
-		s.box.Unplug(c)
+		s.cp.Unplug(c)
 	case "grant":
-		s.box.Grant(c, charge.SessionID(f[2]), charge.Username(f[3]), "")
+		s.cp.Grant(c, charge.SessionID(f[2]), charge.Username(f[3]), "")
 	case "begin":
-		s.box.Begin(c)
+		s.cp.Begin(c)
 	case "flow":
 		wh, _ := strconv.Atoi(f[2])
-		s.box.Flow(c, charge.WattHours(wh))
+		s.cp.Flow(c, charge.WattHours(wh))
 	case "sample":
-		s.box.Sample(c)
+		s.cp.Sample(c)
 	case "stop":
-		s.box.Stop(c, charge.StopReason(f[2]))
+		s.cp.Stop(c, charge.StopReason(f[2]))
 	case "forget-session":
-		s.box.Connectors[c].Session = ""
+		s.cp.Connectors[c].Session = ""
 	case "raise":
-		s.box.Raise(c, charge.Fault(f[2]))
+		s.cp.Raise(c, charge.Fault(f[2]))
 	case "clear":
-		s.box.Clear(c)
+		s.cp.Clear(c)
 	case "wait": // seconds
-		s.box.Now += charge.Time(n) * 1000
-		s.bk.Env.Now = s.box.Now
-	case "lose": // the storage goes back by so many records
-		s.box.Lose(n)
-	case "trim": // the storage forgets so many of its oldest
-		s.box.Storage = slices.Clone(s.box.Storage[n:])
+		s.cp.Now += charge.Time(n) * 1000
+		s.bk.Env.Now = s.cp.Now
+	case "lose": // the storage is rolled back by so many records
+		s.cp.Lose(n)
+	case "trim": // the storage drops so many of its oldest records
+		s.cp.Storage = slices.Clone(s.cp.Storage[n:])
 	case "damaged": // journal first last
 		first, _ := strconv.Atoi(f[2])
 		last, _ := strconv.Atoi(f[3])
-		s.box.Damaged = append(s.box.Damaged, wire.Damaged{
+		s.cp.Damaged = append(s.cp.Damaged, wire.Damaged{
 			Journal: charge.JournalID(f[1]), First: charge.Seq(first), Last: charge.Seq(last), Reason: "checksum",
 		})
-	case "skip": // the way loses the next records
-		s.said += n
+	case "skip": // the next records are lost on their way
+		s.delivered += n
 	case "deliver":
-		for s.said < len(s.box.Log) {
-			s.apply(s.box.Log[s.said])
-			s.said++
+		for s.delivered < len(s.cp.Log) {
+			s.apply(s.cp.Log[s.delivered])
+			s.delivered++
 		}
 	case "again": // deliver everything once more
-		for _, r := range s.box.Log {
+		for _, r := range s.cp.Log {
 			s.apply(r)
 		}
 	case "late": // deliver one record by its place in the log, from 1
-		s.apply(s.box.Log[n-1])
+		s.apply(s.cp.Log[n-1])
 	case "presence": // acknowledged: journal seq
 		seq, _ := strconv.Atoi(f[2])
-		out, changes := s.bk.ApplyPresence(s.box.Presence(wire.Position{Journal: charge.JournalID(f[1]), Seq: charge.Seq(seq)}, s.bk.Env.Central))
+		out, changes := s.bk.ApplyPresence(s.cp.Presence(wire.Position{Journal: charge.JournalID(f[1]), Seq: charge.Seq(seq)}, s.bk.Env.Central))
 		s.printf("new boot: %v", out.NewBoot)
-		s.tell(changes)
+		s.printChanges(changes)
 	case "settle":
 		s.operator(ledger.Settle(s.bk.CP, &s.bk.Env, charge.SessionID(f[1]), len(f) > 2 && f[2] == "silent"))
 	case "silence":
 		s.operator(ledger.RaiseSilence(s.bk.CP, &s.bk.Env, s.bk.Env.Now), nil)
-	case "noticed":
+	case "online":
 		s.operator(ledger.ClearSilence(s.bk.CP), nil)
 	case "pass":
-		s.operator(ledger.SkipNext(s.bk.CP, &s.bk.Env))
+		s.operator(ledger.PassNext(s.bk.CP, &s.bk.Env))
 	case "state":
 		s.state()
 	default:
@@ -110,20 +110,20 @@ func (s *script) operator(changes []ledger.Change, err error) {
 		s.printf("refused: %v", err)
 	}
 	s.bk.Save(changes)
-	s.tell(changes)
+	s.printChanges(changes)
 }
 
 func (s *script) apply(r wire.Record) {
 	out, changes := s.bk.Apply(r)
 	place := ""
 	if out.Verdict == ledger.Applied && out.Late {
-		place = " to the past"
+		place = " as late"
 	}
 	s.printf("%s/%d %s: %s%s", r.Journal, r.Seq, r.Type, out.Verdict, place)
-	s.tell(changes)
+	s.printChanges(changes)
 }
 
-func (s *script) tell(changes []ledger.Change) {
+func (s *script) printChanges(changes []ledger.Change) {
 	for _, c := range changes {
 		switch c := c.(type) {
 		case ledger.TicketMade:
@@ -133,8 +133,8 @@ func (s *script) tell(changes []ledger.Change) {
 			}
 			s.printf("  ticket %s: %s %d Wh (%d to %d), %s, %d s, %s", t.ID, t.Username, t.Energy, t.Start, t.Stop, t.Cost, t.DurationSec, t.Reason)
 		case ledger.GapChanged:
-			h := c.Gap
-			s.printf("  hole %s: %s, missing %v, %d Wh", h.ID, h.Cause, h.Missing, h.Energy)
+			g := c.Gap
+			s.printf("  gap %s: %s, missing %v, %d Wh", g.ID, g.Cause, g.Missing, g.Energy)
 		case ledger.AlarmRaised:
 			if a := c.Alarm; a.Cleared {
 				s.printf("  cleared: %s", a.ID)
@@ -148,10 +148,10 @@ func (s *script) tell(changes []ledger.Change) {
 
 func (s *script) state() {
 	cp := s.bk.CP
-	s.printf("present %s waiting %q forked %v", cp.CurrentJournal, cp.PendingJournal, cp.Forked())
+	s.printf("current %s pending %q forked %v", cp.CurrentJournal, cp.PendingJournal, cp.Forked())
 	for _, id := range slices.Sorted(maps.Keys(cp.Journals)) {
 		a := ledger.AckFor(cp, &s.bk.Env, id)
-		s.printf("answer for %s: %d", id, a.Seq)
+		s.printf("acknowledged in %s: %d", id, a.Seq)
 	}
 	for _, id := range slices.Sorted(maps.Keys(cp.Connectors)) {
 		s.printf("connector %d: %s %s", id, cp.Status(id, s.bk.Env.Now), cp.Connectors[id].Session)
@@ -166,7 +166,8 @@ func (s *script) state() {
 	}
 }
 
-// A changed script is a changed behaviour: read it before you rewrite it.
+// TestScripts compares the scripts in testdata with what the ledger does now. A
+// difference is a change of behaviour: read it before you run with -rewrite.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")
@@ -180,7 +181,7 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			s := &script{box: ledgertest.NewChargingPoint("CP", 1, morning), bk: ledgertest.NewBook("CP", morning)}
+			s := &script{cp: ledgertest.NewChargingPoint("CP", 1, morning), bk: ledgertest.NewBook("CP", morning)}
 			for line := range strings.Lines(string(raw)) {
 				switch {
 				case strings.HasPrefix(line, "> "):
@@ -190,8 +191,8 @@ func TestScripts(t *testing.T) {
 					s.out.WriteString(line)
 				}
 			}
-			for _, fault := range s.bk.Violations {
-				t.Error(fault)
+			for _, violation := range s.bk.Violations {
+				t.Error(violation)
 			}
 			got := s.out.String()
 			if *rewrite {

@@ -9,10 +9,10 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// findOrCreateSession finds the session, or begins it. ended says that it has its ticket:
-// it is a copy then, and nothing of it changes any more. nil: the id belongs to
-// another charging point, or to another connector of this one. A session stays
-// at the connector of its first record.
+// findOrCreateSession returns the session with the id, or creates it. If ended, it
+// has its ticket and s is a copy of its row. s is nil if the id belongs to another
+// charging point, or to another connector of this one: a session stays at the
+// connector of its first record.
 func (f *fold) findOrCreateSession(id charge.SessionID, connector charge.ConnectorID) (s *Session, ended bool) {
 	s = f.cp.Sessions[id]
 	if s == nil && f.env.Session != nil {
@@ -38,13 +38,13 @@ func (f *fold) findOrCreateSession(id charge.SessionID, connector charge.Connect
 	return s, false
 }
 
-// extendSettledDuration counts a record that is not of a session's own life, but names
-// one that was settled, into its duration: whether it comes before the
-// settlement or after it makes no difference.
+// extendSettledDuration counts a record into the duration of a settled session
+// that it names, if the record is none of applySessionRecord. So the duration is
+// the same whether the record arrives before or after the settlement.
 func (f *fold) extendSettledDuration(p wire.Payload) {
 	switch p.(type) {
 	case *wire.Authorized, *wire.ChargingStarted, *wire.MeterRead, *wire.Suspended, *wire.Resumed, *wire.ChargingStopped:
-		return // takeSession does
+		return // applySessionRecord extends the duration
 	}
 	if f.rec.SessionID == "" || f.env.Session == nil || f.cp.Sessions[f.rec.SessionID] != nil {
 		return
@@ -56,7 +56,8 @@ func (f *fold) extendSettledDuration(p wire.Payload) {
 	}
 }
 
-// extendDuration counts the record into the duration of a session that is open.
+// extendDuration extends the session's span in the record's journal to the
+// record. Any record that names the session counts, also one of another kind.
 func (f *fold) extendDuration(s *Session) {
 	if s == nil || f.rec.SessionID == "" || f.rec.Connector != 0 && f.rec.Connector != s.Connector {
 		return
@@ -73,7 +74,8 @@ func (f *fold) extendDuration(s *Session) {
 	s.Spans = append(s.Spans, Span{f.rec.Journal, f.rec.UptimeMS, f.rec.UptimeMS})
 }
 
-// applySessionRecord applies a record of a session's own life.
+// applySessionRecord applies a record of the life of a session: grant, start of
+// charging, samples, pauses, stop.
 func (f *fold) applySessionRecord(p wire.Payload) {
 	r := f.rec
 	if r.SessionID == "" || r.Connector < 1 {
@@ -100,18 +102,19 @@ func (f *fold) applySessionRecord(p wire.Payload) {
 		f.endSession(s)
 		return
 	}
-	f.updateAllOrphaned() // a new session of a connector shows that the one before it is over
+	f.updateAllOrphaned() // a new session of a connector shows that the one before it ended
 	f.updateRunning(s.Connector)
 }
 
-// updateSession writes what the record tells into the session. It does not depend on
-// the order in which records come, as far as one alone can tell.
+// updateSession copies the content of the record into the session. The result does
+// not depend on the order of the records: registers only grow, the first grant
+// wins, and the stop has the last word on the register.
 func (f *fold) updateSession(s *Session, p wire.Payload) (stopped bool) {
 	switch p := p.(type) {
 	case *wire.Authorized:
 		s.Register = max(s.Register, p.Register)
 		if s.By != "" {
-			break // the first grant stands
+			break // the first grant wins
 		}
 		s.Start, s.StartKnown, s.AuthorizedAt = p.Register, true, f.rec.At
 		s.Username, s.By, s.Tariff, s.ReservationID = p.Username, p.By, p.Tariff, p.ReservationID
@@ -134,21 +137,24 @@ func (f *fold) updateSession(s *Session, p wire.Payload) (stopped bool) {
 	return false
 }
 
+// updateStopped copies the stop into the session. A stop repeats the start register
+// and the driver, so a session whose grant is in a gap can be billed.
 func (f *fold) updateStopped(s *Session, p *wire.ChargingStopped) {
 	switch {
 	case !s.StartKnown:
 		s.Start, s.StartKnown = p.Start, true
 	case s.Start != p.Start:
-		f.reportUnusable(fmt.Sprintf("session %s began at %d Wh and says at its end that it began at %d Wh", s.ID, s.Start, p.Start))
+		f.reportUnusable(fmt.Sprintf("session %s began at %d Wh, and its stop states that it began at %d Wh", s.ID, s.Start, p.Start))
 	}
-	if s.By == "" { // its beginning is in a hole
+	if s.By == "" { // its grant is in a gap
 		s.Username, s.ReservationID, s.Tariff = p.Username, p.ReservationID, p.Tariff
 	}
 	s.Reason, s.EndedAt = p.Reason, f.rec.At
-	s.Register = p.Register // a register told at a boot may be that of another meter
+	s.Register = p.Register // the register reported at a boot may be that of another meter
 }
 
-// updateConnector changes the connector of the boot that the record belongs to.
+// updateConnector applies the record to the connector in the record's boot; it
+// does nothing for late records.
 func (f *fold) updateConnector(s *Session, p wire.Payload) {
 	c := f.connector(f.rec.Connector)
 	if c == nil {
@@ -182,12 +188,12 @@ func (f *fold) updateConnector(s *Session, p wire.Payload) {
 			c.Phase = charge.StatusCharging
 		}
 	}
-	if c.Session == "" { // its beginning is in a hole
+	if c.Session == "" { // its grant is in a gap
 		c.Session = s.ID
 	}
 }
 
-// readRegisters reads the registers of a session's record into the meter's account.
+// readRegisters applies the registers of a session's record to the meter.
 func (f *fold) readRegisters(p wire.Payload) {
 	c := f.rec.Connector
 	switch p := p.(type) {
@@ -207,17 +213,18 @@ func (f *fold) readRegisters(p wire.Payload) {
 		} else {
 			f.applyRegister(c, p.Register)
 		}
-		f.extendMeter(c, p.Start, ReadAt{}, true) // read at an earlier time, which the record does not tell
+		f.extendMeter(c, p.Start, ReadAt{}, true) // read earlier, at a moment that the record does not state
 	}
 }
 
-// endSession closes a session and makes its ticket.
+// endSession ends a session and makes its ticket.
 func (f *fold) endSession(s *Session) {
 	f.closeSession(s)
 	f.bill(s, MakeTicket(s, f.tariff(s.Tariff)))
 }
 
-// closeSession takes a session out of those that are not ended.
+// closeSession marks a session as ended, removes it from memory and clears its
+// alarms.
 func (f *fold) closeSession(s *Session) {
 	if s.State == SessionOrphaned {
 		f.clearAlarm(AlarmOrphaned, string(s.ID), s.Connector)
@@ -228,7 +235,8 @@ func (f *fold) closeSession(s *Session) {
 	touch(&f.sessions, s)
 }
 
-// bill makes a ticket of a session, or one that corrects it.
+// bill emits the ticket of a session, or its correction, and counts its energy as
+// billed.
 func (f *fold) bill(s *Session, t Ticket) {
 	m := f.changeMeter(s.Connector)
 	if other, yes := f.billedTwice(m, &t); yes {
@@ -240,9 +248,9 @@ func (f *fold) bill(s *Session, t Ticket) {
 	f.updateRunning(s.Connector)
 }
 
-// billedTwice finds another session whose ticket holds energy that this one
-// holds too. Registers of a meter that was replaced cannot be compared with those
-// of the one before.
+// billedTwice finds another session with a ticket over energy that this ticket
+// bills too. After a meter was replaced it finds none: the registers of two
+// meters cannot be compared.
 func (f *fold) billedTwice(m *Meter, t *Ticket) (other charge.SessionID, yes bool) {
 	if f.env.Billed == nil || t.Energy <= 0 || m.Previous.Known || m.Carried != 0 {
 		return "", false
@@ -250,6 +258,8 @@ func (f *fold) billedTwice(m *Meter, t *Ticket) (other charge.SessionID, yes boo
 	return f.env.Billed(t.Connector, t.Start, t.Stop)
 }
 
+// tariff returns a version of the prices, or the default one if the version is
+// not known.
 func (f *fold) tariff(v charge.TariffVersion) Tariff {
 	if v != "" && f.env.Tariff != nil {
 		if t, ok := f.env.Tariff(v); ok {
@@ -259,14 +269,15 @@ func (f *fold) tariff(v charge.TariffVersion) Tariff {
 	return f.env.Default
 }
 
-// applyAfterTicket looks at a record of a session that has its ticket. Tickets never
-// change; that this one would have come out otherwise is for an operator.
+// applyAfterTicket applies a record of a session that has its ticket. A ticket
+// never changes: if this record would have changed it, an alarm informs an
+// operator.
 func (f *fold) applyAfterTicket(s *Session, p wire.Payload) {
 	t := f.tariff(s.Tariff)
 	was := MakeTicket(s, t)
 	f.extendDuration(s)
 	f.updateSession(s, p)
-	f.updateConnector(s, p) // the connector of an agent whose storage went back is in that session until it says otherwise
+	f.updateConnector(s, p) // the connector of an agent whose storage was rolled back is in that session until a record ends it
 	f.readRegisters(p)
 	if now := MakeTicket(s, f.tariff(s.Tariff)); now != was {
 		f.raiseAlarm(AlarmTicket, string(s.ID), s.Connector,
@@ -274,10 +285,10 @@ func (f *fold) applyAfterTicket(s *Session, p wire.Payload) {
 	}
 }
 
-// updateOrphaned decides whether an open session is orphaned: the present boot told all
-// of itself, or has begun another one there, and this session is not at its
-// connector. Of a boot that has told neither nothing is concluded, but that of
-// two sessions at one connector the earlier is over.
+// updateOrphaned decides whether an open session is orphaned. It is if the current
+// boot does not have it at its connector, although the boot reported its whole
+// state (record 1) or another session there. Without either, only the earlier one
+// of two open sessions at one connector is orphaned.
 func (f *fold) updateOrphaned(s *Session) {
 	state := s.State
 	switch c := f.cp.Connectors[s.Connector]; {
@@ -300,7 +311,7 @@ func (f *fold) updateOrphaned(s *Session) {
 		fmt.Sprintf("the charging point came back without session %s: %d Wh up to its last register are unaccounted", s.ID, s.Energy()))
 }
 
-// currentBootRegistered reports whether record 1 of the present boot is known.
+// currentBootRegistered reports whether record 1 of the current boot is known.
 func (f *fold) currentBootRegistered() bool {
 	present := f.findJournal(f.cp.CurrentJournal)
 	return present != nil && present.Registered
@@ -318,6 +329,7 @@ func (f *fold) hasLaterSession(s *Session) bool {
 	return false
 }
 
+// updateAllOrphaned calls updateOrphaned for all sessions that are not ended.
 func (f *fold) updateAllOrphaned() {
 	for _, s := range f.cp.Sessions {
 		f.updateOrphaned(s)

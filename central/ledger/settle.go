@@ -8,9 +8,9 @@ import (
 )
 
 // Settle ends a session at an operator's request, with a ticket up to its last
-// known register that names the moment of the settlement: an orphaned session,
-// or, if silent, an open one whose charging point is not heard. It returns an
-// error for any other session.
+// known register that names the moment of the settlement. It settles an orphaned
+// session and, if silent reports that its charging point is silent, an open one.
+// It returns an error for any other session.
 //
 // What the charging point reports of the session later goes to the session, not
 // to a second bill: its charging_stopped makes one correction ticket with the
@@ -22,7 +22,7 @@ func Settle(cp *CP, env *Env, id charge.SessionID, silent bool) ([]Change, error
 	case s == nil:
 		return nil, fmt.Errorf("session %s of %s is not open; it has its ticket, or does not exist", id, cp.ID)
 	case s.State == SessionOpen && !silent:
-		return nil, fmt.Errorf("session %s is running and its charging point is heard; stop it instead", id)
+		return nil, fmt.Errorf("session %s is running and its charging point is online; stop it instead", id)
 	}
 	f := fold{cp: cp, env: env, rec: &wire.Record{}}
 	settled := *s
@@ -31,15 +31,15 @@ func Settle(cp *CP, env *Env, id charge.SessionID, silent bool) ([]Change, error
 		settled.Reason = charge.StopPowerLoss
 	}
 	t := MakeTicket(&settled, f.tariff(s.Tariff))
-	t.SettledAt = max(env.Now, 1)
+	t.SettledAt = set(env.Now)
 	f.settleSession(s, t)
 	return f.emit(), nil
 }
 
-// Resettle ends a session that is not ended as a settlement did whose ticket is
-// known: it is an operator's decision, so no record tells it. The result does
-// not depend on how many of the session's records are applied before and how
-// many after.
+// Resettle ends an open or orphaned session as an earlier settlement did, whose
+// ticket is known. A rebuild needs it: a settlement is an operator's decision and
+// in no record. The result does not depend on how many of the session's records
+// are applied before it and how many after.
 func Resettle(cp *CP, env *Env, t Ticket) ([]Change, error) {
 	s := cp.Sessions[t.SessionID]
 	if s == nil {
@@ -50,6 +50,7 @@ func Resettle(cp *CP, env *Env, t Ticket) ([]Change, error) {
 	return f.emit(), nil
 }
 
+// settleSession ends a session with the ticket of its settlement.
 func (f *fold) settleSession(s *Session, t Ticket) {
 	f.closeSession(s)
 	s.Settled, s.Reason = true, t.Reason
@@ -89,10 +90,10 @@ func (f *fold) applyAfterSettlement(s *Session, p wire.Payload) {
 // CorrectionID is the id of the ticket that corrects a session's ticket.
 func CorrectionID(id charge.SessionID) string { return TicketID(id) + ".1" }
 
-// MakeCorrection is the difference between what a settled session costs by its
-// records and what its ticket says. The sum of both is the price of the whole
-// session, priced and rounded once, by the tariff of the ticket. Below zero it
-// is a credit: the last register known was above that of the stop.
+// MakeCorrection returns the difference between what a settled session costs by
+// its records and what its ticket states. The sum of both is the price of the
+// whole session, priced and rounded once, by the tariff of the ticket. Below zero
+// it is a credit: the ticket was made up to a register above that of the stop.
 func MakeCorrection(s *Session, t Tariff, settled *Ticket) Ticket {
 	c := MakeTicket(s, t)
 	c.ID, c.Corrects = CorrectionID(s.ID), settled.ID
@@ -103,26 +104,26 @@ func MakeCorrection(s *Session, t Tariff, settled *Ticket) Ticket {
 	return c
 }
 
-// RaiseSilence raises the alarm that a charging point has not been heard since a
-// moment although sessions are open there. Noticed clears it, and for each
-// session its end.
+// RaiseSilence raises an alarm for each open session of a charging point that has
+// been silent since a moment. ClearSilence clears them all, the end of a session
+// its own.
 func RaiseSilence(cp *CP, env *Env, since charge.Time) []Change {
 	if cp.SilentSince != 0 || !cp.HasOpenSession() {
 		return nil
 	}
 	f := fold{cp: cp, env: env, pointChanged: true}
-	cp.SilentSince = max(since, 1)
+	cp.SilentSince = set(since)
 	for _, s := range cp.Sessions {
 		if s.State == SessionOpen {
 			f.raiseAlarm(AlarmSilent, string(s.ID), s.Connector, fmt.Sprintf(
-				"the charging point has not been heard since %s during session %s of %s: %d Wh up to its last register",
+				"the charging point has been silent since %s during session %s of %s: %d Wh up to its last register",
 				since, s.ID, s.Username, s.Energy()))
 		}
 	}
 	return f.emit()
 }
 
-// ClearSilence clears the alarm of Silence: the charging point is heard.
+// ClearSilence clears the alarms of RaiseSilence: the charging point sent something.
 func ClearSilence(cp *CP) []Change {
 	if cp.SilentSince == 0 {
 		return nil
@@ -135,8 +136,8 @@ func ClearSilence(cp *CP) []Change {
 	return f.emit()
 }
 
-// clearSilenceOf clears the alarm of Silence for a session that is not open any
-// more.
+// clearSilenceOf clears the alarm of RaiseSilence for a session that is not open
+// any more.
 func (f *fold) clearSilenceOf(s *Session) {
 	if f.cp.SilentSince == 0 {
 		return

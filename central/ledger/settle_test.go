@@ -14,13 +14,13 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Whenever an operator settles the sessions of a silent charging point, its
-// tickets and corrections hold exactly what the records say, and a rebuild that
-// knows the settlements makes the same ledger, wherever it applies them.
+// At whatever moment an operator settles the sessions of a silent charging point,
+// its tickets and corrections add up to what the records state, and a rebuild that
+// knows the settlements makes the same ledger, at whatever point it applies them.
 func TestSettledAtAnyMoment(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		b := aBox(t, false)
+		b := randomPoint(t, false)
 		at := rapid.IntRange(0, len(b.Log)).Draw(t, "settled after")
 		bk := ledgertest.NewBook(b.ID, morning)
 		for _, r := range b.Log[:at] {

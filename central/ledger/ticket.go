@@ -10,11 +10,12 @@ import (
 	"github.com/carga-ev/carga/internal/money"
 )
 
-// TicketID is the id of a session's ticket.
+// TicketID is the id of a session's ticket. It derives from the session, so that
+// a rebuilt database has the same tickets.
 func TicketID(id charge.SessionID) string { return "t." + string(id) }
 
-// MakeTicket prices a session: a pure function of what its records say and of
-// the tariff. Neither Central's clock nor the order of arrival enters.
+// MakeTicket prices a session. The ticket depends on the session's records and the
+// tariff alone, not on Central's clock nor on the order of arrival.
 func MakeTicket(s *Session, t Tariff) Ticket {
 	return Ticket{
 		ID: TicketID(s.ID), SessionID: s.ID, CPID: s.CPID, Connector: s.Connector, Username: s.Username,
@@ -24,7 +25,7 @@ func MakeTicket(s *Session, t Tariff) Ticket {
 	}
 }
 
-// Diff says in words in what two tickets of a session differ; "" if in nothing.
+// Diff lists for an operator in what t differs from o; "" if in nothing.
 func (t *Ticket) Diff(o *Ticket) string {
 	var words []string
 	for _, f := range []struct {
@@ -60,7 +61,8 @@ func (t *Ticket) Diff(o *Ticket) string {
 // Cost is the start fee, if charging started, plus the energy at the price per
 // kWh, rounded once, half up, to the minor unit of the currency.
 func (t Tariff) Cost(e charge.WattHours, started bool) money.Amount {
-	// In Wh × price a minor unit is 1000 Wh of one minor unit per kWh.
+	// The sum is exact in 128 bits, in Wh × price. One minor unit is 1000 Wh at one
+	// minor unit per kWh. A cost beyond int64 becomes the largest int64.
 	const unit = 1000 * uint64(money.MinorUnit)
 	hi, lo := bits.Mul64(uint64(max(e, 0)), uint64(max(t.PerKWh, 0)))
 	add := func(h, l uint64) {
@@ -79,8 +81,9 @@ func (t Tariff) Cost(e charge.WattHours, started bool) money.Amount {
 	return money.Amount{Minor: money.Minor(min(sum, math.MaxInt64)), Currency: t.Currency}
 }
 
-// DurationMS is the time from the first to the last record of the session, by
-// the agent's monotonic clock: summed over boots, whose pauses do not count.
+// DurationMS is the time from the first to the last record of the session in each
+// boot, by the agent's monotonic clock, summed over the boots. The pauses between
+// boots do not count.
 func (s *Session) DurationMS() int64 {
 	var sum int64
 	for _, sp := range s.Spans {

@@ -74,8 +74,8 @@ func TestCostIsTheRoundedFraction(t *testing.T) {
 	})
 }
 
-// Prices in whole minor units cost what they always did: the energy was rounded
-// alone, and the fee added.
+// Prices in whole minor units cost what they did before prices became finer: the
+// energy was rounded alone, and the fee added.
 func TestWholePricesCostWhatTheyDid(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
@@ -88,8 +88,8 @@ func TestWholePricesCostWhatTheyDid(t *testing.T) {
 	})
 }
 
-// Whatever two tickets differ in is named, and nothing else.
-func TestTicketsThatDifferSayInWhat(t *testing.T) {
+// Diff names the fields in which two tickets differ, and no others.
+func TestDiff(t *testing.T) {
 	t.Parallel()
 	of := func(v any) reflect.Value { return reflect.ValueOf(v).Elem() }
 	for i := range reflect.TypeFor[ledger.Ticket]().NumField() {

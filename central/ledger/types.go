@@ -7,102 +7,105 @@ import (
 )
 
 // CP is all that Central keeps in memory of one charging point. Point, and each
-// value of the maps, is one row.
+// value of the maps, is one database row.
 //
-// Invariant: a journal is known without gap from 1 to Last, except for what a
-// hole of Holes names as missing. Journals holds the few that records may still
-// concern soon; the others are rows, read back through Env when one is named.
+// Invariant: every record of a journal from 1 to Last is known or is in the
+// Missing ranges of one of Gaps.
 // Invariant: every session in Sessions is open or orphaned; ended ones are
 // looked up through Env.
+//
+// Journals holds only the journals that the next records are likely to name. The
+// others are rows; Env.Journal reads one back when a record names it.
 type CP struct {
 	Point
 	Journals          map[charge.JournalID]*Journal
-	Connectors        map[charge.ConnectorID]*Connector // as the present boot says
-	PendingConnectors map[charge.ConnectorID]*Connector // as the boot WaitingJournal says, which presence has not named yet
+	Connectors        map[charge.ConnectorID]*Connector // in the current boot
+	PendingConnectors map[charge.ConnectorID]*Connector // in the pending boot
 	Meters            map[charge.ConnectorID]*Meter     // across boots
 	Sessions          map[charge.SessionID]*Session     // not ended
 	Gaps              map[string]*Gap                   // with something missing or waited for
 
-	// KnownRecords is the number of records known over all journals, those in holes
-	// included: the sum of Last over all rows, kept as it grows.
+	// KnownRecords counts the records up to Last over all journals, in memory or
+	// not, those in gaps included. It is kept as a sum because the rows are too
+	// many to add up.
 	KnownRecords int64
 
-	lastGrown charge.JournalID // that grew last; a hint, so that two growing ones are seen without a search
+	lastGrown charge.JournalID // the last to get a new record; provesFork compares with it instead of searching
 }
 
 // Point is the row of one charging point.
 type Point struct {
 	ID          charge.CPID
-	Admitted    bool // may be reserved and ordered; set by an operator or a setting
+	Admitted    bool // may be reserved and commanded; set by an operator or a setting
 	Name        string
 	Place       string
 	Agent       string // version of the firmware
 	Simulated   bool
 	FirstSeenAt charge.Time // by Central's clock
 
-	CurrentJournal   charge.JournalID // the boot whose records change the present state
-	PendingJournal   charge.JournalID // registered, but not named by presence yet; "" when none
-	AnnouncedJournal charge.JournalID // by the latest presence
-	Conn             uint64           // of the latest presence of Named
-	Online           bool             // as the latest presence of Named says; false after its last will
-	PresenceAt       charge.Time      // when it was heard, by Central's clock
+	CurrentJournal   charge.JournalID // of the current boot, whose records change Connectors
+	PendingJournal   charge.JournalID // of the pending boot: registered, but not named by presence yet; "": none
+	AnnouncedJournal charge.JournalID // named by the latest presence
+	Conn             uint64           // connection number of the latest presence; the agent increases it with each connection of a boot
+	Online           bool             // in the latest presence; false after the agent's last will
+	PresenceAt       charge.Time      // when the latest presence arrived, by Central's clock
 	First            wire.Position    // first record the agent holds; zero when unknown
 	Next             wire.Position    // first record not acknowledged
 	Last             wire.Position    // last record it holds
 	Position         charge.Epoch     // of the Central that acknowledged what precedes Next
-	// EpochLead is how far the number of the epoch with which Central speaks to this
-	// charging point is above its own: see Epoch.
+	// EpochLead is added to the number of Central's epoch in messages to this
+	// charging point: see Epoch.
 	EpochLead uint64
-	Faults    []charge.Fault // of the charging point as a whole, in the present boot
+	Faults    []charge.Fault // of the charging point as a whole, in the current boot
 
-	SilentSince charge.Time // since when it is silent while sessions are open, once that is an alarm; zero: it is none
+	SilentSince charge.Time // start of the silence for which the alarm silent_session is open; zero: no such alarm
 
-	ForkedAt   charge.Time // zero: not quarantined
-	ForkReason string      // why, in words
+	ForkedAt   charge.Time // when the identity was quarantined; zero: it is not
+	ForkReason string      // what proved it, for an operator
 
-	BlockedSince charge.Time // since when records that do not fit the chain keep others from coming; zero: they do not
-	MismatchAt   charge.Time // when the last such record came; zero once none came for a while
+	BlockedSince charge.Time // since when all records of a series did not fit the chain; zero: records are applied
+	MismatchAt   charge.Time // when the last record arrived that did not fit; zero once none has for forkAfter
 }
 
-// Forked reports whether the identity is quarantined: nothing of it is applied
-// or billed until an operator releases it.
+// Forked reports whether the identity is quarantined because two devices use it.
+// Nothing is applied or billed until an operator releases it.
 func (p *Point) Forked() bool { return p.ForkedAt != 0 }
 
-// Journal is what is known of the log of one boot.
+// Journal is what is known of the journal of one boot.
 type Journal struct {
 	ID             charge.JournalID
-	Registered     bool               // its record 1 is known and was understood
-	LastFollowed   charge.Seq         // greatest record of it that another journal follows; 0: none does
-	Last           charge.Seq         // known without gap up to and with it, holes included
-	Hash           string             // of record Last; "" when it is in a hole and nobody named its hash
-	After          wire.Position      // what record 1 follows; zero for a root, or when record 1 is not known
+	Registered     bool               // its record 1 is known and was decoded
+	LastFollowed   charge.Seq         // greatest record that another journal follows; 0: none does
+	Last           charge.Seq         // position: every record up to and including it is known or in a gap
+	Hash           string             // of record Last; "" when it is in a gap and no record names its hash
+	After          wire.Position      // the record that record 1 follows; zero for a root, or when record 1 is not known
 	Root           bool               // record 1 is known and follows nothing
-	Reported       []charge.SessionID // sessions that record 1 said are still open
-	Conn           uint64             // greatest connection heard of
+	Reported       []charge.SessionID // sessions that record 1 reports as open
+	Conn           uint64             // greatest connection number in a presence
 	OpenedAt       charge.Time        // when its first record was applied, by Central's clock
 	FirstWrittenAt charge.Time        // `at` of its first record applied, by the agent's clock
 	Clock          charge.ClockQuality
 	GrownAt        charge.Time // when its last new record was applied, by Central's clock
 }
 
-// Connector is one connector in one boot, as the records say.
+// Connector is one connector in one boot, as its records report it.
 type Connector struct {
-	Journal   charge.JournalID // the boot that says so
+	Journal   charge.JournalID // of the boot
 	ID        charge.ConnectorID
 	Rated     charge.Watts
 	Plugged   bool
-	Available bool             // as last ordered and accepted
-	Reported  charge.Status    // the word of the last connector_status_changed or cp_registered
-	Faults    []charge.Fault   // raised and not cleared
+	Available bool             // as last commanded and accepted
+	Reported  charge.Status    // in the last connector_status_changed or cp_registered
+	Faults    []charge.Fault   // present ones
 	Session   charge.SessionID // open here; "" when none
 	Phase     charge.Status    // charging, suspended_ev or suspended_evse while Session is open
 	Finishing bool             // a session ended and the vehicle is still plugged in
 	Held      Held             // reservation the charging point holds; zero when none
 	Register  charge.WattHours // last known
-	IdleSince charge.Time      // by Central's clock: since then nobody used or reserved it
+	IdleSince charge.Time      // since when it is neither used nor reserved, by Central's clock
 }
 
-// Held is a reservation that the charging point says it holds.
+// Held is a reservation that the charging point reports it holds.
 type Held struct {
 	ID       charge.ReservationID
 	Username charge.Username
@@ -110,55 +113,57 @@ type Held struct {
 	Tariff   charge.TariffVersion
 }
 
-// Meter is the account of one connector's register across boots. A register
-// that falls, or rises by more than can have flowed since it was last read,
-// begins a new span of registers; within a span the register only rises.
+// Meter is the account of one connector's register across boots. Within a span
+// of readings the register only rises. A new span begins when the register falls,
+// or rises by more than can have flowed since it was last read: the meter was
+// replaced, set back, or failed.
 //
-// Invariant: Unaccounted + Billed + Running = Last − First summed over the spans.
-// Invariant: Last − First is not more than could flow between the readings.
+// Invariant: Unaccounted + Billed + Running = Last − First, summed over all spans.
+// Invariant: Last − First is at most the energy that can flow between the readings.
 type Meter struct {
 	Connector charge.ConnectorID
-	Known     bool             // a register was read at all
-	First     charge.WattHours // lowest register of the present span; below 0 if it began anew at its end
-	Last      charge.WattHours // highest register of the present span
-	FirstAt   charge.Time      // when First was read, by the charging point's clock; zero: it had none
-	LastRead  ReadAt           // when Last was read, for the last time
-	Previous  PreviousSpan     // the span that this one replaced
+	Known     bool             // a register was read
+	First     charge.WattHours // lowest register of the span; below 0 if the register rolled over to 0 in it
+	Last      charge.WattHours // highest register of the span
+	FirstAt   charge.Time      // when First was read, by the charging point's clock; zero: its clock was not set
+	LastRead  ReadAt           // latest reading of Last
+	Previous  PreviousSpan     // the span before this one
 	Carried   charge.WattHours // Last − First of earlier spans
 	Billed    charge.WattHours // on tickets
-	Running   charge.WattHours // of sessions that are open, up to their last register
+	Running   charge.WattHours // of open sessions, up to their last register
 }
 
-// ReadAt is when a register was read, by the clocks of the charging point.
+// ReadAt is when a register was read, by the charging point's wall clock and by
+// its monotonic clock.
 type ReadAt struct {
 	At       charge.Time      // zero: its clock was not set
-	Journal  charge.JournalID // the boot whose uptime counts; "": not known
-	UptimeMS int64
+	Journal  charge.JournalID // of the boot that UptimeMS belongs to; "": not known
+	UptimeMS int64            // since the start of that boot
 }
 
-// PreviousSpan is an earlier span of a meter's registers. A meter that showed
-// something else for a while goes on from it.
+// PreviousSpan is the span of registers before the one of Meter. It is kept
+// because a meter that showed wrong values for a while continues from it.
 type PreviousSpan struct {
 	Known    bool
 	Last     charge.WattHours // its highest register
 	LastRead ReadAt
-	Counted  charge.WattHours // what Meter.Carried holds of it
+	Counted  charge.WattHours // the part of Meter.Carried that it contributed
 }
 
-// Unaccounted is the energy that went through the meter and is on no ticket and
-// in no running session: shown, never billed. Below zero the tickets overlap,
-// which raises an alarm.
+// Unaccounted is the energy that went through the meter and is neither on a
+// ticket nor in a running session. It is shown, never billed. Below zero,
+// tickets overlap, which raises an alarm.
 func (m *Meter) Unaccounted() charge.WattHours {
 	return m.Carried + m.Last - m.First - m.Billed - m.Running
 }
 
-// SessionState is where a session stands.
+// SessionState is a stage in the life of a session.
 type SessionState string
 
 // The states of a session.
 const (
 	SessionOpen     SessionState = "open"
-	SessionOrphaned SessionState = "orphaned" // open, but the present boot does not know it
+	SessionOrphaned SessionState = "orphaned" // open, but the current boot does not know it
 	SessionEnded    SessionState = "ended"    // has its ticket
 )
 
@@ -170,22 +175,22 @@ type Session struct {
 	State         SessionState
 	Username      charge.Username
 	ReservationID charge.ReservationID
-	Tariff        charge.TariffVersion // as the grant names it; "" when it names none
+	Tariff        charge.TariffVersion // named by the grant; "" when it names none
 	By            wire.Grant
 	Start         charge.WattHours // register at the grant
-	StartKnown    bool             // false while only later records are known
-	Register      charge.WattHours // last known; at the end the stop register
+	StartKnown    bool             // false while only records after the grant are known
+	Register      charge.WattHours // last known one; once ended, that of the stop
 	Started       bool             // the contactor closed
 	AuthorizedAt  charge.Time      // by the charging point's clock; zero when not known
 	StartedAt     charge.Time      // by the charging point's clock; zero before
 	EndedAt       charge.Time      // by the charging point's clock; zero before
-	FirstSeenAt   charge.Time      // when Central first heard of it, by Central's clock; not accounted by
+	FirstSeenAt   charge.Time      // when its first record arrived, by Central's clock; no part of the ticket
 	Reason        charge.StopReason
-	Settled       bool   // ended by an operator; what its records say later makes a correction ticket
-	Spans         []Span // one for each journal with records of it, in the order of their first hearing
+	Settled       bool   // ended by an operator; its later records lead to a correction ticket
+	Spans         []Span // one for each journal with records of it, in the order of arrival
 }
 
-// Energy is what the session used so far.
+// Energy is what the session used so far; 0 while its start is not known.
 func (s *Session) Energy() charge.WattHours {
 	if !s.StartKnown || s.Register < s.Start {
 		return 0
@@ -193,7 +198,8 @@ func (s *Session) Energy() charge.WattHours {
 	return s.Register - s.Start
 }
 
-// Span is the part of a session that lies in one journal, by its uptime.
+// Span is the part of a session that lies in one journal: the uptimes of the
+// first and the last of its records there. Its JSON is stored.
 type Span struct {
 	Journal charge.JournalID
 	FirstMS int64
@@ -208,15 +214,15 @@ type Tariff struct {
 	Currency money.Currency
 }
 
-// Ticket is the priced, immutable session.
+// Ticket is the priced, immutable result of a session, or the correction of one.
 type Ticket struct {
-	ID            string // "t." and the session's id; of a correction with ".1" behind it
+	ID            string // TicketID, or CorrectionID for a correction
 	SessionID     charge.SessionID
 	CPID          charge.CPID
 	Connector     charge.ConnectorID
 	Username      charge.Username
 	ReservationID charge.ReservationID
-	Tariff        charge.TariffVersion // that priced it
+	Tariff        charge.TariffVersion // version that priced it
 	Start         charge.WattHours
 	Stop          charge.WattHours
 	Energy        charge.WattHours
@@ -226,48 +232,51 @@ type Ticket struct {
 	AuthorizedAt  charge.Time
 	EndedAt       charge.Time
 	Reason        charge.StopReason
-	SettledAt     charge.Time // when an operator settled the session, by Central's clock; zero: its records ended it
+	SettledAt     charge.Time // when an operator settled the session, by Central's clock; zero: charging_stopped ended it
 	Corrects      string      // id of the ticket that this one corrects; "" for the ticket of the session
 }
 
-// GapCause says why records are missing.
+// GapCause is the reason why records are missing.
 type GapCause string
 
-// The causes of a hole.
+// The causes of a gap.
 const (
-	GapForgotten  GapCause = "forgotten"   // the agent does not hold them any more
-	GapDamaged    GapCause = "damaged"     // its storage could not be read
-	GapDeadLetter GapCause = "dead_letter" // could not be used; passed by an operator
+	GapForgotten  GapCause = "forgotten"   // the agent no longer has them
+	GapDamaged    GapCause = "damaged"     // the agent cannot read them from its storage
+	GapDeadLetter GapCause = "dead_letter" // Central could not decode the message; passed by an operator
 )
 
 // Gap is a range of records that Central passed without knowing them.
 type Gap struct {
-	ID         string // charging point "." journal "." first; of older versions without the first part
+	ID         string // charging point "." journal "." first; in rows of older versions without the first part
 	CPID       charge.CPID
 	Journal    charge.JournalID
 	First      charge.Seq
-	Last       charge.Seq // 0: not known, to the end of that journal
+	Last       charge.Seq // 0: to the end of the journal, which is not known
 	Cause      GapCause
 	Detail     string
 	DetectedAt charge.Time
-	Missing    []Range          // what did not turn up later; empty: filled
-	Energy     charge.WattHours // register after the hole − register before it, over all connectors; what no ticket has of it is unaccounted
-	Unmeasured []GapRegister    // connectors whose first register after the hole is not known yet
+	Missing    []Range          // what has not turned up since; empty: filled
+	Energy     charge.WattHours // register after the gap − register before it, over all connectors; the part on no ticket is unaccounted
+	Unmeasured []GapRegister    // connectors whose first register after the gap is not known yet
 }
 
-// Range is records First … Last; Last 0: to the end of the journal.
+// Range is the records First … Last of a journal. Last 0 means to the end of the
+// journal; First 0 as well means a journal of which nothing is known. Its JSON is
+// stored.
 type Range struct {
 	First charge.Seq
 	Last  charge.Seq
 }
 
-// GapRegister is the last register of a connector before a hole.
+// GapRegister is the last register of a connector before a gap. Its JSON is
+// stored.
 type GapRegister struct {
 	Connector charge.ConnectorID
 	Before    charge.WattHours
 }
 
-// AlarmKind says what an operator should look at.
+// AlarmKind names what an operator should look at.
 type AlarmKind string
 
 // The kinds of alarms of the ledger.
@@ -282,15 +291,15 @@ const (
 	AlarmMeterJumped AlarmKind = "meter_jumped" // the register rose by more than can have flowed
 	AlarmOverlap     AlarmKind = "sessions_overlap"
 	AlarmTicket      AlarmKind = "ticket_differs" // a late record would have changed a ticket
-	AlarmAnomaly     AlarmKind = "anomaly_seen"   // the charging point says so itself
+	AlarmAnomaly     AlarmKind = "anomaly_seen"   // reported by the charging point
 	AlarmUnusable    AlarmKind = "record_unusable"
-	AlarmEpoch       AlarmKind = "epoch_at_its_end"   // the charging point obeys an epoch that cannot be exceeded
+	AlarmEpoch       AlarmKind = "epoch_at_its_end"   // the charging point obeys the highest possible epoch
 	AlarmUnaccounted AlarmKind = "energy_unaccounted" // energy went through a meter outside of sessions
-	AlarmSilent      AlarmKind = "silent_session"     // not heard for too long while a session is open
+	AlarmSilent      AlarmKind = "silent_session"     // silent for too long while a session is open
 )
 
-// Alarm is something an operator should look at. The same ID again is the same
-// alarm; Cleared takes it back.
+// Alarm is something an operator should look at. Raising one with a known ID
+// replaces it; Cleared withdraws it.
 type Alarm struct {
 	ID        string
 	Kind      AlarmKind
@@ -301,8 +310,8 @@ type Alarm struct {
 	Cleared   bool
 }
 
-// Change is one thing that Apply, Heard or an operator changed: one row to
-// insert or replace by its key. Values are copies.
+// Change is one row to insert, replace by its key, or delete. Values are copies.
+// The changes of one call are to be written in one transaction, in their order.
 //
 //sumtype:decl
 type Change interface{ change() }
@@ -316,14 +325,15 @@ type JournalChanged struct {
 	Journal Journal
 }
 
-// ConnectorChanged replaces the row (cp, journal, connector). Those of the
-// present boot load into CP.Connectors, those of WaitingJournal into CP.Waiting.
+// ConnectorChanged replaces the row (cp, journal, connector). Rows of the current
+// boot load into CP.Connectors, those of the pending one into
+// CP.PendingConnectors.
 type ConnectorChanged struct {
 	CPID      charge.CPID
 	Connector Connector
 }
 
-// BootDeleted deletes the connector rows of a boot that is over.
+// BootDeleted deletes the connector rows of a boot that ended.
 type BootDeleted struct {
 	CPID    charge.CPID
 	Journal charge.JournalID
@@ -338,11 +348,11 @@ type MeterChanged struct {
 // SessionChanged replaces the row of a session.
 type SessionChanged struct{ Session Session }
 
-// TicketMade inserts a ticket; a second one of the same ID is a fault. A session
-// has one ticket, and at most one more that corrects it.
+// TicketMade inserts a ticket; a second one with the same ID is an error. A
+// session has one ticket, and at most one more that corrects it.
 type TicketMade struct{ Ticket Ticket }
 
-// GapChanged replaces the row of a hole.
+// GapChanged replaces the row of a gap.
 type GapChanged struct{ Gap Gap }
 
 // AlarmRaised replaces the row of an alarm.
@@ -358,31 +368,32 @@ func (TicketMade) change()       {}
 func (GapChanged) change()       {}
 func (AlarmRaised) change()      {}
 
-// Env is what Apply needs and does not keep. The functions read the database as
-// it will be when the changes so far are in; nil functions know nothing.
+// Env is what Apply reads and does not keep: the time, the settings, and the
+// database. The functions must see the changes that earlier calls of the same
+// transaction returned. A nil function finds nothing.
 type Env struct {
 	Now      charge.Time  // Central's clock
 	Central  charge.Epoch // of this Central
-	Active   bool         // this Central answers charging points: it is active
+	Active   bool         // this Central acknowledges and commands charging points; a standby does not
 	Default  Tariff       // prices when a session names no version, or an unknown one
-	AdmitNew bool         // a charging point that is heard for the first time is admitted
+	AdmitNew bool         // admit a charging point at its first message
 
-	// Journal finds the row of a journal of this charging point. Where it is nil
-	// all journals stay in memory; otherwise at most 2 × KeepJournals, and those
-	// that each record or presence needs.
+	// Journal finds the row of a journal of this charging point. If it is nil, all
+	// journals stay in memory; otherwise at most 2 × KeepJournals do, and those
+	// that every record or presence needs.
 	Journal      func(charge.JournalID) (Journal, bool)
 	KeepJournals int
 	// JournalEnding finds the journal of this charging point whose record Last has
-	// the hash. It is asked only for a record 1 that cannot be read.
+	// the hash. It is called only for a record 1 that cannot be decoded.
 	JournalEnding func(hash string) (charge.JournalID, bool)
-	// Session finds one session by id, ended ones too.
+	// Session finds a session by id, ended ones too.
 	Session func(charge.SessionID) (Session, bool)
-	// Ticket finds one ticket by its id. It is asked for settled sessions only.
+	// Ticket finds a ticket by id. It is called for settled sessions only.
 	Ticket func(id string) (Ticket, bool)
-	// HashOf is the hash of one record of this charging point that is still held,
-	// PrevOf what it names as the hash of the record before it.
+	// HashOf finds the hash of a record of this charging point that is still
+	// stored, PrevOf the hash that it names for the record before it.
 	HashOf, PrevOf func(charge.JournalID, charge.Seq) (string, bool)
-	// Billed finds a session of this charging point whose ticket holds energy
+	// Billed finds a session of this charging point with a ticket over energy
 	// between two registers of a connector.
 	Billed func(id charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool)
 	// Tariff finds one version of the prices.
@@ -395,26 +406,26 @@ type Input struct {
 	Record wire.Record // the same, decoded
 }
 
-// Verdict is what became of a record.
+// Verdict is how Apply classified a record.
 type Verdict string
 
 // The verdicts.
 const (
-	Applied    Verdict = "applied"
-	Duplicate  Verdict = "duplicate"  // known already: no effect
-	OutOfOrder Verdict = "gap"        // what it follows is not known: dropped, the agent says it again
-	Mismatched Verdict = "mismatched" // its bytes do not fit the chain: dropped, shown
-	Forked     Verdict = "forked"     // the identity is quarantined: dropped, kept for the operator as raw bytes
+	Applied    Verdict = "applied"      // next in its journal, or filled a gap
+	Duplicate  Verdict = "duplicate"    // known already: no effect
+	OutOfOrder Verdict = "out_of_order" // what it follows is not known: dropped, the agent sends it again
+	Mismatched Verdict = "mismatched"   // its bytes do not fit the chain: dropped, alarm
+	Forked     Verdict = "forked"       // the identity is quarantined: dropped; the raw bytes are kept for an operator
 )
 
-// Outcome is what became of a record, and how it was understood.
+// Outcome is the result for one record or presence.
 type Outcome struct {
 	Verdict  Verdict
 	Hash     string        // of the record's bytes
-	Payload  wire.Payload  // nil: unknown type, unusable, or not applied
-	Command  *wire.Command // with command_accepted: the command it repeats
-	Unusable error         // what the record tells could not be used: applied as opaque, counted
-	Current  bool          // it changed the present state
-	Late     bool          // it filled a hole, or came from a boot that is over
-	NewBoot  bool          // with it, the present journal became another
+	Payload  wire.Payload  // nil: unknown type, not decodable, or not applied
+	Command  *wire.Command // of command_accepted: the command that the record quotes
+	Unusable error         // why its content could not be used; the record is applied without effect and counted
+	Current  bool          // it belongs to the current boot and changed its state
+	Late     bool          // it filled a gap, or belongs to a boot that ended
+	NewBoot  bool          // it made another boot the current one
 }

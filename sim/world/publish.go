@@ -237,7 +237,7 @@ func (l *livenessTable) bridgeHeartbeat(mqttUp bool, since, at, now charge.Time)
 }
 
 func (l *livenessTable) evaluate(p *pointLiveness, now charge.Time) (ledger.Liveness, charge.Time) {
-	s := ledger.Heartbeat{LastSeenAt: p.receivedAt, Interval: p.interval}
+	s := ledger.Contact{LastSeenAt: p.receivedAt, Interval: p.interval}
 	if p.willAt != 0 && p.willAt >= p.receivedAt {
 		s.WillAt = p.willAt
 	}

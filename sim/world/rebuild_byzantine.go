@@ -162,6 +162,6 @@ func (f *rebuild) accounts(db *database, cp *ledger.CP) []string {
 	}
 	return slices.DeleteFunc(ledger.AccountLines(cp, sessions, tickets), func(line string) bool {
 		kind, _, _ := strings.Cut(line, " ")
-		return kind == "hole" || kind == "journal" || kind == "meter" && doubts
+		return kind == ledger.GapLine || kind == "journal" || kind == "meter" && doubts
 	})
 }

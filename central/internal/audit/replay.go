@@ -214,7 +214,7 @@ func (f *replay) comparable(line string) bool {
 	switch kind {
 	case "meter":
 		return len(f.point.pruned) == 0 && len(f.point.inDoubt) == 0
-	case "hole":
+	case ledger.GapLine:
 		return false
 	case "journal":
 		id, _, _ := strings.Cut(rest, " ")

@@ -424,7 +424,7 @@ func (l *Live) dropSilentBridges(now charge.Time) {
 
 // evaluate returns whether a charging point is online, and since when.
 func (l *Live) evaluate(p *livePoint, now charge.Time) (ledger.Liveness, charge.Time) {
-	s := ledger.Heartbeat{LastSeenAt: p.seenAt}
+	s := ledger.Contact{LastSeenAt: p.seenAt}
 	if p.telemetry != nil {
 		s.Interval = time.Duration(p.telemetry.IntervalMS) * time.Millisecond
 	}

@@ -178,7 +178,7 @@ func (u *unit) dispatch(op Op) (r Reply, no *refusal) {
 			r.Target = orders.Target{CPID: op.CPID}
 		}
 	case PassNext:
-		no = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.SkipNext(cp, &u.env) })
+		no = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.PassNext(cp, &u.env) })
 	case Release:
 		no = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Release(cp), nil })
 	case Settle:

@@ -11,21 +11,25 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
+// recordKey names a record of the charging point.
 type recordKey struct {
 	journal charge.JournalID
 	seq     charge.Seq
 }
 
-// link is a record's place in the chain.
+// link is a record's place in the chain: its own hash and that of its predecessor.
 type link struct{ hash, prev string }
 
+// connectorKey names a connector in one boot.
 type connectorKey struct {
 	journal charge.JournalID
 	id      charge.ConnectorID
 }
 
-// Book is a Central's ledger of one charging point: the state in memory, and the
-// rows.
+// Book is Central's ledger of one charging point: the state in memory (CP) and the
+// rows that the changes make. Env reads the rows. Violations collects what a
+// database or an operator would not accept, such as a second ticket; tests expect
+// it to stay empty.
 type Book struct {
 	CP         *ledger.CP
 	Env        ledger.Env
@@ -33,7 +37,7 @@ type Book struct {
 	Tickets    map[string]ledger.Ticket
 	Gaps       map[string]ledger.Gap
 	Alarms     map[string]ledger.Alarm
-	Violations []string // rules of the rows that were broken
+	Violations []string // in plain text; empty if all rules of the rows hold
 
 	links      map[recordKey]link
 	point      ledger.Point
@@ -56,7 +60,7 @@ func NewBook(id charge.CPID, now charge.Time) *Book {
 		Default: ledger.Tariff{Version: "default", StartFee: 50 * money.MinorUnit, PerKWh: 40 * money.MinorUnit, Currency: "EUR"},
 		Session: func(id charge.SessionID) (ledger.Session, bool) { s, ok := b.Sessions[id]; return s, ok },
 		Journal: func(id charge.JournalID) (ledger.Journal, bool) { j, ok := b.journals[id]; return j, ok },
-		// As few as can be, so that what was put away is needed again.
+		// The minimum, so that tests read evicted journals back.
 		KeepJournals: 1,
 		JournalEnding: func(hash string) (charge.JournalID, bool) {
 			for id, j := range b.journals {
@@ -88,14 +92,14 @@ func (b *Book) Apply(r wire.Record) (ledger.Outcome, []ledger.Change) {
 	return out, changes
 }
 
-// ApplyPresence delivers a presence.
+// ApplyPresence delivers one presence.
 func (b *Book) ApplyPresence(p wire.Presence) (ledger.Outcome, []ledger.Change) {
 	out, changes := ledger.ApplyPresence(b.CP, &b.Env, p)
 	b.Save(changes)
 	return out, changes
 }
 
-// Save writes changes into the rows.
+// Save applies changes to the rows, as a transaction of Central would.
 func (b *Book) Save(changes []ledger.Change) {
 	for _, c := range changes {
 		switch c := c.(type) {
@@ -127,7 +131,7 @@ func (b *Book) Save(changes []ledger.Change) {
 	}
 }
 
-// Load makes the state from the rows, as a Central does at its start.
+// Load returns a state built from the rows, as Central does at its start.
 func (b *Book) Load() *ledger.CP {
 	cp := ledger.NewCP(b.point.ID)
 	cp.Point = b.point
@@ -162,7 +166,8 @@ func (b *Book) Load() *ledger.CP {
 	return cp
 }
 
-// Copy is a copy of the rows, with the state loaded from them: a backup.
+// Copy returns a book with a copy of the rows and the state loaded from them: a
+// restored backup.
 func (b *Book) Copy() *Book {
 	c := NewBook(b.point.ID, b.Env.Now)
 	c.Env.Now, c.Env.Central = b.Env.Now, b.Env.Central
@@ -190,7 +195,8 @@ func (b *Book) OpenAlarms(kind ledger.AlarmKind) []ledger.Alarm {
 	return list
 }
 
-// FullState is the state in memory, with the journals that are rows only.
+// FullState returns the state in memory together with the journals that are rows
+// only.
 func (b *Book) FullState() *ledger.CP {
 	cp := *b.CP
 	cp.Journals = maps.Clone(cp.Journals)
@@ -202,7 +208,7 @@ func (b *Book) FullState() *ledger.CP {
 	return &cp
 }
 
-// Hash is the ledger's hash.
+// Hash returns the ledger hash of all that the book knows.
 func (b *Book) Hash() string {
 	return ledger.Hash([]*ledger.CP{b.FullState()}, slices.Collect(maps.Values(b.Sessions)), slices.Collect(maps.Values(b.Tickets)))
 }

@@ -10,7 +10,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Connector is the truth about one connector of a Box.
+// Connector is the true state of one connector of a ChargingPoint.
 type Connector struct {
 	Plugged   bool
 	Available bool
@@ -18,18 +18,18 @@ type Connector struct {
 	Session   charge.SessionID
 	Start     charge.WattHours // register at the grant of Session
 	User      charge.Username
-	Reserved  charge.ReservationID // used by Session
+	Reserved  charge.ReservationID // the reservation that Session used; "": none
 	Tariff    charge.TariffVersion
 	Held      *wire.ReservationState
 	Faults    []charge.Fault
 }
 
-// ChargingPoint is an honest charging point: it writes records, and remembers them as long
-// as its storage does.
+// ChargingPoint is a correct charging point: it writes records and has them as
+// long as its storage does. Its clock stands still unless a test moves Now.
 type ChargingPoint struct {
 	ID         charge.CPID
 	Now        charge.Time         // its clock
-	Clock      charge.ClockQuality // of what it writes
+	Clock      charge.ClockQuality // of the records it writes
 	Booted     charge.Time
 	Journal    charge.JournalID
 	Seq        charge.Seq
@@ -40,37 +40,38 @@ type ChargingPoint struct {
 	Storage    []wire.Record                         // what its disk holds, in the order of writing
 	Log        []wire.Record                         // all it ever wrote, lost or not
 	Billed     map[charge.SessionID]charge.WattHours // energy of the sessions it ended
-	Damaged    []wire.Damaged                        // named by the next boot
+	Damaged    []wire.Damaged                        // reported by the next boot
 }
 
 // NewChargingPoint returns a charging point that has not started yet; its registers stand
 // at 1000 Wh.
 func NewChargingPoint(id charge.CPID, connectors int, now charge.Time) *ChargingPoint {
-	b := &ChargingPoint{ID: id, Now: now, Clock: charge.ClockSynced, Connectors: map[charge.ConnectorID]*Connector{}, Billed: map[charge.SessionID]charge.WattHours{}}
+	cp := &ChargingPoint{ID: id, Now: now, Clock: charge.ClockSynced, Connectors: map[charge.ConnectorID]*Connector{}, Billed: map[charge.SessionID]charge.WattHours{}}
 	for i := range connectors {
-		b.Connectors[charge.ConnectorID(i+1)] = &Connector{Available: true, Register: 1000}
+		cp.Connectors[charge.ConnectorID(i+1)] = &Connector{Available: true, Register: 1000}
 	}
-	return b
+	return cp
 }
 
-// Write journals a payload.
-func (b *ChargingPoint) Write(connector charge.ConnectorID, session charge.SessionID, p wire.Payload) wire.Record {
+// Write appends a record with the payload to the journal, linked to the record
+// before it.
+func (cp *ChargingPoint) Write(connector charge.ConnectorID, session charge.SessionID, p wire.Payload) wire.Record {
 	r, err := wire.NewRecord(p)
 	if err != nil {
 		panic(err) // a test wrote nonsense
 	}
-	b.Seq++
-	r.CPID, r.Journal, r.Seq, r.Connector, r.SessionID = b.ID, b.Journal, b.Seq, connector, session
-	r.At, r.Clock, r.UptimeMS = b.Now, b.Clock, int64(b.Now-b.Booted)
-	if n := len(b.Storage); n > 0 {
-		r.Prev = wire.Hash(Raw(b.Storage[n-1]))
+	cp.Seq++
+	r.CPID, r.Journal, r.Seq, r.Connector, r.SessionID = cp.ID, cp.Journal, cp.Seq, connector, session
+	r.At, r.Clock, r.UptimeMS = cp.Now, cp.Clock, int64(cp.Now-cp.Booted)
+	if n := len(cp.Storage); n > 0 {
+		r.Prev = wire.Hash(Raw(cp.Storage[n-1]))
 	}
-	b.Storage = append(b.Storage, r)
-	b.Log = append(b.Log, r)
+	cp.Storage = append(cp.Storage, r)
+	cp.Log = append(cp.Log, r)
 	return r
 }
 
-// Raw is the bytes of a record.
+// Raw returns the bytes of a record as they are journalled and hashed.
 func Raw(r wire.Record) []byte {
 	raw, err := r.Encode()
 	if err != nil {
@@ -79,42 +80,43 @@ func Raw(r wire.Record) []byte {
 	return raw
 }
 
-// Boot starts the agent: contactors are open, sessions that its storage knows
-// are reported, those it does not know are forgotten.
-func (b *ChargingPoint) Boot() wire.Record {
-	b.Boots++
-	b.Journal = charge.JournalID(fmt.Sprintf("%s-j%d", b.ID, b.Boots))
-	b.Seq, b.Booted, b.Conn = 0, b.Now, 0
-	reg := &wire.Registered{Agent: "test", Name: "Box " + string(b.ID), Simulated: b.Simulated, Damaged: b.Damaged}
-	b.Damaged = nil
-	if n := len(b.Storage); n > 0 {
-		reg.After = &wire.Position{Journal: b.Storage[n-1].Journal, Seq: b.Storage[n-1].Seq}
+// Boot starts the agent with a new journal. Contactors are open. It reports the
+// sessions that its storage knows; a session whose records were lost is gone.
+func (cp *ChargingPoint) Boot() wire.Record {
+	cp.Boots++
+	cp.Journal = charge.JournalID(fmt.Sprintf("%s-j%d", cp.ID, cp.Boots))
+	cp.Seq, cp.Booted, cp.Conn = 0, cp.Now, 0
+	reg := &wire.Registered{Agent: "test", Name: "Test " + string(cp.ID), Simulated: cp.Simulated, Damaged: cp.Damaged}
+	cp.Damaged = nil
+	if n := len(cp.Storage); n > 0 {
+		reg.After = &wire.Position{Journal: cp.Storage[n-1].Journal, Seq: cp.Storage[n-1].Seq}
 	}
-	for _, id := range slices.Sorted(maps.Keys(b.Connectors)) {
-		o := b.Connectors[id]
+	for _, id := range slices.Sorted(maps.Keys(cp.Connectors)) {
+		o := cp.Connectors[id]
 		o.Faults = nil
-		if !b.remembers(o.Session) {
+		if !cp.remembers(o.Session) {
 			o.Session = ""
 		}
 		register := o.Register
 		reg.Connectors = append(reg.Connectors, wire.ConnectorState{
-			Connector: id, Status: b.Status(id), Register: &register, SessionID: o.Session, Plugged: o.Plugged, Available: o.Available,
+			Connector: id, Status: cp.Status(id), Register: &register, SessionID: o.Session, Plugged: o.Plugged, Available: o.Available,
 			Rated: RatedPower,
 		})
 		if o.Held != nil {
 			reg.Reservations = append(reg.Reservations, *o.Held)
 		}
 	}
-	return b.Write(0, "", reg)
+	return cp.Write(0, "", reg)
 }
 
-func (b *ChargingPoint) remembers(id charge.SessionID) bool {
-	return slices.ContainsFunc(b.Storage, func(r wire.Record) bool { return r.SessionID == id && r.Type == wire.TypeAuthorized })
+// remembers reports whether the storage still has the grant of a session.
+func (cp *ChargingPoint) remembers(id charge.SessionID) bool {
+	return slices.ContainsFunc(cp.Storage, func(r wire.Record) bool { return r.SessionID == id && r.Type == wire.TypeAuthorized })
 }
 
-// Status is what the connector does.
-func (b *ChargingPoint) Status(id charge.ConnectorID) charge.Status {
-	o := b.Connectors[id]
+// Status computes the status of a connector, as an agent reports it.
+func (cp *ChargingPoint) Status(id charge.ConnectorID) charge.Status {
+	o := cp.Connectors[id]
 	switch {
 	case len(o.Faults) > 0:
 		return charge.StatusFaulted
@@ -130,103 +132,105 @@ func (b *ChargingPoint) Status(id charge.ConnectorID) charge.Status {
 	return charge.StatusAvailable
 }
 
-// Lose takes the last n records from the storage: it went back to an older
-// state, or is empty if n is large.
-func (b *ChargingPoint) Lose(n int) { b.Storage = b.Storage[:max(0, len(b.Storage)-n)] }
+// Lose removes the last n records from the storage: it was rolled back to an
+// older state, or is empty if n is large.
+func (cp *ChargingPoint) Lose(n int) { cp.Storage = cp.Storage[:max(0, len(cp.Storage)-n)] }
 
 // Plug connects a vehicle.
-func (b *ChargingPoint) Plug(id charge.ConnectorID) {
-	b.Connectors[id].Plugged = true
-	b.Write(id, "", &wire.PluggedIn{})
+func (cp *ChargingPoint) Plug(id charge.ConnectorID) {
+	cp.Connectors[id].Plugged = true
+	cp.Write(id, "", &wire.PluggedIn{})
 }
 
-// Unplug disconnects it; a session ends first.
-func (b *ChargingPoint) Unplug(id charge.ConnectorID) {
-	b.Stop(id, charge.StopUnplugged)
-	b.Connectors[id].Plugged = false
-	b.Write(id, "", &wire.Unplugged{})
+// Unplug disconnects the vehicle; a session ends first.
+func (cp *ChargingPoint) Unplug(id charge.ConnectorID) {
+	cp.Stop(id, charge.StopUnplugged)
+	cp.Connectors[id].Plugged = false
+	cp.Write(id, "", &wire.Unplugged{})
 }
 
-// Grant opens a session.
-func (b *ChargingPoint) Grant(id charge.ConnectorID, session charge.SessionID, user charge.Username, tariff charge.TariffVersion) {
-	o := b.Connectors[id]
+// Grant opens a session, by the reservation held if there is one.
+func (cp *ChargingPoint) Grant(id charge.ConnectorID, session charge.SessionID, user charge.Username, tariff charge.TariffVersion) {
+	o := cp.Connectors[id]
 	o.Session, o.Start, o.User, o.Tariff, o.Reserved = session, o.Register, user, tariff, ""
 	a := &wire.Authorized{By: wire.GrantOrder, Username: user, Register: o.Register, Tariff: tariff}
 	if o.Held != nil {
 		a.By, a.ReservationID, o.Reserved = wire.GrantReservation, o.Held.ReservationID, o.Held.ReservationID
 		o.Held = nil
 	}
-	b.Write(id, session, a)
+	cp.Write(id, session, a)
 }
 
-// Begin closes the contactor for the first time.
-func (b *ChargingPoint) Begin(id charge.ConnectorID) {
-	o := b.Connectors[id]
-	b.Write(id, o.Session, &wire.ChargingStarted{Register: o.Register, Username: o.User, ReservationID: o.Reserved})
+// Begin closes the contactor for the first time in the session.
+func (cp *ChargingPoint) Begin(id charge.ConnectorID) {
+	o := cp.Connectors[id]
+	cp.Write(id, o.Session, &wire.ChargingStarted{Register: o.Register, Username: o.User, ReservationID: o.Reserved})
 }
 
-// RatedPower is the rated power of each connector of a Box.
+// RatedPower is the rated power of each connector of a ChargingPoint.
 const RatedPower charge.Watts = 50_000
 
-// Flow lets energy through the meter, without a record and in no time: up to a
-// kilowatt-hour passes for the step of a coarse register.
-func (b *ChargingPoint) Flow(id charge.ConnectorID, e charge.WattHours) {
-	b.Connectors[id].Register += e
+// Flow advances the register without a record and without time passing. Up to a
+// kilowatt-hour is accepted as the step of a coarse register; for more the ledger
+// raises meter_jumped: use FlowRated.
+func (cp *ChargingPoint) Flow(id charge.ConnectorID, e charge.WattHours) {
+	cp.Connectors[id].Register += e
 }
 
-// FlowRated lets energy through the meter at the rated power, without a record.
-func (b *ChargingPoint) FlowRated(id charge.ConnectorID, e charge.WattHours) {
-	b.Flow(id, e)
-	b.Now = b.Now.Add(time.Duration(e) * time.Hour / time.Duration(RatedPower))
+// FlowRated advances the register without a record, and the clock by the time
+// that the energy takes at the rated power.
+func (cp *ChargingPoint) FlowRated(id charge.ConnectorID, e charge.WattHours) {
+	cp.Flow(id, e)
+	cp.Now = cp.Now.Add(time.Duration(e) * time.Hour / time.Duration(RatedPower))
 }
 
-// Sample writes the register down within a session.
-func (b *ChargingPoint) Sample(id charge.ConnectorID) {
-	o := b.Connectors[id]
-	b.Write(id, o.Session, &wire.MeterRead{Register: o.Register, Power: RatedPower})
+// Sample writes a meter_read with the register of the connector.
+func (cp *ChargingPoint) Sample(id charge.ConnectorID) {
+	o := cp.Connectors[id]
+	cp.Write(id, o.Session, &wire.MeterRead{Register: o.Register, Power: RatedPower})
 }
 
 // Stop ends the session, if there is one.
-func (b *ChargingPoint) Stop(id charge.ConnectorID, reason charge.StopReason) {
-	o := b.Connectors[id]
+func (cp *ChargingPoint) Stop(id charge.ConnectorID, reason charge.StopReason) {
+	o := cp.Connectors[id]
 	if o.Session == "" {
 		return
 	}
-	b.Billed[o.Session] = o.Register - o.Start
-	b.Write(id, o.Session, &wire.ChargingStopped{
+	cp.Billed[o.Session] = o.Register - o.Start
+	cp.Write(id, o.Session, &wire.ChargingStopped{
 		Reason: reason, Start: o.Start, Register: o.Register, Username: o.User, ReservationID: o.Reserved, Tariff: o.Tariff,
 	})
 	o.Session = ""
 }
 
-// Raise and Clear write a fault and its end.
-func (b *ChargingPoint) Raise(id charge.ConnectorID, f charge.Fault) {
-	b.Connectors[id].Faults = append(b.Connectors[id].Faults, f)
-	b.Write(id, "", &wire.FaultRaised{Fault: f})
-	b.Stop(id, f.StopReason())
+// Raise writes a fault and stops the session.
+func (cp *ChargingPoint) Raise(id charge.ConnectorID, f charge.Fault) {
+	cp.Connectors[id].Faults = append(cp.Connectors[id].Faults, f)
+	cp.Write(id, "", &wire.FaultRaised{Fault: f})
+	cp.Stop(id, f.StopReason())
 }
 
-// Clear ends all faults of the connector.
-func (b *ChargingPoint) Clear(id charge.ConnectorID) {
-	for _, f := range b.Connectors[id].Faults {
-		b.Write(id, "", &wire.FaultCleared{Fault: f})
+// Clear writes the end of all faults of the connector.
+func (cp *ChargingPoint) Clear(id charge.ConnectorID) {
+	for _, f := range cp.Connectors[id].Faults {
+		cp.Write(id, "", &wire.FaultCleared{Fault: f})
 	}
-	b.Connectors[id].Faults = nil
+	cp.Connectors[id].Faults = nil
 }
 
-// Presence is what the box says at a new connection; acked is Central's last
+// Presence returns the birth message of a new connection. acked is Central's last
 // acknowledgement, in the epoch central.
-func (b *ChargingPoint) Presence(acked wire.Position, central charge.Epoch) wire.Presence {
-	b.Conn++
-	p := wire.Presence{V: 1, Online: true, Journal: b.Journal, Conn: b.Conn, Central: central, At: b.Now}
-	if n := len(b.Storage); n > 0 {
-		first, last := b.Storage[0], b.Storage[n-1]
+func (cp *ChargingPoint) Presence(acked wire.Position, central charge.Epoch) wire.Presence {
+	cp.Conn++
+	p := wire.Presence{V: 1, Online: true, Journal: cp.Journal, Conn: cp.Conn, Central: central, At: cp.Now}
+	if n := len(cp.Storage); n > 0 {
+		first, last := cp.Storage[0], cp.Storage[n-1]
 		p.First = &wire.Position{Journal: first.Journal, Seq: first.Seq}
 		p.Last = &wire.Position{Journal: last.Journal, Seq: last.Seq}
 		p.Next = &wire.Position{Journal: last.Journal, Seq: last.Seq + 1}
-		i := slices.IndexFunc(b.Storage, func(r wire.Record) bool { return r.Journal == acked.Journal && r.Seq == acked.Seq })
+		i := slices.IndexFunc(cp.Storage, func(r wire.Record) bool { return r.Journal == acked.Journal && r.Seq == acked.Seq })
 		if i+1 < n {
-			p.Next = &wire.Position{Journal: b.Storage[i+1].Journal, Seq: b.Storage[i+1].Seq}
+			p.Next = &wire.Position{Journal: cp.Storage[i+1].Journal, Seq: cp.Storage[i+1].Seq}
 		}
 	}
 	return p

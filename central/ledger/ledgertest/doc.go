@@ -1,7 +1,8 @@
-// Package ledgertest helps to test what folds the records of charging points:
-// Box writes the journals of an honest charging point and keeps the truth about
-// its energy; Book applies them, keeps the rows as a database would, and can
-// load the state again from them.
+// Package ledgertest helps to test code that folds the records of charging
+// points. A ChargingPoint writes the journals of a correct charging point and
+// keeps the true energy of its connectors. A Book applies the records, keeps the
+// rows as a database would, and can load the state again from them.
 //
-// A Box never shares state with a Book: they meet in records, as in real life.
+// A ChargingPoint never shares state with a Book: only records and presences pass
+// between them, as in production.
 package ledgertest

@@ -8,10 +8,10 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// An agent whose storage went back into a session that has its ticket lives
-// through its end again. The ticket stays as it is, and the connector is free
-// afterwards.
-func TestEndedSessionIsLivedThroughAgain(t *testing.T) {
+// The storage of an agent is rolled back into a session that has its ticket, and
+// the agent ends the session again. The ticket stays as it is, and the connector
+// is free afterwards.
+func TestBilledSessionEndsAgain(t *testing.T) {
 	t.Parallel()
 	b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 	b.Boot()
@@ -25,10 +25,10 @@ func TestEndedSessionIsLivedThroughAgain(t *testing.T) {
 		bk.Apply(r)
 	}
 	before := bk.Tickets["t.s1"]
-	b.Flow(1, 30) // of whatever it did since
+	b.Flow(1, 30) // by what the agent did since
 	b.Lose(len(b.Storage) - inSession)
 	o := b.Connectors[1]
-	o.Session, o.Plugged = "s1", true // as the storage says
+	o.Session, o.Plugged = "s1", true // as its storage has it
 	bk.Apply(b.Boot())
 	if c := bk.CP.Connectors[1]; c.Session != "s1" {
 		t.Fatalf("after the boot the connector is in session %q, want s1, which the boot reports", c.Session)
