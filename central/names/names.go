@@ -1,7 +1,7 @@
-// Package names decides which strings may name a driver. It is asked wherever a
-// name enters Central: drivers' requests, the operator's API and the configured
-// list of drivers. What exists already, in the database or in a record, is not
-// judged: it is a fact and stays readable.
+// Package names decides which strings may name a driver. Central checks every name
+// that enters it: in drivers' requests, in the operator API and in the configured
+// list of drivers. Names in the database or in a record are not checked: they are
+// facts and stay readable.
 //
 // A name is one or more parts with a single blank between them, each part in the
 // form of the profile UsernameCasePreserved of RFC 8265. A string in another form
@@ -21,7 +21,8 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Check says why s cannot be the name of a driver, and what can; nil if it can.
+// Check returns nil if s may name a driver. Its error states what is wrong with s,
+// without s itself, and what is allowed.
 func Check(s string) error {
 	switch {
 	case strings.Trim(s, " ") == "":
@@ -46,7 +47,8 @@ func Check(s string) error {
 	return nil
 }
 
-// differs says where a part of a name is not in the form of the profile.
+// differs returns the error for a part of a name that is not in the form of the
+// profile, with the first character that differs.
 func differs(part, form string) error {
 	is, should := []rune(part), []rune(form)
 	i := 0
@@ -56,7 +58,7 @@ func differs(part, form string) error {
 	return fmt.Errorf("is written with %U where its normal form (NFC, no letters of full width) has %U", is[i:min(i+2, len(is))], should[i])
 }
 
-// fault finds out what the profile refuses in a part of a name.
+// fault returns the error for a part of a name that the profile refuses.
 func fault(part string) error {
 	// The characters of the profile, without its mappings and the rule about
 	// directions of writing.

@@ -35,7 +35,7 @@ func TestNames(t *testing.T) {
 	}
 }
 
-// What may name a driver can be told on central-events, and the reason why
+// What may name a driver can be published on central-events, and the reason why
 // something may not is readable whatever was written.
 func TestAnyString(t *testing.T) {
 	t.Parallel()
@@ -43,7 +43,7 @@ func TestAnyString(t *testing.T) {
 		s := rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~\x{80}-\x{9f}\x{200b}-\x{202e}é]{0,10}`)).Draw(t, "name")
 		err := names.Check(s)
 		if err == nil && !charge.ValidName(s) {
-			t.Fatalf("%+q may name a driver, and cannot be told", s)
+			t.Fatalf("%+q may name a driver, and cannot be published", s)
 		}
 		if err != nil && strings.ContainsFunc(err.Error(), func(r rune) bool { return r < ' ' || r > '~' }) {
 			t.Fatalf("the reason is not plain: %+q", err.Error())

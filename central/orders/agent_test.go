@@ -9,14 +9,14 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// agent is a charging point that obeys commands as docs/PROTOCOL.md says. What
-// it journals comes out of box.Log.
+// agent is a charging point that executes commands as docs/PROTOCOL.md requires.
+// Its records are in cp.Log.
 type agent struct {
-	box     *ledgertest.ChargingPoint
+	cp      *ledgertest.ChargingPoint
 	seen    map[charge.CommandID]bool
 	last    map[charge.ConnectorID]uint64
 	central charge.Epoch
-	over    map[string]bool                      // reservation and session ids that never come back in this boot
+	over    map[string]bool                      // reservation and session ids that ended in this boot and are refused
 	waiting map[charge.ConnectorID]*waitingStart // for the plug
 	until   map[charge.ConnectorID]charge.Time   // monotonic end of the reservation held
 	refuse  string                               // rejects RESERVE and START with this reason
@@ -28,8 +28,8 @@ type waitingStart struct {
 	until charge.Time
 }
 
-func newAgent(box *ledgertest.ChargingPoint) *agent {
-	a := &agent{box: box}
+func newAgent(cp *ledgertest.ChargingPoint) *agent {
+	a := &agent{cp: cp}
 	a.boot()
 	return a
 }
@@ -38,8 +38,8 @@ func (a *agent) boot() {
 	a.seen, a.last, a.central = map[charge.CommandID]bool{}, map[charge.ConnectorID]uint64{}, charge.Epoch{}
 	a.over, a.waiting = map[string]bool{}, map[charge.ConnectorID]*waitingStart{}
 	a.until = map[charge.ConnectorID]charge.Time{}
-	a.box.Boot()
-	for id, o := range a.box.Connectors {
+	a.cp.Boot()
+	for id, o := range a.cp.Connectors {
 		if o.Held != nil {
 			a.until[id] = o.Held.Until
 		}
@@ -47,7 +47,7 @@ func (a *agent) boot() {
 }
 
 func (a *agent) finish(c wire.Command, r wire.CommandResult, reason string) {
-	a.box.Write(c.Connector, "", &wire.CommandFinished{CommandID: c.ID, Command: c.Type, Result: r, Reason: reason})
+	a.cp.Write(c.Connector, "", &wire.CommandFinished{CommandID: c.ID, Command: c.Type, Result: r, Reason: reason})
 }
 
 func (a *agent) accept(c wire.Command) {
@@ -55,14 +55,14 @@ func (a *agent) accept(c wire.Command) {
 	if err != nil {
 		panic(err)
 	}
-	a.box.Write(c.Connector, "", &wire.CommandAccepted{Command: raw})
+	a.cp.Write(c.Connector, "", &wire.CommandAccepted{Command: raw})
 }
 
-// obey takes in a command at the moment now.
+// obey executes a command at the moment now.
 func (a *agent) obey(c wire.Command, now charge.Time) {
-	a.box.Now = now
+	a.cp.Now = now
 	a.tick(now)
-	if c.Journal != a.box.Journal || a.seen[c.ID] {
+	if c.Journal != a.cp.Journal || a.seen[c.ID] {
 		return
 	}
 	a.seen[c.ID] = true
@@ -82,14 +82,14 @@ func (a *agent) obey(c wire.Command, now charge.Time) {
 	if err != nil {
 		panic(err)
 	}
-	o := a.box.Connectors[c.Connector]
+	o := a.cp.Connectors[c.Connector]
 	switch m := order.(type) {
 	case *wire.Reserve:
 		a.reserve(c, o, m, now)
 	case *wire.CancelReservation:
 		a.over[string(m.ReservationID)] = true
 		a.accept(c)
-		a.letGo(c.Connector, m.ReservationID, charge.ReservationCancelled)
+		a.releaseHeld(c.Connector, m.ReservationID, charge.ReservationCancelled)
 		a.finish(c, wire.ResultDone, "")
 	case *wire.Start:
 		a.start(c, o, m, now)
@@ -101,16 +101,16 @@ func (a *agent) obey(c wire.Command, now charge.Time) {
 			a.finish(w.cmd, wire.ResultFailed, "stopped")
 		}
 		if o.Session == m.SessionID {
-			a.box.Stop(c.Connector, charge.StopRemote)
+			a.cp.Stop(c.Connector, charge.StopRemote)
 		}
 		a.finish(c, wire.ResultDone, "")
 	case *wire.SetAvailability:
 		a.accept(c)
 		o.Available = m.Available
 		if !m.Available {
-			a.box.Stop(c.Connector, charge.StopRemote)
+			a.cp.Stop(c.Connector, charge.StopRemote)
 			if o.Held != nil {
-				a.letGo(c.Connector, o.Held.ReservationID, charge.ReservationUnavailable)
+				a.releaseHeld(c.Connector, o.Held.ReservationID, charge.ReservationUnavailable)
 			}
 		}
 		a.finish(c, wire.ResultDone, "")
@@ -120,11 +120,11 @@ func (a *agent) obey(c wire.Command, now charge.Time) {
 		case wire.SimulatePlug:
 			a.plug(c.Connector, now)
 		case wire.SimulateUnplug:
-			a.box.Unplug(c.Connector)
+			a.cp.Unplug(c.Connector)
 		case wire.SimulateFault:
 			a.fault(c.Connector, m.Fault)
 		case wire.SimulateRepair:
-			a.box.Clear(c.Connector)
+			a.cp.Clear(c.Connector)
 		}
 		a.finish(c, wire.ResultDone, "")
 	default:
@@ -157,7 +157,7 @@ func (a *agent) reserve(c wire.Command, o *ledgertest.Connector, m *wire.Reserve
 	}
 	a.accept(c)
 	if replaced {
-		a.letGo(c.Connector, o.Held.ReservationID, charge.ReservationCancelled)
+		a.releaseHeld(c.Connector, o.Held.ReservationID, charge.ReservationCancelled)
 	}
 	o.Held = &wire.ReservationState{
 		ReservationID: m.ReservationID, Connector: c.Connector, Username: m.Username, Until: m.Until, Tariff: m.Tariff,
@@ -166,14 +166,14 @@ func (a *agent) reserve(c wire.Command, o *ledgertest.Connector, m *wire.Reserve
 	a.finish(c, wire.ResultDone, "")
 }
 
-func (a *agent) letGo(id charge.ConnectorID, r charge.ReservationID, why charge.ReservationEnd) {
-	o := a.box.Connectors[id]
+func (a *agent) releaseHeld(id charge.ConnectorID, r charge.ReservationID, why charge.ReservationEnd) {
+	o := a.cp.Connectors[id]
 	if o.Held == nil || o.Held.ReservationID != r {
 		return
 	}
 	a.over[string(r)] = true
 	o.Held = nil
-	a.box.Write(id, "", &wire.ReservationEnded{ReservationID: r, Reason: why})
+	a.cp.Write(id, "", &wire.ReservationEnded{ReservationID: r, Reason: why})
 	if w := a.waiting[id]; w != nil && w.start.ReservationID == r {
 		delete(a.waiting, id)
 		a.finish(w.cmd, wire.ResultFailed, "reservation_ended")
@@ -206,41 +206,41 @@ func (a *agent) start(c wire.Command, o *ledgertest.Connector, m *wire.Start, no
 	}
 	a.waiting[c.Connector] = w
 	if o.Plugged {
-		a.go1(c.Connector)
+		a.beginWaiting(c.Connector)
 	}
 }
 
-func (a *agent) go1(id charge.ConnectorID) {
+func (a *agent) beginWaiting(id charge.ConnectorID) {
 	w := a.waiting[id]
 	delete(a.waiting, id)
 	a.over[string(w.start.SessionID)] = true
-	a.box.Grant(id, w.start.SessionID, w.start.Username, w.start.Tariff)
+	a.cp.Grant(id, w.start.SessionID, w.start.Username, w.start.Tariff)
 	a.finish(w.cmd, wire.ResultDone, "")
-	a.box.Begin(id)
+	a.cp.Begin(id)
 }
 
 func (a *agent) plug(id charge.ConnectorID, now charge.Time) {
-	a.box.Now = now
+	a.cp.Now = now
 	a.tick(now)
-	a.box.Plug(id)
+	a.cp.Plug(id)
 	if a.waiting[id] != nil {
-		a.go1(id)
+		a.beginWaiting(id)
 	}
 }
 
 func (a *agent) fault(id charge.ConnectorID, f charge.Fault) {
-	a.box.Raise(id, f)
-	if h := a.box.Connectors[id].Held; h != nil {
-		a.letGo(id, h.ReservationID, charge.ReservationFault)
+	a.cp.Raise(id, f)
+	if h := a.cp.Connectors[id].Held; h != nil {
+		a.releaseHeld(id, h.ReservationID, charge.ReservationFault)
 	}
 }
 
-// tick ends what has come to its end.
+// tick ends reservations and waiting starts whose time has passed.
 func (a *agent) tick(now charge.Time) {
-	a.box.Now = now
-	for _, id := range slices.Sorted(maps.Keys(a.box.Connectors)) {
-		if h := a.box.Connectors[id].Held; h != nil && now >= a.until[id] {
-			a.letGo(id, h.ReservationID, charge.ReservationExpired)
+	a.cp.Now = now
+	for _, id := range slices.Sorted(maps.Keys(a.cp.Connectors)) {
+		if h := a.cp.Connectors[id].Held; h != nil && now >= a.until[id] {
+			a.releaseHeld(id, h.ReservationID, charge.ReservationExpired)
 		}
 		if w := a.waiting[id]; w != nil && now >= w.until {
 			delete(a.waiting, id)

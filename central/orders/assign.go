@@ -10,19 +10,22 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// unresponsiveFor is how long one that did not confirm a reservation is asked last.
+// unresponsiveFor is how long a connector is tried last after its charging point
+// did not confirm a reservation.
 const unresponsiveFor = 30 * time.Second
 
 // candidate is a connector that may be reserved.
 type candidate struct {
 	Target
-	idle         charge.Time
+	idle         charge.Time // since when
 	unresponsive bool
 	plugged      bool
 }
 
-// choose picks the connector to ask for a request: who was idle longest, those
-// that were silent a moment ago last. refusal says why there is none.
+// choose picks the connector to try next for a request: the one that has been idle
+// longest, unresponsive ones last. Connectors tried before are left out. Without a
+// charging point in the request, connectors with a plugged vehicle are left out
+// too. refusal is the reason if there is none.
 func (x *step) choose(q *Request, replace bool) (t Target, refusal string) {
 	var best candidate
 	consider := func(c candidate) {
@@ -36,7 +39,7 @@ func (x *step) choose(q *Request, replace bool) (t Target, refusal string) {
 	} else {
 		for cp := range x.v.CPs() {
 			x.eachFree(cp, replace, func(c candidate) {
-				if !c.plugged { // somebody's vehicle
+				if !c.plugged { // another driver's vehicle
 					consider(c)
 				}
 			})
@@ -48,6 +51,8 @@ func (x *step) choose(q *Request, replace bool) (t Target, refusal string) {
 	return best.Target, ""
 }
 
+// compareCandidates orders candidates: responsive first, then the longest idle, then
+// by name, so that the order is total.
 func compareCandidates(a, b candidate) int {
 	if a.unresponsive != b.unresponsive {
 		if a.unresponsive {
@@ -58,12 +63,11 @@ func compareCandidates(a, b candidate) int {
 	return cmp.Or(cmp.Compare(a.idle, b.idle), cmp.Compare(a.CPID, b.CPID), cmp.Compare(a.Connector, b.Connector))
 }
 
-// eachFree visits the connectors of a charging point that may be reserved now, in
-// any order; refusal says why there are none, "" if there are.
+// eachFree calls visit for the connectors of a charging point that may be reserved
+// now, in any order. refusal is the reason if there are none, "" otherwise.
 //
-// With replace, a reservation that is over does not hinder, although the
-// charging point may still hold it: RESERVE names what it replaces. START does
-// not.
+// With replace, an ended reservation that the charging point may still hold does
+// not count, because RESERVE names what it replaces. START does not.
 func (x *step) eachFree(cp *ledger.CP, replace bool, visit func(candidate)) (refusal string) {
 	switch {
 	case cp == nil || !cp.Admitted:
@@ -94,8 +98,8 @@ func (x *step) eachFree(cp *ledger.CP, replace bool, visit func(candidate)) (ref
 }
 
 // reservable reports whether a connector may be reserved, and whether it is in
-// service at all. A vehicle that is plugged in without a session does not
-// hinder: it may be the driver's own.
+// service at all. A vehicle that is plugged in without a session does not matter:
+// it may be the driver's own.
 func (x *step) reservable(cp *ledger.CP, c *ledger.Connector, replace bool) (free, inService bool) {
 	t := Target{cp.ID, c.ID}
 	held := x.s.reservations[c.Held.ID]
@@ -118,7 +122,7 @@ func (x *step) reservable(cp *ledger.CP, c *ledger.Connector, replace bool) (fre
 	if p == nil {
 		return true, true
 	}
-	unknown := 0 // reservations that are over, and not yet known to be let go
+	unknown := 0 // ended reservations that are not known to be released
 	for _, r := range p.reservations {
 		if r.Connector != c.ID {
 			continue

@@ -10,7 +10,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// A sample of a running session, with a stop of all ever wished.
+// A sample of a running session, while a stop of the network is desired.
 func BenchmarkObserved(b *testing.B) {
 	w := newWorld(b, 20, 2, orders.Config{})
 	w.operator(orders.OperatorAvailability{Available: true})

@@ -8,16 +8,18 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// minSetBack is by how much an event may be older than the one before without the
-// clock having been set back: it is read once for many.
+// minSetBack is the smallest step back that counts as a clock that was set back.
+// Smaller ones are normal, because the caller reads the clock once for several
+// events.
 const minSetBack = time.Second
 
-// repairTimes is done at the first event, and when Central's clock was set back. What
-// was noted later than now was noted by a clock that was ahead, maybe by days:
-// nothing lasts until then. What lasts for a time lasts at most as long from now;
-// a command that was written then is given again.
+// repairTimes runs at the first event, and when Central's clock was set back.
+// Moments later than now come from a clock that was ahead, maybe by days. They
+// become now, and each deadline is limited to the longest time that its kind may
+// last from now. Commands that were issued by that clock end; reconcile issues new
+// ones.
 //
-// Invariant: afterwards every deadline is within the time that its kind may last.
+// Invariant: afterwards every deadline is within the longest time of its kind.
 func (x *step) repairTimes() {
 	if x.fenced() {
 		return
@@ -71,8 +73,8 @@ func (x *step) repairTimes() {
 	}
 }
 
-// boundedUntil is the end of something that a charging point says it holds until a
-// moment: it may have been ordered by a clock that was ahead.
+// boundedUntil limits the end that a charging point reports for a reservation: the
+// reservation may have been made by a clock that was ahead.
 func (x *step) boundedUntil(until charge.Time) charge.Time {
 	return min(until, x.At.Add(x.s.cfg.ReservationLife))
 }

@@ -10,7 +10,7 @@ import (
 )
 
 // Central's clock was days ahead while a charging point was cut off, and is right
-// again, with or without a restart. Nothing of then lasts until that date.
+// again, with or without a restart. No moment of the wrong clock stays.
 func TestAClockThatWasAheadLeavesNothing(t *testing.T) {
 	t.Parallel()
 	const ahead = charge.Time(5 * 24 * 3600 * 1000)
@@ -19,7 +19,7 @@ func TestAClockThatWasAheadLeavesNothing(t *testing.T) {
 		w := newWorld(t, 2, 1, orders.Config{PerDriver: 3})
 		w.now += ahead
 		w.operator(orders.OperatorReserve{Target: one, Username: "ana"}) // confirmed
-		w.deaf["CP_1"], w.mute["CP_1"], w.deaf["CP_2"] = true, true, true
+		w.noCommands["CP_1"], w.noRecords["CP_1"], w.noCommands["CP_2"] = true, true, true
 		w.operator(orders.OperatorReserve{Target: two, Username: "ben"}) // not confirmed
 		w.operator(orders.OperatorStart{Target: one, Username: "ana"})
 		w.operator(orders.OperatorAvailability{Target: two, Available: false})
@@ -44,7 +44,7 @@ func TestAClockThatWasAheadLeavesNothing(t *testing.T) {
 				t.Errorf("restarted %v: command %s %s is open until %s, it is %s", restarted, c.Type, c.State, c.ExpiresAt, w.now)
 			}
 		}
-		w.deaf["CP_1"], w.mute["CP_1"], w.deaf["CP_2"] = false, false, false
+		w.noCommands["CP_1"], w.noRecords["CP_1"], w.noCommands["CP_2"] = false, false, false
 		w.back("CP_1")
 		w.back("CP_2")
 		w.pass(60_000)
@@ -54,7 +54,7 @@ func TestAClockThatWasAheadLeavesNothing(t *testing.T) {
 		w.asks("m-2", "dan", "CP_1")
 		w.pass(5_000)
 		if a := w.mustAnswer("m-2"); !*a.Authorized {
-			t.Errorf("restarted %v: 17 minutes later another driver is told %s", restarted, a.Reason)
+			t.Errorf("restarted %v: 17 minutes later another driver is answered %s", restarted, a.Reason)
 		}
 	}
 }
@@ -81,6 +81,6 @@ func TestAReservationOfTheFutureIsNotAdoptedForDays(t *testing.T) {
 	w.asks("m", "ben", "CP_1")
 	w.pass(5_000)
 	if a := w.mustAnswer("m"); !*a.Authorized {
-		t.Errorf("another driver is told %s; states %v", a.Reason, w.states(wire.CommandCancel))
+		t.Errorf("another driver is answered %s; states %v", a.Reason, w.states(wire.CommandCancel))
 	}
 }

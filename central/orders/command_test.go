@@ -27,12 +27,12 @@ func (w *world) states(t wire.CommandType) []orders.CommandState {
 	return list
 }
 
-// Sent at 0, 1, 2, 4, 8 … s with a fresh sent_at until its end, then anew under
-// another id, for as long as it is wanted.
+// A command is sent after 0, 1, 2, 4, 8 … s with a new sent_at until its expiry,
+// then a new one with another id is issued, for as long as its effect is desired.
 func TestSendings(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
-	w.deaf["CP_1"] = true
+	w.noCommands["CP_1"] = true
 	start := w.now
 	w.operator(orders.OperatorAvailability{Target: one, Available: false})
 	w.pass(60_000)
@@ -50,9 +50,9 @@ func TestSendings(t *testing.T) {
 		t.Fatalf("the first order is %s, want expired", got)
 	}
 	if last := w.sent[len(w.sent)-1]; last.ID == first.ID || last.N <= first.N {
-		t.Fatalf("not ordered anew: %+v", last)
+		t.Fatalf("not issued again: %+v", last)
 	}
-	w.deaf["CP_1"] = false
+	w.noCommands["CP_1"] = false
 	w.pass(60_000)
 	if w.outlet("CP_1", 1).Available {
 		t.Fatal("still available")
@@ -62,8 +62,8 @@ func TestSendings(t *testing.T) {
 	}
 }
 
-// A clock that is set back must not make a command longer-lived than any may
-// be: such a one cannot even be encoded.
+// A clock that is set back must not lengthen the life of a command beyond the
+// limit: such a command cannot even be encoded.
 func TestClockSetBackBetweenSendings(t *testing.T) {
 	t.Parallel()
 	c := orders.Command{
@@ -79,11 +79,12 @@ func TestClockSetBackBetweenSendings(t *testing.T) {
 	}
 }
 
-// Written until Kafka has it, however often it was tried, and sent from then on.
+// A command is written until Kafka acknowledged it, however often it was tried, and
+// sent from then on.
 func TestACommandIsWrittenUntilKafkaHasIt(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
-	w.deaf["CP_1"] = true
+	w.noCommands["CP_1"] = true
 	w.operator(orders.OperatorAvailability{Target: one, Available: false})
 	id := w.sent[0].ID
 	w.pass(5000)
@@ -101,7 +102,7 @@ func TestACommandIsWrittenUntilKafkaHasIt(t *testing.T) {
 func TestLifeOfACommand(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
-	w.mute["CP_1"] = true
+	w.noRecords["CP_1"] = true
 	r := w.operator(orders.OperatorReserve{Target: one, Username: "ana"})
 	id := w.sent[0].ID
 	if got := w.commands[id].State; got != orders.Written {
@@ -112,9 +113,9 @@ func TestLifeOfACommand(t *testing.T) {
 		t.Fatalf("got %s, want sent", got)
 	}
 	if rr := w.reservations[r.ReservationID]; rr.ConfirmedAt != 0 {
-		t.Fatal("confirmed before the charging point said so")
+		t.Fatal("confirmed without a record of the charging point")
 	}
-	w.mute["CP_1"] = false
+	w.noRecords["CP_1"] = false
 	w.sync()
 	if got := w.commands[id].State; got != orders.Done {
 		t.Fatalf("got %s, want done", got)
@@ -136,17 +137,17 @@ func TestExpiryAgainstPlugIn(t *testing.T) {
 		{"1 ms before", -1, false, true},
 		{"at the moment", 0, false, false},
 		{"1 ms after", 1, false, false},
-		{"1 ms before, heard later", -1, true, true},
-		{"at the moment, heard later", 0, true, false},
-		{"1 ms after, heard later", 1, true, false},
+		{"1 ms before, received later", -1, true, true},
+		{"at the moment, received later", 0, true, false},
+		{"1 ms after, received later", 1, true, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 1, 1, orders.Config{})
 			w.asks("m-1", "ana", "")
 			until := w.mustAnswer("m-1").ExpiresAt.Time()
-			w.says("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
-			w.mute["CP_1"], w.deaf["CP_1"] = tc.offline, tc.offline
+			w.request("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
+			w.noRecords["CP_1"], w.noCommands["CP_1"] = tc.offline, tc.offline
 			if tc.offline {
 				w.live["CP_1"] = ledger.Offline
 			}
@@ -156,7 +157,7 @@ func TestExpiryAgainstPlugIn(t *testing.T) {
 			if got := w.CP("CP_1").Status(1, w.now); got == charge.StatusReserved {
 				t.Fatal("still reserved past its end")
 			}
-			w.mute["CP_1"], w.deaf["CP_1"] = false, false
+			w.noRecords["CP_1"], w.noCommands["CP_1"] = false, false
 			w.back("CP_1")
 			w.pass(60_000)
 			r := w.reservations[w.mustAnswer("m-1").ReservationID]
@@ -181,7 +182,7 @@ func TestStartWithoutPlugEnds(t *testing.T) {
 		t.Fatalf("refused: %+v", r)
 	}
 	w.pass(121_000)
-	if got := w.heard(wire.CentralNotice, "ana"); len(got) != 1 || got[0].SessionID != r.SessionID {
+	if got := w.events(wire.CentralNotice, "ana"); len(got) != 1 || got[0].SessionID != r.SessionID {
 		t.Fatalf("notices: got %+v, want one of the session that did not start", got)
 	}
 	w.agents["CP_1"].plug(1, w.now)
@@ -194,17 +195,17 @@ func TestStartWithoutPlugEnds(t *testing.T) {
 	}
 }
 
-func TestRefusedStartEndsTheWish(t *testing.T) {
+func TestRefusedStartIsNoLongerDesired(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
 	w.asks("m-1", "ana", "")
 	w.agents["CP_1"].refuse = "faulted"
-	w.says("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
+	w.request("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
 	w.pass(30_000)
 	if n := len(w.ofType(wire.CommandStart)); n != 1 {
 		t.Fatalf("START sent %d times after it was rejected, want once", n)
 	}
-	if got := w.heard(wire.CentralNotice, "ana"); len(got) < 2 || got[len(got)-1].Reason != "faulted" {
+	if got := w.events(wire.CentralNotice, "ana"); len(got) < 2 || got[len(got)-1].Reason != "faulted" {
 		t.Fatalf("notices: got %+v, want the refusal", got)
 	}
 }
@@ -216,19 +217,19 @@ func TestStopAllAndResumeAll(t *testing.T) {
 	w.agents["CP_1"].plug(1, w.now)
 	w.operator(orders.OperatorStart{Target: one, Username: "ana"})
 	w.asks("m-1", "eve", "CP_2")
-	w.live["CP_3"], w.deaf["CP_3"] = ledger.Offline, true
+	w.live["CP_3"], w.noCommands["CP_3"] = ledger.Offline, true
 	w.operator(orders.OperatorAvailability{Available: false})
 	if s := w.outlet("CP_1", 1).Session; s != "" {
 		t.Fatal("the session still runs")
 	}
-	if got := w.heard(wire.CentralReservationEnded, "eve"); len(got) != 1 || got[0].Reason != "unavailable" {
+	if got := w.events(wire.CentralReservationEnded, "eve"); len(got) != 1 || got[0].Reason != "unavailable" {
 		t.Fatalf("reservation_ended: %+v", got)
 	}
 	if !w.outlet("CP_3", 1).Available {
 		t.Fatal("the one that is away cannot know yet")
 	}
 	w.pass(600_000)
-	w.deaf["CP_3"] = false
+	w.noCommands["CP_3"] = false
 	w.back("CP_3")
 	if w.outlet("CP_3", 1).Available || w.outlet("CP_3", 2).Available {
 		t.Fatal("the one that came back does not obey")
@@ -236,7 +237,7 @@ func TestStopAllAndResumeAll(t *testing.T) {
 	w.outlet("CP_2", 1).Available = true // its storage was replaced
 	w.reboot("CP_2")
 	if w.outlet("CP_2", 1).Available {
-		t.Fatal("the one that started anew does not obey")
+		t.Fatal("the one that restarted does not obey")
 	}
 	w.operator(orders.OperatorAvailability{Target: orders.Target{CPID: "CP_2"}, Available: true})
 	if !w.outlet("CP_2", 1).Available || w.outlet("CP_1", 1).Available {
@@ -252,8 +253,9 @@ func TestStopAllAndResumeAll(t *testing.T) {
 	}
 }
 
-// The opposite order overtakes one that is still under way, even though what it
-// asks for is so already: the earlier one has no effect when it arrives.
+// The opposite command is issued while the first one is still under way, although
+// the reported availability is already as desired: the first one then has no
+// effect when it arrives.
 func TestStopAndResumeAtOnce(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
@@ -269,11 +271,11 @@ func TestStopAndResumeAtOnce(t *testing.T) {
 	}
 }
 
-// An order that is superseded again and again is not repeated without a pause.
+// A command that is superseded again and again is not repeated without a pause.
 func TestSupersededOrdersArePaced(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
-	w.agents["CP_1"].central = epoch(9998) // it heard a higher one
+	w.agents["CP_1"].central = epoch(9998) // it obeys a higher one
 	w.operator(orders.OperatorAvailability{Target: one, Available: false})
 	w.pass(10_000)
 	if n := len(w.ofType(wire.CommandSetAvailability)); n < 5 || n > 12 {
@@ -281,8 +283,8 @@ func TestSupersededOrdersArePaced(t *testing.T) {
 	}
 }
 
-// A State that is loaded again within one run goes on with greater numbers, though
-// all commands have ended, and though the clock was ahead and is right again.
+// A State that is loaded again within one run continues with greater numbers,
+// although all commands have ended, and the clock was ahead and is right again.
 func TestNumbersGrowOverALoad(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
@@ -308,11 +310,11 @@ func TestNumbersGrowOverALoad(t *testing.T) {
 func TestStartAfterALostReserve(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
-	w.deaf["CP_1"] = true
+	w.noCommands["CP_1"] = true
 	w.operator(orders.OperatorReserve{Target: one, Username: "ana"})
 	r := w.operator(orders.OperatorStart{Target: one, Username: "ana"})
 	w.pass(6500)
-	w.deaf["CP_1"] = false
+	w.noCommands["CP_1"] = false
 	w.pass(20_000)
 	w.agents["CP_1"].plug(1, w.now)
 	w.sync()
@@ -321,15 +323,15 @@ func TestStartAfterALostReserve(t *testing.T) {
 	}
 }
 
-// A new boot ends all open orders, and what is wanted is ordered anew.
+// A new boot ends all open commands, and new ones are issued for what is desired.
 func TestNewBoot(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
 	w.asks("m-1", "ana", "")
-	w.deaf["CP_1"] = true
-	w.says("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
+	w.noCommands["CP_1"] = true
+	w.request("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
 	before := w.ofType(wire.CommandStart)[0]
-	w.deaf["CP_1"] = false
+	w.noCommands["CP_1"] = false
 	w.flying = nil
 	w.reboot("CP_1")
 	if got := w.commands[before.ID].State; got != orders.Superseded {
@@ -338,11 +340,11 @@ func TestNewBoot(t *testing.T) {
 	w.agents["CP_1"].plug(1, w.now)
 	w.sync()
 	if w.outlet("CP_1", 1).Session == "" {
-		t.Fatal("the session was not ordered anew")
+		t.Fatal("no new START was issued")
 	}
 }
 
-// A boot on empty storage does not hold the reservation: it is wanted still.
+// A boot on empty storage does not hold the reservation, which is still desired.
 func TestReservationIsWantedOfANewBoot(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
@@ -354,7 +356,7 @@ func TestReservationIsWantedOfANewBoot(t *testing.T) {
 	}
 }
 
-// A Central restored from an older copy adopts what it does not know.
+// A Central restored from a backup adopts reservations that it does not know.
 func TestAdoption(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
@@ -369,7 +371,7 @@ func TestAdoption(t *testing.T) {
 	if !ok || r.ID != id || !r.Adopted || r.Username != "ana" {
 		t.Fatalf("got %+v, want %s adopted", r, id)
 	}
-	w.says("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
+	w.request("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
 	w.agents["CP_1"].plug(1, w.now)
 	w.sync()
 	if w.reservations[id].Reason != orders.EndUsed {
@@ -380,22 +382,22 @@ func TestAdoption(t *testing.T) {
 func TestAdoptedStart(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
-	w.mute["CP_1"] = true
+	w.noRecords["CP_1"] = true
 	r := w.operator(orders.OperatorStart{Target: one, Username: "ana"})
-	clear(w.wishes)
+	clear(w.desired)
 	clear(w.commands)
 	w.restart()
-	w.mute["CP_1"] = false
+	w.noRecords["CP_1"] = false
 	w.sync()
 	got := w.state.Desired("CP_1")
 	if len(got) != 1 || got[0].SessionID != r.SessionID || got[0].Kind != orders.DesiredStart {
-		t.Fatalf("wishes: got %+v, want the START adopted", got)
+		t.Fatalf("desired: got %+v, want the START adopted", got)
 	}
 	w.reboot("CP_1")
 	w.agents["CP_1"].plug(1, w.now)
 	w.sync()
 	if s := w.outlet("CP_1", 1).Session; s != r.SessionID {
-		t.Fatalf("session: got %q, want %s ordered anew", s, r.SessionID)
+		t.Fatalf("session: got %q, want %s issued again", s, r.SessionID)
 	}
 }
 
@@ -404,10 +406,10 @@ func TestCancelByOperator(t *testing.T) {
 	w := newWorld(t, 1, 1, orders.Config{})
 	w.asks("m-1", "ana", "")
 	id := w.mustAnswer("m-1").ReservationID
-	w.says("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
+	w.request("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
 	w.operator(orders.OperatorCancel{ReservationID: id})
-	if w.outlet("CP_1", 1).Held != nil || len(w.heard(wire.CentralReservationEnded, "ana")) != 1 {
-		t.Fatalf("not let go, or not told once: %+v", w.told)
+	if w.outlet("CP_1", 1).Held != nil || len(w.events(wire.CentralReservationEnded, "ana")) != 1 {
+		t.Fatalf("not released, or not published once: %+v", w.published)
 	}
 	w.agents["CP_1"].plug(1, w.now)
 	w.pass(5000)
@@ -436,8 +438,8 @@ func TestFencing(t *testing.T) {
 	}
 	w.asks("m-1", "ana", "")
 	w.pass(10_000)
-	if len(w.sent) != 0 || len(w.told) != 0 || w.state.NextDeadline() != 0 {
-		t.Fatalf("a fenced Central ordered %+v and told %+v", w.sent, w.told)
+	if len(w.sent) != 0 || len(w.published) != 0 || w.state.NextDeadline() != 0 {
+		t.Fatalf("a fenced Central sent %+v and published %+v", w.sent, w.published)
 	}
 	if got := w.operator(orders.OperatorReserve{Target: one, Username: "ana"}); got.Refused != orders.RefusedFenced {
 		t.Fatalf("operator: %+v", got)
@@ -493,14 +495,14 @@ func TestOperatorRefusals(t *testing.T) {
 	}
 }
 
-// Taking back the admission frees the reservation at once.
-func TestAdmissionTakenBack(t *testing.T) {
+// Withdrawing the admission ends the reservation at once.
+func TestAdmissionWithdrawn(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
 	w.asks("m-1", "ana", "")
 	ledger.Admit(w.CP("CP_1"), false)
 	w.operator(orders.OperatorAdmitted{CPID: "CP_1", Admitted: false})
-	if got := w.heard(wire.CentralReservationEnded, "ana"); len(got) != 1 || got[0].Reason != "cancelled" {
+	if got := w.events(wire.CentralReservationEnded, "ana"); len(got) != 1 || got[0].Reason != "cancelled" {
 		t.Fatalf("reservation_ended: %+v", got)
 	}
 	if w.outlet("CP_1", 1).Held != nil {
@@ -508,11 +510,11 @@ func TestAdmissionTakenBack(t *testing.T) {
 	}
 }
 
-// A charging point that never answers again leaves nothing that waits for ever.
+// A charging point that never responds again leaves nothing that waits for ever.
 func TestDeadPointLeavesNothing(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
-	w.deaf["CP_1"] = true
+	w.noCommands["CP_1"] = true
 	w.asks("m-1", "ana", "")
 	w.operator(orders.OperatorStart{Target: one, Username: "eve"})
 	w.operator(orders.OperatorSimulate{Target: one, Action: wire.SimulatePlug})
@@ -522,8 +524,8 @@ func TestDeadPointLeavesNothing(t *testing.T) {
 	}
 }
 
-// A charging point that does not end a reservation by itself is told to, whether
-// Central knows of it or not.
+// A charging point that does not end a reservation by itself gets a
+// CANCEL_RESERVATION, whether Central knows the reservation or not.
 func TestHeldBeyondItsEnd(t *testing.T) {
 	t.Parallel()
 	for _, known := range []bool{true, false} {
@@ -540,7 +542,7 @@ func TestHeldBeyondItsEnd(t *testing.T) {
 			w.back("CP_1")
 		}
 		if w.outlet("CP_1", 1).Held == nil {
-			t.Fatalf("known %v: told before its own record could arrive", known)
+			t.Fatalf("known %v: cancelled before its own record could arrive", known)
 		}
 		w.pass(2000)
 		if h := w.outlet("CP_1", 1).Held; h != nil {

@@ -8,22 +8,25 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Paces: after what time an order that did not get its way is given again.
+// Pauses before a command that did not succeed is issued again for the same
+// desired state.
 const (
-	retrySoon  = time.Second      // superseded or expired: nothing is said about the wish
-	retryLater = 10 * time.Second // availability refused: wanted until it is so
+	retrySoon  = time.Second      // superseded or expired: the desired state was not refused
+	retryLater = 10 * time.Second // availability refused: it stays desired
 )
 
-// subject is what a command is about; there is at most one open command of a
-// type for each.
+// subject is what a command concerns.
+//
+// Invariant: at most one open command per type, connector and subject.
 type subject struct {
 	reservation charge.ReservationID
 	session     charge.SessionID
 	message     string
 }
 
-// issue writes a command down and sends it for the first time, unless one of
-// its kind is under way, or the charging point cannot be there.
+// issue creates a command and sends it for the first time. It returns nil if one
+// for the same subject is open, if notBefore has not passed yet, or if the charging
+// point is offline: its next boot would not execute the command.
 func (x *step) issue(cp *ledger.CP, connector charge.ConnectorID, o wire.Order, about subject) *Command {
 	p := x.s.point(cp.ID)
 	kind := o.CommandType()
@@ -38,7 +41,7 @@ func (x *step) issue(cp *ledger.CP, connector charge.ConnectorID, o wire.Order, 
 	}
 	data, err := wire.EncodeOrder(o)
 	if err != nil {
-		return nil // our own ids and times: cannot be refused
+		return nil // cannot happen: ids and times are Central's own
 	}
 	t := Target{cp.ID, connector}
 	x.s.numbers[t]++
@@ -56,8 +59,8 @@ func (x *step) issue(cp *ledger.CP, connector charge.ConnectorID, o wire.Order, 
 	return c
 }
 
-// send hands a command to Kafka once more: 0, 1, 2, 4, 8 … s after it was written.
-// It is written until Kafka has it: see commandSent.
+// send sends a command: 0, 1, 2, 4, 8 … s after it was issued, and not at or after
+// its expiry.
 func (x *step) send(c *Command) {
 	c.NextSendAt = c.IssuedAt.Add(time.Second << min(c.SendCount, 30))
 	c.SendCount++
@@ -71,6 +74,7 @@ func (x *step) send(c *Command) {
 	x.emit(SendCommand{c.Message(x.At)})
 }
 
+// sendDue sends the commands that are due and not accepted yet.
 func (x *step) sendDue(p *point) {
 	for _, c := range byIssued(p.commands) {
 		if c.State != Accepted && c.NextSendAt != 0 && c.NextSendAt <= x.At && x.At < c.ExpiresAt {
@@ -79,7 +83,8 @@ func (x *step) sendDue(p *point) {
 	}
 }
 
-// sendAgain makes what is under way due now: the charging point is back.
+// sendAgain makes open commands due now, because the charging point is back.
+// Those that were sent only once are on their way.
 func (x *step) sendAgain(id charge.CPID) {
 	p := x.s.points[id]
 	if p == nil {
@@ -92,7 +97,7 @@ func (x *step) sendAgain(id charge.CPID) {
 	}
 }
 
-// commandSent takes in that Kafka has a command.
+// commandSent notes that Kafka acknowledged a command.
 func (x *step) commandSent(e CommandSent) {
 	p := x.s.points[e.CPID]
 	if p == nil {
@@ -104,15 +109,15 @@ func (x *step) commandSent(e CommandSent) {
 	}
 }
 
-// endCommand closes a command's life.
+// endCommand ends a command in a final state.
 func (x *step) endCommand(c *Command, s CommandState, reason string) {
 	c.State, c.Reason, c.ChangedAt, c.NextSendAt = s, reason, x.At, 0
 	delete(x.s.point(c.CPID).commands, c.ID)
 	x.emit(SaveCommand{*c})
 }
 
-// endCommandsOfOtherBoots ends the orders for boots that are not the present one: they
-// cannot have an effect any more.
+// endCommandsOfOtherBoots ends the commands for boots that are not the current
+// one: an agent ignores commands for another boot.
 func (x *step) endCommandsOfOtherBoots(cp *ledger.CP) {
 	p := x.s.points[cp.ID]
 	if p == nil {
@@ -120,13 +125,14 @@ func (x *step) endCommandsOfOtherBoots(cp *ledger.CP) {
 	}
 	for _, c := range byIssued(p.commands) {
 		if c.Journal != cp.CurrentJournal {
-			x.endCommand(c, Superseded, "the charging point started anew")
+			x.endCommand(c, Superseded, "the charging point restarted")
 		}
 	}
 }
 
-// commandAccepted takes in a command_accepted, also of a command this Central does not
-// know (it was restored from a copy, or took it for expired).
+// commandAccepted reacts to a command_accepted. The command may be unknown here: the
+// database was restored from a backup, or the command had expired. It is then
+// added, so that its result finds it.
 func (x *step) commandAccepted(e RecordReceived) {
 	cmd := e.Outcome.Command
 	if cmd == nil {
@@ -143,7 +149,7 @@ func (x *step) commandAccepted(e RecordReceived) {
 	}
 	if c == nil {
 		if old, known := x.v.Command(cmd.ID); known && old.CPID != e.CPID {
-			return // an id of another charging point's: that command is not this one
+			return // a command of another charging point has this id
 		}
 		c = &Command{
 			ID: cmd.ID, N: cmd.N, Central: cmd.Central, Journal: cmd.Journal, CPID: e.CPID, Connector: cmd.Connector, Type: cmd.Type,
@@ -164,6 +170,7 @@ func (x *step) commandAccepted(e RecordReceived) {
 	}
 }
 
+// subjectOf returns the reservation and the session that a command concerns.
 func subjectOf(o wire.Order) (charge.ReservationID, charge.SessionID) {
 	switch o := o.(type) {
 	case *wire.Reserve:
@@ -178,8 +185,8 @@ func subjectOf(o wire.Order) (charge.ReservationID, charge.SessionID) {
 	return "", ""
 }
 
-// commandFinished takes in a command_finished. Only the latest order of a wish decides
-// about it: earlier ones are not open any more.
+// commandFinished reacts to a command_finished. The result of a command that is
+// not open any more is ignored: a later command for its subject decides.
 func (x *step) commandFinished(e RecordReceived, f *wire.CommandFinished) {
 	p := x.s.points[e.CPID]
 	if p == nil {
@@ -192,7 +199,7 @@ func (x *step) commandFinished(e RecordReceived, f *wire.CommandFinished) {
 	state := map[wire.CommandResult]CommandState{
 		wire.ResultDone: Done, wire.ResultFailed: Failed, wire.ResultRejected: Rejected, wire.ResultExpired: Expired,
 	}[f.Result]
-	if f.Reason == wire.ReasonSuperseded { // rejected, or failed because a later order took its place
+	if f.Reason == wire.ReasonSuperseded { // rejected or failed because of a later command
 		state = Superseded
 	}
 	x.endCommand(c, state, f.Reason)
@@ -203,7 +210,7 @@ func (x *step) commandFinished(e RecordReceived, f *wire.CommandFinished) {
 	x.applyResult(p, c, state, refused)
 }
 
-// applyResult tells the wish behind a command how it ended.
+// applyResult applies the end of a command to the desired state it was issued for.
 func (x *step) applyResult(p *point, c *Command, state CommandState, refused bool) {
 	switch c.Type {
 	case wire.CommandReserve, wire.CommandCancel:
@@ -223,11 +230,15 @@ func (x *step) applyResult(p *point, c *Command, state CommandState, refused boo
 			p.notBefore[paceKey{c.Connector, c.Type}] = x.At.Add(retryLater)
 		}
 	case wire.CommandSimulate:
-		x.publishSimulationRefused(c, refused)
+		if refused {
+			x.publishSimulationRefused(c)
+		}
 	case wire.CommandSetLimit, wire.CommandUnlock, wire.CommandReset, wire.CommandSetLocalList, wire.CommandAuthorize:
 	}
 }
 
+// applyReservationResult applies the end of a RESERVE or CANCEL_RESERVATION to its
+// reservation. A refused CANCEL means that the charging point does not hold it.
 func (x *step) applyReservationResult(r *Reservation, c *Command, state CommandState, refused bool) {
 	switch {
 	case c.Type == wire.CommandReserve && refused:
@@ -241,6 +252,7 @@ func (x *step) applyReservationResult(r *Reservation, c *Command, state CommandS
 	}
 }
 
+// outcomeOf is the outcome of a desired state whose command ended so.
 func outcomeOf(s CommandState, reason string) string {
 	if s == Done || reason == "" {
 		return string(s)

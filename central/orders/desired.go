@@ -9,23 +9,25 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// stopDesiredFor bounds how long a session that did not begin is kept from beginning
-// after its driver stopped it.
+// stopDesiredFor bounds how long a session that did not begin is prevented from
+// beginning after its driver stopped it.
 const stopDesiredFor = 10 * time.Minute
 
-// endedWithReservation is the outcome of a wish to start whose reservation
-// ended; the driver is told of that alone.
+// endedWithReservation is the outcome of a desired start whose reservation ended.
+// The driver gets the event about the reservation and no second one.
 const endedWithReservation = "reservation_ended"
 
+// addDesired adds a desired state of a charging point, or replaces the one with the
+// same key.
 func (x *step) addDesired(w Desired) {
 	w.RequestedAt = x.At
 	x.s.point(w.CPID).desired[w.key()] = &w
 	x.emit(SaveDesired{w})
 }
 
-// endDesired ends a wish. A session to start that did not come about is told to its
-// driver. A START that was accepted ends at the charging point, by the end of its
-// reservation or by its own time; if the session began before that, it began.
+// endDesired ends a desired state. If it is a session that did not start, its driver
+// is informed, and the open START ends, unless the charging point accepted it: an
+// accepted START ends there by itself, and its session may still begin before that.
 func (x *step) endDesired(p *point, w *Desired, outcome string) {
 	if p.desired[w.key()] != w {
 		return
@@ -46,8 +48,8 @@ func (x *step) endDesired(p *point, w *Desired, outcome string) {
 	}
 }
 
-// desireStart wishes a session to start: by the driver's reservation if r is
-// given, until its end.
+// desireStart makes a session desired and returns its id. With r, the driver's
+// reservation, it is desired until the end of r, else for StartTimeout.
 func (x *step) desireStart(t Target, user charge.Username, r *Reservation) charge.SessionID {
 	w := Desired{
 		Kind: DesiredStart, CPID: t.CPID, Connector: t.Connector, SessionID: charge.SessionID(x.IDs()), Username: user,
@@ -61,6 +63,7 @@ func (x *step) desireStart(t Target, user charge.Username, r *Reservation) charg
 	return w.SessionID
 }
 
+// desireStop makes the end of a session desired, until a moment; zero: no limit.
 func (x *step) desireStop(t Target, id charge.SessionID, user charge.Username, until charge.Time) {
 	p := x.s.point(t.CPID)
 	if p.desired[desiredKey{kind: DesiredStop, session: id}] != nil {
@@ -69,7 +72,7 @@ func (x *step) desireStop(t Target, id charge.SessionID, user charge.Username, u
 	x.addDesired(Desired{Kind: DesiredStop, CPID: t.CPID, Connector: t.Connector, SessionID: id, Username: user, Until: until})
 }
 
-// startOf finds the wish to start that names a reservation.
+// startOf finds the desired start that names a reservation.
 func (p *point) startOf(id charge.ReservationID) *Desired {
 	for _, w := range p.desired {
 		if w.Kind == DesiredStart && w.ReservationID == id {
@@ -79,7 +82,7 @@ func (p *point) startOf(id charge.ReservationID) *Desired {
 	return nil
 }
 
-// reconcileSessions orders sessions to start and to stop.
+// reconcileSessions issues START and STOP for the desired sessions.
 func (x *step) reconcileSessions(cp *ledger.CP, p *point) {
 	for _, w := range byRequested(p.desired) {
 		if p.desired[w.key()] != w {
@@ -95,6 +98,8 @@ func (x *step) reconcileSessions(cp *ledger.CP, p *point) {
 	}
 }
 
+// reconcileStart ends the desired start if its session began or its reservation
+// ended; otherwise it issues START, once the reservation is confirmed.
 func (x *step) reconcileStart(cp *ledger.CP, p *point, w *Desired) {
 	if _, began := x.v.Session(w.SessionID); began {
 		x.endDesired(p, w, string(Done))
@@ -114,6 +119,8 @@ func (x *step) reconcileStart(cp *ledger.CP, p *point, w *Desired) {
 		subject{session: w.SessionID, reservation: w.ReservationID})
 }
 
+// reconcileStop ends the desired stop if its session ended; otherwise it ends the
+// desired start of the session and issues STOP.
 func (x *step) reconcileStop(cp *ledger.CP, p *point, w *Desired) {
 	if s, began := x.v.Session(w.SessionID); began && s.State != ledger.SessionOpen {
 		x.endDesired(p, w, string(Done))
@@ -125,12 +132,12 @@ func (x *step) reconcileStop(cp *ledger.CP, p *point, w *Desired) {
 	x.issue(cp, w.Connector, &wire.Stop{SessionID: w.SessionID}, subject{session: w.SessionID})
 }
 
-// outcomeSettled is how what was wanted of a connector ends when an operator
-// settles its session without the charging point.
+// outcomeSettled is the outcome of the desired states of a connector whose session
+// an operator settled.
 const outcomeSettled = "settled"
 
-// sessionSettled ends what is wanted of a connector whose session was settled: its
-// reservation, and sessions to start and to stop. Its availability stays wanted.
+// sessionSettled ends what is desired of a connector whose session was settled: its
+// reservation, and sessions to start and to stop. Its availability stays desired.
 func (x *step) sessionSettled(t Target) {
 	x.endReservationsAt(t, charge.ReservationCancelled)
 	p := x.s.points[t.CPID]
@@ -150,13 +157,13 @@ func (x *step) sessionSettled(t Target) {
 	x.reconcile(t.CPID)
 }
 
-// endedSessionStop is the pace of stopEnded: another than that of the stops that
-// somebody wants.
+// endedSessionStop is the key of the pause in stopEndedSessions, different from that
+// of desired stops.
 const endedSessionStop wire.CommandType = "STOP of an ended session"
 
-// stopEndedSessions orders sessions to stop that have their ticket and that the charging
-// point reports as running: settled ones, of a charging point that was not gone
-// for good. Nobody wants them, and nothing else would end them.
+// stopEndedSessions issues STOP for sessions that have their ticket but that the
+// charging point reports as running: an operator settled them, and the charging
+// point came back. There is no desired state for them, so nothing else ends them.
 func (x *step) stopEndedSessions(cp *ledger.CP) {
 	for _, c := range byNumber(cp.Connectors) {
 		if c.Session == "" || cp.Sessions[c.Session] != nil {
@@ -173,7 +180,9 @@ func (x *step) stopEndedSessions(cp *ledger.CP) {
 	}
 }
 
-// adoptStart takes an accepted START that Central does not know as wanted.
+// adoptStart makes the session of an accepted START desired if Central does not
+// know it: an earlier run issued it after the backup that this database was
+// restored from.
 func (x *step) adoptStart(p *point, c *Command, o *wire.Start) {
 	if p.desired[desiredKey{kind: DesiredStart, session: o.SessionID}] != nil || p.desired[desiredKey{kind: DesiredStop, session: o.SessionID}] != nil {
 		return
@@ -194,8 +203,8 @@ func (x *step) adoptStart(p *point, c *Command, o *wire.Start) {
 	})
 }
 
-// setAvailability makes availability wanted of a connector, a charging point or
-// the network. The wider wish replaces the narrower ones below it.
+// setAvailability makes availability desired of a connector, a charging point or
+// the network. It replaces the narrower ones below it.
 func (x *step) setAvailability(t Target, available bool) {
 	for id, p := range x.s.points {
 		for k, w := range p.desired {
@@ -220,6 +229,8 @@ func (x *step) setAvailability(t Target, available bool) {
 	}
 }
 
+// allPoints returns the ids of all charging points, sorted: effects must not depend
+// on the order of a map.
 func (x *step) allPoints() []charge.CPID {
 	var ids []charge.CPID
 	for cp := range x.v.CPs() {
@@ -229,11 +240,12 @@ func (x *step) allPoints() []charge.CPID {
 	return ids
 }
 
-// reconcileAvailability orders availability until it is so. A connector that is
-// taken out of service frees its reservation at once.
+// reconcileAvailability issues SET_AVAILABILITY for connectors that differ from the
+// desired availability. Taking a connector out of service ends its reservation at
+// once.
 func (x *step) reconcileAvailability(cp *ledger.CP) {
 	if x.s.networkAvailability == nil && x.s.points[cp.ID] == nil {
-		return // nobody ever said
+		return // no availability was ever set
 	}
 	for _, c := range byNumber(cp.Connectors) {
 		t := Target{cp.ID, c.ID}
@@ -245,16 +257,16 @@ func (x *step) reconcileAvailability(cp *ledger.CP) {
 			x.endReservationsAt(t, charge.ReservationUnavailable)
 		}
 		order := &wire.SetAvailability{Available: want}
-		if overtaken := x.supersedeOpposite(t, order); overtaken || c.Available != want {
+		if superseded := x.supersedeOpposite(t, order); superseded || c.Available != want {
 			x.issue(cp, c.ID, order, subject{})
 		}
 	}
 }
 
-// supersedeOpposite ends an open order of the opposite availability. Its place in line is
-// before the next one, so the next one must follow even if it asks for what is
-// so already.
-func (x *step) supersedeOpposite(t Target, order *wire.SetAvailability) (overtaken bool) {
+// supersedeOpposite ends an open command for the opposite availability, and reports
+// whether there was one. The charging point may still execute that command, so the
+// new one must follow even if the reported availability is already as desired.
+func (x *step) supersedeOpposite(t Target, order *wire.SetAvailability) (superseded bool) {
 	p := x.s.points[t.CPID]
 	if p == nil || len(p.commands) == 0 {
 		return false
@@ -266,8 +278,8 @@ func (x *step) supersedeOpposite(t Target, order *wire.SetAvailability) (overtak
 	for _, c := range byIssued(p.commands) {
 		if c.Type == wire.CommandSetAvailability && c.Connector == t.Connector && string(c.Data) != string(data) {
 			x.endCommand(c, Superseded, "not wanted any more")
-			overtaken = true
+			superseded = true
 		}
 	}
-	return overtaken
+	return superseded
 }

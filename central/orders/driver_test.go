@@ -13,7 +13,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// The way from the request to the ticket, and each step told once.
+// From the request to the ticket; each step is published once.
 func TestFromRequestToTicket(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2, 1, orders.Config{})
@@ -26,17 +26,17 @@ func TestFromRequestToTicket(t *testing.T) {
 	if got := w.CP("CP_1").Status(1, w.now); got != charge.StatusReserved {
 		t.Fatalf("status: got %s, want reserved", got)
 	}
-	w.says("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
+	w.request("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
 	w.pass(1000)
 	w.agents["CP_1"].plug(1, w.now)
 	w.sync()
-	if got := w.heard(wire.CentralChargingStarted, "ana"); len(got) != 1 {
-		t.Fatalf("told charging_started %d times, want once: %+v", len(got), w.told)
+	if got := w.events(wire.CentralChargingStarted, "ana"); len(got) != 1 {
+		t.Fatalf("charging_started published %d times, want once: %+v", len(got), w.published)
 	}
 	w.outlet("CP_1", 1).Register += 1830
 	w.pass(60_000)
-	w.says("m-3", wire.DriverStop, "ana", "CP_1", w.now)
-	tickets := w.heard(wire.CentralTicket, "ana")
+	w.request("m-3", wire.DriverStop, "ana", "CP_1", w.now)
+	tickets := w.events(wire.CentralTicket, "ana")
 	if len(tickets) != 1 || charge.WattHours(*tickets[0].EnergyKWh) != 1830 || *tickets[0].DurationSec != 60 ||
 		*tickets[0].Cost != (wire.Money{Minor: 50 + 73, Decimals: 2}) || tickets[0].Reason != "remote" {
 		t.Fatalf("tickets: got %+v, want one of 1.830 kWh for 60 s and 1.23", tickets)
@@ -44,8 +44,8 @@ func TestFromRequestToTicket(t *testing.T) {
 	if a := w.mustAnswer("m-3"); a.EventType != wire.CentralStopResponse || a.Reason != "stopping" {
 		t.Fatalf("answer to the stop: %+v", a)
 	}
-	if n := len(w.heard(wire.CentralReservationEnded, "")); n != 0 {
-		t.Fatalf("a used reservation was told as ended %d times", n)
+	if n := len(w.events(wire.CentralReservationEnded, "")); n != 0 {
+		t.Fatalf("a used reservation was published as ended %d times", n)
 	}
 	w.pass(3_600_000)
 	if d := w.state.NextDeadline(); d != 0 {
@@ -80,16 +80,16 @@ func TestRefusals(t *testing.T) {
 		{"out of service", func(w *world) {
 			w.operator(orders.OperatorAvailability{Target: orders.Target{CPID: "CP_1"}, Available: false})
 		}, "CP_1", 0, wire.RefusedNotAvailable},
-		{"somebody's vehicle there, any asked", func(w *world) { w.agents["CP_1"].plug(1, w.now); w.sync() }, "", 0, wire.RefusedNoneFree},
-		{"somebody's vehicle there, this one asked", func(w *world) { w.agents["CP_1"].plug(1, w.now); w.sync() }, "CP_1", 0, ""},
+		{"another vehicle there, any requested", func(w *world) { w.agents["CP_1"].plug(1, w.now); w.sync() }, "", 0, wire.RefusedNoneFree},
+		{"another vehicle there, this one requested", func(w *world) { w.agents["CP_1"].plug(1, w.now); w.sync() }, "CP_1", 0, ""},
 		{"identity forked", func(w *world) { w.CP("CP_1").ForkedAt = 1 }, "CP_1", 0, wire.RefusedNotAvailable},
-		{"the charging point says no", func(w *world) { w.agents["CP_1"].refuse = "faulted" }, "CP_1", 0, wire.RefusedUnreachable},
+		{"the charging point refuses", func(w *world) { w.agents["CP_1"].refuse = "faulted" }, "CP_1", 0, wire.RefusedUnreachable},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 1, 1, orders.Config{MaxTried: 1})
 			tc.before(w)
-			w.says("m-1", wire.DriverAuthorization, "ana", tc.cp, w.now-tc.age)
+			w.request("m-1", wire.DriverAuthorization, "ana", tc.cp, w.now-tc.age)
 			w.pass(5000)
 			a, ok := w.answer("m-1")
 			switch {
@@ -108,13 +108,13 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// Each charging point asked gets 1.5 s, at most three are asked, and the answer
-// comes within 5 s; who accepts late is told to let go.
+// Each charging point has 1.5 s to confirm, at most three are tried, and the answer
+// comes within 5 s; one that accepts late gets a CANCEL_RESERVATION.
 func TestSilentPointsAreGivenUp(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 5, 1, orders.Config{})
 	for id := range w.agents {
-		w.deaf[id] = true
+		w.noCommands[id] = true
 	}
 	w.asks("m-1", "ana", "")
 	w.pass(4499)
@@ -135,15 +135,15 @@ func TestSilentPointsAreGivenUp(t *testing.T) {
 	if len(asked) != 3 || !asked["CP_1"] || !asked["CP_2"] || !asked["CP_3"] {
 		t.Fatalf("asked %v, want the three that were idle longest", asked)
 	}
-	if n := len(w.heard(wire.CentralReservationEnded, "")); n != 0 {
-		t.Fatalf("the driver was told %d times of reservations he never knew", n)
+	if n := len(w.events(wire.CentralReservationEnded, "")); n != 0 {
+		t.Fatalf("%d events about reservations that the driver never knew", n)
 	}
 }
 
 func TestLateAcceptanceIsCancelled(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2, 1, orders.Config{})
-	w.slow["CP_1"] = 1700 // its answer comes after the next was asked
+	w.slow["CP_1"] = 1700 // its record comes after the next was tried
 	w.asks("m-1", "ana", "")
 	w.pass(1500)
 	if a := w.mustAnswer("m-1"); !*a.Authorized || a.CPID != "CP_2" {
@@ -153,7 +153,7 @@ func TestLateAcceptanceIsCancelled(t *testing.T) {
 	if h := w.outlet("CP_1", 1).Held; h != nil {
 		t.Fatalf("CP_1 still holds %+v", h)
 	}
-	if n := len(w.heard(wire.CentralAuthorization, "ana")); n != 1 {
+	if n := len(w.events(wire.CentralAuthorization, "ana")); n != 1 {
 		t.Fatalf("answered %d times, want once", n)
 	}
 	for _, r := range w.reservations {
@@ -179,7 +179,7 @@ func TestRepeatsRepeatTheAnswer(t *testing.T) {
 	w := newWorld(t, 2, 1, orders.Config{})
 	w.asks("m-1", "ana", "")
 	first := w.mustAnswer("m-1")
-	w.told = nil
+	w.published = nil
 	w.asks("m-1", "ana", "")
 	if again := w.mustAnswer("m-1"); *again.Authorized != *first.Authorized || again.ReservationID != first.ReservationID ||
 		again.EventID != first.EventID || again.Timestamp != first.Timestamp {
@@ -194,8 +194,8 @@ func TestRepeatsRepeatTheAnswer(t *testing.T) {
 	}
 }
 
-// What another life answered is answered again, and not served, when its log is
-// read by a database that was set back; a request that waits here waits no more.
+// An answer that another run gave is repeated, and the request not served, when a
+// restored database reads the log; a request that is pending here is finished.
 func TestAnswersOfAnotherLife(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2, 1, orders.Config{})
@@ -209,7 +209,7 @@ func TestAnswersOfAnotherLife(t *testing.T) {
 	if a := w.mustAnswer("m-1"); a.ReservationID != "r-of-before" || len(w.reservations) != 0 {
 		t.Errorf("got %+v with %d reservations, want the answer of before", a, len(w.reservations))
 	}
-	w.deaf["CP_1"], w.deaf["CP_2"] = true, true
+	w.noCommands["CP_1"], w.noCommands["CP_2"] = true, true
 	w.asks("m-2", "ben", "")
 	given.EventID, given.MessageID, given.Username = "a.m-2", "m-2", "ben"
 	w.step(orders.AnswerReceived{Now: w.moment(), Answer: given})
@@ -224,18 +224,18 @@ func TestAnswersOfAnotherLife(t *testing.T) {
 	}
 }
 
-// Each driver chooses message_ids of its own: two drivers with the same one get
-// separate answers, which the event_id tells apart.
+// Each driver chooses its own message_ids: two drivers with the same one get
+// separate answers with different event_ids.
 func TestOneMessageIDTwoDrivers(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2, 1, orders.Config{})
 	for range 2 { // the second time both are repeats
-		w.told = nil
+		w.published = nil
 		w.asks("1", "ana", "")
 		w.asks("1", "ben", "")
-		a, b := w.heard(wire.CentralAuthorization, "ana"), w.heard(wire.CentralAuthorization, "ben")
+		a, b := w.events(wire.CentralAuthorization, "ana"), w.events(wire.CentralAuthorization, "ben")
 		if len(a) != 1 || len(b) != 1 || !*a[0].Authorized || !*b[0].Authorized || a[0].CPID == b[0].CPID || a[0].EventID == b[0].EventID {
-			t.Fatalf("got %+v and %+v, want one grant for each, at two charging points, told apart", a, b)
+			t.Fatalf("got %+v and %+v, want one grant for each, at two charging points, with different event_ids", a, b)
 		}
 	}
 	if len(w.reservations) != 2 {
@@ -243,8 +243,8 @@ func TestOneMessageIDTwoDrivers(t *testing.T) {
 	}
 }
 
-// A message_id names one request: under that of another type a request is
-// refused in words, and the first one stays answered as it is.
+// A message_id names one request: another request with it is refused with an
+// explanation, and the first one keeps its answer.
 func TestAMessageIDOfAnotherType(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -252,7 +252,7 @@ func TestAMessageIDOfAnotherType(t *testing.T) {
 		first func(*world)
 	}{
 		{"that is answered", func(w *world) { w.asks("1", "ana", "") }},
-		{"that waits for an answer", func(w *world) { w.deaf["CP_1"] = true; w.asks("1", "ana", "") }},
+		{"that waits for an answer", func(w *world) { w.noCommands["CP_1"] = true; w.asks("1", "ana", "") }},
 		{"that another life answered", func(w *world) {
 			w.step(orders.AnswerReceived{Now: w.moment(), Answer: wire.CentralEvent{
 				EventID: "a.1", EventType: wire.CentralAuthorization, MessageID: "1", Username: "ana", Authorized: new(true), CPID: "CP_1",
@@ -264,39 +264,40 @@ func TestAMessageIDOfAnotherType(t *testing.T) {
 			w := newWorld(t, 1, 1, orders.Config{})
 			tc.first(w)
 			for range 2 {
-				w.says("1", wire.DriverStop, "ana", "CP_1", w.now)
+				w.request("1", wire.DriverStop, "ana", "CP_1", w.now)
 			}
-			got := w.heard(wire.CentralStopResponse, "ana")
+			got := w.events(wire.CentralStopResponse, "ana")
 			if len(got) != 2 || got[0].Reason != wire.RefusedReused || !strings.Contains(got[0].Message, "AUTHORIZATION_REQUEST") && !strings.Contains(got[0].Message, "AUTHORIZATION_RESPONSE") ||
 				got[1].EventID != got[0].EventID {
 				t.Fatalf("the stop is answered %+v, want message_id_reused, naming the type", got)
 			}
-			w.says("1", wire.DriverStop, "ben", "CP_1", w.now)
-			if got := w.heard(wire.CentralStopResponse, "ben"); len(got) != 1 || got[0].Reason != "no_session" {
+			w.request("1", wire.DriverStop, "ben", "CP_1", w.now)
+			if got := w.events(wire.CentralStopResponse, "ben"); len(got) != 1 || got[0].Reason != "no_session" {
 				t.Errorf("another driver's stop is answered %+v, want no_session", got)
 			}
-			// A later life reads both answers on central-events, the refusal first.
+			// A later run reads both answers on central-events, the refusal first.
 			w.step(orders.AnswerReceived{Now: w.moment(), Answer: got[0], Known: false})
-			w.deaf["CP_1"] = false
+			w.noCommands["CP_1"] = false
 			w.pass(5000)
 			w.asks("1", "ana", "")
-			if got := w.heard(wire.CentralAuthorization, "ana"); len(got) == 0 || got[len(got)-1].Authorized == nil {
+			if got := w.events(wire.CentralAuthorization, "ana"); len(got) == 0 || got[len(got)-1].Authorized == nil {
 				t.Errorf("the first request is answered %+v, want its own answer", got)
 			}
 		})
 	}
 }
 
-// What cannot be used is answered in words, unless it is old; and counted.
+// A message that cannot be used is answered with an explanation, unless it is old,
+// and counted.
 func TestRequestsThatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	const minute = 60_000
 	for _, tc := range []struct {
-		name          string
-		kind          wire.DriverEventType
-		invalid       string
-		said, logged  charge.Time // how long ago by the message and by Kafka; said -1: not readable
-		want, counted string      // reason; "" is silence
+		name            string
+		kind            wire.DriverEventType
+		invalid         string
+		written, logged charge.Time // how long ago by the message and by Kafka; written -1: not decodable
+		want, counted   string      // reason; "": no answer
 	}{
 		{"no timestamp", wire.DriverAuthorization, "field timestamp: is missing", -1, 0, wire.RefusedInvalid, wire.RefusedInvalid},
 		{"no timestamp, nine minutes ago", wire.DriverStop, "field timestamp: is missing", -1, 9 * minute, wire.RefusedInvalid, wire.RefusedInvalid},
@@ -311,8 +312,8 @@ func TestRequestsThatCannotBeUsed(t *testing.T) {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
 			w := newWorld(t, 1, 1, orders.Config{})
-			q := wire.DriverRequest{MessageID: "1", EventType: tc.kind, Username: "ana", ClientID: "web", Timestamp: wire.Seconds(w.now - tc.said)}
-			if tc.said == -1 {
+			q := wire.DriverRequest{MessageID: "1", EventType: tc.kind, Username: "ana", ClientID: "web", Timestamp: wire.Seconds(w.now - tc.written)}
+			if tc.written == -1 {
 				q.Timestamp = 0
 			}
 			for range 2 {
@@ -333,11 +334,11 @@ func TestRequestsThatCannotBeUsed(t *testing.T) {
 	}
 }
 
-// A name that cannot be a driver's is refused, unless somebody charges under it
-// already: that session can be stopped.
+// A name that cannot be a driver's is refused, unless a session runs under it
+// already, which can be stopped.
 func TestABadName(t *testing.T) {
 	t.Parallel()
-	for name, charging := range map[string]bool{"charging": true, "nobody": false} {
+	for name, charging := range map[string]bool{"charging": true, "not charging": false} {
 		w := newWorld(t, 1, 1, orders.Config{})
 		const user = "ana\u200b"
 		if charging {
@@ -364,8 +365,8 @@ func TestABadName(t *testing.T) {
 	}
 }
 
-// A client that sends what cannot be used as fast as it can is told a few times,
-// and that it is not told of more; it costs no other driver an answer.
+// A client that sends unusable messages as fast as it can gets a few answers, the
+// last of which states that no more follow; other drivers still get theirs.
 func TestAFloodOfWhatCannotBeUsed(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
@@ -377,30 +378,30 @@ func TestAFloodOfWhatCannotBeUsed(t *testing.T) {
 	for n := range 1000 {
 		bad("ana", n)
 	}
-	told := w.heard(wire.CentralStopResponse, "ana")
-	if len(told) != 30 || !strings.Contains(told[29].Message, "not answered") || len(w.requests) != 30 || w.refused[wire.RefusedInvalid] != 30 || w.refused[orders.Unanswered] != 970 {
-		t.Errorf("told %d times, kept %d, counted %v; want 30, 30, and 970 unanswered", len(told), len(w.requests), w.refused)
+	published := w.events(wire.CentralStopResponse, "ana")
+	if len(published) != 30 || !strings.Contains(published[29].Message, "not answered") || len(w.requests) != 30 || w.refused[wire.RefusedInvalid] != 30 || w.refused[orders.Unanswered] != 970 {
+		t.Errorf("answered %d times, kept %d, counted %v; want 30, 30, and 970 unanswered", len(published), len(w.requests), w.refused)
 	}
 	bad("ben", 1)
 	w.asks("good", "ana", "")
-	if a := w.mustAnswer("good"); len(w.heard(wire.CentralStopResponse, "ben")) != 1 || a.Authorized == nil || !*a.Authorized {
-		t.Errorf("another driver is told %+v, and what can be used is answered %+v", w.heard(wire.CentralStopResponse, "ben"), a)
+	if a := w.mustAnswer("good"); len(w.events(wire.CentralStopResponse, "ben")) != 1 || a.Authorized == nil || !*a.Authorized {
+		t.Errorf("another driver is answered %+v, and a usable message %+v", w.events(wire.CentralStopResponse, "ben"), a)
 	}
 	w.pass(60_000)
 	bad("ana", 2000)
-	if n := len(w.heard(wire.CentralStopResponse, "ana")); n != 31 {
-		t.Errorf("after a minute told %d times, want once more", n)
+	if n := len(w.events(wire.CentralStopResponse, "ana")); n != 31 {
+		t.Errorf("after a minute answered %d times, want once more", n)
 	}
 }
 
-// A request that Kafka kept for so long that nobody answered it is answered when
-// its driver says it again; a log read once more still is not.
-func TestTooOldThenSaidAgain(t *testing.T) {
+// A request that was too old for an answer is answered when its driver repeats it;
+// the same log read again is not.
+func TestTooOldThenRepeated(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
 	old := w.now - charge.Time((11 * time.Minute).Milliseconds())
 	for range 2 {
-		w.says("m-1", wire.DriverAuthorization, "ana", "", old)
+		w.request("m-1", wire.DriverAuthorization, "ana", "", old)
 		w.pass(5000)
 		if a, ok := w.answer("m-1"); ok || len(w.reservations) != 0 {
 			t.Fatalf("answered %+v with %d reservations, want silence", a, len(w.reservations))
@@ -416,7 +417,7 @@ func TestTooOldThenSaidAgain(t *testing.T) {
 func TestImpatientDriver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2, 1, orders.Config{})
-	w.deaf["CP_1"] = true
+	w.noCommands["CP_1"] = true
 	w.asks("m-1", "ana", "")
 	w.asks("m-1", "ana", "")
 	w.pass(500)
@@ -426,13 +427,13 @@ func TestImpatientDriver(t *testing.T) {
 	if !*one.Authorized || !*two.Authorized || one.ReservationID != two.ReservationID || one.CPID != "CP_2" {
 		t.Fatalf("got %+v and %+v, want one reservation at CP_2", one, two)
 	}
-	if n := len(w.heard(wire.CentralAuthorization, "ana")); n != 2 {
+	if n := len(w.events(wire.CentralAuthorization, "ana")); n != 2 {
 		t.Fatalf("answered %d times, want once per message", n)
 	}
 }
 
-// A Central that has just started waits a little for charging points to be heard
-// before it says that there are none.
+// A Central that has just started waits a little for charging points to connect
+// before it answers that there are none.
 func TestRequestAtTheStart(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
@@ -447,7 +448,7 @@ func TestRequestAtTheStart(t *testing.T) {
 		w.live["CP_1"] = ledger.Online
 		w.pass(5000 - tc.after)
 		if a := w.mustAnswer("m-1"); *a.Authorized != tc.want {
-			t.Fatalf("heard after %d ms: got %+v", tc.after, a)
+			t.Fatalf("connected after %d ms: got %+v", tc.after, a)
 		}
 	}
 	w := newWorld(t, 1, 1, orders.Config{})
@@ -459,7 +460,7 @@ func TestRequestAtTheStart(t *testing.T) {
 	}
 }
 
-// Requests of one driver that wait for charging points to be heard get one
+// Requests of one driver that wait for charging points to connect get one
 // reservation.
 func TestImpatientAtTheStart(t *testing.T) {
 	t.Parallel()
@@ -481,26 +482,25 @@ func TestImpatientAtTheStart(t *testing.T) {
 	}
 }
 
-// A Central that dies after it wrote the request down answers it in its next
-// life.
+// A Central that dies after it committed the request answers it in its next run.
 func TestRequestOutlivesCentral(t *testing.T) {
 	t.Parallel()
-	for _, deaf := range []bool{false, true} {
+	for _, lost := range []bool{false, true} {
 		w := newWorld(t, 1, 1, orders.Config{})
-		w.deaf["CP_1"] = deaf
-		w.mute["CP_1"] = true
+		w.noCommands["CP_1"] = lost
+		w.noRecords["CP_1"] = true
 		w.asks("m-1", "ana", "")
 		w.restart()
-		w.mute["CP_1"] = false
+		w.noRecords["CP_1"] = false
 		w.pass(5000)
 		a := w.mustAnswer("m-1")
-		if *a.Authorized == deaf {
-			t.Fatalf("deaf %v: got %+v", deaf, a)
+		if *a.Authorized == lost {
+			t.Fatalf("lost %v: got %+v", lost, a)
 		}
 	}
 }
 
-// asksAt gives Central a request that came into Kafka just now.
+// asksAt delivers a request that came into Kafka just now.
 func (w *world) asksAt(q wire.DriverRequest, at charge.Time) {
 	w.t.Helper()
 	q.Timestamp = wire.Seconds(at)
@@ -530,7 +530,7 @@ func TestStopIsForSessionsBefore(t *testing.T) {
 			w.agents["CP_1"].plug(1, w.now)
 			w.asks("m-1", "ana", "CP_1")
 			began, cp := w.now, charge.CPID("CP_1")
-			w.says("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
+			w.request("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
 			w.pass(2000)
 			w.asksAt(wire.DriverRequest{MessageID: "m-3", EventType: wire.DriverStop, Username: tc.user, CPID: &cp}, began+tc.late)
 			if got := w.outlet("CP_1", 1).Session == ""; got != tc.stopped {
@@ -540,8 +540,8 @@ func TestStopIsForSessionsBefore(t *testing.T) {
 	}
 }
 
-// How wrong a driver's clock may be: a minute either way for what came into Kafka
-// a moment ago, as Central knows; nothing is granted to what may be a log that is
+// A driver's clock may be wrong by a minute either way for a request that certainly
+// came into Kafka just now; there is no allowance for what may be a log that is
 // read again.
 func TestADriversClock(t *testing.T) {
 	t.Parallel()
@@ -588,7 +588,7 @@ func TestADriversClock(t *testing.T) {
 	}
 }
 
-// A request may name the session or the reservation it is about, with or without
+// A request may name the session or the reservation it concerns, with or without
 // the charging point.
 func TestRequestsThatNameWhatTheyAreAbout(t *testing.T) {
 	t.Parallel()
@@ -667,9 +667,9 @@ func TestStopBeforeThePlug(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
 	w.asks("m-1", "ana", "")
-	w.says("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
+	w.request("m-2", wire.DriverStarted, "ana", "CP_1", w.now)
 	w.pass(1000)
-	w.says("m-3", wire.DriverStop, "ana", "CP_1", w.now)
+	w.request("m-3", wire.DriverStop, "ana", "CP_1", w.now)
 	w.pass(1000)
 	w.agents["CP_1"].plug(1, w.now)
 	w.sync()
@@ -682,18 +682,18 @@ func TestSimulatedFault(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
 	w.asks("m-1", "ana", "")
-	w.says("m-2", wire.DriverSimulateError, "", "CP_1", w.now)
+	w.request("m-2", wire.DriverSimulateError, "", "CP_1", w.now)
 	if got := w.CP("CP_1").Status(1, w.now); got != charge.StatusFaulted {
 		t.Fatalf("status: got %s, want faulted", got)
 	}
-	ended := w.heard(wire.CentralReservationEnded, "ana")
+	ended := w.events(wire.CentralReservationEnded, "ana")
 	if len(ended) != 1 || ended[0].Reason != "fault" || ended[0].Message == "" {
 		t.Fatalf("reservation_ended: got %+v, want one by fault, in words", ended)
 	}
-	if got := w.heard(wire.CentralFault, "ana"); len(got) != 1 || got[0].Message == "" {
+	if got := w.events(wire.CentralFault, "ana"); len(got) != 1 || got[0].Message == "" {
 		t.Fatalf("fault_raised to ana: got %+v, want one, in words", got)
 	}
-	w.says("m-3", wire.DriverFixError, "", "CP_1", w.now)
+	w.request("m-3", wire.DriverFixError, "", "CP_1", w.now)
 	if got := w.CP("CP_1").Status(1, w.now); got != charge.StatusAvailable {
 		t.Fatalf("status: got %s, want available", got)
 	}

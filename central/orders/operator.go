@@ -8,7 +8,8 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// operatorRequest takes in one request of an operator and answers it.
+// operatorRequest handles one request to the operator API and emits its Reply. A
+// fenced Central refuses all but the request to lift the fence.
 func (x *step) operatorRequest(a OperatorRequest) {
 	if _, lift := a.(OperatorLiftFence); x.fenced() && !lift {
 		x.emit(Reply{Refused: RefusedFenced})
@@ -43,6 +44,8 @@ func (x *step) operatorRequest(a OperatorRequest) {
 	}
 }
 
+// operatorReserve reserves for a driver, with the same limit as the driver's own
+// requests. It replies at once: the operator sees the confirmation on the page.
 func (x *step) operatorReserve(a OperatorReserve) Reply {
 	q := &Request{Username: a.Username, CPID: a.CPID}
 	n := 0
@@ -70,9 +73,9 @@ func (x *step) operatorReserve(a OperatorReserve) Reply {
 	return Reply{ReservationID: r.ID, Target: t}
 }
 
-// unknownTarget refuses a target that names what does not exist. Nobody can tell of the
-// connectors of a charging point whose present boot is not known; the zero
-// values name nothing.
+// unknownTarget returns the refusal for a target that does not exist; "" if it may.
+// The connectors of a charging point whose current boot is not known cannot be
+// checked. Zero values name nothing.
 func (x *step) unknownTarget(t Target) (refusal string) {
 	cp := x.v.CP(t.CPID)
 	switch {
@@ -84,6 +87,7 @@ func (x *step) unknownTarget(t Target) (refusal string) {
 	return ""
 }
 
+// chooseConnector returns the target if it may be reserved, else the refusal.
 func (x *step) chooseConnector(t Target, replace bool) (Target, string) {
 	found := false
 	refusal := x.eachFree(x.v.CP(t.CPID), replace, func(c candidate) { found = found || c.Target == t })
@@ -93,6 +97,7 @@ func (x *step) chooseConnector(t Target, replace bool) (Target, string) {
 	return Target{}, cmp.Or(refusal, wire.RefusedBusy)
 }
 
+// operatorCancel ends a reservation; its charging point releases it later.
 func (x *step) operatorCancel(a OperatorCancel) Reply {
 	r := x.s.reservations[a.ReservationID]
 	if r == nil {
@@ -108,6 +113,8 @@ func (x *step) operatorCancel(a OperatorCancel) Reply {
 	return Reply{ReservationID: r.ID, Target: Target{r.CPID, r.Connector}}
 }
 
+// operatorStart starts a session by the driver's reservation at the target, or
+// without one at a free connector. A repeated request returns the same session.
 func (x *step) operatorStart(a OperatorStart) Reply {
 	cp := x.v.CP(a.CPID)
 	refusal := x.unknownTarget(a.Target)
@@ -148,6 +155,8 @@ func (x *step) operatorStart(a OperatorStart) Reply {
 	return Reply{SessionID: x.desireStart(t, a.Username, nil), Target: t}
 }
 
+// operatorStop makes the end of a session desired. For a session that has not begun,
+// which only a desired start names, that lasts for stopDesiredFor.
 func (x *step) operatorStop(a OperatorStop) Reply {
 	if s, ok := x.v.Session(a.SessionID); ok {
 		switch s.State {
@@ -171,17 +180,20 @@ func (x *step) operatorStop(a OperatorStop) Reply {
 	return Reply{Refused: RefusedUnknownSession}
 }
 
+// operatorAvailability sets the desired availability, if the target may exist.
 func (x *step) operatorAvailability(a OperatorAvailability) Reply {
 	if refusal := x.unknownTarget(a.Target); refusal != "" {
 		return Reply{Refused: refusal}
 	}
 	if cp := x.v.CP(a.CPID); cp != nil && a.Connector != 0 && cp.Connectors[a.Connector] == nil {
-		return Reply{Refused: RefusedOffline} // nobody can tell whether it has this one
+		return Reply{Refused: RefusedOffline} // whether it has this connector is not known
 	}
 	x.setAvailability(a.Target, a.Available)
 	return Reply{Target: a.Target}
 }
 
+// operatorSimulate replies with the id of the first command, or refuses if none
+// could be issued.
 func (x *step) operatorSimulate(a OperatorSimulate) Reply {
 	cp := x.v.CP(a.CPID)
 	switch refusal := x.unknownTarget(a.Target); {
@@ -197,8 +209,9 @@ func (x *step) operatorSimulate(a OperatorSimulate) Reply {
 	return Reply{CommandID: ids[0], Target: a.Target}
 }
 
-// simulate orders the hands at a simulated charging point, at each connector if
-// none is named.
+// simulate issues SIMULATE for a connector of a simulated charging point, or for
+// all if connector is 0, and returns the ids of the commands. message names the
+// driver's request, which has one effect however often it is repeated.
 func (x *step) simulate(cp *ledger.CP, connector charge.ConnectorID, o *wire.Simulate, message string) []charge.CommandID {
 	var ids []charge.CommandID
 	for _, c := range byNumber(cp.Connectors) {
@@ -207,7 +220,7 @@ func (x *step) simulate(cp *ledger.CP, connector charge.ConnectorID, o *wire.Sim
 		}
 		about := subject{message: message}
 		if message == "" {
-			about.message = "o." + x.IDs() // each click is an order of its own
+			about.message = "o." + x.IDs() // each request of an operator is a new one
 		}
 		if cmd := x.issue(cp, c.ID, o, about); cmd != nil {
 			ids = append(ids, cmd.ID)
@@ -217,7 +230,7 @@ func (x *step) simulate(cp *ledger.CP, connector charge.ConnectorID, o *wire.Sim
 	return ids
 }
 
-// simulateForDriver serves SIMULATE_CP_ERROR and FIX_CP_ERROR.
+// simulateForDriver serves a driver's SIMULATE_CP_ERROR and FIX_CP_ERROR.
 func (x *step) simulateForDriver(q wire.DriverRequest) {
 	r := x.newRequest(q, false)
 	ev := x.newAnswer(&r)
@@ -237,7 +250,7 @@ func (x *step) simulateForDriver(q wire.DriverRequest) {
 	case len(x.simulate(cp, 0, o, ev.EventID)) == 0:
 		ev.Reason, ev.Message = RefusedOffline, "the charging point cannot be reached"
 	default:
-		ev.Message = "the charging point is told"
+		ev.Message = "the command was sent to the charging point"
 	}
 	x.finish(&r, ev)
 }

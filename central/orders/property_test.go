@@ -12,15 +12,15 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// chaos lets drivers, operators, charging points, links and Central itself do
-// anything in any order.
+// chaos lets drivers, operators, charging points, links and Central itself act at
+// random.
 type chaos struct {
 	*world
 	r     *rapid.T
 	asked map[string]charge.Time
 	n     int
 	saved *backup
-	since []func() // what drivers said since the copy was made
+	since []func() // the drivers' requests since the backup was made
 }
 
 func (c *chaos) cp() charge.CPID {
@@ -38,23 +38,23 @@ func (c *chaos) message() string {
 	return m
 }
 
-// driver says something, and says it again if Central is restored from a copy
-// that was made before.
+// driver sends a request, and repeats it if Central is restored from a backup that
+// was made before.
 func (c *chaos) driver(what wire.DriverEventType, cp charge.CPID) {
 	m, user, at := c.message(), c.user(), c.now
-	c.says(m, what, user, cp, at)
+	c.request(m, what, user, cp, at)
 	c.since = append(c.since, func() {
 		if _, ok := c.answer(m); !ok {
 			c.asked[m] = c.now // it counts from its reading
 		}
-		c.says(m, what, user, cp, at)
+		c.request(m, what, user, cp, at)
 	})
 }
 
 func (c *chaos) act() {
 	id, k := c.cp(), charge.ConnectorID(rapid.IntRange(1, 2).Draw(c.r, "connector"))
 	a, o := c.agents[id], c.outlet(id, k)
-	a.box.Now = c.now
+	a.cp.Now = c.now
 	switch rapid.IntRange(0, 17).Draw(c.r, "act") {
 	case 0, 1:
 		c.driver(wire.DriverAuthorization, "")
@@ -66,7 +66,7 @@ func (c *chaos) act() {
 		c.driver(wire.DriverStop, id)
 	case 5:
 		if o.Plugged {
-			a.box.Unplug(k)
+			a.cp.Unplug(k)
 		} else {
 			a.plug(k, c.now)
 		}
@@ -81,9 +81,9 @@ func (c *chaos) act() {
 			}
 		}
 	case 6:
-		c.deaf[id] = !c.deaf[id]
+		c.noCommands[id] = !c.noCommands[id]
 	case 7:
-		c.mute[id] = !c.mute[id]
+		c.noRecords[id] = !c.noRecords[id]
 	case 8:
 		c.slow[id] = charge.Time(rapid.SampledFrom([]int{0, 300, 1700, 6000, 20_000}).Draw(c.r, "slow"))
 	case 9:
@@ -94,7 +94,7 @@ func (c *chaos) act() {
 		if len(o.Faults) == 0 {
 			a.fault(k, charge.FaultOvercurrent)
 		} else {
-			a.box.Clear(k)
+			a.cp.Clear(k)
 		}
 	case 11:
 		a.boot()
@@ -116,7 +116,7 @@ func (c *chaos) act() {
 // heal ends all faults.
 func (c *chaos) heal() {
 	for id, a := range c.agents {
-		c.deaf[id], c.mute[id], c.slow[id], a.refuse = false, false, 0, ""
+		c.noCommands[id], c.noRecords[id], c.slow[id], a.refuse = false, false, 0, ""
 		c.back(id)
 	}
 }
@@ -134,10 +134,10 @@ func (c *chaos) answered() {
 	}
 }
 
-// Whatever happens: every request is answered within 5 s, one reservation per
-// connector and driver at a time (checked at each step), no command is sent past
-// its end (checked at each sending), nothing is reserved past its end, and after
-// all faults what is wanted comes about and nothing waits any more.
+// Whatever happens, every request is answered within 5 s, there is one reservation
+// per connector and driver at a time (checked at each step), no command is sent
+// at or after its expiry (checked at each sending), nothing is reserved after its
+// expiry, and after all faults the desired state comes about and nothing waits.
 func TestWhateverHappens(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {
@@ -159,7 +159,7 @@ func TestWhateverHappens(t *testing.T) {
 		c.converged()
 		c.pass(3_600_000)
 		if d := c.state.NextDeadline(); d != 0 {
-			r.Fatalf("something waits for ever: due at %s; wishes %+v %+v, commands %+v %+v", d,
+			r.Fatalf("something waits for ever: due at %s; desired %+v %+v, commands %+v %+v", d,
 				c.state.Desired("CP_1"), c.state.Desired("CP_2"), c.state.Commands("CP_1"), c.state.Commands("CP_2"))
 		}
 	})
@@ -187,8 +187,8 @@ func (c *chaos) converged() {
 	}
 }
 
-// Who was idle longest is asked first, always: n requests over n free points use
-// each exactly once, and in the order in which they became idle.
+// The connector that has been idle longest is always tried first: n requests over
+// n free points use each exactly once, in the order in which they became idle.
 func TestFairness(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(r *rapid.T) {

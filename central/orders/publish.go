@@ -9,13 +9,14 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Every event_id derives from what it tells of: told again, it is the same.
-
+// recordEventID derives the event_id of an event about a record. Every event_id
+// derives from what the event reports, so a reader recognises a repeat.
 func recordEventID(kind string, r *wire.Record) string {
 	return fmt.Sprintf("%s.%s.%d", kind, r.Journal, r.Seq)
 }
 
-// publishSessionStep tells the steps of sessions, and the status of a connector.
+// publishSessionStep publishes the steps of sessions, and the status of a
+// connector in the current boot.
 func (x *step) publishSessionStep(e RecordReceived, p wire.Payload) {
 	ev := wire.CentralEvent{
 		EventID: recordEventID("e", &e.Record), CPID: e.CPID, Connector: e.Record.Connector, SessionID: e.Record.SessionID,
@@ -44,7 +45,7 @@ func (x *step) publishSessionStep(e RecordReceived, p wire.Payload) {
 	x.emit(PublishEvent{ev})
 }
 
-// publishTickets tells the tickets among the changes.
+// publishTickets publishes the tickets among the changes.
 func (x *step) publishTickets(changes []ledger.Change) {
 	for _, c := range changes {
 		made, ok := c.(ledger.TicketMade)
@@ -55,8 +56,8 @@ func (x *step) publishTickets(changes []ledger.Change) {
 	}
 }
 
-// TicketEvent is how a ticket is told. Its event_id derives from the session, so
-// whoever is told twice sees that it is the same.
+// TicketEvent returns the event about a ticket. Its event_id is the ticket's, which
+// derives from the session, so a reader that gets it twice bills it once.
 func TicketEvent(t *ledger.Ticket, at charge.Time) wire.CentralEvent {
 	energy, cost, sec := wire.KWh(t.Energy), WireMoney(t.Cost), t.DurationSec
 	return wire.CentralEvent{
@@ -66,12 +67,13 @@ func TicketEvent(t *ledger.Ticket, at charge.Time) wire.CentralEvent {
 	}
 }
 
-// WireMoney is how an amount is written to drivers: with the decimals of its
+// WireMoney returns an amount as messages carry it: with the decimals of its
 // currency.
 func WireMoney(a money.Amount) wire.Money {
 	return wire.Money{Minor: int64(a.Minor), Decimals: a.Currency.Decimals()}
 }
 
+// publishReservationEnded publishes to the driver that a reservation ended.
 func (x *step) publishReservationEnded(r *Reservation) {
 	x.emit(PublishEvent{wire.CentralEvent{
 		EventID: "r." + string(r.ID), EventType: wire.CentralReservationEnded, Username: r.Username, CPID: r.CPID,
@@ -79,8 +81,8 @@ func (x *step) publishReservationEnded(r *Reservation) {
 	}})
 }
 
-// publishFault tells a fault and its end: once for everybody, and to each driver
-// whose session or reservation it concerns.
+// publishFault publishes a fault or its end: once without a driver, and once for
+// each driver whose session or reservation it concerns.
 func (x *step) publishFault(e RecordReceived, f charge.Fault, detail string, t wire.CentralEventType) {
 	words := "fault: " + string(f)
 	if t == wire.CentralFaultCleared {
@@ -116,7 +118,7 @@ func (x *step) publishFault(e RecordReceived, f charge.Fault, detail string, t w
 	}
 }
 
-// publishNotStarted tells that a session did not come about.
+// publishNotStarted publishes that a session did not start, and why.
 func (x *step) publishNotStarted(w *Desired, reason string) {
 	x.emit(PublishEvent{wire.CentralEvent{
 		EventID: "n." + string(w.SessionID), EventType: wire.CentralNotice, Username: w.Username, CPID: w.CPID,
@@ -125,17 +127,15 @@ func (x *step) publishNotStarted(w *Desired, reason string) {
 	}})
 }
 
-// publishSimulationRefused tells the driver who asked for it that a simulation was refused.
-func (x *step) publishSimulationRefused(c *Command, refused bool) {
-	if !refused {
-		return
-	}
+// publishSimulationRefused publishes that the charging point refused a simulation.
+func (x *step) publishSimulationRefused(c *Command) {
 	x.emit(PublishEvent{wire.CentralEvent{
 		EventID: "n." + string(c.ID), EventType: wire.CentralNotice, CPID: c.CPID, Connector: c.Connector, Reason: c.Reason,
 		Message: "the charging point refused: " + endText(c.Reason), Timestamp: wire.Seconds(x.At),
 	}})
 }
 
+// endText explains to a driver why a reservation or a start ended.
 func endText(reason string) string {
 	switch reason {
 	case string(charge.ReservationExpired):
@@ -156,6 +156,7 @@ func endText(reason string) string {
 	return reason
 }
 
+// refusalText explains to a driver why a request was refused.
 func refusalText(reason string) string {
 	switch reason {
 	case wire.RefusedUnreachable:

@@ -6,7 +6,8 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// recordReceived takes in a record the ledger has applied.
+// recordReceived reacts to a record that the ledger applied; it ignores all other
+// verdicts. Events are published before tickets, and reconcile runs last.
 func (x *step) recordReceived(e RecordReceived) {
 	if x.fenced() || e.Outcome.Verdict != ledger.Applied {
 		return
@@ -47,8 +48,8 @@ func (x *step) recordReceived(e RecordReceived) {
 	x.reconcile(e.CPID)
 }
 
-// reservationEnded takes in that the charging point let a reservation go. Of the
-// reservations of others it can say nothing.
+// reservationEnded reacts to the record that a charging point no longer holds a
+// reservation. A record about a reservation of another charging point is ignored.
 func (x *step) reservationEnded(cp charge.CPID, p *wire.ReservationEnded) {
 	r := x.s.reservations[p.ReservationID]
 	if r == nil || r.CPID != cp {

@@ -9,9 +9,9 @@ import (
 )
 
 // answered lets a driver ask for CP_1 and returns the answer.
-func (w *world) answered(message string, who charge.Username) wire.CentralEvent {
+func (w *world) answered(message string, driver charge.Username) wire.CentralEvent {
 	w.t.Helper()
-	w.asks(message, who, "CP_1")
+	w.asks(message, driver, "CP_1")
 	for range 49 {
 		if e, ok := w.answer(message); ok {
 			return e
@@ -23,13 +23,13 @@ func (w *world) answered(message string, who charge.Username) wire.CentralEvent 
 
 func yes(e wire.CentralEvent) bool { return e.Authorized != nil && *e.Authorized }
 
-// A reservation has expired, and the charging point, whose own clock for it
-// started when RESERVE arrived, holds it for a moment longer: the driver who asks
-// in that moment gets a new one.
+// A reservation has expired, and the charging point, which measures its time from
+// the arrival of RESERVE, holds it for a moment longer: a driver that asks in that
+// moment gets a new one.
 func TestAskingAtTheMomentOfExpiry(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
-	w.slow["CP_1"] = 300 // the way to it
+	w.slow["CP_1"] = 300
 	first := w.answered("m1", "ana")
 	if !yes(first) {
 		t.Fatalf("not reserved: %+v", first)
@@ -45,16 +45,16 @@ func TestAskingAtTheMomentOfExpiry(t *testing.T) {
 	}
 }
 
-// A charging point did not hear one RESERVE, nor the CANCEL after it. The next
-// driver is not refused for that; what it was asked before, it never does.
-func TestARequestThatWasNotHeardBlocksNobody(t *testing.T) {
+// A charging point received neither a RESERVE nor the CANCEL after it. The next
+// driver is not refused for that, and the lost RESERVE never has an effect.
+func TestALostReserveBlocksNoDriver(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
-	w.deaf["CP_1"] = true
+	w.noCommands["CP_1"] = true
 	if e := w.answered("m1", "ana"); yes(e) || e.Reason != wire.RefusedUnreachable {
-		t.Fatalf("nobody answered: got %+v, want %s", e, wire.RefusedUnreachable)
+		t.Fatalf("no charging point answered: got %+v, want %s", e, wire.RefusedUnreachable)
 	}
-	w.deaf["CP_1"] = false
+	w.noCommands["CP_1"] = false
 	second := w.answered("m2", "ben")
 	if !yes(second) {
 		t.Fatalf("it answers again: got %+v, want a reservation", second)
@@ -70,22 +70,22 @@ func TestARequestThatWasNotHeardBlocksNobody(t *testing.T) {
 	}
 }
 
-// The same, but RESERVE arrives late: the charging point holds it for a driver
-// who was refused, and the next RESERVE replaces it. There are never two.
+// The same, but RESERVE arrives late: the charging point holds the reservation of
+// a driver that was refused, and the next RESERVE replaces it. There are never two.
 func TestALateReserveIsReplaced(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
-	w.mute["CP_1"] = true // it obeys, and cannot say so
+	w.noRecords["CP_1"] = true // it obeys, and its records are lost
 	w.asks("m1", "ana", "CP_1")
 	w.sync()
-	w.deaf["CP_1"] = true // CANCEL is lost
+	w.noCommands["CP_1"] = true // CANCEL is lost
 	if e := w.answered("m1", "ana"); yes(e) {
-		t.Fatalf("nobody answered: got %+v", e)
+		t.Fatalf("no charging point answered: got %+v", e)
 	}
 	if h := w.outlet("CP_1", 1).Held; h == nil || h.Username != "ana" {
 		t.Fatalf("the charging point holds %+v, want that of ana", h)
 	}
-	w.mute["CP_1"], w.deaf["CP_1"] = false, false
+	w.noRecords["CP_1"], w.noCommands["CP_1"] = false, false
 	if e := w.answered("m2", "ben"); !yes(e) {
 		t.Fatalf("it answers again: got %+v, want a reservation", e)
 	}
@@ -94,17 +94,17 @@ func TestALateReserveIsReplaced(t *testing.T) {
 	}
 }
 
-// One that is there and answers nothing is not asked for ever on end.
+// A charging point that is online and does not respond is not tried for ever.
 func TestOneThatNeverAnswersIsLeftAlone(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
-	w.deaf["CP_1"] = true
+	w.noCommands["CP_1"] = true
 	busy := false
 	for i := range 12 {
 		e := w.answered("m"+string(rune('a'+i)), "ana")
 		busy = busy || e.Reason == wire.RefusedBusy
 		if yes(e) {
-			t.Fatalf("nobody answers: got %+v", e)
+			t.Fatalf("no charging point answers: got %+v", e)
 		}
 	}
 	if !busy {

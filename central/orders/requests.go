@@ -13,18 +13,19 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// answerTimeout is the last moment for an answer after the request was read. The
-// protocol allows 5 s; the rest is for the way.
+// answerTimeout is the longest time from reading a request to its answer. The
+// protocol allows 5 s; the rest is for the transport.
 const answerTimeout = 4800 * time.Millisecond
 
-// At the start of Central: how long it lasts, and how often a request is looked
-// at again meanwhile.
+// After the start of Central, charging points may not have connected yet: for
+// startupPeriod a request without a connector is tried again each startupRetry.
 const (
 	startupPeriod = 10 * time.Second
 	startupRetry  = 250 * time.Millisecond
 )
 
-// driverRequest takes in one message of a driver.
+// driverRequest handles one message of a driver. A message whose key is known gets
+// the same answer again, and has no second effect.
 func (x *step) driverRequest(e DriverRequestReceived) {
 	q := e.Request
 	age, old := x.requestAge(e)
@@ -45,10 +46,10 @@ func (x *step) driverRequest(e DriverRequestReceived) {
 		x.emit(PublishEvent{*was.Answer})
 		return
 	case was != nil && !was.Ignored:
-		return // a running one is answered when it is decided
+		return // a pending one is answered when it is decided
 	}
-	// A message that is known without an answer had no effect, being too old; said
-	// again with a fresh timestamp it is judged anew.
+	// A message that is known without an answer was too old and had no effect. The
+	// driver may repeat it with a new timestamp.
 	switch {
 	case old:
 		x.emit(CountRefusal{Unanswered})
@@ -68,8 +69,9 @@ func (x *step) driverRequest(e DriverRequestReceived) {
 	}
 }
 
-// hasReservationOrSession reports whether a request is about what its driver has: somebody
-// who charges already, under a name that would be refused today, can still stop.
+// hasReservationOrSession reports whether a request to start or stop comes from a
+// driver with a reservation or session. Such a driver is served even under a name
+// that would be refused today.
 func (x *step) hasReservationOrSession(q wire.DriverRequest) bool {
 	if q.EventType != wire.DriverStop && q.EventType != wire.DriverStarted {
 		return false
@@ -89,11 +91,11 @@ func (x *step) hasReservationOrSession(q wire.DriverRequest) bool {
 	return false
 }
 
-// requestAge is how old a request is, in ms: by its own timestamp, or by Kafka's where
-// that cannot be read. (As a time.Duration the year 9999 would overflow.) Of one
-// that came into Kafka within the last minute, as Central itself knows, the
-// driver's clock may be behind by MaxClockError; a log that is read again gets no
-// such grace. old says that the request is not even answered.
+// requestAge returns how old a request is, in ms: by its own timestamp, or by
+// Kafka's if that cannot be decoded. (As a time.Duration the year 9999 would
+// overflow.) If the request certainly came into Kafka within the last minute, by
+// Central's own clock, the driver's clock may be behind by MaxClockError. A log
+// that is read again gets no such allowance. If old, the request is not answered.
 func (x *step) requestAge(e DriverRequestReceived) (age charge.Time, old bool) {
 	at := e.Request.Timestamp.Time()
 	if at == 0 && e.InvalidReason != "" {
@@ -109,12 +111,14 @@ func (x *step) requestAge(e DriverRequestReceived) (age charge.Time, old bool) {
 	return age, age > millis(wire.MaxAnswerAge)
 }
 
+// millis converts a duration to the unit of charge.Time.
 func millis(d time.Duration) charge.Time { return charge.Time(d.Milliseconds()) }
 
-// answerReceived keeps an answer that was given by somebody else: the request had
-// its effect, so when it is read again it is answered alike and not served.
+// answerReceived stores an answer that another run of Central gave. The request
+// had its effect, so when it is read again it gets the same answer and is not
+// served.
 func (x *step) answerReceived(e AnswerReceived) {
-	if e.Known || e.Answer.Reason == wire.RefusedReused { // which answers no request of its own
+	if e.Known || e.Answer.Reason == wire.RefusedReused { // the answer to a second use of the message_id, and no answer to the first
 		return
 	}
 	q := x.s.requests[RequestKey{e.Answer.Username, e.Answer.MessageID}]
@@ -129,6 +133,7 @@ func (x *step) answerReceived(e AnswerReceived) {
 	x.emit(SaveRequest{*q})
 }
 
+// serve handles a valid request by its type.
 func (x *step) serve(q wire.DriverRequest) {
 	switch q.EventType {
 	case wire.DriverAuthorization:
@@ -144,10 +149,11 @@ func (x *step) serve(q wire.DriverRequest) {
 	}
 }
 
-func (x *step) newRequest(q wire.DriverRequest, silent bool) Request {
+// newRequest returns the Request for a message that is read now.
+func (x *step) newRequest(q wire.DriverRequest, ignored bool) Request {
 	r := Request{
 		MessageID: q.MessageID, EventType: q.EventType, Username: q.Username, ClientID: q.ClientID, ReadAt: x.At,
-		AnswerBy: x.At.Add(answerTimeout), Ignored: silent,
+		AnswerBy: x.At.Add(answerTimeout), Ignored: ignored,
 	}
 	if q.CPID != nil {
 		r.CPID = *q.CPID
@@ -155,8 +161,9 @@ func (x *step) newRequest(q wire.DriverRequest, silent bool) Request {
 	return r
 }
 
-// refuse answers a request at once, in words, and keeps the answer for its
-// repeats. A client that goes on sending what cannot be used is told a few times.
+// refuse answers a request at once with a refusal and an explanation, and stores
+// the answer for repeats. After maxRefusals a driver gets no more answers for a
+// while, so that a faulty client does not fill the topic.
 func (x *step) refuse(q wire.DriverRequest, reason, message string) {
 	if left := x.countUnusable(q.Username); x.reportRefusal(reason, left) {
 		r := x.newRequest(q, false)
@@ -164,16 +171,17 @@ func (x *step) refuse(q wire.DriverRequest, reason, message string) {
 	}
 }
 
-// mostRefusals is how many messages that cannot be used are answered for one
-// driver within refusalsFor; mostRefused bounds the drivers that are counted.
+// maxRefusals is how many messages that cannot be used are answered per driver
+// within refusalPeriod. maxRefusedDrivers bounds the memory for counting; beyond
+// it all counts restart.
 const (
 	maxRefusals       = 30
 	refusalPeriod     = time.Minute
 	maxRefusedDrivers = 10_000
 )
 
-// countUnusable counts a message of a driver that cannot be used, and returns how many
-// more are answered; below zero not even this one.
+// countUnusable counts a message that cannot be used, and returns how many more of
+// its driver are answered; below zero not even this one.
 func (x *step) countUnusable(user charge.Username) (left int) {
 	s := x.s
 	if x.At < s.refusedSince || x.At >= s.refusedSince.Add(refusalPeriod) || len(s.refusals) >= maxRefusedDrivers {
@@ -184,7 +192,7 @@ func (x *step) countUnusable(user charge.Username) (left int) {
 	return maxRefusals - s.refusals[user]
 }
 
-// reportRefusal counts a refusal and reports whether it is told.
+// reportRefusal emits the count of a refusal, and reports whether it is answered.
 func (x *step) reportRefusal(reason string, left int) bool {
 	if left < 0 {
 		reason = Unanswered
@@ -193,7 +201,7 @@ func (x *step) reportRefusal(reason string, left int) bool {
 	return left >= 0
 }
 
-// withLastNote adds to the last refusal that is told that it is the last.
+// withLastNote adds to the last refusal that is answered that it is the last one.
 func withLastNote(message string, left int) string {
 	if left == 0 {
 		message += "; what else cannot be used is not answered for a minute"
@@ -201,6 +209,7 @@ func withLastNote(message string, left int) string {
 	return message
 }
 
+// refusal returns the answer that refuses a request.
 func (x *step) refusal(q *Request, reason, message string) wire.CentralEvent {
 	ev := x.newAnswer(q)
 	ev.Reason, ev.Message = reason, message
@@ -211,8 +220,8 @@ func (x *step) refusal(q *Request, reason, message string) wire.CentralEvent {
 	return ev
 }
 
-// refuseReused refuses a request under the message_id of one of another type, and
-// leaves that one as it is.
+// refuseReused refuses a request whose message_id was used for a request of another
+// type. The refusal is not stored: the first request keeps its answer.
 func (x *step) refuseReused(q wire.DriverRequest, was *Request) {
 	r := x.newRequest(q, false)
 	first := string(was.EventType)
@@ -225,17 +234,17 @@ func (x *step) refuseReused(q wire.DriverRequest, was *Request) {
 	}
 }
 
-// recordWhileFenced keeps a request that is read while another Central is in charge. That
-// one may have served it, and what it did is not known here: should this Central
-// be in charge again, a repeat is refused and has no second effect.
+// recordWhileFenced stores a request that is read while this Central is fenced. The
+// other Central may have served it with an effect that is not known here. After
+// the fence is lifted, a repeat is therefore refused.
 func (x *step) recordWhileFenced(q wire.DriverRequest) {
 	r := x.newRequest(q, false)
-	no := x.refusal(&r, wire.RefusedStale, "another Central was in charge when this was asked first; ask again with a new message_id")
+	no := x.refusal(&r, wire.RefusedStale, "another Central was in charge when this request was first read; ask again with a new message_id")
 	r.Answer = &no
 	x.emit(SaveRequest{r})
 }
 
-// finish answers a request and keeps the answer for its repeats.
+// finish answers a request, and stores the answer for repeats.
 func (x *step) finish(q *Request, ev wire.CentralEvent) {
 	delete(x.s.requests, q.Key())
 	q.Answer = &ev
@@ -243,7 +252,7 @@ func (x *step) finish(q *Request, ev wire.CentralEvent) {
 	x.emit(PublishEvent{ev})
 }
 
-// answerType is the type of the answer to a request.
+// answerType returns the type of the answer to a type of request.
 func answerType(t wire.DriverEventType) wire.CentralEventType {
 	switch t {
 	case wire.DriverAuthorization:
@@ -258,11 +267,12 @@ func answerType(t wire.DriverEventType) wire.CentralEventType {
 // answerID derives the event_id of an answer from what names the request, so
 // that it is the same when the answer is repeated and no other request has it.
 func answerID(user charge.Username, message string, t wire.DriverEventType) string {
+	// Hashed, because user and message may contain any character.
 	sum := sha256.Sum256(fmt.Appendf(nil, "%q %q %q", user, message, t))
 	return "a." + hex.EncodeToString(sum[:16])
 }
 
-// newAnswer begins the answer to a request.
+// newAnswer returns the answer to a request, without its content.
 func (x *step) newAnswer(q *Request) wire.CentralEvent {
 	return wire.CentralEvent{
 		EventID: answerID(q.Username, q.MessageID, q.EventType), EventType: answerType(q.EventType), MessageID: q.MessageID, ClientID: q.ClientID, Username: q.Username, CPID: q.CPID,
@@ -270,15 +280,16 @@ func (x *step) newAnswer(q *Request) wire.CentralEvent {
 	}
 }
 
-// authorize serves an AUTHORIZATION_REQUEST.
+// authorize serves an AUTHORIZATION_REQUEST. The request is pending before assign
+// runs, because the reservation may be confirmed or end within the same step.
 func (x *step) authorize(q wire.DriverRequest) {
 	r := x.newRequest(q, false)
 	x.s.requests[r.Key()] = &r
 	x.assign(&r)
 }
 
-// assign finds a reservation for a request. A driver who holds all he may have
-// gets the same one again.
+// assign finds a reservation for a request. A driver with as many reservations as
+// allowed gets an existing one again.
 func (x *step) assign(q *Request) {
 	held := x.existingReservation(q)
 	switch {
@@ -286,14 +297,15 @@ func (x *step) assign(q *Request) {
 		x.tryNext(q)
 	case held.ConfirmedAt != 0:
 		x.finish(q, x.grantedAnswer(q, held))
-	default: // another request asks for it: wait with that one
+	default: // another request waits for its confirmation: wait with that one
 		q.ReservationID, q.TriedAt = held.ID, 0
 		x.emit(SaveRequest{*q})
 	}
 }
 
-// existingReservation finds the reservation that a driver's request gets again: the one at
-// the charging point asked for; else, when he may have no more, the newest.
+// existingReservation finds the reservation that a request gets again: the driver's
+// at the requested charging point; else, if the driver may have no more, the
+// newest.
 func (x *step) existingReservation(q *Request) *Reservation {
 	var same, newest *Reservation
 	n := 0
@@ -318,7 +330,7 @@ func (x *step) existingReservation(q *Request) *Reservation {
 	return nil
 }
 
-// grantedAnswer is the answer to a request whose reservation is confirmed.
+// grantedAnswer returns the answer to a request whose reservation is confirmed.
 func (x *step) grantedAnswer(q *Request, r *Reservation) wire.CentralEvent {
 	yes, until := true, wire.Seconds(r.Until)
 	ev := x.newAnswer(q)
@@ -326,10 +338,10 @@ func (x *step) grantedAnswer(q *Request, r *Reservation) wire.CentralEvent {
 	return ev
 }
 
-// tryNext reserves the next connector for a request, or refuses it when there is
-// none, or enough were asked.
+// tryNext reserves the next connector for a request. It refuses the request if
+// there is none, if MaxTried were tried, or if its time is over.
 func (x *step) tryNext(q *Request) {
-	unreachable := len(q.Tried) > 0 // and none of them said yes
+	unreachable := len(q.Tried) > 0 // and none of them confirmed
 	if len(q.Tried) >= x.s.cfg.MaxTried || x.At >= q.AnswerBy {
 		x.refuseRequest(q, wire.RefusedUnreachable)
 		return
@@ -356,9 +368,9 @@ func (x *step) tryNext(q *Request) {
 	}
 }
 
-// atStartup reports whether a refusal may be due to nothing but Central's own start:
-// charging points are there, and were not heard yet. Such a request is looked at
-// again, as long as there is time left to ask somebody.
+// atStartup reports whether a refusal may only be due to Central's own start:
+// charging points are running and have not connected yet. Such a request is tried
+// again, as long as there is time left for a charging point to confirm.
 func (x *step) atStartup(q *Request, refusal string) bool {
 	if x.At >= x.s.firstEventAt.Add(startupPeriod) || x.At.Add(startupRetry+x.s.cfg.ConfirmTimeout) > q.AnswerBy {
 		return false
@@ -366,11 +378,13 @@ func (x *step) atStartup(q *Request, refusal string) bool {
 	return refusal == wire.RefusedNoneFree || refusal == wire.RefusedUnreachable || refusal == wire.RefusedUnknownCP
 }
 
+// anyUnresponsive reports whether a connector that was tried did not respond; the
+// others refused or became unavailable.
 func (x *step) anyUnresponsive(q *Request) bool {
 	return slices.ContainsFunc(q.Tried, func(t Target) bool { _, yes := x.s.unresponsive[t]; return yes })
 }
 
-// refuseRequest refuses a request, and those that waited for the same reservation.
+// refuseRequest answers an AUTHORIZATION_REQUEST with a refusal.
 func (x *step) refuseRequest(q *Request, reason string) {
 	no := false
 	ev := x.newAnswer(q)
@@ -378,9 +392,9 @@ func (x *step) refuseRequest(q *Request, reason string) {
 	x.finish(q, ev)
 }
 
-// requestDue is when a running request needs attention.
+// requestDue returns when a pending request needs attention.
 func (s *State) requestDue(q *Request) charge.Time {
-	if q.TriedAt == 0 { // it waits for a reservation that another request asks for
+	if q.TriedAt == 0 { // it waits for the reservation of another request
 		return q.AnswerBy
 	}
 	if len(q.Tried) == 0 {
@@ -389,14 +403,15 @@ func (s *State) requestDue(q *Request) charge.Time {
 	return min(q.TriedAt.Add(s.cfg.ConfirmTimeout), q.AnswerBy)
 }
 
-// requestTimedOut gives up the charging point that was asked, and asks the next.
+// requestTimedOut ends the reservation that was not confirmed in time. Its end
+// makes continueWaiting try the next connector.
 func (x *step) requestTimedOut(q *Request) {
 	if q.TriedAt != 0 && len(q.Tried) == 0 {
 		x.assign(q)
 		return
 	}
 	r := x.s.reservations[q.ReservationID]
-	if r == nil || r.MessageID != q.MessageID { // not its own to give up
+	if r == nil || r.MessageID != q.MessageID { // it belongs to another request
 		x.refuseRequest(q, wire.RefusedUnreachable)
 		return
 	}
@@ -412,6 +427,8 @@ func (x *step) answerConfirmed(r *Reservation) {
 	}
 }
 
+// waitingFor returns the requests that wait for a reservation: the one it was made
+// for first, the others in the order of reading.
 func (x *step) waitingFor(r *Reservation) []*Request {
 	var list []*Request
 	for _, q := range x.s.requests {
@@ -421,7 +438,7 @@ func (x *step) waitingFor(r *Reservation) []*Request {
 	}
 	slices.SortFunc(list, func(a, b *Request) int {
 		switch {
-		case a.MessageID == r.MessageID: // whose reservation it is goes first
+		case a.MessageID == r.MessageID:
 			return -1
 		case b.MessageID == r.MessageID:
 			return 1
@@ -431,9 +448,9 @@ func (x *step) waitingFor(r *Reservation) []*Request {
 	return list
 }
 
-// continueWaiting goes on with the requests that waited for a reservation which ended
-// before it was confirmed: its own request asks the next charging point, the
-// others wait with it, or are refused with it.
+// continueWaiting handles the requests that waited for a reservation which ended
+// before it was confirmed. The request that it was made for tries the next
+// connector; the others wait with it, or get the same result.
 func (x *step) continueWaiting(r *Reservation) {
 	list := x.waitingFor(r)
 	if len(list) == 0 {
@@ -464,7 +481,9 @@ func (x *step) continueWaiting(r *Reservation) {
 	}
 }
 
-// desireStartFor serves "charging_started": the wish to start, never the fact.
+// desireStartFor serves a driver's "charging_started". Despite its name it is only
+// the desire to start at a reservation; that charging started is reported by the
+// charging point alone.
 func (x *step) desireStartFor(q wire.DriverRequest) {
 	r := x.newRequest(q, false)
 	r.CPID = x.chargingPointOf(q)
@@ -483,7 +502,7 @@ func (x *step) desireStartFor(q wire.DriverRequest) {
 		ev.Reason, ev.Message = "not_reserved", "you hold no reservation there; ask for one first"
 	default:
 		ev.Connector, ev.ReservationID = held.Connector, held.ID
-		ev.Message = "the charging point is told to start"
+		ev.Message = "the charging point has been asked to start"
 		if w := x.s.point(held.CPID).startOf(held.ID); w != nil {
 			ev.SessionID = w.SessionID
 		} else {
@@ -507,6 +526,8 @@ func (x *step) reservationAt(cp charge.CPID, user charge.Username) *Reservation 
 	return nil
 }
 
+// hasSessionAt reports whether a driver has a session at a charging point that has
+// not ended.
 func (x *step) hasSessionAt(id charge.CPID, user charge.Username) bool {
 	cp := x.v.CP(id)
 	if cp == nil {
@@ -520,10 +541,10 @@ func (x *step) hasSessionAt(id charge.CPID, user charge.Username) bool {
 	return false
 }
 
-// stopSessions serves a STOP_REQUEST: it stops the session that it names, or those of
-// that driver there that Central knows, running or waiting for the plug. One that
-// began after the request was written, by more than the clocks may differ, is
-// another one.
+// stopSessions serves a STOP_REQUEST. It stops the session that the request names,
+// or else all sessions of the driver at the charging point, running or waiting for
+// the plug. Without a name, a session that began after the request was written, by
+// more than clocks may differ, is not meant.
 func (x *step) stopSessions(q wire.DriverRequest) {
 	r := x.newRequest(q, false)
 	r.CPID = x.chargingPointOf(q)
@@ -551,7 +572,7 @@ func (x *step) stopSessions(q wire.DriverRequest) {
 	}
 	x.reconcile(r.CPID)
 	ev := x.newAnswer(&r)
-	ev.Reason, ev.Message = "stopping", "the charging point is told to stop"
+	ev.Reason, ev.Message = "stopping", "the charging point has been asked to stop"
 	switch {
 	case len(stopped) == 1:
 		ev.Connector, ev.SessionID = stopped[0].Connector, stopped[0].SessionID
@@ -563,8 +584,8 @@ func (x *step) stopSessions(q wire.DriverRequest) {
 	x.finish(&r, ev)
 }
 
-// chargingPointOf is the charging point that a request is about: as it says, or where the
-// session or reservation is that it names.
+// chargingPointOf returns the charging point that a request concerns: the one it
+// names, or that of the session or reservation it names; "" if none is known.
 func (x *step) chargingPointOf(q wire.DriverRequest) charge.CPID {
 	if q.CPID != nil {
 		return *q.CPID
@@ -590,11 +611,12 @@ func (x *step) chargingPointOf(q wire.DriverRequest) charge.CPID {
 	return ""
 }
 
-// believableStart is when a session began: by the charging point's clock where that is
-// believable beside the moment Central first heard of it.
-func believableStart(at, heard charge.Time) charge.Time {
-	if at > heard.Add(-time.Hour) && at <= heard {
+// believableStart returns when a session began: by the charging point's clock if
+// that is at most an hour before Central received the session's first record, else
+// the moment of that record.
+func believableStart(at, received charge.Time) charge.Time {
+	if at > received.Add(-time.Hour) && at <= received {
 		return at
 	}
-	return heard
+	return received
 }

@@ -9,12 +9,12 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// releaseGrace is how long after its end a charging point may still name a
-// reservation before it is told to let go: its own record of the end is under
-// way.
+// releaseGrace is how long after the end of a reservation Central waits for the
+// charging point's own record of the end before it sends a CANCEL_RESERVATION.
 const releaseGrace = 30 * time.Second
 
-// reserve makes a reservation and orders it.
+// reserve makes a reservation and sends its RESERVE. Until the charging point
+// confirms it, its driver is informed only if there is no request to answer.
 func (x *step) reserve(t Target, user charge.Username, message string) *Reservation {
 	r := &Reservation{
 		ID: charge.ReservationID(x.IDs()), CPID: t.CPID, Connector: t.Connector, Username: user, Tariff: x.s.cfg.Tariff,
@@ -26,13 +26,14 @@ func (x *step) reserve(t Target, user charge.Username, message string) *Reservat
 	return r
 }
 
+// addReservation adds a reservation to the state, in both indexes.
 func (x *step) addReservation(r *Reservation) {
 	x.s.reservations[r.ID] = r
 	x.s.point(r.CPID).reservations[r.ID] = r
 }
 
-// forgetIfReleased takes a reservation out of memory once nothing is to be done
-// about it.
+// forgetIfReleased removes a reservation from memory once nothing is left to do.
+// recentlyReleased keeps it for a while, until its row is certainly committed.
 func (x *step) forgetIfReleased(r *Reservation) {
 	if r.Released && r.EndedAt != 0 {
 		delete(x.s.reservations, r.ID)
@@ -41,8 +42,9 @@ func (x *step) forgetIfReleased(r *Reservation) {
 	}
 }
 
-// confirm writes down that the charging point holds the reservation. One that
-// was given up meanwhile stays given up: compare cancels it.
+// confirm notes that the charging point holds the reservation, and answers the
+// requests that wait for it. A reservation that ended meanwhile stays ended:
+// reconcile cancels it.
 func (x *step) confirm(r *Reservation) {
 	if r.ConfirmedAt != 0 || r.EndedAt != 0 {
 		return
@@ -54,9 +56,9 @@ func (x *step) confirm(r *Reservation) {
 	x.answerConfirmed(r)
 }
 
-// releaseEarlier writes down that the charging point holds none of the reservations
-// that ended at the connector: it holds r. Their RESERVE is overtaken, should it
-// still be on its way.
+// releaseEarlier marks the ended reservations of a connector as released, since
+// the charging point holds r there. A RESERVE of theirs that is still on its way
+// has a lower number and is rejected.
 func (x *step) releaseEarlier(r *Reservation) {
 	for _, old := range byMade(x.s.point(r.CPID).reservations) {
 		if old.Connector == r.Connector && old.EndedAt != 0 {
@@ -65,8 +67,9 @@ func (x *step) releaseEarlier(r *Reservation) {
 	}
 }
 
-// endReservation ends a reservation for Central, tells its driver, and ends the
-// wish to start that named it. Requests that waited for it go on with another.
+// endReservation ends a reservation for Central, publishes that if its driver knows
+// of it, and ends the desired start that names it. Requests that waited for it
+// continue with another one.
 func (x *step) endReservation(r *Reservation, reason string) {
 	if r.EndedAt != 0 {
 		return
@@ -81,7 +84,7 @@ func (x *step) endReservation(r *Reservation, reason string) {
 	x.continueWaiting(r)
 }
 
-// endStartOf ends the wish to start that names a reservation which is over.
+// endStartOf ends the desired start that names a reservation which ended.
 func (x *step) endStartOf(r *Reservation) {
 	p := x.s.point(r.CPID)
 	if w := p.startOf(r.ID); w != nil {
@@ -89,9 +92,9 @@ func (x *step) endStartOf(r *Reservation) {
 	}
 }
 
-// reservationUsed writes down which session used a reservation, also one that Central took
-// for ended: the order of the charging point's journal decides. A charging point
-// cannot use a reservation of another one.
+// reservationUsed notes which session used a reservation, even one that ended for
+// Central: the order in the charging point's journal decides. A reservation of
+// another charging point is ignored.
 func (x *step) reservationUsed(cp charge.CPID, id charge.ReservationID, by charge.SessionID) {
 	r := x.s.reservations[id]
 	if r == nil {
@@ -104,7 +107,7 @@ func (x *step) reservationUsed(cp charge.CPID, id charge.ReservationID, by charg
 	if r.CPID != cp {
 		return
 	}
-	x.confirm(r) // a driver who still waits for the answer learns of it
+	x.confirm(r) // answers a request that still waits
 	r.SessionID, r.Released, r.EndedAt, r.Reason = by, true, x.At, EndUsed
 	x.emit(SaveReservation{*r})
 	x.forgetIfReleased(r)
@@ -113,7 +116,7 @@ func (x *step) reservationUsed(cp charge.CPID, id charge.ReservationID, by charg
 	}
 }
 
-// pastReservation finds a reservation that is not in memory any more.
+// pastReservation finds a reservation that State.reservations no longer holds.
 func (x *step) pastReservation(id charge.ReservationID) (Reservation, bool) {
 	if r, ok := x.s.recentlyReleased[id]; ok {
 		return r, true
@@ -121,18 +124,19 @@ func (x *step) pastReservation(id charge.ReservationID) (Reservation, bool) {
 	return x.v.Reservation(id)
 }
 
-// reconcileReservations orders what is wanted of reservations and not so.
+// reconcileReservations issues RESERVE for reservations that the charging point
+// does not hold, and CANCEL_RESERVATION for ended ones that it may hold.
 func (x *step) reconcileReservations(cp *ledger.CP, p *point) {
 	for _, r := range byMade(p.reservations) {
 		if p.reservations[r.ID] != r {
-			continue // gone while another was looked at
+			continue // released while another one was handled
 		}
 		c := cp.Connectors[r.Connector]
 		held := c != nil && c.Held.ID == r.ID
 		switch {
 		case r.EndedAt != 0 && x.At >= r.Until.Add(releaseGrace) && (!held || x.v.Liveness(cp.ID, x.At) == ledger.Offline):
-			x.markReleased(r) // nobody holds it beyond its end; who comes back with it is told then
-		case r.EndedAt != 0 && p.unconfirmedAt(r.Connector) != nil: // its RESERVE says so, too
+			x.markReleased(r) // agents end reservations themselves; one that comes back with it gets a CANCEL then
+		case r.EndedAt != 0 && p.unconfirmedAt(r.Connector) != nil: // the RESERVE of that one replaces it
 			x.endOpenCommands(p, wire.CommandReserve, r.ID)
 			x.endOpenCommands(p, wire.CommandCancel, r.ID)
 		case r.EndedAt != 0:
@@ -148,8 +152,8 @@ func (x *step) reconcileReservations(cp *ledger.CP, p *point) {
 	}
 }
 
-// unconfirmedAt finds the reservation of a connector that the charging point is asked
-// to keep.
+// unconfirmedAt finds the reservation of a connector that the charging point has
+// not confirmed yet.
 func (p *point) unconfirmedAt(id charge.ConnectorID) *Reservation {
 	for _, r := range p.reservations {
 		if r.Connector == id && r.EndedAt == 0 && r.ConfirmedAt == 0 {
@@ -159,15 +163,14 @@ func (p *point) unconfirmedAt(id charge.ConnectorID) *Reservation {
 	return nil
 }
 
-// maxReplaced bounds how many reservations may have ended at a connector of
-// which it is not known whether the charging point holds them: one that answers
-// nothing is not asked for ever. With the one it is known to hold they fit into
-// wire.MaxReplaces.
+// maxReplaced bounds the ended reservations of a connector that the charging point
+// may still hold. Beyond it the connector is not reserved: its charging point does
+// not respond. With the one it reports as held they fit into wire.MaxReplaces.
 const maxReplaced = 8
 
-// replaced are the reservations that are over and that the charging point may
-// hold instead of r: the one it said it holds, and those of which it said
-// nothing.
+// replaced returns the ended reservations that the charging point may hold in
+// place of r: the one that it reports as held, and those not released yet. RESERVE
+// names them, so that the agent releases them and does not refuse r.
 func (x *step) replaced(p *point, c *ledger.Connector, r *Reservation) []charge.ReservationID {
 	var ids []charge.ReservationID
 	for _, old := range byMade(p.reservations) {
@@ -176,23 +179,24 @@ func (x *step) replaced(p *point, c *ledger.Connector, r *Reservation) []charge.
 		}
 	}
 	if c != nil && c.Held.ID != "" && c.Held.ID != r.ID && !slices.Contains(ids, c.Held.ID) {
-		ids = append(ids, c.Held.ID) // adopt has taken all that are not over
+		ids = append(ids, c.Held.ID) // adoptHeldReservations has adopted all that are active
 	}
 	return ids[max(0, len(ids)-wire.MaxReplaces):]
 }
 
-// endOpenCommands ends the open commands of a kind for a reservation that is not wanted
-// any more. One that arrives all the same is overtaken by the CANCEL.
+// endOpenCommands ends the open commands of a kind for a reservation that is no
+// longer desired. If one still arrives, the CANCEL after it undoes its effect.
 func (x *step) endOpenCommands(p *point, kind wire.CommandType, id charge.ReservationID) {
 	for _, c := range byIssued(p.commands) {
 		if c.Type == kind && c.ReservationID == id {
-			x.endCommand(c, Superseded, "not wanted any more")
+			x.endCommand(c, Superseded, "no longer desired")
 		}
 	}
 }
 
-// adoptHeldReservations takes what the present boot holds and Central does not know as wanted;
-// what Central ended it has cancelled.
+// adoptHeldReservations adopts the reservations that the current boot holds and
+// Central does not know: an earlier run made them after the backup that this
+// database was restored from. Those that ended for Central are cancelled.
 func (x *step) adoptHeldReservations(cp *ledger.CP) {
 	held := false
 	for _, c := range cp.Connectors {
@@ -208,13 +212,13 @@ func (x *step) adoptHeldReservations(cp *ledger.CP) {
 		}
 		r, known := x.pastReservation(h.ID)
 		if known && r.CPID != cp.ID {
-			continue // of another charging point: it ends here at its end
+			continue // it belongs to another charging point; this one ends it at its expiry
 		}
 		switch {
 		case known && r.EndedAt != 0 && r.Reason == EndUsed:
 		case x.At >= h.Until && x.At < h.Until.Add(releaseGrace):
-			// Its own record of the end is under way. The pace has no kind: it delays
-			// nothing, but has the point looked at again.
+			// The charging point's own record of the end is on its way. A key without a
+			// kind delays no command; it only makes the point due again.
 			x.s.point(cp.ID).notBefore[paceKey{connector: c.ID}] = h.Until.Add(releaseGrace)
 		case known && r.EndedAt != 0:
 			x.cancelHeld(r)
@@ -229,21 +233,24 @@ func (x *step) adoptHeldReservations(cp *ledger.CP) {
 	}
 }
 
-// cancelHeld has a charging point cancel a reservation that is over.
+// cancelHeld makes reconcile cancel an ended reservation that the charging point
+// still holds.
 func (x *step) cancelHeld(r Reservation) {
 	r.Released = false
 	x.addReservation(&r)
 	x.emit(SaveReservation{r})
 }
 
-// markReleased writes down that the charging point does not hold a reservation that
-// ended.
+// markReleased notes that the charging point does not hold an ended reservation.
 func (x *step) markReleased(r *Reservation) {
 	r.Released = true
 	x.emit(SaveReservation{*r})
 	x.forgetIfReleased(r)
 }
 
+// adoptReservation adds a reservation that the charging point holds. It ends the
+// ones that Central has at the connector, because the charging point's state
+// decides.
 func (x *step) adoptReservation(cp charge.CPID, connector charge.ConnectorID, h ledger.Held) {
 	r := &Reservation{
 		ID: h.ID, CPID: cp, Connector: connector, Username: h.Username, Tariff: h.Tariff, MadeAt: x.At, Until: x.boundedUntil(h.Until),
@@ -254,7 +261,7 @@ func (x *step) adoptReservation(cp charge.CPID, connector charge.ConnectorID, h 
 		case other.Connector != connector || other.EndedAt != 0:
 		case other.Active(x.At):
 			x.endReservation(other, string(charge.ReservationCancelled))
-		default: // nobody looked since its end
+		default: // it expired, and reconcile has not run since
 			other.Released = true
 			x.endReservation(other, string(charge.ReservationExpired))
 		}
@@ -263,8 +270,9 @@ func (x *step) adoptReservation(cp charge.CPID, connector charge.ConnectorID, h 
 	x.emit(SaveReservation{*r})
 }
 
-// bootChanged forgets the reservations that Central ended: a new boot that does not
-// name them does not hold them, and an order for the boot before has no effect.
+// bootChanged marks ended reservations as released that the new boot does not
+// report: it does not hold them, and commands to the boot before have no effect.
+// The pauses before further commands are lifted.
 func (x *step) bootChanged(id charge.CPID) {
 	p, cp := x.s.points[id], x.v.CP(id)
 	if p == nil || cp == nil {
@@ -278,8 +286,9 @@ func (x *step) bootChanged(id charge.CPID) {
 	clear(p.notBefore)
 }
 
-// endReservationsAt ends the active reservations of a connector (0: of all of them) at once:
-// a fault, a stop, a cancelled admission.
+// endReservationsAt ends the reservations of a connector (0: of all connectors):
+// after a fault, when it is taken out of service, or when the admission is
+// withdrawn.
 func (x *step) endReservationsAt(t Target, why charge.ReservationEnd) {
 	p := x.s.points[t.CPID]
 	if p == nil {

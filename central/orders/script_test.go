@@ -16,7 +16,7 @@ import (
 
 var rewrite = flag.Bool("rewrite", false, "rewrite the golden scripts in testdata with what orders does now")
 
-// run does one line of a script.
+// run executes one line of a script.
 func run(t *testing.T, w *world, line string) {
 	t.Helper()
 	f := append(strings.Fields(line), "", "", "", "")
@@ -25,36 +25,36 @@ func run(t *testing.T, w *world, line string) {
 	case "asks": // message user [cp]
 		w.asks(f[1], charge.Username(f[2]), charge.CPID(f[3]))
 	case "starts": // message user cp
-		w.says(f[1], wire.DriverStarted, charge.Username(f[2]), charge.CPID(f[3]), w.now)
+		w.request(f[1], wire.DriverStarted, charge.Username(f[2]), charge.CPID(f[3]), w.now)
 	case "stops":
-		w.says(f[1], wire.DriverStop, charge.Username(f[2]), charge.CPID(f[3]), w.now)
+		w.request(f[1], wire.DriverStop, charge.Username(f[2]), charge.CPID(f[3]), w.now)
 	case "yesterday": // message user
-		w.says(f[1], wire.DriverAuthorization, charge.Username(f[2]), "", w.now-86_400_000)
+		w.request(f[1], wire.DriverAuthorization, charge.Username(f[2]), "", w.now-86_400_000)
 	case "plug":
 		w.agents[cp].plug(1, w.now)
 		w.sync()
 	case "unplug":
-		w.agents[cp].box.Now = w.now
-		w.agents[cp].box.Unplug(1)
+		w.agents[cp].cp.Now = w.now
+		w.agents[cp].cp.Unplug(1)
 		w.sync()
 	case "flow":
 		wh, _ := strconv.Atoi(f[2])
 		w.outlet(cp, 1).Register += charge.WattHours(wh)
 	case "fault":
-		w.agents[cp].box.Now = w.now
+		w.agents[cp].cp.Now = w.now
 		w.agents[cp].fault(1, charge.FaultOvertemperature)
 		w.sync()
 	case "repair":
-		w.agents[cp].box.Clear(1)
+		w.agents[cp].cp.Clear(1)
 		w.sync()
 	case "boot":
 		w.reboot(cp)
 	case "cut":
-		w.deaf[cp], w.mute[cp], w.live[cp] = true, true, ledger.Offline
-	case "silent": // it is there, and answers nothing
-		w.deaf[cp], w.mute[cp] = true, true
+		w.noCommands[cp], w.noRecords[cp], w.live[cp] = true, true, ledger.Offline
+	case "silent": // it is online, and does not respond
+		w.noCommands[cp], w.noRecords[cp] = true, true
 	case "heal":
-		w.deaf[cp], w.mute[cp] = false, false
+		w.noCommands[cp], w.noRecords[cp] = false, false
 		w.back(cp)
 	case "available": // cp|all true|false
 		if cp == "all" {
@@ -72,7 +72,8 @@ func run(t *testing.T, w *world, line string) {
 	}
 }
 
-// A changed script is a changed behaviour: read it before you rewrite it.
+// TestScripts compares the scripts in testdata with what orders does now. A
+// difference is a change of behaviour: read it before you run with -rewrite.
 func TestScripts(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob("testdata/*.txt")

@@ -35,12 +35,12 @@ func charging(t *testing.T) (*world, charge.SessionID) {
 	if s, ok := w.Session(r.SessionID); !ok || s.State != ledger.SessionOpen {
 		t.Fatalf("session %s does not run: %+v", r.SessionID, s)
 	}
-	w.deaf["CP_1"], w.mute["CP_1"], w.live["CP_1"] = true, true, ledger.Offline
+	w.noCommands["CP_1"], w.noRecords["CP_1"], w.live["CP_1"] = true, true, ledger.Offline
 	return w, r.SessionID
 }
 
 func (w *world) open(kind orders.DesiredKind) (n int) {
-	for _, x := range w.wishes {
+	for _, x := range w.desired {
 		if x.Kind == kind && x.EndedAt == 0 {
 			n++
 		}
@@ -48,9 +48,9 @@ func (w *world) open(kind orders.DesiredKind) (n int) {
 	return n
 }
 
-// A STOP stays wanted while the charging point is silent, for days if need be;
-// settling the session ends it, with a ticket that is told, and nothing more is
-// sent there.
+// A stop stays desired while the charging point is silent, for days if need be.
+// Settling the session ends it, with a ticket that is published, and nothing more
+// is sent.
 func TestSettlingEndsWhatIsWanted(t *testing.T) {
 	t.Parallel()
 	w, id := charging(t)
@@ -63,8 +63,8 @@ func TestSettlingEndsWhatIsWanted(t *testing.T) {
 	if n := w.open(orders.DesiredStop) + w.open(orders.DesiredStart); n != 0 {
 		t.Errorf("still wanted of the connector: %d, want nothing", n)
 	}
-	if !slices.ContainsFunc(w.told, func(e wire.CentralEvent) bool { return e.EventType == wire.CentralTicket && e.SessionID == id }) {
-		t.Error("the ticket was not told")
+	if !slices.ContainsFunc(w.published, func(e wire.CentralEvent) bool { return e.EventType == wire.CentralTicket && e.SessionID == id }) {
+		t.Error("the ticket was not published")
 	}
 	sent := len(w.sent)
 	w.pass(3600 * 1000)
@@ -73,28 +73,28 @@ func TestSettlingEndsWhatIsWanted(t *testing.T) {
 	}
 }
 
-// A charging point that was taken for gone comes back with the session that was
-// settled still running: it is stopped, and one correction is told.
+// A silent charging point comes back, and the session that was settled still runs:
+// it is stopped, and one correction is published.
 func TestASettledSessionThatStillRunsIsStopped(t *testing.T) {
 	t.Parallel()
 	w, id := charging(t)
 	w.settle(id)
-	w.agents["CP_1"].box.Flow(1, 700)
+	w.agents["CP_1"].cp.Flow(1, 700)
 	w.pass(60_000)
-	w.deaf["CP_1"], w.mute["CP_1"], w.live["CP_1"] = false, false, ledger.Online
+	w.noCommands["CP_1"], w.noRecords["CP_1"], w.live["CP_1"] = false, false, ledger.Online
 	w.step(orders.PresenceReceived{Now: w.moment(), CPID: "CP_1"})
 	w.pass(30_000)
 	if o := w.outlet("CP_1", 1); o.Session != "" {
 		t.Fatalf("session %s still runs", o.Session)
 	}
 	var tickets []wire.CentralEvent
-	for _, e := range w.told {
+	for _, e := range w.published {
 		if e.EventType == wire.CentralTicket {
 			tickets = append(tickets, e)
 		}
 	}
 	if len(tickets) != 2 || *tickets[0].EnergyKWh+*tickets[1].EnergyKWh != 700 || tickets[1].Corrects != tickets[0].EventID {
-		t.Errorf("tickets told: %+v; want one of the settlement and one that corrects it, together 700 Wh", tickets)
+		t.Errorf("tickets published: %+v; want one of the settlement and one that corrects it, together 700 Wh", tickets)
 	}
 	if n := len(w.ofType(wire.CommandStop)); n != 1 {
 		t.Errorf("STOP was sent %d times, want once", n)

@@ -10,57 +10,65 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// State is what is wanted in the whole network, and what is on its way.
+// State is the desired state of the whole network, with the commands and requests
+// that are under way.
 //
-// Invariant: a reservation is in reservations and in the point of its charging
-// point until it is Gone; a wish until it ended; a command while it is open.
+// Invariant: a reservation is in reservations, and in the point of its charging
+// point, until it is Released; a Desired until it ended; a command while it is
+// open; a request until it is answered.
 type State struct {
 	cfg          Config
 	self         charge.Epoch // of this Central
-	fencedBy     charge.Epoch
-	firstEventAt charge.Time // of the first event: charging points may not have been heard yet
-	lastEventAt  charge.Time // of the last event, unless the clock was set back by less than setBack
+	fencedBy     charge.Epoch // the higher epoch that was seen; zero: none
+	firstEventAt charge.Time  // of this run: charging points may not have connected yet
+	lastEventAt  charge.Time  // the greatest so far, since the clock was last set back by minSetBack or more
 
 	reservations        map[charge.ReservationID]*Reservation
 	requests            map[RequestKey]*Request
 	points              map[charge.CPID]*point
-	networkAvailability *Desired                             // availability of all, nil: nobody ever said
-	recentlyReleased    map[charge.ReservationID]Reservation // Gone a moment ago: their rows may not be committed yet
-	unresponsive        map[Target]charge.Time               // who did not confirm a reservation, and when: asked last for a while
+	networkAvailability *Desired                             // desired of all charging points; nil: never set
+	recentlyReleased    map[charge.ReservationID]Reservation // within recentFor: their rows may not be committed yet
+	unresponsive        map[Target]charge.Time               // when a connector's charging point did not confirm a reservation: it is tried last for a while
 	numbers             Numbers
-	refusals            map[charge.Username]int // messages of drivers that could not be used, since refusedSince
+	refusals            map[charge.Username]int // per driver: messages that could not be used, since refusedSince
 	refusedSince        charge.Time
 }
 
-// point is what concerns one charging point.
+// point is the desired state and the open commands of one charging point.
 type point struct {
 	reservations map[charge.ReservationID]*Reservation
 	desired      map[desiredKey]*Desired
 	commands     map[charge.CommandID]*Command
-	notBefore    map[paceKey]charge.Time // a kind of order that did not get through is not repeated before
-	due          charge.Time             // when something happens without an event; zero: never
+	notBefore    map[paceKey]charge.Time // a command that did not succeed is not issued again before
+	due          charge.Time             // when to reconcile without an event; zero: never
 }
 
+// dueNow is a due moment that has passed at any time.
+const dueNow charge.Time = 1
+
+// desiredKey names a desired state of one charging point. Availability has no
+// session; of a session to start or to stop the connector is not part of the key.
 type desiredKey struct {
 	kind      DesiredKind
 	connector charge.ConnectorID
 	session   charge.SessionID
 }
 
+// paceKey names the commands that one pause applies to.
 type paceKey struct {
 	connector charge.ConnectorID
 	kind      wire.CommandType
 }
 
-// Numbers are the last numbers of the commands of one run of Central. They
-// outlive a State that is loaded again within the run: an agent takes no command
-// whose number is not above the last. No clock is part of them, for one that was
-// set back would repeat numbers.
+// Numbers holds the last command number per target in one run of Central. It
+// outlives a State that is loaded again within the run, because an agent rejects a
+// command whose number is not above the last one of the same epoch. Numbers are
+// counted, not derived from a clock: one that was set back would repeat them.
 type Numbers map[Target]uint64
 
-// New returns the state of a Central that wants nothing yet; self is its own
-// epoch, and numbers those of this run. What the database holds is added by
-// Load….
+// New returns the state of a Central without any desired state. self is its own
+// epoch, and numbers those of this run. The Load… methods add what the database
+// holds, before the first Step.
 func New(cfg Config, self charge.Epoch, numbers Numbers) *State {
 	return &State{
 		cfg: cfg.withDefaults(), self: self,
@@ -70,6 +78,7 @@ func New(cfg Config, self charge.Epoch, numbers Numbers) *State {
 	}
 }
 
+// withDefaults replaces zero values by the defaults.
 func (c Config) withDefaults() Config {
 	c.ReservationLife = cmp.Or(c.ReservationLife, 15*time.Minute)
 	c.PerDriver = cmp.Or(c.PerDriver, 1)
@@ -79,27 +88,29 @@ func (c Config) withDefaults() Config {
 	return c
 }
 
+// point returns the point of a charging point for a change, and creates it if
+// needed.
 func (s *State) point(id charge.CPID) *point {
 	p := s.points[id]
 	if p == nil {
 		p = &point{
 			reservations: map[charge.ReservationID]*Reservation{}, desired: map[desiredKey]*Desired{},
-			commands: map[charge.CommandID]*Command{}, notBefore: map[paceKey]charge.Time{}, due: 1,
+			commands: map[charge.CommandID]*Command{}, notBefore: map[paceKey]charge.Time{}, due: dueNow,
 		}
 		s.points[id] = p
 	}
 	return p
 }
 
-// LoadReservation adds a reservation that is not Gone.
+// LoadReservation adds a reservation that is not Released.
 func (s *State) LoadReservation(r Reservation) {
 	s.reservations[r.ID] = &r
 	p := s.point(r.CPID)
 	p.reservations[r.ID] = &r
-	p.due = 1 // looked at by the first Tick
+	p.due = dueNow
 }
 
-// LoadDesired adds a wish that has not ended.
+// LoadDesired adds a desired state that has not ended.
 func (s *State) LoadDesired(w Desired) {
 	if w.Kind == DesiredAvailability && w.CPID == "" {
 		s.networkAvailability = &w
@@ -107,29 +118,29 @@ func (s *State) LoadDesired(w Desired) {
 	}
 	p := s.point(w.CPID)
 	p.desired[w.key()] = &w
-	p.due = 1
+	p.due = dueNow
 }
 
 // LoadCommand adds an open command.
 func (s *State) LoadCommand(c Command) {
 	p := s.point(c.CPID)
 	p.commands[c.ID] = &c
-	p.due = 1
+	p.due = dueNow
 }
 
-// LoadRequest adds a driver's request that runs.
+// LoadRequest adds a pending request of a driver.
 func (s *State) LoadRequest(r Request) { s.requests[r.Key()] = &r }
 
-// LoadFence sets which epoch fenced this Central, maybe in an earlier run. Only
-// an operator lifts it: a restart does not make the database the newer one.
+// LoadFence sets which epoch fenced this Central, maybe in an earlier run. Only an
+// operator lifts a fence: a restart does not make this database the newer one.
 func (s *State) LoadFence(by charge.Epoch) { s.fencedBy = by }
 
-// FencedBy is the higher epoch that was heard; zero when there is none.
-// While fenced, a Central does not order, acknowledge, or apply records (which
-// makes tickets): the shell must not, Step does not.
+// FencedBy returns the higher epoch that was seen; zero if there is none. A fenced
+// Central issues no commands, acknowledges nothing, and applies no records (which
+// would make tickets). Step observes that; its caller has to as well.
 func (s *State) FencedBy() charge.Epoch { return s.fencedBy }
 
-// NextDeadline is when the next Tick is due; zero when nothing waits. A moment
+// NextDeadline returns when the next Tick is due; zero if nothing waits. A moment
 // in the past means at once.
 func (s *State) NextDeadline() charge.Time {
 	var at charge.Time
@@ -156,7 +167,7 @@ func sooner(a, b charge.Time) charge.Time {
 	return min(a, b)
 }
 
-// Reservation returns a reservation that is not Gone.
+// Reservation returns a reservation that is not Released.
 func (s *State) Reservation(id charge.ReservationID) (Reservation, bool) {
 	if r := s.reservations[id]; r != nil {
 		return *r, true
@@ -172,6 +183,7 @@ func (s *State) Reserved(t Target, now charge.Time) (Reservation, bool) {
 	return Reservation{}, false
 }
 
+// activeAt finds the active reservation of a connector; nil: none.
 func (s *State) activeAt(t Target, now charge.Time) *Reservation {
 	if p := s.points[t.CPID]; p != nil {
 		for _, r := range p.reservations {
@@ -183,8 +195,8 @@ func (s *State) activeAt(t Target, now charge.Time) *Reservation {
 	return nil
 }
 
-// DesiredAvailability is the availability wanted of a connector; ok is false when nobody
-// ever said.
+// DesiredAvailability returns the desired availability of a connector; ok is false
+// if none was ever set.
 func (s *State) DesiredAvailability(t Target) (available, ok bool) {
 	w := s.availabilityOf(t)
 	if w == nil {
@@ -193,7 +205,8 @@ func (s *State) DesiredAvailability(t Target) (available, ok bool) {
 	return w.Available, true
 }
 
-// availabilityOf is the narrowest wish about the availability of a connector.
+// availabilityOf returns the desired availability that applies to a connector: its
+// own, else that of its charging point, else that of the network; nil: none.
 func (s *State) availabilityOf(t Target) *Desired {
 	w := s.networkAvailability
 	if p := s.points[t.CPID]; p != nil {
@@ -206,28 +219,28 @@ func (s *State) availabilityOf(t Target) *Desired {
 	return w
 }
 
-// Waiting is something wanted of a connector that its charging point has not
-// done yet. The zero value is nothing.
+// Waiting is something desired of a connector that its charging point has not done
+// yet. The zero value means nothing.
 type Waiting struct {
 	For   WaitingFor
 	Since charge.Time
 }
 
-// WaitingFor says what is waited for.
+// WaitingFor is what is waited for.
 type WaitingFor string
 
 // What a connector may wait for.
 const (
-	WaitsForStart        WaitingFor = "start"        // a session: for the order to be carried out, and for the plug
-	WaitsForStop         WaitingFor = "stop"         // the end of a session
-	WaitsForReserve      WaitingFor = "reserve"      // a reservation that is not confirmed yet
-	WaitsForCancel       WaitingFor = "cancel"       // the end of one that is over, and that may still be held
+	WaitsForStart        WaitingFor = "start"        // of a session: for the command, and for the plug
+	WaitsForStop         WaitingFor = "stop"         // of a session
+	WaitsForReserve      WaitingFor = "reserve"      // of a reservation: not confirmed yet
+	WaitsForCancel       WaitingFor = "cancel"       // of an ended reservation that may still be held
 	WaitsForAvailability WaitingFor = "availability" // to be taken out of service, or back
 )
 
-// WaitingOf is what is wanted of a connector for the longest time and not so yet; c
-// is the connector as it was reported. Each of these can be ended by an operator
-// without the charging point.
+// WaitingOf returns what a connector has been waiting for longest; c is the
+// connector as its records report it. An operator can end each of these without
+// the charging point.
 func (s *State) WaitingOf(t Target, c *ledger.Connector) Waiting {
 	var w Waiting
 	older := func(what WaitingFor, since charge.Time) {
@@ -276,8 +289,8 @@ func (s *State) Commands(cp charge.CPID) []Command {
 	return list
 }
 
-// Desired returns what is wanted of a charging point, oldest first; that of its
-// availability stays even when it is so.
+// Desired returns the desired states of a charging point, oldest first. Those of
+// availability stay even when they are reached.
 func (s *State) Desired(cp charge.CPID) []Desired {
 	var list []Desired
 	if p := s.points[cp]; p != nil {

@@ -10,7 +10,9 @@ import (
 )
 
 // gone cuts CP_1 off for good.
-func (w *world) gone() { w.deaf["CP_1"], w.mute["CP_1"], w.live["CP_1"] = true, true, ledger.Offline }
+func (w *world) gone() {
+	w.noCommands["CP_1"], w.noRecords["CP_1"], w.live["CP_1"] = true, true, ledger.Offline
+}
 
 // openCommands counts the commands that may still have an effect.
 func (w *world) openCommands() (n int) {
@@ -22,9 +24,9 @@ func (w *world) openCommands() (n int) {
 	return n
 }
 
-// Each row of "Which state is ended by whom" in docs/OPERATIONS.md: the state is
-// reached, the charging point is never heard again, and the state ends, by itself
-// or by an operator.
+// Each row of the table in docs/OPERATIONS.md about how states end without the
+// charging point: the state is reached, nothing of the charging point is received
+// any more, and the state ends, by itself or by an operator.
 func TestEveryStateEndsWithoutTheChargingPoint(t *testing.T) {
 	t.Parallel()
 	for _, row := range []struct {
@@ -32,7 +34,7 @@ func TestEveryStateEndsWithoutTheChargingPoint(t *testing.T) {
 		do   func(t *testing.T, w *world) (lasts func() bool, end func())
 	}{
 		{"a reservation that is asked for ends at its expiry", func(_ *testing.T, w *world) (func() bool, func()) {
-			w.deaf["CP_1"] = true
+			w.noCommands["CP_1"] = true
 			id := w.operator(orders.OperatorReserve{Target: one, Username: "ana"}).ReservationID
 			w.gone()
 			return func() bool { r := w.reservations[id]; return r.Active(w.now) }, func() { w.pass(16 * 60_000) }
@@ -51,7 +53,7 @@ func TestEveryStateEndsWithoutTheChargingPoint(t *testing.T) {
 			return func() bool { return !w.reservations[id].Released }, func() { w.pass(17 * 60_000) }
 		}},
 		{"a session to start that did not begin ends by itself", func(_ *testing.T, w *world) (func() bool, func()) {
-			w.deaf["CP_1"] = true
+			w.noCommands["CP_1"] = true
 			w.operator(orders.OperatorStart{Target: one, Username: "ana"})
 			w.gone()
 			return func() bool { return w.open(orders.DesiredStart) > 0 }, func() { w.pass(3 * 60_000) }
@@ -83,7 +85,7 @@ func TestEveryStateEndsWithoutTheChargingPoint(t *testing.T) {
 			}, func() { w.settle(id) }
 		}},
 		{"a command that was sent expires", func(_ *testing.T, w *world) (func() bool, func()) {
-			w.deaf["CP_1"] = true
+			w.noCommands["CP_1"] = true
 			w.operator(orders.OperatorSimulate{Target: one, Action: wire.SimulatePlug})
 			w.gone()
 			return func() bool { return w.openCommands() > 0 }, func() { w.pass(61_000) }
@@ -140,7 +142,7 @@ func TestEveryStateEndsWithoutTheChargingPoint(t *testing.T) {
 	}
 }
 
-// What a connector waits for is shown, with the time from which on it does.
+// What a connector waits for is shown, and since when.
 func TestWhatAConnectorWaitsFor(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
@@ -151,7 +153,7 @@ func TestWhatAConnectorWaitsFor(t *testing.T) {
 		}
 	}
 	waits("", 0)
-	w.deaf["CP_1"] = true
+	w.noCommands["CP_1"] = true
 	at := w.now
 	id := w.operator(orders.OperatorStart{Target: one, Username: "ana"}).SessionID
 	waits(orders.WaitsForStart, at)
@@ -159,10 +161,10 @@ func TestWhatAConnectorWaitsFor(t *testing.T) {
 	at = w.now
 	w.operator(orders.OperatorStop{SessionID: id})
 	waits(orders.WaitsForStop, at)
-	w.deaf["CP_1"] = false
+	w.noCommands["CP_1"] = false
 	w.pass(10_000)
 	waits("", 0)
-	w.deaf["CP_1"] = true
+	w.noCommands["CP_1"] = true
 	at = w.now
 	r := w.operator(orders.OperatorReserve{Target: one, Username: "ana"}).ReservationID
 	waits(orders.WaitsForReserve, at)

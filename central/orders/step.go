@@ -10,17 +10,19 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// recheckInterval is after what time something wanted of a charging point that cannot
-// be reached is looked at again, if nothing is heard of it before.
+// recheckInterval is the longest time between two reconciliations of a charging
+// point of which something is desired and not reported, as while it is offline.
 const recheckInterval = 5 * time.Second
 
-// recentFor is how long an ended reservation stays in memory: longer than a
-// transaction takes.
+// recentFor is how long a released reservation stays in recentlyReleased: longer
+// than a transaction takes.
 const recentFor = time.Minute
 
-// Step folds one event into s and returns what is to be done, in order.
+// Step applies one event to s and returns the effects, in order. The same state,
+// view and event give the same effects.
 func Step(s *State, v View, e Event) []Effect {
 	x := &step{s: s, v: v}
+	// Each case starts the event itself, because Now is embedded in the events.
 	switch e := e.(type) {
 	case DriverRequestReceived:
 		x.startEvent(e.Now)
@@ -50,7 +52,8 @@ func Step(s *State, v View, e Event) []Effect {
 	return x.out
 }
 
-// startEvent notes the moment of an event, and of the first one.
+// startEvent sets the moment of the step. At the first event, and when the clock
+// was set back, it repairs the moments in the state.
 func (x *step) startEvent(n Now) {
 	x.Now = n
 	first := x.s.firstEventAt == 0
@@ -64,7 +67,8 @@ func (x *step) startEvent(n Now) {
 	x.s.lastEventAt = max(x.s.lastEventAt, n.At)
 }
 
-// step is one event: its moment, its source of ids, and the effects so far.
+// step is the handling of one event: its moment, its source of ids, the state and
+// view it works on, and the effects so far.
 type step struct {
 	Now
 	s   *State
@@ -72,10 +76,12 @@ type step struct {
 	out []Effect
 }
 
+// emit adds an effect. The order matters: a row that another one refers to comes
+// first.
 func (x *step) emit(e Effect) { x.out = append(x.out, e) }
 
-// otherCentralSeen fences this Central if one with a higher epoch speaks. Whether it
-// is to be believed the shell has judged.
+// otherCentralSeen fences this Central if another one has a higher epoch. The
+// caller has checked that the message can be trusted.
 func (x *step) otherCentralSeen(other charge.Epoch) {
 	if !x.s.self.Less(other) || !x.s.fencedBy.Less(other) {
 		return
@@ -84,9 +90,10 @@ func (x *step) otherCentralSeen(other charge.Epoch) {
 	x.emit(SaveFence{By: other})
 }
 
+// fenced reports whether a Central with a higher epoch was seen.
 func (x *step) fenced() bool { return !x.s.fencedBy.IsZero() }
 
-// tick does what time alone brings about.
+// tick handles the deadlines that have passed: of requests, then of charging points.
 func (x *step) tick() {
 	if x.fenced() {
 		return
@@ -104,7 +111,7 @@ func (x *step) tick() {
 	x.forgetExpired()
 }
 
-// forgetExpired lets go of what memory holds for a while only.
+// forgetExpired removes what memory holds for a limited time only.
 func (x *step) forgetExpired() {
 	for id, p := range x.s.points {
 		if p.due == 0 && len(p.reservations)+len(p.desired)+len(p.commands)+len(p.notBefore) == 0 {
@@ -123,6 +130,7 @@ func (x *step) forgetExpired() {
 	}
 }
 
+// presenceReceived reacts to a charging point that connected or is back.
 func (x *step) presenceReceived(e PresenceReceived) {
 	if x.fenced() {
 		return
@@ -131,15 +139,18 @@ func (x *step) presenceReceived(e PresenceReceived) {
 	if e.NewBoot {
 		x.bootChanged(e.CPID)
 		if cp := x.v.CP(e.CPID); cp != nil {
-			x.endCommandsOfOtherBoots(cp) // also of a quarantined one, which is not compared
+			x.endCommandsOfOtherBoots(cp) // also of a quarantined one, which is not reconciled
 		}
 	}
 	x.sendAgain(e.CPID)
 	x.reconcile(e.CPID)
 }
 
-// reconcile looks at all that is wanted of one charging point beside what its
-// records say, ends what is over, and orders what is missing.
+// reconcile compares the desired state of one charging point with the state that
+// its records report: it ends what expired or came about, and issues commands for
+// the rest. It does so for a charging point whose current boot is known and that
+// is not quarantined. It may be called at any time; without a difference it has no
+// effect.
 func (x *step) reconcile(id charge.CPID) {
 	p := x.s.points[id]
 	cp := x.v.CP(id)
@@ -162,11 +173,12 @@ func (x *step) reconcile(id charge.CPID) {
 	}
 }
 
-// expire ends what has outlived its time, whatever the charging point says.
+// expire ends reservations, desired states and commands whose time has passed,
+// whatever the charging point reports.
 func (x *step) expire(p *point) {
 	for _, r := range byMade(p.reservations) {
 		if r.EndedAt == 0 && x.At >= r.Until {
-			r.Released = true // the charging point ends it by itself at the same moment
+			r.Released = true // the charging point ends it at the same moment
 			x.endReservation(r, string(charge.ReservationExpired))
 		}
 	}
@@ -192,7 +204,8 @@ func resultTimeout(cfg Config) time.Duration {
 	return max(cfg.ReservationLife, cfg.StartTimeout) + 10*time.Minute
 }
 
-// updateDue finds out when the point is due again.
+// updateDue computes when the point is due again, and drops the pauses that are
+// over.
 func (s *State) updateDue(p *point, now charge.Time) {
 	p.due = 0
 	for _, r := range p.reservations {
@@ -224,6 +237,9 @@ func (s *State) updateDue(p *point, now charge.Time) {
 		p.due = sooner(p.due, at)
 	}
 }
+
+// The functions below sort the values of a map, so that effects do not depend on
+// the order of maps.
 
 func compareRequestKeys(a, b RequestKey) int {
 	return cmp.Or(cmp.Compare(a.MessageID, b.MessageID), cmp.Compare(a.Username, b.Username))

@@ -10,16 +10,15 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Config holds what can be different. The zero value of a field means its
-// default.
+// Config holds the settings. The zero value of a field means its default.
 type Config struct {
 	ReservationLife time.Duration        // default 15 min
 	PerDriver       int                  // active reservations of one driver, default 1
-	ConfirmTimeout  time.Duration        // what each charging point asked gets, default 1.5 s
-	MaxTried        int                  // charging points asked for one request, default 3
-	StartTimeout    time.Duration        // a START without a reservation waits so long for the plug, default 2 min
+	ConfirmTimeout  time.Duration        // for a charging point to confirm a RESERVE before the next is tried, default 1.5 s
+	MaxTried        int                  // connectors tried for one request, default 3
+	StartTimeout    time.Duration        // for the plug, after a START without a reservation, default 2 min
 	Tariff          charge.TariffVersion // named in RESERVE and START; "" names none
-	Drivers         []charge.Username    // who may ask; nil: anybody
+	Drivers         []charge.Username    // drivers that are served; nil: all
 }
 
 // Target names one connector, or with Connector 0 a whole charging point.
@@ -28,8 +27,11 @@ type Target struct {
 	Connector charge.ConnectorID
 }
 
-// Reservation keeps a connector for a driver. It is active while EndedAt is
-// zero and the moment is before Until: "reserved" is never stored.
+// Reservation keeps a connector for a driver. It is active while EndedAt is zero
+// and the moment is before Until; "reserved" is computed and never stored.
+//
+// A reservation ends for Central at once, but its charging point may still hold
+// it: until Released it stays in memory, and reconcile cancels it there.
 //
 // Invariant: at most one is active per connector.
 type Reservation struct {
@@ -40,14 +42,14 @@ type Reservation struct {
 	Tariff      charge.TariffVersion
 	MadeAt      charge.Time
 	Until       charge.Time
-	ConfirmedAt charge.Time      // when the charging point said it holds it; zero: not confirmed
+	ConfirmedAt charge.Time      // when the charging point confirmed that it holds it; zero: not confirmed
 	EndedAt     charge.Time      // zero: not ended
-	Reason      string           // why it ended: a charge.ReservationEnd, "used", or the refusal of the charging point
-	SessionID   charge.SessionID // that used it
-	Adopted     bool             // learned from the charging point, not made by this Central
-	Released    bool             // ended, and the charging point is known not to hold it (any more)
-	Announced   bool             // the driver knows of it, so its end is told
-	MessageID   string           // of the request of Username it was made for; "" for an operator's
+	Reason      string           // why it ended: a charge.ReservationEnd, EndUsed, or the refusal of the charging point
+	SessionID   charge.SessionID // of the session that used it
+	Adopted     bool             // reported by the charging point; not made by this Central, or lost with its database
+	Released    bool             // ended, and the charging point is known not to hold it
+	Announced   bool             // its driver was informed of it, so its end is published
+	MessageID   string           // of the driver's request it was made for; "" for an operator's
 }
 
 // Active reports whether the reservation keeps its connector at the moment now.
@@ -56,18 +58,19 @@ func (r *Reservation) Active(now charge.Time) bool { return r.EndedAt == 0 && no
 // EndUsed is the Reason of a reservation that a session used.
 const EndUsed = "used"
 
-// DesiredKind says what is wanted.
+// DesiredKind is the kind of a desired state.
 type DesiredKind string
 
-// The kinds of wishes; what is wanted of reservations stands in Reservation.
+// The kinds of desired state; for reservations the Reservation itself is it.
 const (
 	DesiredStart        DesiredKind = "start"        // of session SessionID
 	DesiredStop         DesiredKind = "stop"         // of session SessionID
 	DesiredAvailability DesiredKind = "availability" // of a connector, of all of a charging point (0), or of the network (CPID "")
 )
 
-// Desired is something wanted until it is so, or until it ends. Its key is
-// (Kind, CPID, Connector, SessionID).
+// Desired is one item of the desired state: a session to start or to stop, or the
+// availability of connectors. Commands are issued for it until the records report
+// it, or until it ends. Its key is (Kind, CPID, Connector, SessionID).
 type Desired struct {
 	Kind          DesiredKind
 	CPID          charge.CPID
@@ -78,53 +81,55 @@ type Desired struct {
 	Tariff        charge.TariffVersion
 	Available     bool
 	RequestedAt   charge.Time
-	Until         charge.Time // zero: until it is so
-	EndedAt       charge.Time // zero: wanted
-	Outcome       string      // how it ended, in a word: "done", or a reason
+	Until         charge.Time // zero: no limit
+	EndedAt       charge.Time // zero: still desired
+	Outcome       string      // how it ended: "done", or a reason
 }
 
-// CommandState is where a command stands.
+// CommandState is a stage in the life of a command.
 type CommandState string
 
-// The life of a command.
+// The life of a command: written → sent → accepted → done, or an end before that.
 const (
-	Written    CommandState = "written"
-	Sent       CommandState = "sent"
-	Accepted   CommandState = "accepted"
-	Rejected   CommandState = "rejected"
-	Superseded CommandState = "superseded" // by a later order, or its boot is over
-	Expired    CommandState = "expired"
+	Written    CommandState = "written"    // in the database; Kafka has not acknowledged it
+	Sent       CommandState = "sent"       // Kafka acknowledged it
+	Accepted   CommandState = "accepted"   // a record of the charging point accepts it
+	Rejected   CommandState = "rejected"   // a record of the charging point refuses it
+	Superseded CommandState = "superseded" // by a later command, or its boot ended
+	Expired    CommandState = "expired"    // without a result in its time
 	Done       CommandState = "done"
 	Failed     CommandState = "failed"
 )
 
-// Open reports whether the command may still have its effect or its result.
+// Open reports whether the command may still have an effect or a result.
 func (s CommandState) Open() bool { return s == Written || s == Sent || s == Accepted }
 
-// Command is one order and its life.
+// Command is a command to one boot of one charging point, and its life.
+//
+// Invariant: it is sent only before ExpiresAt, which never moves.
 type Command struct {
 	ID            charge.CommandID
-	N             uint64
-	Central       charge.Epoch // with which it speaks to the charging point
-	Journal       charge.JournalID
+	N             uint64           // increases per connector within a run; the agent executes none twice
+	Central       charge.Epoch     // the epoch in the message: ledger.Point.Epoch when it was issued
+	Journal       charge.JournalID // of the boot it is for; another boot ignores it
 	CPID          charge.CPID
 	Connector     charge.ConnectorID
 	Type          wire.CommandType
 	Data          json.RawMessage
-	ReservationID charge.ReservationID // it is about; "" when none
-	SessionID     charge.SessionID     // it is about; "" when none
+	ReservationID charge.ReservationID // that it concerns; "": none
+	SessionID     charge.SessionID     // that it concerns; "": none
 	IssuedAt      charge.Time
 	ExpiresAt     charge.Time
 	State         CommandState
-	Reason        string      // of its end
-	ChangedAt     charge.Time // when State became so
+	Reason        string      // of its end; "" while open and when done
+	ChangedAt     charge.Time // when State changed last
 	SendCount     int
-	NextSendAt    charge.Time // of the next sending; zero: none
-	MessageID     string      // names what asked for it, for SIMULATE: event_id of the answer to a driver, or of its own
+	NextSendAt    charge.Time // when it is sent next; zero: not again
+	MessageID     string      // of SIMULATE: the event_id of the answer to the driver, or an id of the operator's request
 }
 
-// Message is the command as it is sent at the moment now. By a clock that was
-// set back since, it is sent when it was written: its life never grows.
+// Message returns the command as it is sent at the moment now. SentAt is never
+// before IssuedAt, so a clock that was set back does not lengthen its life.
 func (c *Command) Message(now charge.Time) wire.Command {
 	return wire.Command{
 		V: wire.Version, ID: c.ID, N: c.N, Central: c.Central, Journal: c.Journal, CPID: c.CPID, Connector: c.Connector,
@@ -132,15 +137,16 @@ func (c *Command) Message(now charge.Time) wire.Command {
 	}
 }
 
-// RequestKey names a request: each driver chooses message_ids of its own.
+// RequestKey names a request. The driver is part of it, because two drivers may
+// choose the same message_id.
 type RequestKey struct {
 	Username  charge.Username
 	MessageID string
 }
 
-// Request is one request of a driver, by its key. While Answer is nil it
-// runs; afterwards it is kept as long as the topic, so that a repeat repeats
-// the answer.
+// Request is one request of a driver. It is pending while Answer is nil. An
+// answered one is kept in the database as long as Kafka keeps the topic, so that
+// a repeated message gets the same answer and has no second effect.
 type Request struct {
 	MessageID     string
 	EventType     wire.DriverEventType
@@ -149,11 +155,11 @@ type Request struct {
 	CPID          charge.CPID // "": any
 	ReadAt        charge.Time
 	AnswerBy      charge.Time
-	Tried         []Target             // in order; the last one is being asked
-	TriedAt       charge.Time          // when the last one was asked; with none asked: when one was last looked for
-	ReservationID charge.ReservationID // being confirmed for it
-	Answer        *wire.CentralEvent   // nil: running; for one that is never answered see Silent
-	Ignored       bool                 // recorded, never to be answered
+	Tried         []Target             // in order; the last one has not confirmed yet
+	TriedAt       charge.Time          // when the last of Tried got its RESERVE; if none did, when a connector was last looked for; zero: it waits for the reservation of another request
+	ReservationID charge.ReservationID // that it waits for
+	Answer        *wire.CentralEvent   // nil: pending, or Ignored
+	Ignored       bool                 // recorded without an answer, because it was too old
 }
 
 // Key names the request.
@@ -162,8 +168,8 @@ func (q *Request) Key() RequestKey { return RequestKey{q.Username, q.MessageID} 
 // Finished reports whether the request is answered, or never will be.
 func (q *Request) Finished() bool { return q.Answer != nil || q.Ignored }
 
-// hasType reports whether the request was of this type. One that is known by its
-// answer alone has no type of its own.
+// hasType reports whether the request was of this type. A request that is known by
+// its answer alone has no type; then the type of the answer decides.
 func (q *Request) hasType(t wire.DriverEventType) bool {
 	if q.EventType == "" && q.Answer != nil {
 		return answerType(t) == q.Answer.EventType
@@ -171,24 +177,24 @@ func (q *Request) hasType(t wire.DriverEventType) bool {
 	return q.EventType == t
 }
 
-// View reads the ledger and the database. Nothing it returns is changed or kept
-// by Step.
+// View reads the ledger and the database, with all changes of the current
+// transaction. Step neither changes nor keeps what it returns.
 type View interface {
-	// CP is one charging point, nil if unknown.
+	// CP returns a charging point, nil if unknown.
 	CP(id charge.CPID) *ledger.CP
-	// CPs are all charging points, in any order.
+	// CPs iterates over all charging points, in any order.
 	CPs() iter.Seq[*ledger.CP]
-	// Liveness says whether a charging point is there at the moment now.
+	// Liveness returns whether a charging point can be reached at the moment now.
 	Liveness(id charge.CPID, now charge.Time) ledger.Liveness
-	// Session finds a session, ended ones too.
+	// Session finds a session, also an ended one.
 	Session(id charge.SessionID) (ledger.Session, bool)
-	// Reservation finds a reservation that State does not hold any more.
+	// Reservation finds the row of a reservation that State no longer holds.
 	Reservation(id charge.ReservationID) (Reservation, bool)
-	// Command finds a command that State does not hold any more.
+	// Command finds the row of a command that State no longer holds.
 	Command(id charge.CommandID) (Command, bool)
 }
 
-// Now is the moment of an event and its source of new ids.
+// Now is the moment of an event, by Central's clock, and its source of new ids.
 type Now struct {
 	At  charge.Time
 	IDs func() string // a new id at each call
@@ -199,38 +205,39 @@ type Now struct {
 //sumtype:decl
 type Event interface{ event() }
 
-// DriverRequestReceived is one message of driver-events. The shell has looked up its
-// message_id; for a message without one it makes it of topic, partition, offset
-// and checksum.
+// DriverRequestReceived is one message of the topic driver-events. The caller has
+// looked up its message_id; for a message without one it derives one from topic,
+// partition, offset and checksum.
 type DriverRequestReceived struct {
 	Now
 	Request       wire.DriverRequest // MessageID is set
-	InvalidReason string             // why it cannot be used; Request holds what could be read, its Timestamp 0 if not that
+	InvalidReason string             // why it cannot be used, "" if it can; Request holds what could be decoded, with a Timestamp of 0 if that could not
 	NameError     string             // why Username cannot name a driver; "" if it can
-	Previous      *Request           // the finished request of the same key; nil: none
-	// LoggedAt is when it came into Kafka, by the clock of its sender or of Kafka.
+	Previous      *Request           // the finished request with the same key; nil: none
+	// LoggedAt is when it was written to Kafka, by the clock of its sender or of
+	// Kafka.
 	LoggedAt charge.Time
-	// LoggedAfter is a moment at which it had not yet come into Kafka, as Central itself
-	// knows; zero: not known.
+	// LoggedAfter is a moment at which Kafka did not have it yet, by Central's own
+	// clock; zero: not known, as when a log is read again.
 	LoggedAfter charge.Time
 }
 
-// AnswerReceived is an answer that stands on central-events and that an earlier
-// life of Central gave, or another Central. A database that was restored from a
-// backup does not have it.
+// AnswerReceived is an answer on central-events that an earlier run of Central or
+// another Central gave. A database that was restored from a backup does not have
+// it.
 type AnswerReceived struct {
 	Now
 	Answer wire.CentralEvent // MessageID is set
-	Known  bool              // the request is finished here
+	Known  bool              // this database has the answer
 }
 
-// OperatorRequestReceived is one request of an operator.
+// OperatorRequestReceived is one request to the operator API.
 type OperatorRequestReceived struct {
 	Now
 	Request OperatorRequest
 }
 
-// RecordReceived is one record that the ledger has taken in (any verdict).
+// RecordReceived is one record after ledger.Apply, with any verdict.
 type RecordReceived struct {
 	Now
 	CPID    charge.CPID
@@ -239,30 +246,30 @@ type RecordReceived struct {
 	Changes []ledger.Change
 }
 
-// PresenceReceived says that a presence of the charging point was folded in, or that
-// it is back after silence.
+// PresenceReceived reports that ledger.ApplyPresence applied a presence of the
+// charging point, or that the charging point is back after a silence.
 type PresenceReceived struct {
 	Now
 	CPID    charge.CPID
-	NewBoot bool // the present journal became another
+	NewBoot bool // another boot became the current one
 	Changes []ledger.Change
 }
 
-// CommandSent says that a command left for the charging point.
+// CommandSent reports that Kafka acknowledged a command.
 type CommandSent struct {
 	Now
 	CPID      charge.CPID
 	CommandID charge.CommandID
 }
 
-// OtherCentralSeen says that another Central wrote, after the start of this one, to
-// a topic that only Centrals write. One with a higher epoch fences this one.
+// OtherCentralSeen reports that another Central wrote, after the start of this
+// one, to a topic that only Centrals write. A higher epoch fences this Central.
 type OtherCentralSeen struct {
 	Now
-	Central charge.Epoch // its own
+	Central charge.Epoch // of the other one
 }
 
-// Tick says that time went on: at NextDeadline or later.
+// Tick reports that NextDeadline has passed.
 type Tick struct{ Now }
 
 func (DriverRequestReceived) event()   {}
@@ -274,14 +281,14 @@ func (CommandSent) event()             {}
 func (OtherCentralSeen) event()        {}
 func (Tick) event()                    {}
 
-// OperatorRequest is what an operator asks for. Each is answered by exactly one Reply in
-// the same step.
+// OperatorRequest is a request to the operator API. Each is answered by exactly one
+// Reply in the same step.
 //
 //sumtype:decl
 type OperatorRequest interface{ operatorRequest() }
 
-// OperatorReserve reserves a connector (0: any of the charging point; CPID "": any
-// at all) for a driver.
+// OperatorReserve reserves a connector for a driver. Connector 0 means any of the
+// charging point, CPID "" any of the network.
 type OperatorReserve struct {
 	Target
 	Username charge.Username
@@ -290,38 +297,40 @@ type OperatorReserve struct {
 // OperatorCancel ends a reservation.
 type OperatorCancel struct{ ReservationID charge.ReservationID }
 
-// OperatorStart starts a session: by the driver's reservation there if there is one.
+// OperatorStart starts a session, by the driver's reservation there if there is
+// one.
 type OperatorStart struct {
 	Target
 	Username charge.Username
 }
 
-// OperatorStop stops a session, running or waiting for its plug.
+// OperatorStop stops a session that is running or waits for its plug.
 type OperatorStop struct{ SessionID charge.SessionID }
 
-// OperatorAvailability takes out of service or back: a connector, a charging point
-// (connector 0), or the network (CPID ""), now and whoever joins later.
+// OperatorAvailability takes out of service, or back into service: a connector, a
+// charging point (Connector 0), or the network (CPID ""). It applies to charging
+// points that join later as well.
 type OperatorAvailability struct {
 	Target
 	Available bool
 }
 
-// OperatorSimulate moves the hands at a simulated charging point.
+// OperatorSimulate plugs, unplugs, breaks or repairs a simulated charging point.
 type OperatorSimulate struct {
 	Target
 	Action wire.SimulateAction
 	Fault  charge.Fault
 }
 
-// OperatorAdmitted says that the operator admitted a charging point or took that
-// back (the ledger has it already); taking back frees its reservations.
+// OperatorAdmitted reports that an operator admitted a charging point or withdrew
+// that, after ledger.Admit. Withdrawing ends its reservations.
 type OperatorAdmitted struct {
 	CPID     charge.CPID
 	Admitted bool
 }
 
-// OperatorSettled says that the operator settled a session (the ledger has it
-// already): nothing is wanted of its connector any more but its availability.
+// OperatorSettled reports that an operator settled a session, after
+// ledger.Settle. Everything desired of its connector ends, except availability.
 type OperatorSettled struct {
 	Target
 	SessionID charge.SessionID
@@ -340,7 +349,7 @@ func (OperatorAdmitted) operatorRequest()     {}
 func (OperatorSettled) operatorRequest()      {}
 func (OperatorLiftFence) operatorRequest()    {}
 
-// Effect is what is to be done, in order.
+// Effect is what the caller has to do, in order.
 //
 //sumtype:decl
 type Effect interface{ effect() }
@@ -348,42 +357,45 @@ type Effect interface{ effect() }
 // SaveReservation replaces the row of a reservation.
 type SaveReservation struct{ Reservation Reservation }
 
-// SaveDesired replaces the row of a wish. Those with EndedAt zero load again.
+// SaveDesired replaces the row of a desired state. Rows with EndedAt zero are
+// loaded at the start.
 type SaveDesired struct{ Desired Desired }
 
-// SaveCommand replaces the row of a command. Open ones load again.
+// SaveCommand replaces the row of a command. Open ones are loaded at the start.
 type SaveCommand struct{ Command Command }
 
-// SaveRequest replaces the row of a driver's request. Those that run load again.
+// SaveRequest replaces the row of a driver's request. Pending ones are loaded at
+// the start.
 type SaveRequest struct{ Request Request }
 
-// SaveFence keeps which higher epoch fenced this Central; zero for none.
+// SaveFence stores which higher epoch fenced this Central; zero: none.
 type SaveFence struct{ By charge.Epoch }
 
-// SendCommand publishes a command after the commit; losing it is harmless.
+// SendCommand publishes a command after the commit. Losing it is harmless: it is
+// sent again until it is accepted or expires.
 type SendCommand struct{ Command wire.Command }
 
-// PublishEvent is said on central-events: a row of the outbox. The same EventID may be
-// told again.
+// PublishEvent publishes an event on central-events: a row of the outbox. An event
+// may be published several times; its EventID stays the same.
 type PublishEvent struct{ Event wire.CentralEvent }
 
-// CountRefusal says that a driver's message could not be used: it is counted.
+// CountRefusal counts a driver's message that could not be used.
 type CountRefusal struct {
-	Reason string // a wire.Refused… word, or Unanswered
+	Reason string // one of Refusals
 }
 
-// Unanswered is the reason of what was refused without telling the driver: it was
-// too old, or the driver was told often.
+// Unanswered is the reason of a refusal without an answer: the message was too
+// old, or the driver got too many refusals within a minute.
 const Unanswered = "unanswered"
 
-// Refusals are all reasons of Refused.
+// Refusals returns all reasons of CountRefusal.
 func Refusals() []string {
 	return []string{wire.RefusedInvalid, wire.RefusedStale, wire.RefusedReused, wire.RefusedUnknownDriver, Unanswered}
 }
 
 // Reply answers an operator after the commit.
 type Reply struct {
-	Refused       string // why not, one of the Refused… words; "" when it was taken
+	Refused       string // why not, one of the Refused… reasons; "": accepted
 	ReservationID charge.ReservationID
 	SessionID     charge.SessionID
 	CommandID     charge.CommandID
@@ -400,15 +412,15 @@ func (PublishEvent) effect()    {}
 func (CountRefusal) effect()    {}
 func (Reply) effect()           {}
 
-// Refusals of an operator's request, beside the wire.Refused… words.
+// Refusals of an operator's request, in addition to the wire.Refused… reasons.
 const (
 	RefusedFenced             = "fenced"              // another Central took over
 	RefusedUnknownConnector   = "unknown_connector"   // the charging point has no such connector
-	RefusedUnknownSession     = "unknown_session"     // nobody knows it
-	RefusedUnknownReservation = "unknown_reservation" // nobody knows it
+	RefusedUnknownSession     = "unknown_session"     // there is no such session
+	RefusedUnknownReservation = "unknown_reservation" // there is no such reservation
 	RefusedSessionEnded       = "session_ended"       // there is nothing to stop
-	RefusedSessionOrphaned    = "session_orphaned"    // its charging point does not know it any more
+	RefusedSessionOrphaned    = "session_orphaned"    // its charging point no longer knows it
 	RefusedReservationEnded   = "reservation_ended"   // there is nothing to cancel
 	RefusedNotSimulated       = "not_simulated"       // the hardware is real
-	RefusedOffline            = "cp_offline"          // its present boot is not known
+	RefusedOffline            = "cp_offline"          // the charging point cannot be reached, or its current boot is not known
 )

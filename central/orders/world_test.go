@@ -22,32 +22,33 @@ type fatal interface {
 	Fatalf(format string, args ...any)
 }
 
-// world is a Central with its rows, and charging points it reaches through
-// links that a test may cut. Time stands still unless a test moves it on.
+// world is a Central with its rows, and charging points behind links that a test
+// may cut. Time stands still unless a test advances it. world implements
+// orders.View.
 type world struct {
-	t      fatal
-	now    charge.Time
-	state  *orders.State
-	cfg    orders.Config
-	life   int
-	ids    int
-	agents map[charge.CPID]*agent
-	books  map[charge.CPID]*ledgertest.Book
-	said   map[charge.CPID]int // records of the log that reached Central
-	live   map[charge.CPID]ledger.Liveness
-	deaf   map[charge.CPID]bool // commands do not reach it
-	mute   map[charge.CPID]bool // its records do not reach Central
-	slow   map[charge.CPID]charge.Time
-	flying []flight
+	t          fatal
+	now        charge.Time
+	state      *orders.State
+	cfg        orders.Config
+	life       int
+	ids        int
+	agents     map[charge.CPID]*agent
+	books      map[charge.CPID]*ledgertest.Book
+	delivered  map[charge.CPID]int // records of the log that reached Central
+	live       map[charge.CPID]ledger.Liveness
+	noCommands map[charge.CPID]bool        // commands do not reach it
+	noRecords  map[charge.CPID]bool        // its records do not reach Central
+	slow       map[charge.CPID]charge.Time // delay of commands, in ms
+	flying     []flight
 
 	reservations map[charge.ReservationID]orders.Reservation
-	wishes       map[string]orders.Desired
+	desired      map[string]orders.Desired
 	commands     map[charge.CommandID]orders.Command
 	requests     map[orders.RequestKey]orders.Request
 	fence        charge.Epoch
 	refused      map[string]int
 	numbers      orders.Numbers
-	told         []wire.CentralEvent
+	published    []wire.CentralEvent
 	sent         []wire.Command
 	log          func(string)
 }
@@ -60,21 +61,21 @@ type flight struct {
 func newWorld(t fatal, cps, connectors int, cfg orders.Config) *world {
 	w := &world{
 		t: t, now: morning, cfg: cfg, agents: map[charge.CPID]*agent{}, books: map[charge.CPID]*ledgertest.Book{},
-		said: map[charge.CPID]int{}, live: map[charge.CPID]ledger.Liveness{}, deaf: map[charge.CPID]bool{},
-		mute: map[charge.CPID]bool{}, slow: map[charge.CPID]charge.Time{},
-		reservations: map[charge.ReservationID]orders.Reservation{}, wishes: map[string]orders.Desired{},
+		delivered: map[charge.CPID]int{}, live: map[charge.CPID]ledger.Liveness{}, noCommands: map[charge.CPID]bool{},
+		noRecords: map[charge.CPID]bool{}, slow: map[charge.CPID]charge.Time{},
+		reservations: map[charge.ReservationID]orders.Reservation{}, desired: map[string]orders.Desired{},
 		refused: map[string]int{}, commands: map[charge.CommandID]orders.Command{}, requests: map[orders.RequestKey]orders.Request{}, log: func(string) {},
 	}
 	w.restart()
 	for i := range cps {
 		id := charge.CPID(fmt.Sprintf("CP_%d", i+1))
-		box := ledgertest.NewChargingPoint(id, connectors, w.now)
-		box.Simulated = true
+		point := ledgertest.NewChargingPoint(id, connectors, w.now)
+		point.Simulated = true
 		w.books[id] = ledgertest.NewBook(id, w.now)
-		w.agents[id] = newAgent(box)
+		w.agents[id] = newAgent(point)
 		w.live[id] = ledger.Online
 		w.sync()
-		w.now++ // so that one was idle longer than the next
+		w.now++ // so that this one is idle longer than the next
 	}
 	return w
 }
@@ -94,7 +95,7 @@ func (w *world) load() {
 			w.state.LoadReservation(r)
 		}
 	}
-	for _, x := range w.wishes {
+	for _, x := range w.desired {
 		if x.EndedAt == 0 {
 			w.state.LoadDesired(x)
 		}
@@ -116,14 +117,14 @@ func (w *world) load() {
 type backup struct {
 	books        map[charge.CPID]*ledgertest.Book
 	reservations map[charge.ReservationID]orders.Reservation
-	wishes       map[string]orders.Desired
+	desired      map[string]orders.Desired
 	commands     map[charge.CommandID]orders.Command
 	requests     map[orders.RequestKey]orders.Request
 }
 
 func (w *world) backup() backup {
 	b := backup{
-		map[charge.CPID]*ledgertest.Book{}, maps.Clone(w.reservations), maps.Clone(w.wishes), maps.Clone(w.commands), maps.Clone(w.requests),
+		map[charge.CPID]*ledgertest.Book{}, maps.Clone(w.reservations), maps.Clone(w.desired), maps.Clone(w.commands), maps.Clone(w.requests),
 	}
 	for id, book := range w.books {
 		b.books[id] = book.Copy()
@@ -131,14 +132,14 @@ func (w *world) backup() backup {
 	return b
 }
 
-// restore puts a copy back: charging points say all they hold again.
+// restore puts a backup back: charging points send all their records again.
 func (w *world) restore(b backup) {
 	w.t.Helper()
-	w.reservations, w.wishes = maps.Clone(b.reservations), maps.Clone(b.wishes)
+	w.reservations, w.desired = maps.Clone(b.reservations), maps.Clone(b.desired)
 	w.commands, w.requests = maps.Clone(b.commands), maps.Clone(b.requests)
 	for id, book := range b.books {
 		w.books[id] = book.Copy()
-		w.said[id] = 0
+		w.delivered[id] = 0
 	}
 	w.restart()
 }
@@ -196,7 +197,7 @@ func (w *world) step(e orders.Event) *orders.Reply {
 			w.reservations[x.Reservation.ID] = x.Reservation
 		case orders.SaveDesired:
 			k := fmt.Sprint(x.Desired.Kind, x.Desired.CPID, x.Desired.Connector, x.Desired.SessionID)
-			w.wishes[k] = x.Desired
+			w.desired[k] = x.Desired
 		case orders.SaveCommand:
 			if was := w.commands[x.Command.ID]; was.State != x.Command.State {
 				w.log(fmt.Sprintf("command %s %s at %s/%d: %s %s", x.Command.ID, x.Command.Type, x.Command.CPID, x.Command.Connector, x.Command.State, x.Command.Reason))
@@ -213,8 +214,8 @@ func (w *world) step(e orders.Event) *orders.Reply {
 			if err != nil {
 				w.t.Fatalf("event %+v: %v", x.Event, err)
 			}
-			w.log("tell " + string(raw))
-			w.told = append(w.told, x.Event)
+			w.log("publish " + string(raw))
+			w.published = append(w.published, x.Event)
 		case orders.CountRefusal:
 			w.refused[x.Reason]++
 		case orders.Reply:
@@ -233,12 +234,12 @@ func (w *world) send(c wire.Command) {
 		w.t.Fatalf("command %s %s sent at %s, at or past its end %s", c.ID, c.Type, c.SentAt, c.ExpiresAt)
 	}
 	w.sent = append(w.sent, c)
-	if !w.deaf[c.CPID] {
+	if !w.noCommands[c.CPID] {
 		w.flying = append(w.flying, flight{w.now + w.slow[c.CPID], c})
 	}
 }
 
-// check holds after every step.
+// check verifies what must hold after every step.
 func (w *world) check() {
 	w.t.Helper()
 	active := map[orders.Target]charge.ReservationID{}
@@ -259,7 +260,7 @@ func (w *world) check() {
 			w.t.Fatalf("driver %s has %d active reservations", r.Username, drivers[r.Username])
 		}
 		if got, ok := w.state.Reserved(t, w.now); !ok || got.ID != r.ID {
-			w.t.Fatalf("row says %s is active at %v, memory says %q", r.ID, t, got.ID)
+			w.t.Fatalf("%s is active at %v by its row, %q in memory", r.ID, t, got.ID)
 		}
 	}
 }
@@ -271,7 +272,7 @@ func (w *world) sync() {
 	for moved := true; moved; {
 		moved = false
 		for _, id := range slices.Sorted(maps.Keys(w.agents)) {
-			moved = w.hear(id) || moved
+			moved = w.deliver(id) || moved
 		}
 		for i, f := range w.flying {
 			if f.at <= w.now {
@@ -284,12 +285,13 @@ func (w *world) sync() {
 	}
 }
 
-func (w *world) hear(id charge.CPID) (moved bool) {
+// deliver carries the records of a charging point to Central.
+func (w *world) deliver(id charge.CPID) (moved bool) {
 	w.t.Helper()
-	box := w.agents[id].box
-	for !w.mute[id] && w.said[id] < len(box.Log) {
-		r := box.Log[w.said[id]]
-		w.said[id]++
+	point := w.agents[id].cp
+	for !w.noRecords[id] && w.delivered[id] < len(point.Log) {
+		r := point.Log[w.delivered[id]]
+		w.delivered[id]++
 		w.books[id].Env.Now = w.now
 		out, changes := w.books[id].Apply(r)
 		if out.Verdict != ledger.Applied && out.Verdict != ledger.Duplicate {
@@ -334,10 +336,11 @@ func (w *world) pass(ms charge.Time) {
 // asks is a driver's AUTHORIZATION_REQUEST, just written; cp "" is any.
 func (w *world) asks(message string, user charge.Username, cp charge.CPID) {
 	w.t.Helper()
-	w.says(message, wire.DriverAuthorization, user, cp, w.now)
+	w.request(message, wire.DriverAuthorization, user, cp, w.now)
 }
 
-func (w *world) says(message string, what wire.DriverEventType, user charge.Username, cp charge.CPID, at charge.Time) {
+// request delivers a driver's message that was written at the moment at.
+func (w *world) request(message string, what wire.DriverEventType, user charge.Username, cp charge.CPID, at charge.Time) {
 	w.t.Helper()
 	q := wire.DriverRequest{MessageID: message, EventType: what, Username: user, ClientID: "web", Timestamp: wire.Seconds(at)}
 	if cp != "" {
@@ -353,7 +356,7 @@ func (w *world) says(message string, what wire.DriverEventType, user charge.User
 
 // answer finds the answer to a message.
 func (w *world) answer(message string) (wire.CentralEvent, bool) {
-	for _, ev := range w.told {
+	for _, ev := range w.published {
 		if ev.MessageID == message {
 			return ev, true
 		}
@@ -365,14 +368,15 @@ func (w *world) mustAnswer(message string) wire.CentralEvent {
 	w.t.Helper()
 	ev, ok := w.answer(message)
 	if !ok {
-		w.t.Fatalf("message %s is not answered; told: %+v", message, w.told)
+		w.t.Fatalf("message %s is not answered; published: %+v", message, w.published)
 	}
 	return ev
 }
 
-func (w *world) heard(t wire.CentralEventType, user charge.Username) []wire.CentralEvent {
+// events returns what was published of a type to a driver; "": to all.
+func (w *world) events(t wire.CentralEventType, user charge.Username) []wire.CentralEvent {
 	var list []wire.CentralEvent
-	for _, ev := range w.told {
+	for _, ev := range w.published {
 		if ev.EventType == t && (user == "" || ev.Username == user) {
 			list = append(list, ev)
 		}
@@ -392,12 +396,12 @@ func (w *world) operator(a orders.OperatorRequest) orders.Reply {
 }
 
 func (w *world) outlet(cp charge.CPID, id charge.ConnectorID) *ledgertest.Connector {
-	return w.agents[cp].box.Connectors[id]
+	return w.agents[cp].cp.Connectors[id]
 }
 
 func (w *world) reboot(cp charge.CPID) {
 	w.t.Helper()
-	w.agents[cp].box.Now = w.now
+	w.agents[cp].cp.Now = w.now
 	w.agents[cp].boot()
 	w.sync()
 }

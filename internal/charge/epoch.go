@@ -12,11 +12,12 @@ import (
 // MaxEpochNumber is the highest number an Epoch can have.
 const MaxEpochNumber = 1_000_000_000_000
 
-// epochRun is the length of the run of a numbered epoch in text.
+// epochRun is the number of digits of Run in a numbered epoch.
 const epochRun = 16
 
-// Epoch says which run of Central speaks, and how it ranks among all others: by
-// Number, then by Run as text. No clock is part of it.
+// Epoch names one run of Central and ranks it among all others: by Number, then by
+// Run as text. A restart gets a higher number from its database. No clock is part
+// of it, so a wrong one cannot change the rank.
 //
 // In text it is "<number>-<run>", such as "12-7f3a9c01d2e4b6a8". An earlier
 // version used a UUIDv7: that is an epoch of the number 0 whose run is the UUID,
@@ -29,7 +30,7 @@ type Epoch struct {
 	Run    string // one start of Central: 16 random hex digits, or a UUIDv7
 }
 
-// ParseEpoch reads an epoch as it is written in messages.
+// ParseEpoch parses the text of an epoch.
 func ParseEpoch(s string) (Epoch, error) {
 	if isUUIDv7(s) {
 		return Epoch{Run: s}, nil
@@ -42,10 +43,10 @@ func ParseEpoch(s string) (Epoch, error) {
 	return Epoch{n, run}, nil
 }
 
-// IsZero reports whether it is no epoch.
+// IsZero reports whether e is no epoch.
 func (e Epoch) IsZero() bool { return e == Epoch{} }
 
-// Compare is below 0 if e ranks below o, and above 0 if it ranks above.
+// Compare returns a negative number if e ranks below o, a positive one if above.
 func (e Epoch) Compare(o Epoch) int {
 	return cmp.Or(cmp.Compare(e.Number, o.Number), cmp.Compare(e.Run, o.Run))
 }
@@ -53,7 +54,7 @@ func (e Epoch) Compare(o Epoch) int {
 // Less reports whether e ranks below o.
 func (e Epoch) Less(o Epoch) bool { return e.Compare(o) < 0 }
 
-// Highest is the epoch that ranks above all others of these.
+// Highest returns the epoch that ranks highest; the zero Epoch if there is none.
 func Highest(all ...Epoch) (best Epoch) {
 	for _, e := range all {
 		if best.Less(e) {
@@ -63,7 +64,7 @@ func Highest(all ...Epoch) (best Epoch) {
 	return best
 }
 
-// String is the epoch as it is written in messages; "" for none.
+// String returns the text of the epoch; "" for none.
 func (e Epoch) String() string {
 	if e.Number == 0 {
 		return e.Run
@@ -71,8 +72,8 @@ func (e Epoch) String() string {
 	return strconv.FormatUint(e.Number, 10) + "-" + e.Run
 }
 
-// MarshalText writes it as in messages. One that could not be read again is an
-// error; the zero value is empty.
+// MarshalText returns the text of the epoch, empty for the zero value. An epoch
+// that ParseEpoch would refuse is an error.
 func (e Epoch) MarshalText() ([]byte, error) {
 	s := e.String()
 	if e.IsZero() {
@@ -84,9 +85,9 @@ func (e Epoch) MarshalText() ([]byte, error) {
 	return []byte(s), nil
 }
 
-// UnmarshalText is ParseEpoch; empty is none. Its error is a
-// *json.UnmarshalTypeError, the only kind to which encoding/json adds the name
-// of the field.
+// UnmarshalText parses the text of an epoch; an empty one is the zero value. Its
+// error is a *json.UnmarshalTypeError, the only kind to which encoding/json adds
+// the name of the field.
 func (e *Epoch) UnmarshalText(b []byte) error {
 	if len(b) == 0 {
 		*e = Epoch{}

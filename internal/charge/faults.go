@@ -8,13 +8,13 @@ type FaultSet uint16
 func (s FaultSet) Has(f Fault) bool { return s&bitOf(f) != 0 }
 
 // With returns the set with f in it. A fault outside the closed list counts as
-// FaultOther, so that nothing wrong is ever left out.
+// FaultOther, so that no fault is lost.
 func (s FaultSet) With(f Fault) FaultSet { return s | bitOf(f) }
 
 // Without returns the set without f.
 func (s FaultSet) Without(f Fault) FaultSet { return s &^ bitOf(f) }
 
-// Empty reports whether nothing is wrong.
+// Empty reports whether there is no fault in the set.
 func (s FaultSet) Empty() bool { return s == 0 }
 
 // List returns the faults in the order of the closed list.

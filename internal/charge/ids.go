@@ -35,7 +35,7 @@ type SessionID string
 // ReservationID names one reservation, minted by Central.
 type ReservationID string
 
-// CommandID names one command, minted by Central; a known id has no second
+// CommandID names one command, minted by Central. A repeated id has no second
 // effect in one boot of the agent.
 type CommandID string
 

@@ -2,8 +2,8 @@ package charge
 
 import "slices"
 
-// Status is what a connector reports. It is computed from the connector's
-// state, never stored as a word that somebody must remember to change.
+// Status is what a connector reports. It is computed from the connector's state and
+// never stored, so that it cannot become out of date.
 type Status string
 
 // The statuses of a connector; the words are OCPP 1.6's. StatusOffline exists
@@ -37,7 +37,7 @@ func (s Status) InSession() bool {
 	return s == StatusCharging || s == StatusSuspendedEV || s == StatusSuspendedEVSE
 }
 
-// StopReason says why a session ended; the words are OCPP's.
+// StopReason is the reason why a session ended; the words are OCPP's.
 type StopReason string
 
 // The closed list of stop reasons.
@@ -106,7 +106,7 @@ func (f Fault) StopReason() StopReason {
 	return StopOtherFault
 }
 
-// ClockQuality says how far the wall time of a charging point can be trusted.
+// ClockQuality is how far the wall clock of a charging point can be trusted.
 type ClockQuality string
 
 // Clock qualities, from worst to best: never set since power-up; set once, by
@@ -147,7 +147,7 @@ func (p PilotState) String() string {
 // Plugged reports whether a vehicle is connected (B, C or D).
 func (p PilotState) Plugged() bool { return p == PilotB || p == PilotC || p == PilotD }
 
-// ReservationEnd says why a reservation ended without being used.
+// ReservationEnd is the reason why a reservation ended without being used.
 type ReservationEnd string
 
 // The closed list of ends of a reservation.
@@ -156,7 +156,7 @@ const (
 	ReservationCancelled   ReservationEnd = "cancelled"
 	ReservationFault       ReservationEnd = "fault"
 	ReservationUnavailable ReservationEnd = "unavailable"
-	ReservationClockUnset  ReservationEnd = "clock_unset" // after a reboot nobody could tell its end any more
+	ReservationClockUnset  ReservationEnd = "clock_unset" // after a reboot the agent has no clock to determine its end
 )
 
 // Valid reports whether e is in the closed list.

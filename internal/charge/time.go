@@ -17,11 +17,11 @@ const MaxTime Time = 253402300799999
 
 const timeLayout = "2006-01-02T15:04:05.000Z"
 
-// At converts from the standard library's time, cutting to milliseconds.
+// At converts from the standard library's time, truncated to milliseconds.
 func At(t time.Time) Time { return Time(t.UnixMilli()) }
 
-// ParseTime reads RFC 3339 in UTC, "2026-11-22T10:00:00.000Z"; the fraction
-// may have any length and is cut to milliseconds. Years 1970 to 9999.
+// ParseTime parses RFC 3339 in UTC, "2026-11-22T10:00:00.000Z". The fraction may
+// have any length and is truncated to milliseconds. Years 1970 to 9999.
 func ParseTime(s string) (Time, error) {
 	if len(s) == 0 || s[len(s)-1] != 'Z' {
 		return 0, fmt.Errorf("%q is not RFC 3339 in UTC; write it like %s", s, timeLayout)
@@ -36,17 +36,17 @@ func ParseTime(s string) (Time, error) {
 // Std converts to the standard library's time, in UTC.
 func (t Time) Std() time.Time { return time.UnixMilli(int64(t)).UTC() }
 
-// String writes RFC 3339 with milliseconds.
+// String returns RFC 3339 with milliseconds.
 func (t Time) String() string { return t.Std().Format(timeLayout) }
 
-// Add returns t+d, cut to milliseconds.
+// Add returns t+d, truncated to milliseconds.
 func (t Time) Add(d time.Duration) Time { return t + Time(d.Milliseconds()) }
 
 // Sub returns t-u.
 func (t Time) Sub(u Time) time.Duration { return time.Duration(t-u) * time.Millisecond }
 
-// MarshalText writes RFC 3339 with milliseconds; a time outside the years 1970
-// to 9999 is an error.
+// MarshalText returns RFC 3339 with milliseconds; a time outside the years 1970 to
+// 9999 is an error.
 func (t Time) MarshalText() ([]byte, error) {
 	if t < 0 || t > MaxTime {
 		return nil, fmt.Errorf("time %d ms is outside the years 1970 to 9999", int64(t))
@@ -54,7 +54,7 @@ func (t Time) MarshalText() ([]byte, error) {
 	return t.Std().AppendFormat(nil, timeLayout), nil
 }
 
-// UnmarshalText is ParseTime. Its error is a *json.UnmarshalTypeError, the only
+// UnmarshalText calls ParseTime. Its error is a *json.UnmarshalTypeError, the only
 // kind to which encoding/json adds the name of the field.
 func (t *Time) UnmarshalText(b []byte) error {
 	v, err := ParseTime(string(b))

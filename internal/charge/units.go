@@ -27,13 +27,13 @@ type Permille int64
 // far below where sums could overflow.
 const MaxRegister WattHours = 10_000_000_000_000
 
-// KWh writes the energy as kilowatt-hours with three decimals, exactly.
+// KWh returns the energy as kilowatt-hours with three decimals, exactly.
 func (e WattHours) KWh() string { return Decimal(int64(e), 3) }
 
 // MaxDecimals is the largest number of digits behind the point of a decimal.
 const MaxDecimals = 18
 
-// Decimal writes v / 10^decimals with that many digits behind the point, exactly:
+// Decimal returns v / 10^decimals with that many digits after the point, exactly:
 // 3420 with 3 is "3.420", with 0 it is "3420". decimals is 0 to MaxDecimals.
 func Decimal(v int64, decimals int) string {
 	sign, n := "", uint64(v)
@@ -48,9 +48,9 @@ func Decimal(v int64, decimals int) string {
 	return sign + digits[:point] + "." + digits[point:]
 }
 
-// ParseDecimal reads a decimal as it stands, without rounding: "3.420" is 3420
-// with 3 decimals. Only digits, one point and a leading minus are accepted, and
-// no more than fit.
+// ParseDecimal parses a decimal as it is written, without rounding: "3.420" is 3420
+// with 3 decimals. Only digits, one point and a leading minus are accepted, and at
+// most MaxDecimals digits.
 func ParseDecimal(text string) (v int64, decimals int, err error) {
 	body, minus := strings.CutPrefix(text, "-")
 	whole, fraction, point := strings.Cut(body, ".")

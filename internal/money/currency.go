@@ -4,13 +4,13 @@ import (
 	"golang.org/x/text/currency"
 )
 
-// Currency is the three letters by which ISO 4217 names a currency. A database
-// may hold one that no edition knows: it has two decimals.
+// Currency is the three letters by which ISO 4217 names a currency. A database of
+// an earlier version may hold one that no edition names: it has two decimals.
 type Currency string
 
-// Known reports whether ISO 4217 names the currency, now or in the past, and
-// amounts can be in it: metals, units of account for bonds, and the codes for
-// tests and for no currency are none.
+// Known reports whether ISO 4217 names the currency, now or in the past, and a
+// price can be in it. Metals, units of account for bonds, and the codes for tests
+// and for "no currency" are not known.
 func (c Currency) Known() bool {
 	if _, added := newer(c); added {
 		return true
@@ -40,7 +40,7 @@ func (c Currency) Decimals() int {
 	return n
 }
 
-// newer are currencies that ISO 4217 names and the tables of x/text (of 2017) do
+// newer finds currencies that ISO 4217 names and the tables of x/text (of 2017) do
 // not.
 func newer(c Currency) (decimals int, ok bool) {
 	switch c {
@@ -52,9 +52,9 @@ func newer(c Currency) (decimals int, ok bool) {
 	return 0, false
 }
 
-// byStandard are the currencies whose minor unit by ISO 4217 differs from the
-// tables of x/text. Those follow CLDR, which leaves out digits that nobody pays
-// in cash; bills and payments count by ISO 4217.
+// byStandard finds currencies whose minor unit by ISO 4217 differs from the tables
+// of x/text. Those follow CLDR, which leaves out digits that are not used in cash;
+// bills and payments count by ISO 4217.
 func byStandard(c Currency) (decimals int, ok bool) {
 	switch c {
 	case "AFN", "ALL", "AMD", "COP", "GYD", "IDR", "IRR", "KPW", "LAK", "LBP", "MGA", "MMK", "MNT", "MRO", "MUR", "PKR",

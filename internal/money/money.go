@@ -7,10 +7,10 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Minor is money in minor units of a currency.
+// Minor is an amount in minor units of a currency, as ISO 4217 defines them.
 type Minor int64
 
-// Price is money in ten-thousandths of the minor unit of a currency.
+// Price is a price in ten-thousandths of the minor unit of a currency.
 type Price int64
 
 // MinorUnit is one minor unit as a Price.
@@ -20,7 +20,8 @@ const MinorUnit Price = 10_000
 // currency.
 const priceDecimals = 4
 
-// Amount is money in minor units of its currency. The zero Amount is none.
+// Amount is money in a currency. Amounts of two currencies are never added: nothing
+// here converts. The zero Amount means none.
 type Amount struct {
 	Minor    Minor
 	Currency Currency
@@ -43,8 +44,8 @@ func (p Price) Decimal(c Currency) string {
 	return charge.Decimal(v, decimals)
 }
 
-// ParsePrice reads a price that is a decimal in the main unit of the currency,
-// exactly: "0.4275".
+// ParsePrice parses a price that is written as a decimal in the main unit of the
+// currency, without rounding: "0.4275". More decimals than a Price has are an error.
 func ParsePrice(text string, c Currency) (Price, error) {
 	most := c.Decimals() + priceDecimals
 	v, decimals, err := charge.ParseDecimal(text)

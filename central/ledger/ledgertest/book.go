@@ -39,6 +39,8 @@ type Book struct {
 	Alarms     map[string]ledger.Alarm
 	Violations []string // in plain text; empty if all rules of the rows hold
 
+	// The rows below are read through Env, Load and Copy only. links has the hashes
+	// of all applied records: a book never deletes records.
 	links      map[recordKey]link
 	point      ledger.Point
 	journals   map[charge.JournalID]ledger.Journal
@@ -46,7 +48,8 @@ type Book struct {
 	meters     map[charge.ConnectorID]ledger.Meter
 }
 
-// NewBook returns an empty ledger.
+// NewBook returns an empty ledger of an active Central in epoch 1. It admits new
+// charging points and prices with one default tariff; Env may be changed.
 func NewBook(id charge.CPID, now charge.Time) *Book {
 	b := &Book{
 		CP: ledger.NewCP(id), Sessions: map[charge.SessionID]ledger.Session{}, Tickets: map[string]ledger.Ticket{},
@@ -82,7 +85,8 @@ func NewBook(id charge.CPID, now charge.Time) *Book {
 	return b
 }
 
-// Apply delivers one record.
+// Apply delivers one record. It saves the changes at once, so each record is a
+// transaction of its own.
 func (b *Book) Apply(r wire.Record) (ledger.Outcome, []ledger.Change) {
 	out, changes := ledger.Apply(b.CP, &b.Env, ledger.Input{Raw: Raw(r), Record: r})
 	if out.Verdict == ledger.Applied {
@@ -114,6 +118,7 @@ func (b *Book) Save(changes []ledger.Change) {
 		case ledger.MeterChanged:
 			b.meters[c.Meter.Connector] = c.Meter
 		case ledger.SessionChanged:
+			// Only a settled session may change after its end, until its correction.
 			if was := b.Sessions[c.Session.ID]; was.State == ledger.SessionEnded && !was.Settled {
 				b.Violations = append(b.Violations, fmt.Sprintf("session %s changed after its end", was.ID))
 			}

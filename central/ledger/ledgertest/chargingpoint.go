@@ -11,6 +11,10 @@ import (
 )
 
 // Connector is the true state of one connector of a ChargingPoint.
+//
+// Methods of ChargingPoint change it together with a record. A test may set a field
+// directly to change what the agent cannot see or has not recorded: the register of
+// a replaced meter, or a session that the storage lost.
 type Connector struct {
 	Plugged   bool
 	Available bool
@@ -26,6 +30,10 @@ type Connector struct {
 
 // ChargingPoint is a correct charging point: it writes records and has them as
 // long as its storage does. Its clock stands still unless a test moves Now.
+//
+// Storage is what the agent can send again and what its next boot continues; Log is
+// what a test delivers. They differ after Lose, and when a test trims Storage.
+// Billed is the expected energy of tickets.
 type ChargingPoint struct {
 	ID         charge.CPID
 	Now        charge.Time         // its clock
