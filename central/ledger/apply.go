@@ -209,9 +209,9 @@ func (f *fold) emit() []Change {
 		row.Spans = slices.Clone(s.Spans)
 		out = append(out, SessionChanged{row})
 	}
-	for _, h := range f.gaps {
-		row := *h
-		row.Missing, row.Unmeasured = slices.Clone(h.Missing), slices.Clone(h.Unmeasured)
+	for _, g := range f.gaps {
+		row := *g
+		row.Missing, row.Unmeasured = slices.Clone(g.Missing), slices.Clone(g.Unmeasured)
 		out = append(out, GapChanged{row})
 	}
 	return append(out, f.inserts...)

@@ -56,14 +56,14 @@ func (f *fold) classify() Verdict {
 // that follow the same predecessor prove a fork: two devices continued one chain.
 func (f *fold) classifyKnown(j *Journal) Verdict {
 	r := f.rec
-	if h := f.gapContaining(r.Journal, r.Seq); h != nil {
+	if g := f.gapContaining(r.Journal, r.Seq); g != nil {
 		switch {
 		case f.cp.Forked():
 			return Forked
 		case !f.fitsNeighbours(j):
 			return f.dropMismatch(fmt.Sprintf("record %s/%d, which was missing, does not fit the records known beside it", r.Journal, r.Seq))
 		}
-		f.fillGap(h, r.Seq)
+		f.fillGap(g, r.Seq)
 		f.out.Late = true
 		return Applied
 	}

@@ -73,17 +73,17 @@ func (f *fold) passDamaged(reg *wire.Registered) {
 }
 
 // addGap adds a gap, with the registers before it, and raises its alarm.
-func (f *fold) addGap(h *Gap) {
-	h.CPID, h.DetectedAt = f.cp.ID, f.env.Now
+func (f *fold) addGap(g *Gap) {
+	g.CPID, g.DetectedAt = f.cp.ID, f.env.Now
 	for id, m := range f.cp.Meters {
 		if m.Known {
-			h.Unmeasured = append(h.Unmeasured, GapRegister{id, m.Last})
+			g.Unmeasured = append(g.Unmeasured, GapRegister{id, m.Last})
 		}
 	}
-	slices.SortFunc(h.Unmeasured, func(a, b GapRegister) int { return int(a.Connector - b.Connector) })
-	f.cp.Gaps[h.ID] = h
-	touch(&f.gaps, h)
-	f.raiseAlarm(AlarmGap, h.alarmID(), 0, fmt.Sprintf("records %d to %d of journal %s are missing: %s", h.First, h.Last, h.Journal, h.Detail))
+	slices.SortFunc(g.Unmeasured, func(a, b GapRegister) int { return int(a.Connector - b.Connector) })
+	f.cp.Gaps[g.ID] = g
+	touch(&f.gaps, g)
+	f.raiseAlarm(AlarmGap, g.alarmID(), 0, fmt.Sprintf("records %d to %d of journal %s are missing: %s", g.First, g.Last, g.Journal, g.Detail))
 }
 
 // maxDetail bounds Gap.Detail, in bytes.
@@ -92,18 +92,18 @@ const maxDetail = 1000
 // ExplainGap adds an operator's explanation to a gap that is not filled, and
 // clears its alarm: an operator has looked at it. It returns an error for any
 // other gap.
-func ExplainGap(cp *CP, id, words string) ([]Change, error) {
-	h := cp.Gaps[id]
+func ExplainGap(cp *CP, id, explanation string) ([]Change, error) {
+	g := cp.Gaps[id]
 	switch {
-	case h == nil || len(h.Missing) == 0:
+	case g == nil || len(g.Missing) == 0:
 		return nil, fmt.Errorf("gap %s is filled, or does not exist", id)
-	case len(h.Detail)+len(words) > maxDetail:
+	case len(g.Detail)+len(explanation) > maxDetail:
 		return nil, fmt.Errorf("gap %s has been explained at length already", id)
 	}
 	f := fold{cp: cp, env: &Env{}}
-	h.Detail += "; " + words
-	touch(&f.gaps, h)
-	f.clearAlarm(AlarmGap, h.alarmID(), 0)
+	g.Detail += "; " + explanation
+	touch(&f.gaps, g)
+	f.clearAlarm(AlarmGap, g.alarmID(), 0)
 	return f.emit(), nil
 }
 
@@ -114,18 +114,18 @@ func (f *fold) gapID(j charge.JournalID, first charge.Seq) string {
 }
 
 // alarmID names the alarm of a gap among those of its charging point.
-func (h *Gap) alarmID() string { return fmt.Sprintf("%s.%d", h.Journal, h.First) }
+func (g *Gap) alarmID() string { return fmt.Sprintf("%s.%d", g.Journal, g.First) }
 
 // gapContaining finds the gap that misses the record. A range with an open end
 // lies behind the journal's position; acceptNext shortens it in order.
 func (f *fold) gapContaining(j charge.JournalID, seq charge.Seq) *Gap {
-	for _, h := range f.cp.Gaps {
-		if h.Journal != j {
+	for _, g := range f.cp.Gaps {
+		if g.Journal != j {
 			continue
 		}
-		for _, m := range h.Missing {
+		for _, m := range g.Missing {
 			if m.First <= seq && seq <= m.Last {
-				return h
+				return g
 			}
 		}
 	}
@@ -133,9 +133,9 @@ func (f *fold) gapContaining(j charge.JournalID, seq charge.Seq) *Gap {
 }
 
 // fillGap removes a record from what a gap misses.
-func (f *fold) fillGap(h *Gap, seq charge.Seq) {
+func (f *fold) fillGap(g *Gap, seq charge.Seq) {
 	var rest []Range
-	for _, m := range h.Missing {
+	for _, m := range g.Missing {
 		if seq < m.First || seq > m.Last {
 			rest = append(rest, m)
 			continue
@@ -147,22 +147,22 @@ func (f *fold) fillGap(h *Gap, seq charge.Seq) {
 			rest = append(rest, Range{seq + 1, m.Last})
 		}
 	}
-	h.Missing = rest
-	if j := f.findJournal(h.Journal); j != nil && j.Last == seq {
+	g.Missing = rest
+	if j := f.findJournal(g.Journal); j != nil && j.Last == seq {
 		j.Hash = f.out.Hash // the next record must follow these bytes
 		touch(&f.journals, j)
 	}
-	f.closeGap(h)
+	f.closeGap(g)
 }
 
 // narrowOpenEnd moves the beginning of a range with an open end behind a record
 // that turned up after all.
 func (f *fold) narrowOpenEnd(j charge.JournalID, seq charge.Seq) {
-	for _, h := range f.cp.Gaps {
-		for i := range h.Missing {
-			if m := &h.Missing[i]; h.Journal == j && m.Last == 0 && m.First != 0 && m.First <= seq {
+	for _, g := range f.cp.Gaps {
+		for i := range g.Missing {
+			if m := &g.Missing[i]; g.Journal == j && m.Last == 0 && m.First != 0 && m.First <= seq {
 				m.First = seq + 1
-				touch(&f.gaps, h)
+				touch(&f.gaps, g)
 			}
 		}
 	}
@@ -171,25 +171,25 @@ func (f *fold) narrowOpenEnd(j charge.JournalID, seq charge.Seq) {
 // measureGaps adds the energy of a connector to the gaps whose first register
 // after them this is. reg 0 adds none: the meter does not show what flowed.
 func (f *fold) measureGaps(id charge.ConnectorID, reg charge.WattHours) {
-	for _, h := range f.cp.Gaps {
-		i := slices.IndexFunc(h.Unmeasured, func(w GapRegister) bool { return w.Connector == id })
+	for _, g := range f.cp.Gaps {
+		i := slices.IndexFunc(g.Unmeasured, func(w GapRegister) bool { return w.Connector == id })
 		if i < 0 {
 			continue
 		}
-		h.Energy += max(0, reg-h.Unmeasured[i].Before)
-		h.Unmeasured = slices.Delete(h.Unmeasured, i, i+1)
-		f.closeGap(h)
+		g.Energy += max(0, reg-g.Unmeasured[i].Before)
+		g.Unmeasured = slices.Delete(g.Unmeasured, i, i+1)
+		f.closeGap(g)
 	}
 }
 
 // closeGap removes a gap from memory once nothing of it can change any more, and
 // clears its alarm once it is filled.
-func (f *fold) closeGap(h *Gap) {
-	touch(&f.gaps, h)
-	if len(h.Missing) == 0 && len(h.Unmeasured) == 0 {
-		delete(f.cp.Gaps, h.ID)
+func (f *fold) closeGap(g *Gap) {
+	touch(&f.gaps, g)
+	if len(g.Missing) == 0 && len(g.Unmeasured) == 0 {
+		delete(f.cp.Gaps, g.ID)
 	}
-	if len(h.Missing) == 0 {
-		f.clearAlarm(AlarmGap, h.alarmID(), 0)
+	if len(g.Missing) == 0 {
+		f.clearAlarm(AlarmGap, g.alarmID(), 0)
 	}
 }

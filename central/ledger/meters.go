@@ -90,7 +90,7 @@ func (f *fold) ratedPower(id charge.ConnectorID) charge.Watts {
 // lower register between First and Last proves nothing there.)
 //
 // It reports whether the register continues the known ones.
-func (f *fold) applyRegister(id charge.ConnectorID, reg charge.WattHours) (goesOn bool) {
+func (f *fold) applyRegister(id charge.ConnectorID, reg charge.WattHours) (continues bool) {
 	if id < 1 {
 		return false
 	}
@@ -98,11 +98,11 @@ func (f *fold) applyRegister(id charge.ConnectorID, reg charge.WattHours) (goesO
 	if c != nil && reg < c.Register {
 		f.registerFell(id, c.Register, reg)
 	} else {
-		goesOn = f.extendMeter(id, reg, f.readAt(), false)
+		continues = f.extendMeter(id, reg, f.readAt(), false)
 	}
 	switch {
 	case f.bootState() == nil:
-	case goesOn:
+	case continues:
 		f.measureGaps(id, reg)
 	default:
 		f.measureGaps(id, 0) // the register does not show what flowed in them
@@ -111,14 +111,14 @@ func (f *fold) applyRegister(id charge.ConnectorID, reg charge.WattHours) (goesO
 		c.Register = reg
 		touch(&f.connectors, c)
 	}
-	return goesOn
+	return continues
 }
 
 // extendMeter extends the span of a meter to a register that was read at a moment.
 // other marks a register of another meter than the current one, as a stop after a
 // replacement reports it. Once the meter was replaced, such a register and those
 // of late records belong to the meter before, and are ignored.
-func (f *fold) extendMeter(id charge.ConnectorID, reg charge.WattHours, at ReadAt, other bool) (goesOn bool) {
+func (f *fold) extendMeter(id charge.ConnectorID, reg charge.WattHours, at ReadAt, other bool) (continues bool) {
 	m := f.changeMeter(id)
 	late := other || f.bootState() == nil
 	switch {
@@ -207,10 +207,10 @@ func (f *fold) resumePreviousSpan(m *Meter, reg charge.WattHours, at ReadAt) boo
 	}
 	// The energy that the wrong span counted is part of what the register gained in
 	// the meantime, as far as that is enough; only the rest counts in addition.
-	only := max(0, m.Last-m.First-(reg-b.Last))
-	carried := m.Carried - b.Counted + only
+	excess := max(0, m.Last-m.First-(reg-b.Last))
+	carried := m.Carried - b.Counted + excess
 	m.endSpan()
-	m.Carried, m.Previous.Counted = carried, only
+	m.Carried, m.Previous.Counted = carried, excess
 	m.First, m.FirstAt, m.Last, m.LastRead = b.Last-b.Counted, 0, reg, at
 	return true
 }
@@ -220,12 +220,12 @@ func (f *fold) resumePreviousSpan(m *Meter, reg charge.WattHours, at ReadAt) boo
 // unless the record is late: it cannot replace what later records reported.
 func (f *fold) registerJumped(m *Meter, from, to charge.WattHours, at ReadAt, late bool) {
 	detail := fmt.Sprintf("the register went from %d Wh to %d Wh, more than can have flowed", from, to)
-	gone := m.Previous.Last
+	previousLast := m.Previous.Last
 	switch {
 	case late:
 		detail += "; the step is not counted"
 	case f.resumePreviousSpan(m, to, at):
-		detail += fmt.Sprintf("; it goes on from %d Wh, which it showed before", gone)
+		detail += fmt.Sprintf("; it goes on from %d Wh, which it showed before", previousLast)
 	default:
 		m.endSpan()
 		m.startSpan(to, at)
@@ -240,7 +240,7 @@ func (f *fold) registerJumped(m *Meter, from, to charge.WattHours, at ReadAt, la
 func (f *fold) registerFell(id charge.ConnectorID, from, reg charge.WattHours) {
 	m, at := f.changeMeter(id), f.readAt()
 	detail := fmt.Sprintf("the register went from %d Wh back to %d Wh", from, reg)
-	gone := m.Previous.Last
+	previousLast := m.Previous.Last
 	if end := f.rolloverAt(m, reg, at); end > 0 {
 		detail += fmt.Sprintf("; it rolled over at %d Wh", end)
 		rest := end - m.Last
@@ -248,7 +248,7 @@ func (f *fold) registerFell(id charge.ConnectorID, from, reg charge.WattHours) {
 		m.startSpan(reg, at)
 		m.First = -rest // so that Last − First includes what flowed before the rollover
 	} else if f.resumePreviousSpan(m, reg, at) {
-		detail += fmt.Sprintf("; it goes on from %d Wh, which it showed before", gone)
+		detail += fmt.Sprintf("; it goes on from %d Wh, which it showed before", previousLast)
 	} else {
 		m.endSpan()
 		m.startSpan(reg, at)

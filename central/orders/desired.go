@@ -19,31 +19,31 @@ const endedWithReservation = "reservation_ended"
 
 // addDesired adds a desired state of a charging point, or replaces the one with the
 // same key.
-func (x *step) addDesired(w Desired) {
-	w.RequestedAt = x.At
-	x.s.point(w.CPID).desired[w.key()] = &w
-	x.emit(SaveDesired{w})
+func (x *step) addDesired(d Desired) {
+	d.RequestedAt = x.At
+	x.s.point(d.CPID).desired[d.key()] = &d
+	x.emit(SaveDesired{d})
 }
 
 // endDesired ends a desired state. If it is a session that did not start, its driver
 // is informed, and the open START ends, unless the charging point accepted it: an
 // accepted START ends there by itself, and its session may still begin before that.
-func (x *step) endDesired(p *point, w *Desired, outcome string) {
-	if p.desired[w.key()] != w {
+func (x *step) endDesired(p *point, d *Desired, outcome string) {
+	if p.desired[d.key()] != d {
 		return
 	}
-	delete(p.desired, w.key())
-	w.EndedAt, w.Outcome = x.At, outcome
-	x.emit(SaveDesired{*w})
-	if w.Kind != DesiredStart || outcome == string(Done) {
+	delete(p.desired, d.key())
+	d.EndedAt, d.Outcome = x.At, outcome
+	x.emit(SaveDesired{*d})
+	if d.Kind != DesiredStart || outcome == string(Done) {
 		return
 	}
 	if outcome != endedWithReservation {
-		x.publishNotStarted(w, outcome)
+		x.publishNotStarted(d, outcome)
 	}
 	for _, c := range byIssued(p.commands) {
-		if c.Type == wire.CommandStart && c.SessionID == w.SessionID && c.State != Accepted {
-			x.endCommand(c, Superseded, "not wanted any more")
+		if c.Type == wire.CommandStart && c.SessionID == d.SessionID && c.State != Accepted {
+			x.endCommand(c, Superseded, "no longer desired")
 		}
 	}
 }
@@ -51,16 +51,16 @@ func (x *step) endDesired(p *point, w *Desired, outcome string) {
 // desireStart makes a session desired and returns its id. With r, the driver's
 // reservation, it is desired until the end of r, else for StartTimeout.
 func (x *step) desireStart(t Target, user charge.Username, r *Reservation) charge.SessionID {
-	w := Desired{
+	d := Desired{
 		Kind: DesiredStart, CPID: t.CPID, Connector: t.Connector, SessionID: charge.SessionID(x.IDs()), Username: user,
 		Tariff: x.s.cfg.Tariff, Until: x.At.Add(x.s.cfg.StartTimeout),
 	}
 	if r != nil {
-		w.ReservationID, w.Tariff, w.Until = r.ID, r.Tariff, r.Until
+		d.ReservationID, d.Tariff, d.Until = r.ID, r.Tariff, r.Until
 	}
-	x.addDesired(w)
+	x.addDesired(d)
 	x.reconcile(t.CPID)
-	return w.SessionID
+	return d.SessionID
 }
 
 // desireStop makes the end of a session desired, until a moment; zero: no limit.
@@ -74,9 +74,9 @@ func (x *step) desireStop(t Target, id charge.SessionID, user charge.Username, u
 
 // startOf finds the desired start that names a reservation.
 func (p *point) startOf(id charge.ReservationID) *Desired {
-	for _, w := range p.desired {
-		if w.Kind == DesiredStart && w.ReservationID == id {
-			return w
+	for _, d := range p.desired {
+		if d.Kind == DesiredStart && d.ReservationID == id {
+			return d
 		}
 	}
 	return nil
@@ -84,15 +84,15 @@ func (p *point) startOf(id charge.ReservationID) *Desired {
 
 // reconcileSessions issues START and STOP for the desired sessions.
 func (x *step) reconcileSessions(cp *ledger.CP, p *point) {
-	for _, w := range byRequested(p.desired) {
-		if p.desired[w.key()] != w {
+	for _, d := range byRequested(p.desired) {
+		if p.desired[d.key()] != d {
 			continue // ended by another of them
 		}
-		switch w.Kind {
+		switch d.Kind {
 		case DesiredStart:
-			x.reconcileStart(cp, p, w)
+			x.reconcileStart(cp, p, d)
 		case DesiredStop:
-			x.reconcileStop(cp, p, w)
+			x.reconcileStop(cp, p, d)
 		case DesiredAvailability:
 		}
 	}
@@ -100,36 +100,36 @@ func (x *step) reconcileSessions(cp *ledger.CP, p *point) {
 
 // reconcileStart ends the desired start if its session began or its reservation
 // ended; otherwise it issues START, once the reservation is confirmed.
-func (x *step) reconcileStart(cp *ledger.CP, p *point, w *Desired) {
-	if _, began := x.v.Session(w.SessionID); began {
-		x.endDesired(p, w, string(Done))
+func (x *step) reconcileStart(cp *ledger.CP, p *point, d *Desired) {
+	if _, began := x.v.Session(d.SessionID); began {
+		x.endDesired(p, d, string(Done))
 		return
 	}
-	if w.ReservationID != "" {
-		r := x.s.reservations[w.ReservationID]
+	if d.ReservationID != "" {
+		r := x.s.reservations[d.ReservationID]
 		if r == nil || r.EndedAt != 0 {
-			x.endDesired(p, w, endedWithReservation)
+			x.endDesired(p, d, endedWithReservation)
 			return
 		}
 		if r.ConfirmedAt == 0 {
 			return // its RESERVE comes first
 		}
 	}
-	x.issue(cp, w.Connector, &wire.Start{SessionID: w.SessionID, Username: w.Username, ReservationID: w.ReservationID, Tariff: w.Tariff},
-		subject{session: w.SessionID, reservation: w.ReservationID})
+	x.issue(cp, d.Connector, &wire.Start{SessionID: d.SessionID, Username: d.Username, ReservationID: d.ReservationID, Tariff: d.Tariff},
+		subject{session: d.SessionID, reservation: d.ReservationID})
 }
 
 // reconcileStop ends the desired stop if its session ended; otherwise it ends the
 // desired start of the session and issues STOP.
-func (x *step) reconcileStop(cp *ledger.CP, p *point, w *Desired) {
-	if s, began := x.v.Session(w.SessionID); began && s.State != ledger.SessionOpen {
-		x.endDesired(p, w, string(Done))
+func (x *step) reconcileStop(cp *ledger.CP, p *point, d *Desired) {
+	if s, began := x.v.Session(d.SessionID); began && s.State != ledger.SessionOpen {
+		x.endDesired(p, d, string(Done))
 		return
 	}
-	if start := p.desired[desiredKey{kind: DesiredStart, session: w.SessionID}]; start != nil {
+	if start := p.desired[desiredKey{kind: DesiredStart, session: d.SessionID}]; start != nil {
 		x.endDesired(p, start, "stopped")
 	}
-	x.issue(cp, w.Connector, &wire.Stop{SessionID: w.SessionID}, subject{session: w.SessionID})
+	x.issue(cp, d.Connector, &wire.Stop{SessionID: d.SessionID}, subject{session: d.SessionID})
 }
 
 // outcomeSettled is the outcome of the desired states of a connector whose session
@@ -144,9 +144,9 @@ func (x *step) sessionSettled(t Target) {
 	if p == nil {
 		return
 	}
-	for _, w := range byRequested(p.desired) {
-		if w.Connector == t.Connector && w.Kind != DesiredAvailability {
-			x.endDesired(p, w, outcomeSettled)
+	for _, d := range byRequested(p.desired) {
+		if d.Connector == t.Connector && d.Kind != DesiredAvailability {
+			x.endDesired(p, d, outcomeSettled)
 		}
 	}
 	for _, c := range byIssued(p.commands) {
@@ -207,23 +207,23 @@ func (x *step) adoptStart(p *point, c *Command, o *wire.Start) {
 // the network. It replaces the narrower ones below it.
 func (x *step) setAvailability(t Target, available bool) {
 	for id, p := range x.s.points {
-		for k, w := range p.desired {
-			below := w.Kind == DesiredAvailability && (t.CPID == "" || id == t.CPID && (t.Connector == 0 || t.Connector == w.Connector))
+		for k, d := range p.desired {
+			below := d.Kind == DesiredAvailability && (t.CPID == "" || id == t.CPID && (t.Connector == 0 || t.Connector == d.Connector))
 			if below {
 				delete(p.desired, k)
-				w.EndedAt, w.Outcome = x.At, "replaced"
-				x.emit(SaveDesired{*w})
+				d.EndedAt, d.Outcome = x.At, "replaced"
+				x.emit(SaveDesired{*d})
 			}
 		}
 	}
-	w := Desired{Kind: DesiredAvailability, CPID: t.CPID, Connector: t.Connector, Available: available, RequestedAt: x.At}
+	d := Desired{Kind: DesiredAvailability, CPID: t.CPID, Connector: t.Connector, Available: available, RequestedAt: x.At}
 	if t.CPID != "" {
-		x.addDesired(w)
+		x.addDesired(d)
 		x.reconcile(t.CPID)
 		return
 	}
-	x.s.networkAvailability = &w
-	x.emit(SaveDesired{w})
+	x.s.networkAvailability = &d
+	x.emit(SaveDesired{d})
 	for _, id := range x.allPoints() {
 		x.reconcile(id)
 	}
@@ -277,7 +277,7 @@ func (x *step) supersedeOpposite(t Target, order *wire.SetAvailability) (superse
 	}
 	for _, c := range byIssued(p.commands) {
 		if c.Type == wire.CommandSetAvailability && c.Connector == t.Connector && string(c.Data) != string(data) {
-			x.endCommand(c, Superseded, "not wanted any more")
+			x.endCommand(c, Superseded, "no longer desired")
 			superseded = true
 		}
 	}

@@ -394,7 +394,7 @@ func (x *step) refuseRequest(q *Request, reason string) {
 
 // requestDue returns when a pending request needs attention.
 func (s *State) requestDue(q *Request) charge.Time {
-	if q.TriedAt == 0 { // it waits for the reservation of another request
+	if q.sharesReservation() {
 		return q.AnswerBy
 	}
 	if len(q.Tried) == 0 {
@@ -406,7 +406,7 @@ func (s *State) requestDue(q *Request) charge.Time {
 // requestTimedOut ends the reservation that was not confirmed in time. Its end
 // makes continueWaiting try the next connector.
 func (x *step) requestTimedOut(q *Request) {
-	if q.TriedAt != 0 && len(q.Tried) == 0 {
+	if !q.sharesReservation() && len(q.Tried) == 0 {
 		x.assign(q)
 		return
 	}

@@ -28,10 +28,12 @@ type State struct {
 	points              map[charge.CPID]*point
 	networkAvailability *Desired                             // desired of all charging points; nil: never set
 	recentlyReleased    map[charge.ReservationID]Reservation // within recentFor: their rows may not be committed yet
-	unresponsive        map[Target]charge.Time               // when a connector's charging point did not confirm a reservation: it is tried last for a while
-	numbers             Numbers
-	refusals            map[charge.Username]int // per driver: messages that could not be used, since refusedSince
-	refusedSince        charge.Time
+	// When a connector's charging point did not confirm a reservation; such a connector
+	// is tried last for a while.
+	unresponsive map[Target]charge.Time
+	numbers      Numbers
+	refusals     map[charge.Username]int // per driver: messages that could not be used, since refusedSince
+	refusedSince charge.Time
 }
 
 // point is the desired state and the open commands of one charging point.

@@ -148,15 +148,17 @@ type RequestKey struct {
 // answered one is kept in the database as long as Kafka keeps the topic, so that
 // a repeated message gets the same answer and has no second effect.
 type Request struct {
-	MessageID     string
-	EventType     wire.DriverEventType
-	Username      charge.Username
-	ClientID      string
-	CPID          charge.CPID // "": any
-	ReadAt        charge.Time
-	AnswerBy      charge.Time
-	Tried         []Target             // in order; the last one has not confirmed yet
-	TriedAt       charge.Time          // when the last of Tried got its RESERVE; if none did, when a connector was last looked for; zero: it waits for the reservation of another request
+	MessageID string
+	EventType wire.DriverEventType
+	Username  charge.Username
+	ClientID  string
+	CPID      charge.CPID // "": any
+	ReadAt    charge.Time
+	AnswerBy  charge.Time
+	Tried     []Target // in order; the last one has not confirmed yet
+	// TriedAt is when the last of Tried got its RESERVE; if none did, when a connector
+	// was last looked for. Zero: see sharesReservation.
+	TriedAt       charge.Time
 	ReservationID charge.ReservationID // that it waits for
 	Answer        *wire.CentralEvent   // nil: pending, or Ignored
 	Ignored       bool                 // recorded without an answer, because it was too old
@@ -167,6 +169,10 @@ func (q *Request) Key() RequestKey { return RequestKey{q.Username, q.MessageID} 
 
 // Finished reports whether the request is answered, or never will be.
 func (q *Request) Finished() bool { return q.Answer != nil || q.Ignored }
+
+// sharesReservation reports whether the request waits for a reservation that another
+// request of its driver made: nothing is tried for it meanwhile.
+func (q *Request) sharesReservation() bool { return q.TriedAt == 0 }
 
 // hasType reports whether the request was of this type. A request that is known by
 // its answer alone has no type; then the type of the answer decides.

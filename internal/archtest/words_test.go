@@ -249,6 +249,7 @@ func isDoc(name string) bool {
 func keptWords() []string {
 	return []string{
 		"high-water", "highWater", "HighWater", // Kafka's term for a level; the word alone stays retired
+		`"hole"`, // kind of an alarm and of a line of the ledger hash, in databases of earlier versions
 	}
 }
 
@@ -257,7 +258,11 @@ func notYet() []string {
 	return []string{
 		"docs/ARCHITECTURE.md", "docs/OPERATIONS.md", "docs/PROBLEMS.md", "docs/PROTOCOL.md",
 		".ci/schemathesis.toml", ".ci/schemathesis_hooks.py",
-		"agent", "bridge", "central", "hal", "sim", "internal",
+		"agent", "bridge", "hal", "sim",
+		"central/app", "central/bench", "central/internal", "central/kill_test.go", "central/main.go", "central/main_test.go", "central/operate.go",
+		"internal/archtest", "internal/backoff", "internal/buildinfo", "internal/config", "internal/crashpoint", "internal/growth", "internal/health",
+		"internal/ids", "internal/kafkalink", "internal/logs", "internal/loopback", "internal/metrics", "internal/mqttlink", "internal/need",
+		"internal/observe", "internal/process", "internal/schema", "internal/systemd", "internal/wire",
 	}
 }
 
