@@ -271,8 +271,8 @@ func (f *fold) presenceOutdated(j *Journal, p wire.Presence) bool {
 // device that connected last counts as current; it can be commanded once the
 // other is switched off and the identity is released.
 func (f *fold) bootEnded(j *Journal) bool {
-	present := f.findJournal(f.cp.CurrentJournal)
-	return present != nil && present != j && !f.cp.Forked() && f.descends(present, j)
+	current := f.findJournal(f.cp.CurrentJournal)
+	return current != nil && current != j && !f.cp.Forked() && f.descends(current, j)
 }
 
 func positionOrZero(p *wire.Position) wire.Position {

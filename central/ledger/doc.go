@@ -1,14 +1,16 @@
 // Package ledger is Central's knowledge of one charging point. It folds the
 // records of the charging point's journals into state: which records are known,
-// what the connectors do, how much each driver charged, what is missing, and the tickets.
+// what the connectors do, how much each driver charged, what is missing, and the
+// tickets.
 //
 // # Model
 //
 // An agent writes one journal per boot. A record names the hash of the record
 // before it, and record 1 of a journal names the last record of the journal
-// before it, so all journals of one storage form a chain. Kafka delivers records
-// at least once and in any order after an outage. Apply therefore classifies each
-// record first (duplicate, next in its journal, out of order, in a gap, not fitting
+// before it, so all journals of one storage form a chain. Agents repeat records, so
+// Central reads each at least once; after an outage, or once a storage or a
+// database was rolled back, in any order. Apply therefore classifies each record
+// first (duplicate, next in its journal, out of order, in a gap, not fitting
 // the chain) and changes state only for a record that is next or fills a gap.
 // The agent repeats a record until Central acknowledges it, so a record that is
 // out of order is dropped: it comes again, after the one it follows.

@@ -197,7 +197,7 @@ func (m *Meter) endSpan() {
 	m.Previous = PreviousSpan{Known: true, Last: m.Last, LastRead: m.LastRead, Counted: m.Last - m.First}
 }
 
-// resumePreviousSpan continues the span before the present one, if the register can
+// resumePreviousSpan continues the span before the latest one, if the register can
 // be the next reading there, and reports whether it did. The meter then showed
 // wrong values for a while, as one does that starts at 0 after a power cut.
 func (f *fold) resumePreviousSpan(m *Meter, reg charge.WattHours, at ReadAt) bool {
@@ -225,7 +225,7 @@ func (f *fold) registerJumped(m *Meter, from, to charge.WattHours, at ReadAt, la
 	case late:
 		detail += "; the step is not counted"
 	case f.resumePreviousSpan(m, to, at):
-		detail += fmt.Sprintf("; it goes on from %d Wh, which it showed before", previousLast)
+		detail += fmt.Sprintf("; it continues from %d Wh, which it showed before", previousLast)
 	default:
 		m.endSpan()
 		m.startSpan(to, at)
@@ -248,7 +248,7 @@ func (f *fold) registerFell(id charge.ConnectorID, from, reg charge.WattHours) {
 		m.startSpan(reg, at)
 		m.First = -rest // so that Last − First includes what flowed before the rollover
 	} else if f.resumePreviousSpan(m, reg, at) {
-		detail += fmt.Sprintf("; it goes on from %d Wh, which it showed before", previousLast)
+		detail += fmt.Sprintf("; it continues from %d Wh, which it showed before", previousLast)
 	} else {
 		m.endSpan()
 		m.startSpan(reg, at)

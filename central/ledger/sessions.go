@@ -313,8 +313,8 @@ func (f *fold) updateOrphaned(s *Session) {
 
 // currentBootRegistered reports whether record 1 of the current boot is known.
 func (f *fold) currentBootRegistered() bool {
-	present := f.findJournal(f.cp.CurrentJournal)
-	return present != nil && present.Registered
+	current := f.findJournal(f.cp.CurrentJournal)
+	return current != nil && current.Registered
 }
 
 // hasLaterSession reports whether another session that is open at the connector began

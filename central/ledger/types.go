@@ -23,7 +23,7 @@ type CP struct {
 	PendingConnectors map[charge.ConnectorID]*Connector // in the pending boot
 	Meters            map[charge.ConnectorID]*Meter     // across boots
 	Sessions          map[charge.SessionID]*Session     // not ended
-	Gaps              map[string]*Gap                   // with something missing or waited for
+	Gaps              map[string]*Gap                   // with something missing or unmeasured
 
 	// KnownRecords counts the records up to Last over all journals, in memory or
 	// not, those in gaps included. It is kept as a sum because the rows are too
