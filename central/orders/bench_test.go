@@ -11,7 +11,7 @@ import (
 )
 
 // A sample of a running session, while a stop of the network is desired.
-func BenchmarkObserved(b *testing.B) {
+func BenchmarkRecordReceived(b *testing.B) {
 	w := newWorld(b, 20, 2, orders.Config{})
 	w.operator(orders.OperatorAvailability{Available: true})
 	e := orders.RecordReceived{
@@ -25,7 +25,7 @@ func BenchmarkObserved(b *testing.B) {
 }
 
 // A driver's request for any of 1000 points, until its RESERVE is on the way.
-func BenchmarkDriverAsked(b *testing.B) {
+func BenchmarkDriverRequest(b *testing.B) {
 	w := newWorld(b, 1000, 1, orders.Config{})
 	e := orders.DriverRequestReceived{Now: w.moment(), Request: wire.DriverRequest{
 		MessageID: "m", EventType: wire.DriverAuthorization, Username: "ana", Timestamp: wire.Seconds(w.now),

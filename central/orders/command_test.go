@@ -29,7 +29,7 @@ func (w *world) states(t wire.CommandType) []orders.CommandState {
 
 // A command is sent after 0, 1, 2, 4, 8 … s with a new sent_at until its expiry,
 // then a new one with another id is issued, for as long as its effect is desired.
-func TestSendings(t *testing.T) {
+func TestSendTimes(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
 	w.noCommands["CP_1"] = true
@@ -64,7 +64,7 @@ func TestSendings(t *testing.T) {
 
 // A clock that is set back must not lengthen the life of a command beyond the
 // limit: such a command cannot even be encoded.
-func TestClockSetBackBetweenSendings(t *testing.T) {
+func TestClockSetBackBetweenSends(t *testing.T) {
 	t.Parallel()
 	c := orders.Command{
 		ID: "c1", N: 1, Central: epoch(1), Journal: "j1", CPID: "CP_1", Connector: 1, Type: wire.CommandStop,
@@ -345,7 +345,7 @@ func TestNewBoot(t *testing.T) {
 }
 
 // A boot on empty storage does not hold the reservation, which is still desired.
-func TestReservationIsWantedOfANewBoot(t *testing.T) {
+func TestReservationIsMadeAgainAfterABoot(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 1, 1, orders.Config{})
 	w.asks("m-1", "ana", "")

@@ -196,7 +196,7 @@ func TestRepeatsRepeatTheAnswer(t *testing.T) {
 
 // An answer that another run gave is repeated, and the request not served, when a
 // restored database reads the log; a request that is pending here is finished.
-func TestAnswersOfAnotherLife(t *testing.T) {
+func TestAnswersOfAnotherRun(t *testing.T) {
 	t.Parallel()
 	w := newWorld(t, 2, 1, orders.Config{})
 	yes, cp := true, charge.CPID("CP_2")

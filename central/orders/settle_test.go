@@ -51,7 +51,7 @@ func (w *world) open(kind orders.DesiredKind) (n int) {
 // A stop stays desired while the charging point is silent, for days if need be.
 // Settling the session ends it, with a ticket that is published, and nothing more
 // is sent.
-func TestSettlingEndsWhatIsWanted(t *testing.T) {
+func TestSettlingEndsDesiredStates(t *testing.T) {
 	t.Parallel()
 	w, id := charging(t)
 	w.operator(orders.OperatorStop{SessionID: id})

@@ -2,7 +2,6 @@ package orders
 
 import (
 	"cmp"
-	"slices"
 	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
@@ -54,6 +53,13 @@ type desiredKey struct {
 	kind      DesiredKind
 	connector charge.ConnectorID
 	session   charge.SessionID
+}
+
+func (d *Desired) key() desiredKey {
+	if d.Kind == DesiredAvailability {
+		return desiredKey{kind: d.Kind, connector: d.Connector}
+	}
+	return desiredKey{kind: d.Kind, session: d.SessionID}
 }
 
 // paceKey names the commands that one pause applies to.
@@ -169,14 +175,6 @@ func sooner(a, b charge.Time) charge.Time {
 	return min(a, b)
 }
 
-// Reservation returns a reservation that is not Released.
-func (s *State) Reservation(id charge.ReservationID) (Reservation, bool) {
-	if r := s.reservations[id]; r != nil {
-		return *r, true
-	}
-	return Reservation{}, false
-}
-
 // Reserved returns the reservation that is active on a connector.
 func (s *State) Reserved(t Target, now charge.Time) (Reservation, bool) {
 	if r := s.activeAt(t, now); r != nil {
@@ -275,41 +273,4 @@ func (s *State) WaitingOf(t Target, c *ledger.Connector) Waiting {
 		}
 	}
 	return w
-}
-
-// Commands returns the open commands of a charging point, oldest first.
-func (s *State) Commands(cp charge.CPID) []Command {
-	var list []Command
-	if p := s.points[cp]; p != nil {
-		for _, c := range p.commands {
-			list = append(list, *c)
-		}
-	}
-	slices.SortFunc(list, func(a, b Command) int {
-		return cmp.Or(cmp.Compare(a.IssuedAt, b.IssuedAt), cmp.Compare(a.Connector, b.Connector), cmp.Compare(a.N, b.N))
-	})
-	return list
-}
-
-// Desired returns the desired states of a charging point, oldest first. Those of
-// availability stay even when they are reached.
-func (s *State) Desired(cp charge.CPID) []Desired {
-	var list []Desired
-	if p := s.points[cp]; p != nil {
-		for _, w := range p.desired {
-			list = append(list, *w)
-		}
-	}
-	slices.SortFunc(list, func(a, b Desired) int {
-		return cmp.Or(cmp.Compare(a.RequestedAt, b.RequestedAt), cmp.Compare(a.Connector, b.Connector), cmp.Compare(a.SessionID, b.SessionID),
-			cmp.Compare(a.Kind, b.Kind))
-	})
-	return list
-}
-
-func (w *Desired) key() desiredKey {
-	if w.Kind == DesiredAvailability {
-		return desiredKey{kind: w.Kind, connector: w.Connector}
-	}
-	return desiredKey{kind: w.Kind, session: w.SessionID}
 }
