@@ -189,7 +189,8 @@ func (b *Book) Copy() *Book {
 	return c
 }
 
-// OpenAlarms returns the alarms of a kind that are not cleared.
+// OpenAlarms returns the alarms of a kind that are not cleared, in the order of
+// their ids.
 func (b *Book) OpenAlarms(kind ledger.AlarmKind) []ledger.Alarm {
 	var list []ledger.Alarm
 	for _, id := range slices.Sorted(maps.Keys(b.Alarms)) {
@@ -218,7 +219,8 @@ func (b *Book) Hash() string {
 	return ledger.Hash([]*ledger.CP{b.FullState()}, slices.Collect(maps.Values(b.Sessions)), slices.Collect(maps.Values(b.Tickets)))
 }
 
-// Billed sums the energy on tickets.
+// Billed sums the energy on tickets, corrections included. A correction below zero
+// reduces it.
 func (b *Book) Billed() (sum charge.WattHours) {
 	for _, t := range b.Tickets {
 		sum += t.Energy

@@ -51,8 +51,8 @@ type ChargingPoint struct {
 	Damaged    []wire.Damaged                        // reported by the next boot
 }
 
-// NewChargingPoint returns a charging point that has not started yet; its registers stand
-// at 1000 Wh.
+// NewChargingPoint returns a charging point that has not started yet. Its registers
+// stand at 1000 Wh, so that a register of 0 is noticed as wrong.
 func NewChargingPoint(id charge.CPID, connectors int, now charge.Time) *ChargingPoint {
 	cp := &ChargingPoint{ID: id, Now: now, Clock: charge.ClockSynced, Connectors: map[charge.ConnectorID]*Connector{}, Billed: map[charge.SessionID]charge.WattHours{}}
 	for i := range connectors {
@@ -198,7 +198,8 @@ func (cp *ChargingPoint) Sample(id charge.ConnectorID) {
 	cp.Write(id, o.Session, &wire.MeterRead{Register: o.Register, Power: RatedPower})
 }
 
-// Stop ends the session, if there is one.
+// Stop ends the session, if there is one. Billed keeps its energy as the expected
+// energy of its ticket, whether or not the record ever reaches Central.
 func (cp *ChargingPoint) Stop(id charge.ConnectorID, reason charge.StopReason) {
 	o := cp.Connectors[id]
 	if o.Session == "" {
