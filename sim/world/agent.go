@@ -12,58 +12,75 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// agent is one charging point: its hardware and its disk, which stay, and the
-// process, which comes and goes.
+// agent is one charging point. Its hardware and disk exist all the time; its
+// process starts and dies.
 type agent struct {
-	w            *World
-	id           charge.CPID
-	rng          random
-	outlets      []*outlet
-	disk         *disk
-	line         *line         // to the broker
-	run          *boot         // nil: no process
-	starts       int           // planned starts, so that an older one is told
-	restartDelay time.Duration // before the next start after it gave up
+	w       *World
+	id      charge.CPID
+	rng     random
+	outlets []*outlet
+	disk    *disk
+	line    *line // to the broker
+	run     *boot // nil: no process
+	// Scheduled starts: an older one sees that it is obsolete.
+	starts int
+	// Before the next start, after the agent exited by itself.
+	restartDelay time.Duration
 
-	skew        time.Duration // of its wall clock
-	quality     charge.ClockQuality
-	truth       groundTruth
-	forgedUntil time.Duration // until then no stray is sent in its name
+	skew    time.Duration // of its wall clock
+	quality charge.ClockQuality
+	truth   groundTruth
+	// End of the present series of forged records in its name.
+	forgedUntil time.Duration
 }
 
-// boot is one life of the process.
+// boot is one run of the agent's process, as agent/app composes it: a journal with
+// a recorder, a state machine per connector, a control loop, and an uplink. In the
+// product these are goroutines; here each is a chain of scheduled calls, which ends
+// when agent.run is another boot.
 type boot struct {
 	agent    *agent
 	w        *World
 	rng      random
 	bootedAt time.Duration
 	journal  charge.JournalID
-	ready    bool // record 1 is written
+	// Record 1 is durable: the machines may act.
+	ready bool
 
-	log             *journal.Log
+	// The recorder, see recorder.go.
+	log *journal.Log
+	// What a checkpoint holds: the fold of all records.
 	saved           []connector.Saved
-	queue           []appendJob
-	commitScheduled bool          // a commit is under way
-	lacksSpace      bool          // there is no room for something that waits
-	retryWait       time.Duration // before it is tried again
-	blocked         bool          // not even for final records
-	reportedFull    bool          // as told to the machines
-	machines        []*machine
+	queue           []appendJob // not durable yet, in order
+	commitScheduled bool
+	// Something in queue did not fit on the disk.
+	lacksSpace bool
+	retryWait  time.Duration // before the commit is tried again
+	// Not even final records fit, so no power may flow.
+	blocked bool
+	// The machines know that no session can start.
+	reportedFull bool
+	machines     []*machine // by connector, from 1 on
 
+	// The control loop, see machine.go.
 	limits        safety.Limits
-	ticking       bool
-	firstTickDone bool          // the first tick has passed
-	activeAt      time.Duration // when something last changed
+	ticking       bool          // a tick is scheduled
+	firstTickDone bool          // the first tick has no gap before it
+	activeAt      time.Duration // when an input or output last changed
 
-	conn           *conn
-	conns          uint64
-	state          delivery.State
-	commands       *delivery.Commands
-	presenceSent   delivery.PresenceSchedule
-	presenceAt     time.Duration // when the presence is looked at again
-	probeAt        time.Duration // for which a timer is set
-	hasCentralTime bool          // Central gave the time
-	clockOffset    time.Duration
+	// The uplink, see uplink.go.
+	conn         *conn  // nil: not connected
+	conns        uint64 // connections of this boot so far
+	state        delivery.State
+	commands     *delivery.Commands
+	presenceSent delivery.PresenceSchedule
+	// Uptime of the scheduled publication of presence; 0: none.
+	presenceAt time.Duration
+	// Uptime for which delivery set its timer; 0: none.
+	probeAt time.Duration
+	// Without a clock of its own it uses Central's.
+	hasCentralTime bool
+	clockOffset    time.Duration // from uptime to Central's time
 }
 
 func newAgent(w *World, id charge.CPID, connectors int) *agent {
@@ -80,7 +97,8 @@ func newAgent(w *World, id charge.CPID, connectors int) *agent {
 	return a
 }
 
-// launch starts the process in a while.
+// launch schedules a start of the process. It replaces an earlier one that is
+// pending, and has no effect if the process runs by then.
 func (a *agent) launch(in time.Duration) {
 	a.starts++
 	n := a.starts
@@ -91,18 +109,21 @@ func (a *agent) launch(in time.Duration) {
 	})
 }
 
-// boot starts the process: the contactors open first, then the journal is read.
+// boot starts the process. As in the product the contactors are opened before
+// anything else, then the journal is read.
 func (a *agent) boot() {
 	b := &boot{agent: a, w: a.w, rng: a.rng, bootedAt: a.w.now, limits: safety.DefaultLimits()}
 	a.run = b
 	a.w.stats.Boots++
 	a.disk.dead = false
+	// A scheduled death inside a disk operation ends this boot.
 	a.disk.onDeath = func(power bool) { b.die(power) }
 	for _, o := range a.outlets {
 		b.machines = append(b.machines, &machine{boot: b, outlet: o})
 		o.command(false)
 	}
 	wall, _ := b.wall()
+	// Every boot has a journal of its own, named by a new id.
 	b.journal = charge.JournalID(b.rng.newID(wall))
 	b.after(b.rng.between(span{200 * time.Millisecond, 2 * time.Second}), "agent reads its journal", func() {
 		if err := b.restore(); err != nil {
@@ -111,7 +132,7 @@ func (a *agent) boot() {
 	})
 }
 
-// after lets something happen in this life of the process, if it lasts so long.
+// after schedules a call for this boot; it is dropped if the process dies before.
 func (b *boot) after(d time.Duration, tag string, do func()) {
 	b.w.after(d, tag, func() {
 		if b.agent.run == b {
@@ -120,21 +141,25 @@ func (b *boot) after(d time.Duration, tag string, do func()) {
 	})
 }
 
+// uptime is the monotonic clock of the process.
 func (b *boot) uptime() time.Duration { return b.w.now - b.bootedAt }
 
-// wall is the charging point's clock, as agent/app reads it.
+// wall is the charging point's wall clock, as agent/app reads it. Without a
+// synchronized clock it counts from 1970, or from the time that Central sent.
 func (b *boot) wall() (charge.Time, charge.ClockQuality) {
 	q := b.agent.quality
 	if q != charge.ClockUnset {
 		return max(b.w.wall().Add(b.agent.skew), 0), q
 	}
-	at := charge.Time(b.uptime().Milliseconds()) // since 1970
+	// Without a clock the time since the boot is taken as the time since 1970.
+	at := charge.Time(b.uptime().Milliseconds())
 	if b.hasCentralTime {
 		return at.Add(b.clockOffset), charge.ClockSet
 	}
 	return at, q
 }
 
+// moment is the present for an event of a connector.
 func (b *boot) moment() connector.Now {
 	wall, q := b.wall()
 	at := b.uptime()
@@ -144,7 +169,8 @@ func (b *boot) moment() connector.Now {
 	return connector.Now{At: at, Wall: wall, Clock: q}
 }
 
-// open opens the journal and hands back what it found.
+// open opens the journal, and returns what recovery found in it. Sizes are those
+// of the plan, small enough for segments and retention to matter.
 func (b *boot) open() (journal.Recovery, error) {
 	l, found, err := journal.Open(b.agent.disk, journal.Options{
 		CP: b.agent.id, Journal: b.journal, SegmentSize: b.w.plan.Segment, Quota: b.w.plan.Quota,
@@ -156,7 +182,9 @@ func (b *boot) open() (journal.Recovery, error) {
 	return found, err
 }
 
-// restore makes the machines as journal and hardware say, and writes record 1.
+// restore creates the machines from the journal and the hardware, writes record 1,
+// and starts all loops. The order is that of agent/app: nothing is acknowledged or
+// commanded before record 1 is durable.
 func (b *boot) restore() error {
 	found, err := b.open()
 	if err != nil {
@@ -171,16 +199,19 @@ func (b *boot) restore() error {
 		if b.w.bug(BugPlugFromJournal) && saved.Session.ID != "" {
 			m.pilotOverride = charge.PilotC
 		}
+		// A session of the journal continues, or ends with this reading.
 		r, ok := m.reading(b.uptime())
 		m.handle(connector.Booted{
 			Now: b.moment(), ID: m.outlet.id, Policy: b.policy(), Saved: saved, Pilot: m.pilotNow(), Reading: r, HasReading: ok,
 		})
 	}
+	// From here on the boot exists for Central.
 	if err := b.register(found); err != nil {
 		return err
 	}
 	b.ready = true
 	b.commands = delivery.NewCommands(b.agent.id, b.journal)
+	// The position of the last boot: what Central acknowledged is not sent again.
 	b.step(delivery.Booted{Held: b.held(), Position: delivery.Position(b.log.Position())})
 	for i, m := range b.machines {
 		m.handle(connector.Registered{Now: b.moment(), Unfinished: b.saved[i].Unfinished})
@@ -193,6 +224,7 @@ func (b *boot) restore() error {
 	return nil
 }
 
+// policy is the configuration of all connectors: the plan's, and a rated power of 50 kW.
 func (b *boot) policy() connector.Policy {
 	p := &b.w.plan.Policy
 	return connector.Policy{
@@ -201,7 +233,8 @@ func (b *boot) policy() connector.Policy {
 	}
 }
 
-// register writes record 1.
+// register writes record 1, which describes the state of all connectors, where the
+// previous journal ended, and what recovery could not read.
 func (b *boot) register(found journal.Recovery) error {
 	p := &wire.Registered{Agent: "world", Name: string(b.agent.id), Simulated: true, Capabilities: []string{"remote_start", "reserve", "simulate"}}
 	if found.Last != nil {
@@ -223,7 +256,7 @@ func (b *boot) register(found journal.Recovery) error {
 	return b.commit([]appendJob{j}, j.class())
 }
 
-// housekeep tells the machines whether there is room for a new session.
+// housekeep checks the free space again and again.
 func (b *boot) housekeep() {
 	b.after(housekeepInterval, "housekeep", func() {
 		b.reportSpace()
@@ -231,6 +264,8 @@ func (b *boot) housekeep() {
 	})
 }
 
+// reportSpace informs the machines whether there is space for a new session: none
+// is left when something waits for space, or above 90 % of the quota.
 func (b *boot) reportSpace() {
 	full := b.lacksSpace || b.log.QuotaPermille() >= 900
 	if full == b.reportedFull {
@@ -242,18 +277,19 @@ func (b *boot) reportSpace() {
 	}
 }
 
-// A supervisor starts an agent that gave up again: soon, and later each time
-// while it does not stay.
+// The supervisor's delays before it restarts an agent that exited by itself. They
+// double while the agent exits again within stableAfter.
 const (
 	minRestartDelay = 5 * time.Second
 	maxRestartDelay = 5 * time.Minute
 	stableAfter     = 10 * time.Minute
 )
 
-// exit ends the process because it cannot go on; it is started again.
+// exit ends the process after an error from which it cannot recover, such as a
+// failed sync. The supervisor restarts it.
 func (b *boot) exit(err error) {
 	if b.agent.run != b {
-		return // it died of it
+		return // the error was the consequence of its death
 	}
 	b.w.mix("agent failed: "+err.Error(), nil)
 	b.w.stats.AgentFailures++
@@ -266,25 +302,27 @@ func (b *boot) exit(err error) {
 	a.launch(a.restartDelay)
 }
 
-// die is a kill of the process, or a power cut of the whole charging point; the
-// plan starts it again.
+// die kills the process, or cuts the power of the whole charging point. The plan's
+// restart delay applies.
 func (b *boot) die(power bool) {
 	b.end(power)
 	b.agent.launch(b.w.plan.restartOf(b.agent.rng))
 }
 
-// end is the end of the process, whatever it was at.
+// end ends the process, at whatever point it is. With power the disk keeps what was
+// written and the keeper opens the contactors; without, both lose power at once.
 func (b *boot) end(power bool) {
 	a := b.agent
 	if a.run != b {
 		return
 	}
 	a.run = nil
+	// Code that is still running inside the process sees errors from now on.
 	a.disk.dead = true
 	if b.conn != nil {
 		b.conn.closedByClient(power)
 	}
-	a.truth.died(b)
+	a.truth.died()
 	if power {
 		a.w.stats.PowerCuts++
 		a.disk.cutPower()
@@ -292,14 +330,14 @@ func (b *boot) end(power bool) {
 		a.w.stats.Kills++
 	}
 	for _, o := range a.outlets {
-		if power { // the coil has no power any more
+		if power { // the coil opens without power
 			o.command(false)
 			continue
 		}
 		if a.w.bug(BugKeeperDead) {
 			continue
 		}
-		a.w.after(800*time.Millisecond, "keeper opens", func() { // nobody kicks it any more
+		a.w.after(800*time.Millisecond, "keeper opens", func() { // a dead process does not kick it
 			if a.run == nil {
 				o.command(false)
 			}
@@ -307,5 +345,5 @@ func (b *boot) end(power bool) {
 	}
 }
 
-// errStopped says that the process ended while it was at it.
+// errStopped is returned to code of a process that died inside an append.
 var errStopped = errors.New("stopped")

@@ -10,50 +10,59 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// maxInFlight is how many messages a bridge takes that Kafka has not: so few that
-// it is full now and then, though what is said again is held once.
+// maxInFlight bounds the messages of a bridge that Kafka has not acknowledged. It is
+// so small that the bridge is full now and then; repeats of a message count once.
 const maxInFlight = 6
 
-// bridge carries between MQTT and Kafka. It keeps nothing on disk.
+// bridge forwards messages between MQTT and Kafka. It stores nothing on disk: a
+// message is safe because MQTT gets its acknowledgement only after Kafka's.
 type bridge struct {
-	w      *World
-	rng    random
-	mqtt   *line
-	kafka  *line
-	run    *bridgeRun // nil: no process
+	w     *World
+	rng   random
+	mqtt  *line
+	kafka *line
+	run   *bridgeRun // nil: no process
+	// Scheduled starts: an older one sees that it is obsolete.
 	starts int
-	skew   time.Duration // of its clock
+	skew   time.Duration
 }
 
+// wall is the bridge's clock.
 func (b *bridge) wall() charge.Time { return b.w.wall().Add(b.skew) }
 
-// bridgeRun is one life of the process.
+// bridgeRun is one run of the bridge's process, after bridge/internal.
 type bridgeRun struct {
 	bridge    *bridge
 	w         *World
 	startedAt time.Duration
-	conn      *conn
+	conn      *conn // nil: not connected
 	router    route.Router
 	queues    map[partition]*partitionQueue
-	latest    map[string]*pendingRecord // presence and telemetry that wait, by topic and key
-	readers   []*reader
-	books     books
-	inFlight  route.Dedup
-	waiting   []inbound // the buffer is full: taken when it is not
+	// Presence and telemetry that wait, by topic and key.
+	latest  map[string]*pendingRecord
+	readers []*reader
+	books   books
+	// Events that are being forwarded, to recognize repeats.
+	inFlight route.Dedup
+	// Received while the bridge was full, in order.
+	waiting []inbound
 }
 
-// books are of what is owed.
+// books count messages that must not be lost. At any time accepted = forwarded +
+// dead + held, and acked ≤ forwarded + dead + repeated: S16.
 type books struct{ accepted, forwarded, dead, repeated, held, acked int }
 
-// pendingRecord is a record on its way to Kafka.
+// pendingRecord is a record that waits for Kafka.
 type pendingRecord struct {
-	topic  string
-	m      message
-	done   func() // Kafka has it
-	stored bool   // it really has
+	topic string
+	m     message
+	// Called when Kafka's acknowledgement arrives.
+	done   func()
+	stored bool // Kafka really has it, known or not
 }
 
-// partitionQueue is the queue of one partition, one record under way.
+// partitionQueue holds the records for one partition. One of them is in flight at
+// a time, so that a retry cannot overtake a later record.
 type partitionQueue struct {
 	queue []*pendingRecord
 	busy  bool
@@ -63,6 +72,7 @@ func newBridge(w *World) *bridge {
 	return &bridge{w: w, rng: newRandom(w.plan.Seed, "bridge"), mqtt: w.newLine("bridge mqtt"), kafka: w.newLine("bridge kafka")}
 }
 
+// launch schedules a start of the process, in place of a pending one.
 func (b *bridge) launch(in time.Duration) {
 	b.starts++
 	n := b.starts
@@ -73,6 +83,8 @@ func (b *bridge) launch(in time.Duration) {
 	})
 }
 
+// boot starts the process: both connections, the heartbeat, and a reader for each
+// partition of the commands.
 func (b *bridge) boot() {
 	r := &bridgeRun{
 		bridge: b, w: b.w, startedAt: b.w.now, router: route.Router{Kafka: route.DefaultTopics()}, queues: map[partition]*partitionQueue{}, latest: map[string]*pendingRecord{},
@@ -84,7 +96,8 @@ func (b *bridge) boot() {
 	b.w.kafka.eachPartition(func() bool { return b.run == r }, func(n int, _ bool) { r.readCommands(partition{wire.TopicCommands, n}) })
 }
 
-// die is a kill of the process: what it held was not acknowledged to MQTT.
+// die kills the process. What it held was not acknowledged to MQTT, so the broker
+// delivers it again.
 func (b *bridge) die() {
 	r := b.run
 	if r == nil {
@@ -95,12 +108,13 @@ func (b *bridge) die() {
 	if r.conn != nil {
 		r.conn.closedByClient(false)
 	}
-	for _, r := range r.readers {
-		r.stop()
+	for _, x := range r.readers {
+		x.stop()
 	}
 	b.launch(b.w.plan.restartOf(b.rng))
 }
 
+// after schedules a call for this run; it is dropped if the process dies before.
 func (r *bridgeRun) after(d time.Duration, tag string, do func()) {
 	r.w.after(d, tag, func() {
 		if r.bridge.run == r {
@@ -109,6 +123,7 @@ func (r *bridgeRun) after(d time.Duration, tag string, do func()) {
 	})
 }
 
+// dial connects to the broker with the persistent session, and retries until it succeeds.
 func (r *bridgeRun) dial() {
 	r.w.mqtt.connect(r.bridge.mqtt, bridgeClient, mqttMessage{}, r.receive, r.connectionLost, func(c *conn) {
 		switch {
@@ -124,6 +139,7 @@ func (r *bridgeRun) dial() {
 	})
 }
 
+// connectionLost reconnects. What waited is dropped: the broker delivers it again.
 func (r *bridgeRun) connectionLost() {
 	if r.bridge.run != r || r.conn == nil || r.conn.alive {
 		return
@@ -132,37 +148,43 @@ func (r *bridgeRun) connectionLost() {
 	r.after(r.bridge.rng.between(span{50 * time.Millisecond, 3 * time.Second}), "bridge dials", r.dial)
 }
 
-// receive decides about one message and hands it on.
+// receive decides what becomes of one message from MQTT, and forwards it. Only
+// presence and telemetry may be replaced by newer values; everything else is
+// counted in books and limited by maxInFlight.
 func (r *bridgeRun) receive(d inbound) {
 	if r.bridge.run != r || r.conn == nil {
 		return
 	}
 	c := r.conn
+	// The decision is the product's: the topic and key in Kafka, or a dead letter.
 	m := r.router.Up(route.Message{Topic: d.topic, Payload: d.raw, Retained: d.retained, At: r.bridge.wall()})
 	ack := func() {
 		if r.conn == c {
 			c.acknowledge(d.id)
 		}
 	}
-	owed := m.Kind != route.Telemetry && m.Kind != route.Presence
-	if owed {
-		quietly := ack
+	// Presence is retained by the broker, and telemetry has a successor soon.
+	replaceable := m.Kind == route.Telemetry || m.Kind == route.Presence
+	if !replaceable {
+		plainAck := ack
 		ack = func() {
 			r.books.acked++
 			r.checkBooks()
-			quietly()
+			plainAck()
 		}
 	}
-	if m.Kind == route.Telemetry || m.Kind == route.Presence {
+	if replaceable {
 		r.forwardLatest(m, ack)
 		return
 	}
+	// Full: the broker keeps the message unacknowledged, and so does the agent's
+	// journal.
 	if r.books.held >= maxInFlight {
 		if r.w.bug(BugDropWhenFull) {
 			ack()
 			return
 		}
-		r.waiting = append(r.waiting, d) // not read from the line
+		r.waiting = append(r.waiting, d) // backpressure: not read from the connection
 		return
 	}
 	if r.w.bug(BugAckBeforeKafka) {
@@ -172,23 +194,25 @@ func (r *bridgeRun) receive(d inbound) {
 	if m.Kind == route.DeadLetter {
 		r.w.stats.DeadLetters++
 		if r.w.bug(BugDeadLetterStays) {
-			return // never acknowledged, and held for ever
+			return // never acknowledged
 		}
 	}
+	// Only events are repeated by agents; a dead letter has no identity to compare.
 	if m.Kind != route.Event {
 		r.forward(m, ack)
 		return
 	}
-	debt, earlier := r.inFlight.Add(&m, ack)
-	if debt == nil { // it waits already
+	entry, again := r.inFlight.Add(&m, ack)
+	if entry == nil { // a repeat of one in flight, which acknowledges both
 		r.books.repeated++
-		earlier()
+		again()
 		return
 	}
-	r.forward(m, func() { r.inFlight.Remove(debt)() })
+	r.forward(m, func() { r.inFlight.Remove(entry)() })
 }
 
-// forward carries what is owed until Kafka has it.
+// forward queues a message that must not be lost, and acknowledges it when Kafka
+// has it. Then there is capacity for one that waits.
 func (r *bridgeRun) forward(m route.Decision, ack func()) {
 	r.books.accepted++
 	r.books.held++
@@ -208,7 +232,8 @@ func (r *bridgeRun) forward(m route.Decision, ack func()) {
 	}})
 }
 
-// forwardLatest carries a value that a newer one may replace while it waits.
+// forwardLatest queues a value. While it waits a newer value replaces it, and
+// both are acknowledged together.
 func (r *bridgeRun) forwardLatest(m route.Decision, ack func()) {
 	k := m.Record.Topic + "/" + m.Record.Key
 	if old := r.latest[k]; old != nil {
@@ -225,6 +250,7 @@ func (r *bridgeRun) forwardLatest(m route.Decision, ack func()) {
 	r.enqueue(l)
 }
 
+// kafkaMessage builds the message for a record, with the bridge's clock.
 func (r *bridgeRun) kafkaMessage(rec route.Record) message {
 	m := message{key: rec.Key, value: rec.Value, receivedAt: r.bridge.wall()}
 	for _, h := range rec.Headers {
@@ -235,6 +261,7 @@ func (r *bridgeRun) kafkaMessage(rec route.Record) message {
 	return m
 }
 
+// enqueue appends a record to the queue of its partition.
 func (r *bridgeRun) enqueue(l *pendingRecord) {
 	p := r.w.kafka.partitionOf(l.topic, l.m.key)
 	if r.queues[p] == nil {
@@ -244,17 +271,20 @@ func (r *bridgeRun) enqueue(l *pendingRecord) {
 	r.produceNext(r.queues[p])
 }
 
-// produceNext has one record of a lane under way, again and again until Kafka has it.
+// produceNext sends the first record of a queue, and retries it until Kafka
+// acknowledges it, in the order of the queue.
 func (r *bridgeRun) produceNext(q *partitionQueue) {
 	if q.busy || len(q.queue) == 0 {
 		return
 	}
+	// One in flight per partition keeps the order of a charging point's records.
 	q.busy = true
 	l := q.queue[0]
 	if k := l.topic + "/" + l.m.key; r.latest[k] == l {
-		delete(r.latest, k) // from now on it is not replaced
+		delete(r.latest, k) // it is in flight: no longer replaceable
 	}
 	r.bridge.kafka.call("produce", func() bool {
+		// The bridge's clock is the timestamp of the record.
 		if r.w.kafka.refuses(r.bridge.skew) {
 			return false
 		}
@@ -283,7 +313,7 @@ func (r *bridgeRun) produceNext(q *partitionQueue) {
 	})
 }
 
-// checkBooks: S16 what was acknowledged to MQTT is in Kafka.
+// checkBooks: S16. What was acknowledged to MQTT is in Kafka.
 func (r *bridgeRun) checkBooks() {
 	b := &r.books
 	if b.accepted != b.forwarded+b.dead+b.held || b.acked > b.forwarded+b.dead+b.repeated {
@@ -291,7 +321,7 @@ func (r *bridgeRun) checkBooks() {
 	}
 }
 
-// heartbeat says every so often that the bridge lives.
+// heartbeat publishes the bridge's heartbeat, and schedules the next.
 func (r *bridgeRun) heartbeat() {
 	m := wire.BridgeAlive{
 		V: wire.Version, Bridge: "bridge", At: r.bridge.wall(), StartedAt: simulationStart.Add(r.startedAt), MQTT: wire.Dependency{Up: r.conn != nil, Since: r.bridge.wall()},
@@ -299,16 +329,16 @@ func (r *bridgeRun) heartbeat() {
 	}
 	raw, err := m.Encode()
 	if err != nil {
-		r.w.violated("shell", "sign of life cannot be written: %v", err)
+		r.w.violated("shell", "heartbeat cannot be encoded: %v", err)
 		return
 	}
 	r.forwardLatest(route.Decision{Record: route.Record{
 		Topic: wire.TopicMonitor, Key: wire.BridgeKey("bridge"), Value: raw, Headers: []route.Header{{Key: wire.HeaderKind, Value: wire.KindValueBridgeAlive}},
 	}}, func() {})
-	r.after(heartbeatInterval, "bridge lives", r.heartbeat)
+	r.after(heartbeatInterval, "bridge heartbeat", r.heartbeat)
 }
 
-// fromTime is the first record that is not older.
+// fromTime starts a reader at the first record that was appended at the time or later.
 func fromTime(at time.Duration) func(*partitionLog) cursor {
 	return func(l *partitionLog) cursor {
 		i := slices.IndexFunc(l.messages, func(m *message) bool { return m.at >= at })
@@ -319,9 +349,13 @@ func fromTime(at time.Duration) func(*partitionLog) cursor {
 	}
 }
 
-// readCommands reads one partition of cp-commands, from a little in the past.
+// readCommands reads one partition of the commands, beginning a little in the past:
+// an order that came while no bridge ran is still delivered if it is not stale. Of
+// the acknowledgements in the backlog only the last one per charging point counts.
 func (r *bridgeRun) readCommands(p partition) {
 	acks := map[charge.CPID]route.Publish{}
+	// Offsets are not committed: after a restart the backlog is read again, and the
+	// agents deduplicate.
 	r.readers = append(r.readers, r.w.kafka.read(r.bridge.kafka, p, fromTime(r.w.now-commandBacklog), func(b batch, done func(bool)) {
 		if r.bridge.run != r {
 			return
@@ -329,12 +363,15 @@ func (r *bridgeRun) readCommands(p partition) {
 		var queue []*downlink
 		for i := range b.messages {
 			backlog := b.first+int64(i) < b.initialEnd
+			// Acknowledgements are retained: the last one of each charging point
+			// replaces all before.
 			if o := r.decide(b, i, backlog); o != nil && o.p.Retained {
 				acks[o.p.CP] = o.p
 			} else if o != nil {
 				queue = append(queue, o)
 			}
 		}
+		// Outside the backlog each batch publishes its acknowledgements at once.
 		if b.first+int64(len(b.messages)) >= b.initialEnd {
 			for _, cp := range slices.Sorted(maps.Keys(acks)) {
 				queue = append(queue, &downlink{p: acks[cp]})
@@ -345,12 +382,15 @@ func (r *bridgeRun) readCommands(p partition) {
 	}))
 }
 
-// downlink is a message down that waits to be published.
+// downlink is a command or an acknowledgement on its way to an agent.
 type downlink struct {
-	p       route.Publish
-	read    time.Duration
+	p    route.Publish
+	read time.Duration // when it was read from Kafka
+	// It was in the log before this run started.
 	backlog bool
 }
+
+// decide decodes a record of the commands; what cannot be used becomes a dead letter.
 
 func (r *bridgeRun) decide(b batch, i int, backlog bool) *downlink {
 	m := b.messages[i]
@@ -363,8 +403,9 @@ func (r *bridgeRun) decide(b batch, i int, backlog bool) *downlink {
 	return &downlink{p: p, read: r.w.now, backlog: backlog}
 }
 
-// publish publishes in order and is done when the broker has confirmed all of
-// it; after a loss it begins again with the first that was not confirmed.
+// publish publishes a queue in order, one message at a time, and calls done when
+// the broker has confirmed all. Without a confirmation it publishes the same
+// message again; commands that became stale meanwhile are dropped.
 func (r *bridgeRun) publish(queue []*downlink, done func(bool)) {
 	for len(queue) > 0 && queue[0].p.Stale(r.bridge.wall(), r.w.now-queue[0].read, queue[0].backlog) {
 		r.w.stats.StaleCommands++
@@ -378,6 +419,7 @@ func (r *bridgeRun) publish(queue []*downlink, done func(bool)) {
 		r.after(time.Second, "publish again", func() { r.publish(queue, done) })
 		return
 	}
+	// The next message waits for the confirmation of this one.
 	c, o := r.conn, queue[0]
 	answered := false
 	c.publish(mqttMessage{topic: o.p.Topic, raw: o.p.Payload, retained: o.p.Retained, qos: 1}, func() {

@@ -4,14 +4,17 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 )
 
-// checkRows: S15 the rows of a transaction stay within the constraints of
-// central/internal/store: the ledger judges, and the database only guards.
+// checkRows: S15. The rows of a transaction keep the constraints of
+// central/internal/store. The ledger has to reject bad values itself; a constraint
+// that fires in the product would block the partition for ever.
 func (w *World) checkRows(u *unit) {
 	db := u.run.central.db
 	for _, c := range u.changes {
 		switch c := c.(type) {
 		case ledger.SessionChanged:
 			s := &c.Session
+			// The session's id is the primary key: a second charging point would take
+			// over the row.
 			if was, ok := db.sessions[s.ID]; ok && was.CPID != s.CPID {
 				w.violated("S15", "session %s of %s becomes one of %s", s.ID, was.CPID, s.CPID)
 			}
@@ -20,6 +23,7 @@ func (w *World) checkRows(u *unit) {
 			}
 		case ledger.TicketMade:
 			t := &c.Ticket
+			// Only a correction may be negative: what was billed too much is returned.
 			if (t.Energy < 0 || t.Cost.Minor < 0) && t.Corrects == "" || t.DurationSec < 0 {
 				w.violated("S15", "ticket %s of %d Wh, %d s and %v is no row", t.ID, t.Energy, t.DurationSec, t.Cost)
 			}
@@ -41,7 +45,8 @@ func (w *World) checkRows(u *unit) {
 	}
 }
 
-// checkOneOpenSession: one open session for each connector.
+// checkOneOpenSession mirrors the unique index of open sessions per connector. Both
+// loops may see other sessions in any order, so the text sorts the two ids.
 func (w *World) checkOneOpenSession(u *unit, s *ledger.Session) {
 	for id, o := range u.run.central.db.sessions {
 		if now, changed := u.sessions[id]; changed {

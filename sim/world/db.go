@@ -10,57 +10,67 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// database is Central's database: what central/internal/store keeps, as maps of
+// database is Central's database: the tables of central/internal/store as maps of
 // values. Values are never changed in place, so a copy of the maps is a backup.
 type database struct {
 	points     map[charge.CPID]ledger.Point
 	journals   map[journalKey]ledger.Journal
 	connectors map[connectorKey]ledger.Connector
-	meters     map[connectorKey]ledger.Meter
-	sessions   map[charge.SessionID]ledger.Session
-	tickets    map[string]ledger.Ticket
-	gaps       map[string]ledger.Gap
-	alarms     map[string]ledger.Alarm
-	records    map[recordKey]chainLink
-	applied    []recordKey // in the order of applying
+	// The key's journal is empty: a meter outlives boots.
+	meters   map[connectorKey]ledger.Meter
+	sessions map[charge.SessionID]ledger.Session
+	tickets  map[string]ledger.Ticket
+	gaps     map[string]ledger.Gap
+	alarms   map[string]ledger.Alarm
+	records  map[recordKey]chainLink
+	// Keys of records, in the order in which they were applied.
+	applied []recordKey
 
 	reservations map[charge.ReservationID]orders.Reservation
 	desired      map[desiredKey]orders.Desired
-	commands     map[charge.CommandID]orders.Command
+	commands     map[charge.CommandID]orders.Command // open ones only
 	requests     map[orders.RequestKey]orders.Request
-	fence        charge.Epoch
+	// The later Central that fenced this database's; zero for none.
+	fence charge.Epoch
 
-	outbox      []outboxRow
-	lastRow     int64
-	offsets     map[partition]cursor
+	outbox  []outboxRow
+	lastRow int64
+	// Committed with the rows that result from the records before.
+	offsets map[partition]cursor
+	// The highest this database's Central has used.
 	epoch       charge.Epoch
 	deadLetters int
 }
 
+// journalKey identifies a journal: one boot of one charging point.
 type journalKey struct {
 	cp charge.CPID
 	j  charge.JournalID
 }
 
+// connectorKey identifies a connector in one boot.
 type connectorKey struct {
 	journalKey
 	id charge.ConnectorID
 }
 
-// ackKey is what one Central says of a journal.
+// ackKey identifies what one epoch of Central acknowledged of a journal.
 type ackKey struct {
 	journalKey
 	central charge.Epoch
 }
 
+// recordKey identifies a record.
 type recordKey struct {
 	journalKey
 	seq charge.Seq
 }
 
-// chainLink is the hash of a record and the one it names of the record before it.
+// chainLink is the hash of a record, and the hash of its predecessor that the
+// record names.
 type chainLink struct{ hash, prev string }
 
+// desiredKey identifies a desired state.
 type desiredKey struct {
 	kind      orders.DesiredKind
 	cp        charge.CPID
@@ -68,7 +78,7 @@ type desiredKey struct {
 	session   charge.SessionID
 }
 
-// outboxRow is a row of the outbox.
+// outboxRow is an event that was committed and is not yet known to be in Kafka.
 type outboxRow struct {
 	id    int64
 	topic string
@@ -87,7 +97,7 @@ func newDatabase() *database {
 	}
 }
 
-// backup is a copy as it is now.
+// backup returns a copy of the database as it is now.
 func (db *database) backup() *database {
 	c := *db
 	c.points, c.journals, c.connectors, c.meters = maps.Clone(db.points), maps.Clone(db.journals), maps.Clone(db.connectors), maps.Clone(db.meters)
@@ -122,7 +132,7 @@ func (db *database) saveChange(c ledger.Change) {
 	}
 }
 
-// saveEffect writes an effect of orders that is a row.
+// saveEffect writes an effect of orders, if it is a row.
 func (db *database) saveEffect(e orders.Effect) {
 	switch e := e.(type) {
 	case orders.SaveReservation:
@@ -144,7 +154,8 @@ func (db *database) saveEffect(e orders.Effect) {
 	}
 }
 
-// loadPoints makes the ledger's state of the rows.
+// loadPoints builds the ledger's state in memory from the rows, as
+// central/internal/store does: ended sessions and closed gaps stay on disk.
 func (db *database) loadPoints() map[charge.CPID]*ledger.CP {
 	cps := map[charge.CPID]*ledger.CP{}
 	for id, p := range db.points {
@@ -185,9 +196,9 @@ func (db *database) loadPoints() map[charge.CPID]*ledger.CP {
 	return cps
 }
 
-// loadOrders makes the state of what is wanted of the rows.
-func (db *database) loadOrders(cfg orders.Config, self charge.Epoch, numbers orders.Numbers) *orders.State {
-	s := orders.New(cfg, self, numbers)
+// loadOrders builds the state of orders in memory from the rows that are still open.
+func (db *database) loadOrders(cfg orders.Config, epoch charge.Epoch, numbers orders.Numbers) *orders.State {
+	s := orders.New(cfg, epoch, numbers)
 	for _, v := range db.reservations {
 		if !v.Released {
 			s.LoadReservation(v)
@@ -210,13 +221,14 @@ func (db *database) loadOrders(cfg orders.Config, self charge.Epoch, numbers ord
 	return s
 }
 
-// addToOutbox adds a row to the outbox.
+// addToOutbox appends an event to the outbox.
 func (db *database) addToOutbox(e *wire.CentralEvent, raw []byte) {
 	db.lastRow++
 	db.outbox = append(db.outbox, outboxRow{db.lastRow, wire.TopicCentralEvents, e.Key(), raw})
 }
 
-// journalEnding finds a journal of a charging point whose last record has a hash.
+// journalEnding returns a journal of a charging point whose last record has the
+// hash; the smallest of several, so that the result does not depend on map order.
 func (db *database) journalEnding(cp charge.CPID, hash string) (found charge.JournalID, ok bool) {
 	for k, j := range db.journals {
 		if k.cp == cp && j.Hash == hash && (!ok || k.j < found) {
@@ -226,7 +238,7 @@ func (db *database) journalEnding(cp charge.CPID, hash string) (found charge.Jou
 	return found, ok
 }
 
-// billed finds a session whose ticket holds energy between two registers.
+// billed returns a session of which a ticket bills energy between two registers.
 func (db *database) billed(cp charge.CPID, id charge.ConnectorID, from, to charge.WattHours) (found charge.SessionID, ok bool) {
 	for _, t := range db.tickets {
 		if t.CPID == cp && bills(&t, id, from, to) && (!ok || t.SessionID < found) {
@@ -236,6 +248,7 @@ func (db *database) billed(cp charge.CPID, id charge.ConnectorID, from, to charg
 	return found, ok
 }
 
+// bills reports whether a ticket bills energy of a connector between two registers.
 func bills(t *ledger.Ticket, id charge.ConnectorID, from, to charge.WattHours) bool {
 	return t.Connector == id && t.Stop > from && t.Start < to && t.Energy > 0
 }

@@ -14,47 +14,56 @@ import (
 	"github.com/carga-ev/carga/agent/journal"
 )
 
+// sector is the unit, in bytes, that a power cut writes completely or not at all.
 const sector = 512
 
-// errDead is what a process would see after its own death: nobody sees it.
+// errDead is returned to the code of a process that was killed inside an
+// operation. No result of that code has any effect any more.
 var errDead = errors.New("the process is dead")
 
-// disk is the storage of one charging point. Each file has what a reader sees
-// and, where that is not yet on the medium, the sectors as they are there.
+// disk is the storage of one charging point, under the journal. Each file has the
+// data that a reader sees and, for sectors that are not synced, what the medium
+// holds instead. The same is kept for the directory.
 //
-// A kill of the process keeps what was written. A power cut keeps each sector
-// that was not synced by chance, and a prefix of the changes of the directory.
+// A kill of the process keeps everything that was written, as the page cache does.
+// A power cut writes a random subset of the unsynced sectors, and a prefix of the
+// changes of the directory.
 type disk struct {
 	rng   random
-	files map[string]*inode
-	// journal of the directory that is not on the medium yet, oldest first.
+	files map[string]*inode // the directory as a reader sees it
+	// Changes of the directory that are not on the medium, oldest first.
 	pending []func(map[string]*inode)
 	durable map[string]*inode // the directory on the medium
 
-	full, failWrite, failSync, failRead, dropsSyncs, slow bool
-	hidesSyncErrors                                       bool // a planted bug: failed syncs are not told
+	full, failWrite, failSync, failRead, dropsSyncs, slow bool // faults, see Kind
+	// BugSyncErrorLost: failed syncs report success.
+	hidesSyncErrors bool
 
-	dead           bool
-	killAt         int64 // the operation at which the process dies; 0: none
-	ops            int64
-	syncs          int64
+	// The process died; every operation fails until the next boot.
+	dead bool
+	// The operation at which the process dies; 0: none.
+	killAt         int64
+	ops            int64 // operations so far
 	onDeath        func(power bool)
-	deathCutsPower bool // what the death at killAt is
+	deathCutsPower bool // the death at killAt is a power cut
 }
 
-// inode is one file.
+// inode is one file. It survives renames, and a directory may name it on the
+// medium and not for readers, or the other way round.
 type inode struct {
-	data     []byte
-	unsynced map[int64][]byte // sectors as they are on the medium; nil: beyond its end there
-	lost     map[int64][]byte // as old, and no later sync writes them
-	size     int64            // on the medium
+	data []byte
+	// By offset: sectors as they are on the medium; nil: beyond the end of the file there.
+	unsynced map[int64][]byte
+	// Like unsynced, after a failed sync: later syncs do not write them either.
+	lost map[int64][]byte
+	size int64 // on the medium
 }
 
 func newDisk(rng random) *disk {
 	return &disk{rng: rng, files: map[string]*inode{}, durable: map[string]*inode{}}
 }
 
-// step counts an operation; the process may die instead of it.
+// step counts an operation, and kills the process before the one at killAt.
 func (d *disk) step() error {
 	if d.dead {
 		return errDead
@@ -69,12 +78,13 @@ func (d *disk) step() error {
 	return nil
 }
 
-// cutPower leaves on the medium what chance let reach it.
+// cutPower loses what was not synced, and makes the medium what readers see next.
 func (d *disk) cutPower() {
 	n := 0
 	if len(d.pending) > 0 {
 		n = d.rng.IntN(len(d.pending) + 1)
 	}
+	// Changes of the directory are ordered, as in a journaling file system.
 	for _, change := range d.pending[:n] {
 		change(d.durable)
 	}
@@ -85,11 +95,13 @@ func (d *disk) cutPower() {
 	d.files = maps.Clone(d.durable)
 }
 
-// tear loses sectors that were not synced.
+// tear applies a power cut to a file: each unsynced sector reached the medium or
+// not, at random; sectors of a failed sync never did.
 func (f *inode) tear(rng random) {
 	if len(f.unsynced) == 0 && len(f.lost) == 0 {
 		return
 	}
+	// Sorted, so that a seed always tears the same sectors.
 	for _, at := range slices.Sorted(maps.Keys(f.unsynced)) {
 		if rng.IntN(2) == 0 {
 			f.restore(at, f.unsynced[at])
@@ -98,12 +110,14 @@ func (f *inode) tear(rng random) {
 	for _, at := range slices.Sorted(maps.Keys(f.lost)) {
 		f.restore(at, f.lost[at])
 	}
+	// The new size is metadata: it may not have reached the medium although sectors did.
 	if int64(len(f.data)) > f.size && rng.IntN(2) == 0 {
 		f.data = f.data[:f.size]
 	}
 	f.unsynced, f.lost, f.size = nil, nil, int64(len(f.data))
 }
 
+// restore puts back a sector as it is on the medium, zeros where it has none.
 func (f *inode) restore(at int64, old []byte) {
 	end := min(at+sector, int64(len(f.data)))
 	if at < end {
@@ -112,7 +126,7 @@ func (f *inode) restore(at int64, old []byte) {
 	}
 }
 
-// image is a copy of the medium as it is now.
+// image copies the medium as it is now, without anything unsynced.
 func (d *disk) image() map[string]*inode {
 	out := map[string]*inode{}
 	for name, f := range d.durable {
@@ -132,7 +146,7 @@ func (d *disk) image() map[string]*inode {
 	return out
 }
 
-// restoreImage replaces everything by an image.
+// restoreImage replaces the medium by an image; nil is an empty disk.
 func (d *disk) restoreImage(image map[string]*inode) {
 	d.pending = nil
 	d.durable = map[string]*inode{}
@@ -142,13 +156,14 @@ func (d *disk) restoreImage(image map[string]*inode) {
 	d.files = maps.Clone(d.durable)
 }
 
-// change makes a change of the directory, durable with the next SyncDir.
+// change changes the directory; the change is durable with the next SyncDir.
 func (d *disk) change(do func(map[string]*inode)) {
 	do(d.files)
 	d.pending = append(d.pending, do)
 }
 
-// Lock implements journal.FS; the simulation starts one process at a time.
+// Lock implements journal.FS. It always succeeds: the simulation starts one
+// process at a time.
 func (d *disk) Lock() (io.Closer, error) { return io.NopCloser(nil), d.step() }
 
 // List implements journal.FS.
@@ -223,12 +238,11 @@ func (d *disk) Remove(name string) error {
 	return nil
 }
 
-// SyncDir implements journal.FS.
+// SyncDir implements journal.FS. With dropsSyncs it reports success and does nothing.
 func (d *disk) SyncDir() error {
 	if err := d.step(); err != nil {
 		return err
 	}
-	d.syncs++
 	if d.failSync {
 		return syscall.EIO
 	}
@@ -241,7 +255,7 @@ func (d *disk) SyncDir() error {
 	return nil
 }
 
-// Free implements journal.FS.
+// Free implements journal.FS. It reads no disk and is not counted as an operation.
 func (d *disk) Free() (int64, error) {
 	switch {
 	case d.dead:
@@ -275,7 +289,8 @@ func (h *handle) ReadAt(b []byte, at int64) (int, error) {
 	return n, nil
 }
 
-// WriteAt implements io.WriterAt.
+// WriteAt implements io.WriterAt. It remembers what the medium holds of each
+// sector that it touches, unless the sector was unsynced already.
 func (h *handle) WriteAt(b []byte, at int64) (int, error) {
 	if err := h.disk.step(); err != nil {
 		return 0, err
@@ -284,6 +299,7 @@ func (h *handle) WriteAt(b []byte, at int64) (int, error) {
 	case h.disk.failWrite:
 		return 0, syscall.EIO
 	case h.disk.full && at+int64(len(b)) > int64(len(h.file.data)):
+		// Overwriting needs no new blocks, so it works on a full disk.
 		return 0, syscall.ENOSPC
 	}
 	f := h.file
@@ -291,6 +307,7 @@ func (h *handle) WriteAt(b []byte, at int64) (int, error) {
 		f.unsynced = map[int64][]byte{}
 	}
 	for s := at / sector * sector; s < at+int64(len(b)); s += sector {
+		// The medium's content was saved by an earlier write since the last sync.
 		if _, kept := f.unsynced[s]; kept {
 			continue
 		}
@@ -307,13 +324,13 @@ func (h *handle) WriteAt(b []byte, at int64) (int, error) {
 	return len(b), nil
 }
 
-// Sync implements journal.File. After a failure the sectors that were to be
-// written are gone for good, though a reader sees them until the power fails.
+// Sync implements journal.File. After a failed sync the kernel considers the
+// sectors clean: they are lost for good, though a reader sees them until the power
+// fails, and the next sync succeeds without writing them.
 func (h *handle) Sync() error {
 	if err := h.disk.step(); err != nil {
 		return err
 	}
-	h.disk.syncs++
 	f := h.file
 	switch {
 	case h.disk.failSync:

@@ -9,46 +9,48 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// maxPrompt is how long after it came into Kafka a request is read at most for
-// its driver's clock to have no effect: less than the minute in which it is
-// fresh, by the time that a request takes to Kafka.
+// maxPrompt bounds the time between a driver's request and Central's reading of it
+// within which the driver's clock must have no effect. It is less than the minute
+// in which a request is fresh, by the time that the request needs to reach Kafka.
 const maxPrompt = 40 * time.Second
 
-// skewOf is how wrong the clock of a driver is, always: up to a minute, which
-// Central must bear, and often that much.
+// skewOf returns the constant error of a driver's clock: up to wire.MaxClockError
+// either way, which Central must tolerate, and often exactly that much.
 func (d *drivers) skewOf(user charge.Username) time.Duration {
 	rng := newRandom(d.w.plan.Seed, "clock of "+string(user))
 	return [...]time.Duration{-wire.MaxClockError, wire.MaxClockError, rng.between(span{-wire.MaxClockError, wire.MaxClockError})}[rng.IntN(3)]
 }
 
-// clock is the time of a driver.
+// clock returns the time that a driver's client puts into a request.
 func (d *drivers) clock(user charge.Username) wire.Seconds {
 	return wire.Seconds(d.w.wall().Add(d.skewOf(user)))
 }
 
-// checkClock: S20 a driver's clock that is wrong by up to a minute, either way,
-// neither makes a request stale nor hides a session from its stop, as long as
-// Central reads the request soon after it came.
-func (u *unit) checkClock(p *decodedMessage, tells []wire.CentralEvent) {
+// checkClock: S20. A driver's clock that is wrong by up to a minute, either way,
+// neither makes a request stale nor hides a session from a request to stop it. This
+// is checked only if Central was waiting for the request and read it promptly;
+// otherwise a stale answer may be right. events are Central's answers to p.
+func (u *unit) checkClock(p *decodedMessage, events []wire.CentralEvent) {
 	w := u.run.w
-	took := w.wall().Sub(p.req.Timestamp.Time().Add(-w.drivers.skewOf(p.req.Username)))
-	if !w.clocksRight || took > maxPrompt || !slices.ContainsFunc(p.m.awaitedBy, func(r *reader) bool { return r.failedAt < p.m.at && slices.Contains(u.run.readers, r) }) {
+	// The true age of the request: the error of the driver's clock is known here.
+	age := w.wall().Sub(p.req.Timestamp.Time().Add(-w.drivers.skewOf(p.req.Username)))
+	if !w.clocksRight || age > maxPrompt || !slices.ContainsFunc(p.m.awaitedBy, func(r *reader) bool { return r.failedAt < p.m.at && slices.Contains(u.run.readers, r) }) {
 		return
 	}
-	for i := range tells {
-		e := &tells[i]
+	for i := range events {
+		e := &events[i]
 		switch {
 		case e.MessageID != p.req.MessageID:
 		case e.Reason == wire.RefusedStale || e.Reason == wire.RefusedInvalid:
-			w.violated("S20", "%s of %s is refused after %s: %s", p.req.EventType, p.req.Username, took, e.Message)
+			w.violated("S20", "%s of %s is refused after %s: %s", p.req.EventType, p.req.Username, age, e.Message)
 		case e.Reason == "no_session" && u.stoppable(p.req) != "":
 			w.violated("S20", "%s of %s does not see session %s", p.req.EventType, p.req.Username, u.stoppable(p.req))
 		}
 	}
 }
 
-// stoppable is a session of a driver that Central knows and that began before he
-// asked for its stop; "" if there is none.
+// stoppable returns a session of the driver that Central knows and that began,
+// by true time, before the request to stop it; "" if there is none.
 func (u *unit) stoppable(q *wire.DriverRequest) charge.SessionID {
 	if q.EventType != wire.DriverStop || q.CPID == nil || u.run.cps[*q.CPID] == nil {
 		return ""
@@ -56,6 +58,7 @@ func (u *unit) stoppable(q *wire.DriverRequest) charge.SessionID {
 	asked := q.Timestamp.Time().Add(-u.run.w.drivers.skewOf(q.Username))
 	cp := u.run.cps[*q.CPID]
 	for _, id := range sortedKeys(cp.Connectors) {
+		// A second of tolerance: timestamps of requests have whole seconds.
 		s := cp.Sessions[cp.Connectors[id].Session]
 		if s != nil && s.Username == q.Username && s.State == ledger.SessionOpen && s.AuthorizedAt != 0 && s.AuthorizedAt < asked.Add(-time.Second) {
 			return s.ID

@@ -2,28 +2,31 @@ package world
 
 import (
 	"fmt"
-	"slices"
 	"time"
 
+	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// drivers is the drivers: who asked, and waits for an answer.
+// drivers are the apps of all drivers: they send requests to Kafka, and read the
+// answers.
 type drivers struct {
-	w        *World
-	line     *line
-	visits   map[orders.RequestKey]*visit
-	requests map[charge.Username]int // visits of each driver: every driver counts message_ids from 1
+	w      *World
+	line   *line // to Kafka
+	visits map[orders.RequestKey]*visit
+	// Visits of each driver so far; message ids count from 1 per driver.
+	requests map[charge.Username]int
 }
 
-// visit is one driver who wants to charge.
+// visit is one attempt of a driver to charge.
 type visit struct {
-	w        *World
-	rng      random
-	user     charge.Username
-	id       string // of the request
+	w    *World
+	rng  random
+	user charge.Username
+	id   string // message id of the request
+	// The charging point the driver wants; nil: any.
 	cp       *charge.CPID
 	tries    int
 	answered bool
@@ -37,14 +40,16 @@ func newDrivers(w *World) *drivers {
 	return d
 }
 
-// receive takes what Central tells.
+// receive handles events of Central: it checks them, and lets a driver with a
+// granted request drive to the charging point.
 func (d *drivers) receive(b batch, done func(bool)) {
 	for i := range b.messages {
 		e, err := wire.DecodeCentralEvent(b.messages[i].value)
 		if err != nil {
-			d.w.violated("shell", "drivers cannot read what Central tells: %v", err)
+			d.w.violated("shell", "an event of Central cannot be decoded: %v", err)
 			break
 		}
+		// Tickets and answers are checked even if no visit waits for them.
 		if e.EventType == wire.CentralTicket {
 			d.w.checkPublishedTicket(&e)
 		}
@@ -63,7 +68,8 @@ func (d *drivers) receive(b batch, done func(bool)) {
 	done(true)
 }
 
-// startVisit begins a visit.
+// startVisit starts a visit. Some drivers click several times at once, and some
+// requests are repeated much later, as by a client that was offline.
 func (w *World) startVisit(s Step) {
 	v := &visit{w: w, rng: newRandom(w.plan.Seed, fmt.Sprint("visit ", s.At)), user: charge.Username(fmt.Sprint("driver", s.Target))}
 	w.drivers.requests[v.user]++
@@ -74,14 +80,15 @@ func (w *World) startVisit(s Step) {
 	w.drivers.visits[orders.RequestKey{Username: v.user, MessageID: v.id}] = v
 	w.stats.Visits++
 	v.authorize()
-	for range v.rng.IntN(3) { // clicks again
+	for range v.rng.IntN(3) {
 		w.after(v.rng.between(span{0, 2 * time.Second}), "click", v.authorize)
 	}
-	if v.rng.IntN(4) == 0 { // an old request comes again
-		w.after(v.rng.between(span{time.Minute, 30 * time.Minute}), "says it again", func() { v.request(wire.DriverAuthorization, v.id, v.cp) })
+	if v.rng.IntN(4) == 0 {
+		w.after(v.rng.between(span{time.Minute, 30 * time.Minute}), "late repeat", func() { v.request(wire.DriverAuthorization, v.id, v.cp) })
 	}
 }
 
+// request publishes a request of the driver, with the time of the driver's clock.
 func (v *visit) request(t wire.DriverEventType, id string, cp *charge.CPID) {
 	m := wire.DriverRequest{
 		MessageID: id, EventType: t, Username: v.user, CPID: cp, ClientID: "c", Timestamp: v.w.drivers.clock(v.user),
@@ -94,9 +101,9 @@ func (v *visit) request(t wire.DriverEventType, id string, cp *charge.CPID) {
 	v.w.drivers.produce(string(v.user), raw, 5)
 }
 
-// produce writes to driver-events, a few times if need be.
+// produce writes to the topic of drivers, and retries a few times.
 func (d *drivers) produce(key string, raw []byte, tries int) {
-	d.line.call("driver says", func() bool {
+	d.line.call("driver request", func() bool {
 		d.w.kafka.append(wire.TopicDriverEvents, message{key: key, value: raw, receivedAt: d.w.wall()})
 		return true
 	}, func(ok bool) {
@@ -106,28 +113,32 @@ func (d *drivers) produce(key string, raw []byte, tries int) {
 	})
 }
 
-// authorize asks, and again with the same id while nobody answers.
+// authorize requests a connector, and repeats the request with the same id until
+// it is answered, at most four times.
 func (v *visit) authorize() {
 	if v.answered || v.tries > 4 {
 		return
 	}
 	v.tries++
 	v.request(wire.DriverAuthorization, v.id, v.cp)
-	v.w.after(8*time.Second, "asks again", v.authorize)
+	v.w.after(8*time.Second, "repeat request", v.authorize)
 }
 
-// drive goes to the charging point that is kept for the driver.
+// drive lets the driver arrive at the connector that is reserved, plug in, and
+// report it; sometimes exactly when the reservation expires, and sometimes the
+// report comes before the plug.
 func (v *visit) drive(e *wire.CentralEvent) {
-	if v.w.byzantineOf(e.CPID) != nil { // nothing works there
+	if v.w.byzantineOf(e.CPID) != nil { // its connectors exist only in its records
 		return
 	}
 	a := v.w.agentOf(e.CPID)
 	if a == nil || e.Connector < 1 || int(e.Connector) > len(a.outlets) {
-		v.w.violated("shell", "the answer names %s/%d", e.CPID, e.Connector)
+		v.w.violated("shell", "an answer names the unknown connector %s/%d", e.CPID, e.Connector)
 		return
 	}
+	// The reservation may have expired by then: its duration is drawn too.
 	arrives := v.rng.between(span{time.Second, 3 * time.Minute})
-	if e.ExpiresAt != nil && v.rng.IntN(8) == 0 { // races with the expiry
+	if e.ExpiresAt != nil && v.rng.IntN(8) == 0 {
 		arrives = e.ExpiresAt.Time().Sub(v.w.wall()) + v.rng.between(span{-100 * time.Millisecond, 100 * time.Millisecond})
 	}
 	early := v.rng.IntN(3) == 0
@@ -147,8 +158,10 @@ func (v *visit) drive(e *wire.CentralEvent) {
 	})
 }
 
-// start says "I am plugged in".
+// start publishes that the driver has plugged in, sometimes twice.
 func (v *visit) start(cp charge.CPID) {
+	// Two ids per visit at most: a second start is sometimes a repeat, and sometimes a
+	// new request.
 	id := v.id + ".s" + fmt.Sprint(v.rng.IntN(2))
 	v.request(wire.DriverStarted, id, &cp)
 	if v.rng.IntN(3) == 0 {
@@ -156,9 +169,11 @@ func (v *visit) start(cp charge.CPID) {
 	}
 }
 
-// scheduleStay plans the end of a visit at an outlet.
+// scheduleStay plans what happens between plug and unplug: pauses of the vehicle, a
+// stop by request or button, and the departure, which may come within seconds.
 func (v *visit) scheduleStay(o *outlet) {
 	n := o.vehicleGen
+	// The vehicle may have left by then, or an operator unplugged it.
 	here := func(do func()) func() {
 		return func() {
 			if o.vehicleGen == n && o.plugged {
@@ -186,46 +201,9 @@ func (v *visit) scheduleStay(o *outlet) {
 	v.w.after(long, "leaves", here(o.unplug))
 }
 
-// press is the stop button of the charging point.
+// press presses the stop button of the connector.
 func (o *outlet) press() {
 	if b := o.agent.run; b != nil && b.ready {
-		m := b.machines[o.id-1]
-		m.handle(localStop(b.moment()))
+		b.machines[o.id-1].handle(connector.LocalStop{Now: b.moment()})
 	}
-}
-
-// operator gives a request to the Central whose page he has open.
-func (w *World) operator(a orders.OperatorRequest, answer func(orders.Reply)) {
-	c := w.activeCentral()
-	if c == nil {
-		return
-	}
-	w.stats.Operators++
-	c.run.submit(&operatorInput{ask: a, answer: func(r orders.Reply) {
-		if r.Refused == "" {
-			w.stats.OperatorsServed++
-		}
-		if answer != nil {
-			answer(r)
-		}
-	}})
-}
-
-// activeCentral is the latest Central that is active.
-func (w *World) activeCentral() *central {
-	for _, c := range slices.Backward(w.centrals) {
-		if c.run != nil && c.run.active() {
-			return c
-		}
-	}
-	return nil
-}
-
-func (w *World) agentOf(id charge.CPID) *agent {
-	for _, a := range w.agents {
-		if a.id == id {
-			return a
-		}
-	}
-	return nil
 }

@@ -8,31 +8,35 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// writtenBy is the epoch of the Central that wrote it; zero if none did.
+// This file is one Central beside others: which epoch it has, when it becomes
+// active, and when a later Central fences it. It follows central/internal/ingest
+// (epoch.go) and central/app (others.go).
+
+// writtenBy is the epoch of the Central that wrote a message; zero if none did.
 func (m *message) writtenBy() charge.Epoch {
 	return wire.WriterEpoch(m.kind, []byte(m.central.String()), m.value)
 }
 
-// What follows is the life of a Central beside other Centrals: the rules of
-// central/internal/ingest (life.go) and of central/app (scout.go).
-
-// raiseEpoch takes a new epoch, above the present one, that in the database, and one
-// that was heard.
-func (r *centralRun) raiseEpoch(heard charge.Epoch) {
-	number := max(r.central.db.epoch.Number, heard.Number, r.epoch.Number, firstEpochNumber) + 1
+// raiseEpoch starts a new epoch, above the present one, the one in the database, and
+// read, one that was read from Kafka. The state is loaded again for it.
+func (r *centralRun) raiseEpoch(read charge.Epoch) {
+	// A restored database has an old epoch; what was read from Kafka corrects it.
+	number := max(r.central.db.epoch.Number, read.Number, r.epoch.Number, firstEpochNumber) + 1
 	r.epoch = charge.Epoch{Number: min(number, charge.MaxEpochNumber), Run: r.runID}
 	r.central.db.epoch = r.epoch
+	// The epoch is durable before anything is published in it.
 	r.w.checkRise(r)
 	r.load()
 }
 
-// scout reads who spoke as Central lately, and waits until nobody else does.
+// scout reads what Centrals published lately, and waits until no other one is
+// active. Then this Central becomes active itself.
 func (r *centralRun) scout() {
 	s := &scouting{run: r, unread: map[partition]bool{}}
 	for _, topic := range []string{wire.TopicMonitor, wire.TopicCommands} {
 		r.w.kafka.eachPartition(func() bool { return r.alive() && !r.joined }, func(n int, added bool) {
 			p := partition{topic, n}
-			if !added { // one that is added has nothing of before
+			if !added { // a new partition has no past
 				s.unread[p] = true
 			}
 			r.scouts = append(r.scouts, r.w.kafka.read(r.central.line, p, fromLast, s.read))
@@ -41,19 +45,25 @@ func (r *centralRun) scout() {
 	s.watch()
 }
 
-// fromLast is some way before the end.
+// fromLast starts a reader lookBack records before the end.
 func fromLast(l *partitionLog) cursor { return cursor{next: max(l.base, l.end()-lookBack)} }
 
-// scouting is what was heard while looking around.
+// scouting is what a Central learns of the others before it becomes active.
 type scouting struct {
-	run             *centralRun
-	unread          map[partition]bool // not read to the end that was seen
-	allReadAt       time.Duration      // since when none is open; 0: not yet
-	highest         charge.Epoch
-	heartbeatBefore bool // a sign of life is in the log
-	other           charge.Epoch
-	otherAt         time.Duration
+	run *centralRun
+	// Partitions not read up to their initial end.
+	unread map[partition]bool
+	// When the last of them was read; 0: not yet.
+	allReadAt time.Duration
+	highest   charge.Epoch // that any message names
+	// A Central's heartbeat is in the log of before.
+	heartbeatBefore bool
+	// Of a heartbeat that came meanwhile; zero for none.
+	other   charge.Epoch
+	otherAt time.Duration // when it came
 }
+
+// read notes the epochs of a batch.
 
 func (s *scouting) read(b batch, done func(bool)) {
 	r := s.run
@@ -63,6 +73,7 @@ func (s *scouting) read(b batch, done func(bool)) {
 	for i := range b.messages {
 		m := b.messages[i]
 		id := m.writtenBy()
+		// Acknowledgements and commands carry the epoch of their Central too.
 		s.highest = charge.Highest(s.highest, id)
 		switch {
 		case m.kind != wire.KindValueCentralAlive:
@@ -75,7 +86,7 @@ func (s *scouting) read(b batch, done func(bool)) {
 	done(true)
 }
 
-// watch looks again and again whether all was read and the others are silent.
+// watch checks every half second whether everything is read and no other is active.
 func (s *scouting) watch() {
 	r := s.run
 	for _, x := range r.scouts {
@@ -87,6 +98,7 @@ func (s *scouting) watch() {
 		if s.allReadAt == 0 {
 			s.allReadAt = r.w.now
 		}
+		// All that was there is read, so the own epoch can be raised above it.
 		if s.quiet() {
 			for _, x := range r.scouts {
 				x.stop()
@@ -99,6 +111,9 @@ func (s *scouting) watch() {
 	r.after(500*time.Millisecond, "scout", s.watch)
 }
 
+// quiet reports whether no other Central is active: none ever was, or it has been
+// silent for long enough. A heartbeat in the past proves nothing until listenWindow
+// has passed without another.
 func (s *scouting) quiet() bool {
 	now := s.run.w.now
 	switch {
@@ -112,10 +127,12 @@ func (s *scouting) quiet() bool {
 	return now >= s.allReadAt+listenWindow
 }
 
-// activate makes this Central active and opens its readers.
-func (r *centralRun) activate(heard charge.Epoch) {
-	if r.epoch.Less(heard) && r.plausible(heard) {
-		r.scheduleRaise(heard, 0)
+// activate makes this Central active, and starts its readers: from the committed
+// offsets what it has to process, from the end what other Centrals publish and
+// what is only of the moment. read is the highest epoch that scouting read.
+func (r *centralRun) activate(read charge.Epoch) {
+	if r.epoch.Less(read) && r.plausible(read) {
+		r.scheduleRaise(read, 0)
 	}
 	if !r.orders.FencedBy().IsZero() {
 		r.applyFence()
@@ -132,7 +149,7 @@ func (r *centralRun) activate(heard charge.Epoch) {
 	r.afterAnswers(r.readCommitted(wire.TopicCentralEvents))
 	r.w.kafka.eachPartition(r.alive, func(n int, added bool) {
 		begin := fromEnd
-		if added { // all in it is new
+		if added { // everything in a new partition is new
 			begin = fromFirst
 		}
 		for _, topic := range []string{wire.TopicCommands, wire.TopicMonitor} {
@@ -150,7 +167,7 @@ func (r *centralRun) activate(heard charge.Epoch) {
 	r.scheduleTick()
 }
 
-// readCommitted reads a topic on from where the database says.
+// readCommitted reads a topic from the committed offsets, and returns the readers.
 func (r *centralRun) readCommitted(topic string) (all []*reader) {
 	r.w.kafka.eachPartition(r.alive, func(n int, added bool) {
 		if added && r.w.bug(BugAddedUnread) {
@@ -164,6 +181,7 @@ func (r *centralRun) readCommitted(topic string) (all []*reader) {
 			}
 			return at
 		}, r.acceptBatch)
+		// The clock makes batch.after known, which drivers' requests need.
 		x.ignoresReplaced, x.clock = r.w.bug(BugOffsetsBlind), r.central.now
 		if r.readers = append(r.readers, x); !added {
 			all = append(all, x)
@@ -172,8 +190,8 @@ func (r *centralRun) readCommitted(topic string) (all []*reader) {
 	return all
 }
 
-// afterAnswers reads drivers' requests once the writer knows what drivers were
-// answered before.
+// afterAnswers starts to read drivers' requests once all answers of before are
+// known: a restored Central must not decide again what an earlier one has answered.
 func (r *centralRun) afterAnswers(answers []*reader) {
 	for _, x := range answers {
 		if !x.caughtUp() {
@@ -184,11 +202,14 @@ func (r *centralRun) afterAnswers(answers []*reader) {
 	r.readCommitted(wire.TopicDriverEvents)
 }
 
+// fromEnd starts a reader at the end: only what is new.
 func fromEnd(l *partitionLog) cursor { return cursor{next: l.end()} }
 
+// fromFirst starts a reader at the first record there is.
 func fromFirst(l *partitionLog) cursor { return cursor{next: l.base} }
 
-// acknowledgeAll tells each charging point where it stands.
+// acknowledgeAll sends each charging point its position, so that agents learn of a
+// new epoch, and of what a restored database lacks.
 func (r *centralRun) acknowledgeAll() {
 	if !r.active() {
 		return
@@ -205,19 +226,21 @@ func (r *centralRun) acknowledgeAll() {
 	}
 }
 
-// scheduleRaise lets this Central take an epoch above one of the past, in a while.
-func (r *centralRun) scheduleRaise(heard charge.Epoch, in time.Duration) {
-	r.raiseAbove, r.raiseAt = charge.Highest(r.raiseAbove, heard), max(r.w.now+in, 1)
-	r.after(in, "central rises", r.maybeRaise)
+// scheduleRaise schedules a new epoch above one of the past.
+func (r *centralRun) scheduleRaise(past charge.Epoch, in time.Duration) {
+	r.raisePending, r.raiseAbove, r.raiseAt = true, charge.Highest(r.raiseAbove, past), r.w.now+in
+	r.after(in, "central raises its epoch", r.maybeRaise)
 }
 
-// maybeRaise takes a new epoch when a higher one of the past was heard of and
-// nobody spoke for it meanwhile.
+// maybeRaise raises the epoch if that is due, and no later Central has fenced this
+// one meanwhile.
 func (r *centralRun) maybeRaise() {
-	if r.raiseAt == 0 || r.raiseAt > r.w.now || r.committing {
+	// During a commit the state in memory cannot be loaded again; commit calls this at
+	// its end.
+	if !r.raisePending || r.raiseAt > r.w.now || r.committing {
 		return
 	}
-	r.raiseAt = 0
+	r.raisePending = false
 	if !r.active() || r.raiseAbove.Less(r.epoch) {
 		return
 	}
@@ -225,19 +248,21 @@ func (r *centralRun) maybeRaise() {
 	r.acknowledgeAll()
 }
 
-// plausible reports whether an epoch may be that of a Central.
+// plausible reports whether an epoch may be that of a Central. A number far above
+// the own is an error or an attack, and must not make this Central stop.
 func (r *centralRun) plausible(id charge.Epoch) bool {
 	return !id.IsZero() && id.Number <= r.epoch.Number+maxEpochStep
 }
 
-// observePastEpoch takes the epoch of a sign of life that was in the log before.
+// observePastEpoch handles the epoch of a heartbeat that was in the log before: if
+// that Central still runs, it will publish again within raiseDelay and fence this one.
 func (r *centralRun) observePastEpoch(id charge.Epoch) {
 	if r.epoch.Less(id) && r.raiseAbove.Less(id) && r.active() && r.plausible(id) {
 		r.scheduleRaise(id, raiseDelay)
 	}
 }
 
-// readOthers looks whether somebody else speaks as Central.
+// readOthers looks for messages of other Centrals.
 func (r *centralRun) readOthers(b batch, done func(bool)) {
 	for i := range b.messages {
 		if id := b.messages[i].writtenBy(); !id.IsZero() && r.alive() {
@@ -247,20 +272,22 @@ func (r *centralRun) readOthers(b batch, done func(bool)) {
 	done(true)
 }
 
-// observeEpoch takes what another Central said after this one began.
+// observeEpoch handles an epoch that was published after this Central became
+// active: a later Central fences this one at once, before that is committed.
 func (r *centralRun) observeEpoch(id charge.Epoch) {
 	if !r.epoch.Less(id) || !r.fencedBy.Less(id) || !r.plausible(id) || r.w.bug(BugNoFence) {
 		return
 	}
+	// At once in memory, and by orders with the next commit.
 	r.fence(id)
 	r.after(0, "other central", func() { r.submit(otherCentralInput{id}) })
 }
 
-// active reports whether this Central reads, orders, acknowledges and bills.
+// active reports whether this Central reads, sends commands, acknowledges and bills.
 func (r *centralRun) active() bool { return r.joined && r.fencedBy.IsZero() }
 
-// fence sets who fenced this Central, zero for nobody, and answers who did
-// before.
+// fence sets the Central that fences this one, zero for none, and returns the
+// previous one.
 func (r *centralRun) fence(by charge.Epoch) (was charge.Epoch) {
 	was, r.fencedBy = r.fencedBy, by
 	if was.IsZero() != by.IsZero() {
@@ -269,6 +296,7 @@ func (r *centralRun) fence(by charge.Epoch) (was charge.Epoch) {
 	return was
 }
 
+// activityChanged notes a change of active, from which the checks of S14 count.
 func (r *centralRun) activityChanged() {
 	r.activeSince = r.w.now
 	r.w.mix("central active", nil)
@@ -277,13 +305,14 @@ func (r *centralRun) activityChanged() {
 	}
 }
 
-// applyFence stops what a fenced Central must not do.
+// applyFence applies what orders decided about the fence: a fenced Central sends no
+// acknowledgement, and an operator may have lifted the fence.
 func (r *centralRun) applyFence() {
 	if by := r.orders.FencedBy(); !by.IsZero() {
 		r.fence(by)
-		r.raiseAt = 0
+		r.raisePending = false
 		clear(r.ackPacers)
-	} else if was := r.fence(charge.Epoch{}); !was.IsZero() { // an operator lifted it
+	} else if was := r.fence(charge.Epoch{}); !was.IsZero() { // lifted: this Central has to be above the one that fenced it
 		r.scheduleRaise(was, 0)
 	}
 }

@@ -6,9 +6,10 @@ import (
 	"github.com/carga-ev/carga/sim/world"
 )
 
-// TestStrays: whoever publishes in a charging point's name without holding its
-// chain is dropped and counted, and changes nothing.
-func TestStrays(t *testing.T) {
+// TestForgedRecords: records that a client publishes in the name of a charging
+// point, without knowing its hash chain, are dropped and counted, and change
+// nothing.
+func TestForgedRecords(t *testing.T) {
 	t.Parallel()
 	faults := []world.Kind{
 		world.Forged, world.Forged, world.Forged, world.Noise, world.KillAgent, world.KillBridge, world.KillCentral, world.Restore, world.NewKafka,
@@ -22,14 +23,14 @@ func TestStrays(t *testing.T) {
 		total.Add(&r.Stats)
 	}
 	if total.ForgedRecords == 0 || total.Mismatched == 0 || total.Sessions == 0 {
-		t.Errorf("%d strays were sent, %d records dropped, in %d sessions: want some of each", total.ForgedRecords, total.Mismatched, total.Sessions)
+		t.Errorf("%d forged records were sent, %d records dropped, in %d sessions: want some of each", total.ForgedRecords, total.Mismatched, total.Sessions)
 	}
-	t.Logf("%d strays, %d records dropped that did not fit", total.ForgedRecords, total.Mismatched)
+	t.Logf("%d forged records, %d records dropped that did not fit the chain", total.ForgedRecords, total.Mismatched)
 }
 
-// TestLiars: charging points whose records make no sense are borne, beside honest
-// ones and under all that doubles, reorders and restores.
-func TestLiars(t *testing.T) {
+// TestByzantine: charging points whose records make no sense are tolerated, beside
+// normal ones and under faults that duplicate, reorder and restore.
+func TestByzantine(t *testing.T) {
 	t.Parallel()
 	faults := []world.Kind{
 		world.Nonsense, world.Nonsense, world.Nonsense, world.Noise, world.KillAgent, world.KillBridge, world.KillCentral, world.KillAtCommit, world.Restore,
@@ -43,13 +44,13 @@ func TestLiars(t *testing.T) {
 		total.Add(&r.Stats)
 	}
 	if total.NonsenseRecords == 0 || total.Sessions == 0 {
-		t.Errorf("%d records without sense beside %d sessions: want some of each", total.NonsenseRecords, total.Sessions)
+		t.Errorf("%d nonsense records beside %d sessions: want some of each", total.NonsenseRecords, total.Sessions)
 	}
-	t.Logf("%d records without sense, %d sessions of honest charging points", total.NonsenseRecords, total.Sessions)
+	t.Logf("%d nonsense records, %d sessions of normal charging points", total.NonsenseRecords, total.Sessions)
 }
 
-// TestKafkaRefusesTheFuture: while a clock is days ahead, its part cannot write;
-// once it is right all that waited is written.
+// TestKafkaRefusesTheFuture: while its clock is days ahead a component cannot write
+// to Kafka; once the clock is right everything that waited is written.
 func TestKafkaRefusesTheFuture(t *testing.T) {
 	t.Parallel()
 	var total world.Stats
@@ -63,5 +64,5 @@ func TestKafkaRefusesTheFuture(t *testing.T) {
 	if total.TooFarAhead == 0 {
 		t.Error("nothing was refused")
 	}
-	t.Logf("%d times refused, %d sessions", total.TooFarAhead, total.Sessions)
+	t.Logf("%d produce calls refused, %d sessions", total.TooFarAhead, total.Sessions)
 }

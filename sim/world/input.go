@@ -10,43 +10,49 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// input is one thing that the writer takes in; it may be applied again when a
-// commit was refused.
+// input is one thing for the writer to apply. It may be applied again when its
+// commit was refused, so apply changes nothing but the state and the unit.
 type input interface{ apply(u *unit) }
 
 // batchInput is a batch of one partition, decoded once.
 type batchInput struct {
-	batch    batch
-	accepted func() // the writer has it: the reader goes on
+	batch batch
+	// Lets the reader fetch the next batch; nil after the first call.
+	accepted func()
 	messages []*decodedMessage
 }
 
-// decodedMessage is a record of a log as the writer takes it. Nobody changes it.
+// decodedMessage is a record of a log, decoded. Several Centrals and several reads
+// share it, so it is never changed. At most one of the pointers is set.
 type decodedMessage struct {
 	m        *message
-	err      error
+	err      error // not nil: a dead letter
 	rec      wire.Record
-	cp       charge.CPID
+	cp       charge.CPID // of presence
 	presence *wire.Presence
 	bridge   *wire.BridgeAlive
 	alive    *wire.CentralAlive
 	req      *wire.DriverRequest
-	invalid  string // why req cannot be used
-	answer   *wire.CentralEvent
+	// Why req is refused; "" if it is well-formed.
+	invalid string
+	answer  *wire.CentralEvent
 }
 
-// acceptBatch hands a batch of one partition to the writer and waits until it takes
-// it; while a commit fails it takes nothing.
+// acceptBatch decodes a batch and submits it. The reader continues when the writer
+// applies it, so that a commit that fails stops reading. While this Central is not
+// active it reads nothing but the monitor.
 func (r *centralRun) acceptBatch(b batch, done func(bool)) {
 	if !r.alive() {
 		return
 	}
+	// A fenced Central continues to read the monitor, so that liveness stays up to date.
 	if !r.active() && b.topic != wire.TopicMonitor {
 		r.after(5*time.Second, "not active", func() { r.acceptBatch(b, done) })
 		return
 	}
 	in := &batchInput{batch: b, accepted: func() { done(true) }}
 	for i, m := range b.messages {
+		// Liveness is updated now, the rest when the writer gets there.
 		p := decodeMessage(b.topic, m, b.first+int64(i), b.n)
 		in.messages = append(in.messages, p)
 		r.noteLiveness(p, b.first+int64(i) < b.initialEnd)
@@ -54,7 +60,9 @@ func (r *centralRun) acceptBatch(b batch, done func(bool)) {
 	r.submit(in)
 }
 
-// noteLiveness takes signs of life, whether or not the database can be written.
+// noteLiveness updates the liveness table from a message. This does not wait for
+// the writer: a charging point is not offline because the disk is full. A message
+// of the past counts from when Kafka received it.
 func (r *centralRun) noteLiveness(p *decodedMessage, past bool) {
 	at := r.central.now()
 	if past {
@@ -71,7 +79,7 @@ func (r *centralRun) noteLiveness(p *decodedMessage, past bool) {
 	}
 }
 
-// decodeMessage reads a record, once.
+// decodeMessage decodes a record once, for all readers.
 func decodeMessage(topic string, m *message, offset int64, n int) *decodedMessage {
 	if m.decoded != nil {
 		return m.decoded
@@ -81,6 +89,8 @@ func decodeMessage(topic string, m *message, offset int64, n int) *decodedMessag
 	switch topic {
 	case wire.TopicEvents:
 		p.rec, p.err = wire.DecodeRecord(m.value)
+		// The key decides the partition and so the order: a record under another key
+		// could overtake.
 		if p.err == nil && m.key != string(p.rec.CPID) {
 			p.err = fmt.Errorf("the key names %s", m.key)
 		}
@@ -89,10 +99,13 @@ func decodeMessage(topic string, m *message, offset int64, n int) *decodedMessag
 		switch {
 		case err == nil:
 		case req.Username == "" && req.MessageID == "":
+			// Nothing identifies the request, so no client could recognize an answer.
 			p.err = err
 		default:
 			p.invalid = err.Error()
 		}
+		// Its place in the log identifies it: a repeat of the same bytes is another
+		// request.
 		if req.MessageID == "" {
 			req.MessageID = fmt.Sprintf("%s/%d/%d", topic, n, offset)
 		}
@@ -107,6 +120,7 @@ func decodeMessage(topic string, m *message, offset int64, n int) *decodedMessag
 	return p
 }
 
+// decodeMonitor decodes a presence or a heartbeat.
 func (p *decodedMessage) decodeMonitor() {
 	switch p.m.kind {
 	case wire.KindValuePresence:
@@ -121,8 +135,11 @@ func (p *decodedMessage) decodeMonitor() {
 	}
 }
 
+// apply applies the messages one by one; the offset moves with each.
 func (in *batchInput) apply(u *unit) {
 	u.inputs = append(u.inputs, in)
+	// The reader continues as soon as the batch is applied, not when it is committed:
+	// the next batch joins the next transaction.
 	if in.accepted != nil {
 		in.accepted()
 		in.accepted = nil
@@ -131,6 +148,7 @@ func (in *batchInput) apply(u *unit) {
 		p := in.messages[i]
 		switch {
 		case p.err != nil:
+			// Kept with the reason, and passed: it must not block what is behind it.
 			u.deadLetters++
 			u.run.w.stats.DeadLetters++
 		case in.batch.topic == wire.TopicEvents:
@@ -148,23 +166,27 @@ func (in *batchInput) apply(u *unit) {
 	}
 }
 
+// applyRecord applies a record of a charging point to the ledger, and its outcome
+// to orders. Every record is acknowledged, also one that was not applied: the
+// answer is what the ledger expects next.
 func (u *unit) applyRecord(p *decodedMessage) {
 	rec, m := p.rec, p.m
 	cp := u.chargingPoint(rec.CPID)
 	if u.run.w.bug(BugGapApplied) {
 		pretendContiguous(cp, &rec)
 	}
+	// The decision is the product's.
 	out, changes := ledger.Apply(cp, &u.env, ledger.Input{Raw: m.value, Record: rec})
 	key := recordKey{journalKey{rec.CPID, rec.Journal}, rec.Seq}
 	u.run.w.stats.outcome(out.Verdict)
 	switch {
 	case out.Verdict == ledger.Applied:
-		u.applied = append(u.applied, appliedRecord{key, m.value, chainLink{out.Hash, rec.Prev}})
+		u.applied = append(u.applied, appliedRecord{key, chainLink{out.Hash, rec.Prev}})
 		u.links[key] = chainLink{out.Hash, rec.Prev}
 	case out.Verdict == ledger.Duplicate && u.run.w.bug(BugNoDedupe):
 		again, more := applyAgain(cp, &u.env, ledger.Input{Raw: m.value, Record: rec})
 		if again.Verdict == ledger.Applied {
-			u.applied = append(u.applied, appliedRecord{key, m.value, chainLink{out.Hash, rec.Prev}})
+			u.applied = append(u.applied, appliedRecord{key, chainLink{out.Hash, rec.Prev}})
 			out, changes = again, more
 		}
 	}
@@ -176,19 +198,26 @@ func (u *unit) applyRecord(p *decodedMessage) {
 	u.step(orders.RecordReceived{Now: u.moment(), CPID: rec.CPID, Record: rec, Outcome: out, Changes: changes})
 }
 
+// applyPresence applies the presence of an agent: a new boot, a gap that its
+// journal cannot fill any more, or a will.
 func (u *unit) applyPresence(id charge.CPID, p wire.Presence) {
+	// Presence names what the journal still has, which may prove that a gap can never be
+	// filled.
 	out, changes := ledger.ApplyPresence(u.chargingPoint(id), &u.env, p)
 	u.addChanges(changes)
 	u.run.live.presence(id, p.Online, u.now)
 	if p.Next != nil {
 		u.acks = append(u.acks, journalKey{id, p.Next.Journal})
 	}
+	// The planted bug raises the epoch of all for the claim of one.
 	if claim := charge.Highest(p.Central, p.Ordered); u.run.w.bug(BugClaimRaises) && u.run.epoch.Less(claim) && u.run.active() {
 		u.run.scheduleRaise(claim, raiseDelay)
 	}
 	u.step(orders.PresenceReceived{Now: u.moment(), CPID: id, NewBoot: out.NewBoot, Changes: changes})
 }
 
+// applyRequest applies a driver's request. after bounds from below when it came
+// into Kafka; with LoggedAt it makes Central independent of the driver's clock.
 func (u *unit) applyRequest(p *decodedMessage, after charge.Time) {
 	req := p.req
 	e := orders.DriverRequestReceived{Now: u.moment(), Request: *req, InvalidReason: p.invalid, LoggedAt: p.m.receivedAt, LoggedAfter: after}
@@ -202,11 +231,13 @@ func (u *unit) applyRequest(p *decodedMessage, after charge.Time) {
 	}
 	n := len(u.events)
 	u.step(e)
-	if e.Previous == nil { // otherwise it is answered as before
+	if e.Previous == nil { // otherwise the old answer is repeated
 		u.checkClock(p, u.events[n:])
 	}
 }
 
+// applyAnswer applies an event that a Central published, perhaps one whose database
+// is lost: a request that has its answer is not decided again.
 func (u *unit) applyAnswer(e *wire.CentralEvent) {
 	if e.MessageID == "" {
 		return
@@ -215,7 +246,7 @@ func (u *unit) applyAnswer(e *wire.CentralEvent) {
 	u.step(orders.AnswerReceived{Now: u.moment(), Answer: *e, Known: ok && q.Finished()})
 }
 
-// tickInput says that time went on.
+// tickInput: a deadline of orders has come.
 type tickInput struct{}
 
 func (in tickInput) apply(u *unit) {
@@ -223,7 +254,7 @@ func (in tickInput) apply(u *unit) {
 	u.step(orders.Tick{Now: u.moment()})
 }
 
-// commandSentInput says that Kafka has a command.
+// commandSentInput: Kafka has a command.
 type commandSentInput struct {
 	cp charge.CPID
 	id charge.CommandID
@@ -234,7 +265,7 @@ func (in commandSentInput) apply(u *unit) {
 	u.step(orders.CommandSent{Now: u.moment(), CPID: in.cp, CommandID: in.id})
 }
 
-// backOnlineInput says that a charging point is heard again after silence.
+// backOnlineInput: a charging point was received again after silence.
 type backOnlineInput struct{ cp charge.CPID }
 
 func (in backOnlineInput) apply(u *unit) {
@@ -243,7 +274,7 @@ func (in backOnlineInput) apply(u *unit) {
 	u.step(orders.PresenceReceived{Now: u.moment(), CPID: in.cp})
 }
 
-// silentInput says that a charging point was not heard for too long.
+// silentInput: a charging point has been silent during a session for too long.
 type silentInput struct {
 	cp    charge.CPID
 	since charge.Time
@@ -254,7 +285,7 @@ func (in silentInput) apply(u *unit) {
 	u.addChanges(ledger.RaiseSilence(u.chargingPoint(in.cp), &u.env, in.since))
 }
 
-// otherCentralInput says that another Central spoke.
+// otherCentralInput: a later Central published.
 type otherCentralInput struct{ central charge.Epoch }
 
 func (in otherCentralInput) apply(u *unit) {
@@ -266,7 +297,7 @@ func (in otherCentralInput) apply(u *unit) {
 	u.step(orders.OtherCentralSeen{Now: u.moment(), Central: in.central})
 }
 
-// outboxInput says that Kafka has rows of the outbox.
+// outboxInput: Kafka has these rows of the outbox, which can be deleted.
 type outboxInput struct{ ids []int64 }
 
 func (in outboxInput) apply(u *unit) {
@@ -274,13 +305,15 @@ func (in outboxInput) apply(u *unit) {
 	u.publishedRows = append(u.publishedRows, in.ids...)
 }
 
-// operatorInput is an operator's request.
+// operatorInput is a request of an operator over the operator API. It is for
+// orders, unless settle or release is set, which concern the ledger.
 type operatorInput struct {
 	ask     orders.OperatorRequest
-	settle  charge.SessionID // settle a session instead
-	release bool             // end the quarantine of cp instead
+	settle  charge.SessionID // settle this session of cp
+	release bool             // end the quarantine of cp
 	cp      charge.CPID
-	answer  func(orders.Reply)
+	// Called after the commit, or with a refusal.
+	answer func(orders.Reply)
 }
 
 func (a *operatorInput) apply(u *unit) {
@@ -300,7 +333,8 @@ func (a *operatorInput) apply(u *unit) {
 	u.replies = append(u.replies, func() { a.answer(reply) })
 }
 
-// settle ends a session without its charging point, unless that is heard.
+// settle ends a session in place of its charging point. The ledger refuses it while
+// the charging point is reachable.
 func (u *unit) settle(id charge.CPID, session charge.SessionID) {
 	cp := u.chargingPoint(id)
 	link, _ := u.run.live.of(id, u.now)
@@ -316,5 +350,6 @@ func (u *unit) settle(id charge.CPID, session charge.SessionID) {
 	}
 	u.addChanges(changes)
 	u.step(orders.PresenceReceived{Now: u.moment(), CPID: id, Changes: changes})
+	// Desired states that concern the session end with it.
 	u.step(orders.OperatorRequestReceived{Now: u.moment(), Request: orders.OperatorSettled{Target: orders.Target{CPID: id, Connector: s.Connector}, SessionID: session}})
 }

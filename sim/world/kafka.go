@@ -13,16 +13,20 @@ import (
 
 // message is a record of a log.
 type message struct {
-	key, kind  string
-	central    charge.Epoch // header: of the Central that wrote it
-	value      []byte
+	key, kind string // kind is a header, see wire.HeaderKind
+	// Header: the epoch of the Central that wrote it; zero for none.
+	central charge.Epoch
+	value   []byte
+	// By the clock of Kafka, or of the bridge that received it.
 	receivedAt charge.Time
-	at         time.Duration   // of its append
-	decoded    *decodedMessage // nil: by no Central yet; logs are read again and again
-	awaitedBy  []*reader       // who had read all before it and could have fetched it at once
+	at         time.Duration // of its append
+	// Decoded by the first Central that read it, for all later ones; nil until then.
+	decoded *decodedMessage
+	// Readers that were up to date at the append, and could have fetched it at once.
+	awaitedBy []*reader
 }
 
-// partitionLog is one partition. The record i of messages has the offset base+i.
+// partitionLog is one partition. messages[i] has the offset base+i.
 type partitionLog struct {
 	base     int64
 	messages []*message
@@ -31,33 +35,36 @@ type partitionLog struct {
 
 func (l *partitionLog) end() int64 { return l.base + int64(len(l.messages)) }
 
-// fingerprint tells two records apart.
+// fingerprint distinguishes two records; it is never 0, which means "not known".
 func fingerprint(m *message) uint32 {
 	return crc32.Update(crc32.ChecksumIEEE([]byte(m.key)), crc32.IEEETable, m.value) | 1
 }
 
-// partition names a partition.
+// partition identifies a partition.
 type partition struct {
 	topic string
 	n     int
 }
 
-// kafka is a cluster of one broker.
+// kafka is a cluster. It has the same number of partitions for all topics, and
+// never loses a record except by a fault.
 type kafka struct {
-	w           *World
-	up          bool
-	partitions  int
-	logs        map[partition]*partitionLog
-	retries     []func()            // until it is up
-	watchers    []*partitionWatcher // who wants to know of partitions that are added
-	lostRecords bool                // some of what it had, ever
-	upSince     time.Duration       // of up
+	w          *World
+	up         bool
+	partitions int
+	logs       map[partition]*partitionLog
+	retries    []func() // calls that wait until it is up
+	// Clients to notify of partitions that are added.
+	watchers    []*partitionWatcher
+	lostRecords bool // a fault has lost records in this run
+	upSince     time.Duration
 }
 
-func newKafka(w *World, parts int) *kafka {
-	return &kafka{w: w, partitions: parts, logs: map[partition]*partitionLog{}}
+func newKafka(w *World, partitions int) *kafka {
+	return &kafka{w: w, partitions: partitions, logs: map[partition]*partitionLog{}}
 }
 
+// log returns the log of a partition, which exists from its first use on.
 func (k *kafka) log(p partition) *partitionLog {
 	l := k.logs[p]
 	if l == nil {
@@ -67,31 +74,32 @@ func (k *kafka) log(p partition) *partitionLog {
 	return l
 }
 
-// partitionOf is where a key goes.
+// partitionOf returns the partition of a key at the present number of partitions.
 func (k *kafka) partitionOf(topic, key string) partition {
 	return partition{topic, int(crc32.ChecksumIEEE([]byte(key)) % uint32(k.partitions))}
 }
 
-// partitionWatcher is somebody who uses every partition of some topics.
+// partitionWatcher is a client that reads every partition of some topics.
 type partitionWatcher struct {
 	alive func() bool
 	do    func(n int, added bool)
 }
 
-// eachPartition does something for every partition there is, and, while its owner lives,
-// for each that is added later, once that is noticed.
-func (k *kafka) eachPartition(lives func() bool, do func(n int, added bool)) {
+// eachPartition calls do for every partition and, while alive reports true, for
+// each partition that is added later, after the delay of a metadata refresh.
+func (k *kafka) eachPartition(alive func() bool, do func(n int, added bool)) {
 	for n := range k.partitions {
 		do(n, false)
 	}
-	k.watchers = append(k.watchers, &partitionWatcher{lives, do})
+	k.watchers = append(k.watchers, &partitionWatcher{alive, do})
 }
 
-// grow adds a partition to each topic: keys go to other ones from now on, and
+// grow adds a partition to each topic. Keys move to other partitions from now on;
 // what was written before stays where it is.
 func (k *kafka) grow() {
 	n := k.partitions
 	k.partitions++
+	// Owners that have ended are dropped here, so that the list does not grow.
 	k.watchers = slices.DeleteFunc(k.watchers, func(f *partitionWatcher) bool { return !f.alive() })
 	for _, f := range k.watchers {
 		k.w.after(k.w.rng.between(span{10 * time.Millisecond, 2 * time.Second}), "partition is noticed", func() {
@@ -102,7 +110,7 @@ func (k *kafka) grow() {
 	}
 }
 
-// append writes a record and wakes who reads.
+// append writes a record and wakes the readers of its partition.
 func (k *kafka) append(topic string, m message) {
 	p := k.partitionOf(topic, m.key)
 	l := k.log(p)
@@ -110,16 +118,19 @@ func (k *kafka) append(topic string, m message) {
 	l.messages = append(l.messages, &m)
 	k.w.mix(topic, m.value)
 	for _, r := range l.readers {
+		// Only such a reader proves when the record came: checks of promptness rely on
+		// it.
 		if r.waitsForMore() {
 			m.awaitedBy = append(m.awaitedBy, r)
-			r.end, r.endAt = r.cursor.next, r.now().Add(-pollInterval) // it looked a moment ago
+			r.end, r.endAt = r.cursor.next, r.now().Add(-pollInterval) // its last long poll saw the end no earlier than this
 		}
 		r.wake()
 	}
 }
 
-// refuses reports whether records of a writer are refused whose clock is so far
-// ahead. Every second cluster is set up so, as Kafka is by default.
+// refuses reports whether Kafka refuses records of a writer whose clock is ahead
+// by so much (message.timestamp.after.max.ms). Half of the clusters are configured
+// so, which is Kafka's default.
 func (k *kafka) refuses(ahead time.Duration) bool {
 	if k.w.plan.Seed%4 < 2 || ahead <= maxAhead {
 		return false
@@ -128,7 +139,7 @@ func (k *kafka) refuses(ahead time.Duration) bool {
 	return true
 }
 
-// retry lets somebody try again: soon, or as soon as Kafka is back.
+// retry calls do again: soon, or shortly after Kafka is up again.
 func (k *kafka) retry(rng random, do func()) {
 	if k.up {
 		k.w.after(rng.between(span{50 * time.Millisecond, 2 * time.Second}), "retry", do)
@@ -137,6 +148,7 @@ func (k *kafka) retry(rng random, do func()) {
 	k.retries = append(k.retries, do)
 }
 
+// start makes the cluster available, and lets the waiting calls retry.
 func (k *kafka) start() {
 	k.up, k.upSince = true, k.w.now
 	waiting := k.retries
@@ -146,8 +158,9 @@ func (k *kafka) start() {
 	}
 }
 
-// kill stops Kafka. Each log loses so many of its last records, which were not
-// flushed; all of them, with the numbers, if it was replaced.
+// kill stops the cluster. Each log loses its last lose records, which were
+// acknowledged but not flushed. If the cluster is replaced all records and offsets
+// are lost.
 func (k *kafka) kill(lose int, replaced bool) {
 	k.up = false
 	k.lostRecords = k.lostRecords || lose > 0 || replaced
@@ -155,6 +168,7 @@ func (k *kafka) kill(lose int, replaced bool) {
 	for _, p := range k.sorted() {
 		l := k.logs[p]
 		if replaced {
+			// Readers keep their cursors into a log that no longer exists.
 			*l = partitionLog{readers: l.readers}
 			continue
 		}
@@ -162,7 +176,7 @@ func (k *kafka) kill(lose int, replaced bool) {
 	}
 }
 
-// retain deletes what is older.
+// retain deletes records that are older, whether they were read or not.
 func (k *kafka) retain(older time.Duration) {
 	for _, p := range k.sorted() {
 		l := k.logs[p]
@@ -175,6 +189,7 @@ func (k *kafka) retain(older time.Duration) {
 	}
 }
 
+// sorted returns the partitions in a fixed order.
 func (k *kafka) sorted() []partition {
 	return slices.SortedFunc(maps.Keys(k.logs), func(a, b partition) int {
 		if a.topic != b.topic {
@@ -187,7 +202,7 @@ func (k *kafka) sorted() []partition {
 	})
 }
 
-// holdsAnyOf reports whether a log has a record of a hole.
+// holdsAnyOf reports whether a log still has a record of a gap.
 func (k *kafka) holdsAnyOf(h *ledger.Gap) bool {
 	for n := range k.partitions {
 		l := k.log(partition{wire.TopicEvents, n})
@@ -201,43 +216,58 @@ func (k *kafka) holdsAnyOf(h *ledger.Gap) bool {
 	return false
 }
 
-// cursor is where a reader goes on: the next offset, and the fingerprint of the
-// record before it.
+// cursor is a reader's place in a log: the next offset, and the fingerprint of the
+// record before it (0 if unknown), by which a replaced log is detected.
 type cursor struct {
 	next int64
 	crc  uint32
 }
 
-// batch is what a reader hands on.
+// batch is what a reader passes to its handler.
 type batch struct {
 	partition
-	first      int64
-	messages   []*message
-	initialEnd int64       // what lies before it was in the log before the reader began
-	after      charge.Time // none of it was in the log then, by the reader's clock; 0: not known
+	first    int64 // offset of messages[0]
+	messages []*message
+	// Records before this offset were in the log before the reader started.
+	initialEnd int64
+	// All were appended after this, by the clock of the reader's owner; 0: not known.
+	after charge.Time
 }
 
-// reader reads a partition as internal/kafkalink does: from a place, and from
-// the first record when the log turns out to be another one.
+// reader reads one partition as internal/kafkalink does: from a cursor, and again
+// from the first record when the log turns out to be another one than the cursor's.
 type reader struct {
-	kafka           *kafka
-	line            *line
-	partition       partition
-	handle          func(b batch, done func(bool)) // done(false): the same batch again
-	startAt         func(*partitionLog) cursor     // until it has found its place
-	ignoresReplaced bool                           // a planted bug: it does not look whether the log is the one read
+	kafka     *kafka
+	line      *line
+	partition partition
+	// Done(false): deliver the same batch again later.
+	handle  func(b batch, done func(bool))
+	startAt func(*partitionLog) cursor // called at the first fetch
+	// BugOffsetsBlind: a replaced log is not detected.
+	ignoresReplaced bool
 
-	positioned, fetching, stopped bool
-	cursor                        cursor
-	initialEnd                    int64
+	positioned bool // startAt was called
+	// A fetch or the handling of its batch is in flight.
+	fetching bool
+	stopped  bool
+	cursor   cursor
+	// End of the log at the first fetch; -1: not known yet.
+	initialEnd int64
 
-	clock            func() charge.Time // nil: nobody needs to know when something came
-	fetchedAt, endAt charge.Time        // of the fetch under way; when the log ended at end
-	end              int64
-	failedAt         time.Duration // when a fetch was not answered last, or the log was another one
+	// Of the owner; nil: batch.after is not needed.
+	clock     func() charge.Time
+	fetchedAt charge.Time // when the present fetch was sent
+	// End of the log as an earlier fetch saw it, at endAt.
+	end   int64
+	endAt charge.Time
+	// When a fetch last got no response, or the log was another one.
+	failedAt time.Duration
 }
 
+// maxFetch is the greatest number of records in a batch.
 const maxFetch = 200
+
+// read starts a reader of a partition.
 
 func (k *kafka) read(l *line, p partition, begin func(*partitionLog) cursor, handle func(batch, func(bool))) *reader {
 	r := &reader{kafka: k, line: l, partition: p, startAt: begin, handle: handle, initialEnd: -1}
@@ -247,17 +277,18 @@ func (k *kafka) read(l *line, p partition, begin func(*partitionLog) cursor, han
 	return r
 }
 
-// caughtUp reports whether all that was there when it began was taken.
+// caughtUp reports whether everything was handled that the log held at the start.
 func (r *reader) caughtUp() bool {
 	return r.positioned && r.initialEnd >= 0 && r.cursor.next >= r.initialEnd
 }
 
-// waitsForMore reports whether it has read all there is and would notice more at once.
+// waitsForMore reports whether the reader is up to date and would get the next
+// record at once.
 func (r *reader) waitsForMore() bool {
 	return r.positioned && !r.fetching && !r.stopped && r.kafka.up && !r.line.cut[up] && !r.line.cut[down]
 }
 
-// now is that of its owner's clock.
+// now is the time by the owner's clock.
 func (r *reader) now() charge.Time {
 	if r.clock == nil {
 		return 0
@@ -265,13 +296,14 @@ func (r *reader) now() charge.Time {
 	return r.clock()
 }
 
+// stop ends the reader; its handler is not called any more.
 func (r *reader) stop() {
 	r.stopped = true
 	lg := r.kafka.log(r.partition)
 	lg.readers = slices.DeleteFunc(lg.readers, func(o *reader) bool { return o == r })
 }
 
-// wake has the reader fetch, unless it does.
+// wake starts a fetch, unless one is in flight.
 func (r *reader) wake() {
 	if r.fetching || r.stopped {
 		return
@@ -286,6 +318,7 @@ func (r *reader) wake() {
 		case r.stopped:
 		case !ok:
 			r.failedAt = r.kafka.w.now
+			// The fetch counts as in flight until the retry.
 			r.kafka.retry(r.line.rng, func() { r.fetching = false; r.wake() })
 		case len(got.messages) == 0:
 			r.fetching = false
@@ -298,12 +331,14 @@ func (r *reader) wake() {
 	})
 }
 
+// deliver passes a batch to the handler until the handler accepts it, then
+// continues behind it.
 func (r *reader) deliver(b batch) {
-	r.handle(b, func(taken bool) {
+	r.handle(b, func(accepted bool) {
 		if r.stopped {
 			return
 		}
-		if !taken {
+		if !accepted {
 			r.kafka.w.after(200*time.Millisecond, "batch again", func() {
 				if !r.stopped {
 					r.deliver(b)
@@ -312,6 +347,7 @@ func (r *reader) deliver(b batch) {
 			return
 		}
 		last := b.messages[len(b.messages)-1]
+		// The fingerprint detects a log that was replaced and has grown past the offset.
 		r.cursor = cursor{b.first + int64(len(b.messages)), fingerprint(last)}
 		r.fetching = false
 		// The log may have been replaced while the batch waited, and end just here.
@@ -321,7 +357,8 @@ func (r *reader) deliver(b batch) {
 	})
 }
 
-// fetch looks for the place and takes what lies behind it.
+// fetch determines where to read and returns what is there. It is executed at
+// Kafka, at the moment at which the request arrives.
 func (r *reader) fetch() batch {
 	l := r.kafka.log(r.partition)
 	if !r.positioned {
@@ -331,6 +368,7 @@ func (r *reader) fetch() batch {
 	if r.initialEnd < 0 {
 		r.initialEnd = l.end()
 	}
+	// Another log: everything in it is new, whatever the offsets are.
 	if !r.sameLog(l) {
 		r.kafka.w.stats.Reread++
 		r.cursor, r.initialEnd, r.failedAt = cursor{next: l.base}, 0, r.kafka.w.now
@@ -341,6 +379,7 @@ func (r *reader) fetch() batch {
 	}
 	from := r.cursor.next - l.base
 	b := batch{partition: r.partition, first: r.cursor.next, initialEnd: r.initialEnd}
+	// Nothing of the batch was there at the fetch before, which was sent at endAt.
 	if r.cursor.next >= r.end {
 		b.after = r.endAt
 	}
@@ -351,7 +390,7 @@ func (r *reader) fetch() batch {
 	return b
 }
 
-// sameLog reports whether the log is still the one whose place is known.
+// sameLog reports whether the log is still the one that the cursor belongs to.
 func (r *reader) sameLog(l *partitionLog) bool {
 	switch {
 	case r.ignoresReplaced:
@@ -360,6 +399,7 @@ func (r *reader) sameLog(l *partitionLog) bool {
 	case r.cursor.next > l.end():
 		return false
 	case r.cursor.crc == 0 || r.cursor.next <= l.base:
+		// The record before the cursor is unknown or expired: nothing to compare with.
 		return true
 	}
 	m := l.messages[r.cursor.next-1-l.base]

@@ -2,38 +2,44 @@ package world
 
 import "time"
 
-// The two directions of a line: from the part that calls, and back.
+// The two directions of a line: from the component to the server, and back.
 const (
 	up = iota
 	down
 )
 
-// lineTimeout is how long a line may carry nothing before both ends give it up.
+// lineTimeout is how long a direction may be cut before both ends consider the
+// connection broken, as keep-alives do in the product.
 const lineTimeout = 45 * time.Second
 
-// line is the way between a part and a server. In order unless it reorders;
-// what is under way while a direction is cut waits there.
+// line is the network path between a component and a server (MQTT or Kafka). It
+// keeps the order of messages unless it reorders. Messages in flight while a
+// direction is cut wait, and arrive when it is healed, as TCP retransmits them.
 type line struct {
 	w     *World
 	rng   random
 	name  string
-	delay span
+	delay span // of each message
 
-	drop, duplicate, reorder int // per thousand messages
+	drop, duplicate, reorder int // messages affected, per thousand
 
-	cut         [2]bool
-	cutGen      int           // changes of cut, so that an older stall is told
-	changedAt   time.Duration // when a direction was cut or healed last
+	cut [2]bool // by direction
+	// Incremented with each change of cut: an older timeout sees that it is obsolete.
+	cutGen int
+	// When a direction was last cut or healed.
+	changedAt time.Duration
+	// Messages that wait for a cut direction.
 	delayed     [2][]func()
 	lastArrival [2]time.Duration
-	onBroken    func() // both ends give up
+	// Called when both ends consider the connection broken; may be nil.
+	onBroken func()
 }
 
 func (w *World) newLine(name string) *line {
 	return &line{w: w, rng: newRandom(w.plan.Seed, "line "+name), name: name, delay: span{2 * time.Millisecond, 40 * time.Millisecond}}
 }
 
-// transmit carries a message.
+// transmit carries a message, which may be lost, duplicated or reordered.
 func (l *line) transmit(dir int, tag string, do func()) {
 	if l.rng.permille(l.drop) {
 		l.w.stats.Lost++
@@ -46,6 +52,7 @@ func (l *line) transmit(dir int, tag string, do func()) {
 	}
 	for range n {
 		if l.rng.permille(l.reorder) {
+			// A reordered message leaves the order of the line altogether.
 			l.w.stats.Reordered++
 			l.w.after(l.rng.between(span{0, 20 * time.Second}), tag, func() { l.arrive(dir, do) })
 		} else {
@@ -54,13 +61,15 @@ func (l *line) transmit(dir int, tag string, do func()) {
 	}
 }
 
-// transmitInOrder carries something in order, unless the line is given up: what the
-// connection itself says is not lost on it.
+// transmitInOrder carries a message that TCP itself protects within a connection:
+// it is not lost, duplicated or overtaken unless the connection breaks.
 func (l *line) transmitInOrder(dir int, tag string, do func()) {
+	// No message arrives before an earlier one of the same direction.
 	l.lastArrival[dir] = max(l.w.now+l.rng.between(l.delay), l.lastArrival[dir])
 	l.w.at(l.lastArrival[dir], tag, func() { l.arrive(dir, do) })
 }
 
+// arrive runs at the receiving end, unless the direction is cut by then.
 func (l *line) arrive(dir int, do func()) {
 	if l.cut[dir] {
 		l.delayed[dir] = append(l.delayed[dir], do)
@@ -69,7 +78,7 @@ func (l *line) arrive(dir int, do func()) {
 	do()
 }
 
-// setCut cuts a direction, or heals it; what waited then arrives at once.
+// setCut cuts or heals a direction. Messages that waited arrive at once.
 func (l *line) setCut(dir int, on bool) {
 	if l.cut[dir] == on {
 		return
@@ -78,8 +87,10 @@ func (l *line) setCut(dir int, on bool) {
 	l.cutGen++
 	l.changedAt = l.w.now
 	if on {
+		// The line breaks if this direction is still cut, or any direction is cut again
+		// by then.
 		n := l.cutGen
-		l.w.after(lineTimeout, "line gone", func() {
+		l.w.after(lineTimeout, "line timeout", func() {
 			if l.cutGen == n || l.cut[up] || l.cut[down] {
 				l.abandon()
 			}
@@ -93,12 +104,12 @@ func (l *line) setCut(dir int, on bool) {
 	}
 }
 
-// carriedFor reports whether the line has carried for so long, both ways.
+// carriedFor reports whether both directions have been healthy for longer than d.
 func (l *line) carriedFor(d time.Duration) bool {
 	return !l.cut[up] && !l.cut[down] && l.w.now-l.changedAt > d
 }
 
-// abandon drops what was under way: the connection is no more.
+// abandon drops the messages in flight: the connection is broken.
 func (l *line) abandon() {
 	l.delayed = [2][]func(){}
 	if l.onBroken != nil {
@@ -106,8 +117,9 @@ func (l *line) abandon() {
 	}
 }
 
-// call asks Kafka and brings the answer. ok is false when none came; what was
-// asked may have been done all the same.
+// call sends a request to Kafka and delivers the response. ok is false when no
+// response came; then the request may have been executed all the same, as with
+// every network call.
 func (l *line) call(tag string, do func() bool, reply func(ok bool)) {
 	l.w.after(l.rng.between(l.delay), tag, func() {
 		k := l.w.kafka
@@ -119,6 +131,7 @@ func (l *line) call(tag string, do func() bool, reply func(ok bool)) {
 			l.w.after(100*time.Millisecond, tag, func() { reply(false) })
 			return
 		}
+		// The request is executed even if the response gets lost below.
 		ok := do()
 		if l.cut[down] || l.rng.permille(l.drop) {
 			l.w.stats.Unanswered++

@@ -11,26 +11,34 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// machine is the shell of one connector: its state machine, its part of the
-// control loop, and its meter reader.
+// machine is the shell of one connector: it feeds the state machine of
+// agent/connector and performs its effects, runs this connector's part of the
+// control loop, and reads its meter.
 type machine struct {
-	boot    *boot
-	outlet  *outlet
-	state   connector.State
-	timerAt time.Duration // for which one is set
+	boot   *boot
+	outlet *outlet
+	state  connector.State
+	// Uptime for which state set its timer; 0: none.
+	timerAt time.Duration
 
-	rules         safety.State
-	permit        bool
-	reset         bool
-	reported      bool
-	pilot         charge.PilotState
-	closed        bool
-	safetyHold    string
-	faults        charge.FaultSet
-	pilotOverride charge.PilotState // a planted bug: what the journal says of the plug
+	// The control loop: state of agent/safety, and inputs for its next tick.
+	rules  safety.State
+	permit bool // the connector permits power
+	reset  bool // the next tick resets latched faults
+
+	// What the control loop last reported to the connector.
+	reported   bool // false: nothing yet
+	pilot      charge.PilotState
+	closed     bool
+	safetyHold string
+	faults     charge.FaultSet
+
+	// BugPlugFromJournal: the pilot by the journal instead of the hardware; 0: none.
+	pilotOverride charge.PilotState
 }
 
-// handle steps and performs the effects in their order.
+// handle passes an event to the state machine, and performs the effects in their
+// order. It recurses when an effect causes an event at once.
 func (m *machine) handle(e connector.Event) {
 	var effects []connector.Effect
 	m.state, effects = connector.Step(m.state, e)
@@ -39,6 +47,7 @@ func (m *machine) handle(e connector.Event) {
 	}
 }
 
+// perform performs one effect.
 func (m *machine) perform(f connector.Effect) {
 	b := m.boot
 	switch f := f.(type) {
@@ -60,6 +69,7 @@ func (m *machine) perform(f connector.Effect) {
 	}
 }
 
+// append queues records, and returns the result as an event with the effect's token.
 func (m *machine) append(f connector.Append) {
 	b := m.boot
 	done := func(err error) {
@@ -69,6 +79,7 @@ func (m *machine) append(f connector.Append) {
 		}
 		m.handle(connector.Appended{Now: b.moment(), Token: f.Token})
 	}
+	// The machine continues at once, and the result of the commit is ignored.
 	if b.w.bug(BugCloseBeforeSync) {
 		early := done
 		b.after(0, "appended", func() { early(nil) })
@@ -78,7 +89,8 @@ func (m *machine) append(f connector.Append) {
 	b.noteEnded(f.Records)
 }
 
-// noteEnded remembers what has ended, so that no command brings it back.
+// noteEnded remembers ended sessions and reservations, so that a late command
+// cannot start them again.
 func (b *boot) noteEnded(records []connector.Record) {
 	if b.commands == nil {
 		return
@@ -96,6 +108,7 @@ func (b *boot) noteEnded(records []connector.Record) {
 	}
 }
 
+// arm sets the connector's timer; a later call replaces an earlier one.
 func (m *machine) arm(at time.Duration) {
 	m.timerAt = at
 	if at == 0 {
@@ -109,7 +122,7 @@ func (m *machine) arm(at time.Duration) {
 	})
 }
 
-// reading is what the meter shows.
+// reading returns what the meter shows now; false if it does not answer.
 func (m *machine) reading(taken time.Duration) (connector.Reading, bool) {
 	o := m.outlet
 	if o.broken.meter {
@@ -122,7 +135,7 @@ func (m *machine) reading(taken time.Duration) (connector.Reading, bool) {
 	return r, true
 }
 
-// read reads the meter once.
+// read reads the meter once, after the time that Modbus needs.
 func (m *machine) read() {
 	b := m.boot
 	taken := b.uptime()
@@ -132,8 +145,9 @@ func (m *machine) read() {
 	})
 }
 
-// readMeters reads every so often: more often while it matters.
+// readMeters polls all meters, faster while a session or a meter's fault depends on it.
 func (b *boot) readMeters() {
+	// One poll for all connectors: they share the meter bus.
 	every := meterIdle
 	for _, m := range b.machines {
 		if m.state.Session.ID != "" || m.state.Pending.Session != "" || m.state.Meter.Failures > 0 || m.outlet.broken.meter {
@@ -149,14 +163,15 @@ func (b *boot) readMeters() {
 	})
 }
 
-// controlQuiet is how long nothing must change before a tick of the control loop
-// cannot do anything: longer than each of the limits of package safety.
+// controlQuiet is how long the control loop runs after the last change. It is
+// longer than every limit of package safety, so that later ticks have no effect.
 const controlQuiet = 500 * time.Millisecond
 
-// wakeControlLoop has the control loop turn. While nothing changes its ticks have no
-// effect, and are left out.
+// wakeControlLoop makes the control loop run, because an input or output changed.
+// Ticks without an effect are left out: 100 per second would dominate the run.
 func (b *boot) wakeControlLoop() {
 	b.activeAt = b.w.now
+	// Before record 1 is durable no input may have an effect.
 	if b.ticking || !b.ready {
 		return
 	}
@@ -164,6 +179,7 @@ func (b *boot) wakeControlLoop() {
 	b.after(controlTick-b.uptime()%controlTick, "tick", b.tick)
 }
 
+// tick runs one cycle of the control loop over all connectors.
 func (b *boot) tick() {
 	gap := controlTick
 	if !b.firstTickDone {
@@ -172,6 +188,7 @@ func (b *boot) tick() {
 	for _, m := range b.machines {
 		m.tick(gap)
 	}
+	// A tick may write a record, and the process may die in it.
 	if b.agent.run != b {
 		return
 	}
@@ -182,6 +199,7 @@ func (b *boot) tick() {
 	b.ticking = false
 }
 
+// pilotNow returns the pilot's state as the agent perceives it.
 func (m *machine) pilotNow() charge.PilotState {
 	if m.pilotOverride != 0 {
 		return m.pilotOverride
@@ -189,9 +207,11 @@ func (m *machine) pilotNow() charge.PilotState {
 	return m.outlet.pilot()
 }
 
-// tick is one tick of one connector.
+// tick evaluates the safety rules of one connector, and commands its contactor.
+// gap is the time since the previous tick; 0 for the first.
 func (m *machine) tick(gap time.Duration) {
 	o := m.outlet
+	// All safety inputs are read over one expander, so they fail together.
 	ok := safety.Input{OK: !o.broken.input}
 	in := safety.Inputs{
 		Now: m.boot.uptime(), Gap: gap, Permit: m.permit, Commanded: o.commanded,
@@ -201,6 +221,7 @@ func (m *machine) tick(gap time.Duration) {
 	m.reset = false
 	var v safety.Verdict
 	m.rules, v = safety.Step(m.boot.limits, m.rules, in)
+	// Only the control loop closes a contactor; the state machine merely permits it.
 	if v.Close != in.Commanded {
 		if v.Close {
 			m.boot.w.checkCommand(o)
@@ -211,11 +232,14 @@ func (m *machine) tick(gap time.Duration) {
 	m.reportChanges(in, v)
 }
 
-// reportChanges tells the machine what has changed, the pilot first.
+// reportChanges passes changed inputs and faults to the connector. The pilot is
+// first: a fault or a contact is interpreted by the state it is in.
 func (m *machine) reportChanges(in safety.Inputs, v safety.Verdict) {
 	b := m.boot
 	first := !m.reported
 	m.reported = true
+	// The id is for a session that this change may start: a pure state machine cannot
+	// create one.
 	if in.PilotIn.OK && (first || in.Pilot != m.pilot) {
 		m.pilot = in.Pilot
 		wall, _ := b.wall()
@@ -236,6 +260,7 @@ func (m *machine) reportChanges(in safety.Inputs, v safety.Verdict) {
 	was := m.faults
 	m.faults = v.Faults
 	b.wakeControlLoop()
+	// One event per fault that appeared or disappeared, in a fixed order.
 	for _, f := range charge.Faults() {
 		switch {
 		case v.Faults.Has(f) && !was.Has(f):
@@ -246,8 +271,9 @@ func (m *machine) reportChanges(in safety.Inputs, v safety.Verdict) {
 	}
 }
 
-// handleCommand follows the desk of agent/app: what has no effect is answered here, the
-// rest goes to the machines.
+// handleCommand follows the command handler of agent/app: commands without an effect
+// get their result here, and the others are executed. A repeated command and one
+// of another boot get none.
 func (b *boot) handleCommand(v delivery.Verdict) {
 	switch v.Kind {
 	case delivery.Malformed:
@@ -266,15 +292,19 @@ func (b *boot) handleCommand(v delivery.Verdict) {
 			}
 		}
 	case delivery.OtherBoot:
+		// No answer: it was for a boot that has ended.
 	case delivery.Run:
 		b.execute(v)
 	}
 }
 
+// execute passes an order to the machines it concerns.
 func (b *boot) execute(v delivery.Verdict) {
 	n := v.Command.Connector
 	switch o := v.Order.(type) {
 	case *wire.SetAvailability:
+		// The whole charging point: each machine executes its part, and the result is
+		// written here.
 		if n == 0 {
 			b.recordAccepted(v)
 			for _, m := range b.machines {
@@ -294,39 +324,44 @@ func (b *boot) execute(v delivery.Verdict) {
 	b.dispatch(v, b.machines[n-1], false)
 }
 
+// dispatch passes a command to a machine; partly if it is one of several that
+// execute the same command, which has one result.
 func (b *boot) dispatch(v delivery.Verdict, m *machine, partly bool) {
 	m.handle(connector.CommandReceived{
 		Now: b.moment(), ID: v.Command.ID, SentAt: v.Command.SentAt, Raw: b.encodeCommand(v), Order: v.Order, Expires: v.Deadline, AllConnectors: partly,
 	})
 }
 
-// encodeCommand is the command as it is written down.
+// encodeCommand returns the command as command_accepted records it.
 func (b *boot) encodeCommand(v delivery.Verdict) string {
 	c := v.Command
 	if v.Order != nil {
 		data, err := wire.EncodeOrder(v.Order)
 		if err != nil {
-			b.w.violated("shell", "order cannot be written: %v", err)
+			b.w.violated("shell", "order cannot be encoded: %v", err)
 			return ""
 		}
 		c.Data = data
 	}
 	raw, err := c.Encode()
 	if err != nil {
-		b.w.violated("shell", "command cannot be written: %v", err)
+		b.w.violated("shell", "command cannot be encoded: %v", err)
 		return ""
 	}
 	return string(raw)
 }
 
+// recordAccepted records that a command is executed.
 func (b *boot) recordAccepted(v delivery.Verdict) {
 	b.appendRecord(v.Command.Connector, &wire.CommandAccepted{Command: json.RawMessage(b.encodeCommand(v))})
 }
 
+// recordFinished records the result of a command.
 func (b *boot) recordFinished(v delivery.Verdict, r wire.CommandResult, reason string) {
 	b.appendRecord(v.Command.Connector, &wire.CommandFinished{CommandID: v.Command.ID, Command: v.Command.Type, Result: r, Reason: reason})
 }
 
+// simulate executes SIMULATE: it operates the vehicle or breaks the hardware.
 func (b *boot) simulate(v delivery.Verdict, o wire.Simulate) {
 	n := v.Command.Connector
 	if n < 1 || int(n) > len(b.machines) {
@@ -335,7 +370,7 @@ func (b *boot) simulate(v delivery.Verdict, o wire.Simulate) {
 	}
 	b.recordAccepted(v)
 	hw := b.agent.outlets[n-1]
-	b.after(10*time.Millisecond, "hands", func() {
+	b.after(10*time.Millisecond, "simulate", func() {
 		switch o.Action {
 		case wire.SimulatePlug:
 			hw.plug(5000, 22_000)

@@ -10,11 +10,11 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// maxQueued is how many messages the broker keeps for the bridge while it is
-// away; those beyond are dropped, as real brokers do.
+// maxQueued is how many QoS 1 messages the broker queues for the bridge while it is
+// away. Further ones are dropped, as real brokers do; agents send them again.
 const maxQueued = 1000
 
-// mqttMessage is a message as the broker takes it.
+// mqttMessage is a message as a client publishes it.
 type mqttMessage struct {
 	topic    string
 	raw      []byte
@@ -25,42 +25,45 @@ type mqttMessage struct {
 // inbound is a message as a client receives it.
 type inbound struct {
 	mqttMessage
-	id int           // of the broker's copy for the bridge, to be acknowledged; 0: none
-	at time.Duration // when the broker took it
+	// Of the broker's queued copy for the bridge, to be acknowledged; 0: none.
+	id int
+	at time.Duration // when the broker received it
 }
 
-// broker is an MQTT broker: retained messages, last wills, and the one session
-// that is kept, the bridge's.
+// broker is an MQTT broker: retained messages, last wills, and the one persistent
+// session, that of the bridge. All other clients connect with a clean session.
 type broker struct {
 	w        *World
 	up       bool
 	topics   wire.Topics
-	retained map[string]mqttMessage
-	clients  map[string]*conn
-	queued   []inbound // for the bridge, not acknowledged
-	lastID   int
+	retained map[string]mqttMessage // by topic
+	clients  map[string]*conn       // connected now, by client id
+	// For the bridge, unacknowledged, in order.
+	queued []inbound
+	lastID int // of queued messages
 }
 
 // conn is one connection of a client.
 type conn struct {
 	broker    *broker
 	line      *line
-	client    string
-	alive     bool
+	client    string // client id
+	alive     bool   // as the broker sees it
 	will      mqttMessage
-	onMessage func(inbound)
+	onMessage func(inbound) // nil: the client is gone
 	onLost    func()
 }
 
+// bridgeClient is the client id of the bridge.
 const bridgeClient = "bridge"
 
 func newBroker(w *World) *broker {
 	return &broker{w: w, retained: map[string]mqttMessage{}, clients: map[string]*conn{}}
 }
 
-// connect opens a connection. done is told what came of it: nil when the broker
-// does not answer.
-func (b *broker) connect(l *line, client string, will mqttMessage, hear func(inbound), lost func(), done func(*conn)) {
+// connect opens a connection and passes it to done; nil if the broker does not
+// answer. A second connection with the same client id displaces the first.
+func (b *broker) connect(l *line, client string, will mqttMessage, onMessage func(inbound), onLost func(), done func(*conn)) {
 	w := b.w
 	if !b.up || l.cut[up] || l.cut[down] {
 		w.after(time.Second, "connect", func() { done(nil) })
@@ -71,10 +74,11 @@ func (b *broker) connect(l *line, client string, will mqttMessage, hear func(inb
 			done(nil)
 			return
 		}
+		// MQTT: a client id has one connection.
 		if old := b.clients[client]; old != nil { // the new one displaces it
 			old.close()
 		}
-		c := &conn{broker: b, line: l, client: client, alive: true, will: will, onMessage: hear, onLost: lost}
+		c := &conn{broker: b, line: l, client: client, alive: true, will: will, onMessage: onMessage, onLost: onLost}
 		b.clients[client] = c
 		l.onBroken = c.close
 		done(c)
@@ -84,7 +88,9 @@ func (b *broker) connect(l *line, client string, will mqttMessage, hear func(inb
 	})
 }
 
-// deliverInitial delivers what the subscriptions of a new connection bring.
+// deliverInitial delivers what a new connection gets from its subscriptions: the
+// retained acknowledgement for an agent; the queue and all retained presences for
+// the bridge.
 func (b *broker) deliverInitial(c *conn) {
 	if c.client != bridgeClient {
 		if n, ok := b.retained[b.topics.Of(charge.CPID(c.client), wire.KindAck)]; ok {
@@ -92,6 +98,8 @@ func (b *broker) deliverInitial(c *conn) {
 		}
 		return
 	}
+	// First what is unacknowledged, in order, then the retained messages of the
+	// subscription.
 	for _, d := range b.queued {
 		c.deliver(d)
 	}
@@ -102,10 +110,11 @@ func (b *broker) deliverInitial(c *conn) {
 	}
 }
 
-// deliver carries a message to the client.
+// deliver carries a message to the client. The queue's messages stay in order: the
+// broker sends them again until they are acknowledged.
 func (c *conn) deliver(d inbound) {
 	way := c.line.transmit
-	if d.id > 0 { // it has not arrived until it is acknowledged
+	if d.id > 0 { // TCP and the acknowledgement protect it
 		way = c.line.transmitInOrder
 	}
 	way(down, "mqtt down", func() {
@@ -116,7 +125,8 @@ func (c *conn) deliver(d inbound) {
 	})
 }
 
-// publish carries a message to the broker; acked is told of its PUBACK.
+// publish carries a message to the broker; acked is called at the PUBACK, if it
+// arrives.
 func (c *conn) publish(n mqttMessage, acked func()) {
 	c.line.transmit(up, "mqtt up", func() {
 		if !c.alive || !c.broker.up {
@@ -133,7 +143,7 @@ func (c *conn) publish(n mqttMessage, acked func()) {
 	})
 }
 
-// acknowledge lets the broker forget its copy for the bridge.
+// acknowledge removes a message from the queue for the bridge.
 func (c *conn) acknowledge(id int) {
 	if id == 0 {
 		return
@@ -145,13 +155,15 @@ func (c *conn) acknowledge(id int) {
 	})
 }
 
-// route takes a message and hands it on.
+// route stores a retained message and forwards the message to its subscriber: an
+// agent for commands and acknowledgements, the bridge for everything else.
 func (b *broker) route(n mqttMessage) {
 	b.w.mix(n.topic, n.raw)
 	if n.retained {
 		b.retained[n.topic] = n
 	}
 	live := n
+	// A message to an existing subscription does not carry the retain flag.
 	live.retained = false
 	cp, kind, err := b.topics.Parse(n.topic)
 	if err != nil {
@@ -168,6 +180,7 @@ func (b *broker) route(n mqttMessage) {
 	}
 }
 
+// toBridge delivers to the bridge, and queues what has QoS 1.
 func (b *broker) toBridge(n mqttMessage) {
 	c := b.clients[bridgeClient]
 	d := inbound{mqttMessage: n}
@@ -185,14 +198,15 @@ func (b *broker) toBridge(n mqttMessage) {
 	}
 }
 
-// close breaks a connection: the broker says the client's will, the client is
-// told after a while.
+// close ends a connection at the broker, which publishes the client's will. The
+// client notices within a second.
 func (c *conn) close() {
 	if !c.alive {
 		return
 	}
 	c.alive = false
 	if c.broker.clients[c.client] == c {
+		// Unless another connection has displaced it.
 		delete(c.broker.clients, c.client)
 	}
 	if c.broker.up && c.will.topic != "" {
@@ -201,8 +215,9 @@ func (c *conn) close() {
 	c.broker.w.after(c.line.rng.between(span{0, time.Second}), "connection lost", c.onLost)
 }
 
-// closedByClient is the end of the client's side: it hears nothing more. The broker
-// notices at once when the process was killed, and late when the power failed.
+// closedByClient ends the client's side: it receives nothing more. The broker
+// notices soon if the process was killed, because its socket is closed, and only
+// after lineTimeout if the power failed.
 func (c *conn) closedByClient(power bool) {
 	c.onMessage, c.onLost = nil, func() {}
 	after := 50 * time.Millisecond
@@ -212,7 +227,7 @@ func (c *conn) closedByClient(power bool) {
 	c.broker.w.after(after, "client gone", c.close)
 }
 
-// kill stops the broker; wiped forgets what it kept on disk.
+// kill stops the broker. wiped deletes what it kept on disk.
 func (b *broker) kill(wiped bool) {
 	b.up = false
 	for _, name := range slices.Sorted(maps.Keys(b.clients)) {

@@ -8,19 +8,23 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// injectFault is what goes wrong. Each fault ends by itself, and with the heal.
+// injectFault injects a fault, see the kinds in plan.go. Each fault ends by itself,
+// and all of them end with the heal.
 func (w *World) injectFault(s Step, rng random) {
 	a := w.agents[s.Target%len(w.agents)]
 	d := a.disk
 	w.stats.fault(s.Kind)
-	switch s.Kind { //nolint:exhaustive // the others are done by hands
+	switch s.Kind { //nolint:exhaustive // perform handles the others
 	case KillAgent:
 		a.kill(false)
 	case PowerCut:
 		a.kill(true)
 	case KillAtOp, PowerAtOp:
+		// Within the next 60 operations of the disk, so that commits, recoveries and
+		// deletions of segments are all hit.
 		d.killAt, d.deathCutsPower = d.ops+1+int64(s.N%60), s.Kind == PowerAtOp
 	case PowerFlicker:
+		// Each cut may hit the recovery from the one before.
 		for i := range 15 {
 			w.after(time.Duration(i)*rng.between(span{100 * time.Millisecond, 2 * time.Second}), "flicker", func() {
 				a.kill(true)
@@ -36,20 +40,27 @@ func (w *World) injectFault(s Step, rng random) {
 			}
 		}
 	case KillAtCommit:
+		// Transactions with drivers' requests or with records are rare beside ticks, so
+		// they are selected.
 		topic := [...]string{"", wire.TopicDriverEvents, wire.TopicEvents}[s.N%3]
 		for _, x := range w.centrals {
 			x.killAtCommit = func(u *unit) bool { return topic == "" || u.readsTopic(topic) }
 		}
 	case KillMQTT, WipeMQTT:
+		// A broker that kept nothing costs retained positions and presence; both are
+		// published again.
 		w.mqtt.kill(s.Kind == WipeMQTT)
 		w.after(s.For, "mqtt is back", w.mqtt.start)
 	case KillKafka:
 		w.stopKafka(s, 0, false)
 	case CutKafka:
+		// Readers that are beyond the new end must notice that the log is not theirs.
 		w.stopKafka(s, 1+s.N%20, false)
 	case NewKafka:
 		w.stopKafka(s, 0, true)
 	case OldKafka:
+		// What Central has not read by now is lost in Kafka; agents still have it,
+		// because Central has not acknowledged it.
 		w.kafka.retain(rng.between(span{10 * time.Minute, 3 * time.Hour}))
 	case GrowKafka:
 		if w.kafka.partitions < maxPartitions {
@@ -61,7 +72,7 @@ func (w *World) injectFault(s Step, rng random) {
 		w.noise(s, rng)
 	case DiskFull:
 		d.full = true
-		w.after(s.For, "disk has room", func() { d.full = false })
+		w.after(s.For, "disk has space", func() { d.full = false })
 	case DiskWrite:
 		d.failWrite = true
 		w.after(s.For, "disk writes", func() { d.failWrite = false })
@@ -75,28 +86,35 @@ func (w *World) injectFault(s Step, rng random) {
 		d.slow = true
 		w.after(s.For, "disk is quick", func() { d.slow = false })
 	case DiskDropsSyncs:
+		// The damage shows only with a power cut, so one ends the fault.
 		d.dropsSyncs = true
 		a.truth.storageLost = true
-		w.afterUnlessHealed(s.For, "the lie comes out", func() {
+		w.afterUnlessHealed(s.For, "dropped syncs are lost", func() {
 			a.kill(true)
 			d.dropsSyncs = false
 		})
 	case DiskBack:
+		// The image is of now and is restored at the end: the agent has meanwhile
+		// written records that others have received.
 		image := d.image()
 		a.truth.storageLost = true
-		w.afterUnlessHealed(s.For, "storage set back", func() {
+		w.afterUnlessHealed(s.For, "disk rolled back", func() {
 			a.kill(true)
 			d.restoreImage(image)
 		})
 	case DiskEmpty:
+		// The agent starts without a journal, a position and open sessions.
 		a.truth.storageLost = true
 		a.kill(true)
 		d.restoreImage(nil)
 	case ClockJump:
+		// Forward, back, by years, or a little; the monotonic clock goes on.
 		w.clocksRight = false
 		a.skew = [...]time.Duration{time.Hour, -time.Hour, 10 * 365 * 24 * time.Hour, rng.between(span{-10 * time.Minute, 10 * time.Minute})}[s.N%4]
 		w.after(s.For, "clock is right", func() { a.skew = 0 })
 	case ClockLost:
+		// The process starts without a clock: its records carry no wall time until an
+		// acknowledgement of Central does.
 		w.clocksRight = false
 		a.quality = charge.ClockUnset
 		a.kill(true)
@@ -115,7 +133,7 @@ func (w *World) injectFault(s Step, rng random) {
 		w.twins(s, rng)
 	case DBFull:
 		w.dbFull = true
-		w.after(s.For, "db has room", func() { w.dbFull = false })
+		w.after(s.For, "db has space", func() { w.dbFull = false })
 	case Restore:
 		w.restore(s)
 	case TwoCentrals:
@@ -129,10 +147,10 @@ func (w *World) injectFault(s Step, rng random) {
 	}
 }
 
-// maxPartitions bounds how often topics grow.
+// maxPartitions limits the growth of topics.
 const maxPartitions = 6
 
-// afterUnlessHealed does some harm in a while, unless everything was healed before.
+// afterUnlessHealed schedules a part of a fault; it is dropped after the heal.
 func (w *World) afterUnlessHealed(d time.Duration, tag string, do func()) {
 	w.after(d, tag, func() {
 		if !w.healed {
@@ -141,7 +159,8 @@ func (w *World) afterUnlessHealed(d time.Duration, tag string, do func()) {
 	})
 }
 
-// kill ends the process of a charging point, if there is one.
+// kill kills the process of a charging point, or cuts its power, which also
+// affects the disk and the contactors when no process runs.
 func (a *agent) kill(power bool) {
 	if b := a.run; b != nil {
 		b.die(power)
@@ -153,12 +172,14 @@ func (a *agent) kill(power bool) {
 	}
 }
 
+// stopKafka stops the cluster for the duration of the step, with a loss of records.
 func (w *World) stopKafka(s Step, lose int, replaced bool) {
 	w.kafka.kill(lose, replaced)
 	w.after(s.For, "kafka starts", w.kafka.start)
 }
 
-// lines are all ways that can be cut.
+// lines returns all lines that faults can affect. Those of Byzantine charging
+// points are left alone.
 func (w *World) lines() []*line {
 	all := []*line{w.bridge.mqtt, w.bridge.kafka, w.drivers.line}
 	for _, a := range w.agents {
@@ -171,12 +192,13 @@ func (w *World) lines() []*line {
 }
 
 // cutLines cuts lines one by one, each in one direction or both, and heals them in
-// another order.
+// another order, so that all combinations of reachable components occur.
 func (w *World) cutLines(s Step, rng random) {
 	lines := w.lines()
 	n := 1 + s.N%len(lines)
 	cut := rng.Perm(len(lines))[:n]
 	heal := rng.Perm(n)
+	// The first half of the duration is for cutting, the second for healing.
 	step := s.For/time.Duration(2*n) + time.Millisecond
 	for i, k := range cut {
 		l, dirs := lines[k], 1+rng.IntN(3)
@@ -188,6 +210,7 @@ func (w *World) cutLines(s Step, rng random) {
 	}
 }
 
+// setCutDirections cuts or heals the directions of a bit set: 1 is up, 2 is down.
 func (l *line) setCutDirections(dirs int, on bool) {
 	if dirs&1 != 0 {
 		l.setCut(up, on)
@@ -197,24 +220,27 @@ func (l *line) setCutDirections(dirs int, on bool) {
 	}
 }
 
-// noise makes a line lose, double and reorder for a while.
+// noise makes a line lose, duplicate and reorder messages for a while.
 func (w *World) noise(s Step, rng random) {
 	lines := w.lines()
 	l := lines[s.N%len(lines)]
-	drop, double, reorder := l.drop, l.duplicate, l.reorder
+	drop, duplicate, reorder := l.drop, l.duplicate, l.reorder
 	l.drop, l.duplicate, l.reorder = rng.IntN(300), rng.IntN(300), rng.IntN(500)
-	w.afterUnlessHealed(s.For, "quiet "+l.name, func() { l.drop, l.duplicate, l.reorder = drop, double, reorder })
+	w.afterUnlessHealed(s.For, "quiet "+l.name, func() { l.drop, l.duplicate, l.reorder = drop, duplicate, reorder })
 }
 
-// restore kills Central and starts it on a copy of its database that was made a
-// while ago.
+// restore restarts Central from a backup of its database that is as old as the
+// step lasts. Charging points then hold acknowledgements that the database does
+// not know, and have to be asked for the records again.
 func (w *World) restore(s Step) {
 	c := w.activeCentral()
 	if c == nil {
 		return
 	}
+	// The backup is of now, and is used at the end of the step.
 	copied := c.db.backup()
 	w.after(s.For, "central restored", func() {
+		// Another fault may have replaced this Central since.
 		if w.healed || c.retired || c != w.centrals[len(w.centrals)-1] {
 			return
 		}
@@ -226,14 +252,17 @@ func (w *World) restore(s Step) {
 	})
 }
 
-// startSecondCentral starts another Central on a copy of the database while the first one
-// runs; the first one is switched off later.
+// startSecondCentral starts another Central from a backup while the first one runs,
+// as after a failover that was not clean. The first is switched off later.
 func (w *World) startSecondCentral(s Step, rng random) {
 	old := w.activeCentral()
+	// Each Central costs readers on all topics.
 	if old == nil || len(w.centrals) > 6 {
 		return
 	}
 	x := newCentral(w, fmt.Sprint("central", len(w.centrals)), old.db.backup())
+	// With skipsWait both are active at once until the fence works; without, the new one
+	// waits until the old one is off.
 	x.skipsWait = rng.IntN(2) == 0
 	w.restored = true
 	w.answersMayDiffer = true
@@ -245,13 +274,15 @@ func (w *World) startSecondCentral(s Step, rng random) {
 	})
 }
 
-// twins starts two Centrals at once on copies of one backup, in place of the one
-// that runs; one of them is switched off later.
+// twins starts two Centrals at once from copies of one backup, in place of the one
+// that runs. One of them is switched off later.
 func (w *World) twins(s Step, rng random) {
 	old := w.activeCentral()
 	if old == nil || len(w.centrals) > 6 {
 		return
 	}
+	// Both get the same rows and the same last epoch, and so raise to the same number:
+	// the random part of the epoch decides which one is later.
 	copied := old.db.backup()
 	w.afterUnlessHealed(s.For/2, "central restored twice", func() {
 		if old.retired || old != w.centrals[len(w.centrals)-1] {
@@ -260,11 +291,11 @@ func (w *World) twins(s Step, rng random) {
 		old.retired = true
 		old.stop()
 		w.answersMayDiffer, w.restored = true, true
-		takeOver := rng.IntN(2) == 0
+		skipsWait := rng.IntN(2) == 0
 		var both []*central
 		for range 2 {
 			x := newCentral(w, fmt.Sprint("central", len(w.centrals)), copied.backup())
-			x.skipsWait = takeOver
+			x.skipsWait = skipsWait
 			w.centrals, both = append(w.centrals, x), append(both, x)
 			x.launch(0)
 		}
@@ -275,7 +306,8 @@ func (w *World) twins(s Step, rng random) {
 	})
 }
 
-// daysAhead sets clocks days ahead, and right again.
+// daysAhead sets the clocks of one or more components days ahead, and right again.
+// N selects them as a bit set: Central, agent, bridge.
 func (w *World) daysAhead(a *agent, s Step, rng random) {
 	w.clocksRight = false
 	ahead := rng.between(span{24 * time.Hour, 60 * 24 * time.Hour})
@@ -296,8 +328,9 @@ func (w *World) daysAhead(a *agent, s Step, rng random) {
 	}
 }
 
-// acceptHighEpoch has an agent obey an epoch that no Central here ever had: that of a
-// copy, of an earlier version with a clock of 2099, or of a fault.
+// acceptHighEpoch makes an agent believe that it has accepted an epoch that no
+// Central here ever had: that of a copied database, of an earlier version whose
+// clock showed 2099, or of a fault.
 func (a *agent) acceptHighEpoch(n int) {
 	b := a.run
 	if b == nil || !b.ready {
@@ -308,12 +341,18 @@ func (a *agent) acceptHighEpoch(n int) {
 		{Number: firstEpochNumber + uint64(n%1000), Run: "ffffffffffffffff"},
 		{Number: 900_000_000_000 + uint64(n), Run: "ffffffffffffffff"},
 	}[n%3]
+	// Presence carries the epoch to Central, which has to raise its own for this
+	// charging point, and for no other.
 	b.state.Position.Central = charge.Highest(b.state.Position.Central, high)
 	b.maybePresence()
 }
 
-// poison says what cannot be used, at the head of everything.
+// poison publishes a message that cannot be decoded or has an unknown topic, on
+// MQTT or on all topics of Kafka that Central reads. It is the first of its
+// partition, and everything behind it must pass.
 func (w *World) poison(a *agent, s Step) {
+	// Nothing, no JSON, an object without fields, and a well-formed record of another
+	// charging point.
 	garbage := [][]byte{nil, []byte("hello"), []byte(`{"v":1}`), []byte(`{"v":1,"cp_id":"CP_X","journal":"j","seq":1,"prev":"","type":"x","at":"2026-11-25T10:00:00.000Z"}`)}
 	raw := garbage[s.N%len(garbage)]
 	switch s.N % 3 {
@@ -324,6 +363,6 @@ func (w *World) poison(a *agent, s Step) {
 	default:
 		w.kafka.append(wire.TopicEvents, message{key: string(a.id), value: raw, receivedAt: w.wall()})
 		w.kafka.append(wire.TopicCommands, message{key: string(a.id), kind: wire.KindValueCommand, value: raw, receivedAt: w.wall()})
-		w.kafka.append(wire.TopicDriverEvents, message{key: "nobody", value: raw, receivedAt: w.wall()})
+		w.kafka.append(wire.TopicDriverEvents, message{key: "user9", value: raw, receivedAt: w.wall()})
 	}
 }

@@ -6,57 +6,73 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// wattHour in microjoules.
+// wattHour is a watt-hour in microjoules. Energy is counted in this unit so that
+// integer arithmetic over short intervals loses nothing.
 const wattHour = 3_600_000_000
 
-// outlet is the hardware of one connector and the vehicle on its cable. It
-// outlives the agent; what it says is the truth.
+// outlet is the hardware of one connector and the vehicle at its cable. It exists
+// independently of the agent. Its state is the ground truth of the checks: the
+// agent only sees it through the pilot, the contact and the meter.
+//
+// The fields ending in Gen are generation counters: a scheduled change compares
+// the counter with its value at scheduling, and is dropped if it moved on.
 type outlet struct {
 	w     *World
 	agent *agent
 	id    charge.ConnectorID
 	rng   random
 
-	commanded, closed bool
-	moveGen           int // so that an older movement is told
+	commanded, closed bool // the contactor's coil, and its contact
+	moveGen           int  // of movements of the contact
 
-	plugged, offered, requesting bool
-	paused                       bool // the vehicle does not want for a while
-	requestGen                   int  // so that an older decision of the vehicle is told
-	vehicleGen                   int  // of the vehicle that is plugged in, counted
-	remaining                    int64
-	milliwatts                   int64
+	plugged    bool
+	offered    bool // the pilot offers power (PWM)
+	requesting bool // the vehicle requests power (pilot C)
+	// The vehicle does not want power for now.
+	paused     bool
+	requestGen int // of decisions of the vehicle
+	// Of vehicles: changes with each plug and unplug.
+	vehicleGen int
+	// What the vehicle still needs, in microjoules.
+	remaining  int64
+	milliwatts int64 // the vehicle's power while it flows
 
-	energy    int64 // through the meter, in microjoules
+	// Through the meter until flowSince, in microjoules.
+	energy    int64
 	flowing   bool
-	flowGen   int // so that an older end of it is told
+	flowGen   int // of intervals of constant power
 	flowSince time.Duration
 
 	broken hardwareFaults
 
-	// What the checkers know of the present closure of the contact.
-	closedFrom   charge.WattHours
-	closedFor    charge.SessionID
-	permittedFor charge.SessionID // for which the agent last permitted power
+	// For the checks: the present closure of the contact.
+	closedFrom charge.WattHours // register when it closed
+	// Session for which it closed; "" if it was welded.
+	closedFor charge.SessionID
+	// Session for which the agent last permitted power.
+	permittedFor charge.SessionID
 }
 
-// hardwareFaults is what is broken.
+// hardwareFaults is what is broken now.
 type hardwareFaults struct {
-	welded, stuck, meter, pilot, input bool
-	tripped                            charge.Fault
-	pressed                            bool
+	// The contact does not open, does not close.
+	welded, stuck bool
+	meter         bool // the meter does not answer
+	pilot         bool // the pilot shows E
+	input         bool // the safety inputs cannot be read
+	tripped       charge.Fault
+	pressed       bool // emergency stop
 }
 
-func (h hardwareFaults) any() bool { return h != hardwareFaults{} }
-
+// initialRegister is what every meter shows at the beginning of a run.
 const initialRegister charge.WattHours = 1_000_000
 
-// register is what the meter shows, which is the truth.
+// register is what the meter shows. It is always right; a broken meter does not answer.
 func (o *outlet) register() charge.WattHours {
 	return initialRegister + charge.WattHours((o.energy+o.flowed())/wattHour)
 }
 
-// flowed is what flowed since it was last added up.
+// flowed returns the energy since flowSince, in microjoules, at most what the vehicle needs.
 func (o *outlet) flowed() int64 {
 	if !o.flowing {
 		return 0
@@ -64,7 +80,8 @@ func (o *outlet) flowed() int64 {
 	return min(o.remaining, o.milliwatts*(o.w.now-o.flowSince).Microseconds()/1000)
 }
 
-// integrate adds up and finds out whether power flows from now on.
+// integrate adds up the energy until now, and decides whether power flows from now
+// on. It is called before and after every change that influences the flow.
 func (o *outlet) integrate() {
 	e := o.flowed()
 	o.energy += e
@@ -76,11 +93,13 @@ func (o *outlet) integrate() {
 		o.requestGen++
 		o.wakeControlLoop()
 	}
+	// The pilot in state E stops the vehicle as well.
 	o.flowing = o.closed && o.plugged && o.requesting && !o.broken.pilot
 	if !o.flowing {
 		return
 	}
 	n := o.flowGen
+	// The moment at which the vehicle is full ends the flow.
 	o.w.after(time.Duration(o.remaining*1000/o.milliwatts+1)*time.Microsecond, "vehicle full", func() {
 		if o.flowGen == n {
 			o.integrate()
@@ -88,6 +107,7 @@ func (o *outlet) integrate() {
 	})
 }
 
+// pilot returns the state of the control pilot.
 func (o *outlet) pilot() charge.PilotState {
 	switch {
 	case o.broken.pilot:
@@ -100,22 +120,24 @@ func (o *outlet) pilot() charge.PilotState {
 	return charge.PilotB
 }
 
-// wakeControlLoop has the control loop look again.
+// wakeControlLoop makes the agent's control loop evaluate the changed hardware.
 func (o *outlet) wakeControlLoop() {
 	if b := o.agent.run; b != nil {
 		b.wakeControlLoop()
 	}
 }
 
-// command commands the contactor, which follows in its time.
+// command switches the coil; the contact follows within 60 ms.
 func (o *outlet) command(on bool) {
 	o.commanded = on
 	o.actuate()
 }
 
+// actuate moves the contact towards the command, if it can move.
 func (o *outlet) actuate() {
 	o.moveGen++
 	move := o.moveGen
+	// A movement in the other direction that was scheduled is obsolete now.
 	if o.closed == o.commanded || o.broken.welded || o.broken.stuck {
 		return
 	}
@@ -126,7 +148,8 @@ func (o *outlet) actuate() {
 	})
 }
 
-// moveContact is the contact itself.
+// moveContact opens or closes the contact, and accounts the energy of a closure
+// to the session for which it closed.
 func (o *outlet) moveContact(closed bool) {
 	if o.closed == closed {
 		return
@@ -135,6 +158,7 @@ func (o *outlet) moveContact(closed bool) {
 	o.closed = closed
 	o.integrate()
 	if closed {
+		// All energy until the contact opens belongs to this session.
 		o.closedFrom, o.closedFor = o.register(), o.permittedFor
 		if o.broken.welded {
 			o.closedFor = ""
@@ -146,21 +170,24 @@ func (o *outlet) moveContact(closed bool) {
 	o.wakeControlLoop()
 }
 
-// offer tells the vehicle that it may ask, or may not.
+// offer switches the offer of power on the pilot.
 func (o *outlet) offer(on bool) {
 	o.offered = on
 	o.updateRequest()
 }
 
-// updateRequest lets the vehicle ask or not, after its time.
+// updateRequest lets the vehicle decide whether it requests power; it needs up to
+// 800 ms for it.
 func (o *outlet) updateRequest() {
 	o.requestGen++
 	n := o.requestGen
+	// The decision is made now and takes effect later, unless another one is made
+	// meanwhile.
 	want := o.plugged && o.offered && !o.paused && o.remaining > 0
 	if want == o.requesting {
 		return
 	}
-	o.w.after(o.rng.between(span{200 * time.Millisecond, 800 * time.Millisecond}), "vehicle asks", func() {
+	o.w.after(o.rng.between(span{200 * time.Millisecond, 800 * time.Millisecond}), "vehicle decides", func() {
 		if n == o.requestGen {
 			o.integrate()
 			o.requesting = want
@@ -170,8 +197,8 @@ func (o *outlet) updateRequest() {
 	})
 }
 
-// plug connects a vehicle that takes so much; it reports false when another one
-// stands there.
+// plug connects a vehicle with a need and a power. It reports false if another
+// vehicle is connected.
 func (o *outlet) plug(need charge.WattHours, power charge.Watts) bool {
 	if o.plugged {
 		return false
@@ -184,7 +211,7 @@ func (o *outlet) plug(need charge.WattHours, power charge.Watts) bool {
 	return true
 }
 
-// unplug pulls the cable, under power too.
+// unplug pulls the cable, even under power.
 func (o *outlet) unplug() {
 	o.integrate()
 	o.plugged, o.requesting = false, false
@@ -194,13 +221,13 @@ func (o *outlet) unplug() {
 	o.wakeControlLoop()
 }
 
-// setPaused makes the vehicle stop asking, or ask again.
+// setPaused makes the vehicle stop requesting power, or request it again.
 func (o *outlet) setPaused(on bool) {
 	o.paused = on
 	o.updateRequest()
 }
 
-// breakDown injects a fault.
+// breakDown injects a hardware fault.
 func (o *outlet) breakDown(f charge.Fault) {
 	o.integrate()
 	b := &o.broken
@@ -225,18 +252,20 @@ func (o *outlet) breakDown(f charge.Fault) {
 	o.wakeControlLoop()
 }
 
-// repair mends everything.
+// repair repairs everything. A welded contactor is replaced, so it is open unless
+// it is commanded to close.
 func (o *outlet) repair() {
 	o.integrate()
 	o.broken = hardwareFaults{}
 	if o.commanded {
 		o.actuate()
 	} else {
-		o.moveContact(false) // what replaces a welded contactor is open
+		o.moveContact(false)
 	}
 	o.updateRequest()
 	o.integrate()
 	if b := o.agent.run; b != nil {
+		// A repair includes a reset of the latched faults.
 		b.machines[o.id-1].reset = true
 	}
 	o.wakeControlLoop()

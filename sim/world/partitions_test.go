@@ -6,8 +6,8 @@ import (
 	"github.com/carga-ev/carga/sim/world"
 )
 
-// TestPartitionsGrow under everything that reorders and repeats: nothing that is
-// checked depends on a key keeping its partition.
+// TestPartitionsGrow adds partitions under all faults that reorder and repeat: no
+// check depends on a key keeping its partition.
 func TestPartitionsGrow(t *testing.T) {
 	t.Parallel()
 	faults := []world.Kind{
@@ -22,6 +22,6 @@ func TestPartitionsGrow(t *testing.T) {
 		grown += r.Stats.Faults[world.GrowKafka]
 	}
 	if grown == 0 {
-		t.Error("no topic got a partition")
+		t.Error("no partition was added")
 	}
 }

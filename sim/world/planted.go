@@ -1,44 +1,65 @@
 package world
 
-// Bug is a known way of misbehaving, for the tests of the checkers.
+// Bug is a known bug that can be planted into the shells, to test the checks.
 type Bug string
 
-// The planted bugs. All but one live in the shells of this package; which
-// checker sees which is proven by a test.
+// The planted bugs. All but BugNoSync and BugSyncErrorLost, which live in the
+// disk, are in the shells of this package. planted_test.go states under which
+// faults and by which check each must be found.
 const (
+	// The machine continues before its records are durable.
 	BugCloseBeforeSync Bug = "contactor_before_the_grants_fsync"
-	BugNoSync          Bug = "journal_without_fsync"
-	BugSyncErrorLost   Bug = "fsync_error_ignored"
-	BugForgetAtPuback  Bug = "forget_at_puback"
-	BugCommandTwice    Bug = "command_executed_again_on_redelivery"
-	BugIgnoreBoot      Bug = "command_of_another_boot_obeyed"
-	BugWallClock       Bug = "expiry_by_wall_clock_only"
+	BugNoSync          Bug = "journal_without_fsync" // no sync reaches the medium
+	BugSyncErrorLost   Bug = "fsync_error_ignored"   // a failed sync reports success
+	// The broker's PUBACK counts as Central's acknowledgement.
+	BugForgetAtPuback Bug = "forget_at_puback"
+	BugCommandTwice   Bug = "command_executed_again_on_redelivery" // no dedup of command ids
+	// A command to an earlier boot is executed.
+	BugIgnoreBoot Bug = "command_of_another_boot_obeyed"
+	// Timers follow the wall clock when it jumps.
+	BugWallClock Bug = "expiry_by_wall_clock_only"
+	// After a boot the journal's pilot counts, not the hardware's.
 	BugPlugFromJournal Bug = "plug_state_taken_from_the_journal"
-	BugNoRewind        Bug = "position_never_goes_back"
+	// A restored Central cannot ask for records again.
+	BugNoRewind Bug = "position_never_goes_back"
+	// Records that were lost on the way are never sent again.
 	BugNoProbe         Bug = "no_probe"
-	BugFullDiskCharges Bug = "power_while_nothing_can_be_written"
-	BugAckBeforeKafka  Bug = "mqtt_ack_before_the_kafka_ack"
-	BugDropWhenFull    Bug = "bridge_drops_when_full"
-	BugSkipFailed      Bug = "bridge_skips_what_failed"
+	BugFullDiskCharges Bug = "power_while_nothing_can_be_written" // no fault while the journal is full
+	// The bridge acknowledges what Kafka may not get.
+	BugAckBeforeKafka Bug = "mqtt_ack_before_the_kafka_ack"
+	// The bridge acknowledges and drops instead of pausing.
+	BugDropWhenFull Bug = "bridge_drops_when_full"
+	BugSkipFailed   Bug = "bridge_skips_what_failed" // a failed produce call is not retried
+	// The broker delivers it again and again.
 	BugDeadLetterStays Bug = "dead_letter_unacknowledged"
+	// Central acknowledges before its transaction is durable.
 	BugAckBeforeCommit Bug = "ack_before_commit"
-	BugNoDedupe        Bug = "deduplication_off"
-	BugOffsetOutside   Bug = "offset_outside_the_transaction"
-	BugOffsetsBlind    Bug = "replaced_log_not_noticed"
-	BugGapApplied      Bug = "gap_applied"
-	BugStoredStatus    Bug = "reserved_stored_as_a_word"
-	BugNoFence         Bug = "older_central_goes_on"
-	BugClaimRaises     Bug = "presence_raises_centrals_own_epoch"
-	BugTicketOutside   Bug = "ticket_told_outside_the_transaction"
-	BugForeignSession  Bug = "session_of_another_charging_point_unknown"
-	BugForgedForks     Bug = "one_wrong_prev_quarantines"
-	BugDriversClock    Bug = "request_judged_by_the_drivers_clock_alone"
-	BugRepeatReserves  Bug = "repeated_message_id_served_again"
-	BugAddedUnread     Bug = "added_partition_unread"
-	BugKeeperDead      Bug = "contactor_stays_closed_when_the_agent_dies"
+	// Central applies a record that it knows.
+	BugNoDedupe      Bug = "deduplication_off"
+	BugOffsetOutside Bug = "offset_outside_the_transaction" // offsets are durable before the rows
+	// Offsets of one log are used in another.
+	BugOffsetsBlind Bug = "replaced_log_not_noticed"
+	// A record is applied though its predecessors are missing.
+	BugGapApplied Bug = "gap_applied"
+	// The page shows a stored status instead of a computed one.
+	BugStoredStatus Bug = "reserved_stored_as_a_word"
+	BugNoFence      Bug = "older_central_goes_on" // a Central ignores a later one
+	// Any charging point can exhaust the epochs.
+	BugClaimRaises Bug = "presence_raises_centrals_own_epoch"
+	// Drivers learn of tickets that are never committed.
+	BugTicketOutside Bug = "ticket_published_outside_the_transaction"
+	// A session id of another charging point looks new.
+	BugForeignSession Bug = "session_of_another_charging_point_unknown"
+	// A single forged record quarantines a charging point.
+	BugForgedForks Bug = "one_wrong_prev_quarantines"
+	// The time at which Kafka got a request is not considered.
+	BugDriversClock   Bug = "request_decided_by_the_drivers_clock"
+	BugRepeatReserves Bug = "repeated_message_id_served_again" // a repeated request is decided again
+	BugAddedUnread    Bug = "added_partition_unread"           // partitions added later are not read
+	BugKeeperDead     Bug = "contactor_stays_closed_when_the_agent_dies"
 )
 
-// Bugs are all planted bugs.
+// Bugs returns all planted bugs.
 func Bugs() []Bug {
 	return []Bug{
 		BugCloseBeforeSync, BugNoSync, BugSyncErrorLost, BugForgetAtPuback, BugCommandTwice, BugIgnoreBoot, BugWallClock, BugPlugFromJournal,

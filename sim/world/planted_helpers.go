@@ -6,10 +6,10 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// What follows helps planted bugs to misbehave.
+// This file implements planted bugs that need more than one line in the shells.
 
-// keepPosition makes an acknowledgement that would move the position back say
-// what it is already.
+// keepPosition changes an acknowledgement that would move the position back so that
+// it confirms the present one: BugNoRewind.
 func (b *boot) keepPosition(ack *wire.Ack) {
 	p := b.held().Position(b.state.Acked)
 	if p != nil {
@@ -17,7 +17,7 @@ func (b *boot) keepPosition(ack *wire.Ack) {
 	}
 }
 
-// publishTicketsEarly tells tickets before they are in the database.
+// publishTicketsEarly publishes tickets that are not committed: BugTicketOutside.
 func (r *centralRun) publishTicketsEarly(u *unit) {
 	for i := range u.events {
 		e := &u.events[i]
@@ -27,7 +27,7 @@ func (r *centralRun) publishTicketsEarly(u *unit) {
 	}
 }
 
-// storeStatuses keeps the statuses of the page as words.
+// storeStatuses stores the statuses that the page shows: BugStoredStatus.
 func (r *centralRun) storeStatuses(u *unit) {
 	for _, c := range u.changes {
 		if c, ok := c.(ledger.ConnectorChanged); ok {
@@ -38,14 +38,15 @@ func (r *centralRun) storeStatuses(u *unit) {
 	}
 }
 
-// pretendContiguous makes the ledger take a record though what is before it is missing.
+// pretendContiguous makes the ledger believe that it knows the predecessors of a
+// record: BugGapApplied.
 func pretendContiguous(cp *ledger.CP, rec *wire.Record) {
 	if j := cp.Journals[rec.Journal]; j != nil && rec.Seq > j.Last+1 {
 		j.Last, j.Hash = rec.Seq-1, rec.Prev
 	}
 }
 
-// applyAgain applies a record that is known as if it were not.
+// applyAgain applies a record that is already applied: BugNoDedupe.
 func applyAgain(cp *ledger.CP, env *ledger.Env, in ledger.Input) (ledger.Outcome, []ledger.Change) {
 	j := cp.Journals[in.Record.Journal]
 	if j == nil {
@@ -58,13 +59,13 @@ func applyAgain(cp *ledger.CP, env *ledger.Env, in ledger.Input) (ledger.Outcome
 	return out, changes
 }
 
-// forkAtOnce quarantines a charging point.
+// forkAtOnce quarantines a charging point after one record: BugForgedForks.
 func forkAtOnce(cp *ledger.CP, now charge.Time) ledger.Change {
 	cp.ForkedAt, cp.ForkReason = now, "a record does not fit"
 	return ledger.PointChanged{Point: cp.Point}
 }
 
-// ownSession finds only sessions of the charging point whose record is applied.
+// ownSession hides sessions of other charging points: BugForeignSession.
 func (u *unit) ownSession(id charge.SessionID) (ledger.Session, bool) {
 	s, ok := u.Session(id)
 	return s, ok && s.CPID == u.cp

@@ -11,9 +11,9 @@ import (
 	"github.com/carga-ev/carga/sim/world"
 )
 
-// seen is which checks may see which planted bug, and the kinds of faults under
-// which it shows.
-func seen() map[world.Bug]struct {
+// expectations returns, for each planted bug, the checks that may find it, and the
+// kinds of faults under which it has an effect.
+func expectations() map[world.Bug]struct {
 	by     []string
 	faults []world.Kind
 } {
@@ -21,7 +21,7 @@ func seen() map[world.Bug]struct {
 		by     []string
 		faults []world.Kind
 	}
-	lost := []string{"V1", "S8", "S6", "S5", "S4", "S3", "S7"} // records that were announced are gone
+	lost := []string{"V1", "S8", "S6", "S5", "S4", "S3", "S7"} // durable records are gone
 	return map[world.Bug]row{
 		world.BugCloseBeforeSync: {[]string{"S1"}, []world.Kind{world.DiskSlow}},
 		world.BugNoSync:          {lost, []world.Kind{world.PowerCut}},
@@ -56,12 +56,12 @@ func seen() map[world.Bug]struct {
 	}
 }
 
-// TestPlantedBugs: each is seen within a bounded number of seeds, and by the
-// check that is there for it.
+// TestPlantedBugs: each bug is found within a bounded number of seeds, by a check
+// that is meant for it.
 func TestPlantedBugs(t *testing.T) {
 	defer debug.SetGCPercent(debug.SetGCPercent(400))
 	const most = 60
-	table := seen()
+	table := expectations()
 	for _, bug := range world.Bugs() {
 		if only := os.Getenv("CARGA_WORLD_BUG"); only != "" && only != string(bug) {
 			continue
@@ -69,7 +69,7 @@ func TestPlantedBugs(t *testing.T) {
 		t.Run(string(bug), func(t *testing.T) {
 			row, ok := table[bug]
 			if !ok {
-				t.Fatal("nobody says who should see it")
+				t.Fatal("no check is expected to find it")
 			}
 			for seed := uint64(1); seed <= most; seed++ {
 				r := world.Run(world.Draw(seed, row.faults), world.Options{Bug: bug})
@@ -78,11 +78,11 @@ func TestPlantedBugs(t *testing.T) {
 				}
 				t.Logf("seed %d: %v", seed, r.Failure)
 				if !slices.Contains(row.by, r.Failure.Check) {
-					t.Errorf("seen by %s, want one of %v", r.Failure.Check, row.by)
+					t.Errorf("found by %s, want one of %v", r.Failure.Check, row.by)
 				}
 				return
 			}
-			t.Errorf("not seen in %d seeds", most)
+			t.Errorf("not found in %d seeds", most)
 		})
 	}
 }

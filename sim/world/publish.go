@@ -11,7 +11,8 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// scheduleAck answers a charging point: at once, then at most ten times a second.
+// scheduleAck schedules an acknowledgement of a journal: at once, then at most ten
+// per second. A later call replaces the journal of one that is scheduled.
 func (r *centralRun) scheduleAck(cp charge.CPID, j charge.JournalID) {
 	if !r.active() {
 		return
@@ -27,11 +28,12 @@ func (r *centralRun) scheduleAck(cp charge.CPID, j charge.JournalID) {
 	}
 	p.scheduled = true
 	wait := time.Duration(0)
+	// A clock that was set back must not delay it for longer than ackGap.
 	if p.sent != 0 {
 		wait = max(p.sent.Add(ackGap).Sub(r.central.now()), 0)
 	}
 	r.after(min(wait, ackGap), "ack", func() {
-		if r.committing { // between transactions only, so that the state is that of the database
+		if r.committing { // not during a commit: the state would be ahead of the database
 			r.after(time.Millisecond, "ack", func() { r.sendAck(cp) })
 			return
 		}
@@ -39,11 +41,13 @@ func (r *centralRun) scheduleAck(cp charge.CPID, j charge.JournalID) {
 	})
 }
 
+// sendAck publishes the acknowledgement of what the database holds.
 func (r *centralRun) sendAck(id charge.CPID) {
 	p := r.ackPacers[id]
 	if p == nil || !p.scheduled {
 		return
 	}
+	// Another transaction may have started since.
 	if r.committing && !r.w.bug(BugAckBeforeCommit) {
 		r.after(time.Millisecond, "ack", func() { r.sendAck(id) })
 		return
@@ -53,6 +57,7 @@ func (r *centralRun) sendAck(id charge.CPID) {
 	if cp == nil || !r.active() {
 		return
 	}
+	// From rows, not from memory: only what is committed is acknowledged.
 	ack := ledger.AckFor(cp, &ledger.Env{Journal: func(j charge.JournalID) (ledger.Journal, bool) {
 		row, ok := r.central.db.journals[journalKey{id, j}]
 		return row, ok
@@ -67,7 +72,7 @@ func (r *centralRun) sendAck(id charge.CPID) {
 	r.publish(wire.TopicCommands, string(id), wire.KindValueAck, raw, nil)
 }
 
-// publishCommand says a command after its commit.
+// publishCommand publishes a command after its commit.
 func (r *centralRun) publishCommand(c *wire.Command) {
 	raw, err := c.Encode()
 	if err != nil {
@@ -79,10 +84,13 @@ func (r *centralRun) publishCommand(c *wire.Command) {
 	r.publish(wire.TopicCommands, string(c.CPID), wire.KindValueCommand, raw, func() { r.submit(commandSentInput{c.CPID, c.ID}) })
 }
 
-// publish sends what may be lost.
+// publish sends a message once. It may be lost: acknowledgements, commands and
+// heartbeats are sent again by those that need them. done is called if Kafka
+// acknowledged it.
 func (r *centralRun) publish(topic, key, kind string, raw []byte, done func()) {
+	// The epoch at the time of publishing, even if it is raised before Kafka answers.
 	by := r.epoch
-	r.central.line.call("say "+kind, func() bool {
+	r.central.line.call("publish "+kind, func() bool {
 		if r.w.kafka.refuses(r.central.skew) {
 			return false
 		}
@@ -96,14 +104,16 @@ func (r *centralRun) publish(topic, key, kind string, raw []byte, done func()) {
 	})
 }
 
-// publishOutbox says the rows of the outbox in their order, one under way per
-// partition, until Kafka has them.
+// publishOutbox queues the new rows of the outbox, which must not be lost: in their
+// order, and one in flight per partition.
 func (r *centralRun) publishOutbox() {
 	if !r.active() {
 		return
 	}
 	for i := range r.central.db.outbox {
 		o := r.central.db.outbox[i]
+		// It is queued already, and stays in the outbox until Kafka's answer is
+		// committed.
 		if r.inFlight[o.id] {
 			continue
 		}
@@ -119,10 +129,12 @@ func (r *centralRun) publishOutbox() {
 	}
 }
 
+// confirmOutbox collects rows that Kafka has, and deletes them together.
 func (r *centralRun) confirmOutbox(id int64) {
 	r.published = append(r.published, id)
+	// The first of a group schedules the deletion of all that follow within ackGap.
 	if len(r.published) == 1 {
-		r.after(ackGap, "outbox said", func() {
+		r.after(ackGap, "outbox published", func() {
 			ids := r.published
 			r.published = nil
 			r.submit(outboxInput{ids})
@@ -130,6 +142,8 @@ func (r *centralRun) confirmOutbox(id int64) {
 	}
 }
 
+// produceNext sends the first row of a queue, and retries it until Kafka
+// acknowledges it.
 func (r *centralRun) produceNext(q *partitionQueue) {
 	if q.busy || len(q.queue) == 0 {
 		return
@@ -160,7 +174,8 @@ func (r *centralRun) produceNext(q *partitionQueue) {
 	})
 }
 
-// heartbeat says that this Central lives, and looks who came back.
+// heartbeat publishes that this Central is active, and updates the liveness of all
+// charging points.
 func (r *centralRun) heartbeat() {
 	back, silent := r.live.update(r.central.now())
 	for _, cp := range back {
@@ -172,35 +187,42 @@ func (r *centralRun) heartbeat() {
 		}
 	}
 	if r.active() {
+		// The page is checked as often as a heartbeat is published.
 		r.w.checkShown(r)
 		m := wire.CentralAlive{V: wire.Version, Central: r.epoch, At: r.central.now()}
 		raw, err := m.Encode()
 		if err != nil {
-			r.w.violated("shell", "sign of life cannot be encoded: %v", err)
+			r.w.violated("shell", "heartbeat cannot be encoded: %v", err)
 			return
 		}
 		r.publish(wire.TopicMonitor, "central", wire.KindValueCentralAlive, raw, nil)
 	}
-	r.after(heartbeatInterval, "central lives", r.heartbeat)
+	r.after(heartbeatInterval, "central heartbeat", r.heartbeat)
 }
 
 // silentAfter is how long a charging point may be silent during a session.
 const silentAfter = 5 * time.Minute
 
-// livenessTable is who was heard when, in memory, as ingest.Live keeps it.
+// livenessTable is when each charging point was last received, in memory, as
+// ingest.Live keeps it. A restart begins with an empty table.
 type livenessTable struct {
+	// Freshness of the path from the charging points to here.
 	pipeline  ledger.Pipeline
 	points    map[charge.CPID]*pointLiveness
 	updatedAt charge.Time
 }
 
+// pointLiveness is what is known of one charging point.
 type pointLiveness struct {
-	receivedAt charge.Time
-	interval   time.Duration
-	willAt     charge.Time // a last will, and nothing after it
-	known      ledger.Liveness
-	link       ledger.Liveness
+	receivedAt charge.Time   // of the last message
+	interval   time.Duration // of its telemetry; 0: not known yet
+	// Of its last will, if no message followed; 0: none.
+	willAt charge.Time
+	known  ledger.Liveness // the last result that was not unknown
+	link   ledger.Liveness // the last result
 }
+
+// point returns the entry of a charging point.
 
 func (l *livenessTable) point(id charge.CPID) *pointLiveness {
 	p := l.points[id]
@@ -211,16 +233,19 @@ func (l *livenessTable) point(id charge.CPID) *pointLiveness {
 	return p
 }
 
+// received notes a message.
 func (l *livenessTable) received(id charge.CPID, at charge.Time) {
 	p := l.point(id)
 	p.receivedAt = max(p.receivedAt, at)
 }
 
+// telemetry notes a telemetry message, and the interval that it announces.
 func (l *livenessTable) telemetry(id charge.CPID, interval time.Duration, at charge.Time) {
 	p := l.point(id)
 	p.receivedAt, p.interval = max(p.receivedAt, at), interval
 }
 
+// presence notes a presence or a last will.
 func (l *livenessTable) presence(id charge.CPID, online bool, at charge.Time) {
 	p := l.point(id)
 	p.willAt = 0
@@ -229,6 +254,7 @@ func (l *livenessTable) presence(id charge.CPID, online bool, at charge.Time) {
 	}
 }
 
+// bridgeHeartbeat notes a heartbeat of the bridge, unless it is older than the last.
 func (l *livenessTable) bridgeHeartbeat(mqttUp bool, since, at, now charge.Time) {
 	if at >= l.pipeline.LastHeartbeat() {
 		l.pipeline.BridgeHeartbeat(mqttUp, since, at)
@@ -236,17 +262,20 @@ func (l *livenessTable) bridgeHeartbeat(mqttUp bool, since, at, now charge.Time)
 	}
 }
 
+// evaluate decides whether a charging point is online, offline or unknown, and since when.
 func (l *livenessTable) evaluate(p *pointLiveness, now charge.Time) (ledger.Liveness, charge.Time) {
 	s := ledger.Contact{LastSeenAt: p.receivedAt, Interval: p.interval}
+	// A will that is older than the last message is of an earlier connection.
 	if p.willAt != 0 && p.willAt >= p.receivedAt {
 		s.WillAt = p.willAt
 	}
 	if s.Interval == 0 {
-		s.Interval = 5 * time.Minute // not heard yet; the product's comes within a second
+		s.Interval = 5 * time.Minute // not announced yet; the product's first telemetry comes within a second
 	}
 	return l.pipeline.Liveness(s, p.known, now)
 }
 
+// of returns the liveness of a charging point, and since when.
 func (l *livenessTable) of(id charge.CPID, now charge.Time) (ledger.Liveness, charge.Time) {
 	p := l.points[id]
 	if p == nil {
@@ -255,9 +284,13 @@ func (l *livenessTable) of(id charge.CPID, now charge.Time) (ledger.Liveness, ch
 	return l.evaluate(p, now)
 }
 
-// update judges all links and returns those charging points that are back.
+// update evaluates all charging points, and returns those that are back online and
+// those that have been offline for silentAfter. After a clock that went back all
+// times are limited to now.
 func (l *livenessTable) update(now charge.Time) (back []charge.CPID, silent []silentInput) {
 	if now < l.updatedAt {
+		// Times in the future would make everything look alive until the clock gets
+		// there.
 		l.pipeline.ClockSetBack(now)
 		for _, p := range l.points {
 			p.receivedAt, p.willAt = min(p.receivedAt, now), min(p.willAt, now)
@@ -281,5 +314,6 @@ func (l *livenessTable) update(now charge.Time) (back []charge.CPID, silent []si
 	return back, silent
 }
 
-// sortedKeys are the keys of a map in their order.
+// sortedKeys returns the keys of a map in their order, so that loops over maps are
+// deterministic.
 func sortedKeys[K cmp.Ordered, V any](m map[K]V) []K { return slices.Sorted(maps.Keys(m)) }

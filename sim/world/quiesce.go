@@ -11,14 +11,18 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Bounds of the rest, after everything was healed.
+// Limits after the heal. They are generous: delays of retries double up to minutes.
 const (
-	catchUp  = 9 * time.Minute  // until every record written before is known: V1
-	settling = 50 * time.Minute // until nothing is under way any more
+	// Until Central knows every record that was written before: V1.
+	catchUp  = 9 * time.Minute
+	settling = 50 * time.Minute // until nothing is pending any more
 )
 
-// quiesce lets the network come to rest and checks that it did.
+// quiesce lets the network deliver everything, does what an operator would do with
+// the leftovers of faults, and checks the final state.
 func (w *World) quiesce() {
+	// Records that are written after the heal have less time, and are checked at the
+	// very end.
 	before := map[charge.CPID]int{}
 	for _, a := range w.agents {
 		before[a.id] = len(a.truth.order)
@@ -52,9 +56,10 @@ func (w *World) quiesce() {
 	}
 }
 
-// releaseForks does what an operator does with charging points that are
-// quarantined though there is only one box: what was read again after a boot
-// that could not read it looks like a second one, if there was no clock either.
+// releaseForks releases charging points that are quarantined although there is only
+// one device, as an operator does. This happens legitimately if a boot could not
+// read records that the next boot could, while the clock was not set: the two look
+// like two devices.
 func (w *World) releaseForks() {
 	c := w.activeCentral()
 	if c == nil || w.failure != nil {
@@ -74,9 +79,8 @@ func (w *World) releaseForks() {
 	w.runUntil(w.now + 5*time.Minute)
 }
 
-// reportRegisters starts those agents anew whose meters could not be read when a
-// session ended: what flowed after the last good reading is told by the next
-// grant or the next boot.
+// reportRegisters restarts agents whose meters were inexact: what flowed after the
+// last good reading is reported by the next grant or, here, by the next boot.
 func (w *World) reportRegisters() {
 	for _, a := range w.agents {
 		if a.truth.meterInexact && w.failure == nil {
@@ -87,8 +91,8 @@ func (w *World) reportRegisters() {
 	w.runUntil(w.now + 3*time.Minute)
 }
 
-// checkCaughtUp: V1 every record that was durable when the faults ended is known
-// to Central, and acknowledged.
+// checkCaughtUp: V1 and V3. Every record that was durable at the heal, the first n,
+// is known to Central, and almost all are acknowledged.
 func (w *World) checkCaughtUp(a *agent, n int) {
 	c := w.activeCentral()
 	switch {
@@ -98,6 +102,7 @@ func (w *World) checkCaughtUp(a *agent, n int) {
 	case a.run == nil || !a.run.ready:
 		w.violated("V3", "%s does not run %s after the heal", a.id, catchUp)
 		return
+	// Its records are not applied until an operator releases it.
 	case c.db.points[a.id].ForkedAt != 0 && a.truth.storageLost:
 		return // until an operator releases it
 	}
@@ -107,13 +112,14 @@ func (w *World) checkCaughtUp(a *agent, n int) {
 			return
 		}
 	}
+	// A running session writes records all the time; a few are always unacknowledged.
 	if n := a.run.state.Unacked(); n > 20 {
 		w.violated("V1", "%s: %d records are not acknowledged %s after the heal", a.id, n, catchUp)
 	}
 }
 
-// settleOrphans does what an operator does with sessions that a charging point
-// came back without.
+// settleOrphans settles sessions that are open at Central and that their charging
+// point came back without, as an operator does. Without a loss there are none.
 func (w *World) settleOrphans() {
 	c := w.activeCentral()
 	if c == nil {
@@ -129,7 +135,7 @@ func (w *World) settleOrphans() {
 	}
 }
 
-// checkQuiescent is what must hold when nothing is under way any more.
+// checkQuiescent checks the final state, when nothing is pending any more.
 func (w *World) checkQuiescent() {
 	c := w.activeCentral()
 	if c == nil {
@@ -137,6 +143,7 @@ func (w *World) checkQuiescent() {
 		return
 	}
 	for _, a := range w.agents {
+		// Every check runs, but only the first violation counts.
 		w.checkAgent(c, a)
 	}
 	for _, b := range w.byzantine {
@@ -150,8 +157,9 @@ func (w *World) checkQuiescent() {
 			w.violated("V1", "alarm %s is open at the end", id)
 		}
 	}
+	// The statistics of the run: only sessions of real hardware.
 	for _, t := range c.db.tickets {
-		if w.byzantineOf(t.CPID) != nil { // what it makes up is no energy
+		if w.byzantineOf(t.CPID) != nil { // the energy it reports is invented
 			continue
 		}
 		w.stats.Tickets++
@@ -159,18 +167,19 @@ func (w *World) checkQuiescent() {
 	}
 }
 
-// checkByzantine: S15 all that a liar sent is acknowledged, or an alarm names what is
-// not.
+// checkByzantine: S15. Everything that a Byzantine charging point sent is
+// acknowledged, or an alarm reports why not.
 func (w *World) checkByzantine(c *central, b *byzantineCP) {
 	p := c.db.points[b.id]
 	if b.acked == len(b.held) || p.Forked() || p.MismatchAt != 0 {
 		return
 	}
 	r := &b.held[b.acked].rec
-	w.violated("S15", "%s: record %s/%d and %d behind it are neither acknowledged nor named", b.id, r.Journal, r.Seq, len(b.held)-b.acked-1)
+	w.violated("S15", "%s: record %s/%d and %d behind it are neither acknowledged nor reported by an alarm", b.id, r.Journal, r.Seq, len(b.held)-b.acked-1)
 }
 
-// checkAgent: all is acknowledged, nothing is open, and the books balance.
+// checkAgent: V1 and V3 for one charging point: everything is acknowledged, nothing
+// is open, and the accounts balance.
 func (w *World) checkAgent(c *central, a *agent) {
 	b := a.run
 	switch {
@@ -180,12 +189,14 @@ func (w *World) checkAgent(c *central, a *agent) {
 	case c.db.points[a.id].ForkedAt != 0:
 		w.violated("S13", "%s is quarantined: %s", a.id, c.db.points[a.id].ForkReason)
 		return
+	// Nothing happens any more, so not a single record may be left.
 	case b.state.Unacked() > 0:
 		w.violated("V1", "%s: %d records are not acknowledged at the end", a.id, b.state.Unacked())
 		return
 	}
 	for _, m := range b.machines {
 		s := &m.state
+		// All vehicles have left, and all reservations have expired long ago.
 		if s.Session.ID != "" || s.Reservation.ID != "" || s.Pending.Session != "" {
 			w.violated("V1", "%s/%d: session %q, reservation %q, start %q at the end", a.id, m.outlet.id, s.Session.ID, s.Reservation.ID, s.Pending.Session)
 			return
@@ -197,13 +208,15 @@ func (w *World) checkAgent(c *central, a *agent) {
 	w.checkSessions(c, a)
 }
 
-// checkEnergy: S5 what went through the meter is on tickets, or shown.
+// checkEnergy: S5. What went through the meter is on tickets or unaccounted; what
+// is unaccounted has a cause; and tickets do not overlap: S3.
 func (w *World) checkEnergy(c *central, a *agent, o *outlet) {
 	m, ok := c.db.meters[connectorKey{journalKey{cp: a.id}, o.id}]
 	if !ok {
 		w.violated("S5", "%s/%d: Central keeps no account of its meter", a.id, o.id)
 		return
 	}
+	// Central's account of the meter must agree with its tickets and with the hardware.
 	billed := charge.WattHours(0)
 	var bills []ledger.Ticket
 	for _, id := range sortedKeys(c.db.tickets) {
@@ -215,23 +228,25 @@ func (w *World) checkEnergy(c *central, a *agent, o *outlet) {
 	spare := m.Unaccounted()
 	w.stats.UnaccountedWh += int64(spare)
 	flowed := o.register() - initialRegister
+	// An alarm about a meter that jumped is right only if records about it were lost.
 	_, jumped := c.db.alarms[fmt.Sprintf("%s.%s.%d", ledger.AlarmMeterJumped, a.id, o.id)]
 	switch {
 	case m.Billed != billed:
-		w.violated("S5", "%s/%d: the account says %d Wh are billed, the tickets %d", a.id, o.id, m.Billed, billed)
+		w.violated("S5", "%s/%d: %d Wh are billed by the account, %d by tickets", a.id, o.id, m.Billed, billed)
 	case m.Running != 0:
 		w.violated("S5", "%s/%d: %d Wh of sessions that are not open", a.id, o.id, m.Running)
 	case jumped && !a.truth.storageLost:
-		w.violated("S5", "%s/%d: a meter that shows the truth is said to have jumped", a.id, o.id)
-	case jumped && billed+spare <= flowed: // a clock was wrong while records were lost: shown as an alarm
+		w.violated("S5", "%s/%d: an alarm reports a jump of a meter that did not jump", a.id, o.id)
+	case jumped && billed+spare <= flowed: // a clock was wrong while records were lost: the alarm accounts for the rest
 	case billed+spare != flowed:
 		w.violated("S5", "%s/%d: %d Wh went through the meter, %d are billed and %d shown", a.id, o.id, flowed, billed, spare)
 	case spare != 0 && !a.truth.storageLost && !a.truth.meterInexact:
-		w.violated("S5", "%s/%d: %d Wh are unaccounted, and nothing was broken", a.id, o.id, spare)
+		w.violated("S5", "%s/%d: %d Wh are unaccounted without a fault", a.id, o.id, spare)
 	}
 	if a.truth.storageLost {
 		return
 	}
+	// A watt-hour of the register is on one ticket only.
 	slices.SortFunc(bills, func(a, b ledger.Ticket) int {
 		if a.Start != b.Start {
 			return int(a.Start - b.Start)
@@ -245,7 +260,7 @@ func (w *World) checkEnergy(c *central, a *agent, o *outlet) {
 	}
 }
 
-// checkSessions: S4 every session has its ticket, for exactly what flowed.
+// checkSessions: S4. Every session has a ticket for exactly what flowed.
 func (w *World) checkSessions(c *central, a *agent) {
 	k := &a.truth
 	if k.storageLost {
@@ -253,6 +268,7 @@ func (w *World) checkSessions(c *central, a *agent) {
 	}
 	for _, id := range sortedKeys(k.granted) {
 		t, ok := c.db.tickets[ledger.TicketID(id)]
+		// A correction is relative to the ticket that it corrects.
 		billed := t.Energy + c.db.tickets[ledger.CorrectionID(id)].Energy
 		switch {
 		case !ok:
@@ -261,12 +277,13 @@ func (w *World) checkSessions(c *central, a *agent) {
 			w.violated("S4", "%s: tickets of %s bill %d Wh, %d flowed", a.id, id, billed, k.energy[id])
 		}
 	}
+	// Energy of closures without a session: never, unless the contact was welded.
 	if e := k.energy[""]; e > 0 && !k.meterInexact {
 		w.violated("S1", "%s: %d Wh flowed for no session", a.id, e)
 	}
 }
 
-// checkRequests: V1 every driver's request that is in the log was read.
+// checkRequests: V1. Every driver's request in the log was read.
 func (w *World) checkRequests(c *central) {
 	for n := range w.kafka.partitions {
 		p := partition{wire.TopicDriverEvents, n}
@@ -284,10 +301,13 @@ func (w *World) checkRequests(c *central) {
 	}
 }
 
-// checkOrders: nothing is wanted, ordered, reserved or asked any more.
+// checkOrders: V1, S10 and S15. Nothing is desired, commanded, reserved, requested or
+// queued any more.
 func (w *World) checkOrders(c *central) {
 	now := c.now()
 	for _, id := range sortedKeys(c.db.reservations) {
+		// Reservations last for minutes; what Byzantine charging points claim about
+		// theirs may last longer.
 		if r := c.db.reservations[id]; r.Active(now) && w.byzantineOf(r.CPID) == nil {
 			w.violated("S10", "reservation %s is active at the end", id)
 		}
@@ -302,13 +322,15 @@ func (w *World) checkOrders(c *central) {
 		w.violated("V1", "requests %q are not answered at the end", open)
 	}
 	for _, id := range sortedKeys(c.db.commands) {
-		if w.byzantineOf(c.db.commands[id].CPID) != nil { // it never does what it is told
+		if w.byzantineOf(c.db.commands[id].CPID) != nil { // it never executes one
 			continue
 		}
 		w.violated("V1", "command %s %s is %s at the end", c.db.commands[id].Type, id, c.db.commands[id].State)
 	}
+	// A message that the bridge cannot handle would be delivered again for ever, and
+	// fill the queue.
 	if n := len(w.mqtt.queued); n > 0 && w.now-w.mqtt.queued[0].at > time.Minute {
-		w.violated("S15", "the broker keeps %d messages for the bridge that nobody acknowledges", n)
+		w.violated("S15", "the broker keeps %d unacknowledged messages for the bridge", n)
 	}
 	w.checkRequests(c)
 	if len(c.db.outbox) > 0 {
@@ -316,8 +338,9 @@ func (w *World) checkOrders(c *central) {
 	}
 	for _, a := range w.agents {
 		for _, m := range a.run.machines {
+			// The operator's last word was available, see makeAvailable.
 			if m.state.Unavailable && wantedOpen(c, a.id, m.outlet.id) {
-				w.violated("V1", "%s/%d is out of service at the end, and wanted", a.id, m.outlet.id)
+				w.violated("V1", "%s/%d is out of service at the end, and desired available", a.id, m.outlet.id)
 			}
 		}
 	}

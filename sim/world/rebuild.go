@@ -8,25 +8,30 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
+// wantedOpen reports whether Central's desired state of a connector is available.
 func wantedOpen(c *central, cp charge.CPID, id charge.ConnectorID) bool {
 	want, ok := c.run.orders.DesiredAvailability(orders.Target{CPID: cp, Connector: id})
 	return ok && want
 }
 
-// checkRebuilt: S9 and S14 the state is the fold of the records alone. The
-// records that Central applied, applied once more in the order of the journals,
-// give the same accounts, whatever was doubled, restored or repeated on the way.
+// checkRebuilt: S9 and S14. The ledger is a function of the records alone: the
+// records of a charging point, applied once more in the order of its journals,
+// give the state that Central has, whatever was duplicated, restored or repeated
+// before.
 func (w *World) checkRebuilt(c *central) {
 	for _, a := range w.agents {
+		// Without all records there is nothing to compare with.
 		if !a.truth.storageLost && a.run != nil {
 			w.checkRebuiltAgent(c, a)
 		}
 	}
 }
 
+// checkRebuiltAgent rebuilds the ledger of one charging point.
 func (w *World) checkRebuiltAgent(c *central, a *agent) {
 	cp := ledger.NewCP(a.id)
 	db := newDatabase()
+	// Times of Central do not matter for the result, so one is enough.
 	env := db.ledgerEnv(a.id, simulationStart)
 	for _, k := range a.truth.order {
 		in, ok := w.ledgerInput(a, k)
@@ -34,15 +39,16 @@ func (w *World) checkRebuiltAgent(c *central, a *agent) {
 			continue
 		}
 		out, changes := ledger.Apply(cp, &env, in)
+		// In this order nothing is a duplicate, early or a second device.
 		if out.Verdict != ledger.Applied {
-			w.violated("S9", "%s: record %s/%d is %s when the ledger is built again", a.id, k.j, k.seq, out.Verdict)
+			w.violated("S9", "%s: record %s/%d is %s when the ledger is rebuilt", a.id, k.j, k.seq, out.Verdict)
 			return
 		}
 		db.records[k] = chainLink{out.Hash, in.Record.Prev}
 		for _, ch := range changes {
 			db.saveChange(ch)
 		}
-		// What an operator settled is no record: its ticket is taken as it is.
+		// A settlement is not in the records: its ticket is copied.
 		if t := c.db.tickets[ledger.TicketID(in.Record.SessionID)]; t.SettledAt != 0 && cp.Sessions[t.SessionID] != nil {
 			changes, err := ledger.Resettle(cp, &env, t)
 			if err != nil {
@@ -55,11 +61,11 @@ func (w *World) checkRebuiltAgent(c *central, a *agent) {
 		}
 	}
 	if was, is := hashOf(c, a.id), ledger.Hash([]*ledger.CP{cp}, values(db.sessions), values(db.tickets)); was != is {
-		w.violated("S14", "%s: the ledger built again from its records is not the one that Central has", a.id)
+		w.violated("S14", "%s: the ledger rebuilt from its records differs from Central's", a.id)
 	}
 }
 
-// ledgerEnv is what the ledger of one charging point finds in the rows.
+// ledgerEnv lets the ledger of one charging point look up rows of db.
 func (db *database) ledgerEnv(cp charge.CPID, now charge.Time) ledger.Env {
 	t := tariff()
 	of := func(j charge.JournalID, seq charge.Seq) (chainLink, bool) {
@@ -67,6 +73,8 @@ func (db *database) ledgerEnv(cp charge.CPID, now charge.Time) ledger.Env {
 		return l, ok
 	}
 	return ledger.Env{
+		// The rebuild has an epoch of its own: no account depends on which Central
+		// applied a record.
 		Now: now, Central: charge.Epoch{Number: 1, Run: "000000000000beef"}, Default: t, AdmitNew: true,
 		JournalEnding: func(hash string) (charge.JournalID, bool) { return db.journalEnding(cp, hash) },
 		Session:       func(id charge.SessionID) (ledger.Session, bool) { s, ok := db.sessions[id]; return s, ok },
@@ -80,7 +88,7 @@ func (db *database) ledgerEnv(cp charge.CPID, now charge.Time) ledger.Env {
 	}
 }
 
-// ledgerInput is a record as it was delivered.
+// ledgerInput returns a durable record as it was delivered.
 func (w *World) ledgerInput(a *agent, k recordKey) (ledger.Input, bool) {
 	f := a.truth.records[k]
 	if f == nil || !f.durable {
@@ -89,6 +97,8 @@ func (w *World) ledgerInput(a *agent, k recordKey) (ledger.Input, bool) {
 	return ledger.Input{Raw: f.raw, Record: f.rec}, true
 }
 
+// hashOf returns the hash of Central's ledger of one charging point. Journals that
+// the state in memory has dropped come from the database.
 func hashOf(c *central, id charge.CPID) string {
 	var sessions []ledger.Session
 	for _, k := range sortedKeys(c.db.sessions) {
@@ -102,6 +112,7 @@ func hashOf(c *central, id charge.CPID) string {
 			tickets = append(tickets, t)
 		}
 	}
+	// The copy keeps the additions below out of the running Central.
 	cp := *c.run.cps[id]
 	cp.Journals = maps.Clone(cp.Journals)
 	for k, j := range c.db.journals {
@@ -112,6 +123,7 @@ func hashOf(c *central, id charge.CPID) string {
 	return ledger.Hash([]*ledger.CP{&cp}, sessions, tickets)
 }
 
+// values returns the values of a map in the order of its keys.
 func values[K interface {
 	~string
 }, V any](m map[K]V) []V {

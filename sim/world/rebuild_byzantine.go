@@ -9,28 +9,32 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// rebuild makes the ledger of a liar again from the records that were applied, in
-// the order of applying. What was passed, and what an operator settled, is not in
-// the records: that is taken from the rows, as central/internal/audit does.
+// rebuild rebuilds the ledger of a Byzantine charging point from the records that
+// Central applied, in the order in which it applied them. Gaps that were passed and
+// settlements of operators are not in the records: they come from the rows, as in
+// central/internal/audit.
 type rebuild struct {
 	central *central
 	faulty  *byzantineCP
-	cp      *ledger.CP
+	cp      *ledger.CP // the rebuilt state
 	env     ledger.Env
-	db      *database
-	gaps    []ledger.Gap
+	db      *database    // the rebuilt rows
+	gaps    []ledger.Gap // Central's
 }
 
-// checkRebuiltByzantine: S15 the accounts of a charging point whose records make no
-// sense are those that its records make.
+// checkRebuiltByzantine: S15. The accounts of a Byzantine charging point follow from
+// its records, however little sense these make.
 func (w *World) checkRebuiltByzantine(c *central, b *byzantineCP) {
-	if c.run.cps[b.id] == nil { // it never said anything
+	if c.run.cps[b.id] == nil { // it never reported anything
 		return
 	}
 	f := &rebuild{central: c, faulty: b, cp: ledger.NewCP(b.id), db: newDatabase()}
+	// These two come from presence, not from records.
 	p := c.db.points[b.id]
 	f.cp.AnnouncedJournal, f.cp.Conn = p.AnnouncedJournal, p.Conn
-	f.env = f.db.ledgerEnv(b.id, 1) // time stands still: two journals that both grow were not applied then
+	f.env = f.db.ledgerEnv(b.id, 1) // at a constant time no second device is detected; its records were not applied
+	// The ledger rejects session ids of other charging points, which it looks up in
+	// Central's rows.
 	own := f.env.Session
 	f.env.Session = func(id charge.SessionID) (ledger.Session, bool) {
 		if s, ok := own(id); ok {
@@ -44,6 +48,7 @@ func (w *World) checkRebuiltByzantine(c *central, b *byzantineCP) {
 			f.gaps = append(f.gaps, h)
 		}
 	}
+	// Not the order of its journals: that one has no meaning here.
 	for _, k := range c.db.applied {
 		if k.cp == b.id && !f.applyNext(k) {
 			return
@@ -55,37 +60,41 @@ func (w *World) checkRebuiltByzantine(c *central, b *byzantineCP) {
 	was, is := f.accounts(c.db, c.run.cps[b.id]), f.accounts(f.db, f.cp)
 	for _, line := range was {
 		if !slices.Contains(is, line) {
-			w.violated("S15", "%s: Central has %s, which its records do not make", b.id, line)
+			w.violated("S15", "%s: Central has %s, which does not follow from its records", b.id, line)
 			return
 		}
 	}
 	for _, line := range is {
 		if !slices.Contains(was, line) {
-			w.violated("S15", "%s: its records make %s, which Central does not have", b.id, line)
+			w.violated("S15", "%s: %s follows from its records, and Central does not have it", b.id, line)
 			return
 		}
 	}
 }
 
-// applyNext applies one record as it was applied.
+// applyNext applies the next record; false ends the rebuild.
 func (f *rebuild) applyNext(k recordKey) bool {
 	known := f.central.db.records[k]
+	// Several records may have the same key; the hash identifies the one that was
+	// applied.
 	i := slices.IndexFunc(f.faulty.written[k], func(v nonsenseRecord) bool { return v.hash == known.hash })
 	if i < 0 {
-		return false // seen by another check
+		return false // checkCommit reports it
 	}
 	v := f.faulty.written[k][i]
 	f.passGapOf(&v.rec)
 	in := ledger.Input{Raw: v.raw, Record: v.rec}
 	out, changes := ledger.Apply(f.cp, &f.env, in)
+	// Its predecessors were in a gap that Central passed because presence named a later
+	// first record. The rebuild claims the same.
 	if out.Verdict == ledger.OutOfOrder {
 		f.save(changes)
-		f.cp.First = wire.Position{Journal: v.rec.Journal, Seq: v.rec.Seq} // as presence said then
+		f.cp.First = wire.Position{Journal: v.rec.Journal, Seq: v.rec.Seq} // as presence claimed then, so the gap was passed
 		out, changes = ledger.Apply(f.cp, &f.env, in)
 		f.cp.First = wire.Position{}
 	}
 	if out.Verdict != ledger.Applied {
-		f.central.w.violated("S15", "%s: record %s/%d is %s when the ledger is built again", f.faulty.id, k.j, k.seq, out.Verdict)
+		f.central.w.violated("S15", "%s: record %s/%d is %s when the ledger is rebuilt", f.faulty.id, k.j, k.seq, out.Verdict)
 		return false
 	}
 	f.save(changes)
@@ -94,14 +103,15 @@ func (f *rebuild) applyNext(k recordKey) bool {
 	return true
 }
 
+// save writes changes to the rebuilt rows.
 func (f *rebuild) save(changes []ledger.Change) {
 	for _, c := range changes {
 		f.db.saveChange(c)
 	}
 }
 
-// passGapOf makes the hole that a late record filled, which perhaps no other
-// record tells of.
+// passGapOf passes the gap that contained a late record. Nothing else in the
+// records may reveal it.
 func (f *rebuild) passGapOf(r *wire.Record) {
 	for i := range f.gaps {
 		h := &f.gaps[i]
@@ -113,6 +123,7 @@ func (f *rebuild) passGapOf(r *wire.Record) {
 			j = &ledger.Journal{ID: h.Journal}
 			f.cp.Journals[h.Journal] = j
 		}
+		// As when the gap was passed: behind it the hash of the predecessor is unknown.
 		if j.Last+1 == h.First {
 			j.Last, j.Hash = h.Last, ""
 			f.cp.Gaps[h.ID] = &ledger.Gap{
@@ -122,7 +133,7 @@ func (f *rebuild) passGapOf(r *wire.Record) {
 	}
 }
 
-// settle ends a session as an operator did.
+// settle settles a session as an operator did.
 func (f *rebuild) settle(id charge.SessionID) {
 	t := f.central.db.tickets[ledger.TicketID(id)]
 	if t.SettledAt == 0 || t.CPID != f.faulty.id || f.cp.Sessions[id] == nil {
@@ -136,8 +147,9 @@ func (f *rebuild) settle(id charge.SessionID) {
 	f.save(changes)
 }
 
-// accounts are the lines that the records alone decide: not which boot was heard
-// last, nor what was passed, nor the ticket that a late record would change.
+// accounts returns the lines of the accounts that the records alone determine. Left
+// out are which boot was received last, gaps, and tickets that a late record would
+// have changed, about which there is an alarm.
 func (f *rebuild) accounts(db *database, cp *ledger.CP) []string {
 	doubted := func(id charge.SessionID) bool {
 		_, some := f.central.db.alarms[string(ledger.AlarmTicket)+"."+string(f.faulty.id)+"."+string(id)]
@@ -147,6 +159,7 @@ func (f *rebuild) accounts(db *database, cp *ledger.CP) []string {
 	var sessions []ledger.Session
 	for _, id := range sortedKeys(db.sessions) {
 		s := db.sessions[id]
+		// Whether an open session is orphaned depends on presence.
 		if s.State == ledger.SessionOrphaned {
 			s.State = ledger.SessionOpen
 		}
@@ -161,7 +174,13 @@ func (f *rebuild) accounts(db *database, cp *ledger.CP) []string {
 		}
 	}
 	return slices.DeleteFunc(ledger.AccountLines(cp, sessions, tickets), func(line string) bool {
-		kind, _, _ := strings.Cut(line, " ")
-		return kind == ledger.GapLine || kind == "journal" || kind == "meter" && doubts
+		// Lines about journals and gaps depend on presence and time as well.
+		switch kind, _, _ := strings.Cut(line, " "); kind {
+		case "session", "ticket":
+			return false
+		case "meter":
+			return doubts
+		}
+		return true
 	})
 }

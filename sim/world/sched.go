@@ -10,10 +10,11 @@ import (
 	"github.com/carga-ev/carga/internal/ids"
 )
 
-// event is something that happens at a time. Events of one time happen in the
-// order in which they were asked for.
+// event is a function to be called at a time. Events of the same time run in the
+// order in which they were scheduled.
 type event struct {
-	at  time.Duration
+	at time.Duration
+	// Counts all events, and so orders those of the same time.
 	n   uint64
 	tag string // for the trace and its hash
 	do  func()
@@ -21,13 +22,15 @@ type event struct {
 
 func (e *event) before(o *event) bool { return e.at < o.at || e.at == o.at && e.n < o.n }
 
-// schedule is a heap of events and the virtual clock.
+// schedule is the heap of pending events, and the virtual clock. It is a heap of
+// values and not container/heap's of interfaces: runs push and pop millions.
 type schedule struct {
-	now  time.Duration
-	n    uint64
+	now  time.Duration // since the beginning of the run
+	n    uint64        // number of the event scheduled last
 	heap []event
 
-	burstStart  time.Duration // the events of a millisecond are counted
+	// Begin of the millisecond whose events are counted.
+	burstStart  time.Duration
 	burstEvents int
 }
 
@@ -65,16 +68,19 @@ func (s *schedule) pop() event {
 	}
 }
 
-// after lets something happen in a while; never in the past.
+// after schedules a call in d; a negative d means now. The call cannot be
+// cancelled: a caller that may change its mind keeps a generation counter and
+// compares it in do.
 func (w *World) after(d time.Duration, tag string, do func()) {
 	w.n++
 	w.push(event{w.now + max(d, 0), w.n, tag, do})
 }
 
-// at lets something happen at a time since the beginning.
+// at schedules a call at a time since the beginning.
 func (w *World) at(t time.Duration, tag string, do func()) { w.after(t-w.now, tag, do) }
 
-// runUntil plays all events up to a time, or until a checker objects.
+// runUntil runs all events up to a time, or until a check fails. The clock stands
+// at end afterwards, even if nothing was scheduled for it.
 func (w *World) runUntil(end time.Duration) {
 	for len(w.heap) > 0 && w.heap[0].at <= end && w.failure == nil {
 		e := w.pop()
@@ -90,11 +96,10 @@ func (w *World) runUntil(end time.Duration) {
 	}
 }
 
-// maxBurst is how many events may happen within a millisecond: more is a loop
-// that never ends.
+// maxBurst limits the events within a millisecond: more are an endless loop.
 const maxBurst = 50_000
 
-// checkLivelock objects to loops that never end: V5.
+// checkLivelock fails for loops in which time does not pass: V5.
 func (w *World) checkLivelock(at time.Duration, tag string) {
 	if at >= w.burstStart+time.Millisecond {
 		w.burstStart, w.burstEvents = at, 0
@@ -104,7 +109,9 @@ func (w *World) checkLivelock(at time.Duration, tag string) {
 	}
 }
 
-// mix folds what happened into the hash of the run.
+// mix folds an event or a message into the hash of the run (FNV-1a over time, tag
+// and, for messages, a checksum of the bytes) and traces it. raw is nil for events
+// without a message.
 func (w *World) mix(tag string, raw []byte) {
 	w.sum = (w.sum ^ uint64(w.now)) * 0x100000001b3
 	for i := range len(tag) {
@@ -118,17 +125,18 @@ func (w *World) mix(tag string, raw []byte) {
 	}
 }
 
-// simulationStart is the moment at which every run begins.
+// simulationStart is the true time at which every run begins.
 const simulationStart charge.Time = 1_795_600_800_000 // 2026-11-25T10:00:00Z
 
-// wall is the true time.
+// wall is the true time. Components read it through their own, possibly wrong, clocks.
 func (w *World) wall() charge.Time { return simulationStart.Add(w.now) }
 
-// random is a source of random numbers of one box.
+// random is the source of random numbers of one component.
 type random struct{ *rand.Rand }
 
-// newRandom derives a box's source from the seed and its name, so that leaving
-// one thing out of a plan does not change the luck of all others.
+// newRandom derives a component's source from the seed and its name. Separate
+// sources keep components independent: leaving one step out of a plan does not
+// change the numbers that the others draw, which is what makes shrinking work.
 func newRandom(seed uint64, name string) random {
 	h := uint64(0xcbf29ce484222325)
 	for i := range len(name) {
@@ -140,11 +148,12 @@ func newRandom(seed uint64, name string) random {
 // span is a range of durations, both ends included.
 type span struct{ least, most time.Duration }
 
+// between draws a duration from s.
 func (rng random) between(s span) time.Duration {
 	return s.least + time.Duration(rng.Int64N(int64(s.most-s.least)+1))
 }
 
-// permille reports true in so many of a thousand cases.
+// permille reports true with a probability of n in a thousand.
 func (rng random) permille(n int) bool { return n > 0 && rng.IntN(1000) < n }
 
 // Read fills b; it implements io.Reader for package ids.
@@ -161,5 +170,5 @@ func (rng random) Read(b []byte) (int, error) {
 
 var _ io.Reader = random{}
 
-// newID mints an id of the moment by a clock.
+// newID makes an id as package ids does, from a time and this source.
 func (rng random) newID(at charge.Time) string { return ids.New(at.Std(), rng) }

@@ -7,12 +7,14 @@ import (
 	"time"
 )
 
-// Shrink leaves parts out of a plan that failed while it still fails the same
-// check, and returns what is left and how that fails. It runs the plan at most
-// so many times.
+// Shrink removes parts of a failed plan while the same check still fails, and
+// returns the smaller plan and its failure. It runs at most runs plans. It tries,
+// in this order: steps after the failure, whole kinds of steps, then ranges of
+// steps of decreasing size (delta debugging), and last the size of the network.
 func Shrink(p Plan, o Options, f *ViolationError, runs int) (Plan, *ViolationError) {
 	o.Trace = nil
-	fails := func(q Plan) *ViolationError {
+	failure := func(q Plan) *ViolationError {
+		// Another check would be another bug: only the same one counts.
 		if runs--; runs < 0 {
 			return nil
 		}
@@ -22,13 +24,14 @@ func Shrink(p Plan, o Options, f *ViolationError, runs int) (Plan, *ViolationErr
 		return nil
 	}
 	keep := func(q Plan) bool {
-		if g := fails(q); g != nil {
+		if g := failure(q); g != nil {
 			p, f = q, g
 			return true
 		}
 		return false
 	}
 	q := p
+	// Later steps cannot be a cause.
 	q.Steps = slices.DeleteFunc(slices.Clone(p.Steps), func(s Step) bool { return s.At > f.At })
 	keep(q)
 	for _, k := range kindsOf(p) {
@@ -37,6 +40,7 @@ func Shrink(p Plan, o Options, f *ViolationError, runs int) (Plan, *ViolationErr
 		keep(q)
 	}
 	for size := len(p.Steps) / 2; size > 0; size /= 2 {
+		// A range that could be removed is gone from p, so from stays where it is.
 		for from := 0; from < len(p.Steps); {
 			q := p
 			q.Steps = slices.Delete(slices.Clone(p.Steps), from, min(from+size, len(p.Steps)))
@@ -45,6 +49,8 @@ func Shrink(p Plan, o Options, f *ViolationError, runs int) (Plan, *ViolationErr
 			}
 		}
 	}
+	// A smaller network is easier to read, but its random sources draw differently: this
+	// may well not fail.
 	for _, change := range []func(*Plan){
 		func(q *Plan) { q.Lossy = false },
 		func(q *Plan) { q.Partitions = 1 },
@@ -59,6 +65,7 @@ func Shrink(p Plan, o Options, f *ViolationError, runs int) (Plan, *ViolationErr
 	return p, f
 }
 
+// kindsOf returns the kinds in a plan, each once.
 func kindsOf(p Plan) []Kind {
 	var kinds []Kind
 	for _, s := range p.Steps {
@@ -69,10 +76,11 @@ func kindsOf(p Plan) []Kind {
 	return kinds
 }
 
-// Tail runs a plan and returns the last things that happened, in words.
+// Tail runs a plan and returns its last n steps and messages, one per line.
 func Tail(p Plan, o Options, n int) []string {
 	var lines []string
 	o.Trace = func(at time.Duration, tag string, raw []byte) {
+		// Timers are too many to be of interest.
 		if raw == nil && !strings.HasPrefix(tag, "step ") {
 			return
 		}
@@ -85,7 +93,7 @@ func Tail(p Plan, o Options, n int) []string {
 	return lines[max(0, len(lines)-n):]
 }
 
-// Describe is a plan in words.
+// Describe formats a plan for a report.
 func (p *Plan) Describe() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d: %d charging points with %d connectors, %d partitions, %s until the heal, policy %+v, reservations of %s",

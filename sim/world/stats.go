@@ -5,38 +5,55 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 )
 
-// Stats count what happened.
+// Stats count what happened in a run. They show that the faults took effect: a run
+// in which nothing was lost or retried proves little.
 type Stats struct {
 	Faults map[Kind]int `json:"faults"` // injected, by kind
 
-	Boots, Kills, PowerCuts, AgentFailures int // of processes
+	// Of processes; a failure is an exit by the agent itself.
+	Boots, Kills, PowerCuts, AgentFailures int
 	Lost, Duplicated, Reordered            int // messages on lines
-	Unanswered                             int // calls that were done and not answered
-	BrokerDropped                          int // messages over the broker's quota
+	// Calls that were executed without a response.
+	Unanswered int
+	// Messages beyond the limit of the broker's queue.
+	BrokerDropped int
 
-	Records, Deleted                int // written durably, deleted
-	Sent, ReadErrors                int // records handed to connections
-	PositionsLost, BadMessages      int
-	RolledBackSeen                  int // storage that was set back, noticed by the agent
+	// Made durable in journals, and deleted from them.
+	Records, Deleted int
+	// Records published by agents, and those that could not be read for it.
+	Sent, ReadErrors int
+	// Positions not saved, messages not decoded by agents.
+	PositionsLost, BadMessages int
+	// Rollbacks of storage that the agent itself detected.
+	RolledBackSeen                  int
 	Applied, Duplicates, OutOfOrder int // verdicts of the ledger
 	Forked, Mismatched, Gaps        int
-	NonsenseRecords                 int // well-formed records that make no sense
-	ForgedRecords                   int // records that do not fit, sent by somebody else
-	Retries, DeadLetters            int // of the bridge
-	TooFarAhead                     int // records that Kafka refused, for the clock of their writer was ahead
-	StaleCommands, CommandsSent     int
-	Commands                        [delivery.Expired + 1]int // as agents judged them
+	// Well-formed records without meaning, of Byzantine charging points.
+	NonsenseRecords int
+	// Records published in the name of another charging point.
+	ForgedRecords        int
+	Retries, DeadLetters int // of the bridge
+	// Produce calls that Kafka refused because the writer's clock was ahead.
+	TooFarAhead                 int
+	StaleCommands, CommandsSent int
+	Commands                    [delivery.Expired + 1]int // received by agents, by verdict
 
+	// Unseen: durable, but the process died before it knew.
 	Commits, CommitsRefused, CommitsUnseen int
-	Reread, Fenced                         int
+	// Logs read again from the start; changes to fenced.
+	Reread, Fenced int
 
 	Visits, Answers, Granted, Plugs int
-	Operators, OperatorsServed      int
-	Sessions, Tickets               int
-	BilledWh, UnaccountedWh         int64
-	OrphansSettled                  int // orphaned sessions that an operator settled
-	SilentSettled                   int // open sessions of silent charging points that an operator settled
-	Released                        int // charging points whose quarantine he ended
+	// Requests of operators, and those that were accepted.
+	Operators, OperatorsServed int
+	Sessions, Tickets          int
+	BilledWh, UnaccountedWh    int64
+	// Orphaned sessions that an operator settled.
+	OrphansSettled int
+	// Open sessions of silent charging points that an operator settled.
+	SilentSettled int
+	// Charging points whose quarantine an operator ended.
+	Released int
 }
 
 func (s *Stats) fault(k Kind) { s.Faults[k]++ }
@@ -58,7 +75,7 @@ func (s *Stats) outcome(v ledger.Verdict) {
 	}
 }
 
-// Add adds the counts of another run.
+// Add adds the counts of another run to s.
 func (s *Stats) Add(o *Stats) {
 	if s.Faults == nil {
 		s.Faults = map[Kind]int{}
@@ -69,6 +86,7 @@ func (s *Stats) Add(o *Stats) {
 	for i, n := range o.Commands {
 		s.Commands[i] += n
 	}
+	// The counters of other types are added above and below.
 	for _, p := range s.pairs(o) {
 		*p.to += *p.from
 	}
@@ -76,8 +94,10 @@ func (s *Stats) Add(o *Stats) {
 	s.UnaccountedWh += o.UnaccountedWh
 }
 
+// pair is the same counter of two Stats.
 type pair struct{ to, from *int }
 
+// pairs returns all counters of type int.
 func (s *Stats) pairs(o *Stats) []pair {
 	a, b := s.ints(), o.ints()
 	out := make([]pair, len(a))
@@ -87,6 +107,7 @@ func (s *Stats) pairs(o *Stats) []pair {
 	return out
 }
 
+// ints lists the counters. A new one has to be added here too, or Add loses it.
 func (s *Stats) ints() []*int {
 	return []*int{
 		&s.Boots, &s.Kills, &s.PowerCuts, &s.AgentFailures, &s.Lost, &s.Duplicated, &s.Reordered, &s.Unanswered, &s.BrokerDropped,

@@ -2,24 +2,23 @@ package world
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
-	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-func localStop(n connector.Now) connector.Event { return connector.LocalStop{Now: n} }
-
-// perform performs a step of the plan.
+// perform performs a step of the plan: what people do, and what breaks. All other
+// kinds are faults of the infrastructure.
 func (w *World) perform(s Step) {
 	a := w.agents[s.Target%len(w.agents)]
 	o := a.outlets[max(s.N, 0)%len(a.outlets)]
 	t := orders.Target{CPID: a.id, Connector: o.id}
 	rng := newRandom(w.plan.Seed, fmt.Sprint("step ", s.At, s.Kind))
-	switch s.Kind { //nolint:exhaustive // the others are harm
+	switch s.Kind { //nolint:exhaustive // the others are faults
 	case Visit:
 		w.startVisit(s)
 	case Stranger:
@@ -33,6 +32,7 @@ func (w *World) perform(s Step) {
 		w.makeUnavailable(t, s.For)
 	case Reserve:
 		w.operator(orders.OperatorReserve{Target: t, Username: "guest"}, func(r orders.Reply) {
+			// Half of the reserved drivers come, some of them too late.
 			if r.Refused == "" && rng.IntN(2) == 0 {
 				w.after(rng.between(span{0, w.plan.ReservationLife * 5 / 4}), "guest comes", func() { w.plugInStranger(o, rng) })
 				w.after(rng.between(span{0, w.plan.ReservationLife}), "guest starts", func() {
@@ -57,6 +57,7 @@ func (w *World) perform(s Step) {
 		w.settleSilent(20)
 	case Break:
 		f := breakable()[s.N%len(breakable())]
+		// The command SIMULATE notes it when it is executed, see boot.simulate.
 		a.truth.noteFault(f)
 		o.breakDown(f)
 		w.after(s.For, "repaired", o.repair)
@@ -71,7 +72,7 @@ func (w *World) perform(s Step) {
 	}
 }
 
-// breakable are the faults of hardware.
+// breakable returns the faults that hardware can have.
 func breakable() []charge.Fault {
 	return []charge.Fault{
 		charge.FaultEmergencyStop, charge.FaultGroundFault, charge.FaultOvercurrent, charge.FaultOvertemperature, charge.FaultContactorWelded,
@@ -79,7 +80,7 @@ func breakable() []charge.Fault {
 	}
 }
 
-// plugInStranger plugs in without asking, and leaves.
+// plugInStranger plugs in a vehicle without any request, and unplugs it later.
 func (w *World) plugInStranger(o *outlet, rng random) {
 	if w.healed || !o.plug(charge.WattHours(500+rng.IntN(8000)), 11_000) {
 		return
@@ -93,27 +94,31 @@ func (w *World) plugInStranger(o *outlet, rng random) {
 	})
 }
 
-// makeUnavailable takes something out of service, and back.
+// makeUnavailable takes a charging point or connector out of service for a while.
 func (w *World) makeUnavailable(t orders.Target, d time.Duration) {
 	w.operator(orders.OperatorAvailability{Target: t}, nil)
-	w.after(d, "resume", func() { w.makeAvailable(t) })
+	w.after(d, "make available", func() { w.makeAvailable(t) })
 }
 
-// makeAvailable asks until somebody takes it.
+// makeAvailable requests availability until a Central accepts it: otherwise the
+// charging point would stay out of service to the end of the run.
 func (w *World) makeAvailable(t orders.Target) {
 	if c := w.activeCentral(); c == nil {
-		w.after(10*time.Second, "resume", func() { w.makeAvailable(t) })
+		w.after(10*time.Second, "make available", func() { w.makeAvailable(t) })
 		return
 	}
+	// A refusal because of storage or a lost reply is repeated; an unknown charging
+	// point has nothing to make available.
 	served := false
 	w.operator(orders.OperatorAvailability{Target: t, Available: true}, func(r orders.Reply) { served = r.Refused == "" || r.Refused == wire.RefusedUnknownCP })
-	w.after(10*time.Second, "resume", func() {
+	w.after(10*time.Second, "make available", func() {
 		if !served {
 			w.makeAvailable(t)
 		}
 	})
 }
 
+// anyReservation returns an active reservation; "" if there is none.
 func (w *World) anyReservation(rng random) charge.ReservationID {
 	x := w.activeCentral()
 	if x == nil {
@@ -131,8 +136,8 @@ func (w *World) anyReservation(rng random) charge.ReservationID {
 	return all[rng.IntN(len(all))]
 }
 
-// settleSilent settles the first session whose charging point is not heard; if
-// there is none, it looks again a few times.
+// settleSilent settles the first open session whose charging point is offline. If
+// there is none it tries again later.
 func (w *World) settleSilent(tries int) {
 	if c := w.activeCentral(); c != nil && c.run.retryWait == 0 {
 		for _, id := range sortedKeys(c.db.sessions) {
@@ -147,10 +152,11 @@ func (w *World) settleSilent(tries int) {
 		}
 	}
 	if tries > 0 {
-		w.after(15*time.Second, "operator looks for silence", func() { w.settleSilent(tries - 1) })
+		w.after(15*time.Second, "operator looks for offline charging points", func() { w.settleSilent(tries - 1) })
 	}
 }
 
+// anySession returns an open session of any agent; "" if there is none.
 func (w *World) anySession(rng random) charge.SessionID {
 	for _, i := range rng.Perm(len(w.agents)) {
 		if b := w.agents[i].run; b != nil {
@@ -162,4 +168,41 @@ func (w *World) anySession(rng random) charge.SessionID {
 		}
 	}
 	return ""
+}
+
+// operator sends a request to the active Central, if there is one. answer may be nil.
+func (w *World) operator(a orders.OperatorRequest, answer func(orders.Reply)) {
+	c := w.activeCentral()
+	if c == nil {
+		return
+	}
+	w.stats.Operators++
+	c.run.submit(&operatorInput{ask: a, answer: func(r orders.Reply) {
+		if r.Refused == "" {
+			w.stats.OperatorsServed++
+		}
+		if answer != nil {
+			answer(r)
+		}
+	}})
+}
+
+// activeCentral returns the Central that is active, the latest of several; nil for none.
+func (w *World) activeCentral() *central {
+	for _, c := range slices.Backward(w.centrals) {
+		if c.run != nil && c.run.active() {
+			return c
+		}
+	}
+	return nil
+}
+
+// agentOf returns the agent of a charging point; nil if it has none.
+func (w *World) agentOf(id charge.CPID) *agent {
+	for _, a := range w.agents {
+		if a.id == id {
+			return a
+		}
+	}
+	return nil
 }

@@ -10,11 +10,14 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// What follows is the shell of agent/internal/uplink.
+// This file is the shell around agent/delivery, after agent/internal/uplink: the
+// connection to the broker, and what is published over it.
 
+// topic is the topic of a kind of message of this charging point.
 func (b *boot) topic(k wire.Kind) string { return b.w.mqtt.topics.Of(b.agent.id, k) }
 
-// dial connects to the broker, and again whenever the connection is lost.
+// dial connects to the broker, and retries until it succeeds. The last will names
+// the number of the connection, so that a late will of an older one is ignored.
 func (b *boot) dial() {
 	n := b.conns + 1
 	will := mqttMessage{topic: b.topic(wire.KindPresence), raw: b.goodbye(n), retained: true, qos: 1}
@@ -31,10 +34,12 @@ func (b *boot) dial() {
 		}
 		b.conns, b.conn, b.presenceSent = n, c, delivery.PresenceSchedule{}
 		b.publishPresence()
+		// Presence first: Central then knows which records to expect.
 		b.step(delivery.Connected{Now: b.deliveryNow()})
 	})
 }
 
+// connectionLost reconnects after a random delay.
 func (b *boot) connectionLost() {
 	if b.agent.run != b || b.conn == nil || b.conn.alive {
 		return
@@ -44,8 +49,10 @@ func (b *boot) connectionLost() {
 	b.after(b.rng.between(span{50 * time.Millisecond, 5 * time.Second}), "dial", b.dial)
 }
 
+// deliveryNow is the present for an event of delivery, with a random number for its jitter.
 func (b *boot) deliveryNow() delivery.Now { return delivery.Now{At: b.uptime(), Rand: b.rng.Uint64()} }
 
+// held describes the records that the journal has, in the terms of delivery.
 func (b *boot) held() delivery.Held {
 	h := delivery.Held{Present: b.journal}
 	for _, r := range b.log.Held() {
@@ -54,14 +61,14 @@ func (b *boot) held() delivery.Held {
 	return h
 }
 
-// journalAppended tells delivery how far the journal goes now.
+// journalAppended informs delivery of the journal's new end.
 func (b *boot) journalAppended() {
 	if b.ready {
 		b.step(delivery.Appended{Now: b.deliveryNow(), End: b.held().Last()})
 	}
 }
 
-// step lets delivery decide and performs the effects.
+// step passes an event to delivery, and performs the effects.
 func (b *boot) step(e delivery.Event) {
 	var effects []delivery.Effect
 	b.state, effects = delivery.Step(b.state, e)
@@ -82,12 +89,14 @@ func (b *boot) step(e delivery.Event) {
 			b.scheduleProbe(f.At)
 		}
 	}
+	// An effect may have killed the process in a disk operation.
 	if b.agent.run == b {
 		b.maybePresence()
 	}
 }
 
-// savePosition remembers what Central has; the journal may forget it then.
+// savePosition stores what Central has acknowledged. The journal may delete up to
+// it. A position that cannot be stored is harmless: Central sends it again.
 func (b *boot) savePosition(p delivery.Position) {
 	if err := b.log.SetPosition(journal.Position(p)); err != nil && b.agent.run == b {
 		b.w.stats.PositionsLost++
@@ -98,8 +107,10 @@ func (b *boot) savePosition(p delivery.Position) {
 	}
 }
 
+// send publishes a range of records with QoS 1.
 func (b *boot) send(first, last delivery.Index) {
 	for i := first; i <= last && b.conn != nil; i++ {
+		// The bytes on the disk are published as they are: they are what was hashed.
 		e, err := b.log.Read(uint64(i))
 		if b.agent.run != b {
 			return
@@ -118,12 +129,14 @@ func (b *boot) send(first, last delivery.Index) {
 	}
 }
 
-// confirmed is a PUBACK, which moves nothing.
+// confirmed handles a PUBACK: it opens the window for more records, and deletes
+// nothing, since the broker may still lose the record.
 func (b *boot) confirmed(i delivery.Index) {
 	b.step(delivery.Confirmed{Now: b.deliveryNow()})
 	if !b.w.bug(BugForgetAtPuback) {
 		return
 	}
+	// The planted bug pretends that Central acknowledged what the broker has.
 	if p := b.held().Position(i); p != nil && i > b.state.Acked {
 		b.step(delivery.AckReceived{
 			Now: b.deliveryNow(), Ack: wire.Ack{V: wire.Version, Central: b.state.Position.Central, Journal: &p.Journal, Seq: p.Seq}, Held: b.held(),
@@ -131,6 +144,8 @@ func (b *boot) confirmed(i delivery.Index) {
 	}
 }
 
+// scheduleProbe sets delivery's timer. The probe asks Central for its position when
+// acknowledgements stay away.
 func (b *boot) scheduleProbe(at time.Duration) {
 	b.probeAt = at
 	if at == 0 || b.w.bug(BugNoProbe) {
@@ -144,7 +159,7 @@ func (b *boot) scheduleProbe(at time.Duration) {
 	})
 }
 
-// receive takes an acknowledgement or a command.
+// receive decodes an acknowledgement or a command.
 func (b *boot) receive(d inbound) {
 	if b.agent.run != b || !b.ready {
 		return
@@ -168,8 +183,11 @@ func (b *boot) receive(d inbound) {
 	}
 }
 
+// receiveAck handles an acknowledgement. A retained one is of the past, so it
+// neither sets the clock nor counts as a sign that Central is there.
 func (b *boot) receiveAck(ack wire.Ack, retained bool) {
 	if !retained && !ack.Central.Less(b.state.Position.Central) && b.agent.quality == charge.ClockUnset {
+		// The time is right to within the delay of the message.
 		b.hasCentralTime, b.clockOffset = true, ack.At.Sub(charge.Time(b.uptime().Milliseconds()))
 	}
 	b.w.checkAck(b, &ack)
@@ -179,8 +197,10 @@ func (b *boot) receiveAck(ack wire.Ack, retained bool) {
 	b.step(delivery.AckReceived{Now: b.deliveryNow(), Ack: ack, Held: b.held(), Live: !retained})
 }
 
+// receiveCommand decides about a command, and executes it.
 func (b *boot) receiveCommand(raw []byte) {
 	wall, q := b.wall()
+	// Dedup, expiry and the boot are evaluated by the product.
 	v := b.commands.Decide(delivery.Receipt{Raw: raw, Received: b.uptime(), At: b.uptime(), Wall: wall, Clock: q})
 	b.w.stats.verdict(v.Kind)
 	b.agent.truth.received(&v)
@@ -192,14 +212,14 @@ func (b *boot) receiveCommand(raw []byte) {
 	b.handleCommand(v)
 }
 
-// describe is the presence as it is now.
+// describe returns the presence as it is now.
 func (b *boot) describe() wire.Presence {
 	wall, _ := b.wall()
 	p := wire.Presence{V: wire.Version, Online: true, Journal: b.journal, Conn: b.conns, At: wall}
 	return b.state.Describe(b.held(), b.commands.Central(), p)
 }
 
-// maybePresence says the presence if it is due, and looks again when it is.
+// maybePresence publishes the presence if it changed and is due, or schedules it.
 func (b *boot) maybePresence() {
 	if b.conn == nil || !b.ready {
 		return
@@ -212,7 +232,9 @@ func (b *boot) maybePresence() {
 	b.publishPresence()
 }
 
+// schedulePresence schedules the next check, unless an earlier one is scheduled.
 func (b *boot) schedulePresence(at time.Duration) {
+	// An earlier check will schedule the later one itself.
 	if b.presenceAt > b.uptime() && b.presenceAt <= at {
 		return
 	}
@@ -225,11 +247,12 @@ func (b *boot) schedulePresence(at time.Duration) {
 	})
 }
 
+// publishPresence publishes the retained presence.
 func (b *boot) publishPresence() {
 	p := b.describe()
 	raw, err := p.Encode()
 	if err != nil {
-		b.w.violated("shell", "presence cannot be written: %v", err)
+		b.w.violated("shell", "presence cannot be encoded: %v", err)
 		return
 	}
 	b.conn.publish(mqttMessage{topic: b.topic(wire.KindPresence), raw: raw, retained: true, qos: 1}, nil)
@@ -237,18 +260,18 @@ func (b *boot) publishPresence() {
 	b.schedulePresence(b.presenceSent.Due(p))
 }
 
-// goodbye is the last will of a connection.
+// goodbye returns the last will of a connection.
 func (b *boot) goodbye(conn uint64) []byte {
 	wall, _ := b.wall()
 	p := wire.Presence{V: wire.Version, Journal: b.journal, Conn: conn, At: wall}
 	raw, err := p.Encode()
 	if err != nil {
-		b.w.violated("shell", "last will cannot be written: %v", err)
+		b.w.violated("shell", "last will cannot be encoded: %v", err)
 	}
 	return raw
 }
 
-// telemetry says the latest values every so often.
+// telemetry publishes the present values at the plan's interval.
 func (b *boot) telemetry() {
 	every := b.w.plan.Telemetry
 	b.after(every, "telemetry", func() {
@@ -259,6 +282,7 @@ func (b *boot) telemetry() {
 	})
 }
 
+// publishTelemetry publishes the present values with QoS 0: they are replaced soon.
 func (b *boot) publishTelemetry(every time.Duration) {
 	wall, q := b.wall()
 	t := wire.Telemetry{
@@ -274,7 +298,7 @@ func (b *boot) publishTelemetry(every time.Duration) {
 	}
 	raw, err := t.Encode()
 	if err != nil {
-		b.w.violated("shell", "telemetry cannot be written: %v", err)
+		b.w.violated("shell", "telemetry cannot be encoded: %v", err)
 		return
 	}
 	b.conn.publish(mqttMessage{topic: b.topic(wire.KindTelemetry), raw: raw}, nil)

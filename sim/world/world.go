@@ -11,51 +11,63 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// World is one run.
+// World is one run: the network, the checks' knowledge of it, and the schedule.
+// It is used by one goroutine.
 type World struct {
 	schedule
 	plan    Plan
-	planted Bug
-	rng     random
+	planted Bug    // the bug of this run; "" for none
+	rng     random // for what belongs to no component
 	table   *crc32.Table
+	// Hash of all events and messages so far, see mix.
 	sum     uint64
 	events  int64
 	trace   func(at time.Duration, tag string, raw []byte)
-	failure *ViolationError
+	failure *ViolationError // the first violation; it ends the run
 	stats   Stats
 
-	agents    []*agent
-	byzantine []*byzantineCP // charging points without an agent
+	agents []*agent
+	// Charging points without an agent, which report nonsense.
+	byzantine []*byzantineCP
 	mqtt      *broker
 	bridge    *bridge
 	kafka     *kafka
-	centrals  []*central
-	drivers   *drivers
+	// In the order of their creation; the last one is the one that remains.
+	centrals []*central
+	drivers  *drivers
 
-	dbFull       bool
+	dbFull bool // databases refuse commits
+	// All faults have ended, and people do nothing new.
 	healed       bool
-	epochsIssued uint64 // epochs that Centrals took
-	clocksRight  bool   // all clocks were right all the time
+	epochsIssued uint64
+	// No clock of a component was ever wrong in this run.
+	clocksRight bool
 
-	// What the checkers know of all lives of all Centrals.
-	acked   map[journalKey]charge.Seq // greatest that was ever acknowledged
-	ackedBy map[ackKey]charge.Seq     // the same by each life of Central
-	tickets map[string]ledger.Ticket  // ever made
+	// What all runs of all Centrals did, whatever their databases hold now.
+	acked   map[journalKey]charge.Seq // the greatest sequence number ever acknowledged
+	ackedBy map[ackKey]charge.Seq     // the same for each epoch of Central
+	tickets map[string]ledger.Ticket  // every ticket ever written, by id
 
-	settledOnce map[charge.SessionID]bool // by an operator, in whatever database
-	restored    bool                      // a copy of a database took the place of another
-	sentAt      map[charge.CommandID]time.Duration
-	answers     map[string]charge.ReservationID
+	// Sessions that an operator settled, in any database.
+	settledOnce map[charge.SessionID]bool
+	// A backup replaced a database, so committed rows may be gone.
+	restored bool
+	sentAt   map[charge.CommandID]time.Duration // when a command was published last
+	// The answer to each driver's request, by event id.
+	answers map[string]charge.ReservationID
 
-	answersMayDiffer bool // two Centrals answer at once, or the log of answers was lost: one may decide anew
+	// answersMayDiffer is set when two Centrals may have answered the same request,
+	// or the log of the answers was lost: then a request may be decided twice.
+	answersMayDiffer bool
 }
 
-// ViolationError is a rule that was broken.
+// ViolationError is a check that failed.
 type ViolationError struct {
-	Check  string        // as in S6
-	What   string        // in words
-	At     time.Duration // since the beginning
-	Events int64         // until then
+	// Its number, as in S6; see the package's documentation.
+	Check  string
+	What   string        // what was observed
+	At     time.Duration // virtual time since the beginning
+	Events int64         // events until then
 }
 
 // Error implements error.
@@ -63,26 +75,29 @@ func (f *ViolationError) Error() string {
 	return fmt.Sprintf("%s at %s: %s", f.Check, clock(f.At), f.What)
 }
 
-// violated notes that a rule was broken; the first one ends the run.
+// violated records that a check failed. Only the first violation counts: it ends
+// the run, because what follows is often its consequence.
 func (w *World) violated(check, format string, args ...any) {
 	if w.failure == nil {
 		w.failure = &ViolationError{check, fmt.Sprintf(format, args...), w.now, w.events}
 	}
 }
 
-// Options are how a run is watched.
+// Options configure how a run is executed and observed.
 type Options struct {
-	Bug   Bug                                              // planted; only with the build tag planted
-	Trace func(at time.Duration, tag string, value []byte) // told of everything that happens; nil: nobody
+	// Planted; only with the build tag planted.
+	Bug Bug
+	// Receives every event and message; may be nil.
+	Trace func(at time.Duration, tag string, value []byte)
 }
 
-// Result is what came of a run.
+// Result is the outcome of a run.
 type Result struct {
-	Failure *ViolationError // nil: all rules held
-	Sum     uint64          // hash of all that happened
+	Failure *ViolationError // nil: all checks passed
+	Sum     uint64          // hash of all events and messages
 	Events  int64
 	Elapsed time.Duration // virtual
-	CPDays  float64
+	CPDays  float64       // virtual days times charging points
 	Stats   Stats
 }
 
@@ -108,7 +123,8 @@ func newWorld(p Plan, o Options) *World {
 	return w
 }
 
-// begin plans everything that comes from outside.
+// begin schedules the starts of all components and the steps of the plan. After
+// the heal no step is performed any more.
 func (w *World) begin() {
 	start := func(i int) time.Duration { return w.plan.Starts[i%len(w.plan.Starts)] }
 	w.after(start(0), "mqtt starts", w.mqtt.start)
@@ -127,7 +143,7 @@ func (w *World) begin() {
 	}
 }
 
-// Run plays a plan: the day, the heal, and the rest.
+// Run plays a plan: the steps, the heal, and the time until all is quiet.
 func Run(p Plan, o Options) Result {
 	w := newWorld(p, o)
 	w.play()
@@ -137,7 +153,7 @@ func Run(p Plan, o Options) Result {
 	}
 }
 
-// play plays the plan. A part that panics has broken a rule too.
+// play plays the plan. A panic of any component is a violation too.
 func (w *World) play() {
 	defer func() {
 		if p := recover(); p != nil {
@@ -145,6 +161,7 @@ func (w *World) play() {
 		}
 	}()
 	w.begin()
+	// The heal is at a fixed time, whatever is in flight.
 	w.runUntil(w.plan.For)
 	if w.failure == nil {
 		w.heal()
@@ -152,7 +169,9 @@ func (w *World) play() {
 	}
 }
 
-// heal ends all faults; from now on nobody comes any more.
+// heal ends all faults. All Centrals but the last are switched off for good. A
+// disk that dropped syncs loses power once more, so that the damage it did is
+// there, and the agent starts from it.
 func (w *World) heal() {
 	w.healed = true
 	w.mix("heal", nil)
@@ -195,12 +214,14 @@ func (w *World) heal() {
 	}
 }
 
-// liftFence is what an operator does who has switched all other Centrals off.
+// liftFence does what an operator does after switching off all other Centrals:
+// lift the fence of the last one. It repeats this, because the fence may be
+// noticed only later.
 func (w *World) liftFence(times int) {
 	if c := w.centrals[len(w.centrals)-1]; c.run != nil && !c.run.orders.FencedBy().IsZero() {
 		c.run.submit(&operatorInput{ask: orders.OperatorLiftFence{}, answer: func(orders.Reply) {}})
 	}
 	if times > 0 {
-		w.after(20*time.Second, "operator looks", func() { w.liftFence(times - 1) })
+		w.after(20*time.Second, "operator checks the fence", func() { w.liftFence(times - 1) })
 	}
 }

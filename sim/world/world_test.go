@@ -11,7 +11,7 @@ import (
 	"github.com/carga-ev/carga/sim/world"
 )
 
-// TestOneSession is the thin path: one charging point, one driver, no faults.
+// TestOneSession is the simplest run: one charging point, one driver, no faults.
 func TestOneSession(t *testing.T) {
 	t.Parallel()
 	p := calm(1)
@@ -25,20 +25,20 @@ func TestOneSession(t *testing.T) {
 	}
 }
 
-// calm is a plan in which nothing goes wrong.
+// calm returns a plan without faults and people.
 func calm(seed uint64) world.Plan {
 	p := world.Draw(seed, []world.Kind{})
 	p.CPs, p.Connectors, p.Lossy, p.For, p.ReservationLife = 1, 1, false, 2*time.Hour, 10*time.Minute
 	return p
 }
 
-// TestSameSeedSameRun: without it no failure could be seen again.
+// TestSameSeedSameRun: without determinism no failure could be reproduced.
 func TestSameSeedSameRun(t *testing.T) {
 	t.Parallel()
 	for seed := uint64(1); seed <= 8; seed++ {
 		a, b := world.Run(world.Draw(seed, nil), world.Options{}), world.Run(world.Draw(seed, nil), world.Options{})
 		if a.Sum != b.Sum || a.Events != b.Events {
-			t.Errorf("seed %d: %d events with hash %x, and again %d with %x", seed, a.Events, a.Sum, b.Events, b.Sum)
+			t.Errorf("seed %d: %d events with hash %x, then %d with %x", seed, a.Events, a.Sum, b.Events, b.Sum)
 		}
 		if c := world.Run(world.Draw(seed+1000, nil), world.Options{}); c.Sum == a.Sum {
 			t.Errorf("seeds %d and %d give the same run", seed, seed+1000)
@@ -46,8 +46,8 @@ func TestSameSeedSameRun(t *testing.T) {
 	}
 }
 
-// TestSeeds runs many networks with whatever can go wrong. CARGA_WORLD_SEEDS
-// says how many; a handful by default, for the stages that test everything.
+// TestSeeds runs one network per seed, with faults of all kinds. CARGA_WORLD_SEEDS
+// is the number of seeds; the default is small, for stages that test everything.
 func TestSeeds(t *testing.T) {
 	t.Parallel()
 	n := uint64(10)
@@ -61,7 +61,7 @@ func TestSeeds(t *testing.T) {
 	var mu sync.Mutex // guards total and next
 	var total world.Stats
 	next, days := uint64(1), 0.0
-	began := time.Now() //nolint:forbidigo // a figure for people
+	began := time.Now() //nolint:forbidigo // only for the log
 	var working sync.WaitGroup
 	for range 2 {
 		working.Go(func() {
@@ -75,7 +75,7 @@ func TestSeeds(t *testing.T) {
 				}
 				r := world.Run(world.Draw(seed, nil), world.Options{})
 				if r.Failure != nil {
-					t.Errorf("seed %d: %v\nsee it again: sim world --seed %d", seed, r.Failure, seed)
+					t.Errorf("seed %d: %v\nreproduce: sim world --seed %d", seed, r.Failure, seed)
 				}
 				mu.Lock()
 				total.Add(&r.Stats)
@@ -90,11 +90,11 @@ func TestSeeds(t *testing.T) {
 		total.Sessions, total.Tickets, total.Faults)
 }
 
-// TestShrink: of a plan that fails only what makes it fail is left.
+// TestShrink: only the steps that make a plan fail are left.
 func TestShrink(t *testing.T) {
 	t.Parallel()
 	if !world.Planted() {
-		return // there is no plan that fails: nothing to be made smaller
+		return // no plan fails in this build
 	}
 	p := calm(3)
 	for i := range 20 {
