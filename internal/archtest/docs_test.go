@@ -17,9 +17,13 @@ var link = regexp.MustCompile(`\]\(([^)#\s]+)[^)]*\)`)
 // pathLike is a path from the root of the repository, perhaps with * in it.
 var pathLike = regexp.MustCompile(`^(agent|bridge|central|configs|docs|hal|internal|sim|\.ci)/[\w./*-]+$`)
 
+// nameIn is a name of the code with its file, such as `Reading` in `hal/hal.go`.
+var nameIn = regexp.MustCompile("`(\\w+)`\\s+(?:of|in)\\s+`([\\w./-]+\\.(?:go|js))`")
+
 // missingPaths lists what a document names and the repository does not have:
 // the targets of its relative links, and paths in code spans. A file in a
-// folder is found by a glob, so `testdata/*.json` is checked too.
+// folder is found by a glob, so `testdata/*.json` is checked too. A name that
+// stands with its file must occur in it.
 func missingPaths(name, src string) (missing []string) {
 	check := func(shown, path string) {
 		if found, err := filepath.Glob(filepath.Join(root, path)); err != nil || len(found) == 0 {
@@ -34,6 +38,15 @@ func missingPaths(name, src string) (missing []string) {
 	for _, m := range span.FindAllStringSubmatch(src, -1) {
 		if pathLike.MatchString(m[1]) {
 			check(m[1], m[1])
+		}
+	}
+	for _, m := range nameIn.FindAllStringSubmatch(src, -1) {
+		code, err := os.ReadFile(filepath.Join(root, m[2]))
+		if err != nil {
+			continue // named above, if it is a path from the root
+		}
+		if !regexp.MustCompile(`\b` + m[1] + `\b`).Match(code) {
+			missing = append(missing, name+" names "+m[1]+" in "+m[2]+", which is not there")
 		}
 	}
 	return missing
@@ -68,8 +81,8 @@ func TestDocumentsNameWhatIsThere(t *testing.T) {
 // TestMissingPathsAreSeen plants a link and a path that lead nowhere, beside
 // ones that are right.
 func TestMissingPathsAreSeen(t *testing.T) {
-	src := "[a](GLOSSARY.md#words) [b](NOWHERE.md) [c](https://example.org/x.md) `internal/archtest` `internal/nowhere.go` `internal/wire/testdata/*.json` `agent/nowhere` `a/b`"
-	if got := missingPaths("docs/a.md", src); len(got) != 3 {
-		t.Errorf("%d found, want 3: %q", len(got), got)
+	src := "[a](GLOSSARY.md#words) [b](NOWHERE.md) [c](https://example.org/x.md) `internal/archtest` `internal/nowhere.go` `internal/wire/testdata/*.json` `agent/nowhere` `a/b` `Reading` in `hal/hal.go` `Nothing` of\n`hal/hal.go`"
+	if got := missingPaths("docs/a.md", src); len(got) != 4 {
+		t.Errorf("%d found, want 4: %q", len(got), got)
 	}
 }
