@@ -17,45 +17,53 @@ import (
 
 // benchOptions are the flags of `sim bench`.
 type benchOptions struct {
-	cfg     bench.Config
-	json    bool
+	// cfg is the configuration of the measurements.
+	cfg bench.Config
+	// json prints the report as JSON instead of a table.
+	json bool
+	// verbose logs what the parts log; by default their logs are discarded.
 	verbose bool
+	// profile is the file of a CPU profile of this process; "": none.
 	profile string
 }
 
+// newBenchCommand makes `sim bench`.
 func newBenchCommand() *cobra.Command {
 	o := benchOptions{cfg: bench.DefaultConfig()}
 	c := &cobra.Command{
 		Use:   "bench",
-		Short: "Figures of the network beside what is wanted of them",
-		Long: "Measures how much passes through bridge and Central beside a yardstick, how long the way to Central and back takes,\n" +
-			"how large the agent is, and how soon everything goes on after an outage of Kafka. What is compared is run in turn;\n" +
-			"medians count. Everything runs on loopback and in a folder that is deleted at the end.",
+		Short: "Measure the network and compare the figures with targets",
+		Long: "Measures throughput of bridge and Central beside a yardstick, latency to Central and back, size and memory of the\n" +
+			"agent, and recovery after an outage of Kafka. A measurement and its yardstick run alternately, and medians count.\n" +
+			"Everything runs on loopback and in a folder that is deleted at the end.",
 		Example: "  sim bench\n  sim bench --only latency --for 2m\n  sim bench --json",
 		Args:    cobra.NoArgs,
 	}
 	f := c.Flags()
-	f.DurationVar(&o.cfg.For, "for", o.cfg.For, "about how long all measurements together take")
+	f.DurationVar(&o.cfg.For, "for", o.cfg.For, "duration of all measurements together, roughly")
 	f.StringSliceVar(&o.cfg.Only, "only", nil, "measure only these: "+strings.Join(bench.Names(), ", "))
-	f.StringVar(&o.cfg.Dir, "data", "", "`folder` on the disk to be measured; by default the system's for temporary files")
-	f.StringVar(&o.cfg.Journals, "journals", "", "`folder` for the agents' journals; by default in memory, since each has storage of its own")
+	f.StringVar(&o.cfg.Dir, "data", "", "`folder` on the disk to be measured; default: the system's folder for temporary files")
+	f.StringVar(&o.cfg.Journals, "journals", "", "`folder` for the agents' journals; default: in memory, since each real one has a disk of its own")
 	f.IntVar(&o.cfg.Points, "points", o.cfg.Points, "charging points of the measurements of latency and Central")
 	f.IntVar(&o.cfg.Rate, "rate", o.cfg.Rate, "their events per second, of the measurement of latency")
 	f.IntVar(&o.cfg.Publishers, "publishers", o.cfg.Publishers, "connections that load the bridge")
 	f.StringVar(&o.cfg.Agent, "agent", o.cfg.Agent, "the agent whose memory is measured")
 	f.StringVar(&o.cfg.AgentARM6, "agent-arm6", o.cfg.AgentARM6, "the agent whose size is measured")
-	f.StringVar(&o.cfg.Mosquitto, "mosquitto", "", "the MQTT broker beside the embedded one; by default it is looked for")
+	f.StringVar(&o.cfg.Mosquitto, "mosquitto", "", "`path` of Mosquitto; default: search for it")
 	f.BoolVar(&o.json, "json", false, "print nothing but one JSON object")
-	f.BoolVarP(&o.verbose, "verbose", "v", false, "log to stderr what the parts say")
+	f.BoolVarP(&o.verbose, "verbose", "v", false, "log to stderr")
 	f.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile to `FILE`")
 	c.RunE = action(o.run)
 	return c
 }
 
+// run measures, and prints each verdict to stderr as it is known, so that
+// stdout has the result alone.
 func (o *benchOptions) run(ctx context.Context, c *cobra.Command, _ []string) (err error) {
 	if err := o.cfg.Validate(); err != nil {
 		return fail(exitUsage, err)
 	}
+	// This program runs the fleet that is measured.
 	if o.cfg.Sim, err = os.Executable(); err != nil {
 		return err
 	}
@@ -73,9 +81,12 @@ func (o *benchOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 		}
 		defer pprof.StopCPUProfile()
 	}
+	// Progress goes to stderr, and the result to stdout, so that --json can be
+	// piped.
 	progress := func(r bench.Row) {
 		_, _ = fmt.Fprintf(c.ErrOrStderr(), "measured: %s: %s\n", r.Name, r.Verdict)
 	}
+	// The rows that were measured are printed also after an error.
 	report, err := bench.Run(ctx, o.cfg, progress)
 	if o.json {
 		return errors.Join(err, report.JSON(c.OutOrStdout()))

@@ -20,24 +20,35 @@ import (
 	"github.com/carga-ev/carga/sim/people"
 )
 
-// boardOptions are the flags of `sim board`.
+// boardOptions are the flags of `sim board`. The configuration of the hardware
+// has types that flags do not know, so power and register have fields of their
+// own.
 type boardOptions struct {
-	socket   string
+	// socket is the path of the Unix socket that the board serves, or that
+	// --snapshot reads from.
+	socket string
+	// snapshot prints the state of a running board instead of running one.
 	snapshot bool
-	visits   bool
+	// visits lets vehicles come by themselves to each free connector.
+	visits bool
+	// hardware is the configuration but power and registers.
 	hardware sim.Config
-	power    int64
+	// power is the rated power of each connector in W.
+	power int64
+	// register is the first register of each meter in Wh; -1: drawn by the
+	// seed.
 	register int64
 }
 
+// newBoardCommand makes `sim board`.
 func newBoardCommand() *cobra.Command {
 	o := boardOptions{hardware: sim.DefaultConfig()}
 	c := &cobra.Command{
 		Use:   "board --socket PATH",
 		Short: "The hardware of one charging point, in a process of its own",
-		Long: "Serves contactors, meters and vehicles behind a Unix socket, so that they outlive the agent as real ones do.\n" +
-			"When the agent is gone its contactors open within a second. With --snapshot it asks a running board instead\n" +
-			"and prints registers, contacts and the switchings since its start as JSON.",
+		Long: "Serves contactors, meters and vehicles behind a Unix socket, so that they outlive the agent as real hardware does.\n" +
+			"When the agent ends, the contactors open within a second. With --snapshot it connects to a running board instead,\n" +
+			"and prints its registers, its contacts and the switchings since its start as JSON.",
 		Example: "  sim board --socket /tmp/board.sock --connectors 2 --seed 7\n  sim board --socket /tmp/board.sock --snapshot",
 		Args:    cobra.NoArgs,
 	}
@@ -63,9 +74,12 @@ func newBoardCommand() *cobra.Command {
 	return c
 }
 
+// printSnapshot prints the state of the board that runs at a socket.
 func printSnapshot(ctx context.Context, c *cobra.Command, socket string) error {
 	ctx, cancel := context.WithTimeout(ctx, 3*time.Second)
 	defer cancel()
+	// The snapshot is taken through the same socket as the agent's calls, and
+	// does not disturb them.
 	s, err := board.Inspect(ctx, board.Unix(socket))
 	if err != nil {
 		return fail(exitUnreachable, fmt.Errorf("%w; is a board running there? start one: sim board --socket %s", err, socket))
@@ -75,16 +89,18 @@ func printSnapshot(ctx context.Context, c *cobra.Command, socket string) error {
 	return out.Encode(s)
 }
 
-// config is the board's as the flags say.
+// config returns the configuration of the board.
 func (o *boardOptions) config() (sim.Config, error) {
 	cfg := o.hardware
 	cfg.RatedPower = charge.Watts(o.power)
+	// Without registers sim.New draws them from the seed.
 	for n := 0; o.register >= 0 && n < cfg.Connectors; n++ {
 		cfg.Registers = append(cfg.Registers, charge.WattHours(o.register))
 	}
 	return cfg, cfg.Validate()
 }
 
+// serveBoard runs a board until ctx ends.
 func serveBoard(ctx context.Context, c *cobra.Command, o boardOptions) error {
 	cfg, err := o.config()
 	if err != nil {
@@ -94,14 +110,18 @@ func serveBoard(ctx context.Context, c *cobra.Command, o boardOptions) error {
 	if err != nil {
 		return err
 	}
+	// The socket is opened last: a client that can connect finds a board that
+	// works.
 	ln, err := board.Listen(ctx, o.socket)
 	if err != nil {
 		return errors.Join(err, b.Close())
 	}
+	// Logs go to stderr; stdout has one line, which a script can wait for.
 	log := logs.New(c.ErrOrStderr(), slog.LevelInfo)
 	out := process.NewOutput(c.OutOrStdout())
 	defer out.Close()
 	_, _ = fmt.Fprintf(out, "board %s: %d connector(s) of %d W behind %s\n", cfg.Serial, cfg.Connectors, cfg.RatedPower, path(ln))
+	// Close opens the contactors, as the loss of a real board's supply would.
 	if !o.visits {
 		return errors.Join(board.Serve(ctx, ln, b, log), b.Close())
 	}
@@ -120,4 +140,5 @@ func serveBoard(ctx context.Context, c *cobra.Command, o boardOptions) error {
 	return errors.Join(err, b.Close())
 }
 
+// path is the path of the socket that is listened at.
 func path(ln net.Listener) string { return ln.Addr().String() }

@@ -19,15 +19,21 @@ import (
 
 // chaosOptions are the flags of `sim chaos`.
 type chaosOptions struct {
-	plan     chaos.Plan
-	configs  string
+	// plan is the run; prepare completes it.
+	plan chaos.Plan
+	// configs is the folder of the shipped configurations of the engines.
+	configs string
+	// embedded replaces Apache Kafka, which needs Java, by the embedded one.
 	embedded bool
-	json     bool
+	// json prints the report alone.
+	json bool
 }
 
-// maxStorm is the most charging points of one machine: each is two processes.
+// maxStorm is the largest number of charging points on one machine: each is two
+// processes.
 const maxStorm = 200
 
+// newChaosCommand makes `sim chaos`.
 func newChaosCommand() *cobra.Command {
 	o := chaosOptions{plan: chaos.Plan{
 		For: 5 * time.Minute, Drivers: 8,
@@ -37,34 +43,37 @@ func newChaosCommand() *cobra.Command {
 	}}
 	c := &cobra.Command{
 		Use:   "chaos",
-		Short: "Kill, freeze, starve and cut off every part on real engines, then compare the books",
+		Short: "Inject faults into the network on real engines, then compare the books",
 		Long: "Starts charging points, bridge, Central, Mosquitto and Apache Kafka as processes on free ports, lets drivers charge,\n" +
-			"and kills, restarts, freezes and cuts off one after the other, as the seed says, or fills the disk of a journal or\n" +
-			"of the database. At the end all is healed, and the journals on disk, the boards' registers and relays, and Central's\n" +
-			"database are compared. The exit code is 1 if a record is lost or twice, a watt-hour is on no ticket and not shown,\n" +
-			"power flowed without a right, or anything is left over; then everything is kept.\n\n" +
+			"and kills, restarts, freezes and disconnects one after the other, as planned by the seed, or fills the disk of a\n" +
+			"journal or of the database. At the end all faults are healed, and the journals on disk, the boards' registers and\n" +
+			"relays, and Central's database are compared. The exit code is 1 if a record is lost or applied twice, a Wh is neither\n" +
+			"on a ticket nor shown, power flowed without an authorization, or anything is left over; then all data is kept.\n\n" +
 			"The disks that can be full are small file systems mounted in the folder of the run, which takes Linux and root;\n" +
-			"elsewhere none is full, and the summary says so. They are unmounted at the end.",
+			"elsewhere no disk is filled, and the summary states that. They are unmounted at the end.",
 		Example: "  sim chaos --kafka-jars $(.ci/engines jars)\n  sim chaos --for 30m --seed 7\n  sim chaos --embedded-kafka --for 1m",
 		Args:    cobra.NoArgs,
 	}
 	f, n := c.Flags(), &o.plan.Network
-	f.DurationVar(&o.plan.For, "for", o.plan.For, "how long faults happen")
-	f.Uint64Var(&n.Seed, "seed", n.Seed, "decides what is done to whom")
+	f.DurationVar(&o.plan.For, "for", o.plan.For, "how long faults are injected")
+	f.Uint64Var(&n.Seed, "seed", n.Seed, "decides which faults happen")
 	f.IntVar(&n.Points, "points", n.Points, "number of charging points")
 	f.IntVar(&o.plan.Drivers, "drivers", o.plan.Drivers, "number of drivers")
-	f.BoolVar(&n.Resume, "resume", false, "agents go on with a session after a restart")
-	f.StringVar(&n.Bin, "bin", "", "`folder` of agent, bridge, central and sim; empty: this program's")
-	f.StringVar(&n.Dir, "data", "", "`folder` that keeps everything; empty: one that is removed if all is well")
+	f.BoolVar(&n.Resume, "resume", false, "agents continue a session after a restart")
+	f.StringVar(&n.Bin, "bin", "", "`folder` of agent, bridge, central and sim; default: this program's")
+	f.StringVar(&n.Dir, "data", "", "`folder` for all data; default: one that is removed after a success")
 	f.StringVar(&o.configs, "configs", "configs", "`folder` of mosquitto.conf and kafka.properties")
-	f.StringVar(&n.Engines.KafkaJars, "kafka-jars", "", "`folder` of Apache Kafka's jars; .ci/engines fetch gets them")
+	f.StringVar(&n.Engines.KafkaJars, "kafka-jars", "", "`folder` of Apache Kafka's jars; .ci/engines fetch downloads them")
 	f.BoolVar(&o.embedded, "embedded-kafka", false, "use the embedded Kafka, without Java")
 	f.BoolVar(&o.json, "json", false, "print nothing but the report, as one JSON object")
 	c.RunE = action(o.run)
 	return c
 }
 
+// run performs a run and prints the report. A failed run keeps its folder.
 func (o *chaosOptions) run(ctx context.Context, c *cobra.Command, _ []string) error {
+	// The folder is printed at the beginning: an interrupted run can be
+	// inspected, too.
 	remove, err := o.prepare()
 	if err != nil {
 		return fail(exitUsage, err)
@@ -79,11 +88,13 @@ func (o *chaosOptions) run(ctx context.Context, c *cobra.Command, _ []string) er
 	r, err := chaos.Run(ctx, o.plan)
 	r.Command = strings.Join(os.Args, " ")
 	if ctx.Err() != nil {
-		return fail(exitInterrupted, errors.New("interrupted; everything was ended"))
+		return fail(exitInterrupted, errors.New("interrupted; all processes were ended"))
 	}
 	if err != nil {
 		return fmt.Errorf("seed %d: %w; everything is kept in %s", o.plan.Network.Seed, err, o.plan.Network.Dir)
 	}
+	// A failed run keeps its folder: journals, database and logs are the
+	// evidence.
 	if r.OK() && remove {
 		r.Dir, err = "", os.RemoveAll(o.plan.Network.Dir)
 	}
@@ -99,8 +110,8 @@ func (o *chaosOptions) run(ctx context.Context, c *cobra.Command, _ []string) er
 	return err
 }
 
-// prepare finds what is needed, and reports whether the folder is ours to be
-// removed.
+// prepare validates the flags and searches for the programs. remove reports
+// that the folder is a temporary one, to be removed after a success.
 func (o *chaosOptions) prepare() (remove bool, err error) {
 	n := &o.plan.Network
 	if n.Points < 1 || n.Points > maxStorm || o.plan.Drivers < 0 || o.plan.Drivers > 10*maxStorm || o.plan.For < time.Second {
@@ -113,11 +124,14 @@ func (o *chaosOptions) prepare() (remove bool, err error) {
 		}
 		n.Bin = filepath.Dir(self)
 	}
+	// All four programs come from one folder, so that they are of one version.
 	for _, name := range []string{"agent", "bridge", "central", "sim"} {
 		if _, err := os.Stat(filepath.Join(n.Bin, name)); err != nil {
-			return false, fmt.Errorf("--bin: %w; make build makes it", err)
+			return false, fmt.Errorf("--bin: %w; make build builds it", err)
 		}
 	}
+	// The engines use the shipped configurations, with other addresses and
+	// folders only.
 	e := &n.Engines
 	e.MosquittoConf, e.KafkaProperties = filepath.Join(o.configs, "mosquitto.conf"), filepath.Join(o.configs, "kafka.properties")
 	if e.Mosquitto, err = program("mosquitto", "mosquitto"); err != nil {
@@ -128,7 +142,7 @@ func (o *chaosOptions) prepare() (remove bool, err error) {
 			return false, err
 		}
 		if found, _ := filepath.Glob(filepath.Join(e.KafkaJars, "kafka_*.jar")); e.KafkaJars == "" || len(found) == 0 {
-			return false, fmt.Errorf("--kafka-jars %q: Apache Kafka is not there; .ci/engines fetch gets it, .ci/engines jars says where it is", e.KafkaJars)
+			return false, fmt.Errorf("--kafka-jars %q: no Apache Kafka there; .ci/engines fetch downloads it, .ci/engines jars prints its folder", e.KafkaJars)
 		}
 	}
 	if n.Dir == "" {
@@ -138,18 +152,21 @@ func (o *chaosOptions) prepare() (remove bool, err error) {
 	if n.Dir, err = filepath.Abs(n.Dir); err != nil {
 		return false, err
 	}
+	// Journals and database of an earlier run would be reconciled with this
+	// one's boards.
 	if left, _ := os.ReadDir(n.Dir); len(left) > 0 {
-		return false, fmt.Errorf("--data %s: the folder is not empty; the books of two runs do not mix", n.Dir)
+		return false, fmt.Errorf("--data %s: the folder is not empty; each run needs a new one", n.Dir)
 	}
 	return false, nil
 }
 
-// program finds a program where Debian keeps daemons too.
+// program searches for a program, also where Debian installs daemons.
 func program(name, remedy string) (string, error) {
+	// In the order of the user's PATH first.
 	for _, place := range []string{name, "/usr/sbin/" + name, "/usr/local/sbin/" + name} {
 		if path, err := exec.LookPath(place); err == nil {
 			return path, nil
 		}
 	}
-	return "", fmt.Errorf("there is no %s here; Debian: apt-get install %s", name, remedy)
+	return "", fmt.Errorf("%s is not installed; Debian: apt-get install %s", name, remedy)
 }

@@ -17,35 +17,44 @@ import (
 	"github.com/carga-ev/carga/sim/driver"
 )
 
-// driverOptions are the flags of `sim driver`.
+// driverOptions are the flags of `sim driver` and its subcommands.
 type driverOptions struct {
-	cfg        driver.Config
-	kafka      []string
-	user, cp   string
+	// cfg is the configuration of each service but username and charging point.
+	cfg driver.Config
+	// kafka are the HOST:PORTs of Kafka.
+	kafka []string
+	// user is the username; cp the charging point of a single request, "" for
+	// any.
+	user, cp string
+	// partitions is how many the drivers' topics get if they do not exist.
 	partitions int
-	json       bool
-	gap        time.Duration
+	// json prints each step as a line of JSON.
+	json bool
+	// gap is the pause between two services of a list.
+	gap time.Duration
 }
 
+// newDriverCommand makes `sim driver` with its subcommands.
 func newDriverCommand() *cobra.Command {
 	o := driverOptions{cfg: driver.DefaultConfig()}
 	c := &cobra.Command{
 		Use:   "driver",
-		Short: "A driver who asks to charge, over Kafka",
-		Long: "Speaks the drivers' protocol on driver-events and central-events. Kafka may be away: the driver goes on asking\n" +
-			"until its deadline and says what it waits for.",
+		Short: "A driver that requests to charge, over Kafka",
+		Long: "Uses the drivers' protocol on driver-events and central-events. During an outage of Kafka the driver retries until\n" +
+			"its deadline, and prints what it waits for.",
 	}
 	f := c.PersistentFlags()
 	f.StringSliceVar(&o.kafka, "kafka", []string{"127.0.0.1:9092"}, "addresses of Kafka, `HOST:PORT`,…")
 	f.StringVar(&o.user, "user", string(o.cfg.Username), "the driver's name")
-	f.StringVar(&o.cfg.DriverID, "driver-id", "", "the driver's number, if Central's clients use one")
+	f.StringVar(&o.cfg.DriverID, "driver-id", "", "the driver's number in the customer's system, if there is one")
 	f.StringVar(&o.cfg.ClientID, "client-id", o.cfg.ClientID, "name of this program in the answers")
 	f.DurationVar(&o.cfg.Deadline, "deadline", o.cfg.Deadline, "how long a request may stay without an answer")
-	f.DurationVar(&o.cfg.Repeat, "repeat", o.cfg.Repeat, "how long to wait before asking again")
-	f.DurationVar(&o.cfg.StopAfter, "stop-after", 0, "ask to stop so long after charging began; 0: never")
-	f.IntVar(&o.partitions, "partitions", driver.DefaultPartitions, "partitions of the drivers' topics where they must be made first")
+	f.DurationVar(&o.cfg.Repeat, "repeat", o.cfg.Repeat, "how long to wait for an answer before a retry")
+	f.DurationVar(&o.cfg.StopAfter, "stop-after", 0, "send a stop request so long after charging began; 0: never")
+	f.IntVar(&o.partitions, "partitions", driver.DefaultPartitions, "partitions of the drivers' topics if they do not exist")
 	f.BoolVar(&o.json, "json", false, "print each step as a line of JSON")
 
+	// A single request is a list of one.
 	request := &cobra.Command{
 		Use:     "request",
 		Short:   "One service, from the request to the ticket",
@@ -76,10 +85,10 @@ func newDriverCommand() *cobra.Command {
 	return c
 }
 
-// maxList is the largest list, in bytes.
+// maxList is the largest size of a list of services, in bytes.
 const maxList = 4 << 20
 
-// readList reads a file of services; "" is any charging point.
+// readList reads a file of services; "" stands for any charging point.
 func readList(name string) ([]string, error) {
 	raw, _, err := process.ReadFile(name, maxList)
 	if err != nil {
@@ -90,6 +99,7 @@ func readList(name string) ([]string, error) {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}
 	services := make([]string, 0, len(list))
+	// nil stands for any charging point there, "" here.
 	for _, cp := range list {
 		if cp == nil {
 			services = append(services, "")
@@ -100,7 +110,7 @@ func readList(name string) ([]string, error) {
 	return services, nil
 }
 
-// config is the one of a service at a charging point.
+// config returns the configuration of one service; cp "" is any charging point.
 func (o *driverOptions) config(cp string) driver.Config {
 	cfg := o.cfg
 	cfg.Username = charge.Username(o.user)
@@ -111,7 +121,8 @@ func (o *driverOptions) config(cp string) driver.Config {
 	return cfg
 }
 
-// run does the services one after the other.
+// run performs services one after the other over one Kafka client, and returns
+// the error of the first that failed.
 func (o *driverOptions) run(ctx context.Context, c *cobra.Command, services []string) error {
 	if err := o.config(services[0]).Validate(); err != nil {
 		return fail(exitUsage, err)
@@ -120,6 +131,7 @@ func (o *driverOptions) run(ctx context.Context, c *cobra.Command, services []st
 	if err != nil {
 		return fail(exitUsage, err)
 	}
+	// The client outlives each service and ends before this function returns.
 	clientCtx, stopClient := context.WithCancel(ctx)
 	ended := make(chan error, 1)
 	go func() { ended <- client.Run(clientCtx) }()
@@ -139,6 +151,7 @@ func (o *driverOptions) run(ctx context.Context, c *cobra.Command, services []st
 			case <-time.After(o.gap):
 			}
 		}
+		// A refused or timed-out service does not end the list.
 		outcome, err := driver.Run(ctx, o.config(cp), client, report)
 		if err != nil {
 			return interrupted(ctx, err)
@@ -150,14 +163,16 @@ func (o *driverOptions) run(ctx context.Context, c *cobra.Command, services []st
 	return first
 }
 
+// interrupted turns the end of ctx into the exit code of an interruption.
 func interrupted(ctx context.Context, err error) error {
 	if errors.Is(err, ctx.Err()) {
-		return fail(exitInterrupted, errors.New("interrupted; a reservation or session that is open goes on without its driver"))
+		return fail(exitInterrupted, errors.New("interrupted; an open reservation or session continues without its driver"))
 	}
 	return err
 }
 
-// exitOf is the exit of a service. What went wrong was said already.
+// exitOf returns the exit code of a service. What went wrong was printed
+// already.
 func exitOf(o driver.Outcome) error {
 	switch o.Result {
 	case driver.Ticket:
@@ -172,30 +187,34 @@ func exitOf(o driver.Outcome) error {
 	return fail(exitFailed, nil)
 }
 
-// newReporter writes steps as they come. A program that reads them as JSON misses
-// none and may hold the driver up; people may miss some.
+// newReporter returns a function that prints each step, and one that flushes
+// the output. A program that reads JSON gets every step and may slow the driver
+// down; output for people never blocks, and may lose lines.
 func (o *driverOptions) newReporter(w io.Writer) (report func(driver.Step), end func()) {
 	if o.json {
 		lines := json.NewEncoder(w)
-		return func(s driver.Step) { _ = lines.Encode(s) }, func() {} // a reader that has gone away misses the rest
+		return func(s driver.Step) { _ = lines.Encode(s) }, func() {} // an error means that the reader has gone
 	}
 	out := process.NewOutput(w)
 	p := &printer{out: out, live: process.IsTerminal(out)}
 	return p.print, out.Close
 }
 
-// printer writes steps for people: progress on one line that is written over
-// on a terminal, and every ten seconds elsewhere.
+// printer prints steps for people: on a terminal progress overwrites its line,
+// elsewhere it is printed every ten seconds.
 type printer struct {
 	out   io.Writer
-	live  bool
-	width int       // of the progress on the present line
-	last  time.Time // progress written elsewhere
+	live  bool      // a terminal
+	width int       // of the progress on the present line, in bytes; 0: none
+	last  time.Time // of the last progress, if not live
 }
 
+// progressEvery is the interval of progress without a terminal.
 const progressEvery = 10 * time.Second
 
+// print prints a step.
 func (p *printer) print(s driver.Step) {
+	// The username matters when the output of several drivers is combined.
 	text := fmt.Sprintf("%s  %-10s %s", s.At.Format("15:04:05"), s.Username, s.Text)
 	if s.Kind != driver.StepProgress {
 		p.clear()
@@ -213,6 +232,7 @@ func (p *printer) print(s driver.Step) {
 	}
 }
 
+// clear erases the progress on the present line.
 func (p *printer) clear() {
 	if p.width > 0 {
 		_, _ = fmt.Fprint(p.out, "\r"+strings.Repeat(" ", p.width)+"\r")

@@ -7,8 +7,10 @@ import (
 	"github.com/spf13/cobra"
 )
 
-// The exit codes, the same in every program.
+// The exit codes, which are the same in every program of Carga.
+// docs/OPERATIONS.md lists them.
 const (
+	// 0: the work was done.
 	exitOK          = 0
 	exitFailed      = 1
 	exitUsage       = 2
@@ -19,7 +21,8 @@ const (
 	exitInterrupted = 130
 )
 
-// exitError ends the program with a code; a nil err says nothing more.
+// exitError ends the program with an exit code. A nil err prints nothing: the
+// reason was printed before.
 type exitError struct {
 	code int
 	err  error
@@ -34,10 +37,12 @@ func (e *exitError) Error() string {
 
 func (e *exitError) Unwrap() error { return e.err }
 
+// fail returns an error that ends the program with a code.
 func fail(code int, err error) error { return &exitError{code, err} }
 
-// action makes a RunE whose errors are failures of the work, unless they say
-// otherwise, and not of the command line.
+// action makes a RunE of cobra. Its errors are failures of the work (exit code
+// 1) unless they carry a code, and not errors of the command line, which cobra
+// returns itself.
 func action(do func(ctx context.Context, c *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
 		err := do(c.Context(), c, args)

@@ -22,42 +22,49 @@ import (
 
 // fleetOptions are the flags of `sim fleet`.
 type fleetOptions struct {
-	cfg      fleet.Config
-	prefix   string // of the ids
-	noVisits bool   // nobody comes by himself
-	runFor   time.Duration
+	// cfg is the configuration of the fleet but ids and visits.
+	cfg fleet.Config
+	// prefix is what the ids of the charging points begin with.
+	prefix string
+	// noVisits leaves out the vehicles that come on a reservation.
+	noVisits bool
+	// runFor is when the fleet ends by itself; 0: never.
+	runFor time.Duration
 }
 
-// maxFleet is the most charging points of one process.
+// maxFleet is the largest number of charging points in one process.
 const maxFleet = 10_000
 
+// newFleetCommand makes `sim fleet`.
 func newFleetCommand() *cobra.Command {
 	o := fleetOptions{cfg: fleet.Config{CPs: 100, Seed: 1, Dir: ".fleet", MQTT: "tcp://127.0.0.1:1883", Vehicles: sim.DefaultVehicles()}}
 	c := &cobra.Command{
 		Use:   "fleet",
 		Short: "Many charging points against an MQTT broker",
-		Long: "Runs the real agent many times, each on a simulated board and with a data folder of its own, and prints how they\n" +
-			"fare once a second. A second start on the same folder goes on where the first one was.",
+		Long: "Runs the real agent many times, each on a simulated board and with a data folder of its own, and prints totals once a\n" +
+			"second. The next start on the same folder continues where this one ended.",
 		Example: "  sim fleet --cps 100 --mqtt tcp://127.0.0.1:1883",
 		Args:    cobra.NoArgs,
 	}
 	f := c.Flags()
 	f.IntVar(&o.cfg.CPs, "cps", o.cfg.CPs, "number of charging points")
 	f.StringVar(&o.cfg.MQTT, "mqtt", o.cfg.MQTT, "the MQTT broker, `tcp://HOST:PORT`")
-	f.StringVar(&o.cfg.Prefix, "topic-prefix", "", "first level of the MQTT topics, if it is not the usual one")
-	f.StringVar(&o.prefix, "id-prefix", "CP_", "what the ids begin with")
+	f.StringVar(&o.cfg.Prefix, "topic-prefix", "", "first level of the MQTT topics, if not the default")
+	f.StringVar(&o.prefix, "id-prefix", "CP_", "prefix of the ids")
 	f.Uint64Var(&o.cfg.Seed, "seed", o.cfg.Seed, "decides vehicles, delays and first registers")
-	f.StringVar(&o.cfg.Dir, "data", o.cfg.Dir, "`folder` that keeps the journals")
-	f.BoolVar(&o.noVisits, "nobody-comes", false, "no vehicle comes on a reservation")
-	f.DurationVar(&o.runFor, "for", 0, "end after this time; 0: go on until Ctrl-C")
+	f.StringVar(&o.cfg.Dir, "data", o.cfg.Dir, "`folder` for journals and registers")
+	f.BoolVar(&o.noVisits, "no-visits", false, "no vehicle comes on a reservation")
+	f.DurationVar(&o.runFor, "for", 0, "end after this time; 0: run until Ctrl-C")
 	c.RunE = action(o.run)
 	return c
 }
 
+// run runs a fleet until ctx ends or --for is over.
 func (o *fleetOptions) run(ctx context.Context, c *cobra.Command, _ []string) (err error) {
 	if o.cfg.CPs < 1 || o.cfg.CPs > maxFleet {
 		return fail(exitUsage, fmt.Errorf("--cps %d: use 1 to %d", o.cfg.CPs, maxFleet))
 	}
+	// The longest id stands for all.
 	if id := o.id(maxFleet); !id.Valid() {
 		return fail(exitUsage, fmt.Errorf("--id-prefix %q: %q would not be an id; use [A-Za-z0-9_-]", o.prefix, id))
 	}
@@ -65,12 +72,14 @@ func (o *fleetOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 	if !o.noVisits {
 		o.cfg.Visits = new(people.DefaultConfig())
 	}
+	// Two fleets on one folder would write the same journals.
 	held, err := fleet.Lock(o.cfg.Dir)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, held.Close()) }()
 	logPath := filepath.Join(o.cfg.Dir, "fleet.log")
+	// The agents' logs go to a file: stdout has the totals.
 	logFile, err := os.OpenFile(logPath, os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o600)
 	if err != nil {
 		return process.ExplainFolder("--data", err)
@@ -90,15 +99,18 @@ func (o *fleetOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 		ctx, cancel = context.WithTimeout(ctx, o.runFor)
 		defer cancel()
 	}
+	// Run returns when all agents have ended; the totals are printed until
+	// then, also while they stop.
 	ended := make(chan error, 1)
 	go func() { ended <- f.Run(ctx) }()
 	watchFleet(out, f, ended)
 	return nil
 }
 
+// id returns the id of charging point number n, from 1.
 func (o *fleetOptions) id(n int) charge.CPID { return charge.CPID(fmt.Sprintf("%s%04d", o.prefix, n)) }
 
-// watchFleet prints a line a second until the fleet has ended.
+// watchFleet prints the totals once a second until the fleet has ended.
 func watchFleet(w io.Writer, f *fleet.Fleet, ended <-chan error) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
@@ -113,6 +125,7 @@ func watchFleet(w io.Writer, f *fleet.Fleet, ended <-chan error) {
 	}
 }
 
+// fleetLine formats totals for people.
 func fleetLine(t fleet.Totals) string {
 	return fmt.Sprintf("%d/%d connected, %d charging at %d.%d kW, %d records, %d not acknowledged",
 		t.Linked, t.Points, t.Charging, t.Power/1000, t.Power%1000/100, t.Journalled, t.Unacked)

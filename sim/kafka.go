@@ -10,19 +10,20 @@ import (
 	"github.com/carga-ev/carga/sim/engines"
 )
 
-// newKafkaCommand makes `sim kafka`.
+// newKafkaCommand makes `sim kafka`, the embedded Kafka as a process of its
+// own. The chaos runs use it where there is no Java.
 func newKafkaCommand() *cobra.Command {
 	var listen, data string
 	c := &cobra.Command{
 		Use:   "kafka",
-		Short: "An embedded Kafka, for a laptop without one",
-		Long: "Serves Kafka's protocol from one process without Java and keeps its log in a folder, each write synced. It has no\n" +
+		Short: "An embedded Kafka, for development without Apache Kafka",
+		Long: "Serves Kafka's protocol from one process without Java, and keeps its log in a folder, each write synced. It has no\n" +
 			"replicas and no security: for development and tests, not for production.",
 		Example: "  sim kafka --data .kafka\n  sim kafka --listen 127.0.0.1:0",
 		Args:    cobra.NoArgs,
 	}
-	c.Flags().StringVar(&listen, "listen", "127.0.0.1:9092", "where it listens; port 0 picks one")
-	c.Flags().StringVar(&data, "data", "", "`folder` that keeps the log; empty: nothing is kept")
+	c.Flags().StringVar(&listen, "listen", "127.0.0.1:9092", "listening address; port 0 chooses a free one")
+	c.Flags().StringVar(&data, "data", "", "`folder` for the log; empty: in memory")
 	c.RunE = action(func(ctx context.Context, c *cobra.Command, _ []string) error {
 		k := engines.NewKafka(listen, data, nil)
 		if err := k.Start(); err != nil {

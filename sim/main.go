@@ -1,7 +1,23 @@
-// Command sim runs Carga without hardware: the whole network in one process
-// (demo), many charging points against real brokers (fleet), the hardware of
-// one in a process of its own (board), drivers who ask to charge (driver), an
-// embedded Kafka (kafka), and all of it as processes under faults (chaos).
+// Command sim runs Carga without hardware. Its subcommands are:
+//
+// demo: the whole network in one process, for a first look.
+//
+// fleet: many charging points against real brokers.
+//
+// board: the hardware of one charging point in a process of its own.
+//
+// driver: a driver that requests to charge, over Kafka.
+//
+// kafka: an embedded Kafka.
+//
+// bench: measurements, compared with targets.
+//
+// chaos: the network as processes under faults, on real engines.
+//
+// world: the network's decisions as a deterministic simulation.
+//
+// Each subcommand is a file of this package, which has the flags and prints the
+// results; the work is done by the packages below. Exit codes are in exit.go.
 package main
 
 import (
@@ -17,15 +33,18 @@ import (
 	"github.com/carga-ev/carga/internal/process"
 )
 
+// main ends with the exit code of run. Output is buffered, so that a blocked
+// reader of stderr does not block the work.
 func main() {
 	ctx := process.Stopped(os.Exit)
 	stderr := process.NewOutput(os.Stderr)
+	// A second signal ends the process at once, with its own exit code.
 	code := run(ctx, os.Args[1:], streams{os.Stdin, os.Stdout, stderr})
 	stderr.Close()
 	os.Exit(code)
 }
 
-// streams are what a command reads and writes.
+// streams are the standard streams of a command, which tests replace.
 type streams struct {
 	in       io.Reader
 	out, err io.Writer
@@ -33,14 +52,15 @@ type streams struct {
 
 // run executes one command line and returns the exit code.
 func run(ctx context.Context, args []string, io streams) int {
-	root := newRoot(io) //nolint:contextcheck // cobra hands the context of ExecuteContext to each command
+	root := newRoot(io) //nolint:contextcheck // cobra passes the context of ExecuteContext to each command
 	root.SetArgs(args)
+	// Errors and usage are printed here, in one form for all commands.
 	err := root.ExecuteContext(ctx)
 	if err == nil {
 		return exitOK
 	}
 	var e *exitError
-	if !errors.As(err, &e) { // cobra's own: the command line is wrong
+	if !errors.As(err, &e) { // an error of cobra: the command line is wrong
 		e = &exitError{exitUsage, fmt.Errorf("%w; try: sim --help", err)}
 	}
 	if e.err != nil {
@@ -49,6 +69,7 @@ func run(ctx context.Context, args []string, io streams) int {
 	return e.code
 }
 
+// newRoot makes the command with all subcommands.
 func newRoot(io streams) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "sim",

@@ -18,14 +18,14 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// execute runs one command line and returns its exit code and what it wrote.
+// execute runs one command line and returns its exit code and its output.
 func execute(ctx context.Context, args ...string) (code int, out, errs string) {
 	var o, e bytes.Buffer
 	code = run(ctx, args, streams{strings.NewReader(""), &o, &e})
 	return code, o.String(), e.String()
 }
 
-// TestExitCodes: each way to fail has its number and its words.
+// TestExitCodes: each kind of failure has its exit code and a message.
 func TestExitCodes(t *testing.T) {
 	dir := t.TempDir()
 	list := filepath.Join(dir, "list")
@@ -39,7 +39,7 @@ func TestExitCodes(t *testing.T) {
 	for _, c := range []struct {
 		args []string
 		code int
-		word string // in what is said
+		word string // in the output
 	}{
 		{[]string{"--version"}, exitOK, "sim version"},
 		{[]string{"--help"}, exitOK, "driver"},
@@ -71,7 +71,7 @@ func TestExitCodes(t *testing.T) {
 	}
 }
 
-// TestInterruptedDriver: a signal ends it with its own code.
+// TestInterruptedDriver: an interruption has an exit code of its own.
 func TestInterruptedDriver(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 200*time.Millisecond)
 	defer cancel()
@@ -80,7 +80,7 @@ func TestInterruptedDriver(t *testing.T) {
 	}
 }
 
-// TestDriverPrintsJSON: a line is one step.
+// TestDriverPrintsJSON: each line is one step.
 func TestDriverPrintsJSON(t *testing.T) {
 	_, out, _ := execute(t.Context(), "driver", "request", "--json", "--kafka", "127.0.0.1:1", "--deadline", "300ms")
 	lines := strings.Split(strings.TrimSpace(out), "\n")
@@ -90,8 +90,8 @@ func TestDriverPrintsJSON(t *testing.T) {
 	}
 }
 
-// TestBoardOutlivesItsCallers: it serves until it is told to stop, and shows
-// the truth behind it.
+// TestBoardOutlivesItsCallers: the board serves until it is stopped, and its
+// snapshot shows its true state.
 func TestBoardOutlivesItsCallers(t *testing.T) {
 	socket := filepath.Join(t.TempDir(), "s")
 	ctx, cancel := context.WithCancel(t.Context())

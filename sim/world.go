@@ -22,57 +22,84 @@ import (
 
 // worldOptions are the flags of `sim world`.
 type worldOptions struct {
-	seed    uint64
-	seeds   uint64
-	years   float64
+	// seed is that of the run, or of the first of many. It decides everything
+	// that happens in a run.
+	seed uint64
+	// seeds is how many runs with consecutive seeds are performed; 0: by years,
+	// or one run.
+	seeds uint64
+	// years is how many CP-years (one charging point for one year) are
+	// simulated at least; 0: by seeds.
+	years float64
+	// workers is the number of runs at a time. It does not influence results.
 	workers int
-	faults  []string
-	bug     string
-	json    bool
-	trace   bool
-	shrink  int
+	// faults are the kinds to inject; nil: those that the seed draws.
+	faults []string
+	// bug is a known bug that is planted, to test that the checks find it; "":
+	// none.
+	bug string
+	// json prints the summary alone.
+	json bool
+	// trace prints every event of the one run.
+	trace bool
+	// shrink limits the runs that are spent on making a failed plan smaller.
+	shrink int
 }
 
+// newWorldCommand makes `sim world`.
 func newWorldCommand() *cobra.Command {
 	o := worldOptions{seed: 1, workers: runtime.GOMAXPROCS(0), shrink: 300}
 	c := &cobra.Command{
 		Use:   "world",
 		Short: "The whole network as a deterministic simulation",
-		Long: "Runs the decisions of all parts over simulated lines, brokers and disks in virtual time, with whatever can go wrong,\n" +
-			"and checks the rules of the network after every event. The same seed gives the same run, event by event. A run\n" +
-			"that breaks a rule is made smaller while it still does, and shown.",
+		Long: "Runs the decisions of all parts over simulated connections, brokers and disks in virtual time, with injected faults,\n" +
+			"and checks the invariants of the network after every event. The same seed gives the same run, event by event. A run\n" +
+			"that breaks an invariant is shrunk while it still does, and printed.",
 		Example: "  sim world --seed 42\n  sim world --seeds 200\n  sim world --cp-years 1 --json",
 		Args:    cobra.NoArgs,
 	}
 	f := c.Flags()
 	f.Uint64Var(&o.seed, "seed", o.seed, "the run, or the first one of many")
 	f.Uint64Var(&o.seeds, "seeds", 0, "how many runs, one for each seed from the first on")
-	f.Float64Var(&o.years, "cp-years", 0, "run ordinary lives of days, every eighth seed, until so many years of charging points have passed")
+	f.Float64Var(&o.years, "cp-years", 0, "run ordinary days, every eighth seed, until so many years of charging points are simulated")
 	f.IntVar(&o.workers, "workers", o.workers, "runs at a time")
-	f.StringSliceVar(&o.faults, "faults", nil, "only these `kinds` of faults, and no others; by default a few of all are drawn")
+	f.StringSliceVar(&o.faults, "faults", nil, "inject only these `kinds` of faults; default: a few of all, drawn by the seed")
 	f.StringVar(&o.bug, "bug", "", "plant a known bug; only in a build with the tag planted")
 	f.BoolVar(&o.json, "json", false, "print nothing but the summary, as one JSON object")
 	f.BoolVar(&o.trace, "trace", false, "print every event of the one run")
-	f.IntVar(&o.shrink, "shrink", o.shrink, "how many runs may be spent on making a failed one smaller")
+	f.IntVar(&o.shrink, "shrink", o.shrink, "how many runs may be spent on shrinking a failed one")
 	c.RunE = action(o.run)
 	return c
 }
 
-// worldSummary is what many runs came to.
+// worldSummary is the result of one or many runs. Its JSON is the one object
+// that --json prints.
 type worldSummary struct {
-	Commit   string         `json:"commit"`
-	First    uint64         `json:"first_seed"`
-	Runs     int            `json:"runs"`
-	CPDays   float64        `json:"cp_days"`
-	CPYears  float64        `json:"cp_years"`
-	Events   int64          `json:"events"`
-	Seconds  float64        `json:"seconds"`
-	PerCore  float64        `json:"cp_days_per_second_and_worker"`
+	// Commit is the version of this program: a seed repeats a run of the same
+	// version only.
+	Commit string `json:"commit"`
+	// First is the first seed; the others follow from it and from Runs.
+	First uint64 `json:"first_seed"`
+	Runs  int    `json:"runs"`
+	// CPDays and CPYears are simulated time, times charging points.
+	CPDays  float64 `json:"cp_days"`
+	CPYears float64 `json:"cp_years"`
+	// Events is the number of events that the runs processed.
+	Events int64 `json:"events"`
+	// Seconds is real time, PerCore the simulated CP-days per second of it and
+	// worker.
+	Seconds float64 `json:"seconds"`
+	PerCore float64 `json:"cp_days_per_second_and_worker"`
+	// Failures are the runs that broke an invariant, by seed.
 	Failures []worldFailure `json:"failures"`
-	Hash     string         `json:"hash"` // over the runs: the same seeds give the same
-	Stats    world.Stats    `json:"stats"`
+	// Hash covers all runs: the same seeds of the same version give the same
+	// hash.
+	Hash string `json:"hash"`
+	// Stats are sums over all runs.
+	Stats world.Stats `json:"stats"`
 }
 
+// worldFailure is a run that broke an invariant.
 type worldFailure struct {
 	Seed  uint64 `json:"seed"`
 	Check string `json:"check"`
@@ -80,6 +107,8 @@ type worldFailure struct {
 	At    string `json:"at"`
 }
 
+// run performs the runs and prints a summary. The exit code is 1 if an
+// invariant was broken; then the first failed run is shrunk and explained.
 func (o *worldOptions) run(ctx context.Context, c *cobra.Command, _ []string) error {
 	kinds, err := o.kinds()
 	if err != nil {
@@ -88,11 +117,13 @@ func (o *worldOptions) run(ctx context.Context, c *cobra.Command, _ []string) er
 	if o.workers < 1 {
 		return fail(exitUsage, errors.New("--workers: use 1 or more"))
 	}
+	// A planted bug exists only in a build with the tag: --bug without it must
+	// not pass silently.
 	opts := world.Options{Bug: world.Bug(o.bug)}
 	if o.bug != "" && !world.Planted() {
 		return fail(exitUsage, errors.New("--bug needs a build with -tags planted"))
 	}
-	debug.SetGCPercent(400) // runs are short, memory is small
+	debug.SetGCPercent(400) // runs are short: less garbage collection is worth the memory
 	if o.seeds == 0 && o.years == 0 {
 		return o.one(c.OutOrStdout(), kinds, opts)
 	}
@@ -104,6 +135,7 @@ func (o *worldOptions) run(ctx context.Context, c *cobra.Command, _ []string) er
 	} else {
 		sum.print(c.OutOrStdout())
 	}
+	// An interruption is an error only if no run failed.
 	if len(sum.Failures) == 0 {
 		return ctx.Err()
 	}
@@ -113,6 +145,7 @@ func (o *worldOptions) run(ctx context.Context, c *cobra.Command, _ []string) er
 	return fail(exitFailed, nil)
 }
 
+// kinds returns the kinds of --faults; nil if the flag is not given.
 func (o *worldOptions) kinds() ([]world.Kind, error) {
 	if o.faults == nil {
 		return nil, nil
@@ -127,9 +160,10 @@ func (o *worldOptions) kinds() ([]world.Kind, error) {
 	return kinds, nil
 }
 
-// one is a single run, told in full.
+// one performs a single run, in full.
 func (o *worldOptions) one(out io.Writer, kinds []world.Kind, opts world.Options) error {
 	p := world.Draw(o.seed, kinds)
+	// The trace is for one run only; shrinking runs without it.
 	if o.trace {
 		opts.Trace = func(at time.Duration, tag string, raw []byte) { _, _ = fmt.Fprintf(out, "%s %s %s\n", at, tag, raw) }
 	}
@@ -156,36 +190,43 @@ func (o *worldOptions) one(out io.Writer, kinds []world.Kind, opts world.Options
 	return fail(exitFailed, nil)
 }
 
-// explain shows a failed run, made smaller.
+// explain shrinks a failed run, and prints its plan and its last events.
 func (o *worldOptions) explain(out io.Writer, p world.Plan, opts world.Options) {
 	r := world.Run(p, opts)
 	if r.Failure == nil {
 		return
 	}
 	_, _ = fmt.Fprintf(out, "\nFAILED %v\nseed %d, commit %s; making it smaller …\n", r.Failure, p.Seed, buildinfo.Version())
+	// The smaller plan still breaks the same check.
 	small, f := world.Shrink(p, opts, r.Failure, o.shrink)
-	_, _ = fmt.Fprintf(out, "\n%s\n\nthe last that happened:\n", small.Describe())
+	_, _ = fmt.Fprintf(out, "\n%s\n\nthe last events:\n", small.Describe())
 	for _, line := range world.Tail(small, opts, 40) {
 		_, _ = fmt.Fprintln(out, "  "+line)
 	}
-	_, _ = fmt.Fprintf(out, "\n%v\nsee it again: sim world --seed %d\n", f, p.Seed)
+	_, _ = fmt.Fprintf(out, "\n%v\nto repeat: sim world --seed %d\n", f, p.Seed)
 }
 
+// failureOf returns the summary of a broken invariant: its first line.
 func failureOf(seed uint64, f *world.ViolationError) worldFailure {
+	// The rest of the text is for explain.
 	what, _, _ := strings.Cut(f.What, "\n")
 	return worldFailure{seed, f.Check, what, f.At.String()}
 }
 
-// many runs seed after seed on all workers and shows progress.
+// many performs runs with consecutive seeds on all workers, and prints
+// progress. It stops early when ctx ends.
 func (o *worldOptions) many(ctx context.Context, c *cobra.Command, kinds []world.Kind, opts world.Options) *worldSummary {
 	sum := &worldSummary{Commit: buildinfo.Version(), First: o.seed, Failures: []worldFailure{}}
 	var mu sync.Mutex // guards sum, next and hash
+	// Every OrdinaryEvery-th seed is an ordinary life, which lasts days; all
+	// others last hours, and would take much longer to fill years.
 	next, step, hash, began := o.seed, uint64(1), uint64(0), time.Now()
 	if o.years > 0 {
 		step = world.OrdinaryEvery
 		next += (step - next%step) % step
 		sum.First = next
 	}
+	// more returns the next seed to run; false when there is none.
 	more := func() (uint64, bool) {
 		mu.Lock()
 		defer mu.Unlock()
@@ -204,6 +245,7 @@ func (o *worldOptions) many(ctx context.Context, c *cobra.Command, kinds []world
 				if sum.add(seed, &r); r.Failure != nil {
 					_, _ = fmt.Fprintf(c.ErrOrStderr(), "FAILED seed %d: %v\n", seed, r.Failure)
 				}
+				// XOR does not depend on the order in which the workers end.
 				hash ^= (r.Sum ^ seed) * 0x9e3779b97f4a7c15
 				mu.Unlock()
 			}
@@ -214,6 +256,7 @@ func (o *worldOptions) many(ctx context.Context, c *cobra.Command, kinds []world
 		working.Wait()
 		close(done)
 	}()
+	// Progress goes to stderr, so that --json prints one object.
 	tick := time.NewTicker(5 * time.Second)
 	defer tick.Stop()
 	for working := true; working; {
@@ -227,6 +270,7 @@ func (o *worldOptions) many(ctx context.Context, c *cobra.Command, kinds []world
 			mu.Unlock()
 		}
 	}
+	// Workers finish in any order; the summary does not depend on it.
 	slices.SortFunc(sum.Failures, func(a, b worldFailure) int { return int(int64(a.Seed) - int64(b.Seed)) })
 	sum.Seconds = time.Since(began).Seconds()
 	sum.CPYears, sum.PerCore = sum.CPDays/365, sum.CPDays/sum.Seconds/float64(o.workers)
@@ -234,6 +278,7 @@ func (o *worldOptions) many(ctx context.Context, c *cobra.Command, kinds []world
 	return sum
 }
 
+// add adds a run to the sums.
 func (s *worldSummary) add(seed uint64, r *world.Result) {
 	s.Runs++
 	s.CPDays += r.CPDays
@@ -244,11 +289,12 @@ func (s *worldSummary) add(seed uint64, r *world.Result) {
 	}
 }
 
+// print prints the summary for people.
 func (s *worldSummary) print(out io.Writer) {
 	t := &s.Stats
 	_, _ = fmt.Fprintf(out, "%d runs from seed %d at commit %s: %.1f CP-days (%.3f CP-years) in %.0f s, %.1f CP-days per second and worker, hash %s\n",
 		s.Runs, s.First, s.Commit, s.CPDays, s.CPYears, s.Seconds, s.PerCore, s.Hash)
-	_, _ = fmt.Fprintf(out, "%d events; %d records written, %d applied, %d duplicates, %d said too early; %d sessions, %d tickets, %d Wh billed, %d Wh shown\n",
+	_, _ = fmt.Fprintf(out, "%d events; %d records written, %d applied, %d duplicates, %d early; %d sessions, %d tickets, %d Wh billed, %d Wh shown\n",
 		s.Events, t.Records, t.Applied, t.Duplicates, t.OutOfOrder, t.Sessions, t.Tickets, t.BilledWh, t.UnaccountedWh)
 	_, _ = fmt.Fprintf(out, "messages: %d lost, %d doubled, %d reordered; calls without an answer %d; kills %d, power cuts %d, agents that gave up %d\n",
 		t.Lost, t.Duplicated, t.Reordered, t.Unanswered, t.Kills, t.PowerCuts, t.AgentFailures)

@@ -15,12 +15,15 @@ import (
 )
 
 const (
-	sizeWanted   = 8  // MiB
-	memoryWanted = 20 // MB
-	fleetPoints  = 100
+	// Targets of the agent's size and memory, and the size of the fleet.
+	sizeWanted   = 8   // MiB of the stripped binary
+	memoryWanted = 20  // MB resident, of one agent alone
+	fleetPoints  = 100 // charging points of the fleet
 )
 
-// measureAgent looks at how large the agent is, on disk and in memory.
+// measureAgent measures the agent's size on disk and in memory: of a process of
+// its own, and per charging point of a fleet in one process. Nothing is
+// connected but MQTT, and no vehicle comes.
 func measureAgent(ctx context.Context, r *run, budget time.Duration) (rows []Row, err error) {
 	broker := engines.NewMQTT("127.0.0.1:0", nil, r.log)
 	if err := broker.Start(); err != nil {
@@ -32,17 +35,19 @@ func measureAgent(ctx context.Context, r *run, budget time.Duration) (rows []Row
 	if err := os.WriteFile(conf, []byte(text), 0o600); err != nil {
 		return nil, err
 	}
+	// The fleet shows what an agent costs beyond the Go runtime, which its
+	// points share.
 	alone := Row{Name: "agent-memory", What: "agent, resident memory, simulated hardware", Unit: "MB", Wanted: memoryWanted}
 	fleet := Row{Name: "fleet-memory", What: fmt.Sprintf("the same, per point in a fleet of %d", fleetPoints), Unit: "MB"}
 	return []Row{
 		r.size(),
 		memory(ctx, alone, budget/2, 1, r.cfg.Agent, "--config", conf),
 		memory(ctx, fleet, budget/2, fleetPoints, r.cfg.Sim, "fleet", "--cps", strconv.Itoa(fleetPoints), "--mqtt", broker.URL(),
-			"--data", filepath.Join(r.dir, "fleet"), "--nobody-comes"),
+			"--data", filepath.Join(r.dir, "fleet"), "--no-visits"),
 	}, nil
 }
 
-// size is that of the stripped agent for the smallest machine.
+// size measures the stripped binary for the smallest supported machine.
 func (r *run) size() Row {
 	row := Row{Name: "agent-size", What: "agent for arm6, stripped", Unit: "MiB", Wanted: sizeWanted}
 	info, err := os.Stat(r.cfg.AgentARM6)
@@ -52,15 +57,18 @@ func (r *run) size() Row {
 	return limited(row, float64(info.Size())/(1<<20), 1)
 }
 
-// memory runs a program for so long and divides its resident memory.
+// memory runs a program for d and divides its resident memory, in bytes, by the
+// number of charging points in it.
 func memory(ctx context.Context, row Row, d time.Duration, by int, program string, args ...string) Row {
 	if _, err := os.Stat(program); err != nil {
 		return missing(row, "make build builds it: "+err.Error())
 	}
-	cmd := exec.Command(program, args...) //nolint:noctx // it is ended by its id, which waits for it
+	cmd := exec.Command(program, args...) //nolint:noctx // terminate ends it and waits for it
 	if err := cmd.Start(); err != nil {
 		return missing(row, err.Error())
 	}
+	// The agent reaches its steady state within seconds; the rest of the time
+	// lets it grow, if it does.
 	select {
 	case <-time.After(d):
 	case <-ctx.Done():
@@ -72,17 +80,18 @@ func memory(ctx context.Context, row Row, d time.Duration, by int, program strin
 	return limited(row, float64(bytes)/1e6/float64(by), 1)
 }
 
-// resident is the memory that a process has in RAM.
+// resident returns the resident memory of a process.
 func resident(pid int) (bytes int64, err error) {
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
 	if err != nil {
 		return 0, fmt.Errorf("memory of process %d: %w", pid, err)
 	}
 	for line := range strings.Lines(string(raw)) {
+		// The line is "VmRSS: 1234 kB", where kB are KiB.
 		if text, ok := strings.CutPrefix(line, "VmRSS:"); ok {
 			kb, err := strconv.ParseInt(strings.TrimSuffix(strings.TrimSpace(text), " kB"), 10, 64)
 			return kb << 10, err
 		}
 	}
-	return 0, fmt.Errorf("memory of process %d is not told; has it ended?", pid)
+	return 0, fmt.Errorf("/proc has no memory of process %d; has it ended?", pid)
 }

@@ -11,17 +11,21 @@ import (
 )
 
 const (
+	// bridgeWanted is the least rate of the bridge, as a ratio to the
+	// yardstick.
 	bridgeWanted = 0.9
+	// bridgeRounds is the number of rounds of bridge and yardstick each.
 	bridgeRounds = 5
-	// The topics of what is counted only and of what the bridge carries differ,
-	// so that each hears its own rounds alone.
+	// Topic prefixes: the counting subscriber and the bridge each receive only
+	// the messages of their own rounds.
 	countedPrefix = "counted"
 	carriedPrefix = "carried"
-	// stallTimeout is how long nothing may arrive before the rest is held to be lost.
+	// stallTimeout is how long no message may arrive before the missing ones
+	// count as lost.
 	stallTimeout = 5 * time.Second
 )
 
-// measureBridge carries records over the embedded broker.
+// measureBridge measures the bridge with the embedded broker.
 func measureBridge(ctx context.Context, r *run, budget time.Duration) (rows []Row, err error) {
 	broker := engines.NewMQTT("127.0.0.1:0", nil, r.log)
 	if err := broker.Start(); err != nil {
@@ -31,7 +35,7 @@ func measureBridge(ctx context.Context, r *run, budget time.Duration) (rows []Ro
 	return r.carry(ctx, broker.URL(), budget, Row{Name: "bridge", What: "bridge, embedded broker: MQTT in → Kafka acked"})
 }
 
-// measureMosquitto carries records over Mosquitto.
+// measureMosquitto measures the bridge with Mosquitto.
 func measureMosquitto(ctx context.Context, r *run, budget time.Duration) (rows []Row, err error) {
 	row := Row{Name: "bridge-mosquitto", What: "bridge, Mosquitto: MQTT in → Kafka acked"}
 	m, err := startMosquitto(ctx, r.cfg.Mosquitto, r.dir)
@@ -45,15 +49,18 @@ func measureMosquitto(ctx context.Context, r *run, budget time.Duration) (rows [
 	return r.carry(ctx, m.url, budget, row)
 }
 
-// carry lets the same publishers be heard in turn by a subscriber that only
-// counts and by a bridge.
+// carry measures how fast the bridge forwards records from MQTT to Kafka, in
+// messages per second. The yardstick is a subscriber that only counts the same
+// publishers' messages: the most that the broker can deliver.
 func (r *run) carry(ctx context.Context, url string, budget time.Duration, row Row) (rows []Row, err error) {
 	row.Unit, row.BesideWhat, row.Wanted = "msg/s", "count-only subscriber", bridgeWanted
-	kafka := engines.NewKafka("127.0.0.1:0", "", nil) // acks from memory, as Kafka's come from the page cache
+	kafka := engines.NewKafka("127.0.0.1:0", "", nil) // its log is in memory, as Kafka acknowledges from the page cache
 	if err := kafka.Start(); err != nil {
 		return nil, err
 	}
 	defer kafka.Stop()
+	// Bridge and counter stay connected during all rounds; the prefixes keep
+	// them apart.
 	bridge, err := r.startBridge(ctx, url, kafka.Addr(), carriedPrefix)
 	if err != nil {
 		return nil, err
@@ -70,16 +77,20 @@ func (r *run) carry(ctx context.Context, url string, budget time.Duration, row R
 	}
 	defer load.close()
 
+	// The rest of the budget is for starting, stopping and the last waits of
+	// the rounds.
 	each := budget * 8 / 10 / (2*bridgeRounds + 1)
 	counted := consumer{prefix: countedPrefix, received: counting.got.Load, reset: func() {}}
 	carried := consumer{prefix: carriedPrefix, received: func() int64 { return acknowledgedEvents(kafka) }, reset: func() { deleteEvents(kafka) }}
-	for _, v := range []*consumer{&counted, &carried} { // not counted: everything is new
+	for _, v := range []*consumer{&counted, &carried} { // warm-up, not counted
 		if err := v.round(ctx, load, each/2); err != nil {
 			return nil, err
 		}
 		v.rates, v.costs = nil, nil
 	}
 	for n := range bridgeRounds {
+		// The order alternates, so that a machine that slows down during a pair
+		// favours neither.
 		pair := []*consumer{&counted, &carried}
 		if n%2 == 1 {
 			pair[0], pair[1] = pair[1], pair[0]
@@ -90,23 +101,28 @@ func (r *run) carry(ctx context.Context, url string, budget time.Duration, row R
 			}
 		}
 	}
-	row.Note = fmt.Sprintf("this process computes %s µs for a message that is carried, %s µs for one that is counted",
+	row.Note = fmt.Sprintf("CPU time of this process: %s µs per forwarded message, %s µs per counted one",
 		amount(median(carried.costs)), amount(median(counted.costs)))
 	return []Row{compared(row, carried.rates, counted.rates)}, nil
 }
 
-// consumer is one of those who hear.
+// consumer is one of the two receivers that are compared.
 type consumer struct {
-	prefix   string
-	received func() int64 // so far
-	reset    func()       // what was heard
+	prefix string // of the topics that it receives
+	// received is the number of messages received since the start; a round
+	// works with differences.
+	received func() int64
+	reset    func() // frees the memory of received messages
 	rates    []float64
-	costs    []float64 // µs of computing per message, publishers included
+	costs    []float64 // CPU time in µs per message, publishers included
 }
 
-// round publishes for so long and waits until all of it was heard.
+// round publishes for d and waits until all messages were received. It records
+// the rate and the CPU time.
 func (v *consumer) round(ctx context.Context, l *load, d time.Duration) error {
 	v.reset()
+	// The clock starts before the first publish and stops at the last message
+	// received: the rate includes the wait for what is in flight.
 	before, computed := v.received(), cpuTime()
 	begin := time.Now()
 	sent, err := l.publish(ctx, v.prefix, d)
@@ -122,10 +138,12 @@ func (v *consumer) round(ctx context.Context, l *load, d time.Duration) error {
 		case <-ctx.Done():
 			return ctx.Err()
 		}
+		// stallTimeout runs from the last message, not from the start: a slow
+		// consumer is slow, not broken.
 		if now := v.received() - before; now != received {
 			received, last = now, time.Now()
 		} else if time.Since(last) > stallTimeout {
-			return fmt.Errorf("%d of %d messages were not heard", sent-received, sent)
+			return fmt.Errorf("%d of %d messages were not received", sent-received, sent)
 		}
 	}
 	v.rates = append(v.rates, perSecond(int(sent), time.Since(begin)))
@@ -135,7 +153,7 @@ func (v *consumer) round(ctx context.Context, l *load, d time.Duration) error {
 	return nil
 }
 
-// acknowledgedEvents is how many events Kafka has acknowledged.
+// acknowledgedEvents is the number of events that Kafka has acknowledged.
 func acknowledgedEvents(k *engines.Kafka) (n int64) {
 	for _, p := range k.Cluster().PartitionInfos(wire.TopicEvents) {
 		n += p.HighWatermark
@@ -143,10 +161,10 @@ func acknowledgedEvents(k *engines.Kafka) (n int64) {
 	return n
 }
 
-// deleteEvents frees what Kafka has.
+// deleteEvents frees the memory of Kafka's log.
 func deleteEvents(k *engines.Kafka) {
 	c := k.Cluster()
 	for _, p := range c.PartitionInfos(wire.TopicEvents) {
-		_ = c.DeleteRecords(wire.TopicEvents, p.Partition, p.HighWatermark) // only memory is at stake
+		_ = c.DeleteRecords(wire.TopicEvents, p.Partition, p.HighWatermark) // an error only costs memory
 	}
 }

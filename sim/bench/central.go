@@ -9,37 +9,45 @@ import (
 	centralbench "github.com/carga-ev/carga/central/bench"
 )
 
-// The load of Central: as many partitions as a sample configuration has, and
-// batches as readers make them from a backlog.
+// The load of Central: the partitions of the sample configuration, and the
+// batches that a reader with a backlog makes. centralWanted is the least rate,
+// as a ratio to the yardstick.
 const (
 	centralPartitions = 12
-	centralBatch      = 200
-	centralSessions   = 10
+	centralBatch      = 200 // records in a transaction
+	centralSessions   = 10  // of each charging point, 8 records each
 	centralWanted     = 0.6
-	minRounds         = 3
+	// minRounds is run even if the budget is used up: a median of fewer means
+	// nothing.
+	minRounds = 3
 )
 
-// measureCentral takes journals through Central's writer beside the commits of
-// the same rows alone.
+// measureCentral measures Central's writer: it decodes, applies and commits the
+// records of many charging points. The yardstick is the commits of the same
+// rows alone.
 func measureCentral(ctx context.Context, r *run, budget time.Duration) ([]Row, error) {
 	row := Row{
-		Name: "central", What: "Central: records decoded, folded, committed", Unit: "events/s",
+		Name: "central", What: "Central: records decoded, applied, committed", Unit: "events/s",
 		BesideWhat: "bare commits of the same rows", Wanted: centralWanted,
 	}
 	all, err := journals(r.cfg.Points, centralSessions)
 	if err != nil {
 		return nil, err
 	}
+	// The same records are used in each round, each time with a new database.
 	partitions := interleaved(all, centralPartitions)
 	var through, bare []float64
 	begin := time.Now()
 	for n := 0; n < minRounds || time.Since(begin) < budget*3/4; n++ {
+		// Each round has a database of its own: one that grows would slow the
+		// later rounds.
 		res, err := centralbench.Run(ctx, centralbench.Config{
 			Dir: filepath.Join(r.dir, strconv.Itoa(n)), Partitions: partitions, Batch: centralBatch, Tariff: tariff,
 		})
 		if err != nil {
 			return nil, err
 		}
+		// Both rates count records, so that their ratio is that of the times.
 		through = append(through, perSecond(int(res.Events), res.Through))
 		bare = append(bare, perSecond(int(res.Events), res.Bare))
 		if time.Since(begin) > budget {
@@ -49,12 +57,13 @@ func measureCentral(ctx context.Context, r *run, budget time.Duration) ([]Row, e
 	return []Row{compared(row, through, bare)}, nil
 }
 
-// interleaved lays the journals out as they come: the points of a partition
-// take turns.
+// interleaved distributes the journals over partitions. In a partition the
+// records of its charging points alternate, as they do when they arrive.
 func interleaved(all []*journalWriter, partitions int) [][]centralbench.Message {
 	out := make([][]centralbench.Message, partitions)
 	for seq, more := 0, true; more; seq++ {
 		more = false
+		// One record of each charging point in turn, as long as it has any.
 		for i, s := range all {
 			if seq < len(s.records) {
 				more = true

@@ -9,32 +9,34 @@ import (
 	"time"
 )
 
-// Config says what is measured and for how long. Start from DefaultConfig.
+// Config selects the measurements and their load. Start from DefaultConfig.
 type Config struct {
-	// For is about how long everything together takes; parts of the network need
-	// some seconds more to start and stop.
+	// For is roughly the duration of all measurements together; starting and
+	// stopping the parts takes some seconds more.
 	For time.Duration
-	// Only names the measurements; empty: all.
+	// Only names the measurements to run; empty: all.
 	Only []string
-	// Dir is where a folder for the data is made, and deleted at the end; "" is
-	// the system's for temporary files. It should be on the disk to be measured.
+	// Dir is where the folder for data is created, and deleted at the end; ""
+	// is the system's folder for temporary files. It should be on the disk that
+	// is to be measured.
 	Dir string
-	// Journals is where a folder for the agents' journals is made, and deleted at
-	// the end; "" is one in memory if there is any, and else Dir. Each charging
-	// point has storage of its own: hundreds on one disk would wait for each
-	// other, and Central for all of them.
+	// Journals is where the folder for the agents' journals is created, and
+	// deleted at the end; "" is a folder in memory, or Dir where there is none.
+	// Each real charging point has a disk of its own: hundreds on one disk
+	// would wait for each other's fsync, and Central for all of them.
 	Journals string
-	// Points and Rate are the load of the measurement of latency.
+	// Points and Rate are the load of the latency measurement: charging points,
+	// and events per second of all of them.
 	Points int
 	Rate   int // events/s
-	// Publishers is how many connections load the bridge.
+	// Publishers is the number of connections that publish to the bridge.
 	Publishers int
-	// Agent and AgentARM6 are binaries to be measured, Sim the one that runs a
-	// fleet; what is missing is not measured.
+	// Agent and AgentARM6 are the binaries whose memory and size are measured,
+	// Sim the one that runs a fleet. A missing one is reported as not measured.
 	Agent, AgentARM6, Sim string
-	// Mosquitto is the program; "" looks for it.
+	// Mosquitto is the path of the program; "": search for it.
 	Mosquitto string
-	// Log is what the parts say; nil for none.
+	// Log receives the logs of the parts; nil: discard them.
 	Log *slog.Logger
 }
 
@@ -46,7 +48,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// Names are the measurements, in the order of the table.
+// Names returns the names of the measurements, in the order of the table.
 func Names() []string {
 	var names []string
 	for _, m := range measurements() {
@@ -55,7 +57,7 @@ func Names() []string {
 	return names
 }
 
-// Validate reports everything that is wrong.
+// Validate reports all invalid fields at once, by their flags.
 func (c *Config) Validate() error {
 	var errs []error
 	if c.For <= 0 || c.For > time.Hour {

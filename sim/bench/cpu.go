@@ -7,8 +7,8 @@ import (
 	"time"
 )
 
-// cpuTime is how long this process has computed so far; 0 if the system does
-// not say. Where others use the machine too, it says more than the clock.
+// cpuTime is the CPU time of this process so far; 0 if the system does not
+// provide it. On a shared machine it means more than the wall clock.
 func cpuTime() time.Duration {
 	var u syscall.Rusage
 	if err := syscall.Getrusage(syscall.RUSAGE_SELF, &u); err != nil {
@@ -17,7 +17,8 @@ func cpuTime() time.Duration {
 	return time.Duration(u.Utime.Nano() + u.Stime.Nano())
 }
 
-// loadAverage is the machine's load of the last minute; "" if it is not told.
+// loadAverage is the machine's load average of the last minute; "" if the
+// system does not provide it.
 func loadAverage() string {
 	raw, err := os.ReadFile("/proc/loadavg")
 	if err != nil {

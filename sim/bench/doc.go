@@ -1,13 +1,15 @@
-// Package bench measures the network: how much passes, how long it takes, how
-// large the agent is, and how soon it goes on after an outage. Each figure
-// stands beside what is wanted of it, and where it can beside a yardstick that
-// was measured in the same minute on the same machine: a ratio says more than
-// a figure where others use the machine too.
+// Package bench measures the network: throughput of bridge and Central, latency
+// from a charging point to Central and back, size and memory of the agent, and
+// the recovery after an outage of Kafka. Each figure is compared with a target,
+// and where possible with a yardstick that was measured on the same machine
+// within the same minutes: on a shared machine a ratio means more than a
+// figure.
 //
-// What is compared is run in turn, round by round, and the median of the
-// rounds counts. Everything that is measured is the production code; brokers
-// are embedded, or processes of their own that end with the measurement.
+// A measurement and its yardstick run alternately, in rounds, and the medians
+// of the rounds are compared: one slow round changes nothing. All measured code
+// is production code; brokers are embedded, or processes that end with the
+// measurement.
 //
-// Statistics and table are pure. Everything else starts and stops whole parts
-// of the network; nothing runs after Run has returned.
+// Statistics and table are pure functions. Everything else starts and stops
+// whole parts of the network; nothing runs after Run has returned.
 package bench

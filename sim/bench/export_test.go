@@ -1,6 +1,6 @@
 package bench
 
-// For tests of what is pure.
+// Pure functions, for tests.
 var (
 	Median     = median
 	Percentile = percentile

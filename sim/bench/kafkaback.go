@@ -9,27 +9,32 @@ import (
 )
 
 const (
+	// The load during the outages, and the target in seconds.
 	backPoints = 5
 	backRate   = 20 // events/s meanwhile
 	backWanted = 1.0
 	backRounds = 3
 )
 
-// measureKafkaBack takes Kafka away for some seconds, while events come about,
-// and times how soon after its return Central has the first of them.
+// measureKafkaBack stops Kafka for some seconds while events occur, and
+// measures the time from its restart until Central has applied the first of
+// them.
 func measureKafkaBack(ctx context.Context, r *run, budget time.Duration) (rows []Row, err error) {
 	n, err := r.startNetwork(ctx, backPoints, filepath.Join(r.dir, "kafka"))
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, n.stop()) }()
+	// Records are written during the whole measurement, so that there is always
+	// a new one to wait for.
 	life, cancel := context.WithCancel(ctx)
 	busy := make(chan error, 1)
 	go func() { busy <- n.traffic(life, backRate, time.Hour) }()
 	defer func() {
 		cancel()
-		<-busy // ended by cancel
+		<-busy // it returns because of cancel
 	}()
+	// Three outages; the rest of the budget is for recovery.
 	away := budget * 6 / 10 / backRounds
 	var applied, acked []float64
 	for range backRounds {
@@ -46,10 +51,10 @@ func measureKafkaBack(ctx context.Context, r *run, budget time.Duration) (rows [
 	return []Row{row}, nil
 }
 
-// outage takes Kafka away and brings it back. It returns how long after that
-// Central had something new, and an agent knew of it.
+// outage stops Kafka and starts it again. It returns how long after the start
+// Central had applied a new event, and an agent had its acknowledgement.
 func (n *network) outage(ctx context.Context, away time.Duration) (applied, acked time.Duration, err error) {
-	if err := n.awaitAck(ctx, time.Now()); err != nil { // all is well before
+	if err := n.awaitAck(ctx, time.Now()); err != nil { // everything works before the outage
 		return 0, 0, err
 	}
 	n.kafka.Stop()
@@ -58,6 +63,8 @@ func (n *network) outage(ctx context.Context, away time.Duration) (applied, acke
 	case <-ctx.Done():
 		return 0, 0, ctx.Err()
 	}
+	// The number of applied records before the restart; nothing else can change
+	// it.
 	before, err := n.central.Totals(ctx)
 	if err != nil {
 		return 0, 0, err
@@ -68,6 +75,8 @@ func (n *network) outage(ctx context.Context, away time.Duration) (applied, acke
 	}
 	limit, cancel := context.WithTimeout(ctx, slack)
 	defer cancel()
+	// Polled, since Central has no event for it: the error is one poll, 2 ms,
+	// and one query.
 	for now := before; now.Applied == before.Applied; {
 		select {
 		case <-time.After(2 * time.Millisecond):
@@ -85,8 +94,8 @@ func (n *network) outage(ctx context.Context, away time.Duration) (applied, acke
 	return applied, n.lastAck().Sub(back), nil
 }
 
-// awaitAck waits until an agent has heard something new from Central after a
-// moment.
+// awaitAck waits until an agent received an acknowledgement of a new record
+// after a moment.
 func (n *network) awaitAck(ctx context.Context, after time.Time) error {
 	poll := time.NewTicker(time.Millisecond)
 	defer poll.Stop()
@@ -100,7 +109,7 @@ func (n *network) awaitAck(ctx context.Context, after time.Time) error {
 	return nil
 }
 
-// lastAck is when the last acknowledgement of something new came to an agent.
+// lastAck is the time of the last acknowledgement of a new record at any agent.
 func (n *network) lastAck() (last time.Time) {
 	for _, p := range n.points {
 		if at := p.watch.lastAck(); at.After(last) {

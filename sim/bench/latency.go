@@ -7,22 +7,26 @@ import (
 	"time"
 )
 
-// What is wanted of the way from a charging point to Central and back.
+// Targets of the time from a charging point to Central and back.
 const (
 	ackP50Wanted = 50  // ms
 	ackP99Wanted = 100 // ms
-	// perToggle is how many records a plug makes that comes or goes.
+	// perToggle is the number of records when a vehicle is plugged or
+	// unplugged: plugged_in or unplugged, and the status.
 	perToggle = 2
 )
 
-// measureLatency lets vehicles come and go at many charging points and times
-// each record from the agent's fsync to Central's acknowledgement at the agent.
+// measureLatency plugs and unplugs vehicles at many charging points, and
+// measures for each record the time from the agent's fsync until Central's
+// acknowledgement is at the agent.
 func measureLatency(ctx context.Context, r *run, budget time.Duration) (rows []Row, err error) {
 	n, err := r.startNetwork(ctx, r.cfg.Points, "")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, n.stop()) }()
+	// A warm-up fills caches and creates topics; the rest of the budget is for
+	// the last acknowledgements.
 	warm, measured := budget*15/100, budget*60/100
 	if err := n.traffic(ctx, r.cfg.Rate, warm); err != nil {
 		return nil, err
@@ -30,12 +34,16 @@ func measureLatency(ctx context.Context, r *run, budget time.Duration) (rows []R
 	for _, p := range n.points {
 		p.watch.reset()
 	}
+	// The CPU time covers the whole network, which runs in this process, and
+	// its clients.
 	begin, computed := time.Now(), cpuTime()
 	if err := n.traffic(ctx, r.cfg.Rate, measured); err != nil {
 		return nil, err
 	}
-	took := time.Since(begin)
+	elapsed := time.Since(begin)
 	computed = cpuTime() - computed
+	// Records whose acknowledgement is late are waited for: without them the
+	// percentiles would be too good.
 	rest, cancel := context.WithTimeout(ctx, budget/10+stallTimeout)
 	defer cancel()
 	late := n.awaitAll(rest)
@@ -46,11 +54,12 @@ func measureLatency(ctx context.Context, r *run, budget time.Duration) (rows []R
 		all = append(all, t...)
 		written, waiting = written+w, waiting+left
 	}
-	note := fmt.Sprintf("%.0f events/s of %d charging points; p90 %s ms, max %s ms; all of it computes %s of a CPU", perSecond(written, took), len(n.points),
-		amount(milliseconds(percentile(all, 90))), amount(milliseconds(percentile(all, 100))), amount(computed.Seconds()/took.Seconds()))
+	note := fmt.Sprintf("%.0f events/s of %d charging points; p90 %s ms, max %s ms; the whole network uses %s of a CPU", perSecond(written, elapsed), len(n.points),
+		amount(milliseconds(percentile(all, 90))), amount(milliseconds(percentile(all, 100))), amount(computed.Seconds()/elapsed.Seconds()))
 	if late != nil {
 		note += fmt.Sprintf("; %d not acknowledged at the end", waiting)
 	}
+	// Percentiles over the records of all charging points.
 	row := func(name string, p float64, wanted float64) Row {
 		return limited(Row{
 			Name: "latency-" + name, What: "agent's fsync → Central's ack at the agent, " + name, Unit: "ms", Wanted: wanted,
@@ -61,8 +70,8 @@ func measureLatency(ctx context.Context, r *run, budget time.Duration) (rows []R
 	return rows, nil
 }
 
-// traffic plugs and unplugs, one charging point after the other, so that about
-// rate events come about each second.
+// traffic plugs and unplugs, at one charging point after the other, so that
+// about rate events per second occur, for d.
 func (n *network) traffic(ctx context.Context, rate int, d time.Duration) error {
 	const beat = 5 * time.Millisecond
 	tick := time.NewTicker(beat)
@@ -76,6 +85,7 @@ func (n *network) traffic(ctx context.Context, rate int, d time.Duration) error 
 			return ctx.Err()
 		}
 		passed := time.Since(begin)
+		// What is due by now, at once: the rate holds even if a tick is late.
 		for due := int(passed.Seconds() * float64(rate) / perToggle); done < due; done++ {
 			if err := n.points[done%len(n.points)].toggle(); err != nil {
 				return err

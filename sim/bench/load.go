@@ -16,46 +16,55 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// window is how many records a publisher has under way: as many as an agent.
+// window is the number of unacknowledged records of a publisher: the same as an
+// agent's.
 const window = 64
 
-// load is publishers that say records as agents do, QoS 1, each with a
-// connection of its own.
+// load is a number of publishers that send records as agents do: QoS 1, each
+// over its own connection.
 type load struct {
+	// clients and streams have the same indices: client n publishes as the
+	// charging point of stream n, so that records spread over the partitions.
 	clients []mqtt.Client
-	streams []recordStream // of each client
+	streams []recordStream // by client
 }
 
-// recordStream are the records of one charging point, over and over, each time with
-// another number: of what is said again while it waits the bridge carries one.
+// recordStream is an endless stream of records of one charging point: the
+// records of a journal in a loop, each with a sequence number of its own. The
+// bridge forwards a record once that is repeated while the first one is in
+// flight, so equal records would not count.
 type recordStream struct {
 	cp      charge.CPID
 	records []recordTemplate
 }
 
-// recordTemplate is a record without its number.
+// recordTemplate is an encoded record without its sequence number: the bytes
+// before and after it.
 type recordTemplate struct{ before, after []byte }
 
 func newRecordStream(s *journalWriter) recordStream {
 	out := recordStream{cp: s.cp}
 	for _, raw := range s.records {
+		// The sequence number is encoded once, and followed by digits only.
 		before, rest, _ := bytes.Cut(raw, []byte(`"seq":`))
 		out.records = append(out.records, recordTemplate{append(before[:len(before):len(before)], `"seq":`...), bytes.TrimLeft(rest, "0123456789")})
 	}
 	return out
 }
 
-// record is what is said as number n, from 0.
+// record returns record number n, from 0.
 func (s *recordStream) record(n int64) []byte {
 	f := &s.records[n%int64(len(s.records))]
 	raw := make([]byte, 0, len(f.before)+len(f.after)+20)
 	return append(strconv.AppendInt(append(raw, f.before...), 1+n, 10), f.after...)
 }
 
-// dialTimeout bounds what a client waits for in the beginning.
+// dialTimeout limits each step of connecting, and each wait for an
+// acknowledgement.
 const dialTimeout = 10 * time.Second
 
 func newLoad(url string, publishers int) (*load, error) {
+	// A connection per charging point, as in production.
 	all, err := journals(publishers, centralSessions)
 	if err != nil {
 		return nil, err
@@ -74,6 +83,7 @@ func newLoad(url string, publishers int) (*load, error) {
 }
 
 func connect(url, id string) (mqtt.Client, error) {
+	// No reconnection: a lost connection is an error of the measurement.
 	c := mqtt.NewClient(mqtt.NewClientOptions().AddBroker(url).SetClientID(id).SetCleanSession(true).
 		SetAutoReconnect(false).SetConnectRetry(false).SetConnectTimeout(dialTimeout).SetWriteTimeout(dialTimeout))
 	if t := c.Connect(); !t.WaitTimeout(dialTimeout) {
@@ -84,16 +94,17 @@ func connect(url, id string) (mqtt.Client, error) {
 	return c, nil
 }
 
-// publish says records for so long under a topic prefix, as fast as the broker
-// confirms, and returns how many.
+// publish sends records for d under a topic prefix, as fast as the broker
+// acknowledges them, and returns their number.
 func (l *load) publish(ctx context.Context, prefix string, d time.Duration) (int64, error) {
 	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
 	var sent atomic.Int64
 	var all sync.WaitGroup
-	failed := make(chan error, len(l.clients)) // one each
+	failed := make(chan error, len(l.clients)) // one error of each client
 	for i, c := range l.clients {
 		all.Go(func() {
+			// The topic of an agent's records.
 			topic := wire.Topics{Prefix: prefix}.Of(l.streams[i].cp, wire.KindEvent)
 			n, err := publishOn(ctx, c, topic, &l.streams[i])
 			sent.Add(n)
@@ -111,14 +122,18 @@ func (l *load) publish(ctx context.Context, prefix string, d time.Duration) (int
 	}
 }
 
+// publishOn publishes on one connection until ctx ends, and waits for all
+// acknowledgements.
 func publishOn(ctx context.Context, c mqtt.Client, topic string, s *recordStream) (n int64, err error) {
+	// A ring of the tokens in flight: before a slot is used again, its publish
+	// must be acknowledged.
 	var inFlight [window]mqtt.Token
 	wait := func(t mqtt.Token) error {
 		if t == nil {
 			return nil
 		}
 		if !t.WaitTimeout(dialTimeout) {
-			return errors.New("the broker confirms nothing")
+			return errors.New("the broker does not acknowledge")
 		}
 		return t.Error()
 	}
@@ -143,10 +158,10 @@ func (l *load) close() {
 	}
 }
 
-// counter is a subscriber that does nothing but count.
+// counter is the yardstick of the bridge: a subscriber that only counts.
 type counter struct {
 	client mqtt.Client
-	got    atomic.Int64
+	got    atomic.Int64 // messages received since the subscription
 }
 
 func newCounter(url, prefix string) (*counter, error) {

@@ -13,16 +13,17 @@ import (
 	"time"
 )
 
-// errNoMosquitto says that the program is not there.
+// errNoMosquitto is returned where the program is not installed.
 var errNoMosquitto = errors.New("there is no mosquitto; apt-get install mosquitto")
 
-// mosquitto is a broker in a process of its own, on a port of loopback.
+// mosquitto is a Mosquitto process on a free port of loopback.
 type mosquitto struct {
 	url string
 	cmd *exec.Cmd
 }
 
-// startMosquitto starts one and waits until it listens. Its files are in dir.
+// startMosquitto starts a broker with its configuration in dir, and waits until
+// it listens. Its queues are large enough not to drop messages.
 func startMosquitto(ctx context.Context, program, dir string) (*mosquitto, error) {
 	program, err := findMosquitto(program)
 	if err != nil {
@@ -37,6 +38,8 @@ func startMosquitto(ctx context.Context, program, dir string) (*mosquitto, error
 		return nil, err
 	}
 	conf := filepath.Join(dir, "mosquitto.conf")
+	// Without persistence, as the embedded broker: disks are not what is
+	// measured. Its queues hold all that publishers may have in flight.
 	lines := []string{
 		"listener " + port + " " + host, "allow_anonymous true", "persistence false", "max_inflight_messages 1000",
 		"max_queued_messages 1000000", "max_queued_bytes 500000000", "max_packet_size 69632", "log_dest none", "",
@@ -44,7 +47,9 @@ func startMosquitto(ctx context.Context, program, dir string) (*mosquitto, error
 	if err := os.WriteFile(conf, []byte(strings.Join(lines, "\n")), 0o600); err != nil {
 		return nil, err
 	}
-	m := &mosquitto{url: "tcp://" + addr, cmd: exec.Command(program, "-c", conf)} //nolint:noctx // it is ended by stop, which waits for it
+	// The context does not end the broker: stop does, after its clients have
+	// gone.
+	m := &mosquitto{url: "tcp://" + addr, cmd: exec.Command(program, "-c", conf)} //nolint:noctx // stop ends it and waits for it
 	if err := m.cmd.Start(); err != nil {
 		return nil, fmt.Errorf("start mosquitto: %w", err)
 	}
@@ -54,9 +59,10 @@ func startMosquitto(ctx context.Context, program, dir string) (*mosquitto, error
 	return m, nil
 }
 
+// findMosquitto searches for the program, unless a path is given.
 func findMosquitto(program string) (string, error) {
 	candidates := []string{program}
-	if program == "" { // Debian keeps daemons where the PATH of ordinary users does not look
+	if program == "" { // Debian installs daemons outside the PATH of ordinary users
 		candidates = []string{"mosquitto", "/usr/sbin/mosquitto", "/usr/local/sbin/mosquitto"}
 	}
 	for _, c := range candidates {
@@ -69,13 +75,16 @@ func findMosquitto(program string) (string, error) {
 
 func (m *mosquitto) stop() error { return terminate(m.cmd) }
 
-// terminate ends a process of ours by its id and waits for it.
+// terminate ends a child process with SIGTERM, after dialTimeout with SIGKILL,
+// and waits for it.
 func terminate(cmd *exec.Cmd) error {
+	// A process that ignores SIGTERM must not outlive the measurement.
 	kill := time.AfterFunc(dialTimeout, func() { _ = cmd.Process.Kill() })
 	defer kill.Stop()
 	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
 		return fmt.Errorf("end process %d: %w", cmd.Process.Pid, err)
 	}
+	// A process that was ended by a signal has an exit error, which is no failure.
 	var exit *exec.ExitError
 	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
 		return err
@@ -83,7 +92,7 @@ func terminate(cmd *exec.Cmd) error {
 	return nil
 }
 
-// freePort finds an address of loopback that nobody listens on.
+// freePort returns an address of loopback with no listener.
 func freePort(ctx context.Context) (string, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -93,6 +102,7 @@ func freePort(ctx context.Context) (string, error) {
 	return l.Addr().String(), l.Close()
 }
 
+// awaitListening waits until a connection to addr succeeds.
 func awaitListening(ctx context.Context, addr string) error {
 	ctx, cancel := context.WithTimeout(ctx, dialTimeout)
 	defer cancel()
@@ -104,7 +114,7 @@ func awaitListening(ctx context.Context, addr string) error {
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("nobody listens at %s: %w", addr, err)
+			return fmt.Errorf("no listener at %s: %w", addr, err)
 		case <-time.After(10 * time.Millisecond):
 		}
 	}

@@ -16,15 +16,16 @@ import (
 	"github.com/carga-ev/carga/sim/engines"
 )
 
-// partitions of every topic: as many as the demo's.
+// partitions is the number of partitions of every topic: that of the demo.
 const partitions = 3
 
-// part is a piece of the network that runs until it is stopped.
+// part is a part of the network that runs until it is stopped.
 type part struct {
 	cancel context.CancelFunc
-	ended  chan error // capacity 1: how it ended
+	ended  chan error // capacity 1: the error of run
 }
 
+// start starts a part. The end of ctx does not stop it: stop does, in order.
 func start(ctx context.Context, run func(context.Context) error) *part {
 	ctx, cancel := context.WithCancel(context.WithoutCancel(ctx))
 	p := &part{cancel: cancel, ended: make(chan error, 1)}
@@ -32,13 +33,14 @@ func start(ctx context.Context, run func(context.Context) error) *part {
 	return p
 }
 
-// stop ends the part and waits for it.
+// stop stops the part and waits for its end.
 func (p *part) stop() error {
 	p.cancel()
 	return <-p.ended
 }
 
-// startBridge starts a bridge and waits until it is connected on both sides.
+// startBridge starts a bridge and waits until it is connected to MQTT and
+// Kafka.
 func (r *run) startBridge(ctx context.Context, mqtt, kafka, prefix string) (*part, error) {
 	cfg := bridgeapp.DefaultConfig()
 	cfg.MQTT.URL, cfg.Kafka.Brokers = mqtt, []string{kafka}
@@ -48,6 +50,8 @@ func (r *run) startBridge(ctx context.Context, mqtt, kafka, prefix string) (*par
 	if prefix != "" {
 		cfg.MQTT.TopicPrefix = prefix
 	}
+	// The bridge reports its state regularly; the first report with both
+	// connections up is enough.
 	up := make(chan struct{}, 1)
 	p := start(ctx, func(ctx context.Context) error {
 		return bridgeapp.Run(ctx, cfg, bridgeapp.Deps{Log: r.log, Observe: func(a wire.BridgeAlive) {
@@ -59,6 +63,7 @@ func (r *run) startBridge(ctx context.Context, mqtt, kafka, prefix string) (*par
 			}
 		}})
 	})
+	// A bridge never gives up by itself, so the wait is limited here.
 	timer := time.NewTimer(dialTimeout)
 	defer timer.Stop()
 	var err error
@@ -75,18 +80,21 @@ func (r *run) startBridge(ctx context.Context, mqtt, kafka, prefix string) (*par
 	return nil, errors.Join(err, p.stop())
 }
 
-// network is brokers, bridge, Central and charging points in this process.
+// network is a network in this process: brokers, bridge, Central and charging
+// points.
 type network struct {
+	// Set once by startNetwork, in the order of the fields; what is nil has not
+	// been started, and stop skips it.
 	mqtt    *engines.MQTT
 	kafka   *engines.Kafka
-	parts   []*part // in the order of starting
+	parts   []*part // Central and bridge, in the order of their start
 	central *centralapp.Central
 	points  []*point
 }
 
-// startNetwork starts everything and waits until the charging points have told
-// Central of themselves. kafkaDir "" keeps Kafka's log in memory: its
-// acknowledgements come from the page cache in real life too.
+// startNetwork starts a network and waits until Central has acknowledged all
+// records of the charging points' starts. kafkaDir "" keeps Kafka's log in
+// memory: a real Kafka acknowledges from the page cache, not from the disk.
 func (r *run) startNetwork(ctx context.Context, points int, kafkaDir string) (n *network, err error) {
 	n = &network{mqtt: engines.NewMQTT("127.0.0.1:0", nil, r.log), kafka: engines.NewKafka("127.0.0.1:0", kafkaDir, nil)}
 	defer func() {
@@ -94,6 +102,8 @@ func (r *run) startNetwork(ctx context.Context, points int, kafkaDir string) (n 
 			err = errors.Join(err, n.stop())
 		}
 	}()
+	// Central and bridge start before the charging points, whose first records
+	// are then applied at once.
 	if err := errors.Join(n.mqtt.Start(), n.kafka.Start()); err != nil {
 		return n, err
 	}
@@ -106,7 +116,7 @@ func (r *run) startNetwork(ctx context.Context, points int, kafkaDir string) (n 
 	}
 	n.parts = append(n.parts, bridge)
 	for i := range points {
-		p, err := newPoint(i+1, r.journals, n.mqtt.URL(), points, r.log)
+		p, err := newPoint(i+1, r.journalDir, n.mqtt.URL(), points, r.log)
 		if err != nil {
 			return n, err
 		}
@@ -116,10 +126,13 @@ func (r *run) startNetwork(ctx context.Context, points int, kafkaDir string) (n 
 	return n, n.awaitAll(ctx)
 }
 
+// startCentral starts Central and waits until it serves its page.
 func (n *network) startCentral(ctx context.Context, path string, log *slog.Logger) error {
 	cfg := centralapp.DefaultConfig()
 	cfg.Database.Path, cfg.Kafka.Brokers = path, []string{n.kafka.Addr()}
 	cfg.Kafka.SetPartitions(partitions)
+	// Without an operator every charging point is admitted. The database is
+	// new, so that no other Central can have used it.
 	cfg.Network.AdmitAutomatically, cfg.Takeover = true, true
 	var lc net.ListenConfig
 	page, err := lc.Listen(ctx, "tcp", "127.0.0.1:0")
@@ -141,14 +154,16 @@ func (n *network) startCentral(ctx context.Context, path string, log *slog.Logge
 	}
 }
 
-// awaitAll waits until every charging point is connected and nothing of it is
-// unacknowledged.
+// awaitAll waits until every charging point is connected and all its records
+// are acknowledged.
 func (n *network) awaitAll(ctx context.Context) error {
 	poll := time.NewTicker(20 * time.Millisecond)
 	defer poll.Stop()
 	for {
 		behind := 0
 		for _, p := range n.points {
+			// A charging point without an unacknowledged record has registered:
+			// its journal begins with that record.
 			if s := p.agent.Status(); !s.Link.Up || s.Unacked > 0 {
 				behind++
 			}
@@ -159,14 +174,16 @@ func (n *network) awaitAll(ctx context.Context) error {
 		select {
 		case <-poll.C:
 		case <-ctx.Done():
-			return fmt.Errorf("%d of %d charging points have not told Central everything: %w", behind, len(n.points), ctx.Err())
+			return fmt.Errorf("%d of %d charging points have unacknowledged records: %w", behind, len(n.points), ctx.Err())
 		}
 	}
 }
 
-// stop ends everything and waits for it.
+// stop stops everything, charging points first, and waits for it.
 func (n *network) stop() error {
 	var errs []error
+	// All agents are cancelled before the first is awaited: each waits up to
+	// stopWithin for acknowledgements.
 	for _, p := range n.points {
 		if p.running != nil {
 			p.running.cancel()

@@ -12,25 +12,27 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Above manyPoints the control loops look less often: so many on one machine
-// would do little else. Nothing that is measured waits for them then.
+// With more than manyPoints the agents' control loops run at slowControl: at
+// the default of 10 ms so many on one machine would use all CPU time. The
+// latency of records does not depend on the control loop.
 const (
 	manyPoints  = 50
 	slowControl = 40 * time.Millisecond
-	// stopWithin is how long an agent waits for the last acknowledgement.
+	// stopWithin is how long a stopping agent waits for acknowledgements.
 	stopWithin = 100 * time.Millisecond
 )
 
-// point is one charging point: the real agent, its journal on disk with a
-// stopwatch on it, and a simulated board.
+// point is one charging point: the real agent with its journal on disk, which a
+// stopwatch observes, and a simulated board.
 type point struct {
 	id      charge.CPID
-	board   *sim.Board
+	board   *sim.Board // the hardware, which toggle and await operate
 	agent   *agentapp.Agent
-	watch   *stopwatch
-	running *part // nil before the start
+	watch   *stopwatch // on the agent's journal
+	running *part      // nil before its start
 }
 
+// newPoint prepares charging point number n of among.
 func newPoint(n int, dir, mqtt string, among int, log *slog.Logger) (*point, error) {
 	id := cpID(n)
 	hardware := sim.DefaultConfig()
@@ -44,12 +46,13 @@ func newPoint(n int, dir, mqtt string, among int, log *slog.Logger) (*point, err
 	if among > manyPoints {
 		cfg.Intervals.Control = slowControl
 	}
+	// The stopwatch wraps the production journal on disk.
 	w := &stopwatch{}
 	a := agentapp.New(cfg, agentapp.Deps{Log: log, Board: b, Open: w.open(agentapp.OnDisk(cfg.DataDir, log))})
 	return &point{id: id, board: b, agent: a, watch: w}, nil
 }
 
-// toggle plugs a vehicle in, or pulls the plug that is in.
+// toggle plugs a vehicle in, or unplugs the one that is there.
 func (p *point) toggle() error {
 	if p.board.Snapshot().Connectors[0].Plugged {
 		return p.board.Unplug(1)
@@ -65,7 +68,7 @@ func (p *point) stop() error {
 	return errors.Join(err, p.board.Close())
 }
 
-// await looks at the hardware from outside until it is as wanted.
+// await polls the hardware until wanted holds.
 func (p *point) await(ctx context.Context, wanted func(sim.Outlet) bool) error {
 	poll := time.NewTicker(time.Millisecond)
 	defer poll.Stop()

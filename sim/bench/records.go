@@ -10,20 +10,21 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// tariff is the one that the records name.
+// tariff is the tariff version in the records.
 const tariff charge.TariffVersion = "standard-1"
 
-// journalWriter writes the journal of one charging point as an agent does, without
-// hardware and disk.
+// journalWriter writes the journal of a charging point as an agent does,
+// without hardware and disk: records in sequence, each with the hash of the one
+// before.
 type journalWriter struct {
 	cp       charge.CPID
 	journal  charge.JournalID
-	seq      charge.Seq
-	prev     string
-	register charge.WattHours
-	sessions int
-	records  [][]byte
-	err      error // the first
+	seq      charge.Seq       // of the last record
+	prev     string           // hash of the last record
+	register charge.WattHours // of the meter; it never goes back
+	sessions int              // written so far, for their ids
+	records  [][]byte         // encoded, in order
+	err      error            // the first error; later records are missing then
 }
 
 // newJournalWriter begins a journal with its registration.
@@ -36,6 +37,7 @@ func newJournalWriter(cp charge.CPID) *journalWriter {
 	return s
 }
 
+// write appends a record.
 func (s *journalWriter) write(k charge.ConnectorID, id charge.SessionID, p wire.Payload) {
 	r, err := wire.NewRecord(p)
 	if err == nil {
@@ -53,7 +55,7 @@ func (s *journalWriter) write(k charge.ConnectorID, id charge.SessionID, p wire.
 	}
 }
 
-// session writes one whole session, from plug to unplug: 8 records.
+// session appends the 8 records of a session, from plug to unplug.
 func (s *journalWriter) session() {
 	s.sessions++
 	id := charge.SessionID(fmt.Sprintf("%s-%d", s.cp, s.sessions))
@@ -69,10 +71,11 @@ func (s *journalWriter) session() {
 	s.write(1, "", &wire.Unplugged{})
 }
 
-// cpID is the id of charging point number n, from 1.
+// cpID returns the id of charging point number n, from 1.
 func cpID(n int) charge.CPID { return charge.CPID(fmt.Sprintf("BP_%04d", n)) }
 
-// journals are those of so many charging points, each with so many sessions.
+// journals returns the journals of a number of charging points, each with a
+// number of sessions.
 func journals(points, sessions int) ([]*journalWriter, error) {
 	all := make([]*journalWriter, 0, points)
 	for n := range points {

@@ -11,39 +11,39 @@ import (
 	"text/tabwriter"
 )
 
-// Verdict says how a figure stands to what is wanted.
+// Verdict is the result of comparing a figure with its target.
 type Verdict string
 
 // The verdicts.
 const (
 	OK          Verdict = "ok"
 	Below       Verdict = "below"        // worse than wanted
-	Shown       Verdict = "-"            // nothing is wanted of it
-	NotMeasured Verdict = "not measured" // Note says why
+	Shown       Verdict = "-"            // there is no target
+	NotMeasured Verdict = "not measured" // Note has the reason
 )
 
 // Row is one line of the table.
 type Row struct {
-	Name   string  `json:"name"`   // as --only takes it, with a suffix where a measurement has several rows
-	What   string  `json:"what"`   // in words
+	Name   string  `json:"name"`   // the name of the measurement, with a suffix where it has several rows
+	What   string  `json:"what"`   // for people
 	Figure float64 `json:"figure"` // in Unit
 	Unit   string  `json:"unit"`
-	// Beside is the yardstick, in the same unit; 0 where there is none.
+	// Beside is the yardstick, in the same unit; 0: none.
 	Beside     float64 `json:"beside,omitempty"`
 	BesideWhat string  `json:"beside_what,omitempty"`
-	// Ratio is the median ratio of figure to yardstick, of rounds that were run
-	// in turn. Without a yardstick it is that of the figure to what is wanted.
+	// Ratio is the median of the rounds' ratios of figure to yardstick. Without
+	// a yardstick it is the ratio of the figure to the target.
 	Ratio float64 `json:"ratio"`
-	// Wanted is the least ratio where there is a yardstick, and else the largest
-	// figure; 0 wants nothing.
+	// Wanted is the target: the least ratio where there is a yardstick,
+	// otherwise the largest figure; 0: none.
 	Wanted  float64 `json:"wanted,omitempty"`
 	Verdict Verdict `json:"verdict"`
-	Rounds  int     `json:"rounds,omitempty"` // or samples
+	Rounds  int     `json:"rounds,omitempty"` // or the number of samples
 	Note    string  `json:"note,omitempty"`
 }
 
-// compared makes the row of a measurement beside a yardstick: rounds of both in
-// the same order.
+// compared completes the row of a measurement with a yardstick, from the rounds
+// of both in the same order.
 func compared(row Row, figure, beside []float64) Row {
 	row.Figure, row.Beside, row.Rounds = median(figure), median(beside), len(figure)
 	row.Ratio = median(ratios(figure, beside))
@@ -54,7 +54,7 @@ func compared(row Row, figure, beside []float64) Row {
 	return row
 }
 
-// limited makes the row of a figure that should not be larger than wanted.
+// limited completes the row of a figure that should not exceed its target.
 func limited(row Row, figure float64, samples int) Row {
 	row.Figure, row.Rounds, row.Verdict = figure, samples, Shown
 	if row.Wanted > 0 {
@@ -64,12 +64,13 @@ func limited(row Row, figure float64, samples int) Row {
 	return row
 }
 
-// missing makes the row of what could not be measured.
+// missing completes the row of something that could not be measured.
 func missing(row Row, why string) Row {
 	row.Verdict, row.Note = NotMeasured, why
 	return row
 }
 
+// verdict returns the result of a comparison with a target.
 func verdict(ok bool) Verdict {
 	if ok {
 		return OK
@@ -77,23 +78,23 @@ func verdict(ok bool) Verdict {
 	return Below
 }
 
-// Machine is what the figures were measured on.
+// Machine describes where the figures were measured.
 type Machine struct {
 	CPUs int    `json:"cpus"`
 	OS   string `json:"os"`
 	Arch string `json:"arch"`
 	Go   string `json:"go"`
-	// Load is how many others wanted to compute when the run began, in the mean
-	// of the last minute; empty if the system does not say. Well above 0, they
-	// are in the figures.
+	// Load is the load average of the minute before the run; empty if the
+	// system does not provide it. If it is well above 0, other programs
+	// influenced the figures.
 	Load string `json:"load,omitempty"`
 }
 
-// Report is all that was measured.
+// Report is the result of a run.
 type Report struct {
-	Machine Machine `json:"machine"`
-	TookS   float64 `json:"took_s"`
-	Rows    []Row   `json:"rows"`
+	Machine   Machine `json:"machine"`
+	DurationS float64 `json:"took_s"`
+	Rows      []Row   `json:"rows"`
 }
 
 // JSON writes the report as one object.
@@ -102,6 +103,7 @@ func (r *Report) JSON(w io.Writer) error {
 	e.SetIndent("", "  ")
 	rounded := *r
 	rounded.Rows = slices.Clone(r.Rows)
+	// Rounded copies: the report itself keeps its values.
 	for i := range rounded.Rows {
 		row := &rounded.Rows[i]
 		row.Figure, row.Beside, row.Ratio = round(row.Figure), round(row.Beside), round(row.Ratio)
@@ -109,7 +111,7 @@ func (r *Report) JSON(w io.Writer) error {
 	return e.Encode(rounded)
 }
 
-// round keeps four digits: more are noise.
+// round keeps four significant digits: more are noise.
 func round(v float64) float64 {
 	f, err := strconv.ParseFloat(strconv.FormatFloat(v, 'g', 4, 64), 64)
 	if err != nil || math.IsInf(f, 0) || math.IsNaN(f) {
@@ -120,6 +122,7 @@ func round(v float64) float64 {
 
 // Table writes the report for people.
 func (r *Report) Table(w io.Writer) error {
+	// Notes follow the table: they are too long for a column.
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	_, _ = fmt.Fprintln(t, "what\tfigure\tbeside\tratio\twanted\t")
 	for i := range r.Rows {
@@ -141,10 +144,11 @@ func (r *Report) Table(w io.Writer) error {
 	if m.Load != "" {
 		line += ", load before " + m.Load
 	}
-	_, err := fmt.Fprintf(w, "%s; took %.0f s\n", line, r.TookS)
+	_, err := fmt.Fprintf(w, "%s; took %.0f s\n", line, r.DurationS)
 	return err
 }
 
+// figure is the column of the figure with its unit; a dash if there is none.
 func (r *Row) figure() string {
 	if r.Verdict == NotMeasured {
 		return "–"
@@ -152,6 +156,7 @@ func (r *Row) figure() string {
 	return amount(r.Figure) + " " + r.Unit
 }
 
+// beside is the column of the yardstick; empty if there is none.
 func (r *Row) beside() string {
 	if r.Beside == 0 {
 		return ""
@@ -159,6 +164,7 @@ func (r *Row) beside() string {
 	return amount(r.Beside) + " " + r.BesideWhat
 }
 
+// ratio is the column of the ratio; empty if nothing is compared.
 func (r *Row) ratio() string {
 	if r.Ratio == 0 {
 		return ""
@@ -166,6 +172,7 @@ func (r *Row) ratio() string {
 	return strconv.FormatFloat(r.Ratio, 'f', 2, 64)
 }
 
+// wanted is the column of the target, as a ratio or as a limit.
 func (r *Row) wanted() string {
 	switch {
 	case r.Wanted == 0:
@@ -177,7 +184,8 @@ func (r *Row) wanted() string {
 	}
 }
 
-// amount writes a number with three digits, thousands apart.
+// amount formats a number with three significant digits, and with a space
+// between thousands.
 func amount(v float64) string {
 	switch a := math.Abs(v); {
 	case a >= 1000:
@@ -191,6 +199,7 @@ func amount(v float64) string {
 	}
 }
 
+// grouped formats an integer with spaces between groups of three digits.
 func grouped(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	var parts []string

@@ -33,7 +33,7 @@ func TestVerdicts(t *testing.T) {
 
 func sample() bench.Report {
 	return bench.Report{
-		Machine: bench.Machine{CPUs: 2, OS: "linux", Arch: "amd64", Go: "go1.26", Load: "0.31"}, TookS: 12.4,
+		Machine: bench.Machine{CPUs: 2, OS: "linux", Arch: "amd64", Go: "go1.26", Load: "0.31"}, DurationS: 12.4,
 		Rows: []bench.Row{
 			bench.Compared(bench.Row{Name: "bridge", What: "bridge", Unit: "msg/s", BesideWhat: "count-only", Wanted: 0.9}, []float64{18_000}, []float64{20_000}),
 			bench.Limited(bench.Row{Name: "latency", What: "fsync → ack", Unit: "ms", Wanted: 50, Note: "p90 7 ms"}, 5.1234567, 100),
@@ -66,7 +66,7 @@ func TestTable(t *testing.T) {
 	}
 }
 
-// TestJSON: one object, whose figures have no more digits than they deserve.
+// TestJSON: the report is one object, with rounded figures.
 func TestJSON(t *testing.T) {
 	var b strings.Builder
 	r := sample()

@@ -15,20 +15,23 @@ import (
 )
 
 const (
+	// The number of charging points, and the target.
 	requestPoints = 10
 	requestWanted = 100 // ms
-	// requestLimit is how long one step of one request may take.
+	// requestLimit limits each request, and each departure.
 	requestLimit = 10 * time.Second
 )
 
-// measureRequest lets drivers ask for charging points whose vehicles wait, and
-// times their messages to the contactor's closing.
+// measureRequest measures the time from a driver's messages to the closed
+// contactor. The vehicles are plugged in before, so that it does not contain
+// the plug.
 func measureRequest(ctx context.Context, r *run, budget time.Duration) (rows []Row, err error) {
 	n, err := r.startNetwork(ctx, requestPoints, "")
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, n.stop()) }()
+	// All drivers share one connection, as the drivers of one app do.
 	client, err := driver.NewClient(driver.ClientConfig{Brokers: []string{n.kafka.Addr()}, ClientID: "carga-bench", Partitions: partitions})
 	if err != nil {
 		return nil, err
@@ -36,6 +39,8 @@ func measureRequest(ctx context.Context, r *run, budget time.Duration) (rows []R
 	clientPart := start(ctx, client.Run)
 	defer func() { err = errors.Join(err, clientPart.stop()) }()
 	var whole, starts []time.Duration
+	// In each round every vehicle is plugged in and waits, then one request
+	// after the other is measured, so that requests do not wait for each other.
 	for begin := time.Now(); len(whole) == 0 || time.Since(begin) < budget*7/10; {
 		for _, p := range n.points {
 			if err := p.board.Plug(1); err != nil {
@@ -55,8 +60,8 @@ func measureRequest(ctx context.Context, r *run, budget time.Duration) (rows []R
 			}
 		}
 	}
-	row := func(name, what string, took []time.Duration, p, wanted float64) Row {
-		return limited(Row{Name: "request-" + name, What: what, Unit: "ms", Wanted: wanted}, milliseconds(percentile(took, p)), len(took))
+	row := func(name, what string, times []time.Duration, p, wanted float64) Row {
+		return limited(Row{Name: "request-" + name, What: what, Unit: "ms", Wanted: wanted}, milliseconds(percentile(times, p)), len(times))
 	}
 	rows = []Row{
 		row("start-p50", "driver's start in Kafka → contactor closed, p50", starts, 50, requestWanted),
@@ -64,19 +69,21 @@ func measureRequest(ctx context.Context, r *run, budget time.Duration) (rows []R
 		row("whole-p50", "reserve, answer, start → contactor closed, p50", whole, 50, 0),
 		row("whole-p99", "reserve, answer, start → contactor closed, p99", whole, 99, 0),
 	}
-	rows[0].Note = "the contactor itself takes 20 to 60 ms, the pilot is looked at each 10 ms"
+	rows[0].Note = "the contactor itself takes 20 to 60 ms, the pilot is read each 10 ms"
 	return rows, nil
 }
 
-// request reserves a charging point, starts as soon as the answer is there, and
-// returns how long both took, and the start alone.
+// request reserves a charging point, sends the start as soon as the answer is
+// there, and returns the time of both, and of the start alone.
 func (p *point) request(ctx context.Context, client *driver.Client) (whole, started time.Duration, err error) {
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()
 	if err := p.await(ctx, func(o sim.Outlet) bool { return o.Pilot == charge.PilotC.String() }); err != nil {
-		return 0, 0, fmt.Errorf("the vehicle does not ask: %w", err)
+		return 0, 0, fmt.Errorf("the vehicle does not request power: %w", err)
 	}
 	username := charge.Username("driver-" + p.id)
+	// Subscribed before the request is sent, so that the answer cannot be
+	// missed.
 	subscription := client.Subscribe(username)
 	defer client.Unsubscribe(subscription)
 	begin := time.Now()
@@ -86,6 +93,8 @@ func (p *point) request(ctx context.Context, client *driver.Client) (whole, star
 	if err := awaitAuthorized(ctx, subscription); err != nil {
 		return 0, 0, err
 	}
+	// The start has its own time: it contains no answer, only the way to the
+	// contactor.
 	startSent := time.Now()
 	if err := p.send(ctx, client, username, wire.DriverStarted); err != nil {
 		return 0, 0, err
@@ -96,7 +105,7 @@ func (p *point) request(ctx context.Context, client *driver.Client) (whole, star
 	return time.Since(begin), time.Since(startSent), nil
 }
 
-// send says one message. The line may not stand yet.
+// send sends one message, and retries while the client is not connected.
 func (p *point) send(ctx context.Context, client *driver.Client, username charge.Username, what wire.DriverEventType) error {
 	m := wire.DriverRequest{
 		MessageID: ids.New(time.Now(), rand.Reader), EventType: what, Username: username, CPID: &p.id, ClientID: "carga-bench",
@@ -136,7 +145,8 @@ func awaitAuthorized(ctx context.Context, subscription *driver.Subscription) err
 	}
 }
 
-// unplug pulls the plug and waits until the charging point is free again.
+// unplug unplugs the vehicle and waits until the connector is available and
+// everything is acknowledged.
 func (p *point) unplug(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, requestLimit)
 	defer cancel()

@@ -12,13 +12,14 @@ import (
 	"time"
 )
 
-// measurement is one thing that can be measured by itself.
+// measurement is a measurement that can be run by itself.
 type measurement struct {
 	name  string
-	share int // of the time, out of the sum of all
+	share int // of the duration, relative to the sum of all shares
 	run   func(ctx context.Context, r *run, budget time.Duration) ([]Row, error)
 }
 
+// measurements returns all measurements, in the order of the table.
 func measurements() []measurement {
 	return []measurement{
 		{"bridge", 24, measureBridge},
@@ -31,22 +32,23 @@ func measurements() []measurement {
 	}
 }
 
-// slack is how long a measurement may take beyond its share, to start and stop
-// what it needs.
+// slack is how long a measurement may exceed its share, to start and stop its
+// parts.
 const slack = 30 * time.Second
 
-// run is one Run.
+// run is the environment of one measurement.
 type run struct {
-	cfg Config
-	log *slog.Logger
-	dir string // of one measurement, deleted at its end
-	// journals is such a folder too.
-	journals string
+	cfg Config       // of the whole run
+	log *slog.Logger // never nil
+	dir string       // for data; deleted at the end of the measurement
+	// journalDir is a folder of the same kind, for the agents' journals.
+	journalDir string
 }
 
-// Run measures and tells each row as it is known. It returns what it has when
-// ctx ends. A measurement that fails is a row that says so; the error names
-// all of them.
+// Run runs the measurements one after the other, and passes each row to
+// progress as soon as it is known. When ctx ends it returns the rows it has. A
+// failed measurement is a row that is not measured; the error names all failed
+// ones.
 func Run(ctx context.Context, cfg Config, progress func(Row)) (report Report, err error) {
 	if err := cfg.Validate(); err != nil {
 		return Report{}, err
@@ -66,6 +68,7 @@ func Run(ctx context.Context, cfg Config, progress func(Row)) (report Report, er
 	defer func() { err = errors.Join(err, os.RemoveAll(journals)) }()
 	begin := time.Now()
 	report.Machine = Machine{CPUs: runtime.GOMAXPROCS(0), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version(), Load: loadAverage()}
+	// A measurement that fails does not prevent the others.
 	chosen, shares := choose(cfg.Only)
 	var errs []error
 	for _, m := range chosen {
@@ -73,23 +76,25 @@ func Run(ctx context.Context, cfg Config, progress func(Row)) (report Report, er
 			break
 		}
 		rows, err := m.runWithin(ctx, &run{
-			cfg: cfg, log: cfg.Log, dir: filepath.Join(dir, m.name), journals: filepath.Join(journals, m.name),
+			cfg: cfg, log: cfg.Log, dir: filepath.Join(dir, m.name), journalDir: filepath.Join(journals, m.name),
 		}, cfg.For*time.Duration(m.share)/time.Duration(shares))
 		if err != nil && ctx.Err() == nil {
 			rows = append(rows, missing(Row{Name: m.name, What: m.name}, err.Error()))
 			errs = append(errs, fmt.Errorf("%s: %w", m.name, err))
 		}
+		// Rows of a failed measurement are kept: those it had measured before
+		// it failed.
 		for _, row := range rows {
 			report.Rows = append(report.Rows, row)
 			progress(row)
 		}
 	}
-	report.TookS = time.Since(begin).Seconds()
+	report.DurationS = time.Since(begin).Seconds()
 	return report, errors.Join(errs...)
 }
 
-// choose returns the measurements asked for and the sum of all shares: one
-// alone takes no longer than among the others.
+// choose returns the selected measurements and the sum of all shares: one alone
+// takes as long as among the others, not the whole time.
 func choose(only []string) (chosen []measurement, shares int) {
 	for _, m := range measurements() {
 		shares += m.share
@@ -100,6 +105,7 @@ func choose(only []string) (chosen []measurement, shares int) {
 	return chosen, shares
 }
 
+// runWithin runs a measurement in folders of its own, which it removes.
 func (m *measurement) runWithin(ctx context.Context, r *run, budget time.Duration) ([]Row, error) {
 	ctx, cancel := context.WithTimeout(ctx, budget+slack)
 	defer cancel()
@@ -107,15 +113,16 @@ func (m *measurement) runWithin(ctx context.Context, r *run, budget time.Duratio
 		return nil, err
 	}
 	rows, err := m.run(ctx, r, budget)
-	return rows, errors.Join(err, os.RemoveAll(r.dir), os.RemoveAll(r.journals))
+	return rows, errors.Join(err, os.RemoveAll(r.dir), os.RemoveAll(r.journalDir))
 }
 
-// prefix begins the names of the folders.
+// prefix is the prefix of the folders' names.
 const prefix = "carga-bench-"
 
-// inMemory is a folder in memory on Linux.
+// inMemory is a file system in memory on Linux.
 const inMemory = "/dev/shm"
 
+// journalsFolder creates the folder for the agents' journals.
 func journalsFolder(cfg *Config) (string, error) {
 	if cfg.Journals == "" {
 		if dir, err := os.MkdirTemp(inMemory, prefix); err == nil {

@@ -12,13 +12,13 @@ import (
 	"github.com/carga-ev/carga/sim/bench"
 )
 
-// tiny is every measurement in fractions of a second.
+// tiny is a configuration that runs each measurement for fractions of a second.
 func tiny(t *testing.T) bench.Config {
 	t.Helper()
 	cfg := bench.DefaultConfig()
 	cfg.For, cfg.Points, cfg.Rate, cfg.Publishers = 2*time.Second, 4, 100, 3
 	cfg.Dir, cfg.Journals = t.TempDir(), t.TempDir()
-	// Any program that stays for a while has a memory, any file a size.
+	// Any program that keeps running has a memory, any file a size.
 	program := filepath.Join(t.TempDir(), "program")
 	if err := os.WriteFile(program, []byte("#!/bin/sh\nexec sleep 60\n"), 0o700); err != nil { //nolint:gosec // it is run
 		t.Fatal(err)
@@ -27,8 +27,8 @@ func tiny(t *testing.T) bench.Config {
 	return cfg
 }
 
-// TestTinyRun runs each measurement for a moment: it gives its rows, and leaves
-// nothing behind. How fast it was is not looked at.
+// TestTinyRun runs each measurement briefly: it returns its rows and leaves
+// nothing behind. The figures are not checked.
 func TestTinyRun(t *testing.T) {
 	for name, rows := range map[string][]string{
 		"bridge":     {"bridge"},
@@ -60,7 +60,7 @@ func measure(t *testing.T, cfg bench.Config, name string, rows []string) {
 		t.Fatal(err)
 	}
 	if len(report.Rows) != len(rows) || reported != len(rows) {
-		t.Fatalf("%d rows, %d told; want %v", len(report.Rows), reported, rows)
+		t.Fatalf("%d rows, %d reported; want %v", len(report.Rows), reported, rows)
 	}
 	for i, row := range report.Rows {
 		if row.Name != rows[i] || row.Verdict == bench.NotMeasured || row.Figure <= 0 || row.Unit == "" {
@@ -74,7 +74,8 @@ func measure(t *testing.T, cfg bench.Config, name string, rows []string) {
 	}
 }
 
-// TestMissingProgramsAreReported: no binary, no broker, no figure, and no error.
+// TestMissingProgramsAreReported: without the binaries and the broker there are
+// rows without a figure, and no error.
 func TestMissingProgramsAreReported(t *testing.T) {
 	cfg := tiny(t)
 	nowhere := filepath.Join(t.TempDir(), "nowhere")

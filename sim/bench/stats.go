@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// median is the middle of the values, the mean of the two middle ones if their
-// number is even, and 0 of none.
+// median returns the middle value, the mean of the two middle ones for an even
+// number, and 0 for none.
 func median(values []float64) float64 {
 	if len(values) == 0 {
 		return 0
@@ -20,19 +20,20 @@ func median(values []float64) float64 {
 	return (s[mid-1] + s[mid]) / 2
 }
 
-// percentile is the smallest value that at least p percent of the values do
-// not exceed (nearest rank), and 0 of none. p is from 0 to 100.
+// percentile returns the smallest value that at least p percent of the values
+// do not exceed (nearest rank), and 0 for none. p is from 0 to 100.
 func percentile(values []time.Duration, p float64) time.Duration {
 	if len(values) == 0 {
 		return 0
 	}
 	s := slices.Sorted(slices.Values(values))
+	// Ranks begin at 1; p = 0 would give rank 0.
 	rank := int(math.Ceil(p / 100 * float64(len(s))))
 	return s[min(max(rank, 1), len(s))-1]
 }
 
-// ratios divides pair by pair: rounds that were run one after the other shared
-// the state of the machine. A pair without a divisor is left out.
+// ratios divides pair by pair: two consecutive rounds saw the same state of the
+// machine. A pair with the divisor 0 is omitted.
 func ratios(of, by []float64) []float64 {
 	var all []float64
 	for i := range min(len(of), len(by)) {
@@ -43,12 +44,12 @@ func ratios(of, by []float64) []float64 {
 	return all
 }
 
-// perSecond is a rate; 0 of no time.
-func perSecond(n int, took time.Duration) float64 {
-	if took <= 0 {
+// perSecond returns a rate; 0 for no time.
+func perSecond(n int, d time.Duration) float64 {
+	if d <= 0 {
 		return 0
 	}
-	return float64(n) / took.Seconds()
+	return float64(n) / d.Seconds()
 }
 
 func milliseconds(d time.Duration) float64 { return float64(d) / float64(time.Millisecond) }

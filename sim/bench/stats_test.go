@@ -19,7 +19,7 @@ func TestMedian(t *testing.T) {
 		{[]float64{7}, 7},
 		{[]float64{9, 1, 5}, 5},
 		{[]float64{4, 1, 3, 2}, 2.5},
-		{[]float64{1, 1, 1000}, 1}, // one slow round moves nothing
+		{[]float64{1, 1, 1000}, 1}, // one slow round changes nothing
 	} {
 		if got := bench.Median(c.of); got != c.want {
 			t.Errorf("median of %v is %v, want %v", c.of, got, c.want)
@@ -35,7 +35,7 @@ func TestPercentile(t *testing.T) {
 		before := slices.Clone(values)
 		got := bench.Percentile(values, float64(p))
 		if !slices.Equal(values, before) {
-			t.Fatal("the values were moved")
+			t.Fatal("the values were reordered")
 		}
 		if len(values) == 0 {
 			if got != 0 {
@@ -60,8 +60,7 @@ func TestPercentile(t *testing.T) {
 	})
 }
 
-// TestRatios: pair by pair, so that a machine that slows down for all moves
-// nothing.
+// TestRatios: a machine that slows down for both changes nothing.
 func TestRatios(t *testing.T) {
 	got := bench.Ratios([]float64{90, 45, 1, 9}, []float64{100, 50, 0})
 	if !slices.Equal(got, []float64{0.9, 0.9}) {

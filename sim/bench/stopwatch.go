@@ -10,26 +10,28 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// stopwatch measures, for each record of a journal, how long it takes from the
-// moment it is durable to the moment the agent learns that Central has it.
+// stopwatch measures, for each record of a journal, the time from the moment
+// when it is durable until the agent saves the position that acknowledges it.
 type stopwatch struct {
-	mu sync.Mutex
-	// mu guards everything that follows.
-	durable     []durableRecord // not acknowledged, in order
-	latencies   []time.Duration // of the acknowledged, since the last take
-	written     int             // since the last take
-	acked       time.Time       // of the last acknowledgement that moved on
-	measureFrom time.Time       // records durable before it are not measured
+	// mu guards all fields: the agent's goroutines write, the measurement reads.
+	mu          sync.Mutex
+	durable     []durableRecord // unacknowledged records, in order
+	latencies   []time.Duration // of acknowledged records, since reset
+	written     int             // records written since reset
+	acked       time.Time       // time of the last acknowledgement of a new record
+	measureFrom time.Time       // records that became durable before are not measured
 }
 
+// durableRecord is a record, and when it became durable.
 type durableRecord struct {
 	index delivery.Index
 	at    time.Time
 }
 
+// opener opens an agent's journal.
 type opener = func(agentapp.JournalOptions) (agentapp.Journal, agentapp.Recovered, error)
 
-// open puts the stopwatch on a journal.
+// open returns an opener of journals that the stopwatch observes.
 func (w *stopwatch) open(inner opener) opener {
 	return func(o agentapp.JournalOptions) (agentapp.Journal, agentapp.Recovered, error) {
 		j, found, err := inner(o)
@@ -40,29 +42,30 @@ func (w *stopwatch) open(inner opener) opener {
 	}
 }
 
-// reset forgets what was measured so far and measures what becomes durable
-// from now on.
+// reset discards the results so far and measures the records that become
+// durable from now on.
 func (w *stopwatch) reset() {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.latencies, w.written, w.measureFrom = nil, 0, time.Now()
 }
 
-// results returns what was measured since begin, and how many of the records
-// written since then are not acknowledged.
+// results returns the latencies since reset, how many records were written
+// since, and how many are unacknowledged.
 func (w *stopwatch) results() (took []time.Duration, written, waiting int) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.latencies, w.written, len(w.durable)
 }
 
-// lastAck is when Central was last heard to have something new.
+// lastAck is the time of the last acknowledgement of a new record.
 func (w *stopwatch) lastAck() time.Time {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	return w.acked
 }
 
+// recordDurable notes that records became durable.
 func (w *stopwatch) recordDurable(first, last delivery.Index, at time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -72,9 +75,12 @@ func (w *stopwatch) recordDurable(first, last delivery.Index, at time.Time) {
 	w.written += int(last - first + 1)
 }
 
+// recordAcked notes that all records up to one are acknowledged.
 func (w *stopwatch) recordAcked(upTo delivery.Index, at time.Time) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
+	// Acknowledgements are cumulative: all records up to the position are
+	// acknowledged at the same time.
 	n := 0
 	for n < len(w.durable) && w.durable[n].index <= upTo {
 		if s := w.durable[n]; !s.at.Before(w.measureFrom) {
@@ -87,12 +93,12 @@ func (w *stopwatch) recordAcked(upTo delivery.Index, at time.Time) {
 	}
 }
 
-// timedJournal is a journal with a stopwatch. The agent has one goroutine that
-// appends, and one that saves positions.
+// timedJournal is a journal that a stopwatch observes. In an agent one
+// goroutine appends and another one saves positions.
 type timedJournal struct {
 	agentapp.Journal
 	watch *stopwatch
-	last  delivery.Index // appended; owned by whoever appends
+	last  delivery.Index // last appended; owned by the goroutine that appends
 }
 
 // Append implements agentapp.Journal.
@@ -100,6 +106,7 @@ func (j *timedJournal) Append(class journal.Class, encode ...func(charge.Seq, st
 	if err := j.Journal.Append(class, encode...); err != nil {
 		return err
 	}
+	// The journal returns after the fsync: from here on the record is durable.
 	at := time.Now()
 	last := j.Held().Last()
 	j.watch.recordDurable(j.last+1, last, at)

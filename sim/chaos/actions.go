@@ -9,18 +9,20 @@ import (
 	"time"
 )
 
-// fault is what is done to a part or an engine.
+// fault is a kind of fault that is injected into a process. The values are
+// printed and are keys of the report's JSON.
 type fault string
 
 const (
 	faultKill    fault = "killed"    // SIGKILL, and started again
 	faultRestart fault = "restarted" // SIGTERM, and started again
 	faultFreeze  fault = "frozen"    // SIGSTOP, SIGCONT
-	faultCut     fault = "cut off"   // the network between it and an engine
-	faultFull    fault = "disk full" // and killed on it, sometimes
+	faultCut     fault = "cut off"   // its network connection to an engine is impaired
+	faultFull    fault = "disk full" // its disk has no free byte; in half of the cases it is killed meanwhile
 )
 
-// kind is a kind of what faults happen to.
+// kind is the role of a process. The values are printed and are keys of the
+// report's JSON.
 type kind string
 
 const (
@@ -35,20 +37,20 @@ func faults() []fault { return []fault{faultKill, faultRestart, faultFreeze, fau
 
 func kinds() []kind { return []kind{kindAgent, kindBridge, kindCentral, kindMQTT, kindKafka} }
 
-// target is one process that faults happen to, one at a time.
+// target is a process into which faults are injected, one at a time.
 type target struct {
 	kind    kind
 	process *Process
-	point   *Point // of an agent
-	links   []*link
-	disk    *disk  // nil: it has none of its own
-	health  string // where a part with a disk shows itself, and
-	check   string // the check of it that tells of the disk
+	point   *Point  // of an agent; nil for other kinds
+	links   []*link // its connections to engines; none unless proxied
+	disk    *disk   // nil: no disk of its own
+	health  string  // HOST:PORT of /readyz, of a process with a disk, and
+	check   string  // the check there that reports the disk
 
-	busy sync.Mutex // held while it suffers and recovers
+	busy sync.Mutex // held from the fault until the recovery
 }
 
-// targetsOf lists everything that may suffer.
+// targetsOf lists the processes that faults may hit, by kind.
 func targetsOf(n *Network) map[kind][]*target {
 	all := map[kind][]*target{
 		kindBridge: {{kind: kindBridge, process: n.Bridge, links: n.linksOf("bridge")}},
@@ -66,20 +68,22 @@ func targetsOf(n *Network) map[kind][]*target {
 	return all
 }
 
-// action is a fault that was drawn.
+// action is one fault with its parameters, as draw planned it.
 type action struct {
 	target   *target
 	fault    fault
-	duration time.Duration // how long it lasts
+	duration time.Duration // from injection to healing
 	link     *link
-	toxic    toxic
+	toxic    toxic // of faultCut, with link
 	fullDisk *fullDisk
 }
 
-// draw draws the next action and the pause before the one after it. It uses the
-// same number of draws whatever comes out, and looks at nothing that depends on
-// time, so that a seed means the same plan.
+// draw plans the next action, and the pause before the one after it. It makes
+// the same number of draws whatever they result in, and depends on nothing but
+// the generator and the configuration: a seed gives the same plan on every
+// machine.
 func draw(rng *rand.Rand, all map[kind][]*target, keepAlive time.Duration) (a action, pause time.Duration) {
+	// pick returns an index with a probability proportional to its weight.
 	pick := func(weights ...int) int {
 		sum := 0
 		for _, w := range weights {
@@ -97,6 +101,8 @@ func draw(rng *rand.Rand, all map[kind][]*target, keepAlive time.Duration) (a ac
 	of := all[kinds()[pick(45, 18, 18, 11, 8)]]
 	a.target = of[rng.IntN(len(of))]
 	a.fault = faults()[pick(60, 8, 14, 18, 9)]
+	// Most faults are short, as most outages are. One in twelve lasts longer
+	// than the MQTT keep-alive, so that last wills are published.
 	short, long := between(0, time.Second), between(time.Second, 5*time.Second)
 	beyond := between(keepAlive*3/2, keepAlive*2)
 	a.duration = []time.Duration{0, short, long, beyond}[pick(20, 45, 27, 8)]
@@ -106,7 +112,7 @@ func draw(rng *rand.Rand, all map[kind][]*target, keepAlive time.Duration) (a ac
 		a.link = ways[part%len(ways)]
 		a.toxic = toxicOf(kindOfToxic, upstream)
 		a.duration = max(a.duration, time.Second)
-	} else if a.fault == faultCut { // an engine: cut off is frozen for everybody
+	} else if a.fault == faultCut { // an engine has no link of its own: freeze it, which cuts it off from all
 		a.fault = faultFreeze
 	}
 	if a.fault == faultFull && a.target.disk == nil {
@@ -125,7 +131,8 @@ func randomDuration(rng *rand.Rand, d time.Duration) time.Duration {
 	return time.Duration(rng.Int64N(int64(d)))
 }
 
-// toxicOf is one of the ways in which a network is bad.
+// toxicOf returns one of four network faults: high latency, resets, 2 KB/s, or
+// no data at all.
 func toxicOf(n int, upstream bool) toxic {
 	t := []toxic{
 		{Type: "latency", Attributes: map[string]int{"latency": 800, "jitter": 600}},
@@ -140,7 +147,7 @@ func toxicOf(n int, upstream bool) toxic {
 	return t
 }
 
-// String says what happens, for the log.
+// String describes the action for the log.
 func (a *action) String() string {
 	s := fmt.Sprintf("%s %s for %v", a.target.process.Name, a.fault, a.duration.Round(time.Millisecond))
 	if a.link != nil {
@@ -152,7 +159,9 @@ func (a *action) String() string {
 	return s
 }
 
-// perform does it, holds it, and heals, at once when ctx ends.
+// perform injects the fault, waits for its duration, and heals it; when ctx
+// ends it heals at once. ErrNotRunning is returned when the process ended by
+// itself before.
 func (a *action) perform(ctx context.Context) error {
 	p := a.target.process
 	heal := func() error { return p.Start(ctx) }
@@ -174,7 +183,7 @@ func (a *action) perform(ctx context.Context) error {
 		}
 	case faultFull:
 		heal = a.target.disk.free
-		if err = a.fullDisk.fill(ctx); err != nil { // the disk is full, or its part dead
+		if err = a.fullDisk.fill(ctx); err != nil { // free the disk whatever happened to the process
 			return errors.Join(err, heal())
 		}
 	case faultCut:
@@ -192,7 +201,8 @@ func (a *action) perform(ctx context.Context) error {
 	return errors.Join(err, heal())
 }
 
-// kill kills the process, and keeps when where it is an agent.
+// kill kills the process; of an agent the time is recorded, to check its
+// contactor against.
 func (t *target) kill() error {
 	if t.point != nil {
 		return t.point.KillAgent()
@@ -201,7 +211,7 @@ func (t *target) kill() error {
 	return err
 }
 
-// sleep waits, no longer than ctx lives.
+// sleep waits for d, or until ctx ends.
 func sleep(ctx context.Context, d time.Duration) {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

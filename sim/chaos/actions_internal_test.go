@@ -8,7 +8,8 @@ import (
 	"time"
 )
 
-// plan lists what a seed does to a network of parts that do not run.
+// plan lists the actions that a seed plans, for a network whose processes do
+// not run.
 func plan(seed uint64) (list []string, seen map[kind]map[fault]int) {
 	n := &Network{Bridge: &Process{Name: "bridge"}, Central: &Process{Name: "central"}, MQTT: &Process{Name: "mosquitto"}, Kafka: &Process{Name: "kafka"}}
 	for _, id := range []string{"CP_001", "CP_002"} {
@@ -29,8 +30,8 @@ func plan(seed uint64) (list []string, seen map[kind]map[fault]int) {
 	return list, seen
 }
 
-// TestASeedIsAPlan: the same seed does the same, another one something else, and
-// every part suffers everything that it can.
+// TestASeedIsAPlan: a seed always gives the same plan, another seed a different
+// one, and every kind of process is hit by every fault that it can have.
 func TestASeedIsAPlan(t *testing.T) {
 	first, seen := plan(7)
 	again, _ := plan(7)
@@ -41,14 +42,14 @@ func TestASeedIsAPlan(t *testing.T) {
 	for _, k := range kinds() {
 		for _, f := range faults() {
 			spared := f == faultCut && (k == kindMQTT || k == kindKafka) || f == faultFull && k != kindAgent && k != kindCentral
-			if (seen[k][f] == 0) != spared { // the engines have no way of their own, and those two a disk
+			if (seen[k][f] == 0) != spared { // engines have no proxy; only agents and Central have a disk
 				t.Errorf("%s is %s %d times", k, f, seen[k][f])
 			}
 		}
 	}
 }
 
-// TestTimes: what is printed of many measures.
+// TestTimes checks the summary of many durations.
 func TestTimes(t *testing.T) {
 	var list []time.Duration
 	for n := range 101 {
@@ -62,8 +63,8 @@ func TestTimes(t *testing.T) {
 	}
 }
 
-// TestReportIsComplete: who was hurt how often, how long each kind of fault took,
-// and what was too late, is in what people read.
+// TestReportIsComplete: the printed report contains the number of faults, the
+// recovery time by kind of fault, and the late recoveries.
 func TestReportIsComplete(t *testing.T) {
 	c := newTally()
 	central := &target{kind: kindCentral}

@@ -6,26 +6,26 @@ import (
 	"errors"
 	"fmt"
 
-	_ "github.com/mattn/go-sqlite3" // to look into Central's database from outside
+	_ "github.com/mattn/go-sqlite3" // reads Central's database beside Central
 
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// books are what Central's database says.
+// books are the contents of Central's database that the reconciliation needs.
 type books struct {
-	applied        map[recordKey]string // hash of each record
-	appliedCounter int64                // records applied, as counted when they were
-	duplicates     int64
+	applied        map[recordKey]string // the hash of each applied record
+	appliedCounter int64                // Central's own counter of applied records; larger than len(applied) if one was applied twice
+	duplicates     int64                // deliveries of records that were applied before
 	tickets        []ticket
 	meters         map[connectorKey]meter
 
 	openSessions int
-	reserved     []string // reservations that have not ended
+	reserved     []string // active reservations
 	gaps         int
-	integrity    string // "ok"
+	integrity    string // result of SQLite's integrity_check: "ok"
 }
 
-// connectorKey is one connector of the network.
+// connectorKey identifies a connector of the network.
 type connectorKey struct {
 	cp        charge.CPID
 	connector charge.ConnectorID
@@ -37,10 +37,12 @@ type ticket struct {
 	energy  charge.WattHours
 }
 
-// meter is Central's account of a register.
+// meter is Central's account of a connector's meter, in Wh since it first
+// reported.
 type meter struct{ metered, billed, unaccounted charge.WattHours }
 
-// readBooks reads a database that nobody writes any more.
+// readBooks reads Central's database. Central must have ended, or the database
+// be a copy.
 func readBooks(ctx context.Context, path string) (b books, err error) {
 	db, err := sql.Open("sqlite3", "file:"+path+"?_busy_timeout=5000&_query_only=on")
 	if err != nil {
@@ -89,6 +91,7 @@ func readBooks(ctx context.Context, path string) (b books, err error) {
 	return b, nil
 }
 
+// forEachRow runs a query and calls row for each result row, positioned on it.
 func forEachRow(ctx context.Context, db *sql.DB, row func(*sql.Rows) error, query string) (err error) {
 	rows, err := db.QueryContext(ctx, query)
 	if err != nil {

@@ -14,8 +14,8 @@ import (
 	"github.com/carga-ev/carga/internal/need"
 )
 
-// TestComposeMatchesTheSamples: the containers are given the shipped configurations,
-// and the files that are mounted are there.
+// TestComposeMatchesTheSamples: the containers use the shipped configurations,
+// and the mounted files exist.
 func TestComposeMatchesTheSamples(t *testing.T) {
 	file := filepath.Join(root, "configs/compose.yaml")
 	raw, err := os.ReadFile(file)
@@ -81,7 +81,7 @@ func TestComposeMatchesTheSamples(t *testing.T) {
 	}
 }
 
-// mounts reports whether something is mounted at a path.
+// mounts reports whether a volume is mounted at a path.
 func mounts(volumes []string, at string) bool {
 	return slices.ContainsFunc(volumes, func(v string) bool {
 		parts := strings.Split(v, ":")
@@ -89,7 +89,7 @@ func mounts(volumes []string, at string) bool {
 	})
 }
 
-// setting is what follows the key in a line of a sample.
+// setting returns the value after a key in a sample configuration.
 func setting(t *testing.T, sample, key string) string {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(root, "configs", sample))
@@ -105,28 +105,28 @@ func setting(t *testing.T, sample, key string) string {
 	return ""
 }
 
-// TestSamplesUseTheSameAddresses: with the samples as they are, all parts find each other on one
-// machine.
+// TestSamplesUseTheSameAddresses: with the samples unchanged, all programs of
+// one machine connect to each other.
 func TestSamplesUseTheSameAddresses(t *testing.T) {
 	port, host, _ := strings.Cut(setting(t, "mosquitto.conf", "listener "), " ")
 	for _, sample := range []string{"bridge.yaml", "agent.yaml"} {
 		if url, _, _ := strings.Cut(setting(t, sample, "url: "), " "); url != "tcp://"+host+":"+port {
-			t.Errorf("%s looks for MQTT at %s, it is at %s:%s", sample, url, host, port)
+			t.Errorf("%s expects MQTT at %s, it is at %s:%s", sample, url, host, port)
 		}
 	}
 	kafka, _ := strings.CutPrefix(setting(t, "kafka.properties", "advertised.listeners="), "PLAINTEXT://")
 	if listeners := setting(t, "kafka.properties", "listeners="); !strings.Contains(listeners, "PLAINTEXT://"+kafka) {
-		t.Errorf("Kafka tells of %s and listens at %s", kafka, listeners)
+		t.Errorf("Kafka advertises %s and listens at %s", kafka, listeners)
 	}
 	for _, sample := range []string{"bridge.yaml", "central.yaml"} {
 		if brokers := setting(t, sample, "brokers: "); brokers != "["+kafka+"]" {
-			t.Errorf("%s looks for Kafka at %s, it is at %s", sample, brokers, kafka)
+			t.Errorf("%s expects Kafka at %s, it is at %s", sample, brokers, kafka)
 		}
 	}
 }
 
-// TestDockerReadsCompose: Docker itself takes the file. Docker is not needed for
-// anything else here, so that nothing fails where it is not.
+// TestDockerReadsCompose: Docker accepts the file. Docker is optional here:
+// without it the test is skipped.
 func TestDockerReadsCompose(t *testing.T) {
 	if exec.CommandContext(t.Context(), "docker", "compose", "version").Run() != nil {
 		if os.Getenv("CI") == "true" {
@@ -140,8 +140,8 @@ func TestDockerReadsCompose(t *testing.T) {
 	}
 }
 
-// TestKafkaMakesNoTopicsByItself: a plain client that comes first would make
-// them with one partition and seven days.
+// TestKafkaMakesNoTopicsByItself: otherwise a client that connects before the
+// bridge would create topics with one partition and seven days of retention.
 func TestKafkaMakesNoTopicsByItself(t *testing.T) {
 	f, err := os.Open(filepath.Join(root, "configs/kafka.properties"))
 	if err != nil {

@@ -15,9 +15,9 @@ import (
 	"github.com/carga-ev/carga/sim/driver"
 )
 
-// TestEachCrashPointOnce lets each program die at each of its crash points
-// within one service, from the request to the ticket, and starts it again.
-// Whatever the driver is told, the books are right in the end.
+// TestEachCrashPointOnce crashes each program at each of its crash points
+// during one service, from the request to the ticket, and starts it again.
+// Whatever result the driver gets, the books balance at the end.
 func TestEachCrashPointOnce(t *testing.T) {
 	bin, engines := build(t, "crashpoints", "-tags", "crashpoints"), apache(t)
 	for _, part := range []string{"a", "b", "c"} {
@@ -35,7 +35,7 @@ func TestEachCrashPointOnce(t *testing.T) {
 	}
 }
 
-// reconcileAfterCrashes brings the network to rest and compares its books.
+// reconcileAfterCrashes brings the network to rest and reconciles it.
 func reconcileAfterCrashes(t *testing.T, n *chaos.Network) {
 	t.Helper()
 	if err := n.Settle(t.Context(), limit); err != nil {
@@ -54,6 +54,8 @@ func reconcileAfterCrashes(t *testing.T, n *chaos.Network) {
 	}
 }
 
+// crashNetwork starts a network of one charging point from a build with crash
+// points.
 func crashNetwork(t *testing.T, bin string, engines chaos.Engines) *chaos.Network {
 	t.Helper()
 	n, err := chaos.NewNetwork(t.Context(), chaos.Config{
@@ -75,7 +77,7 @@ func crashNetwork(t *testing.T, bin string, engines chaos.Engines) *chaos.Networ
 	return n
 }
 
-// startClient is a driver's line that is there until the test ends.
+// startClient runs a drivers' Kafka client until the test ends.
 func startClient(t *testing.T, n *chaos.Network) *driver.Client {
 	t.Helper()
 	client, err := driver.NewClient(driver.ClientConfig{Brokers: []string{n.KafkaAddr()}, Partitions: 1})
@@ -92,12 +94,12 @@ func startClient(t *testing.T, n *chaos.Network) *driver.Client {
 	return client
 }
 
-// crash is one death of a part.
+// crash is one crash of a program, and its restart.
 type crash struct {
 	at      crashpoint.Point
-	passage int           // the how many-th since it was armed
-	after   bool          // a moment after the point, not at it
-	delay   time.Duration // until it is started again
+	passage int           // at the n-th passage of the point since it was armed
+	after   bool          // shortly after the point, not at it
+	delay   time.Duration // before it is started again
 }
 
 func (c crash) String() string {
@@ -108,13 +110,13 @@ func (c crash) String() string {
 	return fmt.Sprintf("%s %s passage %d, back after %v", side, c.at, c.passage, c.delay)
 }
 
-// victim is who dies.
+// victim returns the process that crashes.
 func (c crash) victim(n *chaos.Network) *chaos.Process {
 	return map[byte]*chaos.Process{'a': n.Points[0].Agent, 'b': n.Bridge, 'c': n.Central}[c.at[0]]
 }
 
-// beforeCharging tells the points that belong to the beginning of a service: they are
-// armed before it, the others when power flows.
+// beforeCharging reports whether a point is passed before power flows: it is
+// armed before the service, the others once power flows.
 func (c crash) beforeCharging() bool {
 	switch c.at {
 	case crashpoint.Granted, crashpoint.Closed, crashpoint.Synced, crashpoint.Requested, crashpoint.Ordering:
@@ -135,7 +137,7 @@ func (c crash) arm(t *testing.T, n *chaos.Network) {
 	}
 }
 
-// restart lets an agent pass the point that is passed at its start.
+// restart restarts the program: some points are passed at its start.
 func (c crash) restart(t *testing.T, n *chaos.Network, between func()) {
 	t.Helper()
 	if err := c.victim(n).Stop(limit); err != nil {
@@ -147,20 +149,20 @@ func (c crash) restart(t *testing.T, n *chaos.Network, between func()) {
 	}
 }
 
-// awaitDeath is a look for await: the armed part is dead, of its own hand.
+// awaitDeath is a look function for await: the armed program has killed itself.
 func (c crash) awaitDeath(n *chaos.Network) func(context.Context) error {
 	return func(context.Context) error {
 		if _, err := os.Stat(c.victim(n).Crash); err == nil {
 			return errors.New("it has not come to the point")
 		}
 		if c.victim(n).Alive() {
-			return errors.New("it lives")
+			return errors.New("it still runs")
 		}
 		return nil
 	}
 }
 
-// startAgain waits for the delay, and starts it again.
+// startAgain starts the program after the delay.
 func (c crash) startAgain(t *testing.T, n *chaos.Network) {
 	t.Helper()
 	if c.at[0] == 'a' {
@@ -175,8 +177,8 @@ func (c crash) startAgain(t *testing.T, n *chaos.Network) {
 	}
 }
 
-// crashDuringService performs services until the part has died at a point in one of them,
-// and starts it again.
+// crashDuringService performs services until the program has crashed in one of
+// them, and starts it again.
 func crashDuringService(t *testing.T, n *chaos.Network, line *driver.Client, c crash) {
 	t.Helper()
 	arm := func() { c.arm(t, n) }
@@ -197,16 +199,16 @@ func crashDuringService(t *testing.T, n *chaos.Network, line *driver.Client, c c
 	defer cancel()
 	beside.Go(func() { served <- serveUntil(ctx, n.Points[0], line, arm, again, dead) })
 	if err := chaos.Await(t.Context(), within, c.awaitDeath(n)); err != nil {
-		t.Fatalf("%s dies %s: %v", c.victim(n).Name, c, err)
+		t.Fatalf("%s crashes %s: %v", c.victim(n).Name, c, err)
 	}
 	close(dead)
 	c.startAgain(t, n)
-	t.Logf("the driver has his %s", (<-served).Result)
+	t.Logf("the driver's result is %s", (<-served).Result)
 	await(t, "all comes to rest after "+c.String(), n.AtRest())
 }
 
-// serveUntil performs services until dead is closed, and returns how the last
-// one ended. again is called between two of them.
+// serveUntil performs services until dead is closed, and returns the result of
+// the last one. again is called between two services.
 func serveUntil(ctx context.Context, p *chaos.Point, line *driver.Client, charging, again func(), dead <-chan struct{}) driver.Outcome {
 	for {
 		o := serve(ctx, p, line, charging)
@@ -215,7 +217,7 @@ func serveUntil(ctx context.Context, p *chaos.Point, line *driver.Client, chargi
 			return o
 		case <-ctx.Done():
 			return o
-		case <-time.After(time.Second): // who has died is found out within
+		case <-time.After(time.Second): // a crash is detected within this time
 		}
 		select {
 		case <-dead:
@@ -227,8 +229,8 @@ func serveUntil(ctx context.Context, p *chaos.Point, line *driver.Client, chargi
 	}
 }
 
-// serve asks until there is a service in which power flows, and returns how it
-// ended. charging is called when it does.
+// serve repeats the request until there is a service in which power flows, and
+// returns its result. charging is called when power flows.
 func serve(ctx context.Context, p *chaos.Point, line *driver.Client, charging func()) driver.Outcome {
 	cfg := driver.DefaultConfig()
 	cfg.Deadline, cfg.SessionTimeout, cfg.Grace, cfg.StopAfter = 30*time.Second, 30*time.Second, 5*time.Second, 2*time.Second
@@ -236,7 +238,7 @@ func serve(ctx context.Context, p *chaos.Point, line *driver.Client, charging fu
 		o, err := driver.Run(ctx, cfg, line, func(s driver.Step) {
 			switch {
 			case s.Kind == driver.StepAuthorized:
-				_ = p.Controls().Plug(s.Connector) // it may stand there still
+				_ = p.Controls().Plug(s.Connector) // it may still be plugged in
 			case s.Kind == driver.StepStarted && !flows:
 				flows = true
 				charging()

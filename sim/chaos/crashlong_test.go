@@ -14,7 +14,7 @@ import (
 	"github.com/carga-ev/carga/sim/driver"
 )
 
-// long skips a test that takes an hour, unless that is wanted.
+// long skips a test that takes an hour, unless CARGA_SOAK=1.
 func long(t *testing.T) {
 	t.Helper()
 	if os.Getenv("CARGA_SOAK") != "1" {
@@ -22,9 +22,10 @@ func long(t *testing.T) {
 	}
 }
 
-// crashes are all deaths of one part: at and after each point, with each delay;
-// the passages go round, so that each point dies twice at each of them. The
-// longest delay is beyond all after which somebody is missed.
+// crashes returns all crashes of one program: at and after each point, with
+// each delay. The passages rotate, so that each point is hit twice at each of
+// them. The longest delay exceeds all timeouts after which a program is
+// considered gone.
 func crashes(part string) (list []crash) {
 	passages := []int{1, 2, 7}
 	for i, at := range crashpoint.All() {
@@ -40,8 +41,9 @@ func crashes(part string) (list []crash) {
 	return list
 }
 
-// TestCrashPointsForLong lets each program die at and after each of its crash
-// points, at a later passage too, and starts it again at once, soon, and late.
+// TestCrashPointsForLong crashes each program at and after each of its crash
+// points, also at later passages, and restarts it at once, after a second, and
+// after ten.
 func TestCrashPointsForLong(t *testing.T) {
 	long(t)
 	bin, engines := build(t, "crashpoints", "-tags", "crashpoints"), apache(t)
@@ -52,7 +54,7 @@ func TestCrashPointsForLong(t *testing.T) {
 			line := startClient(t, n)
 			for _, c := range crashes(part) {
 				if !t.Run(c.String(), func(t *testing.T) { crashDuringService(t, n, line, c) }) {
-					t.Fatal("the network is not what it was; the rest would not say anything")
+					t.Fatal("the network is damaged; further results would mean nothing")
 				}
 			}
 			reconcileAfterCrashes(t, n)
@@ -60,9 +62,9 @@ func TestCrashPointsForLong(t *testing.T) {
 	}
 }
 
-// TestCrashPointPairsForLong lets an agent and Central die within one service,
-// for each pair of their points: where the one dies while the other is dead,
-// both are dead at the same time.
+// TestCrashPointPairsForLong crashes an agent and Central during one service,
+// for each pair of their points. If both crash within pairTimeout, both are
+// down at the same time.
 func TestCrashPointPairsForLong(t *testing.T) {
 	long(t)
 	n := crashNetwork(t, build(t, "crashpoints", "-tags", "crashpoints"), apache(t))
@@ -73,17 +75,17 @@ func TestCrashPointPairsForLong(t *testing.T) {
 				continue
 			}
 			if !t.Run(fmt.Sprintf("%s and %s", a, c), func(t *testing.T) { crashBoth(t, n, line, crash{at: a, passage: 1}, crash{at: c, passage: 1}) }) {
-				t.Fatal("the network is not what it was; the rest would not say anything")
+				t.Fatal("the network is damaged; further results would mean nothing")
 			}
 		}
 	}
 	reconcileAfterCrashes(t, n)
 }
 
-// pairTimeout is how long the one who has died waits for the other.
+// pairTimeout is how long the first to crash stays down to wait for the other.
 const pairTimeout = 2 * time.Second
 
-// crashBoth performs services until both have died, and starts them again.
+// crashBoth performs services until both have crashed, and starts them again.
 func crashBoth(t *testing.T, n *chaos.Network, line *driver.Client, agent, central crash) {
 	t.Helper()
 	late := []func(){}
@@ -116,7 +118,7 @@ func crashBoth(t *testing.T, n *chaos.Network, line *driver.Client, agent, centr
 		return central.awaitDeath(n)(ctx)
 	}
 	first := agent
-	await(t, "one of them dies", func(ctx context.Context) error {
+	await(t, "one of them crashes", func(ctx context.Context) error {
 		if first = agent; agent.awaitDeath(n)(ctx) == nil {
 			return nil
 		}
@@ -129,10 +131,10 @@ func crashBoth(t *testing.T, n *chaos.Network, line *driver.Client, agent, centr
 		first.startAgain(t, n)
 	} else {
 		first.startAgain(t, n)
-		await(t, "the other one dies "+other.String(), other.awaitDeath(n))
+		await(t, "the other one crashes "+other.String(), other.awaitDeath(n))
 		other.startAgain(t, n)
 	}
 	close(dead)
-	t.Logf("the driver has his %s", (<-served).Result)
+	t.Logf("the driver's result is %s", (<-served).Result)
 	await(t, "all comes to rest", n.AtRest())
 }

@@ -6,30 +6,31 @@ import (
 	"os"
 )
 
-// disk is a small file system of its own in a folder, so that it can be full: a
-// tmpfs, whose bound is drawn in to what is on it and let out again. Neither
-// takes time or memory, and whoever writes sees what he sees on any disk without
-// a free byte; what he deletes he may use again.
+// disk is a small file system in a folder, which can be made full: a tmpfs
+// whose size limit is set to what is used, and back. Both take no time and no
+// memory. A process that writes sees ENOSPC as on any full disk; space that it
+// frees by deleting is available to it.
 //
-// Only one goroutine uses a disk at a time.
+// One goroutine at a time may use a disk.
 type disk struct {
 	dir  string
-	size int64 // bytes, when it is let out
+	size int64 // size limit in bytes while it is not full
 }
 
-// Sizes of the disks. Memory is taken for what is written only.
+// Sizes of the disks. A tmpfs uses memory only for what is written.
 const (
-	// agentDisk holds the 64 MiB that an agent keeps of what Central has, and the
-	// 20 MiB above which its journal does not think of room.
+	// agentDisk holds the 64 MiB of acknowledged records that an agent keeps,
+	// and the 20 MiB of free space below which its journal reports a lack of
+	// space.
 	agentDisk = 96 << 20
-	// centralDisk holds the books of any storm.
+	// centralDisk holds the database of any run.
 	centralDisk = 1 << 30
 )
 
-// errNoDisk says that a process like this one may not mount file systems here.
+// errNoDisk is returned where this process may not mount file systems.
 var errNoDisk = errors.New("no small file systems can be mounted here, which takes Linux and root")
 
-// openDisk mounts an empty disk at a folder, which is made.
+// openDisk creates a folder and mounts an empty disk there.
 func openDisk(dir string, size int64) (*disk, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, err
@@ -43,10 +44,12 @@ func openDisk(dir string, size int64) (*disk, error) {
 	return &disk{dir, size}, nil
 }
 
-// fillTries is far more than it takes to come between two writes of somebody.
+// fillTries is the number of attempts of fill. Each fails only if the process
+// writes between two system calls, so that a few are enough.
 const fillTries = 10_000
 
-// fill leaves no byte free.
+// fill makes the disk full: no byte is free when it returns. After an error it
+// is free.
 func (d *disk) fill() error {
 	var used, free int64
 	var err error
@@ -57,12 +60,12 @@ func (d *disk) fill() error {
 		if free == 0 {
 			return nil
 		}
-		err = resize(d.dir, used) // refused when somebody wrote meanwhile
+		err = resize(d.dir, used) // refused if more is used by now
 	}
 	return errors.Join(fmt.Errorf("fill the disk at %s: %d bytes are used and %d free: %w", d.dir, used, free, err), d.free())
 }
 
-// free lets it be as large as it was.
+// free restores the size limit.
 func (d *disk) free() error {
 	if err := resize(d.dir, d.size); err != nil {
 		return fmt.Errorf("free the disk at %s: %w", d.dir, err)
@@ -70,8 +73,8 @@ func (d *disk) free() error {
 	return nil
 }
 
-// close unmounts it. What is on it is in the folder afterwards. All who used it
-// must have ended.
+// close unmounts the disk and leaves its contents in the folder. No process may
+// use it any more.
 func (d *disk) close() error {
 	saved := d.dir + ".saved"
 	err := os.CopyFS(saved, os.DirFS(d.dir))

@@ -13,7 +13,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// testDisk is a disk of a mebibyte.
+// testDisk mounts a disk of 1 MiB.
 func testDisk(t *testing.T) *disk {
 	t.Helper()
 	d, err := openDisk(filepath.Join(t.TempDir(), "disk"), 1<<20)
@@ -25,9 +25,9 @@ func testDisk(t *testing.T) *disk {
 	return d
 }
 
-// TestDiskIsFullAndFree: on a full disk nothing can be written, what is there
-// can be read, and what is deleted may be used again; when it is free all goes
-// on, and when it is closed all is in the folder.
+// TestDiskIsFullAndFree: on a full disk writes fail, reads work, and deleted
+// space can be used again. After free all works; after close the contents are
+// in the folder.
 func TestDiskIsFullAndFree(t *testing.T) {
 	d := testDisk(t)
 	write := func(name string, bytes int) error {
@@ -61,8 +61,8 @@ func TestDiskIsFullAndFree(t *testing.T) {
 	}
 }
 
-// TestDiskIsFilledBesideAWriter: somebody who writes and deletes meanwhile does
-// not keep it from being full.
+// TestDiskIsFilledBesideAWriter: a process that writes and deletes at the same
+// time does not prevent it.
 func TestDiskIsFilledBesideAWriter(t *testing.T) {
 	d := testDisk(t)
 	done, stop := make(chan struct{}), make(chan struct{})
@@ -75,7 +75,7 @@ func TestDiskIsFilledBesideAWriter(t *testing.T) {
 			default:
 			}
 			path := filepath.Join(d.dir, "busy")
-			_ = os.WriteFile(path, make([]byte, 64<<10), 0o600) // it may be full
+			_ = os.WriteFile(path, make([]byte, 64<<10), 0o600) // fails on the full disk
 			_ = os.Remove(path)
 		}
 	}()
@@ -91,8 +91,8 @@ func TestDiskIsFilledBesideAWriter(t *testing.T) {
 	}
 }
 
-// TestDeletedRecordsAreStillCounted: on a full disk a journal deletes what Central
-// has. The records of it are counted all the same.
+// TestDeletedRecordsAreStillCounted: on a full disk a journal deletes
+// acknowledged records, and the reconciliation counts them all the same.
 func TestDeletedRecordsAreStillCounted(t *testing.T) {
 	d := testDisk(t)
 	p := &Point{ID: "CP_001", Journal: d.dir, journalCopy: filepath.Join(t.TempDir(), "kept"), disk: d}

@@ -17,8 +17,8 @@ import (
 	"github.com/carga-ev/carga/sim/operator"
 )
 
-// onSmallDisks is a running network of one charging point with two connectors,
-// whose journal and whose database have disks of their own.
+// onSmallDisks starts a network of one charging point with two connectors, with
+// file systems of their own for the journal and the database.
 func onSmallDisks(t *testing.T) *chaos.Network {
 	t.Helper()
 	n, err := chaos.NewNetwork(t.Context(), chaos.Config{
@@ -40,8 +40,8 @@ func onSmallDisks(t *testing.T) *chaos.Network {
 	return n
 }
 
-// healthShows is a look for await at a check of /readyz: its reason has these words, or
-// it is up if they are "".
+// healthShows is a look function for await: a check of /readyz fails with a
+// reason that contains words, or is up if words is "".
 func healthShows(t *testing.T, addr, check, words string) func(context.Context) error {
 	t.Helper()
 	page := metricstest.Page{T: t, Addr: addr}
@@ -55,12 +55,12 @@ func healthShows(t *testing.T, addr, check, words string) func(context.Context) 
 	}
 }
 
-// logContains is a look for await at a program's log.
+// logContains is a look function for await.
 func logContains(p *chaos.Process, words string) func(context.Context) error {
 	return func(context.Context) error {
 		raw, err := os.ReadFile(p.Log)
 		if err == nil && !strings.Contains(string(raw), words) {
-			err = fmt.Errorf("the log of %s does not say %q", p.Name, words)
+			err = fmt.Errorf("the log of %s does not contain %q", p.Name, words)
 		}
 		return err
 	}
@@ -85,8 +85,8 @@ func awaitEnd(t *testing.T, n *chaos.Network, id charge.SessionID) (ended operat
 	return ended
 }
 
-// settleAndReconcile brings the network to rest and wants so many sessions, each with a
-// ticket, all energy on them, and nothing lost.
+// settleAndReconcile brings the network to rest and wants so many sessions,
+// each with one ticket, all energy on the tickets, and nothing lost.
 func settleAndReconcile(t *testing.T, n *chaos.Network, sessions int64) {
 	t.Helper()
 	if err := n.Settle(t.Context(), limit); err != nil {
@@ -115,8 +115,8 @@ func unacked(t *testing.T, p *chaos.Point) float64 {
 	return metricstest.Page{T: t, Addr: p.Health}.Scrape()["carga_agent_journal_unacked_records"]
 }
 
-// acknowledgedIsStored compares what the agent believes that Central has with
-// what a Central would find on its disk that died now.
+// acknowledgedIsStored checks that Central, if it crashed now, would find every
+// acknowledged record on its disk.
 func acknowledgedIsStored(t *testing.T, n *chaos.Network) {
 	t.Helper()
 	m := metricstest.Page{T: t, Addr: n.Points[0].Health}.Scrape()
@@ -130,7 +130,7 @@ func acknowledgedIsStored(t *testing.T, n *chaos.Network) {
 	}
 }
 
-// mustHold runs a look, which must hold now.
+// mustHold calls a look function once, which must succeed.
 func mustHold(t *testing.T, what string, look func(context.Context) error) {
 	t.Helper()
 	if err := look(t.Context()); err != nil {
@@ -138,9 +138,10 @@ func mustHold(t *testing.T, what string, look func(context.Context) error) {
 	}
 }
 
-// TestAgentOnAFullDisk fills the disk of the journal in the middle of a session:
-// the agent says so everywhere, takes no new session, and ends the running one
-// with its record in the reserve. When there is room it goes on by itself.
+// TestAgentOnAFullDisk fills the disk of the journal during a session. The
+// agent reports it in /readyz, log and metrics, starts no new session, and ends
+// the running one with a record in the reserve. It continues by itself once
+// there is free space.
 func TestAgentOnAFullDisk(t *testing.T) {
 	programs(t)
 	t.Parallel()
@@ -155,8 +156,8 @@ func TestAgentOnAFullDisk(t *testing.T) {
 	if err := p.FillDisk(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "/readyz tells of a full disk", healthShows(t, p.Health, "journal", "no new session starts"))
-	await(t, "the log tells of it", logContains(p.Agent, `"full":true`))
+	await(t, "/readyz reports the full disk", healthShows(t, p.Health, "journal", "no new session starts"))
+	await(t, "the log reports it", logContains(p.Agent, `"full":true`))
 	m := page.Scrape()
 	if q, up := m["carga_agent_journal_quota_ratio"], m[`carga_agent_check_up{check="journal"}`]; q < 0.9 || up != 0 {
 		t.Errorf("metrics show %v of the space used, and the journal up: %v", q, up)
@@ -166,7 +167,7 @@ func TestAgentOnAFullDisk(t *testing.T) {
 	}
 	await(t, "a new session is refused", logContains(n.Central, "START at CP_001/2: rejected storage_full"))
 
-	// Somebody plays with the other cable, until the segment has no more room.
+	// The other cable is plugged and unplugged until the segment is full.
 	for plugged := false; logContains(p.Agent, "records not written")(t.Context()) != nil; plugged = !plugged {
 		move := p.Controls().Plug
 		if plugged {
@@ -183,7 +184,7 @@ func TestAgentOnAFullDisk(t *testing.T) {
 			return nil
 		})
 	}
-	await(t, "/readyz tells that nothing is written", healthShows(t, p.Health, "journal", "no room on the disk"))
+	await(t, "/readyz reports that nothing is written", healthShows(t, p.Health, "journal", "no room on the disk"))
 	if err := n.API.StopSession(t.Context(), running.ID); err != nil {
 		t.Fatal(err)
 	}
@@ -196,7 +197,7 @@ func TestAgentOnAFullDisk(t *testing.T) {
 	if err := p.FreeDisk(); err != nil {
 		t.Fatal(err)
 	}
-	await(t, "/readyz says that all is well again", healthShows(t, p.Health, "journal", ""))
+	await(t, "/readyz is ok again", healthShows(t, p.Health, "journal", ""))
 	if got := page.Scrape()["carga_agent_journal_quota_ratio"]; got >= 0.9 {
 		t.Errorf("metrics show %v of the space used", got)
 	}
@@ -214,10 +215,10 @@ func TestAgentOnAFullDisk(t *testing.T) {
 	settleAndReconcile(t, n, 2)
 }
 
-// TestCentralOnAFullDisk fills the disk of the database while sessions run:
-// Central says so everywhere, refuses orders, acknowledges nothing that it has
-// not stored, and goes on by itself when there is room; the same if it was
-// killed meanwhile.
+// TestCentralOnAFullDisk fills the disk of the database during a session.
+// Central reports it in /readyz, log and metrics, refuses orders, acknowledges
+// nothing that it has not stored, and continues by itself once there is free
+// space; also if it was killed meanwhile.
 func TestCentralOnAFullDisk(t *testing.T) {
 	programs(t)
 	t.Parallel()
@@ -232,7 +233,7 @@ func TestCentralOnAFullDisk(t *testing.T) {
 		if err := n.FillDatabase(); err != nil {
 			t.Fatal(err)
 		}
-		await(t, "/readyz tells of a full disk", full)
+		await(t, "/readyz reports the full disk", full)
 		if killed {
 			if _, err := n.Central.Kill(); err != nil {
 				t.Fatal(err)
@@ -241,7 +242,7 @@ func TestCentralOnAFullDisk(t *testing.T) {
 			if err := n.Central.Start(t.Context()); err != nil {
 				t.Fatal(err)
 			}
-			await(t, "/readyz of another life tells of it", func(ctx context.Context) error {
+			await(t, "/readyz of the next run reports it", func(ctx context.Context) error {
 				if _, err := n.API.Network(ctx); err != nil {
 					return err
 				}
@@ -251,7 +252,7 @@ func TestCentralOnAFullDisk(t *testing.T) {
 		if up := (metricstest.Page{T: t, Addr: n.HTTPAddr()}).Scrape()[`carga_central_check_up{check="database"}`]; up != 0 {
 			t.Errorf("metrics show the database up: %v", up)
 		}
-		mustHold(t, "the log tells of it", logContains(n.Central, "the disk of the database is full"))
+		mustHold(t, "the log reports it", logContains(n.Central, "the disk of the database is full"))
 		var refused *operator.RefusedError
 		if _, err := n.API.StartSession(t.Context(), p.ID, 2, "ben"); !errors.As(err, &refused) || refused.Status != http.StatusServiceUnavailable {
 			t.Errorf("got %v; want an order refused with 503", err)
@@ -266,7 +267,7 @@ func TestCentralOnAFullDisk(t *testing.T) {
 		if err := n.FreeDatabase(); err != nil {
 			t.Fatal(err)
 		}
-		await(t, "/readyz says that all is well again", healthShows(t, n.HTTPAddr(), "database", ""))
+		await(t, "/readyz is ok again", healthShows(t, n.HTTPAddr(), "database", ""))
 		if s := caughtUp(t, n, running.ID); s.State != "open" {
 			t.Errorf("the session is %s", s.State)
 		}

@@ -12,22 +12,24 @@ import (
 	"time"
 )
 
-// Engines say which MQTT broker and which Kafka to start, and with which of the
-// shipped configurations.
+// Engines names the MQTT broker and the Kafka to start, and the shipped
+// configurations to start them with.
 type Engines struct {
-	// Mosquitto is the program; MosquittoConf the shipped configuration.
-	Mosquitto, MosquittoConf string
-	// Java is the program that runs Apache Kafka; empty: the embedded Kafka of
-	// bin/sim. KafkaJars is the folder of its jars, KafkaProperties the shipped
+	// Mosquitto is the path of the program, MosquittoConf that of the shipped
 	// configuration.
+	Mosquitto, MosquittoConf string
+	// Java is the path of the Java runtime for Apache Kafka; empty: use the
+	// embedded Kafka of bin/sim. KafkaJars is the folder of Kafka's jars,
+	// KafkaProperties the shipped configuration.
 	Java, KafkaJars, KafkaProperties string
 }
 
-// setting replaces the lines of a configuration file that begin with Key.
+// setting replaces the first line of a configuration file that begins with key.
 type setting struct{ key, line string }
 
 // configure writes a copy of a shipped configuration with other settings. A key
-// that it does not have is an error: the copy would say something else.
+// that the file does not have is an error: the copy would differ in more than
+// these settings.
 func configure(from, to string, settings []setting) error {
 	raw, err := os.ReadFile(from)
 	if err != nil {
@@ -47,7 +49,8 @@ func configure(from, to string, settings []setting) error {
 	return os.WriteFile(to, []byte(strings.Join(lines, "\n")), 0o600)
 }
 
-// newMosquitto prepares a Mosquitto at HOST:PORT that keeps its files in dir.
+// newMosquitto prepares a Mosquitto that listens at HOST:PORT and keeps its
+// files in dir.
 func newMosquitto(e Engines, dir, addr string) (*Process, error) {
 	host, port, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -56,7 +59,7 @@ func newMosquitto(e Engines, dir, addr string) (*Process, error) {
 	conf := filepath.Join(dir, "mosquitto.conf")
 	place := "persistence_location " + dir + "/"
 	if os.Geteuid() == 0 {
-		place += "\nuser root" // or else it may not write there
+		place += "\nuser root" // root's folder is not writable for the user that it switches to
 	}
 	err = configure(e.MosquittoConf, conf, []setting{
 		{"listener ", "listener " + port + " " + host},
@@ -68,20 +71,25 @@ func newMosquitto(e Engines, dir, addr string) (*Process, error) {
 	return &Process{Name: "mosquitto", Path: e.Mosquitto, Args: []string{"-c", conf}, Log: filepath.Join(dir, "mosquitto.log")}, nil
 }
 
-// kafkaPorts are the addresses of a Kafka. Each user may be told another way
-// to it, so that the ways can be cut one by one.
+// kafkaPorts are the listeners of a Kafka. Each of its clients can be given a
+// listener of its own, which advertises the address of a proxy, so that the
+// connections can be impaired one by one.
 type kafkaPorts struct {
 	plain, controller string
-	// byName are further listeners: where Kafka listens, and what it advertises.
+	// byName are further listeners by name.
 	byName map[string]advertised
 }
 
+// advertised is a listener: where Kafka listens, and the address that it
+// returns to clients in its metadata.
 type advertised struct{ listen, advertise string }
 
-// clusterID is any id; a fixed one saves a start of Java.
+// clusterID is an arbitrary id of the right form. Kafka's tool could make one,
+// which costs a start of Java.
 const clusterID = "Q2FyZ2FDYXJnYUNhcmdhQQ"
 
-// newKafka prepares a Kafka that keeps its log in dir.
+// newKafka prepares a Kafka that keeps its log in dir. Apache Kafka's storage
+// is formatted, which takes about two seconds.
 func newKafka(ctx context.Context, e Engines, bin, dir string, ports kafkaPorts) (*Process, error) {
 	if e.Java == "" {
 		return &Process{
@@ -97,6 +105,8 @@ func newKafka(ctx context.Context, e Engines, bin, dir string, ports kafkaPorts)
 	return p, formatStorage(ctx, e, conf, filepath.Join(dir, "format.log"))
 }
 
+// settings returns the settings of kafka.properties that depend on addresses
+// and folder.
 func (k *kafkaPorts) settings(data string) []setting {
 	listeners := []string{"PLAINTEXT://" + k.plain, "CONTROLLER://" + k.controller}
 	advertisedListeners := []string{"PLAINTEXT://" + k.plain}
@@ -116,7 +126,8 @@ func (k *kafkaPorts) settings(data string) []setting {
 	}
 }
 
-// javaArgs is a command line that runs a class of Kafka in little memory.
+// javaArgs returns the arguments to run a class of Kafka, with limits that let
+// several run on one machine.
 func javaArgs(e Engines, class string, args ...string) []string {
 	return append([]string{
 		"-Xms128m", "-Xmx384m", "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true",
@@ -124,10 +135,10 @@ func javaArgs(e Engines, class string, args ...string) []string {
 	}, args...)
 }
 
-// formatTimeout is far more than the two seconds that it takes.
+// formatTimeout limits the formatting, which takes about two seconds.
 const formatTimeout = 60 * time.Second
 
-// formatStorage makes Kafka's data folder.
+// formatStorage runs Kafka's tool that creates the data folder.
 func formatStorage(ctx context.Context, e Engines, conf, log string) error {
 	p := &Process{
 		Name: "kafka's format", Path: e.Java, Log: log,
@@ -153,11 +164,12 @@ func formatStorage(ctx context.Context, e Engines, conf, log string) error {
 	case <-ctx.Done():
 		err = ctx.Err()
 	}
-	_, _ = p.Kill() // it may have ended by itself
+	_, _ = p.Kill() // an error means that it has ended already
 	return p.endedError(err)
 }
 
-// endedError is the error of a program that ended when it should not have.
+// endedError describes a program that ended, or did not start, against
+// expectation, with the end of its log.
 func (p *Process) endedError(err error) error {
 	return fmt.Errorf("%s: %w; the end of %s:\n%s", p.Name, err, p.Log, p.Tail())
 }

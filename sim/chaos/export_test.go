@@ -19,7 +19,7 @@ type Record struct {
 	Type    wire.RecordType
 }
 
-// ReadJournal reads every record of a storage that nobody uses.
+// ReadJournal reads every record of a journal that no agent has open.
 func ReadJournal(cp charge.CPID, dir string) ([]Record, error) {
 	records, err := readJournal(cp, dir)
 	list := make([]Record, len(records))
@@ -30,13 +30,13 @@ func ReadJournal(cp charge.CPID, dir string) ([]Record, error) {
 	return list, err
 }
 
-// InitialRegister is what the register of a connector showed before anybody used it.
+// InitialRegister is the register of a connector before its first use.
 func (p *Point) InitialRegister(n charge.ConnectorID) charge.WattHours {
 	return p.initial.Connectors[n-1].Register
 }
 
-// Clone makes a second box that takes itself for p: a board of its own, which is
-// started, and an agent beside it, which is not.
+// Clone makes a second device with the identity of p: a board of its own, which
+// is started, and an agent with a copy of the configuration, which is not.
 func (n *Network) Clone(ctx context.Context, p *Point) (*Point, error) {
 	name := string(p.ID) + "-clone"
 	c := &Point{ID: p.ID, Journal: p.Journal + "-clone", socket: filepath.Join(n.cfg.Dir, name+".sock")}
@@ -47,7 +47,7 @@ func (n *Network) Clone(ctx context.Context, p *Point) (*Point, error) {
 			q.Args = append(q.Args, other.Replace(a))
 		}
 		for _, e := range of.Env {
-			if !strings.Contains(e, "OBSERVE__LISTEN") { // its port is taken
+			if !strings.Contains(e, "OBSERVE__LISTEN") { // its port is in use
 				q.Env = append(q.Env, other.Replace(e))
 			}
 		}
@@ -60,8 +60,8 @@ func (n *Network) Clone(ctx context.Context, p *Point) (*Point, error) {
 	return c, c.readInitial(ctx)
 }
 
-// ReconcilePoint compares what one charging point says, whose agent has ended,
-// with Central's database, as Reconcile does for all.
+// ReconcilePoint compares one charging point, whose agent has ended, with
+// Central's database, as Reconcile does for all.
 func (n *Network) ReconcilePoint(ctx context.Context, p *Point) (Account, error) {
 	b, err := readBooks(ctx, n.Database())
 	if err != nil {
@@ -96,8 +96,8 @@ func (n *Network) MeterOf(ctx context.Context, cp charge.CPID, connector charge.
 	return Meter{m.metered, m.billed, m.unaccounted}, err
 }
 
-// CopyFolder puts a copy of a flat folder in the place of another; from "" leaves
-// nothing there.
+// CopyFolder replaces a flat folder with a copy of another; from "" only
+// removes it.
 func CopyFolder(from, to string) error {
 	if err := os.RemoveAll(to); err != nil || from == "" {
 		return err

@@ -7,22 +7,23 @@ import (
 	"path/filepath"
 )
 
-// FillDisk leaves no byte free where the agent's journal is. What the agent
-// deletes to make room is not kept unless it is there already.
+// FillDisk makes the disk of the agent's journal full. The journal is copied
+// before: records that the agent deletes later to free space are counted by the
+// reconciliation.
 func (p *Point) FillDisk() error { return errors.Join(p.copyJournal(), p.disk.fill()) }
 
-// FreeDisk gives the room back.
+// FreeDisk makes the disk of the journal free again.
 func (p *Point) FreeDisk() error { return p.disk.free() }
 
-// FillDatabase leaves no byte free where Central's database is.
+// FillDatabase makes the disk of Central's database full.
 func (n *Network) FillDatabase() error { return n.disk.fill() }
 
-// FreeDatabase gives the room back.
+// FreeDatabase makes the disk of the database free again.
 func (n *Network) FreeDatabase() error { return n.disk.free() }
 
-// Stored is how many records Central's database would have if it died now. It is
-// read from a copy in a folder: a look at the files themselves would change
-// them. Nobody may write meanwhile.
+// Stored returns how many records Central's database would have after a crash
+// at this moment. It is read from a copy in the folder in, because opening the
+// files themselves would change them. No process may write meanwhile.
 func (n *Network) Stored(ctx context.Context, in string) (int, error) {
 	from := filepath.Dir(n.Database())
 	if err := os.CopyFS(in, os.DirFS(from)); err != nil {

@@ -6,24 +6,24 @@ import (
 	"time"
 )
 
-// Bounds of a full disk.
+// Timing of a full disk.
 const (
-	// noticeTimeout is how long a part has to notice: a log that was long once takes
-	// more without more room.
+	// noticeTimeout limits the wait for the process to notice. An SQLite log
+	// that was long before reuses its space, and the disk is noticed later.
 	noticeTimeout  = 15 * time.Second
-	healthInterval = 100 * time.Millisecond // the look at a part that has no room
+	healthInterval = 100 * time.Millisecond // between two requests for health
 )
 
-// fullDisk is a disk that is full while a part goes on.
+// fullDisk is the fault of a disk that is full while its process runs.
 type fullDisk struct {
 	target *target
-	killed bool // and started again while it is full
-	// noticed says that /readyz told of it.
+	killed bool // kill the process and start it again on the full disk
+	// noticed is set once /readyz reported the disk.
 	noticed bool
 }
 
-// fill fills the disk and lets time pass until the part has noticed. What the
-// agent deletes from now on is kept.
+// fill makes the disk full and waits until the process has noticed, or
+// noticeTimeout. From now on segments are copied before the agent deletes them.
 func (f *fullDisk) fill(ctx context.Context) error {
 	t := f.target
 	if err := errors.Join(f.copyJournal(), t.disk.fill()); err != nil {
@@ -37,11 +37,13 @@ func (f *fullDisk) fill(ctx context.Context) error {
 	return f.poll(ctx, noticeTimeout, func() bool { return f.noticed })
 }
 
-// keepFull lets time pass.
+// keepFull leaves the disk full for d.
 func (f *fullDisk) keepFull(ctx context.Context, d time.Duration) error {
 	return f.poll(ctx, d, func() bool { return false })
 }
 
+// poll copies the journal and asks for health at intervals, until enough, limit
+// or the end of ctx.
 func (f *fullDisk) poll(ctx context.Context, limit time.Duration, enough func() bool) error {
 	for end := time.Now().Add(limit); time.Now().Before(end) && !enough() && ctx.Err() == nil; {
 		if err := f.copyJournal(); err != nil {
@@ -54,7 +56,7 @@ func (f *fullDisk) poll(ctx context.Context, limit time.Duration, enough func() 
 	return nil
 }
 
-// copyJournal keeps what the agent may delete.
+// copyJournal copies the segments that the agent may delete.
 func (f *fullDisk) copyJournal() error {
 	if f.target.point == nil {
 		return nil
@@ -62,7 +64,8 @@ func (f *fullDisk) copyJournal() error {
 	return f.target.point.copyJournal()
 }
 
-// diskHealthy reports whether a part that has a disk says that there is room.
+// diskHealthy reports whether the process reports its disk as healthy, or has
+// no disk of its own.
 func (t *target) diskHealthy(ctx context.Context) bool {
 	if t.disk == nil {
 		return true

@@ -12,10 +12,10 @@ import (
 	"github.com/carga-ev/carga/internal/health"
 )
 
-// healthTimeout bounds one question to a program, which may be dead or frozen.
+// healthTimeout limits one request to a program, which may be dead or frozen.
 const healthTimeout = time.Second
 
-// readyCheck asks a program's /readyz at HOST:PORT for one of its checks.
+// readyCheck returns one check of a program's /readyz at HOST:PORT.
 func readyCheck(ctx context.Context, addr, check string) (health.Status, error) {
 	ctx, cancel := context.WithTimeout(ctx, healthTimeout)
 	defer cancel()
@@ -23,7 +23,7 @@ func readyCheck(ctx context.Context, addr, check string) (health.Status, error) 
 	if err != nil {
 		return health.Status{}, err
 	}
-	req.Close = true // the program may be another one next time
+	req.Close = true // no reuse: the next request may go to another process
 	resp, err := http.DefaultClient.Do(req)
 	if err != nil {
 		return health.Status{}, err
@@ -36,7 +36,7 @@ func readyCheck(ctx context.Context, addr, check string) (health.Status, error) 
 	}
 	i := slices.IndexFunc(answer.Checks, func(h health.Status) bool { return h.Name == check })
 	if i < 0 {
-		return health.Status{}, fmt.Errorf("%s does not tell of %s", addr, check)
+		return health.Status{}, fmt.Errorf("%s has no check %s", addr, check)
 	}
 	return answer.Checks[i], nil
 }

@@ -11,7 +11,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// recordKey names a record.
+// recordKey identifies a record.
 type recordKey struct {
 	cp      charge.CPID
 	journal charge.JournalID
@@ -27,12 +27,13 @@ type journalRecord struct {
 	wire.Record
 }
 
-// readerJournal is the boot under whose name a journal is opened to be read. Nothing
-// is appended, so nobody else sees it.
+// readerJournal is the journal id under which a journal is opened for reading.
+// Nothing is appended, so it appears nowhere.
 const readerJournal charge.JournalID = "reconciliation"
 
 // readJournal reads every record on the disk of a charging point whose agent
-// has ended, in the order of writing.
+// has ended, in the order of writing. Damage is an error: no fault of a run
+// damages a journal.
 func readJournal(cp charge.CPID, dir string) (records []journalRecord, err error) {
 	fs, err := journal.OS(dir)
 	if err != nil {
@@ -62,8 +63,9 @@ func readJournal(cp charge.CPID, dir string) (records []journalRecord, err error
 	return records, nil
 }
 
-// records reads every record that was ever on the disk of a charging point whose
-// agent has ended: those that are there, and those that keep has seen.
+// records reads every record that was ever in the journal of a charging point
+// whose agent has ended: those on its disk, and those in the copy that
+// copyJournal made before they were deleted.
 func (p *Point) records() ([]journalRecord, error) {
 	if _, err := os.Stat(p.journalCopy); errors.Is(err, os.ErrNotExist) {
 		return readJournal(p.ID, p.Journal)
@@ -74,17 +76,18 @@ func (p *Point) records() ([]journalRecord, error) {
 	return readJournal(p.ID, p.journalCopy)
 }
 
-// growingSegments is how many of the newest segments may have grown without a newer
-// time.
+// growingSegments is how many of the newest segments are copied each time: a
+// segment that grew may have the size and the modification time of its copy.
 const growingSegments = 2
 
-// copyJournal copies what is new in the journal beside. On a full disk an agent deletes
-// what Central has to make room, and the reconciliation wants to see all of it.
+// copyJournal copies new segments of the journal to a folder beside it. On a
+// full disk an agent deletes acknowledged records to free space; the
+// reconciliation counts all records.
 func (p *Point) copyJournal() error {
 	if err := os.MkdirAll(p.journalCopy, 0o750); err != nil {
 		return err
 	}
-	segments, err := filepath.Glob(filepath.Join(p.Journal, "*.seg")) // sorted, which is their order
+	segments, err := filepath.Glob(filepath.Join(p.Journal, "*.seg")) // sorted by name, which is their order
 	if err != nil {
 		return err
 	}
@@ -97,8 +100,8 @@ func (p *Point) copyJournal() error {
 	return nil
 }
 
-// copyIfChanged copies a file unless it has been copied as it is; always, if it may
-// look as it was and not be.
+// copyIfChanged copies a file, with its modification time. A copy with the same
+// size and time is current, unless always is set.
 func copyIfChanged(from, to string, always bool) error {
 	info, err := os.Stat(from)
 	if err != nil {
@@ -114,12 +117,12 @@ func copyIfChanged(from, to string, always bool) error {
 	return errors.Join(os.WriteFile(to, raw, 0o600), os.Chtimes(to, info.ModTime(), info.ModTime()))
 }
 
-// journalSession is one session as its charging point's journal tells it.
+// journalSession is one session as its charging point's journal records it.
 type journalSession struct {
 	id             charge.SessionID
 	cp             charge.CPID
 	connector      charge.ConnectorID
-	authorizedAt   charge.Time // at of authorized
+	authorizedAt   charge.Time // when it was authorized; power may flow from then on
 	startRegister  charge.WattHours
 	stops          int
 	stoppedAt      charge.Time
@@ -127,7 +130,7 @@ type journalSession struct {
 	authorizations int
 }
 
-// foldSessions folds the records of one charging point.
+// foldSessions returns the sessions in the records of one charging point.
 func foldSessions(records []journalRecord) (map[charge.SessionID]*journalSession, error) {
 	sessions := map[charge.SessionID]*journalSession{}
 	for i := range records {

@@ -19,7 +19,8 @@ import (
 	"github.com/carga-ev/carga/sim/chaos"
 )
 
-// kafkaOutage is how Apache Kafka is away for long while vehicles charge.
+// kafkaOutage is a network whose Apache Kafka is killed for minutes while
+// vehicles charge.
 type kafkaOutage struct {
 	lossyNetwork
 	bridge string // HOST:PORT of the bridge's metrics
@@ -28,14 +29,15 @@ type kafkaOutage struct {
 const (
 	outageDuration = 2 * time.Minute
 	outagePoints   = 10
-	outageInterval = 250 * time.Millisecond // a reading of each meter, and a record of it
-	// outagePoll is the pause between two looks at what is timed.
+	outageInterval = 250 * time.Millisecond // between two meter readings, each a record
+	// outagePoll is the pause between two polls of what is timed.
 	outagePoll = 20 * time.Millisecond
 )
 
-// TestKafkaIsAwayForLong kills Apache Kafka for minutes while records come about
-// all the time. The bridge's memory stays flat, and all of them come to Central
-// once. How soon after Kafka's return, and at which rate, is printed.
+// TestKafkaIsAwayForLong kills Apache Kafka for minutes while records are
+// written at a steady rate. The bridge's memory stays flat, and Central applies
+// every record once. The time to the first record after Kafka's return, and the
+// rate, are logged.
 func TestKafkaIsAwayForLong(t *testing.T) {
 	long(t)
 	g := startOutageNetwork(t)
@@ -98,7 +100,7 @@ func startOutageNetwork(t *testing.T) *kafkaOutage {
 	return g
 }
 
-// wait lets time pass: how long something lasts is what is measured here.
+// wait lets time pass: the length of the outage is what is tested.
 func (g *kafkaOutage) wait(d time.Duration) {
 	select {
 	case <-time.After(d):
@@ -106,9 +108,9 @@ func (g *kafkaOutage) wait(d time.Duration) {
 	}
 }
 
-// restartKafka starts Kafka and times from the moment when it takes what somebody
-// else writes: until Central has the first record, and until the agents hold no
-// more than what is always under way.
+// restartKafka starts Kafka and measures two times from the moment when another
+// client can write to it: until Central has the first record, and until no more
+// records are unacknowledged than are always in flight.
 func (g *kafkaOutage) restartKafka() {
 	g.Helper()
 	waiting, before := g.unacked(), g.applied()
@@ -123,9 +125,9 @@ func (g *kafkaOutage) restartKafka() {
 	}
 	first, served := time.Now(), <-serves
 	if served.IsZero() {
-		g.Fatal("Kafka takes nothing")
+		g.Fatal("Kafka accepts no record")
 	}
-	g.Logf("Kafka takes records %v after its start; Central has the first one %v after that",
+	g.Logf("Kafka accepts records %v after its start; Central has the first one %v after that",
 		served.Sub(started).Round(time.Millisecond), first.Sub(served).Round(time.Millisecond))
 	for end := time.Now().Add(limit); g.unacked() > outagePoints*int64(time.Second/outageInterval); g.wait(outagePoll) {
 		if time.Now().After(end) {
@@ -137,9 +139,9 @@ func (g *kafkaOutage) restartKafka() {
 		took.Round(time.Millisecond), through, float64(through)/took.Seconds())
 }
 
-// awaitWritable writes records of nobody's until Kafka takes one, and tells when that
-// was; zero if it never does. An attempt does not wait for the one before: that
-// one may hang in a Kafka which has only begun to listen.
+// awaitWritable writes probe records until Kafka acknowledges one, and returns
+// when; zero if it never does. An attempt does not wait for the one before,
+// which may hang in a Kafka that has only begun to listen.
 func (g *kafkaOutage) awaitWritable() time.Time {
 	ctx, cancel := context.WithTimeout(g.Context(), limit)
 	var attempts sync.WaitGroup
@@ -170,7 +172,7 @@ func (g *kafkaOutage) awaitWritable() time.Time {
 func (g *kafkaOutage) probe(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Second)
 	defer cancel()
-	// Sent to the dead letters' topic, which nobody of the network reads.
+	// No part of the network reads the dead letters' topic.
 	conn, err := kafka.DialLeader(ctx, "tcp", g.KafkaAddr(), wire.TopicDeadLetters, 0)
 	if err != nil {
 		return err
@@ -182,14 +184,15 @@ func (g *kafkaOutage) probe(ctx context.Context) error {
 	return errors.Join(err, conn.Close())
 }
 
-// applied is how many records Central has.
+// applied is the number of records that Central has.
 func (g *kafkaOutage) applied() int64 {
 	v, err := g.API.Network(g.Context())
 	g.must(err)
 	return v.Books.Applied
 }
 
-// unacked is how many records the agents hold that Central has not acknowledged.
+// unacked is the number of records that the agents hold and Central has not
+// acknowledged.
 func (g *kafkaOutage) unacked() (n int64) {
 	for _, p := range g.Points {
 		n += int64(g.metric(p.Health, "carga_agent_journal_unacked_records"))
@@ -197,12 +200,12 @@ func (g *kafkaOutage) unacked() (n int64) {
 	return n
 }
 
-// memory is that of the bridge's process.
+// memory is the resident memory of the bridge's process, in bytes.
 func (g *kafkaOutage) memory() int64 {
 	return int64(g.metric(g.bridge, "process_resident_memory_bytes"))
 }
 
-// metric asks a program for a figure that has no labels.
+// metric reads a metric without labels from a program.
 func (g *kafkaOutage) metric(addr, name string) float64 {
 	g.Helper()
 	ctx, cancel := context.WithTimeout(g.Context(), limit)
@@ -220,6 +223,6 @@ func (g *kafkaOutage) metric(addr, name string) float64 {
 			return value
 		}
 	}
-	g.Fatalf("%s does not tell %s", addr, name)
+	g.Fatalf("%s has no metric %s", addr, name)
 	return 0
 }

@@ -11,33 +11,34 @@ import (
 	"github.com/rs/zerolog"
 )
 
-// link is a TCP proxy between a part and an engine, in this process. It can be
-// spoiled, one way at a time, and mended.
+// link is a TCP proxy, in this process, between a program and an engine. It
+// carries data unchanged until a toxic is added, and again after restore. One
+// toxic at a time is added.
 type link struct {
 	name, listen, upstream string
 	proxy                  *toxiproxy.Proxy
 }
 
-// openLink begins to carry connections from one address to another.
+// openLink starts a proxy at listen for the engine at upstream.
 func openLink(name, listen, upstream string) (*link, error) {
-	w := &link{name: name, listen: listen, upstream: upstream}
-	return w, w.open()
+	l := &link{name: name, listen: listen, upstream: upstream}
+	return l, l.open()
 }
 
-func (w *link) open() error {
+func (l *link) open() error {
 	server := toxiproxy.NewServer(toxiproxy.NewMetricsContainer(nil), zerolog.Nop())
-	w.proxy = toxiproxy.NewProxy(server, w.name, w.listen, w.upstream)
-	if err := w.proxy.Start(); err != nil {
-		return fmt.Errorf("proxy of %s: %w", w.name, err)
+	l.proxy = toxiproxy.NewProxy(server, l.name, l.listen, l.upstream)
+	if err := l.proxy.Start(); err != nil {
+		return fmt.Errorf("proxy of %s: %w", l.name, err)
 	}
 	return nil
 }
 
-// close cuts every connection.
-func (w *link) close() { w.proxy.Stop() }
+// close closes the listener and all connections.
+func (l *link) close() { l.proxy.Stop() }
 
-// toxic is what spoils a way. Stream is "upstream" (from the part to the
-// engine) or "downstream".
+// toxic is an impairment, as toxiproxy's JSON describes it. Stream is
+// "upstream" (from the program to the engine) or "downstream".
 type toxic struct {
 	Name       string         `json:"name"`
 	Type       string         `json:"type"`
@@ -45,28 +46,28 @@ type toxic struct {
 	Attributes map[string]int `json:"attributes"`
 }
 
-// addToxic makes the way bad until mend.
-func (w *link) addToxic(t toxic) error {
+// addToxic impairs the link until restore.
+func (l *link) addToxic(t toxic) error {
 	t.Name = toxicName
 	raw, err := json.Marshal(t)
 	if err != nil {
 		return err
 	}
-	if _, err := w.proxy.Toxics.AddToxicJson(strings.NewReader(string(raw))); err != nil {
-		return fmt.Errorf("%s on the way of %s: %w", t.Type, w.name, err)
+	if _, err := l.proxy.Toxics.AddToxicJson(strings.NewReader(string(raw))); err != nil {
+		return fmt.Errorf("%s on the link %s: %w", t.Type, l.name, err)
 	}
 	return nil
 }
 
 const (
-	toxicName      = "spoiled" // one at a time
+	toxicName      = "spoiled" // the name of the one toxic of a link
 	restoreTimeout = 2 * time.Second
 )
 
-// restore makes the way good again. Where the proxy does not let go of what hangs
-// in it, its connections are cut.
-func (w *link) restore(ctx context.Context) error {
-	p, restored := w.proxy, make(chan error, 1)
+// restore removes the toxic. toxiproxy may wait for ever for a connection that
+// the toxic blocks: then the proxy is replaced, which cuts all its connections.
+func (l *link) restore(ctx context.Context) error {
+	p, restored := l.proxy, make(chan error, 1)
 	go func() { restored <- p.Toxics.RemoveToxic(context.WithoutCancel(ctx), toxicName) }()
 	timer := time.NewTimer(restoreTimeout)
 	defer timer.Stop()
@@ -75,6 +76,6 @@ func (w *link) restore(ctx context.Context) error {
 		return err
 	case <-timer.C:
 		p.Stop()
-		return w.open()
+		return l.open()
 	}
 }

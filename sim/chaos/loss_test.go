@@ -21,11 +21,12 @@ import (
 	"github.com/carga-ev/carga/sim/operator"
 )
 
-// TestCentralIsRestoredFromABackup: a backup with a session, a wish to stop it, a
-// reservation and one that is asked for is put back when all orders in it are
-// past, while charging points charge and drivers ask. The ledger becomes that
-// of a Central that was never restored, no ticket is made or told again as
-// another, and nothing of then is acted on.
+// TestCentralIsRestoredFromABackup: the backup holds a session, the desired
+// state to stop it, an active reservation and one that is requested. It is
+// restored when all of that has expired, while charging points charge and
+// drivers send requests. The ledger becomes that of a Central that was never
+// restored, no ticket is made or published with other contents, and no order of
+// the backup is carried out.
 func TestCentralIsRestoredFromABackup(t *testing.T) {
 	l := running(t, 4)
 	long, other, busy := l.Points[0], l.Points[1], l.Points[2:]
@@ -83,18 +84,18 @@ func TestCentralIsRestoredFromABackup(t *testing.T) {
 		t.Error(v)
 	}
 	if a.Unaccounted != 0 || a.Lost() != 0 || a.Tickets < 3+8 {
-		t.Errorf("got %+v; want all energy on the tickets of everybody who was served", a)
+		t.Errorf("got %+v; want all energy on tickets", a)
 	}
 }
 
-// backupOrders are what a backup holds of wishes.
+// backupOrders are the orders in the backup that are not completed.
 type backupOrders struct {
-	lastExpiry   charge.Time // when the last of them has ended by itself
+	lastExpiry   charge.Time // when the last of them expires
 	reservations []charge.ReservationID
 }
 
-// backupWithPendingOrders takes a backup in which much is wanted and nothing done yet: the way
-// to the charging points stands still meanwhile. Then it goes on.
+// backupWithPendingOrders makes a backup in which much is ordered and nothing
+// carried out: the bridge is suspended until the backup is made.
 func (l *lossyNetwork) backupWithPendingOrders(stop charge.SessionID, free []*chaos.Point, backup string) (o backupOrders) {
 	l.Helper()
 	l.must(l.API.Reserve(l.Context(), free[0].ID, 1, "carl"))
@@ -117,12 +118,13 @@ func (l *lossyNetwork) backupWithPendingOrders(stop charge.SessionID, free []*ch
 	wanted := l.column(l.Context(), backup, "SELECT kind FROM wishes WHERE ended_at = 0")
 	under := l.column(l.Context(), backup, "SELECT type FROM commands WHERE state IN ('written', 'sent') ORDER BY type")
 	if len(o.reservations) != 2 || !slices.Contains(wanted, "stop") || !reflect.DeepEqual(under, []string{"RESERVE", "STOP"}) {
-		l.Fatalf("the backup holds the reservations %v, the wishes %v, the commands %v", o.reservations, wanted, under)
+		l.Fatalf("the backup holds the reservations %v, the desired states %v, the commands %v", o.reservations, wanted, under)
 	}
 	return o
 }
 
-// returningDrivers are drivers who come again and again, one to each charging point.
+// returningDrivers are drivers that charge again and again, one at each
+// charging point.
 type returningDrivers struct {
 	served atomic.Int64
 	stop   func()
@@ -142,7 +144,7 @@ func (l *lossyNetwork) startDrivers(points []*chaos.Point) *returningDrivers {
 			for ctx.Err() == nil {
 				o, err := driver.Run(ctx, cfg, line, func(s driver.Step) {
 					if s.Kind == driver.StepAuthorized {
-						_ = p.Controls().Plug(1) // he may stand there still
+						_ = p.Controls().Plug(1) // it may still be plugged in
 					}
 				})
 				_ = p.Controls().Unplug(1)
@@ -150,7 +152,7 @@ func (l *lossyNetwork) startDrivers(points []*chaos.Point) *returningDrivers {
 					c.served.Add(1)
 					continue
 				}
-				select { // the one before him is here still
+				select { // refused, or the previous vehicle has not left
 				case <-time.After(time.Second):
 				case <-ctx.Done():
 				}
@@ -165,15 +167,14 @@ func (l *lossyNetwork) startDrivers(points []*chaos.Point) *returningDrivers {
 	return c
 }
 
-// noOrderOfTheBackup looks for traces of orders of the backup in what the restored
-// Central ordered. That the sessions which run were not stopped is seen at their
-// end: they are stopped then, once.
+// noOrderOfTheBackup checks the commands of the restored Central: none orders a
+// reservation of the backup, or stops a running session.
 func (l *lossyNetwork) noOrderOfTheBackup(pending backupOrders, running ...charge.SessionID) {
 	l.Helper()
 	epoch := l.column(l.Context(), l.Database(), "SELECT number||'-'||run FROM epoch")[0]
 	for _, m := range l.readTopic("cp-commands") {
 		c, err := wire.DecodeCommand(m.Value)
-		if err != nil || c.Central.String() != epoch { // an acknowledgement, or of before
+		if err != nil || c.Central.String() != epoch { // an acknowledgement, or of an earlier epoch
 			continue
 		}
 		o, err := c.Order()
@@ -185,20 +186,21 @@ func (l *lossyNetwork) noOrderOfTheBackup(pending backupOrders, running ...charg
 			}
 		case *wire.Stop:
 			if slices.Contains(running, o.SessionID) {
-				l.Errorf("a session is stopped that nobody stopped: %s", m.Value)
+				l.Errorf("a running session is stopped without a request: %s", m.Value)
 			}
 		}
 	}
 }
 
-// sameAsWithoutLoss compares Central with what it would be without the loss.
+// sameAsWithoutLoss compares Central with one that is rebuilt from Kafka's log,
+// and with the state before the restore.
 func (l *lossyNetwork) sameAsWithoutLoss(before string) {
 	l.Helper()
 	settings, rebuilt := before+".settings", before+".rebuilt"
 	l.must(os.WriteFile(settings, []byte(l.central("export-settings")), 0o600))
 	got, want := l.hash("verify"), l.hash("rebuild", "--settings", settings, "--into", rebuilt)
 	if got != want {
-		l.Errorf("the ledger is %.12s, that of all that was ever said is %.12s", got, want)
+		l.Errorf("the ledger is %.12s, that of Kafka's whole log is %.12s", got, want)
 	}
 	const tickets = "SELECT ticket_id || json_array(session_id, energy_wh, cost_minor, duration_sec, username, ended_at, reason) FROM tickets"
 	now := l.column(l.Context(), l.Database(), tickets)
@@ -215,15 +217,15 @@ func (l *lossyNetwork) sameAsWithoutLoss(before string) {
 		if e.EventType != wire.CentralTicket {
 			continue
 		}
-		e.Timestamp = 0 // of the telling
+		e.Timestamp = 0 // of the publication
 		if was, some := events[e.SessionID]; some {
 			if again++; !reflect.DeepEqual(was, e) {
-				l.Errorf("a ticket was told as\n%+v and as\n%+v", was, e)
+				l.Errorf("a ticket was published as\n%+v and as\n%+v", was, e)
 			}
 		}
 		events[e.SessionID] = e
 	}
 	if n := len(l.column(l.Context(), l.Database(), "SELECT 1 FROM sessions")); len(now) != n || len(events) != n || again == 0 {
-		l.Errorf("%d sessions have %d tickets, of which %d were told, %d again; want one each, and some told again", n, len(now), len(events), again)
+		l.Errorf("%d sessions have %d tickets, of which %d were published, %d repeatedly; want one each, and some repeatedly", n, len(now), len(events), again)
 	}
 }

@@ -25,24 +25,24 @@ import (
 	"github.com/carga-ev/carga/sim/operator"
 )
 
-// machine is one of those that docs/OPERATIONS.md tells of: an address of
-// loopback and a folder of its own with the programs and the samples. What is
-// loopback in its samples is its own address here, so that it finds another
-// machine only where a command of the document names it.
+// machine is one of the machines of docs/OPERATIONS.md: an address of loopback,
+// and a folder with the programs and the samples. Loopback in the samples is
+// replaced by the machine's own address, so that it reaches another machine
+// only where a command of the document names that one.
 type machine struct {
 	name, dir, addr string
-	replacer        *strings.Replacer // of the document, into those that hold here
+	replacer        *strings.Replacer // addresses of the document → addresses here
 	start           []string          // commands that start it
 	env             []string          // its exports
 	staying         map[string]*chaos.Process
 }
 
-// stayingCommand are the commands that run until they are told to end.
+// stayingCommand matches the commands that run until they are stopped.
 var stayingCommand = regexp.MustCompile(`^bin/(bridge|(central|agent) --config|sim board|sim driver request .*ben)`)
 
-// TestThreeMachines does what the document says about several machines, command
-// by command: a session from the request to the ticket, then each machine is
-// pulled in mid-session and started again by the same commands.
+// TestThreeMachines performs the document's commands for several machines: a
+// session from the request to the ticket; then each machine loses power during
+// a session and is started again by the same commands.
 func TestThreeMachines(t *testing.T) {
 	m := machines(t)
 	t.Parallel()
@@ -73,7 +73,7 @@ func TestThreeMachines(t *testing.T) {
 	}
 	for _, pulled := range []struct {
 		machine string
-		until   func(context.Context) error // the others have seen it
+		until   func(context.Context) error // the others have noticed
 	}{
 		{"B", m["B"].silent},
 		{"A", func(ctx context.Context) error {
@@ -88,9 +88,9 @@ func TestThreeMachines(t *testing.T) {
 		}},
 	} {
 		before := awaitCharging(t, central, m["D"], drive[0].line)
-		t.Logf("%s %s is pulled", time.Now().Format(time.TimeOnly), pulled.machine)
+		t.Logf("%s %s loses power", time.Now().Format(time.TimeOnly), pulled.machine)
 		m[pulled.machine].cutPower(t)
-		await(t, pulled.machine+" is missed", pulled.until)
+		await(t, pulled.machine+" is noticed as missing", pulled.until)
 		for _, line := range m[pulled.machine].start {
 			m[pulled.machine].run(t, line)
 		}
@@ -103,7 +103,7 @@ func TestThreeMachines(t *testing.T) {
 	settled(t, central)
 }
 
-// machines prepares them; nothing runs yet.
+// machines prepares the machines; nothing runs yet.
 func machines(t *testing.T) map[string]*machine {
 	t.Helper()
 	need.That(t, runtime.GOOS == "linux", "Linux", "elsewhere loopback has one address")
@@ -112,7 +112,7 @@ func machines(t *testing.T) map[string]*machine {
 	}
 	apache(t) // is fetched
 	bin, dir := programs(t), folder(t)
-	network := fmt.Sprintf("127.%d.%d.", 1+rand.IntN(254), 1+rand.IntN(254)) // two of this test may run on one machine
+	network := fmt.Sprintf("127.%d.%d.", 1+rand.IntN(254), 1+rand.IntN(254)) // several of these tests may run on one machine
 	m := map[string]*machine{}
 	for name, host := range map[string]string{"A": "2", "B": "3", "C": "4", "D": "5"} {
 		o := &machine{name: name, dir: filepath.Join(dir, name), addr: network + host, staying: map[string]*chaos.Process{}}
@@ -132,7 +132,7 @@ func machines(t *testing.T) map[string]*machine {
 	return m
 }
 
-// install gives the machine the programs and the samples.
+// install copies the programs and the samples to the machine.
 func (m *machine) install(t *testing.T, bin string) {
 	t.Helper()
 	cache, err := filepath.Abs(filepath.Join(root, ".cache"))
@@ -165,7 +165,7 @@ func (m *machine) install(t *testing.T, bin string) {
 	}
 }
 
-// endEngines ends them when the test does, however it does.
+// endEngines stops the engines when this process ends, however it ends.
 func (m *machine) endEngines(t *testing.T) {
 	t.Helper()
 	cleaner := exec.CommandContext(context.WithoutCancel(t.Context()), "sh", "-c", `trap "" INT; cat >/dev/null; exec .ci/engines stop`)
@@ -184,8 +184,9 @@ func (m *machine) endEngines(t *testing.T) {
 	})
 }
 
-// run does a command of the document: one that stays is started, unless it
-// runs; any other has to succeed, in its time where it waits for others.
+// run executes a command of the document. One that stays is started unless it
+// runs; any other must succeed, and is retried where it depends on other
+// machines.
 func (m *machine) run(t *testing.T, line string) {
 	t.Helper()
 	line, _, _ = strings.Cut(line, "  #")
@@ -208,7 +209,7 @@ func (m *machine) run(t *testing.T, line string) {
 			err = fmt.Errorf("%s$ %s: %w\n%s", m.name, line, err, out)
 		case strings.Contains(line, "readyz") && !strings.Contains(string(out), `"ok": true`),
 			strings.Contains(line, "POST") && !strings.Contains(string(out), `"accepted":true`):
-			err = fmt.Errorf("%s$ %s says %s", m.name, line, out)
+			err = fmt.Errorf("%s$ %s printed %s", m.name, line, out)
 		}
 		return err
 	}
@@ -219,6 +220,7 @@ func (m *machine) run(t *testing.T, line string) {
 	}
 }
 
+// startStaying starts a command that stays, unless it runs.
 func (m *machine) startStaying(t *testing.T, line string) {
 	t.Helper()
 	p := m.staying[line]
@@ -228,7 +230,7 @@ func (m *machine) startStaying(t *testing.T, line string) {
 			Log: filepath.Join(m.dir, fmt.Sprintf("%d.log", len(m.staying))),
 		}
 		if m.name == "C" && os.Geteuid() == 0 {
-			p.Args[1] = "exec nice -n -15 " + line // it has a processor of its own: nothing of the others' holds up its contactor
+			p.Args[1] = "exec nice -n -15 " + line // a real charging point has a CPU of its own
 		}
 		m.staying[line] = p
 		t.Cleanup(func() {
@@ -248,7 +250,7 @@ func (m *machine) startStaying(t *testing.T, line string) {
 	}
 }
 
-// cutPower kills all that runs there but the board, which is hardware.
+// cutPower kills all processes of the machine but the board, which is hardware.
 func (m *machine) cutPower(t *testing.T) {
 	t.Helper()
 	for line, p := range m.staying {
@@ -277,10 +279,10 @@ func (m *machine) cutPower(t *testing.T) {
 			t.Fatalf("%s: %v", file, err)
 		}
 	}
-	m.env = nil // which its commands say again
+	m.env = nil // its commands set it again
 }
 
-// get asks the machine over HTTP.
+// get reads a JSON document from the machine over HTTP.
 func (m *machine) get(ctx context.Context, port, path string, out any) error {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+net.JoinHostPort(m.addr, port)+path, nil)
 	if err != nil {
@@ -295,7 +297,7 @@ func (m *machine) get(ctx context.Context, port, path string, out any) error {
 	return json.NewDecoder(resp.Body).Decode(out)
 }
 
-// healthIs wants /readyz to answer so, and to give a reason that begins with words.
+// healthIs wants /readyz to return ok, and a reason that begins with words.
 func (m *machine) healthIs(ctx context.Context, port string, ok bool, words string) error {
 	var ready struct {
 		OK     bool `json:"ok"`
@@ -311,10 +313,10 @@ func (m *machine) healthIs(ctx context.Context, port string, ok bool, words stri
 			return nil
 		}
 	}
-	return fmt.Errorf("%s says %+v, want ok %v because of %q", m.name, ready, ok, words)
+	return fmt.Errorf("%s returns %+v, want ok %v because of %q", m.name, ready, ok, words)
 }
 
-// silent wants nobody to answer.
+// silent wants no answer.
 func (m *machine) silent(ctx context.Context) error {
 	var answer any
 	if err := m.get(ctx, "8080", "/readyz", &answer); err == nil {
@@ -323,15 +325,15 @@ func (m *machine) silent(ctx context.Context) error {
 	return nil
 }
 
-// connectorState is what is looked at of the one connector.
+// connectorState is the state of the one connector.
 type connectorState struct {
 	status  charge.Status
 	session charge.SessionID
 	energy  charge.WattHours
 }
 
-// awaitCharging waits until a session charges, and returns its connector; a driver
-// asks for one when there is none.
+// awaitCharging waits until a session charges, and returns its connector. If
+// there is no session, a driver is started.
 func awaitCharging(t *testing.T, central *operator.API, drivers *machine, line string) connectorState {
 	t.Helper()
 	var now connectorState
@@ -339,8 +341,8 @@ func awaitCharging(t *testing.T, central *operator.API, drivers *machine, line s
 		if now, err = connector(ctx, central); err != nil {
 			return err
 		}
-		if now.status == charge.StatusAvailable { // and whoever was there has left
-			drivers.run(t, line) //nolint:contextcheck // the driver outlives this look
+		if now.status == charge.StatusAvailable { // and the previous driver has left
+			drivers.run(t, line) //nolint:contextcheck // the driver outlives this call
 		}
 		if now.session == "" || now.energy == 0 {
 			return fmt.Errorf("no energy flows: %+v", now)
@@ -362,8 +364,8 @@ func connector(ctx context.Context, central *operator.API) (connectorState, erro
 	return connectorState{}, errors.New("the charging point is not known")
 }
 
-// sessionAdvanced wants a session to have gone on, or to have ended: by the power cut
-// if that was its charging point's.
+// sessionAdvanced wants a session to have continued, or to have ended: by the
+// power loss if its charging point was cut.
 func sessionAdvanced(ctx context.Context, central *operator.API, before connectorState, cut bool) error {
 	all, err := central.Sessions(ctx, "")
 	if err != nil {
@@ -385,7 +387,7 @@ func sessionAdvanced(ctx context.Context, central *operator.API, before connecto
 	return fmt.Errorf("session %s is gone", before.session)
 }
 
-// settled wants everything to have arrived, and all energy to be on tickets.
+// settled wants every record to be applied, and all energy to be on tickets.
 func settled(t *testing.T, central *operator.API) {
 	t.Helper()
 	await(t, "all is settled", func(ctx context.Context) error {
@@ -401,7 +403,8 @@ func settled(t *testing.T, central *operator.API) {
 	})
 }
 
-// checkOperations wants Central to have each operation that the document names.
+// checkOperations wants Central's API to have each operation that the document
+// names.
 func checkOperations(t *testing.T, central *machine) {
 	t.Helper()
 	var api struct {
@@ -427,10 +430,10 @@ func checkOperations(t *testing.T, central *machine) {
 	}
 }
 
-// command is one of the document's, with the machine it is for.
+// command is a command of the document, with its machine.
 type command struct{ machine, line string }
 
-// commands are those of a part of the document.
+// commands returns the commands in a part of the document.
 func commands(text string) (all []command) {
 	for _, found := range regexp.MustCompile(`(?m)^([A-D])\$ (.+)$`).FindAllStringSubmatch(text, -1) {
 		all = append(all, command{found[1], found[2]})
@@ -438,7 +441,7 @@ func commands(text string) (all []command) {
 	return all
 }
 
-// operations is the document.
+// operations returns docs/OPERATIONS.md.
 func operations(t *testing.T) string {
 	t.Helper()
 	raw, err := os.ReadFile(filepath.Join(root, "docs/OPERATIONS.md"))

@@ -16,32 +16,34 @@ import (
 	"github.com/carga-ev/carga/sim/operator"
 )
 
-// Config says what a Network is made of.
+// Config is the configuration of a Network.
 type Config struct {
-	Bin     string // folder of the four programs
-	Dir     string // keeps everything; not too long, for sockets are in it
+	Bin     string // folder of the programs agent, bridge, central and sim
+	Dir     string // holds all data; short, because paths of sockets are limited to about 100 bytes
 	Engines Engines
 
 	Points     int
-	Connectors int // of each
+	Connectors int // of each charging point
 	Seed       uint64
-	Power      charge.Watts // of a connector
-	Resume     bool         // what agents do with a session after a restart
+	Power      charge.Watts // rated power of a connector
+	Resume     bool         // agents continue a session after a restart
 	Partitions int          // of every topic
 	KeepAlive  time.Duration
-	// Reservation is how long a connector is kept; 0: Central's default.
+	// Reservation is the duration of a reservation; 0: Central's default.
 	Reservation time.Duration
-	// Proxied puts a proxy of this process between each part and each engine it
-	// talks to. The embedded Kafka tells its clients one address only, so the
-	// ways to it stay as they are.
+	// Proxied puts a TCP proxy, in this process, between each program and each
+	// engine that it uses. The embedded Kafka advertises a single address, so
+	// connections to it are not proxied.
 	Proxied bool
-	// Disks gives each agent's journal and Central's database a small disk of its
-	// own, which can be full. Where that is not allowed they have none, and NoDisks
-	// says why.
+	// Disks gives each journal and Central's database a file system of its own,
+	// which can be made full. Where mounting is not allowed there are none, and
+	// NoDisks returns the reason.
 	Disks bool
 }
 
-// Network is a whole network of processes. New makes it and starts nothing.
+// Network is a network of processes: engines, bridge, Central, charging points.
+// NewNetwork prepares it; Start starts the processes. A caller that kills or
+// starts one of them by its methods owns that process meanwhile.
 type Network struct {
 	cfg     Config
 	MQTT    *Process
@@ -52,19 +54,20 @@ type Network struct {
 	API     *operator.API
 
 	addr    addresses
-	links   []*link // open until Close; empty unless proxied
+	links   []*link // open until Close; empty unless Config.Proxied
 	disks   []*disk
-	disk    *disk // Central's; nil without disks
+	disk    *disk // of Central's database; nil without disks
 	noDisks error
 }
 
-// addresses are those that are fixed for the life of a network.
+// addresses are the HOST:PORTs that stay the same for the life of a network.
 type addresses struct {
 	mqtt, kafka, controller, http string
-	bridgeKafka, centralKafka     string // listeners of their own, or kafka
+	bridgeKafka, centralKafka     string // through their proxies; without proxies the same as kafka
 }
 
-// NewNetwork prepares a network in cfg.Dir. It starts nothing that stays.
+// NewNetwork prepares a network in cfg.Dir: addresses, configurations, proxies,
+// disks. It starts no program that stays.
 func NewNetwork(ctx context.Context, cfg Config) (*Network, error) {
 	ports, err := FreePorts(ctx, fixedPorts+maxLinks(cfg)+cfg.Points)
 	if err != nil {
@@ -73,7 +76,7 @@ func NewNetwork(ctx context.Context, cfg Config) (*Network, error) {
 	n := &Network{cfg: cfg, addr: addresses{mqtt: ports[0], kafka: ports[1], controller: ports[2], http: ports[3]}}
 	n.API = operator.New(n.addr.http, callTimeout)
 	if cfg.Proxied {
-		zerolog.SetGlobalLevel(zerolog.Disabled) // the proxies' library speaks to a logger of its own
+		zerolog.SetGlobalLevel(zerolog.Disabled) // toxiproxy logs to a global logger
 	}
 	spare := ports[fixedPorts:]
 	if err := n.build(ctx, ports[4], ports[5], &spare); err != nil {
@@ -85,12 +88,17 @@ func NewNetwork(ctx context.Context, cfg Config) (*Network, error) {
 	return n, nil
 }
 
+// fixedPorts is the number of addresses that do not depend on the
+// configuration: MQTT, Kafka, its controller, Central's page, and Kafka's two
+// further listeners.
 const fixedPorts = 6
 
-// maxLinks is how many proxies there may be.
+// maxLinks is the largest number of proxies: two of the bridge, one of Central,
+// one of each charging point.
 func maxLinks(cfg Config) int { return 3 + cfg.Points }
 
-// build makes everything; spare are addresses for the proxies.
+// build prepares the processes and opens the proxies; spare are unused
+// addresses.
 func (n *Network) build(ctx context.Context, bridgeKafka, centralKafka string, spare *[]string) (err error) {
 	open := func(name, upstream string) (addr string) {
 		if !n.cfg.Proxied || err != nil {
@@ -129,7 +137,7 @@ func (n *Network) build(ctx context.Context, bridgeKafka, centralKafka string, s
 	return err
 }
 
-// openDisks mounts the disks, if there shall be any.
+// openDisks mounts the disks if Config.Disks is set.
 func (n *Network) openDisks() error {
 	if !n.cfg.Disks {
 		return nil
@@ -154,16 +162,17 @@ func (n *Network) openDisks() error {
 	return err
 }
 
-// NoDisks says why there are no disks; nil when there are, or shall not be.
+// NoDisks returns why there are no disks; nil when there are, or none were
+// configured.
 func (n *Network) NoDisks() error { return n.noDisks }
 
-// MQTTAddr is where Mosquitto is reached.
+// MQTTAddr is the HOST:PORT of Mosquitto, without a proxy.
 func (n *Network) MQTTAddr() string { return n.addr.mqtt }
 
-// KafkaAddr is where drivers reach Kafka.
+// KafkaAddr is the HOST:PORT at which drivers reach Kafka, without a proxy.
 func (n *Network) KafkaAddr() string { return n.addr.kafka }
 
-// program is one of the four, configured by its environment.
+// program prepares one of the programs, configured by its environment.
 func (n *Network) program(name, file, prefix string, settings map[string]string, args ...string) *Process {
 	p := &Process{
 		Name: name, Path: filepath.Join(n.cfg.Bin, file), Args: args, Log: filepath.Join(n.cfg.Dir, "logs", name+".log"),
@@ -202,14 +211,15 @@ func (n *Network) partitions(set map[string]string, topics ...string) {
 	}
 }
 
-// Database is the path of Central's.
+// Database is the path of Central's database.
 func (n *Network) Database() string { return filepath.Join(n.cfg.Dir, "central", "central.db") }
 
-// HTTPAddr is where Central answers.
+// HTTPAddr is the HOST:PORT of Central's page and API.
 func (n *Network) HTTPAddr() string { return n.addr.http }
 
-// Start starts everything. The boards answer before their agents come; nothing
-// else waits for anything.
+// Start starts all processes. The boards are awaited before their agents start,
+// so that the initial registers are known; otherwise no process waits for
+// another.
 func (n *Network) Start(ctx context.Context) error {
 	if err := os.MkdirAll(n.cfg.Dir, 0o750); err != nil {
 		return err
@@ -232,7 +242,7 @@ func (n *Network) Start(ctx context.Context) error {
 	return nil
 }
 
-// processes are the processes that may be killed.
+// processes returns the processes that faults may hit: all but the boards.
 func (n *Network) processes() []*Process {
 	all := []*Process{n.MQTT, n.Kafka, n.Bridge, n.Central}
 	for _, p := range n.Points {
@@ -241,8 +251,8 @@ func (n *Network) processes() []*Process {
 	return all
 }
 
-// Close ends everything at once, boards too. What was on the disks is in their
-// folders then. It may be called again.
+// Close kills all processes, boards too, closes the proxies and unmounts the
+// disks, whose contents are in their folders then. It may be called again.
 func (n *Network) Close() error {
 	n.API.Close()
 	var errs []error
@@ -268,11 +278,11 @@ func (n *Network) Close() error {
 	return errors.Join(errs...)
 }
 
-// awaitInterval is the pause between two looks at something that is awaited.
+// awaitInterval is the pause between two calls of look in Await.
 const awaitInterval = 50 * time.Millisecond
 
-// Await looks until there is nothing wrong any more. After limit, or when ctx
-// ends, the error is what was wrong last.
+// Await calls look until it returns nil. After limit, or when ctx ends, it
+// returns the last error of look that ctx did not cause.
 func Await(ctx context.Context, limit time.Duration, look func(context.Context) error) error {
 	ctx, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -293,7 +303,7 @@ func Await(ctx context.Context, limit time.Duration, look func(context.Context) 
 	}
 }
 
-// linksOf are the proxies of one part; none unless proxied.
+// linksOf returns the proxies of one program; none unless Config.Proxied.
 func (n *Network) linksOf(part string) (list []*link) {
 	for _, w := range n.links {
 		if strings.HasPrefix(w.name, part+" to ") {

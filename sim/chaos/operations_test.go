@@ -14,8 +14,8 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// TestOperationsExplainsAll: what the programs show, the document explains: each
-// check of /readyz, each loop of /livez, each alarm and each fault.
+// TestOperationsExplainsAll: the document explains everything that the programs
+// show: each check of /readyz, each loop of /livez, each alarm and each fault.
 func TestOperationsExplainsAll(t *testing.T) {
 	text := operations(t)
 	var words []string
@@ -24,7 +24,7 @@ func TestOperationsExplainsAll(t *testing.T) {
 	}
 	for _, shown := range []struct {
 		pattern string
-		least   int // found, or the pattern does not fit the code any more
+		least   int // fewer matches mean that the pattern no longer fits the code
 		folders []string
 	}{
 		{`(?:Set|SetInformational)\("(\w+)"`, 8, []string{"agent/app", "bridge/app", "central/app"}},
@@ -35,7 +35,7 @@ func TestOperationsExplainsAll(t *testing.T) {
 	} {
 		found := regexp.MustCompile(shown.pattern).FindAllStringSubmatch(source(t, shown.folders...), -1)
 		if len(found) < shown.least {
-			t.Errorf("%s stands only %d times in %v", shown.pattern, len(found), shown.folders)
+			t.Errorf("%s matches only %d times in %v", shown.pattern, len(found), shown.folders)
 		}
 		for _, f := range found {
 			words = append(words, f[1])
@@ -43,12 +43,13 @@ func TestOperationsExplainsAll(t *testing.T) {
 	}
 	for _, w := range slices.Compact(slices.Sorted(slices.Values(words))) {
 		if !strings.Contains(text, "`"+w+"`") {
-			t.Errorf("the document does not tell of `%s`", w)
+			t.Errorf("the document does not explain `%s`", w)
 		}
 	}
 }
 
-// TestOperationsQuotes: what the document says that a program says, it says.
+// TestOperationsQuotes: every text that the document quotes from a program is
+// in the sources.
 func TestOperationsQuotes(t *testing.T) {
 	_, chapters, _ := strings.Cut(operations(t), "\n### Check\n")
 	chapters, _, found := strings.Cut(chapters, "\n## Looking into a journal\n")
@@ -66,7 +67,7 @@ func TestOperationsQuotes(t *testing.T) {
 		quotes++
 		for part := range strings.SplitSeq(q, "…") {
 			if part = strings.TrimSpace(part); part != "" && !strings.Contains(sources, part) {
-				t.Errorf("the document quotes `%s`, but no program says %q", q, part)
+				t.Errorf("the document quotes `%s`, but no program prints %q", q, part)
 			}
 		}
 	}
@@ -75,11 +76,11 @@ func TestOperationsQuotes(t *testing.T) {
 	}
 }
 
-// TestOperationsCommands: each command of the document is one, with its flags.
+// TestOperationsCommands: each command in the document exists, with its flags.
 func TestOperationsCommands(t *testing.T) {
 	bin := programs(t)
 	word := regexp.MustCompile(`^[a-z][a-z-]*$`)
-	flags := map[string][]string{} // by the words before them
+	flags := map[string][]string{} // by command
 	for _, c := range regexp.MustCompile("`?bin/(agent|bridge|central|sim)\\b([^`|\n#]*)").FindAllStringSubmatch(operations(t), -1) {
 		rest := strings.Fields(c[2])
 		n := 0
@@ -93,7 +94,7 @@ func TestOperationsCommands(t *testing.T) {
 		args := strings.Fields(words)
 		ask := append(args[1:len(args):len(args)], "--help")
 		if args[0] == "agent" && len(args) > 1 {
-			ask = []string{args[1], "--help"} // which tells of all that may follow
+			ask = []string{args[1], "--help"} // which lists all subcommands
 		}
 		out, err := exec.CommandContext(t.Context(), filepath.Join(bin, args[0]), ask...).CombinedOutput()
 		if err != nil {
@@ -117,7 +118,7 @@ func TestOperationsCommands(t *testing.T) {
 	}
 }
 
-// source is the text of all Go files of some folders but tests.
+// source returns the text of all Go files in some folders, without tests.
 func source(t *testing.T, folders ...string) string {
 	t.Helper()
 	var text strings.Builder

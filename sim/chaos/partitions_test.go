@@ -11,9 +11,9 @@ import (
 	"github.com/carga-ev/carga/sim/driver"
 )
 
-// TestPartitionsGrowOnRealEngines: an operator of Apache Kafka gives every topic
-// six partitions in place of three while a session runs. This and the next
-// sessions have their tickets, nothing is lost, and no part is down.
+// TestPartitionsGrowOnRealEngines: every topic of Apache Kafka gets six
+// partitions instead of three during a session. This session and the next ones
+// have their tickets, nothing is lost, and no part is down.
 func TestPartitionsGrowOnRealEngines(t *testing.T) {
 	n := realNetwork(t, 1)
 	t.Parallel()
@@ -43,7 +43,7 @@ func TestPartitionsGrowOnRealEngines(t *testing.T) {
 	}
 }
 
-// grow gives all topics so many partitions.
+// grow sets the number of partitions of all topics.
 func grow(t *testing.T, broker string, partitions int32) error {
 	t.Helper()
 	transport := &kafka.Transport{}

@@ -15,19 +15,19 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Point is one charging point: a board, which outlives all, and its agent. Its
+// Point is one charging point: a board, which no fault hits, and its agent. Its
 // methods are safe for concurrent use.
 type Point struct {
 	ID      charge.CPID
 	Board   *Process
 	Agent   *Process
 	Journal string // the agent's data folder
-	Health  string // HOST:PORT of what the agent shows of itself
+	Health  string // HOST:PORT of the agent's health and metrics
 
-	journalCopy string // folder of what keep has copied of the journal
+	journalCopy string // folder of copyJournal
 	disk        *disk  // of the journal; nil without disks
 	socket      string
-	initial     sim.Snapshot // of the board before the agent first came
+	initial     sim.Snapshot // of the board before the agent's first start
 
 	mu     sync.Mutex
 	deaths []agentDeath // mu guards it
@@ -39,20 +39,24 @@ type agentDeath struct {
 	cause string
 }
 
-// traceSize is how many switchings a board remembers: more than any run makes.
+// traceSize is how many switchings of contacts a board records: more than occur
+// in any run. A trace that lost some is an error of Reconcile.
 const traceSize = 1 << 16
 
-// raisePriority lets a board go before all programs, where that is allowed. It is
-// hardware: it does not wait for a processor behind the agent that it watches.
+// raisePriority runs a board before the other programs, where that is allowed.
+// A board stands for hardware: it must not wait for a CPU behind the agent that
+// it supervises.
 func raisePriority(p *Process) {
 	if nice, err := exec.LookPath("nice"); err == nil && os.Geteuid() == 0 {
 		p.Path, p.Args = nice, append([]string{"-n", "-15", p.Path}, p.Args...)
 	}
 }
 
-// pointName is the id of a charging point.
+// pointName returns the id of charging point number n, from 1.
 func pointName(number int) string { return fmt.Sprintf("CP_%03d", number) }
 
+// newPoint prepares a charging point whose agent connects to the broker at mqtt
+// and serves health at HOST:PORT.
 func (n *Network) newPoint(number int, mqtt, health string) *Point {
 	id := pointName(number)
 	p := &Point{
@@ -71,24 +75,26 @@ func (n *Network) newPoint(number int, mqtt, health string) *Point {
 	return p
 }
 
-// KillAgent kills the agent, and keeps when for the look at the relay.
+// KillAgent kills the agent and records when, for the check of its contactors.
 func (p *Point) KillAgent() error {
 	at, err := p.Agent.Kill()
 	p.recordDeath(err, agentDeath{at, "killed"})
 	return err
 }
 
-// FreezeAgent stops the agent in the middle of what it does. The keeper must
-// open the contactor as for a dead one.
+// FreezeAgent suspends the agent. Its keeper must open the contactors as if it
+// were dead.
 func (p *Point) FreezeAgent() error {
 	at, err := p.Agent.Freeze()
 	p.recordDeath(err, agentDeath{at, "frozen"})
 	return err
 }
 
-// DiedBefore keeps that the agent has killed itself before a moment.
+// DiedBefore records that the agent had ended by itself, at a crash point,
+// before a moment.
 func (p *Point) DiedBefore(at time.Time) { p.recordDeath(nil, agentDeath{at, "killed by itself"}) }
 
+// recordDeath records a death unless the signal failed.
 func (p *Point) recordDeath(err error, d agentDeath) {
 	if err != nil {
 		return
@@ -105,18 +111,20 @@ func (p *Point) agentDeaths() []agentDeath {
 	return append([]agentDeath(nil), p.deaths...)
 }
 
-// Controls are the driver's and the saboteur's at a charging point.
+// Controls operates the board from outside: plugs vehicles, injects and repairs
+// faults.
 func (p *Point) Controls() board.Simulator { return board.NewSimulator(board.Unix(p.socket)) }
 
-// Inspect looks at the board from outside.
+// Inspect returns the true state of the board: contacts, registers, trace.
 func (p *Point) Inspect(ctx context.Context) (sim.Snapshot, error) {
 	return board.Inspect(ctx, board.Unix(p.socket))
 }
 
-// boardTimeout is how long a board may take to answer at its start.
+// boardTimeout limits the wait for a board after its start.
 const boardTimeout = 20 * time.Second
 
-// readInitial keeps what the board shows before anybody used it.
+// readInitial waits for the board and records its state before the agent's
+// first start.
 func (p *Point) readInitial(ctx context.Context) error {
 	return Await(ctx, boardTimeout, func(ctx context.Context) (err error) {
 		p.initial, err = p.Inspect(ctx)

@@ -9,31 +9,33 @@ import (
 	"strconv"
 )
 
-// Ports are picked below those that the system gives to outgoing connections.
-// One of those could be taken while its owner is dead, and a client that dials
-// it again and again would sooner or later be connected to itself.
+// Ports are chosen below the range from which the system gives ports to
+// outgoing connections. A port of that range could be given away while its
+// owner is dead; and a client that dials its broker's port again and again can,
+// by TCP's simultaneous open, be connected to itself.
 const (
 	leastPort = 15_000
 	mostPort  = 32_000
 	portTries = 1_000
 )
 
-// FreePorts picks n addresses on loopback that nobody listens on.
+// FreePorts returns n different addresses of loopback with no listener. Another
+// program may take one before it is used.
 func FreePorts(ctx context.Context, n int) ([]string, error) {
 	var lc net.ListenConfig
-	held := make([]net.Listener, 0, n)
+	open := make([]net.Listener, 0, n)
 	addrs := make([]string, 0, n)
-	for try := 0; len(held) < n && try < portTries; try++ { // all held at once, so that no two are the same
+	for try := 0; len(open) < n && try < portTries; try++ { // all open at once, so that they differ
 		port := leastPort + rand.IntN(mostPort-leastPort)
 		l, err := lc.Listen(ctx, "tcp", net.JoinHostPort("127.0.0.1", strconv.Itoa(port)))
 		if err != nil {
 			continue
 		}
-		held = append(held, l)
+		open = append(open, l)
 		addrs = append(addrs, l.Addr().String())
 	}
 	var errs []error
-	for _, l := range held {
+	for _, l := range open {
 		errs = append(errs, l.Close())
 	}
 	if len(addrs) < n {

@@ -14,37 +14,37 @@ import (
 	"time"
 )
 
-// Process is a program that can be started, killed, frozen and started again.
-// What it writes goes to one log file over all its lives. Its methods are safe
-// for concurrent use.
+// Process is a program that can be started, killed, suspended and started
+// again. The output of all its runs is appended to one log file. Its methods
+// are safe for concurrent use.
 type Process struct {
-	Name string   // for people and for the log's name
+	Name string   // for messages
 	Path string   // of the program
-	Args []string // of each life
-	Env  []string // over this process's own environment
+	Args []string // of each run
+	Env  []string // added to the environment of this process
 	Dir  string   // working folder; "" is this process's
 	Log  string   // path of the log file
-	// Crash is the file that arms a crash point (internal/crashpoint) in a build
-	// that has them; "" for programs of others.
+	// Crash is the file that arms a crash point (internal/crashpoint), in a
+	// build that has them; "" for other programs.
 	Crash string
 
 	mu     sync.Mutex
-	run    *run // mu guards it; nil before the first start and after an end that was waited for
+	run    *run // mu guards it and starts; nil before the first start
 	starts int
 }
 
 // run is one run of the program.
 type run struct {
 	process *os.Process
-	ended   chan struct{} // closed when it is gone and reaped
-	err     error         // of the end; set before ended is closed
+	ended   chan struct{} // closed when the process was reaped
+	err     error         // of Wait; set before ended is closed
 }
 
-// ErrNotRunning says that there is nothing to signal.
+// ErrNotRunning is returned by methods that need a running process.
 var ErrNotRunning = errors.New("not running")
 
-// Start starts the program, whose end is awaited in the background; ctx does not
-// end it. A program that runs already is an error.
+// Start starts the program and waits for its end in the background. The end of
+// ctx does not end the program. It is an error if the program runs.
 func (p *Process) Start(ctx context.Context) error {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -58,7 +58,7 @@ func (p *Process) Start(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("start %s: %w", p.Name, err)
 	}
-	defer func() { _ = out.Close() }() // the program has its own copy
+	defer func() { _ = out.Close() }() // the program has its own descriptor
 	p.starts++
 	_, _ = fmt.Fprintf(out, "--- start %d of %s at %s\n", p.starts, p.Name, time.Now().Format(time.RFC3339Nano))
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.Path, p.Args...)
@@ -89,7 +89,7 @@ func (l *run) alive() bool {
 	}
 }
 
-// current is the life that can be signalled.
+// current returns the present run, or ErrNotRunning.
 func (p *Process) current() (*run, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -99,21 +99,21 @@ func (p *Process) current() (*run, error) {
 	return p.run, nil
 }
 
-// Alive reports whether the program runs, frozen or not.
+// Alive reports whether the program runs, suspended or not.
 func (p *Process) Alive() bool {
 	_, err := p.current()
 	return err == nil
 }
 
-// Starts is how often it was started.
+// Starts is the number of starts.
 func (p *Process) Starts() int {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.starts
 }
 
-// Kill ends the program as a power cut would (SIGKILL) and waits until it is
-// gone. It returns the moment when it surely was.
+// Kill ends the program with SIGKILL, as a power cut would, and waits for its
+// end. It returns a time at which the program had surely ended.
 func (p *Process) Kill() (time.Time, error) {
 	l, err := p.current()
 	if err != nil {
@@ -126,11 +126,12 @@ func (p *Process) Kill() (time.Time, error) {
 	return time.Now(), nil
 }
 
-// freezeTimeout is far more than a program needs to stand still.
+// freezeTimeout limits the wait until all threads are stopped, which takes
+// milliseconds.
 const freezeTimeout = 5 * time.Second
 
-// Arm lets the program kill itself at a crash point, the next time that it gets
-// there.
+// Arm makes the program kill itself the next time that it passes the crash
+// point.
 func (p *Process) Arm(point string) error {
 	if err := os.WriteFile(p.Crash, []byte(point), 0o600); err != nil {
 		return fmt.Errorf("arm %s: %w", p.Name, err)
@@ -138,9 +139,9 @@ func (p *Process) Arm(point string) error {
 	return nil
 }
 
-// Freeze stops the program in the middle of whatever it does (SIGSTOP), and
-// returns the moment when it surely stood still: on a busy machine its threads
-// go on for a while after the signal.
+// Freeze suspends the program (SIGSTOP) and returns a time at which all its
+// threads were surely stopped: on a loaded machine they run on for a while
+// after the signal.
 func (p *Process) Freeze() (time.Time, error) {
 	l, err := p.current()
 	if err != nil {
@@ -157,7 +158,7 @@ func (p *Process) Freeze() (time.Time, error) {
 	return time.Now(), nil
 }
 
-// Thaw lets a frozen program go on (SIGCONT).
+// Thaw resumes a suspended program (SIGCONT).
 func (p *Process) Thaw() error {
 	l, err := p.current()
 	if err != nil {
@@ -169,13 +170,13 @@ func (p *Process) Thaw() error {
 	return nil
 }
 
-// Stop asks the program to end (SIGTERM) and waits; after limit it is killed,
-// which is an error. What was frozen goes on first. Stopping what does not run
-// does nothing.
+// Stop ends the program with SIGTERM, after limit with SIGKILL, which is an
+// error. A suspended program is resumed. It does nothing if the program does
+// not run.
 func (p *Process) Stop(limit time.Duration) error {
 	l, err := p.current()
 	if err != nil {
-		return nil // it has ended already, which is what was wanted
+		return nil // it has ended already
 	}
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGCONT} {
 		if err := l.process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
@@ -189,15 +190,15 @@ func (p *Process) Stop(limit time.Duration) error {
 		return nil
 	case <-timer.C:
 	}
-	_ = l.process.Kill() // gone meanwhile, or gone now
+	_ = l.process.Kill() // an error means that it has ended
 	<-l.ended
 	return fmt.Errorf("%s did not end within %v of SIGTERM; killed", p.Name, limit)
 }
 
-// tailBytes is how much of a log is shown when something went wrong.
+// tailBytes is how much of a log Tail returns.
 const tailBytes = 4 << 10
 
-// Tail is the end of the log.
+// Tail returns the end of the log, or why it cannot be read.
 func (p *Process) Tail() string {
 	f, err := os.Open(p.Log)
 	if err != nil {
@@ -205,7 +206,7 @@ func (p *Process) Tail() string {
 	}
 	defer func() { _ = f.Close() }()
 	if info, err := f.Stat(); err == nil && info.Size() > tailBytes {
-		_, _ = f.Seek(-tailBytes, io.SeekEnd) // from the start otherwise
+		_, _ = f.Seek(-tailBytes, io.SeekEnd) // on an error it is read from the start
 	}
 	raw, err := io.ReadAll(f)
 	if err != nil {

@@ -8,13 +8,14 @@ import (
 	"syscall"
 )
 
-// processAttributes put a program into a group of its own, so that a Ctrl-C for us is
-// not one for it, and let the kernel end it with us.
+// processAttributes puts a program into a process group of its own, so that
+// Ctrl-C for this process does not reach it, and has the kernel kill it when
+// this process dies.
 func processAttributes() *syscall.SysProcAttr {
 	return &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 }
 
-// allStopped reports whether every thread of a process is stopped, or is no more.
+// allStopped reports whether every thread of a process is stopped or has ended.
 func allStopped(pid int) bool {
 	tasks, err := filepath.Glob(filepath.Join("/proc", strconv.Itoa(pid), "task", "*", "stat"))
 	if err != nil {
@@ -23,9 +24,10 @@ func allStopped(pid int) bool {
 	for _, task := range tasks {
 		raw, err := os.ReadFile(task)
 		if err != nil {
-			continue // ended meanwhile
+			continue // the thread has ended
 		}
-		// The name before the state is in parentheses and may hold anything.
+		// The state follows the name, which is in parentheses and may contain
+		// any character.
 		_, state, _ := strings.Cut(string(raw[strings.LastIndexByte(string(raw), ')')+1:]), " ")
 		if !strings.HasPrefix(state, "T") && !strings.HasPrefix(state, "Z") && !strings.HasPrefix(state, "X") {
 			return false

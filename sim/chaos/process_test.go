@@ -18,10 +18,10 @@ import (
 	"github.com/carga-ev/carga/sim/operator"
 )
 
-// root is the module's folder as seen from here.
+// root is the module's folder, relative to this one.
 const root = "../.."
 
-// TestMain takes the built programs away at the end.
+// TestMain removes the built programs at the end.
 func TestMain(m *testing.M) {
 	dir, err := os.MkdirTemp("", "carga")
 	if err != nil {
@@ -32,8 +32,8 @@ func TestMain(m *testing.M) {
 		fmt.Fprintln(os.Stderr, err)
 		os.Exit(1)
 	}
-	// The proxies' library leaves a goroutine behind where a connection ends while
-	// it is being mended.
+	// toxiproxy leaks a goroutine where a connection ends while its toxic is
+	// removed.
 	stuck := goleak.IgnoreAnyFunction("github.com/Shopify/toxiproxy/v2/toxics.(*ToxicStub).Run")
 	goleak.VerifyTestMain(m, stuck, goleak.Cleanup(func(code int) {
 		_ = os.RemoveAll(dir)
@@ -48,6 +48,8 @@ func programs(t *testing.T) string {
 	return build(t, "plain")
 }
 
+// build builds the programs with flags, once for each name, into a folder of
+// that name.
 func build(t *testing.T, name string, flags ...string) string {
 	t.Helper()
 	dir := filepath.Join(os.Getenv("CARGA_TEST_BIN"), name)
@@ -56,7 +58,7 @@ func build(t *testing.T, name string, flags ...string) string {
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 	defer cancel()
-	// Parallel tests come here when one before them has built.
+	// Parallel tests call this after a sequential part has built.
 	lock, err := os.OpenFile(filepath.Join(dir, "built"), os.O_CREATE|os.O_EXCL, 0o600)
 	if errors.Is(err, os.ErrExist) {
 		return dir
@@ -76,7 +78,7 @@ func build(t *testing.T, name string, flags ...string) string {
 	return dir
 }
 
-// folder makes a folder whose path is short enough for sockets. It is kept when
+// folder makes a folder with a path short enough for sockets. It is kept when
 // the test fails.
 func folder(t *testing.T) string {
 	t.Helper()
@@ -104,8 +106,8 @@ func mosquitto(t *testing.T) chaos.Engines {
 	}
 }
 
-// onePoint is a network of one charging point that charges slowly enough for a
-// session to outlast everything that is done to it.
+// onePoint starts a network of one charging point, which charges slowly enough
+// for a session to outlast the test.
 func onePoint(t *testing.T, resume bool) *chaos.Network {
 	t.Helper()
 	n, err := chaos.NewNetwork(t.Context(), chaos.Config{
@@ -126,8 +128,7 @@ func onePoint(t *testing.T, resume bool) *chaos.Network {
 	return n
 }
 
-// limit is how long each step may take: a bound for a test that hangs, not a
-// measure.
+// limit bounds each wait, for a test that hangs; it is not a measurement.
 const limit = 90 * time.Second
 
 func await(t *testing.T, what string, look func(context.Context) error) {
@@ -137,7 +138,7 @@ func await(t *testing.T, what string, look func(context.Context) error) {
 	}
 }
 
-// charging waits for a session that charges, beginning one if there is none.
+// charging waits for a session with energy, and starts one if there is none.
 func charging(t *testing.T, n *chaos.Network) operator.Session {
 	t.Helper()
 	p := n.Points[0]
@@ -170,8 +171,8 @@ func charging(t *testing.T, n *chaos.Network) operator.Session {
 	return now
 }
 
-// caughtUp waits until Central knows of the energy that the board has counted
-// by now, or that the session has ended.
+// caughtUp waits until Central has all energy that the board has counted by
+// now, or until the session has ended.
 func caughtUp(t *testing.T, n *chaos.Network, id charge.SessionID) operator.Session {
 	t.Helper()
 	board, err := n.Points[0].Inspect(t.Context())
@@ -195,10 +196,10 @@ func caughtUp(t *testing.T, n *chaos.Network, id charge.SessionID) operator.Sess
 	return found
 }
 
-// TestKilledInMidSession kills each part in the middle of a session. Whatever
-// dies, the contactor opens when its agent does, the session goes on or ends as
-// the policy says, there is one ticket per session, and every Wh of the board's
-// register is on one.
+// TestKilledInMidSession kills each process during a session. The contactor
+// opens when its agent is killed, the session continues or ends according to
+// the policy, there is one ticket per session, and every Wh of the board's
+// register is on a ticket.
 func TestKilledInMidSession(t *testing.T) {
 	programs(t)
 	for _, resume := range []bool{false, true} {
@@ -246,6 +247,7 @@ func TestKilledInMidSession(t *testing.T) {
 	}
 }
 
+// kill kills a process, and of an agent waits until the contactor is open.
 func kill(t *testing.T, p *chaos.Point, victim *chaos.Process) {
 	t.Helper()
 	if victim != p.Agent {
@@ -257,8 +259,9 @@ func kill(t *testing.T, p *chaos.Point, victim *chaos.Process) {
 	if err := p.KillAgent(); err != nil {
 		t.Fatal(err)
 	}
-	// A new agent opens the contactor too: it must not come before the keeper
-	// has, or has not in time, which the relay's trace tells at the end.
+	// A new agent opens the contactor too, so it must not start before the
+	// keeper had its time. Whether the keeper was in time is checked in the
+	// trace at the end.
 	await(t, "the contactor opens", func(ctx context.Context) error {
 		s, err := p.Inspect(ctx)
 		if err == nil && s.Connectors[0].Closed {

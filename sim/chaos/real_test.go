@@ -18,7 +18,8 @@ import (
 	"github.com/carga-ev/carga/sim/demo"
 )
 
-// realNetwork prepares a network on Mosquitto and Apache Kafka; nothing runs yet.
+// realNetwork prepares a network on Mosquitto and Apache Kafka; nothing runs
+// yet.
 func realNetwork(t *testing.T, points int) *chaos.Network {
 	t.Helper()
 	n, err := chaos.NewNetwork(t.Context(), chaos.Config{
@@ -36,7 +37,7 @@ func realNetwork(t *testing.T, points int) *chaos.Network {
 	return n
 }
 
-// TestDemoOnRealEngines: the demo against brokers that it did not bring.
+// TestDemoOnRealEngines runs the demo with external brokers.
 func TestDemoOnRealEngines(t *testing.T) {
 	n := realNetwork(t, 0)
 	t.Parallel()
@@ -65,7 +66,7 @@ func TestDemoOnRealEngines(t *testing.T) {
 	}
 }
 
-// python finds a Python that has kafka-python.
+// python returns a Python that has kafka-python.
 func python(t *testing.T) string {
 	t.Helper()
 	for _, p := range []string{"/usr/bin/python3", "python3"} {
@@ -77,9 +78,9 @@ func python(t *testing.T) string {
 	return ""
 }
 
-// TestDriverOfAnotherMake: a driver in another language with a common client, who
-// is there before Kafka, reserves anywhere, is told each step, and has the ticket
-// that Central has.
+// TestDriverOfAnotherMake: a driver in another language, with a common client,
+// starts before Kafka, reserves any charging point, receives each step, and
+// gets the ticket that Central has.
 func TestDriverOfAnotherMake(t *testing.T) {
 	interpreter, n := python(t), realNetwork(t, 2)
 	t.Parallel()
@@ -107,7 +108,7 @@ func TestDriverOfAnotherMake(t *testing.T) {
 		}
 		received[s.Step] = s
 		switch s.Step {
-		case "waiting_for_kafka": // as he is told; only now anything is started
+		case "waiting_for_kafka": // the driver has noticed: only now anything is started
 			if err := n.Start(ctx); err != nil {
 				t.Fatal(err)
 			}
@@ -120,7 +121,7 @@ func TestDriverOfAnotherMake(t *testing.T) {
 	}
 	for _, step := range []string{"waiting_for_kafka", "authorized", "charging_started", "charging_progress", "ticket"} {
 		if _, ok := received[step]; !ok {
-			t.Errorf("was not told %s", step)
+			t.Errorf("did not receive %s", step)
 		}
 	}
 	if err := n.Settle(t.Context(), limit); err != nil {
@@ -138,7 +139,7 @@ func TestDriverOfAnotherMake(t *testing.T) {
 	}
 }
 
-// driverStep is a line of the driver's.
+// driverStep is a line of the driver's output.
 type driverStep struct {
 	Step      string             `json:"step"`
 	CPID      charge.CPID        `json:"cp_id"`

@@ -10,20 +10,22 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Account is what a reconciliation found.
+// Account is the result of a reconciliation. Energy is in Wh since the start of
+// the run.
 type Account struct {
-	Journalled  int64            `json:"journalled"` // records on the agents' disks
-	Applied     int64            `json:"applied"`    // of them, in Central's database with the same bytes
-	Duplicates  int64            `json:"duplicates"` // delivered again, and known
+	Journalled  int64            `json:"journalled"` // records on the agents' disks, also those deleted since
+	Applied     int64            `json:"applied"`    // of them, those in Central's database with the same bytes
+	Duplicates  int64            `json:"duplicates"` // deliveries of records that Central had
 	Sessions    int64            `json:"sessions"`
 	Tickets     int64            `json:"tickets"`
-	Metered     charge.WattHours `json:"metered_wh"` // by the boards' registers
+	Metered     charge.WattHours `json:"metered_wh"` // counted by the boards' registers
 	Billed      charge.WattHours `json:"billed_wh"`
 	Unaccounted charge.WattHours `json:"unaccounted_wh"`
-	Violations  []string         `json:"violations"`
+	// Violations are the rules that were broken, a sentence each; empty: none.
+	Violations []string `json:"violations"`
 }
 
-// Lost is how many journalled records Central does not have.
+// Lost is the number of journalled records that Central does not have.
 func (a *Account) Lost() int64 { return a.Journalled - a.Applied }
 
 func (a *Account) violate(format string, args ...any) {
@@ -31,8 +33,9 @@ func (a *Account) violate(format string, args ...any) {
 }
 
 // Reconcile compares journals, registers and relays with Central's database.
-// The agents and Central must have ended; the boards still run. What does not
-// fit is a violation; an error says that a witness could not be heard.
+// The agents and Central must have ended; the boards still run. A difference is
+// a violation in the Account; an error means that one of the sources could not
+// be read.
 func (n *Network) Reconcile(ctx context.Context) (Account, error) {
 	b, err := readBooks(ctx, n.Database())
 	if err != nil {
@@ -72,7 +75,8 @@ func (n *Network) Reconcile(ctx context.Context) (Account, error) {
 	return a, nil
 }
 
-// checkRest looks at what must not be left over.
+// checkRest checks the database by itself: it is intact, no record is counted
+// twice, and no session, reservation or gap is left over.
 func (a *Account) checkRest(b *books) {
 	if b.integrity != "ok" {
 		a.violate("Central's database: %s", b.integrity)
@@ -84,14 +88,15 @@ func (a *Account) checkRest(b *books) {
 		a.violate("%d sessions are still open in Central", b.openSessions)
 	}
 	if b.gaps > 0 {
-		a.violate("%d holes although no storage was touched", b.gaps)
+		a.violate("%d gaps although no storage was touched", b.gaps)
 	}
 	for _, r := range b.reserved {
 		a.violate("reservation %s has not ended", r)
 	}
 }
 
-// checkRecords: every journalled record is applied, byte for byte.
+// checkRecords checks that every journalled record is applied, with the same
+// bytes.
 func (a *Account) checkRecords(records []journalRecord, b *books) {
 	for i := range records {
 		r := &records[i]
@@ -107,8 +112,8 @@ func (a *Account) checkRecords(records []journalRecord, b *books) {
 	}
 }
 
-// checkTickets: every session has ended once and has one ticket over exactly its
-// energy.
+// checkTickets checks that every session ended once, and has one ticket over
+// exactly its energy.
 func (a *Account) checkTickets(cp charge.CPID, sessions map[charge.SessionID]*journalSession, b *books) {
 	tickets := map[charge.SessionID][]ticket{}
 	for _, t := range b.tickets {
@@ -128,7 +133,7 @@ func (a *Account) checkTickets(cp charge.CPID, sessions map[charge.SessionID]*jo
 			continue
 		}
 		if want := s.endRegister - s.startRegister; mine[0].energy != want || mine[0].connector != s.connector {
-			a.violate("%s session %s: ticket over %d Wh at connector %d; the journal says %d Wh at %d",
+			a.violate("%s session %s: ticket over %d Wh at connector %d; the journal has %d Wh at %d",
 				cp, s.id, mine[0].energy, mine[0].connector, want, s.connector)
 		}
 	}
@@ -137,7 +142,8 @@ func (a *Account) checkTickets(cp charge.CPID, sessions map[charge.SessionID]*jo
 	}
 }
 
-// checkEnergy: every Wh of the board's register is on a ticket or shown.
+// checkEnergy checks that every Wh of a board's register is on a ticket or
+// shown as unaccounted, and that Central's account of the register agrees.
 func (a *Account) checkEnergy(p *Point, board *sim.Snapshot, b *books) {
 	for i, o := range board.Connectors {
 		at := connectorKey{p.ID, o.Connector}
@@ -159,7 +165,9 @@ func (a *Account) checkEnergy(p *Point, board *sim.Snapshot, b *books) {
 	}
 }
 
-// checkRelays: no power without a grant, none without an agent.
+// checkRelays checks that no contactor was closed without an authorized
+// session, that each opened within a second of its agent's death, and that all
+// are open at the end.
 func (a *Account) checkRelays(p *Point, board *sim.Snapshot, sessions map[charge.SessionID]*journalSession) error {
 	list, err := readFlows(board)
 	if err != nil {
@@ -169,8 +177,8 @@ func (a *Account) checkRelays(p *Point, board *sim.Snapshot, sessions map[charge
 	for _, d := range p.agentDeaths() {
 		for _, o := range board.Connectors {
 			till, closed := openedAt(list, o.Connector, d.at)
-			if took := till.Sub(d.at); closed && (till.IsZero() || took > openWithin) {
-				a.violate("%s connector %d: open only %v after its agent was %s", p.ID, o.Connector, took.Round(time.Millisecond), d.cause)
+			if delay := till.Sub(d.at); closed && (till.IsZero() || delay > openWithin) {
+				a.violate("%s connector %d: open only %v after its agent was %s", p.ID, o.Connector, delay.Round(time.Millisecond), d.cause)
 			}
 		}
 	}

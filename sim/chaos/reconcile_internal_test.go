@@ -11,7 +11,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// evidence is what the witnesses say of one session, all in agreement.
+// evidence is what journal, board and database contain about one session.
 type evidence struct {
 	records  []journalRecord
 	books    books
@@ -20,8 +20,9 @@ type evidence struct {
 	sessions map[charge.SessionID]*journalSession
 }
 
-const start = 1_000_000 // ms: when the session was granted
+const start = 1_000_000 // ms: when the session was authorized
 
+// consistentEvidence returns evidence without a difference.
 func consistentEvidence() *evidence {
 	e := &evidence{
 		board: sim.Snapshot{
@@ -64,10 +65,10 @@ func (e *evidence) reconcile(t *testing.T) Account {
 	return a
 }
 
-// TestReconciliationFindsEachDifference spoils one thing at a time.
+// TestReconciliationFindsEachDifference falsifies one thing at a time.
 func TestReconciliationFindsEachDifference(t *testing.T) {
 	if a := consistentEvidence().reconcile(t); len(a.Violations) > 0 || a.Applied != 3 || a.Metered != 500 {
-		t.Fatalf("agreeing witnesses: %+v", a)
+		t.Fatalf("consistent evidence: %+v", a)
 	}
 	for name, c := range map[string]struct {
 		spoil func(*evidence)
@@ -78,13 +79,13 @@ func TestReconciliationFindsEachDifference(t *testing.T) {
 		"counted twice":       {func(e *evidence) { e.books.appliedCounter++ }, "twice"},
 		"no ticket":           {func(e *evidence) { e.books.tickets = nil }, "0 tickets"},
 		"two tickets":         {func(e *evidence) { e.books.tickets = append(e.books.tickets, e.books.tickets[0]) }, "2 tickets"},
-		"ticket of nobody":    {func(e *evidence) { delete(e.sessions, "s") }, "not in the journal"},
-		"ticket too high":     {func(e *evidence) { e.books.tickets[0].energy++ }, "the journal says"},
+		"unknown session":     {func(e *evidence) { delete(e.sessions, "s") }, "not in the journal"},
+		"ticket too high":     {func(e *evidence) { e.books.tickets[0].energy++ }, "the journal has"},
 		"open for ever":       {func(e *evidence) { e.sessions["s"].stops = 0 }, "ended 0 times"},
 		"energy not shown":    {func(e *evidence) { e.board.Connectors[0].Register++ }, "the register counted 501 Wh"},
 		"reservation left":    {func(e *evidence) { e.books.reserved = []string{"r of CP_1"} }, "has not ended"},
 		"session left":        {func(e *evidence) { e.books.openSessions = 1 }, "still open"},
-		"hole":                {func(e *evidence) { e.books.gaps = 1 }, "holes"},
+		"gap":                 {func(e *evidence) { e.books.gaps = 1 }, "gaps"},
 		"database":            {func(e *evidence) { e.books.integrity = "row 3 missing" }, "row 3 missing"},
 		"closed before grant": {func(e *evidence) { e.board.Trace[0].Mono = 19 * time.Second }, "without a grant"},
 		"open too late":       {func(e *evidence) { e.board.Trace[1].Mono = 31 * time.Second }, "without a grant"},
@@ -105,7 +106,8 @@ func TestReconciliationFindsEachDifference(t *testing.T) {
 	}
 }
 
-// TestContactorMayOpenWithinASecond: the keeper has a second.
+// TestContactorMayOpenWithinASecond: the keeper has a second after the agent's
+// death.
 func TestContactorMayOpenWithinASecond(t *testing.T) {
 	e := consistentEvidence()
 	e.point.deaths = []agentDeath{{time.UnixMilli(start + 9_100), "killed"}, {time.UnixMilli(start + 20_000), "frozen"}}
@@ -114,11 +116,12 @@ func TestContactorMayOpenWithinASecond(t *testing.T) {
 	}
 }
 
-// TestAnIncompleteTraceIsAnError: what is missing cannot be judged.
+// TestAnIncompleteTraceIsAnError: a trace that lost its beginning proves
+// nothing.
 func TestAnIncompleteTraceIsAnError(t *testing.T) {
 	e := consistentEvidence()
 	e.board.TraceGone = 1
 	if err := new(Account).checkRelays(e.point, &e.board, e.sessions); err == nil {
-		t.Error("judged a trace whose beginning is gone")
+		t.Error("a trace whose beginning is lost is accepted")
 	}
 }

@@ -9,23 +9,24 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Times of the relay's rules. The contact itself takes up to 60 ms to move, and
-// a record says its time to the millisecond.
+// Tolerances of the relay rules. A contact takes up to 60 ms to move, and a
+// record states its time in whole milliseconds.
 const (
-	openWithin     = time.Second // contactor after the end of its right, or of its agent
+	openWithin     = time.Second // from the end of the session, or of the agent, to the open contact
 	clockTolerance = 2 * time.Millisecond
 )
 
-// flow is a time during which a contact was closed, by the wall's clock.
+// flow is a period during which a contact was closed, by the wall clock.
 type flow struct {
 	connector  charge.ConnectorID
-	from, till time.Time // till is zero while it is closed
+	from, till time.Time // till is zero while the contact is closed
 }
 
-// readFlows are all of a board, as its own process measured them.
+// readFlows returns all flows in a board's trace, in order. Times are those of
+// the board's monotonic clock, moved to the wall clock at the snapshot.
 func readFlows(s *sim.Snapshot) ([]flow, error) {
 	if s.TraceGone > 0 {
-		return nil, fmt.Errorf("board %s has forgotten %d switchings", s.Serial, s.TraceGone)
+		return nil, fmt.Errorf("the trace of board %s has lost %d switchings", s.Serial, s.TraceGone)
 	}
 	var list []flow
 	running := map[charge.ConnectorID]int{}
@@ -42,16 +43,17 @@ func readFlows(s *sim.Snapshot) ([]flow, error) {
 	return list, nil
 }
 
-// unauthorizedFlows says which times of power had no grant in the journal.
+// unauthorizedFlows describes the flows that no authorized session of the
+// journal covers.
 func unauthorizedFlows(cp charge.CPID, list []flow, sessions map[charge.SessionID]*journalSession) (broken []string) {
 	for _, f := range list {
-		right := slices.ContainsFunc(sortedSessions(sessions), func(s *journalSession) bool {
+		covered := slices.ContainsFunc(sortedSessions(sessions), func(s *journalSession) bool {
 			if s.connector != f.connector || s.authorizedAt.Std().After(f.from.Add(clockTolerance)) {
 				return false
 			}
 			return s.stops == 0 || !f.from.After(s.stoppedAt.Std()) && !f.till.IsZero() && !f.till.After(s.stoppedAt.Std().Add(openWithin))
 		})
-		if !right {
+		if !covered {
 			broken = append(broken, fmt.Sprintf("%s connector %d: closed from %s to %s without a grant in the journal",
 				cp, f.connector, f.from.Format(timeFormat), f.till.Format(timeFormat)))
 		}
@@ -59,8 +61,10 @@ func unauthorizedFlows(cp charge.CPID, list []flow, sessions map[charge.SessionI
 	return broken
 }
 
+// timeFormat is the time of day in violations.
 const timeFormat = "15:04:05.000"
 
+// sortedSessions returns the sessions in the order of their authorization.
 func sortedSessions(sessions map[charge.SessionID]*journalSession) []*journalSession {
 	list := make([]*journalSession, 0, len(sessions))
 	for _, s := range sessions {
@@ -70,8 +74,8 @@ func sortedSessions(sessions map[charge.SessionID]*journalSession) []*journalSes
 	return list
 }
 
-// openedAt is when the contact opened that was closed at a time; false if it was
-// open then.
+// openedAt returns when the contact opened that was closed at a time, zero if
+// it never did; false if it was open at that time.
 func openedAt(list []flow, n charge.ConnectorID, at time.Time) (time.Time, bool) {
 	for _, f := range list {
 		if f.connector == n && f.from.Before(at) && (f.till.IsZero() || f.till.After(at)) {

@@ -10,9 +10,9 @@ import (
 	"github.com/carga-ev/carga/internal/buildinfo"
 )
 
-// Report is what a storm came to. Its JSON is the one object of --json.
+// Report is the result of a run. Its JSON is the one object that --json prints.
 type Report struct {
-	// Version names the commit of this program, and Command what it was told.
+	// Version is the version of this program, Command its command line.
 	Version string `json:"version"`
 	Command string `json:"command,omitempty"`
 
@@ -20,33 +20,36 @@ type Report struct {
 	ForS   int64  `json:"for_s"`
 	Points int    `json:"points"`
 	Kills  int    `json:"kills"`
-	// Faults counts by part and by what was done to it.
+	// Faults counts the injected faults, by process kind and fault.
 	Faults map[string]map[string]int `json:"faults"`
-	// Toxics counts what cut the parts off.
+	// Toxics counts the network faults, by type.
 	Toxics map[string]int `json:"toxics"`
-	// Noticed is of how many full disks the part said so. What an agent may delete
-	// counts as room, and a database may have some left in its log.
+	// Noticed is the number of full disks that the process reported in /readyz.
+	// It may be fewer than there were: an agent first deletes acknowledged
+	// records, and a database may have free pages in its log.
 	Noticed int `json:"full_disks_noticed"`
-	// NoDisks says why no disk was full; empty where they were.
+	// NoDisks is the reason why no disk was filled; empty if disks were filled.
 	NoDisks string `json:"no_full_disks,omitempty"`
-	// Recovery is, by part, the time from its healing until Central hears from
-	// it again, or through it from a charging point.
+	// Recovery is, by process kind, the time from the end of a fault until
+	// Central receives a record from the charging point again, or through the
+	// process from any charging point.
 	Recovery map[string]Times `json:"recovery"`
 	// RecoveryFrom is the same by fault.
 	RecoveryFrom map[string]Times `json:"recovery_from"`
-	// Services counts those of the drivers, by how they ended for them.
+	// Services counts the drivers' services by their result.
 	Services map[string]int `json:"services"`
 	Account
 	Lost   int64 `json:"lost"`
-	DrainS int64 `json:"drain_s"` // from the healing until all was at rest
-	// Dir keeps journals, database and logs; empty once it was removed.
+	DrainS int64 `json:"drain_s"` // from the last healing until the network was at rest
+	// Dir is the folder of journals, database and logs; empty once it was
+	// removed.
 	Dir string `json:"dir,omitempty"`
 }
 
-// OK reports whether no rule was broken.
+// OK reports whether no rule was broken and no record lost.
 func (r *Report) OK() bool { return len(r.Violations) == 0 && r.Lost == 0 }
 
-// report puts together what was counted and what the reconciliation found.
+// report combines the counts with the result of the reconciliation.
 func (t *tally) report(p *Plan, a Account, drained time.Duration) Report {
 	kills := t.count(faultKill)
 	t.mu.Lock()
@@ -96,7 +99,8 @@ func (r *Report) Print(w io.Writer) {
 	}
 }
 
-// printFaults writes who suffered what, and how long it took to be back.
+// printFaults writes a table of the faults of each process kind, and the
+// recovery times by process kind and by fault.
 func (r *Report) printFaults(w io.Writer) {
 	all := map[string]int{}
 	_, _ = fmt.Fprintf(w, "  %-10s", "")
@@ -121,7 +125,7 @@ func (r *Report) printFaults(w io.Writer) {
 	}
 }
 
-// detail is what else is known of a fault.
+// detail adds to a fault its types, or how often it was noticed.
 func (r *Report) detail(f fault) (s string) {
 	switch f {
 	case faultCut:

@@ -9,13 +9,14 @@ import (
 	"github.com/carga-ev/carga/sim/operator"
 )
 
-// stopTimeout is how long a program may take to end after SIGTERM.
+// stopTimeout limits the time from SIGTERM to the end of a program.
 const stopTimeout = 15 * time.Second
 
-// Settle brings a healed network to rest and ends its programs but for the
-// boards: every session is stopped and every reservation cancelled through
-// Central, and every record on the disks is in its database. What is not at
-// rest within limit is an error, and everything is ended all the same.
+// Settle brings a network without faults to rest, and ends all programs but the
+// boards. Every session is stopped and every reservation cancelled through
+// Central; every record on the agents' disks must be in Central's database.
+// What is not at rest within limit is an error; the programs are ended all the
+// same.
 func (n *Network) Settle(ctx context.Context, limit time.Duration) error {
 	deadline, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
@@ -33,20 +34,21 @@ func (n *Network) Settle(ctx context.Context, limit time.Duration) error {
 	return err
 }
 
-// callTimeout bounds one call of Central, which may be dead or frozen.
+// callTimeout limits one call of Central's API: Central may be dead or frozen.
 const callTimeout = 3 * time.Second
 
-// restDuration is how long nothing must happen: what somebody said a moment ago may
-// still be on its way to Central.
+// restDuration is how long the network must stay at rest: a message that was
+// sent a moment ago may still be on its way to Central.
 const restDuration = time.Second
 
-// AtRest returns a look for Await: it asks Central for an end of what is open, and
-// says what is not at rest yet, or not for long enough.
+// AtRest returns a look function for Await. It asks Central to end all sessions
+// and reservations, and returns an error until none is left and everything was
+// acknowledged for restDuration.
 func (n *Network) AtRest() func(context.Context) error {
-	ending := operator.Drainer{API: n.API}
+	drainer := operator.Drainer{API: n.API}
 	var since time.Time
 	return func(ctx context.Context) error {
-		if err := n.checkAtRest(ctx, &ending); err != nil {
+		if err := n.checkAtRest(ctx, &drainer); err != nil {
 			since = time.Time{}
 			return err
 		}
@@ -60,9 +62,10 @@ func (n *Network) AtRest() func(context.Context) error {
 	}
 }
 
-// checkAtRest asks for an end of what is open, and says what is not at rest yet.
-func (n *Network) checkAtRest(ctx context.Context, ending *operator.Drainer) error {
-	open, kept, err := ending.Drain(ctx)
+// checkAtRest asks for the end of open sessions and reservations, and returns
+// what is not at rest.
+func (n *Network) checkAtRest(ctx context.Context, drainer *operator.Drainer) error {
+	open, kept, err := drainer.Drain(ctx)
 	if err != nil {
 		return err
 	}
@@ -83,7 +86,7 @@ func (n *Network) checkAtRest(ctx context.Context, ending *operator.Drainer) err
 	return nil
 }
 
-// drain waits until Central has applied what is on the disks of the agents,
+// drain waits until Central has applied all records on the disks of the agents,
 // which have ended.
 func (n *Network) drain(ctx context.Context, limit time.Duration) error {
 	var onDisk int64

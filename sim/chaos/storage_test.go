@@ -15,11 +15,11 @@ import (
 	"github.com/carga-ev/carga/sim/operator"
 )
 
-// TestStorageOfAnAgentIsLostWhileEnergyFlows: that of one charging point is set
-// back, that of another emptied, that of a third is in two boxes at once; the
-// fourth must not notice. Every Wh is on a ticket or shown as unaccounted, every
-// record that can still be read is applied, in a hole or in quarantine, and the
-// operator can put an end to it.
+// TestStorageOfAnAgentIsLostWhileEnergyFlows: the storage of one charging point
+// is set back, that of another emptied, that of a third used by two devices at
+// once; the fourth must not be affected. Every Wh is on a ticket or shown as
+// unaccounted, every record that can still be read is applied, in a gap or in
+// quarantine, and the operator can resolve it all.
 func TestStorageOfAnAgentIsLostWhileEnergyFlows(t *testing.T) {
 	l := running(t, 4)
 	back, empty, twice, other := l.Points[0], l.Points[1], l.Points[2], l.Points[3]
@@ -88,8 +88,9 @@ func TestStorageOfAnAgentIsLostWhileEnergyFlows(t *testing.T) {
 	}
 }
 
-// loseStorage kills an agent under power, puts an older copy in the place of its
-// storage, or nothing, and starts it again. It answers what was on it.
+// loseStorage kills an agent while power flows, replaces its storage with an
+// older copy, or nothing, and starts it again. It returns the records that were
+// on the storage.
 func (l *lossyNetwork) loseStorage(p *chaos.Point, older, dir string) (lost []chaos.Record) {
 	l.Helper()
 	kill(l.T, p, p.Agent)
@@ -99,7 +100,7 @@ func (l *lossyNetwork) loseStorage(p *chaos.Point, older, dir string) (lost []ch
 	return lost
 }
 
-// records reads a storage from a copy.
+// records reads a journal from a copy.
 func (l *lossyNetwork) records(p *chaos.Point, dir string) []chaos.Record {
 	l.Helper()
 	copied := filepath.Join(dir, "copy of "+filepath.Base(p.Journal))
@@ -111,28 +112,28 @@ func (l *lossyNetwork) records(p *chaos.Point, dir string) []chaos.Record {
 
 func (l *lossyNetwork) awaitAlarm(p *chaos.Point, kind string) {
 	l.Helper()
-	await(l.T, "Central says what it sees", listed(l.API.Alarms, fmt.Sprintf("alarm %s of %s", kind, p.ID), func(a operator.Alarm) bool {
+	await(l.T, "Central raises an alarm", listed(l.API.Alarms, fmt.Sprintf("alarm %s of %s", kind, p.ID), func(a operator.Alarm) bool {
 		return a.Kind == kind && a.CPID == p.ID
 	}))
 }
 
-// quarantine lets two boxes live under one name until Central notices, and
-// switches the second off. A storage that went back explains that two journals
-// grow for ten minutes; so Central's memory of this charging point is made older
-// by that.
+// quarantine runs two devices with one identity until Central notices, and
+// stops the second. For ten minutes a storage that was set back is another
+// explanation of two growing journals; so the start of both in Central's
+// database is moved back by more than that.
 func (l *lossyNetwork) quarantine(p, clone *chaos.Point) {
 	l.Helper()
 	const present = "SELECT present FROM cps WHERE cp_id = ?"
 	first := l.column(l.Context(), l.Database(), "SELECT journal FROM journals WHERE cp_id = ? ORDER BY opened_at", p.ID)[0]
-	life := func() {
+	use := func() {
 		for _, h := range []*chaos.Point{clone, p} {
-			if h.Controls().Plug(1) != nil { // somebody is there
-				_ = h.Controls().Unplug(1) // and leaves
+			if h.Controls().Plug(1) != nil { // a vehicle is plugged in
+				_ = h.Controls().Unplug(1) // then it leaves
 			}
 		}
 	}
 	await(l.T, "something of both is applied", func(ctx context.Context) error {
-		life()
+		use()
 		if n := len(l.column(ctx, l.Database(), "SELECT 1 FROM journals WHERE cp_id = ? AND last > 1", p.ID)); n < 2 {
 			return fmt.Errorf("%d journals grow", n)
 		}
@@ -146,11 +147,11 @@ func (l *lossyNetwork) quarantine(p, clone *chaos.Point) {
 	})
 	l.must(l.Central.Start(l.Context()))
 	await(l.T, "the identity is in quarantine", func(ctx context.Context) error {
-		life()
+		use()
 		return listed(l.API.Alarms, "quarantine", func(a operator.Alarm) bool { return a.Kind == "identity_fork" && a.CPID == p.ID })(ctx)
 	})
 	await(l.T, "something is kept of what came after", func(ctx context.Context) error {
-		life()
+		use()
 		if len(l.column(ctx, l.Database(), "SELECT 1 FROM forked_records WHERE cp_id = ?", p.ID)) == 0 {
 			return errors.New("nothing is")
 		}
@@ -158,7 +159,7 @@ func (l *lossyNetwork) quarantine(p, clone *chaos.Point) {
 	})
 	_, err := clone.Agent.Kill()
 	l.must(err)
-	await(l.T, "the first box is heard again", func(ctx context.Context) error {
+	await(l.T, "the first device is present again", func(ctx context.Context) error {
 		if now := l.column(ctx, l.Database(), present, p.ID)[0]; now != first {
 			return fmt.Errorf("%s is present, not %s", now, first)
 		}
@@ -166,20 +167,21 @@ func (l *lossyNetwork) quarantine(p, clone *chaos.Point) {
 	})
 }
 
-// explainGaps writes beside each hole what was found.
+// explainGaps writes an explanation of each gap.
 func (l *lossyNetwork) explainGaps() {
 	l.Helper()
 	gaps, err := l.API.Gaps(l.Context())
 	l.must(err)
 	for _, h := range gaps {
-		l.Logf("hole %+v", h)
+		l.Logf("gap %+v", h)
 		if !h.Filled {
 			l.must(l.API.Explain(l.Context(), h.ID, "the card was changed"))
 		}
 	}
 }
 
-// serveOnce is one ordinary service: one ticket over what the meter counted.
+// serveOnce performs one ordinary service: one ticket over what the meter
+// counted.
 func (l *lossyNetwork) serveOnce(p *chaos.Point) {
 	l.Helper()
 	await(l.T, string(p.ID)+" is free", func(ctx context.Context) error {
@@ -190,8 +192,8 @@ func (l *lossyNetwork) serveOnce(p *chaos.Point) {
 		}
 		cp := v.Point(p.ID)
 		if cp != nil && cp.Link == "online" {
-			// One that was in quarantine and idle since shows its connector again with the
-			// next record about it.
+			// After a quarantine an idle connector is shown again with its next
+			// record.
 			if len(cp.Connectors) == 0 || cp.Connectors[0].Status == charge.StatusAvailable {
 				return nil
 			}
@@ -210,9 +212,9 @@ func (l *lossyNetwork) serveOnce(p *chaos.Point) {
 	}
 }
 
-// allRecordsAccountedFor wants each record that can be read somewhere to be applied, in a
-// hole, or in quarantine. What was lost with a storage, or with the box that was
-// switched off, was told before, or never.
+// allRecordsAccountedFor wants each record that can still be read to be
+// applied, in a gap, or in quarantine. Records that were lost with a storage,
+// or with the device that was stopped, were either published before or never.
 func (l *lossyNetwork) allRecordsAccountedFor(kept, lost []chaos.Record) {
 	l.Helper()
 	key := func(r chaos.Record) string { return fmt.Sprint(r.CPID, " ", r.Journal, "/", r.Seq, " ", r.Hash) }
@@ -225,7 +227,7 @@ func (l *lossyNetwork) allRecordsAccountedFor(kept, lost []chaos.Record) {
 	there := map[string]bool{}
 	for _, r := range kept {
 		if there[key(r)] = true; !known[key(r)] {
-			l.Errorf("%s (%s) is neither applied nor in quarantine; holes are %v", key(r), r.Type, gaps)
+			l.Errorf("%s (%s) is neither applied nor in quarantine; gaps are %v", key(r), r.Type, gaps)
 		}
 	}
 	gone := 0
@@ -234,12 +236,12 @@ func (l *lossyNetwork) allRecordsAccountedFor(kept, lost []chaos.Record) {
 			gone++
 		}
 	}
-	l.Logf("%d records can be read; of %d on storages that were lost or switched off %d were never told", len(there), len(lost), gone)
+	l.Logf("%d records can be read; of %d on storages that were lost or stopped %d were never published", len(there), len(lost), gone)
 }
 
-// energy compares registers with tickets and what is shown as unaccounted. Of the
-// charging point that was two, more is shown, never billed: Central saw its meter
-// go back when the other one spoke.
+// energy compares registers with tickets and unaccounted energy. For the
+// charging point that was two, more is shown as unaccounted, never billed:
+// Central received the registers of two meters in turns.
 func (l *lossyNetwork) energy(back, empty, twice *chaos.Point) {
 	l.Helper()
 	for _, p := range []*chaos.Point{back, empty, twice} {

@@ -16,42 +16,44 @@ import (
 	"github.com/carga-ev/carga/sim/operator"
 )
 
-// Plan says how long a network is hurt, and who uses it meanwhile. The seed of
-// the network decides what is done to whom.
+// Plan is the configuration of a run. The seed of the network decides which
+// faults happen.
 type Plan struct {
 	Network Config
-	For     time.Duration
-	Drivers int
-	Out     io.Writer // progress for people; nil: nobody looks
+	For     time.Duration // how long faults are injected
+	Drivers int           // how many drivers use the network meanwhile
+	Out     io.Writer     // progress for people; nil: none
 }
 
-// Bounds of a storm.
+// Timing of a run.
 const (
 	startLimit       = 2 * time.Minute
 	settleLimit      = 3 * time.Minute
-	recoveryLimit    = 30 * time.Second // for a measure: what takes longer is not waited for
+	recoveryLimit    = 30 * time.Second // of one recovery; a longer one counts as this long, and as late
 	busyDelay        = 50 * time.Millisecond
 	pollInterval     = 100 * time.Millisecond
 	progressInterval = 10 * time.Second
-	overdueGrace     = 2 * time.Second // a reservation may be shown so long past its end
+	overdueGrace     = 2 * time.Second // how long after its end a reservation may be shown
 )
 
-// storm is one run.
+// storm is one run. Its goroutines are the injection of faults, one for each
+// fault in progress, one for each driver, the drivers' Kafka client, and
+// monitor.
 type storm struct {
 	plan    Plan
 	net     *Network
 	targets map[kind][]*target
 	tally   *tally
 	start   time.Time
-	events  *os.File // what was done when
+	events  *os.File // log of faults, with times, to be compared with the programs' logs
 
 	mu   sync.Mutex
-	view operator.View // mu guards it: the last one that Central gave
+	view operator.View // mu guards it: the last view that Central returned
 }
 
-// Run starts a network, lets drivers use it, hurts it for a while, heals it,
-// lets it come to rest, and reconciles. What did not hold is in the report; an
-// error says that the run could not be judged.
+// Run starts a network, injects faults for plan.For while drivers use it, heals
+// it, brings it to rest, and reconciles. Broken rules are in the report; an
+// error means that the run is no evidence.
 func Run(ctx context.Context, plan Plan) (r Report, err error) {
 	if plan.Out == nil {
 		plan.Out = io.Discard
@@ -94,6 +96,7 @@ func (s *storm) run(ctx context.Context) (r Report, err error) {
 	return r, err
 }
 
+// allOnline is a look function for Await.
 func (s *storm) allOnline(ctx context.Context) error {
 	v, err := s.net.API.Network(ctx)
 	if err != nil {
@@ -101,13 +104,14 @@ func (s *storm) allOnline(ctx context.Context) error {
 	}
 	for _, p := range s.net.Points {
 		if seen := v.Point(p.ID); seen == nil || seen.Link != "online" || !seen.Admitted {
-			return fmt.Errorf("%s is not there", p.ID)
+			return fmt.Errorf("%s is not online", p.ID)
 		}
 	}
 	return nil
 }
 
-// injectFaults lets drivers come and faults happen until the time is over, and heals.
+// injectFaults runs drivers and faults until the time is over. When it returns
+// all faults are healed, and all vehicles and injected hardware faults removed.
 func (s *storm) injectFaults(ctx context.Context) error {
 	s.start = time.Now()
 	stormCtx, endStorm := context.WithTimeout(ctx, s.plan.For)
@@ -119,7 +123,7 @@ func (s *storm) injectFaults(ctx context.Context) error {
 	var background sync.WaitGroup
 	defer background.Wait()
 	defer endStorm()
-	background.Go(func() { _ = client.Run(stormCtx) }) // it ends with its context only
+	background.Go(func() { _ = client.Run(stormCtx) }) // it returns nil when its context ends
 	for i := range s.plan.Drivers {
 		v := &visitor{
 			username: charge.Username(fmt.Sprintf("driver%d", i+1)), rng: s.rng(uint64(i) + 1), client: client, net: s.net, tally: s.tally,
@@ -129,16 +133,18 @@ func (s *storm) injectFaults(ctx context.Context) error {
 	background.Go(func() { s.monitor(stormCtx) })
 	s.performActions(stormCtx)
 	background.Wait()
-	return errors.Join(ctx.Err(), s.resetBoards()) //nolint:contextcheck // hands take no context and end within two seconds
+	return errors.Join(ctx.Err(), s.resetBoards()) //nolint:contextcheck // calls of the board take no context and end within two seconds
 }
 
-// rng is one of the sources of chance of this seed.
+// rng returns one of the run's independent random sources: 0 plans the faults,
+// n is driver n's.
 func (s *storm) rng(stream uint64) *rand.Rand {
 	return rand.New(rand.NewPCG(s.plan.Network.Seed, stream))
 }
 
-// performActions performs action after action, several at a time, until ctx ends, and
-// returns when all are healed.
+// performActions performs planned actions, several at a time on different
+// processes, until ctx ends, and returns when all are healed. An action whose
+// process is occupied is skipped.
 func (s *storm) performActions(ctx context.Context) {
 	var running sync.WaitGroup
 	defer running.Wait()
@@ -151,13 +157,13 @@ func (s *storm) performActions(ctx context.Context) {
 				s.performAction(ctx, &a)
 			})
 		} else {
-			pause = busyDelay // it suffers already: somebody else's turn
+			pause = busyDelay // a fault of it is in progress: try the next action soon
 		}
 		sleep(ctx, pause)
 	}
 }
 
-// performAction performs one action and measures how long its target needs afterwards.
+// performAction performs one action and measures the recovery of its process.
 func (s *storm) performAction(ctx context.Context, a *action) {
 	s.logEvent(a.String())
 	s.tally.countAction(a)
@@ -174,7 +180,7 @@ func (s *storm) performAction(ctx context.Context, a *action) {
 	defer cancel()
 	for !s.reportedSince(a.target, healed) || a.fullDisk != nil && !a.target.diskHealthy(limit) {
 		if sleep(limit, pollInterval); ctx.Err() != nil {
-			return // the storm is over, and nobody knows
+			return // the run is over: the recovery is not known
 		}
 		if limit.Err() != nil {
 			s.tally.countRecovery(a, recoveryLimit)
@@ -184,8 +190,8 @@ func (s *storm) performAction(ctx context.Context, a *action) {
 	s.tally.countRecovery(a, min(time.Since(healed), recoveryLimit-1))
 }
 
-// reportedSince reports whether Central has heard from a charging point since, and from
-// this one if it is one.
+// reportedSince reports whether Central has received something since a moment:
+// from the target's charging point, or from any if it is not an agent.
 func (s *storm) reportedSince(t *target, since time.Time) bool {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -197,8 +203,8 @@ func (s *storm) reportedSince(t *target, since time.Time) bool {
 	return false
 }
 
-// monitor looks at the network until ctx ends: for what must never be seen, for
-// programs that ended by themselves, and for people who want to know.
+// monitor polls Central's view until ctx ends: it checks what must hold at any
+// time, restarts programs that ended by themselves, and reports progress.
 func (s *storm) monitor(ctx context.Context) {
 	lastReport := time.Now()
 	for ctx.Err() == nil {
@@ -217,7 +223,8 @@ func (s *storm) monitor(ctx context.Context) {
 	}
 }
 
-// checkView checks what Central shows.
+// checkView checks that no record is applied twice and no reservation is shown
+// past its end.
 func (s *storm) checkView(v *operator.View) {
 	s.mu.Lock()
 	s.view = *v
@@ -234,7 +241,8 @@ func (s *storm) checkView(v *operator.View) {
 	}
 }
 
-// restartEnded starts again what ended by itself, which nothing may.
+// restartEnded restarts programs that ended by themselves, which is a
+// violation.
 func (s *storm) restartEnded(ctx context.Context) {
 	for _, k := range kinds() {
 		for _, t := range s.targets[k] {
@@ -252,27 +260,27 @@ func (s *storm) restartEnded(ctx context.Context) {
 	}
 }
 
-// resetBoards takes every vehicle away and repairs every board.
+// resetBoards unplugs every vehicle and repairs every board.
 func (s *storm) resetBoards() error {
 	var errs []error
 	for _, p := range s.net.Points {
 		for n := range s.plan.Network.Connectors {
 			at := charge.ConnectorID(n + 1)
 			errs = append(errs, p.Controls().Repair(at))
-			_ = p.Controls().Unplug(at) // most are gone already
+			_ = p.Controls().Unplug(at) // most are unplugged already
 		}
 	}
 	return errors.Join(errs...)
 }
 
-// report tells people.
+// report prints a line of progress.
 func (s *storm) report(format string, args ...any) {
 	text := fmt.Sprintf(format, args...)
 	_, _ = fmt.Fprintf(s.plan.Out, "%5.0f s  %s\n", time.Since(s.start).Seconds(), text)
 	s.logEvent(text)
 }
 
-// logEvent keeps what was done when, beside the logs of the parts.
+// logEvent writes to the log of faults.
 func (s *storm) logEvent(text string) {
 	_, _ = fmt.Fprintf(s.events, "%s %s\n", time.Now().Format(time.RFC3339Nano), text)
 }

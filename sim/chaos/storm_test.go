@@ -12,7 +12,7 @@ import (
 	"github.com/carga-ev/carga/sim/chaos"
 )
 
-// apache adds a real Kafka, fetched if it is not there.
+// apache returns engines with Apache Kafka, which is downloaded if necessary.
 func apache(t *testing.T) chaos.Engines {
 	t.Helper()
 	e := mosquitto(t)
@@ -33,8 +33,8 @@ func apache(t *testing.T) chaos.Engines {
 	return e
 }
 
-// TestStorm hurts a network on Mosquitto and Apache Kafka for a while, and lets
-// no record, no watt-hour and no reservation go astray.
+// TestStorm injects faults into a network on Mosquitto and Apache Kafka. No
+// record, no Wh and no reservation is lost.
 func TestStorm(t *testing.T) {
 	e := apache(t)
 	r, err := chaos.Run(t.Context(), chaos.Plan{

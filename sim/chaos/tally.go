@@ -9,18 +9,19 @@ import (
 	"github.com/carga-ev/carga/sim/driver"
 )
 
-// tally counts what happens during a storm. It is safe for concurrent use.
+// tally counts the events of a run. It is safe for concurrent use.
 type tally struct {
 	mu          sync.Mutex
 	faults      map[kind]map[fault]int // mu guards everything
-	toxics      map[string]int         // of those that cut a part off
-	recovered   []recovery
-	noticedFull int            // disks that were full and whose owner said so
-	outcomes    map[string]int // of the drivers' services
+	toxics      map[string]int         // network faults, by type
+	recovered   []recovery             // measured recovery times
+	noticedFull int                    // full disks that their process reported
+	outcomes    map[string]int         // of the drivers' services
 	violations  []string
 }
 
-// recovery is how long a part needed after a fault; backLimit stands for longer.
+// recovery is the recovery time of one fault; recoveryLimit stands for any
+// longer time.
 type recovery struct {
 	kind     kind
 	fault    fault
@@ -31,7 +32,8 @@ func newTally() *tally {
 	return &tally{faults: map[kind]map[fault]int{}, toxics: map[string]int{}, outcomes: map[string]int{}}
 }
 
-// countAction counts an action; one that kills on a full disk counts as both.
+// countAction counts an action. One that kills the process on a full disk
+// counts as both faults.
 func (t *tally) countAction(a *action) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -55,7 +57,7 @@ func (t *tally) countRecovery(a *action, took time.Duration) {
 	t.recovered = append(t.recovered, recovery{a.target.kind, a.fault, took})
 }
 
-// times are those of the recoveries that a look picks. The caller holds mu.
+// times summarizes the recoveries that of selects. The caller holds mu.
 func (t *tally) times(of func(recovery) bool) Times {
 	var list []time.Duration
 	for _, r := range t.recovered {
@@ -78,7 +80,7 @@ func (t *tally) countService(r driver.Result) {
 	t.outcomes[r.String()]++
 }
 
-// violate notes a broken rule, each once.
+// violate records a broken rule, each text once.
 func (t *tally) violate(text string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -87,7 +89,7 @@ func (t *tally) violate(text string) {
 	}
 }
 
-// count sums a fault over all kinds.
+// count returns how often a fault happened to any process.
 func (t *tally) count(f fault) (n int) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -97,7 +99,7 @@ func (t *tally) count(f fault) (n int) {
 	return n
 }
 
-// progress is the storm so far, for people.
+// progress summarizes the run so far in a line.
 func (t *tally) progress() string {
 	kills := t.count(faultKill)
 	other := 0
@@ -108,13 +110,13 @@ func (t *tally) progress() string {
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return fmt.Sprintf("%d kills, %d other faults, %d tickets told, %d violations",
+	return fmt.Sprintf("%d kills, %d other faults, %d tickets received, %d violations",
 		kills, other, t.outcomes[driver.Ticket.String()], len(t.violations))
 }
 
-// Times are how long something took: so often, half of them and 99 of 100 in at
-// most. What takes longer than is waited for counts as that long, and is in Late
-// too.
+// Times summarizes durations: their number, the median and the 99th percentile,
+// in milliseconds. A duration of recoveryLimit or more counts as recoveryLimit,
+// and in Late.
 type Times struct {
 	N    int   `json:"n"`
 	P50  int64 `json:"p50_ms"`
@@ -122,7 +124,7 @@ type Times struct {
 	Late int   `json:"late,omitempty"`
 }
 
-// String writes them for people.
+// String returns "p50 / p99 of n", in seconds.
 func (t Times) String() string {
 	s := fmt.Sprintf("%.1f s / %.1f s of %d", float64(t.P50)/1000, float64(t.P99)/1000, t.N)
 	if t.Late > 0 {
@@ -131,6 +133,7 @@ func (t Times) String() string {
 	return s
 }
 
+// timesOf summarizes durations.
 func timesOf(list []time.Duration) Times {
 	if len(list) == 0 {
 		return Times{}

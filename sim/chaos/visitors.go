@@ -13,19 +13,19 @@ import (
 	"github.com/carga-ev/carga/sim/driver"
 )
 
-// behaviour is how a driver ends his service.
+// behaviour is what a driver does in one service.
 type behaviour int
 
 const (
-	behaviourStops          behaviour = iota // asks to stop
-	behaviourUnplugs                         // pulls the cable under power
-	behaviourStaysUntilFull                  // waits until he is full, or has to go
-	behaviourNoShow                          // reserves and never comes
-	behaviourEarthFault                      // has a vehicle with an earth fault
+	behaviourStops          behaviour = iota // sends a stop request
+	behaviourUnplugs                         // unplugs while power flows
+	behaviourStaysUntilFull                  // stays until the session ends by itself, or is given up
+	behaviourNoShow                          // reserves and does not plug in
+	behaviourEarthFault                      // its vehicle causes a ground fault
 )
 
-// visitor is a driver with his vehicle, who lives in the world outside: he
-// outlasts every process but this one.
+// visitor is a simulated driver with a vehicle. No fault of the run hits it: it
+// lives as long as this process.
 type visitor struct {
 	username charge.Username
 	rng      *rand.Rand
@@ -33,10 +33,10 @@ type visitor struct {
 	net      *Network
 	tally    *tally
 
-	scheduled sync.WaitGroup // what his hands are at
+	scheduled sync.WaitGroup // scheduled operations at the board
 }
 
-// run asks for services until ctx ends.
+// run performs one service after the other, with pauses, until ctx ends.
 func (v *visitor) run(ctx context.Context) {
 	for ctx.Err() == nil {
 		sleep(ctx, 200*time.Millisecond+randomDuration(v.rng, 3*time.Second))
@@ -44,7 +44,9 @@ func (v *visitor) run(ctx context.Context) {
 	}
 }
 
-// serve is one service, from the request to leaving.
+// serve performs one service, from the request until the vehicle has left. All
+// random numbers are drawn at its beginning, so that their order does not
+// depend on what happens.
 func (v *visitor) serve(ctx context.Context) {
 	cfg := driver.DefaultConfig()
 	cfg.Username, cfg.Deadline, cfg.SessionTimeout, cfg.Grace = v.username, 40*time.Second, 45*time.Second, 10*time.Second
@@ -77,11 +79,12 @@ func (v *visitor) serve(ctx context.Context) {
 	leave()
 	v.scheduled.Wait()
 	if at.cp != "" && behaviour != behaviourNoShow {
-		v.leave(at, behaviour) //nolint:contextcheck // hands take no context and end within two seconds
+		v.leave(at, behaviour) //nolint:contextcheck // calls of the board take no context and end within two seconds
 	}
 }
 
-// schedule does something after a while, unless he has left before.
+// schedule performs an operation at the board after a delay, unless the service
+// has ended before.
 func (v *visitor) schedule(ctx context.Context, after time.Duration, at connectorKey, b behaviour, do func(connectorKey, behaviour)) {
 	v.scheduled.Go(func() {
 		if sleep(ctx, after); ctx.Err() == nil {
@@ -90,13 +93,15 @@ func (v *visitor) schedule(ctx context.Context, after time.Duration, at connecto
 	})
 }
 
+// plug plugs the vehicle in.
 func (v *visitor) plug(at connectorKey, _ behaviour) {
 	if p := v.net.point(at.cp); p != nil {
 		v.checkBoardError(p.Controls().Plug(at.connector), "plug", at)
 	}
 }
 
-// interrupt ends the power from outside.
+// interrupt ends the session from outside: it unplugs the vehicle, or causes a
+// ground fault.
 func (v *visitor) interrupt(at connectorKey, b behaviour) {
 	p := v.net.point(at.cp)
 	if p == nil {
@@ -109,6 +114,7 @@ func (v *visitor) interrupt(at connectorKey, b behaviour) {
 	v.checkBoardError(p.Controls().Inject(at.connector, charge.FaultGroundFault), "trip", at)
 }
 
+// leave repairs what the service broke and unplugs the vehicle.
 func (v *visitor) leave(at connectorKey, b behaviour) {
 	p := v.net.point(at.cp)
 	if p == nil {
@@ -120,15 +126,16 @@ func (v *visitor) leave(at connectorKey, b behaviour) {
 	v.checkBoardError(p.Controls().Unplug(at.connector), "unplug", at)
 }
 
-// checkBoardError notes what a board did not let a driver do. That somebody else stands
-// there, or has pulled the cable, is life.
+// checkBoardError records an operation that a board refused as a violation,
+// unless another vehicle is plugged in there, or this one was unplugged
+// already: both happen.
 func (v *visitor) checkBoardError(err error, operation string, at connectorKey) {
 	if err != nil && !errors.Is(err, sim.ErrPlugged) && !errors.Is(err, sim.ErrUnplugged) {
 		v.tally.violate(fmt.Sprintf("%s connector %d: %s: %v", at.cp, at.connector, operation, err))
 	}
 }
 
-// point finds a charging point; nil if there is none of that name.
+// point returns a charging point by its id; nil if there is none.
 func (n *Network) point(id charge.CPID) *Point {
 	for _, p := range n.Points {
 		if p.ID == id {

@@ -13,7 +13,7 @@ import (
 	"testing"
 	"time"
 
-	_ "github.com/mattn/go-sqlite3" // to look into Central's database from outside
+	_ "github.com/mattn/go-sqlite3" // reads Central's database beside Central
 	"github.com/segmentio/kafka-go"
 
 	"github.com/carga-ev/carga/internal/charge"
@@ -21,14 +21,14 @@ import (
 	"github.com/carga-ev/carga/sim/operator"
 )
 
-// lossyNetwork is a running network on real engines of which something will be lost.
+// lossyNetwork is a running network on real engines whose data will be lost.
 type lossyNetwork struct {
 	*testing.T
 	*chaos.Network
 	bin string
 }
 
-// running starts such a network, and lets the test run beside others.
+// running starts such a network. The test runs in parallel from then on.
 func running(t *testing.T, points int) *lossyNetwork {
 	t.Helper()
 	l, engines := &lossyNetwork{T: t, bin: programs(t)}, apache(t)
@@ -56,7 +56,8 @@ func (l *lossyNetwork) must(err error) {
 	}
 }
 
-// listed is a look for await at something that Central lists.
+// listed returns a look function for await: Central lists an item for which is
+// holds.
 func listed[T any](list func(context.Context) ([]T, error), want string, is func(T) bool) func(context.Context) error {
 	return func(ctx context.Context) error {
 		all, err := list(ctx)
@@ -71,7 +72,8 @@ func (l *lossyNetwork) sessions(ctx context.Context) ([]operator.Session, error)
 	return l.API.Sessions(ctx, "")
 }
 
-// startSession lets a driver plug in, and waits until he charges.
+// startSession plugs a vehicle in, starts a session, and waits until energy
+// flows.
 func (l *lossyNetwork) startSession(p *chaos.Point, username charge.Username) (id charge.SessionID) {
 	l.Helper()
 	l.must(p.Controls().Plug(1))
@@ -85,8 +87,9 @@ func (l *lossyNetwork) startSession(p *chaos.Point, username charge.Username) (i
 	return id
 }
 
-// sessionContinues waits until Central hears of energy that a session uses from now on. A
-// vehicle may rest, being full: then the session must only be open.
+// sessionContinues waits until Central has energy of the session that was
+// counted after this call. A full vehicle draws none: then the session must
+// only be open.
 func (l *lossyNetwork) sessionContinues(p *chaos.Point, id charge.SessionID) {
 	l.Helper()
 	board, err := p.Inspect(l.Context())
@@ -104,7 +107,7 @@ func (l *lossyNetwork) sessionContinues(p *chaos.Point, id charge.SessionID) {
 	})
 }
 
-// stopSession stops a session, waits for its ticket, and lets the driver leave.
+// stopSession stops a session, waits for its ticket, and unplugs the vehicle.
 func (l *lossyNetwork) stopSession(p *chaos.Point, id charge.SessionID) (ticket operator.Ticket) {
 	l.Helper()
 	await(l.T, "the session is stopped", func(ctx context.Context) error { return l.API.StopSession(ctx, id) })
@@ -125,7 +128,7 @@ func (l *lossyNetwork) ticket(id charge.SessionID) (ticket operator.Ticket) {
 	return ticket
 }
 
-// central runs one of Central's commands beside it.
+// central runs a command of the central program beside the running Central.
 func (l *lossyNetwork) central(args ...string) string {
 	l.Helper()
 	ctx, cancel := context.WithTimeout(l.Context(), limit)
@@ -145,18 +148,19 @@ func (l *lossyNetwork) central(args ...string) string {
 
 var hashLine = regexp.MustCompile(`ledger hash ([0-9a-f]{64})`)
 
-// hash verifies a database, and answers the hash of its ledger.
+// hash runs a command that verifies a database, and returns the hash of its
+// ledger.
 func (l *lossyNetwork) hash(args ...string) string {
 	l.Helper()
 	out := l.central(args...)
 	m := hashLine.FindStringSubmatch(out)
 	if m == nil {
-		l.Fatalf("central %v tells no hash:\n%s", args, out)
+		l.Fatalf("central %v printed no hash:\n%s", args, out)
 	}
 	return m[1]
 }
 
-// inDatabase opens a database beside its Central.
+// inDatabase opens a database that a running Central uses.
 func (l *lossyNetwork) inDatabase(path, mode string, do func(*sql.DB) error) {
 	l.Helper()
 	db, err := sql.Open("sqlite3", "file:"+path+"?mode="+mode+"&_busy_timeout=5000")
@@ -164,7 +168,7 @@ func (l *lossyNetwork) inDatabase(path, mode string, do func(*sql.DB) error) {
 	l.must(errors.Join(do(db), db.Close()))
 }
 
-// column is what a query of a database answers, a text a row.
+// column returns the first column of a query's result.
 func (l *lossyNetwork) column(ctx context.Context, path, query string, args ...any) (all []string) {
 	l.Helper()
 	l.inDatabase(path, "ro", func(db *sql.DB) error {
@@ -185,7 +189,7 @@ func (l *lossyNetwork) column(ctx context.Context, path, query string, args ...a
 	return all
 }
 
-// readTopic reads all that a topic of one partition holds.
+// readTopic reads all messages of a topic with one partition.
 func (l *lossyNetwork) readTopic(topic string) (all []kafka.Message) {
 	l.Helper()
 	ctx, cancel := context.WithTimeout(l.Context(), limit)

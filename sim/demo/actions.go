@@ -7,24 +7,27 @@ import (
 	"github.com/carga-ev/carga/sim/fleet"
 )
 
+// keyHelp lists the keys for people.
 const keyHelp = "p plug in somewhere · u unplug · f fault · r repair · b bridge · k Kafka · m MQTT (cut, restore) · o page · q quit · ? help"
 
-// handleKey does what a key means; it reports true for quitting.
+// handleKey performs the action of a key; it returns true for quitting. Unknown
+// keys do nothing.
 func (d *demo) handleKey(k rune) bool {
 	switch k {
+	// Each key acts on one charging point, or cuts one part.
 	case 'q':
 		return true
 	case 'p':
-		d.actOnPoint("nothing is free", isIdle, func(p *fleet.Point) (string, error) { return "a stranger plugs in at ", p.Plug(1) })
+		d.actOnPoint("nothing is free", isIdle, func(p *fleet.Point) (string, error) { return "a vehicle is plugged in at ", p.Plug(1) })
 	case 'u':
-		d.actOnPoint("nothing is plugged in", isPlugged, func(p *fleet.Point) (string, error) { return "somebody pulls the cable at ", p.Unplug(1) })
+		d.actOnPoint("nothing is plugged in", isPlugged, func(p *fleet.Point) (string, error) { return "the vehicle is unplugged at ", p.Unplug(1) })
 	case 'f':
 		fault := demoFaults()[rand.IntN(len(demoFaults()))]
-		d.actOnPoint("everything is broken already", hasNoFault, func(p *fleet.Point) (string, error) {
+		d.actOnPoint("every charging point has a fault already", hasNoFault, func(p *fleet.Point) (string, error) {
 			return string(fault) + " at ", p.Inject(1, fault)
 		})
 	case 'r':
-		d.actOnPoint("nothing is broken", hasFault, func(p *fleet.Point) (string, error) { return "repaired: ", p.Repair(1) })
+		d.actOnPoint("no charging point has a fault", hasFault, func(p *fleet.Point) (string, error) { return "repaired: ", p.Repair(1) })
 	case 'b':
 		d.toggle("bridge")
 	case 'k':
@@ -41,29 +44,31 @@ func (d *demo) handleKey(k rune) bool {
 	return false
 }
 
+// toggle cuts or restores a part and prints an error.
 func (d *demo) toggle(part string) {
 	if err := d.breaker.toggle(part); err != nil {
 		d.printf("  ! %v", err)
 	}
 }
 
-// demoFaults are those that a key may make: what trips at a charging point. A
-// welded contactor would give power without a session.
+// demoFaults are the faults that a key can inject: those that occur at a
+// charging point in use. A welded contactor is not among them: it would deliver
+// energy without a session.
 func demoFaults() []charge.Fault {
 	return []charge.Fault{
 		charge.FaultEmergencyStop, charge.FaultGroundFault, charge.FaultOvercurrent, charge.FaultOvertemperature, charge.FaultOther,
 	}
 }
 
-// actOnPoint does something at a charging point drawn from those that fit, first
-// from those that charge.
+// actOnPoint performs an operation at a random charging point among those that
+// fit; those that charge are preferred.
 func (d *demo) actOnPoint(none string, fits func(*fleet.State) bool, do func(*fleet.Point) (string, error)) {
 	var charging, others []*fleet.Point
 	for _, p := range d.fleet.Points() {
-		look := p.State()
+		state := p.State()
 		switch {
-		case !fits(&look):
-		case look.Power > 0:
+		case !fits(&state):
+		case state.Power > 0:
 			charging = append(charging, p)
 		default:
 			others = append(others, p)
@@ -85,6 +90,7 @@ func (d *demo) actOnPoint(none string, fits func(*fleet.State) bool, do func(*fl
 	d.printf("  %s%s", text, p.ID)
 }
 
+// Conditions of the operations.
 func isIdle(l *fleet.State) bool     { return !l.Plugged && len(l.Faults) == 0 }
 func isPlugged(l *fleet.State) bool  { return l.Plugged }
 func hasNoFault(l *fleet.State) bool { return len(l.Faults) == 0 }

@@ -16,15 +16,17 @@ import (
 	"github.com/carga-ev/carga/sim/operator"
 )
 
-// centralDB is Central's database in the data folder.
+// centralDB is the name of Central's database in the data folder.
 const centralDB = "central.db"
 
-// bridgeDrain is how long the bridge hands over when it is stopped: short, for
-// to be cut off is what the button is for.
+// bridgeDrain is how long a stopping bridge may hand over records: short,
+// because a cut of the bridge should look like one.
 const bridgeDrain = time.Second
 
-// buildParts makes all parts; it starts none.
+// buildParts makes all parts; it starts none. The page's port is opened here:
+// an occupied port is an error before anything runs.
 func (d *demo) buildParts(ctx context.Context) error {
+	// Each agent gets its own folder in the data folder.
 	f, err := fleet.New(fleet.Config{
 		CPs: d.cfg.CPs, Seed: d.cfg.Seed, Dir: d.cfg.Data, MQTT: d.mqttURL(), ID: cpID, Name: nameOf, Place: placeOf,
 		Vehicles: d.cfg.Vehicles, Visits: &d.cfg.Visits, StopWithin: headStart,
@@ -55,18 +57,21 @@ func (d *demo) buildParts(ctx context.Context) error {
 	return nil
 }
 
+// partLog is the log of one part.
 func (d *demo) partLog(name string) *slog.Logger { return d.log.With(slog.String("part", name)) }
 
+// runBridge runs a bridge with the demo's configuration until ctx ends.
 func (d *demo) runBridge(ctx context.Context) error {
 	cfg := bridgeapp.DefaultConfig()
 	cfg.MQTT.URL = d.mqttURL()
 	cfg.Kafka.Brokers = d.brokers()
 	cfg.Kafka.SetPartitions(d.cfg.Partitions)
 	cfg.StopWithin = bridgeDrain
-	cfg.Observe.Listen = "" // the page shows the bridge
+	cfg.Observe.Listen = "" // Central's page shows the bridge's state
 	return bridgeapp.Run(ctx, cfg, bridgeapp.Deps{Log: d.partLog("bridge")})
 }
 
+// runCentral runs Central with the demo's configuration until ctx ends.
 func (d *demo) runCentral(ctx context.Context, page net.Listener) error {
 	cfg := centralapp.DefaultConfig()
 	cfg.Database.Path = filepath.Join(d.cfg.Data, centralDB)
@@ -74,7 +79,8 @@ func (d *demo) runCentral(ctx context.Context, page net.Listener) error {
 	cfg.Kafka.SetPartitions(d.cfg.Partitions)
 	cfg.Network.AdmitAutomatically = true
 	cfg.HTTP.Listen = d.addr.http
-	// Behind an embedded Kafka there is no other Central: the folder is locked.
+	// The lock on the data folder excludes another Central behind an embedded
+	// Kafka, so this one need not wait until another one is silent.
 	cfg.Takeover = d.kafka != nil
 	return centralapp.Run(ctx, cfg, centralapp.Deps{
 		Log: d.partLog("central"), Listener: page, Breaker: d.breaker,
@@ -86,14 +92,15 @@ func (d *demo) runCentral(ctx context.Context, page net.Listener) error {
 	})
 }
 
-// centralOrNil is Central, once its page is served.
+// centralOrNil returns Central once its page is served; nil before.
 func (d *demo) centralOrNil() *centralapp.Central {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	return d.centralApp
 }
 
-// newBreaker makes the switches of everything that is ours.
+// newBreaker makes the breaker of the parts that belong to the demo: external
+// brokers are not among them.
 func (d *demo) newBreaker(partsCtx context.Context) *breaker {
 	b := &breaker{parts: map[string]switchable{}, changed: func(part string, up bool) {
 		if up {

@@ -11,32 +11,33 @@ import (
 	"github.com/carga-ev/carga/sim/people"
 )
 
-// Config says what the demo is made of. Start from DefaultConfig.
+// Config is the configuration of a demo. Start from DefaultConfig.
 type Config struct {
-	CPs     int
-	Drivers int // 0: nobody asks by himself
-	Seed    uint64
-	Data    string // folder, made if it is not there
+	CPs     int    // charging points, at least; those of the data folder all run
+	Drivers int    // 0: no requests
+	Seed    uint64 // of vehicles, delays and first registers
+	Data    string // folder, created if missing
 
-	HTTP  Address
+	HTTP  Address // of Central's page and API
 	MQTT  Address // of the embedded broker
 	Kafka Address // of the embedded broker
 
-	ExternalMQTT  string   // tcp://HOST:PORT of a broker to use instead
-	ExternalKafka []string // HOST:PORT,… of a Kafka to use instead
+	ExternalMQTT  string   // tcp://HOST:PORT of a broker to use instead of the embedded one; "": none
+	ExternalKafka []string // HOST:PORTs of a Kafka to use instead of the embedded one; nil: none
 
-	Partitions int
-	// For ends the demo by itself, with everything settled; 0: never.
+	Partitions int // of every topic that is created
+	// For is when the demo ends by itself, after it settled all sessions; 0:
+	// never.
 	For time.Duration
 
 	Vehicles sim.Vehicles
 	Visits   people.Config // how the vehicles come and go
-	// Pause is how long a driver waits after a ticket before he asks again.
+	// Pause is how long a driver waits after a ticket before the next request.
 	Pause sim.Span
 }
 
-// DefaultConfig is twenty charging points and three drivers, whose sessions
-// take half a minute, so that the first ticket is there within one.
+// DefaultConfig has twenty charging points and three drivers. Sessions take
+// half a minute, so that the first ticket is made within a minute.
 func DefaultConfig() Config {
 	return Config{
 		CPs: 20, Drivers: 3, Seed: 1, Data: ".demo",
@@ -55,13 +56,13 @@ func DefaultConfig() Config {
 	}
 }
 
-// Bounds of a demo on one machine.
+// Limits of a demo on one machine.
 const (
 	maxCPs     = 5_000
 	maxDrivers = 1_000
 )
 
-// Validate reports everything that is wrong, each by its flag.
+// Validate reports all invalid values at once, each by its flag.
 func (c *Config) Validate() error {
 	var errs []error
 	bad := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }

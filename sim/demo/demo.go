@@ -19,15 +19,17 @@ import (
 
 // Deps are what the demo needs of its program.
 type Deps struct {
-	Out  io.Writer        // what is told to people
-	Log  *slog.Logger     // what the parts say
-	Keys <-chan rune      // nil: nobody presses any
-	Open func(url string) // shows the page; nil: nobody does
-	// Ready is told once, when all charging points are there.
+	Out  io.Writer        // text for people
+	Log  *slog.Logger     // logs of all parts
+	Keys <-chan rune      // keys pressed; nil: no keyboard
+	Open func(url string) // opens the page in a browser; nil: not wanted
+	// Ready is called once, with the address of the page, when all charging
+	// points are online; nil: not wanted.
 	Ready func(page string)
 }
 
-// demo is one run.
+// demo is one run. The goroutine of Run owns the fields without a comment about
+// mu; they are set before the parts start, and not changed later.
 type demo struct {
 	cfg   Config
 	deps  Deps
@@ -39,43 +41,47 @@ type demo struct {
 	addr  addresses
 
 	mu         sync.Mutex
-	centralApp *centralapp.Central // mu guards it and deps.Out; nil before the page is served
+	centralApp *centralapp.Central // mu guards it and writes to deps.Out; nil before the page is served
 	fleet      *fleet.Fleet
 	api        *operator.API
 	breaker    *breaker
 
 	drivers, points, bridge, central *part
-	built                            bool // the parts are made
+	built                            bool // the parts below and above exist
 
 	failed chan error    // capacity 1: the first failure ends the run
-	ready  time.Duration // how long it took until all charging points were there
+	ready  time.Duration // from the start until all charging points were online
 }
 
-// addresses are the addresses that hold.
+// addresses are the addresses in use.
 type addresses struct {
 	mqtt  string   // tcp://HOST:PORT
 	kafka []string // HOST:PORT
 	http  string   // HOST:PORT
-	moved []string // what is not where it was looked for, in words
+	moved []string // for people: what uses another port than the default
 }
 
-// Run runs the demo until ctx ends, somebody quits, a part fails, or cfg.For is
-// over; then it stops everything and sums up. An error says what failed; the
-// summary is as far as it could be made.
+// Run runs the demo until ctx ends, the user quits, a part fails, or cfg.For is
+// over. Then it stops everything and returns a summary of all runs on the data
+// folder. After an error the summary is incomplete.
 func Run(ctx context.Context, cfg Config, deps Deps) (Summary, error) {
 	d := &demo{cfg: cfg, deps: deps, log: deps.Log, start: time.Now(), failed: make(chan error, 1)}
 	if err := cfg.Validate(); err != nil {
 		return Summary{}, err
 	}
+	// The lock is taken first: a second demo on the folder must not even open a
+	// port.
 	held, err := fleet.Lock(cfg.Data)
 	if err != nil {
 		return Summary{}, err
 	}
-	defer func() { _ = held.Close() }() // the system gives the lock back
+	defer func() { _ = held.Close() }() // the lock ends with the file
 	if err := d.resolveAddresses(ctx); err != nil {
 		return Summary{}, err
 	}
-	partsCtx, end := context.WithCancel(context.WithoutCancel(ctx)) // the parts are stopped in order, not all by ctx
+	// From here on every way out goes through stop, which ends what was
+	// started.
+	partsCtx, end := context.WithCancel(context.WithoutCancel(ctx)) // stop ends the parts in order, which one context could not
 	defer end()
 	if err := d.startEngines(); err != nil {
 		return Summary{}, errors.Join(err, d.stop())
@@ -87,16 +93,19 @@ func Run(ctx context.Context, cfg Config, deps Deps) (Summary, error) {
 	d.bridge.start(partsCtx)
 	d.points.start(partsCtx)
 	d.printAddresses()
+	// Settling needs the parts; it is skipped when one failed or the user
+	// interrupted.
 	err = d.runUntilStopped(ctx, partsCtx)
 	if err == nil && cfg.For > 0 && ctx.Err() == nil {
-		d.printf("  settling: sessions are stopped, records acknowledged")
+		d.printf("  settling: stopping sessions, waiting for acknowledgements")
 		d.settle(partsCtx)
 	}
 	s, sumErr := d.summarize(partsCtx)
 	return s, errors.Join(err, sumErr, d.stop())
 }
 
-// resolveAddresses finds out where everything is.
+// resolveAddresses decides the address of everything, and prepares the embedded
+// brokers.
 func (d *demo) resolveAddresses(ctx context.Context) error {
 	var errs []error
 	find := func(a Address, what, flag string) string {
@@ -123,6 +132,7 @@ func (d *demo) resolveAddresses(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
+// startEngines starts the embedded brokers.
 func (d *demo) startEngines() error {
 	if d.mqtt != nil {
 		if err := d.mqtt.Start(); err != nil {
@@ -135,14 +145,18 @@ func (d *demo) startEngines() error {
 	return nil
 }
 
-// runUntilStopped waits for everything to be there, lets the drivers ask, and goes on
-// until the run is over.
+// runUntilStopped starts the drivers once all charging points are online, and
+// handles keys until the run is over. Its error is that of a failed part.
 func (d *demo) runUntilStopped(ctx, partsCtx context.Context) error {
 	if d.cfg.For > 0 {
 		var cancel context.CancelFunc
+		// cfg.For counts from the start of the program, so that it bounds the
+		// whole run.
 		ctx, cancel = context.WithDeadline(ctx, d.start.Add(d.cfg.For))
 		defer cancel()
 	}
+	// awaitPoints runs beside the keys: they work while charging points
+	// connect.
 	appeared := make(chan struct{})
 	watch, cancel := context.WithCancel(ctx)
 	go func() {
@@ -153,6 +167,7 @@ func (d *demo) runUntilStopped(ctx, partsCtx context.Context) error {
 		cancel()
 		<-appeared
 	}()
+	// waiting becomes nil once it has fired, which disables its case.
 	waiting := appeared
 	for {
 		select {
@@ -166,7 +181,7 @@ func (d *demo) runUntilStopped(ctx, partsCtx context.Context) error {
 				d.drivers.start(partsCtx)
 			}
 		case k, ok := <-d.deps.Keys:
-			if !ok {
+			if !ok { // the terminal is gone
 				d.deps.Keys = nil
 				continue
 			}
@@ -177,9 +192,11 @@ func (d *demo) runUntilStopped(ctx, partsCtx context.Context) error {
 	}
 }
 
-// awaitPoints waits until all charging points take part, and says so.
+// awaitPoints waits until all charging points are online, and prints that they
+// are ready.
 func (d *demo) awaitPoints(ctx context.Context) {
 	for {
+		// An error only means that Central does not serve its page yet.
 		if n, err := d.api.Network(ctx); err == nil && d.present(&n) >= len(d.fleet.Points()) {
 			d.ready = time.Since(d.start)
 			d.printReady(&n)
@@ -193,7 +210,7 @@ func (d *demo) awaitPoints(ctx context.Context) {
 	}
 }
 
-// present counts the charging points of this demo that take part.
+// present counts the charging points of this demo that are admitted and online.
 func (d *demo) present(n *operator.View) int {
 	ours := map[string]bool{}
 	for _, p := range d.fleet.Points() {
@@ -208,14 +225,18 @@ func (d *demo) present(n *operator.View) int {
 	return count
 }
 
-// headStart is how long the charging points may take to say their last before
-// the others are stopped too.
+// headStart is how long the charging points may take to send their last records
+// before the bridge is stopped, too.
 const headStart = 1500 * time.Millisecond
 
-// stop ends everything, in order, and waits for it.
+// stop stops everything in order, and waits for it: drivers, charging points,
+// bridge, Central, brokers. The order lets the last records of the charging
+// points reach Central.
 func (d *demo) stop() error {
 	if d.built {
 		d.drivers.halt()
+		// The charging points have a head start; those that need longer lose
+		// nothing, since their journals keep what was not sent.
 		gone := make(chan struct{})
 		go func() {
 			defer close(gone)
@@ -240,6 +261,7 @@ func (d *demo) stop() error {
 	if d.fleet != nil {
 		err = d.fleet.Close()
 	}
+	// A part may fail while it stops.
 	select {
 	case late := <-d.failed:
 		return errors.Join(err, late)
@@ -248,7 +270,7 @@ func (d *demo) stop() error {
 	}
 }
 
-// fail notes the first failure.
+// fail logs a failure and ends the run with the first one.
 func (d *demo) fail(err error) {
 	d.log.Error("a part failed", slog.Any("err", err))
 	select {
@@ -257,19 +279,20 @@ func (d *demo) fail(err error) {
 	}
 }
 
-// printf tells people a line. It may be called from any goroutine.
+// printf prints a line for people. It may be called from any goroutine.
 func (d *demo) printf(format string, args ...any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	_, _ = fmt.Fprintf(d.deps.Out, format+"\n", args...)
 }
 
-// printAddresses says what listens where.
+// printAddresses prints the addresses of the brokers.
 func (d *demo) printAddresses() {
 	d.printf("carga demo: everything in this one process, data in %s (delete it to start over)", d.cfg.Data)
 	for _, m := range d.addr.moved {
 		d.printf("  ! %s", m)
 	}
+	// Embedded brokers are marked, since they are not meant for production.
 	kind := func(external bool) string {
 		if external {
 			return "external"
@@ -280,8 +303,11 @@ func (d *demo) printAddresses() {
 	d.printf("  ✓ %-13s %-26s %s", "Kafka", strings.Join(d.brokers(), ","), kind(d.kafka == nil))
 }
 
+// page is the URL of Central's page.
 func (d *demo) page() string { return "http://" + d.addr.http }
 
+// printReady prints what is reachable where, and how to stop, and calls the
+// hooks of Deps.
 func (d *demo) printReady(n *operator.View) {
 	d.printf("  ✓ %-13s %-26s SQLite %s", "Central", d.page(), filepath.Join(d.cfg.Data, centralDB))
 	for _, p := range n.Parts {
@@ -291,7 +317,7 @@ func (d *demo) printReady(n *operator.View) {
 	}
 	d.printf("  %-42s %.1f s", fmt.Sprintf("%d/%d charging points ready", d.present(n), len(d.fleet.Points())), d.ready.Seconds())
 	if d.cfg.Drivers > 0 {
-		d.printf("  %d drivers ask by themselves; the first ticket comes within a minute", d.cfg.Drivers)
+		d.printf("  %d drivers send requests; the first ticket comes within a minute", d.cfg.Drivers)
 	}
 	if d.deps.Keys != nil {
 		d.printf("  keys: %s", keyHelp)
@@ -306,6 +332,8 @@ func (d *demo) printReady(n *operator.View) {
 	}
 }
 
+// mqttURL is the URL of the MQTT broker; the port of an embedded one is known
+// after its start.
 func (d *demo) mqttURL() string {
 	if d.mqtt != nil {
 		return d.mqtt.URL()
@@ -313,6 +341,7 @@ func (d *demo) mqttURL() string {
 	return d.addr.mqtt
 }
 
+// brokers are the HOST:PORTs of Kafka.
 func (d *demo) brokers() []string {
 	if d.kafka != nil {
 		return []string{d.kafka.Addr()}

@@ -24,7 +24,7 @@ import (
 	"github.com/carga-ev/carga/sim/people"
 )
 
-// TestMain: when a demo has ended, nothing of it runs any more.
+// TestMain: no goroutine is left when a demo has ended.
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 // small is a demo whose sessions take seconds.
@@ -46,7 +46,7 @@ func small(dir string, runFor time.Duration) demo.Config {
 	return cfg
 }
 
-// screen is what people see; it can be read while it is written.
+// screen is the output for people; it can be read while it is written.
 type screen struct {
 	mu   sync.Mutex
 	text bytes.Buffer
@@ -64,7 +64,8 @@ func (s *screen) String() string {
 	return s.text.String()
 }
 
-// logTo keeps what the parts say, and shows the end of it when the test fails.
+// logTo writes the logs of the parts to a file, and shows its end when the test
+// fails.
 func logTo(t *testing.T, dir string) *slog.Logger {
 	t.Helper()
 	f, err := os.Create(filepath.Join(dir, "demo.log"))
@@ -97,12 +98,12 @@ func wantHealthy(t *testing.T, s demo.Summary) {
 		t.Errorf("dead letters: %s", text)
 	}
 	if s.Energy.Unaccounted != 0 {
-		t.Errorf("energy went beside the tickets: %s", text)
+		t.Errorf("energy is on no ticket: %s", text)
 	}
 }
 
-// TestDemoContinuesOnItsDataFolder: two runs on one folder, which nobody else can use
-// meanwhile.
+// TestDemoContinuesOnItsDataFolder: two runs on one folder, which no other demo
+// can use meanwhile.
 func TestDemoContinuesOnItsDataFolder(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -122,13 +123,13 @@ func TestDemoContinuesOnItsDataFolder(t *testing.T) {
 	}
 	for _, want := range []string{"MQTT broker", "Kafka", "Central", "Bridge", "5/5 charging points ready"} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("%q was not told:\n%s", want, out.String())
+			t.Errorf("%q was not printed:\n%s", want, out.String())
 		}
 	}
 
 	deps.Ready = nil
 	fewer := small(dir, 7*time.Second)
-	fewer.CPs = 2 // those that are there stay there
+	fewer.CPs = 2 // the points of the data folder all run
 	second, err := demo.Run(t.Context(), fewer, deps)
 	if err != nil {
 		t.Fatal(err)
@@ -139,8 +140,8 @@ func TestDemoContinuesOnItsDataFolder(t *testing.T) {
 	}
 }
 
-// TestDemoSurvivesEveryCut: each part is cut and restored while sessions run,
-// by the keys and by the page's button, and nothing is lost or doubled.
+// TestDemoSurvivesEveryCut: each part is cut and restored during sessions, by
+// the keys and by the page's button. Nothing is lost or applied twice.
 func TestDemoSurvivesEveryCut(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -185,7 +186,7 @@ func TestDemoSurvivesEveryCut(t *testing.T) {
 	wantHealthy(t, s)
 	for _, want := range []string{"kafka is cut", "kafka is back", "mqtt is cut", "mqtt is back", "bridge is cut", "bridge is back"} {
 		if !strings.Contains(out.String(), want) {
-			t.Errorf("%q was not told:\n%s", want, out.String())
+			t.Errorf("%q was not printed:\n%s", want, out.String())
 		}
 	}
 }
@@ -222,8 +223,8 @@ func part(ctx context.Context, page, name string, up bool) func() error {
 	}
 }
 
-// TestBusyPorts: one that was asked for is an error that names it; a default
-// one is moved, aloud.
+// TestBusyPorts: an occupied explicit port is an error that names it; a default
+// one is moved, with a message.
 func TestBusyPorts(t *testing.T) {
 	t.Parallel()
 	var lc net.ListenConfig
@@ -245,11 +246,11 @@ func TestBusyPorts(t *testing.T) {
 		t.Errorf("a busy default port: %v", err)
 	}
 	if !strings.Contains(out.String(), "is busy; the page is at") {
-		t.Errorf("the move was not told:\n%s", out.String())
+		t.Errorf("the move was not printed:\n%s", out.String())
 	}
 }
 
-// TestConfigNamesEveryMistake: all at once, by their flags.
+// TestConfigNamesEveryMistake: all invalid values are reported, by their flags.
 func TestConfigNamesEveryMistake(t *testing.T) {
 	t.Parallel()
 	cfg := demo.Config{Drivers: -1, For: -1, ExternalMQTT: "nowhere", ExternalKafka: []string{"x"}}
@@ -261,8 +262,8 @@ func TestConfigNamesEveryMistake(t *testing.T) {
 	}
 }
 
-// TestExternalBrokers: the demo uses what it is given, starts nothing of its
-// own, and has no buttons for what is not its own.
+// TestExternalBrokers: the demo uses the brokers it is given, starts none, and
+// has no buttons for them.
 func TestExternalBrokers(t *testing.T) {
 	t.Parallel()
 	dir := t.TempDir()
@@ -288,6 +289,6 @@ func TestExternalBrokers(t *testing.T) {
 	}
 	wantHealthy(t, s)
 	if got := strings.Count(out.String(), "external"); got != 2 {
-		t.Errorf("told %d times that something is external:\n%s", got, out.String())
+		t.Errorf("printed %d times that something is external:\n%s", got, out.String())
 	}
 }

@@ -1,17 +1,21 @@
-// Package demo runs the whole network in this process, by the same app.Run as
-// in the real programs: embedded MQTT and Kafka brokers (or external ones),
-// the bridge, Central with its page, charging points with simulated hardware,
-// and drivers who ask by themselves.
+// Package demo runs the whole network in this process, through the same app.Run
+// as the real programs: embedded MQTT and Kafka brokers (or external ones), the
+// bridge, Central with its page, charging points with simulated hardware, and
+// drivers that send requests.
 //
-// All of it is kept in one data folder; a second demo on it goes on where the
-// first one was, also after a kill. A lock keeps two demos apart.
+// All data is kept in one folder. A later demo on the folder continues where
+// the last one ended, also after a kill. A lock prevents two demos on one
+// folder.
 //
 // # Order
 //
-// Everything is started at once and in no order that matters. At the stop the
-// drivers go first, then the charging points, the bridge and Central, and the
-// brokers last, so that what can still be said is said; what cannot is kept on
-// the charging points' disks and said at the next start.
+// The parts start at the same time; none needs another to have started. At the
+// end the drivers stop first, then the charging points, the bridge and Central,
+// and the brokers last, so that records in flight still arrive. What does not
+// arrive stays in the charging points' journals and is sent in the next run.
 //
-// Run owns every goroutine it starts and returns when all have ended.
+// # Concurrency
+//
+// Run owns every goroutine that it starts, and returns when all have ended. The
+// one exception is Keys, whose goroutine waits for the next key.
 package demo

@@ -6,15 +6,17 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// cpID is the id of the demo's charging point number n, from 1.
+// cpID returns the id of charging point number n, from 1.
 func cpID(n int) charge.CPID { return charge.CPID(fmt.Sprintf("CP_%04d", n)) }
 
-// nameOf and placeOf are where the demo's charging points stand.
+// nameOf returns the name of a charging point: its bay.
 func nameOf(n int) string {
+	// Four bays in turn: North 1, East 1, South 1, West 1, North 2, …
 	bays := []string{"North", "East", "South", "West"}
 	return fmt.Sprintf("%s %d", bays[(n-1)%len(bays)], (n-1)/len(bays)+1)
 }
 
+// placeOf returns the site of a charging point.
 func placeOf(n int) string {
 	places := []string{
 		"Alicante, Station", "Alicante, Harbour", "San Vicente, Campus", "Elche, Palm Grove", "Elche, Market Hall",
@@ -23,7 +25,7 @@ func placeOf(n int) string {
 	return places[(n-1)%len(places)]
 }
 
-// driverName is the username of the demo's driver number n, from 1.
+// driverName returns the username of driver number n, from 1.
 func driverName(n int) charge.Username {
 	names := []string{"ana", "bruno", "carla", "diego", "elena", "felix", "gloria", "hugo"}
 	if n <= len(names) {

@@ -6,12 +6,13 @@ import (
 	"sync"
 )
 
-// part is a piece of the network that runs until it is stopped, and can be
-// started again.
+// part is a part of the network that can be stopped, and started again. Its
+// methods are safe for concurrent use.
 type part struct {
 	name string
 	run  func(ctx context.Context) error
-	// failed is told when run ends by itself.
+	// failed is called when run returns although the part was not stopped, or
+	// returns an error.
 	failed func(error)
 
 	mu   sync.Mutex
@@ -19,7 +20,7 @@ type part struct {
 	done chan struct{}
 }
 
-// start runs the part. Starting one that runs does nothing.
+// start starts the part. It does nothing if the part runs.
 func (p *part) start(ctx context.Context) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -31,6 +32,8 @@ func (p *part) start(ctx context.Context) {
 	p.done = done
 	go func() {
 		defer close(done)
+		// Only the end of ctx is a stop. Any other return is a failure, also
+		// one without an error.
 		err := p.run(ctx)
 		if ctx.Err() == nil {
 			p.failed(fmt.Errorf("%s ended by itself: %w", p.name, err))
@@ -42,55 +45,62 @@ func (p *part) start(ctx context.Context) {
 	}()
 }
 
-// halt stops the part and waits until all of it has ended.
+// halt stops the part and waits for its end. It does nothing if the part does
+// not run.
 func (p *part) halt() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if p.stop == nil {
 		return
 	}
+	// mu is held until the part has ended, so that start cannot overlap with
+	// the old run.
 	p.stop()
 	<-p.done
 	p.stop, p.done = nil, nil
 }
 
+// up reports whether the part was started and not stopped.
 func (p *part) up() bool {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	return p.stop != nil
 }
 
-// switchable is what the breaker can cut and restore.
+// switchable is a part that the breaker can cut and restore.
 type switchable struct {
 	up      func() bool
 	cut     func()
 	restore func() error
 }
 
-// breaker cuts parts of the demo and brings them back, for the keys and for
-// Central's page. It is safe for concurrent use.
+// breaker stops parts of the demo and starts them again, for the keys and for
+// the buttons of Central's page. It is safe for concurrent use.
 type breaker struct {
-	mu      sync.Mutex // held while a part is cut or restored
-	parts   map[string]switchable
+	mu    sync.Mutex            // held during a cut or a restoration
+	parts map[string]switchable // by name; not changed after newBreaker
+	// changed is called, under mu, after a part was cut or restored. It must not
+	// call the breaker.
 	changed func(part string, up bool)
 }
 
-// Cut stops a part.
+// Cut stops a part; it does nothing if the part is stopped.
 func (b *breaker) Cut(name string) error { return b.set(name, false) }
 
-// Restore brings a part back.
+// Restore starts a part; it does nothing if the part runs.
 func (b *breaker) Restore(name string) error { return b.set(name, true) }
 
-// toggle cuts a part that is up and restores one that is not.
+// toggle cuts a running part and restores a stopped one.
 func (b *breaker) toggle(name string) error {
 	b.mu.Lock()
 	p, ok := b.parts[name]
+	// An unknown part counts as down: set reports it.
 	up := ok && p.up()
 	b.mu.Unlock()
 	return b.set(name, !up)
 }
 
-// restoreAll brings back whatever is cut.
+// restoreAll restores every part that is cut, brokers first.
 func (b *breaker) restoreAll() error {
 	for _, name := range []string{"mqtt", "kafka", "bridge"} {
 		if p, ok := b.parts[name]; ok && !p.up() {
@@ -102,6 +112,7 @@ func (b *breaker) restoreAll() error {
 	return nil
 }
 
+// set cuts or restores a part, unless it is in that state already.
 func (b *breaker) set(name string, up bool) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -9,18 +9,19 @@ import (
 	"syscall"
 )
 
-// maxPortsTried is how many ports above a busy default one are looked at.
+// maxPortsTried is how many ports above an occupied default port are tried.
 const maxPortsTried = 50
 
-// Address is where something listens. One that was asked for by name is taken
-// or refused; a default one that is busy is moved to the next free port.
+// Address is a listening address. An explicit address is used or refused; a
+// default one whose port is occupied is moved to the next free port.
 type Address struct {
-	HostPort string
+	HostPort string // port 0: any free port
 	Explicit bool
 }
 
-// resolve finds out where what can listen, before it does. moved says in words
-// that it is not where it was looked for; "" when it is.
+// resolve returns the address to listen at. moved is a message for people if it
+// differs from the default; otherwise "". The port is only tested: another
+// program may take it before it is used.
 func (a Address) resolve(ctx context.Context, what, flag string) (addr, moved string, err error) {
 	host, text, err := net.SplitHostPort(a.HostPort)
 	if err != nil {
@@ -33,6 +34,7 @@ func (a Address) resolve(ctx context.Context, what, flag string) (addr, moved st
 	if port == 0 {
 		return a.HostPort, "", nil
 	}
+	// The default port first, then the ones above it.
 	for next := port; next <= min(port+maxPortsTried, 65535); next++ {
 		addr := net.JoinHostPort(host, strconv.Itoa(next))
 		switch err := tryListen(ctx, addr); {
@@ -49,7 +51,7 @@ func (a Address) resolve(ctx context.Context, what, flag string) (addr, moved st
 	return "", "", fmt.Errorf("%s: the ports %d to %d are all busy; use --%s HOST:0", what, port, port+maxPortsTried, flag)
 }
 
-// tryListen listens for a moment.
+// tryListen listens at an address and closes the listener again.
 func tryListen(ctx context.Context, addr string) error {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", addr)

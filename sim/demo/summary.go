@@ -7,28 +7,30 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Summary is what a run of the demo came to, counted since its data folder was
-// new. Its JSON is the one object that --json prints.
+// Summary is the state of a demo's books, counted since its data folder was
+// created. Its JSON is the one object that --json prints.
 type Summary struct {
 	Sessions     int64               `json:"sessions"`
 	Tickets      int64               `json:"tickets"`
 	Events       EventSummary        `json:"events"`
 	Energy       EnergySummary       `json:"energy_wh"`
 	Reservations ReservationsSummary `json:"reservations"`
-	ReadyS       float64             `json:"ready_s"`
+	// ReadyS is the time in seconds until all charging points were online.
+	ReadyS float64 `json:"ready_s"`
 }
 
-// EventSummary counts journal records.
+// EventSummary counts journal records. In a healthy network at rest Applied
+// equals Journalled.
 type EventSummary struct {
-	Journalled   int64 `json:"journalled"` // on the disks of the charging points
-	Applied      int64 `json:"applied"`    // in Central's database
-	Duplicates   int64 `json:"duplicates"`
-	DeadLetters  int64 `json:"dead_letters"`
-	Lost         int64 `json:"lost"` // journalled − applied
-	AppliedTwice int64 `json:"applied_twice"`
+	Journalled   int64 `json:"journalled"`    // written by the charging points
+	Applied      int64 `json:"applied"`       // in Central's database
+	Duplicates   int64 `json:"duplicates"`    // deliveries of applied records: harmless
+	DeadLetters  int64 `json:"dead_letters"`  // messages that no part could use
+	Lost         int64 `json:"lost"`          // journalled − applied
+	AppliedTwice int64 `json:"applied_twice"` // must be 0
 }
 
-// EnergySummary balances the meters of the boards against Central's books.
+// EnergySummary compares the boards' meters with Central's books.
 //
 // Invariant of a healthy network at rest: Metered = Billed + Unaccounted.
 type EnergySummary struct {
@@ -42,11 +44,14 @@ type ReservationsSummary struct {
 	Made    int64 `json:"made"`
 	Used    int64 `json:"used"`
 	Ended   int64 `json:"ended"`
-	Overdue int64 `json:"overdue"` // shown as reserved beyond their end: must be 0
+	Overdue int64 `json:"overdue"` // still shown after their end: must be 0
 }
 
-// Healthy reports whether nothing was lost, doubled, forgotten or left over.
+// Healthy reports whether nothing was lost, applied twice, left over or not
+// billed.
 func (s *Summary) Healthy() bool {
+	// One ticket per session, and the energy balance, hold only at rest: a demo
+	// that was interrupted may be healthy although this returns false.
 	return s.Events.Lost == 0 && s.Events.AppliedTwice == 0 && s.Reservations.Overdue == 0 && s.Tickets == s.Sessions &&
 		s.Energy.Metered == s.Energy.Billed+s.Energy.Unaccounted
 }

@@ -15,41 +15,44 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// DefaultPartitions is how many partitions a drivers' topic gets that is not
-// there yet.
+// DefaultPartitions is the number of partitions of a drivers' topic that the
+// client has to create.
 const DefaultPartitions = 12
 
-// ClientConfig says where Kafka is.
+// ClientConfig is the configuration of a Client.
 type ClientConfig struct {
 	Brokers  []string // host:port, at least one
-	ClientID string
-	// Partitions of a topic that has to be made first; of one that is there the
-	// real count is used. 0: DefaultPartitions.
+	ClientID string   // of the Kafka client, shown in Kafka's logs
+	// Partitions is how many a topic gets that does not exist and is created.
+	// The number of an existing topic is read from Kafka. 0: DefaultPartitions.
 	Partitions int
-	// DriverTopic and CentralTopic are the protocol's unless set.
+	// DriverTopic and CentralTopic replace the topics of the protocol.
 	DriverTopic, CentralTopic string
-	// Dial replaces the network, for tests in memory.
+	// Dial replaces the network dialer, for tests in memory.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 }
 
-// Client is a driver's plain connection to Kafka: messages of several drivers go
-// out one by one, and what Central says comes in from the end of the log as it
-// was when Kafka was first reached. It reconnects for ever while Run runs.
+// Client is the Kafka connection that drivers share. It produces their messages
+// one by one to driver-events and delivers central-events to their
+// subscriptions, from the end of the log as it was when Kafka was first
+// reached. It reconnects without limit while Run runs, and continues at the
+// offsets where it was.
 //
-// It has no queue: a message that Kafka did not take is the conversation's to
-// say again, with a fresh timestamp, for one that lies waiting goes stale.
+// It has no queue for outgoing messages: Send fails while Kafka is away, and
+// the Conversation retries with a fresh timestamp. A message that waited in a
+// queue would be too old when Central reads it.
 type Client struct {
 	cfg ClientConfig
 
 	mu            sync.Mutex
 	subscriptions map[*Subscription]struct{} // mu guards it and what follows
-	link          LinkChanged                // At is not kept up
-	connection    *connection                // nil while Kafka is away
+	link          LinkChanged                // the last one delivered, without At
+	connection    *connection                // nil while Kafka is not reachable
 }
 
 var _ Transport = (*Client)(nil)
 
-// NewClient checks the configuration; it does no I/O.
+// NewClient validates the configuration; it does no I/O.
 func NewClient(cfg ClientConfig) (*Client, error) {
 	if len(cfg.Brokers) == 0 {
 		return nil, errors.New("kafka: no address; give one such as 127.0.0.1:9092")
@@ -77,23 +80,23 @@ func NewClient(cfg ClientConfig) (*Client, error) {
 	return &Client{cfg: cfg, subscriptions: map[*Subscription]struct{}{}, link: LinkChanged{Since: time.Now()}}, nil
 }
 
-// reconnectDelay is how long the line waits before it tries Kafka again.
+// reconnectDelay is the pause between two attempts to connect.
 const reconnectDelay = 250 * time.Millisecond
 
-// Run keeps the line until ctx ends, and returns nil then.
-func (l *Client) Run(ctx context.Context) error {
+// Run connects, reads and reconnects until ctx ends, and returns nil then.
+func (c *Client) Run(ctx context.Context) error {
 	var positions []int64
 	for ctx.Err() == nil {
-		life, s := newConnection(ctx, &l.cfg, l.deliver)
-		s.positions = positions
-		err := s.open(life)
+		connCtx, conn := newConnection(ctx, &c.cfg, c.deliver)
+		conn.positions = positions
+		err := conn.open(connCtx)
 		if err == nil {
-			l.setConnection(s, "")
-			err = s.readAll(life)
+			c.setConnection(conn, "")
+			err = conn.readAll(connCtx)
 		}
-		l.setConnection(nil, reasonOf(err))
-		s.close()
-		positions = s.positions
+		c.setConnection(nil, reasonOf(err))
+		conn.close()
+		positions = conn.positions
 		select {
 		case <-ctx.Done():
 		case <-time.After(reconnectDelay):
@@ -102,89 +105,93 @@ func (l *Client) Run(ctx context.Context) error {
 	return nil
 }
 
-// setConnection notes a session that began, or why there is none.
-func (l *Client) setConnection(s *connection, reason string) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
+// setConnection publishes that a connection was opened, or why there is none.
+func (c *Client) setConnection(conn *connection, reason string) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	now := time.Now()
-	was := l.link
-	l.connection = s
-	l.link.Up, l.link.Reason = s != nil, reason
-	if was.Up != l.link.Up {
-		l.link.Since = now
+	was := c.link
+	c.connection = conn
+	c.link.Up, c.link.Reason = conn != nil, reason
+	if was.Up != c.link.Up {
+		c.link.Since = now
 	}
-	if was.Up == l.link.Up && was.Reason == reason {
+	if was.Up == c.link.Up && was.Reason == reason {
 		return
 	}
-	c := l.link
-	c.At = now
-	for e := range l.subscriptions {
-		e.DeliverLink(c)
+	link := c.link
+	link.At = now
+	for sub := range c.subscriptions {
+		sub.DeliverLink(link)
 	}
 }
 
-// Subscribe implements Phone.
-func (l *Client) Subscribe(username charge.Username) *Subscription {
-	e := NewSubscription(username)
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.subscriptions[e] = struct{}{}
-	if l.link.Up || l.link.Reason != "" {
-		c := l.link
-		c.At = time.Now()
-		e.DeliverLink(c)
+// Subscribe implements Transport.
+func (c *Client) Subscribe(username charge.Username) *Subscription {
+	sub := NewSubscription(username)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.subscriptions[sub] = struct{}{}
+	if c.link.Up || c.link.Reason != "" {
+		link := c.link
+		link.At = time.Now()
+		sub.DeliverLink(link)
 	}
-	return e
+	return sub
 }
 
-// Unsubscribe implements Phone.
-func (l *Client) Unsubscribe(e *Subscription) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	delete(l.subscriptions, e)
+// Unsubscribe implements Transport.
+func (c *Client) Unsubscribe(sub *Subscription) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	delete(c.subscriptions, sub)
 }
 
-// deliver puts one message into every ear. What cannot be read is not for us.
-func (l *Client) deliver(value []byte) {
+// deliver decodes one record of central-events and delivers it to all
+// subscriptions. One that cannot be decoded is skipped: it is not of this
+// protocol, and Central's own checks report it.
+func (c *Client) deliver(value []byte) {
 	m, err := wire.DecodeCentralEvent(value)
 	if err != nil {
 		return
 	}
-	l.mu.Lock()
-	defer l.mu.Unlock()
+	c.mu.Lock()
+	defer c.mu.Unlock()
 	now := time.Now()
-	for e := range l.subscriptions {
-		e.Deliver(now, &m)
+	for sub := range c.subscriptions {
+		sub.Deliver(now, &m)
 	}
 }
 
-// errNotConnected says that there is no session to send by.
+// errNotConnected is returned by Send without a connection.
 var errNotConnected = errors.New("kafka does not answer")
 
-// Send implements Phone.
-func (l *Client) Send(ctx context.Context, m *wire.DriverRequest) error {
+// Send implements Transport. An error ends the connection: the leader or its
+// address may have changed, and a new connection reads both again.
+func (c *Client) Send(ctx context.Context, m *wire.DriverRequest) error {
 	raw, err := m.Encode()
 	if err != nil {
 		return fmt.Errorf("driver: %w", err)
 	}
-	l.mu.Lock()
-	s := l.connection
-	l.mu.Unlock()
-	if s == nil {
+	c.mu.Lock()
+	conn := c.connection
+	c.mu.Unlock()
+	if conn == nil {
 		return errNotConnected
 	}
 	key := []byte(m.Username)
-	err = s.produce(ctx, kafkalink.PartitionOf(key, s.driverPartitions), key, raw)
+	err = conn.produce(ctx, kafkalink.PartitionOf(key, conn.driverPartitions), key, raw)
 	if err != nil && ctx.Err() == nil {
-		s.cancel(err) // another leader, another address: find out anew
+		conn.cancel(err) // reconnect
 	}
 	return err
 }
 
-// reasonOf is what an error comes down to, in words short enough for a line.
+// reasonOf returns the innermost error that is informative, short enough to be
+// printed on one line.
 func reasonOf(err error) string {
 	for err != nil {
-		if op, ok := err.(*net.OpError); ok { //nolint:errorlint // the loop unwraps, to find the deepest that says enough
+		if op, ok := err.(*net.OpError); ok { //nolint:errorlint // the loop unwraps, to find the innermost informative error
 			return op.Error()
 		}
 		if code, ok := err.(kafka.Error); ok { //nolint:errorlint // as above

@@ -20,13 +20,13 @@ import (
 
 const kafkaAddr = "127.0.0.1:9092"
 
-// kafkaWorld is an embedded Kafka on a network in memory, and a Central that
-// answers over it by hand.
+// kafkaWorld is an embedded Kafka on a network in memory, and a test's Central
+// that answers over it.
 type kafkaWorld struct {
 	tb     testing.TB
 	net    *kfake.VirtualNetwork
 	broker *engines.Kafka
-	next   map[int]int64 // of Central's reading
+	next   map[int]int64 // offsets of Central's reader
 
 	mu    sync.Mutex
 	asked []wire.DriverRequest // mu guards it
@@ -74,7 +74,7 @@ func (w *kafkaWorld) central(ctx context.Context, answer func(m wire.DriverReque
 	}
 }
 
-// withClient does something with connections of its own.
+// withClient calls do with a Kafka client that has connections of its own.
 func (w *kafkaWorld) withClient(do func(*kafka.Client)) {
 	transport := &kafka.Transport{Dial: w.dial, MetadataTopics: []string{wire.TopicDriverEvents, wire.TopicCentralEvents}}
 	defer transport.CloseIdleConnections()
@@ -129,7 +129,8 @@ func (w *kafkaWorld) requests() []wire.DriverRequest {
 	return append([]wire.DriverRequest(nil), w.asked...)
 }
 
-// answerAtOnce answers every request with CP_001, and its wish with a session at once.
+// answerAtOnce authorizes every request at CP_001, and answers the start with a
+// whole session.
 func answerAtOnce(m wire.DriverRequest, publish func(wire.CentralEvent)) {
 	about := wire.CentralEvent{Username: m.Username, CPID: "CP_001", Connector: 1}
 	switch m.EventType {
@@ -148,7 +149,7 @@ func answerAtOnce(m wire.DriverRequest, publish func(wire.CentralEvent)) {
 	}
 }
 
-// run runs world and line around do.
+// run calls do while the client and Central run.
 func (w *kafkaWorld) run(l *driver.Client, answer func(wire.DriverRequest, func(wire.CentralEvent)), do func(ctx context.Context)) {
 	ctx, cancel := context.WithCancel(context.Background())
 	var all sync.WaitGroup
@@ -162,8 +163,8 @@ func (w *kafkaWorld) run(l *driver.Client, answer func(wire.DriverRequest, func(
 	do(ctx)
 }
 
-// TestClientWaitsForKafka: the real client library, a broker that comes 90 s
-// late with no topic, and one ticket.
+// TestClientWaitsForKafka uses the real client library, with a broker that
+// starts 90 s late and has no topics: the service ends on one ticket.
 func TestClientWaitsForKafka(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newKafkaWorld(t)
@@ -180,19 +181,19 @@ func TestClientWaitsForKafka(t *testing.T) {
 				t.Errorf("took %v, want about 90s", took)
 			}
 			if len(steps) == 0 || steps[0].Kind != driver.StepKafkaAway {
-				t.Errorf("told %+v, want first that Kafka is away", steps)
+				t.Errorf("reported %+v, want first that Kafka is away", steps)
 			}
 			for _, m := range w.requests() {
 				if age := m.Timestamp.Time().Std().Sub(start); age < 90*time.Second {
-					t.Errorf("a request of %v after the start was sent: it lay waiting", age)
+					t.Errorf("a request of %v after the start was sent: it waited in a queue", age)
 				}
 			}
 		})
 	})
 }
 
-// TestClientReadsFromTheEnd: what was said before the driver asked is not heard,
-// whatever id it has, and nothing is missed over an outage.
+// TestClientReadsFromTheEnd: messages from before the driver's request are
+// ignored, whatever their ids, and none is missed over an outage.
 func TestClientReadsFromTheEnd(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := newKafkaWorld(t)
@@ -206,7 +207,7 @@ func TestClientReadsFromTheEnd(t *testing.T) {
 		w.start()
 		l := w.newClient()
 		slow := func(m wire.DriverRequest, publish func(wire.CentralEvent)) {
-			if m.EventType == wire.DriverStarted { // Kafka goes away and comes back before the session is told
+			if m.EventType == wire.DriverStarted { // an outage of Kafka before the session's messages
 				w.broker.Stop()
 				time.Sleep(20 * time.Second)
 				w.start()
@@ -218,7 +219,7 @@ func TestClientReadsFromTheEnd(t *testing.T) {
 			var kinds []driver.StepKind
 			o, err := driver.Run(ctx, driver.DefaultConfig(), l, func(s driver.Step) { kinds = append(kinds, s.Kind) })
 			if err != nil || o.Result != driver.Ticket {
-				t.Fatalf("got %v, %v; told %v", o, err, kinds)
+				t.Fatalf("got %v, %v; reported %v", o, err, kinds)
 			}
 			authorized, away := 0, 0
 			for _, k := range kinds {
@@ -230,7 +231,7 @@ func TestClientReadsFromTheEnd(t *testing.T) {
 				}
 			}
 			if authorized != 1 || away != 1 {
-				t.Errorf("told %v, want one authorisation and one outage", kinds)
+				t.Errorf("reported %v, want one authorisation and one outage", kinds)
 			}
 		})
 	})

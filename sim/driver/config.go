@@ -8,28 +8,32 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Config says who asks for what. Start from DefaultConfig.
+// Config is what one driver asks for, and how long it waits at each stage.
+// Start from DefaultConfig.
 type Config struct {
 	Username charge.Username
-	CPID     *charge.CPID // nil: any free charging point
-	DriverID string
-	ClientID string
+	CPID     *charge.CPID // nil: any free charging point, which Central chooses
+	DriverID string       // of the customer's own system; repeated in the answers, empty if unused
+	ClientID string       // of this program; repeated in the answers
 
-	// Deadline is how long the request may stay without an answer.
+	// Deadline bounds the wait for Central's answer to the request. It runs
+	// from the start of the service and includes the time that Kafka is away.
 	Deadline time.Duration
-	// Repeat is how long an unanswered message waits before it is said again.
+	// Repeat is the retry interval: an unanswered message is sent again, under
+	// its message_id, after so long.
 	Repeat time.Duration
-	// Grace is how long after the end of its reservation a driver still waits to
-	// be told of it.
+	// Grace is how long the driver still waits for a message about its
+	// reservation after the end of that reservation.
 	Grace time.Duration
-	// SessionTimeout is how long a session may be silent before it is given up.
+	// SessionTimeout ends the service when no message about its session arrived
+	// for so long.
 	SessionTimeout time.Duration
-	// StopAfter asks to stop so long after charging began; 0: never.
+	// StopAfter sends a stop request so long after charging began; 0: never.
 	StopAfter time.Duration
 }
 
-// DefaultConfig asks for two minutes, and again every six seconds: one more
-// than Central may take for its answer.
+// DefaultConfig waits two minutes for an answer and retries every six seconds:
+// one second more than Central may need to answer.
 func DefaultConfig() Config {
 	return Config{
 		Username:       "driver1",
@@ -41,7 +45,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate reports everything that is wrong, each by its field.
+// Validate reports all invalid fields at once, each by its name.
 func (c Config) Validate() error {
 	var errs []error
 	bad := func(field, format string, args ...any) {
@@ -61,7 +65,7 @@ func (c Config) Validate() error {
 	for _, f := range []struct {
 		name string
 		d    time.Duration
-	}{{"deadline", c.Deadline}, {"repeat", c.Repeat}, {"patience", c.SessionTimeout}} {
+	}{{"deadline", c.Deadline}, {"repeat", c.Repeat}, {"session_timeout", c.SessionTimeout}} {
 		if f.d < 100*time.Millisecond {
 			bad(f.name, "%v; use 100ms or more", f.d)
 		}

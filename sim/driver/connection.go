@@ -12,33 +12,39 @@ import (
 	"github.com/segmentio/kafka-go"
 )
 
-// Bounds of what a session asks Kafka.
+// Limits of a connection's requests to Kafka.
 const (
-	openTimeout    = 5 * time.Second // for finding the topics
+	openTimeout    = 5 * time.Second // for open: topics and offsets
 	requestTimeout = 10 * time.Second
-	fetchWait      = 500 * time.Millisecond
-	fetchBytes     = 1 << 20
+	fetchWait      = 500 * time.Millisecond // how long Kafka holds an empty fetch
+	fetchBytes     = 1 << 20                // of one fetch; larger than any message
 )
 
-// connection is one life of the connection: it ends with its first error, because
-// a new pool of connections is the only one that surely looks at the cluster
-// anew.
+// connection is one connection to the Kafka cluster. It ends with its first
+// error and is then replaced: kafka-go's pool keeps cluster metadata and dead
+// connections, and only a new pool surely reads the cluster's state again.
+//
+// open, and then readAll, run in one goroutine; produce may be called by others
+// until close.
 type connection struct {
 	cfg     *ClientConfig
 	deliver func(value []byte)
 	client  *kafka.Client
 	conns   *conns
-	cancel  context.CancelCauseFunc // ends the session with its reason
+	cancel  context.CancelCauseFunc // ends the connection; the cause is its reason
 
-	driverPartitions int     // partitions of the drivers' topic
-	positions        []int64 // next offset of each partition of Central's topic; each has one reader
+	driverPartitions int // of the drivers' topic: a key's partition depends on their number
+	// positions is the next offset of each partition of Central's topic. It is
+	// carried over to the next connection. While readAll runs, each element is
+	// owned by the reader of its partition.
+	positions []int64
 }
 
-// metadataInterval is how often a session looks whether a topic got other partitions.
+// metadataInterval is how often the number of partitions is checked.
 const metadataInterval = 2 * time.Second
 
-// newConnection makes a session and its context, which every call of it but
-// produce takes. It does no I/O.
+// newConnection returns a connection and the context of its life, which every
+// call but produce uses. It does no I/O.
 func newConnection(ctx context.Context, cfg *ClientConfig, deliver func([]byte)) (context.Context, *connection) {
 	ctx, cancel := context.WithCancelCause(ctx)
 	c := &conns{dial: cfg.Dial}
@@ -54,21 +60,21 @@ func newConnection(ctx context.Context, cfg *ClientConfig, deliver func([]byte))
 	}
 }
 
-// close ends every connection; nobody uses the session any more.
-func (s *connection) close() {
-	s.cancel(nil)
-	if t, ok := s.client.Transport.(*kafka.Transport); ok {
+// close closes all sockets. The connection must not be used afterwards.
+func (c *connection) close() {
+	c.cancel(nil)
+	if t, ok := c.client.Transport.(*kafka.Transport); ok {
 		t.CloseIdleConnections()
 	}
-	s.conns.closeAll()
+	c.conns.closeAll()
 }
 
-// open finds the topics, makes those that are missing, and finds the ends of
-// the partitions that were not read yet.
-func (s *connection) open(ctx context.Context) error {
+// open reads the partitions of both topics, creates missing topics, and
+// initializes the positions of partitions that were not read yet.
+func (c *connection) open(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
-	m, err := s.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{s.cfg.DriverTopic, s.cfg.CentralTopic}})
+	m, err := c.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{c.cfg.DriverTopic, c.cfg.CentralTopic}})
 	if err != nil {
 		return fmt.Errorf("find the topics: %w", err)
 	}
@@ -77,7 +83,7 @@ func (s *connection) open(ctx context.Context) error {
 	for _, t := range m.Topics {
 		switch {
 		case errors.Is(t.Error, kafka.UnknownTopicOrPartition):
-			missing = append(missing, kafka.TopicConfig{Topic: t.Name, NumPartitions: s.cfg.Partitions, ReplicationFactor: -1})
+			missing = append(missing, kafka.TopicConfig{Topic: t.Name, NumPartitions: c.cfg.Partitions, ReplicationFactor: -1})
 		case t.Error != nil:
 			return fmt.Errorf("topic %s: %w", t.Name, t.Error)
 		default:
@@ -85,18 +91,19 @@ func (s *connection) open(ctx context.Context) error {
 		}
 	}
 	if len(missing) > 0 {
-		return s.createTopics(ctx, missing)
+		return c.createTopics(ctx, missing)
 	}
-	s.driverPartitions = counts[s.cfg.DriverTopic]
-	if s.driverPartitions == 0 || counts[s.cfg.CentralTopic] == 0 {
+	c.driverPartitions = counts[c.cfg.DriverTopic]
+	if c.driverPartitions == 0 || counts[c.cfg.CentralTopic] == 0 {
 		return errors.New("the topics have no partition yet")
 	}
-	return s.initPositions(ctx, counts[s.cfg.CentralTopic])
+	return c.initPositions(ctx, counts[c.cfg.CentralTopic])
 }
 
-// createTopics makes topics; it always ends the session, for the next one to see them.
-func (s *connection) createTopics(ctx context.Context, missing []kafka.TopicConfig) error {
-	r, err := s.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: missing})
+// createTopics creates topics. It always returns an error: the next connection
+// reads their partitions.
+func (c *connection) createTopics(ctx context.Context, missing []kafka.TopicConfig) error {
+	r, err := c.client.CreateTopics(ctx, &kafka.CreateTopicsRequest{Topics: missing})
 	if err != nil {
 		return fmt.Errorf("make the topics: %w", err)
 	}
@@ -108,25 +115,27 @@ func (s *connection) createTopics(ctx context.Context, missing []kafka.TopicConf
 	return errors.New("the topics are being made")
 }
 
-// initPositions sets the position of each partition without one: the end of the log
-// at the first time, its beginning where a partition was added later.
-func (s *connection) initPositions(ctx context.Context, count int) error {
-	first := len(s.positions) == 0
+// initPositions sets the position of each new partition: at the first
+// connection the end of its log, later its beginning, because all messages of a
+// partition that was added are new.
+func (c *connection) initPositions(ctx context.Context, count int) error {
+	first := len(c.positions) == 0
 	var ask []kafka.OffsetRequest
-	for p := len(s.positions); p < count; p++ {
+	for p := len(c.positions); p < count; p++ {
 		ask = append(ask, kafka.LastOffsetOf(p))
 	}
 	if len(ask) == 0 {
 		return nil
 	}
-	topic := s.cfg.CentralTopic
-	r, err := s.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: ask}})
+	topic := c.cfg.CentralTopic
+	r, err := c.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{topic: ask}})
 	if err != nil {
 		return fmt.Errorf("find the end of %s: %w", topic, err)
 	}
+	// Zero, the beginning, is where the partitions start that were added later.
 	positions := make([]int64, count)
-	copy(positions, s.positions)
-	found := len(s.positions)
+	copy(positions, c.positions)
+	answered := len(c.positions)
 	for _, o := range r.Topics[topic] {
 		if o.Error != nil {
 			return fmt.Errorf("find the end of %s/%d: %w", topic, o.Partition, o.Error)
@@ -134,21 +143,22 @@ func (s *connection) initPositions(ctx context.Context, count int) error {
 		if first && o.Partition < count {
 			positions[o.Partition] = o.LastOffset
 		}
-		found++
+		answered++
 	}
-	if found < count {
-		return fmt.Errorf("find the end of %s: %d of %d partitions answered", topic, found, count)
+	if answered < count {
+		return fmt.Errorf("find the end of %s: %d of %d partitions answered", topic, answered, count)
 	}
-	s.positions = positions
+	c.positions = positions
 	return nil
 }
 
-// errPartitionsChanged ends a session whose topics have other partitions now: the
-// next one reads the new ones from their beginning, and maps keys by their number.
+// errPartitionsChanged ends a connection: the next one reads the added
+// partitions, and maps keys by the new number.
 var errPartitionsChanged = errors.New("the topics have other partitions now")
 
-// watchPartitions ends the session when a topic has other partitions than it knows.
-func (s *connection) watchPartitions(ctx context.Context) {
+// watchPartitions ends the connection when the number of partitions of a topic
+// changes.
+func (c *connection) watchPartitions(ctx context.Context) {
 	tick := time.NewTicker(metadataInterval)
 	defer tick.Stop()
 	for {
@@ -157,28 +167,30 @@ func (s *connection) watchPartitions(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		}
-		m, err := s.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{s.cfg.DriverTopic, s.cfg.CentralTopic}})
+		m, err := c.client.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{c.cfg.DriverTopic, c.cfg.CentralTopic}})
 		if err != nil {
-			continue // the readers meet it
+			continue // the readers see the same error
 		}
 		for _, t := range m.Topics {
-			known := map[string]int{s.cfg.DriverTopic: s.driverPartitions, s.cfg.CentralTopic: len(s.positions)}[t.Name]
+			// The numbers that this connection was opened with.
+			known := map[string]int{c.cfg.DriverTopic: c.driverPartitions, c.cfg.CentralTopic: len(c.positions)}[t.Name]
 			if t.Error == nil && len(t.Partitions) != known {
-				s.cancel(errPartitionsChanged)
+				c.cancel(errPartitionsChanged)
 			}
 		}
 	}
 }
 
-// readAll delivers what Central says until the first error.
-func (s *connection) readAll(ctx context.Context) error {
+// readAll delivers the records of all partitions until the first error, which
+// it returns.
+func (c *connection) readAll(ctx context.Context) error {
 	var readers sync.WaitGroup
-	readers.Go(func() { s.watchPartitions(ctx) })
-	for p := range s.positions {
+	readers.Go(func() { c.watchPartitions(ctx) })
+	for p := range c.positions {
 		readers.Go(func() {
 			for ctx.Err() == nil {
-				if err := s.fetch(ctx, p); err != nil {
-					s.cancel(err)
+				if err := c.fetch(ctx, p); err != nil {
+					c.cancel(err)
 				}
 			}
 		})
@@ -187,17 +199,17 @@ func (s *connection) readAll(ctx context.Context) error {
 	return context.Cause(ctx)
 }
 
-// fetch reads one batch of a partition.
-func (s *connection) fetch(ctx context.Context, p int) error {
-	topic := s.cfg.CentralTopic
-	r, err := s.client.Fetch(ctx, &kafka.FetchRequest{
-		Topic: topic, Partition: p, Offset: s.positions[p], MinBytes: 1, MaxBytes: fetchBytes, MaxWait: fetchWait,
+// fetch reads one batch of a partition and advances its position.
+func (c *connection) fetch(ctx context.Context, p int) error {
+	topic := c.cfg.CentralTopic
+	r, err := c.client.Fetch(ctx, &kafka.FetchRequest{
+		Topic: topic, Partition: p, Offset: c.positions[p], MinBytes: 1, MaxBytes: fetchBytes, MaxWait: fetchWait,
 	})
 	if err == nil {
 		err = r.Error
 	}
-	if errors.Is(err, kafka.OffsetOutOfRange) { // another log than before, or its beginning was deleted
-		s.positions[p], err = s.firstOffset(ctx, p)
+	if errors.Is(err, kafka.OffsetOutOfRange) { // the log was replaced, or its beginning deleted: read what is there
+		c.positions[p], err = c.firstOffset(ctx, p)
 		return err
 	}
 	if err != nil {
@@ -211,10 +223,10 @@ func (s *connection) fetch(ctx context.Context, p int) error {
 		if err != nil {
 			return fmt.Errorf("read %s/%d: %w", topic, p, err)
 		}
-		if rec.Offset < s.positions[p] {
-			continue // a batch begins before the offset that was asked for
+		if rec.Offset < c.positions[p] {
+			continue // a batch may begin before the requested offset
 		}
-		s.positions[p] = rec.Offset + 1
+		c.positions[p] = rec.Offset + 1
 		if rec.Value == nil {
 			continue
 		}
@@ -222,13 +234,14 @@ func (s *connection) fetch(ctx context.Context, p int) error {
 		if err != nil {
 			return fmt.Errorf("read %s/%d: %w", topic, p, err)
 		}
-		s.deliver(value)
+		c.deliver(value)
 	}
 }
 
-func (s *connection) firstOffset(ctx context.Context, p int) (int64, error) {
-	topic := s.cfg.CentralTopic
-	r, err := s.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{
+// firstOffset returns the first offset of a partition that Kafka still has.
+func (c *connection) firstOffset(ctx context.Context, p int) (int64, error) {
+	topic := c.cfg.CentralTopic
+	r, err := c.client.ListOffsets(ctx, &kafka.ListOffsetsRequest{
 		Topics: map[string][]kafka.OffsetRequest{topic: {kafka.FirstOffsetOf(p)}},
 	})
 	if err != nil {
@@ -242,23 +255,23 @@ func (s *connection) firstOffset(ctx context.Context, p int) (int64, error) {
 	return 0, fmt.Errorf("find the beginning of %s/%d: no answer", topic, p)
 }
 
-// produce says one message, once.
-func (s *connection) produce(ctx context.Context, partition int, key, value []byte) error {
-	r, err := s.client.Produce(ctx, &kafka.ProduceRequest{
-		Topic: s.cfg.DriverTopic, Partition: partition, RequiredAcks: kafka.RequireAll,
+// produce writes one message, without a retry.
+func (c *connection) produce(ctx context.Context, partition int, key, value []byte) error {
+	r, err := c.client.Produce(ctx, &kafka.ProduceRequest{
+		Topic: c.cfg.DriverTopic, Partition: partition, RequiredAcks: kafka.RequireAll,
 		Records: kafka.NewRecordReader(kafka.Record{Key: kafka.NewBytes(key), Value: kafka.NewBytes(value)}),
 	})
 	if err == nil {
 		err = r.Error
 	}
 	if err != nil {
-		return fmt.Errorf("write %s/%d: %w", s.cfg.DriverTopic, partition, err)
+		return fmt.Errorf("write %s/%d: %w", c.cfg.DriverTopic, partition, err)
 	}
 	return nil
 }
 
-// conns keeps the connections of one session, for the pool leaves a connection
-// open whose request was cancelled.
+// conns records the sockets of a connection, so that close can close all:
+// kafka-go's pool leaves a socket open whose request was cancelled.
 type conns struct {
 	dial func(ctx context.Context, network, address string) (net.Conn, error)
 
@@ -286,6 +299,6 @@ func (c *conns) closeAll() {
 	defer c.mu.Unlock()
 	c.closed = true
 	for _, conn := range c.all {
-		_ = conn.Close() // most are closed already
+		_ = conn.Close() // most are closed already; the error means nothing
 	}
 }

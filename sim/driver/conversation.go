@@ -7,32 +7,36 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Event is what happened to a driver.
+// Event is an input of a Conversation.
 //
 //sumtype:decl
 type Event interface{ event() }
 
-// Tick says that time went on: at Next or later.
+// Tick is the passing of time. It is due at Conversation.Next; a later one is
+// fine.
 type Tick struct{ At time.Time }
 
-// LinkChanged says whether Kafka answers. A driver asks for the first time
-// once it does, for only then the place is known from which it listens.
+// LinkChanged is the state of the connection to Kafka. A driver sends its first
+// message after the first LinkChanged with Up: only then is the offset known
+// from which the client reads central-events, and no answer can be missed.
 type LinkChanged struct {
 	At     time.Time
 	Up     bool
-	Since  time.Time
-	Reason string // why it is down
+	Since  time.Time // the state holds since then
+	Reason string    // why it is down
 }
 
-// Sent is the result of a Send: Failed is empty when Kafka has the message. A
-// failed one may have arrived all the same.
+// Sent is the result of a Send. Failed is the error, or empty when Kafka has
+// acknowledged the message. A message whose Send failed may have been written
+// all the same, so a retry keeps its message_id.
 type Sent struct {
 	At        time.Time
 	MessageID string
 	Failed    string
 }
 
-// Received is one message of central-events, of whomever.
+// Received is one message of central-events. It may be about another driver;
+// the Conversation filters.
 type Received struct {
 	At    time.Time
 	Event wire.CentralEvent
@@ -43,78 +47,92 @@ func (LinkChanged) event() {}
 func (Sent) event()        {}
 func (Received) event()    {}
 
-// Effect is what is to be done, in order.
+// Effect is an action that the caller of Step performs. The effects of one Step
+// are performed in order.
 //
 //sumtype:decl
 type Effect interface{ effect() }
 
-// Send says a message on driver-events; its result comes back as Sent. There
-// is one at a time.
+// Send produces a message to driver-events; its result comes back as Sent. At
+// most one Send is in flight.
 type Send struct{ Request wire.DriverRequest }
 
-// Report tells the driver.
+// Report shows a step to the driver.
 type Report struct{ Step Step }
 
 func (Send) effect()   {}
 func (Report) effect() {}
 
-// phase is how far a service has come.
+// phase is the progress of a service.
 type phase int
 
 const (
-	phaseAsking     phase = iota // no answer yet
-	phaseAuthorized              // a connector is kept; not charging yet
-	phaseCharging                // the session runs
+	phaseAsking     phase = iota // requested, not answered
+	phaseAuthorized              // a connector is reserved, charging has not begun
+	phaseCharging                // the session is open
 	phaseOver
 )
 
-// pendingRequest is a message that is said until it has its effect.
+// pendingRequest is the message that is sent, and retried, until it has its
+// effect. There is at most one.
 type pendingRequest struct {
 	kind      wire.DriverEventType
 	id        string
-	firstSent time.Time // the first saying under this id
-	nextSend  time.Time // the next saying
-	failures  int       // sayings that failed in a row
+	firstSent time.Time // when it was first sent under this id; zero: not yet
+	nextSend  time.Time // when to send it (again)
+	failures  int       // failed Sends in a row, for the back-off
 }
 
-// Bounds of the time between two tries while Kafka refuses.
+// Bounds of the exponential back-off while Sends fail.
 const (
 	minRetryDelay = 250 * time.Millisecond
 	maxRetryDelay = 2 * time.Second
 )
 
-// Conversation is one service, from the request to its end. It reads no clock
-// and draws nothing; Step is total.
+// Conversation is the drivers' protocol for one service, from the request to
+// its end: a state machine that reads no clock, draws no random numbers and
+// does no I/O. Events go in through Step; effects come out.
 //
-// Invariants: it ends once, by itself; every message of one request carries
-// one message_id unless Central said that it read it too late; nothing is sent
-// before the first LinkChanged that is up.
+// Invariants: it ends exactly once, and by itself, since every phase has a
+// deadline; all repeats of a request carry one message_id, until Central
+// reports that it read the request too late; no message is sent before the
+// first LinkChanged with Up.
+//
+// It is not safe for concurrent use: one goroutine owns it.
 type Conversation struct {
 	cfg   Config
 	newID func() string
 
-	phase    phase
-	outcome  Outcome
-	deadline time.Time // ends the present phase as given up
+	phase   phase
+	outcome Outcome // complete once phase is phaseOver
+	// deadline is when the present phase ends without success. Each phase sets
+	// its own: the request has Config.Deadline, an authorization the time of its
+	// reservation, a session Config.SessionTimeout since its last message.
+	deadline time.Time
 
+	// pending is nil while no message waits for its effect: once charging began.
 	pending      *pendingRequest
-	inFlightID   string // message_id of the Send without a Sent
-	kafkaReached bool   // Kafka answered once
-	downSince    time.Time
-	downReported bool
+	inFlightID   string    // message_id of the Send whose Sent is awaited; empty: none
+	kafkaReached bool      // a LinkChanged was up
+	downSince    time.Time // Kafka is down since then; zero: it is up
+	downReported bool      // the driver was informed of it
 
-	requestID     string
+	requestID string // message_id of the authorization request
+	// The place and the names that the authorization gave; session follows with
+	// the first message about it.
 	cp            charge.CPID
 	connector     charge.ConnectorID
 	reservationID charge.ReservationID
 	session       charge.SessionID
-	answeredAt    wire.Seconds // by Central's clock
-	stopAt        time.Time    // when to ask for the stop; zero: not (any more)
-	seenEvents    map[string]struct{}
+	answeredAt    wire.Seconds // of the authorization, by Central's clock
+	stopAt        time.Time    // when to send the stop request; zero: never, or sent
+	// seenEvents holds the event_ids of the service's messages: central-events
+	// delivers at least once, and a step is reported once.
+	seenEvents map[string]struct{}
 }
 
-// NewConversation begins a service at a time; newID mints message ids. The
-// first effects come from the first Step.
+// NewConversation starts a service; newID returns a new message_id at each
+// call. No effect is due before the first Step.
 func NewConversation(cfg Config, at time.Time, newID func() string) *Conversation {
 	c := &Conversation{
 		cfg: cfg, newID: newID, deadline: at.Add(cfg.Deadline), downSince: at, seenEvents: map[string]struct{}{},
@@ -124,7 +142,7 @@ func NewConversation(cfg Config, at time.Time, newID func() string) *Conversatio
 	return c
 }
 
-// Outcome is how the service ended; false while it goes on.
+// Outcome is the result of the service; false while it is not over.
 func (c *Conversation) Outcome() (Outcome, bool) { return c.outcome, c.phase == phaseOver }
 
 // Next is when the next Tick is due.
@@ -139,7 +157,8 @@ func (c *Conversation) Next() time.Time {
 	return next
 }
 
-// Step folds one event into the conversation and returns what is to be done.
+// Step applies one event and returns the effects to perform. It is total: any
+// event is valid in any phase. After the end it does nothing.
 func (c *Conversation) Step(e Event) []Effect {
 	if c.phase == phaseOver {
 		return nil
@@ -159,7 +178,7 @@ func (c *Conversation) Step(e Event) []Effect {
 	return append(out, c.performDue(now)...)
 }
 
-// performDue does what its time has come for.
+// performDue ends the phase or sends what is due at this time.
 func (c *Conversation) performDue(now time.Time) []Effect {
 	if c.phase == phaseOver {
 		return nil
@@ -186,19 +205,23 @@ func (c *Conversation) performDue(now time.Time) []Effect {
 	case e.kind == wire.DriverAuthorization && e.failures == 0:
 		out = append(out, c.report(now, StepAskingAgain, "no answer yet, asking again"))
 	case e.kind != wire.DriverAuthorization && now.Sub(e.firstSent) >= wire.MaxRequestAge:
-		// Under its old id it may have been read too late, and a repeat of that
-		// has no effect either.
+		// Central drops a request that it reads too late, and remembers its id:
+		// a retry under the same id would have no effect.
 		e.id, e.firstSent = c.newID(), now
 	}
 	c.inFlightID = e.id
 	return append(out, Send{c.buildRequest(e, now)})
 }
 
-// startRequest makes a message the one that is said until it has its effect.
+// startRequest replaces the pending request.
 func (c *Conversation) startRequest(kind wire.DriverEventType, at time.Time) {
 	c.pending = &pendingRequest{kind: kind, id: c.newID(), nextSend: at}
 }
 
+// buildRequest returns the pending request with the present time as its
+// timestamp: Central refuses old requests by it, so a retry must not carry the
+// first one. A stop request names the session once it is known, the others the
+// reservation.
 func (c *Conversation) buildRequest(e *pendingRequest, now time.Time) wire.DriverRequest {
 	r := wire.DriverRequest{
 		MessageID: e.id, EventType: e.kind, DriverID: c.cfg.DriverID, Username: c.cfg.Username, CPID: c.cfg.CPID,
@@ -215,7 +238,7 @@ func (c *Conversation) buildRequest(e *pendingRequest, now time.Time) wire.Drive
 	return r
 }
 
-// onLink takes in whether Kafka answers.
+// onLink records whether Kafka is reachable.
 func (c *Conversation) onLink(e LinkChanged) []Effect {
 	if e.Up {
 		c.kafkaReached = true
@@ -227,6 +250,9 @@ func (c *Conversation) onLink(e LinkChanged) []Effect {
 	return c.reportDown(e.At, e.Reason)
 }
 
+// onSent applies the result of the Send in flight. A success schedules the next
+// retry of a message that still waits for its effect, a failure the next
+// attempt.
 func (c *Conversation) onSent(e Sent) []Effect {
 	if e.MessageID != c.inFlightID {
 		return nil
@@ -247,6 +273,7 @@ func (c *Conversation) onSent(e Sent) []Effect {
 	return c.reportDown(e.At, e.Failed)
 }
 
+// reportDown informs the driver, once per outage.
 func (c *Conversation) reportDown(now time.Time, reason string) []Effect {
 	if c.downReported {
 		return nil
@@ -262,10 +289,11 @@ func (c *Conversation) reportDown(now time.Time, reason string) []Effect {
 	return []Effect{s}
 }
 
+// reportUp ends an outage: a message that failed is due at once.
 func (c *Conversation) reportUp(now time.Time) []Effect {
 	from, reported := c.downSince, c.downReported
 	c.downSince, c.downReported = time.Time{}, false
-	if c.pending != nil && c.pending.failures > 0 { // no need to wait for the back-off
+	if c.pending != nil && c.pending.failures > 0 { // Kafka is back: skip the back-off
 		c.pending.nextSend = now
 	}
 	if !reported {
@@ -274,7 +302,8 @@ func (c *Conversation) reportUp(now time.Time) []Effect {
 	return []Effect{c.report(now, StepKafkaBack, "Kafka answers after "+now.Sub(from).Round(time.Second).String())}
 }
 
-// giveUp ends a wait whose time is over.
+// giveUp ends the service because its phase has no time left. The result names
+// the part that did not answer.
 func (c *Conversation) giveUp(now time.Time) []Effect {
 	switch {
 	case c.phase == phaseAsking && !c.downSince.IsZero():
@@ -282,9 +311,9 @@ func (c *Conversation) giveUp(now time.Time) []Effect {
 	case c.phase == phaseAsking:
 		return c.finish(c.report(now, StepGivenUp, "Central did not answer within "+c.cfg.Deadline.String()+"; is it running?"), TimedOut)
 	case c.phase == phaseAuthorized:
-		return c.finish(c.report(now, StepGivenUp, "the reservation is over and nothing was heard of it"), TimedOut)
+		return c.finish(c.report(now, StepGivenUp, "the reservation is over and Central reported nothing about it"), TimedOut)
 	}
-	return c.finish(c.report(now, StepGivenUp, "nothing was heard of the session for "+c.cfg.SessionTimeout.String()+"; the ticket is kept by Central"), TimedOut)
+	return c.finish(c.report(now, StepGivenUp, "Central reported nothing about the session for "+c.cfg.SessionTimeout.String()+"; the ticket is kept by Central"), TimedOut)
 }
 
 func (c *Conversation) finish(last Report, o Result) []Effect {

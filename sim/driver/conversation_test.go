@@ -13,15 +13,15 @@ import (
 	"github.com/carga-ev/carga/sim/driver"
 )
 
-// epoch is when the clocks of the tests start.
+// epoch is when the fake clocks start.
 func epoch() time.Time { return time.Date(2026, 11, 22, 10, 0, 0, 0, time.UTC) }
 
-// conversationTest drives a conversation by hand, in fake time.
+// conversationTest drives a Conversation in fake time and records its effects.
 type conversationTest struct {
 	tb  testing.TB
 	c   *driver.Conversation
 	now time.Time
-	// what came out so far
+	// the effects so far
 	sends []wire.DriverRequest
 	steps []driver.Step
 }
@@ -52,8 +52,8 @@ func (t *conversationTest) step(e driver.Event) {
 	}
 }
 
-// wait lets time go on, ticking whenever the conversation asks for it, and
-// confirms each sending at once.
+// wait advances the time, delivers each Tick when it is due, and confirms each
+// Send at once.
 func (t *conversationTest) wait(d time.Duration) {
 	end := t.now.Add(d)
 	for {
@@ -70,7 +70,7 @@ func (t *conversationTest) wait(d time.Duration) {
 	t.confirm()
 }
 
-// confirm answers an open sending.
+// confirm reports the last Send as successful.
 func (t *conversationTest) confirm() {
 	if n := len(t.sends); n > 0 {
 		t.step(driver.Sent{At: t.now, MessageID: t.sends[n-1].MessageID})
@@ -150,7 +150,7 @@ func (t *conversationTest) wantResult(want driver.Result) driver.Outcome {
 func TestFromRequestToTicket(t *testing.T) {
 	d := begin(t, nil)
 	if len(d.c.Step(driver.Tick{At: d.now})) != 0 {
-		t.Error("said something before Kafka answered")
+		t.Error("sent a message before Kafka answered")
 	}
 	d.up()
 	if len(d.sends) != 1 || d.sends[0].EventType != wire.DriverAuthorization || d.sends[0].CPID != nil {
@@ -158,7 +158,7 @@ func TestFromRequestToTicket(t *testing.T) {
 	}
 	d.authorize()
 	if len(d.sends) != 2 || d.sends[1].EventType != wire.DriverStarted || *d.sends[1].CPID != "CP_001" {
-		t.Fatalf("sent %+v, want the wish to start at CP_001", d.sends)
+		t.Fatalf("sent %+v, want the start at CP_001", d.sends)
 	}
 	d.wait(3 * time.Second)
 	d.receive(d.about(wire.CentralChargingStarted, "s-1"))
@@ -183,7 +183,7 @@ func TestFromRequestToTicket(t *testing.T) {
 		"charging: 0.420 kWh, 74.2 kW, 0.69 EUR", "ticket: 1.830 kWh, 3.42 EUR, 2m11s (unplugged)",
 	} {
 		if d.steps[i].Text != want {
-			t.Errorf("step %d says %q, want %q", i, d.steps[i].Text, want)
+			t.Errorf("step %d is %q, want %q", i, d.steps[i].Text, want)
 		}
 	}
 }
@@ -197,7 +197,7 @@ func TestWaitsForKafkaUntilTheDeadline(t *testing.T) {
 	}
 	d.wantKinds(driver.StepKafkaAway)
 	if want := "waiting for Kafka since 10:00:00: connection refused"; d.steps[0].Text != want {
-		t.Errorf("says %q, want %q", d.steps[0].Text, want)
+		t.Errorf("got %q, want %q", d.steps[0].Text, want)
 	}
 	d.wait(time.Second)
 	d.wantResult(driver.Unreached)
@@ -273,7 +273,7 @@ func TestAnswersToOtherRequestsAreIgnored(t *testing.T) {
 	d.up()
 	d.refuse("m-99", wire.RefusedNoneFree)
 	if _, over := d.c.Outcome(); over {
-		t.Error("took another's answer")
+		t.Error("accepted the answer to another request")
 	}
 }
 
@@ -308,7 +308,7 @@ func TestMessagesOfOthersAreIgnored(t *testing.T) {
 			return e
 		},
 		"a status": func(d *conversationTest) wire.CentralEvent { return d.about(wire.CentralStatus, "") },
-		"nobody's notice": func(d *conversationTest) wire.CentralEvent {
+		"a notice without a driver": func(d *conversationTest) wire.CentralEvent {
 			e := d.about(wire.CentralNotice, "")
 			e.Username = ""
 			return e
@@ -327,7 +327,7 @@ func TestMessagesOfOthersAreIgnored(t *testing.T) {
 				d.receiveAsTimed(e)
 			}
 			if _, over := d.c.Outcome(); over || len(d.steps) != before {
-				t.Errorf("over %v, said %v", over, d.steps[before:])
+				t.Errorf("over %v, reported %v", over, d.steps[before:])
 			}
 		})
 	}
@@ -411,7 +411,7 @@ func TestTicketsOfOtherSessionsAreIgnored(t *testing.T) {
 	d.receive(d.about(wire.CentralChargingStarted, "s-1"))
 	d.ticket("s-0")
 	if _, over := d.c.Outcome(); over {
-		t.Error("took the ticket of s-0 for that of s-1")
+		t.Error("accepted the ticket of s-0 for that of s-1")
 	}
 }
 
@@ -435,13 +435,13 @@ func TestAGivenChargingPointIsNamed(t *testing.T) {
 	d := begin(t, func(c *driver.Config) { c.CPID = &cp })
 	d.up()
 	if d.sends[0].CPID == nil || *d.sends[0].CPID != cp || d.steps[0].Text != "asking for CP_007" {
-		t.Errorf("sent %+v, said %q", d.sends[0], d.steps[0].Text)
+		t.Errorf("sent %+v, reported %q", d.sends[0], d.steps[0].Text)
 	}
 }
 
-// TestAlwaysEnds: whatever happens in whatever order, the service ends within
-// its longest waits of the last word, sends nothing afterwards, has one
-// message in flight at most and encodes each.
+// TestAlwaysEnds: for any sequence of events, the service ends within its
+// longest timeouts after the last event, sends nothing afterwards, has at most
+// one message in flight, and every message can be encoded.
 func TestAlwaysEnds(t *testing.T) {
 	rapid.Check(t, func(r *rapid.T) {
 		d := begin(t, func(c *driver.Config) { c.StopAfter = time.Minute })
@@ -515,15 +515,15 @@ func TestConfigNamesEveryMistake(t *testing.T) {
 	bad := charge.CPID("a b")
 	cfg := driver.Config{CPID: &bad, Grace: -1, ClientID: strings.Repeat("x", 200)}
 	err := cfg.Validate()
-	for _, want := range []string{"username", "cp_id", "client_id", "deadline", "repeat", "patience", "grace"} {
+	for _, want := range []string{"username", "cp_id", "client_id", "deadline", "repeat", "session_timeout", "grace"} {
 		if err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%q is not named in %v", want, err)
 		}
 	}
 }
 
-// TestAnotherDriversAnswer: message_ids are each driver's own, so the answer to
-// another driver under the same one is not ours.
+// TestAnotherDriversAnswer: a message_id is unique per driver, so an answer to
+// another driver under the same id is ignored.
 func TestAnotherDriversAnswer(t *testing.T) {
 	c := begin(t, nil)
 	c.up()

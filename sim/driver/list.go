@@ -10,12 +10,12 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// maxServices bounds a list: a longer one is a mistake.
+// maxServices limits a list: a longer one is a mistake.
 const maxServices = 10_000
 
-// ReadList reads a list of services: one per line, a cp_id or "any"; what
-// follows a # is a comment. All faults are reported at once, each with its
-// line. Nil stands for any charging point.
+// ReadList reads a list of services, one per line: a cp_id, or "any" for any
+// charging point, which is returned as nil. A # starts a comment. All faulty
+// lines are reported at once, each with its number.
 func ReadList(r io.Reader) ([]*charge.CPID, error) {
 	var list []*charge.CPID
 	var errs []error

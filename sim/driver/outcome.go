@@ -8,16 +8,16 @@ import (
 // Result is how a service ended.
 type Result int
 
-// The ends of a service. The zero value is none.
+// The results of a service. The zero value is none: it is not over.
 const (
 	Ticket           Result = iota + 1
 	Refused                 // by Central
-	ReservationEnded        // before it was used
-	TimedOut                // Central or the charging point was not heard in time
-	Unreached               // Kafka did not answer in time
+	ReservationEnded        // the reservation ended before charging began
+	TimedOut                // Central answered or reported nothing in time
+	Unreached               // Kafka was not reachable in time
 )
 
-// String is the result as a word of the protocol's style.
+// String returns the result in snake case, as in the JSON of steps.
 func (r Result) String() string {
 	switch r {
 	case Ticket:
@@ -34,13 +34,13 @@ func (r Result) String() string {
 	return "none"
 }
 
-// Outcome is what a service came to.
+// Outcome is the end of a service.
 type Outcome struct {
 	Result    Result
-	CPID      charge.CPID // where, once authorised
+	CPID      charge.CPID // empty before the authorization
 	Connector charge.ConnectorID
 	SessionID charge.SessionID // of the ticket
 	Energy    charge.WattHours // of the ticket
 	Cost      wire.Money       // of the ticket
-	Last      Step             // what was said at the end
+	Last      Step             // the step that ended it
 }

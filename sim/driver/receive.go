@@ -7,16 +7,16 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// answerTolerance is how far a message may lie before the answer, by Central's clock,
-// and still belong to this service: what is told again of an earlier one lies
-// farther back.
+// answerTolerance is how much older than the answer, by Central's clock, a
+// message may be and still belong to this service. Messages of earlier services
+// that Central publishes again are older than that.
 const answerTolerance = 5 * time.Second
 
-// onReceived takes in one message of central-events.
-func (c *Conversation) onReceived(h Received) []Effect {
-	e := &h.Event
+// onReceived applies one message of central-events.
+func (c *Conversation) onReceived(r Received) []Effect {
+	e := &r.Event
 	if e.EventType == wire.CentralAuthorization {
-		return c.onAnswer(h.At, e)
+		return c.onAnswer(r.At, e)
 	}
 	if c.phase == phaseAsking || !c.concerns(e) {
 		return nil
@@ -27,10 +27,11 @@ func (c *Conversation) onReceived(h Received) []Effect {
 		}
 		c.seenEvents[e.EventID] = struct{}{}
 	}
-	return c.onServiceEvent(h.At, e)
+	return c.onServiceEvent(r.At, e)
 }
 
-// concerns reports whether a message is about this service.
+// concerns reports whether a message is about this service: its driver, its
+// connector, and its session or, while there is none, its time.
 func (c *Conversation) concerns(e *wire.CentralEvent) bool {
 	if e.Username != "" && e.Username != c.cfg.Username {
 		return false
@@ -47,7 +48,8 @@ func (c *Conversation) concerns(e *wire.CentralEvent) bool {
 	return e.Timestamp.Time() >= c.answeredAt.Time().Add(-answerTolerance)
 }
 
-// onAnswer takes in the answer to the request.
+// onAnswer applies the answer to the request. A request that Central read too
+// late is sent again under a new id.
 func (c *Conversation) onAnswer(now time.Time, e *wire.CentralEvent) []Effect {
 	if c.phase != phaseAsking || e.Username != c.cfg.Username || e.MessageID != c.requestID || e.Authorized == nil {
 		return nil
@@ -59,7 +61,7 @@ func (c *Conversation) onAnswer(now time.Time, e *wire.CentralEvent) []Effect {
 		c.startRequest(wire.DriverAuthorization, now)
 		c.requestID = c.pending.id
 		c.pending.firstSent = now
-		return []Effect{c.report(now, StepAskingAgain, "the request was read too late, asking anew")}
+		return []Effect{c.report(now, StepAskingAgain, "the request was read too late, asking again")}
 	}
 	s := c.report(now, StepRefused, "refused: "+refusalText(e))
 	s.Step.Reason = e.Reason
@@ -69,6 +71,8 @@ func (c *Conversation) onAnswer(now time.Time, e *wire.CentralEvent) []Effect {
 	return c.finish(s, Refused)
 }
 
+// onAuthorized starts the wait for charging. It ends a grace period after the
+// reservation.
 func (c *Conversation) onAuthorized(now time.Time, e *wire.CentralEvent) []Effect {
 	c.phase = phaseAuthorized
 	c.cp, c.connector, c.reservationID, c.answeredAt = e.CPID, e.Connector, e.ReservationID, e.Timestamp
@@ -76,7 +80,8 @@ func (c *Conversation) onAuthorized(now time.Time, e *wire.CentralEvent) []Effec
 	text := "authorised at " + connectorText(c.cp, c.connector)
 	wait := c.cfg.SessionTimeout
 	if e.ExpiresAt != nil {
-		// Central's clock may differ from ours: what counts is how long it gives.
+		// The clocks may differ, so the wait is the time between Central's two
+		// timestamps.
 		wait = e.ExpiresAt.Time().Sub(e.Timestamp.Time()) + c.cfg.Grace
 		text += ", kept until " + now.Add(wait-c.cfg.Grace).Format(clockFormat)
 	}
@@ -85,7 +90,7 @@ func (c *Conversation) onAuthorized(now time.Time, e *wire.CentralEvent) []Effec
 	return []Effect{c.report(now, StepAuthorized, text)}
 }
 
-// onServiceEvent takes in what happened after the answer.
+// onServiceEvent applies a message about the service after its authorization.
 func (c *Conversation) onServiceEvent(now time.Time, e *wire.CentralEvent) []Effect {
 	if c.phase == phaseCharging {
 		c.deadline = now.Add(c.cfg.SessionTimeout)
@@ -131,7 +136,8 @@ func (c *Conversation) onServiceEvent(now time.Time, e *wire.CentralEvent) []Eff
 	return nil
 }
 
-// onCharging notes that power flows, by whichever message says so first.
+// onCharging starts the session phase, at the first message that shows it:
+// messages are delivered at least once and progress may come first.
 func (c *Conversation) onCharging(now time.Time, e *wire.CentralEvent) []Effect {
 	if c.phase == phaseCharging {
 		return nil
@@ -145,6 +151,7 @@ func (c *Conversation) onCharging(now time.Time, e *wire.CentralEvent) []Effect 
 	return []Effect{c.report(now, StepStarted, "charging at "+connectorText(c.cp, c.connector))}
 }
 
+// reportAmounts reports a step with energy, power, cost and duration.
 func (c *Conversation) reportAmounts(now time.Time, k StepKind, text string, e *wire.CentralEvent) Report {
 	text += amountsText(e)
 	if e.Reason != "" {
@@ -156,6 +163,7 @@ func (c *Conversation) reportAmounts(now time.Time, k StepKind, text string, e *
 	return s
 }
 
+// reportReason reports a step with the message or the reason of Central.
 func (c *Conversation) reportReason(now time.Time, k StepKind, text string, e *wire.CentralEvent) Report {
 	switch {
 	case e.Message != "":

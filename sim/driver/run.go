@@ -12,22 +12,22 @@ import (
 
 // Transport is the connection a driver speaks and listens by; *Line is one.
 type Transport interface {
-	// Send says a message once. Nil means that Kafka has it; after an error it may
-	// have it all the same. It ends with ctx.
+	// Send sends a message once. Nil means that Kafka acknowledged it; after an
+	// error the message may have been written or not. It returns when ctx ends.
 	Send(ctx context.Context, m *wire.DriverRequest) error
-	// Subscribe returns an ear that hears everything said to the driver from now on,
-	// beginning with the state of the link if that is known. It is given back to
-	// Hang.
-	Subscribe(who charge.Username) *Subscription
-	Unsubscribe(e *Subscription)
+	// Subscribe returns a queue that receives, from now on, all messages for
+	// the driver, and first the state of the connection if that is known.
+	// Unsubscribe releases it.
+	Subscribe(username charge.Username) *Subscription
+	Unsubscribe(s *Subscription)
 }
 
-// sendTimeout bounds one sending: Kafka that takes longer is asked again.
+// sendTimeout limits one Send; the conversation retries after it.
 const sendTimeout = 10 * time.Second
 
-// Run performs one service and tells each step, in order and from one
-// goroutine. It returns when the service has ended, or with the error of ctx;
-// a reservation or session that runs then goes on without its driver.
+// Run performs one service and reports each step, in order and from the calling
+// goroutine. It returns when the service is over, or with the error of ctx:
+// then an open reservation or session continues without its driver.
 func Run(ctx context.Context, cfg Config, p Transport, report func(Step)) (Outcome, error) {
 	if err := cfg.Validate(); err != nil {
 		return Outcome{}, err
@@ -37,7 +37,9 @@ func Run(ctx context.Context, cfg Config, p Transport, report func(Step)) (Outco
 	now := time.Now()
 	c := NewConversation(cfg, now, func() string { return ids.New(time.Now(), rand.Reader) })
 
-	sent := make(chan Sent, 1) // one Send at a time, so it never blocks the sender
+	// A Send runs in a goroutine of its own, so that messages are read while
+	// Kafka is slow. Run waits for the last one before it returns.
+	sent := make(chan Sent, 1) // capacity 1, and one Send at a time: the sender never blocks
 	sendCtx, cancel := context.WithCancel(ctx)
 	sending := false
 	defer func() {
@@ -46,6 +48,7 @@ func Run(ctx context.Context, cfg Config, p Transport, report func(Step)) (Outco
 			<-sent
 		}
 	}()
+	// perform carries out effects.
 	perform := func(effects []Effect) {
 		for _, f := range effects {
 			switch f := f.(type) {
@@ -80,6 +83,7 @@ func Run(ctx context.Context, cfg Config, p Transport, report func(Step)) (Outco
 	}
 }
 
+// send performs one Send effect.
 func send(ctx context.Context, p Transport, r wire.DriverRequest) Sent {
 	ctx, cancel := context.WithTimeout(ctx, sendTimeout)
 	defer cancel()

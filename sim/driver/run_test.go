@@ -13,14 +13,14 @@ import (
 	"github.com/carga-ev/carga/sim/driver"
 )
 
-// fakeTransport is a Kafka that the test switches on and off, and a Central that
-// answers through it.
+// fakeTransport is a Kafka that the test switches on and off, with a Central
+// that answers through it.
 type fakeTransport struct {
 	mu            sync.Mutex
 	up            bool
 	asked         []wire.DriverRequest
 	subscriptions []*driver.Subscription
-	// central is called with each message that arrived.
+	// central is called with each message that was sent while Kafka was up.
 	central func(p *fakeTransport, m wire.DriverRequest)
 }
 
@@ -70,7 +70,8 @@ func (p *fakeTransport) publish(e wire.CentralEvent) {
 	}
 }
 
-// answerAll is a Central that gives everybody CP_001 and a session of a minute.
+// answerAll is a Central that gives every driver CP_001 and a session of one
+// minute.
 func answerAll(p *fakeTransport, m wire.DriverRequest) {
 	switch m.EventType {
 	case wire.DriverAuthorization:
@@ -91,8 +92,8 @@ func answerAll(p *fakeTransport, m wire.DriverRequest) {
 	}
 }
 
-// TestRunWaitsForKafkaAndEndsOnATicket is the founding failure from the
-// driver's side: Kafka comes a minute and a half after him.
+// TestRunWaitsForKafkaAndEndsOnATicket: Kafka starts 90 s after the driver.
+// This failure, seen from the driver, is why this project exists.
 func TestRunWaitsForKafkaAndEndsOnATicket(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := &fakeTransport{central: answerAll}
@@ -110,20 +111,20 @@ func TestRunWaitsForKafkaAndEndsOnATicket(t *testing.T) {
 			driver.StepKafkaAway, driver.StepKafkaBack, driver.StepAsking, driver.StepAuthorized, driver.StepStarted, driver.StepTicket,
 		}
 		if len(kinds) != len(want) {
-			t.Fatalf("told %v, want %v", kinds, want)
+			t.Fatalf("reported %v, want %v", kinds, want)
 		}
 		for i := range want {
 			if kinds[i] != want[i] {
-				t.Fatalf("told %v, want %v", kinds, want)
+				t.Fatalf("reported %v, want %v", kinds, want)
 			}
 		}
 		if len(p.asked) != 2 {
-			t.Errorf("said %d messages, want the request and the wish", len(p.asked))
+			t.Errorf("sent %d messages, want the request and the start", len(p.asked))
 		}
 	})
 }
 
-// TestRunGivesUpAtItsDeadline: nobody is there, ever.
+// TestRunGivesUpAtItsDeadline: Kafka, or Central, never answers.
 func TestRunGivesUpAtItsDeadline(t *testing.T) {
 	for _, c := range []struct {
 		up   bool
@@ -139,7 +140,7 @@ func TestRunGivesUpAtItsDeadline(t *testing.T) {
 	}
 }
 
-// TestRunEndsWithItsContext, in mid-sending too.
+// TestRunEndsWithItsContext: also during a Send.
 func TestRunEndsWithItsContext(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -151,8 +152,8 @@ func TestRunEndsWithItsContext(t *testing.T) {
 	})
 }
 
-// TestASubscriptionKeepsTheNewestProgressOnly: a driver who does not look is not a
-// leak, and misses nothing else.
+// TestASubscriptionKeepsTheNewestProgressOnly: the queue of a driver that does
+// not drain it stays short, and loses no other message.
 func TestASubscriptionKeepsTheNewestProgressOnly(t *testing.T) {
 	subscription := driver.NewSubscription("ana")
 	about := wire.CentralEvent{EventType: wire.CentralProgress, Username: "ana"}
@@ -169,7 +170,7 @@ func TestASubscriptionKeepsTheNewestProgressOnly(t *testing.T) {
 		t.Errorf("got %d: %+v", len(got), got)
 	}
 	if len(subscription.Drain()) != 0 {
-		t.Error("taken twice")
+		t.Error("drained twice")
 	}
 	for i := range 10 { // two sessions of one driver
 		for _, id := range []charge.SessionID{"s-1", "s-2"} {

@@ -9,10 +9,10 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// StepKind says what happened to a driver.
+// StepKind is the type of a step.
 type StepKind string
 
-// The steps of a service, in about their order.
+// The types of steps, roughly in the order in which they occur.
 const (
 	StepAsking           StepKind = "asking"
 	StepKafkaAway        StepKind = "waiting_for_kafka"
@@ -32,13 +32,13 @@ const (
 	StepGivenUp          StepKind = "given_up"
 )
 
-// Step is one thing to tell the driver. Its JSON is a line of `sim driver
-// --json`.
+// Step is one event of a service, as it is shown to its driver. Its JSON is one
+// line of `sim driver --json`.
 type Step struct {
 	At            time.Time            `json:"at"`
 	Kind          StepKind             `json:"step"`
 	Username      charge.Username      `json:"username"`
-	Text          string               `json:"text"` // in words
+	Text          string               `json:"text"` // for people
 	Since         *time.Time           `json:"since,omitempty"`
 	CPID          charge.CPID          `json:"cp_id,omitempty"`
 	Connector     charge.ConnectorID   `json:"connector,omitempty"`
@@ -52,10 +52,10 @@ type Step struct {
 	DurationSec   *int64               `json:"duration_sec,omitempty"`
 }
 
-// clockFormat is how a time is written in words.
+// clockFormat is the time of day as steps show it.
 const clockFormat = "15:04:05"
 
-// connectorText is a connector in words.
+// connectorText names a connector for people.
 func connectorText(cp charge.CPID, n charge.ConnectorID) string {
 	if n > 1 {
 		return fmt.Sprintf("%s, connector %d", cp, n)
@@ -63,7 +63,8 @@ func connectorText(cp charge.CPID, n charge.ConnectorID) string {
 	return string(cp)
 }
 
-// amountsText is what a message says of energy and money, in words.
+// amountsText lists the energy, power, cost and duration that a message
+// carries.
 func amountsText(e *wire.CentralEvent) string {
 	var parts []string
 	if e.EnergyKWh != nil {
@@ -81,7 +82,7 @@ func amountsText(e *wire.CentralEvent) string {
 	return strings.Join(parts, ", ")
 }
 
-// refusalText is a reason of Central in words.
+// refusalText explains why Central refused.
 func refusalText(e *wire.CentralEvent) string {
 	if e.Message != "" {
 		return e.Message
@@ -90,9 +91,9 @@ func refusalText(e *wire.CentralEvent) string {
 	case wire.RefusedUnreachable:
 		return "no charging point confirmed in time"
 	case wire.RefusedNoneFree:
-		return "every charging point is busy, stopped, faulted or away"
+		return "every charging point is occupied, out of service, faulted or offline"
 	case wire.RefusedBusy:
-		return "it is reserved or in use"
+		return "it is reserved or occupied"
 	case wire.RefusedUnknownCP:
 		return "there is no such charging point, or it is not admitted yet"
 	case wire.RefusedNotAvailable:

@@ -9,72 +9,78 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Subscription collects what one driver hears, until it is taken. It never makes the
-// speaker wait: of a session only the newest progress in a row is kept, and
-// everything else comes seldom.
+// Subscription is the queue of one driver's events, filled by the Client and
+// emptied by Run. It never blocks the goroutine that delivers: successive
+// progress messages of a session replace each other, and all other messages are
+// rare, so the queue stays short while its owner is slow.
 type Subscription struct {
 	username charge.Username
-	ready    chan struct{} // capacity 1: something is there to be taken
+	ready    chan struct{} // capacity 1: the queue is not empty
 
 	mu    sync.Mutex
 	queue []Event // mu guards it
 }
 
-// NewSubscription makes the ear of one driver.
+// NewSubscription makes the queue of one driver.
 func NewSubscription(username charge.Username) *Subscription {
 	return &Subscription{username: username, ready: make(chan struct{}, 1)}
 }
 
-// Ready is sent to when there is something to Take.
-func (e *Subscription) Ready() <-chan struct{} { return e.ready }
+// Ready receives a value after the queue became non-empty. It may receive one
+// although the queue was drained meanwhile.
+func (s *Subscription) Ready() <-chan struct{} { return s.ready }
 
-// Drain returns what was heard since the last Take, in order.
-func (e *Subscription) Drain() []Event {
-	e.mu.Lock()
-	defer e.mu.Unlock()
-	out := e.queue
-	e.queue = nil
+// Drain removes and returns the queued events, in order.
+func (s *Subscription) Drain() []Event {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	out := s.queue
+	s.queue = nil
 	return out
 }
 
-// Deliver puts one message of central-events into the ear, if it is about this
-// driver or about nobody.
-func (e *Subscription) Deliver(at time.Time, m *wire.CentralEvent) {
-	if m.Username != "" && m.Username != e.username {
+// Deliver enqueues a message of central-events if it is about this driver, or
+// is a fault of a connector, which concerns any driver there.
+func (s *Subscription) Deliver(at time.Time, m *wire.CentralEvent) {
+	if m.Username != "" && m.Username != s.username {
 		return
 	}
 	if m.Username == "" && m.EventType != wire.CentralFault && m.EventType != wire.CentralFaultCleared {
 		return
 	}
-	e.enqueue(Received{At: at, Event: *m})
+	s.enqueue(Received{At: at, Event: *m})
 }
 
-// DeliverLink puts a change of Kafka into the ear.
-func (e *Subscription) DeliverLink(c LinkChanged) { e.enqueue(c) }
+// DeliverLink enqueues a change of the connection to Kafka.
+func (s *Subscription) DeliverLink(c LinkChanged) { s.enqueue(c) }
 
-func (e *Subscription) enqueue(v Event) {
-	e.mu.Lock()
-	defer e.mu.Unlock()
+// enqueue appends an event. A progress message replaces the one of the same
+// session if only progress messages follow that one: nothing overtakes a
+// message of another type.
+func (s *Subscription) enqueue(v Event) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	if id, ok := progressOf(v); ok {
-		for i, waiting := range slices.Backward(e.queue) {
+		for i, waiting := range slices.Backward(s.queue) {
 			other, ok := progressOf(waiting)
 			if !ok {
 				break
 			}
 			if other == id {
-				e.queue[i] = v
+				s.queue[i] = v
 				return
 			}
 		}
 	}
-	e.queue = append(e.queue, v)
+	s.queue = append(s.queue, v)
 	select {
-	case e.ready <- struct{}{}:
+	case s.ready <- struct{}{}:
 	default:
 	}
 }
 
-// progressOf is the session whose progress an event tells.
+// progressOf returns the session of a progress message; false for any other
+// event.
 func progressOf(v Event) (charge.SessionID, bool) {
 	h, ok := v.(Received)
 	return h.Event.SessionID, ok && h.Event.EventType == wire.CentralProgress

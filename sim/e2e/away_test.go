@@ -5,8 +5,8 @@ import (
 	"time"
 )
 
-// TestBrokerAwayInMidSession: the session goes on, its records wait, and all of
-// it is billed once when the broker is back.
+// TestBrokerAwayInMidSession: the session continues, its records wait in the
+// journal, and all energy is billed once after the broker is back.
 func TestBrokerAwayInMidSession(t *testing.T) {
 	t.Parallel()
 	for _, part := range []string{"kafka", "mqtt"} {

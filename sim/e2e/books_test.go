@@ -20,22 +20,22 @@ import (
 )
 
 // settle waits until Central has every record of every charging point and no
-// session runs.
+// session is open.
 func (w *world) settle() {
 	w.t.Helper()
-	w.await(healTimeout, "all is acknowledged and no session runs", func() bool {
-		held := int64(0)
+	w.await(healTimeout, "everything is acknowledged and no session is open", func() bool {
+		journalled := int64(0)
 		for _, p := range w.points {
 			s := p.status()
 			if s.Recorded == 0 || s.Unacked != 0 || p.shown().SessionID != "" {
 				return false
 			}
-			held += s.Held
+			journalled += s.Held
 		}
-		// A Central that forgot what it had acknowledged asks for it again.
-		return w.count("SELECT coalesce(sum(last),0) FROM journals") >= held
+		// A Central that was restored requests again what it had acknowledged.
+		return w.count("SELECT coalesce(sum(last),0) FROM journals") >= journalled
 	})
-	time.Sleep(2 * time.Second) // the page and the telemetry come after it
+	time.Sleep(2 * time.Second) // telemetry and the page follow
 }
 
 func (w *world) totals() centralapp.Totals {
@@ -47,10 +47,9 @@ func (w *world) totals() centralapp.Totals {
 	return sums
 }
 
-// balanced checks the books of a network that has settled and of which nothing
-// was lost: nothing is missing, nothing is counted twice, all energy of the
-// boards is on tickets, and Central's ledger is the one that the agents'
-// journals alone make.
+// balanced checks the books of a network that has settled and lost nothing:
+// nothing is missing, nothing is counted twice, all energy of the boards is on
+// tickets, and Central's ledger equals the one made from the journals alone.
 func (w *world) balanced(tickets int64) {
 	w.t.Helper()
 	sums := w.totals()
@@ -64,19 +63,19 @@ func (w *world) balanced(tickets int64) {
 	w.rebuilt()
 }
 
-// energy compares the registers of the boards with the tickets and what Central
-// shows as unaccounted, for each charging point alone.
+// energy compares the registers of each board with the tickets and the
+// unaccounted energy of its charging point.
 func (w *world) energy() {
 	w.t.Helper()
 	for id, a := range w.accounts() {
 		if a.billed+a.unaccounted != a.used || a.twice != 0 {
-			w.t.Errorf("%s: %d Wh went through its meter; %d Wh are on tickets (%d of them with a sister), %d Wh are shown as unaccounted",
+			w.t.Errorf("%s: %d Wh went through its meter; %d Wh are on tickets (%d sessions have several), %d Wh are shown as unaccounted",
 				id, a.used, a.billed, a.twice, a.unaccounted)
 		}
 	}
 }
 
-// account is the energy of one charging point.
+// account is the energy of one charging point in Wh.
 type account struct {
 	used, billed, unaccounted charge.WattHours
 	twice                     int // sessions with more than one ticket
@@ -106,8 +105,8 @@ func (w *world) accounts() map[charge.CPID]account {
 	return all
 }
 
-// rebuilt compares Central's ledger with one made of the journals alone: the
-// records as the agents hold them, folded once, in the order of writing.
+// rebuilt compares Central's ledger with one made from the journals alone: the
+// records as the agents hold them, applied once, in the order of writing.
 func (w *world) rebuilt() {
 	w.t.Helper()
 	got, err := w.central.LedgerHash(w.t.Context())
@@ -119,7 +118,8 @@ func (w *world) rebuilt() {
 	}
 }
 
-// describeBooks says in words what the books hold, for a failure.
+// describeBooks returns the contents of the books, for the message of a
+// failure.
 func (w *world) describeBooks() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%+v", w.totals())
@@ -137,7 +137,7 @@ func (w *world) describeBooks() string {
 	return b.String()
 }
 
-// journals are the records that the agents hold, in the order of writing.
+// journals returns the records that the agents hold, in the order of writing.
 func (w *world) journals() map[charge.CPID][]wire.Record {
 	w.t.Helper()
 	all := map[charge.CPID][]wire.Record{}
@@ -147,7 +147,7 @@ func (w *world) journals() map[charge.CPID][]wire.Record {
 	return all
 }
 
-// read reads a storage from a copy, so that its agent may go on.
+// read reads a journal from a copy, so that its agent may go on.
 func (w *world) read(id charge.CPID, dir string) []wire.Record {
 	w.t.Helper()
 	copied := filepath.Join(w.dir, fmt.Sprintf("copy of %s", filepath.Base(dir)))
@@ -180,7 +180,7 @@ func (w *world) read(id charge.CPID, dir string) []wire.Record {
 	return list
 }
 
-// copyFolder puts a copy of a flat folder in the place of another.
+// copyFolder replaces a flat folder with a copy of another.
 func (w *world) copyFolder(from, to string) {
 	w.t.Helper()
 	if err := os.RemoveAll(to); err != nil {
@@ -191,7 +191,7 @@ func (w *world) copyFolder(from, to string) {
 	}
 }
 
-// fold is the hash of a ledger that is made of records alone.
+// fold returns the hash of a ledger that is made from records alone.
 func (w *world) fold(records map[charge.CPID][]wire.Record) string {
 	w.t.Helper()
 	var cps []*ledger.CP
@@ -202,7 +202,7 @@ func (w *world) fold(records map[charge.CPID][]wire.Record) string {
 		b.Env.Default = ledger.Tariff{Version: "t1", StartFee: 100 * money.MinorUnit, PerKWh: 45 * money.MinorUnit, Currency: "EUR"}
 		for _, r := range records[id] {
 			if out, _ := b.Apply(r); out.Verdict != ledger.Applied {
-				w.t.Errorf("%s: record %s/%d, folded in the order of writing, is %s", id, r.Journal, r.Seq, out.Verdict)
+				w.t.Errorf("%s: record %s/%d, applied in the order of writing, is %s", id, r.Journal, r.Seq, out.Verdict)
 			}
 		}
 		cps = append(cps, b.CP)
@@ -212,8 +212,8 @@ func (w *world) fold(records map[charge.CPID][]wire.Record) string {
 	return ledger.Hash(cps, sessions, tickets)
 }
 
-// ticketsByCP is what an undisturbed run of the same network leaves: for each charging
-// point the tickets in order, by driver, energy and reason.
+// ticketsByCP returns, for each charging point, its tickets in order, as
+// driver, energy, cost and reason: the result that does not depend on faults.
 func (w *world) ticketsByCP() map[charge.CPID][]string {
 	w.t.Helper()
 	all := map[charge.CPID][]string{}

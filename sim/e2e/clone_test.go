@@ -9,10 +9,10 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// runCloned: the card of the first charging point is copied into a second box, and
-// both run at once under one name. They displace each other at the MQTT broker,
-// so now and then something of each goes through; none of it may be billed
-// twice, and Central must say what it sees.
+// runCloned copies the storage of the first charging point to a second device
+// and runs both with one identity. They displace each other at the MQTT broker,
+// so that records of both arrive now and then. None may be billed twice, and
+// Central must raise an alarm.
 func runCloned(w *world, want map[charge.CPID][]string, inSession bool) {
 	w.t.Helper()
 	hit, other := w.points[0], w.points[1]
@@ -31,7 +31,7 @@ func runCloned(w *world, want map[charge.CPID][]string, inSession bool) {
 	}
 	w.copyFolder(hit.dir, clone.dir)
 	clone.start()
-	w.run("life at both boxes", func(ctx context.Context) error { plugAndUnplug(ctx, clone.board, hit.board); return nil })
+	w.run("traffic at both devices", func(ctx context.Context) error { plugAndUnplug(ctx, clone.board, hit.board); return nil })
 	w.await(30*time.Minute, "the identity is in quarantine", func() bool {
 		time.Sleep(time.Second)
 		return slices.ContainsFunc(items[alarm](w, "/alarms"), func(a alarm) bool { return a.Kind == "identity_fork" && a.CPID == hit.id })
@@ -39,19 +39,19 @@ func runCloned(w *world, want map[charge.CPID][]string, inSession bool) {
 	for range servicesEach {
 		w.wantTicket(others, time.Hour)
 	}
-	w.stop("life at both boxes")
+	w.stop("traffic at both devices")
 	clone.kill()
 	time.Sleep(healTimeout)
 	if n := w.count("SELECT count(*) FROM forked_records WHERE cp_id=?", string(hit.id)); n == 0 {
-		w.t.Error("nothing is kept of what came after the fork")
+		w.t.Error("no record from after the fork is kept")
 	}
 	if a := w.accounts()[hit.id]; a.twice != 0 || a.billed > a.used {
-		w.t.Errorf("%d Wh went through the meter; %d Wh are on tickets, %d of them with a sister", a.used, a.billed, a.twice)
+		w.t.Errorf("%d Wh went through the meter; %d Wh are on tickets, %d sessions have several", a.used, a.billed, a.twice)
 	}
 	w.untouched(other, want)
 }
 
-// plugAndUnplug plugs vehicles in and out, so that agents have something to say.
+// plugAndUnplug plugs vehicles in and out, so that agents write records.
 func plugAndUnplug(ctx context.Context, boards ...*sim.Board) {
 	tick := time.NewTicker(20 * time.Second)
 	defer tick.Stop()
@@ -62,8 +62,8 @@ func plugAndUnplug(ctx context.Context, boards ...*sim.Board) {
 			return
 		}
 		for _, b := range boards {
-			if b.Plug(1) != nil { // somebody is there
-				_ = b.Unplug(1) // and leaves; that he may have left by himself is life
+			if b.Plug(1) != nil { // a vehicle is plugged in
+				_ = b.Unplug(1) // it leaves; it may have left by itself
 			}
 		}
 	}

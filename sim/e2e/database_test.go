@@ -4,13 +4,13 @@ import (
 	"database/sql"
 	"os"
 
-	_ "github.com/mattn/go-sqlite3" // to look into Central's database from outside
+	_ "github.com/mattn/go-sqlite3" // reads Central's database beside Central
 
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// inDatabase lets f look into Central's database beside it, as an operator's
-// tool does.
+// inDatabase calls f with a connection to Central's database, beside Central,
+// as an operator's tool would.
 func (w *world) inDatabase(f func(*sql.DB) error) {
 	w.t.Helper()
 	db, err := sql.Open("sqlite3", "file:"+w.database()+"?mode=ro&_busy_timeout=5000")
@@ -25,7 +25,7 @@ func (w *world) inDatabase(f func(*sql.DB) error) {
 	}
 }
 
-// backup writes a copy of the database while Central runs.
+// backup makes a copy of the database while Central runs.
 func (w *world) backup(to string) {
 	w.t.Helper()
 	w.inDatabase(func(db *sql.DB) error {
@@ -34,8 +34,7 @@ func (w *world) backup(to string) {
 	})
 }
 
-// restore puts a backup in the place of the database of a Central that is
-// stopped.
+// restore replaces the database of a stopped Central with a backup.
 func (w *world) restore(from string) {
 	w.t.Helper()
 	for _, tail := range []string{"-wal", "-shm"} {
@@ -52,8 +51,8 @@ func (w *world) restore(from string) {
 	}
 }
 
-// unaccounted is the energy that Central shows as on no ticket, by charging
-// point.
+// unaccounted returns the energy in Wh that Central shows as on no ticket, by
+// charging point.
 func (w *world) unaccounted() map[charge.CPID]charge.WattHours {
 	w.t.Helper()
 	all := map[charge.CPID]charge.WattHours{}
@@ -77,7 +76,7 @@ func (w *world) unaccounted() map[charge.CPID]charge.WattHours {
 	return all
 }
 
-// count is the number that a query of the database answers.
+// count returns the number that a query of the database returns.
 func (w *world) count(query string, args ...any) (n int64) {
 	w.t.Helper()
 	w.inDatabase(func(db *sql.DB) error { return db.QueryRowContext(w.t.Context(), query, args...).Scan(&n) })

@@ -16,10 +16,11 @@ import (
 	"github.com/carga-ev/carga/sim/driver"
 )
 
-// Each fault of the list is done to a network in mid-session, with one more
-// driver asking meanwhile; afterwards the books must be as if nothing had been.
+// Each test injects one fault into a network during a session, with one more
+// driver that sends a request meanwhile. Afterwards the books must be as
+// without the fault.
 
-// TestFaults names the test that does each fault, for who looks for it.
+// TestFaults lists the test of each fault.
 func TestFaults(t *testing.T) {
 	t.Log(strings.TrimSpace(`
 F01 start orders                        TestAnyStartOrder
@@ -31,22 +32,22 @@ F07 Kafka away                          TestKafkaGoesAndComesBackInMidSession, T
 F08 Kafka's log shorter                 TestStateIsLost/Kafka_is_replaced_at_once
 F09 half-open connections               TestF09HalfOpen
 F10 one-way partitions                  TestF10OneWay
-F12 duplicates, out of order            TestF12SaidAgainOutOfOrder
+F12 duplicates, out of order            TestF12DuplicatesOutOfOrder
 F13 clocks                              TestF13Clocks
 F20 poison at the head of a partition   TestF20Poison
 F21 slow consumer                       TestF21DatabaseIsLocked
 F22 two agents, one identity            TestStorageOfAnAgentIsLostOrCloned/cloned_in_a_session
 F28 two bridges, one of them flapping   TestF28TwoBridges
-F34 what a newer agent says             TestF34NewerAgent
+F34 records of a newer agent            TestF34NewerAgent
 F35 a thousand reconnections            TestF35Reconnections
 F36 Kafka's leaders move                TestF36LeadersMove`))
 }
 
-// duringSession does a fault in mid-session, lets another driver ask, and wants both to
-// be served.
+// duringSession calls do during a session, with another driver whose request
+// follows, and wants both to get a ticket.
 func duringSession(t *testing.T, do func(*world)) {
 	t.Helper()
-	inWorld(t, plan{points: 2, vehicle: vehicle{takes: 3000, power: 20_000}}, func(w *world) {
+	inWorld(t, plan{points: 2, vehicle: vehicle{energy: 3000, power: 20_000}}, func(w *world) {
 		w.start(allParts()...)
 		w.watchInvariants()
 		line := w.client()
@@ -61,17 +62,17 @@ func duringSession(t *testing.T, do func(*world)) {
 	})
 }
 
-// awaitRecords wants records to reach Central within a bound.
+// awaitRecords wants Central to apply a new record within a limit.
 func (w *world) awaitRecords(within time.Duration) {
 	w.t.Helper()
 	const query = "SELECT count(*) FROM records"
 	before := w.count(query)
-	w.await(within, "records flow", func() bool { return w.count(query) > before })
+	w.await(within, "records are applied", func() bool { return w.count(query) > before })
 }
 
-// TestF06NothingIsDroppedByTheBroker: however long the bridge is away, what waits
-// for it at the broker stays below the broker's bounds, since an agent has no
-// more under way than its window.
+// TestF06NothingIsDroppedByTheBroker: however long the bridge is away, the
+// messages queued for it stay below the broker's limits, since an agent has no
+// more records in flight than its window.
 func TestF06NothingIsDroppedByTheBroker(t *testing.T) {
 	t.Parallel()
 	duringSession(t, func(w *world) {
@@ -88,8 +89,8 @@ func TestF06NothingIsDroppedByTheBroker(t *testing.T) {
 	})
 }
 
-// TestF09HalfOpen: a connection that is dead without anybody having been told is
-// given up within one and a half keep-alives, and nobody's loop waits for it.
+// TestF09HalfOpen: a connection that is dead without a reset is given up within
+// one and a half keep-alives, and no loop waits for it.
 func TestF09HalfOpen(t *testing.T) {
 	t.Parallel()
 	for _, link := range []string{"agent-mqtt", "bridge-mqtt", "bridge-kafka", "central-kafka"} {
@@ -103,8 +104,8 @@ func TestF09HalfOpen(t *testing.T) {
 	}
 }
 
-// TestF09DriverLeaves: with everything in the dark, pulling the cable ends
-// delivery within two seconds.
+// TestF09DriverLeaves: while no byte passes, unplugging ends the energy within
+// two seconds.
 func TestF09DriverLeaves(t *testing.T) {
 	t.Parallel()
 	inWorld(t, plan{}, func(w *world) {
@@ -124,11 +125,11 @@ func TestF09DriverLeaves(t *testing.T) {
 	})
 }
 
-// TestF10OneWay: while only one way works, orders end by themselves, the driver
-// is refused, and nothing is ever shown as reserved that is not confirmed.
+// TestF10OneWay: while only one direction works, commands expire, the driver is
+// refused, and no unconfirmed reservation is shown.
 func TestF10OneWay(t *testing.T) {
 	t.Parallel()
-	for name, way := range map[string]linkState{"agents are not heard": linkNoSend, "agents do not hear": linkNoReceive} {
+	for name, way := range map[string]linkState{"agents cannot send": linkNoSend, "agents cannot receive": linkNoReceive} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			inWorld(t, plan{}, func(w *world) {
@@ -151,7 +152,7 @@ func TestF10OneWay(t *testing.T) {
 				for range 30 {
 					time.Sleep(time.Second)
 					if n, ok := w.network(); ok && n.CPs[0].Connectors[0].Status == charge.StatusReserved {
-						t.Fatal("shown as reserved, and nobody confirmed it")
+						t.Fatal("shown as reserved without a confirmation")
 					}
 				}
 				w.links["agent-mqtt"].set(linkUp)
@@ -163,12 +164,11 @@ func TestF10OneWay(t *testing.T) {
 	}
 }
 
-// TestF13Clocks: whatever the wall's clock of a charging point does in
-// mid-session, durations are those of its monotonic clock and what is reserved
-// ends.
+// TestF13Clocks: whatever the wall clock of a charging point does during a
+// session, durations are those of its monotonic clock, and reservations end.
 func TestF13Clocks(t *testing.T) {
 	t.Parallel()
-	began := time.Now() // of the bubble, once it has begun
+	began := time.Now() // real time; the bubble has a time of its own
 	for name, clock := range map[string]func(passed time.Duration) (time.Time, charge.ClockQuality){
 		"1970 at the boot": func(d time.Duration) (time.Time, charge.ClockQuality) {
 			return time.Unix(0, 0).Add(d), charge.ClockUnset
@@ -198,19 +198,19 @@ func TestF13Clocks(t *testing.T) {
 				w.awaitCharging(w.points[0])
 				at := time.Now()
 				w.wantTicket(outcomes, time.Hour)
-				took := time.Since(at)
+				lasted := time.Since(at)
 				w.settle()
 				w.balanced(1)
 				sec := w.count("SELECT duration_sec FROM tickets")
-				if d := time.Duration(sec) * time.Second; d < took-10*time.Second || d > took+20*time.Second {
-					t.Errorf("the ticket says %s, it took about %s", d, took)
+				if d := time.Duration(sec) * time.Second; d < lasted-10*time.Second || d > lasted+20*time.Second {
+					t.Errorf("the ticket states %s, the session had about %s", d, lasted)
 				}
 			})
 		})
 	}
 }
 
-// jumpAt is a step of a clock two minutes after the boot.
+// jumpAt returns the step of a clock: by, from two minutes after the boot.
 func jumpAt(d, by time.Duration) time.Duration {
 	if d < 2*time.Minute {
 		return 0
@@ -218,9 +218,10 @@ func jumpAt(d, by time.Duration) time.Duration {
 	return by
 }
 
-// TestF21DatabaseIsLocked by somebody else: nothing is acknowledged meanwhile,
-// and all of it is there afterwards. SQLite waits in real time, two seconds for
-// each try, so that only a soak keeps the lock for a minute.
+// TestF21DatabaseIsLocked: while another process locks the database nothing is
+// acknowledged, and afterwards everything is applied. SQLite waits in real
+// time, two seconds for each attempt, so that only a soak keeps the lock for a
+// minute.
 func TestF21DatabaseIsLocked(t *testing.T) {
 	t.Parallel()
 	locked := 2 * time.Second
@@ -236,12 +237,12 @@ func TestF21DatabaseIsLocked(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := w.points[1].board.Plug(1); err != nil { // so that there is something to say
+		if err := w.points[1].board.Plug(1); err != nil { // makes a record
 			t.Error(err)
 		}
 		time.Sleep(locked)
 		if w.points[1].status().Unacked == 0 {
-			t.Error("something was acknowledged that cannot have been written")
+			t.Error("a record was acknowledged that cannot have been committed")
 		}
 		if err := tx.Rollback(); err != nil {
 			t.Error(err)
@@ -253,7 +254,8 @@ func TestF21DatabaseIsLocked(t *testing.T) {
 	})
 }
 
-// TestF28TwoBridges carry everything twice while one of them comes and goes.
+// TestF28TwoBridges: two bridges forward everything twice while one of them
+// comes and goes.
 func TestF28TwoBridges(t *testing.T) {
 	t.Parallel()
 	duringSession(t, func(w *world) {
@@ -289,8 +291,8 @@ func TestF35Reconnections(t *testing.T) {
 	})
 }
 
-// TestF36LeadersMove: Kafka answers "not the leader" for a while, to whoever
-// writes and reads.
+// TestF36LeadersMove: for a while Kafka returns "not the leader" to every write
+// and read.
 func TestF36LeadersMove(t *testing.T) {
 	t.Parallel()
 	duringSession(t, func(w *world) {

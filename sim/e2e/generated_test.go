@@ -16,13 +16,13 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// generatedJournal is the journal of a charging point at which more happens than a test
-// can write down. What the agent says of its start is kept as it says it. From
-// a moment on vehicles come and go at a steady pace; which record has become
-// durable by now follows from the clock, and its bytes are made when somebody
-// first reads it. An agent reads its journal from the first record that Central
-// has not acknowledged, in order, so each is made behind the one that it names,
-// and forgotten when one behind it is acknowledged.
+// generatedJournal is the journal of a charging point with more records than a
+// test can write. The records of the agent's start are kept. From run on
+// vehicles come and go at a steady rate: how many records are durable follows
+// from the clock, and a record's bytes are made when it is first read. An agent
+// reads its journal in order from the first unacknowledged record, so each
+// record is made after the one that it names by its hash, and is deleted once a
+// later one is acknowledged.
 //
 // Its methods may be called concurrently.
 type generatedJournal struct {
@@ -32,13 +32,13 @@ type generatedJournal struct {
 
 	mu sync.Mutex
 	// mu guards everything that follows.
-	records      map[charge.Seq][]byte // those that were made, from the last one acknowledged
-	lastMade     charge.Seq            // all up to it were made
-	lastHash     string                // hash of the last one made
-	acked        charge.Seq            // all up to it were acknowledged
-	lastAppended charge.Seq            // the last one that the agent said itself
-	since        time.Time             // when the deluge began; zero before
-	mostHeld     int                   // kept at once
+	records      map[charge.Seq][]byte // made records, from the last acknowledged one
+	lastMade     charge.Seq            // all records up to it were made
+	lastHash     string                // hash of the last record made
+	acked        charge.Seq            // all records up to it were acknowledged
+	lastAppended charge.Seq            // the last record that the agent appended
+	since        time.Time             // when run began; zero before
+	mostHeld     int                   // the largest number of records held
 }
 
 var _ agentapp.Journal = (*generatedJournal)(nil)
@@ -47,115 +47,115 @@ func newGeneratedJournal(every time.Duration) *generatedJournal {
 	return &generatedJournal{every: every, changed: make(chan struct{}, 1), records: map[charge.Seq][]byte{}}
 }
 
-func (d *generatedJournal) open(o agentapp.JournalOptions) (agentapp.Journal, agentapp.Recovered, error) {
-	d.JournalOptions = o
-	return d, agentapp.Recovered{}, nil
+func (g *generatedJournal) open(o agentapp.JournalOptions) (agentapp.Journal, agentapp.Recovered, error) {
+	g.JournalOptions = o
+	return g, agentapp.Recovered{}, nil
 }
 
-// run begins the deluge, and tells of it once a second, as one write after the
-// other would.
-func (d *generatedJournal) run(ctx context.Context) error {
-	d.mu.Lock()
-	d.lastAppended, d.since = d.lastMade, time.Now()
-	d.mu.Unlock()
+// run begins to generate records, and signals changes once a second, as many
+// single writes would.
+func (g *generatedJournal) run(ctx context.Context) error {
+	g.mu.Lock()
+	g.lastAppended, g.since = g.lastMade, time.Now()
+	g.mu.Unlock()
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {
 		select {
 		case <-ticker.C:
-			d.signal()
+			g.signal()
 		case <-ctx.Done():
 			return nil
 		}
 	}
 }
 
-func (d *generatedJournal) signal() {
+func (g *generatedJournal) signal() {
 	select {
-	case d.changed <- struct{}{}:
+	case g.changed <- struct{}{}:
 	default:
 	}
 }
 
-var errUnexpectedAppend = errors.New("the agent has something to say of its own, which nobody foresaw")
+var errUnexpectedAppend = errors.New("the agent appends a record of its own, which this test does not expect")
 
 // Append implements agentapp.Journal.
-func (d *generatedJournal) Append(_ journal.Class, encode ...func(charge.Seq, string) ([]byte, error)) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if !d.since.IsZero() {
+func (g *generatedJournal) Append(_ journal.Class, encode ...func(charge.Seq, string) ([]byte, error)) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if !g.since.IsZero() {
 		return errUnexpectedAppend
 	}
 	for _, e := range encode {
-		if err := d.addLocked(e); err != nil {
+		if err := g.addLocked(e); err != nil {
 			return err
 		}
 	}
-	d.signal()
+	g.signal()
 	return nil
 }
 
 // addLocked makes the next record.
-func (d *generatedJournal) addLocked(encode func(charge.Seq, string) ([]byte, error)) error {
-	raw, err := encode(d.lastMade+1, d.lastHash)
+func (g *generatedJournal) addLocked(encode func(charge.Seq, string) ([]byte, error)) error {
+	raw, err := encode(g.lastMade+1, g.lastHash)
 	if err != nil {
 		return err
 	}
-	d.lastMade++
-	d.lastHash, d.records[d.lastMade] = wire.Hash(raw), raw
-	d.mostHeld = max(d.mostHeld, len(d.records))
+	g.lastMade++
+	g.lastHash, g.records[g.lastMade] = wire.Hash(raw), raw
+	g.mostHeld = max(g.mostHeld, len(g.records))
 	return nil
 }
 
-// generate makes a record of the deluge.
-func (d *generatedJournal) generate(seq charge.Seq, prev string) ([]byte, error) {
+// generate encodes a generated record: plugged in and unplugged alternate.
+func (g *generatedJournal) generate(seq charge.Seq, prev string) ([]byte, error) {
 	var p wire.Payload = &wire.PluggedIn{}
-	if (seq-d.lastAppended)%2 == 0 {
+	if (seq-g.lastAppended)%2 == 0 {
 		p = &wire.Unplugged{}
 	}
 	r, err := wire.NewRecord(p)
 	if err != nil {
 		return nil, err
 	}
-	after := time.Duration(seq-d.lastAppended) * d.every
-	r.CPID, r.Journal, r.Seq, r.Prev, r.Connector = d.CP, d.Journal, seq, prev, 1
-	r.At, r.Clock, r.UptimeMS = charge.At(d.since.Add(after)), charge.ClockSynced, after.Milliseconds()
+	after := time.Duration(seq-g.lastAppended) * g.every
+	r.CPID, r.Journal, r.Seq, r.Prev, r.Connector = g.CP, g.Journal, seq, prev, 1
+	r.At, r.Clock, r.UptimeMS = charge.At(g.since.Add(after)), charge.ClockSynced, after.Milliseconds()
 	return r.Encode()
 }
 
-func (d *generatedJournal) lastLocked() charge.Seq {
-	if d.since.IsZero() {
-		return d.lastMade
+func (g *generatedJournal) lastLocked() charge.Seq {
+	if g.since.IsZero() {
+		return g.lastMade
 	}
-	return d.lastAppended + charge.Seq(time.Since(d.since)/d.every)
+	return g.lastAppended + charge.Seq(time.Since(g.since)/g.every)
 }
 
-// last is the last record that is durable.
-func (d *generatedJournal) last() charge.Seq {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.lastLocked()
+// last is the last durable record.
+func (g *generatedJournal) last() charge.Seq {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.lastLocked()
 }
 
 // Held implements agentapp.Journal.
-func (d *generatedJournal) Held() delivery.Held {
-	h := delivery.Held{Present: d.Journal}
-	if last := d.last(); last > 0 {
-		h.Ranges = []delivery.Range{{Journal: d.Journal, First: 1, Last: last, Index: 1}}
+func (g *generatedJournal) Held() delivery.Held {
+	h := delivery.Held{Present: g.Journal}
+	if last := g.last(); last > 0 {
+		h.Ranges = []delivery.Range{{Journal: g.Journal, First: 1, Last: last, Index: 1}}
 	}
 	return h
 }
 
 // Read implements agentapp.Journal.
-func (d *generatedJournal) Read(i delivery.Index) ([]byte, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for d.lastMade < charge.Seq(i) && d.lastMade < d.lastLocked() {
-		if err := d.addLocked(d.generate); err != nil {
+func (g *generatedJournal) Read(i delivery.Index) ([]byte, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for g.lastMade < charge.Seq(i) && g.lastMade < g.lastLocked() {
+		if err := g.addLocked(g.generate); err != nil {
 			return nil, err
 		}
 	}
-	raw, some := d.records[charge.Seq(i)]
+	raw, some := g.records[charge.Seq(i)]
 	if !some {
 		return nil, fmt.Errorf("record %d is not held", i)
 	}
@@ -163,55 +163,55 @@ func (d *generatedJournal) Read(i delivery.Index) ([]byte, error) {
 }
 
 // Changed implements agentapp.Journal.
-func (d *generatedJournal) Changed() <-chan struct{} { return d.changed }
+func (g *generatedJournal) Changed() <-chan struct{} { return g.changed }
 
 // Position implements agentapp.Journal.
 func (*generatedJournal) Position() delivery.Position { return delivery.Position{} }
 
 // SavePosition implements agentapp.Journal.
-func (d *generatedJournal) SavePosition(_ delivery.Position, acked delivery.Index) error {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	for ; d.acked < charge.Seq(acked); d.acked++ {
-		delete(d.records, d.acked)
+func (g *generatedJournal) SavePosition(_ delivery.Position, acked delivery.Index) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	for ; g.acked < charge.Seq(acked); g.acked++ {
+		delete(g.records, g.acked)
 	}
 	return nil
 }
 
-// hashOf is the hash of a record, unless it is long acknowledged or not said yet.
-func (d *generatedJournal) hashOf(seq charge.Seq) string {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	raw, some := d.records[seq]
+// hashOf returns the hash of a record; "" if it was deleted or not made yet.
+func (g *generatedJournal) hashOf(seq charge.Seq) string {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	raw, some := g.records[seq]
 	if !some {
 		return ""
 	}
 	return wire.Hash(raw)
 }
 
-// mostRecords is how many records were kept at once.
-func (d *generatedJournal) mostRecords() int {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return d.mostHeld
+// mostRecords is the largest number of records that were held.
+func (g *generatedJournal) mostRecords() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.mostHeld
 }
 
-// Space implements agentapp.Journal: there is enough of it.
+// Space implements agentapp.Journal: there is enough.
 func (*generatedJournal) Space() agentapp.Space { return agentapp.Space{} }
 
 // Close implements agentapp.Journal.
 func (*generatedJournal) Close() error { return nil }
 
-// generatedPoint is a charging point in a deluge: the real agent, to which nobody comes
-// but by its journal.
+// generatedPoint is a charging point with a generated journal: the real agent,
+// without vehicles.
 type generatedPoint struct {
 	id    charge.CPID
 	log   *generatedJournal
 	agent *agentapp.Agent
 }
 
-// startGenerated starts so many of them, and waits until Central knows what they say
-// of their start.
+// startGenerated starts charging points with generated journals, and waits
+// until the records of their starts are acknowledged.
 func (w *world) startGenerated(points int, every time.Duration) (all []*generatedPoint) {
 	w.t.Helper()
 	for n := range points {
@@ -225,7 +225,7 @@ func (w *world) startGenerated(points int, every time.Duration) (all []*generate
 		cfg := agentapp.DefaultConfig()
 		cfg.CPID, cfg.DataDir, cfg.MQTT.URL = b.id, filepath.Join(w.dir, string(b.id)), "tcp://"+mqttAddr
 		cfg.StopWithin = time.Millisecond
-		// Nobody comes: the hardware is looked at as seldom as can be.
+		// No vehicle comes, so the hardware is read as seldom as possible.
 		cfg.Intervals.Control, cfg.Intervals.Meter, cfg.Intervals.IdleTelemetry = w.plan.idle, w.plan.idle, w.plan.idle
 		b.agent = agentapp.New(cfg, agentapp.Deps{
 			Log: w.logger(string(b.id)), Board: board, Dial: w.dialMQTT("agent-mqtt"), Clock: synced, Open: b.log.open,

@@ -16,66 +16,67 @@ import (
 	"github.com/carga-ev/carga/sim/engines"
 )
 
-// highRate is how Kafka is away for long while a thousand records come about each
-// second.
+// highRate is an outage of Kafka while a thousand records per second are
+// written.
 type highRate struct {
 	away   time.Duration
 	points int
 	every  time.Duration // between two records of a charging point
-	// compared is how many records of the backlog the rate is measured over, and
-	// the books are compared for: all of it would take a day.
+	// compared is how many records of the backlog the rate is measured over and
+	// the books are compared for: all of them would take a day.
 	compared int64
 }
 
 // TestF07AThousandASecond: memory, goroutines and the bridge's buffer stay flat
-// however much waits in the journals, nothing is dropped, the first event is
-// through within a second of Kafka's return, and what follows is applied once
-// and in order. The rate is printed.
+// however many records wait in the journals; nothing is dropped; the first
+// record is applied within a second of Kafka's return; and the following ones
+// are applied once and in order. The rate is logged.
 func TestF07AThousandASecond(t *testing.T) {
-	f := highRate{away: 20 * time.Minute, points: 4, every: 4 * time.Millisecond, compared: 20_000}
+	h := highRate{away: 20 * time.Minute, points: 4, every: 4 * time.Millisecond, compared: 20_000}
 	if soak() {
-		f.away, f.compared = 24*time.Hour, 200_000
+		h.away, h.compared = 24*time.Hour, 200_000
 	}
-	inWorld(t, plan{points: f.points, partitions: 3, idle: time.Minute}, func(w *world) { f.run(w) })
+	inWorld(t, plan{points: h.points, partitions: 3, idle: time.Minute}, func(w *world) { h.run(w) })
 }
 
-func (f highRate) run(w *world) {
+func (h highRate) run(w *world) {
 	w.t.Helper()
-	bridge := f.start(w)
-	all := w.startGenerated(f.points, f.every)
+	bridge := h.start(w)
+	all := w.startGenerated(h.points, h.every)
 	for _, b := range all {
-		w.run("deluge at "+string(b.id), b.log.run)
+		w.run("records of "+string(b.id), b.log.run)
 	}
 	time.Sleep(5 * time.Second)
 	w.kafka.Stop()
-	time.Sleep(f.away / 4)
+	time.Sleep(h.away / 4)
 	heap, routines := footprint()
-	time.Sleep(f.away * 3 / 4)
+	time.Sleep(h.away * 3 / 4)
 	later, more := footprint()
-	w.t.Logf("%d records a second; after %s: %d KiB and %d goroutines, after %s: %d KiB and %d", int64(f.points)*int64(time.Second/f.every),
-		f.away/4, heap>>10, routines, f.away, later>>10, more)
+	w.t.Logf("%d records a second; after %s: %d KiB and %d goroutines, after %s: %d KiB and %d", int64(h.points)*int64(time.Second/h.every),
+		h.away/4, heap>>10, routines, h.away, later>>10, more)
 	if later > heap+4<<20 || more > routines+5 {
 		w.t.Error("memory or goroutines grow while Kafka is away")
 	}
-	// A charging point fills its window, and then says the first record of it again
-	// and again, which is held once.
-	most := int64(f.points) * delivery.MaxWindow
+	// A charging point fills its window and then repeats the first record of
+	// it, which the bridge holds once.
+	most := int64(h.points) * delivery.MaxWindow
 	b := bridge.Load()
-	w.t.Logf("the bridge holds %d records, the oldest for %s; %d were tried again", b.Buffered, time.Duration(b.OldestMS)*time.Millisecond, b.Retries)
+	w.t.Logf("the bridge holds %d records, the oldest for %s; %d retries", b.Buffered, time.Duration(b.OldestMS)*time.Millisecond, b.Retries)
 	if b.Buffered > most || b.Accepted != b.Forwarded+b.Buffered || b.DeadLetters != 0 {
 		w.t.Errorf("books of the bridge: %+v", *b)
 	}
-	f.drain(w, all)
-	f.checkBooks(w, all)
+	h.drain(w, all)
+	h.checkBooks(w, all)
 }
 
-// start starts everything but the charging points. Nobody reads along: that
-// would take half of the time, and the same messages pass elsewhere.
-func (f highRate) start(w *world) *atomic.Pointer[wire.BridgeAlive] {
+// start starts everything but the charging points. Messages are not checked
+// against the schemas: that would take half of the time, and other tests check
+// the same messages.
+func (h highRate) start(w *world) *atomic.Pointer[wire.BridgeAlive] {
 	w.t.Helper()
 	w.mqtt = engines.NewMQTT(mqttAddr, w.vnet.Listen, slog.New(slog.DiscardHandler))
 	w.start("mqtt")
-	f.kafka(w)
+	h.kafka(w)
 	w.start("central")
 	cfg := bridgeapp.DefaultConfig()
 	cfg.MQTT.URL, cfg.Kafka.Brokers = "tcp://"+mqttAddr, []string{kafkaAddr}
@@ -97,8 +98,8 @@ func (highRate) kafka(w *world) {
 	}
 }
 
-// drain brings Kafka back and measures how the backlog goes.
-func (f highRate) drain(w *world, all []*generatedPoint) {
+// drain starts Kafka again and measures how fast the backlog is applied.
+func (h highRate) drain(w *world, all []*generatedPoint) {
 	w.t.Helper()
 	var waiting int64
 	for _, b := range all {
@@ -106,20 +107,20 @@ func (f highRate) drain(w *world, all []*generatedPoint) {
 	}
 	applied := func() int64 { return w.count("SELECT coalesce(sum(last),0) FROM journals") }
 	before := applied()
-	f.kafka(w)
+	h.kafka(w)
 	began, outside := time.Now(), realNow()
-	w.await(time.Second, "the first event is through", func() bool { return applied() > before })
-	w.t.Logf("%d records wait; the first is through %s after Kafka's return", waiting, time.Since(began))
-	w.await(time.Hour, fmt.Sprintf("%d records are through", f.compared), func() bool { return applied() >= before+f.compared })
-	through, took, really := applied()-before, time.Since(began), realNow()-outside
-	w.t.Logf("%d records were through after %s of fake time and %s of real time: %.0f and %.0f a second", through, took.Round(time.Millisecond),
-		really.Round(time.Millisecond), float64(through)/took.Seconds(), float64(through)/really.Seconds())
+	w.await(time.Second, "the first record is applied", func() bool { return applied() > before })
+	w.t.Logf("%d records wait; the first is applied %s after Kafka's return", waiting, time.Since(began))
+	w.await(time.Hour, fmt.Sprintf("%d records are applied", h.compared), func() bool { return applied() >= before+h.compared })
+	through, fake, real := applied()-before, time.Since(began), realNow()-outside
+	w.t.Logf("%d records were applied after %s of fake time and %s of real time: %.0f and %.0f a second", through, fake.Round(time.Millisecond),
+		real.Round(time.Millisecond), float64(through)/fake.Seconds(), float64(through)/real.Seconds())
 }
 
-// checkBooks compares what Central has with what was said: of each journal all up to
-// some record, each once, in order, behind the one that it names; and that last
-// one with the very bytes.
-func (f highRate) checkBooks(w *world, all []*generatedPoint) {
+// checkBooks compares Central's records with the journals: of each journal all
+// up to some record are there, each once, in order, after the one that it
+// names; and the last one has the same bytes.
+func (h highRate) checkBooks(w *world, all []*generatedPoint) {
 	w.t.Helper()
 	sums := w.totals()
 	if sums.Lost != 0 || sums.DeadLetters != 0 || sums.Unaccounted != 0 || sums.Overdue != 0 {
@@ -134,11 +135,11 @@ func (f highRate) checkBooks(w *world, all []*generatedPoint) {
 	for _, b := range all {
 		if bad := w.count("SELECT count(*) FROM journals WHERE cp_id = ? AND (journal <> ? OR last <> (SELECT count(*) FROM records WHERE cp_id = ?))",
 			b.id, b.log.Journal, b.id); bad != 0 {
-			w.t.Errorf("%s: records of it are missing, or it is somebody else's too", b.id)
+			w.t.Errorf("%s: records are missing, or there is another journal", b.id)
 		}
 		last := charge.Seq(w.count("SELECT last FROM journals WHERE cp_id = ?", b.id))
 		if hash := b.log.hashOf(last); w.count("SELECT count(*) FROM journals WHERE cp_id = ? AND hash = ?", b.id, hash) != 1 {
-			w.t.Errorf("%s: record %d is not the one that was said (%q)", b.id, last, hash)
+			w.t.Errorf("%s: record %d is not the one in the journal (%q)", b.id, last, hash)
 		}
 		if most := b.log.mostRecords(); most > 2*delivery.MaxWindow {
 			w.t.Errorf("%s: %d records were made that Central had not acknowledged", b.id, most)

@@ -8,23 +8,24 @@ import (
 	"time"
 )
 
-// linkState is what a cable does to the bytes on it.
+// linkState is what a link does with the bytes on it.
 type linkState int
 
 const (
 	linkUp        linkState = iota
-	linkCut                 // connections break, new ones are refused
-	linkBlackhole           // nothing passes either way, and nobody is told
-	linkNoSend              // what the dialler says is swallowed
-	linkNoReceive           // what the dialler should hear is swallowed
+	linkCut                 // connections are closed, new ones are refused
+	linkBlackhole           // bytes are dropped in both directions, without an error
+	linkNoSend              // bytes from the dialler are dropped
+	linkNoReceive           // bytes to the dialler are dropped
 )
 
-// faultyLink is the way from one part to a broker. What was swallowed once is gone:
-// that connection is never whole again, as after a router that forgot it.
+// faultyLink is the network between one kind of program and a broker. A
+// connection whose bytes were dropped is never whole again: it is reset when
+// the link is up again, as by a router that lost its tables.
 type faultyLink struct {
 	mu    sync.Mutex
 	state linkState           // mu guards it and what follows
-	conns map[*faultyConn]any // connections that are open
+	conns map[*faultyConn]any // open connections
 }
 
 func (c *faultyLink) set(to linkState) {
@@ -36,7 +37,7 @@ func (c *faultyLink) set(to linkState) {
 		case linkCut:
 			_ = w.Conn.Close()
 		case linkUp:
-			if w.impaired() { // the end of a swallowed connection is a reset
+			if w.impaired() { // reset connections that have lost bytes
 				_ = w.Conn.Close()
 			}
 		default:
@@ -45,8 +46,8 @@ func (c *faultyLink) set(to linkState) {
 	}
 }
 
-// blackhole makes the connections that are open dead for good, as after a router
-// that lost its tables; new ones are not concerned.
+// blackhole drops all bytes of the open connections from now on; new
+// connections work.
 func (c *faultyLink) blackhole() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -55,8 +56,8 @@ func (c *faultyLink) blackhole() {
 	}
 }
 
-// dial opens a connection. In a hole it waits until the weather is better, or
-// the caller has waited enough.
+// dial opens a connection. While bytes are dropped it waits until the link is
+// up, or ctx ends.
 func (c *faultyLink) dial(ctx context.Context, open func() (net.Conn, error)) (net.Conn, error) {
 	for {
 		c.mu.Lock()
@@ -88,7 +89,7 @@ func (c *faultyLink) dial(ctx context.Context, open func() (net.Conn, error)) (n
 	}
 }
 
-// faultyConn is one connection on a cable.
+// faultyConn is one connection of a link.
 type faultyConn struct {
 	net.Conn
 	link   *faultyLink
@@ -121,8 +122,8 @@ func (w *faultyConn) dropsReads() bool {
 
 func (w *faultyConn) dropsWrites() bool { s := w.state(); return s == linkBlackhole || s == linkNoSend }
 
-// Read swallows what arrives while nothing is to be heard, the end of the
-// connection too.
+// Read drops what arrives while reads are dropped, also the end of the
+// connection.
 func (w *faultyConn) Read(b []byte) (int, error) {
 	for {
 		n, err := w.Conn.Read(b)
@@ -138,7 +139,8 @@ func (w *faultyConn) Read(b []byte) (int, error) {
 	}
 }
 
-// awaitReadDeadline waits until the reader gives up.
+// awaitReadDeadline waits until the deadline of the reader, or until reads are
+// no longer dropped; then it returns err.
 func (w *faultyConn) awaitReadDeadline(err error) error {
 	for w.dropsReads() {
 		w.mu.Lock()
@@ -156,7 +158,7 @@ func (w *faultyConn) awaitReadDeadline(err error) error {
 	return err
 }
 
-// Write swallows what is said while nothing passes.
+// Write reports success for bytes that it drops.
 func (w *faultyConn) Write(b []byte) (int, error) {
 	if w.dropsWrites() {
 		select {

@@ -13,18 +13,19 @@ import (
 	"github.com/carga-ev/carga/sim/driver"
 )
 
-// What follows is about state that is lost under a running network: of the MQTT
-// broker, of Kafka, of Central. The agents hold all that matters, so afterwards
-// the ledger must be the one that the journals alone make, and every driver must
-// have the tickets of a run in which nothing was lost.
+// In these tests the MQTT broker, Kafka or Central loses its state while the
+// network runs. The agents hold everything that matters: afterwards the ledger
+// must equal the one made from the journals alone, and every driver must have
+// the tickets of a run without a loss.
 
-// threePoints is a network of three charging points, each with a driver of its own
-// who comes three times.
+// threePoints is a network of three charging points, each with a driver of its
+// own, which charges three times.
 func threePoints() plan { return plan{points: 3} }
 
+// servicesEach is the number of services of each driver.
 const servicesEach = 3
 
-// driveAll lets each driver ask for his charging point until he was served.
+// driveAll starts one driver for each charging point.
 func (w *world) driveAll() *sync.WaitGroup {
 	w.t.Helper()
 	line := w.client()
@@ -44,10 +45,10 @@ func (w *world) driveAll() *sync.WaitGroup {
 	return &all
 }
 
-// withoutLoss is what the same network leaves when nothing happens to it.
+// withoutLoss returns the tickets of the same network in a run without a loss.
 func withoutLoss(t *testing.T, p plan) (story map[charge.CPID][]string) {
 	t.Helper()
-	t.Run("undisturbed", func(t *testing.T) {
+	t.Run("without loss", func(t *testing.T) {
 		inWorld(t, p, func(w *world) {
 			w.start(allParts()...)
 			w.driveAll().Wait()
@@ -59,9 +60,8 @@ func withoutLoss(t *testing.T, p plan) (story map[charge.CPID][]string) {
 	return story
 }
 
-// withLoss runs the same network, lets do happen to it while every charging
-// point charges for the n-th time, and wants to find what an undisturbed run
-// leaves.
+// withLoss runs the network, calls do while every charging point is in its n-th
+// session, and wants the tickets of a run without a loss.
 func withLoss(t *testing.T, p plan, want map[charge.CPID][]string, n int64, do func(*world)) {
 	t.Helper()
 	inWorld(t, p, func(w *world) {
@@ -88,7 +88,7 @@ func (w *world) awaitSession(n int64) {
 	}
 }
 
-// TestStateIsLost: of the MQTT broker, of Kafka, of Central.
+// TestStateIsLost: the MQTT broker, Kafka or Central loses its state.
 func TestStateIsLost(t *testing.T) {
 	t.Parallel()
 	want := withoutLoss(t, threePoints())
@@ -101,7 +101,7 @@ func TestStateIsLost(t *testing.T) {
 	run("MQTT broker forgets all", forgottenByMQTT)
 	run("MQTT broker forgets all while the bridge is away", func(w *world) {
 		w.stop("bridge")
-		time.Sleep(20 * time.Second) // the broker keeps for it what is said meanwhile
+		time.Sleep(20 * time.Second) // the broker queues messages for it meanwhile
 		w.stop("mqtt")
 		w.start("mqtt", "bridge")
 		forgottenByMQTT(w)
@@ -113,7 +113,7 @@ func TestStateIsLost(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		w.restoreBackup()
 	})
-	run("Central is restored and Kafka's log is gone", func(w *world) { // what is missing comes from the agents alone
+	run("Central is restored and Kafka's log is gone", func(w *world) { // only the agents have what is missing
 		w.backup(w.dir + "/backup.db")
 		time.Sleep(30 * time.Second)
 		w.stop("central")
@@ -123,12 +123,13 @@ func TestStateIsLost(t *testing.T) {
 	})
 }
 
-// forgottenByMQTT: acknowledgements, presences, the bridge's session with all
-// that it had not taken are gone. What is to be kept comes back by itself.
+// forgottenByMQTT restarts the MQTT broker, which loses retained messages and
+// the bridge's session with its queue. What must be retained is published
+// again.
 func forgottenByMQTT(w *world) {
 	w.stop("mqtt")
 	w.start("mqtt")
-	w.await(healTimeout, "acknowledgements and presences are kept again", func() bool {
+	w.await(healTimeout, "acknowledgements and presences are retained again", func() bool {
 		return len(w.mqtt.Retained("cp/+/down/ack")) == len(w.points) && len(w.mqtt.Retained("cp/+/up/presence")) == len(w.points)
 	})
 	for topic, raw := range w.mqtt.Retained("cp/+/down/ack") {
@@ -138,8 +139,8 @@ func forgottenByMQTT(w *world) {
 	}
 }
 
-// replaceKafka puts another cluster with an empty log in the place of Kafka,
-// while Central remembers later offsets of the one before.
+// replaceKafka replaces Kafka with a cluster whose log is empty, while Central
+// has stored later offsets of the old one.
 func replaceKafka(w *world, away time.Duration) {
 	before := w.count("SELECT sum(next) FROM offsets")
 	w.kafka.Replace("another", filepath.Join(w.dir, "another kafka"))
@@ -151,7 +152,7 @@ func replaceKafka(w *world, away time.Duration) {
 	}
 }
 
-// restoreBackup starts Central anew with its backup.
+// restoreBackup restarts Central with its backup.
 func (w *world) restoreBackup() {
 	w.t.Helper()
 	w.stop("central")
@@ -159,9 +160,9 @@ func (w *world) restoreBackup() {
 	w.start("central")
 }
 
-// TestCentralIsRestoredFromAnOldBackup: from the middle of the first session to
-// the middle of the third, while charging points, drivers and Kafka went on and
-// were told of two tickets. A soak takes a copy that is a day old.
+// TestCentralIsRestoredFromAnOldBackup: the backup is of the first session and
+// is restored in the third, while charging points, drivers and Kafka went on
+// and two tickets were published. In a soak the backup is a day old.
 func TestCentralIsRestoredFromAnOldBackup(t *testing.T) {
 	t.Parallel()
 	p := plan{points: 2, pause: 26 * time.Minute, idle: 10 * time.Second}
@@ -170,10 +171,10 @@ func TestCentralIsRestoredFromAnOldBackup(t *testing.T) {
 		p, age = plan{points: 1, pause: 12 * time.Hour, idle: time.Minute}, 24*time.Hour
 	}
 	quick := p
-	quick.pause = time.Minute // what is on the tickets does not depend on it
+	quick.pause = time.Minute // the tickets do not depend on it
 	want := withoutLoss(t, quick)
 	withLoss(t, p, want, 1, func(w *world) {
-		w.backup(w.dir + "/backup.db") // with open orders, wishes and a session
+		w.backup(w.dir + "/backup.db") // with open commands, desired states and a session
 		at := time.Now()
 		w.awaitSession(3)
 		if got := time.Since(at); got < age*9/10 {

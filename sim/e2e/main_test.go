@@ -1,11 +1,11 @@
-// Package e2e_test runs the whole network, part by part and in production
-// wiring, against embedded brokers in fake time: paho and kafka-go over
+// Package e2e_test runs the whole network in production wiring, against
+// embedded brokers and in fake time (testing/synctest): paho and kafka-go over
 // connections in memory, SQLite and the agents' journals on disk.
 //
 // A world is one network. Its boards outlive their agents, as hardware does,
-// and are the truth about energy: after each test the books of Central are
-// compared with them, and with a second Central that is made from nothing but
-// the agents' journals.
+// and define the true energy. After each test Central's books are compared with
+// the boards, and with a second ledger that is made from the agents' journals
+// alone.
 package e2e_test
 
 import (
@@ -17,13 +17,13 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// soak reports whether the tests that take long are wanted. It is the only
-// place that asks.
+// soak reports whether long tests are to run. No other place reads the
+// variable.
 func soak() bool { return os.Getenv("CARGA_SOAK") == "1" }
 
-// folder is a new folder for everything that a world keeps. It is in memory
-// where the machine has such a place: a test of an outage syncs a hundred
-// thousand times, and none here ends by cutting the power.
+// folder returns a new folder for all data of a world. It is in memory where
+// possible: a test of an outage syncs a hundred thousand times, and no test
+// here cuts the power.
 func folder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "carga-e2e-") //nolint:usetesting // in memory

@@ -18,10 +18,10 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// What follows puts into Kafka's log, or sends by MQTT, what no part of this
-// version would.
+// These tests write to Kafka's log, or send by MQTT, messages that no part of
+// this version sends.
 
-// produce writes messages into a topic, as whoever has access can.
+// produce writes messages to a topic, as any client with access can.
 func (w *world) produce(topic string, all ...kafka.Message) {
 	w.t.Helper()
 	transport := &kafka.Transport{Dial: w.vnet.DialContext}
@@ -35,7 +35,7 @@ func (w *world) produce(topic string, all ...kafka.Message) {
 	}
 }
 
-// consume reads a topic of one partition from its beginning to its end.
+// consume reads a topic with one partition from its beginning to its end.
 func (w *world) consume(topic string) (all []kafka.Message) {
 	w.t.Helper()
 	reader := kafka.NewReader(kafka.ReaderConfig{
@@ -49,7 +49,7 @@ func (w *world) consume(topic string) (all []kafka.Message) {
 		m, err := reader.ReadMessage(ctx)
 		cancel()
 		if err != nil {
-			break // there is no more
+			break // the end of the topic
 		}
 		all = append(all, m)
 	}
@@ -59,8 +59,8 @@ func (w *world) consume(topic string) (all []kafka.Message) {
 	return all
 }
 
-// TestF12DuplicatesOutOfOrder: the whole log comes three times more, shuffled.
-// Nothing of it changes the books.
+// TestF12DuplicatesOutOfOrder: the whole log is written three times more,
+// shuffled. The books do not change.
 func TestF12DuplicatesOutOfOrder(t *testing.T) {
 	t.Parallel()
 	duringSession(t, func(w *world) {
@@ -74,13 +74,14 @@ func TestF12DuplicatesOutOfOrder(t *testing.T) {
 		w.produce("cp-events", again...)
 		time.Sleep(10 * time.Second)
 		if n := w.totals().Duplicates; n < int64(len(again)) {
-			t.Errorf("%d duplicates were seen of %d", n, len(again))
+			t.Errorf("%d duplicates were counted of %d", n, len(again))
 		}
 	})
 }
 
-// TestF20Poison at the head of a partition delays nobody: it becomes a dead
-// letter with its bytes, at once, and what is behind it is applied.
+// TestF20Poison: an invalid message at the head of a partition delays nothing.
+// It becomes a dead letter with its bytes at once, and the records behind it
+// are applied.
 func TestF20Poison(t *testing.T) {
 	t.Parallel()
 	inWorld(t, plan{}, func(w *world) {
@@ -107,8 +108,8 @@ func TestF20Poison(t *testing.T) {
 	})
 }
 
-// TestF34NewerAgent: what an agent of a later version says beyond this one's
-// words is recorded and acknowledged, and what follows is applied.
+// TestF34NewerAgent: a record type and a field of a later version are recorded
+// and acknowledged, and the records behind them are applied.
 func TestF34NewerAgent(t *testing.T) {
 	t.Parallel()
 	inWorld(t, plan{}, func(w *world) {
@@ -118,7 +119,7 @@ func TestF34NewerAgent(t *testing.T) {
 		cp.Boot()
 		r := cp.Write(1, "", &wire.PluggedIn{})
 		r.Type = "quantum_seen"
-		cp.Storage[len(cp.Storage)-1] = r // so that the next one follows it
+		cp.Storage[len(cp.Storage)-1] = r // the next record names its hash
 		cp.Write(1, "", &wire.Unplugged{})
 		o := mqtt.NewClientOptions().AddBroker("tcp://" + mqttAddr).SetClientID("CP_900").SetAutoReconnect(false)
 		o.SetCustomOpenConnectionFn(func(u *url.URL, _ mqtt.ClientOptions) (net.Conn, error) {
@@ -128,7 +129,7 @@ func TestF34NewerAgent(t *testing.T) {
 		c.Connect().Wait()
 		for i, rec := range cp.Storage {
 			raw := ledgertest.Raw(rec)
-			if i == len(cp.Storage)-1 { // nothing follows it, so its bytes may be others
+			if i == len(cp.Storage)-1 { // no record names its hash, so its bytes
 				raw = bytes.Replace(raw, []byte("{"), []byte(`{"entangled":true,`), 1)
 			}
 			if rec.Type == "quantum_seen" {

@@ -8,8 +8,8 @@ import (
 	"time"
 )
 
-// firstAndLastOrders are the orders in which each part comes first once and last once, the
-// others in their usual order, and the usual order turned round.
+// firstAndLastOrders returns the orders in which each part starts first once
+// and last once, the others in their usual order; and the usual order reversed.
 func firstAndLastOrders() [][]string {
 	reversed := allParts()
 	slices.Reverse(reversed)
@@ -24,7 +24,7 @@ func firstAndLastOrders() [][]string {
 	return list
 }
 
-// permutations are all orders of the parts.
+// permutations returns all orders of the parts.
 func permutations(parts []string) [][]string {
 	if len(parts) == 0 {
 		return [][]string{nil}
@@ -38,14 +38,15 @@ func permutations(parts []string) [][]string {
 	return list
 }
 
-// TestAnyStartOrder: whichever part comes last, the session of a driver who
-// asked from the first moment ends on one ticket, nothing is lost, nothing is
-// counted twice, and nobody has to restart anything. All orders are tried with
-// gaps of 0 and 30 s, and with 5 min those in which each part comes first or
-// last; a soak tries all orders with all gaps, and with six partitions.
+// TestAnyStartOrder: in whatever order the parts start, the session of a driver
+// that sent its request at the beginning ends on one ticket, nothing is lost,
+// nothing is counted twice, and no part has to be restarted. All orders are
+// tested with gaps of 0 and 30 s, and with 5 min those in which each part
+// starts first or last. A soak tests all orders with all gaps, and with six
+// partitions.
 func TestAnyStartOrder(t *testing.T) {
 	t.Parallel()
-	p := plan{vehicle: vehicle{takes: 1000, power: 100_000}}
+	p := plan{vehicle: vehicle{energy: 1000, power: 100_000}}
 	if soak() {
 		p.partitions = 6
 	}

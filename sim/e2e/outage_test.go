@@ -7,16 +7,16 @@ import (
 	"time"
 )
 
-// outage is how Kafka is away for long while charging points go on.
+// outage is an outage of Kafka while charging points go on.
 type outage struct {
 	away   time.Duration
-	every  time.Duration // between two lives at a charging point
+	every  time.Duration // between two plugs or unplugs at a charging point
 	points int
 }
 
-// TestF07KafkaIsAwayForLong: memory and goroutines stay flat, the first event is
-// through within a second of its return, and then all of it comes. A soak takes
-// a day with much to say and a month with little.
+// TestF07KafkaIsAwayForLong: memory and goroutines stay flat, the first record
+// is applied within a second of Kafka's return, and then all of them. A soak
+// has an outage of a day with many records and one of a month with few.
 func TestF07KafkaIsAwayForLong(t *testing.T) {
 	cases := []outage{{away: 2 * time.Hour, every: 5 * time.Second, points: 2}}
 	if soak() {
@@ -41,7 +41,7 @@ func (o outage) run(w *world) {
 	w.stop("life")
 	later, more := footprint()
 	w.t.Logf("after %s: %d KiB and %d goroutines, after %s: %d KiB and %d", o.away/4, heap>>10, routines, o.away, later>>10, more)
-	// The agents' own index of what they hold grows by some bytes a record.
+	// An agent's index of its journal grows by some bytes per record.
 	if later > heap+16<<20 || more > routines+5 {
 		w.t.Error("memory or goroutines grow while Kafka is away")
 	}
@@ -51,7 +51,7 @@ func (o outage) run(w *world) {
 	}
 	w.firstEventWithin(time.Second)
 	began := time.Now()
-	w.await(healTimeout+time.Duration(waiting)*10*time.Millisecond, "the backlog is through", func() bool {
+	w.await(healTimeout+time.Duration(waiting)*10*time.Millisecond, "the backlog is applied", func() bool {
 		for _, p := range w.points {
 			if p.status().Unacked != 0 {
 				return false
@@ -59,9 +59,9 @@ func (o outage) run(w *world) {
 		}
 		return true
 	})
-	took := time.Since(began)
-	w.t.Logf("%d records waited and were through after %s: %.0f a second of fake time", waiting, took,
-		float64(waiting)/took.Seconds())
+	drained := time.Since(began)
+	w.t.Logf("%d records waited and were applied after %s: %.0f a second of fake time", waiting, drained,
+		float64(waiting)/drained.Seconds())
 	w.settle()
 	w.balanced(0)
 }
@@ -77,14 +77,14 @@ func (o outage) plugAndUnplug(ctx context.Context, w *world) {
 			return
 		}
 		for _, p := range w.points {
-			if p.board.Plug(1) != nil { // somebody is there
+			if p.board.Plug(1) != nil { // a vehicle is plugged in
 				_ = p.board.Unplug(1)
 			}
 		}
 	}
 }
 
-// footprint is the memory in use and the number of goroutines.
+// footprint returns the memory in use in bytes and the number of goroutines.
 func footprint() (heap uint64, routines int) {
 	runtime.GC()
 	var m runtime.MemStats

@@ -11,7 +11,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// What the tests read of Central's page.
+// The parts of Central's API that the tests read.
 type (
 	network struct {
 		Parts []part `json:"parts"`
@@ -69,7 +69,7 @@ type (
 	}
 )
 
-// callAPI asks the page something; ok is false while Central does not run.
+// callAPI sends a request to Central; ok is false while Central does not run.
 func (w *world) callAPI(method, path string, body []byte) (answer []byte, ok bool) {
 	w.t.Helper()
 	if w.parts["central"] == nil {
@@ -97,7 +97,7 @@ func (w *world) callAPI(method, path string, body []byte) (answer []byte, ok boo
 	return answer, true
 }
 
-// view reads a path of the page.
+// view reads a path of the API.
 func view[T any](w *world, path string) (v T, ok bool) {
 	w.t.Helper()
 	raw, ok := w.callAPI(http.MethodGet, path, nil)
@@ -110,7 +110,7 @@ func view[T any](w *world, path string) (v T, ok bool) {
 	return v, true
 }
 
-// items reads a list of the page.
+// items reads a list of the API.
 func items[T any](w *world, path string) []T {
 	w.t.Helper()
 	type page struct {
@@ -120,7 +120,8 @@ func items[T any](w *world, path string) []T {
 	return v.Items
 }
 
-// network is Central's view of everything; ok is false while it does not run.
+// network returns Central's view of the network; ok is false while Central does
+// not run.
 func (w *world) network() (network, bool) {
 	w.t.Helper()
 	return view[network](w, "/network")

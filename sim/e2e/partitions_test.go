@@ -12,7 +12,7 @@ import (
 	"github.com/carga-ev/carga/sim/driver"
 )
 
-// everyTopic is all that the network uses.
+// everyTopic returns all topics of the network.
 func everyTopic() []string {
 	return []string{
 		wire.TopicEvents, wire.TopicTelemetry, wire.TopicMonitor, wire.TopicCommands, wire.TopicDriverEvents, wire.TopicCentralEvents,
@@ -20,7 +20,7 @@ func everyTopic() []string {
 	}
 }
 
-// grow gives topics more partitions, as an operator of Kafka does.
+// grow sets the number of partitions of topics, as an operator of Kafka would.
 func (w *world) grow(partitions int32, topics ...string) {
 	w.t.Helper()
 	t := &kafka.Transport{Dial: w.vnet.DialContext}
@@ -41,9 +41,10 @@ func (w *world) grow(partitions int32, topics ...string) {
 	}
 }
 
-// TestPartitionsGrow from 3 to 6 and to 7 while sessions run and commands, drivers'
-// requests and tickets are under way: of one topic or of all, nobody is held up,
-// nothing is lost or counted twice, and no part is down.
+// TestPartitionsGrow: topics grow from 3 to 6 and to 7 partitions while
+// sessions run and commands, drivers' requests and tickets are in flight; one
+// kind of topic, or all. No message is delayed, lost or counted twice, and no
+// part is down.
 func TestPartitionsGrow(t *testing.T) {
 	t.Parallel()
 	for name, topics := range map[string][]string{
@@ -52,7 +53,7 @@ func TestPartitionsGrow(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			const points = 3
-			inWorld(t, plan{points: points, partitions: 3, vehicle: vehicle{takes: 1500, power: 20_000}}, func(w *world) {
+			inWorld(t, plan{points: points, partitions: 3, vehicle: vehicle{energy: 1500, power: 20_000}}, func(w *world) {
 				w.start(allParts()...)
 				w.watchInvariants()
 				line := w.client()
@@ -64,7 +65,7 @@ func TestPartitionsGrow(t *testing.T) {
 				asked = append(asked, ask(0))
 				w.awaitCharging(w.points[0])
 				asked = append(asked, ask(1))
-				time.Sleep(20 * time.Millisecond) // a request is under way
+				time.Sleep(20 * time.Millisecond) // a request is in flight
 				w.grow(6, topics...)
 				asked = append(asked, ask(2))
 				time.Sleep(time.Minute)

@@ -9,39 +9,40 @@ import (
 	"github.com/carga-ev/carga/sim/driver"
 )
 
-// vehicle is who comes to the charging points of a world: each visit brings
-// one that takes a little more than the one before, so that tickets can be told
-// apart, and the same ones come in every run.
+// vehicle describes the vehicles of a world. Each visit brings one that needs a
+// little more than the one before, so that tickets differ, and the same
+// vehicles come in every run.
 type vehicle struct {
-	takes charge.WattHours // of the first; 2 kWh unless set
-	power charge.Watts     // 40 kW unless set: a visit of some four minutes
+	energy charge.WattHours // of the first vehicle; 2 kWh unless set
+	power  charge.Watts     // 40 kW unless set: a visit of some four minutes
 }
 
-// Times of the people.
+// Times of the simulated people.
 const (
 	arrives        = 5 * time.Second // after the reservation
 	leaves         = 2 * time.Second // after the vehicle is full or the session over
-	sessionTimeout = 3 * time.Hour   // of somebody whose session does not begin or end
+	sessionTimeout = 3 * time.Hour   // then they give up a session that does not begin or end
 )
 
+// vehicle returns the vehicle of a visit, from 0.
 func (p *point) vehicle(visit int) sim.Vehicle {
 	v := p.w.plan.vehicle
-	if v.takes == 0 {
-		v.takes = 2000
+	if v.energy == 0 {
+		v.energy = 2000
 	}
 	if v.power == 0 {
 		v.power = 40_000
 	}
-	return sim.Vehicle{Capacity: v.takes + charge.WattHours(100*visit), MaxPower: v.power}
+	return sim.Vehicle{Capacity: v.energy + charge.WattHours(100*visit), MaxPower: v.power}
 }
 
-// people come when the charging point shows that it is reserved, plug in, and
-// leave when their vehicle is full, or when the session is over. They look each
-// second, and live on when the agent is killed.
+// people simulates the people at a charging point: they come when it shows that
+// it is reserved, plug in, and leave when their vehicle is full or the session
+// is over. They look once a second, and outlive the agent.
 func (p *point) people(ctx context.Context) {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var reserved, plugged, done time.Duration // how long it has been so
+	var reserved, plugged, done time.Duration // for how long the condition has held
 	for {
 		select {
 		case <-ctx.Done():
@@ -66,6 +67,8 @@ func (p *point) people(ctx context.Context) {
 	}
 }
 
+// longer adds a second to a duration while a condition holds, and resets it
+// otherwise.
 func longer(d time.Duration, so bool) time.Duration {
 	if !so {
 		return 0
@@ -80,11 +83,11 @@ func (w *world) client() *driver.Client {
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.run("drivers' line", client.Run)
+	w.run("drivers' client", client.Run)
 	return client
 }
 
-// driverPlan is what a driver wants.
+// driverPlan is what a driver does.
 type driverPlan struct {
 	username charge.Username
 	cp       charge.CPID   // "": any
@@ -94,9 +97,9 @@ type driverPlan struct {
 	onStep   func(driver.Step)
 }
 
-// drive lets a driver ask until he has been served as often as he wants, and
-// returns what came of each service. One who is refused because nobody is there
-// yet asks again.
+// drive runs a driver until all its services have ended, and returns their
+// results. A refused request is repeated: the charging point may not be online
+// yet.
 func (w *world) drive(line *driver.Client, d driverPlan) <-chan driver.Outcome {
 	w.t.Helper()
 	cfg := driver.DefaultConfig()
@@ -134,7 +137,7 @@ func (w *world) drive(line *driver.Client, d driverPlan) <-chan driver.Outcome {
 	return out
 }
 
-// wantTicket waits for one outcome and wants it to be a ticket.
+// wantTicket waits for one result, which must be a ticket.
 func (w *world) wantTicket(outcomes <-chan driver.Outcome, within time.Duration) {
 	w.t.Helper()
 	select {

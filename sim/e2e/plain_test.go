@@ -17,17 +17,17 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// plainDriver is a driver as customers have written theirs: a common Kafka client and
-// JSON, nothing of ours.
+// plainDriver is a driver as customers have written theirs: a common Kafka
+// client and JSON, without code of this project.
 type plainDriver struct {
 	w      *world
 	writer *kafka.Writer
 
-	mu       sync.Mutex       // guards told
-	received []map[string]any // on central-events, from the beginning
+	mu       sync.Mutex       // guards received
+	received []map[string]any // messages of central-events, from the beginning
 }
 
-// newPlainDriver connects such a driver. He comes when the topics are there.
+// newPlainDriver connects such a driver. The topics must exist.
 func (w *world) newPlainDriver() *plainDriver {
 	w.t.Helper()
 	transport := &kafka.Transport{Dial: w.dialKafka("driver-kafka")}
@@ -35,8 +35,8 @@ func (w *world) newPlainDriver() *plainDriver {
 		Addr: kafka.TCP(kafkaAddr), Topic: "driver-events", RequiredAcks: kafka.RequireAll, BatchTimeout: 10 * time.Millisecond,
 		Balancer: &kafka.Hash{}, Transport: transport,
 	}}
-	w.run("plain driver's ears", func(ctx context.Context) error { d.readEvents(ctx); return nil })
-	w.run("plain driver's hands", func(ctx context.Context) error {
+	w.run("plain driver's reader", func(ctx context.Context) error { d.readEvents(ctx); return nil })
+	w.run("plain driver's writer", func(ctx context.Context) error {
 		<-ctx.Done()
 		err := d.writer.Close()
 		transport.CloseIdleConnections()
@@ -45,7 +45,7 @@ func (w *world) newPlainDriver() *plainDriver {
 	return d
 }
 
-// readEvents reads all that Central says.
+// readEvents reads all messages of central-events.
 func (d *plainDriver) readEvents(ctx context.Context) {
 	dial := d.w.dialKafka("driver-kafka")
 	reader := kafka.NewReader(kafka.ReaderConfig{
@@ -57,7 +57,7 @@ func (d *plainDriver) readEvents(ctx context.Context) {
 	for ctx.Err() == nil {
 		m, err := reader.ReadMessage(ctx)
 		if err != nil {
-			continue // the client comes back by itself
+			continue // the client reconnects by itself
 		}
 		var e map[string]any
 		if err := json.Unmarshal(m.Value, &e); err != nil {
@@ -70,7 +70,8 @@ func (d *plainDriver) readEvents(ctx context.Context) {
 	}
 }
 
-// record takes a message. One that names a session has it as trace_id too.
+// record stores a message. One about a session must have its id as the trace_id
+// header.
 func (d *plainDriver) record(headers []kafka.Header, e map[string]any) {
 	trace := ""
 	for _, h := range headers {
@@ -79,14 +80,14 @@ func (d *plainDriver) record(headers []kafka.Header, e map[string]any) {
 		}
 	}
 	if session, _ := e["session_id"].(string); trace != session {
-		d.w.t.Errorf("%v is told with the trace_id %q, want %q", e["event_type"], trace, session)
+		d.w.t.Errorf("%v has the trace_id %q, want %q", e["event_type"], trace, session)
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.received = append(d.received, e)
 }
 
-// send writes one message under the driver's name.
+// send writes one message with the driver's name as its key.
 func (d *plainDriver) send(username, text string) {
 	d.w.t.Helper()
 	now := fmt.Sprintf("%.3f", float64(time.Now().UnixMilli())/1000)
@@ -96,10 +97,10 @@ func (d *plainDriver) send(username, text string) {
 	}
 }
 
-// receivedTypes are the steps that one driver was told, in order, without what was told
-// again.
+// receivedTypes returns the types of the messages to a driver that belong to
+// its service, in order, without repetitions.
 func (d *plainDriver) receivedTypes(username string) (kinds []string) {
-	unordered := []string{"charging_progress", "cp_status_changed", "notice"} // beside the steps
+	unordered := []string{"charging_progress", "cp_status_changed", "notice"} // may come at any time
 	seen := map[any]bool{}
 	for _, e := range d.receivedBy(username) {
 		if k, _ := e["event_type"].(string); !slices.Contains(unordered, k) && !seen[e["event_id"]] {
@@ -110,6 +111,7 @@ func (d *plainDriver) receivedTypes(username string) (kinds []string) {
 	return kinds
 }
 
+// receivedBy returns all messages to a driver.
 func (d *plainDriver) receivedBy(username string) (list []map[string]any) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -121,7 +123,7 @@ func (d *plainDriver) receivedBy(username string) (list []map[string]any) {
 	return list
 }
 
-// awaitFirst is the first message of a kind to a driver.
+// awaitFirst waits for the first message of a type to a driver.
 func (d *plainDriver) awaitFirst(username, kind string) map[string]any {
 	d.w.t.Helper()
 	for waited := time.Duration(0); ; waited += 100 * time.Millisecond {
@@ -130,7 +132,7 @@ func (d *plainDriver) awaitFirst(username, kind string) map[string]any {
 			return events[i]
 		}
 		if waited > 10*time.Minute {
-			d.w.t.Fatalf("%s is not told %s, but %v: %s", username, kind, d.receivedBy(username), d.w.describeBooks())
+			d.w.t.Fatalf("%s did not receive %s, but %v: %s", username, kind, d.receivedBy(username), d.w.describeBooks())
 		}
 		time.Sleep(100 * time.Millisecond)
 	}
@@ -138,11 +140,11 @@ func (d *plainDriver) awaitFirst(username, kind string) map[string]any {
 
 const authorizationJSON = `{"message_id":"%s","event_type":"AUTHORIZATION_REQUEST","driver_id":"7","username":"%s","cp_id":%s,"client_id":"app","timestamp":NOW}`
 
-// startedJSON is how a driver of the old system says that he may be served.
+// startedJSON is how a driver of the old system requests the start.
 const startedJSON = `{"message_id":"%s","event_type":"charging_started","username":"%s","cp_id":"%s","timestamp":NOW}`
 
-// TestPlainDriver reserves any charging point, is told each step in its order,
-// and receives his ticket; what he says twice has one effect.
+// TestPlainDriver: a driver reserves any charging point, receives each step in
+// order, and its ticket. A message that it sends twice has one effect.
 func TestPlainDriver(t *testing.T) {
 	t.Parallel()
 	inWorld(t, plan{points: 2}, func(w *world) {
@@ -167,15 +169,15 @@ func TestPlainDriver(t *testing.T) {
 		if ticket["energy_kwh"] != 2.0 || ticket["cost"] != 1.9 || ticket["currency"] != "EUR" || ticket["cp_id"] != cp || ticket["session_id"] == "" || ticket["reason"] != "unplugged" {
 			t.Errorf("the ticket: %v", ticket)
 		}
-		d.send("dora", request) // once more, when all is over
+		d.send("dora", request) // again, after the end
 		time.Sleep(10 * time.Second)
 		want := []string{"AUTHORIZATION_RESPONSE", "charging_started", "charging_suspended", "CHARGING_TICKET"}
 		if got := d.receivedTypes("dora"); !slices.Equal(got, want) {
-			t.Errorf("told %v, want %v", got, want)
+			t.Errorf("received %v, want %v", got, want)
 		}
 		progress := slices.IndexFunc(d.receivedBy("dora"), func(e map[string]any) bool { return e["event_type"] == "charging_progress" })
 		if progress < 0 {
-			t.Error("nothing was told of the progress")
+			t.Error("received no progress")
 		}
 		if n := len(items[reservation](w, "/reservations")); n != 1 {
 			t.Errorf("%d reservations of one request", n)
@@ -185,7 +187,7 @@ func TestPlainDriver(t *testing.T) {
 	})
 }
 
-// TestPlainDriverIsRefusedInTime: with every charging point silent his refusal
+// TestPlainDriverIsRefusedInTime: while no charging point answers, the refusal
 // comes within five seconds, and nothing stays reserved.
 func TestPlainDriverIsRefusedInTime(t *testing.T) {
 	t.Parallel()
@@ -195,7 +197,7 @@ func TestPlainDriverIsRefusedInTime(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		d := w.newPlainDriver()
 		time.Sleep(2 * time.Second)
-		w.links["agent-mqtt"].set(linkBlackhole) // they are there and do not answer; nobody knows yet
+		w.links["agent-mqtt"].set(linkBlackhole) // online, as far as Central knows
 		d.send("dora", fmt.Sprintf(authorizationJSON, "m-1", "dora", "null"))
 		began := time.Now()
 		answer := d.awaitFirst("dora", "AUTHORIZATION_RESPONSE")
@@ -219,8 +221,8 @@ func TestPlainDriverIsRefusedInTime(t *testing.T) {
 	})
 }
 
-// TestOldRequestsAreReadAgain: a Central whose database is new reads all that
-// drivers said since yesterday. It makes the same tickets and reserves nothing.
+// TestOldRequestsAreReadAgain: a Central with a new database reads all of
+// yesterday's requests. It makes the same tickets and reserves nothing.
 func TestOldRequestsAreReadAgain(t *testing.T) {
 	t.Parallel()
 	inWorld(t, plan{points: 2}, func(w *world) {
@@ -233,12 +235,12 @@ func TestOldRequestsAreReadAgain(t *testing.T) {
 			d.send(username, fmt.Sprintf(startedJSON, "s-"+username, username, cp))
 			d.awaitFirst(username, "CHARGING_TICKET")
 		}
-		d.send("fritz", fmt.Sprintf(authorizationJSON, "m-fritz", "fritz", `"CP_009"`)) // there is none
+		d.send("fritz", fmt.Sprintf(authorizationJSON, "m-fritz", "fritz", `"CP_009"`)) // it does not exist
 		d.awaitFirst("fritz", "AUTHORIZATION_RESPONSE")
 		w.settle()
 		w.balanced(2)
 		want := w.ticketsByCP()
-		w.stop("agent", "central", "bridge", "plain driver's ears", "people of CP_001", "people of CP_002") // a day passes quickly then
+		w.stop("agent", "central", "bridge", "plain driver's reader", "people of CP_001", "people of CP_002") // so that a day of fake time passes quickly
 		time.Sleep(24 * time.Hour)
 		restarted := charge.At(time.Now())
 		for _, tail := range []string{"", "-wal", "-shm"} {
@@ -257,9 +259,10 @@ func TestOldRequestsAreReadAgain(t *testing.T) {
 		if all := items[reservation](w, "/reservations"); slices.ContainsFunc(all, func(r reservation) bool { return r.State == "active" || r.State == "asked" }) {
 			t.Errorf("yesterday's requests reserve: %+v", all)
 		}
-		// Orders of yesterday are in the journals, and so in the books; none is given.
+		// Yesterday's commands are in the journals, and so in the books; none
+		// is sent.
 		if n := w.count("SELECT count(*) FROM commands WHERE type IN ('RESERVE','START') AND issued_at>=?", int64(restarted)); n != 0 {
-			t.Errorf("%d orders are given on yesterday's requests: %+v", n, items[order](w, "/commands"))
+			t.Errorf("%d commands for yesterday's requests: %+v", n, items[order](w, "/commands"))
 		}
 		if got := w.points[0].shown().Status; got != charge.StatusAvailable {
 			t.Errorf("%s is %s", w.points[0].id, got)

@@ -13,21 +13,21 @@ import (
 )
 
 // point is one charging point: a board, which outlives everything, the storage
-// of its agent, and the people who come to it.
+// of its agent, and its users.
 type point struct {
 	w        *world
 	id       charge.CPID
 	dir      string // of the agent's storage
 	board    *sim.Board
 	first    charge.WattHours                        // register when the world began
-	noPeople bool                                    // there is nobody about
-	freeVend bool                                    // whoever plugs in may charge
-	clock    func() (time.Time, charge.ClockQuality) // the wall's, and how far it can be trusted
+	noPeople bool                                    // no vehicle comes
+	freeVend bool                                    // a vehicle may charge without authorization
+	clock    func() (time.Time, charge.ClockQuality) // the wall clock, and its quality
 
-	agent         atomic.Pointer[agentapp.Agent] // the last one started; nil before
-	alive         atomic.Bool                    // it runs
-	visits        atomic.Int64                   // of people, up to now
-	driverDelayed atomic.Bool                    // who reserved it does not come yet
+	agent         atomic.Pointer[agentapp.Agent] // the last one started; nil: none
+	alive         atomic.Bool                    // the agent runs
+	visits        atomic.Int64                   // vehicles plugged in by people
+	driverDelayed atomic.Bool                    // the driver with the reservation does not come yet
 }
 
 func newPoint(w *world, id charge.CPID, seed uint64) *point {
@@ -42,21 +42,21 @@ func newPoint(w *world, id charge.CPID, seed uint64) *point {
 	return p
 }
 
-// synced is a clock that is kept by NTP: a bubble begins in the year 2000, in
-// which no agent trusts its machine's.
+// synced is a clock that NTP sets. A bubble begins in the year 2000, and an
+// agent does not trust such a clock of its machine.
 func synced() (time.Time, charge.ClockQuality) { return time.Now(), charge.ClockSynced }
 
-// outlet is the truth about the connector.
+// outlet returns the true state of the connector.
 func (p *point) outlet() sim.Outlet { return p.board.Snapshot().Connectors[0] }
 
-// used is all the energy that went through the meter.
+// used is the energy in Wh that the meter has counted since the world began.
 func (p *point) used() charge.WattHours { return p.outlet().Register - p.first }
 
 func (p *point) config() agentapp.Config {
 	cfg := agentapp.DefaultConfig()
 	cfg.CPID, cfg.DataDir = p.id, p.dir
 	cfg.MQTT.URL = "tcp://" + mqttAddr
-	cfg.Intervals.Control = 50 * time.Millisecond // fewer ticks of fake time
+	cfg.Intervals.Control = 50 * time.Millisecond // fewer timers in fake time
 	cfg.Intervals.IdleTelemetry = p.w.plan.idle
 	cfg.StopWithin = time.Millisecond
 	cfg.Policies.FreeVend = p.freeVend
@@ -65,7 +65,7 @@ func (p *point) config() agentapp.Config {
 
 func (p *point) name() string { return "agent in " + p.dir }
 
-// start starts the agent, and the people once.
+// start starts the agent, and at the first start the people.
 func (p *point) start() {
 	p.w.t.Helper()
 	agent := agentapp.New(p.config(), agentapp.Deps{
@@ -79,14 +79,14 @@ func (p *point) start() {
 	}
 }
 
-// kill ends the agent as a kill of its process would.
+// kill ends the agent as SIGKILL would.
 func (p *point) kill() {
 	p.w.t.Helper()
 	p.alive.Store(false)
 	p.w.halt(p.name(), agentapp.ErrKilled)
 }
 
-// status is what the agent shows of itself; zero while it does not run.
+// status is the agent's status; zero while it does not run.
 func (p *point) status() agentapp.Status {
 	if !p.alive.Load() {
 		return agentapp.Status{}
@@ -94,7 +94,7 @@ func (p *point) status() agentapp.Status {
 	return p.agent.Load().Status()
 }
 
-// shown is the connector as the agent shows it; zero while it does not run.
+// shown is the connector as the agent reports it; zero while it does not run.
 func (p *point) shown() wire.ConnectorTelemetry {
 	if all := p.status().Connectors; len(all) > 0 {
 		return all[0]

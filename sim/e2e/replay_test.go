@@ -11,9 +11,9 @@ import (
 
 const stopJSON = `{"message_id":"%s","event_type":"STOP_REQUEST","username":"%s","cp_id":"%s","timestamp":NOW}`
 
-// TestRequestsAreNotServedAgain: a Central that was set back to a backup reads
-// requests once more that are still young. Drivers hear what they heard, and
-// nothing is reserved, started or stopped for them a second time.
+// TestRequestsAreNotServedAgain: a Central that was restored from a backup
+// reads requests again that are still young. Drivers receive the same events
+// again, and nothing is reserved, started or stopped a second time.
 func TestRequestsAreNotServedAgain(t *testing.T) {
 	t.Parallel()
 	inWorld(t, plan{points: 1}, func(w *world) {
@@ -34,7 +34,7 @@ func TestRequestsAreNotServedAgain(t *testing.T) {
 		w.settle()
 		w.balanced(1)
 		if n := w.count("SELECT count(*) FROM commands WHERE type IN ('RESERVE','START','STOP') AND issued_at>=?", int64(restarted)); n != 0 {
-			t.Errorf("%d orders are given on requests that were served: %+v", n, items[order](w, "/commands"))
+			t.Errorf("%d commands for requests that were served before: %+v", n, items[order](w, "/commands"))
 		}
 		if n := len(items[reservation](w, "/reservations")); n > 1 {
 			t.Errorf("%d reservations of one request", n)
@@ -42,7 +42,7 @@ func TestRequestsAreNotServedAgain(t *testing.T) {
 		events := map[any]map[string]any{}
 		for _, e := range d.receivedBy("ana") {
 			if before := events[e["event_id"]]; before != nil && e["message_id"] != nil && !maps.Equal(before, e) {
-				t.Errorf("told under one event_id:\n%v\n%v", before, e)
+				t.Errorf("two events under one event_id:\n%v\n%v", before, e)
 			}
 			events[e["event_id"]] = e
 		}

@@ -22,8 +22,8 @@ import (
 	"github.com/carga-ev/carga/sim/engines"
 )
 
-// sharedSchemas is one for all worlds: what was compiled for one is ready for
-// the next.
+// sharedSchemas is shared by all worlds, because compiling the schemas takes
+// long.
 var sharedSchemas struct {
 	once sync.Once
 	set  *schematest.Set
@@ -35,16 +35,16 @@ func loadSchemas(t *testing.T) *schematest.Set {
 	return sharedSchemas.set
 }
 
-// schemaChecker reads along whatever anybody gives to one of the brokers, and holds it
-// against the schema of its topic.
+// schemaChecker reads every message that any client sends to one of the
+// brokers, and validates it against the schema of its topic.
 type schemaChecker struct {
 	t   *testing.T
 	set *schematest.Set
 
 	mu         sync.Mutex
-	counts     map[string]int  // mu guards it and what follows; by broker and kind of message
-	allowed    map[string]bool // what a test says on purpose
-	periodic   map[string]int  // of what is said each second, by topic
+	counts     map[string]int  // mu guards it and what follows; valid messages by broker and kind
+	allowed    map[string]bool // messages that a test sends on purpose
+	periodic   map[string]int  // periodic messages by topic
 	violations []string
 }
 
@@ -53,7 +53,7 @@ func newSchemaChecker(t *testing.T) *schemaChecker {
 	return &schemaChecker{t: t, set: loadSchemas(t), counts: map[string]int{}, allowed: map[string]bool{}, periodic: map[string]int{}}
 }
 
-// allow lets messages pass that a test sends because no part would.
+// allow excepts messages that a test sends because no part would.
 func (c *schemaChecker) allow(all ...[]byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -62,15 +62,15 @@ func (c *schemaChecker) allow(all ...[]byte) {
 	}
 }
 
-// isPeriodic reports whether the same is said on a topic all the time: telemetry,
-// and who is alive. (A presence is read at the other broker too.)
+// isPeriodic reports whether a topic carries similar messages once a second:
+// telemetry, and heartbeats. (A presence is checked at the other broker too.)
 func isPeriodic(topic string) bool {
 	return topic == wire.TopicMonitor || topic == wire.TopicTelemetry || strings.HasSuffix(topic, "/"+string(wire.KindTelemetry))
 }
 
-// selected reports whether a message is to be checked: each one, but of what is said
-// each second the first hundred of a world and then every tenth. All of it would
-// take an eighth of the time of these tests.
+// selected reports whether a message is to be checked: each one, but of
+// periodic messages the first hundred of a world and then every tenth. All of
+// them would take an eighth of the time of these tests. The caller holds mu.
 func (c *schemaChecker) selected(topic string) bool {
 	if !isPeriodic(topic) {
 		return true
@@ -79,7 +79,7 @@ func (c *schemaChecker) selected(topic string) bool {
 	return c.periodic[topic] <= 100 || c.periodic[topic]%10 == 0
 }
 
-// check takes one message.
+// check validates one message.
 func (c *schemaChecker) check(broker, topic string, raw []byte) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -98,7 +98,7 @@ func (c *schemaChecker) check(broker, topic string, raw []byte) {
 	c.counts[broker+" "+kind]++
 }
 
-// drainViolations are the messages that followed no schema, and were not to.
+// drainViolations returns and removes the messages that are not valid.
 func (c *schemaChecker) drainViolations() (wrong []string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -106,7 +106,8 @@ func (c *schemaChecker) drainViolations() (wrong []string) {
 	return wrong
 }
 
-// report fails the test for what followed no schema; the first of them will do.
+// report fails the test for the messages that are not valid; it prints the
+// first five.
 func (c *schemaChecker) report() {
 	c.t.Helper()
 	wrong := c.drainViolations()
@@ -118,7 +119,7 @@ func (c *schemaChecker) report() {
 	}
 }
 
-// checkMQTT lets the censor read along with a broker of MQTT.
+// checkMQTT returns a listener of an MQTT broker whose connections are checked.
 func (c *schemaChecker) checkMQTT(listen engines.ListenFunc) engines.ListenFunc {
 	return func(network, address string) (net.Listener, error) {
 		l, err := listen(network, address)
@@ -129,6 +130,7 @@ func (c *schemaChecker) checkMQTT(listen engines.ListenFunc) engines.ListenFunc 
 	}
 }
 
+// checkedListener is a listener whose connections are checked.
 type checkedListener struct {
 	net.Listener
 	c *schemaChecker
@@ -142,15 +144,15 @@ func (l *checkedListener) Accept() (net.Conn, error) {
 	return &checkedConn{Conn: conn, c: l.c}, nil
 }
 
-// checkedConn is a connection of which all that the client says is read too.
+// checkedConn is a connection whose client's messages are checked.
 type checkedConn struct {
 	net.Conn
 	c        *schemaChecker
 	version  byte
-	buffered []byte // of a packet that is not complete
+	buffered []byte // bytes of an incomplete packet
 }
 
-// Read is called by the one goroutine of the broker that reads the client.
+// Read is called by the one goroutine of the broker that reads this connection.
 func (l *checkedConn) Read(b []byte) (int, error) {
 	n, err := l.Conn.Read(b)
 	l.buffered = append(l.buffered, b[:n]...)
@@ -159,8 +161,8 @@ func (l *checkedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// nextPacket takes a complete packet off what was said; a message, or the last will
-// that a client leaves.
+// nextPacket removes a complete packet from the buffer, and checks a message or
+// a last will in it.
 func (l *checkedConn) nextPacket() bool {
 	if len(l.buffered) < 2 {
 		return false
@@ -188,29 +190,30 @@ func (l *checkedConn) nextPacket() bool {
 		}
 	}
 	if err != nil {
-		l.c.t.Errorf("a packet of MQTT cannot be read: %v", err)
+		l.c.t.Errorf("an MQTT packet cannot be decoded: %v", err)
 	}
 	l.buffered = l.buffered[len(l.buffered)-rest.Len()+size:]
 	return true
 }
 
-// checkKafka lets the censor read along with a cluster that has just started.
+// checkKafka checks the messages that are written to a cluster that has just
+// started.
 func (c *schemaChecker) checkKafka(cluster *kfake.Cluster) {
 	cluster.ControlKey(kmsg.Produce.Int16(), func(r kmsg.Request) (kmsg.Response, error, bool) {
 		if p, ok := r.(*kmsg.ProduceRequest); ok {
 			for i := range p.Topics {
 				for _, part := range p.Topics[i].Partitions {
 					if err := c.checkBatches(p.Topics[i].Topic, part.Records); err != nil {
-						c.t.Errorf("what is written to %s cannot be read: %v", p.Topics[i].Topic, err)
+						c.t.Errorf("what is written to %s cannot be decoded: %v", p.Topics[i].Topic, err)
 					}
 				}
 			}
 		}
-		return nil, nil, false // the cluster does what is asked
+		return nil, nil, false // the cluster handles the request
 	})
 }
 
-// checkBatches reads the records that are written to a partition.
+// checkBatches checks the records that are written to a partition.
 func (c *schemaChecker) checkBatches(topic string, raw []byte) error {
 	const head = 12 // first offset and length, which the length does not count
 	for len(raw) >= head {
@@ -239,8 +242,8 @@ func (c *schemaChecker) checkBatches(topic string, raw []byte) error {
 }
 
 // TestEveryMessageIsChecked: in an ordinary service every kind of message that
-// belongs to it passes the censor, at the broker where it is said; and one that
-// follows no schema does not pass.
+// belongs to it is checked, at each broker where it is sent; and an invalid one
+// is detected.
 func TestEveryMessageIsChecked(t *testing.T) {
 	t.Parallel()
 	inWorld(t, plan{}, func(w *world) {
@@ -273,7 +276,7 @@ func TestEveryMessageIsChecked(t *testing.T) {
 		bad := kafka.Message{Key: []byte("anna"), Value: []byte(`{"event_type":"charging_started","username":7,"cp_id":"CP_001","timestamp":1}`)}
 		w.produce(wire.TopicDriverEvents, good, bad)
 		if wrong := c.drainViolations(); len(wrong) != 1 || !strings.Contains(wrong[0], "username") {
-			t.Errorf("of a good message and a bad one %q is refused", wrong)
+			t.Errorf("of a valid and an invalid message %q are reported", wrong)
 		}
 	})
 }

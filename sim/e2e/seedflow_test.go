@@ -8,30 +8,30 @@ import (
 	"github.com/carga-ev/carga/sim/driver"
 )
 
-// These tests are the failure for which this project was started, and the rest
-// of its family: a driver and Central that began before Kafka never spoke again,
-// and a charging point stayed reserved for ever. In each one there is a
+// These tests are the failure for which this project was started, and similar
+// ones: a driver and Central that started before Kafka never communicated
+// again, and a charging point stayed reserved for ever. In each test there is a
 // reservation whose driver has not come yet, and another driver whose request
-// waits; and a watch looks each second that nothing is reserved past its end.
+// waits; and each second it is checked that nothing is reserved past its end.
 
-// scene is a network in which something is about to happen.
+// scene is a network in which a fault is about to happen.
 type scene struct {
 	*world
 	client  *driver.Client
-	held    *point                // reserved for anna, who comes when she is let
-	busy    *point                // where carl may charge
-	free    *point                // where berta will be sent
-	anna    <-chan driver.Outcome // waits for her ticket
-	berta   <-chan driver.Outcome // asks meanwhile
-	carl    <-chan driver.Outcome // nil: he does not charge
+	held    *point                // reserved for anna; the vehicle comes when driverDelayed is reset
+	busy    *point                // for carl
+	free    *point                // for berta
+	anna    <-chan driver.Outcome // anna's results
+	berta   <-chan driver.Outcome // berta's results
+	carl    <-chan driver.Outcome // carl's results; nil: carl does not charge
 	tickets int64
 }
 
-// scenes runs f in a network that ran well, and in which anna holds a
-// reservation.
+// scenes runs f in a network that has run without a fault, and in which anna
+// has a reservation.
 func scenes(t *testing.T, f func(*scene)) {
 	t.Helper()
-	p := plan{points: 3, vehicle: vehicle{takes: 3000, power: 20_000}}
+	p := plan{points: 3, vehicle: vehicle{energy: 3000, power: 20_000}}
 	inWorld(t, p, func(w *world) {
 		w.start(allParts()...)
 		w.watchInvariants()
@@ -44,14 +44,14 @@ func scenes(t *testing.T, f func(*scene)) {
 	})
 }
 
-// requestForBerta lets berta ask for any charging point.
+// requestForBerta starts berta, with a request for any charging point.
 func (s *scene) requestForBerta() {
 	s.t.Helper()
 	s.berta = s.drive(s.client, driverPlan{username: "berta"})
 	s.tickets++
 }
 
-// chargeCarl lets carl charge.
+// chargeCarl starts carl, and waits until the vehicle charges.
 func (s *scene) chargeCarl() {
 	s.t.Helper()
 	s.carl = s.drive(s.client, driverPlan{username: "carl", cp: s.busy.id})
@@ -59,8 +59,8 @@ func (s *scene) chargeCarl() {
 	s.tickets++
 }
 
-// finish lets anna come, and wants a ticket for everybody and books that
-// balance.
+// finish lets anna come, and wants a ticket for every driver and balanced
+// books.
 func (s *scene) finish() {
 	s.t.Helper()
 	s.held.driverDelayed.Store(false)
@@ -73,21 +73,21 @@ func (s *scene) finish() {
 	s.balanced(s.tickets)
 }
 
-// restartWithoutKafka ends everything and starts it again without Kafka, as after a
-// power cut of the whole house.
+// restartWithoutKafka stops everything and starts it again without Kafka, as
+// after a power loss of the whole site.
 func (s *scene) restartWithoutKafka() {
 	s.t.Helper()
-	s.stop("agent", "mqtt", "bridge", "central", "drivers' line")
+	s.stop("agent", "mqtt", "bridge", "central", "drivers' client")
 	s.kafka.Stop()
 	s.start("mqtt", "bridge", "central", "agent")
-	s.run("drivers' line", s.client.Run)
+	s.run("drivers' client", s.client.Run)
 }
 
-// TestKafkaIsReady20SecondsAfterTheStart: everything flows, nothing is lost,
-// nobody restarts anything.
+// TestKafkaIsReady20SecondsAfterTheStart: everything is applied, nothing is
+// lost, and no part has to be restarted.
 func TestKafkaIsReady20SecondsAfterTheStart(t *testing.T) { kafkaLate(t, 20*time.Second) }
 
-// TestKafkaIsReadyMinutesAfterTheStart: the request that was made meanwhile is
+// TestKafkaIsReadyMinutesAfterTheStart: the request that was sent meanwhile is
 // kept and answered.
 func TestKafkaIsReadyMinutesAfterTheStart(t *testing.T) { kafkaLate(t, 6*time.Minute) }
 
@@ -99,23 +99,23 @@ func kafkaLate(t *testing.T, late time.Duration) {
 		s.requestForBerta()
 		time.Sleep(late)
 		if k := s.part("kafka"); k.State != "down" || k.Reason == "" || k.Since == 0 {
-			t.Errorf("the page says of Kafka: %+v, want it down, since when and why", k)
+			t.Errorf("the page shows Kafka as %+v, want it down, since when and why", k)
 		}
 		s.start("kafka")
 		s.finish()
 	})
 }
 
-// TestKafkaNeverComes: who may charge without anybody's word does, its records
-// are kept; pages say what is wrong and since when; the reservation ends at its
-// end; the driver who asked is told that Kafka does not answer.
+// TestKafkaNeverComes: free vending works, its records are kept; pages show
+// what is wrong and since when; the reservation ends on time; and the driver
+// with a request is informed that Kafka does not answer.
 func TestKafkaNeverComes(t *testing.T) {
 	t.Parallel()
 	scenes(t, func(s *scene) {
 		s.free.freeVend = true
 		at := charge.At(time.Now())
 		s.restartWithoutKafka()
-		time.Sleep(5 * time.Second) // until the agents have begun
+		time.Sleep(5 * time.Second) // until the agents have started
 		steps := make(chan driver.Step, 100)
 		refused := s.drive(s.client, driverPlan{username: "berta", deadline: 10 * time.Minute, onStep: func(d driver.Step) { steps <- d }})
 		if err := s.free.board.PlugVehicle(1, s.free.vehicle(0)); err != nil {
@@ -123,33 +123,33 @@ func TestKafkaNeverComes(t *testing.T) {
 		}
 		s.awaitCharging(s.free)
 		if got := <-refused; got.Result != driver.Unreached {
-			t.Errorf("berta's request ended in %+v, want her to be told that Kafka does not answer", got)
+			t.Errorf("berta's request ended in %+v, want that Kafka does not answer", got)
 		}
 		if step := <-steps; step.Kind != driver.StepKafkaAway || step.Since == nil || step.Reason == "" {
-			t.Errorf("berta is told %+v, want since when Kafka is away and why", step)
+			t.Errorf("berta's first step is %+v, want since when Kafka is away and why", step)
 		}
-		time.Sleep(reservedFor) // anna never came
+		time.Sleep(reservedFor) // anna does not come
 		if got := s.held.shown().Status; got != charge.StatusAvailable {
 			t.Errorf("%s is %s after the end of its reservation", s.held.id, got)
 		}
 		if k := s.part("kafka"); k.State != "down" || k.Reason == "" || k.Since < at || k.Since > at.Add(10*time.Second) {
-			t.Errorf("the page says of Kafka: %+v, want it down since %s and why", k, at)
+			t.Errorf("the page shows Kafka as %+v, want it down since %s and why", k, at)
 		}
 		if got := s.free.status().Unacked; got == 0 {
-			t.Error("nothing waits to be said of a session that nobody heard of")
+			t.Error("no record waits, although none of the session was published")
 		}
-		// Whenever it comes after all, all of it is there.
+		// When Kafka starts after all, everything is applied.
 		s.start("kafka")
 		s.settle()
 		s.balanced(1)
 		if got := s.ticketsByCP()[s.free.id]; len(got) != 1 {
-			t.Errorf("tickets of the one who helped himself: %v", got)
+			t.Errorf("tickets of the free vending: %v", got)
 		}
 	})
 }
 
-// TestKafkaGoesAndComesBackInMidSession: the first event is through within a
-// second of its return, in order, and nothing is lost or there twice.
+// TestKafkaGoesAndComesBackInMidSession: the first record is applied within a
+// second of Kafka's return, in order, and nothing is lost or applied twice.
 func TestKafkaGoesAndComesBackInMidSession(t *testing.T) {
 	t.Parallel()
 	for _, away := range []time.Duration{20 * time.Second, 5 * time.Minute} {
@@ -167,7 +167,7 @@ func TestKafkaGoesAndComesBackInMidSession(t *testing.T) {
 	}
 }
 
-// firstEventWithin brings Kafka back and waits for the first journal record that
+// firstEventWithin starts Kafka again and waits for the first record that
 // Central commits.
 func (w *world) firstEventWithin(limit time.Duration) {
 	w.t.Helper()
@@ -175,11 +175,12 @@ func (w *world) firstEventWithin(limit time.Duration) {
 	before := w.count(query)
 	w.start("kafka")
 	at := time.Now()
-	w.await(limit, "the first event is through", func() bool { return w.count(query) > before })
-	w.t.Logf("first event after %s", time.Since(at))
+	w.await(limit, "the first record is applied", func() bool { return w.count(query) > before })
+	w.t.Logf("first record after %s", time.Since(at))
 }
 
-// TestAnyPartDies in mid-session and comes back a minute later.
+// TestAnyPartDies: each part stops during a session and starts again a minute
+// later.
 func TestAnyPartDies(t *testing.T) {
 	t.Parallel()
 	for _, part := range allParts() {

@@ -13,22 +13,22 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// What follows is about the storage of an agent: set back, emptied, cloned. The
-// first charging point is hit; the second must not notice.
+// In these tests the storage of an agent is set back, emptied or cloned. It is
+// that of the first charging point; the second must not be affected.
 
-// storage says what becomes of the storage of the first charging point while it
-// is in its second session.
+// storage is a fault of the storage of the first charging point, during its
+// second session.
 type storage struct {
 	name    string
-	kept    string // when the copy is taken that is put back: "", "idle" or "in session"
-	cutOff  bool   // and the bridge away, so that nobody ever reads what was written meanwhile
-	alarm   string // that Central shows
-	orphans int64  // sessions that nobody can end any more
+	kept    string // when the copy is made that is restored
+	cutOff  bool   // and the bridge stopped before, so that no record of the session's end is published
+	alarm   string // that Central must raise
+	orphans int64  // sessions whose end is lost
 }
 
-// TestStorageOfAnAgentIsLostOrCloned: what was lost is never silently missing. Each Wh
-// is on a ticket or shown as unaccounted, no ticket changes or is made twice,
-// and the charging point serves again without anybody's help.
+// TestStorageOfAnAgentIsLostOrCloned: a loss is never silent. Each Wh is on a
+// ticket or shown as unaccounted, no ticket changes or is made twice, and the
+// charging point serves again without intervention.
 func TestStorageOfAnAgentIsLostOrCloned(t *testing.T) {
 	t.Parallel()
 	p := plan{points: 2}
@@ -59,8 +59,8 @@ func (s storage) run(w *world, want map[charge.CPID][]string) {
 	older := hit.dir + " older"
 	w.start(allParts()...)
 	line := w.client()
-	// The driver of the one that is hit waits for ever for a session that nobody
-	// can end; so his next visit is another's.
+	// This driver waits for the end of a session that never comes, so the next
+	// service there has another driver.
 	w.drive(line, driverPlan{username: "driver1", cp: hit.id, services: 2})
 	others := w.drive(line, driverPlan{username: "driver2", cp: other.id, services: servicesEach, pause: w.plan.pause})
 	w.awaitCharging(hit)
@@ -68,7 +68,7 @@ func (s storage) run(w *world, want map[charge.CPID][]string) {
 		w.copyFolder(hit.dir, older)
 	}
 	w.await(time.Hour, "the first session is over", func() bool { return hit.shown().SessionID == "" && !hit.outlet().Plugged })
-	w.await(healTimeout, "all of it is acknowledged", func() bool { return hit.status().Unacked == 0 })
+	w.await(healTimeout, "everything is acknowledged", func() bool { return hit.status().Unacked == 0 })
 	if s.kept == "idle" {
 		w.copyFolder(hit.dir, older)
 	}
@@ -83,7 +83,7 @@ func (s storage) run(w *world, want map[charge.CPID][]string) {
 	before = before[:w.recordCount(hit.id)]
 	w.replaceStorage(hit.dir, older, s.kept != "")
 	if s.cutOff {
-		w.stop("mqtt") // it kept for the bridge what was said
+		w.stop("mqtt") // it has messages queued for the bridge
 		w.start("mqtt", "bridge")
 	}
 	hit.start()
@@ -103,7 +103,8 @@ func (s storage) run(w *world, want map[charge.CPID][]string) {
 	s.check(w, want, before)
 }
 
-// check compares Central with what it had before and what the agent holds now.
+// check compares Central's ledger with one made from the records it had before
+// the loss and those that the agent holds now.
 func (s storage) check(w *world, want map[charge.CPID][]string, before []wire.Record) {
 	w.t.Helper()
 	hit, other := w.points[0], w.points[1]
@@ -116,19 +117,19 @@ func (s storage) check(w *world, want map[charge.CPID][]string, before []wire.Re
 	}
 	records[hit.id] = before
 	if got, err := w.central.LedgerHash(w.t.Context()); err != nil || got != w.fold(records) {
-		w.t.Errorf("the ledger is not that of all that was ever read and is held now: %v %s", err, w.describeBooks())
+		w.t.Errorf("the ledger differs from the one made from all known records: %v %s", err, w.describeBooks())
 	}
 	if !slices.ContainsFunc(items[alarm](w, "/alarms"), func(a alarm) bool { return a.Kind == s.alarm && a.CPID == hit.id }) {
 		w.t.Errorf("no alarm %s in %+v", s.alarm, items[alarm](w, "/alarms"))
 	}
 	if a := w.accounts()[hit.id]; a.unaccounted == 0 {
-		w.t.Error("nothing is unaccounted: the test shows nothing")
+		w.t.Error("nothing is unaccounted, so the test proves nothing")
 	}
 	w.untouched(other, want)
 }
 
-// untouched wants the tickets of a charging point to be those of an undisturbed
-// run, and no alarm of it.
+// untouched wants a charging point to have the tickets of a run without a loss,
+// and no alarm.
 func (w *world) untouched(p *point, want map[charge.CPID][]string) {
 	w.t.Helper()
 	if got := w.ticketsByCP()[p.id]; !reflect.DeepEqual(got, want[p.id]) {
@@ -141,13 +142,14 @@ func (w *world) untouched(p *point, want map[charge.CPID][]string) {
 	}
 }
 
-// recordCount is how many records of a charging point Central has.
+// recordCount returns the number of records of a charging point that Central
+// has.
 func (w *world) recordCount(id charge.CPID) int64 {
 	w.t.Helper()
 	return w.count("SELECT count(*) FROM records WHERE cp_id=?", string(id))
 }
 
-// replaceStorage puts an older copy in the place of a storage, or nothing.
+// replaceStorage replaces a storage with an older copy, or removes it.
 func (w *world) replaceStorage(dir, older string, some bool) {
 	w.t.Helper()
 	if some {

@@ -7,17 +7,16 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Bounds that a watch holds everybody to.
+// Limits that the invariants allow.
 const (
-	reservedFor         = 15 * time.Minute // a reservation lives so long
-	reservationSlack    = 5 * time.Second  // of its timer in the agent
-	contactorOpenWithin = time.Second      // then its contactor is open
+	reservedFor         = 15 * time.Minute // duration of a reservation
+	reservationSlack    = 5 * time.Second  // of the agent's timer for its end
+	contactorOpenWithin = time.Second      // from the agent's end to the open contactor
 )
 
-// watchInvariants looks at the whole network each second, as long as the world lives, and
-// wants at every moment: nothing is reserved past its end, neither for Central
-// nor for the charging point; no contactor is closed without a vehicle, or
-// without an agent.
+// watchInvariants checks the whole network each second until the world ends:
+// nothing is reserved past its end, neither for Central nor for the charging
+// point; no contactor is closed without a vehicle, an agent and a session.
 func (w *world) watchInvariants() {
 	w.t.Helper()
 	w.run("watch", func(ctx context.Context) error {
@@ -27,7 +26,7 @@ func (w *world) watchInvariants() {
 		for {
 			select {
 			case <-tick.C:
-				v.check() //nolint:contextcheck // a look is bounded by itself
+				v.check() //nolint:contextcheck // a check has a timeout of its own
 			case <-ctx.Done():
 				return nil
 			}
@@ -35,16 +34,16 @@ func (w *world) watchInvariants() {
 	})
 }
 
-// invariants is what a watch remembers.
+// invariants is the state of the checks.
 type invariants struct {
 	w            *world
-	reserved     map[charge.CPID]time.Duration // how long the agent has shown it so
-	unauthorized map[charge.CPID]time.Duration // how long a contactor has been closed without right
+	reserved     map[charge.CPID]time.Duration // for how long the agent has shown it as reserved
+	unauthorized map[charge.CPID]time.Duration // for how long a contactor has been closed without a session
 	reported     map[string]bool
 	checks       int
 }
 
-// violate reports one kind of violation once.
+// violate reports each kind of violation once.
 func (v *invariants) violate(kind, format string, args ...any) {
 	if !v.reported[kind] {
 		v.reported[kind] = true
@@ -80,7 +79,7 @@ func (v *invariants) checkCentral() {
 			}
 		}
 	}
-	if v.checks++; v.checks%5 != 0 { // the list costs more than the view
+	if v.checks++; v.checks%5 != 0 { // the list takes longer than the view
 		return
 	}
 	for _, r := range items[reservation](v.w, "/reservations") {
@@ -93,7 +92,7 @@ func (v *invariants) checkCentral() {
 	}
 }
 
-// part is what the page says of one part of the chain.
+// part returns the state of a part as Central's page shows it.
 func (w *world) part(name string) part {
 	w.t.Helper()
 	n, _ := w.network()
@@ -102,6 +101,6 @@ func (w *world) part(name string) part {
 			return p
 		}
 	}
-	w.t.Fatalf("the page does not speak of %s", name)
+	w.t.Fatalf("the page does not show %s", name)
 	return part{}
 }

@@ -27,15 +27,16 @@ const (
 	pageAddr  = "127.0.0.1:8080"
 )
 
-// healTimeout is how long a healed network may take until all is in its books.
+// healTimeout limits the time until a network without faults has everything in
+// its books.
 const healTimeout = time.Minute
 
-// plan says what a world is made of.
+// plan is the configuration of a world.
 type plan struct {
 	points     int           // charging points, one connector each; 1 unless set
 	partitions int           // of each topic; 1 unless set
-	idle       time.Duration // between two sayings of an idle charging point; 1 s unless set
-	vehicle    vehicle       // who comes; see people_test.go
+	idle       time.Duration // interval of an idle charging point's telemetry; 1 s unless set
+	vehicle    vehicle       // vehicles that come; see people_test.go
 	pause      time.Duration // between two services of a driver; a minute unless set
 	central    func(*centralapp.Config)
 	bridge     func(*bridgeapp.Config)
@@ -47,18 +48,18 @@ type world struct {
 	plan    plan
 	dir     string
 	vnet    *kfake.VirtualNetwork
-	links   map[string]*faultyLink // by who dials whom, as "bridge-kafka"
+	links   map[string]*faultyLink // by dialler and broker, as "bridge-kafka"
 	mqtt    *engines.MQTT
 	kafka   *engines.Kafka
 	points  []*point
-	parts   map[string]*running // bridge, central and others that run
+	parts   map[string]*running // running parts by name
 	central *centralapp.Central // the last one started
-	schemas *schemaChecker      // of all that is said
-	log     io.Writer           // nil: nobody reads it
+	schemas *schemaChecker      // checks every message
+	log     io.Writer           // nil: no logs
 }
 
-// inWorld runs f in a bubble with a network of which nothing runs yet, and ends
-// everything afterwards.
+// inWorld runs f in a bubble of fake time, with a network of which no part runs
+// yet, and stops everything afterwards.
 func inWorld(t *testing.T, p plan, f func(*world)) {
 	t.Helper()
 	dir := folder(t)
@@ -89,7 +90,7 @@ func newWorld(t *testing.T, p plan, dir string) *world {
 	return w
 }
 
-// running is one part that runs.
+// running is one running part.
 type running struct {
 	cancel context.CancelCauseFunc
 	ended  chan error
@@ -107,7 +108,7 @@ func (w *world) run(name string, part func(context.Context) error) {
 	go func() { r.ended <- part(ctx) }()
 }
 
-// halt ends a part and waits for it; one that does not run is fine.
+// halt stops a part and waits for it; it does nothing if the part does not run.
 func (w *world) halt(name string, cause error) {
 	w.t.Helper()
 	r := w.parts[name]
@@ -121,10 +122,10 @@ func (w *world) halt(name string, cause error) {
 	}
 }
 
-// allParts are the parts in their usual order.
+// allParts returns the names of the parts in their usual order.
 func allParts() []string { return []string{"mqtt", "kafka", "bridge", "central", "agent"} }
 
-// start starts parts by their names; "agent" is all charging points.
+// start starts parts by name; "agent" is all charging points.
 func (w *world) start(parts ...string) {
 	w.t.Helper()
 	for _, part := range parts {
@@ -152,7 +153,7 @@ func (w *world) start(parts ...string) {
 	}
 }
 
-// stop ends parts by their names. An agent is killed: it writes nothing more.
+// stop stops parts by name. An agent is killed: it writes nothing more.
 func (w *world) stop(parts ...string) {
 	w.t.Helper()
 	for _, part := range parts {
@@ -184,7 +185,7 @@ func (w *world) startBridge(name string) {
 	cfg.Name, cfg.MQTT.ClientID = name, "carga-"+name
 	cfg.MQTT.URL, cfg.Kafka.Brokers = "tcp://"+mqttAddr, []string{kafkaAddr}
 	cfg.Kafka.SetPartitions(w.plan.partitions)
-	cfg.StopWithin = time.Millisecond // as good as killed
+	cfg.StopWithin = time.Millisecond // almost as if killed
 	cfg.Observe.Listen = ""           // no sockets in fake time
 	if w.plan.bridge != nil {
 		w.plan.bridge(&cfg)
@@ -199,7 +200,7 @@ func (w *world) startBridge(name string) {
 // database is the path of Central's database.
 func (w *world) database() string { return filepath.Join(w.dir, "central.db") }
 
-// tariff of all worlds.
+// The tariff of all worlds.
 const (
 	startFee = "1.00"
 	perKWh   = "0.45"
@@ -247,8 +248,8 @@ func (w *world) dialKafka(name string) func(context.Context, string, string) (ne
 	}
 }
 
-// end stops all that still runs, also after a failure: a bubble must be left
-// empty.
+// end stops everything that still runs, also after a failure: a bubble must not
+// have goroutines at its end.
 func (w *world) end() {
 	for _, c := range w.links {
 		c.set(linkUp)
@@ -264,13 +265,13 @@ func (w *world) end() {
 	w.schemas.report()
 }
 
-// await waits until something is so, looking each 100 ms of fake time.
+// await waits until a condition holds, and checks it each 100 ms of fake time.
 func (w *world) await(within time.Duration, what string, so func() bool) {
 	w.t.Helper()
 	const step = 100 * time.Millisecond
 	for waited := time.Duration(0); !so(); waited += step {
 		if waited >= within {
-			w.t.Fatalf("after %s still not so: %s", within, what)
+			w.t.Fatalf("not within %s: %s", within, what)
 		}
 		time.Sleep(step)
 	}

@@ -1,10 +1,11 @@
-// Package engines runs an MQTT broker and a Kafka broker inside this process,
-// for the demo and for tests. Neither is meant for production: nothing in
-// agent, bridge or central imports this package.
+// Package engines runs an MQTT broker and a Kafka broker in this process, for
+// the demo and for tests. Neither is meant for production: nothing in agent,
+// bridge or central imports this package.
 //
-// Both can be cut and brought back at the same address, as often as wanted.
-// Kafka keeps its log in its data folder; the MQTT broker forgets everything
-// when it stops, which is the harder case for whoever talks to it.
+// Both can be stopped and started again at the same address, any number of
+// times. Kafka keeps its log in its data folder. The MQTT broker loses all
+// state when it stops: sessions, queued and retained messages. That is the
+// harder case for its clients.
 //
 // Methods are safe for concurrent use. A stopped engine has no goroutines.
 package engines
@@ -27,12 +28,11 @@ import (
 // ListenFunc opens a listener, as net.Listen or an in-memory network does.
 type ListenFunc func(network, address string) (net.Listener, error)
 
-// MaxPacket is the largest MQTT packet and Kafka message the engines accept:
-// more than the largest legal message with its envelope.
+// MaxPacket is the largest MQTT packet and Kafka message in bytes that the
+// engines accept: more than the largest valid message with its envelope.
 const MaxPacket = 68 << 10
 
-// listenTCP opens a TCP listener; a context is not needed, for it does not
-// wait.
+// listenTCP opens a TCP listener. It takes no context, since it does not wait.
 func listenTCP(network, address string) (net.Listener, error) {
 	var lc net.ListenConfig
 	return lc.Listen(context.Background(), network, address)
@@ -44,14 +44,14 @@ type MQTT struct {
 	log    *slog.Logger
 
 	mu     sync.Mutex
-	addr   string
-	server *mqtt.Server
-	// dropped counts messages that the broker gave up on, over all lives.
+	addr   string       // mu guards it and what follows
+	server *mqtt.Server // nil while stopped
+	// dropped counts messages that the broker discarded, over all starts.
 	dropped int64
 }
 
-// NewMQTT prepares a broker at addr ("127.0.0.1:1883"; port 0 picks one at the
-// first start). listen nil means TCP.
+// NewMQTT prepares a broker at addr ("127.0.0.1:1883"; port 0 is chosen at the
+// first start and kept). listen nil means TCP.
 func NewMQTT(addr string, listen ListenFunc, log *slog.Logger) *MQTT {
 	if listen == nil {
 		listen = listenTCP
@@ -59,8 +59,8 @@ func NewMQTT(addr string, listen ListenFunc, log *slog.Logger) *MQTT {
 	return &MQTT{addr: addr, listen: listen, log: log}
 }
 
-// Start brings the broker up, with nothing remembered. Starting a running
-// broker does nothing.
+// Start starts the broker without any state. It does nothing if the broker
+// runs.
 func (m *MQTT) Start() error {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -73,7 +73,7 @@ func (m *MQTT) Start() error {
 	}
 	caps := mqtt.NewDefaultServerCapabilities()
 	caps.MaximumPacketSize = MaxPacket
-	caps.MaximumMessageExpiryInterval = 0 // an event does not go stale
+	caps.MaximumMessageExpiryInterval = 0 // a message does not expire
 	caps.MaximumInflight = 1<<16 - 1
 	caps.MaximumClientWritesPending = 1 << 16
 	caps.ReceiveMaximum = 1024
@@ -88,7 +88,7 @@ func (m *MQTT) Start() error {
 	return nil
 }
 
-// Stop cuts every connection and forgets sessions, retained and queued
+// Stop closes every connection and discards sessions, retained and queued
 // messages.
 func (m *MQTT) Stop() {
 	m.mu.Lock()
@@ -109,18 +109,18 @@ func (m *MQTT) Up() bool {
 	return m.server != nil
 }
 
-// Addr is host:port; the port is known after the first Start.
+// Addr is HOST:PORT; the port is known after the first Start.
 func (m *MQTT) Addr() string {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.addr
 }
 
-// URL is the address as MQTT clients take it.
+// URL is the address in the form that MQTT clients expect.
 func (m *MQTT) URL() string { return "tcp://" + m.Addr() }
 
-// Retained are the messages that the broker keeps for topics which fit the
-// filter, by topic; nil while it is stopped.
+// Retained returns the retained messages of topics that match the filter, by
+// topic; nil while the broker is stopped.
 func (m *MQTT) Retained(filter string) map[string][]byte {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -134,15 +134,16 @@ func (m *MQTT) Retained(filter string) map[string][]byte {
 	return kept
 }
 
-// Dropped counts messages the broker gave up on instead of delivering.
+// Dropped is the number of messages that the broker discarded instead of
+// delivering them.
 func (m *MQTT) Dropped() int64 {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	return m.dropped
 }
 
-// hook lets everybody in, for the broker listens on loopback only, and counts
-// what the broker drops.
+// hook accepts every client, since the broker listens on loopback only, and
+// counts dropped messages.
 type hook struct {
 	mqtt.HookBase
 	owner  *MQTT
@@ -159,14 +160,15 @@ func (*hook) OnConnectAuthenticate(*mqtt.Client, packets.Packet) bool { return t
 
 func (*hook) OnACLCheck(*mqtt.Client, string, bool) bool { return true }
 
-// OnSessionEstablish sends away whoever is there under the same name, and waits
-// until he is gone: on his way out he would strike the newcomer from the
-// broker's list, who then hears nothing more and cannot be displaced either.
+// OnSessionEstablish disconnects a client with the same id and waits until the
+// broker has removed it. Otherwise the old client's end removes the new client
+// from the broker's list, which then receives nothing and cannot be taken over
+// either. The wait is limited to a second.
 func (h *hook) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
 	const takeoverTimeout = time.Second
 	previous, some := h.server.Clients.Get(cl.ID)
 	if !some || !previous.Properties.Clean {
-		return // one whose session stays is not struck off
+		return // a persistent session is not removed
 	}
 	previous.Stop(packets.ErrSessionTakenOver)
 	for waited := time.Duration(0); waited < takeoverTimeout; waited += time.Millisecond {
@@ -178,7 +180,8 @@ func (h *hook) OnSessionEstablish(cl *mqtt.Client, _ packets.Packet) {
 }
 
 func (h *hook) OnPublishDropped(*mqtt.Client, packets.Packet) {
-	// The server may call this while Stop holds the lock: count without waiting.
+	// The broker may call this while Stop holds the lock: count without waiting
+	// for it.
 	go func() {
 		h.owner.mu.Lock()
 		h.owner.dropped++
@@ -192,14 +195,14 @@ type Kafka struct {
 	listen ListenFunc
 
 	mu      sync.Mutex
-	addr    string
-	name    string // of the cluster
-	cluster *kfake.Cluster
+	addr    string         // mu guards it and what follows
+	name    string         // of the cluster
+	cluster *kfake.Cluster // nil while stopped
 }
 
-// NewKafka prepares a broker at addr ("127.0.0.1:9092"; port 0 picks one at the
-// first start) which keeps its log in dir, each batch synced to disk. dir empty
-// keeps nothing over a Stop. listen nil means TCP.
+// NewKafka prepares a broker at addr ("127.0.0.1:9092"; port 0 is chosen at the
+// first start and kept). It keeps its log in dir, each batch synced to disk;
+// with dir "" in memory, until Stop. listen nil means TCP.
 func NewKafka(addr, dir string, listen ListenFunc) *Kafka {
 	if listen == nil {
 		listen = listenTCP
@@ -207,8 +210,8 @@ func NewKafka(addr, dir string, listen ListenFunc) *Kafka {
 	return &Kafka{addr: addr, dir: dir, name: "carga-embedded", listen: listen}
 }
 
-// Start brings the broker up with what its data folder holds. Starting a
-// running broker does nothing.
+// Start starts the broker with the log of its data folder. It does nothing if
+// the broker runs.
 func (k *Kafka) Start() error {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -246,7 +249,8 @@ func (k *Kafka) Start() error {
 	return nil
 }
 
-// Stop cuts every connection; with a data folder the log stays.
+// Stop closes every connection. The log stays in the data folder, if there is
+// one.
 func (k *Kafka) Stop() {
 	k.mu.Lock()
 	defer k.mu.Unlock()
@@ -257,9 +261,8 @@ func (k *Kafka) Stop() {
 	k.cluster = nil
 }
 
-// Replace puts another cluster with a log of its own in the place of this one,
-// which is stopped: what the next Start brings up is called name and holds what
-// is in dir.
+// Replace stops the cluster and replaces it with another one: the next Start
+// starts a cluster with this name and the log in dir.
 func (k *Kafka) Replace(name, dir string) {
 	k.Stop()
 	k.mu.Lock()
@@ -274,23 +277,23 @@ func (k *Kafka) Up() bool {
 	return k.cluster != nil
 }
 
-// Addr is host:port; the port is known after the first Start.
+// Addr is HOST:PORT; the port is known after the first Start.
 func (k *Kafka) Addr() string {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.addr
 }
 
-// Cluster gives tests the broker's own controls (faults, deleting records);
-// nil while it is stopped.
+// Cluster gives tests the broker's controls (faults, deletion of records); nil
+// while the broker is stopped.
 func (k *Kafka) Cluster() *kfake.Cluster {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	return k.cluster
 }
 
-// listenWithRetry opens a listener. A port that was ours a moment ago may not be
-// free yet, so it tries for a short while.
+// listenWithRetry opens a listener. A port that this process has just closed
+// may still be occupied, so it retries for about a second.
 func listenWithRetry(listen ListenFunc, addr string) (net.Listener, error) {
 	for wait := time.Millisecond; ; wait *= 2 {
 		l, err := listen("tcp", addr)
@@ -301,6 +304,7 @@ func listenWithRetry(listen ListenFunc, addr string) (net.Listener, error) {
 	}
 }
 
+// hostPort returns the address of a listener with the host that was asked for.
 func hostPort(l net.Listener, asked string) string {
 	host, _, err := net.SplitHostPort(asked)
 	if err != nil {

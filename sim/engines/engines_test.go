@@ -15,8 +15,8 @@ type engine interface {
 	Addr() string
 }
 
-// TestCutAndRestore: an engine comes back at the port it picked first, and a
-// second start or stop is harmless.
+// TestCutAndRestore: an engine starts again at the port that it chose first,
+// and a second start or stop does nothing.
 func TestCutAndRestore(t *testing.T) {
 	for name, e := range map[string]engine{
 		"mqtt":  engines.NewMQTT("127.0.0.1:0", nil, slog.New(slog.DiscardHandler)),
@@ -52,7 +52,7 @@ func TestCutAndRestore(t *testing.T) {
 	}
 }
 
-// TestBusyPortIsNamed: the error says which address is taken.
+// TestBusyPortIsNamed: an occupied port is an error.
 func TestBusyPortIsNamed(t *testing.T) {
 	a := engines.NewMQTT("127.0.0.1:0", nil, slog.New(slog.DiscardHandler))
 	if err := a.Start(); err != nil {

@@ -10,21 +10,24 @@ import (
 	"github.com/mochi-mqtt/server/v2/packets"
 )
 
-// clientListener is the MQTT broker's door. Unlike the broker's own it lets one visitor in
-// at a time and is shut before anybody is sent away: the broker counts visitors
-// in a wait group, which must not be added to while it is waited for. It sends
-// them away itself, since the broker's way takes a read lock twice and waits for
-// ever when somebody leaves between, and passes over who has not introduced
-// himself.
+// clientListener is the MQTT broker's listener. It replaces the one of the
+// broker's library, whose Close has three faults: it adds to a wait group while
+// the group is waited for, it takes a read lock twice and blocks for ever when
+// a client disconnects in between, and it skips connections that have not sent
+// CONNECT.
+//
+// This one accepts one connection at a time: the next after the broker has
+// begun to read the last. Close ends accepting first, and then disconnects all
+// clients itself.
 type clientListener struct {
 	listener    net.Listener
 	server      *mqtt.Server
 	once        sync.Once
-	acceptEnded chan struct{} // closed when nobody comes in any more
+	acceptEnded chan struct{} // closed when no more connection is accepted
 
 	mu sync.Mutex
 	// mu guards everything that follows.
-	conns map[*clientConn]struct{}
+	conns map[*clientConn]struct{} // open connections
 }
 
 var _ listeners.Listener = (*clientListener)(nil)
@@ -37,65 +40,68 @@ func (*clientListener) Init(*slog.Logger) error { return nil }
 
 func (*clientListener) ID() string { return "carga" }
 
-func (g *clientListener) Address() string { return g.listener.Addr().String() }
+func (l *clientListener) Address() string { return l.listener.Addr().String() }
 
-func (g *clientListener) Protocol() string { return g.listener.Addr().Network() }
+func (l *clientListener) Protocol() string { return l.listener.Addr().Network() }
 
-// Serve lets visitors in until the door is closed.
-func (g *clientListener) Serve(establish listeners.EstablishFn) {
-	defer close(g.acceptEnded)
+// Serve accepts connections until the listener is closed.
+func (l *clientListener) Serve(establish listeners.EstablishFn) {
+	defer close(l.acceptEnded)
 	for {
-		c, err := g.listener.Accept()
+		conn, err := l.listener.Accept()
 		if err != nil {
 			return
 		}
-		v := &clientConn{Conn: c, firstRead: make(chan struct{})}
-		g.mu.Lock()
-		g.conns[v] = struct{}{}
-		g.mu.Unlock()
+		c := &clientConn{Conn: conn, firstRead: make(chan struct{})}
+		l.mu.Lock()
+		l.conns[c] = struct{}{}
+		l.mu.Unlock()
 		go func() {
-			defer g.remove(v)
-			_ = establish(g.ID(), v) // an error is the visitor's; he reconnects
+			defer l.remove(c)
+			_ = establish(l.ID(), c) // an error concerns this client, which reconnects
 		}()
-		<-v.firstRead
+		<-c.firstRead
 	}
 }
 
-// Close shuts the door, and then sends everybody away.
-func (g *clientListener) Close(listeners.CloseFn) {
-	g.once.Do(func() {
-		_ = g.listener.Close()
-		<-g.acceptEnded
-		for _, c := range g.server.Clients.GetAll() {
-			if c.Net.Listener == g.ID() && !c.Closed() {
-				_ = g.server.DisconnectClient(c, packets.ErrServerShuttingDown)
+// Close stops accepting, and then disconnects every client.
+func (l *clientListener) Close(listeners.CloseFn) {
+	l.once.Do(func() {
+		_ = l.listener.Close()
+		<-l.acceptEnded
+		for _, c := range l.server.Clients.GetAll() {
+			if c.Net.Listener == l.ID() && !c.Closed() {
+				_ = l.server.DisconnectClient(c, packets.ErrServerShuttingDown)
 			}
 		}
-		g.mu.Lock()
-		defer g.mu.Unlock()
-		for v := range g.conns { // who has not introduced himself
-			_ = v.Close()
+		l.mu.Lock()
+		defer l.mu.Unlock()
+		for c := range l.conns { // those that have not sent CONNECT
+			_ = c.Close()
 		}
 	})
 }
 
-func (g *clientListener) remove(v *clientConn) {
-	v.markRead()
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	delete(g.conns, v)
+// remove forgets a connection that has ended. It may end before its first read,
+// for which Serve waits.
+func (l *clientListener) remove(c *clientConn) {
+	c.markRead()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	delete(l.conns, c)
 }
 
-// clientConn is inside once the broker has begun to read what he says.
+// clientConn is a connection that notes when the broker first reads from it:
+// from then on the broker knows it.
 type clientConn struct {
 	net.Conn
 	once      sync.Once
 	firstRead chan struct{}
 }
 
-func (v *clientConn) markRead() { v.once.Do(func() { close(v.firstRead) }) }
+func (c *clientConn) markRead() { c.once.Do(func() { close(c.firstRead) }) }
 
-func (v *clientConn) Read(b []byte) (int, error) {
-	v.markRead()
-	return v.Conn.Read(b)
+func (c *clientConn) Read(b []byte) (int, error) {
+	c.markRead()
+	return c.Conn.Read(b)
 }

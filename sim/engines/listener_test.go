@@ -9,8 +9,8 @@ import (
 	"github.com/carga-ev/carga/sim/engines"
 )
 
-// TestStopWhileClientsDisconnect: the broker's own way of stopping waits for ever
-// when a client leaves at the wrong moment.
+// TestStopWhileClientsDisconnect: the library's own way to stop blocks for ever
+// when a client disconnects at the wrong moment.
 func TestStopWhileClientsDisconnect(t *testing.T) {
 	broker := engines.NewMQTT("127.0.0.1:0", nil, nil)
 	for range 200 {
@@ -41,8 +41,8 @@ func TestStopWhileClientsDisconnect(t *testing.T) {
 	}
 }
 
-// TestStopBeforeAClientSendsConnect: the broker knows nobody by that connection
-// yet, and would wait for its end.
+// TestStopBeforeAClientSendsConnect: the broker does not know the client of
+// that connection yet, and would wait for its end.
 func TestStopBeforeAClientSendsConnect(t *testing.T) {
 	broker := engines.NewMQTT("127.0.0.1:0", nil, nil)
 	if err := broker.Start(); err != nil {
@@ -53,7 +53,7 @@ func TestStopBeforeAClientSendsConnect(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = silent.Close() }()
-	_ = connectClient(t, broker.Addr(), 'a').Close() // let in behind the silent one
+	_ = connectClient(t, broker.Addr(), 'a').Close() // accepted after the silent one
 	stopped := make(chan struct{})
 	go func() {
 		defer close(stopped)
@@ -66,7 +66,7 @@ func TestStopBeforeAClientSendsConnect(t *testing.T) {
 	}
 }
 
-// connectClient is a client that has been let in.
+// connectClient returns the connection of a client after its CONNACK.
 func connectClient(t *testing.T, addr string, name byte) net.Conn {
 	t.Helper()
 	c, err := (&net.Dialer{}).DialContext(t.Context(), "tcp", addr)
@@ -79,7 +79,7 @@ func connectClient(t *testing.T, addr string, name byte) net.Conn {
 	}
 	var answer [4]byte
 	if _, err := c.Read(answer[:]); err != nil || answer[3] != 0 {
-		t.Fatalf("the broker answers % x, %v", answer, err)
+		t.Fatalf("the broker returns % x, %v", answer, err)
 	}
 	return c
 }

@@ -14,9 +14,9 @@ import (
 	"github.com/carga-ev/carga/sim/engines"
 )
 
-// TestClientThatTakesOverReceives: who displaces another under one name gets
-// what is said to it, whatever the other does on his way out.
-func TestClientThatTakesOverReceives(t *testing.T) {
+// TestTakeoverClientReceives: a client that takes over the session of
+// another one receives its messages, whatever the end of the other one does.
+func TestTakeoverClientReceives(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		vnet := &kfake.VirtualNetwork{}
 		e := engines.NewMQTT("127.0.0.1:1883", vnet.Listen, slog.New(slog.DiscardHandler))
@@ -34,7 +34,7 @@ func TestClientThatTakesOverReceives(t *testing.T) {
 			done(t, c.Connect())
 			return c
 		}
-		publisher := connect("teller")
+		publisher := connect("publisher")
 		var clients []mqtt.Client
 		for round := range 500 {
 			received := make(chan struct{}, 1)
@@ -50,7 +50,7 @@ func TestClientThatTakesOverReceives(t *testing.T) {
 			select {
 			case <-received:
 			case <-time.After(5 * time.Second):
-				t.Errorf("the newcomer of round %d hears nothing", round)
+				t.Errorf("the new client of round %d receives nothing", round)
 			}
 		}
 		for _, c := range append(clients, publisher) {

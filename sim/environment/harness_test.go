@@ -22,13 +22,13 @@ import (
 	"github.com/carga-ev/carga/sim/chaos"
 )
 
-// root is the module's folder as seen from here.
+// root is the module's folder, relative to this one.
 const root = "../.."
 
-// limit bounds each wait: for a test that hangs, not a measure.
+// limit bounds each wait, for a test that hangs; it is not a measurement.
 const limit = time.Minute
 
-// bin is the folder of the built programs.
+// bin builds the programs once and returns their folder.
 var bin = sync.OnceValues(func() (string, error) {
 	dir := os.Getenv("CARGA_TEST_BIN")
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Minute)
@@ -55,7 +55,7 @@ func TestMain(m *testing.M) {
 	os.Exit(code)
 }
 
-// built is the path of a program.
+// built returns the path of a built program.
 func built(t *testing.T, name string) string {
 	t.Helper()
 	dir, err := bin()
@@ -67,19 +67,19 @@ func built(t *testing.T, name string) string {
 
 // program is a program as these tests run it: alone.
 type program struct {
-	name string   // for people
+	name string   // for messages
 	path string   // of the program
-	args []string // that make it run until it is stopped
+	args []string // with which it runs until it is stopped
 	env  []string
 	dir  string                      // its own folder
-	addr string                      // where it serves health; "" if it does not
-	up   func(context.Context) error // it works
-	code int                         // of a clean stop
+	addr string                      // HOST:PORT of its health; "": none
+	up   func(context.Context) error // succeeds when the program works; nil: cannot be observed
+	code int                         // exit code of a clean stop
 }
 
 func (s *program) set(env ...string) { s.env = append(s.env, env...) }
 
-// folder makes one whose path is short enough for a socket.
+// folder makes a folder with a path short enough for a socket.
 func folder(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("", "carga") //nolint:usetesting // the name of the test is too long for a socket's path
@@ -103,7 +103,7 @@ func freePort(t *testing.T) string {
 	return addrs[0]
 }
 
-// nowhere is an address where nobody answers: brokers are always away here.
+// nowhere is an address without a listener: no broker is reachable here.
 const nowhere = "127.0.0.1:1"
 
 func newAgent(t *testing.T) *program {
@@ -185,8 +185,8 @@ func newKafka(t *testing.T) *program {
 	return s
 }
 
-// newDriver waits for Kafka, and nobody can ask it how it is: what it says is
-// all there is of it. It ends by itself, with the code of a deadline.
+// newDriver makes a driver, which waits for Kafka and ends by itself at its
+// deadline. It serves no health; only its output can be observed.
 func newDriver(t *testing.T) *program {
 	t.Helper()
 	s := newSim(t, "driver", "request", "--kafka", nowhere, "--deadline", "1s", "--repeat", "100ms")
@@ -194,8 +194,8 @@ func newDriver(t *testing.T) *program {
 	return s
 }
 
-// each runs a test with every program that runs until it is stopped, and with
-// the driver, who has no up.
+// each runs a test with every program that keeps running, and with the driver,
+// which has no up.
 func each(t *testing.T, test func(*testing.T, *program)) {
 	t.Helper()
 	for _, p := range []struct {
@@ -229,12 +229,13 @@ func eachServer(t *testing.T, test func(*testing.T, *program)) {
 	})
 }
 
-// isLive reports whether the program says that its loops turn.
+// isLive returns nil if the program answers /livez.
 func (s *program) isLive(ctx context.Context) error {
 	_, err := s.get(ctx, "/livez")
 	return err
 }
 
+// get returns the body of a path that the program serves.
 func (s *program) get(ctx context.Context, path string) (string, error) {
 	req, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://"+s.addr+path, http.NoBody)
 	if err != nil {
@@ -255,7 +256,8 @@ func (s *program) get(ctx context.Context, path string) (string, error) {
 	return string(body), nil
 }
 
-// responseContains is a look for await at what the program answers.
+// responseContains is a look function for await: the body of a path contains
+// words.
 func (s *program) responseContains(path, words string) func(context.Context) error {
 	return func(ctx context.Context) error {
 		body, err := s.get(ctx, path)
@@ -270,12 +272,12 @@ func (s *program) responseContains(path, words string) func(context.Context) err
 type process struct {
 	*program
 	cmd   *exec.Cmd
-	log   string // file of what it wrote, unless its streams are others
+	log   string // file of its output, unless adjust replaced its streams
 	ended chan struct{}
 }
 
-// start starts the program; its streams are a file unless adjust says
-// otherwise. It is killed with the test.
+// start starts the program. Its output goes to a file unless adjust replaces
+// the streams. It is killed when the test ends.
 func (s *program) start(t *testing.T, adjust ...func(*exec.Cmd)) *process {
 	t.Helper()
 	p := &process{program: s, log: filepath.Join(s.dir, "out.log"), ended: make(chan struct{})}
@@ -283,7 +285,7 @@ func (s *program) start(t *testing.T, adjust ...func(*exec.Cmd)) *process {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = out.Close() }() // the program has its own copy
+	defer func() { _ = out.Close() }() // the program has its own descriptor
 	p.cmd = exec.CommandContext(context.WithoutCancel(t.Context()), s.path, s.args...)
 	p.cmd.Env, p.cmd.Dir = append(os.Environ(), s.env...), s.dir
 	p.cmd.Stdout, p.cmd.Stderr = out, out
@@ -295,20 +297,20 @@ func (s *program) start(t *testing.T, adjust ...func(*exec.Cmd)) *process {
 		t.Fatal(err)
 	}
 	go func() {
-		_ = p.cmd.Wait() // ProcessState tells
+		_ = p.cmd.Wait() // the result is in ProcessState
 		close(p.ended)
 	}()
 	t.Cleanup(func() {
 		if t.Failed() {
 			t.Logf("%s wrote:\n%s", s.name, p.output())
 		}
-		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // gone already, or gone now
+		_ = syscall.Kill(-p.cmd.Process.Pid, syscall.SIGKILL) // an error means that it has ended
 		<-p.ended
 	})
 	return p
 }
 
-// wrapped runs the program by another one, such as nohup.
+// wrapped runs the program through another one, such as nohup.
 func wrapped(path string, args ...string) func(*exec.Cmd) {
 	return func(c *exec.Cmd) {
 		c.Args = append(append([]string{path}, args...), append([]string{c.Path}, c.Args[1:]...)...)
@@ -316,7 +318,7 @@ func wrapped(path string, args ...string) func(*exec.Cmd) {
 	}
 }
 
-// streams gives it others.
+// streams replaces stdout and stderr.
 func streams(out, errs *os.File) func(*exec.Cmd) {
 	return func(c *exec.Cmd) { c.Stdout, c.Stderr = out, errs }
 }
@@ -329,7 +331,7 @@ func (p *process) output() string {
 	return string(bytes.TrimSpace(raw))
 }
 
-// await waits for look to succeed; a program that ends meanwhile fails it.
+// await waits until look succeeds; it fails if the program ends before.
 func (p *process) await(t *testing.T, what string, look func(context.Context) error) {
 	t.Helper()
 	end := time.Now().Add(limit)
@@ -365,7 +367,7 @@ func (p *process) signal(t *testing.T, s syscall.Signal) {
 	}
 }
 
-// awaitExit waits for the end and wants its exit code.
+// awaitExit waits for the end and wants an exit code.
 func (p *process) awaitExit(t *testing.T, code int) {
 	t.Helper()
 	select {
@@ -378,7 +380,7 @@ func (p *process) awaitExit(t *testing.T, code int) {
 	}
 }
 
-// stop stops it in good order.
+// stop ends the program with SIGTERM and wants its clean exit code.
 func (p *process) stop(t *testing.T) {
 	t.Helper()
 	if p.up != nil {
@@ -387,7 +389,7 @@ func (p *process) stop(t *testing.T) {
 	p.awaitExit(t, p.code)
 }
 
-// contains reports whether a file has these words.
+// contains returns nil if a file contains words.
 func contains(file, words string) error {
 	raw, err := os.ReadFile(file)
 	if err == nil && !bytes.Contains(raw, []byte(words)) {
@@ -400,7 +402,8 @@ func (p *process) logContains(words string) func(context.Context) error {
 	return func(context.Context) error { return contains(p.log, words) }
 }
 
-// runToEnd runs the program to its end and returns its exit code and what it wrote.
+// runToEnd runs the program to its end and returns its exit code and its
+// output.
 func (s *program) runToEnd(t *testing.T, stdin io.Reader, args ...string) (code int, out string) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), limit)

@@ -16,16 +16,16 @@ import (
 	"github.com/carga-ev/carga/internal/need"
 )
 
-// TestPortInUse: an agent and a bridge do their work and serve health once the
-// port is free; a Central and the demo, whose page is asked for, end with words.
+// TestPortInUse: an agent and a bridge work, and serve health once the port is
+// free. Central and the demo, whose page is essential, end with a message.
 func TestPortInUse(t *testing.T) {
 	occupied := func(t *testing.T, newSubject func(*testing.T) *program) (*program, net.Listener) {
 		t.Helper()
 		var lc net.ListenConfig
-		for range 10 { // somebody else may take the port before
+		for range 10 { // another process may take the port before
 			s := newSubject(t)
 			if l, err := lc.Listen(t.Context(), "tcp", s.addr); err == nil {
-				t.Cleanup(func() { _ = l.Close() }) // closed already, if it was to be
+				t.Cleanup(func() { _ = l.Close() }) // may be closed already
 				return s, l
 			}
 		}
@@ -37,7 +37,7 @@ func TestPortInUse(t *testing.T) {
 			t.Parallel()
 			s, l := occupied(t, make)
 			p := s.start(t)
-			p.await(t, "it says what is wrong", p.logContains("another program uses the port"))
+			p.await(t, "it reports what is wrong", p.logContains("another program uses the port"))
 			if err := l.Close(); err != nil {
 				t.Fatal(err)
 			}
@@ -61,8 +61,8 @@ func TestPortInUse(t *testing.T) {
 	}
 }
 
-// TestAddressNotYetAssigned: what works without it does, and what is at the
-// address is served once the machine has it.
+// TestAddressNotYetAssigned: a program works without its listening address, and
+// serves there once the machine has the address.
 func TestAddressNotYetAssigned(t *testing.T) {
 	const late = "192.0.2.77"
 	ip := need.Program(t, "ip", "apt-get install iproute2")
@@ -70,7 +70,7 @@ func TestAddressNotYetAssigned(t *testing.T) {
 	curl := need.Program(t, "curl", "apt-get install curl")
 	code, _ := (&program{path: unshare, dir: t.TempDir()}).runToEnd(t, nil, "--net", "true")
 	need.That(t, code == 0, "a network of its own", "run it as root on Linux")
-	own := wrapped(unshare, "--net", "sh", "-c", ip+` link set lo up && exec "$0" "$@"`) // the program has the pid
+	own := wrapped(unshare, "--net", "sh", "-c", ip+` link set lo up && exec "$0" "$@"`) // the program gets the process id
 	arrive := func(t *testing.T, p *process, port string) {
 		t.Helper()
 		inside := &program{path: nsenter, dir: p.dir}
@@ -79,7 +79,7 @@ func TestAddressNotYetAssigned(t *testing.T) {
 			t.Fatal(out)
 		}
 		p.await(t, "it serves", func(context.Context) error {
-			code, out := inside.runToEnd(t, nil, "--net", "--target", pid, curl, "-s", "http://"+net.JoinHostPort(late, port)+"/readyz") //nolint:contextcheck // it has the test's
+			code, out := inside.runToEnd(t, nil, "--net", "--target", pid, curl, "-s", "http://"+net.JoinHostPort(late, port)+"/readyz") //nolint:contextcheck // it uses the test's
 			if code != 0 || !strings.Contains(out, `"checks"`) {
 				return fmt.Errorf("curl: %d %s", code, out)
 			}
@@ -90,7 +90,7 @@ func TestAddressNotYetAssigned(t *testing.T) {
 		s, controls := agentWithBoard(t)
 		s.set("CARGA_AGENT_OBSERVE__LISTEN="+late+":9464", "CARGA_AGENT_OBSERVE__INSECURE=true")
 		p := s.start(t, own)
-		p.await(t, "it says what is wrong", p.logContains("this machine does not have the address"))
+		p.await(t, "it reports what is wrong", p.logContains("this machine does not have the address"))
 		if err := controls.Plug(1); err != nil {
 			t.Fatal(err)
 		}
@@ -105,7 +105,7 @@ func TestAddressNotYetAssigned(t *testing.T) {
 		s := newBridge(t)
 		s.set("CARGA_BRIDGE_OBSERVE__LISTEN="+late+":9464", "CARGA_BRIDGE_OBSERVE__INSECURE=true")
 		p := s.start(t, own)
-		p.await(t, "it says what is wrong", p.logContains("this machine does not have the address"))
+		p.await(t, "it reports what is wrong", p.logContains("this machine does not have the address"))
 		p.await(t, "it works", p.logContains("waiting for Kafka"))
 		arrive(t, p, "9464")
 		p.stop(t)
@@ -114,15 +114,15 @@ func TestAddressNotYetAssigned(t *testing.T) {
 		s := newCentral(t)
 		s.set("CARGA_CENTRAL_HTTP__LISTEN="+late+":8080", "CARGA_CENTRAL_INSECURE=true")
 		p := s.start(t, own)
-		p.await(t, "it says what is wrong", p.logContains("this machine does not have the address"))
+		p.await(t, "it reports what is wrong", p.logContains("this machine does not have the address"))
 		p.await(t, "it works", p.logContains("waiting for Kafka"))
 		arrive(t, p, "8080")
 		p.stop(t)
 	})
 }
 
-// disk mounts a small file system, with options, at the folder "data" of the
-// program, and answers how to mount it again.
+// disk mounts a small file system, with options, at the program's folder
+// "data", and returns a function that remounts it.
 func disk(t *testing.T, s *program, options string) (remount func(options string)) {
 	t.Helper()
 	dir := filepath.Join(s.dir, "data")
@@ -152,8 +152,8 @@ func disk(t *testing.T, s *program, options string) (remount func(options string
 	}
 }
 
-// TestFolderThatCannotBeWritten: an agent and a Central wait, and say for what;
-// what people start by hand ends, with the remedy.
+// TestFolderThatCannotBeWritten: an agent and a Central wait, and report for
+// what; programs that people start end with a remedy.
 func TestFolderThatCannotBeWritten(t *testing.T) {
 	for _, c := range []struct{ name, bad, good, hint string }{
 		{"read-only", "ro,size=1g", "rw,size=1g", "mount it writable"},
@@ -166,11 +166,11 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 					s := make(t)
 					remount := disk(t, s, c.bad)
 					p := s.start(t)
-					p.await(t, "it says what it waits for", p.logContains("cannot start yet; trying again"))
+					p.await(t, "it reports what it waits for", p.logContains("cannot start yet; trying again"))
 					if err := contains(p.log, c.hint); err != nil && errors.Join(err, contains(p.log, "free some")) != nil {
 						t.Error(err)
 					}
-					p.await(t, "health says so", s.responseContains("/readyz", `"up": false`))
+					p.await(t, "health reports it", s.responseContains("/readyz", `"up": false`))
 					p.await(t, "and since when", s.responseContains("/readyz", `"since"`))
 					remount(c.good)
 					p.await(t, "it starts", s.responseContains("/readyz", `"loops"`))
@@ -184,7 +184,7 @@ func TestFolderThatCannotBeWritten(t *testing.T) {
 					s := make(t)
 					disk(t, s, c.bad)
 					p := s.start(t)
-					p.await(t, "it says what it waits for", p.logContains("cannot start yet; trying again"))
+					p.await(t, "it reports what it waits for", p.logContains("cannot start yet; trying again"))
 					p.stop(t)
 				})
 			}

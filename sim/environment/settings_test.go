@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// configured are the programs that have a configuration, each with its prefix
-// and its sample.
+// configured runs a test with the programs that have a configuration: with the
+// prefix of their variables and the path of their sample.
 func configured(t *testing.T, test func(t *testing.T, s *program, prefix, sample string)) {
 	t.Helper()
 	for _, p := range []struct {
@@ -28,8 +28,8 @@ func configured(t *testing.T, test func(t *testing.T, s *program, prefix, sample
 	}
 }
 
-// TestVariablesOfAService: a service that is named like the program makes
-// variables that look like its own.
+// TestVariablesOfAService: a Kubernetes service with the name of a program sets
+// variables that look like those of the program. They are ignored.
 func TestVariablesOfAService(t *testing.T) {
 	configured(t, func(t *testing.T, s *program, prefix, _ string) {
 		t.Helper()
@@ -54,7 +54,8 @@ func TestVariablesOfAService(t *testing.T) {
 	})
 }
 
-// TestConfigurationFromAPipe: it is read once and to its end, whoever wrote it.
+// TestConfigurationFromAPipe: the configuration is read once and to its end,
+// whatever writes it.
 func TestConfigurationFromAPipe(t *testing.T) {
 	configured(t, func(t *testing.T, s *program, _, sample string) {
 		t.Helper()
@@ -85,14 +86,14 @@ func TestConfigurationFromAPipe(t *testing.T) {
 		}
 		bash, err := exec.LookPath("bash")
 		if err != nil {
-			return // no other shell has what follows
+			return // other shells have no process substitution
 		}
 		shell := *s
 		shell.path = bash
 		if code, out := shell.runToEnd(t, nil, "-c", `exec "$0" --check-config --config <(cat "$1")`, s.path, sample); code != 0 {
 			t.Errorf("a process substitution: code %d, %s", code, out)
 		}
-		// It runs with what it has read.
+		// It runs with that configuration.
 		s.args = []string{"--config", "/dev/stdin"}
 		r, w := pipe(t)
 		p := s.start(t, func(c *exec.Cmd) { c.Stdin = r })
@@ -107,8 +108,8 @@ func TestConfigurationFromAPipe(t *testing.T) {
 	})
 }
 
-// TestFilesOfAnotherSystem: a byte order mark and CRLF are dropped from every
-// file that a user supplies, and UTF-16 is named.
+// TestFilesOfAnotherSystem: byte order marks and CRLF are accepted in every
+// file that a user supplies; UTF-16 is reported.
 func TestFilesOfAnotherSystem(t *testing.T) {
 	dir := t.TempDir()
 	file := func(name, text string) string {
@@ -137,7 +138,7 @@ func TestFilesOfAnotherSystem(t *testing.T) {
 			t.Fatalf("code %d, %s", code, out)
 		}
 		p.stop(t)
-		rebuilding := *s // until Kafka comes, which says that the settings were read
+		rebuilding := *s // it waits for Kafka: the settings were read
 		rebuilding.dir = folder(t)
 		rebuilding.args = []string{"rebuild", "--into", filepath.Join(s.dir, "new.db"), "--settings", file("settings", "\xef\xbb\xbf"+strings.ReplaceAll(out, "\n", "\r\n"))}
 		r := rebuilding.start(t)

@@ -14,15 +14,15 @@ import (
 	"github.com/carga-ev/carga/internal/need"
 )
 
-// TestHangUpStopsCleanly: a terminal that goes away is a clean stop, also
-// when its shell says so a second time.
+// TestHangUpStopsCleanly: when the terminal is closed the program stops
+// cleanly, also if its shell sends SIGHUP a second time.
 func TestHangUpStopsCleanly(t *testing.T) {
 	eachServer(t, func(t *testing.T, s *program) {
 		t.Helper()
 		p := s.start(t)
 		p.awaitUp(t)
 		p.signal(t, syscall.SIGHUP)
-		_ = p.cmd.Process.Signal(syscall.SIGHUP) // perhaps it has ended by now
+		_ = p.cmd.Process.Signal(syscall.SIGHUP) // it may have ended
 		p.awaitExit(t, 0)
 	})
 	t.Run("driver", func(t *testing.T) {
@@ -34,8 +34,7 @@ func TestHangUpStopsCleanly(t *testing.T) {
 	})
 }
 
-// TestHangUpEndsASessionCleanly: the session of an agent that is stopped so
-// has its end in the journal.
+// TestHangUpEndsASessionCleanly: the journal then has the end of the session.
 func TestHangUpEndsASessionCleanly(t *testing.T) {
 	s, controls := agentWithBoard(t)
 	p := s.start(t)
@@ -51,7 +50,7 @@ func TestHangUpEndsASessionCleanly(t *testing.T) {
 	}
 }
 
-// TestNohup: what was told to outlive its terminal does.
+// TestNohup: under nohup a program outlives its terminal.
 func TestNohup(t *testing.T) {
 	nohup := need.Program(t, "nohup", "apt-get install coreutils")
 	eachServer(t, func(t *testing.T, s *program) {
@@ -71,24 +70,23 @@ func TestNohup(t *testing.T) {
 	})
 }
 
-// TestFirstProcess: a program that is the first of its container, where nobody
-// else takes care of signals and of orphans, stops when it is told to and
-// leaves no dead behind.
+// TestFirstProcess: a program that is process 1 of a container, where no other
+// process handles signals and orphans, stops on SIGTERM and leaves no zombies.
 func TestFirstProcess(t *testing.T) {
 	unshare := need.Program(t, "unshare", "apt-get install util-linux")
 	code, _ := (&program{path: unshare, dir: t.TempDir()}).runToEnd(t, nil, "--pid", "--fork", "true")
 	need.That(t, code == 0, "a namespace of processes", "run it as root on Linux")
 	eachServer(t, func(t *testing.T, s *program) {
 		t.Helper()
-		// The shell is the first and becomes the program; its child is an orphan
-		// that ends at once.
+		// The shell is process 1 and becomes the program; its child is an
+		// orphan that ends at once.
 		p := s.start(t, wrapped(unshare, "--pid", "--fork", "--kill-child", "sh", "-c", `true & exec "$0" "$@"`))
 		p.awaitUp(t)
 		first, err := child(p.cmd.Process.Pid)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if !strings.HasPrefix(s.name, "sim") { // which starts programs itself and waits for those
+		if !strings.HasPrefix(s.name, "sim") { // sim starts programs itself and waits for those
 			p.await(t, "the dead are taken away", func(context.Context) error {
 				if dead, err := child(first); err == nil && dead != 0 {
 					return fmt.Errorf("process %d is left", dead)
@@ -103,7 +101,7 @@ func TestFirstProcess(t *testing.T) {
 	})
 }
 
-// child is the first child of a process, 0 if it has none.
+// child returns the first child of a process, 0 if it has none.
 func child(pid int) (int, error) {
 	tasks, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/*/children", pid))
 	if err != nil || len(tasks) == 0 {
@@ -112,7 +110,7 @@ func child(pid int) (int, error) {
 	for _, task := range tasks {
 		raw, err := os.ReadFile(task)
 		if err != nil {
-			continue // a thread that has ended
+			continue // the thread has ended
 		}
 		if all := strings.Fields(string(raw)); len(all) > 0 {
 			return strconv.Atoi(all[0])

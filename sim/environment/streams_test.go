@@ -12,7 +12,7 @@ import (
 	"github.com/carga-ev/carga/hal/sim/board"
 )
 
-// brokenPipe is a pipe whose reader has gone.
+// brokenPipe returns a pipe whose reader is closed.
 func brokenPipe(t *testing.T) *os.File {
 	t.Helper()
 	r, w := pipe(t)
@@ -28,12 +28,12 @@ func pipe(t *testing.T) (r, w *os.File) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _, _ = r.Close(), w.Close() }) // closed already, some of them
+	t.Cleanup(func() { _, _ = r.Close(), w.Close() }) // some are closed already
 	return r, w
 }
 
-// TestLogReaderIsGone: a write to a closed pipe ends nothing; the program
-// works and stops in good order.
+// TestLogReaderIsGone: a write to a closed pipe does not end a program; it
+// works and stops cleanly.
 func TestLogReaderIsGone(t *testing.T) {
 	each(t, func(t *testing.T, s *program) {
 		t.Helper()
@@ -44,8 +44,8 @@ func TestLogReaderIsGone(t *testing.T) {
 	})
 }
 
-// agentWithBoard is an agent that lets everybody charge, and the board whose vehicle
-// plugs in.
+// agentWithBoard makes an agent with free vending and starts its board, whose
+// controls plug vehicles in.
 func agentWithBoard(t *testing.T) (*program, board.Simulator) {
 	t.Helper()
 	b, s := newBoard(t), newAgent(t)
@@ -55,12 +55,13 @@ func agentWithBoard(t *testing.T) (*program, board.Simulator) {
 	return s, board.NewSimulator(board.Unix(b.socket()))
 }
 
-// connectorStatusIs is a look for await at the connector of an agent.
+// connectorStatusIs is a look function for await: the agent's connector has a
+// status.
 func (s *program) connectorStatusIs(status string) func(context.Context) error {
 	return s.responseContains("/metrics", fmt.Sprintf("carga_agent_connector_status{connector=%q,status=%q} 1", "1", status))
 }
 
-// records is what the journal of an agent holds.
+// records exports the journal of an agent.
 func records(t *testing.T, s *program) string {
 	t.Helper()
 	code, out := s.runToEnd(t, nil, "journal", "export", s.dir+"/data")
@@ -70,7 +71,7 @@ func records(t *testing.T, s *program) string {
 	return out
 }
 
-// TestLogReaderGoesDuringASession: it charges on, and the session ends as
+// TestLogReaderGoesDuringASession: charging continues, and the session ends as
 // usual.
 func TestLogReaderGoesDuringASession(t *testing.T) {
 	s, controls := agentWithBoard(t)
@@ -104,8 +105,8 @@ func TestLogReaderGoesDuringASession(t *testing.T) {
 	}
 }
 
-// TestLogReaderBlocks: a pipe that is full and not read, as one to a
-// pager or to a terminal that was stopped with Ctrl-S, holds nothing up.
+// TestLogReaderBlocks: a full pipe that is not read, as to a pager or a
+// terminal that was stopped with Ctrl-S, does not block a program.
 func TestLogReaderBlocks(t *testing.T) {
 	t.Run("a session", func(t *testing.T) {
 		s, controls := agentWithBoard(t)
@@ -131,11 +132,11 @@ func TestLogReaderBlocks(t *testing.T) {
 	})
 }
 
-// fullPipe is a pipe without room, whose reader does not read.
+// fullPipe returns a full pipe whose reader does not read.
 func fullPipe(t *testing.T) *os.File {
 	t.Helper()
 	r, w := pipe(t)
-	fd := int(w.Fd()) // which makes it blocking, as programs get it
+	fd := int(w.Fd()) // Fd makes it blocking
 	if err := syscall.SetNonblock(fd, true); err != nil {
 		t.Fatal(err)
 	}
@@ -149,8 +150,8 @@ func fullPipe(t *testing.T) *os.File {
 	return w
 }
 
-// TestClosedStreams: who starts a program without its streams gets a program
-// that works, and none of its files in the place of a stream.
+// TestClosedStreams: a program that is started without its streams works, and
+// uses none of its files in place of a stream.
 func TestClosedStreams(t *testing.T) {
 	for _, how := range []string{"<&-", ">&-", "2>&-", "<&- >&- 2>&-"} {
 		t.Run(how, func(t *testing.T) {
@@ -170,8 +171,8 @@ func TestClosedStreams(t *testing.T) {
 	}
 }
 
-// TestCommandsWithAClosedReader: commands that write and end say that they could
-// not, with a code of their own and not by a signal.
+// TestCommandsWithAClosedReader: commands that print and end report that they
+// could not print, by an exit code and not by a signal.
 func TestCommandsWithAClosedReader(t *testing.T) {
 	for _, c := range []struct {
 		s    *program

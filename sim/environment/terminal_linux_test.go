@@ -16,8 +16,8 @@ import (
 	"github.com/carga-ev/carga/internal/need"
 )
 
-// TestBackgroundOfATerminal: started with & it runs on, and takes neither keys
-// nor the modes of the terminal from whoever is in front.
+// TestBackgroundOfATerminal: a program that was started with & runs on, and
+// takes neither keys nor the modes of the terminal from the foreground.
 func TestBackgroundOfATerminal(t *testing.T) {
 	for _, make := range []func(*testing.T) *program{newAgent, newDemo} {
 		s := make(t)
@@ -32,7 +32,7 @@ func TestBackgroundOfATerminal(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			t.Cleanup(func() { _ = syscall.Kill(-background, syscall.SIGKILL) }) // ended already, as a rule
+			t.Cleanup(func() { _ = syscall.Kill(-background, syscall.SIGKILL) }) // it has usually ended
 			if got := state(t, background); got == "T" {
 				t.Error("it is suspended")
 			}
@@ -41,7 +41,7 @@ func TestBackgroundOfATerminal(t *testing.T) {
 			}
 			p.await(t, "it stops", func(context.Context) error {
 				if err := syscall.Kill(background, 0); err == nil && state(t, background) != "Z" {
-					return errors.New("it is there")
+					return errors.New("it still runs")
 				}
 				return nil
 			})
@@ -49,7 +49,7 @@ func TestBackgroundOfATerminal(t *testing.T) {
 	}
 }
 
-// state is the letter of a process in /proc.
+// state returns the state letter of a process in /proc.
 func state(t *testing.T, pid int) string {
 	t.Helper()
 	raw, err := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
@@ -60,7 +60,8 @@ func state(t *testing.T, pid int) string {
 	return rest[:1]
 }
 
-// terminal is the program's side of a new one, whose other side is read.
+// terminal returns the program's side of a new terminal, whose other side is
+// read.
 func terminal(t *testing.T) *os.File {
 	t.Helper()
 	front, err := os.OpenFile("/dev/ptmx", os.O_RDWR|syscall.O_NOCTTY, 0)
@@ -80,7 +81,7 @@ func terminal(t *testing.T) *os.File {
 		t.Fatal(err)
 	}
 	var reading sync.WaitGroup
-	reading.Go(func() { _, _ = io.Copy(io.Discard, front) }) // ends with the last of the programs
+	reading.Go(func() { _, _ = io.Copy(io.Discard, front) }) // ends with the last program
 	t.Cleanup(func() {
 		_ = tty.Close()
 		reading.Wait()

@@ -9,12 +9,13 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// board is a simulated board whose registers outlive the process: what a meter
-// shows is written down before the agent sees it.
+// board is a simulated board whose registers outlive the process: a register is
+// written to the file before the agent reads it, so that an agent never knows a
+// register that a later run does not.
 type board struct {
 	*sim.Board
 	registers  *Registers
-	firstMeter int // number of connector 1's
+	firstMeter int // number of connector 1's meter in registers
 }
 
 var (
@@ -23,7 +24,7 @@ var (
 	_ hal.Protection = connector{}
 )
 
-// newBoard makes a board that goes on at its registers.
+// newBoard makes a board whose meters start at their saved registers.
 func newBoard(cfg sim.Config, r *Registers, firstMeter int) (board, error) {
 	cfg.Registers = nil
 	for n := range cfg.Connectors {
@@ -36,11 +37,12 @@ func newBoard(cfg sim.Config, r *Registers, firstMeter int) (board, error) {
 		return board{}, err
 	}
 	made := board{b, r, firstMeter}
+	// Meters that are new get their slots in the file now, in order.
 	made.saveRegisters()
 	return made, nil
 }
 
-// saveRegisters writes down what the registers truly are.
+// saveRegisters writes the true registers of the board to the file.
 func (b board) saveRegisters() {
 	for n, o := range b.Snapshot().Connectors {
 		b.registers.Put(b.firstMeter+n, o.Register)
@@ -60,7 +62,7 @@ func (b board) Connector(n charge.ConnectorID) (hal.Connector, error) {
 	return connector{c, p, persistentMeter{c.Meter(), b.registers, b.firstMeter + int(n) - 1}}, nil
 }
 
-// connector is one with a noted meter.
+// connector is a connector of the board with a persistent meter.
 type connector struct {
 	hal.Connector
 	hal.Protection
@@ -70,6 +72,7 @@ type connector struct {
 // Meter implements hal.Connector.
 func (c connector) Meter() hal.Meter { return c.meter }
 
+// persistentMeter is a meter that saves each register before it returns it.
 type persistentMeter struct {
 	hal.Meter
 	registers *Registers

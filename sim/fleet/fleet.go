@@ -18,27 +18,28 @@ import (
 	"github.com/carga-ev/carga/sim/people"
 )
 
-// Config says what a fleet is made of. ID, Name and Place are given the number
-// of a charging point, from 1; Name and Place may be nil.
+// Config is the configuration of a fleet. ID, Name and Place return the
+// identity of charging point number n, from 1; Name and Place may be nil.
 type Config struct {
-	CPs    int
-	Seed   uint64
-	Dir    string // data folder; a folder for each agent is made in it
+	CPs    int    // charging points, at least; those of the folder all run
+	Seed   uint64 // of vehicles, delays and first registers
+	Dir    string // data folder; each agent has a folder in it
 	MQTT   string // tcp://HOST:PORT
-	Prefix string // of the topics; "" is the default
+	Prefix string // first level of the topics; "": the default
 	ID     func(n int) charge.CPID
 	Name   func(n int) string
 	Place  func(n int) string
-	// Vehicles is where the vehicles are drawn from.
+	// Vehicles is the range from which vehicles are drawn.
 	Vehicles sim.Vehicles
-	// Visits is how they come and go on a reservation; nil: nobody comes.
+	// Visits is how they come and go on a reservation; nil: no vehicle comes.
 	Visits *people.Config
-	// StopWithin is how long a stopping agent waits to be acknowledged.
+	// StopWithin is how long a stopping agent waits for acknowledgements; 0:
+	// the agent's default.
 	StopWithin time.Duration
 }
 
-// Fleet is many charging points. New makes it, Run runs it, Close frees what
-// it holds.
+// Fleet is a number of charging points. New makes it, Run runs it, Close frees
+// what it holds.
 type Fleet struct {
 	points    []*Point
 	registers *Registers
@@ -55,30 +56,30 @@ type Point struct {
 
 var _ hal.Simulator = (*Point)(nil)
 
-// State is what somebody standing before a charging point sees.
+// State is the visible state of a connector.
 type State struct {
-	Plugged bool
-	Closed  bool
+	Plugged bool // a vehicle is plugged in
+	Closed  bool // the contactor
 	Power   charge.Watts
 	Faults  []charge.Fault
 }
 
-// State looks at connector 1.
+// State returns the state of connector 1.
 func (p *Point) State() State {
 	o := p.Snapshot().Connectors[0]
 	return State{Plugged: o.Plugged, Closed: o.Closed, Power: o.Power, Faults: o.Faults}
 }
 
-// Sizes above which the agents look at their inputs less often: so many of
-// them on one machine would do little else.
+// With more than manyPoints the agents' control loops run at slowControl: at
+// the default of 10 ms so many on one machine would use all CPU time.
 const (
 	manyPoints  = 50
 	slowControl = 40 * time.Millisecond
 )
 
-// New makes the charging points; it starts none. If the folder knows more of
-// them than asked for, all are made: none may vanish with what it has to say.
-// The caller holds the Lock of the folder.
+// New makes the charging points; it starts none. If the folder holds more of
+// them than cfg.CPs, all are made: a journal with unacknowledged records must
+// not be left behind. The caller holds the Lock of the folder.
 func New(cfg Config, log *slog.Logger) (*Fleet, error) {
 	if err := os.MkdirAll(filepath.Join(cfg.Dir, "agents"), 0o750); err != nil {
 		return nil, fmt.Errorf("data folder: %w", err)
@@ -99,6 +100,8 @@ func New(cfg Config, log *slog.Logger) (*Fleet, error) {
 	return f, nil
 }
 
+// newPoint makes charging point number n, from 0. Seed and folder depend on the
+// number, so that it stays the same device when the fleet grows.
 func newPoint(cfg *Config, n int, r *Registers, log *slog.Logger) (*Point, error) {
 	id := cfg.ID(n + 1)
 	hardware := sim.DefaultConfig()
@@ -138,12 +141,11 @@ func newPoint(cfg *Config, n int, r *Registers, log *slog.Logger) (*Point, error
 	return p, nil
 }
 
-// restartAfter is how long an agent that failed stays down, as a service
-// manager would have it.
+// restartAfter is the delay before a failed agent is started again.
 const restartAfter = time.Second
 
 // Run runs all charging points until ctx ends. An agent that fails is started
-// again, as a service manager would.
+// again, as a service manager would do.
 func (f *Fleet) Run(ctx context.Context) error {
 	var all sync.WaitGroup
 	for _, p := range f.points {
@@ -171,20 +173,21 @@ func (f *Fleet) Run(ctx context.Context) error {
 	return nil
 }
 
-// Points are all charging points, in the order of their numbers.
+// Points returns all charging points, in the order of their numbers.
 func (f *Fleet) Points() []*Point { return f.points }
 
-// Totals is how a fleet fares.
+// Totals are sums over all charging points.
 type Totals struct {
 	Points     int
-	Linked     int // connected to the broker
-	Charging   int
-	Power      charge.Watts
-	Journalled int64 // records on the disks, of all boots
-	Unacked    int64 // of them, not acknowledged by Central
+	Linked     int          // connected to the broker
+	Charging   int          // with a closed contactor
+	Power      charge.Watts // of these
+	Journalled int64        // records in the journals, of all boots
+	Unacked    int64        // of these, not acknowledged by Central
 }
 
-// Totals adds up what is known now.
+// Totals returns the present sums. They are no snapshot: each charging point is
+// read at a time of its own.
 func (f *Fleet) Totals() Totals {
 	t := Totals{Points: len(f.points)}
 	for _, p := range f.points {
@@ -194,15 +197,15 @@ func (f *Fleet) Totals() Totals {
 		}
 		t.Journalled += s.Held
 		t.Unacked += s.Unacked
-		if look := p.State(); look.Closed {
+		if state := p.State(); state.Closed {
 			t.Charging++
-			t.Power += look.Power
+			t.Power += state.Power
 		}
 	}
 	return t
 }
 
-// Metered is the energy that went through the meters since they were new.
+// Metered is the energy in Wh that all meters have counted since they were new.
 func (f *Fleet) Metered() charge.WattHours {
 	for _, p := range f.points {
 		p.saveRegisters()
@@ -210,8 +213,8 @@ func (f *Fleet) Metered() charge.WattHours {
 	return f.registers.Metered()
 }
 
-// Close opens every contactor and frees the boards and their registers, after
-// Run has returned.
+// Close opens every contactor and closes the boards and the file of registers.
+// Run must have returned.
 func (f *Fleet) Close() error {
 	var errs []error
 	for _, p := range f.points {

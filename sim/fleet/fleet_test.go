@@ -23,8 +23,8 @@ func newFleet(t *testing.T, dir string, cps int) *fleet.Fleet {
 	return f
 }
 
-// TestRegistersAreWrittenBeforeTheAgentReadsThem: what the agent has seen of a register
-// is what the next process begins with, whatever happened to this one.
+// TestRegistersAreWrittenBeforeTheAgentReadsThem: the last register that an
+// agent has read is where the next process starts, also after a kill.
 func TestRegistersAreWrittenBeforeTheAgentReadsThem(t *testing.T) {
 	dir := t.TempDir()
 	f := newFleet(t, dir, 2)
@@ -61,7 +61,7 @@ func TestRegistersAreWrittenBeforeTheAgentReadsThem(t *testing.T) {
 		}
 		seen = r.Import
 	}
-	// Killed here: nothing is closed.
+	// A kill: nothing is closed.
 	again := newFleet(t, dir, 1)
 	if got := len(again.Points()); got != 2 {
 		t.Fatalf("%d charging points after a start with fewer, want 2", got)

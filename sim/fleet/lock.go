@@ -10,9 +10,9 @@ import (
 	"github.com/carga-ev/carga/internal/process"
 )
 
-// Lock takes a data folder for this process, making it where it is missing.
-// Closing the file gives it back; so does the end of the process, however that
-// comes.
+// Lock locks a data folder for this process, and creates it if it is missing.
+// The lock ends when the file is closed, or with the process, however that
+// ends.
 func Lock(dir string) (*os.File, error) {
 	if err := os.MkdirAll(dir, 0o750); err != nil {
 		return nil, process.ExplainFolder("data folder", err)

@@ -11,26 +11,30 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Registers keeps the meter registers of simulated boards in one file, as a
-// real meter keeps its own, so that they go on where they were after the
-// process was stopped or killed. Each value is written before anybody has seen
-// it; a cut of the whole machine may lose the last ones.
+// Registers keeps the registers of simulated meters in one file, as a real
+// meter keeps its own: after a stop or a kill they continue where they were. A
+// value is written before anything reads it. Writes are not synced: a power
+// loss of the machine may lose the last ones.
 //
-// A meter is a slot of 16 bytes: the first register it ever had and the last.
+// A meter is a slot of 16 bytes, two big-endian integers in Wh: its first
+// register and its last. Slot n is meter n, from 0; slots have no gaps.
+//
 // Methods are safe for concurrent use.
 type Registers struct {
 	mu   sync.Mutex
 	file *os.File // mu guards it and what follows
 	all  []meter
-	err  error // the first write that failed
+	err  error // errors of writes, which Close returns
 }
 
+// meter is one slot. Invariant: 0 ≤ first ≤ last.
 type meter struct{ first, last charge.WattHours }
 
 const slotSize = 16
 
-// OpenRegisters opens or makes the file. A torn slot at its end, from a kill
-// in mid-write, is taken as not written.
+// OpenRegisters opens the file, or creates it. A torn slot at the end, from a
+// kill during a write, is removed: no reader has seen its value. A damaged slot
+// is an error.
 func OpenRegisters(path string) (*Registers, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -63,15 +67,14 @@ func OpenRegisters(path string) (*Registers, error) {
 	}
 }
 
-// Len is how many meters there are.
+// Len is the number of meters.
 func (r *Registers) Len() int {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return len(r.all)
 }
 
-// Get is the last register of a meter, by its number from 0; false if it is
-// new.
+// Get returns the last register of a meter; false if the meter is new.
 func (r *Registers) Get(n int) (charge.WattHours, bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -81,9 +84,10 @@ func (r *Registers) Get(n int) (charge.WattHours, bool) {
 	return r.all[n].last, true
 }
 
-// Put writes the register of a meter down; a smaller one than before changes
-// nothing. The first value of a meter is what Metered counts from. Meters are
-// numbered without gaps.
+// Put writes the register of a meter. A register never goes back: a smaller
+// value changes nothing. The first value of a meter is what Metered counts
+// from. The next new meter must have the next number. An error is returned by
+// Close.
 func (r *Registers) Put(n int, v charge.WattHours) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -106,7 +110,7 @@ func (r *Registers) Put(n int, v charge.WattHours) {
 	}
 }
 
-// Metered is the energy that went through all meters since each was new.
+// Metered is the energy in Wh that all meters have counted since each was new.
 func (r *Registers) Metered() charge.WattHours {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -117,7 +121,7 @@ func (r *Registers) Metered() charge.WattHours {
 	return sum
 }
 
-// Close closes the file and reports the first value that could not be written.
+// Close syncs and closes the file, and returns the errors of earlier writes.
 func (r *Registers) Close() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -21,9 +21,9 @@ func open(tb testing.TB, path string) *fleet.Registers {
 	return r
 }
 
-// TestRegistersGoOn: whatever was written is there after each opening, no
-// register ever goes back, and what was metered is counted from the first
-// value, also when the process dies without closing, in mid-write too.
+// TestRegistersGoOn: every written value is there after each opening, no
+// register goes back, and Metered counts from the first value; also when the
+// process ends without Close, or during a write.
 func TestRegistersGoOn(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		path := filepath.Join(t.TempDir(), "registers")
