@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/journal"
+	"github.com/carga-ev/carga/internal/process"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -31,22 +32,22 @@ func runJournal(args []string, stdout, stderr io.Writer) int {
 		verb, args = args[0], args[1:]
 	}
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return exitOK
+		return process.ExitOK
 	} else if err != nil {
-		return exitUsage
+		return process.ExitUsage
 	}
 	show, known := map[string]func(*journal.Report, io.Writer) error{
 		"inspect": inspect, "verify": verify, "export": export,
 	}[verb]
 	if !known || flags.NArg() != 1 {
 		flags.Usage()
-		return exitUsage
+		return process.ExitUsage
 	}
 	if err := withReport(flags.Arg(0), stdout, show); err != nil {
 		_, _ = fmt.Fprintln(stderr, "agent:", err)
-		return exitFailed
+		return process.ExitFailed
 	}
-	return exitOK
+	return process.ExitOK
 }
 
 func withReport(dir string, w io.Writer, show func(*journal.Report, io.Writer) error) error {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/carga-ev/carga/agent/journal"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/process"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -85,22 +86,22 @@ func TestJournalCommand(t *testing.T) {
 		code int
 		want []string
 	}{
-		{"inspect " + good, exitOK, []string{"CP_001", "8 held, 1 not acknowledged", "b2/2, by Central 1-00000000000000ab", "000000000002.seg", "b1/5", "reserve         true"}},
-		{"verify " + good, exitOK, []string{"8 records of 2 segments are good"}},
-		{"export " + good, exitOK, []string{`"type":"cp_registered"`, `"journal":"b2","seq":3`}},
-		{"inspect " + damaged, exitOK, []string{"lost: b1/2 to 2"}},
-		{"verify " + damaged, exitFailed, []string{"lost: b1/2 to 2", "1 things are wrong"}},
-		{"verify " + spoilt(func(m *wire.Record) { m.Prev = strings.Repeat("0", 64) }), exitFailed, []string{"b2/1 does not carry the hash of b1/2", "b2/2"}},
-		{"verify " + spoilt(func(m *wire.Record) { m.CPID = "CP_002" }), exitFailed, []string{"charging point CP_002"}},
-		{"verify " + spoilt(func(m *wire.Record) { m.Seq += 3 }), exitFailed, []string{"b2/1 says that it is b2/4"}},
-		{"verify " + spoilt(func(m *wire.Record) { m.Data = []byte(`{"connectors":[]}`) }), exitFailed, []string{"b2/1 is the first of a journal and not"}},
-		{"verify " + filepath.Join(good, "nothing"), exitFailed, []string{"no such file"}},
-		{"inspect " + t.TempDir(), exitOK, []string{"0 held"}},
-		{"", exitUsage, []string{"usage: agent journal"}},
-		{"mend " + good, exitUsage, []string{"usage: agent journal"}},
-		{"verify", exitUsage, []string{"usage: agent journal"}},
-		{"--help", exitOK, []string{"usage: agent journal"}},
-		{"verify --help", exitOK, []string{"usage: agent journal"}},
+		{"inspect " + good, process.ExitOK, []string{"CP_001", "8 held, 1 not acknowledged", "b2/2, by Central 1-00000000000000ab", "000000000002.seg", "b1/5", "reserve         true"}},
+		{"verify " + good, process.ExitOK, []string{"8 records of 2 segments are good"}},
+		{"export " + good, process.ExitOK, []string{`"type":"cp_registered"`, `"journal":"b2","seq":3`}},
+		{"inspect " + damaged, process.ExitOK, []string{"lost: b1/2 to 2"}},
+		{"verify " + damaged, process.ExitFailed, []string{"lost: b1/2 to 2", "1 things are wrong"}},
+		{"verify " + spoilt(func(m *wire.Record) { m.Prev = strings.Repeat("0", 64) }), process.ExitFailed, []string{"b2/1 does not carry the hash of b1/2", "b2/2"}},
+		{"verify " + spoilt(func(m *wire.Record) { m.CPID = "CP_002" }), process.ExitFailed, []string{"charging point CP_002"}},
+		{"verify " + spoilt(func(m *wire.Record) { m.Seq += 3 }), process.ExitFailed, []string{"b2/1 says that it is b2/4"}},
+		{"verify " + spoilt(func(m *wire.Record) { m.Data = []byte(`{"connectors":[]}`) }), process.ExitFailed, []string{"b2/1 is the first of a journal and not"}},
+		{"verify " + filepath.Join(good, "nothing"), process.ExitFailed, []string{"no such file"}},
+		{"inspect " + t.TempDir(), process.ExitOK, []string{"0 held"}},
+		{"", process.ExitUsage, []string{"usage: agent journal"}},
+		{"mend " + good, process.ExitUsage, []string{"usage: agent journal"}},
+		{"verify", process.ExitUsage, []string{"usage: agent journal"}},
+		{"--help", process.ExitOK, []string{"usage: agent journal"}},
+		{"verify --help", process.ExitOK, []string{"usage: agent journal"}},
 	} {
 		var out bytes.Buffer
 		code := run(t.Context(), append([]string{"journal"}, strings.Fields(c.args)...), nil, &out, &out)
@@ -118,7 +119,7 @@ func TestJournalCommand(t *testing.T) {
 func exported(t *testing.T, dir string) int {
 	t.Helper()
 	var out, bad bytes.Buffer
-	if code := run(t.Context(), []string{"journal", "export", dir}, nil, &out, &bad); code != exitOK {
+	if code := run(t.Context(), []string{"journal", "export", dir}, nil, &out, &bad); code != process.ExitOK {
 		t.Fatal(fmt.Sprint(code), bad.String())
 	}
 	return strings.Count(out.String(), "\n")

@@ -18,21 +18,10 @@ import (
 	"github.com/carga-ev/carga/internal/systemd"
 )
 
-// The exit codes, the same in every program.
-const (
-	exitOK     = 0
-	exitFailed = 1
-	exitUsage  = 2
-	exitConfig = 3
-)
-
 func main() {
-	ctx := process.Stopped(os.Exit)
-	process.ReapOrphans()
-	stderr := process.NewOutput(os.Stderr)
-	code := run(ctx, os.Args[1:], os.Stdin, os.Stdout, stderr)
-	stderr.Close()
-	os.Exit(code)
+	process.Main(func(ctx context.Context, stderr io.Writer) int {
+		return run(ctx, os.Args[1:], os.Stdin, os.Stdout, stderr)
+	})
 }
 
 // run executes one command line and returns the exit code.
@@ -46,32 +35,32 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	check := flags.Bool("check-config", false, "check the settings, print what holds and end")
 	version := flags.Bool("version", false, "print the version and end")
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
-		return exitOK
+		return process.ExitOK
 	} else if err != nil || flags.NArg() > 0 {
 		_, _ = fmt.Fprintln(stderr, "agent: usage: agent [--config FILE] [--check-config] [--version]\n       agent journal inspect|verify|export DIR")
-		return exitUsage
+		return process.ExitUsage
 	}
 	if *version {
 		_, _ = fmt.Fprintln(stdout, "agent", buildinfo.Version())
-		return exitOK
+		return process.ExitOK
 	}
 	cfg := app.DefaultConfig()
 	var links config.Links
 	if err := config.Load(&cfg, config.Options{Path: *path, EnvPrefix: app.EnvPrefix, Environ: os.Environ(), Ignored: links.Add}); err != nil {
 		_, _ = fmt.Fprintln(stderr, err)
-		return exitConfig
+		return process.ExitConfig
 	}
 	if *check {
 		if _, err := stdout.Write(config.Dump(cfg)); err != nil {
 			_, _ = fmt.Fprintln(stderr, "agent:", err)
-			return exitFailed
+			return process.ExitFailed
 		}
-		return exitOK
+		return process.ExitOK
 	}
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
 		_, _ = fmt.Fprintln(stderr, "agent: log.level:", err)
-		return exitConfig
+		return process.ExitConfig
 	}
 	deps := app.Deps{Log: logs.New(stderr, level), Notify: systemd.NewNotifier(os.Getenv, os.Getpid())}
 	links.Log(deps.Log)
@@ -81,7 +70,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	}
 	if err := app.Run(ctx, cfg, deps); err != nil && !errors.Is(err, context.Canceled) {
 		deps.Log.Error("agent ended", logs.Err(err))
-		return exitFailed
+		return process.ExitFailed
 	}
-	return exitOK
+	return process.ExitOK
 }

@@ -6,6 +6,8 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+
+	"github.com/carga-ev/carga/internal/process"
 )
 
 func TestCommandLine(t *testing.T) {
@@ -23,13 +25,13 @@ func TestCommandLine(t *testing.T) {
 		code int
 		want string // in either output
 	}{
-		{"--version", exitOK, "agent "},
-		{"--help", exitOK, "check-config"},
-		{"--nonsense", exitUsage, "usage: agent"},
-		{"leftover", exitUsage, "usage: agent"},
-		{"--check-config --config ../configs/agent.yaml", exitOK, "topic_prefix"},
-		{"--check-config --config " + bad, exitConfig, "hardware.kind"},
-		{"--config " + bad + "x", exitConfig, "no such file"},
+		{"--version", process.ExitOK, "agent "},
+		{"--help", process.ExitOK, "check-config"},
+		{"--nonsense", process.ExitUsage, "usage: agent"},
+		{"leftover", process.ExitUsage, "usage: agent"},
+		{"--check-config --config ../configs/agent.yaml", process.ExitOK, "topic_prefix"},
+		{"--check-config --config " + bad, process.ExitConfig, "hardware.kind"},
+		{"--config " + bad + "x", process.ExitConfig, "no such file"},
 	} {
 		var out bytes.Buffer
 		code := run(t.Context(), strings.Fields(c.args), stdin, &out, &out)

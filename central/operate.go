@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/carga-ev/carga/central/app"
+	"github.com/carga-ev/carga/internal/command"
 	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/process"
 )
@@ -17,49 +18,41 @@ import (
 // operate returns the commands that maintain a Central's database. None of them
 // serves the page or writes to Kafka, so all but rebuild may run beside a
 // Central.
-func operate(ctx context.Context, load loader, stdout, stderr io.Writer) []*cobra.Command {
+func operate(ctx context.Context, p *commandLine) []*cobra.Command {
 	return []*cobra.Command{
-		backup(ctx, load, stdout), verify(ctx, load, stdout), exportSettings(ctx, load, stdout), rebuild(ctx, load, stdout, stderr),
+		backup(ctx, p), verify(ctx, p), exportSettings(ctx, p), rebuild(ctx, p),
 	}
 }
-
-// loader loads the configuration file at a path.
-type loader func(path string) (app.Config, error)
 
 // newCommand returns a command that has flags and no arguments.
 func newCommand(use, short string, run func() error) *cobra.Command {
 	return &cobra.Command{
 		Use: use, Short: short,
-		Args: func(_ *cobra.Command, args []string) error {
-			if len(args) > 0 {
-				return fmt.Errorf("%w: unexpected argument %q", errUsage, args[0])
-			}
-			return nil
-		},
+		Args: command.NoArgs,
 		RunE: func(*cobra.Command, []string) error { return run() },
 	}
 }
 
 // withConfig adds the flag --config to a command.
 func withConfig(cmd *cobra.Command, path *string) *cobra.Command {
-	cmd.Flags().StringVar(path, "config", "", "configuration `FILE` (YAML); without it the defaults hold")
+	command.ConfigFlag(cmd, path)
 	return cmd
 }
 
 // backup copies the database.
-func backup(ctx context.Context, load loader, stdout io.Writer) *cobra.Command {
+func backup(ctx context.Context, p *commandLine) *cobra.Command {
 	var path, to string
 	cmd := newCommand("backup", "Copy the database to a new file, while Central runs or not", func() error {
 		if to == "" {
-			return fmt.Errorf("%w: --to FILE is needed", errUsage)
+			return fmt.Errorf("%w: --to FILE is needed", command.ErrUsage)
 		}
-		cfg, err := load(path)
+		cfg, err := p.Load(path)
 		if err != nil {
 			return err
 		}
 		size, err := app.Backup(ctx, cfg, to)
 		if err == nil {
-			_, err = fmt.Fprintf(stdout, "%s: %d bytes of %s\n", to, size, cfg.Database.Path)
+			_, err = fmt.Fprintf(p.Stdout, "%s: %d bytes of %s\n", to, size, cfg.Database.Path)
 		}
 		return err
 	})
@@ -68,23 +61,23 @@ func backup(ctx context.Context, load loader, stdout io.Writer) *cobra.Command {
 }
 
 // database returns the file of flag --db, or else that of the configuration.
-func database(db, path string, load loader) (string, error) {
+func database(db, path string, p *commandLine) (string, error) {
 	if db != "" {
 		return db, nil
 	}
-	cfg, err := load(path)
+	cfg, err := p.Load(path)
 	return cfg.Database.Path, err
 }
 
 // verify checks a database.
-func verify(ctx context.Context, load loader, stdout io.Writer) *cobra.Command {
+func verify(ctx context.Context, p *commandLine) *cobra.Command {
 	var path, db string
 	cmd := newCommand("verify", "Check the database against the records in it, while Central runs or not", func() error {
-		file, err := database(db, path, load)
+		file, err := database(db, path, p)
 		if err != nil {
 			return err
 		}
-		return check(ctx, file, stdout)
+		return check(ctx, file, p.Stdout)
 	})
 	cmd.Flags().StringVar(&db, "db", "", "database `FILE`, such as a backup; without it that of the configuration")
 	return withConfig(cmd, &path)
@@ -107,16 +100,16 @@ func check(ctx context.Context, file string, stdout io.Writer) error {
 }
 
 // exportSettings prints what a rebuild needs beside Kafka.
-func exportSettings(ctx context.Context, load loader, stdout io.Writer) *cobra.Command {
+func exportSettings(ctx context.Context, p *commandLine) *cobra.Command {
 	var path, db string
 	cmd := newCommand("export-settings", "Write what no record contains, for a rebuild: tariffs, admissions, decisions", func() error {
-		file, err := database(db, path, load)
+		file, err := database(db, path, p)
 		if err != nil {
 			return err
 		}
 		raw, err := app.ExportSettings(ctx, file)
 		if err == nil {
-			_, err = stdout.Write(raw)
+			_, err = p.Stdout.Write(raw)
 		}
 		return err
 	})
@@ -129,13 +122,13 @@ func exportSettings(ctx context.Context, load loader, stdout io.Writer) *cobra.C
 const maxSettings = 256 << 20
 
 // rebuild creates a database, prints what it has, and verifies it.
-func rebuild(ctx context.Context, load loader, stdout, stderr io.Writer) *cobra.Command {
+func rebuild(ctx context.Context, p *commandLine) *cobra.Command {
 	var path, into, file string
 	cmd := newCommand("rebuild", "Create a database from exported settings and all records in Kafka", func() error {
 		if into == "" {
-			return fmt.Errorf("%w: --into FILE is needed", errUsage)
+			return fmt.Errorf("%w: --into FILE is needed", command.ErrUsage)
 		}
-		cfg, err := load(path)
+		cfg, err := p.Load(path)
 		if err != nil {
 			return err
 		}
@@ -145,7 +138,7 @@ func rebuild(ctx context.Context, load loader, stdout, stderr io.Writer) *cobra.
 				return fmt.Errorf("%s: %w", file, err)
 			}
 		}
-		sum, err := app.Rebuild(ctx, cfg, app.Deps{Log: logs.New(stderr, slog.LevelInfo)}, settings, into)
+		sum, err := app.Rebuild(ctx, cfg, app.Deps{Log: logs.New(p.Stderr, slog.LevelInfo)}, settings, into)
 		if err != nil {
 			return err
 		}
@@ -159,10 +152,10 @@ func rebuild(ctx context.Context, load loader, stdout, stderr io.Writer) *cobra.
 		for _, w := range sum.Unsettled {
 			fmt.Fprintf(&b, "not settled again: %s\n", w)
 		}
-		if _, err := fmt.Fprintln(stdout, b.String()); err != nil {
+		if _, err := fmt.Fprintln(p.Stdout, b.String()); err != nil {
 			return err
 		}
-		return check(ctx, into, stdout)
+		return check(ctx, into, p.Stdout)
 	})
 	cmd.Flags().StringVar(&into, "into", "", "the new database `FILE`")
 	cmd.Flags().StringVar(&file, "settings", "", "`FILE` of export-settings; without it prices are those of the configuration, and charging points are admitted only automatically")

@@ -15,7 +15,6 @@ import (
 	"github.com/carga-ev/carga/bridge/internal/mqttside"
 	"github.com/carga-ev/carga/internal/config"
 	"github.com/carga-ev/carga/internal/health"
-	"github.com/carga-ev/carga/internal/kafkalink"
 	"github.com/carga-ev/carga/internal/metrics/prom"
 	"github.com/carga-ev/carga/internal/observe"
 	"github.com/carga-ev/carga/internal/wire"
@@ -79,7 +78,7 @@ func newBridge(cfg Config, deps Deps) (*bridge, error) {
 	b.server = observe.NewServer(metricPrefix, b.evaluate, b.families, b.log)
 	b.kafka, err = kafkaside.New(kafkaside.Config{
 		Name: cfg.Name, Brokers: cfg.Kafka.Brokers, ClientID: cfg.Kafka.ClientID, Dial: deps.DialKafka,
-		Router: cfg.router(), Topics: cfg.specs(), Grace: cfg.StopWithin,
+		Router: cfg.router(), Topics: cfg.Kafka.Specs(cfg.Kafka.Topics.all()), Grace: cfg.StopWithin,
 		HeartbeatTick: b.server.Loop("heartbeat").Beat, TopicsTick: b.server.LoopWithin("kafka_topics", 30*time.Second).Beat, Log: deps.Log,
 	})
 	if err != nil {
@@ -127,13 +126,4 @@ func (b *bridge) publishHeartbeats(ctx context.Context, loop *health.Loop, obser
 			return
 		}
 	}
-}
-
-func (c *Config) specs() []kafkalink.TopicSpec {
-	all := c.Kafka.Topics.all()
-	specs := make([]kafkalink.TopicSpec, 0, len(all))
-	for _, t := range all {
-		specs = append(specs, c.Kafka.Spec(t.Topic))
-	}
-	return specs
 }

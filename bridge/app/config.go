@@ -10,6 +10,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/config"
 	"github.com/carga-ev/carga/internal/kafkalink"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/observe"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -30,7 +31,7 @@ type Config struct {
 	StopWithin time.Duration `yaml:"stop_within"`
 	// Observe says where health and metrics are served.
 	Observe observe.Config `yaml:"observe"`
-	Log     Log            `yaml:"log"`
+	Log     logs.Config    `yaml:"log"`
 }
 
 // MQTT says how to reach the MQTT broker.
@@ -66,18 +67,11 @@ type Buffer struct {
 	Bytes    int `yaml:"bytes"`
 }
 
-// Log says what is logged.
-type Log struct {
-	Level string `yaml:"level"`
-}
-
 const day = 24 * time.Hour
 
 // DefaultConfig is a bridge between brokers on this machine.
 func DefaultConfig() Config {
-	topic := func(name string, keep time.Duration) kafkalink.TopicSettings {
-		return kafkalink.TopicSettings{Name: name, Partitions: 12, Retention: keep}
-	}
+	topic := kafkalink.DefaultTopic
 	return Config{
 		Name: "bridge",
 		MQTT: MQTT{URL: "tcp://127.0.0.1:1883", ClientID: "carga-bridge", TopicPrefix: wire.DefaultPrefix, KeepAlive: 30 * time.Second},
@@ -94,16 +88,12 @@ func DefaultConfig() Config {
 		Buffer:     Buffer{Messages: 100_000, Bytes: 64 << 20},
 		StopWithin: 5 * time.Second,
 		Observe:    observe.Config{Listen: "127.0.0.1:9464"},
-		Log:        Log{Level: "info"},
+		Log:        logs.Config{Level: "info"},
 	}
 }
 
 // SetPartitions sets the number of partitions of every topic.
-func (k *Kafka) SetPartitions(n int) {
-	for _, t := range k.Topics.all() {
-		t.Topic.Partitions = n
-	}
-}
+func (k *Kafka) SetPartitions(n int) { kafkalink.SetPartitions(k.Topics.all(), n) }
 
 func (t *Topics) all() []kafkalink.KeyedTopic {
 	return []kafkalink.KeyedTopic{
@@ -134,9 +124,7 @@ func (c *Config) Validate(p *config.Problems) {
 	if c.StopWithin <= 0 || c.StopWithin > time.Minute {
 		p.Addf("stop_within", "want a duration from 1ms to 1m")
 	}
-	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
-		p.Addf("log.level", "want debug, info, warn or error")
-	}
+	c.Log.Validate(p)
 	if c.Buffer.Messages < 100 {
 		p.Addf("buffer.messages", "want a whole number from 100")
 	}

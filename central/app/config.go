@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"net/url"
 	"path"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +18,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/config"
 	"github.com/carga-ev/carga/internal/kafkalink"
+	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/loopback"
 	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
@@ -37,8 +37,8 @@ type Config struct {
 	Tariff   Tariff   `yaml:"tariff"`
 	// Insecure lets the page be reached from other machines although there are
 	// no accounts.
-	Insecure bool `yaml:"insecure"`
-	Log      Log  `yaml:"log"`
+	Insecure bool        `yaml:"insecure"`
+	Log      logs.Config `yaml:"log"`
 
 	// Takeover does not wait until another Central is silent, and lifts a
 	// fence. It is meant for one start, so only the command line can set it.
@@ -156,18 +156,11 @@ const (
 	defaultPerKWh   = "0.45"
 )
 
-// Log is what is logged.
-type Log struct {
-	Level string `yaml:"level"`
-}
-
 const day = 24 * time.Hour
 
 // DefaultConfig is a Central beside a Kafka on the same machine.
 func DefaultConfig() Config {
-	topic := func(name string, keep time.Duration) kafkalink.TopicSettings {
-		return kafkalink.TopicSettings{Name: name, Partitions: 12, Retention: keep}
-	}
+	topic := kafkalink.DefaultTopic
 	return Config{
 		HTTP:     HTTP{Listen: "127.0.0.1:8080"},
 		Database: Database{Path: "central.db", Retention: 35 * day},
@@ -188,16 +181,12 @@ func DefaultConfig() Config {
 			MaxAsked: 3, StartWait: 2 * time.Minute, SilentSessionAfter: 5 * time.Minute,
 		},
 		Tariff: Tariff{Version: "standard-1", Currency: "EUR"},
-		Log:    Log{Level: "info"},
+		Log:    logs.Config{Level: "info"},
 	}
 }
 
 // SetPartitions sets the number of partitions of every topic.
-func (k *Kafka) SetPartitions(n int) {
-	for _, t := range k.Topics.all() {
-		t.Topic.Partitions = n
-	}
-}
+func (k *Kafka) SetPartitions(n int) { kafkalink.SetPartitions(k.Topics.all(), n) }
 
 // all returns the topics with their configuration keys.
 func (t *Topics) all() []kafkalink.KeyedTopic {
@@ -272,9 +261,7 @@ func (c *Config) Validate(p *config.Problems) {
 	if c.Database.Retention < day {
 		p.Addf("database.retention", "want a duration from %s", day)
 	}
-	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
-		p.Addf("log.level", "want debug, info, warn or error")
-	}
+	c.Log.Validate(p)
 	c.Kafka.Validate(p.In("kafka"), c.Kafka.Topics.all())
 	c.Network.validate(p)
 	c.Tariff.validate(p)

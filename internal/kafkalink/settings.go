@@ -45,6 +45,29 @@ func (s *Settings) Spec(t *TopicSettings) TopicSpec {
 	return TopicSpec{Name: t.Name, Partitions: t.Partitions, Replication: s.Replication, Retention: t.Retention}
 }
 
+// Specs returns the specs of all topics.
+func (s *Settings) Specs(topics []KeyedTopic) []TopicSpec {
+	specs := make([]TopicSpec, 0, len(topics))
+	for _, t := range topics {
+		specs = append(specs, s.Spec(t.Topic))
+	}
+	return specs
+}
+
+// DefaultTopic returns the settings of a topic with 12 partitions, which is enough
+// for a large network and cheap for a small one.
+func DefaultTopic(name string, retention time.Duration) TopicSettings {
+	return TopicSettings{Name: name, Partitions: 12, Retention: retention}
+}
+
+// SetPartitions sets the number of partitions of all topics, for tests and
+// simulated networks.
+func SetPartitions(topics []KeyedTopic, n int) {
+	for _, t := range topics {
+		t.Topic.Partitions = n
+	}
+}
+
 // Validate adds to p what is wrong with the settings and the topics. p collects
 // below the key of the settings.
 func (s *Settings) Validate(p *config.Problems, topics []KeyedTopic) {
