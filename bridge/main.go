@@ -23,6 +23,8 @@ func main() {
 	})
 }
 
+// run executes one command line and returns the exit code. Tests call it with
+// surroundings of their own.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	p := &command.Program[app.Config]{
 		Name:      "bridge",

@@ -16,7 +16,7 @@ func TestExitCodes(t *testing.T) {
 		args    []string
 		environ []string
 		code    int
-		says    string
+		prints  string
 	}{
 		{"version", []string{"--version"}, nil, 0, "bridge "},
 		{"help", []string{"--help"}, nil, 0, "--check-config"},
@@ -29,14 +29,14 @@ func TestExitCodes(t *testing.T) {
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			var out bytes.Buffer
-			if code := run(t.Context(), tc.args, tc.environ, &out, &out); code != tc.code || !strings.Contains(out.String(), tc.says) {
-				t.Errorf("exit code %d and %q, want %d and %q in it", code, out.String(), tc.code, tc.says)
+			if code := run(t.Context(), tc.args, tc.environ, &out, &out); code != tc.code || !strings.Contains(out.String(), tc.prints) {
+				t.Errorf("exit code %d and %q, want %d and %q in it", code, out.String(), tc.code, tc.prints)
 			}
 		})
 	}
 }
 
-// TestStop runs the program without any broker and stops it when it has said
+// TestStop runs the program without any broker and stops it when it has logged
 // what it waits for.
 func TestStop(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
@@ -51,7 +51,7 @@ func TestStop(t *testing.T) {
 	}
 }
 
-// listener keeps what is written and calls heard when a word is in it.
+// listener keeps what is written and calls onWord when a word is in it.
 type listener struct {
 	word   string
 	onWord func()

@@ -20,27 +20,28 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Deps are what a bridge may be given beside its configuration. The zero value
-// is the real network and no log.
+// Deps are the dependencies of a bridge beside its configuration. The zero value
+// means the real network and no log.
 type Deps struct {
 	Log *slog.Logger
 	// DialMQTT and DialKafka replace the network, for tests in memory.
 	DialMQTT  func(ctx context.Context, broker *url.URL) (net.Conn, error)
 	DialKafka func(ctx context.Context, network, address string) (net.Conn, error)
-	// Listener serves health and metrics in place of observe.listen; Run closes
-	// it.
+	// Listener, if set, is where health and metrics are served in place of
+	// observe.listen. Run closes it.
 	Listener net.Listener
-	// Observe, if set, is called each second with what the bridge says of itself,
-	// also while nobody else can hear it. It must not wait.
+	// Observe, if set, is called each second with the heartbeat of the bridge,
+	// also while it cannot be published. It must not block.
 	Observe func(wire.BridgeAlive)
 }
 
 // Run carries messages until ctx ends, whatever is away and for how long. Then
-// it takes nothing any more, goes on writing to Kafka what it holds for at most
+// it receives nothing more, goes on writing to Kafka what it holds for at most
 // cfg.StopWithin, and disconnects. What is left was never acknowledged to MQTT
-// and comes again.
+// and is redelivered.
 //
-// Its error is one of the configuration; nothing outside can make it fail.
+// Run fails only if the configuration is wrong; nothing outside can make it
+// fail.
 func Run(ctx context.Context, cfg Config, deps Deps) error {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
@@ -54,21 +55,23 @@ func Run(ctx context.Context, cfg Config, deps Deps) error {
 	}
 	deps.Log.Info("bridge runs", slog.String("mqtt", cfg.MQTT.URL), slog.String("kafka", strings.Join(cfg.Kafka.Brokers, " ")))
 	b.run(ctx, deps.Listener, deps.Observe)
-	books := b.kafka.Counts()
-	deps.Log.Info("bridge stopped", slog.Int64("accepted", books.Accepted), slog.Int64("forwarded", books.Forwarded),
-		slog.Int64("dead_letters", books.DeadLetters), slog.Int64("left", books.Buffered))
+	counts := b.kafka.Counts()
+	deps.Log.Info("bridge stopped", slog.Int64("accepted", counts.Accepted), slog.Int64("forwarded", counts.Forwarded),
+		slog.Int64("dead_letters", counts.DeadLetters), slog.Int64("left", counts.Buffered))
 	return nil
 }
 
-// bridge is the pieces of a bridge, wired.
+// bridge is a bridge with all its parts.
 type bridge struct {
-	cfg    Config
-	kafka  *kafkaside.Side
-	mqtt   *mqttside.Side
+	cfg   Config
+	kafka *kafkaside.Side
+	mqtt  *mqttside.Side
+	// server answers /livez, /readyz and /metrics.
 	server *observe.Server
 	log    *slog.Logger
 }
 
+// newBridge makes the parts and connects them. It starts nothing.
 func newBridge(cfg Config, deps Deps) (*bridge, error) {
 	password, err := config.ReadSecret(cfg.MQTT.PasswordFile)
 	if err != nil {
@@ -95,17 +98,17 @@ func newBridge(cfg Config, deps Deps) (*bridge, error) {
 	return b, nil
 }
 
-// run lets the MQTT side outlive the Kafka side: what is written in the grace
-// is still acknowledged.
+// run runs all parts until ctx ends. The MQTT side ends after the Kafka side, so
+// that what is written in the grace period is still acknowledged.
 func (b *bridge) run(ctx context.Context, listener net.Listener, observe func(wire.BridgeAlive)) {
 	linked, unlink := context.WithCancel(context.WithoutCancel(ctx))
 	var linking, watching sync.WaitGroup
-	linking.Go(func() { _ = b.mqtt.Run(linked) }) // it ends with its context alone
+	linking.Go(func() { _ = b.mqtt.Run(linked) }) // returns nil when its context has ended
 	watching.Go(func() { b.server.Run(ctx) })
 	watching.Go(func() { b.server.Serve(ctx, b.cfg.Observe, listener, prom.Handler(b.server.Families)) })
 	if observe != nil {
 		loop := b.server.Loop("observer")
-		watching.Go(func() { b.publishHeartbeats(ctx, loop, observe) })
+		watching.Go(func() { b.observeHeartbeats(ctx, loop, observe) })
 	}
 	_ = b.kafka.Run(ctx, b.mqtt, b.mqtt.Dependency)
 	unlink()
@@ -113,8 +116,8 @@ func (b *bridge) run(ctx context.Context, listener net.Listener, observe func(wi
 	watching.Wait()
 }
 
-// publishHeartbeats says each second what the bridge says of itself.
-func (b *bridge) publishHeartbeats(ctx context.Context, loop *health.Loop, observe func(wire.BridgeAlive)) {
+// observeHeartbeats passes the heartbeat of the bridge to observe each second.
+func (b *bridge) observeHeartbeats(ctx context.Context, loop *health.Loop, observe func(wire.BridgeAlive)) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
 	for {

@@ -28,7 +28,7 @@ func TestBadConfigFiles(t *testing.T) {
 	configtest.BadFiles(t, configtest.Program{
 		Name: "bridge", EnvPrefix: app.EnvPrefix, Sample: "../../configs/bridge.yaml", Defaults: newConfig,
 	}, []configtest.Row{
-		{Name: "4 password that everybody can read", Want: "mqtt.password_file: ", Do: withPassword(configtest.Secret, 0o644)},
+		{Name: "4 world-readable password", Want: "mqtt.password_file: ", Do: withPassword(configtest.Secret, 0o644)},
 		{Name: "4 password of two lines", Want: "want one line", Do: withPassword(configtest.Secret+"\nx", 0o600)},
 		{Name: "4 empty password", Want: "is empty, want one line", Do: withPassword("\n", 0o600)},
 		{Name: "10 text for a number", File: `buffer: {messages: "8883x"}`, Key: "buffer.messages", Want: "want a whole number"},

@@ -31,18 +31,18 @@ func laterByMQTT() map[int]string {
 	}
 }
 
-// What becomes of a row's messages.
+// A fate is what becomes of the messages of a row.
 type fate int
 
 const (
-	passed   fate = iota // written to cp-events as it came: Central judges it
+	passed   fate = iota // written to cp-events as received: Central checks the content
 	letter               // a dead letter with its reason
 	cutOff               // the broker ends the sender's connection; nothing reaches the bridge
 	harmless             // nothing is written at all
 )
 
-// badRow is one bad input. say sends it in the name of a stranger and returns
-// the payloads that must turn up, in order.
+// badRow is one bad input. send sends it from a client that is no agent, and
+// returns the payloads that must be found, in order.
 type badRow struct {
 	name   string
 	fate   fate
@@ -50,8 +50,8 @@ type badRow struct {
 	send   func(s *stranger) [][]byte
 }
 
-// TestBadInputByMQTT: none of it stops the bridge or anybody else, each is
-// counted and ends as named here; what is written are the bytes that came.
+// TestBadInputByMQTT: no bad input stops the bridge or another client. Each is
+// counted and ends as its row expects; the written bytes are those received.
 func TestBadInputByMQTT(t *testing.T) {
 	rows := slices.Concat(badSessions(), badPackets(), badJSON(), badRecords())
 	allNumbers(t, rows, laterByMQTT())
@@ -90,8 +90,8 @@ func allNumbers(t *testing.T, rows []badRow, later map[int]string) {
 	}
 }
 
-// survive says a bad row and expects its fate, and then a good event, the nth
-// of its charging point, to pass.
+// survive sends a bad row and expects its fate. Then a good event, the nth of
+// its charging point, must be forwarded.
 func (w *world) survive(n int, row badRow) {
 	w.t.Helper()
 	events, letters, before := w.stored(wire.TopicEvents), w.stored(wire.TopicDeadLetters), w.now()
@@ -121,7 +121,7 @@ func (w *world) survive(n int, row badRow) {
 	w.within(5*time.Second, row.name+": a good event passes", func() bool { return w.now().Forwarded == before.Forwarded+wantEvents+1 })
 }
 
-// expectBytes looks for the bytes of a row where its fate says.
+// expectBytes expects the bytes of a row in the topic that its fate implies.
 func (w *world) expectBytes(row badRow, payloads [][]byte) {
 	w.t.Helper()
 	topic := wire.TopicEvents
@@ -244,8 +244,8 @@ func badJSON() []badRow {
 	}
 }
 
-// badRecords are those of a good form that a Central has to judge; the bridge
-// passes them on as they are.
+// badRecords have a valid form and a content that Central has to check. The
+// bridge forwards them unchanged.
 func badRecords() []badRow {
 	record := func(change func(*wire.Record)) func(s *stranger) [][]byte {
 		return func(s *stranger) [][]byte {
@@ -281,15 +281,14 @@ func badRecords() []badRow {
 	}
 }
 
-// badSessions are those where MQTT is used as it should not be. Who may use
-// which topic and client id is for the broker to know; what is here must do no
-// harm even where it does not. The first row starts the bridge again, and with
-// it the count.
+// badSessions use MQTT wrongly. Access to topics and client IDs is a matter of
+// the broker; the bridge must suffer no harm even without such rules. The first
+// row restarts the bridge, and with it the counts.
 func badSessions() []badRow {
 	return []badRow{
 		{"26 retained event and telemetry", letter, "is retained; events and telemetry are not", func(s *stranger) [][]byte {
-			// To those who are there already, a retained message comes as a live one:
-			// the bridge is away, and its session too.
+			// To clients that are connected, a retained message arrives like a
+			// live one. So the bridge, and its session, must be away.
 			s.w.stops[0]()
 			s.w.stranger("carga-bridge").leave()
 			all := [][]byte{event("CP_R", 1), []byte(telemetry("CP_R"))}
@@ -317,7 +316,7 @@ func badSessions() []badRow {
 		{"29 will on another's topic that is no presence", letter, "presence: field online", func(s *stranger) [][]byte {
 			will := []byte(`{"v":1,"online":"no"}`)
 			dying := s.w.strangerWith("dying", "cp/CP_Y/up/presence", will)
-			dying.leave() // without a farewell
+			dying.leave() // without DISCONNECT
 			return [][]byte{will}
 		}},
 		{"30 10 000 subscriptions, wildcards, a share of ours", harmless, "", func(s *stranger) [][]byte {
@@ -330,14 +329,14 @@ func badSessions() []badRow {
 			}
 			return nil
 		}},
-		{"30 an agent that says commands", harmless, "", func(s *stranger) [][]byte {
+		{"30 an agent that publishes commands", harmless, "", func(s *stranger) [][]byte {
 			s.publish("cp/CP_X/down/command", []byte("{}"))
 			return nil
 		}},
 	}
 }
 
-// telemetry is a good one.
+// telemetry is a valid one.
 func telemetry(cp string) string {
 	m := wire.Telemetry{V: 1, CPID: charge.CPID(cp), Journal: "boot", At: 1000, Connectors: []wire.ConnectorTelemetry{{Connector: 1, Status: charge.StatusAvailable}}}
 	raw, err := m.Encode()
@@ -347,13 +346,13 @@ func telemetry(cp string) string {
 	return string(raw)
 }
 
-// stranger speaks MQTT byte by byte.
+// stranger is a client that writes MQTT byte by byte.
 type stranger struct {
 	w *world
 	c net.Conn
 }
 
-// stranger connects.
+// stranger connects a client.
 func (w *world) stranger(id string) *stranger { return w.strangerWith(id, "", nil) }
 
 func (w *world) strangerWith(id, willTopic string, will []byte) *stranger {
@@ -377,10 +376,10 @@ func (w *world) strangerWith(id, willTopic string, will []byte) *stranger {
 	return s
 }
 
-// write writes; a broker that has cut the line is seen by isCut.
+// write writes bytes. isCut notices a broker that has closed the connection.
 func (s *stranger) write(b []byte) { _, _ = s.c.Write(b) }
 
-// publish says one message at QoS 1 and waits until the broker has it.
+// publish publishes one message with QoS 1 and waits for its acknowledgement.
 func (s *stranger) publish(topic string, payload []byte) [][]byte {
 	s.w.t.Helper()
 	return s.publishAs(topic, false, payload)
@@ -396,7 +395,7 @@ func (s *stranger) publishAs(topic string, retained bool, payload []byte) [][]by
 	return [][]byte{payload}
 }
 
-// isCut waits for the broker to end the line.
+// isCut waits until the broker has closed the connection.
 func (s *stranger) isCut() bool {
 	ended := make(chan bool, 1)
 	go func() {
@@ -413,7 +412,7 @@ func (s *stranger) isCut() bool {
 	}
 }
 
-// leave ends the line without a word.
+// leave closes the connection without DISCONNECT.
 func (s *stranger) leave() { _ = s.c.Close() }
 
 func text(s string) []byte {

@@ -21,32 +21,36 @@ const EnvPrefix = "CARGA_BRIDGE_"
 
 // Config is the configuration of a bridge.
 type Config struct {
-	// Name tells bridges apart in what they say of themselves.
+	// Name distinguishes bridges in their heartbeats.
 	Name   string `yaml:"name"`
 	MQTT   MQTT   `yaml:"mqtt"`
 	Kafka  Kafka  `yaml:"kafka"`
 	Buffer Buffer `yaml:"buffer"`
-	// StopWithin is how long a stopping bridge goes on handing over what it
-	// has received; the rest comes again by MQTT.
+	// StopWithin is how long a stopping bridge goes on writing what it has
+	// received. The rest is redelivered by MQTT.
 	StopWithin time.Duration `yaml:"stop_within"`
-	// Observe says where health and metrics are served.
+	// Observe is where health and metrics are served.
 	Observe observe.Config `yaml:"observe"`
 	Log     logs.Config    `yaml:"log"`
 }
 
-// MQTT says how to reach the MQTT broker.
+// MQTT is how to reach the MQTT broker.
 type MQTT struct {
+	// URL is tcp://HOST:PORT or ssl://HOST:PORT, without a password.
 	URL string `yaml:"url"`
 	// ClientID names the session at the broker. It must stay the same over
-	// restarts and differ between bridges.
-	ClientID     string        `yaml:"client_id"`
-	Username     string        `yaml:"username"`
-	PasswordFile string        `yaml:"password_file"`
-	TopicPrefix  string        `yaml:"topic_prefix"`
-	KeepAlive    time.Duration `yaml:"keep_alive"`
+	// restarts, or the session is lost, and differ between bridges, or they
+	// disconnect each other.
+	ClientID     string `yaml:"client_id"`
+	Username     string `yaml:"username"`
+	PasswordFile string `yaml:"password_file"`
+	// TopicPrefix is the first level, or levels, of all topics; agents have the
+	// same.
+	TopicPrefix string        `yaml:"topic_prefix"`
+	KeepAlive   time.Duration `yaml:"keep_alive"`
 }
 
-// Kafka says how to reach Kafka, and names its topics.
+// Kafka is how to reach Kafka, with the topics of the bridge.
 type Kafka struct {
 	kafkalink.Settings
 	Topics Topics `yaml:"topics"`
@@ -61,15 +65,20 @@ type Topics struct {
 	DeadLetters kafkalink.TopicSettings `yaml:"dead_letters"`
 }
 
-// Buffer bounds what was received by MQTT and is not yet in Kafka.
+// Buffer is the high-water mark of what was received by MQTT and is not yet in
+// Kafka.
 type Buffer struct {
+	// Messages is exported as the metric buffer_limit_records.
 	Messages int `yaml:"messages"`
-	Bytes    int `yaml:"bytes"`
+	// Bytes bounds memory; small events reach Messages first.
+	Bytes int `yaml:"bytes"`
 }
 
+// day is a unit for retention times.
 const day = 24 * time.Hour
 
-// DefaultConfig is a bridge between brokers on this machine.
+// DefaultConfig returns the configuration of a bridge between brokers on this
+// machine.
 func DefaultConfig() Config {
 	topic := kafkalink.DefaultTopic
 	return Config{
@@ -95,6 +104,7 @@ func DefaultConfig() Config {
 // SetPartitions sets the number of partitions of every topic.
 func (k *Kafka) SetPartitions(n int) { kafkalink.SetPartitions(k.Topics.all(), n) }
 
+// all returns the topics with their keys in the configuration.
 func (t *Topics) all() []kafkalink.KeyedTopic {
 	return []kafkalink.KeyedTopic{
 		{Key: "events", Topic: &t.Events},
@@ -105,6 +115,7 @@ func (t *Topics) all() []kafkalink.KeyedTopic {
 	}
 }
 
+// router returns the router for the configured topics.
 func (c *Config) router() route.Router {
 	t := c.Kafka.Topics
 	return route.Router{
@@ -116,7 +127,7 @@ func (c *Config) router() route.Router {
 	}
 }
 
-// Validate implements config.Validator.
+// Validate implements config.Validator. It reports all problems at once.
 func (c *Config) Validate(p *config.Problems) {
 	if !charge.ValidName(c.Name) {
 		p.Addf("name", "want 1 to %d bytes without control characters", charge.MaxNameLength)
@@ -136,6 +147,7 @@ func (c *Config) Validate(p *config.Problems) {
 	c.Kafka.Validate(p.In("kafka"), c.Kafka.Topics.all())
 }
 
+// validate is Validate for the section mqtt.
 func (m *MQTT) validate(p *config.Problems) {
 	u, err := url.Parse(m.URL)
 	if err != nil || !slices.Contains([]string{"tcp", "mqtt", "ssl", "tls", "mqtts"}, u.Scheme) || u.Hostname() == "" || !validPort(u.Port()) {
@@ -144,7 +156,7 @@ func (m *MQTT) validate(p *config.Problems) {
 		p.Addf("mqtt.url", "want no password in it; mqtt.username and mqtt.password_file are for that")
 	}
 	if !charge.ValidName(m.ClientID) {
-		p.Addf("mqtt.client_id", "want 1 to %d bytes without control characters; the session at the broker hangs on it", charge.MaxNameLength)
+		p.Addf("mqtt.client_id", "want 1 to %d bytes without control characters; it names the session at the broker", charge.MaxNameLength)
 	}
 	if err := (wire.Topics{Prefix: m.TopicPrefix}).Validate(); err != nil {
 		p.Addf("mqtt.topic_prefix", "want levels of [A-Za-z0-9_-] between slashes, at most 256 bytes")

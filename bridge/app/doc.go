@@ -1,4 +1,7 @@
-// Package app wires the bridge: the MQTT side hands what it takes to the Kafka
-// side, and the Kafka side publishes what Central orders through the MQTT side.
-// It is importable, so that a whole network can run in one process.
+// Package app configures a bridge and wires its parts: the MQTT side passes what it
+// receives to the Kafka side, and the Kafka side publishes what Central sends
+// through the MQTT side. Both report their state to one observe.Server, for health
+// and metrics.
+//
+// It is a package of its own so that a whole network can run in one process.
 package app

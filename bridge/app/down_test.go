@@ -164,7 +164,8 @@ func TestDownlinkAfterKafkaWasAway(t *testing.T) {
 	})
 }
 
-// TestBadOrders become dead letters and stop nobody.
+// TestBadOrders: records of cp-commands that cannot be used become dead letters
+// and block no other.
 func TestBadOrders(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startMQTT()

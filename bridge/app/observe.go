@@ -13,9 +13,13 @@ import (
 	"github.com/carga-ev/carga/internal/metrics"
 )
 
+// metricPrefix begins the names of all metrics.
 const metricPrefix = "carga_bridge_"
 
-// evaluate says whether the bridge can carry messages now.
+// evaluate sets the checks of /readyz: whether the bridge can carry messages
+// now. mqtt and kafka are the connections; kafka_lanes and kafka_readers are
+// what cannot be written or read although Kafka answers. A warning about topics
+// is shown as the reason of kafka while that is up.
 func (b *bridge) evaluate(r *health.Registry) {
 	m := b.mqtt.State().Link
 	reason := ""
@@ -35,7 +39,8 @@ func (b *bridge) evaluate(r *health.Registry) {
 	r.Set("kafka_readers", unread == "", unread)
 }
 
-// blocked says in words which lanes do not get on; "" when all do.
+// blocked describes the lanes that cannot write, with the one that has been
+// blocked for the longest time; "" if all can.
 func blocked(s kafkalink.Stats) string {
 	all := s.Blocked()
 	if len(all) == 0 {
@@ -49,17 +54,18 @@ func blocked(s kafkalink.Stats) string {
 			worst = b
 		}
 	}
-	return fmt.Sprintf("%d of %d lanes do not get on; %s holds %d records, the first for %s: %s",
+	return fmt.Sprintf("%d of %d lanes cannot write; %s holds %d records, the first for %s: %s",
 		n, len(s.Lanes), worst.Topic, worst.Records, time.Since(worst.Since).Round(time.Second), worst)
 }
 
-// families are the metrics of the bridge, read from its books.
+// families returns the metrics of the bridge. All are read from the state of its
+// two sides; docs/OPERATIONS.md lists them with alerts.
 func (b *bridge) families() []metrics.Family {
 	m, k := b.mqtt.State(), b.kafka.State()
-	books, p := &k.Counts, &k.Producer
+	counts, p := &k.Counts, &k.Producer
 	oldest := 0.0
-	if !books.Oldest.IsZero() {
-		oldest = max(0, time.Since(books.Oldest).Seconds())
+	if !counts.Oldest.IsZero() {
+		oldest = max(0, time.Since(counts.Oldest).Seconds())
 	}
 	stuck := 0
 	for _, t := range p.Blocked() {
@@ -70,25 +76,26 @@ func (b *bridge) families() []metrics.Family {
 	}
 	return []metrics.Family{
 		one("mqtt_received_total", metrics.Counter, "Messages received by MQTT, telemetry and repeats included.", float64(m.Link.Received)),
-		metrics.By(metricPrefix+"mqtt_messages_total", metrics.Counter, "Messages of MQTT that must not be lost, by what came of them; repeats were said again while they waited for Kafka, refused ones are telemetry nobody is owed.", "result",
-			metrics.At("forwarded", float64(books.Forwarded)), metrics.At("dead_letter", float64(books.DeadLetters)), metrics.At("repeated", float64(k.Repeats)), metrics.At("refused", float64(m.Refused))),
+		metrics.By(metricPrefix+"mqtt_messages_total", metrics.Counter, "Messages of MQTT that must not be lost, by what became of them; repeated ones were received again while the first copy waited for Kafka, refused ones are telemetry that cannot be decoded, without space in the buffer.", "result",
+			metrics.At("forwarded", float64(counts.Forwarded)), metrics.At("dead_letter", float64(counts.DeadLetters)), metrics.At("repeated", float64(k.Repeats)), metrics.At("refused", float64(m.Refused))),
 		one("mqtt_connects_total", metrics.Counter, "Connections to the MQTT broker that came up.", float64(m.Link.Connects)),
-		one("buffer_records", metrics.Gauge, "Messages taken from MQTT and not yet in Kafka; their agents keep them.", float64(books.Buffered)),
-		one("buffer_bytes", metrics.Gauge, "Bytes of the messages taken from MQTT and not yet in Kafka.", float64(m.Bytes)),
-		one("buffer_limit_records", metrics.Gauge, "Messages from which on nothing more is taken.", float64(b.cfg.Buffer.Messages)),
+		one("buffer_records", metrics.Gauge, "Messages received by MQTT and not yet in Kafka; their agents keep them.", float64(counts.Buffered)),
+		one("buffer_bytes", metrics.Gauge, "Bytes of the messages received by MQTT and not yet in Kafka.", float64(m.Bytes)),
+		one("buffer_limit_records", metrics.Gauge, "The high-water mark: with this many messages in the buffer, no more are received.", float64(b.cfg.Buffer.Messages)),
 		one("buffer_oldest_seconds", metrics.Gauge, "Age of the oldest message that is not yet in Kafka.", oldest),
-		metrics.By(metricPrefix+"kafka_records_total", metrics.Counter, "Records for Kafka, by what came of them.", "result",
+		metrics.By(metricPrefix+"kafka_records_total", metrics.Counter, "Records for Kafka, by what became of them.", "result",
 			metrics.At("produced", float64(p.Produced)), metrics.At("poisoned", float64(p.Poisoned)), metrics.At("conflated", float64(p.Conflated))),
-		one("kafka_retries_total", metrics.Counter, "Attempts to write to Kafka that failed and were made again.", float64(p.Retries)),
+		one("kafka_retries_total", metrics.Counter, "Attempts to write to Kafka that failed and were retried.", float64(p.Retries)),
 		one("kafka_lanes", metrics.Gauge, "Lanes to Kafka, one for each partition written.", float64(len(p.Lanes))),
 		one("kafka_lanes_blocked", metrics.Gauge, "Lanes to Kafka that hold a record for more than 10 seconds.", float64(stuck)),
 		metrics.Timed(metricPrefix+"kafka_produce_seconds", "How long Kafka took to acknowledge a batch.", k.ProduceTime),
-		metrics.By(metricPrefix+"commands_total", metrics.Counter, "Messages of Central to charging points, by what came of them.", "result",
+		metrics.By(metricPrefix+"commands_total", metrics.Counter, "Messages of Central to charging points, by what became of them.", "result",
 			metrics.At("published", float64(k.Commands)), metrics.At("stale", float64(k.Stale))),
 		lag(k),
 	}
 }
 
+// lag returns the metric of records of cp-commands that are not read yet.
 func lag(k kafkaside.State) metrics.Family {
 	f := metrics.Family{Name: metricPrefix + "consumer_lag_records", Kind: metrics.Gauge, Help: "Records in Kafka that wait to be read here."}
 	for _, r := range k.Readers {

@@ -80,7 +80,7 @@ func TestReadyFollowsTheDependenciesWithTheirReasons(t *testing.T) {
 		if k := all["kafka"]; ok || k.Up || k.Since.Before(gone) || k.Since.After(gone.Add(5*time.Second)) || !strings.Contains(k.Reason, "waiting for Kafka") {
 			t.Errorf("Kafka went at %s: got %v %+v", gone, ok, k)
 		}
-		if l := all["kafka_lanes"]; l.Up || !strings.Contains(l.Reason, "do not get on") || !strings.Contains(l.Reason, "cannot write cp-events: Kafka does not answer") {
+		if l := all["kafka_lanes"]; l.Up || !strings.Contains(l.Reason, "cannot write; cp-events holds") || !strings.Contains(l.Reason, "cannot write cp-events: Kafka does not answer") {
 			t.Errorf("lanes: got %+v", l)
 		}
 		if !all["mqtt"].Up {

@@ -14,14 +14,14 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// TestKafkaAbsentAtTheStart starts the bridge minutes before Kafka, and the
-// MQTT broker before that.
+// TestKafkaAbsentAtTheStart starts the bridge minutes before Kafka, and before
+// the MQTT broker.
 func TestKafkaAbsentAtTheStart(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startBridge()
 		time.Sleep(3 * time.Minute)
 		if a := w.now(); a.MQTT.Up || !strings.Contains(a.MQTT.Reason, "waiting for MQTT at tcp://localhost:1883 since ") {
-			t.Errorf("of MQTT it says %+v", a.MQTT)
+			t.Errorf("MQTT is reported as %+v", a.MQTT)
 		}
 		w.startMQTT()
 		w.within(10*time.Second, "MQTT is seen", func() bool { return w.now().MQTT.Up })
@@ -29,14 +29,14 @@ func TestKafkaAbsentAtTheStart(t *testing.T) {
 		time.Sleep(5 * time.Minute)
 		a := w.now()
 		if a.Kafka.Up || !strings.Contains(a.Kafka.Reason, "waiting for Kafka at 127.0.0.1:9092 since 2000-01-01T00:00:00.000Z") {
-			t.Errorf("of Kafka it says %+v", a.Kafka)
+			t.Errorf("Kafka is reported as %+v", a.Kafka)
 		}
 		if a.Accepted != 150 || a.Buffered != 150 || a.OldestMS < 290_000 {
-			t.Errorf("the books are %+v, want 150 buffered for 5 minutes", a)
+			t.Errorf("the counts are %+v, want 150 buffered for 5 minutes", a)
 		}
 		w.startKafka()
-		w.within(time.Second, "the first event is through", func() bool { return w.stored(wire.TopicEvents) > 0 })
-		w.within(5*time.Second, "all are through", func() bool { return w.complete(50, "CP_A", "CP_B", "CP_C") })
+		w.within(time.Second, "the first event is written", func() bool { return w.stored(wire.TopicEvents) > 0 })
+		w.within(5*time.Second, "all records are written", func() bool { return w.complete(50, "CP_A", "CP_B", "CP_C") })
 		if n := w.inOrder(50, "CP_A", "CP_B", "CP_C"); n != 0 {
 			t.Errorf("%d records came twice", n)
 		}
@@ -45,7 +45,7 @@ func TestKafkaAbsentAtTheStart(t *testing.T) {
 			c, ok := w.mqtt.Clients.Get("carga-bridge")
 			return ok && c.State.Inflight.Len() == 0
 		})
-		w.within(5*time.Second, "it says on Kafka that it lives", func() bool {
+		w.within(5*time.Second, "the heartbeat is in Kafka", func() bool {
 			for _, r := range w.read(wire.TopicMonitor) {
 				if a, err := wire.DecodeBridgeAlive(r.Value); err == nil && string(r.Key) == "bridge/bridge" && a.Kafka.Up {
 					return true
@@ -78,15 +78,15 @@ func TestKafkaOutage(t *testing.T) {
 			}
 			w.startKafka()
 			before := w.stored(wire.TopicEvents)
-			w.within(time.Second, "the first event is through", func() bool { return w.stored(wire.TopicEvents) > before })
+			w.within(time.Second, "the first event is written", func() bool { return w.stored(wire.TopicEvents) > before })
 		}
-		w.within(10*time.Second, "all are through", func() bool { return w.complete(seq, "CP_A", "CP_B") })
+		w.within(10*time.Second, "all records are written", func() bool { return w.complete(seq, "CP_A", "CP_B") })
 		w.inOrder(seq, "CP_A", "CP_B")
 	})
 }
 
 // TestFaultyProduce lets Kafka stall, and answer with errors although it has
-// applied what it was told.
+// written the records.
 func TestFaultyProduce(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startMQTT()
@@ -100,23 +100,23 @@ func TestFaultyProduce(t *testing.T) {
 			w.kafka.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: wire.TopicEvents, Err: fault, Count: 3})
 			w.events(10*i+1, 10*i+10, "CP_A", "CP_B")
 		}
-		w.within(time.Minute, "all are through", func() bool { return w.complete(60, "CP_A", "CP_B") })
+		w.within(time.Minute, "all records are written", func() bool { return w.complete(60, "CP_A", "CP_B") })
 		w.ice.freeze()
 		w.events(61, 100, "CP_A", "CP_B")
 		time.Sleep(2 * time.Minute)
 		if a := w.now(); a.Kafka.Up || a.Buffered != 80 {
-			t.Errorf("while Kafka is frozen it says %+v", a)
+			t.Errorf("while Kafka is frozen the heartbeat is %+v", a)
 		}
 		w.ice.melt()
-		w.within(3*time.Minute, "all are through", func() bool { return w.now().Buffered == 0 && w.complete(100, "CP_A", "CP_B") })
+		w.within(3*time.Minute, "all records are written", func() bool { return w.now().Buffered == 0 && w.complete(100, "CP_A", "CP_B") })
 		if w.inOrder(100, "CP_A", "CP_B") == 0 {
 			t.Error("no record came twice: the faults were not met")
 		}
 	})
 }
 
-// TestMQTTWiped kills the MQTT broker with all it remembers; the agents say
-// again what nobody acknowledged.
+// TestMQTTWiped kills the MQTT broker with its sessions; the agents repeat what
+// is not acknowledged.
 func TestMQTTWiped(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startMQTT()
@@ -132,13 +132,13 @@ func TestMQTTWiped(t *testing.T) {
 		w.within(20*time.Second, "the agents are connected", func() bool { return w.agents.Conn() != nil })
 		w.within(20*time.Second, "MQTT is up", func() bool { return w.now().MQTT.Up })
 		w.events(1, 40, "CP_A")
-		w.within(10*time.Second, "all are through", func() bool { return w.complete(40, "CP_A") })
+		w.within(10*time.Second, "all records are written", func() bool { return w.complete(40, "CP_A") })
 		w.inOrder(40, "CP_A")
 	})
 }
 
-// TestKilledWithAFullBuffer kills the bridge while Kafka is away: what it held
-// was never acknowledged, so the broker delivers it again.
+// TestKilledWithAFullBuffer kills the bridge while Kafka is away. What it held
+// was never acknowledged, so the broker redelivers it.
 func TestKilledWithAFullBuffer(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startMQTT()
@@ -150,14 +150,14 @@ func TestKilledWithAFullBuffer(t *testing.T) {
 		time.Sleep(time.Minute)
 		w.startKafka()
 		w.startBridge()
-		w.within(20*time.Second, "all are through", func() bool { return w.complete(100, "CP_A", "CP_B") })
+		w.within(20*time.Second, "all records are written", func() bool { return w.complete(100, "CP_A", "CP_B") })
 		w.all(100, "CP_A", "CP_B")
 	})
 }
 
-// TestRepeatedWhileKafkaIsAway: agents that hear nothing say the same again and
-// again; it is held once, and the broker keeps the copy that came last until Kafka
-// has it.
+// TestRepeatedWhileKafkaIsAway: agents without acknowledgements repeat their
+// records. The bridge holds each once, and the broker keeps the newest copy
+// until Kafka has the record.
 func TestRepeatedWhileKafkaIsAway(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startMQTT()
@@ -167,20 +167,20 @@ func TestRepeatedWhileKafkaIsAway(t *testing.T) {
 			w.events(1, 20, "CP_A")
 			time.Sleep(time.Minute)
 			if a := w.now(); a.Buffered != 20 || a.Accepted != 20 {
-				t.Fatalf("20 records were said again: %+v", a)
+				t.Fatalf("20 records were repeated: %+v", a)
 			}
 		}
 		for range 30 {
 			again()
 		}
-		w.stopMQTT() // it forgets all
+		w.stopMQTT() // it has no persistent sessions
 		w.startMQTT()
 		w.within(20*time.Second, "the agents are connected", func() bool { return w.agents.Conn() != nil })
 		again()
 		stop()
 		w.startKafka()
 		w.startBridge()
-		w.within(20*time.Second, "all are through", func() bool { return w.complete(20, "CP_A") })
+		w.within(20*time.Second, "all records are written", func() bool { return w.complete(20, "CP_A") })
 		w.all(20, "CP_A")
 		if n := w.stored(wire.TopicEvents); n != 20 {
 			t.Errorf("Kafka has %d records, want 20", n)
@@ -188,8 +188,8 @@ func TestRepeatedWhileKafkaIsAway(t *testing.T) {
 	})
 }
 
-// TestCleanStop: what was taken while Kafka is there is handed over; without
-// Kafka the bridge does not wait for ever.
+// TestCleanStop: a stopping bridge writes what it has received if Kafka answers.
+// Without Kafka it does not wait for ever.
 func TestCleanStop(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startMQTT()
@@ -217,8 +217,8 @@ func TestCleanStop(t *testing.T) {
 	})
 }
 
-// TestRefusedByKafka: one record that Kafka refuses for good does not hold up
-// the others of its charging point.
+// TestRefusedByKafka: a record that Kafka refuses for good does not block the
+// others of its charging point.
 func TestRefusedByKafka(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startMQTT()
@@ -229,7 +229,7 @@ func TestRefusedByKafka(t *testing.T) {
 		w.events(1, 1, "CP_A")
 		w.within(5*time.Second, "the dead letter is there", func() bool { return w.stored(wire.TopicDeadLetters) == 1 })
 		w.events(2, 3, "CP_A")
-		w.within(5*time.Second, "the others are through", func() bool { return w.stored(wire.TopicEvents) == 2 })
+		w.within(5*time.Second, "the other records are written", func() bool { return w.stored(wire.TopicEvents) == 2 })
 		if r := w.read(wire.TopicDeadLetters)[0]; string(r.Value) != string(event("CP_A", 1)) {
 			t.Errorf("the dead letter is %s", r.Value)
 		}
@@ -247,16 +247,16 @@ func TestBackPressure(t *testing.T) {
 		time.Sleep(10 * time.Minute)
 		a := w.now()
 		if a.Buffered != 100 || a.MQTT.Up || !strings.Contains(a.MQTT.Reason, "wait for Kafka") {
-			t.Errorf("it says %+v, want 100 buffered and to stay away from MQTT", a)
+			t.Errorf("the heartbeat is %+v, want 100 buffered and MQTT disconnected", a)
 		}
 		w.startKafka()
-		w.within(time.Minute, "all are through", func() bool { return w.complete(300, "CP_A", "CP_B") })
+		w.within(time.Minute, "all records are written", func() bool { return w.complete(300, "CP_A", "CP_B") })
 		w.all(300, "CP_A", "CP_B")
-		w.within(5*time.Second, "it is calm", func() bool { return w.now().MQTT.Up && w.now().Buffered == 0 })
+		w.within(5*time.Second, "the backlog is written", func() bool { return w.now().MQTT.Up && w.now().Buffered == 0 })
 	})
 }
 
-// TestTwoBridges run beside each other: everything comes twice, in order.
+// TestTwoBridges run beside each other: everything is written twice, in order.
 func TestTwoBridges(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startMQTT()
@@ -265,14 +265,15 @@ func TestTwoBridges(t *testing.T) {
 		w.startBridge(func(c *app.Config) { c.Name, c.MQTT.ClientID = "second", "carga-bridge-2" })
 		time.Sleep(20 * time.Second)
 		w.events(1, 50, "CP_A", "CP_B")
-		w.within(10*time.Second, "all are through twice", func() bool { return w.stored(wire.TopicEvents) == 200 })
+		w.within(10*time.Second, "all records are written twice", func() bool { return w.stored(wire.TopicEvents) == 200 })
 		if n := w.inOrder(50, "CP_A", "CP_B"); n != 100 {
 			t.Errorf("%d records came twice, want 100", n)
 		}
 	})
 }
 
-// TestTheLatestIsEnough: of telemetry and presence the latest value is kept.
+// TestTheLatestIsEnough: of telemetry and presence only the latest value is
+// kept.
 func TestTheLatestIsEnough(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startMQTT()
@@ -310,7 +311,7 @@ func TestTheLatestIsEnough(t *testing.T) {
 }
 
 // TestOtherPartitions: a topic with another number of partitions than configured
-// is used with those it has; that is a warning and nothing is down.
+// is used with those it has. That is a warning, not a failure.
 func TestOtherPartitions(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startMQTT()
@@ -321,19 +322,19 @@ func TestOtherPartitions(t *testing.T) {
 		w.startBridge()
 		w.within(20*time.Second, "MQTT is up", func() bool { return w.now().MQTT.Up })
 		w.events(1, 5, "CP_A", "CP_B", "CP_C")
-		w.within(10*time.Second, "all are through", func() bool { return w.complete(5, "CP_A", "CP_B", "CP_C") })
+		w.within(10*time.Second, "all records are written", func() bool { return w.complete(5, "CP_A", "CP_B", "CP_C") })
 		w.inOrder(5, "CP_A", "CP_B", "CP_C")
-		// The broker has a record before the bridge has its answer.
+		// The broker has a record before the bridge has its acknowledgement.
 		w.within(5*time.Second, "the bridge knows", func() bool { return w.now().Kafka.Up && w.now().Buffered == 0 })
 		if a := w.now(); len(a.Troubles) != 0 ||
 			!slices.Equal(a.Warnings, []string{"topic cp-events has 5 partitions and 2 are configured: it is used with those it has"}) {
-			t.Errorf("it says %+v", a)
+			t.Errorf("the heartbeat is %+v", a)
 		}
 	})
 }
 
-// TestTroublesAreReported: since when and why, in the sign of life,
-// while Kafka itself is up.
+// TestTroublesAreReported: the heartbeat has the reason and the beginning of
+// each trouble while Kafka itself is up.
 func TestTroublesAreReported(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startMQTT()
@@ -346,12 +347,12 @@ func TestTroublesAreReported(t *testing.T) {
 		w.events(1, 5, "CP_A")
 		time.Sleep(9 * time.Second)
 		if a := w.now(); len(a.Troubles) != 0 {
-			t.Errorf("after 9 s it says %+v", a.Troubles)
+			t.Errorf("after 9 s the troubles are %+v", a.Troubles)
 		}
 		time.Sleep(4 * time.Second)
 		a := w.now()
 		if !a.Kafka.Up || len(a.Troubles) != 2 {
-			t.Fatalf("it says %+v", a)
+			t.Fatalf("the heartbeat is %+v", a)
 		}
 		for i, words := range []string{
 			"cannot write cp-events: this machine's clock is ahead of Kafka's: Kafka refuses the timestamps",
@@ -359,17 +360,18 @@ func TestTroublesAreReported(t *testing.T) {
 		} {
 			got := a.Troubles[i]
 			if since := got.Since.Std().Sub(began); got.Reason != words || since < 0 || since > time.Second {
-				t.Errorf("it says %+v, want %q since %s", got, words, began)
+				t.Errorf("the troubles are %+v, want %q since %s", got, words, began)
 			}
 		}
 		writing.Remove()
 		reading.Remove()
-		w.within(15*time.Second, "all are through", func() bool { return w.complete(5, "CP_A") })
+		w.within(15*time.Second, "all records are written", func() bool { return w.complete(5, "CP_A") })
 		w.within(10*time.Second, "all is well", func() bool { return len(w.now().Troubles) == 0 })
 	})
 }
 
-// TestLastDeadLetterIsReported in the sign of life, beside the count.
+// TestLastDeadLetterIsReported: the heartbeat has its origin and reason, beside
+// the count.
 func TestLastDeadLetterIsReported(t *testing.T) {
 	inWorld(t, func(w *world) {
 		w.startMQTT()
@@ -377,12 +379,12 @@ func TestLastDeadLetterIsReported(t *testing.T) {
 		w.startBridge()
 		w.within(20*time.Second, "both sides are up", func() bool { return w.now().MQTT.Up && w.now().Kafka.Up })
 		if a := w.now(); a.DeadLetters != 0 || a.DeadLetter != "" {
-			t.Errorf("it says %+v", a)
+			t.Errorf("the heartbeat is %+v", a)
 		}
 		w.publish("CP_A", wire.KindEvent, 1, false, []byte("old tool was here"))
 		w.within(10*time.Second, "it is counted", func() bool { return w.now().DeadLetters == 1 })
 		if a := w.now(); !strings.Contains(a.DeadLetter, "cp/CP_A/up/event: ") || !strings.Contains(a.DeadLetter, "record") {
-			t.Errorf("it says %q", a.DeadLetter)
+			t.Errorf("the dead letter is reported as %q", a.DeadLetter)
 		}
 	})
 }

@@ -29,8 +29,8 @@ import (
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
-// world is a bridge between real brokers in memory, in a bubble of fake time.
-// The MQTT broker forgets all when it stops; Kafka keeps its log.
+// world is a bridge between embedded brokers, in a synctest bubble. The MQTT
+// broker loses its sessions when it stops; Kafka keeps its log.
 type world struct {
 	t     *testing.T
 	wires *kfake.VirtualNetwork
@@ -68,7 +68,8 @@ func inWorld(t *testing.T, f func(w *world)) {
 	})
 }
 
-// end stops everything, also after a failure: a bubble must be left empty.
+// end stops everything, after a failure, too: a bubble must have no goroutines
+// left.
 func (w *world) end() {
 	for _, stop := range w.stops {
 		stop()
@@ -123,8 +124,8 @@ func (w *world) stopKafka() {
 	}
 }
 
-// startBridge runs a bridge; what it returns kills it at once, or stops it in
-// the time it is given.
+// startBridge runs a bridge. The function that it returns kills the bridge at
+// once, or stops it within a time.
 func (w *world) startBridge(change ...func(*app.Config)) (stop func()) {
 	cfg := w.cfg
 	for _, f := range change {
@@ -161,7 +162,7 @@ func (w *world) dialMQTT(ctx context.Context, u *url.URL) (net.Conn, error) {
 	return newBuffered(c), nil
 }
 
-// connectAgents makes one connection that speaks for all charging points.
+// connectAgents makes one connection that publishes for all charging points.
 func (w *world) connectAgents() {
 	var err error
 	w.agents, err = mqttlink.New(mqttlink.Config{
@@ -185,7 +186,7 @@ func (w *world) connectAgents() {
 	}
 }
 
-// publish publishes and waits for the broker.
+// publish publishes a message and waits for the acknowledgement of the broker.
 func (w *world) publish(cp string, k wire.Kind, qos byte, retained bool, payload []byte) {
 	w.t.Helper()
 	w.within(20*time.Second, "the agents are connected", func() bool { return w.agents.Conn() != nil })
@@ -208,7 +209,7 @@ func event(cp string, seq int) []byte {
 	return raw
 }
 
-// events says the records first to last of each charging point.
+// events publishes the records first to last of each charging point.
 func (w *world) events(first, last int, cps ...string) {
 	w.t.Helper()
 	for seq := first; seq <= last; seq++ {
@@ -291,7 +292,7 @@ func (w *world) inOrder(last int, cps ...string) (repeats int) {
 }
 
 // all expects 1 to last of each charging point, in any order: the broker of
-// these tests delivers what it kept in any order, and Central puts that right.
+// these tests redelivers in any order, and Central sorts that.
 func (w *world) all(last int, cps ...string) {
 	w.t.Helper()
 	seqs, _ := w.seqs()
@@ -311,7 +312,7 @@ func (w *world) stored(topic string) (n int64) {
 	return n
 }
 
-// now is what the bridge said of itself last.
+// now is the last heartbeat of the bridge.
 func (w *world) now() wire.BridgeAlive {
 	w.mu.Lock()
 	defer w.mu.Unlock()
@@ -321,17 +322,17 @@ func (w *world) now() wire.BridgeAlive {
 	return w.alive[len(w.alive)-1]
 }
 
-// balanced expects the books to have balanced at every second.
+// balanced expects the counts of every heartbeat to balance.
 func (w *world) balanced() {
 	w.t.Helper()
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	for _, a := range w.alive {
 		if a.Accepted != a.Forwarded+a.DeadLetters+a.Buffered {
-			w.t.Fatalf("the books do not balance: %+v", a)
+			w.t.Fatalf("the counts do not balance: %+v", a)
 		}
 		if _, err := a.Encode(); err != nil {
-			w.t.Fatalf("the sign of life cannot be written: %v", err)
+			w.t.Fatalf("the heartbeat cannot be encoded: %v", err)
 		}
 	}
 }
@@ -362,10 +363,10 @@ func (w *world) within(d time.Duration, what string, ok func() bool) {
 	}
 }
 
-// allowAll may do everything.
+// allowAll permits every client everything.
 type allowAll struct{ mqtt.HookBase }
 
-func (*allowAll) ID() string { return "everybody" }
+func (*allowAll) ID() string { return "allow-all" }
 
 func (*allowAll) Provides(b byte) bool {
 	return b == mqtt.OnConnectAuthenticate || b == mqtt.OnACLCheck

@@ -33,14 +33,14 @@ func TestRepeatedEventIsInFlightOnce(t *testing.T) {
 	first := take(1, "a", "first")
 	second := take(2, "b", "second")
 	if take(1, "a", "again") != nil || take(1, "a", "once more") != nil {
-		t.Fatal("what waits is owed twice")
+		t.Fatal("an event is in flight twice")
 	}
 	saw("first", "again")
 	other := take(1, "x", "other bytes")
 	o.Remove(other)()
 	saw("first", "again", "other bytes")
 	if take(1, "a", "last") != nil {
-		t.Fatal("what had other bytes ended the debt")
+		t.Fatal("an event with other bytes removed the one in flight")
 	}
 	o.Remove(first)()
 	o.Remove(second)()

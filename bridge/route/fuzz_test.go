@@ -31,8 +31,8 @@ func goldens(f *testing.F, add func(kind string, raw []byte)) {
 	}
 }
 
-// letter checks a dead letter: it says why, holds the bytes as far as Kafka takes
-// them, and is short enough for Kafka whatever it is about.
+// letter checks a dead letter: it has a reason, and the bytes as far as Kafka
+// accepts them.
 func letter(t *testing.T, d *route.Decision, value []byte) {
 	t.Helper()
 	size := len(d.Record.Key) + len(d.Record.Value)
@@ -71,25 +71,25 @@ func FuzzUp(f *testing.F) {
 		if !cp.Valid() || d.CP != cp || topic != "cp/"+d.Record.Key+"/"+string(kind) || !bytes.Equal(d.Record.Value, payload) || d.Reason != "" {
 			t.Fatalf("%q becomes %+v", topic, d)
 		}
-		said, err := cp, error(nil)
+		body, err := cp, error(nil)
 		switch d.Kind {
 		case route.Event:
 			var r wire.Record
 			r, err = wire.DecodeRecord(payload)
-			said = r.CPID
+			body = r.CPID
 			if got := header(d.Record, wire.HeaderTrace); got != string(r.SessionID) {
 				t.Fatalf("the trace is %q, the session %q", got, r.SessionID)
 			}
 		case route.Telemetry:
 			var m wire.Telemetry
 			m, err = wire.DecodeTelemetry(payload)
-			said = m.CPID
+			body = m.CPID
 		case route.Presence:
 			_, err = wire.DecodePresence(payload)
 		case route.DeadLetter:
 		}
-		if err != nil || said != cp || retained && d.Kind != route.Presence {
-			t.Fatalf("%q, retained %t, is sent on: it names %q (%v)", topic, retained, said, err)
+		if err != nil || body != cp || retained && d.Kind != route.Presence {
+			t.Fatalf("%q, retained %t, is sent on: it names %q (%v)", topic, retained, body, err)
 		}
 	})
 }

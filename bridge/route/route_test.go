@@ -74,7 +74,7 @@ func TestUp(t *testing.T) {
 				t.Fatalf("got kind %d to %s (%s), want %d to %s", d.Kind, d.Record.Topic, d.Reason, tc.kind, tc.to)
 			}
 			if (tc.reason == "") != (d.Reason == "") || !strings.Contains(d.Reason, tc.reason) || header(d.Record, wire.HeaderReason) != d.Reason {
-				t.Errorf("reason is %q (header %q), want it to say %q", d.Reason, header(d.Record, wire.HeaderReason), tc.reason)
+				t.Errorf("reason is %q (header %q), want %q in it", d.Reason, header(d.Record, wire.HeaderReason), tc.reason)
 			}
 			if !bytes.Equal(d.Record.Value, tc.payload) {
 				t.Error("the bytes were changed")
@@ -152,7 +152,7 @@ func TestDown(t *testing.T) {
 	}
 }
 
-// The bytes stay as they are; who follows a session need not read them.
+// The bytes stay as they are; tools that follow a session need not decode them.
 func TestTraceIsTheSession(t *testing.T) {
 	for _, session := range []charge.SessionID{"", "s-1"} {
 		rec, err := wire.NewRecord(&wire.MeterRead{Register: 1000})

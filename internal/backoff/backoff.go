@@ -1,8 +1,8 @@
-// Package backoff spaces the attempts of whoever tries for ever: exponential,
-// jittered, bounded, and deterministic with a seeded source.
+// Package backoff spaces the attempts of code that retries for ever: the pauses are
+// exponential, jittered, bounded, and reproducible with a seeded source.
 //
-// A Backoff is a value of its one owner; it starts nothing and is not safe for
-// concurrent use.
+// A Backoff belongs to one owner. It starts nothing and must not be used
+// concurrently.
 package backoff
 
 import (
@@ -10,17 +10,17 @@ import (
 	"time"
 )
 
-// Backoff yields the pauses between attempts.
+// Backoff returns the pauses between attempts.
 type Backoff struct {
 	// Invariant: 0 < min <= ceil <= max.
-	min, ceil, max time.Duration
+	min, ceil, max time.Duration // ceil bounds the next pause
 	rand           *rand.Rand
 }
 
-// New returns a Backoff whose pauses begin at about low and double up to high.
-// A low of zero or less counts as a millisecond, a high below low as low. rnd
-// spreads the pauses, so that parts cut off together do not come back together;
-// nil seeds a source of its own.
+// New returns a Backoff whose pauses begin at about low and double up to high. A
+// low of zero or less counts as a millisecond, and a high below low as low. rnd
+// jitters the pauses, so that programs that were cut off together do not
+// reconnect together; nil means a source of its own.
 func New(low, high time.Duration, rnd *rand.Rand) *Backoff {
 	if low <= 0 {
 		low = time.Millisecond
@@ -31,8 +31,8 @@ func New(low, high time.Duration, rnd *rand.Rand) *Backoff {
 	return &Backoff{min: low, ceil: low, max: max(low, high), rand: rnd}
 }
 
-// Next returns how long to wait before the next attempt: between half of and
-// the whole present ceiling, which then doubles.
+// Next returns how long to wait before the next attempt: between half of and the
+// whole present ceiling, which then doubles.
 func (b *Backoff) Next() time.Duration {
 	half := b.ceil / 2
 	wait := half + time.Duration(b.rand.Int64N(int64(b.ceil-half)+1))
@@ -44,5 +44,5 @@ func (b *Backoff) Next() time.Duration {
 	return wait
 }
 
-// Reset begins anew after a success.
+// Reset starts with the shortest pause again; call it after a success.
 func (b *Backoff) Reset() { b.ceil = b.min }

@@ -46,8 +46,8 @@ func TestSameSeedSamePauses(t *testing.T) {
 	}
 }
 
-// TestAnyBoundsAreSafe: whatever the configuration says, a pause is positive,
-// bounded and never overflows.
+// TestAnyBoundsAreSafe: for any bounds, a pause is positive, bounded and never
+// overflows.
 func TestAnyBoundsAreSafe(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		low := time.Duration(rapid.Int64().Draw(t, "low"))

@@ -1,4 +1,6 @@
-// Package buildinfo reports which build of a program runs.
+// Package buildinfo reports which build of a program runs, from the information
+// that the Go toolchain stores in each binary. There is nothing to set at build
+// time.
 package buildinfo
 
 import (
@@ -18,6 +20,7 @@ func Version() string {
 	return versionOf(info)
 }
 
+// versionOf is Version for given build information.
 func versionOf(info *debug.BuildInfo) string {
 	words := []string{info.Main.Version}
 	if info.Main.Version == "" || info.Main.Version == "(devel)" {

@@ -1,11 +1,10 @@
-// Package config loads the configuration of every program: the defaults that
-// stand in a struct, over them a YAML file, over it the environment.
+// Package config loads the configuration of every program: defaults in a struct,
+// over them a YAML file, over that the environment.
 //
-// It is strict, because a charging point must not run for a year on a default
-// that somebody believed he had changed: an unknown or repeated key, a wrong
-// type, a duration without a unit, an alias, a second document are faults. All
-// faults are reported at once, each with file, line, column, key and what was
-// expected.
+// It is strict, because a charging point must not run for a year on a default that
+// its operator believes was changed: an unknown or repeated key, a wrong type, a
+// duration without a unit, an alias, a second document are faults. All faults are
+// reported at once, each with file, line, column, key and the expected value.
 //
 // # The struct
 //
@@ -16,21 +15,22 @@
 // the struct around it. A list or map given in the file replaces the default
 // as a whole. A tag `secret:"true"` keeps a value out of messages and of Dump.
 //
-// If the struct has Validate(*Problems), it is asked after all layers, also
-// when there are faults already: what it says about a key that has one is
-// dropped.
+// If the struct has Validate(*Problems), it is called after all layers, also when
+// there are faults already. Its problem with a key that has a fault is dropped.
 //
 // # The environment
 //
 // With the prefix CARGA_AGENT_, the variable CARGA_AGENT_MQTT__URL sets
 // mqtt.url: two underscores go one level down. Lists of scalars are separated
-// by commas; lists of structs and maps are set in the file only. A variable
+// by commas; lists of structs and maps can be set in the file only. A variable
 // that has the prefix and names no key is a fault, unless its name and its value
-// are those by which an orchestrator tells where a service is: one that is named
-// carga-agent gets CARGA_AGENT_SERVICE_HOST, CARGA_AGENT_PORT=tcp://… and more.
+// are those by which an orchestrator announces the address of a service: a service
+// carga-agent causes CARGA_AGENT_SERVICE_HOST, CARGA_AGENT_PORT=tcp://… and more.
 //
-// The package is linked into the agent, so it is small; it keeps no state, and
-// its functions may be called concurrently.
+// # Ownership
+//
+// The agent links the package, so it is small. It keeps no state, starts no
+// goroutine, and its functions may be called concurrently.
 package config
 
 import (
@@ -49,31 +49,31 @@ import (
 	"github.com/carga-ev/carga/internal/process"
 )
 
-// maxSize is the largest file accepted, in bytes.
+// maxSize is the largest accepted file, in bytes.
 const maxSize = 1 << 20
 
-// Options says where the layers over the defaults come from.
+// Options are the layers over the defaults.
 type Options struct {
 	// Path names the YAML file; empty means there is none.
 	Path string
 	// EnvPrefix begins the names of the variables that count, such as
-	// "CARGA_AGENT_"; empty means that none does.
+	// "CARGA_AGENT_"; empty means that none counts.
 	EnvPrefix string
 	// Environ is the environment as "NAME=value": os.Environ() in programs.
 	Environ []string
 	// Ignored, if set, is called with the name of each variable that has the
-	// prefix and was put there by an orchestrator.
+	// prefix and was made by an orchestrator.
 	Ignored func(name string)
 }
 
-// Validator is a configuration that knows rules beyond types.
+// Validator is a configuration with rules beyond types.
 type Validator interface {
 	// Validate adds a problem for each rule that is broken. It changes nothing.
 	Validate(p *Problems)
 }
 
-// Load fills dst, a pointer to a struct that holds the defaults. Its error is
-// an *Error with all faults; dst is then partly filled and must not be used.
+// Load fills dst, a pointer to a struct with the defaults. Its error is an
+// *Error with all faults; dst is then partly filled and must not be used.
 func Load(dst any, o Options) error {
 	root := reflect.ValueOf(dst)
 	if root.Kind() != reflect.Pointer || root.IsNil() || root.Elem().Kind() != reflect.Struct {
@@ -81,7 +81,7 @@ func Load(dst any, o Options) error {
 	}
 	l := &loader{file: o.Path, origins: map[string]origin{}}
 	if o.Path != "" && !l.loadFile(root.Elem()) {
-		return &Error{Faults: l.faults} // nothing could be read: the rules would only repeat that
+		return &Error{Faults: l.faults} // the values are unknown, so that Validate would report more of the same
 	}
 	l.environment(root.Elem(), o)
 	l.unread = len(l.faults)
@@ -95,7 +95,8 @@ func Load(dst any, o Options) error {
 	return nil
 }
 
-// loadFile reports whether the file is YAML at all.
+// loadFile applies the file. It returns false when the file is not YAML at all.
+// An empty document is valid: a file of comments means the defaults.
 func (l *loader) loadFile(root reflect.Value) bool {
 	data, mode, problem := readFile(l.file)
 	if problem != "" {
@@ -128,19 +129,18 @@ func (l *loader) loadFile(root reflect.Value) bool {
 	return true
 }
 
-// refuseOpenSecrets adds a fault for each secret in a file that everybody on
-// the machine can read.
+// refuseOpenSecrets adds a fault for each secret in a world-readable file.
 func (l *loader) refuseOpenSecrets() {
 	for key, o := range l.origins {
 		if o.secret && o.value != "" {
 			f := o.fault(key)
-			f.Want, f.Hint = "secret in a file that everybody can read", "chmod o-r "+l.file
+			f.Want, f.Hint = "secret in a file that all users can read", "chmod o-r "+l.file
 			l.faults = append(l.faults, f)
 		}
 	}
 }
 
-// readFile returns the file's bytes and mode, or what is wrong with it.
+// readFile returns the bytes and the mode of the file, or what is wrong with it.
 func readFile(path string) (data []byte, mode fs.FileMode, problem string) {
 	data, mode, err := process.ReadFile(path, maxSize)
 	if err != nil {
@@ -152,7 +152,8 @@ func readFile(path string) (data []byte, mode fs.FileMode, problem string) {
 	return data, mode, ""
 }
 
-// checkText refuses what YAML would only complain about in riddles.
+// checkText refuses text for which the parser has no clear error: bytes that are
+// not UTF-8, with their line.
 func checkText(data []byte) *Fault {
 	line := 1
 	for len(data) > 0 {
@@ -165,8 +166,9 @@ func checkText(data []byte) *Fault {
 	return nil
 }
 
-// syntaxFault puts the parser's complaint into our form. The parser names a
-// line at most; the text of an alias it does not know may be a secret.
+// syntaxFault converts an error of the parser. The parser names a line at most,
+// and its text contains the name of an unknown alias, which may be a secret. A
+// tab in the indentation is the usual cause, of which the parser does not know.
 func syntaxFault(file string, data []byte, err error) Fault {
 	f := Fault{File: file, Want: strings.TrimPrefix(err.Error(), "yaml: ")}
 	if rest, ok := strings.CutPrefix(f.Want, "line "); ok {

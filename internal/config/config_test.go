@@ -324,7 +324,7 @@ func TestSecretInAWorldReadableFileIsRefused(t *testing.T) {
 		}
 		c := defaults()
 		err := config.Load(&c, config.Options{Path: path})
-		if (err != nil) != refused || (refused && !strings.Contains(err.Error(), "1:18: mqtt.password: \"(secret)\": secret in a file that everybody can read (chmod o-r ")) {
+		if (err != nil) != refused || (refused && !strings.Contains(err.Error(), "1:18: mqtt.password: \"(secret)\": secret in a file that all users can read (chmod o-r ")) {
 			t.Errorf("mode %o: got %v, want refused %v", mode, err, refused)
 		}
 	}
@@ -459,12 +459,12 @@ func TestDumpIsReadBackTheSame(t *testing.T) {
 	})
 }
 
-// nameable keeps out what is no text: Dump writes bytes that are not UTF-8 as
+// nameable excludes what is no text: Dump writes bytes that are not UTF-8 as
 // escapes, which YAML reads as other characters.
 func nameable(s string) bool { return strings.ToValidUTF8(s, "") == s }
 
-// FuzzLoad: whatever the bytes, Load answers with a configuration or with
-// faults, and what it accepts is read back the same from its dump.
+// FuzzLoad: for any bytes, Load returns a configuration or faults, and what it
+// accepts is the same when its dump is loaded.
 func FuzzLoad(f *testing.F) {
 	for _, seed := range []string{
 		"", "name: a", "mqtt: {port: 1}", "a: &a [*a]", "brokers:\n- x\n", "\xef\xbb\xbf", "? [a]\n: b", "<<: {}", "---\n---\n",

@@ -12,12 +12,12 @@ import (
 	"go.yaml.in/yaml/v3"
 )
 
-// loader is one Load: what it found and where.
+// loader is the state of one Load.
 type loader struct {
 	file    string
 	faults  []Fault
-	unread  int // how many of faults were found before Validate was asked
-	origins map[string]origin
+	unread  int               // how many of faults were found before Validate: their keys have no value
+	origins map[string]origin // by full key: where it was set last
 }
 
 // origin is where a key was set last, and to what.
@@ -28,12 +28,14 @@ type origin struct {
 	secret    bool
 }
 
+// fault returns a fault of the key at its origin.
 func (o origin) fault(key string) Fault {
 	return Fault{File: o.file, Line: o.line, Col: o.col, Key: key, Value: shown(o.value, o.secret)}
 }
 
-// shown is a value as messages may show it: no secret, no password before a
-// host.
+// shown returns a value as messages may show it: without a secret, and without a
+// password before a host, as in tcp://user:password@host. Operators paste such
+// values into the wrong key.
 func shown(value string, secret bool) string {
 	if secret && value != "" {
 		return mask
@@ -51,13 +53,14 @@ func shown(value string, secret bool) string {
 	return value
 }
 
+// fault adds a fault at the place of a node.
 func (l *loader) fault(n *yaml.Node, f Fault) {
 	f.File, f.Line, f.Col = l.file, n.Line, n.Column
 	l.faults = append(l.faults, f)
 }
 
-// value puts the node into v. Aliases and anchors are refused rather than
-// followed, so the work is bounded by the file's size.
+// value stores a node in v. Aliases and anchors are refused and not followed, so
+// that the work is bounded by the size of the file.
 func (l *loader) value(n *yaml.Node, v reflect.Value, key string, secret bool) {
 	if n.Kind == yaml.AliasNode || n.Anchor != "" {
 		l.fault(n, Fault{Key: key, Want: "anchors and aliases are refused", Hint: "write the value out"})
@@ -87,13 +90,14 @@ func (l *loader) value(n *yaml.Node, v reflect.Value, key string, secret bool) {
 }
 
 // group fills a struct. A group without a value is one whose lines are all
-// commented out: the defaults hold.
+// comments: the defaults apply.
 func (l *loader) group(n *yaml.Node, v reflect.Value, key string, secret bool) {
 	if isNull(n) {
 		return
 	}
 	fields := fieldsOf(v.Type())
 	l.pairs(n, key, "a group of settings", secret, func(k, val *yaml.Node) {
+		// Keys are compared exactly: case matters.
 		f, ok := fields[k.Value]
 		if !ok {
 			l.fault(k, Fault{Key: join(key, k.Value), Want: "unknown key", Hint: didYouMean(k.Value, fields)})
@@ -103,7 +107,7 @@ func (l *loader) group(n *yaml.Node, v reflect.Value, key string, secret bool) {
 	})
 }
 
-// table fills a map.
+// table fills a map. It replaces the default.
 func (l *loader) table(n *yaml.Node, v reflect.Value, key string, secret bool) {
 	if v.Type().Key().Kind() != reflect.String {
 		l.fault(n, Fault{Key: key, Want: "cannot be configured: unsupported type " + v.Type().String()})
@@ -118,13 +122,14 @@ func (l *loader) table(n *yaml.Node, v reflect.Value, key string, secret bool) {
 		if v.IsNil() {
 			v.Set(reflect.MakeMap(v.Type()))
 		}
+		// A map has no addressable elements: fill a new one and store it.
 		elem := reflect.New(v.Type().Elem()).Elem()
 		l.value(val, elem, join(key, k.Value), secret)
 		v.SetMapIndex(reflect.ValueOf(k.Value).Convert(v.Type().Key()), elem)
 	})
 }
 
-// pairs calls do for each key of a mapping that stands there once.
+// pairs calls do for each key of a mapping, once per key.
 func (l *loader) pairs(n *yaml.Node, key, want string, secret bool, do func(k, val *yaml.Node)) {
 	if n.Kind != yaml.MappingNode {
 		l.fault(n, Fault{Key: key, Value: shown(n.Value, secret), Want: "want " + want})
@@ -145,6 +150,7 @@ func (l *loader) pairs(n *yaml.Node, key, want string, secret bool, do func(k, v
 	}
 }
 
+// list fills a slice. It replaces the default.
 func (l *loader) list(n *yaml.Node, v reflect.Value, key string, secret bool) {
 	if n.Kind != yaml.SequenceNode {
 		l.fault(n, Fault{Key: key, Value: shown(n.Value, secret), Want: "want a list", Hint: "each entry on a line of its own after a dash, or [a, b]"})
@@ -158,6 +164,8 @@ func (l *loader) list(n *yaml.Node, v reflect.Value, key string, secret bool) {
 	}
 }
 
+// scalar fills a value that is one text. Quotes around a number or a boolean are
+// a fault: YAML makes a text of it, which other tools would read differently.
 func (l *loader) scalar(n *yaml.Node, v reflect.Value, key string, secret bool) {
 	f := Fault{Key: key, Value: shown(n.Value, secret), Want: wantOf(v)}
 	quoted := n.Style&(yaml.SingleQuotedStyle|yaml.DoubleQuotedStyle|yaml.LiteralStyle|yaml.FoldedStyle) != 0
@@ -183,7 +191,7 @@ func (l *loader) scalar(n *yaml.Node, v reflect.Value, key string, secret bool) 
 	}
 }
 
-// environment lays the variables with the prefix over what is there.
+// environment applies the variables with the prefix.
 func (l *loader) environment(root reflect.Value, o Options) {
 	if o.EnvPrefix == "" {
 		return
@@ -205,6 +213,8 @@ func (l *loader) environment(root reflect.Value, o Options) {
 	}
 }
 
+// variable applies one variable; path is its key, split at two underscores. name
+// is that of the variable, for faults.
 func (l *loader) variable(v reflect.Value, name string, path []string, text string) {
 	key, secret := "", false
 	for _, step := range path {
@@ -240,7 +250,8 @@ func (l *loader) variable(v reflect.Value, name string, path []string, text stri
 	}
 }
 
-// hintFor drops what a type says of a secret it could not read: it may quote it.
+// hintFor drops the error of a type that could not decode a secret, which may
+// quote it.
 func hintFor(hint string, secret bool) string {
 	if secret {
 		return ""
@@ -248,13 +259,13 @@ func hintFor(hint string, secret bool) string {
 	return hint
 }
 
-// field is how a key finds its place in a struct.
+// field is where a key is stored in a struct.
 type field struct {
 	index  []int
 	secret bool
 }
 
-// fieldsOf are the keys of a struct, those of embedded structs among them.
+// fieldsOf returns the keys of a struct, including those of embedded structs.
 func fieldsOf(t reflect.Type) map[string]field {
 	fields := make(map[string]field, t.NumField())
 	for _, f := range reflect.VisibleFields(t) {
@@ -266,14 +277,15 @@ func fieldsOf(t reflect.Type) map[string]field {
 	return fields
 }
 
+// isNull reports whether a node has no value.
 func isNull(n *yaml.Node) bool { return n.Kind == yaml.ScalarNode && n.ShortTag() == "!!null" }
 
-// isText reports whether the value reads itself from text.
+// isText reports whether the type decodes itself from text.
 func isText(v reflect.Value) bool {
 	return v.CanAddr() && v.Addr().Type().Implements(reflect.TypeFor[encoding.TextUnmarshaler]())
 }
 
-// join and parent compose and shorten full keys; within reports whether key is
+// join and parent compose and shorten full keys. within reports whether key is
 // outer or below it.
 func join(outer, key string) string {
 	if outer == "" || key == "" || strings.HasPrefix(key, "[") {
@@ -289,7 +301,8 @@ func within(key, outer string) bool {
 	return ok && (rest == "" || rest[0] == '.' || rest[0] == '[')
 }
 
-// didYouMean names the nearest key, if one is near.
+// didYouMean returns a hint with the most similar key, if one is similar: at
+// most a third of its letters may differ.
 func didYouMean(name string, fields map[string]field) string {
 	best, least := "", max(1, len(name)/3)+1
 	for _, known := range slices.Sorted(maps.Keys(fields)) {
@@ -303,9 +316,9 @@ func didYouMean(name string, fields map[string]field) string {
 	return "did you mean " + strconv.Quote(best) + "?"
 }
 
-// distance is how many bytes to insert, remove, change or swap with the next
-// (optimal string alignment). Long names are cut, so that a hostile file costs
-// no time.
+// distance is the number of bytes to insert, remove, change or swap with the
+// next one (optimal string alignment). Long names are cut, so that a hostile
+// file needs no time.
 func distance(a, b string) int {
 	a = a[:min(len(a), 64)]
 	rows := make([][]int, len(a)+1)

@@ -12,14 +12,16 @@ import (
 )
 
 // Dump returns the configuration in src, a struct or a pointer to one, as YAML
-// in the order of its fields. Secrets are masked; without them, Load reads the
-// same configuration back.
+// in the order of its fields. Secrets are masked. Without secrets, Load of the
+// result gives the same configuration.
 func Dump(src any) []byte {
 	return appendGroup(nil, reflect.Indirect(reflect.ValueOf(src)), "")
 }
 
+// appendGroup writes the fields of a struct.
 func appendGroup(out []byte, v reflect.Value, indent string) []byte {
 	fields := fieldsOf(v.Type())
+	// In the order of the fields, also of embedded structs.
 	names := slices.SortedFunc(maps.Keys(fields), func(a, b string) int { return slices.Compare(fields[a].index, fields[b].index) })
 	for _, name := range names {
 		out = fmt.Appendf(out, "%s%s:", indent, name)
@@ -28,9 +30,10 @@ func appendGroup(out []byte, v reflect.Value, indent string) []byte {
 	return out
 }
 
-// appendValue writes what follows a colon or a dash, to the end of its lines.
+// appendValue writes what follows a colon or a dash, up to the end of its lines.
 func appendValue(out []byte, v reflect.Value, indent string, secret bool) []byte {
 	switch {
+	// An empty secret is shown as empty: it means that there is none.
 	case secret && !v.IsZero():
 		return fmt.Appendf(out, " %q\n", mask)
 	case isScalar(v.Type()):
@@ -64,7 +67,9 @@ func appendValue(out []byte, v reflect.Value, indent string, secret bool) []byte
 	return out
 }
 
+// scalarText returns a scalar as YAML.
 func scalarText(v reflect.Value) string {
+	// The counterpart of UnmarshalText.
 	if m, ok := v.Interface().(encoding.TextMarshaler); ok {
 		if text, err := m.MarshalText(); err == nil {
 			return strconv.Quote(string(text))

@@ -7,27 +7,26 @@ import (
 	"strings"
 )
 
-// mask stands where a secret was.
+// mask replaces a secret in messages.
 const mask = "(secret)"
 
-// Fault is one thing wrong with the configuration. Fields that are not known
-// are zero.
+// Fault is one fault of the configuration. Fields that are not known are zero.
 type Fault struct {
-	// File is the file, or "$NAME" for a variable of the environment.
+	// File is the file, or "$NAME" for an environment variable.
 	File string
 	// Line and Col count from 1.
 	Line, Col int
 	// Key is the full name, such as "mqtt.url" or "connectors[1].power_w".
 	Key string
-	// Value is what was found, without secrets.
+	// Value is the value found, without secrets.
 	Value string
-	// Want says what was expected, or what is wrong.
+	// Want is what was expected, or what is wrong.
 	Want string
-	// Hint says what to do.
+	// Hint is what to do.
 	Hint string
 }
 
-// String is one line: place, key, value, what was expected, what to do.
+// String returns one line: place, key, value, what was expected, what to do.
 func (f Fault) String() string {
 	place := f.File
 	if f.Line > 0 {
@@ -52,11 +51,11 @@ func (f Fault) String() string {
 	return strings.Join(words, ": ") + " (" + f.Hint + ")"
 }
 
-// Error is all that is wrong, in the order of the file, then of the
-// environment, then what stands nowhere.
+// Error has all faults: those of the file in its order, those of the
+// environment, and those without a place.
 type Error struct{ Faults []Fault }
 
-// Error is one line per fault.
+// Error returns one line per fault.
 func (e *Error) Error() string {
 	lines := make([]string, len(e.Faults))
 	for i, f := range e.Faults {
@@ -65,7 +64,9 @@ func (e *Error) Error() string {
 	return strings.Join(lines, "\n")
 }
 
+// sortFaults sorts faults as Error has them.
 func sortFaults(faults []Fault) {
+	// File first, then the environment, then faults without a place.
 	layer := func(f Fault) int {
 		switch {
 		case f.Line > 0:
@@ -82,27 +83,28 @@ func sortFaults(faults []Fault) {
 	})
 }
 
-// Problems collects what Validate finds, and knows where each key was set.
+// Problems collects the problems that Validate finds. It knows where each key
+// was set.
 type Problems struct {
 	l      *loader
 	prefix string
 }
 
-// In returns a collector for the keys below key, for a struct that two parts
-// share.
+// In returns a collector for the keys below key, for a struct that several
+// configurations contain.
 func (p *Problems) In(key string) *Problems {
 	return &Problems{l: p.l, prefix: join(p.prefix, key)}
 }
 
-// Addf adds a problem with a key, such as "mqtt.url" or "connectors[1].id";
-// the words say what was expected: "want a port from 1 to 65535". The place
-// and value are found: those of the key, else the place of the group around
-// it, else none.
+// Addf adds a problem with a key, such as "mqtt.url" or "connectors[1].id". The
+// text is what was expected: "want a port from 1 to 65535". Place and value are
+// those of the key; without a place of its own, that of the innermost group
+// around it that has one.
 func (p *Problems) Addf(key, format string, args ...any) {
 	key = join(p.prefix, key)
 	for _, f := range p.l.faults[:p.l.unread] {
 		if f.Key != "" && (within(f.Key, key) || within(key, f.Key)) {
-			return // it could not be read; saying it again does not help
+			return // its value could not be decoded, so that a second fault would not help
 		}
 	}
 	f := Fault{File: p.l.file, Key: key}

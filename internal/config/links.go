@@ -7,30 +7,31 @@ import (
 	"strings"
 )
 
-// Links are the names of variables that an orchestrator made; the zero value is
-// none.
+// Links are the names of variables that an orchestrator made. The zero value is
+// empty.
 type Links []string
 
-// Add is for Options.Ignored.
+// Add implements Options.Ignored.
 func (l *Links) Add(name string) { *l = append(*l, name) }
 
-// Log names them in one line for whoever looks for a variable of his own.
+// Log logs the names in one line, for an operator whose own variable was
+// mistaken for one of them.
 func (l Links) Log(log *slog.Logger) {
 	if len(l) > 0 {
 		log.Debug("variables that an orchestrator made are ignored", slog.String("detail", strings.Join(l, " ")))
 	}
 }
 
-// isServiceLink reports whether an orchestrator made a variable from the name
-// of a service, for all programs that run beside it. name is without our
-// prefix. Both forms are those of Kubernetes and of Docker before it:
+// isServiceLink reports whether an orchestrator made a variable from the name of
+// a service, for all programs that run beside it. name has no prefix. Both forms
+// are those of Kubernetes and of Docker before it:
 //
 //	SERVICE_HOST=10.0.0.5    SERVICE_PORT=80    SERVICE_PORT_<NAME>=80
 //	PORT=tcp://10.0.0.5:80   PORT_80_TCP=tcp://10.0.0.5:80
 //	PORT_80_TCP_PROTO=tcp    PORT_80_TCP_PORT=80    PORT_80_TCP_ADDR=10.0.0.5
 //
-// A service whose name only begins as our prefix does has the rest of its name
-// before them. A value of another form is none of theirs: somebody meant us.
+// A service whose name begins with our prefix has the rest of its name before
+// them. A variable with another form of value is meant for this program.
 func isServiceLink(name, value string) bool {
 	words := strings.Split(name, "_")
 	for i, word := range words {
@@ -44,7 +45,7 @@ func isServiceLink(name, value string) bool {
 	return false
 }
 
-// isPortLink is isServiceLink of what follows PORT.
+// isPortLink is isServiceLink for what follows PORT.
 func isPortLink(rest []string, value string) bool {
 	if len(rest) == 0 {
 		return isURL(value)

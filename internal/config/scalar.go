@@ -10,9 +10,11 @@ import (
 	"time"
 )
 
+// isDuration reports whether a value is a time.Duration, which is decoded from
+// text with a unit.
 func isDuration(v reflect.Value) bool { return v.Type() == reflect.TypeFor[time.Duration]() }
 
-// isScalar reports whether a type is set from one piece of text.
+// isScalar reports whether a type is decoded from one text.
 func isScalar(t reflect.Type) bool {
 	switch t.Kind() {
 	case reflect.Struct, reflect.Slice, reflect.Map:
@@ -22,9 +24,10 @@ func isScalar(t reflect.Type) bool {
 	}
 }
 
-// wantOf says what a value of v's type looks like.
+// wantOf describes the form of values of v's type.
 func wantOf(v reflect.Value) string {
 	switch {
+	// Such a type explains its own errors; see setText.
 	case isText(v):
 		return "want a value of another form"
 	case isDuration(v):
@@ -52,10 +55,11 @@ func wantOf(v reflect.Value) string {
 	}
 }
 
-// setText reads text into v, or leaves v alone and gives a hint.
+// setText decodes text into v, or leaves v unchanged and returns a hint.
 func setText(v reflect.Value, text string) (hint string, ok bool) {
 	switch {
 	case isText(v):
+		// Into a new value: a type may change itself before it returns an error.
 		fresh := reflect.New(v.Type())
 		u, _ := fresh.Interface().(encoding.TextUnmarshaler)
 		if err := u.UnmarshalText([]byte(text)); err != nil {
@@ -65,6 +69,7 @@ func setText(v reflect.Value, text string) (hint string, ok bool) {
 		return "", true
 	case isDuration(v):
 		d, err := parseDuration(text)
+		// No setting has a use for a negative duration.
 		if err != nil || d < 0 {
 			return "", false
 		}
@@ -75,6 +80,7 @@ func setText(v reflect.Value, text string) (hint string, ok bool) {
 	case reflect.String:
 		v.SetString(text)
 	case reflect.Bool:
+		// YAML 1.1 has more words for it (yes, on); they are refused.
 		if text != "true" && text != "false" {
 			return "", false
 		}
@@ -103,11 +109,12 @@ func setText(v reflect.Value, text string) (hint string, ok bool) {
 	return "", true
 }
 
-// setList reads scalars separated by commas into the list v. An empty text is
-// an empty list.
+// setList decodes scalars that are separated by commas into the list v. An empty
+// text is an empty list.
 func setList(v reflect.Value, text string) (hint string, ok bool) {
 	list := reflect.Zero(v.Type())
 	for item := range strings.SplitSeq(text, ",") {
+		// SplitSeq returns one empty item for an empty text.
 		if text == "" {
 			break
 		}
@@ -121,15 +128,15 @@ func setList(v reflect.Value, text string) (hint string, ok bool) {
 	return "", true
 }
 
-// octal reports whether a number begins with a zero that YAML 1.1 reads as
-// octal and YAML 1.2 as decimal: no guess is better than the wrong one.
+// octal reports whether a number begins with a zero, which YAML 1.1 reads as
+// octal and YAML 1.2 as decimal. A fault is better than a wrong guess.
 func octal(text string) bool {
 	digits := strings.TrimLeft(text, "+-")
 	return len(digits) > 1 && digits[0] == '0'
 }
 
-// parseDuration reads Go's durations and whole days, such as 35d. A bare 0
-// has no unit and means nothing to a reader, so it is refused too.
+// parseDuration parses Go's durations and whole days, such as 35d. A bare 0 is
+// refused: it has no unit.
 func parseDuration(text string) (time.Duration, error) {
 	const day = 24 * time.Hour
 	if days, ok := strings.CutSuffix(text, "d"); ok {

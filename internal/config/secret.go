@@ -7,12 +7,12 @@ import (
 	"github.com/carga-ev/carga/internal/process"
 )
 
-// maxSecret is the longest secret read from a file, in bytes.
+// maxSecret is the longest secret in a file, in bytes.
 const maxSecret = 4096
 
-// ReadSecret returns the one line of a file that holds a secret, such as a
-// password, without the end of the line. An empty path is no secret. Its error
-// names the file and what to do, and never repeats what stands in it.
+// ReadSecret returns the one line of a file with a secret, such as a password,
+// without the end of the line. An empty path means no secret. Its error names
+// the file and the remedy, and never contains the content.
 func ReadSecret(path string) (string, error) {
 	if path == "" {
 		return "", nil
@@ -24,7 +24,7 @@ func ReadSecret(path string) (string, error) {
 	raw = bytes.TrimRight(raw, "\r\n")
 	switch {
 	case mode&0o004 != 0:
-		return "", fmt.Errorf("%s: everybody can read it (chmod o-r %s)", path, path)
+		return "", fmt.Errorf("%s: all users can read it (chmod o-r %s)", path, path)
 	case len(raw) == 0:
 		return "", fmt.Errorf("%s: is empty, want one line", path)
 	case bytes.ContainsAny(raw, "\r\n"):

@@ -19,7 +19,7 @@ func TestASecretIsOneLineOfAFileOfItsOwn(t *testing.T) {
 	}{
 		"plain":           {word, 0o600, ""},
 		"with its end":    {word + "\r\n", 0o640, ""},
-		"for everybody":   {word, 0o644, "everybody can read it (chmod o-r "},
+		"world-readable":  {word, 0o644, "all users can read it (chmod o-r "},
 		"empty":           {"", 0o600, "is empty, want one line"},
 		"blank":           {"\n\n", 0o600, "is empty, want one line"},
 		"two lines":       {word + "\n" + word, 0o600, "more than one line"},
@@ -39,7 +39,7 @@ func TestASecretIsOneLineOfAFileOfItsOwn(t *testing.T) {
 			continue
 		}
 		if err == nil || !strings.Contains(err.Error(), c.want) || !strings.Contains(err.Error(), path) || strings.Contains(err.Error(), word) {
-			t.Errorf("%s: got %v, want an error that names the file, says %q and not the secret", name, err, c.want)
+			t.Errorf("%s: got %v, want an error with the file and %q and without the secret", name, err, c.want)
 		}
 	}
 	for path, want := range map[string]string{

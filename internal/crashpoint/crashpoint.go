@@ -1,18 +1,18 @@
-// Package crashpoint names the places where a program that dies has the most to
-// lose, so that a test can let it die exactly there. In a build without the tag
-// crashpoints nothing happens at them, and the compiler leaves nothing of them.
+// Package crashpoint names the places at which a crash is most dangerous, so that a
+// test can make a program crash exactly there. Without the build tag crashpoints
+// the functions are empty, and the compiler removes the calls.
 //
-// In a build with it, the environment variable CARGA_CRASH_FILE names a file;
-// the first program to reach the place whose name is in it removes the file and
-// kills itself, as a power cut would. So each arming kills once. Behind the name
-// may stand a number N, for the N-th passage, and behind that "after": then the
-// program goes on for a moment, into what follows the place.
+// In a build with the tag, the environment variable CARGA_CRASH_FILE names a file.
+// The first program that reaches the place whose name is in the file removes the
+// file and kills itself with SIGKILL, as a power cut would. So each file kills once.
+// A number N after the name means the N-th passage, and "after" behind that makes
+// the program crash a moment later, in what follows the place.
 package crashpoint
 
 // Point is one place.
 type Point string
 
-// The places in Central.
+// The places in Central, and in the bridge.
 const (
 	Requested    Point = "c1" // a request is accepted, and not yet in a transaction
 	Ordering     Point = "c2" // in the transaction with what is wanted
@@ -23,11 +23,11 @@ const (
 	Applied      Point = "c7" // committed, before the acknowledgement leaves
 	Ticketing    Point = "c8" // in the transaction, the ticket is written
 	Received     Point = "b1" // bridge: received by MQTT, before it is produced
-	Producing    Point = "b2" // a produce is in flight
-	Kept         Point = "b3" // Kafka has it, before the acknowledgement to MQTT
-	OrderFetched Point = "b4" // a command was fetched, before it is published
-	Published    Point = "b5" // published, before the PUBACK
-	Confirmed    Point = "b6" // PUBACK, before the place in the log moves on
+	Producing    Point = "b2" // bridge: a produce request is in flight
+	Kept         Point = "b3" // bridge: Kafka has it, before the acknowledgement to MQTT
+	OrderFetched Point = "b4" // bridge: a command was fetched, before it is published
+	Published    Point = "b5" // bridge: published, before the PUBACK
+	Confirmed    Point = "b6" // bridge: PUBACK received, before the offset moves on
 )
 
 // The places in the agent.
@@ -48,8 +48,8 @@ const (
 	NewSegment   Point = "a14" // a new segment is synced, before it has its name
 )
 
-// All are the places in the order of their names' numbers: Central's, the
-// bridge's, the agent's.
+// All returns the places in the order of their names: Central's, the bridge's,
+// the agent's.
 func All() []Point {
 	return []Point{
 		Requested, Ordering, Ordered, Produced, Fetched, Applying, Applied, Ticketing,

@@ -8,8 +8,8 @@ import (
 	"github.com/carga-ev/carga/internal/crashpoint"
 )
 
-// TestAProgramOfTheFieldDoesNotDie: without the build tag nothing happens, armed
-// or not. The test itself would not outlive it.
+// TestAProgramOfTheFieldDoesNotDie: without the build tag nothing happens, with
+// or without a file. The test itself would not survive otherwise.
 func TestAProgramOfTheFieldDoesNotDie(t *testing.T) {
 	file := filepath.Join(t.TempDir(), "crash")
 	t.Setenv("CARGA_CRASH_FILE", file)

@@ -2,8 +2,9 @@
 
 package crashpoint
 
-// At is a place where a test may let the program die.
+// At marks a place where a test can make the program crash; see package
+// crashpoint.
 func At(Point) {}
 
-// During is such a place beside what follows.
+// During marks a place in parallel with what follows.
 func During(Point) {}

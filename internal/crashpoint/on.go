@@ -13,10 +13,10 @@ import (
 // File is the environment variable that names the file.
 const File = "CARGA_CRASH_FILE"
 
-// afterwards is how long a program may go on that dies after a place.
+// afterwards is the longest delay of a crash after a place.
 const afterwards = 5 * time.Millisecond
 
-// At is a place where a test may let the program die.
+// At marks a place where a test can make the program crash.
 func At(p Point) {
 	path := os.Getenv(File)
 	if path == "" {
@@ -30,15 +30,15 @@ func At(p Point) {
 	if _, err := fmt.Sscan(string(raw), &name, &passage, &side); name != string(p) {
 		return
 	} else if err != nil {
-		side = "" // the end of a short one
+		side = "" // a file without the optional fields
 	}
 	reached := path + ".reached"
 	if os.Rename(path, reached) != nil {
-		return // another one was quicker
+		return // another program has crashed
 	}
 	if passage > 1 {
 		if os.WriteFile(reached, fmt.Appendf(nil, "%s %d %s", p, passage-1, side), 0o600) == nil {
-			_ = os.Rename(reached, path) // or else nothing dies, which the test sees
+			_ = os.Rename(reached, path) // if that fails, no program crashes, and the test notices
 		}
 		return
 	}
@@ -55,8 +55,8 @@ func At(p Point) {
 
 func die() {
 	_ = syscall.Kill(os.Getpid(), syscall.SIGKILL)
-	select {} // nothing happens any more
+	select {} // the signal arrives
 }
 
-// During is such a place beside what follows.
+// During marks a place in parallel with what follows.
 func During(p Point) { go At(p) }

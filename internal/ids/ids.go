@@ -1,12 +1,11 @@
-// Package ids mints UUIDs of version 7 (RFC 9562): 48 bits of Unix milliseconds,
-// then random bits, in lower-case text. Two of them compare as strings in the
-// order of their milliseconds.
+// Package ids makes UUIDs of version 7 (RFC 9562): 48 bits of Unix milliseconds,
+// then random bits, as lower-case text. As strings they sort by their milliseconds.
 //
-// It is written by hand because the agent, which mints journals and sessions, has
-// a budget of direct modules.
+// Carga has its own implementation because the agent, which makes IDs of journals
+// and sessions, has a budget of direct modules.
 //
-// Time and randomness come in as arguments, so that simulations replay from a
-// seed; programs pass time.Now() and crypto/rand.Reader. All functions may be
+// Time and randomness are arguments, so that simulations can be replayed from a
+// seed. Programs pass time.Now() and crypto/rand.Reader. The functions may be
 // called concurrently if the reader may.
 package ids
 
@@ -17,15 +16,15 @@ import (
 	"time"
 )
 
-// maxMillis is the largest time a UUIDv7 can carry, in the year 10889.
+// maxMillis is the latest time of a UUIDv7, in the year 10889.
 const maxMillis = 1<<48 - 1
 
 // textLength is the length of a UUID in text.
 const textLength = 36
 
-// New returns a UUIDv7 of the time now. Times outside 1970 … 10889 are moved
-// to the nearest end: a charging point may start without a clock. It panics
-// if rnd fails, which crypto/rand.Reader never does.
+// New returns a UUIDv7 with the time now. Times outside 1970 … 10889 are moved
+// to the nearest limit: a charging point may start without a clock. It panics if
+// rnd fails, which crypto/rand.Reader never does.
 func New(now time.Time, rnd io.Reader) string {
 	return mint(min(max(now.UnixMilli(), 0), maxMillis), rnd)
 }

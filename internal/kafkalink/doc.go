@@ -41,6 +41,6 @@
 // A topic's max.message.bytes limits a batch, not a record. Where it is
 // configured, batches are kept below it.
 //
-// Concurrency: exported methods may be called concurrently unless they say
-// otherwise. Run owns all goroutines of its receiver.
+// Concurrency: exported methods may be called concurrently unless their
+// comment excludes it. Run owns all goroutines of its receiver.
 package kafkalink

@@ -23,7 +23,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 
 var errCut = errors.New("network is cut")
 
-// world is a Kafka in memory behind a network that can be cut.
+// world is a Kafka in memory, behind a network that can be cut.
 type world struct {
 	net kfake.VirtualNetwork
 
@@ -67,7 +67,7 @@ func (l *wire) Close() error {
 	return l.Conn.Close()
 }
 
-// away cuts the network: open lines end, new ones are refused.
+// away cuts the network: open connections end, new ones are refused.
 func (w *world) away() {
 	w.mu.Lock()
 	w.cut = true
@@ -85,7 +85,7 @@ func (w *world) back() {
 	w.cut = false
 }
 
-// start brings a Kafka with nothing in it up.
+// start starts a Kafka without topics.
 func (w *world) start(tb testing.TB, opts ...kfake.Opt) *kfake.Cluster {
 	tb.Helper()
 	c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.Ports(9092), kfake.ListenFn(w.net.Listen)}, opts...)...)
@@ -103,7 +103,7 @@ func (w *world) stop() {
 	}
 }
 
-// part is a process with everything of this package.
+// part is a program with one of everything of this package.
 type part struct {
 	client   *kafkalink.Client
 	watcher  *kafkalink.TopicWatcher
@@ -263,13 +263,13 @@ func (w *world) log(tb testing.TB, topic string, partition int) []string {
 	}
 }
 
-// bare is a client with nothing of this package in it.
+// bare is a client of kafka-go alone.
 func (w *world) bare() (*kafka.Client, *kafka.Transport) {
 	t := &kafka.Transport{Dial: w.dial, MetadataTTL: time.Second, DialTimeout: 3 * time.Second}
 	return &kafka.Client{Addr: kafka.TCP("127.0.0.1:9092"), Transport: t, Timeout: 10 * time.Second}, t
 }
 
-// grow gives a topic more partitions.
+// grow adds partitions to a topic.
 func (w *world) grow(tb testing.TB, topic string, partitions int32) {
 	tb.Helper()
 	c, t := w.bare()
@@ -285,7 +285,7 @@ func (w *world) grow(tb testing.TB, topic string, partitions int32) {
 	}
 }
 
-// inbox collects what readers hand over.
+// inbox collects what readers pass to Handle.
 type inbox struct {
 	mu       sync.Mutex
 	texts    []string
@@ -368,7 +368,7 @@ func balanced(tb testing.TB, p *part) {
 	tb.Helper()
 	s := p.producer.Stats()
 	if sum := s.Produced + s.Poisoned + s.Conflated + uint64(s.Records); s.Accepted != sum {
-		tb.Errorf("books: accepted %d, but produced %d + poisoned %d + conflated %d + held %d = %d",
+		tb.Errorf("counts: accepted %d, but produced %d + poisoned %d + conflated %d + held %d = %d",
 			s.Accepted, s.Produced, s.Poisoned, s.Conflated, s.Records, sum)
 	}
 	depth, bytes := 0, 0
@@ -376,6 +376,6 @@ func balanced(tb testing.TB, p *part) {
 		depth, bytes = depth+l.Depth, bytes+l.Bytes
 	}
 	if depth != s.Records || bytes != s.Bytes {
-		tb.Errorf("books: lanes hold %d records and %d bytes, the producer %d and %d", depth, bytes, s.Records, s.Bytes)
+		tb.Errorf("counts: lanes hold %d records and %d bytes, the producer %d and %d", depth, bytes, s.Records, s.Bytes)
 	}
 }

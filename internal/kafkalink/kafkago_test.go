@@ -11,12 +11,12 @@ import (
 	"github.com/carga-ev/carga/internal/kafkalink"
 )
 
-// The tests of this file state what kafka-go does, where this package relies on
-// it or works round it. When one fails after raising kafka-go's version,
-// kafka-go has changed: read the guarantee it belongs to again.
+// The tests of this file state what kafka-go does where this package relies on
+// it or works round it. When one fails after an update of kafka-go, kafka-go has
+// changed: check the guarantee of this package that it belongs to.
 
-// TestKafkaGoCachesMetadata: once filled, the cache answers also when Kafka is
-// away; API versions are asked for each time. So the keeper asks for both.
+// TestKafkaGoCachesMetadata: once filled, the cache answers while Kafka is away,
+// too. API versions are requested each time, so the watcher requests both.
 func TestKafkaGoCachesMetadata(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
@@ -33,7 +33,7 @@ func TestKafkaGoCachesMetadata(t *testing.T) {
 		if _, err := c.ApiVersions(t.Context(), &kafka.ApiVersionsRequest{}); err == nil {
 			t.Error("API versions answered without Kafka")
 		}
-		// Dropping the pool makes the next request ask at once.
+		// Dropping the pool makes the next request go out at once.
 		tr.CloseIdleConnections()
 		if _, err := c.Metadata(t.Context(), &kafka.MetadataRequest{}); err == nil {
 			t.Error("a new pool answered without Kafka")
@@ -49,8 +49,8 @@ func TestKafkaGoCachesMetadata(t *testing.T) {
 	})
 }
 
-// TestKafkaGoCachesTheFirstFailure: before the first success further calls fail
-// without a dial, so a loop without a pause of its own would spin.
+// TestKafkaGoCachesTheFirstFailure: before the first success, further calls fail
+// without a dial, so that a loop without a pause of its own would spin.
 func TestKafkaGoCachesTheFirstFailure(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{cut: true}
@@ -73,7 +73,7 @@ func record(text string) kafka.RecordReader {
 }
 
 // TestKafkaGoProduceErrors: a missing topic is an error value without a code; a
-// refused batch is inside the response, with a nil error.
+// refused batch is an error inside the response, with a nil error.
 func TestKafkaGoProduceErrors(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
@@ -94,7 +94,7 @@ func TestKafkaGoProduceErrors(t *testing.T) {
 		if err != nil || !errors.Is(res.Error, kafka.MessageSizeTooLarge) {
 			t.Errorf("too large: %v, %+v", err, res)
 		}
-		// The bound is that of a batch: records that fit one by one do not fit
+		// The bound applies to a batch: records that fit one by one do not fit
 		// together.
 		var both []kafka.Record
 		for range 2 {
@@ -111,9 +111,9 @@ func TestKafkaGoProduceErrors(t *testing.T) {
 	})
 }
 
-// TestKafkaGoOffsets: beyond the end is an error inside the response; a time
-// with nothing as late is offset −1, which kafka-go's Reader would take for "the
-// end, whenever you get there".
+// TestKafkaGoOffsets: an offset beyond the end is an error inside the response.
+// A time after the last record is offset −1, which kafka-go's Reader would
+// resolve as "the end, whenever the request arrives".
 func TestKafkaGoOffsets(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
@@ -139,7 +139,7 @@ func TestKafkaGoOffsets(t *testing.T) {
 	})
 }
 
-// TestPartitionOfIsJavas: vectors of librdkafka and kafka-python for the
+// TestPartitionOfIsJavas: test vectors of librdkafka and kafka-python for the
 // partitioner of the Java client, and kafka-go's own.
 func TestPartitionOfIsJavas(t *testing.T) {
 	for key, hash := range map[string]uint32{

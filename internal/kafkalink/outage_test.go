@@ -9,8 +9,8 @@ import (
 	"github.com/carga-ev/carga/internal/kafkalink"
 )
 
-// TestLongOutageIsFlat: six hours without Kafka cost neither goroutines nor
-// memory, and the end of it is as quick as ever.
+// TestLongOutageIsFlat: six hours without Kafka need no more goroutines and no
+// more memory, and recovery is as fast as after a short outage.
 func TestLongOutageIsFlat(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, e, in := &world{}, &ends{}, &inbox{}
@@ -41,7 +41,7 @@ func TestLongOutageIsFlat(t *testing.T) {
 			t.Errorf("first record through after %v, want at most 1s", took)
 		}
 		if e.count(kafkalink.Produced) != 2000 {
-			t.Errorf("told of %v", e.kinds)
+			t.Errorf("outcomes %v", e.kinds)
 		}
 		stop()
 		p.stop()

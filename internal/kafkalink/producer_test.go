@@ -17,8 +17,9 @@ import (
 	"github.com/carga-ev/carga/internal/kafkalink"
 )
 
-// TestKafkaComesLate: the founding failure. Kafka comes ten minutes late; what
-// was said meanwhile is kept, and the first record is through within a second.
+// TestKafkaComesLate: Kafka starts ten minutes late. What was enqueued meanwhile
+// is kept, and the first record is written within a second. An earlier system
+// failed here.
 func TestKafkaComesLate(t *testing.T) {
 	for seed := range uint64(10) {
 		synctest.Test(t, func(t *testing.T) {
@@ -34,8 +35,8 @@ func TestKafkaComesLate(t *testing.T) {
 			came := time.Now()
 			time.Sleep(3 * time.Second)
 			synctest.Wait()
-			// A second is allowed; the keeper's way does it in half of one, kafka-go's
-			// own refresh does not.
+			// A second is allowed. The watcher needs half of one; kafka-go's own
+			// refresh needs more than one.
 			if took := e.first().Sub(came); took > 500*time.Millisecond {
 				t.Errorf("first record through %v after Kafka came, want at most 500ms", took)
 			}
@@ -50,8 +51,9 @@ func TestKafkaComesLate(t *testing.T) {
 	}
 }
 
-// TestOutageInMidStream: Kafka goes and comes back several times under load;
-// each time the first record is through within a second, and the order holds.
+// TestOutageInMidStream: Kafka goes away and comes back several times under
+// load. Each time the first record is written within a second, and the order
+// holds.
 func TestOutageInMidStream(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
@@ -83,8 +85,8 @@ func TestOutageInMidStream(t *testing.T) {
 	})
 }
 
-// TestAppliedButAnsweredAsError: the batch was written, the answer said it was
-// not: duplicates are allowed, the order is not touched.
+// TestAppliedButAnsweredAsError: the batch was written, but the response is an
+// error. Duplicates are allowed; the order holds.
 func TestAppliedButAnsweredAsError(t *testing.T) {
 	for _, code := range []*kerr.Error{kerr.RequestTimedOut, kerr.NotEnoughReplicasAfterAppend} {
 		synctest.Test(t, func(t *testing.T) {
@@ -103,8 +105,8 @@ func TestAppliedButAnsweredAsError(t *testing.T) {
 				t.Error("the fault did not repeat anything")
 			}
 			synctest.Wait() // what the lanes wrote is seen
-			equal(t, "told", e.order, numbers(0, 20))
-			// Every record is followed by what came after it, in each repeat.
+			equal(t, "reported", e.order, numbers(0, 20))
+			// Every record is followed by its successor, in each repeat.
 			for i := 1; i < len(log); i++ {
 				if slices.Index(numbers(0, 20), log[i]) > slices.Index(numbers(0, 20), log[i-1])+1 {
 					t.Errorf("%s after %s: a record was overtaken", log[i], log[i-1])
@@ -117,8 +119,8 @@ func TestAppliedButAnsweredAsError(t *testing.T) {
 	}
 }
 
-// TestEveryOtherErrorIsRetried: whatever Kafka says but poison, the record goes
-// through in the end, in order.
+// TestEveryOtherErrorIsRetried: after any error but those of a poisoned record,
+// the record is written in the end, in order.
 func TestEveryOtherErrorIsRetried(t *testing.T) {
 	codes := []*kerr.Error{
 		kerr.NotLeaderForPartition, kerr.LeaderNotAvailable, kerr.UnknownTopicOrPartition, kerr.NotEnoughReplicas,
@@ -137,7 +139,7 @@ func TestEveryOtherErrorIsRetried(t *testing.T) {
 		}
 		equal(t, "log", w.log(t, "a", 0), numbers(0, 10*len(codes)))
 		if e.count(kafkalink.Produced) != 10*len(codes) {
-			t.Errorf("told of %v", e.kinds)
+			t.Errorf("outcomes %v", e.kinds)
 		}
 		balanced(t, p)
 		p.stop()
@@ -145,8 +147,8 @@ func TestEveryOtherErrorIsRetried(t *testing.T) {
 	})
 }
 
-// TestDeniedIsKeptAndAlarmed: access is denied for an hour, slowly retried, and
-// nothing is dropped.
+// TestDeniedIsKeptAndAlarmed: access is denied for an hour. The lane retries
+// slowly, and nothing is dropped.
 func TestDeniedIsKeptAndAlarmed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
@@ -174,10 +176,10 @@ func TestDeniedIsKeptAndAlarmed(t *testing.T) {
 	})
 }
 
-// TestBlockedLaneReportsSinceAndReason: whatever Kafka refuses writes with, what
-// waits for ten seconds is told with its beginning and the reason in words, also
-// of a topic where each second a newer value takes the place of the old; and it
-// is no longer told once it is written.
+// TestBlockedLaneReportsSinceAndReason: whatever the error, a lane that has held
+// a record for ten seconds is reported with the beginning and the reason; on a
+// Latest topic, too, where each second a newer value replaces the old one. It is
+// no longer reported once the record is written.
 func TestBlockedLaneReportsSinceAndReason(t *testing.T) {
 	for words, fault := range map[string]*kerr.Error{
 		"this machine's clock is ahead of Kafka's":    kerr.InvalidTimestamp,
@@ -230,8 +232,8 @@ func TestBlockedLaneReportsSinceAndReason(t *testing.T) {
 	}
 }
 
-// TestATopicThatCannotBeMadeBlocksItsLanes, and says why.
-func TestATopicThatCannotBeMadeBlocksItsLanes(t *testing.T) {
+// TestTopicThatCannotBeCreatedBlocksItsLanes, with the reason.
+func TestTopicThatCannotBeCreatedBlocksItsLanes(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
 		c := w.start(t)
@@ -252,8 +254,8 @@ func TestATopicThatCannotBeMadeBlocksItsLanes(t *testing.T) {
 	})
 }
 
-// TestRefusedRecordIsReported: Kafka takes a record never; for a minute the topic
-// counts as one that cannot be written.
+// TestRefusedRecordIsReported: after Kafka has refused a record for good, the
+// topic counts as one that cannot be written for a minute.
 func TestRefusedRecordIsReported(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, e := &world{}, &ends{}
@@ -266,7 +268,7 @@ func TestRefusedRecordIsReported(t *testing.T) {
 		time.Sleep(5 * time.Second)
 		b := p.producer.Stats().Blocked()
 		if len(b) != 1 || !strings.Contains(b[0].Reason, "max.message.bytes") || e.count(kafkalink.Poisoned) != 1 || e.count(kafkalink.Produced) != 1 {
-			t.Errorf("got %+v, told of %v", b, e.kinds)
+			t.Errorf("got %+v, outcomes %v", b, e.kinds)
 		}
 		time.Sleep(time.Minute)
 		p.enqueue(t, e, "a", "small")
@@ -279,8 +281,8 @@ func TestRefusedRecordIsReported(t *testing.T) {
 	})
 }
 
-// TestKeptRecordIsNeverGivenUp: its owner wants it written, so the topic must be
-// changed; until then it is told why.
+// TestKeptRecordIsNeverGivenUp: with Keep, the record is written once the topic
+// has been changed. Until then the reason is reported.
 func TestKeptRecordIsNeverGivenUp(t *testing.T) {
 	for name, fault := range map[string]*kerr.Error{"large": kerr.MessageTooLarge, "invalid": kerr.InvalidRecord} {
 		t.Run(name, func(t *testing.T) {
@@ -293,7 +295,7 @@ func TestKeptRecordIsNeverGivenUp(t *testing.T) {
 				p.enqueue(t, e, "a", numbers(0, 10)...)
 				time.Sleep(time.Hour)
 				if b := p.producer.Stats().Blocked(); len(b) != 1 || b[0].Records != 3 || b[0].Reason == "" || e.count(kafkalink.Poisoned) != 0 {
-					t.Errorf("got %+v, told of %v", b, e.kinds)
+					t.Errorf("got %+v, outcomes %v", b, e.kinds)
 				}
 				f.Remove()
 				time.Sleep(11 * time.Second)
@@ -306,9 +308,9 @@ func TestKeptRecordIsNeverGivenUp(t *testing.T) {
 	}
 }
 
-// TestPoisonIsIsolated: among good records one is refused for ever: by its size
-// (a real limit) and as invalid; it alone is told, all others are written in
-// order.
+// TestPoisonIsIsolated: among good records one is refused for good, by its size
+// (a real limit) and as invalid. Only that one is reported; all others are
+// written in order.
 func TestPoisonIsIsolated(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, e := &world{}, &ends{}
@@ -322,7 +324,7 @@ func TestPoisonIsIsolated(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		equal(t, "log", w.log(t, "a", 0), numbers(0, 1000))
 		if e.count(kafkalink.Poisoned) != 1 || e.order[700] != big {
-			t.Errorf("told of %v, want one poison in its place", e.kinds)
+			t.Errorf("outcomes %v, want one poison in its place", e.kinds)
 		}
 		e = &ends{}
 		c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: kerr.InvalidRecord, Count: -1, When: func(r kmsg.Request) bool {
@@ -334,7 +336,7 @@ func TestPoisonIsIsolated(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		equal(t, "log", w.log(t, "b", 0), numbers(0, 600))
 		if e.count(kafkalink.Poisoned) != 2 {
-			t.Errorf("told of %v, want two poisons", e.kinds)
+			t.Errorf("outcomes %v, want two poisons", e.kinds)
 		}
 		balanced(t, p)
 		p.stop()
@@ -347,9 +349,9 @@ func contains(r kmsg.Request, text string) bool {
 	return ok && bytes.Contains(p.Topics[0].Partitions[0].Records, []byte(text))
 }
 
-// TestSmallerLimitThanExpected: the topic was made by somebody else and takes
-// only small batches: everything goes through, nothing is poison, and the lane
-// learns instead of halving each batch.
+// TestSmallerLimitThanExpected: the topic was created by another program and
+// accepts only small batches. Everything is written, nothing is poisoned, and
+// the lane learns the limit instead of halving each batch.
 func TestSmallerLimitThanExpected(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, e := &world{}, &ends{}
@@ -367,7 +369,7 @@ func TestSmallerLimitThanExpected(t *testing.T) {
 		time.Sleep(30 * time.Second)
 		equal(t, "log", w.log(t, "a", 0), texts)
 		if e.count(kafkalink.Produced) != 2000 {
-			t.Errorf("told of %v", e.kinds)
+			t.Errorf("outcomes %v", e.kinds)
 		}
 		if n := requests.Hits(); n > 60 {
 			t.Errorf("%d requests, want about 48; halving each batch takes 126", n)
@@ -377,8 +379,8 @@ func TestSmallerLimitThanExpected(t *testing.T) {
 	})
 }
 
-// TestPartitions: a key always goes to the partition that Java's client would
-// choose, each partition in order.
+// TestPartitions: a key always maps to the partition that the Java client would
+// choose, and each partition is in order.
 func TestPartitions(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
@@ -406,9 +408,9 @@ func TestPartitions(t *testing.T) {
 	})
 }
 
-// TestTopicWithOtherPartitions: the topic has another number of partitions than
-// configured: it is used with those it has, each key in order in the partition
-// where Java's client would put it.
+// TestTopicWithOtherPartitions: a topic with another number of partitions than
+// configured is used with those it has, each key in order in the partition where
+// the Java client would write it.
 func TestTopicWithOtherPartitions(t *testing.T) {
 	for _, real := range []int{1, 5} {
 		synctest.Test(t, func(t *testing.T) {
@@ -431,7 +433,7 @@ func TestTopicWithOtherPartitions(t *testing.T) {
 				t.Errorf("topic %+v, want a warning", topic)
 			}
 			if s := p.producer.Stats(); e.count(kafkalink.Produced) != 400 || s.Records != 0 || len(s.Lanes) != real {
-				t.Errorf("told of %v, stats %+v", e.kinds, s)
+				t.Errorf("outcomes %v, stats %+v", e.kinds, s)
 			}
 			balanced(t, p)
 			p.stop()
@@ -440,7 +442,7 @@ func TestTopicWithOtherPartitions(t *testing.T) {
 	}
 }
 
-// byKey sorts what keyed enqueued by its key; the order within a key stays.
+// byKey sorts what keyed enqueued by key; the order within a key stays.
 func byKey(texts []string) []string {
 	key := func(text string) int {
 		n, _ := strconv.Atoi(text)
@@ -450,7 +452,7 @@ func byKey(texts []string) []string {
 	return texts
 }
 
-// keyed enqueues numbers under twenty keys and returns them by the partition of
+// keyed enqueues numbers under twenty keys, and returns them by the partition of
 // their key among count.
 func (p *part) keyed(tb testing.TB, e *ends, topic string, from, to, count int) [][]string {
 	tb.Helper()
@@ -467,9 +469,10 @@ func (p *part) keyed(tb testing.TB, e *ends, topic string, from, to, count int) 
 	return want
 }
 
-// TestPartitionsGrowWhileWriting: records that wait move to the partitions of
-// their keys, new ones go there at once; none is lost, and what Kafka has not
-// refused is not written twice. A FIFO and a topic of latest values alike.
+// TestPartitionsGrowWhileWriting: waiting records move to the partitions of
+// their keys, and new records are written there at once. None is lost, and no
+// record is written twice unless Kafka has refused it. The same holds for a FIFO
+// and for a Latest topic.
 func TestPartitionsGrowWhileWriting(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, e := &world{}, &ends{}
@@ -519,8 +522,8 @@ func TestPartitionsGrowWhileWriting(t *testing.T) {
 	})
 }
 
-// TestTopicComesBackSmaller: it was deleted and made again with fewer
-// partitions; what waited, and what was under way, goes to those there are.
+// TestTopicComesBackSmaller: the topic was deleted and created again with fewer
+// partitions. Records that waited or were in flight are written to those.
 func TestTopicComesBackSmaller(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, e := &world{}, &ends{}
@@ -544,7 +547,7 @@ func TestTopicComesBackSmaller(t *testing.T) {
 			all = append(all, w.log(t, "a", i)...)
 		}
 		if len(firsts(all)) != 200 || e.count(kafkalink.Produced) != 200 {
-			t.Errorf("%d records in the logs, told of %v", len(firsts(all)), e.kinds)
+			t.Errorf("%d records in the logs, outcomes %v", len(firsts(all)), e.kinds)
 		}
 		balanced(t, p)
 		p.stop()
@@ -552,8 +555,8 @@ func TestTopicComesBackSmaller(t *testing.T) {
 	})
 }
 
-// TestTopicDeletedUnderTheProducer: it is made again with its settings, and the
-// records go on in order.
+// TestTopicDeletedUnderTheProducer: the topic is created again with its
+// settings, and writing continues in order.
 func TestTopicDeletedUnderTheProducer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
@@ -579,7 +582,7 @@ func TestTopicDeletedUnderTheProducer(t *testing.T) {
 	})
 }
 
-// TestLeaderMoves: partitions wander among three brokers under load.
+// TestLeaderMoves: partitions move between three brokers under load.
 func TestLeaderMoves(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
@@ -645,8 +648,9 @@ func TestTryEnqueueRefusesAboveTheCapacity(t *testing.T) {
 	})
 }
 
-// TestLatest: during an outage only the latest value per key is kept, the rest
-// is counted and told; afterwards each key's latest value is in the log.
+// TestLatest: during an outage only the latest value per key is kept; the others
+// are counted and reported as conflated. Afterwards the latest value of each key
+// is in the log.
 func TestLatest(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, e := &world{}, &ends{}
@@ -672,7 +676,7 @@ func TestLatest(t *testing.T) {
 		time.Sleep(3 * time.Second)
 		log := w.log(t, "a", 0)
 		if len(log) != 50 || e.count(kafkalink.Produced) != 50 || e.count(kafkalink.Conflated) != 600*50-50 {
-			t.Errorf("%d in the log, told of %v", len(log), e.kinds)
+			t.Errorf("%d in the log, outcomes %v", len(log), e.kinds)
 		}
 		balanced(t, p)
 		p.stop()
@@ -680,8 +684,8 @@ func TestLatest(t *testing.T) {
 	})
 }
 
-// TestLatestOfEachSubject: two subjects under one key do not take each other's
-// place while they wait.
+// TestLatestOfEachSubject: two subjects under one key do not replace each other
+// while they wait.
 func TestLatestOfEachSubject(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, e := &world{}, &ends{}
@@ -708,7 +712,8 @@ func TestLatestOfEachSubject(t *testing.T) {
 	})
 }
 
-// TestStop: lanes get their grace; what is still held then is told to nobody.
+// TestStop: lanes get their grace period. Records that are held after that get
+// no outcome.
 func TestStop(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, e := &world{}, &ends{}
@@ -728,7 +733,7 @@ func TestStop(t *testing.T) {
 			t.Errorf("stopped after %v, want the grace of 3s", took)
 		}
 		if len(e.order) != 0 || q.producer.Stats().Records != 10 {
-			t.Errorf("told of %v, held %d, want nothing told and 10 held", e.kinds, q.producer.Stats().Records)
+			t.Errorf("outcomes %v, held %d, want no outcome and 10 held", e.kinds, q.producer.Stats().Records)
 		}
 		balanced(t, q)
 		w.stop()

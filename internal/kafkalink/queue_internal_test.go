@@ -8,8 +8,8 @@ import (
 	"pgregory.net/rapid"
 )
 
-// TestQueueIsAFIFO: under any mixture of puts and takes, what comes out is what
-// went in, in order, within the bounds of a batch.
+// TestQueueIsAFIFO: under any mixture of put and pop, the entries leave in
+// order, within the bounds of a batch.
 func TestQueueIsAFIFO(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		var q queue
@@ -46,7 +46,8 @@ func TestQueueIsAFIFO(t *testing.T) {
 }
 
 // TestLatestQueueAgainstAModel: one entry per key, the newest, in the order in
-// which the keys came; a batch put back yields to newer values.
+// which the keys were added. Newer values replace those of a batch that is put
+// back.
 func TestLatestQueueAgainstAModel(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		q := queue{latest: map[subject]int{}}

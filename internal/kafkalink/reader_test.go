@@ -19,7 +19,8 @@ import (
 	"github.com/carga-ev/carga/internal/kafkalink"
 )
 
-// write appends these texts to topic "a" of one partition, over a part of its own.
+// write appends these texts to topic "a" with one partition, through a producer
+// of its own.
 func (w *world) write(tb testing.TB, texts ...string) {
 	tb.Helper()
 	p := w.open(tb, setup{topics: one(), grace: time.Minute})
@@ -29,7 +30,7 @@ func (w *world) write(tb testing.TB, texts ...string) {
 }
 
 // TestReadsInBatches: everything once, in order, in batches as large as allowed,
-// each with the place behind it and the end of the log.
+// each with the position behind it and the end of the log.
 func TestReadsInBatches(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &world{}, &inbox{}
@@ -60,7 +61,8 @@ func TestReadsInBatches(t *testing.T) {
 	})
 }
 
-// TestNewRecordsComeAtOnce: waiting for more never delays what is there.
+// TestNewRecordsComeAtOnce: waiting for more records does not delay those that
+// are there.
 func TestNewRecordsComeAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &world{}, &inbox{}
@@ -83,7 +85,7 @@ func TestNewRecordsComeAtOnce(t *testing.T) {
 	})
 }
 
-// produce writes one record by a line of its own, which w.away does not cut.
+// produce writes one record over a connection that w.away does not close.
 func (w *world) produce(tb testing.TB, text string) {
 	tb.Helper()
 	t := &kafka.Transport{Dial: w.net.DialContext}
@@ -97,9 +99,9 @@ func (w *world) produce(tb testing.TB, text string) {
 	}
 }
 
-// TestWhenRecordsCame: of what is written while the reader reads it knows a
-// moment before, and a near one; of what lay there, or came while it was cut off,
-// it claims nothing that is later than the truth.
+// TestWhenRecordsCame: for records that are written while it reads, the reader
+// knows a moment shortly before. For older ones, or those written while it was
+// cut off, After is never later than their writing.
 func TestWhenRecordsCame(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &world{}, &inbox{}
@@ -157,9 +159,9 @@ func TestRefusedBatchComesAgain(t *testing.T) {
 	})
 }
 
-// TestReaderOverOutages: the topic comes after ten minutes, Kafka goes and comes
-// back; everything is read once, and the first record after a return within a
-// second.
+// TestReaderOverOutages: the topic appears after ten minutes, and Kafka goes
+// away and comes back. Everything is read once, and the first record within a
+// second after each return.
 func TestReaderOverOutages(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &world{}, &inbox{}
@@ -195,8 +197,8 @@ func TestReaderOverOutages(t *testing.T) {
 	})
 }
 
-// TestResume: the place stored with the last batch is found again, and its
-// fingerprint proves the log.
+// TestResume: a reader continues at the stored position, and the fingerprint
+// proves that the log is the same.
 func TestResume(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &world{}, &inbox{}
@@ -215,8 +217,8 @@ func TestResume(t *testing.T) {
 	})
 }
 
-// TestLogReplaced: while nobody read, the log was replaced. Whatever the new one
-// looks like, it is noticed, and all of it is read.
+// TestLogReplaced: while no reader ran, the log was replaced. Whatever the new
+// log looks like, that is detected, and all of it is read.
 func TestLogReplaced(t *testing.T) {
 	mark := kafkalink.Fingerprint([]byte("k"), []byte("old9"))
 	for name, c := range map[string]struct {
@@ -252,8 +254,9 @@ func TestLogReplaced(t *testing.T) {
 	}
 }
 
-// TestTopicRecreatedWhileReading: deleted under the reader and made again by the
-// keeper: it begins anew, with fewer, as many or more records than before.
+// TestTopicRecreatedWhileReading: the topic is deleted while it is read, and the
+// watcher creates it again. The reader starts again at the first record, with
+// fewer, as many or more records than before.
 func TestTopicRecreatedWhileReading(t *testing.T) {
 	for _, n := range []int{3, 10, 30} {
 		synctest.Test(t, func(t *testing.T) {
@@ -279,13 +282,13 @@ func TestTopicRecreatedWhileReading(t *testing.T) {
 	}
 }
 
-// TestRetention: records deleted before they were read are told; a log of which
-// everything that was read is deleted is still the same log.
+// TestRetention: records that were deleted before they were read are reported. A
+// log of which everything that was read is deleted is still the same log.
 func TestRetention(t *testing.T) {
 	for name, c := range map[string]struct {
 		deleted int64
 		want    []string
-		told    int
+		reports int
 	}{
 		"nothing":     {0, numbers(4, 10), 0},
 		"some":        {2, numbers(4, 10), 0},
@@ -309,7 +312,7 @@ func TestRetention(t *testing.T) {
 				p.enqueue(t, nil, "a", "later")
 				time.Sleep(time.Second)
 				equal(t, "read", in.got(), append(slices.Clone(c.want), "later"))
-				if len(in.replaced) != c.told || c.told > 0 && in.replaced[0].Reason != kafkalink.ReasonExpired {
+				if len(in.replaced) != c.reports || c.reports > 0 && in.replaced[0].Reason != kafkalink.ReasonExpired {
 					t.Errorf("replaced %+v", in.replaced)
 				}
 				stop()
@@ -320,9 +323,9 @@ func TestRetention(t *testing.T) {
 	}
 }
 
-// TestStarts: each way to begin, and a record that is written just after the
-// start was resolved. With nothing as late as asked for, kafka-go alone would
-// resolve the end anew and skip that record.
+// TestStarts: each Start, with a record that is written just after the start was
+// resolved. Without a record of that time, kafka-go alone would resolve the end
+// again later and skip that record.
 func TestStarts(t *testing.T) {
 	for name, c := range map[string]struct {
 		start func(middle time.Time) kafkalink.Start
@@ -367,7 +370,7 @@ func TestStarts(t *testing.T) {
 	}
 }
 
-// TestFrozenBroker: requests that are never answered end, and are made again.
+// TestFrozenBroker: requests without an answer time out and are repeated.
 func TestFrozenBroker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in, e := &world{}, &inbox{}, &ends{}
@@ -382,9 +385,9 @@ func TestFrozenBroker(t *testing.T) {
 		time.Sleep(15 * time.Second)
 		equal(t, "read", in.got(), numbers(0, 3))
 		if e.count(kafkalink.Produced) != 3 {
-			t.Errorf("told of %v", e.kinds)
+			t.Errorf("outcomes %v", e.kinds)
 		}
-		// A request without an answer does not hold up the stop.
+		// A request without an answer does not delay the stop.
 		c.ControlKey(int16(kmsg.Fetch), func(kmsg.Request) (kmsg.Response, error, bool) {
 			c.KeepControl()
 			return nil, nil, true
@@ -400,8 +403,8 @@ func TestFrozenBroker(t *testing.T) {
 	})
 }
 
-// TestTopicReader: a topic that is only read: as many readers as it really has
-// partitions, also those added later.
+// TestTopicReader: a topic that is only read has as many readers as it really
+// has partitions, including those added later.
 func TestTopicReader(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &world{}, &inbox{}
@@ -441,8 +444,8 @@ func TestTopicReader(t *testing.T) {
 	})
 }
 
-// TestAddedPartitionsAreReadFromTheirFirst: also by a reader that began at the
-// end; what is in a new partition before it is noticed is all new.
+// TestAddedPartitionsAreReadFromTheirFirst, by a reader that starts at the end,
+// too: all records in a new partition are new.
 func TestAddedPartitionsAreReadFromTheirFirst(t *testing.T) {
 	for name, start := range map[string]kafkalink.Start{"end": kafkalink.FromEnd(), "first": kafkalink.FromFirst(), "time": kafkalink.FromTime(time.Date(2000, 1, 1, 1, 0, 0, 0, time.UTC))} {
 		t.Run(name, func(t *testing.T) {
@@ -467,7 +470,7 @@ func TestAddedPartitionsAreReadFromTheirFirst(t *testing.T) {
 					got = got[1:] // "old"
 				}
 				if len(got) != 60 || e.count(kafkalink.Produced) != 60 {
-					t.Errorf("read %s, told of %v, want the 60 new ones", short(got), e.kinds)
+					t.Errorf("read %s, outcomes %v, want the 60 new ones", short(got), e.kinds)
 				}
 				other.stop()
 				cancel()
@@ -479,9 +482,9 @@ func TestAddedPartitionsAreReadFromTheirFirst(t *testing.T) {
 	}
 }
 
-// TestMarkersOfTransactionsAreSteppedOver: they lie in the log and are no
-// records; the reader neither stays before them nor takes them for a replaced
-// log when it comes again.
+// TestMarkersOfTransactionsAreSteppedOver: markers occupy offsets and are no
+// records. The reader does not stop before them, and does not mistake them for a
+// replaced log.
 func TestMarkersOfTransactionsAreSteppedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &world{}, &inbox{}
@@ -519,9 +522,9 @@ func TestMarkersOfTransactionsAreSteppedOver(t *testing.T) {
 	})
 }
 
-// TestABatchThatCannotBeDecodedIsSteppedOver: it lies in the log for ever, as
-// after a damage of a broker's disk; what is behind it must be read, and how
-// much was passed over is told.
+// TestABatchThatCannotBeDecodedIsSteppedOver: after damage of a broker's disk, a
+// batch cannot be decoded for ever. What follows it must be read, and the number
+// of skipped offsets is reported.
 func TestABatchThatCannotBeDecodedIsSteppedOver(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &world{}, &inbox{}
@@ -552,7 +555,7 @@ func TestABatchThatCannotBeDecodedIsSteppedOver(t *testing.T) {
 	})
 }
 
-// damage appends a batch of so many records whose compressed bytes are none.
+// damage appends a batch of so many records whose compressed bytes are invalid.
 func (w *world) damage(t *testing.T, topic string, records int32) {
 	t.Helper()
 	b := kmsg.RecordBatch{

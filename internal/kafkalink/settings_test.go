@@ -9,7 +9,7 @@ import (
 	"github.com/carga-ev/carga/internal/kafkalink"
 )
 
-// program is the configuration of somebody with two topics.
+// program is the configuration of a program with two topics.
 type program struct {
 	Kafka struct {
 		kafkalink.Settings

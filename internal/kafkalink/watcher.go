@@ -102,7 +102,7 @@ func (t TopicState) Warning() string {
 // WatcherState is the state of a TopicWatcher, for pages and logs.
 type WatcherState struct {
 	Up    bool      `json:"up"`
-	Since time.Time `json:"since"` // when Up last changed, or the Keeper was made
+	Since time.Time `json:"since"` // when Up last changed, or the watcher was made
 	// LastError is why Kafka did not answer last time; it stays while up.
 	LastError string       `json:"last_error,omitempty"`
 	Topics    []TopicState `json:"topics"` // in the order of the configuration

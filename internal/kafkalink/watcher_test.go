@@ -13,8 +13,8 @@ import (
 	"github.com/carga-ev/carga/internal/kafkalink"
 )
 
-// TestIdlePartNotices: a part that has nothing to say knows within seconds that
-// Kafka went and came back, and since when.
+// TestIdlePartNotices: a program that writes nothing knows within seconds that
+// Kafka went away or came back, and since when.
 func TestIdlePartNotices(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
@@ -44,8 +44,9 @@ func TestIdlePartNotices(t *testing.T) {
 	})
 }
 
-// TestMovedLeaderIsUsedAtOnce: whoever meets the old leader has the layout asked
-// for anew, instead of waiting for kafka-go's refresh.
+// TestMovedLeaderIsUsedAtOnce: a lane or reader that gets an error from the old
+// leader makes the watcher refresh the metadata, instead of waiting for
+// kafka-go's refresh.
 func TestMovedLeaderIsUsedAtOnce(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &world{}
@@ -132,7 +133,7 @@ func TestTroubles(t *testing.T) {
 		equal(t, "Kafka is away", troubles(), nil)
 		w.back()
 		time.Sleep(2 * time.Second)
-		if got := troubles(); len(got) != 1 { // what waits is told at once, a reader gets its time
+		if got := troubles(); len(got) != 1 { // a blocked lane is reported at once, a reader only after ten seconds
 			t.Errorf("Kafka is back: got %q", got)
 		}
 		stop()

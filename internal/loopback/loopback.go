@@ -1,6 +1,6 @@
-// Package loopback is the one rule of what may be served while there are no
-// accounts: on addresses that only this machine reaches, unless its owner says
-// otherwise.
+// Package loopback is the one rule about listening while there are no accounts: a
+// program serves on addresses that only this machine can reach, unless its
+// configuration explicitly permits others.
 package loopback
 
 import (
@@ -9,9 +9,9 @@ import (
 	"strings"
 )
 
-// Host reports whether a host, as it stands in an address or in the Host of a
-// request, is this machine and nobody else: localhost, or an IP of loopback.
-// No name is looked up.
+// Host reports whether a host, as in an address or in the Host header of a
+// request, is this machine only: localhost, or a loopback IP address. It
+// resolves no names.
 func Host(host string) bool {
 	if host == "localhost" {
 		return true
@@ -20,8 +20,8 @@ func Host(host string) bool {
 	return ip != nil && ip.IsLoopback()
 }
 
-// Check refuses an address HOST:PORT that other machines may reach, unless
-// insecure says that it is meant. An empty host means every address.
+// Check refuses an address HOST:PORT that other machines can reach, unless
+// insecure permits it. An empty host means every address.
 func Check(addr string, insecure bool) error {
 	host, _, err := net.SplitHostPort(addr)
 	if err != nil {
@@ -30,12 +30,12 @@ func Check(addr string, insecure bool) error {
 	if insecure || Host(host) {
 		return nil
 	}
-	return fmt.Errorf("%q can be reached from other machines and there are no accounts yet; use 127.0.0.1, or say insecure if you mean it", addr)
+	return fmt.Errorf("%q can be reached from other machines and there are no accounts yet; use 127.0.0.1, or permit it with insecure", addr)
 }
 
-// Asked reports whether the Host of a request, with or without its port, is
-// this machine. A browser led astray by somebody else's name server asks for
-// another.
+// Asked reports whether the Host header of a request, with or without its port,
+// is this machine. A browser that was misled by the name server of another site
+// (DNS rebinding) sends another host.
 func Asked(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name

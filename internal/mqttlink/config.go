@@ -12,7 +12,7 @@ import (
 	"time"
 )
 
-// Limits that hold unless the configuration says otherwise.
+// Time limits. KeepAlive can be configured.
 const (
 	DefaultKeepAlive = 30 * time.Second
 
@@ -21,24 +21,25 @@ const (
 	maxPingTimeout = 10 * time.Second
 	minBackoff     = 200 * time.Millisecond
 	maxBackoff     = 5 * time.Second
-	// farewellTimeout bounds the last word of a clean stop.
+	// farewellTimeout bounds the last message of a clean stop.
 	farewellTimeout = 2 * time.Second
-	// disconnectQuiesce bounds the wait for DISCONNECT to leave.
+	// disconnectQuiesce bounds the wait until DISCONNECT is sent.
 	disconnectQuiesce = 250 * time.Millisecond
-	// pahoStopTimeout bounds the wait for a lost client to end. Only a handler
-	// that blocks makes it longer, and then the next connection must not wait.
+	// pahoStopTimeout bounds the wait for a lost client to end. Only a blocking
+	// handler makes that longer, and then the next connection must not wait for
+	// it.
 	pahoStopTimeout = time.Second
 )
 
-// Subscription is a topic filter and the QoS asked for. Filters of one Link
-// must not overlap: a message that matches two is handed over twice.
+// Subscription is a topic filter with the requested QoS. The filters of a Link
+// must not overlap: a message that matches two is delivered twice.
 type Subscription struct {
 	Filter string
 	QoS    byte
 }
 
-// Note is a message that is said at the end of a connection: by the broker (a
-// last will) or by the link itself (a farewell).
+// Note is a message for the end of a connection: the broker publishes it as a
+// last will, or the link itself as a farewell.
 type Note struct {
 	Topic    string
 	Payload  []byte
@@ -46,64 +47,66 @@ type Note struct {
 	Retained bool
 }
 
-// Message is one that arrived.
+// Message is a message that was received.
 type Message struct {
 	Topic    string
 	Payload  []byte // owned by the receiver
 	QoS      byte
 	Retained bool
 	Dup      bool
-	// Conn is the number of the connection it arrived on.
+	// Conn is the number of the connection on which it was received.
 	Conn uint64
-	// Ack tells the broker that the message is done. With ManualAck the owner
-	// must call it for every message, also for one that is of no use, or the
-	// message holds one of the broker's slots for the life of the connection.
-	// It never blocks, may be called on any goroutine, in any order and more
-	// than once. After the connection was lost it does nothing: the broker
-	// delivers again. Without ManualAck it does nothing.
+	// Ack acknowledges the message to the broker. With ManualAck the owner must
+	// call it for every message, including those it cannot use, or the message
+	// occupies one of the broker's in-flight slots for the lifetime of the
+	// connection. It never blocks, and may be called on any goroutine, in any
+	// order and more than once. After the connection was lost it has no effect:
+	// the broker redelivers. Without ManualAck it has no effect.
 	Ack func()
 }
 
-// Config says what a Link connects to and what it does there.
+// Config configures a Link.
 type Config struct {
 	// Brokers are tried in this order in each attempt: tcp://host:port, or
 	// ssl://host:port with TLS.
 	Brokers []string
-	// ClientID must be the only one of its kind: two live connections of one id
-	// cut each other off in turn.
+	// ClientID must be unique: a broker disconnects a client when another one
+	// connects with the same ID, so that two would disconnect each other in
+	// turn.
 	ClientID string
-	// CleanSession false lets the broker keep subscriptions and queued messages.
+	// CleanSession false lets the broker keep subscriptions and queued messages
+	// while the client is away.
 	CleanSession bool
 	// KeepAlive is rounded to whole seconds; 0 means DefaultKeepAlive.
 	KeepAlive time.Duration
-	// TLS is used for ssl://; its GetClientCertificate may renew certificates.
+	// TLS is used for ssl://. Its GetClientCertificate may renew certificates.
 	TLS                *tls.Config
 	Username, Password string
-	// Will, if set, gives the last will of an attempt; nil for none. A will is
-	// fixed before the connection exists, hence the number.
+	// Will, if set, returns the last will of an attempt; nil means none. A will
+	// is part of CONNECT, before the connection exists, hence the number.
 	Will func(conn uint64) *Note
 	// Farewell, if set, is published before a clean stop, within 2 s.
 	Farewell      func(conn uint64) *Note
 	Subscriptions []Subscription
 	// ManualAck leaves acknowledging to the owner.
 	ManualAck bool
-	// Handler receives the messages in the order of arrival. It must not wait:
-	// while it does, paho reads nothing from the line, not even the answer to its
-	// ping, so a handler that holds the line longer than the ping time-out loses
-	// the connection, and one that never returns leaks it. Hand over to a queue
-	// and return. It may be called before OnUp, since the broker delivers what it
-	// kept as soon as the connection stands.
+	// Handler receives the messages in the order of arrival. It must not block:
+	// meanwhile paho reads nothing from the connection, not even the answer to
+	// its ping. A handler that blocks longer than the ping time-out loses the
+	// connection, and one that never returns leaks it. It may be called before
+	// OnUp, since the broker delivers stored messages as soon as the connection
+	// exists.
 	Handler func(Message)
 	// OnUp is called on its own goroutine once the connection is up; ctx ends
-	// with the connection. The next connection waits until OnUp has returned.
+	// with the connection. The next attempt waits until OnUp has returned.
 	OnUp func(ctx context.Context, conn *Conn)
 	// OnDown is called when a connection that was up has ended, after OnUp has
 	// returned.
 	OnDown func(conn uint64, err error)
-	// Open dials instead of the network, for tests in memory. It must respect
+	// Open, if set, replaces the network, for tests in memory. It must respect
 	// ctx.
 	Open func(ctx context.Context, broker *url.URL) (net.Conn, error)
-	// Rand spreads the attempts; nil for an own source.
+	// Rand jitters the pauses between attempts; nil means a source of its own.
 	Rand *rand.Rand
 	// Log receives one line per transition; nil for none.
 	Log *slog.Logger
@@ -126,7 +129,7 @@ func (c *Config) validate() error {
 		}
 	}
 	if c.ClientID == "" {
-		errs = append(errs, errors.New("client id: empty, give a name that nobody else uses"))
+		errs = append(errs, errors.New("client id: empty, give a name that no other client uses"))
 	}
 	if c.KeepAlive < 0 || c.KeepAlive > 0xffff*time.Second {
 		errs = append(errs, fmt.Errorf("keep-alive: %v is outside 1s to 65535s", c.KeepAlive))
@@ -146,7 +149,7 @@ func plain(scheme string) bool { return scheme == "tcp" || scheme == "mqtt" }
 
 func secure(scheme string) bool { return scheme == "ssl" || scheme == "tls" || scheme == "mqtts" }
 
-// open dials a broker over the network.
+// open connects to a broker over the network.
 func (c *Config) open(ctx context.Context, u *url.URL) (net.Conn, error) {
 	if c.Open != nil {
 		return c.Open(ctx, u)
@@ -159,8 +162,9 @@ func (c *Config) open(ctx context.Context, u *url.URL) (net.Conn, error) {
 	return t.DialContext(ctx, "tcp", u.Host)
 }
 
-// pingTimeout leaves room for paho's coarse check (KeepAlive/4, at most 5 s)
-// within 1.5 × KeepAlive.
+// pingTimeout returns how long a ping may remain unanswered, so that a dead
+// connection is detected within 1.5 × KeepAlive although paho checks coarsely
+// (every KeepAlive/4, at most 5 s).
 func pingTimeout(keepAlive time.Duration) time.Duration {
 	return min(maxPingTimeout, keepAlive/5)
 }

@@ -18,11 +18,11 @@ type Conn struct {
 	link   *Link
 	number uint64
 	client mqtt.Client
-	out    chan *Pending // capacity 0: taken means in the publisher's hands
-	leave  chan error    // capacity 1: somebody asks for the end
+	out    chan *Pending // capacity 0: a send succeeds when publishLoop has the message
+	leave  chan error    // capacity 1: a request to end the connection, with the reason
 
 	life life
-	// stopped is closed when paho's goroutines have ended after a loss.
+	// stopped is closed when paho has ended its goroutines after a loss.
 	stopped chan struct{}
 
 	acks acks
@@ -41,14 +41,14 @@ func newConn(l *Link, number uint64) *Conn {
 	}
 }
 
-// life is how long a connection lives, and why it ended.
+// life is the lifetime of a connection, and why it ended.
 type life struct {
 	once sync.Once
 	over chan struct{}
 	why  error // valid after over is closed
 }
 
-// end ends the life; the first reason counts.
+// end ends the lifetime; the first reason counts.
 func (l *life) end(why error) {
 	l.once.Do(func() {
 		l.why = why
@@ -65,21 +65,22 @@ func (l *life) ended() bool {
 	}
 }
 
-// Number tells this connection from all others of the Link.
+// Number distinguishes this connection from all others of the Link.
 func (c *Conn) Number() uint64 { return c.number }
 
 // Lost is closed when the connection has ended.
 func (c *Conn) Lost() <-chan struct{} { return c.life.over }
 
-// Leave ends the connection in good order, so that no will is said; the Link
-// then makes the next. It does not wait.
+// Leave ends the connection with DISCONNECT, so that the broker does not publish
+// the will. The Link then makes the next connection. It does not block.
 func (c *Conn) Leave(why error) {
 	select {
 	case c.leave <- why:
-	default: // it is being left already
+	default: // it is ending already
 	}
 }
 
+// options returns the options of the paho client of this connection.
 func (c *Conn) options(ctx context.Context) *mqtt.ClientOptions {
 	cfg := &c.link.cfg
 	o := mqtt.NewClientOptions().
@@ -108,7 +109,7 @@ func (c *Conn) options(ctx context.Context) *mqtt.ClientOptions {
 	return o
 }
 
-// dial opens the line to one broker.
+// dial connects to one broker.
 func (c *Conn) dial(ctx context.Context, u *url.URL) (net.Conn, error) {
 	ctx, cancel := context.WithTimeout(ctx, connectTimeout)
 	defer cancel()
@@ -116,30 +117,30 @@ func (c *Conn) dial(ctx context.Context, u *url.URL) (net.Conn, error) {
 	if err != nil {
 		return nil, err
 	}
-	line := &guardedConn{Conn: raw, packets: newFrames(raw, func() { c.link.status.count(func(n *Counters) { n.Cut++ }) })}
-	line.lost = func(err error) { c.connLost(line, err) }
+	conn := &guardedConn{Conn: raw, packets: newFrames(raw, func() { c.link.status.count(func(n *Counters) { n.Cut++ }) })}
+	conn.lost = func(err error) { c.connLost(conn, err) }
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if c.closed {
 		return nil, errors.Join(errStopped, raw.Close())
 	}
-	c.netConn = line
-	return line, nil
+	c.netConn = conn
+	return conn, nil
 }
 
-// connLost ends the connection if the line is its present one: the line to a
-// broker that refused us is not.
-func (c *Conn) connLost(line net.Conn, err error) {
+// connLost ends the connection if the network connection is its present one, and
+// not one to a broker that refused the CONNECT.
+func (c *Conn) connLost(conn net.Conn, err error) {
 	c.mu.Lock()
-	present := c.netConn == line && c.client.IsConnectionOpen()
+	present := c.netConn == conn && c.client.IsConnectionOpen()
 	c.mu.Unlock()
 	if present {
 		c.life.end(err)
 	}
 }
 
-// connect makes the connection; the routes exist before it, since the broker
-// may deliver at once.
+// connect connects. The routes exist before that, since the broker may deliver
+// messages at once.
 func (c *Conn) connect(ctx context.Context) error {
 	c.client = mqtt.NewClient(c.options(ctx))
 	for _, s := range c.link.cfg.Subscriptions {
@@ -153,7 +154,7 @@ func (c *Conn) connect(ctx context.Context) error {
 	return nil
 }
 
-// subscribe asks for every filter and checks each answer. paho restores no
+// subscribe requests every filter and checks each answer. paho restores no
 // subscription, and reports a refused one (128) as a success.
 func (c *Conn) subscribe(ctx context.Context) error {
 	subs := c.link.cfg.Subscriptions
@@ -186,6 +187,7 @@ func (c *Conn) subscribe(ctx context.Context) error {
 	return granted(want, answer.Result())
 }
 
+// granted returns an error for each filter that was not granted with its QoS.
 func granted(want, got map[string]byte) error {
 	var errs []error
 	for filter, qos := range want {
@@ -201,7 +203,7 @@ func granted(want, got map[string]byte) error {
 	return errors.Join(errs...)
 }
 
-// wait waits for a token of the connection's setup.
+// wait waits for a token of the setup of the connection.
 func (c *Conn) wait(ctx context.Context, token mqtt.Token) error {
 	select {
 	case <-token.Done():
@@ -214,7 +216,7 @@ func (c *Conn) wait(ctx context.Context, token mqtt.Token) error {
 	}
 }
 
-// serve runs OnUp until the connection ends, and returns why it did.
+// serve runs OnUp until the connection ends, and returns why it ended.
 func (c *Conn) serve(ctx context.Context) error {
 	up, down := context.WithCancel(context.WithoutCancel(ctx))
 	defer down()
@@ -241,7 +243,7 @@ func (c *Conn) serve(ctx context.Context) error {
 	return err
 }
 
-// farewell says the last word of a clean stop, if there is one.
+// farewell publishes the last message of a clean stop, if there is one.
 func (c *Conn) farewell(ctx context.Context) {
 	if c.link.cfg.Farewell == nil {
 		return
@@ -253,7 +255,7 @@ func (c *Conn) farewell(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), farewellTimeout)
 	defer cancel()
 	if err := c.Publish(ctx, note.Topic, note.QoS, note.Retained, note.Payload); err != nil {
-		c.link.cfg.Log.Warn("farewell not said", slog.String("topic", note.Topic), slog.String("err", err.Error()))
+		c.link.cfg.Log.Warn("farewell not published", slog.String("topic", note.Topic), slog.String("err", err.Error()))
 	}
 }
 
@@ -276,8 +278,8 @@ func (c *Conn) close() {
 	}
 }
 
-// shut closes the line, now or as soon as it is dialled. Its error is of no
-// use: nothing is written any more.
+// shut closes the network connection, now or as soon as it is dialled. Its error
+// does not matter: nothing more is written.
 func (c *Conn) shut() {
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -7,26 +7,26 @@ import (
 )
 
 // maxPacket bounds a packet from the broker, behind its fixed header. It is far
-// above every message of ours with the longest topic of MQTT before it; brokers
-// are set to less.
+// above every message of Carga with the longest topic that MQTT allows; brokers
+// are configured to less.
 const maxPacket = 192 << 10
 
-// frames reads the packets of a line for paho, which makes room for as many
+// frames reads the packets of a connection for paho, which allocates as many
 // bytes as a header announces, up to 256 MB. A longer PUBLISH is cut to
-// maxPacket: refused here it would be delivered again for ever, and cut it is
-// refused by whoever decodes it, as too large. Any other longer packet ends the
-// line. One goroutine reads.
+// maxPacket: if it ended the connection, the broker would redeliver it for ever;
+// cut, its decoder refuses it as too large. Any other longer packet ends the
+// connection. Only one goroutine reads.
 type frames struct {
 	in  *bufio.Reader
-	cut func() // told of each PUBLISH that is cut
+	cut func() // called for each PUBLISH that is cut
 
-	head []byte // of the present packet, not yet handed over
-	left int    // of its body to hand over
-	drop int    // of its body to throw away then
+	head []byte // of the present packet, not yet returned
+	left int    // bytes of its body to return
+	drop int    // bytes of its body to discard after that
 }
 
-func newFrames(line io.Reader, cut func()) *frames {
-	return &frames{in: bufio.NewReader(line), cut: cut}
+func newFrames(r io.Reader, cut func()) *frames {
+	return &frames{in: bufio.NewReader(r), cut: cut}
 }
 
 // Read implements io.Reader.

@@ -38,8 +38,8 @@ func TestShorterPacketsAreHandedOverAsTheyAre(t *testing.T) {
 	})
 }
 
-// TestLongMessagesAreCut: 256 MB announced take no more room than maxPacket,
-// and what comes behind is read.
+// TestLongMessagesAreCut: an announced 256 MB need no more memory than
+// maxPacket, and the next packet is read.
 func TestLongMessagesAreCut(t *testing.T) {
 	const size = 20 << 20
 	cuts := 0
@@ -59,12 +59,12 @@ func TestLongMessagesAreCut(t *testing.T) {
 		}
 	}
 	if cuts != 1 {
-		t.Errorf("told of %d cuts, want 1", cuts)
+		t.Errorf("%d cuts are reported, want 1", cuts)
 	}
 }
 
-// TestOtherLongPacketsEndTheLine, and so does a length without an end.
-func TestOtherLongPacketsEndTheLine(t *testing.T) {
+// TestOtherLongPacketsEndTheConnection, and so does a length without an end.
+func TestOtherLongPacketsEndTheConnection(t *testing.T) {
 	for raw, want := range map[string]string{
 		"\x90\xff\xff\xff\x7f":     "packet of type 9 has 268435455 bytes; at most",
 		"\x20\xff\xff\xff\xff\x01": "its length has more than 4 bytes",

@@ -7,17 +7,20 @@ import (
 	"time"
 )
 
-// guardedConn wraps the line of one connection. It reports the end of the line at
-// once, also while a handler keeps paho from seeing it, bounds every packet, and
-// bounds every write:
-// paho's ping is written without a deadline and would wait for ever on a line
-// that takes nothing.
+// guardedConn wraps the network connection of one Conn.
+//
+//   - It reports the end of the connection at once, even while a handler keeps
+//     paho from reading it.
+//   - It bounds every packet (frames).
+//   - It bounds every write: paho writes its ping without a deadline, and would wait
+//     for ever on a connection whose peer reads nothing.
 type guardedConn struct {
 	net.Conn
 	packets *frames // reads from Conn
 	lost    func(error)
 }
 
+// Read implements net.Conn.
 func (g *guardedConn) Read(b []byte) (int, error) {
 	n, err := g.packets.Read(b)
 	if err != nil {
@@ -26,6 +29,7 @@ func (g *guardedConn) Read(b []byte) (int, error) {
 	return n, err
 }
 
+// Write implements net.Conn.
 func (g *guardedConn) Write(b []byte) (int, error) {
 	if err := g.Conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		g.lost(fmt.Errorf("write: %w", err))
@@ -38,11 +42,11 @@ func (g *guardedConn) Write(b []byte) (int, error) {
 	return n, err
 }
 
-// SetWriteDeadline leaves the deadline to Write: paho takes it off again, also
-// under a concurrent write.
+// SetWriteDeadline leaves the deadline to Write, because paho removes it again,
+// even during a concurrent write.
 func (*guardedConn) SetWriteDeadline(time.Time) error { return nil }
 
-// Close closes the line; closing it again is no error.
+// Close closes the connection. Closing it twice is no error.
 func (g *guardedConn) Close() error {
 	if err := g.Conn.Close(); err != nil && !errors.Is(err, net.ErrClosed) {
 		return err

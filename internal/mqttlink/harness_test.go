@@ -31,15 +31,16 @@ type wires struct {
 	lines  []*line
 }
 
-// rules says what the broker refuses.
+// rules are what the broker refuses.
 type rules struct {
 	subscribe bool // refuse every SUBSCRIBE
 	silent    bool // never answer a PUBLISH
 }
 
-// line is the client's end; frozen, it swallows what is written and never
-// delivers, as a cable pulled somewhere in between. What is written is buffered,
-// as by a kernel: on a bare pipe two ends that both write first stand still.
+// line is the client's end of a connection. While frozen it accepts writes and
+// delivers nothing, like a cable that is unplugged somewhere on the way. Writes
+// are buffered, as by a kernel: on a bare pipe two ends that both write first
+// block each other.
 type line struct {
 	net.Conn
 	frozen chan struct{}
@@ -83,7 +84,7 @@ func (l *line) flush() {
 	}
 }
 
-// cut ends the line at both ends.
+// cut closes the connection at both ends.
 func (l *line) cut() { _ = l.Conn.Close() }
 
 func (l *line) freeze() { close(l.frozen) }
@@ -142,7 +143,7 @@ func (a *accept) Close() error {
 }
 func (a *accept) Addr() net.Addr { return &net.TCPAddr{} }
 
-// hook lets all in but what the rules refuse.
+// hook permits everything except what the rules refuse.
 type hook struct {
 	mochi.HookBase
 	w *wires
@@ -171,7 +172,7 @@ func (h *hook) OnPublish(_ *mochi.Client, pk packets.Packet) (packets.Packet, er
 	return pk, nil
 }
 
-// start brings a broker up with nothing remembered.
+// start starts a broker without sessions.
 func (w *wires) start(t *testing.T) {
 	t.Helper()
 	caps := mochi.NewDefaultServerCapabilities()

@@ -12,15 +12,15 @@ import (
 	"github.com/carga-ev/carga/internal/backoff"
 )
 
-// Errors that callers branch on.
+// Errors that callers distinguish.
 var (
 	// ErrNotConnected means that there was no connection to publish on.
 	ErrNotConnected = errors.New("not connected to MQTT")
 	// ErrLost means that the connection ended before the acknowledgement. The
 	// message may have arrived.
 	ErrLost = errors.New("connection to MQTT lost")
-	// errPaused ends a connection because of Hold.
-	errPaused = errors.New("link is held")
+	// errPaused ends a connection because of Pause.
+	errPaused = errors.New("link is paused")
 	// errStopped ends a connection because Run's context ended.
 	errStopped = errors.New("link is stopped")
 )
@@ -31,7 +31,7 @@ type Link struct {
 	cfg     Config
 	status  *status
 	current atomic.Pointer[Conn] // the connection that is up, or nil
-	running sync.WaitGroup       // what outlives its connection for a moment
+	running sync.WaitGroup       // goroutines that may outlive their connection for a moment
 }
 
 // New checks the configuration. It starts nothing.
@@ -49,7 +49,7 @@ func New(cfg Config) (*Link, error) {
 	return &Link{cfg: cfg, status: newStatus(cfg.Brokers, cfg.Log)}, nil
 }
 
-// Run supervises the connection until ctx ends, then says the farewell,
+// Run supervises the connection until ctx ends. Then it publishes the farewell,
 // disconnects, and returns nil after all goroutines have ended. Call it once.
 func (l *Link) Run(ctx context.Context) error {
 	defer l.running.Wait()
@@ -65,8 +65,8 @@ func (l *Link) Run(ctx context.Context) error {
 		if errors.Is(err, errPaused) {
 			continue
 		}
-		// A connection that fell at once, as when another client uses our id, is
-		// no success.
+		// A connection that is lost at once, as when another client uses the
+		// same client ID, counts as a failure.
 		if time.Since(began) > maxBackoff {
 			pause.Reset()
 		}
@@ -80,7 +80,7 @@ func (l *Link) Run(ctx context.Context) error {
 	return nil
 }
 
-// await waits while the link is held. It reports false when ctx has ended.
+// await waits while the link is paused. It reports false when ctx has ended.
 func (l *Link) await(ctx context.Context) bool {
 	select {
 	case <-l.status.resumed():
@@ -89,7 +89,7 @@ func (l *Link) await(ctx context.Context) bool {
 	return ctx.Err() == nil
 }
 
-// attempt makes one connection and returns why it ended.
+// attempt makes one connection, serves it, and returns why it ended.
 func (l *Link) attempt(ctx context.Context) error {
 	c := newConn(l, l.status.attempt())
 	defer c.close()
@@ -109,11 +109,12 @@ func (l *Link) attempt(ctx context.Context) error {
 	return err
 }
 
-// State returns what is known now.
+// State returns the present state.
 func (l *Link) State() State { return l.status.get() }
 
-// Pause disconnects and stays away, for the reason given, until Release. With
-// CleanSession false the broker keeps what arrives meanwhile. It does not wait.
+// Pause disconnects and stays disconnected, for the given reason, until Resume.
+// With CleanSession false the broker stores what is published meanwhile. It does
+// not block.
 func (l *Link) Pause(reason string) {
 	l.status.pause(reason)
 	if c := l.current.Load(); c != nil {
@@ -121,15 +122,15 @@ func (l *Link) Pause(reason string) {
 	}
 }
 
-// Resume ends Hold. Without Hold it does nothing.
+// Resume ends Pause. Without Pause it has no effect.
 func (l *Link) Resume() { l.status.resume() }
 
 // Conn returns the connection that is up, or nil.
 func (l *Link) Conn() *Conn { return l.current.Load() }
 
 // Publish publishes on the present connection and waits for the end: nil after
-// the broker's acknowledgement (QoS 0: after the write), ErrNotConnected,
-// ErrLost, or the context's error.
+// the acknowledgement of the broker (QoS 0: after the write), ErrNotConnected,
+// ErrLost, or the error of the context.
 func (l *Link) Publish(ctx context.Context, topic string, qos byte, retained bool, payload []byte) error {
 	c := l.current.Load()
 	if c == nil {
@@ -138,9 +139,9 @@ func (l *Link) Publish(ctx context.Context, topic string, qos byte, retained boo
 	return c.Publish(ctx, topic, qos, retained, payload)
 }
 
-// PublishAsync hands a message to the present connection, in the order of the
-// calls, and returns a handle to its end. The owner limits how many are
-// outstanding: paho has no window of its own.
+// PublishAsync publishes on the present connection, in the order of the calls,
+// without waiting for the end, which the returned Pending reports. The caller
+// limits how many are in flight: paho does not.
 func (l *Link) PublishAsync(ctx context.Context, topic string, qos byte, retained bool, payload []byte) (*Pending, error) {
 	c := l.current.Load()
 	if c == nil {

@@ -12,8 +12,9 @@ import (
 	"github.com/carga-ev/carga/internal/mqttlink"
 )
 
-// TestBrokerComesLate: the broker is away for ten minutes; the link is up at
-// most one longest pause after it came, and says what it waits for meanwhile.
+// TestBrokerComesLate: the broker is away for ten minutes. The link reports what
+// it waits for, and is up at most one longest pause after the broker has
+// started.
 func TestBrokerComesLate(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &wires{}, &inbox{}
@@ -26,7 +27,7 @@ func TestBrokerComesLate(t *testing.T) {
 			t.Errorf("state %+v, want down since %v because of %v", s, began, errRefused)
 		}
 		if want := "waiting for MQTT at tcp://broker:1883 since "; !strings.HasPrefix(s.String(), want) {
-			t.Errorf("said %q, want %q…", s, want)
+			t.Errorf("the state is %q, want %q…", s, want)
 		}
 		if w.dials < 100 || w.dials > 300 {
 			t.Errorf("%d dials in 10 min, want one each 2.5 to 5 s", w.dials)
@@ -50,8 +51,8 @@ func TestBrokerComesLate(t *testing.T) {
 	})
 }
 
-// TestBrokerRestartedEmpty: the broker comes back without any session, several
-// times; the link subscribes anew each time.
+// TestBrokerRestartedEmpty: the broker restarts without any session, several
+// times. The link subscribes again each time.
 func TestBrokerRestartedEmpty(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &wires{}, &inbox{}
@@ -80,8 +81,8 @@ func TestBrokerRestartedEmpty(t *testing.T) {
 	})
 }
 
-// TestHalfOpenLine: a line that goes dead without a word is noticed within
-// 1.5 × KeepAlive, whenever in the cycle of pings that happens.
+// TestHalfOpenLine: a connection that dies silently is detected within 1.5 ×
+// KeepAlive, at every point of the ping cycle.
 func TestHalfOpenLine(t *testing.T) {
 	for _, keepAlive := range []time.Duration{2 * time.Second, 4 * time.Second, 10 * time.Second, 20 * time.Second, 30 * time.Second, time.Minute} {
 		for phase := range 8 {
@@ -122,8 +123,8 @@ func noticesDeadLine(t *testing.T, keepAlive, after time.Duration) {
 	w.stop()
 }
 
-// TestRefusedSubscription: a connection whose subscription is refused is not
-// up, says so, and is tried again until it is granted.
+// TestRefusedSubscription: a connection whose subscription is refused is not up,
+// reports the reason, and is retried until the subscription is granted.
 func TestRefusedSubscription(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &wires{}, &inbox{}
@@ -145,9 +146,9 @@ func TestRefusedSubscription(t *testing.T) {
 	})
 }
 
-// TestPublishEnds: every publish ends: acknowledged, refused for want of a
-// connection, lost with it, or by its context; without an acknowledgement never
-// with nil.
+// TestPublishEnds: every publish ends: acknowledged, refused without a
+// connection, lost with it, or by its context. Without an acknowledgement its
+// error is never nil.
 func TestPublishEnds(t *testing.T) {
 	for _, clean := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -226,8 +227,8 @@ func TestPublishKeepsOrder(t *testing.T) {
 	})
 }
 
-// TestManualAck: what is not acknowledged is delivered again on the next
-// connection; an acknowledgement of the old one does nothing.
+// TestManualAck: what is not acknowledged is redelivered on the next connection.
+// An acknowledgement of the old delivery has no effect.
 func TestManualAck(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &wires{}, &inbox{}
@@ -245,7 +246,7 @@ func TestManualAck(t *testing.T) {
 			t.Fatalf("received %+v", first)
 		}
 		first[0].Ack()
-		first[0].Ack() // twice is once
+		first[0].Ack() // the second call has no effect
 		synctest.Wait()
 		w.last().cut()
 		time.Sleep(6 * time.Second)
@@ -272,8 +273,8 @@ func TestManualAck(t *testing.T) {
 	})
 }
 
-// TestUnmatchedIsAcknowledged: what an older session subscribed to is
-// acknowledged and counted, and does not come again.
+// TestUnmatchedIsAcknowledged: messages for the subscriptions of an older
+// session are acknowledged and counted, and are not redelivered.
 func TestUnmatchedIsAcknowledged(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &wires{}, &inbox{}
@@ -301,9 +302,9 @@ func TestUnmatchedIsAcknowledged(t *testing.T) {
 	})
 }
 
-// TestWillAndFarewell: the will carries the number of its connection and is
-// said by the broker when the line breaks; a clean stop says the farewell and
-// no will.
+// TestWillAndFarewell: the will has the number of its connection, and the broker
+// publishes it when the connection breaks. A clean stop publishes the farewell
+// and no will.
 func TestWillAndFarewell(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in, watched := &wires{}, &inbox{}, &inbox{}
@@ -314,7 +315,7 @@ func TestWillAndFarewell(t *testing.T) {
 		cfg := config(w, in)
 		note := func(word string) func(uint64) *mqttlink.Note {
 			return func(conn uint64) *mqttlink.Note {
-				return &mqttlink.Note{Topic: "down/said", Payload: []byte(word + string(rune('0'+conn))), QoS: 1}
+				return &mqttlink.Note{Topic: "down/note", Payload: []byte(word + string(rune('0'+conn))), QoS: 1}
 			}
 		}
 		cfg.Will, cfg.Farewell = note("will"), note("bye")
@@ -322,7 +323,7 @@ func TestWillAndFarewell(t *testing.T) {
 		var downs []uint64
 		cfg.OnDown = func(conn uint64, err error) { downs = append(downs, conn) }
 		cfg.OnUp = func(ctx context.Context, c *mqttlink.Conn) {
-			if err := c.Publish(ctx, "down/said", 1, false, []byte("up"+string(rune('0'+c.Number())))); err != nil {
+			if err := c.Publish(ctx, "down/note", 1, false, []byte("up"+string(rune('0'+c.Number())))); err != nil {
 				t.Errorf("OnUp: %v", err)
 			}
 			<-ctx.Done()
@@ -335,7 +336,7 @@ func TestWillAndFarewell(t *testing.T) {
 		stop()
 		synctest.Wait()
 		if got, want := watched.texts(), []string{"up1", "will1", "up2", "bye2"}; !slices.Equal(got, want) {
-			t.Errorf("said %q, want %q", got, want)
+			t.Errorf("received %q, want %q", got, want)
 		}
 		if !slices.Equal(downs, []uint64{1, 2}) {
 			t.Errorf("OnDown of %v, want 1 and 2", downs)
@@ -376,9 +377,9 @@ func TestOneOwnerAtATime(t *testing.T) {
 	})
 }
 
-// TestHold: a held link stays away, its messages wait at the broker, and it
-// comes back when released.
-func TestHold(t *testing.T) {
+// TestPause: a paused link stays disconnected, its messages wait at the broker,
+// and it connects again when resumed.
+func TestPause(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &wires{}, &inbox{}
 		cfg := config(w, in)
@@ -400,12 +401,12 @@ func TestHold(t *testing.T) {
 			t.Errorf("received %q after the release", got)
 		}
 		l.Pause("again")
-		stop() // also while held
+		stop() // while paused, too
 		w.stop()
 	})
 }
 
-// TestConfigErrorsNameTheField: all faults at once.
+// TestConfigErrorsNameTheField: the error has all faults at once.
 func TestConfigErrorsNameTheField(t *testing.T) {
 	_, err := mqttlink.New(mqttlink.Config{
 		Brokers: []string{"ws://a:1", "tcp://", "::"}, KeepAlive: -1,

@@ -11,11 +11,11 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
-// The tests of this file state what paho does, where this package relies on it
-// or works round it. When one fails after raising paho's version, paho has
-// changed: read the guarantee it belongs to again.
+// The tests of this file state what paho does where this package relies on it or
+// works round it. When one fails after an update of paho, paho has changed:
+// check the guarantee of this package that it belongs to.
 
-// bare is a paho client as the link makes it, but for what change changes.
+// bare is a paho client as the link makes it, with the changes of change.
 func bare(w *wires, change func(*mqtt.ClientOptions)) mqtt.Client {
 	o := mqtt.NewClientOptions().AddBroker("tcp://broker:1883").SetClientID("bare").SetProtocolVersion(4).
 		SetAutoReconnect(false).SetConnectRetry(false).SetKeepAlive(10 * time.Second).SetPingTimeout(2 * time.Second).
@@ -38,8 +38,8 @@ func mustConnect(t *testing.T, c mqtt.Client) {
 
 func over(token mqtt.Token) bool { return token.WaitTimeout(10 * time.Minute) }
 
-// TestPahoFirstFailureIsFinal: without ConnectRetry nothing tries again, hence
-// the supervisor.
+// TestPahoFirstFailureIsFinal: without ConnectRetry paho does not retry, hence
+// Link.Run.
 func TestPahoFirstFailureIsFinal(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wires{}
@@ -55,7 +55,7 @@ func TestPahoFirstFailureIsFinal(t *testing.T) {
 }
 
 // TestPahoTokenAfterLoss: with a clean session the token of a lost connection
-// ends in an error, without one it never ends.
+// ends in an error; without one it never ends.
 func TestPahoTokenAfterLoss(t *testing.T) {
 	for _, clean := range []bool{true, false} {
 		synctest.Test(t, func(t *testing.T) {
@@ -66,7 +66,7 @@ func TestPahoTokenAfterLoss(t *testing.T) {
 			c := bare(w, func(o *mqtt.ClientOptions) { o.SetCleanSession(clean) })
 			mustConnect(t, c)
 			token := c.Publish("up/x", 1, false, "a")
-			synctest.Wait() // it is on the way
+			synctest.Wait() // it is in flight
 			w.last().cut()
 			ended := over(token)
 			if ended != clean {
@@ -79,9 +79,9 @@ func TestPahoTokenAfterLoss(t *testing.T) {
 	}
 }
 
-// TestPahoReconnectCompletesTokens: its own reconnection completes outstanding
-// tokens with nil though nothing was acknowledged, hence one client object per
-// connection.
+// TestPahoReconnectCompletesTokens: paho's own reconnection completes
+// outstanding tokens with nil although nothing was acknowledged, hence one
+// client per connection.
 func TestPahoReconnectCompletesTokens(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wires{}
@@ -91,7 +91,7 @@ func TestPahoReconnectCompletesTokens(t *testing.T) {
 		c := bare(w, func(o *mqtt.ClientOptions) { o.SetCleanSession(false).SetAutoReconnect(true) })
 		mustConnect(t, c)
 		token := c.Publish("up/x", 1, false, "a")
-		synctest.Wait() // it is on the way
+		synctest.Wait() // it is in flight
 		w.last().cut()
 		if !over(token) || token.Error() != nil {
 			t.Errorf("token: ended with %v; paho used to complete it with nil", token.Error())
@@ -100,8 +100,8 @@ func TestPahoReconnectCompletesTokens(t *testing.T) {
 	})
 }
 
-// TestPahoRestoresNoSubscription: after its own reconnection to a broker that
-// forgot the session nothing arrives.
+// TestPahoRestoresNoSubscription: after paho's own reconnection to a broker
+// without the session, no message is received.
 func TestPahoRestoresNoSubscription(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wires{}
@@ -129,7 +129,7 @@ func TestPahoRestoresNoSubscription(t *testing.T) {
 	})
 }
 
-// TestPahoRefusedSubscriptionIsNoError: the refusal is only in the result.
+// TestPahoRefusedSubscriptionIsNoError: only the result shows the refusal.
 func TestPahoRefusedSubscriptionIsNoError(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wires{}
@@ -149,8 +149,9 @@ func TestPahoRefusedSubscriptionIsNoError(t *testing.T) {
 	})
 }
 
-// TestPahoBlockedHandlerHidesTheLoss: while a handler waits, the lost line is
-// not reported, hence the guard and the rule that a handler only hands over.
+// TestPahoBlockedHandlerHidesTheLoss: while a handler blocks, paho does not
+// report the lost connection, hence guardedConn and the rule that a handler only
+// queues.
 func TestPahoBlockedHandlerHidesTheLoss(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w := &wires{}
@@ -179,8 +180,8 @@ func TestPahoBlockedHandlerHidesTheLoss(t *testing.T) {
 	})
 }
 
-// TestBlockedHandlerDoesNotStopTheLink: even a handler that waits for a minute
-// does not keep the link from the next connection.
+// TestBlockedHandlerDoesNotStopTheLink: even a handler that blocks for a minute
+// does not delay the next connection.
 func TestBlockedHandlerDoesNotStopTheLink(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		w, in := &wires{}, &inbox{}

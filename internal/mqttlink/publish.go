@@ -7,14 +7,14 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
-// Pending is a publish on its way.
+// Pending is a publish in flight.
 type Pending struct {
 	topic    string
 	payload  []byte
 	qos      byte
 	retained bool
 
-	token chan mqtt.Token // capacity 1: filled once by the publisher
+	token chan mqtt.Token // capacity 1: publishLoop sends once
 	done  chan struct{}
 	err   error // valid after done
 }
@@ -22,10 +22,10 @@ type Pending struct {
 // Done is closed when the publish is over.
 func (p *Pending) Done() <-chan struct{} { return p.done }
 
-// Err returns how the publish ended; valid after Done is closed.
+// Err returns how the publish ended. It is valid after Done is closed.
 func (p *Pending) Err() error { return p.err }
 
-// Wait waits for the end and returns it, or the context's error.
+// Wait waits for the end and returns its error, or the error of the context.
 func (p *Pending) Wait(ctx context.Context) error {
 	select {
 	case <-p.done:
@@ -44,8 +44,8 @@ func (c *Conn) Publish(ctx context.Context, topic string, qos byte, retained boo
 	return p.Wait(ctx)
 }
 
-// PublishAsync hands a message to this connection; see Link.PublishAsync. It
-// waits while the line takes no more. payload must not change until the end.
+// PublishAsync publishes on this connection; see Link.PublishAsync. It blocks
+// while the connection accepts no more. payload must not change until the end.
 func (c *Conn) PublishAsync(ctx context.Context, topic string, qos byte, retained bool, payload []byte) (*Pending, error) {
 	p := &Pending{
 		topic: topic, payload: payload, qos: qos, retained: retained,
@@ -61,9 +61,9 @@ func (c *Conn) PublishAsync(ctx context.Context, topic string, qos byte, retaine
 	}
 }
 
-// publishLoop gives the messages to paho one after the other, so that their
-// order is that of the calls. paho's Publish blocks while the line is slow, and
-// up to the write time-out after it was lost; callers do not.
+// publishLoop passes the messages to paho one after the other, so that they are
+// sent in the order of the calls. paho's Publish blocks while the connection is
+// slow, and up to the write time-out after it was lost; callers do not.
 func (c *Conn) publishLoop() {
 	for {
 		select {
@@ -76,8 +76,8 @@ func (c *Conn) publishLoop() {
 	}
 }
 
-// awaitToken ends a publish with what comes first. A token may never complete after
-// a loss, hence the second case; one that has completed is believed.
+// awaitToken ends a publish with its token or with the connection, whichever is
+// first. After a loss a token may never complete; one that has completed counts.
 func (c *Conn) awaitToken(p *Pending) {
 	var token mqtt.Token
 	select {
@@ -103,6 +103,7 @@ func (c *Conn) awaitToken(p *Pending) {
 	c.end(p, nil)
 }
 
+// end records the outcome of a publish and releases its waiters.
 func (c *Conn) end(p *Pending, err error) {
 	p.err = err
 	c.link.status.count(func(n *Counters) {
@@ -115,6 +116,7 @@ func (c *Conn) end(p *Pending, err error) {
 	close(p.done)
 }
 
+// lostError is ErrLost with the reason.
 func (c *Conn) lostError() error {
 	return fmt.Errorf("%w: %w", ErrLost, c.life.why)
 }

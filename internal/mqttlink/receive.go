@@ -6,8 +6,8 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 )
 
-// acks holds the acknowledgements on their way to paho. It is bounded by the
-// messages that were received and not yet acknowledged.
+// acks are the acknowledgements that paho has not yet sent. Their number is
+// bounded by the messages that were received and not yet acknowledged.
 type acks struct {
 	wake chan struct{} // capacity 1: there is work
 
@@ -16,9 +16,10 @@ type acks struct {
 	queue []mqtt.Message
 }
 
-// handle passes a message on. It runs on paho's reader of the line. paho's own
-// automatic acknowledgement is off also without ManualAck: it would make this
-// reader wait for the writer, and two ends that both write first stand still.
+// handle passes a message to the Handler, on paho's reader of the connection.
+// paho's own automatic acknowledgement is off even without ManualAck: it would
+// make the reader wait for the writer, and two ends that both write first block
+// each other.
 func (c *Conn) handle(_ mqtt.Client, m mqtt.Message) {
 	c.link.status.count(func(n *Counters) { n.Received++ })
 	ack := func() {}
@@ -34,15 +35,16 @@ func (c *Conn) handle(_ mqtt.Client, m mqtt.Message) {
 	}
 }
 
-// unmatched acknowledges and counts what no subscription asked for. paho alone
-// would never acknowledge it, and it would hold a slot of the broker's window.
+// unmatched acknowledges and counts a message that matches no subscription. paho
+// alone would never acknowledge it, and it would occupy a slot of the broker's
+// window.
 func (c *Conn) unmatched(_ mqtt.Client, m mqtt.Message) {
 	c.link.status.count(func(n *Counters) { n.Unmatched++ })
 	c.ack(m)
 }
 
-// ack queues an acknowledgement: paho's own waits until the line has taken it,
-// and whoever acknowledges must not.
+// ack queues an acknowledgement. paho's own function blocks until the connection
+// has accepted it, and callers must not block.
 func (c *Conn) ack(m mqtt.Message) {
 	if c.life.ended() {
 		c.link.status.count(func(n *Counters) { n.AcksDropped++ })
@@ -57,6 +59,7 @@ func (c *Conn) ack(m mqtt.Message) {
 	}
 }
 
+// drain removes and returns all queued acknowledgements.
 func (a *acks) drain() []mqtt.Message {
 	a.mu.Lock()
 	defer a.mu.Unlock()
@@ -65,7 +68,7 @@ func (a *acks) drain() []mqtt.Message {
 	return queue
 }
 
-// ackLoop sends the acknowledgements in the order they were given.
+// ackLoop sends the acknowledgements in the order in which they were given.
 func (c *Conn) ackLoop() {
 	for {
 		select {

@@ -8,7 +8,7 @@ import (
 	"time"
 )
 
-// State is what a Link knows about itself, for pages and logs.
+// State is the state of a Link, for pages and logs.
 type State struct {
 	Up bool `json:"up"`
 	// Since is when Up last changed; before the first connection, when the Link
@@ -16,7 +16,7 @@ type State struct {
 	Since time.Time `json:"since"`
 	// LastError is why the last attempt or connection ended; it stays while up.
 	LastError string `json:"last_error,omitempty"`
-	// Paused says why the link stays away on purpose; empty if it does not.
+	// Paused is why the link is disconnected on purpose; empty if it is not.
 	Paused string `json:"paused,omitempty"`
 	// Conn is the number of the present connection or attempt.
 	Conn   uint64 `json:"conn"`
@@ -29,17 +29,18 @@ type Counters struct {
 	Attempts uint64 `json:"attempts"`
 	Connects uint64 `json:"connects"` // attempts that came up
 	Received uint64 `json:"received"`
-	// Unmatched counts messages outside all subscriptions: acknowledged and
-	// dropped. A broker that kept an older session sends them.
+	// Unmatched counts messages that match no subscription: they are
+	// acknowledged and dropped. A broker with an older session of the client
+	// sends them.
 	Unmatched   uint64 `json:"unmatched"`
-	Cut         uint64 `json:"cut"`          // messages far too long: handed over without their end
+	Cut         uint64 `json:"cut"`          // messages beyond maxPacket: delivered without their end
 	Published   uint64 `json:"published"`    // acknowledged, or written with QoS 0
 	Unpublished uint64 `json:"unpublished"`  // ended in an error
 	Acked       uint64 `json:"acked"`        // handed to paho to be sent
-	AcksDropped uint64 `json:"acks_dropped"` // their connection was gone
+	AcksDropped uint64 `json:"acks_dropped"` // their connection had ended
 }
 
-// String says the state in words for a person.
+// String describes the state for a person.
 func (s State) String() string {
 	at := s.Since.UTC().Format(time.RFC3339)
 	switch {
@@ -53,14 +54,14 @@ func (s State) String() string {
 	return fmt.Sprintf("waiting for MQTT at %s since %s", s.Broker, at)
 }
 
-// status guards the state and says each transition once.
+// status guards the state, and logs each transition once.
 type status struct {
 	log *slog.Logger
 
 	mu sync.Mutex
 	// mu guards everything that follows.
 	s            State
-	outageLogged bool // the present wait has been logged
+	outageLogged bool // the present outage has been logged
 	resumedCh    chan struct{}
 }
 
@@ -76,6 +77,7 @@ func (t *status) get() State {
 	return t.s
 }
 
+// count changes the counters.
 func (t *status) count(f func(*Counters)) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -91,6 +93,7 @@ func (t *status) attempt() uint64 {
 	return t.s.Conn
 }
 
+// up records a connection with all subscriptions.
 func (t *status) up() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -100,6 +103,7 @@ func (t *status) up() {
 	t.log.Info("connected to MQTT", slog.String("broker", t.s.Broker), slog.Uint64("conn", t.s.Conn))
 }
 
+// down records a lost connection or a failed attempt.
 func (t *status) down(err error) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -119,7 +123,7 @@ func (t *status) down(err error) {
 	t.log.Info("waiting for MQTT", attrs...)
 }
 
-// stopped is the clean end.
+// stopped records a clean end.
 func (t *status) stopped() {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -130,7 +134,7 @@ func (t *status) stopped() {
 	t.s.LastError = errStopped.Error()
 }
 
-// pause makes wait block until release.
+// pause makes Link.await block until resume.
 func (t *status) pause(reason string) {
 	t.mu.Lock()
 	defer t.mu.Unlock()
@@ -149,7 +153,7 @@ func (t *status) resume() {
 	}
 }
 
-// resumed is closed while the link is not held.
+// resumed returns a channel that is closed while the link is not paused.
 func (t *status) resumed() <-chan struct{} {
 	t.mu.Lock()
 	defer t.mu.Unlock()

@@ -17,7 +17,7 @@ import (
 
 type mqttMessage = mqttlink.Message
 
-// TestOverTCP: one round over the loopback, and no goroutine is left behind.
+// TestOverTCP: one round over loopback TCP, after which no goroutine is left.
 func TestOverTCP(t *testing.T) {
 	defer goleak.VerifyNone(t)
 	var lc net.ListenConfig

@@ -1,10 +1,10 @@
-// Package need lets a test say what it needs from the machine. Where that is
-// missing the test is skipped, loudly; where the environment says CI=true it
-// fails, so that nothing is skipped there unnoticed.
+// Package need lets a test declare what it needs from the machine. Without that the
+// test is skipped visibly; with CI=true in the environment it fails, so that no
+// test is skipped there unnoticed.
 //
-// Go hides the words of a skipped test unless asked with -v. So each skip is
-// also written as a line to the file that CARGA_SKIPPED names; make test sets
-// it and prints the lines at its end.
+// go test hides the reason of a skipped test without -v. So each skip is also
+// written as a line to the file in CARGA_SKIPPED; make test sets it and prints the
+// lines at its end.
 //
 // Only tests import it.
 package need
@@ -17,14 +17,15 @@ import (
 	"testing"
 )
 
-// Program returns the path of a program. If there is none, the test ends here:
-// remedy is the command that installs it.
+// Program returns the path of a program. Without the program, the test ends
+// here: remedy is the command that installs it.
 func Program(tb testing.TB, name, remedy string) string {
 	tb.Helper()
 	if path, err := exec.LookPath(name); err == nil {
 		return path
 	}
-	// Debian keeps daemons where the PATH of ordinary users does not look.
+	// Debian installs daemons in folders that the PATH of ordinary users does
+	// not contain.
 	for _, dir := range []string{"/usr/sbin", "/usr/local/sbin"} {
 		if path, err := exec.LookPath(filepath.Join(dir, name)); err == nil {
 			return path
@@ -34,8 +35,8 @@ func Program(tb testing.TB, name, remedy string) string {
 	return ""
 }
 
-// That ends the test here unless ok: what names the thing that is needed,
-// remedy how to get it.
+// That ends the test here unless ok: what is the thing that is needed, remedy
+// how to get it.
 func That(tb testing.TB, ok bool, what, remedy string) {
 	tb.Helper()
 	if !ok {
@@ -43,6 +44,7 @@ func That(tb testing.TB, ok bool, what, remedy string) {
 	}
 }
 
+// missing skips the test, or fails it under CI=true.
 func missing(tb testing.TB, what, remedy string) {
 	tb.Helper()
 	line := fmt.Sprintf("%s needs %s: %s", tb.Name(), what, remedy)
@@ -57,6 +59,7 @@ func missing(tb testing.TB, what, remedy string) {
 	tb.Skip(line)
 }
 
+// note appends a line to the list of skipped tests.
 func note(path, line string) error {
 	f, err := os.OpenFile(path, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o644)
 	if err != nil {

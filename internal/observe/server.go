@@ -140,7 +140,7 @@ func (s *Server) Handler(page http.Handler) http.Handler {
 // Serve serves Handler(page) at the address of o until ctx ends. It returns at
 // once if there is no address.
 //
-// A program does its work even if nobody can observe it, so that Serve never
+// A program does its work even if it cannot be observed, so that Serve never
 // fails: it retries an address that cannot be opened, and reports the reason in
 // the log and as an informational check. given replaces the address and is
 // closed at the end.

@@ -1,8 +1,9 @@
-// Package process is what every program takes from its surroundings, so that
-// all take it alike: signals, streams, files that a user supplies, and folders
-// and addresses that may come later.
+// Package process is the interface between a program and its environment, the same
+// for every program: signals and exit codes, output streams, files that a user
+// supplies, and folders and addresses that may become available later. ADR 0014
+// has the reasons.
 //
-// It is linked into the agent, so it is small; it keeps no global state.
-// Goroutines: that of Stopped ends with the process, that of an Output with
-// its Close, and one of a ReadFile that gave up with what it reads.
+// The agent links it, so it is small. It keeps no global state. Goroutines: that of
+// Stopped ends with the process, that of an Output with its Close, and one of a
+// ReadFile that gave up with its file.
 package process

@@ -10,14 +10,14 @@ import (
 	"time"
 )
 
-// pipeLimit is how long a pipe may take to its end.
+// pipeLimit is how long ReadFile waits for the end of a pipe.
 const pipeLimit = 30 * time.Second
 
-// ReadFile returns the text of a file that a user supplies, without the marks
-// that editors and other systems leave in it: a byte order mark is dropped, and
-// lines end with \n alone. The file may be a pipe or a terminal, which is read
-// once, to its end, for at most half a minute. Its error says what is wrong
-// with the file without naming it.
+// ReadFile returns the text of a file that a user supplies, without the marks of
+// editors and other systems: a byte order mark is dropped, and lines end with \n
+// alone. The file may be a pipe or a terminal, which is read once, to its end,
+// for at most half a minute. The error describes the fault without the name of
+// the file.
 func ReadFile(path string, limit int64) (text []byte, mode fs.FileMode, err error) {
 	info, err := os.Stat(path)
 	switch {
@@ -44,6 +44,7 @@ func ReadFile(path string, limit int64) (text []byte, mode fs.FileMode, err erro
 	return bytes.ReplaceAll(text, []byte("\r\n"), []byte("\n")), info.Mode(), nil
 }
 
+// read returns the content of a file of at most limit bytes.
 func read(path string, limit int64) ([]byte, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -59,8 +60,8 @@ func read(path string, limit int64) ([]byte, error) {
 	return text, nil
 }
 
-// readPipe is read, which for a pipe may wait for whoever writes, to open it
-// already. The goroutine is left behind with a pipe that never ends.
+// readPipe is read with a time limit: opening or reading a pipe waits for its
+// writer. The goroutine remains with a pipe that never ends.
 func readPipe(path string, limit int64) ([]byte, error) {
 	type answer struct {
 		text []byte
@@ -77,10 +78,11 @@ func readPipe(path string, limit int64) ([]byte, error) {
 	case a := <-done:
 		return a.text, a.err
 	case <-timer.C:
-		return nil, fmt.Errorf("has not come to its end within %s; whoever writes it must close it", pipeLimit)
+		return nil, fmt.Errorf("did not end within %s; its writer must close it", pipeLimit)
 	}
 }
 
+// size formats a number of bytes.
 func size(bytes int64) string {
 	if bytes >= 1<<20 {
 		return fmt.Sprintf("%d MiB", bytes>>20)

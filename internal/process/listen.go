@@ -14,7 +14,7 @@ import (
 // listenPause is the longest pause between two attempts to open an address.
 const listenPause = 30 * time.Second
 
-// Listen opens a TCP address. Its error says what to do.
+// Listen opens a TCP address. Its error contains the remedy.
 func Listen(ctx context.Context, addr string) (net.Listener, error) {
 	var lc net.ListenConfig
 	l, err := lc.Listen(ctx, "tcp", addr)
@@ -24,6 +24,7 @@ func Listen(ctx context.Context, addr string) (net.Listener, error) {
 	return l, nil
 }
 
+// listenHint returns the remedy for an error of Listen, if known.
 func listenHint(err error) string {
 	switch {
 	case errors.Is(err, syscall.EADDRINUSE):
@@ -37,14 +38,14 @@ func listenHint(err error) string {
 }
 
 // NotThereYet reports whether Listen failed because this machine does not have
-// the address, as before its network is up; it may have it later.
+// the address, as before its network is up. It may have it later.
 func NotThereYet(err error) bool {
 	_, unknown := errors.AsType[*net.DNSError](err)
 	return unknown || errors.Is(err, syscall.EADDRNOTAVAIL)
 }
 
-// ListenLater opens a TCP address as soon as that is possible; nil when ctx
-// ends before. failed is called with each attempt's error.
+// ListenLater opens a TCP address as soon as that is possible. It returns nil
+// when ctx ends before. failed is called with the error of each attempt.
 func ListenLater(ctx context.Context, addr string, failed func(error)) net.Listener {
 	pauses := backoff.New(time.Second, listenPause, nil)
 	for {
@@ -59,7 +60,7 @@ func ListenLater(ctx context.Context, addr string, failed func(error)) net.Liste
 	}
 }
 
-// sleep reports whether it slept to the end.
+// sleep waits, and reports whether ctx lasted until the end.
 func sleep(ctx context.Context, d time.Duration) bool {
 	timer := time.NewTimer(d)
 	defer timer.Stop()

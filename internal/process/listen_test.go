@@ -14,8 +14,8 @@ import (
 	"github.com/carga-ev/carga/internal/process"
 )
 
-// TestHintsNameTheRemedy: a port in use and an address that is not there are not
-// the same fault.
+// TestHintsNameTheRemedy: a port in use and an address that the machine does not
+// have are different faults.
 func TestHintsNameTheRemedy(t *testing.T) {
 	var lc net.ListenConfig
 	busy, err := lc.Listen(t.Context(), "tcp", "127.0.0.1:0")

@@ -9,31 +9,32 @@ import (
 )
 
 const (
-	// outputLines bounds what waits for a reader; what comes then is lost.
+	// outputLines bounds the writes that wait for a reader; what exceeds it is
+	// lost.
 	outputLines = 256
-	// outputWait is how long one write waits for a reader that has kept up
-	// until now. It is far below what any loop of a program may take.
+	// outputWait is how long one write waits for a reader that has kept up until
+	// now. It is far below the time that any loop of a program may be blocked.
 	outputWait = 50 * time.Millisecond
 	// outputFlush is how long Close waits for the reader.
 	outputFlush = time.Second
 )
 
-// Output is a stream that holds nobody up and fails nobody: what its reader
-// does not take in time, or refuses, is lost and counted. A reader may stand
-// still for hours: a pager, or a terminal that was stopped with Ctrl-S.
+// Output is a stream that never blocks a program for long and never fails: what
+// its reader does not read in time, or refuses, is lost and counted. A reader
+// may stop for hours: a pager, or a terminal that was stopped with Ctrl-S.
 //
-// While the reader keeps up, a write is over when it is written, so that the
-// last words before a crash are not lost. Its methods may be called
+// While the reader keeps up, a write returns after it is written, so that the
+// last lines before a crash are not lost. The methods may be called
 // concurrently.
 type Output struct {
 	w     io.Writer
 	lines chan line
-	slow  atomic.Bool // the reader did not keep up; nobody waits for it
+	slow  atomic.Bool // the reader did not keep up: writes do not wait
 	lost  atomic.Int64
 
 	mu     sync.RWMutex
-	closed bool          // mu guards it and the sending to lines
-	ended  chan struct{} // the writing has
+	closed bool          // guarded by mu, with sending to lines
+	ended  chan struct{} // closed when run has ended
 }
 
 // line is one write.
@@ -42,13 +43,14 @@ type line struct {
 	done chan struct{}
 }
 
-// NewOutput writes to w until it is closed.
+// NewOutput returns a stream that writes to w until it is closed.
 func NewOutput(w io.Writer) *Output {
 	o := &Output{w: w, lines: make(chan line, outputLines), ended: make(chan struct{})}
 	go o.run()
 	return o
 }
 
+// run writes the lines, in the background.
 func (o *Output) run() {
 	defer close(o.ended)
 	for l := range o.lines {
@@ -82,6 +84,7 @@ func (o *Output) Write(b []byte) (int, error) {
 	return len(b), nil
 }
 
+// send queues a line, or returns false if that is impossible.
 func (o *Output) send(l line) bool {
 	o.mu.RLock()
 	defer o.mu.RUnlock()
@@ -96,11 +99,11 @@ func (o *Output) send(l line) bool {
 	}
 }
 
-// Lost is how many writes were lost.
+// Lost returns how many writes were lost.
 func (o *Output) Lost() int64 { return o.lost.Load() }
 
-// Close gives the reader a moment for what waits. What is written afterwards is
-// lost. It leaves the stream below open.
+// Close gives the reader a moment for the writes that wait. Later writes are
+// lost. It does not close the stream below.
 func (o *Output) Close() {
 	o.mu.Lock()
 	if !o.closed {
@@ -116,7 +119,7 @@ func (o *Output) Close() {
 	}
 }
 
-// IsTerminal reports whether somebody may be looking at w.
+// IsTerminal reports whether w is a terminal, on which a person may read.
 func IsTerminal(w io.Writer) bool {
 	if o, ok := w.(*Output); ok {
 		w = o.w
@@ -130,9 +133,9 @@ func isCharDevice(f *os.File) bool {
 	return err == nil && info.Mode()&os.ModeCharDevice != 0
 }
 
-// Interactive reports whether somebody may be typing at f: it is a terminal, and
-// this process is in its foreground. Services read from the null device, which
-// is a character device too.
+// Interactive reports whether a person may type on f: it is a terminal, and this
+// process is in its foreground. Services read from the null device, which is a
+// character device too.
 func Interactive(f *os.File) bool {
 	if !isCharDevice(f) || !inForeground(f) {
 		return false

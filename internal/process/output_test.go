@@ -11,7 +11,7 @@ import (
 	"github.com/carga-ev/carga/internal/process"
 )
 
-// reader is the far end of a stream.
+// reader is the other end of a stream.
 type reader struct {
 	gate chan struct{} // a write waits for it; nil: never
 
@@ -48,8 +48,8 @@ func write(t *testing.T, o *process.Output, text string) (took time.Duration) {
 	return time.Since(began)
 }
 
-// TestWriteIsOverWhenItIsWritten: nothing of a reader that keeps up is in
-// flight.
+// TestWriteIsOverWhenItIsWritten: while the reader keeps up, no line is in
+// memory only.
 func TestWriteIsOverWhenItIsWritten(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{}
@@ -66,8 +66,9 @@ func TestWriteIsOverWhenItIsWritten(t *testing.T) {
 	})
 }
 
-// TestReaderThatStandsStillBlocksNoWriter: one write waits a moment, all others
-// not at all; what has no room is counted, the rest comes when it is read.
+// TestReaderThatStandsStillBlocksNoWriter: one write waits for a moment, all
+// others do not wait. Writes beyond the capacity are counted, the others are
+// written when the reader continues.
 func TestReaderThatStandsStillBlocksNoWriter(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		r := &reader{gate: make(chan struct{})}
@@ -123,6 +124,6 @@ func TestCloseDoesNotWaitForEver(t *testing.T) {
 		}
 		close(r.gate)
 		synctest.Wait()
-		o.Close() // again, by whoever is not sure
+		o.Close() // a second call has no effect
 	})
 }

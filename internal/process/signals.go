@@ -7,20 +7,20 @@ import (
 	"syscall"
 )
 
-// Stopped returns a context that ends when the program is to stop in good
-// order: with SIGINT, SIGTERM or SIGHUP. With a second SIGINT or SIGTERM exit, which
-// is os.Exit, ends it at once; not with a second SIGHUP, because a terminal that
-// goes away sends more than one. Where SIGHUP was ignored at the start, as by nohup, it
-// stays ignored.
+// Stopped returns a context that ends when the program has to stop in good
+// order: with SIGINT, SIGTERM or SIGHUP. With a second SIGINT or SIGTERM it
+// calls exit, which is os.Exit in programs; not with a second SIGHUP, because a
+// terminal that goes away sends several. A SIGHUP that was ignored at the start,
+// as by nohup, stays ignored.
 //
-// From here on a write to a pipe without a reader is an error like any other on
-// every stream, and a read from a terminal in the background is one too, where
-// by default the first ends the process and the second suspends it.
+// After the call, a write to a pipe without a reader is an error like any other
+// on every stream, and so is a read from a terminal in the background. By
+// default the first ends the process and the second suspends it.
 //
-// It is called once, by main.
+// main calls it, once.
 func Stopped(exit func(code int)) context.Context {
-	// Unlike an ignored signal, one that is notified has its default again in
-	// the programs that this one starts; nobody reads the channel.
+	// Unlike an ignored signal, a notified one has its default action again in
+	// programs that this one starts. Nothing reads the channel.
 	signal.Notify(make(chan os.Signal, 1), syscall.SIGPIPE)
 	signal.Ignore(syscall.SIGTTIN)
 
@@ -36,7 +36,7 @@ func Stopped(exit func(code int)) context.Context {
 			case <-hangUp:
 			case s := <-stop:
 				if asked {
-					exit(exitCode(s)) // not by the default, which the first process of a container does not have
+					exit(exitCode(s)) // the default action does not exist for the first process of a container
 				}
 				asked = true
 			}
@@ -46,7 +46,8 @@ func Stopped(exit func(code int)) context.Context {
 	return ctx
 }
 
-// exitCode is that of a process which a signal has ended, as shells tell it.
+// exitCode returns the exit code of a process that a signal has ended, by the
+// convention of shells.
 func exitCode(s os.Signal) int {
 	if n, ok := s.(syscall.Signal); ok {
 		return 128 + int(n)
@@ -54,9 +55,10 @@ func exitCode(s os.Signal) int {
 	return 1
 }
 
-// ReapOrphans takes away ended processes that were left to this one, if it is
-// the first of its container: nobody else does. It is for programs that start
-// no others, because it would take those from whoever waits for them.
+// ReapOrphans collects the exit status of orphaned processes if this process is
+// the first one of its container, since no other process does. It is for
+// programs that start no others: it would take the status of a child from the
+// code that waits for it.
 func ReapOrphans() {
 	if os.Getpid() != 1 {
 		return
@@ -72,7 +74,7 @@ func ReapOrphans() {
 	}()
 }
 
-// reapOne reports whether there may be another one.
+// reapOne collects one process, and reports whether there may be another one.
 func reapOne() bool {
 	pid, err := syscall.Wait4(-1, nil, syscall.WNOHANG, nil)
 	return pid > 0 || err == syscall.EINTR

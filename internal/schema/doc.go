@@ -1,12 +1,14 @@
 // Package schema makes a JSON Schema of each message from its Go type in
-// internal/wire: structure and ranges from the types, which fields must be
-// there by asking the decoder. So a schema cannot say otherwise than the
-// decoder does; tests compare the two at every limit.
+// internal/wire. Structure and ranges come from the types; whether a field is
+// required is found by decoding the example without it. So a schema cannot
+// contradict the decoder; tests compare the two at every limit.
 //
-// A schema does not say everything. What depends on two fields (a register at
-// the end below the one at the start), the size of a message, repeated keys and
-// lengths counted in bytes are the decoder's alone. Fields that are not named
-// are allowed: messages are extended by optional fields.
+// A schema does not contain every rule. Only the decoder checks what depends on two
+// fields (a final register below the first one), the size of a message, repeated
+// keys, and lengths in bytes. Unknown fields are allowed, because messages are
+// extended by optional fields.
+//
+// docs/schema is generated from this package; a test compares the files with it.
 package schema
 
 //go:generate go run ./generate ../wire/testdata ../../docs/schema

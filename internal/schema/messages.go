@@ -13,15 +13,19 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Message is one kind of message with an example of it.
+// Message is one kind of message, with an example and the schema that was made
+// for it.
 type Message struct {
 	Name    string // of its file, without .json
 	Title   string
 	Example []byte
-	root    *node
+	root    *node // the schema
 }
 
-// Decode reads a message of this kind as the parts of Carga do, its data too.
+// Decode decodes a message of this kind, including its data, as Carga's programs
+// do. It is the reference for the schema: a message that follows the schema is
+// accepted by Decode, and the other way round, apart from the exceptions that
+// the tests list.
 func (m *Message) Decode(raw []byte) error {
 	switch kind, _, _ := strings.Cut(m.Name, "_"); {
 	case kind == "record":
@@ -66,14 +70,15 @@ func (m *Message) decodeLink(raw []byte) error {
 	return err
 }
 
-// Schema is the JSON Schema of the message, as a file.
+// Schema returns the JSON Schema of the message, as the content of its file.
 func (m *Message) Schema() ([]byte, error) {
 	raw, err := json.MarshalIndent(m.root, "", "  ")
 	return append(raw, '\n'), err
 }
 
-// Messages makes the schemas of all messages. golden holds one example of each
-// kind, as internal/wire/testdata does.
+// Messages returns all messages with their schemas, sorted by name. golden has
+// one example of each kind, as internal/wire/testdata does; the name of a
+// message is that of its file.
 func Messages(golden fs.FS) ([]Message, error) {
 	names, err := fs.Glob(golden, "*.json")
 	if err != nil {
@@ -87,7 +92,8 @@ func Messages(golden fs.FS) ([]Message, error) {
 		}
 		name := strings.TrimSuffix(path.Base(file), ".json")
 		switch name {
-		case "ack_unknown", "presence_will", "bridge_alive_troubles": // further examples of the same kind
+		// Further examples of the same kind.
+		case "ack_unknown", "presence_will", "bridge_alive_troubles":
 			continue
 		}
 		if all[name], err = newMessage(name, raw); err != nil {
@@ -100,8 +106,10 @@ func Messages(golden fs.FS) ([]Message, error) {
 	return slices.SortedFunc(maps.Values(all), func(a, b Message) int { return strings.Compare(a.Name, b.Name) }), nil
 }
 
-// others adds what drivers say and are told beside the examples: all of it has
-// the fields of one type.
+// others adds the kinds of the drivers' protocol that have no example of their
+// own. All requests have the fields of one type, and so have all messages of
+// Central, so that another kind's example with another event_type is a valid
+// example.
 func others(all map[string]Message) error {
 	add := func(like, kind, word string) error {
 		if _, ok := all[kind+word]; ok {
@@ -111,6 +119,7 @@ func others(all map[string]Message) error {
 		if !ok {
 			return fmt.Errorf("no example %s%s", kind, like)
 		}
+		// The first occurrence is the event_type itself.
 		raw := strings.Replace(string(from.Example), `"`+like+`"`, `"`+word+`"`, 1)
 		m, err := newMessage(kind+word, []byte(raw))
 		all[kind+word] = m
@@ -132,6 +141,7 @@ func others(all map[string]Message) error {
 	return nil
 }
 
+// newMessage returns a message with its schema.
 func newMessage(name string, example []byte) (Message, error) {
 	m := Message{Name: name, Example: example}
 	if err := m.Decode(example); err != nil {
@@ -144,10 +154,11 @@ func newMessage(name string, example []byte) (Message, error) {
 	m.root, m.Title = root, root.Title
 	root.Schema = "https://json-schema.org/draft/2020-12/schema"
 	root.ID = "urn:carga:message:" + name
-	return m, m.askRequired()
+	return m, m.findRequired()
 }
 
-// describe makes the schema of the message but for what must be there.
+// describe returns the schema of the message without its required fields, which
+// findRequired adds. The name of the message determines its Go type.
 func (m *Message) describe() (*node, error) {
 	switch kind, word, _ := strings.Cut(m.Name, "_"); {
 	case kind == "record":
@@ -173,10 +184,11 @@ func (m *Message) describe() (*node, error) {
 	case kind == "driver":
 		return titled(reflect.TypeFor[wire.DriverRequest](), "driver's request "+word, "event_type", word, nil), nil
 	case m.Name == "central_alive":
-		return titled(reflect.TypeFor[wire.CentralAlive](), "Central lives", "", "", nil), nil
+		return titled(reflect.TypeFor[wire.CentralAlive](), "heartbeat of a Central", "", "", nil), nil
 	case kind == "central":
-		return titled(reflect.TypeFor[wire.CentralEvent](), "Central tells "+word, "event_type", word, nil), nil
+		return titled(reflect.TypeFor[wire.CentralEvent](), "message of Central "+word, "event_type", word, nil), nil
 	}
+	// The messages without a type in their name.
 	links := map[string]struct {
 		t     reflect.Type
 		title string
@@ -184,7 +196,7 @@ func (m *Message) describe() (*node, error) {
 		"ack":          {reflect.TypeFor[wire.Ack](), "acknowledgement"},
 		"presence":     {reflect.TypeFor[wire.Presence](), "presence of a charging point, or its last will"},
 		"telemetry":    {reflect.TypeFor[wire.Telemetry](), "latest values of a charging point"},
-		"bridge_alive": {reflect.TypeFor[wire.BridgeAlive](), "the bridge lives"},
+		"bridge_alive": {reflect.TypeFor[wire.BridgeAlive](), "heartbeat of a bridge"},
 	}
 	l, ok := links[m.Name]
 	if !ok {
@@ -193,7 +205,9 @@ func (m *Message) describe() (*node, error) {
 	return titled(l.t, l.title, "", "", nil), nil
 }
 
-// titled makes a message's schema; data, if any, is the type of its data.
+// titled returns the schema of a message type. The property key has the constant
+// value word, if there is a key; data, if any, is the type of the message's
+// data.
 func titled(t reflect.Type, title, key, word string, data reflect.Type) *node {
 	n := object(t)
 	n.Title = title

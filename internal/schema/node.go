@@ -1,12 +1,14 @@
 package schema
 
-// node is a JSON Schema, as far as our messages need it.
+// node is a JSON Schema (draft 2020-12), with the keywords that our messages
+// need. Zero values are omitted. Properties that are not listed stay allowed, so
+// that a later version can add fields.
 type node struct {
 	Schema      string           `json:"$schema,omitempty"`
 	ID          string           `json:"$id,omitempty"`
 	Title       string           `json:"title,omitempty"`
 	Description string           `json:"description,omitempty"`
-	Type        any              `json:"type,omitempty"` // a word, or several
+	Type        any              `json:"type,omitempty"` // a type, or a list of types
 	Const       any              `json:"const,omitempty"`
 	Enum        []any            `json:"enum,omitempty"`
 	Pattern     string           `json:"pattern,omitempty"`
@@ -22,6 +24,7 @@ type node struct {
 }
 
 const (
+	// The types of JSON Schema.
 	typeString  = "string"
 	typeInteger = "integer"
 	typeNumber  = "number"
@@ -31,15 +34,18 @@ const (
 	typeNull    = "null"
 )
 
+// integer returns a schema of integers within a range.
 func integer(least, most int64) *node {
 	return &node{Type: typeInteger, Minimum: &least, Maximum: &most}
 }
 
-// atLeast is a number without a greatest.
+// atLeast returns a schema of integers without a maximum.
 func atLeast(least int64) *node { return &node{Type: typeInteger, Minimum: &least} }
 
+// text returns a schema of texts of limited length.
 func text(most int) *node { return &node{Type: typeString, MaxLength: most} }
 
+// oneOf returns a schema of a closed list.
 func oneOf[T ~string](words ...T) *node {
 	n := &node{Type: typeString}
 	for _, w := range words {
@@ -48,7 +54,8 @@ func oneOf[T ~string](words ...T) *node {
 	return n
 }
 
-// orNull lets a value be null.
+// orNull permits null beside the value. In a closed list, null becomes one of
+// its values.
 func orNull(n *node) *node {
 	if word, ok := n.Type.(string); ok {
 		n.Type = []string{word, typeNull}

@@ -22,7 +22,7 @@ func messages(t *testing.T) []schema.Message {
 	return all
 }
 
-// The files are what the types make: go generate ./internal/schema.
+// The files are what the types give: go generate ./internal/schema.
 func TestTheFilesAreUpToDate(t *testing.T) {
 	t.Parallel()
 	all := messages(t)
@@ -42,7 +42,7 @@ func TestTheFilesAreUpToDate(t *testing.T) {
 	}
 }
 
-// Every golden message follows its schema, on the topic where it is said.
+// Every golden message follows its schema, on the topic where it is published.
 func TestGoldensFollowTheirSchema(t *testing.T) {
 	t.Parallel()
 	set := schematest.Load(t)
@@ -70,7 +70,7 @@ func TestGoldensFollowTheirSchema(t *testing.T) {
 			topics = []string{wire.TopicMonitor}
 		}
 		if len(topics) == 0 {
-			t.Errorf("%s: nobody knows where it is said", file)
+			t.Errorf("%s: has no topic in this test", file)
 		}
 		for _, topic := range topics {
 			if err := set.Check(topic, raw); err != nil {
@@ -100,21 +100,21 @@ func TestWhatIsWrongIsSeen(t *testing.T) {
 	}
 }
 
-// stricter are values that the decoder lets pass and a schema does not: what
-// our own parts never write.
+// stricter are values that the decoder accepts and a schema does not: our
+// programs never write them.
 func stricter(name, path string) bool {
 	switch {
 	case strings.HasPrefix(name, "central_") && name != "central_alive":
-		return true // drivers' programs are told no more than this; Central reads none of it
+		return true // a schema for drivers' programs; Central does not decode it
 	case strings.HasSuffix(path, ".first=-1"), strings.HasSuffix(path, ".last=-1"):
 		return name == "record_cp_registered"
 	}
-	// What an accepted command's data may be depends on its type.
+	// The valid data of an accepted command depends on its type.
 	return name == "record_command_accepted" && strings.HasPrefix(path, "data.command.data=")
 }
 
-// looser are values that a schema lets pass and the decoder does not, because
-// it looks at two fields, or at the calendar.
+// looser are values that a schema accepts and the decoder does not, because it
+// compares two fields, or knows the calendar.
 func looser(name, path string) bool {
 	switch {
 	case name == "record_charging_stopped":
@@ -127,8 +127,8 @@ func looser(name, path string) bool {
 	return false
 }
 
-// known are envelopes that are the same in every record and command: once is
-// enough.
+// known are envelopes that are the same in every record and command: one test of
+// them is enough.
 func known(name, path string) bool {
 	switch kind, _, _ := strings.Cut(name, "_"); kind {
 	case "record", "command":
@@ -137,8 +137,8 @@ func known(name, path string) bool {
 	return strings.HasPrefix(name, "central_") && name != "central_CHARGING_TICKET" && name != "central_alive"
 }
 
-// At each limit of each field a schema and the decoder agree: fields left out,
-// of another type, just within and just beyond their range.
+// At each limit of each field a schema and the decoder agree: fields omitted, of
+// another type, just within and just beyond their range.
 func TestSchemaAndDecoderAgree(t *testing.T) {
 	t.Parallel()
 	all := messages(t)

@@ -7,14 +7,15 @@ import (
 	"strconv"
 )
 
-// Variant is the example of a message with one value taken out or replaced.
+// Variant is the example of a message with one value removed or replaced. Tests
+// decode it and validate it by the schema, and compare the two answers.
 type Variant struct {
 	Path string // as in data.connectors.0.status
 	Raw  []byte
 }
 
-// visit calls fn for each value of the example that has a schema, with the way
-// to it.
+// visit calls fn for each value of the example that has a schema, with its path,
+// from the outside to the inside. Of a list it visits the first element.
 func (m *Message) visit(fn func(path []string, n *node, value any) error) error {
 	var root any
 	if err := json.Unmarshal(m.Example, &root); err != nil {
@@ -37,6 +38,7 @@ func (m *Message) visit(fn func(path []string, n *node, value any) error) error 
 				}
 			}
 		case []any:
+			// One element is enough: all have the same schema.
 			if len(v) > 0 && n.Items != nil {
 				return walk(append(slices.Clone(path), "0"), n.Items, v[0])
 			}
@@ -46,13 +48,14 @@ func (m *Message) visit(fn func(path []string, n *node, value any) error) error 
 	return walk(nil, m.root, root)
 }
 
-// with is the example with the value at path changed by fn, which answers
-// whether it is still there.
+// with returns the example with the value at path changed by fn. fn returns the
+// new value, and whether the value remains.
 func (m *Message) with(path []string, fn func(any) (any, bool)) (Variant, error) {
 	var root any
 	if err := json.Unmarshal(m.Example, &root); err != nil {
 		return Variant{}, err
 	}
+	// Find the object or list that contains the value.
 	at := root
 	for _, key := range path[:len(path)-1] {
 		at = child(at, key)
@@ -78,6 +81,7 @@ func (m *Message) with(path []string, fn func(any) (any, bool)) (Variant, error)
 	return Variant{Path: joined(path), Raw: raw}, nil
 }
 
+// joined returns a path as text.
 func joined(path []string) (s string) {
 	for i, p := range path {
 		if i > 0 {
@@ -88,6 +92,7 @@ func joined(path []string) (s string) {
 	return s
 }
 
+// child returns the value of a key or an index.
 func child(v any, key string) any {
 	switch v := v.(type) {
 	case map[string]any:
@@ -100,9 +105,10 @@ func child(v any, key string) any {
 	return nil
 }
 
-// askRequired takes each field out of the example: where the decoder then
-// refuses the message, the field must be there.
-func (m *Message) askRequired() error {
+// findRequired removes each field from the example: if the decoder then refuses
+// the message, the field is required. So the schema follows the decoder, and no
+// second list of required fields has to be kept.
+func (m *Message) findRequired() error {
 	return m.visit(func(path []string, _ *node, _ any) error {
 		without, err := m.with(path, func(any) (any, bool) { return nil, false })
 		if err != nil || m.Decode(without.Raw) == nil {
@@ -116,8 +122,8 @@ func (m *Message) askRequired() error {
 	})
 }
 
-// holder is the schema of the object that a path ends in, and the last key; ""
-// for an element of a list.
+// holder returns the schema of the object that contains the end of a path, and
+// the last key; "" for an element of a list.
 func (m *Message) holder(path []string) (n *node, key string) {
 	n = m.root
 	for _, p := range path[:len(path)-1] {
@@ -133,7 +139,8 @@ func (m *Message) holder(path []string) (n *node, key string) {
 	return n, path[len(path)-1]
 }
 
-// Limits are variants of the example at and beyond each limit of the schema.
+// Limits returns variants of the example at and beyond each limit of the schema,
+// and without each field.
 func (m *Message) Limits() ([]Variant, error) {
 	var all []Variant
 	err := m.visit(func(path []string, n *node, _ any) error {
@@ -155,7 +162,9 @@ func (m *Message) Limits() ([]Variant, error) {
 	return all, err
 }
 
-// values are those at and beyond the limits of a schema, and of other types.
+// values returns values at and beyond the limits of a schema, and values of
+// other types: each limit with its neighbour, texts that are just too long,
+// words that are not in the list.
 func values(n *node) []any {
 	all := []any{json.RawMessage(`{"of":"another type"}`), []any{true}}
 	if n.Minimum != nil {
@@ -164,12 +173,15 @@ func values(n *node) []any {
 	if n.Maximum != nil {
 		all = append(all, *n.Maximum, *n.Maximum+1)
 	}
+	// The longest text, and one that is too long.
 	if n.MaxLength > 0 {
 		all = append(all, long(n.MaxLength), long(n.MaxLength+1))
 	}
+	// Texts that match one of the patterns, or just do not.
 	if n.Pattern != "" {
 		all = append(all, "a b", "x\u0001", long(37), "1969-12-31T23:59:59.000Z", "2026-02-28T00:00:00Z", "2026-02-28T00:00:00+01:00")
 	}
+	// Each word of a closed list, and one that is not in it.
 	for _, e := range n.Enum {
 		if e != nil {
 			all = append(all, e, fmt.Sprint(e)+"_not")
@@ -181,8 +193,10 @@ func values(n *node) []any {
 	return all
 }
 
+// cut shortens a value for the name of a variant.
 func cut(s string) string { return s[:min(len(s), 40)] }
 
+// long returns a text of n bytes.
 func long(n int) string {
 	b := make([]byte, n)
 	for i := range b {

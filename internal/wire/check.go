@@ -15,8 +15,8 @@ type message interface {
 	validate(c *check)
 }
 
-// decode reads one message strictly into v. kind names it in errors; prefix is
-// put before field names, as in "data.".
+// decode decodes one message strictly into v. kind names it in errors; prefix
+// precedes field names, as in "data.".
 func decode(kind, prefix string, raw []byte, v message) error {
 	if len(raw) > MaxMessage {
 		return &DecodeError{kind, prefix, fmt.Sprintf("has %d bytes; at most %d are allowed", len(raw), MaxMessage)}
@@ -43,8 +43,8 @@ func decode(kind, prefix string, raw []byte, v message) error {
 	return nil
 }
 
-// depthOf is how deep decode reads a message itself; what lies deeper is kept as
-// it is, and decoded for itself.
+// depthOf returns how deep decode interprets a message itself. What lies deeper
+// is kept as it is, and decoded by a decode of its own.
 func depthOf(v message) int {
 	switch v.(type) {
 	case *Record, *Command, *CommandAccepted:
@@ -53,7 +53,7 @@ func depthOf(v message) int {
 	return maxDepth
 }
 
-// encode validates v, writes it and bounds its size.
+// encode validates v, encodes it, and refuses it if it is too large.
 func encode(kind string, v message) ([]byte, error) {
 	c := &check{kind: kind, all: true}
 	v.validate(c)
@@ -70,6 +70,7 @@ func encode(kind string, v message) ([]byte, error) {
 	return raw, nil
 }
 
+// join composes the path of a field.
 func join(prefix, field string) string {
 	switch {
 	case prefix == "":
@@ -83,18 +84,19 @@ func join(prefix, field string) string {
 // check collects the first fault of a message.
 type check struct {
 	kind, prefix string
-	keys         []string
-	all          bool // when encoding every field is there
+	keys         []string // the non-null keys of the top-level object
+	all          bool     // every field is present, as in encoding
 	err          *DecodeError
 }
 
+// fail records a fault, unless there is one already.
 func (c *check) fail(field, format string, args ...any) {
 	if c.err == nil {
 		c.err = &DecodeError{c.kind, join(c.prefix, field), fmt.Sprintf(format, args...)}
 	}
 }
 
-// require says that the top-level fields must be there and not null.
+// require demands that the top-level fields are present and not null.
 func (c *check) require(fields ...string) {
 	if c.all {
 		return
@@ -113,6 +115,7 @@ func (c *check) requireOr(field, reason string) {
 	}
 }
 
+// version demands a version of messages.
 func (c *check) version(v int) {
 	c.require("v")
 	if v < 1 {
@@ -120,6 +123,7 @@ func (c *check) version(v int) {
 	}
 }
 
+// id demands an identifier.
 func (c *check) id(field, v string) {
 	if !charge.ValidID(v) {
 		c.fail(field, "%.40q is not an id; use 1 to %d of [A-Za-z0-9_-]", v, charge.MaxIDLength)
@@ -132,13 +136,14 @@ func (c *check) optionalID(field, v string) {
 	}
 }
 
-// epoch says that there must be one; that it is one, its decoding has checked.
+// epoch demands that there is an epoch. Its form was checked by its decoding.
 func (c *check) epoch(field string, v charge.Epoch) {
 	if _, err := charge.ParseEpoch(v.String()); err != nil {
 		c.fail(field, "%v", err)
 	}
 }
 
+// name demands a name, such as that of a driver.
 func (c *check) name(field, v string) {
 	if !charge.ValidName(v) {
 		c.fail(field, "%.80q is not a name; use 1 to %d bytes without control characters", v, charge.MaxNameLength)
@@ -151,12 +156,14 @@ func (c *check) optionalUsername(v charge.Username) {
 	}
 }
 
+// within demands a number within a range.
 func (c *check) within(field string, v, lo, hi int64) {
 	if v < lo || v > hi {
 		c.fail(field, "%d is out of range; %d to %d are allowed", v, lo, hi)
 	}
 }
 
+// register demands a reading that a meter can have.
 func (c *check) register(field string, v charge.WattHours) {
 	c.within(field, int64(v), 0, int64(charge.MaxRegister))
 }
@@ -165,18 +172,21 @@ func (c *check) connector(v charge.ConnectorID, least charge.ConnectorID) {
 	c.within("connector", int64(v), int64(least), charge.MaxConnectors)
 }
 
+// time demands a moment that RFC 3339 can express.
 func (c *check) time(field string, v charge.Time) {
 	if v < 0 || v > charge.MaxTime {
 		c.fail(field, "is outside the years 1970 to 9999")
 	}
 }
 
+// text demands a text of at most so many bytes.
 func (c *check) text(field, v string, most int) {
 	if len(v) > most {
 		c.fail(field, "has %d bytes; at most %d are allowed", len(v), most)
 	}
 }
 
+// oneOf demands one of a closed list.
 func (c *check) oneOf(field, v string, allowed ...string) {
 	if !slices.Contains(allowed, v) {
 		c.fail(field, "%.40q is unknown; one of %q is expected", v, allowed)

@@ -7,25 +7,34 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// CommandType says what Central orders.
+// CommandType is what a command orders.
 type CommandType string
 
 // The types of commands.
 const (
-	CommandReserve         CommandType = "RESERVE"
-	CommandCancel          CommandType = "CANCEL_RESERVATION"
-	CommandStart           CommandType = "START"
-	CommandStop            CommandType = "STOP"
+	// Keep a connector for a driver, or no longer.
+	CommandReserve CommandType = "RESERVE"
+	CommandCancel  CommandType = "CANCEL_RESERVATION"
+	// Begin or end a session.
+	CommandStart CommandType = "START"
+	CommandStop  CommandType = "STOP"
+	// Put connectors out of service, or back.
 	CommandSetAvailability CommandType = "SET_AVAILABILITY"
-	CommandSetLimit        CommandType = "SET_LIMIT"
-	CommandUnlock          CommandType = "UNLOCK"
-	CommandReset           CommandType = "RESET"
-	CommandSetLocalList    CommandType = "SET_LOCAL_LIST"
-	CommandAuthorize       CommandType = "AUTHORIZE"
-	CommandSimulate        CommandType = "SIMULATE"
+	// Limit the current.
+	CommandSetLimit CommandType = "SET_LIMIT"
+	// Release the cable.
+	CommandUnlock CommandType = "UNLOCK"
+	// Restart the agent.
+	CommandReset CommandType = "RESET"
+	// Replace the cards that may charge without Central, or answer a card that
+	// was presented.
+	CommandSetLocalList CommandType = "SET_LOCAL_LIST"
+	CommandAuthorize    CommandType = "AUTHORIZE"
+	// Act at a simulated charging point.
+	CommandSimulate CommandType = "SIMULATE"
 )
 
-// Lives of commands: how long after SentAt one may still take effect.
+// Lives of commands: how long after SentAt one may still have an effect.
 const (
 	MaxCommandLife = time.Minute
 	ReserveLife    = 5 * time.Second
@@ -33,25 +42,27 @@ const (
 
 // Command is one order of Central to one boot of one agent.
 //
-// It is fresh by the agent's monotonic clock: ExpiresAt−SentAt counts from its
-// receipt. N grows per connector within (Central, Journal), so a later order is
-// never overtaken by an earlier one.
+// Whether it has expired is decided by the agent's monotonic clock: the time
+// ExpiresAt−SentAt counts from its receipt, so that neither clock has to be
+// right. N grows per connector within one pair of Central and Journal, so that
+// an earlier order never overrides a later one.
 type Command struct {
 	V         int                `json:"v"`
 	ID        charge.CommandID   `json:"id"`
 	N         uint64             `json:"n"`
-	Central   charge.Epoch       `json:"central"` // with which Central speaks to this charging point
+	Central   charge.Epoch       `json:"central"` // the epoch by which this charging point ranks Centrals
 	Journal   charge.JournalID   `json:"journal"` // the boot it is for
 	CPID      charge.CPID        `json:"cp_id"`
 	Connector charge.ConnectorID `json:"connector"` // 0: the charging point as a whole
 	Type      CommandType        `json:"type"`
 	IssuedAt  charge.Time        `json:"issued_at"`
-	SentAt    charge.Time        `json:"sent_at"` // of this sending; the only field that differs between sendings
+	SentAt    charge.Time        `json:"sent_at"` // of this sending: the only field that differs between repeats
 	ExpiresAt charge.Time        `json:"expires_at"`
 	Data      json.RawMessage    `json:"data,omitempty"`
 }
 
-// DecodeCommand reads a command's envelope strictly and leaves Data for Order.
+// DecodeCommand decodes the envelope of a command strictly, and leaves Data for
+// Order.
 func DecodeCommand(raw []byte) (Command, error) {
 	var m Command
 	if err := decode("command", "", raw, &m); err != nil {
@@ -60,12 +71,13 @@ func DecodeCommand(raw []byte) (Command, error) {
 	return m, nil
 }
 
-// Encode writes the command.
+// Encode returns the bytes of the command.
 func (m *Command) Encode() ([]byte, error) { return encode("command", m) }
 
-// Life is how long after its receipt the command may take effect.
+// Life is how long after its receipt the command may have an effect.
 func (m *Command) Life() time.Duration { return m.ExpiresAt.Sub(m.SentAt) }
 
+// validate checks the envelope only; Order checks Data.
 func (m *Command) validate(c *check) {
 	c.version(m.V)
 	c.require("id", "n", "central", "journal", "cp_id", "type", "issued_at", "sent_at", "expires_at")
@@ -93,11 +105,12 @@ type Order interface {
 	CommandType() CommandType
 }
 
-// EncodeOrder writes an order as the data of a command.
+// EncodeOrder returns an order as the data of a command.
 func EncodeOrder(o Order) (json.RawMessage, error) { return encode(string(o.CommandType()), o) }
 
-// Order decodes Data strictly by the command's type. It answers (nil, nil) for
-// a type this build does not know: the agent rejects it as unsupported.
+// Order decodes Data strictly by the type of the command. It returns (nil, nil)
+// for a type that this build does not know; the agent rejects such a command as
+// unsupported.
 func (m *Command) Order() (Order, error) {
 	o := newOrder(m.Type)
 	if o == nil {
@@ -113,6 +126,7 @@ func (m *Command) Order() (Order, error) {
 	return o, nil
 }
 
+// newOrder returns an empty order of a type; nil for an unknown type.
 func newOrder(t CommandType) Order {
 	switch t {
 	case CommandReserve:
@@ -141,9 +155,9 @@ func newOrder(t CommandType) Order {
 	return nil
 }
 
-// Reserve orders the connector to be kept for a driver until a moment. It is
+// Reserve orders a connector to be kept for a driver until a moment. It is
 // idempotent in ReservationID. Replaces names reservations of the connector that
-// are over for Central, and that the charging point may still hold: the one that
+// are over for Central and that the charging point may still hold; the one that
 // it holds ends.
 type Reserve struct {
 	ReservationID charge.ReservationID   `json:"reservation_id"`
@@ -173,8 +187,8 @@ func (o *Reserve) validate(c *check) {
 	}
 }
 
-// CancelReservation orders a reservation to end. That it is already gone is a
-// success.
+// CancelReservation orders a reservation to end. It succeeds if the reservation
+// has ended already.
 type CancelReservation struct {
 	ReservationID charge.ReservationID `json:"reservation_id"`
 }
@@ -187,8 +201,8 @@ func (o *CancelReservation) validate(c *check) {
 	c.id("reservation_id", string(o.ReservationID))
 }
 
-// Start orders a session; before the plug it waits for it. It is idempotent in
-// SessionID.
+// Start orders a session. Without a vehicle the agent waits for the plug. It is
+// idempotent in SessionID.
 type Start struct {
 	SessionID     charge.SessionID     `json:"session_id"`
 	Username      charge.Username      `json:"username"`
@@ -207,8 +221,8 @@ func (o *Start) validate(c *check) {
 	c.optionalID("tariff", string(o.Tariff))
 }
 
-// Stop orders one session to end; it never ends another. That it has already
-// ended is a success.
+// Stop orders one session to end, and no other. It succeeds if the session has
+// ended already.
 type Stop struct {
 	SessionID charge.SessionID `json:"session_id"`
 }
@@ -221,9 +235,9 @@ func (o *Stop) validate(c *check) {
 	c.id("session_id", string(o.SessionID))
 }
 
-// SetAvailability takes a connector out of service, or back; connector 0 means
-// all. To unavailable ends a running session as remote and frees a
-// reservation. The agent remembers it across restarts.
+// SetAvailability puts a connector out of service, or back into service;
+// connector 0 means all. Out of service ends a running session with the reason
+// remote, and ends a reservation. The agent keeps it across restarts.
 type SetAvailability struct {
 	Available bool `json:"available"`
 }
@@ -233,7 +247,7 @@ func (*SetAvailability) CommandType() CommandType { return CommandSetAvailabilit
 
 func (*SetAvailability) validate(c *check) { c.require("available") }
 
-// SetLimit lowers the current offered to the vehicle until a moment.
+// SetLimit lowers the current that is offered to the vehicle until a moment.
 type SetLimit struct {
 	Limit charge.MilliAmps `json:"limit_ma"`
 	Until charge.Time      `json:"until"`
@@ -248,7 +262,7 @@ func (o *SetLimit) validate(c *check) {
 	c.time("until", o.Until)
 }
 
-// Unlock frees the cable of a connector.
+// Unlock releases the locked cable of a connector.
 type Unlock struct{}
 
 // CommandType implements Order.
@@ -264,13 +278,15 @@ func (*Reset) CommandType() CommandType { return CommandReset }
 
 func (*Reset) validate(*check) {}
 
-// SetLocalList replaces the list of tokens that may charge without asking.
+// SetLocalList replaces the list of cards that may charge without a request to
+// Central.
 type SetLocalList struct {
 	Version int64            `json:"version"`
 	Entries []LocalListEntry `json:"entries"`
 }
 
-// LocalListEntry allows one token, named by the hex SHA-256 of its text.
+// LocalListEntry admits one card, which is named by the hex SHA-256 of its
+// token.
 type LocalListEntry struct {
 	TokenHash string          `json:"token_hash"`
 	Username  charge.Username `json:"username"`
@@ -291,7 +307,7 @@ func (o *SetLocalList) validate(c *check) {
 	}
 }
 
-// Authorize answers an authorization_requested.
+// Authorize answers an authorization_requested record.
 type Authorize struct {
 	RequestID string               `json:"request_id"`
 	Allowed   bool                 `json:"allowed"`
@@ -313,7 +329,7 @@ func (o *Authorize) validate(c *check) {
 	c.text("reason", o.Reason, 128)
 }
 
-// SimulateAction is what a simulated charging point is told to do.
+// SimulateAction is an action at a simulated charging point.
 type SimulateAction string
 
 // The closed list of actions.
@@ -324,7 +340,7 @@ const (
 	SimulateRepair SimulateAction = "repair"
 )
 
-// Simulate moves the hands at a simulated charging point.
+// Simulate orders an action of the person at a simulated charging point.
 type Simulate struct {
 	Action SimulateAction `json:"action"`
 	Fault  charge.Fault   `json:"fault,omitempty"` // with action fault; "other" when empty

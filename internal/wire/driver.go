@@ -11,31 +11,32 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// The drivers' protocol is kept from an older system: it calls the type
-// event_type, writes kWh and money as decimals and moments as seconds since
-// 1970 with a fraction. Only here.
+// The drivers' protocol is that of an older system, which drivers' programs
+// still use: it names the type event_type, writes kWh and money as decimals, and
+// moments as seconds since 1970 with a fraction. Only the messages of this file
+// do.
 
-// DriverEventType says what a driver asks for.
+// DriverEventType is what a driver requests.
 type DriverEventType string
 
-// What drivers say on driver-events.
+// The requests of drivers on driver-events.
 const (
 	DriverAuthorization DriverEventType = "AUTHORIZATION_REQUEST"
 	DriverStop          DriverEventType = "STOP_REQUEST"
-	DriverStarted       DriverEventType = "charging_started" // "I am plugged in": the wish to start, never the fact
+	DriverStarted       DriverEventType = "charging_started" // "I am plugged in": a request to start, never a report that it has started
 	DriverSimulateError DriverEventType = "SIMULATE_CP_ERROR"
 	DriverFixError      DriverEventType = "FIX_CP_ERROR"
 )
 
-// DriverEventTypes are all of them.
+// DriverEventTypes returns all of them.
 func DriverEventTypes() []DriverEventType {
 	return []DriverEventType{DriverAuthorization, DriverStarted, DriverStop, DriverSimulateError, DriverFixError}
 }
 
-// DriverRequest is one message of a driver. One of an unknown event_type has no
+// DriverRequest is a message of a driver. One with an unknown event_type has no
 // effect and is refused.
 type DriverRequest struct {
-	MessageID string          `json:"message_id,omitempty"` // repeats of it repeat the answer, not the effect
+	MessageID string          `json:"message_id,omitempty"` // a repeat with the same ID repeats the answer, not the effect
 	EventType DriverEventType `json:"event_type"`
 	DriverID  string          `json:"driver_id,omitempty"`
 	Username  charge.Username `json:"username"`
@@ -43,15 +44,15 @@ type DriverRequest struct {
 	ClientID  string          `json:"client_id,omitempty"`
 	Timestamp Seconds         `json:"timestamp"`
 	Error     charge.Fault    `json:"error,omitempty"` // with SIMULATE_CP_ERROR
-	// Which session or reservation STOP_REQUEST and charging_started are about;
-	// empty: the driver's own at the charging point.
+	// SessionID or ReservationID is what STOP_REQUEST and charging_started are
+	// about; empty means the driver's own at the charging point.
 	SessionID     charge.SessionID     `json:"session_id,omitempty"`
 	ReservationID charge.ReservationID `json:"reservation_id,omitempty"`
 }
 
-// DecodeDriverRequest reads a driver's message strictly. With an error it returns
-// what can be read all the same, each field by itself and within its limits: whom
-// to answer, and about what.
+// DecodeDriverRequest decodes a driver's message strictly. With an error it
+// returns what can be decoded, each field for itself and within its limits, so
+// that the refusal can be sent to the driver.
 func DecodeDriverRequest(raw []byte) (DriverRequest, error) {
 	var m DriverRequest
 	if err := decode("driver request", "", raw, &m); err != nil {
@@ -60,7 +61,7 @@ func DecodeDriverRequest(raw []byte) (DriverRequest, error) {
 	return m, nil
 }
 
-// readable reads what it can of a message that was refused.
+// readable decodes as much as it can of a message that was refused.
 func readable(raw []byte) (m DriverRequest) {
 	var fields map[string]json.RawMessage
 	if len(raw) > MaxMessage || json.Unmarshal(raw, &fields) != nil {
@@ -92,7 +93,7 @@ const (
 	maxType = 64
 )
 
-// Encode writes the driver's message.
+// Encode returns the bytes of the driver's message.
 func (m *DriverRequest) Encode() ([]byte, error) { return encode("driver request", m) }
 
 func (m *DriverRequest) validate(c *check) {
@@ -126,11 +127,11 @@ func (m *DriverRequest) validate(c *check) {
 	c.text("error", string(m.Error), maxText) // a fault of ours, or words that mean FaultOther
 }
 
-// secondsAre is how to write a moment in the drivers' protocol.
+// secondsAre describes how to write a moment in the drivers' protocol.
 const secondsAre = "use seconds since 1970 with a fraction, such as 1795984071.695"
 
-// Seconds is a moment in seconds since 1970 with a fraction, as the drivers'
-// protocol writes it.
+// Seconds is a moment in the drivers' protocol: seconds since 1970 with a
+// fraction.
 type Seconds charge.Time
 
 // Time is the moment.
@@ -141,7 +142,8 @@ func (s Seconds) MarshalJSON() ([]byte, error) {
 	return fmt.Appendf(nil, "%d.%03d", int64(s)/1000, int64(s)%1000), nil
 }
 
-// UnmarshalJSON reads seconds as a number, or as a number in a string.
+// UnmarshalJSON decodes seconds as a number, or as a number in a string. Its
+// error names the unit if the number looks like milliseconds or smaller.
 func (s *Seconds) UnmarshalJSON(b []byte) error {
 	text := string(b)
 	if text == "null" { // as if it was not there
@@ -173,8 +175,8 @@ type KWh charge.WattHours
 // MarshalJSON writes kilowatt-hours with three decimals, exactly.
 func (e KWh) MarshalJSON() ([]byte, error) { return []byte(charge.WattHours(e).KWh()), nil }
 
-// Money is an amount written as a decimal in the main unit of its currency: Minor
-// divided by 10^Decimals. Who writes it says how many decimals the currency has.
+// Money is an amount as a decimal in the main unit of its currency: Minor
+// divided by 10^Decimals. The writer knows how many decimals the currency has.
 type Money struct {
 	Minor    int64
 	Decimals int
@@ -200,6 +202,7 @@ func (m *Money) UnmarshalJSON(b []byte) error {
 	return err
 }
 
+// fixed decodes a decimal as a whole number of 1/unit.
 func fixed(b []byte, unit float64) (int64, error) {
 	f, err := strconv.ParseFloat(string(b), 64)
 	if err != nil || math.IsNaN(f) || math.Abs(f) > 1e13 {
@@ -208,10 +211,10 @@ func fixed(b []byte, unit float64) (int64, error) {
 	return int64(math.Round(f * unit)), nil
 }
 
-// CentralEventType says what Central tells on central-events.
+// CentralEventType is what Central reports on central-events.
 type CentralEventType string
 
-// What Central tells drivers and anyone else who listens.
+// What Central reports to drivers and to any other reader of the topic.
 const (
 	CentralAuthorization    CentralEventType = "AUTHORIZATION_RESPONSE"
 	CentralStopResponse     CentralEventType = "STOP_RESPONSE"
@@ -224,11 +227,11 @@ const (
 	CentralFault            CentralEventType = "fault_raised"
 	CentralFaultCleared     CentralEventType = "fault_cleared"
 	CentralStatus           CentralEventType = "cp_status_changed"
-	CentralNotice           CentralEventType = "notice" // a step in words
+	CentralNotice           CentralEventType = "notice" // a step, described for a person
 )
 
-// CentralEvent is one message of Central on central-events. It may be told
-// again: EventID is the same then. Fields that a type does not use are absent.
+// CentralEvent is a message of Central on central-events. It may be published
+// again, with the same EventID. Fields that a type does not use are absent.
 type CentralEvent struct {
 	EventID       string               `json:"event_id"`
 	EventType     CentralEventType     `json:"event_type"`
@@ -251,11 +254,11 @@ type CentralEvent struct {
 	Corrects      string               `json:"corrects,omitempty"` // event_id of the settled ticket; this one is the difference
 	Status        charge.Status        `json:"status,omitempty"`
 	Fault         charge.Fault         `json:"fault,omitempty"`
-	Message       string               `json:"message,omitempty"` // the same in words
+	Message       string               `json:"message,omitempty"` // the same for a person
 	Timestamp     Seconds              `json:"timestamp"`
 }
 
-// DecodeCentralEvent reads what Central tells strictly.
+// DecodeCentralEvent decodes a message of Central strictly.
 func DecodeCentralEvent(raw []byte) (CentralEvent, error) {
 	var m CentralEvent
 	if err := decode("central event", "", raw, &m); err != nil {
@@ -264,11 +267,11 @@ func DecodeCentralEvent(raw []byte) (CentralEvent, error) {
 	return m, nil
 }
 
-// Encode writes the message.
+// Encode returns the bytes of the message.
 func (m *CentralEvent) Encode() ([]byte, error) { return encode("central event", m) }
 
-// Key is the message's key in Kafka: the driver, or the charging point where
-// there is none.
+// Key returns the key of the message in Kafka: the driver, or the charging point
+// if there is no driver.
 func (m *CentralEvent) Key() string {
 	if m.Username != "" {
 		return string(m.Username)
@@ -276,7 +279,7 @@ func (m *CentralEvent) Key() string {
 	return string(m.CPID)
 }
 
-// Headers are the message's headers in Kafka; nil when there are none.
+// Headers returns the headers of the message in Kafka; nil when there are none.
 func (m *CentralEvent) Headers() map[string]string {
 	if m.SessionID == "" {
 		return nil
@@ -297,23 +300,24 @@ func (m *CentralEvent) validate(c *check) {
 
 // Refusals of an AUTHORIZATION_REQUEST, in CentralEvent.Reason.
 const (
-	RefusedUnreachable   = "cp_unreachable"    // nobody confirmed in time
-	RefusedNoneFree      = "no_free_cp"        // every charging point is busy, stopped, faulted or away
-	RefusedBusy          = "cp_busy"           // the one asked for is reserved or in use by another
+	RefusedUnreachable   = "cp_unreachable"    // no charging point confirmed in time
+	RefusedNoneFree      = "no_free_cp"        // every charging point is reserved, charging, out of service, faulted or offline
+	RefusedBusy          = "cp_busy"           // the requested one is reserved or used by another driver
 	RefusedUnknownCP     = "unknown_cp"        // no such charging point, or not admitted yet
 	RefusedNotAvailable  = "cp_unavailable"    // out of service or faulted
 	RefusedUnknownDriver = "unknown_driver"    // not in the configured list of drivers
 	RefusedStale         = "request_too_old"   // older than MaxRequestAge when it was read
 	RefusedLimit         = "too_many"          // the driver already has all the reservations or sessions allowed
-	RefusedInvalid       = "invalid_request"   // the request could not be read; Message says why
+	RefusedInvalid       = "invalid_request"   // the request could not be decoded; Message has the reason
 	RefusedReused        = "message_id_reused" // the driver used this message_id for a request of another type
 )
 
-// Ages of drivers' requests, counted from their timestamp to their reading.
+// Ages of drivers' requests, from their timestamp to the moment when Central
+// reads them.
 const (
 	MaxRequestAge = time.Minute      // older ones have no effect
 	MaxAnswerAge  = 10 * time.Minute // older ones are not even answered
-	// MaxClockError is how wrong a driver's clock may be, either way, without any
-	// effect on what the driver may start and stop.
+	// MaxClockError is how wrong a driver's clock may be, fast or slow, without
+	// any effect on what the driver may start and stop.
 	MaxClockError = time.Minute
 )

@@ -8,9 +8,9 @@ import (
 	"testing"
 )
 
-// FuzzRecord: the short way reads nothing differently from the general one; what
-// is read is written in the form of the short way, and is the same record then;
-// its data too.
+// FuzzRecord: the short way decodes no record differently from the general one.
+// What is decoded is encoded in the form of the short way, and is the same
+// record then; its data, too.
 func FuzzRecord(f *testing.F) {
 	files, err := filepath.Glob(filepath.Join("testdata", "record_*.json"))
 	if err != nil || len(files) == 0 {

@@ -33,8 +33,8 @@ func goldens(f *testing.F, begin string) (all [][]byte) {
 	return all
 }
 
-// clean says by the tokens of encoding/json whether no key is repeated in an
-// object, in whatever case, and nothing is nested deeper than 16.
+// clean reports, by the tokens of encoding/json, whether no key is repeated in
+// an object, in whatever case, and nothing is nested deeper than 16.
 func clean(raw []byte) bool {
 	type level struct {
 		keys   []string
@@ -76,8 +76,8 @@ func clean(raw []byte) bool {
 
 const idLetters = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_-"
 
-// plainAck reads an acknowledgement by the words of docs/PROTOCOL.md, each field
-// for itself.
+// plainAck decodes an acknowledgement by the words of docs/PROTOCOL.md, each
+// field by itself.
 func plainAck(raw []byte) (a wire.Ack, ok bool) {
 	var fields map[string]json.RawMessage
 	if len(raw) > wire.MaxMessage || !utf8.Valid(raw) || json.Unmarshal(raw, &fields) != nil || fields == nil || !clean(raw) {
@@ -109,8 +109,8 @@ func plainAck(raw []byte) (a wire.Ack, ok bool) {
 	return a, ok1 && ok2 && ok3 && ok4 && err == nil && seq == 0
 }
 
-// FuzzAck: an acknowledgement is read as the plain reader reads it, or refused
-// where that one refuses it; written again it says the same.
+// FuzzAck: an acknowledgement is decoded as plainAck decodes it, or refused if
+// that refuses it. Encoded again, it decodes to the same.
 func FuzzAck(f *testing.F) {
 	for _, raw := range goldens(f, "ack") {
 		f.Add(raw)
@@ -154,8 +154,8 @@ func matches(filter, topic string) bool {
 }
 
 // FuzzTopic: a topic is that of one charging point and one kind, or of none, as
-// one regular expression says; it is made of them again, and it is delivered to
-// whoever subscribed to its kind and to nobody who subscribed to another.
+// one regular expression defines. It can be composed of them again, and a broker
+// delivers it to subscribers of its kind and to no others.
 func FuzzTopic(f *testing.F) {
 	kinds := []wire.Kind{wire.KindEvent, wire.KindTelemetry, wire.KindPresence, wire.KindCommand, wire.KindAck}
 	for _, k := range kinds {

@@ -13,7 +13,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write the golden messages anew")
+var rewrite = flag.Bool("rewrite", false, "rewrite the golden messages")
 
 const (
 	journal = charge.JournalID("0199c2a4-7b1e-7c33-9a51-5be0a5e2f001")
@@ -38,7 +38,7 @@ func moment(t *testing.T, s string) charge.Time {
 
 type encoder interface{ Encode() ([]byte, error) }
 
-// sample is one golden message: how it is made and how it is read.
+// sample is one golden message: how it is made and how it is decoded.
 type sample struct {
 	name   string
 	value  encoder
@@ -244,7 +244,7 @@ func TestPayloadRoundTrip(t *testing.T) {
 	}
 }
 
-// TestUnknownTypeIsKept: what a later version invents is counted, not refused.
+// TestUnknownTypeIsKept: a type of a later version is counted, not refused.
 func TestUnknownTypeIsKept(t *testing.T) {
 	raw := []byte(`{"v":9,"cp_id":"CP_001","journal":"j","seq":1,"prev":"","type":"battery_swapped","at":"2026-11-22T10:00:00.000Z","data":{"a":1}}`)
 	r, err := wire.DecodeRecord(raw)

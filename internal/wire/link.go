@@ -6,9 +6,9 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Ack says that everything of Journal up to and with Seq, and all that it
-// follows, is in Central's database or is a recorded hole. Journal nil: Central
-// knows no journal of this charging point.
+// Ack acknowledges that everything of Journal up to and with Seq, and of all
+// journals that it follows, is in Central's database or is recorded as a gap.
+// With Journal nil, Central knows no journal of this charging point.
 type Ack struct {
 	V       int               `json:"v"`
 	Central charge.Epoch      `json:"central"`
@@ -17,7 +17,7 @@ type Ack struct {
 	At      charge.Time       `json:"at"`
 }
 
-// DecodeAck reads an acknowledgement strictly.
+// DecodeAck decodes an acknowledgement strictly.
 func DecodeAck(raw []byte) (Ack, error) {
 	var m Ack
 	if err := decode("ack", "", raw, &m); err != nil {
@@ -26,9 +26,10 @@ func DecodeAck(raw []byte) (Ack, error) {
 	return m, nil
 }
 
-// Encode writes the acknowledgement.
+// Encode returns the bytes of the acknowledgement.
 func (m *Ack) Encode() ([]byte, error) { return encode("ack", m) }
 
+// validate demands seq 0 without a journal.
 func (m *Ack) validate(c *check) {
 	c.version(m.V)
 	c.require("central", "seq", "at")
@@ -43,25 +44,25 @@ func (m *Ack) validate(c *check) {
 	c.time("at", m.At)
 }
 
-// Presence says that a charging point is there, or, as its last will, that it
-// is gone; and what its disk still holds.
+// Presence reports that a charging point is connected, or, as its last will,
+// that it is gone, and which records its disk holds.
 type Presence struct {
 	V       int              `json:"v"`
 	Online  bool             `json:"online"`
 	Journal charge.JournalID `json:"journal"` // of this boot
-	Conn    uint64           `json:"conn"`    // counts the connections of this journal, so that a late will is recognised
-	First   *Position        `json:"first"`   // first record held; null in a last will
-	Next    *Position        `json:"next"`    // first record not acknowledged; one beyond Last when all are
-	Last    *Position        `json:"last"`    // last record held
+	Conn    uint64           `json:"conn"`    // counts the connections of this journal, so that a delayed will is recognized
+	First   *Position        `json:"first"`   // the first record held; null in a last will
+	Next    *Position        `json:"next"`    // the first record that is not acknowledged; one behind Last when all are
+	Last    *Position        `json:"last"`    // the last record held
 	// Central is the epoch of the agent's position. Ordered is the highest epoch
-	// of a command for this boot, if that is above Central: what a lower one
-	// orders has no effect.
+	// of a command for this boot, if that is above Central: commands of a lower
+	// epoch have no effect.
 	Central charge.Epoch `json:"central,omitzero"`
 	Ordered charge.Epoch `json:"ordered_by,omitzero"`
 	At      charge.Time  `json:"at"`
 }
 
-// DecodePresence reads a presence strictly.
+// DecodePresence decodes a presence strictly.
 func DecodePresence(raw []byte) (Presence, error) {
 	var m Presence
 	if err := decode("presence", "", raw, &m); err != nil {
@@ -70,9 +71,11 @@ func DecodePresence(raw []byte) (Presence, error) {
 	return m, nil
 }
 
-// Encode writes the presence.
+// Encode returns the bytes of the presence.
 func (m *Presence) Encode() ([]byte, error) { return encode("presence", m) }
 
+// validate accepts a last will without positions: the broker publishes it, long
+// after the agent wrote it.
 func (m *Presence) validate(c *check) {
 	c.version(m.V)
 	c.require("online", "journal", "conn", "at")
@@ -90,8 +93,8 @@ func (m *Presence) validate(c *check) {
 	c.time("at", m.At)
 }
 
-// Telemetry is the latest values of one charging point, and its heartbeat. It
-// may be lost; nothing is accounted by it.
+// Telemetry has the latest values of one charging point, and is its heartbeat.
+// It may be lost: nothing is accounted by it.
 type Telemetry struct {
 	V          int                  `json:"v"`
 	CPID       charge.CPID          `json:"cp_id"`
@@ -104,12 +107,15 @@ type Telemetry struct {
 	Health     Health               `json:"health"`
 }
 
-// ConnectorTelemetry is the latest values of one connector.
+// ConnectorTelemetry has the latest values of one connector.
 type ConnectorTelemetry struct {
-	Connector   charge.ConnectorID  `json:"connector"`
-	Status      charge.Status       `json:"status"`
-	SessionID   charge.SessionID    `json:"session_id,omitempty"`
-	Start       charge.WattHours    `json:"register_start_wh,omitzero"` // of the session
+	// Connector counts from 1.
+	Connector charge.ConnectorID `json:"connector"`
+	Status    charge.Status      `json:"status"`
+	SessionID charge.SessionID   `json:"session_id,omitempty"`
+	// Start is the register at the beginning of the session; 0 without a
+	// session.
+	Start       charge.WattHours    `json:"register_start_wh,omitzero"`
 	Register    charge.WattHours    `json:"register_wh"`
 	Power       charge.Watts        `json:"power_w"`
 	Current     charge.MilliAmps    `json:"current_ma,omitzero"`
@@ -118,20 +124,30 @@ type ConnectorTelemetry struct {
 	Faults      []charge.Fault      `json:"faults,omitempty"`
 }
 
-// Health is how the agent itself fares.
+// Health is the state of the agent itself.
 type Health struct {
-	Unacked      int64  `json:"unacked"`               // records not acknowledged by Central
-	OldestMS     int64  `json:"oldest_ms,omitzero"`    // age of the oldest of them
-	QuotaPermill int64  `json:"quota_permille"`        // of the space for un-acked records
-	NoKeeper     bool   `json:"no_keeper,omitempty"`   // no dead-man device is fitted
-	Alarm        string `json:"alarm,omitempty"`       // in words, empty when all is well
-	SafetyLate   int64  `json:"safety_late,omitzero"`  // ticks of the safety loop that came too late
-	Commands     int64  `json:"commands,omitzero"`     // received in this boot
-	Refused      int64  `json:"refused,omitzero"`      // of them without effect
-	BadMessages  int64  `json:"bad_messages,omitzero"` // received and not readable
+	// Unacked and OldestMS are the records that Central has not acknowledged:
+	// how many, and the age of the oldest.
+	Unacked  int64 `json:"unacked"`
+	OldestMS int64 `json:"oldest_ms,omitzero"`
+	// QuotaPermill is how much of the space for unacknowledged records is used.
+	// From 900 on, the agent starts no session.
+	QuotaPermill int64 `json:"quota_permille"`
+	// NoKeeper reports that no dead-man device is fitted.
+	NoKeeper bool `json:"no_keeper,omitempty"`
+	// Alarm is what is wrong, for a person; empty when all is well.
+	Alarm string `json:"alarm,omitempty"`
+	// SafetyLate counts the iterations of the safety loop that were late.
+	SafetyLate int64 `json:"safety_late,omitzero"`
+	// Commands were received in this boot; Refused are those of them without
+	// effect.
+	Commands int64 `json:"commands,omitzero"`
+	Refused  int64 `json:"refused,omitzero"`
+	// BadMessages were received and could not be decoded.
+	BadMessages int64 `json:"bad_messages,omitzero"`
 }
 
-// DecodeTelemetry reads telemetry strictly.
+// DecodeTelemetry decodes telemetry strictly.
 func DecodeTelemetry(raw []byte) (Telemetry, error) {
 	var m Telemetry
 	if err := decode("telemetry", "", raw, &m); err != nil {
@@ -140,9 +156,11 @@ func DecodeTelemetry(raw []byte) (Telemetry, error) {
 	return m, nil
 }
 
-// Encode writes the telemetry.
+// Encode returns the bytes of the telemetry.
 func (m *Telemetry) Encode() ([]byte, error) { return encode("telemetry", m) }
 
+// validate bounds values far beyond any hardware: their purpose is to detect a
+// wrong unit.
 func (m *Telemetry) validate(c *check) {
 	c.version(m.V)
 	c.require("cp_id", "journal", "at", "connectors")
@@ -175,27 +193,31 @@ func (m *Telemetry) validate(c *check) {
 	c.text("health.alarm", m.Health.Alarm, 512)
 }
 
-// Dependency is the state of something a part needs, and since when.
+// Dependency is the state of something that a program needs, and since when.
 type Dependency struct {
 	Up     bool        `json:"up"`
 	Since  charge.Time `json:"since"`
 	Reason string      `json:"reason,omitempty"` // in words, when down
 }
 
-// Trouble is something that a part cannot do although what it needs is up.
+// Trouble is something that a program cannot do although what it needs is up.
 type Trouble struct {
 	Since  charge.Time `json:"since"`
 	Reason string      `json:"reason"` // in words
 }
 
-// Bounds of what a sign of life tells in words.
+// Bounds of the texts in a heartbeat: entries of a list, and bytes of a text as
+// accepted and as written.
 const (
 	maxTroubles = 32
 	maxReason   = 1024
 	maxDetail   = 512
 )
 
-// BridgeAlive is said by the bridge each second on monitor-events.
+// BridgeAlive is the heartbeat of a bridge. The bridge publishes it each second
+// on monitor-events.
+//
+// Invariant: Accepted = Forwarded + DeadLetters + Buffered.
 type BridgeAlive struct {
 	V           int         `json:"v"`
 	Bridge      string      `json:"bridge"` // the instance's name
@@ -205,22 +227,23 @@ type BridgeAlive struct {
 	Kafka       Dependency  `json:"kafka"`
 	Buffered    int64       `json:"buffered"`  // events received by MQTT and not yet acknowledged by Kafka
 	OldestMS    int64       `json:"oldest_ms"` // age of the oldest of them
-	Accepted    int64       `json:"accepted"`  // events since start; the books: accepted = forwarded + dead letters + buffered
+	Accepted    int64       `json:"accepted"`  // events received since the start
 	Forwarded   int64       `json:"forwarded"`
 	DeadLetters int64       `json:"dead_letters"`
 	Retries     int64       `json:"retries"`
-	Conflated   int64       `json:"conflated"` // telemetry replaced by newer before it was sent
-	Commands    int64       `json:"commands"`  // passed down
-	// DeadLetter says where the last dead letter came from and why it is one.
+	Conflated   int64       `json:"conflated"` // telemetry that a newer value replaced before it was written
+	Commands    int64       `json:"commands"`  // messages published to charging points
+	// DeadLetter is where the last dead letter came from, and why it is one.
 	DeadLetter string `json:"dead_letter,omitempty"`
-	// Troubles are what the bridge cannot write or read for longer than 10 s while
-	// Kafka is up, the oldest first.
+	// Troubles are what the bridge has not been able to write or read for longer
+	// than 10 s while Kafka is up, the oldest first.
 	Troubles []Trouble `json:"troubles,omitempty"`
-	// Warnings are what an operator may want to change; nothing is down by them.
+	// Warnings are what an operator may want to change. None of them is a
+	// failure.
 	Warnings []string `json:"warnings,omitempty"`
 }
 
-// SetDetails sets what is told in words, cut to what a sign of life may hold.
+// SetDetails sets the fields with texts, cut to what a heartbeat may contain.
 func (m *BridgeAlive) SetDetails(deadLetter string, troubles []Trouble, warnings []string) {
 	m.DeadLetter = Cut(deadLetter, maxDetail)
 	for _, t := range troubles[:min(len(troubles), maxTroubles)] {
@@ -231,8 +254,8 @@ func (m *BridgeAlive) SetDetails(deadLetter string, troubles []Trouble, warnings
 	}
 }
 
-// Cut shortens a text for a person to at most so many bytes, and leaves no part
-// of a character.
+// Cut shortens a text for a person to at most so many bytes, without splitting a
+// character.
 func Cut(s string, most int) string {
 	if len(s) <= most {
 		return s
@@ -243,11 +266,12 @@ func Cut(s string, most int) string {
 	return s[:most]
 }
 
-// BridgeKey is the key of a bridge's heartbeats on monitor-events. A cp_id has
-// no slash, so no charging point shares it, whatever the bridge is called.
+// BridgeKey returns the key of a bridge's heartbeats on monitor-events. A cp_id
+// has no slash, so no charging point has the same key, whatever the name of the
+// bridge.
 func BridgeKey(name string) string { return "bridge/" + name }
 
-// DecodeBridgeAlive reads a bridge's sign of life strictly.
+// DecodeBridgeAlive decodes a bridge's heartbeat strictly.
 func DecodeBridgeAlive(raw []byte) (BridgeAlive, error) {
 	var m BridgeAlive
 	if err := decode("bridge_alive", "", raw, &m); err != nil {
@@ -256,7 +280,7 @@ func DecodeBridgeAlive(raw []byte) (BridgeAlive, error) {
 	return m, nil
 }
 
-// Encode writes the sign of life.
+// Encode returns the bytes of the heartbeat.
 func (m *BridgeAlive) Encode() ([]byte, error) { return encode("bridge_alive", m) }
 
 func (m *BridgeAlive) validate(c *check) {
@@ -279,15 +303,15 @@ func (m *BridgeAlive) validate(c *check) {
 	}
 }
 
-// CentralAlive is said by Central each second on monitor-events, so that two
-// Centrals notice each other.
+// CentralAlive is the heartbeat of a Central. Central publishes it each second
+// on monitor-events, so that two Centrals notice each other.
 type CentralAlive struct {
 	V       int          `json:"v"`
 	Central charge.Epoch `json:"central"`
 	At      charge.Time  `json:"at"`
 }
 
-// DecodeCentralAlive reads a Central's sign of life strictly.
+// DecodeCentralAlive decodes a Central's heartbeat strictly.
 func DecodeCentralAlive(raw []byte) (CentralAlive, error) {
 	var m CentralAlive
 	if err := decode("central_alive", "", raw, &m); err != nil {
@@ -296,7 +320,7 @@ func DecodeCentralAlive(raw []byte) (CentralAlive, error) {
 	return m, nil
 }
 
-// Encode writes the sign of life.
+// Encode returns the bytes of the heartbeat.
 func (m *CentralAlive) Encode() ([]byte, error) { return encode("central_alive", m) }
 
 func (m *CentralAlive) validate(c *check) {
@@ -306,10 +330,10 @@ func (m *CentralAlive) validate(c *check) {
 	c.time("at", m.At)
 }
 
-// WriterEpoch is the epoch of the Central that wrote a message of that kind (see
-// HeaderKind) on cp-commands or monitor-events; zero if none did. central is the
-// value of HeaderCentral: what a command or an acknowledgement carries in its
-// body is the epoch for one charging point, and says nothing of the others.
+// WriterEpoch returns the epoch of the Central that wrote a message of that kind
+// (see HeaderKind) on cp-commands or monitor-events; zero if no Central did.
+// central is the value of HeaderCentral. The epoch in the body of a command or
+// an acknowledgement is that for one charging point, which can differ.
 func WriterEpoch(kind string, central, value []byte) charge.Epoch {
 	switch kind {
 	case KindValueCommand, KindValueAck:

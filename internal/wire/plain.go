@@ -9,12 +9,12 @@ import (
 
 // plain decodes a record in one pass, without encoding/json: its fields in any
 // order, with spaces, and with fields that this version does not know. It
-// reports false for whatever it cannot decide about, and r is then of no use:
-// the caller decodes in the general way, which is the rule and also knows what
-// is wrong. What plain accepts, the general way reads as the same record.
+// returns false for any record that it cannot handle, and r then is undefined:
+// the caller decodes in the general way, which is the specification and has the
+// errors. A record that plain accepts has the same value in the general way.
 //
-// Every record passes through bridge and Central, so its cost is paid per
-// message; the general way costs ten times as much.
+// Every record passes through bridge and Central, so that its cost arises per
+// message. The general way costs ten times as much.
 func (r *Record) plain(raw []byte) bool {
 	if len(raw) > MaxMessage || !utf8.Valid(raw) {
 		return false
@@ -36,10 +36,10 @@ func (r *Record) plain(raw []byte) bool {
 		p.space()
 		field := recordField(key)
 		if field == 0 && !unknown.add(key) || have&field != 0 {
-			return false // twice, or more of them than plain compares
+			return false // repeated, or more unknown keys than plain compares
 		}
 		have |= field
-		switch field {
+		switch field { //nolint:exhaustive // requiredFields is a set of fields
 		case fieldV:
 			r.V = int(p.number())
 		case fieldCPID:
@@ -117,7 +117,7 @@ const (
 	requiredFields = fieldV | fieldCPID | fieldJournal | fieldSeq | fieldPrev | fieldType | fieldAt
 )
 
-// recordField is the field of a key, 0 for an unknown one.
+// recordField returns the field of a key; 0 for an unknown one.
 func recordField(key []byte) recordFields {
 	switch string(key) { // compared in place, not copied
 	case "v":
@@ -148,14 +148,15 @@ func recordField(key []byte) recordFields {
 	return 0
 }
 
-// plainKeys finds repeated keys of one object without allocating: keys is how
-// many it compares. The zero value is an object without keys.
+// plainKeys detects repeated keys of one object without allocating. Its capacity
+// is the number of keys that it compares. The zero value is an object without
+// keys.
 type plainKeys struct {
 	keys [12][]byte
 	n    int
 }
 
-// add reports false if the key was there, or if there is no space for it.
+// add returns false if the key was added before, or if the capacity is used up.
 func (k *plainKeys) add(key []byte) bool {
 	for _, have := range k.keys[:k.n] {
 		if bytes.Equal(have, key) {
@@ -171,12 +172,12 @@ func (k *plainKeys) add(key []byte) bool {
 }
 
 // plainReader reads a JSON text from left to right. It is stricter than JSON:
-// keys are lower-case ASCII, and what is decoded has no escapes and no
-// fractions. What it cannot read it leaves to the general way, by failed.
+// keys are lower-case ASCII, and decoded values have no escapes and no
+// fractions. On everything else it sets failed, and the general way decides.
 type plainReader struct {
 	b      []byte
 	i      int
-	failed bool // nothing that was read counts
+	failed bool // the record has to be decoded in the general way
 }
 
 // fail gives up.
@@ -188,7 +189,7 @@ func (p *plainReader) space() {
 	}
 }
 
-// peek is the next byte, 0 at the end.
+// peek returns the next byte, 0 at the end.
 func (p *plainReader) peek() byte {
 	if p.i < len(p.b) {
 		return p.b[p.i]
@@ -196,7 +197,7 @@ func (p *plainReader) peek() byte {
 	return 0
 }
 
-// accept passes over one byte, if it is this one.
+// accept skips one byte, if it is this one.
 func (p *plainReader) accept(c byte) bool {
 	if p.peek() != c {
 		return false
@@ -205,8 +206,8 @@ func (p *plainReader) accept(c byte) bool {
 	return true
 }
 
-// key reads a key that encoding/json takes for no other than it is: no capitals,
-// no letters outside ASCII, no escapes.
+// key reads a key that encoding/json matches to no other name: without capitals,
+// letters outside ASCII and escapes.
 func (p *plainReader) key() []byte {
 	key := p.text()
 	for _, c := range key {
@@ -243,7 +244,8 @@ func (p *plainReader) text() []byte {
 // maxDigits is how many digits any int64 can hold.
 const maxDigits = 18
 
-// number reads a whole number that is not negative.
+// number reads a whole number that is not negative. The caller notices what
+// follows the digits, as in 1.5.
 func (p *plainReader) number() (n int64) {
 	start := p.i
 	for ; p.i < len(p.b) && p.b[p.i] >= '0' && p.b[p.i] <= '9'; p.i++ {
@@ -256,11 +258,11 @@ func (p *plainReader) number() (n int64) {
 	if digits := p.i - start; digits == 0 || digits > 1 && p.b[start] == '0' {
 		p.fail()
 	}
-	return n // what follows the digits, as in 1.5, is no end of a value
+	return n
 }
 
-// value passes over any value inside depth objects and arrays, and checks what
-// the general way checks: structure, repeated keys, depth.
+// value skips any value inside depth objects and arrays, and checks what the
+// general way checks: structure, repeated keys, depth.
 func (p *plainReader) value(depth int) {
 	switch c := p.peek(); {
 	case c == '"':
@@ -337,8 +339,8 @@ func (p *plainReader) array(depth int) {
 	}
 }
 
-// anyText passes over a string with any letters and escapes; the message is
-// known to be valid UTF-8.
+// anyText skips a string with any letters and escapes; the message is known to
+// be valid UTF-8.
 func (p *plainReader) anyText() {
 	for p.i++; p.i < len(p.b); p.i++ {
 		switch c := p.b[p.i]; {
@@ -369,7 +371,7 @@ func (p *plainReader) anyText() {
 	p.fail()
 }
 
-// anyNumber passes over a number of JSON (RFC 8259, section 6).
+// anyNumber skips a number of JSON (RFC 8259, section 6).
 func (p *plainReader) anyNumber() {
 	p.accept('-')
 	if !p.accept('0') {
@@ -386,7 +388,7 @@ func (p *plainReader) anyNumber() {
 	}
 }
 
-// digits passes over one digit or more.
+// digits skips one digit or more.
 func (p *plainReader) digits() {
 	start := p.i
 	for p.i < len(p.b) && p.b[p.i] >= '0' && p.b[p.i] <= '9' {
@@ -397,6 +399,7 @@ func (p *plainReader) digits() {
 	}
 }
 
+// word skips this word.
 func (p *plainReader) word(w string) {
 	if len(p.b)-p.i < len(w) || string(p.b[p.i:p.i+len(w)]) != w {
 		p.fail()

@@ -87,7 +87,7 @@ func record(t *rapid.T) Record {
 }
 
 // TestTheShortWayIsNoOther changes records at random: the short way never
-// accepts what the general way refuses, and reads nothing differently.
+// accepts what the general way refuses, and decodes nothing differently.
 func TestTheShortWayIsNoOther(t *testing.T) {
 	short := 0
 	rapid.Check(t, func(t *rapid.T) {

@@ -8,44 +8,57 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// RecordType says what a journal record tells: a fact, in the past tense.
+// RecordType is what a journal record reports: a fact, in the past tense.
 type RecordType string
 
 // The types of journal records.
 const (
-	TypeRegistered       RecordType = "cp_registered"
-	TypeStatusChanged    RecordType = "connector_status_changed"
-	TypePluggedIn        RecordType = "plugged_in"
-	TypeUnplugged        RecordType = "unplugged"
-	TypeAuthRequested    RecordType = "authorization_requested"
-	TypeCommandAccepted  RecordType = "command_accepted"
-	TypeAuthorized       RecordType = "authorized"
+	// The agent has started: record 1 of its journal.
+	TypeRegistered RecordType = "cp_registered"
+	// The status of a connector, as computed by the agent, has changed.
+	TypeStatusChanged RecordType = "connector_status_changed"
+	// A vehicle was connected or disconnected.
+	TypePluggedIn RecordType = "plugged_in"
+	TypeUnplugged RecordType = "unplugged"
+	// A card was presented.
+	TypeAuthRequested RecordType = "authorization_requested"
+	// A command will have its effect.
+	TypeCommandAccepted RecordType = "command_accepted"
+	// A session has begun: from here on energy is accounted to it.
+	TypeAuthorized RecordType = "authorized"
+	// A reservation has ended unused.
 	TypeReservationEnded RecordType = "reservation_ended"
-	TypeChargingStarted  RecordType = "charging_started"
-	TypeMeterRead        RecordType = "meter_read"
-	TypeSuspended        RecordType = "charging_suspended"
-	TypeResumed          RecordType = "charging_resumed"
-	TypeChargingStopped  RecordType = "charging_stopped"
-	TypeFaultRaised      RecordType = "fault_raised"
-	TypeFaultCleared     RecordType = "fault_cleared"
-	TypeCommandFinished  RecordType = "command_finished"
-	TypeAnomalySeen      RecordType = "anomaly_seen"
+	// Within a session: power, samples of the meter, and interruptions.
+	TypeChargingStarted RecordType = "charging_started"
+	TypeMeterRead       RecordType = "meter_read"
+	TypeSuspended       RecordType = "charging_suspended"
+	TypeResumed         RecordType = "charging_resumed"
+	// A session has ended.
+	TypeChargingStopped RecordType = "charging_stopped"
+	// A fault is present, or over.
+	TypeFaultRaised  RecordType = "fault_raised"
+	TypeFaultCleared RecordType = "fault_cleared"
+	// A command has ended: done, failed, rejected or expired.
+	TypeCommandFinished RecordType = "command_finished"
+	// Something that should not be, for an operator.
+	TypeAnomalySeen RecordType = "anomaly_seen"
 )
 
-// Version is the version of messages this build writes.
+// Version is the version of the messages that this build writes.
 const Version = 1
 
 // Record is one record of a charging point's journal. Its bytes are made once,
-// when it is journalled, and never change on the way; Hash is taken over them.
+// when it is written to the journal, and never change on the way: Hash is
+// computed over them.
 //
-// The envelope (v cp_id journal seq prev type at) never changes between
-// versions, so a record of any version is counted and acknowledged.
+// The envelope (v cp_id journal seq prev type at) is the same in all versions,
+// so that a record of any version can be counted and acknowledged.
 type Record struct {
 	V         int                 `json:"v"`
 	CPID      charge.CPID         `json:"cp_id"`
 	Journal   charge.JournalID    `json:"journal"`
 	Seq       charge.Seq          `json:"seq"`
-	Prev      string              `json:"prev"` // hex SHA-256 of the record before; empty when nothing is before it
+	Prev      string              `json:"prev"` // hex SHA-256 of the record before; empty for the first record of a charging point
 	Type      RecordType          `json:"type"`
 	Connector charge.ConnectorID  `json:"connector,omitzero"` // 0: the charging point as a whole
 	SessionID charge.SessionID    `json:"session_id,omitzero"`
@@ -55,8 +68,8 @@ type Record struct {
 	Data      json.RawMessage     `json:"data,omitempty"`
 }
 
-// DecodeRecord reads the envelope strictly and leaves Data for Payload: a
-// record whose data cannot be used is still counted.
+// DecodeRecord decodes the envelope strictly, and leaves Data for Payload: a
+// record whose data cannot be used is counted all the same.
 func DecodeRecord(raw []byte) (Record, error) {
 	var r Record
 	if r.plain(raw) {
@@ -69,11 +82,12 @@ func DecodeRecord(raw []byte) (Record, error) {
 	return r, nil
 }
 
-// Encode writes the record's bytes. They are what is journalled, hashed, sent
-// and kept.
+// Encode returns the bytes of the record, which are journalled, hashed, sent and
+// kept.
 func (r *Record) Encode() ([]byte, error) { return encode("record", r) }
 
-// NewRecord makes a record of payload p; the caller fills in the envelope.
+// NewRecord returns a record with payload p. The caller sets the rest of the
+// envelope.
 func NewRecord(p Payload) (Record, error) {
 	data, err := encode(string(p.RecordType()), p)
 	if err != nil {
@@ -82,12 +96,14 @@ func NewRecord(p Payload) (Record, error) {
 	return Record{V: Version, Type: p.RecordType(), Data: data}, nil
 }
 
-// Hash is the lower-case hex SHA-256 of a record's bytes.
+// Hash returns the lower-case hex SHA-256 of a record's bytes, for Prev of the
+// next record.
 func Hash(raw []byte) string {
 	sum := sha256.Sum256(raw)
 	return hex.EncodeToString(sum[:])
 }
 
+// validate checks the envelope only; Payload checks Data.
 func (r *Record) validate(c *check) {
 	c.version(r.V)
 	c.require("cp_id", "journal", "seq", "prev", "type", "at")
@@ -109,6 +125,7 @@ func (r *Record) validate(c *check) {
 	c.within("uptime_ms", r.UptimeMS, 0, 1<<53)
 }
 
+// isHash reports whether s is a lower-case hex SHA-256.
 func isHash(s string) bool {
 	if len(s) != 2*sha256.Size {
 		return false
@@ -128,8 +145,8 @@ type Payload interface {
 	RecordType() RecordType
 }
 
-// Payload decodes Data strictly by the record's type. It answers (nil, nil)
-// for a type this build does not know: such a record is counted, kept and
+// Payload decodes Data strictly by the type of the record. It returns (nil, nil)
+// for a type that this build does not know: such a record is counted, kept and
 // acknowledged like any other.
 func (r *Record) Payload() (Payload, error) {
 	p := newPayload(r.Type)
@@ -151,8 +168,8 @@ func (r *Record) Payload() (Payload, error) {
 	return p, nil
 }
 
-// begins refuses a record 1 that denies its own envelope: prev is the hash of
-// what after names, and no journal follows itself.
+// begins refuses a record 1 that contradicts its own envelope: prev is the hash
+// of the record that after names, and no journal follows itself.
 func (r *Record) begins(after *Position) error {
 	var fault string
 	switch {
@@ -168,6 +185,7 @@ func (r *Record) begins(after *Position) error {
 	return &DecodeError{"record " + string(r.Type), "data.after", fault}
 }
 
+// newPayload returns an empty payload of a type; nil for an unknown type.
 func newPayload(t RecordType) Payload {
 	switch t {
 	case TypeRegistered:

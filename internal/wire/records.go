@@ -7,7 +7,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Position names one record: everything of that journal up to and with it.
+// Position names one record, and with it all records of its journal up to it.
 type Position struct {
 	Journal charge.JournalID `json:"journal"`
 	Seq     charge.Seq       `json:"seq"`
@@ -23,8 +23,8 @@ func (p *Position) validate(c *check, field string) {
 	}
 }
 
-// Registered is record 1 of every journal: the agent has started and tells all
-// that a Central which knows nothing of it must know.
+// Registered is record 1 of every journal. It reports that the agent has
+// started, with all that a Central without any knowledge of it needs.
 type Registered struct {
 	After        *Position          `json:"after"` // the last record found on disk; null on empty storage
 	Damaged      []Damaged          `json:"damaged,omitempty"`
@@ -37,7 +37,7 @@ type Registered struct {
 	Reservations []ReservationState `json:"reservations,omitempty"`
 }
 
-// Damaged names a range of records that recovery found unreadable: a hole.
+// Damaged names a range of records that recovery found unreadable: a gap.
 type Damaged struct {
 	Journal charge.JournalID `json:"journal"`
 	First   charge.Seq       `json:"first"`
@@ -45,18 +45,18 @@ type Damaged struct {
 	Reason  string           `json:"reason"`
 }
 
-// ConnectorState is one connector at the start of the agent.
+// ConnectorState is the state of one connector at the start of the agent.
 type ConnectorState struct {
 	Connector charge.ConnectorID `json:"connector"`
 	Status    charge.Status      `json:"status"`
 	Register  *charge.WattHours  `json:"register_wh"` // null: the meter does not answer
 	SessionID charge.SessionID   `json:"session_id,omitempty"`
 	Plugged   bool               `json:"plugged"`
-	Available bool               `json:"available"` // as last ordered, remembered across restarts
+	Available bool               `json:"available"` // as last ordered; it survives restarts
 	Rated     charge.Watts       `json:"rated_w"`
 }
 
-// ReservationState is a reservation the agent holds.
+// ReservationState is a reservation that the agent holds.
 type ReservationState struct {
 	ReservationID charge.ReservationID `json:"reservation_id"`
 	Connector     charge.ConnectorID   `json:"connector"`
@@ -113,7 +113,7 @@ func (c *check) status(field string, s charge.Status) {
 	}
 }
 
-// StatusChanged tells the computed status of a connector.
+// StatusChanged reports the computed status of a connector.
 type StatusChanged struct {
 	Status charge.Status `json:"status"`
 	Was    charge.Status `json:"was,omitempty"`
@@ -130,7 +130,7 @@ func (p *StatusChanged) validate(c *check) {
 	}
 }
 
-// PluggedIn tells that a vehicle was connected.
+// PluggedIn reports that a vehicle was connected.
 type PluggedIn struct{}
 
 // RecordType implements Payload.
@@ -138,7 +138,7 @@ func (*PluggedIn) RecordType() RecordType { return TypePluggedIn }
 
 func (*PluggedIn) validate(*check) {}
 
-// Unplugged tells that the vehicle was disconnected.
+// Unplugged reports that the vehicle was disconnected.
 type Unplugged struct{}
 
 // RecordType implements Payload.
@@ -146,7 +146,8 @@ func (*Unplugged) RecordType() RecordType { return TypeUnplugged }
 
 func (*Unplugged) validate(*check) {}
 
-// AuthRequested tells that a card was shown; Central answers with AUTHORIZE.
+// AuthRequested reports that a card was presented. Central answers with
+// AUTHORIZE.
 type AuthRequested struct {
 	RequestID string         `json:"request_id"`
 	Token     charge.IDToken `json:"id_token"`
@@ -163,8 +164,9 @@ func (p *AuthRequested) validate(c *check) {
 	}
 }
 
-// CommandAccepted tells that a command will have its effect. It repeats the
-// command, so that a Central restored from an older copy learns of it again.
+// CommandAccepted reports that a command will have its effect. It repeats the
+// command, so that a Central whose database was restored from an older copy
+// learns of it again.
 type CommandAccepted struct {
 	Command json.RawMessage `json:"command"` // the bytes of a Command, as DecodeCommand reads them
 }
@@ -181,19 +183,23 @@ func (p *CommandAccepted) validate(c *check) {
 	}
 }
 
-// Grant says what gave the right to charge.
+// Grant is what gave the right to charge.
 type Grant string
 
 // The closed list of grants.
 const (
+	// The driver's reservation.
 	GrantReservation Grant = "reservation"
-	GrantOrder       Grant = "order"
-	GrantLocalList   Grant = "local_list"
-	GrantFreeVend    Grant = "free_vend"
+	// A START of Central.
+	GrantOrder Grant = "order"
+	// The list of cards that the agent keeps.
+	GrantLocalList Grant = "local_list"
+	// The charging point is open to all drivers.
+	GrantFreeVend Grant = "free_vend"
 )
 
-// Authorized opens a session: the right to charge, whose it is, and the
-// register from which the session is accounted.
+// Authorized begins a session: the right to charge, the driver, and the register
+// from which energy is accounted to the session.
 type Authorized struct {
 	By            Grant                `json:"by"`
 	Username      charge.Username      `json:"username,omitempty"`
@@ -218,7 +224,7 @@ func (p *Authorized) validate(c *check) {
 	c.optionalID("tariff", string(p.Tariff))
 }
 
-// ReservationEnded tells that a reservation ended without being used.
+// ReservationEnded reports that a reservation ended without being used.
 type ReservationEnded struct {
 	ReservationID charge.ReservationID  `json:"reservation_id"`
 	Reason        charge.ReservationEnd `json:"reason"`
@@ -237,7 +243,7 @@ func (p *ReservationEnded) validate(c *check) {
 	c.optionalUsername(p.Username)
 }
 
-// ChargingStarted tells that the contactor closed for the first time in the
+// ChargingStarted reports that the contactor closed for the first time in the
 // session.
 type ChargingStarted struct {
 	Register      charge.WattHours     `json:"register_wh"`
@@ -255,8 +261,9 @@ func (p *ChargingStarted) validate(c *check) {
 	c.optionalUsername(p.Username)
 }
 
-// MeterRead is a sample within a session. It may be thinned out when space is
-// short, for the account needs only the registers at grant and stop.
+// MeterRead is a sample within a session. Samples may be thinned out when
+// storage is short: the account needs only the registers of Authorized and
+// ChargingStopped.
 type MeterRead struct {
 	Register charge.WattHours  `json:"register_wh"`
 	Power    charge.Watts      `json:"power_w"`
@@ -275,7 +282,7 @@ func (p *MeterRead) validate(c *check) {
 	c.within("voltage_mv", int64(p.Voltage), 0, 10_000_000)
 }
 
-// Suspended tells that power stopped within a session.
+// Suspended reports that power stopped within a session.
 type Suspended struct {
 	By       string           `json:"by"` // "ev" or "evse"
 	Reason   string           `json:"reason,omitempty"`
@@ -292,7 +299,7 @@ func (p *Suspended) validate(c *check) {
 	c.register("register_wh", p.Register)
 }
 
-// Resumed tells that power flows again within a session.
+// Resumed reports that power flows again within a session.
 type Resumed struct {
 	Register charge.WattHours `json:"register_wh"`
 }
@@ -305,8 +312,8 @@ func (p *Resumed) validate(c *check) {
 	c.register("register_wh", p.Register)
 }
 
-// ChargingStopped closes a session. What it repeats of the grant lets a reader
-// who missed the beginning account for the session all the same.
+// ChargingStopped ends a session. It repeats parts of Authorized, so that a
+// reader without the beginning of the session can account for it.
 type ChargingStopped struct {
 	Reason        charge.StopReason    `json:"reason"`
 	Start         charge.WattHours     `json:"register_start_wh"` // as in authorized
@@ -335,7 +342,8 @@ func (p *ChargingStopped) validate(c *check) {
 	c.optionalID("tariff", string(p.Tariff))
 }
 
-// FaultRaised tells what is wrong; connector 0 means the whole charging point.
+// FaultRaised reports a fault. Connector 0 of the record means the whole
+// charging point.
 type FaultRaised struct {
 	Fault  charge.Fault `json:"fault"`
 	Detail string       `json:"detail,omitempty"`
@@ -356,7 +364,7 @@ func (c *check) fault(field string, f charge.Fault) {
 	}
 }
 
-// FaultCleared tells that a fault is over.
+// FaultCleared reports that a fault is over.
 type FaultCleared struct {
 	Fault charge.Fault `json:"fault"`
 }
@@ -374,17 +382,21 @@ type CommandResult string
 
 // The closed list of results.
 const (
-	ResultDone     CommandResult = "done"
-	ResultFailed   CommandResult = "failed"
+	// The effect exists, or existed already.
+	ResultDone CommandResult = "done"
+	// It was tried, and the hardware did not do it.
+	ResultFailed CommandResult = "failed"
+	// The state of the connector does not permit it.
 	ResultRejected CommandResult = "rejected"
-	ResultExpired  CommandResult = "expired"
+	// It arrived too late, or its conditions were not met in time.
+	ResultExpired CommandResult = "expired"
 )
 
-// ReasonSuperseded is the reason of a rejected command that was overtaken by a
-// later one: it says nothing about whether the wish could be fulfilled.
+// ReasonSuperseded is the reason of a rejected command that a later one
+// overtook. It does not mean that the desired state is impossible.
 const ReasonSuperseded = "superseded"
 
-// CommandFinished is the end of a command's life.
+// CommandFinished is the end of a command.
 type CommandFinished struct {
 	CommandID charge.CommandID `json:"command_id"`
 	Command   CommandType      `json:"command"`
@@ -403,9 +415,9 @@ func (p *CommandFinished) validate(c *check) {
 	c.text("reason", p.Reason, 256)
 }
 
-// AnomalySeen tells of something that should not be: shown to the operator.
+// AnomalySeen reports something that should not be, for an operator.
 type AnomalySeen struct {
-	Anomaly string `json:"anomaly"` // a short word, as in "storage_rolled_back"
+	Anomaly string `json:"anomaly"` // an identifier, such as storage_rolled_back
 	Detail  string `json:"detail,omitempty"`
 }
 

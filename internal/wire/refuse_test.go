@@ -59,8 +59,8 @@ func TestRefusesRecords(t *testing.T) {
 	}
 }
 
-// TestRefusesData: a record with unusable data is still a record; its payload
-// says what is wrong with it.
+// TestRefusesData: a record with unusable data is still a record; the error of
+// its payload names the fault.
 func TestRefusesData(t *testing.T) {
 	for name, c := range map[string]struct{ data, field string }{
 		"missing":       {`{"power_w":1}`, "data.register_wh"},
@@ -110,8 +110,8 @@ func TestTopics(t *testing.T) {
 	}
 }
 
-// FuzzDecode: no input panics; what is accepted is valid JSON, and encoding it
-// again is accepted too.
+// FuzzDecode: no input panics. What is accepted is valid JSON, and its encoding
+// is accepted again.
 func FuzzDecode(f *testing.F) {
 	f.Add([]byte(good))
 	f.Add([]byte(`{"v":1,"central":"c","journal":null,"seq":0,"at":"2026-11-22T10:00:00.000Z"}`))
@@ -163,8 +163,9 @@ func BenchmarkDecodeRecord(b *testing.B) {
 	}
 }
 
-// A moment of a driver that is no number of seconds is named, with what to write
-// instead; and whom to answer is known all the same, wherever the field stands.
+// The error for a driver's moment that is no number of seconds describes what to
+// write instead. The sender of the request is known all the same, wherever its
+// field is.
 func TestDriversTimestamps(t *testing.T) {
 	t.Parallel()
 	for name, c := range map[string]struct{ value, words string }{

@@ -10,15 +10,15 @@ import (
 	"unicode/utf8"
 )
 
-// MaxMessage is the largest message accepted or written, in bytes. Brokers are
-// set to more, so that one too large is refused here with a reason instead of
-// cutting a connection there.
+// MaxMessage is the largest message that is accepted or written, in bytes.
+// Brokers are configured to more, so that a message that is too large is refused
+// here, with a reason, and does not end a connection there.
 const MaxMessage = 32 << 10
 
-// maxDepth bounds nesting; the deepest message of ours has 5 levels.
+// maxDepth bounds nesting. The deepest message of Carga has 5 levels.
 const maxDepth = 16
 
-// DecodeError says which message was refused, where and why.
+// DecodeError is why a message was refused, and where.
 type DecodeError struct {
 	Message string // the kind of message, as in "record" or "command"
 	Field   string // the path of the field, as in "data.register_wh"; empty for the message as a whole
@@ -34,27 +34,27 @@ func (e *DecodeError) Error() string {
 }
 
 // scanner checks the structure of a JSON text: one object, valid UTF-8, no
-// duplicate keys, bounded depth, nothing behind it. encoding/json lets all of
-// these pass.
+// repeated keys, bounded depth, nothing behind it. encoding/json accepts all
+// violations of these.
 type scanner struct {
 	b     []byte
 	i     int
 	depth int
 	path  []string
 	keys  []string // the non-null keys of the top-level object
-	odd   []oddKey
+	odd   []oddKey // of all objects
 }
 
-// oddKey is a key that is no name of ours but for its case, which encoding/json
-// overlooks.
+// oddKey is a key that encoding/json would match to a field although it differs
+// in case, as "SEQ" would match "seq".
 type oddKey struct{ begins, depth int }
 
 type scanError struct{ field, reason string }
 
 func (e *scanError) Error() string { return e.field + ": " + e.reason }
 
-// scanObject checks raw and returns the keys of its top-level object whose
-// values are not null, and the odd ones of all objects.
+// scanObject checks raw. It returns the keys of the top-level object whose
+// values are not null, and the odd keys of all objects.
 func scanObject(raw []byte) (keys []string, odd []oddKey, err *scanError) {
 	s := &scanner{b: raw, keys: make([]string, 0, 16)}
 	if err := s.whole(); err != nil {
@@ -63,8 +63,8 @@ func scanObject(raw []byte) (keys []string, odd []oddKey, err *scanError) {
 	return s.keys, s.odd, nil
 }
 
-// hideOddKeys returns raw with its odd keys made unknown, down to a depth: a name is
-// ours as it is written and not otherwise.
+// hideOddKeys returns raw with its odd keys changed to unknown ones, down to a
+// depth, so that encoding/json matches names exactly.
 func hideOddKeys(raw []byte, odd []oddKey, depth int) []byte {
 	if len(odd) == 0 {
 		return raw
@@ -72,12 +72,13 @@ func hideOddKeys(raw []byte, odd []oddKey, depth int) []byte {
 	raw = slices.Clone(raw)
 	for _, k := range odd {
 		if k.depth <= depth {
-			raw[k.begins] = '-' // with which no name of ours begins
+			raw[k.begins] = '-' // no field begins with it
 		}
 	}
 	return raw
 }
 
+// whole scans the text.
 func (s *scanner) whole() *scanError {
 	if !utf8.Valid(s.b) {
 		return &scanError{"", "is not valid UTF-8"}
@@ -96,6 +97,7 @@ func (s *scanner) whole() *scanError {
 	return nil
 }
 
+// fail returns an error at the present field.
 func (s *scanner) fail(format string, args ...any) *scanError {
 	return &scanError{strings.Join(s.path, "."), fmt.Sprintf(format, args...)}
 }
@@ -106,6 +108,7 @@ func (s *scanner) space() {
 	}
 }
 
+// peek returns the next byte, 0 at the end.
 func (s *scanner) peek() byte {
 	if s.i < len(s.b) {
 		return s.b[s.i]
@@ -113,6 +116,7 @@ func (s *scanner) peek() byte {
 	return 0
 }
 
+// value skips any value.
 func (s *scanner) value() *scanError {
 	s.space()
 	switch c := s.peek(); {
@@ -135,6 +139,7 @@ func (s *scanner) value() *scanError {
 	return s.fail("has no JSON value at byte %d", s.i+1)
 }
 
+// object skips an object and collects its keys.
 func (s *scanner) object() *scanError {
 	if s.depth++; s.depth > maxDepth {
 		return s.fail("is nested more than %d deep", maxDepth)
@@ -188,6 +193,7 @@ func (s *scanner) object() *scanError {
 	return nil
 }
 
+// array skips an array.
 func (s *scanner) array() *scanError {
 	if s.depth++; s.depth > maxDepth {
 		return s.fail("is nested more than %d deep", maxDepth)
@@ -218,7 +224,7 @@ func (s *scanner) array() *scanError {
 	return nil
 }
 
-// text reads a string and returns its decoded value.
+// text scans a string and returns its decoded value.
 func (s *scanner) text() (string, *scanError) {
 	start := s.i
 	plain, err := s.quoted()
@@ -235,7 +241,7 @@ func (s *scanner) text() (string, *scanError) {
 	return v, nil
 }
 
-// quoted passes over a string and reports whether it has no escapes.
+// quoted skips a string and reports whether it has no escapes.
 func (s *scanner) quoted() (plain bool, err *scanError) {
 	if s.peek() != '"' {
 		return false, s.fail("is cut off or malformed at byte %d", s.i+1)
@@ -260,6 +266,7 @@ func (s *scanner) quoted() (plain bool, err *scanError) {
 	return false, s.fail("is cut off inside a string")
 }
 
+// number skips a number.
 func (s *scanner) number() *scanError {
 	start, digits := s.i, true
 	for s.i < len(s.b) && strings.IndexByte("+-.0123456789eE", s.b[s.i]) >= 0 {
@@ -275,9 +282,9 @@ func (s *scanner) number() *scanError {
 	return nil
 }
 
-// folded is a key in one form for all that encoding/json takes for the same
-// field: in lower case, and with its plain letter for each twin, so that "ſeq" is
-// "seq".
+// folded returns the form of a key that is common to all keys that encoding/json
+// matches to one field: lower case, with the ASCII letter for each of its
+// Unicode variants, so that "ſeq" is "seq".
 func folded(key string) string {
 	for i := range len(key) {
 		if key[i] >= utf8.RuneSelf {
@@ -287,7 +294,7 @@ func folded(key string) string {
 	return strings.ToLower(key)
 }
 
-// plainest is the form of a letter that stands for all of its forms.
+// plainest returns the letter that stands for all its case variants.
 func plainest(r rune) rune {
 	least := r
 	for f := unicode.SimpleFold(r); f != r; f = unicode.SimpleFold(f) {
@@ -299,8 +306,8 @@ func plainest(r rune) rune {
 	return least
 }
 
-// keySet finds repeated keys: a short list first, a map once it is long, so
-// that neither a usual message nor a hostile one is slow.
+// keySet detects repeated keys: with a short list first, and with a map once
+// that is long, so that neither usual nor hostile messages are slow.
 type keySet struct {
 	few  []string
 	many map[string]bool
@@ -308,6 +315,7 @@ type keySet struct {
 
 func newKeySet() *keySet { return &keySet{few: make([]string, 0, 8)} }
 
+// add returns false if the key was added before.
 func (k *keySet) add(key string) bool {
 	if k.many != nil {
 		if k.many[key] {
@@ -330,8 +338,9 @@ func (k *keySet) add(key string) bool {
 }
 
 // Check refuses a JSON text that is not one object of valid UTF-8 without
-// repeated keys, nested at most 16 deep and with nothing behind it: the rule for
-// all messages, for those who read others by it too. It bounds no size.
+// repeated keys, nested at most 16 deep and with nothing behind it. This is the
+// rule for all messages; other decoders, such as that of the operator API, apply
+// it too. It does not bound the size.
 func Check(raw []byte) error {
 	if _, _, err := scanObject(raw); err != nil {
 		return &DecodeError{"body", err.field, err.reason}

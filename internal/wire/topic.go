@@ -12,20 +12,23 @@ type Kind string
 
 // The topics of one charging point, <prefix>/<cp_id>/<kind>.
 const (
+	// From the charging point.
 	KindEvent     Kind = "up/event"
 	KindTelemetry Kind = "up/telemetry"
 	KindPresence  Kind = "up/presence"
-	KindCommand   Kind = "down/command"
-	KindAck       Kind = "down/ack"
+	// To the charging point.
+	KindCommand Kind = "down/command"
+	KindAck     Kind = "down/ack"
 )
 
 // DefaultPrefix is the first level of every MQTT topic unless configured.
 const DefaultPrefix = "cp"
 
-// Topics makes and reads MQTT topics under one prefix. The zero value uses
+// Topics composes and parses MQTT topics with one prefix. The zero value uses
 // DefaultPrefix.
 type Topics struct{ Prefix string }
 
+// prefix returns the configured prefix, or the default.
 func (t Topics) prefix() string {
 	if t.Prefix == "" {
 		return DefaultPrefix
@@ -33,11 +36,11 @@ func (t Topics) prefix() string {
 	return t.Prefix
 }
 
-// maxPrefix keeps topics far below MQTT's limit of 65 535 bytes.
+// maxPrefix keeps topics far below the 65,535 bytes that MQTT allows.
 const maxPrefix = 256
 
-// Validate refuses a prefix that is long or has wildcards, empty levels or a
-// leading '$'.
+// Validate refuses a prefix that is too long or has wildcards, empty levels or a
+// leading "$".
 func (t Topics) Validate() error {
 	if len(t.Prefix) > maxPrefix {
 		return fmt.Errorf("topic prefix has %d bytes; at most %d are allowed", len(t.Prefix), maxPrefix)
@@ -58,8 +61,8 @@ func (t Topics) Of(cp charge.CPID, k Kind) string {
 // All returns the filter that matches this kind for every charging point.
 func (t Topics) All(k Kind) string { return t.prefix() + "/+/" + string(k) }
 
-// Parse reads a topic. Everything outside the rule of a cp_id and the five
-// kinds is an error.
+// Parse returns charging point and kind of a topic. Every topic that is not made
+// of a cp_id and one of the five kinds is an error.
 func (t Topics) Parse(topic string) (charge.CPID, Kind, error) {
 	rest, ok := strings.CutPrefix(topic, t.prefix()+"/")
 	if !ok {
@@ -80,15 +83,21 @@ func (t Topics) Parse(topic string) (charge.CPID, Kind, error) {
 	return "", "", &DecodeError{"topic", "", fmt.Sprintf("%.80q is of no known kind", topic)}
 }
 
-// Kafka topics. Keys are the cp_id; for the drivers' topics the username.
+// Kafka topics. Their keys are the cp_id; on the drivers' topics the username.
 const (
-	TopicEvents        = "cp-events"
-	TopicTelemetry     = "cp-telemetry"
-	TopicMonitor       = "monitor-events"
-	TopicCommands      = "cp-commands"
+	// Journal records, from the bridge to Central.
+	TopicEvents = "cp-events"
+	// Telemetry, from the bridge to Central.
+	TopicTelemetry = "cp-telemetry"
+	// Presence of charging points, and heartbeats of bridges and Centrals.
+	TopicMonitor = "monitor-events"
+	// Commands and acknowledgements, from Central to the bridge.
+	TopicCommands = "cp-commands"
+	// Requests of drivers, and what Central reports.
 	TopicDriverEvents  = "driver-events"
 	TopicCentralEvents = "central-events"
-	TopicDeadLetters   = "cp-events-dlq"
+	// Messages that could not be used, with the reason.
+	TopicDeadLetters = "cp-events-dlq"
 )
 
 // Headers of Kafka records.

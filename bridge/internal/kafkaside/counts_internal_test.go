@@ -34,7 +34,7 @@ func TestCountsBalance(t *testing.T) {
 				t.Fatalf("the counts do not balance: %+v", b)
 			}
 			if b.Buffered != int64(len(open)) || b.Forwarded != ended[forwarded] || b.DeadLetters != ended[deadLetter] {
-				t.Fatalf("the books are %+v, want %d buffered, ends %v", b, len(open), ended)
+				t.Fatalf("the counts are %+v, want %d buffered, ends %v", b, len(open), ended)
 			}
 			if len(times) > 0 && !b.Oldest.Equal(times[0]) || len(times) == 0 && !b.Oldest.IsZero() {
 				t.Fatalf("the oldest is of %s, want the first of %v", b.Oldest, times)

@@ -82,11 +82,11 @@ func New(cfg Config) (*Side, error) {
 	}
 	client, err := kafkalink.NewClient(kafkalink.ClientConfig{Brokers: cfg.Brokers, ClientID: cfg.ClientID, Topics: names, Dial: cfg.Dial})
 	if err != nil {
-		return nil, fmt.Errorf("Kafka side: %w", err)
+		return nil, fmt.Errorf("kafka side: %w", err)
 	}
 	topics, err := kafkalink.NewTopicWatcher(client, kafkalink.WatcherConfig{Create: cfg.Topics, Tick: cfg.TopicsTick, Log: cfg.Log})
 	if err != nil {
-		return nil, fmt.Errorf("Kafka side: %w", err)
+		return nil, fmt.Errorf("kafka side: %w", err)
 	}
 	grace := cfg.Grace
 	if grace == 0 {
@@ -103,7 +103,7 @@ func New(cfg Config) (*Side, error) {
 		Grace: grace, Rand: cfg.Rand, ObserveProduce: produceTime.Observe, Log: cfg.Log,
 	})
 	if err != nil {
-		return nil, fmt.Errorf("Kafka side: %w", err)
+		return nil, fmt.Errorf("kafka side: %w", err)
 	}
 	return &Side{
 		cfg: cfg, client: client, topics: topics, producer: producer, counters: newCounters(),
@@ -143,9 +143,9 @@ func (s *Side) Accept(d route.Decision, done func()) bool {
 	if d.Kind != route.Event {
 		return s.enqueueCounted(d, done)
 	}
-	event, earlier := s.dedup.add(&d, done)
+	event, replaced := s.dedup.add(&d, done)
 	if event == nil { // it is in flight already
-		earlier()
+		replaced()
 		return true
 	}
 	if s.enqueueCounted(d, func() { s.dedup.remove(event)() }) {

@@ -12,7 +12,7 @@ import (
 	"github.com/carga-ev/carga/internal/config"
 )
 
-// Program is one whose configuration files are tried.
+// Program is a program whose configuration files are tested.
 type Program struct {
 	Name      string // "agent", "bridge" or "central"
 	EnvPrefix string
@@ -24,16 +24,16 @@ type Program struct {
 // of bad configuration files.
 type Row struct {
 	Name, File string
-	// Key is that of the one fault; empty: any.
+	// Key is the key of the one fault; empty means any.
 	Key string
-	// Want is part of what is said of it; empty: the file is accepted.
+	// Want is part of the error; empty means that the file is accepted.
 	Want string
-	// Do, if set, is tried instead of the file.
+	// Do, if set, is called instead of loading the file.
 	Do func(t *testing.T) error
 }
 
-// Whose number of the list is whose: those not named are of every program's
-// loader and tried by BadFiles itself.
+// owners assigns numbers of the list to programs that must test them. All other
+// numbers are matters of the loader, which BadFiles tests for every program.
 func owners() map[int][]string {
 	return map[int][]string{
 		4:  {"agent", "bridge"}, // secrets stand in files of their own; the loader's part is in the tests of package config
@@ -52,7 +52,7 @@ func owners() map[int][]string {
 	}
 }
 
-// later are the numbers that wait for something.
+// later are the numbers for which something is missing.
 func later() map[int]string {
 	return map[int]string{
 		13: "mqtt:// off loopback: needs TLS",
@@ -65,12 +65,14 @@ func later() map[int]string {
 	}
 }
 
-// BadFiles writes each bad file to the disk, loads it and expects the faults to
-// be named, by key and remedy. Each number of the list must be tried here, in a
-// row of the program it is given to, or wait for something.
+// BadFiles loads each bad file and expects faults with key and remedy. Each
+// number of the list must be tested here, by a row of the program that owns it,
+// or stand in later. The list is the same for all programs, so that no program
+// forgets a kind of bad file.
 func BadFiles(t *testing.T, p Program, rows []Row) {
 	t.Helper()
 	rows = append(p.everywhere(t), rows...)
+	// tried are the numbers of the list that have a row.
 	tried := map[int]bool{}
 	for _, row := range rows {
 		number, _, _ := strings.Cut(row.Name, " ")
@@ -82,6 +84,7 @@ func BadFiles(t *testing.T, p Program, rows []Row) {
 		t.Run(row.Name, func(t *testing.T) { p.try(t, row) })
 	}
 	for n := 1; n <= 30; n++ {
+		// A number without an owner belongs to every program.
 		whose, given := owners()[n]
 		if mine := !given || slices.Contains(whose, p.Name); mine && !tried[n] && later()[n] == "" {
 			t.Errorf("number %d has no row and waits for nothing", n)
@@ -89,9 +92,11 @@ func BadFiles(t *testing.T, p Program, rows []Row) {
 	}
 }
 
+// try tests one row.
 func (p Program) try(t *testing.T, row Row) {
 	t.Helper()
 	err := p.load(t, row)
+	// Some rows look bad and are accepted on purpose.
 	if row.Want == "" {
 		if err != nil {
 			t.Errorf("got %v, want it accepted", err)
@@ -99,10 +104,10 @@ func (p Program) try(t *testing.T, row Row) {
 		return
 	}
 	if err == nil || !strings.Contains(err.Error(), row.Want) {
-		t.Fatalf("got %v, want an error that says %q", err, row.Want)
+		t.Fatalf("got %v, want an error with %q", err, row.Want)
 	}
 	if strings.Contains(err.Error(), Secret) {
-		t.Errorf("a secret is told: %v", err)
+		t.Errorf("a message contains the secret: %v", err)
 	}
 	faults, ok := errors.AsType[*config.Error](err)
 	if row.Key == "" {
@@ -113,9 +118,10 @@ func (p Program) try(t *testing.T, row Row) {
 	}
 }
 
-// Secret is a word that no message may repeat.
+// Secret is a word that no message may contain: rows use it as a password.
 const Secret = "hunter2"
 
+// load loads the file of a row, or calls Do.
 func (p Program) load(t *testing.T, row Row) error {
 	t.Helper()
 	if row.Do != nil {
@@ -128,11 +134,12 @@ func (p Program) load(t *testing.T, row Row) error {
 	return p.from(path)
 }
 
+// from loads the file at a path over the defaults.
 func (p Program) from(path string) error {
 	return config.Load(p.Defaults(), config.Options{Path: path, EnvPrefix: p.EnvPrefix})
 }
 
-// everywhere are the rows of every program.
+// everywhere returns the rows of every program.
 func (p Program) everywhere(t *testing.T) []Row {
 	t.Helper()
 	sample, err := os.ReadFile(p.Sample)
@@ -171,8 +178,9 @@ func (p Program) everywhere(t *testing.T) []Row {
 	}
 }
 
-// halfWritten loads the sample cut at many places: each answers with faults or
-// with values that were whole. The file is read once, at the start.
+// halfWritten loads the sample cut at many places: each results in faults, or in
+// values that were complete. It must never panic or return another kind of
+// error. A program reads its file once, at the start.
 func (p Program) halfWritten(t *testing.T, sample []byte) error {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "cut.yaml")

@@ -20,7 +20,8 @@ import (
 	"github.com/carga-ev/carga/internal/health"
 )
 
-// Page is the address at which a program serves its health and its metrics.
+// Page is the address at which a program serves its health and its metrics. Its
+// methods fail the test when the program does not answer.
 type Page struct {
 	T    testing.TB
 	Addr string
@@ -31,6 +32,7 @@ type Page struct {
 // Get requests a path.
 func (p Page) Get(path string) (status int, body string) {
 	p.T.Helper()
+	// A new connection each time: the program may have been restarted.
 	c := &http.Client{Transport: &http.Transport{DisableKeepAlives: true, DialContext: p.Dial}}
 	req, err := http.NewRequestWithContext(p.T.Context(), http.MethodGet, "http://"+p.Addr+path, http.NoBody)
 	if err != nil {
@@ -47,18 +49,21 @@ func (p Page) Get(path string) (status int, body string) {
 	return res.StatusCode, string(raw)
 }
 
-// Live requests /livez.
+// Live requests /livez. It returns the answer, and the status of each loop by
+// name.
 func (p Page) Live() (ok bool, loops map[string]health.Status) {
 	p.T.Helper()
 	return p.checks("/livez")
 }
 
-// Ready requests /readyz.
+// Ready requests /readyz. It returns the answer, and the status of each check by
+// name.
 func (p Page) Ready() (ok bool, checks map[string]health.Status) {
 	p.T.Helper()
 	return p.checks("/readyz")
 }
 
+// checks requests /livez or /readyz and compares the body with the status code.
 func (p Page) checks(path string) (ok bool, all map[string]health.Status) {
 	p.T.Helper()
 	status, body := p.Get(path)
@@ -77,7 +82,7 @@ func (p Page) checks(path string) (ok bool, all map[string]health.Status) {
 }
 
 // Metrics are the values of a scrape by name and labels, as in
-// a_total{result="x"}; of a histogram its count and sum.
+// a_total{result="x"}. A histogram has two: its count and its sum.
 type Metrics map[string]float64
 
 // Scrape requests /metrics. What Prometheus cannot parse fails the test.
@@ -91,6 +96,7 @@ func (p Page) Scrape() Metrics {
 	}
 	all := Metrics{}
 	for name, f := range families {
+		// Every metric of Carga explains itself.
 		if f.GetHelp() == "" && strings.HasPrefix(name, "carga_") {
 			p.T.Errorf("metric %s has no help text", name)
 		}
@@ -103,18 +109,21 @@ func (p Page) Scrape() Metrics {
 			if len(labels) > 0 {
 				key = "{" + strings.Join(labels, ",") + "}"
 			}
+			// The buckets of a histogram are left out.
 			if h := m.GetHistogram(); h != nil {
 				all[name+"_count"+key], all[name+"_sum"+key] = float64(h.GetSampleCount()), h.GetSampleSum()
 				continue
 			}
+			// A family is a gauge or a counter; the other value is 0.
 			all[name+key] = m.GetGauge().GetValue() + m.GetCounter().GetValue()
 		}
 	}
 	return all
 }
 
-// Documented fails the test unless the metrics with prefix are those that the
-// file names, all of them.
+// Documented fails the test unless the metrics with prefix are exactly those
+// that the file names in backquotes: a metric without documentation is of no use
+// to an operator, and neither is one that does not exist.
 func (m Metrics) Documented(t *testing.T, prefix, file string) {
 	t.Helper()
 	text, err := os.ReadFile(file)
@@ -126,6 +135,7 @@ func (m Metrics) Documented(t *testing.T, prefix, file string) {
 		missing[strings.Trim(name, "`")] = true
 	}
 	for name := range m.Names(prefix) {
+		// The count and the sum of a histogram are one metric.
 		name = strings.TrimSuffix(strings.TrimSuffix(name, "_count"), "_sum")
 		if _, named := missing[name]; !named {
 			t.Errorf("%s does not document the metric %s", file, name)
@@ -139,7 +149,7 @@ func (m Metrics) Documented(t *testing.T, prefix, file string) {
 	}
 }
 
-// Names are the names of the metrics whose name begins with prefix, without
+// Names returns the names of the metrics whose name begins with prefix, without
 // labels.
 func (m Metrics) Names(prefix string) map[string]bool {
 	names := map[string]bool{}

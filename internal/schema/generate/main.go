@@ -21,6 +21,8 @@ func main() {
 	}
 }
 
+// generate replaces all schemas in target by those of the examples in golden.
+// Old files are removed first, so that no schema of a removed message remains.
 func generate(golden, target string) error {
 	all, err := schema.Messages(os.DirFS(golden))
 	if err != nil {
@@ -35,7 +37,7 @@ func generate(golden, target string) error {
 			return err
 		}
 	}
-	if err := os.MkdirAll(target, 0o755); err != nil { //nolint:gosec // documentation, for everybody to read
+	if err := os.MkdirAll(target, 0o755); err != nil { //nolint:gosec // documentation, world-readable
 		return err
 	}
 	for i := range all {

@@ -1,5 +1,5 @@
-// Package schematest checks messages against the schemas in docs/schema, for
-// tests that see messages go by.
+// Package schematest checks messages against the schemas in docs/schema, for tests
+// that observe messages on their way.
 package schematest
 
 import (
@@ -18,7 +18,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Set holds all schemas. It is safe for concurrent use.
+// Set holds all schemas. Its methods may be called concurrently.
 type Set struct {
 	dir string
 
@@ -27,8 +27,8 @@ type Set struct {
 	schemas map[string]*jsonschema.Schema // those that were needed
 }
 
-// Load finds docs/schema of the repository that the test runs in. Each schema
-// is read when it is needed first.
+// Load finds docs/schema of the repository in which the test runs, by its
+// go.mod. Each schema is read when it is first needed.
 func Load(tb testing.TB) *Set {
 	tb.Helper()
 	dir, err := os.Getwd()
@@ -48,12 +48,15 @@ func Load(tb testing.TB) *Set {
 	return &Set{dir: filepath.Join(dir, "docs", "schema"), schemas: map[string]*jsonschema.Schema{}}
 }
 
+// schema returns a compiled schema by name. A name that comes out of a message
+// is checked first: it becomes part of a path.
 func (s *Set) schema(name string) (*jsonschema.Schema, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if ready, ok := s.schemas[name]; ok {
 		return ready, nil
 	}
+	// Some names have underscores; everything else is the rule of identifiers.
 	if !charge.ValidID(strings.ReplaceAll(name, "_", "")) {
 		return nil, fmt.Errorf("there is no schema %q", name)
 	}
@@ -68,7 +71,7 @@ func (s *Set) schema(name string) (*jsonschema.Schema, error) {
 	return ready, err
 }
 
-// Compile makes a schema ready to check with.
+// Compile compiles a schema, for Validate. name is for errors.
 func Compile(name string, raw []byte) (*jsonschema.Schema, error) {
 	doc, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
 	if err != nil {
@@ -81,20 +84,21 @@ func Compile(name string, raw []byte) (*jsonschema.Schema, error) {
 	return c.Compile(name)
 }
 
-// Check says what is wrong with a message that was seen on a topic, of MQTT or
-// of Kafka; nil when it follows its schema. Topics are told by their usual
-// names. Dead letters follow none.
+// Check returns what is wrong with a message on a topic of MQTT or Kafka; nil
+// when it follows its schema. Topics have their default names. Dead letters have
+// no schema.
 func (s *Set) Check(topic string, raw []byte) error {
 	_, err := s.CheckKind(topic, raw)
 	return err
 }
 
-// CheckKind is Check, and says what kind of message it is, as the file of its
-// schema is called; of a dead letter it is the topic.
+// CheckKind is Check, and returns the kind of the message, as in the name of its
+// schema file; for a dead letter the topic.
 func (s *Set) CheckKind(topic string, raw []byte) (string, error) {
 	if topic == wire.TopicDeadLetters {
 		return topic, nil
 	}
+	// The schema is chosen by the topic and by the type in the message.
 	name, err := nameOf(topic, raw)
 	if err != nil {
 		return name, err
@@ -102,7 +106,8 @@ func (s *Set) CheckKind(topic string, raw []byte) (string, error) {
 	return name, s.CheckAs(name, raw)
 }
 
-// CheckAs is Check for a message of a known kind, as its file is called.
+// CheckAs is Check for a message of a known kind, as in the name of its schema
+// file.
 func (s *Set) CheckAs(name string, raw []byte) error {
 	schema, err := s.schema(name)
 	if err != nil {
@@ -111,7 +116,7 @@ func (s *Set) CheckAs(name string, raw []byte) error {
 	return Validate(schema, raw)
 }
 
-// Validate says what is wrong with a message by a schema.
+// Validate returns what is wrong with a message by a schema.
 func Validate(schema *jsonschema.Schema, raw []byte) error {
 	v, err := jsonschema.UnmarshalJSON(bytes.NewReader(raw))
 	if err != nil {
@@ -120,8 +125,8 @@ func Validate(schema *jsonschema.Schema, raw []byte) error {
 	return schema.Validate(v)
 }
 
-// nameOf finds out what kind of message it is. Where a topic carries several
-// kinds, which a header tells apart, it goes by the fields.
+// nameOf finds the kind of a message. On a topic with several kinds, which a
+// header distinguishes, it uses the fields.
 func nameOf(topic string, raw []byte) (string, error) {
 	var m struct {
 		Type      string           `json:"type"`
@@ -133,6 +138,8 @@ func nameOf(topic string, raw []byte) (string, error) {
 	if err := json.Unmarshal(raw, &m); err != nil {
 		return "", fmt.Errorf("on %s: %w", topic, err)
 	}
+	// is reports whether the topic is this Kafka topic, or an MQTT topic of one
+	// of these kinds.
 	is := func(kafka string, kinds ...wire.Kind) bool {
 		for _, k := range kinds {
 			if strings.HasSuffix(topic, "/"+string(k)) {
@@ -148,10 +155,12 @@ func nameOf(topic string, raw []byte) (string, error) {
 		return "telemetry", nil
 	case is(wire.TopicMonitor, wire.KindPresence) && m.Online != nil:
 		return "presence", nil
+	// monitor-events carries three kinds, with different fields.
 	case is(wire.TopicMonitor) && m.Bridge != nil:
 		return "bridge_alive", nil
 	case is(wire.TopicMonitor):
 		return "central_alive", nil
+	// On cp-commands, only commands have an id.
 	case is(wire.TopicCommands, wire.KindCommand) && m.ID != nil:
 		return "command_" + m.Type, nil
 	case is(wire.TopicCommands, wire.KindAck):
