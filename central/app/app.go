@@ -214,7 +214,9 @@ func writerConfig(cfg Config) ingest.Config {
 	}
 }
 
-// newRun returns the run part of this start's epoch: 16 random hex digits.
+// newRun returns the run part of this start's epoch: 16 random hex digits. Two
+// starts on copies of one database have the same number but, by this, not the
+// same epoch.
 func newRun() string {
 	var b [8]byte
 	_, _ = rand.Read(b[:]) // it never fails
@@ -222,7 +224,8 @@ func newRun() string {
 }
 
 // run runs all components until ctx ends or one of them fails for good. It
-// returns after all of them have ended.
+// returns after all of them have ended. ctx's own end is no error; a component
+// that failed cancels the others with its error as the cause.
 func (c *components) run(ctx context.Context, page func(context.Context) error) error {
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

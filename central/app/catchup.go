@@ -63,7 +63,8 @@ type partitionEnd struct {
 }
 
 // partition returns the end of a partition, to be passed to its reader. e may
-// be nil: then the end is only noted.
+// be nil: then the end is only noted, which the reader needs to distinguish
+// records from before this run.
 func (e *catchUp) partition(topic string, partition int) *partitionEnd {
 	t := &partitionEnd{end: -1}
 	if e != nil {

@@ -328,7 +328,9 @@ func (l *kafkaIO) observe(_ context.Context, b kafkalink.Batch) error {
 	return nil
 }
 
-// Produce implements outbox.Producer.
+// Produce implements outbox.Producer. The producer of the outbox keeps what
+// Kafka refuses and tries again, so done is called for every row that is not
+// lost with the process.
 func (l *kafkaIO) Produce(_ context.Context, r outbox.Row, done func()) error {
 	var headers []kafkalink.Header
 	for name, value := range r.Headers {
@@ -362,7 +364,8 @@ func (l *kafkaIO) sendLossy(topic, key string, value []byte, done func(), header
 	}
 }
 
-// Ack implements ingest.Sender.
+// Ack implements ingest.Sender. Acknowledgements are queued while Kafka is
+// down: the latest of them is still true when it is sent.
 func (l *kafkaIO) Ack(by charge.Epoch, cp charge.CPID, value []byte) {
 	l.sendLossy(l.cfg.Kafka.Topics.Commands.Name, string(cp), value, nil, header(wire.HeaderKind, wire.KindValueAck), header(wire.HeaderCentral, by.String()))
 }
@@ -379,7 +382,8 @@ func (l *kafkaIO) Command(by charge.Epoch, cp charge.CPID, _ charge.CommandID, v
 	l.sendLossy(l.cfg.Kafka.Topics.Commands.Name, string(cp), value, sent, header(wire.HeaderKind, wire.KindValueCommand), header(wire.HeaderCentral, by.String()))
 }
 
-// Progress implements ingest.Sender.
+// Progress implements ingest.Sender. The trace header names the session, so
+// that progress of one session replaces only its own.
 func (l *kafkaIO) Progress(key string, id charge.SessionID, value []byte) {
 	l.sendLossy(l.cfg.Kafka.Topics.CentralEvents.Name, key, value, nil, header(wire.HeaderTrace, string(id)))
 }

@@ -28,6 +28,7 @@ const metricPrefix = "carga_central_"
 const maxLag = 1000
 
 // counters are measurements of this run, beside the totals in the database.
+// They start again at zero with the process, as Prometheus counters may.
 type counters struct {
 	commit *metrics.Durations // how long each transaction took
 	age    *metrics.Durations // from the charging point's timestamp to the commit
@@ -243,7 +244,9 @@ func (l *kafkaIO) readerStates(n int) []kafkalink.ReaderState {
 	return all
 }
 
-// families returns the metrics of reading and writing Kafka.
+// families returns the metrics of reading and writing Kafka. Figures of the two
+// producers are added up: an operator asks whether Central can write, not
+// through which of them.
 func (l *kafkaIO) families() []metrics.Family {
 	lag := metrics.Family{Name: metricPrefix + "consumer_lag_records", Kind: metrics.Gauge, Help: "Records in Kafka that wait to be read here."}
 	for _, r := range l.readerStates(len(l.cfg.Kafka.Topics.all())) {

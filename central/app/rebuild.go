@@ -178,7 +178,8 @@ type kafkaLog struct {
 }
 
 // newKafkaLog connects to Kafka. A topic that does not exist is created: it is
-// as empty as the one that was lost.
+// as empty as the one that was lost. The caller must end ctx and then call
+// close.
 func newKafkaLog(ctx context.Context, cfg Config, deps Deps, log *slog.Logger) (*kafkaLog, error) {
 	k, t := &cfg.Kafka, &cfg.Kafka.Topics
 	all := []kafkalink.TopicSpec{k.Spec(&t.Events), k.Spec(&t.Monitor), k.Spec(&t.CentralEvents)}

@@ -17,7 +17,8 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// live adapts ingest's view of the network to the page.
+// live adapts ingest's view of the network to the page. demo shows the buttons
+// that cut parts.
 type live struct {
 	*ingest.Live
 	demo bool
@@ -79,7 +80,8 @@ func (l live) Facts(n uint64) ([]web.Fact, uint64) {
 	return out, last
 }
 
-// operatorAPI passes operators' requests to the writer.
+// operatorAPI passes operators' requests to the writer. It decides nothing:
+// every rule is checked by the writer, on the state at its turn in the queue.
 type operatorAPI struct{ w *ingest.Writer }
 
 var _ web.Orders = operatorAPI{}
@@ -175,7 +177,8 @@ func (d operatorAPI) Lift(ctx context.Context) (web.Answer, error) {
 	return d.execute(ctx, ingest.Lift{})
 }
 
-// archive reads the database for lists and single items of the API.
+// archive reads the database for lists and single items of the API. It needs
+// live only for the alarm that a damaged database cannot hold.
 type archive struct {
 	s    *store.Store
 	live *ingest.Live
@@ -191,7 +194,8 @@ func query(q web.Query) store.Query {
 	}
 }
 
-// convertAll converts a list of rows.
+// convertAll converts a list of rows. store.ErrGone means that the row behind
+// which the page begins was deleted meanwhile.
 func convertAll[A, B any](all []A, err error, to func(*A) B) ([]B, error) {
 	if errors.Is(err, store.ErrGone) {
 		return nil, web.ErrGone
