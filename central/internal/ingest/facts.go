@@ -86,7 +86,7 @@ func (u *unit) effectFacts(e orders.Effect) {
 		case r.EndedAt == u.now:
 			u.fact("reservation", r.CPID, "reservation of %s at %s/%d ended: %s", r.Username, r.CPID, r.Connector, r.Reason)
 		case r.MadeAt == u.now && r.ConfirmedAt == 0:
-			u.fact("reservation", r.CPID, "%s/%d is asked to keep its place for %s", r.CPID, r.Connector, r.Username)
+			u.fact("reservation", r.CPID, "%s/%d is asked to reserve for %s", r.CPID, r.Connector, r.Username)
 		}
 	case orders.SaveCommand:
 		c := &e.Command
