@@ -42,16 +42,16 @@ type savedReply struct {
 
 // replyByKey returns the reply to a request that needs no execution: the reply
 // that the request had before, or the refusal of its key.
-func (u *unit) replyByKey(once IdempotencyKey) (Reply, bool) {
-	if once.Key == "" {
+func (u *unit) replyByKey(key IdempotencyKey) (Reply, bool) {
+	if key.Key == "" {
 		return Reply{}, false
 	}
-	before, ok := u.savedReplies[once.Key]
+	before, ok := u.savedReplies[key.Key]
 	if !ok {
-		before, ok = lookUp(u, func() (savedReply, bool, error) { return u.w.readReply(u, once.Key) })
+		before, ok = lookUp(u, func() (savedReply, bool, error) { return u.w.readReply(u, key.Key) })
 	}
 	switch {
-	case ok && before.request == once.Request:
+	case ok && before.request == key.Request:
 		return before.reply, true
 	case ok:
 		return Reply{Reply: orders.Reply{Refused: RefusedOtherRequest}}, true
@@ -64,14 +64,14 @@ func (u *unit) replyByKey(once IdempotencyKey) (Reply, bool) {
 // saveReply stores a reply in the transaction of its effect. A refusal by a
 // fenced Central is not stored: it decided nothing, and the request may be
 // repeated after the fence is lifted.
-func (u *unit) saveReply(once IdempotencyKey, r Reply) {
-	if once.Key == "" || r.Refused == orders.RefusedFenced {
+func (u *unit) saveReply(key IdempotencyKey, r Reply) {
+	if key.Key == "" || r.Refused == orders.RefusedFenced {
 		return
 	}
 	if u.savedReplies == nil {
 		u.savedReplies = map[string]savedReply{}
 	}
-	u.savedReplies[once.Key] = savedReply{once.Request, r}
+	u.savedReplies[key.Key] = savedReply{key.Request, r}
 }
 
 // repliesFull reports whether no reply can be added, those of this unit

@@ -210,7 +210,7 @@ type onlineIn struct{ cp charge.CPID }
 func (in onlineIn) apply(u *unit) {
 	if cp := u.w.cps[in.cp]; cp != nil {
 		u.cp = in.cp
-		u.touched[in.cp] = struct{}{}
+		u.changed[in.cp] = struct{}{}
 		u.addChanges(ledger.ClearSilence(cp))
 	}
 	u.stepOrders(orders.PresenceReceived{Now: u.moment(), CPID: in.cp})
@@ -229,7 +229,7 @@ func (in silentIn) apply(u *unit) {
 		return
 	}
 	u.cp = in.cp
-	u.touched[in.cp] = struct{}{}
+	u.changed[in.cp] = struct{}{}
 	u.addChanges(ledger.RaiseSilence(cp, &u.env, in.since))
 }
 

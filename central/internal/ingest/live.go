@@ -70,7 +70,7 @@ type Live struct {
 
 	checkedAt charge.Time // when checkLinks ran last
 	facts     []Fact
-	n         uint64
+	lastFact  uint64
 	// changed is closed and replaced when a state changes, activeChanged when
 	// Active does.
 	changed       chan struct{}
@@ -212,10 +212,10 @@ func (l *Live) Facts(n uint64) ([]Fact, uint64) {
 	defer l.mu.Unlock()
 	for i := range l.facts {
 		if l.facts[i].N > n {
-			return slices.Clone(l.facts[i:]), l.n
+			return slices.Clone(l.facts[i:]), l.lastFact
 		}
 	}
-	return nil, l.n
+	return nil, l.lastFact
 }
 
 // publishFacts numbers new facts and keeps the last maxFacts.
@@ -226,8 +226,8 @@ func (l *Live) publishFacts(facts []Fact) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, f := range facts {
-		l.n++
-		f.N = l.n
+		l.lastFact++
+		f.N = l.lastFact
 		l.facts = append(l.facts, f)
 	}
 	if over := len(l.facts) - maxFacts; over > 0 {
@@ -342,9 +342,9 @@ func (l *Live) setDatabase(trouble string) {
 	}
 }
 
-// halt stores that the database is damaged. The alarm about it cannot be stored
+// setDamaged stores that the database is damaged. The alarm about it cannot be stored
 // there, so it is kept here.
-func (l *Live) halt(trouble string) {
+func (l *Live) setDamaged(trouble string) {
 	l.setDatabase(trouble)
 	l.mu.Lock()
 	defer l.mu.Unlock()

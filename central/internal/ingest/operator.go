@@ -78,8 +78,8 @@ type Reply struct {
 
 // operatorIn is an operator's request, on its way through the writer.
 type operatorIn struct {
-	op   Op
-	once IdempotencyKey
+	op  Op
+	key IdempotencyKey
 	// reply has a capacity of 1, so that the writer never blocks on a caller
 	// that has left; nil if the request is Central's own.
 	reply chan<- replyOrError
@@ -106,10 +106,10 @@ func (a *operatorIn) answer(r replyOrError) {
 // bounds only the wait until the writer accepts the request: after that the
 // request will be committed soon, so Execute waits for the outcome even if ctx
 // ends.
-func (w *Writer) Execute(ctx context.Context, once IdempotencyKey, op Op) (Reply, error) {
+func (w *Writer) Execute(ctx context.Context, key IdempotencyKey, op Op) (Reply, error) {
 	reply := make(chan replyOrError, 1)
 	select {
-	case w.requests <- &operatorIn{op, once, reply}:
+	case w.requests <- &operatorIn{op, key, reply}:
 	case <-ctx.Done():
 		return Reply{}, ctx.Err()
 	}
@@ -134,26 +134,26 @@ func (w *Writer) Execute(ctx context.Context, once IdempotencyKey, op Op) (Reply
 // apply implements input. The reply is sent after the commit.
 func (a *operatorIn) apply(u *unit) {
 	crashpoint.At(crashpoint.Requested)
-	r, known := u.replyByKey(a.once)
+	r, known := u.replyByKey(a.key)
 	if !known {
 		r = u.execute(a.op)
-		u.saveReply(a.once, r)
+		u.saveReply(a.key, r)
 	}
 	u.sendReplies = append(u.sendReplies, func() { a.answer(replyOrError{Reply: r}) })
 }
 
 // execute executes a request and returns its reply.
 func (u *unit) execute(op Op) Reply {
-	before, points := len(u.effects), len(u.touched)
-	r, no := Reply{}, u.refusedByFence(op)
-	if no == nil {
-		r, no = u.dispatch(op)
+	before, points := len(u.effects), len(u.changed)
+	r, refused := Reply{}, u.refusedByFence(op)
+	if refused == nil {
+		r, refused = u.dispatch(op)
 	}
-	if no != nil {
-		r.Refused, r.Detail = no.reason, no.detail
+	if refused != nil {
+		r.Refused, r.Detail = refused.reason, refused.detail
 	}
 	if r.Points == 0 {
-		r.Points = len(u.touched) - points
+		r.Points = len(u.changed) - points
 	}
 	for _, e := range u.effects[before:] {
 		if c, ok := e.(orders.SaveCommand); ok {
@@ -164,7 +164,7 @@ func (u *unit) execute(op Op) Reply {
 }
 
 // dispatch executes a request by the package that owns the state concerned.
-func (u *unit) dispatch(op Op) (r Reply, no *refusal) {
+func (u *unit) dispatch(op Op) (r Reply, refused *refusal) {
 	switch op := op.(type) {
 	case Order:
 		r.Reply = u.order(op.Request)
@@ -172,21 +172,21 @@ func (u *unit) dispatch(op Op) (r Reply, no *refusal) {
 	case Lift:
 		r.Reply = u.order(orders.OperatorLiftFence{})
 	case Admit:
-		no = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Admit(cp, op.Admitted), nil })
-		if no == nil {
+		refused = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Admit(cp, op.Admitted), nil })
+		if refused == nil {
 			r.Reply = u.order(orders.OperatorAdmitted{CPID: op.CPID, Admitted: op.Admitted})
 			r.Target = orders.Target{CPID: op.CPID}
 		}
 	case PassNext:
-		no = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.PassNext(cp, &u.env) })
+		refused = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.PassNext(cp, &u.env) })
 	case Release:
-		no = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Release(cp), nil })
+		refused = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Release(cp), nil })
 	case Settle:
-		r.Reply, no = u.settle(op.SessionID)
+		r.Reply, refused = u.settle(op.SessionID)
 	case Explain:
-		no = u.explain(op.Gap, op.Words)
+		refused = u.explain(op.Gap, op.Words)
 	}
-	return r, no
+	return r, refused
 }
 
 // refusal is a request that the ledger refuses: a stable code, and the reason
@@ -211,13 +211,13 @@ func (u *unit) settle(id charge.SessionID) (orders.Reply, *refusal) {
 	if !ok {
 		return orders.Reply{}, &refusal{refusedSession, "no session " + string(id)}
 	}
-	silent, no := u.silent(&s)
-	if no != nil {
-		return orders.Reply{}, no
+	silent, refused := u.silent(&s)
+	if refused != nil {
+		return orders.Reply{}, refused
 	}
-	no = u.applyTo(s.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Settle(cp, &u.env, id, silent) })
-	if no != nil {
-		return orders.Reply{}, no
+	refused = u.applyTo(s.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Settle(cp, &u.env, id, silent) })
+	if refused != nil {
+		return orders.Reply{}, refused
 	}
 	return u.order(orders.OperatorSettled{Target: orders.Target{CPID: s.CPID, Connector: s.Connector}, SessionID: id}), nil
 }
@@ -267,7 +267,7 @@ func (u *unit) applyTo(id charge.CPID, fn func(*ledger.CP) ([]ledger.Change, err
 	if cp == nil {
 		return &refusal{wire.RefusedUnknownCP, "no such charging point"}
 	}
-	u.touched[id] = struct{}{}
+	u.changed[id] = struct{}{}
 	u.cp = id
 	changes, err := fn(cp)
 	if err != nil {

@@ -63,7 +63,7 @@ type unit struct {
 	facts          []Fact
 	booksChanged   bool                     // a gap or an alarm changed
 	fenceEvaluated bool                     // package orders decided whether this Central is fenced
-	touched        map[charge.CPID]struct{} // charging points changed in memory; "": all, by a desired state of the network
+	changed        map[charge.CPID]struct{} // charging points changed in memory; "": all, by a desired state of the network
 }
 
 // rowKey identifies a row among the rows of a unit. kind is one letter per
@@ -107,7 +107,7 @@ func (w *Writer) newUnit(ctx context.Context) *unit {
 	u := &unit{
 		w: w, ctx: ctx, now: w.now(),
 		changeIndex: map[rowKey]int{}, effectIndex: map[rowKey]int{}, links: map[recordKey]chainLink{},
-		offsets: map[partitionKey]offsetIn{}, counts: map[string]int64{}, touched: map[charge.CPID]struct{}{},
+		offsets: map[partitionKey]offsetIn{}, counts: map[string]int64{}, changed: map[charge.CPID]struct{}{},
 	}
 	u.env = ledger.Env{
 		Now: u.now, Central: w.self, Active: w.live.Active(), Default: w.cfg.Default, AdmitNew: w.cfg.Admit,
@@ -139,7 +139,7 @@ func (u *unit) touchPoint(id charge.CPID) *ledger.CP {
 		cp = ledger.NewCP(id)
 		u.w.cps[id] = cp
 	}
-	u.touched[id] = struct{}{}
+	u.changed[id] = struct{}{}
 	u.cp = id
 	return cp
 }
@@ -312,10 +312,10 @@ func (u *unit) stepOrders(e orders.Event) {
 				*u.operatorReply = f
 			}
 		case orders.SaveReservation:
-			u.touched[f.Reservation.CPID] = struct{}{}
+			u.changed[f.Reservation.CPID] = struct{}{}
 			u.saveEffect(rowKey{kind: 'r', id: string(f.Reservation.ID)}, f)
 		case orders.SaveDesired:
-			u.touched[f.Desired.CPID] = struct{}{}
+			u.changed[f.Desired.CPID] = struct{}{}
 			u.saveEffect(rowKey{kind: 'w', cp: string(f.Desired.CPID), id: string(f.Desired.Kind) + string(f.Desired.SessionID), connect: f.Desired.Connector}, f)
 		case orders.SaveCommand:
 			u.saveEffect(rowKey{kind: 'k', id: string(f.Command.ID)}, f)

@@ -310,7 +310,7 @@ func (w *Writer) commit(ctx context.Context, inputs []input) error {
 // are read again by a Central that starts on a sound database.
 func (w *Writer) halt(ctx context.Context, inputs []input, words string, err error) error {
 	w.log.Error("database cannot be used: nothing more is written", slog.String("trouble", words), slog.String("err", err.Error()))
-	w.live.halt(words + " (" + truncate(err.Error(), 200) + ")")
+	w.live.setDamaged(words + " (" + truncate(err.Error(), 200) + ")")
 	refuse(inputs, ErrStorage)
 	for {
 		if _, err := w.waitForRetry(ctx, iterateEvery, nil); err != nil {
@@ -398,7 +398,7 @@ func (w *Writer) tryCommit(ctx context.Context, inputs []input) error {
 		w.cfg.Hooks.Committed(time.Since(began))
 	}
 	if err != nil {
-		w.orders, w.dirty = nil, u.touched // memory is ahead of the database
+		w.orders, w.dirty = nil, u.changed // memory is ahead of the database
 		return err
 	}
 	w.live.setDatabase("")
@@ -458,7 +458,7 @@ func (w *Writer) afterCommit(u *unit) {
 	w.rememberBridgeRuns(u.bridgeDeadLetters)
 	u.reportTo(&w.cfg.Hooks)
 	w.refreshBooks(u)
-	for id := range u.touched {
+	for id := range u.changed {
 		if cp := w.cps[id]; cp != nil {
 			w.live.show(w.viewOf(cp, u.now))
 		} else if id == "" { // a desired state of the whole network changed
