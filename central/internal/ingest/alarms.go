@@ -38,7 +38,7 @@ func (in conditionIn) apply(u *unit) {
 
 // openAlarm finds an alarm that is raised and not cleared.
 func (u *unit) openAlarm(id string) (ledger.Alarm, bool) {
-	if i, ok := u.changeIndex[rowKey{kind: 'a', id: id}]; ok {
+	if i, ok := u.changeIndex[rowKey{kind: alarmRow, id: id}]; ok {
 		if c, ok := u.changes[i].(ledger.AlarmRaised); ok {
 			return c.Alarm, !c.Alarm.Cleared
 		}

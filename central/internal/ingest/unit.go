@@ -66,12 +66,31 @@ type unit struct {
 	changed        map[charge.CPID]struct{} // charging points changed in memory; "": all, by a desired state of the network
 }
 
-// rowKey identifies a row among the rows of a unit. kind is one letter per
-// table; the other fields are its primary key.
+// rowKind is the table of a row.
+type rowKind uint8
+
+const (
+	appendedRow rowKind = iota // has no key: each change adds a row
+	pointRow
+	journalRow
+	connectorRow
+	meterRow
+	sessionRow
+	gapRow
+	alarmRow
+	reservationRow
+	desiredRow
+	commandRow
+	requestRow
+	fenceRow
+)
+
+// rowKey identifies a row among the rows of a unit: the table and, in the other
+// fields, its primary key.
 type rowKey struct {
-	kind    byte
-	cp, id  string // cp is the username of a request
-	connect charge.ConnectorID
+	kind      rowKind
+	cp, id    string // cp is the username of a request
+	connector charge.ConnectorID
 }
 
 type recordKey struct {
@@ -239,11 +258,11 @@ func (u *unit) addChanges(changes []ledger.Change) {
 			u.forgetBoot(f)
 		}
 		k := keyOfChange(c)
-		u.booksChanged = u.booksChanged || k.kind == 'h' || k.kind == 'a'
+		u.booksChanged = u.booksChanged || k.kind == gapRow || k.kind == alarmRow
 		if t, ok := c.(ledger.TicketMade); ok {
 			u.tickets = append(u.tickets, t.Ticket)
 		}
-		if i, ok := u.changeIndex[k]; ok && k.kind != 0 {
+		if i, ok := u.changeIndex[k]; ok && k.kind != appendedRow {
 			u.changes[i] = c
 		} else {
 			u.changeIndex[k] = len(u.changes)
@@ -270,27 +289,26 @@ func (u *unit) forgetBoot(f ledger.BootDeleted) {
 	}
 }
 
-// keyOfChange returns the key of a change's row; kind 0 if each change adds a
-// row.
+// keyOfChange returns the key of a change's row.
 func keyOfChange(c ledger.Change) rowKey {
 	switch c := c.(type) {
 	case ledger.PointChanged:
-		return rowKey{kind: 'p', cp: string(c.Point.ID)}
+		return rowKey{kind: pointRow, cp: string(c.Point.ID)}
 	case ledger.JournalChanged:
-		return rowKey{kind: 'j', cp: string(c.CPID), id: string(c.Journal.ID)}
+		return rowKey{kind: journalRow, cp: string(c.CPID), id: string(c.Journal.ID)}
 	case ledger.ConnectorChanged:
-		return rowKey{kind: 'c', cp: string(c.CPID), id: string(c.Connector.Journal), connect: c.Connector.ID}
+		return rowKey{kind: connectorRow, cp: string(c.CPID), id: string(c.Connector.Journal), connector: c.Connector.ID}
 	case ledger.MeterChanged:
-		return rowKey{kind: 'm', cp: string(c.CPID), connect: c.Meter.Connector}
+		return rowKey{kind: meterRow, cp: string(c.CPID), connector: c.Meter.Connector}
 	case ledger.SessionChanged:
-		return rowKey{kind: 's', id: string(c.Session.ID)}
+		return rowKey{kind: sessionRow, id: string(c.Session.ID)}
 	case ledger.GapChanged:
-		return rowKey{kind: 'h', id: c.Gap.ID}
+		return rowKey{kind: gapRow, id: c.Gap.ID}
 	case ledger.AlarmRaised:
-		return rowKey{kind: 'a', id: c.Alarm.ID}
+		return rowKey{kind: alarmRow, id: c.Alarm.ID}
 	case ledger.TicketMade, ledger.BootDeleted:
 	}
-	return rowKey{}
+	return rowKey{kind: appendedRow}
 }
 
 // stepOrders passes an event to orders and collects the effects: rows, commands
@@ -313,17 +331,17 @@ func (u *unit) stepOrders(e orders.Event) {
 			}
 		case orders.SaveReservation:
 			u.changed[f.Reservation.CPID] = struct{}{}
-			u.saveEffect(rowKey{kind: 'r', id: string(f.Reservation.ID)}, f)
+			u.saveEffect(rowKey{kind: reservationRow, id: string(f.Reservation.ID)}, f)
 		case orders.SaveDesired:
 			u.changed[f.Desired.CPID] = struct{}{}
-			u.saveEffect(rowKey{kind: 'w', cp: string(f.Desired.CPID), id: string(f.Desired.Kind) + string(f.Desired.SessionID), connect: f.Desired.Connector}, f)
+			u.saveEffect(rowKey{kind: desiredRow, cp: string(f.Desired.CPID), id: string(f.Desired.Kind) + string(f.Desired.SessionID), connector: f.Desired.Connector}, f)
 		case orders.SaveCommand:
-			u.saveEffect(rowKey{kind: 'k', id: string(f.Command.ID)}, f)
+			u.saveEffect(rowKey{kind: commandRow, id: string(f.Command.ID)}, f)
 		case orders.SaveRequest:
-			u.saveEffect(rowKey{kind: 'q', cp: string(f.Request.Username), id: f.Request.MessageID}, f)
+			u.saveEffect(rowKey{kind: requestRow, cp: string(f.Request.Username), id: f.Request.MessageID}, f)
 		case orders.SaveFence:
 			u.fenceEvaluated = true
-			u.saveEffect(rowKey{kind: 'f'}, f)
+			u.saveEffect(rowKey{kind: fenceRow}, f)
 		}
 	}
 }
@@ -474,7 +492,7 @@ func (u *unit) Liveness(id charge.CPID, now charge.Time) ledger.Liveness {
 
 // Session implements orders.View.
 func (u *unit) Session(id charge.SessionID) (ledger.Session, bool) {
-	if i, ok := u.changeIndex[rowKey{kind: 's', id: string(id)}]; ok {
+	if i, ok := u.changeIndex[rowKey{kind: sessionRow, id: string(id)}]; ok {
 		if c, ok := u.changes[i].(ledger.SessionChanged); ok {
 			return c.Session, true
 		}
@@ -495,7 +513,7 @@ func (u *unit) ticket(id string) (ledger.Ticket, bool) {
 
 // Reservation implements orders.View.
 func (u *unit) Reservation(id charge.ReservationID) (orders.Reservation, bool) {
-	if i, ok := u.effectIndex[rowKey{kind: 'r', id: string(id)}]; ok {
+	if i, ok := u.effectIndex[rowKey{kind: reservationRow, id: string(id)}]; ok {
 		if e, ok := u.effects[i].(orders.SaveReservation); ok {
 			return e.Reservation, true
 		}
@@ -505,7 +523,7 @@ func (u *unit) Reservation(id charge.ReservationID) (orders.Reservation, bool) {
 
 // Command implements orders.View.
 func (u *unit) Command(id charge.CommandID) (orders.Command, bool) {
-	if i, ok := u.effectIndex[rowKey{kind: 'k', id: string(id)}]; ok {
+	if i, ok := u.effectIndex[rowKey{kind: commandRow, id: string(id)}]; ok {
 		if e, ok := u.effects[i].(orders.SaveCommand); ok {
 			return e.Command, true
 		}
@@ -516,7 +534,7 @@ func (u *unit) Command(id charge.CommandID) (orders.Command, bool) {
 // The methods from here to prevOf are the look-ups of ledger.Env: first the
 // rows of this unit, then the database.
 func (u *unit) request(k orders.RequestKey) (orders.Request, bool) {
-	if i, ok := u.effectIndex[rowKey{kind: 'q', cp: string(k.Username), id: k.MessageID}]; ok {
+	if i, ok := u.effectIndex[rowKey{kind: requestRow, cp: string(k.Username), id: k.MessageID}]; ok {
 		if e, ok := u.effects[i].(orders.SaveRequest); ok {
 			return e.Request, true
 		}
@@ -525,7 +543,7 @@ func (u *unit) request(k orders.RequestKey) (orders.Request, bool) {
 }
 
 func (u *unit) journal(id charge.JournalID) (ledger.Journal, bool) {
-	if i, ok := u.changeIndex[rowKey{kind: 'j', cp: string(u.cp), id: string(id)}]; ok {
+	if i, ok := u.changeIndex[rowKey{kind: journalRow, cp: string(u.cp), id: string(id)}]; ok {
 		if c, ok := u.changes[i].(ledger.JournalChanged); ok {
 			return c.Journal, true
 		}
