@@ -83,6 +83,7 @@ type boot struct {
 	clockOffset    time.Duration // from uptime to Central's time
 }
 
+// newAgent creates a charging point without a running process.
 func newAgent(w *World, id charge.CPID, connectors int) *agent {
 	a := &agent{
 		w: w, id: id, rng: newRandom(w.plan.Seed, "agent "+string(id)), line: w.newLine("mqtt " + string(id)),

@@ -68,6 +68,7 @@ type partitionQueue struct {
 	busy  bool
 }
 
+// newBridge creates the bridge without a running process.
 func newBridge(w *World) *bridge {
 	return &bridge{w: w, rng: newRandom(w.plan.Seed, "bridge"), mqtt: w.newLine("bridge mqtt"), kafka: w.newLine("bridge kafka")}
 }
@@ -391,7 +392,6 @@ type downlink struct {
 }
 
 // decide decodes a record of the commands; what cannot be used becomes a dead letter.
-
 func (r *bridgeRun) decide(b batch, i int, backlog bool) *downlink {
 	m := b.messages[i]
 	p, dead := r.router.Down(route.CommandRecord{Key: m.key, Value: m.value, Kind: m.kind, Partition: b.n, Offset: b.first + int64(i), At: r.bridge.wall()})

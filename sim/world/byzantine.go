@@ -269,7 +269,6 @@ func (b *byzantineCP) writeRecord() {
 func pick[T any](rng random, from ...T) T { return from[rng.IntN(len(from))] }
 
 // connector draws a connector, mostly one of two; 0 is the whole charging point.
-
 func (b *byzantineCP) connector() charge.ConnectorID {
 	return pick[charge.ConnectorID](b.rng, 1, 1, 2, 2, 3, 0)
 }

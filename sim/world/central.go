@@ -83,6 +83,7 @@ type ackPacer struct {
 	scheduled bool
 }
 
+// newCentral creates a Central with its database, without a running process.
 func newCentral(w *World, name string, db *database) *central {
 	return &central{w: w, name: name, rng: newRandom(w.plan.Seed, "central "+name), line: w.newLine("central " + name), db: db}
 }
@@ -103,7 +104,6 @@ func (c *central) now() charge.Time { return c.w.wall().Add(c.skew) }
 
 // boot starts the process: it raises its epoch, loads its state, and looks for
 // other Centrals before it becomes active.
-
 func (c *central) boot() {
 	r := &centralRun{
 		central: c, w: c.w, ackPacers: map[charge.CPID]*ackPacer{}, inFlight: map[int64]bool{}, queues: map[partition]*partitionQueue{},

@@ -86,6 +86,7 @@ type outboxRow struct {
 	value []byte
 }
 
+// newDatabase creates an empty database.
 func newDatabase() *database {
 	return &database{
 		points: map[charge.CPID]ledger.Point{}, journals: map[journalKey]ledger.Journal{},

@@ -59,6 +59,7 @@ type inode struct {
 	size int64 // on the medium
 }
 
+// newDisk creates an empty disk.
 func newDisk(rng random) *disk {
 	return &disk{rng: rng, files: map[string]*inode{}, durable: map[string]*inode{}}
 }

@@ -32,6 +32,7 @@ type visit struct {
 	answered bool
 }
 
+// newDrivers creates the drivers' apps, which read all events of Central from the first.
 func newDrivers(w *World) *drivers {
 	d := &drivers{w: w, line: w.newLine("drivers"), visits: map[orders.RequestKey]*visit{}, requests: map[charge.Username]int{}}
 	w.kafka.eachPartition(func() bool { return true }, func(n int, _ bool) {

@@ -64,7 +64,6 @@ type scouting struct {
 }
 
 // read notes the epochs of a batch.
-
 func (s *scouting) read(b batch, done func(bool)) {
 	r := s.run
 	if !r.alive() {

@@ -72,6 +72,7 @@ type heldReservation struct {
 	since time.Duration
 }
 
+// init sets an empty ground truth of a charging point.
 func (t *groundTruth) init(a *agent) {
 	*t = groundTruth{
 		agent: a, records: map[recordKey]*writtenRecord{}, granted: map[charge.SessionID]*grantedSession{}, open: map[charge.ConnectorID]charge.SessionID{},

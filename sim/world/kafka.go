@@ -33,6 +33,7 @@ type partitionLog struct {
 	readers  []*reader
 }
 
+// end is the offset of the next record.
 func (l *partitionLog) end() int64 { return l.base + int64(len(l.messages)) }
 
 // fingerprint distinguishes two records; it is never 0, which means "not known".
@@ -60,6 +61,7 @@ type kafka struct {
 	upSince     time.Duration
 }
 
+// newKafka creates a cluster that is down, with empty logs.
 func newKafka(w *World, partitions int) *kafka {
 	return &kafka{w: w, partitions: partitions, logs: map[partition]*partitionLog{}}
 }
@@ -268,7 +270,6 @@ type reader struct {
 const maxFetch = 200
 
 // read starts a reader of a partition.
-
 func (k *kafka) read(l *line, p partition, begin func(*partitionLog) cursor, handle func(batch, func(bool))) *reader {
 	r := &reader{kafka: k, line: l, partition: p, startAt: begin, handle: handle, initialEnd: -1}
 	lg := k.log(p)

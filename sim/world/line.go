@@ -35,6 +35,7 @@ type line struct {
 	onBroken func()
 }
 
+// newLine creates a healthy line; the name seeds its random source.
 func (w *World) newLine(name string) *line {
 	return &line{w: w, rng: newRandom(w.plan.Seed, "line "+name), name: name, delay: span{2 * time.Millisecond, 40 * time.Millisecond}}
 }

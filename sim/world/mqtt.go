@@ -57,6 +57,7 @@ type conn struct {
 // bridgeClient is the client id of the bridge.
 const bridgeClient = "bridge"
 
+// newBroker creates a broker that is down, and has nothing stored.
 func newBroker(w *World) *broker {
 	return &broker{w: w, retained: map[string]mqttMessage{}, clients: map[string]*conn{}}
 }
@@ -238,4 +239,5 @@ func (b *broker) kill(wiped bool) {
 	}
 }
 
+// start makes the broker available, with what it kept.
 func (b *broker) start() { b.up = true }

@@ -223,7 +223,6 @@ type pointLiveness struct {
 }
 
 // point returns the entry of a charging point.
-
 func (l *livenessTable) point(id charge.CPID) *pointLiveness {
 	p := l.points[id]
 	if p == nil {

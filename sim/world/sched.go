@@ -20,6 +20,7 @@ type event struct {
 	do  func()
 }
 
+// before orders events by time, then by number.
 func (e *event) before(o *event) bool { return e.at < o.at || e.at == o.at && e.n < o.n }
 
 // schedule is the heap of pending events, and the virtual clock. It is a heap of
@@ -34,6 +35,7 @@ type schedule struct {
 	burstEvents int
 }
 
+// push adds an event to the heap.
 func (s *schedule) push(e event) {
 	s.heap = append(s.heap, e)
 	i := len(s.heap) - 1
@@ -47,6 +49,7 @@ func (s *schedule) push(e event) {
 	}
 }
 
+// pop removes the next event; the heap must not be empty.
 func (s *schedule) pop() event {
 	top := s.heap[0]
 	last := len(s.heap) - 1

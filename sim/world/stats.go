@@ -56,10 +56,13 @@ type Stats struct {
 	Released int
 }
 
+// fault counts an injected fault.
 func (s *Stats) fault(k Kind) { s.Faults[k]++ }
 
+// verdict counts a command that an agent received.
 func (s *Stats) verdict(k delivery.VerdictKind) { s.Commands[k]++ }
 
+// outcome counts a record that the ledger evaluated.
 func (s *Stats) outcome(v ledger.Verdict) {
 	switch v {
 	case ledger.Applied:

@@ -101,6 +101,7 @@ type Result struct {
 	Stats   Stats
 }
 
+// newWorld creates the network of a plan. Every component is down until begin.
 func newWorld(p Plan, o Options) *World {
 	w := &World{
 		plan: p, planted: o.Bug, rng: newRandom(p.Seed, "world"), table: crc32.MakeTable(crc32.Castagnoli), trace: o.Trace, clocksRight: true,
