@@ -128,8 +128,8 @@ func sessionLine(s *Session) string {
 // touch nor overlap.
 func missingRanges(cp *CP) map[charge.JournalID][]Range {
 	all := map[charge.JournalID][]Range{}
-	for _, h := range cp.Gaps {
-		all[h.Journal] = append(all[h.Journal], h.Missing...)
+	for _, g := range cp.Gaps {
+		all[g.Journal] = append(all[g.Journal], g.Missing...)
 	}
 	maps.DeleteFunc(all, func(_ charge.JournalID, r []Range) bool { return len(r) == 0 })
 	for id, ranges := range all {

@@ -131,8 +131,8 @@ func (x *step) reservable(cp *ledger.CP, c *ledger.Connector, replace bool) (fre
 			return false, true
 		}
 	}
-	for _, w := range p.desired {
-		if w.Kind == DesiredStart && w.Connector == c.ID {
+	for _, d := range p.desired {
+		if d.Kind == DesiredStart && d.Connector == c.ID {
 			return false, true
 		}
 	}

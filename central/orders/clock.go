@@ -37,10 +37,10 @@ func (x *step) repairTimes() {
 				x.emit(SaveReservation{*r})
 			}
 		}
-		for _, w := range byRequested(p.desired) {
-			if w.RequestedAt > x.At || w.Until > x.At.Add(life) {
-				w.RequestedAt, w.Until = min(w.RequestedAt, x.At), min(w.Until, x.At.Add(life))
-				x.emit(SaveDesired{*w})
+		for _, d := range byRequested(p.desired) {
+			if d.RequestedAt > x.At || d.Until > x.At.Add(life) {
+				d.RequestedAt, d.Until = min(d.RequestedAt, x.At), min(d.Until, x.At.Add(life))
+				x.emit(SaveDesired{*d})
 			}
 		}
 		for _, c := range byIssued(p.commands) {

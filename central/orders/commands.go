@@ -218,12 +218,12 @@ func (x *step) applyResult(p *point, c *Command, state CommandState, refused boo
 			x.applyReservationResult(r, c, state, refused)
 		}
 	case wire.CommandStart:
-		if w := p.desired[desiredKey{kind: DesiredStart, session: c.SessionID}]; w != nil && refused {
-			x.endDesired(p, w, c.Reason)
+		if d := p.desired[desiredKey{kind: DesiredStart, session: c.SessionID}]; d != nil && refused {
+			x.endDesired(p, d, c.Reason)
 		}
 	case wire.CommandStop:
-		if w := p.desired[desiredKey{kind: DesiredStop, session: c.SessionID}]; w != nil && (refused || state == Done) {
-			x.endDesired(p, w, outcomeOf(state, c.Reason))
+		if d := p.desired[desiredKey{kind: DesiredStop, session: c.SessionID}]; d != nil && (refused || state == Done) {
+			x.endDesired(p, d, outcomeOf(state, c.Reason))
 		}
 	case wire.CommandSetAvailability:
 		if refused {

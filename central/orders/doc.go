@@ -43,7 +43,7 @@
 // # Several Centrals
 //
 // A Central that sees a message of a higher epoch is fenced: Step then issues no
-// command, answers no request for the first time, and publishes no ticket until an
-// operator lifts the fence. Requests it reads meanwhile are recorded, so that a
-// repeat has no second effect.
+// command, answers no request, and publishes no ticket until an operator lifts the
+// fence. Requests it reads meanwhile are recorded, so that a repeat has no second
+// effect.
 package orders

@@ -114,7 +114,8 @@ func (x *step) operatorCancel(a OperatorCancel) Reply {
 }
 
 // operatorStart starts a session by the driver's reservation at the target, or
-// without one at a free connector. A repeated request returns the same session.
+// without one at a free connector. With a reservation, a repeated request returns
+// the same session.
 func (x *step) operatorStart(a OperatorStart) Reply {
 	cp := x.v.CP(a.CPID)
 	refusal := x.unknownTarget(a.Target)
@@ -139,8 +140,8 @@ func (x *step) operatorStart(a OperatorStart) Reply {
 	case r != nil && r.Username != a.Username:
 		return Reply{Refused: wire.RefusedBusy}
 	case r != nil:
-		if w := x.s.point(r.CPID).startOf(r.ID); w != nil {
-			return Reply{ReservationID: r.ID, SessionID: w.SessionID, Target: t}
+		if d := x.s.point(r.CPID).startOf(r.ID); d != nil {
+			return Reply{ReservationID: r.ID, SessionID: d.SessionID, Target: t}
 		}
 		return Reply{ReservationID: r.ID, SessionID: x.desireStart(t, a.Username, r), Target: t}
 	}
@@ -171,10 +172,10 @@ func (x *step) operatorStop(a OperatorStop) Reply {
 		return Reply{SessionID: s.ID, Target: Target{s.CPID, s.Connector}}
 	}
 	for id, p := range x.s.points {
-		if w := p.desired[desiredKey{kind: DesiredStart, session: a.SessionID}]; w != nil {
-			x.desireStop(Target{id, w.Connector}, w.SessionID, w.Username, x.At.Add(stopDesiredFor))
+		if d := p.desired[desiredKey{kind: DesiredStart, session: a.SessionID}]; d != nil {
+			x.desireStop(Target{id, d.Connector}, d.SessionID, d.Username, x.At.Add(stopDesiredFor))
 			x.reconcile(id)
-			return Reply{SessionID: a.SessionID, Target: Target{id, w.Connector}}
+			return Reply{SessionID: a.SessionID, Target: Target{id, d.Connector}}
 		}
 	}
 	return Reply{Refused: RefusedUnknownSession}

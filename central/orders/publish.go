@@ -119,10 +119,10 @@ func (x *step) publishFault(e RecordReceived, f charge.Fault, detail string, t w
 }
 
 // publishNotStarted publishes that a session did not start, and why.
-func (x *step) publishNotStarted(w *Desired, reason string) {
+func (x *step) publishNotStarted(d *Desired, reason string) {
 	x.emit(PublishEvent{wire.CentralEvent{
-		EventID: "n." + string(w.SessionID), EventType: wire.CentralNotice, Username: w.Username, CPID: w.CPID,
-		Connector: w.Connector, SessionID: w.SessionID, ReservationID: w.ReservationID, Reason: reason,
+		EventID: "n." + string(d.SessionID), EventType: wire.CentralNotice, Username: d.Username, CPID: d.CPID,
+		Connector: d.Connector, SessionID: d.SessionID, ReservationID: d.ReservationID, Reason: reason,
 		Message: "charging did not start: " + endText(reason), Timestamp: wire.Seconds(x.At),
 	}})
 }

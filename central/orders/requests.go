@@ -503,8 +503,8 @@ func (x *step) desireStartFor(q wire.DriverRequest) {
 	default:
 		ev.Connector, ev.ReservationID = held.Connector, held.ID
 		ev.Message = "the charging point has been asked to start"
-		if w := x.s.point(held.CPID).startOf(held.ID); w != nil {
-			ev.SessionID = w.SessionID
+		if d := x.s.point(held.CPID).startOf(held.ID); d != nil {
+			ev.SessionID = d.SessionID
 		} else {
 			ev.SessionID = x.desireStart(Target{held.CPID, held.Connector}, q.Username, held)
 		}
@@ -563,10 +563,10 @@ func (x *step) stopSessions(q wire.DriverRequest) {
 		}
 	}
 	if p := x.s.points[r.CPID]; p != nil {
-		for _, w := range byRequested(p.desired) {
-			if w.Kind == DesiredStart && meant(w.Username, w.SessionID, w.ReservationID, w.RequestedAt) {
-				x.desireStop(Target{w.CPID, w.Connector}, w.SessionID, w.Username, x.At.Add(stopDesiredFor))
-				stopped = append(stopped, w)
+		for _, d := range byRequested(p.desired) {
+			if d.Kind == DesiredStart && meant(d.Username, d.SessionID, d.ReservationID, d.RequestedAt) {
+				x.desireStop(Target{d.CPID, d.Connector}, d.SessionID, d.Username, x.At.Add(stopDesiredFor))
+				stopped = append(stopped, d)
 			}
 		}
 	}

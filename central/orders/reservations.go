@@ -87,8 +87,8 @@ func (x *step) endReservation(r *Reservation, reason string) {
 // endStartOf ends the desired start that names a reservation which ended.
 func (x *step) endStartOf(r *Reservation) {
 	p := x.s.point(r.CPID)
-	if w := p.startOf(r.ID); w != nil {
-		x.endDesired(p, w, endedWithReservation)
+	if d := p.startOf(r.ID); d != nil {
+		x.endDesired(p, d, endedWithReservation)
 	}
 }
 
@@ -111,8 +111,8 @@ func (x *step) reservationUsed(cp charge.CPID, id charge.ReservationID, by charg
 	r.SessionID, r.Released, r.EndedAt, r.Reason = by, true, x.At, EndUsed
 	x.emit(SaveReservation{*r})
 	x.forgetIfReleased(r)
-	if w := x.s.point(r.CPID).startOf(r.ID); w != nil && w.SessionID != by {
-		x.endDesired(x.s.point(r.CPID), w, endedWithReservation)
+	if d := x.s.point(r.CPID).startOf(r.ID); d != nil && d.SessionID != by {
+		x.endDesired(x.s.point(r.CPID), d, endedWithReservation)
 	}
 }
 

@@ -119,13 +119,13 @@ func (s *State) LoadReservation(r Reservation) {
 }
 
 // LoadDesired adds a desired state that has not ended.
-func (s *State) LoadDesired(w Desired) {
-	if w.Kind == DesiredAvailability && w.CPID == "" {
-		s.networkAvailability = &w
+func (s *State) LoadDesired(d Desired) {
+	if d.Kind == DesiredAvailability && d.CPID == "" {
+		s.networkAvailability = &d
 		return
 	}
-	p := s.point(w.CPID)
-	p.desired[w.key()] = &w
+	p := s.point(d.CPID)
+	p.desired[d.key()] = &d
 	p.due = dueNow
 }
 
@@ -198,25 +198,25 @@ func (s *State) activeAt(t Target, now charge.Time) *Reservation {
 // DesiredAvailability returns the desired availability of a connector; ok is false
 // if none was ever set.
 func (s *State) DesiredAvailability(t Target) (available, ok bool) {
-	w := s.availabilityOf(t)
-	if w == nil {
+	d := s.availabilityOf(t)
+	if d == nil {
 		return false, false
 	}
-	return w.Available, true
+	return d.Available, true
 }
 
 // availabilityOf returns the desired availability that applies to a connector: its
 // own, else that of its charging point, else that of the network; nil: none.
 func (s *State) availabilityOf(t Target) *Desired {
-	w := s.networkAvailability
+	d := s.networkAvailability
 	if p := s.points[t.CPID]; p != nil {
 		for _, k := range []charge.ConnectorID{0, t.Connector} {
-			if x := p.desired[desiredKey{kind: DesiredAvailability, connector: k}]; x != nil {
-				w = x
+			if own := p.desired[desiredKey{kind: DesiredAvailability, connector: k}]; own != nil {
+				d = own
 			}
 		}
 	}
-	return w
+	return d
 }
 
 // Waiting is something desired of a connector that its charging point has not done
@@ -255,12 +255,12 @@ func (s *State) WaitingOf(t Target, c *ledger.Connector) Waiting {
 	if p == nil {
 		return w
 	}
-	for _, x := range byRequested(p.desired) {
+	for _, d := range byRequested(p.desired) {
 		switch {
-		case x.Kind == DesiredStart && x.Connector == t.Connector:
-			older(WaitsForStart, x.RequestedAt)
-		case x.Kind == DesiredStop && x.Connector == t.Connector:
-			older(WaitsForStop, x.RequestedAt)
+		case d.Kind == DesiredStart && d.Connector == t.Connector:
+			older(WaitsForStart, d.RequestedAt)
+		case d.Kind == DesiredStop && d.Connector == t.Connector:
+			older(WaitsForStop, d.RequestedAt)
 		}
 	}
 	for _, r := range byMade(p.reservations) {

@@ -182,9 +182,9 @@ func (x *step) expire(p *point) {
 			x.endReservation(r, string(charge.ReservationExpired))
 		}
 	}
-	for _, w := range byRequested(p.desired) {
-		if w.Until != 0 && x.At >= w.Until {
-			x.endDesired(p, w, "expired")
+	for _, d := range byRequested(p.desired) {
+		if d.Until != 0 && x.At >= d.Until {
+			x.endDesired(p, d, "expired")
 		}
 	}
 	for _, c := range byIssued(p.commands) {
@@ -216,9 +216,9 @@ func (s *State) updateDue(p *point, now charge.Time) {
 			p.due = sooner(p.due, now.Add(recheckInterval))
 		}
 	}
-	for _, w := range p.desired {
-		p.due = sooner(p.due, w.Until)
-		if w.Kind != DesiredAvailability {
+	for _, d := range p.desired {
+		p.due = sooner(p.due, d.Until)
+		if d.Kind != DesiredAvailability {
 			p.due = sooner(p.due, now.Add(recheckInterval))
 		}
 	}
