@@ -127,6 +127,8 @@ func serveBoard(ctx context.Context, c *cobra.Command, o boardOptions) error {
 	}
 	visits := people.DefaultConfig()
 	visits.Seed = cfg.Seed
+	// Longer than a killed agent needs to be back: it must see the vehicle.
+	visits.Leaves = sim.Span{Least: 30 * time.Second, Most: 45 * time.Second}
 	visitors, err := people.NewVisitors(visits, b, log)
 	if err != nil {
 		return errors.Join(err, ln.Close(), b.Close())

@@ -131,6 +131,14 @@ func (m *Model) Ended(now time.Duration, n charge.ConnectorID) {
 	m.sort()
 }
 
+// leave lets the vehicle at the connector leave now, if there is one.
+func (m *Model) leave(now time.Duration, n charge.ConnectorID) {
+	if i := m.at(n); i >= 0 && m.visits[i].plugged {
+		m.visits[i].next = now
+		m.sort()
+	}
+}
+
 // Full reports that the vehicle takes no more energy: its driver comes back and
 // leaves.
 func (m *Model) Full(now time.Duration, n charge.ConnectorID) {

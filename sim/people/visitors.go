@@ -28,8 +28,8 @@ type VisitedBoard interface {
 
 // Visitors bring vehicles to a board that runs without its agent, in a process
 // of its own. The board knows no reservations, so a vehicle arrives at every
-// connector that is free. It leaves when it is full, when power has stopped, or
-// when no power flows for a while.
+// connector that is free. It leaves when no power flows for a while, and some
+// time after it is full or power has stopped (Config.Leaves).
 type Visitors struct {
 	model *Model // owned by Run
 	board VisitedBoard
@@ -85,9 +85,11 @@ func (v *Visitors) look(now time.Duration, c *sim.Outlet) {
 	case c.Closed && !c.Full:
 		p.flowed = true
 		v.seen[c.Connector] = p
-	case p.flowed || c.Full || now-p.since >= idleFor:
+	case p.flowed || c.Full:
 		v.model.Ended(now, c.Connector)
 		delete(v.seen, c.Connector) // leave once
+	case now-p.since >= idleFor:
+		v.model.leave(now, c.Connector)
 	}
 }
 
