@@ -1,10 +1,18 @@
-// Command central is the network's only writer of state: it reserves charging
-// points, starts and stops sessions, bills them, and shows the network on a
-// page. It waits for Kafka as long as it takes and serves what it can
-// meanwhile.
+// Command central is the only program that changes the network's state: it
+// reserves charging points, starts and stops sessions, bills them, and shows
+// the network on a page. It waits for Kafka as long as necessary; the page
+// works meanwhile.
 //
-// Exit codes: 0 after a clean stop, 1 when it could not go on, 2 when the command
-// line is wrong, 3 when the configuration is.
+// Without a command, or with "run", it serves until it gets SIGTERM or SIGINT.
+// The other commands maintain a database and end:
+//
+//	backup           copy the database
+//	verify           check it against the records in it
+//	export-settings  print what a rebuild needs beside Kafka
+//	rebuild          create a database from settings and Kafka
+//
+// Exit codes: 0 after a clean stop, 1 if it cannot go on, 2 if the command line
+// is wrong, 3 if the configuration is.
 package main
 
 import (
@@ -31,6 +39,8 @@ func main() {
 // commandLine is the command line of Central with its configuration.
 type commandLine = command.Program[app.Config]
 
+// run runs the command line and returns the exit code. It does not read the
+// process's own surroundings, so that tests can call it.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
 	var insecure, takeover bool
 	p := &commandLine{
@@ -39,10 +49,14 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		EnvPrefix: app.EnvPrefix,
 		Default:   app.DefaultConfig,
 		Log:       func(cfg *app.Config) logs.Config { return cfg.Log },
+		// A takeover is meant for one start, so no configuration file can set
+		// it.
 		Run: func(ctx context.Context, cfg app.Config, log *slog.Logger) error {
 			cfg.Takeover = takeover
 			return app.Run(ctx, cfg, app.Deps{Log: log})
 		},
+		// --insecure wins over the environment, as the environment wins over
+		// the file.
 		Overrides: func() []string {
 			if insecure {
 				return []string{app.EnvPrefix + "INSECURE=true"}

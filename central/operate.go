@@ -39,7 +39,8 @@ func withConfig(cmd *cobra.Command, path *string) *cobra.Command {
 	return cmd
 }
 
-// backup copies the database.
+// backup copies the database while Central runs or not: SQLite's WAL lets a
+// reader copy one commit beside the writer.
 func backup(ctx context.Context, p *commandLine) *cobra.Command {
 	var path, to string
 	cmd := newCommand("backup", "Copy the database to a new file, while Central runs or not", func() error {
@@ -69,7 +70,8 @@ func database(db, path string, p *commandLine) (string, error) {
 	return cfg.Database.Path, err
 }
 
-// verify checks a database.
+// verify checks a database without changing it. It reads every record and folds
+// them again, so its duration grows with the history.
 func verify(ctx context.Context, p *commandLine) *cobra.Command {
 	var path, db string
 	cmd := newCommand("verify", "Check the database against the records in it, while Central runs or not", func() error {
@@ -84,7 +86,7 @@ func verify(ctx context.Context, p *commandLine) *cobra.Command {
 }
 
 // check verifies a database and prints the report. Findings are an error, so
-// that the exit code shows them.
+// that the exit code shows them: a script can refuse a bad backup.
 func check(ctx context.Context, file string, stdout io.Writer) error {
 	r, err := app.Verify(ctx, file)
 	if err != nil {
@@ -99,7 +101,8 @@ func check(ctx context.Context, file string, stdout io.Writer) error {
 	return nil
 }
 
-// exportSettings prints what a rebuild needs beside Kafka.
+// exportSettings prints what a rebuild needs beside Kafka. If the database is
+// lost without a backup, nothing else has what operators decided.
 func exportSettings(ctx context.Context, p *commandLine) *cobra.Command {
 	var path, db string
 	cmd := newCommand("export-settings", "Write what no record contains, for a rebuild: tariffs, admissions, decisions", func() error {
@@ -121,7 +124,10 @@ func exportSettings(ctx context.Context, p *commandLine) *cobra.Command {
 // network has.
 const maxSettings = 256 << 20
 
-// rebuild creates a database, prints what it has, and verifies it.
+// rebuild creates a database, prints what it has, and verifies it. It needs
+// Kafka and does not disturb a running Central. Records that Kafka has deleted
+// are listed by charging point: their agents send them again once a Central
+// runs on the result.
 func rebuild(ctx context.Context, p *commandLine) *cobra.Command {
 	var path, into, file string
 	cmd := newCommand("rebuild", "Create a database from exported settings and all records in Kafka", func() error {

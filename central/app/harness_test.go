@@ -172,19 +172,19 @@ func (w *world) others(cfg app.Config) *others {
 	if o.client, err = kafkalink.NewClient(kafkalink.ClientConfig{Brokers: cfg.Kafka.Brokers, ClientID: "others", Topics: names, Dial: w.dial}); err != nil {
 		w.t.Fatal(err)
 	}
-	keeper, err := kafkalink.NewTopicWatcher(o.client, kafkalink.WatcherConfig{Create: specs})
+	topics, err := kafkalink.NewTopicWatcher(o.client, kafkalink.WatcherConfig{Create: specs})
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	if o.producer, err = kafkalink.NewProducer(o.client, keeper, kafkalink.ProducerConfig{Topics: specs, Grace: -1}); err != nil {
+	if o.producer, err = kafkalink.NewProducer(o.client, topics, kafkalink.ProducerConfig{Topics: specs, Grace: -1}); err != nil {
 		w.t.Fatal(err)
 	}
 	var ctx context.Context
 	ctx, o.cancel = context.WithCancel(context.Background())
-	o.running.Go(func() { _ = keeper.Run(ctx) })
+	o.running.Go(func() { _ = topics.Run(ctx) })
 	o.running.Go(func() { _ = o.producer.Run(ctx) })
 	for _, topic := range []string{wire.TopicCommands, wire.TopicCentralEvents, wire.TopicDeadLetters, wire.TopicMonitor} {
-		r := kafkalink.NewTopicReader(o.client, keeper, topic, func(int) kafkalink.ReaderConfig {
+		r := kafkalink.NewTopicReader(o.client, topics, topic, func(int) kafkalink.ReaderConfig {
 			return kafkalink.ReaderConfig{Handle: o.read}
 		})
 		o.running.Go(func() { _ = r.Run(ctx) })

@@ -43,7 +43,8 @@ func (u *unit) write(tx *store.Tx) error {
 	return errors.Join(errs...)
 }
 
-// Write implements ingest.Store.
+// Write implements ingest.Store. A transaction is kept only once it is
+// committed, so commitBare writes exactly what the first database has.
 func (r *recorder) Write(ctx context.Context, fn func(ingest.Tx) error) error {
 	u := &unit{}
 	if err := r.Store.Write(ctx, func(tx *store.Tx) error { return fn(recordingTx{tx, u}) }); err != nil {
