@@ -124,6 +124,8 @@ func (o *driverOptions) config(cp string) driver.Config {
 // run performs services one after the other over one Kafka client, and returns
 // the error of the first that failed.
 func (o *driverOptions) run(ctx context.Context, c *cobra.Command, services []string) error {
+	// The services differ in the charging point only, which readList has
+	// checked.
 	if err := o.config(services[0]).Validate(); err != nil {
 		return fail(exitUsage, err)
 	}

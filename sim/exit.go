@@ -45,6 +45,7 @@ func fail(code int, err error) error { return &exitError{code, err} }
 // returns itself.
 func action(do func(ctx context.Context, c *cobra.Command, args []string) error) func(*cobra.Command, []string) error {
 	return func(c *cobra.Command, args []string) error {
+		// An interruption, a refusal and the like have their codes already.
 		err := do(c.Context(), c, args)
 		var e *exitError
 		if err == nil || errors.As(err, &e) {

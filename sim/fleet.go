@@ -68,6 +68,7 @@ func (o *fleetOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 	if id := o.id(maxFleet); !id.Valid() {
 		return fail(exitUsage, fmt.Errorf("--id-prefix %q: %q would not be an id; use [A-Za-z0-9_-]", o.prefix, id))
 	}
+	// The ids do not depend on how many charging points there are.
 	o.cfg.ID = o.id
 	if !o.noVisits {
 		o.cfg.Visits = new(people.DefaultConfig())

@@ -33,6 +33,7 @@ func newKafkaCommand() *cobra.Command {
 		out := process.NewOutput(c.OutOrStdout())
 		defer out.Close()
 		_, _ = fmt.Fprintf(out, "embedded Kafka at %s, for development only; stop it with Ctrl-C\n", k.Addr())
+		// The broker works in its own goroutines until Stop.
 		<-ctx.Done()
 		return nil
 	})

@@ -124,6 +124,8 @@ const inMemory = "/dev/shm"
 
 // journalsFolder creates the folder for the agents' journals.
 func journalsFolder(cfg *Config) (string, error) {
+	// Outside of Linux, or without such a file system, the journals are on the
+	// disk.
 	if cfg.Journals == "" {
 		if dir, err := os.MkdirTemp(inMemory, prefix); err == nil {
 			return dir, nil

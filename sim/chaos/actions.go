@@ -39,6 +39,8 @@ func kinds() []kind { return []kind{kindAgent, kindBridge, kindCentral, kindMQTT
 
 // target is a process into which faults are injected, one at a time.
 type target struct {
+	// kind and process are what faults hit; point is the charging point of an
+	// agent, whose deaths are recorded; nil for other kinds.
 	kind    kind
 	process *Process
 	point   *Point  // of an agent; nil for other kinds
@@ -98,6 +100,8 @@ func draw(rng *rand.Rand, all map[kind][]*target, keepAlive time.Duration) (a ac
 		return 0
 	}
 	between := func(least, most time.Duration) time.Duration { return least + randomDuration(rng, most-least) }
+	// Agents are hit most often: there are several, and each has contactors to
+	// check.
 	of := all[kinds()[pick(45, 18, 18, 11, 8)]]
 	a.target = of[rng.IntN(len(of))]
 	a.fault = faults()[pick(60, 8, 14, 18, 9)]
@@ -164,6 +168,7 @@ func (a *action) String() string {
 // itself before.
 func (a *action) perform(ctx context.Context) error {
 	p := a.target.process
+	// How the fault ends; a killed or stopped process is started again.
 	heal := func() error { return p.Start(ctx) }
 	var err error
 	switch a.fault {
@@ -190,6 +195,8 @@ func (a *action) perform(ctx context.Context) error {
 		heal = func() error { return a.link.restore(ctx) }
 		err = a.link.addToxic(a.toxic)
 	}
+	// The process ended by itself between the draw and the fault: monitor
+	// reports it.
 	if errors.Is(err, ErrNotRunning) {
 		return err
 	}

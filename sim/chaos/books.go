@@ -31,6 +31,7 @@ type connectorKey struct {
 	connector charge.ConnectorID
 }
 
+// ticket is a ticket of Central: the energy that a driver pays for.
 type ticket struct {
 	connectorKey
 	session charge.SessionID
@@ -78,6 +79,7 @@ func readBooks(ctx context.Context, path string) (b books, err error) {
 			b.reserved = append(b.reserved, s)
 			return err
 		}, "SELECT reservation_id || ' of ' || cp_id FROM reservations WHERE ended_at = 0"),
+		// Open sessions, gaps and counters in one row.
 		db.QueryRowContext(ctx, `SELECT
 		  (SELECT coalesce(sum(value),0) FROM counters WHERE name = 'applied'),
 		  (SELECT coalesce(sum(value),0) FROM counters WHERE name = 'duplicates'),

@@ -53,6 +53,8 @@ const fillTries = 10_000
 func (d *disk) fill() error {
 	var used, free int64
 	var err error
+	// The limit is set to what is used; a write in between makes the kernel
+	// refuse it, or leaves free space.
 	for range fillTries {
 		if used, free, err = usage(d.dir); err != nil {
 			break
@@ -76,6 +78,8 @@ func (d *disk) free() error {
 // close unmounts the disk and leaves its contents in the folder. No process may
 // use it any more.
 func (d *disk) close() error {
+	// The contents are copied out of the file system, and moved to where it was
+	// mounted.
 	saved := d.dir + ".saved"
 	err := os.CopyFS(saved, os.DirFS(d.dir))
 	if err = errors.Join(err, unmount(d.dir)); err == nil {

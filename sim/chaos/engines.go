@@ -58,6 +58,7 @@ func newMosquitto(e Engines, dir, addr string) (*Process, error) {
 	}
 	conf := filepath.Join(dir, "mosquitto.conf")
 	place := "persistence_location " + dir + "/"
+	// Mosquitto drops the rights of root unless its configuration names that user.
 	if os.Geteuid() == 0 {
 		place += "\nuser root" // root's folder is not writable for the user that it switches to
 	}
@@ -116,6 +117,7 @@ func (k *kafkaPorts) settings(data string) []setting {
 		advertisedListeners = append(advertisedListeners, name+"://"+a.advertise)
 		protocols = append(protocols, name+":PLAINTEXT")
 	}
+	// All keys exist in the shipped file, which configure checks.
 	set := func(key, value string) setting { return setting{key + "=", key + "=" + value} }
 	return []setting{
 		set("listeners", strings.Join(listeners, ",")),

@@ -50,6 +50,7 @@ func (f *fullDisk) poll(ctx context.Context, limit time.Duration, enough func() 
 			return err
 		}
 		h, err := readyCheck(ctx, f.target.health, f.target.check)
+		// An unreachable program has noticed nothing: it may just start.
 		f.noticed = f.noticed || err == nil && !h.Up
 		sleep(ctx, min(healthInterval, time.Until(end)))
 	}

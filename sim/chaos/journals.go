@@ -48,6 +48,7 @@ func readJournal(cp charge.CPID, dir string) (records []journalRecord, err error
 		return nil, fmt.Errorf("journal of %s: %s is damaged: %s", cp, d.Segment, d.Reason)
 	}
 	for _, r := range l.Held() {
+		// A held range has consecutive records of one boot.
 		for seq := r.First; seq <= r.Last; seq++ {
 			e, err := l.Read(r.Index + uint64(seq-r.First))
 			if err != nil {
@@ -107,6 +108,8 @@ func copyIfChanged(from, to string, always bool) error {
 	if err != nil {
 		return err
 	}
+	// A current copy is not copied again: segments are megabytes, and this is
+	// called ten times a second.
 	if had, err := os.Stat(to); !always && err == nil && had.Size() == info.Size() && had.ModTime().Equal(info.ModTime()) {
 		return nil
 	}
@@ -139,6 +142,7 @@ func foldSessions(records []journalRecord) (map[charge.SessionID]*journalSession
 		if err != nil {
 			return nil, fmt.Errorf("%v: %w", r.recordKey, err)
 		}
+		// Only a grant or an end makes a session; other records are skipped.
 		s := sessions[r.SessionID]
 		if s == nil {
 			s = &journalSession{id: r.SessionID, cp: r.cp, connector: r.Connector}

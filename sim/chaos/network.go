@@ -45,6 +45,8 @@ type Config struct {
 // NewNetwork prepares it; Start starts the processes. A caller that kills or
 // starts one of them by its methods owns that process meanwhile.
 type Network struct {
+	// cfg is not changed after NewNetwork; the processes are started and stopped
+	// through their own methods.
 	cfg     Config
 	MQTT    *Process
 	Kafka   *Process
@@ -100,6 +102,8 @@ func maxLinks(cfg Config) int { return 3 + cfg.Points }
 // build prepares the processes and opens the proxies; spare are unused
 // addresses.
 func (n *Network) build(ctx context.Context, bridgeKafka, centralKafka string, spare *[]string) (err error) {
+	// open returns the address to connect to: that of a proxy, or upstream
+	// itself. The first error ends all further ones.
 	open := func(name, upstream string) (addr string) {
 		if !n.cfg.Proxied || err != nil {
 			return upstream
@@ -112,6 +116,8 @@ func (n *Network) build(ctx context.Context, bridgeKafka, centralKafka string, s
 		n.links = append(n.links, w)
 		return w.listen
 	}
+	// Apache Kafka gets a listener for the bridge and one for Central, each
+	// advertised as its proxy.
 	kafka := kafkaPorts{plain: n.addr.kafka, controller: n.addr.controller}
 	n.addr.bridgeKafka, n.addr.centralKafka = n.addr.kafka, n.addr.kafka
 	if n.cfg.Engines.Java != "" {
@@ -150,6 +156,8 @@ func (n *Network) openDisks() error {
 		return d, err
 	}
 	var err error
+	// Without the right to mount there are no disks at all: a run with some of
+	// them would not be comparable.
 	if n.disk, err = open(filepath.Dir(n.Database()), centralDisk); errors.Is(err, errNoDisk) {
 		n.noDisks = err
 		return nil
@@ -225,6 +233,8 @@ func (n *Network) Start(ctx context.Context) error {
 		return err
 	}
 	for _, p := range n.Points {
+		// Boards first: the registers before any agent are the origin of the
+		// energy balance.
 		if err := p.Board.Start(ctx); err != nil {
 			return err
 		}
@@ -264,6 +274,7 @@ func (n *Network) Close() error {
 		if p == nil {
 			continue
 		}
+		// Order does not matter: the result of a run was taken before.
 		if _, err := p.Kill(); err != nil && !errors.Is(err, ErrNotRunning) {
 			errs = append(errs, err)
 		}
@@ -292,6 +303,7 @@ func Await(ctx context.Context, limit time.Duration, look func(context.Context) 
 		if err == nil {
 			return nil
 		}
+		// An error that only reports the end of ctx would hide the real one.
 		if last == nil || ctx.Err() == nil {
 			last = err
 		}

@@ -63,10 +63,14 @@ func (n *Network) newPoint(number int, mqtt, health string) *Point {
 		ID: charge.CPID(id), Journal: filepath.Join(n.cfg.Dir, "agents", id), Health: health,
 		journalCopy: filepath.Join(n.cfg.Dir, "kept", id), socket: filepath.Join(n.cfg.Dir, id+".sock"),
 	}
+	// The seed is different for each charging point, and the same in each run
+	// with the network's seed.
 	p.Board = n.program("board-"+id, "sim", "", nil,
 		"board", "--socket", p.socket, "--connectors", strconv.Itoa(n.cfg.Connectors), "--power", strconv.FormatInt(int64(n.cfg.Power), 10),
 		"--serial", "sim-"+id, "--seed", strconv.FormatUint(n.cfg.Seed+uint64(number)<<32, 10), "--trace", strconv.Itoa(traceSize))
 	raisePriority(p.Board)
+	// Frequent meter records: the energy between the last one and a kill is
+	// what a resumed session must not lose.
 	p.Agent = n.program("agent-"+id, "agent", "CARGA_AGENT_", map[string]string{
 		"CP_ID": id, "DATA_DIR": p.Journal, "MQTT__URL": "tcp://" + mqtt, "MQTT__KEEP_ALIVE": n.cfg.KeepAlive.String(),
 		"HARDWARE__KIND": "board", "HARDWARE__BOARD__SOCKET": p.socket, "POLICIES__RESUME": strconv.FormatBool(n.cfg.Resume),

@@ -60,7 +60,10 @@ func (p *Process) Start(ctx context.Context) error {
 	}
 	defer func() { _ = out.Close() }() // the program has its own descriptor
 	p.starts++
+	// A line between the runs, to find the start that belongs to a fault in the
+	// log.
 	_, _ = fmt.Fprintf(out, "--- start %d of %s at %s\n", p.starts, p.Name, time.Now().Format(time.RFC3339Nano))
+	// The context does not end the process: faults and Stop do.
 	cmd := exec.CommandContext(context.WithoutCancel(ctx), p.Path, p.Args...)
 	cmd.Env = append(os.Environ(), p.Env...)
 	if p.Crash != "" {
@@ -178,6 +181,8 @@ func (p *Process) Stop(limit time.Duration) error {
 	if err != nil {
 		return nil // it has ended already
 	}
+	// SIGTERM first: a suspended process handles it as soon as SIGCONT resumes
+	// it.
 	for _, s := range []syscall.Signal{syscall.SIGTERM, syscall.SIGCONT} {
 		if err := l.process.Signal(s); err != nil && !errors.Is(err, os.ErrProcessDone) {
 			return fmt.Errorf("stop %s: %w", p.Name, err)

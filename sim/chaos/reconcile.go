@@ -43,6 +43,7 @@ func (n *Network) Reconcile(ctx context.Context) (Account, error) {
 	}
 	a := Account{Duplicates: b.duplicates, Tickets: int64(len(b.tickets))}
 	a.checkRest(&b)
+	// The other direction: a record that Central applied must be in a journal.
 	onDisk := map[recordKey]bool{}
 	for _, p := range n.Points {
 		records, err := p.records()
@@ -126,6 +127,7 @@ func (a *Account) checkTickets(cp charge.CPID, sessions map[charge.SessionID]*jo
 		if s.authorizations != 1 || s.stops != 1 {
 			a.violate("%s session %s: granted %d times, ended %d times", cp, s.id, s.authorizations, s.stops)
 		}
+		// What is left in tickets at the end belongs to no session.
 		mine := tickets[s.id]
 		delete(tickets, s.id)
 		if len(mine) != 1 {
@@ -147,6 +149,7 @@ func (a *Account) checkTickets(cp charge.CPID, sessions map[charge.SessionID]*jo
 func (a *Account) checkEnergy(p *Point, board *sim.Snapshot, b *books) {
 	for i, o := range board.Connectors {
 		at := connectorKey{p.ID, o.Connector}
+		// The board's own register is the truth about energy.
 		metered := o.Register - p.initial.Connectors[i].Register
 		var billed charge.WattHours
 		for _, t := range b.tickets {
@@ -169,6 +172,8 @@ func (a *Account) checkEnergy(p *Point, board *sim.Snapshot, b *books) {
 // session, that each opened within a second of its agent's death, and that all
 // are open at the end.
 func (a *Account) checkRelays(p *Point, board *sim.Snapshot, sessions map[charge.SessionID]*journalSession) error {
+	// The board's trace is the truth about power; grants and ends are the
+	// journal's.
 	list, err := readFlows(board)
 	if err != nil {
 		return err

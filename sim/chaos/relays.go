@@ -31,6 +31,8 @@ func readFlows(s *sim.Snapshot) ([]flow, error) {
 	var list []flow
 	running := map[charge.ConnectorID]int{}
 	for _, m := range s.Trace {
+		// A step of the wall clock during the run does not matter: only the
+		// snapshot's pair of times is used.
 		at := s.At.Add(m.Mono - s.Mono)
 		if m.Closed {
 			running[m.Connector] = len(list)
@@ -51,6 +53,8 @@ func unauthorizedFlows(cp charge.CPID, list []flow, sessions map[charge.SessionI
 			if s.connector != f.connector || s.authorizedAt.Std().After(f.from.Add(clockTolerance)) {
 				return false
 			}
+			// A session without an end covers everything after its grant;
+			// checkTickets reports it.
 			return s.stops == 0 || !f.from.After(s.stoppedAt.Std()) && !f.till.IsZero() && !f.till.After(s.stoppedAt.Std().Add(openWithin))
 		})
 		if !covered {

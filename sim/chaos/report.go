@@ -59,6 +59,8 @@ func (t *tally) report(p *Plan, a Account, drained time.Duration) Report {
 		Faults: map[string]map[string]int{}, Toxics: maps.Clone(t.toxics), Recovery: map[string]Times{}, RecoveryFrom: map[string]Times{},
 		Noticed: t.noticedFull, Services: maps.Clone(t.outcomes), Account: a, Lost: a.Lost(), DrainS: int64(drained.Seconds()), Dir: p.Network.Dir,
 	}
+	// First what was observed during the run, then what the reconciliation
+	// found.
 	r.Violations = append(append([]string{}, t.violations...), a.Violations...)
 	for _, k := range kinds() {
 		r.Faults[string(k)] = map[string]int{}

@@ -20,6 +20,7 @@ const stopTimeout = 15 * time.Second
 func (n *Network) Settle(ctx context.Context, limit time.Duration) error {
 	deadline, cancel := context.WithTimeout(ctx, limit)
 	defer cancel()
+	// The agents are still connected here, so that stop commands reach them.
 	err := Await(deadline, limit, n.AtRest())
 	if err != nil {
 		err = fmt.Errorf("not at rest: %w", err)
@@ -27,6 +28,7 @@ func (n *Network) Settle(ctx context.Context, limit time.Duration) error {
 	for _, p := range n.Points {
 		err = errors.Join(err, p.Agent.Stop(stopTimeout))
 	}
+	// The records of the agents' own stop, the last ones, are counted too.
 	err = errors.Join(err, n.drain(deadline, limit))
 	for _, p := range []*Process{n.Central, n.Bridge, n.MQTT, n.Kafka} {
 		err = errors.Join(err, p.Stop(stopTimeout))

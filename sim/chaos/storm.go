@@ -125,6 +125,8 @@ func (s *storm) injectFaults(ctx context.Context) error {
 	defer endStorm()
 	background.Go(func() { _ = client.Run(stormCtx) }) // it returns nil when its context ends
 	for i := range s.plan.Drivers {
+		// Each driver has a random source of its own: what one of them meets
+		// does not change the others' plans.
 		v := &visitor{
 			username: charge.Username(fmt.Sprintf("driver%d", i+1)), rng: s.rng(uint64(i) + 1), client: client, net: s.net, tally: s.tally,
 		}
@@ -208,6 +210,8 @@ func (s *storm) reportedSince(t *target, since time.Time) bool {
 func (s *storm) monitor(ctx context.Context) {
 	lastReport := time.Now()
 	for ctx.Err() == nil {
+		// Central may be dead or frozen just now: then there is nothing to
+		// check.
 		if v, err := s.net.API.Network(ctx); err == nil {
 			s.checkView(&v)
 		}

@@ -139,6 +139,7 @@ func timesOf(list []time.Duration) Times {
 		return Times{}
 	}
 	sorted := slices.Sorted(slices.Values(list))
+	// Nearest rank on the sorted values.
 	at := func(percent int) int64 { return sorted[(len(sorted)-1)*percent/100].Milliseconds() }
 	late := 0
 	for _, d := range sorted {

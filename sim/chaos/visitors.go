@@ -27,6 +27,7 @@ const (
 // visitor is a simulated driver with a vehicle. No fault of the run hits it: it
 // lives as long as this process.
 type visitor struct {
+	// username, rng and client are the driver's own; network and tally are shared.
 	username charge.Username
 	rng      *rand.Rand
 	client   *driver.Client
@@ -63,12 +64,14 @@ func (v *visitor) serve(ctx context.Context) {
 	defer leave()
 	var at connectorKey
 	o, err := driver.Run(ctx, cfg, v.client, func(s driver.Step) {
+		// The vehicle arrives some time after the reservation, or never.
 		if s.Kind == driver.StepAuthorized {
 			at = connectorKey{s.CPID, s.Connector}
 			if behaviour != behaviourNoShow {
 				v.schedule(stay, arrives, at, behaviour, v.plug)
 			}
 		}
+		// The session is ended from outside after some time under power.
 		if s.Kind == driver.StepStarted && (behaviour == behaviourUnplugs || behaviour == behaviourEarthFault) {
 			v.schedule(stay, lasts, at, behaviour, v.interrupt)
 		}

@@ -212,6 +212,7 @@ func (d *demo) awaitPoints(ctx context.Context) {
 
 // present counts the charging points of this demo that are admitted and online.
 func (d *demo) present(n *operator.View) int {
+	// An external Kafka may have charging points of other demos.
 	ours := map[string]bool{}
 	for _, p := range d.fleet.Points() {
 		ours[string(p.ID)] = true

@@ -29,6 +29,7 @@ func (d *drivers) run(ctx context.Context) error {
 			d.log.Error("drivers' Kafka client ended", slog.Any("err", err))
 		}
 	})
+	// Drivers share one Kafka client, as the drivers of one app would.
 	for n := range d.count {
 		all.Go(func() { d.runDriver(ctx, n) })
 	}

@@ -31,6 +31,7 @@ func (a Address) resolve(ctx context.Context, what, flag string) (addr, moved st
 	if err != nil || port < 0 || port > 65535 {
 		return "", "", fmt.Errorf("--%s %q: the port is a number from 0 to 65535", flag, a.HostPort)
 	}
+	// The system chooses a free port later, when the part listens.
 	if port == 0 {
 		return a.HostPort, "", nil
 	}

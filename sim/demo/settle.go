@@ -96,6 +96,7 @@ func (d *demo) summarize(ctx context.Context) (Summary, error) {
 // reservation.
 func overdue(n *operator.View) int64 {
 	var count int64
+	// The times of a view are Central's, so that clocks need not agree.
 	late := n.At.Add(-overdueAfter)
 	for _, cp := range n.CPs {
 		for _, k := range cp.Connectors {

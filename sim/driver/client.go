@@ -190,6 +190,8 @@ func (c *Client) Send(ctx context.Context, m *wire.DriverRequest) error {
 // reasonOf returns the innermost error that is informative, short enough to be
 // printed on one line.
 func reasonOf(err error) string {
+	// An error of the network or of Kafka's protocol is preferred to what wraps
+	// it.
 	for err != nil {
 		if op, ok := err.(*net.OpError); ok { //nolint:errorlint // the loop unwraps, to find the innermost informative error
 			return op.Error()

@@ -21,6 +21,8 @@ func (c *Conversation) onReceived(r Received) []Effect {
 	if c.phase == phaseAsking || !c.concerns(e) {
 		return nil
 	}
+	// Progress is not remembered: it comes every few seconds, and a repetition
+	// does no harm.
 	if e.EventType != wire.CentralProgress {
 		if _, known := c.seenEvents[e.EventID]; known {
 			return nil
@@ -42,6 +44,8 @@ func (c *Conversation) concerns(e *wire.CentralEvent) bool {
 	if e.Username == "" && e.EventType != wire.CentralFault && e.EventType != wire.CentralFaultCleared {
 		return false
 	}
+	// Once the session is known, its id decides. Before that, the time separates
+	// the messages of earlier services at this connector.
 	if e.SessionID != "" && c.session != "" {
 		return e.SessionID == c.session
 	}

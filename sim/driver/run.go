@@ -66,6 +66,7 @@ func Run(ctx context.Context, cfg Config, p Transport, report func(Step)) (Outco
 		if o, over := c.Outcome(); over {
 			return o, nil
 		}
+		// Next changes with each event.
 		timer.Reset(time.Until(c.Next()))
 		select {
 		case <-ctx.Done():
