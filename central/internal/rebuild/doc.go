@@ -1,18 +1,29 @@
-// Package rebuild makes a ledger again, into an empty database, from what is
-// left when the database is lost: settings that were exported, and Kafka's log
-// of journal records from its first retained one. What Kafka does not hold any
-// more is said again by the agents to the Central that is started on the
-// result, by the usual protocol: it acknowledges only what it knows.
+// Package rebuild makes the ledger of a lost database again, in an empty database,
+// from two sources: the settings that were exported (see Settings), and the
+// journal records that Kafka still retains. What Kafka does not retain any more,
+// agents may still hold: a Central that is started on the result acknowledges only
+// what it knows, so agents publish the rest again by the usual protocol.
 //
-// The records are folded in the order of the log, each at the time at which it
-// was received then, so that what depends on time comes out as before. What an
-// operator or a presence decided in the past and no record tells (holes that
-// were passed, sessions that were settled) comes from the settings.
+// # How records are applied
 //
-// Nothing is ordered and nothing is acknowledged meanwhile. Tickets have the
-// same ids as before, since they derive from those of their sessions; one that
-// Kafka does not show as told is told.
+// Records are applied in the order of Kafka's log, each at the time at which it was
+// received originally, so that everything that depends on time has the same result
+// as before. Decisions that no record contains (gaps that were passed, sessions
+// that were settled) come from the settings.
 //
-// A Rebuilder is safe for concurrent use; each call is one transaction. After
-// an error it must not be used any more.
+// The log is read in passes. A record may come before what it follows, if a
+// partition was written out of order; then Rebuilder.NextPass reports that another
+// pass can apply more.
+//
+// # What is published
+//
+// No command and no acknowledgement is sent meanwhile. Tickets get the same ids as
+// before, because an id derives from that of the session. A ticket that Kafka does
+// not show as published is put into the outbox, so its driver receives it once.
+//
+// # Use
+//
+// Published and Presences first, then Records until NextPass returns false, then
+// Finish. A Rebuilder is safe for concurrent use; each call is one transaction.
+// After an error it must not be used any more.
 package rebuild

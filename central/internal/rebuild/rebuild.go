@@ -14,13 +14,13 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// The counters that pages show, as Central writes them.
+// The names of the counters that Central keeps in the database.
 const (
 	countApplied = "applied"
 	countDead    = "dead_letters"
 )
 
-// Tx is one transaction of the new database.
+// Tx is one transaction of the new database; *store.Tx implements it.
 type Tx interface {
 	Ledger(changes []ledger.Change) error
 	Orders(effects []orders.Effect) error
@@ -43,15 +43,15 @@ type Store interface {
 	PrevOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (string, bool, error)
 }
 
-// Config holds what a Central is configured with.
+// Config holds the parts of Central's configuration that a rebuild needs.
 type Config struct {
-	Default ledger.Tariff // present prices
+	Default ledger.Tariff // the configured prices, for sessions that no tariff of the settings covers
 	Admit   bool          // charging points are admitted as they appear
-	Central string        // topic of what is told to drivers
-	// PublishAfter is the moment from which on a ticket is told if Kafka does not
-	// show that it was: what is older is not on Kafka any more.
+	Central string        // the topic central-events, on which tickets are published
+	// PublishAfter is the start of that topic's retention. A ticket made before is
+	// not published: whether it was published then cannot be known any more.
 	PublishAfter charge.Time
-	Now          charge.Time
+	Now          charge.Time // of the rebuild; changes that no record dates are made at this time
 }
 
 // Delivered is one Kafka record.
@@ -66,43 +66,44 @@ type Delivered struct {
 	ReceivedAt charge.Time
 }
 
-// Summary is what was made.
+// Summary is the result of a rebuild. The counts are deliveries, over all passes.
 type Summary struct {
 	Applied     int64
 	Duplicates  int64
 	DeadLetters int64
-	Mismatched  int64 // records that do not fit the chain, dropped
-	Forked      int64
+	Mismatched  int64 // records that do not fit the chain; dropped
+	Forked      int64 // records of quarantined identities; kept for the operator
 	Tickets     int64
-	Published   int64    // tickets that Kafka did not show as told
-	Waiting     []string // charging points whose agents must say more, in words
-	Unsettled   []string // sessions that were settled and cannot be now
+	Published   int64    // tickets that Kafka did not show as published: they are in the outbox now
+	Waiting     []string // a line for each charging point whose agent must publish records again
+	Unsettled   []string // a line for each session that was settled and could not be settled again
 }
 
-// Rebuilder folds the log into the database.
+// Rebuilder applies Kafka's log to the new database.
 type Rebuilder struct {
 	cfg      Config
 	store    Store
 	settings Settings
-	tariffs  map[charge.TariffVersion]ledger.Tariff
-	gaps     map[charge.CPID][]Gap
-	settled  map[charge.SessionID]*Settled
+	tariffs  map[charge.TariffVersion]ledger.Tariff // of the settings and the configuration
+	gaps     map[charge.CPID][]Gap                  // of the settings
+	settled  map[charge.SessionID]*Settled          // of the settings
 
 	mu sync.Mutex
 	// mu guards what follows.
 	cps       map[charge.CPID]*ledger.CP
-	presences map[charge.CPID]wire.Presence
-	published map[string]struct{}
-	waiting   map[charge.CPID]wire.Position // first record that could not be applied in this pass
+	presences map[charge.CPID]wire.Presence // the last of each, applied by NextPass
+	published map[string]struct{}           // ids of tickets that Kafka shows as published
+	waiting   map[charge.CPID]wire.Position // the first record that could not be applied in this pass
 	sum       Summary
-	// Of the transaction that runs: what look-ups cannot see yet.
+	// What the present transaction has written: the store's look-ups read the last
+	// commit and cannot see it.
 	sessions  map[charge.SessionID]ledger.Session
 	links     map[recordKey]link
-	tickets   []ledger.Ticket // of the transaction
-	lookUpErr error
+	tickets   []ledger.Ticket
+	lookUpErr error // of a look-up; the ledger's callbacks cannot return it
 }
 
-// link is a record's place in the chain.
+// link holds the hash of a record and the hash it names for the record before.
 type link struct{ hash, prev string }
 
 type recordKey struct {
@@ -111,7 +112,8 @@ type recordKey struct {
 	seq charge.Seq
 }
 
-// New makes a Rebuilder over an empty database and writes the settings.
+// New returns a Rebuilder that writes to an empty database, and writes the settings
+// to it.
 func New(ctx context.Context, cfg Config, store Store, settings Settings) (*Rebuilder, error) {
 	r := &Rebuilder{
 		cfg: cfg, store: store, settings: settings,
@@ -142,7 +144,8 @@ func (r *Rebuilder) writeSettings(tx Tx) error {
 		t := &r.settings.Tariffs[i]
 		errs = append(errs, tx.Tariff(t.ledger(), t.MadeAt))
 	}
-	// As Central does at its start: the same version must have the same prices.
+	// As at a start of Central: if the version is in the settings, its prices must
+	// be the same.
 	errs = append(errs, tx.Tariff(r.cfg.Default, r.cfg.Now))
 	r.tariffs[r.cfg.Default.Version] = r.cfg.Default
 	for _, p := range r.settings.Points {
@@ -158,6 +161,7 @@ func (r *Rebuilder) writeSettings(tx Tx) error {
 	return errors.Join(errs...)
 }
 
+// point returns the ledger of a charging point; it is created on first use.
 func (r *Rebuilder) point(id charge.CPID) *ledger.CP {
 	cp := r.cps[id]
 	if cp == nil {
@@ -167,7 +171,8 @@ func (r *Rebuilder) point(id charge.CPID) *ledger.CP {
 	return cp
 }
 
-// Published takes what was told to drivers: the tickets in it are not told again.
+// Published reads a batch of central-events: the tickets in it are not published
+// again. Call it for the whole topic before Records.
 func (r *Rebuilder) Published(batch []Delivered) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -178,8 +183,8 @@ func (r *Rebuilder) Published(batch []Delivered) {
 	}
 }
 
-// Presences takes what was said on monitor-events; the last of each charging
-// point counts, after all records.
+// Presences reads a batch of monitor-events. The last presence of each charging
+// point is applied by NextPass, after all records.
 func (r *Rebuilder) Presences(ctx context.Context, batch []Delivered) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -196,7 +201,8 @@ func (r *Rebuilder) Presences(ctx context.Context, batch []Delivered) error {
 	return r.store.Write(ctx, func(tx Tx) error { return offset(tx, batch) })
 }
 
-// offset notes that a batch was read: Central goes on behind it.
+// offset stores that a batch was read: a Central that is started on the database
+// continues after it.
 func offset(tx Tx, batch []Delivered) error {
 	if len(batch) == 0 {
 		return nil
@@ -205,8 +211,8 @@ func offset(tx Tx, batch []Delivered) error {
 	return tx.Offset(last.Topic, last.Partition, last.Offset+1, last.CRC)
 }
 
-// Records takes a batch of journal records, in the order of their partition.
-// Those that are known already change nothing, so the log may be read again.
+// Records applies a batch of journal records of one partition, in their order.
+// Records that are applied already change nothing, so the log may be read again.
 func (r *Rebuilder) Records(ctx context.Context, batch []Delivered) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -226,12 +232,14 @@ func (r *Rebuilder) Records(ctx context.Context, batch []Delivered) error {
 	})
 }
 
+// transaction runs fn in a transaction. An error of a look-up fails it too.
 func (r *Rebuilder) transaction(ctx context.Context, fn func(Tx) error) error {
 	r.sessions, r.links, r.lookUpErr = map[charge.SessionID]ledger.Session{}, map[recordKey]link{}, nil
 	r.tickets = r.tickets[:0]
 	return r.store.Write(ctx, func(tx Tx) error { return errors.Join(fn(tx), r.lookUpErr) })
 }
 
+// record applies one Kafka record. One that cannot be decoded is a dead letter.
 func (r *Rebuilder) record(ctx context.Context, tx Tx, d *Delivered) error {
 	rec, err := wire.DecodeRecord(d.Value)
 	if err == nil && d.Key != string(rec.CPID) {
@@ -253,7 +261,7 @@ func (r *Rebuilder) record(ctx context.Context, tx Tx, d *Delivered) error {
 			return err
 		}
 		first := cp.First
-		cp.First = wire.Position{Journal: rec.Journal, Seq: rec.Seq} // as presence said then
+		cp.First = wire.Position{Journal: rec.Journal, Seq: rec.Seq} // as the presence reported that made the gap
 		out, changes = ledger.Apply(cp, env, in)
 		cp.First = first
 	}
@@ -283,8 +291,8 @@ func (r *Rebuilder) record(ctx context.Context, tx Tx, d *Delivered) error {
 	return nil
 }
 
-// passedBefore reports whether what is missing before the record was passed before
-// the database was lost.
+// passedBefore reports whether the records that are missing before this one were
+// passed as a gap before the database was lost.
 func (r *Rebuilder) passedBefore(rec *wire.Record, payload wire.Payload) bool {
 	before := wire.Position{Journal: rec.Journal, Seq: rec.Seq - 1}
 	if rec.Seq == 1 {
@@ -298,7 +306,8 @@ func (r *Rebuilder) passedBefore(rec *wire.Record, payload wire.Payload) bool {
 	})
 }
 
-// env is what the ledger knew at that time.
+// env returns what the ledger needs to apply a record that was received at the
+// moment at.
 func (r *Rebuilder) env(ctx context.Context, cp charge.CPID, at charge.Time) *ledger.Env {
 	return &ledger.Env{
 		Now: at, Default: r.defaultAt(at), AdmitNew: r.cfg.Admit,
@@ -347,7 +356,8 @@ func lookUp[T any](r *Rebuilder, read func() (T, bool, error)) (T, bool) {
 	return v, ok && err == nil
 }
 
-// defaultAt is the version that priced sessions without one at a moment.
+// defaultAt returns the tariff of that moment for sessions that name none: the
+// latest that was made before it.
 func (r *Rebuilder) defaultAt(at charge.Time) ledger.Tariff {
 	d, since := r.cfg.Default, charge.Time(-1)
 	for i := range r.settings.Tariffs {
@@ -358,7 +368,8 @@ func (r *Rebuilder) defaultAt(at charge.Time) ledger.Tariff {
 	return d
 }
 
-// write writes changes, and tells the tickets that nobody was told of.
+// write writes changes, and puts into the outbox the tickets that Kafka does not
+// show as published.
 func (r *Rebuilder) write(tx Tx, changes []ledger.Change, at charge.Time) error {
 	if len(changes) == 0 {
 		return nil
@@ -379,6 +390,8 @@ func (r *Rebuilder) write(tx Tx, changes []ledger.Change, at charge.Time) error 
 	return errors.Join(errs...)
 }
 
+// publishTicket puts a ticket into the outbox, unless it was published or is older
+// than what Kafka retains.
 func (r *Rebuilder) publishTicket(tx Tx, t *ledger.Ticket, at charge.Time) error {
 	if _, ok := r.published[t.ID]; ok || at < r.cfg.PublishAfter {
 		return nil
@@ -386,15 +399,15 @@ func (r *Rebuilder) publishTicket(tx Tx, t *ledger.Ticket, at charge.Time) error
 	e := orders.TicketEvent(t, at)
 	raw, err := e.Encode()
 	if err != nil {
-		return fmt.Errorf("tell ticket %s: %w", t.ID, err)
+		return fmt.Errorf("publish ticket %s: %w", t.ID, err)
 	}
 	r.sum.Published++
 	return tx.Outbox(r.cfg.Central, e.Key(), e.Headers(), raw, r.cfg.Now)
 }
 
-// NextPass begins another reading of the records. It reports whether one can help:
-// records waited for what precedes them, and presence has now said what the
-// agents hold.
+// NextPass applies the presences, after a pass over all records. It reports whether
+// another pass over the records can apply more: some could not be applied, and the
+// presences have now made gaps of what precedes them.
 func (r *Rebuilder) NextPass(ctx context.Context) (bool, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -415,7 +428,8 @@ func (r *Rebuilder) NextPass(ctx context.Context) (bool, error) {
 	return again, err
 }
 
-// Finish ends what operators had ended, and sums up.
+// Finish settles the sessions of the settings that are not settled yet, and returns
+// the summary.
 func (r *Rebuilder) Finish(ctx context.Context) (Summary, error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -434,6 +448,8 @@ func (r *Rebuilder) Finish(ctx context.Context) (Summary, error) {
 	return r.sum, err
 }
 
+// settle settles one session of the settings. That it cannot is not an error but a
+// line of the summary.
 func (r *Rebuilder) settle(ctx context.Context, tx Tx, s Settled) error {
 	cp := r.cps[s.CPID]
 	if cp == nil {
@@ -462,8 +478,9 @@ func (r *Rebuilder) settle(ctx context.Context, tx Tx, s Settled) error {
 	return r.write(tx, changes, r.cfg.Now)
 }
 
-// settleAgain settles a session as soon as it is known, as an operator did, with
-// the ticket of then. What its records say beyond that makes the correction.
+// settleAgain settles a session of the settings as soon as it is known, with the
+// ticket that the operator's settlement made then. Its later records make the
+// correction.
 func (r *Rebuilder) settleAgain(tx Tx, cp *ledger.CP, env *ledger.Env, id charge.SessionID) error {
 	s := r.settled[id]
 	if s == nil || s.Ticket == nil || s.CPID != cp.ID || cp.Sessions[id] == nil {

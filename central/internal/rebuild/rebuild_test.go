@@ -28,7 +28,7 @@ func (d db) Write(ctx context.Context, fn func(rebuild.Tx) error) error {
 	return d.Store.Write(ctx, func(tx *store.Tx) error { return fn(tx) })
 }
 
-// lab is a log of Kafka and the database that is made of it.
+// lab is a log of Kafka and the database that is rebuilt from it.
 type lab struct {
 	t   *testing.T
 	s   *store.Store
@@ -45,7 +45,7 @@ func newLab(t *testing.T) *lab {
 	return &lab{t: t, s: s}
 }
 
-// receive puts records at the end of the log, received at a moment.
+// receive appends records to the log, received at a moment.
 func (l *lab) receive(at charge.Time, records ...wire.Record) {
 	for _, r := range records {
 		l.log = append(l.log, rebuild.Delivered{
@@ -63,8 +63,8 @@ func (l *lab) rebuild(settings rebuild.Settings, presences ...rebuild.Delivered)
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	told := wire.CentralEvent{EventID: ledger.TicketID("told"), EventType: wire.CentralTicket, Timestamp: 1}
-	raw, err := told.Encode()
+	published := wire.CentralEvent{EventID: ledger.TicketID("published"), EventType: wire.CentralTicket, Timestamp: 1}
+	raw, err := published.Encode()
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -73,7 +73,7 @@ func (l *lab) rebuild(settings rebuild.Settings, presences ...rebuild.Delivered)
 		l.t.Fatal(err)
 	}
 	for again := true; again; {
-		for i := range l.log { // each a batch of its own: the cut between them must not matter
+		for i := range l.log { // each in a batch of its own: the boundaries of batches must not matter
 			if err := r.Records(ctx, l.log[i:i+1]); err != nil {
 				l.t.Fatal(err)
 			}
@@ -89,8 +89,8 @@ func (l *lab) rebuild(settings rebuild.Settings, presences ...rebuild.Delivered)
 	return sum
 }
 
-// Two boxes with one identity are found by when their records came, as then:
-// what the quarantine kept out stays out.
+// Two devices with one identity are detected by the times at which their records
+// were received: the same records are kept out as before the loss.
 func TestQuarantineIsRebuilt(t *testing.T) {
 	l := newLab(t)
 	a := ledgertest.NewChargingPoint("CP_001", 1, morning)
@@ -114,26 +114,26 @@ func TestQuarantineIsRebuilt(t *testing.T) {
 	}
 }
 
-// A session that names no version is priced by the one of its day; only the
-// tickets that nobody was told of are told.
+// A session without a tariff is priced by the tariff of its day; only tickets that
+// were not published are published.
 func TestPricesAndPublishingOfThatDay(t *testing.T) {
 	l := newLab(t)
-	box := ledgertest.NewChargingPoint("CP_001", 1, morning-2*minute)
-	box.Boot()
-	said := 0
+	cp := ledgertest.NewChargingPoint("CP_001", 1, morning-2*minute)
+	cp.Boot()
+	received := 0
 	session := func(id charge.SessionID, at charge.Time) {
-		box.Now = at
-		box.Plug(1)
-		box.Grant(1, id, "ann", "")
-		box.Begin(1)
-		box.FlowRated(1, 1000)
-		box.Unplug(1)
-		l.receive(at, box.Log[said:]...)
-		said = len(box.Log)
+		cp.Now = at
+		cp.Plug(1)
+		cp.Grant(1, id, "ann", "")
+		cp.Begin(1)
+		cp.FlowRated(1, 1000)
+		cp.Unplug(1)
+		l.receive(at, cp.Log[received:]...)
+		received = len(cp.Log)
 	}
 	session("old", morning-minute)
-	session("told", morning+minute)
-	session("untold", morning+3*minute)
+	session("published", morning+minute)
+	session("pending", morning+3*minute)
 	sum := l.rebuild(rebuild.Settings{Tariffs: []rebuild.Tariff{
 		{Version: "first", PerKWh: 10 * money.MinorUnit, Currency: "EUR", MadeAt: morning - 10*minute},
 		{Version: "second", PerKWh: 20 * money.MinorUnit, Currency: "EUR", MadeAt: morning + 2*minute},
@@ -144,7 +144,7 @@ func TestPricesAndPublishingOfThatDay(t *testing.T) {
 	}
 	for _, k := range tickets {
 		want := money.Minor(10)
-		if k.SessionID == "untold" {
+		if k.SessionID == "pending" {
 			want = 20
 		}
 		if k.Cost.Minor != want {
@@ -152,24 +152,24 @@ func TestPricesAndPublishingOfThatDay(t *testing.T) {
 		}
 	}
 	rows, err := l.s.Outbox(t.Context(), 0, 10)
-	if err != nil || sum.Published != 1 || len(rows) != 1 || !strings.Contains(string(rows[0].Value), `"t.untold"`) || rows[0].Key != "ann" || rows[0].Headers[wire.HeaderTrace] != "untold" {
-		t.Errorf("to be told: %d, %v %v", sum.Published, rows, err)
+	if err != nil || sum.Published != 1 || len(rows) != 1 || !strings.Contains(string(rows[0].Value), `"t.pending"`) || rows[0].Key != "ann" || rows[0].Headers[wire.HeaderTrace] != "pending" {
+		t.Errorf("to be published: %d, %v %v", sum.Published, rows, err)
 	}
 }
 
-// Records that came before what they follow are taken when the log is read
-// again, and what presence says is gone becomes a hole; nothing else does.
+// Records that came before what they follow are applied in a second pass. Records
+// that presence reports as lost become a gap; others are awaited.
 func TestPresenceMakesGaps(t *testing.T) {
 	l := newLab(t)
-	box, silent := ledgertest.NewChargingPoint("CP_001", 1, morning), ledgertest.NewChargingPoint("CP_002", 1, morning)
-	for _, b := range []*ledgertest.ChargingPoint{box, silent} {
+	cp, silent := ledgertest.NewChargingPoint("CP_001", 1, morning), ledgertest.NewChargingPoint("CP_002", 1, morning)
+	for _, b := range []*ledgertest.ChargingPoint{cp, silent} {
 		b.Boot()
 		b.Plug(1)
 		b.Unplug(1)
 		l.receive(morning, b.Log[2:]...) // what is before has expired
 	}
-	box.Storage = box.Storage[2:]
-	p := box.Presence(wire.Position{}, charge.Epoch{})
+	cp.Storage = cp.Storage[2:]
+	p := cp.Presence(wire.Position{}, charge.Epoch{})
 	raw, err := p.Encode()
 	if err != nil {
 		t.Fatal(err)
@@ -178,9 +178,9 @@ func TestPresenceMakesGaps(t *testing.T) {
 	if sum.Applied != 1 || fmt.Sprint(sum.Waiting) != "[CP_002: what precedes record CP_002-j1/3 is not on Kafka]" {
 		t.Errorf("summary: %+v", sum)
 	}
-	holes, err := l.s.GapsOf(t.Context(), "CP_001")
-	if err != nil || len(holes) != 1 || holes[0].Last != 2 {
-		t.Errorf("holes: %v %v", holes, err)
+	gaps, err := l.s.GapsOf(t.Context(), "CP_001")
+	if err != nil || len(gaps) != 1 || gaps[0].Last != 2 {
+		t.Errorf("gaps: %v %v", gaps, err)
 	}
 	for topic, want := range map[string]int64{"e": int64(len(l.log)), "m": 1} {
 		if next, _, known, err := l.s.Offset(t.Context(), topic, 0); err != nil || !known || next != want {
@@ -189,23 +189,23 @@ func TestPresenceMakesGaps(t *testing.T) {
 	}
 }
 
-// A hole that was passed before the loss is passed again, whatever presence
-// says today; a record that filled it fills it.
+// A gap that was passed before the loss is passed again, whatever presence reports
+// today; a record that filled a part of it fills it again.
 func TestGapsOfTheSettings(t *testing.T) {
 	l := newLab(t)
-	box := ledgertest.NewChargingPoint("CP_001", 1, morning)
-	box.Boot()
+	cp := ledgertest.NewChargingPoint("CP_001", 1, morning)
+	cp.Boot()
 	for range 3 {
-		box.Plug(1)
-		box.Unplug(1)
+		cp.Plug(1)
+		cp.Unplug(1)
 	}
-	l.receive(morning, box.Log[0], box.Log[1]) // 3, 4 and 5 are missing
-	l.receive(morning+minute, box.Log[5:]...)
-	l.receive(morning+2*minute, box.Log[3]) // 4 turned up late
-	sum := l.rebuild(rebuild.Settings{Gaps: []rebuild.Gap{{CPID: "CP_001", Journal: box.Journal, First: 3, Last: 5, Cause: ledger.GapForgotten}}})
-	holes, err := l.s.GapsOf(t.Context(), "CP_001")
-	if err != nil || sum.Applied != 5 || len(sum.Waiting) != 0 || len(holes) != 1 || fmt.Sprint(holes[0].Missing) != "[{3 3} {5 5}]" {
-		t.Errorf("holes %+v of %+v (%v)", holes, sum, err)
+	l.receive(morning, cp.Log[0], cp.Log[1]) // 3, 4 and 5 are missing
+	l.receive(morning+minute, cp.Log[5:]...)
+	l.receive(morning+2*minute, cp.Log[3]) // 4 turned up late
+	sum := l.rebuild(rebuild.Settings{Gaps: []rebuild.Gap{{CPID: "CP_001", Journal: cp.Journal, First: 3, Last: 5, Cause: ledger.GapForgotten}}})
+	gaps, err := l.s.GapsOf(t.Context(), "CP_001")
+	if err != nil || sum.Applied != 5 || len(sum.Waiting) != 0 || len(gaps) != 1 || fmt.Sprint(gaps[0].Missing) != "[{3 3} {5 5}]" {
+		t.Errorf("gaps %+v of %+v (%v)", gaps, sum, err)
 	}
 }
 

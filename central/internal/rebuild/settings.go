@@ -13,23 +13,30 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// settingsVersion is the version of the file of settings.
-const settingsVersion = 2
+// settingsVersion is the version of the file that Encode writes. DecodeSettings
+// reads earlier versions too:
+//
+//   - version 1 has prices in whole minor units;
+//   - versions 1 and 2 have another name for gaps.
+const settingsVersion = 3
 
-// Settings is what a Central knows and no record tells.
+// oldGaps is the name of Settings.Gaps in a file of version 1 or 2.
+const oldGaps = "holes"
+
+// Settings is the state of a Central that cannot be made again from records: what
+// was configured, and what operators and presences decided.
 type Settings struct {
 	V          int         `json:"v"`
 	ExportedAt charge.Time `json:"exported_at"`
-	// Tariffs are all versions of the prices. MadeAt is since when a version was
-	// the one of sessions that name none.
+	// Tariffs are all versions of the prices.
 	Tariffs []Tariff `json:"tariffs"`
 	// Points are the charging points and whether they are admitted.
 	Points []Point `json:"charging_points"`
-	// Availability is what operators want to be in or out of service.
+	// Availability is which connectors operators put in or out of service.
 	Availability []Availability `json:"availability"`
-	// Gaps are ranges of records that were passed because they cannot come.
-	Gaps []Gap `json:"holes"`
-	// Settled are the sessions that an operator ended.
+	// Gaps are the ranges of records that were passed as missing for good.
+	Gaps []Gap `json:"gaps"`
+	// Settled are the sessions that an operator settled.
 	Settled []Settled `json:"settled"`
 }
 
@@ -39,14 +46,15 @@ type Tariff struct {
 	StartFee money.Price          `json:"start_fee_e4"` // ten-thousandths of the minor unit
 	PerKWh   money.Price          `json:"per_kwh_e4"`
 	Currency money.Currency       `json:"currency"`
-	MadeAt   charge.Time          `json:"made_at"`
+	MadeAt   charge.Time          `json:"made_at"` // since when it is the tariff of sessions that name none
 
-	// Version 1 of the file has whole minor units instead.
+	// Version 1 of the file has whole minor units instead of the first two.
 	StartFeeCents *int64 `json:"start_fee_cents,omitempty"`
 	PerKWhCents   *int64 `json:"per_kwh_cents,omitempty"`
 }
 
-// prices reads the prices as the version of the file has them.
+// prices converts the prices from the form of the file's version, and refuses
+// fields of another version.
 func (t *Tariff) prices(v int) error {
 	whole := t.StartFeeCents != nil || t.PerKWhCents != nil
 	switch {
@@ -81,8 +89,8 @@ type Point struct {
 	Admitted bool        `json:"admitted"`
 }
 
-// Availability is a wish of an operator. CPID is empty for the whole network,
-// Connector 0 for a whole charging point.
+// Availability is an operator's desired state of a connector. CPID is empty for the
+// whole network, Connector 0 for a whole charging point.
 type Availability struct {
 	CPID      charge.CPID        `json:"cp_id"`
 	Connector charge.ConnectorID `json:"connector"`
@@ -90,7 +98,7 @@ type Availability struct {
 	AskedAt   charge.Time        `json:"asked_at"`
 }
 
-// Gap is a range of records of a journal; Last 0 is its end.
+// Gap is a range of records of a journal; Last 0 means its end, which is not known.
 type Gap struct {
 	CPID    charge.CPID      `json:"cp_id"`
 	Journal charge.JournalID `json:"journal"`
@@ -99,10 +107,10 @@ type Gap struct {
 	Cause   ledger.GapCause  `json:"cause"`
 }
 
-// Settled is a session that an operator ended, and what its ticket says: which
-// records were known at that moment no record tells. Settings that were exported
-// by an older version name the tariff alone; then the session is settled with
-// all that the records say.
+// Settled is a session that an operator settled. Its ticket is exported because it
+// depends on which records Central had received at that moment, which no record
+// contains. Settings of an older version have only the tariff; then the session is
+// settled with all its records.
 type Settled struct {
 	CPID      charge.CPID          `json:"cp_id"`
 	SessionID charge.SessionID     `json:"session_id"`
@@ -127,7 +135,7 @@ type SettledTicket struct {
 	SettledAt     charge.Time          `json:"settled_at"`
 }
 
-// NewSettled is the settlement that made a ticket.
+// NewSettled returns the settlement that made a ticket.
 func NewSettled(t *ledger.Ticket) Settled {
 	return Settled{CPID: t.CPID, SessionID: t.SessionID, Tariff: t.Tariff, Ticket: &SettledTicket{
 		Connector: t.Connector, Username: t.Username, ReservationID: t.ReservationID, Start: t.Start, Stop: t.Stop, Cost: t.Cost.Minor,
@@ -136,7 +144,7 @@ func NewSettled(t *ledger.Ticket) Settled {
 	}}
 }
 
-// ledger is the ticket of the settlement.
+// ledger returns the ticket of the settlement.
 func (s *Settled) ledger() ledger.Ticket {
 	t := s.Ticket
 	return ledger.Ticket{
@@ -147,13 +155,13 @@ func (s *Settled) ledger() ledger.Ticket {
 	}
 }
 
-// valid reports whether the ticket can be one.
+// valid reports whether the values of a ticket are possible.
 func (t *SettledTicket) valid() bool {
 	return t.Connector >= 0 && t.Connector <= charge.MaxConnectors && t.Start >= 0 && t.Stop >= t.Start && t.Cost >= 0 &&
 		len(t.Currency) == 3 && t.DurationSec >= 0 && t.SettledAt > 0
 }
 
-// Encode writes the settings as a file.
+// Encode returns the settings as a file of the latest version.
 func (s *Settings) Encode() ([]byte, error) {
 	s.V = settingsVersion
 	s.Tariffs, s.Points, s.Availability = notNil(s.Tariffs), notNil(s.Points), notNil(s.Availability)
@@ -165,7 +173,7 @@ func (s *Settings) Encode() ([]byte, error) {
 	return append(raw, '\n'), nil
 }
 
-// notNil writes an empty list as one, so that nobody wonders.
+// notNil returns an empty list for nil, so that the file has [] and not null.
 func notNil[T any](v []T) []T {
 	if v == nil {
 		return []T{}
@@ -173,30 +181,43 @@ func notNil[T any](v []T) []T {
 	return v
 }
 
-// DecodeSettings reads a file of settings, strictly: a word misspelt would
-// leave out what it stands for.
+// DecodeSettings reads a file of any version up to the latest. It is strict: a
+// field whose name is misspelt would otherwise be ignored, and a part of the state
+// would be missing after the rebuild.
 func DecodeSettings(raw []byte) (Settings, error) {
-	var s Settings
+	var file struct {
+		Settings
+		OldGaps []Gap `json:"holes"` // in place of Gaps until version 2
+	}
+	s := &file.Settings
 	if err := wire.Check(raw); err != nil {
-		return s, fmt.Errorf("settings: %w", err)
+		return *s, fmt.Errorf("settings: %w", err)
 	}
 	d := json.NewDecoder(bytes.NewReader(raw))
 	d.DisallowUnknownFields()
-	if err := d.Decode(&s); err != nil {
-		return s, fmt.Errorf("settings: %w", err)
+	if err := d.Decode(&file); err != nil {
+		return *s, fmt.Errorf("settings: %w", err)
 	}
 	if s.V < 1 || s.V > settingsVersion {
-		return s, fmt.Errorf("settings: v is %d, want 1 to %d: another program wrote them", s.V, settingsVersion)
+		return *s, fmt.Errorf("settings: v is %d, want 1 to %d: another program wrote them", s.V, settingsVersion)
+	}
+	switch {
+	case s.V >= 3 && file.OldGaps != nil:
+		return *s, fmt.Errorf("settings: %s belongs to version 2; use gaps", oldGaps)
+	case s.V < 3 && s.Gaps != nil:
+		return *s, fmt.Errorf("settings: gaps belongs to version 3; use %s", oldGaps)
+	case s.V < 3:
+		s.Gaps = file.OldGaps
 	}
 	for i := range s.Tariffs {
 		if err := s.Tariffs[i].prices(s.V); err != nil {
-			return s, fmt.Errorf("settings: tariffs[%d]: %w", i, err)
+			return *s, fmt.Errorf("settings: tariffs[%d]: %w", i, err)
 		}
 		if t := &s.Tariffs[i]; t.StartFee < 0 || t.PerKWh < 0 || !charge.ValidID(string(t.Version)) || len(t.Currency) != 3 {
-			return s, fmt.Errorf("settings: tariffs[%d] is none: want an id as version, prices from 0 and a currency of three letters", i)
+			return *s, fmt.Errorf("settings: tariffs[%d] is none: want an id as version, prices from 0 and a currency of three letters", i)
 		}
 	}
-	return s, s.validate()
+	return *s, s.validate()
 }
 
 // validate refuses what names nothing there can be: it would be left out.
@@ -213,7 +234,7 @@ func (s *Settings) validate() error {
 	}
 	for i := range s.Gaps {
 		if h := &s.Gaps[i]; !h.CPID.Valid() || !charge.ValidID(string(h.Journal)) || h.Last != 0 && h.Last < h.First {
-			return fmt.Errorf("settings: holes[%d] is none: want a cp_id, a journal and a last record that is 0 or not before the first", i)
+			return fmt.Errorf("settings: gaps[%d] is none: want a cp_id, a journal and a last record that is 0 or not before the first", i)
 		}
 	}
 	for i := range s.Settled {

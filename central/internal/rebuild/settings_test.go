@@ -8,8 +8,38 @@ import (
 	"github.com/carga-ev/carga/internal/money"
 )
 
-// A file of settings from before prices could be finer than a minor unit means
-// the same, and is written in the version of now.
+// TestSettingsOfVersion2 reads gaps under their name of versions 1 and 2, and
+// refuses each name in a file of the other version.
+func TestSettingsOfVersion2(t *testing.T) {
+	const list = `[{"cp_id":"CP_1","journal":"j","first":3,"last":5,"cause":"damaged"}]`
+	for file, want := range map[string]string{
+		`{"v":1,"holes":` + list + `}`: "",
+		`{"v":2,"holes":` + list + `}`: "",
+		`{"v":3,"gaps":` + list + `}`:  "",
+		`{"v":3,"holes":` + list + `}`: "use gaps",
+		`{"v":2,"gaps":` + list + `}`:  "use holes",
+		`{"v":4,"gaps":` + list + `}`:  "want 1 to 3",
+	} {
+		s, err := rebuild.DecodeSettings([]byte(file))
+		if want != "" {
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: got %v, want %q", file, err, want)
+			}
+			continue
+		}
+		if err != nil || len(s.Gaps) != 1 || s.Gaps[0].First != 3 || s.Gaps[0].Cause != "damaged" {
+			t.Errorf("%s: got %+v %v", file, s, err)
+			continue
+		}
+		raw, err := s.Encode()
+		if err != nil || strings.Contains(string(raw), `"holes"`) || !strings.Contains(string(raw), `"v": 3`) {
+			t.Errorf("%s: written as %s (%v)", file, raw, err)
+		}
+	}
+}
+
+// TestOldSettingsMeanTheSame reads prices in whole minor units, the only ones of
+// version 1, and writes them in the present form.
 func TestOldSettingsMeanTheSame(t *testing.T) {
 	old := `{"v":1,"tariffs":[{"version":"hrk-1","start_fee_cents":750,"per_kwh_cents":350,"currency":"HRK","made_at":"2026-11-22T10:00:00.000Z"}]}`
 	s, err := rebuild.DecodeSettings([]byte(old))
