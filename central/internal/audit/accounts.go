@@ -9,7 +9,9 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// checkSessions checks sessions against tickets, both ways.
+// checkSessions checks that each ended session has its ticket, each ticket its
+// session, and each correction the ticket of a settled session. tickets is how many
+// tickets the charging point has, corrections included.
 func (p *point) checkSessions(tickets int) {
 	p.report.checked(CheckTickets, tickets)
 	p.report.checked(CheckReferences, len(p.sessions))
@@ -39,7 +41,7 @@ func (p *point) checkSessions(tickets int) {
 	}
 }
 
-// checkTicket makes the ticket of a session again.
+// checkTicket makes the ticket of a session again and compares it with the row.
 func (p *point) checkTicket(s *ledger.Session, t *ledger.Ticket) {
 	tariff, ok := p.tariffs[t.Tariff]
 	if !ok {
@@ -48,8 +50,9 @@ func (p *point) checkTicket(s *ledger.Session, t *ledger.Ticket) {
 	}
 	want := ledger.MakeTicket(s, tariff)
 	if t.SettledAt != 0 {
-		// What the session was at that moment is not kept; with its correction the
-		// ticket makes the whole session.
+		// What was known of the session when it was settled is not stored, so only the
+		// price of the ticket is checked; with its correction it must be the ticket of
+		// the whole session.
 		want = *t
 		want.Energy, want.Cost = t.Stop-t.Start, tariff.Cost(t.Energy, t.Started)
 		if c, ok := p.corrects[s.ID]; ok {
@@ -59,18 +62,21 @@ func (p *point) checkTicket(s *ledger.Session, t *ledger.Ticket) {
 	p.compareTickets(t, &want)
 }
 
+// compareTickets makes a finding of a ticket that is not the one it should be.
 func (p *point) compareTickets(t, want *ledger.Ticket) {
 	if *t != *want {
 		p.report.wrong(CheckTickets, "ticket %s is not what its session makes: %s", t.ID, t.Diff(want))
 	}
 }
 
-// allTickets are all tickets with their corrections.
+// allTickets returns all tickets, corrections included.
 func (p *point) allTickets() []ledger.Ticket {
 	return slices.AppendSeq(slices.Collect(maps.Values(p.tickets)), maps.Values(p.corrects))
 }
 
-// checkEnergy checks each meter against tickets and running sessions.
+// checkEnergy checks that each meter has as much energy billed and running as its
+// tickets and open sessions have, and that both together are not more than the
+// meter measured.
 func (p *point) checkEnergy() {
 	p.report.checked(CheckEnergy, len(p.cp.Meters))
 	billed := map[charge.ConnectorID]charge.WattHours{}
@@ -103,8 +109,9 @@ func (p *point) checkEnergy() {
 	}
 }
 
-// checkOverlaps finds a Wh that is on two tickets. Registers of a meter that was
-// replaced cannot be compared with those of the one before.
+// checkOverlaps finds tickets of a connector whose ranges of registers overlap: the
+// same Wh on two tickets. After a meter was replaced its registers cannot be
+// compared with those of the meter before, so such connectors are not checked.
 func (p *point) checkOverlaps(id charge.ConnectorID, m *ledger.Meter) {
 	if m.Previous.Known || m.Carried != 0 {
 		return
@@ -123,8 +130,9 @@ func (p *point) checkOverlaps(id charge.ConnectorID, m *ledger.Meter) {
 	}
 }
 
-// reportOverlap tells of energy that is on two tickets or sessions. Where an alarm
-// shows it, the charging point reported it so; otherwise the books are wrong.
+// reportOverlap records that energy is on two tickets or sessions. If an alarm
+// shows it, the charging point reported it so, and the database is right to hold
+// it; otherwise it is a finding.
 func (p *point) reportOverlap(id charge.ConnectorID, format string, args ...any) {
 	if p.overlapAlarms[id] {
 		p.report.reported(CheckEnergy, format, args...)

@@ -10,42 +10,43 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Database is a database at one moment.
+// Database is a database at one moment; *store.Store implements it.
 type Database interface {
-	// Integrity is what SQLite finds wrong with the file.
+	// Integrity returns what SQLite finds wrong with the file.
 	Integrity(ctx context.Context) ([]string, error)
-	// ForeignKeys are the rows that name what does not exist.
+	// ForeignKeys returns a line for each row that refers to one that does not exist.
 	ForeignKeys(ctx context.Context) ([]string, error)
-	// CPs are all charging points as the ledger keeps them in memory.
+	// CPs returns all charging points as the ledger keeps them in memory.
 	CPs(ctx context.Context) (map[charge.CPID]*ledger.CP, error)
-	// Tariffs are all versions of the prices.
+	// Tariffs returns all versions of the prices.
 	Tariffs(ctx context.Context) ([]ledger.Tariff, error)
-	// Session finds one session of any charging point.
+	// Session returns one session of any charging point.
 	Session(ctx context.Context, id charge.SessionID) (ledger.Session, bool, error)
-	// SessionsOf, TicketsOf and HolesOf are all there are of a charging point.
+	// SessionsOf, TicketsOf and GapsOf return all of a charging point.
 	SessionsOf(ctx context.Context, cp charge.CPID) ([]ledger.Session, error)
 	TicketsOf(ctx context.Context, cp charge.CPID) ([]ledger.Ticket, error)
 	GapsOf(ctx context.Context, cp charge.CPID) ([]ledger.Gap, error)
-	// TicketsInDoubt are the sessions of which a late record would have made
-	// another ticket.
+	// TicketsInDoubt returns the sessions for which an alarm shows that a late record
+	// would have made another ticket.
 	TicketsInDoubt(ctx context.Context, cp charge.CPID) (map[charge.SessionID]bool, error)
-	// OverlapsShown are the connectors of which an alarm shows that energy is on
+	// OverlapsShown returns the connectors for which an alarm shows that energy is on
 	// two tickets or sessions.
 	OverlapsShown(ctx context.Context, cp charge.CPID) (map[charge.ConnectorID]bool, error)
-	// PrunedOf tells up to which record of each journal the bytes are not kept.
+	// PrunedOf returns, by journal, up to which record the records were pruned.
 	PrunedOf(ctx context.Context, cp charge.CPID) (map[charge.JournalID]charge.Seq, error)
-	// RecordsOf gives fn the records held, in the order in which they were
+	// RecordsOf calls fn with each stored record, in the order in which they were
 	// applied.
 	RecordsOf(ctx context.Context, cp charge.CPID,
 		fn func(j charge.JournalID, seq charge.Seq, hash string, raw []byte) error) error
-	// Stuck is what is wanted and should have ended by itself.
+	// Stuck returns a line for each reservation, command and request that should have
+	// ended by itself.
 	Stuck(ctx context.Context) ([]string, error)
-	// Wanted counts what Stuck looks at.
+	// Wanted counts the rows that Stuck checks.
 	Wanted(ctx context.Context) (int64, error)
 }
 
-// Run makes all checks. What cannot be read is a finding, not an error: the
-// error is the end of ctx alone.
+// Run makes all checks. What cannot be read is a finding, not an error; Run returns
+// an error only when ctx ends, with what was checked until then.
 func Run(ctx context.Context, b Database) (*Report, error) {
 	a := &audit{ctx: ctx, db: b, report: newReport(), tariffs: map[charge.TariffVersion]ledger.Tariff{}}
 	a.lines(CheckFile, b.Integrity)
@@ -74,6 +75,7 @@ func Run(ctx context.Context, b Database) (*Report, error) {
 	return a.report, ctx.Err()
 }
 
+// audit is one Run.
 type audit struct {
 	ctx     context.Context //nolint:containedctx // lives only as long as Run
 	db      Database
@@ -81,7 +83,7 @@ type audit struct {
 	tariffs map[charge.TariffVersion]ledger.Tariff
 }
 
-// lines takes what a check of the database itself says.
+// lines makes a check that the database does by itself: each line is a finding.
 func (a *audit) lines(check string, find func(context.Context) ([]string, error)) {
 	found, err := find(a.ctx)
 	a.unreadable(check, err)
@@ -90,7 +92,8 @@ func (a *audit) lines(check string, find func(context.Context) ([]string, error)
 	}
 }
 
-// unreadable takes what kept a check from reading.
+// unreadable makes a finding of an error that kept a check from reading, but for
+// the end of the context.
 func (a *audit) unreadable(check string, err error) {
 	if err != nil && a.ctx.Err() == nil {
 		a.report.wrong(check, "cannot be read: %s", err)
@@ -101,37 +104,38 @@ func (a *audit) unreadable(check string, err error) {
 type point struct {
 	*audit
 	cp            *ledger.CP
-	sessions      []ledger.Session
+	sessions      []ledger.Session // ended ones too
 	tickets       map[charge.SessionID]ledger.Ticket
-	corrects      map[charge.SessionID]ledger.Ticket // corrections, of sessions that were settled
-	gaps          []ledger.Gap
-	pruned        map[charge.JournalID]charge.Seq
-	inDoubt       map[charge.SessionID]bool
-	overlapAlarms map[charge.ConnectorID]bool // overlaps that an alarm shows
-	held          map[recordID]chainLink
+	corrects      map[charge.SessionID]ledger.Ticket // corrections, by the settled session
+	gaps          []ledger.Gap                       // by journal and first record; filled ones too
+	pruned        map[charge.JournalID]charge.Seq    // up to which record a journal was pruned
+	inDoubt       map[charge.SessionID]bool          // sessions with a record that could not change their ticket
+	overlapAlarms map[charge.ConnectorID]bool        // connectors with an alarm about an overlap
+	held          map[recordID]chainLink             // the records that are stored
 }
 
+// recordID names a record of a charging point.
 type recordID struct {
 	journal charge.JournalID
 	seq     charge.Seq
 }
 
-// run makes the checks of one charging point and answers its hash.
+// run makes the checks of one charging point and returns the hash of its ledger.
 func (p *point) run() string {
 	sessions, err1 := p.db.SessionsOf(p.ctx, p.cp.ID)
 	tickets, err2 := p.db.TicketsOf(p.ctx, p.cp.ID)
-	holes, err3 := p.db.GapsOf(p.ctx, p.cp.ID)
+	gaps, err3 := p.db.GapsOf(p.ctx, p.cp.ID)
 	pruned, err4 := p.db.PrunedOf(p.ctx, p.cp.ID)
-	doubted, err5 := p.db.TicketsInDoubt(p.ctx, p.cp.ID)
-	shown, err6 := p.db.OverlapsShown(p.ctx, p.cp.ID)
-	p.overlapAlarms = shown
+	inDoubt, err5 := p.db.TicketsInDoubt(p.ctx, p.cp.ID)
+	overlapAlarms, err6 := p.db.OverlapsShown(p.ctx, p.cp.ID)
+	p.overlapAlarms = overlapAlarms
 	for _, err := range []error{err1, err2, err3, err4, err5, err6} {
 		p.unreadable(CheckReferences, err)
 	}
-	slices.SortFunc(holes, func(a, b ledger.Gap) int {
+	slices.SortFunc(gaps, func(a, b ledger.Gap) int {
 		return cmp.Or(cmp.Compare(a.Journal, b.Journal), cmp.Compare(a.First, b.First))
 	})
-	p.sessions, p.gaps, p.pruned, p.inDoubt = sessions, holes, pruned, doubted
+	p.sessions, p.gaps, p.pruned, p.inDoubt = sessions, gaps, pruned, inDoubt
 	p.tickets = make(map[charge.SessionID]ledger.Ticket, len(tickets))
 	p.corrects = map[charge.SessionID]ledger.Ticket{}
 	for i := range tickets {

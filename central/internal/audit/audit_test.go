@@ -27,7 +27,7 @@ func standardTariff() ledger.Tariff {
 	return ledger.Tariff{Version: "t1", StartFee: 50 * money.MinorUnit, PerKWh: 40 * money.MinorUnit, Currency: "EUR"}
 }
 
-// fixture writes what boxes say into a database, as Central does.
+// fixture writes what charging points publish into a database, as Central does.
 type fixture struct {
 	t     *testing.T
 	s     *store.Store
@@ -113,29 +113,29 @@ func (b *fixture) presence(p wire.Presence, cp charge.CPID) {
 
 // aWeek is a network with all that a ledger can hold, in order: tickets of
 // known and unknown tariffs, boots, a running session, an orphaned one that was
-// settled, a hole, one that was filled, a lost branch that came late.
+// settled, a gap, one that was filled, a lost branch that came late.
 func aWeek(t *testing.T, path string) {
 	t.Helper()
 	b := newFixture(t, path)
-	box := ledgertest.NewChargingPoint("CP_001", 2, morning)
-	box.Boot()
-	for n, tariff := range []charge.TariffVersion{"2026-1", "unheard-of", ""} {
-		box.Plug(1)
-		box.Grant(1, charge.SessionID(fmt.Sprintf("a%d", n)), "ann", tariff)
-		box.Begin(1)
-		box.Now += 60_000
-		box.FlowRated(1, charge.WattHours(1000+n))
-		box.Sample(1)
-		box.Unplug(1)
+	cp := ledgertest.NewChargingPoint("CP_001", 2, morning)
+	cp.Boot()
+	for n, tariff := range []charge.TariffVersion{"2026-1", "unknown", ""} {
+		cp.Plug(1)
+		cp.Grant(1, charge.SessionID(fmt.Sprintf("a%d", n)), "ann", tariff)
+		cp.Begin(1)
+		cp.Now += 60_000
+		cp.FlowRated(1, charge.WattHours(1000+n))
+		cp.Sample(1)
+		cp.Unplug(1)
 	}
-	box.Flow(1, 7)
-	box.Boot()
-	box.Plug(2)
-	box.Grant(2, "running", "bob", "2026-1")
-	box.Begin(2)
-	box.Flow(2, 500)
-	box.Sample(2)
-	b.apply(box.Log...)
+	cp.Flow(1, 7)
+	cp.Boot()
+	cp.Plug(2)
+	cp.Grant(2, "running", "bob", "2026-1")
+	cp.Begin(2)
+	cp.Flow(2, 500)
+	cp.Sample(2)
+	b.apply(cp.Log...)
 
 	lossy := ledgertest.NewChargingPoint("CP_002", 1, morning)
 	lossy.Boot()
@@ -184,7 +184,7 @@ func aWeek(t *testing.T, path string) {
 				ID: "r1", CPID: "CP_001", Connector: 1, Username: "ann", MadeAt: b.now, Until: b.now + 600_000,
 			}},
 			orders.SaveCommand{Command: orders.Command{
-				ID: "k1", CPID: "CP_001", Connector: 1, Journal: box.Journal, Type: wire.CommandReserve, State: orders.Sent,
+				ID: "k1", CPID: "CP_001", Connector: 1, Journal: cp.Journal, Type: wire.CommandReserve, State: orders.Sent,
 				IssuedAt: b.now, ExpiresAt: b.now + 5000, ChangedAt: b.now, Data: []byte("{}"),
 			}},
 			orders.SaveRequest{Request: orders.Request{MessageID: "m1", Username: "ann", ReadAt: b.now, AnswerBy: b.now + 5000}},
@@ -275,8 +275,8 @@ func TestCorruptionIsNamed(t *testing.T) {
 			[]string{storetest.WriteSchema, "UPDATE sqlite_schema SET sql=replace(sql,'username','cp_id') WHERE name='tickets_of_driver'"},
 			audit.CheckFile, "tickets_of_driver",
 		},
-		"a session of nobody": {[]string{"UPDATE sessions SET cp_id='CP_009' WHERE session_id='a0'"}, audit.CheckReferences, "of sessions names what is not in cps"},
-		"a ticket is gone":    {[]string{"DELETE FROM tickets WHERE session_id='a1'"}, audit.CheckReferences, "session a1 of CP_001 has ended and has no ticket"},
+		"a session of no charging point": {[]string{"UPDATE sessions SET cp_id='CP_009' WHERE session_id='a0'"}, audit.CheckReferences, "of sessions names what is not in cps"},
+		"a ticket is gone":               {[]string{"DELETE FROM tickets WHERE session_id='a1'"}, audit.CheckReferences, "session a1 of CP_001 has ended and has no ticket"},
 		"a ticket of a running session": {
 			[]string{"UPDATE sessions SET state='open' WHERE session_id='a0'"}, audit.CheckReferences, "session a0 of CP_001 is open and has ticket t.a0",
 		},
@@ -292,13 +292,13 @@ func TestCorruptionIsNamed(t *testing.T) {
 		"a position's hash":    {[]string{"UPDATE journals SET hash='00' WHERE " + one}, audit.CheckChain, "journal CP_001-j1 of CP_001 ends with"},
 		"unreadable bytes":     {[]string{"UPDATE records SET raw=x'7b' WHERE " + one + " AND seq=5"}, audit.CheckChain, "record CP_001-j1/5 of CP_001 cannot be decoded"},
 		"another's bytes":      {[]string{"UPDATE records SET raw=(SELECT raw FROM records WHERE cp_id='CP_002' AND seq=1 LIMIT 1) WHERE " + one + " AND seq=1"}, audit.CheckChain, "calls itself"},
-		"a record is gone":     {[]string{"DELETE FROM records WHERE " + one + " AND seq=4"}, audit.CheckGaps, "record 4 of journal CP_001-j1 of CP_001 is neither held nor in a hole"},
+		"a record is gone":     {[]string{"DELETE FROM records WHERE " + one + " AND seq=4"}, audit.CheckGaps, "record 4 of journal CP_001-j1 of CP_001 is neither held nor in a gap"},
 		"the oldest are gone":  {[]string{"DELETE FROM records WHERE " + one + " AND seq<4"}, audit.CheckGaps, "records 1 to 3 of journal CP_001-j1 of CP_001 are neither"},
 		"the newest are gone":  {[]string{"DELETE FROM records WHERE " + one + " AND seq>9"}, audit.CheckGaps, "records 10 to"},
 		"a position went back": {[]string{"UPDATE journals SET last=last-1 WHERE " + one}, audit.CheckGaps, "is held, and the position is"},
-		"a hole is gone":       {[]string{"DELETE FROM holes WHERE cp_id='CP_003'"}, audit.CheckGaps, "of journal CP_003-j1 of CP_003"},
-		"a hole too many": {
-			[]string{`UPDATE holes SET missing='[{"First":1,"Last":4}]' WHERE cp_id='CP_003'`}, audit.CheckGaps, "is held, and a hole misses it",
+		"a gap is gone":        {[]string{"DELETE FROM gaps WHERE cp_id='CP_003'"}, audit.CheckGaps, "of journal CP_003-j1 of CP_003"},
+		"a gap too many": {
+			[]string{`UPDATE gaps SET missing='[{"First":1,"Last":4}]' WHERE cp_id='CP_003'`}, audit.CheckGaps, "is held, and a gap misses it",
 		},
 		"billed energy":   {[]string{"UPDATE meters SET billed_wh=billed_wh+1 WHERE cp_id='CP_001' AND connector=1"}, audit.CheckEnergy, "meter CP_001/1 has"},
 		"running energy":  {[]string{"UPDATE meters SET running_wh=0 WHERE cp_id='CP_001' AND connector=2"}, audit.CheckEnergy, "meter CP_001/2 has 0 Wh running"},
@@ -313,16 +313,16 @@ func TestCorruptionIsNamed(t *testing.T) {
 		"session and ticket alike": {
 			[]string{
 				"UPDATE sessions SET username='eve' WHERE session_id='a0'", "UPDATE tickets SET username='eve' WHERE ticket_id='t.a0'",
-			}, audit.CheckReplay, `the records say, the rows do not: ticket t.a0`,
+			}, audit.CheckReplay, `from the records and not in the rows: ticket t.a0`,
 		},
 		"a meter's end":     {[]string{"UPDATE meters SET last_wh=last_wh+5 WHERE cp_id='CP_001' AND connector=1"}, audit.CheckReplay, "meter 1"},
 		"a running session": {[]string{"UPDATE sessions SET username='eve' WHERE session_id='running'"}, audit.CheckReplay, "session running"},
 		"a reservation for ever": {
 			[]string{"UPDATE reservations SET until=1"}, audit.CheckOrders, "reservation r1 at CP_001/1 is past its end and still open",
 		},
-		"a reservation of nobody": {[]string{"UPDATE reservations SET cp_id='CP_009'"}, audit.CheckOrders, "nobody heard"},
-		"used by nothing":         {[]string{"UPDATE reservations SET reason='used', ended_at=1"}, audit.CheckOrders, "used by no session"},
-		"a command for ever":      {[]string{"UPDATE commands SET expires_at=1"}, audit.CheckOrders, "command k1 (RESERVE) has expired and is still sent"},
+		"a reservation of an unknown charging point": {[]string{"UPDATE reservations SET cp_id='CP_009'"}, audit.CheckOrders, "which is not known"},
+		"used by nothing":    {[]string{"UPDATE reservations SET reason='used', ended_at=1"}, audit.CheckOrders, "used by no session"},
+		"a command for ever": {[]string{"UPDATE commands SET expires_at=1"}, audit.CheckOrders, "command k1 (RESERVE) has expired and is still sent"},
 		"a command of a past boot": {
 			[]string{"UPDATE commands SET journal='CP_001-j1', state='accepted'"}, audit.CheckOrders, "is accepted at a boot of CP_001 that is over",
 		},
@@ -340,7 +340,7 @@ func TestCorruptionIsNamed(t *testing.T) {
 					}
 				}
 			}
-			t.Errorf("want %s to say %q, got\n%s", tc.check, tc.words, shown(t, r))
+			t.Errorf("want %s to report %q, got\n%s", tc.check, tc.words, shown(t, r))
 		})
 	}
 }
@@ -363,7 +363,7 @@ func TestPrunedRecordsAreNoCorruption(t *testing.T) {
 		"a later session": {"UPDATE sessions SET username='eve' WHERE session_id='running'", "session running"},
 	} {
 		if got := shown(t, run(t, storetest.DamagedCopy(t, whole, append(pruned, tc.sql)...))); !strings.Contains(got, tc.words) {
-			t.Errorf("%s: want to hear of %q, got\n%s", name, tc.words, got)
+			t.Errorf("%s: want %q reported, got\n%s", name, tc.words, got)
 		}
 	}
 }

@@ -11,13 +11,15 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// chainLink is what the chain needs of a record.
+// chainLink is the part of a record that the chain needs.
 type chainLink struct {
-	hash, prev string
-	after      *wire.Position // of record 1, what it follows
+	hash  string         // of its bytes
+	prev  string         // the hash that it names for the record before
+	after *wire.Position // of record 1: the last record of the journal before; nil if there is none
 }
 
-// checkRecords reads the records once: for the chain, the gaps and the fold.
+// checkRecords reads the records once, for the checks of the chain, of the gaps and
+// of the replay.
 func (p *point) checkRecords() {
 	p.held = map[recordID]chainLink{}
 	f := p.newReplay()
@@ -52,8 +54,8 @@ func (p *point) checkRecords() {
 	f.compare()
 }
 
-// checkChain checks that each record follows the one before, in its journal and
-// from one journal to the next, where that one is held.
+// checkChain checks that each record names the hash of the record before it, in its
+// journal and across journals, if that record is stored.
 func (p *point) checkChain() {
 	for at, l := range p.held {
 		before := recordID{at.journal, at.seq - 1}
@@ -75,8 +77,8 @@ func (p *point) checkChain() {
 	}
 }
 
-// checkGaps checks that what is held, what holes miss and what was pruned is each
-// journal from 1 to its position, each record once.
+// checkGaps checks that each record of each journal, from 1 to the journal's last
+// known one, is either stored, or missing in a gap, or pruned.
 func (p *point) checkGaps() {
 	held := map[charge.JournalID][]charge.Seq{}
 	for at := range p.held {
@@ -97,6 +99,8 @@ func (p *point) checkGaps() {
 	}
 }
 
+// checkJournal is checkGaps for one journal: held are the records that are stored,
+// missing the ranges of its gaps.
 func (p *point) checkJournal(j *ledger.Journal, held []charge.Seq, missing []ledger.Range) {
 	slices.Sort(held)
 	slices.SortFunc(missing, func(a, b ledger.Range) int { return cmp.Compare(a.First, b.First) })
@@ -108,7 +112,7 @@ func (p *point) checkJournal(j *ledger.Journal, held []charge.Seq, missing []led
 		}
 		if len(held) > 0 && held[0] == next {
 			if inClosedGap(missing, next) {
-				p.report.wrong(CheckGaps, "record %s/%d of %s is held, and a hole misses it", j.ID, next, p.cp.ID)
+				p.report.wrong(CheckGaps, "record %s/%d of %s is held, and a gap misses it", j.ID, next, p.cp.ID)
 			}
 			next++
 			continue
@@ -118,7 +122,7 @@ func (p *point) checkJournal(j *ledger.Journal, held []charge.Seq, missing []led
 				next = j.Last + 1
 			}
 			if len(held) > 0 && held[0] < next {
-				p.report.wrong(CheckGaps, "record %s/%d of %s is held, and a hole misses it", j.ID, held[0], p.cp.ID)
+				p.report.wrong(CheckGaps, "record %s/%d of %s is held, and a gap misses it", j.ID, held[0], p.cp.ID)
 			}
 			continue
 		}
@@ -132,7 +136,7 @@ func (p *point) checkJournal(j *ledger.Journal, held []charge.Seq, missing []led
 				break
 			}
 		}
-		p.report.wrong(CheckGaps, "%s of journal %s of %s %s neither held nor in a hole", rangeText(next, last), j.ID, p.cp.ID, isOrAre(next, last))
+		p.report.wrong(CheckGaps, "%s of journal %s of %s %s neither held nor in a gap", rangeText(next, last), j.ID, p.cp.ID, isOrAre(next, last))
 		next = last + 1
 	}
 	if n := len(held); n > 0 && held[n-1] > j.Last {
@@ -140,16 +144,18 @@ func (p *point) checkJournal(j *ledger.Journal, held []charge.Seq, missing []led
 	}
 }
 
+// inRange reports whether a range holds a record; Last 0 is a range without end.
 func inRange(r ledger.Range, seq charge.Seq) bool {
 	return r.First != 0 && r.First <= seq && (seq <= r.Last || r.Last == 0)
 }
 
-// inClosedGap reports whether a hole with an end misses the record: one without may
-// name what comes after it.
+// inClosedGap reports whether a gap with an end misses the record. A gap without an
+// end does not count: records after it may have come.
 func inClosedGap(missing []ledger.Range, seq charge.Seq) bool {
 	return slices.ContainsFunc(missing, func(r ledger.Range) bool { return r.Last != 0 && inRange(r, seq) })
 }
 
+// rangeText returns "record 3" or "records 3 to 5".
 func rangeText(first, last charge.Seq) string {
 	if first == last {
 		return fmt.Sprintf("record %d", first)
@@ -157,6 +163,7 @@ func rangeText(first, last charge.Seq) string {
 	return fmt.Sprintf("records %d to %d", first, last)
 }
 
+// isOrAre returns the verb for rangeText.
 func isOrAre(first, last charge.Seq) string {
 	if first == last {
 		return "is"

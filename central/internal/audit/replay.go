@@ -10,17 +10,19 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// replay makes the ledger of a charging point again from its records. Which boot
-// is present and what was passed is not in the records but was said by
-// presence or an operator: that is taken from the rows.
+// replay makes the ledger of a charging point again by applying its records to an
+// empty one. Which boot is present, which gaps were passed and which sessions were
+// settled is not in the records; that is read from the rows.
 type replay struct {
 	point   *point
-	cp      *ledger.CP
+	cp      *ledger.CP // made so far
 	env     ledger.Env
-	ended   map[charge.SessionID]ledger.Session
-	tickets map[string]ledger.Ticket
-	broken  bool // a record could not be applied: what follows it says nothing
+	ended   map[charge.SessionID]ledger.Session // made so far; cp holds those that have not ended
+	tickets map[string]ledger.Ticket            // made so far, by id
+	broken  bool                                // a record could not be applied, so a comparison would mean nothing
 }
+
+// newReplay returns a replay that begins after the pruned records.
 
 func (p *point) newReplay() *replay {
 	f := &replay{point: p, cp: ledger.NewCP(p.cp.ID), ended: map[charge.SessionID]ledger.Session{}, tickets: map[string]ledger.Ticket{}}
@@ -28,12 +30,12 @@ func (p *point) newReplay() *replay {
 	for j, seq := range p.pruned {
 		past := &ledger.Journal{ID: j, Last: seq, OpenedAt: 1}
 		if known := p.cp.Journals[j]; known != nil && known.Last == seq {
-			past.Hash = known.Hash // nothing is left that could tell
+			past.Hash = known.Hash // no record is left to derive it from
 		}
 		f.cp.Journals[j] = past
 	}
-	// Time stands still: two journals that both grow would otherwise look like
-	// two boxes, and those records were not applied then.
+	// The time is constant. Otherwise two journals that both grow would look like two
+	// devices with one identity; records of a quarantine are not stored as applied.
 	f.env = ledger.Env{Now: 1, Session: f.session, Ticket: f.ticket, HashOf: f.hashOf, PrevOf: f.prevOf, Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
 		t, ok := p.tariffs[v]
 		return t, ok
@@ -66,21 +68,22 @@ func (f *replay) prevOf(j charge.JournalID, seq charge.Seq) (string, bool) {
 	return l.prev, ok
 }
 
-// apply applies the next record.
+// apply applies the next record, and before it what decided then how it was
+// applied.
 func (f *replay) apply(in ledger.Input) {
 	if f.broken {
 		return
 	}
 	f.point.report.checked(CheckReplay, 1)
 	r := &in.Record
-	if t, ok := f.point.tickets[r.SessionID]; ok { // a session that named no known version was priced by the one of that day
+	if t, ok := f.point.tickets[r.SessionID]; ok { // a session without a known tariff was priced by the tariff of its day
 		f.env.Default = f.point.tariffs[t.Tariff]
 	}
 	f.recreateFilledGap(r)
 	out, changes := ledger.Apply(f.cp, &f.env, in)
 	if out.Verdict == ledger.OutOfOrder && f.passed(r, out.Payload) {
 		f.remember(changes)
-		f.cp.First = wire.Position{Journal: r.Journal, Seq: r.Seq} // as presence said then
+		f.cp.First = wire.Position{Journal: r.Journal, Seq: r.Seq} // as the presence reported that made the gap
 		out, changes = ledger.Apply(f.cp, &f.env, in)
 		f.cp.First = wire.Position{}
 	}
@@ -88,13 +91,13 @@ func (f *replay) apply(in ledger.Input) {
 	f.settle(r.SessionID)
 	if out.Verdict != ledger.Applied {
 		f.broken = true
-		f.point.report.wrong(CheckReplay, "record %s/%d of %s cannot be applied again (%s); what follows it was not folded",
+		f.point.report.wrong(CheckReplay, "record %s/%d of %s cannot be applied again (%s); the records after it were not replayed",
 			r.Journal, r.Seq, f.cp.ID, out.Verdict)
 	}
 }
 
-// recreateFilledGap makes the hole that a record filled which turned up late: it was
-// there before the record, and perhaps no other record tells of it.
+// recreateFilledGap passes the gap that a late record fills: records that followed
+// the gap may be pruned, so that nothing else shows that it was passed.
 func (f *replay) recreateFilledGap(r *wire.Record) {
 	for i := range f.point.gaps {
 		h := &f.point.gaps[i]
@@ -115,8 +118,8 @@ func (f *replay) recreateFilledGap(r *wire.Record) {
 	}
 }
 
-// passed reports whether what is missing before the record is written down: in
-// a hole that ends there, or as pruned.
+// passed reports whether what is missing before the record was passed as a gap that
+// ends there.
 func (f *replay) passed(r *wire.Record, payload wire.Payload) bool {
 	before := wire.Position{Journal: r.Journal, Seq: r.Seq - 1}
 	if r.Seq == 1 {
@@ -130,6 +133,8 @@ func (f *replay) passed(r *wire.Record, payload wire.Payload) bool {
 	})
 }
 
+// remember keeps what the ledger does not hold in memory: ended sessions and
+// tickets.
 func (f *replay) remember(changes []ledger.Change) {
 	for _, c := range changes {
 		switch c := c.(type) {
@@ -145,7 +150,8 @@ func (f *replay) remember(changes []ledger.Change) {
 	}
 }
 
-// compare shows where the ledger that the records make and the rows differ.
+// compare makes a finding of each difference between the ledger that the records
+// make and the rows.
 func (f *replay) compare() {
 	if f.broken {
 		return
@@ -162,19 +168,19 @@ func (f *replay) compare() {
 	want := f.accounts(p.cp, p.sessions, p.allTickets())
 	for line := range want {
 		if _, ok := got[line]; !ok {
-			p.report.wrong(CheckReplay, "%s: the rows say, the records do not: %s", p.cp.ID, line)
+			p.report.wrong(CheckReplay, "%s: in the rows and not from the records: %s", p.cp.ID, line)
 		}
 	}
 	for line := range got {
 		if _, ok := want[line]; !ok {
-			p.report.wrong(CheckReplay, "%s: the records say, the rows do not: %s", p.cp.ID, line)
+			p.report.wrong(CheckReplay, "%s: from the records and not in the rows: %s", p.cp.ID, line)
 		}
 	}
 }
 
-// settle ends a session as an operator did: which records were known then is not
-// in the records, so its ticket is taken as it is. When that is done makes no
-// difference to the rest.
+// settle settles a session as an operator did, with the ticket that is stored:
+// which records were known then is not in the records. At which record of the
+// session that happens makes no difference to the result.
 func (f *replay) settle(id charge.SessionID) {
 	t, ok := f.point.tickets[id]
 	if !ok || t.SettledAt == 0 || f.cp.Sessions[id] == nil {
@@ -185,8 +191,8 @@ func (f *replay) settle(id charge.SessionID) {
 	}
 }
 
-// accounts are the lines of a ledger that can be compared. Whether a session is
-// orphaned depends on which boot was heard last, so that has no say here.
+// accounts returns the lines of a ledger that can be compared. An orphaned session
+// counts as open: which it is depends on the last presence and not on records.
 func (f *replay) accounts(cp *ledger.CP, sessions []ledger.Session, tickets []ledger.Ticket) map[string]struct{} {
 	sessions = slices.Clone(sessions)
 	for i := range sessions {
@@ -194,7 +200,8 @@ func (f *replay) accounts(cp *ledger.CP, sessions []ledger.Session, tickets []le
 			sessions[i].State = ledger.SessionOpen
 		}
 	}
-	// A late record of a lost branch finds a ticket that never changes.
+	// A record that came after the ticket was made could not change it, but changes
+	// the session of the replay.
 	sessions = slices.DeleteFunc(sessions, func(s ledger.Session) bool { return f.point.inDoubt[s.ID] || f.beginsPruned(s.ID) })
 	tickets = slices.DeleteFunc(slices.Clone(tickets), func(t ledger.Ticket) bool { return f.point.inDoubt[t.SessionID] || f.beginsPruned(t.SessionID) })
 	lines := map[string]struct{}{}
@@ -206,9 +213,9 @@ func (f *replay) accounts(cp *ledger.CP, sessions []ledger.Session, tickets []le
 	return lines
 }
 
-// comparable reports whether a line is decided by the records that are held.
-// What was passed is not: presence or an operator said so. Whether holes and
-// positions fit the records is looked at by another check.
+// comparable reports whether a line follows from the stored records alone. Gaps do
+// not: a presence or an operator decided them. Whether gaps and positions fit the
+// records is another check.
 func (f *replay) comparable(line string) bool {
 	kind, rest, _ := strings.Cut(line, " ")
 	switch kind {
@@ -223,8 +230,7 @@ func (f *replay) comparable(line string) bool {
 	return true
 }
 
-// endsInGap reports whether the position of a journal is a record that nobody
-// has.
+// endsInGap reports whether the last known record of a journal is missing.
 func (p *point) endsInGap(id charge.JournalID) bool {
 	j := p.cp.Journals[id]
 	return j != nil && slices.ContainsFunc(p.gaps, func(h ledger.Gap) bool {
@@ -232,7 +238,8 @@ func (p *point) endsInGap(id charge.JournalID) bool {
 	})
 }
 
-// beginsPruned reports whether the beginning of a session is not held any more.
+// beginsPruned reports whether the grant of a session was pruned, so that the replay
+// does not know how it began.
 func (f *replay) beginsPruned(id charge.SessionID) bool {
 	if len(f.point.pruned) == 0 {
 		return false

@@ -7,7 +7,7 @@ import (
 	"text/tabwriter"
 )
 
-// The checks, in the order in which they are shown.
+// The checks, in the order of the report.
 const (
 	CheckFile       = "file"
 	CheckReferences = "references"
@@ -15,11 +15,11 @@ const (
 	CheckGaps       = "gaps"
 	CheckEnergy     = "energy"
 	CheckTickets    = "tickets"
-	CheckReplay     = "fold"
+	CheckReplay     = "replay"
 	CheckOrders     = "orders"
 )
 
-// about says what a check looks at.
+// about describes a check in the report.
 func about(check string) string {
 	switch check {
 	case CheckFile:
@@ -29,23 +29,24 @@ func about(check string) string {
 	case CheckChain:
 		return "bytes of records have their hash and follow the record before"
 	case CheckGaps:
-		return "no record is missing but what a hole names"
+		return "no record is missing outside of gaps"
 	case CheckEnergy:
 		return "metered = billed + running + unaccounted; no Wh twice"
 	case CheckTickets:
 		return "each ticket is what its session costs"
 	case CheckReplay:
-		return "the records, folded again, make the same ledger"
+		return "the records, applied again, make the same ledger"
 	case CheckOrders:
-		return "nothing wanted is past its end"
+		return "no reservation, command or request is past its end"
 	}
 	return ""
 }
 
-// maxFindings bounds the findings of one check that are told in words.
+// maxFindings limits how many findings of one check the report lists; all of them
+// are counted.
 const maxFindings = 20
 
-// Check is what one check found.
+// Check is the result of one check.
 type Check struct {
 	Name     string
 	Checked  int64    // rows, records or charging points
@@ -56,16 +57,16 @@ type Check struct {
 	ReportedFindings []string // the first of it, in words
 }
 
-// Report is what an audit found.
+// Report is the result of an audit.
 type Report struct {
 	Checks []Check
-	Hash   string // of the ledger, as the rows say
-	Points int
-	Pruned int // charging points whose oldest records are not kept any more
+	Hash   string // of the ledger, by the rows
+	Points int    // charging points that were checked
+	Pruned int    // those whose oldest records were pruned
 }
 
-// Reported counts what charging points reported that cannot be. It makes no book
-// wrong; an alarm shows each.
+// Reported counts impossible values that charging points reported. The database is
+// right to hold them as reported, so they are no findings; an alarm shows each.
 func (r *Report) Reported() (n int64) {
 	for i := range r.Checks {
 		n += r.Checks[i].Reported
@@ -73,7 +74,7 @@ func (r *Report) Reported() (n int64) {
 	return n
 }
 
-// Wrong counts all findings.
+// Wrong counts the findings of all checks. 0 means that the database is consistent.
 func (r *Report) Wrong() (n int64) {
 	for i := range r.Checks {
 		n += r.Checks[i].Wrong
@@ -117,11 +118,11 @@ func (r *Report) reported(name, format string, args ...any) {
 	}
 }
 
-// Write shows the report as a table, and below it what is wrong, and what
-// charging points reported that cannot be.
+// Write writes the report as a table, followed by the findings, and by the
+// impossible values that charging points reported.
 func (r *Report) Write(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "check\tlooked at\twrong\tabout") // Flush tells of errors
+	_, _ = fmt.Fprintln(t, "check\tchecked\twrong\tabout") // Flush returns the error
 	for i := range r.Checks {
 		c := &r.Checks[i]
 		_, _ = fmt.Fprintf(t, "%s\t%d\t%d\t%s\n", c.Name, c.Checked, c.Wrong, about(c.Name))

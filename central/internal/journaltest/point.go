@@ -1,5 +1,6 @@
-// Package journaltest writes the journal of a charging point as an honest agent
-// does, for tests of those who read it.
+// Package journaltest writes the journal of a charging point as a correct agent
+// does: records that are numbered, chained by their hashes and valid. Tests of what
+// reads journals import it.
 package journaltest
 
 import (
@@ -13,14 +14,15 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Message is what a charging point says, as it stands on Kafka.
+// Message is a message of a charging point as the bridge writes it to Kafka.
 type Message struct {
-	Key   string
-	Kind  string // of its header; "" when it has none
+	Key   string // the charging point's id
+	Kind  string // value of the header kind; "" without it
 	Value []byte
 }
 
-// Point is a charging point with one connector. Its fields may be read.
+// Point is a charging point with one connector. Its fields may be read; tests that
+// want a broken journal change them between two records.
 type Point struct {
 	tb       testing.TB
 	CP       charge.CPID
@@ -39,7 +41,8 @@ func New(tb testing.TB, cp charge.CPID) *Point {
 	return p
 }
 
-// Boot begins a new journal that follows the one before.
+// Boot begins a new journal, whose first record (registered) names the last record
+// of the journal before.
 func (p *Point) Boot() {
 	p.tb.Helper()
 	var after *wire.Position
@@ -53,7 +56,8 @@ func (p *Point) Boot() {
 	}})
 }
 
-// Write writes one record and returns it.
+// Write appends one record with the present time and returns it. It fails the test
+// if the payload is not valid.
 func (p *Point) Write(k charge.ConnectorID, s charge.SessionID, payload wire.Payload) Message {
 	p.tb.Helper()
 	r, err := wire.NewRecord(payload)
@@ -73,7 +77,7 @@ func (p *Point) Write(k charge.ConnectorID, s charge.SessionID, payload wire.Pay
 	return m
 }
 
-// Charge writes one whole session of 2100 Wh, from plug to unplug: 8 records.
+// Charge writes a whole session of 2100 Wh, from plug to unplug: 8 records.
 func (p *Point) Charge(n int) {
 	p.tb.Helper()
 	id := charge.SessionID(fmt.Sprintf("%s-%d", p.CP, n))
@@ -89,8 +93,9 @@ func (p *Point) Charge(n int) {
 	p.Write(1, "", &wire.Unplugged{})
 }
 
-// Presence says that the point is there, that next is its first record not
-// acknowledged, and which life of Central gave its position.
+// Presence returns a presence by which the point is online: next is its first
+// record that is not acknowledged, central the epoch of the Central that
+// acknowledged the one before.
 func (p *Point) Presence(next charge.Seq, central charge.Epoch) Message {
 	p.tb.Helper()
 	m := wire.Presence{
