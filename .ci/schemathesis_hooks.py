@@ -27,7 +27,7 @@ KNOWN = {
     "/api/v1/tickets/": ("id", items("tickets", "ticket_id")),
     "/api/v1/reservations/": ("id", items("reservations", "reservation_id")),
     "/api/v1/commands/": ("id", items("commands", "command_id")),
-    "/api/v1/holes/": ("id", items("holes", "hole_id")),
+    "/api/v1/gaps/": ("id", items("gaps", "gap_id")),
     "/api/v1/alarms/": ("id", items("alarms", "alarm_id")),
 }
 

@@ -21,7 +21,7 @@ func TestAnyPlaceInAListIsAnswered(t *testing.T) {
 				return w.net.DialContext(ctx, n, c.page.Addr().String())
 			},
 		}}
-		for _, list := range []string{"sessions", "tickets", "reservations", "commands", "records", "holes", "alarms"} {
+		for _, list := range []string{"sessions", "tickets", "reservations", "commands", "records", "gaps", "alarms"} {
 			for _, after := range []string{"-1", "9223372036854775808", "1 OR 1=1", "'; DROP TABLE tickets; --", "\x00", "x/y/z", "///", "\xff", "1e999", "NaN"} {
 				for _, key := range []string{"after", "state", "username"} {
 					req, err := http.NewRequestWithContext(t.Context(), http.MethodGet, "http://localhost/api/v1/"+list+"?"+key+"="+url.QueryEscape(after), http.NoBody)

@@ -126,18 +126,18 @@ func TestADeadLetterIsPassed(t *testing.T) {
 		if seq, _ := o.acked(p.Journal); seq != p.Seq {
 			t.Errorf("acknowledged %d, want all %d", seq, p.Seq)
 		}
-		gaps := c.get(w, "/api/v1/holes")
+		gaps := c.get(w, "/api/v1/gaps")
 		if !strings.Contains(gaps, `"cause":"dead_letter"`) || !strings.Contains(gaps, `"detail":"passed by an operator"`) {
 			t.Errorf("gaps: %s", gaps)
 		}
-		if alarms := c.get(w, "/api/v1/alarms"); !strings.Contains(alarms, `"kind":"hole"`) {
+		if alarms := c.get(w, "/api/v1/alarms"); !strings.Contains(alarms, `"kind":"gap"`) {
 			t.Errorf("a gap without an alarm: %s", alarms)
 		}
-		c.post(w, "/api/v1/holes/1/explain", `{"words":"a flipped bit, see the dead letter"}`)
-		if gaps := c.get(w, "/api/v1/holes"); !strings.Contains(gaps, "passed by an operator; a flipped bit") || !strings.Contains(gaps, `"missing":[{"first":5,"last":5}]`) {
+		c.post(w, "/api/v1/gaps/1/explain", `{"note":"a flipped bit, see the dead letter"}`)
+		if gaps := c.get(w, "/api/v1/gaps"); !strings.Contains(gaps, "passed by an operator; a flipped bit") || !strings.Contains(gaps, `"missing":[{"first":5,"last":5}]`) {
 			t.Errorf("gaps: %s", gaps)
 		}
-		if alarms := c.get(w, "/api/v1/alarms"); strings.Contains(alarms, `"kind":"hole"`) {
+		if alarms := c.get(w, "/api/v1/alarms"); strings.Contains(alarms, `"kind":"gap"`) {
 			t.Errorf("the alarm is still there: %s", alarms)
 		}
 		c.stop()

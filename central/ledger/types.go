@@ -281,7 +281,7 @@ type AlarmKind string
 
 // The kinds of alarms of the ledger.
 const (
-	AlarmGap         AlarmKind = "hole"
+	AlarmGap         AlarmKind = "gap"
 	AlarmRolledBack  AlarmKind = "storage_rolled_back" // two continuations of one record
 	AlarmReplaced    AlarmKind = "storage_replaced"    // two roots
 	AlarmFork        AlarmKind = "identity_fork"

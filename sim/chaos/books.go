@@ -83,7 +83,7 @@ func readBooks(ctx context.Context, path string) (b books, err error) {
 		db.QueryRowContext(ctx, `SELECT
 		  (SELECT coalesce(sum(value),0) FROM counters WHERE name = 'applied'),
 		  (SELECT coalesce(sum(value),0) FROM counters WHERE name = 'duplicates'),
-		  (SELECT count(*) FROM sessions WHERE state <> 'ended'), (SELECT count(*) FROM holes)`).
+		  (SELECT count(*) FROM sessions WHERE state <> 'ended'), (SELECT count(*) FROM gaps)`).
 			Scan(&b.appliedCounter, &b.duplicates, &b.openSessions, &b.gaps),
 		db.QueryRowContext(ctx, "PRAGMA integrity_check").Scan(&b.integrity),
 	)

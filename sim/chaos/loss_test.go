@@ -115,7 +115,7 @@ func (l *lossyNetwork) backupWithPendingOrders(stop charge.SessionID, free []*ch
 	for _, id := range l.column(l.Context(), backup, "SELECT reservation_id FROM reservations WHERE ended_at = 0") {
 		o.reservations = append(o.reservations, charge.ReservationID(id))
 	}
-	wanted := l.column(l.Context(), backup, "SELECT kind FROM wishes WHERE ended_at = 0")
+	wanted := l.column(l.Context(), backup, "SELECT kind FROM desired_states WHERE ended_at = 0")
 	under := l.column(l.Context(), backup, "SELECT type FROM commands WHERE state IN ('written', 'sent') ORDER BY type")
 	if len(o.reservations) != 2 || !slices.Contains(wanted, "stop") || !reflect.DeepEqual(under, []string{"RESERVE", "STOP"}) {
 		l.Fatalf("the backup holds the reservations %v, the desired states %v, the commands %v", o.reservations, wanted, under)

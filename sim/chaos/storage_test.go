@@ -223,7 +223,7 @@ func (l *lossyNetwork) allRecordsAccountedFor(kept, lost []chaos.Record) {
 	    UNION ALL SELECT cp_id || ' ' || journal || '/' || seq || ' ' || hash FROM forked_records`) {
 		known[k] = true
 	}
-	gaps := l.column(l.Context(), l.Database(), "SELECT cp_id || ' ' || journal || ' ' || missing FROM holes")
+	gaps := l.column(l.Context(), l.Database(), "SELECT cp_id || ' ' || journal || ' ' || missing FROM gaps")
 	there := map[string]bool{}
 	for _, r := range kept {
 		if there[key(r)] = true; !known[key(r)] {

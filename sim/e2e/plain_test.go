@@ -206,7 +206,7 @@ func TestPlainDriverIsRefusedInTime(t *testing.T) {
 		}
 		time.Sleep(time.Second)
 		for _, r := range items[reservation](w, "/reservations") {
-			if r.State == "active" || r.State == "asked" {
+			if r.State == "active" || r.State == "pending" {
 				t.Errorf("still there: %+v", r)
 			}
 		}
@@ -256,7 +256,7 @@ func TestOldRequestsAreReadAgain(t *testing.T) {
 		if got := w.ticketsByCP(); len(got) != len(want) || !slices.Equal(got["CP_001"], want["CP_001"]) || !slices.Equal(got["CP_002"], want["CP_002"]) {
 			t.Errorf("tickets\n got %v\nwant %v", got, want)
 		}
-		if all := items[reservation](w, "/reservations"); slices.ContainsFunc(all, func(r reservation) bool { return r.State == "active" || r.State == "asked" }) {
+		if all := items[reservation](w, "/reservations"); slices.ContainsFunc(all, func(r reservation) bool { return r.State == "active" || r.State == "pending" }) {
 			t.Errorf("yesterday's requests reserve: %+v", all)
 		}
 		// Yesterday's commands are in the journals, and so in the books; none

@@ -1,5 +1,8 @@
-// Package operator is an operator's program: Central's HTTP API as it uses it,
-// and the wish that all that is open ends.
+// Package operator is a client of Central's HTTP API, with as much of it as the
+// demo, the tests and the chaos runs use, and a Drainer that ends everything that
+// is open.
+//
+// Its types hold only the fields that a caller needs, in the form of the JSON.
 package operator
 
 import (
@@ -25,16 +28,16 @@ type API struct {
 	client *http.Client
 }
 
-// New speaks to the Central at HOST:PORT. limit bounds one call, for Central may
-// be dead or frozen.
+// New returns a client of the Central at HOST:PORT. limit bounds one HTTP request,
+// because a Central that was frozen accepts connections and does not answer.
 func New(addr string, limit time.Duration) *API {
 	return &API{base: "http://" + addr + "/api/v1", client: &http.Client{Timeout: limit}}
 }
 
-// Close gives the connections back.
+// Close closes the idle connections.
 func (a *API) Close() { a.client.CloseIdleConnections() }
 
-// View is what is read of the network.
+// View is the answer of GET /network.
 type View struct {
 	At    charge.Time `json:"at"`
 	Parts []struct {
@@ -58,7 +61,7 @@ type PointView struct {
 	ID         charge.CPID `json:"cp_id"`
 	Admitted   bool        `json:"admitted"`
 	Link       string      `json:"link"`
-	LastSeenAt charge.Time `json:"heard_at"`
+	LastSeenAt charge.Time `json:"last_seen_at"`
 	Unacked    int64       `json:"unacked"`
 	Connectors []struct {
 		Connector     charge.ConnectorID `json:"connector"`
@@ -69,7 +72,7 @@ type PointView struct {
 	} `json:"connectors"`
 }
 
-// Point finds one charging point; nil if it was never heard.
+// Point returns one charging point; nil if Central does not know it.
 func (v *View) Point(id charge.CPID) *PointView {
 	for i := range v.CPs {
 		if v.CPs[i].ID == id {
@@ -79,7 +82,8 @@ func (v *View) Point(id charge.CPID) *PointView {
 	return nil
 }
 
-// Up reports whether a part of the chain is up.
+// Up reports whether a part of the pipeline ("mqtt", "bridge", "kafka", "central")
+// is up.
 func (v *View) Up(part string) bool {
 	for _, p := range v.Parts {
 		if p.Name == part {
@@ -89,7 +93,7 @@ func (v *View) Up(part string) bool {
 	return false
 }
 
-// Session is what is read of a session.
+// Session is an item of GET /sessions.
 type Session struct {
 	ID        charge.SessionID   `json:"session_id"`
 	CPID      charge.CPID        `json:"cp_id"`
@@ -100,7 +104,7 @@ type Session struct {
 	Last      charge.WattHours   `json:"register_wh"`
 }
 
-// Reservation is what is read of a reservation.
+// Reservation is an item of GET /reservations.
 type Reservation struct {
 	ID        charge.ReservationID `json:"reservation_id"`
 	CPID      charge.CPID          `json:"cp_id"`
@@ -108,44 +112,46 @@ type Reservation struct {
 	ExpiresAt charge.Time          `json:"expires_at"`
 }
 
-// Network is the whole network now.
+// Network returns the whole network now.
 func (a *API) Network(ctx context.Context) (View, error) {
 	var v View
 	err := a.call(ctx, http.MethodGet, "/network", nil, &v)
 	return v, err
 }
 
-// StartSession asks for a session at a connector and returns its id.
-func (a *API) StartSession(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (charge.SessionID, error) {
+// StartSession orders a session for a driver at a connector and returns its id. The
+// session begins when the charging point has confirmed it.
+func (a *API) StartSession(ctx context.Context, cp charge.CPID, n charge.ConnectorID, driver charge.Username) (charge.SessionID, error) {
 	var answer struct {
 		SessionID charge.SessionID `json:"session_id"`
 	}
-	in := map[string]any{"cp_id": cp, "connector": n, "username": who}
+	in := map[string]any{"cp_id": cp, "connector": n, "username": driver}
 	err := a.call(ctx, http.MethodPost, "/sessions", in, &answer)
 	return answer.SessionID, err
 }
 
-// StopSession asks for its end.
+// StopSession orders the end of a session.
 func (a *API) StopSession(ctx context.Context, id charge.SessionID) error {
 	return a.call(ctx, http.MethodPost, "/sessions/"+url.PathEscape(string(id))+"/stop", nil, nil)
 }
 
-// CancelReservation asks for its end.
+// CancelReservation orders the end of a reservation.
 func (a *API) CancelReservation(ctx context.Context, id charge.ReservationID) error {
 	return a.call(ctx, http.MethodPost, "/reservations/"+url.PathEscape(string(id))+"/cancel", nil, nil)
 }
 
-// Sessions lists the sessions in a state, newest first; "" is every one.
+// Sessions lists the sessions in a state, newest first; "" means all states.
 func (a *API) Sessions(ctx context.Context, state string) ([]Session, error) {
 	return list[Session](ctx, a, "/sessions", state)
 }
 
-// Reservations lists the reservations in a state, newest first; "" is every one.
+// Reservations lists the reservations in a state, newest first; "" means all
+// states.
 func (a *API) Reservations(ctx context.Context, state string) ([]Reservation, error) {
 	return list[Reservation](ctx, a, "/reservations", state)
 }
 
-// list reads a whole list, page by page.
+// list reads a whole list, page by page. It also ends if Central repeats a cursor.
 func list[T any](ctx context.Context, a *API, path, state string) ([]T, error) {
 	var items []T
 	after := ""
@@ -172,10 +178,10 @@ func list[T any](ctx context.Context, a *API, path, state string) ([]T, error) {
 	}
 }
 
-// RefusedError is an answer of Central that is not the one wished for.
+// RefusedError is an answer of Central with a status other than 2xx.
 type RefusedError struct {
-	Status int
-	Detail string
+	Status int    // of HTTP
+	Detail string // of the problem (RFC 9457); "" if the answer has none
 }
 
 // Error implements error.
@@ -183,16 +189,16 @@ func (e *RefusedError) Error() string {
 	return fmt.Sprintf("central answered %d: %s", e.Status, e.Detail)
 }
 
-// How an order is repeated whose answer is missing.
+// How often and how soon an order without an answer is retried.
 const (
 	tries      = 3
 	firstPause = 100 * time.Millisecond
 	lastPause  = time.Second
 )
 
-// call makes one call. What orders something has a key, and is repeated with it
-// while nobody knows what became of it: a few times, for Central may be away for
-// long.
+// call sends one request and decodes its answer into out, unless that is nil. A
+// POST has an Idempotency-Key and is retried with it while its outcome is unknown,
+// but only a few times: Central may be down for long, and the caller decides then.
 func (a *API) call(ctx context.Context, method, path string, in, out any) error {
 	if method != http.MethodPost {
 		return a.send(ctx, method, path, "", in, out)
@@ -212,7 +218,8 @@ func (a *API) call(ctx context.Context, method, path string, in, out any) error 
 	}
 }
 
-// outcomeUnknown reports whether an error leaves open what became of an order.
+// outcomeUnknown reports whether an order may have had its effect although it
+// failed: there was no answer, or a status of 5xx.
 func outcomeUnknown(err error) bool {
 	if refused, ok := errors.AsType[*RefusedError](err); ok {
 		return refused.Status >= http.StatusInternalServerError
@@ -220,6 +227,7 @@ func outcomeUnknown(err error) bool {
 	return err != nil
 }
 
+// send sends one HTTP request; key "" means no Idempotency-Key.
 func (a *API) send(ctx context.Context, method, path, key string, in, out any) error {
 	var body io.Reader
 	if in != nil {
@@ -241,7 +249,7 @@ func (a *API) send(ctx context.Context, method, path, key string, in, out any) e
 	}
 	resp, err := a.client.Do(req)
 	if err != nil {
-		return fmt.Errorf("ask Central: %w", err)
+		return fmt.Errorf("request to Central: %w", err)
 	}
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
 	if err = errors.Join(err, resp.Body.Close()); err != nil {
@@ -251,7 +259,7 @@ func (a *API) send(ctx context.Context, method, path, key string, in, out any) e
 		var p struct {
 			Detail string `json:"detail"`
 		}
-		_ = json.Unmarshal(raw, &p) // without a detail the status has to do
+		_ = json.Unmarshal(raw, &p) // a proxy's answer has no detail; the status is enough
 		return &RefusedError{resp.StatusCode, p.Detail}
 	}
 	if out == nil {

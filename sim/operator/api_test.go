@@ -38,7 +38,8 @@ func (c *fakeCentral) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	_, _ = io.WriteString(w, `{"session_id":"s-1"}`)
 }
 
-// requests are those heard so far. A client may know before its server is done.
+// requests returns those received so far. A client may have its answer before the
+// handler has returned.
 func (c *fakeCentral) requests() []string {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -69,13 +70,13 @@ func TestAnOrderIsRepeatedWithItsKey(t *testing.T) {
 			if got := statusOf(err); got != c.refused || c.refused == 0 && id != "s-1" {
 				t.Errorf("got %q %v, want status %d", id, err, c.refused)
 			}
-			heard := f.requests()
-			if len(heard) != c.calls {
-				t.Fatalf("%d calls, want %d: %q", len(heard), c.calls, heard)
+			received := f.requests()
+			if len(received) != c.calls {
+				t.Fatalf("%d calls, want %d: %q", len(received), c.calls, received)
 			}
-			for _, h := range heard {
-				if h != heard[0] || strings.Contains(h, "  ") {
-					t.Errorf("got %q and %q, want the same with a key", heard[0], h)
+			for _, h := range received {
+				if h != received[0] || strings.Contains(h, "  ") {
+					t.Errorf("got %q and %q, want the same with a key", received[0], h)
 				}
 			}
 		})

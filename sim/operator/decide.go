@@ -9,7 +9,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Ticket is what is read of a ticket.
+// Ticket is an item of GET /tickets.
 type Ticket struct {
 	ID        string             `json:"ticket_id"`
 	SessionID charge.SessionID   `json:"session_id"`
@@ -20,37 +20,37 @@ type Ticket struct {
 	Reason    charge.StopReason  `json:"reason"`
 }
 
-// Gap is what is read of a range of records that cannot come any more.
+// Gap is an item of GET /gaps: a range of records that are missing for good.
 type Gap struct {
-	ID     int64       `json:"hole_id"`
+	ID     int64       `json:"gap_id"`
 	CPID   charge.CPID `json:"cp_id"`
 	Cause  string      `json:"cause"`
 	Filled bool        `json:"filled"`
 }
 
-// Alarm is what is read of something that an operator should look at.
+// Alarm is an item of GET /alarms: a condition that an operator should look at.
 type Alarm struct {
 	CPID charge.CPID `json:"cp_id"`
 	Kind string      `json:"kind"`
 	Text string      `json:"text"`
 }
 
-// Tickets lists every ticket, newest first.
+// Tickets lists all tickets, newest first.
 func (a *API) Tickets(ctx context.Context) ([]Ticket, error) {
 	return list[Ticket](ctx, a, "/tickets", "")
 }
 
-// Gaps lists every hole, newest first.
-func (a *API) Gaps(ctx context.Context) ([]Gap, error) { return list[Gap](ctx, a, "/holes", "") }
+// Gaps lists all gaps, open and filled, newest first.
+func (a *API) Gaps(ctx context.Context) ([]Gap, error) { return list[Gap](ctx, a, "/gaps", "") }
 
 // Alarms lists the alarms that are open, newest first.
 func (a *API) Alarms(ctx context.Context) ([]Alarm, error) {
 	return list[Alarm](ctx, a, "/alarms", "open")
 }
 
-// Reserve asks for a connector of a charging point for a driver.
-func (a *API) Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) error {
-	in := map[string]any{"cp_id": cp, "connector": n, "username": who}
+// Reserve orders a reservation of a connector for a driver.
+func (a *API) Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, driver charge.Username) error {
+	in := map[string]any{"cp_id": cp, "connector": n, "username": driver}
 	return a.call(ctx, http.MethodPost, "/reservations", in, nil)
 }
 
@@ -64,7 +64,7 @@ func (a *API) Settle(ctx context.Context, id charge.SessionID) error {
 	return a.call(ctx, http.MethodPost, "/sessions/"+url.PathEscape(string(id))+"/settle", nil, nil)
 }
 
-// Explain writes beside a hole what was found.
-func (a *API) Explain(ctx context.Context, hole int64, words string) error {
-	return a.call(ctx, http.MethodPost, "/holes/"+strconv.FormatInt(hole, 10)+"/explain", map[string]any{"words": words}, nil)
+// Explain adds a note to a gap, which clears its alarm.
+func (a *API) Explain(ctx context.Context, gap int64, note string) error {
+	return a.call(ctx, http.MethodPost, "/gaps/"+strconv.FormatInt(gap, 10)+"/explain", map[string]any{"note": note}, nil)
 }

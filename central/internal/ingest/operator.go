@@ -196,11 +196,11 @@ type refusal struct{ reason, detail string }
 // Codes of refusals, beside those of package orders. They are part of the API.
 const (
 	refusedSession = "unknown_session"
-	refusedGap     = "unknown_hole"
+	refusedGap     = "unknown_gap"
 	refusedState   = "not_possible" // the state of the charging point, session or gap does not allow it
 	// A running session is settled only if its charging point is known to be
 	// silent.
-	refusedOnline = "cp_heard"
+	refusedOnline = "cp_online"
 	refusedStale  = "cp_unknown"
 )
 

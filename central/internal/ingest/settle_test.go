@@ -80,7 +80,7 @@ func TestASessionAtAChargingPointThatNeverComesBack(t *testing.T) {
 			}
 			return r
 		}
-		if r := settle(); r.Refused != "cp_heard" {
+		if r := settle(); r.Refused != "cp_online" {
 			t.Fatalf("settled while it is online: %+v", r)
 		}
 		receive(60, false) // dead

@@ -14,19 +14,19 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Query selects a page of a list, newest first. Zero fields select all.
+// Query selects a page of a list, newest first. A zero field does not restrict.
 type Query struct {
 	CPID     charge.CPID
 	Username charge.Username
 	State    string
-	From, To charge.Time // rows of From <= time < To; zero: not bounded
-	After    string      // the key of the last row of the page before
-	Limit    int         // 100 unless set, at most 1000
-	Now      charge.Time // the moment at which a state that ends by itself is judged
+	From, To charge.Time // rows of From <= time < To
+	After    string      // the key of the last row of the page before; the list's method defines the key
+	Limit    int         // default 100, at most 1000
+	Now      charge.Time // decides the state of reservations, which end by themselves
 }
 
-// ErrGone says that the row after which a page was to begin does not exist
-// (any more), so nobody can tell where the list goes on.
+// ErrGone means that the row Query.After does not exist or was deleted, so the
+// place where the page begins is not known.
 var ErrGone = errors.New("the row after which the page begins is gone")
 
 func (q *Query) limit() int {
@@ -39,7 +39,7 @@ func (q *Query) limit() int {
 	return q.Limit
 }
 
-// conditions are the parts of a WHERE, all of which must hold.
+// conditions are the parts of a WHERE, joined by AND.
 type conditions struct {
 	where []string
 	args  []any
@@ -57,7 +57,7 @@ func (c *conditions) String() string {
 	return " WHERE " + strings.Join(c.where, " AND ")
 }
 
-// between bounds a column of times.
+// between restricts a column of times to those of the query.
 func (c *conditions) between(column string, q *Query) {
 	if q.From != 0 {
 		c.add(column+">=?", int64(q.From))
@@ -67,20 +67,22 @@ func (c *conditions) between(column string, q *Query) {
 	}
 }
 
-// listing is a table as a list: its newest rows have the greatest rowid, which
-// is the order in which Central learned of them.
+// listing describes a table that is listed page by page. Rows are listed by rowid,
+// greatest first: the order in which Central received them. The cursor of a page
+// is the key of its last row, so rows that are added meanwhile do not shift the
+// pages.
 type listing struct {
 	cols, from string
-	key        string // the column that a cursor names
-	at         string // the column that From and To bound
-	driver     bool   // it has a username
-	// states are the conditions of its states; one that depends on the moment
-	// has a single ? for it.
+	key        string // the column with the key of a row
+	at         string // the column that From and To restrict
+	driver     bool   // whether it has a column username
+	// states are conditions by the name of a state. Each ? in one is the moment
+	// Query.Now.
 	states map[string]string
 }
 
-// page makes the query of a page. Everything is selected before the page is cut
-// off.
+// page returns the query of a page and its arguments. All conditions are applied
+// before the limit, so only the last page can be shorter than the limit.
 func (l *listing) page(ctx context.Context, s *Store, q *Query) (query string, args []any, err error) {
 	var c conditions
 	if q.CPID != "" {
@@ -114,7 +116,7 @@ func (l *listing) page(ctx context.Context, s *Store, q *Query) (query string, a
 	return "SELECT " + l.cols + " FROM " + l.from + c.String() + " ORDER BY rowid DESC LIMIT ?", append(c.args, q.limit()), nil
 }
 
-// readPage reads a page of a list.
+// readPage returns a page of a list.
 func readPage[T any](ctx context.Context, s *Store, l *listing, q *Query, scan func(*sql.Rows) (T, error)) ([]T, error) {
 	query, args, err := l.page(ctx, s, q)
 	if err != nil {
@@ -123,7 +125,8 @@ func readPage[T any](ctx context.Context, s *Store, l *listing, q *Query, scan f
 	return collect(ctx, s, "read "+l.from, scan, query, args...)
 }
 
-// Sessions reads a page of sessions; State is a ledger.SessionState.
+// Sessions returns a page of sessions; State is a ledger.SessionState, the key a
+// session id.
 func (s *Store) Sessions(ctx context.Context, q Query) ([]ledger.Session, error) {
 	return readPage(ctx, s, &listing{
 		cols: sessionCols, from: "sessions", key: "session_id", at: "authorized_at", driver: true,
@@ -134,28 +137,28 @@ func (s *Store) Sessions(ctx context.Context, q Query) ([]ledger.Session, error)
 	}, &q, func(r *sql.Rows) (ledger.Session, error) { return scanSession(r) })
 }
 
-// Tickets reads a page of tickets.
+// Tickets returns a page of tickets; the key is a ticket id.
 func (s *Store) Tickets(ctx context.Context, q Query) ([]ledger.Ticket, error) {
 	return readPage(ctx, s, &listing{cols: ticketCols, from: "tickets", key: "ticket_id", at: "ended_at", driver: true}, &q,
 		func(r *sql.Rows) (ledger.Ticket, error) { return scanTicket(r) })
 }
 
-// Ticket finds a ticket by id.
+// Ticket returns a ticket by id; ok is false if there is none.
 func (s *Store) Ticket(ctx context.Context, id string) (t ledger.Ticket, ok bool, err error) {
 	t, err = scanTicket(s.ro.QueryRowContext(ctx, "SELECT "+ticketCols+" FROM tickets WHERE ticket_id=?", id))
 	return rowOrNone("read ticket", t, err)
 }
 
-// The states of a reservation. Nothing writes them down: they follow from the
-// row and the moment.
+// The states of a reservation. They are not stored: they follow from the row and
+// the moment.
 const (
-	ReservationPending = "asked"  // not yet confirmed by the charging point
-	ReservationActive  = "active" // confirmed
-	ReservationUsed    = "used"   // by a session
-	ReservationEnded   = "ended"  // otherwise
+	ReservationPending = "pending" // not yet confirmed by the charging point
+	ReservationActive  = "active"  // confirmed
+	ReservationUsed    = "used"    // by a session
+	ReservationEnded   = "ended"   // expired, cancelled or refused
 )
 
-// ReservationState is the state of a reservation at the moment now.
+// ReservationState returns the state of a reservation at the moment now.
 func ReservationState(r *orders.Reservation, now charge.Time) string {
 	switch {
 	case r.Reason == orders.EndUsed:
@@ -168,8 +171,8 @@ func ReservationState(r *orders.Reservation, now charge.Time) string {
 	return ReservationActive
 }
 
-// Reservations reads a page of reservations; State is one of ReservationState at
-// the moment q.Now.
+// Reservations returns a page of reservations; State is a ReservationState at the
+// moment q.Now, the key a reservation id.
 func (s *Store) Reservations(ctx context.Context, q Query) ([]orders.Reservation, error) {
 	const used = "reason='" + orders.EndUsed + "'"
 	return readPage(ctx, s, &listing{
@@ -181,8 +184,8 @@ func (s *Store) Reservations(ctx context.Context, q Query) ([]orders.Reservation
 	}, &q, func(r *sql.Rows) (orders.Reservation, error) { return scanReservation(r) })
 }
 
-// CommandLife is a command with the moments of its life; a moment that has not
-// come is zero.
+// CommandLife is a command with the times of its states; a time is zero if the
+// command was never in that state.
 type CommandLife struct {
 	orders.Command
 	SentAt     charge.Time // first sending
@@ -197,7 +200,8 @@ func scanLife(r scanner) (l CommandLife, err error) {
 	return l, err
 }
 
-// Commands reads a page of commands; State is an orders.CommandState.
+// Commands returns a page of commands; State is an orders.CommandState, the key a
+// command id.
 func (s *Store) Commands(ctx context.Context, q Query) ([]CommandLife, error) {
 	states := map[string]string{}
 	for _, state := range []orders.CommandState{
@@ -212,39 +216,30 @@ func (s *Store) Commands(ctx context.Context, q Query) ([]CommandLife, error) {
 		func(r *sql.Rows) (CommandLife, error) { return scanLife(r) })
 }
 
-// Command finds a command by id.
+// Command returns a command by id; ok is false if there is none.
 func (s *Store) Command(ctx context.Context, id charge.CommandID) (l CommandLife, ok bool, err error) {
 	l, err = scanLife(s.ro.QueryRowContext(ctx, "SELECT "+commandLifeCols+" FROM commands WHERE command_id=?", string(id)))
 	return rowOrNone("read command", l, err)
 }
 
-// CommandsFor are the ids of the commands about a reservation or a session,
-// oldest first.
-func (s *Store) CommandsFor(ctx context.Context, cp charge.CPID, r charge.ReservationID, v charge.SessionID) ([]charge.CommandID, error) {
-	return collect(ctx, s, "read commands", func(rows *sql.Rows) (id charge.CommandID, err error) { return id, rows.Scan(&id) },
-		"SELECT command_id FROM commands WHERE cp_id=? AND ((reservation_id<>'' AND reservation_id=?) OR (session_id<>'' AND session_id=?)) "+
-			"ORDER BY rowid LIMIT 100", string(cp), string(r), string(v))
-}
-
-// GapRow is a hole with its number.
+// GapRow is a gap with its number, which the API uses as its id.
 type GapRow struct {
 	N int64
 	ledger.Gap
 }
 
-// The states of a hole and of an alarm.
+// The states of a gap and of an alarm.
 const (
-	GapOpen      = "open"   // something is missing
-	GapFilled    = "filled" // everything came after all
+	GapOpen      = "open"   // records are missing
+	GapFilled    = "filled" // all of its records came late
 	AlarmOpen    = "open"
 	AlarmCleared = "cleared"
 )
 
-// Gaps reads a page of holes; their key is their number, their State HoleOpen
-// or HoleFilled.
+// Gaps returns a page of gaps; State is GapOpen or GapFilled, the key the number.
 func (s *Store) Gaps(ctx context.Context, q Query) ([]GapRow, error) {
 	return readPage(ctx, s, &listing{
-		cols: "rowid,hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting", from: "holes", key: "rowid", at: "found_at",
+		cols: "rowid," + gapReadCols, from: "gaps", key: "rowid", at: "detected_at",
 		states: map[string]string{GapOpen: "open=1 AND missing<>'[]'", GapFilled: "missing='[]'"},
 	}, &q, func(r *sql.Rows) (h GapRow, err error) {
 		h.Gap, err = scanGap(numbered{r, &h.N})
@@ -252,14 +247,14 @@ func (s *Store) Gaps(ctx context.Context, q Query) ([]GapRow, error) {
 	})
 }
 
-// Gap finds a hole by its number.
+// Gap returns a gap by its number; ok is false if there is none.
 func (s *Store) Gap(ctx context.Context, n int64) (h ledger.Gap, ok bool, err error) {
-	h, err = scanGap(s.ro.QueryRowContext(ctx, "SELECT hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting "+
-		"FROM holes WHERE rowid=?", n))
-	return rowOrNone("read hole", h, err)
+	h, err = scanGap(s.ro.QueryRowContext(ctx, "SELECT "+gapReadCols+
+		" FROM gaps WHERE rowid=?", n))
+	return rowOrNone("read gap", h, err)
 }
 
-// numbered scans a leading number before the rest.
+// numbered is a scanner that scans a first column, the number, into n.
 type numbered struct {
 	s scanner
 	n *int64
@@ -268,14 +263,14 @@ type numbered struct {
 // Scan implements scanner.
 func (n numbered) Scan(dest ...any) error { return n.s.Scan(append([]any{n.n}, dest...)...) }
 
-// AlarmRow is an alarm with its number.
+// AlarmRow is an alarm with its number, which the API uses as its id.
 type AlarmRow struct {
 	N int64
 	ledger.Alarm
 }
 
-// Alarms reads a page of alarms; their key is their number, their State AlarmOpen
-// or AlarmCleared.
+// Alarms returns a page of alarms; State is AlarmOpen or AlarmCleared, the key the
+// number.
 func (s *Store) Alarms(ctx context.Context, q Query) ([]AlarmRow, error) {
 	return readPage(ctx, s, &listing{
 		cols: "rowid," + alarmCols, from: "alarms", key: "rowid", at: "at",
@@ -283,7 +278,7 @@ func (s *Store) Alarms(ctx context.Context, q Query) ([]AlarmRow, error) {
 	}, &q, func(r *sql.Rows) (AlarmRow, error) { return scanAlarm(r) })
 }
 
-// Alarm finds an alarm by its number.
+// Alarm returns an alarm by its number; ok is false if there is none.
 func (s *Store) Alarm(ctx context.Context, n int64) (a AlarmRow, ok bool, err error) {
 	a, err = scanAlarm(s.ro.QueryRowContext(ctx, "SELECT rowid,"+alarmCols+" FROM alarms WHERE rowid=?", n))
 	return rowOrNone("read alarm", a, err)
@@ -293,30 +288,30 @@ func scanAlarm(r scanner) (a AlarmRow, err error) {
 	return a, r.Scan(&a.N, &a.ID, &a.Kind, &a.CPID, &a.Connector, &a.At, &a.Detail, &a.Cleared)
 }
 
-// OpenAlarms counts what an operator should look at.
+// OpenAlarms counts the alarms that are not cleared.
 func (s *Store) OpenAlarms(ctx context.Context) (n int64, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT count(*) FROM alarms WHERE cleared=0").Scan(&n)
 	return n, wrap("count alarms", err)
 }
 
-// LastAlarm is the latest of the alarms that were not taken back.
+// LastAlarm returns the latest alarm that is not cleared.
 func (s *Store) LastAlarm(ctx context.Context) (a ledger.Alarm, ok bool, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT "+alarmCols+" FROM alarms WHERE cleared=0 ORDER BY at DESC LIMIT 1").
 		Scan(&a.ID, &a.Kind, &a.CPID, &a.Connector, &a.At, &a.Detail, &a.Cleared)
 	return rowOrNone("read alarm", a, err)
 }
 
-// OpenAlarm finds an alarm that was not taken back.
+// OpenAlarm returns an alarm by its id, if it is not cleared.
 func (s *Store) OpenAlarm(ctx context.Context, id string) (a ledger.Alarm, ok bool, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT "+alarmCols+" FROM alarms WHERE alarm_id=? AND cleared=0", id).
 		Scan(&a.ID, &a.Kind, &a.CPID, &a.Connector, &a.At, &a.Detail, &a.Cleared)
 	return rowOrNone("read alarm", a, err)
 }
 
-// Lost counts the records in holes that are not filled.
+// Lost counts the records that are missing in gaps.
 func (s *Store) Lost(ctx context.Context) (n int64, err error) {
-	err = s.ro.QueryRowContext(ctx, "SELECT coalesce(sum(lost),0) FROM holes WHERE open=1").Scan(&n)
-	return n, wrap("count what is lost", err)
+	err = s.ro.QueryRowContext(ctx, "SELECT coalesce(sum(lost),0) FROM gaps WHERE open=1").Scan(&n)
+	return n, wrap("count lost records", err)
 }
 
 // RecordRow is one record as it was received.
@@ -328,10 +323,10 @@ type RecordRow struct {
 	Raw        []byte
 }
 
-// Records reads a page of records as they were received, the latest first. With
+// Records returns a page of records as they were received, the latest first. With
 // a CPID it goes back through the journals of that charging point, newest boot
-// first. Its cursor is RecordKey of a record; From and To bound when it was
-// received.
+// first, each from its last record. The key is a RecordKey; From and To restrict
+// when a record was received.
 func (s *Store) Records(ctx context.Context, q Query) ([]RecordRow, error) {
 	var last *RecordRow
 	if q.After != "" {
@@ -353,8 +348,8 @@ func (s *Store) Records(ctx context.Context, q Query) ([]RecordRow, error) {
 		" ORDER BY received_at DESC,cp_id DESC,journal DESC,seq DESC LIMIT ?", append(c.args, q.limit())...)
 }
 
-// recordsOf goes back through those journals of a charging point of which bytes
-// are kept.
+// recordsOf goes back through the journals of a charging point that still hold
+// records, from the record after last; nil is the newest.
 func (s *Store) recordsOf(ctx context.Context, q *Query, last *RecordRow) ([]RecordRow, error) {
 	journals, err := collect(ctx, s, "read journals", func(rows *sql.Rows) (j charge.JournalID, err error) { return j, rows.Scan(&j) },
 		"SELECT journal FROM journals j WHERE cp_id=? AND EXISTS (SELECT 1 FROM records r WHERE r.cp_id=j.cp_id AND r.journal=j.journal) "+
@@ -395,13 +390,13 @@ func scanRecord(rows *sql.Rows) (r RecordRow, err error) {
 	return r, rows.Scan(&r.CPID, &r.Journal, &r.Seq, &r.ReceivedAt, &r.Raw)
 }
 
-// RecordKey names a record for a cursor.
+// RecordKey is the key of a record in Query.After.
 func RecordKey(cp charge.CPID, j charge.JournalID, seq charge.Seq) string {
 	return fmt.Sprintf("%s/%s/%d", cp, j, seq)
 }
 
-// record finds a record, without its bytes, by its RecordKey; ErrGone if there is
-// none.
+// record returns a record, without its bytes, by its RecordKey; ErrGone if there
+// is none.
 func (s *Store) record(ctx context.Context, key string) (r RecordRow, err error) {
 	cp, rest, _ := strings.Cut(key, "/")
 	journal, n, _ := strings.Cut(rest, "/")

@@ -14,14 +14,17 @@ import (
 	sqlite3 "github.com/mattn/go-sqlite3"
 )
 
-// backupPages is how much is copied between two looks at the context: 16 MiB.
+// backupPages is how many pages are copied before the context is looked at
+// again: 16 MiB.
 const backupPages = 4096
 
-// Backup copies the database at path to a new file, while a Central runs on it
-// or not. The copy is one commit, page by page the same, and on disk when
-// Backup returns; until it is whole it has another name beside the target, so
-// the target is never half a backup. A file that exists is not overwritten.
-// The running Central is not held up. It answers the size of the copy in bytes.
+// Backup copies the database at path to a new file and returns the size of the
+// copy in bytes. A Central may run on the database; it is not slowed down.
+//
+// The copy is one commit, the same page by page, and synced to disk when Backup
+// returns. It is written under a temporary name in the directory of the target
+// and gets its name last, so the target is never half a backup. An existing file
+// is not overwritten.
 func Backup(ctx context.Context, path, to string) (size int64, err error) {
 	size, err = backup(ctx, path, to)
 	if err != nil {
@@ -42,7 +45,7 @@ func backup(ctx context.Context, path, to string) (int64, error) {
 	if err != nil {
 		return 0, errors.Join(err, src.Close())
 	}
-	err = errors.Join(tmp.Close(), os.Chmod(tmp.Name(), 0o640)) //nolint:gosec // as the database itself: whoever may read one may read the other
+	err = errors.Join(tmp.Close(), os.Chmod(tmp.Name(), 0o640)) //nolint:gosec // the mode of the database itself
 	if err == nil {
 		err = copyPages(ctx, src, tmp.Name())
 	}
@@ -57,7 +60,8 @@ func backup(ctx context.Context, path, to string) (int64, error) {
 	return size, errors.Join(err, removeCopy(tmp.Name()))
 }
 
-// removeCopy removes a copy and what SQLite puts beside it.
+// removeCopy removes the temporary file of a copy and the files that SQLite
+// created beside it.
 func removeCopy(tmp string) error {
 	var errs []error
 	for _, name := range []string{tmp, tmp + "-journal", tmp + "-wal", tmp + "-shm"} {
@@ -68,8 +72,8 @@ func removeCopy(tmp string) error {
 	return errors.Join(errs...)
 }
 
-// copyPages copies one commit of src: the reading transaction that surrounds it
-// lets a Central write on without the copy beginning anew.
+// copyPages copies one commit of src. Without the read transaction around it,
+// SQLite's backup would start again whenever a running Central commits.
 func copyPages(ctx context.Context, src *sql.DB, to string) (err error) {
 	dst, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: to}).EscapedPath()+"?_synchronous=EXTRA&_journal_mode=DELETE")
 	if err != nil {
@@ -98,6 +102,7 @@ func copyPages(ctx context.Context, src *sql.DB, to string) (err error) {
 	})
 }
 
+// copySteps runs SQLite's online backup between two connections of the driver.
 func copySteps(ctx context.Context, to, from any) (err error) {
 	dst, ok1 := to.(*sqlite3.SQLiteConn)
 	src, ok2 := from.(*sqlite3.SQLiteConn)
@@ -120,7 +125,8 @@ func copySteps(ctx context.Context, to, from any) (err error) {
 	}
 }
 
-// verifyCopy reads the copy once: better no backup than one that cannot be used.
+// verifyCopy reads the whole copy once. Backup fails if it is damaged, so that
+// an operator does not rely on a backup that cannot be restored.
 func verifyCopy(ctx context.Context, path string) (err error) {
 	db, err := sql.Open("sqlite3", "file:"+(&url.URL{Path: path}).EscapedPath()+"?mode=rw&_query_only=on")
 	if err != nil {
@@ -137,7 +143,7 @@ func verifyCopy(ctx context.Context, path string) (err error) {
 	return nil
 }
 
-// publishCopy puts the copy on disk and gives it its name.
+// publishCopy syncs the copy to disk, gives it its name and syncs the directory.
 func publishCopy(tmp, to string) (size int64, err error) {
 	size, err = syncFile(tmp)
 	if err != nil {
@@ -151,6 +157,7 @@ func publishCopy(tmp, to string) (size int64, err error) {
 	return size, err
 }
 
+// syncFile syncs a file or a directory and returns its size.
 func syncFile(path string) (size int64, err error) {
 	f, err := os.Open(path)
 	if err != nil {

@@ -105,7 +105,7 @@ func TestABackupThatFailsLeavesNothing(t *testing.T) {
 		t.Errorf("left behind: %v %v", left, err)
 	}
 	if raw, _ := os.ReadFile(filepath.Join(to, "there")); string(raw) != "precious" {
-		t.Errorf("the file that was there says %q", raw)
+		t.Errorf("the file that was there contains %q", raw)
 	}
 }
 

@@ -2,17 +2,19 @@ package store
 
 import "strings"
 
-// bulkRows is how many rows one statement takes when there are enough: a call
-// into SQLite costs as much as several rows.
+// bulkRows is how many rows one statement writes when there are enough: a call
+// into SQLite costs as much as writing several rows.
 const bulkRows = 16
 
-// table says how rows of one table are written.
+// table holds the statements that write rows of one table.
 type table struct {
-	one, many string
-	width     int
+	one   string // writes one row
+	many  string // writes bulkRows rows
+	width int    // columns, which is arguments of each row
 }
 
-// upsertTable makes a table whose rows replace those of the same key.
+// upsertTable makes a table whose rows replace those of the same key. key and
+// cols are lists of columns separated by commas, without spaces.
 func upsertTable(name, key, cols string) table {
 	var set []string
 	keys := "," + key + ","
@@ -38,7 +40,9 @@ func newTable(name, cols, conflict string) table {
 	}
 }
 
-// rows writes rows given one after the other in args.
+// rows writes rows whose values follow each other in args: the columns of the
+// first row, then those of the second. Their number must be a multiple of
+// t.width.
 func (tx *Tx) rows(t table, args []any) error {
 	for len(args) >= bulkRows*t.width {
 		if err := tx.exec(t.many, args[:bulkRows*t.width]...); err != nil {
@@ -55,15 +59,17 @@ func (tx *Tx) rows(t table, args []any) error {
 	return nil
 }
 
-// tables are the statements of the writer.
+// tables are the statements of the writer, by table.
 type tables struct {
 	points, journals, connectors, meters, sessions, tickets, gaps, alarms table
 	reservations, desired, commands, requests, replies                    table
 	records, outbox, offsets, counters, settings                          table
 }
 
+// The columns of each table, in the order in which rows are written (by Ledger and
+// Orders) and scanned (by scanPoint and the others).
 const (
-	pointCols = "cp_id,admitted,name,place,agent,simulated,first_heard,present,waiting_journal,named,conn,online," +
+	pointCols = "cp_id,admitted,name,place,agent,simulated,first_seen_at,present,waiting_journal,named,conn,online," +
 		"presence_at,first_journal,first_seq,next_journal,next_seq,last_journal,last_seq,position,epoch_lead,faults,forked_at,fork,held_up_since,mismatch_at,silent_at"
 	journalCols = "cp_id,journal,registered,followed,last,hash,after_journal,after_seq,root,reported,conn,opened_at,wrote_at,clock,grown_at"
 	connCols    = "cp_id,journal,connector,rated_w,plugged,available,reported,faults,session_id,phase,finishing," +
@@ -72,19 +78,22 @@ const (
 		"first_at,last_at,last_journal,last_uptime_ms,before_known,before_counted_wh,before_last_wh,before_at," +
 		"before_journal,before_uptime_ms"
 	sessionCols = "session_id,cp_id,connector,state,username,reservation_id,tariff,by,start_wh,start_known,register_wh," +
-		"started,authorized_at,started_at,ended_at,heard_at,reason,settled,spans"
+		"started,authorized_at,started_at,ended_at,first_seen_at,reason,settled,spans"
 	ticketCols = "ticket_id,session_id,cp_id,connector,username,reservation_id,tariff,start_wh,stop_wh,energy_wh," +
 		"cost_minor,currency,duration_sec,started,authorized_at,ended_at,reason,settled_at,corrects"
-	gapCols         = "hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting,open,lost"
+	// The last two columns of a gap follow from the others; they are for queries.
+	gapReadCols     = "gap_id,cp_id,journal,first,last,cause,detail,detected_at,missing,energy_wh,unmeasured"
+	gapCols         = gapReadCols + ",open,lost"
 	alarmCols       = "alarm_id,kind,cp_id,connector,at,detail,cleared"
 	reservationCols = "reservation_id,cp_id,connector,username,tariff,made_at,until,confirmed_at,ended_at,reason," +
-		"session_id,adopted,gone,told,message_id"
-	desiredCols = "kind,cp_id,connector,session_id,username,reservation_id,tariff,available,asked_at,until,ended_at,outcome"
-	// The last three columns of a command are kept by the database itself.
+		"session_id,adopted,released,announced,message_id"
+	desiredCols = "kind,cp_id,connector,session_id,username,reservation_id,tariff,available,requested_at,until,ended_at,outcome"
+	// Three more columns of a command are kept by the database itself, see
+	// commandTable.
 	commandCols = "command_id,n,central,journal,cp_id,connector,type,data,reservation_id,session_id,issued_at," +
 		"expires_at,state,reason,changed_at,sendings,next_at,message_id"
-	requestCols = "message_id,event_type,username,client_id,cp_id,read_at,answer_by,asked,asked_at,reservation_id," +
-		"answer,silent"
+	requestCols = "message_id,event_type,username,client_id,cp_id,read_at,answer_by,tried,tried_at,reservation_id," +
+		"answer,ignored"
 	recordCols = "cp_id,journal,seq,hash,received_at,raw,n"
 	forkedCols = "cp_id,journal,seq,hash,received_at,raw"
 )
@@ -97,10 +106,10 @@ func newTables() tables {
 		meters:       upsertTable("meters", "cp_id,connector", meterCols),
 		sessions:     upsertTable("sessions", "session_id", sessionCols),
 		tickets:      insertTable("tickets", ticketCols),
-		gaps:         upsertTable("holes", "hole_id", gapCols),
+		gaps:         upsertTable("gaps", "gap_id", gapCols),
 		alarms:       upsertTable("alarms", "alarm_id", alarmCols),
 		reservations: upsertTable("reservations", "reservation_id", reservationCols),
-		desired:      upsertTable("wishes", "kind,cp_id,connector,session_id", desiredCols),
+		desired:      upsertTable("desired_states", "kind,cp_id,connector,session_id", desiredCols),
 		commands:     commandTable(),
 		requests:     upsertTable("requests", "username,message_id", requestCols),
 		replies:      insertTable("replies", "key,request,reply,at"),
@@ -113,22 +122,25 @@ func newTables() tables {
 	}
 }
 
-// journalTable notes, beside the row, since when records of it are held.
+// journalTable adds to the row of a journal when the oldest record that is still
+// stored was received, for pruning.
 func journalTable() table {
 	t := upsertTable("journals", "cp_id,journal", journalCols+",oldest_at")
 	keepFirstValue(&t, "oldest_at")
 	return t
 }
 
-// keepFirstValue makes a column keep the first value above 0 that it was given.
+// keepFirstValue makes a column keep the first value above 0 that was written to
+// it, whatever is written later.
 func keepFirstValue(t *table, column string) {
 	for _, q := range []*string{&t.one, &t.many} {
 		*q = strings.Replace(*q, column+"=excluded."+column, column+"=iif("+column+">0,"+column+",excluded."+column+")", 1)
 	}
 }
 
-// commandTable notes, beside the row, when the command was first sent, when it
-// was accepted and when it ended.
+// commandTable adds to the row of a command when it was first sent, when it was
+// accepted and when it ended. package orders needs only the time of the last
+// change; the API shows all of them.
 func commandTable() table {
 	t := upsertTable("commands", "command_id", commandCols+",sent_at,accepted_at,ended_at")
 	for _, c := range []string{"sent_at", "accepted_at", "ended_at"} {

@@ -6,26 +6,27 @@ import (
 	sqlite3 "github.com/mattn/go-sqlite3"
 )
 
-// Remedy says what is to be done about a transaction that failed.
+// Remedy is what the caller of a transaction that failed has to do.
 type Remedy string
 
-// The remedies. An error that does not come from SQLite has none: whoever
-// caused it knows.
+// The remedies. An error that does not come from SQLite has none: only its own
+// source can classify it.
 const (
-	RemedyRow  Remedy = "row"  // SQLite refuses a row: leave that row out
-	RemedyWait Remedy = "wait" // it can heal without a restart: retry
-	RemedyStop Remedy = "stop" // the file is damaged, or does not do what was asked of it: write nothing more
+	RemedyRow  Remedy = "row"  // SQLite refuses a row: repeat the transaction without it
+	RemedyWait Remedy = "wait" // the cause can end without a restart: retry later
+	RemedyStop Remedy = "stop" // the file is damaged, or of another schema: write nothing more
 )
 
-// diagnosis is one primary result code of SQLite.
+// diagnosis is what one primary result code of SQLite means for Central.
 type diagnosis struct {
 	remedy Remedy
-	text   string
+	text   string // for operators: what is wrong, and what to do
 }
 
-// diagnosisOf knows every primary result code of an error
-// (https://sqlite.org/rescode.html). One that is not here stops: an error that
-// nobody understands must not move an offset.
+// diagnosisOf maps every primary result code of an error
+// (https://sqlite.org/rescode.html). A code that is not listed means RemedyStop:
+// after an error that is not understood no offset may be moved, or the records of
+// the failed transaction would be lost.
 func diagnosisOf(code sqlite3.ErrNo) diagnosis {
 	switch code {
 	case sqlite3.ErrConstraint, sqlite3.ErrMismatch, sqlite3.ErrTooBig, sqlite3.ErrRange:
@@ -37,7 +38,7 @@ func diagnosisOf(code sqlite3.ErrNo) diagnosis {
 	case sqlite3.ErrIoErr:
 		return diagnosis{RemedyWait, "the disk of the database reports errors"}
 	case sqlite3.ErrReadonly, sqlite3.ErrCantOpen, sqlite3.ErrPerm:
-		return diagnosis{RemedyWait, "the file of the database cannot be written: check that it exists and who owns it"}
+		return diagnosis{RemedyWait, "the file of the database cannot be written: check that it exists, its owner and its mode"}
 	case sqlite3.ErrNomem:
 		return diagnosis{RemedyWait, "out of memory"}
 	case sqlite3.ErrAbort, sqlite3.ErrInterrupt:
@@ -56,9 +57,9 @@ func diagnosisOf(code sqlite3.ErrNo) diagnosis {
 	return diagnosis{RemedyStop, "the database does not do what this program asks of it: stop Central and check which version wrote the file"}
 }
 
-// Diagnose says in words why a transaction failed, and what is to be done about
-// it; both are empty for an error that does not come from SQLite.
-func Diagnose(err error) (words string, r Remedy) {
+// Diagnose returns why a transaction failed, as a text for operators, and the
+// remedy. Both are empty for an error that does not come from SQLite.
+func Diagnose(err error) (text string, r Remedy) {
 	var se sqlite3.Error
 	if !errors.As(err, &se) {
 		return "", ""
@@ -67,11 +68,11 @@ func Diagnose(err error) (words string, r Remedy) {
 	return t.text, t.remedy
 }
 
-// explain puts words in front of an error of SQLite, for those who read it
-// where nothing else explains it.
+// explain puts the diagnosis in front of an error of SQLite. It is for errors
+// that reach an operator without passing through code that calls Diagnose.
 func explain(err error) error {
-	if words, _ := Diagnose(err); words != "" {
-		return wrap(words, err)
+	if text, _ := Diagnose(err); text != "" {
+		return wrap(text, err)
 	}
 	return err
 }

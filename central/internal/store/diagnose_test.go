@@ -34,12 +34,12 @@ func TestEachResultCodeHasARemedy(t *testing.T) {
 			}
 		})
 	}
-	if words, r := store.Diagnose(errors.New("of somebody else")); words != "" || r != "" {
+	if words, r := store.Diagnose(errors.New("of another program")); words != "" || r != "" {
 		t.Errorf("an error that is not SQLite's: got %q %q, want none", words, r)
 	}
 }
 
-// TestDamagedPagesAreNoRowsFault: what SQLite says of a file with damaged pages
+// TestDamagedPagesAreNoRowsFault: the error of SQLite for a file with damaged pages
 // stops.
 func TestDamagedPagesAreNoRowsFault(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "c.db")

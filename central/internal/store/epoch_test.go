@@ -2,6 +2,7 @@ package store_test
 
 import (
 	"fmt"
+	"os"
 	"path/filepath"
 	"testing"
 
@@ -15,15 +16,18 @@ func pointOfBefore(id, position string) string {
 	return fmt.Sprintf("INSERT INTO cps VALUES ('%s',1,'','','',0,5,'','','',0,0,0,'',0,'',0,'',0,'%s','[]',0,'')", id, position)
 }
 
-// Runs of an earlier version were named by a UUIDv7, and so were positions and
-// whoever fenced them, until they started anew; a position could be any id that
-// somebody sent.
+// TestDatabaseWithEpochsOfVersion4Opens opens a database in which runs of Central,
+// positions and the Central that fenced it were named by a UUIDv7, or in the case of
+// positions by any id that was received.
 func TestDatabaseWithEpochsOfVersion4Opens(t *testing.T) {
 	const past, future = "0199c2a0-1111-7000-8000-000000000001", "03b3d6f8-0c00-7000-8000-000000000001"
 	path := filepath.Join(t.TempDir(), "c.db")
+	rows, err := os.ReadFile("testdata/epoch3.sql")
+	if err != nil {
+		t.Fatal(err)
+	}
 	if err := store.Older(t.Context(), path, 3,
-		"INSERT INTO incarnations VALUES ('"+past+"',5),('0199c2a0-0000-7000-8000-000000000001',4)",
-		"INSERT INTO settings VALUES ('fenced_by','"+future+"')",
+		string(rows),
 		pointOfBefore("CP_1", future), pointOfBefore("CP_2", "zzzz"), pointOfBefore("CP_3", ""),
 	); err != nil {
 		t.Fatal(err)

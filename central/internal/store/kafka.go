@@ -11,7 +11,9 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Record adds an applied record. It must be new: a record is applied once.
+// Record adds a record that was applied. A record that is stored already is a
+// constraint error: a record is applied once. Records are gathered and written
+// bulkRows at a time, the rest before the commit.
 func (tx *Tx) Record(in ledger.Input, hash string, receivedAt charge.Time) error {
 	if err := tx.readWritten(); err != nil {
 		return err
@@ -25,10 +27,13 @@ func (tx *Tx) Record(in ledger.Input, hash string, receivedAt charge.Time) error
 	return tx.flush()
 }
 
-// writtenCounter counts the records ever written.
+// writtenCounter is the name of the counter of all records ever written. It
+// numbers records in the order in which they were applied, over all charging
+// points.
 const writtenCounter = "records_written"
 
-// readWritten finds, with the first record of all, how many were written before.
+// readWritten reads the counter before the first record that this process writes;
+// later the writer counts by itself.
 func (tx *Tx) readWritten() error {
 	if tx.w.writtenKnown {
 		return nil
@@ -42,7 +47,7 @@ func (tx *Tx) readWritten() error {
 	return nil
 }
 
-// finish writes what the transaction gathered.
+// finish writes what the transaction gathered; Write calls it before the commit.
 func (tx *Tx) finish() error {
 	err := tx.flush()
 	if err == nil && tx.recorded > 0 {
@@ -51,18 +56,19 @@ func (tx *Tx) finish() error {
 	return errors.Join(err, tx.err)
 }
 
-// flush writes the records that wait for a full statement.
+// flush writes the records that were gathered for a full statement.
 func (tx *Tx) flush() error {
 	rows := tx.w.records
 	tx.w.records = tx.w.records[:0]
 	return wrap("write records", tx.rows(tx.w.tables.records, rows))
 }
 
-// maxForked bounds what is kept of one quarantined identity.
+// maxForked is how many records of one quarantined identity are kept: enough to
+// see what happened; a device in quarantine may send without end.
 const maxForked = 1000
 
-// Forked keeps a record of a quarantined identity for the operator, up to a
-// bound.
+// Forked keeps a record of a quarantined identity for the operator, up to
+// maxForked. Records beyond that are dropped without an error.
 func (tx *Tx) Forked(in ledger.Input, hash string, receivedAt charge.Time) error {
 	r := &in.Record
 	return wrap("keep forked record", tx.exec("INSERT OR IGNORE INTO forked_records ("+forkedCols+") SELECT ?,?,?,?,?,? "+
@@ -70,8 +76,10 @@ func (tx *Tx) Forked(in ledger.Input, hash string, receivedAt charge.Time) error
 		string(r.CPID), string(r.Journal), int64(r.Seq), hash, int64(receivedAt), in.Raw, string(r.CPID), maxForked))
 }
 
-// DeadLetter notes what could not be used; new is false if it was noted before,
-// as when a log is read again.
+// DeadLetter stores which Kafka record could not be used, and why; fresh is false
+// if that is stored already, as when a partition is read again. Its bytes are on
+// the topic of dead letters. crc distinguishes records of a topic that was deleted
+// and created again, whose offsets start from 0.
 func (tx *Tx) DeadLetter(topic string, partition int, offset int64, crc uint32, key, reason string, at charge.Time) (fresh bool, err error) {
 	res, err := tx.run("INSERT OR IGNORE INTO dead_letters (topic,partition,offset,crc,key,reason,at) VALUES (?,?,?,?,?,?,?)",
 		topic, partition, offset, int64(crc), key, reason, int64(at))
@@ -82,20 +90,23 @@ func (tx *Tx) DeadLetter(topic string, partition int, offset int64, crc uint32, 
 	return n > 0, err
 }
 
-// BridgeDead keeps how many dead letters of a run of a bridge are known.
+// BridgeDead stores how many dead letters a run of a bridge has reported. The
+// number never decreases: an older heartbeat that is read again changes nothing.
 func (tx *Tx) BridgeDead(bridge string, started charge.Time, n int64, at charge.Time) error {
 	return wrap("note dead letters of a bridge", tx.exec("INSERT INTO bridge_runs (bridge,started_at,dead_letters,at) VALUES (?,?,?,?) "+
 		"ON CONFLICT (bridge,started_at) DO UPDATE SET dead_letters=max(dead_letters,excluded.dead_letters),at=excluded.at",
 		bridge, int64(started), n, int64(at)))
 }
 
-// BridgeDead answers how many dead letters of a run of a bridge are known.
+// BridgeDead returns how many dead letters a run of a bridge has reported; 0 if it
+// is not known.
 func (s *Store) BridgeDead(ctx context.Context, bridge string, started charge.Time) (n int64, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT coalesce(max(dead_letters),0) FROM bridge_runs WHERE bridge=? AND started_at=?", bridge, int64(started)).Scan(&n)
 	return n, wrap("read dead letters of a bridge", err)
 }
 
-// Outbox adds what is to be said on Kafka, behind all that is there.
+// Outbox adds a message that is to be published on Kafka, after all that are
+// there. headers may be nil.
 func (tx *Tx) Outbox(topic, key string, headers map[string]string, value []byte, at charge.Time) error {
 	raw := []byte("{}")
 	if len(headers) > 0 {
@@ -107,7 +118,8 @@ func (tx *Tx) Outbox(topic, key string, headers map[string]string, value []byte,
 	return wrap("write outbox", tx.exec(tx.w.tables.outbox.one, topic, key, string(raw), notNil(value), int64(at)))
 }
 
-// OutboxSent deletes what Kafka has acknowledged.
+// OutboxSent deletes messages that Kafka has acknowledged. A process killed
+// between the acknowledgement and this commit publishes them twice.
 func (tx *Tx) OutboxSent(ids []int64) error {
 	for _, id := range ids {
 		if err := tx.exec("DELETE FROM outbox WHERE id=?", id); err != nil {
@@ -117,16 +129,16 @@ func (tx *Tx) OutboxSent(ids []int64) error {
 	return nil
 }
 
-// Outgoing is a row of the outbox.
+// Outgoing is a message of the outbox.
 type Outgoing struct {
-	ID      int64
+	ID      int64 // grows in the order of writing, never used twice
 	Topic   string
 	Key     string
 	Headers map[string]string
 	Value   []byte
 }
 
-// Outbox reads up to limit rows after the row id, oldest first.
+// Outbox returns up to limit messages with an ID above after, oldest first.
 func (s *Store) Outbox(ctx context.Context, after int64, limit int) ([]Outgoing, error) {
 	return collect(ctx, s, "read outbox", func(rows *sql.Rows) (o Outgoing, err error) {
 		var headers string
@@ -137,13 +149,14 @@ func (s *Store) Outbox(ctx context.Context, after int64, limit int) ([]Outgoing,
 	}, "SELECT id,topic,key,headers,value FROM outbox WHERE id>? ORDER BY id LIMIT ?", after, limit)
 }
 
-// Offset keeps how far a partition was read: next is the offset to read next,
-// crc the fingerprint of the record before it.
+// Offset stores how far a partition was read: next is the offset of the record to
+// read next, crc the fingerprint of the record before it. The fingerprint shows
+// whether the topic was deleted and created again, or Kafka lost its end.
 func (tx *Tx) Offset(topic string, partition int, next int64, crc uint32) error {
 	return wrap("write offset", tx.exec(tx.w.tables.offsets.one, topic, partition, next, int64(crc)))
 }
 
-// Offset answers how far a partition was read; known is false if never.
+// Offset returns how far a partition was read; known is false if it never was.
 func (s *Store) Offset(ctx context.Context, topic string, partition int) (next int64, crc uint32, known bool, err error) {
 	var c int64
 	err = s.ro.QueryRowContext(ctx, "SELECT next,last_crc FROM offsets WHERE topic=? AND partition=?", topic, partition).Scan(&next, &c)
@@ -153,12 +166,13 @@ func (s *Store) Offset(ctx context.Context, topic string, partition int) (next i
 	return next, uint32(c), err == nil, wrap("read offset", err)
 }
 
-// Count adds n to a counter that lives as long as the database.
+// Count adds n to a counter. Counters start at 0 and live as long as the
+// database.
 func (tx *Tx) Count(name string, n int64) error {
 	return wrap("count", tx.exec(tx.w.tables.counters.one, name, n))
 }
 
-// Counters reads all counters.
+// Counters returns all counters by name.
 func (s *Store) Counters(ctx context.Context) (map[string]int64, error) {
 	type pair struct {
 		name string
@@ -174,12 +188,12 @@ func (s *Store) Counters(ctx context.Context) (map[string]int64, error) {
 	return all, err
 }
 
-// Setting keeps a value under a name.
+// Setting stores a value under a name, in place of the one before.
 func (tx *Tx) Setting(name, value string) error {
 	return wrap("write setting", tx.exec(tx.w.tables.settings.one, name, value))
 }
 
-// Setting reads a value; "" if there is none.
+// Setting returns the value under a name; "" if there is none.
 func (s *Store) Setting(ctx context.Context, name string) (value string, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT value FROM settings WHERE name=?", name).Scan(&value)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -188,13 +202,15 @@ func (s *Store) Setting(ctx context.Context, name string) (value string, err err
 	return value, wrap("read setting", err)
 }
 
-// Epoch notes the epoch of this Central, in place of the one before.
+// Epoch stores the epoch of this Central, in place of the one before. It is
+// written at each start, before anything is sent.
 func (tx *Tx) Epoch(e charge.Epoch, at charge.Time) error {
 	return wrap("note epoch", tx.exec("INSERT INTO epoch (one,number,run,made_at) VALUES (1,?,?,?) "+
 		"ON CONFLICT (one) DO UPDATE SET number=excluded.number,run=excluded.run,made_at=excluded.made_at", int64(e.Number), e.Run, int64(at)))
 }
 
-// Epoch is the one noted last; zero if this Central has never run.
+// Epoch returns the epoch that was stored last; zero if this Central has never
+// run.
 func (s *Store) Epoch(ctx context.Context) (e charge.Epoch, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT number,run FROM epoch").Scan(&e.Number, &e.Run)
 	if errors.Is(err, sql.ErrNoRows) {
@@ -203,8 +219,9 @@ func (s *Store) Epoch(ctx context.Context) (e charge.Epoch, err error) {
 	return e, wrap("read epoch", err)
 }
 
-// Tariff adds a version of the prices. The same version again must have the
-// same prices: a version never changes.
+// Tariff adds a version of the prices. If the version is stored already, its
+// prices must be the same: tickets name the version they were priced by, so a
+// version never changes.
 func (tx *Tx) Tariff(t ledger.Tariff, at charge.Time) error {
 	if err := tx.exec("INSERT OR IGNORE INTO tariffs (version,start_fee_e4,per_kwh_e4,currency,made_at) VALUES (?,?,?,?,?)",
 		string(t.Version), int64(t.StartFee), int64(t.PerKWh), string(t.Currency), int64(at)); err != nil {
@@ -222,14 +239,15 @@ func (tx *Tx) Tariff(t ledger.Tariff, at charge.Time) error {
 	return nil
 }
 
-// Tariffs reads all versions of the prices.
+// Tariffs returns all versions of the prices, oldest first.
 func (s *Store) Tariffs(ctx context.Context) ([]ledger.Tariff, error) {
 	return collect(ctx, s, "read tariffs", func(rows *sql.Rows) (t ledger.Tariff, err error) {
 		return t, rows.Scan(&t.Version, &t.StartFee, &t.PerKWh, &t.Currency)
 	}, "SELECT version,start_fee_e4,per_kwh_e4,currency FROM tariffs ORDER BY made_at,version")
 }
 
-// collect reads all rows of a query from the read pool.
+// collect returns all rows of a query, read outside of a transaction of the
+// writer; doing names the query in an error.
 func collect[T any](ctx context.Context, s *Store, doing string, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
 	all, err := scanAll(ctx, s.ro, scan, query, args...)
 	return all, wrap(doing, err)

@@ -10,10 +10,14 @@ import (
 	"github.com/carga-ev/carga/internal/crashpoint"
 )
 
-// Ledger writes what the ledger changed, each value as one row. Values of the
-// same key may come in one call: the last wins. They are written kind by kind,
-// ended sessions before open ones, so the order of different keys does not
-// matter, but for a boot that is forgotten: what comes behind that stays.
+// Ledger writes changes of the ledger, each value as one row. If several changes
+// have the same key, the last one is written.
+//
+// The rows are written table by table, whatever the order of the changes:
+// charging points first, because the others refer to them, and ended sessions
+// before open ones, because an index allows one open session per connector. Only
+// a BootForgotten depends on the order: it deletes connectors of changes before
+// it and keeps those of changes after it.
 func (tx *Tx) Ledger(changes []ledger.Change) error {
 	var b ledgerRows
 	for _, c := range changes {
@@ -39,7 +43,7 @@ func (tx *Tx) Ledger(changes []ledger.Change) error {
 		{"sessions", t.sessions, b.ended},
 		{"sessions", t.sessions, b.open},
 		{"tickets", t.tickets, b.tickets},
-		{"holes", t.gaps, b.gaps},
+		{"gaps", t.gaps, b.gaps},
 		{"alarms", t.alarms, b.alarms},
 	} {
 		if err := tx.rows(w.t, w.args); err != nil {
@@ -52,11 +56,13 @@ func (tx *Tx) Ledger(changes []ledger.Change) error {
 	return nil
 }
 
+// ledgerRows are the values of changed rows, by table, as Tx.rows expects them.
 type ledgerRows struct {
 	points, journals, connectors, meters, open, ended, tickets, gaps, alarms []any
 	forgotten                                                                []ledger.BootDeleted
 }
 
+// add appends the row of a change.
 func (b *ledgerRows) add(c ledger.Change) error {
 	switch c := c.(type) {
 	case ledger.PointChanged:
@@ -101,7 +107,7 @@ func (b *ledgerRows) add(c ledger.Change) error {
 	return nil
 }
 
-// withoutConnectorsOf drops the rows of connectors of a boot.
+// withoutConnectorsOf returns the rows of connectors without those of a boot.
 func withoutConnectorsOf(rows []any, f ledger.BootDeleted) []any {
 	width := strings.Count(connCols, ",") + 1
 	var rest []any
@@ -138,14 +144,14 @@ func (b *ledgerRows) addGap(h *ledger.Gap) {
 		if r.Last >= r.First {
 			lost += int64(r.Last - r.First + 1)
 		} else {
-			lost++ // to the end of a journal nobody knows: at least one
+			lost++ // to the end of a journal, which is not known: at least one
 		}
 	}
 	b.gaps = append(b.gaps, h.ID, string(h.CPID), string(h.Journal), int64(h.First), int64(h.Last), string(h.Cause),
 		h.Detail, int64(h.DetectedAt), list(h.Missing), int64(h.Energy), list(h.Unmeasured), len(h.Missing)+len(h.Unmeasured) > 0, lost)
 }
 
-// list writes a list as JSON; nil is an empty one.
+// list encodes a list as JSON; nil is an empty list.
 func list[T any](v []T) string {
 	if len(v) == 0 {
 		return "[]"

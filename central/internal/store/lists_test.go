@@ -65,11 +65,11 @@ func TestAFilterSelectsBeforeThePage(t *testing.T) {
 			}
 			switch n {
 			case 7:
-				r.Connector, r.Until, r.EndedAt, r.Reason = 10, 2000, 0, "" // nobody confirmed it
+				r.Connector, r.Until, r.EndedAt, r.Reason = 10, 2000, 0, "" // not confirmed
 			case 8:
 				r.Reason = orders.EndUsed
 			case 9:
-				r.Connector, r.EndedAt, r.Reason = 11, 0, "" // over, although nobody wrote it down
+				r.Connector, r.EndedAt, r.Reason = 11, 0, "" // over, although that is not stored
 			}
 			changes = append(changes, ledger.SessionChanged{Session: v}, ledger.GapChanged{Gap: h}, ledger.AlarmRaised{Alarm: a},
 				ledger.TicketMade{Ticket: ledger.Ticket{ID: fmt.Sprint("t", n), SessionID: v.ID, CPID: "CP_1", Username: v.Username, EndedAt: charge.Time(n + 1)}})
@@ -91,7 +91,7 @@ func TestAFilterSelectsBeforeThePage(t *testing.T) {
 		"commands": func(q store.Query) []string {
 			return paged(t, q, func(q store.Query) ([]store.CommandLife, error) { return s.Commands(ctx, q) }, func(v *store.CommandLife) string { return string(v.ID) })
 		},
-		"holes": func(q store.Query) []string {
+		"gaps": func(q store.Query) []string {
 			return paged(t, q, func(q store.Query) ([]store.GapRow, error) { return s.Gaps(ctx, q) }, func(v *store.GapRow) string { return fmt.Sprint(v.N) })
 		},
 		"alarms": func(q store.Query) []string {
@@ -113,16 +113,16 @@ func TestAFilterSelectsBeforeThePage(t *testing.T) {
 		{"tickets", store.Query{Username: "ana", To: 4}, numbered("t", 2, 0)},
 		{"tickets", store.Query{From: 40}, []string{"t39"}},
 		{"reservations", store.Query{State: "active"}, numbered("r", 6, 0)},
-		{"reservations", store.Query{State: "asked"}, []string{"r7"}},
+		{"reservations", store.Query{State: "pending"}, []string{"r7"}},
 		{"reservations", store.Query{State: "used"}, []string{"r8"}},
 		{"reservations", store.Query{State: "ended"}, append([]string{"r9"}, numbered("r", 39, 10)...)}, // r9 was written last
 		{"reservations", store.Query{Username: "ana", From: 2, To: 5}, numbered("r", 3, 1)},
 		{"commands", store.Query{State: "rejected"}, numbered("c", 6, 0)},
 		{"commands", store.Query{State: "sent"}, nil},
 		{"commands", store.Query{From: 39}, numbered("c", 39, 38)},
-		{"holes", store.Query{State: "open"}, numbered("", 7, 1)},
-		{"holes", store.Query{State: "filled"}, numbered("", 40, 8)},
-		{"holes", store.Query{To: 3}, numbered("", 2, 1)},
+		{"gaps", store.Query{State: "open"}, numbered("", 7, 1)},
+		{"gaps", store.Query{State: "filled"}, numbered("", 40, 8)},
+		{"gaps", store.Query{To: 3}, numbered("", 2, 1)},
 		{"alarms", store.Query{State: "open"}, numbered("", 7, 1)},
 		{"alarms", store.Query{State: "cleared"}, numbered("", 40, 8)},
 		{"alarms", store.Query{From: 20, To: 22}, numbered("", 21, 20)},
@@ -137,7 +137,7 @@ func TestAFilterSelectsBeforeThePage(t *testing.T) {
 		"tickets":      func(q store.Query) error { _, err := s.Tickets(ctx, q); return err },
 		"reservations": func(q store.Query) error { _, err := s.Reservations(ctx, q); return err },
 		"commands":     func(q store.Query) error { _, err := s.Commands(ctx, q); return err },
-		"holes":        func(q store.Query) error { _, err := s.Gaps(ctx, q); return err },
+		"gaps":         func(q store.Query) error { _, err := s.Gaps(ctx, q); return err },
 		"alarms":       func(q store.Query) error { _, err := s.Alarms(ctx, q); return err },
 		"records":      func(q store.Query) error { _, err := s.Records(ctx, q); return err },
 	} {

@@ -14,15 +14,16 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// CPs loads every charging point with all its journals, sessions that have not
-// ended, and holes with something missing.
+// CPs loads every charging point with all its journals, the connectors of its
+// present boot, its meters, the sessions that have not ended, and the gaps that
+// are open.
 func (s *Store) CPs(ctx context.Context) (map[charge.CPID]*ledger.CP, error) {
 	return s.load(ctx, points{}, "SELECT "+journalCols+" FROM journals")
 }
 
-// Recent loads charging points as the ledger keeps them in memory: with the
-// journals that grew last, at most keep of each. Without ids it loads all; an id
-// that the database does not know is left out.
+// Recent loads charging points as CPs does, but each with the keep journals alone
+// that grew last: as the ledger keeps them in memory. Without ids it loads all
+// charging points; an id that the database does not know is left out.
 func (s *Store) Recent(ctx context.Context, keep int, ids ...charge.CPID) (map[charge.CPID]*ledger.CP, error) {
 	only := points{}
 	if len(ids) > 0 {
@@ -32,13 +33,13 @@ func (s *Store) Recent(ctx context.Context, keep int, ids ...charge.CPID) (map[c
 		"(PARTITION BY cp_id ORDER BY grown_at DESC,journal DESC) AS rank FROM journals"+only.where+") WHERE rank<="+strconv.Itoa(keep))
 }
 
-// points is which charging points a query is about; the zero value is all.
+// points selects the charging points of a query; the zero value selects all.
 type points struct {
 	where string // "" for all
 	args  []any
 }
 
-// and is the condition and one more.
+// and returns a WHERE of the condition and one more.
 func (p points) and(condition string) string {
 	if p.where == "" {
 		return " WHERE " + condition
@@ -46,6 +47,8 @@ func (p points) and(condition string) string {
 	return p.where + " AND " + condition
 }
 
+// load loads the selected charging points; journals is the query of their
+// journals.
 func (s *Store) load(ctx context.Context, only points, journals string) (map[charge.CPID]*ledger.CP, error) {
 	cps := map[charge.CPID]*ledger.CP{}
 	_, err := collect(ctx, s, "load charging points", func(rows *sql.Rows) (struct{}, error) {
@@ -113,7 +116,7 @@ func (s *Store) load(ctx context.Context, only points, journals string) (map[cha
 		}
 		return err
 	})
-	load("holes", "SELECT hole_id,cp_id,journal,first,last,cause,detail,found_at,missing,energy_wh,waiting FROM holes"+only.and("open=1"),
+	load("gaps", "SELECT "+gapReadCols+" FROM gaps"+only.and("open=1"),
 		func(rows *sql.Rows) error {
 			h, err := scanGap(rows)
 			if cp := cps[h.CPID]; err == nil && cp != nil {
@@ -124,7 +127,7 @@ func (s *Store) load(ctx context.Context, only points, journals string) (map[cha
 	return cps, err
 }
 
-// scanner is a row of one or of many.
+// scanner is a *sql.Row or *sql.Rows.
 type scanner interface{ Scan(dest ...any) error }
 
 // jsonOf scans a JSON column into v.
@@ -141,8 +144,9 @@ func (j jsonOf) Scan(src any) error {
 	return errors.New("a JSON column holds neither text nor bytes")
 }
 
-// epochOf reads a column that holds an epoch. An earlier version took any id for
-// one; what is none ranks below all.
+// epochOf scans a column that holds an epoch as text. An earlier version of the
+// program wrote other ids into the column; they become the zero epoch, which
+// ranks below all.
 type epochOf struct{ v *charge.Epoch }
 
 // Scan implements sql.Scanner.
@@ -200,7 +204,8 @@ func scanTicket(r scanner) (t ledger.Ticket, err error) {
 	return t, err
 }
 
-// nilIfEmpty makes an empty list nil, as it was before it was written.
+// nilIfEmpty returns nil for an empty list. An empty list and nil are stored as
+// the same "[]"; values must compare equal to those that were written.
 func nilIfEmpty[T any](v []T) []T {
 	if len(v) == 0 {
 		return nil
@@ -208,40 +213,42 @@ func nilIfEmpty[T any](v []T) []T {
 	return v
 }
 
-// Session finds a session by id, ended ones too.
+// Session returns a session by id, ended or not; ok is false if there is none.
 func (s *Store) Session(ctx context.Context, id charge.SessionID) (v ledger.Session, ok bool, err error) {
 	v, err = scanSession(s.ro.QueryRowContext(ctx, "SELECT "+sessionCols+" FROM sessions WHERE session_id=?", string(id)))
 	return rowOrNone("read session", v, err)
 }
 
-// Journal finds one journal of a charging point.
+// Journal returns one journal of a charging point; ok is false if there is none.
 func (s *Store) Journal(ctx context.Context, cp charge.CPID, id charge.JournalID) (j ledger.Journal, ok bool, err error) {
 	_, j, err = scanJournal(s.ro.QueryRowContext(ctx, "SELECT "+journalCols+" FROM journals WHERE cp_id=? AND journal=?", string(cp), string(id)))
 	return rowOrNone("read journal", j, err)
 }
 
-// JournalEnding finds the journal of a charging point whose last known record
-// has the hash. It looks at all journals of that charging point.
+// JournalEnding returns the journal of a charging point whose last known record
+// has the hash. It reads all journals of that charging point: use it rarely.
 func (s *Store) JournalEnding(ctx context.Context, cp charge.CPID, hash string) (id charge.JournalID, ok bool, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT journal FROM journals WHERE cp_id=? AND hash=? LIMIT 1", string(cp), hash).Scan(&id)
 	return rowOrNone("find journal", id, err)
 }
 
-// HashOf is the hash of one record, if it is held.
+// HashOf returns the hash of one record; ok is false if the record is not stored
+// or was pruned.
 func (s *Store) HashOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (hash string, ok bool, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT hash FROM records WHERE cp_id=? AND journal=? AND seq=?",
 		string(cp), string(j), int64(seq)).Scan(&hash)
 	return rowOrNone("read hash", hash, err)
 }
 
-// PrevOf is what one record names as the hash of the record before it, if it is
-// held.
+// PrevOf returns the hash that one record names for the record before it; ok is
+// false if the record is not stored or was pruned.
 func (s *Store) PrevOf(ctx context.Context, cp charge.CPID, j charge.JournalID, seq charge.Seq) (prev string, ok bool, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT CAST(raw AS TEXT)->>'$.prev' FROM records WHERE cp_id=? AND journal=? AND seq=?",
 		string(cp), string(j), int64(seq)).Scan(&prev)
 	return rowOrNone("read record", prev, err)
 }
 
+// rowOrNone turns the error of a query without a row into ok = false.
 func rowOrNone[T any](doing string, v T, err error) (T, bool, error) {
 	if errors.Is(err, sql.ErrNoRows) {
 		return v, false, nil
@@ -249,8 +256,9 @@ func rowOrNone[T any](doing string, v T, err error) (T, bool, error) {
 	return v, err == nil, wrap(doing, err)
 }
 
-// LoadOrders gives a state what the database holds of it: reservations,
-// wishes, commands and requests that are not over, and the fence.
+// LoadOrders fills a state with what the database holds of it: the reservations,
+// desired states, commands and requests that are not over, each in the order in
+// which they were made, and the fence.
 func (s *Store) LoadOrders(ctx context.Context, st *orders.State) error {
 	load := func(what, query string, add func(*sql.Rows) error) error {
 		_, err := collect(ctx, s, "load "+what, func(rows *sql.Rows) (struct{}, error) { return struct{}{}, add(rows) }, query)
@@ -262,14 +270,14 @@ func (s *Store) LoadOrders(ctx context.Context, st *orders.State) error {
 		st.LoadFence(fence)
 	}
 	return errors.Join(err,
-		load("reservations", "SELECT "+reservationCols+" FROM reservations WHERE gone=0 ORDER BY rowid", func(rows *sql.Rows) error {
+		load("reservations", "SELECT "+reservationCols+" FROM reservations WHERE released=0 ORDER BY rowid", func(rows *sql.Rows) error {
 			r, err := scanReservation(rows)
 			if err == nil {
 				st.LoadReservation(r)
 			}
 			return err
 		}),
-		load("wishes", "SELECT "+desiredCols+" FROM wishes WHERE ended_at=0 ORDER BY asked_at,rowid", func(rows *sql.Rows) error {
+		load("desired states", "SELECT "+desiredCols+" FROM desired_states WHERE ended_at=0 ORDER BY requested_at,rowid", func(rows *sql.Rows) error {
 			var w orders.Desired
 			err := rows.Scan(&w.Kind, &w.CPID, &w.Connector, &w.SessionID, &w.Username, &w.ReservationID, &w.Tariff,
 				&w.Available, &w.RequestedAt, &w.Until, &w.EndedAt, &w.Outcome)
@@ -286,7 +294,7 @@ func (s *Store) LoadOrders(ctx context.Context, st *orders.State) error {
 				}
 				return err
 			}),
-		load("requests", "SELECT "+requestCols+" FROM requests WHERE answer='' AND silent=0 ORDER BY read_at,rowid",
+		load("requests", "SELECT "+requestCols+" FROM requests WHERE answer='' AND ignored=0 ORDER BY read_at,rowid",
 			func(rows *sql.Rows) error {
 				r, err := scanRequest(rows)
 				if err == nil {
@@ -331,28 +339,28 @@ func scanRequest(r scanner) (v orders.Request, err error) {
 	return v, err
 }
 
-// Request finds a driver's request.
+// Request returns a driver's request, answered or not.
 func (s *Store) Request(ctx context.Context, k orders.RequestKey) (v orders.Request, ok bool, err error) {
 	v, err = scanRequest(s.ro.QueryRowContext(ctx, "SELECT "+requestCols+" FROM requests WHERE username=? AND message_id=?",
 		string(k.Username), k.MessageID))
 	return rowOrNone("read request", v, err)
 }
 
-// Billed finds a session of a charging point whose ticket holds energy between
-// two registers of a connector.
+// Billed returns a session whose ticket holds energy between two registers of a
+// connector: energy that must not be put on a second ticket.
 func (s *Store) Billed(ctx context.Context, cp charge.CPID, k charge.ConnectorID, from, to charge.WattHours) (id charge.SessionID, ok bool, err error) {
 	err = s.ro.QueryRowContext(ctx, "SELECT session_id FROM tickets WHERE cp_id=? AND connector=? AND stop_wh>? AND start_wh<? AND energy_wh>0 LIMIT 1",
 		string(cp), int64(k), int64(from), int64(to)).Scan(&id)
 	return rowOrNone("read tickets", id, err)
 }
 
-// FindCommand finds a command by id, ended ones too.
+// FindCommand returns a command by id, ended or not.
 func (s *Store) FindCommand(ctx context.Context, id charge.CommandID) (c orders.Command, ok bool, err error) {
 	c, err = scanCommand(s.ro.QueryRowContext(ctx, "SELECT "+commandCols+" FROM commands WHERE command_id=?", string(id)))
 	return rowOrNone("read command", c, err)
 }
 
-// Reservation finds a reservation by id, ended ones too.
+// Reservation returns a reservation by id, ended or not.
 func (s *Store) Reservation(ctx context.Context, id charge.ReservationID) (v orders.Reservation, ok bool, err error) {
 	v, err = scanReservation(s.ro.QueryRowContext(ctx, "SELECT "+reservationCols+" FROM reservations WHERE reservation_id=?", string(id)))
 	return rowOrNone("read reservation", v, err)

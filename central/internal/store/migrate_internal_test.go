@@ -1,43 +1,42 @@
 package store
 
 import (
-	"database/sql"
 	"errors"
+	"os"
 	"path/filepath"
 	"testing"
 
+	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// openOlder makes a database as a program of an older version left it.
-func openOlder(t *testing.T, version int64, statements ...string) (path string) {
+// olderDatabase makes a database as a program of an older version left it.
+func olderDatabase(t *testing.T, version int64, rows ...string) (path string) {
 	t.Helper()
 	path = filepath.Join(t.TempDir(), "c.db")
-	db, err := sql.Open("sqlite3", dsn(Options{Path: path}, false))
-	if err != nil {
-		t.Fatal(err)
-	}
-	p, err := provider(db)
-	if err != nil {
-		t.Fatal(err)
-	}
-	_, err = p.UpTo(t.Context(), version)
-	for _, q := range statements {
-		if err == nil {
-			_, err = db.ExecContext(t.Context(), q)
-		}
-	}
-	if err := errors.Join(err, db.Close()); err != nil {
+	if err := Older(t.Context(), path, version, rows...); err != nil {
 		t.Fatal(err)
 	}
 	return path
 }
 
-// Requests that a version before 8 wrote, when a message_id was one driver's
-// alone, stay answered; and another driver may use the id of one of them.
+// rowsOf reads statements from a file of testdata: they have names of tables and
+// columns that only older versions used.
+func rowsOf(t *testing.T, name string) string {
+	t.Helper()
+	raw, err := os.ReadFile(filepath.Join("testdata", name))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(raw)
+}
+
+// TestRequestsOfAnOlderVersion opens a database of before version 8, in which a
+// message_id belonged to one driver. Its answered requests stay answered, and
+// another driver may use one of their ids.
 func TestRequestsOfAnOlderVersion(t *testing.T) {
-	path := openOlder(t, 7, `INSERT INTO requests VALUES
+	path := olderDatabase(t, 7, `INSERT INTO requests VALUES
 		('1','AUTHORIZATION_REQUEST','ana','web','CP_1',5,6,'[{"CPID":"CP_1","Connector":1}]',5,'r-1','{"event_id":"a.1","event_type":"AUTHORIZATION_RESPONSE","username":"ana","timestamp":5}',0),
 		('2','STOP_REQUEST','ana','web','',5,6,'[]',0,'','',1), ('3','AUTHORIZATION_REQUEST','','web','',5,6,'[]',0,'','',0)`)
 	s, err := Open(t.Context(), Options{Path: path})
@@ -73,11 +72,11 @@ func TestRequestsOfAnOlderVersion(t *testing.T) {
 	}
 }
 
-// A database from before settlements of silent charging points: its tickets are
-// the same, and those of sessions that an operator ended are marked.
+// TestTicketsBeforeSettlementsAreKept opens a database of before corrections: its
+// tickets are the same, and those of settled sessions are marked as settled.
 func TestTicketsBeforeSettlementsAreKept(t *testing.T) {
 	t.Parallel()
-	path := openOlder(t, 3,
+	path := olderDatabase(t, 3,
 		`INSERT INTO cps VALUES ('CP',1,'','','',0,1,'','','',0,0,0,'',0,'',0,'',0,'','[]',0,'')`,
 		`INSERT INTO sessions VALUES ('s1','CP',1,'ended','ana','','','order',0,1,500,1,1,1,9,7,'remote',0,'[]'),
 		  ('s2','CP',1,'ended','ben','','','order',500,1,700,1,1,1,0,8,'power_loss',1,'[]')`,
@@ -110,4 +109,63 @@ func TestTicketsBeforeSettlementsAreKept(t *testing.T) {
 	if err := s.Write(t.Context(), func(tx *Tx) error { return tx.exec("UPDATE tickets SET energy_wh=1") }); err == nil {
 		t.Error("a ticket can be changed")
 	}
+}
+
+// TestRowsUnderTheNamesOfVersion12 reads, from tables and columns that version 13
+// renamed, what an earlier program wrote there, and migrates it back.
+func TestRowsUnderTheNamesOfVersion12(t *testing.T) {
+	t.Parallel()
+	path := olderDatabase(t, 12, rowsOf(t, "version12.sql"))
+	check := func() {
+		t.Helper()
+		s, err := Open(t.Context(), Options{Path: path})
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer func() {
+			if err := s.Close(); err != nil {
+				t.Error(err)
+			}
+		}()
+		cps, err := s.CPs(t.Context())
+		if err != nil || len(cps) != 1 {
+			t.Fatalf("charging points: %v %v", cps, err)
+		}
+		cp := cps["CP"]
+		if cp.FirstSeenAt != 11 || cp.Sessions["s1"] == nil || cp.Sessions["s1"].FirstSeenAt != 12 {
+			t.Errorf("first seen at %d, its session: %+v", cp.FirstSeenAt, cp.Sessions["s1"])
+		}
+		if g := cp.Gaps["CP.j.3"]; len(cp.Gaps) != 1 || g == nil || g.DetectedAt != 13 || len(g.Missing) != 1 || len(g.Unmeasured) != 1 || g.Unmeasured[0].Before != 2 {
+			t.Errorf("open gaps: %+v", cp.Gaps)
+		}
+		if gaps, err := s.GapsOf(t.Context(), "CP"); err != nil || len(gaps) != 2 {
+			t.Errorf("gaps: %+v %v", gaps, err)
+		}
+		if a, ok, err := s.OpenAlarm(t.Context(), string(ledger.AlarmGap)+".CP.j.3"); err != nil || !ok || a.Kind != ledger.AlarmGap {
+			t.Errorf("alarm of the gap: %+v %t %v", a, ok, err)
+		}
+		held, _, err1 := s.Reservation(t.Context(), "r1")
+		released, _, err2 := s.Reservation(t.Context(), "r2")
+		if err := errors.Join(err1, err2); err != nil || !held.Announced || held.Released || released.Announced || !released.Released {
+			t.Errorf("reservations: %+v %+v %v", held, released, err)
+		}
+		if d, err := s.AvailabilityWanted(t.Context()); err != nil || len(d) != 1 || d[0].RequestedAt != 15 {
+			t.Errorf("desired states: %+v %v", d, err)
+		}
+		q, _, err1 := s.Request(t.Context(), orders.RequestKey{Username: "ana", MessageID: "m"})
+		n, _, err2 := s.Request(t.Context(), orders.RequestKey{Username: "ana", MessageID: "n"})
+		if err := errors.Join(err1, err2); err != nil || len(q.Tried) != 1 || q.TriedAt != 19 || q.Ignored || !n.Ignored {
+			t.Errorf("requests: %+v %+v %v", q, n, err)
+		}
+		lines, err1 := s.ForeignKeys(t.Context())
+		found, err2 := s.Integrity(t.Context())
+		if err := errors.Join(err1, err2); err != nil || len(lines)+len(found) > 0 {
+			t.Errorf("the file is damaged: %v %v %v", lines, found, err)
+		}
+	}
+	check()
+	if err := DownTo(t.Context(), path, 12); err != nil {
+		t.Fatal(err)
+	}
+	check()
 }

@@ -22,53 +22,56 @@ import (
 //go:embed migrations/*.sql
 var migrations embed.FS
 
-// readers is the size of the read pool: pages and the writer's look-ups.
+// readers is the number of connections of the read pool. It serves the API and
+// the look-ups of the goroutine that writes.
 const readers = 4
 
-// minSQLite is the first version without the race that could reset a WAL in
-// use: 3.51.3, as sqlite3_libversion_number writes it.
+// minSQLite is 3.51.3, as sqlite3_libversion_number writes it: the first version
+// without a race that could reset a write-ahead log in use and so lose commits.
 const minSQLite = 3051003
 
-// walLimit is to what size, in bytes, the write-ahead log is cut once a reader
-// that had made it grow has ended. A log is as large as what was written while
-// the slowest reader read; without a limit it would keep the largest size ever.
+// walLimit is the size in bytes to which the write-ahead log is truncated once a
+// long reader has ended. The log holds all that was written while the slowest
+// reader read; without a limit the file would keep the largest size it ever had.
 const walLimit = 8 << 20
 
-// ErrInUse says that another process has the database open.
+// ErrInUse is the error of Open while another process has the database open.
 var ErrInUse = errors.New("the database is in use by another Central")
 
 // Options are the settings of a database. The zero value of each means its
 // default.
 type Options struct {
-	// Path is the file; its directory is made when missing.
+	// Path is the file. Its directory is created if it does not exist.
 	Path string
-	// BusyTimeout is how long a transaction waits for a lock held by another
-	// program (a backup, an inspector) before it fails; 2 s.
+	// BusyTimeout is how long a transaction waits for a lock of another program
+	// (a backup, a database browser) before it fails with SQLITE_BUSY. The default
+	// is 2 s.
 	BusyTimeout time.Duration
-	// MaxPages bounds the file, for tests of a full disk; 0 means no bound.
+	// MaxPages limits the file to so many pages of 4 KiB, for tests of a full disk.
+	// 0 means no limit.
 	MaxPages int
 }
 
 // Store is an open database. Close it when all its users have ended.
 type Store struct {
 	path string
-	lock *os.File
-	rw   *sql.DB
-	ro   querier
-	w    *writer
-	end  []func() error // of the readers, in this order
+	lock *os.File       // held exclusively as long as the Store is open; nil for a snapshot
+	rw   *sql.DB        // of exactly one connection, which w owns
+	ro   querier        // of the readers: a pool, or the transaction of a snapshot
+	w    *writer        // nil for a snapshot
+	end  []func() error // closes what ro reads from, in this order
 }
 
-// querier is what readers read from: a pool, or one transaction.
+// querier is what readers read from: a pool of connections, or one transaction.
 type querier interface {
 	QueryContext(ctx context.Context, query string, args ...any) (*sql.Rows, error)
 	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
 }
 
-// Open opens or creates the database, brings its schema up to date and checks
-// that it is as durable as promised. It refuses, naming what is wrong, when
-// another process has it open, when a pragma did not take, or when the file is
-// of a newer version.
+// Open opens or creates the database, migrates its schema to the version of this
+// program and checks that commits will be durable. It returns an error that names
+// the reason when another process has the database open (ErrInUse), when SQLite
+// ignored a pragma, or when a newer program wrote the file.
 func Open(ctx context.Context, o Options) (*Store, error) {
 	if o.Path == "" {
 		return nil, errors.New("open database: no path given")
@@ -84,8 +87,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, fmt.Errorf("open database %s: %w", o.Path, err)
 	}
 	s := &Store{path: o.Path, lock: lock}
-	// SQLite gives its files the mode of the database: names of drivers are
-	// nobody else's business.
+	// SQLite gives its other files (-wal, -shm) the mode of this one. Names of
+	// drivers are in it, so other users of the machine must not read it.
 	f, err := os.OpenFile(o.Path, os.O_CREATE|os.O_RDWR, 0o640)
 	if err == nil {
 		err = f.Close()
@@ -134,8 +137,8 @@ func (s *Store) open(ctx context.Context, o Options) error {
 	return ro.PingContext(ctx)
 }
 
-// Close closes the database and gives the file free. It must not run at the
-// same time as another method.
+// Close closes the database and releases its lock. It must not run at the same
+// time as another method.
 func (s *Store) Close() error {
 	var errs []error
 	if s.w != nil {
@@ -153,11 +156,11 @@ func (s *Store) Close() error {
 	return errors.Join(errs...)
 }
 
-// Path is the database's file.
+// Path returns the path of the database's file.
 func (s *Store) Path() string { return s.path }
 
-// dsn writes the data source name. The driver ignores parameters it does not
-// know, so assertPragmas reads them back.
+// dsn returns the data source name. The driver ignores parameters that it does
+// not know, without an error, so assertPragmas reads the pragmas back.
 func dsn(o Options, readOnly bool) string {
 	q := url.Values{
 		"_journal_mode": {"WAL"}, "_synchronous": {"FULL"}, "_txlock": {"immediate"}, "_foreign_keys": {"on"},
@@ -169,7 +172,7 @@ func dsn(o Options, readOnly bool) string {
 	return "file:" + (&url.URL{Path: o.Path}).EscapedPath() + "?" + q.Encode()
 }
 
-// provider knows the versions of the schema.
+// provider returns the migrations that are embedded in this program.
 func provider(db *sql.DB) (*goose.Provider, error) {
 	files, err := fs.Sub(migrations, "migrations")
 	if err != nil {
@@ -178,6 +181,8 @@ func provider(db *sql.DB) (*goose.Provider, error) {
 	return goose.NewProvider(goose.DialectSQLite3, db, files, goose.WithDisableGlobalRegistry(true))
 }
 
+// migrate applies the migrations that the file has not had. Each is a transaction
+// of its own: a process killed in between goes on with the next one.
 func migrate(ctx context.Context, db *sql.DB) error {
 	p, err := provider(db)
 	if err != nil {
@@ -196,7 +201,9 @@ func migrate(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// assertPragmas refuses a connection on which a promise does not hold.
+// assertPragmas returns an error if the connection would not keep what the
+// package guarantees: durable commits, readers that do not block the writer, and
+// foreign keys.
 func assertPragmas(ctx context.Context, conn *sql.Conn) error {
 	if _, n, _ := sqlite3.Version(); n < minSQLite {
 		return fmt.Errorf("SQLite %d is linked, %d or newer is needed: before it a WAL in use could be reset", n, minSQLite)
@@ -217,7 +224,9 @@ func assertPragmas(ctx context.Context, conn *sql.Conn) error {
 	return nil
 }
 
-// lockFile keeps a second process away: SQLite itself would let it in.
+// lockFile takes an exclusive lock on a file, or returns ErrInUse. SQLite alone
+// would let a second Central write between the transactions of the first. The
+// kernel releases the lock when the process ends, however it ends.
 func lockFile(path string) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o640)
 	if err != nil {
@@ -232,8 +241,8 @@ func lockFile(path string) (*os.File, error) {
 	return f, nil
 }
 
-// Check runs SQLite's own integrity and foreign key checks; it reads the whole
-// file.
+// Check runs SQLite's integrity check and foreign key check. It reads the whole
+// file and returns the first finding as an error.
 func (s *Store) Check(ctx context.Context) error {
 	var result string
 	if err := s.ro.QueryRowContext(ctx, "PRAGMA integrity_check").Scan(&result); err != nil {
@@ -246,7 +255,7 @@ func (s *Store) Check(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("foreign key check: %w", err)
 	}
-	defer func() { _ = rows.Close() }() // Err below tells what went wrong
+	defer func() { _ = rows.Close() }() // Err below returns the error
 	if rows.Next() {
 		var table, parent string
 		var rowid, fk sql.NullInt64

@@ -8,13 +8,14 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// fenceSetting holds the epoch that fenced this Central.
+// fenceSetting is the name of the setting that holds the epoch of the Central
+// that fenced this one.
 const fenceSetting = "fenced_by"
 
-// Orders writes what is wanted, each Save… effect as one row; the others are
-// not for the database. A later effect of the same key wins. Reservations that
-// ended are written first: they make room for those that follow on the same
-// connector.
+// Orders writes each Save… effect as one row; the other effects are not for the
+// database. If several effects have the same key, the last one is written.
+// Reservations that ended are written first, because an index allows one active
+// reservation per connector.
 func (tx *Tx) Orders(effects []orders.Effect) error {
 	t := &tx.w.tables
 	for _, first := range []bool{true, false} {
@@ -40,7 +41,7 @@ func (tx *Tx) order(t *tables, e orders.Effect) error {
 			r.Reason, string(r.SessionID), r.Adopted, r.Released, r.Announced, r.MessageID))
 	case orders.SaveDesired:
 		w := &e.Desired
-		return wrap("write wish", tx.exec(t.desired.one, string(w.Kind), string(w.CPID), int64(w.Connector),
+		return wrap("write desired state", tx.exec(t.desired.one, string(w.Kind), string(w.CPID), int64(w.Connector),
 			string(w.SessionID), string(w.Username), string(w.ReservationID), string(w.Tariff), w.Available,
 			int64(w.RequestedAt), int64(w.Until), int64(w.EndedAt), w.Outcome))
 	case orders.SaveCommand:
@@ -56,6 +57,7 @@ func (tx *Tx) order(t *tables, e orders.Effect) error {
 	}
 }
 
+// wrap puts what failed in front of an error; nil stays nil.
 func wrap(doing string, err error) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", doing, err)
@@ -76,13 +78,14 @@ func (tx *Tx) command(t *tables, c *orders.Command) error {
 		c.MessageID, at(sentToKafka(c.State)), at(c.State == orders.Accepted || c.State == orders.Done), at(!c.State.Open()))
 }
 
-// sentToKafka reports whether Kafka has had a command in that state; one that ended
-// otherwise may have been sent before.
+// sentToKafka reports whether a command in that state is known to be on Kafka. A
+// command that is superseded or expired may have been sent before; then the time
+// of its first sending is already stored.
 func sentToKafka(s orders.CommandState) bool {
 	return s == orders.Sent || s == orders.Accepted || s == orders.Done || s == orders.Failed || s == orders.Rejected
 }
 
-// notNil never answers nil, which would be NULL.
+// notNil returns an empty slice for nil, which SQLite would store as NULL.
 func notNil(b []byte) []byte {
 	if b == nil {
 		return []byte{}
@@ -103,10 +106,12 @@ func (tx *Tx) request(t *tables, r *orders.Request) error {
 		int64(r.ReadAt), int64(r.AnswerBy), list(r.Tried), int64(r.TriedAt), string(r.ReservationID), answer, r.Ignored)
 }
 
-// ForgetRequests deletes answers to requests read before the moment, at most
-// limit of them. more says that there may be others.
+// ForgetRequests deletes requests that were read before the moment and are over,
+// with their answers, at most limit of them; more is true when there may be
+// others. It must be called with a moment from which on Kafka holds all requests:
+// one that is read again after its row was deleted would have a second effect.
 func (tx *Tx) ForgetRequests(before charge.Time, limit int) (more bool, err error) {
 	more, err = tx.deleteUpTo(limit, "DELETE FROM requests WHERE rowid IN (SELECT rowid FROM requests WHERE read_at<? "+
-		"AND NOT (answer='' AND silent=0) ORDER BY read_at LIMIT ?)", int64(before), limit)
+		"AND NOT (answer='' AND ignored=0) ORDER BY read_at LIMIT ?)", int64(before), limit)
 	return more, wrap("forget requests", err)
 }

@@ -13,7 +13,7 @@ func TestPragmaWithoutEffectIsNamed(t *testing.T) {
 	for name, dsn := range map[string]string{
 		"journal_mode": "?_journal_mode=DELETE&_synchronous=FULL&_foreign_keys=on",
 		"synchronous":  "?_journal_mode=WAL&_synchronous=NORMAL&_foreign_keys=on",
-		"foreign_keys": "?_journal_mode=WAL&_synchronous=FULL&_foreign_key=on", // misspelt: the driver says nothing
+		"foreign_keys": "?_journal_mode=WAL&_synchronous=FULL&_foreign_key=on", // misspelt: the driver reports no error
 	} {
 		db, err := sql.Open("sqlite3", "file:"+filepath.Join(t.TempDir(), "c.db")+dsn)
 		if err != nil {

@@ -10,33 +10,38 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Bounds of what one call of Prune looks at.
+// How much one call of Prune looks at. It runs between batches of Kafka records,
+// on the goroutine that writes, and must not delay them.
 const (
 	pruneJournals = 200 // journals
 	pruneRecords  = 500 // records of one journal
 )
 
-// pruneCursor remembers between calls which journal was looked at last, in the order
-// of the index: by the age of its oldest record.
+// pruneCursor is the journal that the last call of Prune looked at. The next call
+// goes on after it, in the order of the index journals_to_prune: by the age of
+// the oldest record, then by charging point and journal. The zero value starts
+// from the first.
 type pruneCursor struct {
 	oldest      int64
 	cp, journal string
 }
 
-// keepBeforeSession is how long before an open session was heard of its records may
-// have been received.
+// keepBeforeSession, in milliseconds, is subtracted from when an open session
+// became known: so far before that its first records may have been received.
 const keepBeforeSession = 24 * 3600 * 1000
 
-// elapsedSetting is up to when time has passed for what is kept for a while.
+// elapsedSetting is the name of the setting that Aged writes.
 const elapsedSetting = "aged_until"
 
-// Aged notes up to when time has passed for what is kept for a while.
+// Aged stores up to which moment the retention periods have run. The time during
+// which Central did not run counts only once Kafka was read to its end, so that
+// nothing is deleted that a message waiting there refers to.
 func (tx *Tx) Aged(at charge.Time) error {
 	return tx.Setting(elapsedSetting, strconv.FormatInt(int64(at), 10))
 }
 
-// Aged is what was noted last; in a database of before the last start of
-// Central, and zero in a new one.
+// Aged returns the moment that was stored last. In a database of an earlier
+// version it is the last start of Central, in a new one zero.
 func (s *Store) Aged(ctx context.Context) (charge.Time, error) {
 	var at int64
 	err := s.ro.QueryRowContext(ctx, "SELECT coalesce((SELECT CAST(value AS INTEGER) FROM settings WHERE name=?),(SELECT made_at FROM epoch),0)",
@@ -44,20 +49,23 @@ func (s *Store) Aged(ctx context.Context) (charge.Time, error) {
 	return charge.Time(at), wrap("read up to when time has passed", err)
 }
 
-// Prune deletes what is older than the moment before and not needed any more:
-// bytes of records that are applied, commands and wishes that ended,
-// reservations that are gone, alarms that were taken back, dead letters and
-// records of a quarantined identity; at most limit rows of each. What
-// the books need stays: charging points, journals, meters, sessions, tickets,
-// holes, and the records of sessions that are open. Of each journal the oldest
-// records go first, and it is noted up to which, so that the rest can still be
-// checked. more says that there may be more to do at once; otherwise all was
-// looked at.
+// Prune deletes what is older than the moment before and is not needed any more,
+// at most limit rows of each kind: applied records, ended commands and desired
+// states, reservations that no charging point holds, cleared alarms, dead
+// letters, records of quarantined identities, and counts of old runs of bridges.
+//
+// It never deletes what the accounts need: charging points, journals, meters,
+// sessions, tickets, gaps, and the records of sessions that are open. The records
+// of a journal are deleted from the oldest on, and the table pruned holds up to
+// which, so that an audit can still check the rest.
+//
+// more is true when another call would find more to delete at once; otherwise
+// everything was looked at.
 func (tx *Tx) Prune(before charge.Time, limit int) (more bool, err error) {
 	for _, q := range []string{
 		"DELETE FROM commands WHERE rowid IN (SELECT rowid FROM commands WHERE state NOT IN ('written','sent','accepted') AND changed_at<? ORDER BY changed_at LIMIT ?)",
-		"DELETE FROM wishes WHERE rowid IN (SELECT rowid FROM wishes WHERE ended_at>0 AND ended_at<? ORDER BY ended_at LIMIT ?)",
-		"DELETE FROM reservations WHERE rowid IN (SELECT rowid FROM reservations WHERE gone=1 AND ended_at>0 AND ended_at<? ORDER BY ended_at LIMIT ?)",
+		"DELETE FROM desired_states WHERE rowid IN (SELECT rowid FROM desired_states WHERE ended_at>0 AND ended_at<? ORDER BY ended_at LIMIT ?)",
+		"DELETE FROM reservations WHERE rowid IN (SELECT rowid FROM reservations WHERE released=1 AND ended_at>0 AND ended_at<? ORDER BY ended_at LIMIT ?)",
 		"DELETE FROM alarms WHERE rowid IN (SELECT rowid FROM alarms WHERE cleared=1 AND kind<>'ticket_differs' AND at<? ORDER BY at LIMIT ?)",
 		"DELETE FROM dead_letters WHERE id IN (SELECT id FROM dead_letters WHERE at<? ORDER BY at LIMIT ?)",
 		"DELETE FROM forked_records WHERE (cp_id,journal,seq,hash) IN (SELECT cp_id,journal,seq,hash FROM forked_records " +
@@ -78,8 +86,8 @@ func (tx *Tx) Prune(before charge.Time, limit int) (more bool, err error) {
 	return more || rest, nil
 }
 
-// deleteUpTo runs a query that deletes at most limit rows; full says that it
-// deleted as many.
+// deleteUpTo runs a query that deletes at most limit rows; full is true when it
+// deleted that many, so that there may be more.
 func (tx *Tx) deleteUpTo(limit int, query string, args ...any) (full bool, err error) {
 	res, err := tx.run(query, args...)
 	if err != nil {
@@ -89,9 +97,9 @@ func (tx *Tx) deleteUpTo(limit int, query string, args ...any) (full bool, err e
 	return n >= int64(limit), err
 }
 
-// pruneRecords goes on where the last call ended. It looks at journals that hold
-// a record older than the moment and at no other, so what it costs does not
-// depend on how many there are.
+// pruneRecords goes on after the journal where the last call ended. It looks only
+// at journals that hold a record older than the moment, so its cost does not grow
+// with the number of journals.
 func (tx *Tx) pruneRecords(moment charge.Time, limit int) (more bool, err error) {
 	at := &tx.w.pruneAt
 	journals, err := query(tx, func(r *sql.Rows) (p pruneCursor, err error) { return p, r.Scan(&p.oldest, &p.cp, &p.journal) },
@@ -120,7 +128,7 @@ func (tx *Tx) pruneRecords(moment charge.Time, limit int) (more bool, err error)
 			limit -= n
 		}
 		if limit <= 0 {
-			next = before // this one again
+			next = before // start with this journal the next time
 			break
 		}
 		before = j
@@ -129,18 +137,21 @@ func (tx *Tx) pruneRecords(moment charge.Time, limit int) (more bool, err error)
 	return limit <= 0 || next != pruneCursor{}, nil
 }
 
-// pruneUntil is the moment before which records of a charging point may go.
+// pruneUntil returns the moment before which records of a charging point may be
+// deleted: before, or earlier if a session is open there.
 func (tx *Tx) pruneUntil(cp string, before int64) (until int64, err error) {
-	var heard sql.NullInt64
-	err = tx.w.conn.QueryRowContext(tx.ctx, "SELECT min(heard_at) FROM sessions WHERE cp_id=? AND state<>'ended' AND state='open'", cp).Scan(&heard)
-	if heard.Valid {
-		before = min(before, heard.Int64-keepBeforeSession)
+	var known sql.NullInt64 // when the oldest open session became known
+	err = tx.w.conn.QueryRowContext(tx.ctx, "SELECT min(first_seen_at) FROM sessions WHERE cp_id=? AND state<>'ended' AND state='open'", cp).Scan(&known)
+	if known.Valid {
+		before = min(before, known.Int64-keepBeforeSession)
 	}
 	return before, err
 }
 
-// pruneJournal deletes the oldest records of a journal, at most limit; full says that there
-// are more of them.
+// pruneJournal deletes the records of a journal that were received before until,
+// from the oldest on and at most limit, and stores when the oldest of the rest was
+// received. n is how many it deleted; full is true when that is limit, so that
+// there may be more.
 func (tx *Tx) pruneJournal(j pruneCursor, until int64, limit int) (n int, full bool, err error) {
 	type row struct{ seq, receivedAt int64 }
 	rows, err := query(tx, func(r *sql.Rows) (v row, err error) { return v, r.Scan(&v.seq, &v.receivedAt) },
@@ -155,7 +166,7 @@ func (tx *Tx) pruneJournal(j pruneCursor, until int64, limit int) (n int, full b
 	switch {
 	case n < len(rows):
 		oldest = max(rows[n].receivedAt, 1)
-	case n == limit: // there may be more: looked at again
+	case n == limit: // there may be more: keep the journal in the index
 		oldest = j.oldest
 	}
 	if oldest != j.oldest {
@@ -178,12 +189,13 @@ func query[T any](tx *Tx, scan func(*sql.Rows) (T, error), text string, args ...
 	return scanAll(tx.ctx, tx.w.conn, scan, text, args...)
 }
 
+// scanAll returns all rows of a query.
 func scanAll[T any](ctx context.Context, q querier, scan func(*sql.Rows) (T, error), text string, args ...any) ([]T, error) {
 	rows, err := q.QueryContext(ctx, text, args...)
 	if err != nil {
 		return nil, err
 	}
-	defer func() { _ = rows.Close() }() // Err below tells what went wrong
+	defer func() { _ = rows.Close() }() // Err below returns the error
 	var all []T
 	for rows.Next() {
 		v, err := scan(rows)

@@ -22,9 +22,9 @@ const (
 	epoch             = 1_795_341_600_000
 )
 
-// databaseOfAMonth is a database with a record each two hours of each of n charging points for
-// sixty days, a session a day, a boot every ten days, and a running session at
-// the first one since a given day.
+// databaseOfAMonth returns a database with sixty days of n charging points: a record
+// every two hours, a session every day, a boot every ten days, and a session of the
+// first charging point that runs since a given day.
 func databaseOfAMonth(t *testing.T, n, runningSince int) *store.Store {
 	t.Helper()
 	s := open(t, filepath.Join(t.TempDir(), "central.db"))
@@ -32,27 +32,27 @@ func databaseOfAMonth(t *testing.T, n, runningSince int) *store.Store {
 	write(t, s, func(tx *store.Tx) error { return tx.Tariff(tariff, 1) })
 	for i := range n {
 		id := charge.CPID(fmt.Sprintf("CP_%03d", i))
-		box, cp := ledgertest.NewChargingPoint(id, 1, epoch), ledger.NewCP(id)
+		device, cp := ledgertest.NewChargingPoint(id, 1, epoch), ledger.NewCP(id)
 		ended := map[charge.SessionID]ledger.Session{}
-		said := 0
-		say := func() {
+		published := 0
+		publish := func() {
 			write(t, s, func(tx *store.Tx) error {
-				for ; said < len(box.Log); said++ {
-					r := box.Log[said]
+				for ; published < len(device.Log); published++ {
+					r := device.Log[published]
 					in := ledger.Input{Raw: ledgertest.Raw(r), Record: r}
 					out, changes := ledger.Apply(cp, &ledger.Env{
-						Now: box.Now, Default: tariff, AdmitNew: true,
+						Now: device.Now, Default: tariff, AdmitNew: true,
 						Session: func(id charge.SessionID) (ledger.Session, bool) { v, ok := ended[id]; return v, ok },
 					}, in)
 					if out.Verdict != ledger.Applied {
-						return fmt.Errorf("record %d: %s", said, out.Verdict)
+						return fmt.Errorf("record %d: %s", published, out.Verdict)
 					}
 					for _, c := range changes {
 						if c, ok := c.(ledger.SessionChanged); ok && c.Session.State == ledger.SessionEnded {
 							ended[c.Session.ID] = c.Session
 						}
 					}
-					if err := errors.Join(tx.Ledger(changes), tx.Record(in, out.Hash, box.Now)); err != nil {
+					if err := errors.Join(tx.Ledger(changes), tx.Record(in, out.Hash, device.Now)); err != nil {
 						return err
 					}
 				}
@@ -61,22 +61,22 @@ func databaseOfAMonth(t *testing.T, n, runningSince int) *store.Store {
 		}
 		for d := range 60 {
 			if d%10 == 0 {
-				box.Boot()
+				device.Boot()
 			}
-			if box.Connectors[1].Session == "" {
-				box.Plug(1)
-				box.Grant(1, charge.SessionID(fmt.Sprintf("%s-%d", id, d)), "ann", "t1")
-				box.Begin(1)
+			if device.Connectors[1].Session == "" {
+				device.Plug(1)
+				device.Grant(1, charge.SessionID(fmt.Sprintf("%s-%d", id, d)), "ann", "t1")
+				device.Begin(1)
 			}
 			for range 12 {
-				box.Now += 2 * hour
-				box.Flow(1, 10)
-				box.Sample(1)
+				device.Now += 2 * hour
+				device.Flow(1, 10)
+				device.Sample(1)
 			}
 			if i > 0 || d < runningSince {
-				box.Unplug(1)
+				device.Unplug(1)
 			}
-			say()
+			publish()
 		}
 	}
 	return s
@@ -219,7 +219,7 @@ func TestPruningDeletesWhatEnded(t *testing.T) {
 	if got, want := fmt.Sprint(left), "[done1 open1 open0 held1 gone1 held0 open1 over1 open0]"; got != want {
 		t.Errorf("left: got %s, want %s", got, want)
 	}
-	for table, want := range map[string]int{"wishes": 1, "dead_letters": 1} {
+	for table, want := range map[string]int{"desired_states": 1, "dead_letters": 1} {
 		if got := count(t, s.Path(), table); got != want {
 			t.Errorf("%s: %d left, want %d", table, got, want)
 		}

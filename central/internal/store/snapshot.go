@@ -16,10 +16,11 @@ import (
 var errReadOnly = errors.New("the database was opened for reading only")
 
 // OpenSnapshot opens a database for reading only, as it is at this moment: all
-// that is read later is of one commit, although a Central may run on the file
-// and go on writing. Close it soon: meanwhile the write-ahead log cannot begin
-// anew. Methods must not be called concurrently, and Write fails. It refuses a
-// file whose schema is not the one of this program.
+// later reads are of the same commit, even if a Central has the file open and
+// goes on writing. Close it soon: SQLite cannot reuse the write-ahead log while a
+// snapshot is open, so the log grows. Methods must not be called concurrently,
+// and Write returns an error. A file whose schema is not that of this program is
+// refused: it cannot be migrated without writing.
 func OpenSnapshot(ctx context.Context, path string) (*Store, error) {
 	s := &Store{path: path}
 	if err := s.snapshot(ctx); err != nil {
@@ -46,8 +47,8 @@ func (s *Store) snapshot(ctx context.Context) error {
 	return s.ro.QueryRowContext(ctx, "SELECT count(*) FROM sqlite_schema").Scan(&n)
 }
 
-// openReadOnly opens a file that must exist without changing it, not even by
-// taking a write-ahead log into it that a killed Central left behind.
+// openReadOnly opens a file that must exist, without changing it: it does not
+// even check the write-ahead log of a killed Central into the file.
 func openReadOnly(ctx context.Context, path string) (*sql.DB, error) {
 	if info, err := os.Stat(path); err != nil {
 		return nil, err
@@ -73,8 +74,9 @@ func openReadOnly(ctx context.Context, path string) (*sql.DB, error) {
 	db, err := open("")
 	var se sqlite3.Error
 	if errors.As(err, &se) && se.Code == sqlite3.ErrCantOpen && notExist(path+"-wal") {
-		// On a medium that cannot be written SQLite may not make its index of the
-		// log; without a log nobody else can be writing there.
+		// On a read-only medium SQLite cannot create its index of the log. Without a
+		// log no other program can be writing to the file, so SQLite may assume that
+		// the file does not change.
 		return open("immutable")
 	}
 	return db, err
@@ -85,7 +87,8 @@ func notExist(path string) bool {
 	return errors.Is(err, fs.ErrNotExist)
 }
 
-// sameSchema refuses a file that is not a database of this program's version.
+// sameSchema returns an error if the file does not have the schema of this
+// program.
 func sameSchema(ctx context.Context, db *sql.DB) error {
 	p, err := provider(db)
 	if err != nil {

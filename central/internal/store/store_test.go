@@ -394,7 +394,7 @@ func TestATariffVersionNeverChanges(t *testing.T) {
 	b := a
 	b.PerKWh++
 	if err := s.Write(t.Context(), func(tx *store.Tx) error { return tx.Tariff(b, 1) }); err == nil || !strings.Contains(err.Error(), "new version") {
-		t.Errorf("got %v, want a refusal that says what to do", err)
+		t.Errorf("got %v, want a refusal with a remedy", err)
 	}
 }
 

@@ -10,22 +10,23 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Totals are sums over all that the database holds.
+// Totals are sums over all rows of the database. Metered is always the sum of
+// Billed, Running and Unaccounted.
 type Totals struct {
 	Sessions     int64
 	Tickets      int64
-	Metered      charge.WattHours // that went through all meters
-	Billed       charge.WattHours // on tickets
-	Running      charge.WattHours // of sessions that have not ended
-	Unaccounted  charge.WattHours // through a meter outside of sessions
-	Reservations int64            // made, whatever became of them
-	Used         int64            // of them, by a session
-	Ended        int64            // of them, otherwise
-	Overdue      int64            // of them, past their end and not marked as ended
+	Metered      charge.WattHours // energy measured by all meters
+	Billed       charge.WattHours // energy on tickets
+	Running      charge.WattHours // energy of sessions that have not ended
+	Unaccounted  charge.WattHours // energy measured outside of sessions
+	Reservations int64            // all reservations ever made and not yet pruned
+	Used         int64            // reservations that a session used
+	Ended        int64            // reservations that ended otherwise
+	Overdue      int64            // reservations past their end and not marked as ended
 }
 
-// Totals adds everything up at the moment now. It reads whole tables: for
-// summaries, not for pages.
+// Totals returns the sums; a reservation is overdue at the moment now. It reads
+// whole tables: use it for reports, not for pages of the API.
 func (s *Store) Totals(ctx context.Context, now charge.Time) (t Totals, err error) {
 	err = s.ro.QueryRowContext(ctx, `SELECT
   (SELECT count(*) FROM sessions), (SELECT count(*) FROM tickets),
@@ -39,8 +40,8 @@ func (s *Store) Totals(ctx context.Context, now charge.Time) (t Totals, err erro
 	return t, wrap("add up", err)
 }
 
-// Hash is ledger.Hash over all that the database holds. It reads several tables
-// one after the other: what is written meanwhile may be half in it.
+// Hash returns ledger.Hash of the whole database. It reads several tables one
+// after the other, so call it on a snapshot or while nothing is written.
 func (s *Store) Hash(ctx context.Context) (string, error) {
 	cps, err := s.CPs(ctx)
 	if err != nil {

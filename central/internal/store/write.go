@@ -11,14 +11,16 @@ import (
 )
 
 // Tx is one transaction of the writer. Its methods add rows; the first error
-// ends it and everything is rolled back. It must not be used after the
-// function given to Write has returned, nor by several goroutines.
+// ends it and everything is rolled back. It must not be used after the function
+// given to Write has returned, and only by one goroutine.
 type Tx struct {
 	ctx      context.Context //nolint:containedctx // lives only as long as the call that carries it
 	w        *writer
-	recorded int64 // records of this transaction
-	// err is the first error. After some of them (a full disk) SQLite has rolled
-	// back by itself, and what came after would be committed alone.
+	recorded int64 // how many records this transaction has added
+	// err is the first error; every later statement returns it without running.
+	// After some errors (a full disk) SQLite has already rolled back by itself:
+	// the next statement would run outside of the transaction and be committed
+	// alone.
 	err error
 }
 
@@ -29,11 +31,11 @@ type writer struct {
 	// mu makes Write calls run one after the other and guards what follows.
 	conn         *sql.Conn
 	statements   map[string]*sql.Stmt
-	tables       tables
-	pruneAt      pruneCursor
-	written      int64 // records ever written, once ordered says that it was read
-	writtenKnown bool
-	records      []any // of the transaction that runs, not yet given to SQLite
+	tables       tables      // the statements that write rows
+	pruneAt      pruneCursor // where the next Prune goes on
+	written      int64       // how many records were ever written; valid once writtenKnown
+	writtenKnown bool        // written was read from the database
+	records      []any       // values of the present transaction, gathered for one statement
 }
 
 func newWriter(conn *sql.Conn) *writer {
@@ -48,9 +50,11 @@ func (w *writer) close() error {
 	return errors.Join(append(errs, w.conn.Close())...)
 }
 
-// Write runs fn in one transaction and commits it. When fn or the commit fails
-// nothing has happened; IsTransient tells whether trying again can help. Once
-// begun it is not interrupted by ctx: a commit is never left in doubt.
+// Write runs fn in one transaction and commits it. When fn or the commit returns
+// an error, the transaction is rolled back and nothing has changed; Diagnose
+// states whether a retry can help. ctx is looked at before the transaction begins
+// and not after: a commit that was interrupted would leave open whether it
+// happened.
 func (s *Store) Write(ctx context.Context, fn func(*Tx) error) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -80,8 +84,8 @@ func (s *Store) Write(ctx context.Context, fn func(*Tx) error) error {
 	return errors.Join(err, tx.rollback())
 }
 
-// rollback ends the transaction. SQLite has already done so after some errors
-// (a full disk, an I/O error); that is no second failure.
+// rollback ends the transaction. After some errors (a full disk, an I/O error)
+// SQLite has already rolled back by itself; that is not a second failure.
 func (tx *Tx) rollback() error {
 	if _, err := tx.w.conn.ExecContext(tx.ctx, "ROLLBACK"); err != nil {
 		var se sqlite3.Error
@@ -93,12 +97,14 @@ func (tx *Tx) rollback() error {
 	return nil
 }
 
-// exec runs a statement, prepared once per text.
+// exec runs a statement. Each text is prepared once and kept, so texts must be
+// constants or be made of a bounded set of parts.
 func (tx *Tx) exec(query string, args ...any) error {
 	_, err := tx.run(query, args...)
 	return err
 }
 
+// run is exec with the result of the statement.
 func (tx *Tx) run(query string, args ...any) (res sql.Result, err error) {
 	if tx.err != nil {
 		return nil, tx.err

@@ -17,7 +17,7 @@ import (
 )
 
 // routes registers every operation of the API. The description under
-// /api/v1/openapi.json is made from these types.
+// /api/v1/openapi.json is generated from the types of their inputs and outputs.
 func (s *Server) routes(mux *http.ServeMux) {
 	cfg := huma.DefaultConfig("Carga Central", "1")
 	cfg.OpenAPIPath = "/api/v1/openapi"
@@ -27,7 +27,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	}
 	cfg.Formats = strictFormats()
 	cfg.Transformers = []huma.Transformer{plainProblem}
-	cfg.RejectUnknownQueryParameters = true // of a misspelt filter more would be shown than was asked for
+	cfg.RejectUnknownQueryParameters = true // a misspelt filter would otherwise be ignored and all rows shown
 	api := humago.New(mux, cfg)
 
 	s.readRoutes(api)
@@ -43,18 +43,19 @@ func (s *Server) routes(mux *http.ServeMux) {
 			s.statuses[o.OperationID] = o.DefaultStatus
 			if o.DefaultStatus == http.StatusOK && len(o.Parameters) > 0 { // of an order
 				underWay := *o.Responses["200"]
-				underWay.Description = "It was taken in; what became of it is not known yet."
+				underWay.Description = "The order was accepted; its result is not known yet."
 				o.Responses["202"] = &underWay
 			}
 		}
 	}
 }
 
-// location is the address of something of the API as a client reaches it.
+// location returns the path of a resource of the API as clients reach it, through
+// a proxy or not.
 func (s *Server) location(path string) string { return s.proxy.base + "/api/v1/" + path }
 
-// op describes an operation that is answered with status, or refused with one of
-// errors or of those that every operation may be refused with.
+// op describes an operation. status is that of its success; errors are those of
+// its refusals, beside the ones that every operation has.
 func op(id, method, path, summary string, status int, errors ...int) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary, DefaultStatus: status, MaxBodyBytes: maxBody,
@@ -71,7 +72,7 @@ type CPInput struct {
 
 type oneCPInput struct {
 	CPInput
-	IfNoneMatch string `header:"If-None-Match" maxLength:"1000" doc:"the ETag of an answer that is there already"`
+	IfNoneMatch string `header:"If-None-Match" maxLength:"1000" doc:"the ETag of an answer that the client has"`
 }
 
 type commandInput struct {
@@ -79,6 +80,7 @@ type commandInput struct {
 	Wait string `query:"wait" maxLength:"8" pattern:"^(([12]?[0-9]|30)s|([0-9]{1,4}|[12][0-9]{4}|30000)ms)$" doc:"how long to wait for its end, as in 10s; at most 30s"`
 }
 
+// readRoutes registers the operations that read the present state.
 func (s *Server) readRoutes(api huma.API) {
 	huma.Register(api, op("get-network", http.MethodGet, "/network", "The whole network now", http.StatusOK),
 		func(context.Context, *struct{}) (*bodyOutput[Network], error) {
@@ -93,7 +95,7 @@ func (s *Server) readRoutes(api huma.API) {
 		}
 		return nil, nil
 	}, func(in *oneCPInput) (id, ifNoneMatch string) { return in.CP, in.IfNoneMatch })
-	one(s, api, "get-command", "/commands/{id}", "One command and its life", "unknown_command", s.getCommand,
+	one(s, api, "get-command", "/commands/{id}", "One command and the times of its states", "unknown_command", s.getCommand,
 		func(in *commandInput) (id, ifNoneMatch string) { return in.ID, in.IfNoneMatch })
 }
 
@@ -102,7 +104,7 @@ func (s *Server) streamRoute(api huma.API) {
 	o := op("stream", http.MethodGet, "/stream", "What changes, as it changes: server-sent events", http.StatusOK)
 	o.Description = "Begins with an event snapshot: the parts, the books and a row for each connector. An event delta follows each second, and " +
 		"at once when a state changes: rows that changed, numbers by the index i of their row (w watts, e watt-hours of the session, c its cost, " +
-		"r register, t when they were received, in Unix milliseconds), and facts. The event bye says that Central ends; connect again."
+		"r register, t when they were received, in Unix milliseconds), and facts. The event bye announces that Central ends; connect again."
 	o.Responses = map[string]*huma.Response{"200": {
 		Description: "OK",
 		Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
@@ -115,12 +117,13 @@ func (s *Server) streamRoute(api huma.API) {
 	})
 }
 
-// getCommand finds a command, and waits for its end if asked to.
+// getCommand returns a command. With in.Wait it waits until the command ends, for
+// at most that long, and returns it as it is then.
 func (s *Server) getCommand(ctx context.Context, in *commandInput) (*Command, error) {
 	if in.Wait != "" {
 		wait, err := time.ParseDuration(in.Wait)
 		if err != nil {
-			return nil, err // its pattern lets nothing else pass
+			return nil, err // cannot happen: the pattern allows only durations
 		}
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, wait)
@@ -140,18 +143,18 @@ func (s *Server) getCommand(ctx context.Context, in *commandInput) (*Command, er
 	}
 }
 
-// orderOutput answers an order: it is in the database.
+// orderOutput is the answer to an order that is committed, or under way.
 type orderOutput struct {
 	Status   int
-	Location string `header:"Location" doc:"where the life of the (first) command can be followed"`
+	Location string `header:"Location" doc:"the first command that was written for the order"`
 	Body     Answer
 }
 
-// answer turns what the desk said into a response.
+// answer returns the response to the operation id from what Orders returned.
 func (s *Server) answer(id string, a Answer, err error) (*orderOutput, error) {
 	if errors.Is(err, ErrUnderWay) {
 		return &orderOutput{Status: http.StatusAccepted, Location: s.location("commands"), Body: Answer{
-			Reason: "under_way", Message: "the order was taken in and the database is slow: look for its command, or send it again with the same Idempotency-Key",
+			Reason: "under_way", Message: "the order was accepted and the database is slow: look for its command, or send it again with the same Idempotency-Key",
 		}}, nil
 	}
 	if err != nil {
@@ -172,8 +175,8 @@ func (s *Server) answer(id string, a Answer, err error) (*orderOutput, error) {
 
 type reserveInput struct {
 	Body struct {
-		CPID      string `json:"cp_id,omitempty" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$" doc:"absent: the one idle longest"`
-		Connector int    `json:"connector,omitempty" minimum:"0" maximum:"64" dependentRequired:"cp_id" doc:"absent: any of it"`
+		CPID      string `json:"cp_id,omitempty" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$" doc:"absent: the free one that has been idle longest"`
+		Connector int    `json:"connector,omitempty" minimum:"0" maximum:"64" dependentRequired:"cp_id" doc:"absent: any free connector of it"`
 		Username  string `json:"username" minLength:"1" maxLength:"64"`
 	}
 }
@@ -194,16 +197,17 @@ type availabilityInput struct {
 	Body availabilityBody
 }
 
-// availabilityBody names a charging point, or the whole network on purpose: what
-// was left out by mistake must not stop everything.
+// availabilityBody names a charging point, or the whole network explicitly: a
+// cp_id that was left out by mistake must not stop every charging point.
 type availabilityBody struct {
 	CPID      string `json:"cp_id,omitempty" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$" doc:"a charging point; or give all"`
-	Connector int    `json:"connector,omitempty" minimum:"0" maximum:"64" dependentRequired:"cp_id" doc:"absent: every one of it"`
-	All       bool   `json:"all,omitempty" enum:"true" doc:"the whole network, with what is added to it later"`
+	Connector int    `json:"connector,omitempty" minimum:"0" maximum:"64" dependentRequired:"cp_id" doc:"absent: all of its connectors"`
+	All       bool   `json:"all,omitempty" enum:"true" doc:"the whole network, with charging points that are added later"`
 	Available bool   `json:"available"`
 }
 
-// TransformSchema implements huma.SchemaTransformer.
+// TransformSchema implements huma.SchemaTransformer: exactly one of cp_id and all
+// is required.
 func (availabilityBody) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	for _, name := range []string{"cp_id", "all"} {
 		with := &huma.Schema{Type: huma.TypeObject, Properties: map[string]*huma.Schema{name: s.Properties[name]}, Required: []string{name}}
@@ -213,7 +217,8 @@ func (availabilityBody) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.S
 	return s
 }
 
-// Resolve implements huma.Resolver: it says what the schema means.
+// Resolve implements huma.Resolver: it puts what the schema requires in plain
+// words.
 func (in *availabilityInput) Resolve(huma.Context) []error {
 	if (in.Body.CPID != "") != in.Body.All {
 		return nil
@@ -232,7 +237,7 @@ type simulateBody struct {
 	Fault  string `json:"fault,omitempty" doc:"which fault; absent: other_fault"`
 }
 
-// TransformSchema implements huma.SchemaTransformer.
+// TransformSchema implements huma.SchemaTransformer: it lists the faults there are.
 func (simulateBody) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schema {
 	for _, f := range charge.Faults() {
 		s.Properties["fault"].Enum = append(s.Properties["fault"].Enum, string(f))
@@ -241,6 +246,7 @@ func (simulateBody) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schem
 	return s
 }
 
+// orderRoutes registers the operations that order something of charging points.
 func (s *Server) orderRoutes(api huma.API) {
 	huma.Register(api, order("reserve", "/reservations", "Reserve a connector for a driver", http.StatusAccepted),
 		func(ctx context.Context, in *reserveInput) (*orderOutput, error) {
@@ -273,7 +279,7 @@ func (s *Server) orderRoutes(api huma.API) {
 			a, err := s.orders.SetAvailability(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), in.Body.Available)
 			return s.answer("set-availability", a, err)
 		})
-	huma.Register(api, order("simulate", "/cps/{cp}/connectors/{n}/simulate", "Move the hands at a simulated charging point", http.StatusAccepted),
+	huma.Register(api, order("simulate", "/cps/{cp}/connectors/{n}/simulate", "Plug, unplug, break or repair a simulated charging point", http.StatusAccepted),
 		func(ctx context.Context, in *simulateInput) (*orderOutput, error) {
 			a, err := s.orders.Simulate(ctx, charge.CPID(in.CP), charge.ConnectorID(in.Connector), in.Body.Action, charge.Fault(in.Body.Fault))
 			return s.answer("simulate", a, err)
@@ -288,15 +294,16 @@ func (s *Server) orderRoutes(api huma.API) {
 type explainInput struct {
 	ID   int64 `path:"id" minimum:"1"`
 	Body struct {
-		Words string `json:"words" minLength:"1" maxLength:"300" doc:"what the operator found"`
+		Note string `json:"note" minLength:"1" maxLength:"300" doc:"what the operator found out"`
 	}
 }
 
-// decisionRoutes are what an operator decides when records do not come by
-// themselves.
+// decisionRoutes registers the operations by which an operator decides what the
+// protocol cannot: about records that will not come, quarantines, sessions without
+// their charging point, and a second Central.
 func (s *Server) decisionRoutes(api huma.API) {
 	huma.Register(api, order("pass-next", "/cps/{cp}/pass-next",
-		"Make a hole of the one record that holds up a charging point", http.StatusOK),
+		"Declare the one record that blocks a charging point a gap", http.StatusOK),
 		func(ctx context.Context, in *CPInput) (*orderOutput, error) {
 			a, err := s.orders.PassNext(ctx, charge.CPID(in.CP))
 			return s.answer("pass-next", a, err)
@@ -307,28 +314,30 @@ func (s *Server) decisionRoutes(api huma.API) {
 			return s.answer("release", a, err)
 		})
 	huma.Register(api, order("settle", "/sessions/{id}/settle",
-		"End a session whose charging point came back without it or is not heard, with a ticket up to its last known register", http.StatusOK),
+		"End a session whose charging point came back without it or is offline, with a ticket up to its last known register", http.StatusOK),
 		func(ctx context.Context, in *idInput) (*orderOutput, error) {
 			a, err := s.orders.Settle(ctx, charge.SessionID(in.ID))
 			return s.answer("settle", a, err)
 		})
-	huma.Register(api, order("explain-hole", "/holes/{id}/explain",
-		"Write beside a hole what was found, and take its alarm back", http.StatusOK),
+	huma.Register(api, order("explain-gap", "/gaps/{id}/explain",
+		"Add a note to a gap, and clear its alarm", http.StatusOK),
 		func(ctx context.Context, in *explainInput) (*orderOutput, error) {
-			if !printable(in.Body.Words) {
-				return nil, problem("bad_words", "words: use text without control characters")
+			if !printable(in.Body.Note) {
+				return nil, problem("bad_note", "note: use text without control characters")
 			}
-			a, err := s.orders.Explain(ctx, in.ID, in.Body.Words)
-			return s.answer("explain-hole", a, err)
+			a, err := s.orders.Explain(ctx, in.ID, in.Body.Note)
+			return s.answer("explain-gap", a, err)
 		})
 	huma.Register(api, order("lift-fence", "/central/lift-fence",
-		"Let this Central go on although another took over", http.StatusOK),
+		"Let this Central order again although another took over", http.StatusOK),
 		func(ctx context.Context, _ *struct{}) (*orderOutput, error) {
 			a, err := s.orders.Lift(ctx)
 			return s.answer("lift-fence", a, err)
 		})
 }
 
+// printable reports whether a text has no control characters: it is shown in logs
+// and terminals.
 func printable(s string) bool {
 	return !strings.ContainsFunc(s, unicode.IsControl)
 }
@@ -340,16 +349,17 @@ type partInput struct {
 	}
 }
 
+// demoRoutes registers what only the demo has.
 func (s *Server) demoRoutes(api huma.API) {
-	huma.Register(api, op("cut-or-restore", http.MethodPost, "/demo/parts/{part}", "Cut a part of the demo, or bring it back", http.StatusOK,
+	huma.Register(api, op("cut-or-restore", http.MethodPost, "/demo/parts/{part}", "Cut a part of the demo, or restore it", http.StatusOK,
 		http.StatusForbidden, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType),
 		func(_ context.Context, in *partInput) (*bodyOutput[Part], error) {
 			do, state := s.breaker.Cut, "down"
 			if in.Body.Up {
 				do, state = s.breaker.Restore, "up"
 			}
-			if err := do(in.Part); err != nil { // how far it came is not known
-				s.log.Error("a part of the demo could not be moved", slog.String("part", in.Part), slog.Any("err", err))
+			if err := do(in.Part); err != nil { // the part may be up or down now
+				s.log.Error("a part of the demo could not be cut or restored", slog.String("part", in.Part), slog.Any("err", err))
 				return nil, problem("internal", "")
 			}
 			return &bodyOutput[Part]{Part{Name: in.Part, State: state, Since: charge.At(time.Now())}}, nil

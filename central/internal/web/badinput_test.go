@@ -40,8 +40,8 @@ func laterByHTTP() map[int]string {
 	}
 }
 
-// badRequest is one bad request and its answer. The desk must not hear of it,
-// unless it is good enough for told.
+// badRequest is one bad request and its answer. It must not become an order,
+// unless order is set.
 type badRequest struct {
 	name, method, path, body string
 	change                   func(*http.Request)
@@ -96,7 +96,7 @@ func badRequests() []badRequest {
 		{"26 any by an empty name", "POST", "/api/v1/reservations", `{"cp_id":"","username":"d"}`, nil, 422, "body.cp_id", ""},
 		{"6 cross-site", "POST", "/api/v1/availability", `{"available":false}`, header("Sec-Fetch-Site", "cross-site"), 403, "#cross_origin", ""},
 		{"6 foreign origin", "POST", "/api/v1/availability", `{"available":false}`, header("Origin", "http://evil.example"), 403, "#cross_origin", ""},
-		// No browser leaves both out; whoever speaks from this machine may.
+		// Every browser sends one of the two; a program on this machine may order without.
 		{"7 without Origin and Sec-Fetch-Site", "POST", "/api/v1/sessions", start, nil, 202, "", "start CP_001 1 d"},
 		{"8 Origin null", "POST", "/api/v1/availability", `{"available":false}`, header("Origin", "null"), 403, "#cross_origin", ""},
 		{"9 method overridden", "GET", "/api/v1/availability", "", header("X-HTTP-Method-Override", "POST"), 405, "#method_not_allowed", ""},
@@ -173,7 +173,7 @@ func TestBadInputByHTTP(t *testing.T) {
 				t.Errorf("got %d, want %d and %q: %.600s", w.Code, c.status, c.problem, w.Body)
 			}
 			if got := f.orders.all(); got != c.order {
-				t.Errorf("the desk was told %q, want %q", got, c.order)
+				t.Errorf("Orders received %q, want %q", got, c.order)
 			}
 			if c.status >= 400 && strings.HasPrefix(c.path, "/api/") && w.Header().Get("Content-Type") != "application/problem+json" {
 				t.Errorf("content type %q", w.Header().Get("Content-Type"))
@@ -212,8 +212,8 @@ func TestNothingIsSentElsewhere(t *testing.T) {
 	}
 }
 
-// TestRefusedOrders (26): what is reserved, away or unknown is a refusal of
-// the domain, with its own kind of problem.
+// TestRefusedOrders (26): a connector that is reserved, offline or unknown is
+// refused with its own kind of problem.
 func TestRefusedOrders(t *testing.T) {
 	for reason, status := range map[string]int{
 		"cp_busy": 409, "cp_unreachable": 409, "cp_unavailable": 409, "too_many": 409, "unknown_cp": 404, "unknown_connector": 404, "unknown_session": 404,
@@ -227,8 +227,8 @@ func TestRefusedOrders(t *testing.T) {
 	}
 }
 
-// TestThePageShowsTextAsText (16): nothing on the page makes elements of what it
-// is told.
+// TestThePageShowsTextAsText (16): no script of the page parses text of the API as
+// HTML.
 func TestThePageShowsTextAsText(t *testing.T) {
 	files, err := os.ReadDir("ui")
 	if err != nil {
@@ -310,15 +310,15 @@ func TestSmuggling(t *testing.T) {
 			if len(got) != 1 || got[0] < 400 || got[0] > 501 {
 				t.Errorf("%s: answered %v, want one refusal", name, got)
 			}
-			if told := f.orders.all(); told != "" {
-				t.Errorf("%s: the desk was told %q", name, told)
+			if received := f.orders.all(); received != "" {
+				t.Errorf("%s: Orders received %q", name, received)
 			}
 		})
 	}
 }
 
-// TestSlowAndEndless (11, 12): whoever sends without end, or hardly at all, is
-// ended.
+// TestSlowAndEndless (11, 12): a connection that sends without end, or hardly at
+// all, is closed.
 func TestSlowAndEndless(t *testing.T) {
 	const head = "POST /api/v1/sessions HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
 	onLines(t, func(f *fixture, dial func() net.Conn) {
@@ -334,8 +334,8 @@ func TestSlowAndEndless(t *testing.T) {
 		} {
 			line, began := dial(), time.Now()
 			sent := 0
-			var saying sync.WaitGroup
-			saying.Go(func() {
+			var sending sync.WaitGroup
+			sending.Go(func() {
 				_, err := io.WriteString(line, c.first)
 				for err == nil && c.then != "" && sent < 4<<20 {
 					var n int
@@ -349,13 +349,13 @@ func TestSlowAndEndless(t *testing.T) {
 			if took := time.Since(began); took > c.most {
 				t.Errorf("%s: ended after %s, want at most %s", name, took, c.most)
 			}
-			saying.Wait()
+			sending.Wait()
 			if sent > 1<<20 {
-				t.Errorf("%s: %d bytes were taken", name, sent)
+				t.Errorf("%s: %d bytes were read", name, sent)
 			}
 		}
-		if told := f.orders.all(); told != "" {
-			t.Errorf("the desk was told %q", told)
+		if received := f.orders.all(); received != "" {
+			t.Errorf("Orders received %q", received)
 		}
 	})
 }
@@ -363,7 +363,7 @@ func TestSlowAndEndless(t *testing.T) {
 // TestAnEndlessQueryIsRefused (5): lists read nothing strange into their place.
 func TestAnEndlessQueryIsRefused(t *testing.T) {
 	f := newFixture(t)
-	for _, list := range []string{"sessions", "tickets", "reservations", "commands", "records", "holes", "alarms"} {
+	for _, list := range []string{"sessions", "tickets", "reservations", "commands", "records", "gaps", "alarms"} {
 		for _, query := range []string{"after=" + strings.Repeat("x", 161), "cp_id=%2B", "limit=0", "limit=501", "state=" + strings.Repeat("x", 33), "username=" + strings.Repeat("x", 65)} {
 			if w := f.do(t, http.MethodGet, fmt.Sprintf("/api/v1/%s?%s", list, query), ""); w.Code != http.StatusUnprocessableEntity {
 				t.Errorf("%s?%.40s: %d, want it refused", list, query, w.Code)

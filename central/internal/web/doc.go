@@ -1,12 +1,37 @@
-// Package web is Central's face: the JSON API under /api/v1, the live stream
-// and the operator's page.
+// Package web is Central's HTTP server: the JSON API under /api/v1, the live
+// stream of server-sent events, and the operator's page.
 //
-// It owns no state of the network. What it shows comes from a Live and an
-// Archive, what it is told to do goes to a Desk; central/app passes them in. An
-// answer of 202 means that the order is in the database, not that a charging
-// point has obeyed: its life can be followed under /api/v1/commands/{id}.
+// It owns no state of the network. central/app gives it three interfaces:
 //
-// There are no accounts yet, so Server refuses to be reached from other
-// machines: it accepts loopback addresses in the Host header only, unless it is
-// told to be insecure, and no request that another site's page made.
+//   - Live is the present state, in memory;
+//   - Archive reads history from the database;
+//   - Orders executes what an operator orders.
+//
+// An answer of 202 means that the order is committed to the database, not that a
+// charging point has obeyed. Each command that follows from it has a state under
+// /api/v1/commands/{id}. The OpenAPI description under /api/v1/openapi.json is
+// generated from the types of this package.
+//
+// # A request
+//
+// A request passes these handlers in order; each may refuse it with a problem
+// (RFC 9457, see kinds):
+//
+//  1. guard sets headers and checks host, scheme, method and query;
+//  2. cross-origin protection refuses requests that a page of another origin made;
+//  3. readBody reads the whole body, within a limit of size and time;
+//  4. withIdempotency reads the Idempotency-Key and takes a fingerprint;
+//  5. the operation itself, which validates against its schema.
+//
+// # Access
+//
+// There are no accounts yet. So the server accepts only loopback names in the
+// Host header, unless Config.PublicURL names another or Config.Insecure allows
+// all; a name server of an attacker can then not make a browser send requests
+// here under another name.
+//
+// # Concurrency
+//
+// A Server serves any number of requests at once. The stream has one goroutine,
+// which makes frames, and one per open page, which writes them; see hub.
 package web

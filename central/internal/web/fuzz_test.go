@@ -36,7 +36,7 @@ type form struct {
 	path   string
 	fields []field
 	whole  func(given map[string]any) bool // what fields mean together; nil: nothing
-	told   func(v map[string]any) string   // what the desk is to hear
+	order  func(v map[string]any) string   // the order that Orders receives, as orderLog writes it
 }
 
 // targeted: a connector is one of a charging point that is named.
@@ -45,12 +45,12 @@ func targeted(given map[string]any) bool { return given["connector"] == nil || g
 func forms() []form {
 	cp := field{"cp_id", "", false, 1, 36, charge.ValidID}
 	connector := field{"connector", 0, false, 0, 64, nil}
-	who := field{"username", "", true, 1, 64, func(s string) bool { return names.Check(s) == nil }}
+	username := field{"username", "", true, 1, 64, func(s string) bool { return names.Check(s) == nil }}
 	return []form{
-		{"/api/v1/reservations", []field{cp, connector, who}, targeted, func(v map[string]any) string {
+		{"/api/v1/reservations", []field{cp, connector, username}, targeted, func(v map[string]any) string {
 			return fmt.Sprintf("reserve %s %d %s", v["cp_id"], v["connector"], v["username"])
 		}},
-		{"/api/v1/sessions", []field{{"cp_id", "", true, 1, 36, charge.ValidID}, {"connector", 0, true, 1, 64, nil}, who}, nil, func(v map[string]any) string {
+		{"/api/v1/sessions", []field{{"cp_id", "", true, 1, 36, charge.ValidID}, {"connector", 0, true, 1, 64, nil}, username}, nil, func(v map[string]any) string {
 			return fmt.Sprintf("start %s %d %s", v["cp_id"], v["connector"], v["username"])
 		}},
 		{"/api/v1/availability", []field{cp, connector, {"all", true, false, 0, 0, nil}, {"available", false, true, 0, 0, nil}}, func(given map[string]any) bool {
@@ -64,10 +64,10 @@ func forms() []form {
 		}, nil, func(v map[string]any) string {
 			return fmt.Sprintf("simulate CP_001 1 %s %s", v["action"], v["fault"])
 		}},
-		{"/api/v1/holes/7/explain", []field{{"words", "", true, 1, 300, func(s string) bool {
+		{"/api/v1/gaps/7/explain", []field{{"note", "", true, 1, 300, func(s string) bool {
 			return strings.IndexFunc(s, func(r rune) bool { return r < 0x20 || r >= 0x7f && r < 0xa0 }) < 0
 		}}}, nil, func(v map[string]any) string {
-			return fmt.Sprintf("explain 7 %s", v["words"])
+			return fmt.Sprintf("explain 7 %s", v["note"])
 		}},
 	}
 }
@@ -125,12 +125,12 @@ func (x *field) accept(v map[string]any, got any) bool {
 	return false
 }
 
-// FuzzBody: a body has the effect that the plain reader reads out of it, or none
-// and an answer that says so.
+// FuzzBody compares the order that a body becomes with that of a plain parser. A
+// body that the parser refuses must be refused, without an order.
 func FuzzBody(f *testing.F) {
 	for i, body := range []string{
 		`{"cp_id":"CP_001","connector":1,"username":"driver1"}`, `{"cp_id":"CP_001","connector":1,"username":"d"}`, `{"all":true,"available":false}`,
-		`{"action":"fault","fault":"ground_fault"}`, `{"words":"the card was replaced"}`,
+		`{"action":"fault","fault":"ground_fault"}`, `{"note":"the card was replaced"}`,
 	} {
 		f.Add(uint8(i), []byte(body))
 		f.Add(uint8(i), []byte(strings.Replace(body, `"`, `"\u0063`, 1)))
@@ -160,10 +160,10 @@ func FuzzBody(f *testing.F) {
 		want := ""
 		v, ok := x.read(body)
 		if ok {
-			want = x.told(v)
+			want = x.order(v)
 		}
 		if got != want || (w.Code/100 == 2) != ok || w.Code >= 500 {
-			t.Fatalf("%s %q: answered %d %s\nthe desk was told %q, want %q", x.path, body, w.Code, w.Body, got, want)
+			t.Fatalf("%s %q: answered %d %s\nOrders received %q, want %q", x.path, body, w.Code, w.Body, got, want)
 		}
 		if !ok && w.Header().Get("Content-Type") != "application/problem+json" || !json.Valid(w.Body.Bytes()) {
 			t.Fatalf("%s %q: answered %d %v %s", x.path, body, w.Code, w.Header(), w.Body)
@@ -171,7 +171,7 @@ func FuzzBody(f *testing.F) {
 	})
 }
 
-// queryRecorder is an archive that notes what it is asked.
+// queryRecorder is an archive that keeps the last query.
 type queryRecorder struct {
 	archive
 	query *web.Query
@@ -182,15 +182,15 @@ func (a *queryRecorder) Tickets(_ context.Context, q web.Query) ([]web.Ticket, e
 	return nil, nil
 }
 
-// may says what a list may be asked.
+// may reports whether a query is within the limits of the API.
 func may(q *web.Query) bool {
 	short := func(s string, most int) bool { return utf8.RuneCountInString(s) <= most }
 	return q.Limit >= 2 && q.Limit <= 501 && (q.CPID == "" || q.CPID.Valid()) &&
 		short(string(q.Username), 64) && q.State == "" && short(q.After, 160)
 }
 
-// FuzzQuery: a list is asked for what the query says, or not at all; and never
-// for more than it may be.
+// FuzzQuery compares the query that the archive receives with that of a plain
+// parser. A malformed query must not reach the archive.
 func FuzzQuery(f *testing.F) {
 	for _, q := range []string{"", "limit=3&after=tickets:x", "cp_id=CP_001&username=anna%20b&state=ended", "limit=0", "limit=501", "limit=+5", "limit=1&limit=900", "cp_id=%2B", "a;b=c", "%zz=1", "LIMIT=3", "limit=", "limit=%31", "username", "username=%zz", "limit=3&", "user=bob", "from=2026-01-01T00:00:00Z&to=2026-02-01T00:00:00%2B01:00", "from=1", "from=1900-01-01T00:00:00Z"} {
 		f.Add(q)

@@ -12,29 +12,32 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// keyHeader lets whoever orders repeat an order whose answer he did not get.
+// With the header a client can repeat an order whose answer it did not receive,
+// without a second effect. A key has at most maxKey bytes.
 const (
 	idempotencyHeader = "Idempotency-Key"
 	maxKey            = 64
 )
 
-// Idempotency is the Idempotency-Key of an order and a fingerprint of the whole
-// request. The zero value is that of an order without the header.
+// Idempotency is the Idempotency-Key of an order and a fingerprint of its request.
+// The zero value means that the order has no key.
 type Idempotency struct {
 	Key     string
-	Request [sha256.Size]byte // of method, path and body, byte for byte
+	Request [sha256.Size]byte // SHA-256 of method, path and body; 0 without a key
 }
 
 type idempotencyContextKey struct{}
 
-// IdempotencyOf is the Once of the request whose context reached a Desk.
+// IdempotencyOf returns the Idempotency of a request from the context that a
+// method of Orders receives.
 func IdempotencyOf(ctx context.Context) Idempotency {
-	once, _ := ctx.Value(idempotencyContextKey{}).(Idempotency)
-	return once
+	i, _ := ctx.Value(idempotencyContextKey{}).(Idempotency)
+	return i
 }
 
-// withIdempotency reads the header of what orders something, and refuses a key that could
-// be misread. What the request asks is for next to judge, its body too.
+// withIdempotency puts the Idempotency of a POST into its context, and refuses a
+// header that is repeated or not printable ASCII. It does not validate the request
+// otherwise.
 func withIdempotency(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		keys := r.Header.Values(idempotencyHeader)
@@ -48,8 +51,8 @@ func withIdempotency(next http.Handler) http.Handler {
 			return
 		}
 		sum := sha256.New()
-		_, _ = io.WriteString(sum, r.Method+" "+r.URL.RequestURI()+"\n") // a hash takes everything
-		body, _ := io.ReadAll(r.Body)                                    // which whole has read already
+		_, _ = io.WriteString(sum, r.Method+" "+r.URL.RequestURI()+"\n") // writing to a hash cannot fail
+		body, _ := io.ReadAll(r.Body)                                    // from memory, see readBody
 		_, _ = sum.Write(body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		o := Idempotency{Key: keys[0]}
@@ -58,9 +61,9 @@ func withIdempotency(next http.Handler) http.Handler {
 	})
 }
 
-// readBody reads the body of a request before anything is done about it. One that
-// is too large, too slow or breaks off is refused in plain words, and orders
-// nothing.
+// readBody reads the whole body into memory before a request is executed. A body
+// that is too large, too slow or breaks off is refused with its own kind of
+// problem, and has no effect.
 func readBody(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBody))
@@ -81,6 +84,7 @@ func readBody(next http.Handler) http.Handler {
 	})
 }
 
+// validKey reports whether a key is 1 to maxKey printable ASCII characters.
 func validKey(s string) bool {
 	for i := range len(s) {
 		if s[i] < ' ' || s[i] > '~' {
@@ -90,13 +94,14 @@ func validKey(s string) bool {
 	return len(s) >= 1 && len(s) <= maxKey
 }
 
-// order describes an operation that orders something.
+// order describes an operation of Orders: a POST that may carry an
+// Idempotency-Key.
 func order(id, path, summary string, status int) huma.Operation {
 	o := op(id, http.MethodPost, path, summary, status, http.StatusForbidden, http.StatusNotFound, http.StatusRequestTimeout, http.StatusConflict,
 		http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType, http.StatusUnprocessableEntity, http.StatusTooManyRequests)
 	o.Parameters = []*huma.Param{{
 		Name: idempotencyHeader, In: "header",
-		Description: "Chosen by you for this one order: for 24 h the same request with the same key has no second effect and the same answer.",
+		Description: "Chosen by the client for one order: for 24 h the same request with the same key has no second effect and the same answer.",
 		Schema:      &huma.Schema{Type: huma.TypeString, MinLength: new(1), MaxLength: new(maxKey), Pattern: "^[ -~]+$"},
 	}}
 	return o

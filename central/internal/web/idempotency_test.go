@@ -10,8 +10,8 @@ import (
 	"github.com/carga-ev/carga/central/internal/web"
 )
 
-// TestIdempotencyKeyIsPassedOn: of each order, with a fingerprint of the whole
-// request, and without taking anything from it.
+// TestIdempotencyKeyIsPassedOn: Orders receives the key of each order with a
+// fingerprint of the whole request; the order itself is the same as without a key.
 func TestIdempotencyKeyIsPassedOn(t *testing.T) {
 	seen := map[web.Idempotency]string{}
 	for _, c := range []struct{ path, body string }{
@@ -28,11 +28,11 @@ func TestIdempotencyKeyIsPassedOn(t *testing.T) {
 		{"/api/v1/cps/CP_001/pass-next", ``},
 		{"/api/v1/cps/CP_001/release", ``},
 		{"/api/v1/sessions/x/settle", ``},
-		{"/api/v1/holes/7/explain", `{"words":"w"}`},
+		{"/api/v1/gaps/7/explain", `{"note":"w"}`},
 		{"/api/v1/central/lift-fence", ``},
 	} {
 		f := newFixture(t)
-		var told []string
+		var received []string
 		for _, key := range []string{"a key ~", "a key ~", ""} {
 			change := func(*http.Request) {}
 			if key != "" {
@@ -41,13 +41,13 @@ func TestIdempotencyKeyIsPassedOn(t *testing.T) {
 			if w := f.do(t, http.MethodPost, c.path, c.body, change); w.Code >= 300 {
 				t.Fatalf("%s: %d %s", c.path, w.Code, w.Body)
 			}
-			told = strings.Split(f.orders.all(), "; ")
+			received = strings.Split(f.orders.all(), "; ")
 		}
 		if got := f.orders.keys; got[0].Key != "a key ~" || got[0] != got[1] || got[2] != (web.Idempotency{}) {
 			t.Errorf("%s: got %+v, want twice the same key and then none", c.path, got)
 		}
-		if told[0] != told[2] {
-			t.Errorf("%s: with a key the desk was told %q, without %q", c.path, told[0], told[2])
+		if received[0] != received[2] {
+			t.Errorf("%s: with a key Orders received %q, without %q", c.path, received[0], received[2])
 		}
 		if before, ok := seen[f.orders.keys[0]]; ok {
 			t.Errorf("%s %s has the fingerprint of %s", c.path, c.body, before)
@@ -56,8 +56,8 @@ func TestIdempotencyKeyIsPassedOn(t *testing.T) {
 	}
 }
 
-// TestABodyThatBreaksOff: what looks whole and is not orders nothing, with a key
-// as without.
+// TestABodyThatBreaksOff: a body that is valid JSON but broke off has no effect,
+// with a key or without.
 func TestABodyThatBreaksOff(t *testing.T) {
 	for _, key := range []string{"", "k"} {
 		f := newFixture(t)
@@ -68,13 +68,13 @@ func TestABodyThatBreaksOff(t *testing.T) {
 				r.Header.Set("Idempotency-Key", key)
 			}
 		})
-		if told := f.orders.all(); w.Code < 400 || told != "" {
-			t.Errorf("key %q: got %d %s, and the desk was told %q", key, w.Code, w.Body, told)
+		if received := f.orders.all(); w.Code < 400 || received != "" {
+			t.Errorf("key %q: got %d %s, and Orders received %q", key, w.Code, w.Body, received)
 		}
 	}
 }
 
-// TestTheKeyIsDescribed: each operation that takes the header says so.
+// TestTheKeyIsDescribed: the description of each order has the header.
 func TestTheKeyIsDescribed(t *testing.T) {
 	w := newFixture(t).do(t, http.MethodGet, "/api/v1/openapi.json", "")
 	if got, want := strings.Count(w.Body.String(), `"name":"Idempotency-Key"`), 12; got != want {

@@ -15,25 +15,29 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// ErrGone says that the row after which a page was to begin does not exist (any
+// ErrGone is the error of a list when the row Query.After does not exist (any
 // more).
 var ErrGone = errors.New("the row after which the page begins is gone")
 
-// Paging selects a page of a list: what every list has. after is in each list's
-// own type, for its pattern says which cursors the list gives out.
+// Paging holds the query parameters that every list has. The parameter after is in
+// the type of each list instead, because its pattern describes that list's
+// cursors.
 type Paging struct {
 	From  string `query:"from" format:"date-time" maxLength:"40" doc:"not before this time (RFC 3339)" example:"2026-11-29T00:00:00Z"`
 	To    string `query:"to" format:"date-time" maxLength:"40" doc:"before this time" example:"2026-11-30T00:00:00Z"`
 	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
 }
 
+// query returns the query of a page; after is a cursor: the name of the list, a
+// colon, and the key of the last row.
 func (in *Paging) query(after string) Query {
 	_, key, _ := strings.Cut(after, ":")
 	return Query{From: parseBound(in.From), To: parseBound(in.To), After: key, Limit: in.Limit}
 }
 
-// parseBound reads the time of a filter, whose form is checked already. No row is
-// older than 1970, the zero of charge.Time, which is no bound.
+// parseBound parses the time of a filter; its form was checked before. An absent
+// one is 0, which does not restrict; a time before 1970 becomes 1, so that it
+// restricts.
 func parseBound(s string) charge.Time {
 	t, err := time.Parse(time.RFC3339Nano, s)
 	if err != nil {
@@ -42,7 +46,7 @@ func parseBound(s string) charge.Time {
 	return min(max(charge.At(t), 1), charge.MaxTime)
 }
 
-// OfCP and OfDriver select by what a row is about.
+// OfCP and OfDriver are filters that several lists share.
 type (
 	// OfCP selects what is about one charging point.
 	OfCP struct {
@@ -73,7 +77,7 @@ type reservationsInput struct {
 	Paging
 	OfCP
 	OfDriver
-	State string `query:"state" enum:"asked,active,used,ended" doc:"only in this state now"`
+	State string `query:"state" enum:"pending,active,used,ended" doc:"only in this state now"`
 	After string `query:"after" maxLength:"160" pattern:"^reservations:[A-Za-z0-9_.-]+$" doc:"next of the page before"`
 }
 
@@ -94,7 +98,7 @@ type gapsInput struct {
 	Paging
 	OfCP
 	State string `query:"state" enum:"open,filled" doc:"only in this state"`
-	After string `query:"after" maxLength:"160" pattern:"^holes:[0-9]{1,18}$" doc:"next of the page before"`
+	After string `query:"after" maxLength:"160" pattern:"^gaps:[0-9]{1,18}$" doc:"next of the page before"`
 }
 
 type alarmsInput struct {
@@ -112,15 +116,15 @@ type listOutput[T any] struct {
 	}
 }
 
-// list registers GET /name, a page of what read finds; key names an item in a
-// cursor.
+// list registers GET /name: a page of what read returns. key returns the key of an
+// item, for the cursor of the next page.
 func list[I, T any](s *Server, api huma.API, name, summary string, query func(*I) Query, read func(context.Context, Query) ([]T, error), key func(*T) string) {
 	id := "list-" + name
 	o := op(id, http.MethodGet, "/"+name, summary, http.StatusOK, http.StatusGone, http.StatusUnprocessableEntity)
 	huma.Register(api, o, func(ctx context.Context, in *I) (*listOutput[T], error) {
 		q := query(in)
 		limit := q.Limit
-		q.Limit++ // one more tells whether there is a next page
+		q.Limit++ // one more item shows that there is a next page
 		items, err := read(ctx, q)
 		if errors.Is(err, ErrGone) {
 			return nil, problem("cursor_gone", "after: the row where the page before ended does not exist any more; begin again without after")
@@ -142,23 +146,23 @@ func list[I, T any](s *Server, api huma.API, name, summary string, query func(*I
 // OneInput names one item.
 type OneInput struct {
 	ID          string `path:"id" maxLength:"80" pattern:"^[A-Za-z0-9_-][A-Za-z0-9_.-]*$"`
-	IfNoneMatch string `header:"If-None-Match" maxLength:"1000" doc:"the ETag of an answer that is there already"`
+	IfNoneMatch string `header:"If-None-Match" maxLength:"1000" doc:"the ETag of an answer that the client has"`
 }
 
 // numberInput names one item that has a number.
 type numberInput struct {
 	ID          int64  `path:"id" minimum:"1"`
-	IfNoneMatch string `header:"If-None-Match" maxLength:"1000" doc:"the ETag of an answer that is there already"`
+	IfNoneMatch string `header:"If-None-Match" maxLength:"1000" doc:"the ETag of an answer that the client has"`
 }
 
-// oneOutput is one item, or only that it is as it was.
+// oneOutput is the answer with one item; with status 304 it has no body.
 type oneOutput[T any] struct {
 	Status int
 	ETag   string `header:"ETag" doc:"changes with the body"`
 	Body   T
 }
 
-// withETag answers with an item, or with 304 to one who has it.
+// withETag returns the answer with an item, or 304 if the client has it already.
 func withETag[T any](v T, ifNoneMatch string) *oneOutput[T] {
 	sum := sha256.Sum256(mustJSON(v))
 	out := &oneOutput[T]{Status: http.StatusOK, ETag: `"` + hex.EncodeToString(sum[:12]) + `"`, Body: v}
@@ -170,17 +174,18 @@ func withETag[T any](v T, ifNoneMatch string) *oneOutput[T] {
 	return out
 }
 
-// one registers GET path/{id}; find answers nil when there is no such item, which
-// is the problem unknown.
+// one registers GET path, which has one parameter. find returns nil when there is
+// no such item, which is the problem unknown. tag returns the id and the ETags of a
+// request.
 func one[I, T any](s *Server, api huma.API, id, path, summary, unknown string, find func(context.Context, *I) (*T, error), tag func(*I) (id, ifNoneMatch string)) {
 	huma.Register(api, readOne(op(id, http.MethodGet, path, summary, http.StatusOK, http.StatusNotFound, http.StatusUnprocessableEntity)),
 		func(ctx context.Context, in *I) (*oneOutput[T], error) {
 			v, err := find(ctx, in)
 			name, match := tag(in)
-			refused, isRefused := errors.AsType[*huma.ErrorModel](err)
+			p, isProblem := errors.AsType[*huma.ErrorModel](err)
 			switch {
-			case isRefused:
-				return nil, refused
+			case isProblem:
+				return nil, p
 			case err != nil:
 				return nil, s.internalError(id, err)
 			case v == nil:
@@ -190,16 +195,16 @@ func one[I, T any](s *Server, api huma.API, id, path, summary, unknown string, f
 		})
 }
 
-// readOne describes the answer that has no body.
+// readOne adds the status 304 to an operation.
 func readOne(o huma.Operation) huma.Operation {
 	if o.Responses == nil {
 		o.Responses = map[string]*huma.Response{}
 	}
-	o.Responses["304"] = &huma.Response{Description: "It is as it was: If-None-Match names its ETag."}
+	o.Responses["304"] = &huma.Response{Description: "The item has not changed: If-None-Match names its ETag."}
 	return o
 }
 
-// byID and byNumber find an item.
+// byID and byNumber adapt a method of Archive for one.
 func byID[K ~string, T any](find func(context.Context, K) (*T, error)) func(context.Context, *OneInput) (*T, error) {
 	return func(ctx context.Context, in *OneInput) (*T, error) { return find(ctx, K(in.ID)) }
 }
@@ -211,6 +216,7 @@ func byNumber[T any](find func(context.Context, int64) (*T, error)) func(context
 func idTag(in *OneInput) (id, ifNoneMatch string)        { return in.ID, in.IfNoneMatch }
 func numberTag(in *numberInput) (id, ifNoneMatch string) { return fmt.Sprint(in.ID), in.IfNoneMatch }
 
+// historyRoutes registers the lists, and their single items.
 func (s *Server) historyRoutes(api huma.API) {
 	list(s, api, "sessions", "Sessions", func(in *sessionsInput) Query {
 		return in.query(in.After).filter(in.OfCP, in.OfDriver, in.State)
@@ -227,7 +233,7 @@ func (s *Server) historyRoutes(api huma.API) {
 	}, s.archive.Reservations, func(v *Reservation) string { return string(v.ID) })
 	one(s, api, "get-reservation", "/reservations/{id}", "One reservation", "unknown_reservation", byID(s.archive.Reservation), idTag)
 
-	list(s, api, "commands", "Commands and their lives", func(in *commandsInput) Query {
+	list(s, api, "commands", "Commands and the times of their states", func(in *commandsInput) Query {
 		return in.query(in.After).filter(in.OfCP, OfDriver{}, in.State)
 	}, s.archive.Commands, func(v *Command) string { return string(v.ID) })
 
@@ -235,18 +241,18 @@ func (s *Server) historyRoutes(api huma.API) {
 		return in.query(in.After).filter(in.OfCP, OfDriver{}, "")
 	}, s.archive.Records, func(v *Record) string { return v.Cursor })
 
-	list(s, api, "holes", "Records that cannot come any more", func(in *gapsInput) Query {
+	list(s, api, "gaps", "Ranges of records that are missing for good", func(in *gapsInput) Query {
 		return in.query(in.After).filter(in.OfCP, OfDriver{}, in.State)
 	}, s.archive.Gaps, func(v *Gap) string { return fmt.Sprint(v.ID) })
-	one(s, api, "get-hole", "/holes/{id}", "One hole", "unknown_hole", byNumber(s.archive.Gap), numberTag)
+	one(s, api, "get-gap", "/gaps/{id}", "One gap", "unknown_gap", byNumber(s.archive.Gap), numberTag)
 
-	list(s, api, "alarms", "What an operator should look at", func(in *alarmsInput) Query {
+	list(s, api, "alarms", "Conditions that an operator should look at", func(in *alarmsInput) Query {
 		return in.query(in.After).filter(in.OfCP, OfDriver{}, strings.TrimPrefix(in.State, "all"))
 	}, s.archive.Alarms, func(v *Alarm) string { return fmt.Sprint(v.ID) })
 	one(s, api, "get-alarm", "/alarms/{id}", "One alarm", "unknown_alarm", byNumber(s.archive.Alarm), numberTag)
 }
 
-// filter adds what a query selects.
+// filter returns the query with the filters of a list.
 func (q Query) filter(cp OfCP, driver OfDriver, state string) Query {
 	q.CPID, q.Username, q.State = charge.CPID(cp.CPID), charge.Username(driver.Username), state
 	return q

@@ -48,12 +48,13 @@ func TestNoPageIsEmpty(t *testing.T) {
 	}
 }
 
-// TestACursorWhoseRowIsGone: the answer says so, of every list.
+// TestACursorWhoseRowIsGone: every list answers 410 for the cursor of a deleted
+// row.
 func TestACursorWhoseRowIsGone(t *testing.T) {
 	f := newFixture(t)
 	f.archive.gone = true
 	for list, key := range map[string]string{
-		"sessions": "s-1", "tickets": "1", "reservations": "r-1", "commands": "c-1", "records": "CP_1/j-1/7", "holes": "7", "alarms": "7",
+		"sessions": "s-1", "tickets": "1", "reservations": "r-1", "commands": "c-1", "records": "CP_1/j-1/7", "gaps": "7", "alarms": "7",
 	} {
 		w := f.do(t, http.MethodGet, "/api/v1/"+list+"?after="+list+":"+key, "")
 		if w.Code != http.StatusGone || !strings.Contains(w.Body.String(), "#cursor_gone") {
@@ -65,26 +66,26 @@ func TestACursorWhoseRowIsGone(t *testing.T) {
 	}
 }
 
-// TestFiltersReachTheArchive: each as it was given; alarms are those that are
-// open unless others are asked for.
+// TestFiltersReachTheArchive: the archive receives each filter as it was given;
+// alarms are open ones unless a state is given.
 func TestFiltersReachTheArchive(t *testing.T) {
-	const cp, who, from, to = "cp_id=CP_001&", "username=ana&", "from=2026-01-01T00:00:00Z&", "to=2026-01-01T02:00:00%2B01:00"
+	const cp, username, from, to = "cp_id=CP_001&", "username=ana&", "from=2026-01-01T00:00:00Z&", "to=2026-01-01T02:00:00%2B01:00"
 	base := web.Query{From: 1767225600000, To: 1767229200000, Limit: 51}
-	with := func(cp charge.CPID, who charge.Username, state string) web.Query {
+	with := func(cp charge.CPID, username charge.Username, state string) web.Query {
 		q := base
-		q.CPID, q.Username, q.State = cp, who, state
+		q.CPID, q.Username, q.State = cp, username, state
 		return q
 	}
 	for query, want := range map[string]web.Query{
-		"sessions?" + cp + who + "state=closed&" + from + to:     with("CP_001", "ana", "closed"),
-		"tickets?" + cp + who + from + to:                        with("CP_001", "ana", ""),
-		"reservations?" + cp + who + "state=active&" + from + to: with("CP_001", "ana", "active"),
-		"commands?" + cp + "state=sent&" + from + to:             with("CP_001", "", "sent"),
-		"records?" + cp + from + to:                              with("CP_001", "", ""),
-		"holes?" + cp + "state=filled&" + from + to:              with("CP_001", "", "filled"),
-		"alarms?" + cp + "state=cleared&" + from + to:            with("CP_001", "", "cleared"),
-		"alarms?" + from + to:                                    with("", "", "open"),
-		"alarms?state=all&" + from + to:                          with("", "", ""),
+		"sessions?" + cp + username + "state=closed&" + from + to:     with("CP_001", "ana", "closed"),
+		"tickets?" + cp + username + from + to:                        with("CP_001", "ana", ""),
+		"reservations?" + cp + username + "state=active&" + from + to: with("CP_001", "ana", "active"),
+		"commands?" + cp + "state=sent&" + from + to:                  with("CP_001", "", "sent"),
+		"records?" + cp + from + to:                                   with("CP_001", "", ""),
+		"gaps?" + cp + "state=filled&" + from + to:                    with("CP_001", "", "filled"),
+		"alarms?" + cp + "state=cleared&" + from + to:                 with("CP_001", "", "cleared"),
+		"alarms?" + from + to:                                         with("", "", "open"),
+		"alarms?state=all&" + from + to:                               with("", "", ""),
 	} {
 		f := newFixture(t)
 		w := f.do(t, http.MethodGet, "/api/v1/"+query, "")
@@ -94,11 +95,12 @@ func TestFiltersReachTheArchive(t *testing.T) {
 	}
 }
 
-// TestOneItem: each item of a list can be read alone; one who has it is told so.
+// TestOneItem: each item of a list can be read alone, and is 304 for a client that
+// has it.
 func TestOneItem(t *testing.T) {
 	f := newFixture(t)
 	f.archive.command = &web.Command{ID: "1"}
-	for _, path := range []string{"sessions/1", "tickets/1", "reservations/1", "commands/1", "holes/1", "alarms/1", "cps/CP_001"} {
+	for _, path := range []string{"sessions/1", "tickets/1", "reservations/1", "commands/1", "gaps/1", "alarms/1", "cps/CP_001"} {
 		w := f.do(t, http.MethodGet, "/api/v1/"+path, "")
 		tag := w.Header().Get("ETag")
 		if w.Code != http.StatusOK || tag == "" {

@@ -9,23 +9,23 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 )
 
-// problemPage is the page that explains every kind of problem; with the word of
-// one behind it, it is the type of that problem. Programs compare types, so it
-// never changes, wherever Central is served.
+// problemPage is the page that explains every kind of problem. With the word of a
+// kind appended it is the type of that problem. Clients compare types, so it never
+// changes and does not depend on where Central is served.
 const problemPage = "https://github.com/carga-ev/carga/blob/main/docs/PROBLEMS.md#"
 
-// problemType is the absolute, stable type of a kind of problem.
+// problemType returns the type of a kind of problem, an absolute URI.
 func problemType(word string) string { return problemPage + word }
 
-// kind is a kind of problem: the status it is answered with, and what it means
-// where nothing more can be said.
+// kind is a kind of problem.
 type kind struct {
 	status int
-	text   string
+	text   string // the detail, if there is no more specific one
 }
 
-// kinds is the one table of everything that can be refused, by its word. The
-// words of the first part come from a Desk.
+// kinds returns every kind of problem, by its word. The words of the first part
+// come from Orders as Answer.Reason, the others from this package.
+// docs/PROBLEMS.md explains each; a test compares them.
 func kinds() map[string]kind {
 	return map[string]kind{
 		"unknown_cp":             {http.StatusNotFound, "there is no such charging point, or it is not admitted"},
@@ -33,21 +33,21 @@ func kinds() map[string]kind {
 		"unknown_session":        {http.StatusNotFound, "there is no such session"},
 		"unknown_reservation":    {http.StatusNotFound, "there is no such reservation"},
 		"unknown_driver":         {http.StatusNotFound, "this driver is not on the list of drivers"},
-		"unknown_hole":           {http.StatusNotFound, "there is no such hole"},
+		"unknown_gap":            {http.StatusNotFound, "there is no such gap"},
 		"session_ended":          {http.StatusConflict, "the session has ended"},
 		"session_orphaned":       {http.StatusConflict, "its charging point came back without it: settle it instead"},
 		"reservation_ended":      {http.StatusConflict, "the reservation has ended"},
 		"not_possible":           {http.StatusConflict, "it is not in a state in which this can be done"},
 		"not_simulated":          {http.StatusConflict, "its hardware is real"},
 		"cp_offline":             {http.StatusConflict, "the charging point is offline"},
-		"cp_heard":               {http.StatusConflict, "the session is running and its charging point is heard: stop it instead"},
-		"cp_unknown":             {http.StatusConflict, "whether the charging point is there is not known: the way to all of them is down"},
+		"cp_online":              {http.StatusConflict, "the session is running and its charging point is online: stop it instead"},
+		"cp_unknown":             {http.StatusConflict, "whether the charging point is online is not known: the connection to all of them is down"},
 		"cp_unreachable":         {http.StatusConflict, "the charging point does not answer"},
 		"no_free_cp":             {http.StatusConflict, "no charging point is free"},
 		"cp_busy":                {http.StatusConflict, "it is reserved or in use"},
 		"cp_unavailable":         {http.StatusConflict, "it is out of service or faulted"},
 		"too_many":               {http.StatusConflict, "this driver has all the reservations allowed"},
-		"fenced":                 {http.StatusConflict, "another Central took over; this one only watches"},
+		"fenced":                 {http.StatusConflict, "another Central took over; this one does not order"},
 		"idempotency_key_reused": {http.StatusUnprocessableEntity, "Idempotency-Key: this key came with another request within 24 h; give a new order a new key, and repeat one byte for byte"},
 		"too_many_keys":          {http.StatusTooManyRequests, "Idempotency-Key: no more answers of 24 h can be kept; send the order without the header, or later"},
 
@@ -64,17 +64,18 @@ func kinds() map[string]kind {
 		"bad_request":            {http.StatusBadRequest, "the request cannot be read"},
 		"invalid_request":        {http.StatusUnprocessableEntity, "a value is not what is expected; errors names each"},
 		"bad_username":           {http.StatusUnprocessableEntity, "the name cannot be a driver's"},
-		"bad_words":              {http.StatusUnprocessableEntity, "the text cannot be kept"},
+		"bad_note":               {http.StatusUnprocessableEntity, "the note has control characters"},
 		"body_too_large":         {http.StatusRequestEntityTooLarge, "the body is larger than 64 KiB"},
 		"unsupported_media_type": {http.StatusUnsupportedMediaType, "send the body as application/json"},
 		"slow_request":           {http.StatusRequestTimeout, "the body did not arrive in time"},
 		"not_acceptable":         {http.StatusNotAcceptable, "answers are application/json"},
 		"unavailable":            {http.StatusServiceUnavailable, "nothing has happened; try again"},
-		"internal":               {http.StatusInternalServerError, "a fault of this program; its log tells more"},
+		"internal":               {http.StatusInternalServerError, "a fault of this program; see its log"},
 	}
 }
 
-// kindOfStatus is the kind of problem of a status that the API's library found.
+// kindOfStatus returns the kind of a problem that the API's library made: it has a
+// status alone.
 func kindOfStatus(status int) string {
 	switch status {
 	case http.StatusNotFound:
@@ -98,11 +99,11 @@ func kindOfStatus(status int) string {
 	return "bad_request"
 }
 
-// problem makes a problem of a kind. Without a detail the kind's own text is
-// given.
+// problem returns a problem of a kind. Without a detail it has the text of the
+// kind.
 func problem(word, detail string) *huma.ErrorModel {
 	k, ok := kinds()[word]
-	if !ok { // a test holds the table against every word there is
+	if !ok { // cannot happen: a test compares the table with every word in use
 		word, k = "internal", kinds()["internal"]
 	}
 	if detail == "" {
@@ -111,7 +112,7 @@ func problem(word, detail string) *huma.ErrorModel {
 	return &huma.ErrorModel{Type: problemType(word), Title: http.StatusText(k.status), Status: k.status, Detail: detail}
 }
 
-// writeProblem refuses a request outside of the API's library.
+// writeProblem answers a request with a problem, outside of the API's library.
 func writeProblem(w http.ResponseWriter, word, detail string) {
 	p := problem(word, detail)
 	w.Header().Set("Content-Type", "application/problem+json")
@@ -119,17 +120,20 @@ func writeProblem(w http.ResponseWriter, word, detail string) {
 	_, _ = w.Write(mustJSON(p))
 }
 
-// internalError hides an internal error from the page and logs it once.
+// internalError logs an error and returns a problem without it: the error may name
+// files or addresses that clients must not see.
 func (s *Server) internalError(operation string, err error) error {
 	s.log.Error("a request could not be served", slog.String("operation", operation), slog.Any("err", err))
 	return problem("unavailable", "the database does not answer or does not accept writes at the moment; nothing has happened; try again")
 }
 
-// maxLocation bounds how much of a name that a client made up is named, in bytes.
+// maxLocation limits how many bytes of a name that a client chose are repeated in
+// an answer.
 const maxLocation = 100
 
-// plainProblem makes what the API's library refuses a problem like all others:
-// of a stable type, without an echo of what came, and in plain words.
+// plainProblem is a transformer of the API's library. It gives problems that the
+// library made a stable type and removes the values that the client sent, so that
+// an answer never repeats them.
 func plainProblem(_ huma.Context, _ string, v any) (any, error) {
 	p, ok := v.(*huma.ErrorModel)
 	if !ok {
@@ -152,7 +156,7 @@ func plainProblem(_ huma.Context, _ string, v any) (any, error) {
 	return p, nil
 }
 
-// methodNotAllowed answers 405 with the methods that are.
+// methodNotAllowed answers 405 and lists the methods that are allowed.
 func methodNotAllowed(w http.ResponseWriter, method string, allowed []string) {
 	w.Header().Set("Allow", strings.Join(allowed, ", "))
 	writeProblem(w, "method_not_allowed", fmt.Sprintf("%s is not possible here; use %s", method, strings.Join(allowed, " or ")))

@@ -10,16 +10,18 @@ import (
 	"github.com/carga-ev/carga/internal/loopback"
 )
 
-// proxyRules is what stands between browsers and this server: nothing, or a reverse
-// proxy that serves it under another name, and perhaps below a path.
+// proxyRules describe how browsers reach this server: directly, or through a
+// reverse proxy that serves it under another name and perhaps below a path. They
+// decide which Host headers are accepted and which path of a request is meant.
 type proxyRules struct {
-	insecure bool
-	origin   string // scheme and host under which browsers reach it; "" if nobody said
-	host     string // of origin
-	base     string // the path below which it is served there, without a slash at its end
-	trusted  []netip.Prefix
+	insecure bool           // accept every host
+	origin   string         // scheme and host under which browsers reach it; "" if not configured
+	host     string         // of origin, without a default port, lower case
+	base     string         // the path below which the proxy serves it, without a slash at its end
+	trusted  []netip.Prefix // addresses of proxies whose X-Forwarded headers are used
 }
 
+// newProxyRules returns the rules of a configuration.
 func newProxyRules(cfg *Config) proxyRules {
 	f := proxyRules{insecure: cfg.Insecure, trusted: cfg.TrustedProxies}
 	if u := cfg.PublicURL; u != nil {
@@ -29,15 +31,15 @@ func newProxyRules(cfg *Config) proxyRules {
 	return f
 }
 
-// withoutPort cuts off the port that a scheme has anyway, as browsers do.
+// withoutPort removes the default port of a scheme from a host, as browsers do.
 func withoutPort(host, scheme string) string {
 	port := map[string]string{"http": ":80", "https": ":443"}[scheme]
 	return strings.ToLower(strings.TrimSuffix(host, port))
 }
 
-// original returns a request as it was made to the proxy: with the host that was
-// asked for, if a trusted proxy says so, and without the base path, which some
-// proxies cut off and some do not.
+// original returns the request as the browser made it to the proxy: with the host
+// of X-Forwarded-Host, if a trusted proxy set it, and without the base path, which
+// some proxies remove and some pass on.
 func (f *proxyRules) original(r *http.Request) *http.Request {
 	host := r.Host
 	if forwarded := nearest(r.Header.Values("X-Forwarded-Host")); forwarded != "" && f.trusts(r.RemoteAddr) {
@@ -48,19 +50,19 @@ func (f *proxyRules) original(r *http.Request) *http.Request {
 	if host == r.Host && !below {
 		return r
 	}
-	asked := new(http.Request)
-	*asked = *r
-	asked.Host = host
+	original := new(http.Request)
+	*original = *r
+	original.Host = host
 	if below {
-		asked.URL = new(url.URL)
-		*asked.URL = *r.URL
-		asked.URL.Path, asked.URL.RawPath = path, strings.TrimPrefix(r.URL.RawPath, f.base)
+		original.URL = new(url.URL)
+		*original.URL = *r.URL
+		original.URL.Path, original.URL.RawPath = path, strings.TrimPrefix(r.URL.RawPath, f.base)
 	}
-	return asked
+	return original
 }
 
-// nearest is the last of the values of a header that proxies append to: that of the
-// nearest.
+// nearest returns the last value of a header to which each proxy appends one: that
+// of the proxy nearest to this server. The others may come from the client.
 func nearest(values []string) string {
 	if len(values) == 0 {
 		return ""
@@ -69,20 +71,22 @@ func nearest(values []string) string {
 	return strings.TrimSpace(all[len(all)-1])
 }
 
-// trusts reports whether the other end of a connection is a trusted proxy.
+// trusts reports whether the remote address of a connection is a trusted proxy.
 func (f *proxyRules) trusts(remote string) bool {
 	at, err := netip.ParseAddrPort(remote)
 	return err == nil && slices.ContainsFunc(f.trusted, func(p netip.Prefix) bool { return p.Contains(at.Addr().Unmap()) })
 }
 
-// serves reports whether a request asks for this server: a browser led astray by
-// somebody else's name server asks for another.
+// serves reports whether the Host of a request names this server. A browser that an
+// attacker's name server led here sends another name.
 func (f *proxyRules) serves(host string) bool {
 	return f.insecure || loopback.Asked(host) || f.host != "" && (strings.EqualFold(host, f.host) || withoutPort(host, "http") == f.host || withoutPort(host, "https") == f.host)
 }
 
-// otherScheme reports whether a trusted proxy says that a request came by another
-// scheme than that of the page which made it: http may not order what https shows.
+// otherScheme reports whether a request that may change something came to a trusted
+// proxy by another scheme than that of the page which made it: a page that was
+// loaded over http, which an attacker on the network can alter, may not order what is
+// served over https.
 func (f *proxyRules) otherScheme(r *http.Request) bool {
 	scheme := nearest(r.Header.Values("X-Forwarded-Proto"))
 	origin, _, ok := strings.Cut(r.Header.Get("Origin"), "://")

@@ -28,7 +28,7 @@ import (
 func behind(t *testing.T, public string, trusted ...string) *fixture {
 	t.Helper()
 	f := newFixture(t)
-	cfg := web.Config{Tick: time.Hour} // only what changes is told
+	cfg := web.Config{Tick: time.Hour} // frames are sent for changes alone
 	if public != "" {
 		u, err := url.Parse(public)
 		if err != nil {
@@ -48,7 +48,7 @@ func behind(t *testing.T, public string, trusted ...string) *fixture {
 }
 
 // TestHostsServed: which names this server answers to and whose pages may order,
-// as it is configured and as proxies say.
+// by its configuration and the headers of proxies.
 func TestHostsServed(t *testing.T) {
 	const public, peer = "https://ops.example/carga", "192.0.2.1/32" // which is where httptest's requests come from
 	for _, c := range []struct {
@@ -57,7 +57,7 @@ func TestHostsServed(t *testing.T) {
 		headers      map[string]string
 		status       int
 	}{
-		{"nobody said anything", "", nil, map[string]string{"Host": "ops.example"}, 421},
+		{"no configuration, no proxy", "", nil, map[string]string{"Host": "ops.example"}, 421},
 		{"the public name", public, nil, map[string]string{"Host": "ops.example"}, 202},
 		{"the public name in capitals and with its port", public, nil, map[string]string{"Host": "OPS.example:443"}, 202},
 		{"the public name at another port", public, nil, map[string]string{"Host": "ops.example:8443"}, 421},
@@ -112,7 +112,7 @@ func TestBelowAPath(t *testing.T) {
 		}
 	}
 	if w := f.do(t, http.MethodGet, "/carga/api/v1/openapi.json", ""); !strings.Contains(w.Body.String(), `"url":"https://ops.example/carga"`) {
-		t.Error("the description does not say where the API is served")
+		t.Error("the description does not name the address of the API")
 	}
 }
 
@@ -160,10 +160,10 @@ http {
 	if err := os.WriteFile(filepath.Join(dir, "nginx.conf"), []byte(conf), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	var said bytes.Buffer
+	var output bytes.Buffer
 	cmd := exec.CommandContext(context.WithoutCancel(t.Context()), program, // Cleanup ends it
 		"-p", dir, "-c", filepath.Join(dir, "nginx.conf"), "-e", "stderr")
-	cmd.Stderr = &said
+	cmd.Stderr = &output
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -171,7 +171,7 @@ http {
 		_ = cmd.Process.Signal(os.Interrupt)
 		_ = cmd.Wait()
 		if t.Failed() {
-			t.Logf("nginx: %s", said.String())
+			t.Logf("nginx: %s", output.String())
 		}
 	})
 	for _, port := range ports {
@@ -184,7 +184,7 @@ http {
 				break
 			}
 			if time.Now().After(deadline) {
-				t.Fatalf("nginx does not listen: %v: %s", err, said.String())
+				t.Fatalf("nginx does not listen: %v: %s", err, output.String())
 			}
 			time.Sleep(20 * time.Millisecond)
 		}
@@ -206,8 +206,8 @@ func (f *fixture) serve(t *testing.T, l net.Listener) {
 	})
 }
 
-// fetch answers with the status and the body.
-func fetch(t *testing.T, method, address, body, origin string) (status int, said string) {
+// fetch returns the status and the body of an answer.
+func fetch(t *testing.T, method, address, body, origin string) (status int, answer string) {
 	t.Helper()
 	req, err := http.NewRequestWithContext(t.Context(), method, address, strings.NewReader(body))
 	if err != nil {
@@ -269,11 +269,11 @@ func TestBehindNginx(t *testing.T) {
 	})
 	t.Run("orders", func(t *testing.T) {
 		const start = `{"cp_id":"CP_001","connector":1,"username":"d"}`
-		if status, said := fetch(t, http.MethodPost, plain+"/api/v1/sessions", start, plain); status != http.StatusAccepted {
-			t.Errorf("from the page: %d %s", status, said)
+		if status, answer := fetch(t, http.MethodPost, plain+"/api/v1/sessions", start, plain); status != http.StatusAccepted {
+			t.Errorf("from the page: %d %s", status, answer)
 		}
-		if status, said := fetch(t, http.MethodPost, plain+"/api/v1/sessions", start, "http://evil.example"); status != http.StatusForbidden {
-			t.Errorf("from another page: %d %s", status, said)
+		if status, answer := fetch(t, http.MethodPost, plain+"/api/v1/sessions", start, "http://evil.example"); status != http.StatusForbidden {
+			t.Errorf("from another page: %d %s", status, answer)
 		}
 	})
 	t.Run("below a path", func(t *testing.T) {

@@ -17,7 +17,8 @@ import (
 //go:embed ui
 var uiFiles embed.FS
 
-// maxBody bounds a request's body, in bytes.
+// maxBody limits a request's body, in bytes. Bodies of orders have at most a few
+// hundred.
 const maxBody = 64 << 10
 
 // Server is Central's HTTP server. New starts nothing; Run serves until its
@@ -32,13 +33,13 @@ type Server struct {
 	hub     *hub
 	handler http.Handler
 
-	statuses map[string]int // of an order that was taken in, by its operation
+	statuses map[string]int // of the success of a POST, by its operation; routes fills it
 	proxy    proxyRules
 }
 
-// New makes a server. breaker is nil outside the demo.
-func New(cfg Config, live Live, desk Orders, archive Archive, breaker Breaker, log *slog.Logger) (*Server, error) {
-	s := &Server{cfg: cfg, live: live, orders: desk, archive: archive, breaker: breaker, log: log, hub: newHub(live, cfg.Tick, log), statuses: map[string]int{}, proxy: newProxyRules(&cfg)}
+// New returns a server. breaker is nil outside the demo.
+func New(cfg Config, live Live, orders Orders, archive Archive, breaker Breaker, log *slog.Logger) (*Server, error) {
+	s := &Server{cfg: cfg, live: live, orders: orders, archive: archive, breaker: breaker, log: log, hub: newHub(live, cfg.Tick, log), statuses: map[string]int{}, proxy: newProxyRules(&cfg)}
 	pages, err := fs.Sub(uiFiles, "ui")
 	if err != nil {
 		return nil, fmt.Errorf("embedded page: %w", err)
@@ -78,8 +79,8 @@ func New(cfg Config, live Live, desk Orders, archive Archive, breaker Breaker, l
 	return s, nil
 }
 
-// methodsAt are the methods that a path has a handler for, beside the one that
-// catches what is left.
+// methodsAt returns the methods for which a path has a handler other than the
+// pattern rest, which handles all paths without one.
 func methodsAt(mux *http.ServeMux, r *http.Request, rest string) (allowed []string) {
 	for _, method := range []string{http.MethodGet, http.MethodHead, http.MethodPost, http.MethodPut, http.MethodPatch, http.MethodDelete} {
 		other := r.Clone(r.Context())
@@ -91,18 +92,19 @@ func methodsAt(mux *http.ServeMux, r *http.Request, rest string) (allowed []stri
 	return allowed
 }
 
-// Handler is the whole server as a handler, for tests.
+// Handler returns the server as a handler, for tests.
 func (s *Server) Handler() http.Handler { return s.handler }
 
-// Streams is how many live streams are open.
+// Streams returns how many live streams are open.
 func (s *Server) Streams() int {
 	s.hub.mu.Lock()
 	defer s.hub.mu.Unlock()
 	return len(s.hub.subscribers)
 }
 
-// Run serves on l until ctx ends, then lets requests end for at most three
-// seconds. It closes l.
+// Run serves on l until ctx ends. Then it ends the live streams, waits for at most
+// three seconds until other requests are answered, and closes their connections.
+// It closes l.
 func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	hubCtx, stopHub := context.WithCancel(ctx)
 	defer stopHub()
@@ -115,7 +117,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		Handler:           s.handler,
 		ReadHeaderTimeout: 5 * time.Second,
 		ReadTimeout:       30 * time.Second,
-		IdleTimeout:       60 * time.Second, // no WriteTimeout: the stream sets its own deadlines
+		IdleTimeout:       60 * time.Second, // no WriteTimeout: it would end live streams, which set their own deadlines
 		MaxHeaderBytes:    16 << 10,
 		ErrorLog:          slog.NewLogLogger(s.log.Handler(), slog.LevelDebug),
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
@@ -126,7 +128,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	select {
 	case err = <-failed:
 	case <-ctx.Done():
-		<-hubDone // readers of the stream leave first
+		<-hubDone // live streams end first: Shutdown would wait for them
 		limit, cancel := context.WithTimeout(context.WithoutCancel(ctx), 3*time.Second)
 		defer cancel()
 		if err = server.Shutdown(limit); err != nil {
@@ -142,8 +144,8 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
-// guard sets headers and refuses what is asked of somebody else, or cannot be
-// read.
+// guard sets security headers and refuses requests for another host, by another
+// scheme, with a method that is never allowed, or with a malformed query.
 func (s *Server) guard(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		r = s.proxy.original(r)
@@ -181,8 +183,8 @@ func (s *Server) guard(next http.Handler) http.Handler {
 	})
 }
 
-// queryError says why a query cannot be read as a whole. Of one that cannot, a
-// filter would be left out, and more shown than was asked for.
+// queryError returns why a query is malformed; "" if it is not. A malformed part
+// would otherwise be ignored, and a list would show rows that the filter excludes.
 func queryError(query string) string {
 	for pair := range strings.SplitSeq(query, "&") {
 		if pair != "" && !strings.Contains(pair, "=") {

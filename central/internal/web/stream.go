@@ -15,29 +15,34 @@ import (
 
 const (
 	defaultTick       = time.Second
-	minFrameInterval  = 100 * time.Millisecond // between frames made because a state changed
-	heartbeatInterval = 15 * time.Second
-	writeTimeout      = 10 * time.Second
-	maxQueuedFacts    = 256 // queued for one slow reader before it has to start over
-	reconnectMS       = 2000
+	minFrameInterval  = 100 * time.Millisecond // between a change of a state and its frame, to gather changes
+	heartbeatInterval = 15 * time.Second       // of comments, so that proxies keep an idle connection open
+	writeTimeout      = 10 * time.Second       // of one frame to one page
+	maxQueuedFacts    = 256                    // for one slow page; beyond that it gets a snapshot
+	reconnectMS       = 2000                   // after which a page reconnects
 	streamClosed      = "the stream has ended"
 )
 
-// hub turns the live state into frames of server-sent events and hands them to
-// every open page. A frame is encoded once and shared by all who keep up; for a
-// slow reader the latest values win and memory stays flat. What must not be
-// conflated (facts) is queued, up to a bound, beyond which the reader gets a
-// snapshot again.
+// hub makes frames of server-sent events from the live state and distributes them
+// to every open page.
 //
-// The goroutine of run owns making frames; mu guards what readers take.
+// A frame is encoded once and shared by all pages that keep up. For a page that
+// does not, the hub remembers which rows have changed and encodes their latest
+// values when the page can be written to, so its memory does not grow. Facts must
+// not be skipped: they are queued, and beyond maxQueuedFacts the page gets a
+// snapshot instead.
+//
+// The goroutine of run alone makes frames. Each page has a goroutine of its own
+// (serve), which waits for its subscriber to be notified, fetches the next frame
+// under mu and writes it without mu.
 type hub struct {
 	live Live
 	tick time.Duration
 	log  *slog.Logger
 
-	mu          sync.Mutex
-	net         Network
-	rows        []row
+	mu          sync.Mutex // guards what follows and every subscriber
+	net         Network    // the last snapshot
+	rows        []row      // of net
 	subscribers map[*subscriber]struct{}
 	closed      bool
 }
@@ -49,15 +54,15 @@ type row struct {
 	state []byte // encoded, without the numbers that change each second
 }
 
-// subscriber is one open page. hub.mu guards it.
+// subscriber is what one open page has not been sent. hub.mu guards it.
 type subscriber struct {
-	wake   chan struct{} // capacity 1: something is pending
-	whole  bool          // a snapshot is due
-	frame  []byte        // the shared frame, when nothing older is pending
-	states map[int]bool  // rows whose state is pending
-	values map[int]bool  // rows whose numbers are pending
+	wake   chan struct{} // capacity 1: signals that something is pending
+	whole  bool          // a snapshot is pending; it replaces all the rest
+	frame  []byte        // the shared frame, if nothing older is pending
+	states map[int]bool  // rows whose state is pending, by index
+	values map[int]bool  // rows whose numbers are pending, by index
 	head   bool          // parts and books are pending
-	facts  []Fact
+	facts  []Fact        // pending facts, oldest first
 }
 
 func newHub(live Live, tick time.Duration, log *slog.Logger) *hub {
@@ -67,12 +72,12 @@ func newHub(live Live, tick time.Duration, log *slog.Logger) *hub {
 	return &hub{live: live, tick: tick, log: log, subscribers: make(map[*subscriber]struct{})}
 }
 
-// run makes frames until ctx ends; then it lets every reader go.
+// run makes frames until ctx ends; then it ends every stream.
 func (h *hub) run(ctx context.Context) {
 	defer h.close()
 	ticker := time.NewTicker(h.tick)
 	defer ticker.Stop()
-	_, last := h.live.Facts(0) // the page reads the past from the API
+	_, last := h.live.Facts(0) // pages read older facts from the API
 	for {
 		changed := h.live.Changed()
 		last = h.publish(last)
@@ -81,7 +86,7 @@ func (h *hub) run(ctx context.Context) {
 			return
 		case <-ticker.C:
 		case <-changed:
-			pause := time.NewTimer(minFrameInterval) // gather what changes together
+			pause := time.NewTimer(minFrameInterval) // gather changes in one frame
 			select {
 			case <-ctx.Done():
 				pause.Stop()
@@ -92,6 +97,7 @@ func (h *hub) run(ctx context.Context) {
 	}
 }
 
+// close ends every stream.
 func (h *hub) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -101,10 +107,11 @@ func (h *hub) close() {
 	}
 }
 
-// publish takes a snapshot, compares it with the one before and hands out the
-// differences. It returns the number of the last fact told.
-func (h *hub) publish(told uint64) uint64 {
-	facts, last := h.live.Facts(told)
+// publish reads a snapshot, compares it with the one before and gives every
+// subscriber the differences and the facts after the one with number published. It
+// returns the number of the last fact.
+func (h *hub) publish(published uint64) uint64 {
+	facts, last := h.live.Facts(published)
 	h.mu.Lock()
 	idle := len(h.subscribers) == 0
 	h.mu.Unlock()
@@ -136,13 +143,15 @@ func (h *hub) publish(told uint64) uint64 {
 	return last
 }
 
+// add makes a change pending for the page: the shared frame, or a snapshot if the
+// rows themselves have changed.
 func (r *subscriber) add(whole bool, shared []byte, states, values map[int]bool, facts []Fact) {
 	switch {
 	case r.whole || whole:
 		r.reset()
 	case r.upToDate():
 		r.frame, r.states, r.values, r.head, r.facts = shared, states, values, true, facts
-	default: // behind: merge, and encode for this reader alone when it can write
+	default: // the page is behind: merge, and encode for it alone when it can be written to
 		r.frame = nil
 		r.states, r.values = union(r.states, states), union(r.values, values)
 		r.facts = append(append([]Fact(nil), r.facts...), facts...)
@@ -153,12 +162,15 @@ func (r *subscriber) add(whole bool, shared []byte, states, values map[int]bool,
 	r.notify()
 }
 
+// upToDate reports whether nothing is pending but perhaps a snapshot.
 func (r *subscriber) upToDate() bool { return !r.head && r.frame == nil }
 
+// reset makes a snapshot pending in place of everything else.
 func (r *subscriber) reset() {
 	r.whole, r.frame, r.states, r.values, r.head, r.facts = true, nil, nil, nil, false, nil
 }
 
+// notify wakes the goroutine of the page.
 func (r *subscriber) notify() {
 	select {
 	case r.wake <- struct{}{}:
@@ -177,8 +189,8 @@ func union(a, b map[int]bool) map[int]bool {
 	return u
 }
 
-// nextFrame returns what is pending for r as bytes, or nil; ok is false when the
-// stream is over.
+// nextFrame returns what is pending for r, encoded; nil if nothing is. ok is false
+// when the stream has ended.
 func (h *hub) nextFrame(r *subscriber) (frame []byte, ok bool) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
@@ -197,11 +209,11 @@ func (h *hub) nextFrame(r *subscriber) (frame []byte, ok bool) {
 	return frame, true
 }
 
-// subscribe adds a reader, which begins with a snapshot.
+// subscribe adds a page, which begins with a snapshot.
 func (h *hub) subscribe() *subscriber {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if len(h.subscribers) == 0 { // nobody looked, so what is held is old
+	if len(h.subscribers) == 0 { // without pages no snapshots were read, so this one is old
 		h.net = h.live.Network()
 		h.rows = makeRows(&h.net)
 	}
@@ -217,6 +229,7 @@ func (h *hub) unsubscribe(r *subscriber) {
 	delete(h.subscribers, r)
 }
 
+// makeRows returns a row for each connector, in the order of the snapshot.
 func makeRows(net *Network) []row {
 	var rows []row
 	for i := range net.CPs {
@@ -228,6 +241,8 @@ func makeRows(net *Network) []row {
 	return rows
 }
 
+// sameRows reports whether two tables have the same connectors in the same order,
+// so that an index means the same row in both.
 func sameRows(a, b []row) bool {
 	if len(a) != len(b) {
 		return false
@@ -240,6 +255,7 @@ func sameRows(a, b []row) bool {
 	return true
 }
 
+// values are the numbers of a row that change all the time.
 type values struct {
 	power    charge.Watts
 	energy   charge.WattHours
@@ -265,15 +281,18 @@ type stateRow struct {
 	Connector
 }
 
+// encodeState encodes a row without its values, so that equal bytes mean an equal
+// state.
 func encodeState(i int, cp *CP, c *Connector) []byte {
 	s := stateRow{i, cp.ID, cp.Name, cp.Place, cp.Admitted, cp.Simulated, cp.Link, cp.LinkSince, cp.Alarm, cp.Unacked, *c}
 	s.Power, s.Energy, s.Cost, s.Register, s.ValuesAt = 0, 0, "", 0, 0
 	return mustJSON(s)
 }
 
+// mustJSON encodes a value of a type of this package.
 func mustJSON(v any) []byte {
 	b, err := json.Marshal(v)
-	if err != nil { // our own types always encode; say so in the stream if ever not
+	if err != nil { // cannot happen with these types; if it does, the page shows it
 		return fmt.Appendf(nil, `{"error":%q}`, err.Error())
 	}
 	return b
@@ -287,7 +306,8 @@ type head struct {
 	Books   Books       `json:"books"`
 }
 
-// columns are the numbers of several rows, by index.
+// columns are the values of several rows, as one array for each column: shorter
+// than an object for each row.
 type columns struct {
 	Index    []int              `json:"i"`
 	Power    []charge.Watts     `json:"w"`
@@ -383,7 +403,7 @@ func (h *hub) serve(w http.ResponseWriter, req *http.Request) {
 		}
 		if len(frame) > 0 {
 			if err := send(frame); err != nil {
-				h.log.Debug("a page went away", slog.Any("err", err))
+				h.log.Debug("a page disconnected", slog.Any("err", err))
 				return
 			}
 		}

@@ -12,14 +12,14 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// strictFormats reads bodies as strictly as messages: encoding/json takes the
-// last of repeated keys and mends bytes that are no UTF-8, so that what is
-// shown could differ from what was meant.
+// strictFormats decodes bodies as strictly as messages on Kafka. encoding/json
+// alone uses the last of repeated keys and replaces bytes that are not UTF-8, so
+// that what is executed could differ from what the client meant.
 func strictFormats() map[string]huma.Format {
 	formats := maps.Clone(huma.DefaultFormats)
 	for name, f := range formats {
 		f.Unmarshal = func(data []byte, v any) error {
-			if _, whole := v.(*any); whole { // the body as it came, before it is checked against its schema
+			if _, generic := v.(*any); generic { // the library first decodes the body for validation by its schema
 				if err := wire.Check(data); err != nil {
 					return err
 				}
@@ -39,7 +39,7 @@ func strictFormats() map[string]huma.Format {
 	return formats
 }
 
-// noNulls refuses null: whether it means nothing or everything is a guess.
+// noNulls refuses a field that is null: it could mean "none" or "all".
 func noNulls(body any) error {
 	fields, _ := body.(map[string]any)
 	for _, name := range slices.Sorted(maps.Keys(fields)) {

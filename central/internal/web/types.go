@@ -16,12 +16,11 @@ import (
 type Live interface {
 	// Network returns a snapshot that the caller may keep and must not change.
 	Network() Network
-	// Changed is closed and replaced whenever a state (not only a number)
-	// changed since it was handed out.
+	// Changed returns a channel that is closed at the next change of a state; a
+	// change of numbers alone (power, energy) does not close it.
 	Changed() <-chan struct{}
-	// Facts returns what happened after the fact with number n, oldest first, and
-	// the number of the last one. Only so many are kept; n 0 asks for the latest
-	// few.
+	// Facts returns the facts after number n, oldest first, and the number of the
+	// last one. Only the latest are kept; n = 0 returns the last few.
 	Facts(n uint64) ([]Fact, uint64)
 }
 
@@ -29,35 +28,37 @@ type Live interface {
 type Network struct {
 	At      charge.Time `json:"at"`
 	Central string      `json:"central"` // its epoch
-	Demo    bool        `json:"demo"`    // parts may be cut from the page
+	Demo    bool        `json:"demo"`    // the page offers to cut and restore parts
 	Parts   []Part      `json:"parts"`
 	Books   Books       `json:"books"`
 	CPs     []CP        `json:"cps"` // sorted by id
 }
 
-// Part is one link of the chain between charging points and this page.
+// Part is one part of the pipeline between charging points and this page.
 type Part struct {
 	Name   string      `json:"name"`  // "mqtt", "bridge", "kafka", "central"
 	State  string      `json:"state"` // "up", "down", "unknown"
 	Since  charge.Time `json:"since"`
-	Reason string      `json:"reason,omitempty"` // in words, when not up
+	Reason string      `json:"reason,omitempty"` // a text for operators, unless up
 }
 
-// Books count journal records since Central's database was made.
+// Books are the totals of the whole network: journal records and energy since
+// Central's database was made. The sum of the three energies is what all meters
+// have measured.
 type Books struct {
-	Announced   int64 `json:"announced"`    // records that charging points say they hold or held
+	Announced   int64 `json:"announced"`    // records that charging points have written, as far as they reported it
 	Applied     int64 `json:"applied"`      // records in Central's database
 	Unacked     int64 `json:"unacked"`      // announced and not yet applied
-	Duplicates  int64 `json:"duplicates"`   // deliveries of records known already
-	OutOfOrder  int64 `json:"gaps"`         // deliveries dropped because what they follow is not known yet
-	DeadLetters int64 `json:"dead_letters"` // what could not be used
-	Lost        int64 `json:"lost"`         // records in holes
-	Twice       int64 `json:"twice"`        // alarms that are open about energy on two tickets or sessions: must be 0
+	Duplicates  int64 `json:"duplicates"`   // deliveries of records that were applied before
+	OutOfOrder  int64 `json:"out_of_order"` // deliveries dropped because the record before is not known yet; the agent retries
+	DeadLetters int64 `json:"dead_letters"` // messages that could not be used
+	Lost        int64 `json:"lost"`         // records missing in gaps
+	Twice       int64 `json:"twice"`        // open alarms about energy on two tickets or sessions: must be 0
 	Alarms      int64 `json:"alarms"`       // open alarms
 
 	Billed      charge.WattHours `json:"billed_wh"`      // energy on tickets
 	Running     charge.WattHours `json:"running_wh"`     // energy of open sessions
-	Unaccounted charge.WattHours `json:"unaccounted_wh"` // energy that went through meters outside of sessions
+	Unaccounted charge.WattHours `json:"unaccounted_wh"` // energy measured outside of sessions
 }
 
 // CP is one charging point.
@@ -69,24 +70,24 @@ type CP struct {
 	Simulated  bool        `json:"simulated"`
 	Link       string      `json:"link"` // "online", "offline", "unknown"
 	LinkSince  charge.Time `json:"link_since,omitzero"`
-	LastSeenAt charge.Time `json:"heard_at,omitzero"` // by Central's clock; 0 never in this life
+	LastSeenAt charge.Time `json:"last_seen_at,omitzero"` // last message, by Central's clock; 0: none since Central's start
 	Unacked    int64       `json:"unacked"`
 	Alarm      string      `json:"alarm,omitempty"`
 	Agent      string      `json:"agent,omitempty"`
 	Connectors []Connector `json:"connectors"`
 }
 
-// Connector is one connector as it is shown: what the records say, with the
-// latest values over it.
+// Connector is one connector as it is shown: its state follows from records, its
+// power, register, energy and cost from the latest telemetry.
 type Connector struct {
 	Connector     charge.ConnectorID   `json:"connector"`
-	Status        charge.Status        `json:"status"`    // as reported; the page lays Link over it
-	Available     bool                 `json:"available"` // as wanted by the operator
+	Status        charge.Status        `json:"status"`    // as reported; with CP.Link "offline" it may be outdated
+	Available     bool                 `json:"available"` // as ordered by the operator
 	SessionID     charge.SessionID     `json:"session_id,omitempty"`
 	Username      charge.Username      `json:"username,omitempty"`
 	ReservationID charge.ReservationID `json:"reservation_id,omitempty"`
 	ReservedUntil charge.Time          `json:"reserved_until,omitzero"`
-	WaitsFor      string               `json:"waits_for,omitempty"` // what its charging point has not done yet: "start", "stop", "reserve", "cancel", "availability"
+	WaitsFor      string               `json:"waits_for,omitempty"` // an order that its charging point has not confirmed: "start", "stop", "reserve", "cancel", "availability"
 	WaitsSince    charge.Time          `json:"waits_since,omitzero"`
 	Faults        []charge.Fault       `json:"faults,omitempty"`
 	Rated         charge.Watts         `json:"rated_w"`
@@ -98,66 +99,70 @@ type Connector struct {
 	ValuesAt      charge.Time          `json:"values_at,omitzero"` // when Power … Cost were received
 }
 
-// Fact is something that happened and is told once: a ticket, the end of a
+// Fact is an event that the stream sends once to each page: a ticket, the end of a
 // command, a fault, an alarm.
 type Fact struct {
-	N    uint64      `json:"n"`
+	N    uint64      `json:"n"` // grows by one with each fact, from 1 at Central's start
 	At   charge.Time `json:"at"`
 	Kind string      `json:"kind"` // "ticket", "session", "reservation", "command", "fault", "alarm", "link"
 	CPID charge.CPID `json:"cp_id,omitempty"`
 	Text string      `json:"text"`
 
-	SessionID charge.SessionID `json:"session_id,omitempty"` // that it is about
+	SessionID charge.SessionID `json:"session_id,omitempty"` // the session it is about
 }
 
-// ErrUnderWay is the answer of a Desk that took an order in and does not know yet
-// what became of it. With any other error nothing has happened.
+// ErrUnderWay is the error of Orders when an order was accepted for execution and
+// its result is not known in time: it may or may not be committed. After any
+// other error the order has had no effect.
 var ErrUnderWay = errors.New("the order is under way")
 
-// Orders takes an operator's or a driver's wishes. Every method returns once the
-// wish is committed, or with an error when it could not be; a refusal of the
-// domain is an Answer with Accepted false. A wish whose context has a Once (see
-// OnceOf) that was answered before has that answer again, and no other effect.
+// Orders executes what an operator orders. Each method returns once the order is
+// committed to the database, or with an error if it could not be. A refusal by
+// the rules of the domain is not an error but an Answer with Accepted false.
+//
+// If the context carries an Idempotency (see IdempotencyOf) whose key was used
+// for the same request before, the method returns the answer of then and has no
+// second effect.
 type Orders interface {
-	Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (Answer, error) // cp "" picks one
+	Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, driver charge.Username) (Answer, error) // cp "" picks one
 	Cancel(ctx context.Context, id charge.ReservationID) (Answer, error)
-	Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (Answer, error)
+	Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, driver charge.Username) (Answer, error)
 	Stop(ctx context.Context, id charge.SessionID) (Answer, error)
 	SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, available bool) (Answer, error) // cp "" means all, n 0 all of it
 	Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (Answer, error)
 	Admit(ctx context.Context, cp charge.CPID) (Answer, error)
-	PassNext(ctx context.Context, cp charge.CPID) (Answer, error)          // make a hole of the record that holds it up
-	Release(ctx context.Context, cp charge.CPID) (Answer, error)           // end its quarantine
-	Settle(ctx context.Context, id charge.SessionID) (Answer, error)       // end a session without its charging point
-	Explain(ctx context.Context, hole int64, words string) (Answer, error) // write beside a hole, take its alarm back
-	Lift(ctx context.Context) (Answer, error)                              // end the fencing of this Central
+	PassNext(ctx context.Context, cp charge.CPID) (Answer, error)        // declare the one record that blocks it a gap
+	Release(ctx context.Context, cp charge.CPID) (Answer, error)         // end its quarantine
+	Settle(ctx context.Context, id charge.SessionID) (Answer, error)     // end a session without its charging point
+	Explain(ctx context.Context, gap int64, note string) (Answer, error) // add a note to a gap, clear its alarm
+	Lift(ctx context.Context) (Answer, error)                            // end the fencing of this Central
 }
 
-// Answer is what became of a wish.
+// Answer is the result of an order.
 type Answer struct {
 	Accepted      bool                 `json:"accepted"`
-	Reason        string               `json:"reason,omitempty"` // of a refusal, a stable word
+	Reason        string               `json:"reason,omitempty"` // of a refusal: a key of kinds
 	Message       string               `json:"message,omitempty"`
 	CPID          charge.CPID          `json:"cp_id,omitempty"`
 	Connector     charge.ConnectorID   `json:"connector,omitempty"`
 	ReservationID charge.ReservationID `json:"reservation_id,omitempty"`
 	SessionID     charge.SessionID     `json:"session_id,omitempty"`
-	Commands      []charge.CommandID   `json:"commands,omitempty"` // orders written for it so far
-	Count         int                  `json:"count,omitempty"`    // charging points concerned
+	Commands      []charge.CommandID   `json:"commands,omitempty"` // written for it so far
+	Count         int                  `json:"count,omitempty"`    // how many charging points it concerns
 }
 
-// Query selects a page of a list, newest first. Zero fields select all.
+// Query selects a page of a list, newest first. A zero field does not restrict.
 type Query struct {
 	CPID     charge.CPID
 	Username charge.Username
-	State    string      // as in the items; of no list that has none
+	State    string      // a state of the items; empty for lists whose items have none
 	From, To charge.Time // From <= time of the item < To
-	After    string      // the key of the last row of the page before; empty for the first
+	After    string      // the key of the last item of the page before; empty for the first page
 	Limit    int
 }
 
-// Archive reads what is in the database. An unknown id answers (nil, nil); a
-// list answers ErrGone when the row of Query.After does not exist.
+// Archive reads history from the database. For an unknown id a method returns
+// (nil, nil); a list returns ErrGone when the row Query.After does not exist.
 type Archive interface {
 	Sessions(ctx context.Context, q Query) ([]Session, error)
 	Session(ctx context.Context, id charge.SessionID) (*Session, error)
@@ -188,7 +193,7 @@ type Session struct {
 	AuthorizedAt  charge.Time          `json:"authorized_at,omitzero"`
 	StartedAt     charge.Time          `json:"started_at,omitzero"`
 	StoppedAt     charge.Time          `json:"stopped_at,omitzero"`
-	Settled       bool                 `json:"settled"` // ended by an operator without its charging point
+	Settled       bool                 `json:"settled"` // an operator ended it without its charging point
 }
 
 // Ticket is a priced, immutable session.
@@ -209,19 +214,20 @@ type Ticket struct {
 	Corrects    string               `json:"corrects,omitempty"`  // ticket_id of the settled session's ticket; this one holds the difference
 }
 
-// Reservation is a connector kept, or asked to be kept, for a driver.
+// Reservation is a connector that is kept for a driver, or was ordered to be.
 type Reservation struct {
 	ID        charge.ReservationID `json:"reservation_id"`
 	CPID      charge.CPID          `json:"cp_id"`
 	Connector charge.ConnectorID   `json:"connector"`
 	Username  charge.Username      `json:"username"`
-	State     string               `json:"state"` // computed: "asked", "active", "used", "ended"
+	State     string               `json:"state"` // at the time of the request: "pending", "active", "used", "ended"
 	Reason    string               `json:"reason,omitempty"`
 	MadeAt    charge.Time          `json:"made_at"`
 	ExpiresAt charge.Time          `json:"expires_at"`
 }
 
-// Command is one order and its life.
+// Command is one command to a charging point, with the times of its states. A time
+// is absent if the command was never in that state.
 type Command struct {
 	ID         charge.CommandID   `json:"command_id"`
 	CPID       charge.CPID        `json:"cp_id"`
@@ -236,7 +242,7 @@ type Command struct {
 	ExpiresAt  charge.Time        `json:"expires_at"`
 }
 
-// Ended reports whether the command's life is over.
+// Ended reports whether the command is in a final state.
 func (c *Command) Ended() bool { return c.EndedAt != 0 }
 
 // Record is one journal record as it was received.
@@ -251,56 +257,59 @@ type Record struct {
 	Cursor     string           `json:"-"`    // the key of the record in a cursor
 }
 
-// Range is records First to Last of a journal; Last 0 is its end.
+// Range is the records First to Last of a journal; Last 0 means its unknown end.
 type Range struct {
 	First charge.Seq `json:"first"`
 	Last  charge.Seq `json:"last"`
 }
 
-// Gap is a range of records that cannot come any more.
+// Gap is a range of records that Central passed without having them: the charging
+// point lost them, or an operator passed them.
 type Gap struct {
-	ID          int64            `json:"hole_id"`
+	ID          int64            `json:"gap_id"`
 	CPID        charge.CPID      `json:"cp_id"`
 	Journal     charge.JournalID `json:"journal,omitempty"`
 	First       charge.Seq       `json:"first"`
-	Last        charge.Seq       `json:"last"`
-	Cause       string           `json:"cause"`
-	Detail      string           `json:"detail"`
-	Missing     []Range          `json:"missing"`
-	Unaccounted charge.WattHours `json:"unaccounted_wh"`
-	At          charge.Time      `json:"at"`
-	Filled      bool             `json:"filled"`
+	Last        charge.Seq       `json:"last"`           // 0: the end of the journal, which is not known
+	Cause       string           `json:"cause"`          // "forgotten", "damaged", "dead_letter"
+	Detail      string           `json:"detail"`         // for operators, with the note of Orders.Explain
+	Missing     []Range          `json:"missing"`        // without the records that came late
+	Unaccounted charge.WattHours `json:"unaccounted_wh"` // measured between the registers before and after the gap
+	At          charge.Time      `json:"at"`             // when it was detected
+	Filled      bool             `json:"filled"`         // all of its records came late
 }
 
-// Alarm is something an operator should look at.
+// Alarm is a condition that an operator should look at.
 type Alarm struct {
 	ID   int64       `json:"alarm_id"`
 	CPID charge.CPID `json:"cp_id,omitempty"`
 	Kind string      `json:"kind"`
 	Text string      `json:"text"`
 	At   charge.Time `json:"at"`
-	// State is "open", or "cleared" once it was taken back.
+	// State is "open", or "cleared" when the condition is over or an operator
+	// explained it.
 	State string `json:"state" enum:"open,cleared"`
 }
 
-// Breaker cuts and restores parts of the demo; nil elsewhere.
+// Breaker cuts and restores parts of the demo, to show what happens then.
 type Breaker interface {
-	// Cut stops "mqtt", "kafka" or "bridge"; Restore brings it back. An unknown
+	// Cut stops "mqtt", "kafka" or "bridge"; Restore starts it again. An unknown
 	// part is an error.
 	Cut(part string) error
 	Restore(part string) error
 }
 
-// Config is how Server behaves.
+// Config holds the settings of a Server.
 type Config struct {
-	Insecure bool // answer requests for any host
-	// PublicURL is where browsers reach the server through a reverse proxy, with
-	// the path below which it is served there; nil: where it listens.
+	Insecure bool // accept any name in the Host header
+	// PublicURL is the address under which browsers reach the server through a
+	// reverse proxy, with the path below which it is served there. nil: there is no
+	// proxy.
 	PublicURL *url.URL
-	// TrustedProxies are the peers whose X-Forwarded-Host and X-Forwarded-Proto
-	// are believed.
+	// TrustedProxies are the addresses from which X-Forwarded-Host and
+	// X-Forwarded-Proto are accepted; from others they are ignored.
 	TrustedProxies []netip.Prefix
-	Tick           time.Duration // of the live stream; one second unless set
-	// Observe serves /livez, /readyz and /metrics; nil: nobody does.
+	Tick           time.Duration // interval of the live stream's frames; 0: one second
+	// Observe serves /livez, /readyz and /metrics; nil: they are not served here.
 	Observe http.Handler
 }

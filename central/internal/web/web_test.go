@@ -58,7 +58,7 @@ func (n *network) Facts(after uint64) ([]web.Fact, uint64) {
 	return n.facts[min(after, uint64(len(n.facts))):], uint64(len(n.facts))
 }
 
-// set replaces the only connector, and tells a fact.
+// set replaces the only connector, and adds a fact.
 func (n *network) set(c web.Connector, fact string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -70,11 +70,11 @@ func (n *network) set(c web.Connector, fact string) {
 	n.changed = make(chan struct{})
 }
 
-// orderLog records what it was told and answers as the test wants.
+// orderLog is an Orders that records its calls and answers as the test wants.
 type orderLog struct {
 	mu       sync.Mutex
 	received []string
-	keys     []web.Idempotency // of what it was told
+	keys     []web.Idempotency // of the calls
 	answer   web.Answer
 	err      error
 }
@@ -91,16 +91,16 @@ func (d *orderLog) receive(ctx context.Context, format string, args ...any) (web
 	return d.answer, d.err
 }
 
-func (d *orderLog) Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (web.Answer, error) {
-	return d.receive(ctx, "reserve %s %d %s", cp, n, who)
+func (d *orderLog) Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
+	return d.receive(ctx, "reserve %s %d %s", cp, n, username)
 }
 
 func (d *orderLog) Cancel(ctx context.Context, id charge.ReservationID) (web.Answer, error) {
 	return d.receive(ctx, "cancel %s", id)
 }
 
-func (d *orderLog) Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, who charge.Username) (web.Answer, error) {
-	return d.receive(ctx, "start %s %d %s", cp, n, who)
+func (d *orderLog) Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
+	return d.receive(ctx, "start %s %d %s", cp, n, username)
 }
 
 func (d *orderLog) Stop(ctx context.Context, id charge.SessionID) (web.Answer, error) {
@@ -131,8 +131,8 @@ func (d *orderLog) Settle(ctx context.Context, id charge.SessionID) (web.Answer,
 	return d.receive(ctx, "settle %s", id)
 }
 
-func (d *orderLog) Explain(ctx context.Context, hole int64, words string) (web.Answer, error) {
-	return d.receive(ctx, "explain %d %s", hole, words)
+func (d *orderLog) Explain(ctx context.Context, gap int64, note string) (web.Answer, error) {
+	return d.receive(ctx, "explain %d %s", gap, note)
 }
 
 func (d *orderLog) Lift(ctx context.Context) (web.Answer, error) { return d.receive(ctx, "lift") }
@@ -270,8 +270,8 @@ func (f *fixture) do(t *testing.T, method, path, body string, change ...func(*ht
 	return w
 }
 
-// TestOrders: each order reaches the desk as it was meant, and the answer says
-// where its life can be followed.
+// TestOrders: Orders receives each order as it was sent, and the answer names its
+// command.
 func TestOrders(t *testing.T) {
 	for _, c := range []struct{ path, body, want string }{
 		{"/api/v1/reservations", `{"username":"driver1"}`, "reserve  0 driver1"},
@@ -290,19 +290,19 @@ func TestOrders(t *testing.T) {
 			t.Errorf("%s: %d %q %s", c.path, w.Code, w.Header().Get("Location"), w.Body)
 		}
 		if got := f.orders.all(); got != c.want {
-			t.Errorf("%s: the desk was told %q, want %q", c.path, got, c.want)
+			t.Errorf("%s: Orders received %q, want %q", c.path, got, c.want)
 		}
 	}
 }
 
-// TestDecisions: what an operator decides reaches the desk, is answered once it
-// is committed, and is refused in words.
+// TestDecisions: Orders receives each decision of an operator; it is answered once
+// it is committed, or refused with a reason.
 func TestDecisions(t *testing.T) {
 	for _, c := range []struct{ path, body, want string }{
 		{"/api/v1/cps/CP_001/pass-next", ``, "pass next CP_001"},
 		{"/api/v1/cps/CP_001/release", ``, "release CP_001"},
 		{"/api/v1/sessions/s-1/settle", ``, "settle s-1"},
-		{"/api/v1/holes/7/explain", `{"words":"the card was replaced"}`, "explain 7 the card was replaced"},
+		{"/api/v1/gaps/7/explain", `{"note":"the card was replaced"}`, "explain 7 the card was replaced"},
 		{"/api/v1/central/lift-fence", ``, "lift"},
 	} {
 		f := newFixture(t)
@@ -311,13 +311,13 @@ func TestDecisions(t *testing.T) {
 			t.Errorf("%s: %d %q %s", c.path, w.Code, w.Header().Get("Location"), w.Body)
 		}
 		if got := f.orders.all(); got != c.want {
-			t.Errorf("%s: the desk was told %q, want %q", c.path, got, c.want)
+			t.Errorf("%s: Orders received %q, want %q", c.path, got, c.want)
 		}
 		f.orders.answer = web.Answer{Reason: "not_possible", Message: "nothing holds it up"}
 		if w := f.do(t, http.MethodPost, c.path, c.body); w.Code != http.StatusConflict || !strings.Contains(w.Body.String(), "nothing holds it up") {
 			t.Errorf("%s refused: %d %s", c.path, w.Code, w.Body)
 		}
-		f.orders.answer = web.Answer{Reason: "unknown_hole"}
+		f.orders.answer = web.Answer{Reason: "unknown_gap"}
 		if w := f.do(t, http.MethodPost, c.path, c.body); w.Code != http.StatusNotFound {
 			t.Errorf("%s of nothing: %d %s", c.path, w.Code, w.Body)
 		}
@@ -325,7 +325,7 @@ func TestDecisions(t *testing.T) {
 }
 
 // TestRefusals: a refusal of the domain is a conflict with its own type, an
-// internal error says nothing of the inside.
+// internal error does not reach the client.
 func TestRefusals(t *testing.T) {
 	f := newFixture(t)
 	f.orders.answer = web.Answer{Reason: "cp_busy"}
@@ -340,7 +340,7 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestAnOrderUnderWay: what may have happened is no refusal.
+// TestAnOrderUnderWay: an order that may have been committed is not refused.
 func TestAnOrderUnderWay(t *testing.T) {
 	f := newFixture(t)
 	f.orders.err = web.ErrUnderWay

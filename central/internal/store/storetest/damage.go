@@ -9,9 +9,10 @@ import (
 	"testing"
 )
 
-// DamagedCopy is a copy of a database that nobody has open, with done to it what no
-// Central does: each statement must change something. Foreign keys are not
-// checked, and tickets may be changed.
+// DamagedCopy copies a database that no program has open, runs the statements on
+// the copy and returns its path. The statements may do what Central never does:
+// foreign keys are not checked, and the triggers that protect tickets are dropped.
+// Each statement must change something, or the test fails.
 func DamagedCopy(t *testing.T, path string, statements ...string) (copied string) {
 	t.Helper()
 	raw, err := os.ReadFile(path)
@@ -38,6 +39,8 @@ func DamagedCopy(t *testing.T, path string, statements ...string) (copied string
 	return copied
 }
 
+// change runs a statement and fails the test if that changes neither a row nor the
+// number of tables.
 func change(t *testing.T, db *sql.DB, statement string) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
@@ -56,11 +59,11 @@ func change(t *testing.T, db *sql.DB, statement string) {
 	}
 }
 
-// WriteSchema lets the statements after it change the schema as a table.
+// WriteSchema lets the statements after it change the table sqlite_schema.
 const WriteSchema = "PRAGMA writable_schema=ON"
 
-// OverwriteRootPages overwrites the root page of each table, of a database that nobody has
-// open, as a disk does that returns other bytes than were written.
+// OverwriteRootPages overwrites the root page of each table of a database that no
+// program has open, like a disk that returns other bytes than were written.
 func OverwriteRootPages(t *testing.T, path string, tables ...string) {
 	t.Helper()
 	db, err := sql.Open("sqlite3", "file:"+path)

@@ -1,5 +1,6 @@
-// Package storetest does to a database what other programs do, for tests of
-// those who use one.
+// Package storetest does to a database what other programs and broken disks do:
+// it locks, changes and damages the file. Tests of programs that use a database
+// import it.
 package storetest
 
 import (
@@ -8,7 +9,7 @@ import (
 	"testing"
 )
 
-// Exec runs a statement on a database that is in use.
+// Exec runs a statement on a database, also while a Central has it open.
 func Exec(t *testing.T, path, statement string) {
 	t.Helper()
 	db, err := sql.Open("sqlite3", "file:"+path+"?_busy_timeout=5000")
@@ -23,8 +24,9 @@ func Exec(t *testing.T, path, statement string) {
 	}
 }
 
-// Lock holds the database's write lock, as a backup program does, until unlock
-// is called.
+// Lock holds the database's write lock, as a backup program does, until unlock is
+// called. Meanwhile the writer's transactions fail with SQLITE_BUSY once its busy
+// timeout is over.
 func Lock(t *testing.T, path string) (unlock func()) {
 	t.Helper()
 	db, err := sql.Open("sqlite3", "file:"+path+"?_txlock=immediate")

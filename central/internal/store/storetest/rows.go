@@ -6,8 +6,9 @@ import (
 	"testing"
 )
 
-// Dir is an empty folder for a database: in memory where the machine has such a
-// place, for tests with so many commits that a disk would hold them up.
+// Dir returns an empty folder for a database: in memory if the machine has
+// /dev/shm, for tests with so many commits that syncs to a disk would take most of
+// their time.
 func Dir(t *testing.T) string {
 	t.Helper()
 	dir, err := os.MkdirTemp("/dev/shm", "carga") //nolint:usetesting // TempDir is on the disk
@@ -22,7 +23,7 @@ func Dir(t *testing.T) string {
 	return dir
 }
 
-// Rows counts the rows of each table of a database that may be in use.
+// Rows counts the rows of each table, also while a Central has the database open.
 func Rows(t *testing.T, path string) map[string]int {
 	t.Helper()
 	db, err := sql.Open("sqlite3", "file:"+path+"?mode=ro&_busy_timeout=5000")
@@ -51,7 +52,7 @@ func tables(t *testing.T, db *sql.DB) (names []string) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	defer func() { _ = rows.Close() }() // Err below tells what went wrong
+	defer func() { _ = rows.Close() }() // Err below returns the error
 	for rows.Next() {
 		var name string
 		if err := rows.Scan(&name); err != nil {

@@ -1,14 +1,14 @@
-// The operator's page: it shows what Central streams, and orders by the API.
-// It computes no price and no state of a session; "offline", "reserved" and
-// ages follow from what it was told and the time.
+// The operator's page. It shows what the stream sends and orders through the API.
+// It computes no prices and no states of sessions; only "offline", "reserved" and
+// ages are derived here, from the stream's data and the time.
 "use strict";
 
 const $ = (id) => document.getElementById(id);
 const rows = []; // one per connector: state, numbers and the tile that shows them
 let clockSkew = 0; // Central's clock minus ours, in ms
 let demo = false;
-let chosen = null; // the row whose detail is open
-let view = "network";
+let chosen = null; // the row whose details are open
+let view = "network"; // or a key of lists
 
 const icons = {
   available: "○", preparing: "◔", charging: "⚡", suspended_ev: "❚❚", suspended_evse: "❚❚", finishing: "◕",
@@ -57,7 +57,7 @@ function connect() {
     values(m.values);
     for (const f of m.facts || []) fact(f);
   });
-  source.onerror = () => text($("stream"), "Central does not answer since " + new Date().toLocaleTimeString() + "; trying again");
+  source.onerror = () => text($("stream"), "no answer from Central since " + new Date().toLocaleTimeString() + "; reconnecting");
 }
 
 document.addEventListener("visibilitychange", () => {
@@ -95,14 +95,14 @@ function head(m) {
   const down = m.parts.filter((p) => p.state === "down");
   $("banner").hidden = down.length === 0;
   text($("banner"), down.map((p) => p.name + " is down since " + time(p.since)).join(", ") +
-    (down.length ? ". Charging points go on by themselves and keep their records; orders wait." : ""));
+    (down.length ? ". Charging points continue on their own and keep their records; orders wait." : ""));
   books(m.books);
 }
 
 function books(b) {
   const one = (label, n, bad) => element("span", {}, label + " ", element("b", { className: bad && n ? "bad" : "", textContent: n.toLocaleString() }));
   $("books").replaceChildren(
-    one("records journalled", b.announced), one("applied", b.applied), one("un-acked", b.unacked),
+    one("records announced", b.announced), one("applied", b.applied), one("un-acked", b.unacked),
     one("duplicates removed", b.duplicates), one("dead letters", b.dead_letters, true),
     one("lost", b.lost, true), one("twice", b.twice, true), one("alarms", b.alarms, true),
     one("Wh billed", b.billed_wh), one("Wh unaccounted", b.unaccounted_wh));
@@ -111,9 +111,9 @@ function books(b) {
 // ── the grid ──────────────────────────────────────────────────────────────
 function addRow(r) {
   const parts = { id: element("span"), link: element("small", { className: "dim" }), state: element("span", { className: "state" }),
-    who: element("span"), power: element("span", { className: "num" }), energy: element("span", { className: "num" }), age: element("small", { className: "dim" }) };
+    driver: element("span"), power: element("span", { className: "num" }), energy: element("span", { className: "num" }), age: element("small", { className: "dim" }) };
   const button = element("button", { type: "button" },
-    element("span", { className: "id" }, parts.id, parts.link), parts.state, parts.who, parts.power, parts.energy, parts.age);
+    element("span", { className: "id" }, parts.id, parts.link), parts.state, parts.driver, parts.power, parts.energy, parts.age);
   const tile = element("li", { className: "tile" }, button);
   const row = { state: r, v: null, parts, tile, button };
   rows[r.i] = row;
@@ -164,7 +164,7 @@ function draw(row) {
   if (is === "reserved") extra = " " + age(Date.parse(s.reserved_until) - now());
   if (s.waits_for) extra += ", waits for " + s.waits_for;
   text(p.state, icons[is] + " " + word(is) + extra + (s.faults ? ": " + s.faults.join(", ") : ""));
-  text(p.who, s.username || "");
+  text(p.driver, s.username || "");
   const old = !v || !v.t || now() - v.t > 3000;
   p.power.className = p.energy.className = "num" + (old ? " old" : "");
   text(p.power, inSession(s) && v ? kW(v.w) : "");
@@ -200,19 +200,20 @@ async function order(path, body) {
   return m;
 }
 
-async function act(button, say, path, body) {
+// act sends an order and shows its result by show(text).
+async function act(button, show, path, body) {
   button.disabled = true;
   try {
     const a = await order(path, body);
-    say(a.message || "ordered" + (a.cp_id ? " at " + a.cp_id : "") + (a.count ? " at " + a.count + " charging points" : ""));
+    show(a.message || "ordered" + (a.cp_id ? " at " + a.cp_id : "") + (a.count ? " at " + a.count + " charging points" : ""));
   } catch (err) {
-    say(String(err.message || err));
+    show(String(err.message || err));
   } finally {
     button.disabled = false;
   }
 }
 
-const tell = (s) => fact({ at: new Date().toISOString(), kind: "answer", text: s });
+const showAnswer = (s) => fact({ at: new Date().toISOString(), kind: "answer", text: s });
 
 async function cut(button, part) {
   await act(button, () => {}, "/demo/parts/" + part, { up: button.dataset.up !== "true" });
@@ -220,12 +221,12 @@ async function cut(button, part) {
 
 $("any").addEventListener("submit", (e) => {
   e.preventDefault();
-  act(e.submitter, tell, "/reservations", { username: e.target.username.value });
+  act(e.submitter, showAnswer, "/reservations", { username: e.target.username.value });
 });
 $("stop-all").addEventListener("click", (e) => {
-  if (confirm("Take every charging point out of service? Running sessions end.")) act(e.target, tell, "/availability", { all: true, available: false });
+  if (confirm("Take every charging point out of service? Running sessions end.")) act(e.target, showAnswer, "/availability", { all: true, available: false });
 });
-$("resume-all").addEventListener("click", (e) => act(e.target, tell, "/availability", { all: true, available: true }));
+$("resume-all").addEventListener("click", (e) => act(e.target, showAnswer, "/availability", { all: true, available: true }));
 
 // ── detail of one connector ───────────────────────────────────────────────
 function openDetail(row) {
@@ -261,23 +262,23 @@ function drawDetail() {
 }
 
 function drawButtons(s) {
-  const who = () => $("detail-form").username.value;
+  const driver = () => $("detail-form").username.value;
   const where = { cp_id: s.cp_id, connector: s.connector };
   const sim = (action) => ["/cps/" + s.cp_id + "/connectors/" + s.connector + "/simulate", () => ({ action })];
-  const wanted = [];
-  if (!s.admitted) wanted.push(["Admit", "/cps/" + s.cp_id + "/admit", () => ({})]);
-  if (s.admitted && !s.session_id && !s.reservation_id) wanted.push(["Reserve", "/reservations", () => ({ ...where, username: who() })]);
-  if (s.admitted && !s.session_id) wanted.push(["Start", "/sessions", () => ({ ...where, username: who() })]);
-  if (s.reservation_id && !s.session_id) wanted.push(["Cancel reservation", "/reservations/" + s.reservation_id + "/cancel", () => ({})]);
-  if (s.session_id) wanted.push(["Stop session", "/sessions/" + s.session_id + "/stop", () => ({})]);
-  if (s.session_id && s.link === "offline") wanted.push(["Settle session", "/sessions/" + s.session_id + "/settle", () => ({})]);
-  wanted.push([s.available ? "Out of service" : "Back in service", "/availability", () => ({ ...where, available: !s.available })]);
-  if (s.simulated) wanted.push(["Plug in", ...sim("plug")], ["Unplug", ...sim("unplug")], ["Fault", ...sim("fault")], ["Repair", ...sim("repair")]);
-  const key = wanted.map((w) => w[0] + w[1]).join("|");
-  const box = $("detail-buttons");
-  if (box.dataset.key === key) return;
-  box.dataset.key = key;
-  box.replaceChildren(...wanted.map(([label, path, body]) => {
+  const actions = []; // label, path, body
+  if (!s.admitted) actions.push(["Admit", "/cps/" + s.cp_id + "/admit", () => ({})]);
+  if (s.admitted && !s.session_id && !s.reservation_id) actions.push(["Reserve", "/reservations", () => ({ ...where, username: driver() })]);
+  if (s.admitted && !s.session_id) actions.push(["Start", "/sessions", () => ({ ...where, username: driver() })]);
+  if (s.reservation_id && !s.session_id) actions.push(["Cancel reservation", "/reservations/" + s.reservation_id + "/cancel", () => ({})]);
+  if (s.session_id) actions.push(["Stop session", "/sessions/" + s.session_id + "/stop", () => ({})]);
+  if (s.session_id && s.link === "offline") actions.push(["Settle session", "/sessions/" + s.session_id + "/settle", () => ({})]);
+  actions.push([s.available ? "Out of service" : "Back in service", "/availability", () => ({ ...where, available: !s.available })]);
+  if (s.simulated) actions.push(["Plug in", ...sim("plug")], ["Unplug", ...sim("unplug")], ["Fault", ...sim("fault")], ["Repair", ...sim("repair")]);
+  const key = actions.map((w) => w[0] + w[1]).join("|");
+  const buttons = $("detail-buttons");
+  if (buttons.dataset.key === key) return; // unchanged: a button that has the focus keeps it
+  buttons.dataset.key = key;
+  buttons.replaceChildren(...actions.map(([label, path, body]) => {
     const b = element("button", { type: "button", textContent: label });
     b.addEventListener("click", async () => {
       await act(b, (m) => text($("detail-answer"), m), path, body());
@@ -319,7 +320,7 @@ const lists = {
   reservations: ["Reservations", [["Reservation", (r) => r.reservation_id], ["Where", (r) => r.cp_id + " · " + r.connector], ["Driver", (r) => r.username], ["State", (r) => r.state],
     ["Reason", (r) => r.reason || "–"], ["Made", (r) => moment(r.made_at)], ["Expires", (r) => moment(r.expires_at)]]],
   commands: ["Commands", [["Command", (c) => c.type], ["Where", (c) => c.cp_id + " · " + c.connector], ["State", (c) => c.state], ["Life", life], ["At", (c) => moment(c.written_at)]]],
-  holes: ["Holes: records that cannot come any more", [["Where", (h) => h.cp_id], ["Journal", (h) => h.journal || "–"], ["Records", (h) => h.first + " … " + (h.last || "?")], ["Cause", (h) => h.cause], ["What", (h) => h.detail],
+  gaps: ["Gaps: records that are missing for good", [["Where", (h) => h.cp_id], ["Journal", (h) => h.journal || "–"], ["Records", (h) => h.first + " … " + (h.last || "?")], ["Cause", (h) => h.cause], ["What", (h) => h.detail],
     ["Unaccounted", (h) => kWh(h.unaccounted_wh), "n"], ["Filled", (h) => (h.filled ? "yes" : "no")], ["At", (h) => moment(h.at)]]],
   alarms: ["Alarms", [["Where", (a) => a.cp_id || "–"], ["Kind", (a) => a.kind], ["What", (a) => a.text], ["At", (a) => moment(a.at)]]],
 };
@@ -333,7 +334,7 @@ async function load(fresh) {
   const r = await fetch("api/v1/" + name + "?limit=100" + (fresh ? "" : "&after=" + encodeURIComponent(next))).catch(() => null);
   if (mine !== loading || name !== view) return;
   if (!r || !r.ok) {
-    text($("caption"), title + ": Central does not answer");
+    text($("caption"), title + ": no answer from Central");
     return;
   }
   const m = await r.json();

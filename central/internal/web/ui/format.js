@@ -1,18 +1,18 @@
-// How values are written on the page. Nothing here knows the page or the time.
+// How the page formats values. Functions here depend on their arguments alone.
 "use strict";
 
 const kW = (w) => (w / 1000).toFixed(1) + " kW";
 const kWh = (wh) => (wh / 1000).toFixed(3) + " kWh";
 
-// money writes an amount in its own currency. amount is a decimal as Central
-// writes it: it has as many decimals as the currency, which Intl may not know.
+// money formats an amount in its own currency. amount is a decimal string of
+// Central with as many decimals as the currency has, which Intl may not know.
 function money(amount, currency, locale) {
   const decimals = (amount.split(".")[1] || "").length;
   return new Intl.NumberFormat(locale, { style: "currency", currency, minimumFractionDigits: decimals, maximumFractionDigits: decimals }).format(amount);
 }
 
-// duration writes whole seconds exactly: 7140 is "1 h 59 min". most keeps only
-// the first so many units, for ages that go on.
+// duration formats whole seconds exactly: 7140 is "1 h 59 min". most limits the
+// number of units, for ages that are shown while they grow.
 function duration(seconds, most = 4) {
   const s = Math.max(0, Math.floor(seconds));
   const parts = [[Math.floor(s / 86400), "d"], [Math.floor(s / 3600) % 24, "h"], [Math.floor(s / 60) % 60, "min"], [s % 60, "s"]];
