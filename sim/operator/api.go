@@ -56,7 +56,9 @@ type View struct {
 	CPs []PointView `json:"cps"`
 }
 
-// PointView is one charging point as Central sees it.
+// PointView is one charging point as Central shows it. Unacked counts its records
+// that are not in Central's database; 0 for all points means that Central is
+// complete.
 type PointView struct {
 	ID         charge.CPID `json:"cp_id"`
 	Admitted   bool        `json:"admitted"`
@@ -154,6 +156,8 @@ func (a *API) Reservations(ctx context.Context, state string) ([]Reservation, er
 // list reads a whole list, page by page. It also ends if Central repeats a cursor.
 func list[T any](ctx context.Context, a *API, path, state string) ([]T, error) {
 	var items []T
+	// Items may be added and deleted meanwhile: a cursor names a row, so none is
+	// returned twice.
 	after := ""
 	for {
 		q := url.Values{"limit": {"500"}}
@@ -171,7 +175,7 @@ func list[T any](ctx context.Context, a *API, path, state string) ([]T, error) {
 			return nil, err
 		}
 		items = append(items, page.Items...)
-		if page.Next == "" || page.Next == after {
+		if page.Next == "" || page.Next == after { // the last page, or no progress
 			return items, nil
 		}
 		after = page.Next
@@ -203,6 +207,7 @@ func (a *API) call(ctx context.Context, method, path string, in, out any) error 
 	if method != http.MethodPost {
 		return a.send(ctx, method, path, "", in, out)
 	}
+	// All tries have the same key: Central executes the order once.
 	key := ids.New(time.Now(), rand.Reader)
 	pause := backoff.New(firstPause, lastPause, nil)
 	for try := 1; ; try++ {
@@ -251,6 +256,7 @@ func (a *API) send(ctx context.Context, method, path, key string, in, out any) e
 	if err != nil {
 		return fmt.Errorf("request to Central: %w", err)
 	}
+	// 64 MiB is more than any page of a list; a broken server must not fill the memory.
 	raw, err := io.ReadAll(io.LimitReader(resp.Body, 64<<20))
 	if err = errors.Join(err, resp.Body.Close()); err != nil {
 		return fmt.Errorf("%s %s: %w", method, path, err)

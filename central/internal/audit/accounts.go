@@ -79,6 +79,7 @@ func (p *point) allTickets() []ledger.Ticket {
 // meter measured.
 func (p *point) checkEnergy() {
 	p.report.checked(CheckEnergy, len(p.cp.Meters))
+	// What the tickets and open sessions add up to, by connector.
 	billed := map[charge.ConnectorID]charge.WattHours{}
 	for _, t := range p.allTickets() {
 		billed[t.Connector] += t.Energy
@@ -102,6 +103,7 @@ func (p *point) checkEnergy() {
 		delete(billed, id)
 		p.checkOverlaps(id, m)
 	}
+	// What is left belongs to connectors without a meter.
 	for id, e := range billed {
 		if e != 0 {
 			p.report.wrong(CheckEnergy, "tickets of %s/%d hold %d Wh, and there is no meter", p.cp.ID, id, e)
@@ -122,6 +124,7 @@ func (p *point) checkOverlaps(id charge.ConnectorID, m *ledger.Meter) {
 			all = append(all, t)
 		}
 	}
+	// In the order of their first register, only neighbours need to be compared.
 	slices.SortFunc(all, func(a, b ledger.Ticket) int { return cmp.Or(cmp.Compare(a.Start, b.Start), cmp.Compare(a.ID, b.ID)) })
 	for i := 1; i < len(all); i++ {
 		if before, t := &all[i-1], &all[i]; t.Start < before.Stop {

@@ -48,6 +48,8 @@ type Database interface {
 // Run makes all checks. What cannot be read is a finding, not an error; Run returns
 // an error only when ctx ends, with what was checked until then.
 func Run(ctx context.Context, b Database) (*Report, error) {
+	// The checks of the database itself come first: they explain what the others may
+	// find because of damage.
 	a := &audit{ctx: ctx, db: b, report: newReport(), tariffs: map[charge.TariffVersion]ledger.Tariff{}}
 	a.lines(CheckFile, b.Integrity)
 	a.report.checked(CheckFile, 1)
@@ -129,6 +131,7 @@ func (p *point) run() string {
 	inDoubt, err5 := p.db.TicketsInDoubt(p.ctx, p.cp.ID)
 	overlapAlarms, err6 := p.db.OverlapsShown(p.ctx, p.cp.ID)
 	p.overlapAlarms = overlapAlarms
+	// The checks go on with what could be read; each failure is a finding.
 	for _, err := range []error{err1, err2, err3, err4, err5, err6} {
 		p.unreadable(CheckReferences, err)
 	}

@@ -70,6 +70,7 @@ func (p *point) checkChain() {
 				at.journal, at.seq, p.cp.ID, l.prev, before.journal, before.seq, b.hash)
 		}
 	}
+	// The journal's own hash is that of its last known record.
 	for id, j := range p.cp.Journals {
 		if l, ok := p.held[recordID{id, j.Last}]; ok && l.hash != j.Hash {
 			p.report.wrong(CheckChain, "journal %s of %s ends with %.12s, and its record %d is %.12s", id, p.cp.ID, j.Hash, j.Last, l.hash)
@@ -86,8 +87,8 @@ func (p *point) checkGaps() {
 	}
 	missing := map[charge.JournalID][]ledger.Range{}
 	for i := range p.gaps {
-		h := &p.gaps[i]
-		missing[h.Journal] = append(missing[h.Journal], h.Missing...)
+		g := &p.gaps[i]
+		missing[g.Journal] = append(missing[g.Journal], g.Missing...)
 	}
 	for id, j := range p.cp.Journals {
 		p.report.checked(CheckGaps, 1)
@@ -102,6 +103,9 @@ func (p *point) checkGaps() {
 // checkJournal is checkGaps for one journal: held are the records that are stored,
 // missing the ranges of its gaps.
 func (p *point) checkJournal(j *ledger.Journal, held []charge.Seq, missing []ledger.Range) {
+	// next is the first record that is not accounted for. Each round accounts for one
+	// record that is stored, for the rest of a range that is missing, or for a range
+	// that is neither, which is a finding.
 	slices.Sort(held)
 	slices.SortFunc(missing, func(a, b ledger.Range) int { return cmp.Compare(a.First, b.First) })
 	pruned := p.pruned[j.ID]
@@ -126,6 +130,7 @@ func (p *point) checkJournal(j *ledger.Journal, held []charge.Seq, missing []led
 			}
 			continue
 		}
+		// Neither stored nor missing: up to the next record that is one of them.
 		last := j.Last
 		if len(held) > 0 {
 			last = min(last, held[0]-1)

@@ -43,6 +43,9 @@ func (p *point) newReplay() *replay {
 	return f
 }
 
+// session, ticket, hashOf and prevOf are the look-ups of the ledger. They find what
+// the replay has made so far, and sessions of other charging points: an id that is
+// used elsewhere must be refused as it was then.
 func (f *replay) session(id charge.SessionID) (ledger.Session, bool) {
 	if s, ok := f.ended[id]; ok {
 		return s, true
@@ -76,10 +79,13 @@ func (f *replay) apply(in ledger.Input) {
 	}
 	f.point.report.checked(CheckReplay, 1)
 	r := &in.Record
+	// The default tariff of that day is not stored, but the ticket names it.
 	if t, ok := f.point.tickets[r.SessionID]; ok { // a session without a known tariff was priced by the tariff of its day
 		f.env.Default = f.point.tariffs[t.Tariff]
 	}
 	f.recreateFilledGap(r)
+	// A record after a gap is out of order until the gap is passed. Originally a
+	// presence passed it, by naming this record as the first that the agent held.
 	out, changes := ledger.Apply(f.cp, &f.env, in)
 	if out.Verdict == ledger.OutOfOrder && f.passed(r, out.Payload) {
 		f.remember(changes)
@@ -89,6 +95,7 @@ func (f *replay) apply(in ledger.Input) {
 	}
 	f.remember(changes)
 	f.settle(r.SessionID)
+	// Every stored record was applied once, so it must be applied again.
 	if out.Verdict != ledger.Applied {
 		f.broken = true
 		f.point.report.wrong(CheckReplay, "record %s/%d of %s cannot be applied again (%s); the records after it were not replayed",
@@ -100,19 +107,19 @@ func (f *replay) apply(in ledger.Input) {
 // the gap may be pruned, so that nothing else shows that it was passed.
 func (f *replay) recreateFilledGap(r *wire.Record) {
 	for i := range f.point.gaps {
-		h := &f.point.gaps[i]
-		if h.Journal != r.Journal || r.Seq < h.First || r.Seq > h.Last || h.First == 0 {
+		g := &f.point.gaps[i]
+		if g.Journal != r.Journal || r.Seq < g.First || r.Seq > g.Last || g.First == 0 {
 			continue
 		}
-		j := f.cp.Journals[h.Journal]
+		j := f.cp.Journals[g.Journal]
 		if j == nil {
-			j = &ledger.Journal{ID: h.Journal}
-			f.cp.Journals[h.Journal] = j
+			j = &ledger.Journal{ID: g.Journal}
+			f.cp.Journals[g.Journal] = j
 		}
-		if j.Last+1 == h.First {
-			j.Last, j.Hash = h.Last, ""
-			f.cp.Gaps[h.ID] = &ledger.Gap{
-				ID: h.ID, CPID: h.CPID, Journal: h.Journal, First: h.First, Last: h.Last, Missing: []ledger.Range{{First: h.First, Last: h.Last}},
+		if j.Last+1 == g.First {
+			j.Last, j.Hash = g.Last, ""
+			f.cp.Gaps[g.ID] = &ledger.Gap{
+				ID: g.ID, CPID: g.CPID, Journal: g.Journal, First: g.First, Last: g.Last, Missing: []ledger.Range{{First: g.First, Last: g.Last}},
 			}
 		}
 	}
@@ -127,9 +134,9 @@ func (f *replay) passed(r *wire.Record, payload wire.Payload) bool {
 			before = *reg.After
 		}
 	}
-	return slices.ContainsFunc(f.point.gaps, func(h ledger.Gap) bool {
-		return h.Journal == before.Journal && h.First <= before.Seq && (before.Seq <= h.Last || h.Last == 0) ||
-			r.Seq == 1 && h.Journal == r.Journal && h.First == 0
+	return slices.ContainsFunc(f.point.gaps, func(g ledger.Gap) bool {
+		return g.Journal == before.Journal && g.First <= before.Seq && (before.Seq <= g.Last || g.Last == 0) ||
+			r.Seq == 1 && g.Journal == r.Journal && g.First == 0
 	})
 }
 
@@ -233,8 +240,8 @@ func (f *replay) comparable(line string) bool {
 // endsInGap reports whether the last known record of a journal is missing.
 func (p *point) endsInGap(id charge.JournalID) bool {
 	j := p.cp.Journals[id]
-	return j != nil && slices.ContainsFunc(p.gaps, func(h ledger.Gap) bool {
-		return h.Journal == id && slices.ContainsFunc(h.Missing, func(r ledger.Range) bool { return inRange(r, j.Last) })
+	return j != nil && slices.ContainsFunc(p.gaps, func(g ledger.Gap) bool {
+		return g.Journal == id && slices.ContainsFunc(g.Missing, func(r ledger.Range) bool { return inRange(r, j.Last) })
 	})
 }
 

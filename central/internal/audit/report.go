@@ -92,6 +92,7 @@ func newReport() *Report {
 	return r
 }
 
+// check returns the result of a check, to be added to.
 func (r *Report) check(name string) *Check {
 	for i := range r.Checks {
 		if r.Checks[i].Name == name {
@@ -102,8 +103,12 @@ func (r *Report) check(name string) *Check {
 	return &r.Checks[len(r.Checks)-1]
 }
 
+// checked adds to how much a check has looked at, so that a check that found
+// nothing to look at shows as 0.
 func (r *Report) checked(name string, n int) { r.check(name).Checked += int64(n) }
 
+// wrong adds a finding; reported adds an impossible value that a charging point
+// reported.
 func (r *Report) wrong(name, format string, args ...any) {
 	c := r.check(name)
 	if c.Wrong++; len(c.Findings) < maxFindings {

@@ -23,6 +23,9 @@ type Message struct {
 
 // Point is a charging point with one connector. Its fields may be read; tests that
 // want a broken journal change them between two records.
+//
+// Registers are in Wh and begin at 1000, so that a test notices a register that is
+// mistaken for energy.
 type Point struct {
 	tb       testing.TB
 	CP       charge.CPID
@@ -56,7 +59,8 @@ func (p *Point) Boot() {
 	}})
 }
 
-// Write appends one record with the present time and returns it. It fails the test
+// Write appends one record with the present time and returns it. The uptime grows
+// by a second with each record. It fails the test
 // if the payload is not valid.
 func (p *Point) Write(k charge.ConnectorID, s charge.SessionID, payload wire.Payload) Message {
 	p.tb.Helper()

@@ -51,9 +51,9 @@ func FuzzSettings(f *testing.F) {
 		if err := wire.Check(raw); err != nil {
 			t.Fatalf("%q was read: %v", raw, err)
 		}
-		for _, h := range s.Gaps {
-			if !h.CPID.Valid() || !charge.ValidID(string(h.Journal)) || h.Last > 0 && h.First > h.Last {
-				t.Fatalf("%q names the gap %+v", raw, h)
+		for _, g := range s.Gaps {
+			if !g.CPID.Valid() || !charge.ValidID(string(g.Journal)) || g.Last > 0 && g.First > g.Last {
+				t.Fatalf("%q names the gap %+v", raw, g)
 			}
 		}
 		written, err := s.Encode()

@@ -33,7 +33,8 @@ type Tx interface {
 	Tariff(t ledger.Tariff, at charge.Time) error
 }
 
-// Store is the new database. Look-ups see the last commit.
+// Store is the new database; a *store.Store with an adapted Write implements it.
+// Look-ups read the last commit, not the present transaction.
 type Store interface {
 	Write(ctx context.Context, fn func(Tx) error) error
 	Session(ctx context.Context, id charge.SessionID) (ledger.Session, bool, error)
@@ -122,14 +123,15 @@ func New(ctx context.Context, cfg Config, store Store, settings Settings) (*Rebu
 		cps:     map[charge.CPID]*ledger.CP{}, presences: map[charge.CPID]wire.Presence{}, published: map[string]struct{}{},
 		waiting: map[charge.CPID]wire.Position{},
 	}
+	// Settings are indexed by what records name.
 	for i := range settings.Tariffs {
 		r.tariffs[settings.Tariffs[i].Version] = settings.Tariffs[i].ledger()
 	}
 	for i := range settings.Settled {
 		r.settled[settings.Settled[i].SessionID] = &settings.Settled[i]
 	}
-	for _, h := range settings.Gaps {
-		r.gaps[h.CPID] = append(r.gaps[h.CPID], h)
+	for _, g := range settings.Gaps {
+		r.gaps[g.CPID] = append(r.gaps[g.CPID], g)
 	}
 	err := store.Write(ctx, func(tx Tx) error { return r.writeSettings(tx) })
 	if err != nil {
@@ -138,6 +140,8 @@ func New(ctx context.Context, cfg Config, store Store, settings Settings) (*Rebu
 	return r, nil
 }
 
+// writeSettings writes tariffs, admissions and desired states. Gaps and settlements
+// are applied later, when the records that they are about are known.
 func (r *Rebuilder) writeSettings(tx Tx) error {
 	var errs []error
 	for i := range r.settings.Tariffs {
@@ -255,6 +259,8 @@ func (r *Rebuilder) record(ctx context.Context, tx Tx, d *Delivered) error {
 	}
 	cp, in := r.point(rec.CPID), ledger.Input{Raw: d.Value, Record: rec}
 	env := r.env(ctx, cp.ID, d.ReceivedAt)
+	// A record after a gap of the settings is out of order until the gap is passed,
+	// as a presence did originally.
 	out, changes := ledger.Apply(cp, env, in)
 	if out.Verdict == ledger.OutOfOrder && r.passedBefore(&rec, out.Payload) {
 		if err := r.write(tx, changes, d.ReceivedAt); err != nil {
@@ -300,9 +306,9 @@ func (r *Rebuilder) passedBefore(rec *wire.Record, payload wire.Payload) bool {
 			before = *reg.After
 		}
 	}
-	return slices.ContainsFunc(r.gaps[rec.CPID], func(h Gap) bool {
-		return h.Journal == before.Journal && h.First <= before.Seq && (before.Seq <= h.Last || h.Last == 0) ||
-			rec.Seq == 1 && h.Journal == rec.Journal && h.First == 0
+	return slices.ContainsFunc(r.gaps[rec.CPID], func(g Gap) bool {
+		return g.Journal == before.Journal && g.First <= before.Seq && (before.Seq <= g.Last || g.Last == 0) ||
+			rec.Seq == 1 && g.Journal == rec.Journal && g.First == 0
 	})
 }
 
@@ -350,6 +356,7 @@ func (r *Rebuilder) env(ctx context.Context, cp charge.CPID, at charge.Time) *le
 	}
 }
 
+// lookUp calls the store for the ledger and keeps an error for the transaction.
 func lookUp[T any](r *Rebuilder, read func() (T, bool, error)) (T, bool) {
 	v, ok, err := read()
 	r.lookUpErr = errors.Join(r.lookUpErr, err)
@@ -420,6 +427,7 @@ func (r *Rebuilder) NextPass(ctx context.Context) (bool, error) {
 		}
 		return nil
 	})
+	// Without new presences another pass would have the same result as this one.
 	again := err == nil && len(r.waiting) > 0 && len(r.presences) > 0
 	if again {
 		clear(r.waiting)
@@ -457,6 +465,7 @@ func (r *Rebuilder) settle(ctx context.Context, tx Tx, s Settled) error {
 		return nil
 	}
 	env := r.env(ctx, cp.ID, r.cfg.Now)
+	// The tariff of the settlement prices a session that names none.
 	if t, ok := r.tariffs[s.Tariff]; ok {
 		env.Default = t
 	}

@@ -161,7 +161,8 @@ func (t *SettledTicket) valid() bool {
 		len(t.Currency) == 3 && t.DurationSec >= 0 && t.SettledAt > 0
 }
 
-// Encode returns the settings as a file of the latest version.
+// Encode returns the settings as a file of the latest version. Operators read and
+// edit it: it is indented, and empty lists are present.
 func (s *Settings) Encode() ([]byte, error) {
 	s.V = settingsVersion
 	s.Tariffs, s.Points, s.Availability = notNil(s.Tariffs), notNil(s.Points), notNil(s.Availability)
@@ -203,12 +204,14 @@ func DecodeSettings(raw []byte) (Settings, error) {
 	}
 	switch {
 	case s.V >= 3 && file.OldGaps != nil:
-		return *s, fmt.Errorf("settings: %s belongs to version 2; use gaps", oldGaps)
+		return *s, fmt.Errorf("settings: %q belongs to version 2; use \"gaps\"", oldGaps)
 	case s.V < 3 && s.Gaps != nil:
-		return *s, fmt.Errorf("settings: gaps belongs to version 3; use %s", oldGaps)
+		return *s, fmt.Errorf("settings: \"gaps\" belongs to version 3; use %q", oldGaps)
 	case s.V < 3:
 		s.Gaps = file.OldGaps
 	}
+	// Values that are not possible would be refused by the database later, with an
+	// error that does not name their place in the file.
 	for i := range s.Tariffs {
 		if err := s.Tariffs[i].prices(s.V); err != nil {
 			return *s, fmt.Errorf("settings: tariffs[%d]: %w", i, err)
@@ -233,7 +236,7 @@ func (s *Settings) validate() error {
 		}
 	}
 	for i := range s.Gaps {
-		if h := &s.Gaps[i]; !h.CPID.Valid() || !charge.ValidID(string(h.Journal)) || h.Last != 0 && h.Last < h.First {
+		if g := &s.Gaps[i]; !g.CPID.Valid() || !charge.ValidID(string(g.Journal)) || g.Last != 0 && g.Last < g.First {
 			return fmt.Errorf("settings: gaps[%d] is none: want a cp_id, a journal and a last record that is 0 or not before the first", i)
 		}
 	}

@@ -16,8 +16,8 @@ func TestSettingsOfVersion2(t *testing.T) {
 		`{"v":1,"holes":` + list + `}`: "",
 		`{"v":2,"holes":` + list + `}`: "",
 		`{"v":3,"gaps":` + list + `}`:  "",
-		`{"v":3,"holes":` + list + `}`: "use gaps",
-		`{"v":2,"gaps":` + list + `}`:  "use holes",
+		`{"v":3,"holes":` + list + `}`: `use "gaps"`,
+		`{"v":2,"gaps":` + list + `}`:  `use "holes"`,
 		`{"v":4,"gaps":` + list + `}`:  "want 1 to 3",
 	} {
 		s, err := rebuild.DecodeSettings([]byte(file))

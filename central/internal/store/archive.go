@@ -29,6 +29,7 @@ type Query struct {
 // place where the page begins is not known.
 var ErrGone = errors.New("the row after which the page begins is gone")
 
+// limit returns the number of rows of a page.
 func (q *Query) limit() int {
 	switch {
 	case q.Limit <= 0:
@@ -241,17 +242,17 @@ func (s *Store) Gaps(ctx context.Context, q Query) ([]GapRow, error) {
 	return readPage(ctx, s, &listing{
 		cols: "rowid," + gapReadCols, from: "gaps", key: "rowid", at: "detected_at",
 		states: map[string]string{GapOpen: "open=1 AND missing<>'[]'", GapFilled: "missing='[]'"},
-	}, &q, func(r *sql.Rows) (h GapRow, err error) {
-		h.Gap, err = scanGap(numbered{r, &h.N})
-		return h, err
+	}, &q, func(r *sql.Rows) (g GapRow, err error) {
+		g.Gap, err = scanGap(numbered{r, &g.N})
+		return g, err
 	})
 }
 
 // Gap returns a gap by its number; ok is false if there is none.
-func (s *Store) Gap(ctx context.Context, n int64) (h ledger.Gap, ok bool, err error) {
-	h, err = scanGap(s.ro.QueryRowContext(ctx, "SELECT "+gapReadCols+
+func (s *Store) Gap(ctx context.Context, n int64) (g ledger.Gap, ok bool, err error) {
+	g, err = scanGap(s.ro.QueryRowContext(ctx, "SELECT "+gapReadCols+
 		" FROM gaps WHERE rowid=?", n))
-	return rowOrNone("read gap", h, err)
+	return rowOrNone("read gap", g, err)
 }
 
 // numbered is a scanner that scans a first column, the number, into n.
@@ -284,6 +285,7 @@ func (s *Store) Alarm(ctx context.Context, n int64) (a AlarmRow, ok bool, err er
 	return rowOrNone("read alarm", a, err)
 }
 
+// scanAlarm scans the number and alarmCols.
 func scanAlarm(r scanner) (a AlarmRow, err error) {
 	return a, r.Scan(&a.N, &a.ID, &a.Kind, &a.CPID, &a.Connector, &a.At, &a.Detail, &a.Cleared)
 }

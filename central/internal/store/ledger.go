@@ -138,17 +138,17 @@ func (b *ledgerRows) addSession(s *ledger.Session) {
 		s.Settled, list(s.Spans))
 }
 
-func (b *ledgerRows) addGap(h *ledger.Gap) {
+func (b *ledgerRows) addGap(g *ledger.Gap) {
 	lost := int64(0)
-	for _, r := range h.Missing {
+	for _, r := range g.Missing {
 		if r.Last >= r.First {
 			lost += int64(r.Last - r.First + 1)
 		} else {
 			lost++ // to the end of a journal, which is not known: at least one
 		}
 	}
-	b.gaps = append(b.gaps, h.ID, string(h.CPID), string(h.Journal), int64(h.First), int64(h.Last), string(h.Cause),
-		h.Detail, int64(h.DetectedAt), list(h.Missing), int64(h.Energy), list(h.Unmeasured), len(h.Missing)+len(h.Unmeasured) > 0, lost)
+	b.gaps = append(b.gaps, g.ID, string(g.CPID), string(g.Journal), int64(g.First), int64(g.Last), string(g.Cause),
+		g.Detail, int64(g.DetectedAt), list(g.Missing), int64(g.Energy), list(g.Unmeasured), len(g.Missing)+len(g.Unmeasured) > 0, lost)
 }
 
 // list encodes a list as JSON; nil is an empty list.

@@ -63,6 +63,8 @@ func (s *Store) load(ctx context.Context, only points, journals string) (map[cha
 	if err != nil {
 		return nil, err
 	}
+	// Rows of a charging point that is not loaded are skipped: it may have been added
+	// between two of these queries.
 	load := func(what, query string, add func(*sql.Rows) error) {
 		if err != nil {
 			return
@@ -118,9 +120,9 @@ func (s *Store) load(ctx context.Context, only points, journals string) (map[cha
 	})
 	load("gaps", "SELECT "+gapReadCols+" FROM gaps"+only.and("open=1"),
 		func(rows *sql.Rows) error {
-			h, err := scanGap(rows)
-			if cp := cps[h.CPID]; err == nil && cp != nil {
-				cp.Gaps[h.ID] = &h
+			g, err := scanGap(rows)
+			if cp := cps[g.CPID]; err == nil && cp != nil {
+				cp.Gaps[g.ID] = &g
 			}
 			return err
 		})
@@ -190,11 +192,11 @@ func scanSession(r scanner) (v ledger.Session, err error) {
 	return v, err
 }
 
-func scanGap(r scanner) (h ledger.Gap, err error) {
-	err = r.Scan(&h.ID, &h.CPID, &h.Journal, &h.First, &h.Last, &h.Cause, &h.Detail, &h.DetectedAt, jsonOf{&h.Missing},
-		&h.Energy, jsonOf{&h.Unmeasured})
-	h.Missing, h.Unmeasured = nilIfEmpty(h.Missing), nilIfEmpty(h.Unmeasured)
-	return h, err
+func scanGap(r scanner) (g ledger.Gap, err error) {
+	err = r.Scan(&g.ID, &g.CPID, &g.Journal, &g.First, &g.Last, &g.Cause, &g.Detail, &g.DetectedAt, jsonOf{&g.Missing},
+		&g.Energy, jsonOf{&g.Unmeasured})
+	g.Missing, g.Unmeasured = nilIfEmpty(g.Missing), nilIfEmpty(g.Unmeasured)
+	return g, err
 }
 
 func scanTicket(r scanner) (t ledger.Ticket, err error) {

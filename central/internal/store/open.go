@@ -102,6 +102,8 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 	return s, nil
 }
 
+// open opens the connections and migrates. What it opened before an error, Close
+// closes.
 func (s *Store) open(ctx context.Context, o Options) error {
 	var err error
 	if s.rw, err = sql.Open("sqlite3", dsn(o, false)); err != nil {

@@ -32,6 +32,8 @@ func (tx *Tx) Orders(effects []orders.Effect) error {
 	return nil
 }
 
+// order writes one effect. An effect of a type that is not listed is an error: a
+// new kind of state must not be lost in silence.
 func (tx *Tx) order(t *tables, e orders.Effect) error {
 	switch e := e.(type) {
 	case orders.SaveReservation:

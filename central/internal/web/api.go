@@ -38,6 +38,8 @@ func (s *Server) routes(mux *http.ServeMux) {
 	if s.breaker != nil {
 		s.demoRoutes(api)
 	}
+	// Each order may also be answered with 202 instead of its own status, when its
+	// result is not known in time.
 	for _, at := range api.OpenAPI().Paths {
 		if o := at.Post; o != nil {
 			s.statuses[o.OperationID] = o.DefaultStatus
@@ -129,7 +131,7 @@ func (s *Server) getCommand(ctx context.Context, in *commandInput) (*Command, er
 		ctx, cancel = context.WithTimeout(ctx, wait)
 		defer cancel()
 	}
-	for {
+	for { // Changed is called before the read, so that no change in between is missed
 		changed := s.live.Changed()
 		c, err := s.archive.Command(context.WithoutCancel(ctx), charge.CommandID(in.ID))
 		if err != nil || c == nil || c.Ended() || in.Wait == "" {
@@ -161,6 +163,7 @@ func (s *Server) answer(id string, a Answer, err error) (*orderOutput, error) {
 		return nil, s.internalError(id, err)
 	}
 	if !a.Accepted {
+		// A reason without a kind would be answered as an internal error.
 		if _, ok := kinds()[a.Reason]; !ok {
 			s.log.Error("a refusal has no kind of problem", slog.String("operation", id), slog.String("reason", a.Reason))
 		}
@@ -173,6 +176,8 @@ func (s *Server) answer(id string, a Answer, err error) (*orderOutput, error) {
 	return out, nil
 }
 
+// reserveInput is the body of a reservation. Without cp_id Central chooses the
+// connector.
 type reserveInput struct {
 	Body struct {
 		CPID      string `json:"cp_id,omitempty" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$" doc:"absent: the free one that has been idle longest"`
@@ -181,6 +186,8 @@ type reserveInput struct {
 	}
 }
 
+// startInput is the body of a session. The connector must be named: the driver
+// stands in front of it.
 type startInput struct {
 	Body struct {
 		CPID      string `json:"cp_id" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$"`
@@ -226,6 +233,7 @@ func (in *availabilityInput) Resolve(huma.Context) []error {
 	return []error{&huma.ErrorDetail{Location: "body.cp_id", Message: `name a charging point, or write "all": true for the whole network`}}
 }
 
+// simulateInput is what a person does at a simulated charging point.
 type simulateInput struct {
 	CP        string `path:"cp" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$"`
 	Connector int    `path:"n" minimum:"1" maximum:"64"`
@@ -291,6 +299,8 @@ func (s *Server) orderRoutes(api huma.API) {
 		})
 }
 
+// explainInput is an operator's note about a gap. It is appended to the gap's
+// detail and cannot be removed.
 type explainInput struct {
 	ID   int64 `path:"id" minimum:"1"`
 	Body struct {

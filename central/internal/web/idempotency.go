@@ -50,6 +50,8 @@ func withIdempotency(next http.Handler) http.Handler {
 				idempotencyHeader+": send it once, with 1 to 64 printable ASCII characters, such as a random UUID; or leave it out")
 			return
 		}
+		// Method and path belong to the fingerprint: the same body means another order
+		// elsewhere.
 		sum := sha256.New()
 		_, _ = io.WriteString(sum, r.Method+" "+r.URL.RequestURI()+"\n") // writing to a hash cannot fail
 		body, _ := io.ReadAll(r.Body)                                    // from memory, see readBody

@@ -139,6 +139,7 @@ func plainProblem(_ huma.Context, _ string, v any) (any, error) {
 	if !ok {
 		return v, nil
 	}
+	// A problem of this package has its type already.
 	if p.Type == "" {
 		word := kindOfStatus(p.Status)
 		p.Type = problemType(word)

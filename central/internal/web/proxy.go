@@ -45,6 +45,8 @@ func (f *proxyRules) original(r *http.Request) *http.Request {
 	if forwarded := nearest(r.Header.Values("X-Forwarded-Host")); forwarded != "" && f.trusts(r.RemoteAddr) {
 		host = forwarded
 	}
+	// "/cargo" is not below the base "/carga" nor "/cargax": the rest must begin with
+	// a slash.
 	path, below := strings.CutPrefix(r.URL.Path, f.base)
 	below = below && f.base != "" && strings.HasPrefix(path, "/")
 	if host == r.Host && !below {

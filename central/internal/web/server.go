@@ -46,6 +46,8 @@ func New(cfg Config, live Live, orders Orders, archive Archive, breaker Breaker,
 	}
 	mux := http.NewServeMux()
 	s.routes(mux)
+	// Without this handler an unknown operation would be answered by the page's
+	// files, as text.
 	mux.HandleFunc("/api/", func(w http.ResponseWriter, r *http.Request) {
 		if allowed := methodsAt(mux, r, "/api/"); len(allowed) > 0 {
 			methodNotAllowed(w, r.Method, allowed)
@@ -75,6 +77,8 @@ func New(cfg Config, live Live, orders Orders, archive Archive, breaker Breaker,
 			return nil, fmt.Errorf("public URL: %w", err)
 		}
 	}
+	// The order matters: nothing reads the body before host and origin are checked,
+	// and no operation runs before its body is complete.
 	s.handler = s.guard(origin.Handler(readBody(withIdempotency(mux))))
 	return s, nil
 }
@@ -113,6 +117,8 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		defer close(hubDone)
 		s.hub.run(hubCtx)
 	}()
+	// The limits end connections that send nothing, or a byte now and then. Requests
+	// get a context that outlives ctx, so that those under way can end.
 	server := &http.Server{
 		Handler:           s.handler,
 		ReadHeaderTimeout: 5 * time.Second,

@@ -113,6 +113,8 @@ func (h *hub) close() {
 func (h *hub) publish(published uint64) uint64 {
 	facts, last := h.live.Facts(published)
 	h.mu.Lock()
+	// Without pages the snapshot would be made for nothing. The facts are skipped: a
+	// new page reads them from the API.
 	idle := len(h.subscribers) == 0
 	h.mu.Unlock()
 	if idle {
@@ -135,7 +137,9 @@ func (h *hub) publish(published uint64) uint64 {
 			}
 		}
 	}
-	h.net, h.rows = net, rows // rows point into net's charging points, which are never changed
+	// Rows point into the charging points of net. That is safe without a copy: a
+	// snapshot is never changed.
+	h.net, h.rows = net, rows
 	shared := h.delta(states, values, facts)
 	for r := range h.subscribers {
 		r.add(whole, shared, states, values, facts)
@@ -147,7 +151,7 @@ func (h *hub) publish(published uint64) uint64 {
 // rows themselves have changed.
 func (r *subscriber) add(whole bool, shared []byte, states, values map[int]bool, facts []Fact) {
 	switch {
-	case r.whole || whole:
+	case r.whole || whole: // the page begins again, so older changes do not matter
 		r.reset()
 	case r.upToDate():
 		r.frame, r.states, r.values, r.head, r.facts = shared, states, values, true, facts
@@ -339,6 +343,7 @@ func (h *hub) states(which func(int) bool) []json.RawMessage {
 	return list
 }
 
+// snapshot encodes the event with which a page begins: all rows and all values.
 func (h *hub) snapshot() []byte {
 	all := func(int) bool { return true }
 	return event("snapshot", struct {
@@ -351,6 +356,8 @@ func (h *hub) snapshot() []byte {
 
 func (h *hub) head() head { return head{h.net.At, h.net.Central, h.net.Parts, h.net.Books} }
 
+// delta encodes the event for what has changed: the state of some rows, the values
+// of some rows, and facts. Parts and books are in every event.
 func (h *hub) delta(states, values map[int]bool, facts []Fact) []byte {
 	return event("delta", struct {
 		head
@@ -360,11 +367,14 @@ func (h *hub) delta(states, values map[int]bool, facts []Fact) []byte {
 	}{h.head(), h.states(func(i int) bool { return states[i] }), h.columns(func(i int) bool { return values[i] }), facts})
 }
 
+// event encodes a server-sent event. JSON has no line breaks, so one data line is
+// enough.
 func event(name string, v any) []byte {
 	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, mustJSON(v))
 }
 
-// serve is GET /api/v1/stream.
+// serve is GET /api/v1/stream. It writes frames until the page disconnects, does
+// not accept a frame within writeTimeout, or the hub ends.
 func (h *hub) serve(w http.ResponseWriter, req *http.Request) {
 	rc := http.NewResponseController(w)
 	w.Header().Set("Content-Type", "text/event-stream")

@@ -16,6 +16,7 @@ import (
 // alone uses the last of repeated keys and replaces bytes that are not UTF-8, so
 // that what is executed could differ from what the client meant.
 func strictFormats() map[string]huma.Format {
+	// The library decodes a body twice: once for validation, once into the input.
 	formats := maps.Clone(huma.DefaultFormats)
 	for name, f := range formats {
 		f.Unmarshal = func(data []byte, v any) error {

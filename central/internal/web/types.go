@@ -24,7 +24,8 @@ type Live interface {
 	Facts(n uint64) ([]Fact, uint64)
 }
 
-// Network is the whole network at one moment.
+// Network is the whole network at one moment. It is the body of GET /network, and
+// the stream is made from it.
 type Network struct {
 	At      charge.Time `json:"at"`
 	Central string      `json:"central"` // its epoch
@@ -62,6 +63,11 @@ type Books struct {
 }
 
 // CP is one charging point.
+//
+// Link is whether Central receives anything from it. "unknown" means that the
+// pipeline itself is down or has not caught up, so that silence means nothing.
+// Unacked is how many of its records are not in Central's database. Agent is the
+// version of its firmware.
 type CP struct {
 	ID         charge.CPID `json:"cp_id"`
 	Name       string      `json:"name,omitempty"`
@@ -79,6 +85,10 @@ type CP struct {
 
 // Connector is one connector as it is shown: its state follows from records, its
 // power, register, energy and cost from the latest telemetry.
+//
+// The two differ in how far they can be trusted. Records arrive completely and in
+// order, but perhaps late; telemetry is as fresh as ValuesAt, may be lost, and is
+// never billed. Session, username and reservation are empty if there is none.
 type Connector struct {
 	Connector     charge.ConnectorID   `json:"connector"`
 	Status        charge.Status        `json:"status"`    // as reported; with CP.Link "offline" it may be outdated
@@ -138,7 +148,10 @@ type Orders interface {
 	Lift(ctx context.Context) (Answer, error)                            // end the fencing of this Central
 }
 
-// Answer is the result of an order.
+// Answer is the result of an order. A refusal has Reason, a stable word for
+// programs, and Message, a text for people; the other fields are those of an
+// accepted order. CPID and Connector are where it is executed, also when Central
+// chose them; ReservationID and SessionID are what it made.
 type Answer struct {
 	Accepted      bool                 `json:"accepted"`
 	Reason        string               `json:"reason,omitempty"` // of a refusal: a key of kinds
@@ -180,6 +193,11 @@ type Archive interface {
 }
 
 // Session is the accounted record from grant to stop.
+//
+// Its energy is Last less Start, both readings of the connector's meter in Wh.
+// AuthorizedAt is the grant, StartedAt the moment from which energy flowed,
+// StoppedAt its end. A session is "orphaned" when its charging point booted again
+// without it: late records can still end it, or an operator settles it.
 type Session struct {
 	ID            charge.SessionID     `json:"session_id"`
 	CPID          charge.CPID          `json:"cp_id"`
@@ -196,7 +214,10 @@ type Session struct {
 	Settled       bool                 `json:"settled"` // an operator ended it without its charging point
 }
 
-// Ticket is a priced, immutable session.
+// Ticket is a priced, immutable session. A session has one ticket; one that was
+// settled may have a second ticket that corrects the first. The sum of both is then
+// the price of the whole session, so energy and cost of a correction may be
+// negative.
 type Ticket struct {
 	ID          string               `json:"ticket_id"`
 	SessionID   charge.SessionID     `json:"session_id"`
@@ -228,6 +249,11 @@ type Reservation struct {
 
 // Command is one command to a charging point, with the times of its states. A time
 // is absent if the command was never in that state.
+//
+// The states in order: "written" in the database, "sent" to Kafka, "accepted" by
+// the charging point, and one of the final states: "done" or "failed" after it was
+// accepted, "rejected" by the charging point, "superseded" by a later command,
+// "expired" at ExpiresAt without an answer.
 type Command struct {
 	ID         charge.CommandID   `json:"command_id"`
 	CPID       charge.CPID        `json:"cp_id"`
@@ -279,7 +305,8 @@ type Gap struct {
 	Filled      bool             `json:"filled"`         // all of its records came late
 }
 
-// Alarm is a condition that an operator should look at.
+// Alarm is a condition that an operator should look at. Kind is a stable word for
+// programs, Text describes the case. An alarm about Central itself has no CPID.
 type Alarm struct {
 	ID   int64       `json:"alarm_id"`
 	CPID charge.CPID `json:"cp_id,omitempty"`

@@ -15,6 +15,8 @@ import (
 // Each statement must change something, or the test fails.
 func DamagedCopy(t *testing.T, path string, statements ...string) (copied string) {
 	t.Helper()
+	// The file alone is copied: what is still in a write-ahead log would be missing,
+	// so the database must be closed.
 	raw, err := os.ReadFile(path)
 	if err != nil {
 		t.Fatal(err)
@@ -23,6 +25,7 @@ func DamagedCopy(t *testing.T, path string, statements ...string) (copied string
 	if err := os.WriteFile(copied, raw, 0o600); err != nil {
 		t.Fatal(err)
 	}
+	// With the journal in place of the write-ahead log all of the copy is in one file.
 	db, err := sql.Open("sqlite3", "file:"+copied+"?_foreign_keys=off&_journal_mode=DELETE")
 	if err != nil {
 		t.Fatal(err)
@@ -44,6 +47,7 @@ func DamagedCopy(t *testing.T, path string, statements ...string) (copied string
 func change(t *testing.T, db *sql.DB, statement string) {
 	t.Helper()
 	ctx := context.WithoutCancel(t.Context())
+	// DDL changes no rows, so tables, indices and triggers are counted too.
 	total := func() (n int64) {
 		if err := db.QueryRowContext(ctx, "SELECT total_changes()+(SELECT count(*) FROM sqlite_schema)").Scan(&n); err != nil {
 			t.Fatal(err)
@@ -54,6 +58,8 @@ func change(t *testing.T, db *sql.DB, statement string) {
 	if _, err := db.ExecContext(ctx, statement); err != nil {
 		t.Fatalf("%s: %v", statement, err)
 	}
+	// A statement that changes nothing damages nothing: the test would pass without
+	// having tested anything.
 	if total() == before && statement != WriteSchema {
 		t.Fatalf("%s changed nothing", statement)
 	}
@@ -71,6 +77,7 @@ func OverwriteRootPages(t *testing.T, path string, tables ...string) {
 		t.Fatal(err)
 	}
 	ctx := context.WithoutCancel(t.Context())
+	// SQLite is asked for the pages first: afterwards it could not read them.
 	var size int64
 	if err := db.QueryRowContext(ctx, "PRAGMA page_size").Scan(&size); err != nil {
 		t.Fatal(err)
@@ -88,6 +95,7 @@ func OverwriteRootPages(t *testing.T, path string, tables ...string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// Pages count from 1. The bytes are no valid page of any kind.
 	for _, page := range pages {
 		if _, err := f.WriteAt(bytes.Repeat([]byte{0xa5}, int(size)), (page-1)*size); err != nil {
 			t.Fatal(err)

@@ -1,6 +1,9 @@
 // Package storetest does to a database what other programs and broken disks do:
 // it locks, changes and damages the file. Tests of programs that use a database
 // import it.
+//
+// All functions open the file by themselves, past the lock of package store, as
+// another program would. They fail the test on any error, so they return none.
 package storetest
 
 import (
@@ -16,6 +19,8 @@ func Exec(t *testing.T, path, statement string) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// A running Central holds the write lock only for moments; the busy timeout waits
+	// for them.
 	if _, err := db.ExecContext(t.Context(), statement); err != nil {
 		t.Errorf("%s: %v", statement, err)
 	}
@@ -33,6 +38,7 @@ func Lock(t *testing.T, path string) (unlock func()) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	// The test's context ends before its cleanup, where unlock may be called.
 	tx, err := db.BeginTx(context.WithoutCancel(t.Context()), nil)
 	if err != nil {
 		t.Fatal(err)

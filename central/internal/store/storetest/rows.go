@@ -26,6 +26,7 @@ func Dir(t *testing.T) string {
 // Rows counts the rows of each table, also while a Central has the database open.
 func Rows(t *testing.T, path string) map[string]int {
 	t.Helper()
+	// Read-only, so that the database of a running Central is not changed by a check.
 	db, err := sql.Open("sqlite3", "file:"+path+"?mode=ro&_busy_timeout=5000")
 	if err != nil {
 		t.Fatal(err)
@@ -35,6 +36,7 @@ func Rows(t *testing.T, path string) map[string]int {
 			t.Error(err)
 		}
 	}()
+	// One query for each table: they may see different commits.
 	counts := map[string]int{}
 	for _, name := range tables(t, db) {
 		var n int
@@ -46,6 +48,7 @@ func Rows(t *testing.T, path string) map[string]int {
 	return counts
 }
 
+// tables returns the names of the tables, without SQLite's own.
 func tables(t *testing.T, db *sql.DB) (names []string) {
 	t.Helper()
 	rows, err := db.QueryContext(t.Context(), "SELECT name FROM sqlite_master WHERE type='table' AND name NOT LIKE 'sqlite%'")
