@@ -248,6 +248,8 @@ func isDoc(name string) bool {
 // they are taken out before a text is checked.
 func keptWords() []string {
 	return []string{
+		`"holes"`,                                // the gaps of exported settings, in files of earlier versions
+		"border-box", "box-sizing", "box-shadow", // CSS
 		"high-water", "highWater", "HighWater", "low-water", // Kafka's term for a level; the word alone stays retired
 		`"hole"`, // kind of an alarm and of a line of the ledger hash, in databases of earlier versions
 		"LIAR_",  // in ids that seed random sources of sim/world: another id would change every recorded run
@@ -257,14 +259,10 @@ func keptWords() []string {
 // notYet are the folders that have not been rewritten.
 func notYet() []string {
 	return []string{
-		"docs/OPERATIONS.md", "docs/PROBLEMS.md", "docs/PROTOCOL.md",
-		".ci/schemathesis.toml", ".ci/schemathesis_hooks.py",
+		"docs/OPERATIONS.md", "docs/PROTOCOL.md",
 		"agent", "hal",
-		"central/internal/audit", "central/internal/journaltest", "central/internal/rebuild", "central/internal/store", "central/internal/web",
-		"central/app/badplace_test.go", "central/app/operate_test.go", "central/app/refusals_test.go", "central/internal/ingest/operator.go",
-		"central/internal/ingest/settle_test.go",
 		"internal/archtest",
-		"sim/chaos", "sim/operator", "sim/people",
+		"sim/chaos", "sim/people",
 	}
 }
 
