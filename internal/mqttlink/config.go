@@ -56,13 +56,6 @@ type Message struct {
 	Dup      bool
 	// Conn is the number of the connection on which it was received.
 	Conn uint64
-	// Ack acknowledges the message to the broker. With ManualAck the owner must
-	// call it for every message, including those it cannot use, or the message
-	// occupies one of the broker's in-flight slots for the lifetime of the
-	// connection. It never blocks, and may be called on any goroutine, in any
-	// order and more than once. After the connection was lost it has no effect:
-	// the broker redelivers. Without ManualAck it has no effect.
-	Ack func()
 }
 
 // Config configures a Link.
@@ -88,7 +81,11 @@ type Config struct {
 	// Farewell, if set, is published before a clean stop, within 2 s.
 	Farewell      func(conn uint64) *Note
 	Subscriptions []Subscription
-	// ManualAck leaves acknowledging to the owner.
+	// ManualAck leaves acknowledging to the owner, by Link.Acknowledge. The owner
+	// must acknowledge every message with QoS 1 that Handler received, including
+	// those it cannot use: one that is not acknowledged holds up all that were
+	// received after it, and occupies one of the broker's in-flight slots for the
+	// lifetime of the connection.
 	ManualAck bool
 	// Handler receives the messages in the order of arrival. It must not block:
 	// meanwhile paho reads nothing from the connection, not even the answer to

@@ -25,7 +25,7 @@ type Conn struct {
 	// stopped is closed when paho has ended its goroutines after a loss.
 	stopped chan struct{}
 
-	acks acks
+	window window
 
 	mu sync.Mutex
 	// mu guards everything that follows.
@@ -37,7 +37,7 @@ func newConn(l *Link, number uint64) *Conn {
 	return &Conn{
 		link: l, number: number,
 		out: make(chan *Pending), leave: make(chan error, 1), stopped: make(chan struct{}),
-		acks: acks{wake: make(chan struct{}, 1)}, life: life{over: make(chan struct{})},
+		window: window{wake: make(chan struct{}, 1)}, life: life{over: make(chan struct{})},
 	}
 }
 
@@ -90,7 +90,7 @@ func (c *Conn) options(ctx context.Context) *mqtt.ClientOptions {
 		SetConnectTimeout(connectTimeout).SetWriteTimeout(writeTimeout).
 		SetOrderMatters(true).SetAutoAckDisabled(true).
 		SetUsername(cfg.Username).SetPassword(cfg.Password).
-		SetDefaultPublishHandler(c.unmatched).
+		SetDefaultPublishHandler(c.unmatched).SetStore(noStore{}).
 		SetConnectionLostHandler(func(_ mqtt.Client, err error) {
 			c.life.end(err)
 			close(c.stopped)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"sync"
 	"time"
 )
 
@@ -18,6 +19,8 @@ type guardedConn struct {
 	net.Conn
 	packets *frames // reads from Conn
 	lost    func(error)
+
+	writing sync.Mutex // paho and ackLoop write, each whole packets by one Write
 }
 
 // Read implements net.Conn.
@@ -31,6 +34,8 @@ func (g *guardedConn) Read(b []byte) (int, error) {
 
 // Write implements net.Conn.
 func (g *guardedConn) Write(b []byte) (int, error) {
+	g.writing.Lock()
+	defer g.writing.Unlock()
 	if err := g.Conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
 		g.lost(fmt.Errorf("write: %w", err))
 		return 0, err

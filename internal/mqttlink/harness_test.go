@@ -24,11 +24,12 @@ var errRefused = errors.New("connection refused")
 
 // wires is a network in memory with one broker on it, or none.
 type wires struct {
-	mu     sync.Mutex
-	server *mochi.Server
-	rules  rules
-	dials  int
-	lines  []*line
+	mu               sync.Mutex
+	server           *mochi.Server
+	rules            rules
+	dials            int
+	lines            []*line
+	delivered, acked []uint16 // packet ids of QoS 1
 }
 
 // rules are what the broker refuses.
@@ -152,7 +153,7 @@ type hook struct {
 func (*hook) ID() string { return "test" }
 
 func (*hook) Provides(b byte) bool {
-	return slices.Contains([]byte{mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnPublish}, b)
+	return slices.Contains([]byte{mochi.OnConnectAuthenticate, mochi.OnACLCheck, mochi.OnPublish, mochi.OnPacketRead, mochi.OnQosPublish}, b)
 }
 
 func (*hook) OnConnectAuthenticate(*mochi.Client, packets.Packet) bool { return true }
@@ -168,6 +169,23 @@ func (h *hook) OnPublish(_ *mochi.Client, pk packets.Packet) (packets.Packet, er
 	defer h.w.mu.Unlock()
 	if h.w.rules.silent {
 		return pk, packets.ErrRejectPacket
+	}
+	return pk, nil
+}
+
+// OnQosPublish notes the packet ids in the order of delivery.
+func (h *hook) OnQosPublish(_ *mochi.Client, pk packets.Packet, _ int64, _ int) {
+	h.w.mu.Lock()
+	defer h.w.mu.Unlock()
+	h.w.delivered = append(h.w.delivered, pk.PacketID)
+}
+
+// OnPacketRead notes the packet ids in the order of acknowledgement.
+func (h *hook) OnPacketRead(_ *mochi.Client, pk packets.Packet) (packets.Packet, error) {
+	if pk.FixedHeader.Type == packets.Puback {
+		h.w.mu.Lock()
+		defer h.w.mu.Unlock()
+		h.w.acked = append(h.w.acked, pk.PacketID)
 	}
 	return pk, nil
 }

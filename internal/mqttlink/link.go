@@ -31,6 +31,7 @@ type Link struct {
 	cfg     Config
 	status  *status
 	current atomic.Pointer[Conn] // the connection that is up, or nil
+	newest  atomic.Pointer[Conn] // the newest attempt; nil before the first
 	running sync.WaitGroup       // goroutines that may outlive their connection for a moment
 }
 
@@ -92,6 +93,7 @@ func (l *Link) await(ctx context.Context) bool {
 // attempt makes one connection, serves it, and returns why it ended.
 func (l *Link) attempt(ctx context.Context) error {
 	c := newConn(l, l.status.attempt())
+	l.newest.Store(c)
 	defer c.close()
 	if err := c.connect(ctx); err != nil {
 		return err
@@ -127,6 +129,18 @@ func (l *Link) Resume() { l.status.resume() }
 
 // Conn returns the connection that is up, or nil.
 func (l *Link) Conn() *Conn { return l.current.Load() }
+
+// Acknowledge acknowledges the next n messages with QoS 1 that Handler received on
+// a connection, in the order of receipt. It does not block. If the connection has
+// ended it has no effect: the broker redelivers.
+func (l *Link) Acknowledge(conn uint64, n int) {
+	c := l.newest.Load()
+	if c == nil || c.number != conn || c.life.ended() {
+		l.status.count(func(s *Counters) { s.AcksDropped += uint64(n) })
+		return
+	}
+	c.window.acknowledge(n)
+}
 
 // Publish publishes on the present connection and waits for the end: nil after
 // the acknowledgement of the broker (QoS 0: after the write), ErrNotConnected,

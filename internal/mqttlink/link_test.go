@@ -245,8 +245,7 @@ func TestManualAck(t *testing.T) {
 		if len(first) != 2 || first[0].Conn != 1 {
 			t.Fatalf("received %+v", first)
 		}
-		first[0].Ack()
-		first[0].Ack() // the second call has no effect
+		l.Acknowledge(1, 1)
 		synctest.Wait()
 		w.last().cut()
 		time.Sleep(6 * time.Second)
@@ -255,18 +254,53 @@ func TestManualAck(t *testing.T) {
 		if len(again) != 1 || string(again[0].Payload) != "2" || !again[0].Dup || again[0].Conn != 2 {
 			t.Fatalf("delivered again %+v, want message 2 as a duplicate on connection 2", again)
 		}
-		first[1].Ack() // of the old connection
+		l.Acknowledge(1, 1) // of the old connection
 		synctest.Wait()
 		if s := l.State(); s.Acked != 1 || s.AcksDropped != 1 {
 			t.Errorf("acks %d, dropped %d, want 1 and 1", s.Acked, s.AcksDropped)
 		}
-		again[0].Ack()
+		l.Acknowledge(2, 1)
 		synctest.Wait()
 		w.last().cut()
 		time.Sleep(6 * time.Second)
 		synctest.Wait()
 		if got := len(in.all()); got != 3 {
 			t.Errorf("%d deliveries, want 3: all is acknowledged", got)
+		}
+		stop()
+		w.stop()
+	})
+}
+
+// TestAcksInTheOrderOfReceipt: messages are acknowledged in the order of receipt
+// (MQTT 3.1.1, MQTT-4.6.0-2), as many as the owner acknowledges.
+func TestAcksInTheOrderOfReceipt(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, in := &wires{}, &inbox{}
+		cfg := config(w, in)
+		cfg.CleanSession, cfg.ManualAck = false, true
+		l := mustNew(t, cfg)
+		w.start(t)
+		stop := run(t, l)
+		synctest.Wait()
+		for range 6 {
+			w.publish(t, "down/x", "m")
+		}
+		synctest.Wait()
+		if n := len(in.all()); n != 6 || len(w.delivered) != 6 {
+			t.Fatalf("%d received, %d delivered, want 6", n, len(w.delivered))
+		}
+		sum := 0
+		for _, n := range []int{0, 1, 3, 2} {
+			l.Acknowledge(1, n)
+			sum += n
+			synctest.Wait()
+			if want := w.delivered[:sum]; !slices.Equal(w.acked, want) {
+				t.Errorf("%d more: acknowledged %v, want %v", n, w.acked, want)
+			}
+		}
+		if s := l.State(); s.Acked != 6 {
+			t.Errorf("%d acknowledgements counted, want 6", s.Acked)
 		}
 		stop()
 		w.stop()

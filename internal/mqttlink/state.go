@@ -5,6 +5,7 @@ import (
 	"log/slog"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 )
 
@@ -36,7 +37,7 @@ type Counters struct {
 	Cut         uint64 `json:"cut"`          // messages beyond maxPacket: delivered without their end
 	Published   uint64 `json:"published"`    // acknowledged, or written with QoS 0
 	Unpublished uint64 `json:"unpublished"`  // ended in an error
-	Acked       uint64 `json:"acked"`        // handed to paho to be sent
+	Acked       uint64 `json:"acked"`        // PUBACKs written
 	AcksDropped uint64 `json:"acks_dropped"` // their connection had ended
 }
 
@@ -57,6 +58,8 @@ func (s State) String() string {
 // status guards the state, and logs each transition once.
 type status struct {
 	log *slog.Logger
+	// received is Counters.Received; it is counted for each message, without mu.
+	received atomic.Uint64
 
 	mu sync.Mutex
 	// mu guards everything that follows.
@@ -74,7 +77,9 @@ func newStatus(brokers []string, log *slog.Logger) *status {
 func (t *status) get() State {
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	return t.s
+	s := t.s
+	s.Received = t.received.Load()
+	return s
 }
 
 // count changes the counters.
