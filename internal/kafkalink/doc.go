@@ -9,10 +9,11 @@
 //   - TopicWatcher: creates the topics that this program writes, learns the real
 //     numbers of partitions, knows whether Kafka answers, and wakes all waiters as
 //     soon as it answers again.
-//   - Producer: one queue per partition that the topic really has, one produce
-//     request in flight in each, retried until it succeeds. So the order within a
-//     partition holds. An accepted record is written at least once, or reported as
-//     one that Kafka never accepts, or still held when the process ends.
+//   - Producer: one queue per partition that the topic really has, one batch in
+//     flight in each, retried until it succeeds. So the order within a partition
+//     holds. The batches for one broker share a request. An accepted record is
+//     written at least once, or reported as one that Kafka never accepts, or still
+//     held when the process ends.
 //   - PartitionReader: batches in the order of the log, each repeated until it is
 //     handled. It detects a log that was replaced by another one.
 //   - TopicReader: a PartitionReader for each partition that a topic really has.

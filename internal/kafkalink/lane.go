@@ -13,7 +13,6 @@ import (
 	"github.com/segmentio/kafka-go"
 
 	"github.com/carga-ev/carga/internal/backoff"
-	"github.com/carga-ev/carga/internal/crashpoint"
 )
 
 const (
@@ -88,6 +87,7 @@ type lane struct {
 	retrier   retrier
 	maxBatch  int           // most bytes of a batch, by configuration
 	wake      chan struct{} // capacity 1: the queue has a new record
+	alone     bool          // the last request failed, so the next one is not shared; of run's goroutine
 	log       *slog.Logger
 
 	mu sync.Mutex
@@ -165,13 +165,11 @@ func (n *lane) release(part []entry, o Outcome) {
 // written. It is the goroutine of the lane.
 func (n *lane) run(ctx context.Context) {
 	for n.awaitRecords(ctx) {
-		switch n.awaitPartition(ctx) {
+		switch n.awaitPartition(ctx, true) {
 		case laneOpen:
-			if batch := n.nextBatch(); len(batch) > 0 { // empty if the records have just been moved
-				n.deliver(ctx, batch)
-			}
+			n.deliver(ctx)
 		case laneGone:
-			n.p.reassign(n.topic, n.drainQueue())
+			n.p.reassign(n, n.drainQueue())
 		case laneEnded:
 			return
 		}
@@ -182,13 +180,10 @@ func (n *lane) run(ctx context.Context) {
 // come or ctx has ended.
 func (n *lane) awaitRecords(ctx context.Context) bool {
 	for {
-		n.mu.Lock()
-		waits := n.q.len()
-		n.mu.Unlock()
 		if ctx.Err() != nil {
 			return false
 		}
-		if waits > 0 {
+		if n.hasRecords() {
 			return true
 		}
 		select {
@@ -215,11 +210,13 @@ const (
 	laneEnded              // ctx has ended
 )
 
-// awaitPartition waits until the topic exists.
-func (n *lane) awaitPartition(ctx context.Context) availability {
+// awaitPartition waits until the topic exists and, for a new batch, until no keys
+// are moving.
+func (n *lane) awaitPartition(ctx context.Context, newBatch bool) availability {
 	for {
-		there, changed := n.p.partitions(n.topic)
+		there, moving, changed := n.p.partitions(n.topic)
 		switch {
+		case moving && newBatch:
 		case n.partition < there:
 			return laneOpen
 		case there > 0:
@@ -233,80 +230,134 @@ func (n *lane) awaitPartition(ctx context.Context) availability {
 	}
 }
 
-// nextBatch moves the first entries of the queue in flight and returns them.
-func (n *lane) nextBatch() []entry {
+func (n *lane) hasRecords() bool {
 	n.mu.Lock()
 	defer n.mu.Unlock()
-	n.inFlight = n.q.pop(maxBatchRecords, n.batchLimit)
+	return n.q.len() > 0
+}
+
+func (n *lane) hasInFlight() bool {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return len(n.inFlight) > 0
+}
+
+// nextBatch moves the first entries of the queue in flight and returns them: at
+// most bytes, but at least one. It returns none while keys are moving.
+func (n *lane) nextBatch(bytes int) []entry {
+	n.p.layout.RLock()
+	defer n.p.layout.RUnlock()
+	if len(n.p.topics[n.topic].leaving) > 0 {
+		return nil
+	}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.inFlight = n.q.pop(maxBatchRecords, min(n.batchLimit, bytes))
 	return n.inFlight
 }
 
-// deliver sends a batch until it is written. If Kafka refuses its content, it
-// halves the batch until the record in question is alone, and gives that up (or
-// keeps it, see ProducerConfig.Keep).
-func (n *lane) deliver(ctx context.Context, batch []entry) {
-	parts := [][]entry{batch}
+// nextOf returns what takes the next batch: from the queue, or a part that was
+// taken before and is to be sent again.
+func (n *lane) nextOf(part []entry) func(bytes int) []entry {
+	if part == nil {
+		return n.nextBatch
+	}
+	return func(int) []entry { return part }
+}
+
+// deliver writes batches while there are records, each until it is written. If
+// Kafka refuses its content, it halves the batch until the record in question is
+// alone, and gives that up (or keeps it, see ProducerConfig.Keep).
+func (n *lane) deliver(ctx context.Context) {
+	defer n.p.left(n)
+	var offered *offer
+	parts := [][]entry{nil} // nil: the batch is taken when the request is built
 	for len(parts) > 0 {
-		switch n.awaitPartition(ctx) {
-		case laneOpen:
-		case laneGone:
-			n.p.reassign(n.topic, n.drainAll())
-			return
-		case laneEnded:
-			return
+		if offered == nil {
+			switch n.awaitPartition(ctx, parts[0] == nil) {
+			case laneOpen:
+			case laneGone:
+				n.p.reassign(n, n.drainAll())
+				return
+			case laneEnded:
+				return
+			}
+			if !n.alone {
+				offered = n.p.requests.offer(ctx, n, n.nextOf(parts[0]))
+			}
 		}
-		part := parts[0]
 		_, wake := n.p.watcher.Topic(n.topic)
-		began := time.Now()
-		offset, err := n.produce(ctx, part)
-		if err == nil {
+		began, o := time.Now(), offered
+		var r reply
+		if offered = nil; o != nil {
+			r = <-o.reply
+		} else {
+			r = n.p.requests.alone(ctx, n, n.nextOf(parts[0]))
+		}
+		switch {
+		case len(r.batch) == 0:
+			return // the records have just been moved to another lane
+		case r.err == nil:
+			n.alone = false
 			n.retrier.backoff.Reset()
-			n.written(part, offset, time.Since(began))
-			parts = parts[1:]
+			n.written(r.batch, time.Since(began))
+			if parts = parts[1:]; len(parts) == 0 {
+				n.p.left(n)
+			}
+			if len(parts) == 0 && n.hasRecords() {
+				parts = [][]entry{nil}
+				offered = n.p.requests.offer(ctx, n, n.nextBatch)
+			}
+			o.settle()
+			n.release(r.batch, Outcome{Kind: Produced, Partition: n.partition, Offset: r.offset})
 			continue
+		}
+		o.settle()
+		parts[0] = r.batch
+		shared := !n.alone
+		n.alone = true
+		if shared && notSent(r.err) {
+			continue // perhaps because of another partition
 		}
 		if ctx.Err() != nil {
 			return
 		}
-		switch c := classify(err); {
-		case (c == classTooLarge || c == classInvalid) && len(part) > 1:
-			n.shrink(c, part)
-			half := len(part) / 2
-			parts = append([][]entry{part[:half], part[half:]}, parts[1:]...)
-			continue
-		case (c == classTooLarge || c == classInvalid) && !n.p.cfg.Keep:
-			n.poison(part[0], err)
-			parts = parts[1:]
+		var again bool
+		if parts, again = n.divide(parts, r.err); again {
 			continue
 		}
-		n.failed(err)
+		n.failed(r.err)
 		if n.q.latest != nil { // newer values may replace these
 			n.putBack(parts)
+			n.p.left(n)
 			parts = nil
 		}
-		if !n.retrier.wait(ctx, err, wake) {
+		if !n.retrier.wait(ctx, r.err, wake) {
 			return
 		}
 	}
 }
 
-// produce sends one batch once.
-func (n *lane) produce(ctx context.Context, batch []entry) (int64, error) {
-	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
-	defer cancel()
-	crashpoint.During(crashpoint.Producing)
-	res, err := n.p.client.api.Produce(ctx, &kafka.ProduceRequest{
-		Topic: n.topic, Partition: n.partition, RequiredAcks: kafka.RequireAll, Records: &batchReader{batch: batch},
-	})
-	if err != nil {
-		return 0, err
+// divide halves the first part if Kafka refuses its content, or gives up its only
+// record. It reports whether what is left is to be sent at once.
+func (n *lane) divide(parts [][]entry, err error) ([][]entry, bool) {
+	part, c := parts[0], classify(err)
+	switch {
+	case c != classTooLarge && c != classInvalid:
+		return parts, false
+	case len(part) > 1:
+		n.shrink(c, part)
+		half := len(part) / 2
+		return append([][]entry{part[:half], part[half:]}, parts[1:]...), true
+	case n.p.cfg.Keep:
+		return parts, false
 	}
-	// An error of the partition is part of the response; err is nil then.
-	return res.BaseOffset, res.Error
+	n.poison(part[0], err)
+	return parts[1:], true
 }
 
-// written counts and reports a part that Kafka acknowledged.
-func (n *lane) written(part []entry, offset int64, took time.Duration) {
+// written counts a part that Kafka acknowledged. The caller releases it.
+func (n *lane) written(part []entry, took time.Duration) {
 	n.mu.Lock()
 	again := n.totals.LastError != ""
 	n.totals.Produced += uint64(len(part))
@@ -320,7 +371,6 @@ func (n *lane) written(part []entry, offset int64, took time.Duration) {
 	if again {
 		n.log.Info("writing to Kafka again")
 	}
-	n.release(part, Outcome{Kind: Produced, Partition: n.partition, Offset: offset})
 }
 
 // completeLocked removes a part, always the first one, from what is in flight.

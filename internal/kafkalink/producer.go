@@ -100,16 +100,18 @@ type ProducerConfig struct {
 // (Conflated), or is still held when the Producer stops.
 //
 // A key maps to a partition. When the number of partitions of a topic changes,
-// waiting records move to the lanes that their keys map to from then on; records
-// in flight stay, so that the order of a key can be violated once.
+// waiting records move to the lanes that their keys map to from then on, and are
+// sent once the records in flight at that moment have ended: so the order of a key
+// holds although it changes its partition.
 //
 // Its methods may be called concurrently; Enqueue may be called before Run.
 //
 // Invariant: accepted = produced + poisoned + conflated + held.
 type Producer struct {
-	cfg     ProducerConfig
-	client  *Client
-	watcher *TopicWatcher
+	cfg      ProducerConfig
+	client   *Client
+	watcher  *TopicWatcher
+	requests *requests
 
 	stopping chan struct{} // closed when nothing more is accepted
 
@@ -139,6 +141,9 @@ type topicLanes struct {
 	// real is the number of partitions at present; 0 while the topic does not
 	// exist. It is 0 or count.
 	real int
+	// leaving are the lanes that had records in flight when keys last moved to
+	// other lanes. Until they have ended, no lane sends a new batch.
+	leaving map[*lane]struct{}
 }
 
 func (t *topicLanes) lane(key []byte) *lane { return t.lanes[PartitionOf(key, t.count)] }
@@ -168,7 +173,7 @@ func NewProducer(c *Client, k *TopicWatcher, cfg ProducerConfig) (*Producer, err
 		cfg.Rand = rand.New(rand.NewPCG(rand.Uint64(), rand.Uint64()))
 	}
 	p := &Producer{
-		cfg: cfg, client: c, watcher: k, topics: map[string]*topicLanes{},
+		cfg: cfg, client: c, watcher: k, requests: newRequests(c, k.leader), topics: map[string]*topicLanes{},
 		stopping: make(chan struct{}), layoutChanged: make(chan struct{}),
 	}
 	for _, s := range cfg.Topics {
@@ -214,6 +219,7 @@ func (p *Producer) Run(ctx context.Context) error {
 	defer end.Stop()
 	lanes.Wait()
 	cancel()
+	p.requests.wait()
 	following.Wait()
 	return nil
 }
@@ -257,12 +263,47 @@ func (p *Producer) applyPartitions(t *topicLanes, partitions int, start func(*la
 		t.lanes = append(t.lanes, n)
 		start(n)
 	}
-	var waiting []entry
+	t.leaving = map[*lane]struct{}{}
+	for _, n := range t.lanes {
+		if n.hasInFlight() {
+			t.leaving[n] = struct{}{}
+		}
+	}
+	waiting := t.drain()
+	t.count, t.real = partitions, partitions
+	return t.put(waiting)
+}
+
+// drain removes and returns what waits in all lanes. The entries of each key are in
+// their order.
+func (t *topicLanes) drain() (waiting []entry) {
 	for _, n := range t.lanes {
 		waiting = append(waiting, n.drainQueue()...)
 	}
-	t.count, t.real = partitions, partitions
-	return t.put(waiting)
+	return waiting
+}
+
+// left reports that nothing of a lane is in flight any more.
+func (p *Producer) left(n *lane) {
+	p.layout.RLock()
+	_, leaving := p.topics[n.topic].leaving[n]
+	p.layout.RUnlock()
+	if !leaving {
+		return
+	}
+	p.layout.Lock()
+	defer p.layout.Unlock()
+	p.leftLocked(n)
+}
+
+// leftLocked is left with layout held.
+func (p *Producer) leftLocked(n *lane) {
+	t := p.topics[n.topic]
+	before := len(t.leaving)
+	if delete(t.leaving, n); before > 0 && len(t.leaving) == 0 {
+		close(p.layoutChanged)
+		p.layoutChanged = make(chan struct{})
+	}
 }
 
 // replacement is a record that a newer one replaced, with the lane of the newer
@@ -291,20 +332,26 @@ func (t *topicLanes) put(entries []entry) (replaced []replacement) {
 }
 
 // reassign queues the entries of a lane whose partition no longer exists in the
-// lanes that their keys map to now.
-func (p *Producer) reassign(topic string, entries []entry) {
-	p.layout.RLock()
-	replaced := p.topics[topic].put(entries)
-	p.layout.RUnlock()
+// lanes that their keys map to now, before what waits there: they were accepted
+// earlier.
+func (p *Producer) reassign(n *lane, entries []entry) {
+	p.layout.Lock()
+	t := p.topics[n.topic]
+	waiting := t.drain()
+	replaced := t.put(append(entries, waiting...))
+	p.leftLocked(n)
+	p.layout.Unlock()
 	release(replaced)
 }
 
 // partitions returns the number of partitions of a topic, 0 while it does not
-// exist, and a channel that is closed when that may have changed.
-func (p *Producer) partitions(topic string) (there int, changed <-chan struct{}) {
+// exist; whether keys are moving, so that no lane may send a new batch; and a
+// channel that is closed when either may have changed.
+func (p *Producer) partitions(topic string) (there int, moving bool, changed <-chan struct{}) {
 	p.layout.RLock()
 	defer p.layout.RUnlock()
-	return p.topics[topic].real, p.layoutChanged
+	t := p.topics[topic]
+	return t.real, len(t.leaving) > 0, p.layoutChanged
 }
 
 // Enqueue accepts a record, however many are held. It does not block. An error

@@ -199,7 +199,10 @@ func TestBlockedLaneReportsSinceAndReason(t *testing.T) {
 				specs := []kafkalink.TopicSpec{{Name: "a", Partitions: 1}, {Name: "b", Partitions: 1}, {Name: "c", Partitions: 1}}
 				p := w.open(t, setup{topics: specs, latest: []string{"b"}})
 				time.Sleep(5 * time.Second)
-				f := c.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Err: fault, Count: -1, When: func(r kmsg.Request) bool { return !contains(r, "well") }})
+				refuse := func(topic string) kfake.Fault {
+					return kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: topic, Err: fault, Count: -1}
+				}
+				f := c.Fault(refuse("a"), refuse("b"))
 				began := time.Now()
 				p.enqueue(t, nil, "a", "1")
 				for i := range 30 {

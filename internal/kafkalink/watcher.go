@@ -157,16 +157,17 @@ type TopicWatcher struct {
 	mu sync.Mutex
 	// mu guards everything that follows.
 	state        WatcherState
-	index        map[string]int // of state.Topics
-	changedCh    chan struct{}  // closed and replaced when a topic changed or Kafka answers again
-	outageLogged bool           // the present outage has been logged
+	index        map[string]int   // of state.Topics
+	leaders      map[string][]int // broker ids by topic and partition; noLeader if it has none
+	changedCh    chan struct{}    // closed and replaced when a topic changed or Kafka answers again
+	outageLogged bool             // the present outage has been logged
 }
 
 // NewTopicWatcher checks the configuration; it does no I/O.
 func NewTopicWatcher(c *Client, cfg WatcherConfig) (*TopicWatcher, error) {
 	w := &TopicWatcher{
 		client: c, tick: cfg.Tick, log: cfg.Log, specs: map[string]TopicSpec{}, suspect: make(chan struct{}, 1),
-		index: map[string]int{}, changedCh: make(chan struct{}), state: WatcherState{Since: time.Now()},
+		index: map[string]int{}, leaders: map[string][]int{}, changedCh: make(chan struct{}), state: WatcherState{Since: time.Now()},
 	}
 	if w.log == nil {
 		w.log = slog.New(slog.DiscardHandler)
@@ -302,6 +303,7 @@ func (w *TopicWatcher) update(meta *kafka.MetadataResponse) []kafka.TopicConfig 
 		now := TopicState{Name: t.Name, Want: was.Want, Since: was.Since}
 		if t.Error == nil {
 			now.Partitions = len(t.Partitions)
+			w.leaders[t.Name] = leadersOf(t.Partitions)
 		} else {
 			now.Error = t.Error.Error()
 		}
@@ -329,6 +331,34 @@ func (w *TopicWatcher) update(meta *kafka.MetadataResponse) []kafka.TopicConfig 
 }
 
 // logTopic logs a transition of a topic.
+// noLeader is the broker id of a partition without a leader.
+const noLeader = -1
+
+// leadersOf lists the broker ids of the leaders by partition.
+func leadersOf(partitions []kafka.Partition) []int {
+	all := make([]int, len(partitions))
+	for i := range all {
+		all[i] = noLeader
+	}
+	for _, p := range partitions {
+		if p.ID >= 0 && p.ID < len(all) && p.Error == nil && p.Leader.Host != "" {
+			all[p.ID] = p.Leader.ID
+		}
+	}
+	return all
+}
+
+// leader is the broker that leads a partition, by the last metadata.
+func (w *TopicWatcher) leader(topic string, partition int) (broker int, known bool) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	all := w.leaders[topic]
+	if partition >= len(all) || all[partition] == noLeader {
+		return noLeader, false
+	}
+	return all[partition], true
+}
+
 func (w *TopicWatcher) logTopic(before, now TopicState) {
 	topic := slog.String("topic", now.Name)
 	switch {
