@@ -11,6 +11,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/carga-ev/carga/bridge/forward"
 	"github.com/carga-ev/carga/bridge/internal/kafkaside"
 	"github.com/carga-ev/carga/bridge/internal/mqttside"
 	"github.com/carga-ev/carga/internal/config"
@@ -55,7 +56,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) error {
 	}
 	deps.Log.Info("bridge runs", slog.String("mqtt", cfg.MQTT.URL), slog.String("kafka", strings.Join(cfg.Kafka.Brokers, " ")))
 	b.run(ctx, deps.Listener, deps.Observe)
-	counts := b.kafka.Counts()
+	counts := b.core.Counts()
 	deps.Log.Info("bridge stopped", slog.Int64("accepted", counts.Accepted), slog.Int64("forwarded", counts.Forwarded),
 		slog.Int64("dead_letters", counts.DeadLetters), slog.Int64("left", counts.Buffered))
 	return nil
@@ -64,6 +65,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) error {
 // bridge is a bridge with all its parts.
 type bridge struct {
 	cfg   Config
+	core  *core
 	kafka *kafkaside.Side
 	mqtt  *mqttside.Side
 	// server answers /livez, /readyz and /metrics.
@@ -79,8 +81,9 @@ func newBridge(cfg Config, deps Deps) (*bridge, error) {
 	}
 	b := &bridge{cfg: cfg, log: deps.Log}
 	b.server = observe.NewServer(metricPrefix, b.evaluate, b.families, b.log)
+	b.core = &core{state: forward.New(forward.Limits{Messages: cfg.Buffer.Messages, Bytes: cfg.Buffer.Bytes}, cfg.router())}
 	b.kafka, err = kafkaside.New(kafkaside.Config{
-		Name: cfg.Name, Brokers: cfg.Kafka.Brokers, ClientID: cfg.Kafka.ClientID, Dial: deps.DialKafka,
+		Core: b.core, Name: cfg.Name, Brokers: cfg.Kafka.Brokers, ClientID: cfg.Kafka.ClientID, Dial: deps.DialKafka,
 		Router: cfg.router(), Topics: cfg.Kafka.Specs(cfg.Kafka.Topics.all()), Grace: cfg.StopWithin,
 		HeartbeatTick: b.server.Loop("heartbeat").Beat, TopicsTick: b.server.LoopWithin("kafka_topics", 30*time.Second).Beat, Log: deps.Log,
 	})
@@ -90,11 +93,12 @@ func newBridge(cfg Config, deps Deps) (*bridge, error) {
 	b.mqtt, err = mqttside.New(mqttside.Config{
 		Brokers: []string{cfg.MQTT.URL}, ClientID: cfg.MQTT.ClientID, Username: cfg.MQTT.Username, Password: password,
 		KeepAlive: cfg.MQTT.KeepAlive, Open: deps.DialMQTT, Router: cfg.router(),
-		MaxMessages: cfg.Buffer.Messages, MaxBytes: cfg.Buffer.Bytes, Log: deps.Log,
-	}, b.kafka)
+		Log: deps.Log,
+	}, b.core)
 	if err != nil {
 		return nil, err
 	}
+	b.core.kafka, b.core.mqtt = b.kafka, b.mqtt
 	return b, nil
 }
 

@@ -21,7 +21,7 @@ const metricPrefix = "carga_bridge_"
 // what cannot be written or read although Kafka answers. A warning about topics
 // is shown as the reason of kafka while that is up.
 func (b *bridge) evaluate(r *health.Registry) {
-	m := b.mqtt.State().Link
+	m := b.mqtt.State()
 	reason := ""
 	if !m.Up {
 		reason = m.String()
@@ -61,8 +61,8 @@ func blocked(s kafkalink.Stats) string {
 // families returns the metrics of the bridge. All are read from the state of its
 // two sides; docs/OPERATIONS.md lists them with alerts.
 func (b *bridge) families() []metrics.Family {
-	m, k := b.mqtt.State(), b.kafka.State()
-	counts, p := &k.Counts, &k.Producer
+	m, k, counts := b.mqtt.State(), b.kafka.State(), b.core.Counts()
+	p := &k.Producer
 	oldest := 0.0
 	if !counts.Oldest.IsZero() {
 		oldest = max(0, time.Since(counts.Oldest).Seconds())
@@ -75,12 +75,12 @@ func (b *bridge) families() []metrics.Family {
 		return metrics.One(metricPrefix+name, kind, help, value)
 	}
 	return []metrics.Family{
-		one("mqtt_received_total", metrics.Counter, "Messages received by MQTT, telemetry and repeats included.", float64(m.Link.Received)),
-		metrics.By(metricPrefix+"mqtt_messages_total", metrics.Counter, "Messages of MQTT that must not be lost, by what became of them; repeated ones were received again while the first copy waited for Kafka, refused ones are telemetry that cannot be decoded, without space in the buffer.", "result",
-			metrics.At("forwarded", float64(counts.Forwarded)), metrics.At("dead_letter", float64(counts.DeadLetters)), metrics.At("repeated", float64(k.Repeats)), metrics.At("refused", float64(m.Refused))),
-		one("mqtt_connects_total", metrics.Counter, "Connections to the MQTT broker that came up.", float64(m.Link.Connects)),
+		one("mqtt_received_total", metrics.Counter, "Messages received by MQTT, telemetry and repeats included.", float64(m.Received)),
+		metrics.By(metricPrefix+"mqtt_messages_total", metrics.Counter, "Messages of MQTT that must not be lost, by what became of them; repeated ones were received again while the first copy waited for Kafka, refused ones cannot be used, came with QoS 0, and found no space in the buffer.", "result",
+			metrics.At("forwarded", float64(counts.Forwarded)), metrics.At("dead_letter", float64(counts.DeadLetters)), metrics.At("repeated", float64(counts.Repeats)), metrics.At("refused", float64(counts.Dropped))),
+		one("mqtt_connects_total", metrics.Counter, "Connections to the MQTT broker that came up.", float64(m.Connects)),
 		one("buffer_records", metrics.Gauge, "Messages received by MQTT and not yet in Kafka; their agents keep them.", float64(counts.Buffered)),
-		one("buffer_bytes", metrics.Gauge, "Bytes of the messages received by MQTT and not yet in Kafka.", float64(m.Bytes)),
+		one("buffer_bytes", metrics.Gauge, "Bytes of the messages received by MQTT and not yet in Kafka.", float64(counts.Bytes)),
 		one("buffer_limit_records", metrics.Gauge, "The high-water mark: with this many messages in the buffer, no more are received.", float64(b.cfg.Buffer.Messages)),
 		one("buffer_oldest_seconds", metrics.Gauge, "Age of the oldest message that is not yet in Kafka.", oldest),
 		metrics.By(metricPrefix+"kafka_records_total", metrics.Counter, "Records for Kafka, by what became of them.", "result",

@@ -182,3 +182,11 @@ func cut(s string) string {
 	}
 	return s
 }
+
+// EventKey identifies an event. An agent repeats an event, with the same key and
+// the same bytes, until Central acknowledges it.
+type EventKey struct {
+	CP      charge.CPID
+	Journal charge.JournalID
+	Seq     charge.Seq
+}

@@ -69,6 +69,8 @@ func TestPlantedImportsOfLeavesAreFound(t *testing.T) {
 		{"agent/safety", "sync/atomic", "one caller"},
 		{"agent/delivery", "math/rand/v2", "come in with the event"},
 		{"bridge/route", "os", "no I/O"},
+		{"bridge/forward", module + "/bridge/route", ""},
+		{"bridge/forward", "sync", "a pure package has one caller"},
 		{"central/ledger", module + "/central/orders", "of ours it knows only"},
 		{"central/orders", module + "/central/ledger", ""},
 		{"hal", "github.com/x/y", "standard library and ours alone"},

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/carga-ev/carga/bridge/forward"
 	"github.com/carga-ev/carga/bridge/route"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
@@ -13,6 +14,10 @@ import (
 // maxInFlight bounds the messages of a bridge that Kafka has not acknowledged. It is
 // so small that the bridge is full now and then; repeats of a message count once.
 const maxInFlight = 6
+
+// maxPause is how long the bridge may leave a connection unread, as the real one
+// with its default keep-alive.
+const maxPause = 3750 * time.Millisecond
 
 // bridge forwards messages between MQTT and Kafka. It stores nothing on disk: a
 // message is safe because MQTT gets its acknowledgement only after Kafka's.
@@ -30,41 +35,43 @@ type bridge struct {
 // wall is the bridge's clock.
 func (b *bridge) wall() charge.Time { return b.w.wall().Add(b.skew) }
 
-// bridgeRun is one run of the bridge's process, after bridge/internal.
+// bridgeRun is one run of the bridge's process: the shells around the bridge's core,
+// which decides what is accepted, written and acknowledged.
 type bridgeRun struct {
 	bridge    *bridge
 	w         *World
 	startedAt time.Duration
-	conn      *conn // nil: not connected
 	router    route.Router
-	queues    map[partition]*partitionQueue
-	// Presence and telemetry that wait, by topic and key.
-	latest  map[string]*pendingRecord
+	core      *forward.State
+	conn      *conn  // nil: not connected
+	connects  uint64 // numbers the connections
+	// window are the broker's ids of the messages that conn delivered and that are
+	// not acknowledged, in the order of receipt.
+	window []int
+	// unread are received and wait until the core reads again; the first one was
+	// not accepted yet.
+	unread  []inbound
+	away    bool // the core has ended the connection, and does not yet allow the next one
+	lanes   map[partition]*lane
 	readers []*reader
-	books   books
-	// Events that are being forwarded, to recognize repeats.
-	inFlight route.Dedup
-	// Received while the bridge was full, in order.
-	waiting []inbound
+	// acked counts the messages that must not be lost and were acknowledged to MQTT.
+	acked   int64
+	unacked map[int]*forward.Message // by the broker's id: not acknowledged, must not be lost
+	ids     map[*forward.Message]int // the broker's ids of the messages in flight
 }
 
-// books count messages that must not be lost. At any time accepted = forwarded +
-// dead + held, and acked ≤ forwarded + dead + repeated: S16.
-type books struct{ accepted, forwarded, dead, repeated, held, acked int }
-
-// pendingRecord is a record that waits for Kafka.
-type pendingRecord struct {
-	topic string
-	m     message
-	// Called when Kafka's acknowledgement arrives.
-	done   func()
+// laneRecord is a message on its way to Kafka.
+type laneRecord struct {
+	from   *forward.Message
+	topic  string
+	m      message
 	stored bool // Kafka really has it, known or not
 }
 
-// partitionQueue holds the records for one partition. One of them is in flight at
-// a time, so that a retry cannot overtake a later record.
-type partitionQueue struct {
-	queue []*pendingRecord
+// lane holds the records for one partition. One of them is in flight at a time, so
+// that a retry cannot overtake a later record.
+type lane struct {
+	queue []*laneRecord
 	busy  bool
 }
 
@@ -88,8 +95,10 @@ func (b *bridge) launch(in time.Duration) {
 // partition of the commands.
 func (b *bridge) boot() {
 	r := &bridgeRun{
-		bridge: b, w: b.w, startedAt: b.w.now, router: route.Router{Kafka: route.DefaultTopics()}, queues: map[partition]*partitionQueue{}, latest: map[string]*pendingRecord{},
+		bridge: b, w: b.w, startedAt: b.w.now, router: route.Router{Kafka: route.DefaultTopics()},
+		lanes: map[partition]*lane{}, unacked: map[int]*forward.Message{}, ids: map[*forward.Message]int{},
 	}
+	r.core = forward.New(forward.Limits{Messages: maxInFlight, Bytes: 1 << 20}, r.router)
 	b.run = r
 	b.w.stats.Boots++
 	r.dial()
@@ -135,120 +144,129 @@ func (r *bridgeRun) dial() {
 		case c == nil:
 			r.after(r.bridge.rng.between(span{time.Second, 5 * time.Second}), "bridge dials", r.dial)
 		default:
-			r.conn = c
+			r.connects++
+			r.conn, r.window, r.unread = c, nil, nil
+			clear(r.unacked)
 		}
 	})
 }
 
-// connectionLost reconnects. What waited is dropped: the broker delivers it again.
+// connectionLost reconnects. What was not acknowledged is delivered again.
 func (r *bridgeRun) connectionLost() {
 	if r.bridge.run != r || r.conn == nil || r.conn.alive {
 		return
 	}
-	r.conn, r.waiting = nil, nil
-	r.after(r.bridge.rng.between(span{50 * time.Millisecond, 3 * time.Second}), "bridge dials", r.dial)
+	r.disconnected()
+	if !r.away {
+		r.after(r.bridge.rng.between(span{50 * time.Millisecond, 3 * time.Second}), "bridge dials", r.dial)
+	}
 }
 
-// receive decides what becomes of one message from MQTT, and forwards it. Only
-// presence and telemetry may be replaced by newer values; everything else is
-// counted in books and limited by maxInFlight.
+func (r *bridgeRun) disconnected() {
+	r.conn, r.window, r.unread = nil, nil, nil
+	r.step(forward.Lost{Conn: r.connects})
+}
+
+// receive reads a message from the connection, unless reading is paused.
 func (r *bridgeRun) receive(d inbound) {
 	if r.bridge.run != r || r.conn == nil {
 		return
 	}
-	c := r.conn
-	// The decision is the product's: the topic and key in Kafka, or a dead letter.
-	m := r.router.Up(route.Message{Topic: d.topic, Payload: d.raw, Retained: d.retained, At: r.bridge.wall()})
-	ack := func() {
-		if r.conn == c {
-			c.acknowledge(d.id)
-		}
+	if d.id > 0 {
+		r.window = append(r.window, d.id)
 	}
-	// Presence is retained by the broker, and telemetry has a successor soon.
-	replaceable := m.Kind == route.Telemetry || m.Kind == route.Presence
-	if !replaceable {
-		plainAck := ack
-		ack = func() {
-			r.books.acked++
-			r.checkBooks()
-			plainAck()
-		}
+	if r.unread = append(r.unread, d); len(r.unread) == 1 {
+		r.read()
 	}
-	if replaceable {
-		r.forwardLatest(m, ack)
-		return
-	}
-	// Full: the broker keeps the message unacknowledged, and so does the agent's
-	// journal.
-	if r.books.held >= maxInFlight {
-		if r.w.bug(BugDropWhenFull) {
-			ack()
+}
+
+// read passes what was received to the core, until that pauses.
+func (r *bridgeRun) read() {
+	for len(r.unread) > 0 {
+		if r.pass(r.unread[0]) {
 			return
 		}
-		r.waiting = append(r.waiting, d) // backpressure: not read from the connection
-		return
-	}
-	if r.w.bug(BugAckBeforeKafka) {
-		ack()
-		ack = func() {}
-	}
-	if m.Kind == route.DeadLetter {
-		r.w.stats.DeadLetters++
-		if r.w.bug(BugDeadLetterStays) {
-			return // never acknowledged
+		if len(r.unread) > 0 { // the connection may have ended
+			r.unread = r.unread[1:]
 		}
 	}
-	// Only events are repeated by agents; a dead letter has no identity to compare.
-	if m.Kind != route.Event {
-		r.forward(m, ack)
-		return
-	}
-	entry, again := r.inFlight.Add(&m, ack)
-	if entry == nil { // a repeat of one in flight, which acknowledges both
-		r.books.repeated++
-		again()
-		return
-	}
-	r.forward(m, func() { r.inFlight.Remove(entry)() })
 }
 
-// forward queues a message that must not be lost, and acknowledges it when Kafka
-// has it. Then there is capacity for one that waits.
-func (r *bridgeRun) forward(m route.Decision, ack func()) {
-	r.books.accepted++
-	r.books.held++
-	r.enqueue(&pendingRecord{topic: m.Record.Topic, m: r.kafkaMessage(m.Record), done: func() {
-		r.books.held--
-		if m.Kind == route.DeadLetter {
-			r.books.dead++
-		} else {
-			r.books.forwarded++
+// pass passes one message to the core. It reports that the core has paused.
+func (r *bridgeRun) pass(d inbound) (paused bool) {
+	// The decision is the product's: the topic and key in Kafka, or a dead letter.
+	m := &forward.Message{
+		Decision: r.router.Up(route.Message{Topic: d.topic, Payload: d.raw, Retained: d.retained, At: r.bridge.wall()}),
+		Conn:     r.connects, QoS: byte(d.qos), Size: len(d.topic) + len(d.raw), ReceivedAt: r.bridge.wall().Std(),
+	}
+	counted := d.id > 0 && m.Decision.Kind != route.Telemetry && m.Decision.Kind != route.Presence
+	if counted {
+		r.unacked[d.id] = m
+	}
+	if counted && r.w.bug(BugAckBeforeKafka) {
+		r.acknowledge(d.id)
+	}
+	r.ids[m] = d.id
+	e := r.step(forward.Received{Message: m})
+	if e.Reading != forward.Pause {
+		if m.Decision.Kind == route.DeadLetter {
+			r.w.stats.DeadLetters++
 		}
-		ack()
-		if len(r.waiting) > 0 && r.conn != nil {
-			d := r.waiting[0]
-			r.waiting = r.waiting[1:]
-			r.receive(d)
-		}
-	}})
+		return false
+	}
+	if r.w.bug(BugDropWhenFull) {
+		r.acknowledge(d.id)
+		return false
+	}
+	conn := r.connects
+	r.after(maxPause, "pause expires", func() { r.step(forward.PauseExpired{Conn: conn}) })
+	return true
 }
 
-// forwardLatest queues a value. While it waits a newer value replaces it, and
-// both are acknowledged together.
-func (r *bridgeRun) forwardLatest(m route.Decision, ack func()) {
-	k := m.Record.Topic + "/" + m.Record.Key
-	if old := r.latest[k]; old != nil {
-		before := old.done
-		old.m = r.kafkaMessage(m.Record)
-		old.done = func() {
-			before()
-			ack()
+// step passes an event to the core, and performs the effects.
+func (r *bridgeRun) step(event forward.Event) forward.Effects {
+	e := r.core.Step(event)
+	if c := r.core.Counts(); c.Accepted != c.Forwarded+c.DeadLetters+c.Buffered {
+		r.w.violated("S16", "the bridge counts %+v", c)
+	}
+	if e.Write != nil && (e.Write.Decision.Kind != route.DeadLetter || !r.w.bug(BugDeadLetterStays)) {
+		r.enqueue(e.Write)
+	}
+	for range e.Acknowledge {
+		if e.Conn == r.connects && len(r.window) > 0 && !r.w.bug(BugAckOutOfOrder) {
+			r.acknowledge(r.window[0])
 		}
+	}
+	switch e.Reading {
+	case forward.Unchanged, forward.Pause:
+	case forward.Resume:
+		r.after(0, "bridge reads", r.read)
+	case forward.Disconnect:
+		r.away = true
+		if r.conn != nil {
+			r.conn.closedByClient(false)
+			r.disconnected()
+		}
+	case forward.Connect:
+		r.away = false
+		r.after(r.bridge.rng.between(span{50 * time.Millisecond, time.Second}), "bridge dials", r.dial)
+	}
+	return e
+}
+
+// acknowledge acknowledges a message to MQTT. S16: what was acknowledged is in Kafka.
+func (r *bridgeRun) acknowledge(id int) {
+	if r.window = slices.DeleteFunc(r.window, func(x int) bool { return x == id }); r.conn == nil {
 		return
 	}
-	l := &pendingRecord{topic: m.Record.Topic, m: r.kafkaMessage(m.Record), done: ack}
-	r.latest[k] = l
-	r.enqueue(l)
+	if r.unacked[id] != nil {
+		delete(r.unacked, id)
+		r.acked++
+	}
+	if c := r.core.Counts(); r.acked > c.Forwarded+c.DeadLetters+c.Repeats {
+		r.w.violated("S16", "the bridge has acknowledged %d messages, and counts %+v", r.acked, c)
+	}
+	r.conn.acknowledge(id)
 }
 
 // kafkaMessage builds the message for a record, with the bridge's clock.
@@ -262,28 +280,49 @@ func (r *bridgeRun) kafkaMessage(rec route.Record) message {
 	return m
 }
 
-// enqueue appends a record to the queue of its partition.
-func (r *bridgeRun) enqueue(l *pendingRecord) {
-	p := r.w.kafka.partitionOf(l.topic, l.m.key)
-	if r.queues[p] == nil {
-		r.queues[p] = &partitionQueue{}
+// enqueue appends a message to the queue of its partition. A value of which the
+// latest is enough takes the place of one that is not in flight.
+func (r *bridgeRun) enqueue(m *forward.Message) {
+	rec := m.Decision.Record
+	p := r.w.kafka.partitionOf(rec.Topic, rec.Key)
+	q := r.lanes[p]
+	if q == nil {
+		q = &lane{}
+		r.lanes[p] = q
 	}
-	r.queues[p].queue = append(r.queues[p].queue, l)
-	r.produceNext(r.queues[p])
+	l := &laneRecord{from: m, topic: rec.Topic, m: r.kafkaMessage(rec)}
+	if m.Decision.Kind == route.Telemetry || m.Decision.Kind == route.Presence {
+		for i, old := range q.queue {
+			if (i > 0 || !q.busy) && old.from.Decision.Kind == m.Decision.Kind && old.m.key == l.m.key && old.m.kind == l.m.kind {
+				q.queue[i] = l
+				r.ended(forward.Replaced{Message: old.from}, old.from)
+				return
+			}
+		}
+	}
+	q.queue = append(q.queue, l)
+	r.produceNext(q)
+}
+
+// ended reports the end of a message to the core.
+func (r *bridgeRun) ended(e forward.Event, m *forward.Message) {
+	id := r.ids[m]
+	delete(r.ids, m)
+	if r.w.bug(BugAckOutOfOrder) && slices.Contains(r.window, id) {
+		r.acknowledge(id)
+	}
+	r.step(e)
 }
 
 // produceNext sends the first record of a queue, and retries it until Kafka
 // acknowledges it, in the order of the queue.
-func (r *bridgeRun) produceNext(q *partitionQueue) {
+func (r *bridgeRun) produceNext(q *lane) {
 	if q.busy || len(q.queue) == 0 {
 		return
 	}
 	// One in flight per partition keeps the order of a charging point's records.
 	q.busy = true
 	l := q.queue[0]
-	if k := l.topic + "/" + l.m.key; r.latest[k] == l {
-		delete(r.latest, k) // it is in flight: no longer replaceable
-	}
 	r.bridge.kafka.call("produce", func() bool {
 		// The bridge's clock is the timestamp of the record.
 		if r.w.kafka.refuses(r.bridge.skew) {
@@ -291,6 +330,7 @@ func (r *bridgeRun) produceNext(q *partitionQueue) {
 		}
 		l.stored = true
 		r.w.kafka.append(l.topic, l.m)
+		r.checkOrder(l)
 		return true
 	}, func(ok bool) {
 		switch {
@@ -308,17 +348,19 @@ func (r *bridgeRun) produceNext(q *partitionQueue) {
 			if !l.stored {
 				r.w.violated("S16", "the bridge counts a record of %s as forwarded that Kafka does not have", l.m.key)
 			}
-			l.done()
+			r.ended(forward.Written{Message: l.from}, l.from)
 			r.produceNext(q)
 		}
 	})
 }
 
-// checkBooks: S16. What was acknowledged to MQTT is in Kafka.
-func (r *bridgeRun) checkBooks() {
-	b := &r.books
-	if b.accepted != b.forwarded+b.dead+b.held || b.acked > b.forwarded+b.dead+b.repeated {
-		r.w.violated("S16", "the bridge accepted %d, forwarded %d, gave up %d, holds %d, and acknowledged %d", b.accepted, b.forwarded, b.dead, b.held, b.acked)
+// checkOrder: S21. Events of a charging point reach Kafka for the first time in the
+// order in which the broker received them. When a topic gets partitions, a key moves,
+// and what is in flight on the old one may be overtaken.
+func (r *bridgeRun) checkOrder(l *laneRecord) {
+	id := r.ids[l.from]
+	if d := &l.from.Decision; d.Kind == route.Event && id > 0 && !r.w.kafka.grown {
+		r.w.mqtt.firstArrival(d.EventKey, id)
 	}
 }
 
@@ -326,16 +368,17 @@ func (r *bridgeRun) checkBooks() {
 func (r *bridgeRun) heartbeat() {
 	m := wire.BridgeAlive{
 		V: wire.Version, Bridge: "bridge", At: r.bridge.wall(), StartedAt: simulationStart.Add(r.startedAt), MQTT: wire.Dependency{Up: r.conn != nil, Since: r.bridge.wall()},
-		Kafka: wire.Dependency{Up: true, Since: r.bridge.wall()}, Accepted: int64(r.books.accepted),
+		Kafka: wire.Dependency{Up: true, Since: r.bridge.wall()}, Accepted: r.core.Counts().Accepted,
 	}
 	raw, err := m.Encode()
 	if err != nil {
 		r.w.violated("shell", "heartbeat cannot be encoded: %v", err)
 		return
 	}
-	r.forwardLatest(route.Decision{Record: route.Record{
+	// A value of which the latest is enough, as presence.
+	r.enqueue(&forward.Message{Decision: route.Decision{Kind: route.Presence, Record: route.Record{
 		Topic: wire.TopicMonitor, Key: wire.BridgeKey("bridge"), Value: raw, Headers: []route.Header{{Key: wire.HeaderKind, Value: wire.KindValueBridgeAlive}},
-	}}, func() {})
+	}}})
 	r.after(heartbeatInterval, "bridge heartbeat", r.heartbeat)
 }
 
@@ -397,7 +440,7 @@ func (r *bridgeRun) decide(b batch, i int, backlog bool) *downlink {
 	p, dead := r.router.Down(route.CommandRecord{Key: m.key, Value: m.value, Kind: m.kind, Partition: b.n, Offset: b.first + int64(i), At: r.bridge.wall()})
 	if dead != nil {
 		r.w.stats.DeadLetters++
-		r.forward(*dead, func() {})
+		r.step(forward.Received{Message: &forward.Message{Decision: *dead, ReceivedAt: r.bridge.wall().Std()}})
 		return nil
 	}
 	return &downlink{p: p, read: r.w.now, backlog: backlog}

@@ -50,6 +50,7 @@ type partition struct {
 // kafka is a cluster. It has the same number of partitions for all topics, and
 // never loses a record except by a fault.
 type kafka struct {
+	grown      bool // topics have got partitions in this run
 	w          *World
 	up         bool
 	partitions int
@@ -99,6 +100,7 @@ func (k *kafka) eachPartition(alive func() bool, do func(n int, added bool)) {
 // grow adds a partition to each topic. Keys move to other partitions from now on;
 // what was written before stays where it is.
 func (k *kafka) grow() {
+	k.grown = true
 	n := k.partitions
 	k.partitions++
 	// Owners that have ended are dropped here, so that the list does not grow.

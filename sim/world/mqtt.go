@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/carga-ev/carga/bridge/route"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -41,6 +42,33 @@ type broker struct {
 	// For the bridge, unacknowledged, in order.
 	queued []inbound
 	lastID int // of queued messages
+	// arrivals are, by charging point, which of its events have reached Kafka, and
+	// the id of the newest one.
+	arrivals map[charge.CPID]*arrivals
+}
+
+// arrivals are the events of a charging point that have reached Kafka.
+type arrivals struct {
+	events map[route.EventKey]bool
+	newest int // id at the broker
+}
+
+// firstArrival notes that an event has reached Kafka. S21: for the first time in the
+// order of receipt.
+func (b *broker) firstArrival(e route.EventKey, id int) {
+	a := b.arrivals[e.CP]
+	if a == nil {
+		a = &arrivals{events: map[route.EventKey]bool{}}
+		b.arrivals[e.CP] = a
+	}
+	if a.events[e] {
+		return
+	}
+	a.events[e] = true
+	if id < a.newest {
+		b.w.violated("S21", "%s: record %s/%d reached Kafka behind one that the broker received later", e.CP, e.Journal, e.Seq)
+	}
+	a.newest = id
 }
 
 // conn is one connection of a client.
@@ -52,6 +80,10 @@ type conn struct {
 	will      mqttMessage
 	onMessage func(inbound) // nil: the client is gone
 	onLost    func()
+	// disordered: the client has acknowledged out of order. Like Mosquitto, the broker
+	// then delivers out of order what it has queued: held is overtaken by the next.
+	disordered bool
+	held       *inbound
 }
 
 // bridgeClient is the client id of the bridge.
@@ -59,7 +91,7 @@ const bridgeClient = "bridge"
 
 // newBroker creates a broker that is down, and has nothing stored.
 func newBroker(w *World) *broker {
-	return &broker{w: w, retained: map[string]mqttMessage{}, clients: map[string]*conn{}}
+	return &broker{w: w, retained: map[string]mqttMessage{}, clients: map[string]*conn{}, arrivals: map[charge.CPID]*arrivals{}}
 }
 
 // connect opens a connection and passes it to done; nil if the broker does not
@@ -151,6 +183,9 @@ func (c *conn) acknowledge(id int) {
 	}
 	c.line.transmitInOrder(up, "ack up", func() {
 		if c.alive {
+			if q := c.broker.queued; len(q) > 0 && q[0].id < id && slices.ContainsFunc(q, func(d inbound) bool { return d.id == id }) {
+				c.disordered = true
+			}
 			c.broker.queued = slices.DeleteFunc(c.broker.queued, func(d inbound) bool { return d.id == id })
 		}
 	})
@@ -195,7 +230,25 @@ func (b *broker) toBridge(n mqttMessage) {
 		b.queued = append(b.queued, d)
 	}
 	if c != nil {
-		c.deliver(d)
+		c.deliverQueued(d)
+	}
+}
+
+// deliverQueued delivers to the bridge, in order if that acknowledges in order.
+func (c *conn) deliverQueued(d inbound) {
+	if c.held == nil && c.disordered && d.id > 0 {
+		c.held = &d
+		c.broker.w.after(time.Second, "broker delivers", c.release)
+		return
+	}
+	c.deliver(d)
+	c.release()
+}
+
+func (c *conn) release() {
+	if held := c.held; held != nil && c.alive {
+		c.held = nil
+		c.deliver(*held)
 	}
 }
 

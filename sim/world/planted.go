@@ -30,6 +30,8 @@ const (
 	// The bridge acknowledges and drops instead of pausing.
 	BugDropWhenFull Bug = "bridge_drops_when_full"
 	BugSkipFailed   Bug = "bridge_skips_what_failed" // a failed produce call is not retried
+	// The broker then delivers out of order what it has queued.
+	BugAckOutOfOrder Bug = "mqtt_ack_out_of_order"
 	// The broker delivers it again and again.
 	BugDeadLetterStays Bug = "dead_letter_unacknowledged"
 	// Central acknowledges before its transaction is durable.
@@ -63,7 +65,7 @@ const (
 func Bugs() []Bug {
 	return []Bug{
 		BugCloseBeforeSync, BugNoSync, BugSyncErrorLost, BugForgetAtPuback, BugCommandTwice, BugIgnoreBoot, BugWallClock, BugPlugFromJournal,
-		BugNoRewind, BugNoProbe, BugFullDiskCharges, BugAckBeforeKafka, BugDropWhenFull, BugSkipFailed, BugDeadLetterStays,
+		BugNoRewind, BugNoProbe, BugFullDiskCharges, BugAckBeforeKafka, BugDropWhenFull, BugSkipFailed, BugDeadLetterStays, BugAckOutOfOrder,
 		BugAckBeforeCommit, BugNoDedupe, BugOffsetOutside, BugOffsetsBlind, BugGapApplied, BugStoredStatus, BugNoFence, BugClaimRaises,
 		BugForgedForks, BugForeignSession,
 		BugDriversClock, BugTicketOutside, BugRepeatReserves, BugKeeperDead, BugAddedUnread,

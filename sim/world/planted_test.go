@@ -38,6 +38,7 @@ func expectations() map[world.Bug]struct {
 		world.BugDropWhenFull:    {[]string{"S16"}, []world.Kind{world.KillKafka, world.Noise, world.KillAgent}},
 		world.BugSkipFailed:      {[]string{"S16"}, []world.Kind{world.KillKafka}},
 		world.BugDeadLetterStays: {[]string{"S15"}, []world.Kind{world.Poison}},
+		world.BugAckOutOfOrder:   {[]string{"S21"}, []world.Kind{world.KillKafka, world.CutKafka}},
 		world.BugAckBeforeCommit: {[]string{"S6"}, []world.Kind{}},
 		world.BugNoDedupe:        {[]string{"S9"}, []world.Kind{world.KillBridge, world.Noise}},
 		world.BugOffsetOutside:   {[]string{"V1"}, []world.Kind{world.KillAtCommit, world.KillAtCommit}},

@@ -11,6 +11,21 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
+// pendingRecord is a record that waits for Kafka.
+type pendingRecord struct {
+	topic string
+	m     message
+	// Called when Kafka's acknowledgement arrives.
+	done func()
+}
+
+// partitionQueue holds the records for one partition. One of them is in flight at
+// a time, so that a retry cannot overtake a later record.
+type partitionQueue struct {
+	queue []*pendingRecord
+	busy  bool
+}
+
 // scheduleAck schedules an acknowledgement of a journal: at once, then at most ten
 // per second. A later call replaces the journal of one that is scheduled.
 func (r *centralRun) scheduleAck(cp charge.CPID, j charge.JournalID) {

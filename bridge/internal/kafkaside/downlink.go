@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/carga-ev/carga/bridge/forward"
 	"github.com/carga-ev/carga/bridge/route"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
@@ -91,9 +92,8 @@ func (d *downlink) decide(b kafkalink.Batch, m kafkalink.Message) (route.Publish
 	if dead == nil {
 		return p, true
 	}
-	// It is refused only when the producer has stopped; the record stays in the
-	// log.
-	d.side.Accept(*dead, func() {})
+	// It is lost only when the bridge stops; the record stays in the log.
+	d.side.cfg.Core.Receive(&forward.Message{Decision: *dead, ReceivedAt: time.Now()})
 	return route.Publish{}, false
 }
 

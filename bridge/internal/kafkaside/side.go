@@ -11,6 +11,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/carga-ev/carga/bridge/forward"
 	"github.com/carga-ev/carga/bridge/route"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
@@ -29,8 +30,20 @@ type Publisher interface {
 	Publish(ctx context.Context, p route.Publish) (confirmed func(context.Context) error, err error)
 }
 
+// Core decides what becomes of what was received: the pure core of the bridge. Its
+// methods may be called concurrently, and do not block.
+type Core interface {
+	// Receive passes on a dead letter of a record of cp-commands.
+	Receive(m *forward.Message) bool
+	// Step reports what became of a message that was to be written.
+	Step(e forward.Event)
+	// Counts returns the present counts.
+	Counts() forward.Counts
+}
+
 // Config configures a Side.
 type Config struct {
+	Core     Core
 	Name     string // of the bridge
 	Brokers  []string
 	ClientID string
@@ -56,8 +69,6 @@ type Side struct {
 	client      *kafkalink.Client
 	topics      *kafkalink.TopicWatcher
 	producer    *kafkalink.Producer
-	counters    *counters
-	dedup       dedup
 	produceTime *metrics.Durations
 	commands    atomic.Pointer[kafkalink.TopicReader] // nil before Run
 	started     charge.Time
@@ -106,7 +117,7 @@ func New(cfg Config) (*Side, error) {
 		return nil, fmt.Errorf("kafka side: %w", err)
 	}
 	return &Side{
-		cfg: cfg, client: client, topics: topics, producer: producer, counters: newCounters(),
+		cfg: cfg, client: client, topics: topics, producer: producer,
 		produceTime: produceTime, started: charge.At(time.Now()), log: cfg.Log,
 	}, nil
 }
@@ -131,100 +142,31 @@ func (s *Side) Run(ctx context.Context, down Publisher, mqtt func() wire.Depende
 	return nil
 }
 
-// Accept takes responsibility for what was received by MQTT; see mqttside.Sink.
-func (s *Side) Accept(d route.Decision, done func()) bool {
-	if d.Kind == route.DeadLetter {
+// Write performs forward.Effects.Write: it queues a message for Kafka, and reports
+// to the core how it ends. It does not block.
+func (s *Side) Write(m *forward.Message) {
+	switch d := &m.Decision; d.Kind {
+	case route.DeadLetter:
 		s.log.Warn("dead letter", slog.String("cp_id", string(d.CP)), slog.String("reason", d.Reason))
+	case route.Event:
+		crashpoint.At(crashpoint.Received)
+	case route.Telemetry, route.Presence:
 	}
-	if d.Kind == route.Telemetry || d.Kind == route.Presence {
-		return s.acceptLatest(d, done)
-	}
-	crashpoint.At(crashpoint.Received)
-	if d.Kind != route.Event {
-		return s.enqueueCounted(d, done)
-	}
-	event, replaced := s.dedup.add(&d, done)
-	if event == nil { // it is in flight already
-		replaced()
-		return true
-	}
-	if s.enqueueCounted(d, func() { s.dedup.remove(event)() }) {
-		return true
-	}
-	s.dedup.remove(event)
-	return false
-}
-
-// enqueueCounted writes a message that must not be lost, and counts it.
-func (s *Side) enqueueCounted(d route.Decision, done func()) bool {
-	end := s.counters.accept(time.Now())
-	if s.enqueue(d, end, done) {
-		return true
-	}
-	end(notAccepted)
-	return false
-}
-
-// acceptLatest writes a value that a newer one may replace.
-func (s *Side) acceptLatest(d route.Decision, done func()) bool {
-	r := record(d.Record)
+	r := record(m.Decision.Record)
 	r.Done = func(o kafkalink.Outcome) {
-		if o.Kind != kafkalink.Poisoned {
-			done()
-			return
-		}
-		if end := s.counters.accept(time.Now()); !s.enqueueDeadLetter(d, o.Err, end, done) {
-			end(notAccepted)
-		}
-	}
-	err := s.producer.Enqueue(r)
-	return err == nil
-}
-
-// enqueue writes a record that must not be lost, and counts how it ends.
-func (s *Side) enqueue(d route.Decision, end func(ending), done func()) bool {
-	r := record(d.Record)
-	r.Done = func(o kafkalink.Outcome) {
-		switch {
-		case o.Kind == kafkalink.Poisoned && d.Kind != route.DeadLetter:
-			s.enqueueDeadLetter(d, o.Err, end, done)
-			return
-		case d.Kind == route.DeadLetter:
-			// A dead letter ends even if Kafka refuses it: the producer has
-			// logged that.
-			s.counters.setLastDeadLetter(origin(d) + d.Reason)
-			end(deadLetter)
-		default:
-			end(forwarded)
-		}
-		crashpoint.At(crashpoint.Kept)
-		done()
-	}
-	err := s.producer.Enqueue(r)
-	return err == nil
-}
-
-// enqueueDeadLetter writes a dead letter for a record that Kafka refuses for
-// good. It returns false when the producer has stopped: the message then stays
-// unacknowledged.
-func (s *Side) enqueueDeadLetter(d route.Decision, why error, end func(ending), done func()) bool {
-	reason := "refused by Kafka"
-	if why != nil {
-		reason += ": " + why.Error()
-	}
-	dead := route.Decision{Kind: route.DeadLetter, CP: d.CP, Reason: reason, Record: s.cfg.Router.Poison(d.Record, reason)}
-	return s.enqueue(dead, end, done)
-}
-
-// origin returns where a dead letter came from, as the beginning of its
-// description.
-func origin(d route.Decision) string {
-	for _, h := range d.Record.Headers {
-		if h.Key == wire.HeaderTopic {
-			return h.Value + ": "
+		switch o.Kind {
+		case kafkalink.Produced:
+			crashpoint.At(crashpoint.Kept)
+			s.cfg.Core.Step(forward.Written{Message: m})
+		case kafkalink.Conflated:
+			s.cfg.Core.Step(forward.Replaced{Message: m})
+		case kafkalink.Poisoned:
+			s.cfg.Core.Step(forward.Refused{Message: m, Reason: o.Err.Error()})
 		}
 	}
-	return ""
+	if err := s.producer.Enqueue(r); err != nil { // it has stopped
+		s.cfg.Core.Step(forward.Withdrawn{Message: m})
+	}
 }
 
 // record converts a record for kafkalink.
@@ -238,9 +180,6 @@ func record(r route.Record) kafkalink.Record {
 	}
 	return out
 }
-
-// Counts returns the present counts.
-func (s *Side) Counts() Counts { return s.counters.snapshot() }
 
 // heartbeatLoop publishes the heartbeat of the bridge each second.
 func (s *Side) heartbeatLoop(ctx context.Context, mqtt func() wire.Dependency) {
@@ -274,14 +213,11 @@ func (s *Side) publishHeartbeat(mqtt wire.Dependency) {
 
 // State is the state of a Side, for metrics.
 type State struct {
-	Counts   Counts
 	Producer kafkalink.Stats
 	// ProduceTime counts the durations of produce requests.
 	ProduceTime *metrics.Durations
 	// Readers are the states of the readers of cp-commands, by partition.
 	Readers []kafkalink.ReaderState
-	// Repeats were received again while the same event was in flight.
-	Repeats int64
 	// Commands were published to charging points; Stale ones had expired.
 	Commands, Stale int64
 }
@@ -289,7 +225,7 @@ type State struct {
 // State returns the present state.
 func (s *Side) State() State {
 	return State{
-		Counts: s.Counts(), Repeats: s.dedup.repeated(), Producer: s.producer.Stats(), ProduceTime: s.produceTime,
+		Producer: s.producer.Stats(), ProduceTime: s.produceTime,
 		Commands: s.published.Load(), Stale: s.stale.Load(), Readers: s.readers(),
 	}
 }
@@ -298,7 +234,7 @@ func (s *Side) State() State {
 // second.
 func (s *Side) Heartbeat(mqtt wire.Dependency) wire.BridgeAlive {
 	now := time.Now()
-	b, p := s.counters.snapshot(), s.producer.Stats()
+	b, p := s.cfg.Core.Counts(), s.producer.Stats()
 	m := wire.BridgeAlive{
 		V: wire.Version, Bridge: s.cfg.Name, At: charge.At(now), StartedAt: s.started,
 		MQTT: mqtt, Kafka: s.Dependency(),

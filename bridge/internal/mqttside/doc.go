@@ -2,10 +2,9 @@
 // points publish and publishes what Central sends to them.
 //
 // Receiving. There is one supervised connection with a persistent session. A
-// message is acknowledged only after its Sink has called done, so that the broker
-// redelivers what a killed bridge held. Messages that were received and are not
-// yet done are in flight. They are bounded by a high-water mark, in two steps of
-// backpressure:
+// message is acknowledged when the core of the bridge does so, which is after Kafka
+// has it, so that the broker redelivers what a killed bridge held. The core bounds
+// what is in flight by a high-water mark, in two steps of backpressure:
 //
 //  1. The handler blocks, so that paho reads no more from the connection, for less
 //     than the ping time-out in sum.

@@ -8,22 +8,23 @@ import (
 	"net"
 	"net/url"
 	"sync"
-	"sync/atomic"
 	"time"
 
+	"github.com/carga-ev/carga/bridge/forward"
 	"github.com/carga-ev/carga/bridge/route"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/mqttlink"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Sink accepts the messages that were received.
-type Sink interface {
-	// Accept takes responsibility for a message and does not block. It calls
-	// done once, when the message is safe in Kafka or need not be any more;
-	// never if the process ends before. It returns false, and never calls done,
-	// when it accepts nothing any more.
-	Accept(d route.Decision, done func()) bool
+// Core decides what becomes of what was received: the pure core of the bridge. Its
+// methods may be called concurrently, and do not block.
+type Core interface {
+	// Receive passes a message on. It reports false if the message was not
+	// accepted, because reading is paused.
+	Receive(m *forward.Message) bool
+	// Step reports another event.
+	Step(e forward.Event)
 }
 
 // Config configures a Side.
@@ -37,43 +38,61 @@ type Config struct {
 	Open               func(ctx context.Context, broker *url.URL) (net.Conn, error)
 	Rand               *rand.Rand
 	Router             route.Router
-	// MaxMessages and MaxBytes are the high-water mark of what is in flight.
-	MaxMessages, MaxBytes int
-	Log                   *slog.Logger
+	Log                *slog.Logger
 }
 
 // Side is the MQTT side of one bridge. Its methods may be called concurrently.
 type Side struct {
-	cfg      Config
-	sink     Sink
-	link     *mqttlink.Link
-	inFlight *inFlight
-	// maxPause is how long reading may be paused in sum before the connection is
-	// abandoned.
+	cfg  Config
+	core Core
+	link *mqttlink.Link
+	// maxPause is how long a connection may be left unread.
 	maxPause time.Duration
-	overflow chan struct{} // capacity 1: a connection was abandoned
-	refused  atomic.Int64
+	ended    chan struct{} // capacity 1: the core has ended a connection
 
 	mu sync.Mutex
 	// mu guards everything that follows.
-	abandoned  uint64        // the connection that refused messages and is to be closed
-	pausedConn uint64        // the connection on which reading was paused
-	paused     time.Duration // of maxPause, since the count was last below the low-water mark
-	up         chan struct{} // closed while there is a connection
-	isUp       bool
+	reading   gate   // open while the core reads
+	allowed   gate   // open while the core allows a connection
+	up        gate   // open while there is a connection
+	abandoned uint64 // the connection that the core has ended
+}
+
+// gate lets goroutines wait until it is open.
+type gate struct {
+	isOpen bool
+	opened chan struct{} // closed while the gate is open
+}
+
+func newGate(open bool) gate {
+	g := gate{isOpen: !open, opened: make(chan struct{})}
+	g.set(open)
+	return g
+}
+
+// set opens or closes the gate. Setting it again has no effect.
+func (g *gate) set(open bool) {
+	switch {
+	case open == g.isOpen:
+	case open:
+		close(g.opened)
+	default:
+		g.opened = make(chan struct{})
+	}
+	g.isOpen = open
 }
 
 // New checks the configuration. It starts nothing.
-func New(cfg Config, sink Sink) (*Side, error) {
+func New(cfg Config, core Core) (*Side, error) {
 	if cfg.KeepAlive == 0 {
 		cfg.KeepAlive = mqttlink.DefaultKeepAlive
 	}
 	s := &Side{
-		cfg: cfg, sink: sink, inFlight: newInFlight(cfg.MaxMessages, cfg.MaxBytes),
+		cfg: cfg, core: core,
 		// mqttlink gives up a connection that is not read for a fifth of the
 		// keep-alive (its ping time-out).
 		maxPause: cfg.KeepAlive / 8,
-		overflow: make(chan struct{}, 1), up: make(chan struct{}),
+		ended:    make(chan struct{}, 1), reading: newGate(true), allowed: newGate(true), up: newGate(false),
 	}
 	link, err := mqttlink.New(mqttlink.Config{
 		Brokers: cfg.Brokers, ClientID: cfg.ClientID, CleanSession: false, KeepAlive: cfg.KeepAlive,
@@ -82,13 +101,14 @@ func New(cfg Config, sink Sink) (*Side, error) {
 		ManualAck:     true,
 		Handler:       s.handle,
 		OnUp: func(ctx context.Context, conn *mqttlink.Conn) {
-			if s.isAbandoned(conn.Number()) { // it refused messages before OnUp was called
-				s.link.Pause("messages were refused")
+			if s.isAbandoned(conn.Number()) { // before it was up
+				s.link.Pause(refused)
 				s.link.Resume()
 			}
 			s.setUp(true)
 			<-ctx.Done()
 			s.setUp(false)
+			s.core.Step(forward.Lost{Conn: conn.Number()})
 		},
 	})
 	if err != nil {
@@ -98,95 +118,47 @@ func New(cfg Config, sink Sink) (*Side, error) {
 	return s, nil
 }
 
+// refused is why a connection is ended that was not read for too long.
+const refused = "messages wait for Kafka; new messages wait at the broker"
+
 // Run receives and publishes until ctx ends, whatever is away and for how long.
 func (s *Side) Run(ctx context.Context) error {
 	var disconnecting sync.WaitGroup
-	disconnecting.Go(func() { s.disconnectOnOverflow(ctx) })
+	disconnecting.Go(func() { s.disconnectLoop(ctx) })
 	defer disconnecting.Wait()
 	return s.link.Run(ctx)
 }
 
-// handle decides what becomes of a message and passes it to the sink. It runs on
-// the reader of the connection, and blocks only in admit.
+// handle passes a message to the core. It runs on the reader of the connection,
+// and blocks only while reading is paused.
 func (s *Side) handle(m mqttlink.Message) {
-	d := s.cfg.Router.Up(route.Message{Topic: m.Topic, Payload: m.Payload, Retained: m.Retained, At: charge.At(time.Now())})
-	if d.Kind == route.Telemetry || d.Kind == route.Presence {
-		s.sink.Accept(d, m.Ack) // conflated in the sink: at most one per charging point is held
-		return
-	}
-	size := len(m.Topic) + len(m.Payload)
-	if m.QoS == 0 { // telemetry that cannot be decoded may be dropped
-		if !s.inFlight.add(size) {
-			s.refused.Add(1)
-			return
-		}
-	} else if !s.admit(m.Conn, size) {
-		return // not acknowledged: the broker redelivers it
-	}
-	done := func() {
-		s.inFlight.remove(size)
-		m.Ack()
-	}
-	if !s.sink.Accept(d, done) {
-		s.inFlight.remove(size)
-	}
-}
-
-// admit counts a message as in flight, and pauses reading while there is no
-// capacity. It returns false when the connection is abandoned.
-func (s *Side) admit(conn uint64, size int) bool {
-	for {
-		if s.isAbandoned(conn) {
-			return false
-		}
-		_, drained := s.inFlight.belowLowMark() // before add, so that no change is missed
-		if s.inFlight.add(size) {
-			return true
-		}
-		if !s.pauseReading(conn, drained) {
-			return false
+	now := time.Now()
+	d := s.cfg.Router.Up(route.Message{Topic: m.Topic, Payload: m.Payload, Retained: m.Retained, At: charge.At(now)})
+	received := &forward.Message{Decision: d, Conn: m.Conn, QoS: m.QoS, Size: len(m.Topic) + len(m.Payload), ReceivedAt: now}
+	for !s.core.Receive(received) {
+		if !s.awaitResume(m.Conn) {
+			return // not acknowledged: the broker redelivers it
 		}
 	}
 }
 
-// pauseReading blocks the reader until the count is below the low-water mark,
-// for at most maxPause in sum. Then it abandons the connection and returns
-// false.
-func (s *Side) pauseReading(conn uint64, drained <-chan struct{}) bool {
+// awaitResume blocks while reading is paused, for at most maxPause. It reports
+// false if the connection has ended or is being ended.
+func (s *Side) awaitResume(conn uint64) bool {
 	s.mu.Lock()
-	if s.pausedConn != conn {
-		s.pausedConn, s.paused = conn, 0
-	}
-	left := s.maxPause - s.paused
+	resumed := s.reading.opened
 	s.mu.Unlock()
-	began := time.Now()
-	timer := time.NewTimer(left)
+	timer := time.NewTimer(s.maxPause)
 	defer timer.Stop()
 	select {
-	case <-drained:
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		s.pausedConn, s.paused = 0, 0
+	case <-resumed:
 		return true
 	case <-s.lost(conn):
+		s.core.Step(forward.Lost{Conn: conn})
 	case <-timer.C:
-	}
-	s.mu.Lock()
-	s.paused += time.Since(began)
-	s.abandoned = conn
-	s.mu.Unlock()
-	select {
-	case s.overflow <- struct{}{}:
-	default:
+		s.core.Step(forward.PauseExpired{Conn: conn})
 	}
 	return false
-}
-
-// isAbandoned reports whether a connection is to be closed.
-func (s *Side) isAbandoned(conn uint64) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.abandoned == conn
 }
 
 // lost returns a channel that is closed when the connection has ended; nil if it
@@ -198,52 +170,73 @@ func (s *Side) lost(conn uint64) <-chan struct{} {
 	return nil
 }
 
-// disconnectOnOverflow disconnects whenever a connection was abandoned, and
-// stays disconnected until the count is below the low-water mark.
-func (s *Side) disconnectOnOverflow(ctx context.Context) {
+// Acknowledge performs forward.Effects.Acknowledge.
+func (s *Side) Acknowledge(conn uint64, n int) { s.link.Acknowledge(conn, n) }
+
+// SetReading performs forward.Effects.Reading. It is called in the order of the
+// core's steps, and does not block.
+func (s *Side) SetReading(r forward.Reading, conn uint64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch r {
+	case forward.Unchanged:
+	case forward.Pause:
+		s.reading.set(false)
+	case forward.Resume:
+		s.reading.set(true)
+	case forward.Disconnect:
+		s.abandoned = conn
+		s.reading.set(true) // a handler that waits learns from the core that it need not
+		s.allowed.set(false)
+		select {
+		case s.ended <- struct{}{}:
+		default:
+		}
+	case forward.Connect:
+		s.allowed.set(true)
+	}
+}
+
+// disconnectLoop ends the connection whenever the core does, and connects again
+// when the core allows it. A connection that the core has ended is ended here,
+// too, even if it may be connected again at once: what was refused on it is
+// redelivered only on the next one.
+func (s *Side) disconnectLoop(ctx context.Context) {
 	for {
 		select {
-		case <-s.overflow:
+		case <-s.ended:
 		case <-ctx.Done():
 			return
 		}
-		low, drained := s.inFlight.belowLowMark()
-		if low {
-			// Below the mark again already. The connection has refused messages,
-			// which are redelivered only on the next one.
-			s.link.Pause("messages were refused")
-			s.link.Resume()
-			continue
-		}
-		messages, bytes := s.inFlight.level()
-		s.link.Pause(fmt.Sprintf("%d messages of %d bytes wait for Kafka; new messages wait at the broker", messages, bytes))
+		s.link.Pause(refused)
+		s.mu.Lock()
+		allowed := s.allowed.opened
+		s.mu.Unlock()
 		select {
-		case <-drained:
+		case <-allowed:
 		case <-ctx.Done():
 		}
 		s.link.Resume()
 	}
 }
 
+func (s *Side) isAbandoned(conn uint64) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.abandoned == conn
+}
+
 // setUp records whether there is a connection, for Await.
 func (s *Side) setUp(up bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if up == s.isUp {
-		return
-	}
-	s.isUp = up
-	if up {
-		close(s.up)
-	} else {
-		s.up = make(chan struct{})
-	}
+	s.up.set(up)
 }
 
 // Await waits until there is a connection.
 func (s *Side) Await(ctx context.Context) error {
 	s.mu.Lock()
-	up := s.up
+	up := s.up.opened
 	s.mu.Unlock()
 	select {
 	case <-up:
@@ -264,21 +257,8 @@ func (s *Side) Publish(ctx context.Context, p route.Publish) (confirmed func(con
 	return pending.Wait, nil
 }
 
-// State is the state of a Side, for metrics.
-type State struct {
-	Link mqttlink.State
-	// Messages and Bytes are in flight.
-	Messages, Bytes int
-	// Refused counts telemetry that could not be decoded and was dropped for
-	// lack of capacity.
-	Refused int64
-}
-
-// State returns the present state.
-func (s *Side) State() State {
-	messages, bytes := s.inFlight.level()
-	return State{Link: s.link.State(), Messages: messages, Bytes: bytes, Refused: s.refused.Load()}
-}
+// State returns the present state of the connection.
+func (s *Side) State() mqttlink.State { return s.link.State() }
 
 // Dependency returns the state of the connection, as in the heartbeat.
 func (s *Side) Dependency() wire.Dependency {
