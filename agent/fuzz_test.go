@@ -11,7 +11,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// note writes a record with a text of somebody else's in it.
+// note writes a record that contains a text of unknown origin.
 func note(text string) journal.Encode {
 	return func(seq charge.Seq, prev string) ([]byte, error) {
 		m, err := wire.NewRecord(&wire.AnomalySeen{Anomaly: "seen", Detail: text})
@@ -26,7 +26,7 @@ func note(text string) journal.Encode {
 // FuzzExport: whatever texts the records hold and whatever became of their file,
 // the export has each record that an agent would still find there, in one line
 // with its bytes; inspection and verification come to an end, and a file that
-// nobody touched is good.
+// was not changed is good.
 func FuzzExport(f *testing.F) {
 	f.Add("plain\nnot so plain\x00\u2028\u2029 <&> \\n é", uint16(0), byte(0))
 	f.Add(strings.Repeat("a text that is long enough for some frames|", 20), uint16(700), byte(1))
@@ -55,7 +55,7 @@ func FuzzExport(f *testing.F) {
 		}
 		r, err := journal.Inspect(d)
 		if err != nil {
-			return // of a later version, it says
+			return // of a later version, by its header
 		}
 		var out, words bytes.Buffer
 		if err := export(r, &out); err != nil {

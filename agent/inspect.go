@@ -22,11 +22,13 @@ const journalUsage = `usage: agent journal inspect|verify|export DIR
 DIR is the agent's data_dir. Nothing in it is changed, and the agent may be running.
 `
 
-// runJournal executes "agent journal …" and returns the exit code.
+// runJournal executes "agent journal …" and returns the exit code. The report
+// goes to stdout, errors and usage to stderr.
 func runJournal(args []string, stdout, stderr io.Writer) int {
 	flags := flag.NewFlagSet("agent journal", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	flags.Usage = func() { _, _ = io.WriteString(stderr, journalUsage) }
+	// The verb comes first, like that of git; flags and the folder follow.
 	verb := ""
 	if len(args) > 0 && !strings.HasPrefix(args[0], "-") { // flags may follow the verb
 		verb, args = args[0], args[1:]
@@ -36,6 +38,7 @@ func runJournal(args []string, stdout, stderr io.Writer) int {
 	} else if err != nil {
 		return process.ExitUsage
 	}
+	// Every verb works on a report of the folder as it is now.
 	show, known := map[string]func(*journal.Report, io.Writer) error{
 		"inspect": inspect, "verify": verify, "export": export,
 	}[verb]
@@ -50,7 +53,10 @@ func runJournal(args []string, stdout, stderr io.Writer) int {
 	return process.ExitOK
 }
 
+// withReport reads the journal in a folder and lets show print it. It never
+// writes to the folder, so the agent may be running.
 func withReport(dir string, w io.Writer, show func(*journal.Report, io.Writer) error) error {
+	// ReadOS takes no lock: the agent may hold it.
 	fs, err := journal.ReadOS(dir)
 	if err != nil {
 		return err
@@ -59,10 +65,13 @@ func withReport(dir string, w io.Writer, show func(*journal.Report, io.Writer) e
 	if err != nil {
 		return err
 	}
+	// An export may have millions of lines. The error of a full pipe or disk shows
+	// at the flush, if not before.
 	b := bufio.NewWriter(w)
 	return errors.Join(show(r, b), b.Flush())
 }
 
+// inspect prints the segments, the position and all damage.
 func inspect(r *journal.Report, w io.Writer) error {
 	p := r.Position
 	_, _ = fmt.Fprintf(w, "charging point  %s\nrecords         %d held, %d not acknowledged\n", r.CP, r.Records, r.Unacked)
@@ -72,6 +81,7 @@ func inspect(r *journal.Report, w io.Writer) error {
 		_, _ = fmt.Fprintf(w, "position        %s/%d, by Central %s\n", p.Journal, p.Seq, p.Central)
 	}
 	_, _ = fmt.Fprintf(w, "reserve         %t\n\n", r.Reserve)
+	// One row per file, in the order of writing.
 	const columns = "%-16s  %-36s  %7v  %7v  %7v  %8v  %-20s  %-10v  %s\n"
 	_, _ = fmt.Fprintf(w, columns, "SEGMENT", "JOURNAL", "FIRST", "LAST", "HELD", "BYTES", "BEGUN", "CHECKPOINT", "FOLLOWS")
 	for _, s := range r.Segments {
@@ -87,15 +97,17 @@ func inspect(r *journal.Report, w io.Writer) error {
 	for _, line := range troubles(r) {
 		_, _ = fmt.Fprintln(w, line)
 	}
+	// Torn bytes are normal after a kill; they are no damage.
 	_, err := fmt.Fprintf(w, "\n%d bytes belong to records that were never announced\n", r.TornBytes)
 	return err
 }
 
-// troubles are what Inspect found wrong, one line each.
+// troubles lists the damage and the irregularities that Inspect reported, one
+// line each.
 func troubles(r *journal.Report) (lines []string) {
 	for _, d := range r.Damaged {
 		last := fmt.Sprint(d.Last)
-		if d.Last == 0 {
+		if d.Last == 0 { // how many there were is not known
 			last = "its end, if there were more"
 		}
 		lines = append(lines, fmt.Sprintf("lost: %s/%d to %s (%s: %s)", d.Journal, d.First, last, d.Segment, d.Reason))
@@ -106,6 +118,7 @@ func troubles(r *journal.Report) (lines []string) {
 	return lines
 }
 
+// export prints every record held, in the order of writing.
 func export(r *journal.Report, w io.Writer) error {
 	return r.Each(func(e journal.Entry) error {
 		_, err := fmt.Fprintf(w, "%s\n", e.Bytes)
@@ -113,9 +126,12 @@ func export(r *journal.Report, w io.Writer) error {
 	})
 }
 
+// verify checks every record against its place and its predecessor. It prints
+// all that is wrong and returns an error then, so that the exit code is 1.
 func verify(r *journal.Report, w io.Writer) error {
 	wrong := troubles(r)
 	var before *journal.Entry
+	// Each visits the records in the order of writing, over all boots.
 	err := r.Each(func(e journal.Entry) error {
 		if what := misfit(r, before, &e); what != "" {
 			wrong = append(wrong, fmt.Sprintf("wrong: record %s/%d %s", e.Journal, e.Seq, what))
@@ -136,8 +152,12 @@ func verify(r *journal.Report, w io.Writer) error {
 	return nil
 }
 
-// misfit says what is wrong with a record behind another one.
+// misfit describes what is wrong with a record that follows another one: its
+// envelope, its number, or the hash of its predecessor. It is empty for a good
+// record. Across a gap the hash is not checked: its record is not there.
 func misfit(r *journal.Report, before, e *journal.Entry) string {
+	// The checksums of the frame were right, so a record that cannot be decoded was
+	// written so.
 	rec, err := wire.DecodeRecord(e.Bytes)
 	if err != nil {
 		return "cannot be read: " + strings.ReplaceAll(err.Error(), "\n", "; ")
@@ -146,10 +166,12 @@ func misfit(r *journal.Report, before, e *journal.Entry) string {
 	case rec.CPID != r.CP:
 		return fmt.Sprintf("is one of charging point %s, not of %s", rec.CPID, r.CP)
 	case rec.Journal != e.Journal || rec.Seq != e.Seq:
-		return fmt.Sprintf("says that it is %s/%d", rec.Journal, rec.Seq)
+		return fmt.Sprintf("carries the number %s/%d", rec.Journal, rec.Seq)
 	case before == nil:
 		return ""
 	}
+	// Within a journal the hash chains each record to the one before. The first
+	// record of a boot names its predecessor, a record of an earlier boot, itself.
 	follows := rec.Journal == before.Journal && rec.Seq == before.Seq+1
 	if rec.Seq == 1 {
 		p, err := rec.Payload()

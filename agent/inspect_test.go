@@ -93,12 +93,12 @@ func TestJournalCommand(t *testing.T) {
 		{"verify " + damaged, process.ExitFailed, []string{"lost: b1/2 to 2", "1 things are wrong"}},
 		{"verify " + spoilt(func(m *wire.Record) { m.Prev = strings.Repeat("0", 64) }), process.ExitFailed, []string{"b2/1 does not carry the hash of b1/2", "b2/2"}},
 		{"verify " + spoilt(func(m *wire.Record) { m.CPID = "CP_002" }), process.ExitFailed, []string{"charging point CP_002"}},
-		{"verify " + spoilt(func(m *wire.Record) { m.Seq += 3 }), process.ExitFailed, []string{"b2/1 says that it is b2/4"}},
+		{"verify " + spoilt(func(m *wire.Record) { m.Seq += 3 }), process.ExitFailed, []string{"b2/1 carries the number b2/4"}},
 		{"verify " + spoilt(func(m *wire.Record) { m.Data = []byte(`{"connectors":[]}`) }), process.ExitFailed, []string{"b2/1 is the first of a journal and not"}},
 		{"verify " + filepath.Join(good, "nothing"), process.ExitFailed, []string{"no such file"}},
 		{"inspect " + t.TempDir(), process.ExitOK, []string{"0 held"}},
 		{"", process.ExitUsage, []string{"usage: agent journal"}},
-		{"mend " + good, process.ExitUsage, []string{"usage: agent journal"}},
+		{"repair " + good, process.ExitUsage, []string{"usage: agent journal"}},
 		{"verify", process.ExitUsage, []string{"usage: agent journal"}},
 		{"--help", process.ExitOK, []string{"usage: agent journal"}},
 		{"verify --help", process.ExitOK, []string{"usage: agent journal"}},
@@ -125,5 +125,5 @@ func exported(t *testing.T, dir string) int {
 	return strings.Count(out.String(), "\n")
 }
 
-// epoch is the nth start of Central.
+// epoch is the epoch of the nth start of Central.
 func epoch(n int) charge.Epoch { return charge.Epoch{Number: uint64(n), Run: "00000000000000ab"} }

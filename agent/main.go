@@ -1,4 +1,11 @@
-// Command agent is the firmware of one charging point.
+// Command agent is the firmware of one charging point. It controls the hardware,
+// records what happens in a journal on its disk, and exchanges messages with
+// Central through an MQTT broker.
+//
+//	agent [--config FILE] [--check-config]   run, or check the settings and end
+//	agent journal inspect|verify|export DIR  read the journal in a folder
+//
+// agent/app is the program; this package is its command line.
 package main
 
 import (
@@ -18,17 +25,23 @@ import (
 	"github.com/carga-ev/carga/internal/systemd"
 )
 
+// main runs the command line until it ends or a signal asks it to. The log is
+// written on a goroutine of its own: a blocked reader of stderr must not stop the
+// control of the hardware.
 func main() {
 	process.Main(func(ctx context.Context, stderr io.Writer) int {
 		return run(ctx, os.Args[1:], os.Stdin, os.Stdout, stderr)
 	})
 }
 
-// run executes one command line and returns the exit code.
+// run executes one command line and returns the exit code. Keys are read only
+// where stdin is a terminal and the hardware is simulated.
 func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.Writer) int {
 	if len(args) > 0 && args[0] == "journal" {
 		return runJournal(args[1:], stdout, stderr)
 	}
+	// ContinueOnError: the exit code of a wrong flag is ours, not that of package
+	// flag.
 	flags := flag.NewFlagSet("agent", flag.ContinueOnError)
 	flags.SetOutput(stderr)
 	path := flags.String("config", "", "YAML `FILE` of settings; without it the defaults hold")
@@ -44,12 +57,15 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		_, _ = fmt.Fprintln(stdout, "agent", buildinfo.Version())
 		return process.ExitOK
 	}
+	// The file overrides the defaults, and the environment overrides the file.
 	cfg := app.DefaultConfig()
 	var links config.Links
 	if err := config.Load(&cfg, config.Options{Path: *path, EnvPrefix: app.EnvPrefix, Environ: os.Environ(), Ignored: links.Add}); err != nil {
 		_, _ = fmt.Fprintln(stderr, err)
 		return process.ExitConfig
 	}
+	// The settings are valid here. --check-config prints them without secrets and
+	// starts nothing.
 	if *check {
 		if _, err := stdout.Write(config.Dump(cfg)); err != nil {
 			_, _ = fmt.Fprintln(stderr, "agent:", err)
@@ -57,6 +73,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 		}
 		return process.ExitOK
 	}
+	// Validate has checked the level, so this does not fail.
 	var level slog.Level
 	if err := level.UnmarshalText([]byte(cfg.Log.Level)); err != nil {
 		_, _ = fmt.Fprintln(stderr, "agent: log.level:", err)
@@ -64,6 +81,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	}
 	deps := app.Deps{Log: logs.New(stderr, level), Notify: systemd.NewNotifier(os.Getenv, os.Getpid())}
 	links.Log(deps.Log)
+	// Keys operate simulated hardware only; the default of the hardware is simulated.
 	if process.Interactive(stdin) && cfg.Hardware.Kind != app.HardwareRPi {
 		deps.Keys = stdin
 		_, _ = fmt.Fprintln(stderr, app.KeysHelp)

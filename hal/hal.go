@@ -1,31 +1,31 @@
-// Package hal says what a charging point's hardware can do, as small Go
-// interfaces. hal/rpi implements them on a Raspberry Pi, hal/sim without
-// hardware; hal/haltest is the one conformance suite both must pass.
+// Package hal describes the hardware of a charging point as small Go interfaces.
+// hal/rpi implements them on a Raspberry Pi, hal/sim without hardware;
+// hal/haltest is the conformance suite that both must pass.
 //
 // # Invariants
 //
 // Every implementation keeps these, under -race and with each method called
 // from a goroutine of its own:
 //
-//  1. An error, or a value older than its declared maximum age, from a safety
-//     input means unsafe. A stale value elsewhere means absent.
+//  1. For a safety input, an error or a value older than MaxSafetyAge means
+//     unsafe. For other values, a stale one means absent.
 //  2. Every contactor is open after the board is made, after SafeState and
 //     after Close, and opens when the Keeper is not kicked in time.
 //  3. Set(false) never waits for Set(true), for the meter or for a bus; it
 //     allocates nothing, logs nothing, touches neither disk nor network.
-//  4. Feedback is measured, never the command. Command and feedback apart for
-//     more than MaxContactorDelay is a fault, which the caller decides.
+//  4. Feedback is measured, never derived from the command. If they differ for
+//     more than MaxContactorDelay, that is a fault, which the caller raises.
 //  5. An emergency stop is a normally closed contact: a cut wire reads as
 //     pressed.
 //  6. The import register never goes down and is never reset by us. A decrease
 //     or another serial number is for the caller to report.
-//  7. Asking for a device that is not there answers ErrNotFitted, never a nil
-//     that panics.
+//  7. A method that returns a device returns ErrNotFitted where the device does
+//     not exist, never a nil without an error.
 //
 // # What it does not promise
 //
-// Nobody does hard safety in Linux userland. The agent is a supervisor of
-// equipment that is safe without it; a dead process may leave an output as it
+// Linux user space gives no hard guarantees of safety. The agent supervises
+// equipment that is safe without it. A dead process may leave an output as it
 // was, so a Keeper outside the process is needed where power is switched.
 package hal
 
@@ -51,18 +51,18 @@ const MaxAgentGone = time.Second
 
 // Errors of every implementation, to be tested with errors.Is.
 var (
-	// ErrNotFitted says the device does not exist on this board: permanent.
+	// ErrNotFitted means that this board does not have the device. It is permanent.
 	ErrNotFitted = errors.New("not fitted")
-	// ErrUnreadable says an input or a bus did not answer: try again, and until
-	// then treat a safety input as unsafe.
+	// ErrUnreadable means that an input or a bus did not answer. Retry; until then
+	// a safety input is unsafe.
 	ErrUnreadable = errors.New("unreadable")
-	// ErrClosed says the board has been closed.
+	// ErrClosed means that the board has been closed.
 	ErrClosed = errors.New("board closed")
 )
 
-// Stamp says when a value was measured. Mono counts from the board's start and
-// never goes back; Seq grows by one with each new measurement, so a value that
-// is read again is recognised.
+// Stamp is when a value was measured. Mono is the time since the board's start
+// and never goes back; Seq grows by one with each new measurement, so a caller
+// recognises a value that it has read before.
 type Stamp struct {
 	Mono time.Duration
 	Seq  uint64
@@ -80,8 +80,8 @@ type Board interface {
 	// EStop returns the emergency stop, or ErrNotFitted.
 	EStop() (EStop, error)
 	// Keeper returns the dead-man device of the contactor supply, or
-	// ErrNotFitted. Without one a hang of the process may leave power on, and
-	// the agent says so at start.
+	// ErrNotFitted. Without one a hang of the process may leave power on, and the
+	// agent logs a warning at start.
 	Keeper() (Keeper, error)
 	// Mono is the board's monotonic clock, the one of every Stamp.
 	Mono() time.Duration
@@ -117,7 +117,7 @@ type Connector interface {
 // ContactState is the measured state of a contactor.
 type ContactState int
 
-// What feedback can say. The zero value is unknown, which is unsafe.
+// The states of a contactor. The zero value is unknown, which is unsafe.
 const (
 	ContactUnknown ContactState = iota
 	ContactOpen
@@ -163,7 +163,7 @@ type Protection interface {
 // Pilot reads the vehicle's state on one connector.
 type Pilot interface {
 	// State measures the pilot. On a board with plug and charge-request contacts
-	// only, A means unplugged, B plugged, C asks for power. It never blocks for
+	// only, A means unplugged, B plugged, C requests power. It never blocks for
 	// longer than a tick of the safety loop (10 ms).
 	State() (charge.PilotState, Stamp, error)
 	// SetAvailable offers power to the vehicle (PWM on) or withdraws the offer
@@ -207,19 +207,18 @@ type EStop interface {
 // After such a trip a contactor closes only on a new Set(true), however soon
 // the kicks resume: power never comes back by itself.
 type Keeper interface {
-	// Kick says that a full healthy tick of the safety loop has ended.
+	// Kick reports that the safety loop has completed a tick in time.
 	Kick() error
 	// Timeout is at most MaxAgentGone; the time a contactor takes to open comes
-	// on top of it, so a good Timeout leaves room for that.
+	// on top of it, so a good Timeout is shorter by that time.
 	Timeout() time.Duration
 }
 
-// Simulator is what a simulated Board offers beside the hardware: the hands of
-// a driver and the tools of a saboteur. A Board whose Info says Simulated
-// implements it.
+// Simulator operates a simulated Board from outside: it moves vehicles and
+// injects faults. A Board whose Info.Simulated is true implements it.
 type Simulator interface {
-	// Plug connects a vehicle that asks for power; an already plugged connector
-	// is an error that says so.
+	// Plug connects a vehicle that requests power. An occupied connector is an
+	// error.
 	Plug(n charge.ConnectorID) error
 	// Unplug pulls the cable, whatever is going on.
 	Unplug(n charge.ConnectorID) error

@@ -21,23 +21,24 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// ErrKilled is a cause of the end of Run's context: it ends the agent as a kill
-// of the process would: nothing more is written. For tests.
+// ErrKilled is the cause of the end of Run's context that ends the agent as a kill
+// of the process would: it writes nothing more. For tests.
 var ErrKilled = errors.New("killed")
 
-// Deps are what tests and the demo put in the place of the world. The zero
-// value is the world.
+// Deps replace the agent's surroundings in tests and simulations. The zero value
+// is the real ones: the configured hardware, the disk, the network and the
+// system's clock.
 type Deps struct {
-	Log *slog.Logger // nil: none
+	Log *slog.Logger // nil: no log
 	// Board is used instead of the configured hardware; its owner closes it.
 	Board hal.Board
-	// Open opens the journal; nil: that in the configured folder.
+	// Open opens the journal; nil: OnDisk in the configured folder.
 	Open func(JournalOptions) (Journal, Recovered, error)
 	// Dial opens the connection to the broker instead of the network.
 	Dial func(ctx context.Context, broker *url.URL) (net.Conn, error)
 	// Clock is the wall clock and its quality; nil: the system's.
 	Clock func() (time.Time, charge.ClockQuality)
-	// Keys is where somebody types at simulated hardware; nil: nobody does.
+	// Keys is the terminal whose keys operate simulated hardware; nil: none.
 	Keys io.Reader
 	// OnRecords, if set, is called with the records that a step of a connector
 	// asks to write, and the state after that step. It is called on the
@@ -46,18 +47,20 @@ type Deps struct {
 	// Listener serves health and metrics of one boot in place of observe.listen;
 	// Run closes it.
 	Listener net.Listener
-	// Notify tells the service manager; the zero value tells nobody.
+	// Notify notifies the service manager; the zero value does nothing.
 	Notify systemd.Notifier
 }
 
-// Agent is the agent of one charging point.
+// Agent is the agent of one charging point. New makes it, Run runs it; Status
+// may be called from any goroutine.
 type Agent struct {
-	cfg     Config
-	deps    Deps
+	cfg  Config
+	deps Deps
+	// current is the present boot, or the last one; nil before the first.
 	current atomic.Pointer[running]
 }
 
-// New takes the configuration, which Validate has found good. It starts
+// New makes an agent. The configuration must have passed Validate. It starts
 // nothing.
 func New(cfg Config, deps Deps) *Agent {
 	if deps.Log == nil {
@@ -70,18 +73,19 @@ func New(cfg Config, deps Deps) *Agent {
 // Run is New and Agent.Run.
 func Run(ctx context.Context, cfg Config, deps Deps) error { return New(cfg, deps).Run(ctx) }
 
-// Run works until ctx ends and then stops in good order, or until the hardware
-// cannot be opened or the journal takes no more, which is an error. It may be
-// called again after it has returned: that is another boot.
+// Run boots the agent and works until ctx ends, and then stops in good order.
+// It returns an error when the hardware cannot be opened or when the journal
+// fails. Run may be called again after it has returned: that is another boot,
+// with a new journal.
 func (a *Agent) Run(ctx context.Context) (err error) {
 	if l := a.deps.Listener; l != nil {
-		defer func() { _ = l.Close() }() // whoever served it has closed it already
+		defer func() { _ = l.Close() }() // a second close, once it was served
 	}
 	board, err := a.openBoard(ctx)
 	if err != nil {
 		return fmt.Errorf("open the hardware: %w", err)
 	}
-	defer func() { // before all else, on error and on panic
+	defer func() { // registered first, so that it also runs after an error and a panic
 		err = errors.Join(err, board.SafeState())
 		if a.deps.Board == nil {
 			err = errors.Join(err, board.Close())
@@ -102,7 +106,7 @@ func (a *Agent) Run(ctx context.Context) (err error) {
 	return r.serve(ctx)
 }
 
-// Status is what is known of an agent from outside.
+// Status is the state of an agent as its owner sees it.
 type Status struct {
 	Journal    charge.JournalID
 	Recorded   int64 // records of this boot that are durable
@@ -113,8 +117,8 @@ type Status struct {
 	Connectors []wire.ConnectorTelemetry
 }
 
-// Status returns what is known now; zero before the first boot. It may be
-// called at any time, also after Run has returned.
+// Status returns the present state; zero before the first boot. It may be called
+// at any time, also after Run has returned.
 func (a *Agent) Status() Status {
 	r := a.current.Load()
 	if r == nil {
@@ -127,7 +131,7 @@ func (a *Agent) Status() Status {
 	}
 }
 
-// held counts records.
+// held counts the records held.
 func held(h delivery.Held) (n int64) {
 	for _, r := range h.Ranges {
 		n += int64(r.Last-r.First) + 1

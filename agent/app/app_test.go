@@ -113,7 +113,7 @@ func TestFromReservationToStop(t *testing.T) {
 	})
 }
 
-// TestKilledInMidSession: one session, and no Wh is lost, also what flowed
+// TestKilledInMidSession: there is one session, and no Wh is lost, including those
 // between the last record and the opening.
 func TestKilledInMidSession(t *testing.T) {
 	for i, away := range []time.Duration{0, 0, time.Minute, time.Minute} {
@@ -200,7 +200,7 @@ func TestCleanStopInMidSession(t *testing.T) {
 	}
 }
 
-// TestReservationEndsAlone: without a network, and over restarts.
+// TestReservationEndsAlone: it ends without a network and across restarts.
 func TestReservationEndsAlone(t *testing.T) {
 	play(t, nil, func(p *point) {
 		t := p.t
@@ -227,7 +227,8 @@ func TestReservationEndsAlone(t *testing.T) {
 	})
 }
 
-// TestStopOfTheWholePointIsRemembered over restarts, until it is lifted.
+// TestStopOfTheWholePointIsRemembered: it holds across restarts, until it is
+// lifted.
 func TestStopOfTheWholePointIsRemembered(t *testing.T) {
 	two := func(_ *app.Config, hw *sim.Config) { hw.Connectors = 2 }
 	play(t, two, func(p *point) {
@@ -256,7 +257,8 @@ func TestStopOfTheWholePointIsRemembered(t *testing.T) {
 	})
 }
 
-// TestWithoutNetworkForEver: it charges who it may on its own, and keeps all.
+// TestWithoutNetworkForEver: the agent charges by its own policies and keeps all
+// records.
 func TestWithoutNetworkForEver(t *testing.T) {
 	play(t, func(c *app.Config, _ *sim.Config) { c.Policies.FreeVend = true }, func(p *point) {
 		t := p.t
@@ -282,7 +284,7 @@ func TestWithoutNetworkForEver(t *testing.T) {
 	})
 }
 
-// TestFaultAndRepair by hand, as the page of a simulated point does it.
+// TestFaultAndRepair: both by command, as the page of a simulated point does.
 func TestFaultAndRepair(t *testing.T) {
 	play(t, nil, func(p *point) {
 		t := p.t
@@ -323,7 +325,7 @@ func TestFaultAndRepair(t *testing.T) {
 	})
 }
 
-// TestJournalFails: everything opens, and the agent gives up to be restarted.
+// TestJournalFails: every contactor opens, and the agent ends with an error.
 func TestJournalFails(t *testing.T) {
 	play(t, nil, func(p *point) {
 		t := p.t
@@ -354,9 +356,9 @@ func TestJournalFails(t *testing.T) {
 	})
 }
 
-// TestDiskFull: the session goes on without samples and ends with its record,
-// no other begins; when not even its end finds room there is no power; it all
-// goes on without a restart when there is room.
+// TestDiskFull: a running session continues without samples and ends with its
+// record; no other begins. When not even the end fits, there is no power. With
+// space again, all works without a restart.
 func TestDiskFull(t *testing.T) {
 	play(t, nil, func(p *point) {
 		t := p.t
@@ -365,14 +367,14 @@ func TestDiskFull(t *testing.T) {
 		p.do(p.board.Plug(1))
 		want(t, p.order(1, &wire.Start{SessionID: "s1", Username: "driver1"}), wire.ResultDone, "")
 		p.status(2*time.Second, charge.StatusCharging)
-		noRoom := fmt.Errorf("append: %w", app.ErrNoSpace)
+		noSpace := fmt.Errorf("append: %w", app.ErrNoSpace)
 		fill := func(permille int64) {
 			p.disk.mu.Lock()
 			defer p.disk.mu.Unlock()
 			p.disk.full = permille
 		}
 		fill(1000)
-		p.disk.breaksBelow(journal.Final, noRoom)
+		p.disk.breaksBelow(journal.Final, noSpace)
 		samples := len(payloads[*wire.MeterRead](t, p.disk))
 		time.Sleep(time.Minute)
 		if !p.outlet().Closed || len(payloads[*wire.MeterRead](t, p.disk)) != samples {
@@ -382,7 +384,7 @@ func TestDiskFull(t *testing.T) {
 		p.within(2*time.Second, "charging_stopped", func() bool { return len(payloads[*wire.ChargingStopped](t, p.disk)) == 1 })
 		p.do(p.board.Plug(1))
 		time.Sleep(2 * time.Second)
-		if h := p.agent.Status().Health; h.Alarm != "no room on the disk" || h.QuotaPermill != 1000 {
+		if h := p.agent.Status().Health; h.Alarm != "no space on the disk" || h.QuotaPermill != 1000 {
 			t.Errorf("health: %+v", h)
 		}
 		want(t, p.order(1, &wire.Start{SessionID: "s2", Username: "driver1"}), wire.ResultRejected, "storage_full")
@@ -392,7 +394,7 @@ func TestDiskFull(t *testing.T) {
 		want(t, p.order(1, &wire.Start{SessionID: "s3", Username: "driver1"}), wire.ResultDone, "")
 		p.status(2*time.Second, charge.StatusCharging)
 
-		p.disk.breaks(noRoom)
+		p.disk.breaks(noSpace)
 		p.do(p.board.Inject(1, charge.FaultGroundFault))
 		p.status(2*time.Second, charge.StatusFaulted)
 		time.Sleep(time.Hour)
@@ -406,7 +408,7 @@ func TestDiskFull(t *testing.T) {
 		time.Sleep(2 * time.Second)
 		want(t, p.order(1, &wire.Start{SessionID: "s4", Username: "driver1"}), wire.ResultDone, "")
 		p.status(2*time.Second, charge.StatusCharging)
-		p.kill() // what was saved is what the records say
+		p.kill() // what was saved agrees with the records
 		p.start()
 		p.ready()
 		time.Sleep(time.Second)
@@ -464,7 +466,7 @@ func TestRecordsAreReported(t *testing.T) {
 	})
 }
 
-// TestClockIsLiftedByCentral: an agent without a clock takes Central's.
+// TestClockIsLiftedByCentral: an agent without a clock uses Central's.
 func TestClockIsLiftedByCentral(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		p := newPoint(t, nil)
@@ -484,7 +486,7 @@ func TestClockIsLiftedByCentral(t *testing.T) {
 	})
 }
 
-// slow is a board whose emergency stop takes its time once.
+// slow is a board whose emergency stop answers late once.
 type slow struct {
 	*sim.Board
 	nap atomic.Int64 // nanoseconds
@@ -507,7 +509,8 @@ func (n napping) Pressed() (bool, hal.Stamp, error) {
 	return n.EStop.Pressed()
 }
 
-// TestLateControlLoopOpens for a moment; the session goes on by itself.
+// TestLateControlLoopOpens: a late tick opens for a moment, and the session
+// continues.
 func TestLateControlLoopOpens(t *testing.T) {
 	play(t, nil, func(p *point) {
 		t := p.t
@@ -532,7 +535,7 @@ func TestLateControlLoopOpens(t *testing.T) {
 		board.nap.Store(int64(3 * time.Second))
 		time.Sleep(2 * time.Second)
 		if p.outlet().Closed {
-			t.Error("closed though nobody kicks the keeper")
+			t.Error("closed although the keeper is not kicked")
 		}
 		p.status(5*time.Second, charge.StatusCharging)
 		want(t, p.order(1, &wire.Stop{SessionID: "s1"}), wire.ResultDone, "")
@@ -540,29 +543,29 @@ func TestLateControlLoopOpens(t *testing.T) {
 	})
 }
 
-// TestKeys: somebody types at a simulated charging point.
+// TestKeys types keys at a simulated charging point.
 func TestKeys(t *testing.T) {
 	play(t, func(c *app.Config, _ *sim.Config) { c.Policies.FreeVend = true }, func(p *point) {
 		in, out := io.Pipe()
 		p.keys = in
 		p.start()
 		p.ready()
-		say := func(s string) {
+		press := func(s string) {
 			if _, err := io.WriteString(out, s+"\n"); err != nil {
 				p.t.Error(err)
 			}
 		}
-		say("p")
+		press("p")
 		p.status(3*time.Second, charge.StatusCharging)
-		say("nonsense")
-		say("9p")
-		say("1s")
+		press("nonsense")
+		press("9p")
+		press("1s")
 		p.status(3*time.Second, charge.StatusFinishing)
-		say("u")
+		press("u")
 		p.status(3*time.Second, charge.StatusAvailable)
-		say("f")
+		press("f")
 		p.status(3*time.Second, charge.StatusFaulted)
-		say("r")
+		press("r")
 		p.status(3*time.Second, charge.StatusAvailable)
 		if s := payloads[*wire.ChargingStopped](p.t, p.disk); len(s) != 1 || s[0].Reason != charge.StopLocal {
 			p.t.Errorf("got %s", story(p.t, p.disk))
@@ -571,7 +574,8 @@ func TestKeys(t *testing.T) {
 	})
 }
 
-// TestHardwareThatCannotServe is refused at the start.
+// TestHardwareThatCannotServe: a board with unsafe hardware is refused at the
+// start.
 func TestHardwareThatCannotServe(t *testing.T) {
 	play(t, nil, func(p *point) {
 		p.wired = lame{p.board}

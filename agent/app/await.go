@@ -10,10 +10,11 @@ import (
 	"github.com/carga-ev/carga/internal/process"
 )
 
-// boot boots, as soon as the folder of the journal can be written: no power
-// flows that cannot be written down, and nobody may be there to start the agent
-// again. Meanwhile the contactors are open, and health says why. It returns nil
-// when ctx ends before.
+// boot boots as soon as the journal's folder can be written. Until then the
+// contactors stay open, since no power may flow that cannot be recorded, and
+// health reports the reason. It retries instead of failing because a charging
+// point may have no service manager that starts it again. It returns nil without
+// an error when ctx ends first.
 func (a *Agent) boot(ctx context.Context, deps Deps, board hal.Board) (r *running, err error) {
 	w := observe.StartupWait{Prefix: metricPrefix, Check: "journal", Observe: a.cfg.Observe, Log: deps.Log}
 	if deps.Listener != nil {
@@ -36,7 +37,7 @@ func (a *Agent) boot(ctx context.Context, deps Deps, board hal.Board) (r *runnin
 	return r, err
 }
 
-// explain says what to do about a folder that cannot be written.
+// explain adds the remedy to the error of a folder that cannot be written.
 func (a *Agent) explain(err error) error {
 	if process.FolderMayHeal(err) || errors.Is(err, fs.ErrPermission) {
 		return process.ExplainFolder("data_dir "+a.cfg.DataDir, err)

@@ -29,7 +29,7 @@ func TestBadConfigFiles(t *testing.T) {
 		return "hardware: {kind: rpi, rpi: {" + rest + ", connectors: [{relay: GPIO17, plug: GPIO27, request: GPIO24}]}}"
 	}
 	rows := []configtest.Row{
-		{Name: "4 password that everybody can read", Want: "mqtt.password_file: ", Do: started(func(t *testing.T, cfg *app.Config) error {
+		{Name: "4 password that all users can read", Want: "mqtt.password_file: ", Do: started(func(t *testing.T, cfg *app.Config) error {
 			t.Helper()
 			cfg.MQTT.Username, cfg.MQTT.PasswordFile = "agent", filepath.Join(t.TempDir(), "password")
 			return errors.Join(os.WriteFile(cfg.MQTT.PasswordFile, []byte(configtest.Secret), 0o600), os.Chmod(cfg.MQTT.PasswordFile, 0o644))
@@ -43,7 +43,7 @@ func TestBadConfigFiles(t *testing.T) {
 		{Name: "20 rated 0", File: "hardware: {sim: {rated_w: 0}}", Want: "rated_power: 0 W; use 1 to"},
 		{Name: "20 rated -1", File: "hardware: {sim: {rated_w: -1}}", Want: "rated_power: -1 W; use 1 to"},
 		{Name: "20 rated 0 on a board", File: rpi("rated_w: 0"), Want: "rated_power: 0 W; use 1 to"},
-		{Name: "20 rated more than a record can say", File: rpi("rated_w: 10000001"), Want: "rated_power: 10000001 W; use 1 to 10000000"},
+		{Name: "20 rated more than a record can hold", File: rpi("rated_w: 10000001"), Want: "rated_power: 10000001 W; use 1 to 10000000"},
 		{Name: "20 rated 1 MW", File: rpi("rated_w: 1000000")},
 		{Name: "21 negative", File: "intervals: {meter: -1s}", Key: "intervals.meter", Want: "not negative"},
 		{Name: "21 without a unit", File: "intervals: {meter: 5}", Key: "intervals.meter", Want: "with a unit"},

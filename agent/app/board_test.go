@@ -52,7 +52,7 @@ func TestHardwareOutlivesTheAgent(t *testing.T) {
 
 	cfg := app.DefaultConfig()
 	cfg.Hardware.Kind, cfg.Hardware.Board.Socket = app.HardwareBoard, socket
-	cfg.MQTT.URL = "tcp://127.0.0.1:1" // nobody listens there
+	cfg.MQTT.URL = "tcp://127.0.0.1:1" // no broker listens there
 	cfg.Policies.FreeVend = true
 	cfg.StopWithin = 10 * time.Millisecond
 	d := &disk{}
@@ -77,8 +77,8 @@ func TestHardwareOutlivesTheAgent(t *testing.T) {
 
 	a, end := start()
 	eventually(t, "available", reports(a, charge.StatusAvailable))
-	hands := board.NewSimulator(board.Unix(socket))
-	if err := hands.Plug(1); err != nil {
+	simulator := board.NewSimulator(board.Unix(socket))
+	if err := simulator.Plug(1); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "charging", reports(a, charge.StatusCharging))
@@ -87,7 +87,7 @@ func TestHardwareOutlivesTheAgent(t *testing.T) {
 	eventually(t, "open", func() bool { return !truth().Closed })
 	a, end = start()
 	eventually(t, "finishing", reports(a, charge.StatusFinishing))
-	if err := hands.Unplug(1); err != nil {
+	if err := simulator.Unplug(1); err != nil {
 		t.Fatal(err)
 	}
 	eventually(t, "available", reports(a, charge.StatusAvailable))

@@ -26,7 +26,11 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// running is one boot of the agent.
+// running is one boot of the agent: everything that each call of Agent.Run makes
+// again. boot makes it, serve runs it.
+//
+// The fields are set by boot and not changed afterwards, unless they guard
+// themselves.
 type running struct {
 	cfg       Config
 	deps      Deps
@@ -36,35 +40,37 @@ type running struct {
 	simulator hal.Simulator // nil: real hardware
 	outlets   []*outlet
 
-	journal      charge.JournalID
-	log          Journal
+	journal      charge.JournalID // a new one for each boot
+	log          Journal          // the records of this boot and of those before
 	recorder     *recorder
-	machines     []*machine
-	meterReaders []*meterReader
+	machines     []*machine     // one per connector, in the order of their numbers
+	meterReaders []*meterReader // likewise
 	control      *control
 	commands     *commandHandler
 	up           *uplink.Uplink
 	watch        *observe.Server
-	recorderLoop *health.Loop // of the recorder, as housekeeping sees it
-	diskFull     atomic.Bool  // on the disk
+	recorderLoop *health.Loop // reported by housekeep while the recorder makes progress
+	diskFull     atomic.Bool  // not even a final record fits
 
 	oldestMu sync.Mutex
-	// oldestMu guards everything that follows.
+	// oldestMu guards everything that follows: the time of the first record that
+	// is not acknowledged. It is read once per record, since health asks often.
 	oldestIndex delivery.Index
 	oldestAt    charge.Time
 }
 
 // boot opens the journal, restores the connectors, and writes cp_registered.
-// Nothing runs yet. On an error nothing is left open but the board.
+// No goroutine runs yet. After an error only the board is open.
 func boot(ctx context.Context, cfg Config, deps Deps, board hal.Board) (*running, error) {
 	r := &running{cfg: cfg, deps: deps, logger: deps.Log, clock: newClock(deps.Clock), board: board}
 	r.watch = observe.NewServer(metricPrefix, r.checkHealth, r.families, r.logger)
-	r.recorderLoop = r.watch.LoopWithin("recorder", hangsAfter/3) // housekeeping waits hangsAfter before
+	r.recorderLoop = r.watch.LoopWithin("recorder", hangsAfter/3) // housekeep reports it after hangsAfter
 	limits := safety.DefaultLimits()
 	r.control = &control{
 		board: board, limits: limits, period: cfg.Intervals.Control, clock: r.clock, log: r.logger,
 		loop: r.watch.LoopWithin("control", controlHangsAfter),
 	}
+	// Hardware first: without it there is no boot, and the journal stays as it is.
 	if err := r.openDevices(); err != nil {
 		return nil, err
 	}
@@ -86,15 +92,21 @@ func boot(ctx context.Context, cfg Config, deps Deps, board hal.Board) (*running
 	return r, nil
 }
 
-// restore makes the machines as the journal and the hardware say, and writes
-// record 1.
+// restore makes the machines from the journal and from what the hardware shows,
+// and writes record 1.
+//
+// The order matters. The contactors are open before the meters are read, so that
+// the registers at boot are final; record 1 is durable before any machine writes
+// another record; Registered is the last step, as it may end a session.
 func (r *running) restore(ctx context.Context, found Recovered) error {
 	saved, err := connector.Restore(found.Checkpoint, found.Records, len(r.outlets))
 	if err != nil {
 		return fmt.Errorf("read the journal: %w", err)
 	}
 	r.recorder.saved = saved
-	r.makeCommandHandler()
+	r.commands = &commandHandler{
+		clock: r.clock, recorder: r.recorder, simulator: r.simulator, log: r.logger, wake: make(chan struct{}, 1),
+	}
 	r.awaitOpen(ctx)
 	for i, o := range r.outlets {
 		r.addMachine(ctx, o, saved[i])
@@ -111,11 +123,7 @@ func (r *running) restore(ctx context.Context, found Recovered) error {
 	return nil
 }
 
-func (r *running) makeCommandHandler() {
-	r.commands = &commandHandler{clock: r.clock, recorder: r.recorder, simulator: r.simulator, log: r.logger, wake: make(chan struct{}, 1)}
-}
-
-// policy is that of every connector.
+// policy is what the owner configured, the same for every connector.
 func (r *running) policy() connector.Policy {
 	info, p, i := r.board.Info(), r.cfg.Policies, r.cfg.Intervals
 	return connector.Policy{
@@ -124,8 +132,9 @@ func (r *running) policy() connector.Policy {
 	}
 }
 
-// addMachine makes the machine of one connector from what was saved and what
-// the hardware shows.
+// addMachine makes the machine of one connector, with its meter reader and its
+// place in the control loop, and applies Booted: the saved state, the pilot and
+// a first reading. A meter that does not answer now is read again later.
 func (r *running) addMachine(ctx context.Context, o *outlet, saved connector.Saved) {
 	m := &machine{
 		outlet: o, clock: r.clock, recorder: r.recorder, log: r.logger, afterStep: r.afterStep,
@@ -141,7 +150,7 @@ func (r *running) addMachine(ctx context.Context, o *outlet, saved connector.Sav
 	r.control.outlets = append(r.control.outlets, &controlledOutlet{outlet: o, machine: m})
 	pilot, _, err := o.pilot.State()
 	if err != nil {
-		pilot = charge.PilotUnknown // the control loop tells when it can be read
+		pilot = charge.PilotUnknown // the control loop reports it once it can be read
 	}
 	reading, err := readMeter(ctx, o.meter, r.clock)
 	if err != nil {
@@ -152,7 +161,9 @@ func (r *running) addMachine(ctx context.Context, o *outlet, saved connector.Sav
 	})
 }
 
-// register writes record 1: all that a Central which knows nothing must know.
+// register writes record 1, cp_registered: everything that a Central without
+// any earlier record of this charging point needs. Damage of the journal follows
+// as anomalies.
 func (r *running) register(found Recovered) error {
 	info := r.board.Info()
 	p := &wire.Registered{
@@ -165,6 +176,7 @@ func (r *running) register(found Recovered) error {
 			p.Reservations = append(p.Reservations, held)
 		}
 	}
+	// One commit: a Central that knows of the boot knows of the damage too.
 	records := []connector.Record{{Payload: p}}
 	for _, d := range found.Damaged {
 		records = append(records, connector.Record{Payload: &wire.AnomalySeen{
@@ -178,6 +190,8 @@ func (r *running) register(found Recovered) error {
 	return nil
 }
 
+// capabilities are the optional features of this charging point, sorted, as
+// cp_registered lists them.
 func (r *running) capabilities() []string {
 	all := []string{"reserve", "remote_start"}
 	if r.simulator != nil {
@@ -190,7 +204,9 @@ func (r *running) capabilities() []string {
 	return all
 }
 
-// afterStep hands the news of a step on to whom they concern.
+// afterStep passes the records of a connector's step on: ended sessions and
+// reservations to the uplink, which then refuses late commands for them, all to
+// the log, and all to Deps.OnRecords. It runs on the goroutine of the connector.
 func (r *running) afterStep(s connector.State, records []connector.Record) {
 	for _, rec := range records {
 		level := slog.LevelInfo
@@ -217,6 +233,8 @@ func (r *running) afterStep(s connector.State, records []connector.Record) {
 	}
 }
 
+// makeUplink makes the uplink of this boot. The password is read here, at each
+// boot, so that a new one needs no other configuration.
 func (r *running) makeUplink() error {
 	m := &r.cfg.MQTT
 	password, err := config.ReadSecret(m.PasswordFile)
@@ -231,7 +249,7 @@ func (r *running) makeUplink() error {
 	return err
 }
 
-// uplinkStats are those of the uplink; before it is made there are none.
+// uplinkStats are the uplink's; zero before it is made.
 func (r *running) uplinkStats() uplink.Stats {
 	if r.up == nil {
 		return uplink.Stats{}
@@ -239,6 +257,6 @@ func (r *running) uplinkStats() uplink.Stats {
 	return r.up.Stats()
 }
 
-// fullPermille of the journal's space used by unacknowledged records is too
-// much for a new session.
+// fullPermille is how much of the space for unacknowledged records may be used
+// before no new session starts: the rest is for the sessions that run.
 const fullPermille = 900

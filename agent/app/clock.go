@@ -8,21 +8,25 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// releaseYear is the year before which no clock of this agent can be right.
+// releaseYear is the year of this agent: an earlier date means that the clock was
+// never set.
 const releaseYear = 2026
 
-// clock is the charging point's: monotonic since the boot, and the wall clock
-// with how far it can be trusted. Its methods may be called concurrently.
+// clock is the charging point's clock: the monotonic time since the boot, and
+// the wall clock with its quality. Durations and deadlines use the monotonic
+// time only. Its methods may be called concurrently.
 type clock struct {
 	started time.Time
 	source  func() (time.Time, charge.ClockQuality)
 
 	mu sync.Mutex
 	// mu guards everything that follows.
-	fromCentral bool          // Central gave the time, as nobody else had
-	offset      time.Duration // to be added then
+	fromCentral bool          // the system's clock is not set; Central's time is used
+	offset      time.Duration // Central's time less the system's, then
 }
 
+// newClock starts the monotonic time at 0, now. read is the wall clock; nil means
+// that of the system.
 func newClock(read func() (time.Time, charge.ClockQuality)) *clock {
 	if read == nil {
 		read = systemClock
@@ -30,7 +34,8 @@ func newClock(read func() (time.Time, charge.ClockQuality)) *clock {
 	return &clock{started: time.Now(), source: read}
 }
 
-// systemClock trusts the kernel where it says that NTP keeps the clock.
+// systemClock is the clock of the machine. It is synced if the kernel reports
+// that NTP disciplines it.
 func systemClock() (time.Time, charge.ClockQuality) {
 	now := time.Now()
 	switch {
@@ -45,7 +50,8 @@ func systemClock() (time.Time, charge.ClockQuality) {
 // at is the time since the boot.
 func (c *clock) at() time.Duration { return time.Since(c.started) }
 
-// wall is the wall clock.
+// wall is the wall clock and its quality. With Central's time it counts as set,
+// not as synced: how long the message took is not known.
 func (c *clock) wall() (charge.Time, charge.ClockQuality) {
 	now, quality := c.source()
 	c.mu.Lock()
@@ -62,7 +68,8 @@ func (c *clock) now() connector.Now {
 	return connector.Now{At: c.at(), Wall: wall, Clock: quality}
 }
 
-// setFromCentral takes Central's time, which is better than none.
+// setFromCentral sets the wall clock by Central's, unless the machine has a time
+// of its own.
 func (c *clock) setFromCentral(central charge.Time) {
 	now, quality := c.source()
 	if quality != charge.ClockUnset {

@@ -5,7 +5,7 @@ import "syscall"
 // unsynced is STA_UNSYNC of adjtimex(2).
 const unsynced = 0x40
 
-// kernelSynced reports whether the kernel knows its clock to be kept by NTP.
+// kernelSynced reports whether the kernel's clock is disciplined by NTP.
 func kernelSynced() bool {
 	var t syscall.Timex
 	_, err := syscall.Adjtimex(&t)

@@ -2,5 +2,5 @@
 
 package app
 
-// kernelSynced reports false: only Linux is asked.
+// kernelSynced reports false: the kernel is asked on Linux only.
 func kernelSynced() bool { return false }

@@ -22,24 +22,25 @@ const EnvPrefix = "CARGA_AGENT_"
 
 // Config is the configuration of an agent.
 type Config struct {
-	// CPID names the charging point. It must be the only one of its name.
+	// CPID names the charging point; it is unique in the network.
 	CPID  charge.CPID `yaml:"cp_id"`
 	Name  string      `yaml:"name"`
 	Place string      `yaml:"place"`
-	// DataDir holds the journal; one agent per folder.
+	// DataDir holds the journal. It is locked: one agent per folder.
 	DataDir   string    `yaml:"data_dir"`
 	MQTT      MQTT      `yaml:"mqtt"`
 	Hardware  Hardware  `yaml:"hardware"`
 	Policies  Policies  `yaml:"policies"`
 	Intervals Intervals `yaml:"intervals"`
-	// StopWithin is how long a stopping agent waits for Central to acknowledge.
+	// StopWithin is how long a stopping agent waits for Central to acknowledge
+	// its last records.
 	StopWithin time.Duration `yaml:"stop_within"`
-	// Observe says where health and metrics are served; nowhere by default.
+	// Observe is where health and metrics are served; nowhere by default.
 	Observe observe.Config `yaml:"observe"`
 	Log     Log            `yaml:"log"`
 }
 
-// MQTT says how to reach the broker.
+// MQTT is how the broker is reached. The client id is the CPID.
 type MQTT struct {
 	URL          string        `yaml:"url"`
 	Username     string        `yaml:"username"`
@@ -55,7 +56,7 @@ const (
 	HardwareRPi   = "rpi"   // the pins of a Raspberry Pi
 )
 
-// Hardware says what the agent drives.
+// Hardware is what the agent controls. Only the part of its kind is used.
 type Hardware struct {
 	Kind  string `yaml:"kind"`
 	Sim   Sim    `yaml:"sim"`
@@ -114,14 +115,14 @@ type Outlet struct {
 	Request        string `yaml:"request"`
 }
 
-// Policies are what the owner decides.
+// Policies are what the owner decides; see connector.Policy.
 type Policies struct {
 	Resume             bool `yaml:"resume"`
 	ReservedPlugStarts bool `yaml:"reserved_plug_starts"`
 	FreeVend           bool `yaml:"free_vend"`
 }
 
-// Intervals are the paces of the agent.
+// Intervals are the periods of the agent.
 type Intervals struct {
 	Telemetry     time.Duration    `yaml:"telemetry"`      // while a session runs
 	IdleTelemetry time.Duration    `yaml:"idle_telemetry"` // while none does
@@ -131,12 +132,13 @@ type Intervals struct {
 	Control       time.Duration    `yaml:"control"`        // between two ticks of the control loop
 }
 
-// Log says what is logged.
+// Log is the level from which on messages are logged.
 type Log struct {
 	Level string `yaml:"level"`
 }
 
 // DefaultConfig is a simulated charging point with a broker on this machine.
+// configs/agent.yaml is this configuration with comments.
 func DefaultConfig() Config {
 	e := sim.DefaultConfig()
 	vehicle := func(v sim.Vehicle) Vehicle {
@@ -187,6 +189,8 @@ func (c *Config) Validate(p *config.Problems) {
 	c.Intervals.validate(p)
 }
 
+// validate checks the way to the broker. A password in the URL is refused: the URL
+// is printed and logged.
 func (m *MQTT) validate(p *config.Problems) {
 	u, err := url.Parse(m.URL)
 	if err != nil || !slices.Contains([]string{"tcp", "mqtt", "ssl", "tls", "mqtts"}, u.Scheme) || u.Hostname() == "" || !validPort(u.Port()) {
@@ -205,11 +209,14 @@ func (m *MQTT) validate(p *config.Problems) {
 	}
 }
 
+// validPort reports whether s is a port from 1 to 65535.
 func validPort(s string) bool {
 	n, err := strconv.ParseUint(s, 10, 16)
 	return err == nil && n > 0
 }
 
+// validate checks the settings of the configured kind only, so that a file may keep
+// those of another one.
 func (h *Hardware) validate(p *config.Problems) {
 	switch h.Kind {
 	case HardwareSim:
@@ -225,7 +232,8 @@ func (h *Hardware) validate(p *config.Problems) {
 	}
 }
 
-// addProblems adds what a neighbour found wrong with its part, one line each.
+// addProblems adds the errors of a part that another package validates, one
+// problem per line.
 func addProblems(p *config.Problems, key string, err error) {
 	if err == nil {
 		return
@@ -235,6 +243,8 @@ func addProblems(p *config.Problems, key string, err error) {
 	}
 }
 
+// validate checks the ranges. The control loop must read each input at least twice
+// within hal.MaxSafetyAge.
 func (i *Intervals) validate(p *config.Problems) {
 	for _, f := range []struct {
 		key         string
@@ -256,6 +266,7 @@ func (i *Intervals) validate(p *config.Problems) {
 	}
 }
 
+// config converts the settings; what they leave out has its default.
 func (s *Sim) config(cp charge.CPID) sim.Config {
 	c := sim.DefaultConfig()
 	c.Serial = "sim-" + string(cp)
@@ -264,6 +275,7 @@ func (s *Sim) config(cp charge.CPID) sim.Config {
 	return c
 }
 
+// config converts the settings to those of hal/rpi, which validates them.
 func (r *RPi) config() rpi.Config {
 	c := rpi.Config{
 		Serial: r.Serial, RatedPower: r.Rated, MaxCurrent: r.MaxCurrent, Voltage: r.Voltage, Phases: r.Phases,

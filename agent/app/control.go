@@ -16,8 +16,13 @@ import (
 	"github.com/carga-ev/carga/internal/logs"
 )
 
-// outlet is one connector's hardware as the control loop and the machine share
-// it. Anyone may open, at once; only the control loop closes.
+// outlet is the hardware of one connector, shared by the control loop and the
+// machine. Any goroutine may open the contactor, at once; only the control loop
+// closes it.
+//
+// Invariant: a contactor is closed only while permit is true. A machine opens by
+// withdrawing permit first; the control loop checks permit once more after it
+// has closed (see switchTo), so neither order of the two leaves it closed.
 type outlet struct {
 	id         charge.ConnectorID
 	contactor  hal.Contactor
@@ -25,11 +30,12 @@ type outlet struct {
 	meter      hal.Meter
 	protection hal.Protection // nil: none
 
-	operations atomic.Int64 // of the contactor, in this boot
-	permit     atomic.Bool  // the machine's permission
-	resetLatch atomic.Bool  // a person has repaired what latched
+	operations atomic.Int64 // switchings of the contactor in this boot
+	permit     atomic.Bool  // the machine permits power
+	resetLatch atomic.Bool  // a person has repaired what latched; read once
 }
 
+// newOutlet gets the devices of a connector. Protection is optional.
 func newOutlet(b hal.Board, n charge.ConnectorID) (*outlet, error) {
 	c, err := b.Connector(n)
 	if err != nil {
@@ -40,13 +46,13 @@ func newOutlet(b hal.Board, n charge.ConnectorID) (*outlet, error) {
 	return o, nil
 }
 
-// open withdraws the permission and opens. It waits for nothing.
+// open withdraws the permission and opens the contactor. It waits for nothing.
 func (o *outlet) open() error {
 	o.permit.Store(false)
 	return o.set(false)
 }
 
-// set commands the contactor and counts what moves it.
+// set commands the contactor and counts the commands that move it.
 func (o *outlet) set(on bool) error {
 	if o.contactor.Commanded() != on {
 		o.operations.Add(1)
@@ -54,8 +60,9 @@ func (o *outlet) set(on bool) error {
 	return o.contactor.Set(on)
 }
 
-// switchTo commands the contactor. A permission withdrawn while it closes
-// leaves it open: the last word is always Set(false).
+// switchTo commands the contactor. If the permission is withdrawn while it
+// closes, it opens again: the last command is then always Set(false). So it is
+// after a failed attempt to close, as the output is not known.
 func (o *outlet) switchTo(on bool) error {
 	if err := o.set(on); err != nil || !on {
 		if on {
@@ -69,21 +76,25 @@ func (o *outlet) switchTo(on bool) error {
 	return nil
 }
 
-// controlledOutlet is what the control loop remembers of one outlet.
+// controlledOutlet is what the control loop remembers of one outlet. The loop
+// alone uses it.
 type controlledOutlet struct {
 	*outlet
 	machine     *machine
 	safety      safety.State
 	writeFailed bool // the last command could not be written
 
-	reported bool // the first measurements have been told
+	// What follows was last reported to the machine.
+	reported bool // false before the first tick: everything is reported then
 	pilot    charge.PilotState
 	closed   bool
 	withheld string
 	faults   charge.FaultSet
 }
 
-// control is the fast loop of one board.
+// control is the safety loop of one board. Each tick it reads all safety
+// inputs, applies the rules of package safety, commands the contactors, and
+// kicks the dead-man device, unless the tick was late.
 type control struct {
 	board   hal.Board
 	estop   hal.EStop  // nil: not fitted
@@ -95,12 +106,12 @@ type control struct {
 	log     *slog.Logger
 
 	loop       *health.Loop
-	late       atomic.Int64 // ticks that came too late
+	late       atomic.Int64 // ticks that were late
 	lastTick   atomic.Int64 // nanoseconds since the boot
-	unreadable atomic.Int64 // connectors of which an input cannot be read
+	unreadable atomic.Int64 // connectors with an unreadable input
 }
 
-// run ticks until ctx ends, then opens everything.
+// run ticks until ctx ends and then opens every contactor.
 func (c *control) run(ctx context.Context) {
 	defer func() {
 		for _, o := range c.outlets {
@@ -129,7 +140,7 @@ func (c *control) run(ctx context.Context) {
 	}
 }
 
-// tick is one tick.
+// tick makes one tick. gap is the time since the one before, 0 in the first.
 func (c *control) tick(now, gap time.Duration) {
 	var common safety.Inputs
 	common.Now, common.Gap, common.Vent = now, gap, c.board.Info().Vent
@@ -139,6 +150,7 @@ func (c *control) tick(now, gap time.Duration) {
 		pressed, stamp, err := c.estop.Pressed()
 		common.Pressed, common.EStopIn = pressed, safetyInput(mono, stamp, err)
 	}
+	// All connectors are decided in the same tick, by the same emergency stop.
 	late, unreadable := false, int64(0)
 	for _, o := range c.outlets {
 		in := common
@@ -155,6 +167,7 @@ func (c *control) tick(now, gap time.Duration) {
 		o.report(in, v)
 	}
 	c.unreadable.Store(unreadable)
+	// A late tick does not kick: if the loop hangs, the dead-man device opens.
 	if late {
 		c.late.Add(1)
 		return
@@ -167,7 +180,8 @@ func (c *control) tick(now, gap time.Duration) {
 	c.lastTick.Store(int64(now))
 }
 
-// command writes what the rules say.
+// command writes what the rules decided. An error is logged once until a write
+// succeeds; the rules withhold power meanwhile.
 func (c *control) command(o *controlledOutlet, on bool) {
 	err := o.switchTo(on)
 	if on {
@@ -179,17 +193,21 @@ func (c *control) command(o *controlledOutlet, on bool) {
 	o.writeFailed = err != nil
 }
 
+// safetyInput describes the measurement of an input: its age is taken on the
+// board's clock.
 func safetyInput(mono time.Duration, s hal.Stamp, err error) safety.Input {
 	return safety.Input{NotFitted: errors.Is(err, hal.ErrNotFitted), OK: err == nil, Age: mono - s.Mono}
 }
 
-// measure reads the inputs of one connector.
+// measure reads the inputs of one connector. A board without a feedback contact
+// is assumed to follow its commands.
 func (o *controlledOutlet) measure(mono time.Duration, in *safety.Inputs) {
 	in.Permit, in.WriteFailed = o.permit.Load(), o.writeFailed
 	in.ResetLatch = o.resetLatch.Swap(false)
 	in.Commanded = o.contactor.Commanded()
 	state, stamp, err := o.outlet.pilot.State()
 	in.PilotIn = safetyInput(mono, stamp, err)
+	// Every board has a pilot, so an error of it is never "not fitted".
 	if in.PilotIn.NotFitted = false; err == nil {
 		in.Pilot = state
 	}
@@ -208,8 +226,8 @@ func (o *controlledOutlet) measure(mono time.Duration, in *safety.Inputs) {
 	}
 }
 
-// report the machine what has changed, the pilot first: it says why the contact
-// moves.
+// report posts to the machine what has changed since the last tick. The pilot
+// comes first, since it explains a contact that moves.
 func (o *controlledOutlet) report(in safety.Inputs, v safety.Verdict) {
 	first := !o.reported
 	o.reported = true

@@ -15,8 +15,8 @@ import (
 	"github.com/carga-ev/carga/internal/logs"
 )
 
-// openBoard opens the configured hardware. A board in another process is
-// waited for.
+// openBoard opens the configured hardware. It waits for a board in another
+// process until ctx ends.
 func (a *Agent) openBoard(ctx context.Context) (hal.Board, error) {
 	if a.deps.Board != nil {
 		return a.deps.Board, nil
@@ -34,7 +34,9 @@ func (a *Agent) openBoard(ctx context.Context) (hal.Board, error) {
 	}
 }
 
-// openDevices gets the hardware of every connector and what they share.
+// openDevices gets the devices of every connector and those they share. A
+// dead-man device is optional, but one that is too slow is refused: it would
+// look like protection.
 func (r *running) openDevices() error {
 	info := r.board.Info()
 	for n := range info.Connectors {
@@ -66,9 +68,9 @@ func (r *running) openDevices() error {
 	return nil
 }
 
-// awaitOpen waits until every contactor is seen open, so that the registers
-// read at boot stay as they are; one that does not open is found by the
-// control loop.
+// awaitOpen waits until every contactor is measured open, so that the registers
+// read at boot do not move any more. It waits for hal.MaxAgentGone at most; the
+// control loop raises the fault of a contactor that does not open.
 func (r *running) awaitOpen(ctx context.Context) {
 	deadline := time.NewTimer(hal.MaxAgentGone)
 	defer deadline.Stop()
@@ -84,7 +86,7 @@ func (r *running) awaitOpen(ctx context.Context) {
 			case <-tick.C:
 				continue
 			case <-deadline.C:
-				r.logger.Error("contactor is not seen open", logs.Connector(o.id), slog.String("state", state.String()), logs.Err(err))
+				r.logger.Error("contactor is not measured open", logs.Connector(o.id), slog.String("state", state.String()), logs.Err(err))
 				return
 			case <-ctx.Done():
 				return

@@ -134,10 +134,10 @@ func (b *boot) Space() app.Space {
 	return app.Space{QuotaPermille: b.full}
 }
 
-// breaks lets writing fail; nil lets it succeed again.
+// breaks makes writing fail; nil makes it succeed again.
 func (d *disk) breaks(err error) { d.breaksBelow(journal.Final+1, err) }
 
-// breaksBelow lets writing of the lower classes fail.
+// breaksBelow makes writing of the lower classes fail.
 func (d *disk) breaksBelow(class journal.Class, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -314,7 +314,7 @@ func (p *point) kill() {
 	}
 }
 
-// receive is a Central that acknowledges what follows what it knows.
+// receive is a Central that acknowledges records in order.
 func (p *point) receive(m mqttlink.Message) {
 	_, kind, err := (wire.Topics{}).Parse(m.Topic)
 	if err != nil || kind != wire.KindEvent {
@@ -440,11 +440,10 @@ func (p *point) hardware() hal.Board {
 	return p.board
 }
 
-// outlet is the truth about connector 1.
+// outlet is the true state of connector 1.
 func (p *point) outlet() sim.Outlet { return p.board.Snapshot().Connectors[0] }
 
-// closeByHand closes the contactor as an agent would leave it that was killed
-// an instant ago.
+// closeByHand closes the contactor, like an agent that was killed just now.
 func (p *point) closeByHand() {
 	p.t.Helper()
 	c, err := p.board.Connector(1)
@@ -459,5 +458,5 @@ func (p *point) closeByHand() {
 	}
 }
 
-// epoch is the nth start of Central.
+// epoch is the epoch of the nth start of Central.
 func epoch(n int) charge.Epoch { return charge.Epoch{Number: uint64(n), Run: "00000000000000ab"} }

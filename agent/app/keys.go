@@ -12,12 +12,13 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// KeysHelp says what the keys of a simulated charging point do.
+// KeysHelp explains the keys of a simulated charging point.
 const KeysHelp = "keys, then Enter: p plug, u unplug, f fault, r repair, s stop; a number before it names the connector (2p)"
 
-// readKeys obeys what somebody types at a simulated charging point, until in
-// ends. A read that waits cannot be ended, so nobody waits for this goroutine.
-func (d *commandHandler) readKeys(l *layer, in io.Reader) {
+// readKeys executes the keys typed at a simulated charging point, until in ends
+// or the layer does. A blocked read of a terminal cannot be cancelled, so no part
+// of the agent waits for this goroutine.
+func (h *commandHandler) readKeys(l *layer, in io.Reader) {
 	lines := bufio.NewScanner(in)
 	for lines.Scan() && l.ctx.Err() == nil {
 		word := strings.TrimSpace(lines.Text())
@@ -25,12 +26,14 @@ func (d *commandHandler) readKeys(l *layer, in io.Reader) {
 			continue
 		}
 		n, key := connectorOf(word)
-		if err := d.handleKey(n, key); err != nil {
-			d.log.Info(KeysHelp, logs.Err(err))
+		if err := h.handleKey(n, key); err != nil {
+			h.log.Info(KeysHelp, logs.Err(err))
 		}
 	}
 }
 
+// connectorOf splits "2p" into the connector and the key; without a number it is
+// connector 1.
 func connectorOf(word string) (charge.ConnectorID, string) {
 	digits := strings.TrimRight(word, "abcdefghijklmnopqrstuvwxyz")
 	n, err := strconv.Atoi(digits)
@@ -40,9 +43,9 @@ func connectorOf(word string) (charge.ConnectorID, string) {
 	return charge.ConnectorID(n), strings.TrimPrefix(word, digits)
 }
 
-// handleKey does what a key says.
-func (d *commandHandler) handleKey(n charge.ConnectorID, key string) error {
-	if n < 1 || int(n) > len(d.machines) {
+// handleKey executes one key at a connector.
+func (h *commandHandler) handleKey(n charge.ConnectorID, key string) error {
+	if n < 1 || int(n) > len(h.machines) {
 		return errUnknownKey
 	}
 	action, known := map[string]wire.SimulateAction{
@@ -50,11 +53,11 @@ func (d *commandHandler) handleKey(n charge.ConnectorID, key string) error {
 	}[key]
 	switch {
 	case key == "s":
-		d.machines[n-1].post(localStop)
+		h.machines[n-1].post(localStop)
 		return nil
 	case !known:
 		return errUnknownKey
 	}
-	d.log.Info("key", logs.Connector(n), slog.String("action", string(action)))
-	return d.operate(n, wire.Simulate{Action: action})
+	h.log.Info("key", logs.Connector(n), slog.String("action", string(action)))
+	return h.operate(n, wire.Simulate{Action: action})
 }

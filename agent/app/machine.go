@@ -16,32 +16,34 @@ import (
 	"github.com/carga-ev/carga/internal/logs"
 )
 
-// eventFunc makes an event of the time at which it is taken.
+// eventFunc makes an event with the time at which it is applied. The time is
+// not that of posting: it must not go back between two events of a connector.
 type eventFunc func(connector.Now) connector.Event
 
-// machine is the goroutine of one connector and its inbox.
+// machine runs the state machine of one connector: its goroutine owns the state,
+// applies the events of the inbox in order, and performs the effects.
 type machine struct {
 	outlet   *outlet
 	clock    *clock
 	recorder *recorder
 	log      *slog.Logger
 	loop     *health.Loop
-	readNow  chan struct{} // capacity 1: a reading is wanted now
+	readNow  chan struct{} // capacity 1: asks the meter reader for a reading
 	// afterStep is called with the records of each step, on this goroutine.
 	afterStep func(connector.State, []connector.Record)
 
-	state connector.State // owned by run, and by boot before it
-	view  atomic.Pointer[connector.State]
-	timer *time.Timer
+	state connector.State                 // owned by run, and by boot before it
+	view  atomic.Pointer[connector.State] // state for other goroutines; nil before the first event
+	timer *time.Timer                     // nil during boot
 
-	wake chan struct{} // capacity 1: there is something in the inbox
+	wake chan struct{} // capacity 1: the inbox has grown
 	mu   sync.Mutex
 	// mu guards everything that follows.
 	inbox []eventFunc
 }
 
-// post hands an event over. It never waits; the inbox is bounded by what its
-// senders can have under way.
+// post puts an event into the inbox. It never waits. The inbox has no limit of
+// its own: each sender has a bounded number of events in flight.
 func (m *machine) post(e eventFunc) {
 	m.mu.Lock()
 	m.inbox = append(m.inbox, e)
@@ -52,8 +54,8 @@ func (m *machine) post(e eventFunc) {
 	}
 }
 
-// postPilot posts a new state of the pilot with a fresh session id, in case a
-// policy starts a session by it.
+// postPilot posts a new state of the pilot with a fresh session id, which is
+// used if a policy starts a session by this plug.
 func (m *machine) postPilot(p charge.PilotState) {
 	crashpoint.At(crashpoint.Plugged)
 	m.post(func(n connector.Now) connector.Event {
@@ -62,12 +64,12 @@ func (m *machine) postPilot(p charge.PilotState) {
 	})
 }
 
-// postReading posts what the meter said.
+// postReading posts a reading of the meter, or that it failed.
 func (m *machine) postReading(r connector.Reading, failed bool) {
 	m.post(func(n connector.Now) connector.Event { return connector.MeterRead{Now: n, Reading: r, Failed: failed} })
 }
 
-// run takes events until ctx ends; what is in the inbox then is taken still.
+// run applies events until ctx ends, and then those that are in the inbox.
 func (m *machine) run(ctx context.Context) {
 	m.timer = time.NewTimer(time.Hour)
 	m.setTimer()
@@ -89,6 +91,8 @@ func (m *machine) run(ctx context.Context) {
 	}
 }
 
+// applyAll applies the events of the inbox in order, each with the time at which
+// it is applied.
 func (m *machine) applyAll() {
 	m.mu.Lock()
 	events := m.inbox
@@ -99,7 +103,8 @@ func (m *machine) applyAll() {
 	}
 }
 
-// apply steps and performs the effects in their order.
+// apply makes one step of the state machine and performs its effects in their
+// order.
 func (m *machine) apply(e connector.Event) {
 	var effects []connector.Effect
 	m.state, effects = connector.Step(m.state, e)
@@ -109,9 +114,11 @@ func (m *machine) apply(e connector.Event) {
 	m.publish()
 }
 
-// publish lets others see the state as it is now.
+// publish makes the present state visible to other goroutines.
 func (m *machine) publish() { m.view.Store(new(m.state)) }
 
+// perform performs one effect. CloseContactor only permits: the control loop
+// closes at its next tick if the safety rules allow it.
 func (m *machine) perform(f connector.Effect) {
 	switch f := f.(type) {
 	case connector.OpenContactor:
@@ -121,6 +128,7 @@ func (m *machine) perform(f connector.Effect) {
 		}
 		crashpoint.At(crashpoint.Done)
 	case connector.Append:
+		// The result comes back as an event, on the recorder's goroutine.
 		m.recorder.add(m.outlet.id, f.Records, func(err error) {
 			if err != nil {
 				m.post(func(n connector.Now) connector.Event { return connector.AppendFailed{Now: n, Token: f.Token} })
@@ -140,12 +148,13 @@ func (m *machine) perform(f connector.Effect) {
 		case m.readNow <- struct{}{}:
 		default:
 		}
-	case connector.SetTimer: // run reads it from the state
+	case connector.SetTimer: // setTimer reads the time from the state
 		m.setTimer()
 	}
 }
 
-// setTimer sets the timer to what the state asks for. During boot there is none.
+// setTimer sets the timer to State.Timer. During boot there is no timer: run
+// sets it when it starts.
 func (m *machine) setTimer() {
 	if m.timer == nil {
 		return

@@ -13,10 +13,12 @@ import (
 	"github.com/carga-ev/carga/internal/logs"
 )
 
-// readTimeout is the longest a reading may take.
+// readTimeout limits one reading: a later one would not be of this moment.
 const readTimeout = time.Second
 
-// meterReader reads the meter of one connector, every so often and when asked.
+// meterReader reads the meter of one connector, periodically and when the
+// machine asks for it. A meter that does not answer is logged once; the machine
+// decides when that is a fault.
 type meterReader struct {
 	meter   hal.Meter
 	machine *machine
@@ -26,6 +28,8 @@ type meterReader struct {
 	loop    *health.Loop
 }
 
+// run reads until ctx ends. A reading that the machine asks for begins after the
+// request, also when another one is under way.
 func (r *meterReader) run(ctx context.Context) {
 	ticker := time.NewTicker(r.every)
 	defer ticker.Stop()
@@ -56,7 +60,9 @@ func (r *meterReader) run(ctx context.Context) {
 	}
 }
 
-// readMeter reads once; a register outside all reason is an error.
+// readMeter reads once. A register out of the range of the messages is an error,
+// like no answer. The reading carries the time at which it began: a register
+// read before the contactor opened must not end a session.
 func readMeter(ctx context.Context, m hal.Meter, c *clock) (connector.Reading, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()

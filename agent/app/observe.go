@@ -12,19 +12,20 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
+// metricPrefix begins the name of every metric of the agent.
 const metricPrefix = "carga_agent_"
 
 const (
-	// hangsAfter is how long a write or a reading may take: a memory card may
-	// stop for seconds.
+	// hangsAfter is how long a write or a reading may take before it counts as
+	// hung: a memory card may stop for seconds.
 	hangsAfter = 15 * time.Second
-	// controlHangsAfter is longer than the dead-man device waits: by then it has
-	// opened the contactors.
+	// controlHangsAfter is longer than the timeout of the dead-man device, which
+	// has opened the contactors by then.
 	controlHangsAfter = 2 * time.Second
 )
 
-// queueAge is how long the first job has been in the queue; what is being written
-// holds it up.
+// queueAge is how long the first job has been in the queue: a measure of how long
+// the present write takes.
 func (r *recorder) queueAge(now time.Duration) time.Duration {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -34,7 +35,7 @@ func (r *recorder) queueAge(now time.Duration) time.Duration {
 	return now - r.queue[0].now.At
 }
 
-// checkHealth says whether the charging point can take a driver now. It can without
+// checkHealth reports whether the charging point can serve a driver now. It can without
 // Central: what is away there only informs.
 func (r *running) checkHealth(reg *health.Registry) {
 	words := r.boardTrouble()
@@ -42,6 +43,7 @@ func (r *running) checkHealth(reg *health.Registry) {
 	words = r.journalTrouble()
 	reg.Set("journal", words == "", words)
 	u := r.uplinkStats()
+	// The network is only information here: without it the charging point works.
 	up := health.Status{Name: "uplink", Up: u.Link.Up, Since: u.Link.Since, Informational: true}
 	if !up.Up {
 		up.Reason = u.Link.String()
@@ -50,6 +52,7 @@ func (r *running) checkHealth(reg *health.Registry) {
 	reg.SetInformational("central", u.Alarm == "", u.Alarm)
 }
 
+// boardTrouble is why the hardware cannot be used, in words; empty if it can.
 func (r *running) boardTrouble() string {
 	if idle := r.clock.at() - time.Duration(r.control.lastTick.Load()); idle > time.Second {
 		return fmt.Sprintf("the control loop is not in time for %s", idle.Round(100*time.Millisecond))
@@ -60,11 +63,13 @@ func (r *running) boardTrouble() string {
 	return ""
 }
 
+// journalTrouble is why no new session can be recorded, in words; empty if one
+// can.
 func (r *running) journalTrouble() string {
 	s := r.log.Space()
 	switch {
 	case r.diskFull.Load() || r.recorder.lacksSpace.Load():
-		return "no room on the disk"
+		return "no space on the disk"
 	case s.Alarm != "":
 		return s.Alarm
 	case s.QuotaPermille >= fullPermille:
@@ -80,7 +85,7 @@ func (r *running) families() []metrics.Family {
 	one := func(name string, kind metrics.Kind, help string, value float64) metrics.Family {
 		return metrics.One(metricPrefix+name, kind, help, value)
 	}
-	commands := metrics.Family{Name: metricPrefix + "commands_total", Kind: metrics.Counter, Help: "Commands received, by what was made of them."}
+	commands := metrics.Family{Name: metricPrefix + "commands_total", Kind: metrics.Counter, Help: "Commands received, by verdict."}
 	for k, n := range u.Commands.By {
 		commands.Samples = append(commands.Samples, metrics.Sample{
 			Labels: []metrics.Label{{Name: "verdict", Value: delivery.VerdictKind(k).String()}}, Value: float64(n),
@@ -91,7 +96,7 @@ func (r *running) families() []metrics.Family {
 		one("clock_synced", metrics.Gauge, "Whether the clock is kept by NTP.", metrics.Bool(t.Clock == charge.ClockSynced)),
 		one("journal_records", metrics.Gauge, "Records on the disk, those of earlier boots included.", float64(held(r.log.Held()))),
 		one("journal_written_total", metrics.Counter, "Records made durable.", float64(r.recorder.writtenRecords())),
-		one("journal_dropped_samples_total", metrics.Counter, "Samples of the meter for which there was no room.", float64(r.recorder.droppedSamples())),
+		one("journal_dropped_samples_total", metrics.Counter, "Samples of the meter dropped for want of space.", float64(r.recorder.droppedSamples())),
 		one("journal_unacked_records", metrics.Gauge, "Records that Central has not acknowledged.", float64(h.Unacked)),
 		one("journal_oldest_unacked_seconds", metrics.Gauge, "Age of the first record that Central has not acknowledged.", float64(h.OldestMS)/1000),
 		one("journal_quota_ratio", metrics.Gauge, "How much of the space for unacknowledged records is used; from 0.9 no new session starts.", float64(h.QuotaPermill)/1000),
@@ -106,7 +111,8 @@ func (r *running) families() []metrics.Family {
 	return append(all, r.connectorFamilies(t.Connectors)...)
 }
 
-// connectorFamilies has a sample for each connector: there are few.
+// connectorFamilies are the metrics with a sample for each connector; their
+// number is bounded by charge.MaxConnectors.
 func (r *running) connectorFamilies(all []wire.ConnectorTelemetry) []metrics.Family {
 	label := func(id charge.ConnectorID) metrics.Label {
 		return metrics.Label{Name: "connector", Value: strconv.Itoa(int(id))}
@@ -125,7 +131,7 @@ func (r *running) connectorFamilies(all []wire.ConnectorTelemetry) []metrics.Fam
 		power.Samples = append(power.Samples, metrics.Sample{Labels: l, Value: float64(t.Power)})
 		energy.Samples = append(energy.Samples, metrics.Sample{Labels: l, Value: float64(t.Register)})
 	}
-	moved := metrics.Family{Name: metricPrefix + "contactor_operations_total", Kind: metrics.Counter, Help: "How often a contactor was told to move."}
+	moved := metrics.Family{Name: metricPrefix + "contactor_operations_total", Kind: metrics.Counter, Help: "Commands that moved a contactor."}
 	for _, o := range r.outlets {
 		moved.Samples = append(moved.Samples, metrics.Sample{Labels: []metrics.Label{label(o.id)}, Value: float64(o.operations.Load())})
 	}

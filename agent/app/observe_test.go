@@ -62,8 +62,8 @@ func TestReadyIsAboutTheChargingPointAndNotAboutTheNetwork(t *testing.T) {
 		p.do(p.board.Plug(1))
 		time.Sleep(time.Minute)
 		ok, all = page.Ready()
-		if j := all["journal"]; ok || j.Reason != "no room on the disk" || !j.Since.Before(time.Now().Add(-50*time.Second)) {
-			t.Errorf("no room on the disk: got %v %+v", ok, j)
+		if j := all["journal"]; ok || j.Reason != "no space on the disk" || !j.Since.Before(time.Now().Add(-50*time.Second)) {
+			t.Errorf("no space on the disk: got %v %+v", ok, j)
 		}
 		if ok, loops := page.Live(); !ok {
 			t.Errorf("a full disk is no hang: got %+v", loops)
@@ -71,7 +71,7 @@ func TestReadyIsAboutTheChargingPointAndNotAboutTheNetwork(t *testing.T) {
 		p.disk.breaks(nil)
 		time.Sleep(5 * time.Second)
 		if ok, all = page.Ready(); !ok {
-			t.Errorf("there is room again: got %+v", all)
+			t.Errorf("there is space again: got %+v", all)
 		}
 	})
 }

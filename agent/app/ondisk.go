@@ -10,15 +10,15 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// diskJournal is agent/journal as the agent needs it.
+// diskJournal adapts agent/journal to Journal.
 type diskJournal struct {
 	log     *journal.Log
 	options JournalOptions
 	changed chan struct{} // capacity 1
 }
 
-// OnDisk returns the function that opens the journal in a folder: what Deps.Open
-// is when it is nil.
+// OnDisk returns the function that opens the journal in a folder, for Deps.Open,
+// which is this one by default. A caller may put something in between.
 func OnDisk(dir string, log *slog.Logger) func(JournalOptions) (Journal, Recovered, error) {
 	return func(o JournalOptions) (Journal, Recovered, error) {
 		fs, err := journal.OS(dir)
@@ -37,7 +37,7 @@ func OnDisk(dir string, log *slog.Logger) func(JournalOptions) (Journal, Recover
 			found.After = &wire.Position{Journal: rec.Last.Journal, Seq: rec.Last.Seq}
 		}
 		for _, n := range rec.Notes {
-			log.Warn("the journal is not as it should be; no record is lost by it", slog.String("detail", n))
+			log.Warn("the journal has an irregularity; no record is lost by it", slog.String("detail", n))
 		}
 		for _, d := range rec.Damaged {
 			log.Error("the journal is damaged", slog.String("segment", d.Segment), slog.String("reason", d.Reason))
@@ -50,11 +50,12 @@ func OnDisk(dir string, log *slog.Logger) func(JournalOptions) (Journal, Recover
 	}
 }
 
-// maxDamaged ranges fit into one record.
+// maxDamaged is how many ranges fit into one record.
 const maxDamaged = 64
 
-// mergeDamaged makes one range of all that is damaged of a journal where there are too
-// many. The good records between are told as all others are.
+// mergeDamaged makes one range of all the damage of a journal if there are too
+// many ranges for one record. The good records in between are still sent like
+// all others.
 func mergeDamaged(all []wire.Damaged) []wire.Damaged {
 	if len(all) <= maxDamaged {
 		return all
@@ -70,6 +71,8 @@ func mergeDamaged(all []wire.Damaged) []wire.Damaged {
 	return merged[:min(len(merged), maxDamaged)]
 }
 
+// Append implements Journal. It signals Changed after most errors too, which is
+// harmless.
 func (d *diskJournal) Append(class journal.Class, encode ...encoder) error {
 	err := d.log.Append(class, encode...)
 	if errors.Is(err, journal.ErrFull) {
@@ -82,6 +85,7 @@ func (d *diskJournal) Append(class journal.Class, encode ...encoder) error {
 	return err
 }
 
+// Held implements Journal.
 func (d *diskJournal) Held() delivery.Held {
 	h := delivery.Held{Present: d.options.Journal}
 	for _, r := range d.log.Held() {
@@ -90,6 +94,7 @@ func (d *diskJournal) Held() delivery.Held {
 	return h
 }
 
+// Read implements Journal.
 func (d *diskJournal) Read(i delivery.Index) ([]byte, error) {
 	e, err := d.log.Read(uint64(i))
 	return e.Bytes, err
@@ -97,14 +102,18 @@ func (d *diskJournal) Read(i delivery.Index) ([]byte, error) {
 
 func (d *diskJournal) Changed() <-chan struct{} { return d.changed }
 
+// Position implements Journal.
 func (d *diskJournal) Position() delivery.Position {
 	return delivery.Position(d.log.Position())
 }
 
+// SavePosition implements Journal. The index is not needed: the log finds it
+// itself.
 func (d *diskJournal) SavePosition(p delivery.Position, _ delivery.Index) error {
 	return d.log.SetPosition(journal.Position(p))
 }
 
+// Space implements Journal. A journal on disk has no alarm of its own.
 func (d *diskJournal) Space() Space { return Space{QuotaPermille: d.log.QuotaPermille()} }
 
 func (d *diskJournal) Close() error { return d.log.Close() }

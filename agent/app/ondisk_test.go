@@ -16,7 +16,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// TestManyDamagedRanges: a boot tells of a disk with more bad ranges than one
+// TestManyDamagedRanges: a boot reports a disk with more bad ranges than one
 // record can name.
 func TestManyDamagedRanges(t *testing.T) {
 	dir := t.TempDir()

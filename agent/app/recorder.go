@@ -18,34 +18,39 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// encoder makes the bytes of the record that gets seq and follows prev.
+// encoder makes the bytes of the record with the number seq; prev is the hash of
+// the record before it.
 type encoder = func(seq charge.Seq, prev string) ([]byte, error)
 
-// maxGroup bounds the records of one commit.
+// maxGroup is the most records of one commit, unless one job has more. Larger
+// groups would delay the first record of a group for those behind it.
 const maxGroup = 256
 
-// spaceRetryEvery is how often a full disk is tried again.
+// spaceRetryEvery is how often an append to a full disk is retried.
 const spaceRetryEvery = time.Second
 
-// recorder makes records durable in one order and tells who asked. It also
-// folds them, so that a checkpoint holds exactly what they say.
+// recorder makes the records of all connectors durable, in one order, and
+// reports the result of each job. It also folds them into saved, so that a
+// checkpoint holds exactly the state after the records written.
 //
-// While there is no room, samples are dropped, and the others wait in memory in
-// their order until there is, or until one of them may use the reserve: then
-// all before it go with it.
+// While there is no space on the disk, samples are dropped. The other records
+// wait in memory, in their order, until there is space or until a final record
+// joins them: that may use the journal's reserve, and all before it go with it.
+//
+// Any goroutine may add. One goroutine runs run.
 type recorder struct {
 	cp      charge.CPID
 	journal charge.JournalID
 	clock   *clock
 	append  func(journal.Class, ...encoder) error
-	// onFull is called when not even final records find room, and when they do
-	// again.
+	// onFull is called with true when not even final records fit, and with false
+	// when they do again.
 	onFull func(bool)
 	log    *slog.Logger
 
 	saved      []connector.Saved // owned by run, and by boot before it
-	pending    []job             // taken and not written yet; owned by run
-	lacksSpace atomic.Bool       // there is no room for something pending
+	pending    []job             // from the queue, not yet written; owned by run
+	lacksSpace atomic.Bool       // a pending record does not fit
 	blocked    bool              // full was called with true; owned by run
 
 	wake chan struct{} // capacity 1: there is something in the queue
@@ -53,19 +58,19 @@ type recorder struct {
 	// mu guards everything that follows.
 	queue     []job
 	written   int64 // records made durable
-	dropped   int64 // samples for which there was no room
+	dropped   int64 // samples dropped for want of space
 	abandoned bool  // nothing more is written
 }
 
-// job is records that belong together.
+// job is records that become durable together or not at all.
 type job struct {
 	connector charge.ConnectorID
 	records   []connector.Record
 	now       connector.Now
-	done      func(error)
+	done      func(error) // called with the result; nil: no caller waits
 }
 
-// class is the highest of its records: they go together.
+// class is the highest class of the job's records, since they go together.
 func (j *job) class() (c journal.Class) {
 	for _, r := range j.records {
 		c = max(c, journal.ClassOf(r.Payload.RecordType()))
@@ -73,6 +78,7 @@ func (j *job) class() (c journal.Class) {
 	return c
 }
 
+// highestClass is the highest class among jobs.
 func highestClass(jobs []job) (c journal.Class) {
 	for i := range jobs {
 		c = max(c, jobs[i].class())
@@ -80,8 +86,8 @@ func highestClass(jobs []job) (c journal.Class) {
 	return c
 }
 
-// add asks for records to be made durable together. It never waits; done is
-// called on the recorder's goroutine, and may be nil.
+// add queues records to be made durable together. It never waits. done, which
+// may be nil, is called on the recorder's goroutine; after abandon it is not.
 func (r *recorder) add(n charge.ConnectorID, records []connector.Record, done func(error)) {
 	r.mu.Lock()
 	if !r.abandoned {
@@ -95,13 +101,13 @@ func (r *recorder) add(n charge.ConnectorID, records []connector.Record, done fu
 	}
 }
 
-// addRecord adds one record that nobody waits for.
+// addRecord queues one record without waiting for its result.
 func (r *recorder) addRecord(n charge.ConnectorID, p wire.Payload) {
 	r.add(n, []connector.Record{{Payload: p}}, nil)
 }
 
-// run commits until ctx ends and the queue is empty. An error means that the
-// journal takes no more.
+// run commits until ctx has ended and the queue is empty. An error means that
+// the journal has failed.
 func (r *recorder) run(ctx context.Context) error {
 	for {
 		if err := r.commitAll(ctx); err != nil {
@@ -115,7 +121,9 @@ func (r *recorder) run(ctx context.Context) error {
 	}
 }
 
-// commitAll commits group after group until nothing waits.
+// commitAll commits group after group until the queue is empty. It offers each
+// group with the highest class of all pending jobs: a final record lends its
+// rights to those before it, since their order must not change.
 func (r *recorder) commitAll(ctx context.Context) error {
 	for {
 		r.dequeue()
@@ -125,6 +133,7 @@ func (r *recorder) commitAll(ctx context.Context) error {
 		}
 		group := r.group()
 		err := r.commit(group, highestClass(r.pending))
+		// A full disk is retried; any other error is final and reported to all.
 		if errors.Is(err, ErrNoSpace) {
 			if err = r.waitForSpace(ctx, err); err == nil {
 				continue
@@ -138,8 +147,8 @@ func (r *recorder) commitAll(ctx context.Context) error {
 	}
 }
 
-// waitForSpace drops the samples and waits for a while, or for more to write. It
-// returns err when ctx has ended.
+// waitForSpace drops the pending samples and then waits for spaceRetryEvery or
+// for new records, which may be final ones. It returns err when ctx has ended.
 func (r *recorder) waitForSpace(ctx context.Context, err error) error {
 	r.dropSamples()
 	if len(r.pending) == 0 {
@@ -161,7 +170,8 @@ func (r *recorder) waitForSpace(ctx context.Context, err error) error {
 	return nil
 }
 
-// dropSamples forgets the samples that are pending.
+// dropSamples drops the jobs that are samples only, and reports them as done: a
+// missing sample is no failure.
 func (r *recorder) dropSamples() {
 	before := len(r.pending)
 	r.pending = slices.DeleteFunc(r.pending, func(j job) bool {
@@ -178,7 +188,7 @@ func (r *recorder) dropSamples() {
 	r.dropped += int64(before - len(r.pending))
 }
 
-// clearFull says that there is room for everything.
+// clearFull reports that everything could be written.
 func (r *recorder) clearFull() {
 	r.lacksSpace.Store(false)
 	if r.blocked {
@@ -187,7 +197,7 @@ func (r *recorder) clearFull() {
 	}
 }
 
-// complete who asked what came of it, and pass it on.
+// complete reports the result of a group to its jobs, and returns it.
 func complete(group []job, err error) error {
 	for _, j := range group {
 		if j.done != nil {
@@ -197,7 +207,7 @@ func complete(group []job, err error) error {
 	return err
 }
 
-// dequeue moves the queue to what is pending.
+// dequeue moves the queue behind the pending jobs.
 func (r *recorder) dequeue() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -205,7 +215,8 @@ func (r *recorder) dequeue() {
 	r.queue = nil
 }
 
-// group is the jobs of the next commit.
+// group is the jobs of the next commit: at least one, and together at most
+// maxGroup records where more than one fits.
 func (r *recorder) group() []job {
 	n, records := 0, 0
 	for n < len(r.pending) && (n == 0 || records+len(r.pending[n].records) <= maxGroup) {
@@ -215,8 +226,10 @@ func (r *recorder) group() []job {
 	return r.pending[:n:n]
 }
 
-// commit makes a group durable. After an error nothing of it is.
+// commit makes a group durable. After an error none of its records is, and saved
+// is as before.
 func (r *recorder) commit(group []job, class journal.Class) error {
+	// The encoders fold into saved; after an error it must be as before.
 	before := slices.Clone(r.saved)
 	var encoders []encoder
 	for _, j := range group {
@@ -226,7 +239,7 @@ func (r *recorder) commit(group []job, class journal.Class) error {
 	}
 	if err := r.append(class, encoders...); err != nil {
 		r.saved = before
-		if !errors.Is(err, ErrNoSpace) || !r.lacksSpace.Load() { // of a full disk once
+		if !errors.Is(err, ErrNoSpace) || !r.lacksSpace.Load() { // a full disk is logged once
 			r.log.Error("records not written", slog.Int("records", len(encoders)), logs.Err(err))
 		}
 		return fmt.Errorf("append %d records: %w", len(encoders), err)
@@ -240,7 +253,8 @@ func (r *recorder) commit(group []job, class journal.Class) error {
 	return nil
 }
 
-// crashPoints is where the records of the job are durable and nothing has come of them.
+// crashPoints is where a test build may die: the records of the job are durable,
+// and they have had no effect yet.
 func (j *job) crashPoints() {
 	for _, rec := range j.records {
 		switch rec.Payload.(type) {
@@ -253,8 +267,9 @@ func (j *job) crashPoints() {
 	}
 }
 
-// encoder fills in the envelope. It folds the record too: the journal may ask
-// for a checkpoint within a group.
+// encoder returns the function that fills in the envelope of a record. The same
+// call folds the record into saved, since the journal may ask for a checkpoint
+// in the middle of a group.
 func (r *recorder) encoder(j job, rec connector.Record) encoder {
 	return func(seq charge.Seq, prev string) ([]byte, error) {
 		m, err := wire.NewRecord(rec.Payload)
@@ -275,25 +290,26 @@ func (r *recorder) encoder(j job, rec connector.Record) encoder {
 	}
 }
 
-// checkpoint is what the records say so far. It is called within append.
+// checkpoint encodes the state after the records encoded so far. The journal
+// calls it within append, on the recorder's goroutine.
 func (r *recorder) checkpoint() ([]byte, error) { return connector.Checkpoint(r.saved) }
 
-// abandon forgets what is not yet written and takes no more, as a kill of the
-// process would.
+// abandon drops what is queued and accepts no more, as a kill of the process
+// would.
 func (r *recorder) abandon() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.queue, r.abandoned = nil, true
 }
 
-// writtenRecords is how many records were made durable in this boot.
+// writtenRecords counts the records made durable in this boot.
 func (r *recorder) writtenRecords() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	return r.written
 }
 
-// droppedSamples is how many samples found no room in this boot.
+// droppedSamples counts the samples that were dropped in this boot.
 func (r *recorder) droppedSamples() int64 {
 	r.mu.Lock()
 	defer r.mu.Unlock()

@@ -12,28 +12,32 @@ import (
 	"github.com/carga-ev/carga/internal/logs"
 )
 
-// errUnknownKey says that a key means nothing.
+// errUnknownKey is the error of a key without a meaning.
 var errUnknownKey = errors.New("unknown key")
 
+// localStop and shutdown make events for machine.post.
 func localStop(n connector.Now) connector.Event { return connector.LocalStop{Now: n} }
 
 func shutdown(n connector.Now) connector.Event { return connector.Shutdown{Now: n} }
 
-// layer is goroutines that end together. A panic in one opens the contactors
-// before it ends the process.
+// layer is a group of goroutines that end together. serve stops its layers one
+// after another, those that produce work first. A panic in a goroutine opens the
+// contactors before it ends the process.
 type layer struct {
-	ctx    context.Context //nolint:containedctx // it is the layer's life, not a caller's
+	ctx    context.Context //nolint:containedctx // it ends with the layer, not with a caller
 	cancel context.CancelFunc
 	wg     sync.WaitGroup
 	safe   func() error
 }
 
+// newLayer makes a layer that outlives ctx: serve stops it.
 func (r *running) newLayer(ctx context.Context) *layer {
 	l := &layer{safe: r.board.SafeState}
 	l.ctx, l.cancel = context.WithCancel(context.WithoutCancel(ctx))
 	return l
 }
 
+// start runs f on a goroutine of the layer.
 func (l *layer) start(f func(context.Context)) {
 	l.wg.Go(func() {
 		defer func() {
@@ -45,14 +49,18 @@ func (l *layer) start(f func(context.Context)) {
 	})
 }
 
+// stop ends the layer's context and waits for its goroutines.
 func (l *layer) stop() {
 	l.cancel()
 	l.wg.Wait()
 }
 
-// serve runs everything until ctx ends or the journal fails.
+// serve runs everything until ctx ends or the journal fails, and stops it in the
+// order of the data: input, machines, recorder, uplink. After a failure or with
+// ErrKilled as the cause it writes nothing more.
 func (r *running) serve(ctx context.Context) error {
 	input, machines, writing, uplink := r.newLayer(ctx), r.newLayer(ctx), r.newLayer(ctx), r.newLayer(ctx)
+	// Each layer ends before the next one that its output goes to.
 	failed := make(chan error, 1) // the recorder's
 	writing.start(func(ctx context.Context) {
 		if err := r.recorder.run(ctx); err != nil {
@@ -74,7 +82,7 @@ func (r *running) serve(ctx context.Context) error {
 	input.start(r.watch.Run)
 	input.start(func(ctx context.Context) { r.watch.Serve(ctx, r.cfg.Observe, r.deps.Listener, nil) })
 	if r.deps.Keys != nil && r.simulator != nil {
-		go r.commands.readKeys(input, r.deps.Keys) // ends with what is typed
+		go r.commands.readKeys(input, r.deps.Keys) // ends with its input
 	}
 	r.notify(ctx, "ready", r.deps.Notify.Ready)
 
@@ -88,11 +96,12 @@ func (r *running) serve(ctx context.Context) error {
 	if !good {
 		r.recorder.abandon()
 	}
+	// No command and no action begins after this.
 	input.stop()
 	if good {
 		r.endSessions(ctx)
 	}
-	machines.stop() // the control loop opens what is closed still
+	machines.stop() // the control loop opens what is still closed
 	writing.stop()
 	if err == nil {
 		select {
@@ -107,7 +116,9 @@ func (r *running) serve(ctx context.Context) error {
 	return errors.Join(err, r.log.Close())
 }
 
-// endSessions lets the machines end or suspend what is under way.
+// endSessions asks the machines to end or suspend their sessions, by policy, and
+// waits until nothing is pending and every contactor is open. A meter that does
+// not answer cannot hold it up for longer than its time limit.
 func (r *running) endSessions(ctx context.Context) {
 	for _, m := range r.machines {
 		m.post(shutdown)
@@ -128,21 +139,23 @@ func (r *running) endSessions(ctx context.Context) {
 	}
 }
 
-// drain waits a little for Central to hear the last words.
+// drain gives Central StopWithin to acknowledge the last records. What it does
+// not acknowledge is sent after the next start.
 func (r *running) drain(ctx context.Context) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.StopWithin)
 	defer cancel()
 	if err := r.up.Drain(ctx); err != nil {
-		r.logger.Info("not all is acknowledged; it is said again after the next start", logs.Err(err))
+		r.logger.Info("not all is acknowledged; the rest is sent after the next start", logs.Err(err))
 	}
 }
 
-// housekeep watches the journal's space and pets the service manager's
-// watchdog while the control loop turns.
+// housekeep checks the journal's space each second and reports a change to the
+// machines. It kicks the service manager's watchdog only while the control loop
+// makes its ticks, so that a hung agent is started again.
 func (r *running) housekeep(ctx context.Context) {
 	space := time.NewTicker(time.Second)
 	defer space.Stop()
-	var pet <-chan time.Time // nil: nobody waits for it
+	var pet <-chan time.Time // nil: the service manager has no watchdog
 	if every := r.deps.Notify.WatchdogInterval(); every > 0 {
 		t := time.NewTicker(every)
 		defer t.Stop()
@@ -174,13 +187,15 @@ func (r *running) housekeep(ctx context.Context) {
 	}
 }
 
-func (r *running) notify(ctx context.Context, word string, tell func(context.Context) error) {
-	if err := tell(ctx); err != nil {
-		r.logger.Warn("service manager not told", slog.String("word", word), logs.Err(err))
+// notify sends a state to the service manager. An error is only logged: the
+// charging point works without one.
+func (r *running) notify(ctx context.Context, state string, send func(context.Context) error) {
+	if err := send(ctx); err != nil {
+		r.logger.Warn("service manager not notified", slog.String("word", state), logs.Err(err))
 	}
 }
 
-// panicked carries what a goroutine panicked with.
+// panicked is the value of a panic as an error.
 type panicked struct{ value any }
 
 // Error implements error.
@@ -194,13 +209,14 @@ func (p panicked) Error() string {
 	return "panic"
 }
 
-// reportDiskFull lets no power flow while not even its end can be written down.
+// reportDiskFull raises or clears the journal fault of every connector: no power
+// flows while not even the end of a session could be recorded.
 func (r *running) reportDiskFull(full bool) {
 	r.diskFull.Store(full)
 	for _, m := range r.machines {
 		m.post(func(n connector.Now) connector.Event {
 			if full {
-				return connector.FaultSeen{Now: n, Fault: charge.FaultJournal, Detail: "no room on the disk"}
+				return connector.FaultSeen{Now: n, Fault: charge.FaultJournal, Detail: "no space on the disk"}
 			}
 			return connector.FaultGone{Now: n, Fault: charge.FaultJournal}
 		})

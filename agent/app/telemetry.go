@@ -14,10 +14,10 @@ import (
 // readings is the uplink's source of telemetry.
 type readings struct{ a *running }
 
-// Wall implements uplink.Readings.
+// Wall implements uplink.TelemetrySource.
 func (r readings) Wall() (charge.Time, charge.ClockQuality) { return r.a.clock.wall() }
 
-// Telemetry implements uplink.Readings.
+// Telemetry implements uplink.TelemetrySource.
 func (r readings) Telemetry() wire.Telemetry {
 	a := r.a
 	wall, quality := a.clock.wall()
@@ -40,13 +40,14 @@ func (r readings) Telemetry() wire.Telemetry {
 	return t
 }
 
+// connectorTelemetry describes a connector by its last reading.
 func connectorTelemetry(s connector.State) wire.ConnectorTelemetry {
 	r := s.Meter.Last
 	t := wire.ConnectorTelemetry{
 		Connector: s.ID, Status: connector.Status(s), SessionID: s.Session.ID, Start: s.Session.StartRegister, Register: r.Import,
 		Current: r.Current, Voltage: r.Voltage, Temperature: r.Temperature, Faults: s.Faults.List(),
 	}
-	if s.Closed { // a reading of a moment ago says nothing about an open contact
+	if s.Closed { // no power flows through an open contact, whatever the last reading was
 		t.Power = r.Power
 	} else {
 		t.Current = 0
@@ -54,7 +55,8 @@ func connectorTelemetry(s connector.State) wire.ConnectorTelemetry {
 	return t
 }
 
-// health is how the agent fares.
+// health is the state of the agent for telemetry and metrics. Its alarm is the
+// first that holds of: Central's, the journal's, a full disk, used-up space.
 func (a *running) health() wire.Health {
 	u, l := a.uplinkStats(), a.log.Space()
 	h := wire.Health{
@@ -67,7 +69,7 @@ func (a *running) health() wire.Health {
 		h.Alarm = l.Alarm
 	}
 	if h.Alarm == "" && a.recorder.lacksSpace.Load() {
-		h.Alarm = "no room on the disk"
+		h.Alarm = "no space on the disk"
 	}
 	if h.Alarm == "" && h.QuotaPermill >= fullPermille {
 		h.Alarm = fmt.Sprintf("the journal's space for unacknowledged records is used to %d.%d %%", h.QuotaPermill/10, h.QuotaPermill%10)
@@ -75,13 +77,15 @@ func (a *running) health() wire.Health {
 	return h
 }
 
-// oldest is the age of the first record Central has not acknowledged.
+// oldest is the age of the first record that Central has not acknowledged, by
+// the wall clock; 0 when there is none or its time is not known.
 func (a *running) oldest(u uplink.Stats) time.Duration {
 	if u.Unacked == 0 {
 		return 0
 	}
 	a.oldestMu.Lock()
 	defer a.oldestMu.Unlock()
+	// A record that cannot be read has no age; it is read again with the next one.
 	if next := u.Acked + 1; next != a.oldestIndex {
 		a.oldestIndex, a.oldestAt = next, 0
 		if raw, err := a.log.Read(next); err == nil {
@@ -97,7 +101,8 @@ func (a *running) oldest(u uplink.Stats) time.Duration {
 	return max(wall.Sub(a.oldestAt), 0)
 }
 
-// rolledBack is the anomaly of a storage that was set back.
+// rolledBack is the anomaly of a storage that was set back, such as a restored
+// image of the disk.
 func rolledBack(r delivery.RolledBack) wire.Payload {
 	return &wire.AnomalySeen{
 		Anomaly: "storage_rolled_back",

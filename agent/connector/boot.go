@@ -9,8 +9,8 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// booted restores the connector. The plug is read from the hardware, never
-// from the journal; the register too, if the meter answers.
+// booted restores the connector. The plug comes from the hardware, never from
+// the journal; so does the register, if the meter answers.
 func (t *transition) booted(e Booted) {
 	if t.s.Phase != PhaseNew {
 		return
@@ -45,9 +45,10 @@ func (t *transition) booted(e Booted) {
 	t.s = s
 }
 
-// meterMismatch says why the reading at the boot cannot go on from the register that
-// was written down last: the meter was replaced, or this storage came from
-// another box. "": it can, or nobody knows how long the agent was away.
+// meterMismatch is why the reading at boot cannot continue from the last
+// register recorded: the meter was replaced, or the storage is that of another
+// charging point. It is empty when the reading fits, and when that cannot be
+// decided because the time since the last record is not known.
 func (t *transition) meterMismatch(e Booted) string {
 	gain, away := e.Reading.Import-e.Saved.Register, e.Wall.Sub(e.Saved.RegisterAt)
 	switch {
@@ -61,8 +62,9 @@ func (t *transition) meterMismatch(e Booted) string {
 	return ""
 }
 
-// restoreReservation is a reservation of an earlier boot: it lasts as long as both clocks
-// let it, or a little if there is no clock to ask.
+// restoreReservation restores a reservation of an earlier boot. It ends when the
+// first of its two clocks ends it: the monotonic time that was left, and the wall
+// clock. Without a wall clock it ends after ClockWithin, unless one comes up.
 func (t *transition) restoreReservation(v SavedReservation) Reservation {
 	r := Reservation{ID: v.ID, Username: v.Username, Until: v.Until, Tariff: v.Tariff, NoClock: true}
 	r.left = t.now.At + time.Duration(v.LeftMS)*time.Millisecond
@@ -71,17 +73,20 @@ func (t *transition) restoreReservation(v SavedReservation) Reservation {
 	return r
 }
 
-// learnClock judges a reservation found at boot by the wall clock as soon as
+// learnClock applies the wall clock to a reservation restored at boot as soon as
 // there is one.
 func (t *transition) learnClock(r *Reservation) {
 	if r.NoClock && t.now.Clock != charge.ClockUnset && t.now.Clock != "" {
 		r.NoClock = false
 		r.EndsAt = min(r.left, t.now.At+r.Until.Sub(t.now.Wall))
-		r.EndsAt = max(r.EndsAt, 1) // over, but never "none"
+		r.EndsAt = max(r.EndsAt, 1) // in the past; 0 would mean that it never ends
 	}
 }
 
-// registered decides what becomes of what an earlier boot left.
+// registered continues what an earlier boot left: its faults are raised, its
+// unfinished commands finished, its session resumed or ended. A START or SIMULATE
+// whose effect did not survive has failed; every other command has had its effect
+// with its acceptance, and is done.
 func (t *transition) registered(e Registered) {
 	if t.s.Phase != PhaseBooted {
 		return
@@ -103,8 +108,9 @@ func (t *transition) registered(e Registered) {
 	t.endOverdue()
 }
 
-// resumeOrEnd ends a session of an earlier boot, unless the policy wants it to go on
-// and nothing had begun to end it.
+// resumeOrEnd resumes a session of an earlier boot if the policy allows it and
+// nothing had begun to end it. Otherwise it ends it: at once if the register is
+// known, or when the meter answers, or after BootReadWithin.
 func (t *transition) resumeOrEnd() {
 	s := &t.s
 	x := &s.Session
@@ -114,7 +120,7 @@ func (t *transition) resumeOrEnd() {
 	}
 	why := cmp.Or(x.Ending.Reason, charge.StopPowerLoss)
 	x.Ending = Ending{}
-	if x.OtherMeter != "" { // what this meter says is not of this session
+	if x.OtherMeter != "" { // this meter's register is not of this session
 		t.record(x.ID, &wire.AnomalySeen{Anomaly: "meter_changed", Detail: x.OtherMeter})
 		x.Ending.Reason = why
 		t.closeSession(x.LastRegister)
@@ -129,7 +135,7 @@ func (t *transition) resumeOrEnd() {
 	x.Ending.ReadBy = t.now.At + BootReadWithin
 }
 
-// Describe is the connector as cp_registered tells it.
+// Describe is the connector as cp_registered reports it.
 func Describe(s State) wire.ConnectorState {
 	c := wire.ConnectorState{
 		Connector: s.ID, Status: Status(s), SessionID: s.Session.ID, Plugged: s.Plugged, Available: !s.Unavailable, Rated: s.Policy.Rated,
@@ -140,7 +146,8 @@ func Describe(s State) wire.ConnectorState {
 	return c
 }
 
-// HeldReservation is the reservation as cp_registered tells it; false: there is none.
+// HeldReservation is the reservation as cp_registered reports it; false if there
+// is none.
 func HeldReservation(s State) (wire.ReservationState, bool) {
 	r := s.Reservation
 	return wire.ReservationState{

@@ -8,7 +8,11 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// command decides about an order by its content.
+// command decides a command by its content. That it is for this boot, in order
+// and not a duplicate was decided before (package delivery).
+//
+// Each command ends with exactly one command_finished; what has an effect is
+// accepted before. Repeated orders are idempotent: the wanted state is done.
 func (t *transition) command(e CommandReceived) {
 	switch o := e.Order.(type) {
 	case *wire.Reserve:
@@ -26,8 +30,8 @@ func (t *transition) command(e CommandReceived) {
 	}
 }
 
-// ifFresh does what is ordered, unless it waited too long for its turn or the
-// agent takes no more work.
+// ifFresh executes do, unless the command expired while it waited or the agent
+// is stopping.
 func (t *transition) ifFresh(e CommandReceived, do func()) {
 	switch {
 	case e.Expires > 0 && t.now.At >= e.Expires:
@@ -62,8 +66,9 @@ func (t *transition) refuse(e CommandReceived, reason string) {
 
 func (t *transition) done(e CommandReceived, reason string) { t.finish(e, wire.ResultDone, reason) }
 
-// refusal says why neither a reservation nor a session can begin; empty: they
-// can. A start that waits on a reservation which is replaced does not hinder.
+// refusal is why neither a reservation nor a session can begin; empty if they
+// can. With replaced, the held reservation is about to be replaced: a pending
+// start that waits for it does not occupy the connector.
 func (t *transition) refusal(replaced bool) string {
 	switch s := &t.s; {
 	case !s.Faults.Empty():
@@ -100,7 +105,7 @@ func (t *transition) reserve(e CommandReceived, o wire.Reserve) {
 		return
 	}
 	t.accept(e)
-	t.endReservation(charge.ReservationCancelled) // the one that is replaced
+	t.endReservation(charge.ReservationCancelled) // the replaced one
 	t.s.Reservation = Reservation{
 		ID: o.ReservationID, Username: o.Username, Until: o.Until, Tariff: o.Tariff, EndsAt: t.now.At + left,
 	}
@@ -151,8 +156,8 @@ func (t *transition) start(e CommandReceived, o wire.Start) {
 	})
 }
 
-// replaceStartCommand lets a later order for the same session take the place of the one
-// that waits.
+// replaceStartCommand replaces the command of the pending start by a later one
+// for the same session. The earlier command fails as superseded.
 func (t *transition) replaceStartCommand(e CommandReceived) {
 	p := &t.s.Pending
 	if p.Command != "" {
@@ -192,8 +197,8 @@ func (t *transition) setAvailability(e CommandReceived, available bool) {
 	t.done(e, "")
 }
 
-// endReservation ends the reservation that is held, if there is one, and the
-// start that waits on it.
+// endReservation ends the held reservation, if there is one, and the pending
+// start that waits for it.
 func (t *transition) endReservation(why charge.ReservationEnd) {
 	r := t.s.Reservation
 	if r.ID == "" {

@@ -20,30 +20,33 @@ type Token uint64
 // OpenContactor withdraws the permission and opens, before anything else.
 type OpenContactor struct{}
 
-// Append asks for records to be made durable, in this order and together. What
-// came of it is told by Appended or AppendFailed.
+// Append asks for records to be made durable, in this order and together. Its
+// result comes back as Appended or AppendFailed with the same token.
 type Append struct {
 	Token   Token
 	Records []Record
 }
 
-// Record is one record to be written about this connector.
+// Record is one record of this connector; the shell adds number, time and hash.
 type Record struct {
 	Session charge.SessionID
 	Payload wire.Payload
 }
 
-// OfferPower tells the vehicle that it may ask for power, or that it may not.
+// OfferPower switches the pilot: with an offer the vehicle may request power
+// (IEC 61851: PWM), without one it may not.
 type OfferPower struct{ Offer bool }
 
-// CloseContactor permits the safety loop to close, until OpenContactor.
+// CloseContactor permits the safety loop to close the contactor, until
+// OpenContactor.
 type CloseContactor struct{}
 
-// ReadMeter asks for a reading that begins now.
+// ReadMeter asks for a reading that begins now. MeterRead is its result; other
+// readings may come before it.
 type ReadMeter struct{}
 
-// SetTimer asks for TimerFired at a time since the boot and replaces the timer
-// set before; 0 takes it away.
+// SetTimer asks for TimerFired at a time since the boot. It replaces the timer
+// set before; 0 cancels it.
 type SetTimer struct{ At time.Duration }
 
 func (OpenContactor) connectorEffect()  {}

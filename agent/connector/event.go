@@ -7,8 +7,9 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Now is the time of an event: since the boot by the monotonic clock, and the
-// wall clock as far as it can be trusted. At never goes back between events.
+// Now is the time of an event. At is the monotonic time since the boot, which
+// decides all durations; it never goes back between events. Wall is the wall
+// clock with its quality, for limits that were set elsewhere.
 type Now struct {
 	At    time.Duration
 	Wall  charge.Time
@@ -25,9 +26,8 @@ type Event interface {
 	connectorEvent()
 }
 
-// Booted restores what the journal knew and what the hardware shows. It is the
-// first event; a second one has no effect. Nothing is written before
-// Registered.
+// Booted restores the state of the journal and of the hardware. It is the first
+// event; a second one has no effect. Nothing is recorded before Registered.
 type Booted struct {
 	Now
 	ID         charge.ConnectorID
@@ -35,18 +35,18 @@ type Booted struct {
 	Saved      Saved
 	Pilot      charge.PilotState
 	Reading    Reading
-	HasReading bool // Reading holds; false: the meter does not answer
+	HasReading bool // false: the meter did not answer, Reading is zero
 }
 
-// Registered says that record 1 of this boot's journal is durable. Unfinished
-// is Saved's: the commands an earlier boot accepted and did not finish.
+// Registered means that record 1 of this boot's journal is durable. Unfinished
+// is Saved's: the commands that an earlier boot accepted and did not finish.
 type Registered struct {
 	Now
 	Unfinished []Unfinished
 }
 
-// PilotChanged is a new state of the control pilot. Fresh is a new session id,
-// used if a policy starts a session by this plug.
+// PilotChanged is a new state of the control pilot. NewSession is an unused
+// session id, for a policy that starts a session by this plug.
 type PilotChanged struct {
 	Now
 	Pilot      charge.PilotState
@@ -59,22 +59,22 @@ type ContactChanged struct {
 	Closed bool
 }
 
-// PowerWithheld says that the safety loop withholds power for a reason that may
-// pass, or, with an empty reason, that it does not any more.
+// PowerWithheld means that the safety loop withholds power for a reason that may
+// pass; with an empty reason, that it no longer does.
 type PowerWithheld struct {
 	Now
 	Reason string
 }
 
-// MeterRead is a reading, or that the meter did not give one.
+// MeterRead is a reading; with Failed, that the meter did not answer.
 type MeterRead struct {
 	Now
 	Reading Reading
 	Failed  bool
 }
 
-// CommandReceived is a command that came for this boot, in order, in time and
-// for the first time; whether it is fulfilled is decided here.
+// CommandReceived is a command for this boot that came in order, in time and for
+// the first time. Whether it has an effect is decided here.
 type CommandReceived struct {
 	Now
 	ID      charge.CommandID
@@ -82,50 +82,52 @@ type CommandReceived struct {
 	Raw     string        // the command's bytes, for command_accepted
 	Order   wire.Order    // nil: of a type this build does not know
 	Expires time.Duration // since the boot; 0: never
-	// AllConnectors: the command concerns all connectors, and whoever received it writes
-	// its acceptance and its end.
+	// AllConnectors: the command is for all connectors; its receiver records the
+	// acceptance and the result, not each connector.
 	AllConnectors bool
 }
 
-// FaultSeen says that something is wrong.
+// FaultSeen means that a fault is present.
 type FaultSeen struct {
 	Now
 	Fault  charge.Fault
 	Detail string
 }
 
-// FaultGone says that it no longer is.
+// FaultGone means that a fault is no longer present.
 type FaultGone struct {
 	Now
 	Fault charge.Fault
 }
 
-// Appended says that the records of an Append are durable.
+// Appended means that the records of an Append are durable.
 type Appended struct {
 	Now
 	Token Token
 }
 
-// AppendFailed says that they are not, and that the journal takes no more.
+// AppendFailed means that the records of an Append are not durable, and that the
+// journal has failed.
 type AppendFailed struct {
 	Now
 	Token Token
 }
 
-// StorageChanged says whether there is room for a new session's records.
+// StorageChanged reports whether there is space for the records of a new
+// session.
 type StorageChanged struct {
 	Now
 	Full bool
 }
 
-// TimerFired says that the time of SetTimer has come. A stale one has no
+// TimerFired means that the time of SetTimer has come. An outdated one has no
 // effect.
 type TimerFired struct{ Now }
 
 // LocalStop is a stop by a person at the charging point.
 type LocalStop struct{ Now }
 
-// Shutdown says that the agent is about to end.
+// Shutdown means that the agent is about to end.
 type Shutdown struct{ Now }
 
 func (Booted) connectorEvent()          {}

@@ -8,11 +8,13 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// meterTolerance is what a meter may gain beyond what the rated power explains: steps
-// of its register, and readings that took their time.
+// meterTolerance is how much a register may gain beyond what the rated power
+// explains: coarse steps of the register, and readings that were slow.
 const meterTolerance charge.WattHours = 1000
 
-// meterRead takes a reading, or its absence.
+// meterRead applies a reading, or a failure to read. An implausible reading is
+// recorded once as an anomaly and counts as a failure, until enough of them in a
+// row agree with each other (see meterChanged).
 func (t *transition) meterRead(e MeterRead) {
 	m := &t.s.Meter
 	if e.Failed {
@@ -42,22 +44,23 @@ func (t *transition) meterRead(e MeterRead) {
 	}
 }
 
-// isFinal reports whether a reading that began then is the last of the session:
-// nothing flows any more.
-func (d *Ending) isFinal(taken time.Duration, closed bool) bool {
+// isFinal reports whether a reading that began at begun may close the session:
+// no power flowed any more. The contactor was measured open before, or, if it
+// never closed, has had the time to move.
+func (d *Ending) isFinal(begun time.Duration, closed bool) bool {
 	switch {
 	case d.Reason == "" || closed:
 		return false
 	case d.Opened:
-		return taken >= d.OpenedAt
+		return begun >= d.OpenedAt
 	}
-	return taken >= d.BegunAt+moveWithin // it never closed
+	return begun >= d.BegunAt+moveWithin // it never closed
 }
 
-// meterChanged reports whether readings that were not believed are those of the meter
-// there is now: one that was replaced, that showed something else for a while, or
-// whose register began anew at its end. Nothing is billed across it: a session
-// ends first, at its last good reading.
+// meterChanged reports whether the rejected readings are now the meter's: it was
+// replaced, it showed wrong values for a while, or its register overflowed. It
+// takes consistentReadings in a row. Nothing is billed across such a change: an
+// open session must end first, at its last good reading.
 func (t *transition) meterChanged(r Reading) bool {
 	m := &t.s.Meter
 	if word, _ := t.implausibleAfter(m.LastRejected, r); m.Consistent == 0 || word != "" {
@@ -74,7 +77,8 @@ func (t *transition) meterChanged(r Reading) bool {
 	return true
 }
 
-// implausible says why a reading cannot be true; the register then stays as it was.
+// implausible is why a reading cannot follow the last good one, as the word and
+// detail of an anomaly; empty if it can. The register then stays as it was.
 func (t *transition) implausible(r Reading) (word, detail string) {
 	if !t.s.Meter.Known {
 		return "", ""
@@ -82,7 +86,8 @@ func (t *transition) implausible(r Reading) (word, detail string) {
 	return t.implausibleAfter(t.s.Meter.Last, r)
 }
 
-// implausibleAfter says why one reading cannot follow another.
+// implausibleAfter is why one reading cannot follow another: the register went
+// back, or gained more than twice what the rated power allows.
 func (t *transition) implausibleAfter(last, r Reading) (word, detail string) {
 	gain := r.Import - last.Import
 	switch elapsed := r.BegunAt - last.BegunAt; {
@@ -94,12 +99,12 @@ func (t *transition) implausibleAfter(last, r Reading) (word, detail string) {
 	return "", ""
 }
 
-// maxEnergy is the energy of a power over a time.
+// maxEnergy is the energy of a power over a time, in whole watt-hours.
 func maxEnergy(p charge.Watts, d time.Duration) charge.WattHours {
 	return charge.WattHours(int64(p) * max(int64(d/time.Millisecond), 0) / int64(time.Hour/time.Millisecond))
 }
 
-// meterFailed counts towards a fault, and asks again where something waits.
+// meterFailed counts a failed reading; meterFailures in a row are a fault.
 func (t *transition) meterFailed(why string) {
 	t.s.Meter.Failures++
 	if t.s.Meter.Failures == meterFailures {
@@ -107,7 +112,8 @@ func (t *transition) meterFailed(why string) {
 	}
 }
 
-// sampleMeter writes the register down, every so much energy or time.
+// sampleMeter records meter_read when the policy's energy or time has passed
+// since the last sample. With full storage there are no samples.
 func (t *transition) sampleMeter() {
 	s, x := &t.s, &t.s.Session
 	r := s.Meter.Last
@@ -120,7 +126,8 @@ func (t *transition) sampleMeter() {
 	t.record(x.ID, &wire.MeterRead{Register: r.Import, Power: r.Power, Current: r.Current, Voltage: r.Voltage})
 }
 
-// raiseFault makes a fault hold. Opening comes first, said again or not.
+// raiseFault makes a fault hold: it ends reservation, pending start and session.
+// The contactor opens each time, also when the fault holds already.
 func (t *transition) raiseFault(f charge.Fault, detail string) {
 	t.openNow = true
 	s := &t.s
@@ -129,7 +136,7 @@ func (t *transition) raiseFault(f charge.Fault, detail string) {
 	}
 	s.Faults = s.Faults.With(f)
 	if s.Phase < PhaseRunning {
-		return // registered tells it
+		return // registered records it
 	}
 	t.record(s.Session.ID, &wire.FaultRaised{Fault: f, Detail: detail})
 	t.endReservation(charge.ReservationFault)
@@ -137,7 +144,7 @@ func (t *transition) raiseFault(f charge.Fault, detail string) {
 	t.beginEnding(f.StopReason())
 }
 
-// clearFault says that a fault is over, if it held.
+// clearFault ends a fault, if it held.
 func (t *transition) clearFault(f charge.Fault) {
 	if !t.s.Faults.Has(f) {
 		return

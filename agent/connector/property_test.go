@@ -13,8 +13,8 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// world is one machine, its journal and the hardware it moves, under any
-// sequence of events.
+// world is one state machine with its journal and hardware, under any sequence of
+// events.
 type world struct {
 	*player
 	contact  bool // closed, in truth
@@ -84,13 +84,13 @@ func (w *world) apply(t *rapid.T, e connector.Event) {
 	}
 	s := w.s
 	if w.contact != s.Commanded {
-		t.Fatalf("permitted %t, state says %t", w.contact, s.Commanded)
+		t.Fatalf("permitted %t, by the state %t", w.contact, s.Commanded)
 	}
 	if w.contact && (!s.Plugged || s.Pilot != charge.PilotC || !s.Faults.Empty() || s.Withheld != "" || s.Unavailable || !w.durable[s.Session.ID]) {
 		t.Fatalf("power without right: %+v", s)
 	}
 	if s.Session.ID != w.open && s.Phase >= connector.PhaseRunning {
-		t.Fatalf("session %q, the records say %q", s.Session.ID, w.open)
+		t.Fatalf("session %q, by the records %q", s.Session.ID, w.open)
 	}
 	if s.Phase >= connector.PhaseRunning && s.Reservation.ID != "" && at >= s.Reservation.EndsAt {
 		t.Fatalf("reservation held at %s beyond its end %s", at, s.Reservation.EndsAt)
@@ -107,7 +107,7 @@ func (w *world) apply(t *rapid.T, e connector.Event) {
 	}
 }
 
-// check follows what is written down.
+// check checks a record against those before it.
 func (w *world) check(t *rapid.T, token connector.Token, r connector.Record) {
 	switch p := r.Payload.(type) {
 	case *wire.Authorized:
@@ -154,9 +154,9 @@ func rankOf(f connector.Effect) int {
 	return 6
 }
 
-// TestInvariants: whatever comes in whatever order, power flows only by right,
-// one session at a time, no reservation lasts beyond its end, and the records
-// alone give back the state.
+// TestInvariants: for any events in any order, power flows only with a grant, there
+// is one session at a time, no reservation outlasts its end, and the records alone
+// restore the state.
 func TestInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(connector.Policy{

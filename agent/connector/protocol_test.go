@@ -11,7 +11,7 @@ import (
 	"testing"
 )
 
-// TestEveryReasonStandsInTheProtocol: whoever writes a Central from
+// TestEveryReasonStandsInTheProtocol: the developer of another Central, by
 // docs/PROTOCOL.md must know each word that a result may give as its reason.
 func TestEveryReasonStandsInTheProtocol(t *testing.T) {
 	protocol, err := os.ReadFile("../../docs/PROTOCOL.md")
@@ -42,8 +42,7 @@ func TestEveryReasonStandsInTheProtocol(t *testing.T) {
 	}
 }
 
-// reasonsIn are the literal reasons handed to what finishes a command, with
-// where they stand.
+// reasonsIn are the literal reasons of results in the sources, with their places.
 func reasonsIn(t *testing.T, patterns ...string) map[string]string {
 	t.Helper()
 	reasons := map[string]string{}

@@ -8,8 +8,9 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Saved is what a new boot must know of a connector: the fold of its records.
-// A checkpoint of the journal holds it as JSON; fields are only ever added.
+// Saved is what a new boot needs of a connector: the fold of its records. A
+// checkpoint of the journal holds it as JSON, so fields are only ever added and
+// their JSON names never change.
 type Saved struct {
 	Connector   charge.ConnectorID `json:"connector"`
 	Unavailable bool               `json:"unavailable,omitempty"`
@@ -20,12 +21,12 @@ type Saved struct {
 	Unfinished  []Unfinished       `json:"unfinished,omitempty"`
 	Journal     charge.JournalID   `json:"journal,omitempty"`    // of the last record
 	UptimeMS    int64              `json:"uptime_ms,omitempty"`  // of the last record
-	RegisterAt  charge.Time        `json:"register_at,omitzero"` // when Register was written down; zero when the clock was not set
+	RegisterAt  charge.Time        `json:"register_at,omitzero"` // when Register was recorded; zero when the clock was not set
 }
 
-// SavedReservation is a reservation that is held. LeftMS is how long by the
-// monotonic clock, counted while an agent ran: it bounds the life of the
-// reservation whatever the wall clock says after a restart.
+// SavedReservation is a reservation that is held. LeftMS is the time left by the
+// monotonic clock, counted while an agent runs: it limits the reservation
+// whatever the wall clock shows after a restart.
 type SavedReservation struct {
 	ID       charge.ReservationID `json:"reservation_id"`
 	Username charge.Username      `json:"username"`
@@ -42,11 +43,13 @@ type SavedSession struct {
 	Tariff        charge.TariffVersion `json:"tariff,omitempty"`
 	StartRegister charge.WattHours     `json:"register_start_wh"`
 	Started       bool                 `json:"started,omitempty"`
-	// Ending is why it was about to end: it does not go on after a restart.
+	// Ending is why it was about to end; empty: it was not. Such a session is not
+	// resumed after a restart.
 	Ending charge.StopReason `json:"ending,omitempty"`
 }
 
-// noteEnding notes why the session, if there is one, is about to end.
+// noteEnding sets why the session, if there is one, is about to end; the first
+// reason stays.
 func (x *SavedSession) noteEnding(why charge.StopReason) {
 	if x.ID != "" && x.Ending == "" {
 		x.Ending = why
@@ -60,9 +63,9 @@ type Unfinished struct {
 	Session charge.SessionID `json:"session_id,omitempty"` // of a START
 }
 
-// Replay folds one record into what is saved. A record about another connector
-// changes nothing but the time; one that cannot be read neither. The last
-// record folded once more changes nothing, so a checkpoint may hold it already.
+// Replay folds one record into v. A record of another connector changes only the
+// time, and so does one that cannot be decoded. Folding the last record a second
+// time changes nothing, so a checkpoint may contain it already.
 func Replay(v Saved, rec wire.Record) Saved {
 	v = v.elapse(rec)
 	if rec.Connector != v.Connector && rec.Connector != 0 {
@@ -107,13 +110,14 @@ func Replay(v Saved, rec wire.Record) Saved {
 		v.Session.noteEnding(charge.StopUnplugged)
 	case *wire.FaultRaised:
 		v.Session.noteEnding(p.Fault.StopReason())
-	default: // the rest is read from the hardware, or told again
+	default: // the rest comes from the hardware at boot
 	}
 	return v
 }
 
-// noteRegister notes a register and when it was written down. That of cp_registered does
-// not count: whose meter it is is judged by the registers of the session.
+// noteRegister sets the last register and when it was recorded. The register in
+// cp_registered does not count: meterMismatch compares with the registers of the
+// session, which decide whose meter it is.
 func (v *Saved) noteRegister(rec *wire.Record, register charge.WattHours) {
 	v.Register, v.RegisterAt = register, 0
 	if rec.Clock != charge.ClockUnset {
@@ -121,8 +125,8 @@ func (v *Saved) noteRegister(rec *wire.Record, register charge.WattHours) {
 	}
 }
 
-// elapse lets the time of a record pass on the reservation. Between two boots
-// nobody knows how much did.
+// elapse subtracts the time since the record before from the reservation's. The
+// time between two boots is not known and counts as none.
 func (v Saved) elapse(rec wire.Record) Saved {
 	if rec.Journal != v.Journal {
 		v.Journal, v.UptimeMS = rec.Journal, 0
@@ -136,6 +140,8 @@ func (v Saved) elapse(rec wire.Record) Saved {
 	return v
 }
 
+// accepted folds an accepted command: it is unfinished until its result, and has
+// the effect of its type.
 func (v Saved) accepted(rec wire.Record, p *wire.CommandAccepted) Saved {
 	cmd, err := wire.DecodeCommand(p.Command)
 	if err != nil {
@@ -174,10 +180,10 @@ func (v Saved) accepted(rec wire.Record, p *wire.CommandAccepted) Saved {
 	return v
 }
 
-// Checkpoint writes what is saved of all connectors.
+// Checkpoint encodes the saved state of all connectors.
 func Checkpoint(all []Saved) ([]byte, error) { return json.Marshal(all) }
 
-// ReadCheckpoint reads what Checkpoint wrote.
+// ReadCheckpoint decodes what Checkpoint encoded.
 func ReadCheckpoint(raw []byte) ([]Saved, error) {
 	var all []Saved
 	if err := json.Unmarshal(raw, &all); err != nil {
@@ -186,8 +192,9 @@ func ReadCheckpoint(raw []byte) ([]Saved, error) {
 	return all, nil
 }
 
-// Restore folds what a boot found on disk, the last checkpoint and the records
-// since, into what each of n connectors must know. An empty checkpoint is none.
+// Restore folds the last checkpoint and the records after it into the saved
+// state of n connectors. An empty checkpoint is none. If the number of connectors
+// has changed, those in common keep their state.
 func Restore(checkpoint []byte, since [][]byte, n int) ([]Saved, error) {
 	saved := make([]Saved, n)
 	if len(checkpoint) > 0 {

@@ -19,10 +19,10 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-var rewrite = flag.Bool("rewrite", false, "write the golden scripts anew")
+var rewrite = flag.Bool("rewrite", false, "write the golden scripts again")
 
 // TestScripts plays testdata/*.txt: a line that begins with "> " is an event,
-// what follows it is what the machine did.
+// the lines below it are what the machine did.
 func TestScripts(t *testing.T) {
 	files, err := filepath.Glob("testdata/*.txt")
 	if err != nil || len(files) == 0 {
@@ -89,7 +89,7 @@ func play(t *testing.T, script []byte) []byte {
 // begin is the wall clock at the boot of every script.
 const begin charge.Time = 1_796_000_000_000
 
-// player feeds one machine and keeps what it wrote, as a journal would.
+// player feeds one machine and keeps its records, as a journal would.
 type player struct {
 	policy  connector.Policy
 	clock   charge.ClockQuality
@@ -112,7 +112,7 @@ func (p *player) now() connector.Now {
 	return connector.Now{At: p.at, Wall: begin.Add(time.Duration(p.journal-1)*time.Hour + p.at + p.jump), Clock: p.clock}
 }
 
-// step takes one event and writes what is appended, as the recorder does.
+// step applies one event and keeps its records, as the recorder does.
 func (p *player) step(e connector.Event) []connector.Effect {
 	var effects []connector.Effect
 	p.s, effects = connector.Step(p.s, e)
@@ -284,7 +284,7 @@ func (p *player) event(w []string) (connector.Event, error) {
 	return nil, fmt.Errorf("event %q is unknown", w[0])
 }
 
-// durable tells the machine that the oldest append is on disk.
+// durable reports to the state machine that the oldest append is on disk.
 func (p *player) durable() connector.Event {
 	if len(p.pending) == 0 {
 		return connector.Appended{Now: p.now()}
@@ -340,5 +340,5 @@ func describe(r connector.Record) string {
 	return line
 }
 
-// epoch is the nth start of Central.
+// epoch is the epoch of the nth start of Central.
 func epoch(n int) charge.Epoch { return charge.Epoch{Number: uint64(n), Run: "00000000000000ab"} }

@@ -7,8 +7,9 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// beginStart makes a start under way: at once if a vehicle is plugged in, else it
-// waits for one.
+// beginStart makes a start pending. With a vehicle plugged in the meter is read
+// at once; otherwise the start is accepted and waits for the plug, as long as
+// its reservation, or for PlugWithin.
 func (t *transition) beginStart(p PendingStart) {
 	t.s.Pending = p
 	if t.s.Plugged {
@@ -21,14 +22,15 @@ func (t *transition) beginStart(p PendingStart) {
 	}
 }
 
-// requestStartReading asks the meter for the register from which the session is accounted.
+// requestStartReading asks for the register from which the session is accounted.
+// Only a reading that begins after this counts, within ReadWithin.
 func (t *transition) requestStartReading() {
 	p := &t.s.Pending
 	p.AskedAt, p.ReadBy, p.PlugBy = t.now.At, t.now.At+ReadWithin, 0
 	t.readMeter = true
 }
 
-// acceptStart writes the acceptance of the order, once.
+// acceptStart records the acceptance of the pending start's command, once.
 func (t *transition) acceptStart() {
 	if p := &t.s.Pending; p.Raw != "" {
 		t.record("", &wire.CommandAccepted{Command: json.RawMessage(p.Raw)})
@@ -36,8 +38,8 @@ func (t *transition) acceptStart() {
 	}
 }
 
-// endStart ends a start that has not become a session, if there is one. An
-// order not yet accepted is rejected.
+// endStart ends the pending start, if there is one. Its command fails, or is
+// rejected if it was not yet accepted.
 func (t *transition) endStart(reason string) {
 	p := t.s.Pending
 	if p.Session == "" {
@@ -54,7 +56,8 @@ func (t *transition) endStart(reason string) {
 	t.record("", &wire.CommandFinished{CommandID: p.Command, Command: wire.CommandStart, Result: r, Reason: reason})
 }
 
-// authorize opens the session with the register just read.
+// authorize opens the session with the register just read. The record is the
+// grant: power is permitted once it is durable.
 func (t *transition) authorize(register charge.WattHours) {
 	p := t.s.Pending
 	t.acceptStart()
@@ -85,8 +88,8 @@ func (t *transition) authorize(register charge.WattHours) {
 	}
 }
 
-// pilotChanged takes a new state of the pilot. E, F and nothing say nothing about the
-// plug.
+// pilotChanged applies a new state of the pilot. E, F and unknown do not reveal
+// whether a vehicle is plugged in: the last known answer stays.
 func (t *transition) pilotChanged(e PilotChanged) {
 	was := t.s.Plugged
 	t.s.Pilot = e.Pilot
@@ -104,6 +107,8 @@ func (t *transition) pilotChanged(e PilotChanged) {
 	}
 }
 
+// plugged continues a pending start, or starts a session where a policy lets the
+// plug suffice.
 func (t *transition) plugged(fresh charge.SessionID) {
 	t.record(t.s.Session.ID, &wire.PluggedIn{})
 	s := &t.s
@@ -120,8 +125,8 @@ func (t *transition) plugged(fresh charge.SessionID) {
 	}
 }
 
-// unplugged ends the session. A start that was asking the meter waits for the
-// plug again, if an order stands behind it.
+// unplugged ends the session. A pending start that was reading the meter waits
+// for the plug again if it has a command; one by policy ends.
 func (t *transition) unplugged() {
 	s := &t.s
 	t.record(s.Session.ID, &wire.Unplugged{})
@@ -140,7 +145,8 @@ func (t *transition) unplugged() {
 	}
 }
 
-// contactChanged takes a new measured state of the contactor.
+// contactChanged applies a new measured state of the contactor: power flows, is
+// suspended, or a session that ends may read its last register.
 func (t *transition) contactChanged(closed bool) {
 	t.s.Closed = closed
 	x := &t.s.Session
@@ -157,7 +163,7 @@ func (t *transition) contactChanged(closed bool) {
 	}
 }
 
-// powerOn says that power flows, for the first time or again.
+// powerOn records that power flows, for the first time or again.
 func (t *transition) powerOn() {
 	x := &t.s.Session
 	x.Flow = FlowOn
@@ -170,7 +176,8 @@ func (t *transition) powerOn() {
 	t.record(x.ID, &wire.ChargingStarted{Register: register, ReservationID: x.Reservation, Username: x.Username})
 }
 
-// suspendSession says that power stops for now, and who wants it so.
+// suspendSession records that power stops for now, and whether the vehicle (ev)
+// or the charging point (evse) stopped it.
 func (t *transition) suspendSession() {
 	s := &t.s
 	x := &s.Session
@@ -191,8 +198,9 @@ func (t *transition) suspendSession() {
 	t.record(x.ID, p)
 }
 
-// beginEnding begins to end the open session, if there is one: the contactor
-// opens now, the account is closed with a register read after it.
+// beginEnding begins to end the open session, if there is one. The contactor
+// opens now; a register read after that closes the account. The first reason
+// stays.
 func (t *transition) beginEnding(why charge.StopReason) {
 	x := &t.s.Session
 	if x.ID == "" || x.Ending.Reason != "" {
@@ -204,14 +212,16 @@ func (t *transition) beginEnding(why charge.StopReason) {
 	}
 }
 
-// requestFinalReading asks for the last register of a session that ends.
+// requestFinalReading asks for the last register of a session that ends, now
+// that the contactor is open.
 func (t *transition) requestFinalReading() {
 	d := &t.s.Session.Ending
 	d.Opened, d.OpenedAt = true, t.now.At
 	t.readMeter = true
 }
 
-// closeSession closes the session's account.
+// closeSession closes the account of the session with its last register. The
+// register is never below the first one.
 func (t *transition) closeSession(register charge.WattHours) {
 	x := t.s.Session
 	t.s.Session = Session{}
@@ -225,8 +235,8 @@ func (t *transition) closeSession(register charge.WattHours) {
 	}
 }
 
-// shutdown takes no more work. A session goes on after the restart or ends
-// here, by policy.
+// shutdown accepts no more commands. By policy the session resumes after the
+// restart, or ends now.
 func (t *transition) shutdown() {
 	if t.s.Phase != PhaseRunning {
 		return

@@ -15,18 +15,17 @@ const (
 	// BootReadWithin is how long a session of an earlier boot waits for the
 	// meter, which may need longer to start than the agent.
 	BootReadWithin = 30 * time.Second
-	// ClockWithin is how long a reservation found at boot waits for a clock.
+	// ClockWithin is how long a reservation restored at boot waits for a clock.
 	ClockWithin = 2 * time.Minute
-	// moveWithin is how long a contactor may move after a command; what it shows
-	// later is where it stays.
+	// moveWithin is how long a contactor may move after a command.
 	moveWithin = 250 * time.Millisecond
-	// clockSkew is how far beyond its end the synced wall clock must be to end a
-	// reservation that the monotonic clock still holds.
+	// clockSkew is how far a synced wall clock must be past the end of a
+	// reservation to end it before the monotonic clock does.
 	clockSkew = 30 * time.Second
 	// meterFailures in a row are a fault.
 	meterFailures = 3
-	// consistentReadings readings in a row that go on from each other, and not from the
-	// one before them, are those of the meter there is now.
+	// consistentReadings is how many rejected readings in a row must follow each
+	// other plausibly before they count as the meter's.
 	consistentReadings = 10
 )
 
@@ -35,28 +34,29 @@ type Policy struct {
 	// Resume goes on with a session after a restart, if the vehicle is still
 	// plugged in; otherwise it ends as power_loss.
 	Resume bool
-	// ReservedPlugStarts lets the plug suffice where a reservation is held.
+	// ReservedPlugStarts starts a session by the plug where a reservation is held.
 	ReservedPlugStarts bool
-	// FreeVend lets anybody charge who plugs in, where nothing is reserved.
+	// FreeVend starts a session by the plug where none is held, for any driver.
 	FreeVend bool
 	// Vent: the installation is ventilated, so pilot D may charge.
 	Vent bool
-	// Rated is the power by which a jump of the meter is judged; 0: not judged.
+	// Rated is the power that limits how much a register may gain; 0: no limit.
 	Rated charge.Watts
-	// SampleEnergy and SampleInterval say how often meter_read is written while
+	// SampleEnergy and SampleInterval are how often meter_read is recorded while
 	// power flows, whichever comes first; 0: that rule is off.
 	SampleEnergy   charge.WattHours
 	SampleInterval time.Duration
 }
 
 // State is everything known about one connector. The zero value is a connector
-// that has not booted: it ignores all but Booted. It is comparable.
+// that has not booted: it ignores all but Booted. It is comparable. Times are
+// since the boot by the monotonic clock; 0 means none.
 //
-// Invariant: Commanded ⇒ Session.Granted ∧ Plugged ∧ the pilot asks ∧ Faults
-// is empty ∧ Hold is empty ∧ not Unavailable.
+// Invariant: Commanded ⇒ Session.Granted ∧ Plugged ∧ requestsPower ∧ Faults
+// is empty ∧ Withheld is empty ∧ not Unavailable.
 // Invariant: at most one of Start and Session is under way.
 // Invariant: Meter.Last.Import never goes down in one boot.
-// Invariant: whatever ends by itself has its time in Timer or before it.
+// Invariant: every limit in time is at Timer or after it.
 type State struct {
 	ID     charge.ConnectorID
 	Policy Policy
@@ -66,33 +66,34 @@ type State struct {
 	Plugged   bool   // by the pilot; kept while it reads E, F or nothing
 	Closed    bool   // as measured
 	Commanded bool   // power is permitted
-	Offered   bool   // the vehicle is told that it may ask
-	Withheld  string // why the safety loop withholds power for now; empty: it does not
+	Offered   bool   // the pilot offers power to the vehicle
+	Withheld  string // why the safety loop withholds power; empty: it does not
 	Faults    charge.FaultSet
 
 	StorageFull bool // no new session may start
 	Unavailable bool // as ordered
-	Finishing   bool // the vehicle has charged and is still plugged in
+	Finishing   bool // the session is over, the vehicle still plugged in
 
 	Meter       Meter
 	Reservation Reservation
 	Pending     PendingStart
 	Session     Session
 
-	Reported charge.Status // the status as last written down
+	Reported charge.Status // the status last recorded
 	Token    Token         // of the last Append
 	Timer    time.Duration // as last asked for; 0: none
 }
 
-// Phase is where the connector stands between boot and shutdown.
+// Phase is the stage of the connector between boot and shutdown; it only
+// advances.
 type Phase int
 
-// The lives of a connector.
+// The phases of a connector.
 const (
 	PhaseNew      Phase = iota
-	PhaseBooted         // restored, not yet registered: nothing is written
+	PhaseBooted         // restored, not yet registered: nothing is recorded
 	PhaseRunning        // registered
-	PhaseStopping       // no new work
+	PhaseStopping       // no command is accepted
 )
 
 // Meter is what is known of the meter.
@@ -115,19 +116,19 @@ type Reading struct {
 	Temperature charge.MilliCelsius
 }
 
-// Reservation keeps the connector for a driver. None is held when ID is empty.
+// Reservation keeps the connector for a driver. ID is empty when none is held.
 type Reservation struct {
 	ID       charge.ReservationID
 	Username charge.Username
 	Until    charge.Time
 	Tariff   charge.TariffVersion
 	EndsAt   time.Duration // since the boot, by the monotonic clock
-	NoClock  bool          // found at boot without a clock: Ends is ClockWithin
-	left     time.Duration // of the monotonic clock, as found at boot
+	NoClock  bool          // restored at boot without a clock: EndsAt is ClockWithin after it
+	left     time.Duration // the end by the monotonic clock, as restored at boot
 }
 
-// PendingStart is a session about to begin: it waits for the plug or for the meter.
-// None is under way when Session is empty.
+// PendingStart is a session about to begin: it waits for the plug or for the
+// meter. Session is empty when there is none.
 type PendingStart struct {
 	Session     charge.SessionID
 	Username    charge.Username
@@ -140,7 +141,7 @@ type PendingStart struct {
 	AskedAt     time.Duration    // when the meter was asked
 }
 
-// Flow says whether power flows in a session.
+// Flow is whether power flows in a session.
 type Flow int
 
 // The flows of a session.
@@ -150,7 +151,7 @@ const (
 	FlowSuspended             // it was, and is open for now
 )
 
-// Session is the session that is open. There is none when ID is empty.
+// Session is the open session. ID is empty when there is none.
 type Session struct {
 	ID              charge.SessionID
 	Username        charge.Username
@@ -165,12 +166,12 @@ type Session struct {
 	SampledRegister charge.WattHours
 	SampledAt       time.Duration
 	Ending          Ending
-	OtherMeter      string           // why the meter of this boot is not that of the session; it ends at LastGood
-	LastRegister    charge.WattHours // the last register of the boots before, when Torn
+	OtherMeter      string           // why the meter of this boot is not that of the session; it ends at LastRegister
+	LastRegister    charge.WattHours // the last register of the earlier boots, with OtherMeter
 }
 
-// Ending is a session that waits for its last register. It has not begun when
-// Reason is empty.
+// Ending is the end of a session, which waits for its last register. Reason is
+// empty while the session goes on.
 type Ending struct {
 	Reason   charge.StopReason
 	BegunAt  time.Duration
@@ -180,7 +181,8 @@ type Ending struct {
 	Command  charge.CommandID // the STOP that is finished with it
 }
 
-// requestsPower reports whether the vehicle asks for power that this point may give.
+// requestsPower reports whether the vehicle requests power in a way that this
+// charging point may serve: state D needs ventilation.
 func (s *State) requestsPower() bool {
 	return s.Pilot == charge.PilotC || s.Pilot == charge.PilotD && s.Policy.Vent
 }
@@ -190,17 +192,16 @@ func (s *State) mayHavePower() bool {
 	return s.mayBeOffered() && s.Plugged && s.requestsPower() && s.Withheld == ""
 }
 
-// mayBeOffered reports whether the vehicle may be told to ask for power.
+// mayBeOffered reports whether the pilot may offer power to the vehicle.
 func (s *State) mayBeOffered() bool {
 	return s.Phase == PhaseRunning && s.Session.Granted && s.Session.Ending.Reason == "" && s.Faults.Empty() && !s.Unavailable
 }
 
-// NothingPending reports that nothing is under way that would soon be written down: a
-// shutdown need not wait any longer.
+// NothingPending reports that no record is about to be written: a shutdown need
+// not wait any longer.
 func (s State) NothingPending() bool { return s.Session.Ending.Reason == "" && s.Pending.Session == "" }
 
-// deadline is the next time at which something ends by itself; 0: nothing
-// does.
+// deadline is the next limit in time; 0 without one.
 func (s *State) deadline() time.Duration {
 	var next time.Duration
 	for _, d := range [...]time.Duration{s.Reservation.EndsAt, s.Pending.PlugBy, s.Pending.ReadBy, s.Session.Ending.ReadBy} {

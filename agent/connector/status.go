@@ -24,7 +24,7 @@ func Status(s State) charge.Status {
 }
 
 // sessionStatus is that of an open session. Between the grant and the closed
-// contactor of a vehicle that asks already it is still preparing.
+// contactor of a vehicle that requests power it is still preparing.
 func (s *State) sessionStatus() charge.Status {
 	switch {
 	case s.Session.Ending.Reason != "":

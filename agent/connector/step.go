@@ -5,17 +5,18 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// transition is one step: the state as it becomes, and what is to be done.
+// transition is one step under way: the new state, and what its effects are made
+// of.
 type transition struct {
 	s         State
 	now       Now
 	records   []Record
-	openNow   bool // open, whatever was commanded
+	openNow   bool // open the contactor, whatever was commanded
 	readMeter bool
 }
 
-// Step takes one event. It is total: every event is defined in every state.
-// Whatever has ended by the time of the event ends first.
+// Step applies one event. It is total: every event is defined in every state.
+// What is overdue at the time of the event ends first.
 func Step(s State, e Event) (State, []Effect) {
 	t := &transition{s: s, now: e.when()}
 	if b, ok := e.(Booted); ok {
@@ -34,7 +35,7 @@ func Step(s State, e Event) (State, []Effect) {
 
 func (t *transition) handle(e Event) {
 	switch e := e.(type) {
-	case Booted: // taken by Step
+	case Booted: // applied by Step
 	case Registered:
 		t.registered(e)
 	case PilotChanged:
@@ -59,7 +60,7 @@ func (t *transition) handle(e Event) {
 		t.raiseFault(charge.FaultJournal, "the journal takes no more records")
 	case StorageChanged:
 		t.s.StorageFull = e.Full
-	case TimerFired: // due has done it
+	case TimerFired: // endOverdue did all
 	case LocalStop:
 		t.beginEnding(charge.StopLocal)
 		t.endStart("stopped")
@@ -68,8 +69,8 @@ func (t *transition) handle(e Event) {
 	}
 }
 
-// endOverdue ends what ends by itself. Before registration nothing could be written
-// about it.
+// endOverdue ends a reservation, a pending start or an ending session whose time
+// is over. It does nothing before registration, when no record could be written.
 func (t *transition) endOverdue() {
 	if t.s.Phase < PhaseRunning {
 		return
@@ -98,14 +99,15 @@ func (t *transition) endOverdue() {
 	}
 }
 
-// record adds a record of the connector; before registration there is none.
+// record adds a record; before registration it is dropped.
 func (t *transition) record(session charge.SessionID, p wire.Payload) {
 	if t.s.Phase >= PhaseRunning {
 		t.records = append(t.records, Record{Session: session, Payload: p})
 	}
 }
 
-// effects derives what follows from the state and puts the effects in their order.
+// effects compares the new state with what was commanded, offered and reported
+// before, and returns the difference as effects in their fixed order.
 func (t *transition) effects() (State, []Effect) {
 	s := &t.s
 	power := s.mayHavePower()

@@ -11,7 +11,7 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// places are ways to every kind of state, as lines of a script.
+// places are scripts that lead to every kind of state.
 var places = map[string]string{
 	"new":            "",
 	"booted":         "boot",
@@ -38,7 +38,7 @@ var places = map[string]string{
 	"stopping":       "boot;registered;pilot C;start s1 u1;meter 1000;durable;contact closed;shutdown",
 }
 
-// kinds are one event or more of every type.
+// kinds are events of every type, one or more of each.
 var kinds = []string{
 	"boot", "registered", "pilot A", "pilot B", "pilot C", "pilot D", "pilot E", "contact closed", "contact open", "hold late", "hold",
 	"meter 1000", "meter 999", "meter fails", "reserve r1 u1 60s", "reserve r2 u2 60s", "cancel r1", "cancel r9", "start s1 u1", "start s1 u1 r1",
@@ -78,7 +78,7 @@ func (p *player) play(t *testing.T, line string) []connector.Effect {
 }
 
 // TestEveryEventInEveryState: nothing panics, every command is answered,
-// every status is one of the list, and the state never depends on who looks.
+// every status is one of the list, and looking at the state does not change it.
 func TestEveryEventInEveryState(t *testing.T) {
 	for place := range places {
 		for _, kind := range kinds {
@@ -129,7 +129,7 @@ func answered(effects []connector.Effect) bool {
 	return false
 }
 
-// underWay reports whether an order became a start that asks the meter.
+// underWay reports whether a command became a start that reads the meter.
 func underWay(s, before connector.State) bool {
 	return s.Pending.ReadBy > 0 && s.Pending != before.Pending
 }
@@ -147,7 +147,7 @@ func TestPowerOnlyFromThePermittedPlaces(t *testing.T) {
 func TestReplayIgnoresWhatItCannotRead(t *testing.T) {
 	v := connector.Saved{Connector: 1, Register: 5}
 	for _, rec := range []wire.Record{
-		{Connector: 1, Type: "never_heard_of", Data: []byte(`{}`)},
+		{Connector: 1, Type: "not_invented_yet", Data: []byte(`{}`)},
 		{Connector: 1, Type: wire.TypeAuthorized, Data: []byte(`{"by":3}`)},
 		{Connector: 1, Type: wire.TypeCommandAccepted, Data: []byte(`{"command":{"v":1}}`)},
 		{Connector: 2, Type: wire.TypeMeterRead, Data: []byte(`{"register_wh":9}`)},
@@ -162,7 +162,7 @@ func TestReplayIgnoresWhatItCannotRead(t *testing.T) {
 }
 
 // TestAllConnectorsAtOnce: an availability of the whole charging point is
-// remembered by each connector, and answered by whoever received it.
+// remembered by each connector, and answered by its receiver.
 func TestAllConnectorsAtOnce(t *testing.T) {
 	p := playerAt(t, "idle")
 	e := p.order(time.Second, &wire.SetAvailability{})

@@ -9,9 +9,9 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// A session that finds another meter at the boot, or wakes up in another box,
+// A session that finds another meter at boot, or another charging point,
 // ends at the last register that was its own, whatever the policy; what this
-// boot's meter says is believed where the time away explains it.
+// boot's meter shows is accepted where the time away explains it.
 func TestSessionEndsAtAnotherMeter(t *testing.T) {
 	t.Parallel()
 	const at = charge.Time(1_800_000_000_000)
@@ -26,8 +26,8 @@ func TestSessionEndsAtAnotherMeter(t *testing.T) {
 		{"a moment later", 5010, time.Second, charge.ClockSynced, 5010, false},
 		{"a meter that gained what an hour explains", 100_000, time.Hour, charge.ClockSynced, 100_000, false},
 		{"a meter far ahead", 900_000, time.Minute, charge.ClockSynced, 5000, true},
-		{"a meter that begins anew", 3, time.Minute, charge.ClockSynced, 5000, true},
-		{"a meter far ahead, nobody knows how much later", 900_000, time.Minute, charge.ClockUnset, 900_000, false},
+		{"a meter that begins at zero", 3, time.Minute, charge.ClockSynced, 5000, true},
+		{"a meter far ahead, an unknown time later", 900_000, time.Minute, charge.ClockUnset, 900_000, false},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
 			t.Parallel()
@@ -64,7 +64,7 @@ func TestSessionEndsAtAnotherMeter(t *testing.T) {
 	}
 }
 
-// Two starts in a row: what the meter gained is judged by the time since its
+// Two starts in a row: what the meter gained is checked by the time since its
 // register was written down, not since the last record, which may be that of a
 // start that got no further.
 func TestSessionFindsItsOwnMeterAtTheSecondStart(t *testing.T) {

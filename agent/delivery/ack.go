@@ -1,6 +1,6 @@
 package delivery
 
-// stepAck is the table of acknowledgements in docs/PROTOCOL.md.
+// stepAck applies an acknowledgement by the table in docs/PROTOCOL.md.
 func stepAck(s State, e AckReceived) (State, []Effect) {
 	if e.Ack.Central.Less(s.Position.Central) {
 		s.Counts.AcksOld++
@@ -17,7 +17,7 @@ func stepAck(s State, e AckReceived) (State, []Effect) {
 		}
 	}
 	if e.Live {
-		s.unanswered = 0
+		s.unanswered = moment{}
 	}
 	if s.Position.Central.Less(e.Ack.Central) {
 		return stepNewCentral(s, e, f)
@@ -32,8 +32,8 @@ func stepAck(s State, e AckReceived) (State, []Effect) {
 	return s.setPosition(e, f)
 }
 
-// stepNewCentral takes the position a later life of Central names, back or
-// forth: what it does not hold any more must be said again.
+// stepNewCentral sets the position to that of a Central with a higher epoch,
+// backward or forward: what that Central does not hold must be sent again.
 func stepNewCentral(s State, e AckReceived, f location) (State, []Effect) {
 	if !f.held {
 		f.index = e.Held.First() - 1
@@ -42,6 +42,8 @@ func stepNewCentral(s State, e AckReceived, f location) (State, []Effect) {
 	return s.setPosition(e, f)
 }
 
+// setPosition moves the position to the acknowledged record, and the window with
+// it: forward it grows, backward it starts again at one record.
 func (s State) setPosition(e AckReceived, f location) (State, []Effect) {
 	was := s.Acked
 	s.Position = Position{Central: e.Ack.Central}
@@ -49,7 +51,7 @@ func (s State) setPosition(e AckReceived, f location) (State, []Effect) {
 		s.Position.Journal, s.Position.Seq = *e.Ack.Journal, e.Ack.Seq
 	}
 	var out []Effect
-	if f.held && f.pastEnd { // of an older journal: the present one was ruled out
+	if f.held && f.pastEnd { // of an older journal: stepAck refused it for the present one
 		if p := e.Held.Position(f.index); p != nil {
 			s.Position.Seq = p.Seq
 		}

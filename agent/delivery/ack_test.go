@@ -9,7 +9,7 @@ import (
 )
 
 // TestAckTable follows docs/PROTOCOL.md row by row. The position before is
-// record 7 (A/7), given in epoch 2. Smaller is an epoch of an earlier version too,
+// record 7 (A/7), given in epoch 2. An epoch of an earlier version is lower,
 // whatever date it carries.
 func TestAckTable(t *testing.T) {
 	type want struct {
@@ -75,19 +75,19 @@ func TestAckTable(t *testing.T) {
 
 func TestRollbackIsReportedOnce(t *testing.T) {
 	s, _ := delivery.Step(delivery.State{}, delivery.Booted{Held: disk()})
-	told := 0
+	reports := 0
 	for range 3 {
 		var effects []delivery.Effect
 		s, effects = delivery.Step(s, delivery.AckReceived{Ack: ack(epoch(1), "B", 9), Held: disk()})
 		if r := location[delivery.RolledBack](effects); r != nil {
-			told++
+			reports++
 			if r.Journal != "B" || r.Central != 9 || r.Held != 3 {
-				t.Errorf("told %+v, want journal B, 9 at Central, 3 held", *r)
+				t.Errorf("reported %+v, want journal B, 9 at Central, 3 held", *r)
 			}
 		}
 	}
-	if told != 1 {
-		t.Errorf("told %d times, want once", told)
+	if reports != 1 {
+		t.Errorf("reported %d times, want once", reports)
 	}
 }
 

@@ -7,35 +7,34 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Bounds of what is remembered of commands in one boot. An id that fell out is
-// still refused, by its n.
+// Bounds of what one boot remembers of commands. An id that fell out is still
+// refused, by its n.
 const (
 	maxKnownIDs = 4096
 	maxEndedIDs = 2048
 )
 
-// clockSkew is how far beyond its end the wall clock must be to refuse a command:
-// the clocks of Central and of the charging point differ.
+// clockSkew is how far a synced wall clock must be past a command's end to refuse
+// it: the clocks of Central and of the charging point differ.
 const clockSkew = 30 * time.Second
 
-// VerdictKind says what is to become of a command.
+// VerdictKind is what is to be done with a command.
 type VerdictKind int
 
 // The verdicts on a command.
 const (
-	// Malformed: it cannot be read. Without an id in Verdict.Command there is
-	// nobody to answer; with one, it is for this boot and is finished as
-	// rejected.
+	// Malformed: it cannot be decoded. Without an id in Verdict.Command it cannot
+	// be answered; with one, it is for this boot and is finished as rejected.
 	Malformed VerdictKind = iota
-	// Run: it is accepted or refused by its content; it came in order, in time
-	// and for the first time.
+	// Run: it came in order, in time and for the first time; the connector
+	// accepts or rejects it by its content.
 	Run
-	// Known: this id was judged before. No record, no second effect.
+	// Known: a duplicate, whose id was decided before. No record, no effect.
 	Known
 	// OtherBoot: it is for another boot, or another charging point. No record.
 	OtherBoot
-	// Superseded: finished as rejected. A later one was ordered, or what it is
-	// about has ended in this boot.
+	// Superseded: finished as rejected. A later command came before it, or its
+	// session or reservation has ended in this boot.
 	Superseded
 	// Expired: finished as expired.
 	Expired
@@ -50,7 +49,7 @@ func (k VerdictKind) String() string {
 	return words[k]
 }
 
-// Verdict is what Judge says about one command.
+// Verdict is the decision about one command.
 type Verdict struct {
 	Kind    VerdictKind
 	Command wire.Command // zero if even its envelope is malformed
@@ -60,30 +59,30 @@ type Verdict struct {
 	// Reason is the word for command_finished: "superseded", "ended",
 	// "expired", "malformed".
 	Reason string
-	// Deadline is when the command must have taken effect, since the boot by
-	// the monotonic clock.
+	// Deadline is when the command must have had its effect, since the boot by the
+	// monotonic clock.
 	Deadline time.Duration
-	// Err says what cannot be read of a malformed command.
+	// Err is why a malformed command cannot be decoded.
 	Err error
 }
 
-// Receipt is a command as it came, and the clocks.
+// Receipt is a received command and the clocks at that time.
 type Receipt struct {
 	Raw      []byte
-	Received time.Duration // since the boot, when it came
-	At       time.Duration // since the boot, now: it may have waited
+	Received time.Duration // since the boot, when it was received
+	At       time.Duration // since the boot, now: it may have waited in the inbox
 	Wall     charge.Time   // now, by the wall clock
 	Clock    charge.ClockQuality
 }
 
-// Commands remembers what one boot has heard of commands, bounded. Make it
-// with NewCommands.
+// Commands remembers the commands that one boot has received, within bounds.
+// Make it with NewCommands.
 type Commands struct {
 	cp      charge.CPID
 	journal charge.JournalID
 	// central is the highest epoch a command named.
 	central charge.Epoch
-	// lastN is the greatest n heard of it, per connector.
+	// lastN is the greatest n received from that epoch, per connector.
 	lastN             map[charge.ConnectorID]uint64
 	knownIDs          boundedSet[charge.CommandID]
 	endedSessions     boundedSet[charge.SessionID]
@@ -97,10 +96,10 @@ type CommandCounts struct {
 	By       [Expired + 1]uint64 // per VerdictKind
 }
 
-// Refused is how many had no effect.
+// Refused counts the commands without an effect, duplicates excluded.
 func (c CommandCounts) Refused() uint64 { return c.Received - c.By[Run] - c.By[Known] }
 
-// NewCommands is the memory of a boot that has heard no command.
+// NewCommands is the memory of a boot that has received no command.
 func NewCommands(cp charge.CPID, journal charge.JournalID) *Commands {
 	return &Commands{
 		cp: cp, journal: journal,
@@ -111,8 +110,8 @@ func NewCommands(cp charge.CPID, journal charge.JournalID) *Commands {
 	}
 }
 
-// Decide decides about one command and remembers it. It judges no content: Run
-// means that the connector decides.
+// Decide decides one command and remembers it. It does not look at the content:
+// Run means that the connector decides.
 func (c *Commands) Decide(r Receipt) Verdict {
 	v := c.decide(r)
 	c.Counts.Received++
@@ -157,8 +156,8 @@ func (c *Commands) decide(r Receipt) Verdict {
 	return v
 }
 
-// inOrder reports whether the command is the latest its connector was ever
-// ordered. One that has expired counts too: what came before it is over.
+// inOrder reports whether the command is the latest one for its connector. One
+// that has expired counts too: the commands before it are superseded.
 func (c *Commands) inOrder(cmd wire.Command) bool {
 	switch {
 	case cmd.Central.Less(c.central):
@@ -174,10 +173,11 @@ func (c *Commands) inOrder(cmd wire.Command) bool {
 	return true
 }
 
-// Central is the highest epoch that ordered this boot something; what a lower
-// one orders is superseded.
+// Central is the highest epoch of a received command; commands of a lower one
+// are superseded.
 func (c *Commands) Central() charge.Epoch { return c.central }
 
+// commandLife is how long a command is valid after its receipt.
 func commandLife(cmd *wire.Command) time.Duration {
 	if cmd.Type == wire.CommandReserve {
 		return min(cmd.Life(), wire.ReserveLife)
@@ -185,8 +185,9 @@ func commandLife(cmd *wire.Command) time.Duration {
 	return cmd.Life()
 }
 
-// concernsEnded reports whether an order begins what has ended. An order that
-// ends something is remembered as having ended it, whichever came first.
+// concernsEnded reports whether an order would begin a session or a reservation
+// that has ended. An order that ends one is remembered, also when it comes before
+// the order that begins it.
 func (c *Commands) concernsEnded(o wire.Order) bool {
 	switch o := o.(type) {
 	case *wire.Reserve:
@@ -201,11 +202,12 @@ func (c *Commands) concernsEnded(o wire.Order) bool {
 	return false
 }
 
-// EndSession says that a session has ended: it never comes back in this boot.
+// EndSession reports the end of a session: no command begins it again in this
+// boot.
 func (c *Commands) EndSession(id charge.SessionID) { c.endedSessions.add(id) }
 
-// EndReservation says that a reservation has ended: it never comes back in
-// this boot. One that a session used up ends with that session.
+// EndReservation reports the end of a reservation: no command begins it again in
+// this boot. One that a session used ends with that session.
 func (c *Commands) EndReservation(id charge.ReservationID) { c.endedReservations.add(id) }
 
 // boundedSet is a set that forgets its oldest members beyond its bound.

@@ -76,7 +76,7 @@ func TestDecide(t *testing.T) {
 		}},
 		{"of another boot", []step{{cmd: change(base, func(c *wire.Command) { c.Journal = "older" }), want: delivery.OtherBoot}}},
 		{"of another charging point", []step{{cmd: change(base, func(c *wire.Command) { c.CPID = "CP_002" }), want: delivery.OtherBoot}}},
-		{"of another boot does not count as heard", []step{
+		{"of another boot does not count as received", []step{
 			{cmd: change(base, func(c *wire.Command) { c.Journal, c.Central, c.N = "older", epoch(9), 99 }), want: delivery.OtherBoot},
 			{cmd: base, want: delivery.Run},
 		}},
@@ -92,7 +92,7 @@ func TestDecide(t *testing.T) {
 			{cmd: change(order("id2", 1, start("s2")), func(c *wire.Command) { c.Connector = 2 }), want: delivery.Run},
 			{cmd: change(order("id3", 1, start("s3")), func(c *wire.Command) { c.Connector = 0 }), want: delivery.Run},
 		}},
-		{"a later Central counts anew", []step{
+		{"a later Central counts from the start", []step{
 			{cmd: base, want: delivery.Run},
 			{cmd: change(order("id2", 1, stop("s2")), func(c *wire.Command) { c.Central = epoch(2) }), want: delivery.Run},
 			{cmd: order("id3", 9, stop("s3")), want: delivery.Superseded, reason: "superseded"},
@@ -188,8 +188,8 @@ func TestAForgottenIDStillDoesNotRun(t *testing.T) {
 	}
 }
 
-// TestCommandsRunOnceAndInTime sends the orders of several lives of Central
-// through a way that repeats, reorders and delays.
+// TestCommandsRunOnceAndInTime sends the commands of several epochs of
+// Central through a transport that repeats, reorders and delays.
 func TestCommandsRunOnceAndInTime(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		c := delivery.NewCommands(theCP, theBoot)

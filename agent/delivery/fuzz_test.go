@@ -28,7 +28,7 @@ func (s *script) next(n int) int {
 
 func (s *script) word(begin string, n int) string { return fmt.Sprint(begin, s.next(n)) }
 
-// command makes one of few commands, so that they meet.
+// command makes one of few commands, so that ids repeat.
 func (s *script) command() wire.Command {
 	var o wire.Order
 	switch s.next(6) {
@@ -62,8 +62,8 @@ func (s *script) command() wire.Command {
 	return c
 }
 
-// referenceDecider judges a command by all that was ever heard, in the words of
-// docs/PROTOCOL.md.
+// referenceDecider decides a command by all that were received before, in the
+// words of docs/PROTOCOL.md.
 type referenceDecider struct {
 	received []wire.Command // that were for this boot, each id once
 	over     map[string]bool
@@ -113,9 +113,9 @@ func (p *referenceDecider) decide(c *wire.Command, waited time.Duration, late bo
 	return delivery.Run
 }
 
-// FuzzDecide: each command is judged as the plain judge does, whatever was said
-// before; what is said again never runs again; and bytes that are no command at
-// all do nothing.
+// FuzzDecide: each command is decided as the reference does, whatever came
+// before; a repeated command is never executed again; and bytes that are no command
+// have no effect.
 func FuzzDecide(f *testing.F) {
 	files, err := filepath.Glob("../../internal/wire/testdata/command_*.json")
 	if err != nil || len(files) == 0 {
@@ -135,7 +135,7 @@ func FuzzDecide(f *testing.F) {
 		}
 		s := &script{choices}
 		c, plain := delivery.NewCommands(theCP, theBoot), &referenceDecider{over: map[string]bool{}}
-		var said [][]byte
+		var sent [][]byte
 		for len(s.bytes) > 0 {
 			switch s.next(8) {
 			case 0:
@@ -161,19 +161,19 @@ func FuzzDecide(f *testing.F) {
 			if v.Kind == delivery.Run && (v.Deadline <= r.At || v.Deadline > r.Received+wire.MaxCommandLife) {
 				t.Fatalf("%s may run until %s, it is %s", r.Raw, v.Deadline, r.At)
 			}
-			said = append(said, r.Raw)
+			sent = append(sent, r.Raw)
 		}
-		for _, b := range said {
+		for _, b := range sent {
 			if v := c.Decide(delivery.Receipt{Raw: b}); v.Kind != delivery.Known && v.Kind != delivery.OtherBoot {
-				t.Fatalf("said again, %s is %s", b, v.Kind)
+				t.Fatalf("repeated, %s is %s", b, v.Kind)
 			}
 		}
 		sum := uint64(0)
 		for _, n := range c.Counts.By {
 			sum += n
 		}
-		if sum != c.Counts.Received || sum != uint64(2*len(said)) {
-			t.Fatalf("%d commands were counted as %+v", 2*len(said), c.Counts)
+		if sum != c.Counts.Received || sum != uint64(2*len(sent)) {
+			t.Fatalf("%d commands were counted as %+v", 2*len(sent), c.Counts)
 		}
 	})
 }
@@ -195,7 +195,7 @@ func decideAlone(t *testing.T, b []byte) {
 		t.Fatalf("%s runs as %T", b, v.Order)
 	}
 	if again := c.Decide(delivery.Receipt{Raw: b}); err == nil && again.Kind != delivery.Known || err != nil && again.Kind != delivery.Malformed {
-		t.Fatalf("%q, said again, is %s", b, again.Kind)
+		t.Fatalf("%q, repeated, is %s", b, again.Kind)
 	}
 }
 
@@ -236,7 +236,7 @@ func covered(h delivery.Held, a *wire.Ack) delivery.Index {
 	return last
 }
 
-// sending is an agent's deliveries under whatever comes.
+// sending is an agent's deliveries under any events.
 type sending struct {
 	t    *testing.T
 	s    delivery.State
@@ -270,8 +270,8 @@ func (d *sending) step(e delivery.Event) []delivery.Effect {
 	return effects
 }
 
-// acknowledge takes an acknowledgement, twice: it never counts more as acknowledged than
-// it names, and the second time it does nothing.
+// acknowledge applies an acknowledgement twice: no more is acknowledged than it
+// names, and the second time it has no effect.
 func (d *sending) acknowledge(a wire.Ack, live bool) {
 	d.t.Helper()
 	before := d.s
@@ -289,19 +289,19 @@ func (d *sending) acknowledge(a wire.Ack, live bool) {
 	for _, f := range d.step(e) {
 		switch f.(type) {
 		case delivery.SavePosition, delivery.RolledBack, delivery.Send:
-			d.t.Fatalf("%+v, heard again, makes %+v", a, f)
+			d.t.Fatalf("%+v, received again, makes %+v", a, f)
 		}
 	}
 	if d.s.Acked != first.Acked || d.s.Position != first.Position || d.s.Next != first.Next {
-		d.t.Fatalf("%+v, heard again, changes %+v to %+v", a, first, d.s)
+		d.t.Fatalf("%+v, received again, changes %+v to %+v", a, first, d.s)
 	}
 }
 
-// FuzzAckReceived: whatever is acknowledged, by whom and when, the window and the
-// position keep their rules.
+// FuzzAckReceived: whatever is acknowledged, by which Central and when, the
+// window and the position keep their rules.
 func FuzzAckReceived(f *testing.F) {
 	f.Add([]byte{0, 1, 2, 9, 1, 40, 2, 3, 9, 0, 0, 1, 5, 5, 5, 1, 3, 7, 1, 0, 6, 30, 5, 2, 3, 60, 1, 2, 4, 0, 3, 9})
-	f.Add([]byte("an agent that has lost its storage hears from a Central that knows more of it than it does itself"))
+	f.Add([]byte("an agent that has lost its storage receives acks of a Central that holds more of its records than it does"))
 	f.Fuzz(func(t *testing.T, choices []byte) {
 		if len(choices) > 512 {
 			return

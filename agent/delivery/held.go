@@ -9,7 +9,7 @@ import (
 // writing, from 1 without gaps among those held. Zero is before all of them.
 type Index uint64
 
-// Range is a run of records of one journal that the disk holds.
+// Range is consecutive records of one journal that the disk holds.
 type Range struct {
 	Journal     charge.JournalID
 	First, Last charge.Seq
@@ -19,9 +19,9 @@ type Range struct {
 // last is the index of the record Last.
 func (r Range) last() Index { return r.Index + Index(r.Last-r.First) }
 
-// Held says which records the disk holds: in the order of writing, the index
-// of each range following that of the one before. A journal has two ranges
-// where something between them was damaged.
+// Held is which records the disk holds, in the order of writing; the index of
+// each range follows that of the one before. A journal has two ranges where
+// records between them were damaged.
 type Held struct {
 	Ranges []Range
 	// Present is the journal of this boot.
@@ -55,7 +55,7 @@ func (h Held) Position(i Index) *wire.Position {
 	return nil
 }
 
-// location is where a journal and a seq lie among the records held.
+// location is where a journal and a seq are among the records held.
 type location struct {
 	held    bool // the journal is held
 	pastEnd bool // seq is beyond its end
@@ -64,6 +64,7 @@ type location struct {
 	index Index
 }
 
+// locate finds a journal and a seq among the records held.
 func (h Held) locate(journal charge.JournalID, seq charge.Seq) location {
 	var f location
 	for _, r := range h.Ranges {

@@ -64,7 +64,7 @@ func TestBooted(t *testing.T) {
 				t.Errorf("got acked %d next %d end %d, want %d %d 15", s.Acked, s.Next, s.End, tc.acked, tc.acked+1)
 			}
 			if got := location[delivery.RolledBack](effects) != nil; got != tc.rolled {
-				t.Errorf("told of a rollback: %t, want %t", got, tc.rolled)
+				t.Errorf("rollback reported: %t, want %t", got, tc.rolled)
 			}
 		})
 	}
@@ -88,5 +88,5 @@ func ack(central charge.Epoch, journal charge.JournalID, seq charge.Seq) wire.Ac
 	return a
 }
 
-// epoch is the nth start of Central.
+// epoch is the epoch of the nth start of Central.
 func epoch(n int) charge.Epoch { return charge.Epoch{Number: uint64(n), Run: "00000000000000ab"} }

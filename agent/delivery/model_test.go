@@ -17,7 +17,7 @@ import (
 // rec is a journal record in the model; after is the record before it.
 type rec struct{ at, after wire.Position }
 
-// central is a simple Central that is right: it applies a record when the one
+// central is a simple correct Central: it applies a record when the one
 // before it is known, and answers with what it knows of the record's journal.
 type central struct {
 	life  int
@@ -43,7 +43,7 @@ func (c *central) copy() map[charge.JournalID]charge.Seq {
 	return maps.Clone(c.known)
 }
 
-// network is an agent, a way that may do anything to messages, and Central.
+// network is an agent, a transport that may do anything to messages, and Central.
 type network struct {
 	t       *rapid.T
 	now     time.Duration
@@ -122,7 +122,7 @@ func (n *network) check() {
 	if int(s.End) != len(n.disk) {
 		n.t.Fatalf("end is %d, the disk holds %d", s.End, len(n.disk))
 	}
-	// What a life of Central acknowledged and this life still speaks for is in its database.
+	// What Central acknowledged in an epoch that is still valid is in its database.
 	if s.Acked > 0 && s.Position.Central == epoch(n.central.life) {
 		for _, r := range n.disk[:s.Acked] {
 			if !n.central.has(r.at) {
@@ -153,7 +153,7 @@ func (n *network) deliver(i int, upwards bool) {
 	}
 }
 
-// fault does one thing that may happen to the way or to an end of it.
+// fault causes one fault of the transport or of one of its ends.
 func (n *network) fault() {
 	switch what := rapid.IntRange(0, 15).Draw(n.t, "what"); what {
 	case 0, 1, 2:

@@ -9,30 +9,30 @@ import (
 
 // Times of the presence.
 const (
-	// PresenceEvery is how long a presence may stand unrepeated.
+	// PresenceEvery is the longest time between two publications of the presence.
 	PresenceEvery = 5 * time.Minute
-	// presenceGap is the least time between two that differ only in what is
-	// acknowledged: that moves with every acknowledgement of a busy point.
+	// presenceGap is the least time between two that differ only in the next
+	// record: that changes with every acknowledgement.
 	presenceGap = 10 * time.Second
 )
 
-// PresenceSchedule remembers what presence was said last, and when. The zero value
-// has said nothing on this connection.
+// PresenceSchedule remembers which presence was published last, and when. The
+// zero value is that of a new connection, on which none was.
 type PresenceSchedule struct {
 	published bool
 	last      wire.Presence
 	at        time.Duration
 }
 
-// Published remembers that p was said.
+// Published returns the schedule after p was published at the time at.
 func (PresenceSchedule) Published(p wire.Presence, at time.Duration) PresenceSchedule {
 	p.First, p.Next, p.Last = clone(p.First), clone(p.Next), clone(p.Last)
 	return PresenceSchedule{published: true, last: p, at: at}
 }
 
-// Due is the time at which p, which is true now, must be said; a time in the
-// past means now. On a new connection, when a field other than last has
-// changed, and every five minutes; a change of next alone waits a little.
+// Due is when p, the present state, must be published; a time in the past means
+// now. That is at once on a new connection and when a field other than next and
+// last has changed; after presenceGap when next has; and every PresenceEvery.
 func (s PresenceSchedule) Due(p wire.Presence) time.Duration {
 	switch {
 	case !s.published, p.Online != s.last.Online, p.Journal != s.last.Journal, p.Conn != s.last.Conn,
@@ -58,9 +58,10 @@ func clone(p *wire.Position) *wire.Position {
 	return new(*p)
 }
 
-// Describe fills in what a presence says about the records: the first held,
-// the first not acknowledged (one beyond the last when all are), the last, the
-// epoch of the position, and that of commands, Commands.Central, if it is above.
+// Describe fills in the fields of a presence about records: the first one held,
+// the first one not acknowledged (one beyond the last when all are), the last
+// one, the epoch of the position, and that of the commands (Commands.Central) if
+// it is higher.
 func (s State) Describe(h Held, ordered charge.Epoch, p wire.Presence) wire.Presence {
 	p.First, p.Last = h.Position(h.First()), h.Position(h.Last())
 	p.Next = h.Position(s.Acked + 1)

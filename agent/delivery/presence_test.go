@@ -14,7 +14,7 @@ func pos(journal charge.JournalID, seq charge.Seq) *wire.Position {
 }
 
 func TestPresenceDue(t *testing.T) {
-	said := wire.Presence{V: 1, Online: true, Journal: "C", Conn: 1, First: pos("A", 5), Next: pos("B", 1), Last: pos("C", 2), Central: epoch(1), At: 1}
+	published := wire.Presence{V: 1, Online: true, Journal: "C", Conn: 1, First: pos("A", 5), Next: pos("B", 1), Last: pos("C", 2), Central: epoch(1), At: 1}
 	const then = time.Minute
 	for _, tc := range []struct {
 		name   string
@@ -33,14 +33,14 @@ func TestPresenceDue(t *testing.T) {
 		{"gone", func(p *wire.Presence) { p.Online = false }, 0},
 	} {
 		t.Run(tc.name, func(t *testing.T) {
-			p := said
+			p := published
 			tc.change(&p)
-			if got := (delivery.PresenceSchedule{}).Published(said, then).Due(p); got != tc.due {
+			if got := (delivery.PresenceSchedule{}).Published(published, then).Due(p); got != tc.due {
 				t.Errorf("due at %s, want %s", got, tc.due)
 			}
 		})
 	}
-	if got := (delivery.PresenceSchedule{}).Due(said); got != 0 {
+	if got := (delivery.PresenceSchedule{}).Due(published); got != 0 {
 		t.Errorf("on a new connection it is due at %s, want at once", got)
 	}
 }

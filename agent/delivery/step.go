@@ -13,30 +13,32 @@ import (
 //sumtype:decl
 type Event interface{ deliveryEvent() }
 
-// Booted begins: what the disk holds, and the position found on it. It is the
-// first event and comes once.
+// Booted is the first event and comes once: the records that the disk holds, and
+// the position saved on it.
 type Booted struct {
 	Held     Held
 	Position Position
 }
 
-// Appended says that the journal now ends at End, durably.
+// Appended means that the records up to End are durable.
 type Appended struct {
 	Now
 	End Index
 }
 
-// Connected says that a connection to the broker is open and subscribed.
+// Connected means that a connection to the broker is open and subscribed.
 type Connected struct{ Now }
 
-// Disconnected says that it is gone. What it carried may have arrived or not.
+// Disconnected means that the connection has ended. What was in flight may have
+// arrived or not.
 type Disconnected struct{}
 
-// Confirmed says that the broker confirmed a record (PUBACK).
+// Confirmed means that the broker confirmed a record (PUBACK).
 type Confirmed struct{ Now }
 
-// AckReceived is an acknowledgement of Central, with what the disk holds now. It is
-// Live unless the broker had kept it from before the connection.
+// AckReceived is an acknowledgement of Central, with the records that the disk
+// holds now. Live is false for a retained message: the broker kept it from before
+// the connection, so it is no sign that Central works.
 type AckReceived struct {
 	Now
 	Ack  wire.Ack
@@ -44,8 +46,8 @@ type AckReceived struct {
 	Live bool
 }
 
-// TimerFired says that the time of a SetTimer has come. One that is out of
-// date has no effect.
+// TimerFired means that the time of a SetTimer has come. An outdated one has no
+// effect.
 type TimerFired struct{ Now }
 
 func (Booted) deliveryEvent()       {}
@@ -61,31 +63,31 @@ func (TimerFired) deliveryEvent()   {}
 //sumtype:decl
 type Effect interface{ deliveryEffect() }
 
-// SavePosition asks for the position to be remembered on disk. It may be lost:
-// then more is sent again.
+// SavePosition asks for the position to be saved on disk. It may be lost: then
+// more records are sent again.
 type SavePosition struct {
 	Position Position
 	Index    Index
 }
 
-// RolledBack says that Central holds more of an older journal than this disk:
-// its storage was set back. It is written down as an anomaly, once a journal.
+// RolledBack reports that Central holds more of an older journal than this disk:
+// the storage was set back. It is recorded as an anomaly, once for each journal.
 type RolledBack struct {
 	Journal charge.JournalID
 	Central charge.Seq // the last record Central holds of it
 	Held    charge.Seq // the last record the disk holds of it
 }
 
-// Send asks for the records First to Last to be published in their order on
-// the present connection. A record that cannot be sent is not sent: it counts
-// as lost on the way.
+// Send asks for the records First to Last to be published in their order on the
+// present connection. One that cannot be published counts as lost on the way: it
+// is sent again like any other.
 type Send struct{ First, Last Index }
 
-// Reconnect asks to give the present connection up for a new one.
+// Reconnect asks to replace the present connection by a new one.
 type Reconnect struct{}
 
 // SetTimer asks for a TimerFired at the time At and replaces the timer set
-// before; zero takes it away.
+// before; zero cancels it.
 type SetTimer struct{ At time.Duration }
 
 func (SavePosition) deliveryEffect() {}
@@ -112,12 +114,12 @@ func Step(s State, e Event) (State, []Effect) {
 		s, out = s.send(out, e.Now)
 	case Disconnected:
 		s.Up, s.Next, s.Deadline = false, s.Acked+1, 0
-		if !s.reconnecting { // the silence that made us leave goes on
-			s.unanswered = 0
+		if !s.reconnecting { // else the silence that was the reason goes on
+			s.unanswered = moment{}
 		}
 	case Confirmed:
-		if s.unanswered == 0 && s.InFlight() > 0 {
-			s.unanswered = e.At + 1
+		if !s.unanswered.known && s.InFlight() > 0 {
+			s.unanswered = moment{true, e.At}
 		}
 	case AckReceived:
 		if e.Live {
@@ -135,12 +137,14 @@ func Step(s State, e Event) (State, []Effect) {
 	return s, out
 }
 
-// awaitCentral begins to wait for a word of Central.
+// awaitCentral starts the time in which an acknowledgement must come.
 func (s State) awaitCentral(now Now) State {
 	s.ReconnectAt = now.At + jittered(max(s.silenceLimit, ReconnectAfter), now.Rand>>10)
 	return s
 }
 
+// stepBooted starts behind the saved position, if its journal is still held.
+// The position cannot be of the present journal, which has no record yet.
 func stepBooted(e Booted) (State, []Effect) {
 	s := State{Position: e.Position, Acked: e.Held.First() - 1, End: e.Held.Last()}
 	var out []Effect
@@ -157,9 +161,9 @@ func stepBooted(e Booted) (State, []Effect) {
 	return s, out
 }
 
-// stepTimer gives a connection up on which Central was not heard for too long.
-// Else it says the first unacknowledged record alone, for the way may lead
-// nowhere, or Central may wait for just this one.
+// stepTimer replaces a connection on which Central was silent for too long.
+// Otherwise it sends a probe, the first unacknowledged record alone: records may
+// be lost on the way, or Central may wait for just this one.
 func stepTimer(s State, e TimerFired) (State, []Effect) {
 	switch {
 	case !s.Up:
@@ -178,7 +182,8 @@ func stepTimer(s State, e TimerFired) (State, []Effect) {
 	return s.send(nil, e.Now)
 }
 
-// send fills the window and arms the probe while something is under way.
+// send fills the window, and sets the time of the probe while records are in
+// flight.
 func (s State) send(out []Effect, now Now) (State, []Effect) {
 	if !s.Up {
 		return s, out
@@ -190,26 +195,28 @@ func (s State) send(out []Effect, now Now) (State, []Effect) {
 	}
 	switch {
 	case s.InFlight() == 0:
-		s.Deadline, s.unanswered = 0, 0
+		s.Deadline, s.unanswered = 0, moment{}
 	case s.Deadline == 0:
 		s.Deadline = now.At + jittered(s.Wait, now.Rand)
 	}
 	return s, out
 }
 
-// jittered takes up to a fifth off a wait, so that a thousand agents do not
+// jittered shortens a wait by up to a fifth, so that a thousand agents do not
 // probe together.
 func jittered(d time.Duration, rnd uint64) time.Duration {
 	return d - time.Duration(rnd%1024)*(d/5/1024)
 }
 
-// progress grows the window by what was acknowledged, and starts anew to wait.
+// progress grows the window by the number of acknowledged records, and resets
+// the wait for the next probe.
 func (s State) progress(acked Index) State {
 	s.Window = int(min(Index(s.Window)+acked, MaxWindow))
 	s.Wait, s.Deadline = ProbeAfter, 0
 	return s
 }
 
+// reportRollback adds a RolledBack for the journal of f, once.
 func (s State) reportRollback(out []Effect, h Held, f location, seq charge.Seq) (State, []Effect) {
 	p := h.Position(f.index)
 	if p == nil || slices.Contains(s.rolledBack, p.Journal) {
@@ -222,6 +229,6 @@ func (s State) reportRollback(out []Effect, h Held, f location, seq charge.Seq) 
 	return s, append(out, RolledBack{Journal: p.Journal, Central: seq, Held: p.Seq})
 }
 
-// maxRolledBack bounds the memory of what was told; far more than the journals
-// one rollback can concern.
+// maxRolledBack bounds the memory of reported journals; it is far more than one
+// rollback can concern.
 const maxRolledBack = 16

@@ -127,10 +127,10 @@ func TestNothingUnderWayIsNotProbed(t *testing.T) {
 	l.want("a new record", l.sent(l.append(1)), 2, 2)
 }
 
-// TestASilentConnectionIsLeft: a broker may lose a subscription and keep the
-// connection. Each further silence is borne for longer, until Central is heard
-// live; what the broker had kept says nothing.
-func TestASilentConnectionIsLeft(t *testing.T) {
+// TestASilentConnectionIsReplaced: a broker may lose a subscription and keep the
+// connection. Each further silence may last longer, until an acknowledgement
+// comes live; one that the broker had kept does not count.
+func TestASilentConnectionIsReplaced(t *testing.T) {
 	l := newLine(t, 1)
 	connect := func() {
 		l.step(delivery.Disconnected{})
@@ -193,7 +193,7 @@ func TestGoingBackSendsAgain(t *testing.T) {
 	if l.s.Counts.AcksBack != 1 {
 		t.Errorf("counted %+v, want one step back", l.s.Counts)
 	}
-	l.want("the life before has nothing to say", l.sent(l.ack(20)), 0, 0)
+	l.want("acks of an earlier epoch are ignored", l.sent(l.ack(20)), 0, 0)
 }
 
 func TestSilenceOfCentralIsAnAlarm(t *testing.T) {
@@ -217,9 +217,9 @@ func TestSilenceOfCentralIsAnAlarm(t *testing.T) {
 	}
 }
 
-// TestTheAlarmOutlastsALeftConnection: leaving a silent connection is our own
-// doing and says nothing about Central, nor does what the broker had kept.
-func TestTheAlarmOutlastsALeftConnection(t *testing.T) {
+// TestTheAlarmOutlastsAReplacedConnection: replacing a silent connection is our own
+// doing and is no sign of Central, nor is what the broker had kept.
+func TestTheAlarmOutlastsAReplacedConnection(t *testing.T) {
 	l := newLine(t, 2)
 	l.step(delivery.Connected{})
 	l.step(l.ack(1))

@@ -33,7 +33,7 @@ func tiny(t fataler) (d *journaltest.Disk, whole []byte, used int, all []string)
 	return d, whole, used, all
 }
 
-// reopened is what is found when the segment is replaced.
+// reopened is what Open recovers when the segment is replaced.
 func reopened(t fataler, d *journaltest.Disk, b []byte) (got []string, rec journal.Recovery) {
 	t.Helper()
 	c := d.Clone()
@@ -45,8 +45,8 @@ func reopened(t fataler, d *journaltest.Disk, b []byte) (got []string, rec journ
 	return got, rec
 }
 
-// TestCutAtEveryByte: a prefix is found. What a later group proved to be on disk
-// is named, and nothing is when only the last group is cut.
+// TestCutAtEveryByte: Open recovers a prefix. Records that a later group proved to
+// be on disk are reported as damage; none are when only the last group is cut.
 func TestCutAtEveryByte(t *testing.T) {
 	d, whole, used, all := tiny(t)
 	for cut := range used {
@@ -91,8 +91,8 @@ func TestTornSectors(t *testing.T) {
 	}
 }
 
-// TestEveryBitFlipped: no record is invented or altered, and what is missing is
-// named, but for the last group, which nothing proves.
+// TestEveryBitFlipped: no record is invented or altered, and missing ones are
+// reported, except those of the last group, which nothing proves.
 func TestEveryBitFlipped(t *testing.T) {
 	d, whole, used, all := tiny(t)
 	bits := make([]int, 0, 8*(used+256))
@@ -157,14 +157,14 @@ func forge(b []byte, seq, synced uint64, payload string) []byte {
 	return f
 }
 
-// seal writes a header's checksum anew.
+// seal writes a header's checksum again.
 func seal(b []byte) {
 	binary.LittleEndian.PutUint32(b[252:], crcOf(0, b[:252]))
 }
 
-// TestNegativeCases is the list of what a journal's files may be. Cases that
-// concern what a record says (bad JSON, signatures, sessions) are the readers':
-// to this package records are bytes; "agent journal verify" finds the JSON, the
+// TestNegativeCases lists the bad files that a journal may have. Contents of
+// records (bad JSON, signatures, sessions) are checked by their readers: to this
+// package records are bytes; "agent journal verify" finds the JSON, the
 // chain and strange journals.
 func TestNegativeCases(t *testing.T) {
 	rest := strings.Repeat("r", 1500)

@@ -9,7 +9,7 @@ import (
 	"github.com/carga-ev/carga/internal/crashpoint"
 )
 
-// batch is the records of a group on their way to the disk.
+// batch is the records of a group that are written and synced together.
 type batch struct {
 	class    Class // the highest of its jobs
 	jobs     []*job
@@ -19,7 +19,8 @@ type batch struct {
 	first    charge.Seq
 }
 
-// frames are the batch as a segment with that header holds it.
+// frames appends the batch's frames for a segment with that header sum. offsets
+// are their places in the result.
 func (b *batch) frames(to []byte, head uint32) (bytes []byte, offsets []int) {
 	for i, p := range b.payloads {
 		offsets = append(offsets, len(to))
@@ -28,9 +29,9 @@ func (b *batch) frames(to []byte, head uint32) (bytes []byte, offsets []int) {
 	return to, offsets
 }
 
-// commit makes the jobs of a group durable with one sync, as many as are not too
-// much at once, and returns the others. Each is refused, or succeeds or fails
-// with the rest.
+// commit makes jobs of a group durable with one sync, up to maxJob bytes, and
+// returns the remaining ones. A job is refused alone, or succeeds or fails with
+// the whole batch.
 func (l *Log) commit(group []*job) []*job {
 	b := &batch{before: l.last, first: l.seq() + 1}
 	for len(group) > 0 && b.bytes < maxJob {
@@ -50,7 +51,8 @@ func (l *Log) commit(group []*job) []*job {
 	return group
 }
 
-// finishBatch tells a batch's jobs what came of it.
+// finishBatch reports the result of a batch to its jobs. After an error the log
+// is as before the batch.
 func (l *Log) finishBatch(b *batch, err error) {
 	if err == nil {
 		return
@@ -68,7 +70,7 @@ func (l *Log) finishBatch(b *batch, err error) {
 	}
 }
 
-// seq is that of the last record of this boot.
+// seq is the number of the last record of this boot; 0 before the first.
 func (l *Log) seq() charge.Seq {
 	if l.last.journal != l.opts.Journal {
 		return 0
@@ -76,7 +78,8 @@ func (l *Log) seq() charge.Seq {
 	return l.last.seq
 }
 
-// encode adds the job's records to the batch, all or none of them.
+// encode adds the job's records to the batch, all or none of them. After an
+// error the batch and the chain of hashes are as before the job.
 func (l *Log) encode(b *batch, j *job) error {
 	mark, bytes, tip := len(b.payloads), b.bytes, l.last
 	err := l.encodeAll(b, j)
@@ -89,6 +92,8 @@ func (l *Log) encode(b *batch, j *job) error {
 	return err
 }
 
+// encodeAll encodes the job's records. Each gets the next number and the hash of
+// the one before it.
 func (l *Log) encodeAll(b *batch, j *job) error {
 	for _, enc := range j.encode {
 		seq := l.seq() + 1
@@ -106,10 +111,13 @@ func (l *Log) encodeAll(b *batch, j *job) error {
 	return nil
 }
 
-// flush puts a batch on disk. When a file fails nothing is known of it any
-// more: it is never touched again, and the batch goes into a new segment once.
-// If that fails too the log has failed.
+// flush writes a batch to disk. After a file has failed, its contents are not
+// known (a failed fsync may have dropped the pages): it is never written again,
+// and the batch is retried once in a new segment. If that fails too, the log has
+// failed.
 func (l *Log) flush(b *batch) error {
+	// The usual case: the batch fits into the active segment. Otherwise it begins a
+	// new one, whose failure for want of space is no failure of the storage.
 	var err error
 	if l.active != nil && b.bytes <= l.activeFree() {
 		if err = l.write(b); err == nil {
@@ -120,7 +128,7 @@ func (l *Log) flush(b *batch) error {
 	}
 	l.opts.Log.Error("a journal segment failed, trying a new one", slog.Any("err", err))
 	if l.active != nil {
-		_ = l.active.Close() // it is lost for writing, and a read will tell
+		_ = l.active.Close() // it is not written again; a read will show any damage
 		l.active = nil
 	}
 	if err = l.beginSegment(b); errors.Is(err, errStorage) {
@@ -129,13 +137,17 @@ func (l *Log) flush(b *batch) error {
 	return err
 }
 
-// errStorage says that a file could not be made, for another reason than room.
+// errStorage means that a file could not be made for another reason than a full
+// disk.
 var errStorage = errors.New("the storage failed")
 
-// activeFree is what fits into the active segment still.
+// activeFree is how many bytes still fit into the active segment.
 func (l *Log) activeFree() int64 { return l.activeSegment.size - headerSize - l.activeUsed }
 
+// write appends a batch to the active segment and syncs it.
 func (l *Log) write(b *batch) error {
+	// The bytes are in the file before the sync, but no reader finds them before
+	// publish.
 	bytes, offsets := b.frames(make([]byte, 0, b.bytes), l.activeSegment.sum)
 	if _, err := l.active.WriteAt(bytes, l.activeUsed); err != nil {
 		return err
@@ -153,8 +165,9 @@ func (l *Log) write(b *batch) error {
 	return nil
 }
 
-// publish makes a batch that is on disk visible. The caller holds mu.
+// publish makes a batch that is on disk visible to readers. The caller holds mu.
 func (l *Log) publish(b *batch, s *segment, at int64, offsets []int) {
+	// A segment that this boot writes has one extent: it writes without a gap.
 	if len(s.extents) == 0 {
 		s.extents = []extent{{first: b.first, index: l.index + 1}}
 	}
@@ -167,9 +180,10 @@ func (l *Log) publish(b *batch, s *segment, at int64, offsets []int) {
 	r.end = uint32(l.activeUsed)
 }
 
-// beginSegment makes a new segment that holds the batch, behind a checkpoint that
-// contains it: it is written whole under another name, synced and renamed, so
-// that a segment has its first records, or is not there.
+// beginSegment makes a new segment with a checkpoint and the batch. The
+// checkpoint includes the batch's records. The file is written whole under a
+// temporary name, synced and renamed, so that a segment either has its first
+// records or does not exist.
 func (l *Log) beginSegment(b *batch) error {
 	h := header{
 		number: l.nextNumber, cp: l.opts.CP, journal: l.opts.Journal, first: b.first, last: b.first + charge.Seq(len(b.payloads)) - 1,
@@ -179,6 +193,8 @@ func (l *Log) beginSegment(b *batch) error {
 		h.created = now.UnixMilli()
 	}
 	head := h.encode()
+	// The encoders have run, so the checkpoint includes the batch; recovery skips
+	// the records up to header.last.
 	saved, err := l.checkpoint()
 	if err != nil {
 		return err
@@ -194,6 +210,7 @@ func (l *Log) beginSegment(b *batch) error {
 	if err != nil {
 		return err
 	}
+	// From here on the new segment is the active one, whatever happens to the old.
 	if l.active != nil {
 		if err := l.active.Close(); err != nil {
 			l.opts.Log.Warn("a full journal segment did not close", slog.Any("err", err))
@@ -212,6 +229,7 @@ func (l *Log) beginSegment(b *batch) error {
 	return nil
 }
 
+// checkpoint asks the caller for the state after the records encoded so far.
 func (l *Log) checkpoint() ([]byte, error) {
 	if l.opts.Checkpoint == nil {
 		return nil, nil
@@ -226,8 +244,10 @@ func (l *Log) checkpoint() ([]byte, error) {
 	return saved, nil
 }
 
-// create makes the file of a segment. A number is used once only.
+// create makes the file of a segment. Each number is used once, also when the
+// attempt fails.
 func (l *Log) create(s *segment, bytes, head []byte) (File, error) {
+	// The number is used up now: a file of a failed attempt may still exist.
 	l.nextNumber = s.number + 1
 	tmp := s.name + tmpExt
 	f, err := l.fs.Create(tmp)
@@ -245,8 +265,8 @@ func (l *Log) create(s *segment, bytes, head []byte) (File, error) {
 		return nil, errors.Join(err, f.Close(), l.fs.Remove(tmp))
 	}
 	if err := l.fs.SyncDir(); err != nil {
-		// Whether the name will be there after a power cut is not known. The next
-		// segment says that what is in this one does not count.
+		// Whether the name survives a power cut is not known. The next segment follows
+		// the same record as this one, so that recovery ignores this one.
 		l.mu.Lock()
 		l.bad = append(l.bad, badFile{name: s.name, number: s.number, size: s.size})
 		l.mu.Unlock()
@@ -255,7 +275,8 @@ func (l *Log) create(s *segment, bytes, head []byte) (File, error) {
 	return f, nil
 }
 
-// fillFile writes bytes, zeros, and the header again at the end.
+// fillFile writes bytes, then zeros up to size, with a copy of the header at the
+// end. A file of full size is allocated once: appending to it needs no space.
 func fillFile(f File, bytes, head []byte, size int64) error {
 	if _, err := f.WriteAt(bytes, 0); err != nil {
 		return err

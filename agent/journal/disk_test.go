@@ -102,7 +102,7 @@ func lost(r journal.Recovery) string {
 	return strings.Join(words, " ")
 }
 
-// failing lets operations of a kind fail, the first n of them (−1: all).
+// failing makes operations of a kind fail, the first n of them (−1: all).
 func failing(kind journaltest.Kind, n int, err error) func(journaltest.Op) error {
 	return func(o journaltest.Op) error {
 		if o.Kind != kind || n == 0 {
@@ -153,8 +153,8 @@ func damageFrame(t fataler, d *journaltest.Disk, name, note string) {
 	})
 }
 
-// TestTornTailStaysTorn: what a power cut tore is dropped and never named, also
-// not by boots that used its numbers again, and were acknowledged.
+// TestTornTailStaysTorn: a torn tail is dropped and never reported as damage, not
+// even by later boots that used its numbers again and were acknowledged.
 func TestTornTailStaysTorn(t *testing.T) {
 	d := journaltest.New()
 	l, _ := openDisk(t, d, "b1")
@@ -235,8 +235,8 @@ func TestTheLastCheckpointIsKept(t *testing.T) {
 	}
 }
 
-// TestUnreadablePages: what lies on them is named, the rest is held, and the
-// agent starts.
+// TestUnreadablePages: the records on them are reported, the others are held, and
+// the agent starts.
 func TestUnreadablePages(t *testing.T) {
 	d := journaltest.New()
 	l, _ := openDisk(t, d, "b1", func(o *journal.Options) { o.SegmentSize = 32 << 10 })
@@ -268,8 +268,8 @@ func TestUnreadablePages(t *testing.T) {
 
 const positionName = "position"
 
-// TestAdoptedIsDurable: what Open finds after a kill is there after a power cut
-// too, also behind a sync that failed.
+// TestAdoptedIsDurable: records that Open recovers after a kill survive a power
+// cut too, also after a failed sync.
 func TestAdoptedIsDurable(t *testing.T) {
 	for name, end := range map[string]func(d *journaltest.Disk, l *journal.Log){
 		"killed before the sync": func(d *journaltest.Disk, l *journal.Log) {
@@ -306,8 +306,8 @@ func TestAdoptedIsDurable(t *testing.T) {
 	}
 }
 
-// TestAdoptionFails: the storage takes nothing more; what was not announced is
-// dropped, and the log can be read.
+// TestAdoptionFails: the storage cannot be written; records that were not
+// announced are dropped, and the log can be read.
 func TestAdoptionFails(t *testing.T) {
 	d := journaltest.New()
 	l, _ := openDisk(t, d, "b1")
@@ -322,7 +322,7 @@ func TestAdoptionFails(t *testing.T) {
 }
 
 // TestRescue: a failed sync costs a segment and no record, whatever is left in
-// the file, and its segment begins with a checkpoint too.
+// the file, and the new segment begins with a checkpoint too.
 func TestRescue(t *testing.T) {
 	o := func(o *journal.Options) {
 		o.RetainBytes = 1
@@ -378,7 +378,7 @@ func TestEndsOfOlderJournals(t *testing.T) {
 	}
 }
 
-// TestFailedTwice: the log takes no more, and what it holds can be read.
+// TestFailedTwice: the log accepts no more records, and those it holds can be read.
 func TestFailedTwice(t *testing.T) {
 	for _, kind := range []journaltest.Kind{journaltest.Sync, journaltest.Write, journaltest.Rename, journaltest.SyncDir, journaltest.Create} {
 		d := journaltest.New()
@@ -417,7 +417,7 @@ func TestFailedTwice(t *testing.T) {
 	}
 }
 
-// TestCloseWaits for the commit under way.
+// TestCloseWaits: Close waits for the present commit.
 func TestCloseWaits(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		d := journaltest.New()

@@ -13,6 +13,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
+// The sizes of the format. docs/adr/0005-journal-format.md has the layout.
 const (
 	version     = 1
 	headerSize  = 256
@@ -27,8 +28,10 @@ const (
 	segmentName = "%012d" + segmentExt
 )
 
+// segmentMagic begins every segment.
 func segmentMagic() [8]byte { return [8]byte{'C', 'A', 'R', 'G', 'A', 'J', '1', '\n'} }
 
+// castagnoli is the polynomial of all checksums (CRC-32C).
 func castagnoli() *crc32.Table { return crc32.MakeTable(crc32.Castagnoli) }
 
 // header is the first 256 bytes of a segment, and its last 256 again.
@@ -37,19 +40,20 @@ type header struct {
 	cp      charge.CPID
 	journal charge.JournalID
 	first   charge.Seq // seq of its first record
-	last    charge.Seq // of those that were written with it: they are as durable as its name
+	last    charge.Seq // seq of the last record written with the file: as durable as its name
 	created int64      // Unix milliseconds; 0: the clock was not set
 	after   recordRef  // the record before first
 	sum     uint32     // binds its frames to it
 }
 
-// recordRef names a record and its hash. The zero value is none.
+// recordRef names a record by journal, number and hash. The zero value is none.
 type recordRef struct {
 	journal charge.JournalID
 	seq     charge.Seq
 	hash    [hashSize]byte
 }
 
+// hex is the hash as encoders receive it; empty for none.
 func (l *recordRef) hex() string {
 	if l.journal == "" {
 		return ""
@@ -57,7 +61,7 @@ func (l *recordRef) hex() string {
 	return hex.EncodeToString(l.hash[:])
 }
 
-// encode also computes the sum.
+// encode returns the header's bytes and sets sum.
 func (h *header) encode() []byte {
 	b := make([]byte, headerSize)
 	m := segmentMagic()
@@ -77,11 +81,13 @@ func (h *header) encode() []byte {
 	return b
 }
 
+// putText writes a string behind its length in one byte.
 func putText(b []byte, s string) {
 	b[0] = byte(len(s))
 	copy(b[1:], s)
 }
 
+// text reads what putText wrote; false if it is no valid id.
 func text(b []byte) (string, bool) {
 	n := int(b[0])
 	if n > charge.MaxIDLength || !charge.ValidID(string(b[1:1+n])) {
@@ -90,20 +96,23 @@ func text(b []byte) (string, bool) {
 	return string(b[1 : 1+n]), true
 }
 
-// Why a file is no segment of this log.
+// The reasons why a file is no segment of this log.
 var (
 	errNoHeader   = errors.New("no segment header")
 	errHeaderSum  = errors.New("segment header has a bad checksum")
 	errImpossible = errors.New("segment header has impossible values")
 )
 
-// versionError says that a later agent wrote the segment.
+// versionError means that a later agent wrote the segment. Such a log is not
+// opened: reading it as damaged would lose records.
 type versionError uint32
 
+// Error implements error with the remedy.
 func (v versionError) Error() string {
 	return fmt.Sprintf("format version %d is newer than this agent's %d; install the agent that wrote it", uint32(v), version)
 }
 
+// decodeHeader reads a header and checks its checksum, version and values.
 func decodeHeader(b []byte) (header, error) {
 	var h header
 	m := segmentMagic()
@@ -136,13 +145,14 @@ func decodeHeader(b []byte) (header, error) {
 	return h, nil
 }
 
-// maxSeq is the greatest seq a message can carry.
+// maxSeq is the greatest seq that a message can carry: JSON numbers are exact up
+// to it.
 const maxSeq = 1 << 53
 
-// A frame is magic, length, seq, synced, sum, zero, payload. synced is the
-// greatest seq of this journal that was known to be on disk when the frame was
-// written. The sum begins with that of the segment's header, so that a frame is
-// one of its own segment alone. Seq 0 is a checkpoint.
+// appendFrame appends a frame: magic, length, seq, synced, sum, zero, payload.
+// synced is the greatest seq of this journal that was known to be on disk when
+// the frame was written. The checksum starts from that of the segment's header,
+// so that a frame is valid in its own segment only. Seq 0 is a checkpoint.
 func appendFrame(b []byte, head uint32, seq, synced charge.Seq, payload []byte) []byte {
 	at := len(b)
 	b = append(b, make([]byte, frameHead)...)
@@ -170,8 +180,8 @@ type frame struct {
 	size    int64
 }
 
-// decodeFrame reads the frame at the beginning of b. A length of zero is never
-// valid: zeros must not read as frames.
+// decodeFrame reads the frame at the beginning of b. A length of zero is not
+// valid, so that the zeros of a preallocated file are not read as frames.
 func decodeFrame(head uint32, b []byte) (frame, bool) {
 	if len(b) < frameHead || binary.LittleEndian.Uint32(b) != frameMagic {
 		return frame{}, false

@@ -8,16 +8,16 @@ import (
 	"syscall"
 )
 
-// ReadFS is the directory of a Log for who only looks. Names are flat.
+// ReadFS is the directory of a Log, for reading only. Names are flat.
 type ReadFS interface {
 	// List returns the names in the directory, in any order.
 	List() ([]string, error)
-	// Open opens an existing file. That of a ReadFS need not be writable.
+	// Open opens an existing file. A ReadFS may return one that cannot be written.
 	Open(name string) (File, error)
 }
 
-// FS is the directory of one Log. Nothing is durable before a Sync of the file,
-// and no name before SyncDir. A full disk is told by syscall.ENOSPC or EDQUOT.
+// FS is the directory of one Log. Contents are durable after Sync of the file,
+// names after SyncDir. A full disk is reported as syscall.ENOSPC or EDQUOT.
 type FS interface {
 	ReadFS
 	// Lock claims the directory for this process; ErrLocked if another has it.
@@ -28,7 +28,7 @@ type FS interface {
 	Remove(name string) error
 	// SyncDir makes names durable.
 	SyncDir() error
-	// Free is how many bytes more this process may put on the file system.
+	// Free is how many bytes this process may still write to the file system.
 	Free() (int64, error)
 }
 
@@ -38,8 +38,8 @@ type File interface {
 	io.WriterAt
 	io.Closer
 	Size() (int64, error)
-	// Sync makes the contents durable. After an error nothing is known of what
-	// was written since the last good one.
+	// Sync makes the contents durable. After an error the state of what was written
+	// since the last successful Sync is not known.
 	Sync() error
 }
 
@@ -49,7 +49,7 @@ type dir struct {
 	mode int // how files are opened
 }
 
-// OS opens a directory, making it if it is not there.
+// OS opens a directory of the operating system; it makes one that does not exist.
 func OS(path string) (FS, error) {
 	if err := os.MkdirAll(path, 0o700); err != nil {
 		return nil, fmt.Errorf("journal directory: %w", err)
@@ -57,9 +57,10 @@ func OS(path string) (FS, error) {
 	return openDir(path, os.O_RDWR)
 }
 
-// ReadOS opens an existing directory for who only looks.
+// ReadOS opens an existing directory for reading only.
 func ReadOS(path string) (ReadFS, error) { return openDir(path, os.O_RDONLY) }
 
+// openDir opens a directory through os.Root, so that no name leads out of it.
 func openDir(path string, mode int) (*dir, error) {
 	root, err := os.OpenRoot(path)
 	if err != nil {
@@ -68,6 +69,7 @@ func openDir(path string, mode int) (*dir, error) {
 	return &dir{root, mode}, nil
 }
 
+// Lock implements FS with an flock, which ends with the process.
 func (d *dir) Lock() (io.Closer, error) {
 	f, err := d.root.OpenFile("lock", os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -83,6 +85,7 @@ func (d *dir) Lock() (io.Closer, error) {
 	return f, nil
 }
 
+// List implements ReadFS.
 func (d *dir) List() ([]string, error) {
 	f, err := d.root.Open(".")
 	if err != nil {
@@ -94,6 +97,7 @@ func (d *dir) List() ([]string, error) {
 
 func (d *dir) Open(name string) (File, error) { return asFile(d.root.OpenFile(name, d.mode, 0)) }
 
+// Create implements FS. O_EXCL makes an existing file an error.
 func (d *dir) Create(name string) (File, error) {
 	return asFile(d.root.OpenFile(name, os.O_RDWR|os.O_CREATE|os.O_EXCL, 0o600))
 }
@@ -102,6 +106,7 @@ func (d *dir) Rename(from, to string) error { return d.root.Rename(from, to) }
 
 func (d *dir) Remove(name string) error { return d.root.Remove(name) }
 
+// SyncDir implements FS with an fsync of the directory.
 func (d *dir) SyncDir() error {
 	f, err := d.root.Open(".")
 	if err != nil {
@@ -110,6 +115,7 @@ func (d *dir) SyncDir() error {
 	return errors.Join(f.Sync(), f.Close())
 }
 
+// Free implements FS.
 func (d *dir) Free() (int64, error) {
 	f, err := d.root.Open(".")
 	if err != nil {
@@ -119,8 +125,10 @@ func (d *dir) Free() (int64, error) {
 	return n, errors.Join(err, f.Close())
 }
 
+// file adds Size, and a Sync without times, to os.File.
 type file struct{ *os.File }
 
+// asFile wraps the result of opening a file.
 func asFile(f *os.File, err error) (File, error) {
 	if err != nil {
 		return nil, err
@@ -136,7 +144,8 @@ func (f file) Size() (int64, error) {
 	return st.Size(), nil
 }
 
-// Sync writes contents and size, not times: less wear on a card.
+// Sync writes contents and size but not times (fdatasync), for less wear on a
+// memory card.
 func (f file) Sync() error {
 	for {
 		err := datasync(f.File)
@@ -146,7 +155,7 @@ func (f file) Sync() error {
 	}
 }
 
-// isFull tells a full disk from a broken one.
+// isFull reports whether an error means a full disk, not a broken one.
 func isFull(err error) bool {
 	return !errors.Is(err, errStorage) && (errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT))
 }

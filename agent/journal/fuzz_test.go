@@ -9,8 +9,8 @@ import (
 	"github.com/carga-ev/carga/agent/journal/journaltest"
 )
 
-// FuzzOpen: files of any bytes are opened or refused in words, and when they are
-// opened the log goes on behind what it found, and finds it again.
+// FuzzOpen: files of any bytes are opened, or refused with an error. An opened log
+// continues behind the records it recovered, and recovers all of them again.
 func FuzzOpen(f *testing.F) {
 	d := journaltest.New()
 	for boot := range 2 {

@@ -7,15 +7,17 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Held returns what is held, in the order of writing.
+// Held returns the ranges of records held, in the order of writing.
 func (l *Log) Held() []Range {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.held()
 }
 
+// held is Held for callers that hold mu.
 func (l *Log) held() []Range { return ranges(l.segments) }
 
+// ranges merges the extents of segments that follow each other without a gap.
 func ranges(segments []*segment) (held []Range) {
 	for _, s := range segments {
 		for i := range s.extents {
@@ -30,7 +32,9 @@ func ranges(segments []*segment) (held []Range) {
 	return held
 }
 
-// Read returns one record held. ErrNotHeld: it is not there, or not any more.
+// Read returns one record held. The error is ErrNotHeld for one that is not, or
+// no longer. It searches backward, since records are sent soon after they are
+// written.
 func (l *Log) Read(index uint64) (Entry, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -50,23 +54,24 @@ func (l *Log) Read(index uint64) (Entry, error) {
 	return Entry{}, fmt.Errorf("index %d: %w", index, ErrNotHeld)
 }
 
-// entry decodes record i of a run, whose frame is at the beginning of b.
+// entry decodes record i of an extent, whose frame is at the beginning of b.
 func (s *segment) entry(r *extent, i int, b []byte) (Entry, error) {
 	f, ok := decodeFrame(s.sum, b)
 	seq := r.first + charge.Seq(i)
 	if !ok || f.seq != seq {
-		return Entry{}, fmt.Errorf("record %s/%d in %s is damaged since it was opened", s.journal, seq, s.name)
+		return Entry{}, fmt.Errorf("record %s/%d in %s was damaged after it was opened", s.journal, seq, s.name)
 	}
 	return Entry{Index: r.index + uint64(i), Journal: s.journal, Seq: seq, Bytes: f.payload}, nil
 }
 
-// reader keeps one file open: reading goes forward.
+// reader reads segments and keeps the last file open, since records are read in
+// order.
 type reader struct {
-	f    File // nil: none
+	f    File // nil: none is open
 	name string
 }
 
-// readExtent reads all records of a run.
+// readExtent reads all records of an extent.
 func (o *reader) readExtent(fs ReadFS, s *segment, r *extent) ([]Entry, error) {
 	start := int64(r.offsets[0])
 	b, err := o.readBytes(fs, s, start, int64(r.end))
@@ -84,7 +89,7 @@ func (o *reader) readExtent(fs ReadFS, s *segment, r *extent) ([]Entry, error) {
 	return entries, nil
 }
 
-// readBytes reads bytes of a segment.
+// readBytes reads the bytes from from to to of a segment.
 func (o *reader) readBytes(fs ReadFS, s *segment, from, to int64) ([]byte, error) {
 	if o.f == nil || o.name != s.name {
 		if err := o.close(); err != nil {
@@ -96,6 +101,7 @@ func (o *reader) readBytes(fs ReadFS, s *segment, from, to int64) ([]byte, error
 		}
 		o.f, o.name = f, s.name
 	}
+	// The bytes are the caller's: nothing here keeps them.
 	b := make([]byte, to-from)
 	if n, err := o.f.ReadAt(b, from); n < len(b) {
 		return nil, fmt.Errorf("read %s: %w", s.name, err)
@@ -103,6 +109,7 @@ func (o *reader) readBytes(fs ReadFS, s *segment, from, to int64) ([]byte, error
 	return b, nil
 }
 
+// close closes the open file, if there is one.
 func (o *reader) close() error {
 	f := o.f
 	*o = reader{}

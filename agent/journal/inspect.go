@@ -9,17 +9,17 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Report is what is in a directory.
+// Report is the contents of a directory, for tools.
 type Report struct {
 	CP        charge.CPID // empty when there is no segment
 	Segments  []SegmentInfo
 	Held      []Range
 	Records   uint64
-	Unacked   uint64 // of them, by the position
+	Unacked   uint64 // of Records, those behind the position
 	Position  Position
-	Reserve   bool // for final records on a full disk
+	Reserve   bool // the reserve for final records exists
 	Damaged   []Damage
-	Notes     []string // what else is not as it should be, in words
+	Notes     []string // irregularities without a lost record, in words
 	TornBytes int64    // never announced, or of a record that is being written
 
 	fs       ReadFS
@@ -30,7 +30,7 @@ type Report struct {
 type SegmentInfo struct {
 	Name        string
 	Journal     charge.JournalID
-	First, Last charge.Seq // that count, held or lost
+	First, Last charge.Seq // of its announced records, held or lost
 	Records     uint64     // held
 	After       Record     // what its first record follows; zero: nothing
 	Begun       time.Time  // zero: the clock was not set
@@ -45,9 +45,9 @@ type Record struct {
 	Hash    string
 }
 
-// Inspect reads a directory and changes nothing in it. It may be in use: then it
-// is as it was at some moment. An error means that it cannot be read, or that a
-// later agent wrote it.
+// Inspect reads a directory and changes nothing in it. If an agent is using it,
+// the report is of some moment during the call. An error means that it cannot be
+// read, or that a later agent wrote it.
 func Inspect(fs ReadFS) (*Report, error) {
 	d, err := load(fs, "")
 	if err != nil {
@@ -58,6 +58,7 @@ func Inspect(fs ReadFS) (*Report, error) {
 		Held: ranges(d.segments), Position: d.position, Reserve: d.reserve, Damaged: d.damaged, Notes: d.notes,
 		TornBytes: d.torn, fs: fs, segments: d.segments,
 	}
+	// A Log that is never opened, for its index of a position.
 	l := Log{segments: d.segments}
 	for _, s := range d.segments {
 		r.CP = s.cp

@@ -25,7 +25,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// appendForEver says of each record when it is durable.
+// appendForEver prints the number of each record once it is durable.
 func appendForEver(dir string) error {
 	fs, err := journal.OS(dir)
 	if err != nil {
@@ -49,8 +49,8 @@ func appendForEver(dir string) error {
 	}
 }
 
-// TestKilled: a process that is killed at any moment loses nothing that it has
-// told of.
+// TestKilled: a process that is killed at any moment loses no record whose number
+// it has printed.
 func TestKilled(t *testing.T) {
 	self, err := os.Executable()
 	if err != nil {
@@ -64,12 +64,12 @@ func TestKilled(t *testing.T) {
 		out, err := c.StdoutPipe()
 		must(t, err)
 		must(t, c.Start())
-		told := bufio.NewScanner(out)
+		printed := bufio.NewScanner(out)
 		last := ""
-		for n := 0; told.Scan(); n++ {
-			last = told.Text()
+		for n := 0; printed.Scan(); n++ {
+			last = printed.Text()
 			if n == 20*round {
-				_ = c.Process.Kill() // what it has said since is read still
+				_ = c.Process.Kill() // what it has printed since is still read
 			}
 		}
 		_ = c.Wait() // it was killed
@@ -77,11 +77,11 @@ func TestKilled(t *testing.T) {
 		var boot charge.JournalID
 		var seq charge.Seq
 		if _, err := fmt.Sscan(last, &boot, &seq); err != nil || boot == "error" {
-			t.Fatalf("round %d: it said %q", round, last)
+			t.Fatalf("round %d: it printed %q", round, last)
 		}
 		l, rec := open(t, dir, 100+round)
 		if len(rec.Damaged) > 0 || rec.Last == nil || rec.Last.Journal != boot || rec.Last.Seq < seq || rec.Last.Seq > seq+1 {
-			t.Fatalf("round %d: it told of %s/%d; found %+v, damaged %+v", round, boot, seq, rec.Last, rec.Damaged)
+			t.Fatalf("round %d: it printed %s/%d; found %+v, damaged %+v", round, boot, seq, rec.Last, rec.Damaged)
 		}
 		all(t, l)
 		must(t, l.Close())

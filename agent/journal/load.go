@@ -13,15 +13,16 @@ import (
 
 // Damage is a range of records that were durable and cannot be read any more.
 type Damage struct {
-	Journal charge.JournalID // "unknown" when nothing tells
+	Journal charge.JournalID // "unknown" if nothing names it
 	First   charge.Seq
-	Last    charge.Seq // 0: not known, to the end of that journal
-	Segment string
+	Last    charge.Seq // 0: not known; to the end of that journal
+	Segment string     // the file that is damaged, or beside the missing one
 	Reason  string
 }
 
-// badFile is a file with a segment's name that cannot be used at all. It stays
-// where it is until its neighbours are forgotten.
+// badFile is a file with the name of a segment that cannot be used at all. It is
+// kept until the segments before and after it are deleted, as evidence of what
+// was lost.
 type badFile struct {
 	name   string
 	number uint64
@@ -29,24 +30,25 @@ type badFile struct {
 	reason string
 }
 
-// directory is a directory as it was read. Nothing in it was changed.
+// directory is the contents of a directory as load read it.
 type directory struct {
-	segments   []*segment // by number; after judge those that hold or lost something
+	segments   []*segment // by number; after decideEnds those with announced records
 	bad        []badFile
-	leftovers  []string // of segments that were not finished
+	leftovers  []string // temporary files of segments that were not finished
 	reserve    bool
 	position   Position
-	positioned bool // its file exists
-	generation uint64
-	nextNumber uint64 // number of the next segment
+	positioned bool   // the position's file exists
+	generation uint64 // of the position
+	nextNumber uint64 // of the next segment
 
 	damaged []Damage
-	notes   []string
-	torn    int64
+	notes   []string // irregularities without a lost record
+	torn    int64    // bytes that were never announced
 }
 
-// load reads and checks everything in the directory. It refuses another
-// charging point's storage and that of a later agent; cp may be empty.
+// load reads and checks everything in the directory and changes nothing. It
+// refuses the storage of another charging point, unless cp is empty, and that of
+// a later agent.
 func load(fs ReadFS, cp charge.CPID) (*directory, error) {
 	names, err := fs.List()
 	if err != nil {
@@ -73,14 +75,18 @@ func load(fs ReadFS, cp charge.CPID) (*directory, error) {
 	return l, errors.Join(refused...)
 }
 
+// readSegment adds one segment. A file that is no segment is a badFile, not an
+// error; an error is one that must stop the boot.
 func (l *directory) readSegment(fs ReadFS, cp charge.CPID, name string, n uint64) error {
 	b, unreadable, err := readAll(fs, name)
 	switch {
-	case errors.Is(err, os.ErrNotExist): // forgotten since it was listed
+	case errors.Is(err, os.ErrNotExist): // deleted since it was listed
 		return nil
 	case isProcessError(err):
 		return fmt.Errorf("read %s: %w", name, err)
 	}
+	// A file that cannot be read or parsed is a bad file and not an error: the boot
+	// goes on and reports what was lost.
 	var s *segment
 	if err == nil {
 		s, err = parseSegment(b, n)
@@ -94,7 +100,7 @@ func (l *directory) readSegment(fs ReadFS, cp charge.CPID, name string, n uint64
 		l.notes = append(l.notes, fmt.Sprintf("%s: %v", name, err))
 		return nil
 	case cp != "" && s.cp != cp:
-		return fmt.Errorf("%s belongs to charging point %s, not to %s: it is another one's storage", name, s.cp, cp)
+		return fmt.Errorf("%s belongs to charging point %s, not to %s: it is the storage of another charging point", name, s.cp, cp)
 	}
 	if len(l.segments) > 0 && s.cp != l.segments[0].cp {
 		l.notes = append(l.notes, fmt.Sprintf("%s belongs to charging point %s, others to %s", name, s.cp, l.segments[0].cp))
@@ -110,14 +116,16 @@ func (l *directory) readSegment(fs ReadFS, cp charge.CPID, name string, n uint64
 	return nil
 }
 
-// isProcessError tells errors that this process or its user causes from those of the
-// storage.
+// isProcessError distinguishes errors of this process or its user (permission,
+// open files, memory) from those of the storage. They stop the boot: a retry may
+// read what looks lost.
 func isProcessError(err error) bool {
 	return slices.ContainsFunc([]error{os.ErrPermission, syscall.EMFILE, syscall.ENFILE, syscall.ENOMEM},
 		func(e error) bool { return errors.Is(err, e) })
 }
 
-// parseSegment reads a whole segment with the number that its name says.
+// parseSegment decodes a whole segment whose file name has that number. The copy
+// at the end of the file replaces a damaged header.
 func parseSegment(b []byte, number uint64) (*segment, error) {
 	s := &segment{size: int64(len(b))}
 	h, err := decodeHeader(b)
@@ -129,7 +137,7 @@ func parseSegment(b []byte, number uint64) (*segment, error) {
 		}
 	}
 	if err == nil && h.number != number {
-		err = fmt.Errorf("the header says segment %d", h.number)
+		err = fmt.Errorf("its header is that of segment %d", h.number)
 	}
 	if err != nil {
 		return nil, err
@@ -142,13 +150,16 @@ func parseSegment(b []byte, number uint64) (*segment, error) {
 	return s, nil
 }
 
-// decideEnds settles where each segment ends. That of a segment with one behind it
-// is said there: the record before its first. Only the last one can have a torn
-// tail: what is proven to have been on disk counts, found or not, and behind it
-// what was found without gap.
+// decideEnds determines the last announced record of each segment. A segment
+// with a successor ends where that begins: its header names the record before its
+// first. The last segment can have a torn tail: what is proven to have been on
+// disk was announced, found or not, and what was found behind it without a gap
+// counts too.
 //
-// A segment that ends before it begins was written again after a failed sync.
+// A segment that ends before it begins was written again in the next one after a
+// failed sync. It goes to the bad files.
 func (l *directory) decideEnds() {
+	// Backward, since each segment defines the end of the one before it.
 	var kept []*segment // newest first
 	var again []badFile
 	var next *segment
@@ -179,6 +190,7 @@ func (l *directory) decideEnds() {
 		}
 		l.bad = slices.Insert(l.bad, at, f)
 	}
+	// The index counts held records only, so it has no gaps.
 	index := uint64(1)
 	for _, s := range l.segments {
 		for i := range s.extents {
@@ -189,7 +201,8 @@ func (l *directory) decideEnds() {
 	}
 }
 
-// proven is the last record of a segment that is known to have been on disk.
+// proven is the last record of a segment that is known to have been on disk: by
+// the header, by a later frame, or by Central's acknowledgement.
 func (l *directory) proven(s *segment) charge.Seq {
 	p := max(s.last, s.synced)
 	if l.position.Journal == s.journal {
@@ -198,7 +211,7 @@ func (l *directory) proven(s *segment) charge.Seq {
 	return p
 }
 
-// contiguousEnd is the last of the records found without gap behind the proven ones.
+// contiguousEnd is the last record found without a gap behind the proven ones.
 func (s *segment) contiguousEnd(proven charge.Seq) charge.Seq {
 	for i := range s.extents {
 		if r := &s.extents[i]; r.first <= proven+1 && r.last() > proven {
@@ -208,8 +221,8 @@ func (s *segment) contiguousEnd(proven charge.Seq) charge.Seq {
 	return proven
 }
 
-// nameDamage says what was lost: within segments, between them, and in files that
-// cannot be used.
+// nameDamage lists the lost records: within segments, between them, and in files
+// that cannot be used.
 func (l *directory) nameDamage() {
 	var before *segment
 	for _, s := range l.segments {
@@ -233,7 +246,7 @@ func (l *directory) nameDamage() {
 	}
 }
 
-// reason is why records of a segment, or of those behind it, are lost.
+// reason is why records in or behind a segment are lost, in words.
 func (l *directory) reason(s *segment, gap Range) string {
 	behind := len(s.extents) == 0 || s.extents[len(s.extents)-1].last() < gap.First
 	switch f := l.badBehind(s.number); {
@@ -259,12 +272,13 @@ func (l *directory) badBehind(number uint64) *badFile {
 	return nil
 }
 
-// nameDamageBefore names what unusable files held before the first good segment, as
-// far as Central has not acknowledged it.
+// nameDamageBefore lists the records of unusable files before the first good
+// segment, as far as Central has not acknowledged them.
 func (l *directory) nameDamageBefore(s *segment) {
 	if len(l.bad) == 0 || l.bad[0].number > s.number || s.after.journal == "" {
 		return
 	}
+	// The position limits the loss: what Central has acknowledged is not lost.
 	first := charge.Seq(1)
 	switch {
 	case l.position.Journal == s.after.journal:
@@ -277,17 +291,20 @@ func (l *directory) nameDamageBefore(s *segment) {
 	}
 }
 
-// nameDamageBetween names what lies between two segments when the second does not
-// follow the first.
+// nameDamageBetween lists the records between two segments of which the second
+// does not follow the first.
 func (l *directory) nameDamageBetween(s, next *segment) {
 	if next.journal == s.journal || next.after.journal == s.journal || next.after.journal == "" {
 		return
 	}
+	// The predecessor of next is not s, so at least one segment is missing.
 	reason := "segments are missing"
 	if f := l.badBehind(s.number); f != nil && f.number < next.number {
 		reason = f.name + ": " + f.reason
 	}
-	if next.number > s.number+2 { // more is gone than the one before next
+	// More than one segment is missing, so the journal of s may have gone on; how
+	// far is not known.
+	if next.number > s.number+2 {
 		l.damaged = append(l.damaged, Damage{s.journal, s.end + 1, 0, s.name, reason})
 	}
 	held := charge.Seq(0)

@@ -1,6 +1,7 @@
 package journal
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -14,66 +15,67 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Errors a caller tells apart with errors.Is.
+// Errors that a caller distinguishes with errors.Is.
 var (
-	// ErrFull says that there is no room for records of this class. They are not
-	// held; it may be tried again at any time.
-	ErrFull = errors.New("no room in the journal")
-	// ErrFailed says that the storage failed twice in a row: the log takes no
-	// more in this boot, and the next one recovers what is there.
+	// ErrFull means that there is no space for records of this class. They are not
+	// held; the call may be retried at any time.
+	ErrFull = errors.New("no space in the journal")
+	// ErrFailed means that the storage failed twice in a row: the log accepts no
+	// record in this boot any more, and the next boot recovers what is there.
 	ErrFailed = errors.New("the journal's storage failed")
-	// ErrClosed says that the log was closed.
+	// ErrClosed means that the log was closed.
 	ErrClosed = errors.New("the journal is closed")
-	// ErrLocked says that another process uses the directory.
+	// ErrLocked means that another process uses the directory.
 	ErrLocked = errors.New("in use by another process")
-	// ErrNotHeld says that a record is not kept any more, or not yet written.
+	// ErrNotHeld means that a record was deleted or is not yet written.
 	ErrNotHeld = errors.New("record not held")
 )
 
-// Encode makes the bytes of the record that gets seq and follows the record with
-// the hash prev, in lower-case hex; prev is empty when nothing is before it.
+// Encode makes the bytes of the record with the number seq. prev is the hash of
+// the record before it, in lower-case hex; empty if there is none.
 type Encode = func(seq charge.Seq, prev string) ([]byte, error)
 
 // Entry is one record held.
 type Entry struct {
-	Index   uint64 // place among all that is held, without gaps, in the order of writing
+	Index   uint64 // place among all records held: without gaps, in the order of writing
 	Journal charge.JournalID
 	Seq     charge.Seq
 	Bytes   []byte
 }
 
-// Range is records of one journal that follow each other without gap.
+// Range is records of one journal that follow each other without a gap.
 type Range struct {
 	Journal     charge.JournalID
 	First, Last charge.Seq
 	Index       uint64 // of First
 }
 
-// Options say whose log it is and how much is kept. Zero values mean defaults.
+// Options are the owner of a log and how much is kept. Zero values mean defaults.
 type Options struct {
 	CP          charge.CPID
-	Journal     charge.JournalID // of this boot, new
-	SegmentSize int64            // 1 MiB; the first ones of a boot are smaller
-	Quota       int64            // for records not acknowledged: 256 MiB of files
-	RetainBytes int64            // of acknowledged records: 64 MiB of files
-	RetainFor   time.Duration    // the same by age: 35 days
-	Reserve     int64            // for final records on a full disk: 256 KiB
-	// Now is the wall clock: time.Now. One before 2026 is not set, and no age is
-	// judged by it.
+	Journal     charge.JournalID // of this boot; never used before
+	SegmentSize int64            // default 1 MiB; the first ones of a boot are smaller
+	Quota       int64            // bytes of files with unacknowledged records; default 256 MiB
+	RetainBytes int64            // bytes of files with acknowledged records; default 64 MiB
+	RetainFor   time.Duration    // age of acknowledged records; default 35 days
+	Reserve     int64            // bytes for final records on a full disk; default 256 KiB
+	// Now is the wall clock; default time.Now. A time before 2026 means that the
+	// clock is not set, and no age is computed with it.
 	Now func() time.Time
-	// Checkpoint returns what must be known at the next boot, as the records
-	// encoded up to now say. It is called within Append, after the encoders of the
-	// records that begin a segment. nil: no checkpoints.
+	// Checkpoint returns the state that the next boot needs, after the records
+	// encoded so far. It is called within Append, after the encoders of the records
+	// that begin a segment. nil: no checkpoints.
 	Checkpoint func() ([]byte, error)
 	Log        *slog.Logger
 }
 
+// fill sets the defaults.
 func (o *Options) fill() {
-	o.SegmentSize = or(o.SegmentSize, 1<<20)
-	o.Quota = or(o.Quota, 256<<20)
-	o.RetainBytes = or(o.RetainBytes, 64<<20)
-	o.Reserve = or(o.Reserve, 256<<10)
-	o.RetainFor = or(o.RetainFor, 35*24*time.Hour)
+	o.SegmentSize = cmp.Or(o.SegmentSize, 1<<20)
+	o.Quota = cmp.Or(o.Quota, 256<<20)
+	o.RetainBytes = cmp.Or(o.RetainBytes, 64<<20)
+	o.Reserve = cmp.Or(o.Reserve, 256<<10)
+	o.RetainFor = cmp.Or(o.RetainFor, 35*24*time.Hour)
 	if o.Now == nil {
 		o.Now = time.Now
 	}
@@ -82,26 +84,21 @@ func (o *Options) fill() {
 	}
 }
 
-func or[T comparable](v, otherwise T) T {
-	var zero T
-	if v == zero {
-		return otherwise
-	}
-	return v
-}
-
-// Recovery is what Open found of earlier boots.
+// Recovery is what Open recovered from earlier boots.
 type Recovery struct {
 	Last       *Entry   // the last record held; nil on empty storage
 	Checkpoint []byte   // the last good checkpoint; nil when there is none
-	Since      [][]byte // the records behind it
+	Since      [][]byte // the records after it
 	Damaged    []Damage
-	TornBytes  int64    // that were never announced, and are dropped
-	Notes      []string // what else is not as it should be, in words; no record is lost by it
+	TornBytes  int64    // bytes that were never announced and are dropped
+	Notes      []string // irregularities in words; no record is lost by them
 	Position   Position
 }
 
 // Log is the durable log of one charging point. See the package comment.
+//
+// Two locks exist: mu for what readers see, and leadership, a flag under mu, for
+// what only the committing caller uses. Disk writes happen without mu.
 type Log struct {
 	fs   FS
 	opts Options
@@ -110,25 +107,25 @@ type Log struct {
 	// mu guards everything that follows.
 	lock     io.Closer
 	slots    slots
-	segments []*segment // oldest first; that of active is the last
+	segments []*segment // oldest first; the active one is the last
 	bad      []badFile
 	index    uint64 // of the last record held
 	position Position
-	acked    uint64 // index of the position
-	queue    []*job
-	leading  bool
+	acked    uint64    // index of the position
+	queue    []*job    // appends that wait for a commit
+	leading  bool      // a caller commits
 	idle     sync.Cond // signalled when leading ends
-	failed   error
+	failed   error     // ErrFailed or ErrClosed: no append is accepted
 	reader   reader
-	reserve  bool // the reserve is there
+	reserve  bool // the reserve exists
 
-	// What follows is the leader's alone, and Close's when there is none.
+	// What follows is used by the leader only, and by Close without one.
 	active        File      // nil: the next record begins a segment
 	activeSegment *segment  // that of active
 	activeUsed    int64     // bytes of it that are on disk
-	nextNumber    uint64    // number of the next segment
+	nextNumber    uint64    // of the next segment
 	segmentsMade  int       // segments of this boot
-	last          recordRef // the last record
+	last          recordRef // the last record encoded
 }
 
 // job is one Append that waits for its commit.
@@ -139,8 +136,8 @@ type job struct {
 	done   chan struct{}
 }
 
-// Open recovers the directory and begins this boot's journal in a fresh segment
-// as soon as something is appended. The directory is locked until Close.
+// Open recovers the directory. This boot's journal begins in a new segment with
+// the first Append. The directory is locked until Close.
 func Open(fs FS, opts Options) (*Log, Recovery, error) {
 	opts.fill()
 	if !opts.CP.Valid() || !charge.ValidID(string(opts.Journal)) {
@@ -159,7 +156,8 @@ func Open(fs FS, opts Options) (*Log, Recovery, error) {
 	return l, found, nil
 }
 
-// recover reads everything before it changes anything.
+// recover reads the whole directory before it changes anything in it, so that a
+// refused one is left as it was.
 func (l *Log) recover() (Recovery, error) {
 	d, err := load(l.fs, l.opts.CP)
 	if err != nil {
@@ -169,6 +167,7 @@ func (l *Log) recover() (Recovery, error) {
 		return Recovery{}, fmt.Errorf("journal %s is on disk already; each boot needs a new id", l.opts.Journal)
 	}
 	d.decideEnds()
+	// From here on the directory changes.
 	if err := l.makeDurable(d); err != nil {
 		return Recovery{}, err
 	}
@@ -187,7 +186,7 @@ func (l *Log) recover() (Recovery, error) {
 	if err := l.recoverRecords(&found); err != nil {
 		return Recovery{}, err
 	}
-	if err := l.slots.open(); err != nil { // it is tried again with the first position
+	if err := l.slots.open(); err != nil { // retried with the first position
 		d.notes = append(d.notes, fmt.Sprintf("no file for the position: %v", err))
 	}
 	if err := l.restoreReserve(); err != nil {
@@ -197,10 +196,10 @@ func (l *Log) recover() (Recovery, error) {
 	return found, nil
 }
 
-// makeDurable makes durable what was found behind the last proven record: after a
-// kill it may be in memory only. It is written again, for a sync that failed
-// leaves pages that look clean. If that fails it is dropped: it was never
-// announced. The names are made durable too.
+// makeDurable makes the records behind the last proven one durable: after a kill
+// they may be in the page cache only. They are written again before the sync,
+// since a sync that failed earlier leaves pages that look clean. If this fails
+// they are dropped, as they were never announced. Names are made durable too.
 func (l *Log) makeDurable(d *directory) error {
 	if err := l.fs.SyncDir(); err != nil {
 		return fmt.Errorf("sync the directory: %w", err)
@@ -220,7 +219,7 @@ func (l *Log) makeDurable(d *directory) error {
 	return nil
 }
 
-// rewrite writes the records from seq on once more, as they are, and syncs.
+// rewrite writes the records from seq on again, unchanged, and syncs.
 func (l *Log) rewrite(s *segment, seq charge.Seq) (err error) {
 	f, err := l.fs.Open(s.name)
 	if err != nil {
@@ -244,8 +243,10 @@ func (l *Log) rewrite(s *segment, seq charge.Seq) (err error) {
 	return f.Sync()
 }
 
-// recoverRecords takes over the last checkpoint and the records behind it.
+// recoverRecords finds the last checkpoint, the records after it, and the last
+// record of all, which this boot follows.
 func (l *Log) recoverRecords(found *Recovery) error {
+	// The last good checkpoint counts; without one all records are replayed.
 	from := 0
 	for i, s := range l.segments {
 		if s.hasCheckpoint {
@@ -273,7 +274,8 @@ func (l *Log) recoverRecords(found *Recovery) error {
 	return nil
 }
 
-// afterCheckpoint are the records of a segment that its checkpoint does not contain.
+// afterCheckpoint are the records of a segment that its checkpoint does not
+// include.
 func afterCheckpoint(s *segment, entries []Entry) [][]byte {
 	list := make([][]byte, 0, len(entries))
 	for _, e := range entries {
@@ -284,7 +286,8 @@ func afterCheckpoint(s *segment, entries []Entry) [][]byte {
 	return list
 }
 
-// positionIndex is the index of a position, or that before the first record held.
+// positionIndex is the index of the last record held that a position covers; the
+// index before the first one if it covers none.
 func (l *Log) positionIndex(p Position) uint64 {
 	at := l.index
 	if h := l.held(); len(h) > 0 {
@@ -298,19 +301,20 @@ func (l *Log) positionIndex(p Position) uint64 {
 	return at
 }
 
-// Append makes the records durable, together and in order, and returns then. On
-// an error none of them is held. ErrFull may be tried again; ErrFailed and
-// ErrClosed are for ever. Any other error is that of an encoder or of the
+// Append makes the records durable, together and in order, and then returns.
+// After an error none of them is held. ErrFull may be retried; ErrFailed and
+// ErrClosed are final. Any other error is that of an encoder or of the
 // checkpoint.
 //
-// What was refused after its bytes were written (ErrFailed; ErrFull where the
-// file system needs room to overwrite) may be found by the next Open if nothing
-// was written behind it, like any record that a power cut kept from being
-// announced.
+// Records that failed after their bytes were written (ErrFailed; ErrFull where
+// the file system needs space to overwrite) may be found by the next Open if
+// nothing was written behind them, like records whose announcement a power cut
+// prevented.
 func (l *Log) Append(class Class, encode ...Encode) error {
 	if len(encode) == 0 {
 		return nil
 	}
+	// The first caller becomes the leader and commits for the others, which wait.
 	j := &job{class: class, encode: encode, done: make(chan struct{})}
 	l.mu.Lock()
 	if l.failed != nil {
@@ -328,7 +332,7 @@ func (l *Log) Append(class Class, encode ...Encode) error {
 	return j.err
 }
 
-// lead commits all that waits, group after group.
+// lead commits all waiting jobs, group after group, until the queue is empty.
 func (l *Log) lead() {
 	for {
 		l.mu.Lock()
@@ -341,6 +345,7 @@ func (l *Log) lead() {
 			return
 		}
 		l.mu.Unlock()
+		// After a failure the remaining jobs are refused with its error.
 		rest := group
 		for len(rest) > 0 && failed == nil {
 			rest = l.commit(rest)
@@ -355,22 +360,23 @@ func (l *Log) lead() {
 	}
 }
 
+// failure is why no append is accepted; nil if they are.
 func (l *Log) failure() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.failed
 }
 
-// Position is the position last set, or found on disk.
+// Position is the position last set, or the one found on disk.
 func (l *Log) Position() Position {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.position
 }
 
-// SetPosition remembers what Central has acknowledged, lazily, and deletes what
-// need not be kept any more. An error costs repeats after the next boot and
-// nothing else.
+// SetPosition saves what Central has acknowledged, without a sync, and deletes
+// segments that need not be kept any more. After an error more records are sent
+// again after the next boot, nothing else.
 func (l *Log) SetPosition(p Position) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -383,11 +389,12 @@ func (l *Log) SetPosition(p Position) error {
 	return err
 }
 
-// Close waits for the commit under way, syncs the position and frees the
-// directory. What was appended is on disk already. An encoder must not call it.
+// Close waits for the present commit, syncs the position and unlocks the
+// directory. Appended records are on disk already. An encoder must not call it.
 func (l *Log) Close() error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
+	// New appends are refused from now on, and so are those that still wait.
 	if l.failed == nil || !errors.Is(l.failed, ErrClosed) {
 		l.failed = ErrClosed
 	}
@@ -407,6 +414,7 @@ func (l *Log) Close() error {
 	return errors.Join(errs...)
 }
 
+// hashOf is the hash that chains records.
 func hashOf(b []byte) [hashSize]byte { return sha256.Sum256(b) }
 
 // Hash is the lower-case hex SHA-256 of a record's bytes.

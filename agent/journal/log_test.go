@@ -39,7 +39,7 @@ func tryOpen(t *testing.T, dir string, boot int, change ...func(*journal.Options
 	return journal.Open(fs, o)
 }
 
-// record is a record whose bytes tell its number and what it follows.
+// record is a record whose bytes hold its number and what it follows.
 func record(note string) journal.Encode {
 	return func(seq charge.Seq, prev string) ([]byte, error) {
 		return fmt.Appendf(nil, "%d|%s|%s", seq, prev, note), nil
@@ -136,8 +136,8 @@ func stringsOf(list [][]byte) []string {
 	return out
 }
 
-// TestTogether: callers at once lose nothing and share syncs; a job that cannot
-// be encoded harms no other.
+// TestTogether: concurrent callers lose nothing and share syncs; a job that cannot
+// be encoded does not affect others.
 func TestTogether(t *testing.T) {
 	l, _ := open(t, t.TempDir(), 1)
 	var wg sync.WaitGroup
@@ -171,7 +171,7 @@ func TestTogether(t *testing.T) {
 }
 
 // TestRefusals: a second process, another charging point's directory, and a
-// boot's id used twice are refused in words.
+// boot's id used twice are refused with an error.
 func TestRefusals(t *testing.T) {
 	dir := t.TempDir()
 	l, _ := open(t, dir, 1)
@@ -191,8 +191,8 @@ func TestRefusals(t *testing.T) {
 	}
 }
 
-// TestPositionAndRetention: the position is found again, and only what Central
-// has and is too much is deleted.
+// TestPositionAndRetention: the position survives, and only acknowledged segments
+// beyond the limits are deleted.
 func TestPositionAndRetention(t *testing.T) {
 	dir := t.TempDir()
 	small := func(o *journal.Options) { o.RetainBytes = 8192; o.RetainFor = time.Hour }
@@ -224,8 +224,8 @@ func TestPositionAndRetention(t *testing.T) {
 	all(t, l)
 }
 
-// TestPositionOfAnEarlierVersion: it named Central by a UUIDv7, and took any
-// other id that it was told; that one gives way to every Central.
+// TestPositionOfAnEarlierVersion: it named Central by a UUIDv7 and accepted
+// any other id, too; every Central replaces such an id.
 func TestPositionOfAnEarlierVersion(t *testing.T) {
 	for _, tc := range []struct{ was, want charge.Epoch }{
 		{charge.Epoch{Run: "03b3d6f8-0c00-7000-8000-000000000001"}, charge.Epoch{Run: "03b3d6f8-0c00-7000-8000-000000000001"}},
@@ -246,7 +246,7 @@ func TestPositionOfAnEarlierVersion(t *testing.T) {
 	}
 }
 
-// TestCheckpoint: the last one is found with the records behind it, and nothing
+// TestCheckpoint: the last one is recovered with the records after it, and nothing
 // older is needed.
 func TestCheckpoint(t *testing.T) {
 	dir := t.TempDir()

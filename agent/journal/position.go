@@ -8,19 +8,21 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Position is the last record Central acknowledged, and the epoch of the Central
-// that did. The zero value is none.
+// Position is the last record that Central acknowledged, and the epoch of that
+// Central. The zero value is none.
 type Position struct {
 	Central charge.Epoch
 	Journal charge.JournalID
 	Seq     charge.Seq
 }
 
+// The layout of the position file.
 const (
 	positionFile = "position"
-	slotSize     = 512 // one sector each: a torn write spoils one slot
+	slotSize     = 512 // one sector, so that a torn write damages one slot only
 )
 
+// encode returns a slot with the position. The highest generation is the latest.
 func (p Position) encode(generation uint64) []byte {
 	b := make([]byte, slotSize)
 	copy(b, "CPOS")
@@ -32,6 +34,7 @@ func (p Position) encode(generation uint64) []byte {
 	return b
 }
 
+// decodePosition reads a slot; false if it is torn or empty.
 func decodePosition(b []byte) (p Position, generation uint64, ok bool) {
 	if len(b) < slotSize || string(b[:4]) != "CPOS" ||
 		crc32.Checksum(b[:slotSize-4], castagnoli()) != binary.LittleEndian.Uint32(b[slotSize-4:]) {
@@ -43,31 +46,33 @@ func decodePosition(b []byte) (p Position, generation uint64, ok bool) {
 	if seq > maxSeq {
 		return p, 0, false
 	}
-	// An earlier version took any id. What is no epoch is none, so that every
-	// Central is obeyed.
+	// An earlier version accepted any id. Anything else than an epoch counts as
+	// none, so that acknowledgements of every Central are accepted.
 	epoch, _ := charge.ParseEpoch(central)
 	return Position{
 		Central: epoch, Journal: charge.JournalID(journal), Seq: seq,
 	}, binary.LittleEndian.Uint64(b[8:]), true
 }
 
-// slots is the file with the position: two slots written in turn, so that a
-// torn write leaves the one before. It is not synced at once, for losing it only
-// repeats records.
+// slots is the file of the position: two slots written alternately, so that a
+// torn write leaves the previous position. It is not synced at each write, since
+// losing it only repeats records.
 type slots struct {
 	fs         FS
-	f          File // nil: not opened yet
-	exists     bool
-	generation uint64
-	dirty      bool
+	f          File   // nil: not opened yet
+	exists     bool   // the file exists
+	generation uint64 // of the last position; the higher one of the slots is valid
+	dirty      bool   // written since the last sync
 }
 
-// readPosition reads the better slot; what cannot be read is no position.
+// readPosition returns the position of the slot with the higher generation. Slots
+// that cannot be read count as empty.
 func readPosition(fs ReadFS) (best Position, generation uint64) {
 	f, err := fs.Open(positionFile)
 	if err != nil {
 		return best, 0
 	}
+	// A torn slot has a bad checksum, and the other one is used.
 	b := make([]byte, slotSize)
 	for i := range int64(2) {
 		if n, _ := f.ReadAt(b, i*slotSize); n < len(b) {
@@ -81,6 +86,7 @@ func readPosition(fs ReadFS) (best Position, generation uint64) {
 	return best, generation
 }
 
+// open opens the file, or makes it with two empty slots.
 func (s *slots) open() (err error) {
 	switch {
 	case s.f != nil:
@@ -97,6 +103,7 @@ func (s *slots) open() (err error) {
 	return errors.Join(err, s.fs.SyncDir())
 }
 
+// write writes a position into the older slot.
 func (s *slots) write(p Position) error {
 	if err := s.open(); err != nil {
 		return err
@@ -107,7 +114,8 @@ func (s *slots) write(p Position) error {
 	return err
 }
 
-// sync leaves a position dirty that could not be synced.
+// sync makes the last position durable. After an error it stays dirty and is
+// synced next time.
 func (s *slots) sync() error {
 	if !s.dirty {
 		return nil
@@ -119,6 +127,7 @@ func (s *slots) sync() error {
 	return nil
 }
 
+// close syncs the last position and closes the file.
 func (s *slots) close() error {
 	if s.f == nil {
 		return nil

@@ -17,7 +17,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// life is what is true of one charging point's records, over all boots.
+// life is the expected records of one charging point, over all boots.
 type life struct {
 	*rapid.T
 	d    *journaltest.Disk
@@ -66,7 +66,8 @@ func (f *life) open() {
 	}
 	got := heldIn(f, l)
 	all := slices.Concat(f.truth, f.flying)
-	// What is held is the truth from somewhere on, and a prefix of what was tried.
+	// The records held are the expected ones from some point on, and a prefix of the
+	// last group.
 	from := 0
 	if len(got) > 0 {
 		from = slices.Index(all, got[0])
@@ -142,8 +143,7 @@ func (f *life) append(n int) error {
 	return err
 }
 
-// under runs something until an operation at which the process dies, if there
-// is one.
+// under runs f until an operation at which the process dies, if there is one.
 func (f *life) under(ops int, do func()) {
 	f.d.Fault = func(o journaltest.Op) error {
 		if o.Kind == journaltest.Read || o.Kind == journaltest.Free {
@@ -196,10 +196,9 @@ func (f *life) ack() {
 	f.acked = max(f.acked, i+1)
 }
 
-// TestAnyHistory of appends, acknowledgements, kills, power cuts and failing
-// syncs: what is held is what was announced, and perhaps the beginning of what
-// was tried last. Nothing is named as lost, and the state is that of the
-// records.
+// TestAnyHistory: after any appends, acknowledgements, kills, power cuts and failed
+// syncs the log holds the announced records, and perhaps the beginning of the last
+// group. None is reported as lost, and the state is that of the records.
 func TestAnyHistory(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		seed := rapid.Uint64().Draw(t, "seed")
@@ -240,7 +239,7 @@ func TestAnyHistory(t *testing.T) {
 					if err != nil {
 						t.Fatal(err)
 					}
-					continue // it found room without that operation
+					continue // it found space without that operation
 				}
 				f.end(f.r.IntN(2) == 0)
 				f.open()

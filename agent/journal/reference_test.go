@@ -46,8 +46,8 @@ func refHeader(b []byte) (s refSegment, sum uint32, number uint64, ok bool) {
 	return s, binary.LittleEndian.Uint32(b[252:]), u64(b[16:]), true
 }
 
-// reference reads a disk as slowly and plainly as can be: a frame is tried at
-// every byte, and every seq is looked at for itself.
+// reference reads a disk in the simplest way: it tries a frame at every byte, and
+// looks at every seq separately.
 func reference(d *journaltest.Disk, position journal.Position) (held, lost []string, good map[string]bool) {
 	good = map[string]bool{}
 	names, _ := d.List()
@@ -205,8 +205,8 @@ func harmSomewhere(d *journaltest.Disk, r *rand.Rand) string {
 	return how + " at " + name
 }
 
-// TestAgainstReference: whatever was done to the files, recovery finds and names
-// what the slow reader does.
+// TestAgainstReference: whatever was done to the files, recovery returns the same
+// records and the same damage as the slow reader.
 func TestAgainstReference(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 2))
@@ -225,7 +225,7 @@ func TestAgainstReference(t *testing.T) {
 		})
 		got := each(rec)
 		if rec.Damaged = slices.DeleteFunc(rec.Damaged, func(d journal.Damage) bool { return d.Last != 0 }); len(rec.Damaged) > 0 {
-			return // what unusable files held cannot be told record by record
+			return // what unusable files held is not known record by record
 		}
 		if !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(lost))) {
 			t.Fatalf("%q: lost %q, the reference %q", harms, got, lost)
@@ -235,8 +235,8 @@ func TestAgainstReference(t *testing.T) {
 	})
 }
 
-// TestDamageIsNamed: after one thing was done to a file, every record is held or
-// named, once; but for those at the end that nothing written later proves.
+// TestDamageIsNamed: after one change to a file, every record is held or reported,
+// once, except those at the end that nothing written later proves.
 func TestDamageIsNamed(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 3))

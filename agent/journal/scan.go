@@ -9,17 +9,19 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// extent is records of one segment that lie and count without gap.
+// extent is records of one segment whose numbers and bytes follow each other
+// without a gap.
 type extent struct {
 	first   charge.Seq
-	index   uint64 // of the first record; without gaps over all that is held
-	offsets []uint32
-	end     uint32 // behind the last one
+	index   uint64   // of the first record, among all records held
+	offsets []uint32 // of the frames in the file, one per record
+	end     uint32   // offset behind the last frame
 }
 
+// last is the number of the last record of the extent.
 func (r *extent) last() charge.Seq { return r.first + charge.Seq(len(r.offsets)) - 1 }
 
-// bounds are where the frame of record i lies.
+// bounds are the offsets at which the frame of record i begins and ends.
 func (r *extent) bounds(i int) (from, to int64) {
 	if i+1 < len(r.offsets) {
 		return int64(r.offsets[i]), int64(r.offsets[i+1])
@@ -33,17 +35,18 @@ type segment struct {
 	name          string
 	size          int64    // of the file
 	extents       []extent // records held
-	hasCheckpoint bool     // it has a good checkpoint: the state as of header.last
+	hasCheckpoint bool     // it has a good checkpoint: the state after header.last
 
-	// What follows is for recovery alone.
-	end        charge.Seq // the last record that counts, held or lost
-	synced     charge.Seq // a record that its frames know to be on disk
-	checkpoint []byte
-	unreadable int // pages
-	torn       int64
-	notes      []string
+	// What follows is used by recovery only.
+	end        charge.Seq // the last announced record, held or lost
+	synced     charge.Seq // the greatest synced of its frames: it was on disk
+	checkpoint []byte     // nil once it was handed out
+	unreadable int        // pages that cannot be read
+	torn       int64      // bytes that were never announced
+	notes      []string   // irregularities without a lost record
 }
 
+// records counts the records held.
 func (s *segment) records() (n uint64) {
 	for i := range s.extents {
 		n += uint64(len(s.extents[i].offsets))
@@ -51,7 +54,7 @@ func (s *segment) records() (n uint64) {
 	return n
 }
 
-// lastIndex is the index of its last record held, or 0.
+// lastIndex is the index of the last record held; 0 without one.
 func (s *segment) lastIndex() uint64 {
 	if len(s.extents) == 0 {
 		return 0
@@ -60,6 +63,7 @@ func (s *segment) lastIndex() uint64 {
 	return r.index + uint64(len(r.offsets)) - 1
 }
 
+// add adds a frame found at from to to, to the last extent or to a new one.
 func (s *segment) add(seq charge.Seq, from, to int64) {
 	n := len(s.extents)
 	if n == 0 || s.extents[n-1].last()+1 != seq || int64(s.extents[n-1].end) != from {
@@ -71,18 +75,20 @@ func (s *segment) add(seq charge.Seq, from, to int64) {
 	r.end = uint32(to)
 }
 
-// scan takes every valid frame of a segment whose record comes behind those
-// before it, wherever it lies: what is between them is lost or was never there.
+// scan collects every valid frame whose number is above those before it, wherever
+// it is in the file. Records between them are lost or were never written.
 func (s *segment) scan(b []byte) {
 	expect, end := s.first, int64(headerSize)
 	for pos := end; pos < int64(len(b)); {
 		f, ok := decodeFrame(s.sum, b[pos:])
-		if !ok {
+		if !ok { // damaged or not written: search for the next frame
 			if pos = nextMagic(b, pos+1); pos < 0 {
 				break
 			}
 			continue
 		}
+		// A checkpoint counts at the beginning only. A number that is not above the
+		// last one is an old frame and is skipped.
 		switch {
 		case f.seq == 0 && pos == headerSize:
 			s.hasCheckpoint, s.checkpoint = true, bytes.Clone(f.payload)
@@ -109,7 +115,7 @@ func nextMagic(b []byte, from int64) int64 {
 	return -1
 }
 
-// cutAfter settles where the segment ends: records behind it never counted.
+// cutAfter sets the last announced record and drops those found behind it.
 func (s *segment) cutAfter(end charge.Seq) {
 	s.end = end
 	for i := range s.extents {
@@ -129,7 +135,7 @@ func (s *segment) cutAfter(end charge.Seq) {
 	}
 }
 
-// lost are the ranges of records that count and are not held.
+// lost are the ranges of announced records that are not held.
 func (s *segment) lost() (gaps []Range) {
 	next := s.first
 	for i := range s.extents {
@@ -144,11 +150,11 @@ func (s *segment) lost() (gaps []Range) {
 	return gaps
 }
 
-// pageSize is what a bad sector costs.
+// pageSize is how many bytes one bad sector makes unreadable.
 const pageSize = 4096
 
-// readAll reads a file. Pages that cannot be read are counted and become bytes
-// that no frame is made of.
+// readAll reads a file. Pages that cannot be read are counted and filled with
+// 0xff, which is no valid frame.
 func readAll(fs ReadFS, name string) (b []byte, unreadable int, err error) {
 	f, err := fs.Open(name)
 	if err != nil {
@@ -162,6 +168,7 @@ func readAll(fs ReadFS, name string) (b []byte, unreadable int, err error) {
 	if size > maxSegment {
 		return nil, 0, fmt.Errorf("has %d bytes; no segment is larger than %d", size, maxSegment)
 	}
+	// One read for a good file; page by page where a sector is bad.
 	b = make([]byte, size)
 	if n, _ := f.ReadAt(b, 0); n == len(b) {
 		return b, 0, nil

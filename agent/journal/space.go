@@ -11,21 +11,23 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// Class says what makes way when there is no room.
+// Class is the priority of records when space is scarce; a higher class is
+// refused later.
 type Class int
 
 // The classes of records.
 const (
-	// Sample is refused first, from nine tenths of the space on.
+	// Sample is refused first, when nine tenths of the space are used.
 	Sample Class = iota
 	// Normal is refused when the quota or the disk is used up.
 	Normal
-	// Final ends something: it may go over the quota, and into the reserve.
+	// Final ends something: it may exceed the quota and use the reserve.
 	Final
 )
 
-// ClassOf is the class of a type of record. Final is what somebody pays for or
-// waits for; whether a session may begin is decided before it is written.
+// ClassOf is the class of a type of record. Final is what a driver pays for or
+// Central waits for. That a session begins is final too: whether it may is decided
+// before.
 func ClassOf(t wire.RecordType) Class {
 	switch t {
 	case wire.TypeMeterRead:
@@ -42,25 +44,25 @@ func ClassOf(t wire.RecordType) Class {
 const (
 	reserveFile         = "reserve"
 	firstSize           = 32 << 10 // of a boot's first segment; each one is twice as large as the one before
-	samplesFullPermille = 900      // permille of the space used that keep samples out
+	samplesFullPermille = 900      // permille of the space used from which on samples are refused
 )
 
-// errQuota is the reason where it is not that of the file system.
+// errQuota is the reason of ErrFull where it is not a full file system.
 var errQuota = errors.New("the quota for records that are not acknowledged is used up")
 
-// isSet tells a clock that somebody has set.
+// isSet reports whether the wall clock was set.
 func isSet(t time.Time) bool { return t.Year() >= 2026 }
 
-// QuotaPermille is how much of the space for records that are not acknowledged
-// is used, by the quota or by what the file system has left, whichever is
-// worse. From 1000 on only final records are taken.
+// QuotaPermille is how much of the space for unacknowledged records is used, in
+// thousandths: of the quota, or of what the file system has left, whichever is
+// greater. From 1000 on only final records are accepted.
 func (l *Log) QuotaPermille() int64 {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return max(l.unacked()*1000/l.opts.Quota, l.diskPermille())
 }
 
-// unacked is the size of the files with records that are not acknowledged.
+// unacked is the size of the files with unacknowledged records.
 func (l *Log) unacked() (bytes int64) {
 	for _, s := range l.segments {
 		if s.lastIndex() > l.acked {
@@ -70,13 +72,13 @@ func (l *Log) unacked() (bytes int64) {
 	return bytes
 }
 
-// diskPermille is 900 when two segments fit on the disk still, and 0 when
-// twenty do. What may be deleted counts as room, a reserve that is missing does
-// not.
+// diskPermille is how full the disk is: 0 when twenty segments still fit, 900
+// when two do. Segments that may be deleted count as free space; a missing
+// reserve is subtracted.
 func (l *Log) diskPermille() int64 {
 	free, err := l.fs.Free()
 	if err != nil {
-		return 0 // the next segment will tell
+		return 0 // if the disk is full, the next segment fails
 	}
 	free = min(free, 1<<50)
 	for i := range l.deletable() {
@@ -90,9 +92,11 @@ func (l *Log) diskPermille() int64 {
 	return 1000 - min(1000, free/need*100+free%need*100/need)
 }
 
-// deletable is how many of the oldest segments Central has whole and the next
-// boot does not need: those before the last checkpoint.
+// deletable is how many of the oldest segments may be deleted: Central has
+// acknowledged all their records, and the next boot does not need them, since
+// they are before the last checkpoint.
 func (l *Log) deletable() int {
+	// The active segment is never deleted.
 	needed := len(l.segments) - 1
 	if l.opts.Checkpoint != nil {
 		for needed >= 0 && !l.segments[needed].hasCheckpoint {
@@ -107,8 +111,8 @@ func (l *Log) deletable() int {
 	return max(needed, 0)
 }
 
-// retain deletes the oldest segments that Central has whole and that are old or
-// too many. The caller holds mu.
+// retain deletes deletable segments that are too old or beyond RetainBytes. The
+// caller holds mu.
 func (l *Log) retain() {
 	acked := -l.unacked()
 	for _, s := range l.segments {
@@ -125,16 +129,17 @@ func (l *Log) retain() {
 	}
 }
 
-// isOld tells whether a segment was begun too long ago. With a clock that is
-// not set, then or now, nothing is old.
+// isOld reports whether a segment was begun longer than RetainFor ago. If the
+// clock was not set then or is not set now, it is not old.
 func (l *Log) isOld(s *segment) bool {
 	now := l.opts.Now()
 	return s.created > 0 && isSet(now) && now.UnixMilli()-s.created > l.opts.RetainFor.Milliseconds()
 }
 
-// deleteOldest forgets one segment, and before it the files that do not count.
-// The position must be on disk before, and each deletion before the next one:
-// what Central has must not look lost, and what was written again not held.
+// deleteOldest deletes one segment, and before it the bad files before it. The
+// position is synced first, and each deletion before the next one: otherwise,
+// after a power cut, acknowledged records would look lost, and a bad file whose
+// records were written again would look like the first segment.
 func (l *Log) deleteOldest() bool {
 	s := l.segments[0]
 	err := l.slots.sync()
@@ -157,7 +162,7 @@ func (l *Log) deleteOldest() bool {
 	return true
 }
 
-// remove makes sure that a file is gone. Reads of it fail from then on.
+// remove deletes a file durably. Reading it fails from then on.
 func (l *Log) remove(name string) error {
 	if err := l.fs.Remove(name); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
@@ -165,8 +170,8 @@ func (l *Log) remove(name string) error {
 	return l.fs.SyncDir()
 }
 
-// admit says whether records of a class are taken now. Whether they find a
-// place is seen then.
+// admit decides whether records of a class are accepted now. Whether they fit
+// is known only when they are written.
 func (l *Log) admit(c Class) error {
 	if c == Final {
 		return nil
@@ -175,7 +180,7 @@ func (l *Log) admit(c Class) error {
 	defer l.mu.Unlock()
 	if err := l.restoreReserve(); isFull(err) {
 		return fmt.Errorf("%w: the reserve for final records is in use", ErrFull)
-	} else if err != nil { // the next segment will tell
+	} else if err != nil { // if the storage has failed, the next segment fails
 		l.opts.Log.Warn("no reserve for the journal's final records", slog.Any("err", err))
 	}
 	if c == Sample && max(l.unacked()*1000/l.opts.Quota, l.diskPermille()) >= samplesFullPermille {
@@ -184,14 +189,18 @@ func (l *Log) admit(c Class) error {
 	return nil
 }
 
-// createWithinSpace makes the file of a new segment where there is room: within the quota;
-// else in the place of what Central has; final records in that of the reserve.
+// createWithinSpace makes the file of a new segment within the quota. On a full
+// disk it deletes acknowledged segments first; for final records it then tries a
+// small segment, and last the space of the reserve.
 func (l *Log) createWithinSpace(c Class, s *segment, bytes, head []byte) (File, error) {
+	// Segments of a boot double in size, so that many short boots need little
+	// space and a long one few files.
 	least := int64(len(bytes) + len(head))
 	s.size = max(min(l.opts.SegmentSize, firstSize<<min(l.segmentsMade, 20)), least)
 	if c < Final && l.overQuota(s.size) {
 		return nil, fmt.Errorf("%w: %w", ErrFull, errQuota)
 	}
+	// Acknowledged segments are history that Central has: they go first.
 	f, err := l.create(s, bytes, head)
 	for isFull(err) && l.deleteForSpace() {
 		f, err = l.create(s, bytes, head)
@@ -211,20 +220,22 @@ func (l *Log) createWithinSpace(c Class, s *segment, bytes, head []byte) (File, 
 	return nil, fmt.Errorf("%w: new segment: %w", errStorage, err)
 }
 
+// overQuota reports whether a file of that size would exceed the quota.
 func (l *Log) overQuota(size int64) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.unacked()+size > l.opts.Quota
 }
 
-// deleteForSpace deletes the oldest segment that may be deleted, if there is one.
+// deleteForSpace deletes the oldest deletable segment; false if there is none.
 func (l *Log) deleteForSpace() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	return l.deletable() > 0 && l.deleteOldest()
 }
 
-// useReserve gives up the reserve.
+// useReserve deletes the reserve, which frees its space; false if it is in use
+// already.
 func (l *Log) useReserve() bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
@@ -240,8 +251,8 @@ func (l *Log) useReserve() bool {
 	return true
 }
 
-// restoreReserve makes the reserve where there is room for it and for a segment of the
-// records that ask. The caller holds mu, or nobody else knows of l.
+// restoreReserve makes the reserve if there is space for it and for another
+// segment. The caller holds mu, or no other goroutine knows of l.
 func (l *Log) restoreReserve() error {
 	if l.reserve {
 		return nil
@@ -254,6 +265,7 @@ func (l *Log) restoreReserve() error {
 	return err
 }
 
+// makeReserve writes the reserve's file, whose bytes are zeros that occupy space.
 func (l *Log) makeReserve() error {
 	tmp := reserveFile + tmpExt
 	f, err := l.fs.Create(tmp)

@@ -33,8 +33,8 @@ func upTo(t fataler, l *journal.Log, c journal.Class, most int) (n int) {
 	return n
 }
 
-// TestQuota: samples make way at nine tenths, normal records when it is used
-// up, final ones never; an acknowledgement makes room, without a new boot.
+// TestQuota: samples are refused from nine tenths on, normal records when it is
+// used up, final ones never; an acknowledgement frees space, without a new boot.
 func TestQuota(t *testing.T) {
 	d := journaltest.New()
 	l, _ := openDisk(t, d, "b1", func(o *journal.Options) { o.Quota = 40 << 10; o.RetainBytes = 1 })
@@ -59,7 +59,7 @@ func TestQuota(t *testing.T) {
 	}
 }
 
-// TestReboots: each boot takes little for its one record, and it is counted.
+// TestReboots: each boot uses little space for its one record, and it counts.
 func TestReboots(t *testing.T) {
 	d := journaltest.New()
 	last := int64(0)
@@ -79,9 +79,9 @@ func TestReboots(t *testing.T) {
 	}
 }
 
-// TestFullDisk: what Central has makes way first; then normal records are
-// refused, final ones use the reserve; it all goes on and the reserve is back
-// when there is room.
+// TestFullDisk: acknowledged segments are deleted first; then normal records are
+// refused, and final ones use the reserve. With space again all records are
+// accepted, and the reserve is restored.
 func TestFullDisk(t *testing.T) {
 	d := journaltest.New()
 	d.Capacity = 64 << 10
@@ -96,7 +96,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	second := upTo(t, l, journal.Normal, 1000)
 	if second < first/3 || l.Held()[0].First == 1 || l.QuotaPermille() < 900 {
-		t.Errorf("%d records, then %d in the room of half of them; %+v; %d permille", first, second, l.Held(), l.QuotaPermille())
+		t.Errorf("%d records, then %d in the space of half of them; %+v; %d permille", first, second, l.Held(), l.QuotaPermille())
 	}
 	if n := upTo(t, l, journal.Sample, 1); n != 0 {
 		t.Error("a sample is taken on a full disk")
@@ -113,7 +113,7 @@ func TestFullDisk(t *testing.T) {
 	}
 	must(t, l.Close())
 
-	// A boot on a full disk tells of itself as soon as there is any room.
+	// A boot on a full disk registers as soon as there is any space.
 	l, rec := openDisk(t, d, "b2", func(o *journal.Options) { o.Reserve = 8 << 10 })
 	if len(rec.Damaged) > 0 || len(rec.Notes) == 0 || l.QuotaPermille() != 1000 {
 		t.Errorf("found %+v, %q, %d permille", rec.Damaged, rec.Notes, l.QuotaPermille())
@@ -128,15 +128,15 @@ func TestFullDisk(t *testing.T) {
 	}
 	d.Capacity += 64 << 10
 	if p := l.QuotaPermille(); p >= 900 {
-		t.Errorf("there is room again, yet %d permille", p)
+		t.Errorf("there is space again, yet %d permille", p)
 	}
 	if upTo(t, l, journal.Normal, 1) != 1 || upTo(t, l, journal.Sample, 1) != 1 || len(d.ReadFile(reserveName)) != 8<<10 {
 		t.Errorf("the reserve has %d bytes", len(d.ReadFile(reserveName)))
 	}
 }
 
-// TestFullDiskAnyOrder: whatever is taken on a disk of changing size is held,
-// over power cuts, and what was refused is not.
+// TestFullDiskAnyOrder: records accepted on a disk of changing size are held, also
+// after power cuts, and refused ones are not.
 func TestFullDiskAnyOrder(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		r := rand.New(rand.NewPCG(rapid.Uint64().Draw(t, "seed"), 4))
@@ -175,7 +175,7 @@ func TestFullDiskAnyOrder(t *testing.T) {
 	})
 }
 
-// TestFullWithoutPreallocation: a file system that needs room to overwrite
+// TestFullWithoutPreallocation: a file system that needs space to overwrite
 // refuses late, which costs a segment and no record.
 func TestFullWithoutPreallocation(t *testing.T) {
 	d := journaltest.New()
@@ -220,7 +220,7 @@ func TestAge(t *testing.T) {
 	}
 }
 
-// TestDeletionFails: it is tried again, and harms nothing.
+// TestDeletionFails: it is retried, and nothing is lost.
 func TestDeletionFails(t *testing.T) {
 	d := journaltest.New()
 	l, _ := openDisk(t, d, "b1", func(o *journal.Options) { o.RetainBytes = 1 })

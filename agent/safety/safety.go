@@ -1,12 +1,12 @@
-// Package safety holds the rules of the fast control loop: may the contactor
-// be closed, judged by what was measured just now. It is pure and allocates
+// Package safety holds the rules of the fast control loop: whether the contactor
+// may be closed, by what was measured just now. It is pure and allocates
 // nothing; the loop around it (agent/app) has its own goroutine, reads the
-// hardware each tick, calls Step for each connector and does what it says.
+// hardware each tick, calls Step for each connector and applies its verdict.
 //
 // The state machine of the connector (agent/connector) gives the permission;
-// this package may only withhold. It opens on the first bad, stale or
+// this package may only withhold power. It opens on the first bad, stale or
 // unreadable input, and calls that a fault when it lasts. A vehicle that no
-// longer asks is no fault.
+// longer requests power is no fault.
 package safety
 
 import (
@@ -25,8 +25,8 @@ type Limits struct {
 	MaxMove time.Duration
 	// Persist is how long an input may be bad before it is a fault.
 	Persist time.Duration
-	// Stable is how long all must be well, after the start and after anything
-	// bad, before the contactor may close.
+	// Stable is how long all inputs must be good, after the start and after a bad
+	// input or a late tick, before the contactor may close.
 	Stable time.Duration
 }
 
@@ -38,14 +38,15 @@ func DefaultLimits() Limits {
 	}
 }
 
-// Input is one measurement of a safety input. The zero value is an input that
-// gave nothing: unsafe.
+// Input is one measurement of a safety input. The zero value is an input without
+// a value: unsafe.
 type Input struct {
 	NotFitted bool          // there is no such device on this board
 	OK        bool          // it could be read
 	Age       time.Duration // of the value
 }
 
+// bad reports whether a fitted input is unreadable or stale.
 func (i Input) bad(l Limits) bool { return !i.NotFitted && (!i.OK || i.Age > l.MaxAge) }
 
 // Inputs are everything measured in one tick for one connector.
@@ -66,40 +67,47 @@ type Inputs struct {
 	ContactIn  Input
 	Tripped    charge.Fault // empty: nothing has tripped
 	TrippedIn  Input
-	ResetLatch bool // a person has repaired what latched
+	ResetLatch bool // a person has repaired the latched fault
+}
+
+// moment is an optional time since the boot; the zero value is none.
+type moment struct {
+	known bool
+	at    time.Duration
 }
 
 // State is what the rules remember from tick to tick. The zero value is the
-// state before the first.
+// state before the first tick.
 //
 // Invariant: a latched fault stays until ResetLatch.
 type State struct {
-	closeFrom    time.Duration // before it nothing closes; 0: not yet known
-	badSince     time.Duration // one more than its time; 0: nothing is bad
-	differsSince time.Duration // feedback and command differ since, likewise
+	closeFrom    time.Duration // before it no contactor closes; 0: no tick was made yet
+	badSince     moment        // none while all inputs are good
+	differsSince moment        // feedback and command differ since; none while they agree
 	latched      charge.FaultSet
 }
 
-// Verdict is what the loop does and says.
+// Verdict is what the loop commands and reports.
 type Verdict struct {
 	Close    bool            // the contactor's command of this tick
-	Faults   charge.FaultSet // what holds now
-	Withheld string          // why power is withheld for now, though nothing is a fault; empty: it is not
+	Faults   charge.FaultSet // present now
+	Withheld string          // why power is withheld without a fault; empty: it is not
 	Late     bool            // the tick came too late: the keeper is not kicked
 }
 
-// The reasons of Verdict.Hold.
+// The reasons of Verdict.Withheld. They are also the reasons of the record
+// suspended.
 const (
 	ReasonLate     = "control_loop_late"
 	ReasonInput    = "safety_input"
 	ReasonSettling = "settling"
 )
 
-// Step judges one tick.
+// Step decides one tick.
 func Step(l Limits, s State, in Inputs) (State, Verdict) {
 	v := Verdict{Late: in.Gap > l.MaxGap}
 	if in.ResetLatch {
-		s.latched, s.differsSince = 0, 0
+		s.latched, s.differsSince = 0, moment{}
 	}
 	bad := in.WriteFailed || in.PilotIn.bad(l) || in.EStopIn.bad(l) || in.ContactIn.bad(l) || in.TrippedIn.bad(l)
 	v.Faults = provenFaults(l, in)
@@ -107,10 +115,10 @@ func Step(l Limits, s State, in Inputs) (State, Verdict) {
 	v.Faults |= s.latched
 	switch {
 	case !bad:
-		s.badSince = 0
-	case s.badSince == 0:
-		s.badSince = in.Now + 1
-	case in.Now+1-s.badSince >= l.Persist:
+		s.badSince = moment{}
+	case !s.badSince.known:
+		s.badSince = moment{true, in.Now}
+	case in.Now-s.badSince.at >= l.Persist:
 		v.Faults = v.Faults.With(charge.FaultSafetyInput)
 	}
 	if bad || v.Late || s.closeFrom == 0 {
@@ -132,7 +140,7 @@ func requestsPower(in Inputs) bool {
 	return in.Pilot == charge.PilotC || in.Pilot == charge.PilotD && in.Vent
 }
 
-// provenFaults are those that one measurement proves.
+// provenFaults are the faults that one measurement proves.
 func provenFaults(l Limits, in Inputs) charge.FaultSet {
 	var f charge.FaultSet
 	if in.Pressed && !in.EStopIn.NotFitted && !in.EStopIn.bad(l) {
@@ -152,13 +160,13 @@ func provenFaults(l Limits, in Inputs) charge.FaultSet {
 // and feedback agree again, so only a person clears either.
 func (s State) watchContact(l Limits, in Inputs) State {
 	if in.ContactIn.NotFitted || in.ContactIn.bad(l) || in.Closed == in.Commanded {
-		s.differsSince = 0
+		s.differsSince = moment{}
 		return s
 	}
-	if s.differsSince == 0 {
-		s.differsSince = in.Now + 1
+	if !s.differsSince.known {
+		s.differsSince = moment{true, in.Now}
 	}
-	if in.Now+1-s.differsSince <= l.MaxMove {
+	if in.Now-s.differsSince.at <= l.MaxMove {
 		return s
 	}
 	if in.Closed {

@@ -15,7 +15,7 @@ const tick = 10 * time.Millisecond
 
 var fine = safety.Input{OK: true, Age: tick}
 
-// well is a tick in which all is well and power flows.
+// well is a tick with good inputs in which power flows.
 func well(now time.Duration) safety.Inputs {
 	return safety.Inputs{
 		Now: now, Gap: tick, Permit: true, Commanded: true, Closed: true,
@@ -23,7 +23,7 @@ func well(now time.Duration) safety.Inputs {
 	}
 }
 
-// closing is a state in which well ticks close.
+// closing is a state in which a good tick closes.
 func closing(t *testing.T) (safety.State, time.Duration) {
 	t.Helper()
 	var s safety.State
@@ -151,8 +151,8 @@ func TestContactorThatDoesNotFollowLatches(t *testing.T) {
 	}
 }
 
-// TestClosedOnlyByRight: whatever is measured, closed means permitted, asked
-// for, fresh and without fault.
+// TestClosedOnlyByRight: whatever is measured, a closed contactor is permitted,
+// requested, without a fault, and its inputs are fresh.
 func TestClosedOnlyByRight(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		l := safety.DefaultLimits()

@@ -7,12 +7,12 @@ import (
 	"testing"
 )
 
-// Chip is a fake GPIO chip as the kernel shows it, and a strict one: what a
-// real driver would do wrong in silence fails the test. It may be used from
-// several goroutines.
+// Chip is a strict fake of a GPIO chip as the kernel presents it: misuse that
+// goes unnoticed with the real driver fails the test. It may be used from several
+// goroutines.
 //
-//   - Reading an output fails the test: the real driver would turn the line
-//     into an input with pull-up, and the relay would move.
+//   - Reading an output fails the test: the real driver would make the line an
+//     input with pull-up, and the relay would move.
 //   - Halt fails the test: on an output it does nothing, so it opens nothing.
 //   - Closing an output that was not switched off by an explicit write fails
 //     the test: a released line keeps its level.
@@ -32,15 +32,15 @@ type Chip struct {
 type line struct {
 	used    bool
 	output  bool
-	level   bool   // of an output, or as the world drives an input
+	level   bool   // driven by the output, or from outside for an input
 	off     bool   // the level at which an output switches nothing
 	history []bool // every level an output has driven, from the request on
 	broken  error  // of writes
 	moved   func(high bool)
 }
 
-// NewChip makes a chip with the named lines, all inputs that nothing drives
-// (they read high, through the pull-up).
+// NewChip makes a chip with the named lines. All are inputs that nothing drives,
+// so they read high, through the pull-up. Misuse is reported to tb.
 func NewChip(tb testing.TB, names ...string) *Chip {
 	tb.Helper()
 	c := &Chip{t: tb, lines: map[string]*line{}}
@@ -54,7 +54,8 @@ func NewChip(tb testing.TB, names ...string) *Chip {
 // when it is released.
 func (c *Chip) ActiveLow(name string) { c.with(name, func(l *line) { l.off = true }) }
 
-// Drive sets the level of an input from outside.
+// Drive sets the level of an input from outside, as a closed contact pulls it low.
+// Driving an output fails the test.
 func (c *Chip) Drive(name string, high bool) {
 	c.t.Helper()
 	c.with(name, func(l *line) {
@@ -65,8 +66,8 @@ func (c *Chip) Drive(name string, high bool) {
 	})
 }
 
-// Level is the level of a line, as a meter on the pin shows it. A released
-// output keeps the last one.
+// Level is the level of a line as a meter on the pin would show it. A released
+// output keeps its last level, like a real pin.
 func (c *Chip) Level(name string) (high bool) {
 	c.t.Helper()
 	c.with(name, func(l *line) { high = l.level })
@@ -81,29 +82,30 @@ func (c *Chip) History(name string) (levels []bool) {
 	return levels
 }
 
-// FailReads makes every reading end with err; nil heals.
+// FailReads makes every reading return err; nil ends that.
 func (c *Chip) FailReads(err error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.readErr = err
 }
 
-// FailWrites makes every write of one line end with err, without effect; nil
-// heals.
+// FailWrites makes every write of one line return err, without an effect; nil
+// ends that.
 func (c *Chip) FailWrites(name string, err error) {
 	c.t.Helper()
 	c.with(name, func(l *line) { l.broken = err })
 }
 
 // OnWrite calls moved with each level that is written to an output and differs
-// from the one before: the place of what hangs on the pin. It is called
-// without a lock, by the goroutine that writes.
+// from the one before. A test simulates there what is connected to the pin. It is
+// called without a lock, on the goroutine that writes.
 func (c *Chip) OnWrite(name string, moved func(high bool)) {
 	c.t.Helper()
 	c.with(name, func(l *line) { l.moved = moved })
 }
 
-// InUse is how many lines are requested.
+// InUse is how many lines are requested now. After a failed New or a Close it
+// must be zero.
 func (c *Chip) InUse() int {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -116,6 +118,7 @@ func (c *Chip) InUse() int {
 	return n
 }
 
+// with calls do with a line, under the lock.
 func (c *Chip) with(name string, do func(*line)) {
 	c.t.Helper()
 	c.mu.Lock()
@@ -127,7 +130,8 @@ func (c *Chip) with(name string, do func(*line)) {
 	do(l)
 }
 
-// Request takes lines into one set, as inputs with pull-up or as outputs.
+// Request requests lines as one set, as inputs with pull-up or as outputs. A
+// requested output drives low at once.
 func (c *Chip) Request(output bool, names ...string) (*Lines, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -142,6 +146,7 @@ func (c *Chip) Request(output bool, names ...string) (*Lines, error) {
 		}
 		s.names, s.lines = append(s.names, name), append(s.lines, l)
 	}
+	// All lines are free: nothing fails from here on, so a request is all or nothing.
 	for _, l := range s.lines {
 		l.used, l.output = true, output
 		if output {
@@ -161,10 +166,12 @@ type Lines struct {
 	closed bool // guarded by chip.mu
 }
 
-// Out writes the lines of the mask.
+// Out writes the lines of the mask. Bit i is the i-th line of the request, as
+// with the real driver.
 func (s *Lines) Out(bits, mask uint64) error {
 	s.chip.mu.Lock()
 	defer s.chip.mu.Unlock()
+	// Misuse fails the test and returns an error too, like the kernel.
 	if !s.usableLocked("write", mask) {
 		return errors.New("invalid argument")
 	}
@@ -184,7 +191,11 @@ func (s *Lines) Out(bits, mask uint64) error {
 	return nil
 }
 
+// writeLocked sets the level of an output. It releases the lock while it calls
+// OnWrite's function, which may use the chip.
 func (s *Lines) writeLocked(l *line, level bool) {
+	// The first write is kept even if the level stays: Close asks whether a line was
+	// ever written.
 	moves := level != l.level
 	if moves || len(l.history) < 2 {
 		l.level = level
@@ -197,13 +208,15 @@ func (s *Lines) writeLocked(l *line, level bool) {
 	}
 }
 
-// Read returns the levels of the lines of the mask.
+// Read returns the levels of the lines of the mask; inputs that nothing drives
+// are high.
 func (s *Lines) Read(mask uint64) (uint64, error) {
 	s.chip.mu.Lock()
 	defer s.chip.mu.Unlock()
 	if !s.usableLocked("read", mask) {
 		return 0, errors.New("invalid argument")
 	}
+	// The kernel would allow it, and change the direction of the line.
 	if s.output {
 		s.chip.t.Errorf("read of the outputs %v: it would make them inputs, and the relay would move", s.names)
 		return 0, errors.New("operation not permitted")
@@ -220,13 +233,15 @@ func (s *Lines) Read(mask uint64) (uint64, error) {
 	return bits, nil
 }
 
-// Halt fails the test.
+// Halt fails the test: drivers call it to switch an output off, which it does
+// not.
 func (s *Lines) Halt() error {
 	s.chip.t.Errorf("halt of %v: it opens nothing; write the level", s.names)
 	return nil
 }
 
-// Close releases the lines. Outputs keep their level.
+// Close releases the lines. Outputs keep their level, so one that is still on
+// fails the test. It may be repeated.
 func (s *Lines) Close() error {
 	s.chip.mu.Lock()
 	defer s.chip.mu.Unlock()
@@ -234,6 +249,7 @@ func (s *Lines) Close() error {
 		return nil
 	}
 	s.closed = true
+	// A line whose writes fail cannot be switched off, so it is not checked.
 	for i, l := range s.lines {
 		if s.output && l.level != l.off && l.broken == nil {
 			s.chip.t.Errorf("%s is released while switched on: it stays on", s.names[i])
@@ -246,6 +262,8 @@ func (s *Lines) Close() error {
 	return nil
 }
 
+// usableLocked fails the test if the set is closed or the mask is not one of its
+// lines.
 func (s *Lines) usableLocked(what string, mask uint64) bool {
 	s.chip.t.Helper()
 	switch {

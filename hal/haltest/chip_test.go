@@ -53,7 +53,7 @@ func TestChipFailsWhatTheDriverWouldHide(t *testing.T) {
 			case tc.want == "" && got != "":
 				t.Errorf("failed with %q", got)
 			case !strings.Contains(got, tc.want):
-				t.Errorf("got %q; want it to say %q", got, tc.want)
+				t.Errorf("got %q; want one with %q", got, tc.want)
 			}
 		})
 	}

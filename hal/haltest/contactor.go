@@ -11,7 +11,8 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// contactorChecks are about when power is on.
+// contactorChecks are the rules about when power is on: invariants 2, 3 and 4 of
+// package hal.
 func contactorChecks() []check {
 	return []check{
 		{name: "open after new", run: func(r *rig) {
@@ -36,7 +37,10 @@ func contactorChecks() []check {
 	}
 }
 
+// checkSwitch: a contactor closes and opens within MaxContactorDelay, and
+// Commanded is the last command.
 func checkSwitch(r *rig) {
+	// Several rounds, since a latch could allow the first one only.
 	for range 3 {
 		r.closeAll()
 		for _, n := range r.numbers() {
@@ -59,7 +63,9 @@ func checkSwitch(r *rig) {
 	}
 }
 
+// checkAlone: Set moves the contactor of its own connector only.
 func checkAlone(r *rig) {
+	// One after another is closed while all others must stay open.
 	for _, one := range r.numbers() {
 		r.kick()
 		if err := r.contactor(one).Set(true); err != nil {
@@ -78,6 +84,8 @@ func checkAlone(r *rig) {
 	}
 }
 
+// checkSafeState: SafeState opens every contactor, may be repeated, and does not
+// prevent closing again.
 func checkSafeState(r *rig) {
 	r.closeAll()
 	for range 2 {
@@ -87,10 +95,13 @@ func checkSafeState(r *rig) {
 	}
 	r.advance(hal.MaxContactorDelay)
 	r.wantOpen("after SafeState")
-	r.closeAll() // it is no end: power may be switched again
+	r.closeAll() // power may be switched on again
 }
 
+// checkClose: after Close every contactor is open and stays so, and inputs are
+// errors, which are unsafe.
 func checkClose(r *rig) {
+	// The second Close must change nothing and return no error.
 	r.closeAll()
 	contactor := r.contactor(1)
 	for range 2 {
@@ -118,7 +129,7 @@ func checkClose(r *rig) {
 	r.wantOpen("after Close and Set(true)")
 }
 
-// connectorOf is connector for a closed board, which may refuse it.
+// connectorOf is connector for a closed board, which may return an error.
 func (r *rig) connectorOf(n charge.ConnectorID) hal.Connector {
 	c, err := r.Connector(n)
 	if err != nil {
@@ -127,7 +138,10 @@ func (r *rig) connectorOf(n charge.ConnectorID) hal.Connector {
 	return c
 }
 
+// checkKeeper: with kicks power stays on; without them it ends within
+// MaxAgentGone, and comes back only by a new Set(true).
 func checkKeeper(r *rig) {
+	// Longer than any timeout, with kicks.
 	r.closeAll()
 	r.advance(2 * hal.MaxAgentGone)
 	for _, n := range r.numbers() {
@@ -135,14 +149,18 @@ func checkKeeper(r *rig) {
 			r.Fatalf("connector %d opened although the keeper was kicked", n)
 		}
 	}
+	// The trip latches: kicks alone do not restore power.
 	r.hang(hal.MaxAgentGone)
-	r.wantOpen("although nobody kicked for " + hal.MaxAgentGone.String())
+	r.wantOpen("although the keeper was not kicked for " + hal.MaxAgentGone.String())
 	r.advance(2 * hal.MaxContactorDelay)
 	r.wantOpen("by the kicks alone, after a trip")
-	r.closeAll() // a new Set(true) may
+	r.closeAll() // a new Set(true) closes again
 }
 
+// checkWelded: feedback shows a contact that does not open, Commanded the
+// command.
 func checkWelded(r *rig) {
+	// Welded while closed: the command to open has no effect on the contact.
 	r.closeAll()
 	r.controls.Weld(1)
 	if err := r.contactor(1).Set(false); err != nil {
@@ -151,11 +169,13 @@ func checkWelded(r *rig) {
 	r.advance(2 * hal.MaxContactorDelay)
 	r.wantFeedback(1, hal.ContactClosed, "of a welded contactor commanded open")
 	if r.contactor(1).Commanded() {
-		r.Error("a welded contactor says it is commanded closed")
+		r.Error("a welded contactor reads as commanded closed")
 	}
 }
 
+// checkJammed: feedback shows a contact that does not close.
 func checkJammed(r *rig) {
+	// Stuck while open: the command to close has no effect on the contact.
 	r.controls.StickOpen(1)
 	r.kick()
 	if err := r.contactor(1).Set(true); err != nil {
@@ -164,12 +184,14 @@ func checkJammed(r *rig) {
 	r.advance(2 * hal.MaxContactorDelay)
 	r.wantFeedback(1, hal.ContactOpen, "of a stuck contactor commanded closed")
 	if !r.contactor(1).Commanded() {
-		r.Error("a stuck contactor says it is commanded open")
+		r.Error("a stuck contactor reads as commanded open")
 	}
 }
 
-// checkOvertaken lets many close while one opens: whoever opens last wins.
+// checkOvertaken: when several goroutines close while one opens, the last
+// Set(false) decides.
 func checkOvertaken(r *rig) {
+	// Both ways to open, against four goroutines that close.
 	contactor := r.contactor(1)
 	for round := range 20 {
 		r.kick()
@@ -191,8 +213,11 @@ func checkOvertaken(r *rig) {
 	}
 }
 
-// checkPrompt opens while the meters are slow and others close.
+// checkPrompt: opening takes less than a tick while readings of the meters are
+// under way.
 func checkPrompt(r *rig) {
+	// The readings are under way, and as slow as this backend can make them, when
+	// the contactors open.
 	if r.controls.SlowMeter != nil {
 		r.controls.SlowMeter(5 * time.Second)
 	}
@@ -206,6 +231,7 @@ func checkPrompt(r *rig) {
 		others.Go(func() { _, _ = c.Meter().Read(ctx) })
 	}
 	time.Sleep(tick)
+	// In the bubble only waiting takes time: any measured time is a wait.
 	begin := time.Now()
 	for _, n := range r.numbers() {
 		if err := r.contactor(n).Set(false); err != nil {
@@ -222,6 +248,8 @@ func checkPrompt(r *rig) {
 	r.wantOpen("while the meters are being read")
 }
 
+// checkAllocations: opening allocates nothing, so it works when memory is short
+// and never waits for the garbage collector.
 func checkAllocations(r *rig) {
 	contactor := r.contactor(1)
 	for name, open := range map[string]func() error{
@@ -229,6 +257,7 @@ func checkAllocations(r *rig) {
 		"SafeState":  r.SafeState,
 	} {
 		var failed error
+		// Repeating the command is allowed, so every run takes the full path.
 		allocs := testing.AllocsPerRun(50, func() {
 			if err := open(); err != nil {
 				failed = err

@@ -1,13 +1,15 @@
-// Package haltest is the one conformance suite of package hal: every backend
-// runs it, so that "a contactor opens" means the same on a simulator, over a
-// socket, on fake pins and on a board. It also holds strict fakes of GPIO
-// lines (Chip), which fail the test where the real driver would misbehave in
-// silence.
+// Package haltest is the conformance suite of package hal: every backend runs it,
+// so that "a contactor opens" means the same on a simulator, over a socket, on
+// fake pins and on real ones. It also holds strict fakes of GPIO lines (Chip),
+// which fail the test where the real driver would misbehave without an error.
 //
-// A backend's test gives a Maker: it makes a fresh board and the Hands that
-// act on its world from outside. Run plays every case in a synctest bubble,
-// where time is exact and free. A case whose hands are missing on a backend is
-// left out, and a line says so.
+// A backend's test supplies a Maker, which makes a new board and the Controls
+// that act on its surroundings. Run runs every case in a synctest bubble, where
+// time is exact and waiting costs nothing. A case that needs a control which the
+// backend does not have is skipped, and the log lists it.
+//
+// The rules are checked from outside: Controls.Closed is the truth about a
+// contact, and the board's answers are compared with it.
 package haltest
 
 import (
@@ -20,44 +22,46 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Controls is what the suite does to the world around connector n of a board. A
-// nil function says that this backend's world cannot do it.
+// Controls change the surroundings of a board: vehicles, the emergency stop,
+// faults. A nil function means that this backend cannot do it.
 type Controls struct {
-	// Plug connects a vehicle that asks for power, within Settle.
+	// Plug connects a vehicle that requests power, within Settle.
 	Plug func(n charge.ConnectorID)
 	// Unplug pulls the cable.
 	Unplug func(n charge.ConnectorID)
-	// Stop presses the emergency stop, or releases it.
+	// Stop presses or releases the emergency stop.
 	Stop func(pressed bool)
-	// Weld holds the contact closed; Jam holds it open.
+	// Weld keeps the contact closed, StickOpen keeps it open, whatever is commanded.
 	Weld, StickOpen func(n charge.ConnectorID)
-	// SetUnreadable makes the safety inputs of the connector unreadable, or readable.
+	// SetUnreadable makes the safety inputs of the connector unreadable, or readable
+	// again.
 	SetUnreadable func(n charge.ConnectorID, blind bool)
 	// SlowMeter makes each reading of the meters take that long.
 	SlowMeter func(d time.Duration)
-	// Closed tells from outside the backend whether power is switched on: the
-	// contact itself, or the output line where there is no contact. It works
-	// after Close. Every backend has it.
+	// Closed is whether power is switched on, measured outside the board: at the
+	// contact, or at the output line where there is no contact. It works after
+	// Close. Every backend has it.
 	Closed func(n charge.ConnectorID) bool
 
-	// Settle is how long the world takes to show what the hands did: at most
-	// MaxContactorDelay for a contact, longer for a vehicle that thinks.
+	// Settle is how long a control takes to have its effect: at most
+	// MaxContactorDelay for a contact, longer for a vehicle that requests power
+	// after a delay.
 	Settle time.Duration
 }
 
-// Maker makes a fresh board with nothing plugged in. It registers what must be
-// cleaned up with t; the suite closes the board itself.
+// Maker makes a new board with nothing plugged in. It registers its cleanups with
+// t; the suite closes the board itself.
 type Maker func(t *testing.T) (hal.Board, Controls)
 
-// check is one case: a rule, and whether the backend's world can show it.
+// check is one case: a rule, and whether the backend has the controls for it.
 type check struct {
 	name  string
 	needs func(*rig) bool // nil: always
 	run   func(*rig)
 }
 
-// Run plays the suite in fake time: the backend may use package time and
-// in-memory connections, but no sockets and no files.
+// Run runs the suite in fake time: the backend may use package time and in-memory
+// connections, but no sockets and no files.
 func Run(t *testing.T, newBoard Maker) {
 	t.Helper()
 	var left []string
@@ -75,10 +79,11 @@ func Run(t *testing.T, newBoard Maker) {
 		})
 	}
 	if len(left) > 0 {
-		t.Logf("left out, as this backend's world cannot show them: %s", strings.Join(left, ", "))
+		t.Logf("skipped, since this backend has no control for them: %s", strings.Join(left, ", "))
 	}
 }
 
+// checks are all cases.
 func checks() []check {
 	var all []check
 	all = append(all, shapeChecks()...)
@@ -87,7 +92,8 @@ func checks() []check {
 	return append(all, stressChecks()...)
 }
 
-// rig is one board under test.
+// rig is one board under test. It is the test, the board and the controls at
+// once, so that a case reads as a sequence of actions.
 type rig struct {
 	*testing.T
 	hal.Board
@@ -95,10 +101,11 @@ type rig struct {
 	keeper   hal.Keeper // nil: not fitted
 }
 
+// newRig puts a board under test and closes it at the end.
 func newRig(t *testing.T, b hal.Board, h Controls) *rig {
 	t.Helper()
 	if h.Closed == nil {
-		t.Fatal("the hands cannot tell whether a contact is closed: nothing could be proven")
+		t.Fatal("the controls have no Closed: nothing could be proven")
 	}
 	r := &rig{T: t, Board: b, controls: h}
 	if k, err := b.Keeper(); err == nil {
@@ -112,6 +119,7 @@ func newRig(t *testing.T, b hal.Board, h Controls) *rig {
 	return r
 }
 
+// numbers are the numbers of the board's connectors, from 1.
 func (r *rig) numbers() []charge.ConnectorID {
 	var out []charge.ConnectorID
 	for n := range r.Info().Connectors {
@@ -120,6 +128,7 @@ func (r *rig) numbers() []charge.ConnectorID {
 	return out
 }
 
+// connector returns the devices of connector n; an error ends the case.
 func (r *rig) connector(n charge.ConnectorID) hal.Connector {
 	r.Helper()
 	c, err := r.Connector(n)
@@ -129,6 +138,7 @@ func (r *rig) connector(n charge.ConnectorID) hal.Connector {
 	return c
 }
 
+// contactor returns the contactor of connector n.
 func (r *rig) contactor(n charge.ConnectorID) hal.Contactor {
 	r.Helper()
 	return r.connector(n).Contactor()
@@ -137,9 +147,11 @@ func (r *rig) contactor(n charge.ConnectorID) hal.Contactor {
 // tick is the period of the safety loop.
 const tick = 10 * time.Millisecond
 
-// advance lets time go by with a healthy safety loop: it reads and kicks.
+// advance lets time pass with a working safety loop, which reads the inputs and
+// kicks the keeper.
 func (r *rig) advance(d time.Duration) {
 	r.Helper()
+	// Reading matters: a backend may sample its inputs only when they are read.
 	for end := r.Mono() + d; r.Mono() < end; time.Sleep(tick) {
 		for _, n := range r.numbers() {
 			c := r.connector(n)
@@ -150,6 +162,7 @@ func (r *rig) advance(d time.Duration) {
 	}
 }
 
+// kick kicks the keeper, where one is fitted.
 func (r *rig) kick() {
 	r.Helper()
 	if r.keeper == nil {
@@ -160,12 +173,13 @@ func (r *rig) kick() {
 	}
 }
 
-// hang lets time go by without any call, as a hung process does.
+// hang lets time pass without any call, as a hung process does.
 func (r *rig) hang(d time.Duration) { time.Sleep(d) }
 
 // closeAll commands every contactor closed and waits until it is.
 func (r *rig) closeAll() {
 	r.Helper()
+	// No contactor closes before the first kick.
 	r.kick()
 	for _, n := range r.numbers() {
 		if err := r.contactor(n).Set(true); err != nil {
@@ -180,7 +194,7 @@ func (r *rig) closeAll() {
 	}
 }
 
-// wantOpen checks the contacts themselves.
+// wantOpen checks from outside that every contact is open.
 func (r *rig) wantOpen(when string) {
 	r.Helper()
 	for _, n := range r.numbers() {
@@ -190,7 +204,8 @@ func (r *rig) wantOpen(when string) {
 	}
 }
 
-// wantFeedback reads the contact through the board, where it is fitted.
+// wantFeedback checks what the board measures at a contact, where feedback is
+// fitted.
 func (r *rig) wantFeedback(n charge.ConnectorID, want hal.ContactState, when string) {
 	r.Helper()
 	got, _, err := r.contactor(n).Feedback()
@@ -202,5 +217,5 @@ func (r *rig) wantFeedback(n charge.ConnectorID, want hal.ContactState, when str
 	}
 }
 
-// settle is time enough for what the hands did to be seen.
+// settle waits until the board can show what a control did.
 func (r *rig) settle() { r.advance(max(r.controls.Settle, hal.MaxContactorDelay)) }

@@ -9,15 +9,16 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// inputChecks are about what the board measures.
+// inputChecks are the rules about what the board measures: invariants 1, 5 and 6
+// of package hal.
 func inputChecks() []check {
 	return []check{
 		{
 			name: "the pilot follows plug and unplug", run: checkPilot,
 			needs: func(r *rig) bool { return r.controls.Plug != nil && r.controls.Unplug != nil },
 		},
-		{name: "the emergency stop is seen", needs: func(r *rig) bool { return r.controls.Stop != nil }, run: checkEStop},
-		{name: "blind inputs are errors", needs: func(r *rig) bool { return r.controls.SetUnreadable != nil }, run: checkUnreadable},
+		{name: "the emergency stop is measured", needs: func(r *rig) bool { return r.controls.Stop != nil }, run: checkEStop},
+		{name: "unreadable inputs are errors", needs: func(r *rig) bool { return r.controls.SetUnreadable != nil }, run: checkUnreadable},
 		{name: "stamps are fresh, monotone and counted", run: checkStamps},
 		{
 			name: "the register counts and never goes down", run: checkRegister,
@@ -27,10 +28,12 @@ func inputChecks() []check {
 	}
 }
 
-// unplugLimit is the time from pulling the cable to seeing it: the contactor
+// unplugLimit is the time from pulling the cable to measuring it: the contactor
 // must be open 100 ms after, so the board may use no more than that.
 const unplugLimit = 100 * time.Millisecond
 
+// checkPilot: the pilot is A without a vehicle and C with one that requests
+// power, and a pulled cable is measured within unplugLimit.
 func checkPilot(r *rig) {
 	for _, n := range r.numbers() {
 		p := r.connector(n).Pilot()
@@ -38,6 +41,7 @@ func checkPilot(r *rig) {
 		if got, _, err := p.State(); err != nil || got != charge.PilotA {
 			r.Errorf("connector %d: unplugged: got %v, %v; want A", n, got, err)
 		}
+		// With PWM a vehicle requests power only once it is offered.
 		if err := p.SetAvailable(true); err != nil {
 			r.Errorf("connector %d: offer: %v", n, err)
 		}
@@ -46,6 +50,7 @@ func checkPilot(r *rig) {
 		if got, _, err := p.State(); err != nil || got != charge.PilotC {
 			r.Errorf("connector %d: asking vehicle: got %v, %v; want C", n, got, err)
 		}
+		// Pulling the cable is the urgent case: it has a limit of its own.
 		r.controls.Unplug(n)
 		r.advance(unplugLimit)
 		if got, _, err := p.State(); err != nil || got != charge.PilotA {
@@ -54,11 +59,14 @@ func checkPilot(r *rig) {
 	}
 }
 
+// checkEStop: pressing and releasing the emergency stop is measured within
+// unplugLimit.
 func checkEStop(r *rig) {
 	e, err := r.EStop()
 	if err != nil {
-		r.Fatalf("the hands can press a stop that the board does not have: %v", err)
+		r.Fatalf("the controls can press a stop that the board does not have: %v", err)
 	}
+	// It is read each tick, as the safety loop does: a backend may debounce.
 	for _, want := range []bool{false, true, false} {
 		r.controls.Stop(want)
 		for end := r.Mono() + unplugLimit; r.Mono() < end; time.Sleep(tick) {
@@ -70,36 +78,41 @@ func checkEStop(r *rig) {
 	}
 }
 
+// checkUnreadable: an input that cannot be read is an error and an unknown state,
+// within MaxSafetyAge, and opening works meanwhile.
 func checkUnreadable(r *rig) {
 	r.settle()
+	// A board without a feedback contact cannot lose it.
 	c := r.connector(1)
 	_, _, fitted := c.Contactor().Feedback()
 	r.controls.SetUnreadable(1, true)
 	r.advance(hal.MaxSafetyAge + tick)
 	if got, _, err := c.Pilot().State(); !errors.Is(err, hal.ErrUnreadable) || got != charge.PilotUnknown {
-		r.Errorf("blind pilot: got %v, %v; want unknown, %v", got, err, hal.ErrUnreadable)
+		r.Errorf("unreadable pilot: got %v, %v; want unknown, %v", got, err, hal.ErrUnreadable)
 	}
 	if !notFitted(fitted) {
 		if got, _, err := c.Contactor().Feedback(); !errors.Is(err, hal.ErrUnreadable) || got != hal.ContactUnknown {
-			r.Errorf("blind feedback: got %v, %v; want unknown, %v", got, err, hal.ErrUnreadable)
+			r.Errorf("unreadable feedback: got %v, %v; want unknown, %v", got, err, hal.ErrUnreadable)
 		}
 	}
+	// Opening is never refused: it needs no input.
 	if err := c.Contactor().Set(false); err != nil {
-		r.Errorf("set false while blind: %v", err)
+		r.Errorf("set false with unreadable inputs: %v", err)
 	}
 	r.controls.SetUnreadable(1, false)
 	r.settle()
 	if _, _, err := c.Pilot().State(); err != nil {
-		r.Errorf("pilot after sight came back: %v", err)
+		r.Errorf("pilot after the inputs are readable again: %v", err)
 	}
 }
 
-// stampedInput is one safety input with a stamp.
+// stampedInput is a safety input as a function that returns its stamp.
 type stampedInput struct {
 	name string
 	read func() (hal.Stamp, error)
 }
 
+// stampedInputs are all safety inputs of the board.
 func (r *rig) stampedInputs() []stampedInput {
 	var out []stampedInput
 	for _, n := range r.numbers() {
@@ -117,6 +130,8 @@ func (r *rig) stampedInputs() []stampedInput {
 	return out
 }
 
+// checkStamps: stamps never go back and are never of the future, a value is at
+// most MaxSafetyAge old, and each number belongs to one measurement.
 func checkStamps(r *rig) {
 	r.settle()
 	for _, s := range r.stampedInputs() {
@@ -124,6 +139,8 @@ func checkStamps(r *rig) {
 		if notFitted(err) {
 			continue
 		}
+		// Twenty ticks are longer than MaxSafetyAge, so a value that is never measured
+		// again would become stale.
 		first := last.Seq
 		for range 20 {
 			r.advance(tick)
@@ -147,11 +164,14 @@ func checkStamps(r *rig) {
 	}
 }
 
+// checkRegister: the register counts while power flows, stands still without
+// power, and never goes down; the meter keeps its identity.
 func checkRegister(r *rig) {
 	last, fitted := r.readMeter(r.Context())
 	if !fitted {
 		return
 	}
+	// The identity must not change while the meter counts.
 	identity, err := r.connector(1).Meter().Identity()
 	if err != nil {
 		r.Errorf("identity: %v", err)
@@ -163,6 +183,7 @@ func checkRegister(r *rig) {
 	r.controls.Plug(1)
 	r.settle()
 	r.closeAll()
+	// Two seconds of power are enough for the register of any backend to count.
 	for range 20 {
 		r.advance(hal.MaxSafetyAge)
 		got, _ := r.readMeter(r.Context())
@@ -172,7 +193,7 @@ func checkRegister(r *rig) {
 		last = got
 	}
 	if last.Import == first.Import || last.Power <= 0 {
-		r.Errorf("nothing metered while a vehicle asked on a closed contact: %+v", last)
+		r.Errorf("nothing metered while a vehicle drew power through a closed contact: %+v", last)
 	}
 	if again, err := r.connector(1).Meter().Identity(); err != nil || again != identity {
 		r.Errorf("identity: first %+v, then %+v, %v", identity, again, err)
@@ -181,6 +202,7 @@ func checkRegister(r *rig) {
 		r.Errorf("safe state: %v", err)
 	}
 	r.advance(hal.MaxContactorDelay)
+	// The register at the open contact must stay.
 	open, _ := r.readMeter(r.Context())
 	r.advance(hal.MaxAgentGone)
 	if got, _ := r.readMeter(r.Context()); got.Import != open.Import || got.Power != 0 {
@@ -188,6 +210,7 @@ func checkRegister(r *rig) {
 	}
 }
 
+// checkContext: a reading ends with its context, however slow the meter is.
 func checkContext(r *rig) {
 	if _, fitted := r.readMeter(r.Context()); !fitted {
 		return
@@ -196,6 +219,7 @@ func checkContext(r *rig) {
 		r.controls.SlowMeter(time.Hour)
 		defer r.controls.SlowMeter(0)
 	}
+	// With a fast meter the context has ended before the reading begins.
 	ctx, cancel := context.WithCancel(r.Context())
 	time.AfterFunc(3*tick, cancel)
 	if r.controls.SlowMeter == nil {

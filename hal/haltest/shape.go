@@ -10,31 +10,37 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
+// notFitted reports whether an error means that a device does not exist.
 func notFitted(err error) bool { return errors.Is(err, hal.ErrNotFitted) }
 
-// shapeChecks look at what a board says it is.
+// shapeChecks are the rules about the description of a board and about devices
+// that are not fitted: invariant 7 of package hal.
 func shapeChecks() []check {
 	return []check{
 		{name: "info is plausible and never changes", run: checkInfo},
 		{name: "an unknown connector is an error naming the range", run: checkRange},
 		{name: "an absent device is not fitted, never nil", run: checkAbsent},
-		{name: "a simulated board has hands", run: checkSimulator},
+		{name: "a simulated board is a simulator", run: checkSimulator},
 	}
 }
 
+// checkInfo: the description is plausible and does not change.
 func checkInfo(r *rig) {
 	info := r.Info()
 	if info.Model == "" || info.Connectors < 1 || info.RatedPower <= 0 || info.MaxCurrent <= 0 ||
 		info.Voltage <= 0 || info.Phases != 1 && info.Phases != 3 {
 		r.Errorf("info: got %+v", info)
 	}
+	// Neither time nor a closed contactor may change it.
 	r.closeAll()
 	if again := r.Info(); again != info {
 		r.Errorf("info changed: first %+v, then %+v", info, again)
 	}
 }
 
+// checkRange: a connector that does not exist is an error that names the range.
 func checkRange(r *rig) {
+	// Below, at zero and above the range.
 	last := r.Info().Connectors
 	for _, n := range []charge.ConnectorID{-1, 0, charge.ConnectorID(last + 1)} {
 		c, err := r.Connector(n)
@@ -48,6 +54,7 @@ func checkRange(r *rig) {
 	}
 }
 
+// checkAbsent: every device is there, or its error is ErrNotFitted.
 func checkAbsent(r *rig) {
 	if e, err := r.EStop(); (e == nil) != notFitted(err) || err != nil && !notFitted(err) {
 		r.Errorf("emergency stop: got %v, %v", e, err)
@@ -59,6 +66,7 @@ func checkAbsent(r *rig) {
 	if k != nil && (k.Timeout() <= 0 || k.Timeout() > hal.MaxAgentGone) {
 		r.Errorf("keeper: timeout %v; want above 0 and at most %v", k.Timeout(), hal.MaxAgentGone)
 	}
+	// A meter is fitted for both of its methods or for none.
 	for _, n := range r.numbers() {
 		c := r.connector(n)
 		if state, _, err := c.Contactor().Feedback(); err != nil && state != hal.ContactUnknown {
@@ -66,7 +74,7 @@ func checkAbsent(r *rig) {
 		}
 		_, err := c.Meter().Read(r.Context())
 		if _, idErr := c.Meter().Identity(); notFitted(err) != notFitted(idErr) {
-			r.Errorf("connector %d: meter: read says %v, identity says %v", n, err, idErr)
+			r.Errorf("connector %d: meter: read returns %v, identity %v", n, err, idErr)
 		}
 		if err := c.Pilot().SetAvailable(true); err != nil {
 			r.Errorf("connector %d: offer: %v", n, err)
@@ -74,13 +82,16 @@ func checkAbsent(r *rig) {
 	}
 }
 
+// checkSimulator: a board that is simulated implements hal.Simulator and refuses
+// what its hardware could not do.
 func checkSimulator(r *rig) {
+	// Only a simulated board must be a simulator; a real one must not be operated.
 	sim, ok := r.Board.(hal.Simulator)
 	if !r.Info().Simulated {
 		return
 	}
 	if !ok {
-		r.Fatal("info says simulated, but the board is no hal.Simulator")
+		r.Fatal("info is simulated, but the board is no hal.Simulator")
 	}
 	if err := sim.Plug(1); err != nil {
 		r.Fatalf("plug: %v", err)
@@ -88,6 +99,7 @@ func checkSimulator(r *rig) {
 	if err := sim.Plug(1); err == nil {
 		r.Error("a second vehicle fitted into the same socket")
 	}
+	// A fault of the journal is the agent's: no hardware can have it.
 	beyond := charge.ConnectorID(r.Info().Connectors + 1)
 	for name, err := range map[string]error{
 		"plug": sim.Plug(beyond), "unplug": sim.Unplug(beyond), "repair": sim.Repair(beyond),

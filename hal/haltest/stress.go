@@ -7,12 +7,15 @@ import (
 	"github.com/carga-ev/carga/hal"
 )
 
-// stressChecks call everything at once; they are of use under -race.
+// stressChecks call all methods at once, for the race detector.
 func stressChecks() []check {
 	return []check{{name: "every method on its own goroutine", run: checkTogether}}
 }
 
+// checkTogether: every method may be called from a goroutine of its own, and
+// SafeState still opens afterwards.
 func checkTogether(r *rig) {
+	// Every method of package hal, except Close: it would make all others errors.
 	var calls []func()
 	for _, n := range r.numbers() {
 		c := r.connector(n)
@@ -41,6 +44,7 @@ func checkTogether(r *rig) {
 			}
 		},
 	)
+	// The results are not checked: the race detector and the end are the test.
 	var all sync.WaitGroup
 	for _, call := range calls {
 		all.Go(func() {
@@ -55,5 +59,5 @@ func checkTogether(r *rig) {
 		r.Errorf("safe state: %v", err)
 	}
 	r.advance(hal.MaxContactorDelay)
-	r.wantOpen("after SafeState amid everything else")
+	r.wantOpen("after SafeState among all other calls")
 }

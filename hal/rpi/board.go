@@ -20,7 +20,7 @@ type Lines interface {
 	Close() error
 }
 
-// Chip hands out lines by name.
+// Chip requests lines by name.
 type Chip interface {
 	// Outputs requests lines as outputs; they drive low from then on.
 	Outputs(names ...string) (Lines, error)
@@ -42,10 +42,10 @@ var _ hal.Board = (*Board)(nil)
 // absent is the place of an input that is not fitted.
 const absent = -1
 
-// New takes the pins of chip: first the relays, each switched off by a checked
+// New requests the pins of chip: first the relays, each switched off by a checked
 // write as soon as it is an output, then the inputs, which it reads a few times
-// (some 15 ms) so that their levels are known. On an error everything taken is
-// switched off and given back.
+// (some 15 ms) so that their levels are known. After an error every requested pin
+// is switched off and released.
 func New(cfg Config, chip Chip) (*Board, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -73,7 +73,7 @@ func New(cfg Config, chip Chip) (*Board, error) {
 	return b, nil
 }
 
-// requestLines requests the lines.
+// requestLines requests the lines of relays and inputs.
 func (b *Board) requestLines(cfg Config, chip Chip) error {
 	for i, o := range cfg.Connectors {
 		lines, err := chip.Outputs(o.Relay)
@@ -127,7 +127,7 @@ func (b *Board) EStop() (hal.EStop, error) {
 	return estop{b}, nil
 }
 
-// Keeper answers hal.ErrNotFitted: the pins alone have no dead-man device.
+// Keeper returns hal.ErrNotFitted: the pins alone have no dead-man device.
 func (b *Board) Keeper() (hal.Keeper, error) { return nil, hal.ErrNotFitted }
 
 // Mono is the time since the board was made.
@@ -144,7 +144,7 @@ func (b *Board) SafeState() error {
 	return errs
 }
 
-// Close switches every relay off and gives the pins back.
+// Close switches every relay off and releases the pins.
 func (b *Board) Close() error {
 	errs := b.SafeState()
 	for _, c := range b.connectors {
@@ -197,7 +197,7 @@ func (k contactor) Feedback() (hal.ContactState, hal.Stamp, error) {
 	return hal.ContactOpen, stamp, nil
 }
 
-// State is A without a plug, whatever the request says; B with a plug; C with
+// State is A without a plug, whatever the request contact; B with a plug; C with
 // both.
 func (p pilot) State() (charge.PilotState, hal.Stamp, error) {
 	plugged, stamp, err := p.board.inputs.read(p.plug)

@@ -9,8 +9,8 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Config says what is connected where. Pins are named "GPIO0" to "GPIO27"; an
-// empty name is a device that is not fitted.
+// Config is the wiring. Pins are named "GPIO0" to "GPIO27"; an empty name means
+// that the device is not fitted.
 type Config struct {
 	Serial     string
 	RatedPower charge.Watts // per connector
@@ -24,7 +24,7 @@ type Config struct {
 
 	// Samples is how many readings in a row, at least 5 ms apart, must agree
 	// before a contact counts; 0 means 3. With a safety loop of 10 ms a change
-	// is seen after Samples ticks.
+	// counts after Samples ticks.
 	Samples int
 }
 
@@ -35,10 +35,10 @@ type Outlet struct {
 	Feedback       string // a contact that closes with the contactor
 	FeedbackMirror bool   // Feedback is a mirror contact: closed while the contactor is open
 	Plug           string // closed while a vehicle is plugged in
-	Request        string // closed while the vehicle asks for power
+	Request        string // closed while the vehicle requests power
 }
 
-// maxPower is the most that a record can say of a connector.
+// maxPower is the greatest rated power that a record can hold.
 const maxPower charge.Watts = 10_000_000
 
 // The bounds of Config.Samples: fewer would be no debounce, more would see a
@@ -79,7 +79,7 @@ func (c Config) Validate() error {
 	return errors.Join(v.errs...)
 }
 
-// validator collects what is wrong.
+// validator collects the errors of a Config.
 type validator struct {
 	used map[string]string // pin → the field that has it
 	errs []error
@@ -110,7 +110,7 @@ func (v *validator) pin(field, name string, needed bool) int {
 		v.bad(field, `%q is no pin of the header; use "GPIO0" to "GPIO27"`, name)
 		return -1
 	}
-	if other, taken := v.used[name]; taken {
+	if other, used := v.used[name]; used {
 		v.bad(field, "%s is used by %s already", name, other)
 	}
 	v.used[name] = field

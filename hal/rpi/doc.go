@@ -11,7 +11,7 @@
 // emergency stop being normally closed, as pressed. A relay on an active-high
 // driver sits on GPIO9 to GPIO27, which the chip pulls down at reset.
 //
-// # Traps of the driver, and what is done about them
+// # Pitfalls of the driver, and what is done about them
 //
 //   - Reading an output makes it an input: outputs are never read. What the
 //     contactor does is seen on its feedback contact only.
@@ -22,18 +22,18 @@
 //     dtparam=strict_gpiod: every opening is an explicit, checked write, and
 //     Close writes before it releases. A process that was killed writes
 //     nothing, so a dead-man device outside is needed where power is switched.
-//   - A single line's Read says low on any error: lines are read in sets, which
+//   - A single line's Read returns low on any error: lines are read in sets, which
 //     return errors. Inputs, and each relay, are sets of their own, so that
 //     nothing waits for another relay's lock or for an input's.
-//   - Edges get lost: inputs are polled, by whoever asks for them. A level
+//   - Edges get lost: inputs are polled, on the goroutine of the caller. A level
 //     counts once Samples readings in a row, at least 5 ms apart, agree; the
 //     driver's own debounce is not used.
 //
 // # Concurrency
 //
 // A Board is safe for concurrent use and has no goroutine. A relay's lock is
-// held for one write of its pin, as the driver's own is; no other wait stands
-// before an opening.
+// held for one write of its pin, as the driver's own is; an opening waits for
+// nothing else.
 //
-// There is no meter yet: Meter answers hal.ErrNotFitted.
+// There is no meter yet: Meter returns hal.ErrNotFitted.
 package rpi

@@ -16,14 +16,14 @@ const samplePeriod = 5 * time.Millisecond
 // contact debounces one input in samples.
 type contact struct {
 	bit    gpio.GPIOValue
-	closed bool // what the last agreeing samples said
-	known  bool // closed is true of now
-	next   bool // what the latest samples say
+	closed bool // the level of the last agreeing samples
+	known  bool // closed is the present level
+	next   bool // the level of the latest samples
 	count  int  // how many of them in a row
 }
 
-// sample takes one reading. After a gap an old level counts only if the new
-// reading agrees with it.
+// sample applies one reading. After a gap in the readings the old level counts
+// only if the new reading agrees with it.
 func (c *contact) sample(closed bool, need int, gap bool) {
 	if closed != c.next {
 		c.next, c.count = closed, 0
@@ -37,8 +37,8 @@ func (c *contact) sample(closed bool, need int, gap bool) {
 	}
 }
 
-// inputs reads all contacts of the board together, when somebody asks and the
-// last reading is old enough.
+// inputs reads all contacts of the board together, when a caller reads one and
+// the last reading is old enough.
 type inputs struct {
 	lines Lines
 	mask  gpio.GPIOValue
@@ -60,7 +60,7 @@ func newInputs(lines Lines, count, need int, start time.Time) *inputs {
 	return in
 }
 
-// fill takes the first samples, so that the levels are known at once.
+// fill makes the first samples, so that the levels are known at once.
 func (in *inputs) fill() error {
 	if in.mask == 0 {
 		return nil
@@ -78,7 +78,7 @@ func (in *inputs) fill() error {
 	return nil
 }
 
-// read tells whether contact i is closed.
+// read returns whether contact i is closed.
 func (in *inputs) read(i int) (closed bool, stamp hal.Stamp, err error) {
 	in.mu.Lock()
 	defer in.mu.Unlock()

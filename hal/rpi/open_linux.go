@@ -21,8 +21,8 @@ func Open(cfg Config) (*Board, error) {
 	return New(cfg, kernel{})
 }
 
-// kernel is the GPIO chips that the kernel shows. The header's lines are all on
-// one of them, whose number differs between models.
+// kernel is the GPIO chips of the kernel. The header's lines are all on one of
+// them, whose number differs between models.
 type kernel struct{}
 
 // Outputs implements Chip.
@@ -35,6 +35,7 @@ func (kernel) Inputs(names ...string) (Lines, error) {
 	return request(gpioioctl.LineInput, gpio.PullUp, names)
 }
 
+// request requests lines of the chip that has the first one.
 func request(dir gpioioctl.LineDir, pull gpio.Pull, names []string) (Lines, error) {
 	for _, chip := range gpioioctl.Chips {
 		if chip.ByName(names[0]) == nil {

@@ -21,8 +21,8 @@ type relay struct {
 	closed bool
 }
 
-// set writes the pin. The last one to come wins: command and pin change
-// together.
+// set writes the pin. Command and pin change together, so the last caller
+// decides both.
 func (r *relay) set(on bool) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
@@ -43,7 +43,7 @@ func (r *relay) set(on bool) error {
 	return nil
 }
 
-// release gives the pin back; set(false) comes first.
+// release releases the pin; the caller has called set(false) before.
 func (r *relay) release() error {
 	r.mu.Lock()
 	defer r.mu.Unlock()

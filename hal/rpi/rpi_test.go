@@ -320,7 +320,7 @@ func TestConfigIsRefusedByField(t *testing.T) {
 		change(&cfg)
 		chip := haltest.NewChip(t)
 		if _, err := rpi.New(cfg, fake{chip}); err == nil || !strings.Contains(err.Error(), want) {
-			t.Errorf("got %v; want it to say %q", err, want)
+			t.Errorf("got %v; want an error with %q", err, want)
 		}
 	}
 	if err := config().Validate(); err != nil {
@@ -336,7 +336,7 @@ func TestOpenWithoutGPIOIsAnError(t *testing.T) {
 		t.Fatal("opened pins on a machine without any")
 	}
 	if !strings.Contains(err.Error(), "GPIO") {
-		t.Errorf("got %v; want it to say what is missing", err)
+		t.Errorf("got %v; want an error that names what is missing", err)
 	}
 }
 

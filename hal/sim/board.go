@@ -11,7 +11,8 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Board is a simulated charging point. Make it with New.
+// Board is a simulated charging point: a lock and a clock around the physics. Make
+// it with New.
 type Board struct {
 	info       hal.Info
 	clock      func() time.Duration
@@ -29,9 +30,8 @@ var (
 	_ hal.Simulator = (*Board)(nil)
 )
 
-// New makes a board with every contactor open and nothing plugged in. It
-// starts no goroutine. A Config that is wrong is an error that names each
-// field.
+// New makes a board with every contactor open and nothing plugged in. It starts no
+// goroutine. The error of a wrong Config names each wrong field.
 func New(cfg Config) (*Board, error) {
 	if err := cfg.Validate(); err != nil {
 		return nil, err
@@ -76,6 +76,7 @@ func (b *Board) Connector(n charge.ConnectorID) (hal.Connector, error) {
 	return c, nil
 }
 
+// connector is Connector with its concrete type.
 func (b *Board) connector(n charge.ConnectorID) (*connector, error) {
 	if n < 1 || int(n) > len(b.connectors) {
 		return nil, fmt.Errorf("connector %d: this board has 1 to %d", n, len(b.connectors))
@@ -84,7 +85,7 @@ func (b *Board) connector(n charge.ConnectorID) (*connector, error) {
 }
 
 // EStop returns the emergency stop, which an injected emergency_stop presses.
-// It is an input only: opening the contactors is left to whoever reads it.
+// It is an input only: opening the contactors is left to its reader.
 func (b *Board) EStop() (hal.EStop, error) {
 	if b.physics.cfg.NoEStop {
 		return nil, hal.ErrNotFitted
@@ -116,8 +117,8 @@ func (b *Board) SafeState() error {
 	return nil
 }
 
-// Close opens all contactors and refuses everything afterwards but Snapshot:
-// what the cables and the batteries do goes on.
+// Close opens all contactors. Afterwards every method but Snapshot is refused;
+// vehicles and batteries go on.
 func (b *Board) Close() error {
 	err := b.SafeState()
 	b.mu.Lock()
@@ -126,17 +127,19 @@ func (b *Board) Close() error {
 	return err
 }
 
-// SetMeterDelay makes each Meter.Read take at least this long, as a slow bus
-// does. It applies to the reads that begin afterwards.
+// SetMeterDelay makes each Meter.Read take at least this long, like a slow bus. It
+// applies to reads that begin afterwards.
 func (b *Board) SetMeterDelay(d time.Duration) { b.meterDelay.Store(int64(d)) }
 
-// stepLocked brings the physics up to now and returns that time.
+// stepLocked advances the physics to the present and returns that time. Every
+// method calls it first, so that a caller observes what happened until now.
 func (b *Board) stepLocked() time.Duration {
 	b.physics.step(b.clock())
 	return b.physics.now
 }
 
-// waitMeter is the time a reading takes on the bus.
+// waitMeter waits for as long as a reading takes on the bus. It holds no lock, so
+// that a slow meter delays nothing else.
 func (b *Board) waitMeter(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
@@ -155,7 +158,7 @@ func (b *Board) waitMeter(ctx context.Context) error {
 	}
 }
 
-// Snapshot is everything an inspector can see of a board at one time.
+// Snapshot is everything observable of a board at one time.
 type Snapshot struct {
 	Mono       time.Duration `json:"mono_ns"`
 	At         time.Time     `json:"at"` // the wall's clock at Mono
@@ -167,8 +170,8 @@ type Snapshot struct {
 	TraceGone  int           `json:"trace_gone"` // older ones, no longer kept
 }
 
-// Outlet is what an inspector can see of one connector: the truth, whatever
-// its feedback and its meter say.
+// Outlet is the true state of one connector, whatever its feedback and its meter
+// show.
 type Outlet struct {
 	Connector charge.ConnectorID `json:"connector"`
 	Plugged   bool               `json:"plugged"`
@@ -183,7 +186,7 @@ type Outlet struct {
 	Faults    []charge.Fault     `json:"faults,omitempty"`
 }
 
-// Snapshot looks at the board from outside. It works on a closed board too.
+// Snapshot observes the board from outside. It works on a closed board too.
 func (b *Board) Snapshot() Snapshot {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -17,11 +17,11 @@ const (
 	maxPower    charge.Watts     = 10_000_000
 )
 
-// Config says what the board is made of. Start from DefaultConfig.
+// Config is the equipment of a board. Start from DefaultConfig.
 type Config struct {
 	Serial     string
 	Connectors int
-	Seed       uint64 // decides vehicles, delays and the first registers
+	Seed       uint64 // of vehicles, delays and the first registers
 	RatedPower charge.Watts
 	MaxCurrent charge.MilliAmps // per phase; 0: what RatedPower needs and a tenth more
 	Voltage    charge.MilliVolts
@@ -33,10 +33,10 @@ type Config struct {
 	// Registers are the first values of the meters, in the order of the
 	// connectors; those left out are drawn from the seed.
 	Registers []charge.WattHours
-	// Contactor is how long a contact takes to move, drawn anew each time.
+	// Contactor is how long a contact takes to move, drawn each time.
 	Contactor Span
-	// Asks is how long a vehicle takes to ask for power after the plug, or to
-	// follow when the offer is made or withdrawn.
+	// Asks is how long a vehicle takes to request power after the plug, or to react
+	// when the offer is made or withdrawn.
 	Asks Span
 	// PWM makes the vehicle wait for Pilot.SetAvailable(true), as by IEC 61851.
 	// Without it the board has plug and charge-request contacts only.
@@ -47,9 +47,9 @@ type Config struct {
 	NoEStop, NoFeedback, NoMeter bool
 	// Trace is how many switchings are kept for Snapshot; the oldest go first.
 	Trace int
-	// Now is the time since the board's start. It may run faster than the
-	// clock on the wall, and must not go back (if it does, time stands still).
-	// Nil: the process's monotonic clock.
+	// Now is the time since the board's start. It may run faster than real time,
+	// and must not go back (if it does, time stands still). Nil: the process's
+	// monotonic clock.
 	Now func() time.Duration
 }
 
@@ -89,7 +89,7 @@ func DefaultConfig() Config {
 	}
 }
 
-// Validate reports everything that is wrong, each by its field.
+// Validate reports all wrong fields, each by its name.
 func (c Config) Validate() error {
 	var errs []error
 	bad := func(field, format string, args ...any) {

@@ -9,8 +9,8 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// connector is the devices of one outlet: each of its faces is one device.
-// Every read measures anew, so each has its own count of measurements.
+// connector is the devices of one outlet; contactor, pilot and meter are its
+// views. Every read is a new measurement, and each device counts its own.
 type connector struct {
 	board  *Board
 	outlet *outlet // guarded by board.mu, as are the counts
@@ -18,6 +18,7 @@ type connector struct {
 	contactSeq, pilotSeq, meterSeq, tripSeq uint64
 }
 
+// The devices. They have no state of their own: all of it is in the physics.
 type (
 	contactor struct{ c *connector }
 	pilot     struct{ c *connector }
@@ -51,7 +52,8 @@ func (c *connector) Tripped() (charge.Fault, hal.Stamp, error) {
 	return c.outlet.faults.tripped(), stamp, nil
 }
 
-// measureLocked begins a measurement of a safety input.
+// measureLocked begins a measurement of a safety input: it advances the physics
+// and returns the stamp, or why the input cannot be read.
 func (c *connector) measureLocked(seq *uint64) (hal.Stamp, error) {
 	now := c.board.stepLocked()
 	if c.board.closed {
@@ -64,7 +66,8 @@ func (c *connector) measureLocked(seq *uint64) (hal.Stamp, error) {
 	return hal.Stamp{Mono: now, Seq: *seq}, nil
 }
 
-// Set opens on a closed board too, but closes nothing there.
+// Set implements hal.Contactor. On a closed board it still opens, but closes
+// nothing.
 func (k contactor) Set(on bool) error {
 	b := k.c.board
 	b.mu.Lock()
@@ -83,6 +86,7 @@ func (k contactor) Commanded() bool {
 	return k.c.outlet.commanded
 }
 
+// Feedback implements hal.Contactor.
 func (k contactor) Feedback() (hal.ContactState, hal.Stamp, error) {
 	b := k.c.board
 	b.mu.Lock()
@@ -110,6 +114,8 @@ func (p pilot) State() (charge.PilotState, hal.Stamp, error) {
 	return p.c.outlet.pilot(), stamp, nil
 }
 
+// SetAvailable implements hal.Pilot. Withdrawing the offer works on a closed board
+// too.
 func (p pilot) SetAvailable(offer bool) error {
 	b := p.c.board
 	b.mu.Lock()
@@ -122,6 +128,8 @@ func (p pilot) SetAvailable(offer bool) error {
 	return nil
 }
 
+// Read implements hal.Meter. It waits for the bus first and then measures, so the
+// values are those at its end.
 func (m meter) Read(ctx context.Context) (hal.Reading, error) {
 	b := m.c.board
 	if b.physics.cfg.NoMeter {
@@ -150,6 +158,7 @@ func (m meter) Read(ctx context.Context) (hal.Reading, error) {
 	}, nil
 }
 
+// Identity implements hal.Meter. A replaced meter has another serial number.
 func (m meter) Identity() (hal.Identity, error) {
 	b := m.c.board
 	b.mu.Lock()
@@ -167,6 +176,7 @@ func (m meter) Identity() (hal.Identity, error) {
 	return hal.Identity{Maker: "Carga", Model: "simulated", Serial: serial}, nil
 }
 
+// Pressed implements hal.EStop. A closed board reads as pressed.
 func (e estop) Pressed() (bool, hal.Stamp, error) {
 	e.b.mu.Lock()
 	defer e.b.mu.Unlock()

@@ -1,23 +1,28 @@
-// Package sim is a charging point without hardware: contactors, meters,
-// pilots, an emergency stop and a dead-man device behind the interfaces of
-// package hal, with a vehicle on each cable and the hands of a saboteur.
+// Package sim is a charging point without hardware: contactors, meters, pilots,
+// an emergency stop and a dead-man device behind the interfaces of package hal,
+// with vehicles to plug in and faults to inject (hal.Simulator).
 //
-// # Time and chance
+// # Structure
 //
-// All that happens is a function of the seed, of the calls and of the times at
-// which they came; how often the board is looked at changes nothing. Time is
-// read through Config.Now and the physics is brought up to it before each
-// call, event by event, so a contact that moved or a keeper that tripped while
-// nobody looked carries its true time. Nothing runs in the background: the
-// package starts no goroutine.
+// outlet is the physics of one connector, physics that of the board; both know
+// neither clock nor lock. Board adds these and returns the devices. Package
+// hal/sim/board offers a Board to another process.
+//
+// # Time and randomness
+//
+// Everything is a function of the seed, of the calls and of their times; how
+// often the board is observed changes nothing. Time is read through Config.Now,
+// and each call first advances the physics to it, event by event. So a contact
+// that moved or a keeper that tripped between two calls has its true time.
+// Nothing runs in the background: the package starts no goroutine.
 //
 // # Energy
 //
 // Power is constant between two events of the physics and the register sums
 // power × time in integers (milliwatt-nanoseconds), so the register is exactly
 // the integral of power. Power flows only while the contact is closed and the
-// vehicle asks for it. The register never goes down; what an injected meter
-// fault shows is a lie about it, kept apart from it.
+// vehicle requests it. The register never goes down; the wrong value that an
+// injected meter fault shows is kept apart from it.
 //
 // # Concurrency
 //

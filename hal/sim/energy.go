@@ -9,11 +9,11 @@ import (
 // wattHour is one watt-hour in milliwatt-nanoseconds.
 const wattHour int64 = 3_600 * 1_000 * int64(time.Second)
 
-// maxStep is how long power is taken as constant at most. With it a step adds at
-// most 1 GW × 100 ms, which with the remainder fits an int64 by far.
+// maxStep is the longest time for which power is constant. A step then adds at
+// most 1 GW × 100 ms, which together with the remainder fits an int64 by far.
 const maxStep = 100 * time.Millisecond
 
-// energy is an exact amount: whole watt-hours and a rest.
+// energy is an exact amount of energy: whole watt-hours and a remainder.
 // Invariant: 0 <= rest < wattHour.
 type energy struct {
 	whole charge.WattHours

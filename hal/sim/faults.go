@@ -9,7 +9,8 @@ import (
 // faults is the set of injected faults of one connector.
 type faults uint16
 
-// What can be broken. The order of the tripping ones is from the gravest.
+// The faults. Those that trip a protection device come first, the most severe one
+// at the top.
 const (
 	faultGround faults = 1 << iota
 	faultOvercurrent
@@ -25,7 +26,8 @@ const (
 
 func (f faults) has(one faults) bool { return f&one != 0 }
 
-// faultOf returns what breaks for a fault of the vocabulary.
+// faultOf converts a fault of package charge; an error if hardware cannot have
+// it.
 func faultOf(f charge.Fault) (faults, error) {
 	switch f {
 	case charge.FaultEmergencyStop:
@@ -54,7 +56,8 @@ func faultOf(f charge.Fault) (faults, error) {
 	return 0, fmt.Errorf("fault %q is unknown; use one of %q", f, charge.Faults())
 }
 
-// tripped is the gravest protection device that has tripped.
+// tripped is the most severe fault that tripped a protection device; empty
+// without one.
 func (f faults) tripped() charge.Fault {
 	switch {
 	case f.has(faultGround):
@@ -69,7 +72,7 @@ func (f faults) tripped() charge.Fault {
 	return ""
 }
 
-// names lists the faults in words.
+// names lists the faults as those of package charge.
 func (f faults) names() []charge.Fault {
 	var out []charge.Fault
 	for _, name := range charge.Faults() {
@@ -80,7 +83,7 @@ func (f faults) names() []charge.Fault {
 	return out
 }
 
-// inject makes a fault appear now.
+// inject makes faults appear now. A welded or stuck contact moves at once.
 func (o *outlet) inject(f faults) {
 	o.faults |= f
 	if f.has(faultWelded) || f.has(faultStuck) {
@@ -90,7 +93,8 @@ func (o *outlet) inject(f faults) {
 	o.updatePower()
 }
 
-// repair removes every fault; a contact that was held goes where its coil is.
+// repair removes every fault; a contact that was held follows its coil again. A
+// replaced meter stays.
 func (o *outlet) repair() {
 	o.faults, o.meter = 0, meterState{replaced: o.meter.replaced, offset: o.meter.offset}
 	if o.closed != o.coil && !o.move.due {
@@ -99,10 +103,11 @@ func (o *outlet) repair() {
 	o.updatePower()
 }
 
-// MeterFault is a way in which a meter lies, beyond failing to answer.
+// MeterFault is a way in which a meter shows wrong values. A meter that does not
+// answer is charge.FaultMeter.
 type MeterFault int
 
-// What a meter can do. All but MeterReplaced end with Repair; a replaced meter
+// The faults of a meter. All but MeterReplaced end with Repair; a replaced meter
 // stays.
 const (
 	MeterStuck     MeterFault = iota + 1 // the same values for ever, each newly measured
@@ -111,14 +116,15 @@ const (
 	MeterReplaced                        // another serial number, a register from zero
 )
 
-// meterState is what a meter shows instead of the truth.
+// meterState is what a meter shows instead of the true register.
 type meterState struct {
 	fault    MeterFault
 	held     charge.WattHours // shown while stuck
-	replaced int
-	offset   charge.WattHours // true register when the present meter was fitted
+	replaced int              // how often
+	offset   charge.WattHours // the true register when the present meter was fitted
 }
 
+// injectMeterFault makes the meter show wrong values from now on.
 func (o *outlet) injectMeterFault(f MeterFault) {
 	switch f {
 	case MeterReplaced:

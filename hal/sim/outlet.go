@@ -7,20 +7,21 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// change is one thing that will happen by itself at a known time.
+// change is a change of a boolean that happens at a known time.
 type change struct {
 	due bool
 	at  time.Duration
 	to  bool
 }
 
-// by tells whether it has happened by then.
+// by reports whether it is due by then.
 func (c *change) by(then time.Duration) bool { return c.due && c.at <= then }
 
+// plan replaces the change by another one.
 func (c *change) plan(at time.Duration, to bool) { *c = change{due: true, at: at, to: to} }
 
-// outlet is the physics of one connector. It has one caller and knows no
-// clock: advance brings it to a time, everything else acts at that time.
+// outlet is the physics of one connector. It is for one caller and reads no
+// clock: advance moves it to a time, all other methods act at that time.
 //
 // Invariant: milliwatts > 0 only while closed ∧ plugged ∧ asking.
 // Invariant: register never goes down.
@@ -31,7 +32,7 @@ type outlet struct {
 	vehicleRand *rand.Rand
 	trace       *trace
 
-	now time.Duration
+	now time.Duration // all fields are as of this time
 
 	// The contactor: the last command, whether the coil is fed, the contact.
 	commanded bool
@@ -55,6 +56,8 @@ type outlet struct {
 	meter  meterState
 }
 
+// newOutlet makes the outlet of connector n. Each purpose has a random source of its
+// own, so that one more delay does not change the vehicles.
 func newOutlet(n charge.ConnectorID, cfg *Config, tr *trace) *outlet {
 	stream := func(purpose uint64) *rand.Rand {
 		return rand.New(rand.NewPCG(cfg.Seed, uint64(n)<<8|purpose))
@@ -68,7 +71,8 @@ func newOutlet(n charge.ConnectorID, cfg *Config, tr *trace) *outlet {
 	return o
 }
 
-// advance lets everything happen that happens by itself up to and with to.
+// advance moves the outlet to a time, from one change to the next, including
+// those that are due at that time.
 func (o *outlet) advance(to time.Duration) {
 	for {
 		next := to
@@ -97,7 +101,7 @@ func (o *outlet) advance(to time.Duration) {
 	}
 }
 
-// flow moves energy at the present power until then.
+// flow moves energy at the present power until then, into register and battery.
 func (o *outlet) flow(then time.Duration) {
 	if d := then - o.now; d > 0 {
 		o.register.add(o.milliwatts, d)
@@ -106,9 +110,9 @@ func (o *outlet) flow(then time.Duration) {
 	}
 }
 
-// updatePower computes the power from what holds now. Between two multiples of
-// slice it changes only when a contact or the vehicle does, or else the times
-// at which somebody looks would decide how much flows.
+// updatePower computes the power from the present state. Between two multiples of
+// maxStep it changes only when a contact or the vehicle does. Otherwise the times
+// of the calls would decide how much energy flows.
 func (o *outlet) updatePower() {
 	if o.now%maxStep == 0 && o.plugged && o.battery.full() {
 		o.asking, o.ask.due = false, false
@@ -122,8 +126,8 @@ func (o *outlet) updatePower() {
 	}
 }
 
-// setCoil feeds the coil or not; the contact follows after its delay, unless
-// it is welded or stuck.
+// setCoil switches the coil; the contact follows after its delay, unless it is
+// welded or stuck.
 func (o *outlet) setCoil(on bool) {
 	if o.coil == on {
 		return
@@ -132,8 +136,8 @@ func (o *outlet) setCoil(on bool) {
 	o.planMove()
 }
 
-// planMove plans the contact's movement towards where the coil and the faults
-// want it.
+// planMove plans the movement of the contact towards its coil. A welded or stuck
+// contact does not move.
 func (o *outlet) planMove() {
 	switch {
 	case o.faults.has(faultWelded), o.faults.has(faultStuck), o.closed == o.coil:
@@ -143,6 +147,7 @@ func (o *outlet) planMove() {
 	}
 }
 
+// setContact moves the contact now and adds that to the trace.
 func (o *outlet) setContact(closed bool) {
 	if o.closed == closed {
 		return
@@ -151,7 +156,8 @@ func (o *outlet) setContact(closed bool) {
 	o.trace.add(Switch{Mono: o.now, Connector: o.id, Closed: closed})
 }
 
-// plug connects a vehicle, which asks for power by itself.
+// plug connects a vehicle, which requests power after a delay; with PWM only once
+// it is offered.
 func (o *outlet) plug(v Vehicle) {
 	o.plugged, o.battery, o.asking = true, newBattery(v), false
 	o.ask.due = false
@@ -160,14 +166,14 @@ func (o *outlet) plug(v Vehicle) {
 	}
 }
 
-// unplug pulls the cable: the power ends with it, at once.
+// unplug pulls the cable, which ends the power at once.
 func (o *outlet) unplug() {
 	o.plugged, o.asking, o.ask.due = false, false, false
 	o.battery = battery{}
 	o.updatePower()
 }
 
-// planAsk lets the vehicle begin or cease to ask after its delay.
+// planAsk lets the vehicle begin or stop to request power after its delay.
 func (o *outlet) planAsk(want bool) {
 	if !o.plugged {
 		return
@@ -175,6 +181,7 @@ func (o *outlet) planAsk(want bool) {
 	o.ask.plan(o.now+o.cfg.Asks.Draw(o.vehicleRand), want)
 }
 
+// offer makes or withdraws the offer of power (PWM).
 func (o *outlet) offer(on bool) {
 	if o.offered == on {
 		return
@@ -185,6 +192,7 @@ func (o *outlet) offer(on bool) {
 	}
 }
 
+// pilot is the state of the control pilot by IEC 61851. There is no D.
 func (o *outlet) pilot() charge.PilotState {
 	switch {
 	case o.faults.has(faultPilot):
@@ -197,6 +205,7 @@ func (o *outlet) pilot() charge.PilotState {
 	return charge.PilotB
 }
 
+// current is the current per phase as the meter shows it.
 func (o *outlet) current() charge.MilliAmps {
 	if o.faults.has(faultOvercurrent) {
 		return o.cfg.MaxCurrent * 3 / 2
@@ -210,6 +219,8 @@ const (
 	heating = 20_000
 )
 
+// temperature rises with the power; an injected overtemperature is above the
+// limit.
 func (o *outlet) temperature() charge.MilliCelsius {
 	if o.faults.has(faultHot) {
 		return o.cfg.TempLimit + 15_000

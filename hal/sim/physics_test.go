@@ -82,7 +82,7 @@ func actions(t *rapid.T) []action {
 			what:  rapid.IntRange(0, 8).Draw(t, "what"),
 			arg:   rapid.IntRange(0, 9).Draw(t, "arg"),
 		}
-	}), 8, 40).Draw(t, "deeds")
+	}), 8, 40).Draw(t, "actions")
 }
 
 func (w *world) do(d action) {
@@ -128,8 +128,8 @@ func state(tb testing.TB, w *world) string {
 	return string(out)
 }
 
-// TestSameSeedSameWorld: what happens depends on the seed and the deeds, not on
-// how often somebody looks.
+// TestSameSeedSameWorld: what happens depends on the seed and the actions, not
+// on how often the board is observed.
 func TestSameSeedSameWorld(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
 		seed := rapid.Uint64().Draw(rt, "seed")
@@ -398,7 +398,7 @@ func TestMeterFaults(t *testing.T) {
 func TestKeeperTripsAtItsTimeWithoutACall(t *testing.T) {
 	w := newWorld(t, nil)
 	must(t, w.keeper.Kick(), w.contactor(1).Set(true))
-	w.now = time.Hour // nobody looked for an hour
+	w.now = time.Hour // no call for an hour
 	s := w.Snapshot()
 	if s.Connectors[0].Closed || s.Supplied || len(s.Trace) != 2 {
 		t.Fatalf("got %+v; want closed once and opened by the keeper", s)

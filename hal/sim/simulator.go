@@ -7,14 +7,14 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Errors of the hands on the cable, to be tested with errors.Is.
+// Errors of Plug and Unplug, to be tested with errors.Is.
 var (
 	ErrPlugged   = errors.New("a vehicle is plugged in already")
 	ErrUnplugged = errors.New("no vehicle is plugged in")
 )
 
-// Plug connects a vehicle drawn from Config.Vehicles. It asks for power by
-// itself after a moment, until it is full.
+// Plug connects a vehicle drawn from Config.Vehicles. It requests power after a
+// delay, until it is full.
 func (b *Board) Plug(n charge.ConnectorID) error {
 	return b.act(n, func(o *outlet) error {
 		if o.plugged {
@@ -50,8 +50,8 @@ func (b *Board) Unplug(n charge.ConnectorID) error {
 	})
 }
 
-// Ask makes the plugged vehicle ask for power, or pause, after its usual
-// delay. A full one does not ask.
+// Ask makes the plugged vehicle request power, or pause, after its usual delay. A
+// full one does not request any.
 func (b *Board) Ask(n charge.ConnectorID, want bool) error {
 	return b.act(n, func(o *outlet) error {
 		if !o.plugged {
@@ -79,8 +79,8 @@ func (b *Board) Inject(n charge.ConnectorID, f charge.Fault) error {
 	})
 }
 
-// InjectMeter makes the meter lie until Repair. The true register goes on, and
-// Snapshot shows it.
+// InjectMeter makes the meter show wrong values until Repair. The true register
+// goes on, and Snapshot shows it.
 func (b *Board) InjectMeter(n charge.ConnectorID, f MeterFault) error {
 	if f < MeterStuck || f > MeterReplaced {
 		return fmt.Errorf("connector %d: meter fault %d: use %d to %d", n, f, MeterStuck, MeterReplaced)
@@ -99,7 +99,7 @@ func (b *Board) Repair(n charge.ConnectorID) error {
 	})
 }
 
-// act does something to one outlet, now.
+// act calls do with one outlet, at the present time and under the lock.
 func (b *Board) act(n charge.ConnectorID, do func(*outlet) error) error {
 	c, err := b.connector(n)
 	if err != nil {

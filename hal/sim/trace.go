@@ -22,6 +22,7 @@ type trace struct {
 
 func newTrace(size int) *trace { return &trace{ring: make([]Switch, size)} }
 
+// add replaces the oldest switching when the ring is full.
 func (t *trace) add(s Switch) {
 	if len(t.ring) > 0 {
 		t.ring[t.total%len(t.ring)] = s
@@ -29,7 +30,7 @@ func (t *trace) add(s Switch) {
 	t.total++
 }
 
-// list returns the kept switchings, oldest first, and how many are gone.
+// list returns the kept switchings, oldest first, and the number of older ones.
 func (t *trace) list() (kept []Switch, gone int) {
 	gone = max(t.total-len(t.ring), 0)
 	kept = make([]Switch, 0, t.total-gone)

@@ -14,15 +14,15 @@ const (
 	taperFrom charge.Permille = 800
 )
 
-// minTaper is the smallest part of its maximum power that a vehicle takes
-// before it is full, in thousandths.
+// minTaper is the smallest part of its maximum power that a vehicle draws before
+// it is full, in thousandths.
 const minTaper = 50
 
-// Vehicle is what stands at the other end of the cable.
+// Vehicle is an electric vehicle at the moment it is plugged in.
 type Vehicle struct {
 	Capacity charge.WattHours // of the battery
 	Charge   charge.Permille  // state of charge when it is plugged in
-	MaxPower charge.Watts     // it takes at most this, and less above 80 %
+	MaxPower charge.Watts     // what it draws at most; less above 80 %
 }
 
 // Validate reports every value out of range by its name.
@@ -69,6 +69,7 @@ func (v Vehicles) Validate() error {
 	return errors.Join(errs...)
 }
 
+// draw returns a random vehicle; each of its values is drawn from its own range.
 func (v Vehicles) draw(r *rand.Rand) Vehicle {
 	return Vehicle{
 		Capacity: between(r, v.Least.Capacity, v.Most.Capacity),
@@ -84,6 +85,7 @@ type battery struct {
 	maxPower charge.Watts
 }
 
+// newBattery is the battery of a vehicle at its state of charge.
 func newBattery(v Vehicle) battery {
 	milli := int64(v.Capacity) * int64(v.Charge) // capacity × permille = mWh
 	return battery{
@@ -93,8 +95,10 @@ func newBattery(v Vehicle) battery {
 	}
 }
 
+// full reports whether the battery takes no more energy.
 func (b *battery) full() bool { return b.stored.whole >= b.capacity }
 
+// charge is the state of charge; 0 without a battery.
 func (b *battery) charge() charge.Permille {
 	if b.capacity == 0 {
 		return 0

@@ -101,7 +101,7 @@ func NewModel(cfg Config) (*Model, error) {
 	return &Model{cfg: cfg, rng: rand.New(rand.NewPCG(cfg.Seed, 0xd21fe2))}, nil
 }
 
-// Reserved begins the visit of a driver for whom the connector was reserved. A
+// Reserved begins the visit of the driver that holds a reservation. A
 // second call for the same driver changes nothing. A call for another driver
 // replaces a visit whose vehicle has not arrived; while a vehicle is plugged in
 // it is ignored, since the connector is occupied.

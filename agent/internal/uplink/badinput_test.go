@@ -13,9 +13,9 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// badDown is one bad message downwards, and the counter that counts it. The
-// numbers are those of the list of what may come by MQTT; those of a longer
-// packet are in the tests of mqttlink. Who may say commands and
+// badDown is one bad message to the agent, and the counter that counts it. The
+// numbers are those of the list of possible MQTT input; those of a longer packet
+// are in the tests of mqttlink. Which clients may send commands and
 // acknowledgements is for the broker to know: until it has accounts, a greater
 // epoch that is invented is believed.
 type badDown struct {
@@ -85,7 +85,7 @@ func badDowns(t *testing.T) []badDown {
 }
 
 // TestBadInputFromTheBroker: each is counted once and moves nothing; a good
-// record behind it is delivered, a good command judged.
+// record behind it is delivered, a good command decided.
 func TestBadInputFromTheBroker(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t, 3)
@@ -110,8 +110,8 @@ func TestBadInputFromTheBroker(t *testing.T) {
 	})
 }
 
-// TestAFloodOfCommandsIsBounded: what finds no room is dropped and counted, and
-// Central says it again.
+// TestAFloodOfCommandsIsBounded: what does not fit is dropped and counted, and
+// Central repeats it.
 func TestAFloodOfCommandsIsBounded(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t, 3)

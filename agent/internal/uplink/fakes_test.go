@@ -85,8 +85,8 @@ func (d *disk) Read(i delivery.Index) ([]byte, error) {
 
 func (d *disk) Changed() <-chan struct{} { return d.changed }
 
-// handler remembers what it was told, and is also the source of telemetry and
-// the place of the position.
+// handler remembers what it receives, and is also the source of telemetry and
+// the storage of the position.
 type handler struct {
 	mu       sync.Mutex
 	verdicts []delivery.Verdict
@@ -95,16 +95,16 @@ type handler struct {
 	interval int64
 }
 
-func (o *handler) Command(v delivery.Verdict) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.verdicts = append(o.verdicts, v)
+func (h *handler) Command(v delivery.Verdict) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.verdicts = append(h.verdicts, v)
 }
 
-func (o *handler) kinds() (kinds []delivery.VerdictKind) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	for _, v := range o.verdicts {
+func (h *handler) kinds() (kinds []delivery.VerdictKind) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, v := range h.verdicts {
 		kinds = append(kinds, v.Kind)
 	}
 	return kinds
@@ -112,30 +112,30 @@ func (o *handler) kinds() (kinds []delivery.VerdictKind) {
 
 func (*handler) RolledBack(delivery.RolledBack) {}
 
-func (o *handler) CentralTime(at charge.Time) {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.clocks = append(o.clocks, at)
+func (h *handler) CentralTime(at charge.Time) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.clocks = append(h.clocks, at)
 }
 
-func (o *handler) centralTimes() int {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	return len(o.clocks)
+func (h *handler) centralTimes() int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return len(h.clocks)
 }
 
-func (o *handler) Position() delivery.Position { return o.saved }
+func (h *handler) Position() delivery.Position { return h.saved }
 
-func (o *handler) SavePosition(p delivery.Position, _ delivery.Index) error {
-	o.mu.Lock()
-	defer o.mu.Unlock()
-	o.saved = p
+func (h *handler) SavePosition(p delivery.Position, _ delivery.Index) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.saved = p
 	return nil
 }
 
-func (o *handler) Telemetry() wire.Telemetry {
+func (h *handler) Telemetry() wire.Telemetry {
 	return wire.Telemetry{
-		V: 1, CPID: theCP, Journal: theBoot, At: charge.At(time.Now()), IntervalMS: o.interval,
+		V: 1, CPID: theCP, Journal: theBoot, At: charge.At(time.Now()), IntervalMS: h.interval,
 		Connectors: []wire.ConnectorTelemetry{{Connector: 1, Status: charge.StatusAvailable}},
 	}
 }
@@ -144,15 +144,15 @@ func (*handler) Wall() (charge.Time, charge.ClockQuality) {
 	return charge.At(time.Now()), charge.ClockSynced
 }
 
-// network is a broker, an agent's uplink, and a Central that listens by MQTT,
+// network is a broker, an agent's uplink, and a Central connected by MQTT,
 // in a bubble of fake time.
 type network struct {
-	t      *testing.T
-	wires  *kfake.VirtualNetwork
-	broker *engines.MQTT
-	disk   *disk
-	owner  *handler
-	up     *uplink.Uplink
+	t       *testing.T
+	wires   *kfake.VirtualNetwork
+	broker  *engines.MQTT
+	disk    *disk
+	handler *handler
+	up      *uplink.Uplink
 
 	central *mqttlink.Link
 	first   func() // if set, done before the uplink starts
@@ -169,7 +169,7 @@ type network struct {
 
 func newNetwork(t *testing.T, records int) *network {
 	t.Helper()
-	n := &network{t: t, wires: &kfake.VirtualNetwork{}, disk: newDisk(records), owner: &handler{interval: 1000}, epoch: 1}
+	n := &network{t: t, wires: &kfake.VirtualNetwork{}, disk: newDisk(records), handler: &handler{interval: 1000}, epoch: 1}
 	n.broker = engines.NewMQTT("localhost:1883", n.wires.Listen, slog.New(slog.DiscardHandler))
 	n.start()
 	var err error
@@ -183,7 +183,7 @@ func newNetwork(t *testing.T, records int) *network {
 	}
 	n.up, err = uplink.New(uplink.Config{
 		CP: theCP, Journal: theBoot, Started: time.Now(), Brokers: []string{"tcp://localhost:1883"}, Open: n.open,
-	}, uplink.Deps{Records: n.disk, Positions: n.owner, Handler: n.owner, Source: n.owner})
+	}, uplink.Deps{Records: n.disk, Positions: n.handler, Handler: n.handler, Source: n.handler})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -230,7 +230,7 @@ func (n *network) run(f func()) {
 	synctest.Wait()
 }
 
-// receive is a Central that is right; it runs on its link's handler.
+// receive is a correct Central; it runs on its link's handler.
 func (n *network) receive(m mqttlink.Message) {
 	_, kind, err := (wire.Topics{}).Parse(m.Topic)
 	if err != nil {
@@ -322,5 +322,5 @@ func (n *network) last() wire.Presence {
 	return n.presences[len(n.presences)-1]
 }
 
-// epoch is the nth start of Central.
+// epoch is the epoch of the nth start of Central.
 func epoch(n int) charge.Epoch { return charge.Epoch{Number: uint64(n), Run: "00000000000000ab"} }

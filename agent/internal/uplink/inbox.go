@@ -8,15 +8,15 @@ import (
 )
 
 // inboxBound is how many messages may wait for the loop. Acknowledgements come
-// at most ten times a second; commands that find no room are sent again.
+// at most ten times a second; Central repeats commands that were dropped.
 const inboxBound = 1024
 
-// item is what happened outside the loop.
+// item is an event from outside the loop.
 //
 //sumtype:decl
 type item interface{ inboxItem() }
 
-// message arrived at the time at.
+// message is a received message and the time of its receipt.
 type message struct {
 	mqttlink.Message
 	at time.Duration
@@ -36,9 +36,11 @@ func (connected) inboxItem()    {}
 func (disconnected) inboxItem() {}
 func (confirmed) inboxItem()    {}
 
-// inbox hands over to the loop without ever waiting.
+// inbox passes events to the loop without blocking. When it is full, messages
+// and confirmations are dropped, which are repeated or only hints; connections
+// and their ends never are.
 type inbox struct {
-	wake chan struct{} // capacity 1: there is work
+	wake chan struct{} // capacity 1: items has grown
 
 	mu sync.Mutex
 	// mu guards everything that follows.

@@ -16,10 +16,11 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// defaultInterval is between two telemetries when the source names none.
+// defaultInterval is the interval of telemetry when the source names none.
 const defaultInterval = time.Second
 
-// loop owns the state until ctx ends.
+// loop owns the state until ctx ends. Each iteration handles events and then
+// publishes what is due.
 func (u *Uplink) loop(ctx context.Context) {
 	timer := time.NewTimer(0)
 	defer timer.Stop()
@@ -48,10 +49,11 @@ func (u *Uplink) loop(ctx context.Context) {
 }
 
 // errCentralSilent ends a connection on which Central is silent.
-var errCentralSilent = errors.New("nothing heard from Central for too long; subscribing anew")
+var errCentralSilent = errors.New("nothing received from Central for too long; subscribing again")
 
 const never = time.Duration(math.MaxInt64)
 
+// deadline is when delivery's timer fires.
 func (u *Uplink) deadline() time.Duration {
 	if at := u.state.Timer(); at != 0 {
 		return at
@@ -63,7 +65,7 @@ func (u *Uplink) handle(i item) {
 	switch i := i.(type) {
 	case connected:
 		u.sender, u.presenceSchedule = i.sender, delivery.PresenceSchedule{}
-		u.publishPresenceIfDue() // before any record: Central learns what is held
+		u.publishPresenceIfDue() // before any record, so that Central knows what is held
 		u.step(delivery.Connected{Now: u.deliveryNow()})
 	case disconnected:
 		if u.sender != nil && u.sender.conn.Number() == i.conn {
@@ -79,6 +81,8 @@ func (u *Uplink) handle(i item) {
 	}
 }
 
+// handleMessage decodes a message by its topic. One that cannot be decoded is
+// counted and logged.
 func (u *Uplink) handleMessage(m message) {
 	_, kind, err := u.cfg.Topics.Parse(m.Topic)
 	switch {
@@ -96,6 +100,8 @@ func (u *Uplink) handleMessage(m message) {
 	u.log.Warn("message refused", logs.Topic(m.Topic), logs.Err(err))
 }
 
+// handleAck applies an acknowledgement. A retained one gives no time: it is of
+// the past.
 func (u *Uplink) handleAck(m message, ack wire.Ack) {
 	crashpoint.At(crashpoint.Acknowledged)
 	if !m.Retained && !ack.Central.Less(u.state.Position.Central) {
@@ -117,7 +123,9 @@ func (u *Uplink) handleCommand(m message) {
 	u.deps.Handler.Command(v)
 }
 
-// step lets delivery decide and performs the effects in their order.
+// step applies an event to the state of delivery and performs the effects in
+// their order. Without a connection there is nothing to send on; delivery sends
+// again once there is one.
 func (u *Uplink) step(e delivery.Event) {
 	var effects []delivery.Effect
 	u.state, effects = delivery.Step(u.state, e)
@@ -148,8 +156,8 @@ func (u *Uplink) step(e delivery.Event) {
 	u.updateStats()
 }
 
-// publishTelemetryIfDue says the latest values when they are due and somebody can
-// hear them; nobody misses those that were not said.
+// publishTelemetryIfDue publishes the latest values when they are due and a
+// connection is up. Those of other times are not sent later.
 func (u *Uplink) publishTelemetryIfDue() {
 	now := u.now()
 	if now < u.telemetryAt {
@@ -173,7 +181,8 @@ func (u *Uplink) publishTelemetryIfDue() {
 	u.sender.setTelemetry(raw)
 }
 
-// publishPresenceIfDue says the presence if it is due, and returns when it is next.
+// publishPresenceIfDue publishes the presence if it is due, and returns when it
+// is due next.
 func (u *Uplink) publishPresenceIfDue() time.Duration {
 	if u.sender == nil {
 		return never
@@ -203,8 +212,8 @@ func (u *Uplink) presence(conn uint64, online bool) wire.Presence {
 	return wire.Presence{V: wire.Version, Online: online, Journal: u.cfg.Journal, Conn: conn, At: wall}
 }
 
-// offlinePresence is the last will of a connection, and what is said before a clean
-// stop. It may be called on any goroutine.
+// offlinePresence is the last will of a connection, and its last message before a
+// clean stop. It may be called on any goroutine.
 func (u *Uplink) offlinePresence(conn uint64) *mqttlink.Note {
 	p := u.presence(conn, false)
 	raw, err := p.Encode()
@@ -217,7 +226,7 @@ func (u *Uplink) offlinePresence(conn uint64) *mqttlink.Note {
 
 func (u *Uplink) topic(k wire.Kind) string { return u.cfg.Topics.Of(u.cfg.CP, k) }
 
-// logAlarm says an alarm once when it comes and once when it goes.
+// logAlarm logs an alarm once when it begins and once when it ends.
 func (u *Uplink) logAlarm() {
 	alarm := u.state.Alarm(u.now())
 	if alarm == u.alarm {

@@ -12,16 +12,16 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// maxWatchedAcks is how many PUBACKs are waited for at a time: the window and some
-// probes. A confirmation is a hint, so one more is not watched.
+// maxWatchedAcks is how many PUBACKs are awaited at a time: the window and some
+// probes. A confirmation is only a hint, so one beyond that is ignored.
 const maxWatchedAcks = 2 * delivery.MaxWindow
 
-// sender publishes on one connection what the loop asks for. It waits where
-// the line is slow; of telemetry and presence it then sends the latest only.
+// sender publishes on one connection what the loop asks for. Where the network is
+// slow it waits, and of telemetry and presence it then sends the latest only.
 type sender struct {
 	conn *mqttlink.Conn
-	wake chan struct{} // capacity 1: there is work
-	acks chan *mqttlink.Pending
+	wake chan struct{}          // capacity 1: there is something to send
+	acks chan *mqttlink.Pending // published records whose PUBACK is awaited
 
 	mu sync.Mutex
 	// mu guards everything that follows.
@@ -49,9 +49,9 @@ func (u *Uplink) runSender(ctx context.Context, conn *mqttlink.Conn) {
 	}
 }
 
-// sendOne publishes what is first in turn: presence, then one record, and
-// telemetry between records. It reports false when there is nothing, or when
-// the connection has ended.
+// sendOne publishes the presence and telemetry that are waiting and then one
+// record, so that a long queue of records holds up neither. It reports false
+// when there is nothing to send or the connection has ended.
 func (u *Uplink) sendOne(ctx context.Context, s *sender) bool {
 	announce, latest, index, some := s.next()
 	if announce != nil && !u.publish(ctx, s, wire.KindPresence, 1, true, announce) {
@@ -72,7 +72,7 @@ func (u *Uplink) sendOne(ctx context.Context, s *sender) bool {
 	return u.publish(ctx, s, wire.KindEvent, 1, false, raw)
 }
 
-// publish reports whether the connection still stands.
+// publish sends one message. It reports whether the connection is still up.
 func (u *Uplink) publish(ctx context.Context, s *sender, k wire.Kind, qos byte, retained bool, raw []byte) bool {
 	p, err := s.conn.PublishAsync(ctx, u.topic(k), qos, retained, raw)
 	if err != nil {
@@ -91,7 +91,7 @@ func (u *Uplink) publish(ctx context.Context, s *sender, k wire.Kind, qos byte, 
 	return true
 }
 
-// watchAcks tells the loop of PUBACKs, in the order of sending.
+// watchAcks reports PUBACKs to the loop, in the order of sending.
 func (u *Uplink) watchAcks(ctx context.Context, s *sender) {
 	for {
 		select {
@@ -105,6 +105,7 @@ func (u *Uplink) watchAcks(ctx context.Context, s *sender) {
 	}
 }
 
+// send queues the records first to last.
 func (s *sender) send(first, last delivery.Index) {
 	s.mu.Lock()
 	for i := first; i <= last; i++ {
@@ -128,8 +129,7 @@ func (s *sender) setPresence(raw []byte) {
 	s.wakeUp()
 }
 
-// setAcked lets the sender pass over records that need not be sent any
-// more.
+// setAcked lets the sender skip queued records that are acknowledged.
 func (s *sender) setAcked(i delivery.Index) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -143,7 +143,9 @@ func (s *sender) wakeUp() {
 	}
 }
 
-// next returns what is to be sent now; some is false when that is nothing.
+// next removes and returns what is to be sent now: the payloads of presence and
+// telemetry, and the index of a record, as far as there are any. some is false
+// when there are none.
 func (s *sender) next() (announce, latest []byte, index delivery.Index, some bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()

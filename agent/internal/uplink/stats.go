@@ -5,8 +5,7 @@ import (
 	"github.com/carga-ev/carga/internal/mqttlink"
 )
 
-// Stats are what the uplink knows about itself, for telemetry and the page of
-// the charging point.
+// Stats are the state and the counters of the uplink, for telemetry and metrics.
 type Stats struct {
 	Link     mqttlink.State
 	Unacked  uint64         // records Central has not acknowledged
@@ -16,13 +15,13 @@ type Stats struct {
 	Alarm    string // in words, empty when all is well
 	Counts   delivery.Counts
 	Commands delivery.CommandCounts
-	// BadMessages could not be read; Dropped found the inbox full.
+	// BadMessages could not be decoded; Dropped came while the inbox was full.
 	BadMessages, Dropped uint64
-	// ReadErrors are records the journal could not give.
+	// ReadErrors are failed reads of records from the journal.
 	ReadErrors uint64
 }
 
-// Stats returns what is known now.
+// Stats returns the present state and counters.
 func (u *Uplink) Stats() Stats {
 	s, _ := u.snapshot()
 	s.Link = u.link.State()
@@ -37,14 +36,15 @@ func (u *Uplink) snapshot() (Stats, <-chan struct{}) {
 	return u.stats, u.changed
 }
 
-// updateCounter changes a counter; any goroutine may.
+// updateCounter changes a counter. Any goroutine may call it.
 func (u *Uplink) updateCounter(change func(*Stats)) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	change(&u.stats)
 }
 
-// updateStats publishes what the loop knows; only the loop may.
+// updateStats copies the loop's state into the stats and wakes Drain. Only the
+// loop may call it.
 func (u *Uplink) updateStats() {
 	u.mu.Lock()
 	defer u.mu.Unlock()

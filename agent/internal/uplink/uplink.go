@@ -20,7 +20,7 @@ import (
 // Records is the journal as the uplink needs it. Its methods may be called
 // concurrently.
 type Records interface {
-	// Held says which records the disk holds durably. It is fast.
+	// Held is which records the disk holds durably. It is fast.
 	Held() delivery.Held
 	// Read returns the bytes of one record held, as they were journalled. The
 	// caller does not change them. An error leaves the record unsent until the
@@ -32,36 +32,37 @@ type Records interface {
 
 // Positions remembers what Central acknowledged.
 type Positions interface {
-	// Position is what was found on disk at the boot; zero when nothing was.
+	// Position is the position on disk at boot; zero when there was none.
 	Position() delivery.Position
-	// SavePosition remembers a position, lazily, and learns that all records up
-	// to acked may be forgotten by the rules of retention. An error costs
-	// repeats after the next boot, nothing else.
+	// SavePosition saves a position, without a sync, and allows all records up to
+	// acked to be deleted by the rules of retention. After an error more records
+	// are sent again after the next boot, nothing else.
 	SavePosition(p delivery.Position, acked delivery.Index) error
 }
 
-// Handler is told what Central said. Its methods are called on the uplink's loop,
-// in order, and must not wait.
+// Handler receives what Central sent. Its methods are called on the uplink's
+// loop, in order, and must not wait.
 type Handler interface {
-	// Command receives every judged command, also those that have no effect.
+	// Command receives every decided command, also those without an effect.
 	Command(v delivery.Verdict)
-	// RolledBack: Central holds more of an older journal than the disk; it is to
-	// be written down as an anomaly.
+	// RolledBack: Central holds more of an older journal than the disk, which is to
+	// be recorded as an anomaly.
 	RolledBack(r delivery.RolledBack)
-	// CentralTime gives Central's clock, just now: an acknowledgement that came live.
+	// CentralTime receives Central's clock at this moment, from an acknowledgement
+	// that came live.
 	CentralTime(central charge.Time)
 }
 
 // TelemetrySource is where telemetry comes from.
 type TelemetrySource interface {
-	// Telemetry returns the values of now, all fields filled in; IntervalMS says
+	// Telemetry returns the present values with all fields filled in; IntervalMS is
 	// when the next are due. It is called on the uplink's loop and is fast.
 	Telemetry() wire.Telemetry
-	// Wall is the wall clock, and how far it can be trusted.
+	// Wall is the wall clock and its quality.
 	Wall() (charge.Time, charge.ClockQuality)
 }
 
-// Config says who speaks and where to.
+// Config is the identity of the agent and the way to the broker.
 type Config struct {
 	CP      charge.CPID
 	Journal charge.JournalID // of this boot
@@ -74,15 +75,16 @@ type Config struct {
 	TLS                *tls.Config
 	KeepAlive          time.Duration
 	Open               func(ctx context.Context, broker *url.URL) (net.Conn, error)
-	// Rand spreads probes and attempts; nil for an own source.
+	// Rand is the source of jitter for probes and connection attempts; nil for one
+	// with a random seed.
 	Rand *rand.Rand
-	// Alive, if set, is called at each turn of the loop, at least each second
+	// Alive, if set, is called in each iteration of the loop, at least each second
 	// while it does not hang. It must not wait.
 	Alive func()
 	Log   *slog.Logger // nil for none
 }
 
-// Deps are the uplink's neighbours.
+// Deps are the parts of the agent that the uplink uses.
 type Deps struct {
 	Records   Records
 	Positions Positions
@@ -90,8 +92,8 @@ type Deps struct {
 	Source    TelemetrySource
 }
 
-// Uplink speaks for one boot of one charging point. Its methods may be called
-// concurrently.
+// Uplink exchanges messages with Central for one boot of one charging point. Its
+// methods may be called concurrently.
 type Uplink struct {
 	cfg   Config
 	deps  Deps
@@ -102,7 +104,7 @@ type Uplink struct {
 
 	// What follows is owned by the loop.
 	state            delivery.State
-	sender           *sender // of the connection that is up, or nil
+	sender           *sender // of the connection that is up; nil without one
 	presenceSchedule delivery.PresenceSchedule
 	telemetryAt      time.Duration
 	alarm            string
@@ -115,7 +117,7 @@ type Uplink struct {
 	changed chan struct{}
 }
 
-// New checks the configuration. It starts nothing.
+// New checks the configuration and makes an uplink. It starts nothing.
 func New(cfg Config, deps Deps) (*Uplink, error) {
 	if cfg.Log == nil {
 		cfg.Log = slog.New(slog.DiscardHandler)
@@ -152,8 +154,9 @@ func New(cfg Config, deps Deps) (*Uplink, error) {
 	return u, nil
 }
 
-// Run speaks until ctx ends, whatever is away and for how long. It then says
-// that the charging point is gone and returns when its goroutines have ended.
+// Run works until ctx ends, however long broker or Central are away. It then
+// publishes that the charging point is offline, and returns when its goroutines
+// have ended.
 func (u *Uplink) Run(ctx context.Context) error {
 	u.step(delivery.Booted{Held: u.deps.Records.Held(), Position: u.deps.Positions.Position()})
 	linked := make(chan error, 1) // one result
@@ -162,8 +165,8 @@ func (u *Uplink) Run(ctx context.Context) error {
 	return <-linked
 }
 
-// Drain waits until Central has acknowledged all records that are held, also
-// those that the loop has not seen yet, or until ctx ends.
+// Drain waits until Central has acknowledged all records that are held,
+// including those not yet sent, or until ctx ends.
 func (u *Uplink) Drain(ctx context.Context) error {
 	for {
 		s, changed := u.snapshot()
@@ -179,16 +182,16 @@ func (u *Uplink) Drain(ctx context.Context) error {
 	}
 }
 
-// EndSession says that a session has ended in this boot: no command brings it
-// back.
+// EndSession reports that a session has ended in this boot: no command begins it
+// again.
 func (u *Uplink) EndSession(id charge.SessionID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.commands.EndSession(id)
 }
 
-// EndReservation says that a reservation has ended in this boot: no command
-// brings it back. One that a session used up ends with that session.
+// EndReservation reports that a reservation has ended in this boot: no command
+// begins it again. One that a session used ends with that session.
 func (u *Uplink) EndReservation(id charge.ReservationID) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
@@ -197,7 +200,7 @@ func (u *Uplink) EndReservation(id charge.ReservationID) {
 
 func (u *Uplink) now() time.Duration { return time.Since(u.cfg.Started) }
 
-// deliveryNow is the time and the luck of an event of delivery.
+// deliveryNow is the time of an event of delivery, with a random number.
 func (u *Uplink) deliveryNow() delivery.Now {
 	return delivery.Now{At: u.now(), Rand: u.rand.Uint64()}
 }

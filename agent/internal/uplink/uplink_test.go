@@ -25,13 +25,13 @@ func TestEventsAreDeliveredAndThePositionKept(t *testing.T) {
 					t.Errorf("Central knows %d records, %d came twice; want 301, 0", n.known, n.repeats)
 				}
 			})
-			if p := n.owner.saved; p != (delivery.Position{Central: epoch(1), Journal: theBoot, Seq: 301}) {
+			if p := n.handler.saved; p != (delivery.Position{Central: epoch(1), Journal: theBoot, Seq: 301}) {
 				t.Errorf("the position kept is %+v", p)
 			}
 			if err := n.up.Drain(t.Context()); err != nil {
 				t.Error(err)
 			}
-			if got := n.owner.centralTimes(); got == 0 {
+			if got := n.handler.centralTimes(); got == 0 {
 				t.Error("a live acknowledgement did not give the clock")
 			}
 		})
@@ -42,7 +42,7 @@ func TestEventsAreDeliveredAndThePositionKept(t *testing.T) {
 }
 
 // TestBrokerAbsentThenWiped starts the agent without a broker, and later kills
-// the broker with all it remembers.
+// the broker with all its state.
 func TestBrokerAbsentThenWiped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t, 10)
@@ -82,7 +82,7 @@ func TestCentralSilent(t *testing.T) {
 			time.Sleep(10 * time.Minute)
 			s := n.up.Stats()
 			if !strings.Contains(s.Alarm, "does not answer") {
-				t.Errorf("the alarm is %q, want it to say that Central does not answer", s.Alarm)
+				t.Errorf("the alarm is %q, want that Central does not answer", s.Alarm)
 			}
 			n.get(func() {
 				if n.flight != delivery.MaxWindow {
@@ -103,12 +103,12 @@ func TestCentralSilent(t *testing.T) {
 	})
 }
 
-// TestASilentConnectionIsReplaced: Central is heard each five minutes, when it answers
-// a presence. Where it is not, the broker may have lost what we subscribed to.
+// TestASilentConnectionIsReplaced: Central acknowledges each presence, at least
+// every five minutes. If it does not, the broker may have lost the subscriptions.
 func TestASilentConnectionIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t, 5)
-		n.owner.interval = time.Minute.Milliseconds()
+		n.handler.interval = time.Minute.Milliseconds()
 		n.run(func() {
 			n.within(10*time.Second, "all acknowledged", n.delivered)
 			time.Sleep(6 * time.Hour)
@@ -147,20 +147,20 @@ func TestDrainWaitsForTheLastRecords(t *testing.T) {
 	})
 }
 
-// TestCentralFromABackup lets a later life of Central know less.
+// TestCentralFromABackup: a later epoch of Central holds fewer records.
 func TestCentralFromABackup(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t, 200)
 		n.run(func() {
 			n.within(10*time.Second, "all acknowledged", n.delivered)
 			n.get(func() { n.known, n.epoch = 20, 2; n.answerLocked() })
-			n.within(10*time.Second, "said again", func() bool { return n.up.Stats().Counts.AcksBack == 1 && n.delivered() })
+			n.within(10*time.Second, "sent again", func() bool { return n.up.Stats().Counts.AcksBack == 1 && n.delivered() })
 			n.get(func() {
 				if n.known != 200 {
 					t.Errorf("Central knows %d, want 200", n.known)
 				}
 			})
-			if p := n.owner.saved; p.Central != epoch(2) {
+			if p := n.handler.saved; p.Central != epoch(2) {
 				t.Errorf("the position is of %s, want c2", p.Central)
 			}
 		})
@@ -239,19 +239,19 @@ func TestCommandsAreDecided(t *testing.T) {
 				command("c", 9, "older", stop), []byte("nonsense"), command("d", 6, theBoot, &wire.Start{SessionID: "s1", Username: "u"}),
 			} {
 				n.publish(wire.KindCommand, false, raw)
-				n.within(time.Second, fmt.Sprintf("command %d judged", i), func() bool { return len(n.owner.kinds()) == i+1 })
+				n.within(time.Second, fmt.Sprintf("command %d decided", i), func() bool { return len(n.handler.kinds()) == i+1 })
 			}
 			want := []delivery.VerdictKind{
 				delivery.Run, delivery.Known, delivery.Superseded, delivery.OtherBoot, delivery.Malformed, delivery.Superseded,
 			}
-			if got := n.owner.kinds(); !slices.Equal(got, want) {
-				t.Errorf("judged %v, want %v", got, want)
+			if got := n.handler.kinds(); !slices.Equal(got, want) {
+				t.Errorf("decided %v, want %v", got, want)
 			}
 			n.up.EndReservation("r1")
 			n.up.EndSession("s2")
 			n.publish(wire.KindCommand, false, command("e", 7, theBoot, &wire.Start{SessionID: "s2", Username: "u"}))
-			n.within(time.Second, "judged", func() bool { return len(n.owner.kinds()) == 7 })
-			if got := n.owner.kinds()[6]; got != delivery.Superseded {
+			n.within(time.Second, "decided", func() bool { return len(n.handler.kinds()) == 7 })
+			if got := n.handler.kinds()[6]; got != delivery.Superseded {
 				t.Errorf("a start of an ended session is %s", got)
 			}
 			n.publish(wire.KindAck, false, []byte(`{"v":1}`))
@@ -276,11 +276,11 @@ func TestARetainedAckDoesNotGiveTheClock(t *testing.T) {
 		}
 		n.run(func() {
 			n.within(10*time.Second, "all acknowledged by what the broker kept", n.delivered)
-			if got := n.owner.centralTimes(); got != 0 {
+			if got := n.handler.centralTimes(); got != 0 {
 				t.Error("a retained acknowledgement gave the clock")
 			}
 			n.publish(wire.KindAck, true, raw)
-			n.within(time.Second, "a live one gives the clock", func() bool { return n.owner.centralTimes() == 1 })
+			n.within(time.Second, "a live one gives the clock", func() bool { return n.handler.centralTimes() == 1 })
 		})
 	})
 }

@@ -1,9 +1,13 @@
-// Package journaltest is a directory in memory for tests of a journal: with what
-// is on the disk and what is in memory only, and with the faults of real ones.
+// Package journaltest is a directory in memory for tests of a journal. It
+// distinguishes what is on the medium from what is in the page cache, and has the
+// faults of real disks: torn and reordered writes, failed syncs, a full disk.
 //
-// A Disk does nothing by itself: no goroutines, no clock, no random numbers.
-// What fails is decided by its Fault function, and what a power cut leaves by
-// the function given to Cut, so that a run is repeated by repeating a seed.
+// A Disk does nothing by itself: it has no goroutines, no clock and no random
+// numbers. Its Fault function decides what fails, and the function given to Cut
+// what a power cut leaves. So the same seed of a test gives the same disk.
+//
+// It keeps two views of every file and name: as the running process sees it, and
+// as it is after a power cut. Sync and SyncDir make the second equal the first.
 package journaltest
 
 import (
@@ -44,7 +48,7 @@ type Op struct {
 	Len  int
 }
 
-// ShortError is an error of Write that comes after some of the bytes were written.
+// ShortError is an error of Write after some of the bytes were written.
 type ShortError struct {
 	Written int
 	Err     error
@@ -53,19 +57,19 @@ type ShortError struct {
 // Error implements error.
 func (s ShortError) Error() string { return s.Err.Error() }
 
-// Unwrap gives the error behind it.
+// Unwrap returns the wrapped error.
 func (s ShortError) Unwrap() error { return s.Err }
 
 // Disk is a directory in memory. It implements journal.FS. Its methods may be
 // called concurrently; its fields are set before.
 type Disk struct {
 	// Fault is called before each operation, and its error is the operation's. It
-	// may panic, which ends the caller as a kill would: Kill or Cut follow.
+	// may panic, which ends the caller as a kill would; Kill or Cut must follow.
 	Fault func(Op) error
 	// Capacity is how many bytes fit; 0: any number.
 	Capacity int64
 	ReadOnly bool
-	// Sector is what is written whole or not at all; 512 if zero.
+	// Sector is how many bytes are written whole or not at all; 512 if zero.
 	Sector int
 
 	mu sync.Mutex
@@ -74,26 +78,29 @@ type Disk struct {
 	durable map[string]*inode // as they are after a power cut
 	changes []change          // of names, not durable yet
 	process int               // of the process
-	locked  bool
+	locked  bool              // by a process; a kill unlocks
 }
 
 var _ journal.FS = (*Disk)(nil)
 
 // inode is one file.
 type inode struct {
-	now     []byte // as the running process sees it
-	medium  []byte // as it is after a power cut
-	pending []piece
-	// doubtful was to be synced and failed: it looks well, and nobody writes it
-	// again; whether it is on the medium only a power cut shows.
+	now     []byte  // as the running process sees it
+	medium  []byte  // as it is after a power cut
+	pending []piece // written since the last sync, in order
+	// doubtful are writes whose sync failed: the process sees them, and no later
+	// sync writes them again. Only a power cut shows whether they reached the
+	// medium.
 	doubtful []piece
 }
 
+// piece is one write.
 type piece struct {
 	at int64
 	b  []byte
 }
 
+// change is one operation on a name.
 type change struct {
 	kind     Kind
 	name, to string
@@ -103,6 +110,8 @@ type change struct {
 // New makes an empty disk.
 func New() *Disk { return &Disk{names: map[string]*inode{}, durable: map[string]*inode{}} }
 
+// fault is the error of an operation. It is called without the lock, since Fault
+// may use the disk.
 func (d *Disk) fault(o Op) error {
 	if d.ReadOnly && slices.Contains([]Kind{Create, Rename, Remove, Write}, o.Kind) {
 		return syscall.EROFS
@@ -124,11 +133,13 @@ func (d *Disk) Lock() (io.Closer, error) {
 	return unlocker{d, d.process}, nil
 }
 
+// unlocker unlocks the directory, unless the process was killed meanwhile.
 type unlocker struct {
 	d       *Disk
 	process int
 }
 
+// Close implements io.Closer.
 func (u unlocker) Close() error {
 	u.d.mu.Lock()
 	defer u.d.mu.Unlock()
@@ -235,6 +246,7 @@ func (d *Disk) Free() (int64, error) {
 	return d.free(), nil
 }
 
+// free is how many bytes still fit. Space of a deleted file is free at once.
 func (d *Disk) free() int64 {
 	if d.Capacity == 0 {
 		return math.MaxInt64 / 2
@@ -246,26 +258,28 @@ func (d *Disk) free() int64 {
 	return d.Capacity - used
 }
 
-// Kill ends the process that uses the disk. What it wrote is there; it writes
-// no more.
+// Kill ends the process that uses the disk. What it wrote stays; its open files
+// are closed.
 func (d *Disk) Kill() {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.kill()
 }
 
+// kill closes the files of the process: its handles are of an earlier one now.
 func (d *Disk) kill() {
 	d.locked = false
 	d.process++
 }
 
-// Cut cuts the power. choose(n) returns 0 … n−1 and decides what is left of that
-// which was not synced: of each change of a name nothing, all, or of a rename
-// both names; of bytes any sectors, in any order.
+// Cut cuts the power. choose(n) returns 0 … n−1 and decides what is left of what
+// was not synced: of each change of a name nothing, all, or after a rename both
+// names; of bytes any sectors, in any order.
 func (d *Disk) Cut(choose func(n int) int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.kill()
+	// Names first: a file whose name is lost is lost with its contents.
 	for _, c := range d.changes {
 		d.replay(c, choose)
 	}
@@ -277,6 +291,7 @@ func (d *Disk) Cut(choose func(n int) int) {
 	}
 }
 
+// replay applies a change that was not synced, as choose decides.
 func (d *Disk) replay(c change, choose func(int) int) {
 	switch how := choose(3); {
 	case how == 0:
@@ -292,6 +307,7 @@ func (d *Disk) replay(c change, choose func(int) int) {
 	}
 }
 
+// sector is Sector with its default.
 func (d *Disk) sector() int {
 	if d.Sector == 0 {
 		return 512
@@ -299,8 +315,9 @@ func (d *Disk) sector() int {
 	return d.Sector
 }
 
-// after is the contents after a power cut. The file's length is one of those it
-// had, or shorter.
+// after is the contents after a power cut: the medium, and of the sectors written
+// since then any, in any order. The file's length is one of those it had, or
+// shorter.
 func (n *inode) after(sector int, choose func(int) int) []byte {
 	b := bytes.Clone(n.medium)
 	var sectors []piece
@@ -311,6 +328,7 @@ func (n *inode) after(sector int, choose func(int) int) []byte {
 			p.at, p.b = p.at+int64(k), p.b[k:]
 		}
 	}
+	// A disk may write sectors in any order: shuffle them, then keep any of them.
 	for i := range slices.Backward(sectors) {
 		k := choose(i + 1)
 		sectors[i], sectors[k] = sectors[k], sectors[i]
@@ -323,6 +341,7 @@ func (n *inode) after(sector int, choose func(int) int) []byte {
 	return b
 }
 
+// put writes a piece into b, which grows where needed.
 func put(b []byte, p piece) []byte {
 	if need := int(p.at) + len(p.b) - len(b); need > 0 {
 		b = append(b, make([]byte, need)...)

@@ -10,7 +10,7 @@ import (
 	"syscall"
 )
 
-// handle is an open file. It is dead after Kill and Cut.
+// handle is an open file. After Kill and Cut its operations fail.
 type handle struct {
 	d       *Disk
 	n       *inode
@@ -18,7 +18,8 @@ type handle struct {
 	process int
 }
 
-// enter locks the disk for an operation that may fail.
+// enter calls Fault for an operation and then locks the disk, also after an
+// error: the caller unlocks it.
 func (h *handle) enter(o Op) error {
 	o.Name = h.name
 	err := h.d.fault(o)
@@ -29,6 +30,7 @@ func (h *handle) enter(o Op) error {
 	return err
 }
 
+// ReadAt implements io.ReaderAt.
 func (h *handle) ReadAt(p []byte, at int64) (int, error) {
 	err := h.enter(Op{Kind: Read, At: at, Len: len(p)})
 	defer h.d.mu.Unlock()
@@ -45,6 +47,7 @@ func (h *handle) ReadAt(p []byte, at int64) (int, error) {
 	return n, nil
 }
 
+// WriteAt implements io.WriterAt. On a full disk it writes what fits.
 func (h *handle) WriteAt(p []byte, at int64) (int, error) {
 	err := h.enter(Op{Kind: Write, At: at, Len: len(p)})
 	defer h.d.mu.Unlock()
@@ -57,11 +60,13 @@ func (h *handle) WriteAt(p []byte, at int64) (int, error) {
 	if more := at + int64(len(p)) - int64(len(h.n.now)); more > 0 && more > h.d.free() {
 		p, err = p[:max(int64(len(p))-(more-max(h.d.free(), 0)), 0)], syscall.ENOSPC
 	}
+	// The process sees the bytes at once; the medium has them after a sync.
 	h.n.now = put(h.n.now, piece{at, p})
 	h.n.pending = append(h.n.pending, piece{at, bytes.Clone(p)})
 	return len(p), err
 }
 
+// Sync implements journal.File.
 func (h *handle) Sync() error {
 	err := h.enter(Op{Kind: Sync})
 	defer h.d.mu.Unlock()
@@ -72,12 +77,14 @@ func (h *handle) Sync() error {
 	return err
 }
 
+// sync moves the pending writes to the medium; after a failure they are doubtful.
 func (n *inode) sync(good bool) {
 	defer func() { n.pending = nil }()
 	if !good {
 		n.doubtful = append(n.doubtful, n.pending...)
 		return
 	}
+	// A successful write replaces the earlier doubtful ones that it overlaps.
 	for _, p := range n.pending {
 		n.medium = put(n.medium, p)
 		n.doubtful = slices.DeleteFunc(n.doubtful, func(q piece) bool {
@@ -86,16 +93,19 @@ func (n *inode) sync(good bool) {
 	}
 }
 
+// Size implements journal.File. It never fails.
 func (h *handle) Size() (int64, error) {
 	h.d.mu.Lock()
 	defer h.d.mu.Unlock()
 	return int64(len(h.n.now)), nil
 }
 
+// Close implements io.Closer. It does nothing: a forgotten Close shows in tests
+// of the real directory only.
 func (h *handle) Close() error { return nil }
 
-// ReadFile returns what the running process sees of a file; nil if there is
-// none. It fails never.
+// ReadFile returns a file as the running process sees it; nil if there is none.
+// Faults do not apply.
 func (d *Disk) ReadFile(name string) []byte {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -105,8 +115,7 @@ func (d *Disk) ReadFile(name string) []byte {
 	return nil
 }
 
-// WriteFile puts a file on the disk, durably, in the place of the one with its
-// name; nil removes it.
+// WriteFile replaces a file durably; nil removes it. Faults do not apply.
 func (d *Disk) WriteFile(name string, b []byte) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
@@ -129,8 +138,8 @@ func (d *Disk) Used() (bytes int64) {
 	return bytes
 }
 
-// Clone copies the disk as the running process sees it, all of it durable and
-// nothing of it in use: an image taken of it.
+// Clone copies the disk as the running process sees it. All of the copy is
+// durable and no file is open: an image of the disk.
 func (d *Disk) Clone() *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()

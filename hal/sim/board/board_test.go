@@ -221,7 +221,7 @@ func TestKilledAgentOpensWithinASecond(t *testing.T) {
 			t.Errorf("set true on a lost board: got %v", err)
 		}
 		if err := c.Close(); !errors.Is(err, hal.ErrUnreadable) {
-			t.Errorf("close of a lost board: got %v; want to be told that the order did not leave", err)
+			t.Errorf("close of a lost board: got %v; want an error, since the command was not sent", err)
 		}
 	})
 }
@@ -232,7 +232,7 @@ func TestHungAgentOpensWithinASecond(t *testing.T) {
 		start(t, m, b)
 		c := dialed(t, m.dial)
 		closed(t, c, b)
-		hung := b.Mono() // the last kick is at most a tick ago; nobody kicks from here
+		hung := b.Mono() // the last kick is at most a tick ago; there is none from here
 		time.Sleep(2 * hal.MaxAgentGone)
 		if took := opened(t, b.Snapshot()) - hung; took <= 0 || took > hal.MaxAgentGone {
 			t.Errorf("opened %v after the last kick; want at most %v", took, hal.MaxAgentGone)

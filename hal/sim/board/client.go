@@ -25,14 +25,16 @@ type Client struct {
 	stop       context.CancelFunc
 	ended      sync.WaitGroup
 
-	// wmu guards the link; under it there is one write of four bytes at most.
+	// wmu guards the connection and what follows; it is held for one write of four
+	// bytes at most.
 	wmu       sync.Mutex
 	conn      net.Conn // nil while the board is away
 	out       [commandSize]byte
 	closed    bool
 	commanded []atomic.Bool // the last Set of each connector; written under wmu
 
-	// mu guards the last state; it is held for copying only.
+	// mu guards the last state; it is held for copying only, so that reading an
+	// input never waits for the network.
 	mu      sync.Mutex
 	state   []byte        // the last one received; nil before the first
 	stamp   hal.Stamp     // of state, on this client's clock
@@ -53,13 +55,13 @@ var (
 	errStale        = fmt.Errorf("board: silent for more than %v: %w", hal.MaxSafetyAge, hal.ErrUnreadable)
 )
 
-// Dial connects to the board and waits for its first state. While the board is
-// not there, or controlled by another agent, it tries again until ctx ends;
-// ctx has no part in the client's life afterwards. The caller closes the
-// client.
+// Dial connects to the board and waits for its first state. While the board does
+// not answer, or another agent controls it, Dial retries until ctx ends. The end
+// of ctx does not end a client that Dial returned; the caller closes it.
 func Dial(ctx context.Context, dial Dialer) (*Client, error) {
 	c := &Client{Simulator: NewSimulator(dial), start: time.Now()}
-	var last error // the last reason that is not ctx itself
+	// The end of ctx explains nothing, so the last other error is reported with it.
+	var last error
 	for {
 		conn, got, err := c.connect(ctx)
 		if err == nil {
@@ -81,7 +83,7 @@ func Dial(ctx context.Context, dial Dialer) (*Client, error) {
 	}
 }
 
-// setInfo takes the board's description.
+// setInfo stores the board's description and makes the devices.
 func (c *Client) setInfo(i info) {
 	c.info, c.commanded, c.connectors = i, make([]atomic.Bool, i.Connectors), nil
 	for n := range i.Connectors {
@@ -111,7 +113,8 @@ func (c *Client) connect(ctx context.Context) (net.Conn, info, error) {
 	return conn, *r.Info, nil
 }
 
-// startReceiver begins to keep the state, over reconnections, until Close.
+// startReceiver starts the goroutine that receives states, across reconnections,
+// until Close.
 func (c *Client) startReceiver(ctx context.Context, conn net.Conn) {
 	ctx, c.stop = context.WithCancel(context.WithoutCancel(ctx))
 	c.attach(conn)
@@ -124,7 +127,8 @@ func (c *Client) startReceiver(ctx context.Context, conn net.Conn) {
 	})
 }
 
-// redial dials until the same board answers; nil: the client was closed.
+// redial dials until a board with the same description answers. It returns nil
+// when the client is closed.
 func (c *Client) redial(ctx context.Context) net.Conn {
 	for {
 		select {
@@ -139,11 +143,11 @@ func (c *Client) redial(ctx context.Context) net.Conn {
 		if got == c.info && c.attach(conn) {
 			return conn
 		}
-		_ = conn.Close() // another board, or Close was quicker
+		_ = conn.Close() // another board, or the client was closed meanwhile
 	}
 }
 
-// attach makes conn the link, unless the client was closed.
+// attach makes conn the connection for commands; false if the client was closed.
 func (c *Client) attach(conn net.Conn) bool {
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
@@ -154,7 +158,7 @@ func (c *Client) attach(conn net.Conn) bool {
 	return true
 }
 
-// detach gives the link up: its state is stale from now on.
+// detach closes the connection. Its last state becomes stale by age.
 func (c *Client) detach(conn net.Conn) {
 	_ = conn.Close()
 	c.wmu.Lock()
@@ -165,8 +169,11 @@ func (c *Client) detach(conn net.Conn) {
 	c.synced = false
 }
 
-// receiveStates receives states until the link fails or falls silent.
+// receiveStates receives states until the connection fails or is silent for too
+// long.
 func (c *Client) receiveStates(conn net.Conn) {
+	// The deadline is renewed only now and then, not for each of the hundred states
+	// per second.
 	buf := make([]byte, stateSize(c.info.Connectors))
 	var renewed time.Time
 	for {
@@ -182,7 +189,7 @@ func (c *Client) receiveStates(conn net.Conn) {
 	}
 }
 
-// receive takes one state into buf and makes it the last one.
+// receive reads one state into buf and makes it the last one.
 func (c *Client) receive(conn net.Conn, buf []byte) error {
 	if _, err := io.ReadFull(conn, buf); err != nil {
 		return fmt.Errorf("board: state: %w", err)
@@ -197,8 +204,8 @@ func (c *Client) receive(conn net.Conn, buf []byte) error {
 	}
 	copy(c.state, buf)
 	at := time.Duration(binary.BigEndian.Uint64(buf[1:]))
-	// The quickest delivery tells how the clocks differ, so that a state that
-	// waited in the socket shows its true age.
+	// The quickest delivery measures the difference of the clocks, so that a state
+	// that waited in the socket has its true age.
 	if offset := c.mono() - at; !c.synced || offset < c.offset {
 		c.offset, c.synced = offset, true
 	}
@@ -206,8 +213,9 @@ func (c *Client) receive(conn net.Conn, buf []byte) error {
 	return nil
 }
 
-// send writes one command. What closes or keeps alive needs a fresh state;
-// what opens does not. It allocates nothing while the link works.
+// send writes one command. A command that closes or kicks is refused without a
+// fresh state; one that opens never is. It allocates nothing while the connection
+// works.
 func (c *Client) send(op byte, n charge.ConnectorID) error {
 	opens := op == opOpen || op == opOpenAll || op == opWithdraw
 	if !opens {
@@ -215,6 +223,8 @@ func (c *Client) send(op byte, n charge.ConnectorID) error {
 			return err
 		}
 	}
+	// The command is noted even if it cannot be sent: Commanded is the request of the
+	// caller, and the feedback shows its effect.
 	c.wmu.Lock()
 	defer c.wmu.Unlock()
 	c.noteCommand(op, n)
@@ -234,7 +244,8 @@ func (c *Client) send(op byte, n charge.ConnectorID) error {
 	return nil
 }
 
-// noteCommand keeps what was asked, in the order of the wire.
+// noteCommand stores the last command of each contactor, in the order in which
+// they are written.
 func (c *Client) noteCommand(op byte, n charge.ConnectorID) {
 	switch op {
 	case opClose, opOpen:
@@ -246,7 +257,7 @@ func (c *Client) noteCommand(op byte, n charge.ConnectorID) {
 	}
 }
 
-// checkFresh reports why the last state may not be relied on.
+// checkFresh returns why the last state cannot be used; nil if it can.
 func (c *Client) checkFresh() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
@@ -254,8 +265,8 @@ func (c *Client) checkFresh() error {
 	return err
 }
 
-// readLocked returns byte i of the last state with its stamp. The error says
-// that it is closed, stale or could not be read.
+// readLocked returns byte i of the last state with its stamp. It is an error if
+// the client is closed, the state is stale or the input could not be read.
 func (c *Client) readLocked(i int) (byte, hal.Stamp, error) {
 	switch {
 	case c.gone:
@@ -268,12 +279,14 @@ func (c *Client) readLocked(i int) (byte, hal.Stamp, error) {
 	return c.state[i], c.stamp, nil
 }
 
+// read is readLocked with the lock.
 func (c *Client) read(i int) (byte, hal.Stamp, error) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	return c.readLocked(i)
 }
 
+// mono is the time since Dial.
 func (c *Client) mono() time.Duration { return time.Since(c.start) }
 
 // Info describes the board.
@@ -307,15 +320,17 @@ func (c *Client) Keeper() (hal.Keeper, error) {
 // on when the board is restarted.
 func (c *Client) Mono() time.Duration { return c.mono() }
 
-// SafeState orders all contactors open. An error means that the order did not
-// leave: the board opens by itself then, but when is not known.
+// SafeState commands all contactors open. An error means that the command was not
+// sent: the board then opens by itself, at a time that is not known.
 func (c *Client) SafeState() error {
 	return c.send(opOpenAll, 0)
 }
 
-// Close opens all contactors, hangs up and ends the client's goroutine.
+// Close opens all contactors, closes the connection and ends the client's
+// goroutine.
 func (c *Client) Close() error {
 	err := c.SafeState()
+	// Readers are refused first, so that none uses a state of a closed client.
 	c.mu.Lock()
 	c.gone = true
 	c.mu.Unlock()

@@ -15,6 +15,8 @@ type connector struct {
 	n charge.ConnectorID
 }
 
+// The devices. They read the last state and send commands; only the meter makes a
+// call of its own.
 type (
 	contactor struct{ *connector }
 	pilot     struct{ *connector }
@@ -37,7 +39,7 @@ func (k *connector) Contactor() hal.Contactor { return contactor{k} }
 func (k *connector) Pilot() hal.Pilot         { return pilot{k} }
 func (k *connector) Meter() hal.Meter         { return meter{k} }
 
-// offset of this connector's byte i in a state.
+// offset is where byte i of this connector is in a state.
 func (k *connector) offset(i int) int { return stateHead + perOutlet*(int(k.n)-1) + i }
 
 // Tripped implements hal.Protection.
@@ -53,6 +55,7 @@ func (k *connector) Tripped() (charge.Fault, hal.Stamp, error) {
 	return all[b-1], stamp, nil
 }
 
+// Set implements hal.Contactor. It returns once the command is written.
 func (k contactor) Set(on bool) error {
 	if on {
 		return k.c.send(opClose, k.n)
@@ -60,8 +63,10 @@ func (k contactor) Set(on bool) error {
 	return k.c.send(opOpen, k.n)
 }
 
+// Commanded implements hal.Contactor: the last command of this client.
 func (k contactor) Commanded() bool { return k.c.commanded[k.n-1].Load() }
 
+// Feedback implements hal.Contactor. An unknown state is an error.
 func (k contactor) Feedback() (hal.ContactState, hal.Stamp, error) {
 	if !k.c.info.Feedback {
 		return hal.ContactUnknown, hal.Stamp{}, hal.ErrNotFitted
@@ -78,6 +83,7 @@ func (k contactor) Feedback() (hal.ContactState, hal.Stamp, error) {
 	return hal.ContactUnknown, stamp, hal.ErrUnreadable
 }
 
+// State implements hal.Pilot. A letter that is no pilot state is an error.
 func (p pilot) State() (charge.PilotState, hal.Stamp, error) {
 	b, stamp, err := p.c.read(p.offset(1))
 	if err != nil {
@@ -97,6 +103,8 @@ func (p pilot) SetAvailable(offer bool) error {
 	return p.c.send(opWithdraw, p.n)
 }
 
+// Read implements hal.Meter with a connection of its own. The time of the reading
+// is converted to this client's clock.
 func (m meter) Read(ctx context.Context) (hal.Reading, error) {
 	if err := m.ready(); err != nil {
 		return hal.Reading{}, err
@@ -108,6 +116,8 @@ func (m meter) Read(ctx context.Context) (hal.Reading, error) {
 	if r.Reading == nil {
 		return hal.Reading{}, errors.New("board: the reply has no reading")
 	}
+	// The reading is as old as it was on the board, or new if the offset of the
+	// clocks is not known yet.
 	m.c.mu.Lock()
 	defer m.c.mu.Unlock()
 	m.c.meterNo++
@@ -119,6 +129,7 @@ func (m meter) Read(ctx context.Context) (hal.Reading, error) {
 	return *r.Reading, nil
 }
 
+// Identity implements hal.Meter.
 func (m meter) Identity() (hal.Identity, error) {
 	if err := m.ready(); err != nil {
 		return hal.Identity{}, err
@@ -135,6 +146,7 @@ func (m meter) Identity() (hal.Identity, error) {
 	return *r.Identity, nil
 }
 
+// ready is why the meter cannot be read; nil if it can.
 func (m meter) ready() error {
 	if !m.c.info.Meter {
 		return hal.ErrNotFitted
@@ -147,6 +159,7 @@ func (m meter) ready() error {
 	return nil
 }
 
+// Pressed implements hal.EStop. An error reads as pressed.
 func (e estop) Pressed() (bool, hal.Stamp, error) {
 	b, stamp, err := e.c.read(stateHead - 1)
 	return err != nil || b != 0, stamp, err

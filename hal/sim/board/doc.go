@@ -1,6 +1,6 @@
 // Package board puts a simulated charging point into a process of its own, so
 // that contactor, register and vehicle outlive the agent as real ones do.
-// Serve runs it behind a socket; Dial is the agent's side, a hal.Board; Hands
+// Serve offers it on a socket; Dial is the agent's side, a hal.Board; Simulator
 // and Inspect are for tests and tools, beside the agent or without one.
 //
 // # Protocol
@@ -14,7 +14,7 @@
 //
 // The ops are info, read, identity, plug, unplug, inject (with "fault"),
 // repair and snapshot; after the reply the connection is closed. One
-// connection per call means that a slow meter is in nobody's way.
+// connection per call means that a slow meter delays no other call.
 //
 // The op control keeps its connection. After the reply the agent sends
 // commands of four bytes and the board sends a state every 10 ms:
@@ -27,20 +27,20 @@
 // hal.ContactState; pilot is the letter; trip is 0 or 1 + the place in
 // charge.Faults.
 //
-// # Who opens when
+// # When contactors open
 //
 // There is one control connection; a second one is refused while the first
-// lives. The board opens all contactors when a control connection begins and
-// when it ends, and its keeper does when no kick comes for its timeout. So an
-// agent that was killed has its contactors open after the contact's own delay,
-// one that hangs after the keeper's timeout and that delay.
+// is open. The board opens all contactors when a control connection begins and
+// when it ends, and its keeper does when no kick comes for its timeout. So the
+// contactors of a killed agent are open after the contact's own delay, those of a
+// hung one after the keeper's timeout and that delay.
 //
 // The agent's side never waits for the board to read an input: it answers
 // from the last state, with the stamp of its measurement, and once that is
 // older than hal.MaxSafetyAge with hal.ErrUnreadable. Opening is one write of
-// four bytes that waits for no reply. A board that is silent for half a second
-// is hung up on, which opens its contactors as soon as it can act again, and
-// dialled again until it answers.
+// four bytes that waits for no reply. If a board is silent for half a second, the
+// client closes the connection, which opens the contactors as soon as the board
+// can act again, and dials until it answers.
 //
 // # Concurrency
 //

@@ -20,12 +20,13 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Listen makes the socket of a board at a path, for this user only. A socket
-// that a killed board has left behind is replaced; one that answers is an
+// Listen makes the socket of a board at a path, for this user only. It replaces
+// the socket that a killed board has left; if a board answers there, that is an
 // error.
 func Listen(ctx context.Context, path string) (net.Listener, error) {
 	var lc net.ListenConfig
 	ln, err := lc.Listen(ctx, "unix", path)
+	// A socket file outlives its process. Only one that does not answer is removed.
 	if errors.Is(err, syscall.EADDRINUSE) {
 		conn, dialErr := Unix(path)(ctx)
 		if dialErr == nil {
@@ -51,14 +52,14 @@ func Listen(ctx context.Context, path string) (net.Listener, error) {
 type server struct {
 	board      *sim.Board
 	log        *slog.Logger
-	start      time.Time // the clock of the states
+	start      time.Time // the times of the states count from it
 	info       info
-	controlled atomic.Bool
+	controlled atomic.Bool // there is a control connection
 }
 
 // Serve offers the board on ln until ctx ends, then opens its contactors and
-// returns nil; the board itself stays open for its owner. A listener that
-// fails is an error.
+// returns nil; the owner closes the board. It returns an error if the listener
+// fails.
 func Serve(ctx context.Context, ln net.Listener, b *sim.Board, log *slog.Logger) error {
 	s := &server{board: b, log: log, start: time.Now()}
 	described, err := describe(b)
@@ -90,6 +91,7 @@ func Serve(ctx context.Context, ln net.Listener, b *sim.Board, log *slog.Logger)
 	}
 }
 
+// describe collects what a client must know before its first state.
 func describe(b *sim.Board) (info, error) {
 	i := info{Info: b.Info()}
 	c, err := b.Connector(1)
@@ -108,7 +110,7 @@ func describe(b *sim.Board) (info, error) {
 	return i, nil
 }
 
-// serve answers one connection.
+// serve handles one connection: a call, or the control of the agent.
 func (s *server) serve(ctx context.Context, conn net.Conn) {
 	_ = conn.SetDeadline(time.Now().Add(callLimit)) // an unknown deadline only waits longer
 	var q request
@@ -119,9 +121,10 @@ func (s *server) serve(ctx context.Context, conn net.Conn) {
 		return
 	}
 	if q.V != version {
-		s.answer(conn, failure(fmt.Errorf("board: v is %d; this board speaks %d", q.V, version)))
+		s.answer(conn, failure(fmt.Errorf("board: v is %d; this board has version %d", q.V, version)))
 		return
 	}
+	// A call lasts as long as its caller waits; control has deadlines of its own.
 	_ = conn.SetDeadline(time.Time{})
 	if q.Op == "control" {
 		s.control(conn)
@@ -130,6 +133,7 @@ func (s *server) serve(ctx context.Context, conn net.Conn) {
 	s.answer(conn, s.handle(ctx, conn, q))
 }
 
+// answer sends a reply. A caller that has gone does not need it.
 func (s *server) answer(conn net.Conn, r reply) {
 	_ = conn.SetWriteDeadline(time.Now().Add(callLimit))
 	if err := writeJSON(conn, r); err != nil {
@@ -137,7 +141,7 @@ func (s *server) answer(conn net.Conn, r reply) {
 	}
 }
 
-// handle does what a call asks for.
+// handle executes a call.
 func (s *server) handle(ctx context.Context, conn net.Conn, q request) reply {
 	var err error
 	switch q.Op {
@@ -165,7 +169,7 @@ func (s *server) handle(ctx context.Context, conn net.Conn, q request) reply {
 	return reply{}
 }
 
-// meter reads for as long as the caller waits.
+// meter reads the meter or its identity, for as long as the caller waits.
 func (s *server) meter(ctx context.Context, conn net.Conn, q request) reply {
 	c, err := s.board.Connector(q.Connector)
 	if err != nil {
@@ -178,9 +182,10 @@ func (s *server) meter(ctx context.Context, conn net.Conn, q request) reply {
 		}
 		return reply{Identity: &id}
 	}
+	// A slow meter must not be read for a caller that has given up.
 	ctx, cancel := context.WithCancel(ctx)
 	var watch sync.WaitGroup
-	watch.Go(func() { // the caller sends no more: what ends this read is its leaving
+	watch.Go(func() { // the caller sends nothing more, so this read ends when it leaves
 		defer cancel()
 		_, _ = conn.Read(make([]byte, 1))
 	})
@@ -193,17 +198,20 @@ func (s *server) meter(ctx context.Context, conn net.Conn, q request) reply {
 	return reply{Reading: &r, At: time.Since(s.start)}
 }
 
-// control serves the agent for as long as it is there.
+// control serves the agent that controls the board until its connection ends.
 func (s *server) control(conn net.Conn) {
+	// Two agents would command each other's contactors: the second is refused.
 	if !s.controlled.CompareAndSwap(false, true) {
 		s.answer(conn, failure(ErrBusy))
 		return
 	}
 	defer s.controlled.Store(false)
-	s.openAll("agent came")
+	s.openAll("agent connected")
 	defer s.openAll("agent gone")
 	s.answer(conn, reply{Info: &s.info})
 
+	// Commands are read here, states are sent by another goroutine. The end of either
+	// closes the connection and so ends the other.
 	var states sync.WaitGroup
 	defer states.Wait()
 	gone := make(chan struct{})
@@ -219,7 +227,8 @@ func (s *server) control(conn net.Conn) {
 	}
 }
 
-// openAll is what a change of agents does to the contactors.
+// openAll opens every contactor when an agent connects or leaves: the next one
+// begins with a known state.
 func (s *server) openAll(event string) {
 	if err := s.board.SafeState(); err != nil {
 		s.log.Error("contactors not opened", slog.String("event", event), slog.Any("err", err))
@@ -228,7 +237,7 @@ func (s *server) openAll(event string) {
 	s.log.Info("contactors opened", slog.String("event", event))
 }
 
-// receiveCommands performs commands until the connection ends.
+// receiveCommands executes commands until the connection ends.
 func (s *server) receiveCommands(conn net.Conn) error {
 	buf := make([]byte, commandSize)
 	for {
@@ -241,6 +250,7 @@ func (s *server) receiveCommands(conn net.Conn) error {
 	}
 }
 
+// perform executes one command.
 func (s *server) perform(op byte, n charge.ConnectorID) error {
 	switch op {
 	case opOpenAll:
@@ -265,8 +275,8 @@ func (s *server) perform(op byte, n charge.ConnectorID) error {
 	return fmt.Errorf("board: command %q is unknown", op)
 }
 
-// stream sends a state each period until gone, or until the agent does not
-// take them.
+// stream sends a state each period, until gone is closed or the agent does not
+// read them in time.
 func (s *server) stream(conn net.Conn, gone <-chan struct{}) {
 	faults := charge.Faults()
 	buf := make([]byte, stateSize(s.info.Connectors))
@@ -286,13 +296,14 @@ func (s *server) stream(conn net.Conn, gone <-chan struct{}) {
 	}
 }
 
-// measure measures everything into buf.
+// measure reads all inputs into buf.
 func (s *server) measure(buf []byte, faults []charge.Fault) {
 	buf[0] = stateMark
 	binary.BigEndian.PutUint64(buf[1:], uint64(time.Since(s.start)))
 	buf[9] = s.stopByte()
 	for n := range s.info.Connectors {
 		b := buf[stateHead+perOutlet*n:]
+		// What cannot be measured stays unreadable, which is unsafe.
 		b[0], b[1], b[2] = unreadable, unreadable, unreadable
 		c, err := s.board.Connector(charge.ConnectorID(n + 1))
 		if err != nil {
@@ -314,6 +325,7 @@ func (s *server) measure(buf []byte, faults []charge.Fault) {
 	}
 }
 
+// stopByte is the emergency stop as a byte of a state.
 func (s *server) stopByte() byte {
 	e, err := s.board.EStop()
 	if err != nil {

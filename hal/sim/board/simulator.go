@@ -9,16 +9,17 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Simulator are a driver's and a saboteur's, beside whatever agent controls the
-// board. Each call makes its own connection and ends within two seconds.
+// Simulator operates a board from outside: it moves vehicles and injects faults,
+// whichever agent controls the board. Each call makes its own connection and ends
+// within two seconds.
 type Simulator struct{ dial Dialer }
 
 var _ hal.Simulator = Simulator{}
 
-// NewSimulator makes the hands; it dials nothing yet.
+// NewSimulator makes a Simulator; it does not dial yet.
 func NewSimulator(dial Dialer) Simulator { return Simulator{dial} }
 
-// Plug connects a vehicle that asks for power.
+// Plug connects a vehicle that requests power.
 func (h Simulator) Plug(n charge.ConnectorID) error { return h.do(request{Op: "plug", Connector: n}) }
 
 // Unplug pulls the cable.
@@ -36,6 +37,7 @@ func (h Simulator) Repair(n charge.ConnectorID) error {
 	return h.do(request{Op: "repair", Connector: n})
 }
 
+// do makes one call.
 func (h Simulator) do(q request) error {
 	ctx, cancel := context.WithTimeout(context.Background(), callLimit)
 	defer cancel()
@@ -43,7 +45,7 @@ func (h Simulator) do(q request) error {
 	return err
 }
 
-// Inspect looks at the board from outside: the truth about its contacts and
+// Inspect observes the board from outside: the true state of its contacts and
 // registers, and the switchings since its start.
 func Inspect(ctx context.Context, dial Dialer) (sim.Snapshot, error) {
 	r, err := call(ctx, dial, request{Op: "snapshot"})

@@ -78,15 +78,15 @@ func TestAgentProcess(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	told := false
+	reported := false
 	for range time.Tick(10 * time.Millisecond) { // on a busy host a tick may find the state stale: go on
 		_ = k.Kick()
-		if told {
+		if reported {
 			continue
 		}
 		_ = con.Contactor().Set(true)
 		if state, _, err := con.Contactor().Feedback(); err == nil && state == hal.ContactClosed {
-			told = true
+			reported = true
 			fmt.Println("closed")
 		}
 	}
@@ -113,7 +113,7 @@ func TestKilledProcess(t *testing.T) {
 			})
 			line, err := bufio.NewReader(out).ReadString('\n')
 			if err != nil || strings.TrimSpace(line) != "closed" {
-				t.Fatalf("the agent said %q, %v", line, err)
+				t.Fatalf("the agent printed %q, %v", line, err)
 			}
 			killed := b.Mono()
 			if err := cmd.Process.Signal(sig); err != nil {
@@ -175,7 +175,7 @@ func TestBadRequestsAreRefusedInWords(t *testing.T) {
 			buf := make([]byte, 512)
 			n, err := conn.Read(buf)
 			if err != nil || !strings.Contains(string(buf[:n]), tc.want) {
-				t.Errorf("got %q, %v; want it to say %q", buf[:n], err, tc.want)
+				t.Errorf("got %q, %v; want an error with %q", buf[:n], err, tc.want)
 			}
 		})
 	}
@@ -187,7 +187,7 @@ func TestBadRequestsAreRefusedInWords(t *testing.T) {
 func TestDialGivesUpWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	_, err := board.Dial(ctx, board.Unix(filepath.Join(t.TempDir(), "nobody")))
+	_, err := board.Dial(ctx, board.Unix(filepath.Join(t.TempDir(), "nothing")))
 	if !errors.Is(err, context.DeadlineExceeded) || !errors.Is(err, hal.ErrUnreadable) {
 		t.Errorf("got %v", err)
 	}

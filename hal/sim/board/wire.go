@@ -15,8 +15,8 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// version of the protocol; both sides are built from one source, so another
-// one is refused.
+// version is that of the protocol. Both sides are built from one source, so any
+// other version is refused.
 const version = 1
 
 // Sizes and times of the protocol.
@@ -24,8 +24,8 @@ const (
 	maxRequest  = 64 << 10
 	maxReply    = 64 << 20
 	period      = 10 * time.Millisecond  // of the states
-	silence     = 500 * time.Millisecond // after which the other side is hung up on
-	callLimit   = 2 * time.Second        // for a call without a context of its own
+	silence     = 500 * time.Millisecond // after it the connection is closed
+	callLimit   = 2 * time.Second        // of a call without a context of its own
 	redialEvery = 100 * time.Millisecond
 )
 
@@ -42,7 +42,8 @@ const (
 // commandSize is the length of a command.
 const commandSize = 4
 
-// A state is its head and three bytes per connector.
+// A state is a head and three bytes per connector; unreadable is the value of an
+// input that could not be read.
 const (
 	stateMark  byte = 'S'
 	stateHead       = 1 + 8 + 1
@@ -50,8 +51,10 @@ const (
 	unreadable byte = 255
 )
 
+// stateSize is the length of a state.
 func stateSize(connectors int) int { return stateHead + perOutlet*connectors }
 
+// request begins every connection.
 type request struct {
 	V         int                `json:"v"`
 	Op        string             `json:"op"`
@@ -59,6 +62,7 @@ type request struct {
 	Fault     charge.Fault       `json:"fault,omitempty"`
 }
 
+// reply is the answer to a request: an error with its kind, or what was asked.
 type reply struct {
 	Error    string        `json:"error,omitempty"`
 	Kind     string        `json:"kind,omitempty"`
@@ -69,7 +73,7 @@ type reply struct {
 	Snapshot *sim.Snapshot `json:"snapshot,omitempty"`
 }
 
-// info is what never changes while a board lives.
+// info is the description of a board, which never changes.
 type info struct {
 	hal.Info
 	EStop    bool
@@ -78,7 +82,8 @@ type info struct {
 	Keeper   time.Duration // 0: not fitted
 }
 
-// errorKinds are the errors that callers test for, by their name on the wire.
+// errorKinds are the errors that callers test with errors.Is, by their names in a
+// reply.
 func errorKinds() map[string]error {
 	return map[string]error{
 		"not_fitted": hal.ErrNotFitted,
@@ -90,10 +95,11 @@ func errorKinds() map[string]error {
 	}
 }
 
-// ErrBusy says that another agent controls the board.
+// ErrBusy means that another agent controls the board.
 var ErrBusy = errors.New("another agent controls the board")
 
 // remoteError is an error of the board, with the sentinel it wraps there.
+// It is made from a reply, and errors.Is works with it as in the board's process.
 type remoteError struct {
 	text string
 	kind error
@@ -102,6 +108,7 @@ type remoteError struct {
 func (e *remoteError) Error() string { return e.text }
 func (e *remoteError) Unwrap() error { return e.kind }
 
+// failure is the reply for an error.
 func failure(err error) reply {
 	r := reply{Error: err.Error()}
 	for kind, sentinel := range errorKinds() {
@@ -112,6 +119,7 @@ func failure(err error) reply {
 	return r
 }
 
+// err is the error of a reply as one that errors.Is recognises; nil without one.
 func (r *reply) err() error {
 	if r.Error == "" {
 		return nil
@@ -119,6 +127,7 @@ func (r *reply) err() error {
 	return &remoteError{text: r.Error, kind: errorKinds()[r.Kind]}
 }
 
+// writeJSON writes a value behind its length, in one write.
 func writeJSON(w io.Writer, v any) error {
 	body, err := json.Marshal(v)
 	if err != nil {
@@ -131,12 +140,14 @@ func writeJSON(w io.Writer, v any) error {
 	return nil
 }
 
+// readJSON reads what writeJSON wrote, of at most limit bytes.
 func readJSON(r io.Reader, limit uint32, v any) error {
 	var head [4]byte
 	if _, err := io.ReadFull(r, head[:]); err != nil {
 		return fmt.Errorf("read: %w", err)
 	}
 	size := binary.BigEndian.Uint32(head[:])
+	// The length comes from the other side: it is checked before memory is allocated.
 	if size > limit {
 		return fmt.Errorf("length %d is above %d", size, limit)
 	}
@@ -190,8 +201,8 @@ func ask(ctx context.Context, conn net.Conn, q request) (reply, error) {
 	return r, nil
 }
 
-// unreachable is the error of a board that does not answer: the context's, if that is
-// why, or else one that says to try again.
+// unreachable is the error of a board that does not answer: that of the context
+// if it has ended, otherwise hal.ErrUnreadable, so that the caller retries.
 func unreachable(ctx context.Context, what string, err error) error {
 	if cause := ctx.Err(); cause != nil {
 		return fmt.Errorf("board: %s: %w", what, cause)
