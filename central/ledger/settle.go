@@ -97,8 +97,8 @@ func CorrectionID(id charge.SessionID) string { return TicketID(id) + ".1" }
 func MakeCorrection(s *Session, t Tariff, settled *Ticket) Ticket {
 	c := MakeTicket(s, t)
 	c.ID, c.Corrects = CorrectionID(s.ID), settled.ID
-	c.Start = settled.Stop
 	c.Energy -= settled.Energy
+	c.Start = c.Stop - c.Energy // settled.Stop, unless the start became known later
 	c.Cost.Minor -= settled.Cost.Minor
 	c.DurationSec = max(0, c.DurationSec-settled.DurationSec)
 	return c

@@ -112,6 +112,27 @@ func TestAStepThatASettlementBills(t *testing.T) {
 	}
 }
 
+// A session is settled before its start is known. Its correction begins at the
+// register of the start, so that no other ticket seems to hold the same energy.
+func TestACorrectionHasTheRegistersOfItsEnergy(t *testing.T) {
+	t.Parallel()
+	b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	b.Journal = "CP-j1"
+	bk.Apply(b.Write(0, "", &wire.Registered{Agent: "1.0", Connectors: []wire.ConnectorState{
+		{Connector: 1, Status: charge.StatusCharging, SessionID: "s1", Plugged: true, Available: true, Rated: 22_000},
+	}}))
+	changes, err := ledger.Settle(bk.CP, &bk.Env, "s1", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	bk.Save(changes)
+	bk.Apply(b.Write(1, "s1", &wire.ChargingStopped{Reason: charge.StopLocal, Start: 1003, Register: 2622}))
+	got := bk.Tickets[ledger.CorrectionID("s1")]
+	if got.Start != 1003 || got.Stop != 2622 || got.Energy != 1619 {
+		t.Errorf("got %d Wh between the registers %d and %d, want 1619 between 1003 and 2622", got.Energy, got.Start, got.Stop)
+	}
+}
+
 func payload(r wire.Record) wire.Payload {
 	p, err := r.Payload()
 	if err != nil {
@@ -139,6 +160,9 @@ func holds(t *rapid.T, b *ledgertest.ChargingPoint, bk *ledgertest.Book) {
 	t.Helper()
 	energy, cost := map[charge.SessionID]charge.WattHours{}, map[charge.SessionID]money.Minor{}
 	for _, x := range bk.Tickets {
+		if x.Stop-x.Start != x.Energy {
+			t.Fatalf("ticket %s: %d Wh between the registers %d and %d", x.ID, x.Energy, x.Start, x.Stop)
+		}
 		energy[x.SessionID] += x.Energy
 		cost[x.SessionID] += x.Cost.Minor
 	}

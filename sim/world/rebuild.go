@@ -48,8 +48,13 @@ func (w *World) checkRebuiltAgent(c *central, a *agent) {
 		for _, ch := range changes {
 			db.saveChange(ch)
 		}
-		// A settlement is not in the records: its ticket is copied.
-		if t := c.db.tickets[ledger.TicketID(in.Record.SessionID)]; t.SettledAt != 0 && cp.Sessions[t.SessionID] != nil {
+		// A settlement is not in the records: its ticket is copied. A record may open
+		// sessions other than its own, since cp_registered lists them.
+		for _, id := range sortedKeys(cp.Sessions) {
+			t := c.db.tickets[ledger.TicketID(id)]
+			if t.SettledAt == 0 {
+				continue
+			}
 			changes, err := ledger.Resettle(cp, &env, t)
 			if err != nil {
 				w.violated("shell", "%s: %v", a.id, err)

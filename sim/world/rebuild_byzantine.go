@@ -99,7 +99,10 @@ func (f *rebuild) applyNext(k recordKey) bool {
 	}
 	f.save(changes)
 	f.db.records[k] = known
-	f.settle(v.rec.SessionID)
+	// A record may open sessions other than its own: cp_registered lists them.
+	for _, id := range sortedKeys(f.cp.Sessions) {
+		f.settle(id)
+	}
 	return true
 }
 

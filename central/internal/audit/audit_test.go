@@ -34,6 +34,7 @@ type fixture struct {
 	now   charge.Time
 	cps   map[charge.CPID]*ledger.CP
 	ended map[charge.SessionID]ledger.Session
+	bills map[string]ledger.Ticket
 }
 
 func newFixture(t *testing.T, path string) *fixture {
@@ -42,7 +43,7 @@ func newFixture(t *testing.T, path string) *fixture {
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &fixture{t: t, s: s, now: morning, cps: map[charge.CPID]*ledger.CP{}, ended: map[charge.SessionID]ledger.Session{}}
+	b := &fixture{t: t, s: s, now: morning, cps: map[charge.CPID]*ledger.CP{}, ended: map[charge.SessionID]ledger.Session{}, bills: map[string]ledger.Ticket{}}
 	b.write(func(tx *store.Tx) error {
 		return errors.Join(tx.Epoch(epoch(1), morning), tx.Tariff(standardTariff(), morning),
 			tx.Tariff(ledger.Tariff{Version: "2026-1", StartFee: 10 * money.MinorUnit, PerKWh: 33 * money.MinorUnit, Currency: "EUR"}, morning))
@@ -61,6 +62,7 @@ func (b *fixture) env() *ledger.Env {
 	return &ledger.Env{
 		Now: b.now, Central: epoch(1), Default: standardTariff(), AdmitNew: true,
 		Session: func(id charge.SessionID) (ledger.Session, bool) { s, ok := b.ended[id]; return s, ok },
+		Ticket:  func(id string) (ledger.Ticket, bool) { t, ok := b.bills[id]; return t, ok },
 		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
 			return ledger.Tariff{Version: "2026-1", StartFee: 10 * money.MinorUnit, PerKWh: 33 * money.MinorUnit, Currency: "EUR"}, v == "2026-1"
 		},
@@ -80,6 +82,9 @@ func (b *fixture) keep(in *ledger.Input, hash string, changes []ledger.Change) {
 	for _, c := range changes {
 		if c, ok := c.(ledger.SessionChanged); ok && c.Session.State == ledger.SessionEnded {
 			b.ended[c.Session.ID] = c.Session
+		}
+		if c, ok := c.(ledger.TicketMade); ok {
+			b.bills[c.Ticket.ID] = c.Ticket
 		}
 	}
 	b.write(func(tx *store.Tx) error {
@@ -113,7 +118,8 @@ func (b *fixture) presence(p wire.Presence, cp charge.CPID) {
 
 // aWeek is a network with all that a ledger can hold, in order: tickets of
 // known and unknown tariffs, boots, a running session, an orphaned one that was
-// settled, a gap, one that was filled, a lost branch that came late.
+// settled, a gap, one that was filled, a lost branch that came late, a settled
+// session whose start became known later.
 func aWeek(t *testing.T, path string) {
 	t.Helper()
 	b := newFixture(t, path)
@@ -178,6 +184,22 @@ func aWeek(t *testing.T, path string) {
 	holed.Flow(1, 800)
 	holed.Unplug(1)
 	b.apply(holed.Log[known:]...)
+
+	// A session that a boot lists, settled before anything else of it is known.
+	listed := ledgertest.NewChargingPoint("CP_004", 1, morning)
+	listed.Journal = "CP_004-j1"
+	b.apply(listed.Write(0, "", &wire.Registered{Agent: "1.0", Connectors: []wire.ConnectorState{
+		{Connector: 1, Status: charge.StatusCharging, SessionID: "listed", Plugged: true, Available: true, Rated: 22_000},
+	}}))
+	changes, err = ledger.Settle(b.cps["CP_004"], b.env(), "listed", true)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.keep(nil, "", changes)
+	b.apply(
+		listed.Write(1, "listed", &wire.ChargingStopped{Reason: charge.StopLocal, Start: 1003, Register: 2622}),
+		listed.Write(1, "next", &wire.Authorized{By: wire.GrantFreeVend, Register: 2622}),
+	)
 	b.write(func(tx *store.Tx) error {
 		return tx.Orders([]orders.Effect{
 			orders.SaveReservation{Reservation: orders.Reservation{
@@ -240,8 +262,8 @@ func TestDatabaseWithoutErrorsPasses(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer func() { _ = s.Close() }()
-	if want := wholeHash(t, s); r.Hash != want || r.Points != 3 {
-		t.Errorf("hash %s of %d points, want %s of 3", r.Hash, r.Points, want)
+	if want := wholeHash(t, s); r.Hash != want || r.Points != 4 {
+		t.Errorf("hash %s of %d points, want %s of 4", r.Hash, r.Points, want)
 	}
 }
 

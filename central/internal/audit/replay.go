@@ -94,7 +94,10 @@ func (f *replay) apply(in ledger.Input) {
 		f.cp.First = wire.Position{}
 	}
 	f.remember(changes)
-	f.settle(r.SessionID)
+	// A record may open sessions other than its own: cp_registered lists them.
+	for id := range f.cp.Sessions {
+		f.settle(id)
+	}
 	// Every stored record was applied once, so it must be applied again.
 	if out.Verdict != ledger.Applied {
 		f.broken = true

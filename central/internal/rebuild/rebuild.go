@@ -274,8 +274,11 @@ func (r *Rebuilder) record(ctx context.Context, tx Tx, d *Delivered) error {
 	if err := r.write(tx, changes, d.ReceivedAt); err != nil {
 		return err
 	}
-	if err := r.settleAgain(tx, cp, env, rec.SessionID); err != nil {
-		return err
+	// A record may open sessions other than its own: cp_registered lists them.
+	for id := range cp.Sessions {
+		if err := r.settleAgain(tx, cp, env, id); err != nil {
+			return err
+		}
 	}
 	switch out.Verdict {
 	case ledger.Applied:
