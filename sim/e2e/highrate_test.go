@@ -112,9 +112,9 @@ func (h highRate) drain(w *world, all []*generatedPoint) {
 	w.await(time.Second, "the first record is applied", func() bool { return applied() > before })
 	w.t.Logf("%d records wait; the first is applied %s after Kafka's return", waiting, time.Since(began))
 	w.await(time.Hour, fmt.Sprintf("%d records are applied", h.compared), func() bool { return applied() >= before+h.compared })
-	through, fake, real := applied()-before, time.Since(began), realNow()-outside
+	through, fake, realTime := applied()-before, time.Since(began), realNow()-outside
 	w.t.Logf("%d records were applied after %s of fake time and %s of real time: %.0f and %.0f a second", through, fake.Round(time.Millisecond),
-		real.Round(time.Millisecond), float64(through)/fake.Seconds(), float64(through)/real.Seconds())
+		realTime.Round(time.Millisecond), float64(through)/fake.Seconds(), float64(through)/realTime.Seconds())
 }
 
 // checkBooks compares Central's records with the journals: of each journal all
