@@ -22,7 +22,7 @@ import (
 // root is the module's folder as seen from here.
 const root = "../.."
 
-// pkg is what the go command says of a package.
+// pkg is what the go command reports about a package.
 type pkg struct {
 	Dir          string
 	ImportPath   string
@@ -103,7 +103,7 @@ func (b ban) hits(imported string) bool {
 	return under(b.pkg) && !slices.ContainsFunc(b.except, under)
 }
 
-// breaksProgram says what a program links that it must not, with one way by
+// breaksProgram lists what a program links that it must not, with one way by
 // which it comes in.
 func breaksProgram(p program, closure map[string]pkg) (broken []string) {
 	start := module + "/" + p.dir
@@ -177,7 +177,7 @@ func TestTheAgentIsFreeOfCgoOnEveryArchitecture(t *testing.T) {
 	}
 }
 
-// breaksLeaf says what a package imports beyond the little it may.
+// breaksLeaf lists what a package imports beyond the little it may.
 func breaksLeaf(l leaf, p pkg, isStandard func(string) bool) (broken []string) {
 	for _, name := range p.Imports {
 		dir, own := strings.CutPrefix(name, module+"/")
@@ -202,7 +202,7 @@ func isStandard(name string) bool {
 	return !strings.Contains(first, ".")
 }
 
-// breaksBorders says which imports cross a border between technologies, trees
+// breaksBorders lists the imports that cross a border between technologies, trees
 // or neighbouring adapters.
 func breaksBorders(p pkg) (broken []string) {
 	for _, name := range p.Imports {
@@ -265,16 +265,16 @@ func TestPackagesImportOnlyWhatTheyMay(t *testing.T) {
 	}
 }
 
-func TestEveryPackageSaysWhatItIsFor(t *testing.T) {
+func TestEveryPackageHasAComment(t *testing.T) {
 	for _, p := range list(t, "amd64", "./...") {
-		if p.Doc == "" && !testsSay(t, p) {
-			t.Errorf("%s has no package comment: say what it is for, who owns its state, what it guarantees", p.own())
+		if p.Doc == "" && !testsExplain(t, p) {
+			t.Errorf("%s has no package comment: describe its purpose, the owner of its state, and what it guarantees", p.own())
 		}
 	}
 }
 
-// testsSay reports whether a package of tests alone has a package comment.
-func testsSay(t *testing.T, p pkg) bool {
+// testsExplain reports whether a package of tests alone has a package comment.
+func testsExplain(t *testing.T, p pkg) bool {
 	t.Helper()
 	if len(p.GoFiles)+len(p.CgoFiles) > 0 {
 		return false
@@ -291,7 +291,7 @@ func testsSay(t *testing.T, p pkg) bool {
 	return false
 }
 
-// sleeps says where a test file sleeps, and whether it uses synctest.
+// sleeps lists where a test file sleeps, and whether it uses synctest.
 func sleeps(name string, src any) (places []string, fake bool, err error) {
 	set := token.NewFileSet()
 	f, err := parser.ParseFile(set, name, src, 0)
@@ -313,7 +313,7 @@ func sleeps(name string, src any) (places []string, fake bool, err error) {
 }
 
 // A bubble is often opened by a helper in another file, so the tests of one
-// folder are judged together.
+// folder are checked together.
 func TestTestsDoNotSleep(t *testing.T) {
 	places, fake := map[string][]string{}, map[string]bool{}
 	err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {

@@ -23,7 +23,7 @@ func wantBroken(t *testing.T, broken []string, words string) {
 	}
 }
 
-func TestPlantedImportsAreFound(t *testing.T) {
+func TestPlantedImports(t *testing.T) {
 	for _, c := range []struct {
 		dir, imports, words string
 	}{
@@ -57,7 +57,7 @@ func TestPlantedImportsAreFound(t *testing.T) {
 	}
 }
 
-func TestPlantedImportsOfLeavesAreFound(t *testing.T) {
+func TestPlantedImportsOfLeaves(t *testing.T) {
 	for _, c := range []struct {
 		dir, imports, words string
 	}{
@@ -92,7 +92,7 @@ func TestPlantedImportsOfLeavesAreFound(t *testing.T) {
 	}
 }
 
-func TestPlantedLinksAreFound(t *testing.T) {
+func TestPlantedLinks(t *testing.T) {
 	other := func(name, mod string, imports ...string) pkg {
 		return pkg{ImportPath: name, Imports: imports, Module: &struct{ Path string }{mod}}
 	}
@@ -122,7 +122,7 @@ func TestPlantedLinksAreFound(t *testing.T) {
 	wantBroken(t, breaksProgram(agent, closure), "")
 }
 
-func TestPlantedNamesAndSleepsAreFound(t *testing.T) {
+func TestPlantedNamesAndSleeps(t *testing.T) {
 	wantBroken(t, breaksNaming(at("internal/utils")), "names no subject")
 	wantBroken(t, breaksNaming(at("agent/common/x")), "names no subject")
 	wantBroken(t, breaksNaming(at("agent/journal")), "")

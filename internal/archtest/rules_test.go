@@ -142,11 +142,11 @@ func edges() []edge {
 		{"golang.org/x/text/currency", []string{"internal/money"}, "how many decimals a currency has is known in one place"},
 		{"golang.org/x/text/secure", []string{"central/names"}, "what may name a driver is decided in one place"},
 		{"go.yaml.in/yaml", []string{"internal/config"}, "every configuration goes through the one strict loader"},
-		{module + "/internal/need", nil, "only tests say what they need from the machine"},
+		{module + "/internal/need", nil, "only tests declare what they need from the machine"},
 	}
 }
 
-// borders says which trees of ours keep out of which.
+// borders lists which trees of ours must not import which.
 func borders() map[string][]ban {
 	parts := "parts meet only in internal/wire and internal/charge"
 	return map[string][]ban{
