@@ -12,7 +12,7 @@ import (
 // once. The record must be of this charging point. A duplicate returns no
 // changes, except for the first message of a charging point.
 func Apply(cp *CP, env *Env, in Input) (Outcome, []Change) {
-	f := fold{cp: cp, env: env, rec: &in.Record}
+	f := fold{cp: cp, env: env, rec: &in.Record, receivedAt: in.ReceivedAt}
 	f.out.Hash = wire.Hash(in.Raw)
 	f.noteFirstContact()
 	f.out.Verdict = f.classify()
@@ -30,6 +30,8 @@ type fold struct {
 	env *Env
 	rec *wire.Record
 	out Outcome
+
+	receivedAt charge.Time // of Input
 
 	decoded         bool // payload was called
 	pointChanged    bool

@@ -87,28 +87,40 @@ func (f *fold) classifyKnown(j *Journal) Verdict {
 // blocked drops a record that does not follow the one known before it. One such
 // record may be a stray message. If they keep coming for forkAfter and no other
 // record is applied meanwhile, the records of a second device block this one.
+// Copies of one message do not, see arrivedAt.
 func (f *fold) blocked(why string) Verdict {
-	p, now := &f.cp.Point, f.env.Now
+	p, at := &f.cp.Point, f.arrivedAt()
 	v := f.dropMismatch(why)
 	if p.BlockedSince == 0 {
-		p.BlockedSince = set(now)
+		p.BlockedSince = set(at)
 	}
-	if now < p.BlockedSince.Add(forkAfter) {
+	if at < p.BlockedSince.Add(forkAfter) {
 		return v
 	}
 	f.quarantine(why + ", and nothing else came for ten minutes")
 	return Forked
 }
 
+// arrivedAt is when the message was received: by the bridge, if it reports that, and
+// not later than now. A bridge whose Kafka answers late writes one message many
+// times, and delays all others meanwhile; such copies have one time, so they are no
+// series of messages.
+func (f *fold) arrivedAt() charge.Time {
+	if f.receivedAt == 0 {
+		return f.env.Now
+	}
+	return min(f.env.Now, f.receivedAt)
+}
+
 // dropMismatch drops a record that does not fit the chain. A single one proves
 // nothing, because a sender without the chain can produce it. After a pause, or
 // if Central's clock went back, the record begins a new series.
 func (f *fold) dropMismatch(why string) Verdict {
-	p, now := &f.cp.Point, f.env.Now
-	if now < p.MismatchAt || now > p.MismatchAt.Add(mismatchSeriesPause) {
+	p, at := &f.cp.Point, f.arrivedAt()
+	if at < p.MismatchAt || at > p.MismatchAt.Add(mismatchSeriesPause) {
 		p.BlockedSince = 0
 	}
-	p.MismatchAt = set(now)
+	p.MismatchAt = set(at)
 	f.pointChanged = true
 	f.raiseAlarm(AlarmMismatch, mismatchID, 0, why+": dropped")
 	return Mismatched

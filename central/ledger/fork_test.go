@@ -186,20 +186,27 @@ func TestAWrongPrevIsDropped(t *testing.T) {
 func TestRecordsThatKeepNotFittingAreAFork(t *testing.T) {
 	t.Parallel()
 	for _, tc := range []struct {
-		name  string
-		every charge.Time // minutes between records that do not fit
-		grows bool        // records of the charging point are applied as well
-		want  bool
+		name   string
+		every  charge.Time // minutes between records that do not fit
+		grows  bool        // records of the charging point are applied as well
+		copies bool        // all are copies of one message, which the bridge received once
+		want   bool
 	}{
-		{"they keep coming", 1, false, true},
-		{"one an hour", 60, false, false},
-		{"other records are applied", 1, true, false},
+		{"they keep coming", 1, false, false, true},
+		{"one an hour", 60, false, false, false},
+		{"other records are applied", 1, true, false, false},
+		{"one message is written again and again", 1, false, true, false},
 	} {
 		b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
 		bk.Apply(b.Boot())
 		for i := range charge.Time(20) {
 			b.Now = bk.Env.Now
-			bk.Apply(stray(b))
+			r, received := stray(b), bk.Env.Now
+			if tc.copies {
+				received = morning
+			}
+			_, changes := ledger.Apply(bk.CP, &bk.Env, ledger.Input{Raw: ledgertest.Raw(r), Record: r, ReceivedAt: received})
+			bk.Save(changes)
 			if i < 9 && bk.CP.Forked() {
 				t.Errorf("%s: quarantined after %d minutes", tc.name, i)
 			}

@@ -404,6 +404,9 @@ type Env struct {
 type Input struct {
 	Raw    []byte      // the bytes as journalled; the hash is taken over them
 	Record wire.Record // the same, decoded
+	// ReceivedAt is when the bridge received the message, by its clock; 0 if unknown.
+	// Copies of one message that a bridge retried have the same one.
+	ReceivedAt charge.Time
 }
 
 // Verdict is how Apply classified a record.

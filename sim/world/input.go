@@ -176,7 +176,7 @@ func (u *unit) applyRecord(p *decodedMessage) {
 		pretendContiguous(cp, &rec)
 	}
 	// The decision is the product's.
-	out, changes := ledger.Apply(cp, &u.env, ledger.Input{Raw: m.value, Record: rec})
+	out, changes := ledger.Apply(cp, &u.env, ledger.Input{Raw: m.value, Record: rec, ReceivedAt: m.receivedAt})
 	key := recordKey{journalKey{rec.CPID, rec.Journal}, rec.Seq}
 	u.run.w.stats.outcome(out.Verdict)
 	switch {

@@ -92,7 +92,7 @@ func (w *Writer) decodeRecord(d KafkaRecord) input {
 		return deadLetterIn{d, fmt.Sprintf("the key names %.80q, the record %q", d.Key, r.CPID)}
 	}
 	w.live.pointSeen(r.CPID, &d)
-	return recordIn{d, ledger.Input{Raw: d.Value, Record: r}}
+	return recordIn{d, ledger.Input{Raw: d.Value, Record: r, ReceivedAt: d.ReceivedAt}}
 }
 
 // decodeDriverRequest decodes a driver's message. An invalid message is
