@@ -40,7 +40,7 @@ STAGE := .ci/stage
 # All packages but those that have a stage of their own. The demo runs in real
 # time, and its embedded MQTT broker has a race of its own in what it retains.
 RACED = $$(go list ./... | grep -v -e /internal/archtest$$ -e /sim/demo$$ -e /sim/e2e -e /sim/chaos$$ -e /sim/environment$$)
-UNRACED = $$(go list $(SMALL) | grep -v /internal/archtest$$)
+UNRACED = $$(go list $(SMALL) | grep -v -e /internal/archtest$$ -e /internal/engines$$)
 
 .PHONY: help
 help: ## list the targets

@@ -6,8 +6,8 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/carga-ev/carga/internal/engines"
 	"github.com/carga-ev/carga/internal/process"
-	"github.com/carga-ev/carga/sim/engines"
 )
 
 // newKafkaCommand makes `sim kafka`, the embedded Kafka as a process of its

@@ -24,9 +24,9 @@ import (
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/sim"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/engines"
 	"github.com/carga-ev/carga/internal/mqttlink"
 	"github.com/carga-ev/carga/internal/wire"
-	"github.com/carga-ev/carga/sim/engines"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

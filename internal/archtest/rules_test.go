@@ -22,8 +22,9 @@ type program struct {
 
 func programs() []program {
 	engines := []ban{
-		{pkg: "github.com/mochi-mqtt", reason: "embedded engines live in sim and in tests"},
-		{pkg: "github.com/twmb/franz-go", reason: "embedded engines live in sim and in tests"},
+		{pkg: module + "/internal/engines", reason: "embedded engines are for the demo and tests"},
+		{pkg: "github.com/mochi-mqtt", reason: "embedded engines live in internal/engines, sim and tests"},
+		{pkg: "github.com/twmb/franz-go", reason: "embedded engines live in internal/engines, sim and tests"},
 		{pkg: "testing", reason: "test code does not belong into a program"},
 	}
 	with := func(bans ...ban) []ban { return append(bans, engines...) }
@@ -137,8 +138,8 @@ func edges() []edge {
 		{"github.com/segmentio/kafka-go", []string{"internal/kafkalink", "bridge/internal/kafkaside", "central/internal/ingest", "central/internal/outbox", "sim/..."}, "Kafka belongs to kafkalink, kafkaside, ingest and outbox"},
 		{"database/sql", []string{"central/internal/store/...", "sim/..."}, "SQL belongs to central/internal/store"},
 		{"github.com/mattn/go-sqlite3", []string{"central/internal/store/...", "sim/..."}, "SQL belongs to central/internal/store"},
-		{"github.com/mochi-mqtt", []string{"sim/..."}, "embedded engines live in sim and in tests"},
-		{"github.com/twmb/franz-go", []string{"sim/..."}, "embedded engines live in sim and in tests"},
+		{"github.com/mochi-mqtt", []string{"internal/engines", "sim/..."}, "embedded engines live in internal/engines, sim and tests"},
+		{"github.com/twmb/franz-go", []string{"internal/engines", "sim/..."}, "embedded engines live in internal/engines, sim and tests"},
 		{"golang.org/x/text/currency", []string{"internal/money"}, "how many decimals a currency has is known in one place"},
 		{"golang.org/x/text/secure", []string{"central/names"}, "what may name a driver is decided in one place"},
 		{"go.yaml.in/yaml", []string{"internal/config"}, "every configuration goes through the one strict loader"},

@@ -11,7 +11,7 @@ import (
 	"strings"
 	"time"
 
-	"github.com/carga-ev/carga/sim/engines"
+	"github.com/carga-ev/carga/internal/engines"
 )
 
 const (

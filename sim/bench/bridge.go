@@ -6,8 +6,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/carga-ev/carga/internal/engines"
 	"github.com/carga-ev/carga/internal/wire"
-	"github.com/carga-ev/carga/sim/engines"
 )
 
 const (

@@ -12,8 +12,8 @@ import (
 
 	bridgeapp "github.com/carga-ev/carga/bridge/app"
 	centralapp "github.com/carga-ev/carga/central/app"
+	"github.com/carga-ev/carga/internal/engines"
 	"github.com/carga-ev/carga/internal/wire"
-	"github.com/carga-ev/carga/sim/engines"
 )
 
 // partitions is the number of partitions of every topic: that of the demo.

@@ -12,7 +12,7 @@ import (
 	"time"
 
 	centralapp "github.com/carga-ev/carga/central/app"
-	"github.com/carga-ev/carga/sim/engines"
+	"github.com/carga-ev/carga/internal/engines"
 	"github.com/carga-ev/carga/sim/fleet"
 	"github.com/carga-ev/carga/sim/operator"
 )

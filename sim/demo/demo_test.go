@@ -19,8 +19,8 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/carga-ev/carga/hal/sim"
+	"github.com/carga-ev/carga/internal/engines"
 	"github.com/carga-ev/carga/sim/demo"
-	"github.com/carga-ev/carga/sim/engines"
 	"github.com/carga-ev/carga/sim/people"
 )
 

@@ -13,9 +13,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/engines"
 	"github.com/carga-ev/carga/internal/wire"
 	"github.com/carga-ev/carga/sim/driver"
-	"github.com/carga-ev/carga/sim/engines"
 )
 
 const kafkaAddr = "127.0.0.1:9092"

@@ -12,8 +12,8 @@ import (
 	"github.com/carga-ev/carga/agent/delivery"
 	bridgeapp "github.com/carga-ev/carga/bridge/app"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/engines"
 	"github.com/carga-ev/carga/internal/wire"
-	"github.com/carga-ev/carga/sim/engines"
 )
 
 // highRate is an outage of Kafka while a thousand records per second are

@@ -17,9 +17,9 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/carga-ev/carga/internal/engines"
 	"github.com/carga-ev/carga/internal/schema/schematest"
 	"github.com/carga-ev/carga/internal/wire"
-	"github.com/carga-ev/carga/sim/engines"
 )
 
 // sharedSchemas is shared by all worlds, because compiling the schemas takes

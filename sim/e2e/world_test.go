@@ -18,7 +18,7 @@ import (
 	bridgeapp "github.com/carga-ev/carga/bridge/app"
 	centralapp "github.com/carga-ev/carga/central/app"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/sim/engines"
+	"github.com/carga-ev/carga/internal/engines"
 )
 
 const (

@@ -17,9 +17,9 @@ import (
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/agent/internal/uplink"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/engines"
 	"github.com/carga-ev/carga/internal/mqttlink"
 	"github.com/carga-ev/carga/internal/wire"
-	"github.com/carga-ev/carga/sim/engines"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }

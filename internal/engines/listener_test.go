@@ -6,7 +6,7 @@ import (
 	"testing"
 	"time"
 
-	"github.com/carga-ev/carga/sim/engines"
+	"github.com/carga-ev/carga/internal/engines"
 )
 
 // TestStopWhileClientsDisconnect: the library's own way to stop blocks for ever

@@ -5,7 +5,7 @@ import (
 	"net"
 	"testing"
 
-	"github.com/carga-ev/carga/sim/engines"
+	"github.com/carga-ev/carga/internal/engines"
 )
 
 type engine interface {

@@ -11,7 +11,7 @@ import (
 	mqtt "github.com/eclipse/paho.mqtt.golang"
 	"github.com/twmb/franz-go/pkg/kfake"
 
-	"github.com/carga-ev/carga/sim/engines"
+	"github.com/carga-ev/carga/internal/engines"
 )
 
 // TestTakeoverClientReceives: a client that takes over the session of
