@@ -35,6 +35,7 @@ func FuzzPrepare(f *testing.F) {
 		topic := map[string]uint8{"record": 0, "driver": 1, "presence": 2, "bridge": 2, "central": 2}[strings.Split(kind, "_")[0]]
 		f.Add(topic, "CP_001", strings.TrimSuffix(kind, "_will"), bytes.TrimSpace(raw), int64(7), false)
 	}
+	f.Add(uint8(2), "", wire.KindValueCentralAlive, []byte(`{"v":1,"central":"100012-7f3a9c01d2e4b6a8","at":"2026-11-22T10:00:00.000Z"}`), int64(7), true)
 	f.Add(uint8(1), "", "", []byte(`{"event_type":"STOP_REQUEST","username":"anna","cp_id":7,"timestamp":"1.5"}`), int64(-1), true)
 	cfg := Config{Topics: topics, Run: "00000000000000ab"}
 	f.Fuzz(func(t *testing.T, topic uint8, key, kind string, value []byte, offset int64, past bool) {
@@ -71,6 +72,10 @@ func FuzzPrepare(f *testing.F) {
 		case offsetIn:
 			if at = in.d; d.Topic != topics.Monitor || kind != wire.KindValueCentralAlive {
 				t.Fatalf("%q on %s, kind %q, is passed", value, d.Topic, kind)
+			}
+		case earlierCentralIn:
+			if at = in.d; d.Topic != topics.Monitor || kind != wire.KindValueCentralAlive || !past {
+				t.Fatalf("%q on %s, kind %q, before the start %t, is of an earlier Central", value, d.Topic, kind, past)
 			}
 		default:
 			t.Fatalf("%q on %s becomes %T", value, d.Topic, in)
