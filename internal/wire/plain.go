@@ -71,10 +71,10 @@ func (r *Record) plain(raw []byte) bool {
 			if p.peek() != '{' {
 				return false
 			}
-			p.value(1)
+			p.value()
 			r.Data = bytes.Clone(p.b[start:p.i])
 		default:
-			p.value(1)
+			p.value()
 		}
 		p.space()
 		if p.failed {
@@ -261,149 +261,13 @@ func (p *plainReader) number() (n int64) {
 	return n
 }
 
-// value skips any value inside depth objects and arrays, and checks what the
-// general way checks: structure, repeated keys, depth.
-func (p *plainReader) value(depth int) {
-	switch c := p.peek(); {
-	case c == '"':
-		p.anyText()
-	case c == '{':
-		p.object(depth + 1)
-	case c == '[':
-		p.array(depth + 1)
-	case c == '-' || c >= '0' && c <= '9':
-		p.anyNumber()
-	case c == 't':
-		p.word("true")
-	case c == 'f':
-		p.word("false")
-	case c == 'n':
-		p.word("null")
-	default:
-		p.fail()
-	}
-}
-
-func (p *plainReader) object(depth int) {
-	p.i++
-	if depth > maxDepth {
+// value skips any value inside the outermost object, with every check of the
+// general way.
+func (p *plainReader) value() {
+	s := scanner{b: p.b, i: p.i, depth: 1}
+	if s.value() != nil {
 		p.fail()
 		return
 	}
-	p.space()
-	if p.accept('}') {
-		return
-	}
-	var keys plainKeys
-	for !p.failed {
-		p.space()
-		if !keys.add(p.key()) {
-			p.fail()
-		}
-		p.space()
-		if !p.accept(':') {
-			p.fail()
-		}
-		p.space()
-		p.value(depth)
-		p.space()
-		if p.accept('}') {
-			return
-		}
-		if !p.accept(',') {
-			p.fail()
-		}
-	}
-}
-
-func (p *plainReader) array(depth int) {
-	p.i++
-	if depth > maxDepth {
-		p.fail()
-		return
-	}
-	p.space()
-	if p.accept(']') {
-		return
-	}
-	for !p.failed {
-		p.space()
-		p.value(depth)
-		p.space()
-		if p.accept(']') {
-			return
-		}
-		if !p.accept(',') {
-			p.fail()
-		}
-	}
-}
-
-// anyText skips a string with any letters and escapes; the message is known to
-// be valid UTF-8.
-func (p *plainReader) anyText() {
-	for p.i++; p.i < len(p.b); p.i++ {
-		switch c := p.b[p.i]; {
-		case c == '"':
-			p.i++
-			return
-		case c < 0x20:
-			p.fail()
-			return
-		case c == '\\':
-			p.i++
-			switch p.peek() {
-			case '"', '\\', '/', 'b', 'f', 'n', 'r', 't':
-			case 'u':
-				for range 4 {
-					p.i++
-					if c := p.peek(); (c < '0' || c > '9') && (c|0x20 < 'a' || c|0x20 > 'f') {
-						p.fail()
-						return
-					}
-				}
-			default:
-				p.fail()
-				return
-			}
-		}
-	}
-	p.fail()
-}
-
-// anyNumber skips a number of JSON (RFC 8259, section 6).
-func (p *plainReader) anyNumber() {
-	p.accept('-')
-	if !p.accept('0') {
-		p.digits()
-	}
-	if p.accept('.') {
-		p.digits()
-	}
-	if p.accept('e') || p.accept('E') {
-		if !p.accept('+') {
-			p.accept('-')
-		}
-		p.digits()
-	}
-}
-
-// digits skips one digit or more.
-func (p *plainReader) digits() {
-	start := p.i
-	for p.i < len(p.b) && p.b[p.i] >= '0' && p.b[p.i] <= '9' {
-		p.i++
-	}
-	if p.i == start {
-		p.fail()
-	}
-}
-
-// word skips this word.
-func (p *plainReader) word(w string) {
-	if len(p.b)-p.i < len(w) || string(p.b[p.i:p.i+len(w)]) != w {
-		p.fail()
-		return
-	}
-	p.i += len(w)
+	p.i = s.i
 }
