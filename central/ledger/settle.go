@@ -2,6 +2,8 @@ package ledger
 
 import (
 	"fmt"
+	"maps"
+	"slices"
 
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
@@ -48,6 +50,23 @@ func Resettle(cp *CP, env *Env, t Ticket) ([]Change, error) {
 	f := fold{cp: cp, env: env, rec: &wire.Record{}}
 	f.settleSession(s, t)
 	return f.emit(), nil
+}
+
+// ResettleAll is Resettle for every session of the charging point that is not ended
+// and was settled, by ticket: the ticket of the session, also if it belongs to
+// another charging point or is of no settlement. A rebuild calls it after each
+// record, since cp_registered opens sessions other than its own.
+func ResettleAll(cp *CP, env *Env, ticket func(charge.SessionID) (Ticket, bool)) (all []Change) {
+	for _, id := range slices.Sorted(maps.Keys(cp.Sessions)) {
+		t, ok := ticket(id)
+		if !ok || t.SettledAt == 0 || t.CPID != cp.ID {
+			continue
+		}
+		if changes, err := Resettle(cp, env, t); err == nil { // it is not ended
+			all = append(all, changes...)
+		}
+	}
+	return all
 }
 
 // settleSession ends a session with the ticket of its settlement.

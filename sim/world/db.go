@@ -228,6 +228,12 @@ func (db *database) addToOutbox(e *wire.CentralEvent, raw []byte) {
 	db.outbox = append(db.outbox, outboxRow{db.lastRow, wire.TopicCentralEvents, e.Key(), raw})
 }
 
+// ticketOf returns the ticket of a session.
+func (db *database) ticketOf(id charge.SessionID) (ledger.Ticket, bool) {
+	t, ok := db.tickets[ledger.TicketID(id)]
+	return t, ok
+}
+
 // journalEnding returns a journal of a charging point whose last record has the
 // hash; the smallest of several, so that the result does not depend on map order.
 func (db *database) journalEnding(cp charge.CPID, hash string) (found charge.JournalID, ok bool) {

@@ -48,21 +48,9 @@ func (w *World) checkRebuiltAgent(c *central, a *agent) {
 		for _, ch := range changes {
 			db.saveChange(ch)
 		}
-		// A settlement is not in the records: its ticket is copied. A record may open
-		// sessions other than its own, since cp_registered lists them.
-		for _, id := range sortedKeys(cp.Sessions) {
-			t := c.db.tickets[ledger.TicketID(id)]
-			if t.SettledAt == 0 {
-				continue
-			}
-			changes, err := ledger.Resettle(cp, &env, t)
-			if err != nil {
-				w.violated("shell", "%s: %v", a.id, err)
-				return
-			}
-			for _, ch := range changes {
-				db.saveChange(ch)
-			}
+		// A settlement is not in the records: its ticket is copied.
+		for _, ch := range ledger.ResettleAll(cp, &env, c.db.ticketOf) {
+			db.saveChange(ch)
 		}
 	}
 	if was, is := hashOf(c, a.id), ledger.Hash([]*ledger.CP{cp}, values(db.sessions), values(db.tickets)); was != is {

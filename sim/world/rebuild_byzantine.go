@@ -54,9 +54,6 @@ func (w *World) checkRebuiltByzantine(c *central, b *byzantineCP) {
 			return
 		}
 	}
-	for _, id := range sortedKeys(c.db.sessions) {
-		f.settle(id)
-	}
 	was, is := f.accounts(c.db, c.run.cps[b.id]), f.accounts(f.db, f.cp)
 	for _, line := range was {
 		if !slices.Contains(is, line) {
@@ -99,10 +96,7 @@ func (f *rebuild) applyNext(k recordKey) bool {
 	}
 	f.save(changes)
 	f.db.records[k] = known
-	// A record may open sessions other than its own: cp_registered lists them.
-	for _, id := range sortedKeys(f.cp.Sessions) {
-		f.settle(id)
-	}
+	f.save(ledger.ResettleAll(f.cp, &f.env, f.central.db.ticketOf))
 	return true
 }
 
@@ -134,20 +128,6 @@ func (f *rebuild) passGapOf(r *wire.Record) {
 			}
 		}
 	}
-}
-
-// settle settles a session as an operator did.
-func (f *rebuild) settle(id charge.SessionID) {
-	t := f.central.db.tickets[ledger.TicketID(id)]
-	if t.SettledAt == 0 || t.CPID != f.faulty.id || f.cp.Sessions[id] == nil {
-		return
-	}
-	changes, err := ledger.Resettle(f.cp, &f.env, t)
-	if err != nil {
-		f.central.w.violated("shell", "%s: %v", f.faulty.id, err)
-		return
-	}
-	f.save(changes)
 }
 
 // accounts returns the lines of the accounts that the records alone determine. Left

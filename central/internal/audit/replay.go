@@ -94,10 +94,7 @@ func (f *replay) apply(in ledger.Input) {
 		f.cp.First = wire.Position{}
 	}
 	f.remember(changes)
-	// A record may open sessions other than its own: cp_registered lists them.
-	for id := range f.cp.Sessions {
-		f.settle(id)
-	}
+	f.remember(ledger.ResettleAll(f.cp, &f.env, f.settlement))
 	// Every stored record was applied once, so it must be applied again.
 	if out.Verdict != ledger.Applied {
 		f.broken = true
@@ -167,9 +164,6 @@ func (f *replay) compare() {
 		return
 	}
 	p := f.point
-	for i := range p.sessions {
-		f.settle(p.sessions[i].ID)
-	}
 	made := slices.Collect(maps.Values(f.ended))
 	for _, s := range f.cp.Sessions {
 		made = append(made, *s)
@@ -188,17 +182,12 @@ func (f *replay) compare() {
 	}
 }
 
-// settle settles a session as an operator did, with the ticket that is stored:
-// which records were known then is not in the records. At which record of the
-// session that happens makes no difference to the result.
-func (f *replay) settle(id charge.SessionID) {
+// settlement finds the stored ticket of a session: which records were known when an
+// operator settled it is not in the records. At which record of the session it is
+// settled again makes no difference to the result.
+func (f *replay) settlement(id charge.SessionID) (ledger.Ticket, bool) {
 	t, ok := f.point.tickets[id]
-	if !ok || t.SettledAt == 0 || f.cp.Sessions[id] == nil {
-		return
-	}
-	if changes, err := ledger.Resettle(f.cp, &f.env, t); err == nil {
-		f.remember(changes)
-	}
+	return t, ok
 }
 
 // accounts returns the lines of a ledger that can be compared. An orphaned session

@@ -274,11 +274,8 @@ func (r *Rebuilder) record(ctx context.Context, tx Tx, d *Delivered) error {
 	if err := r.write(tx, changes, d.ReceivedAt); err != nil {
 		return err
 	}
-	// A record may open sessions other than its own: cp_registered lists them.
-	for id := range cp.Sessions {
-		if err := r.settleAgain(tx, cp, env, id); err != nil {
-			return err
-		}
+	if err := r.settleAgain(tx, cp, env); err != nil {
+		return err
 	}
 	switch out.Verdict {
 	case ledger.Applied:
@@ -480,7 +477,7 @@ func (r *Rebuilder) settle(ctx context.Context, tx Tx, s Settled) error {
 			r.sum.Unsettled = append(r.sum.Unsettled, fmt.Sprintf("session %s: no record of it is on Kafka", s.SessionID))
 			return nil
 		}
-		return r.settleAgain(tx, cp, env, s.SessionID)
+		return r.settleAgain(tx, cp, env)
 	}
 	changes, err := ledger.Settle(cp, env, s.SessionID, false)
 	if err != nil {
@@ -490,17 +487,15 @@ func (r *Rebuilder) settle(ctx context.Context, tx Tx, s Settled) error {
 	return r.write(tx, changes, r.cfg.Now)
 }
 
-// settleAgain settles a session of the settings as soon as it is known, with the
-// ticket that the operator's settlement made then. Its later records make the
-// correction.
-func (r *Rebuilder) settleAgain(tx Tx, cp *ledger.CP, env *ledger.Env, id charge.SessionID) error {
-	s := r.settled[id]
-	if s == nil || s.Ticket == nil || s.CPID != cp.ID || cp.Sessions[id] == nil {
-		return nil
-	}
-	changes, err := ledger.Resettle(cp, env, s.ledger())
-	if err != nil {
-		return err
-	}
-	return r.write(tx, changes, r.cfg.Now)
+// settleAgain settles the sessions of the settings as soon as they are known, with
+// the tickets that the operators' settlements made then. Their later records make
+// the corrections.
+func (r *Rebuilder) settleAgain(tx Tx, cp *ledger.CP, env *ledger.Env) error {
+	return r.write(tx, ledger.ResettleAll(cp, env, func(id charge.SessionID) (ledger.Ticket, bool) {
+		s := r.settled[id]
+		if s == nil || s.Ticket == nil {
+			return ledger.Ticket{}, false
+		}
+		return s.ledger(), true
+	}), r.cfg.Now)
 }
