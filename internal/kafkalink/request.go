@@ -115,12 +115,12 @@ func (q *requests) alone(ctx context.Context, n *lane, next func(bytes int) []en
 // serve sends to a broker as long as there is something to send.
 func (q *requests) serve(ctx context.Context, b *outbound) {
 	for {
-		offers := q.collect(b)
-		if offers == nil {
+		offers, more := q.collect(b)
+		if !more {
 			return
 		}
 		if len(offers) == 0 {
-			continue
+			continue // their records have just been moved to other lanes
 		}
 		for i, r := range q.client.produce(ctx, sharedTimeout, offers) {
 			offers[i].reply <- r
@@ -131,20 +131,20 @@ func (q *requests) serve(ctx context.Context, b *outbound) {
 	}
 }
 
-// collect takes the batches of the next request. It returns nil if no lane waits;
+// collect takes the batches of the next request. It reports false if no lane waits;
 // the sender then ends.
-func (q *requests) collect(b *outbound) []*offer {
+func (q *requests) collect(b *outbound) (offers []*offer, more bool) {
 	q.mu.Lock()
 	defer q.mu.Unlock()
 	if len(b.waiting) == 0 {
 		b.busy = false
-		return nil
+		return nil, false
 	}
-	offers, space := make([]*offer, 0, len(b.waiting)), maxRequestBytes
+	space := maxRequestBytes
 	for i, o := range b.waiting {
 		if space < maxBatchBytes {
 			b.waiting = append([]*offer(nil), b.waiting[i:]...)
-			return offers
+			return offers, true
 		}
 		if o.batch = o.next(maxBatchBytes); len(o.batch) == 0 {
 			o.reply <- reply{}
@@ -156,7 +156,13 @@ func (q *requests) collect(b *outbound) []*offer {
 		offers = append(offers, o)
 	}
 	b.waiting = nil
-	return offers
+	return offers, true
+}
+
+// place is a partition of a topic.
+type place struct {
+	topic     string
+	partition int32
 }
 
 // wait waits until nothing is sent any more.
@@ -166,17 +172,20 @@ func (q *requests) wait() { q.running.Wait() }
 func (c *Client) produce(ctx context.Context, copies time.Duration, offers []*offer) []reply {
 	replies := make([]reply, len(offers))
 	req := &produce.Request{Acks: int16(kafka.RequireAll), Timeout: int32(copies.Milliseconds())}
-	index := make(map[string]int, 4)
+	index := make(map[string]int, 4)            // of req.Topics
+	offered := make(map[place]int, len(offers)) // of offers
 	for i, o := range offers {
 		replies[i] = reply{batch: o.batch, err: io.ErrUnexpectedEOF} // not answered
-		t, ok := index[o.lane.topic]
+		at := place{o.lane.topic, int32(o.lane.partition)}
+		offered[at] = i
+		t, ok := index[at.topic]
 		if !ok {
 			t = len(req.Topics)
-			index[o.lane.topic] = t
-			req.Topics = append(req.Topics, produce.RequestTopic{Topic: o.lane.topic})
+			index[at.topic] = t
+			req.Topics = append(req.Topics, produce.RequestTopic{Topic: at.topic})
 		}
 		req.Topics[t].Partitions = append(req.Topics[t].Partitions, produce.RequestPartition{
-			Partition: int32(o.lane.partition), RecordSet: protocol.RecordSet{Records: &batchReader{batch: o.batch}},
+			Partition: at.partition, RecordSet: protocol.RecordSet{Records: &batchReader{batch: o.batch}},
 		})
 	}
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
@@ -195,10 +204,8 @@ func (c *Client) produce(ctx context.Context, copies time.Duration, offers []*of
 	}
 	for _, t := range res.Topics {
 		for _, p := range t.Partitions {
-			for i, o := range offers {
-				if o.lane.topic == t.Topic && o.lane.partition == int(p.Partition) {
-					replies[i].offset, replies[i].err = p.BaseOffset, produceError(p)
-				}
+			if i, ok := offered[place{t.Topic, p.Partition}]; ok {
+				replies[i].offset, replies[i].err = p.BaseOffset, produceError(p)
 			}
 		}
 	}
