@@ -71,8 +71,8 @@ func (Withdrawn) event()    {}
 func (Lost) event()         {}
 func (PauseExpired) event() {}
 
-// Effects are what the caller does after a Step, in the order of the fields. The
-// zero value is nothing.
+// Effects are what the caller does after a Step. Those of Reading are performed in
+// the order of the steps. The zero value is nothing.
 type Effects struct {
 	// Write is to be written to Kafka; nil for nothing. Messages with one key are
 	// written in the order of these effects. Of telemetry and presence the latest

@@ -31,11 +31,10 @@ type State struct {
 	// once, so that the bridge needs no more memory the longer Kafka is away.
 	events map[route.EventKey]*Message
 
-	oldest, newest  *Message // the ends of the list of counted messages
-	messages, bytes int      // counted and received by MQTT: they fill Limits
-	reading         readingState
-	abandoned       uint64 // the connection that is to be ended, or has been
-	counts          Counts
+	oldest, newest *Message // the ends of the list of counted messages
+	reading        readingState
+	abandoned      uint64 // the connection that is to be ended, or has been
+	counts         Counts // but for Oldest
 }
 
 // readingState is how a bridge reads from MQTT.
@@ -63,7 +62,8 @@ type Counts struct {
 	Dropped int64
 	// LastDeadLetter is where the last dead letter came from, and why it is one.
 	LastDeadLetter string
-	// Messages and Bytes of Buffered fill the Limits.
+	// Messages and Bytes are those of Buffered that came by MQTT: they fill the
+	// Limits.
 	Messages, Bytes int
 	// Oldest is when the oldest of Buffered was received; zero if there is none.
 	Oldest time.Time
@@ -77,7 +77,6 @@ func New(limits Limits, router route.Router) *State {
 // Counts returns the present counts.
 func (s *State) Counts() Counts {
 	c := s.counts
-	c.Messages, c.Bytes = s.messages, s.bytes
 	if s.oldest != nil {
 		c.Oldest = s.oldest.ReceivedAt
 	}
@@ -121,7 +120,7 @@ func (s *State) received(m *Message) Effects {
 		// only on the next one, and nothing behind it may overtake it.
 		s.abandoned = m.Conn
 		return Effects{Reading: Disconnect, Conn: m.Conn}
-	case latest(m.Decision.Kind):
+	case m.Decision.Kind.LatestOnly():
 		s.place(m)
 		return Effects{Write: m}
 	case m.Conn != 0 && !s.hasCapacity(m.Size):
@@ -144,9 +143,6 @@ func (s *State) received(m *Message) Effects {
 	s.count(m)
 	return Effects{Write: m}
 }
-
-// latest reports whether of a kind the latest value is enough.
-func latest(k route.Kind) bool { return k == route.Telemetry || k == route.Presence }
 
 // repeated lets the copy that was received last stand for an event in flight: the
 // broker may have redelivered what an older connection left unacknowledged, and
@@ -238,12 +234,12 @@ func (s *State) acknowledge(m *Message, e Effects) Effects {
 }
 
 func (s *State) hasCapacity(size int) bool {
-	return s.messages < s.limits.Messages && (s.bytes == 0 || s.bytes+size <= s.limits.Bytes)
+	return s.counts.Messages < s.limits.Messages && (s.counts.Bytes == 0 || s.counts.Bytes+size <= s.limits.Bytes)
 }
 
 // drained resumes reading below the low-water mark.
 func (s *State) drained() Effects {
-	if s.messages > s.limits.Messages/2 || s.bytes > s.limits.Bytes/2 {
+	if s.counts.Messages > s.limits.Messages/2 || s.counts.Bytes > s.limits.Bytes/2 {
 		return Effects{}
 	}
 	was := s.reading
@@ -264,8 +260,8 @@ func (s *State) count(m *Message) {
 	s.counts.Accepted++
 	s.counts.Buffered++
 	if m.Conn != 0 {
-		s.messages++
-		s.bytes += m.Size
+		s.counts.Messages++
+		s.counts.Bytes += m.Size
 	}
 	if m.older = s.newest; m.older != nil {
 		m.older.newer = m
@@ -281,8 +277,8 @@ func (s *State) discount(m *Message) {
 	m.counted = false
 	s.counts.Buffered--
 	if m.Conn != 0 {
-		s.messages--
-		s.bytes -= m.Size
+		s.counts.Messages--
+		s.counts.Bytes -= m.Size
 	}
 	if m.older != nil {
 		m.older.newer = m.newer

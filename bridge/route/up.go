@@ -60,6 +60,10 @@ const (
 	DeadLetter
 )
 
+// LatestOnly reports whether the latest value of a kind is enough: a newer one may
+// replace one that waits for Kafka.
+func (k Kind) LatestOnly() bool { return k == Telemetry || k == Presence }
+
 // Decision is what becomes of a message from MQTT.
 type Decision struct {
 	Kind   Kind

@@ -56,7 +56,7 @@ type bridgeRun struct {
 	readers []*reader
 	// acked counts the messages that must not be lost and were acknowledged to MQTT.
 	acked   int64
-	unacked map[int]*forward.Message // by the broker's id: not acknowledged, must not be lost
+	unacked map[int]bool             // by the broker's id: not acknowledged, must not be lost
 	ids     map[*forward.Message]int // the broker's ids of the messages in flight
 }
 
@@ -96,7 +96,7 @@ func (b *bridge) launch(in time.Duration) {
 func (b *bridge) boot() {
 	r := &bridgeRun{
 		bridge: b, w: b.w, startedAt: b.w.now, router: route.Router{Kafka: route.DefaultTopics()},
-		lanes: map[partition]*lane{}, unacked: map[int]*forward.Message{}, ids: map[*forward.Message]int{},
+		lanes: map[partition]*lane{}, unacked: map[int]bool{}, ids: map[*forward.Message]int{},
 	}
 	r.core = forward.New(forward.Limits{Messages: maxInFlight, Bytes: 1 << 20}, r.router)
 	b.run = r
@@ -199,15 +199,17 @@ func (r *bridgeRun) pass(d inbound) (paused bool) {
 		Decision: r.router.Up(route.Message{Topic: d.topic, Payload: d.raw, Retained: d.retained, At: r.bridge.wall()}),
 		Conn:     r.connects, QoS: byte(d.qos), Size: len(d.topic) + len(d.raw), ReceivedAt: r.bridge.wall().Std(),
 	}
-	counted := d.id > 0 && m.Decision.Kind != route.Telemetry && m.Decision.Kind != route.Presence
+	counted := d.id > 0 && !m.Decision.Kind.LatestOnly()
 	if counted {
-		r.unacked[d.id] = m
+		r.unacked[d.id] = true
 	}
 	if counted && r.w.bug(BugAckBeforeKafka) {
 		r.acknowledge(d.id)
 	}
-	r.ids[m] = d.id
 	e := r.step(forward.Received{Message: m})
+	if e.Write == m {
+		r.ids[m] = d.id
+	}
 	if e.Reading != forward.Pause {
 		if m.Decision.Kind == route.DeadLetter {
 			r.w.stats.DeadLetters++
@@ -259,7 +261,7 @@ func (r *bridgeRun) acknowledge(id int) {
 	if r.window = slices.DeleteFunc(r.window, func(x int) bool { return x == id }); r.conn == nil {
 		return
 	}
-	if r.unacked[id] != nil {
+	if r.unacked[id] {
 		delete(r.unacked, id)
 		r.acked++
 	}
@@ -291,7 +293,7 @@ func (r *bridgeRun) enqueue(m *forward.Message) {
 		r.lanes[p] = q
 	}
 	l := &laneRecord{from: m, topic: rec.Topic, m: r.kafkaMessage(rec)}
-	if m.Decision.Kind == route.Telemetry || m.Decision.Kind == route.Presence {
+	if m.Decision.Kind.LatestOnly() {
 		for i, old := range q.queue {
 			if (i > 0 || !q.busy) && old.from.Decision.Kind == m.Decision.Kind && old.m.key == l.m.key && old.m.kind == l.m.kind {
 				q.queue[i] = l
