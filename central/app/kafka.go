@@ -118,7 +118,7 @@ func (l *kafkaIO) run(ctx context.Context) error {
 	if err != nil {
 		return nil // as above
 	}
-	readers := l.readers(ctx, answers)
+	readers, events := l.readers(ctx, answers)
 	requests := l.committedReader(ctx, t.DriverEvents.Name, nil)
 	heartbeats := l.liveReader(t.Monitor.Name, l.observe)
 	l.readingMu.Lock()
@@ -128,6 +128,7 @@ func (l *kafkaIO) run(ctx context.Context) error {
 		start(r.Run)
 	}
 	start(heartbeats.Run)
+	running.Go(func() { l.readLog(ctx, events) })
 	// Read the answers to drivers before their requests: a database restored
 	// from a backup lacks the latest ones, and would serve those requests again.
 	select {
@@ -199,12 +200,28 @@ func (l *kafkaIO) heartbeatReaders() []kafkalink.ReaderState {
 
 // readers returns the readers of an active Central except that of drivers'
 // requests. Those with committed offsets come first, which readerStates relies
-// on. answers catches up with what Centrals have answered.
-func (l *kafkaIO) readers(ctx context.Context, answers *catchUp) []*kafkalink.TopicReader {
+// on. events is the one of the records of charging points. answers catches up with
+// what Centrals have answered.
+func (l *kafkaIO) readers(ctx context.Context, answers *catchUp) (all []*kafkalink.TopicReader, events *kafkalink.TopicReader) {
 	t := &l.cfg.Kafka.Topics
+	events = l.committedReader(ctx, t.Events.Name, nil)
 	return []*kafkalink.TopicReader{
-		l.committedReader(ctx, t.Monitor.Name, nil), l.committedReader(ctx, t.Events.Name, nil), l.committedReader(ctx, t.CentralEvents.Name, answers),
+		l.committedReader(ctx, t.Monitor.Name, nil), events, l.committedReader(ctx, t.CentralEvents.Name, answers),
 		l.liveReader(t.Telemetry.Name, l.telemetry), l.liveReader(t.Commands.Name, l.observe),
+	}, events
+}
+
+// readLog reads the log of records to its end each time the writer wants that.
+func (l *kafkaIO) readLog(ctx context.Context, events *kafkalink.TopicReader) {
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case n := <-l.writer.LogWanted():
+			if events.ReadToEnd(ctx) == nil {
+				l.writer.LogRead(n)
+			}
+		}
 	}
 }
 

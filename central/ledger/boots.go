@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -292,6 +293,10 @@ func Admit(cp *CP, admitted bool) []Change {
 	return f.emit()
 }
 
+// ErrLogUnread is the error of PassNext while the log has not been read far enough,
+// see Env.LogRead.
+var ErrLogUnread = errors.New("what Kafka holds of this charging point is still being read; try again in a few seconds")
+
 // PassNext makes a gap of exactly the record that the latest presence calls next,
 // at an operator's request: the message is a dead letter and blocks the records
 // after it. It returns an error when what precedes the record is not known.
@@ -305,7 +310,10 @@ func PassNext(cp *CP, env *Env) ([]Change, error) {
 		return nil, fmt.Errorf("charging point %s has not reported which record is next; wait for its presence", cp.ID)
 	case j != nil && n.Seq <= j.Last:
 		return nil, fmt.Errorf("record %s/%d is known already; it blocks nothing", n.Journal, n.Seq)
-	case j != nil && n.Seq == j.Last+1, n == cp.First, j == nil && n.Seq == 1 && ours:
+	case j != nil && n.Seq == j.Last+1:
+	case n == cp.First && !f.logRead():
+		return nil, ErrLogUnread
+	case n == cp.First, j == nil && n.Seq == 1 && ours:
 	default:
 		return nil, fmt.Errorf("what precedes record %s/%d is not known; it must arrive first", n.Journal, n.Seq)
 	}

@@ -13,11 +13,25 @@ import (
 // holds; or presence calls it the next to be acknowledged, and this run of Central
 // acknowledged what precedes it. (An earlier run may have acknowledged records
 // that the database lost; the agent still has those.)
+//
+// What the agent deleted may still be in Kafka, in a partition that this Central
+// has not read to its end: see Env.LogRead. That holds for a record that is both
+// first and next, too: an agent whose position was set back behind what it deleted
+// continues at the first record that it holds.
 func (f *fold) mayPass() bool {
-	here := wire.Position{Journal: f.rec.Journal, Seq: f.rec.Seq}
-	ours := f.positionIsOurs()
-	return here == f.cp.First || ours && here == f.cp.Next
+	switch (wire.Position{Journal: f.rec.Journal, Seq: f.rec.Seq}) {
+	case f.cp.First:
+		f.out.AwaitsLog = !f.logRead()
+		return !f.out.AwaitsLog
+	case f.cp.Next:
+		return f.positionIsOurs()
+	}
+	return false
 }
+
+// logRead reports whether the log of records has been read as far as it was when the
+// latest presence arrived.
+func (f *fold) logRead() bool { return f.env.LogRead == nil || f.env.LogRead() }
 
 // passBefore makes a gap of what is missing before the record.
 func (f *fold) passBefore(j *Journal) {

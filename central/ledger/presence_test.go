@@ -1,6 +1,7 @@
 package ledger_test
 
 import (
+	"errors"
 	"fmt"
 	"testing"
 	"time"
@@ -72,6 +73,40 @@ func TestNextProvesAGap(t *testing.T) {
 		if out, _ := bk.Apply(b.Log[3]); out.Verdict != tc.want {
 			t.Fatalf("position of %s: got %s, want %s", tc.central, out.Verdict, tc.want)
 		}
+	}
+}
+
+// What an agent has deleted may still be in Kafka, in a partition that is read later.
+// Nothing is passed before the log has been read, whichever Central acknowledged it:
+// an agent that was set back behind what it deleted continues at the first record that
+// it holds.
+func TestNothingIsPassedBeforeTheLogIsRead(t *testing.T) {
+	t.Parallel()
+	for name, acknowledged := range map[string]charge.Epoch{"by another Central": epoch(2), "by this one": epoch(1)} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
+			read := false
+			bk.Env.LogRead = func() bool { return read }
+			bk.Apply(b.Boot())
+			for range 3 {
+				b.Write(1, "", &wire.PluggedIn{})
+			}
+			b.Storage = b.Storage[3:] // records 1 to 3 are acknowledged and deleted
+			bk.ApplyPresence(b.Presence(wire.Position{Journal: b.Journal, Seq: 3}, acknowledged))
+			if out, _ := bk.Apply(b.Log[3]); out.Verdict != ledger.OutOfOrder || !out.AwaitsLog {
+				t.Fatalf("record 4 is %s, awaits the log: %t; want it to wait", out.Verdict, out.AwaitsLog)
+			}
+			if _, err := ledger.PassNext(bk.CP, &bk.Env); !errors.Is(err, ledger.ErrLogUnread) {
+				t.Errorf("an operator's pass: %v, want %v", err, ledger.ErrLogUnread)
+			}
+			bk.Apply(b.Log[1]) // from the other partition
+			read = true
+			out, _ := bk.Apply(b.Log[3])
+			if gap := bk.Gaps["CP."+string(b.Journal)+".3"]; out.Verdict != ledger.Applied || len(bk.Gaps) != 1 || gap.Last != 3 {
+				t.Errorf("record 4 is %s, gaps: %+v; want record 3 alone to be passed", out.Verdict, bk.Gaps)
+			}
+		})
 	}
 }
 

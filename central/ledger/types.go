@@ -398,6 +398,12 @@ type Env struct {
 	Billed func(id charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool)
 	// Tariff finds one version of the prices.
 	Tariff func(charge.TariffVersion) (Tariff, bool)
+	// LogRead reports whether every record has been applied that was in any
+	// partition of the log when the latest presence of this charging point was
+	// received. An agent deletes a record only after a Central acknowledged it, so
+	// it is in the log by then; but a record that is read first may lie in another
+	// partition than those before it, if the topic got partitions. nil: always.
+	LogRead func() bool
 }
 
 // Input is one record as delivered.
@@ -431,4 +437,6 @@ type Outcome struct {
 	Current  bool          // it belongs to the current boot and changed its state
 	Late     bool          // it filled a gap, or belongs to a boot that ended
 	NewBoot  bool          // it made another boot the current one
+	// AwaitsLog: out of order only until the log has been read, see Env.LogRead.
+	AwaitsLog bool
 }

@@ -444,6 +444,70 @@ func TestTopicReader(t *testing.T) {
 	})
 }
 
+// TestReadToEnd: it returns when everything is handled that was there at the call, in
+// every partition, however long one of them takes.
+func TestReadToEnd(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, in := &world{}, &inbox{}
+		w.start(t)
+		p := w.open(t, setup{read: []string{"a"}})
+		blocked := make(chan struct{})
+		tr := kafkalink.NewTopicReader(p.client, p.watcher, "a", func(n int) kafkalink.ReaderConfig {
+			cfg := in.config("", kafkalink.FromFirst())
+			if handle := cfg.Handle; n == 4 { // the first one that is added below
+				cfg.Handle = func(ctx context.Context, b kafkalink.Batch) error {
+					select {
+					case <-blocked:
+					case <-ctx.Done():
+					}
+					return handle(ctx, b)
+				}
+			}
+			return cfg
+		})
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- tr.Run(ctx) }()
+		other := w.open(t, setup{topics: []kafkalink.TopicSpec{{Name: "a", Partitions: 4}}})
+		time.Sleep(5 * time.Second)
+		if err := tr.ReadToEnd(ctx); err != nil { // of an empty topic
+			t.Error(err)
+		}
+		w.grow(t, "a", 6)
+		time.Sleep(5 * time.Second) // the producer knows of it
+		for _, text := range numbers(0, 100) {
+			if err := other.producer.Enqueue(kafkalink.Record{Topic: "a", Key: []byte(text), Value: []byte(text)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(time.Second)
+		read := make(chan error, 1)
+		go func() { read <- tr.ReadToEnd(ctx) }()
+		time.Sleep(time.Minute)
+		select {
+		case err := <-read:
+			t.Errorf("returned %v before a partition was read; %d records are", err, len(firsts(in.got())))
+		default:
+		}
+		close(blocked)
+		if err := <-read; err != nil || len(firsts(in.got())) != 100 {
+			t.Errorf("returned %v after %d records, want all 100", err, len(firsts(in.got())))
+		}
+		stopped, stop := context.WithCancel(ctx)
+		stop()
+		if err := tr.ReadToEnd(stopped); err == nil {
+			t.Error("a context that has ended is no error")
+		}
+		other.stop()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		p.stop()
+		w.stop()
+	})
+}
+
 // TestAddedPartitionsAreReadFromTheirFirst, by a reader that starts at the end,
 // too: all records in a new partition are new.
 func TestAddedPartitionsAreReadFromTheirFirst(t *testing.T) {

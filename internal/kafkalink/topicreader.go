@@ -2,7 +2,11 @@ package kafkalink
 
 import (
 	"context"
+	"fmt"
 	"sync"
+	"time"
+
+	"github.com/segmentio/kafka-go"
 )
 
 // TopicReader reads all partitions that a topic really has, including those that
@@ -61,4 +65,98 @@ func (t *TopicReader) States() []ReaderState {
 		states[i] = r.State()
 	}
 	return states
+}
+
+const (
+	// readPoll is how often ReadToEnd looks at the positions of the readers.
+	readPoll = 100 * time.Millisecond
+	// readPatience is when ReadToEnd asks for the ends again: a log that was
+	// replaced may never reach the end of the one before.
+	readPatience = 10 * time.Second
+)
+
+// ReadToEnd returns nil once Handle has accepted every record that the topic held
+// when ReadToEnd was called, those of partitions added just before included. It
+// waits as long as that takes, and returns an error only when ctx ends. Run must be
+// running; ReadToEnd may be called concurrently with it.
+func (t *TopicReader) ReadToEnd(ctx context.Context) error {
+	pause := time.NewTimer(metadataTTL) // the client answers from metadata that may be as old as that
+	defer pause.Stop()
+	for {
+		select {
+		case <-pause.C:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if ends, err := t.ends(ctx); err == nil && t.reach(ctx, ends) {
+			return nil
+		}
+		pause.Reset(maxRetry)
+	}
+}
+
+// reach waits until the readers are at the given ends, for at most readPatience.
+func (t *TopicReader) reach(ctx context.Context, ends []int64) bool {
+	poll := time.NewTicker(readPoll)
+	defer poll.Stop()
+	for since := time.Now(); time.Since(since) < readPatience; {
+		if t.reached(ends) {
+			return true
+		}
+		select {
+		case <-poll.C:
+		case <-ctx.Done():
+			return false
+		}
+	}
+	return false
+}
+
+func (t *TopicReader) reached(ends []int64) bool {
+	states := t.States()
+	if len(states) < len(ends) {
+		return false // a partition that the watcher has not noticed yet
+	}
+	for i, end := range ends {
+		if states[i].Next < end {
+			return false
+		}
+	}
+	return true
+}
+
+// ends returns the end of each partition that the topic has now.
+func (t *TopicReader) ends(ctx context.Context) ([]int64, error) {
+	ctx, cancel := context.WithTimeout(ctx, fetchTimeout)
+	defer cancel()
+	m, err := t.client.api.Metadata(ctx, &kafka.MetadataRequest{Topics: []string{t.topic}})
+	if err != nil {
+		return nil, err
+	}
+	if len(m.Topics) != 1 || m.Topics[0].Error != nil {
+		return nil, fmt.Errorf("topic %s: no metadata", t.topic)
+	}
+	var ask []kafka.OffsetRequest
+	for n := range m.Topics[0].Partitions {
+		ask = append(ask, kafka.LastOffsetOf(n))
+	}
+	res, err := t.client.api.ListOffsets(ctx, &kafka.ListOffsetsRequest{Topics: map[string][]kafka.OffsetRequest{t.topic: ask}})
+	if err != nil {
+		return nil, err
+	}
+	ends := make([]int64, len(ask))
+	answered := 0
+	for _, p := range res.Topics[t.topic] {
+		if p.Error != nil {
+			return nil, p.Error
+		}
+		if p.Partition < len(ends) {
+			ends[p.Partition] = p.LastOffset
+			answered++
+		}
+	}
+	if answered != len(ends) {
+		return nil, errNoAnswer
+	}
+	return ends, nil
 }

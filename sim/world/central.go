@@ -63,6 +63,7 @@ type centralRun struct {
 	// For which the timer of orders is set; 0: none.
 	tickAt charge.Time
 
+	logReads  logReads
 	live      livenessTable
 	ackPacers map[charge.CPID]*ackPacer
 	readers   []*reader

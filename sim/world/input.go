@@ -179,6 +179,9 @@ func (u *unit) applyRecord(p *decodedMessage) {
 	out, changes := ledger.Apply(cp, &u.env, ledger.Input{Raw: m.value, Record: rec, ReceivedAt: m.receivedAt})
 	key := recordKey{journalKey{rec.CPID, rec.Journal}, rec.Seq}
 	u.run.w.stats.outcome(out.Verdict)
+	if out.AwaitsLog {
+		u.run.requestLogRead(rec.CPID)
+	}
 	switch {
 	case out.Verdict == ledger.Applied:
 		u.applied = append(u.applied, appliedRecord{key, chainLink{out.Hash, rec.Prev}})
@@ -203,7 +206,12 @@ func (u *unit) applyRecord(p *decodedMessage) {
 func (u *unit) applyPresence(id charge.CPID, p wire.Presence) {
 	// Presence names what the journal still has, which may prove that a gap can never be
 	// filled.
-	out, changes := ledger.ApplyPresence(u.chargingPoint(id), &u.env, p)
+	cp := u.chargingPoint(id)
+	first := cp.First
+	out, changes := ledger.ApplyPresence(cp, &u.env, p)
+	if cp.First != first { // it deleted records since the presence before
+		u.run.logReads.presenceApplied(id)
+	}
 	u.addChanges(changes)
 	u.run.live.presence(id, p.Online, u.now)
 	if p.Next != nil {

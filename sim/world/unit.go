@@ -66,7 +66,8 @@ func (r *centralRun) newUnit() *unit {
 		// database.
 		Now: u.now, Central: r.epoch, Active: r.active(), Default: t, AdmitNew: true, Session: u.Session, Ticket: u.ticket, HashOf: u.hashOf,
 		Journal: u.journal, KeepJournals: 1, JournalEnding: u.journalEnding, PrevOf: u.prevOf, Billed: u.billed,
-		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) { return t, v == t.Version },
+		Tariff:  func(v charge.TariffVersion) (ledger.Tariff, bool) { return t, v == t.Version },
+		LogRead: func() bool { return r.logReads.covers(u.cp) },
 	}
 	if r.w.bug(BugForeignSession) {
 		u.env.Session = u.ownSession

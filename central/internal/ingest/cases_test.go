@@ -82,13 +82,16 @@ func TestRecordsWithoutSense(t *testing.T) {
 				l := central(t, dir)
 				defer l.end()
 				p := journaltest.New(t, "CP_1")
-				for _, m := range tc.messages(p) {
-					topic := wire.TopicEvents
-					if m.Kind != "" {
-						topic = wire.TopicMonitor
+				messages := tc.messages(p)
+				for range 2 { // an agent sends again what was not acknowledged
+					for _, m := range messages {
+						topic := wire.TopicEvents
+						if m.Kind != "" {
+							topic = wire.TopicMonitor
+						}
+						l.deliver(topic, m)
+						synctest.Wait()
 					}
-					l.deliver(topic, m)
-					synctest.Wait()
 				}
 				time.Sleep(time.Second)
 				synctest.Wait()

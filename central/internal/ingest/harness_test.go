@@ -186,12 +186,26 @@ func runInstance(t *testing.T, s *store.Store, seen ingest.Store, cfg ingest.Con
 		defer close(l.done)
 		var wg sync.WaitGroup
 		wg.Go(func() { l.w.Pulse(ctx) })
+		wg.Go(func() { l.readLog(ctx) })
 		if err := l.w.Run(ctx); err != nil {
 			t.Error(err)
 		}
 		wg.Wait()
 	}()
 	return l
+}
+
+// readLog reports each time that the log is read as far as it goes: a test delivers
+// its messages before it waits.
+func (l *instance) readLog(ctx context.Context) {
+	for {
+		select {
+		case n := <-l.w.LogWanted():
+			l.w.LogRead(n)
+		case <-ctx.Done():
+			return
+		}
+	}
 }
 
 // central starts a run and makes it active.

@@ -270,6 +270,9 @@ func (u *unit) applyTo(id charge.CPID, fn func(*ledger.CP) ([]ledger.Change, err
 	u.changed[id] = struct{}{}
 	u.cp = id
 	changes, err := fn(cp)
+	if errors.Is(err, ledger.ErrLogUnread) {
+		u.w.logReads.request(id)
+	}
 	if err != nil {
 		return &refusal{refusedState, err.Error()}
 	}

@@ -131,6 +131,7 @@ func (w *Writer) newUnit(ctx context.Context) *unit {
 	u.env = ledger.Env{
 		Now: u.now, Central: w.self, Active: w.live.Active(), Default: w.cfg.Default, AdmitNew: w.cfg.Admit,
 		Journal: u.journal, KeepJournals: keepJournals, JournalEnding: u.journalEnding,
+		LogRead: func() bool { return w.logReads.covers(u.cp) },
 		Session: u.Session, Ticket: u.ticket, HashOf: u.hashOf, PrevOf: u.prevOf, Billed: u.billed,
 		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
 			t, ok := w.tariffs[v]
@@ -181,6 +182,9 @@ func (u *unit) applyRecord(in recordIn) {
 		u.counts[countDuplicates]++
 	case ledger.OutOfOrder:
 		u.counts[countOutOfOrder]++
+		if out.AwaitsLog {
+			u.w.logReads.request(r.CPID)
+		}
 	case ledger.Mismatched:
 		u.counts[countMismatched]++
 	case ledger.Forked:
@@ -201,7 +205,11 @@ func (u *unit) applyRecord(in recordIn) {
 func (u *unit) applyPresence(in presenceIn) {
 	u.markRead(in.d)
 	cp := u.touchPoint(in.cp)
+	first := cp.First
 	out, changes := ledger.ApplyPresence(cp, &u.env, in.p)
+	if cp.First != first { // it deleted records since the presence before
+		u.w.logReads.presenceApplied(in.cp)
+	}
 	u.addChanges(changes)
 	if in.p.Next != nil {
 		u.acks = append(u.acks, pendingAck{in.cp, in.p.Next.Journal})

@@ -64,8 +64,9 @@ type Writer struct {
 	outrank            charge.Epoch
 	outrankAt          time.Time
 	numbers            orders.Numbers // of commands, counted from 1 in each run
-	retentionNow       charge.Time    // see advanceRetention
-	retentionCheckedAt time.Time      // when retentionNow was advanced last
+	logReads           logReads
+	retentionNow       charge.Time // see advanceRetention
+	retentionCheckedAt time.Time   // when retentionNow was advanced last
 
 	mu sync.Mutex
 	// mu guards what follows.
@@ -83,6 +84,7 @@ func New(cfg Config, store Store, out Sender, live *Live, wake func(), log *slog
 		cfg: cfg, store: store, out: out, live: live, wakeOutbox: wake, log: log,
 		records: make(chan []input), monitor: make(chan []input), requests: make(chan *operatorIn), stopped: make(chan struct{}),
 		queuedSignal: make(chan struct{}, 1), // one signal stands for all that is queued
+		logReads:     newLogReads(),
 		pacer:        newPacer(), numbers: orders.Numbers{}, bridgeDeadLetters: map[bridgeRun]int64{},
 	}
 }
