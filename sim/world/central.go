@@ -76,10 +76,9 @@ type centralRun struct {
 	storedStatuses map[connectorKey]charge.Status // BugStoredStatus: what the page shows
 }
 
-// ackPacer limits the rate of acknowledgements to one charging point: the last one
-// within ackGap counts.
+// ackPacer limits the rate of acknowledgements to one charging point.
 type ackPacer struct {
-	sent      charge.Time
+	pace      ledger.AckPace
 	journal   charge.JournalID // to be acknowledged
 	scheduled bool
 }

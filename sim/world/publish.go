@@ -26,8 +26,8 @@ type partitionQueue struct {
 	busy  bool
 }
 
-// scheduleAck schedules an acknowledgement of a journal: at once, then at most ten
-// per second. A later call replaces the journal of one that is scheduled.
+// scheduleAck schedules an acknowledgement of a journal, as soon as the charging
+// point may get one. A later call replaces the journal of one that is scheduled.
 func (r *centralRun) scheduleAck(cp charge.CPID, j charge.JournalID) {
 	if !r.active() {
 		return
@@ -42,12 +42,7 @@ func (r *centralRun) scheduleAck(cp charge.CPID, j charge.JournalID) {
 		return
 	}
 	p.scheduled = true
-	wait := time.Duration(0)
-	// A clock that was set back must not delay it for longer than ackGap.
-	if p.sent != 0 {
-		wait = max(p.sent.Add(ackGap).Sub(r.central.now()), 0)
-	}
-	r.after(min(wait, ackGap), "ack", func() {
+	r.after(p.pace.Free(r.w.now)-r.w.now, "ack", func() {
 		if r.committing { // not during a commit: the state would be ahead of the database
 			r.after(time.Millisecond, "ack", func() { r.sendAck(cp) })
 			return
@@ -67,7 +62,8 @@ func (r *centralRun) sendAck(id charge.CPID) {
 		r.after(time.Millisecond, "ack", func() { r.sendAck(id) })
 		return
 	}
-	p.scheduled, p.sent = false, r.central.now()
+	p.scheduled = false
+	p.pace.Sent(r.w.now)
 	cp := r.cps[id]
 	if cp == nil || !r.active() {
 		return
@@ -147,9 +143,9 @@ func (r *centralRun) publishOutbox() {
 // confirmOutbox collects rows that Kafka has, and deletes them together.
 func (r *centralRun) confirmOutbox(id int64) {
 	r.published = append(r.published, id)
-	// The first of a group schedules the deletion of all that follow within ackGap.
+	// The first of a group schedules the deletion of all that follow within outboxGap.
 	if len(r.published) == 1 {
-		r.after(ackGap, "outbox published", func() {
+		r.after(outboxGap, "outbox published", func() {
 			ids := r.published
 			r.published = nil
 			r.submit(outboxInput{ids})

@@ -22,7 +22,7 @@ const (
 	maxSpaceRetry     = time.Minute            // 1 s: the delay doubles up to this
 	maxAhead          = time.Hour              // how far ahead of Kafka's clock the timestamp of a record may be
 	pollInterval      = time.Second            // a reader that waits fetches at least this often
-	ackGap            = 100 * time.Millisecond // between two acknowledgements to one charging point
+	outboxGap         = 100 * time.Millisecond // rows of the outbox that Kafka has are deleted together
 )
 
 // Bounds of epochs, as in central/internal/ingest and central/app.

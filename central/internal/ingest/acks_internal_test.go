@@ -6,6 +6,7 @@ import (
 
 	"pgregory.net/rapid"
 
+	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
@@ -15,8 +16,9 @@ type sentAck struct {
 	pendingAck
 }
 
-// Whenever acknowledgements are queued, the last one of a charging point leaves
-// within ackInterval, and none gets more than ten in any second.
+// Whenever acknowledgements are queued, also those of a Central that became active,
+// the last one of a charging point leaves within a second, and none gets more than
+// ten in any second.
 func TestPace(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		start := time.Unix(1_700_000_000, 0)
@@ -33,7 +35,7 @@ func TestPace(t *testing.T) {
 				delete(wanted, a.cp)
 			})
 			for cp, since := range wanted {
-				if now-since >= ackInterval {
+				if now-since >= time.Second {
 					t.Fatalf("%v: %s waits since %v", now, cp, since)
 				}
 			}
@@ -48,6 +50,17 @@ func TestPace(t *testing.T) {
 				}
 				pause -= next.Sub(start) - now
 				now = next.Sub(start)
+				send(now)
+			}
+			if rapid.IntRange(0, 9).Draw(t, "active") == 0 {
+				all := []pendingAck{{"a", "j"}, {"b", "j"}}
+				for _, a := range all {
+					latest[a.cp] = a.journal
+					if was, waits := p.pending[a.cp]; waits {
+						latest[a.cp] = was.journal
+					}
+				}
+				p.queueAll(all, start.Add(now))
 				send(now)
 			}
 			a := pendingAck{cp: rapid.SampledFrom([]charge.CPID{"a", "b"}).Draw(t, "cp"), journal: rapid.SampledFrom([]charge.JournalID{"j", "k"}).Draw(t, "journal")}
@@ -78,19 +91,19 @@ func TestTheFirstLeaveAtOnce(t *testing.T) {
 	p := newPacer()
 	now := time.Unix(1_700_000_000, 0)
 	sent := 0
-	for range ackBurst + 1 {
+	for range ledger.AcksPerSecond + 1 {
 		p.queue(pendingAck{cp: "a", journal: "j"}, now)
 		p.send(now, func(pendingAck) { sent++ })
 	}
-	if sent != ackBurst {
-		t.Errorf("%d left at once, want %d", sent, ackBurst)
+	if sent != ledger.AcksPerSecond {
+		t.Errorf("%d left at once, want %d", sent, ledger.AcksPerSecond)
 	}
-	now = now.Add(ackInterval)
-	if p.send(now, func(pendingAck) { sent++ }); sent != ackBurst+1 {
-		t.Errorf("%d left after an interval, want %d", sent, ackBurst+1)
+	now = now.Add(time.Second)
+	if p.send(now, func(pendingAck) { sent++ }); sent != ledger.AcksPerSecond+1 {
+		t.Errorf("%d left after a second, want %d", sent, ledger.AcksPerSecond+1)
 	}
 	p.send(now.Add(time.Minute), func(pendingAck) { t.Error("nothing was queued") })
-	if len(p.fullAt) != 0 {
-		t.Errorf("%d charging points are remembered for nothing", len(p.fullAt))
+	if len(p.paces) != 0 {
+		t.Errorf("%d charging points are remembered for nothing", len(p.paces))
 	}
 }
