@@ -178,12 +178,17 @@ func newComponents(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*co
 		if err != nil {
 			c.writer.ReadFailed(err)
 		}
-		return convertAll(page, err, func(o *store.Outgoing) outbox.Row { return outbox.Row(*o) })
+		out := make([]outbox.Row, 0, len(page))
+		for i := range page {
+			out = append(out, outbox.Row(page[i]))
+		}
+		return out, err
 	}
 	c.outbox = outbox.New(rows, c.kafka, c.writer.OutboxSent, c.live.Active, c.watch.Loop("outbox").Beat, log)
 	c.kafka.writer = c.writer
 	var breaker web.Breaker
 	if deps.Breaker != nil {
+		c.live.SetDemo()
 		breaker = deps.Breaker
 	}
 	public, err1 := cfg.HTTP.publicURL()
@@ -192,7 +197,7 @@ func newComponents(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*co
 		return nil, fmt.Errorf("http: %w", err)
 	}
 	c.web, err = web.New(web.Config{Insecure: cfg.Insecure, PublicURL: public, TrustedProxies: proxies, Observe: c.watch.Handler(prom.Handler(c.watch.Families))},
-		live{c.live, deps.Breaker != nil}, operatorAPI{c.writer}, archive{s, c.live}, breaker, log)
+		c.live, operatorAPI{c.writer}, archive{s.Archive(), c.live}, breaker, log)
 	return c, err
 }
 

@@ -14,7 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/carga-ev/carga/central/internal/journaltest"
-	"github.com/carga-ev/carga/central/internal/web"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -151,7 +151,7 @@ func (k *badInput) within(what string, ok func() bool) {
 
 func (k *badInput) books() books {
 	k.t.Helper()
-	var n web.Network
+	var n view.Network
 	if err := json.Unmarshal([]byte(k.c.get(k.w, "/api/v1/network")), &n); err != nil {
 		k.t.Fatal(err)
 	}

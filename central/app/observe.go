@@ -12,6 +12,7 @@ import (
 	"github.com/carga-ev/carga/central/internal/ingest"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/health"
 	"github.com/carga-ev/carga/internal/kafkalink"
@@ -116,7 +117,7 @@ func (c *components) checkHealth(r *health.Registry) {
 	r.Set("kafka_lanes", cannot == "", cannot)
 	for _, p := range c.live.Network().Parts { // another program's state informs; it does not count
 		if p.Name == "bridge" {
-			r.Put(health.Status{Name: p.Name, Up: p.State == ingest.PartUp, Since: p.Since.Std(), Reason: p.Reason, Informational: true})
+			r.Put(health.Status{Name: p.Name, Up: p.State == view.PartUp, Since: p.Since.Std(), Reason: p.Reason, Informational: true})
 		}
 	}
 	words := lagReason(c.kafka.committedReaders(), own.Inactive)
@@ -201,7 +202,7 @@ func (c *components) refusals() metrics.Family {
 
 // pointFamilies counts charging points and connectors by state. No charging point has
 // a label of its own, so the number of series does not grow with the network.
-func pointFamilies(cps []ingest.Point) []metrics.Family {
+func pointFamilies(cps []view.CP) []metrics.Family {
 	links := map[ledger.Liveness]int64{}
 	states := map[charge.Status]int64{}
 	var power charge.Watts

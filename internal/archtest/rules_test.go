@@ -118,6 +118,7 @@ func leaves() []leaf {
 		{dir: "bridge/forward", own: append([]string{"bridge/route"}, words...), std: pure},
 		{dir: "central/ledger", own: priced, std: pure},
 		{dir: "central/orders", own: append([]string{"central/ledger"}, priced...), std: pure},
+		{dir: "central/view", own: append([]string{"central/ledger", "central/orders"}, priced...), std: pure},
 		{dir: "hal", own: []string{"internal/charge"}},
 		{dir: "hal/haltest", own: []string{"internal/charge", "hal"}},
 		{dir: "hal/sim/...", own: []string{"internal/charge", "hal", "hal/sim/..."}},

@@ -15,6 +15,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/ledger/ledgertest"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
@@ -270,8 +271,8 @@ func TestDatabaseWithoutErrorsPasses(t *testing.T) {
 func wholeHash(t *testing.T, s *store.Store) string {
 	t.Helper()
 	cps, err1 := s.CPs(t.Context())
-	sessions, err2 := s.Sessions(t.Context(), store.Query{Limit: 1000})
-	tickets, err3 := s.Tickets(t.Context(), store.Query{Limit: 1000})
+	sessions, err2 := s.Sessions(t.Context(), view.Query{Limit: 1000})
+	tickets, err3 := s.Tickets(t.Context(), view.Query{Limit: 1000})
 	if err := errors.Join(err1, err2, err3); err != nil {
 		t.Fatal(err)
 	}

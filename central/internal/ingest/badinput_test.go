@@ -12,8 +12,8 @@ import (
 
 	"github.com/carga-ev/carga/central/internal/ingest"
 	"github.com/carga-ev/carga/central/internal/journaltest"
-	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -155,11 +155,11 @@ func TestOddRecords(t *testing.T) {
 func (l *instance) endedAccounts() string {
 	l.t.Helper()
 	var b bytes.Buffer
-	sessions, err := l.store.Sessions(l.t.Context(), store.Query{})
+	sessions, err := l.store.Sessions(l.t.Context(), view.Query{})
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	tickets, err := l.store.Tickets(l.t.Context(), store.Query{})
+	tickets, err := l.store.Tickets(l.t.Context(), view.Query{})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -178,7 +178,7 @@ func (l *instance) endedAccounts() string {
 // alarms counts the raised alarms by kind.
 func (l *instance) alarms() map[string]int {
 	l.t.Helper()
-	rows, err := l.store.Alarms(l.t.Context(), store.Query{})
+	rows, err := l.store.Alarms(l.t.Context(), view.Query{})
 	if err != nil {
 		l.t.Fatal(err)
 	}
@@ -216,8 +216,8 @@ func TestFiftyOrdersAtOnceAreOne(t *testing.T) {
 				}
 				asking.Wait()
 				synctest.Wait()
-				reservations, err1 := l.store.Reservations(t.Context(), store.Query{})
-				commands, err2 := l.store.Commands(t.Context(), store.Query{})
+				reservations, err1 := l.store.Reservations(t.Context(), view.Query{})
+				commands, err2 := l.store.Commands(t.Context(), view.Query{})
 				if err := errors.Join(err1, err2); err != nil {
 					t.Fatal(err)
 				}

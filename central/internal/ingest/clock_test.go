@@ -5,9 +5,9 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/carga-ev/carga/central/internal/ingest"
 	"github.com/carga-ev/carga/central/internal/journaltest"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -32,14 +32,14 @@ func TestAClockThatWasAheadHidesNoSilence(t *testing.T) {
 		}
 		l.seconds(15, false, false, a)
 		for _, p := range l.live.Network().Parts {
-			if p.Name == "bridge" && p.State == ingest.PartUp {
+			if p.Name == "bridge" && p.State == view.PartUp {
 				t.Error("the bridge is silent, and up")
 			}
 		}
 		l.bridge(true)
 		time.Sleep(2 * time.Second)
 		for _, p := range l.live.Network().Parts {
-			if p.Name == "bridge" && p.State != ingest.PartUp {
+			if p.Name == "bridge" && p.State != view.PartUp {
 				t.Errorf("the bridge sends heartbeats again: got %+v", p)
 			}
 		}

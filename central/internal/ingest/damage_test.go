@@ -14,6 +14,7 @@ import (
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/internal/store/storetest"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -60,7 +61,7 @@ func TestADamagedDatabaseStopsAndLosesNothing(t *testing.T) {
 				if !strings.Contains(own.Database, "damaged") {
 					t.Errorf("health: got %q, want the damage", own.Database)
 				}
-				if part := self(broken); part.State != ingest.PartDown || !strings.Contains(part.Reason, "damaged") {
+				if part := self(broken); part.State != view.PartDown || !strings.Contains(part.Reason, "damaged") {
 					t.Errorf("page: got %+v, want Central down because of the damage", part)
 				}
 				if a, ok := broken.live.Alarm(); !ok || a.Kind != ingest.AlarmDatabase || broken.live.Network().Books.Alarms == 0 {

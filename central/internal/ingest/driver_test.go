@@ -11,8 +11,8 @@ import (
 
 	"github.com/carga-ev/carga/central/internal/ingest"
 	"github.com/carga-ev/carga/central/internal/journaltest"
-	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -117,7 +117,7 @@ func TestADriverIsReservedAndAnsweredOnce(t *testing.T) {
 		if _, n, _ := l.out.count(); n != 0 {
 			t.Errorf("a repeat made %d commands", n)
 		}
-		page, err := l.store.Reservations(t.Context(), store.Query{})
+		page, err := l.store.Reservations(t.Context(), view.Query{})
 		if err != nil || len(page) != 1 {
 			t.Errorf("reservations: got %d %v, want 1", len(page), err)
 		}
@@ -273,7 +273,7 @@ func TestNothingIsOrderedInVainForEver(t *testing.T) {
 			t.Fatal(err)
 		}
 		time.Sleep(24 * time.Hour)
-		all, err := l.store.Commands(t.Context(), store.Query{Limit: 1000})
+		all, err := l.store.Commands(t.Context(), view.Query{Limit: 1000})
 		if err != nil || len(all) == 0 || len(all) > 5 {
 			t.Errorf("commands in a day: got %d %v, want 1 to 5", len(all), err)
 		}

@@ -6,21 +6,10 @@ import (
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
-
-// Fact is an event in words, for the page's list of recent events and for the
-// log. Facts are kept in memory only; see maxFacts.
-type Fact struct {
-	N    uint64
-	At   charge.Time
-	Kind string // ticket session reservation command fault alarm link
-	CPID charge.CPID
-	Text string
-
-	SessionID charge.SessionID // the session it is about; "" if none
-}
 
 // fact adds a fact, factOf one about a session.
 func (u *unit) fact(kind string, cp charge.CPID, format string, args ...any) {
@@ -28,7 +17,7 @@ func (u *unit) fact(kind string, cp charge.CPID, format string, args ...any) {
 }
 
 func (u *unit) factOf(s charge.SessionID, kind string, cp charge.CPID, format string, args ...any) {
-	u.facts = append(u.facts, Fact{At: u.now, Kind: kind, CPID: cp, Text: fmt.Sprintf(format, args...), SessionID: s})
+	u.facts = append(u.facts, view.Fact{At: u.now, Kind: kind, CPID: cp, Text: fmt.Sprintf(format, args...), SessionID: s})
 }
 
 // recordFacts adds the facts of an applied record, changeFacts those of a
@@ -97,8 +86,8 @@ func (u *unit) effectFacts(e orders.Effect) {
 	}
 }
 
-// attrs returns the fact for the log.
-func (f *Fact) attrs() []any {
+// factAttrs returns the fact for the log.
+func factAttrs(f *view.Fact) []any {
 	all := []any{slog.String("kind", f.Kind), slog.String("cp_id", string(f.CPID)), slog.String("text", f.Text)}
 	if f.SessionID != "" {
 		all = append(all, slog.String("session_id", string(f.SessionID)))

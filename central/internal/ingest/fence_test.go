@@ -13,6 +13,7 @@ import (
 	"github.com/carga-ev/carga/central/internal/journaltest"
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -32,7 +33,7 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 			l.w.ObserveEpoch(epoch(2_000_000)) // of a fault
 		}
 		time.Sleep(2 * time.Second)
-		if p := self(l); p.State != ingest.PartUp {
+		if p := self(l); p.State != view.PartUp {
 			t.Fatalf("central: got %+v, want it up", p)
 		}
 		if n := l.live.Network().Books.Alarms; n != 1 {
@@ -41,7 +42,7 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 		other := epoch(5)
 		l.w.ObserveEpoch(other)
 		synctest.Wait()
-		if p := self(l); p.State != ingest.PartDown || !strings.Contains(p.Reason, "took over") {
+		if p := self(l); p.State != view.PartDown || !strings.Contains(p.Reason, "took over") {
 			t.Errorf("central: got %+v, want it fenced", p)
 		}
 		acks, commands, heartbeats := l.out.count()
@@ -117,7 +118,7 @@ func TestARestoredCentralIsAboveItsPast(t *testing.T) {
 		if again := l.live.Network().Central; again != now {
 			t.Errorf("it believed %s", again)
 		}
-		if p := self(l); p.State != ingest.PartUp {
+		if p := self(l); p.State != view.PartUp {
 			t.Errorf("central: got %+v, want it up", p)
 		}
 	})
@@ -223,14 +224,14 @@ func TestTwoCentralsOfOneNumber(t *testing.T) {
 		if y.Less(x) {
 			lower, higher = higher, lower
 		}
-		if self(lower).State != ingest.PartDown || self(higher).State != ingest.PartUp {
+		if self(lower).State != view.PartDown || self(higher).State != view.PartUp {
 			t.Fatalf("the lower is %+v, the higher %+v, want the lower fenced", self(lower), self(higher))
 		}
 		if _, err := lower.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Lift{}); err != nil {
 			t.Error(err)
 		}
 		time.Sleep(time.Second)
-		if now := lower.live.Network().Central; now.Number <= x.Number || self(lower).State != ingest.PartUp {
+		if now := lower.live.Network().Central; now.Number <= x.Number || self(lower).State != view.PartUp {
 			t.Errorf("after the lift: %s, %+v, want it up with a higher number than %d", now, self(lower), x.Number)
 		}
 	})
@@ -297,7 +298,7 @@ func TestAFencedCentralIsSilentAlthoughItsDiskIsFull(t *testing.T) {
 		}
 		full.Store(false)
 		time.Sleep(5 * time.Second)
-		if p := self(l); p.State != ingest.PartDown || !strings.Contains(p.Reason, "took over") {
+		if p := self(l); p.State != view.PartDown || !strings.Contains(p.Reason, "took over") {
 			t.Errorf("central: got %+v, want it fenced", p)
 		}
 		if acks, _, s := l.out.count(); acks > 0 || s > heartbeats {
@@ -310,7 +311,7 @@ func TestAFencedCentralIsSilentAlthoughItsDiskIsFull(t *testing.T) {
 		if got := l.out.acked("CP_1"); got != a.Seq {
 			t.Errorf("after the lift: acknowledged %d, want %d", got, a.Seq)
 		}
-		if p := self(l); p.State != ingest.PartUp || !other.Less(l.live.Network().Central) {
+		if p := self(l); p.State != view.PartUp || !other.Less(l.live.Network().Central) {
 			t.Errorf("after the lift: got %+v, epoch %s, want it up and above %s", p, l.live.Network().Central, other)
 		}
 	})
@@ -334,7 +335,7 @@ func TestACentralThatIsGreaterMeanwhileIsNotSilent(t *testing.T) {
 		synctest.Wait()
 		observe.Store(new(func() { l.w.ObserveEpoch(past) }))
 		time.Sleep(time.Minute)
-		if p := self(l); p.State != ingest.PartUp || !past.Less(l.live.Network().Central) {
+		if p := self(l); p.State != view.PartUp || !past.Less(l.live.Network().Central) {
 			t.Errorf("central: got %+v, epoch %s, want it up and above %s", p, l.live.Network().Central, past)
 		}
 	})
@@ -351,7 +352,7 @@ func TestACentralThatReadsOfAnotherAsItJoinsIsFenced(t *testing.T) {
 		l.w.ObserveEpoch(other)
 		l.w.Join(charge.Epoch{})
 		time.Sleep(time.Second)
-		if p := self(l); p.State != ingest.PartDown || !strings.Contains(p.Reason, "took over") || other.Less(l.live.Network().Central) {
+		if p := self(l); p.State != view.PartDown || !strings.Contains(p.Reason, "took over") || other.Less(l.live.Network().Central) {
 			t.Errorf("central: got %+v, epoch %s, want it fenced and below %s", p, l.live.Network().Central, other)
 		}
 	})

@@ -17,6 +17,7 @@ import (
 	"github.com/carga-ev/carga/central/internal/journaltest"
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/ids"
 	"github.com/carga-ev/carga/internal/money"
@@ -273,11 +274,11 @@ func (l *instance) hash() string {
 	for _, cp := range cps {
 		all = append(all, cp)
 	}
-	sessions, err := l.store.Sessions(l.t.Context(), store.Query{Limit: 1000})
+	sessions, err := l.store.Sessions(l.t.Context(), view.Query{Limit: 1000})
 	if err != nil {
 		l.t.Fatal(err)
 	}
-	tickets, err := l.store.Tickets(l.t.Context(), store.Query{Limit: 1000})
+	tickets, err := l.store.Tickets(l.t.Context(), view.Query{Limit: 1000})
 	if err != nil {
 		l.t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/internal/store/storetest"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -51,8 +52,8 @@ func (l *instance) connect(p *journaltest.Point) {
 // ordered counts all commands and reservations in the database.
 func (l *instance) ordered() (commands, reservations int) {
 	l.t.Helper()
-	c, err1 := l.store.Commands(l.t.Context(), store.Query{Limit: 1000})
-	r, err2 := l.store.Reservations(l.t.Context(), store.Query{Limit: 1000})
+	c, err1 := l.store.Commands(l.t.Context(), view.Query{Limit: 1000})
+	r, err2 := l.store.Reservations(l.t.Context(), view.Query{Limit: 1000})
 	if err := errors.Join(err1, err2); err != nil {
 		l.t.Fatal(err)
 	}
@@ -232,7 +233,7 @@ func TestDeathBetweenCommitAndAnswer(t *testing.T) {
 
 		l = central(t, dir)
 		defer func() { l.end() }()
-		commands, err := l.store.Commands(t.Context(), store.Query{})
+		commands, err := l.store.Commands(t.Context(), view.Query{})
 		if err != nil || len(commands) == 0 {
 			t.Fatalf("got %d commands %v, want what was committed", len(commands), err)
 		}

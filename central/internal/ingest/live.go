@@ -9,7 +9,9 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -30,6 +32,7 @@ const maxFacts = 256
 // with a mutex. All methods may be called concurrently; none waits for I/O.
 type Live struct {
 	clock func() time.Time
+	demo  bool // the page offers to cut parts
 
 	mu sync.Mutex
 	// mu guards what follows.
@@ -46,7 +49,7 @@ type Live struct {
 	// without an ID there is none.
 	alarm ledger.Alarm
 
-	kafka Part
+	kafka view.Part
 	// troubles are what Central cannot write or read although Kafka is up.
 	troubles []Trouble
 	// heartbeatsUnread is why this Central cannot read the heartbeats of the
@@ -69,7 +72,7 @@ type Live struct {
 	fallback  ledger.Tariff
 
 	checkedAt charge.Time // when checkLinks ran last
-	facts     []Fact
+	facts     []view.Fact
 	lastFact  uint64
 	// changed is closed and replaced when a state changes, activeChanged when
 	// Active does.
@@ -106,7 +109,7 @@ func NewLive(fallback ledger.Tariff) *Live {
 	return &Live{
 		clock:    time.Now,
 		pipeline: ledger.Pipeline{Started: now, HeartbeatTimeout: staleAfter}, since: now, waitsFor: "starting", fallback: fallback,
-		kafka:  Part{Name: "kafka", State: PartUnknown, Since: now, Reason: "not asked yet"},
+		kafka:  view.Part{Name: "kafka", State: view.PartUnknown, Since: now, Reason: "not asked yet"},
 		points: map[charge.CPID]*livePoint{}, bridges: map[string]bridgeState{}, counters: map[string]int64{}, changed: make(chan struct{}), activeChanged: make(chan struct{}),
 	}
 }
@@ -130,6 +133,10 @@ type Trouble struct {
 	Reason string // in words, without figures: readers are notified of each new reason
 }
 
+// SetDemo makes the page offer to cut parts. It must be called before any other
+// method.
+func (l *Live) SetDemo() { l.demo = true }
+
 // SetClock replaces the system's wall clock, for tests. It must be called
 // before any other method.
 func (l *Live) SetClock(now func() time.Time) { l.clock = now }
@@ -142,9 +149,9 @@ func (l *Live) now() charge.Time { return charge.At(l.clock()) }
 func (l *Live) SetKafka(v KafkaView) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	state := PartDown
+	state := view.PartDown
 	if v.Up {
-		state = PartUp
+		state = view.PartUp
 	}
 	if l.kafka.State != state {
 		l.kafka.Since = l.now()
@@ -185,7 +192,7 @@ func (l *Live) Telemetry(key string, value []byte) {
 func (l *Live) point(id charge.CPID) *livePoint {
 	p := l.points[id]
 	if p == nil {
-		p = &livePoint{view: pointView{ID: id}}
+		p = &livePoint{view: pointView{CP: view.CP{ID: id}}}
 		l.points[id] = p
 	}
 	return p
@@ -207,7 +214,7 @@ func (l *Live) Changed() <-chan struct{} {
 
 // Facts returns the facts after number n, oldest first, and the number of the
 // last one. n 0 returns all that are kept.
-func (l *Live) Facts(n uint64) ([]Fact, uint64) {
+func (l *Live) Facts(n uint64) ([]view.Fact, uint64) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for i := range l.facts {
@@ -219,7 +226,7 @@ func (l *Live) Facts(n uint64) ([]Fact, uint64) {
 }
 
 // publishFacts numbers new facts and keeps the last maxFacts.
-func (l *Live) publishFacts(facts []Fact) {
+func (l *Live) publishFacts(facts []view.Fact) {
 	if len(facts) == 0 {
 		return
 	}
@@ -502,16 +509,16 @@ func (l *Live) clockSetBack(now charge.Time) {
 }
 
 // Network returns a snapshot of everything, which shares nothing with Live.
-func (l *Live) Network() Network {
+func (l *Live) Network() view.Network {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	n := Network{At: now, Central: l.central, Parts: l.parts(now), CPs: make([]Point, 0, len(l.points))}
+	n := view.Network{At: now, Central: l.central, Demo: l.demo, Parts: l.parts(now), CPs: make([]view.CP, 0, len(l.points))}
 	b := &n.Books
 	for _, id := range slices.Sorted(maps.Keys(l.points)) {
 		p := l.points[id]
 		v := l.snapshot(p, now)
-		b.Announced += p.view.Known + p.view.Missing
+		b.Announced += p.view.Known + p.view.Unacked
 		b.Unacked += v.Unacked
 		b.Billed += p.view.Billed
 		b.Running += p.view.Running
@@ -544,14 +551,11 @@ func (l *Live) linkState(p *livePoint, now charge.Time) (ledger.Liveness, charge
 }
 
 // snapshot returns a charging point as it is shown.
-func (l *Live) snapshot(p *livePoint, now charge.Time) Point {
-	link, since := l.linkState(p, now)
+func (l *Live) snapshot(p *livePoint, now charge.Time) view.CP {
 	v := &p.view
-	out := Point{
-		ID: v.ID, Name: v.Name, Place: v.Place, Admitted: v.Admitted, Simulated: v.Simulated, Link: link, LinkSince: since,
-		SeenAt: p.seenAt, Unacked: v.Missing, Alarm: v.Alarm, Agent: v.Agent,
-		Connectors: make([]Connector, 0, len(v.Connectors)),
-	}
+	out := v.CP
+	out.Link, out.LinkSince = l.linkState(p, now)
+	out.LastSeenAt, out.Connectors = p.seenAt, make([]view.Connector, 0, len(v.Connectors))
 	if p.telemetry != nil {
 		if p.telemetry.Journal == v.Present {
 			out.Unacked = p.telemetry.Health.Unacked
@@ -559,7 +563,8 @@ func (l *Live) snapshot(p *livePoint, now charge.Time) Point {
 		out.Alarm = cmp.Or(out.Alarm, p.telemetry.Health.Alarm)
 	}
 	for i := range v.Connectors {
-		out.Connectors = append(out.Connectors, l.connector(p, &v.Connectors[i], now))
+		k, _ := l.connector(p, &v.Connectors[i], now)
+		out.Connectors = append(out.Connectors, k)
 	}
 	return out
 }
@@ -567,9 +572,9 @@ func (l *Live) snapshot(p *livePoint, now charge.Time) Point {
 // connector returns a connector as it is shown: the committed one, without a
 // reservation that has expired since, and with the values of telemetry.
 // Telemetry may be late, so register and energy never go back behind the
-// committed ones.
-func (l *Live) connector(p *livePoint, k *connectorView, now charge.Time) Connector {
-	out := k.Connector
+// committed ones. Only a connector with a session has a cost.
+func (l *Live) connector(p *livePoint, k *connectorView, now charge.Time) (out view.Connector, cost money.Amount) {
+	out = k.Connector
 	out.Faults = slices.Clone(k.Faults)
 	if out.ReservedUntil != 0 && now >= out.ReservedUntil {
 		out.Status, out.ReservationID, out.ReservedUntil, out.Username = k.statusAfter, "", 0, k.sessionUser
@@ -581,9 +586,10 @@ func (l *Live) connector(p *livePoint, k *connectorView, now charge.Time) Connec
 		}
 	}
 	if out.SessionID != "" {
-		out.Cost = l.tariff(k.tariff).Cost(out.Energy, k.started)
+		cost = l.tariff(k.tariff).Cost(out.Energy, k.started)
+		out.Cost, out.Currency = cost.Decimal(), cost.Currency
 	}
-	return out
+	return out, cost
 }
 
 // telemetryOf returns the telemetry of a connector; nil if there is none of the

@@ -11,6 +11,7 @@ import (
 	"github.com/carga-ev/carga/central/internal/journaltest"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -90,7 +91,7 @@ func TestAnOutageDoesNotGreyTheNetwork(t *testing.T) {
 		l.seconds(10, true, false)
 		want("the bridge lives without MQTT", "unknown unknown")
 		for _, p := range l.live.Network().Parts {
-			if p.Name == "mqtt" && (p.State != ingest.PartDown || p.Reason != "gone") {
+			if p.Name == "mqtt" && (p.State != view.PartDown || p.Reason != "gone") {
 				t.Errorf("mqtt: got %+v, want it down as the bridge reports", p)
 			}
 		}

@@ -11,119 +11,20 @@ import (
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/internal/money"
 )
-
-// Network is a snapshot of the whole network.
-type Network struct {
-	At      charge.Time
-	Central charge.Epoch
-	Parts   []Part
-	Books   Books
-	CPs     []Point // sorted by id
-}
-
-// States of a part.
-const (
-	PartUp      = "up"
-	PartDown    = "down"
-	PartUnknown = "unknown"
-)
-
-// Part is one part of the path from the charging points to the page.
-type Part struct {
-	Name   string // mqtt bridge kafka central
-	State  string
-	Since  charge.Time
-	Reason string // in words: why it is not up, or a warning while it is
-}
-
-// Books are totals since the database was created, unless stated otherwise. In
-// a network without gaps Announced is Applied plus what is still on its way.
-type Books struct {
-	// Announced is how many records the charging points report to have written.
-	Announced int64
-	Applied   int64
-	// Unacked is how many records charging points keep because Central has not
-	// acknowledged them.
-	Unacked int64
-	// Duplicates, OutOfOrder, Mismatched, Forked and Unusable count deliveries,
-	// by what package ledger decided about them: known already; after a missing
-	// record; not fitting the chain; of a quarantined identity; applied without
-	// effect because the content is contradictory.
-	Duplicates   int64
-	OutOfOrder   int64
-	Mismatched   int64
-	Forked       int64
-	Unusable     int64
-	DeadLetters  int64
-	BadTelemetry int64 // since the start of this run
-	Lost         int64 // records in gaps: they can never come
-	Alarms       int64 // open alarms
-	Twice        int64 // open alarms about energy on two tickets or sessions
-
-	Billed      charge.WattHours // on tickets
-	Running     charge.WattHours // of open sessions
-	Unaccounted charge.WattHours // through the meters outside of sessions
-}
-
-// Point is a charging point as it is shown.
-type Point struct {
-	ID        charge.CPID
-	Name      string
-	Place     string
-	Admitted  bool
-	Simulated bool
-	Link      ledger.Liveness
-	// LinkSince is when Link changed last; SeenAt when anything of the charging
-	// point was received last.
-	LinkSince charge.Time
-	SeenAt    charge.Time
-	Unacked   int64
-	// Alarm is in words; "" if there is none.
-	Alarm      string
-	Agent      string
-	Connectors []Connector
-}
-
-// Connector is a connector as it is shown: the state by the records, with newer
-// values from telemetry.
-type Connector struct {
-	Connector     charge.ConnectorID
-	Status        charge.Status
-	Available     bool // desired, which the charging point may not have applied yet
-	SessionID     charge.SessionID
-	Username      charge.Username
-	ReservationID charge.ReservationID
-	ReservedUntil charge.Time
-	Waits         orders.Waiting // what is ordered and not done yet
-	Faults        []charge.Fault
-	Rated         charge.Watts
-	Power         charge.Watts
-	Register      charge.WattHours
-	Energy        charge.WattHours // of the running session
-	Cost          money.Amount     // of the running session, provisional; zero without one
-	ValuesAt      charge.Time      // when the telemetry was received; zero: none yet
-}
 
 // pointView is a charging point as committed, copied for Live so that the
 // writer shares nothing with readers.
 type pointView struct {
-	ID          charge.CPID
-	Name        string
-	Place       string
-	Agent       string
-	Alarm       string
-	Admitted    bool
-	Simulated   bool
+	view.CP     // without Link, LinkSince and LastSeenAt; its Connectors are those below
 	Online      bool
 	HasSession  bool // a session is open
 	Silent      bool // the ledger has noted its silence, so no alarm is due
 	PresenceAt  charge.Time
 	Present     charge.JournalID
-	Known       int64 // records applied or passed in gaps
-	Missing     int64 // records announced and not known
+	Known       int64 // records applied or passed in gaps; CP.Unacked are announced and not known
 	Billed      charge.WattHours
 	Running     charge.WattHours
 	Unaccounted charge.WattHours
@@ -134,7 +35,7 @@ type pointView struct {
 // between commits: a reservation can expire, and telemetry changes energy and
 // cost.
 type connectorView struct {
-	Connector
+	view.Connector
 	statusAfter   charge.Status        // status once the reservation has expired
 	sessionUser   charge.Username      // username once the reservation has expired
 	startRegister charge.WattHours     // of the session
@@ -152,16 +53,18 @@ func (v *pointView) same(o *pointView) bool {
 	return slices.EqualFunc(v.Connectors, o.Connectors, func(x, y connectorView) bool {
 		return x.Connector.Connector == y.Connector.Connector && x.Status == y.Status && x.Available == y.Available &&
 			x.SessionID == y.SessionID && x.Username == y.Username && x.ReservationID == y.ReservationID &&
-			x.ReservedUntil == y.ReservedUntil && x.Waits == y.Waits && x.started == y.started && x.tariff == y.tariff && slices.Equal(x.Faults, y.Faults)
+			x.ReservedUntil == y.ReservedUntil && x.WaitsFor == y.WaitsFor && x.WaitsSince == y.WaitsSince && x.started == y.started && x.tariff == y.tariff && slices.Equal(x.Faults, y.Faults)
 	})
 }
 
 // viewOf copies what Live needs of a charging point.
 func (w *Writer) viewOf(cp *ledger.CP, now charge.Time) pointView {
 	v := pointView{
-		ID: cp.ID, Name: cp.Name, Place: cp.Place, Agent: cp.Agent, Admitted: cp.Admitted, Simulated: cp.Simulated,
+		CP: view.CP{
+			ID: cp.ID, Name: cp.Name, Place: cp.Place, Agent: cp.Agent, Admitted: cp.Admitted, Simulated: cp.Simulated, Alarm: alarmOf(cp),
+		},
 		HasSession: cp.HasOpenSession(), Silent: cp.SilentSince != 0,
-		Online: cp.Online, PresenceAt: cp.PresenceAt, Present: cp.CurrentJournal, Alarm: alarmOf(cp), Known: cp.KnownRecords,
+		Online: cp.Online, PresenceAt: cp.PresenceAt, Present: cp.CurrentJournal, Known: cp.KnownRecords,
 		Connectors: make([]connectorView, 0, len(cp.Connectors)),
 	}
 	for _, m := range cp.Meters {
@@ -175,7 +78,7 @@ func (w *Writer) viewOf(cp *ledger.CP, now charge.Time) pointView {
 			w.log.Error("journal cannot be read", slog.String("cp_id", string(cp.ID)), slog.String("err", err.Error()))
 		}
 		known := ack.Seq
-		v.Missing = int64(max(last.Seq, known) - known)
+		v.Unacked = int64(max(last.Seq, known) - known)
 	}
 	for _, id := range slices.Sorted(maps.Keys(cp.Connectors)) {
 		v.Connectors = append(v.Connectors, w.connectorView(cp, cp.Connectors[id], now))
@@ -199,11 +102,12 @@ func alarmOf(cp *ledger.CP) string {
 // point reported.
 func (w *Writer) connectorView(cp *ledger.CP, k *ledger.Connector, now charge.Time) connectorView {
 	t := orders.Target{CPID: cp.ID, Connector: k.ID}
-	v := connectorView{Connector: Connector{
+	v := connectorView{Connector: view.Connector{
 		Connector: k.ID, Status: cp.Status(k.ID, now), Available: k.Available, SessionID: k.Session,
 		Faults: slices.Clone(k.Faults), Rated: k.Rated, Register: k.Register,
 	}, statusAfter: cp.Status(k.ID, charge.MaxTime)}
-	v.Waits = w.orders.WaitingOf(t, k)
+	waits := w.orders.WaitingOf(t, k)
+	v.WaitsFor, v.WaitsSince = waits.For, waits.Since
 	if wanted, ok := w.orders.DesiredAvailability(t); ok {
 		v.Available = wanted
 	}
@@ -245,13 +149,13 @@ func (l *Live) State() CentralState {
 // parts returns the parts of the path from the charging points to the page. A
 // broken part makes the parts before it unknown: their heartbeats come through
 // it.
-func (l *Live) parts(now charge.Time) []Part {
-	return []Part{l.mqttPart(now), l.bridgePart(now), l.kafka, l.centralPart()}
+func (l *Live) parts(now charge.Time) []view.Part {
+	return []view.Part{l.mqttPart(now), l.bridgePart(now), l.kafka, l.centralPart()}
 }
 
 // mqttPart is the state of the MQTT broker, which only the bridge knows.
-func (l *Live) mqttPart(now charge.Time) Part {
-	p := Part{Name: "mqtt", State: PartUnknown, Since: l.pipeline.Started, Reason: "only the bridge knows, and it sends no heartbeats"}
+func (l *Live) mqttPart(now charge.Time) view.Part {
+	p := view.Part{Name: "mqtt", State: view.PartUnknown, Since: l.pipeline.Started, Reason: "only the bridge knows, and it sends no heartbeats"}
 	switch {
 	case l.bridge == nil:
 		return p
@@ -259,9 +163,9 @@ func (l *Live) mqttPart(now charge.Time) Part {
 		p.Since = l.pipeline.LastHeartbeat()
 		return p
 	case l.bridge.MQTT.Up:
-		p.State, p.Reason = PartUp, ""
+		p.State, p.Reason = view.PartUp, ""
 	default:
-		p.State, p.Reason = PartDown, l.bridge.MQTT.Reason
+		p.State, p.Reason = view.PartDown, l.bridge.MQTT.Reason
 	}
 	p.Since = l.bridge.MQTT.Since
 	return p
@@ -269,8 +173,8 @@ func (l *Live) mqttPart(now charge.Time) Part {
 
 // bridgePart is the state of the bridge. Without heartbeats it is down, unless
 // this Central cannot read them; then it is unknown.
-func (l *Live) bridgePart(now charge.Time) Part {
-	p := Part{Name: "bridge", State: PartDown, Since: l.pipeline.Started, Reason: "no heartbeat received yet"}
+func (l *Live) bridgePart(now charge.Time) view.Part {
+	p := view.Part{Name: "bridge", State: view.PartDown, Since: l.pipeline.Started, Reason: "no heartbeat received yet"}
 	switch {
 	case l.pipeline.BridgeUp(now):
 		return l.liveBridgePart(now)
@@ -278,26 +182,26 @@ func (l *Live) bridgePart(now charge.Time) Part {
 		p.Since, p.Reason = l.pipeline.LastHeartbeat(), "no heartbeats any more"
 	}
 	switch {
-	case l.kafka.State != PartUp:
-		p.State, p.Reason = PartUnknown, "Kafka is down, so heartbeats of the bridge cannot be received"
+	case l.kafka.State != view.PartUp:
+		p.State, p.Reason = view.PartUnknown, "Kafka is down, so heartbeats of the bridge cannot be received"
 	case l.heartbeatsUnread != "":
-		p.State, p.Reason = PartUnknown, "this Central cannot read its heartbeats: "+l.heartbeatsUnread
+		p.State, p.Reason = view.PartUnknown, "this Central cannot read its heartbeats: "+l.heartbeatsUnread
 	}
 	return p
 }
 
 // liveBridgePart is the state of the bridges with recent heartbeats: down if
 // one of them cannot do its work, with the trouble that began first.
-func (l *Live) liveBridgePart(now charge.Time) Part {
-	p := Part{Name: "bridge", State: PartUp, Since: l.bridge.StartedAt, Reason: strings.Join(l.bridge.Warnings, "; ")}
+func (l *Live) liveBridgePart(now charge.Time) view.Part {
+	p := view.Part{Name: "bridge", State: view.PartUp, Since: l.bridge.StartedAt, Reason: strings.Join(l.bridge.Warnings, "; ")}
 	for _, name := range slices.Sorted(maps.Keys(l.bridges)) {
 		b := l.bridges[name]
 		if now > b.at.Add(staleAfter) || len(b.heartbeat.Troubles) == 0 {
 			continue
 		}
 		first := b.heartbeat.Troubles[0]
-		if p.State == PartUp || first.Since < p.Since {
-			p.State, p.Since, p.Reason = PartDown, first.Since, "bridge "+name+" "+first.Reason+andMore(len(b.heartbeat.Troubles)-1)
+		if p.State == view.PartUp || first.Since < p.Since {
+			p.State, p.Since, p.Reason = view.PartDown, first.Since, "bridge "+name+" "+first.Reason+andMore(len(b.heartbeat.Troubles)-1)
 		}
 	}
 	return p
@@ -313,8 +217,8 @@ func andMore(n int) string {
 
 // centralPart is the state of this Central: the most severe reason why it is
 // down.
-func (l *Live) centralPart() Part {
-	p := Part{Name: "central", State: PartDown, Since: l.since}
+func (l *Live) centralPart() view.Part {
+	p := view.Part{Name: "central", State: view.PartDown, Since: l.since}
 	switch {
 	case l.database != "":
 		p.Reason = l.database
@@ -325,7 +229,7 @@ func (l *Live) centralPart() Part {
 	case len(l.troubles) > 0:
 		p.Since, p.Reason = l.troubles[0].Since, l.troubles[0].Reason+andMore(len(l.troubles)-1)
 	default:
-		p.State = PartUp
+		p.State = view.PartUp
 	}
 	return p
 }
@@ -337,14 +241,14 @@ func (l *Live) centralPart() Part {
 func (l *Live) conditions(now charge.Time) []condition {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.kafka.State != PartUp {
+	if l.kafka.State != view.PartUp {
 		return nil
 	}
 	var all []condition
 	if own := l.centralPart(); l.joined && l.fencedBy.IsZero() && l.database == "" {
 		all = append(all, conditionOf(own))
 	}
-	if b := l.bridgePart(now); b.State != PartUnknown && l.bridge != nil && (b.State == PartUp || now >= b.Since.Add(bridgeSilentAfter)) {
+	if b := l.bridgePart(now); b.State != view.PartUnknown && l.bridge != nil && (b.State == view.PartUp || now >= b.Since.Add(bridgeSilentAfter)) {
 		all = append(all, conditionOf(b))
 	}
 	return all
@@ -354,6 +258,6 @@ func (l *Live) conditions(now charge.Time) []condition {
 // raised: longer than its restart.
 const bridgeSilentAfter = 10 * time.Second
 
-func conditionOf(p Part) condition {
-	return condition{part: p.Name, down: p.State == PartDown, since: p.Since, reason: p.Reason}
+func conditionOf(p view.Part) condition {
+	return condition{part: p.Name, down: p.State == view.PartDown, since: p.Since, reason: p.Reason}
 }

@@ -6,7 +6,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/central/internal/journaltest"
-	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -50,7 +50,7 @@ func TestTheWriterPrunes(t *testing.T) {
 		p.Charge(500)
 		l.deliver(wire.TopicEvents, p.All...) // the old ones come again
 		synctest.Wait()
-		tickets, err := l.store.Tickets(t.Context(), store.Query{Limit: 1000})
+		tickets, err := l.store.Tickets(t.Context(), view.Query{Limit: 1000})
 		if err != nil || len(tickets) != 501 {
 			t.Errorf("tickets: got %d %v, want 501", len(tickets), err)
 		}

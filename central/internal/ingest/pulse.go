@@ -7,7 +7,9 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
 
@@ -64,7 +66,7 @@ func (w *Writer) sendProgress(now charge.Time) {
 			EventID:   fmt.Sprintf("%s.%d", s.k.SessionID, now),
 			EventType: wire.CentralProgress, Username: s.k.Username, CPID: s.cp, Connector: s.k.Connector,
 			SessionID: s.k.SessionID, EnergyKWh: new(wire.KWh(s.k.Energy)), PowerW: new(s.k.Power),
-			Cost: new(orders.WireMoney(s.k.Cost)), Currency: string(s.k.Cost.Currency), Timestamp: wire.Seconds(now),
+			Cost: new(orders.WireMoney(s.cost)), Currency: string(s.cost.Currency), Timestamp: wire.Seconds(now),
 		}
 		raw, err := e.Encode()
 		if err != nil {
@@ -77,8 +79,9 @@ func (w *Writer) sendProgress(now charge.Time) {
 
 // runningSession is a connector with an open session.
 type runningSession struct {
-	cp charge.CPID
-	k  Connector
+	cp   charge.CPID
+	k    view.Connector
+	cost money.Amount
 }
 
 // runningSessions returns the open sessions whose charging point has sent
@@ -93,7 +96,8 @@ func (l *Live) runningSessions(now charge.Time) []runningSession {
 		}
 		for i := range p.view.Connectors {
 			if k := &p.view.Connectors[i]; k.SessionID != "" {
-				all = append(all, runningSession{id, l.connector(p, k, now)})
+				shown, cost := l.connector(p, k, now)
+				all = append(all, runningSession{id, shown, cost})
 			}
 		}
 	}

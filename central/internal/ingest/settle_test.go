@@ -7,9 +7,9 @@ import (
 
 	"github.com/carga-ev/carga/central/internal/ingest"
 	"github.com/carga-ev/carga/central/internal/journaltest"
-	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -17,7 +17,7 @@ import (
 // silentAlarms counts the open alarms of silent sessions.
 func silentAlarms(t *testing.T, l *instance) (n int) {
 	t.Helper()
-	all, err := l.store.Alarms(t.Context(), store.Query{State: "open"})
+	all, err := l.store.Alarms(t.Context(), view.Query{State: "open"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -94,7 +94,7 @@ func TestASessionAtAChargingPointThatNeverComesBack(t *testing.T) {
 		if n := silentAlarms(t, l); n != 1 {
 			t.Errorf("alarms after six minutes of silence: got %d, want one", n)
 		}
-		if k := l.live.Network().CPs[0].Connectors[0]; k.Waits.For != orders.WaitsForStop || k.SessionID != "s1" {
+		if k := l.live.Network().CPs[0].Connectors[0]; k.WaitsFor != orders.WaitsForStop || k.SessionID != "s1" {
 			t.Errorf("connector: got %+v, want that it waits for the stop of s1", k)
 		}
 		if r := settle(); r.Refused != "" {
@@ -106,11 +106,11 @@ func TestASessionAtAChargingPointThatNeverComesBack(t *testing.T) {
 		if n := silentAlarms(t, l); n != 0 {
 			t.Errorf("alarms after the settlement: got %d, want none", n)
 		}
-		if k := l.live.Network().CPs[0].Connectors[0]; k.Waits != (orders.Waiting{}) || k.SessionID != "" {
+		if k := l.live.Network().CPs[0].Connectors[0]; k.WaitsFor != "" || k.WaitsSince != 0 || k.SessionID != "" {
 			t.Errorf("connector: got %+v, want nothing that is wanted and no session", k)
 		}
 		bill := func() (n int, sum charge.WattHours) {
-			tickets, err := l.store.Tickets(t.Context(), store.Query{Limit: 10})
+			tickets, err := l.store.Tickets(t.Context(), view.Query{Limit: 10})
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -10,6 +10,7 @@ import (
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/wire"
@@ -60,7 +61,7 @@ type unit struct {
 	centralEvents  []wire.CentralEvent
 	sendReplies    []func()      // to operators
 	operatorReply  *orders.Reply // receives the orders.Reply of the operator's request being executed
-	facts          []Fact
+	facts          []view.Fact
 	booksChanged   bool                     // a gap or an alarm changed
 	fenceEvaluated bool                     // package orders decided whether this Central is fenced
 	changed        map[charge.CPID]struct{} // charging points changed in memory; "": all, by a desired state of the network

@@ -13,6 +13,7 @@ import (
 	"github.com/carga-ev/carga/central/internal/journaltest"
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -114,7 +115,7 @@ func TestEachCommandIsReportedOnceWhenItHasEnded(t *testing.T) {
 		}
 		time.Sleep(time.Minute)
 		synctest.Wait() // one ends at this very moment
-		all, err := l.store.Commands(t.Context(), store.Query{Limit: 100})
+		all, err := l.store.Commands(t.Context(), view.Query{Limit: 100})
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -468,8 +468,8 @@ func (w *Writer) afterCommit(u *unit) {
 		}
 	}
 	w.live.publishFacts(u.facts)
-	for _, f := range u.facts {
-		w.log.Info("fact", f.attrs()...)
+	for i := range u.facts {
+		w.log.Info("fact", factAttrs(&u.facts[i])...)
 	}
 	if len(u.centralEvents)+len(u.deadLetters) > 0 {
 		w.wakeOutbox()

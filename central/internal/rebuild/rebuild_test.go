@@ -12,6 +12,7 @@ import (
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/ledger/ledgertest"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
@@ -138,7 +139,7 @@ func TestPricesAndPublishingOfThatDay(t *testing.T) {
 		{Version: "first", PerKWh: 10 * money.MinorUnit, Currency: "EUR", MadeAt: morning - 10*minute},
 		{Version: "second", PerKWh: 20 * money.MinorUnit, Currency: "EUR", MadeAt: morning + 2*minute},
 	}})
-	tickets, err := l.s.Tickets(t.Context(), store.Query{})
+	tickets, err := l.s.Tickets(t.Context(), view.Query{})
 	if err != nil || len(tickets) != 3 {
 		t.Fatalf("tickets: %v %v", tickets, err)
 	}

@@ -11,26 +11,12 @@ import (
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Query selects a page of a list, newest first. A zero field does not restrict.
-type Query struct {
-	CPID     charge.CPID
-	Username charge.Username
-	State    string
-	From, To charge.Time // rows of From <= time < To
-	After    string      // the key of the last row of the page before; the list's method defines the key
-	Limit    int         // default 100, at most 1000
-	Now      charge.Time // decides the state of reservations, which end by themselves
-}
-
-// ErrGone means that the row Query.After does not exist or was deleted, so the
-// place where the page begins is not known.
-var ErrGone = errors.New("the row after which the page begins is gone")
-
-// limit returns the number of rows of a page.
-func (q *Query) limit() int {
+// limitOf returns the number of rows of a page.
+func limitOf(q *view.Query) int {
 	switch {
 	case q.Limit <= 0:
 		return 100
@@ -59,7 +45,7 @@ func (c *conditions) String() string {
 }
 
 // between restricts a column of times to those of the query.
-func (c *conditions) between(column string, q *Query) {
+func (c *conditions) between(column string, q *view.Query) {
 	if q.From != 0 {
 		c.add(column+">=?", int64(q.From))
 	}
@@ -84,7 +70,7 @@ type listing struct {
 
 // page returns the query of a page and its arguments. All conditions are applied
 // before the limit, so only the last page can be shorter than the limit.
-func (l *listing) page(ctx context.Context, s *Store, q *Query) (query string, args []any, err error) {
+func (l *listing) page(ctx context.Context, s *Store, q *view.Query) (query string, args []any, err error) {
 	var c conditions
 	if q.CPID != "" {
 		c.add("cp_id=?", string(q.CPID))
@@ -107,18 +93,18 @@ func (l *listing) page(ctx context.Context, s *Store, q *Query) (query string, a
 		var after int64
 		err := s.ro.QueryRowContext(ctx, "SELECT rowid FROM "+l.from+" WHERE "+l.key+"=?", q.After).Scan(&after)
 		if errors.Is(err, sql.ErrNoRows) {
-			return "", nil, ErrGone
+			return "", nil, view.ErrGone
 		}
 		if err != nil {
 			return "", nil, wrap("find the place in "+l.from, err)
 		}
 		c.add("rowid<?", after)
 	}
-	return "SELECT " + l.cols + " FROM " + l.from + c.String() + " ORDER BY rowid DESC LIMIT ?", append(c.args, q.limit()), nil
+	return "SELECT " + l.cols + " FROM " + l.from + c.String() + " ORDER BY rowid DESC LIMIT ?", append(c.args, limitOf(q)), nil
 }
 
 // readPage returns a page of a list.
-func readPage[T any](ctx context.Context, s *Store, l *listing, q *Query, scan func(*sql.Rows) (T, error)) ([]T, error) {
+func readPage[T any](ctx context.Context, s *Store, l *listing, q *view.Query, scan func(*sql.Rows) (T, error)) ([]T, error) {
 	query, args, err := l.page(ctx, s, q)
 	if err != nil {
 		return nil, err
@@ -126,20 +112,19 @@ func readPage[T any](ctx context.Context, s *Store, l *listing, q *Query, scan f
 	return collect(ctx, s, "read "+l.from, scan, query, args...)
 }
 
-// Sessions returns a page of sessions; State is a ledger.SessionState, the key a
-// session id.
-func (s *Store) Sessions(ctx context.Context, q Query) ([]ledger.Session, error) {
+// Sessions returns a page of sessions; the key is a session id.
+func (s *Store) Sessions(ctx context.Context, q view.Query) ([]ledger.Session, error) {
 	return readPage(ctx, s, &listing{
 		cols: sessionCols, from: "sessions", key: "session_id", at: "authorized_at", driver: true,
 		states: map[string]string{ // the second halves let a partial index be used
 			string(ledger.SessionOpen): "state='open' AND state<>'ended'", string(ledger.SessionOrphaned): "state='orphaned' AND state<>'ended'",
-			string(ledger.SessionEnded): "state='ended'",
+			view.SessionClosed: "state='ended'",
 		},
 	}, &q, func(r *sql.Rows) (ledger.Session, error) { return scanSession(r) })
 }
 
 // Tickets returns a page of tickets; the key is a ticket id.
-func (s *Store) Tickets(ctx context.Context, q Query) ([]ledger.Ticket, error) {
+func (s *Store) Tickets(ctx context.Context, q view.Query) ([]ledger.Ticket, error) {
 	return readPage(ctx, s, &listing{cols: ticketCols, from: "tickets", key: "ticket_id", at: "ended_at", driver: true}, &q,
 		func(r *sql.Rows) (ledger.Ticket, error) { return scanTicket(r) })
 }
@@ -150,37 +135,15 @@ func (s *Store) Ticket(ctx context.Context, id string) (t ledger.Ticket, ok bool
 	return rowOrNone("read ticket", t, err)
 }
 
-// The states of a reservation. They are not stored: they follow from the row and
-// the moment.
-const (
-	ReservationPending = "pending" // not yet confirmed by the charging point
-	ReservationActive  = "active"  // confirmed
-	ReservationUsed    = "used"    // by a session
-	ReservationEnded   = "ended"   // expired, cancelled or refused
-)
-
-// ReservationState returns the state of a reservation at the moment now.
-func ReservationState(r *orders.Reservation, now charge.Time) string {
-	switch {
-	case r.Reason == orders.EndUsed:
-		return ReservationUsed
-	case !r.Active(now):
-		return ReservationEnded
-	case r.ConfirmedAt == 0:
-		return ReservationPending
-	}
-	return ReservationActive
-}
-
-// Reservations returns a page of reservations; State is a ReservationState at the
-// moment q.Now, the key a reservation id.
-func (s *Store) Reservations(ctx context.Context, q Query) ([]orders.Reservation, error) {
+// Reservations returns a page of reservations, by their states at the moment
+// q.Now; the key is a reservation id.
+func (s *Store) Reservations(ctx context.Context, q view.Query) ([]orders.Reservation, error) {
 	const used = "reason='" + orders.EndUsed + "'"
 	return readPage(ctx, s, &listing{
 		cols: reservationCols, from: "reservations", key: "reservation_id", at: "made_at", driver: true,
 		states: map[string]string{
-			ReservationPending: "ended_at=0 AND until>? AND confirmed_at=0 AND NOT " + used, ReservationActive: "ended_at=0 AND until>? AND confirmed_at<>0 AND NOT " + used,
-			ReservationUsed: used, ReservationEnded: "(ended_at<>0 OR until<=?) AND NOT " + used,
+			view.ReservationPending: "ended_at=0 AND until>? AND confirmed_at=0 AND NOT " + used, view.ReservationActive: "ended_at=0 AND until>? AND confirmed_at<>0 AND NOT " + used,
+			view.ReservationUsed: used, view.ReservationEnded: "(ended_at<>0 OR until<=?) AND NOT " + used,
 		},
 	}, &q, func(r *sql.Rows) (orders.Reservation, error) { return scanReservation(r) })
 }
@@ -203,7 +166,7 @@ func scanLife(r scanner) (l CommandLife, err error) {
 
 // Commands returns a page of commands; State is an orders.CommandState, the key a
 // command id.
-func (s *Store) Commands(ctx context.Context, q Query) ([]CommandLife, error) {
+func (s *Store) Commands(ctx context.Context, q view.Query) ([]CommandLife, error) {
 	states := map[string]string{}
 	for _, state := range []orders.CommandState{
 		orders.Written, orders.Sent, orders.Accepted, orders.Rejected, orders.Superseded, orders.Expired, orders.Done, orders.Failed,
@@ -229,19 +192,11 @@ type GapRow struct {
 	ledger.Gap
 }
 
-// The states of a gap and of an alarm.
-const (
-	GapOpen      = "open"   // records are missing
-	GapFilled    = "filled" // all of its records came late
-	AlarmOpen    = "open"
-	AlarmCleared = "cleared"
-)
-
-// Gaps returns a page of gaps; State is GapOpen or GapFilled, the key the number.
-func (s *Store) Gaps(ctx context.Context, q Query) ([]GapRow, error) {
+// Gaps returns a page of gaps; State is view.GapOpen or view.GapFilled, the key the number.
+func (s *Store) Gaps(ctx context.Context, q view.Query) ([]GapRow, error) {
 	return readPage(ctx, s, &listing{
 		cols: "rowid," + gapReadCols, from: "gaps", key: "rowid", at: "detected_at",
-		states: map[string]string{GapOpen: "open=1 AND missing<>'[]'", GapFilled: "missing='[]'"},
+		states: map[string]string{view.GapOpen: "open=1 AND missing<>'[]'", view.GapFilled: "missing='[]'"},
 	}, &q, func(r *sql.Rows) (g GapRow, err error) {
 		g.Gap, err = scanGap(numbered{r, &g.N})
 		return g, err
@@ -270,12 +225,12 @@ type AlarmRow struct {
 	ledger.Alarm
 }
 
-// Alarms returns a page of alarms; State is AlarmOpen or AlarmCleared, the key the
+// Alarms returns a page of alarms; State is view.AlarmOpen or view.AlarmCleared, the key the
 // number.
-func (s *Store) Alarms(ctx context.Context, q Query) ([]AlarmRow, error) {
+func (s *Store) Alarms(ctx context.Context, q view.Query) ([]AlarmRow, error) {
 	return readPage(ctx, s, &listing{
 		cols: "rowid," + alarmCols, from: "alarms", key: "rowid", at: "at",
-		states: map[string]string{AlarmOpen: "cleared=0", AlarmCleared: "cleared=1"},
+		states: map[string]string{view.AlarmOpen: "cleared=0", view.AlarmCleared: "cleared=1"},
 	}, &q, func(r *sql.Rows) (AlarmRow, error) { return scanAlarm(r) })
 }
 
@@ -316,21 +271,12 @@ func (s *Store) Lost(ctx context.Context) (n int64, err error) {
 	return n, wrap("count lost records", err)
 }
 
-// RecordRow is one record as it was received.
-type RecordRow struct {
-	CPID       charge.CPID
-	Journal    charge.JournalID
-	Seq        charge.Seq
-	ReceivedAt charge.Time
-	Raw        []byte
-}
-
 // Records returns a page of records as they were received, the latest first. With
 // a CPID it goes back through the journals of that charging point, newest boot
-// first, each from its last record. The key is a RecordKey; From and To restrict
+// first, each from its last record. The key is view.Record.Key; From and To restrict
 // when a record was received.
-func (s *Store) Records(ctx context.Context, q Query) ([]RecordRow, error) {
-	var last *RecordRow
+func (s *Store) Records(ctx context.Context, q view.Query) ([]view.Record, error) {
+	var last *view.Record
 	if q.After != "" {
 		r, err := s.record(ctx, q.After)
 		if err != nil {
@@ -347,12 +293,12 @@ func (s *Store) Records(ctx context.Context, q Query) ([]RecordRow, error) {
 		c.add("(received_at,cp_id,journal,seq)<(?,?,?,?)", int64(last.ReceivedAt), string(last.CPID), string(last.Journal), int64(last.Seq))
 	}
 	return collect(ctx, s, "read records", scanRecord, "SELECT "+recordRowCols+" FROM records"+c.String()+
-		" ORDER BY received_at DESC,cp_id DESC,journal DESC,seq DESC LIMIT ?", append(c.args, q.limit())...)
+		" ORDER BY received_at DESC,cp_id DESC,journal DESC,seq DESC LIMIT ?", append(c.args, limitOf(&q))...)
 }
 
 // recordsOf goes back through the journals of a charging point that still hold
 // records, from the record after last; nil is the newest.
-func (s *Store) recordsOf(ctx context.Context, q *Query, last *RecordRow) ([]RecordRow, error) {
+func (s *Store) recordsOf(ctx context.Context, q *view.Query, last *view.Record) ([]view.Record, error) {
 	journals, err := collect(ctx, s, "read journals", func(rows *sql.Rows) (j charge.JournalID, err error) { return j, rows.Scan(&j) },
 		"SELECT journal FROM journals j WHERE cp_id=? AND EXISTS (SELECT 1 FROM records r WHERE r.cp_id=j.cp_id AND r.journal=j.journal) "+
 			"ORDER BY opened_at DESC,journal DESC", string(q.CPID))
@@ -362,11 +308,11 @@ func (s *Store) recordsOf(ctx context.Context, q *Query, last *RecordRow) ([]Rec
 	if last != nil {
 		i := slices.Index(journals, last.Journal)
 		if i < 0 || last.CPID != q.CPID {
-			return nil, ErrGone // of another charging point: no place in this list
+			return nil, view.ErrGone // of another charging point: no place in this list
 		}
 		journals = journals[i:]
 	}
-	var all []RecordRow
+	var all []view.Record
 	for _, j := range journals {
 		var c conditions
 		c.add("cp_id=? AND journal=?", string(q.CPID), string(j))
@@ -375,11 +321,11 @@ func (s *Store) recordsOf(ctx context.Context, q *Query, last *RecordRow) ([]Rec
 		}
 		c.between("received_at", q)
 		part, err := collect(ctx, s, "read records", scanRecord,
-			"SELECT "+recordRowCols+" FROM records"+c.String()+" ORDER BY seq DESC LIMIT ?", append(c.args, q.limit()-len(all))...)
+			"SELECT "+recordRowCols+" FROM records"+c.String()+" ORDER BY seq DESC LIMIT ?", append(c.args, limitOf(q)-len(all))...)
 		if err != nil {
 			return nil, err
 		}
-		if all = append(all, part...); len(all) >= q.limit() {
+		if all = append(all, part...); len(all) >= limitOf(q) {
 			break
 		}
 	}
@@ -388,28 +334,25 @@ func (s *Store) recordsOf(ctx context.Context, q *Query, last *RecordRow) ([]Rec
 
 const recordRowCols = "cp_id,journal,seq,received_at,raw"
 
-func scanRecord(rows *sql.Rows) (r RecordRow, err error) {
-	return r, rows.Scan(&r.CPID, &r.Journal, &r.Seq, &r.ReceivedAt, &r.Raw)
+func scanRecord(rows *sql.Rows) (r view.Record, err error) {
+	var raw []byte
+	err = rows.Scan(&r.CPID, &r.Journal, &r.Seq, &r.ReceivedAt, &raw)
+	return view.RecordOf(r.CPID, r.Journal, r.Seq, r.ReceivedAt, raw), err
 }
 
-// RecordKey is the key of a record in Query.After.
-func RecordKey(cp charge.CPID, j charge.JournalID, seq charge.Seq) string {
-	return fmt.Sprintf("%s/%s/%d", cp, j, seq)
-}
-
-// record returns a record, without its bytes, by its RecordKey; ErrGone if there
+// record returns a record, without its bytes, by its key; view.ErrGone if there
 // is none.
-func (s *Store) record(ctx context.Context, key string) (r RecordRow, err error) {
+func (s *Store) record(ctx context.Context, key string) (r view.Record, err error) {
 	cp, rest, _ := strings.Cut(key, "/")
 	journal, n, _ := strings.Cut(rest, "/")
 	seq, err := strconv.ParseInt(n, 10, 64)
 	if err != nil {
-		return r, ErrGone // no record has such a key
+		return r, view.ErrGone // no record has such a key
 	}
-	r = RecordRow{CPID: charge.CPID(cp), Journal: charge.JournalID(journal), Seq: charge.Seq(seq)}
+	r = view.Record{CPID: charge.CPID(cp), Journal: charge.JournalID(journal), Seq: charge.Seq(seq)}
 	err = s.ro.QueryRowContext(ctx, "SELECT received_at FROM records WHERE cp_id=? AND journal=? AND seq=?", cp, journal, seq).Scan(&r.ReceivedAt)
 	if errors.Is(err, sql.ErrNoRows) {
-		return r, ErrGone
+		return r, view.ErrGone
 	}
 	return r, wrap("find record", err)
 }

@@ -11,11 +11,12 @@ import (
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
 // paged reads a list to its end, a few rows at a time, and wants no empty page.
-func paged[T any](t *testing.T, q store.Query, read func(store.Query) ([]T, error), key func(*T) string) (all []string) {
+func paged[T any](t *testing.T, q view.Query, read func(view.Query) ([]T, error), key func(*T) string) (all []string) {
 	t.Helper()
 	q.Limit = 3
 	for range 100 {
@@ -78,73 +79,73 @@ func TestAFilterSelectsBeforeThePage(t *testing.T) {
 		return errors.Join(tx.Ledger(changes), tx.Orders(effects))
 	})
 	ctx := t.Context()
-	lists := map[string]func(q store.Query) []string{
-		"sessions": func(q store.Query) []string {
-			return paged(t, q, func(q store.Query) ([]ledger.Session, error) { return s.Sessions(ctx, q) }, func(v *ledger.Session) string { return string(v.ID) })
+	lists := map[string]func(q view.Query) []string{
+		"sessions": func(q view.Query) []string {
+			return paged(t, q, func(q view.Query) ([]ledger.Session, error) { return s.Sessions(ctx, q) }, func(v *ledger.Session) string { return string(v.ID) })
 		},
-		"tickets": func(q store.Query) []string {
-			return paged(t, q, func(q store.Query) ([]ledger.Ticket, error) { return s.Tickets(ctx, q) }, func(v *ledger.Ticket) string { return v.ID })
+		"tickets": func(q view.Query) []string {
+			return paged(t, q, func(q view.Query) ([]ledger.Ticket, error) { return s.Tickets(ctx, q) }, func(v *ledger.Ticket) string { return v.ID })
 		},
-		"reservations": func(q store.Query) []string {
-			return paged(t, q, func(q store.Query) ([]orders.Reservation, error) { return s.Reservations(ctx, q) }, func(v *orders.Reservation) string { return string(v.ID) })
+		"reservations": func(q view.Query) []string {
+			return paged(t, q, func(q view.Query) ([]orders.Reservation, error) { return s.Reservations(ctx, q) }, func(v *orders.Reservation) string { return string(v.ID) })
 		},
-		"commands": func(q store.Query) []string {
-			return paged(t, q, func(q store.Query) ([]store.CommandLife, error) { return s.Commands(ctx, q) }, func(v *store.CommandLife) string { return string(v.ID) })
+		"commands": func(q view.Query) []string {
+			return paged(t, q, func(q view.Query) ([]store.CommandLife, error) { return s.Commands(ctx, q) }, func(v *store.CommandLife) string { return string(v.ID) })
 		},
-		"gaps": func(q store.Query) []string {
-			return paged(t, q, func(q store.Query) ([]store.GapRow, error) { return s.Gaps(ctx, q) }, func(v *store.GapRow) string { return fmt.Sprint(v.N) })
+		"gaps": func(q view.Query) []string {
+			return paged(t, q, func(q view.Query) ([]store.GapRow, error) { return s.Gaps(ctx, q) }, func(v *store.GapRow) string { return fmt.Sprint(v.N) })
 		},
-		"alarms": func(q store.Query) []string {
-			return paged(t, q, func(q store.Query) ([]store.AlarmRow, error) { return s.Alarms(ctx, q) }, func(v *store.AlarmRow) string { return fmt.Sprint(v.N) })
+		"alarms": func(q view.Query) []string {
+			return paged(t, q, func(q view.Query) ([]store.AlarmRow, error) { return s.Alarms(ctx, q) }, func(v *store.AlarmRow) string { return fmt.Sprint(v.N) })
 		},
 	}
 	for _, c := range []struct {
 		list string
-		q    store.Query
+		q    view.Query
 		want []string
 	}{
-		{"sessions", store.Query{}, numbered("s", 39, 0)},
-		{"sessions", store.Query{State: "orphaned"}, numbered("s", 6, 0)},
-		{"sessions", store.Query{State: "open"}, nil},
-		{"sessions", store.Query{State: "ended"}, numbered("s", 39, 7)},
-		{"sessions", store.Query{Username: "ana"}, numbered("s", 6, 0)},
-		{"sessions", store.Query{From: 3, To: 6}, numbered("s", 4, 2)},
-		{"sessions", store.Query{CPID: "CP_2"}, nil},
-		{"tickets", store.Query{Username: "ana", To: 4}, numbered("t", 2, 0)},
-		{"tickets", store.Query{From: 40}, []string{"t39"}},
-		{"reservations", store.Query{State: "active"}, numbered("r", 6, 0)},
-		{"reservations", store.Query{State: "pending"}, []string{"r7"}},
-		{"reservations", store.Query{State: "used"}, []string{"r8"}},
-		{"reservations", store.Query{State: "ended"}, append([]string{"r9"}, numbered("r", 39, 10)...)}, // r9 was written last
-		{"reservations", store.Query{Username: "ana", From: 2, To: 5}, numbered("r", 3, 1)},
-		{"commands", store.Query{State: "rejected"}, numbered("c", 6, 0)},
-		{"commands", store.Query{State: "sent"}, nil},
-		{"commands", store.Query{From: 39}, numbered("c", 39, 38)},
-		{"gaps", store.Query{State: "open"}, numbered("", 7, 1)},
-		{"gaps", store.Query{State: "filled"}, numbered("", 40, 8)},
-		{"gaps", store.Query{To: 3}, numbered("", 2, 1)},
-		{"alarms", store.Query{State: "open"}, numbered("", 7, 1)},
-		{"alarms", store.Query{State: "cleared"}, numbered("", 40, 8)},
-		{"alarms", store.Query{From: 20, To: 22}, numbered("", 21, 20)},
+		{"sessions", view.Query{}, numbered("s", 39, 0)},
+		{"sessions", view.Query{State: "orphaned"}, numbered("s", 6, 0)},
+		{"sessions", view.Query{State: "open"}, nil},
+		{"sessions", view.Query{State: view.SessionClosed}, numbered("s", 39, 7)},
+		{"sessions", view.Query{Username: "ana"}, numbered("s", 6, 0)},
+		{"sessions", view.Query{From: 3, To: 6}, numbered("s", 4, 2)},
+		{"sessions", view.Query{CPID: "CP_2"}, nil},
+		{"tickets", view.Query{Username: "ana", To: 4}, numbered("t", 2, 0)},
+		{"tickets", view.Query{From: 40}, []string{"t39"}},
+		{"reservations", view.Query{State: "active"}, numbered("r", 6, 0)},
+		{"reservations", view.Query{State: "pending"}, []string{"r7"}},
+		{"reservations", view.Query{State: "used"}, []string{"r8"}},
+		{"reservations", view.Query{State: "ended"}, append([]string{"r9"}, numbered("r", 39, 10)...)}, // r9 was written last
+		{"reservations", view.Query{Username: "ana", From: 2, To: 5}, numbered("r", 3, 1)},
+		{"commands", view.Query{State: "rejected"}, numbered("c", 6, 0)},
+		{"commands", view.Query{State: "sent"}, nil},
+		{"commands", view.Query{From: 39}, numbered("c", 39, 38)},
+		{"gaps", view.Query{State: "open"}, numbered("", 7, 1)},
+		{"gaps", view.Query{State: "filled"}, numbered("", 40, 8)},
+		{"gaps", view.Query{To: 3}, numbered("", 2, 1)},
+		{"alarms", view.Query{State: "open"}, numbered("", 7, 1)},
+		{"alarms", view.Query{State: "cleared"}, numbered("", 40, 8)},
+		{"alarms", view.Query{From: 20, To: 22}, numbered("", 21, 20)},
 	} {
 		c.q.Now = now
 		if got := lists[c.list](c.q); !slices.Equal(got, c.want) {
 			t.Errorf("%s %+v: got %q, want %q", c.list, c.q, got, c.want)
 		}
 	}
-	for name, list := range map[string]func(q store.Query) error{
-		"sessions":     func(q store.Query) error { _, err := s.Sessions(ctx, q); return err },
-		"tickets":      func(q store.Query) error { _, err := s.Tickets(ctx, q); return err },
-		"reservations": func(q store.Query) error { _, err := s.Reservations(ctx, q); return err },
-		"commands":     func(q store.Query) error { _, err := s.Commands(ctx, q); return err },
-		"gaps":         func(q store.Query) error { _, err := s.Gaps(ctx, q); return err },
-		"alarms":       func(q store.Query) error { _, err := s.Alarms(ctx, q); return err },
-		"records":      func(q store.Query) error { _, err := s.Records(ctx, q); return err },
+	for name, list := range map[string]func(q view.Query) error{
+		"sessions":     func(q view.Query) error { _, err := s.Sessions(ctx, q); return err },
+		"tickets":      func(q view.Query) error { _, err := s.Tickets(ctx, q); return err },
+		"reservations": func(q view.Query) error { _, err := s.Reservations(ctx, q); return err },
+		"commands":     func(q view.Query) error { _, err := s.Commands(ctx, q); return err },
+		"gaps":         func(q view.Query) error { _, err := s.Gaps(ctx, q); return err },
+		"alarms":       func(q view.Query) error { _, err := s.Alarms(ctx, q); return err },
+		"records":      func(q view.Query) error { _, err := s.Records(ctx, q); return err },
 	} {
-		if err := list(store.Query{After: "CP_1/j1/99"}); !errors.Is(err, store.ErrGone) {
+		if err := list(view.Query{After: "CP_1/j1/99"}); !errors.Is(err, view.ErrGone) {
 			t.Errorf("%s after a row that is not there: got %v, want ErrGone", name, err)
 		}
-		if err := list(store.Query{State: "nonsense"}); err == nil && name != "records" {
+		if err := list(view.Query{State: "nonsense"}); err == nil && name != "records" {
 			t.Errorf("%s of a state that is none: no error", name)
 		}
 	}
@@ -187,21 +188,20 @@ func TestRecordsOfAllEnd(t *testing.T) {
 	early = all[len(early):]
 	second = append([]string{"CP_2/k2/1"}, numbered("CP_2/k1/", 20, 1)...)
 	for _, c := range []struct {
-		q    store.Query
+		q    view.Query
 		want []string
 	}{
-		{store.Query{}, all},
-		{store.Query{To: 4}, early},
-		{store.Query{CPID: "CP_2"}, second},
-		{store.Query{CPID: "CP_2", From: 3, To: 4}, []string{"CP_2/k2/1", "CP_2/k1/6", "CP_2/k1/5"}},
+		{view.Query{}, all},
+		{view.Query{To: 4}, early},
+		{view.Query{CPID: "CP_2"}, second},
+		{view.Query{CPID: "CP_2", From: 3, To: 4}, []string{"CP_2/k2/1", "CP_2/k1/6", "CP_2/k1/5"}},
 	} {
-		got := paged(t, c.q, func(q store.Query) ([]store.RecordRow, error) { return s.Records(t.Context(), q) },
-			func(r *store.RecordRow) string { return store.RecordKey(r.CPID, r.Journal, r.Seq) })
+		got := paged(t, c.q, func(q view.Query) ([]view.Record, error) { return s.Records(t.Context(), q) }, (*view.Record).Key)
 		if !slices.Equal(got, c.want) {
 			t.Errorf("%+v: got %q, want %q", c.q, got, c.want)
 		}
 	}
-	if _, err := s.Records(t.Context(), store.Query{CPID: "CP_1", After: "CP_2/k1/3"}); !errors.Is(err, store.ErrGone) {
+	if _, err := s.Records(t.Context(), view.Query{CPID: "CP_1", After: "CP_2/k1/3"}); !errors.Is(err, view.ErrGone) {
 		t.Errorf("after a record of another charging point: got %v, want ErrGone", err)
 	}
 }

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/money"
 )
 
@@ -23,8 +24,8 @@ func TestOldPricesMeanTheSame(t *testing.T) {
 		}
 	}()
 	tariffs, err1 := s.Tariffs(t.Context())
-	sessions, err2 := s.Sessions(t.Context(), Query{})
-	tickets, err3 := s.Tickets(t.Context(), Query{})
+	sessions, err2 := s.Sessions(t.Context(), view.Query{})
+	tickets, err3 := s.Tickets(t.Context(), view.Query{})
 	if err := errors.Join(err1, err2, err3); err != nil || len(tariffs) != 2 || len(sessions) != 1 || len(tickets) != 1 {
 		t.Fatalf("%d tariffs, %d sessions, %d tickets: %v", len(tariffs), len(sessions), len(tickets), err)
 	}

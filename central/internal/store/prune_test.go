@@ -11,6 +11,7 @@ import (
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/ledger/ledgertest"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
@@ -200,9 +201,9 @@ func TestPruningDeletesWhatEnded(t *testing.T) {
 		return errors.Join(errs...)
 	})
 	prune(t, s, 500)
-	commands, err1 := s.Commands(t.Context(), store.Query{})
-	reservations, err2 := s.Reservations(t.Context(), store.Query{})
-	alarms, err3 := s.Alarms(t.Context(), store.Query{})
+	commands, err1 := s.Commands(t.Context(), view.Query{})
+	reservations, err2 := s.Reservations(t.Context(), view.Query{})
+	alarms, err3 := s.Alarms(t.Context(), view.Query{})
 	if err := errors.Join(err1, err2, err3); err != nil {
 		t.Fatal(err)
 	}

@@ -17,6 +17,7 @@ import (
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
@@ -263,11 +264,11 @@ func TestRecordsAreKeptOnce(t *testing.T) {
 	if _, r := store.Diagnose(err); r != store.RemedyRow {
 		t.Errorf("a refusal is the row's fault, not %q: %v", r, err)
 	}
-	page, err := s.Records(t.Context(), store.Query{CPID: "CP_1", After: "CP_1/j1/11", Limit: 3})
+	page, err := s.Records(t.Context(), view.Query{CPID: "CP_1", After: "CP_1/j1/11", Limit: 3})
 	if err != nil || len(page) != 3 || page[0].Seq != 10 {
 		t.Errorf("page: got %+v %v, want records 10 9 8", page, err)
 	}
-	if all, err := s.Records(t.Context(), store.Query{Limit: 5}); err != nil || len(all) != 5 || all[0].Seq != 40 {
+	if all, err := s.Records(t.Context(), view.Query{Limit: 5}); err != nil || len(all) != 5 || all[0].Seq != 40 {
 		t.Errorf("latest of all: got %d %v, want 5 from 40", len(all), err)
 	}
 }
@@ -279,7 +280,7 @@ func TestTicketsNeverChange(t *testing.T) {
 	ticket := filledValue[ledger.Ticket](900)
 	ticket.SessionID, ticket.CPID = ended.ID, "CP_1"
 	write(t, s, func(tx *store.Tx) error { return tx.Ledger(append(changes, ledger.TicketMade{Ticket: ticket})) })
-	page, err := s.Tickets(t.Context(), store.Query{})
+	page, err := s.Tickets(t.Context(), view.Query{})
 	if err != nil || len(page) != 1 || page[0] != ticket {
 		t.Errorf("got %+v %v, want %+v", page, err, ticket)
 	}

@@ -13,6 +13,7 @@ import (
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
 	"github.com/carga-ev/carga/central/names"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
@@ -85,10 +86,10 @@ type commandInput struct {
 // readRoutes registers the operations that read the present state.
 func (s *Server) readRoutes(api huma.API) {
 	huma.Register(api, op("get-network", http.MethodGet, "/network", "The whole network now", http.StatusOK),
-		func(context.Context, *struct{}) (*bodyOutput[Network], error) {
-			return &bodyOutput[Network]{s.live.Network()}, nil
+		func(context.Context, *struct{}) (*bodyOutput[view.Network], error) {
+			return &bodyOutput[view.Network]{s.live.Network()}, nil
 		})
-	one(s, api, "get-cp", "/cps/{cp}", "One charging point now", "unknown_cp", func(_ context.Context, in *oneCPInput) (*CP, error) {
+	one(s, api, "get-cp", "/cps/{cp}", "One charging point now", "unknown_cp", func(_ context.Context, in *oneCPInput) (*view.CP, error) {
 		net := s.live.Network()
 		for i := range net.CPs {
 			if net.CPs[i].ID == charge.CPID(in.CP) {
@@ -121,7 +122,7 @@ func (s *Server) streamRoute(api huma.API) {
 
 // getCommand returns a command. With in.Wait it waits until the command ends, for
 // at most that long, and returns it as it is then.
-func (s *Server) getCommand(ctx context.Context, in *commandInput) (*Command, error) {
+func (s *Server) getCommand(ctx context.Context, in *commandInput) (*view.Command, error) {
 	if in.Wait != "" {
 		wait, err := time.ParseDuration(in.Wait)
 		if err != nil {
@@ -363,15 +364,15 @@ type partInput struct {
 func (s *Server) demoRoutes(api huma.API) {
 	huma.Register(api, op("cut-or-restore", http.MethodPost, "/demo/parts/{part}", "Cut a part of the demo, or restore it", http.StatusOK,
 		http.StatusForbidden, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType),
-		func(_ context.Context, in *partInput) (*bodyOutput[Part], error) {
-			do, state := s.breaker.Cut, "down"
+		func(_ context.Context, in *partInput) (*bodyOutput[view.Part], error) {
+			do, state := s.breaker.Cut, view.PartDown
 			if in.Body.Up {
-				do, state = s.breaker.Restore, "up"
+				do, state = s.breaker.Restore, view.PartUp
 			}
 			if err := do(in.Part); err != nil { // the part may be up or down now
 				s.log.Error("a part of the demo could not be cut or restored", slog.String("part", in.Part), slog.Any("err", err))
 				return nil, problem("internal", "")
 			}
-			return &bodyOutput[Part]{Part{Name: in.Part, State: state, Since: charge.At(time.Now())}}, nil
+			return &bodyOutput[view.Part]{view.Part{Name: in.Part, State: state, Since: charge.At(time.Now())}}, nil
 		})
 }

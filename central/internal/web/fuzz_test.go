@@ -18,6 +18,7 @@ import (
 
 	"github.com/carga-ev/carga/central/internal/web"
 	"github.com/carga-ev/carga/central/names"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -174,16 +175,16 @@ func FuzzBody(f *testing.F) {
 // queryRecorder is an archive that keeps the last query.
 type queryRecorder struct {
 	archive
-	query *web.Query
+	query *view.Query
 }
 
-func (a *queryRecorder) Tickets(_ context.Context, q web.Query) ([]web.Ticket, error) {
+func (a *queryRecorder) Tickets(_ context.Context, q view.Query) ([]view.Ticket, error) {
 	a.query = &q
 	return nil, nil
 }
 
 // may reports whether a query is within the limits of the API.
-func may(q *web.Query) bool {
+func may(q *view.Query) bool {
 	short := func(s string, most int) bool { return utf8.RuneCountInString(s) <= most }
 	return q.Limit >= 2 && q.Limit <= 501 && (q.CPID == "" || q.CPID.Valid()) &&
 		short(string(q.Username), 64) && q.State == "" && short(q.After, 160)
@@ -227,7 +228,7 @@ func FuzzQuery(f *testing.F) {
 			}
 			return
 		}
-		want := web.Query{CPID: charge.CPID(given.Get("cp_id")), Username: charge.Username(given.Get("username")), Limit: 51}
+		want := view.Query{CPID: charge.CPID(given.Get("cp_id")), Username: charge.Username(given.Get("username")), Limit: 51}
 		if s := given.Get("limit"); s != "" {
 			want.Limit, err = strconv.Atoi(s)
 			want.Limit++

@@ -12,12 +12,9 @@ import (
 
 	"github.com/danielgtaylor/huma/v2"
 
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 )
-
-// ErrGone is the error of a list when the row Query.After does not exist (any
-// more).
-var ErrGone = errors.New("the row after which the page begins is gone")
 
 // Paging holds the query parameters that every list has. The parameter after is in
 // the type of each list instead, because its pattern describes that list's
@@ -30,9 +27,9 @@ type Paging struct {
 
 // query returns the query of a page; after is a cursor: the name of the list, a
 // colon, and the key of the last row.
-func (in *Paging) query(after string) Query {
+func (in *Paging) query(after string) view.Query {
 	_, key, _ := strings.Cut(after, ":")
-	return Query{From: parseBound(in.From), To: parseBound(in.To), After: key, Limit: in.Limit}
+	return view.Query{From: parseBound(in.From), To: parseBound(in.To), After: key, Limit: in.Limit}
 }
 
 // parseBound parses the time of a filter; its form was checked before. An absent
@@ -118,7 +115,7 @@ type listOutput[T any] struct {
 
 // list registers GET /name: a page of what read returns. key returns the key of an
 // item, for the cursor of the next page.
-func list[I, T any](s *Server, api huma.API, name, summary string, query func(*I) Query, read func(context.Context, Query) ([]T, error), key func(*T) string) {
+func list[I, T any](s *Server, api huma.API, name, summary string, query func(*I) view.Query, read func(context.Context, view.Query) ([]T, error), key func(*T) string) {
 	id := "list-" + name
 	o := op(id, http.MethodGet, "/"+name, summary, http.StatusOK, http.StatusGone, http.StatusUnprocessableEntity)
 	huma.Register(api, o, func(ctx context.Context, in *I) (*listOutput[T], error) {
@@ -126,7 +123,7 @@ func list[I, T any](s *Server, api huma.API, name, summary string, query func(*I
 		limit := q.Limit
 		q.Limit++ // one more item shows that there is a next page
 		items, err := read(ctx, q)
-		if errors.Is(err, ErrGone) {
+		if errors.Is(err, view.ErrGone) {
 			return nil, problem("cursor_gone", "after: the row where the page before ended does not exist any more; begin again without after")
 		}
 		if err != nil {
@@ -219,42 +216,42 @@ func numberTag(in *numberInput) (id, ifNoneMatch string) { return fmt.Sprint(in.
 
 // historyRoutes registers the lists, and their single items.
 func (s *Server) historyRoutes(api huma.API) {
-	list(s, api, "sessions", "Sessions", func(in *sessionsInput) Query {
-		return in.query(in.After).filter(in.OfCP, in.OfDriver, in.State)
-	}, s.archive.Sessions, func(v *Session) string { return string(v.ID) })
+	list(s, api, "sessions", "Sessions", func(in *sessionsInput) view.Query {
+		return filter(in.query(in.After), in.OfCP, in.OfDriver, in.State)
+	}, s.archive.Sessions, func(v *view.Session) string { return string(v.ID) })
 	one(s, api, "get-session", "/sessions/{id}", "One session", "unknown_session", byID(s.archive.Session), idTag)
 
-	list(s, api, "tickets", "Tickets", func(in *ticketsInput) Query {
-		return in.query(in.After).filter(in.OfCP, in.OfDriver, "")
-	}, s.archive.Tickets, func(v *Ticket) string { return v.ID })
+	list(s, api, "tickets", "Tickets", func(in *ticketsInput) view.Query {
+		return filter(in.query(in.After), in.OfCP, in.OfDriver, "")
+	}, s.archive.Tickets, func(v *view.Ticket) string { return v.ID })
 	one(s, api, "get-ticket", "/tickets/{id}", "One ticket", "unknown_ticket", byID(s.archive.Ticket), idTag)
 
-	list(s, api, "reservations", "Reservations", func(in *reservationsInput) Query {
-		return in.query(in.After).filter(in.OfCP, in.OfDriver, in.State)
-	}, s.archive.Reservations, func(v *Reservation) string { return string(v.ID) })
+	list(s, api, "reservations", "Reservations", func(in *reservationsInput) view.Query {
+		return filter(in.query(in.After), in.OfCP, in.OfDriver, in.State)
+	}, s.archive.Reservations, func(v *view.Reservation) string { return string(v.ID) })
 	one(s, api, "get-reservation", "/reservations/{id}", "One reservation", "unknown_reservation", byID(s.archive.Reservation), idTag)
 
-	list(s, api, "commands", "Commands and the times of their states", func(in *commandsInput) Query {
-		return in.query(in.After).filter(in.OfCP, OfDriver{}, in.State)
-	}, s.archive.Commands, func(v *Command) string { return string(v.ID) })
+	list(s, api, "commands", "Commands and the times of their states", func(in *commandsInput) view.Query {
+		return filter(in.query(in.After), in.OfCP, OfDriver{}, in.State)
+	}, s.archive.Commands, func(v *view.Command) string { return string(v.ID) })
 
-	list(s, api, "records", "Journal records as received", func(in *recordsInput) Query {
-		return in.query(in.After).filter(in.OfCP, OfDriver{}, "")
-	}, s.archive.Records, func(v *Record) string { return v.Cursor })
+	list(s, api, "records", "Journal records as received", func(in *recordsInput) view.Query {
+		return filter(in.query(in.After), in.OfCP, OfDriver{}, "")
+	}, s.archive.Records, (*view.Record).Key)
 
-	list(s, api, "gaps", "Ranges of records that are missing for good", func(in *gapsInput) Query {
-		return in.query(in.After).filter(in.OfCP, OfDriver{}, in.State)
-	}, s.archive.Gaps, func(v *Gap) string { return fmt.Sprint(v.ID) })
+	list(s, api, "gaps", "Ranges of records that are missing for good", func(in *gapsInput) view.Query {
+		return filter(in.query(in.After), in.OfCP, OfDriver{}, in.State)
+	}, s.archive.Gaps, func(v *view.Gap) string { return fmt.Sprint(v.ID) })
 	one(s, api, "get-gap", "/gaps/{id}", "One gap", "unknown_gap", byNumber(s.archive.Gap), numberTag)
 
-	list(s, api, "alarms", "Conditions that an operator should look at", func(in *alarmsInput) Query {
-		return in.query(in.After).filter(in.OfCP, OfDriver{}, strings.TrimPrefix(in.State, "all"))
-	}, s.archive.Alarms, func(v *Alarm) string { return fmt.Sprint(v.ID) })
+	list(s, api, "alarms", "Conditions that an operator should look at", func(in *alarmsInput) view.Query {
+		return filter(in.query(in.After), in.OfCP, OfDriver{}, strings.TrimPrefix(in.State, "all"))
+	}, s.archive.Alarms, func(v *view.Alarm) string { return fmt.Sprint(v.ID) })
 	one(s, api, "get-alarm", "/alarms/{id}", "One alarm", "unknown_alarm", byNumber(s.archive.Alarm), numberTag)
 }
 
 // filter returns the query with the filters of a list.
-func (q Query) filter(cp OfCP, driver OfDriver, state string) Query {
+func filter(q view.Query, cp OfCP, driver OfDriver, state string) view.Query {
 	q.CPID, q.Username, q.State = charge.CPID(cp.CPID), charge.Username(driver.Username), state
 	return q
 }

@@ -10,7 +10,7 @@ import (
 	"strings"
 	"testing"
 
-	"github.com/carga-ev/carga/central/internal/web"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
@@ -21,8 +21,8 @@ func (f *fixture) pages(t *testing.T, limit int) (pages []int) {
 	for range 20 {
 		w := f.do(t, http.MethodGet, fmt.Sprintf("/api/v1/tickets?limit=%d%s", limit, after), "")
 		var page struct {
-			Items []web.Ticket `json:"items"`
-			Next  string       `json:"next"`
+			Items []view.Ticket `json:"items"`
+			Next  string        `json:"next"`
 		}
 		if err := json.Unmarshal(w.Body.Bytes(), &page); err != nil || w.Code != http.StatusOK {
 			t.Fatalf("%d %s (%v)", w.Code, w.Body, err)
@@ -70,13 +70,13 @@ func TestACursorWhoseRowIsGone(t *testing.T) {
 // alarms are open ones unless a state is given.
 func TestFiltersReachTheArchive(t *testing.T) {
 	const cp, username, from, to = "cp_id=CP_001&", "username=ana&", "from=2026-01-01T00:00:00Z&", "to=2026-01-01T02:00:00%2B01:00"
-	base := web.Query{From: 1767225600000, To: 1767229200000, Limit: 51}
-	with := func(cp charge.CPID, username charge.Username, state string) web.Query {
+	base := view.Query{From: 1767225600000, To: 1767229200000, Limit: 51}
+	with := func(cp charge.CPID, username charge.Username, state string) view.Query {
 		q := base
 		q.CPID, q.Username, q.State = cp, username, state
 		return q
 	}
-	for query, want := range map[string]web.Query{
+	for query, want := range map[string]view.Query{
 		"sessions?" + cp + username + "state=closed&" + from + to:     with("CP_001", "ana", "closed"),
 		"tickets?" + cp + username + from + to:                        with("CP_001", "ana", ""),
 		"reservations?" + cp + username + "state=active&" + from + to: with("CP_001", "ana", "active"),
@@ -99,7 +99,7 @@ func TestFiltersReachTheArchive(t *testing.T) {
 // has it.
 func TestOneItem(t *testing.T) {
 	f := newFixture(t)
-	f.archive.command = &web.Command{ID: "1"}
+	f.archive.command = &view.Command{ID: "1"}
 	for _, path := range []string{"sessions/1", "tickets/1", "reservations/1", "commands/1", "gaps/1", "alarms/1", "cps/CP_001"} {
 		w := f.do(t, http.MethodGet, "/api/v1/"+path, "")
 		tag := w.Header().Get("ETag")
@@ -121,7 +121,7 @@ func TestOneItem(t *testing.T) {
 		}
 	}
 	was := f.do(t, http.MethodGet, "/api/v1/commands/1", "").Header().Get("ETag")
-	f.archive.command = &web.Command{ID: "1", State: "done"}
+	f.archive.command = &view.Command{ID: "1", State: "done"}
 	if now := f.do(t, http.MethodGet, "/api/v1/commands/1", "").Header().Get("ETag"); now == was {
 		t.Error("another state has the same ETag")
 	}

@@ -20,6 +20,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/central/internal/web"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/need"
 )
@@ -258,7 +259,7 @@ func TestBehindNginx(t *testing.T) {
 		defer func() { _ = res.Body.Close() }()
 		lines := bufio.NewScanner(res.Body)
 		for _, power := range []charge.Watts{7201, 7202, 7203} { // each only once the one before was seen
-			f.live.set(web.Connector{Connector: 1, Status: charge.StatusCharging, SessionID: "s-1", Power: power}, "it charges")
+			f.live.set(view.Connector{Connector: 1, Status: charge.StatusCharging, SessionID: "s-1", Power: power}, "it charges")
 			want := fmt.Sprintf(`"w":[%d]`, power)
 			for !strings.Contains(lines.Text(), want) {
 				if !lines.Scan() {

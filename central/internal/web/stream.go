@@ -10,6 +10,8 @@ import (
 	"sync"
 	"time"
 
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
@@ -40,17 +42,17 @@ type hub struct {
 	tick time.Duration
 	log  *slog.Logger
 
-	mu          sync.Mutex // guards what follows and every subscriber
-	net         Network    // the last snapshot
-	rows        []row      // of net
+	mu          sync.Mutex   // guards what follows and every subscriber
+	net         view.Network // the last snapshot
+	rows        []row        // of net
 	subscribers map[*subscriber]struct{}
 	closed      bool
 }
 
 // row is one connector of the page's table.
 type row struct {
-	cp    *CP
-	conn  *Connector
+	cp    *view.CP
+	conn  *view.Connector
 	state []byte // encoded, without the numbers that change each second
 }
 
@@ -62,7 +64,7 @@ type subscriber struct {
 	states map[int]bool  // rows whose state is pending, by index
 	values map[int]bool  // rows whose numbers are pending, by index
 	head   bool          // parts and books are pending
-	facts  []Fact        // pending facts, oldest first
+	facts  []view.Fact   // pending facts, oldest first
 }
 
 func newHub(live Live, tick time.Duration, log *slog.Logger) *hub {
@@ -149,7 +151,7 @@ func (h *hub) publish(published uint64) uint64 {
 
 // add makes a change pending for the page: the shared frame, or a snapshot if the
 // rows themselves have changed.
-func (r *subscriber) add(whole bool, shared []byte, states, values map[int]bool, facts []Fact) {
+func (r *subscriber) add(whole bool, shared []byte, states, values map[int]bool, facts []view.Fact) {
 	switch {
 	case r.whole || whole: // the page begins again, so older changes do not matter
 		r.reset()
@@ -158,7 +160,7 @@ func (r *subscriber) add(whole bool, shared []byte, states, values map[int]bool,
 	default: // the page is behind: merge, and encode for it alone when it can be written to
 		r.frame = nil
 		r.states, r.values = union(r.states, states), union(r.values, values)
-		r.facts = append(append([]Fact(nil), r.facts...), facts...)
+		r.facts = append(append([]view.Fact(nil), r.facts...), facts...)
 		if len(r.facts) > maxQueuedFacts {
 			r.reset()
 		}
@@ -234,7 +236,7 @@ func (h *hub) unsubscribe(r *subscriber) {
 }
 
 // makeRows returns a row for each connector, in the order of the snapshot.
-func makeRows(net *Network) []row {
+func makeRows(net *view.Network) []row {
 	var rows []row
 	for i := range net.CPs {
 		cp := &net.CPs[i]
@@ -268,26 +270,28 @@ type values struct {
 	at       charge.Time
 }
 
-func numbers(c *Connector) values { return values{c.Power, c.Energy, c.Cost, c.Register, c.ValuesAt} }
+func numbers(c *view.Connector) values {
+	return values{c.Power, c.Energy, c.Cost, c.Register, c.ValuesAt}
+}
 
 // stateRow is a connector and its charging point in one flat object.
 type stateRow struct {
-	Index     int         `json:"i"`
-	CPID      charge.CPID `json:"cp_id"`
-	Name      string      `json:"name,omitempty"`
-	Place     string      `json:"place,omitempty"`
-	Admitted  bool        `json:"admitted"`
-	Simulated bool        `json:"simulated"`
-	Link      string      `json:"link"`
-	LinkSince charge.Time `json:"link_since,omitzero"`
-	Alarm     string      `json:"alarm,omitempty"`
-	Unacked   int64       `json:"unacked"`
-	Connector
+	Index     int             `json:"i"`
+	CPID      charge.CPID     `json:"cp_id"`
+	Name      string          `json:"name,omitempty"`
+	Place     string          `json:"place,omitempty"`
+	Admitted  bool            `json:"admitted"`
+	Simulated bool            `json:"simulated"`
+	Link      ledger.Liveness `json:"link"`
+	LinkSince charge.Time     `json:"link_since,omitzero"`
+	Alarm     string          `json:"alarm,omitempty"`
+	Unacked   int64           `json:"unacked"`
+	view.Connector
 }
 
 // encodeState encodes a row without its values, so that equal bytes mean an equal
 // state.
-func encodeState(i int, cp *CP, c *Connector) []byte {
+func encodeState(i int, cp *view.CP, c *view.Connector) []byte {
 	s := stateRow{i, cp.ID, cp.Name, cp.Place, cp.Admitted, cp.Simulated, cp.Link, cp.LinkSince, cp.Alarm, cp.Unacked, *c}
 	s.Power, s.Energy, s.Cost, s.Register, s.ValuesAt = 0, 0, "", 0, 0
 	return mustJSON(s)
@@ -304,10 +308,10 @@ func mustJSON(v any) []byte {
 
 // head is what every frame begins with.
 type head struct {
-	At      charge.Time `json:"at"`
-	Central string      `json:"central"`
-	Parts   []Part      `json:"parts"`
-	Books   Books       `json:"books"`
+	At      charge.Time  `json:"at"`
+	Central charge.Epoch `json:"central"`
+	Parts   []view.Part  `json:"parts"`
+	Books   view.Books   `json:"books"`
 }
 
 // columns are the values of several rows, as one array for each column: shorter
@@ -358,12 +362,12 @@ func (h *hub) head() head { return head{h.net.At, h.net.Central, h.net.Parts, h.
 
 // delta encodes the event for what has changed: the state of some rows, the values
 // of some rows, and facts. Parts and books are in every event.
-func (h *hub) delta(states, values map[int]bool, facts []Fact) []byte {
+func (h *hub) delta(states, values map[int]bool, facts []view.Fact) []byte {
 	return event("delta", struct {
 		head
 		Rows   []json.RawMessage `json:"rows,omitempty"`
 		Values columns           `json:"values"`
-		Facts  []Fact            `json:"facts,omitempty"`
+		Facts  []view.Fact       `json:"facts,omitempty"`
 	}{h.head(), h.states(func(i int) bool { return states[i] }), h.columns(func(i int) bool { return values[i] }), facts})
 }
 

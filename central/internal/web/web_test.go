@@ -19,28 +19,29 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/carga-ev/carga/central/internal/web"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
 // network is a Live whose state the test sets.
 type network struct {
 	mu      sync.Mutex
-	net     web.Network
+	net     view.Network
 	changed chan struct{}
-	facts   []web.Fact
+	facts   []view.Fact
 }
 
 func newNetwork() *network {
-	return &network{changed: make(chan struct{}), net: web.Network{
-		At: 1000, Central: "c-1",
-		Parts: []web.Part{{Name: "kafka", State: "up", Since: 500}},
-		CPs: []web.CP{{ID: "CP_001", Admitted: true, Link: "online", Connectors: []web.Connector{
+	return &network{changed: make(chan struct{}), net: view.Network{
+		At: 1000, Central: charge.Epoch{Number: 1, Run: "00000000000000c1"},
+		Parts: []view.Part{{Name: "kafka", State: "up", Since: 500}},
+		CPs: []view.CP{{ID: "CP_001", Admitted: true, Link: "online", Connectors: []view.Connector{
 			{Connector: 1, Status: charge.StatusAvailable, Available: true},
 		}}},
 	}}
 }
 
-func (n *network) Network() web.Network {
+func (n *network) Network() view.Network {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.net
@@ -52,20 +53,20 @@ func (n *network) Changed() <-chan struct{} {
 	return n.changed
 }
 
-func (n *network) Facts(after uint64) ([]web.Fact, uint64) {
+func (n *network) Facts(after uint64) ([]view.Fact, uint64) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	return n.facts[min(after, uint64(len(n.facts))):], uint64(len(n.facts))
 }
 
 // set replaces the only connector, and adds a fact.
-func (n *network) set(c web.Connector, fact string) {
+func (n *network) set(c view.Connector, fact string) {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	cp := n.net.CPs[0]
-	cp.Connectors = []web.Connector{c}
-	n.net.CPs = []web.CP{cp}
-	n.facts = append(n.facts, web.Fact{N: uint64(len(n.facts) + 1), Kind: "ticket", Text: fact})
+	cp.Connectors = []view.Connector{c}
+	n.net.CPs = []view.CP{cp}
+	n.facts = append(n.facts, view.Fact{N: uint64(len(n.facts) + 1), Kind: "ticket", Text: fact})
 	close(n.changed)
 	n.changed = make(chan struct{})
 }
@@ -146,28 +147,28 @@ func (d *orderLog) all() string {
 // archive holds one command, and as many tickets as rows, numbered from 0.
 type archive struct {
 	mu      sync.Mutex
-	command *web.Command
+	command *view.Command
 	rows    int
 	gone    bool
-	queries []web.Query
+	queries []view.Query
 	err     error
 }
 
-func (a *archive) note(q web.Query) error {
+func (a *archive) note(q view.Query) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	a.queries = append(a.queries, q)
 	if a.gone && q.After != "" {
-		return web.ErrGone
+		return view.ErrGone
 	}
 	return a.err
 }
 
-func (a *archive) Sessions(_ context.Context, q web.Query) ([]web.Session, error) {
+func (a *archive) Sessions(_ context.Context, q view.Query) ([]view.Session, error) {
 	return nil, a.note(q)
 }
 
-func (a *archive) Tickets(_ context.Context, q web.Query) (list []web.Ticket, err error) {
+func (a *archive) Tickets(_ context.Context, q view.Query) (list []view.Ticket, err error) {
 	first := 0
 	if q.After != "" {
 		last, err := strconv.Atoi(q.After)
@@ -177,26 +178,26 @@ func (a *archive) Tickets(_ context.Context, q web.Query) (list []web.Ticket, er
 		first = last + 1
 	}
 	for n := first; n < a.rows && len(list) < q.Limit; n++ {
-		list = append(list, web.Ticket{ID: strconv.Itoa(n)})
+		list = append(list, view.Ticket{ID: strconv.Itoa(n)})
 	}
 	return list, a.note(q)
 }
 
-func (a *archive) Reservations(_ context.Context, q web.Query) ([]web.Reservation, error) {
+func (a *archive) Reservations(_ context.Context, q view.Query) ([]view.Reservation, error) {
 	return nil, a.note(q)
 }
 
-func (a *archive) Commands(_ context.Context, q web.Query) ([]web.Command, error) {
+func (a *archive) Commands(_ context.Context, q view.Query) ([]view.Command, error) {
 	return nil, a.note(q)
 }
 
-func (a *archive) Records(_ context.Context, q web.Query) ([]web.Record, error) {
+func (a *archive) Records(_ context.Context, q view.Query) ([]view.Record, error) {
 	return nil, a.note(q)
 }
 
-func (a *archive) Gaps(_ context.Context, q web.Query) ([]web.Gap, error) { return nil, a.note(q) }
+func (a *archive) Gaps(_ context.Context, q view.Query) ([]view.Gap, error) { return nil, a.note(q) }
 
-func (a *archive) Alarms(_ context.Context, q web.Query) ([]web.Alarm, error) {
+func (a *archive) Alarms(_ context.Context, q view.Query) ([]view.Alarm, error) {
 	return nil, a.note(q)
 }
 
@@ -208,27 +209,27 @@ func only[K comparable, T any](id, known K, v T) *T {
 	return &v
 }
 
-func (*archive) Session(_ context.Context, id charge.SessionID) (*web.Session, error) {
-	return only(id, "1", web.Session{ID: id}), nil
+func (*archive) Session(_ context.Context, id charge.SessionID) (*view.Session, error) {
+	return only(id, "1", view.Session{ID: id}), nil
 }
 
-func (*archive) Ticket(_ context.Context, id string) (*web.Ticket, error) {
-	return only(id, "1", web.Ticket{ID: id}), nil
+func (*archive) Ticket(_ context.Context, id string) (*view.Ticket, error) {
+	return only(id, "1", view.Ticket{ID: id}), nil
 }
 
-func (*archive) Reservation(_ context.Context, id charge.ReservationID) (*web.Reservation, error) {
-	return only(id, "1", web.Reservation{ID: id}), nil
+func (*archive) Reservation(_ context.Context, id charge.ReservationID) (*view.Reservation, error) {
+	return only(id, "1", view.Reservation{ID: id}), nil
 }
 
-func (*archive) Gap(_ context.Context, id int64) (*web.Gap, error) {
-	return only(id, 1, web.Gap{ID: id}), nil
+func (*archive) Gap(_ context.Context, id int64) (*view.Gap, error) {
+	return only(id, 1, view.Gap{ID: id}), nil
 }
 
-func (*archive) Alarm(_ context.Context, id int64) (*web.Alarm, error) {
-	return only(id, 1, web.Alarm{ID: id}), nil
+func (*archive) Alarm(_ context.Context, id int64) (*view.Alarm, error) {
+	return only(id, 1, view.Alarm{ID: id}), nil
 }
 
-func (a *archive) Command(_ context.Context, id charge.CommandID) (*web.Command, error) {
+func (a *archive) Command(_ context.Context, id charge.CommandID) (*view.Command, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.command == nil || a.command.ID != id {
@@ -355,13 +356,13 @@ func TestAnOrderUnderWay(t *testing.T) {
 // TestWaitForCommand: with wait the answer comes when the command has ended.
 func TestWaitForCommand(t *testing.T) {
 	f := newFixture(t)
-	f.archive.command = &web.Command{ID: "k-1", State: "sent"}
+	f.archive.command = &view.Command{ID: "k-1", State: "sent"}
 	done := make(chan *httptest.ResponseRecorder)
 	go func() { done <- f.do(t, http.MethodGet, "/api/v1/commands/k-1?wait=30s", "") }()
 	f.archive.mu.Lock()
-	f.archive.command = &web.Command{ID: "k-1", State: "done", EndedAt: 7}
+	f.archive.command = &view.Command{ID: "k-1", State: "done", EndedAt: 7}
 	f.archive.mu.Unlock()
-	f.live.set(web.Connector{Connector: 1}, "ended")
+	f.live.set(view.Connector{Connector: 1}, "ended")
 	if w := <-done; !strings.Contains(w.Body.String(), `"done"`) {
 		t.Errorf("%d %s", w.Code, w.Body)
 	}
@@ -420,7 +421,7 @@ func TestStream(t *testing.T) {
 		t.Fatalf("the stream ended before %s with %q", kind, parts)
 	}
 	expect("snapshot", `"cp_id":"CP_001"`, `"status":"available"`, `"kafka"`)
-	f.live.set(web.Connector{Connector: 1, Status: charge.StatusCharging, SessionID: "s-1", Power: 7200, Energy: 10, Cost: "0.03", Currency: "EUR", ValuesAt: 99}, "a ticket was made")
+	f.live.set(view.Connector{Connector: 1, Status: charge.StatusCharging, SessionID: "s-1", Power: 7200, Energy: 10, Cost: "0.03", Currency: "EUR", ValuesAt: 99}, "a ticket was made")
 	expect("delta", `"status":"charging"`, `"w":[7200]`, `"t":[99]`, "a ticket was made")
 	stop()
 	expect("bye")
@@ -442,7 +443,7 @@ func containsAll(s string, parts []string) bool {
 // A moment that is not known is left out, and is no day in 1970.
 func TestWhatIsNotKnownHasNoMoment(t *testing.T) {
 	t.Parallel()
-	for _, v := range []any{web.CP{}, web.Connector{}, web.Session{}, web.Ticket{}} {
+	for _, v := range []any{view.CP{}, view.Connector{}, view.Session{}, view.Ticket{}} {
 		raw, err := json.Marshal(v)
 		if err != nil {
 			t.Fatal(err)

@@ -1,0 +1,122 @@
+package store
+
+import (
+	"context"
+	"time"
+
+	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// Archive reads lists and single items as they are shown. A list returns
+// view.ErrGone when the row Query.After does not exist; a single item is nil when
+// there is none.
+type Archive struct{ s *Store }
+
+// Archive returns the archive of the database.
+func (s *Store) Archive() Archive { return Archive{s} }
+
+// shownPage reads a page and shows each row. All rows are compared with the same
+// time.
+func shownPage[A, B any](ctx context.Context, q view.Query, read func(context.Context, view.Query) ([]A, error), show func(*A) B) ([]B, error) {
+	q.Now = charge.At(time.Now())
+	rows, err := read(ctx, q)
+	if err != nil {
+		return nil, err
+	}
+	out := make([]B, 0, len(rows))
+	for i := range rows {
+		out = append(out, show(&rows[i]))
+	}
+	return out, nil
+}
+
+// shown shows a row, nil if there is none.
+func shown[A, B any](show func(*A) B) func(A, bool, error) (*B, error) {
+	return func(row A, ok bool, err error) (*B, error) {
+		if err != nil || !ok {
+			return nil, err
+		}
+		return new(show(&row)), nil
+	}
+}
+
+func shownReservation(r *orders.Reservation) view.Reservation {
+	return view.ReservationOf(r, charge.At(time.Now()))
+}
+
+func shownCommand(l *CommandLife) view.Command {
+	c := view.CommandOf(&l.Command)
+	c.SentAt, c.AcceptedAt, c.EndedAt = l.SentAt, l.AcceptedAt, l.EndedAt
+	return c
+}
+
+func shownGap(g *GapRow) view.Gap       { return view.GapOf(g.N, &g.Gap) }
+func shownAlarm(a *AlarmRow) view.Alarm { return view.AlarmOf(a.N, &a.Alarm) }
+
+// Sessions returns a page of sessions.
+func (a Archive) Sessions(ctx context.Context, q view.Query) ([]view.Session, error) {
+	return shownPage(ctx, q, a.s.Sessions, view.SessionOf)
+}
+
+// Session returns one session.
+func (a Archive) Session(ctx context.Context, id charge.SessionID) (*view.Session, error) {
+	return shown(view.SessionOf)(a.s.Session(ctx, id))
+}
+
+// Tickets returns a page of tickets.
+func (a Archive) Tickets(ctx context.Context, q view.Query) ([]view.Ticket, error) {
+	return shownPage(ctx, q, a.s.Tickets, view.TicketOf)
+}
+
+// Ticket returns one ticket.
+func (a Archive) Ticket(ctx context.Context, id string) (*view.Ticket, error) {
+	return shown(view.TicketOf)(a.s.Ticket(ctx, id))
+}
+
+// Reservations returns a page of reservations.
+func (a Archive) Reservations(ctx context.Context, q view.Query) ([]view.Reservation, error) {
+	return shownPage(ctx, q, a.s.Reservations, shownReservation)
+}
+
+// Reservation returns one reservation.
+func (a Archive) Reservation(ctx context.Context, id charge.ReservationID) (*view.Reservation, error) {
+	return shown(shownReservation)(a.s.Reservation(ctx, id))
+}
+
+// Commands returns a page of commands.
+func (a Archive) Commands(ctx context.Context, q view.Query) ([]view.Command, error) {
+	return shownPage(ctx, q, a.s.Commands, shownCommand)
+}
+
+// Command returns one command.
+func (a Archive) Command(ctx context.Context, id charge.CommandID) (*view.Command, error) {
+	return shown(shownCommand)(a.s.Command(ctx, id))
+}
+
+// Records returns a page of records.
+func (a Archive) Records(ctx context.Context, q view.Query) ([]view.Record, error) {
+	return a.s.Records(ctx, q)
+}
+
+// Gaps returns a page of gaps.
+func (a Archive) Gaps(ctx context.Context, q view.Query) ([]view.Gap, error) {
+	return shownPage(ctx, q, a.s.Gaps, shownGap)
+}
+
+// Gap returns the gap with a number.
+func (a Archive) Gap(ctx context.Context, n int64) (*view.Gap, error) {
+	return shown(func(g *ledger.Gap) view.Gap { return view.GapOf(n, g) })(a.s.Gap(ctx, n))
+}
+
+// Alarms returns a page of alarms.
+func (a Archive) Alarms(ctx context.Context, q view.Query) ([]view.Alarm, error) {
+	return shownPage(ctx, q, a.s.Alarms, shownAlarm)
+}
+
+// Alarm returns the alarm with a number.
+func (a Archive) Alarm(ctx context.Context, n int64) (*view.Alarm, error) {
+	return shown(shownAlarm)(a.s.Alarm(ctx, n))
+}
