@@ -131,7 +131,7 @@ func wantedAvailability(t *testing.T, config string) string {
 func TestAnOrderOutlivesKill9(t *testing.T) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "central.yaml")
-	text := "http: {listen: '127.0.0.1:0'}\ndatabase: {path: " + filepath.Join(dir, "central.db") + "}\nkafka: {brokers: ['127.0.0.1:1']}\n"
+	text := "http: {listen: '127.0.0.1:0'}\nweb: {access: open}\ndatabase: {path: " + filepath.Join(dir, "central.db") + "}\nkafka: {brokers: ['127.0.0.1:1']}\n"
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -42,7 +42,7 @@ type commandLine = command.Program[app.Config]
 // run runs the command line and returns the exit code. It does not read the
 // process's own surroundings, so that tests can call it.
 func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	var insecure, takeover bool
+	var takeover bool
 	p := &commandLine{
 		Name:      "central",
 		Short:     "Reserves, starts, stops and bills, and shows the network",
@@ -55,19 +55,10 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 			cfg.Takeover = takeover
 			return app.Run(ctx, cfg, app.Deps{Log: log})
 		},
-		// --insecure wins over the environment, as the environment wins over
-		// the file.
-		Overrides: func() []string {
-			if insecure {
-				return []string{app.EnvPrefix + "INSECURE=true"}
-			}
-			return nil
-		},
 		Surroundings: command.Surroundings{Environ: environ, Stdout: stdout, Stderr: stderr},
 	}
 	cmd := p.Command()
 	cmd.Args = runOnly
-	cmd.Flags().BoolVar(&insecure, "insecure", false, "listen off loopback although there are no accounts")
 	cmd.Flags().BoolVar(&takeover, "take-over", false, "do not wait for another Central to fall silent; lift a fence")
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.AddCommand(operate(ctx, p)...)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/carga-ev/carga/central/internal/ingest"
@@ -89,11 +90,13 @@ var _ web.Orders = operatorAPI{}
 // submitTimeout bounds how long a request waits until the writer accepts it.
 const submitTimeout = 10 * time.Second
 
-// execute executes a request and converts the reply.
-func (d operatorAPI) execute(ctx context.Context, op ingest.Op) (web.Answer, error) {
+// execute executes a request and converts the reply. target is what the request is
+// about, for the audit log.
+func (d operatorAPI) execute(ctx context.Context, target string, op ingest.Op) (web.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
 	defer cancel()
-	r, err := d.w.Execute(ctx, ingest.IdempotencyKey(web.IdempotencyOf(ctx)), op)
+	by := ingest.Audited{Actor: web.ActorOf(ctx), Target: target}
+	r, err := d.w.ExecuteAs(ctx, by, ingest.IdempotencyKey(web.IdempotencyOf(ctx)), op)
 	if errors.Is(err, ingest.ErrUnderWay) {
 		return web.Answer{}, web.ErrUnderWay
 	}
@@ -104,6 +107,17 @@ func (d operatorAPI) execute(ctx context.Context, op ingest.Op) (web.Answer, err
 		Accepted: r.Refused == "", Reason: r.Refused, Message: r.Detail, CPID: r.Target.CPID,
 		Connector: r.Target.Connector, ReservationID: r.ReservationID, SessionID: r.SessionID, Commands: commandsOf(&r), Count: r.Points,
 	}, nil
+}
+
+// place names a connector, a charging point, or all of them.
+func place(cp charge.CPID, n charge.ConnectorID) string {
+	switch {
+	case cp == "":
+		return "all"
+	case n == 0:
+		return string(cp)
+	}
+	return fmt.Sprintf("%s/%d", cp, n)
 }
 
 // commandsOf returns the commands of a reply; a reservation's reply has only
@@ -117,64 +131,68 @@ func commandsOf(r *ingest.Reply) []charge.CommandID {
 
 // Reserve implements web.Orders.
 func (d operatorAPI) Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Request: orders.OperatorReserve{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
+	return d.execute(ctx, place(cp, n)+" "+string(username), ingest.Order{Request: orders.OperatorReserve{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
 }
 
 // Cancel implements web.Orders.
 func (d operatorAPI) Cancel(ctx context.Context, id charge.ReservationID) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Request: orders.OperatorCancel{ReservationID: id}})
+	return d.execute(ctx, string(id), ingest.Order{Request: orders.OperatorCancel{ReservationID: id}})
 }
 
 // Start implements web.Orders.
 func (d operatorAPI) Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Request: orders.OperatorStart{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
+	return d.execute(ctx, place(cp, n)+" "+string(username), ingest.Order{Request: orders.OperatorStart{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
 }
 
 // Stop implements web.Orders.
 func (d operatorAPI) Stop(ctx context.Context, id charge.SessionID) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Request: orders.OperatorStop{SessionID: id}})
+	return d.execute(ctx, string(id), ingest.Order{Request: orders.OperatorStop{SessionID: id}})
 }
 
 // SetAvailability implements web.Orders.
 func (d operatorAPI) SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, available bool) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Request: orders.OperatorAvailability{Target: orders.Target{CPID: cp, Connector: n}, Available: available}})
+	word := "out of service"
+	if available {
+		word = "in service"
+	}
+	return d.execute(ctx, place(cp, n)+" "+word, ingest.Order{Request: orders.OperatorAvailability{Target: orders.Target{CPID: cp, Connector: n}, Available: available}})
 }
 
 // Simulate implements web.Orders.
 func (d operatorAPI) Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Request: orders.OperatorSimulate{
+	return d.execute(ctx, strings.TrimSpace(place(cp, n)+" "+action+" "+string(f)), ingest.Order{Request: orders.OperatorSimulate{
 		Target: orders.Target{CPID: cp, Connector: n}, Action: wire.SimulateAction(action), Fault: f,
 	}})
 }
 
 // Admit implements web.Orders.
 func (d operatorAPI) Admit(ctx context.Context, cp charge.CPID) (web.Answer, error) {
-	return d.execute(ctx, ingest.Admit{CPID: cp, Admitted: true})
+	return d.execute(ctx, string(cp), ingest.Admit{CPID: cp, Admitted: true})
 }
 
 // PassNext implements web.Orders.
 func (d operatorAPI) PassNext(ctx context.Context, cp charge.CPID) (web.Answer, error) {
-	return d.execute(ctx, ingest.PassNext{CPID: cp})
+	return d.execute(ctx, string(cp), ingest.PassNext{CPID: cp})
 }
 
 // Release implements web.Orders.
 func (d operatorAPI) Release(ctx context.Context, cp charge.CPID) (web.Answer, error) {
-	return d.execute(ctx, ingest.Release{CPID: cp})
+	return d.execute(ctx, string(cp), ingest.Release{CPID: cp})
 }
 
 // Settle implements web.Orders.
 func (d operatorAPI) Settle(ctx context.Context, id charge.SessionID) (web.Answer, error) {
-	return d.execute(ctx, ingest.Settle{SessionID: id})
+	return d.execute(ctx, string(id), ingest.Settle{SessionID: id})
 }
 
 // Explain implements web.Orders.
 func (d operatorAPI) Explain(ctx context.Context, gap int64, words string) (web.Answer, error) {
-	return d.execute(ctx, ingest.Explain{Gap: gap, Words: words})
+	return d.execute(ctx, fmt.Sprintf("gap %d: %s", gap, words), ingest.Explain{Gap: gap, Words: words})
 }
 
 // Lift implements web.Orders.
 func (d operatorAPI) Lift(ctx context.Context) (web.Answer, error) {
-	return d.execute(ctx, ingest.Lift{})
+	return d.execute(ctx, "", ingest.Lift{})
 }
 
 // archive reads the database for lists and single items of the API. It needs
@@ -190,7 +208,7 @@ var _ web.Archive = archive{}
 // are compared with the same time.
 func query(q web.Query) store.Query {
 	return store.Query{
-		CPID: q.CPID, Username: q.Username, State: q.State, From: q.From, To: q.To, After: q.After, Limit: q.Limit, Now: charge.At(time.Now()),
+		CPID: q.CPID, Username: q.Username, Owner: q.Owner, State: q.State, From: q.From, To: q.To, After: q.After, Limit: q.Limit, Now: charge.At(time.Now()),
 	}
 }
 
@@ -228,8 +246,8 @@ func (a archive) Sessions(ctx context.Context, q web.Query) ([]web.Session, erro
 }
 
 // Session implements web.Archive.
-func (a archive) Session(ctx context.Context, id charge.SessionID) (*web.Session, error) {
-	v, ok, err := a.s.Session(ctx, id)
+func (a archive) Session(ctx context.Context, owner charge.Username, id charge.SessionID) (*web.Session, error) {
+	v, ok, err := a.s.SessionOf(ctx, owner, id)
 	return convertOne(v, ok, err, session)
 }
 
@@ -256,8 +274,8 @@ func (a archive) Tickets(ctx context.Context, q web.Query) ([]web.Ticket, error)
 }
 
 // Ticket implements web.Archive.
-func (a archive) Ticket(ctx context.Context, id string) (*web.Ticket, error) {
-	t, ok, err := a.s.Ticket(ctx, id)
+func (a archive) Ticket(ctx context.Context, owner charge.Username, id string) (*web.Ticket, error) {
+	t, ok, err := a.s.TicketOf(ctx, owner, id)
 	return convertOne(t, ok, err, ticket)
 }
 
@@ -279,8 +297,8 @@ func (a archive) Reservations(ctx context.Context, q web.Query) ([]web.Reservati
 }
 
 // Reservation implements web.Archive.
-func (a archive) Reservation(ctx context.Context, id charge.ReservationID) (*web.Reservation, error) {
-	r, ok, err := a.s.Reservation(ctx, id)
+func (a archive) Reservation(ctx context.Context, owner charge.Username, id charge.ReservationID) (*web.Reservation, error) {
+	r, ok, err := a.s.ReservationOf(ctx, owner, id)
 	return convertOne(r, ok, err, func(r *orders.Reservation) web.Reservation { return reservation(r, charge.At(time.Now())) })
 }
 
@@ -307,8 +325,8 @@ func (a archive) Commands(ctx context.Context, q web.Query) ([]web.Command, erro
 }
 
 // Command implements web.Archive.
-func (a archive) Command(ctx context.Context, id charge.CommandID) (*web.Command, error) {
-	l, ok, err := a.s.Command(ctx, id)
+func (a archive) Command(ctx context.Context, owner charge.Username, id charge.CommandID) (*web.Command, error) {
+	l, ok, err := a.s.CommandOf(ctx, owner, id)
 	return convertOne(l, ok, err, command)
 }
 

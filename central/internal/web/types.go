@@ -168,28 +168,33 @@ type Answer struct {
 type Query struct {
 	CPID     charge.CPID
 	Username charge.Username
-	State    string      // a state of the items; empty for lists whose items have none
-	From, To charge.Time // From <= time of the item < To
-	After    string      // the key of the last item of the page before; empty for the first page
+	Owner    charge.Username // only items of this driver, whatever Username is; the caller's, if it is a driver
+	State    string          // a state of the items; empty for lists whose items have none
+	From, To charge.Time     // From <= time of the item < To
+	After    string          // the key of the last item of the page before; empty for the first page
 	Limit    int
+
+	By, Operation string // of the audit log
 }
 
 // Archive reads history from the database. For an unknown id a method returns
-// (nil, nil); a list returns ErrGone when the row Query.After does not exist.
+// (nil, nil); a list returns ErrGone when the row Query.After does not exist. With
+// an owner a method returns only what belongs to that driver.
 type Archive interface {
 	Sessions(ctx context.Context, q Query) ([]Session, error)
-	Session(ctx context.Context, id charge.SessionID) (*Session, error)
+	Session(ctx context.Context, owner charge.Username, id charge.SessionID) (*Session, error)
 	Tickets(ctx context.Context, q Query) ([]Ticket, error)
-	Ticket(ctx context.Context, id string) (*Ticket, error)
+	Ticket(ctx context.Context, owner charge.Username, id string) (*Ticket, error)
 	Reservations(ctx context.Context, q Query) ([]Reservation, error)
-	Reservation(ctx context.Context, id charge.ReservationID) (*Reservation, error)
+	Reservation(ctx context.Context, owner charge.Username, id charge.ReservationID) (*Reservation, error)
 	Commands(ctx context.Context, q Query) ([]Command, error)
-	Command(ctx context.Context, id charge.CommandID) (*Command, error)
+	Command(ctx context.Context, owner charge.Username, id charge.CommandID) (*Command, error)
 	Records(ctx context.Context, q Query) ([]Record, error)
 	Gaps(ctx context.Context, q Query) ([]Gap, error)
 	Gap(ctx context.Context, id int64) (*Gap, error)
 	Alarms(ctx context.Context, q Query) ([]Alarm, error)
 	Alarm(ctx context.Context, id int64) (*Alarm, error)
+	Audit(ctx context.Context, q Query) ([]Entry, error)
 }
 
 // Session is the accounted record from grant to stop.
@@ -328,7 +333,14 @@ type Breaker interface {
 
 // Config holds the settings of a Server.
 type Config struct {
-	Insecure bool // accept any name in the Host header
+	// Accounts finds the principal of a request; nil: access is open, and every
+	// request acts for the operator local.
+	Accounts Accounts
+	// TLS serves HTTPS; nil: plain HTTP.
+	TLS *Certificate
+	// ProxyAlone refuses requests that come neither from a trusted proxy nor from this
+	// machine: plain HTTP is for the way behind the proxy.
+	ProxyAlone bool
 	// PublicURL is the address under which browsers reach the server through a
 	// reverse proxy, with the path below which it is served there. nil: there is no
 	// proxy.
@@ -337,6 +349,8 @@ type Config struct {
 	// X-Forwarded-Proto are accepted; from others they are ignored.
 	TrustedProxies []netip.Prefix
 	Tick           time.Duration // interval of the live stream's frames; 0: one second
-	// Observe serves /livez, /readyz and /metrics; nil: they are not served here.
+	// Observe serves /livez, /readyz and /metrics; nil: they are not served here. With
+	// accounts, others than programs of this machine need a permission for /metrics,
+	// and get only the status of the others.
 	Observe http.Handler
 }

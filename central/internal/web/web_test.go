@@ -200,6 +200,8 @@ func (a *archive) Alarms(_ context.Context, q web.Query) ([]web.Alarm, error) {
 	return nil, a.note(q)
 }
 
+func (a *archive) Audit(_ context.Context, q web.Query) ([]web.Entry, error) { return nil, a.note(q) }
+
 // only is v for the id "1".
 func only[K comparable, T any](id, known K, v T) *T {
 	if id != known {
@@ -208,15 +210,15 @@ func only[K comparable, T any](id, known K, v T) *T {
 	return &v
 }
 
-func (*archive) Session(_ context.Context, id charge.SessionID) (*web.Session, error) {
+func (*archive) Session(_ context.Context, _ charge.Username, id charge.SessionID) (*web.Session, error) {
 	return only(id, "1", web.Session{ID: id}), nil
 }
 
-func (*archive) Ticket(_ context.Context, id string) (*web.Ticket, error) {
+func (*archive) Ticket(_ context.Context, _ charge.Username, id string) (*web.Ticket, error) {
 	return only(id, "1", web.Ticket{ID: id}), nil
 }
 
-func (*archive) Reservation(_ context.Context, id charge.ReservationID) (*web.Reservation, error) {
+func (*archive) Reservation(_ context.Context, _ charge.Username, id charge.ReservationID) (*web.Reservation, error) {
 	return only(id, "1", web.Reservation{ID: id}), nil
 }
 
@@ -228,7 +230,7 @@ func (*archive) Alarm(_ context.Context, id int64) (*web.Alarm, error) {
 	return only(id, 1, web.Alarm{ID: id}), nil
 }
 
-func (a *archive) Command(_ context.Context, id charge.CommandID) (*web.Command, error) {
+func (a *archive) Command(_ context.Context, _ charge.Username, id charge.CommandID) (*web.Command, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.command == nil || a.command.ID != id {
