@@ -74,12 +74,13 @@ type addAccountInput struct {
 	}
 }
 
-type nameInput struct {
+// NameInput names an account.
+type NameInput struct {
 	Name string `path:"name" maxLength:"64" pattern:"^[a-z0-9][a-z0-9._@-]{0,63}$"`
 }
 
 type changeAccountInput struct {
-	nameInput
+	NameInput
 	Body struct {
 		Role     *string `json:"role,omitempty" enum:"admin,operator,auditor,driver"`
 		Username *string `json:"username,omitempty" minLength:"1" maxLength:"64" doc:"of a driver"`
@@ -123,7 +124,7 @@ func (s *Server) accountRoutes(api huma.API) {
 			return s.execute("change-account", func(now time.Time) error { return s.accounts.ChangeAccount(ctx, ActorOf(ctx), in.Name, c, now) })
 		})
 	huma.Register(api, change("disable-account", http.MethodDelete, "/accounts/{name}", "Disable an account, and end its log-ins", http.StatusNoContent, http.StatusNotFound),
-		func(ctx context.Context, in *nameInput) (*struct{}, error) {
+		func(ctx context.Context, in *NameInput) (*struct{}, error) {
 			return s.execute("disable-account", func(now time.Time) error {
 				return s.accounts.ChangeAccount(ctx, ActorOf(ctx), in.Name, AccountChange{Disabled: new(true)}, now)
 			})

@@ -18,7 +18,7 @@ import (
 
 // routes registers every operation of the API. The description under
 // /api/v1/openapi.json is generated from the types of their inputs and outputs.
-func (s *Server) routes(mux *http.ServeMux) {
+func (s *Server) routes(mux *http.ServeMux) huma.API {
 	cfg := huma.DefaultConfig("Carga Central", "1")
 	cfg.OpenAPIPath = "/api/v1/openapi"
 	cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", nil
@@ -53,6 +53,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 			}
 		}
 	}
+	return api
 }
 
 // location returns the path of a resource of the API as clients reach it, through

@@ -75,10 +75,10 @@ func (c *Certificate) load() (*tls.Certificate, error) {
 	return &pair, nil
 }
 
-// current returns the certificate. If the files have changed and can be read, it is
+// At returns the certificate at a moment. If the files have changed and can be read, it is
 // the new one; while a new one is being written, the files may not fit each other,
 // and the old one stays.
-func (c *Certificate) current(now time.Time) *tls.Certificate {
+func (c *Certificate) At(now time.Time) *tls.Certificate {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if since := now.Sub(c.checked); since >= 0 && since < checkEvery {
@@ -103,7 +103,7 @@ func (c *Certificate) current(now time.Time) *tls.Certificate {
 }
 
 // Until returns when the certificate expires.
-func (c *Certificate) Until() time.Time { return c.current(time.Now()).Leaf.NotAfter }
+func (c *Certificate) Until() time.Time { return c.At(time.Now()).Leaf.NotAfter }
 
 // Names reports whether the certificate is for the host of a request, with or
 // without its port.
@@ -111,7 +111,7 @@ func (c *Certificate) Names(host string) bool {
 	if name, _, err := net.SplitHostPort(host); err == nil {
 		host = name
 	}
-	return host != "" && c.current(time.Now()).Leaf.VerifyHostname(host) == nil
+	return host != "" && c.At(time.Now()).Leaf.VerifyHostname(host) == nil
 }
 
 // Config returns the settings of a listener: TLS 1.2 for older browsers, 1.3 for all
@@ -121,7 +121,7 @@ func (c *Certificate) Config() *tls.Config {
 		MinVersion: tls.VersionTLS12,
 		NextProtos: []string{"h2", "http/1.1"},
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) {
-			return c.current(time.Now()), nil
+			return c.At(time.Now()), nil
 		},
 	}
 }

@@ -77,11 +77,15 @@ type orderLog struct {
 	keys     []web.Idempotency // of the calls
 	answer   web.Answer
 	err      error
+	seen     func(ctx context.Context) // called with the context of each call; may be nil
 }
 
 func (d *orderLog) receive(ctx context.Context, format string, args ...any) (web.Answer, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.seen != nil {
+		d.seen(ctx)
+	}
 	once := web.IdempotencyOf(ctx)
 	if refused := map[string]string{"taken": "idempotency_key_reused", "too many": "too_many_keys"}[once.Key]; refused != "" {
 		return web.Answer{Reason: refused}, nil
