@@ -114,7 +114,7 @@ func (p *program) answer(raw string) int {
 func wantedAvailability(t *testing.T, config string) string {
 	t.Helper()
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), []string{"export-settings", "--config", config}, nil, &out, &errs); code != 0 {
+	if code := run(t.Context(), []string{"export-settings", "--config", config}, nil, nil, &out, &errs); code != 0 {
 		t.Fatalf("export-settings: %d %s", code, errs.String())
 	}
 	var s struct {

@@ -35,10 +35,16 @@ func TestTheCommandLine(t *testing.T) {
 		{[]string{"export-settings", "--db", "nowhere.db"}, 1, "nowhere.db"},
 		{[]string{"rebuild"}, 2, "--into FILE"},
 		{[]string{"rebuild", "--into", "/nowhere/new.db", "--settings", "nowhere.json"}, 1, "nowhere.json"},
+		{[]string{"user"}, 2, "user --help"},
+		{[]string{"user", "add"}, 2, "add NAME"},
+		{[]string{"user", "add", "eve", "--password", "secret"}, 2, "password"},
+		{[]string{"user", "add", "eve", "--config", "nowhere.yaml"}, 2, "standard input"},
+		{[]string{"user", "list", "--config", "nowhere.yaml"}, 3, "nowhere.yaml"},
+		{[]string{"token", "revoke"}, 2, "revoke ID"},
 		{[]string{"--fast"}, 2, "fast"},
 	} {
 		var out bytes.Buffer
-		if code := run(t.Context(), c.args, []string{"CARGA_CENTRAL_WEB__ACCESS=accounts"}, &out, &out); code != c.code || !strings.Contains(out.String(), c.prints) {
+		if code := run(t.Context(), c.args, []string{"CARGA_CENTRAL_WEB__ACCESS=accounts"}, nil, &out, &out); code != c.code || !strings.Contains(out.String(), c.prints) {
 			t.Errorf("%q: got code %d, want %d, and %q in %s", c.args, code, c.code, c.prints, out.String())
 		}
 	}

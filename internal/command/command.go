@@ -30,6 +30,7 @@ var ErrUsage = errors.New("usage")
 // replace them.
 type Surroundings struct {
 	Environ        []string // "NAME=value", as os.Environ returns it
+	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 }
 

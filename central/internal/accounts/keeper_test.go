@@ -312,7 +312,7 @@ func TestSecretsAreNotStored(t *testing.T) {
 	if !strings.HasPrefix(a.Password, "$argon2id$v=19$m=19456,t=2,p=1$") {
 		t.Errorf("password %q", a.Password)
 	}
-	if accounts.HashPassword(password) == accounts.HashPassword(password) {
+	if one, other := accounts.HashPassword(password), accounts.HashPassword(password); one == other {
 		t.Error("two hashes of one password are equal")
 	}
 	if len(secret) < 43 || !strings.HasPrefix(token, "carga_") || len(token) < 49 {
@@ -367,8 +367,13 @@ func TestTokens(t *testing.T) {
 		t.Errorf("tokens %+v", all)
 	}
 	for _, bad := range []access.Token{
-		{Role: access.Operator}, {Name: "x", Role: "root"}, {Name: "x", Role: access.Driver}, {Name: "x", Role: access.Operator, Username: "Ana"},
-		{Name: "a\nb", Role: access.Operator}, {Name: "x", Role: access.Operator, ExpiresAt: at(f.now)}, {Name: strings.Repeat("x", 65), Role: access.Operator},
+		{Role: access.Operator},
+		{Name: "x", Role: "root"},
+		{Name: "x", Role: access.Driver},
+		{Name: "x", Role: access.Operator, Username: "Ana"},
+		{Name: "a\nb", Role: access.Operator},
+		{Name: "x", Role: access.Operator, ExpiresAt: at(f.now)},
+		{Name: strings.Repeat("x", 65), Role: access.Operator},
 	} {
 		if _, _, err := f.k.AddToken(t.Context(), root(), bad, f.now); err == nil {
 			t.Errorf("%+v was made", bad)

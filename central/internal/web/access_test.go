@@ -162,8 +162,8 @@ func (k *keeper) Record(_ context.Context, e access.Entry) error {
 // id "ana", and one of each of ben. Everything else is as in archive.
 type ownedArchive struct{ archive }
 
-// found returns v if a driver, or "" for any, owns the item with the id.
-func found[T any](owner charge.Username, id string, v T) *T {
+// itemOf returns v if a driver, or "" for any, owns the item with the id.
+func itemOf[T any](owner charge.Username, id string, v T) *T {
 	if id != "ana" && id != "ben" || owner != "" && string(owner) != id {
 		return nil
 	}
@@ -171,19 +171,19 @@ func found[T any](owner charge.Username, id string, v T) *T {
 }
 
 func (*ownedArchive) Session(_ context.Context, owner charge.Username, id charge.SessionID) (*web.Session, error) {
-	return found(owner, string(id), web.Session{ID: id}), nil
+	return itemOf(owner, string(id), web.Session{ID: id}), nil
 }
 
 func (*ownedArchive) Ticket(_ context.Context, owner charge.Username, id string) (*web.Ticket, error) {
-	return found(owner, id, web.Ticket{ID: id}), nil
+	return itemOf(owner, id, web.Ticket{ID: id}), nil
 }
 
 func (*ownedArchive) Reservation(_ context.Context, owner charge.Username, id charge.ReservationID) (*web.Reservation, error) {
-	return found(owner, string(id), web.Reservation{ID: id}), nil
+	return itemOf(owner, string(id), web.Reservation{ID: id}), nil
 }
 
 func (*ownedArchive) Command(_ context.Context, owner charge.Username, id charge.CommandID) (*web.Command, error) {
-	return found(owner, string(id), web.Command{ID: id, EndedAt: 1}), nil
+	return itemOf(owner, string(id), web.Command{ID: id, EndedAt: 1}), nil
 }
 
 type switches struct{}

@@ -54,6 +54,11 @@ BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
 CREATE TRIGGER audit_is_not_deleted BEFORE DELETE ON audit_log
 BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
 -- +goose StatementEnd
+-- INSERT OR REPLACE deletes without the trigger above.
+-- +goose StatementBegin
+CREATE TRIGGER audit_is_not_replaced BEFORE INSERT ON audit_log WHEN EXISTS (SELECT 1 FROM audit_log WHERE n = NEW.n)
+BEGIN SELECT RAISE(ABORT, 'the audit log is only added to'); END;
+-- +goose StatementEnd
 
 -- +goose Down
 DROP TABLE audit_log;
