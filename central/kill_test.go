@@ -114,7 +114,7 @@ func (p *program) answer(raw string) int {
 func wantedAvailability(t *testing.T, config string) string {
 	t.Helper()
 	var out, errs bytes.Buffer
-	if code := run(t.Context(), []string{"export-settings", "--config", config}, nil, &out, &errs); code != 0 {
+	if code := run(t.Context(), []string{"export-settings", "--config", config}, nil, nil, &out, &errs); code != 0 {
 		t.Fatalf("export-settings: %d %s", code, errs.String())
 	}
 	var s struct {
@@ -131,7 +131,7 @@ func wantedAvailability(t *testing.T, config string) string {
 func TestAnOrderOutlivesKill9(t *testing.T) {
 	dir := t.TempDir()
 	config := filepath.Join(dir, "central.yaml")
-	text := "http: {listen: '127.0.0.1:0'}\ndatabase: {path: " + filepath.Join(dir, "central.db") + "}\nkafka: {brokers: ['127.0.0.1:1']}\n"
+	text := "http: {listen: '127.0.0.1:0'}\nweb: {access: open}\ndatabase: {path: " + filepath.Join(dir, "central.db") + "}\nkafka: {brokers: ['127.0.0.1:1']}\n"
 	if err := os.WriteFile(config, []byte(text), 0o600); err != nil {
 		t.Fatal(err)
 	}

@@ -10,6 +10,8 @@
 //	verify           check it against the records in it
 //	export-settings  print what a rebuild needs beside Kafka
 //	rebuild          create a database from settings and Kafka
+//	user             add, list, disable and enable accounts, set passwords
+//	token            add, list and revoke tokens
 //
 // Exit codes: 0 after a clean stop, 1 if it cannot go on, 2 if the command line
 // is wrong, 3 if the configuration is.
@@ -32,7 +34,7 @@ import (
 
 func main() {
 	process.Main(func(ctx context.Context, stderr io.Writer) int {
-		return run(ctx, os.Args[1:], os.Environ(), os.Stdout, stderr)
+		return run(ctx, os.Args[1:], os.Environ(), os.Stdin, os.Stdout, stderr)
 	})
 }
 
@@ -41,8 +43,8 @@ type commandLine = command.Program[app.Config]
 
 // run runs the command line and returns the exit code. It does not read the
 // process's own surroundings, so that tests can call it.
-func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) int {
-	var insecure, takeover bool
+func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
+	var takeover bool
 	p := &commandLine{
 		Name:      "central",
 		Short:     "Reserves, starts, stops and bills, and shows the network",
@@ -55,22 +57,14 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 			cfg.Takeover = takeover
 			return app.Run(ctx, cfg, app.Deps{Log: log})
 		},
-		// --insecure wins over the environment, as the environment wins over
-		// the file.
-		Overrides: func() []string {
-			if insecure {
-				return []string{app.EnvPrefix + "INSECURE=true"}
-			}
-			return nil
-		},
-		Surroundings: command.Surroundings{Environ: environ, Stdout: stdout, Stderr: stderr},
+		Surroundings: command.Surroundings{Environ: environ, Stdin: stdin, Stdout: stdout, Stderr: stderr},
 	}
 	cmd := p.Command()
 	cmd.Args = runOnly
-	cmd.Flags().BoolVar(&insecure, "insecure", false, "listen off loopback although there are no accounts")
 	cmd.Flags().BoolVar(&takeover, "take-over", false, "do not wait for another Central to fall silent; lift a fence")
 	cmd.CompletionOptions.DisableDefaultCmd = true
 	cmd.AddCommand(operate(ctx, p)...)
+	cmd.AddCommand(users(ctx, p), tokens(ctx, p))
 	return p.Execute(ctx, cmd, args)
 }
 

@@ -163,6 +163,6 @@ func openPage(ctx context.Context, url string, log *slog.Logger) {
 		program = "open"
 	}
 	if err := exec.CommandContext(ctx, program, url).Run(); err != nil {
-		log.Info("page was not opened", slog.String("url", url), logs.Err(err))
+		log.Info("page was not opened", logs.Err(err)) // its address has a key
 	}
 }

@@ -18,7 +18,6 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/ids"
 	"github.com/carga-ev/carga/internal/logs"
-	"github.com/carga-ev/carga/internal/loopback"
 	"github.com/carga-ev/carga/internal/metrics/prom"
 	"github.com/carga-ev/carga/internal/observe"
 	"github.com/carga-ev/carga/internal/process"
@@ -42,6 +41,9 @@ type Deps struct {
 	Listener net.Listener
 	// Breaker lets the page cut parts; nil outside the demo.
 	Breaker Breaker
+	// SignInKey signs in as an admin, at /signin?key= or as a token; "" outside the
+	// demo.
+	SignInKey string
 	// Started is called once the page is served.
 	Started func(*Central)
 }
@@ -88,8 +90,10 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	if err := loopback.Check(cfg.HTTP.Listen, cfg.Insecure); err != nil && deps.Listener == nil {
-		return fmt.Errorf("http.listen: %w", err)
+	if deps.Listener == nil { // only without Config.Validate
+		if err := cfg.checkAccess(); err != nil {
+			return err
+		}
 	}
 	s, err := openStore(ctx, cfg, deps.Listener != nil, log)
 	if err != nil || s == nil {
@@ -100,7 +104,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) (err error) {
 	if err != nil {
 		return err
 	}
-	c, err := newComponents(cfg, deps, s, log)
+	c, err := newComponents(ctx, cfg, deps, s, log)
 	if err != nil {
 		return errors.Join(err, closeListener(l))
 	}
@@ -162,7 +166,7 @@ type components struct {
 
 // newComponents connects the components and starts none of them. The writer and
 // the Kafka side need each other, so the latter gets the writer at the end.
-func newComponents(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*components, error) {
+func newComponents(ctx context.Context, cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*components, error) {
 	c := &components{live: ingest.NewLive(cfg.Tariff.ledger())}
 	c.newWatch(log)
 	var err error
@@ -193,11 +197,18 @@ func newComponents(cfg Config, deps Deps, s *store.Store, log *slog.Logger) (*co
 	}
 	public, err1 := cfg.HTTP.publicURL()
 	proxies, _, err2 := cfg.HTTP.proxies()
-	if err := errors.Join(err1, err2); err != nil {
+	certificate, err3 := cfg.Web.TLS.certificate(log)
+	if err := errors.Join(err1, err2, err3); err != nil {
 		return nil, fmt.Errorf("http: %w", err)
 	}
-	c.web, err = web.New(web.Config{Insecure: cfg.Insecure, PublicURL: public, TrustedProxies: proxies, Observe: c.watch.Handler(prom.Handler(c.watch.Families))},
-		c.live, operatorAPI{c.writer}, archive{s.Archive(), c.live}, breaker, log)
+	keeper, err := newAccounts(ctx, &cfg, &deps, accessStore{s, c.live}, log)
+	if err != nil {
+		return nil, err
+	}
+	c.web, err = web.New(web.Config{ //nolint:contextcheck // each operation has the context of its request
+		Accounts: keeper, TLS: certificate, ProxyAlone: certificate == nil && !cfg.onLoopback(),
+		PublicURL: public, TrustedProxies: proxies, Observe: c.watch.Handler(prom.Handler(c.watch.Families)),
+	}, c.live, operatorAPI{c.writer}, archive{s.Archive(), c.live}, breaker, log)
 	return c, err
 }
 

@@ -348,7 +348,9 @@ func TestWhatCannotRunIsRefusedInWords(t *testing.T) {
 		refused("other prices under the same version", cfg, w.listen(), "never changes")
 		cfg = settings(path)
 		cfg.HTTP.Listen = "0.0.0.0:0"
-		refused("off loopback", cfg, nil, "insecure")
+		refused("open off loopback", cfg, nil, "web.access")
+		cfg.Web.Access = app.AccessAccounts
+		refused("plain HTTP off loopback", cfg, nil, "web.tls")
 		cfg = settings(t.TempDir()) // a folder
 		refused("a folder as database", cfg, w.listen(), "open database")
 	})

@@ -19,7 +19,6 @@ import (
 	"github.com/carga-ev/carga/internal/config"
 	"github.com/carga-ev/carga/internal/kafkalink"
 	"github.com/carga-ev/carga/internal/logs"
-	"github.com/carga-ev/carga/internal/loopback"
 	"github.com/carga-ev/carga/internal/money"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -30,14 +29,12 @@ const EnvPrefix = "CARGA_CENTRAL_"
 
 // Config is the configuration of a Central.
 type Config struct {
-	HTTP     HTTP     `yaml:"http"`
-	Database Database `yaml:"database"`
-	Kafka    Kafka    `yaml:"kafka"`
-	Network  Network  `yaml:"network"`
-	Tariff   Tariff   `yaml:"tariff"`
-	// Insecure lets the page be reached from other machines although there are
-	// no accounts.
-	Insecure bool        `yaml:"insecure"`
+	HTTP     HTTP        `yaml:"http"`
+	Web      Web         `yaml:"web"`
+	Database Database    `yaml:"database"`
+	Kafka    Kafka       `yaml:"kafka"`
+	Network  Network     `yaml:"network"`
+	Tariff   Tariff      `yaml:"tariff"`
 	Log      logs.Config `yaml:"log"`
 
 	// Takeover does not wait until another Central is silent, and lifts a
@@ -163,6 +160,7 @@ func DefaultConfig() Config {
 	topic := kafkalink.DefaultTopic
 	return Config{
 		HTTP:     HTTP{Listen: "127.0.0.1:8080"},
+		Web:      Web{Access: AccessAccounts},
 		Database: Database{Path: "central.db", Retention: 35 * day},
 		Kafka: Kafka{
 			Settings: kafkalink.LocalSettings("carga-central"),
@@ -267,8 +265,8 @@ func (c *Config) Validate(p *config.Problems) {
 	c.Tariff.validate(p)
 }
 
-// validateHTTP refuses an address off loopback unless insecure is set: there
-// are no accounts yet.
+// validateHTTP validates the address and the proxies. What access needs follows in
+// validateAccess.
 func (c *Config) validateHTTP(p *config.Problems) {
 	if _, err := c.HTTP.publicURL(); err != nil {
 		p.Addf("http.public_url", "%v", err)
@@ -276,14 +274,12 @@ func (c *Config) validateHTTP(p *config.Problems) {
 	if _, i, err := c.HTTP.proxies(); err != nil {
 		p.Addf(fmt.Sprintf("http.trusted_proxies[%d]", i), "%v", err)
 	}
-	host, port, err := net.SplitHostPort(c.HTTP.Listen)
+	_, port, err := net.SplitHostPort(c.HTTP.Listen)
 	if n, perr := strconv.ParseUint(port, 10, 16); err != nil || perr != nil || n > 65535 {
 		p.Addf("http.listen", "want HOST:PORT; port 0 picks a free one")
 		return
 	}
-	if !c.Insecure && !loopback.Host(host) {
-		p.Addf("http.listen", "want a loopback address such as 127.0.0.1: there are no accounts yet, so any client that reaches the page may do everything; insecure: true (or --insecure) allows it")
-	}
+	c.validateAccess(p)
 }
 
 // validate bounds the rules. A driver is answered within 5 s, so max_asked

@@ -94,6 +94,7 @@ type runningCentral struct {
 func settings(db string) app.Config {
 	cfg := app.DefaultConfig()
 	cfg.Database.Path = db
+	cfg.Web.Access = app.AccessOpen
 	cfg.Network.AdmitAutomatically = true
 	cfg.Tariff.Version = "t1"
 	cfg.Kafka.SetPartitions(1)

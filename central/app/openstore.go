@@ -19,8 +19,8 @@ import (
 // later. It returns nil if ctx ends first.
 func openStore(ctx context.Context, cfg Config, given bool, log *slog.Logger) (s *store.Store, err error) {
 	w := observe.StartupWait{Prefix: metricPrefix, Check: "database", Log: log}
-	if !given {
-		w.Observe = observe.Config{Listen: cfg.HTTP.Listen, Insecure: cfg.Insecure}
+	if !given && cfg.onLoopback() && !cfg.Web.TLS.used() { // plain HTTP is for this machine alone
+		w.Observe = observe.Config{Listen: cfg.HTTP.Listen}
 	}
 	err = process.Retry(ctx, func() error {
 		s, err = store.Open(ctx, store.Options{Path: cfg.Database.Path})

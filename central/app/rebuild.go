@@ -21,7 +21,7 @@ import (
 
 // ExportSettings returns, as JSON, what the database at path has and no record
 // contains: tariffs, which charging points are admitted, what operators
-// decided. A Central may run on the database meanwhile.
+// decided, accounts and tokens. A Central may run on the database meanwhile.
 func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
 	s, err := store.OpenSnapshot(ctx, path)
 	if err != nil {
@@ -32,7 +32,9 @@ func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
 	cps, err2 := s.CPs(ctx)
 	availability, err3 := s.AvailabilityWanted(ctx)
 	settled, err4 := s.SettledTickets(ctx)
-	if err := errors.Join(err1, err2, err3, err4); err != nil {
+	accounts, err5 := s.Accounts(ctx, "", 0)
+	tokens, err6 := s.Tokens(ctx)
+	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
 		return nil, err
 	}
 	out := rebuild.Settings{ExportedAt: charge.At(time.Now())}
@@ -55,6 +57,14 @@ func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
 	}
 	for i := range settled {
 		out.Settled = append(out.Settled, rebuild.NewSettled(&settled[i]))
+	}
+	for _, a := range accounts {
+		out.Accounts = append(out.Accounts, rebuild.NewAccount(a))
+	}
+	for i := range tokens {
+		if tokens[i].RevokedAt == 0 {
+			out.Tokens = append(out.Tokens, rebuild.NewToken(&tokens[i]))
+		}
 	}
 	return out.Encode()
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strings"
 	"time"
 
 	"github.com/carga-ev/carga/central/internal/ingest"
@@ -24,11 +25,13 @@ var _ web.Orders = operatorAPI{}
 // submitTimeout bounds how long a request waits until the writer accepts it.
 const submitTimeout = 10 * time.Second
 
-// execute executes a request and converts the reply.
-func (d operatorAPI) execute(ctx context.Context, op ingest.Op) (web.Answer, error) {
+// execute executes a request and converts the reply. target is what the request is
+// about, for the audit log.
+func (d operatorAPI) execute(ctx context.Context, target string, op ingest.Op) (web.Answer, error) {
 	ctx, cancel := context.WithTimeout(ctx, submitTimeout)
 	defer cancel()
-	r, err := d.w.Execute(ctx, ingest.IdempotencyKey(web.IdempotencyOf(ctx)), op)
+	by := ingest.Audited{Actor: web.ActorOf(ctx), Target: target}
+	r, err := d.w.ExecuteAs(ctx, by, ingest.IdempotencyKey(web.IdempotencyOf(ctx)), op)
 	if errors.Is(err, ingest.ErrUnderWay) {
 		return web.Answer{}, web.ErrUnderWay
 	}
@@ -39,6 +42,17 @@ func (d operatorAPI) execute(ctx context.Context, op ingest.Op) (web.Answer, err
 		Accepted: r.Refused == "", Reason: r.Refused, Message: r.Detail, CPID: r.Target.CPID,
 		Connector: r.Target.Connector, ReservationID: r.ReservationID, SessionID: r.SessionID, Commands: commandsOf(&r), Count: r.Points,
 	}, nil
+}
+
+// place names a connector, a charging point, or all of them.
+func place(cp charge.CPID, n charge.ConnectorID) string {
+	switch {
+	case cp == "":
+		return "all"
+	case n == 0:
+		return string(cp)
+	}
+	return fmt.Sprintf("%s/%d", cp, n)
 }
 
 // commandsOf returns the commands of a reply; a reservation's reply has only
@@ -52,64 +66,68 @@ func commandsOf(r *ingest.Reply) []charge.CommandID {
 
 // Reserve implements web.Orders.
 func (d operatorAPI) Reserve(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Request: orders.OperatorReserve{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
+	return d.execute(ctx, place(cp, n)+" "+string(username), ingest.Order{Request: orders.OperatorReserve{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
 }
 
 // Cancel implements web.Orders.
 func (d operatorAPI) Cancel(ctx context.Context, id charge.ReservationID) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Request: orders.OperatorCancel{ReservationID: id}})
+	return d.execute(ctx, string(id), ingest.Order{Request: orders.OperatorCancel{ReservationID: id}})
 }
 
 // Start implements web.Orders.
 func (d operatorAPI) Start(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Request: orders.OperatorStart{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
+	return d.execute(ctx, place(cp, n)+" "+string(username), ingest.Order{Request: orders.OperatorStart{Target: orders.Target{CPID: cp, Connector: n}, Username: username}})
 }
 
 // Stop implements web.Orders.
 func (d operatorAPI) Stop(ctx context.Context, id charge.SessionID) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Request: orders.OperatorStop{SessionID: id}})
+	return d.execute(ctx, string(id), ingest.Order{Request: orders.OperatorStop{SessionID: id}})
 }
 
 // SetAvailability implements web.Orders.
 func (d operatorAPI) SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, available bool) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Request: orders.OperatorAvailability{Target: orders.Target{CPID: cp, Connector: n}, Available: available}})
+	word := "out of service"
+	if available {
+		word = "in service"
+	}
+	return d.execute(ctx, place(cp, n)+" "+word, ingest.Order{Request: orders.OperatorAvailability{Target: orders.Target{CPID: cp, Connector: n}, Available: available}})
 }
 
 // Simulate implements web.Orders.
 func (d operatorAPI) Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (web.Answer, error) {
-	return d.execute(ctx, ingest.Order{Request: orders.OperatorSimulate{
+	return d.execute(ctx, strings.TrimSpace(place(cp, n)+" "+action+" "+string(f)), ingest.Order{Request: orders.OperatorSimulate{
 		Target: orders.Target{CPID: cp, Connector: n}, Action: wire.SimulateAction(action), Fault: f,
 	}})
 }
 
 // Admit implements web.Orders.
 func (d operatorAPI) Admit(ctx context.Context, cp charge.CPID) (web.Answer, error) {
-	return d.execute(ctx, ingest.Admit{CPID: cp, Admitted: true})
+	return d.execute(ctx, string(cp), ingest.Admit{CPID: cp, Admitted: true})
 }
 
 // PassNext implements web.Orders.
 func (d operatorAPI) PassNext(ctx context.Context, cp charge.CPID) (web.Answer, error) {
-	return d.execute(ctx, ingest.PassNext{CPID: cp})
+	return d.execute(ctx, string(cp), ingest.PassNext{CPID: cp})
 }
 
 // Release implements web.Orders.
 func (d operatorAPI) Release(ctx context.Context, cp charge.CPID) (web.Answer, error) {
-	return d.execute(ctx, ingest.Release{CPID: cp})
+	return d.execute(ctx, string(cp), ingest.Release{CPID: cp})
 }
 
 // Settle implements web.Orders.
 func (d operatorAPI) Settle(ctx context.Context, id charge.SessionID) (web.Answer, error) {
-	return d.execute(ctx, ingest.Settle{SessionID: id})
+	return d.execute(ctx, string(id), ingest.Settle{SessionID: id})
 }
 
 // Explain implements web.Orders.
 func (d operatorAPI) Explain(ctx context.Context, gap int64, words string) (web.Answer, error) {
-	return d.execute(ctx, ingest.Explain{Gap: gap, Words: words})
+	return d.execute(ctx, fmt.Sprintf("gap %d: %s", gap, words), ingest.Explain{Gap: gap, Words: words})
 }
 
 // Lift implements web.Orders.
 func (d operatorAPI) Lift(ctx context.Context) (web.Answer, error) {
-	return d.execute(ctx, ingest.Lift{})
+	return d.execute(ctx, "", ingest.Lift{})
 }
 
 // archive reads the database for lists and single items of the API. It needs

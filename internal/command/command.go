@@ -13,7 +13,6 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
-	"slices"
 
 	"github.com/spf13/cobra"
 
@@ -31,6 +30,7 @@ var ErrUsage = errors.New("usage")
 // replace them.
 type Surroundings struct {
 	Environ        []string // "NAME=value", as os.Environ returns it
+	Stdin          io.Reader
 	Stdout, Stderr io.Writer
 }
 
@@ -46,9 +46,6 @@ type Program[C any] struct {
 	Log func(cfg *C) logs.Config
 	// Run runs the program until ctx ends.
 	Run func(ctx context.Context, cfg C, log *slog.Logger) error
-	// Overrides, if set, returns variables as "NAME=value" for settings that were
-	// given as flags: flags win over the environment, and that over the file.
-	Overrides func() []string
 
 	Surroundings
 
@@ -58,11 +55,8 @@ type Program[C any] struct {
 // Load returns the configuration of the file at path, or of no file if path is
 // empty. A configuration that is wrong is a *config.Error.
 func (p *Program[C]) Load(path string) (C, error) {
-	cfg, environ := p.Default(), p.Environ
-	if p.Overrides != nil {
-		environ = append(slices.Clone(environ), p.Overrides()...)
-	}
-	return cfg, config.Load(&cfg, config.Options{Path: path, EnvPrefix: p.EnvPrefix, Environ: environ, Ignored: p.ignored.Add})
+	cfg := p.Default()
+	return cfg, config.Load(&cfg, config.Options{Path: path, EnvPrefix: p.EnvPrefix, Environ: p.Environ, Ignored: p.ignored.Add})
 }
 
 // Command returns the command that runs the program. The caller may add flags and

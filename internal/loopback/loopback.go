@@ -1,4 +1,4 @@
-// Package loopback is the one rule about listening while there are no accounts: a
+// Package loopback is the one rule about listening where a port has no accounts: a
 // program serves on addresses that only this machine can reach, unless its
 // configuration explicitly permits others.
 package loopback
@@ -30,7 +30,7 @@ func Check(addr string, insecure bool) error {
 	if insecure || Host(host) {
 		return nil
 	}
-	return fmt.Errorf("%q can be reached from other machines and there are no accounts yet; use 127.0.0.1, or permit it with insecure", addr)
+	return fmt.Errorf("%q can be reached from other machines and has no accounts; use 127.0.0.1, or permit it with insecure", addr)
 }
 
 // Asked reports whether the Host header of a request, with or without its port,

@@ -131,6 +131,7 @@ func (n *network) startCentral(ctx context.Context, path string, log *slog.Logge
 	cfg := centralapp.DefaultConfig()
 	cfg.Database.Path, cfg.Kafka.Brokers = path, []string{n.kafka.Addr()}
 	cfg.Kafka.SetPartitions(partitions)
+	cfg.Web.Access = centralapp.AccessOpen
 	// Without an operator every charging point is admitted. The database is
 	// new, so that no other Central can have used it.
 	cfg.Network.AdmitAutomatically, cfg.Takeover = true, true

@@ -203,7 +203,7 @@ func (n *Network) newBridge(mqtt string) *Process {
 
 func (n *Network) newCentral() *Process {
 	set := map[string]string{
-		"HTTP__LISTEN": n.addr.http, "DATABASE__PATH": n.Database(), "KAFKA__BROKERS": n.addr.centralKafka,
+		"HTTP__LISTEN": n.addr.http, "DATABASE__PATH": n.Database(), "KAFKA__BROKERS": n.addr.centralKafka, "WEB__ACCESS": "open",
 		"NETWORK__ADMIT_AUTOMATICALLY": "true",
 	}
 	if n.cfg.Reservation > 0 {

@@ -36,7 +36,7 @@ func (d *demo) handleKey(k rune) bool {
 		d.toggle("mqtt")
 	case 'o':
 		if d.deps.Open != nil {
-			d.deps.Open(d.page())
+			d.deps.Open(d.link())
 		}
 	case '?', 'h':
 		d.printf("  keys: %s", keyHelp)

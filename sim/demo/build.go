@@ -46,7 +46,8 @@ func (d *demo) buildParts(ctx context.Context) error {
 		return fmt.Errorf("the page at %s: %w", d.addr.http, err)
 	}
 	d.addr.http = page.Addr().String()
-	d.api = operator.New(d.addr.http, callLimit)
+	d.key = centralapp.NewSignInKey()
+	d.api = operator.NewWithToken(d.addr.http, d.key, callLimit)
 	d.breaker = d.newBreaker(ctx)
 
 	d.points = &part{name: "charging points", run: f.Run, failed: d.fail}
@@ -83,7 +84,7 @@ func (d *demo) runCentral(ctx context.Context, page net.Listener) error {
 	// Kafka, so this one need not wait until another one is silent.
 	cfg.Takeover = d.kafka != nil
 	return centralapp.Run(ctx, cfg, centralapp.Deps{
-		Log: d.partLog("central"), Listener: page, Breaker: d.breaker,
+		Log: d.partLog("central"), Listener: page, Breaker: d.breaker, SignInKey: d.key,
 		Started: func(c *centralapp.Central) {
 			d.mu.Lock()
 			defer d.mu.Unlock()

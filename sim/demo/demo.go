@@ -23,9 +23,9 @@ type Deps struct {
 	Log  *slog.Logger     // logs of all parts
 	Keys <-chan rune      // keys pressed; nil: no keyboard
 	Open func(url string) // opens the page in a browser; nil: not wanted
-	// Ready is called once, with the address of the page, when all charging
-	// points are online; nil: not wanted.
-	Ready func(page string)
+	// Ready is called once, with the address that signs in to the page, when all
+	// charging points are online; nil: not wanted.
+	Ready func(link string)
 }
 
 // demo is one run. The goroutine of Run owns the fields without a comment about
@@ -39,6 +39,7 @@ type demo struct {
 	mqtt  *engines.MQTT  // nil: external
 	kafka *engines.Kafka // nil: external
 	addr  addresses
+	key   string // signs in to the page as an admin
 
 	mu         sync.Mutex
 	centralApp *centralapp.Central // mu guards it and writes to deps.Out; nil before the page is served
@@ -307,10 +308,14 @@ func (d *demo) printAddresses() {
 // page is the URL of Central's page.
 func (d *demo) page() string { return "http://" + d.addr.http }
 
+// link is the address that signs a browser in and leads to the page.
+func (d *demo) link() string { return d.page() + "/signin?key=" + d.key }
+
 // printReady prints what is reachable where, and how to stop, and calls the
 // hooks of Deps.
 func (d *demo) printReady(n *operator.View) {
 	d.printf("  ✓ %-13s %-26s SQLite %s", "Central", d.page(), filepath.Join(d.cfg.Data, centralDB))
+	d.printf("    open %s", d.link())
 	for _, p := range n.Parts {
 		if p.Name == "bridge" {
 			d.printf("  ✓ %-13s %s", "Bridge", p.State)
@@ -326,10 +331,10 @@ func (d *demo) printReady(n *operator.View) {
 		d.printf("  stop it with Ctrl-C")
 	}
 	if d.deps.Ready != nil {
-		d.deps.Ready(d.page())
+		d.deps.Ready(d.link())
 	}
 	if d.deps.Open != nil {
-		d.deps.Open(d.page())
+		d.deps.Open(d.link())
 	}
 }
 

@@ -212,6 +212,7 @@ func (w *world) startCentral() {
 	cfg.Database.Path, cfg.Kafka.Brokers = w.database(), []string{kafkaAddr}
 	cfg.Kafka.SetPartitions(w.plan.partitions)
 	cfg.Network.AdmitAutomatically = true
+	cfg.Web.Access = centralapp.AccessOpen
 	cfg.Tariff = centralapp.Tariff{Version: "t1", StartFee: startFee, PerKWh: perKWh, Currency: "EUR"}
 	if w.plan.central != nil {
 		w.plan.central(&cfg)

@@ -127,7 +127,7 @@ func newBridge(t *testing.T) *program {
 func newCentral(t *testing.T) *program {
 	t.Helper()
 	s := &program{name: "central", path: built(t, "central"), dir: folder(t), addr: freePort(t)}
-	s.set("CARGA_CENTRAL_KAFKA__BROKERS="+nowhere, "CARGA_CENTRAL_HTTP__LISTEN="+s.addr,
+	s.set("CARGA_CENTRAL_KAFKA__BROKERS="+nowhere, "CARGA_CENTRAL_HTTP__LISTEN="+s.addr, "CARGA_CENTRAL_WEB__ACCESS=open",
 		"CARGA_CENTRAL_DATABASE__PATH="+filepath.Join(s.dir, "data", "central.db"))
 	s.up = s.isLive
 	return s

@@ -25,6 +25,7 @@ import (
 // API is Central's HTTP API. It is safe for concurrent use.
 type API struct {
 	base   string
+	token  string
 	client *http.Client
 }
 
@@ -32,6 +33,13 @@ type API struct {
 // because a Central that was frozen accepts connections and does not answer.
 func New(addr string, limit time.Duration) *API {
 	return &API{base: "http://" + addr + "/api/v1", client: &http.Client{Timeout: limit}}
+}
+
+// NewWithToken returns a client that sends a token with each request.
+func NewWithToken(addr, token string, limit time.Duration) *API {
+	a := New(addr, limit)
+	a.token = token
+	return a
 }
 
 // Close closes the idle connections.
@@ -251,6 +259,9 @@ func (a *API) send(ctx context.Context, method, path, key string, in, out any) e
 	}
 	if key != "" {
 		req.Header.Set("Idempotency-Key", key)
+	}
+	if a.token != "" {
+		req.Header.Set("Authorization", "Bearer "+a.token)
 	}
 	resp, err := a.client.Do(req)
 	if err != nil {

@@ -112,7 +112,7 @@ func (d *manualWriter) threeDays() {
 	d.commit(d.decode(wire.TopicDriverEvents, journaltest.Message{Key: "ann", Value: raw})...)
 	for _, available := range []bool{false, true} {
 		once := IdempotencyKey{Key: fmt.Sprint("k", d.round, available), Request: sha256.Sum256([]byte{1})}
-		d.commit(&operatorIn{Order{orders.OperatorAvailability{Target: orders.Target{CPID: d.p.CP}, Available: available}}, once, nil})
+		d.commit(&operatorIn{op: Order{orders.OperatorAvailability{Target: orders.Target{CPID: d.p.CP}, Available: available}}, key: once})
 	}
 	for range 3 { // commands without a result expire
 		time.Sleep(2 * time.Minute)

@@ -95,7 +95,7 @@ func TestADriverIsReservedAndAnsweredOnce(t *testing.T) {
 		if k := l.live.Network().CPs[0].Connectors[0]; k.ReservationID == "" || k.Username != "ann" {
 			t.Errorf("shown: got %+v, want it reserved for ann", k)
 		}
-		life, ok, err := l.store.Command(t.Context(), c.ID)
+		life, ok, err := l.store.CommandOf(t.Context(), "", c.ID)
 		if err != nil || !ok || life.State != orders.Done || life.SentAt == 0 || life.AcceptedAt == 0 || life.EndedAt == 0 {
 			t.Errorf("the command's life: got %+v %v", life, err)
 		}
@@ -245,7 +245,7 @@ func TestAnOperatorIsAnsweredWithWhatWasOrdered(t *testing.T) {
 		if err != nil || r.Refused != "" || len(r.Commands) != 1 || r.Points != 1 {
 			t.Fatalf("got %+v %v, want one command for one point", r, err)
 		}
-		if c, ok, err := l.store.Command(t.Context(), r.Commands[0]); err != nil || !ok || c.Type != wire.CommandSetAvailability {
+		if c, ok, err := l.store.CommandOf(t.Context(), "", r.Commands[0]); err != nil || !ok || c.Type != wire.CommandSetAvailability {
 			t.Errorf("got %+v %v, want SET_AVAILABILITY", c, err)
 		}
 		synctest.Wait()

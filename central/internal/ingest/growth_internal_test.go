@@ -110,7 +110,7 @@ func TestABatchHasAllThatWaits(t *testing.T) {
 			case 1:
 				to = d.w.monitor
 			case 2:
-				go func() { d.w.requests <- &operatorIn{Order{orders.OperatorLiftFence{}}, IdempotencyKey{}, nil} }()
+				go func() { d.w.requests <- &operatorIn{op: Order{orders.OperatorLiftFence{}}} }()
 				continue
 			}
 			go func() { to <- []input{tickIn{}} }()

@@ -1,11 +1,13 @@
 package ingest
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"time"
 
+	"github.com/carga-ev/carga/central/access"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
@@ -76,10 +78,22 @@ type Reply struct {
 	Detail   string             // the reason of a refusal, in words
 }
 
+// Audited is the origin of a request, for the audit log. The zero value writes no
+// entry.
+type Audited struct {
+	access.Actor
+	Target string // what the request is about
+}
+
+// maxAuditedCommands is how many commands an entry of the audit log names: one for
+// each connector of the network would be too many.
+const maxAuditedCommands = 100
+
 // operatorIn is an operator's request, on its way through the writer.
 type operatorIn struct {
 	op  Op
 	key IdempotencyKey
+	by  Audited
 	// reply has a capacity of 1, so that the writer never blocks on a caller
 	// that has left; nil if the request is Central's own.
 	reply chan<- replyOrError
@@ -107,9 +121,15 @@ func (a *operatorIn) answer(r replyOrError) {
 // request will be committed soon, so Execute waits for the outcome even if ctx
 // ends.
 func (w *Writer) Execute(ctx context.Context, key IdempotencyKey, op Op) (Reply, error) {
+	return w.ExecuteAs(ctx, Audited{}, key, op)
+}
+
+// ExecuteAs is Execute with an entry in the audit log, which is part of the
+// transaction of the effect. A repeated request has no effect and no entry.
+func (w *Writer) ExecuteAs(ctx context.Context, by Audited, key IdempotencyKey, op Op) (Reply, error) {
 	reply := make(chan replyOrError, 1)
 	select {
-	case w.requests <- &operatorIn{op, key, reply}:
+	case w.requests <- &operatorIn{op, key, by, reply}:
 	case <-ctx.Done():
 		return Reply{}, ctx.Err()
 	}
@@ -138,8 +158,23 @@ func (a *operatorIn) apply(u *unit) {
 	if !known {
 		r = u.execute(a.op)
 		u.saveReply(a.key, r)
+		u.audit(&a.by, &r)
 	}
 	u.sendReplies = append(u.sendReplies, func() { a.answer(replyOrError{Reply: r}) })
+}
+
+// audit adds an entry about a request that was executed or refused.
+func (u *unit) audit(by *Audited, r *Reply) {
+	if by.Operation == "" {
+		return
+	}
+	e := by.Entry(u.now, by.Target, cmp.Or(r.Refused, access.Done))
+	e.Commands = r.Commands
+	if len(e.Commands) == 0 && r.CommandID != "" {
+		e.Commands = []charge.CommandID{r.CommandID}
+	}
+	e.Commands = e.Commands[:min(len(e.Commands), maxAuditedCommands)]
+	u.entries = append(u.entries, e)
 }
 
 // execute executes a request and returns its reply.

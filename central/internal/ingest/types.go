@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/carga-ev/carga/central/access"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
@@ -33,6 +34,8 @@ type Tx interface {
 	// given time, and reports whether there are more.
 	ForgetRequests(before charge.Time, limit int) (more bool, err error)
 	Reply(key string, request, reply []byte, at charge.Time) error
+	// Entry adds an entry to the audit log.
+	Entry(e access.Entry) error
 	// ForgetReplies deletes at most limit answers to operators' keys from
 	// before the given time, and reports whether there are more.
 	ForgetReplies(before, now charge.Time, limit int) (more bool, err error)

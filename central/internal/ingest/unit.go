@@ -8,6 +8,7 @@ import (
 	"maps"
 	"slices"
 
+	"github.com/carga-ev/carga/central/access"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
@@ -46,6 +47,7 @@ type unit struct {
 	counts       map[string]int64
 	outboxSent   []int64               // rows of the outbox to delete
 	savedReplies map[string]savedReply // by idempotency key
+	entries      []access.Entry        // of the audit log
 	// bridgeDeadLetters is how many dead letters of each run of a bridge are
 	// known now, newBridgeDeadLetters how many of them were not known before.
 	bridgeDeadLetters    map[bridgeRun]int64
@@ -370,7 +372,7 @@ func (u *unit) saveEffect(k rowKey, e orders.Effect) {
 // empty reports whether the unit has nothing to write.
 func (u *unit) empty() bool {
 	return len(u.changes)+len(u.effects)+len(u.records)+len(u.forked)+len(u.deadLetters)+len(u.offsets)+len(u.counts)+
-		len(u.outboxSent)+len(u.centralEvents)+len(u.savedReplies)+len(u.bridgeDeadLetters) == 0 && u.answersBefore == 0
+		len(u.outboxSent)+len(u.centralEvents)+len(u.savedReplies)+len(u.entries)+len(u.bridgeDeadLetters) == 0 && u.answersBefore == 0
 }
 
 // write adds all rows to a transaction. All errors are joined: the first one
@@ -392,6 +394,9 @@ func (u *unit) write(tx Tx) error {
 	}
 	for key, g := range u.savedReplies {
 		errs = append(errs, writeReply(tx, key, &g, u.now))
+	}
+	for i := range u.entries {
+		errs = append(errs, tx.Entry(u.entries[i]))
 	}
 	for run, n := range u.bridgeDeadLetters {
 		errs = append(errs, tx.BridgeDead(run.bridge, run.started, n, u.now))

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"sync"
 
+	"github.com/carga-ev/carga/central/access"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
@@ -31,6 +32,8 @@ type Tx interface {
 	Offset(topic string, partition int, next int64, crc uint32) error
 	Count(name string, n int64) error
 	Tariff(t ledger.Tariff, at charge.Time) error
+	SaveAccount(a access.Account) error
+	AddToken(t access.Token) error
 }
 
 // Store is the new database; a *store.Store with an adapted Write implements it.
@@ -140,7 +143,7 @@ func New(ctx context.Context, cfg Config, store Store, settings Settings) (*Rebu
 	return r, nil
 }
 
-// writeSettings writes tariffs, admissions and desired states. Gaps and settlements
+// writeSettings writes tariffs, admissions, desired states, accounts and tokens. Gaps and settlements
 // are applied later, when the records that they are about are known.
 func (r *Rebuilder) writeSettings(tx Tx) error {
 	var errs []error
@@ -162,7 +165,7 @@ func (r *Rebuilder) writeSettings(tx Tx) error {
 			Kind: orders.DesiredAvailability, CPID: a.CPID, Connector: a.Connector, Available: a.Available, RequestedAt: a.AskedAt,
 		}}}))
 	}
-	return errors.Join(errs...)
+	return errors.Join(append(errs, r.settings.writeAccess(tx)...)...)
 }
 
 // point returns the ledger of a charging point; it is created on first use.

@@ -17,8 +17,9 @@ import (
 // reads earlier versions too:
 //
 //   - version 1 has prices in whole minor units;
-//   - versions 1 and 2 have another name for gaps.
-const settingsVersion = 3
+//   - versions 1 and 2 have another name for gaps;
+//   - versions 1 to 3 have no accounts and tokens.
+const settingsVersion = 4
 
 // oldGaps is the name of Settings.Gaps in a file of version 1 or 2.
 const oldGaps = "holes"
@@ -38,6 +39,9 @@ type Settings struct {
 	Gaps []Gap `json:"gaps"`
 	// Settled are the sessions that an operator settled.
 	Settled []Settled `json:"settled"`
+	// Accounts and Tokens use the page and the API.
+	Accounts []Account `json:"accounts"`
+	Tokens   []Token   `json:"tokens"`
 }
 
 // Tariff is one version of the prices.
@@ -167,6 +171,7 @@ func (s *Settings) Encode() ([]byte, error) {
 	s.V = settingsVersion
 	s.Tariffs, s.Points, s.Availability = notNil(s.Tariffs), notNil(s.Points), notNil(s.Availability)
 	s.Gaps, s.Settled = notNil(s.Gaps), notNil(s.Settled)
+	s.Accounts, s.Tokens = notNil(s.Accounts), notNil(s.Tokens)
 	raw, err := json.MarshalIndent(s, "", "  ")
 	if err != nil {
 		return nil, fmt.Errorf("write settings: %w", err)
@@ -210,6 +215,9 @@ func DecodeSettings(raw []byte) (Settings, error) {
 	case s.V < 3:
 		s.Gaps = file.OldGaps
 	}
+	if s.V < 4 && (s.Accounts != nil || s.Tokens != nil) {
+		return *s, errors.New("settings: \"accounts\" and \"tokens\" belong to version 4")
+	}
 	// Values that are not possible would be refused by the database later, with an
 	// error that does not name their place in the file.
 	for i := range s.Tariffs {
@@ -248,5 +256,5 @@ func (s *Settings) validate() error {
 				"a currency of three letters and settled_at", i)
 		}
 	}
-	return nil
+	return s.validateAccess()
 }

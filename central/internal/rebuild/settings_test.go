@@ -18,7 +18,8 @@ func TestSettingsOfVersion2(t *testing.T) {
 		`{"v":3,"gaps":` + list + `}`:  "",
 		`{"v":3,"holes":` + list + `}`: `use "gaps"`,
 		`{"v":2,"gaps":` + list + `}`:  `use "holes"`,
-		`{"v":4,"gaps":` + list + `}`:  "want 1 to 3",
+		`{"v":4,"gaps":` + list + `}`:  "",
+		`{"v":5,"gaps":` + list + `}`:  "want 1 to 4",
 	} {
 		s, err := rebuild.DecodeSettings([]byte(file))
 		if want != "" {
@@ -32,7 +33,7 @@ func TestSettingsOfVersion2(t *testing.T) {
 			continue
 		}
 		raw, err := s.Encode()
-		if err != nil || strings.Contains(string(raw), `"holes"`) || !strings.Contains(string(raw), `"v": 3`) {
+		if err != nil || strings.Contains(string(raw), `"holes"`) || !strings.Contains(string(raw), `"v": 4`) {
 			t.Errorf("%s: written as %s (%v)", file, raw, err)
 		}
 	}

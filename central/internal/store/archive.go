@@ -81,6 +81,12 @@ func (l *listing) page(ctx context.Context, s *Store, q *view.Query) (query stri
 		}
 		c.add("username=?", string(q.Username))
 	}
+	if q.Owner != "" {
+		if !l.driver {
+			return "", nil, fmt.Errorf("list %s: has no owners", l.from)
+		}
+		c.add("username=?", string(q.Owner))
+	}
 	if q.State != "" {
 		cond, ok := l.states[q.State]
 		if !ok {
@@ -127,6 +133,43 @@ func (s *Store) Sessions(ctx context.Context, q view.Query) ([]ledger.Session, e
 func (s *Store) Tickets(ctx context.Context, q view.Query) ([]ledger.Ticket, error) {
 	return readPage(ctx, s, &listing{cols: ticketCols, from: "tickets", key: "ticket_id", at: "ended_at", driver: true}, &q,
 		func(r *sql.Rows) (ledger.Ticket, error) { return scanTicket(r) })
+}
+
+// owned is the condition that a row belongs to a driver. Its two arguments are that
+// driver; with "" every row does.
+const owned = " AND (?='' OR username=?)"
+
+// SessionOf returns a session of a driver by id, or with owner "" of any; ok is
+// false if there is none.
+func (s *Store) SessionOf(ctx context.Context, owner charge.Username, id charge.SessionID) (v ledger.Session, ok bool, err error) {
+	v, err = scanSession(s.ro.QueryRowContext(ctx, "SELECT "+sessionCols+" FROM sessions WHERE session_id=?"+owned, string(id), string(owner), string(owner)))
+	return rowOrNone("read session", v, err)
+}
+
+// TicketOf returns a ticket of a driver by id, or with owner "" of any; ok is false
+// if there is none.
+func (s *Store) TicketOf(ctx context.Context, owner charge.Username, id string) (t ledger.Ticket, ok bool, err error) {
+	t, err = scanTicket(s.ro.QueryRowContext(ctx, "SELECT "+ticketCols+" FROM tickets WHERE ticket_id=?"+owned, id, string(owner), string(owner)))
+	return rowOrNone("read ticket", t, err)
+}
+
+// ReservationOf returns a reservation of a driver by id, or with owner "" of any; ok
+// is false if there is none.
+func (s *Store) ReservationOf(ctx context.Context, owner charge.Username, id charge.ReservationID) (v orders.Reservation, ok bool, err error) {
+	v, err = scanReservation(s.ro.QueryRowContext(ctx, "SELECT "+reservationCols+" FROM reservations WHERE reservation_id=?"+owned,
+		string(id), string(owner), string(owner)))
+	return rowOrNone("read reservation", v, err)
+}
+
+// CommandOf returns a command that was written for a driver by id, or with owner ""
+// any; ok is false if there is none. A command names its driver itself, or by the
+// session or reservation that it is about.
+func (s *Store) CommandOf(ctx context.Context, owner charge.Username, id charge.CommandID) (l CommandLife, ok bool, err error) {
+	by := string(owner)
+	l, err = scanLife(s.ro.QueryRowContext(ctx, "SELECT "+commandLifeCols+" FROM commands WHERE command_id=? AND (?='' OR "+
+		"iif(json_valid(CAST(data AS TEXT)),CAST(data AS TEXT)->>'$.username','')=? OR session_id IN (SELECT session_id FROM sessions WHERE username=? AND session_id=commands.session_id) OR "+
+		"reservation_id IN (SELECT reservation_id FROM reservations WHERE username=? AND reservation_id=commands.reservation_id))", string(id), by, by, by, by))
+	return rowOrNone("read command", l, err)
 }
 
 // Ticket returns a ticket by id; ok is false if there is none.
@@ -178,12 +221,6 @@ func (s *Store) Commands(ctx context.Context, q view.Query) ([]CommandLife, erro
 	}
 	return readPage(ctx, s, &listing{cols: commandLifeCols, from: "commands", key: "command_id", at: "issued_at", states: states}, &q,
 		func(r *sql.Rows) (CommandLife, error) { return scanLife(r) })
-}
-
-// Command returns a command by id; ok is false if there is none.
-func (s *Store) Command(ctx context.Context, id charge.CommandID) (l CommandLife, ok bool, err error) {
-	l, err = scanLife(s.ro.QueryRowContext(ctx, "SELECT "+commandLifeCols+" FROM commands WHERE command_id=?", string(id)))
-	return rowOrNone("read command", l, err)
 }
 
 // GapRow is a gap with its number, which the API uses as its id.

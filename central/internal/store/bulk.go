@@ -63,7 +63,7 @@ func (tx *Tx) rows(t table, args []any) error {
 type tables struct {
 	points, journals, connectors, meters, sessions, tickets, gaps, alarms table
 	reservations, desired, commands, requests, replies                    table
-	records, outbox, offsets, counters, settings                          table
+	records, outbox, offsets, counters, settings, accounts, entries       table
 }
 
 // The columns of each table, in the order in which rows are written (by Ledger and
@@ -119,6 +119,8 @@ func newTables() tables {
 		counters: newTable("counters", "name,value",
 			" ON CONFLICT (name) DO UPDATE SET value=value+excluded.value"),
 		settings: upsertTable("settings", "name", "name,value"),
+		accounts: upsertTable("accounts", "name", accountCols),
+		entries:  insertTable("audit_log", entryCols),
 	}
 }
 

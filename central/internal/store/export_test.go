@@ -41,3 +41,8 @@ func Older(ctx context.Context, path string, version int64, rows ...string) erro
 	}
 	return errors.Join(err, db.Close())
 }
+
+// Exec runs a statement in a transaction of the writer.
+func Exec(ctx context.Context, s *Store, statement string) error {
+	return s.Write(ctx, func(tx *Tx) error { return tx.exec(statement) })
+}

@@ -1,6 +1,7 @@
 package store
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"embed"
@@ -97,6 +98,25 @@ func Open(ctx context.Context, o Options) (*Store, error) {
 		return nil, errors.Join(fmt.Errorf("open database: %w", err), s.Close())
 	}
 	if err := s.open(ctx, o); err != nil {
+		return nil, errors.Join(fmt.Errorf("open database %s: %w", o.Path, explain(err)), s.Close())
+	}
+	return s, nil
+}
+
+// OpenBeside opens a database that another process has open, for short transactions
+// on rows of which that process keeps nothing in memory: accounts, log-ins, tokens
+// and the audit log. It does not migrate, and refuses another schema.
+func OpenBeside(ctx context.Context, o Options) (*Store, error) {
+	o.BusyTimeout = cmp.Or(o.BusyTimeout, 10*time.Second)
+	s := &Store{path: o.Path}
+	db, err := openReadOnly(ctx, o.Path)
+	if err == nil {
+		err = errors.Join(sameSchema(ctx, db), db.Close())
+	}
+	if err == nil {
+		err = s.open(ctx, o)
+	}
+	if err != nil {
 		return nil, errors.Join(fmt.Errorf("open database %s: %w", o.Path, explain(err)), s.Close())
 	}
 	return s, nil

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"github.com/carga-ev/carga/central/access"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
@@ -61,9 +62,9 @@ func (a Archive) Sessions(ctx context.Context, q view.Query) ([]view.Session, er
 	return shownPage(ctx, q, a.s.Sessions, view.SessionOf)
 }
 
-// Session returns one session.
-func (a Archive) Session(ctx context.Context, id charge.SessionID) (*view.Session, error) {
-	return shown(view.SessionOf)(a.s.Session(ctx, id))
+// Session returns one session of a driver, or with owner "" of any.
+func (a Archive) Session(ctx context.Context, owner charge.Username, id charge.SessionID) (*view.Session, error) {
+	return shown(view.SessionOf)(a.s.SessionOf(ctx, owner, id))
 }
 
 // Tickets returns a page of tickets.
@@ -71,9 +72,9 @@ func (a Archive) Tickets(ctx context.Context, q view.Query) ([]view.Ticket, erro
 	return shownPage(ctx, q, a.s.Tickets, view.TicketOf)
 }
 
-// Ticket returns one ticket.
-func (a Archive) Ticket(ctx context.Context, id string) (*view.Ticket, error) {
-	return shown(view.TicketOf)(a.s.Ticket(ctx, id))
+// Ticket returns one ticket of a driver, or with owner "" of any.
+func (a Archive) Ticket(ctx context.Context, owner charge.Username, id string) (*view.Ticket, error) {
+	return shown(view.TicketOf)(a.s.TicketOf(ctx, owner, id))
 }
 
 // Reservations returns a page of reservations.
@@ -81,9 +82,9 @@ func (a Archive) Reservations(ctx context.Context, q view.Query) ([]view.Reserva
 	return shownPage(ctx, q, a.s.Reservations, shownReservation)
 }
 
-// Reservation returns one reservation.
-func (a Archive) Reservation(ctx context.Context, id charge.ReservationID) (*view.Reservation, error) {
-	return shown(shownReservation)(a.s.Reservation(ctx, id))
+// Reservation returns one reservation of a driver, or with owner "" of any.
+func (a Archive) Reservation(ctx context.Context, owner charge.Username, id charge.ReservationID) (*view.Reservation, error) {
+	return shown(shownReservation)(a.s.ReservationOf(ctx, owner, id))
 }
 
 // Commands returns a page of commands.
@@ -91,9 +92,9 @@ func (a Archive) Commands(ctx context.Context, q view.Query) ([]view.Command, er
 	return shownPage(ctx, q, a.s.Commands, shownCommand)
 }
 
-// Command returns one command.
-func (a Archive) Command(ctx context.Context, id charge.CommandID) (*view.Command, error) {
-	return shown(shownCommand)(a.s.Command(ctx, id))
+// Command returns one command of a driver, or with owner "" of any.
+func (a Archive) Command(ctx context.Context, owner charge.Username, id charge.CommandID) (*view.Command, error) {
+	return shown(shownCommand)(a.s.CommandOf(ctx, owner, id))
 }
 
 // Records returns a page of records.
@@ -119,4 +120,9 @@ func (a Archive) Alarms(ctx context.Context, q view.Query) ([]view.Alarm, error)
 // Alarm returns the alarm with a number.
 func (a Archive) Alarm(ctx context.Context, n int64) (*view.Alarm, error) {
 	return shown(shownAlarm)(a.s.Alarm(ctx, n))
+}
+
+// Entries returns a page of the audit log, the latest first.
+func (a Archive) Entries(ctx context.Context, q EntryQuery) ([]access.Entry, error) {
+	return a.s.Entries(ctx, q)
 }

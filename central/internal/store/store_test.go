@@ -197,7 +197,7 @@ func TestWhatIsWantedComesBackWhileItIsWanted(t *testing.T) {
 	if v, ok, err := s.Reservation(t.Context(), gone.ID); err != nil || !ok || v != gone {
 		t.Errorf("reservation that is gone: got %+v %v %v, want %+v", v, ok, err, gone)
 	}
-	if v, ok, err := s.Command(t.Context(), c.ID); err != nil || !ok || !reflect.DeepEqual(v.Command, c) || v.SentAt != c.ChangedAt || v.EndedAt != 0 {
+	if v, ok, err := s.CommandOf(t.Context(), "", c.ID); err != nil || !ok || !reflect.DeepEqual(v.Command, c) || v.SentAt != c.ChangedAt || v.EndedAt != 0 {
 		t.Errorf("command: got %+v %v %v, want %+v", v, ok, err, c)
 	}
 	for _, want := range []orders.Request{q, answered} {
@@ -224,7 +224,7 @@ func TestACommandRemembersItsLife(t *testing.T) {
 		c.State, c.SendCount, c.ChangedAt = st, i, charge.Time(1000+i)
 		write(t, s, func(tx *store.Tx) error { return tx.Orders([]orders.Effect{orders.SaveCommand{Command: c}}) })
 	}
-	got, _, err := s.Command(t.Context(), c.ID)
+	got, _, err := s.CommandOf(t.Context(), "", c.ID)
 	if err != nil || got.SentAt != 1001 || got.AcceptedAt != 1003 || got.EndedAt != 1004 {
 		t.Errorf("got sent %d accepted %d ended %d err %v, want 1001 1003 1004", got.SentAt, got.AcceptedAt, got.EndedAt, err)
 	}

@@ -12,14 +12,14 @@ import (
 	"github.com/danielgtaylor/huma/v2"
 	"github.com/danielgtaylor/huma/v2/adapters/humago"
 
-	"github.com/carga-ev/carga/central/names"
+	"github.com/carga-ev/carga/central/access"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
 // routes registers every operation of the API. The description under
 // /api/v1/openapi.json is generated from the types of their inputs and outputs.
-func (s *Server) routes(mux *http.ServeMux) {
+func (s *Server) routes(mux *http.ServeMux) huma.API {
 	cfg := huma.DefaultConfig("Carga Central", "1")
 	cfg.OpenAPIPath = "/api/v1/openapi"
 	cfg.DocsPath, cfg.SchemasPath, cfg.CreateHooks = "", "", nil
@@ -30,7 +30,10 @@ func (s *Server) routes(mux *http.ServeMux) {
 	cfg.Transformers = []huma.Transformer{plainProblem}
 	cfg.RejectUnknownQueryParameters = true // a misspelt filter would otherwise be ignored and all rows shown
 	api := humago.New(mux, cfg)
+	api.UseMiddleware(s.authorise(permissions()))
 
+	s.signInRoutes(api)
+	s.accountRoutes(api)
 	s.readRoutes(api)
 	s.historyRoutes(api)
 	s.streamRoute(api)
@@ -51,6 +54,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 			}
 		}
 	}
+	return api
 }
 
 // location returns the path of a resource of the API as clients reach it, through
@@ -62,7 +66,7 @@ func (s *Server) location(path string) string { return s.proxy.base + "/api/v1/"
 func op(id, method, path, summary string, status int, errors ...int) huma.Operation {
 	return huma.Operation{
 		OperationID: id, Method: method, Path: "/api/v1" + path, Summary: summary, DefaultStatus: status, MaxBodyBytes: maxBody,
-		Errors: append([]int{http.StatusBadRequest, http.StatusMisdirectedRequest, http.StatusServiceUnavailable}, errors...),
+		Errors: append([]int{http.StatusBadRequest, http.StatusUnauthorized, http.StatusForbidden, http.StatusMisdirectedRequest, http.StatusServiceUnavailable}, errors...),
 	}
 }
 
@@ -113,9 +117,11 @@ func (s *Server) streamRoute(api huma.API) {
 		Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
 	}}
 	huma.Register(api, o, func(context.Context, *struct{}) (*huma.StreamResponse, error) {
-		return &huma.StreamResponse{Body: func(ctx huma.Context) {
+		return &huma.StreamResponse{Body: func(ctx huma.Context) { //nolint:contextcheck // it is that of the request
 			r, w := humago.Unwrap(ctx)
-			s.hub.serve(w, r)
+			watched, stop := s.watchLogin(r.Context())
+			defer stop()
+			s.hub.serve(w, r.WithContext(watched))
 		}}, nil
 	})
 }
@@ -134,7 +140,7 @@ func (s *Server) getCommand(ctx context.Context, in *commandInput) (*view.Comman
 	}
 	for { // Changed is called before the read, so that no change in between is missed
 		changed := s.live.Changed()
-		c, err := s.archive.Command(context.WithoutCancel(ctx), charge.CommandID(in.ID))
+		c, err := s.archive.Command(context.WithoutCancel(ctx), ownerOf(ctx), charge.CommandID(in.ID))
 		if err != nil || c == nil || c.Ended() || in.Wait == "" {
 			return c, err
 		}
@@ -183,7 +189,7 @@ type reserveInput struct {
 	Body struct {
 		CPID      string `json:"cp_id,omitempty" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$" doc:"absent: the free one that has been idle longest"`
 		Connector int    `json:"connector,omitempty" minimum:"0" maximum:"64" dependentRequired:"cp_id" doc:"absent: any free connector of it"`
-		Username  string `json:"username" minLength:"1" maxLength:"64"`
+		Username  string `json:"username,omitempty" minLength:"1" maxLength:"64" doc:"a driver may leave it out, and names no other"`
 	}
 }
 
@@ -193,7 +199,7 @@ type startInput struct {
 	Body struct {
 		CPID      string `json:"cp_id" maxLength:"36" pattern:"^[A-Za-z0-9_-]{1,36}$"`
 		Connector int    `json:"connector" minimum:"1" maximum:"64"`
-		Username  string `json:"username" minLength:"1" maxLength:"64"`
+		Username  string `json:"username,omitempty" minLength:"1" maxLength:"64" doc:"a driver may leave it out, and names no other"`
 	}
 }
 
@@ -259,27 +265,40 @@ func (simulateBody) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schem
 func (s *Server) orderRoutes(api huma.API) {
 	huma.Register(api, order("reserve", "/reservations", "Reserve a connector for a driver", http.StatusAccepted),
 		func(ctx context.Context, in *reserveInput) (*orderOutput, error) {
-			if err := names.Check(in.Body.Username); err != nil {
-				return nil, problem("bad_username", "username "+err.Error())
+			driver, err := forDriver(ctx, in.Body.Username)
+			if err != nil {
+				return nil, err
 			}
-			a, err := s.orders.Reserve(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), charge.Username(in.Body.Username))
+			if ownerOf(ctx) != "" {
+				if err := s.accounts.MayReserve(driver, time.Now()); err != nil {
+					return nil, s.refusal("reserve", err)
+				}
+			}
+			a, err := s.orders.Reserve(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), driver)
 			return s.answer("reserve", a, err)
 		})
 	huma.Register(api, order("cancel-reservation", "/reservations/{id}/cancel", "Cancel a reservation", http.StatusAccepted),
 		func(ctx context.Context, in *idInput) (*orderOutput, error) {
+			if err := ownOrNone(ctx, s, "cancel-reservation", "unknown_reservation", s.archive.Reservation, charge.ReservationID(in.ID)); err != nil {
+				return nil, err
+			}
 			a, err := s.orders.Cancel(ctx, charge.ReservationID(in.ID))
 			return s.answer("cancel-reservation", a, err)
 		})
 	huma.Register(api, order("start", "/sessions", "Start a session for a driver", http.StatusAccepted),
 		func(ctx context.Context, in *startInput) (*orderOutput, error) {
-			if err := names.Check(in.Body.Username); err != nil {
-				return nil, problem("bad_username", "username "+err.Error())
+			driver, err := forDriver(ctx, in.Body.Username)
+			if err != nil {
+				return nil, err
 			}
-			a, err := s.orders.Start(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), charge.Username(in.Body.Username))
+			a, err := s.orders.Start(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), driver)
 			return s.answer("start", a, err)
 		})
 	huma.Register(api, order("stop", "/sessions/{id}/stop", "Stop a session", http.StatusAccepted),
 		func(ctx context.Context, in *idInput) (*orderOutput, error) {
+			if err := ownOrNone(ctx, s, "stop", "unknown_session", s.archive.Session, charge.SessionID(in.ID)); err != nil {
+				return nil, err
+			}
 			a, err := s.orders.Stop(ctx, charge.SessionID(in.ID))
 			return s.answer("stop", a, err)
 		})
@@ -298,6 +317,24 @@ func (s *Server) orderRoutes(api huma.API) {
 			a, err := s.orders.Admit(ctx, charge.CPID(in.CP))
 			return s.answer("admit", a, err)
 		})
+}
+
+// ownOrNone returns the problem unknown if a driver orders something about what does
+// not belong to it. Its driver never changes, so it may be read before the
+// order.
+func ownOrNone[K ~string, T any](ctx context.Context, s *Server, operation, unknown string, find func(context.Context, charge.Username, K) (*T, error), id K) error {
+	owner := ownerOf(ctx)
+	if owner == "" {
+		return nil
+	}
+	v, err := find(ctx, owner, id)
+	if err != nil {
+		return s.internalError(operation, err)
+	}
+	if v == nil {
+		return problem(unknown, "no such item: "+string(id))
+	}
+	return nil
 }
 
 // explainInput is an operator's note about a gap. It is appended to the gap's
@@ -364,7 +401,7 @@ type partInput struct {
 func (s *Server) demoRoutes(api huma.API) {
 	huma.Register(api, op("cut-or-restore", http.MethodPost, "/demo/parts/{part}", "Cut a part of the demo, or restore it", http.StatusOK,
 		http.StatusForbidden, http.StatusRequestTimeout, http.StatusRequestEntityTooLarge, http.StatusUnsupportedMediaType),
-		func(_ context.Context, in *partInput) (*bodyOutput[view.Part], error) {
+		func(ctx context.Context, in *partInput) (*bodyOutput[view.Part], error) {
 			do, state := s.breaker.Cut, view.PartDown
 			if in.Body.Up {
 				do, state = s.breaker.Restore, view.PartUp
@@ -372,6 +409,10 @@ func (s *Server) demoRoutes(api huma.API) {
 			if err := do(in.Part); err != nil { // the part may be up or down now
 				s.log.Error("a part of the demo could not be cut or restored", slog.String("part", in.Part), slog.Any("err", err))
 				return nil, problem("internal", "")
+			}
+			if s.accounts != nil { // the database may be what cannot be reached: then the part is cut all the same
+				actor := ActorOf(ctx)
+				_ = s.accounts.Record(ctx, actor.Entry(charge.At(time.Now()), in.Part+" "+string(state), access.Done))
 			}
 			return &bodyOutput[view.Part]{view.Part{Name: in.Part, State: state, Since: charge.At(time.Now())}}, nil
 		})

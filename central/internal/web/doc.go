@@ -19,16 +19,22 @@
 //
 //  1. guard sets headers and checks host, scheme, method and query;
 //  2. cross-origin protection refuses requests that a page of another origin made;
-//  3. readBody reads the whole body, within a limit of size and time;
-//  4. withIdempotency reads the Idempotency-Key and takes a fingerprint;
-//  5. the operation itself, which validates against its schema.
+//  3. identify finds the account or token of the request, see Accounts;
+//  4. readBody reads the whole body, within a limit of size and time;
+//  5. withIdempotency reads the Idempotency-Key and takes a fingerprint;
+//  6. authorise asks for the permission of the operation, see permissions;
+//  7. the operation itself, which validates against its schema.
 //
 // # Access
 //
-// There are no accounts yet. So the server accepts only loopback names in the
-// Host header, unless Config.PublicURL names another or Config.Insecure allows
-// all; a name server of an attacker can then not make a browser send requests
-// here under another name.
+// permissions is the one table of what an operation needs; what is not in it is
+// refused. A driver is limited to its own items by Query.Owner and the owner that
+// methods of Archive receive, which the database checks. Without Config.Accounts
+// every request acts for one operator: central/app allows that on loopback alone.
+//
+// The server accepts only loopback names in the Host header, those of its
+// certificate, and Config.PublicURL; a name server of an attacker can then not make a
+// browser send requests here under another name.
 //
 // # Concurrency
 //

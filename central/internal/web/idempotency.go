@@ -23,7 +23,7 @@ const (
 // The zero value means that the order has no key.
 type Idempotency struct {
 	Key     string
-	Request [sha256.Size]byte // SHA-256 of method, path and body; 0 without a key
+	Request [sha256.Size]byte // SHA-256 of the account, method, path and body; 0 without a key
 }
 
 type idempotencyContextKey struct{}
@@ -51,10 +51,10 @@ func withIdempotency(next http.Handler) http.Handler {
 			return
 		}
 		// Method and path belong to the fingerprint: the same body means another order
-		// elsewhere.
 		sum := sha256.New()
-		_, _ = io.WriteString(sum, r.Method+" "+r.URL.RequestURI()+"\n") // writing to a hash cannot fail
-		body, _ := io.ReadAll(r.Body)                                    // from memory, see readBody
+		// elsewhere. So does the account: an answer is not for another one.
+		_, _ = io.WriteString(sum, callerOf(r.Context()).principal.Name+"\n"+r.Method+" "+r.URL.RequestURI()+"\n") // writing to a hash cannot fail
+		body, _ := io.ReadAll(r.Body)                                                                              // from memory, see readBody
 		_, _ = sum.Write(body)
 		r.Body = io.NopCloser(bytes.NewReader(body))
 		o := Idempotency{Key: keys[0]}

@@ -117,14 +117,18 @@ type listOutput[T any] struct {
 // item, for the cursor of the next page.
 func list[I, T any](s *Server, api huma.API, name, summary string, query func(*I) view.Query, read func(context.Context, view.Query) ([]T, error), key func(*T) string) {
 	id := "list-" + name
-	o := op(id, http.MethodGet, "/"+name, summary, http.StatusOK, http.StatusGone, http.StatusUnprocessableEntity)
+	o := op(id, http.MethodGet, "/"+name, summary, http.StatusOK, http.StatusGone, http.StatusConflict, http.StatusUnprocessableEntity)
 	huma.Register(api, o, func(ctx context.Context, in *I) (*listOutput[T], error) {
 		q := query(in)
+		q.Owner = ownerOf(ctx)
 		limit := q.Limit
 		q.Limit++ // one more item shows that there is a next page
 		items, err := read(ctx, q)
 		if errors.Is(err, view.ErrGone) {
 			return nil, problem("cursor_gone", "after: the row where the page before ended does not exist any more; begin again without after")
+		}
+		if p, ok := errors.AsType[*huma.ErrorModel](err); ok {
+			return nil, p
 		}
 		if err != nil {
 			return nil, s.internalError(id, err)
@@ -202,9 +206,10 @@ func readOne(o huma.Operation) huma.Operation {
 	return o
 }
 
-// byID and byNumber adapt a method of Archive for one.
-func byID[K ~string, T any](find func(context.Context, K) (*T, error)) func(context.Context, *OneInput) (*T, error) {
-	return func(ctx context.Context, in *OneInput) (*T, error) { return find(ctx, K(in.ID)) }
+// byID and byNumber adapt a method of Archive for one. What has an owner is not there
+// for another driver.
+func byID[K ~string, T any](find func(context.Context, charge.Username, K) (*T, error)) func(context.Context, *OneInput) (*T, error) {
+	return func(ctx context.Context, in *OneInput) (*T, error) { return find(ctx, ownerOf(ctx), K(in.ID)) }
 }
 
 func byNumber[T any](find func(context.Context, int64) (*T, error)) func(context.Context, *numberInput) (*T, error) {

@@ -51,6 +51,21 @@ func kinds() map[string]kind {
 		"idempotency_key_reused": {http.StatusUnprocessableEntity, "Idempotency-Key: this key came with another request within 24 h; give a new order a new key, and repeat one byte for byte"},
 		"too_many_keys":          {http.StatusTooManyRequests, "Idempotency-Key: no more answers of 24 h can be kept; send the order without the header, or later"},
 
+		"sign_in_required":       {http.StatusUnauthorized, "sign in first, or send a token as Authorization: Bearer"},
+		"wrong_credentials":      {http.StatusUnauthorized, "the name or the secret is wrong, or the account is disabled"},
+		"not_permitted":          {http.StatusForbidden, "the role of this account does not permit it"},
+		"too_many_requests":      {http.StatusTooManyRequests, "too many attempts; Retry-After is when the next one is possible"},
+		"access_open":            {http.StatusConflict, "there are no accounts: access is open, for this machine alone"},
+		"already_set_up":         {http.StatusConflict, "there are accounts already: sign in"},
+		"account_exists":         {http.StatusConflict, "there is an account of this name already"},
+		"last_admin":             {http.StatusConflict, "no other admin could sign in"},
+		"unknown_account":        {http.StatusNotFound, "there is no such account"},
+		"unknown_login":          {http.StatusNotFound, "there is no such log-in"},
+		"unknown_token":          {http.StatusNotFound, "there is no such token, or it is revoked already"},
+		"bad_account_name":       {http.StatusUnprocessableEntity, "the name cannot be an account's"},
+		"bad_role":               {http.StatusUnprocessableEntity, "the role does not exist, or does not fit the username"},
+		"bad_password":           {http.StatusUnprocessableEntity, "the password cannot be used"},
+		"bad_token":              {http.StatusUnprocessableEntity, "the token cannot be made like this"},
 		"unknown_command":        {http.StatusNotFound, "there is no such command"},
 		"unknown_ticket":         {http.StatusNotFound, "there is no such ticket"},
 		"unknown_alarm":          {http.StatusNotFound, "there is no such alarm"},
@@ -116,6 +131,9 @@ func problem(word, detail string) *huma.ErrorModel {
 func writeProblem(w http.ResponseWriter, word, detail string) {
 	p := problem(word, detail)
 	w.Header().Set("Content-Type", "application/problem+json")
+	if p.Status == http.StatusUnauthorized {
+		w.Header().Set("WWW-Authenticate", "Bearer")
+	}
 	w.WriteHeader(p.Status)
 	_, _ = w.Write(mustJSON(p))
 }

@@ -14,19 +14,25 @@ import (
 // reverse proxy that serves it under another name and perhaps below a path. They
 // decide which Host headers are accepted and which path of a request is meant.
 type proxyRules struct {
-	insecure bool           // accept every host
-	origin   string         // scheme and host under which browsers reach it; "" if not configured
-	host     string         // of origin, without a default port, lower case
-	base     string         // the path below which the proxy serves it, without a slash at its end
-	trusted  []netip.Prefix // addresses of proxies whose X-Forwarded headers are used
+	secure  bool                   // browsers reach it by HTTPS
+	alone   bool                   // only a trusted proxy or this machine may make requests
+	named   func(host string) bool // whether the certificate is for a host; nil: plain HTTP
+	origin  string                 // scheme and host under which browsers reach it; "" if not configured
+	host    string                 // of origin, without a default port, lower case
+	base    string                 // the path below which the proxy serves it, without a slash at its end
+	trusted []netip.Prefix         // addresses of proxies whose X-Forwarded headers are used
 }
 
 // newProxyRules returns the rules of a configuration.
 func newProxyRules(cfg *Config) proxyRules {
-	f := proxyRules{insecure: cfg.Insecure, trusted: cfg.TrustedProxies}
+	f := proxyRules{alone: cfg.ProxyAlone, trusted: cfg.TrustedProxies}
+	if cfg.TLS != nil {
+		f.secure, f.named = true, cfg.TLS.Names
+	}
 	if u := cfg.PublicURL; u != nil {
 		f.host = withoutPort(u.Host, u.Scheme)
 		f.origin, f.base = u.Scheme+"://"+f.host, strings.TrimRight(u.Path, "/")
+		f.secure = f.secure || u.Scheme == "https"
 	}
 	return f
 }
@@ -82,7 +88,34 @@ func (f *proxyRules) trusts(remote string) bool {
 // serves reports whether the Host of a request names this server. A browser that an
 // attacker's name server led here sends another name.
 func (f *proxyRules) serves(host string) bool {
-	return f.insecure || loopback.Asked(host) || f.host != "" && (strings.EqualFold(host, f.host) || withoutPort(host, "http") == f.host || withoutPort(host, "https") == f.host)
+	return loopback.Asked(host) || f.named != nil && f.named(host) || f.host != "" && (strings.EqualFold(host, f.host) || withoutPort(host, "http") == f.host || withoutPort(host, "https") == f.host)
+}
+
+// peer returns the address of the other end of a connection.
+func peer(r *http.Request) netip.Addr {
+	at, err := netip.ParseAddrPort(r.RemoteAddr)
+	if err != nil {
+		return netip.Addr{}
+	}
+	return at.Addr().Unmap()
+}
+
+// client returns the address of the client: of the connection, or what a trusted
+// proxy reports.
+func (f *proxyRules) client(r *http.Request) netip.Addr {
+	if f.trusts(r.RemoteAddr) {
+		if a, err := netip.ParseAddr(nearest(r.Header.Values("X-Forwarded-For"))); err == nil {
+			return a.Unmap()
+		}
+	}
+	return peer(r)
+}
+
+// local reports whether a request was made by a program on this machine, and not
+// passed on by a proxy.
+func (f *proxyRules) local(r *http.Request) bool {
+	return peer(r).IsLoopback() && f.host == "" && len(f.trusted) == 0 && r.Header.Get("X-Forwarded-For") == "" && r.Header.Get("Forwarded") == "" &&
+		r.Header.Get("Via") == ""
 }
 
 // otherScheme reports whether a request that may change something came to a trusted

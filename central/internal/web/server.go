@@ -12,6 +12,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/carga-ev/carga/central/access"
 )
 
 //go:embed ui
@@ -24,14 +26,15 @@ const maxBody = 64 << 10
 // Server is Central's HTTP server. New starts nothing; Run serves until its
 // context ends.
 type Server struct {
-	cfg     Config
-	live    Live
-	orders  Orders
-	archive Archive
-	breaker Breaker
-	log     *slog.Logger
-	hub     *hub
-	handler http.Handler
+	cfg      Config
+	live     Live
+	orders   Orders
+	archive  Archive
+	accounts Accounts // nil: access is open
+	breaker  Breaker
+	log      *slog.Logger
+	hub      *hub
+	handler  http.Handler
 
 	statuses map[string]int // of the success of a POST, by its operation; routes fills it
 	proxy    proxyRules
@@ -39,7 +42,7 @@ type Server struct {
 
 // New returns a server. breaker is nil outside the demo.
 func New(cfg Config, live Live, orders Orders, archive Archive, breaker Breaker, log *slog.Logger) (*Server, error) {
-	s := &Server{cfg: cfg, live: live, orders: orders, archive: archive, breaker: breaker, log: log, hub: newHub(live, cfg.Tick, log), statuses: map[string]int{}, proxy: newProxyRules(&cfg)}
+	s := &Server{cfg: cfg, live: live, orders: orders, archive: archive, accounts: cfg.Accounts, breaker: breaker, log: log, hub: newHub(live, cfg.Tick, log), statuses: map[string]int{}, proxy: newProxyRules(&cfg)}
 	pages, err := fs.Sub(uiFiles, "ui")
 	if err != nil {
 		return nil, fmt.Errorf("embedded page: %w", err)
@@ -56,18 +59,20 @@ func New(cfg Config, live Live, orders Orders, archive Archive, breaker Breaker,
 		writeProblem(w, "not_found", "there is no such operation; see openapi.json")
 	})
 	if cfg.Observe != nil {
-		for _, path := range []string{"/livez", "/readyz", "/metrics"} {
-			mux.Handle("GET "+path, cfg.Observe)
+		for _, path := range observed() {
+			mux.HandleFunc("GET "+path, s.observe)
 		}
 	}
 	files := http.FileServerFS(pages)
-	mux.HandleFunc("/", func(w http.ResponseWriter, r *http.Request) {
+	page := func(w http.ResponseWriter, r *http.Request) {
 		if r.Method != http.MethodGet && r.Method != http.MethodHead {
 			methodNotAllowed(w, r.Method, []string{http.MethodGet, http.MethodHead})
 			return
 		}
 		files.ServeHTTP(w, r)
-	})
+	}
+	mux.HandleFunc("/", page)
+	mux.HandleFunc("GET /signin", s.signInByLink(page))
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		writeProblem(w, "cross_origin", "")
@@ -79,7 +84,7 @@ func New(cfg Config, live Live, orders Orders, archive Archive, breaker Breaker,
 	}
 	// The order matters: nothing reads the body before host and origin are checked,
 	// and no operation runs before its body is complete.
-	s.handler = s.guard(origin.Handler(readBody(withIdempotency(mux))))
+	s.handler = s.guard(origin.Handler(s.identify(readBody(withIdempotency(mux)))))
 	return s, nil
 }
 
@@ -129,7 +134,14 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 		BaseContext:       func(net.Listener) context.Context { return context.WithoutCancel(ctx) },
 	}
 	failed := make(chan error, 1)
-	go func() { failed <- server.Serve(l) }()
+	go func() {
+		if s.cfg.TLS != nil {
+			server.TLSConfig = s.cfg.TLS.Config()
+			failed <- server.ServeTLS(l, "", "")
+			return
+		}
+		failed <- server.Serve(l)
+	}()
 	var err error
 	select {
 	case err = <-failed:
@@ -150,6 +162,42 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 	return nil
 }
 
+// noFeatures turns off what the page does not use.
+const noFeatures = "accelerometer=(), ambient-light-sensor=(), autoplay=(), camera=(), display-capture=(), encrypted-media=(), geolocation=(), gyroscope=(), " +
+	"magnetometer=(), microphone=(), midi=(), payment=(), publickey-credentials-get=(), screen-wake-lock=(), serial=(), usb=(), xr-spatial-tracking=()"
+
+// observed are the paths of health and metrics.
+func observed() []string { return []string{"/livez", "/readyz", "/metrics"} }
+
+// observe serves health and metrics. They name brokers and files, so with accounts
+// only a program of this machine reads them without a permission; to others health
+// is a status.
+func (s *Server) observe(w http.ResponseWriter, r *http.Request) {
+	c := callerOf(r.Context())
+	switch {
+	case s.accounts == nil || s.proxy.local(r) || c.known && c.principal.Role.May(access.MetricsRead):
+		s.cfg.Observe.ServeHTTP(w, r)
+	case r.URL.Path == "/metrics" && !c.known:
+		writeProblem(w, "sign_in_required", "")
+	case r.URL.Path == "/metrics":
+		writeProblem(w, "not_permitted", "")
+	default:
+		s.cfg.Observe.ServeHTTP(&statusAlone{ResponseWriter: w}, r)
+	}
+}
+
+// statusAlone passes on the status of an answer, and an empty body.
+type statusAlone struct{ http.ResponseWriter }
+
+// WriteHeader implements http.ResponseWriter.
+func (s *statusAlone) WriteHeader(status int) {
+	s.Header().Del("Content-Length")
+	s.ResponseWriter.WriteHeader(status)
+}
+
+// Write implements http.ResponseWriter.
+func (*statusAlone) Write(b []byte) (int, error) { return len(b), nil }
+
 // guard sets security headers and refuses requests for another host, by another
 // scheme, with a method that is never allowed, or with a malformed query.
 func (s *Server) guard(next http.Handler) http.Handler {
@@ -162,6 +210,14 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")
 		h.Set("Cross-Origin-Resource-Policy", "same-origin")
+		h.Set("Permissions-Policy", noFeatures)
+		if s.proxy.secure { // browsers ignore it in what they get by plain HTTP
+			h.Set("Strict-Transport-Security", "max-age=31536000")
+		}
+		if s.proxy.alone && !s.proxy.trusts(r.RemoteAddr) && !peer(r).IsLoopback() {
+			writeProblem(w, "wrong_host", "this address is for the proxy alone; use the public one")
+			return
+		}
 		if strings.HasPrefix(r.URL.Path, "/api/") {
 			h.Set("Cache-Control", "no-store")
 		}

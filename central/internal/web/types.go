@@ -69,21 +69,23 @@ type Answer struct {
 }
 
 // Archive reads history from the database. For an unknown id a method returns
-// (nil, nil); a list returns view.ErrGone when the row Query.After does not exist.
+// (nil, nil); a list returns view.ErrGone when the row Query.After does not exist. With
+// an owner a method returns only what belongs to that driver.
 type Archive interface {
 	Sessions(ctx context.Context, q view.Query) ([]view.Session, error)
-	Session(ctx context.Context, id charge.SessionID) (*view.Session, error)
+	Session(ctx context.Context, owner charge.Username, id charge.SessionID) (*view.Session, error)
 	Tickets(ctx context.Context, q view.Query) ([]view.Ticket, error)
-	Ticket(ctx context.Context, id string) (*view.Ticket, error)
+	Ticket(ctx context.Context, owner charge.Username, id string) (*view.Ticket, error)
 	Reservations(ctx context.Context, q view.Query) ([]view.Reservation, error)
-	Reservation(ctx context.Context, id charge.ReservationID) (*view.Reservation, error)
+	Reservation(ctx context.Context, owner charge.Username, id charge.ReservationID) (*view.Reservation, error)
 	Commands(ctx context.Context, q view.Query) ([]view.Command, error)
-	Command(ctx context.Context, id charge.CommandID) (*view.Command, error)
+	Command(ctx context.Context, owner charge.Username, id charge.CommandID) (*view.Command, error)
 	Records(ctx context.Context, q view.Query) ([]view.Record, error)
 	Gaps(ctx context.Context, q view.Query) ([]view.Gap, error)
 	Gap(ctx context.Context, id int64) (*view.Gap, error)
 	Alarms(ctx context.Context, q view.Query) ([]view.Alarm, error)
 	Alarm(ctx context.Context, id int64) (*view.Alarm, error)
+	Audit(ctx context.Context, q view.Query) ([]Entry, error)
 }
 
 // Breaker cuts and restores parts of the demo, to show what happens then.
@@ -96,7 +98,14 @@ type Breaker interface {
 
 // Config holds the settings of a Server.
 type Config struct {
-	Insecure bool // accept any name in the Host header
+	// Accounts finds the principal of a request; nil: access is open, and every
+	// request acts for the operator local.
+	Accounts Accounts
+	// TLS serves HTTPS; nil: plain HTTP.
+	TLS *Certificate
+	// ProxyAlone refuses requests that come neither from a trusted proxy nor from this
+	// machine: plain HTTP is for the way behind the proxy.
+	ProxyAlone bool
 	// PublicURL is the address under which browsers reach the server through a
 	// reverse proxy, with the path below which it is served there. nil: there is no
 	// proxy.
@@ -105,6 +114,8 @@ type Config struct {
 	// X-Forwarded-Proto are accepted; from others they are ignored.
 	TrustedProxies []netip.Prefix
 	Tick           time.Duration // interval of the live stream's frames; 0: one second
-	// Observe serves /livez, /readyz and /metrics; nil: they are not served here.
+	// Observe serves /livez, /readyz and /metrics; nil: they are not served here. With
+	// accounts, others than programs of this machine need a permission for /metrics,
+	// and get only the status of the others.
 	Observe http.Handler
 }

@@ -78,11 +78,15 @@ type orderLog struct {
 	keys     []web.Idempotency // of the calls
 	answer   web.Answer
 	err      error
+	seen     func(ctx context.Context) // called with the context of each call; may be nil
 }
 
 func (d *orderLog) receive(ctx context.Context, format string, args ...any) (web.Answer, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	if d.seen != nil {
+		d.seen(ctx)
+	}
 	once := web.IdempotencyOf(ctx)
 	if refused := map[string]string{"taken": "idempotency_key_reused", "too many": "too_many_keys"}[once.Key]; refused != "" {
 		return web.Answer{Reason: refused}, nil
@@ -201,6 +205,8 @@ func (a *archive) Alarms(_ context.Context, q view.Query) ([]view.Alarm, error) 
 	return nil, a.note(q)
 }
 
+func (a *archive) Audit(_ context.Context, q view.Query) ([]web.Entry, error) { return nil, a.note(q) }
+
 // only is v for the id "1".
 func only[K comparable, T any](id, known K, v T) *T {
 	if id != known {
@@ -209,15 +215,15 @@ func only[K comparable, T any](id, known K, v T) *T {
 	return &v
 }
 
-func (*archive) Session(_ context.Context, id charge.SessionID) (*view.Session, error) {
+func (*archive) Session(_ context.Context, _ charge.Username, id charge.SessionID) (*view.Session, error) {
 	return only(id, "1", view.Session{ID: id}), nil
 }
 
-func (*archive) Ticket(_ context.Context, id string) (*view.Ticket, error) {
+func (*archive) Ticket(_ context.Context, _ charge.Username, id string) (*view.Ticket, error) {
 	return only(id, "1", view.Ticket{ID: id}), nil
 }
 
-func (*archive) Reservation(_ context.Context, id charge.ReservationID) (*view.Reservation, error) {
+func (*archive) Reservation(_ context.Context, _ charge.Username, id charge.ReservationID) (*view.Reservation, error) {
 	return only(id, "1", view.Reservation{ID: id}), nil
 }
 
@@ -229,7 +235,7 @@ func (*archive) Alarm(_ context.Context, id int64) (*view.Alarm, error) {
 	return only(id, 1, view.Alarm{ID: id}), nil
 }
 
-func (a *archive) Command(_ context.Context, id charge.CommandID) (*view.Command, error) {
+func (a *archive) Command(_ context.Context, _ charge.Username, id charge.CommandID) (*view.Command, error) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if a.command == nil || a.command.ID != id {

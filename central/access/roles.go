@@ -1,0 +1,95 @@
+package access
+
+import "slices"
+
+// Role decides what an account or a token may do.
+type Role string
+
+// The roles.
+const (
+	Admin    Role = "admin"    // what an operator may, and accounts and tokens
+	Operator Role = "operator" // runs the network
+	Auditor  Role = "auditor"  // reads what an operator reads, and changes nothing
+	Driver   Role = "driver"   // charges: own reservations, sessions and tickets alone
+)
+
+// Roles returns all roles.
+func Roles() []Role { return []Role{Admin, Operator, Auditor, Driver} }
+
+// Valid reports whether there is such a role.
+func (r Role) Valid() bool { return slices.Contains(Roles(), r) }
+
+// Permission is the right to one kind of operation.
+type Permission string
+
+// Public is the permission of operations that need no sign-in. No role lists it.
+const Public Permission = "public"
+
+// The permissions of roles. Names are KIND.ACTION; programs compare them.
+const (
+	OwnAccess          Permission = "own.access" // own log-ins, own password
+	NetworkRead        Permission = "network.read"
+	SessionRead        Permission = "session.read"
+	TicketRead         Permission = "ticket.read"
+	ReservationRead    Permission = "reservation.read"
+	CommandRead        Permission = "command.read"
+	CommandList        Permission = "command.list"
+	RecordRead         Permission = "record.read"
+	GapRead            Permission = "gap.read"
+	AlarmRead          Permission = "alarm.read"
+	ReservationMake    Permission = "reservation.make"
+	ReservationCancel  Permission = "reservation.cancel"
+	SessionStart       Permission = "session.start"
+	SessionStop        Permission = "session.stop"
+	SessionSettle      Permission = "session.settle"
+	AvailabilityChange Permission = "availability.change"
+	CPSimulate         Permission = "cp.simulate"
+	CPAdmit            Permission = "cp.admit"
+	CPPass             Permission = "cp.pass"
+	CPRelease          Permission = "cp.release"
+	GapExplain         Permission = "gap.explain"
+	FenceLift          Permission = "fence.lift"
+	DemoSwitch         Permission = "demo.switch"
+	AuditRead          Permission = "audit.read"
+	MetricsRead        Permission = "metrics.read"
+	AccountRead        Permission = "account.read"
+	AccountChange      Permission = "account.change"
+	TokenRead          Permission = "token.read"
+	TokenChange        Permission = "token.change"
+)
+
+// grants returns which roles have a permission. What is not listed is not
+// permitted.
+func grants() map[Permission][]Role {
+	var (
+		all     = []Role{Admin, Operator, Auditor, Driver}
+		staff   = []Role{Admin, Operator, Auditor}
+		acting  = []Role{Admin, Operator}
+		ordered = []Role{Admin, Operator, Driver} // a driver for itself alone
+		admin   = []Role{Admin}
+	)
+	return map[Permission][]Role{
+		OwnAccess:   all,
+		NetworkRead: staff, SessionRead: all, TicketRead: all, ReservationRead: all, CommandRead: all,
+		CommandList: staff, RecordRead: staff, GapRead: staff, AlarmRead: staff, AuditRead: staff, MetricsRead: staff,
+		ReservationMake: ordered, ReservationCancel: ordered, SessionStart: ordered, SessionStop: ordered,
+		SessionSettle: acting, AvailabilityChange: acting, CPSimulate: acting, CPAdmit: acting, CPPass: acting, CPRelease: acting,
+		GapExplain: acting, FenceLift: acting, DemoSwitch: acting,
+		AccountRead: admin, AccountChange: admin, TokenRead: admin, TokenChange: admin,
+	}
+}
+
+// May reports whether a role has a permission.
+func (r Role) May(p Permission) bool { return slices.Contains(grants()[p], r) }
+
+// Permissions returns what a role may do, in the order of their names.
+func (r Role) Permissions() []Permission {
+	all := []Permission{}
+	for p, roles := range grants() {
+		if slices.Contains(roles, r) {
+			all = append(all, p)
+		}
+	}
+	slices.Sort(all)
+	return all
+}
