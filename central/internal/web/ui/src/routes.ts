@@ -4,8 +4,8 @@ import type { Route, View } from './lib/router.svelte'
 import { t } from './lib/i18n.svelte'
 import type { Role } from './lib/me.svelte'
 
-const operator = (name: keyof typeof import('./operator')) => async (): Promise<View> => (await import('./operator'))[name] as View
-const account = (name: keyof typeof import('./account')) => async (): Promise<View> => (await import('./account'))[name] as View
+const operator = (name: keyof typeof import('./operator')) => async (): Promise<View> => (await import('./operator'))[name] as unknown as View
+const account = (name: keyof typeof import('./account')) => async (): Promise<View> => (await import('./account'))[name] as unknown as View
 
 export type Group = 'operation' | 'records' | 'system'
 /** A route; with a group and an icon it is in the navigation. bare: without navigation. */

@@ -107,7 +107,6 @@ export const es: Messages = {
     nothingHappened: 'Nada todavía. Aquí aparecen tickets, averías y alarmas.',
     missed: 'mientras esta página no estaba conectada',
     actions: 'Toda la red',
-    tile: (cp, connector, state) => `${cp}, conector ${connector}, ${state}`,
   },
   all: {
     stop: 'Parar todo…',
@@ -576,8 +575,9 @@ export const es: Messages = {
     setup: 'Configurar Carga',
     setupText: 'Aún no existe ninguna cuenta. Central escribió un código al arrancar: está en su registro.',
     code: 'Código',
+    nameRule: 'Letras minúsculas, cifras y . _ @ -',
     create: 'Crear la primera cuenta',
-    passwordRule: 'Al menos 12 caracteres. Una frase es fácil de recordar.',
+    passwordRule: 'Al menos 10 caracteres. Una frase es fácil de recordar.',
     again: 'Contraseña, otra vez',
     differ: 'Las dos contraseñas difieren.',
     as: (name) => `Ha entrado como ${name}`,
@@ -624,6 +624,8 @@ export const es: Messages = {
     unavailable: 'La base de datos no responde ahora mismo. No ha pasado nada; reintente.',
     cursor_gone: 'La lista ha cambiado demasiado para seguir. Empiece desde arriba.',
     wrong_credentials: 'Este nombre y esta contraseña no van juntos. Las contraseñas distinguen mayúsculas.',
-    too_many_attempts: 'Demasiados intentos. Espere un minuto y reintente.',
+    too_many_requests: 'Demasiados intentos. Espere un minuto y reintente.',
+    bad_password: 'Esta contraseña no sirve: debe tener de 10 a 256 caracteres.',
+    account_exists: 'Ya hay una cuenta con ese nombre. Elija otro.',
   },
 }

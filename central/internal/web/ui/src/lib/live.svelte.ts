@@ -18,13 +18,14 @@ export type RowState = Omit<Connector, 'power_w' | 'energy_wh' | 'cost' | 'regis
   link: 'online' | 'offline' | 'unknown'
   link_since?: string
   alarm?: string
-  unacked: number
+  unacked?: number
   agent?: string
 }
 
 /** The numbers of a row: power in W, energy in Wh and cost of the session, register in Wh,
- *  and when Central received them in Unix ms; 0: not yet. */
-export type Values = { w: number; e: number; c: string; r: number; t: number }
+ *  records that Central does not have yet, and when it received the numbers in Unix ms; 0:
+ *  not yet. */
+export type Values = { w: number; e: number; c: string; r: number; u: number; t: number }
 
 export type Fact = {
   n: number
@@ -36,12 +37,15 @@ export type Fact = {
   missed?: boolean // it happened while the page was not connected
 }
 
-type Columns = { i: number[] | null; w: number[]; e: number[]; c: string[]; r: number[]; t: number[] }
+/** Numbers by the index of their row. One that did not change is null; a column without a
+ *  change is absent. */
+type Column<T> = (T | null)[] | null
+type Columns = { i: number[] | null; w?: Column<number>; e?: Column<number>; c?: Column<string>; r?: Column<number>; u?: Column<number>; t?: Column<number> }
 type Frame = { at: string; central?: string; demo?: boolean; parts?: Part[]; books?: Books; rows?: RowState[]; values?: Columns; facts?: Fact[] }
 
 export class Row {
   state: RowState = $state.raw() as RowState
-  values: Values = $state.raw({ w: 0, e: 0, c: '', r: 0, t: 0 })
+  values: Values = $state.raw({ w: 0, e: 0, c: '', r: 0, u: 0, t: 0 })
 
   constructor(state: RowState) {
     this.state = state
@@ -96,7 +100,8 @@ class Live {
 
   #byKey = new Map<string, Row>()
   #opened = 0 // performance.now() when the connection was opened
-  #arrived = performance.now() // and when something arrived
+  #frameAt = 0 // and when something arrived on it
+  #arrived = performance.now() // when Central answered last, on the stream or to a probe
   #lastID = ''
   #central = ''
   #lastFact = 0
@@ -142,7 +147,7 @@ class Live {
       address('api/v1/stream'),
       this.#lastID,
       control.signal,
-      () => (this.#arrived = performance.now()),
+      () => (this.#arrived = this.#frameAt = performance.now()),
       (e) => this.#receive(e.event, e.data, e.id),
     ).catch((err: unknown) => {
       if (this.#running !== control) return // closed on purpose
@@ -179,9 +184,27 @@ class Live {
     if (document.hidden) return
     const now = performance.now()
     if (now - this.#arrived > silence) this.link = 'lost'
-    if (this.#running && now - Math.max(this.#arrived, this.#opened) > silence) {
+    if (now - this.#arrived > silence / 2 && this.link === 'live') void this.#probe()
+    // A connection that stands and carries nothing is not trusted either: even a quiet
+    // network sends a frame each few seconds.
+    if (this.#running && (this.link === 'lost' || now - this.#frameAt > 16_000) && now - Math.max(this.#frameAt, this.#opened) > silence) {
       this.#close()
       this.#later()
+    }
+  }
+
+  #probing = false
+  /** Asks whether Central answers, when the stream has nothing to report. */
+  async #probe(): Promise<void> {
+    if (this.#probing) return
+    this.#probing = true
+    try {
+      const response = await fetch(address('api/v1/me'), { cache: 'no-store', signal: AbortSignal.timeout(1200) })
+      if (/json/.test(response.headers.get('Content-Type') ?? '')) this.#arrived = performance.now()
+    } catch {
+      // Silence.
+    } finally {
+      this.#probing = false
     }
   }
 
@@ -190,6 +213,7 @@ class Live {
     if (event !== 'snapshot' && event !== 'delta') return // "bye": the stream ends
     const m = JSON.parse(data) as Frame
     const missedFrom = this.#cutAt
+    const again = this.#central !== ''
     this.#attempt = 0
     this.#cutAt = 0
     this.reason = ''
@@ -197,15 +221,14 @@ class Live {
     this.receivedAt = Date.parse(m.at)
     if (m.parts) this.parts = m.parts
     if (m.books) this.books = m.books
-    if (event === 'snapshot') this.#snapshot(m, missedFrom)
+    if (event === 'snapshot') this.#snapshot(m, again ? missedFrom : 0)
     else for (const s of m.rows ?? []) this.#setState(s)
-    this.#values(m.values)
-    for (const f of m.facts ?? []) this.#fact(f)
+    this.#values(m.values, Date.parse(m.at))
+    for (const f of m.facts ?? []) this.#fact(f, event === 'snapshot', again ? missedFrom : 0)
     this.link = 'live'
   }
 
   #snapshot(m: Frame, missedFrom: number): void {
-    const again = this.#central !== ''
     if (m.central !== this.#central) this.#lastFact = 0 // facts are numbered from its start
     this.#central = m.central ?? ''
     this.demo = m.demo ?? false
@@ -221,7 +244,7 @@ class Live {
     if (rows.length !== this.rows.length || rows.some((r, i) => r !== this.rows[i])) this.rows = rows
     this.version++
     void this.#findBegun()
-    void this.#missed(again && missedFrom ? missedFrom : 0)
+    if (!m.facts?.length) void this.#missed(missedFrom)
   }
 
   #setState(s: RowState): void {
@@ -232,18 +255,28 @@ class Live {
     if (s.session_id && !this.begun.has(s.session_id) && !this.#asked.has(s.session_id)) void this.#findBegun()
   }
 
-  #values(c: Columns | undefined): void {
+  #values(c: Columns | undefined, at: number): void {
+    const relative = this.#lastID !== '' // frames have ids since then
     c?.i?.forEach((i, k) => {
       const row = this.rows[i]
-      if (row) row.values = { w: c.w[k]!, e: c.e[k]!, c: c.c[k]!, r: c.r[k]!, t: c.t[k]! }
+      if (!row) return
+      const v = row.values
+      const e = c.e?.[k] ?? v.e
+      // The register is sent when it changed otherwise than by the energy of the session.
+      const r = c.r?.[k] ?? v.r + e - v.e
+      // The time of values is how long before the frame it was; before 2026-12 it was Unix ms.
+      const ago = c.t?.[k]
+      const t = ago == null ? v.t : ago > 1e11 || ago === 0 && !relative ? ago : at - ago
+      row.values = { w: c.w?.[k] ?? v.w, e, c: c.c?.[k] ?? v.c, r, u: c.u?.[k] ?? row.state.unacked ?? v.u, t }
     })
   }
 
-  #fact(f: Fact): void {
+  #fact(f: Fact, old: boolean, missedFrom: number): void {
     if (f.n && f.n <= this.#lastFact) return
     if (f.n) this.#lastFact = f.n
+    if (missedFrom > 0) f.missed = true // it came with the first frame after a pause
     this.facts = [f, ...this.facts].slice(0, maxFacts)
-    this.onFact(f)
+    if (!old || f.missed) this.onFact(f)
   }
 
   #finding = 0
