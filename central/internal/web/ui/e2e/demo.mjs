@@ -17,9 +17,11 @@ export async function startDemo(...args) {
   const url = await new Promise((resolve, reject) => {
     const read = (chunk) => {
       printed += chunk
-      // With accounts the demo prints a link that signs in.
-      const found = /http:\/\/127\.0\.0\.1:\d+\/signin\?\S+/.exec(printed) ?? /http:\/\/127\.0\.0\.1:\d+\/?(?=\s)/.exec(printed)
-      if (found) resolve(found[0].replace(/\/?$/, found[0].includes('?') ? '' : '/'))
+      // With accounts the demo prints a link that signs in, after the address.
+      const link = /http:\/\/127\.0\.0\.1:\d+\/signin\?\S+/.exec(printed)
+      const plain = /http:\/\/127\.0\.0\.1:\d+(?=\/?\s)/.exec(printed)
+      if (link) resolve(link[0])
+      else if (plain) setTimeout(() => resolve(plain[0] + '/'), 700)
     }
     child.stdout.on('data', read)
     child.stderr.on('data', read)
