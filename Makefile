@@ -51,6 +51,7 @@ help: ## list the targets
 
 .PHONY: demo
 demo: ## run the whole network in one process (ARGS="--cps 50")
+	@.ci/ui --optional
 	@.ci/build-sim
 	@exec bin/sim demo $(ARGS)
 
@@ -85,6 +86,7 @@ test: ## everything: check, the whole network in fake and in real time, the prog
 	@.ci/begin
 	@$(STAGE) "machine" .ci/prepare
 	@$(MAKE) stages RACE=-shuffle=on
+	@$(STAGE) "web page" .ci/page
 	@$(STAGE) "build" $(MAKE) build
 	@$(STAGE) "API" .ci/schemathesis
 	@$(STAGE) "simulation" env CARGA_WORLD_SEEDS=200 go test -count=1 -timeout 10m ./sim/world
@@ -92,6 +94,7 @@ test: ## everything: check, the whole network in fake and in real time, the prog
 	@$(STAGE) "fuzz" env FUZZTIME=10s .ci/fuzz
 	@$(STAGE) "whole network" go test -count=1 -timeout 20m ./sim/e2e/...
 	@$(STAGE) "demo" go test -count=1 -timeout 5m ./sim/demo
+	@$(STAGE) "browser" .ci/page browser
 	@$(STAGE) "processes" go test -count=1 -timeout 15m ./sim/chaos ./sim/environment
 	@.ci/end
 
@@ -111,8 +114,13 @@ soak: ## the whole network for hours: every start order, long outages, every cra
 
 ##@ Run it
 
+.PHONY: ui
+ui: ## build the web page, which Central embeds (needs Node 20.19 or newer)
+	@.ci/ui
+
 .PHONY: build
-build: ## build the four programs into bin/
+build: ## build the four programs into bin/, with the web page if there is Node
+	@.ci/ui --optional
 	CGO_ENABLED=0 go build -buildvcs=auto -trimpath -o bin/ ./agent ./bridge
 	CGO_ENABLED=1 go build -buildvcs=auto -trimpath -o bin/ ./central ./sim
 
@@ -148,7 +156,7 @@ size: cross-arm6 ## fail if the stripped agent for arm6 is larger than 8 MiB
 
 .PHONY: clean
 clean: ## remove what was built; tools in .cache/ and the data of the demo in .demo/ stay
-	rm -rf bin
+	rm -rf bin central/internal/web/ui/dist/assets central/internal/web/ui/dist/index.html central/internal/web/ui/dist/.inputs
 	find . -name node_modules -prune -o \( -name '*.test' -o -name '*.prof' \) -type f -print | xargs -r rm -f
 
 # What follows is not called by hand.

@@ -2,6 +2,8 @@ module github.com/carga-ev/carga
 
 go 1.26.0
 
+ignore ./central/internal/web/ui/node_modules
+
 require (
 	github.com/Shopify/toxiproxy/v2 v2.5.0
 	github.com/danielgtaylor/huma/v2 v2.37.2

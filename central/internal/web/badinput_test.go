@@ -5,10 +5,12 @@ import (
 	"context"
 	"fmt"
 	"io"
+	"io/fs"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
 	"sync"
@@ -227,21 +229,36 @@ func TestRefusedOrders(t *testing.T) {
 // TestThePageShowsTextAsText (16): no script of the page parses text of the API as
 // HTML.
 func TestThePageShowsTextAsText(t *testing.T) {
-	files, err := os.ReadDir("ui")
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, file := range files {
-		text, err := os.ReadFile("ui/" + file.Name())
-		if err != nil {
-			t.Fatal(err)
-		}
-		for _, word := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "new Function", "javascript:", " onclick=", " onerror="} {
-			if strings.Contains(string(text), word) {
-				t.Errorf("%s uses %s", file.Name(), word)
+	for name, text := range pageSources(t) {
+		for _, word := range []string{"innerHTML", "outerHTML", "insertAdjacentHTML", "{@html", "document.write", "eval(", "new Function", "javascript:", " onclick=\"", " onerror=", " style=\""} {
+			if strings.Contains(text, word) {
+				t.Errorf("%s uses %s", name, word)
 			}
 		}
 	}
+}
+
+// pageSources returns the sources of the page, by the names of their files.
+func pageSources(t *testing.T) map[string]string {
+	t.Helper()
+	sources := map[string]string{}
+	for _, root := range []string{"ui/src", "ui/index.html"} {
+		err := filepath.WalkDir(root, func(name string, d fs.DirEntry, err error) error {
+			if err != nil || d.IsDir() {
+				return err
+			}
+			text, err := os.ReadFile(name)
+			sources[name] = string(text)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if len(sources) < 10 {
+		t.Fatalf("%d sources of the page", len(sources))
+	}
+	return sources
 }
 
 // onLines runs f beside a server on lines in memory, in fake time.

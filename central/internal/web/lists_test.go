@@ -133,7 +133,7 @@ func TestAllowNamesTheMethods(t *testing.T) {
 	f := newFixture(t)
 	for path, want := range map[string]string{
 		"/api/v1/sessions": "GET, HEAD, POST", "/api/v1/sessions/s-1": "GET, HEAD", "/api/v1/sessions/s-1/stop": "POST", "/api/v1/availability": "POST",
-		"/api/v1/network": "GET, HEAD", "/api/v1/stream": "GET, HEAD", "/api/v1/openapi.json": "GET, HEAD", "/": "GET, HEAD", "/app.js": "GET, HEAD",
+		"/api/v1/network": "GET, HEAD", "/api/v1/stream": "GET, HEAD", "/api/v1/openapi.json": "GET, HEAD", "/": "GET, HEAD", "/cp/CP_001": "GET, HEAD",
 	} {
 		for _, method := range []string{http.MethodPut, http.MethodPatch, http.MethodDelete, http.MethodOptions} {
 			w := f.do(t, method, path, "")

@@ -2,7 +2,6 @@ package web
 
 import (
 	"context"
-	"embed"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -15,9 +14,6 @@ import (
 
 	"github.com/carga-ev/carga/central/access"
 )
-
-//go:embed ui
-var uiFiles embed.FS
 
 // maxBody limits a request's body, in bytes. Bodies of orders have at most a few
 // hundred.
@@ -43,9 +39,13 @@ type Server struct {
 // New returns a server. breaker is nil outside the demo.
 func New(cfg Config, live Live, orders Orders, archive Archive, breaker Breaker, log *slog.Logger) (*Server, error) {
 	s := &Server{cfg: cfg, live: live, orders: orders, archive: archive, accounts: cfg.Accounts, breaker: breaker, log: log, hub: newHub(live, cfg.Tick, log), statuses: map[string]int{}, proxy: newProxyRules(&cfg)}
-	pages, err := fs.Sub(uiFiles, "ui")
+	built, err := fs.Sub(dist, "ui/dist")
 	if err != nil {
 		return nil, fmt.Errorf("embedded page: %w", err)
+	}
+	pages, err := newPage(built)
+	if err != nil {
+		return nil, err
 	}
 	mux := http.NewServeMux()
 	s.routes(mux)
@@ -63,16 +63,8 @@ func New(cfg Config, live Live, orders Orders, archive Archive, breaker Breaker,
 			mux.HandleFunc("GET "+path, s.observe)
 		}
 	}
-	files := http.FileServerFS(pages)
-	page := func(w http.ResponseWriter, r *http.Request) {
-		if r.Method != http.MethodGet && r.Method != http.MethodHead {
-			methodNotAllowed(w, r.Method, []string{http.MethodGet, http.MethodHead})
-			return
-		}
-		files.ServeHTTP(w, r)
-	}
-	mux.HandleFunc("/", page)
-	mux.HandleFunc("GET /signin", s.signInByLink(page))
+	mux.Handle("/", pages)
+	mux.HandleFunc("GET /signin", s.signInByLink(pages.ServeHTTP))
 	origin := http.NewCrossOriginProtection()
 	origin.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
 		writeProblem(w, "cross_origin", "")
@@ -205,7 +197,7 @@ func (s *Server) guard(next http.Handler) http.Handler {
 		r = s.proxy.original(r)
 		h := w.Header()
 		h.Set("Content-Security-Policy", "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "+
-			"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'")
+			"connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'self'")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("Cross-Origin-Opener-Policy", "same-origin")

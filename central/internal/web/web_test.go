@@ -374,11 +374,11 @@ func TestWaitForCommand(t *testing.T) {
 	}
 }
 
-// TestPage: the page and its script are served with a policy that allows no
-// foreign code, and the description of the API is there.
+// TestPage: the page is served with a policy that allows no foreign code, and the
+// description of the API is there.
 func TestPage(t *testing.T) {
 	f := newFixture(t)
-	for _, path := range []string{"/", "/app.js", "/format.js", "/style.css", "/icon.svg", "/api/v1/openapi.json", "/api/v1/network"} {
+	for _, path := range []string{"/", "/cp/CP_001", "/api/v1/openapi.json", "/api/v1/network"} {
 		w := f.do(t, http.MethodGet, path, "")
 		if w.Code != http.StatusOK || w.Body.Len() == 0 || !strings.Contains(w.Header().Get("Content-Security-Policy"), "default-src 'none'") {
 			t.Errorf("%s: %d, %d bytes, %v", path, w.Code, w.Body.Len(), w.Header())

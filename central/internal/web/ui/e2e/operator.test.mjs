@@ -1,0 +1,222 @@
+// The views of operators, in a real browser against the real demo. Things are looked up by
+// role and label: what has neither cannot be used with a screen reader.
+import assert from 'node:assert/strict'
+import { mkdirSync, readFileSync } from 'node:fs'
+import { createRequire } from 'node:module'
+import { after, before, test } from 'node:test'
+import { launch, openPage, sizes, startDemo } from './demo.mjs'
+import { startProxy } from './proxy.mjs'
+
+const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
+const shots = process.env.SCREENSHOTS
+if (shots) mkdirSync(shots, { recursive: true })
+
+let demo, browser
+before(async () => {
+  demo = await startDemo('--cps', '12', '--drivers', '6')
+  browser = await launch()
+})
+after(async () => {
+  await browser?.close()
+  await demo?.stop()
+})
+
+/** Opens a view, signed in. */
+async function open(path, options) {
+  const page = await openPage(browser, options)
+  if (demo.url !== demo.base) await page.goto(demo.url)
+  await page.goto((options?.base ?? demo.base) + path)
+  await page.getByRole('heading', { level: 1 }).waitFor()
+  return page
+}
+
+async function close(page) {
+  const faults = page.faults
+  await page.context().close()
+  assert.deepEqual(faults, [])
+}
+
+async function violations(page) {
+  await page.evaluate(axe)
+  const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }))
+  return found.violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.target}`))
+}
+
+const charging = (page) => page.getByRole('link', { name: /con+ector \d+\s*,\s*(charging|cargando)/i })
+const views = ['', '?attention=1', 'cp/CP_0001', 'sessions', 'tickets', 'reservations', 'commands', 'events', 'pipeline', 'energy', 'alarms', 'alarms?tab=gaps', 'alarms?tab=admission', 'cp/NONE', 'nothing/here']
+
+for (const [size, dark, locale] of [['desktop', false, 'en-GB'], ['phone', true, 'es-ES']]) {
+  test(`every view is accessible: ${size}, ${locale}`, async () => {
+    const page = await open('', { size: sizes[size], dark, locale })
+    await page.getByText(/All parts are up|Todas las partes/).waitFor()
+    for (const path of views) {
+      await page.goto(demo.base + path)
+      await page.getByRole('heading', { level: 1 }).waitFor()
+      await page.getByText(/^(Loading|Cargando)…$/).waitFor({ state: 'detached' })
+      assert.deepEqual(await violations(page), [], path)
+      if (shots) await page.screenshot({ path: `${shots}/${path.replaceAll(/\W/g, '_') || 'grid'}-${size}.png` })
+    }
+    await close(page)
+  })
+}
+
+test('no view is wider than its window', async () => {
+  for (const size of ['narrow', 'phone', 'tablet', 'desktop']) {
+    const page = await open('', { size: sizes[size] })
+    for (const path of views) {
+      await page.goto(demo.base + path)
+      await page.getByRole('heading', { level: 1 }).waitFor()
+      const [wide, window] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth])
+      assert.ok(wide <= window, `${path} is ${wide} px in ${window}`)
+    }
+    await close(page)
+  }
+})
+
+test('filters are in the address and survive a reload', async () => {
+  const page = await open('')
+  await charging(page).first().waitFor()
+  await page.getByRole('searchbox').fill('CP_0003')
+  await page.getByText(/^1 of 12 connectors$/).waitFor()
+  assert.match(page.url(), /q=CP_0003/)
+  await page.reload()
+  await page.getByText(/^1 of 12 connectors$/).waitFor()
+  assert.equal(await page.getByRole('searchbox').inputValue(), 'CP_0003')
+  await page.getByRole('link', { name: 'Clear filters' }).click()
+  await page.getByRole('group', { name: 'Filter by state' }).getByRole('link', { name: /charging/ }).click()
+  await page.waitForURL(/state=charging/)
+  await page.goBack()
+  await close(page)
+})
+
+test('a thousand tiles have one tab stop, and arrow keys reach them', async () => {
+  const page = await open('')
+  await charging(page).first().waitFor()
+  const stops = await page.evaluate(() => [...document.querySelectorAll('a[href],button,input,select,summary,[tabindex]')].filter((e) => e.tabIndex >= 0 && e.checkVisibility()).length)
+  assert.ok(stops <= 60, `${stops} tab stops`)
+  const tile = page.getByRole('link', { name: /^CP_\d+\s*, Connector/ }).first()
+  await tile.focus()
+  await page.keyboard.press('ArrowRight')
+  const second = await page.evaluate(() => document.activeElement.textContent)
+  assert.notEqual(second, await tile.textContent())
+  await page.keyboard.press('End')
+  await page.keyboard.press('Enter')
+  await page.getByRole('dialog').getByRole('button', { name: 'Out of service' }).waitFor()
+  await page.keyboard.press('Escape')
+  await page.getByRole('dialog').waitFor({ state: 'detached' })
+  await close(page)
+})
+
+test('a running session is stopped after its driver and energy were named', async () => {
+  const page = await open('')
+  await charging(page).first().click()
+  const panel = page.getByRole('dialog', { name: /^CP_/ })
+  await panel.getByRole('button', { name: 'Stop session' }).click()
+  const question = page.getByRole('dialog', { name: 'Stop this session?' })
+  assert.match(await question.innerText(), /\w+ has charged \d+\.\d{3}\s+kWh at CP_\d+\/1/)
+  await question.getByRole('button', { name: 'Stop session' }).click()
+  await panel.getByText(/Stop session: done/).waitFor({ timeout: 15_000 })
+  await close(page)
+})
+
+test('stop all asks for a word and shows who has acknowledged', async () => {
+  const page = await open('')
+  await charging(page).first().waitFor()
+  await page.getByRole('button', { name: 'Stop all…' }).click()
+  const question = page.getByRole('dialog', { name: /Take every charging point out of service/ })
+  assert.match(await question.innerText(), /12 charging points\. \d+ running sessions?/)
+  const go = question.getByRole('button', { name: 'Stop all' })
+  assert.ok(await go.isDisabled())
+  await question.getByRole('textbox').fill('stop')
+  await go.click()
+  await page.getByText(/^12 of 12 acknowledged$/).waitFor({ timeout: 20_000 })
+  await page.getByRole('button', { name: 'Dismiss' }).first().click()
+  await page.getByRole('button', { name: 'Resume all…' }).click()
+  await page.getByRole('dialog').getByRole('textbox').fill('resume')
+  await page.getByRole('dialog').getByRole('button', { name: 'Resume all' }).click()
+  await page.getByText(/^12 of 12 acknowledged$/).waitFor({ timeout: 20_000 })
+  await close(page)
+})
+
+test('when Central is silent the page reports it within 3 s, and recovers with what was open', async () => {
+  const page = await open('?open=CP_0002.1')
+  const panel = page.getByRole('dialog', { name: 'CP_0002' })
+  await panel.getByText('live').first().waitFor()
+  demo.freeze()
+  const begin = Date.now()
+  try {
+    await page.getByText(/Central does not answer since \d\d:\d\d:\d\d/).first().waitFor({ timeout: 6000 })
+    assert.ok(Date.now() - begin < 3600, `${Date.now() - begin} ms`)
+    assert.ok(await panel.getByRole('button', { name: 'Out of service' }).isDisabled())
+  } finally {
+    demo.thaw()
+  }
+  await page.getByText('All parts are up').waitFor({ timeout: 15_000 })
+  await panel.getByRole('button', { name: 'Out of service' }).waitFor()
+  assert.ok(await panel.getByRole('button', { name: 'Out of service' }).isEnabled())
+  await close(page)
+})
+
+test('the page recovers after a proxy answered 502, also below a path', async () => {
+  const proxy = await startProxy(demo.base, '/carga')
+  try {
+    const page = await openPage(browser)
+    await page.goto(proxy.url + demo.url.slice(demo.base.length))
+    await page.goto(proxy.url + 'cp/CP_0001')
+    await page.getByRole('heading', { level: 1, name: 'CP_0001' }).waitFor()
+    proxy.fail()
+    await page.getByText(/Central does not answer since/).first().waitFor({ timeout: 6000 })
+    await page.getByText(/HTTP 502/).waitFor({ timeout: 6000 })
+    proxy.recover()
+    await page.getByText('All parts are up').waitFor({ timeout: 10_000 })
+    await page.getByRole('link', { name: 'Tickets', exact: true }).click()
+    await page.getByRole('heading', { level: 1, name: 'Tickets' }).waitFor()
+    assert.equal(page.url(), proxy.url + 'tickets')
+    await page.reload()
+    await page.getByRole('heading', { level: 1, name: 'Tickets' }).waitFor()
+    await close(page)
+  } finally {
+    await proxy.stop()
+  }
+})
+
+test('cut Kafka: the page names it, charging continues, nothing is lost', async () => {
+  const page = await open('pipeline')
+  await page.getByRole('button', { name: 'Cut Kafka' }).click()
+  await page.getByText(/Kafka down since/).first().waitFor({ timeout: 20_000 })
+  await page.getByRole('button', { name: 'Restore Kafka' }).click()
+  await page.getByText('All parts are up').waitFor({ timeout: 30_000 })
+  await page.getByText('0 lost', { exact: true }).waitFor()
+  await page.getByText('0 twice', { exact: true }).waitFor()
+  await close(page)
+})
+
+test('a list keeps its rows while new ones come, and errors replace them', async () => {
+  const page = await open('events')
+  await page.getByRole('button', { name: 'Older' }).click()
+  await page.getByText(/^100 rows\./).waitFor()
+  await page.waitForFunction(() => Number(/(\d+) rows/.exec(document.body.innerText)?.[1]) > 100, null, { timeout: 15_000 })
+  await page.route('**/api/v1/records*', (route) => route.fulfill({ status: 503, contentType: 'application/problem+json', body: '{"type":"x#unavailable","status":503,"detail":"busy"}' }))
+  await page.getByLabel('Charging point').fill('CP_0001')
+  await page.getByText('This list could not be loaded').waitFor()
+  assert.equal(await page.getByRole('row').count(), 0)
+  await page.unroute('**/api/v1/records*')
+  await page.getByRole('button', { name: 'Try again' }).click()
+  await page.getByRole('row').nth(1).waitFor()
+  await close(page)
+})
+
+test('nothing moves while the network is busy', async () => {
+  const page = await open('')
+  await charging(page).first().waitFor()
+  const shift = await page.evaluate(
+    () =>
+      new Promise((resolve) => {
+        let sum = 0
+        new PerformanceObserver((list) => list.getEntries().forEach((e) => (sum += e.hadRecentInput ? 0 : e.value))).observe({ type: 'layout-shift' })
+        setTimeout(() => resolve(sum), 15_000)
+      }),
+  )
+  assert.ok(shift <= 0.05, `layout shift ${shift}`)
+  await close(page)
+})

@@ -1,0 +1,12 @@
+// The views of operators, administrators and auditors, loaded together.
+export { default as Grid } from './Grid.svelte'
+export { default as ChargingPoint } from './ChargingPoint.svelte'
+export { default as Sessions } from './Sessions.svelte'
+export { default as Tickets } from './Tickets.svelte'
+export { default as Receipt } from './Receipt.svelte'
+export { default as Reservations } from './Reservations.svelte'
+export { default as Commands } from './Commands.svelte'
+export { default as Events } from './Events.svelte'
+export { default as Pipeline } from './Pipeline.svelte'
+export { default as Energy } from './Energy.svelte'
+export { default as Alarms } from './Alarms.svelte'

@@ -1,0 +1,33 @@
+// Every view: its address, its title, and the code that shows it. The code of a role
+// is one file, loaded once: a view that is opened while Central is away must be there.
+import type { Route, View } from './lib/router.svelte'
+import { t } from './lib/i18n.svelte'
+import type { Role } from './lib/me.svelte'
+
+const operator = (name: keyof typeof import('./operator')) => async (): Promise<View> => (await import('./operator'))[name] as unknown as View
+const account = (name: keyof typeof import('./account')) => async (): Promise<View> => (await import('./account'))[name] as unknown as View
+
+export type Group = 'operation' | 'records' | 'system'
+/** A route; with a group and an icon it is in the navigation. bare: without navigation. */
+export type Entry = Route & { roles: Role[]; group?: Group; icon?: string }
+
+const staff: Role[] = ['admin', 'operator', 'auditor']
+
+export const routes: Entry[] = [
+  { path: '/', title: () => t.nav.grid, load: operator('Grid'), roles: staff, group: 'operation', icon: 'grid' },
+  { path: '/alarms', title: () => t.nav.alarms, load: operator('Alarms'), roles: staff, group: 'operation', icon: 'alarms' },
+  { path: '/reservations', title: () => t.nav.reservations, load: operator('Reservations'), roles: staff, group: 'operation', icon: 'reservations' },
+  { path: '/cp/:id', title: () => t.cp.facts, load: operator('ChargingPoint'), roles: staff },
+  { path: '/sessions', title: () => t.nav.sessions, load: operator('Sessions'), roles: staff, group: 'records', icon: 'sessions' },
+  { path: '/tickets', title: () => t.nav.tickets, load: operator('Tickets'), roles: staff, group: 'records', icon: 'tickets' },
+  { path: '/tickets/:id', title: () => t.receipt.title, load: operator('Receipt'), roles: [...staff, 'driver'] },
+  { path: '/commands', title: () => t.nav.commands, load: operator('Commands'), roles: staff, group: 'records', icon: 'commands' },
+  { path: '/events', title: () => t.nav.events, load: operator('Events'), roles: staff, group: 'records', icon: 'events' },
+  { path: '/pipeline', title: () => t.nav.pipeline, load: operator('Pipeline'), roles: staff, group: 'system', icon: 'pipeline' },
+  { path: '/energy', title: () => t.nav.energy, load: operator('Energy'), roles: staff, group: 'system', icon: 'energy' },
+  { path: '/signin', title: () => t.account.signIn, load: account('SignIn'), roles: ['', ...staff, 'driver'], bare: true },
+  { path: '/setup', title: () => t.account.setup, load: account('Setup'), roles: ['', ...staff, 'driver'], bare: true },
+]
+
+/** Where a role begins. */
+export const home = (role: Role): string => (role === 'driver' ? 'd' : '')

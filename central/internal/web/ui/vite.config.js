@@ -1,0 +1,36 @@
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { gzipSync } from 'node:zlib'
+import { svelte } from '@sveltejs/vite-plugin-svelte'
+import { defineConfig } from 'vite'
+
+/** Writes a compressed copy beside each file of the build, which Central serves as it is. */
+function compressed() {
+  let out = ''
+  return {
+    name: 'compressed',
+    configResolved(/** @type {{ build: { outDir: string } }} */ config) {
+      out = config.build.outDir
+    },
+    closeBundle() {
+      for (const name of readdirSync(join(out, 'assets'))) {
+        const file = join(out, 'assets', name)
+        writeFileSync(file + '.gz', gzipSync(readFileSync(file), { level: 9 }))
+      }
+    },
+  }
+}
+
+export default defineConfig({
+  base: './', // addresses are relative: Central may be served below any path
+  plugins: [svelte(), compressed()],
+  build: {
+    outDir: 'dist',
+    emptyOutDir: true, // public/.keep puts back the file that Git tracks
+    target: 'es2022',
+    assetsInlineLimit: 0,
+    modulePreload: { polyfill: false }, // it would be an inline script
+    reportCompressedSize: false,
+  },
+  server: { proxy: { '/api': 'http://127.0.0.1:8080' } },
+})
