@@ -115,7 +115,7 @@ func TestArrivalsFindPlantedFaults(t *testing.T) {
 		"all of a charging point":    {[]record{a1, a2, a3}, "event 1 of B is not in Kafka"},
 		"other bytes":                {[]record{a1, b1, changed, a3}, "event 2 of A has other bytes"},
 		"the key of another":         {[]record{a1, b1, {"B", a2.value}, a3}, `event 2 of A has the key "B"`},
-		"what was not published":  {[]record{a1, b1, a2, a3, {"A", []byte("{}")}}, `"{}": `},
+		"what was not published":     {[]record{a1, b1, a2, a3, {"A", []byte("{}")}}, `"{}": `},
 		"an event twice, one absent": {[]record{a1, b1, a3, a3, a1}, "event 2 of A is not in Kafka"},
 	} {
 		t.Run(name, func(t *testing.T) {

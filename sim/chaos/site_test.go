@@ -47,8 +47,9 @@ const (
 	pace           = 100 * time.Millisecond // between two events of a charging point
 )
 
-// newSite starts a Mosquitto and the charging points, which publish nothing yet.
-func newSite(t *testing.T, name string, broker *chaos.Broker, points int) *site {
+// newSite starts a Mosquitto and the charging points, changed by change, which
+// publish nothing yet.
+func newSite(t *testing.T, name string, broker *chaos.Broker, points int, change ...func(i int, p *numberedPoint)) *site {
 	t.Helper()
 	s := &site{T: t, dir: folder(t), bin: programs(t), name: name, broker: broker, engines: mosquitto(t)}
 	addrs, err := chaos.FreePorts(t.Context(), 1)
@@ -59,7 +60,12 @@ func newSite(t *testing.T, name string, broker *chaos.Broker, points int) *site 
 	s.start(s.MQTT)
 	s.listens(s.mqttAddr)
 	for i := range points {
-		s.points = append(s.points, &numberedPoint{id: charge.CPID("CP_" + strconv.Itoa(i+1))})
+		s.points = append(s.points, &numberedPoint{id: charge.CPID("CP_" + strconv.Itoa(i+1)), prefix: wire.DefaultPrefix, window: window, probe: probeAfter})
+	}
+	for i, p := range s.points {
+		for _, f := range change {
+			f(i, p)
+		}
 	}
 	s.connectPoints()
 	s.readAsCentral()
@@ -134,7 +140,10 @@ func (s *site) bridge(name, kafkaAddr string, settings ...string) *chaos.Process
 
 // numberedPoint is a charging point that publishes numbered events.
 type numberedPoint struct {
-	id charge.CPID
+	id     charge.CPID
+	prefix string // of its topics
+	window int    // of events that are published and not read yet
+	probe  time.Duration
 
 	mu sync.Mutex
 	// mu guards what follows.
@@ -169,19 +178,19 @@ func (p *numberedPoint) publish(ctx context.Context, conn *mqttlink.Conn) {
 	ticker := time.NewTicker(20 * time.Millisecond)
 	defer ticker.Stop()
 	_, base := p.state()
-	next, size, moved := base+1, window, time.Now()
+	next, size, moved := base+1, p.window, time.Now()
 	for {
 		written, read := p.state()
 		switch {
 		case read > base:
-			base, size, moved = read, window, time.Now()
+			base, size, moved = read, p.window, time.Now()
 		case read == written:
 			moved = time.Now()
-		case time.Since(moved) > probeAfter:
+		case time.Since(moved) > p.probe:
 			next, size, moved = base+1, 1, time.Now()
 		}
 		for next = max(next, base+1); next <= written && next <= base+size; next++ {
-			topic := wire.DefaultPrefix + "/" + string(p.id) + "/" + string(wire.KindEvent)
+			topic := p.prefix + "/" + string(p.id) + "/" + string(wire.KindEvent)
 			if _, err := conn.PublishAsync(ctx, topic, 1, false, numbered(p.id, next)); err != nil {
 				return // the next connection begins again behind base
 			}
@@ -292,14 +301,17 @@ func (s *site) more(n int) {
 // drained waits until all events were read.
 func (s *site) drained() {
 	s.Helper()
-	await(s.T, "all events are read", func(context.Context) error {
-		for _, p := range s.points {
-			if written, read := p.state(); read < written {
-				return fmt.Errorf("%s: %d of %d", p.id, read, written)
-			}
+	await(s.T, "all events are read", s.allRead)
+}
+
+// allRead returns an error while events are written that were not read.
+func (s *site) allRead(context.Context) error {
+	for _, p := range s.points {
+		if written, read := p.state(); read < written {
+			return fmt.Errorf("%s: %d of %d", p.id, read, written)
 		}
-		return nil
-	})
+	}
+	return nil
 }
 
 // last returns how many events each charging point has written.
