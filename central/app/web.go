@@ -36,10 +36,13 @@ func (l live) Network() web.Network {
 			Announced: b.Announced, Applied: b.Applied, Unacked: b.Unacked, Duplicates: b.Duplicates, OutOfOrder: b.OutOfOrder,
 			DeadLetters: b.DeadLetters, Lost: b.Lost, Twice: b.Twice, Alarms: b.Alarms, Billed: b.Billed, Running: b.Running, Unaccounted: b.Unaccounted,
 		},
-		CPs: make([]web.CP, 0, len(n.CPs)),
+		Bridges: make([]web.Part, 0, len(n.Bridges)), CPs: make([]web.CP, 0, len(n.CPs)),
 	}
 	for _, p := range n.Parts {
 		out.Parts = append(out.Parts, web.Part(p))
+	}
+	for _, p := range n.Bridges {
+		out.Bridges = append(out.Bridges, web.Part(p))
 	}
 	for i := range n.CPs {
 		p := &n.CPs[i]

@@ -31,14 +31,15 @@ type Network struct {
 	Central string      `json:"central"` // its epoch
 	Demo    bool        `json:"demo"`    // the page offers to cut and restore parts
 	Parts   []Part      `json:"parts"`
+	Bridges []Part      `json:"bridges"` // each bridge, by name; one that stands by is "standby"
 	Books   Books       `json:"books"`
 	CPs     []CP        `json:"cps"` // sorted by id
 }
 
 // Part is one part of the pipeline between charging points and this page.
 type Part struct {
-	Name   string      `json:"name"`  // "mqtt", "bridge", "kafka", "central"
-	State  string      `json:"state"` // "up", "down", "unknown"
+	Name   string      `json:"name"`  // "mqtt", "bridge", "kafka", "central"; in bridges the name of a bridge
+	State  string      `json:"state"` // "up", "down", "unknown"; of a bridge also "standby"
 	Since  charge.Time `json:"since"`
 	Reason string      `json:"reason,omitempty"` // a text for operators, unless up
 }

@@ -85,7 +85,8 @@ function head(m) {
     }
     li.className = p.state;
     text(li.children[0], { mqtt: "MQTT", bridge: "Bridge", kafka: "Kafka", central: "Central" }[p.name] + " " + p.state);
-    text(li.children[1], "since " + time(p.since) + (p.reason ? ": " + p.reason : ""));
+    const each = p.name === "bridge" && m.bridges.length > 1 ? "; " + m.bridges.map((b) => b.name + " " + b.state).join(", ") : "";
+    text(li.children[1], "since " + time(p.since) + (p.reason ? ": " + p.reason : "") + each);
     if (li.children[2]) {
       li.children[2].dataset.up = p.state === "up";
       text(li.children[2], p.state === "up" ? "cut" : "restore");
