@@ -14,6 +14,7 @@ import (
 	"github.com/carga-ev/carga/bridge/forward"
 	"github.com/carga-ev/carga/bridge/internal/kafkaside"
 	"github.com/carga-ev/carga/bridge/internal/mqttside"
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/config"
 	"github.com/carga-ev/carga/internal/health"
 	"github.com/carga-ev/carga/internal/metrics/prom"
@@ -70,7 +71,9 @@ type bridge struct {
 	mqtt  *mqttside.Side
 	// server answers /livez, /readyz and /metrics.
 	server *observe.Server
-	log    *slog.Logger
+	// session is the lease of a shared MQTT session; nil if it is not shared.
+	session *session
+	log     *slog.Logger
 }
 
 // newBridge makes the parts and connects them. It starts nothing.
@@ -82,8 +85,15 @@ func newBridge(cfg Config, deps Deps) (*bridge, error) {
 	b := &bridge{cfg: cfg, log: deps.Log}
 	b.server = observe.NewServer(metricPrefix, b.evaluate, b.families, b.log)
 	b.core = &core{state: forward.New(forward.Limits{Messages: cfg.Buffer.Messages, Bytes: cfg.Buffer.Bytes}, cfg.router())}
+	started := charge.At(time.Now())
+	var reads kafkaside.Lease // nil interfaces without a lease
+	var connects mqttside.Lease
+	if cfg.MQTT.Shared {
+		b.session = newSession(cfg.Name, cfg.MQTT.ClientID, started, b.log)
+		reads, connects = b.session, b.session
+	}
 	b.kafka, err = kafkaside.New(kafkaside.Config{
-		Core: b.core, Name: cfg.Name, Brokers: cfg.Kafka.Brokers, ClientID: cfg.Kafka.ClientID, Dial: deps.DialKafka,
+		Started: started, Lease: reads, Core: b.core, Name: cfg.Name, Brokers: cfg.Kafka.Brokers, ClientID: cfg.Kafka.ClientID, Dial: deps.DialKafka,
 		Router: cfg.router(), Topics: cfg.Kafka.Specs(cfg.Kafka.Topics.all()), Grace: cfg.StopWithin,
 		HeartbeatTick: b.server.Loop("heartbeat").Beat, TopicsTick: b.server.LoopWithin("kafka_topics", 30*time.Second).Beat, Log: deps.Log,
 	})
@@ -93,7 +103,7 @@ func newBridge(cfg Config, deps Deps) (*bridge, error) {
 	b.mqtt, err = mqttside.New(mqttside.Config{
 		Brokers: []string{cfg.MQTT.URL}, ClientID: cfg.MQTT.ClientID, Username: cfg.MQTT.Username, Password: password,
 		KeepAlive: cfg.MQTT.KeepAlive, Open: deps.DialMQTT, Router: cfg.router(),
-		Log: deps.Log,
+		Lease: connects, Log: deps.Log,
 	}, b.core)
 	if err != nil {
 		return nil, err
@@ -114,10 +124,20 @@ func (b *bridge) run(ctx context.Context, listener net.Listener, observe func(wi
 		loop := b.server.Loop("observer")
 		watching.Go(func() { b.observeHeartbeats(ctx, loop, observe) })
 	}
-	_ = b.kafka.Run(ctx, b.mqtt, b.mqtt.Dependency)
+	_ = b.kafka.Run(ctx, b.mqtt, b.dependency)
 	unlink()
 	linking.Wait()
 	watching.Wait()
+}
+
+// dependency is the state of the connection to MQTT, as in the heartbeat.
+func (b *bridge) dependency() wire.Dependency {
+	if b.session != nil {
+		if reason, since := b.session.standby(); reason != "" {
+			return wire.Dependency{Since: charge.At(since), Reason: reason}
+		}
+	}
+	return b.mqtt.Dependency()
 }
 
 // observeHeartbeats passes the heartbeat of the bridge to observe each second.
@@ -126,7 +146,7 @@ func (b *bridge) observeHeartbeats(ctx context.Context, loop *health.Loop, obser
 	defer ticker.Stop()
 	for {
 		loop.Beat()
-		observe(b.kafka.Heartbeat(b.mqtt.Dependency()))
+		observe(b.kafka.Heartbeat(b.dependency()))
 		select {
 		case <-ticker.C:
 		case <-ctx.Done():

@@ -41,7 +41,10 @@ type MQTT struct {
 	// ClientID names the session at the broker. It must stay the same over
 	// restarts, or the session is lost, and differ between bridges, or they
 	// disconnect each other.
-	ClientID     string `yaml:"client_id"`
+	ClientID string `yaml:"client_id"`
+	// Shared is set in each of several bridges that have one client id: one of them is
+	// active, the others stand by.
+	Shared       bool   `yaml:"shared"`
 	Username     string `yaml:"username"`
 	PasswordFile string `yaml:"password_file"`
 	// TopicPrefix is the first level, or levels, of all topics; agents have the

@@ -26,7 +26,13 @@ func (b *bridge) evaluate(r *health.Registry) {
 	if !m.Up {
 		reason = m.String()
 	}
-	r.Put(health.Status{Name: "mqtt", Up: m.Up, Since: m.Since, Reason: reason})
+	standby := health.Status{Name: "mqtt", Up: m.Up, Since: m.Since, Reason: reason}
+	if b.session != nil {
+		if words, since := b.session.standby(); words != "" { // it is ready to take over
+			standby.Up, standby.Since, standby.Reason, standby.Informational = false, since, words, true
+		}
+	}
+	r.Put(standby)
 	k := b.kafka.Dependency()
 	r.Put(health.Status{Name: "kafka", Up: k.Up, Since: k.Since.Std(), Reason: cmp.Or(k.Reason, strings.Join(b.kafka.Warnings(), "; "))})
 	state := b.kafka.State()

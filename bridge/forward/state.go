@@ -144,11 +144,15 @@ func (s *State) received(m *Message) Effects {
 	return Effects{Write: m}
 }
 
-// repeated lets the copy that was received last stand for an event in flight: the
-// broker may have redelivered what an older connection left unacknowledged, and
-// acknowledgements count on the newest connection only.
+// repeated drops a copy of an event in flight. The first copy of a connection keeps its
+// place, and the later one is acknowledged behind it: if the older one were, the broker
+// would redeliver the event behind later ones. A copy of a newer connection stands for
+// the event, since acknowledgements count there only.
 func (s *State) repeated(held, again *Message) Effects {
 	s.counts.Repeats++
+	if held.Conn == again.Conn && held.QoS > 0 {
+		return s.acknowledge(again, Effects{})
+	}
 	was := *held
 	held.Conn, held.QoS, held.number = again.Conn, again.QoS, again.number
 	return s.acknowledge(&was, Effects{})

@@ -14,14 +14,15 @@ type Network struct {
 	Central charge.Epoch `json:"central"`
 	Demo    bool         `json:"demo"` // the page offers to cut and restore parts
 	Parts   []Part       `json:"parts"`
+	Bridges []Part       `json:"bridges"` // each bridge by its name, sorted
 	Books   Books        `json:"books"`
 	CPs     []CP         `json:"cps"` // sorted by id
 }
 
 // Part is one part of the pipeline between charging points and this page.
 type Part struct {
-	Name   string      `json:"name"`  // "mqtt", "bridge", "kafka", "central"
-	State  string      `json:"state"` // PartUp, PartDown, PartUnknown
+	Name   string      `json:"name"`  // "mqtt", "bridge", "kafka", "central"; of a bridge its own
+	State  string      `json:"state"` // PartUp, PartDown, PartUnknown; of a bridge also PartStandby
 	Since  charge.Time `json:"since"`
 	Reason string      `json:"reason,omitempty"` // in words: why it is not up, or a warning while it is
 }
@@ -31,6 +32,8 @@ const (
 	PartUp      = "up"
 	PartDown    = "down"
 	PartUnknown = "unknown"
+	// PartStandby is the state of a bridge that stands by.
+	PartStandby = "standby"
 )
 
 // Books are the totals of the whole network: journal records and energy since

@@ -70,6 +70,7 @@ func TestPlantedImportsOfLeaves(t *testing.T) {
 		{"agent/delivery", "math/rand/v2", "come in with the event"},
 		{"bridge/route", "os", "no I/O"},
 		{"bridge/forward", module + "/bridge/route", ""},
+		{"bridge/lease", module + "/bridge/forward", "of ours it knows only"},
 		{"bridge/forward", "sync", "a pure package has one caller"},
 		{"central/ledger", module + "/central/orders", "of ours it knows only"},
 		{"central/orders", module + "/central/ledger", ""},

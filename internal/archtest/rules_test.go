@@ -116,6 +116,7 @@ func leaves() []leaf {
 		{dir: "agent/delivery", own: words, std: pure},
 		{dir: "bridge/route", own: words, std: pure},
 		{dir: "bridge/forward", own: append([]string{"bridge/route"}, words...), std: pure},
+		{dir: "bridge/lease", own: words, std: pure},
 		{dir: "central/ledger", own: priced, std: pure},
 		{dir: "central/orders", own: append([]string{"central/ledger"}, priced...), std: pure},
 		{dir: "central/view", own: append([]string{"central/ledger", "central/orders"}, priced...), std: pure},

@@ -48,14 +48,15 @@ func Keys() map[string]string {
 		"omitted": "how many lines with the same message were omitted before this one",
 
 		// Where.
-		"addr":    "an address that is served",
-		"broker":  "an MQTT broker",
-		"conn":    "the number of a connection to it",
-		"mqtt":    "the MQTT broker of a bridge",
-		"kafka":   "the Kafka brokers of a bridge",
-		"socket":  "of a board",
-		"board":   "the model of a board",
-		"segment": "a file of the journal",
+		"addr":      "an address that is served",
+		"broker":    "an MQTT broker",
+		"conn":      "the number of a connection to it",
+		"client_id": "the MQTT client id that bridges share",
+		"mqtt":      "the MQTT broker of a bridge",
+		"kafka":     "the Kafka brokers of a bridge",
+		"socket":    "of a board",
+		"board":     "the model of a board",
+		"segment":   "a file of the journal",
 
 		// How many.
 		"records":      "journal records",

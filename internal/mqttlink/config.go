@@ -94,6 +94,9 @@ type Config struct {
 	// OnUp, since the broker delivers stored messages as soon as the connection
 	// exists.
 	Handler func(Message)
+	// Permit, if set, is called before each attempt to connect and returns when it may
+	// be made, or when ctx ends.
+	Permit func(ctx context.Context)
 	// OnUp is called on its own goroutine once the connection is up; ctx ends
 	// with the connection. The next attempt waits until OnUp has returned.
 	OnUp func(ctx context.Context, conn *Conn)

@@ -81,11 +81,15 @@ func (l *Link) Run(ctx context.Context) error {
 	return nil
 }
 
-// await waits while the link is paused. It reports false when ctx has ended.
+// await waits while the link is paused, and for permission. It reports false when
+// ctx has ended.
 func (l *Link) await(ctx context.Context) bool {
 	select {
 	case <-l.status.resumed():
 	case <-ctx.Done():
+	}
+	if l.cfg.Permit != nil && ctx.Err() == nil {
+		l.cfg.Permit(ctx)
 	}
 	return ctx.Err() == nil
 }

@@ -128,7 +128,7 @@ func special(field string) *node {
 	case "Command.n", "Presence.conn", "SetLocalList.version":
 		return integer(1, maxCount)
 	// 0 without a journal.
-	case "Ack.seq":
+	case "Ack.seq", "BridgeLease.term", "BridgeLease.number":
 		return integer(0, maxCount)
 	// 0 in last means up to the end of the journal.
 	case "Damaged.first", "Damaged.last":
@@ -142,7 +142,7 @@ func special(field string) *node {
 	// Texts that the decoder treats as identifiers.
 	case "AuthRequested.request_id", "Authorize.request_id", "AnomalySeen.anomaly":
 		return id()
-	case "BridgeAlive.bridge":
+	case "BridgeAlive.bridge", "BridgeLease.session":
 		return name()
 	case "LocalListEntry.token_hash":
 		return hash()

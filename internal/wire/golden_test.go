@@ -170,6 +170,10 @@ func linkSamples(at charge.Time) []sample {
 			Troubles: []wire.Trouble{{Since: at, Reason: "cannot write cp-events: the partition has no leader: a broker is away"}},
 			Warnings: []string{"topic cp-events has 6 partitions and 3 are configured: it is used with those it has"},
 		}, reader(wire.DecodeBridgeAlive)},
+		{"bridge_alive_lease", &wire.BridgeAlive{
+			V: 1, Bridge: "bridge-2", At: at, StartedAt: at, MQTT: wire.Dependency{Since: at, Reason: "stands by: bridge bridge-1 is active"},
+			Kafka: wire.Dependency{Up: true, Since: at}, Lease: &wire.BridgeLease{Session: "carga-bridge", Term: 7, Number: 61},
+		}, reader(wire.DecodeBridgeAlive)},
 		{"central_alive", &wire.CentralAlive{V: 1, Central: central, At: at}, reader(wire.DecodeCentralAlive)},
 		{"driver_AUTHORIZATION_REQUEST", &wire.DriverRequest{
 			MessageID: "m-1", EventType: wire.DriverAuthorization, DriverID: "7", Username: "driver1", ClientID: "web-1", Timestamp: wire.Seconds(at),

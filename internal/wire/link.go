@@ -241,7 +241,25 @@ type BridgeAlive struct {
 	// Warnings are what an operator may want to change. None of them is a
 	// failure.
 	Warnings []string `json:"warnings,omitempty"`
+	// Lease is set if the bridge shares its MQTT session with others, of which one is
+	// active.
+	Lease *BridgeLease `json:"lease,omitempty"`
 }
+
+// BridgeLease is what a bridge states about the MQTT session that it shares.
+type BridgeLease struct {
+	Session string `json:"session"` // the MQTT client id
+	// Holds is set if the bridge is active, or claims to be. Without it the bridge
+	// stands by, and is not connected to MQTT.
+	Holds bool `json:"holds"`
+	// Term is the number of its claim, or the highest that it has read.
+	Term int64 `json:"term"`
+	// Number counts the heartbeats of this run.
+	Number int64 `json:"number"`
+}
+
+// StandsBy reports that another bridge does the work of this one.
+func (m *BridgeAlive) StandsBy() bool { return m.Lease != nil && !m.Lease.Holds }
 
 // SetDetails sets the fields with texts, cut to what a heartbeat may contain.
 func (m *BridgeAlive) SetDetails(deadLetter string, troubles []Trouble, warnings []string) {
@@ -268,7 +286,8 @@ func Cut(s string, most int) string {
 
 // BridgeKey returns the key of a bridge's heartbeats on monitor-events. A cp_id
 // has no slash, so no charging point has the same key, whatever the name of the
-// bridge.
+// bridge. Bridges that share a session have its client id in place of their names, so
+// that all read their heartbeats in the same order.
 func BridgeKey(name string) string { return "bridge/" + name }
 
 // DecodeBridgeAlive decodes a bridge's heartbeat strictly.
@@ -300,6 +319,11 @@ func (m *BridgeAlive) validate(c *check) {
 	}
 	for _, w := range m.Warnings {
 		c.text("warnings", w, maxReason)
+	}
+	if l := m.Lease; l != nil {
+		c.name("lease.session", l.Session)
+		c.within("lease.term", l.Term, 0, 1<<53)
+		c.within("lease.number", l.Number, 0, 1<<53)
 	}
 }
 

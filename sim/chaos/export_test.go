@@ -4,7 +4,10 @@ import (
 	"context"
 	"os"
 	"path/filepath"
+	"strconv"
 	"strings"
+
+	"github.com/rs/zerolog"
 
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
@@ -104,3 +107,67 @@ func CopyFolder(from, to string) error {
 	}
 	return os.CopyFS(to, os.DirFS(from))
 }
+
+// Broker is an Apache Kafka of its own, without a Network.
+type Broker struct {
+	*Process
+	Addr string // without a proxy
+	// Links are proxies before it, each for one client; the clients behind one are
+	// sent back through it.
+	Links []*Link
+
+	engines Engines
+	dir     string
+	ports   kafkaPorts
+}
+
+// Link is a proxy of one client.
+type Link struct {
+	Addr string
+	*link
+}
+
+// NewBroker prepares an Apache Kafka with so many links; its log is
+// formatted, and nothing runs yet but the links.
+func NewBroker(ctx context.Context, e Engines, dir string, links int) (*Broker, error) {
+	addrs, err := FreePorts(ctx, 2+2*links)
+	if err != nil {
+		return nil, err
+	}
+	b := &Broker{engines: e, dir: dir, Addr: addrs[0], ports: kafkaPorts{plain: addrs[0], controller: addrs[1], byName: map[string]advertised{}}}
+	zerolog.SetGlobalLevel(zerolog.Disabled) // toxiproxy logs to a global logger
+	for i := range links {
+		upstream, listen := addrs[2+2*i], addrs[3+2*i]
+		l, err := openLink("client", listen, upstream)
+		if err != nil {
+			return nil, err
+		}
+		b.Links = append(b.Links, &Link{listen, l})
+		b.ports.byName["VIA"+strconv.Itoa(i)] = advertised{upstream, listen}
+	}
+	b.Process, err = newKafka(ctx, e, "", dir, b.ports)
+	return b, err
+}
+
+// Wipe gives a Kafka that does not run a new empty log.
+func (b *Broker) Wipe(ctx context.Context) error {
+	if err := os.RemoveAll(filepath.Join(b.dir, "data")); err != nil {
+		return err
+	}
+	return formatStorage(ctx, b.engines, b.Args[len(b.Args)-1], filepath.Join(b.dir, "format.log"))
+}
+
+// Silence drops what the client sends; its connections stay.
+func (l *Link) Silence() error {
+	return l.addToxic(toxic{Type: "timeout", Stream: "upstream", Attributes: map[string]int{"timeout": 0}})
+}
+
+// Restore ends Silence.
+func (l *Link) Restore(ctx context.Context) error { return l.restore(ctx) }
+
+// Close ends the proxy.
+func (l *Link) Close() { l.close() }
+
+// NewMosquitto prepares a Mosquitto that listens at addr and keeps its files in
+// dir.
+func NewMosquitto(e Engines, dir, addr string) (*Process, error) { return newMosquitto(e, dir, addr) }

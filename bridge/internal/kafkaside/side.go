@@ -41,14 +41,32 @@ type Core interface {
 	Counts() forward.Counts
 }
 
+// Lease decides whether a bridge that shares its MQTT session with others is active.
+// Its methods may be called concurrently, and do not block.
+type Lease interface {
+	// Beat returns what the next heartbeat states.
+	Beat() *wire.BridgeLease
+	// Read reads a heartbeat of any bridge, in the order of the log.
+	Read(b *wire.BridgeAlive)
+	// Wake receives when a heartbeat is to be sent at once.
+	Wake() <-chan struct{}
+	// Held and Lost return channels that are closed while this bridge is active, or
+	// not.
+	Held() <-chan struct{}
+	Lost() <-chan struct{}
+}
+
 // Config configures a Side.
 type Config struct {
 	Core     Core
-	Name     string // of the bridge
+	Name     string      // of the bridge
+	Started  charge.Time // when it started
 	Brokers  []string
 	ClientID string
 	Dial     func(ctx context.Context, network, address string) (net.Conn, error)
 	Router   route.Router
+	// Lease, if set, decides by the heartbeats whether the bridge is active.
+	Lease Lease
 	// Topics are the topics that are written, and cp-commands. Missing ones are
 	// created.
 	Topics []kafkalink.TopicSpec
@@ -118,7 +136,7 @@ func New(cfg Config) (*Side, error) {
 	}
 	return &Side{
 		cfg: cfg, client: client, topics: topics, producer: producer,
-		produceTime: produceTime, started: charge.At(time.Now()), log: cfg.Log,
+		produceTime: produceTime, started: cfg.Started, log: cfg.Log,
 	}, nil
 }
 
@@ -132,9 +150,11 @@ func (s *Side) Run(ctx context.Context, down Publisher, mqtt func() wire.Depende
 	var watcher, running sync.WaitGroup
 	watcher.Go(func() { _ = s.topics.Run(watching) }) // returns nil when its context has ended
 	running.Go(func() { _ = s.producer.Run(ctx) })
-	reader := s.commandReader(down)
-	s.commands.Store(reader)
-	running.Go(func() { _ = reader.Run(ctx) })
+	running.Go(func() { s.commandLoop(ctx, down) })
+	if s.cfg.Lease != nil {
+		reader := s.heartbeatReader()
+		running.Go(func() { _ = reader.Run(ctx) })
+	}
 	s.heartbeatLoop(ctx, mqtt)
 	running.Wait()
 	stopWatching()
@@ -185,10 +205,16 @@ func record(r route.Record) kafkalink.Record {
 func (s *Side) heartbeatLoop(ctx context.Context, mqtt func() wire.Dependency) {
 	ticker := time.NewTicker(time.Second)
 	defer ticker.Stop()
+	var wake <-chan struct{}
+	if s.cfg.Lease != nil {
+		wake = s.cfg.Lease.Wake()
+	}
 	for {
 		s.cfg.HeartbeatTick()
 		select {
 		case <-ticker.C:
+			s.publishHeartbeat(mqtt())
+		case <-wake:
 			s.publishHeartbeat(mqtt())
 		case <-ctx.Done():
 			return
@@ -197,7 +223,11 @@ func (s *Side) heartbeatLoop(ctx context.Context, mqtt func() wire.Dependency) {
 }
 
 func (s *Side) publishHeartbeat(mqtt wire.Dependency) {
-	m := s.Heartbeat(mqtt)
+	m, key := s.Heartbeat(mqtt), s.cfg.Name
+	if s.cfg.Lease != nil {
+		m.Lease = s.cfg.Lease.Beat()
+		key = m.Lease.Session
+	}
 	raw, err := m.Encode()
 	if err != nil {
 		s.log.Error("heartbeat cannot be encoded", slog.String("err", err.Error()))
@@ -206,7 +236,7 @@ func (s *Side) publishHeartbeat(mqtt wire.Dependency) {
 	// An error means that the producer has stopped, as the bridge has: a
 	// heartbeat would be wrong.
 	_ = s.producer.Enqueue(record(route.Record{
-		Topic: s.cfg.Router.Kafka.Monitor, Key: wire.BridgeKey(s.cfg.Name), Value: raw,
+		Topic: s.cfg.Router.Kafka.Monitor, Key: wire.BridgeKey(key), Value: raw,
 		Headers: []route.Header{{Key: wire.HeaderKind, Value: wire.KindValueBridgeAlive}},
 	}))
 }

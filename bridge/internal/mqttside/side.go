@@ -2,6 +2,7 @@ package mqttside
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
@@ -38,7 +39,20 @@ type Config struct {
 	Open               func(ctx context.Context, broker *url.URL) (net.Conn, error)
 	Rand               *rand.Rand
 	Router             route.Router
-	Log                *slog.Logger
+	// Lease, if set, decides when the side may connect.
+	Lease Lease
+	Log   *slog.Logger
+}
+
+// Lease decides when a bridge that shares its session with others may connect. Its
+// methods may be called concurrently.
+type Lease interface {
+	// Permit returns when one attempt to connect may be made, or when ctx ends.
+	Permit(ctx context.Context)
+	// Connected reports that there is a connection, or that it has ended.
+	Connected(yes bool)
+	// Lost returns a channel that is closed while the session is not this bridge's.
+	Lost() <-chan struct{}
 }
 
 // Side is the MQTT side of one bridge. Its methods may be called concurrently.
@@ -94,7 +108,12 @@ func New(cfg Config, core Core) (*Side, error) {
 		maxPause: cfg.KeepAlive / 8,
 		ended:    make(chan struct{}, 1), reading: newGate(true), allowed: newGate(true), up: newGate(false),
 	}
+	var permit func(context.Context)
+	if cfg.Lease != nil {
+		permit = cfg.Lease.Permit
+	}
 	link, err := mqttlink.New(mqttlink.Config{
+		Permit:  permit,
 		Brokers: cfg.Brokers, ClientID: cfg.ClientID, CleanSession: false, KeepAlive: cfg.KeepAlive,
 		Username: cfg.Username, Password: cfg.Password, Open: cfg.Open, Rand: cfg.Rand, Log: cfg.Log,
 		Subscriptions: []mqttlink.Subscription{{Filter: cfg.Router.MQTT.All("up/#"), QoS: 1}},
@@ -106,7 +125,7 @@ func New(cfg Config, core Core) (*Side, error) {
 				s.link.Resume()
 			}
 			s.setUp(true)
-			<-ctx.Done()
+			s.hold(ctx, conn)
 			s.setUp(false)
 			s.core.Step(forward.Lost{Conn: conn.Number()})
 		},
@@ -117,6 +136,26 @@ func New(cfg Config, core Core) (*Side, error) {
 	s.link = link
 	return s, nil
 }
+
+// hold returns when the connection has ended. It ends it if the session becomes
+// another bridge's.
+func (s *Side) hold(ctx context.Context, conn *mqttlink.Conn) {
+	if s.cfg.Lease == nil {
+		<-ctx.Done()
+		return
+	}
+	s.cfg.Lease.Connected(true)
+	defer s.cfg.Lease.Connected(false)
+	select {
+	case <-s.cfg.Lease.Lost():
+		conn.Leave(errStandby)
+		<-ctx.Done()
+	case <-ctx.Done():
+	}
+}
+
+// errStandby ends a connection because another bridge is active.
+var errStandby = errors.New("another bridge with this client id is active")
 
 // refused is why a connection is ended that was not read for too long.
 const refused = "messages wait for Kafka; new messages wait at the broker"

@@ -22,7 +22,7 @@ const staleAfter = 5 * time.Second
 
 // bridgeForgottenAfter is how long a bridge may be silent, while another one
 // sends heartbeats, until it counts as taken out of service.
-const bridgeForgottenAfter = time.Minute
+const bridgeForgottenAfter = time.Hour
 
 // maxFacts is how many facts are kept for readers that connect later.
 const maxFacts = 256
@@ -55,10 +55,14 @@ type Live struct {
 	// heartbeatsUnread is why this Central cannot read the heartbeats of the
 	// bridge; "" if it can.
 	heartbeatsUnread string
-	bridge           *wire.BridgeAlive // latest heartbeat of any bridge; nil: none yet
+	bridge           *wire.BridgeAlive // latest heartbeat of a bridge that does not stand by; nil: none yet
 	bridges          map[string]bridgeState
-	// pipeline decides whether data of charging points can arrive at all.
+	// pipeline decides whether data of charging points can arrive at all: by any
+	// bridge.
 	pipeline ledger.Pipeline
+	// ways are the pipelines by each bridge, or by the bridges that share a session,
+	// of which one is active. Which way a charging point uses is not known.
+	ways     map[string]*way
 	points   map[charge.CPID]*livePoint
 	counters map[string]int64
 	// badTelemetry counts telemetry that could not be decoded.
@@ -78,6 +82,20 @@ type Live struct {
 	// Active does.
 	changed       chan struct{}
 	activeChanged chan struct{}
+}
+
+// way is a pipeline by one bridge, or by several that share a session.
+type way struct {
+	ledger.Pipeline
+	active *wire.BridgeAlive // latest heartbeat of the bridge that does not stand by; nil: none yet
+}
+
+// wayOf names the way that a bridge belongs to.
+func wayOf(b *wire.BridgeAlive) string {
+	if b.Lease != nil {
+		return "session " + b.Lease.Session
+	}
+	return "bridge " + b.Bridge
 }
 
 // bridgeState is the latest heartbeat of one bridge.
@@ -110,7 +128,7 @@ func NewLive(fallback ledger.Tariff) *Live {
 		clock:    time.Now,
 		pipeline: ledger.Pipeline{Started: now, HeartbeatTimeout: staleAfter}, since: now, waitsFor: "starting", fallback: fallback,
 		kafka:  view.Part{Name: "kafka", State: view.PartUnknown, Since: now, Reason: "not asked yet"},
-		points: map[charge.CPID]*livePoint{}, bridges: map[string]bridgeState{}, counters: map[string]int64{}, changed: make(chan struct{}), activeChanged: make(chan struct{}),
+		points: map[charge.CPID]*livePoint{}, bridges: map[string]bridgeState{}, ways: map[string]*way{}, counters: map[string]int64{}, changed: make(chan struct{}), activeChanged: make(chan struct{}),
 	}
 }
 
@@ -409,24 +427,39 @@ func (l *Live) bridgeHeartbeat(b *wire.BridgeAlive, d *KafkaRecord) {
 	if at < l.pipeline.LastHeartbeat() || old {
 		return
 	}
-	if l.bridge == nil || l.bridge.MQTT.Up != b.MQTT.Up || was.heartbeat == nil ||
+	if was.heartbeat == nil || was.heartbeat.MQTT.Up != b.MQTT.Up || was.heartbeat.StandsBy() != b.StandsBy() ||
 		!slices.Equal(was.heartbeat.Troubles, b.Troubles) || !slices.Equal(was.heartbeat.Warnings, b.Warnings) {
 		l.notifyChanged()
 	}
-	l.bridge = b
 	l.bridges[b.Bridge] = bridgeState{b, at, d.Offset}
-	l.pipeline.BridgeHeartbeat(b.MQTT.Up, b.MQTT.Since, at)
-	l.pipeline.Refresh(l.now())
+	w := l.ways[wayOf(b)]
+	if w == nil {
+		w = &way{Pipeline: ledger.Pipeline{Started: l.pipeline.Started, HeartbeatTimeout: staleAfter}}
+		l.ways[wayOf(b)] = w
+	}
+	if b.StandsBy() { // another bridge does its work, or none does
+		return
+	}
+	l.bridge, w.active = b, b
+	for _, p := range []*ledger.Pipeline{&l.pipeline, &w.Pipeline} {
+		p.BridgeHeartbeat(b.MQTT.Up, b.MQTT.Since, at)
+		p.Refresh(l.now())
+	}
 }
 
 // dropSilentBridges forgets bridges that have been silent for
-// bridgeForgottenAfter while another one sends heartbeats.
+// bridgeForgottenAfter while another one sends heartbeats, and the ways of which
+// no bridge is left.
 func (l *Live) dropSilentBridges(now charge.Time) {
+	used := map[string]bool{}
 	for name, b := range l.bridges {
 		if b.heartbeat != l.bridge && now > b.at.Add(bridgeForgottenAfter) {
 			delete(l.bridges, name)
+		} else {
+			used[wayOf(b.heartbeat)] = true
 		}
 	}
+	maps.DeleteFunc(l.ways, func(name string, _ *way) bool { return !used[name] })
 }
 
 // evaluate returns whether a charging point is online, and since when.
@@ -438,7 +471,20 @@ func (l *Live) evaluate(p *livePoint, now charge.Time) (ledger.Liveness, charge.
 	if !p.view.Online && p.view.PresenceAt >= p.seenAt {
 		s.WillAt = min(p.view.PresenceAt, now)
 	}
-	return l.pipeline.Liveness(s, p.lastKnown, now)
+	link, since := l.pipeline.Liveness(s, p.lastKnown, now)
+	if len(l.ways) < 2 {
+		return link, since
+	}
+	// Each way has its opinion: what arrives proves that a charging point is there;
+	// silence proves it gone only if every way is fresh.
+	rank := map[ledger.Liveness]int{ledger.Online: 2, ledger.Unknown: 1, ledger.Offline: 0}
+	first := true
+	for _, w := range l.ways {
+		if one, at := w.Liveness(s, p.lastKnown, now); first || rank[one] > rank[link] || one == link && at < since {
+			link, since, first = one, at, false
+		}
+	}
+	return link, since
 }
 
 // liveness returns whether a charging point is online, and since when.
@@ -467,6 +513,9 @@ func (l *Live) checkLinks(now charge.Time, after time.Duration) (back []charge.C
 	}
 	l.checkedAt = now
 	l.pipeline.Refresh(now)
+	for _, w := range l.ways {
+		w.Refresh(now)
+	}
 	l.dropSilentBridges(now)
 	moved := false
 	for id, p := range l.points {
@@ -498,6 +547,9 @@ func (l *Live) checkLinks(now charge.Time, after time.Duration) (back []charge.C
 // time although nothing of it is received.
 func (l *Live) clockSetBack(now charge.Time) {
 	l.pipeline.ClockSetBack(now)
+	for _, w := range l.ways {
+		w.ClockSetBack(now)
+	}
 	l.since, l.kafka.Since = min(l.since, now), min(l.kafka.Since, now)
 	for _, p := range l.points {
 		p.seenAt, p.telemetryAt = min(p.seenAt, now), min(p.telemetryAt, now)
@@ -513,7 +565,7 @@ func (l *Live) Network() view.Network {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	now := l.now()
-	n := view.Network{At: now, Central: l.central, Demo: l.demo, Parts: l.parts(now), CPs: make([]view.CP, 0, len(l.points))}
+	n := view.Network{At: now, Central: l.central, Demo: l.demo, Parts: l.parts(now), Bridges: l.bridgeStates(now), CPs: make([]view.CP, 0, len(l.points))}
 	b := &n.Books
 	for _, id := range slices.Sorted(maps.Keys(l.points)) {
 		p := l.points[id]

@@ -219,3 +219,119 @@ func TestBeforeItIsActiveItOrdersNothing(t *testing.T) {
 		}
 	})
 }
+
+// heartbeat is one of a bridge of that name, which shares a session if session is
+// set, and is active if holds is.
+func (l *instance) heartbeat(name, session string, holds, mqttUp bool) {
+	l.t.Helper()
+	now := charge.At(time.Now())
+	b := wire.BridgeAlive{V: 1, Bridge: name, At: now, StartedAt: 1000, MQTT: wire.Dependency{Up: mqttUp, Since: now, Reason: "gone"}}
+	if session != "" {
+		b.Lease = &wire.BridgeLease{Session: session, Holds: holds}
+	}
+	raw, err := b.Encode()
+	if err != nil {
+		l.t.Fatal(err)
+	}
+	l.deliver(wire.TopicMonitor, journaltest.Message{Key: wire.BridgeKey(name), Kind: wire.KindValueBridgeAlive, Value: raw})
+}
+
+// shown is the state of the parts mqtt and bridge and of each bridge.
+func (l *instance) shown() string {
+	n := l.live.Network()
+	all := make([]string, 0, 4)
+	for _, p := range n.Parts[:2] {
+		all = append(all, p.State)
+	}
+	for _, b := range n.Bridges {
+		all = append(all, b.Name+":"+b.State)
+	}
+	return strings.Join(all, " ")
+}
+
+// TestSeveralBridges: each is named with its own state. What arrives by one proves
+// that a charging point is there; silence proves nothing while another one is away.
+func TestSeveralBridges(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		l.live.SetKafka(ingest.KafkaView{Up: true})
+		here, there := journaltest.New(t, "CP_A"), journaltest.New(t, "CP_B")
+		l.deliver(wire.TopicEvents, here.All[0], there.All[0])
+		var sends []func()
+		look := func(what, parts, links string) {
+			t.Helper()
+			if got := l.shown(); got != parts {
+				t.Errorf("%s: shown %q, want %q", what, got, parts)
+			}
+			if got := l.links(); got != links {
+				t.Errorf("%s: links %q, want %q", what, got, links)
+			}
+		}
+		seconds := func(n int) {
+			for range n {
+				for _, f := range sends {
+					f()
+				}
+				time.Sleep(time.Second)
+			}
+		}
+		east, west := func() { l.heartbeat("east", "", false, true) }, func() { l.heartbeat("west", "", false, true) }
+		a, z := func() { l.telemetry(here) }, func() { l.telemetry(there) }
+		sends = []func(){east, west, a, z}
+		seconds(3)
+		look("both bridges are up", "up up east:up west:up", "online online")
+		sends = []func(){east, a}
+		seconds(8)
+		look("west is silent, with its charging point", "up down east:up west:down", "online unknown")
+		sends = []func(){east, a, func() { l.heartbeat("west", "", false, false) }}
+		seconds(8)
+		look("west has no MQTT", "down up east:up west:down", "online unknown")
+		sends = []func(){east, west, a}
+		seconds(12)
+		look("west is back without its charging point", "up up east:up west:up", "online offline")
+		sends = []func(){east, a}
+		seconds(3700)
+		look("west was taken out of service", "up up east:up", "online offline")
+	})
+}
+
+// TestBridgesWithOneSession: one that stands by counts as ready, not as down. The
+// pipeline is fresh while one of them is active.
+func TestBridgesWithOneSession(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		l.live.SetKafka(ingest.KafkaView{Up: true})
+		here := journaltest.New(t, "CP_A")
+		l.deliver(wire.TopicEvents, here.All[0])
+		beat := func(name string, holds bool) func() {
+			return func() { l.heartbeat(name, "carga-bridge", holds, holds) }
+		}
+		seconds := func(n int, sends ...func()) {
+			for range n {
+				for _, f := range sends {
+					f()
+				}
+				time.Sleep(time.Second)
+			}
+		}
+		look := func(what, want string) {
+			t.Helper()
+			if got := l.shown() + " " + l.links(); got != want {
+				t.Errorf("%s: got %q, want %q", what, got, want)
+			}
+		}
+		a := func() { l.telemetry(here) }
+		seconds(3, beat("first", true), beat("second", false), a)
+		look("the first is active", "up up first:up second:standby online")
+		seconds(8, beat("second", false))
+		look("the first is dead, the second does nothing yet", "unknown down first:down second:standby unknown")
+		seconds(8, beat("second", true), a)
+		look("the second is active", "up up first:down second:up online")
+		seconds(8, beat("second", true), beat("first", false), a)
+		look("the first stands by", "up up first:standby second:up online")
+	})
+}

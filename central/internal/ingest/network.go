@@ -153,7 +153,8 @@ func (l *Live) parts(now charge.Time) []view.Part {
 	return []view.Part{l.mqttPart(now), l.bridgePart(now), l.kafka, l.centralPart()}
 }
 
-// mqttPart is the state of the MQTT broker, which only the bridge knows.
+// mqttPart is the state of the MQTT brokers, which only the bridges know: down if
+// one of those that do not stand by is not connected.
 func (l *Live) mqttPart(now charge.Time) view.Part {
 	p := view.Part{Name: "mqtt", State: view.PartUnknown, Since: l.pipeline.Started, Reason: "only the bridge knows, and it sends no heartbeats"}
 	switch {
@@ -162,12 +163,24 @@ func (l *Live) mqttPart(now charge.Time) view.Part {
 	case !l.pipeline.BridgeUp(now):
 		p.Since = l.pipeline.LastHeartbeat()
 		return p
-	case l.bridge.MQTT.Up:
-		p.State, p.Reason = view.PartUp, ""
-	default:
-		p.State, p.Reason = view.PartDown, l.bridge.MQTT.Reason
 	}
-	p.Since = l.bridge.MQTT.Since
+	p.State, p.Since, p.Reason = view.PartUp, 0, ""
+	for _, name := range slices.Sorted(maps.Keys(l.ways)) {
+		w := l.ways[name]
+		if w.active == nil || !w.BridgeUp(now) {
+			continue
+		}
+		mqtt := w.active.MQTT
+		switch {
+		case mqtt.Up && p.State == view.PartUp:
+			p.Since = max(p.Since, mqtt.Since)
+		case !mqtt.Up && (p.State == view.PartUp || mqtt.Since < p.Since):
+			p.State, p.Since, p.Reason = view.PartDown, mqtt.Since, mqtt.Reason
+			if len(l.ways) > 1 {
+				p.Reason = "bridge " + w.active.Bridge + ": " + mqtt.Reason
+			}
+		}
+	}
 	return p
 }
 
@@ -190,21 +203,63 @@ func (l *Live) bridgePart(now charge.Time) view.Part {
 	return p
 }
 
-// liveBridgePart is the state of the bridges with recent heartbeats: down if
-// one of them cannot do its work, with the trouble that began first.
+// liveBridgePart is the state of the bridges while one of them sends heartbeats:
+// down if one cannot do its work, with the trouble that began first. A bridge that
+// is silent while another one has its session is a warning.
 func (l *Live) liveBridgePart(now charge.Time) view.Part {
-	p := view.Part{Name: "bridge", State: view.PartUp, Since: l.bridge.StartedAt, Reason: strings.Join(l.bridge.Warnings, "; ")}
-	for _, name := range slices.Sorted(maps.Keys(l.bridges)) {
-		b := l.bridges[name]
-		if now > b.at.Add(staleAfter) || len(b.heartbeat.Troubles) == 0 {
-			continue
-		}
-		first := b.heartbeat.Troubles[0]
-		if p.State == view.PartUp || first.Since < p.Since {
-			p.State, p.Since, p.Reason = view.PartDown, first.Since, "bridge "+name+" "+first.Reason+andMore(len(b.heartbeat.Troubles)-1)
+	p := view.Part{Name: "bridge", State: view.PartUp, Since: l.bridge.StartedAt}
+	warnings := slices.Clone(l.bridge.Warnings)
+	down := func(since charge.Time, reason string) {
+		if p.State == view.PartUp || since < p.Since {
+			p.State, p.Since, p.Reason = view.PartDown, since, reason
 		}
 	}
+	for _, name := range slices.Sorted(maps.Keys(l.bridges)) {
+		b := l.bridges[name]
+		silent := now > b.at.Add(staleAfter)
+		switch w := l.ways[wayOf(b.heartbeat)]; {
+		case !w.BridgeUp(now) && b.heartbeat.StandsBy() && !silent:
+			down(max(w.LastHeartbeat(), w.Started), "bridge "+name+" stands by, and none is active")
+		case !w.BridgeUp(now):
+			down(b.at, "bridge "+name+": no heartbeats any more")
+		case silent:
+			warnings = append(warnings, "bridge "+name+": no heartbeats any more; another one has its work")
+		case len(b.heartbeat.Troubles) > 0:
+			first := b.heartbeat.Troubles[0]
+			down(first.Since, "bridge "+name+" "+first.Reason+andMore(len(b.heartbeat.Troubles)-1))
+		}
+	}
+	if p.State == view.PartUp {
+		p.Reason = strings.Join(warnings, "; ")
+	}
 	return p
+}
+
+// bridgeStates returns the state of each bridge, by name.
+func (l *Live) bridgeStates(now charge.Time) []view.Part {
+	list := make([]view.Part, 0, len(l.bridges))
+	for _, name := range slices.Sorted(maps.Keys(l.bridges)) {
+		b := l.bridges[name]
+		h := b.heartbeat
+		p := view.Part{Name: name, State: view.PartUp, Since: h.StartedAt, Reason: strings.Join(h.Warnings, "; ")}
+		switch {
+		case now > b.at.Add(staleAfter):
+			p.State, p.Since, p.Reason = view.PartDown, b.at, "no heartbeats any more"
+			if l.kafka.State != view.PartUp {
+				p.State, p.Reason = view.PartUnknown, "Kafka is down, so its heartbeats cannot be received"
+			} else if l.heartbeatsUnread != "" {
+				p.State, p.Reason = view.PartUnknown, "this Central cannot read its heartbeats: "+l.heartbeatsUnread
+			}
+		case len(h.Troubles) > 0:
+			p.State, p.Since, p.Reason = view.PartDown, h.Troubles[0].Since, h.Troubles[0].Reason+andMore(len(h.Troubles)-1)
+		case h.StandsBy():
+			p.State, p.Since, p.Reason = view.PartStandby, h.MQTT.Since, h.MQTT.Reason
+		case !h.MQTT.Up:
+			p.State, p.Since, p.Reason = view.PartDown, h.MQTT.Since, h.MQTT.Reason
+		}
+		list = append(list, p)
+	}
+	return list
 }
 
 // andMore returns a remark that there are n more troubles.

@@ -311,6 +311,7 @@ type head struct {
 	At      charge.Time  `json:"at"`
 	Central charge.Epoch `json:"central"`
 	Parts   []view.Part  `json:"parts"`
+	Bridges []view.Part  `json:"bridges"`
 	Books   view.Books   `json:"books"`
 }
 
@@ -358,7 +359,9 @@ func (h *hub) snapshot() []byte {
 	}{h.head(), h.net.Demo, h.states(all), h.columns(all)})
 }
 
-func (h *hub) head() head { return head{h.net.At, h.net.Central, h.net.Parts, h.net.Books} }
+func (h *hub) head() head {
+	return head{h.net.At, h.net.Central, h.net.Parts, h.net.Bridges, h.net.Books}
+}
 
 // delta encodes the event for what has changed: the state of some rows, the values
 // of some rows, and facts. Parts and books are in every event.
