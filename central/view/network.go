@@ -1,6 +1,8 @@
 package view
 
 import (
+	"slices"
+
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
@@ -104,6 +106,21 @@ type Connector struct {
 	ValuesAt      charge.Time          `json:"values_at,omitzero"` // when Power … Cost were received
 }
 
+// SameState reports whether two charging points differ in nothing but their
+// connectors, numbers and the time of the last message.
+func (c *CP) SameState(o *CP) bool {
+	return c.ID == o.ID && c.Name == o.Name && c.Place == o.Place && c.Admitted == o.Admitted && c.Simulated == o.Simulated &&
+		c.Link == o.Link && c.LinkSince == o.LinkSince && c.Alarm == o.Alarm && c.Agent == o.Agent
+}
+
+// SameState reports whether two connectors differ in nothing but the numbers of
+// telemetry, from Power to Cost, and their time.
+func (c *Connector) SameState(o *Connector) bool {
+	return c.Connector == o.Connector && c.Status == o.Status && c.Available == o.Available && c.SessionID == o.SessionID &&
+		c.Username == o.Username && c.ReservationID == o.ReservationID && c.ReservedUntil == o.ReservedUntil &&
+		c.WaitsFor == o.WaitsFor && c.WaitsSince == o.WaitsSince && c.Rated == o.Rated && c.Currency == o.Currency && slices.Equal(c.Faults, o.Faults)
+}
+
 // Fact is an event that the stream sends once to each page: a ticket, the end of a
 // command, a fault, an alarm.
 type Fact struct {
@@ -114,4 +131,5 @@ type Fact struct {
 	Text string      `json:"text"`
 
 	SessionID charge.SessionID `json:"session_id,omitempty"` // the session it is about
+	Username  charge.Username  `json:"username,omitempty"`   // the driver it is about
 }

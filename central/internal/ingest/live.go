@@ -25,7 +25,7 @@ const staleAfter = 5 * time.Second
 const bridgeForgottenAfter = time.Minute
 
 // maxFacts is how many facts are kept for readers that connect later.
-const maxFacts = 256
+const maxFacts = 1024
 
 // Live is the present state of the whole network, for the page and for health:
 // what the writer committed, with the latest telemetry over it. It is a cache

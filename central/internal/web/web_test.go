@@ -422,7 +422,7 @@ func TestStream(t *testing.T) {
 	}
 	expect("snapshot", `"cp_id":"CP_001"`, `"status":"available"`, `"kafka"`)
 	f.live.set(view.Connector{Connector: 1, Status: charge.StatusCharging, SessionID: "s-1", Power: 7200, Energy: 10, Cost: "0.03", Currency: "EUR", ValuesAt: 99}, "a ticket was made")
-	expect("delta", `"status":"charging"`, `"w":[7200]`, `"t":[99]`, "a ticket was made")
+	expect("delta", `"status":"charging"`, `"w":[7200]`, `"t":[900]`, "a ticket was made")
 	stop()
 	expect("bye")
 	_, _ = io.Copy(io.Discard, resp.Body)

@@ -44,9 +44,11 @@ function connect() {
     demo = m.demo;
     rows.length = 0;
     $("grid").replaceChildren();
+    $("facts").replaceChildren();
     for (const r of m.rows) addRow(r);
     head(m);
-    values(m.values);
+    values(m);
+    for (const f of m.facts) fact(f);
     text($("stream"), "live");
     $("empty").hidden = rows.length > 0;
   });
@@ -54,7 +56,7 @@ function connect() {
     const m = JSON.parse(e.data);
     head(m);
     for (const r of m.rows || []) setState(r);
-    values(m.values);
+    values(m);
     for (const f of m.facts || []) fact(f);
   });
   source.onerror = () => text($("stream"), "no answer from Central since " + new Date().toLocaleTimeString() + "; reconnecting");
@@ -71,6 +73,8 @@ document.addEventListener("visibilitychange", () => {
 
 function head(m) {
   clockSkew = Date.parse(m.at) - Date.now();
+  if (m.books) books(m.books);
+  if (!m.parts) return;
   const list = $("parts");
   m.parts.forEach((p, i) => {
     let li = list.children[i];
@@ -96,7 +100,6 @@ function head(m) {
   $("banner").hidden = down.length === 0;
   text($("banner"), down.map((p) => p.name + " is down since " + time(p.since)).join(", ") +
     (down.length ? ". Charging points continue on their own and keep their records; orders wait." : ""));
-  books(m.books);
 }
 
 function books(b) {
@@ -132,12 +135,20 @@ function setState(r) {
   if (row === chosen) drawDetail();
 }
 
-function values(c) {
-  (c.i || []).forEach((i, k) => {
-    if (rows[i]) {
-      rows[i].v = { w: c.w[k], e: c.e[k], c: c.c[k], r: c.r[k], t: c.t[k] };
-      draw(rows[i]);
-    }
+// values takes the numbers that changed. The register is sent when it changed
+// otherwise than by the session's energy; t is how long before the frame.
+function values(m) {
+  const c = m.values || { i: [] };
+  const got = (name, k) => c[name]?.[k] ?? null;
+  c.i.forEach((i, k) => {
+    if (!rows[i]) return;
+    const v = rows[i].v || { base: 0, t: 0 };
+    for (const name of ["w", "e", "c", "u"]) v[name] = got(name, k) ?? v[name];
+    if (got("r", k) !== null) v.base = got("r", k) - v.e;
+    v.r = v.base + v.e;
+    if (got("t", k) !== null) v.t = Date.parse(m.at) - got("t", k);
+    rows[i].v = v;
+    draw(rows[i]);
   });
   totals();
   if (chosen) drawDetail();
@@ -158,7 +169,7 @@ function draw(row) {
   const s = row.state, v = row.v, p = row.parts, is = shown(s);
   row.tile.className = "tile " + is;
   text(p.id, s.cp_id + (s.connector > 1 ? " · " + s.connector : ""));
-  text(p.link, s.unacked ? s.unacked + " un-acked" : "");
+  text(p.link, v?.u ? v.u + " un-acked" : "");
   let extra = "";
   if (is === "offline" || is === "unknown") extra = " since " + time(s.link_since) + " (" + word(s.status) + ")";
   if (is === "reserved") extra = " " + age(Date.parse(s.reserved_until) - now());
@@ -248,7 +259,7 @@ function drawDetail() {
     ["Link", s.link + " since " + moment(s.link_since)], ["Driver", s.username || "–"],
     ["Power", v ? kW(v.w) + " of " + kW(s.rated_w) : "–"], ["Session", v && inSession(s) ? soFar(s, v).join(", ") + " so far" : "–"],
     ["Register", v ? kWh(v.r) : "–"], ["Values", v && v.t ? age(now() - v.t) + " old" : "none yet"],
-    ["Reservation", s.reservation_id ? "until " + time(s.reserved_until) : "–"], ["Un-acked records", String(s.unacked)],
+    ["Reservation", s.reservation_id ? "until " + time(s.reserved_until) : "–"], ["Un-acked records", String(v?.u || 0)],
     ["Waits for", s.waits_for ? "the charging point: " + s.waits_for + ", since " + time(s.waits_since) : "nothing"],
     ["In service", s.available ? "yes" : "no, stopped by an operator"], ["Faults", (s.faults || []).join(", ") || "none"], ["Alarm", s.alarm || "none"],
   ];
