@@ -71,6 +71,33 @@ type Ticket struct {
 	Corrects    string               `json:"corrects,omitempty"`  // ticket_id of the settled session's ticket; this one holds the difference
 }
 
+// Period is the length of the periods of a summary, in UTC.
+type Period string
+
+// The periods.
+const (
+	PeriodDay   Period = "day"
+	PeriodMonth Period = "month"
+	PeriodYear  Period = "year"
+	PeriodAll   Period = "all"
+)
+
+// TicketSummary has totals of tickets, newest period first. Amounts of two
+// currencies are never added.
+type TicketSummary struct {
+	Items []TicketTotal `json:"items" nullable:"false"`
+}
+
+// TicketTotal is the sum of the tickets of a period in one currency, corrections
+// included.
+type TicketTotal struct {
+	Period   string           `json:"period,omitempty"` // "2026-11-30", "2026-11", "2026"; absent for all
+	Currency money.Currency   `json:"currency"`
+	Tickets  int64            `json:"tickets"` // without corrections
+	Energy   charge.WattHours `json:"energy_wh"`
+	Cost     string           `json:"cost"` // decimal in the main unit
+}
+
 // Reservation is a connector that is kept for a driver, or was ordered to be.
 type Reservation struct {
 	ID        charge.ReservationID `json:"reservation_id"`

@@ -121,6 +121,21 @@ func (c *Connector) SameState(o *Connector) bool {
 		c.WaitsFor == o.WaitsFor && c.WaitsSince == o.WaitsSince && c.Rated == o.Rated && c.Currency == o.Currency && slices.Equal(c.Faults, o.Faults)
 }
 
+// Point is what a connector's meter showed at a moment.
+type Point struct {
+	At       charge.Time
+	Power    charge.Watts
+	Register charge.WattHours
+}
+
+// Series are points of one connector, as one array for each value.
+type Series struct {
+	Connector charge.ConnectorID `json:"connector"`
+	At        []int64            `json:"t" nullable:"false"` // Unix milliseconds, rising
+	Power     []charge.Watts     `json:"w" nullable:"false"`
+	Register  []charge.WattHours `json:"e" nullable:"false"` // of the meter, in Wh
+}
+
 // Fact is an event that the stream sends once to each page: a ticket, the end of a
 // command, a fault, an alarm.
 type Fact struct {

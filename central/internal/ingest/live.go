@@ -93,7 +93,8 @@ type livePoint struct {
 	view        pointView
 	seenAt      charge.Time
 	telemetry   *wire.Telemetry
-	telemetryAt charge.Time     // when telemetry was received
+	telemetryAt charge.Time // when telemetry was received
+	series      map[charge.ConnectorID]*series
 	lastKnown   ledger.Liveness // the last link that was not unknown
 	notified    ledger.Liveness // the link of which readers were notified last
 
@@ -185,6 +186,7 @@ func (l *Live) Telemetry(key string, value []byte) {
 	}
 	p := l.point(t.CPID)
 	p.telemetry, p.telemetryAt, p.seenAt = &t, now, now
+	p.addSeries(&t, now)
 }
 
 // point returns a charging point, a new one if it is unknown. The caller holds

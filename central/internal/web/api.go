@@ -34,6 +34,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 
 	s.readRoutes(api)
 	s.historyRoutes(api)
+	s.seriesRoutes(api)
 	s.streamRoute(api)
 	s.orderRoutes(api)
 	s.decisionRoutes(api)

@@ -92,6 +92,10 @@ func (s *scene) Network() view.Network {
 	return s.net
 }
 
+func (*scene) Series(charge.CPID, charge.ConnectorID, charge.Time, charge.Time) []view.Point {
+	return nil
+}
+
 func (*scene) Changed() <-chan struct{} { return nil }
 
 func (s *scene) Facts(n uint64) ([]view.Fact, uint64) {

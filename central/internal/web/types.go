@@ -23,6 +23,9 @@ type Live interface {
 	// Facts returns the facts after number n, oldest first, and the number of the
 	// last one. Only the latest are kept; n = 0 returns the last few.
 	Facts(n uint64) ([]view.Fact, uint64)
+	// Series returns the points of a connector of the last hour with from <= time <
+	// to, oldest first.
+	Series(cp charge.CPID, connector charge.ConnectorID, from, to charge.Time) []view.Point
 }
 
 // ErrUnderWay is the error of Orders when an order was accepted for execution and
@@ -75,6 +78,9 @@ type Archive interface {
 	Session(ctx context.Context, id charge.SessionID) (*view.Session, error)
 	Tickets(ctx context.Context, q view.Query) ([]view.Ticket, error)
 	Ticket(ctx context.Context, id string) (*view.Ticket, error)
+	// Series returns at most limit points of a connector from records, oldest first.
+	Series(ctx context.Context, cp charge.CPID, connector charge.ConnectorID, from, to charge.Time, limit int) ([]view.Point, error)
+	SumTickets(ctx context.Context, q view.Query, p view.Period) ([]view.TicketTotal, error)
 	Reservations(ctx context.Context, q view.Query) ([]view.Reservation, error)
 	Reservation(ctx context.Context, id charge.ReservationID) (*view.Reservation, error)
 	Commands(ctx context.Context, q view.Query) ([]view.Command, error)

@@ -59,6 +59,13 @@ func (n *network) Facts(after uint64) ([]view.Fact, uint64) {
 	return n.facts[min(after, uint64(len(n.facts))):], uint64(len(n.facts))
 }
 
+func (*network) Series(cp charge.CPID, n charge.ConnectorID, from, to charge.Time) (all []view.Point) {
+	for at := max(from, 10_000); at < min(to, 20_000) && cp == "CP_001" && n == 1; at += 1000 {
+		all = append(all, view.Point{At: at, Power: 7200, Register: 2})
+	}
+	return all
+}
+
 // set replaces the only connector, and adds a fact.
 func (n *network) set(c view.Connector, fact string) {
 	n.mu.Lock()
@@ -178,7 +185,7 @@ func (a *archive) Tickets(_ context.Context, q view.Query) (list []view.Ticket, 
 		first = last + 1
 	}
 	for n := first; n < a.rows && len(list) < q.Limit; n++ {
-		list = append(list, view.Ticket{ID: strconv.Itoa(n)})
+		list = append(list, view.Ticket{ID: strconv.Itoa(n), Username: "=Jürgen 漢,;\"", Cost: "-3.42"})
 	}
 	return list, a.note(q)
 }
@@ -199,6 +206,17 @@ func (a *archive) Gaps(_ context.Context, q view.Query) ([]view.Gap, error) { re
 
 func (a *archive) Alarms(_ context.Context, q view.Query) ([]view.Alarm, error) {
 	return nil, a.note(q)
+}
+
+func (*archive) Series(_ context.Context, _ charge.CPID, _ charge.ConnectorID, from, to charge.Time, _ int) (all []view.Point, err error) {
+	for at := from; at < to; at += 1000 {
+		all = append(all, view.Point{At: at, Power: 11_000, Register: 1})
+	}
+	return all, nil
+}
+
+func (a *archive) SumTickets(_ context.Context, q view.Query, p view.Period) ([]view.TicketTotal, error) {
+	return []view.TicketTotal{{Period: string(p), Currency: "EUR", Tickets: 2, Cost: "3.42"}}, a.note(q)
 }
 
 // only is v for the id "1".
