@@ -107,6 +107,11 @@ func (d operatorAPI) Explain(ctx context.Context, gap int64, words string) (web.
 	return d.execute(ctx, ingest.Explain{Gap: gap, Words: words})
 }
 
+// Replay implements web.Orders.
+func (d operatorAPI) Replay(ctx context.Context, id int64) (web.Answer, error) {
+	return d.execute(ctx, ingest.Replay{DeadLetter: id})
+}
+
 // Lift implements web.Orders.
 func (d operatorAPI) Lift(ctx context.Context) (web.Answer, error) {
 	return d.execute(ctx, ingest.Lift{})

@@ -185,6 +185,8 @@ func (u *unit) dispatch(op Op) (r Reply, refused *refusal) {
 		r.Reply, refused = u.settle(op.SessionID)
 	case Explain:
 		refused = u.explain(op.Gap, op.Words)
+	case Replay:
+		refused = u.replay(op.DeadLetter)
 	}
 	return r, refused
 }
@@ -253,7 +255,7 @@ func (u *unit) refusedByFence(op Op) *refusal {
 	switch op.(type) {
 	case Order, Lift:
 		return nil
-	case Admit, PassNext, Release, Settle, Explain:
+	case Admit, PassNext, Release, Settle, Explain, Replay:
 	}
 	if u.w.orders.FencedBy().IsZero() {
 		return nil

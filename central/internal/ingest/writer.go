@@ -471,7 +471,7 @@ func (w *Writer) afterCommit(u *unit) {
 	for i := range u.facts {
 		w.log.Info("fact", factAttrs(&u.facts[i])...)
 	}
-	if len(u.centralEvents)+len(u.deadLetters) > 0 {
+	if len(u.centralEvents)+len(u.deadLetters)+len(u.replays) > 0 {
 		w.wakeOutbox()
 	}
 	if u.fenceEvaluated {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -26,7 +27,7 @@ type Tx interface {
 	Orders(effects []orders.Effect) error
 	Record(in ledger.Input, hash string, receivedAt charge.Time) error
 	Forked(in ledger.Input, hash string, receivedAt charge.Time) error
-	DeadLetter(topic string, partition int, offset int64, crc uint32, key, reason string, at charge.Time) (fresh bool, err error)
+	DeadLetter(d view.DeadLetter, crc uint32, value []byte) (fresh bool, err error)
 	Outbox(topic, key string, headers map[string]string, value []byte, at charge.Time) error
 	Offset(topic string, partition int, next int64, crc uint32) error
 	Count(name string, n int64) error
@@ -250,7 +251,9 @@ func (r *Rebuilder) record(ctx context.Context, tx Tx, d *Delivered) error {
 		err = fmt.Errorf("the key names %.80q, the record %q", d.Key, rec.CPID)
 	}
 	if err != nil {
-		fresh, werr := tx.DeadLetter(d.Topic, d.Partition, d.Offset, d.CRC, d.Key[:min(len(d.Key), 200)], err.Error(), d.ReceivedAt)
+		fresh, werr := tx.DeadLetter(view.DeadLetter{
+			Topic: d.Topic, Partition: d.Partition, Offset: d.Offset, Key: d.Key[:min(len(d.Key), 200)], Reason: err.Error(), At: d.ReceivedAt, ReceivedAt: d.ReceivedAt, Size: len(d.Value),
+		}, d.CRC, nil)
 		if fresh {
 			r.sum.DeadLetters++
 			werr = errors.Join(werr, tx.Count(countDead, 1))

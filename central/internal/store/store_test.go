@@ -376,10 +376,10 @@ func TestDeadLettersAreNotedOnce(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "c.db"))
 	var first, again bool
 	write(t, s, func(tx *store.Tx) (err error) {
-		if first, err = tx.DeadLetter("cp-events", 1, 7, 1<<31, "k", "why", 1); err != nil {
+		if first, err = tx.DeadLetter(view.DeadLetter{Topic: "cp-events", Partition: 1, Offset: 7, Key: "k", Reason: "why", At: 1, Size: 3}, 1<<31, []byte("a\x00\xff")); err != nil {
 			return err
 		}
-		again, err = tx.DeadLetter("cp-events", 1, 7, 1<<31, "k", "why", 2)
+		again, err = tx.DeadLetter(view.DeadLetter{Topic: "cp-events", Partition: 1, Offset: 7, Key: "k", Reason: "why", At: 2}, 1<<31, nil)
 		return err
 	})
 	if !first || again {

@@ -35,6 +35,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	s.readRoutes(api)
 	s.historyRoutes(api)
 	s.seriesRoutes(api)
+	s.deadLetterRoutes(api)
 	s.streamRoute(api)
 	s.orderRoutes(api)
 	s.decisionRoutes(api)

@@ -33,6 +33,7 @@ func kinds() map[string]kind {
 		"unknown_session":        {http.StatusNotFound, "there is no such session"},
 		"unknown_reservation":    {http.StatusNotFound, "there is no such reservation"},
 		"unknown_driver":         {http.StatusNotFound, "this driver is not on the list of drivers"},
+		"unknown_dead_letter":    {http.StatusNotFound, "there is no such dead letter"},
 		"unknown_gap":            {http.StatusNotFound, "there is no such gap"},
 		"session_ended":          {http.StatusConflict, "the session has ended"},
 		"session_orphaned":       {http.StatusConflict, "its charging point came back without it: settle it instead"},

@@ -143,6 +143,10 @@ func (d *orderLog) Explain(ctx context.Context, gap int64, note string) (web.Ans
 	return d.receive(ctx, "explain %d %s", gap, note)
 }
 
+func (d *orderLog) Replay(ctx context.Context, id int64) (web.Answer, error) {
+	return d.receive(ctx, "replay %d", id)
+}
+
 func (d *orderLog) Lift(ctx context.Context) (web.Answer, error) { return d.receive(ctx, "lift") }
 
 func (d *orderLog) all() string {
@@ -199,6 +203,10 @@ func (a *archive) Commands(_ context.Context, q view.Query) ([]view.Command, err
 }
 
 func (a *archive) Records(_ context.Context, q view.Query) ([]view.Record, error) {
+	return nil, a.note(q)
+}
+
+func (a *archive) DeadLetters(_ context.Context, q view.Query) ([]view.DeadLetter, error) {
 	return nil, a.note(q)
 }
 
@@ -322,6 +330,7 @@ func TestDecisions(t *testing.T) {
 		{"/api/v1/cps/CP_001/release", ``, "release CP_001"},
 		{"/api/v1/sessions/s-1/settle", ``, "settle s-1"},
 		{"/api/v1/gaps/7/explain", `{"note":"the card was replaced"}`, "explain 7 the card was replaced"},
+		{"/api/v1/dead-letters/7/replay", ``, "replay 7"},
 		{"/api/v1/central/lift-fence", ``, "lift"},
 	} {
 		f := newFixture(t)
