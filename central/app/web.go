@@ -107,6 +107,11 @@ func (d operatorAPI) Explain(ctx context.Context, gap int64, words string) (web.
 	return d.execute(ctx, ingest.Explain{Gap: gap, Words: words})
 }
 
+// SetCP implements web.Orders.
+func (d operatorAPI) SetCP(ctx context.Context, c web.CPChange) (web.Answer, error) {
+	return d.execute(ctx, ingest.SetCP(c))
+}
+
 // Replay implements web.Orders.
 func (d operatorAPI) Replay(ctx context.Context, id int64) (web.Answer, error) {
 	return d.execute(ctx, ingest.Replay{DeadLetter: id})

@@ -69,6 +69,7 @@ type CP struct {
 	ID         charge.CPID     `json:"cp_id"`
 	Name       string          `json:"name,omitempty"`
 	Place      string          `json:"place,omitempty"`
+	Site       string          `json:"site,omitempty"` // groups charging points
 	Admitted   bool            `json:"admitted"`
 	Simulated  bool            `json:"simulated"`
 	Link       ledger.Liveness `json:"link"`
@@ -78,6 +79,19 @@ type CP struct {
 	Alarm      string          `json:"alarm,omitempty"`
 	Agent      string          `json:"agent,omitempty"`
 	Connectors []Connector     `json:"connectors"`
+}
+
+// CPSettings are what operators set for a charging point, in place of what it
+// reports itself; a text that is not set is empty.
+type CPSettings struct {
+	CPID          charge.CPID `json:"cp_id"`
+	Name          string      `json:"name"`
+	Place         string      `json:"place"`
+	Site          string      `json:"site"`
+	ReportedName  string      `json:"reported_name"`
+	ReportedPlace string      `json:"reported_place"`
+	Version       int64       `json:"version"` // 0: never set
+	ChangedAt     charge.Time `json:"changed_at,omitzero"`
 }
 
 // Connector is one connector as it is shown: its state follows from records, its
@@ -109,7 +123,7 @@ type Connector struct {
 // SameState reports whether two charging points differ in nothing but their
 // connectors, numbers and the time of the last message.
 func (c *CP) SameState(o *CP) bool {
-	return c.ID == o.ID && c.Name == o.Name && c.Place == o.Place && c.Admitted == o.Admitted && c.Simulated == o.Simulated &&
+	return c.ID == o.ID && c.Name == o.Name && c.Place == o.Place && c.Site == o.Site && c.Admitted == o.Admitted && c.Simulated == o.Simulated &&
 		c.Link == o.Link && c.LinkSince == o.LinkSince && c.Alarm == o.Alarm && c.Agent == o.Agent
 }
 

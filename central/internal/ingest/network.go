@@ -64,6 +64,7 @@ func (w *Writer) viewOf(cp *ledger.CP, now charge.Time) pointView {
 		Online: cp.Online, PresenceAt: cp.PresenceAt, Present: cp.CurrentJournal, Known: cp.KnownRecords,
 		Connectors: make([]connectorView, 0, len(cp.Connectors)),
 	}
+	w.named(&v.CP)
 	for _, m := range cp.Meters {
 		v.Billed += m.Billed
 		v.Running += m.Running

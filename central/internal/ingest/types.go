@@ -24,6 +24,7 @@ type Tx interface {
 	// the database has it already.
 	DeadLetter(d view.DeadLetter, crc uint32, value []byte) (fresh bool, err error)
 	Replayed(id int64, at charge.Time) error
+	CPSettings(s view.CPSettings) error
 	Outbox(topic, key string, headers map[string]string, value []byte, at charge.Time) error
 	OutboxSent(ids []int64) error
 	Offset(topic string, partition int, next int64, crc uint32) error
@@ -78,6 +79,7 @@ type Store interface {
 	Replies(ctx context.Context) (int64, error)
 	Gap(ctx context.Context, n int64) (ledger.Gap, bool, error)
 	Tariffs(ctx context.Context) ([]ledger.Tariff, error)
+	AllCPSettings(ctx context.Context) ([]view.CPSettings, error)
 	Counters(ctx context.Context) (map[string]int64, error)
 	Epoch(ctx context.Context) (charge.Epoch, error)
 	Aged(ctx context.Context) (charge.Time, error)

@@ -43,6 +43,7 @@ type unit struct {
 	forked       []storedRecord
 	deadLetters  []deadLetterIn
 	replays      []replayed
+	settings     []view.CPSettings
 	offsets      map[partitionKey]offsetIn // the last record read of each partition
 	counts       map[string]int64
 	outboxSent   []int64               // rows of the outbox to delete
@@ -370,7 +371,7 @@ func (u *unit) saveEffect(k rowKey, e orders.Effect) {
 
 // empty reports whether the unit has nothing to write.
 func (u *unit) empty() bool {
-	return len(u.changes)+len(u.effects)+len(u.records)+len(u.forked)+len(u.deadLetters)+len(u.replays)+len(u.offsets)+len(u.counts)+
+	return len(u.changes)+len(u.effects)+len(u.records)+len(u.forked)+len(u.deadLetters)+len(u.replays)+len(u.settings)+len(u.offsets)+len(u.counts)+
 		len(u.outboxSent)+len(u.centralEvents)+len(u.savedReplies)+len(u.bridgeDeadLetters) == 0 && u.answersBefore == 0
 }
 
@@ -405,6 +406,9 @@ func (u *unit) write(tx Tx) error {
 		}
 	}
 	errs = append(errs, u.writeReplays(tx)...)
+	for _, s := range u.settings {
+		errs = append(errs, tx.CPSettings(s))
+	}
 	for i := range u.centralEvents {
 		errs = append(errs, u.writeCentralEvent(tx, &u.centralEvents[i]))
 	}

@@ -27,6 +27,7 @@ type Tx interface {
 	Orders(effects []orders.Effect) error
 	Record(in ledger.Input, hash string, receivedAt charge.Time) error
 	Forked(in ledger.Input, hash string, receivedAt charge.Time) error
+	CPSettings(s view.CPSettings) error
 	DeadLetter(d view.DeadLetter, crc uint32, value []byte) (fresh bool, err error)
 	Outbox(topic, key string, headers map[string]string, value []byte, at charge.Time) error
 	Offset(topic string, partition int, next int64, crc uint32) error
@@ -156,6 +157,9 @@ func (r *Rebuilder) writeSettings(tx Tx) error {
 	for _, p := range r.settings.Points {
 		if cp := r.point(p.CPID); p.Admitted {
 			errs = append(errs, tx.Ledger(ledger.Admit(cp, true)))
+		}
+		if p.Version > 0 {
+			errs = append(errs, tx.CPSettings(view.CPSettings{CPID: p.CPID, Name: p.Name, Place: p.Place, Site: p.Site, Version: p.Version, ChangedAt: p.ChangedAt}))
 		}
 	}
 	for _, a := range r.settings.Availability {

@@ -36,6 +36,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	s.historyRoutes(api)
 	s.seriesRoutes(api)
 	s.deadLetterRoutes(api)
+	s.settingsRoutes(api)
 	s.streamRoute(api)
 	s.orderRoutes(api)
 	s.decisionRoutes(api)

@@ -90,6 +90,7 @@ type stateRow struct {
 	CPID      charge.CPID     `json:"cp_id"`
 	Name      string          `json:"name,omitempty"`
 	Place     string          `json:"place,omitempty"`
+	Site      string          `json:"site,omitempty"`
 	Admitted  bool            `json:"admitted"`
 	Simulated bool            `json:"simulated"`
 	Link      ledger.Liveness `json:"link"`
@@ -121,7 +122,7 @@ func newRow(cp *view.CP, k *view.Connector) row {
 func (r *row) stateRow(i int) *stateRow {
 	cp := r.cp
 	return &stateRow{
-		Index: i, CPID: cp.ID, Name: cp.Name, Place: cp.Place, Admitted: cp.Admitted, Simulated: cp.Simulated,
+		Index: i, CPID: cp.ID, Name: cp.Name, Place: cp.Place, Site: cp.Site, Admitted: cp.Admitted, Simulated: cp.Simulated,
 		Link: cp.Link, LinkSince: cp.LinkSince, Alarm: cp.Alarm, Agent: cp.Agent, Connector: *r.conn,
 	}
 }

@@ -52,6 +52,7 @@ type Orders interface {
 	Release(ctx context.Context, cp charge.CPID) (Answer, error)         // end its quarantine
 	Settle(ctx context.Context, id charge.SessionID) (Answer, error)     // end a session without its charging point
 	Explain(ctx context.Context, gap int64, note string) (Answer, error) // add a note to a gap, clear its alarm
+	SetCP(ctx context.Context, c CPChange) (Answer, error)               // change settings of a charging point
 	Replay(ctx context.Context, deadLetter int64) (Answer, error)        // publish the message of a dead letter again
 	Lift(ctx context.Context) (Answer, error)                            // end the fencing of this Central
 }
@@ -87,6 +88,7 @@ type Archive interface {
 	Commands(ctx context.Context, q view.Query) ([]view.Command, error)
 	Command(ctx context.Context, id charge.CommandID) (*view.Command, error)
 	Records(ctx context.Context, q view.Query) ([]view.Record, error)
+	CPSettings(ctx context.Context, cp charge.CPID) (*view.CPSettings, error)
 	DeadLetters(ctx context.Context, q view.Query) ([]view.DeadLetter, error)
 	Gaps(ctx context.Context, q view.Query) ([]view.Gap, error)
 	Gap(ctx context.Context, id int64) (*view.Gap, error)

@@ -143,6 +143,10 @@ func (d *orderLog) Explain(ctx context.Context, gap int64, note string) (web.Ans
 	return d.receive(ctx, "explain %d %s", gap, note)
 }
 
+func (d *orderLog) SetCP(ctx context.Context, c web.CPChange) (web.Answer, error) {
+	return d.receive(ctx, "set %s version %d %s", c.CPID, c.Version, *c.Name)
+}
+
 func (d *orderLog) Replay(ctx context.Context, id int64) (web.Answer, error) {
 	return d.receive(ctx, "replay %d", id)
 }
@@ -204,6 +208,10 @@ func (a *archive) Commands(_ context.Context, q view.Query) ([]view.Command, err
 
 func (a *archive) Records(_ context.Context, q view.Query) ([]view.Record, error) {
 	return nil, a.note(q)
+}
+
+func (*archive) CPSettings(_ context.Context, cp charge.CPID) (*view.CPSettings, error) {
+	return only(cp, "CP_001", view.CPSettings{CPID: cp, Name: "Bay 1", Version: 4}), nil
 }
 
 func (a *archive) DeadLetters(_ context.Context, q view.Query) ([]view.DeadLetter, error) {
