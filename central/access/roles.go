@@ -29,6 +29,7 @@ const Public Permission = "public"
 const (
 	OwnAccess          Permission = "own.access" // own log-ins, own password
 	NetworkRead        Permission = "network.read"
+	StreamRead         Permission = "stream.read" // a driver's has nothing of others
 	SessionRead        Permission = "session.read"
 	TicketRead         Permission = "ticket.read"
 	ReservationRead    Permission = "reservation.read"
@@ -47,6 +48,8 @@ const (
 	CPAdmit            Permission = "cp.admit"
 	CPPass             Permission = "cp.pass"
 	CPRelease          Permission = "cp.release"
+	CPSettings         Permission = "cp.settings"
+	DeadLetterReplay   Permission = "dead_letter.replay"
 	GapExplain         Permission = "gap.explain"
 	FenceLift          Permission = "fence.lift"
 	DemoSwitch         Permission = "demo.switch"
@@ -70,10 +73,11 @@ func grants() map[Permission][]Role {
 	)
 	return map[Permission][]Role{
 		OwnAccess:   all,
-		NetworkRead: staff, SessionRead: all, TicketRead: all, ReservationRead: all, CommandRead: all,
+		NetworkRead: staff, StreamRead: all, SessionRead: all, TicketRead: all, ReservationRead: all, CommandRead: all,
 		CommandList: staff, RecordRead: staff, GapRead: staff, AlarmRead: staff, AuditRead: staff, MetricsRead: staff,
 		ReservationMake: ordered, ReservationCancel: ordered, SessionStart: ordered, SessionStop: ordered,
 		SessionSettle: acting, AvailabilityChange: acting, CPSimulate: acting, CPAdmit: acting, CPPass: acting, CPRelease: acting,
+		CPSettings: acting, DeadLetterReplay: acting,
 		GapExplain: acting, FenceLift: acting, DemoSwitch: acting,
 		AccountRead: admin, AccountChange: admin, TokenRead: admin, TokenChange: admin,
 	}

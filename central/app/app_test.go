@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"io"
+	"maps"
 	"net"
 	"net/http"
 	"os"
@@ -28,6 +29,14 @@ type answer struct {
 // empty.
 func (r *runningCentral) ask(w *world, method, path, body, key string) answer {
 	r.t.Helper()
+	if key == "" {
+		return r.askWith(w, method, path, body, nil)
+	}
+	return r.askWith(w, method, path, body, http.Header{"Idempotency-Key": {key}})
+}
+
+func (r *runningCentral) askWith(w *world, method, path, body string, header http.Header) answer {
+	r.t.Helper()
 	c := &http.Client{Transport: &http.Transport{
 		DialContext: func(ctx context.Context, n, _ string) (net.Conn, error) {
 			return w.net.DialContext(ctx, n, r.page.Addr().String())
@@ -41,9 +50,7 @@ func (r *runningCentral) ask(w *world, method, path, body, key string) answer {
 	if body != "" {
 		req.Header.Set("Content-Type", "application/json")
 	}
-	if key != "" {
-		req.Header.Set("Idempotency-Key", key)
-	}
+	maps.Copy(req.Header, header)
 	res, err := c.Do(req)
 	if err != nil {
 		r.t.Fatal(err)

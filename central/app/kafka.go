@@ -78,7 +78,8 @@ func newKafkaIO(cfg Config, dial func(context.Context, string, string) (net.Conn
 		return nil, err
 	}
 	l.durable, err = kafkalink.NewProducer(l.client, l.topics, kafkalink.ProducerConfig{
-		Topics: []kafkalink.TopicSpec{k.Spec(&t.CentralEvents), k.Spec(&t.DeadLetters)}, Keep: true, Grace: stopGrace, Log: log,
+		// To the last three it writes dead letters that an operator replays.
+		Topics: []kafkalink.TopicSpec{k.Spec(&t.CentralEvents), k.Spec(&t.DeadLetters), k.Spec(&t.Events), k.Spec(&t.Monitor), k.Spec(&t.DriverEvents)}, Keep: true, Grace: stopGrace, Log: log,
 	})
 	if err != nil {
 		return nil, err

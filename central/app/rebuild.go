@@ -14,6 +14,7 @@ import (
 
 	"github.com/carga-ev/carga/central/internal/rebuild"
 	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/kafkalink"
 	"github.com/carga-ev/carga/internal/wire"
@@ -34,7 +35,8 @@ func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
 	settled, err4 := s.SettledTickets(ctx)
 	accounts, err5 := s.Accounts(ctx, "", 0)
 	tokens, err6 := s.Tokens(ctx)
-	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
+	named, err7 := s.AllCPSettings(ctx)
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
 		return nil, err
 	}
 	out := rebuild.Settings{ExportedAt: charge.At(time.Now())}
@@ -42,7 +44,11 @@ func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
 		out.Tariffs = append(out.Tariffs, rebuild.Tariff{Version: t.Version, StartFee: t.StartFee, PerKWh: t.PerKWh, Currency: t.Currency, MadeAt: t.MadeAt})
 	}
 	for _, id := range slices.Sorted(maps.Keys(cps)) {
-		out.Points = append(out.Points, rebuild.Point{CPID: id, Admitted: cps[id].Admitted})
+		p := rebuild.Point{CPID: id, Admitted: cps[id].Admitted}
+		if i := slices.IndexFunc(named, func(s view.CPSettings) bool { return s.CPID == id }); i >= 0 {
+			p.Name, p.Place, p.Site, p.Version, p.ChangedAt = named[i].Name, named[i].Place, named[i].Site, named[i].Version, named[i].ChangedAt
+		}
+		out.Points = append(out.Points, p)
 		gaps, err := s.GapsOf(ctx, id)
 		if err != nil {
 			return nil, err

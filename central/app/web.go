@@ -125,6 +125,16 @@ func (d operatorAPI) Explain(ctx context.Context, gap int64, words string) (web.
 	return d.execute(ctx, fmt.Sprintf("gap %d: %s", gap, words), ingest.Explain{Gap: gap, Words: words})
 }
 
+// SetCP implements web.Orders.
+func (d operatorAPI) SetCP(ctx context.Context, c web.CPChange) (web.Answer, error) {
+	return d.execute(ctx, string(c.CPID), ingest.SetCP(c))
+}
+
+// Replay implements web.Orders.
+func (d operatorAPI) Replay(ctx context.Context, id int64) (web.Answer, error) {
+	return d.execute(ctx, fmt.Sprintf("dead letter %d", id), ingest.Replay{DeadLetter: id})
+}
+
 // Lift implements web.Orders.
 func (d operatorAPI) Lift(ctx context.Context) (web.Answer, error) {
 	return d.execute(ctx, "", ingest.Lift{})

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
+	"unicode"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
@@ -72,6 +74,33 @@ type Ticket struct {
 	StoppedAt   charge.Time          `json:"stopped_at,omitzero"` // of a settled session: when it was settled
 	Settled     bool                 `json:"settled"`             // by an operator, up to the last register known then
 	Corrects    string               `json:"corrects,omitempty"`  // ticket_id of the settled session's ticket; this one holds the difference
+}
+
+// Period is the length of the periods of a summary, in UTC.
+type Period string
+
+// The periods.
+const (
+	PeriodDay   Period = "day"
+	PeriodMonth Period = "month"
+	PeriodYear  Period = "year"
+	PeriodAll   Period = "all"
+)
+
+// TicketSummary has totals of tickets, newest period first. Amounts of two
+// currencies are never added.
+type TicketSummary struct {
+	Items []TicketTotal `json:"items" nullable:"false"`
+}
+
+// TicketTotal is the sum of the tickets of a period in one currency, corrections
+// included.
+type TicketTotal struct {
+	Period   string           `json:"period,omitempty"` // "2026-11-30", "2026-11", "2026"; absent for all
+	Currency money.Currency   `json:"currency"`
+	Tickets  int64            `json:"tickets"` // without corrections
+	Energy   charge.WattHours `json:"energy_wh"`
+	Cost     string           `json:"cost"` // decimal in the main unit
 }
 
 // Reservation is a connector that is kept for a driver, or was ordered to be.
@@ -157,6 +186,43 @@ type Alarm struct {
 	// State is "open", or "cleared" when the condition is over or an operator
 	// explained it.
 	State string `json:"state" enum:"open,cleared"`
+}
+
+// DeadLetter is a message on Kafka that Central could not use. Kind is its header
+// of that name. Kept is whether Central has its bytes, so that it can be replayed.
+type DeadLetter struct {
+	ID         int64       `json:"dead_letter_id"`
+	Topic      string      `json:"topic"`
+	Partition  int         `json:"partition"`
+	Offset     int64       `json:"offset"`
+	Key        string      `json:"key"`
+	Kind       string      `json:"kind,omitempty"`
+	Reason     string      `json:"reason"`
+	At         charge.Time `json:"at"`
+	ReceivedAt charge.Time `json:"received_at,omitzero"` // by the bridge, or by Kafka
+	Size       int         `json:"size"`                 // of its value, in bytes
+	Body       string      `json:"body,omitempty"`       // the beginning of its value, as text
+	Kept       bool        `json:"kept"`
+	Replays    int64       `json:"replays"`
+	ReplayedAt charge.Time `json:"replayed_at,omitzero"` // last
+}
+
+// The states of a dead letter.
+const (
+	DeadLetterOpen     = "open"     // never replayed
+	DeadLetterReplayed = "replayed" // once or more
+)
+
+// Preview shows the beginning of bytes that may be anything: what is no text is
+// written as a question mark.
+func Preview(b []byte, most int) string {
+	text := strings.ToValidUTF8(string(b[:min(len(b), most)]), "?")
+	return strings.Map(func(r rune) rune {
+		if unicode.IsControl(r) {
+			return '?'
+		}
+		return r
+	}, text)
 }
 
 // The states that differ from those of package ledger.

@@ -1,6 +1,8 @@
 package view
 
 import (
+	"slices"
+
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
@@ -70,6 +72,7 @@ type CP struct {
 	ID         charge.CPID     `json:"cp_id"`
 	Name       string          `json:"name,omitempty"`
 	Place      string          `json:"place,omitempty"`
+	Site       string          `json:"site,omitempty"` // groups charging points
 	Admitted   bool            `json:"admitted"`
 	Simulated  bool            `json:"simulated"`
 	Link       ledger.Liveness `json:"link"`
@@ -79,6 +82,19 @@ type CP struct {
 	Alarm      string          `json:"alarm,omitempty"`
 	Agent      string          `json:"agent,omitempty"`
 	Connectors []Connector     `json:"connectors"`
+}
+
+// CPSettings are what operators set for a charging point, in place of what it
+// reports itself; a text that is not set is empty.
+type CPSettings struct {
+	CPID          charge.CPID `json:"cp_id"`
+	Name          string      `json:"name"`
+	Place         string      `json:"place"`
+	Site          string      `json:"site"`
+	ReportedName  string      `json:"reported_name"`
+	ReportedPlace string      `json:"reported_place"`
+	Version       int64       `json:"version"` // 0: never set
+	ChangedAt     charge.Time `json:"changed_at,omitzero"`
 }
 
 // Connector is one connector as it is shown: its state follows from records, its
@@ -107,6 +123,36 @@ type Connector struct {
 	ValuesAt      charge.Time          `json:"values_at,omitzero"` // when Power … Cost were received
 }
 
+// SameState reports whether two charging points differ in nothing but their
+// connectors, numbers and the time of the last message.
+func (c *CP) SameState(o *CP) bool {
+	return c.ID == o.ID && c.Name == o.Name && c.Place == o.Place && c.Site == o.Site && c.Admitted == o.Admitted && c.Simulated == o.Simulated &&
+		c.Link == o.Link && c.LinkSince == o.LinkSince && c.Alarm == o.Alarm && c.Agent == o.Agent
+}
+
+// SameState reports whether two connectors differ in nothing but the numbers of
+// telemetry, from Power to Cost, and their time.
+func (c *Connector) SameState(o *Connector) bool {
+	return c.Connector == o.Connector && c.Status == o.Status && c.Available == o.Available && c.SessionID == o.SessionID &&
+		c.Username == o.Username && c.ReservationID == o.ReservationID && c.ReservedUntil == o.ReservedUntil &&
+		c.WaitsFor == o.WaitsFor && c.WaitsSince == o.WaitsSince && c.Rated == o.Rated && c.Currency == o.Currency && slices.Equal(c.Faults, o.Faults)
+}
+
+// Point is what a connector's meter showed at a moment.
+type Point struct {
+	At       charge.Time
+	Power    charge.Watts
+	Register charge.WattHours
+}
+
+// Series are points of one connector, as one array for each value.
+type Series struct {
+	Connector charge.ConnectorID `json:"connector"`
+	At        []int64            `json:"t" nullable:"false"` // Unix milliseconds, rising
+	Power     []charge.Watts     `json:"w" nullable:"false"`
+	Register  []charge.WattHours `json:"e" nullable:"false"` // of the meter, in Wh
+}
+
 // Fact is an event that the stream sends once to each page: a ticket, the end of a
 // command, a fault, an alarm.
 type Fact struct {
@@ -117,4 +163,5 @@ type Fact struct {
 	Text string      `json:"text"`
 
 	SessionID charge.SessionID `json:"session_id,omitempty"` // the session it is about
+	Username  charge.Username  `json:"username,omitempty"`   // the driver it is about
 }

@@ -101,6 +101,13 @@ func (d *manualWriter) threeDays() {
 	d.p.Charge(2*d.round + 1)
 	d.commit(d.decode(wire.TopicMonitor, d.bridge(), d.p.Presence(1, d.w.self))...)
 	d.commit(d.decode(wire.TopicEvents, d.p.All...)...)
+	select {
+	case n := <-d.w.LogWanted(): // the first boot follows one that is not known: the agent sends again
+		d.w.LogRead(n)
+		d.commit(tickIn{})
+		d.commit(d.decode(wire.TopicEvents, d.p.All...)...)
+	default:
+	}
 	r := wire.DriverRequest{
 		MessageID: fmt.Sprint("m", d.round), EventType: wire.DriverAuthorization, Username: "ann", ClientID: "c",
 		Timestamp: wire.Seconds(charge.At(time.Now())),

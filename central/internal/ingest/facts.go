@@ -11,13 +11,23 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// fact adds a fact, factOf one about a session.
+// fact adds a fact, factOf one about a session and its driver.
 func (u *unit) fact(kind string, cp charge.CPID, format string, args ...any) {
-	u.factOf("", kind, cp, format, args...)
+	u.facts = append(u.facts, view.Fact{At: u.now, Kind: kind, CPID: cp, Text: fmt.Sprintf(format, args...)})
 }
 
-func (u *unit) factOf(s charge.SessionID, kind string, cp charge.CPID, format string, args ...any) {
-	u.facts = append(u.facts, view.Fact{At: u.now, Kind: kind, CPID: cp, Text: fmt.Sprintf(format, args...), SessionID: s})
+func (u *unit) factOf(id charge.SessionID, kind string, cp charge.CPID, format string, args ...any) {
+	u.fact(kind, cp, format, args...)
+	if f := &u.facts[len(u.facts)-1]; id != "" {
+		s, _ := u.Session(id) // in this unit, but for commands
+		f.SessionID, f.Username = id, s.Username
+	}
+}
+
+// factFor adds a fact about a driver without a session.
+func (u *unit) factFor(driver charge.Username, kind string, cp charge.CPID, format string, args ...any) {
+	u.fact(kind, cp, format, args...)
+	u.facts[len(u.facts)-1].Username = driver
 }
 
 // recordFacts adds the facts of an applied record, changeFacts those of a
@@ -73,9 +83,9 @@ func (u *unit) effectFacts(e orders.Effect) {
 		r := &e.Reservation
 		switch {
 		case r.EndedAt == u.now:
-			u.fact("reservation", r.CPID, "reservation of %s at %s/%d ended: %s", r.Username, r.CPID, r.Connector, r.Reason)
+			u.factFor(r.Username, "reservation", r.CPID, "reservation of %s at %s/%d ended: %s", r.Username, r.CPID, r.Connector, r.Reason)
 		case r.MadeAt == u.now && r.ConfirmedAt == 0:
-			u.fact("reservation", r.CPID, "%s/%d is asked to reserve for %s", r.CPID, r.Connector, r.Username)
+			u.factFor(r.Username, "reservation", r.CPID, "%s/%d is asked to reserve for %s", r.CPID, r.Connector, r.Username)
 		}
 	case orders.SaveCommand:
 		c := &e.Command

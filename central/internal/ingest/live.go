@@ -25,7 +25,7 @@ const staleAfter = 5 * time.Second
 const bridgeForgottenAfter = time.Hour
 
 // maxFacts is how many facts are kept for readers that connect later.
-const maxFacts = 256
+const maxFacts = 1024
 
 // Live is the present state of the whole network, for the page and for health:
 // what the writer committed, with the latest telemetry over it. It is a cache
@@ -111,7 +111,8 @@ type livePoint struct {
 	view        pointView
 	seenAt      charge.Time
 	telemetry   *wire.Telemetry
-	telemetryAt charge.Time     // when telemetry was received
+	telemetryAt charge.Time // when telemetry was received
+	series      map[charge.ConnectorID]*series
 	lastKnown   ledger.Liveness // the last link that was not unknown
 	notified    ledger.Liveness // the link of which readers were notified last
 
@@ -203,6 +204,7 @@ func (l *Live) Telemetry(key string, value []byte) {
 	}
 	p := l.point(t.CPID)
 	p.telemetry, p.telemetryAt, p.seenAt = &t, now, now
+	p.addSeries(&t, now)
 }
 
 // point returns a charging point, a new one if it is unknown. The caller holds

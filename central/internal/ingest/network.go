@@ -46,14 +46,11 @@ type connectorView struct {
 // same reports whether only numbers differ, for which readers are not woken:
 // they read numbers once per second anyway.
 func (v *pointView) same(o *pointView) bool {
-	if v.ID != o.ID || v.Name != o.Name || v.Place != o.Place || v.Agent != o.Agent || v.Alarm != o.Alarm ||
-		v.Admitted != o.Admitted || v.Simulated != o.Simulated || v.Online != o.Online || v.Present != o.Present {
+	if !v.SameState(&o.CP) || v.Online != o.Online || v.Present != o.Present {
 		return false
 	}
 	return slices.EqualFunc(v.Connectors, o.Connectors, func(x, y connectorView) bool {
-		return x.Connector.Connector == y.Connector.Connector && x.Status == y.Status && x.Available == y.Available &&
-			x.SessionID == y.SessionID && x.Username == y.Username && x.ReservationID == y.ReservationID &&
-			x.ReservedUntil == y.ReservedUntil && x.WaitsFor == y.WaitsFor && x.WaitsSince == y.WaitsSince && x.started == y.started && x.tariff == y.tariff && slices.Equal(x.Faults, y.Faults)
+		return x.SameState(&y.Connector) && x.started == y.started && x.tariff == y.tariff
 	})
 }
 
@@ -67,6 +64,7 @@ func (w *Writer) viewOf(cp *ledger.CP, now charge.Time) pointView {
 		Online: cp.Online, PresenceAt: cp.PresenceAt, Present: cp.CurrentJournal, Known: cp.KnownRecords,
 		Connectors: make([]connectorView, 0, len(cp.Connectors)),
 	}
+	w.named(&v.CP)
 	for _, m := range cp.Meters {
 		v.Billed += m.Billed
 		v.Running += m.Running

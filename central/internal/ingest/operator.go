@@ -220,6 +220,10 @@ func (u *unit) dispatch(op Op) (r Reply, refused *refusal) {
 		r.Reply, refused = u.settle(op.SessionID)
 	case Explain:
 		refused = u.explain(op.Gap, op.Words)
+	case SetCP:
+		refused = u.setCP(op)
+	case Replay:
+		refused = u.replay(op.DeadLetter)
 	}
 	return r, refused
 }
@@ -288,7 +292,7 @@ func (u *unit) refusedByFence(op Op) *refusal {
 	switch op.(type) {
 	case Order, Lift:
 		return nil
-	case Admit, PassNext, Release, Settle, Explain:
+	case Admit, PassNext, Release, Settle, Explain, Replay, SetCP:
 	}
 	if u.w.orders.FencedBy().IsZero() {
 		return nil

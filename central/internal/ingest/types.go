@@ -7,6 +7,7 @@ import (
 	"github.com/carga-ev/carga/central/access"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -22,7 +23,9 @@ type Tx interface {
 	Forked(in ledger.Input, hash string, receivedAt charge.Time) error
 	// DeadLetter keeps a Kafka record that cannot be used. fresh is false if
 	// the database has it already.
-	DeadLetter(topic string, partition int, offset int64, crc uint32, key, reason string, at charge.Time) (fresh bool, err error)
+	DeadLetter(d view.DeadLetter, crc uint32, value []byte) (fresh bool, err error)
+	Replayed(id int64, at charge.Time) error
+	CPSettings(s view.CPSettings) error
 	Outbox(topic, key string, headers map[string]string, value []byte, at charge.Time) error
 	OutboxSent(ids []int64) error
 	Offset(topic string, partition int, next int64, crc uint32) error
@@ -72,10 +75,14 @@ type Store interface {
 	// one meter.
 	Billed(ctx context.Context, cp charge.CPID, k charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool, error)
 	FindCommand(ctx context.Context, id charge.CommandID) (orders.Command, bool, error)
+	// DeadLetter returns a dead letter and its bytes, which are nil if they are not
+	// kept.
+	DeadLetter(ctx context.Context, id int64) (d view.DeadLetter, value []byte, ok bool, err error)
 	Reply(ctx context.Context, key string) (request, reply []byte, ok bool, err error)
 	Replies(ctx context.Context) (int64, error)
 	Gap(ctx context.Context, n int64) (ledger.Gap, bool, error)
 	Tariffs(ctx context.Context) ([]ledger.Tariff, error)
+	AllCPSettings(ctx context.Context) ([]view.CPSettings, error)
 	Counters(ctx context.Context) (map[string]int64, error)
 	Epoch(ctx context.Context) (charge.Epoch, error)
 	Aged(ctx context.Context) (charge.Time, error)
@@ -226,6 +233,7 @@ const (
 	countForked            = "forked"
 	countDeadLetters       = "dead_letters"
 	countBridgeDeadLetters = "bridge_dead_letters"
+	countReplayed          = "dead_letters_replayed"
 	countUnusable          = "unusable"
 	countUnknownKinds      = "unknown_kinds"
 )

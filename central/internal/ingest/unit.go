@@ -43,6 +43,8 @@ type unit struct {
 	tickets      []ledger.Ticket         // of changes, for billed
 	forked       []storedRecord
 	deadLetters  []deadLetterIn
+	replays      []replayed
+	settings     []view.CPSettings
 	offsets      map[partitionKey]offsetIn // the last record read of each partition
 	counts       map[string]int64
 	outboxSent   []int64               // rows of the outbox to delete
@@ -371,7 +373,7 @@ func (u *unit) saveEffect(k rowKey, e orders.Effect) {
 
 // empty reports whether the unit has nothing to write.
 func (u *unit) empty() bool {
-	return len(u.changes)+len(u.effects)+len(u.records)+len(u.forked)+len(u.deadLetters)+len(u.offsets)+len(u.counts)+
+	return len(u.changes)+len(u.effects)+len(u.records)+len(u.forked)+len(u.deadLetters)+len(u.replays)+len(u.settings)+len(u.offsets)+len(u.counts)+
 		len(u.outboxSent)+len(u.centralEvents)+len(u.savedReplies)+len(u.entries)+len(u.bridgeDeadLetters) == 0 && u.answersBefore == 0
 }
 
@@ -407,6 +409,10 @@ func (u *unit) write(tx Tx) error {
 		if errs = append(errs, err); fresh {
 			u.counts[countDeadLetters]++
 		}
+	}
+	errs = append(errs, u.writeReplays(tx)...)
+	for _, s := range u.settings {
+		errs = append(errs, tx.CPSettings(s))
 	}
 	for i := range u.centralEvents {
 		errs = append(errs, u.writeCentralEvent(tx, &u.centralEvents[i]))
@@ -463,7 +469,15 @@ const maxDeadLetter = 64 << 10
 // origin. A dead letter that is stored already is not published again.
 func (u *unit) writeDeadLetter(tx Tx, in deadLetterIn) (fresh bool, err error) {
 	d := in.d
-	if fresh, err = tx.DeadLetter(d.Topic, d.Partition, d.Offset, d.CRC, truncate(d.Key, 200), truncate(in.reason, 500), u.now); err != nil || !fresh {
+	letter := view.DeadLetter{
+		Topic: d.Topic, Partition: d.Partition, Offset: d.Offset, Key: truncate(d.Key, 200), Kind: truncate(d.Kind, 200), Reason: truncate(in.reason, 500), At: u.now,
+		ReceivedAt: d.ReceivedAt, Size: len(d.Value),
+	}
+	value := d.Value
+	if len(value) > maxDeadLetter || letter.Key != d.Key || letter.Kind != d.Kind {
+		value = nil // it could not be published as it was
+	}
+	if fresh, err = tx.DeadLetter(letter, d.CRC, value); err != nil || !fresh {
 		return fresh, err
 	}
 	return true, tx.Outbox(u.w.cfg.Topics.DeadLetters, truncate(d.Key, 200), map[string]string{

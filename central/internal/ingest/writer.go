@@ -14,6 +14,7 @@ import (
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/wire"
@@ -51,7 +52,9 @@ type Writer struct {
 	orders  *orders.State
 	dirty   map[charge.CPID]struct{}
 	tariffs map[charge.TariffVersion]ledger.Tariff
-	pacer   pacer
+	// settings are what operators set for charging points.
+	settings map[charge.CPID]view.CPSettings
+	pacer    pacer
 	// bridgeDeadLetters caches how many dead letters are committed for some
 	// runs of bridges.
 	bridgeDeadLetters map[bridgeRun]int64
@@ -471,7 +474,7 @@ func (w *Writer) afterCommit(u *unit) {
 	for i := range u.facts {
 		w.log.Info("fact", factAttrs(&u.facts[i])...)
 	}
-	if len(u.centralEvents)+len(u.deadLetters) > 0 {
+	if len(u.centralEvents)+len(u.deadLetters)+len(u.replays) > 0 {
 		w.wakeOutbox()
 	}
 	if u.fenceEvaluated {
@@ -592,13 +595,18 @@ func (w *Writer) load(ctx context.Context) error {
 	last, _, err5 := w.store.LastAlarm(ctx)
 	tariffs, err4 := w.store.Tariffs(ctx)
 	twice, err6 := w.store.Twice(ctx)
-	if err := errors.Join(err1, err2, err3, err4, err5, err6); err != nil {
+	settings, err7 := w.store.AllCPSettings(ctx)
+	if err := errors.Join(err1, err2, err3, err4, err5, err6, err7); err != nil {
 		return err
 	}
 	w.cps, w.orders, w.dirty = cps, st, nil
 	w.tariffs = make(map[charge.TariffVersion]ledger.Tariff, len(tariffs))
 	for _, t := range tariffs {
 		w.tariffs[t.Version] = t
+	}
+	w.settings = make(map[charge.CPID]view.CPSettings, len(settings))
+	for _, s := range settings {
+		w.settings[s.CPID] = s
 	}
 	w.live.setLoaded(w.self, counters, w.tariffs)
 	w.live.setBooks(lost, alarms, twice, last)

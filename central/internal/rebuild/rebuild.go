@@ -11,6 +11,7 @@ import (
 	"github.com/carga-ev/carga/central/access"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -27,7 +28,8 @@ type Tx interface {
 	Orders(effects []orders.Effect) error
 	Record(in ledger.Input, hash string, receivedAt charge.Time) error
 	Forked(in ledger.Input, hash string, receivedAt charge.Time) error
-	DeadLetter(topic string, partition int, offset int64, crc uint32, key, reason string, at charge.Time) (fresh bool, err error)
+	CPSettings(s view.CPSettings) error
+	DeadLetter(d view.DeadLetter, crc uint32, value []byte) (fresh bool, err error)
 	Outbox(topic, key string, headers map[string]string, value []byte, at charge.Time) error
 	Offset(topic string, partition int, next int64, crc uint32) error
 	Count(name string, n int64) error
@@ -159,6 +161,9 @@ func (r *Rebuilder) writeSettings(tx Tx) error {
 		if cp := r.point(p.CPID); p.Admitted {
 			errs = append(errs, tx.Ledger(ledger.Admit(cp, true)))
 		}
+		if p.Version > 0 {
+			errs = append(errs, tx.CPSettings(view.CPSettings{CPID: p.CPID, Name: p.Name, Place: p.Place, Site: p.Site, Version: p.Version, ChangedAt: p.ChangedAt}))
+		}
 	}
 	for _, a := range r.settings.Availability {
 		errs = append(errs, tx.Orders([]orders.Effect{orders.SaveDesired{Desired: orders.Desired{
@@ -253,7 +258,9 @@ func (r *Rebuilder) record(ctx context.Context, tx Tx, d *Delivered) error {
 		err = fmt.Errorf("the key names %.80q, the record %q", d.Key, rec.CPID)
 	}
 	if err != nil {
-		fresh, werr := tx.DeadLetter(d.Topic, d.Partition, d.Offset, d.CRC, d.Key[:min(len(d.Key), 200)], err.Error(), d.ReceivedAt)
+		fresh, werr := tx.DeadLetter(view.DeadLetter{
+			Topic: d.Topic, Partition: d.Partition, Offset: d.Offset, Key: d.Key[:min(len(d.Key), 200)], Reason: err.Error(), At: d.ReceivedAt, ReceivedAt: d.ReceivedAt, Size: len(d.Value),
+		}, d.CRC, nil)
 		if fresh {
 			r.sum.DeadLetters++
 			werr = errors.Join(werr, tx.Count(countDead, 1))

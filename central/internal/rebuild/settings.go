@@ -91,6 +91,12 @@ func (t *Tariff) ledger() ledger.Tariff {
 type Point struct {
 	CPID     charge.CPID `json:"cp_id"`
 	Admitted bool        `json:"admitted"`
+	// What operators set in place of what the charging point reports.
+	Name      string      `json:"name,omitempty"`
+	Place     string      `json:"place,omitempty"`
+	Site      string      `json:"site,omitempty"`
+	Version   int64       `json:"settings_version,omitempty"`
+	ChangedAt charge.Time `json:"settings_changed_at,omitzero"`
 }
 
 // Availability is an operator's desired state of a connector. CPID is empty for the

@@ -44,6 +44,19 @@ func (c *conditions) String() string {
 	return " WHERE " + strings.Join(c.where, " AND ")
 }
 
+// of restricts to the charging point and the driver of the query.
+func (c *conditions) of(q *view.Query) {
+	if q.CPID != "" {
+		c.add("cp_id=?", string(q.CPID))
+	}
+	if q.Username != "" {
+		c.add("username=?", string(q.Username))
+	}
+	if q.Owner != "" {
+		c.add("username=?", string(q.Owner))
+	}
+}
+
 // between restricts a column of times to those of the query.
 func (c *conditions) between(column string, q *view.Query) {
 	if q.From != 0 {
@@ -72,21 +85,13 @@ type listing struct {
 // before the limit, so only the last page can be shorter than the limit.
 func (l *listing) page(ctx context.Context, s *Store, q *view.Query) (query string, args []any, err error) {
 	var c conditions
-	if q.CPID != "" {
-		c.add("cp_id=?", string(q.CPID))
+	if q.Username != "" && !l.driver {
+		return "", nil, fmt.Errorf("list %s: has no drivers", l.from)
 	}
-	if q.Username != "" {
-		if !l.driver {
-			return "", nil, fmt.Errorf("list %s: has no drivers", l.from)
-		}
-		c.add("username=?", string(q.Username))
+	if q.Owner != "" && !l.driver {
+		return "", nil, fmt.Errorf("list %s: has no owners", l.from)
 	}
-	if q.Owner != "" {
-		if !l.driver {
-			return "", nil, fmt.Errorf("list %s: has no owners", l.from)
-		}
-		c.add("username=?", string(q.Owner))
-	}
+	c.of(q)
 	if q.State != "" {
 		cond, ok := l.states[q.State]
 		if !ok {

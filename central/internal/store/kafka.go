@@ -76,20 +76,6 @@ func (tx *Tx) Forked(in ledger.Input, hash string, receivedAt charge.Time) error
 		string(r.CPID), string(r.Journal), int64(r.Seq), hash, int64(receivedAt), in.Raw, string(r.CPID), maxForked))
 }
 
-// DeadLetter stores which Kafka record could not be used, and why; fresh is false
-// if that is stored already, as when a partition is read again. Its bytes are on
-// the topic of dead letters. crc distinguishes records of a topic that was deleted
-// and created again, whose offsets start from 0.
-func (tx *Tx) DeadLetter(topic string, partition int, offset int64, crc uint32, key, reason string, at charge.Time) (fresh bool, err error) {
-	res, err := tx.run("INSERT OR IGNORE INTO dead_letters (topic,partition,offset,crc,key,reason,at) VALUES (?,?,?,?,?,?,?)",
-		topic, partition, offset, int64(crc), key, reason, int64(at))
-	if err != nil {
-		return false, fmt.Errorf("note dead letter: %w", err)
-	}
-	n, err := res.RowsAffected()
-	return n > 0, err
-}
-
 // BridgeDead stores how many dead letters a run of a bridge has reported. The
 // number never decreases: an older heartbeat that is read again changes nothing.
 func (tx *Tx) BridgeDead(bridge string, started charge.Time, n int64, at charge.Time) error {

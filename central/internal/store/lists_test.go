@@ -13,6 +13,7 @@ import (
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 )
 
 // paged reads a list to its end, a few rows at a time, and wants no empty page.
@@ -228,5 +229,49 @@ func TestOneRow(t *testing.T) {
 	}
 	if _, ok, err := s.Alarm(t.Context(), 2); ok || err != nil {
 		t.Errorf("no alarm: got %v %v", ok, err)
+	}
+}
+
+// TestSums: tickets are added by period and currency, a correction to the period in
+// which its session ended, and a filter selects before.
+func TestSums(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	write(t, s, func(tx *store.Tx) error {
+		changes := point()
+		for i, v := range []struct {
+			at       charge.Time
+			minor    money.Minor
+			currency money.Currency
+			username charge.Username
+			corrects string
+		}{
+			{1767225599999, 100, "EUR", "ann", ""}, {1767225600000, 200, "EUR", "ann", ""}, {1767225600001, 30, "JPY", "bob", ""}, {1767312000000, -50, "EUR", "bob", "x"},
+		} {
+			id := charge.SessionID(fmt.Sprint("s", i))
+			changes = append(changes, ledger.SessionChanged{Session: ledger.Session{ID: id, CPID: "CP_1", Connector: 1, State: ledger.SessionEnded}},
+				ledger.TicketMade{Ticket: ledger.Ticket{
+					ID: fmt.Sprint("t", i), SessionID: id, CPID: "CP_1", Connector: 1, Username: v.username, EndedAt: v.at, Energy: 10, Corrects: v.corrects,
+					Cost: money.Amount{Minor: v.minor, Currency: v.currency},
+				}})
+		}
+		return tx.Ledger(changes)
+	})
+	for _, c := range []struct {
+		q    view.Query
+		p    view.Period
+		want []view.TicketTotal
+	}{
+		{view.Query{}, view.PeriodAll, []view.TicketTotal{{Currency: "EUR", Tickets: 2, Energy: 30, Cost: "2.50"}, {Currency: "JPY", Tickets: 1, Energy: 10, Cost: "30"}}},
+		{view.Query{}, view.PeriodYear, []view.TicketTotal{
+			{Period: "2026", Currency: "EUR", Tickets: 1, Energy: 20, Cost: "1.50"}, {Period: "2026", Currency: "JPY", Tickets: 1, Energy: 10, Cost: "30"}, {Period: "2025", Currency: "EUR", Tickets: 1, Energy: 10, Cost: "1.00"},
+		}},
+		{view.Query{Username: "ann", CPID: "CP_1"}, view.PeriodMonth, []view.TicketTotal{{Period: "2026-01", Currency: "EUR", Tickets: 1, Energy: 10, Cost: "2.00"}, {Period: "2025-12", Currency: "EUR", Tickets: 1, Energy: 10, Cost: "1.00"}}},
+		{view.Query{From: 1767312000000}, view.PeriodDay, []view.TicketTotal{{Period: "2026-01-02", Currency: "EUR", Energy: 10, Cost: "-0.50"}}},
+		{view.Query{Username: "none"}, view.PeriodDay, nil},
+	} {
+		got, err := s.Archive().SumTickets(t.Context(), c.q, c.p)
+		if err != nil || !slices.Equal(got, c.want) {
+			t.Errorf("%+v by %s: got %+v %v, want %+v", c.q, c.p, got, err, c.want)
+		}
 	}
 }

@@ -192,7 +192,7 @@ func TestPruningDeletesWhatEnded(t *testing.T) {
 				orders.SaveReservation{Reservation: orders.Reservation{ID: charge.ReservationID("held" + id), CPID: "CP_1", EndedAt: at}},
 				orders.SaveDesired{Desired: orders.Desired{Kind: "start", CPID: "CP_1", SessionID: charge.SessionID(id), EndedAt: at}},
 			}))
-			_, err := tx.DeadLetter("t", 0, int64(i), 1, "k", "why", at)
+			_, err := tx.DeadLetter(view.DeadLetter{Topic: "t", Offset: int64(i), At: at}, 1, nil)
 			errs = append(errs, err, tx.Ledger([]ledger.Change{
 				ledger.AlarmRaised{Alarm: ledger.Alarm{ID: "over" + id, At: at, Cleared: true}},
 				ledger.AlarmRaised{Alarm: ledger.Alarm{ID: "open" + id, At: at}},

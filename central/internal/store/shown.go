@@ -2,6 +2,8 @@ package store
 
 import (
 	"context"
+	"database/sql"
+	"slices"
 	"time"
 
 	"github.com/carga-ev/carga/central/access"
@@ -9,6 +11,7 @@ import (
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/money"
 )
 
 // Archive reads lists and single items as they are shown. A list returns
@@ -76,6 +79,26 @@ func (a Archive) Tickets(ctx context.Context, q view.Query) ([]view.Ticket, erro
 func (a Archive) Ticket(ctx context.Context, owner charge.Username, id string) (*view.Ticket, error) {
 	return shown(view.TicketOf)(a.s.TicketOf(ctx, owner, id))
 }
+
+// SumTickets returns the totals of the tickets that a query selects, at most
+// maxTotals of them.
+func (a Archive) SumTickets(ctx context.Context, q view.Query, p view.Period) ([]view.TicketTotal, error) {
+	var c conditions
+	c.of(&q)
+	c.between("ended_at", &q)
+	form := map[view.Period]string{view.PeriodDay: "%Y-%m-%d", view.PeriodMonth: "%Y-%m", view.PeriodYear: "%Y"}[p]
+	return collect(ctx, a.s, "sum tickets", func(rows *sql.Rows) (t view.TicketTotal, err error) {
+		var cost money.Amount
+		err = rows.Scan(&t.Period, &t.Currency, &t.Tickets, &t.Energy, &cost.Minor)
+		cost.Currency = t.Currency
+		t.Cost = cost.Decimal()
+		return t, err
+	}, "SELECT strftime(?,iif(ended_at>0,ended_at,settled_at)/1000,'unixepoch') AS period,currency,count(*) FILTER (WHERE corrects=''),sum(energy_wh),sum(cost_minor) "+
+		"FROM tickets"+c.String()+" GROUP BY period,currency ORDER BY period DESC,currency LIMIT ?", slices.Concat([]any{form}, c.args, []any{maxTotals})...)
+}
+
+// maxTotals bounds a summary: 30 years of days in two currencies.
+const maxTotals = 22_000
 
 // Reservations returns a page of reservations.
 func (a Archive) Reservations(ctx context.Context, q view.Query) ([]view.Reservation, error) {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/ledger"
+	"github.com/carga-ev/carga/central/ledger/ledgertest"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
@@ -375,10 +376,10 @@ func TestDeadLettersAreNotedOnce(t *testing.T) {
 	s := open(t, filepath.Join(t.TempDir(), "c.db"))
 	var first, again bool
 	write(t, s, func(tx *store.Tx) (err error) {
-		if first, err = tx.DeadLetter("cp-events", 1, 7, 1<<31, "k", "why", 1); err != nil {
+		if first, err = tx.DeadLetter(view.DeadLetter{Topic: "cp-events", Partition: 1, Offset: 7, Key: "k", Reason: "why", At: 1, Size: 3}, 1<<31, []byte("a\x00\xff")); err != nil {
 			return err
 		}
-		again, err = tx.DeadLetter("cp-events", 1, 7, 1<<31, "k", "why", 2)
+		again, err = tx.DeadLetter(view.DeadLetter{Topic: "cp-events", Partition: 1, Offset: 7, Key: "k", Reason: "why", At: 2}, 1<<31, nil)
 		return err
 	})
 	if !first || again {
@@ -596,5 +597,58 @@ func TestABootThatComesBackKeepsItsConnectors(t *testing.T) {
 	}
 	if c := cps["CP_1"].Connectors; len(c) != 1 || c[1].Register != 7 {
 		t.Errorf("got %+v, want connector 1 as it came back", c)
+	}
+}
+
+// TestSeries: the points of a connector come from its meter_read records, by their
+// own time, and a long time is thinned without reading it all.
+func TestSeries(t *testing.T) {
+	s := open(t, filepath.Join(t.TempDir(), "c.db"))
+	const records = 20_000
+	write(t, s, func(tx *store.Tx) error {
+		changes := append(point(), ledger.JournalChanged{CPID: "CP_1", Journal: ledger.Journal{ID: "j1", Last: records, OpenedAt: 1, GrownAt: 1000 * records}})
+		if err := tx.Ledger(changes); err != nil {
+			return err
+		}
+		for n := range records {
+			r := wire.Record{
+				V: wire.Version, CPID: "CP_1", Journal: "j1", Seq: charge.Seq(n + 1), Prev: "", Connector: charge.ConnectorID(1 + n%2), At: charge.Time(1000 * (n + 1)),
+				Clock: charge.ClockSynced, Type: wire.TypeMeterRead, Data: fmt.Appendf(nil, `{"register_wh":%d,"power_w":%d}`, n, 7000+n%2),
+			}
+			if n%10 == 0 {
+				r.Type, r.Data = wire.TypePluggedIn, []byte(`{}`)
+			}
+			if err := tx.Record(ledger.Input{Raw: ledgertest.Raw(r), Record: r}, "h", 1000*records); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+	began := time.Now()
+	for _, c := range []struct {
+		from, to    charge.Time
+		limit       int
+		least, most int
+	}{
+		{1, charge.MaxTime, 100, 90, 100},
+		{10_000, 20_000, 100, 4, 5},
+		{10_000, 20_000, 2, 1, 2},
+		{0, 1000, 10, 0, 0},
+		{1000*records + 1, charge.MaxTime, 10, 0, 0},
+		{1000 * (records - 4), charge.MaxTime, 10, 2, 3},
+	} {
+		got, err := s.Series(t.Context(), "CP_1", 2, c.from, c.to, c.limit)
+		if err != nil || len(got) < c.least || len(got) > c.most {
+			t.Errorf("%+v: %d points, %v", c, len(got), err)
+		}
+		for i, p := range got {
+			if p.At < c.from || p.At >= c.to || p.Power != 7001 || int64(p.Register) != int64(p.At)/1000-1 || i > 0 && p.At <= got[i-1].At {
+				t.Errorf("%+v: point %+v", c, p)
+			}
+		}
+	}
+	t.Logf("read in %s", time.Since(began))
+	if got, err := s.Series(t.Context(), "CP_9", 1, 1, charge.MaxTime, 10); err != nil || len(got) != 0 {
+		t.Errorf("of an unknown charging point: %v %v", got, err)
 	}
 }

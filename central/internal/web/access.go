@@ -44,7 +44,9 @@ func permissions() map[string]access.Permission {
 
 		"get-network":       access.NetworkRead,
 		"get-cp":            access.NetworkRead,
-		"stream":            access.NetworkRead,
+		"stream":            access.StreamRead,
+		"get-series":        access.NetworkRead,
+		"get-cp-settings":   access.NetworkRead,
 		"get-command":       access.CommandRead,
 		"list-sessions":     access.SessionRead,
 		"get-session":       access.SessionRead,
@@ -56,6 +58,8 @@ func permissions() map[string]access.Permission {
 		"list-records":      access.RecordRead,
 		"list-gaps":         access.GapRead,
 		"get-gap":           access.GapRead,
+		"list-dead-letters": access.RecordRead,
+		"sum-tickets":       access.TicketRead,
 		"list-alarms":       access.AlarmRead,
 		"get-alarm":         access.AlarmRead,
 
@@ -71,6 +75,8 @@ func permissions() map[string]access.Permission {
 		"settle":             access.SessionSettle,
 		"explain-gap":        access.GapExplain,
 		"lift-fence":         access.FenceLift,
+		"replay-dead-letter": access.DeadLetterReplay,
+		"set-cp-settings":    access.CPSettings,
 		"cut-or-restore":     access.DemoSwitch,
 	}
 }
@@ -310,6 +316,9 @@ func (s *Server) cookie(secret string, role access.Role) string {
 	return c.String()
 }
 
+// loginCheckInterval is how soon a stream ends after its log-in.
+const loginCheckInterval = 15 * time.Second
+
 // watchLogin returns a context that ends when the log-in of a request has ended, for
 // requests that last long. stop must be called.
 func (s *Server) watchLogin(ctx context.Context) (watched context.Context, stop func()) {
@@ -321,7 +330,7 @@ func (s *Server) watchLogin(ctx context.Context) (watched context.Context, stop 
 	done := make(chan struct{})
 	go func() {
 		defer close(done)
-		tick := time.NewTicker(heartbeatInterval)
+		tick := time.NewTicker(loginCheckInterval)
 		defer tick.Stop()
 		for {
 			select {

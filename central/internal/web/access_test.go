@@ -239,7 +239,7 @@ func bodies() map[string]string {
 		"sign-in": `{"name":"admin","password":"x"}`, "set-up": `{"code":"x","name":"root","password":"x"}`, "change-password": `{"old":"a","password":"b"}`,
 		"add-account": `{"name":"eve","role":"auditor"}`, "change-account": `{"disabled":true}`, "add-token": `{"name":"script","role":"operator"}`,
 		"reserve": `{"username":"ana"}`, "start": `{"cp_id":"CP_001","connector":1,"username":"ana"}`, "set-availability": `{"all":true,"available":false}`,
-		"simulate": `{"action":"plug"}`, "explain-gap": `{"note":"n"}`, "cut-or-restore": `{"up":true}`,
+		"simulate": `{"action":"plug"}`, "explain-gap": `{"note":"n"}`, "cut-or-restore": `{"up":true}`, "set-cp-settings": `{"name":"n"}`,
 	}
 }
 
@@ -260,7 +260,7 @@ func (g *guarded) routes(t *testing.T) (all []route) {
 		for method, o := range methods {
 			r := route{id: o.OperationID, method: strings.ToUpper(method), body: bodies()[o.OperationID], owned: owned.MatchString(path)}
 			id := "ana"
-			if strings.Contains(path, "/gaps/") || strings.Contains(path, "/alarms/") {
+			if strings.Contains(path, "/gaps/") || strings.Contains(path, "/dead-letters/") || strings.Contains(path, "/alarms/") {
 				id = "1"
 			}
 			r.path = strings.NewReplacer("{cp}", "CP_001", "{n}", "1", "{part}", "kafka", "{name}", "root", "{id}", id).Replace(path)
@@ -283,7 +283,7 @@ func mayTable() map[string]string {
 		"list-logins": signedIn, "end-login": signedIn, "change-password": signedIn,
 		"list-accounts": admin, "add-account": admin, "change-account": admin, "disable-account": admin,
 		"list-tokens": admin, "add-token": admin, "revoke-token": admin,
-		"list-audit": read, "get-network": read, "get-cp": read, "stream": read, "list-commands": read, "list-records": read,
+		"list-audit": read, "get-network": read, "get-cp": read, "stream": signedIn, "get-series": read, "get-cp-settings": read, "list-dead-letters": read, "sum-tickets": signedIn, "replay-dead-letter": act, "set-cp-settings": act, "list-commands": read, "list-records": read,
 		"list-gaps": read, "get-gap": read, "list-alarms": read, "get-alarm": read,
 		"get-command": signedIn, "list-sessions": signedIn, "get-session": signedIn, "list-tickets": signedIn, "get-ticket": signedIn,
 		"list-reservations": signedIn, "get-reservation": signedIn,
@@ -324,7 +324,12 @@ func TestAuthorizationMatrix(t *testing.T) {
 					if r.id == "stream" {
 						cancel() // it ends at once
 					}
-					w := g.do(t, r.method, path, r.body, way.set, func(req *http.Request) { *req = *req.WithContext(ctx) })
+					w := g.do(t, r.method, path, r.body, way.set, func(req *http.Request) {
+						*req = *req.WithContext(ctx)
+						if r.method == http.MethodPatch {
+							req.Header.Set("If-Match", `"1"`)
+						}
+					})
 					cancel()
 					g.verdict(t, fmt.Sprintf("%s by %s of %q: %s %s", r.id, way.name, role, r.method, path), w, r, role, path, strings.Contains(may[r.id], letter))
 				}

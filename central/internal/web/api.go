@@ -1,6 +1,7 @@
 package web
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"log/slog"
@@ -36,6 +37,9 @@ func (s *Server) routes(mux *http.ServeMux) huma.API {
 	s.accountRoutes(api)
 	s.readRoutes(api)
 	s.historyRoutes(api)
+	s.seriesRoutes(api)
+	s.deadLetterRoutes(api)
+	s.settingsRoutes(api)
 	s.streamRoute(api)
 	s.orderRoutes(api)
 	s.decisionRoutes(api)
@@ -110,20 +114,36 @@ func (s *Server) readRoutes(api huma.API) {
 func (s *Server) streamRoute(api huma.API) {
 	o := op("stream", http.MethodGet, "/stream", "What changes, as it changes: server-sent events", http.StatusOK)
 	o.Description = "Begins with an event snapshot: the parts, the books and a row for each connector. An event delta follows each second, and " +
-		"at once when a state changes: rows that changed, numbers by the index i of their row (w watts, e watt-hours of the session, c its cost, " +
-		"r register, t when they were received, in Unix milliseconds), and facts. The event bye announces that Central ends; connect again."
+		"at once when a state changes: at, and of the rest only what changed. rows are the states of connectors. values has an array for each " +
+		"number, by the index i of the row: w watts, e watt-hours of the session, c its cost, t how long before at the values were received, in ms, " +
+		"u records that are not here yet, r the register when it changed otherwise than by e; a number that did not change is null. facts are " +
+		"events, each once. A frame with at alone follows after 5 s without a change. The event bye announces that Central ends; connect again. " +
+		"A client that sends the id of its last event as Last-Event-ID, or as last, gets what it missed, or a snapshot."
 	o.Responses = map[string]*huma.Response{"200": {
 		Description: "OK",
 		Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
 	}}
-	huma.Register(api, o, func(context.Context, *struct{}) (*huma.StreamResponse, error) {
-		return &huma.StreamResponse{Body: func(ctx huma.Context) { //nolint:contextcheck // it is that of the request
-			r, w := humago.Unwrap(ctx)
+	huma.Register(api, o, func(ctx context.Context, in *streamInput) (*huma.StreamResponse, error) {
+		return &huma.StreamResponse{Body: func(hctx huma.Context) { //nolint:contextcheck // it is that of the request
+			r, w := humago.Unwrap(hctx)
 			watched, stop := s.watchLogin(r.Context())
 			defer stop()
-			s.hub.serve(w, r.WithContext(watched))
+			s.hub.serve(w, r.WithContext(watched), audienceOf(ctx), cmp.Or(in.Last, in.LastEventID))
 		}}, nil
 	})
+}
+
+// streamInput names the event that the client has. An id that is not known is no
+// fault: the client gets a snapshot.
+type streamInput struct {
+	LastEventID string `header:"Last-Event-ID" doc:"the id of the last event that the client has; browsers send it"`
+	Last        string `query:"last" maxLength:"64" doc:"the same, for clients that cannot set the header"`
+}
+
+// audienceOf returns the reader of the stream of a request.
+func audienceOf(ctx context.Context) Audience {
+	p := callerOf(ctx).principal
+	return Audience{Staff: p.Role.May(access.NetworkRead), Username: p.Username}
 }
 
 // getCommand returns a command. With in.Wait it waits until the command ends, for

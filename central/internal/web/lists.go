@@ -59,6 +59,7 @@ type sessionsInput struct {
 	Paging
 	OfCP
 	OfDriver
+	Format
 	State string `query:"state" enum:"open,orphaned,closed" doc:"only in this state"`
 	After string `query:"after" maxLength:"160" pattern:"^sessions:[A-Za-z0-9_.-]+$" doc:"next of the page before"`
 }
@@ -67,6 +68,7 @@ type ticketsInput struct {
 	Paging
 	OfCP
 	OfDriver
+	Format
 	After string `query:"after" maxLength:"160" pattern:"^tickets:[A-Za-z0-9_.-]+$" doc:"next of the page before"`
 }
 
@@ -106,11 +108,12 @@ type alarmsInput struct {
 }
 
 // listOutput is a page of a list, newest first.
-type listOutput[T any] struct {
-	Body struct {
-		Items []T    `json:"items" nullable:"false"`
-		Next  string `json:"next,omitempty" doc:"give it as after for the next page; absent on the last"`
-	}
+type listOutput[T any] struct{ Body *listBody[T] }
+
+// listBody is a page of a list.
+type listBody[T any] struct {
+	Items []T    `json:"items" nullable:"false"`
+	Next  string `json:"next,omitempty" doc:"give it as after for the next page; absent on the last"`
 }
 
 // list registers GET /name: a page of what read returns. key returns the key of an
@@ -119,29 +122,36 @@ func list[I, T any](s *Server, api huma.API, name, summary string, query func(*I
 	id := "list-" + name
 	o := op(id, http.MethodGet, "/"+name, summary, http.StatusOK, http.StatusGone, http.StatusConflict, http.StatusUnprocessableEntity)
 	huma.Register(api, o, func(ctx context.Context, in *I) (*listOutput[T], error) {
-		q := query(in)
-		q.Owner = ownerOf(ctx)
-		limit := q.Limit
-		q.Limit++ // one more item shows that there is a next page
-		items, err := read(ctx, q)
-		if errors.Is(err, view.ErrGone) {
-			return nil, problem("cursor_gone", "after: the row where the page before ended does not exist any more; begin again without after")
-		}
-		if p, ok := errors.AsType[*huma.ErrorModel](err); ok {
-			return nil, p
-		}
+		page, err := readList(ctx, s, id, name, query(in), read, key)
 		if err != nil {
-			return nil, s.internalError(id, err)
+			return nil, err
 		}
-		out := &listOutput[T]{}
-		out.Body.Items = []T{}
-		if len(items) > limit {
-			items = items[:limit]
-			out.Body.Next = name + ":" + key(&items[limit-1])
-		}
-		out.Body.Items = append(out.Body.Items, items...)
-		return out, nil
+		return &listOutput[T]{page}, nil
 	})
+}
+
+// readList reads a page.
+func readList[T any](ctx context.Context, s *Server, id, name string, q view.Query, read func(context.Context, view.Query) ([]T, error), key func(*T) string) (*listBody[T], error) {
+	q.Owner = ownerOf(ctx)
+	limit := q.Limit
+	q.Limit++ // one more item shows that there is a next page
+	items, err := read(ctx, q)
+	if errors.Is(err, view.ErrGone) {
+		return nil, problem("cursor_gone", "after: the row where the page before ended does not exist any more; begin again without after")
+	}
+	if p, ok := errors.AsType[*huma.ErrorModel](err); ok {
+		return nil, p
+	}
+	if err != nil {
+		return nil, s.internalError(id, err)
+	}
+	out := &listBody[T]{Items: []T{}}
+	if len(items) > limit {
+		items = items[:limit]
+		out.Next = name + ":" + key(&items[limit-1])
+	}
+	out.Items = append(out.Items, items...)
+	return out, nil
 }
 
 // OneInput names one item.
@@ -221,14 +231,15 @@ func numberTag(in *numberInput) (id, ifNoneMatch string) { return fmt.Sprint(in.
 
 // historyRoutes registers the lists, and their single items.
 func (s *Server) historyRoutes(api huma.API) {
-	list(s, api, "sessions", "Sessions", func(in *sessionsInput) view.Query {
-		return filter(in.query(in.After), in.OfCP, in.OfDriver, in.State)
-	}, s.archive.Sessions, func(v *view.Session) string { return string(v.ID) })
+	exported(s, api, "sessions", "Sessions", func(in *sessionsInput) (view.Query, Format) {
+		return filter(in.query(in.After), in.OfCP, in.OfDriver, in.State), in.Format
+	}, s.archive.Sessions, func(v *view.Session) string { return string(v.ID) }, sessionColumns())
 	one(s, api, "get-session", "/sessions/{id}", "One session", "unknown_session", byID(s.archive.Session), idTag)
 
-	list(s, api, "tickets", "Tickets", func(in *ticketsInput) view.Query {
-		return filter(in.query(in.After), in.OfCP, in.OfDriver, "")
-	}, s.archive.Tickets, func(v *view.Ticket) string { return v.ID })
+	exported(s, api, "tickets", "Tickets", func(in *ticketsInput) (view.Query, Format) {
+		return filter(in.query(in.After), in.OfCP, in.OfDriver, ""), in.Format
+	}, s.archive.Tickets, func(v *view.Ticket) string { return v.ID }, ticketColumns())
+	s.summaryRoutes(api)
 	one(s, api, "get-ticket", "/tickets/{id}", "One ticket", "unknown_ticket", byID(s.archive.Ticket), idTag)
 
 	list(s, api, "reservations", "Reservations", func(in *reservationsInput) view.Query {

@@ -54,7 +54,7 @@ func TestACursorWhoseRowIsGone(t *testing.T) {
 	f := newFixture(t)
 	f.archive.gone = true
 	for list, key := range map[string]string{
-		"sessions": "s-1", "tickets": "1", "reservations": "r-1", "commands": "c-1", "records": "CP_1/j-1/7", "gaps": "7", "alarms": "7",
+		"sessions": "s-1", "tickets": "1", "reservations": "r-1", "commands": "c-1", "records": "CP_1/j-1/7", "gaps": "7", "alarms": "7", "dead-letters": "7",
 	} {
 		w := f.do(t, http.MethodGet, "/api/v1/"+list+"?after="+list+":"+key, "")
 		if w.Code != http.StatusGone || !strings.Contains(w.Body.String(), "#cursor_gone") {
@@ -84,6 +84,7 @@ func TestFiltersReachTheArchive(t *testing.T) {
 		"records?" + cp + from + to:                                   with("CP_001", "", ""),
 		"gaps?" + cp + "state=filled&" + from + to:                    with("CP_001", "", "filled"),
 		"alarms?" + cp + "state=cleared&" + from + to:                 with("CP_001", "", "cleared"),
+		"dead-letters?state=replayed&" + from + to:                    with("", "", "replayed"),
 		"alarms?" + from + to:                                         with("", "", "open"),
 		"alarms?state=all&" + from + to:                               with("", "", ""),
 	} {

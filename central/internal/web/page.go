@@ -117,15 +117,3 @@ func (p *page) serveFile(w http.ResponseWriter, r *http.Request, name string) bo
 	http.ServeContent(w, r, "", time.Time{}, bytes.NewReader(content))
 	return true
 }
-
-// acceptsGzip reports whether an Accept-Encoding names gzip and does not refuse it.
-func acceptsGzip(header string) bool {
-	for part := range strings.SplitSeq(header, ",") {
-		name, parameters, _ := strings.Cut(part, ";")
-		if strings.TrimSpace(name) == "gzip" {
-			q := strings.ReplaceAll(parameters, " ", "")
-			return q != "q=0" && !strings.HasPrefix(q, "q=0.000")
-		}
-	}
-	return false
-}

@@ -1,77 +1,105 @@
 package web
 
 import (
-	"bytes"
 	"context"
-	"encoding/json"
+	"crypto/rand"
+	"encoding/hex"
 	"fmt"
 	"log/slog"
 	"net/http"
+	"slices"
+	"strconv"
+	"strings"
 	"sync"
 	"time"
 
-	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
 const (
-	defaultTick       = time.Second
-	minFrameInterval  = 100 * time.Millisecond // between a change of a state and its frame, to gather changes
-	heartbeatInterval = 15 * time.Second       // of comments, so that proxies keep an idle connection open
-	writeTimeout      = 10 * time.Second       // of one frame to one page
-	maxQueuedFacts    = 256                    // for one slow page; beyond that it gets a snapshot
-	reconnectMS       = 2000                   // after which a page reconnects
-	streamClosed      = "the stream has ended"
+	defaultTick      = time.Second
+	minFrameInterval = 100 * time.Millisecond // between a change of a state and its frame, to gather changes
+	quietInterval    = time.Second            // after which a page is sent an empty frame, so that it sees that the stream lives
+	writeTimeout     = 10 * time.Second       // of one frame to one page
+	keepChanges      = time.Minute            // for pages that come back, after the last one left
+	maxKeptFacts     = 1024                   // for pages that come back or are slow
+	maxKeptFactBytes = 256 << 10              // texts of these facts
+	factsAtStart     = 50                     // in a snapshot
+	reconnectMS      = 2000                   // after which a page reconnects
+	streamClosed     = "the stream has ended"
 )
 
 // hub makes frames of server-sent events from the live state and distributes them
 // to every open page.
 //
-// A frame is encoded once and shared by all pages that keep up. For a page that
-// does not, the hub remembers which rows have changed and encodes their latest
-// values when the page can be written to, so its memory does not grow. Facts must
-// not be skipped: they are queued, and beyond maxQueuedFacts the page gets a
-// snapshot instead.
+// The frames are numbered. The hub keeps, for each thing that can change, the
+// number of the frame in which it changed last: for the state of a row, for each
+// number of a row, for parts, books and facts. What a page must be sent follows
+// from the number of the last frame it has: all that changed later, with its
+// latest value. So a page that keeps up, one that is slow, and one that comes back
+// with a Last-Event-ID differ in that number alone, and a slow one costs no
+// memory. Facts must not be skipped: the latest are kept, and a page that misses
+// older ones begins again with a snapshot, as after a change of the rows
+// themselves.
 //
-// The goroutine of run alone makes frames. Each page has a goroutine of its own
+// A frame is encoded once for all pages that have the same frame before it.
+//
+// The goroutine of run makes the frames. Each page has a goroutine of its own
 // (serve), which waits for its subscriber to be notified, fetches the next frame
 // under mu and writes it without mu.
 type hub struct {
 	live Live
 	tick time.Duration
 	log  *slog.Logger
+	boot string // begins the id of each frame, and is new at each start
 
 	mu          sync.Mutex   // guards what follows and every subscriber
-	net         view.Network // the last snapshot
+	seq         uint64       // number of the last frame; 0: none yet
+	net         view.Network // of the last frame
 	rows        []row        // of net
+	rowsAt      uint64       // frame since which the rows are the same connectors
+	partsAt     uint64       // frame in which the parts or the bridges changed last
+	booksAt     uint64       // frame in which the books changed last
+	facts       []keptFact   // the latest, oldest first
+	factBytes   int          // of their texts
+	factsAt     uint64       // frame whose facts are complete in facts, and those of later ones
+	lastFact    uint64       // number of the last fact read
+	frames      map[frameKey]*frame
+	packer      packer
+	leftAt      time.Time // when the last page left
+	resting     bool      // no page is open, so changes are not noted
 	subscribers map[*subscriber]struct{}
 	closed      bool
 }
 
-// row is one connector of the page's table.
-type row struct {
-	cp    *view.CP
-	conn  *view.Connector
-	state []byte // encoded, without the numbers that change each second
+// keptFact is a fact and the frame that it came with.
+type keptFact struct {
+	view.Fact
+	at uint64
 }
 
-// subscriber is what one open page has not been sent. hub.mu guards it.
+// frameKey identifies a frame by the one that its readers have, and by its
+// readers.
+type frameKey struct {
+	after uint64
+	to    Audience
+}
+
+// subscriber is one open page. hub.mu guards it.
 type subscriber struct {
-	wake   chan struct{} // capacity 1: signals that something is pending
-	whole  bool          // a snapshot is pending; it replaces all the rest
-	frame  []byte        // the shared frame, if nothing older is pending
-	states map[int]bool  // rows whose state is pending, by index
-	values map[int]bool  // rows whose numbers are pending, by index
-	head   bool          // parts and books are pending
-	facts  []view.Fact   // pending facts, oldest first
+	to   Audience
+	wake chan struct{} // capacity 1: signals that there may be a new frame
+	seq  uint64        // number of the frame it has; 0: none
 }
 
 func newHub(live Live, tick time.Duration, log *slog.Logger) *hub {
 	if tick <= 0 {
 		tick = defaultTick
 	}
-	return &hub{live: live, tick: tick, log: log, subscribers: make(map[*subscriber]struct{})}
+	var boot [6]byte
+	_, _ = rand.Read(boot[:]) // it never fails
+	return &hub{live: live, tick: tick, log: log, boot: hex.EncodeToString(boot[:]), resting: true, subscribers: make(map[*subscriber]struct{})}
 }
 
 // run makes frames until ctx ends; then it ends every stream.
@@ -79,10 +107,9 @@ func (h *hub) run(ctx context.Context) {
 	defer h.close()
 	ticker := time.NewTicker(h.tick)
 	defer ticker.Stop()
-	_, last := h.live.Facts(0) // pages read older facts from the API
 	for {
 		changed := h.live.Changed()
-		last = h.publish(last)
+		h.publish()
 		select {
 		case <-ctx.Done():
 			return
@@ -104,127 +131,147 @@ func (h *hub) close() {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	h.closed = true
-	for r := range h.subscribers {
-		r.notify()
+	h.notify()
+}
+
+// publish makes the next frame if something has changed, and notifies the pages.
+func (h *hub) publish() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.subscribers) == 0 && (h.resting || time.Since(h.leftAt) >= keepChanges) {
+		h.resting = true // the snapshots would be made for nothing
+		return
+	}
+	if h.next() {
+		h.notify()
 	}
 }
 
-// publish reads a snapshot, compares it with the one before and gives every
-// subscriber the differences and the facts after the one with number published. It
-// returns the number of the last fact.
-func (h *hub) publish(published uint64) uint64 {
-	facts, last := h.live.Facts(published)
-	h.mu.Lock()
-	// Without pages the snapshot would be made for nothing. The facts are skipped: a
-	// new page reads them from the API.
-	idle := len(h.subscribers) == 0
-	h.mu.Unlock()
-	if idle {
-		return last
+// notify wakes the goroutine of each page. The caller holds mu, as for all
+// methods below that do not lock it.
+func (h *hub) notify() {
+	for r := range h.subscribers {
+		select {
+		case r.wake <- struct{}{}:
+		default:
+		}
 	}
+}
+
+// next compares the live state with that of the last frame and notes what has
+// changed under the number of the next one. It reports whether anything has.
+func (h *hub) next() bool {
+	facts, last := h.live.Facts(h.lastFact)
 	net := h.live.Network()
 	rows := makeRows(&net)
-
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	whole := !sameRows(h.rows, rows)
-	states, values := map[int]bool{}, map[int]bool{}
-	if !whole {
-		for i := range rows {
-			if !bytes.Equal(rows[i].state, h.rows[i].state) {
-				states[i] = true
-			}
-			if numbers(h.rows[i].conn) != numbers(rows[i].conn) {
-				values[i] = true
-			}
-		}
+	seq := h.seq + 1
+	changed := h.seq == 0 || h.resting
+	if changed || !sameRows(h.rows, rows) { // every page begins again
+		changed, h.rowsAt = true, seq
 	}
+	for i := range rows {
+		var before *row
+		if h.rowsAt != seq {
+			before = &h.rows[i]
+		}
+		changed = rows[i].note(i, before, seq) || changed
+	}
+	if !slices.Equal(h.net.Parts, net.Parts) || !slices.Equal(h.net.Bridges, net.Bridges) {
+		changed, h.partsAt = true, seq
+	}
+	if h.net.Books != net.Books {
+		changed, h.booksAt = true, seq
+	}
+	h.keepFacts(facts, seq)
+	changed = changed || len(facts) > 0
 	// Rows point into the charging points of net. That is safe without a copy: a
 	// snapshot is never changed.
-	h.net, h.rows = net, rows
-	shared := h.delta(states, values, facts)
-	for r := range h.subscribers {
-		r.add(whole, shared, states, values, facts)
+	h.net, h.rows, h.lastFact, h.resting = net, rows, last, false
+	if changed {
+		h.seq, h.frames = seq, map[frameKey]*frame{}
 	}
-	return last
+	return changed
 }
 
-// add makes a change pending for the page: the shared frame, or a snapshot if the
-// rows themselves have changed.
-func (r *subscriber) add(whole bool, shared []byte, states, values map[int]bool, facts []view.Fact) {
-	switch {
-	case r.whole || whole: // the page begins again, so older changes do not matter
-		r.reset()
-	case r.upToDate():
-		r.frame, r.states, r.values, r.head, r.facts = shared, states, values, true, facts
-	default: // the page is behind: merge, and encode for it alone when it can be written to
-		r.frame = nil
-		r.states, r.values = union(r.states, states), union(r.values, values)
-		r.facts = append(append([]view.Fact(nil), r.facts...), facts...)
-		if len(r.facts) > maxQueuedFacts {
-			r.reset()
+// keepFacts adds the facts of a frame, and drops the oldest beyond the bounds.
+func (h *hub) keepFacts(facts []view.Fact, seq uint64) {
+	if h.resting || len(facts) > 0 && facts[0].N != h.lastFact+1 {
+		h.factsAt = seq // those before were not read
+	}
+	for _, f := range facts {
+		h.facts = append(h.facts, keptFact{f, seq})
+		h.factBytes += len(f.Text)
+	}
+	drop := 0
+	for ; len(h.facts)-drop > maxKeptFacts || h.factBytes > maxKeptFactBytes; drop++ {
+		h.factBytes -= len(h.facts[drop].Text)
+		h.factsAt = max(h.factsAt, h.facts[drop].at) // a page with that frame has it
+	}
+	h.facts = slices.Delete(h.facts, 0, drop)
+}
+
+// complete reports whether a page that has a frame can be sent what it misses. One
+// that has none, or one of another start, cannot.
+func (h *hub) complete(seq uint64) bool {
+	return seq != 0 && seq <= h.seq && seq >= h.rowsAt && seq >= h.factsAt
+}
+
+// nextFrame returns what r has not been sent, nil if nothing; ok is false when the
+// stream has ended.
+func (h *hub) nextFrame(r *subscriber) (f *frame, ok bool) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		return nil, false
+	}
+	if r.seq == h.seq {
+		return nil, true
+	}
+	after := r.seq
+	if !h.complete(after) {
+		after = 0
+	}
+	r.seq = h.seq
+	key := frameKey{after, r.to}
+	f, made := h.frames[key]
+	if !made {
+		f = h.frame(after, r.to)
+		h.frames[key] = f
+	}
+	return f, true
+}
+
+// quiet returns a frame without content, which shows a page that the stream lives.
+func (h *hub) quiet(r *subscriber) *frame {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.event(r.seq, "delta", []byte(`{"at":"`+charge.At(time.Now()).String()+`"}`))
+}
+
+// packed returns a frame compressed. A frame is compressed once for all pages.
+func (h *hub) packed(f *frame) []byte {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if f.packed == nil {
+		f.packed = h.packer.pack(f.raw)
+	}
+	return f.packed
+}
+
+// subscribe adds a page that has the frame with the id last; "" is none.
+func (h *hub) subscribe(to Audience, last string) *subscriber {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.resting {
+		h.next()
+	}
+	r := &subscriber{to: to, wake: make(chan struct{}, 1)}
+	if boot, n, ok := strings.Cut(last, "."); ok && boot == h.boot {
+		if seq, err := strconv.ParseUint(n, 10, 64); err == nil && seq <= h.seq {
+			r.seq = seq
 		}
 	}
-	r.notify()
-}
-
-// upToDate reports whether nothing is pending but perhaps a snapshot.
-func (r *subscriber) upToDate() bool { return !r.head && r.frame == nil }
-
-// reset makes a snapshot pending in place of everything else.
-func (r *subscriber) reset() {
-	r.whole, r.frame, r.states, r.values, r.head, r.facts = true, nil, nil, nil, false, nil
-}
-
-// notify wakes the goroutine of the page.
-func (r *subscriber) notify() {
-	select {
-	case r.wake <- struct{}{}:
-	default:
-	}
-}
-
-func union(a, b map[int]bool) map[int]bool {
-	u := make(map[int]bool, len(a)+len(b))
-	for i := range a {
-		u[i] = true
-	}
-	for i := range b {
-		u[i] = true
-	}
-	return u
-}
-
-// nextFrame returns what is pending for r, encoded; nil if nothing is. ok is false
-// when the stream has ended.
-func (h *hub) nextFrame(r *subscriber) (frame []byte, ok bool) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	switch {
-	case h.closed:
-		return nil, false
-	case r.whole:
-		frame = h.snapshot()
-	case r.frame != nil:
-		frame = r.frame
-	case r.head:
-		frame = h.delta(r.states, r.values, r.facts)
-	}
-	r.reset()
-	r.whole = false
-	return frame, true
-}
-
-// subscribe adds a page, which begins with a snapshot.
-func (h *hub) subscribe() *subscriber {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	if len(h.subscribers) == 0 { // without pages no snapshots were read, so this one is old
-		h.net = h.live.Network()
-		h.rows = makeRows(&h.net)
-	}
-	r := &subscriber{wake: make(chan struct{}, 1), whole: true}
-	r.notify()
+	r.wake <- struct{}{}
 	h.subscribers[r] = struct{}{}
 	return r
 }
@@ -233,196 +280,106 @@ func (h *hub) unsubscribe(r *subscriber) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	delete(h.subscribers, r)
+	h.leftAt = time.Now()
 }
 
-// makeRows returns a row for each connector, in the order of the snapshot.
-func makeRows(net *view.Network) []row {
-	var rows []row
-	for i := range net.CPs {
-		cp := &net.CPs[i]
-		for j := range cp.Connectors {
-			rows = append(rows, row{cp: cp, conn: &cp.Connectors[j], state: encodeState(len(rows), cp, &cp.Connectors[j])})
-		}
+// serve is GET /api/v1/stream. It writes frames until the page disconnects, does
+// not accept a frame within writeTimeout, or the hub ends.
+func (h *hub) serve(w http.ResponseWriter, req *http.Request, to Audience, last string) {
+	out := newStreamWriter(w, req.Header.Get("Accept-Encoding"), h.packed)
+	r := h.subscribe(to, last)
+	defer h.unsubscribe(r)
+	fail := func(err error) { h.log.Debug("a page disconnected", slog.Any("err", err)) }
+	if err := out.send(&frame{raw: fmt.Appendf(nil, "retry: %d\n\n", reconnectMS)}); err != nil {
+		fail(err)
+		return
 	}
-	return rows
+	quiet := time.NewTicker(quietInterval)
+	defer quiet.Stop()
+	for {
+		var f *frame
+		select {
+		case <-req.Context().Done():
+			return
+		case <-quiet.C:
+			f = h.quiet(r)
+		case <-r.wake:
+			var ok bool
+			if f, ok = h.nextFrame(r); !ok {
+				_ = out.end(&frame{raw: []byte("event: bye\ndata: \"" + streamClosed + "\"\n\n")}) // the page reconnects either way
+				return
+			}
+		}
+		if f == nil {
+			continue
+		}
+		if err := out.send(f); err != nil {
+			fail(err)
+			return
+		}
+		quiet.Reset(quietInterval)
+	}
+}
+
+// streamWriter writes frames to one page.
+type streamWriter struct {
+	w      http.ResponseWriter
+	rc     *http.ResponseController
+	packed func(*frame) []byte // nil: the page does not want them compressed
+	begun  bool
+	sum    checksum
+}
+
+// newStreamWriter writes the header of a stream.
+func newStreamWriter(w http.ResponseWriter, accept string, packed func(*frame) []byte) *streamWriter {
+	h := w.Header()
+	h.Set("Content-Type", "text/event-stream")
+	h.Set("Cache-Control", "no-store, no-transform") // compressed by a proxy, it would wait for a buffer to fill
+	h.Set("X-Accel-Buffering", "no")                 // nginx passes on what it gets
+	h.Set("Vary", "Accept-Encoding")
+	out := &streamWriter{w: w, rc: http.NewResponseController(w)}
+	if acceptsGzip(accept) {
+		h.Set("Content-Encoding", "gzip")
+		out.packed = packed
+	}
+	return out
+}
+
+// send writes a frame.
+func (s *streamWriter) send(f *frame) error {
+	if s.packed == nil {
+		return s.write(f.raw)
+	}
+	b := s.packed(f)
+	s.sum.add(f.raw)
+	if !s.begun {
+		s.begun = true
+		b = slices.Concat([]byte(gzipHeader), b)
+	}
+	return s.write(b)
+}
+
+// end writes the last frame.
+func (s *streamWriter) end(f *frame) error {
+	err := s.send(f)
+	if err == nil && s.packed != nil {
+		err = s.write(s.sum.trailer())
+	}
+	return err
+}
+
+func (s *streamWriter) write(b []byte) error {
+	if err := s.rc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
+		return err
+	}
+	if _, err := s.w.Write(b); err != nil {
+		return err
+	}
+	return s.rc.Flush()
 }
 
 // sameRows reports whether two tables have the same connectors in the same order,
 // so that an index means the same row in both.
 func sameRows(a, b []row) bool {
-	if len(a) != len(b) {
-		return false
-	}
-	for i := range a {
-		if a[i].cp.ID != b[i].cp.ID || a[i].conn.Connector != b[i].conn.Connector {
-			return false
-		}
-	}
-	return true
-}
-
-// values are the numbers of a row that change all the time.
-type values struct {
-	power    charge.Watts
-	energy   charge.WattHours
-	cost     string
-	register charge.WattHours
-	at       charge.Time
-}
-
-func numbers(c *view.Connector) values {
-	return values{c.Power, c.Energy, c.Cost, c.Register, c.ValuesAt}
-}
-
-// stateRow is a connector and its charging point in one flat object.
-type stateRow struct {
-	Index     int             `json:"i"`
-	CPID      charge.CPID     `json:"cp_id"`
-	Name      string          `json:"name,omitempty"`
-	Place     string          `json:"place,omitempty"`
-	Admitted  bool            `json:"admitted"`
-	Simulated bool            `json:"simulated"`
-	Link      ledger.Liveness `json:"link"`
-	LinkSince charge.Time     `json:"link_since,omitzero"`
-	Alarm     string          `json:"alarm,omitempty"`
-	Unacked   int64           `json:"unacked"`
-	view.Connector
-}
-
-// encodeState encodes a row without its values, so that equal bytes mean an equal
-// state.
-func encodeState(i int, cp *view.CP, c *view.Connector) []byte {
-	s := stateRow{i, cp.ID, cp.Name, cp.Place, cp.Admitted, cp.Simulated, cp.Link, cp.LinkSince, cp.Alarm, cp.Unacked, *c}
-	s.Power, s.Energy, s.Cost, s.Register, s.ValuesAt = 0, 0, "", 0, 0
-	return mustJSON(s)
-}
-
-// mustJSON encodes a value of a type of this package.
-func mustJSON(v any) []byte {
-	b, err := json.Marshal(v)
-	if err != nil { // cannot happen with these types; if it does, the page shows it
-		return fmt.Appendf(nil, `{"error":%q}`, err.Error())
-	}
-	return b
-}
-
-// head is what every frame begins with.
-type head struct {
-	At      charge.Time  `json:"at"`
-	Central charge.Epoch `json:"central"`
-	Parts   []view.Part  `json:"parts"`
-	Bridges []view.Part  `json:"bridges"`
-	Books   view.Books   `json:"books"`
-}
-
-// columns are the values of several rows, as one array for each column: shorter
-// than an object for each row.
-type columns struct {
-	Index    []int              `json:"i"`
-	Power    []charge.Watts     `json:"w"`
-	Energy   []charge.WattHours `json:"e"`
-	Cost     []string           `json:"c"` // decimal, in the currency of the row
-	Register []charge.WattHours `json:"r"`
-	At       []int64            `json:"t"` // Unix milliseconds, Central's clock
-}
-
-func (h *hub) columns(which func(int) bool) columns {
-	var c columns
-	for i := range h.rows {
-		if which(i) {
-			n := numbers(h.rows[i].conn)
-			c.Index, c.Power, c.Energy = append(c.Index, i), append(c.Power, n.power), append(c.Energy, n.energy)
-			c.Cost, c.Register, c.At = append(c.Cost, n.cost), append(c.Register, n.register), append(c.At, int64(n.at))
-		}
-	}
-	return c
-}
-
-func (h *hub) states(which func(int) bool) []json.RawMessage {
-	list := []json.RawMessage{}
-	for i := range h.rows {
-		if which(i) {
-			list = append(list, h.rows[i].state)
-		}
-	}
-	return list
-}
-
-// snapshot encodes the event with which a page begins: all rows and all values.
-func (h *hub) snapshot() []byte {
-	all := func(int) bool { return true }
-	return event("snapshot", struct {
-		head
-		Demo   bool              `json:"demo"`
-		Rows   []json.RawMessage `json:"rows"`
-		Values columns           `json:"values"`
-	}{h.head(), h.net.Demo, h.states(all), h.columns(all)})
-}
-
-func (h *hub) head() head {
-	return head{h.net.At, h.net.Central, h.net.Parts, h.net.Bridges, h.net.Books}
-}
-
-// delta encodes the event for what has changed: the state of some rows, the values
-// of some rows, and facts. Parts and books are in every event.
-func (h *hub) delta(states, values map[int]bool, facts []view.Fact) []byte {
-	return event("delta", struct {
-		head
-		Rows   []json.RawMessage `json:"rows,omitempty"`
-		Values columns           `json:"values"`
-		Facts  []view.Fact       `json:"facts,omitempty"`
-	}{h.head(), h.states(func(i int) bool { return states[i] }), h.columns(func(i int) bool { return values[i] }), facts})
-}
-
-// event encodes a server-sent event. JSON has no line breaks, so one data line is
-// enough.
-func event(name string, v any) []byte {
-	return fmt.Appendf(nil, "event: %s\ndata: %s\n\n", name, mustJSON(v))
-}
-
-// serve is GET /api/v1/stream. It writes frames until the page disconnects, does
-// not accept a frame within writeTimeout, or the hub ends.
-func (h *hub) serve(w http.ResponseWriter, req *http.Request) {
-	rc := http.NewResponseController(w)
-	w.Header().Set("Content-Type", "text/event-stream")
-	w.Header().Set("Cache-Control", "no-store, no-transform") // compressed, it would wait for a buffer to fill
-	w.Header().Set("X-Accel-Buffering", "no")                 // nginx passes on what it gets
-	r := h.subscribe()
-	defer h.unsubscribe(r)
-	send := func(b []byte) error {
-		if err := rc.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-			return err
-		}
-		if _, err := w.Write(b); err != nil {
-			return err
-		}
-		return rc.Flush()
-	}
-	if err := send(fmt.Appendf(nil, "retry: %d\n\n", reconnectMS)); err != nil {
-		return
-	}
-	beat := time.NewTicker(heartbeatInterval)
-	defer beat.Stop()
-	for {
-		var frame []byte
-		select {
-		case <-req.Context().Done():
-			return
-		case <-beat.C:
-			frame = []byte(": still here\n\n")
-		case <-r.wake:
-			var ok bool
-			if frame, ok = h.nextFrame(r); !ok {
-				frame = event("bye", streamClosed)
-				_ = send(frame) // the page reconnects either way
-				return
-			}
-		}
-		if len(frame) > 0 {
-			if err := send(frame); err != nil {
-				h.log.Debug("a page disconnected", slog.Any("err", err))
-				return
-			}
-		}
-	}
+	return slices.EqualFunc(a, b, func(x, y row) bool { return x.cp.ID == y.cp.ID && x.conn.Connector == y.conn.Connector })
 }

@@ -23,6 +23,9 @@ type Live interface {
 	// Facts returns the facts after number n, oldest first, and the number of the
 	// last one. Only the latest are kept; n = 0 returns the last few.
 	Facts(n uint64) ([]view.Fact, uint64)
+	// Series returns the points of a connector of the last hour with from <= time <
+	// to, oldest first.
+	Series(cp charge.CPID, connector charge.ConnectorID, from, to charge.Time) []view.Point
 }
 
 // ErrUnderWay is the error of Orders when an order was accepted for execution and
@@ -49,6 +52,8 @@ type Orders interface {
 	Release(ctx context.Context, cp charge.CPID) (Answer, error)         // end its quarantine
 	Settle(ctx context.Context, id charge.SessionID) (Answer, error)     // end a session without its charging point
 	Explain(ctx context.Context, gap int64, note string) (Answer, error) // add a note to a gap, clear its alarm
+	SetCP(ctx context.Context, c CPChange) (Answer, error)               // change settings of a charging point
+	Replay(ctx context.Context, deadLetter int64) (Answer, error)        // publish the message of a dead letter again
 	Lift(ctx context.Context) (Answer, error)                            // end the fencing of this Central
 }
 
@@ -76,11 +81,16 @@ type Archive interface {
 	Session(ctx context.Context, owner charge.Username, id charge.SessionID) (*view.Session, error)
 	Tickets(ctx context.Context, q view.Query) ([]view.Ticket, error)
 	Ticket(ctx context.Context, owner charge.Username, id string) (*view.Ticket, error)
+	// Series returns at most limit points of a connector from records, oldest first.
+	Series(ctx context.Context, cp charge.CPID, connector charge.ConnectorID, from, to charge.Time, limit int) ([]view.Point, error)
+	SumTickets(ctx context.Context, q view.Query, p view.Period) ([]view.TicketTotal, error)
 	Reservations(ctx context.Context, q view.Query) ([]view.Reservation, error)
 	Reservation(ctx context.Context, owner charge.Username, id charge.ReservationID) (*view.Reservation, error)
 	Commands(ctx context.Context, q view.Query) ([]view.Command, error)
 	Command(ctx context.Context, owner charge.Username, id charge.CommandID) (*view.Command, error)
 	Records(ctx context.Context, q view.Query) ([]view.Record, error)
+	CPSettings(ctx context.Context, cp charge.CPID) (*view.CPSettings, error)
+	DeadLetters(ctx context.Context, q view.Query) ([]view.DeadLetter, error)
 	Gaps(ctx context.Context, q view.Query) ([]view.Gap, error)
 	Gap(ctx context.Context, id int64) (*view.Gap, error)
 	Alarms(ctx context.Context, q view.Query) ([]view.Alarm, error)

@@ -59,6 +59,13 @@ func (n *network) Facts(after uint64) ([]view.Fact, uint64) {
 	return n.facts[min(after, uint64(len(n.facts))):], uint64(len(n.facts))
 }
 
+func (*network) Series(cp charge.CPID, n charge.ConnectorID, from, to charge.Time) (all []view.Point) {
+	for at := max(from, 10_000); at < min(to, 20_000) && cp == "CP_001" && n == 1; at += 1000 {
+		all = append(all, view.Point{At: at, Power: 7200, Register: 2})
+	}
+	return all
+}
+
 // set replaces the only connector, and adds a fact.
 func (n *network) set(c view.Connector, fact string) {
 	n.mu.Lock()
@@ -140,6 +147,14 @@ func (d *orderLog) Explain(ctx context.Context, gap int64, note string) (web.Ans
 	return d.receive(ctx, "explain %d %s", gap, note)
 }
 
+func (d *orderLog) SetCP(ctx context.Context, c web.CPChange) (web.Answer, error) {
+	return d.receive(ctx, "set %s version %d %s", c.CPID, c.Version, *c.Name)
+}
+
+func (d *orderLog) Replay(ctx context.Context, id int64) (web.Answer, error) {
+	return d.receive(ctx, "replay %d", id)
+}
+
 func (d *orderLog) Lift(ctx context.Context) (web.Answer, error) { return d.receive(ctx, "lift") }
 
 func (d *orderLog) all() string {
@@ -182,7 +197,7 @@ func (a *archive) Tickets(_ context.Context, q view.Query) (list []view.Ticket, 
 		first = last + 1
 	}
 	for n := first; n < a.rows && len(list) < q.Limit; n++ {
-		list = append(list, view.Ticket{ID: strconv.Itoa(n)})
+		list = append(list, view.Ticket{ID: strconv.Itoa(n), Username: "=Jürgen 漢,;\"", Cost: "-3.42"})
 	}
 	return list, a.note(q)
 }
@@ -199,6 +214,14 @@ func (a *archive) Records(_ context.Context, q view.Query) ([]view.Record, error
 	return nil, a.note(q)
 }
 
+func (*archive) CPSettings(_ context.Context, cp charge.CPID) (*view.CPSettings, error) {
+	return only(cp, "CP_001", view.CPSettings{CPID: cp, Name: "Bay 1", Version: 4}), nil
+}
+
+func (a *archive) DeadLetters(_ context.Context, q view.Query) ([]view.DeadLetter, error) {
+	return nil, a.note(q)
+}
+
 func (a *archive) Gaps(_ context.Context, q view.Query) ([]view.Gap, error) { return nil, a.note(q) }
 
 func (a *archive) Alarms(_ context.Context, q view.Query) ([]view.Alarm, error) {
@@ -206,6 +229,16 @@ func (a *archive) Alarms(_ context.Context, q view.Query) ([]view.Alarm, error) 
 }
 
 func (a *archive) Audit(_ context.Context, q view.Query) ([]web.Entry, error) { return nil, a.note(q) }
+func (*archive) Series(_ context.Context, _ charge.CPID, _ charge.ConnectorID, from, to charge.Time, _ int) (all []view.Point, err error) {
+	for at := from; at < to; at += 1000 {
+		all = append(all, view.Point{At: at, Power: 11_000, Register: 1})
+	}
+	return all, nil
+}
+
+func (a *archive) SumTickets(_ context.Context, q view.Query, p view.Period) ([]view.TicketTotal, error) {
+	return []view.TicketTotal{{Period: string(p), Currency: "EUR", Tickets: 2, Cost: "3.42"}}, a.note(q)
+}
 
 // only is v for the id "1".
 func only[K comparable, T any](id, known K, v T) *T {
@@ -310,6 +343,7 @@ func TestDecisions(t *testing.T) {
 		{"/api/v1/cps/CP_001/release", ``, "release CP_001"},
 		{"/api/v1/sessions/s-1/settle", ``, "settle s-1"},
 		{"/api/v1/gaps/7/explain", `{"note":"the card was replaced"}`, "explain 7 the card was replaced"},
+		{"/api/v1/dead-letters/7/replay", ``, "replay 7"},
 		{"/api/v1/central/lift-fence", ``, "lift"},
 	} {
 		f := newFixture(t)
@@ -428,7 +462,7 @@ func TestStream(t *testing.T) {
 	}
 	expect("snapshot", `"cp_id":"CP_001"`, `"status":"available"`, `"kafka"`)
 	f.live.set(view.Connector{Connector: 1, Status: charge.StatusCharging, SessionID: "s-1", Power: 7200, Energy: 10, Cost: "0.03", Currency: "EUR", ValuesAt: 99}, "a ticket was made")
-	expect("delta", `"status":"charging"`, `"w":[7200]`, `"t":[99]`, "a ticket was made")
+	expect("delta", `"status":"charging"`, `"w":[7200]`, `"t":[900]`, "a ticket was made")
 	stop()
 	expect("bye")
 	_, _ = io.Copy(io.Discard, resp.Body)
