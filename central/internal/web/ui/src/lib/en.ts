@@ -43,7 +43,7 @@ export const en = {
   outage: {
     connecting: 'Connecting to Central…',
     lost: (at: string) => `Central does not answer since ${at}.`,
-    lostText: 'All values are as of then; nothing can be ordered. Charging continues. This page reconnects by itself.',
+    lostText: 'Values are as of then; nothing can be ordered. Charging continues. The page reconnects.',
     answered: (what: string) => `A proxy answered in its place: ${what}.`,
     back: 'Central answers again.',
     hidden: 'as of',

@@ -44,7 +44,7 @@ export const es: Messages = {
   outage: {
     connecting: 'Conectando con Central…',
     lost: (at) => `Central no responde desde las ${at}.`,
-    lostText: 'Los valores son de entonces; no se puede ordenar nada. Las cargas continúan. La página se reconecta sola.',
+    lostText: 'Los valores son de entonces; no se puede ordenar. Las cargas continúan. La página se reconecta.',
     answered: (what) => `En su lugar respondió un proxy: ${what}.`,
     back: 'Central responde de nuevo.',
     hidden: 'a las',
