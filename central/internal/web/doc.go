@@ -12,6 +12,12 @@
 // /api/v1/commands/{id}. The OpenAPI description under /api/v1/openapi.json is
 // generated from the types of this package.
 //
+// # The page
+//
+// The web page is built from ui/src by Vite and embedded from ui/dist. Each view has
+// an address of its own, at which its index.html is served. Its API's types come from
+// docs/openapi.json, which a test compares with what is served.
+//
 // # A request
 //
 // A request passes these handlers in order; each may refuse it with a problem

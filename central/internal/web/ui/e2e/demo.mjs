@@ -13,6 +13,10 @@ export async function startDemo(...args) {
   const child = spawn(join(root, 'bin/sim'), ['demo', '--no-open', '--data', data, '--http', '127.0.0.1:0', '--kafka', '127.0.0.1:0', '--mqtt', '127.0.0.1:0', ...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
   })
+  // Also when the tests are ended from outside.
+  const kill = () => child.kill('SIGKILL')
+  process.once('exit', kill)
+  for (const signal of ['SIGTERM', 'SIGINT']) process.once(signal, () => process.exit(1))
   let printed = ''
   const url = await new Promise((resolve, reject) => {
     const read = (chunk) => {
@@ -36,6 +40,7 @@ export async function startDemo(...args) {
     thaw: () => child.kill('SIGCONT'),
     async stop() {
       child.removeAllListeners('exit')
+      process.removeListener('exit', kill)
       const ended = new Promise((r) => child.once('exit', r))
       child.kill('SIGCONT')
       child.kill('SIGTERM')
