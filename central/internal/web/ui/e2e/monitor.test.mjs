@@ -95,9 +95,9 @@ describe('the screen at a charging point', { concurrency: 1 }, () => {
       await shot(page, `m-${size}-5-checklist`)
       await page.getByRole('button', { name: w.test }).click()
       await page.getByRole('button', { name: w.plug, exact: true }).click()
-      await page.getByText(/5 (of|de) 6/).waitFor({ timeout: 40_000 })
+      await page.locator('strong').getByText(/5 (of|de) 6/).waitFor({ timeout: 40_000 })
       await page.reload() // what is ticked stays ticked
-      await page.getByText(/5 (of|de) 6/).waitFor()
+      await page.locator('strong').getByText(/5 (of|de) 6/).waitFor()
       await check(page, 'checklist charging')
       await shot(page, `m-${size}-6-checklist`)
       await page.getByRole('button', { name: w.end }).click()

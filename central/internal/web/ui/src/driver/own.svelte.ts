@@ -68,7 +68,7 @@ class Own {
    *  elsewhere. What the view shows anyway needs no notice. */
   tell(text: string, tone: 'info' | 'good' | 'bad' = 'info', href?: string): void {
     const seen = document.hasFocus() && !document.hidden
-    const here = router.path === '/d' || router.path.startsWith('/c/')
+    const here = router.path === '/d' || router.path === '/d/list' || router.path.startsWith('/c/')
     if (seen && here && tone !== 'bad') toasts.announce(text)
     else toasts.add(text, tone, href)
     if (seen) return

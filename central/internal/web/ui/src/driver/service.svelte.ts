@@ -18,12 +18,13 @@ export type Data = {
   reservation: string
   session: string
   command: string
+  unwanted: boolean // the driver has ended it: what is on its way is ended too
   why: string // a word of t.drive.why
   ticket: Ticket | null
 }
 
 export const fresh = (username: string, cp = '', connector = 0): Data => ({
-  key: newKey(), username, any: cp === '', cp, connector, phase: 'asking', reservation: '', session: '', command: '', why: '', ticket: null,
+  key: newKey(), username, any: cp === '', cp, connector, phase: 'asking', reservation: '', session: '', command: '', unwanted: false, why: '', ticket: null,
 })
 
 const over = (p: Phase): boolean => p === 'finished' || p === 'refused' || p === 'cancelled'
@@ -43,7 +44,7 @@ export class Service {
   /** Whether it waits for Central to answer again. */
   unreachable = $state(false)
   #running: Promise<void> | null = null
-  #unwanted = false
+  #stopped = false
 
   constructor(
     data: Data,
@@ -98,20 +99,20 @@ export class Service {
     const id = a.commands?.[0] ?? ''
     this.#set({ cp: a.cp_id ?? d.cp, connector: a.connector ?? d.connector, reservation: a.reservation_id ?? '' })
     const c = id ? await this.#end(id) : null
-    if (this.#unwanted) return this.#giveUp()
+    if (this.data.unwanted) return this.#giveUp()
     if (c && c.state !== 'done') return this.#set({ phase: 'refused', why: c.reason || (c.state === 'expired' ? 'cp_unreachable' : c.state) })
     this.#set({ phase: 'kept' })
   }
 
   /** Has the session started: it begins when the driver plugs in. */
   async #start(d: Data): Promise<void> {
-    if (this.#unwanted) return this.#giveUp()
+    if (this.data.unwanted) return this.#giveUp()
     const a = await post<Answer>('sessions', { cp_id: d.cp, connector: d.connector, username: d.username }, d.key + '.start')
     this.#set({ phase: 'plug', session: a.session_id ?? '', command: a.commands?.[0] ?? '' })
   }
 
   async #plug(d: Data): Promise<void> {
-    if (this.#unwanted) return this.#giveUp()
+    if (this.data.unwanted) return this.#giveUp()
     if (live.row(d.cp, d.connector)?.state.session_id === d.session) return this.#set({ phase: 'charging' })
     const c = await get<Command>('commands/' + d.command, { wait: '2s' }, undefined, 10_000)
     if (c.state === 'done') return this.#set({ phase: 'charging' })
@@ -122,7 +123,20 @@ export class Service {
     }
   }
 
+  /** Stops the session. Repeats are one order, because of the key. */
+  async #stop(d: Data): Promise<void> {
+    try {
+      await post(`sessions/${d.session}/stop`, {}, d.key + '.stop')
+    } catch (err) {
+      if (whyOf(err) !== 'session_ended') throw err
+    }
+  }
+
   async #charge(d: Data): Promise<void> {
+    if (d.unwanted && !this.#stopped) {
+      await this.#stop(d)
+      this.#stopped = true
+    }
     await pause(500)
     if (live.link === 'live' && live.row(d.cp, d.connector)?.state.session_id === d.session) return
     const s = await this.#open(d.session)
@@ -146,17 +160,21 @@ export class Service {
   async #end(id: string): Promise<Command> {
     for (;;) {
       const c = await get<Command>('commands/' + id, { wait: '5s' }, undefined, 12_000)
-      if (ended(c) || this.#unwanted) return c
+      if (ended(c) || this.data.unwanted) return c
     }
   }
 
   async #giveUp(phase: Phase = 'cancelled', why = ''): Promise<void> {
     if (this.data.reservation) {
       try {
-        await post(`reservations/${this.data.reservation}/cancel`, {}, this.data.key + '.cancel')
+        const a = await post<Answer>(`reservations/${this.data.reservation}/cancel`, {}, this.data.key + '.cancel')
+        const id = a.commands?.[0]
+        for (let i = 0; id && i < 5 && !ended(await get<Command>('commands/' + id, { wait: '2s' }, undefined, 10_000)); i++);
       } catch (err) {
         if (again(err)) throw err // over already, otherwise
       }
+      // The driver may have plugged in at the same moment.
+      if ((await this.#open(this.data.session))?.state === 'open') return this.#set({ phase: 'charging', unwanted: true })
     }
     this.#set({ phase, why })
   }
@@ -166,8 +184,8 @@ export class Service {
     const d = this.data
     if (this.over) return
     if (d.phase === 'waiting') return this.#set({ phase: 'cancelled' })
-    this.#unwanted = true
-    if (d.phase === 'charging') await post(`sessions/${d.session}/stop`, {}, d.key + '.stop')
+    this.#set({ unwanted: true })
+    if (d.phase === 'charging') await this.#stop(d)
   }
 }
 
