@@ -5,11 +5,14 @@ import { t } from './lib/i18n.svelte'
 import type { Role } from './lib/me.svelte'
 
 const operator = (name: keyof typeof import('./operator')) => async (): Promise<View> => (await import('./operator'))[name] as unknown as View
+const driver = (name: keyof typeof import('./driver')) => async (): Promise<View> => (await import('./driver'))[name] as unknown as View
+const monitor = (name: keyof typeof import('./monitor')) => async (): Promise<View> => (await import('./monitor'))[name] as unknown as View
 const account = (name: keyof typeof import('./account')) => async (): Promise<View> => (await import('./account'))[name] as unknown as View
 
 export type Group = 'operation' | 'records' | 'system'
-/** A route; with a group and an icon it is in the navigation. bare: without navigation. */
-export type Entry = Route & { roles: Role[]; group?: Group; icon?: string }
+/** A route; with a group and an icon it is in the navigation. bare: without navigation.
+ *  own: it has a frame, a title and notices of its own, without those of the network. */
+export type Entry = Route & { roles: Role[]; group?: Group; icon?: string; own?: boolean }
 
 const staff: Role[] = ['admin', 'operator', 'auditor']
 
@@ -25,6 +28,12 @@ export const routes: Entry[] = [
   { path: '/events', title: () => t.nav.events, load: operator('Events'), roles: staff, group: 'records', icon: 'events' },
   { path: '/pipeline', title: () => t.nav.pipeline, load: operator('Pipeline'), roles: staff, group: 'system', icon: 'pipeline' },
   { path: '/energy', title: () => t.nav.energy, load: operator('Energy'), roles: staff, group: 'system', icon: 'energy' },
+  { path: '/d', title: () => t.drive.title, load: driver('Driver'), roles: [...staff, 'driver'], bare: true, own: true },
+  { path: '/d/list', title: () => t.drive.requests.title, load: driver('Requests'), roles: [...staff, 'driver'], bare: true, own: true },
+  { path: '/d/receipts', title: () => t.drive.receipts.title, load: driver('Receipts'), roles: [...staff, 'driver'], bare: true, own: true },
+  { path: '/d/receipts/:id', title: () => t.drive.receipts.one, load: driver('Receipt'), roles: [...staff, 'driver'], bare: true, own: true },
+  { path: '/c/:cp', title: () => t.drive.title, load: driver('Point'), roles: [...staff, 'driver'], bare: true, own: true },
+  { path: '/m/:cp', title: () => t.monitor.title, load: monitor('Monitor'), roles: staff, bare: true, own: true },
   { path: '/signin', title: () => t.account.signIn, load: account('SignIn'), roles: ['', ...staff, 'driver'], bare: true },
   { path: '/setup', title: () => t.account.setup, load: account('Setup'), roles: ['', ...staff, 'driver'], bare: true },
 ]

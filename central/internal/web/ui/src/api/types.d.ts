@@ -244,6 +244,78 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/cps/{cp}/series": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /**
+         * Power and register of a connector over time
+         * @description The points of the last hour are from telemetry, at most one per 10 s; older ones are from journal records as long as they are kept.
+         */
+        get: operations["get-series"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/cps/{cp}/settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** The name, place and site of a charging point */
+        get: operations["get-cp-settings"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        /** Change the name, place or site of a charging point */
+        patch: operations["set-cp-settings"];
+        trace?: never;
+    };
+    "/api/v1/dead-letters": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Messages on Kafka that Central could not use */
+        get: operations["list-dead-letters"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/dead-letters/{id}/replay": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Publish the bytes of a dead letter to its topic again */
+        post: operations["replay-dead-letter"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/demo/parts/{part}": {
         parameters: {
             query?: never;
@@ -579,9 +651,26 @@ export interface paths {
         };
         /**
          * What changes, as it changes: server-sent events
-         * @description Begins with an event snapshot: the parts, the books and a row for each connector. An event delta follows each second, and at once when a state changes: rows that changed, numbers by the index i of their row (w watts, e watt-hours of the session, c its cost, r register, t when they were received, in Unix milliseconds), and facts. The event bye announces that Central ends; connect again.
+         * @description Begins with an event snapshot: the parts, the books and a row for each connector. An event delta follows each second, and at once when a state changes: at, and of the rest only what changed. rows are the states of connectors. values has an array for each number, by the index i of the row: w watts, e watt-hours of the session, c its cost, t how long before at the values were received, in ms, u records that are not here yet, r the register when it changed otherwise than by e; a number that did not change is null. facts are events, each once. A frame with at alone follows after 5 s without a change. The event bye announces that Central ends; connect again. A client that sends the id of its last event as Last-Event-ID, or as last, gets what it missed, or a snapshot.
          */
         get: operations["stream"];
+        put?: never;
+        post?: never;
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/summary/tickets": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** Totals of tickets by period and currency */
+        get: operations["sum-tickets"];
         put?: never;
         post?: never;
         delete?: never;
@@ -788,8 +877,20 @@ export interface components {
             name?: string;
             place?: string;
             simulated: boolean;
+            site?: string;
             /** Format: int64 */
             unacked: number;
+        };
+        CPSettings: {
+            changed_at?: string;
+            cp_id: string;
+            name: string;
+            place: string;
+            reported_name: string;
+            reported_place: string;
+            site: string;
+            /** Format: int64 */
+            version: number;
         };
         ChangeAccountInputBody: {
             disabled?: boolean;
@@ -836,6 +937,27 @@ export interface components {
             values_at?: string;
             waits_for?: string;
             waits_since?: string;
+        };
+        DeadLetter: {
+            at: string;
+            body?: string;
+            /** Format: int64 */
+            dead_letter_id: number;
+            kept: boolean;
+            key: string;
+            kind?: string;
+            /** Format: int64 */
+            offset: number;
+            /** Format: int64 */
+            partition: number;
+            reason: string;
+            received_at?: string;
+            replayed_at?: string;
+            /** Format: int64 */
+            replays: number;
+            /** Format: int64 */
+            size: number;
+            topic: string;
         };
         Entry: {
             at: string;
@@ -922,47 +1044,52 @@ export interface components {
         ItemsOutputTokenBody: {
             items: components["schemas"]["Token"][];
         };
-        ListOutputAccountBody: {
+        ListBodyAccount: {
             items: components["schemas"]["Account"][];
             /** @description give it as after for the next page; absent on the last */
             next?: string;
         };
-        ListOutputAlarmBody: {
+        ListBodyAlarm: {
             items: components["schemas"]["Alarm"][];
             /** @description give it as after for the next page; absent on the last */
             next?: string;
         };
-        ListOutputCommandBody: {
+        ListBodyCommand: {
             items: components["schemas"]["Command"][];
             /** @description give it as after for the next page; absent on the last */
             next?: string;
         };
-        ListOutputEntryBody: {
+        ListBodyDeadLetter: {
+            items: components["schemas"]["DeadLetter"][];
+            /** @description give it as after for the next page; absent on the last */
+            next?: string;
+        };
+        ListBodyEntry: {
             items: components["schemas"]["Entry"][];
             /** @description give it as after for the next page; absent on the last */
             next?: string;
         };
-        ListOutputGapBody: {
+        ListBodyGap: {
             items: components["schemas"]["Gap"][];
             /** @description give it as after for the next page; absent on the last */
             next?: string;
         };
-        ListOutputRecordBody: {
+        ListBodyRecord: {
             items: components["schemas"]["Record"][];
             /** @description give it as after for the next page; absent on the last */
             next?: string;
         };
-        ListOutputReservationBody: {
+        ListBodyReservation: {
             items: components["schemas"]["Reservation"][];
             /** @description give it as after for the next page; absent on the last */
             next?: string;
         };
-        ListOutputSessionBody: {
+        ListBodySession: {
             items: components["schemas"]["Session"][];
             /** @description give it as after for the next page; absent on the last */
             next?: string;
         };
-        ListOutputTicketBody: {
+        ListBodyTicket: {
             items: components["schemas"]["Ticket"][];
             /** @description give it as after for the next page; absent on the last */
             next?: string;
@@ -1002,6 +1129,7 @@ export interface components {
         Network: {
             at: string;
             books: components["schemas"]["Books"];
+            bridges: components["schemas"]["Part"][] | null;
             central: string;
             cps: components["schemas"]["CP"][] | null;
             demo: boolean;
@@ -1059,6 +1187,13 @@ export interface components {
             /** @description a driver may leave it out, and names no other */
             username?: string;
         };
+        Series: {
+            /** Format: int64 */
+            connector: number;
+            e: number[];
+            t: number[];
+            w: number[];
+        };
         Session: {
             authorized_at?: string;
             /** Format: int64 */
@@ -1076,6 +1211,14 @@ export interface components {
             state: string;
             stopped_at?: string;
             username?: string;
+        };
+        SetInputBody: {
+            /** @description empty: the name that the charging point reports */
+            name?: string;
+            /** @description empty: the place that it reports */
+            place?: string;
+            /** @description groups charging points; empty: none */
+            site?: string;
         };
         SetupInputBody: {
             /** @description that Central printed into its log when it started */
@@ -1124,6 +1267,18 @@ export interface components {
             ticket_id: string;
             username?: string;
         };
+        TicketSummary: {
+            items: components["schemas"]["TicketTotal"][];
+        };
+        TicketTotal: {
+            cost: string;
+            currency: string;
+            /** Format: int64 */
+            energy_wh: number;
+            period?: string;
+            /** Format: int64 */
+            tickets: number;
+        };
         Token: {
             expires_at?: string;
             made_at: string;
@@ -1166,7 +1321,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ListOutputAccountBody"];
+                    "application/json": components["schemas"]["ListBodyAccount"];
                 };
             };
             /** @description Bad Request */
@@ -1690,7 +1845,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ListOutputAlarmBody"];
+                    "application/json": components["schemas"]["ListBodyAlarm"];
                 };
             };
             /** @description Bad Request */
@@ -1908,7 +2063,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ListOutputEntryBody"];
+                    "application/json": components["schemas"]["ListBodyEntry"];
                 };
             };
             /** @description Bad Request */
@@ -2317,7 +2472,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ListOutputCommandBody"];
+                    "application/json": components["schemas"]["ListBodyCommand"];
                 };
             };
             /** @description Bad Request */
@@ -3213,6 +3368,614 @@ export interface operations {
             };
         };
     };
+    "get-series": {
+        parameters: {
+            query?: {
+                connector?: number;
+                /** @description not before this time (RFC 3339); absent: an hour before to */
+                from?: string;
+                /** @description before this time; absent: now */
+                to?: string;
+                /** @description the most points; more are thinned */
+                points?: number;
+            };
+            header?: never;
+            path: {
+                cp: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Series"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Misdirected Request */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "get-cp-settings": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path: {
+                cp: string;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CPSettings"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Misdirected Request */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "set-cp-settings": {
+        parameters: {
+            query?: never;
+            header: {
+                /** @description the ETag of the settings that are changed */
+                "If-Match": string;
+            };
+            path: {
+                cp: string;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["SetInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    ETag?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["CPSettings"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Precondition Failed */
+            412: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Misdirected Request */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-dead-letters": {
+        parameters: {
+            query?: {
+                /** @description not before this time (RFC 3339) */
+                from?: string;
+                /** @description before this time */
+                to?: string;
+                limit?: number;
+                /** @description only those that were never replayed, or those that were */
+                state?: "open" | "replayed";
+                /** @description next of the page before */
+                after?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["ListBodyDeadLetter"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Gone */
+            410: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Misdirected Request */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "replay-dead-letter": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Chosen by the client for one order: for 24 h the same request with the same key has no second effect and the same answer. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer"];
+                };
+            };
+            /** @description The order was accepted; its result is not known yet. */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Misdirected Request */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "cut-or-restore": {
         parameters: {
             query?: never;
@@ -3365,7 +4128,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ListOutputGapBody"];
+                    "application/json": components["schemas"]["ListBodyGap"];
                 };
             };
             /** @description Bad Request */
@@ -4236,7 +4999,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ListOutputRecordBody"];
+                    "application/json": components["schemas"]["ListBodyRecord"];
                 };
             };
             /** @description Bad Request */
@@ -4351,7 +5114,7 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ListOutputReservationBody"];
+                    "application/json": components["schemas"]["ListBodyReservation"];
                 };
             };
             /** @description Bad Request */
@@ -5048,6 +5811,8 @@ export interface operations {
                 cp_id?: string;
                 /** @description only of this driver */
                 username?: string;
+                /** @description csv is text/csv by RFC 4180, excel the same with semicolons, decimal commas and Windows-1252; both have all rows, whatever limit is */
+                format?: "json" | "csv" | "excel";
                 /** @description only in this state */
                 state?: "open" | "orphaned" | "closed";
                 /** @description next of the page before */
@@ -5065,7 +5830,8 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ListOutputSessionBody"];
+                    "application/json": components["schemas"]["ListBodySession"];
+                    "text/csv": string;
                 };
             };
             /** @description Bad Request */
@@ -5088,15 +5854,6 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ErrorModel"];
-                };
-            };
-            /** @description Conflict */
-            409: {
                 headers: {
                     [name: string]: unknown;
                 };
@@ -5832,8 +6589,14 @@ export interface operations {
     };
     stream: {
         parameters: {
-            query?: never;
-            header?: never;
+            query?: {
+                /** @description the same, for clients that cannot set the header */
+                last?: string;
+            };
+            header?: {
+                /** @description the id of the last event that the client has; browsers send it */
+                "Last-Event-ID"?: string;
+            };
             path?: never;
             cookie?: never;
         };
@@ -5884,6 +6647,109 @@ export interface operations {
                     "application/problem+json": components["schemas"]["ErrorModel"];
                 };
             };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "sum-tickets": {
+        parameters: {
+            query?: {
+                /** @description tickets not before this time (RFC 3339) */
+                from?: string;
+                /** @description tickets before this time */
+                to?: string;
+                /** @description length of the periods, in UTC */
+                period?: "day" | "month" | "year" | "all";
+                /** @description only of this charging point */
+                cp_id?: string;
+                /** @description only of this driver */
+                username?: string;
+            };
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TicketSummary"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Misdirected Request */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
             /** @description Internal Server Error */
             500: {
                 headers: {
@@ -5916,6 +6782,8 @@ export interface operations {
                 cp_id?: string;
                 /** @description only of this driver */
                 username?: string;
+                /** @description csv is text/csv by RFC 4180, excel the same with semicolons, decimal commas and Windows-1252; both have all rows, whatever limit is */
+                format?: "json" | "csv" | "excel";
                 /** @description next of the page before */
                 after?: string;
             };
@@ -5931,7 +6799,8 @@ export interface operations {
                     [name: string]: unknown;
                 };
                 content: {
-                    "application/json": components["schemas"]["ListOutputTicketBody"];
+                    "application/json": components["schemas"]["ListBodyTicket"];
+                    "text/csv": string;
                 };
             };
             /** @description Bad Request */
@@ -5954,15 +6823,6 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
-                headers: {
-                    [name: string]: unknown;
-                };
-                content: {
-                    "application/problem+json": components["schemas"]["ErrorModel"];
-                };
-            };
-            /** @description Conflict */
-            409: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -1,9 +1,12 @@
 // The English texts. This file is the type of the others: es.ts must have the same keys.
+import { drive, monitor } from './en.driver'
 
 const n = new Intl.NumberFormat('en')
 const count = (k: number, one: string, other: string) => n.format(k) + ' ' + (k === 1 ? one : other)
 
 export const en = {
+  drive,
+  monitor,
   app: {
     name: 'Carga',
     skip: 'Skip to the content',

@@ -1,10 +1,13 @@
 // The Spanish texts. A key that is missing here fails the type check.
+import { drive, monitor } from './es.driver'
 import type { Messages } from './i18n.svelte'
 
 const n = new Intl.NumberFormat('es', { useGrouping: 'always' })
 const count = (k: number, one: string, other: string) => n.format(k) + ' ' + (k === 1 ? one : other)
 
 export const es: Messages = {
+  drive,
+  monitor,
   app: {
     name: 'Carga',
     skip: 'Ir al contenido',

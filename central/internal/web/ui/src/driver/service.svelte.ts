@@ -1,0 +1,196 @@
+// One charge from the request to the ticket. Every step is an order with a key that is
+// kept, so a step that is repeated after a reload or an outage has no second effect.
+import { type Answer, type Command, type Page, Problem, type Session, type Ticket, get, newKey, post } from '../lib/api'
+import { t } from '../lib/i18n.svelte'
+import { live } from '../lib/live.svelte'
+import { ended } from '../lib/orders'
+
+export type Phase = 'waiting' | 'asking' | 'kept' | 'plug' | 'charging' | 'finished' | 'refused' | 'cancelled'
+
+/** What is kept of a charge. cp is "" until Central has chosen one. */
+export type Data = {
+  key: string
+  username: string
+  any: boolean
+  cp: string
+  connector: number
+  phase: Phase
+  reservation: string
+  session: string
+  command: string
+  unwanted: boolean // the driver has ended it: what is on its way is ended too
+  why: string // a word of t.drive.why
+  ticket: Ticket | null
+}
+
+export const fresh = (username: string, cp = '', connector = 0): Data => ({
+  key: newKey(), username, any: cp === '', cp, connector, phase: 'asking', reservation: '', session: '', command: '', unwanted: false, why: '', ticket: null,
+})
+
+const over = (p: Phase): boolean => p === 'finished' || p === 'refused' || p === 'cancelled'
+const pause = (ms: number) => new Promise((r) => setTimeout(r, ms))
+/** Whether it is not known what became of a request: it is sent again. */
+const again = (err: unknown): boolean => !(err instanceof Problem) || err.kind === 'unreachable' || err.status >= 500 || err.status === 429
+
+/** The text of a reason that Central or a charging point gives. */
+export function explainWhy(why: string): string {
+  const texts: { [why: string]: string } = t.drive.why
+  return texts[why] ?? t.drive.why.other
+}
+export const whyOf = (err: unknown): string => (err instanceof Problem ? err.kind : 'unreachable')
+
+export class Service {
+  data: Data = $state.raw() as Data
+  /** Whether it waits for Central to answer again. */
+  unreachable = $state(false)
+  #running: Promise<void> | null = null
+  #stopped = false
+
+  constructor(
+    data: Data,
+    readonly changed: () => void,
+  ) {
+    this.data = data
+  }
+
+  get over(): boolean {
+    return over(this.data.phase)
+  }
+
+  #set(change: Partial<Data>): void {
+    this.data = { ...this.data, ...change }
+    this.changed()
+  }
+
+  /** Goes on until the charge is over; returns when it is. */
+  run(): Promise<void> {
+    return (this.#running ??= this.#run().finally(() => (this.#running = null)))
+  }
+
+  async #run(): Promise<void> {
+    if (this.data.phase === 'waiting') this.#set({ phase: 'asking' })
+    while (!this.over) {
+      try {
+        await this.#step()
+        this.unreachable = false
+      } catch (err) {
+        if (again(err)) {
+          this.unreachable = true
+          await pause(1500)
+        } else {
+          this.#set({ phase: 'refused', why: whyOf(err) })
+        }
+      }
+    }
+  }
+
+  async #step(): Promise<void> {
+    const d = this.data
+    if (d.phase === 'asking') return this.#ask(d)
+    if (d.phase === 'kept') return this.#start(d)
+    if (d.phase === 'plug') return this.#plug(d)
+    return this.#charge(d)
+  }
+
+  /** Has a connector reserved. */
+  async #ask(d: Data): Promise<void> {
+    const body = { username: d.username, ...(d.any ? {} : { cp_id: d.cp }), ...(d.any || !d.connector ? {} : { connector: d.connector }) }
+    const a = await post<Answer>('reservations', body, d.key + '.reserve')
+    const id = a.commands?.[0] ?? ''
+    this.#set({ cp: a.cp_id ?? d.cp, connector: a.connector ?? d.connector, reservation: a.reservation_id ?? '' })
+    const c = id ? await this.#end(id) : null
+    if (this.data.unwanted) return this.#giveUp()
+    if (c && c.state !== 'done') return this.#set({ phase: 'refused', why: c.reason || (c.state === 'expired' ? 'cp_unreachable' : c.state) })
+    this.#set({ phase: 'kept' })
+  }
+
+  /** Has the session started: it begins when the driver plugs in. */
+  async #start(d: Data): Promise<void> {
+    if (this.data.unwanted) return this.#giveUp()
+    const a = await post<Answer>('sessions', { cp_id: d.cp, connector: d.connector, username: d.username }, d.key + '.start')
+    this.#set({ phase: 'plug', session: a.session_id ?? '', command: a.commands?.[0] ?? '' })
+  }
+
+  async #plug(d: Data): Promise<void> {
+    if (this.data.unwanted) return this.#giveUp()
+    if (live.row(d.cp, d.connector)?.state.session_id === d.session) return this.#set({ phase: 'charging' })
+    const c = await get<Command>('commands/' + d.command, { wait: '2s' }, undefined, 10_000)
+    if (c.state === 'done') return this.#set({ phase: 'charging' })
+    if (ended(c) && this.data.phase === 'plug') {
+      // The session may have begun all the same, such as when another command replaced this one.
+      if (await this.#open(d.session)) return this.#set({ phase: 'charging' })
+      await this.#giveUp('refused', c.reason || (c.state === 'expired' ? 'expired' : c.state))
+    }
+  }
+
+  /** Stops the session. Repeats are one order, because of the key. */
+  async #stop(d: Data): Promise<void> {
+    try {
+      await post(`sessions/${d.session}/stop`, {}, d.key + '.stop')
+    } catch (err) {
+      if (whyOf(err) !== 'session_ended') throw err
+    }
+  }
+
+  async #charge(d: Data): Promise<void> {
+    if (d.unwanted && !this.#stopped) {
+      await this.#stop(d)
+      this.#stopped = true
+    }
+    await pause(500)
+    if (live.link === 'live' && live.row(d.cp, d.connector)?.state.session_id === d.session) return
+    const s = await this.#open(d.session)
+    if (s?.state === 'orphaned') return this.#set({ phase: 'refused', why: 'session_orphaned' })
+    if (s?.state !== 'closed') return pause(700).then(() => undefined)
+    const ticket = await ticketOf(d.session, d.username)
+    if (ticket) this.#set({ phase: 'finished', ticket })
+  }
+
+  async #open(session: string): Promise<Session | null> {
+    if (!session) return null
+    try {
+      return await get<Session>('sessions/' + session)
+    } catch (err) {
+      if (err instanceof Problem && err.status === 404) return null
+      throw err
+    }
+  }
+
+  /** Waits for the end of a command. */
+  async #end(id: string): Promise<Command> {
+    for (;;) {
+      const c = await get<Command>('commands/' + id, { wait: '5s' }, undefined, 12_000)
+      if (ended(c) || this.data.unwanted) return c
+    }
+  }
+
+  async #giveUp(phase: Phase = 'cancelled', why = ''): Promise<void> {
+    if (this.data.reservation) {
+      try {
+        const a = await post<Answer>(`reservations/${this.data.reservation}/cancel`, {}, this.data.key + '.cancel')
+        const id = a.commands?.[0]
+        for (let i = 0; id && i < 5 && !ended(await get<Command>('commands/' + id, { wait: '2s' }, undefined, 10_000)); i++);
+      } catch (err) {
+        if (again(err)) throw err // over already, otherwise
+      }
+      // The driver may have plugged in at the same moment.
+      if ((await this.#open(this.data.session))?.state === 'open') return this.#set({ phase: 'charging', unwanted: true })
+    }
+    this.#set({ phase, why })
+  }
+
+  /** Ends it: before charging it is cancelled, afterwards the session is stopped. */
+  async end(): Promise<void> {
+    const d = this.data
+    if (this.over) return
+    if (d.phase === 'waiting') return this.#set({ phase: 'cancelled' })
+    this.#set({ unwanted: true })
+    if (d.phase === 'charging') await this.#stop(d)
+  }
+}
+
+/** The ticket of a session, if there is one yet. */
+export async function ticketOf(session: string, username: string): Promise<Ticket | null> {
+  const page = await get<Page<Ticket>>('tickets', { username, limit: 50 })
+  return page.items.find((k) => k.session_id === session && !k.corrects) ?? null
+}

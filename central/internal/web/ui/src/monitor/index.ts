@@ -1,0 +1,2 @@
+// The screen at a charging point.
+export { default as Monitor } from './Monitor.svelte'
