@@ -155,7 +155,7 @@ func (s *Server) Run(ctx context.Context, l net.Listener) error {
 }
 
 // noFeatures turns off what the page does not use.
-const noFeatures = "accelerometer=(), ambient-light-sensor=(), autoplay=(), camera=(), display-capture=(), encrypted-media=(), geolocation=(), gyroscope=(), " +
+const noFeatures = "accelerometer=(), autoplay=(), camera=(), display-capture=(), encrypted-media=(), geolocation=(), gyroscope=(), " +
 	"magnetometer=(), microphone=(), midi=(), payment=(), publickey-credentials-get=(), screen-wake-lock=(), serial=(), usb=(), xr-spatial-tracking=()"
 
 // observed are the paths of health and metrics.
