@@ -229,6 +229,7 @@ func ApplyPresence(cp *CP, env *Env, p wire.Presence) (Outcome, []Change) {
 	f.noteFirstContact()
 	j := f.findJournal(p.Journal)
 	if f.presenceOutdated(j, p) {
+		f.dropFarClaim(&p)
 		return f.out, f.emit()
 	}
 	f.pointChanged = true
@@ -236,7 +237,7 @@ func ApplyPresence(cp *CP, env *Env, p wire.Presence) (Outcome, []Change) {
 	if p.Online {
 		cp.First, cp.Next, cp.Last = positionOrZero(p.First), positionOrZero(p.Next), positionOrZero(p.Last)
 		cp.Position = p.Central
-		f.exceedEpoch(charge.Highest(p.Central, p.Ordered))
+		f.exceedEpoch(&p)
 	}
 	if j != nil && j.OpenedAt != 0 {
 		if p.Conn > j.Conn {

@@ -31,6 +31,7 @@ type CP struct {
 	KnownRecords int64
 
 	lastGrown charge.JournalID // the last to get a new record; provesFork compares with it instead of searching
+	farClaim  farClaim         // an epoch that presences name and Central does not believe yet; zero: none
 }
 
 // Point is the row of one charging point.
@@ -293,7 +294,7 @@ const (
 	AlarmTicket      AlarmKind = "ticket_differs" // a late record would have changed a ticket
 	AlarmAnomaly     AlarmKind = "anomaly_seen"   // reported by the charging point
 	AlarmUnusable    AlarmKind = "record_unusable"
-	AlarmEpoch       AlarmKind = "epoch_at_its_end"   // the charging point obeys the highest possible epoch
+	AlarmEpoch       AlarmKind = "epoch_at_its_end"   // presences name an epoch that Central cannot exceed
 	AlarmUnaccounted AlarmKind = "energy_unaccounted" // energy went through a meter outside of sessions
 	AlarmSilent      AlarmKind = "silent_session"     // silent for too long while a session is open
 )
