@@ -317,6 +317,9 @@ func PassNext(cp *CP, env *Env) ([]Change, error) {
 		return nil, fmt.Errorf("charging point %s has not reported which record is next; wait for its presence", cp.ID)
 	case j != nil && n.Seq <= j.Last:
 		return nil, fmt.Errorf("record %s/%d is known already; it blocks nothing", n.Journal, n.Seq)
+	case n.Journal == cp.Last.Journal && n.Seq > cp.Last.Seq:
+		return nil, fmt.Errorf("charging point %s holds no record that is not acknowledged: its latest presence names %d as the last and %d as the next; "+
+			"if it wrote one since, try again after its next presence, in at most 5 minutes", cp.ID, cp.Last.Seq, n.Seq)
 	case j != nil && n.Seq == j.Last+1:
 	case n == cp.First && !f.logRead():
 		return nil, ErrLogUnread
