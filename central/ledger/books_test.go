@@ -13,9 +13,10 @@ import (
 
 // strangers returns two devices with one identity, each with its own storage and
 // meter, and a ledger. Both have booted.
-func strangers() (a, b *ledgertest.ChargingPoint, bk *ledgertest.Book) {
+func strangers(clock charge.ClockQuality) (a, b *ledgertest.ChargingPoint, bk *ledgertest.Book) {
 	a, b = ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewChargingPoint("CP", 1, morning+30)
 	a.Connectors[1].Register, b.Connectors[1].Register = 3_231_447, 185_077
+	a.Clock, b.Clock = clock, clock
 	b.Boots = 1000 // its journals have other names
 	bk = ledgertest.NewBook("CP", morning)
 	bk.Apply(a.Boot())
@@ -41,36 +42,38 @@ func TestAPresenceChangesNoAccount(t *testing.T) {
 			}
 		},
 	} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			a, b, bk := strangers()
-			bk.ApplyPresence(a.Presence(wire.Position{}, epoch(1)))
-			a.Now += 6000
-			a.Plug(1)
-			a.Grant(1, "s", "fay", "")
-			a.Begin(1)
-			for range 8 {
-				a.Now += 30_000
-				a.Flow(1, 91)
-				a.Sample(1)
-			}
-			for _, r := range a.Log[1:] {
-				bk.Apply(r)
-			}
-			b.Now = a.Now + 1000
-			second(b, bk)
-			if s := bk.Sessions["s"]; s.State != ledger.SessionOpen {
-				t.Errorf("the session is %s while its records come, want it open", s.State)
-			}
-			a.Now = b.Now + 5000
-			a.Flow(1, 167)
-			a.Stop(1, charge.StopReboot)
-			bk.Apply(a.Log[len(a.Log)-1])
-			m := bk.CP.Meters[1]
-			if metered := m.Carried + m.Last - m.First; metered != 895 || m.Billed != 895 || m.Unaccounted() != 0 {
-				t.Errorf("metered %d Wh, billed %d Wh, unaccounted %d Wh; want 895, 895 and 0", metered, m.Billed, m.Unaccounted())
-			}
-		})
+		for _, clock := range []charge.ClockQuality{charge.ClockSet, charge.ClockSynced} {
+			t.Run(name+", clock "+string(clock), func(t *testing.T) {
+				t.Parallel()
+				a, b, bk := strangers(clock)
+				bk.ApplyPresence(a.Presence(wire.Position{}, epoch(1)))
+				a.Now += 6000
+				a.Plug(1)
+				a.Grant(1, "s", "fay", "")
+				a.Begin(1)
+				for range 8 {
+					a.Now += 30_000
+					a.Flow(1, 91)
+					a.Sample(1)
+				}
+				for _, r := range a.Log[1:] {
+					bk.Apply(r)
+				}
+				b.Now = a.Now + 1000
+				second(b, bk)
+				if s := bk.Sessions["s"]; s.State != ledger.SessionOpen {
+					t.Errorf("the session is %s while its records come, want it open", s.State)
+				}
+				a.Now = b.Now + 5000
+				a.Flow(1, 167)
+				a.Stop(1, charge.StopReboot)
+				bk.Apply(a.Log[len(a.Log)-1])
+				m := bk.CP.Meters[1]
+				if metered := m.Carried + m.Last - m.First; metered != 895 || m.Billed != 895 || m.Unaccounted() != 0 {
+					t.Errorf("metered %d Wh, billed %d Wh, unaccounted %d Wh; want 895, 895 and 0", metered, m.Billed, m.Unaccounted())
+				}
+			})
+		}
 	}
 }
 
@@ -79,7 +82,8 @@ func TestAPresenceChangesNoAccount(t *testing.T) {
 func TestTheBooksFollowFromTheRecords(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
-		a, b, bk := strangers()
+		clocks := []charge.ClockQuality{charge.ClockUnset, charge.ClockSet, charge.ClockSynced}
+		a, b, bk := strangers(rapid.SampledFrom(clocks).Draw(t, "clock"))
 		without := ledgertest.NewBook("CP", morning)
 		without.Apply(a.Log[0])
 		without.Apply(b.Log[0])

@@ -19,13 +19,12 @@ const mostAhead = 24 * time.Hour
 
 // chooseNewest makes a newly opened boot the newest one, unless it is an older
 // branch that arrives late: storage that was rolled back leaves such a branch. A boot
-// that follows the newest one is newer whatever the clocks show; else synchronized
-// clocks decide, and without them the order of arrival.
+// that follows the newest one is newer whatever the clocks show; else clocks that are
+// set decide, and without them the order of arrival.
 func (f *fold) chooseNewest(j *Journal) {
 	cp := f.cp
 	was := f.findJournal(cp.NewestJournal)
-	synced := was != nil && was.Clock == charge.ClockSynced && j.Clock == charge.ClockSynced
-	if synced && j.FirstWrittenAt < was.FirstWrittenAt && !f.descends(j, was) {
+	if was != nil && dated(was.Clock) && dated(j.Clock) && j.FirstWrittenAt < was.FirstWrittenAt && !f.descends(j, was) {
 		return
 	}
 	straight := was != nil && j.After == wire.Position{Journal: was.ID, Seq: was.Last}
@@ -43,7 +42,7 @@ func (f *fold) chooseNewest(j *Journal) {
 
 // isLate reports whether the record is late for the accounts: it fills a gap, or it
 // was not written after the newest boot began, of which it is no record. Records of
-// another boot that were written after that, by synchronized clocks, are of a second
+// another boot that were written after that, by clocks that are set, are of a second
 // device; its meter is read, too.
 func (f *fold) isLate() bool {
 	newest := f.findJournal(f.cp.NewestJournal)
@@ -53,6 +52,9 @@ func (f *fold) isLate() bool {
 	case newest == nil || newest.ID == f.rec.Journal:
 		return false
 	}
-	synced := f.rec.Clock == charge.ClockSynced && newest.Clock == charge.ClockSynced
-	return !synced || f.rec.At <= newest.FirstWrittenAt
+	return !dated(f.rec.Clock) || !dated(newest.Clock) || f.rec.At <= newest.FirstWrittenAt
 }
+
+// dated reports whether a clock shows which of two records is older. Not many charging
+// points have one that is synchronized, so one that was set is enough.
+func dated(c charge.ClockQuality) bool { return c == charge.ClockSet || c == charge.ClockSynced }
