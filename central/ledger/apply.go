@@ -34,6 +34,7 @@ type fold struct {
 	receivedAt charge.Time // of Input
 
 	decoded         bool // payload was called
+	late            bool // the accounts have newer records: see isLate
 	pointChanged    bool
 	journals        []*Journal
 	connectors      []*Connector
@@ -86,6 +87,7 @@ func (f *fold) payload() wire.Payload {
 // applyRecord applies the content of a record that classify accepted.
 func (f *fold) applyRecord() {
 	p := f.payload()
+	f.late = f.isLate()
 	if f.out.Unusable != nil {
 		f.reportUnusable(f.out.Unusable.Error())
 	}

@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"slices"
@@ -20,10 +21,14 @@ func (f *fold) openJournal(j *Journal) *Journal {
 		known-- // passBefore created it in this call
 	}
 	j.OpenedAt, j.FirstWrittenAt, j.Clock = set(f.env.Now), r.At, r.Clock
+	if r.At > cmp.Or(f.receivedAt, f.env.Now).Add(mostAhead) {
+		j.Clock = charge.ClockUnset // whatever the agent states of it
+	}
 	j.Conn = max(j.Conn, f.connOf(j.ID))
 	if r.Seq == 1 {
 		f.linkJournal(j, known)
 	}
+	f.chooseNewest(j)
 	f.chooseCurrent(j)
 	return j
 }
@@ -122,19 +127,14 @@ func (f *fold) switchTo(id charge.JournalID) {
 		cp.Connectors, cp.PendingConnectors = cp.PendingConnectors, old
 	} else {
 		// A third boot comes back, whose connectors are not stored any more. Its
-		// next records report them; until its record 1 is known again, a session
-		// that they do not mention is not taken for orphaned.
+		// next records report them.
 		f.deleteBoot(cp.PendingJournal)
 		cp.Connectors, cp.PendingConnectors = map[charge.ConnectorID]*Connector{}, old
-		j := f.findOrCreateJournal(id)
-		j.Registered = false
-		touch(&f.journals, j)
 	}
 	cp.PendingJournal, cp.CurrentJournal = cp.CurrentJournal, id
 	cp.Faults = nil
 	f.pointChanged = true
 	f.out.NewBoot = true
-	f.updateAllOrphaned()
 }
 
 // applyRegistered applies record 1 of a boot, which reports the whole state of the
@@ -150,6 +150,9 @@ func (f *fold) applyRegistered(reg *wire.Registered) {
 		c := &reg.Connectors[i]
 		if k := f.connector(c.Connector); k != nil {
 			k.Rated = c.Rated
+		}
+		if !f.late && c.Connector >= 1 {
+			f.changeMeter(c.Connector).Rated = c.Rated
 		}
 		if c.Register != nil && !f.applyRegister(c.Connector, *c.Register) {
 			f.brokenRegisters = append(f.brokenRegisters, c.Connector)
@@ -207,6 +210,9 @@ func (f *fold) applyConnectorState(j *Journal, s *wire.ConnectorState) {
 		return
 	}
 	j.Reported = append(j.Reported, s.SessionID)
+	if !f.late {
+		f.changeMeter(s.Connector).Session = s.SessionID
+	}
 	c.Session, c.Phase = s.SessionID, charge.StatusSuspendedEVSE
 	if s.Status.InSession() {
 		c.Phase = s.Status
@@ -229,6 +235,7 @@ func ApplyPresence(cp *CP, env *Env, p wire.Presence) (Outcome, []Change) {
 	f.noteFirstContact()
 	j := f.findJournal(p.Journal)
 	if f.presenceOutdated(j, p) {
+		f.dropFarClaim(&p)
 		return f.out, f.emit()
 	}
 	f.pointChanged = true
@@ -236,7 +243,7 @@ func ApplyPresence(cp *CP, env *Env, p wire.Presence) (Outcome, []Change) {
 	if p.Online {
 		cp.First, cp.Next, cp.Last = positionOrZero(p.First), positionOrZero(p.Next), positionOrZero(p.Last)
 		cp.Position = p.Central
-		f.exceedEpoch(charge.Highest(p.Central, p.Ordered))
+		f.exceedEpoch(&p)
 	}
 	if j != nil && j.OpenedAt != 0 {
 		if p.Conn > j.Conn {
@@ -310,6 +317,9 @@ func PassNext(cp *CP, env *Env) ([]Change, error) {
 		return nil, fmt.Errorf("charging point %s has not reported which record is next; wait for its presence", cp.ID)
 	case j != nil && n.Seq <= j.Last:
 		return nil, fmt.Errorf("record %s/%d is known already; it blocks nothing", n.Journal, n.Seq)
+	case n.Journal == cp.Last.Journal && n.Seq > cp.Last.Seq:
+		return nil, fmt.Errorf("charging point %s holds no record that is not acknowledged: its latest presence names %d as the last and %d as the next; "+
+			"if it wrote one since, try again after its next presence, in at most 5 minutes", cp.ID, cp.Last.Seq, n.Seq)
 	case j != nil && n.Seq == j.Last+1:
 	case n == cp.First && !f.logRead():
 		return nil, ErrLogUnread

@@ -24,6 +24,10 @@
 // record 1 has arrived although presence does not name it yet. Records of earlier
 // boots change sessions, meters and tickets only: they are late.
 //
+// The accounts (meters, sessions, tickets) do not follow the current boot, which
+// presence names, but the newest one by the records: see newest.go. So they follow
+// from the records alone.
+//
 // # Purity and ownership
 //
 // The package does no I/O and reads no clock. Time, tariffs and everything that

@@ -106,7 +106,7 @@ func (f *fold) evictJournals() {
 // keepsInMemory reports whether every record or presence needs the journal.
 func (cp *CP) keepsInMemory(id charge.JournalID) bool {
 	switch id {
-	case cp.CurrentJournal, cp.PendingJournal, cp.AnnouncedJournal, cp.First.Journal, cp.Next.Journal, cp.Last.Journal, cp.lastGrown:
+	case cp.NewestJournal, cp.CurrentJournal, cp.PendingJournal, cp.AnnouncedJournal, cp.First.Journal, cp.Next.Journal, cp.Last.Journal, cp.lastGrown:
 		return true
 	}
 	return false

@@ -73,17 +73,6 @@ func (f *fold) readAt() ReadAt {
 	return r
 }
 
-// ratedPower returns the power of a connector as its boot, the current or the
-// pending one reports it; 0 if none does.
-func (f *fold) ratedPower(id charge.ConnectorID) charge.Watts {
-	for _, boot := range []map[charge.ConnectorID]*Connector{f.bootState(), f.cp.Connectors, f.cp.PendingConnectors} {
-		if c := boot[id]; c != nil && c.Rated > 0 {
-			return c.Rated
-		}
-	}
-	return 0
-}
-
 // applyRegister applies a register that the record reports. Within a boot, and
 // from one boot to the next, a lower register than before means that the meter was
 // replaced, was set back, or rolled over. (Late records come in any order, so a
@@ -94,20 +83,23 @@ func (f *fold) applyRegister(id charge.ConnectorID, reg charge.WattHours) (conti
 	if id < 1 {
 		return false
 	}
-	c := f.bootState()[id]
-	if c != nil && reg < c.Register {
-		f.registerFell(id, c.Register, reg)
+	m := f.changeMeter(id)
+	if !f.late && m.Boot == f.rec.Journal && reg < m.Register {
+		f.registerFell(id, m.Register, reg)
 	} else {
 		continues = f.extendMeter(id, reg, f.readAt(), false)
 	}
 	switch {
-	case f.bootState() == nil:
+	case f.late:
 	case continues:
 		f.measureGaps(id, reg)
 	default:
 		f.measureGaps(id, 0) // the register does not show what flowed in them
 	}
-	if c != nil {
+	if !f.late {
+		m.Register, m.Boot = reg, f.rec.Journal
+	}
+	if c := f.bootState()[id]; c != nil {
 		c.Register = reg
 		touch(&f.connectors, c)
 	}
@@ -120,14 +112,14 @@ func (f *fold) applyRegister(id charge.ConnectorID, reg charge.WattHours) (conti
 // of late records belong to the meter before, and are ignored.
 func (f *fold) extendMeter(id charge.ConnectorID, reg charge.WattHours, at ReadAt, other bool) (continues bool) {
 	m := f.changeMeter(id)
-	late := other || f.bootState() == nil
+	late := other || f.late
 	switch {
 	case !m.Known:
 		m.Known = true
 		m.startSpan(reg, at)
 	case m.Previous.Known && late:
 	case reg > m.Last:
-		if reg-m.Last > maxEnergy(f.ratedPower(id), elapsedBetween(m.LastRead, at)) {
+		if reg-m.Last > maxEnergy(m.Rated, elapsedBetween(m.LastRead, at)) {
 			if session, ok := f.sessionCovering(id, m.Last, reg); ok {
 				f.raiseAlarm(AlarmMeterJumped, fmt.Sprint(id), id, fmt.Sprintf(
 					"the register went from %d Wh to %d Wh, more than can have flowed; session %s counts it", m.Last, reg, session))
@@ -139,7 +131,7 @@ func (f *fold) extendMeter(id charge.ConnectorID, reg charge.WattHours, at ReadA
 		m.Last, m.LastRead = reg, at
 	case reg < m.First:
 		later := at.At != 0 && m.FirstAt != 0 && at.At >= m.FirstAt // so the register fell
-		switch most := maxEnergy(f.ratedPower(id), elapsedBetween(at, ReadAt{At: m.FirstAt})); {
+		switch most := maxEnergy(m.Rated, elapsedBetween(at, ReadAt{At: m.FirstAt})); {
 		case !late && (later || m.First-reg > most):
 			f.registerFell(id, m.Last, reg)
 			return false
@@ -202,7 +194,7 @@ func (m *Meter) endSpan() {
 // wrong values for a while, as one does that starts at 0 after a power cut.
 func (f *fold) resumePreviousSpan(m *Meter, reg charge.WattHours, at ReadAt) bool {
 	b := m.Previous
-	if !b.Known || reg < b.Last || reg-b.Last > maxEnergy(f.ratedPower(m.Connector), elapsedBetween(b.LastRead, at)) {
+	if !b.Known || reg < b.Last || reg-b.Last > maxEnergy(m.Rated, elapsedBetween(b.LastRead, at)) {
 		return false
 	}
 	// The energy that the wrong span counted is part of what the register gained in
@@ -261,7 +253,7 @@ func (f *fold) registerFell(id charge.ConnectorID, from, reg charge.WattHours) {
 // the energy that can have flowed.
 func (f *fold) rolloverAt(m *Meter, reg charge.WattHours, at ReadAt) charge.WattHours {
 	const least, most, binary charge.WattHours = 1_000_000, 1_000_000_000_000, 1 << 32
-	can := maxEnergy(f.ratedPower(m.Connector), elapsedBetween(m.LastRead, at))
+	can := maxEnergy(m.Rated, elapsedBetween(m.LastRead, at))
 	fits := func(end charge.WattHours) bool { return end > m.Last && end-m.Last+reg <= can }
 	if fits(binary) {
 		return binary

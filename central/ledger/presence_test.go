@@ -3,6 +3,7 @@ package ledger_test
 import (
 	"errors"
 	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -107,6 +108,32 @@ func TestNothingIsPassedBeforeTheLogIsRead(t *testing.T) {
 				t.Errorf("record 4 is %s, gaps: %+v; want record 3 alone to be passed", out.Verdict, bk.Gaps)
 			}
 		})
+	}
+}
+
+// A charging point that holds nothing unacknowledged is not blocked: passing its next
+// record would make a gap of a record that does not exist yet.
+func TestNothingIsPassedOfAnIdlePoint(t *testing.T) {
+	t.Parallel()
+	b, bk := ledgertest.NewChargingPoint("CP", 1, morning), ledgertest.NewBook("CP", morning)
+	bk.Apply(b.Boot())
+	acked := wire.Position{Journal: b.Journal, Seq: 1}
+	bk.ApplyPresence(b.Presence(acked, epoch(1)))
+	if _, err := ledger.PassNext(bk.CP, &bk.Env); err == nil || !strings.Contains(err.Error(), "holds no record") {
+		t.Errorf("nothing is unacknowledged: %v, want a refusal that states it", err)
+	}
+	if len(bk.Gaps) != 0 || bk.CP.Journals[b.Journal].Last != 1 {
+		t.Fatalf("gaps %+v, the journal ends at %d, want none and 1", bk.Gaps, bk.CP.Journals[b.Journal].Last)
+	}
+	b.Write(1, "", &wire.PluggedIn{}) // a message that cannot be read
+	bk.ApplyPresence(b.Presence(acked, epoch(1)))
+	changes, err := ledger.PassNext(bk.CP, &bk.Env)
+	if err != nil {
+		t.Fatalf("record 2 is unacknowledged: %v", err)
+	}
+	bk.Save(changes)
+	if len(bk.Gaps) != 1 || bk.CP.Journals[b.Journal].Last != 2 {
+		t.Errorf("gaps %+v, the journal ends at %d, want one and 2", bk.Gaps, bk.CP.Journals[b.Journal].Last)
 	}
 }
 

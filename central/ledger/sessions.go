@@ -3,6 +3,7 @@ package ledger
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 
 	"github.com/carga-ev/carga/internal/charge"
@@ -156,6 +157,7 @@ func (f *fold) updateStopped(s *Session, p *wire.ChargingStopped) {
 // updateConnector applies the record to the connector in the record's boot; it
 // does nothing for late records.
 func (f *fold) updateConnector(s *Session, p wire.Payload) {
+	f.updateOpen(s, p)
 	c := f.connector(f.rec.Connector)
 	if c == nil {
 		return
@@ -190,6 +192,24 @@ func (f *fold) updateConnector(s *Session, p wire.Payload) {
 	}
 	if c.Session == "" { // its grant is in a gap
 		c.Session = s.ID
+	}
+}
+
+// updateOpen notes which session the newest boot has open at the connector.
+func (f *fold) updateOpen(s *Session, p wire.Payload) {
+	if f.late {
+		return
+	}
+	m := f.changeMeter(s.Connector)
+	switch p.(type) {
+	case *wire.Authorized:
+		m.Session = s.ID
+	case *wire.ChargingStopped:
+		if m.Session == s.ID {
+			m.Session = ""
+		}
+	default:
+		m.Session = cmp.Or(m.Session, s.ID) // if there was none, its grant is in a gap
 	}
 }
 
@@ -285,16 +305,16 @@ func (f *fold) applyAfterTicket(s *Session, p wire.Payload) {
 	}
 }
 
-// updateOrphaned decides whether an open session is orphaned. It is if the current
+// updateOrphaned decides whether an open session is orphaned. It is if the newest
 // boot does not have it at its connector, although the boot reported its whole
 // state (record 1) or another session there. Without either, only the earlier one
 // of two open sessions at one connector is orphaned.
 func (f *fold) updateOrphaned(s *Session) {
 	state := s.State
-	switch c := f.cp.Connectors[s.Connector]; {
-	case c != nil && c.Session == s.ID:
+	switch m := f.cp.Meters[s.Connector]; {
+	case m != nil && m.Session == s.ID:
 		state = SessionOpen
-	case f.currentBootRegistered(), c != nil && c.Session != "", f.hasLaterSession(s):
+	case f.newestBootRegistered(), m != nil && m.Session != "", f.hasLaterSession(s):
 		state = SessionOrphaned
 	}
 	if s.State == state {
@@ -311,10 +331,10 @@ func (f *fold) updateOrphaned(s *Session) {
 		fmt.Sprintf("the charging point came back without session %s: %d Wh up to its last register are unaccounted", s.ID, s.Energy()))
 }
 
-// currentBootRegistered reports whether record 1 of the current boot is known.
-func (f *fold) currentBootRegistered() bool {
-	current := f.findJournal(f.cp.CurrentJournal)
-	return current != nil && current.Registered
+// newestBootRegistered reports whether record 1 of the newest boot is known.
+func (f *fold) newestBootRegistered() bool {
+	newest := f.findJournal(f.cp.NewestJournal)
+	return newest != nil && newest.Registered
 }
 
 // hasLaterSession reports whether another session that is open at the connector began
@@ -331,7 +351,8 @@ func (f *fold) hasLaterSession(s *Session) bool {
 
 // updateAllOrphaned calls updateOrphaned for all sessions that are not ended.
 func (f *fold) updateAllOrphaned() {
-	for _, s := range f.cp.Sessions {
+	for _, id := range slices.Sorted(maps.Keys(f.cp.Sessions)) {
+		s := f.cp.Sessions[id]
 		f.updateOrphaned(s)
 		f.updateRunning(s.Connector)
 	}

@@ -31,6 +31,7 @@ type CP struct {
 	KnownRecords int64
 
 	lastGrown charge.JournalID // the last to get a new record; provesFork compares with it instead of searching
+	farClaim  farClaim         // an epoch that presences name and Central does not believe yet; zero: none
 }
 
 // Point is the row of one charging point.
@@ -46,6 +47,7 @@ type Point struct {
 	CurrentJournal   charge.JournalID // of the current boot, whose records change Connectors
 	PendingJournal   charge.JournalID // of the pending boot: registered, but not named by presence yet; "": none
 	AnnouncedJournal charge.JournalID // named by the latest presence
+	NewestJournal    charge.JournalID // of the newest boot by the records: the accounts follow it, whatever presences name
 	Conn             uint64           // connection number of the latest presence; the agent increases it with each connection of a boot
 	Online           bool             // in the latest presence; false after the agent's last will
 	PresenceAt       charge.Time      // when the latest presence arrived, by Central's clock
@@ -74,18 +76,18 @@ func (p *Point) Forked() bool { return p.ForkedAt != 0 }
 // Journal is what is known of the journal of one boot.
 type Journal struct {
 	ID             charge.JournalID
-	Registered     bool               // its record 1 is known and was decoded
-	LastFollowed   charge.Seq         // greatest record that another journal follows; 0: none does
-	Last           charge.Seq         // position: every record up to and including it is known or in a gap
-	Hash           string             // of record Last; "" when it is in a gap and no record names its hash
-	After          wire.Position      // the record that record 1 follows; zero for a root, or when record 1 is not known
-	Root           bool               // record 1 is known and follows nothing
-	Reported       []charge.SessionID // sessions that record 1 reports as open
-	Conn           uint64             // greatest connection number in a presence
-	OpenedAt       charge.Time        // when its first record was applied, by Central's clock
-	FirstWrittenAt charge.Time        // `at` of its first record applied, by the agent's clock
-	Clock          charge.ClockQuality
-	GrownAt        charge.Time // when its last new record was applied, by Central's clock
+	Registered     bool                // its record 1 is known and was decoded
+	LastFollowed   charge.Seq          // greatest record that another journal follows; 0: none does
+	Last           charge.Seq          // position: every record up to and including it is known or in a gap
+	Hash           string              // of record Last; "" when it is in a gap and no record names its hash
+	After          wire.Position       // the record that record 1 follows; zero for a root, or when record 1 is not known
+	Root           bool                // record 1 is known and follows nothing
+	Reported       []charge.SessionID  // sessions that record 1 reports as open
+	Conn           uint64              // greatest connection number in a presence
+	OpenedAt       charge.Time         // when its first record was applied, by Central's clock
+	FirstWrittenAt charge.Time         // `at` of its first record applied, by the agent's clock
+	Clock          charge.ClockQuality // of that moment; unset if it was far ahead of the reception
+	GrownAt        charge.Time         // when its last new record was applied, by Central's clock
 }
 
 // Connector is one connector in one boot, as its records report it.
@@ -131,6 +133,13 @@ type Meter struct {
 	Carried   charge.WattHours // Last − First of earlier spans
 	Billed    charge.WattHours // on tickets
 	Running   charge.WattHours // of open sessions, up to their last register
+
+	// What the newest boot reports. Presences do not change it: the accounts follow
+	// from the records alone.
+	Rated    charge.Watts     // power of the connector; 0: not reported
+	Register charge.WattHours // latest register that is not late
+	Boot     charge.JournalID // which Register continues in; "": the next register need not continue it
+	Session  charge.SessionID // open at the connector; "" when none
 }
 
 // ReadAt is when a register was read, by the charging point's wall clock and by
@@ -163,7 +172,7 @@ type SessionState string
 // The states of a session.
 const (
 	SessionOpen     SessionState = "open"
-	SessionOrphaned SessionState = "orphaned" // open, but the current boot does not know it
+	SessionOrphaned SessionState = "orphaned" // open, but the newest boot does not know it
 	SessionEnded    SessionState = "ended"    // has its ticket
 )
 
@@ -293,7 +302,7 @@ const (
 	AlarmTicket      AlarmKind = "ticket_differs" // a late record would have changed a ticket
 	AlarmAnomaly     AlarmKind = "anomaly_seen"   // reported by the charging point
 	AlarmUnusable    AlarmKind = "record_unusable"
-	AlarmEpoch       AlarmKind = "epoch_at_its_end"   // the charging point obeys the highest possible epoch
+	AlarmEpoch       AlarmKind = "epoch_at_its_end"   // presences name an epoch that Central cannot exceed
 	AlarmUnaccounted AlarmKind = "energy_unaccounted" // energy went through a meter outside of sessions
 	AlarmSilent      AlarmKind = "silent_session"     // silent for too long while a session is open
 )

@@ -555,8 +555,8 @@ func (x *step) stopSessions(q wire.DriverRequest) {
 	}
 	var stopped []*Desired
 	if cp := x.v.CP(r.CPID); cp != nil {
-		for _, c := range byNumber(cp.Connectors) {
-			if s := cp.Sessions[c.Session]; s != nil && meant(s.Username, s.ID, s.ReservationID, believableStart(s.AuthorizedAt, s.FirstSeenAt)) {
+		for _, s := range running(cp) {
+			if meant(s.Username, s.ID, s.ReservationID, believableStart(s.AuthorizedAt, s.FirstSeenAt)) {
 				x.desireStop(Target{cp.ID, s.Connector}, s.ID, s.Username, 0)
 				stopped = append(stopped, &Desired{Connector: s.Connector, SessionID: s.ID})
 			}
@@ -582,6 +582,21 @@ func (x *step) stopSessions(q wire.DriverRequest) {
 		ev.Reason, ev.Message = "no_session", "no session of yours runs there"
 	}
 	x.finish(&r, ev)
+}
+
+// running returns the sessions that run at a charging point, by connector: those that
+// are open, and those that the boot which is shown reports. The latter alone would not
+// do: of two devices with one id the one without the session may be shown.
+func running(cp *ledger.CP) (all []*ledger.Session) {
+	for _, s := range cp.Sessions {
+		if c := cp.Connectors[s.Connector]; s.State == ledger.SessionOpen || c != nil && c.Session == s.ID {
+			all = append(all, s)
+		}
+	}
+	slices.SortFunc(all, func(a, b *ledger.Session) int {
+		return cmp.Or(cmp.Compare(a.Connector, b.Connector), cmp.Compare(a.ID, b.ID))
+	})
+	return all
 }
 
 // chargingPointOf returns the charging point that a request concerns: the one it

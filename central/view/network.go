@@ -42,7 +42,7 @@ const (
 // Central's database was made. The sum of the three energies is what all meters
 // have measured.
 type Books struct {
-	Announced   int64 `json:"announced"`    // records that charging points have written, as far as they reported it
+	Announced   int64 `json:"announced"`    // records that charging points have written, as far as they reported it; at most 64 of a journal without a known record
 	Applied     int64 `json:"applied"`      // records in Central's database
 	Unacked     int64 `json:"unacked"`      // announced and not yet applied
 	Duplicates  int64 `json:"duplicates"`   // deliveries of records that were applied before

@@ -29,9 +29,6 @@ func (w *World) checkRebuiltByzantine(c *central, b *byzantineCP) {
 		return
 	}
 	f := &rebuild{central: c, faulty: b, cp: ledger.NewCP(b.id), db: newDatabase()}
-	// These two come from presence, not from records.
-	p := c.db.points[b.id]
-	f.cp.AnnouncedJournal, f.cp.Conn = p.AnnouncedJournal, p.Conn
 	f.env = f.db.ledgerEnv(b.id, 1) // at a constant time no second device is detected; its records were not applied
 	// The ledger rejects session ids of other charging points, which it looks up in
 	// Central's rows.
@@ -81,6 +78,10 @@ func (f *rebuild) applyNext(k recordKey) bool {
 	v := f.faulty.written[k][i]
 	f.passGapOf(&v.rec)
 	in := ledger.Input{Raw: v.raw, Record: v.rec}
+	// A clock that was not found to be far ahead is so far from its own record only.
+	if f.central.db.journals[k.journalKey].Clock == v.rec.Clock {
+		in.ReceivedAt = v.rec.At
+	}
 	out, changes := ledger.Apply(f.cp, &f.env, in)
 	// Its predecessors were in a gap that Central passed because presence named a later
 	// first record. The rebuild claims the same.

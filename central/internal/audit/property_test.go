@@ -178,3 +178,42 @@ func TestNoFalseAlarm(t *testing.T) {
 		}
 	})
 }
+
+// Two devices with one identity, each with its own storage and meter: whichever of
+// them presences name between their records, the rows follow from the records.
+func TestNoFalseAlarmAboutTwoDevices(t *testing.T) {
+	t.Parallel()
+	rapid.Check(t, func(t *rapid.T) {
+		m := &memory{Book: ledgertest.NewBook("CP_001", morning)}
+		a, b := ledgertest.NewChargingPoint(m.CP.ID, 1, morning), ledgertest.NewChargingPoint(m.CP.ID, 1, morning+30)
+		b.Boots = 1000 // its journals have other names
+		b.Connectors[1].Register = 185_077
+		a.Boot()
+		b.Boot()
+		sent := map[*ledgertest.ChargingPoint]int{}
+		clock := morning
+		for range rapid.IntRange(1, 60).Draw(t, "steps") {
+			d := rapid.SampledFrom([]*ledgertest.ChargingPoint{a, b}).Draw(t, "device")
+			if d.Now = max(d.Now, clock); rapid.Bool().Draw(t, "lives") {
+				live(t, d)
+			}
+			clock = d.Now
+			if rapid.Bool().Draw(t, "presence") {
+				m.ApplyPresence(d.Presence(wire.Position{}, charge.Epoch{}))
+			}
+			for ; sent[d] < len(d.Log) && rapid.IntRange(0, 4).Draw(t, "sends") > 0; sent[d]++ {
+				m.apply(d.Log[sent[d]])
+			}
+		}
+		r, err := audit.Run(t.Context(), m)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if r.Wrong() != 0 {
+			for _, c := range r.Checks {
+				t.Logf("%s: %q", c.Name, c.Findings)
+			}
+			t.Fatalf("%d findings about two devices", r.Wrong())
+		}
+	})
+}

@@ -11,8 +11,8 @@ import (
 )
 
 // replay makes the ledger of a charging point again by applying its records to an
-// empty one. Which boot is present, which gaps were passed and which sessions were
-// settled is not in the records; that is read from the rows.
+// empty one. Which gaps were passed, which sessions were settled and which boot's clock
+// was far ahead is not in the records; that is read from the rows.
 type replay struct {
 	point   *point
 	cp      *ledger.CP // made so far
@@ -26,7 +26,6 @@ type replay struct {
 
 func (p *point) newReplay() *replay {
 	f := &replay{point: p, cp: ledger.NewCP(p.cp.ID), ended: map[charge.SessionID]ledger.Session{}, tickets: map[string]ledger.Ticket{}}
-	f.cp.AnnouncedJournal, f.cp.Conn = p.cp.AnnouncedJournal, p.cp.Conn
 	for j, seq := range p.pruned {
 		past := &ledger.Journal{ID: j, Last: seq, OpenedAt: 1}
 		if known := p.cp.Journals[j]; known != nil && known.Last == seq {
@@ -82,6 +81,10 @@ func (f *replay) apply(in ledger.Input) {
 	// The default tariff of that day is not stored, but the ticket names it.
 	if t, ok := f.point.tickets[r.SessionID]; ok { // a session without a known tariff was priced by the tariff of its day
 		f.env.Default = f.point.tariffs[t.Tariff]
+	}
+	// A clock that was not found to be far ahead is so far from its own record only.
+	if j := f.point.cp.Journals[r.Journal]; j == nil || j.Clock == r.Clock {
+		in.ReceivedAt = r.At
 	}
 	f.recreateFilledGap(r)
 	// A record after a gap is out of order until the gap is passed. Originally a

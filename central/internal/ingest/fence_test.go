@@ -128,7 +128,7 @@ func TestARestoredCentralIsAboveItsPast(t *testing.T) {
 // presence. That changes neither other charging points nor this Central's own
 // epoch.
 func TestAPresenceConcernsOneChargingPoint(t *testing.T) {
-	huge := charge.Epoch{Number: 999_999_999_000, Run: "00000000000000ab"}
+	huge := charge.Epoch{Number: 990_000_000_000, Run: "00000000000000ab"}
 	for name, claim := range map[string]charge.Epoch{
 		"none": {}, "of an earlier version and the year 2099": {Run: "03b3d6f8-0c00-7000-8000-000000000001"},
 		"lower": epoch(1), "a little higher": epoch(9), "huge": huge,
@@ -144,9 +144,13 @@ func TestAPresenceConcernsOneChargingPoint(t *testing.T) {
 			l.deliver(wire.TopicEvents, a.All...)
 			l.deliver(wire.TopicEvents, b.All...)
 			for range 3 { // as a copy that is lost and sent again
+				if claim == huge { // it is believed when it is still named minutes later
+					time.Sleep(5 * time.Minute)
+				}
 				l.deliver(wire.TopicMonitor, a.Presence(1, claim), b.Presence(1, own))
 				time.Sleep(time.Second)
 			}
+			l.online(a)
 			if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Request: orders.OperatorAvailability{Target: orders.Target{CPID: "CP_1"}}}); err != nil || r.Refused != "" {
 				t.Fatalf("%s: asked for availability: %+v %v", name, r, err)
 			}
@@ -177,27 +181,45 @@ func TestAPresenceConcernsOneChargingPoint(t *testing.T) {
 	}
 }
 
-// A charging point at the end of the numbers is shown, and blocks no other one.
+// One presence at the end of the numbers changes nothing. A charging point that stays
+// there is shown, and blocks no other one; once its position file is deleted, each
+// restart of Central outranks the run before it.
 func TestAPresenceAtTheEndOfTheNumbers(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {
 		l := central(t, dir)
-		defer l.end()
+		defer func() { l.end() }()
 		a, b := journaltest.New(t, "CP_1"), journaltest.New(t, "CP_2")
 		l.deliver(wire.TopicEvents, a.All...)
 		l.deliver(wire.TopicEvents, b.All...)
-		for range 3 {
-			l.deliver(wire.TopicMonitor, a.Presence(1, charge.Epoch{Number: charge.MaxEpochNumber, Run: "ffffffffffffffff"}), b.Presence(1, charge.Epoch{}))
+		end := charge.Epoch{Number: charge.MaxEpochNumber, Run: "ffffffffffffffff"}
+		for i := range 4 {
+			l.deliver(wire.TopicMonitor, a.Presence(1, end), b.Presence(1, charge.Epoch{}))
 			time.Sleep(time.Second)
+			if own := l.live.Network().Central; i == 0 && (l.ackedBy("CP_1") != own || l.live.Network().Books.Alarms != 0) {
+				t.Errorf("after one presence CP_1 is acknowledged by %s, with %d alarms; want %s and none", l.ackedBy("CP_1"), l.live.Network().Books.Alarms, own)
+			}
+			time.Sleep(5 * time.Minute)
 		}
 		if n := l.live.Network().Books.Alarms; n != 1 {
 			t.Errorf("alarms: got %d, want one", n)
 		}
-		if e := l.ackedBy("CP_1"); e.Number != charge.MaxEpochNumber {
-			t.Errorf("CP_1 is acknowledged by %s, want the last number", e)
-		}
 		if own := l.live.Network().Central; l.ackedBy("CP_2") != own || own.Number != epoch(1).Number {
 			t.Errorf("CP_2 is acknowledged by %s, want %s, number %d", l.ackedBy("CP_2"), own, epoch(1).Number)
+		}
+		l.deliver(wire.TopicMonitor, a.Presence(1, charge.Epoch{}))
+		time.Sleep(time.Second)
+		if n := l.live.Network().Books.Alarms; n != 0 {
+			t.Errorf("alarms after the remedy: got %d, want none", n)
+		}
+		for range 4 {
+			obeyed := l.ackedBy("CP_1")
+			l.end()
+			l = central(t, dir)
+			time.Sleep(time.Second)
+			if got := l.ackedBy("CP_1"); !obeyed.Less(got) {
+				t.Errorf("CP_1 obeys %s, and a restarted Central acknowledges by %s", obeyed, got)
+			}
 		}
 	})
 }

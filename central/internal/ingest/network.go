@@ -13,6 +13,7 @@ import (
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/wire"
 )
 
 // pointView is a charging point as committed, copied for Live so that the
@@ -75,13 +76,26 @@ func (w *Writer) viewOf(cp *ledger.CP, now charge.Time) pointView {
 		if err != nil {
 			w.log.Error("journal cannot be read", slog.String("cp_id", string(cp.ID)), slog.String("err", err.Error()))
 		}
-		known := ack.Seq
-		v.Unacked = int64(max(last.Seq, known) - known)
+		v.Unacked = unacked(last.Seq, ack)
 	}
 	for _, id := range slices.Sorted(maps.Keys(cp.Connectors)) {
 		v.Connectors = append(v.Connectors, w.connectorView(cp, cp.Connectors[id], now))
 	}
 	return v
+}
+
+// maxUnseen is how many records count as announced of a journal that no record
+// shows: as many as an agent sends at once. A presence alone can name any number.
+const maxUnseen = 64
+
+// unacked returns how many records of a journal a charging point has announced, up
+// to last, beyond those that are acknowledged.
+func unacked(last charge.Seq, ack wire.Ack) int64 {
+	n := int64(max(last, ack.Seq) - ack.Seq)
+	if ack.Journal == nil {
+		n = min(n, maxUnseen)
+	}
+	return n
 }
 
 // alarmOf describes what is wrong with a charging point; "" if nothing is.

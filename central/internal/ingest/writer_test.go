@@ -348,6 +348,23 @@ func TestAPresenceIsAnsweredWithWhereItsJournalStands(t *testing.T) {
 	})
 }
 
+// A presence alone does not fill the books: of a journal that no record shows, no more
+// counts than an agent sends at once.
+func TestAPresenceDoesNotFillTheBooks(t *testing.T) {
+	dir := t.TempDir()
+	synctest.Test(t, func(t *testing.T) {
+		l := central(t, dir)
+		defer l.end()
+		a := journaltest.New(t, "CP_1")
+		a.Seq = 900_021
+		l.deliver(wire.TopicMonitor, a.Presence(1, charge.Epoch{}))
+		synctest.Wait()
+		if b := l.live.Network().Books; b.Announced > 64 || b.Unacked > 64 {
+			t.Errorf("a presence named 900021 records of an unknown journal: books %+v", b)
+		}
+	})
+}
+
 func TestAnUnknownPointWaitsForAdmissionAndItsRecordsAreKept(t *testing.T) {
 	dir := t.TempDir()
 	synctest.Test(t, func(t *testing.T) {

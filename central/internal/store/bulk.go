@@ -70,13 +70,14 @@ type tables struct {
 // Orders) and scanned (by scanPoint and the others).
 const (
 	pointCols = "cp_id,admitted,name,place,agent,simulated,first_seen_at,present,waiting_journal,named,conn,online," +
-		"presence_at,first_journal,first_seq,next_journal,next_seq,last_journal,last_seq,position,epoch_lead,faults,forked_at,fork,held_up_since,mismatch_at,silent_at"
+		"presence_at,first_journal,first_seq,next_journal,next_seq,last_journal,last_seq,position,epoch_lead,faults,forked_at,fork,held_up_since,mismatch_at,silent_at," +
+		"newest_journal"
 	journalCols = "cp_id,journal,registered,followed,last,hash,after_journal,after_seq,root,reported,conn,opened_at,wrote_at,clock,grown_at"
 	connCols    = "cp_id,journal,connector,rated_w,plugged,available,reported,faults,session_id,phase,finishing," +
 		"held_id,held_by,held_until,held_tariff,register_wh,idle_since"
 	meterCols = "cp_id,connector,known,first_wh,last_wh,carried_wh,billed_wh,running_wh," +
 		"first_at,last_at,last_journal,last_uptime_ms,before_known,before_counted_wh,before_last_wh,before_at," +
-		"before_journal,before_uptime_ms"
+		"before_journal,before_uptime_ms,rated_w,register_wh,boot,session_id"
 	sessionCols = "session_id,cp_id,connector,state,username,reservation_id,tariff,by,start_wh,start_known,register_wh," +
 		"started,authorized_at,started_at,ended_at,first_seen_at,reason,settled,spans"
 	ticketCols = "ticket_id,session_id,cp_id,connector,username,reservation_id,tariff,start_wh,stop_wh,energy_wh," +

@@ -87,7 +87,8 @@ func (b *ledgerRows) add(c ledger.Change) error {
 			int64(m.Carried), int64(m.Billed), int64(m.Running),
 			int64(m.FirstAt), int64(m.LastRead.At), string(m.LastRead.Journal), m.LastRead.UptimeMS,
 			m.Previous.Known, int64(m.Previous.Counted), int64(m.Previous.Last), int64(m.Previous.LastRead.At),
-			string(m.Previous.LastRead.Journal), m.Previous.LastRead.UptimeMS)
+			string(m.Previous.LastRead.Journal), m.Previous.LastRead.UptimeMS,
+			int64(m.Rated), int64(m.Register), string(m.Boot), string(m.Session))
 	case ledger.SessionChanged:
 		b.addSession(&c.Session)
 	case ledger.TicketMade:
@@ -124,7 +125,7 @@ func (b *ledgerRows) addPoint(p *ledger.Point) {
 		string(p.CurrentJournal), string(p.PendingJournal), string(p.AnnouncedJournal), int64(p.Conn), p.Online, int64(p.PresenceAt),
 		string(p.First.Journal), int64(p.First.Seq), string(p.Next.Journal), int64(p.Next.Seq),
 		string(p.Last.Journal), int64(p.Last.Seq), p.Position.String(), int64(p.EpochLead), list(p.Faults), int64(p.ForkedAt), p.ForkReason,
-		int64(p.BlockedSince), int64(p.MismatchAt), int64(p.SilentSince))
+		int64(p.BlockedSince), int64(p.MismatchAt), int64(p.SilentSince), string(p.NewestJournal))
 }
 
 func (b *ledgerRows) addSession(s *ledger.Session) {

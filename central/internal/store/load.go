@@ -105,7 +105,8 @@ func (s *Store) load(ctx context.Context, only points, journals string) (map[cha
 		err := rows.Scan(&id, &m.Connector, &m.Known, &m.First, &m.Last, &m.Carried, &m.Billed, &m.Running,
 			&m.FirstAt, &m.LastRead.At, &m.LastRead.Journal, &m.LastRead.UptimeMS,
 			&m.Previous.Known, &m.Previous.Counted, &m.Previous.Last, &m.Previous.LastRead.At,
-			&m.Previous.LastRead.Journal, &m.Previous.LastRead.UptimeMS)
+			&m.Previous.LastRead.Journal, &m.Previous.LastRead.UptimeMS,
+			&m.Rated, &m.Register, &m.Boot, &m.Session)
 		if cp := cps[id]; err == nil && cp != nil {
 			cp.Meters[m.Connector] = &m
 		}
@@ -165,7 +166,7 @@ func scanPoint(r scanner) (p ledger.Point, err error) {
 	err = r.Scan(&p.ID, &p.Admitted, &p.Name, &p.Place, &p.Agent, &p.Simulated, &p.FirstSeenAt, &p.CurrentJournal,
 		&p.PendingJournal, &p.AnnouncedJournal, &p.Conn, &p.Online, &p.PresenceAt, &p.First.Journal, &p.First.Seq,
 		&p.Next.Journal, &p.Next.Seq, &p.Last.Journal, &p.Last.Seq, epochOf{&p.Position}, &p.EpochLead, jsonOf{&p.Faults}, &p.ForkedAt, &p.ForkReason,
-		&p.BlockedSince, &p.MismatchAt, &p.SilentSince)
+		&p.BlockedSince, &p.MismatchAt, &p.SilentSince, &p.NewestJournal)
 	p.Faults = nilIfEmpty(p.Faults)
 	return p, err
 }

@@ -169,3 +169,32 @@ func TestRowsUnderTheNamesOfVersion12(t *testing.T) {
 	}
 	check()
 }
+
+// TestTheNewestBootOfVersion13 migrates a running session: the accounts continue with
+// the boot that was present, its registers and its session.
+func TestTheNewestBootOfVersion13(t *testing.T) {
+	t.Parallel()
+	path := olderDatabase(t, 13,
+		`INSERT INTO cps (cp_id,admitted,name,place,agent,simulated,first_seen_at,present,waiting_journal,named,conn,online,presence_at,
+			first_journal,first_seq,next_journal,next_seq,last_journal,last_seq,position,faults,forked_at,fork)
+			VALUES ('CP',1,'','','',0,11,'j2','j1','j2',0,0,0,'',0,'',0,'',0,'','[]',0,'')`,
+		`INSERT INTO connectors VALUES ('CP','j1',1,9,0,1,'available','[]','','',0,'','',0,'',77,0),
+			('CP','j2',1,11000,1,1,'charging','[]','s1','charging',0,'','',0,'',5000,0)`,
+		`INSERT INTO meters (cp_id,connector,known,first_wh,last_wh,carried_wh,billed_wh,running_wh) VALUES ('CP',1,1,1000,5000,0,0,4000)`)
+	s, err := Open(t.Context(), Options{Path: path})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer func() {
+		if err := s.Close(); err != nil {
+			t.Error(err)
+		}
+	}()
+	cps, err := s.CPs(t.Context())
+	if err != nil || cps["CP"] == nil || cps["CP"].NewestJournal != "j2" {
+		t.Fatalf("charging points: %+v %v", cps["CP"], err)
+	}
+	if m := cps["CP"].Meters[1]; m.Rated != 11_000 || m.Register != 5000 || m.Boot != "j2" || m.Session != "s1" || m.Running != 4000 {
+		t.Errorf("its meter: %+v", *m)
+	}
+}
