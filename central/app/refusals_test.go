@@ -58,6 +58,7 @@ func TestRefusalsOfTheOperatorAPI(t *testing.T) {
 			row{post, "/sessions/none/stop", "", 404, "unknown_session"},
 			row{post, "/sessions/none/settle", "", 404, "unknown_session"},
 			row{post, "/gaps/7/explain", `{"note":"w"}`, 404, "unknown_gap"},
+			row{post, "/alarms/7/clear", `{"note":"w"}`, 404, "unknown_alarm"},
 			row{get, "/cps/CP_9", "", 404, "unknown_cp"},
 			row{get, "/sessions/none", "", 404, "unknown_session"},
 			row{get, "/tickets/none", "", 404, "unknown_ticket"},

@@ -107,6 +107,11 @@ func (d operatorAPI) Explain(ctx context.Context, gap int64, words string) (web.
 	return d.execute(ctx, ingest.Explain{Gap: gap, Words: words})
 }
 
+// ClearAlarm implements web.Orders.
+func (d operatorAPI) ClearAlarm(ctx context.Context, alarm int64, note string) (web.Answer, error) {
+	return d.execute(ctx, ingest.ClearAlarm{Alarm: alarm, Note: note})
+}
+
 // Lift implements web.Orders.
 func (d operatorAPI) Lift(ctx context.Context) (web.Answer, error) {
 	return d.execute(ctx, ingest.Lift{})

@@ -146,6 +146,7 @@ func TestARepeatHasTheFirstAnswer(t *testing.T) {
 			{once: once("release", "release"), op: ingest.Release{CPID: "CP_1"}},
 			{once: once("settle", "settle"), op: ingest.Settle{SessionID: "none"}},
 			{once: once("explain", "explain"), op: ingest.Explain{Gap: 1, Words: "why"}},
+			{once: once("clear", "clear"), op: ingest.ClearAlarm{Alarm: 1, Note: "why"}},
 			{once: once("lift", "lift"), op: ingest.Lift{}},
 		}
 		for i := range rows {

@@ -185,6 +185,8 @@ func (u *unit) dispatch(op Op) (r Reply, refused *refusal) {
 		r.Reply, refused = u.settle(op.SessionID)
 	case Explain:
 		refused = u.explain(op.Gap, op.Words)
+	case ClearAlarm:
+		refused = u.clearAlarm(op.Alarm, op.Note)
 	}
 	return r, refused
 }
@@ -197,6 +199,9 @@ type refusal struct{ reason, detail string }
 const (
 	refusedSession = "unknown_session"
 	refusedGap     = "unknown_gap"
+	refusedAlarm   = "unknown_alarm"
+	refusedCleared = "alarm_cleared"
+	refusedLasts   = "alarm_lasts"
 	refusedState   = "not_possible" // the state of the charging point, session or gap does not allow it
 	// A running session is settled only if its charging point is known to be
 	// silent.
@@ -253,7 +258,7 @@ func (u *unit) refusedByFence(op Op) *refusal {
 	switch op.(type) {
 	case Order, Lift:
 		return nil
-	case Admit, PassNext, Release, Settle, Explain:
+	case Admit, PassNext, Release, Settle, Explain, ClearAlarm:
 	}
 	if u.w.orders.FencedBy().IsZero() {
 		return nil

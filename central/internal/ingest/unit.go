@@ -266,6 +266,11 @@ func (u *unit) addChanges(changes []ledger.Change) {
 		if f, ok := c.(ledger.BootDeleted); ok {
 			u.forgetBoot(f)
 		}
+		if a, ok := c.(ledger.AlarmRaised); ok {
+			if c, ok = u.alarmChange(a); !ok {
+				continue
+			}
+		}
 		k := keyOfChange(c)
 		u.booksChanged = u.booksChanged || k.kind == gapRow || k.kind == alarmRow
 		if t, ok := c.(ledger.TicketMade); ok {

@@ -36,6 +36,7 @@ func (s *Server) routes(mux *http.ServeMux) {
 	s.streamRoute(api)
 	s.orderRoutes(api)
 	s.decisionRoutes(api)
+	s.clearAlarmRoute(api)
 	if s.breaker != nil {
 		s.demoRoutes(api)
 	}

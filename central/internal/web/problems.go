@@ -34,6 +34,9 @@ func kinds() map[string]kind {
 		"unknown_reservation":    {http.StatusNotFound, "there is no such reservation"},
 		"unknown_driver":         {http.StatusNotFound, "this driver is not on the list of drivers"},
 		"unknown_gap":            {http.StatusNotFound, "there is no such gap"},
+		"unknown_alarm":          {http.StatusNotFound, "there is no such alarm"},
+		"alarm_cleared":          {http.StatusConflict, "the alarm is cleared already"},
+		"alarm_lasts":            {http.StatusConflict, "what the alarm reports is still so"},
 		"session_ended":          {http.StatusConflict, "the session has ended"},
 		"session_orphaned":       {http.StatusConflict, "its charging point came back without it: settle it instead"},
 		"reservation_ended":      {http.StatusConflict, "the reservation has ended"},
@@ -53,7 +56,6 @@ func kinds() map[string]kind {
 
 		"unknown_command":        {http.StatusNotFound, "there is no such command"},
 		"unknown_ticket":         {http.StatusNotFound, "there is no such ticket"},
-		"unknown_alarm":          {http.StatusNotFound, "there is no such alarm"},
 		"not_found":              {http.StatusNotFound, "there is nothing at this address"},
 		"cursor_gone":            {http.StatusGone, "the row where the page before ended does not exist any more"},
 		"method_not_allowed":     {http.StatusMethodNotAllowed, "Allow lists what may be done here"},

@@ -136,6 +136,10 @@ func (d *orderLog) Explain(ctx context.Context, gap int64, note string) (web.Ans
 	return d.receive(ctx, "explain %d %s", gap, note)
 }
 
+func (d *orderLog) ClearAlarm(ctx context.Context, alarm int64, note string) (web.Answer, error) {
+	return d.receive(ctx, "clear alarm %d %s", alarm, note)
+}
+
 func (d *orderLog) Lift(ctx context.Context) (web.Answer, error) { return d.receive(ctx, "lift") }
 
 func (d *orderLog) all() string {
@@ -304,6 +308,7 @@ func TestDecisions(t *testing.T) {
 		{"/api/v1/cps/CP_001/release", ``, "release CP_001"},
 		{"/api/v1/sessions/s-1/settle", ``, "settle s-1"},
 		{"/api/v1/gaps/7/explain", `{"note":"the card was replaced"}`, "explain 7 the card was replaced"},
+		{"/api/v1/alarms/7/clear", `{"note":"ann: the card was replaced"}`, "clear alarm 7 ann: the card was replaced"},
 		{"/api/v1/central/lift-fence", ``, "lift"},
 	} {
 		f := newFixture(t)
