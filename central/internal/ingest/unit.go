@@ -197,7 +197,7 @@ func (u *unit) applyRecord(in recordIn) {
 	}
 	u.addChanges(changes)
 	u.acks = append(u.acks, pendingAck{r.CPID, r.Journal})
-	u.recordFacts(r, &out)
+	u.recordFacts(r, &out, changes)
 	u.stepOrders(orders.RecordReceived{Now: u.moment(), CPID: r.CPID, Record: *r, Outcome: out, Changes: changes})
 }
 
