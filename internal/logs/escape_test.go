@@ -20,13 +20,13 @@ func TestLinesHaveNoHiddenCharacters(t *testing.T) {
 	} {
 		var out bytes.Buffer
 		log := logs.New(&out, slog.LevelInfo)
-		log.With(slog.String("text", text)).Info(text, slog.Any("err", text))
+		log.With(slog.String("text", text)).Info("fact", slog.Any("err", text))
 		line := strings.TrimSuffix(out.String(), "\n")
 		if i := strings.IndexFunc(line, func(r rune) bool { return !unicode.IsPrint(r) }); i >= 0 {
 			t.Errorf("%q: the line has %q", text, line[i:])
 		}
 		var got map[string]string
-		if err := json.Unmarshal([]byte(line), &got); err != nil || got["text"] != text || got["msg"] != text || got["err"] != text {
+		if err := json.Unmarshal([]byte(line), &got); err != nil || got["text"] != text || got["msg"] != "fact" || got["err"] != text {
 			t.Errorf("%q: got %q (%v) from %s", text, got, err, line)
 		}
 		if text == "Zoë 东京 😀 /\\\"" && !strings.Contains(line, "Zoë 东京 😀") {
