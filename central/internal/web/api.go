@@ -244,7 +244,7 @@ type simulateInput struct {
 
 type simulateBody struct {
 	Action string `json:"action" enum:"plug,unplug,fault,repair"`
-	Fault  string `json:"fault,omitempty" doc:"which fault; absent: other_fault"`
+	Fault  string `json:"fault,omitempty" doc:"which fault; absent: other"`
 }
 
 // TransformSchema implements huma.SchemaTransformer: it lists the faults there are.
