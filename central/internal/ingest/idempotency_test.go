@@ -300,7 +300,7 @@ func TestAnswersAreBounded(t *testing.T) {
 		if r := l.askOnce(once("last", "cancel"), cancelUnknown); !reflect.DeepEqual(r, last) {
 			t.Errorf("a known key: got %+v, want %+v", r, last)
 		}
-		if r := l.askOnce(ingest.IdempotencyKey{}, ingest.Lift{}); r.Refused != "" {
+		if r := l.askOnce(ingest.IdempotencyKey{}, ingest.Order{Request: orders.OperatorAvailability{Available: true}}); r.Refused != "" {
 			t.Errorf("without a key: got %+v", r)
 		}
 	})

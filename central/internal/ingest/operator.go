@@ -170,6 +170,9 @@ func (u *unit) dispatch(op Op) (r Reply, refused *refusal) {
 		r.Reply = u.order(op.Request)
 		r.Points = u.pointsConcerned(op.Request)
 	case Lift:
+		if u.w.orders.FencedBy().IsZero() && !u.w.live.fenced() {
+			return r, &refusal{refusedState, "this Central is not fenced"}
+		}
 		r.Reply = u.order(orders.OperatorLiftFence{})
 	case Admit:
 		refused = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Admit(cp, op.Admitted), nil })
@@ -180,7 +183,12 @@ func (u *unit) dispatch(op Op) (r Reply, refused *refusal) {
 	case PassNext:
 		refused = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.PassNext(cp, &u.env) })
 	case Release:
-		refused = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Release(cp), nil })
+		refused = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) {
+			if !cp.Forked() {
+				return nil, errNotForked
+			}
+			return ledger.Release(cp), nil
+		})
 	case Settle:
 		r.Reply, refused = u.settle(op.SessionID)
 	case Explain:
@@ -190,6 +198,8 @@ func (u *unit) dispatch(op Op) (r Reply, refused *refusal) {
 	}
 	return r, refused
 }
+
+var errNotForked = errors.New("the charging point is not in quarantine")
 
 // refusal is a request that the ledger refuses: a stable code, and the reason
 // in words.

@@ -287,7 +287,6 @@ func TestOrders(t *testing.T) {
 		{"/api/v1/availability", `{"all":true,"available":false}`, "availability  0 false"},
 		{"/api/v1/availability", `{"cp_id":"CP_001","available":true}`, "availability CP_001 0 true"},
 		{"/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"fault","fault":"ground_fault"}`, "simulate CP_001 1 fault ground_fault"},
-		{"/api/v1/cps/CP_001/admit", ``, "admit CP_001"},
 	} {
 		f := newFixture(t)
 		w := f.do(t, http.MethodPost, c.path, c.body)
@@ -304,6 +303,7 @@ func TestOrders(t *testing.T) {
 // it is committed, or refused with a reason.
 func TestDecisions(t *testing.T) {
 	for _, c := range []struct{ path, body, want string }{
+		{"/api/v1/cps/CP_001/admit", ``, "admit CP_001"},
 		{"/api/v1/cps/CP_001/pass-next", ``, "pass next CP_001"},
 		{"/api/v1/cps/CP_001/release", ``, "release CP_001"},
 		{"/api/v1/sessions/s-1/settle", ``, "settle s-1"},
