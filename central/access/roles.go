@@ -51,6 +51,7 @@ const (
 	CPSettings         Permission = "cp.settings"
 	DeadLetterReplay   Permission = "dead_letter.replay"
 	GapExplain         Permission = "gap.explain"
+	AlarmClear         Permission = "alarm.clear"
 	FenceLift          Permission = "fence.lift"
 	DemoSwitch         Permission = "demo.switch"
 	AuditRead          Permission = "audit.read"
@@ -78,7 +79,7 @@ func grants() map[Permission][]Role {
 		ReservationMake: ordered, ReservationCancel: ordered, SessionStart: ordered, SessionStop: ordered,
 		SessionSettle: acting, AvailabilityChange: acting, CPSimulate: acting, CPAdmit: acting, CPPass: acting, CPRelease: acting,
 		CPSettings: acting, DeadLetterReplay: acting,
-		GapExplain: acting, FenceLift: acting, DemoSwitch: acting,
+		GapExplain: acting, AlarmClear: acting, FenceLift: acting, DemoSwitch: acting,
 		AccountRead: admin, AccountChange: admin, TokenRead: admin, TokenChange: admin,
 	}
 }

@@ -2,7 +2,6 @@ package app
 
 import (
 	"context"
-	"fmt"
 	"sync"
 
 	"github.com/carga-ev/carga/internal/kafkalink"
@@ -17,38 +16,59 @@ type catchUp struct {
 	mu sync.Mutex
 	// pending are the partitions that have not reached their end, guarded by
 	// mu.
-	pending map[string]struct{}
+	pending map[partitionKey]struct{}
 }
 
 // catchUpOf returns a catchUp of all partitions of some topics. It waits until
 // Kafka has reported how many there are.
 func (l *kafkaIO) catchUpOf(ctx context.Context, topics ...string) (*catchUp, error) {
-	e := &catchUp{done: make(chan struct{}), pending: map[string]struct{}{}}
+	e := &catchUp{done: make(chan struct{}), pending: map[partitionKey]struct{}{}}
 	for _, topic := range topics {
 		n, err := l.topics.Wait(ctx, topic)
 		if err != nil {
 			return nil, err
 		}
 		for p := range n {
-			e.pending[partitionName(topic, p)] = struct{}{}
+			e.pending[partitionKey{topic, p}] = struct{}{}
 		}
 	}
 	return e, nil
 }
 
-// partitionName names a partition in messages and maps.
-func partitionName(topic string, partition int) string { return fmt.Sprintf("%s/%d", topic, partition) }
+// partitionKey is one partition of a topic.
+type partitionKey struct {
+	topic     string
+	partition int
+}
 
 // partitionDone notes that a partition has reached its end. It may be called
 // more than once.
 func (e *catchUp) partitionDone(topic string, partition int) {
+	e.drop(func(k partitionKey) bool { return k == partitionKey{topic, partition} })
+}
+
+// partitions notes how many partitions a topic has now. Those that are gone,
+// because the topic was made again, have no end that could be reached. e may be
+// nil.
+func (e *catchUp) partitions(topic string, n int) {
+	if e != nil {
+		e.drop(func(k partitionKey) bool { return k.topic == topic && k.partition >= n })
+	}
+}
+
+// drop removes pending partitions.
+func (e *catchUp) drop(which func(partitionKey) bool) {
 	e.mu.Lock()
 	defer e.mu.Unlock()
-	name := partitionName(topic, partition)
-	if _, open := e.pending[name]; !open {
+	if len(e.pending) == 0 {
 		return
 	}
-	if delete(e.pending, name); len(e.pending) == 0 {
+	for k := range e.pending {
+		if which(k) {
+			delete(e.pending, k)
+		}
+	}
+	if len(e.pending) == 0 {
 		close(e.done)
 	}
 }

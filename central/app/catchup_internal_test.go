@@ -10,7 +10,7 @@ import (
 // replaced, its partition must be read to the end of the new one.
 func TestCatchUp(t *testing.T) {
 	t.Parallel()
-	e := &catchUp{done: make(chan struct{}), pending: map[string]struct{}{"t/0": {}, "t/1": {}}}
+	e := &catchUp{done: make(chan struct{}), pending: map[partitionKey]struct{}{{"t", 0}: {}, {"t", 1}: {}}}
 	whole := func() bool {
 		select {
 		case <-e.done:
@@ -40,4 +40,21 @@ func TestCatchUp(t *testing.T) {
 	}
 	var none *catchUp
 	none.partition("t", 0).opened(kafkalink.Opened{Next: 1, End: 1}) // no catchUp to notify
+}
+
+// A partition that is gone before its reader saw its end, or before it had a reader,
+// is not waited for.
+func TestCatchUpWithoutThePartitionsThatAreGone(t *testing.T) {
+	t.Parallel()
+	e := &catchUp{done: make(chan struct{}), pending: map[partitionKey]struct{}{{"t", 0}: {}, {"t", 1}: {}, {"t", 2}: {}, {"u", 2}: {}}}
+	e.partitions("t", 1)
+	if len(e.pending) != 2 {
+		t.Fatalf("pending %v, want t/0 and u/2", e.pending)
+	}
+	e.partition("t", 0).opened(kafkalink.Opened{})
+	e.partitions("u", 2)
+	<-e.done
+	e.partitions("u", 1)
+	var none *catchUp
+	none.partitions("t", 1)
 }

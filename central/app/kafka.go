@@ -249,7 +249,7 @@ func (l *kafkaIO) topicReader(topic string, config func(partition int) kafkalink
 // not nil, catches up with each partition once the writer has accepted its
 // records.
 func (l *kafkaIO) committedReader(ctx context.Context, topic string, at *catchUp) *kafkalink.TopicReader {
-	return l.topicReader(topic, func(partition int) kafkalink.ReaderConfig {
+	r := l.topicReader(topic, func(partition int) kafkalink.ReaderConfig {
 		t, another := at.partition(topic, partition), false
 		return kafkalink.ReaderConfig{
 			Start:  l.startAt(ctx, topic, partition),
@@ -275,6 +275,8 @@ func (l *kafkaIO) committedReader(ctx context.Context, topic string, at *catchUp
 			},
 		}
 	})
+	r.OnPartitions(func(n int) { at.partitions(topic, n) })
+	return r
 }
 
 // startAt returns where to start reading a partition. If the database cannot be

@@ -57,6 +57,7 @@ func (l *kafkaIO) waitToJoin(ctx context.Context) (charge.Epoch, error) {
 	defer stop()
 	for _, topic := range []string{t.Monitor.Name, t.Commands.Name} {
 		r := l.topicReader(topic, func(p int) kafkalink.ReaderConfig { return s.readerConfig(topic, p) })
+		r.OnPartitions(func(n int) { ends.partitions(topic, n) })
 		readers.Go(func() { _ = r.Run(reading) }) // it ends with its context alone
 	}
 	select {

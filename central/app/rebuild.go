@@ -237,20 +237,26 @@ func (a *kafkaLog) readAll(ctx context.Context, topic string, handle func(contex
 	ctx, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
 	var mu sync.Mutex
-	open := n // mu guards it
-	done := func() {
+	open := map[int]bool{} // the partitions that are not read to their end; mu guards it
+	for p := range n {
+		open[p] = true
+	}
+	done := func(p int) {
 		mu.Lock()
 		defer mu.Unlock()
-		if open--; open == 0 {
+		if delete(open, p); len(open) == 0 {
 			cancel(errAllRead)
 		}
 	}
-	var reading sync.WaitGroup
-	for p := range n {
-		r := kafkalink.NewPartitionReader(a.client, a.topics, a.readerToEnd(ctx, topic, p, handle, cancel, done))
-		reading.Go(func() { _ = r.Run(ctx) }) // it ends with its context alone
-	}
-	reading.Wait()
+	r := kafkalink.NewTopicReader(a.client, a.topics, topic, func(p int) kafkalink.ReaderConfig {
+		return a.readerToEnd(ctx, handle, cancel, func() { done(p) })
+	})
+	r.OnPartitions(func(now int) {
+		if now < n {
+			cancel(fmt.Errorf("topic %s was made again with %d partitions instead of %d while it was read: start again", topic, now, n))
+		}
+	})
+	_ = r.Run(ctx) // it ends with its context alone
 	if cause := context.Cause(ctx); !errors.Is(cause, errAllRead) {
 		return cause
 	}
@@ -262,7 +268,7 @@ var errAllRead = errors.New("all is read")
 
 // readerToEnd returns the configuration of a reader that calls done once, at
 // the end that it saw first.
-func (a *kafkaLog) readerToEnd(ctx context.Context, topic string, partition int, handle func(context.Context, []rebuild.Delivered) error,
+func (a *kafkaLog) readerToEnd(ctx context.Context, handle func(context.Context, []rebuild.Delivered) error,
 	fail context.CancelCauseFunc, done func(),
 ) kafkalink.ReaderConfig {
 	end, over := int64(-1), false
@@ -273,7 +279,7 @@ func (a *kafkaLog) readerToEnd(ctx context.Context, topic string, partition int,
 		}
 	}
 	return kafkalink.ReaderConfig{
-		Topic: topic, Partition: partition, Start: kafkalink.FromFirst(), Log: a.log,
+		Start: kafkalink.FromFirst(), Log: a.log,
 		Opened: func(o kafkalink.Opened) {
 			if end < 0 {
 				end = o.End

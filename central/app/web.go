@@ -135,6 +135,11 @@ func (d operatorAPI) Replay(ctx context.Context, id int64) (web.Answer, error) {
 	return d.execute(ctx, fmt.Sprintf("dead letter %d", id), ingest.Replay{DeadLetter: id})
 }
 
+// ClearAlarm implements web.Orders.
+func (d operatorAPI) ClearAlarm(ctx context.Context, alarm int64, note string) (web.Answer, error) {
+	return d.execute(ctx, fmt.Sprintf("alarm %d: %s", alarm, note), ingest.ClearAlarm{Alarm: alarm, Note: note})
+}
+
 // Lift implements web.Orders.
 func (d operatorAPI) Lift(ctx context.Context) (web.Answer, error) {
 	return d.execute(ctx, "", ingest.Lift{})

@@ -307,6 +307,14 @@ const (
 	AlarmSilent      AlarmKind = "silent_session"     // silent for too long while a session is open
 )
 
+// AlarmKinds returns the kinds of alarms of the ledger.
+func AlarmKinds() []AlarmKind {
+	return []AlarmKind{
+		AlarmGap, AlarmRolledBack, AlarmReplaced, AlarmFork, AlarmMismatch, AlarmOrphaned, AlarmMeterBack, AlarmMeterJumped,
+		AlarmOverlap, AlarmTicket, AlarmAnomaly, AlarmUnusable, AlarmEpoch, AlarmUnaccounted, AlarmSilent,
+	}
+}
+
 // Alarm is something an operator should look at. Raising one with a known ID
 // replaces it; Cleared withdraws it.
 type Alarm struct {

@@ -698,3 +698,24 @@ func TestSimulatedFault(t *testing.T) {
 		t.Fatalf("status: got %s, want available", got)
 	}
 }
+
+// A fault that there is not is refused, with those that there are, and nothing
+// happens. Without one it is the fault other.
+func TestAnUnknownFaultIsRefused(t *testing.T) {
+	t.Parallel()
+	for _, what := range []wire.DriverEventType{wire.DriverSimulateError, wire.DriverFixError} {
+		w := newWorld(t, 1, 1, orders.Config{})
+		cp := charge.CPID("CP_1")
+		w.step(orders.DriverRequestReceived{Now: w.moment(), Request: wire.DriverRequest{
+			MessageID: "m-1", EventType: what, ClientID: "web", CPID: &cp, Error: "smoke", Timestamp: wire.Seconds(w.now),
+		}})
+		w.sync()
+		a := w.mustAnswer("m-1")
+		if a.Reason != wire.RefusedInvalid || !strings.Contains(a.Message, `error: "smoke"`) || !strings.Contains(a.Message, string(charge.FaultGroundFault)) {
+			t.Errorf("%s: answered %+v", what, a)
+		}
+		if got := w.CP("CP_1").Status(1, w.now); got != charge.StatusAvailable {
+			t.Errorf("%s: the status is %s", what, got)
+		}
+	}
+}

@@ -2,6 +2,7 @@ package orders
 
 import (
 	"cmp"
+	"fmt"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/charge"
@@ -233,13 +234,17 @@ func (x *step) simulate(cp *ledger.CP, connector charge.ConnectorID, o *wire.Sim
 
 // simulateForDriver serves a driver's SIMULATE_CP_ERROR and FIX_CP_ERROR.
 func (x *step) simulateForDriver(q wire.DriverRequest) {
+	if q.Error != "" && !q.Error.Valid() {
+		x.refuse(q, wire.RefusedInvalid, fmt.Sprintf("field error: %.64q is not a fault; one of %q is expected", q.Error, charge.Faults()))
+		return
+	}
 	r := x.newRequest(q, false)
 	ev := x.newAnswer(&r)
 	cp := x.v.CP(r.CPID)
 	o := &wire.Simulate{Action: wire.SimulateRepair}
 	if q.EventType == wire.DriverSimulateError {
 		o = &wire.Simulate{Action: wire.SimulateFault, Fault: charge.FaultOther}
-		if q.Error.Valid() {
+		if q.Error != "" {
 			o.Fault = q.Error
 		}
 	}

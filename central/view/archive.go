@@ -183,8 +183,8 @@ type Alarm struct {
 	Kind ledger.AlarmKind `json:"kind"`
 	Text string           `json:"text"`
 	At   charge.Time      `json:"at"`
-	// State is "open", or "cleared" when the condition is over or an operator
-	// explained it.
+	// State is "open", or "cleared" when the condition is over, or an operator
+	// explained or cleared it.
 	State string `json:"state" enum:"open,cleared"`
 }
 

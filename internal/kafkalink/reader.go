@@ -62,6 +62,8 @@ type ReaderState struct {
 	LastError string `json:"last_error,omitempty"`
 	// Reason explains LastError to a person.
 	Reason string `json:"reason,omitempty"`
+
+	asked time.Time // when the last request that succeeded was sent
 }
 
 // Lag is how many records wait to be read, as of the last answer.
@@ -154,7 +156,7 @@ func (r *PartitionReader) read(ctx context.Context) error {
 			return r.skipUndecodable(ctx, err)
 		}
 		r.undecodedTries = 0
-		r.noteAnswer(end)
+		r.noteAnswer(end, asked)
 		var after time.Time
 		if r.next >= r.end {
 			after = r.endAt
@@ -363,11 +365,11 @@ func (r *PartitionReader) State() ReaderState {
 }
 
 // noteAnswer records that a fetch succeeded.
-func (r *PartitionReader) noteAnswer(end int64) {
+func (r *PartitionReader) noteAnswer(end int64, asked time.Time) {
 	r.retrier.backoff.Reset()
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.state.Next, r.state.HighWatermark = r.next, end
+	r.state.Next, r.state.HighWatermark, r.state.asked = r.next, end, asked
 	if !r.state.Reading {
 		r.state.Reading, r.state.Since, r.state.LastError, r.state.Reason = true, time.Now(), "", ""
 		r.cfg.Log.Info("reading from Kafka", slog.Int64("offset", r.next))

@@ -9,14 +9,14 @@ import (
 )
 
 // New returns a logger that writes to w: text if w is a terminal, JSON lines
-// otherwise. Pass a *slog.LevelVar to change the level while the program runs.
+// otherwise. Characters that do not print are escaped in both. Pass a *slog.LevelVar to change the level while the program runs.
 // Warnings and errors that repeat fast are limited: see limit.go.
 func New(w io.Writer, level slog.Leveler) *slog.Logger {
 	o := &slog.HandlerOptions{Level: level}
 	if process.IsTerminal(w) {
 		return slog.New(limited(slog.NewTextHandler(w, o), w))
 	}
-	return slog.New(limited(slog.NewJSONHandler(w, o), w))
+	return slog.New(limited(slog.NewJSONHandler(escaper{w}, o), w))
 }
 
 // LostLines returns how many lines could not be written by a logger of New and

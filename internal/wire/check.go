@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"reflect"
 	"slices"
 
 	"github.com/carga-ev/carga/internal/charge"
@@ -28,10 +27,7 @@ func decode(kind, prefix string, raw []byte, v message) error {
 	if err := json.Unmarshal(hideOddKeys(raw, odd, depthOf(v)), v); err != nil {
 		var te *json.UnmarshalTypeError
 		if errors.As(err, &te) {
-			if te.Type == reflect.TypeFor[charge.Time]() { // its Value is the whole reason
-				return &DecodeError{kind, join(prefix, te.Field), te.Value}
-			}
-			return &DecodeError{kind, join(prefix, te.Field), fmt.Sprintf("is a JSON %s; a %s is expected", te.Value, te.Type)}
+			return &DecodeError{kind, join(prefix, te.Field), mismatch(te)}
 		}
 		return &DecodeError{kind, prefix, err.Error()}
 	}

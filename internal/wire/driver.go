@@ -124,7 +124,7 @@ func (m *DriverRequest) validate(c *check) {
 	if m.CPID != nil {
 		c.id("cp_id", string(*m.CPID))
 	}
-	c.text("error", string(m.Error), maxText) // a fault of ours, or words that mean FaultOther
+	c.text("error", string(m.Error), maxText) // Central refuses one that it does not know
 }
 
 // secondsAre describes how to write a moment in the drivers' protocol.

@@ -156,7 +156,7 @@ func TestADriverLearnsWhatIsWrong(t *testing.T) {
 		"text, and first":        {`{"timestamp":"now","message_id":"1","event_type":"STOP_REQUEST","username":"ana","cp_id":"CP_1"}`, "ana", "1", "timestamp"},
 		"a twin of a field":      {`{"message_id":"1","event_type":"STOP_REQUEST","username":"ana","cp_id":"CP_1","CP_ID":"CP_2","timestamp":NOW}`, "ana", "1", "CP_ID: appears twice"},
 		"no cp_id":               {`{"message_id":"1","event_type":"STOP_REQUEST","username":"ana","timestamp":NOW}`, "ana", "1", "cp_id: is missing"},
-		"a number as id":         {`{"message_id":1,"event_type":"STOP_REQUEST","username":"ana","cp_id":"CP_1","timestamp":NOW}`, "ana", "", "message_id: is a JSON number"},
+		"a number as id":         {`{"message_id":1,"event_type":"STOP_REQUEST","username":"ana","cp_id":"CP_1","timestamp":NOW}`, "ana", "", "message_id: is a number; a text is expected"},
 		"an id that is too long": {`{"message_id":"` + strings.Repeat("1", 129) + `","event_type":"STOP_REQUEST","username":"ana","cp_id":"CP_1","timestamp":NOW}`, "ana", "", "message_id: has 129 bytes"},
 		"no type":                {`{"message_id":"1","username":"ana","timestamp":NOW}`, "ana", "1", "event_type: is missing"},
 		"unknown type":           {`{"message_id":"1","event_type":"DANCE_REQUEST","username":"ana","timestamp":NOW}`, "ana", "1", "event_type: \"DANCE_REQUEST\" is unknown"},

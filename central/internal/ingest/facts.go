@@ -3,6 +3,7 @@ package ingest
 import (
 	"fmt"
 	"log/slog"
+	"slices"
 
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
@@ -31,25 +32,69 @@ func (u *unit) factFor(driver charge.Username, kind string, cp charge.CPID, form
 }
 
 // recordFacts adds the facts of an applied record, changeFacts those of a
-// change of the ledger, effectFacts those of an effect of orders.
-func (u *unit) recordFacts(r *wire.Record, out *ledger.Outcome) {
+// change of the ledger, effectFacts those of an effect of orders. changes are what
+// the ledger made of the record: of one that it could not use, nothing has happened.
+func (u *unit) recordFacts(r *wire.Record, out *ledger.Outcome, changes []ledger.Change) {
 	if out.Verdict != ledger.Applied {
 		return
 	}
 	switch p := out.Payload.(type) {
 	case *wire.Registered:
-		u.fact("link", r.CPID, "%s started", r.CPID)
+		if r.Seq == 1 {
+			u.fact("link", r.CPID, "%s started", r.CPID)
+		}
 	case *wire.Authorized:
-		u.factOf(r.SessionID, "session", r.CPID, "session %s of %s begins at %s/%d", r.SessionID, name(p.Username), r.CPID, r.Connector)
+		if s := changedSession(changes, r.SessionID); s != nil && s.State == ledger.SessionOpen {
+			u.factOf(s.ID, "session", s.CPID, "session %s of %s begins at %s/%d", s.ID, name(s.Username), s.CPID, s.Connector)
+		}
 	case *wire.ChargingStarted:
-		u.factOf(r.SessionID, "session", r.CPID, "session %s charges at %s/%d", r.SessionID, r.CPID, r.Connector)
+		if s := changedSession(changes, r.SessionID); s != nil && s.State == ledger.SessionOpen {
+			u.factOf(s.ID, "session", s.CPID, "session %s charges at %s/%d", s.ID, s.CPID, s.Connector)
+		}
 	case *wire.ChargingStopped:
-		u.factOf(r.SessionID, "session", r.CPID, "session %s at %s/%d stopped: %s", r.SessionID, r.CPID, r.Connector, p.Reason)
+		if s := changedSession(changes, r.SessionID); s != nil && s.State == ledger.SessionEnded {
+			u.factOf(s.ID, "session", s.CPID, "session %s at %s/%d stopped: %s", s.ID, s.CPID, s.Connector, s.Reason)
+		}
 	case *wire.FaultRaised:
-		u.fact("fault", r.CPID, "fault %s at %s/%d", p.Fault, r.CPID, r.Connector)
+		if now, ok := changedFaults(changes, r.Connector); ok && slices.Contains(now, p.Fault) {
+			u.fact("fault", r.CPID, "fault %s at %s/%d", p.Fault, r.CPID, r.Connector)
+		}
 	case *wire.FaultCleared:
-		u.fact("fault", r.CPID, "fault %s at %s/%d is over", p.Fault, r.CPID, r.Connector)
+		if now, ok := changedFaults(changes, r.Connector); ok && !slices.Contains(now, p.Fault) {
+			u.fact("fault", r.CPID, "fault %s at %s/%d is over", p.Fault, r.CPID, r.Connector)
+		}
 	}
+}
+
+// changedSession returns a session as the changes leave it; nil if they do not
+// change it.
+func changedSession(changes []ledger.Change, id charge.SessionID) (s *ledger.Session) {
+	for _, c := range changes {
+		if c, ok := c.(ledger.SessionChanged); ok && c.Session.ID == id {
+			s = &c.Session
+		}
+	}
+	return s
+}
+
+// changedFaults returns the faults of a connector, or of the charging point for 0,
+// as the changes leave them; ok is false if they do not change it.
+func changedFaults(changes []ledger.Change, id charge.ConnectorID) (now []charge.Fault, ok bool) {
+	for _, c := range changes {
+		switch c := c.(type) {
+		case ledger.PointChanged:
+			if id == 0 {
+				now, ok = c.Point.Faults, true
+			}
+		case ledger.ConnectorChanged:
+			if c.Connector.ID == id {
+				now, ok = c.Connector.Faults, true
+			}
+		case ledger.JournalChanged, ledger.BootDeleted, ledger.MeterChanged, ledger.SessionChanged, ledger.TicketMade,
+			ledger.GapChanged, ledger.AlarmRaised:
+		}
+	}
+	return now, ok
 }
 
 // name returns a username for people; free vend has none.

@@ -62,7 +62,7 @@ func TestAGreaterCentralFencesThisOne(t *testing.T) {
 		if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, ingest.Order{Request: orders.OperatorReserve{Username: "ann"}}); err != nil || r.Refused != orders.RefusedFenced {
 			t.Errorf("an operator of a fenced Central: got %+v %v, want fenced", r, err)
 		}
-		for _, op := range []ingest.Op{ingest.PassNext{CPID: "CP_1"}, ingest.Settle{}, ingest.Explain{}} {
+		for _, op := range []ingest.Op{ingest.PassNext{CPID: "CP_1"}, ingest.Settle{}, ingest.Explain{}, ingest.ClearAlarm{}} {
 			if r, err := l.w.Execute(t.Context(), ingest.IdempotencyKey{}, op); err != nil || r.Refused != orders.RefusedFenced {
 				t.Errorf("%T at a fenced Central: got %+v %v, want fenced", op, r, err)
 			}

@@ -146,6 +146,7 @@ func TestARepeatHasTheFirstAnswer(t *testing.T) {
 			{once: once("release", "release"), op: ingest.Release{CPID: "CP_1"}},
 			{once: once("settle", "settle"), op: ingest.Settle{SessionID: "none"}},
 			{once: once("explain", "explain"), op: ingest.Explain{Gap: 1, Words: "why"}},
+			{once: once("clear", "clear"), op: ingest.ClearAlarm{Alarm: 1, Note: "why"}},
 			{once: once("lift", "lift"), op: ingest.Lift{}},
 		}
 		for i := range rows {
@@ -299,7 +300,7 @@ func TestAnswersAreBounded(t *testing.T) {
 		if r := l.askOnce(once("last", "cancel"), cancelUnknown); !reflect.DeepEqual(r, last) {
 			t.Errorf("a known key: got %+v, want %+v", r, last)
 		}
-		if r := l.askOnce(ingest.IdempotencyKey{}, ingest.Lift{}); r.Refused != "" {
+		if r := l.askOnce(ingest.IdempotencyKey{}, ingest.Order{Request: orders.OperatorAvailability{Available: true}}); r.Refused != "" {
 			t.Errorf("without a key: got %+v", r)
 		}
 	})

@@ -329,6 +329,13 @@ func (l *Live) join() {
 	l.notifyActive()
 }
 
+// fenced reports whether another Central took over.
+func (l *Live) fenced() bool {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return !l.fencedBy.IsZero()
+}
+
 // setFencedBy stores the epoch that fenced this Central, zero for none, and
 // returns the one before.
 func (l *Live) setFencedBy(by charge.Epoch) (was charge.Epoch) {

@@ -205,6 +205,9 @@ func (u *unit) dispatch(op Op) (r Reply, refused *refusal) {
 		r.Reply = u.order(op.Request)
 		r.Points = u.pointsConcerned(op.Request)
 	case Lift:
+		if u.w.orders.FencedBy().IsZero() && !u.w.live.fenced() {
+			return r, &refusal{refusedState, "this Central is not fenced"}
+		}
 		r.Reply = u.order(orders.OperatorLiftFence{})
 	case Admit:
 		refused = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Admit(cp, op.Admitted), nil })
@@ -215,7 +218,12 @@ func (u *unit) dispatch(op Op) (r Reply, refused *refusal) {
 	case PassNext:
 		refused = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.PassNext(cp, &u.env) })
 	case Release:
-		refused = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) { return ledger.Release(cp), nil })
+		refused = u.applyTo(op.CPID, func(cp *ledger.CP) ([]ledger.Change, error) {
+			if !cp.Forked() {
+				return nil, errNotForked
+			}
+			return ledger.Release(cp), nil
+		})
 	case Settle:
 		r.Reply, refused = u.settle(op.SessionID)
 	case Explain:
@@ -224,9 +232,13 @@ func (u *unit) dispatch(op Op) (r Reply, refused *refusal) {
 		refused = u.setCP(op)
 	case Replay:
 		refused = u.replay(op.DeadLetter)
+	case ClearAlarm:
+		refused = u.clearAlarm(op.Alarm, op.Note)
 	}
 	return r, refused
 }
+
+var errNotForked = errors.New("the charging point is not in quarantine")
 
 // refusal is a request that the ledger refuses: a stable code, and the reason
 // in words.
@@ -236,6 +248,9 @@ type refusal struct{ reason, detail string }
 const (
 	refusedSession = "unknown_session"
 	refusedGap     = "unknown_gap"
+	refusedAlarm   = "unknown_alarm"
+	refusedCleared = "alarm_cleared"
+	refusedLasts   = "alarm_lasts"
 	refusedState   = "not_possible" // the state of the charging point, session or gap does not allow it
 	// A running session is settled only if its charging point is known to be
 	// silent.
@@ -292,7 +307,7 @@ func (u *unit) refusedByFence(op Op) *refusal {
 	switch op.(type) {
 	case Order, Lift:
 		return nil
-	case Admit, PassNext, Release, Settle, Explain, Replay, SetCP:
+	case Admit, PassNext, Release, Settle, Explain, Replay, SetCP, ClearAlarm:
 	}
 	if u.w.orders.FencedBy().IsZero() {
 		return nil

@@ -89,6 +89,8 @@ type Store interface {
 	OpenAlarms(ctx context.Context) (int64, error)
 	LastAlarm(ctx context.Context) (ledger.Alarm, bool, error)
 	OpenAlarm(ctx context.Context, id string) (ledger.Alarm, bool, error)
+	// AlarmID returns the id of the alarm with a number.
+	AlarmID(ctx context.Context, n int64) (string, bool, error)
 	BridgeDead(ctx context.Context, bridge string, started charge.Time) (int64, error)
 	// Lost counts records that can never come, Twice the open alarms about
 	// energy that is on two tickets.

@@ -201,7 +201,7 @@ func (u *unit) applyRecord(in recordIn) {
 	}
 	u.addChanges(changes)
 	u.acks = append(u.acks, pendingAck{r.CPID, r.Journal})
-	u.recordFacts(r, &out)
+	u.recordFacts(r, &out, changes)
 	u.stepOrders(orders.RecordReceived{Now: u.moment(), CPID: r.CPID, Record: *r, Outcome: out, Changes: changes})
 }
 
@@ -269,6 +269,11 @@ func (u *unit) addChanges(changes []ledger.Change) {
 	for _, c := range changes {
 		if f, ok := c.(ledger.BootDeleted); ok {
 			u.forgetBoot(f)
+		}
+		if a, ok := c.(ledger.AlarmRaised); ok {
+			if c, ok = u.alarmChange(a); !ok {
+				continue
+			}
 		}
 		k := keyOfChange(c)
 		u.booksChanged = u.booksChanged || k.kind == gapRow || k.kind == alarmRow

@@ -282,6 +282,12 @@ func (s *Store) Alarm(ctx context.Context, n int64) (a AlarmRow, ok bool, err er
 	return rowOrNone("read alarm", a, err)
 }
 
+// AlarmID returns the id of the alarm with a number; ok is false if there is none.
+func (s *Store) AlarmID(ctx context.Context, n int64) (id string, ok bool, err error) {
+	a, ok, err := s.Alarm(ctx, n)
+	return a.ID, ok, err
+}
+
 // scanAlarm scans the number and alarmCols.
 func scanAlarm(r scanner) (a AlarmRow, err error) {
 	return a, r.Scan(&a.N, &a.ID, &a.Kind, &a.CPID, &a.Connector, &a.At, &a.Detail, &a.Cleared)

@@ -74,6 +74,7 @@ func permissions() map[string]access.Permission {
 		"release":            access.CPRelease,
 		"settle":             access.SessionSettle,
 		"explain-gap":        access.GapExplain,
+		"clear-alarm":        access.AlarmClear,
 		"lift-fence":         access.FenceLift,
 		"replay-dead-letter": access.DeadLetterReplay,
 		"set-cp-settings":    access.CPSettings,

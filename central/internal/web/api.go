@@ -43,17 +43,18 @@ func (s *Server) routes(mux *http.ServeMux) huma.API {
 	s.streamRoute(api)
 	s.orderRoutes(api)
 	s.decisionRoutes(api)
+	s.clearAlarmRoute(api)
 	if s.breaker != nil {
 		s.demoRoutes(api)
 	}
-	// Each order may also be answered with 202 instead of its own status, when its
-	// result is not known in time.
+	// Each order may also be answered with 202 instead of its own status, when a
+	// command follows, or its result is not known in time.
 	for _, at := range api.OpenAPI().Paths {
 		if o := at.Post; o != nil {
 			s.statuses[o.OperationID] = o.DefaultStatus
 			if o.DefaultStatus == http.StatusOK && len(o.Parameters) > 0 { // of an order
 				underWay := *o.Responses["200"]
-				underWay.Description = "The order was accepted; its result is not known yet."
+				underWay.Description = "The order was accepted: a command follows, which Location names, or its result is not known yet."
 				o.Responses["202"] = &underWay
 			}
 		}
@@ -198,6 +199,7 @@ func (s *Server) answer(id string, a Answer, err error) (*orderOutput, error) {
 	}
 	out := &orderOutput{Status: s.statuses[id], Body: a}
 	if len(a.Commands) > 0 {
+		out.Status = http.StatusAccepted
 		out.Location = s.location("commands/" + string(a.Commands[0]))
 	}
 	return out, nil
@@ -269,7 +271,7 @@ type simulateInput struct {
 
 type simulateBody struct {
 	Action string `json:"action" enum:"plug,unplug,fault,repair"`
-	Fault  string `json:"fault,omitempty" doc:"which fault; absent: other_fault"`
+	Fault  string `json:"fault,omitempty" doc:"which fault; absent: other"`
 }
 
 // TransformSchema implements huma.SchemaTransformer: it lists the faults there are.
@@ -332,7 +334,7 @@ func (s *Server) orderRoutes(api huma.API) {
 			a, err := s.orders.Simulate(ctx, charge.CPID(in.CP), charge.ConnectorID(in.Connector), in.Body.Action, charge.Fault(in.Body.Fault))
 			return s.answer("simulate", a, err)
 		})
-	huma.Register(api, order("admit", "/cps/{cp}/admit", "Admit a charging point that waits for it", http.StatusAccepted),
+	huma.Register(api, order("admit", "/cps/{cp}/admit", "Admit a charging point that waits for it", http.StatusOK),
 		func(ctx context.Context, in *CPInput) (*orderOutput, error) {
 			a, err := s.orders.Admit(ctx, charge.CPID(in.CP))
 			return s.answer("admit", a, err)

@@ -29,6 +29,7 @@ func TestIdempotencyKeyIsPassedOn(t *testing.T) {
 		{"/api/v1/cps/CP_001/release", ``},
 		{"/api/v1/sessions/x/settle", ``},
 		{"/api/v1/gaps/7/explain", `{"note":"w"}`},
+		{"/api/v1/alarms/7/clear", `{"note":"w"}`},
 		{"/api/v1/central/lift-fence", ``},
 	} {
 		f := newFixture(t)
@@ -77,7 +78,7 @@ func TestABodyThatBreaksOff(t *testing.T) {
 // TestTheKeyIsDescribed: the description of each order has the header.
 func TestTheKeyIsDescribed(t *testing.T) {
 	w := newFixture(t).do(t, http.MethodGet, "/api/v1/openapi.json", "")
-	if got, want := strings.Count(w.Body.String(), `"name":"Idempotency-Key"`), 13; got != want {
+	if got, want := strings.Count(w.Body.String(), `"name":"Idempotency-Key"`), 14; got != want {
 		t.Errorf("described at %d operations, want %d", got, want)
 	}
 }

@@ -221,6 +221,10 @@ func (s *Server) guard(next http.Handler) http.Handler {
 			http.Redirect(w, r, s.proxy.base+"/", http.StatusPermanentRedirect)
 			return
 		}
+		if !cleanPath(r.URL.EscapedPath()) {
+			writeProblem(w, "not_found", "")
+			return
+		}
 		if s.proxy.otherScheme(r) {
 			writeProblem(w, "cross_origin", "")
 			return

@@ -48,13 +48,14 @@ type Orders interface {
 	SetAvailability(ctx context.Context, cp charge.CPID, n charge.ConnectorID, available bool) (Answer, error) // cp "" means all, n 0 all of it
 	Simulate(ctx context.Context, cp charge.CPID, n charge.ConnectorID, action string, f charge.Fault) (Answer, error)
 	Admit(ctx context.Context, cp charge.CPID) (Answer, error)
-	PassNext(ctx context.Context, cp charge.CPID) (Answer, error)        // declare the one record that blocks it a gap
-	Release(ctx context.Context, cp charge.CPID) (Answer, error)         // end its quarantine
-	Settle(ctx context.Context, id charge.SessionID) (Answer, error)     // end a session without its charging point
-	Explain(ctx context.Context, gap int64, note string) (Answer, error) // add a note to a gap, clear its alarm
-	SetCP(ctx context.Context, c CPChange) (Answer, error)               // change settings of a charging point
-	Replay(ctx context.Context, deadLetter int64) (Answer, error)        // publish the message of a dead letter again
-	Lift(ctx context.Context) (Answer, error)                            // end the fencing of this Central
+	PassNext(ctx context.Context, cp charge.CPID) (Answer, error)             // declare the one record that blocks it a gap
+	Release(ctx context.Context, cp charge.CPID) (Answer, error)              // end its quarantine
+	Settle(ctx context.Context, id charge.SessionID) (Answer, error)          // end a session without its charging point
+	Explain(ctx context.Context, gap int64, note string) (Answer, error)      // add a note to a gap, clear its alarm
+	ClearAlarm(ctx context.Context, alarm int64, note string) (Answer, error) // of what is over
+	SetCP(ctx context.Context, c CPChange) (Answer, error)                    // change settings of a charging point
+	Replay(ctx context.Context, deadLetter int64) (Answer, error)             // publish the message of a dead letter again
+	Lift(ctx context.Context) (Answer, error)                                 // end the fencing of this Central
 }
 
 // Answer is the result of an order. A refusal has Reason, a stable word for

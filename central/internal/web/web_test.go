@@ -155,6 +155,10 @@ func (d *orderLog) Replay(ctx context.Context, id int64) (web.Answer, error) {
 	return d.receive(ctx, "replay %d", id)
 }
 
+func (d *orderLog) ClearAlarm(ctx context.Context, alarm int64, note string) (web.Answer, error) {
+	return d.receive(ctx, "clear alarm %d %s", alarm, note)
+}
+
 func (d *orderLog) Lift(ctx context.Context) (web.Answer, error) { return d.receive(ctx, "lift") }
 
 func (d *orderLog) all() string {
@@ -322,7 +326,6 @@ func TestOrders(t *testing.T) {
 		{"/api/v1/availability", `{"all":true,"available":false}`, "availability  0 false"},
 		{"/api/v1/availability", `{"cp_id":"CP_001","available":true}`, "availability CP_001 0 true"},
 		{"/api/v1/cps/CP_001/connectors/1/simulate", `{"action":"fault","fault":"ground_fault"}`, "simulate CP_001 1 fault ground_fault"},
-		{"/api/v1/cps/CP_001/admit", ``, "admit CP_001"},
 	} {
 		f := newFixture(t)
 		w := f.do(t, http.MethodPost, c.path, c.body)
@@ -339,11 +342,13 @@ func TestOrders(t *testing.T) {
 // it is committed, or refused with a reason.
 func TestDecisions(t *testing.T) {
 	for _, c := range []struct{ path, body, want string }{
+		{"/api/v1/cps/CP_001/admit", ``, "admit CP_001"},
 		{"/api/v1/cps/CP_001/pass-next", ``, "pass next CP_001"},
 		{"/api/v1/cps/CP_001/release", ``, "release CP_001"},
 		{"/api/v1/sessions/s-1/settle", ``, "settle s-1"},
 		{"/api/v1/gaps/7/explain", `{"note":"the card was replaced"}`, "explain 7 the card was replaced"},
 		{"/api/v1/dead-letters/7/replay", ``, "replay 7"},
+		{"/api/v1/alarms/7/clear", `{"note":"ann: the card was replaced"}`, "clear alarm 7 ann: the card was replaced"},
 		{"/api/v1/central/lift-fence", ``, "lift"},
 	} {
 		f := newFixture(t)

@@ -74,6 +74,23 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/alarms/{id}/clear": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /** Clear an alarm about something that is over, with a note; it opens again if that happens again */
+        post: operations["clear-alarm"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/audit": {
         parameters: {
             query?: never;
@@ -900,6 +917,10 @@ export interface components {
             /** @description of a driver */
             username?: string;
         };
+        ClearAlarmInputBody: {
+            /** @description your name, and why it is cleared */
+            note: string;
+        };
         Command: {
             accepted_at?: string;
             command_id: string;
@@ -1236,7 +1257,7 @@ export interface components {
             /** @enum {string} */
             action: "plug" | "unplug" | "fault" | "repair";
             /**
-             * @description which fault; absent: other_fault
+             * @description which fault; absent: other
              * @enum {string}
              */
             fault?: "emergency_stop" | "ground_fault" | "overcurrent" | "overtemperature" | "contactor_welded" | "contactor_stuck_open" | "meter_failed" | "pilot_failed" | "safety_input_failed" | "journal_failed" | "other";
@@ -2036,6 +2057,163 @@ export interface operations {
             };
         };
     };
+    "clear-alarm": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Chosen by the client for one order: for 24 h the same request with the same key has no second effect and the same answer. */
+                "Idempotency-Key"?: string;
+            };
+            path: {
+                id: number;
+            };
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["ClearAlarmInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer"];
+                };
+            };
+            /** @description The order was accepted: a command follows, which Location names, or its result is not known yet. */
+            202: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Misdirected Request */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
     "list-audit": {
         parameters: {
             query?: {
@@ -2316,7 +2494,7 @@ export interface operations {
                     "application/json": components["schemas"]["Answer"];
                 };
             };
-            /** @description The order was accepted; its result is not known yet. */
+            /** @description The order was accepted: a command follows, which Location names, or its result is not known yet. */
             202: {
                 headers: {
                     Location?: string;
@@ -2785,7 +2963,17 @@ export interface operations {
         };
         requestBody?: never;
         responses: {
-            /** @description Accepted */
+            /** @description OK */
+            200: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer"];
+                };
+            };
+            /** @description The order was accepted: a command follows, which Location names, or its result is not known yet. */
             202: {
                 headers: {
                     Location?: string;
@@ -3086,7 +3274,7 @@ export interface operations {
                     "application/json": components["schemas"]["Answer"];
                 };
             };
-            /** @description The order was accepted; its result is not known yet. */
+            /** @description The order was accepted: a command follows, which Location names, or its result is not known yet. */
             202: {
                 headers: {
                     Location?: string;
@@ -3239,7 +3427,7 @@ export interface operations {
                     "application/json": components["schemas"]["Answer"];
                 };
             };
-            /** @description The order was accepted; its result is not known yet. */
+            /** @description The order was accepted: a command follows, which Location names, or its result is not known yet. */
             202: {
                 headers: {
                     Location?: string;
@@ -3847,7 +4035,7 @@ export interface operations {
                     "application/json": components["schemas"]["Answer"];
                 };
             };
-            /** @description The order was accepted; its result is not known yet. */
+            /** @description The order was accepted: a command follows, which Location names, or its result is not known yet. */
             202: {
                 headers: {
                     Location?: string;
@@ -4000,7 +4188,7 @@ export interface operations {
                     "application/json": components["schemas"]["Part"];
                 };
             };
-            /** @description The order was accepted; its result is not known yet. */
+            /** @description The order was accepted: a command follows, which Location names, or its result is not known yet. */
             202: {
                 headers: {
                     [name: string]: unknown;
@@ -4347,7 +4535,7 @@ export interface operations {
                     "application/json": components["schemas"]["Answer"];
                 };
             };
-            /** @description The order was accepted; its result is not known yet. */
+            /** @description The order was accepted: a command follows, which Location names, or its result is not known yet. */
             202: {
                 headers: {
                     Location?: string;
@@ -6182,7 +6370,7 @@ export interface operations {
                     "application/json": components["schemas"]["Answer"];
                 };
             };
-            /** @description The order was accepted; its result is not known yet. */
+            /** @description The order was accepted: a command follows, which Location names, or its result is not known yet. */
             202: {
                 headers: {
                     Location?: string;
