@@ -1,6 +1,7 @@
 package kafkalink
 
 import (
+	"bytes"
 	"context"
 	"io"
 	"log/slog"
@@ -475,11 +476,19 @@ func (n *lane) stats() LaneStats {
 	return s
 }
 
-// batchReader is the kafka.RecordReader of one batch, for one attempt.
+// batchReader is the kafka.RecordReader of one batch, for one attempt. A record that
+// it returns is valid until the next one is read.
 type batchReader struct {
-	batch  []entry
-	record kafka.Record
+	batch      []entry
+	record     kafka.Record
+	key, value content
 }
+
+// content is a kafka.Bytes.
+type content struct{ bytes.Reader }
+
+// Close implements kafka.Bytes.
+func (*content) Close() error { return nil }
 
 // ReadRecord implements kafka.RecordReader.
 func (b *batchReader) ReadRecord() (*kafka.Record, error) {
@@ -488,6 +497,14 @@ func (b *batchReader) ReadRecord() (*kafka.Record, error) {
 	}
 	e := &b.batch[0]
 	b.batch = b.batch[1:]
-	b.record = kafka.Record{Key: kafka.NewBytes(e.Key), Value: kafka.NewBytes(e.Value), Headers: e.Headers}
+	b.record = kafka.Record{Headers: e.Headers}
+	if e.Key != nil { // null otherwise
+		b.key.Reset(e.Key)
+		b.record.Key = &b.key
+	}
+	if e.Value != nil {
+		b.value.Reset(e.Value)
+		b.record.Value = &b.value
+	}
 	return &b.record, nil
 }

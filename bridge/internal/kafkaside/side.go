@@ -189,11 +189,21 @@ func (s *Side) Write(m *forward.Message) {
 	}
 }
 
-// record converts a record for kafkalink.
+// record converts a record for kafkalink. The texts share one piece of memory.
 func record(r route.Record) kafkalink.Record {
-	out := kafkalink.Record{Topic: r.Topic, Key: []byte(r.Key), Value: r.Value, Headers: make([]kafkalink.Header, len(r.Headers))}
+	size := len(r.Key)
+	for _, h := range r.Headers {
+		size += len(h.Value)
+	}
+	texts := make([]byte, 0, size)
+	text := func(s string) []byte {
+		from := len(texts)
+		texts = append(texts, s...)
+		return texts[from:len(texts):len(texts)]
+	}
+	out := kafkalink.Record{Topic: r.Topic, Key: text(r.Key), Value: r.Value, Headers: make([]kafkalink.Header, len(r.Headers))}
 	for i, h := range r.Headers {
-		out.Headers[i] = kafkalink.Header{Key: h.Key, Value: []byte(h.Value)}
+		out.Headers[i] = kafkalink.Header{Key: h.Key, Value: text(h.Value)}
 		if h.Key == wire.HeaderKind { // distinguishes presence from the heartbeat of a bridge with the same name
 			out.Subject = h.Value
 		}
