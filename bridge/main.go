@@ -10,6 +10,8 @@ import (
 	"io"
 	"log/slog"
 	"os"
+	"slices"
+	"strings"
 
 	"github.com/carga-ev/carga/bridge/app"
 	"github.com/carga-ev/carga/internal/command"
@@ -33,9 +35,17 @@ func run(ctx context.Context, args, environ []string, stdout, stderr io.Writer) 
 		Default:   app.DefaultConfig,
 		Log:       func(cfg *app.Config) logs.Config { return cfg.Log },
 		Run: func(ctx context.Context, cfg app.Config, log *slog.Logger) error {
-			return app.Run(ctx, cfg, app.Deps{Log: log})
+			return app.Run(ctx, cfg, app.Deps{Log: log, LimitMemory: !setsCollector(environ)})
 		},
 		Surroundings: command.Surroundings{Environ: environ, Stdout: stdout, Stderr: stderr},
 	}
 	return p.Execute(ctx, p.Command(), args)
+}
+
+// setsCollector reports whether the environment sets Go's garbage collector: then the
+// bridge leaves it alone.
+func setsCollector(environ []string) bool {
+	return slices.ContainsFunc(environ, func(s string) bool {
+		return strings.HasPrefix(s, "GOGC=") || strings.HasPrefix(s, "GOMEMLIMIT=")
+	})
 }

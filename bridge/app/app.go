@@ -35,6 +35,8 @@ type Deps struct {
 	// Observe, if set, is called each second with the heartbeat of the bridge,
 	// also while it cannot be published. It must not block.
 	Observe func(wire.BridgeAlive)
+	// LimitMemory sets the garbage collector of the process for a bridge.
+	LimitMemory bool
 }
 
 // Run carries messages until ctx ends, whatever is away and for how long. Then
@@ -56,7 +58,7 @@ func Run(ctx context.Context, cfg Config, deps Deps) error {
 		return fmt.Errorf("bridge: %w", err)
 	}
 	deps.Log.Info("bridge runs", slog.String("mqtt", cfg.MQTT.URL), slog.String("kafka", strings.Join(cfg.Kafka.Brokers, " ")))
-	b.run(ctx, deps.Listener, deps.Observe)
+	b.run(ctx, deps)
 	counts := b.core.Counts()
 	deps.Log.Info("bridge stopped", slog.Int64("accepted", counts.Accepted), slog.Int64("forwarded", counts.Forwarded),
 		slog.Int64("dead_letters", counts.DeadLetters), slog.Int64("left", counts.Buffered))
@@ -114,15 +116,18 @@ func newBridge(cfg Config, deps Deps) (*bridge, error) {
 
 // run runs all parts until ctx ends. The MQTT side ends after the Kafka side, so
 // that what is written in the grace period is still acknowledged.
-func (b *bridge) run(ctx context.Context, listener net.Listener, observe func(wire.BridgeAlive)) {
+func (b *bridge) run(ctx context.Context, deps Deps) {
 	linked, unlink := context.WithCancel(context.WithoutCancel(ctx))
 	var linking, watching sync.WaitGroup
 	linking.Go(func() { _ = b.mqtt.Run(linked) }) // returns nil when its context has ended
 	watching.Go(func() { b.server.Run(ctx) })
-	watching.Go(func() { b.server.Serve(ctx, b.cfg.Observe, listener, prom.Handler(b.server.Families)) })
-	if observe != nil {
+	watching.Go(func() { b.server.Serve(ctx, b.cfg.Observe, deps.Listener, prom.Handler(b.server.Families)) })
+	if deps.Observe != nil {
 		loop := b.server.Loop("observer")
-		watching.Go(func() { b.observeHeartbeats(ctx, loop, observe) })
+		watching.Go(func() { b.observeHeartbeats(ctx, loop, deps.Observe) })
+	}
+	if deps.LimitMemory {
+		watching.Go(func() { limitMemory(ctx, b.core.Counts) })
 	}
 	_ = b.kafka.Run(ctx, b.mqtt, b.dependency)
 	unlink()
