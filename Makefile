@@ -140,7 +140,7 @@ engines-stop: ## stop them; their data stays in .engines/
 .PHONY: bench
 bench: ## figures of the network beside their targets (ARGS="--only latency --json")
 	@$(MAKE) -s build cross-arm6 >&2
-	@exec bin/sim bench $(ARGS)
+	@exec bin/sim bench --kafka-jars "$$(.ci/engines jars)" $(ARGS)
 
 .PHONY: bench-packages
 bench-packages: ## the benchmarks of every package

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"runtime/pprof"
 	"strings"
 
@@ -19,6 +20,9 @@ import (
 type benchOptions struct {
 	// cfg is the configuration of the measurements.
 	cfg bench.Config
+	// configs and kafkaJars are the folders of the engines' configurations, and of
+	// Apache Kafka.
+	configs, kafkaJars string
 	// json prints the report as JSON instead of a table.
 	json bool
 	// verbose logs what the parts log; by default their logs are discarded.
@@ -35,7 +39,8 @@ func newBenchCommand() *cobra.Command {
 		Short: "Measure the network and compare the figures with targets",
 		Long: "Measures throughput of bridge and Central beside a yardstick, latency to Central and back, size and memory of the\n" +
 			"agent, and recovery after an outage of Kafka. A measurement and its yardstick run alternately, and medians count.\n" +
-			"Everything runs on loopback and in a folder that is deleted at the end.",
+			"Bridge, latency and request are measured on Mosquitto and Apache Kafka, with the programs as processes; and with the\n" +
+			"embedded engines in this process, for a quick look. Everything runs on loopback and in a folder that is deleted at the end.",
 		Example: "  sim bench\n  sim bench --only latency --for 2m\n  sim bench --json",
 		Args:    cobra.NoArgs,
 	}
@@ -49,7 +54,8 @@ func newBenchCommand() *cobra.Command {
 	f.IntVar(&o.cfg.Publishers, "publishers", o.cfg.Publishers, "connections that load the bridge")
 	f.StringVar(&o.cfg.Agent, "agent", o.cfg.Agent, "the agent whose memory is measured")
 	f.StringVar(&o.cfg.AgentARM6, "agent-arm6", o.cfg.AgentARM6, "the agent whose size is measured")
-	f.StringVar(&o.cfg.Mosquitto, "mosquitto", "", "`path` of Mosquitto; default: search for it")
+	f.StringVar(&o.configs, "configs", "configs", "`folder` of mosquitto.conf and kafka.properties")
+	f.StringVar(&o.kafkaJars, "kafka-jars", "", "`folder` of Apache Kafka's jars; .ci/engines fetch downloads them")
 	f.BoolVar(&o.json, "json", false, "print nothing but one JSON object")
 	f.BoolVarP(&o.verbose, "verbose", "v", false, "log to stderr")
 	f.StringVar(&o.profile, "cpuprofile", "", "write a CPU profile to `FILE`")
@@ -66,6 +72,10 @@ func (o *benchOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 	// This program runs the fleet that is measured.
 	if o.cfg.Sim, err = os.Executable(); err != nil {
 		return err
+	}
+	o.cfg.Bin = filepath.Dir(o.cfg.Sim)
+	if o.cfg.Engines, err = findEngines(o.configs, o.kafkaJars, false); err != nil {
+		o.cfg.NoEngines = err.Error()
 	}
 	if o.verbose {
 		o.cfg.Log = logs.New(c.ErrOrStderr(), slog.LevelInfo)

@@ -130,20 +130,8 @@ func (o *chaosOptions) prepare() (remove bool, err error) {
 			return false, fmt.Errorf("--bin: %w; make build builds it", err)
 		}
 	}
-	// The engines use the shipped configurations, with other addresses and
-	// folders only.
-	e := &n.Engines
-	e.MosquittoConf, e.KafkaProperties = filepath.Join(o.configs, "mosquitto.conf"), filepath.Join(o.configs, "kafka.properties")
-	if e.Mosquitto, err = program("mosquitto", "mosquitto"); err != nil {
+	if n.Engines, err = findEngines(o.configs, n.Engines.KafkaJars, o.embedded); err != nil {
 		return false, err
-	}
-	if !o.embedded {
-		if e.Java, err = program("java", "default-jre-headless"); err != nil {
-			return false, err
-		}
-		if found, _ := filepath.Glob(filepath.Join(e.KafkaJars, "kafka_*.jar")); e.KafkaJars == "" || len(found) == 0 {
-			return false, fmt.Errorf("--kafka-jars %q: no Apache Kafka there; .ci/engines fetch downloads it, .ci/engines jars prints its folder", e.KafkaJars)
-		}
 	}
 	if n.Dir == "" {
 		n.Dir, err = os.MkdirTemp("", "carga-chaos")
@@ -169,4 +157,20 @@ func program(name, remedy string) (string, error) {
 		}
 	}
 	return "", fmt.Errorf("%s is not installed; Debian: apt-get install %s", name, remedy)
+}
+
+// findEngines finds Mosquitto, and Java and Apache Kafka unless it is embedded. They
+// use the shipped configurations, with other addresses and folders only.
+func findEngines(configs, jars string, embedded bool) (e chaos.Engines, err error) {
+	e = chaos.Engines{MosquittoConf: filepath.Join(configs, "mosquitto.conf"), KafkaProperties: filepath.Join(configs, "kafka.properties"), KafkaJars: jars}
+	if e.Mosquitto, err = program("mosquitto", "mosquitto"); err != nil || embedded {
+		return e, err
+	}
+	if e.Java, err = program("java", "default-jre-headless"); err != nil {
+		return e, err
+	}
+	if found, _ := filepath.Glob(filepath.Join(jars, "kafka_*.jar")); jars == "" || len(found) == 0 {
+		return e, fmt.Errorf("--kafka-jars %q: no Apache Kafka there; .ci/engines fetch downloads it, .ci/engines jars prints its folder", jars)
+	}
+	return e, nil
 }

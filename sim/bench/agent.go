@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/carga-ev/carga/internal/engines"
@@ -94,4 +95,21 @@ func resident(pid int) (bytes int64, err error) {
 		}
 	}
 	return 0, fmt.Errorf("/proc has no memory of process %d; has it ended?", pid)
+}
+
+// terminate ends a child process with SIGTERM, after dialTimeout with SIGKILL,
+// and waits for it.
+func terminate(cmd *exec.Cmd) error {
+	// A process that ignores SIGTERM must not outlive the measurement.
+	kill := time.AfterFunc(dialTimeout, func() { _ = cmd.Process.Kill() })
+	defer kill.Stop()
+	if err := cmd.Process.Signal(syscall.SIGTERM); err != nil && !errors.Is(err, os.ErrProcessDone) {
+		return fmt.Errorf("end process %d: %w", cmd.Process.Pid, err)
+	}
+	// A process that was ended by a signal has an exit error, which is no failure.
+	var exit *exec.ExitError
+	if err := cmd.Wait(); err != nil && !errors.As(err, &exit) {
+		return err
+	}
+	return nil
 }

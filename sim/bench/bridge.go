@@ -19,91 +19,80 @@ const (
 	// Topic prefixes: the counting subscriber and the bridge each receive only
 	// the messages of their own rounds.
 	countedPrefix = "counted"
-	carriedPrefix = "carried"
+	carriedPrefix = wire.DefaultPrefix
 	// stallTimeout is how long no message may arrive before the missing ones
 	// count as lost.
 	stallTimeout = 5 * time.Second
 )
 
-// measureBridge measures the bridge with the embedded broker.
+// measureBridge measures the bridge with the embedded engines, in this process.
 func measureBridge(ctx context.Context, r *run, budget time.Duration) (rows []Row, err error) {
 	broker := engines.NewMQTT("127.0.0.1:0", nil, r.log)
 	if err := broker.Start(); err != nil {
 		return nil, err
 	}
 	defer broker.Stop()
-	return r.carry(ctx, broker.URL(), budget, Row{Name: "bridge", What: "bridge, embedded broker: MQTT in → Kafka acked"})
-}
-
-// measureMosquitto measures the bridge with Mosquitto.
-func measureMosquitto(ctx context.Context, r *run, budget time.Duration) (rows []Row, err error) {
-	row := Row{Name: "bridge-mosquitto", What: "bridge, Mosquitto: MQTT in → Kafka acked"}
-	m, err := startMosquitto(ctx, r.cfg.Mosquitto, r.dir)
-	if errors.Is(err, errNoMosquitto) {
-		return []Row{missing(row, err.Error())}, nil
-	}
-	if err != nil {
-		return nil, err
-	}
-	defer func() { err = errors.Join(err, m.stop()) }()
-	return r.carry(ctx, m.url, budget, row)
-}
-
-// carry measures how fast the bridge forwards records from MQTT to Kafka, in
-// messages per second. The yardstick is a subscriber that only counts the same
-// publishers' messages: the most that the broker can deliver.
-func (r *run) carry(ctx context.Context, url string, budget time.Duration, row Row) (rows []Row, err error) {
-	row.Unit, row.BesideWhat, row.Wanted = "msg/s", "count-only subscriber", bridgeWanted
 	kafka := engines.NewKafka("127.0.0.1:0", "", nil) // its log is in memory, as Kafka acknowledges from the page cache
 	if err := kafka.Start(); err != nil {
 		return nil, err
 	}
 	defer kafka.Stop()
-	// Bridge and counter stay connected during all rounds; the prefixes keep
-	// them apart.
-	bridge, err := r.startBridge(ctx, url, kafka.Addr(), carriedPrefix)
+	bridge, err := r.startBridge(ctx, broker.URL(), kafka.Addr())
 	if err != nil {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, bridge.stop()) }()
-	counting, err := newCounter(url, countedPrefix)
+	carried := &consumer{prefix: carriedPrefix, received: func() int64 { return acknowledgedEvents(kafka) }, reset: func() { deleteEvents(kafka) }}
+	row, counted, err := r.carry(ctx, broker.URL(), budget, carried)
 	if err != nil {
 		return nil, err
+	}
+	row.Note = fmt.Sprintf("CPU time of this process: %s µs per forwarded message, %s µs per counted one",
+		amount(median(carried.costs)), amount(median(counted.costs)))
+	return []Row{row}, nil
+}
+
+// carry measures how fast the bridge forwards records from MQTT to Kafka, in
+// messages per second. The yardstick is a subscriber that only counts the same
+// publishers' messages: the most that the broker can deliver. Bridge and counter
+// stay connected during all rounds; the prefixes keep them apart.
+func (r *run) carry(ctx context.Context, url string, budget time.Duration, carried *consumer) (row Row, counted *consumer, err error) {
+	row = Row{Name: "bridge", What: "bridge: MQTT in → Kafka acked", Unit: "msg/s", BesideWhat: "count-only subscriber", Wanted: bridgeWanted}
+	counting, err := newCounter(url, countedPrefix)
+	if err != nil {
+		return row, nil, err
 	}
 	defer counting.client.Disconnect(0)
 	load, err := newLoad(url, r.cfg.Publishers)
 	if err != nil {
-		return nil, err
+		return row, nil, err
 	}
 	defer load.close()
+	counted = &consumer{prefix: countedPrefix, received: counting.got.Load, reset: func() {}}
 
 	// The rest of the budget is for starting, stopping and the last waits of
 	// the rounds.
 	each := budget * 8 / 10 / (2*bridgeRounds + 1)
-	counted := consumer{prefix: countedPrefix, received: counting.got.Load, reset: func() {}}
-	carried := consumer{prefix: carriedPrefix, received: func() int64 { return acknowledgedEvents(kafka) }, reset: func() { deleteEvents(kafka) }}
-	for _, v := range []*consumer{&counted, &carried} { // warm-up, not counted
+	for _, v := range []*consumer{counted, carried} { // warm-up, not counted
 		if err := v.round(ctx, load, each/2); err != nil {
-			return nil, err
+			return row, nil, err
 		}
 		v.rates, v.costs = nil, nil
 	}
 	for n := range bridgeRounds {
 		// The order alternates, so that a machine that slows down during a pair
 		// favours neither.
-		pair := []*consumer{&counted, &carried}
+		pair := []*consumer{counted, carried}
 		if n%2 == 1 {
 			pair[0], pair[1] = pair[1], pair[0]
 		}
 		for _, v := range pair {
 			if err := v.round(ctx, load, each); err != nil {
-				return nil, err
+				return row, nil, err
 			}
 		}
 	}
-	row.Note = fmt.Sprintf("CPU time of this process: %s µs per forwarded message, %s µs per counted one",
-		amount(median(carried.costs)), amount(median(counted.costs)))
-	return []Row{compared(row, carried.rates, counted.rates)}, nil
+	return compared(row, carried.rates, counted.rates), counted, nil
 }
 
 // consumer is one of the two receivers that are compared.

@@ -7,6 +7,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/carga-ev/carga/sim/chaos"
 )
 
 // Config selects the measurements and their load. Start from DefaultConfig.
@@ -34,16 +36,19 @@ type Config struct {
 	// Agent and AgentARM6 are the binaries whose memory and size are measured,
 	// Sim the one that runs a fleet. A missing one is reported as not measured.
 	Agent, AgentARM6, Sim string
-	// Mosquitto is the path of the program; "": search for it.
-	Mosquitto string
+	// Engines are the real engines, and Bin the folder of the bridge and Central
+	// that run on them. NoEngines is why there are none; "" if there are.
+	Engines   chaos.Engines
+	Bin       string
+	NoEngines string
 	// Log receives the logs of the parts; nil: discard them.
 	Log *slog.Logger
 }
 
-// DefaultConfig measures everything in less than three minutes.
+// DefaultConfig measures everything in about four minutes.
 func DefaultConfig() Config {
 	return Config{
-		For: 140 * time.Second, Points: 500, Rate: 1000, Publishers: 50,
+		For: 200 * time.Second, Points: 500, Rate: 1000, Publishers: 50,
 		Agent: "bin/agent", AgentARM6: "bin/cross/agent-linux-arm6", Sim: "bin/sim",
 	}
 }

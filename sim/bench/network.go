@@ -14,6 +14,7 @@ import (
 	centralapp "github.com/carga-ev/carga/central/app"
 	"github.com/carga-ev/carga/internal/engines"
 	"github.com/carga-ev/carga/internal/wire"
+	"github.com/carga-ev/carga/sim/chaos"
 )
 
 // partitions is the number of partitions of every topic: that of the demo.
@@ -41,15 +42,12 @@ func (p *part) stop() error {
 
 // startBridge starts a bridge and waits until it is connected to MQTT and
 // Kafka.
-func (r *run) startBridge(ctx context.Context, mqtt, kafka, prefix string) (*part, error) {
+func (r *run) startBridge(ctx context.Context, mqtt, kafka string) (*part, error) {
 	cfg := bridgeapp.DefaultConfig()
 	cfg.MQTT.URL, cfg.Kafka.Brokers = mqtt, []string{kafka}
 	cfg.Kafka.SetPartitions(partitions)
 	cfg.StopWithin = time.Second
 	cfg.Observe.Listen = ""
-	if prefix != "" {
-		cfg.MQTT.TopicPrefix = prefix
-	}
 	// The bridge reports its state regularly; the first report with both
 	// connections up is enough.
 	up := make(chan struct{}, 1)
@@ -80,9 +78,12 @@ func (r *run) startBridge(ctx context.Context, mqtt, kafka, prefix string) (*par
 	return nil, errors.Join(err, p.stop())
 }
 
-// network is a network in this process: brokers, bridge, Central and charging
-// points.
+// network is a network: engines, bridge and Central, in this process or as processes,
+// and charging points in this process.
 type network struct {
+	real *chaos.Network // nil in this process
+	// url and brokers are where MQTT and Kafka are.
+	url, brokers string
 	// Set once by startNetwork, in the order of the fields; what is nil has not
 	// been started, and stop skips it.
 	mqtt    *engines.MQTT
@@ -96,7 +97,7 @@ type network struct {
 // records of the charging points' starts. kafkaDir "" keeps Kafka's log in
 // memory: a real Kafka acknowledges from the page cache, not from the disk.
 func (r *run) startNetwork(ctx context.Context, points int, kafkaDir string) (n *network, err error) {
-	n = &network{mqtt: engines.NewMQTT("127.0.0.1:0", nil, r.log), kafka: engines.NewKafka("127.0.0.1:0", kafkaDir, nil)}
+	n = &network{}
 	defer func() {
 		if err != nil {
 			err = errors.Join(err, n.stop())
@@ -104,19 +105,15 @@ func (r *run) startNetwork(ctx context.Context, points int, kafkaDir string) (n 
 	}()
 	// Central and bridge start before the charging points, whose first records
 	// are then applied at once.
-	if err := errors.Join(n.mqtt.Start(), n.kafka.Start()); err != nil {
+	begin := n.embed
+	if r.real {
+		begin = n.launch
+	}
+	if err := begin(ctx, r, kafkaDir); err != nil {
 		return n, err
 	}
-	if err := n.startCentral(ctx, filepath.Join(r.dir, "central.db"), r.log); err != nil {
-		return n, err
-	}
-	bridge, err := r.startBridge(ctx, n.mqtt.URL(), n.kafka.Addr(), "")
-	if err != nil {
-		return n, err
-	}
-	n.parts = append(n.parts, bridge)
 	for i := range points {
-		p, err := newPoint(i+1, r.journalDir, n.mqtt.URL(), points, r.log)
+		p, err := newPoint(i+1, r.journalDir, n.url, points, r.log)
 		if err != nil {
 			return n, err
 		}
@@ -124,6 +121,24 @@ func (r *run) startNetwork(ctx context.Context, points int, kafkaDir string) (n 
 		p.running = start(ctx, p.agent.Run)
 	}
 	return n, n.awaitAll(ctx)
+}
+
+// embed starts everything but the charging points in this process.
+func (n *network) embed(ctx context.Context, r *run, kafkaDir string) error {
+	n.mqtt, n.kafka = engines.NewMQTT("127.0.0.1:0", nil, r.log), engines.NewKafka("127.0.0.1:0", kafkaDir, nil)
+	if err := errors.Join(n.mqtt.Start(), n.kafka.Start()); err != nil {
+		return err
+	}
+	n.url, n.brokers = n.mqtt.URL(), n.kafka.Addr()
+	if err := n.startCentral(ctx, filepath.Join(r.dir, "central.db"), r.log); err != nil {
+		return err
+	}
+	bridge, err := r.startBridge(ctx, n.url, n.brokers)
+	if err != nil {
+		return err
+	}
+	n.parts = append(n.parts, bridge)
+	return nil
 }
 
 // startCentral starts Central and waits until it serves its page.
@@ -196,7 +211,12 @@ func (n *network) stop() error {
 	for _, p := range slices.Backward(n.parts) {
 		errs = append(errs, p.stop())
 	}
-	n.kafka.Stop()
-	n.mqtt.Stop()
+	if n.real != nil {
+		errs = append(errs, n.real.Close())
+	}
+	if n.kafka != nil {
+		n.kafka.Stop()
+		n.mqtt.Stop()
+	}
 	return errors.Join(errs...)
 }

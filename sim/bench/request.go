@@ -32,7 +32,7 @@ func measureRequest(ctx context.Context, r *run, budget time.Duration) (rows []R
 	}
 	defer func() { err = errors.Join(err, n.stop()) }()
 	// All drivers share one connection, as the drivers of one app do.
-	client, err := driver.NewClient(driver.ClientConfig{Brokers: []string{n.kafka.Addr()}, ClientID: "carga-bench", Partitions: partitions})
+	client, err := driver.NewClient(driver.ClientConfig{Brokers: []string{n.brokers}, ClientID: "carga-bench", Partitions: partitions})
 	if err != nil {
 		return nil, err
 	}

@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -17,24 +18,33 @@ type measurement struct {
 	name  string
 	share int // of the duration, relative to the sum of all shares
 	run   func(ctx context.Context, r *run, budget time.Duration) ([]Row, error)
+	on    string // what it runs on, where there are two of it
 }
+
+// What a measurement runs on.
+const (
+	onReal     = "real engines"
+	onEmbedded = "embedded engines"
+)
 
 // measurements returns all measurements, in the order of the table.
 func measurements() []measurement {
 	return []measurement{
-		{"bridge", 24, measureBridge},
-		{"bridge-mosquitto", 24, measureMosquitto},
-		{"central", 20, measureCentral},
-		{"latency", 24, measureLatency},
-		{"request", 16, measureRequest},
-		{"agent", 10, measureAgent},
-		{"kafka-back", 16, measureKafkaBack},
+		{"bridge-real", 24, measureBridgeReal, onReal},
+		{"latency-real", 24, measureLatency, onReal},
+		{"request-real", 16, measureRequest, onReal},
+		{"bridge", 24, measureBridge, onEmbedded},
+		{"latency", 24, measureLatency, onEmbedded},
+		{"request", 16, measureRequest, onEmbedded},
+		{"central", 20, measureCentral, ""},
+		{"agent", 10, measureAgent, ""},
+		{"kafka-back", 16, measureKafkaBack, ""},
 	}
 }
 
 // slack is how long a measurement may exceed its share, to start and stop its
 // parts.
-const slack = 30 * time.Second
+const slack = time.Minute
 
 // run is the environment of one measurement.
 type run struct {
@@ -43,6 +53,7 @@ type run struct {
 	dir string       // for data; deleted at the end of the measurement
 	// journalDir is a folder of the same kind, for the agents' journals.
 	journalDir string
+	real       bool // bridge, Central and engines are processes
 }
 
 // Run runs the measurements one after the other, and passes each row to
@@ -70,13 +81,18 @@ func Run(ctx context.Context, cfg Config, progress func(Row)) (report Report, er
 	report.Machine = Machine{CPUs: runtime.GOMAXPROCS(0), OS: runtime.GOOS, Arch: runtime.GOARCH, Go: runtime.Version(), Load: loadAverage()}
 	// A measurement that fails does not prevent the others.
 	chosen, shares := choose(cfg.Only)
+	if without := slices.DeleteFunc(slices.Clone(chosen), func(m measurement) bool { return m.on == onReal }); cfg.NoEngines != "" && len(without) < len(chosen) {
+		chosen = without
+		report.Rows = append(report.Rows, missing(Row{Name: "real", What: "bridge, latency and request on Mosquitto and Apache Kafka"}, cfg.NoEngines))
+		progress(report.Rows[0])
+	}
 	var errs []error
 	for _, m := range chosen {
 		if ctx.Err() != nil {
 			break
 		}
 		rows, err := m.runWithin(ctx, &run{
-			cfg: cfg, log: cfg.Log, dir: filepath.Join(dir, m.name), journalDir: filepath.Join(journals, m.name),
+			cfg: cfg, log: cfg.Log, dir: filepath.Join(dir, m.name), journalDir: filepath.Join(journals, m.name), real: m.on == onReal,
 		}, cfg.For*time.Duration(m.share)/time.Duration(shares))
 		if err != nil && ctx.Err() == nil {
 			rows = append(rows, missing(Row{Name: m.name, What: m.name}, err.Error()))
@@ -113,6 +129,12 @@ func (m *measurement) runWithin(ctx context.Context, r *run, budget time.Duratio
 		return nil, err
 	}
 	rows, err := m.run(ctx, r, budget)
+	for i := range rows {
+		if row := &rows[i]; m.on != "" {
+			row.Name = m.name + strings.TrimPrefix(row.Name, strings.TrimSuffix(m.name, "-real"))
+			row.What += ", " + m.on
+		}
+	}
 	return rows, errors.Join(err, os.RemoveAll(r.dir), os.RemoveAll(r.journalDir))
 }
 

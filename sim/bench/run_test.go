@@ -8,7 +8,6 @@ import (
 
 	"go.uber.org/goleak"
 
-	"github.com/carga-ev/carga/internal/need"
 	"github.com/carga-ev/carga/sim/bench"
 )
 
@@ -45,12 +44,6 @@ func TestTinyRun(t *testing.T) {
 	}
 }
 
-func TestTinyRunOnMosquitto(t *testing.T) {
-	cfg := tiny(t)
-	cfg.Mosquitto = need.Program(t, "mosquitto", "apt-get install mosquitto")
-	measure(t, cfg, "bridge-mosquitto", []string{"bridge-mosquitto"})
-}
-
 func measure(t *testing.T, cfg bench.Config, name string, rows []string) {
 	t.Helper()
 	cfg.Only = []string{name}
@@ -74,13 +67,13 @@ func measure(t *testing.T, cfg bench.Config, name string, rows []string) {
 	}
 }
 
-// TestMissingProgramsAreReported: without the binaries and the broker there are
-// rows without a figure, and no error.
+// TestMissingProgramsAreReported: without the binaries there are rows without a
+// figure, without the engines there is one, and no error.
 func TestMissingProgramsAreReported(t *testing.T) {
 	cfg := tiny(t)
 	nowhere := filepath.Join(t.TempDir(), "nowhere")
-	cfg.Agent, cfg.AgentARM6, cfg.Sim, cfg.Mosquitto = nowhere, nowhere, nowhere, nowhere
-	cfg.Only = []string{"agent", "bridge-mosquitto"}
+	cfg.Agent, cfg.AgentARM6, cfg.Sim, cfg.NoEngines = nowhere, nowhere, nowhere, "no engines"
+	cfg.Only = []string{"agent", "bridge-real", "latency-real", "request-real"}
 	report, err := bench.Run(t.Context(), cfg, func(bench.Row) {})
 	if err != nil {
 		t.Fatal(err)
