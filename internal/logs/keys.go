@@ -36,16 +36,18 @@ func Keys() map[string]string {
 		"full":      "whether something is full",
 
 		// Why.
-		"err":     "the text of an error",
-		"reason":  "why, in the words of the page",
-		"detail":  "more about the reason",
-		"trouble": "what is wrong with the database, in words",
-		"alarm":   "what an operator should look at, in words",
-		"text":    "a fact in words",
-		"since":   "when that began",
-		"panic":   "the value of a Go panic",
-		"stack":   "the stack of the goroutine",
-		"omitted": "how many lines with the same message were omitted before this one",
+		"err":        "the text of an error",
+		"reason":     "why, in the words of the page",
+		"detail":     "more about the reason",
+		"setup_code": "with which the first account is made, once",
+		"until":      "when a certificate expires",
+		"trouble":    "what is wrong with the database, in words",
+		"alarm":      "what an operator should look at, in words",
+		"text":       "a fact in words",
+		"since":      "when that began",
+		"panic":      "the value of a Go panic",
+		"stack":      "the stack of the goroutine",
+		"omitted":    "how many lines with the same message were omitted before this one",
 
 		// Where.
 		"addr":      "an address that is served",
