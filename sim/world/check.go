@@ -374,8 +374,8 @@ func (w *World) checkGap(h *ledger.Gap) {
 		return
 	}
 	// Only a database had the records, and a backup replaced it. Records that Kafka
-	// kept from before a loss do not help: their predecessors are unknown.
-	if k.deletedAll(h) && (w.kafka.lostRecords || !w.kafka.holdsAnyOf(h)) {
+	// kept from behind a loss do not help: their predecessors are unknown.
+	if k.deletedAll(h) && (w.kafka.lostRecords || !w.kafka.holdsFirstOf(h)) {
 		k.storageLost = true
 		return
 	}

@@ -206,13 +206,13 @@ func (k *kafka) sorted() []partition {
 	})
 }
 
-// holdsAnyOf reports whether a log still has a record of a gap.
-func (k *kafka) holdsAnyOf(h *ledger.Gap) bool {
+// holdsFirstOf reports whether a log still has the first record of a gap.
+func (k *kafka) holdsFirstOf(h *ledger.Gap) bool {
 	for n := range k.partitions {
 		l := k.log(partition{wire.TopicEvents, n})
 		for i := range l.messages {
 			r, err := wire.DecodeRecord(l.messages[i].value)
-			if err == nil && r.CPID == h.CPID && r.Journal == h.Journal && h.First <= r.Seq && (h.Last == 0 || r.Seq <= h.Last) {
+			if err == nil && r.CPID == h.CPID && r.Journal == h.Journal && r.Seq == max(h.First, 1) {
 				return true
 			}
 		}
