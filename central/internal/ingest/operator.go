@@ -222,6 +222,8 @@ func (u *unit) dispatch(op Op) (r Reply, refused *refusal) {
 		refused = u.explain(op.Gap, op.Words)
 	case SetCP:
 		refused = u.setCP(op)
+	case AddTariff:
+		refused = u.addTariff(op.Tariff)
 	case Replay:
 		refused = u.replay(op.DeadLetter)
 	}
@@ -292,7 +294,7 @@ func (u *unit) refusedByFence(op Op) *refusal {
 	switch op.(type) {
 	case Order, Lift:
 		return nil
-	case Admit, PassNext, Release, Settle, Explain, Replay, SetCP:
+	case Admit, PassNext, Release, Settle, Explain, Replay, SetCP, AddTariff:
 	}
 	if u.w.orders.FencedBy().IsZero() {
 		return nil
