@@ -33,6 +33,8 @@ const (
 	SessionRead        Permission = "session.read"
 	TicketRead         Permission = "ticket.read"
 	ReservationRead    Permission = "reservation.read"
+	TariffRead         Permission = "tariff.read"
+	TariffChange       Permission = "tariff.change"
 	CommandRead        Permission = "command.read"
 	CommandList        Permission = "command.list"
 	RecordRead         Permission = "record.read"
@@ -74,11 +76,11 @@ func grants() map[Permission][]Role {
 	)
 	return map[Permission][]Role{
 		OwnAccess:   all,
-		NetworkRead: staff, StreamRead: all, SessionRead: all, TicketRead: all, ReservationRead: all, CommandRead: all,
+		NetworkRead: staff, StreamRead: all, SessionRead: all, TicketRead: all, TariffRead: all, ReservationRead: all, CommandRead: all,
 		CommandList: staff, RecordRead: staff, GapRead: staff, AlarmRead: staff, AuditRead: staff, MetricsRead: staff,
 		ReservationMake: ordered, ReservationCancel: ordered, SessionStart: ordered, SessionStop: ordered,
 		SessionSettle: acting, AvailabilityChange: acting, CPSimulate: acting, CPAdmit: acting, CPPass: acting, CPRelease: acting,
-		CPSettings: acting, DeadLetterReplay: acting,
+		CPSettings: acting, TariffChange: acting, DeadLetterReplay: acting,
 		GapExplain: acting, AlarmClear: acting, FenceLift: acting, DemoSwitch: acting,
 		AccountRead: admin, AccountChange: admin, TokenRead: admin, TokenChange: admin,
 	}

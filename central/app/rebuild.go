@@ -41,7 +41,7 @@ func ExportSettings(ctx context.Context, path string) (raw []byte, err error) {
 	}
 	out := rebuild.Settings{ExportedAt: charge.At(time.Now())}
 	for _, t := range tariffs {
-		out.Tariffs = append(out.Tariffs, rebuild.Tariff{Version: t.Version, StartFee: t.StartFee, PerKWh: t.PerKWh, Currency: t.Currency, MadeAt: t.MadeAt})
+		out.Tariffs = append(out.Tariffs, rebuild.NewTariff(t.Tariff, t.MadeAt))
 	}
 	for _, id := range slices.Sorted(maps.Keys(cps)) {
 		p := rebuild.Point{CPID: id, Admitted: cps[id].Admitted}

@@ -10,6 +10,7 @@ import (
 	"github.com/carga-ev/carga/central/internal/ingest"
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/internal/web"
+	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
@@ -128,6 +129,11 @@ func (d operatorAPI) Explain(ctx context.Context, gap int64, words string) (web.
 // SetCP implements web.Orders.
 func (d operatorAPI) SetCP(ctx context.Context, c web.CPChange) (web.Answer, error) {
 	return d.execute(ctx, string(c.CPID), ingest.SetCP(c))
+}
+
+// AddTariff implements web.Orders.
+func (d operatorAPI) AddTariff(ctx context.Context, t ledger.Tariff) (web.Answer, error) {
+	return d.execute(ctx, "tariff "+string(t.Version), ingest.AddTariff{Tariff: t})
 }
 
 // Replay implements web.Orders.

@@ -100,9 +100,12 @@ func AccountLines(cp *CP, sessions []Session, tickets []Ticket) []string {
 	}
 	for i := range tickets {
 		t := &tickets[i]
-		corrects := ""
+		corrects := "" // the lines of a ticket without it, and without idle time, are as they always were
+		if t.IdleSec != 0 {
+			corrects = fmt.Sprintf(" idle %d", t.IdleSec)
+		}
 		if t.Corrects != "" {
-			corrects = " corrects " + t.Corrects
+			corrects += " corrects " + t.Corrects
 		}
 		add("ticket %s session %s connector %d user %q reservation %s tariff %s start %d stop %d energy %d cost %d %s seconds %d started %t authorized %d ended %d reason %s%s",
 			t.ID, t.SessionID, t.Connector, t.Username, t.ReservationID, t.Tariff, t.Start, t.Stop, t.Energy, t.Cost.Minor, t.Cost.Currency,
@@ -118,7 +121,16 @@ func sessionLine(s *Session) string {
 	if s.State == SessionEnded {
 		return fmt.Sprintf("session %s ended", s.ID)
 	}
-	spans := slices.SortedFunc(slices.Values(s.Spans), func(a, b Span) int { return cmp.Compare(a.Journal, b.Journal) })
+	// The pauses of a session are left out: rows of earlier versions have none.
+	type span struct {
+		Journal         charge.JournalID
+		FirstMS, LastMS int64
+	}
+	var spans []span
+	for _, sp := range s.Spans {
+		spans = append(spans, span{sp.Journal, sp.FirstMS, sp.LastMS})
+	}
+	slices.SortFunc(spans, func(a, b span) int { return cmp.Compare(a.Journal, b.Journal) })
 	return fmt.Sprintf("session %s %s connector %d user %q reservation %s tariff %s by %s start %d %t register %d started %t at %d %d reason %q spans %v",
 		s.ID, s.State, s.Connector, s.Username, s.ReservationID, s.Tariff, s.By, s.Start, s.StartKnown, s.Register, s.Started,
 		int64(s.AuthorizedAt), int64(s.StartedAt), s.Reason, spans)

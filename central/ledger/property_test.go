@@ -17,6 +17,24 @@ import (
 
 const morning charge.Time = 1_795_341_600_000
 
+// pauseOrResume writes a pause of a session, its end, or neither.
+func pauseOrResume(t *rapid.T, b *ledgertest.ChargingPoint, id charge.ConnectorID) {
+	o := b.Connectors[id]
+	switch by := rapid.SampledFrom([]string{"", "ev", "evse", "resumed"}).Draw(t, "pause"); by {
+	case "ev", "evse":
+		b.Write(id, o.Session, &wire.Suspended{By: by, Register: o.Register})
+	case "resumed":
+		b.Write(id, o.Session, &wire.Resumed{Register: o.Register})
+	}
+}
+
+// priced is a book whose sessions without a known tariff have all prices.
+func priced(id charge.CPID) *ledgertest.Book {
+	bk := ledgertest.NewBook(id, morning)
+	bk.Env.Default.PerMinute, bk.Env.Default.PerIdleMinute = 12_345, 67_891
+	return bk
+}
+
 // act lets a correct charging point do something at random.
 func act(t *rapid.T, b *ledgertest.ChargingPoint, lossy bool) {
 	b.Now += charge.Time(rapid.IntRange(1, 60_000).Draw(t, "ms"))
@@ -43,6 +61,7 @@ func act(t *rapid.T, b *ledgertest.ChargingPoint, lossy bool) {
 		b.FlowRated(id, charge.WattHours(rapid.IntRange(0, 5000).Draw(t, "wh")))
 	case what == 6:
 		b.Sample(id)
+		pauseOrResume(t, b, id)
 	case what == 7:
 		b.Stop(id, charge.StopRemote)
 	case what == 8 && len(o.Faults) == 0:
@@ -180,14 +199,14 @@ func TestAnyDeliveryMakesTheSameLedger(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		b := randomPoint(t, false)
-		inOrder := ledgertest.NewBook(b.ID, morning)
+		inOrder := priced(b.ID)
 		for _, r := range b.Log {
 			if out, _ := inOrder.Apply(r); out.Verdict != ledger.Applied {
 				t.Fatalf("record %s/%d in order: got %s, want applied", r.Journal, r.Seq, out.Verdict)
 			}
 		}
 		check(t, inOrder)
-		mixed := ledgertest.NewBook(b.ID, morning)
+		mixed := priced(b.ID)
 		deliver(t, mixed, b.Log)
 		check(t, mixed)
 		same(t, mixed, inOrder)
@@ -221,13 +240,13 @@ func TestRolledBackStorage(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		b := randomPoint(t, true)
-		inOrder := ledgertest.NewBook(b.ID, morning)
+		inOrder := priced(b.ID)
 		for _, r := range b.Log {
 			inOrder.Apply(r)
 			inOrder.Env.Now += 10
 		}
 		p := b.Presence(wire.Position{}, charge.Epoch{})
-		mixed := ledgertest.NewBook(b.ID, morning)
+		mixed := priced(b.ID)
 		mixed.ApplyPresence(p)
 		deliver(t, mixed, b.Log)
 		inOrder.ApplyPresence(p)
@@ -263,7 +282,7 @@ func TestGapsFill(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := randomPoint(t, false)
 		cut := rapid.IntRange(0, len(b.Log)-1).Draw(t, "cut")
-		bk := ledgertest.NewBook(b.ID, morning)
+		bk := priced(b.ID)
 		known := rapid.IntRange(0, cut).Draw(t, "known")
 		for _, r := range b.Log[:known] {
 			bk.Apply(r)

@@ -72,7 +72,30 @@ func (f *fold) extendDuration(s *Session) {
 			return
 		}
 	}
-	s.Spans = append(s.Spans, Span{f.rec.Journal, f.rec.UptimeMS, f.rec.UptimeMS})
+	s.Spans = append(s.Spans, Span{Journal: f.rec.Journal, FirstMS: f.rec.UptimeMS, LastMS: f.rec.UptimeMS})
+}
+
+// noteFlow notes in the session's span of the record's journal, which
+// extendDuration made, when the vehicle paused and when it did not. The result does
+// not depend on the order of the records.
+func (f *fold) noteFlow(s *Session, p wire.Payload) {
+	i := slices.IndexFunc(s.Spans, func(sp Span) bool { return sp.Journal == f.rec.Journal })
+	if i < 0 {
+		return
+	}
+	sp, at := &s.Spans[i], f.rec.UptimeMS
+	switch p := p.(type) {
+	case *wire.Suspended:
+		if p.By == "ev" {
+			sp.PausedMS = max(sp.PausedMS, at)
+		} else {
+			sp.ActiveMS = max(sp.ActiveMS, at)
+		}
+	case *wire.ChargingStarted, *wire.Resumed:
+		sp.ActiveMS = max(sp.ActiveMS, at)
+	case *wire.ChargingStopped:
+		sp.StopMS = at
+	}
 }
 
 // applySessionRecord applies a record of the life of a session: grant, start of
@@ -111,6 +134,7 @@ func (f *fold) applySessionRecord(p wire.Payload) {
 // not depend on the order of the records: registers only grow, the first grant
 // wins, and the stop has the last word on the register.
 func (f *fold) updateSession(s *Session, p wire.Payload) (stopped bool) {
+	f.noteFlow(s, p)
 	switch p := p.(type) {
 	case *wire.Authorized:
 		s.Register = max(s.Register, p.Register)
@@ -240,7 +264,7 @@ func (f *fold) readRegisters(p wire.Payload) {
 // endSession ends a session and makes its ticket.
 func (f *fold) endSession(s *Session) {
 	f.closeSession(s)
-	f.bill(s, MakeTicket(s, f.tariff(s.Tariff)))
+	f.bill(s, MakeTicket(s, f.tariffOf(s)))
 }
 
 // closeSession marks a session as ended, removes it from memory and clears its
@@ -278,28 +302,39 @@ func (f *fold) billedTwice(m *Meter, t *Ticket) (other charge.SessionID, yes boo
 	return f.env.Billed(t.Connector, t.Start, t.Stop)
 }
 
-// tariff returns a version of the prices, or the default one if the version is
-// not known.
-func (f *fold) tariff(v charge.TariffVersion) Tariff {
-	if v != "" && f.env.Tariff != nil {
-		if t, ok := f.env.Tariff(v); ok {
+// tariffOf returns the version of the prices that a session names. If it names no
+// known one, it is the one that was valid at its grant by the charging point's
+// clock, or the default one if none was or the clock was not set.
+func (f *fold) tariffOf(s *Session) Tariff {
+	if t, ok := f.tariff(s.Tariff); ok {
+		return t
+	}
+	if f.env.TariffAt != nil && s.AuthorizedAt != 0 {
+		if t, ok := f.env.TariffAt(s.AuthorizedAt); ok {
 			return t
 		}
 	}
 	return f.env.Default
 }
 
+// tariff finds a version of the prices.
+func (f *fold) tariff(v charge.TariffVersion) (Tariff, bool) {
+	if v == "" || f.env.Tariff == nil {
+		return Tariff{}, false
+	}
+	return f.env.Tariff(v)
+}
+
 // applyAfterTicket applies a record of a session that has its ticket. A ticket
 // never changes: if this record would have changed it, an alarm informs an
 // operator.
 func (f *fold) applyAfterTicket(s *Session, p wire.Payload) {
-	t := f.tariff(s.Tariff)
-	was := MakeTicket(s, t)
+	was := MakeTicket(s, f.tariffOf(s))
 	f.extendDuration(s)
 	f.updateSession(s, p)
 	f.updateConnector(s, p) // the connector of an agent whose storage was rolled back is in that session until a record ends it
 	f.readRegisters(p)
-	if now := MakeTicket(s, f.tariff(s.Tariff)); now != was {
+	if now := MakeTicket(s, f.tariffOf(s)); now != was {
 		f.raiseAlarm(AlarmTicket, string(s.ID), s.Connector,
 			fmt.Sprintf("a late record would change the ticket of session %s: %s", s.ID, now.Diff(&was)))
 	}

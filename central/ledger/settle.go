@@ -32,7 +32,7 @@ func Settle(cp *CP, env *Env, id charge.SessionID, silent bool) ([]Change, error
 	if s.State == SessionOrphaned {
 		settled.Reason = charge.StopPowerLoss
 	}
-	t := MakeTicket(&settled, f.tariff(s.Tariff))
+	t := MakeTicket(&settled, f.tariffOf(s))
 	t.SettledAt = set(env.Now)
 	f.settleSession(s, t)
 	return f.emit(), nil
@@ -101,7 +101,11 @@ func (f *fold) applyAfterSettlement(s *Session, p wire.Payload) {
 	if !stopped || f.settled == nil {
 		return
 	}
-	if t := MakeCorrection(s, f.tariff(f.settled.Tariff), f.settled); t.Energy != 0 || t.Cost.Minor != 0 {
+	tariff, ok := f.tariff(f.settled.Tariff)
+	if !ok {
+		tariff = f.env.Default
+	}
+	if t := MakeCorrection(s, tariff, f.settled); t.Energy != 0 || t.Cost.Minor != 0 {
 		f.bill(s, t)
 	}
 }
@@ -120,6 +124,7 @@ func MakeCorrection(s *Session, t Tariff, settled *Ticket) Ticket {
 	c.Start = c.Stop - c.Energy // settled.Stop, unless the start became known later
 	c.Cost.Minor -= settled.Cost.Minor
 	c.DurationSec = max(0, c.DurationSec-settled.DurationSec)
+	c.IdleSec = max(0, c.IdleSec-settled.IdleSec)
 	return c
 }
 

@@ -3,11 +3,9 @@ package ledger
 import (
 	"fmt"
 	"math"
-	"math/bits"
 	"strings"
 
 	"github.com/carga-ev/carga/internal/charge"
-	"github.com/carga-ev/carga/internal/money"
 )
 
 // TicketID is the id of a session's ticket. It derives from the session, so that
@@ -17,12 +15,21 @@ func TicketID(id charge.SessionID) string { return "t." + string(id) }
 // MakeTicket prices a session. The ticket depends on the session's records and the
 // tariff alone, not on Central's clock nor on the order of arrival.
 func MakeTicket(s *Session, t Tariff) Ticket {
-	return Ticket{
+	k := Ticket{
 		ID: TicketID(s.ID), SessionID: s.ID, CPID: s.CPID, Connector: s.Connector, Username: s.Username,
 		ReservationID: s.ReservationID, Tariff: t.Version, Start: s.Start, Stop: s.Start + s.Energy(), Energy: s.Energy(),
-		Cost: t.Cost(s.Energy(), s.Started), DurationSec: s.DurationMS() / 1000,
-		Started: s.Started, AuthorizedAt: s.AuthorizedAt, EndedAt: s.EndedAt, Reason: s.Reason,
+		DurationSec: s.DurationMS() / 1000, Started: s.Started, AuthorizedAt: s.AuthorizedAt, EndedAt: s.EndedAt, Reason: s.Reason,
 	}
+	if t.PerIdleMinute != 0 {
+		k.IdleSec = s.IdleMS() / 1000
+	}
+	k.Cost = t.Cost(k.Usage())
+	return k
+}
+
+// Usage is what the ticket is priced by.
+func (t *Ticket) Usage() Usage {
+	return Usage{Energy: t.Energy, Seconds: t.DurationSec, IdleSec: t.IdleSec, Started: t.Started}
 }
 
 // Diff lists for an operator in what t differs from o; "" if in nothing.
@@ -35,6 +42,7 @@ func (t *Ticket) Diff(o *Ticket) string {
 		{"energy in Wh", int64(t.Energy), int64(o.Energy)},
 		{"cost", t.Cost, o.Cost},
 		{"duration in s", t.DurationSec, o.DurationSec},
+		{"idle time in s", t.IdleSec, o.IdleSec},
 		{"register at the start", int64(t.Start), int64(o.Start)},
 		{"register at the end", int64(t.Stop), int64(o.Stop)},
 		{"driver", t.Username, o.Username},
@@ -58,29 +66,6 @@ func (t *Ticket) Diff(o *Ticket) string {
 	return strings.Join(words, ", ")
 }
 
-// Cost is the start fee, if charging started, plus the energy at the price per
-// kWh, rounded once, half up, to the minor unit of the currency.
-func (t Tariff) Cost(e charge.WattHours, started bool) money.Amount {
-	// The sum is exact in 128 bits, in Wh × price. One minor unit is 1000 Wh at one
-	// minor unit per kWh. A cost beyond int64 becomes the largest int64.
-	const unit = 1000 * uint64(money.MinorUnit)
-	hi, lo := bits.Mul64(uint64(max(e, 0)), uint64(max(t.PerKWh, 0)))
-	add := func(h, l uint64) {
-		var carry uint64
-		lo, carry = bits.Add64(lo, l, 0)
-		hi += h + carry
-	}
-	if started {
-		add(bits.Mul64(uint64(max(t.StartFee, 0)), 1000))
-	}
-	add(0, unit/2)
-	sum := uint64(math.MaxInt64)
-	if hi < unit {
-		sum, _ = bits.Div64(hi, lo, unit)
-	}
-	return money.Amount{Minor: money.Minor(min(sum, math.MaxInt64)), Currency: t.Currency}
-}
-
 // DurationMS is the time from the first to the last record of the session in each
 // boot, by the agent's monotonic clock, summed over the boots. The pauses between
 // boots do not count.
@@ -90,4 +75,37 @@ func (s *Session) DurationMS() int64 {
 		sum += min(sp.LastMS-sp.FirstMS, math.MaxInt64-sum)
 	}
 	return sum
+}
+
+// IdleMS is the time from the last pause by the vehicle to the stop, if no record in
+// between shows that it charged or that the charging point paused; all in the boot
+// of the stop. It is 0 while the stop is not known, and if the boot began after the
+// pause: what is not in the records is not billed.
+func (s *Session) IdleMS() int64 {
+	for i := range s.Spans {
+		if sp := &s.Spans[i]; sp.StopMS != 0 {
+			return sp.idleUntil(sp.StopMS)
+		}
+	}
+	return 0
+}
+
+// Usage is what the session would be priced by if it had been stopped at its last
+// record.
+func (s *Session) Usage() Usage {
+	u := Usage{Energy: s.Energy(), Seconds: s.DurationMS() / 1000, Started: s.Started}
+	switch n := len(s.Spans); {
+	case s.State == SessionEnded:
+		u.IdleSec = s.IdleMS() / 1000
+	case n > 0:
+		u.IdleSec = s.Spans[n-1].idleUntil(s.Spans[n-1].LastMS) / 1000
+	}
+	return u
+}
+
+func (sp *Span) idleUntil(end int64) int64 {
+	if sp.PausedMS <= sp.ActiveMS {
+		return 0
+	}
+	return max(0, end-sp.PausedMS)
 }

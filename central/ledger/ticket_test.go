@@ -44,7 +44,7 @@ func TestCost(t *testing.T) {
 		{ledger.Tariff{PerKWh: cents(45), Currency: "JPY"}, 7600, false, 342},
 		{ledger.Tariff{PerKWh: cents(45), Currency: "KWD"}, 76_000, false, 3420},
 	} {
-		got := tc.tariff.Cost(tc.wh, tc.started)
+		got := tc.tariff.Cost(ledger.Usage{Energy: tc.wh, Started: tc.started})
 		if want := (money.Amount{Minor: tc.want, Currency: tc.tariff.Currency}); got != want {
 			t.Errorf("%d Wh, started %v: got %d %s, want %d %s", tc.wh, tc.started, got.Minor, got.Currency, want.Minor, want.Currency)
 		}
@@ -68,7 +68,7 @@ func TestCostIsTheRoundedFraction(t *testing.T) {
 		if most := big.NewInt(1<<63 - 1); sum.Cmp(most) > 0 {
 			sum = most
 		}
-		if got := tariff.Cost(charge.WattHours(e), started); int64(got.Minor) != sum.Int64() {
+		if got := tariff.Cost(ledger.Usage{Energy: charge.WattHours(e), Started: started}); int64(got.Minor) != sum.Int64() {
 			t.Fatalf("%d Wh by %+v, started %v: got %d, want %s", e, tariff, started, got.Minor, sum)
 		}
 	})
@@ -82,7 +82,7 @@ func TestWholePricesCostWhatTheyDid(t *testing.T) {
 		fee, price := rapid.Int64Range(0, 1_000_000).Draw(t, "fee"), rapid.Int64Range(0, 1_000_000).Draw(t, "price")
 		e := rapid.Int64Range(0, 1_000_000_000).Draw(t, "energy")
 		want := money.Minor((e*price+500)/1000 + fee)
-		if got := (ledger.Tariff{StartFee: cents(fee), PerKWh: cents(price)}).Cost(charge.WattHours(e), true); got.Minor != want {
+		if got := (ledger.Tariff{StartFee: cents(fee), PerKWh: cents(price)}).Cost(ledger.Usage{Energy: charge.WattHours(e), Started: true}); got.Minor != want {
 			t.Fatalf("%d Wh at %d with a fee of %d: got %d, want %d", e, price, fee, got.Minor, want)
 		}
 	})

@@ -213,14 +213,11 @@ type Span struct {
 	Journal charge.JournalID
 	FirstMS int64
 	LastMS  int64
-}
-
-// Tariff is one immutable version of the prices.
-type Tariff struct {
-	Version  charge.TariffVersion
-	StartFee money.Price // due once if charging started
-	PerKWh   money.Price
-	Currency money.Currency
+	// Uptimes of the last pause by the vehicle, of the last record that shows that
+	// it did not pause, and of the stop. 0: none is known.
+	PausedMS int64 `json:",omitzero"`
+	ActiveMS int64 `json:",omitzero"`
+	StopMS   int64 `json:",omitzero"`
 }
 
 // Ticket is the priced, immutable result of a session, or the correction of one.
@@ -237,6 +234,7 @@ type Ticket struct {
 	Energy        charge.WattHours
 	Cost          money.Amount
 	DurationSec   int64
+	IdleSec       int64 // of DurationSec; 0 if the tariff has no price for it
 	Started       bool
 	AuthorizedAt  charge.Time
 	EndedAt       charge.Time
@@ -392,7 +390,7 @@ type Env struct {
 	Now      charge.Time  // Central's clock
 	Central  charge.Epoch // of this Central
 	Active   bool         // this Central acknowledges and commands charging points; a standby does not
-	Default  Tariff       // prices when a session names no version, or an unknown one
+	Default  Tariff       // prices a session that names no known version, if none was valid at its grant
 	AdmitNew bool         // admit a charging point at its first message
 
 	// Journal finds the row of a journal of this charging point. If it is nil, all
@@ -413,8 +411,10 @@ type Env struct {
 	// Billed finds a session of this charging point with a ticket over energy
 	// between two registers of a connector.
 	Billed func(id charge.ConnectorID, from, to charge.WattHours) (charge.SessionID, bool)
-	// Tariff finds one version of the prices.
-	Tariff func(charge.TariffVersion) (Tariff, bool)
+	// Tariff finds one version of the prices, TariffAt the one that was valid at a
+	// moment.
+	Tariff   func(charge.TariffVersion) (Tariff, bool)
+	TariffAt func(charge.Time) (Tariff, bool)
 	// LogRead reports whether every record has been applied that was in any
 	// partition of the log when the latest presence of this charging point was
 	// received. An agent deletes a record only after a Central acknowledged it, so

@@ -53,7 +53,7 @@ func (x *step) endDesired(p *point, d *Desired, outcome string) {
 func (x *step) desireStart(t Target, user charge.Username, r *Reservation) charge.SessionID {
 	d := Desired{
 		Kind: DesiredStart, CPID: t.CPID, Connector: t.Connector, SessionID: charge.SessionID(x.IDs()), Username: user,
-		Tariff: x.s.cfg.Tariff, Until: x.At.Add(x.s.cfg.StartTimeout),
+		Tariff: x.tariff(), Until: x.At.Add(x.s.cfg.StartTimeout),
 	}
 	if r != nil {
 		d.ReservationID, d.Tariff, d.Until = r.ID, r.Tariff, r.Until

@@ -17,7 +17,7 @@ const releaseGrace = 30 * time.Second
 // confirms it, its driver is informed only if there is no request to answer.
 func (x *step) reserve(t Target, user charge.Username, message string) *Reservation {
 	r := &Reservation{
-		ID: charge.ReservationID(x.IDs()), CPID: t.CPID, Connector: t.Connector, Username: user, Tariff: x.s.cfg.Tariff,
+		ID: charge.ReservationID(x.IDs()), CPID: t.CPID, Connector: t.Connector, Username: user, Tariff: x.tariff(),
 		MadeAt: x.At, Until: x.At.Add(x.s.cfg.ReservationLife), MessageID: message, Announced: message == "",
 	}
 	x.addReservation(r)

@@ -18,6 +18,9 @@ const recheckInterval = 5 * time.Second
 // than a transaction takes.
 const recentFor = time.Minute
 
+// tariff returns the version of the prices for what begins now.
+func (x *step) tariff() charge.TariffVersion { return cmp.Or(x.Tariff, x.s.cfg.Tariff) }
+
 // Step applies one event to s and returns the effects, in order. The same state,
 // view and event give the same effects.
 func Step(s *State, v View, e Event) []Effect {

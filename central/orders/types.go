@@ -202,8 +202,9 @@ type View interface {
 
 // Now is the moment of an event, by Central's clock, and its source of new ids.
 type Now struct {
-	At  charge.Time
-	IDs func() string // a new id at each call
+	At     charge.Time
+	IDs    func() string        // a new id at each call
+	Tariff charge.TariffVersion // valid at At; "": the one of Config
 }
 
 // Event is what happened.

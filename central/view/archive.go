@@ -74,6 +74,11 @@ type Ticket struct {
 	StoppedAt   charge.Time          `json:"stopped_at,omitzero"` // of a settled session: when it was settled
 	Settled     bool                 `json:"settled"`             // by an operator, up to the last register known then
 	Corrects    string               `json:"corrects,omitempty"`  // ticket_id of the settled session's ticket; this one holds the difference
+	// Lines add up to Cost. They are absent if it is nothing, and on tickets of earlier
+	// versions whose tariff is not known.
+	Lines      []Line `json:"lines,omitempty"`
+	Tax        string `json:"tax,omitempty"`         // in Cost
+	TaxPercent string `json:"tax_percent,omitempty"` // of the price without tax
 }
 
 // Period is the length of the periods of a summary, in UTC.

@@ -54,7 +54,7 @@ func (p *point) checkTicket(s *ledger.Session, t *ledger.Ticket) {
 		// price of the ticket is checked; with its correction it must be the ticket of
 		// the whole session.
 		want = *t
-		want.Energy, want.Cost = t.Stop-t.Start, tariff.Cost(t.Energy, t.Started)
+		want.Energy, want.Cost = t.Stop-t.Start, tariff.Cost(t.Usage())
 		if c, ok := p.corrects[s.ID]; ok {
 			p.compareTickets(&c, new(ledger.MakeCorrection(s, tariff, t)))
 		}

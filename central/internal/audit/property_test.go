@@ -120,6 +120,9 @@ func live(t *rapid.T, b *ledgertest.ChargingPoint) {
 		b.FlowRated(id, charge.WattHours(rapid.IntRange(0, 5000).Draw(t, "wh")))
 	case what == 8:
 		b.Sample(id)
+		if o.Session != "" && rapid.Bool().Draw(t, "paused") {
+			b.Write(id, o.Session, &wire.Suspended{By: "ev", Register: o.Register})
+		}
 	case what == 9:
 		b.Stop(id, charge.StopRemote)
 	default:
@@ -149,6 +152,7 @@ func TestNoFalseAlarm(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		b := ledgertest.NewChargingPoint("CP_001", rapid.IntRange(1, 2).Draw(t, "connectors"), morning)
 		m := &memory{Book: ledgertest.NewBook(b.ID, morning)}
+		m.Env.Default.PerMinute, m.Env.Default.PerIdleMinute = 12_345, 67_891
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {
 			live(t, b)
 			switch rapid.IntRange(0, 4).Draw(t, "delivery") {

@@ -72,7 +72,7 @@ type Live struct {
 	twice        int64
 	// lastAlarm describes the open alarms; "" if there is none.
 	lastAlarm string
-	tariffs   map[charge.TariffVersion]ledger.Tariff
+	tariffs   ledger.Tariffs
 	fallback  ledger.Tariff
 
 	checkedAt charge.Time // when checkLinks ran last
@@ -264,11 +264,18 @@ func (l *Live) publishFacts(facts []view.Fact) {
 }
 
 // setLoaded stores what was loaded from the database.
-func (l *Live) setLoaded(self charge.Epoch, counters map[string]int64, tariffs map[charge.TariffVersion]ledger.Tariff) {
+func (l *Live) setLoaded(self charge.Epoch, counters map[string]int64, tariffs ledger.Tariffs) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	l.central, l.counters, l.tariffs = self, counters, tariffs
 	l.notifyChanged()
+}
+
+// setTariffs stores all versions of the prices.
+func (l *Live) setTariffs(all ledger.Tariffs) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.tariffs = all
 }
 
 // addCounts adds what was committed to the counters.
@@ -647,7 +654,9 @@ func (l *Live) connector(p *livePoint, k *connectorView, now charge.Time) (out v
 		}
 	}
 	if out.SessionID != "" {
-		cost = l.tariff(k.tariff).Cost(out.Energy, k.started)
+		u := k.usage // up to the last record, with the energy of now
+		u.Energy = out.Energy
+		cost = l.tariff(k).Cost(u)
 		out.Cost, out.Currency = cost.Decimal(), cost.Currency
 	}
 	return out, cost
@@ -667,9 +676,16 @@ func telemetryOf(p *livePoint, id charge.ConnectorID) *wire.ConnectorTelemetry {
 	return nil
 }
 
-// tariff returns a version of the prices, or the default one if it is unknown.
-func (l *Live) tariff(v charge.TariffVersion) ledger.Tariff {
-	if t, ok := l.tariffs[v]; ok {
+// tariff returns the tariff of the session of a connector, as package ledger finds
+// it.
+func (l *Live) tariff(k *connectorView) ledger.Tariff {
+	if t, ok := l.tariffs.Find(k.tariff); ok {
+		return t
+	}
+	if t, ok := l.tariffs.At(k.authorizedAt); ok && k.authorizedAt != 0 {
+		return t
+	}
+	if t, ok := l.tariffs.At(l.now()); ok {
 		return t
 	}
 	return l.fallback

@@ -40,8 +40,9 @@ type connectorView struct {
 	statusAfter   charge.Status        // status once the reservation has expired
 	sessionUser   charge.Username      // username once the reservation has expired
 	startRegister charge.WattHours     // of the session
-	started       bool                 // the session has started charging, so its start fee is due
-	tariff        charge.TariffVersion // of the session
+	usage         ledger.Usage         // of the session, up to its last record
+	tariff        charge.TariffVersion // that the session names
+	authorizedAt  charge.Time          // when it was granted
 }
 
 // same reports whether only numbers differ, for which readers are not woken:
@@ -51,7 +52,7 @@ func (v *pointView) same(o *pointView) bool {
 		return false
 	}
 	return slices.EqualFunc(v.Connectors, o.Connectors, func(x, y connectorView) bool {
-		return x.SameState(&y.Connector) && x.started == y.started && x.tariff == y.tariff
+		return x.SameState(&y.Connector) && x.usage.Started == y.usage.Started && x.tariff == y.tariff
 	})
 }
 
@@ -124,7 +125,8 @@ func (w *Writer) connectorView(cp *ledger.CP, k *ledger.Connector, now charge.Ti
 		v.Available = wanted
 	}
 	if s := cp.Sessions[k.Session]; s != nil {
-		v.Username, v.sessionUser, v.startRegister, v.started, v.tariff = s.Username, s.Username, s.Start, s.Started, s.Tariff
+		v.Username, v.sessionUser, v.startRegister = s.Username, s.Username, s.Start
+		v.usage, v.tariff, v.authorizedAt = s.Usage(), s.Tariff, s.AuthorizedAt
 		v.Energy = s.Energy()
 	} else {
 		v.SessionID = "" // the session has its ticket, although the charging point still reports it

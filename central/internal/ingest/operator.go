@@ -230,6 +230,8 @@ func (u *unit) dispatch(op Op) (r Reply, refused *refusal) {
 		refused = u.explain(op.Gap, op.Words)
 	case SetCP:
 		refused = u.setCP(op)
+	case AddTariff:
+		refused = u.addTariff(op.Tariff)
 	case Replay:
 		refused = u.replay(op.DeadLetter)
 	case ClearAlarm:
@@ -307,7 +309,7 @@ func (u *unit) refusedByFence(op Op) *refusal {
 	switch op.(type) {
 	case Order, Lift:
 		return nil
-	case Admit, PassNext, Release, Settle, Explain, Replay, SetCP, ClearAlarm:
+	case Admit, PassNext, Release, Settle, Explain, Replay, SetCP, ClearAlarm, AddTariff:
 	}
 	if u.w.orders.FencedBy().IsZero() {
 		return nil

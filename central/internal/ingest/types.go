@@ -140,8 +140,8 @@ type Topics struct {
 type Config struct {
 	Topics Topics
 	Orders orders.Config
-	// Default has the present prices. It is stored at the start, and prices
-	// sessions that name no known tariff version.
+	// Default is the configured version of the prices. It is stored at the start,
+	// and valid from then on if it is new.
 	Default ledger.Tariff
 	// Admit admits each new charging point. Otherwise an operator has to.
 	Admit bool

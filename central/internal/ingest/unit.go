@@ -45,6 +45,7 @@ type unit struct {
 	deadLetters  []deadLetterIn
 	replays      []replayed
 	settings     []view.CPSettings
+	tariffs      []ledger.Tariff           // new versions
 	offsets      map[partitionKey]offsetIn // the last record read of each partition
 	counts       map[string]int64
 	outboxSent   []int64               // rows of the outbox to delete
@@ -134,20 +135,19 @@ func (w *Writer) newUnit(ctx context.Context) *unit {
 		offsets: map[partitionKey]offsetIn{}, counts: map[string]int64{}, changed: map[charge.CPID]struct{}{},
 	}
 	u.env = ledger.Env{
-		Now: u.now, Central: w.self, Active: w.live.Active(), Default: w.cfg.Default, AdmitNew: w.cfg.Admit,
+		Now: u.now, Central: w.self, Active: w.live.Active(), Default: w.present(u.now), AdmitNew: w.cfg.Admit,
 		Journal: u.journal, KeepJournals: keepJournals, JournalEnding: u.journalEnding,
 		LogRead: func() bool { return w.logReads.covers(u.cp) },
 		Session: u.Session, Ticket: u.ticket, HashOf: u.hashOf, PrevOf: u.prevOf, Billed: u.billed,
-		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
-			t, ok := w.tariffs[v]
-			return t, ok
-		},
+		Tariff: w.tariffs.Find, TariffAt: w.tariffs.At,
 	}
 	return u
 }
 
 // moment returns the time and the source of ids for an event of orders.
-func (u *unit) moment() orders.Now { return orders.Now{At: u.now, IDs: u.w.cfg.IDs} }
+func (u *unit) moment() orders.Now {
+	return orders.Now{At: u.now, IDs: u.w.cfg.IDs, Tariff: u.env.Default.Version}
+}
 
 // markRead moves the offset of a partition behind a record. A unit has records
 // of a partition in the order of their offsets, so the last one counts.
@@ -378,7 +378,7 @@ func (u *unit) saveEffect(k rowKey, e orders.Effect) {
 
 // empty reports whether the unit has nothing to write.
 func (u *unit) empty() bool {
-	return len(u.changes)+len(u.effects)+len(u.records)+len(u.forked)+len(u.deadLetters)+len(u.replays)+len(u.settings)+len(u.offsets)+len(u.counts)+
+	return len(u.changes)+len(u.effects)+len(u.records)+len(u.forked)+len(u.deadLetters)+len(u.replays)+len(u.settings)+len(u.tariffs)+len(u.offsets)+len(u.counts)+
 		len(u.outboxSent)+len(u.centralEvents)+len(u.savedReplies)+len(u.entries)+len(u.bridgeDeadLetters) == 0 && u.answersBefore == 0
 }
 
@@ -418,6 +418,9 @@ func (u *unit) write(tx Tx) error {
 	errs = append(errs, u.writeReplays(tx)...)
 	for _, s := range u.settings {
 		errs = append(errs, tx.CPSettings(s))
+	}
+	for i := range u.tariffs {
+		errs = append(errs, tx.Tariff(u.tariffs[i], u.now))
 	}
 	for i := range u.centralEvents {
 		errs = append(errs, u.writeCentralEvent(tx, &u.centralEvents[i]))

@@ -51,7 +51,7 @@ type Writer struct {
 	cps     map[charge.CPID]*ledger.CP
 	orders  *orders.State
 	dirty   map[charge.CPID]struct{}
-	tariffs map[charge.TariffVersion]ledger.Tariff
+	tariffs ledger.Tariffs
 	// settings are what operators set for charging points.
 	settings map[charge.CPID]view.CPSettings
 	pacer    pacer
@@ -460,6 +460,12 @@ func (w *Writer) afterCommit(u *unit) {
 		crashpoint.At(crashpoint.Applied)
 	}
 	w.live.addCounts(u.counts)
+	if len(u.tariffs) > 0 {
+		for _, t := range u.tariffs {
+			w.tariffs.Add(t)
+		}
+		w.live.setTariffs(slices.Clone(w.tariffs))
+	}
 	w.rememberBridgeRuns(u.bridgeDeadLetters)
 	u.reportTo(&w.cfg.Hooks)
 	w.refreshBooks(u)
@@ -600,18 +606,23 @@ func (w *Writer) load(ctx context.Context) error {
 		return err
 	}
 	w.cps, w.orders, w.dirty = cps, st, nil
-	w.tariffs = make(map[charge.TariffVersion]ledger.Tariff, len(tariffs))
-	for _, t := range tariffs {
-		w.tariffs[t.Version] = t
-	}
+	w.tariffs = tariffs
 	w.settings = make(map[charge.CPID]view.CPSettings, len(settings))
 	for _, s := range settings {
 		w.settings[s.CPID] = s
 	}
-	w.live.setLoaded(w.self, counters, w.tariffs)
+	w.live.setLoaded(w.self, counters, slices.Clone(w.tariffs))
 	w.live.setBooks(lost, alarms, twice, last)
 	w.showAll(w.now())
 	return nil
+}
+
+// present returns the tariff that is valid at a moment.
+func (w *Writer) present(at charge.Time) ledger.Tariff {
+	if t, ok := w.tariffs.At(at); ok {
+		return t
+	}
+	return w.cfg.Default
 }
 
 // showAll refreshes the live view of all charging points.

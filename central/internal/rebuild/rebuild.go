@@ -91,6 +91,7 @@ type Rebuilder struct {
 	store    Store
 	settings Settings
 	tariffs  map[charge.TariffVersion]ledger.Tariff // of the settings and the configuration
+	dated    ledger.Tariffs                         // of the settings
 	gaps     map[charge.CPID][]Gap                  // of the settings
 	settled  map[charge.SessionID]*Settled          // of the settings
 
@@ -130,7 +131,9 @@ func New(ctx context.Context, cfg Config, store Store, settings Settings) (*Rebu
 	}
 	// Settings are indexed by what records name.
 	for i := range settings.Tariffs {
-		r.tariffs[settings.Tariffs[i].Version] = settings.Tariffs[i].ledger()
+		t := settings.Tariffs[i].ledger()
+		r.tariffs[t.Version] = t
+		r.dated.Add(t)
 	}
 	for i := range settings.Settled {
 		r.settled[settings.Settled[i].SessionID] = &settings.Settled[i]
@@ -359,6 +362,7 @@ func (r *Rebuilder) env(ctx context.Context, cp charge.CPID, at charge.Time) *le
 			}
 			return lookUp(r, func() (string, bool, error) { return r.store.PrevOf(ctx, cp, j, seq) })
 		},
+		TariffAt: r.dated.At,
 		Tariff: func(v charge.TariffVersion) (ledger.Tariff, bool) {
 			t, ok := r.tariffs[v]
 			return t, ok
@@ -373,14 +377,11 @@ func lookUp[T any](r *Rebuilder, read func() (T, bool, error)) (T, bool) {
 	return v, ok && err == nil
 }
 
-// defaultAt returns the tariff of that moment for sessions that name none: the
-// latest that was made before it.
+// defaultAt returns the tariff that was valid at a moment.
 func (r *Rebuilder) defaultAt(at charge.Time) ledger.Tariff {
-	d, since := r.cfg.Default, charge.Time(-1)
-	for i := range r.settings.Tariffs {
-		if t := &r.settings.Tariffs[i]; t.MadeAt <= at && t.MadeAt > since {
-			d, since = t.ledger(), t.MadeAt
-		}
+	d, ok := r.dated.At(at)
+	if !ok {
+		d = r.cfg.Default
 	}
 	return d
 }
@@ -477,7 +478,7 @@ func (r *Rebuilder) settle(ctx context.Context, tx Tx, s Settled) error {
 	env := r.env(ctx, cp.ID, r.cfg.Now)
 	// The tariff of the settlement prices a session that names none.
 	if t, ok := r.tariffs[s.Tariff]; ok {
-		env.Default = t
+		env.Default, env.TariffAt = t, nil
 	}
 	if got, ok := env.Session(s.SessionID); ok && got.Settled {
 		return nil // by settleAgain

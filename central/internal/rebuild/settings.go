@@ -2,6 +2,7 @@ package rebuild
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -50,7 +51,12 @@ type Tariff struct {
 	StartFee money.Price          `json:"start_fee_e4"` // ten-thousandths of the minor unit
 	PerKWh   money.Price          `json:"per_kwh_e4"`
 	Currency money.Currency       `json:"currency"`
-	MadeAt   charge.Time          `json:"made_at"` // since when it is the tariff of sessions that name none
+	MadeAt   charge.Time          `json:"made_at"`
+	// Files that an earlier program wrote have none of these: valid from MadeAt.
+	PerMinute     money.Price    `json:"per_minute_e4,omitzero"`
+	PerIdleMinute money.Price    `json:"per_idle_minute_e4,omitzero"`
+	Tax           ledger.TaxRate `json:"tax_e4,omitzero"`     // in the prices, in ten-thousandths
+	ValidFrom     charge.Time    `json:"valid_from,omitzero"` // for grants from then on
 
 	// Version 1 of the file has whole minor units instead of the first two.
 	StartFeeCents *int64 `json:"start_fee_cents,omitempty"`
@@ -84,7 +90,24 @@ func (t *Tariff) prices(v int) error {
 }
 
 func (t *Tariff) ledger() ledger.Tariff {
-	return ledger.Tariff{Version: t.Version, StartFee: t.StartFee, PerKWh: t.PerKWh, Currency: t.Currency}
+	return ledger.Tariff{
+		Version: t.Version, StartFee: t.StartFee, PerKWh: t.PerKWh, PerMinute: t.PerMinute, PerIdleMinute: t.PerIdleMinute,
+		Tax: t.Tax, Currency: t.Currency, ValidFrom: cmp.Or(t.ValidFrom, t.MadeAt),
+	}
+}
+
+// NewTariff returns a version of the prices that was made at a moment.
+func NewTariff(t ledger.Tariff, madeAt charge.Time) Tariff {
+	return Tariff{
+		Version: t.Version, StartFee: t.StartFee, PerKWh: t.PerKWh, PerMinute: t.PerMinute, PerIdleMinute: t.PerIdleMinute,
+		Tax: t.Tax, Currency: t.Currency, ValidFrom: t.ValidFrom, MadeAt: madeAt,
+	}
+}
+
+// valid reports whether the values of a tariff are possible.
+func (t *Tariff) valid() bool {
+	return min(t.StartFee, t.PerKWh, t.PerMinute, t.PerIdleMinute) >= 0 && t.Tax >= 0 && t.Tax <= ledger.MaxTax && t.ValidFrom >= 0 &&
+		charge.ValidID(string(t.Version)) && len(t.Currency) == 3
 }
 
 // Point is one charging point.
@@ -230,8 +253,8 @@ func DecodeSettings(raw []byte) (Settings, error) {
 		if err := s.Tariffs[i].prices(s.V); err != nil {
 			return *s, fmt.Errorf("settings: tariffs[%d]: %w", i, err)
 		}
-		if t := &s.Tariffs[i]; t.StartFee < 0 || t.PerKWh < 0 || !charge.ValidID(string(t.Version)) || len(t.Currency) != 3 {
-			return *s, fmt.Errorf("settings: tariffs[%d] is none: want an id as version, prices from 0 and a currency of three letters", i)
+		if !s.Tariffs[i].valid() {
+			return *s, fmt.Errorf("settings: tariffs[%d] is none: want an id as version, prices and a tax from 0 and a currency of three letters", i)
 		}
 	}
 	return *s, s.validate()

@@ -5,6 +5,7 @@ import (
 	"testing"
 
 	"github.com/carga-ev/carga/central/internal/rebuild"
+	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/internal/money"
 )
 
@@ -57,6 +58,26 @@ func TestOldSettingsMeanTheSame(t *testing.T) {
 		}
 		if s, err = rebuild.DecodeSettings(raw); err != nil {
 			t.Fatal(err)
+		}
+	}
+}
+
+// TestTariffsInSettings: every field of a version is exported and read, and a file of an
+// earlier program is valid from when the version was made.
+func TestTariffsInSettings(t *testing.T) {
+	all := ledger.Tariff{Version: "t2", StartFee: 1, PerKWh: 2, PerMinute: 3, PerIdleMinute: 4, Tax: 1900, Currency: "EUR", ValidFrom: 7_000}
+	s := rebuild.Settings{Tariffs: []rebuild.Tariff{rebuild.NewTariff(all, 5_000)}}
+	raw, err := s.Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	got, err := rebuild.DecodeSettings(raw)
+	if err != nil || len(got.Tariffs) != 1 || got.Tariffs[0] != rebuild.NewTariff(all, 5_000) {
+		t.Errorf("got %+v %v, from %s", got.Tariffs, err, raw)
+	}
+	for _, bad := range []string{`"per_minute_e4":-1`, `"per_idle_minute_e4":-1`, `"tax_e4":10001`, `"tax_e4":-1`} {
+		if _, err := rebuild.DecodeSettings([]byte(`{"v":4,"tariffs":[{"version":"t2","currency":"EUR",` + bad + `}]}`)); err == nil {
+			t.Errorf("%s was read", bad)
 		}
 	}
 }

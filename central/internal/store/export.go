@@ -12,14 +12,15 @@ import (
 // TariffRow is a version of the prices.
 type TariffRow struct {
 	ledger.Tariff
-	MadeAt charge.Time // when this version was first configured
+	MadeAt charge.Time // when this version was added
 }
 
-// TariffRows returns all versions of the prices, oldest first.
+// TariffRows returns all versions of the prices, in the order in which they become
+// valid.
 func (s *Store) TariffRows(ctx context.Context) ([]TariffRow, error) {
 	return collect(ctx, s, "read tariffs", func(r *sql.Rows) (t TariffRow, err error) {
-		return t, r.Scan(&t.Version, &t.StartFee, &t.PerKWh, &t.Currency, &t.MadeAt)
-	}, "SELECT version,start_fee_e4,per_kwh_e4,currency,made_at FROM tariffs ORDER BY made_at,version")
+		return t, r.Scan(append(tariffFields(&t.Tariff), &t.MadeAt)...)
+	}, "SELECT "+tariffCols+",made_at FROM tariffs ORDER BY valid_from,version")
 }
 
 // AvailabilityWanted returns the desired states by which operators put

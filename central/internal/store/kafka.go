@@ -205,31 +205,44 @@ func (s *Store) Epoch(ctx context.Context) (e charge.Epoch, err error) {
 	return e, wrap("read epoch", err)
 }
 
-// Tariff adds a version of the prices. If the version is stored already, its
-// prices must be the same: tickets name the version they were priced by, so a
-// version never changes.
+// tariffCols are the columns of a version of the prices.
+const tariffCols = "version,start_fee_e4,per_kwh_e4,per_minute_e4,per_idle_minute_e4,tax_e4,currency,valid_from"
+
+// tariffFields are the fields of a version in the order of tariffCols.
+func tariffFields(t *ledger.Tariff) []any {
+	return []any{&t.Version, &t.StartFee, &t.PerKWh, &t.PerMinute, &t.PerIdleMinute, &t.Tax, &t.Currency, &t.ValidFrom}
+}
+
+// Tariff adds a version of the prices, made at a moment and valid from then on unless
+// it names another one. If the version is stored already, its prices must be the
+// same: tickets name the version they were priced by, so a version never changes.
 func (tx *Tx) Tariff(t ledger.Tariff, at charge.Time) error {
-	if err := tx.exec("INSERT OR IGNORE INTO tariffs (version,start_fee_e4,per_kwh_e4,currency,made_at) VALUES (?,?,?,?,?)",
-		string(t.Version), int64(t.StartFee), int64(t.PerKWh), string(t.Currency), int64(at)); err != nil {
+	if t.ValidFrom == 0 {
+		t.ValidFrom = at
+	}
+	if err := tx.exec("INSERT OR IGNORE INTO tariffs ("+tariffCols+",made_at) VALUES (?,?,?,?,?,?,?,?,?)",
+		string(t.Version), int64(t.StartFee), int64(t.PerKWh), int64(t.PerMinute), int64(t.PerIdleMinute), int64(t.Tax),
+		string(t.Currency), int64(t.ValidFrom), int64(at)); err != nil {
 		return fmt.Errorf("write tariff: %w", err)
 	}
 	var got ledger.Tariff
-	if err := tx.w.conn.QueryRowContext(tx.ctx, "SELECT version,start_fee_e4,per_kwh_e4,currency FROM tariffs WHERE version=?",
-		string(t.Version)).Scan(&got.Version, &got.StartFee, &got.PerKWh, &got.Currency); err != nil {
+	if err := tx.w.conn.QueryRowContext(tx.ctx, "SELECT "+tariffCols+" FROM tariffs WHERE version=?", string(t.Version)).
+		Scan(tariffFields(&got)...); err != nil {
 		return fmt.Errorf("write tariff: %w", err)
 	}
-	if got != t {
+	if !got.SamePrices(t) {
 		return fmt.Errorf("tariff %s is in the database with other prices (%s start, %s per kWh, %s): a version never changes, give the new prices a new version",
 			t.Version, got.StartFee.Decimal(got.Currency), got.PerKWh.Decimal(got.Currency), got.Currency)
 	}
 	return nil
 }
 
-// Tariffs returns all versions of the prices, oldest first.
+// Tariffs returns all versions of the prices, in the order in which they become
+// valid.
 func (s *Store) Tariffs(ctx context.Context) ([]ledger.Tariff, error) {
 	return collect(ctx, s, "read tariffs", func(rows *sql.Rows) (t ledger.Tariff, err error) {
-		return t, rows.Scan(&t.Version, &t.StartFee, &t.PerKWh, &t.Currency)
-	}, "SELECT version,start_fee_e4,per_kwh_e4,currency FROM tariffs ORDER BY made_at,version")
+		return t, rows.Scan(tariffFields(&t)...)
+	}, "SELECT "+tariffCols+" FROM tariffs ORDER BY valid_from,version")
 }
 
 // collect returns all rows of a query, read outside of a transaction of the

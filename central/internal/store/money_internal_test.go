@@ -30,7 +30,7 @@ func TestOldPricesMeanTheSame(t *testing.T) {
 		t.Fatalf("%d tariffs, %d sessions, %d tickets: %v", len(tariffs), len(sessions), len(tickets), err)
 	}
 	want := ledger.Tariff{Version: "hrk-1", StartFee: 750 * money.MinorUnit, PerKWh: 350 * money.MinorUnit, Currency: "HRK"}
-	if tariffs[0] != want {
+	if !tariffs[0].SamePrices(want) || tariffs[0].ValidFrom != 1 {
 		t.Errorf("tariff: got %+v, want %+v", tariffs[0], want)
 	}
 	if tariffs[1].PerKWh <= 0 {

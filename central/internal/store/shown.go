@@ -70,16 +70,6 @@ func (a Archive) Session(ctx context.Context, owner charge.Username, id charge.S
 	return shown(view.SessionOf)(a.s.SessionOf(ctx, owner, id))
 }
 
-// Tickets returns a page of tickets.
-func (a Archive) Tickets(ctx context.Context, q view.Query) ([]view.Ticket, error) {
-	return shownPage(ctx, q, a.s.Tickets, view.TicketOf)
-}
-
-// Ticket returns one ticket of a driver, or with owner "" of any.
-func (a Archive) Ticket(ctx context.Context, owner charge.Username, id string) (*view.Ticket, error) {
-	return shown(view.TicketOf)(a.s.TicketOf(ctx, owner, id))
-}
-
 // SumTickets returns the totals of the tickets that a query selects, at most
 // maxTotals of them.
 func (a Archive) SumTickets(ctx context.Context, q view.Query, p view.Period) ([]view.TicketTotal, error) {

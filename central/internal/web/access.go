@@ -60,6 +60,9 @@ func permissions() map[string]access.Permission {
 		"get-gap":           access.GapRead,
 		"list-dead-letters": access.RecordRead,
 		"sum-tickets":       access.TicketRead,
+		"list-tariffs":      access.TariffRead,
+		"add-tariff":        access.TariffChange,
+		"preview-tariff":    access.TariffChange,
 		"list-alarms":       access.AlarmRead,
 		"get-alarm":         access.AlarmRead,
 

@@ -240,6 +240,7 @@ func bodies() map[string]string {
 		"add-account": `{"name":"eve","role":"auditor"}`, "change-account": `{"disabled":true}`, "add-token": `{"name":"script","role":"operator"}`,
 		"reserve": `{"username":"ana"}`, "start": `{"cp_id":"CP_001","connector":1,"username":"ana"}`, "set-availability": `{"all":true,"available":false}`,
 		"simulate": `{"action":"plug"}`, "explain-gap": `{"note":"n"}`, "clear-alarm": `{"note":"n"}`, "cut-or-restore": `{"up":true}`, "set-cp-settings": `{"name":"n"}`,
+		"add-tariff": `{"version":"t2","currency":"EUR","per_kwh":"0.45"}`, "preview-tariff": `{"currency":"EUR","per_kwh":"0.45"}`,
 	}
 }
 
@@ -289,7 +290,7 @@ func mayTable() map[string]string {
 		"list-reservations": signedIn, "get-reservation": signedIn,
 		"reserve": own, "cancel-reservation": own, "start": own, "stop": own,
 		"set-availability": act, "simulate": act, "admit": act, "pass-next": act, "release": act, "settle": act, "explain-gap": act, "clear-alarm": act, "lift-fence": act,
-		"cut-or-restore": act,
+		"cut-or-restore": act, "list-tariffs": signedIn, "add-tariff": act, "preview-tariff": act,
 	}
 }
 

@@ -40,6 +40,7 @@ func (s *Server) routes(mux *http.ServeMux) huma.API {
 	s.seriesRoutes(api)
 	s.deadLetterRoutes(api)
 	s.settingsRoutes(api)
+	s.tariffRoutes(api)
 	s.streamRoute(api)
 	s.orderRoutes(api)
 	s.decisionRoutes(api)

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 )
@@ -54,6 +55,7 @@ type Orders interface {
 	Explain(ctx context.Context, gap int64, note string) (Answer, error)      // add a note to a gap, clear its alarm
 	ClearAlarm(ctx context.Context, alarm int64, note string) (Answer, error) // of what is over
 	SetCP(ctx context.Context, c CPChange) (Answer, error)                    // change settings of a charging point
+	AddTariff(ctx context.Context, t ledger.Tariff) (Answer, error)           // add a version of the prices; ValidFrom 0: now
 	Replay(ctx context.Context, deadLetter int64) (Answer, error)             // publish the message of a dead letter again
 	Lift(ctx context.Context) (Answer, error)                                 // end the fencing of this Central
 }
@@ -85,6 +87,9 @@ type Archive interface {
 	// Series returns at most limit points of a connector from records, oldest first.
 	Series(ctx context.Context, cp charge.CPID, connector charge.ConnectorID, from, to charge.Time, limit int) ([]view.Point, error)
 	SumTickets(ctx context.Context, q view.Query, p view.Period) ([]view.TicketTotal, error)
+	Tariffs(ctx context.Context) (view.TariffList, error)
+	// PreviewTariff prices sessions that ended from q.From to q.To, a bounded number.
+	PreviewTariff(ctx context.Context, q view.Query, t ledger.Tariff) (view.TariffPreview, error)
 	Reservations(ctx context.Context, q view.Query) ([]view.Reservation, error)
 	Reservation(ctx context.Context, owner charge.Username, id charge.ReservationID) (*view.Reservation, error)
 	Commands(ctx context.Context, q view.Query) ([]view.Command, error)

@@ -19,6 +19,7 @@ import (
 	"go.uber.org/goleak"
 
 	"github.com/carga-ev/carga/central/internal/web"
+	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 )
@@ -151,6 +152,10 @@ func (d *orderLog) SetCP(ctx context.Context, c web.CPChange) (web.Answer, error
 	return d.receive(ctx, "set %s version %d %s", c.CPID, c.Version, *c.Name)
 }
 
+func (d *orderLog) AddTariff(ctx context.Context, t ledger.Tariff) (web.Answer, error) {
+	return d.receive(ctx, "tariff %s %d %d %d %d %d %s from %d", t.Version, t.StartFee, t.PerKWh, t.PerMinute, t.PerIdleMinute, t.Tax, t.Currency, t.ValidFrom)
+}
+
 func (d *orderLog) Replay(ctx context.Context, id int64) (web.Answer, error) {
 	return d.receive(ctx, "replay %d", id)
 }
@@ -216,6 +221,14 @@ func (a *archive) Commands(_ context.Context, q view.Query) ([]view.Command, err
 
 func (a *archive) Records(_ context.Context, q view.Query) ([]view.Record, error) {
 	return nil, a.note(q)
+}
+
+func (*archive) Tariffs(context.Context) (view.TariffList, error) {
+	return view.TariffsAt(ledger.Tariffs{{Version: "t1", Currency: "EUR", PerKWh: 427_500, Tax: 1900, ValidFrom: 1}}, 2), nil
+}
+
+func (a *archive) PreviewTariff(_ context.Context, q view.Query, t ledger.Tariff) (view.TariffPreview, error) {
+	return view.PreviewOf(nil, t), a.note(q)
 }
 
 func (*archive) CPSettings(_ context.Context, cp charge.CPID) (*view.CPSettings, error) {

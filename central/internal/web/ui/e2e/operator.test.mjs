@@ -43,7 +43,7 @@ async function violations(page) {
 }
 
 const charging = (page) => page.getByRole('link', { name: /con+ector \d+\s*,\s*(charging|cargando)/i })
-const views = ['', '?attention=1', 'cp/CP_0001', 'sessions', 'tickets', 'reservations', 'commands', 'events', 'pipeline', 'energy', 'alarms', 'alarms?tab=gaps', 'alarms?tab=admission', 'cp/NONE', 'nothing/here']
+const views = ['', '?attention=1', 'cp/CP_0001', 'sessions', 'tickets', 'reservations', 'commands', 'events', 'pipeline', 'energy', 'tariffs', 'alarms', 'alarms?tab=gaps', 'alarms?tab=admission', 'cp/NONE', 'nothing/here']
 
 for (const [size, dark, locale] of [['desktop', false, 'en-GB'], ['phone', true, 'es-ES']]) {
   test(`every view is accessible: ${size}, ${locale}`, async () => {

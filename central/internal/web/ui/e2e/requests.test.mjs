@@ -67,7 +67,7 @@ describe('a driver', { concurrency: 1 }, () => {
   test('sees the price first, at the charging point of a code', async () => {
     const page = await open('c/CP_0004', {
       locale: 'es-ES', name: 'Marta',
-      mock: (p) => p.route('**/api/v1/tariffs*', (r) => r.fulfill({ json: { items: [{ version: 'v2', currency: 'EUR', start_fee: '1.00', per_kwh: '0.45', per_minute: '0', tax_percent: '21' }] } })),
+      mock: (p) => p.route('**/api/v1/tariffs*', (r) => r.fulfill({ json: { items: [{ version: 'v2', currency: 'EUR', start_fee: '1.00', per_kwh: '0.45', per_minute: '0.00', per_idle_minute: '0.00', tax_percent: '21.00', valid_from: '2026-01-01T00:00:00.000Z', state: 'current' }] } })),
     })
     await page.getByRole('heading', { name: 'West 1' }).waitFor()
     await page.getByText('0,45\u00a0€').waitFor()

@@ -26,6 +26,7 @@ export const routes: Entry[] = [
   { path: '/tickets/:id', title: () => t.receipt.title, load: operator('Receipt'), roles: [...staff, 'driver'] },
   { path: '/commands', title: () => t.nav.commands, load: operator('Commands'), roles: staff, group: 'records', icon: 'commands' },
   { path: '/events', title: () => t.nav.events, load: operator('Events'), roles: staff, group: 'records', icon: 'events' },
+  { path: '/tariffs', title: () => t.nav.tariffs, load: operator('Tariffs'), roles: staff, group: 'system', icon: 'tariffs' },
   { path: '/pipeline', title: () => t.nav.pipeline, load: operator('Pipeline'), roles: staff, group: 'system', icon: 'pipeline' },
   { path: '/energy', title: () => t.nav.energy, load: operator('Energy'), roles: staff, group: 'system', icon: 'energy' },
   { path: '/d', title: () => t.drive.title, load: driver('Driver'), roles: [...staff, 'driver'], bare: true, own: true },

@@ -696,6 +696,47 @@ export interface paths {
         patch?: never;
         trace?: never;
     };
+    "/api/v1/tariffs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        /** All versions of the prices, the latest first */
+        get: operations["list-tariffs"];
+        put?: never;
+        /**
+         * Add a version of the prices
+         * @description A version never changes, and no session that was granted before it is priced by it. Reservations and sessions that begin from valid_from on name it.
+         */
+        post: operations["add-tariff"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
+    "/api/v1/tariffs/preview": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        get?: never;
+        put?: never;
+        /**
+         * What past sessions would have cost by other prices
+         * @description Changes nothing. At most the latest 1000 sessions are priced, those in the same currency; sessions that were settled have no end and are left out until their charging point reported it.
+         */
+        post: operations["preview-tariff"];
+        delete?: never;
+        options?: never;
+        head?: never;
+        patch?: never;
+        trace?: never;
+    };
     "/api/v1/tickets": {
         parameters: {
             query?: never;
@@ -787,6 +828,42 @@ export interface components {
             role: "admin" | "operator" | "auditor" | "driver";
             /** @description of a driver: the name under which it charges */
             username?: string;
+        };
+        AddTariffInputBody: {
+            /**
+             * @description by ISO 4217
+             * @example EUR
+             */
+            currency: string;
+            /**
+             * @description on top of per_minute, from the last pause by the vehicle to the stop; absent: none
+             * @example 0.10
+             */
+            per_idle_minute?: string;
+            /** @example 0.4275 */
+            per_kwh: string;
+            /**
+             * @description of the whole session; absent: none
+             * @example 0.02
+             */
+            per_minute?: string;
+            /**
+             * @description due once if charging starts; absent: none
+             * @example 1.00
+             */
+            start_fee?: string;
+            /**
+             * @description rate of the tax that all prices include, at most 100; absent: 0
+             * @example 19
+             */
+            tax_percent?: string;
+            /**
+             * Format: date-time
+             * @description for sessions that are granted from then on (RFC 3339); absent: now
+             */
+            valid_from?: string;
+            /** @description its name, which tickets show */
+            version: string;
         };
         AddTokenInputBody: {
             /**
@@ -1065,6 +1142,15 @@ export interface components {
         ItemsOutputTokenBody: {
             items: components["schemas"]["Token"][];
         };
+        Line: {
+            amount: string;
+            /** @enum {string} */
+            kind: "start" | "energy" | "time" | "idle";
+            price: string;
+            /** Format: int64 */
+            quantity: number;
+            tax: string;
+        };
         ListBodyAccount: {
             items: components["schemas"]["Account"][];
             /** @description give it as after for the next page; absent on the last */
@@ -1170,6 +1256,58 @@ export interface components {
             /** @description the new one, of 10 to 256 bytes */
             password: string;
         };
+        PreviewExample: {
+            after: string;
+            before: string;
+            /** Format: int64 */
+            duration_sec: number;
+            /** Format: int64 */
+            energy_wh: number;
+            /** Format: int64 */
+            idle_sec: number;
+            lines: components["schemas"]["Line"][];
+            session_id: string;
+            stopped_at?: string;
+        };
+        PreviewInputBody: {
+            /**
+             * @description by ISO 4217
+             * @example EUR
+             */
+            currency: string;
+            /**
+             * Format: date-time
+             * @description sessions that ended not before this time; absent: 30 days before to
+             */
+            from?: string;
+            /**
+             * @description on top of per_minute, from the last pause by the vehicle to the stop; absent: none
+             * @example 0.10
+             */
+            per_idle_minute?: string;
+            /** @example 0.4275 */
+            per_kwh: string;
+            /**
+             * @description of the whole session; absent: none
+             * @example 0.02
+             */
+            per_minute?: string;
+            /**
+             * @description due once if charging starts; absent: none
+             * @example 1.00
+             */
+            start_fee?: string;
+            /**
+             * @description rate of the tax that all prices include, at most 100; absent: 0
+             * @example 19
+             */
+            tax_percent?: string;
+            /**
+             * Format: date-time
+             * @description sessions that ended before this time; absent: now
+             */
+            to?: string;
+        };
         Range: {
             /** Format: int64 */
             first: number;
@@ -1269,6 +1407,31 @@ export interface components {
             /** @description a driver may leave it out, and names no other */
             username?: string;
         };
+        Tariff: {
+            currency: string;
+            per_idle_minute: string;
+            per_kwh: string;
+            per_minute: string;
+            start_fee: string;
+            /** @enum {string} */
+            state: "past" | "current" | "future";
+            tax_percent: string;
+            valid_from: string;
+            version: string;
+        };
+        TariffList: {
+            items: components["schemas"]["Tariff"][];
+        };
+        TariffPreview: {
+            after: string;
+            before: string;
+            currency: string;
+            examples: components["schemas"]["PreviewExample"][];
+            lines: components["schemas"]["Line"][];
+            more: boolean;
+            /** Format: int64 */
+            sessions: number;
+        };
         Ticket: {
             /** Format: int64 */
             connector: number;
@@ -1280,11 +1443,14 @@ export interface components {
             duration_sec: number;
             /** Format: int64 */
             energy_wh: number;
+            lines?: components["schemas"]["Line"][] | null;
             reason: string;
             session_id: string;
             settled: boolean;
             stopped_at?: string;
             tariff: string;
+            tax?: string;
+            tax_percent?: string;
             ticket_id: string;
             username?: string;
         };
@@ -6913,6 +7079,339 @@ export interface operations {
             };
             /** @description Forbidden */
             403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Misdirected Request */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "list-tariffs": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody?: never;
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TariffList"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Misdirected Request */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "add-tariff": {
+        parameters: {
+            query?: never;
+            header?: {
+                /** @description Chosen by the client for one order: for 24 h the same request with the same key has no second effect and the same answer. */
+                "Idempotency-Key"?: string;
+            };
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["AddTariffInputBody"];
+            };
+        };
+        responses: {
+            /** @description Created */
+            201: {
+                headers: {
+                    Location?: string;
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["Answer"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Not Found */
+            404: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Conflict */
+            409: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Misdirected Request */
+            421: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unprocessable Entity */
+            422: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Too Many Requests */
+            429: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Internal Server Error */
+            500: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Service Unavailable */
+            503: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+        };
+    };
+    "preview-tariff": {
+        parameters: {
+            query?: never;
+            header?: never;
+            path?: never;
+            cookie?: never;
+        };
+        requestBody: {
+            content: {
+                "application/json": components["schemas"]["PreviewInputBody"];
+            };
+        };
+        responses: {
+            /** @description OK */
+            200: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/json": components["schemas"]["TariffPreview"];
+                };
+            };
+            /** @description Bad Request */
+            400: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unauthorized */
+            401: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Forbidden */
+            403: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Timeout */
+            408: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Request Entity Too Large */
+            413: {
+                headers: {
+                    [name: string]: unknown;
+                };
+                content: {
+                    "application/problem+json": components["schemas"]["ErrorModel"];
+                };
+            };
+            /** @description Unsupported Media Type */
+            415: {
                 headers: {
                     [name: string]: unknown;
                 };

@@ -13,7 +13,9 @@ export type Gap = Schemas['Gap']
 export type JournalRecord = Schemas['Record']
 export type Part = Schemas['Part']
 export type Reservation = Schemas['Reservation']
+export type Preview = Schemas['TariffPreview']
 export type Session = Schemas['Session']
+export type Tariff = Schemas['Tariff']
 export type Ticket = Schemas['Ticket']
 export type Page<T> = { items: T[]; next?: string }
 

@@ -1,5 +1,6 @@
 // The English texts. This file is the type of the others: es.ts must have the same keys.
 import { drive, monitor } from './en.driver'
+import { tariffs } from './en.tariffs'
 
 const n = new Intl.NumberFormat('en')
 const count = (k: number, one: string, other: string) => n.format(k) + ' ' + (k === 1 ? one : other)
@@ -7,6 +8,7 @@ const count = (k: number, one: string, other: string) => n.format(k) + ' ' + (k 
 export const en = {
   drive,
   monitor,
+  tariffs,
   app: {
     name: 'Carga',
     skip: 'Skip to the content',
@@ -39,6 +41,7 @@ export const en = {
     pipeline: 'Pipeline',
     energy: 'Energy',
     alarms: 'Alarms',
+    tariffs: 'Tariffs',
     operation: 'Operation',
     records: 'Records',
     system: 'System',

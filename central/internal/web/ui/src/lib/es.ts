@@ -1,5 +1,6 @@
 // The Spanish texts. A key that is missing here fails the type check.
 import { drive, monitor } from './es.driver'
+import { tariffs } from './es.tariffs'
 import type { Messages } from './i18n.svelte'
 
 const n = new Intl.NumberFormat('es', { useGrouping: 'always' })
@@ -8,6 +9,7 @@ const count = (k: number, one: string, other: string) => n.format(k) + ' ' + (k 
 export const es: Messages = {
   drive,
   monitor,
+  tariffs,
   app: {
     name: 'Carga',
     skip: 'Ir al contenido',
@@ -40,6 +42,7 @@ export const es: Messages = {
     pipeline: 'Canal',
     energy: 'Energía',
     alarms: 'Alarmas',
+    tariffs: 'Tarifas',
     operation: 'Operación',
     records: 'Registros',
     system: 'Sistema',
