@@ -1,4 +1,5 @@
 // The English texts. This file is the type of the others: es.ts must have the same keys.
+import { admin } from './en.admin'
 import { drive, monitor } from './en.driver'
 
 const n = new Intl.NumberFormat('en')
@@ -7,6 +8,7 @@ const count = (k: number, one: string, other: string) => n.format(k) + ' ' + (k 
 export const en = {
   drive,
   monitor,
+  admin,
   app: {
     name: 'Carga',
     skip: 'Skip to the content',
@@ -159,10 +161,10 @@ export const en = {
     real: 'real',
     place: 'Place',
     facts: 'Charging point',
-    curve: 'Power and energy',
-    curveText: (w: string, e: string) => `Power now ${w}, energy of the session ${e}.`,
+    curve: 'Power and energy of the last hour',
+    curveText: (w: string, e: string) => `Power now ${w}, energy in the time that is shown ${e}.`,
     curveEmpty: 'The curve begins with the next value.',
-    curveFrom: 'Recorded since this page was opened; Central does not keep power yet.',
+    curveFrom: 'Recorded since this page was opened: what came before could not be loaded.',
     timeline: 'Timeline',
     timelineEmpty: 'No event or command yet.',
     sessions: 'Its sessions',
@@ -452,7 +454,7 @@ export const en = {
       kafka: 'Keeps what Central has not read yet.',
       central: 'Keeps the ledger, bills, and serves this page.',
     },
-    states: { up: 'up', down: 'down', unknown: 'not known' },
+    states: { up: 'up', down: 'down', unknown: 'not known', standby: 'stands by' },
     since: (at: string, age: string) => `since ${at}, for ${age}`,
     counts: 'Records',
     announced: 'Written by charging points',
@@ -478,7 +480,24 @@ export const en = {
     bridge: 'Bridge',
     buffered: 'Buffered',
     oldest: 'Oldest',
-    dead: { at: 'At', reason: 'Reason', from: 'From', replay: 'Replay', empty: 'No dead letter.', none: 'This Central does not list them.' },
+    dead: {
+      at: 'At',
+      reason: 'Reason',
+      from: 'From',
+      replays: 'Replayed',
+      never: 'never',
+      times: (k: number) => count(k, 'time', 'times'),
+      replay: 'Replay…',
+      replayTitle: 'Replay this message?',
+      replayText: 'Its bytes are published to its topic again. Do this after its cause was repaired: a message that still cannot be used comes back here.',
+      notKept: 'too large to be kept',
+      show: 'Content',
+      empty: 'No dead letter',
+      emptyText: 'Every message could be used.',
+      states: { open: 'not replayed', replayed: 'replayed' },
+    },
+    bridgesText: 'Each takes over from the others when they fail.',
+    bridgesNone: 'No bridge has reported yet.',
   },
   energy: {
     title: 'Energy',
@@ -644,5 +663,19 @@ export const en = {
     too_many_requests: 'Too many attempts. Wait a minute, then try again.',
     bad_password: 'This password cannot be used: it needs 10 to 256 characters.',
     account_exists: 'There is an account of that name already. Choose another.',
+    settings_changed: 'Somebody else saved other settings meanwhile. Look at them, then save again.',
+    bad_setting: 'These texts cannot be used: they have control characters.',
+    last_admin: 'This is the last administrator who can sign in. Add another one first.',
+    unknown_account: 'There is no such account.',
+    unknown_login: 'This log-in has ended already.',
+    unknown_token: 'There is no such token, or it is revoked already.',
+    unknown_dead_letter: 'There is no such message any more.',
+    bad_account_name: 'That cannot be the name of an account. Use small letters, digits and . _ @ -',
+    bad_role: 'This role does not fit the name under which it charges.',
+    bad_token: 'This token cannot be made. Give it a name of plain letters.',
+    access_open: 'This Central runs without accounts.',
+    already_set_up: 'There are accounts already: sign in.',
+    not_possible: 'It is not in a state in which this can be done.',
+    invalid_request: 'Something in the form is not right:',
   },
 }

@@ -1,4 +1,5 @@
 // The Spanish texts. A key that is missing here fails the type check.
+import { admin } from './es.admin'
 import { drive, monitor } from './es.driver'
 import type { Messages } from './i18n.svelte'
 
@@ -8,6 +9,7 @@ const count = (k: number, one: string, other: string) => n.format(k) + ' ' + (k 
 export const es: Messages = {
   drive,
   monitor,
+  admin,
   app: {
     name: 'Carga',
     skip: 'Ir al contenido',
@@ -160,10 +162,10 @@ export const es: Messages = {
     real: 'real',
     place: 'Lugar',
     facts: 'Punto de carga',
-    curve: 'Potencia y energía',
-    curveText: (w, e) => `Potencia actual ${w}, energía de la sesión ${e}.`,
+    curve: 'Potencia y energía de la última hora',
+    curveText: (w, e) => `Potencia actual ${w}, energía en el tiempo que se ve ${e}.`,
     curveEmpty: 'La curva empieza con el próximo valor.',
-    curveFrom: 'Desde que se abrió esta página; Central aún no guarda la potencia.',
+    curveFrom: 'Desde que se abrió esta página: lo anterior no se pudo cargar.',
     timeline: 'Cronología',
     timelineEmpty: 'Aún sin eventos ni órdenes.',
     sessions: 'Sus sesiones',
@@ -453,7 +455,7 @@ export const es: Messages = {
       kafka: 'Guarda lo que Central aún no ha leído.',
       central: 'Lleva las cuentas, factura y sirve esta página.',
     },
-    states: { up: 'funciona', down: 'sin servicio', unknown: 'no se sabe' },
+    states: { up: 'funciona', down: 'sin servicio', unknown: 'no se sabe', standby: 'en reserva' },
     since: (at, age) => `desde ${at}, hace ${age}`,
     counts: 'Registros',
     announced: 'Escritos por los puntos de carga',
@@ -479,7 +481,24 @@ export const es: Messages = {
     bridge: 'Puente',
     buffered: 'En espera',
     oldest: 'El más antiguo',
-    dead: { at: 'Cuándo', reason: 'Motivo', from: 'De', replay: 'Repetir', empty: 'Ningún mensaje inservible.', none: 'Esta Central no los lista.' },
+    dead: {
+      at: 'Cuándo',
+      reason: 'Motivo',
+      from: 'De',
+      replays: 'Repetido',
+      never: 'nunca',
+      times: (k) => count(k, 'vez', 'veces'),
+      replay: 'Repetir…',
+      replayTitle: '¿Repetir este mensaje?',
+      replayText: 'Sus bytes se publican otra vez en su tema. Hágalo cuando la causa esté reparada: un mensaje que sigue sin servir vuelve aquí.',
+      notKept: 'demasiado grande para guardarlo',
+      show: 'Contenido',
+      empty: 'Ningún mensaje inservible',
+      emptyText: 'Todos los mensajes se pudieron usar.',
+      states: { open: 'sin repetir', replayed: 'repetidos' },
+    },
+    bridgesText: 'Cada uno toma el relevo de los otros cuando fallan.',
+    bridgesNone: 'Ningún puente ha informado aún.',
   },
   energy: {
     title: 'Energía',
@@ -645,5 +664,19 @@ export const es: Messages = {
     too_many_requests: 'Demasiados intentos. Espere un minuto y reintente.',
     bad_password: 'Esta contraseña no sirve: debe tener de 10 a 256 caracteres.',
     account_exists: 'Ya hay una cuenta con ese nombre. Elija otro.',
+    settings_changed: 'Otra persona guardó entretanto otros ajustes. Mírelos y guarde de nuevo.',
+    bad_setting: 'Estos textos no sirven: tienen caracteres de control.',
+    last_admin: 'Es el último administrador que puede entrar. Añada antes otro.',
+    unknown_account: 'No hay tal cuenta.',
+    unknown_login: 'Esa entrada ya está cerrada.',
+    unknown_token: 'No hay tal token, o ya está revocado.',
+    unknown_dead_letter: 'Ese mensaje ya no existe.',
+    bad_account_name: 'Ese no puede ser el nombre de una cuenta. Use minúsculas, cifras y . _ @ -',
+    bad_role: 'Este rol no encaja con el nombre con el que carga.',
+    bad_token: 'Este token no se puede crear. Dele un nombre de letras sencillas.',
+    access_open: 'Esta Central funciona sin cuentas.',
+    already_set_up: 'Ya hay cuentas: entre.',
+    not_possible: 'No está en un estado en el que se pueda hacer.',
+    invalid_request: 'Algo del formulario no es correcto:',
   },
 }
