@@ -31,7 +31,7 @@ try {
   const desk = await openPage(browser, { as: demo.admin, size: { width: 1280, height: 860 } })
   await desk.goto(demo.base)
   const enough = (m) => Number(/([\d.]+)\skWh/.exec(document.querySelector('main').textContent)?.[1]) > m
-  await phone.waitForFunction(enough, 1.5, { timeout: 180_000 })
+  await phone.waitForFunction(enough, 0.8, { timeout: 180_000 })
   await take(phone, 'driver-phone')
   await take(tablet, 'monitor-tablet')
   await take(desk, 'operator-grid')
