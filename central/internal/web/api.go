@@ -126,11 +126,11 @@ func (s *Server) streamRoute(api huma.API) {
 		Content:     map[string]*huma.MediaType{"text/event-stream": {Schema: &huma.Schema{Type: huma.TypeString}}},
 	}}
 	huma.Register(api, o, func(ctx context.Context, in *streamInput) (*huma.StreamResponse, error) {
-		return &huma.StreamResponse{Body: func(hctx huma.Context) { //nolint:contextcheck // it is that of the request
+		return &huma.StreamResponse{Body: func(hctx huma.Context) {
 			r, w := humago.Unwrap(hctx)
 			watched, stop := s.watchLogin(r.Context())
 			defer stop()
-			s.hub.serve(w, r.WithContext(watched), audienceOf(ctx), cmp.Or(in.Last, in.LastEventID))
+			s.hub.serve(w, r.WithContext(watched), audienceOf(ctx), cmp.Or(in.Last, in.LastEventID)) //nolint:contextcheck // it is that of the request
 		}}, nil
 	})
 }
@@ -435,7 +435,7 @@ func (s *Server) demoRoutes(api huma.API) {
 			}
 			if s.accounts != nil { // the database may be what cannot be reached: then the part is cut all the same
 				actor := ActorOf(ctx)
-				_ = s.accounts.Record(ctx, actor.Entry(charge.At(time.Now()), in.Part+" "+string(state), access.Done))
+				_ = s.accounts.Record(ctx, actor.Entry(charge.At(time.Now()), in.Part+" "+state, access.Done))
 			}
 			return &bodyOutput[view.Part]{view.Part{Name: in.Part, State: state, Since: charge.At(time.Now())}}, nil
 		})

@@ -38,7 +38,7 @@ func TestAStreamEndsWithItsLogin(t *testing.T) {
 				t.Fatal(err)
 			}
 			set(req)
-			resp, err := (&http.Client{Transport: tr}).Do(req)
+			resp, err := (&http.Client{Transport: tr}).Do(req) //nolint:bodyclose // it is read to its end below
 			if err != nil || resp.StatusCode != http.StatusOK {
 				t.Fatalf("%v %v", resp, err)
 			}
@@ -46,7 +46,7 @@ func TestAStreamEndsWithItsLogin(t *testing.T) {
 			go func() {
 				lines := bufio.NewScanner(resp.Body)
 				lines.Buffer(nil, 1<<20)
-				for lines.Scan() { //nolint:revive // until its end
+				for lines.Scan() {
 					_ = strings.TrimSpace(lines.Text())
 				}
 				_ = resp.Body.Close()

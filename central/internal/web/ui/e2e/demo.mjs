@@ -32,9 +32,34 @@ export async function startDemo(...args) {
     child.on('exit', (code) => reject(new Error(`the demo ended with ${code}: ${printed}`)))
     setTimeout(() => reject(new Error('the demo printed no address: ' + printed)), 60_000).unref()
   })
+  const base = new URL('/', url).href
+  /** A request to the API, signed in by cookies. */
+  async function api(cookies, method, path, body, headers = {}) {
+    const answer = await fetch(base + 'api/v1/' + path, {
+      method,
+      headers: { Origin: base.slice(0, -1), Cookie: cookies.map((c) => `${c.name}=${c.value}`).join('; '), ...(body ? { 'Content-Type': 'application/json' } : {}), ...headers },
+      ...(body ? { body: JSON.stringify(body) } : {}),
+    })
+    const text = await answer.text()
+    return { status: answer.status, body: text.startsWith('{') ? JSON.parse(text) : text, headers: answer.headers }
+  }
+  const cookiesOf = (headers) => headers.getSetCookie().map((line) => {
+    const [, name, value] = /^([^=]+)=([^;]*)/.exec(line)
+    return { name, value, domain: '127.0.0.1', path: '/', httpOnly: true, sameSite: 'Strict' }
+  })
+  const admin = url === base ? [] : cookiesOf((await fetch(url, { redirect: 'manual' })).headers)
   return {
     url,
-    base: new URL('/', url).href,
+    base,
+    admin,
+    api: (method, path, body, headers) => api(admin, method, path, body, headers),
+    /** Makes an account and signs it in; returns its cookies. */
+    async account(name, role, username) {
+      const password = 'a long sentence of ' + name
+      const made = await api(admin, 'POST', 'accounts', { name, role, ...(username ? { username } : {}), password })
+      if (made.status !== 201) throw new Error(`the account ${name}: ${made.status} ${JSON.stringify(made.body)}`)
+      return cookiesOf((await api([], 'POST', 'session', { name, password })).headers)
+    },
     pid: child.pid,
     freeze: () => child.kill('SIGSTOP'),
     thaw: () => child.kill('SIGCONT'),
@@ -64,10 +89,17 @@ export const launch = () => chromium.launch({ executablePath: browserPath(), arg
 
 export const sizes = { desktop: { width: 1280, height: 800 }, tablet: { width: 768, height: 1024 }, phone: { width: 390, height: 844 }, narrow: { width: 320, height: 640 } }
 
-/** A page that fails its test at an error of a script or a violation of the policy. */
-export async function openPage(browser, { size = sizes.desktop, locale = 'en-GB', dark = false } = {}) {
-  const context = await browser.newContext({ viewport: size, locale, colorScheme: dark ? 'dark' : 'light', hasTouch: size.width < 768, reducedMotion: 'reduce' })
+/** A page of a person who is signed in by cookies. Its faults are errors of scripts and violations
+ *  of the content security policy. */
+export async function openPage(browser, { size = sizes.desktop, locale = 'en-GB', dark = false, as = [], tour = false } = {}) {
+  const context = await browser.newContext({ viewport: size, locale, colorScheme: dark ? 'dark' : 'light', hasTouch: size.width < 768, reducedMotion: 'reduce', acceptDownloads: true })
+  await context.addCookies(as)
+  await context.addInitScript((over) => {
+    if (over) localStorage.setItem('carga.tour', 'over')
+    addEventListener('securitypolicyviolation', (e) => console.error(`policy: ${e.effectiveDirective} ${e.blockedURI}`))
+  }, !tour)
   const page = await context.newPage()
+  page.setDefaultTimeout(20_000)
   const faults = []
   page.on('pageerror', (err) => faults.push(String(err)))
   page.on('console', (m) => {
@@ -75,4 +107,15 @@ export async function openPage(browser, { size = sizes.desktop, locale = 'en-GB'
   })
   page.faults = faults
   return page
+}
+
+/** Goes to another view without loading the page again, as a link does. */
+export async function go(page, base, path) {
+  await page.evaluate((href) => {
+    const link = document.createElement('a')
+    link.href = href
+    document.body.append(link)
+    link.click()
+    link.remove()
+  }, base + path)
 }

@@ -20,8 +20,7 @@ const post = (page, path, body) =>
   }, [path, body])
 
 async function open(size, locale, path) {
-  const page = await openPage(browser, { size: sizes[size], locale })
-  await page.goto(demo.url)
+  const page = await openPage(browser, { size: sizes[size], locale, as: demo.admin })
   await page.goto(demo.base + path)
   return page
 }

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { after, before, test } from 'node:test'
-import { launch, openPage, sizes, startDemo } from './demo.mjs'
+import { go, launch, openPage, sizes, startDemo } from './demo.mjs'
 import { startProxy } from './proxy.mjs'
 
 const axe = readFileSync(createRequire(import.meta.url).resolve('axe-core/axe.min.js'), 'utf8')
@@ -23,8 +23,7 @@ after(async () => {
 
 /** Opens a view, signed in. */
 async function open(path, options) {
-  const page = await openPage(browser, options)
-  if (demo.url !== demo.base) await page.goto(demo.url)
+  const page = await openPage(browser, { as: demo.admin, ...options })
   await page.goto((options?.base ?? demo.base) + path)
   await page.getByRole('heading', { level: 1 }).waitFor()
   return page
@@ -37,42 +36,12 @@ async function close(page) {
 }
 
 async function violations(page) {
-  await page.evaluate(axe)
+  if (!(await page.evaluate(() => 'axe' in window))) await page.evaluate(axe)
   const found = await page.evaluate(() => window.axe.run(document, { resultTypes: ['violations'] }))
   return found.violations.flatMap((v) => v.nodes.map((n) => `${v.id}: ${n.target}`))
 }
 
 const charging = (page) => page.getByRole('link', { name: /con+ector \d+\s*,\s*(charging|cargando)/i })
-const views = ['', '?attention=1', 'cp/CP_0001', 'sessions', 'tickets', 'reservations', 'commands', 'events', 'pipeline', 'energy', 'tariffs', 'alarms', 'alarms?tab=gaps', 'alarms?tab=admission', 'cp/NONE', 'nothing/here']
-
-for (const [size, dark, locale] of [['desktop', false, 'en-GB'], ['phone', true, 'es-ES']]) {
-  test(`every view is accessible: ${size}, ${locale}`, async () => {
-    const page = await open('', { size: sizes[size], dark, locale })
-    await page.getByText(/All parts are up|Todas las partes/).waitFor()
-    for (const path of views) {
-      await page.goto(demo.base + path)
-      await page.getByRole('heading', { level: 1 }).waitFor()
-      await page.waitForFunction(() => !/^(Loading|Cargando)…$/m.test(document.body.innerText))
-      assert.deepEqual(await violations(page), [], path)
-      if (shots) await page.screenshot({ path: `${shots}/${path.replaceAll(/\W/g, '_') || 'grid'}-${size}.png` })
-    }
-    await close(page)
-  })
-}
-
-test('no view is wider than its window', async () => {
-  for (const size of ['narrow', 'phone', 'tablet', 'desktop']) {
-    const page = await open('', { size: sizes[size] })
-    for (const path of views) {
-      await page.goto(demo.base + path)
-      await page.getByRole('heading', { level: 1 }).waitFor()
-      const [wide, window] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth])
-      assert.ok(wide <= window, `${path} is ${wide} px in ${window}`)
-    }
-    await close(page)
-  }
-})
-
 test('filters are in the address and survive a reload', async () => {
   const page = await open('')
   await charging(page).first().waitFor()
@@ -138,6 +107,29 @@ test('stop all asks for a word and shows who has acknowledged', async () => {
   await close(page)
 })
 
+const views = ['', '?attention=1', 'cp/CP_0001', 'sessions', 'tickets', 'reservations', 'commands', 'events', 'pipeline', 'energy', 'tariffs', 'alarms', 'alarms?tab=gaps', 'alarms?tab=silent', 'alarms?tab=admission', 'drivers', 'drivers?tab=staff', 'drivers?tab=tokens', 'audit', 'settings', 'settings?cp=CP_0001', 'stickers?cp=CP_0001', 'cp/NONE', 'nothing/here']
+
+for (const [size, others, dark, locale] of [['desktop', ['tablet'], false, 'en-GB'], ['phone', ['narrow'], true, 'es-ES']]) {
+  test(`every view is accessible, and no wider than its window: ${size}, ${others}, ${locale}`, async () => {
+    const page = await open('', { size: sizes[size], dark, locale })
+    await page.getByText(/All parts are up|Todas las partes/).waitFor()
+    const ticket = (await demo.api('GET', 'tickets?limit=1')).body.items[0].ticket_id
+    for (const path of [...views, 'tickets/' + ticket, 'tickets/NONE']) {
+      await go(page, demo.base, path)
+      await page.waitForFunction(([url]) => location.href === url && document.querySelector('h1') && !/^(Loading|Cargando)…$/m.test(document.body.innerText), [demo.base + path])
+      assert.deepEqual(await violations(page), [], path)
+      if (shots) await page.screenshot({ path: `${shots}/${path.replaceAll(/\W/g, '_') || 'grid'}-${size}.png` })
+      for (const other of [size, ...others]) {
+        await page.setViewportSize(sizes[other])
+        const [wide, window] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth])
+        assert.ok(wide <= window, `${path} is ${wide} px in ${window}`)
+      }
+      await page.setViewportSize(sizes[size])
+    }
+    await close(page)
+  })
+}
+
 test('when Central is silent the page reports it within 3 s, and recovers with what was open', async () => {
   const page = await open('?open=CP_0002.1')
   const panel = page.getByRole('dialog', { name: 'CP_0002' })
@@ -160,8 +152,7 @@ test('when Central is silent the page reports it within 3 s, and recovers with w
 test('the page recovers after a proxy answered 502, also below a path', async () => {
   const proxy = await startProxy(demo.base, '/carga')
   try {
-    const page = await openPage(browser)
-    await page.goto(proxy.url + demo.url.slice(demo.base.length))
+    const page = await openPage(browser, { as: demo.admin })
     await page.goto(proxy.url + 'cp/CP_0001')
     await page.getByRole('heading', { level: 1, name: 'CP_0001' }).waitFor()
     proxy.fail()
@@ -194,7 +185,6 @@ test('cut Kafka: the page names it, charging continues, nothing is lost', async 
 test('a list keeps its rows while new ones come, and errors replace them', async () => {
   const page = await open('events')
   await page.getByRole('button', { name: 'Older' }).click()
-  await page.getByText(/^100 rows\./).waitFor()
   await page.waitForFunction(() => Number(/(\d+) rows/.exec(document.body.innerText)?.[1]) > 100, null, { timeout: 15_000 })
   await page.route('**/api/v1/records*', (route) => route.fulfill({ status: 503, contentType: 'application/problem+json', body: '{"type":"x#unavailable","status":503,"detail":"busy"}' }))
   await page.getByLabel('Charging point').fill('CP_0001')
@@ -214,7 +204,7 @@ test('nothing moves while the network is busy', async () => {
       new Promise((resolve) => {
         let sum = 0
         new PerformanceObserver((list) => list.getEntries().forEach((e) => (sum += e.hadRecentInput ? 0 : e.value))).observe({ type: 'layout-shift' })
-        setTimeout(() => resolve(sum), 15_000)
+        setTimeout(() => resolve(sum), 10_000)
       }),
   )
   assert.ok(shift <= 0.05, `layout shift ${shift}`)

@@ -14,11 +14,10 @@ after(async () => {
 })
 
 /** A page that is signed in, with the name of a driver kept. */
-async function open(path, { size = 'phone', locale = 'en-GB', name = '', mock } = {}) {
-  const page = await openPage(browser, { size: sizes[size], locale })
+async function open(path, { size = 'phone', locale = 'en-GB', name = '', as = demo.admin, mock } = {}) {
+  const page = await openPage(browser, { size: sizes[size], locale, as })
   if (name) await page.addInitScript((n) => localStorage.setItem('carga.self', n), name)
   await mock?.(page)
-  await page.goto(demo.url)
   await page.goto(demo.base + path)
   return page
 }
@@ -106,13 +105,31 @@ describe('a driver', { concurrency: 1 }, () => {
     await page.context().close()
   })
 
-  test('has a name from the account, and orders nothing for others', async () => {
-    const page = await open('', { mock: (p) => p.route('**/api/v1/me', (r) => r.fulfill({ json: { name: 'jordi', role: 'driver', username: 'Jordi', access: 'accounts', setup: false, permissions: [] } })) })
+  test('has a name from the account, and neither sees nor orders anything of others', async () => {
+    const as = await demo.account('jordi', 'driver', 'Jordi Pla')
+    await demo.api('POST', 'reservations', { cp_id: 'CP_0007', username: 'Somebody Else' })
+    const page = await open('', { as })
     await page.waitForURL(/\/d$/)
     await page.getByRole('link', { name: /^Any free one/ }).waitFor()
     assert.equal(await page.getByRole('button', { name: 'Change name' }).count(), 0)
+    // Whether a charging point is offline must reach a driver; who uses it must not.
+    const rows = await page.evaluate(async (url) => {
+      const reader = (await fetch(url)).body.pipeThrough(new TextDecoderStream()).getReader()
+      let text = ''
+      while (!/\n\n/.test(text)) text += (await reader.read()).value
+      await reader.cancel()
+      return JSON.parse(/^data: (.*)$/m.exec(text)[1])
+    }, demo.base + 'api/v1/stream')
+    assert.doesNotMatch(JSON.stringify(rows), /Somebody|"parts"|"books"|"bridges"/)
+    assert.ok(rows.rows.every((r) => r.link === 'online'), JSON.stringify(rows.rows[0]))
+    await page.getByText(/^Not free/).click()
     await page.goto(demo.base + 'm/CP_0001')
-    await page.getByText('There is no such view').waitFor()
+    await page.getByRole('heading', { level: 1, name: 'There is no such view' }).waitFor()
+    await page.goto(demo.base + 'settings')
+    await page.getByRole('heading', { name: 'Own log-ins' }).waitFor()
+    assert.equal(await page.getByText('Charging points', { exact: true }).count(), 0)
+    await check(page, 'settings of a driver')
+    assert.deepEqual(page.faults, [])
     await page.context().close()
   })
 

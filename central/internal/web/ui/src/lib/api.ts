@@ -7,8 +7,11 @@ export type Alarm = Schemas['Alarm']
 export type Answer = Schemas['Answer']
 export type Books = Schemas['Books']
 export type CP = Schemas['CP']
+export type CPSettings = Schemas['CPSettings']
 export type Command = Schemas['Command']
+export type DeadLetter = Schemas['DeadLetter']
 export type Connector = Schemas['Connector']
+export type Entry = Schemas['Entry']
 export type Gap = Schemas['Gap']
 export type JournalRecord = Schemas['Record']
 export type Part = Schemas['Part']
@@ -16,6 +19,10 @@ export type Reservation = Schemas['Reservation']
 export type Preview = Schemas['TariffPreview']
 export type Session = Schemas['Session']
 export type Tariff = Schemas['Tariff']
+export type Account = Schemas['Account']
+export type Login = Schemas['LoginView']
+export type Token = Schemas['Token']
+export type TicketTotal = Schemas['TicketTotal']
 export type Ticket = Schemas['Ticket']
 export type Page<T> = { items: T[]; next?: string }
 
@@ -56,14 +63,19 @@ async function send<T>(method: string, path: string, init: RequestInit, timeout:
 
 export type Params = { [name: string]: string | number | undefined }
 
-/** Reads something. Parameters without a value are left out. */
-export function get<T>(path: string, params: Params = {}, signal?: AbortSignal, timeout = 15_000): Promise<T> {
+/** The query of parameters, with "?"; those without a value are left out. */
+export function queryOf(params: Params): string {
   const query = new URLSearchParams()
   for (const [name, value] of Object.entries(params)) {
     if (value !== undefined && value !== '') query.set(name, String(value))
   }
   const text = query.toString()
-  return send<T>('GET', path + (text ? '?' + text : ''), signal ? { signal } : {}, timeout)
+  return text ? '?' + text : ''
+}
+
+/** Reads something. Parameters without a value are left out. */
+export function get<T>(path: string, params: Params = {}, signal?: AbortSignal, timeout = 15_000): Promise<T> {
+  return send<T>('GET', path + queryOf(params), signal ? { signal } : {}, timeout)
 }
 
 /** A key that names one order, so that a repeat has no second effect. */

@@ -41,7 +41,7 @@ export type Fact = {
  *  change is absent. */
 type Column<T> = (T | null)[] | null
 type Columns = { i: number[] | null; w?: Column<number>; e?: Column<number>; c?: Column<string>; r?: Column<number>; u?: Column<number>; t?: Column<number> }
-type Frame = { at: string; central?: string; demo?: boolean; parts?: Part[]; books?: Books; rows?: RowState[]; values?: Columns; facts?: Fact[] }
+type Frame = { at: string; central?: string; demo?: boolean; parts?: Part[]; bridges?: Part[]; books?: Books; rows?: RowState[]; values?: Columns; facts?: Fact[] }
 
 export class Row {
   state: RowState = $state.raw() as RowState
@@ -81,6 +81,7 @@ const maxFacts = 200
 class Live {
   rows: Row[] = $state.raw([])
   parts: Part[] = $state.raw([])
+  bridges: Part[] = $state.raw([])
   books: Books | null = $state.raw(null)
   facts: Fact[] = $state.raw([])
   demo = $state(false)
@@ -220,6 +221,7 @@ class Live {
     clock.set(m.at)
     this.receivedAt = Date.parse(m.at)
     if (m.parts) this.parts = m.parts
+    if (m.bridges) this.bridges = m.bridges
     if (m.books) this.books = m.books
     if (event === 'snapshot') this.#snapshot(m, again ? missedFrom : 0)
     else for (const s of m.rows ?? []) this.#setState(s)

@@ -20,6 +20,11 @@ class Who {
     return this.role === 'admin' || this.role === 'operator'
   }
 
+  /** Whether the role of this person has a permission of Central. */
+  may(permission: string): boolean {
+    return this.me?.permissions.includes(permission) ?? false
+  }
+
   start(): void {
     onSignedOut.call = () => void this.read()
     void this.read()

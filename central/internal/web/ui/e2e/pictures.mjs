@@ -1,0 +1,50 @@
+// Makes the pictures of the documents from the real demo: npm run pictures.
+import { mkdirSync } from 'node:fs'
+import { go, launch, openPage, sizes, startDemo } from './demo.mjs'
+
+const folder = new URL('../../../../../docs/img/', import.meta.url).pathname
+mkdirSync(folder, { recursive: true })
+const [demo, browser] = await Promise.all([startDemo('--cps', '24', '--drivers', '10'), launch()])
+const take = async (page, name) => {
+  await page.evaluate(() => document.fonts.ready)
+  await page.screenshot({ path: folder + name + '.png' })
+}
+try {
+  // A driver with a phone.
+  const phone = await openPage(browser, { size: sizes.phone, as: await demo.account('marta', 'driver', 'Marta Soler') })
+  await phone.goto(demo.base + 'd')
+  await phone.getByRole('link', { name: /^Any free one/ }).click()
+  await phone.getByRole('button', { name: 'Start without sliding' }).click()
+  await phone.getByRole('dialog').getByRole('button', { name: 'Start', exact: true }).click()
+  await phone.getByRole('button', { name: 'Stop charging' }).waitFor({ timeout: 60_000 })
+
+  // The screen at its charging point, on a tablet.
+  const { items } = (await demo.api('GET', 'sessions?state=open&username=Marta%20Soler')).body
+  const cp = items[0].cp_id
+  const tablet = await openPage(browser, { size: sizes.tablet, as: demo.admin })
+  await tablet.goto(demo.base + 'm/' + cp)
+  await tablet.getByText('Charging', { exact: true }).waitFor()
+
+  // The operator: what needs attention comes first, so something does.
+  await demo.api('POST', 'cps/CP_0007/connectors/1/simulate', { action: 'fault', fault: 'ground_fault' })
+  await demo.api('POST', 'availability', { cp_id: 'CP_0011', available: false })
+  const desk = await openPage(browser, { as: demo.admin, size: { width: 1280, height: 860 } })
+  await desk.goto(demo.base)
+  const enough = (m) => Number(/([\d.]+)\skWh/.exec(document.querySelector('main').textContent)?.[1]) > m
+  await phone.waitForFunction(enough, 0.8, { timeout: 180_000 })
+  await take(phone, 'driver-phone')
+  await take(tablet, 'monitor-tablet')
+  await take(desk, 'operator-grid')
+  await go(desk, demo.base, 'cp/' + cp)
+  await desk.getByRole('heading', { level: 1, name: cp }).waitFor()
+  await desk.waitForFunction(() => document.querySelectorAll('canvas').length > 0 && !/Loading…/.test(document.body.innerText))
+  await take(desk, 'charging-point')
+  await demo.api('POST', 'demo/parts/kafka', { up: false })
+  await go(desk, demo.base, 'pipeline')
+  await desk.getByText(/Kafka down since/).first().waitFor({ timeout: 20_000 })
+  await desk.getByText(/charge meanwhile|charges meanwhile/).waitFor()
+  await take(desk, 'pipeline-kafka-down')
+} finally {
+  await browser.close()
+  await demo.stop()
+}
