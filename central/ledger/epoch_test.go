@@ -24,7 +24,7 @@ type claims struct {
 func newClaims() *claims {
 	c := &claims{ledgertest.NewBook("CP", morning), ledgertest.NewChargingPoint("CP", 1, morning)}
 	c.Env.Active, c.Env.Central = true, charge.Epoch{Number: 100_001, Run: "8000000000000000"}
-	c.Book.Apply(c.b.Boot())
+	c.Apply(c.b.Boot())
 	return c
 }
 

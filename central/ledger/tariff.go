@@ -201,9 +201,9 @@ func (ts Tariffs) Find(v charge.TariffVersion) (Tariff, bool) {
 
 // At finds the version that is valid at a moment.
 func (ts Tariffs) At(at charge.Time) (Tariff, bool) {
-	for i := len(ts) - 1; i >= 0; i-- {
-		if ts[i].ValidFrom <= at {
-			return ts[i], true
+	for _, t := range slices.Backward(ts) {
+		if t.ValidFrom <= at {
+			return t, true
 		}
 	}
 	return Tariff{}, false

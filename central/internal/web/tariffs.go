@@ -37,8 +37,10 @@ func (b *Prices) tariff() (ledger.Tariff, error) {
 		name, text string
 		to         *money.Price
 	}{
-		{"start_fee", b.StartFee, &t.StartFee}, {"per_kwh", b.PerKWh, &t.PerKWh},
-		{"per_minute", b.PerMinute, &t.PerMinute}, {"per_idle_minute", b.PerIdleMinute, &t.PerIdleMinute},
+		{"start_fee", b.StartFee, &t.StartFee},
+		{"per_kwh", b.PerKWh, &t.PerKWh},
+		{"per_minute", b.PerMinute, &t.PerMinute},
+		{"per_idle_minute", b.PerIdleMinute, &t.PerIdleMinute},
 	} {
 		if f.text == "" {
 			continue
