@@ -59,6 +59,7 @@ func TestThreeMachines(t *testing.T) {
 		m[c.machine].run(t, c.line)
 	}
 	checks, pulls, _ := strings.Cut(checks, "\n### Pull a machine\n")
+	pulls, _, _ = strings.Cut(pulls, "\n### ")
 	check := func() {
 		for _, c := range commands(checks) {
 			m[c.machine].run(t, c.line)
