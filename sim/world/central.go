@@ -63,11 +63,13 @@ type centralRun struct {
 	// For which the timer of orders is set; 0: none.
 	tickAt charge.Time
 
-	logReads  logReads
-	live      livenessTable
-	ackPacers map[charge.CPID]*ackPacer
-	readers   []*reader
-	scouts    []*reader // readers until joined
+	logReads ledger.LogReads
+	// The log of records is being read for logReads.
+	readingLog bool
+	live       livenessTable
+	ackPacers  map[charge.CPID]*ackPacer
+	readers    []*reader
+	scouts     []*reader // readers until joined
 	// Rows of the outbox that are queued for Kafka, by id.
 	inFlight  map[int64]bool
 	published []int64 // rows that Kafka has, not deleted yet
@@ -107,7 +109,7 @@ func (c *central) now() charge.Time { return c.w.wall().Add(c.skew) }
 func (c *central) boot() {
 	r := &centralRun{
 		central: c, w: c.w, ackPacers: map[charge.CPID]*ackPacer{}, inFlight: map[int64]bool{}, queues: map[partition]*partitionQueue{},
-		storedStatuses: map[connectorKey]charge.Status{}, runID: fmt.Sprintf("%016x", c.rng.Uint64()), numbers: orders.Numbers{},
+		storedStatuses: map[connectorKey]charge.Status{}, runID: fmt.Sprintf("%016x", c.rng.Uint64()), numbers: orders.Numbers{}, logReads: ledger.NewLogReads(),
 	}
 	c.run = r
 	c.w.stats.Boots++

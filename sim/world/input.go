@@ -210,7 +210,7 @@ func (u *unit) applyPresence(id charge.CPID, p wire.Presence) {
 	first := cp.First
 	out, changes := ledger.ApplyPresence(cp, &u.env, p)
 	if cp.First != first { // it deleted records since the presence before
-		u.run.logReads.presenceApplied(id)
+		u.run.logReads.PresenceApplied(id)
 	}
 	u.addChanges(changes)
 	u.run.live.presence(id, p.Online, u.now)

@@ -7,35 +7,11 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// logReads relates presences to how far the log of records has been read, after
-// central/internal/ingest (logreads.go).
-type logReads struct {
-	last, asked, read uint64
-	presence          map[charge.CPID]uint64
-	reading           bool
-}
-
-func (l *logReads) presenceApplied(cp charge.CPID) {
-	if l.presence == nil {
-		l.last, l.presence = 1, map[charge.CPID]uint64{}
-	}
-	l.last++
-	l.presence[cp] = l.last
-}
-
-func (l *logReads) number(cp charge.CPID) uint64 { return max(1, l.presence[cp]) }
-
-func (l *logReads) covers(cp charge.CPID) bool { return l.number(cp) <= l.read }
-
 // requestLogRead reads every partition of records to the end that it has now, unless
 // that is under way already.
 func (r *centralRun) requestLogRead(cp charge.CPID) {
-	l := &r.logReads
-	if l.number(cp) <= l.asked {
-		return
-	}
-	if l.asked = max(l.last, 1); !l.reading {
-		l.reading = true
+	if _, ok := r.logReads.Request(cp); ok && !r.readingLog {
+		r.readingLog = true
 		r.readLog()
 	}
 }
@@ -43,7 +19,8 @@ func (r *centralRun) requestLogRead(cp charge.CPID) {
 // readLog asks Kafka for the ends and waits until the readers are there; then all
 // presences before count as covered.
 func (r *centralRun) readLog() {
-	n, ends := r.logReads.asked, map[partition]int64{}
+	n, _ := r.logReads.Wanted()
+	ends := map[partition]int64{}
 	retry := func() { r.after(time.Second, "read log again", r.readLog) }
 	r.central.line.call("list ends", func() bool {
 		for p := range r.w.kafka.partitions {
@@ -85,10 +62,13 @@ type logReadInput uint64
 
 func (in logReadInput) apply(u *unit) {
 	u.inputs = append(u.inputs, in)
-	l := &u.run.logReads
-	if l.read = max(l.read, uint64(in)); l.reading && l.read >= l.asked {
-		l.reading = false
-	} else if l.reading {
-		u.run.readLog()
+	r := u.run
+	if r.logReads.Read(uint64(in)); !r.readingLog {
+		return
+	}
+	if _, more := r.logReads.Wanted(); more {
+		r.readLog()
+	} else {
+		r.readingLog = false
 	}
 }

@@ -67,7 +67,7 @@ func (r *centralRun) newUnit() *unit {
 		Now: u.now, Central: r.epoch, Active: r.active(), Default: t, AdmitNew: true, Session: u.Session, Ticket: u.ticket, HashOf: u.hashOf,
 		Journal: u.journal, KeepJournals: 1, JournalEnding: u.journalEnding, PrevOf: u.prevOf, Billed: u.billed,
 		Tariff:  func(v charge.TariffVersion) (ledger.Tariff, bool) { return t, v == t.Version },
-		LogRead: func() bool { return r.logReads.covers(u.cp) },
+		LogRead: func() bool { return r.logReads.Covers(u.cp) },
 	}
 	if r.w.bug(BugForeignSession) {
 		u.env.Session = u.ownSession

@@ -137,7 +137,7 @@ func (w *Writer) newUnit(ctx context.Context) *unit {
 	u.env = ledger.Env{
 		Now: u.now, Central: w.self, Active: w.live.Active(), Default: w.present(u.now), AdmitNew: w.cfg.Admit,
 		Journal: u.journal, KeepJournals: keepJournals, JournalEnding: u.journalEnding,
-		LogRead: func() bool { return w.logReads.covers(u.cp) },
+		LogRead: func() bool { return w.logReads.Covers(u.cp) },
 		Session: u.Session, Ticket: u.ticket, HashOf: u.hashOf, PrevOf: u.prevOf, Billed: u.billed,
 		Tariff: w.tariffs.Find, TariffAt: w.tariffs.At,
 	}
@@ -213,7 +213,7 @@ func (u *unit) applyPresence(in presenceIn) {
 	first := cp.First
 	out, changes := ledger.ApplyPresence(cp, &u.env, in.p)
 	if cp.First != first { // it deleted records since the presence before
-		u.w.logReads.presenceApplied(in.cp)
+		u.w.logReads.PresenceApplied(in.cp)
 	}
 	u.addChanges(changes)
 	if in.p.Next != nil {
