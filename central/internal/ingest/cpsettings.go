@@ -21,12 +21,16 @@ func (SetCP) op() {}
 
 const refusedChanged = "settings_changed"
 
-// setCP changes the settings of a charging point in memory and adds their row.
+// setCP changes the row of the settings of a charging point. They hold after the
+// commit.
 func (u *unit) setCP(op SetCP) *refusal {
 	if u.w.cps[op.CPID] == nil {
 		return &refusal{wire.RefusedUnknownCP, "no such charging point"}
 	}
-	s := u.w.settings[op.CPID]
+	s, changed := u.settings[op.CPID]
+	if !changed {
+		s = u.w.settings[op.CPID]
+	}
 	if s.Version != op.Version {
 		return &refusal{refusedChanged, fmt.Sprintf("the settings have version %d now", s.Version)}
 	}
@@ -39,8 +43,7 @@ func (u *unit) setCP(op SetCP) *refusal {
 		}
 	}
 	s.CPID, s.Version, s.ChangedAt = op.CPID, s.Version+1, u.now
-	u.w.settings[op.CPID] = s
-	u.settings = append(u.settings, s)
+	u.settings[op.CPID] = s
 	u.changed[op.CPID] = struct{}{}
 	return nil
 }

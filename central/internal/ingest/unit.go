@@ -44,7 +44,7 @@ type unit struct {
 	forked       []storedRecord
 	deadLetters  []deadLetterIn
 	replays      []replayed
-	settings     []view.CPSettings
+	settings     map[charge.CPID]view.CPSettings
 	tariffs      []ledger.Tariff           // new versions
 	offsets      map[partitionKey]offsetIn // the last record read of each partition
 	counts       map[string]int64
@@ -132,7 +132,7 @@ func (w *Writer) newUnit(ctx context.Context) *unit {
 	u := &unit{
 		w: w, ctx: ctx, now: w.now(),
 		changeIndex: map[rowKey]int{}, effectIndex: map[rowKey]int{}, links: map[recordKey]chainLink{},
-		offsets: map[partitionKey]offsetIn{}, counts: map[string]int64{}, changed: map[charge.CPID]struct{}{},
+		offsets: map[partitionKey]offsetIn{}, counts: map[string]int64{}, settings: map[charge.CPID]view.CPSettings{}, changed: map[charge.CPID]struct{}{},
 	}
 	u.env = ledger.Env{
 		Now: u.now, Central: w.self, Active: w.live.Active(), Default: w.present(u.now), AdmitNew: w.cfg.Admit,

@@ -466,6 +466,7 @@ func (w *Writer) afterCommit(u *unit) {
 		}
 		w.live.setTariffs(slices.Clone(w.tariffs))
 	}
+	maps.Copy(w.settings, u.settings)
 	w.rememberBridgeRuns(u.bridgeDeadLetters)
 	u.reportTo(&w.cfg.Hooks)
 	w.refreshBooks(u)
