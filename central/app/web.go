@@ -41,7 +41,7 @@ func (d operatorAPI) execute(ctx context.Context, target string, op ingest.Op) (
 	}
 	return web.Answer{
 		Accepted: r.Refused == "", Reason: r.Refused, Message: r.Detail, CPID: r.Target.CPID,
-		Connector: r.Target.Connector, ReservationID: r.ReservationID, SessionID: r.SessionID, Commands: commandsOf(&r), Count: r.Points,
+		Connector: r.Target.Connector, ReservationID: r.ReservationID, SessionID: r.SessionID, Commands: r.AllCommands(), Count: r.Points,
 	}, nil
 }
 
@@ -54,15 +54,6 @@ func place(cp charge.CPID, n charge.ConnectorID) string {
 		return string(cp)
 	}
 	return fmt.Sprintf("%s/%d", cp, n)
-}
-
-// commandsOf returns the commands of a reply; a reservation's reply has only
-// one.
-func commandsOf(r *ingest.Reply) []charge.CommandID {
-	if len(r.Commands) == 0 && r.CommandID != "" {
-		return []charge.CommandID{r.CommandID}
-	}
-	return r.Commands
 }
 
 // Reserve implements web.Orders.

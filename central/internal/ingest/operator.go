@@ -78,6 +78,14 @@ type Reply struct {
 	Detail   string             // the reason of a refusal, in words
 }
 
+// AllCommands returns the commands of the reply; that of a reservation has only one.
+func (r *Reply) AllCommands() []charge.CommandID {
+	if len(r.Commands) == 0 && r.CommandID != "" {
+		return []charge.CommandID{r.CommandID}
+	}
+	return r.Commands
+}
+
 // Audited is the origin of a request, for the audit log. The zero value writes no
 // entry.
 type Audited struct {
@@ -169,10 +177,7 @@ func (u *unit) audit(by *Audited, r *Reply) {
 		return
 	}
 	e := by.Entry(u.now, by.Target, cmp.Or(r.Refused, access.Done))
-	e.Commands = r.Commands
-	if len(e.Commands) == 0 && r.CommandID != "" {
-		e.Commands = []charge.CommandID{r.CommandID}
-	}
+	e.Commands = r.AllCommands()
 	e.Commands = e.Commands[:min(len(e.Commands), maxAuditedCommands)]
 	u.entries = append(u.entries, e)
 }
