@@ -302,28 +302,8 @@ func (f *fold) billedTwice(m *Meter, t *Ticket) (other charge.SessionID, yes boo
 	return f.env.Billed(t.Connector, t.Start, t.Stop)
 }
 
-// tariffOf returns the version of the prices that a session names. If it names no
-// known one, it is the one that was valid at its grant by the charging point's
-// clock, or the default one if none was or the clock was not set.
-func (f *fold) tariffOf(s *Session) Tariff {
-	if t, ok := f.tariff(s.Tariff); ok {
-		return t
-	}
-	if f.env.TariffAt != nil && s.AuthorizedAt != 0 {
-		if t, ok := f.env.TariffAt(s.AuthorizedAt); ok {
-			return t
-		}
-	}
-	return f.env.Default
-}
-
-// tariff finds a version of the prices.
-func (f *fold) tariff(v charge.TariffVersion) (Tariff, bool) {
-	if v == "" || f.env.Tariff == nil {
-		return Tariff{}, false
-	}
-	return f.env.Tariff(v)
-}
+// tariffOf returns the prices of a session.
+func (f *fold) tariffOf(s *Session) Tariff { return f.env.TariffOf(s.Tariff, s.AuthorizedAt) }
 
 // applyAfterTicket applies a record of a session that has its ticket. A ticket
 // never changes: if this record would have changed it, an alarm informs an

@@ -101,7 +101,7 @@ func (f *fold) applyAfterSettlement(s *Session, p wire.Payload) {
 	if !stopped || f.settled == nil {
 		return
 	}
-	tariff, ok := f.tariff(f.settled.Tariff)
+	tariff, ok := f.env.tariff(f.settled.Tariff)
 	if !ok {
 		tariff = f.env.Default
 	}

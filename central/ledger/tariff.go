@@ -208,3 +208,34 @@ func (ts Tariffs) At(at charge.Time) (Tariff, bool) {
 	}
 	return Tariff{}, false
 }
+
+// Present returns the version that is valid at a moment, or fallback if none is.
+func (ts Tariffs) Present(at charge.Time, fallback Tariff) Tariff {
+	if t, ok := ts.At(at); ok {
+		return t
+	}
+	return fallback
+}
+
+// TariffOf returns the version of the prices that a session names. If it names no
+// known one, it is the one that was valid at its grant by the charging point's clock,
+// or the default one if none was or the clock was not set (grantedAt 0).
+func (e *Env) TariffOf(named charge.TariffVersion, grantedAt charge.Time) Tariff {
+	if t, ok := e.tariff(named); ok {
+		return t
+	}
+	if e.TariffAt != nil && grantedAt != 0 {
+		if t, ok := e.TariffAt(grantedAt); ok {
+			return t
+		}
+	}
+	return e.Default
+}
+
+// tariff finds a version of the prices.
+func (e *Env) tariff(v charge.TariffVersion) (Tariff, bool) {
+	if v == "" || e.Tariff == nil {
+		return Tariff{}, false
+	}
+	return e.Tariff(v)
+}

@@ -676,17 +676,8 @@ func telemetryOf(p *livePoint, id charge.ConnectorID) *wire.ConnectorTelemetry {
 	return nil
 }
 
-// tariff returns the tariff of the session of a connector, as package ledger finds
-// it.
+// tariff returns the tariff of the session of a connector.
 func (l *Live) tariff(k *connectorView) ledger.Tariff {
-	if t, ok := l.tariffs.Find(k.tariff); ok {
-		return t
-	}
-	if t, ok := l.tariffs.At(k.authorizedAt); ok && k.authorizedAt != 0 {
-		return t
-	}
-	if t, ok := l.tariffs.At(l.now()); ok {
-		return t
-	}
-	return l.fallback
+	env := ledger.Env{Tariff: l.tariffs.Find, TariffAt: l.tariffs.At, Default: l.tariffs.Present(l.now(), l.fallback)}
+	return env.TariffOf(k.tariff, k.authorizedAt)
 }

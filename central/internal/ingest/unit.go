@@ -135,7 +135,7 @@ func (w *Writer) newUnit(ctx context.Context) *unit {
 		offsets: map[partitionKey]offsetIn{}, counts: map[string]int64{}, settings: map[charge.CPID]view.CPSettings{}, changed: map[charge.CPID]struct{}{},
 	}
 	u.env = ledger.Env{
-		Now: u.now, Central: w.self, Active: w.live.Active(), Default: w.present(u.now), AdmitNew: w.cfg.Admit,
+		Now: u.now, Central: w.self, Active: w.live.Active(), Default: w.tariffs.Present(u.now, w.cfg.Default), AdmitNew: w.cfg.Admit,
 		Journal: u.journal, KeepJournals: keepJournals, JournalEnding: u.journalEnding,
 		LogRead: func() bool { return w.logReads.Covers(u.cp) },
 		Session: u.Session, Ticket: u.ticket, HashOf: u.hashOf, PrevOf: u.prevOf, Billed: u.billed,

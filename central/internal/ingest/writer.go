@@ -618,14 +618,6 @@ func (w *Writer) load(ctx context.Context) error {
 	return nil
 }
 
-// present returns the tariff that is valid at a moment.
-func (w *Writer) present(at charge.Time) ledger.Tariff {
-	if t, ok := w.tariffs.At(at); ok {
-		return t
-	}
-	return w.cfg.Default
-}
-
 // showAll refreshes the live view of all charging points.
 func (w *Writer) showAll(now charge.Time) {
 	for _, cp := range w.cps {

@@ -329,7 +329,7 @@ func (r *Rebuilder) passedBefore(rec *wire.Record, payload wire.Payload) bool {
 // moment at.
 func (r *Rebuilder) env(ctx context.Context, cp charge.CPID, at charge.Time) *ledger.Env {
 	return &ledger.Env{
-		Now: at, Default: r.defaultAt(at), AdmitNew: r.cfg.Admit,
+		Now: at, Default: r.dated.Present(at, r.cfg.Default), AdmitNew: r.cfg.Admit,
 		Session: func(id charge.SessionID) (ledger.Session, bool) {
 			if s, ok := r.sessions[id]; ok {
 				return s, true
@@ -375,15 +375,6 @@ func lookUp[T any](r *Rebuilder, read func() (T, bool, error)) (T, bool) {
 	v, ok, err := read()
 	r.lookUpErr = errors.Join(r.lookUpErr, err)
 	return v, ok && err == nil
-}
-
-// defaultAt returns the tariff that was valid at a moment.
-func (r *Rebuilder) defaultAt(at charge.Time) ledger.Tariff {
-	d, ok := r.dated.At(at)
-	if !ok {
-		d = r.cfg.Default
-	}
-	return d
 }
 
 // write writes changes, and puts into the outbox the tickets that Kafka does not
