@@ -81,7 +81,7 @@ func users(ctx context.Context, p *commandLine) *cobra.Command {
 	})
 	add.Flags().StringVar(&role, "role", "operator", "`ROLE`: admin, operator, auditor or driver")
 	add.Flags().StringVar(&driver, "driver", "", "the `USERNAME` under which a driver charges")
-	change := func(use, short string, c app.AccountChange) *cobra.Command {
+	change := func(use, short string, c access.Change) *cobra.Command {
 		return m.command(use, short, 1, func(args []string) error {
 			return m.do(func(a *app.Access) error { return a.ChangeAccount(ctx, args[0], c) })
 		})
@@ -100,15 +100,15 @@ func users(ctx context.Context, p *commandLine) *cobra.Command {
 				return table(p.Stdout, rows)
 			})
 		}),
-		change("disable NAME", "Disable an account, and end its log-ins", app.AccountChange{Disabled: new(true)}),
-		change("enable NAME", "Enable an account again", app.AccountChange{Disabled: new(false)}),
+		change("disable NAME", "Disable an account, and end its log-ins", access.Change{Disabled: new(true)}),
+		change("enable NAME", "Enable an account again", access.Change{Disabled: new(false)}),
 		m.command("password NAME", "Set a new password, read from the terminal or from standard input, and end the log-ins", 1, func(args []string) error {
 			password, err := readPassword(m.p)
 			if err != nil {
 				return err
 			}
 			return m.do(func(a *app.Access) error {
-				return a.ChangeAccount(ctx, args[0], app.AccountChange{Password: &password})
+				return a.ChangeAccount(ctx, args[0], access.Change{Password: &password})
 			})
 		}),
 	)

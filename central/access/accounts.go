@@ -3,6 +3,7 @@ package access
 import (
 	"crypto/sha256"
 	"fmt"
+	"net/netip"
 	"time"
 
 	"github.com/carga-ev/carga/central/names"
@@ -28,6 +29,28 @@ type Account struct {
 	Password  string
 	MadeAt    charge.Time
 	ChangedAt charge.Time
+}
+
+// Change is what to change of an account; nil leaves it as it is.
+type Change struct {
+	Role     *Role
+	Username *charge.Username
+	Disabled *bool
+	Password *string
+}
+
+// Client is where a request comes from.
+type Client struct {
+	Addr  netip.Addr
+	Agent string // what it calls itself
+}
+
+// From returns the address for the audit log; "" if it is not known.
+func (c Client) From() string {
+	if !c.Addr.IsValid() {
+		return ""
+	}
+	return c.Addr.Unmap().String()
 }
 
 // maxName is the longest name of an account, in bytes.

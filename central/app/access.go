@@ -136,30 +136,7 @@ func (s accessStore) Write(ctx context.Context, fn func(accounts.Tx) error) erro
 	return s.Store.Write(ctx, func(tx *store.Tx) error { return fn(tx) })
 }
 
-// webAccounts is the keeper as package web needs it.
-type webAccounts struct{ *accounts.Keeper }
-
-var _ web.Accounts = webAccounts{}
-
-// SignIn implements web.Accounts.
-func (a webAccounts) SignIn(ctx context.Context, name, password string, from web.Client, now time.Time) (string, access.Principal, error) {
-	return a.Keeper.SignIn(ctx, name, password, accounts.Client(from), now)
-}
-
-// SignInByKey implements web.Accounts.
-func (a webAccounts) SignInByKey(ctx context.Context, key string, from web.Client, now time.Time) (string, access.Principal, error) {
-	return a.Keeper.SignInByKey(ctx, key, accounts.Client(from), now)
-}
-
-// Setup implements web.Accounts.
-func (a webAccounts) Setup(ctx context.Context, code, name, password string, from web.Client, now time.Time) (string, access.Principal, error) {
-	return a.Keeper.Setup(ctx, code, name, password, accounts.Client(from), now)
-}
-
-// ChangeAccount implements web.Accounts.
-func (a webAccounts) ChangeAccount(ctx context.Context, by access.Actor, name string, c web.AccountChange, now time.Time) error {
-	return a.Keeper.ChangeAccount(ctx, by, name, accounts.Change(c), now)
-}
+var _ web.Accounts = (*accounts.Keeper)(nil)
 
 // newAccounts returns what finds the principal of a request; nil if access is open.
 // While there is no account it logs the code with which the first one is made.
@@ -175,7 +152,7 @@ func newAccounts(ctx context.Context, cfg *Config, deps *Deps, s accessStore, lo
 	if code != "" {
 		log.Warn("there is no account yet: make the first one with this code, at /setup of the page or with \"central user add\"", slog.String("setup_code", code))
 	}
-	return webAccounts{k}, nil
+	return k, nil
 }
 
 // Audit implements web.Archive.

@@ -12,9 +12,6 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// AccountChange is what to change of an account; nil leaves it as it is.
-type AccountChange = accounts.Change
-
 // Access changes accounts and tokens in a database, whether or not a Central runs on
 // it: that one reads them for each request, so a change holds at once. Close it.
 type Access struct {
@@ -63,7 +60,7 @@ func (a *Access) AddAccount(ctx context.Context, name string, role access.Role, 
 }
 
 // ChangeAccount changes an account and ends its log-ins.
-func (a *Access) ChangeAccount(ctx context.Context, name string, c AccountChange) error {
+func (a *Access) ChangeAccount(ctx context.Context, name string, c access.Change) error {
 	return a.keeper.ChangeAccount(ctx, a.as("change-account"), name, c, time.Now())
 }
 

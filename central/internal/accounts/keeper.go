@@ -7,7 +7,6 @@ import (
 	"encoding/base32"
 	"encoding/base64"
 	"fmt"
-	"net/netip"
 	"strings"
 	"sync"
 	"time"
@@ -48,15 +47,9 @@ type Store interface {
 	Tokens(ctx context.Context) ([]access.Token, error)
 }
 
-// Client is where a request comes from.
-type Client struct {
-	Addr  netip.Addr
-	Agent string // what it calls itself
-}
-
-// network is what is limited together: an IPv4 address, or the 64 bits of an IPv6
-// address that one customer has.
-func (c Client) network() string {
+// networkOf returns what is limited together: an IPv4 address, or the 64 bits of an
+// IPv6 address that one customer has.
+func networkOf(c access.Client) string {
 	a := c.Addr.Unmap()
 	if a.Is6() {
 		p, err := a.Prefix(64)
@@ -65,14 +58,6 @@ func (c Client) network() string {
 		}
 	}
 	return a.String()
-}
-
-// From returns the address for the audit log.
-func (c Client) From() string {
-	if !c.Addr.IsValid() {
-		return ""
-	}
-	return c.Addr.Unmap().String()
 }
 
 // Keeper is the shell around package access.
@@ -216,8 +201,8 @@ func wrong() error {
 }
 
 // SignIn signs in with a password. It returns the secret of the new log-in.
-func (k *Keeper) SignIn(ctx context.Context, name, password string, from Client, now time.Time) (secret string, p access.Principal, err error) {
-	if wait := k.clients.Try(from.network(), now); wait > 0 {
+func (k *Keeper) SignIn(ctx context.Context, name, password string, from access.Client, now time.Time) (secret string, p access.Principal, err error) {
+	if wait := k.clients.Try(networkOf(from), now); wait > 0 {
 		return "", p, tooMany(wait)
 	}
 	if wait := k.names.Try(name, now); wait > 0 {
@@ -238,19 +223,19 @@ func (k *Keeper) SignIn(ctx context.Context, name, password string, from Client,
 	}
 	if !ok || !same || a.Disabled {
 		k.names.Failed(name, now)
-		k.clients.Failed(from.network(), now)
+		k.clients.Failed(networkOf(from), now)
 		k.noteFailure(ctx, "sign-in", name, from, now)
 		return "", p, wrong()
 	}
 	k.names.Succeeded(name)
-	k.clients.Succeeded(from.network())
+	k.clients.Succeeded(networkOf(from))
 	return k.begin(ctx, name, "sign-in", from, now)
 }
 
 // noteFailure adds an entry about a failed sign-in, unless there are too many: the
 // log must not be filled from outside. The name is kept only if it can be one: a
 // password may be typed into its field.
-func (k *Keeper) noteFailure(ctx context.Context, operation, name string, from Client, now time.Time) {
+func (k *Keeper) noteFailure(ctx context.Context, operation, name string, from access.Client, now time.Time) {
 	if k.failed.Try("", now) > 0 {
 		return
 	}
@@ -262,20 +247,20 @@ func (k *Keeper) noteFailure(ctx context.Context, operation, name string, from C
 }
 
 // SignInByKey signs in with the key of the demo.
-func (k *Keeper) SignInByKey(ctx context.Context, key string, from Client, now time.Time) (secret string, p access.Principal, err error) {
-	if wait := k.clients.Try(from.network(), now); wait > 0 {
+func (k *Keeper) SignInByKey(ctx context.Context, key string, from access.Client, now time.Time) (secret string, p access.Principal, err error) {
+	if wait := k.clients.Try(networkOf(from), now); wait > 0 {
 		return "", p, tooMany(wait)
 	}
 	if !k.isKey(access.HashSecret(key)) {
-		k.clients.Failed(from.network(), now)
+		k.clients.Failed(networkOf(from), now)
 		return "", p, wrong()
 	}
-	k.clients.Succeeded(from.network())
+	k.clients.Succeeded(networkOf(from))
 	return k.begin(ctx, DemoAccount, "sign-in", from, now)
 }
 
 // begin makes a log-in of an account that is not disabled.
-func (k *Keeper) begin(ctx context.Context, name, operation string, from Client, now time.Time) (secret string, p access.Principal, err error) {
+func (k *Keeper) begin(ctx context.Context, name, operation string, from access.Client, now time.Time) (secret string, p access.Principal, err error) {
 	err = k.store.Write(ctx, func(tx Tx) error {
 		secret, p, err = login(tx, name, operation, from, now)
 		return err
@@ -284,7 +269,7 @@ func (k *Keeper) begin(ctx context.Context, name, operation string, from Client,
 }
 
 // login adds a log-in and its entry.
-func login(tx Tx, name, operation string, from Client, now time.Time) (string, access.Principal, error) {
+func login(tx Tx, name, operation string, from access.Client, now time.Time) (string, access.Principal, error) {
 	a, ok, err := tx.Account(name)
 	if err != nil {
 		return "", access.Principal{}, err
@@ -313,8 +298,8 @@ func shorten(s string) string {
 }
 
 // Setup makes the first account, an admin, and signs it in.
-func (k *Keeper) Setup(ctx context.Context, code, name, password string, from Client, now time.Time) (secret string, p access.Principal, err error) {
-	if wait := k.clients.Try(from.network(), now); wait > 0 {
+func (k *Keeper) Setup(ctx context.Context, code, name, password string, from access.Client, now time.Time) (secret string, p access.Principal, err error) {
+	if wait := k.clients.Try(networkOf(from), now); wait > 0 {
 		return "", p, tooMany(wait)
 	}
 	if needed, err := k.NeedsSetup(ctx); err != nil || !needed {
@@ -325,7 +310,7 @@ func (k *Keeper) Setup(ctx context.Context, code, name, password string, from Cl
 	right := k.open && subtle.ConstantTimeCompare(hash[:], k.setup[:]) == 1
 	k.mu.Unlock()
 	if !right {
-		k.clients.Failed(from.network(), now)
+		k.clients.Failed(networkOf(from), now)
 		k.noteFailure(ctx, "set-up", "", from, now)
 		return "", p, &access.RefusedError{Word: "wrong_credentials", Detail: "this is not the code that Central printed into its log at its last start"}
 	}

@@ -53,8 +53,8 @@ func newFixture(t *testing.T) *fixture {
 	return f
 }
 
-func client(addr string) accounts.Client {
-	return accounts.Client{Addr: netip.MustParseAddr(addr), Agent: "test"}
+func client(addr string) access.Client {
+	return access.Client{Addr: netip.MustParseAddr(addr), Agent: "test"}
 }
 
 // root is the actor of the tests.
@@ -166,7 +166,7 @@ func TestSignIn(t *testing.T) {
 	f := newFixture(t)
 	f.add("admin", access.Admin)
 	f.add("gone", access.Operator)
-	f.must(f.k.ChangeAccount(t.Context(), root(), "gone", accounts.Change{Disabled: new(true)}, f.now))
+	f.must(f.k.ChangeAccount(t.Context(), root(), "gone", access.Change{Disabled: new(true)}, f.now))
 	f.must(f.k.AddAccount(t.Context(), root(), access.Account{Name: "without", Role: access.Auditor}, "", f.now))
 	for i, c := range []struct{ name, password, want string }{
 		{"admin", password, ""},
@@ -239,7 +239,7 @@ func TestALoginEnds(t *testing.T) {
 			t.Errorf("%s: a log-in of the future is one", c.role)
 		}
 	}
-	for name, change := range map[string]accounts.Change{
+	for name, change := range map[string]access.Change{
 		"role": {Role: new(access.Auditor)}, "disabled": {Disabled: new(true)}, "password": {Password: new("another word")}, "nothing": {},
 	} {
 		f := newFixture(t)
@@ -386,25 +386,25 @@ func TestTheLastAdminStays(t *testing.T) {
 	f := newFixture(t)
 	f.add("root", access.Admin)
 	f.add("eve", access.Operator)
-	for name, c := range map[string]accounts.Change{"role": {Role: new(access.Operator)}, "disabled": {Disabled: new(true)}} {
+	for name, c := range map[string]access.Change{"role": {Role: new(access.Operator)}, "disabled": {Disabled: new(true)}} {
 		if got := f.word(f.k.ChangeAccount(t.Context(), root(), "root", c, f.now)); got != "last_admin" {
 			t.Errorf("%s: got %q", name, got)
 		}
 	}
-	f.must(f.k.ChangeAccount(t.Context(), root(), "eve", accounts.Change{Role: new(access.Admin)}, f.now))
-	f.must(f.k.ChangeAccount(t.Context(), root(), "root", accounts.Change{Disabled: new(true)}, f.now))
-	if got := f.word(f.k.ChangeAccount(t.Context(), root(), "eve", accounts.Change{Disabled: new(true)}, f.now)); got != "last_admin" {
+	f.must(f.k.ChangeAccount(t.Context(), root(), "eve", access.Change{Role: new(access.Admin)}, f.now))
+	f.must(f.k.ChangeAccount(t.Context(), root(), "root", access.Change{Disabled: new(true)}, f.now))
+	if got := f.word(f.k.ChangeAccount(t.Context(), root(), "eve", access.Change{Disabled: new(true)}, f.now)); got != "last_admin" {
 		t.Errorf("got %q", got)
 	}
 	for _, c := range []struct {
 		name, want string
-		change     accounts.Change
+		change     access.Change
 	}{
-		{"none", "unknown_account", accounts.Change{}},
-		{"root", "bad_role", accounts.Change{Role: new(access.Role("king"))}},
-		{"root", "bad_username", accounts.Change{Role: new(access.Driver)}},
-		{"root", "bad_password", accounts.Change{Password: new("short")}},
-		{"root", "bad_password", accounts.Change{Password: new("rootrootro\x00t")}},
+		{"none", "unknown_account", access.Change{}},
+		{"root", "bad_role", access.Change{Role: new(access.Role("king"))}},
+		{"root", "bad_username", access.Change{Role: new(access.Driver)}},
+		{"root", "bad_password", access.Change{Password: new("short")}},
+		{"root", "bad_password", access.Change{Password: new("rootrootro\x00t")}},
 	} {
 		if got := f.word(f.k.ChangeAccount(t.Context(), root(), c.name, c.change, f.now)); got != c.want {
 			t.Errorf("%s %+v: got %q, want %q", c.name, c.change, got, c.want)
@@ -550,8 +550,8 @@ func TestEveryChangeIsLogged(t *testing.T) {
 	f := newFixture(t)
 	f.add("root", access.Admin)
 	f.add("ana", access.Driver)
-	f.must(f.k.ChangeAccount(t.Context(), root(), "ana", accounts.Change{Disabled: new(false), Password: new("another word")}, f.now))
-	if f.word(f.k.ChangeAccount(t.Context(), root(), "root", accounts.Change{Disabled: new(true)}, f.now)) == "" {
+	f.must(f.k.ChangeAccount(t.Context(), root(), "ana", access.Change{Disabled: new(false), Password: new("another word")}, f.now))
+	if f.word(f.k.ChangeAccount(t.Context(), root(), "root", access.Change{Disabled: new(true)}, f.now)) == "" {
 		t.Error("the last admin was disabled")
 	}
 	f.signIn("root")

@@ -50,16 +50,8 @@ func (k *Keeper) newPassword(ctx context.Context, name, password string) (string
 	return k.hasher.hash(ctx, password)
 }
 
-// Change is what to change of an account; nil leaves it as it is.
-type Change struct {
-	Role     *access.Role
-	Username *charge.Username
-	Disabled *bool
-	Password *string
-}
-
-// words lists what changes, for the audit log, without a secret.
-func (c *Change) words() (s string) {
+// words lists what a change changes, for the audit log, without a secret.
+func words(c *access.Change) (s string) {
 	if c.Role != nil {
 		s += " role=" + string(*c.Role)
 	}
@@ -80,7 +72,7 @@ func (c *Change) words() (s string) {
 // ChangeAccount changes an account and ends all its log-ins: its user has to
 // sign in again, with the new role and the new password. The last admin that can
 // sign in stays one.
-func (k *Keeper) ChangeAccount(ctx context.Context, by access.Actor, name string, c Change, now time.Time) error {
+func (k *Keeper) ChangeAccount(ctx context.Context, by access.Actor, name string, c access.Change, now time.Time) error {
 	hash := ""
 	if c.Password != nil {
 		var err error
@@ -119,7 +111,7 @@ func (k *Keeper) ChangeAccount(ctx context.Context, by access.Actor, name string
 		if _, admins, err := tx.CountAccounts(); err != nil || wasAdmin && admins == 0 {
 			return orRefused(err, "last_admin", "no other admin could sign in: make another account an admin first")
 		}
-		return tx.Entry(by.Entry(a.ChangedAt, name+c.words(), access.Done))
+		return tx.Entry(by.Entry(a.ChangedAt, name+words(&c), access.Done))
 	})
 }
 

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"log/slog"
 	"net/http"
-	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -96,16 +95,16 @@ type Accounts interface {
 	Valid(ctx context.Context, secret string, now time.Time) (bool, error)
 	NeedsSetup(ctx context.Context) (bool, error)
 	// SignIn, SignInByKey and Setup return the secret of a new log-in.
-	SignIn(ctx context.Context, name, password string, from Client, now time.Time) (secret string, p access.Principal, err error)
-	SignInByKey(ctx context.Context, key string, from Client, now time.Time) (secret string, p access.Principal, err error)
-	Setup(ctx context.Context, code, name, password string, from Client, now time.Time) (secret string, p access.Principal, err error)
+	SignIn(ctx context.Context, name, password string, from access.Client, now time.Time) (secret string, p access.Principal, err error)
+	SignInByKey(ctx context.Context, key string, from access.Client, now time.Time) (secret string, p access.Principal, err error)
+	Setup(ctx context.Context, code, name, password string, from access.Client, now time.Time) (secret string, p access.Principal, err error)
 	SignOut(ctx context.Context, by access.Actor, now time.Time) error
 	Logins(ctx context.Context, p access.Principal, now time.Time) ([]access.Login, error)
 	EndLogin(ctx context.Context, by access.Actor, id string, now time.Time) error
 	ChangePassword(ctx context.Context, by access.Actor, old, password string, now time.Time) error
 	Accounts(ctx context.Context, after string, limit int) ([]access.Account, error)
 	AddAccount(ctx context.Context, by access.Actor, a access.Account, password string, now time.Time) error
-	ChangeAccount(ctx context.Context, by access.Actor, name string, c AccountChange, now time.Time) error
+	ChangeAccount(ctx context.Context, by access.Actor, name string, c access.Change, now time.Time) error
 	Tokens(ctx context.Context) ([]access.Token, error)
 	AddToken(ctx context.Context, by access.Actor, t access.Token, now time.Time) (made access.Token, secret string, err error)
 	RevokeToken(ctx context.Context, by access.Actor, id string, now time.Time) error
@@ -115,25 +114,11 @@ type Accounts interface {
 	Record(ctx context.Context, e access.Entry) error
 }
 
-// Client is where a request comes from.
-type Client struct {
-	Addr  netip.Addr
-	Agent string // what it calls itself
-}
-
-// AccountChange is what to change of an account; nil leaves it as it is.
-type AccountChange struct {
-	Role     *access.Role
-	Username *charge.Username
-	Disabled *bool
-	Password *string
-}
-
 // caller is what is known of the origin of a request.
 type caller struct {
 	principal access.Principal
 	known     bool // it is signed in, or access is open
-	client    Client
+	client    access.Client
 	cookie    string // the secret of its log-in; "" without one
 	err       error  // the database could not be read
 }
@@ -173,7 +158,7 @@ func local() access.Principal { return access.Principal{Name: "local", Role: acc
 // nothing for want of a sign-in: the table does that, for each operation.
 func (s *Server) identify(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		c := &caller{client: Client{Addr: s.proxy.client(r), Agent: r.UserAgent()}}
+		c := &caller{client: access.Client{Addr: s.proxy.client(r), Agent: r.UserAgent()}}
 		switch {
 		case s.accounts == nil:
 			c.principal, c.known = local(), true
@@ -196,19 +181,18 @@ func safe(method string) bool {
 }
 
 // recognise sets the principal of a token or a cookie. A token counts before a
-// cookie, because only a program sends one, on purpose. A token that cannot be used is not replaced by the
-// cookie.
+// cookie, because only a program sends one, on purpose. A token that cannot be used
+// is not replaced by the cookie.
 func (s *Server) recognise(r *http.Request, c *caller) {
 	now := time.Now()
 	if header := r.Header.Get("Authorization"); header != "" {
-		scheme, secret, _ := strings.Cut(header, " ")
-		if strings.EqualFold(scheme, "Bearer") && plausible(secret) {
-			c.principal, c.known, c.err = s.accounts.Bearer(r.Context(), secret, now)
+		// Another scheme is meant for a proxy.
+		if scheme, secret, _ := strings.Cut(header, " "); strings.EqualFold(scheme, "Bearer") {
+			if plausible(secret) {
+				c.principal, c.known, c.err = s.accounts.Bearer(r.Context(), secret, now)
+			}
 			return
 		}
-		if strings.EqualFold(scheme, "Bearer") {
-			return
-		} // another scheme is meant for a proxy
 	}
 	cookie, err := r.Cookie(s.cookieName())
 	if err != nil || cookie.Value == "" {
@@ -236,11 +220,7 @@ func (s *Server) authorise(table map[string]access.Permission) func(huma.Context
 			writeProblem(w, problem, detail)
 			return
 		}
-		actor := access.Actor{Principal: c.principal, Operation: id}
-		if c.client.Addr.IsValid() {
-			actor.From = c.client.Addr.String()
-		}
-		next(huma.WithValue(ctx, actorContextKey{}, actor))
+		next(huma.WithValue(ctx, actorContextKey{}, access.Actor{Principal: c.principal, Operation: id, From: c.client.From()}))
 	}
 }
 

@@ -84,13 +84,13 @@ func (k *keeper) Valid(context.Context, string, time.Time) (bool, error) {
 
 func (k *keeper) NeedsSetup(context.Context) (bool, error) { return k.empty, nil }
 
-func (k *keeper) SignIn(_ context.Context, name, _ string, from web.Client, _ time.Time) (string, access.Principal, error) {
+func (k *keeper) SignIn(_ context.Context, name, _ string, from access.Client, _ time.Time) (string, access.Principal, error) {
 	err := k.note("sign in %s from %s", name, from.Addr)
 	p, _ := principalOf(secretOf(access.Role(name)))
 	return secretOf(access.Role(name)), p, err
 }
 
-func (k *keeper) SignInByKey(_ context.Context, key string, _ web.Client, _ time.Time) (string, access.Principal, error) {
+func (k *keeper) SignInByKey(_ context.Context, key string, _ access.Client, _ time.Time) (string, access.Principal, error) {
 	err := k.note("sign in by key")
 	if key != "right" {
 		err = &access.RefusedError{Word: "wrong_credentials", Detail: "no"}
@@ -99,7 +99,7 @@ func (k *keeper) SignInByKey(_ context.Context, key string, _ web.Client, _ time
 	return secretOf(access.Admin), p, err
 }
 
-func (k *keeper) Setup(_ context.Context, _, name, _ string, _ web.Client, _ time.Time) (string, access.Principal, error) {
+func (k *keeper) Setup(_ context.Context, _, name, _ string, _ access.Client, _ time.Time) (string, access.Principal, error) {
 	err := k.note("set up %s", name)
 	p, _ := principalOf(secretOf(access.Admin))
 	return secretOf(access.Admin), p, err
@@ -129,7 +129,7 @@ func (k *keeper) AddAccount(_ context.Context, _ access.Actor, a access.Account,
 	return k.note("add %s %s", a.Name, a.Role)
 }
 
-func (k *keeper) ChangeAccount(_ context.Context, _ access.Actor, name string, c web.AccountChange, _ time.Time) error {
+func (k *keeper) ChangeAccount(_ context.Context, _ access.Actor, name string, c access.Change, _ time.Time) error {
 	return k.note("change %s %v", name, c.Disabled != nil && *c.Disabled)
 }
 

@@ -115,7 +115,7 @@ func (s *Server) accountRoutes(api huma.API) {
 	huma.Register(api, change("add-account", http.MethodPost, "/accounts", "Make an account", http.StatusCreated), s.addAccount)
 	huma.Register(api, change("change-account", http.MethodPatch, "/accounts/{name}", "Change an account, and end its log-ins", http.StatusNoContent, http.StatusNotFound),
 		func(ctx context.Context, in *changeAccountInput) (*struct{}, error) {
-			c := AccountChange{Disabled: in.Body.Disabled, Password: in.Body.Password}
+			c := access.Change{Disabled: in.Body.Disabled, Password: in.Body.Password}
 			if in.Body.Role != nil {
 				c.Role = new(access.Role(*in.Body.Role))
 			}
@@ -127,7 +127,7 @@ func (s *Server) accountRoutes(api huma.API) {
 	huma.Register(api, change("disable-account", http.MethodDelete, "/accounts/{name}", "Disable an account, and end its log-ins", http.StatusNoContent, http.StatusNotFound),
 		func(ctx context.Context, in *NameInput) (*struct{}, error) {
 			return s.execute("disable-account", func(now time.Time) error {
-				return s.accounts.ChangeAccount(ctx, ActorOf(ctx), in.Name, AccountChange{Disabled: new(true)}, now)
+				return s.accounts.ChangeAccount(ctx, ActorOf(ctx), in.Name, access.Change{Disabled: new(true)}, now)
 			})
 		})
 	huma.Register(api, op("list-tokens", http.MethodGet, "/tokens", "Tokens, the latest first", http.StatusOK, http.StatusConflict),

@@ -132,13 +132,13 @@ func (s *Server) signInRoutes(api huma.API) {
 		})
 	huma.Register(api, change("sign-in", http.MethodPost, "/session", "Sign in: the answer sets a cookie", http.StatusOK, http.StatusUnauthorized),
 		func(ctx context.Context, in *signInInput) (*signedInOutput, error) {
-			return s.signedIn(ctx, "sign-in", func(from Client, now time.Time) (string, access.Principal, error) {
+			return s.signedIn(ctx, "sign-in", func(from access.Client, now time.Time) (string, access.Principal, error) {
 				return s.accounts.SignIn(ctx, in.Body.Name, in.Body.Password, from, now)
 			})
 		})
 	huma.Register(api, change("set-up", http.MethodPost, "/setup", "Make the first account, an admin, and sign it in", http.StatusOK, http.StatusUnauthorized),
 		func(ctx context.Context, in *setupInput) (*signedInOutput, error) {
-			return s.signedIn(ctx, "set-up", func(from Client, now time.Time) (string, access.Principal, error) {
+			return s.signedIn(ctx, "set-up", func(from access.Client, now time.Time) (string, access.Principal, error) {
 				return s.accounts.Setup(ctx, in.Body.Code, in.Body.Name, in.Body.Password, from, now)
 			})
 		})
@@ -192,7 +192,7 @@ func (s *Server) execute(operation string, do func(now time.Time) error) (*struc
 
 // signedIn executes a sign-in and returns the answer with its cookie. A log-in that
 // the request came with ends.
-func (s *Server) signedIn(ctx context.Context, operation string, do func(from Client, now time.Time) (string, access.Principal, error)) (*signedInOutput, error) {
+func (s *Server) signedIn(ctx context.Context, operation string, do func(from access.Client, now time.Time) (string, access.Principal, error)) (*signedInOutput, error) {
 	if err := s.open(); err != nil {
 		return nil, err
 	}
@@ -213,7 +213,7 @@ func (s *Server) signedIn(ctx context.Context, operation string, do func(from Cl
 // fails the log-in ends by itself.
 func (s *Server) leave(ctx context.Context, c *caller) {
 	if c.known && c.principal.LoginID != "" {
-		actor := access.Actor{Principal: c.principal, Operation: "sign-out", From: c.client.Addr.String()}
+		actor := access.Actor{Principal: c.principal, Operation: "sign-out", From: c.client.From()}
 		_ = s.accounts.SignOut(ctx, actor, time.Now())
 	}
 }
