@@ -152,8 +152,8 @@ func (k *Keeper) NeedsSetup(ctx context.Context) (bool, error) {
 // Cookie returns the principal of a request with the secret of a log-in; ok is false
 // if the secret is not, or not any more, that of a log-in.
 func (k *Keeper) Cookie(ctx context.Context, secret string, now time.Time) (p access.Principal, ok bool, err error) {
-	l, a, ok, err := k.store.Login(ctx, access.HashSecret(secret))
-	if err != nil || !ok || a.Disabled || l.Expired(a.Role, charge.At(now)) {
+	l, a, ok, err := k.loginOf(ctx, secret, now)
+	if err != nil || !ok {
 		return access.Principal{}, false, err
 	}
 	if charge.At(now).Sub(l.SeenAt) >= access.SeenEvery {
@@ -167,8 +167,14 @@ func (k *Keeper) Cookie(ctx context.Context, secret string, now time.Time) (p ac
 // Valid reports whether the log-in with a secret has not ended. It does not count as
 // a request.
 func (k *Keeper) Valid(ctx context.Context, secret string, now time.Time) (bool, error) {
-	l, a, ok, err := k.store.Login(ctx, access.HashSecret(secret))
-	return ok && !a.Disabled && !l.Expired(a.Role, charge.At(now)), err
+	_, _, ok, err := k.loginOf(ctx, secret, now)
+	return ok, err
+}
+
+// loginOf returns the log-in with a secret and its account; ok is false if it has ended.
+func (k *Keeper) loginOf(ctx context.Context, secret string, now time.Time) (l access.Login, a access.Account, ok bool, err error) {
+	l, a, ok, err = k.store.Login(ctx, access.HashSecret(secret))
+	return l, a, ok && !a.Disabled && !l.Expired(a.Role, charge.At(now)), err
 }
 
 // Bearer returns the principal of a request with a token; ok is false if the token
