@@ -54,13 +54,22 @@ func (c *Config) behindProxy() bool {
 	return err == nil && u != nil && u.Scheme == "https" && len(c.HTTP.TrustedProxies) > 0
 }
 
+// openToOthers reports whether any machine could do everything.
+func (c *Config) openToOthers() bool { return c.Web.Access == AccessOpen && !c.onLoopback() }
+
+// plainToOthers reports whether passwords would come from other machines in plain
+// HTTP.
+func (c *Config) plainToOthers() bool {
+	return c.Web.Access != AccessOpen && !c.onLoopback() && !c.Web.TLS.used() && !c.behindProxy()
+}
+
 // validateAccess refuses what would let others in without an account, or make them
 // send passwords in plain HTTP.
 func (c *Config) validateAccess(p *config.Problems) {
 	switch {
 	case c.Web.Access != AccessAccounts && c.Web.Access != AccessOpen:
 		p.Addf("web.access", "want accounts, or open where only this machine reaches the page")
-	case c.Web.Access == AccessOpen && !c.onLoopback():
+	case c.openToOthers():
 		p.Addf("web.access", "open lets any client do everything: want http.listen at a loopback address such as 127.0.0.1, or web.access: accounts")
 	}
 	if u, err := c.HTTP.publicURL(); c.Web.Access == AccessAccounts && err == nil && u != nil && u.Scheme == "http" && !loopback.Host(u.Hostname()) {
@@ -69,7 +78,7 @@ func (c *Config) validateAccess(p *config.Problems) {
 	switch {
 	case c.Web.TLS.used():
 		c.Web.TLS.validate(p)
-	case c.Web.Access == AccessAccounts && !c.onLoopback() && !c.behindProxy():
+	case c.Web.Access == AccessAccounts && c.plainToOthers():
 		p.Addf("http.listen", "want a loopback address such as 127.0.0.1, or web.tls.certificate and web.tls.key; "+
 			"or, behind a proxy that serves HTTPS, http.public_url: https://… and the address of the proxy in http.trusted_proxies")
 	}
@@ -78,9 +87,9 @@ func (c *Config) validateAccess(p *config.Problems) {
 // checkAccess is validateAccess without a file to name.
 func (c *Config) checkAccess() error {
 	switch {
-	case c.Web.Access == AccessOpen && !c.onLoopback():
+	case c.openToOthers():
 		return fmt.Errorf("web.access: open needs a loopback address, not http.listen %s", c.HTTP.Listen)
-	case c.Web.Access != AccessOpen && !c.onLoopback() && !c.Web.TLS.used() && !c.behindProxy():
+	case c.plainToOthers():
 		return fmt.Errorf("http.listen %s: needs web.tls, or a proxy that serves HTTPS", c.HTTP.Listen)
 	}
 	return nil
