@@ -204,17 +204,17 @@ func (t *Token) Principal() Principal {
 	return Principal{Name: "token:" + t.Name, Role: t.Role, Username: t.Username}
 }
 
-// Entry is one entry of the audit log.
+// Entry is one entry of the audit log, with its names in the API.
 type Entry struct {
-	N         int64 // grows with each entry
-	At        charge.Time
-	By        string // the name of the principal
-	Role      Role
-	Operation string // of the API, or of the command line
-	Target    string // what it is about
-	From      string // the address of the client
-	Result    string // Done, or the word of the problem
-	Commands  []charge.CommandID
+	N         int64              `json:"n"` // grows with each entry
+	At        charge.Time        `json:"at"`
+	By        string             `json:"by" doc:"the account, token:NAME, or empty if it is not known"`
+	Role      Role               `json:"role,omitempty"`
+	Operation string             `json:"operation" doc:"the id of the operation"` // of the API, or of the command line
+	Target    string             `json:"target" doc:"what it was about"`
+	From      string             `json:"from" doc:"the address of the client"`
+	Result    string             `json:"result" doc:"done, or the word of the problem"`
+	Commands  []charge.CommandID `json:"commands,omitempty"`
 }
 
 // Done is the result of what was not refused.

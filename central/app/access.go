@@ -13,7 +13,6 @@ import (
 	"github.com/carga-ev/carga/central/internal/ingest"
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/internal/web"
-	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/config"
 	"github.com/carga-ev/carga/internal/loopback"
 )
@@ -162,22 +161,6 @@ func newAccounts(ctx context.Context, cfg *Config, deps *Deps, s accessStore, lo
 		log.Warn("there is no account yet: make the first one with this code, at /setup of the page or with \"central user add\"", slog.String("setup_code", code))
 	}
 	return k, nil
-}
-
-// Audit implements web.Archive.
-func (a archive) Audit(ctx context.Context, q view.Query) ([]web.Entry, error) {
-	var after int64
-	if q.After != "" {
-		if _, err := fmt.Sscan(q.After, &after); err != nil {
-			return nil, view.ErrGone
-		}
-	}
-	all, err := a.Entries(ctx, store.EntryQuery{By: q.By, Operation: q.Operation, From: q.From, To: q.To, After: after, Limit: q.Limit})
-	out := make([]web.Entry, 0, len(all))
-	for i := range all {
-		out = append(out, web.Entry(all[i]))
-	}
-	return out, err
 }
 
 // NewSignInKey returns a random key for Deps.SignInKey.

@@ -16,6 +16,7 @@ import (
 	"github.com/carga-ev/carga/central/access"
 	"github.com/carga-ev/carga/central/internal/accounts"
 	"github.com/carga-ev/carga/central/internal/store"
+	"github.com/carga-ev/carga/central/view"
 )
 
 func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
@@ -114,7 +115,7 @@ func (f *fixture) is(secret string) string {
 // log returns the audit log, oldest first.
 func (f *fixture) log() (lines []string) {
 	f.t.Helper()
-	all, err := f.db.Entries(f.t.Context(), store.EntryQuery{Limit: 1000})
+	all, err := f.db.Entries(f.t.Context(), view.Query{Limit: 1000})
 	f.must(err)
 	for _, e := range slices.Backward(all) {
 		lines = append(lines, strings.TrimSpace(fmt.Sprintf("%s %s: %s %s", e.By, e.Operation, e.Target, e.Result)))

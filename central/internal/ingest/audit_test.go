@@ -11,6 +11,7 @@ import (
 	"github.com/carga-ev/carga/central/internal/ingest"
 	"github.com/carga-ev/carga/central/internal/store"
 	"github.com/carga-ev/carga/central/orders"
+	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
@@ -40,7 +41,7 @@ func TestOrdersAreAudited(t *testing.T) {
 		ask(by("simulate", "CP_1/1 plug"), once("k", "plug"), simulate)
 		ask(by("cancel-reservation", "none"), ingest.IdempotencyKey{}, cancelUnknown)
 		ask(ingest.Audited{}, ingest.IdempotencyKey{}, simulate)
-		all, err := l.store.Entries(t.Context(), store.EntryQuery{})
+		all, err := l.store.Entries(t.Context(), view.Query{})
 		if err != nil || len(all) != 2 {
 			t.Fatalf("got %+v %v, want two entries", all, err)
 		}

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"slices"
+	"strconv"
 
 	"github.com/carga-ev/carga/central/access"
 	"github.com/carga-ev/carga/central/view"
@@ -185,17 +186,9 @@ func (s *Store) Tokens(ctx context.Context) ([]access.Token, error) {
 		"SELECT "+tokenCols+" FROM tokens ORDER BY made_at DESC,rowid DESC")
 }
 
-// EntryQuery selects entries of the audit log. A zero field does not restrict.
-type EntryQuery struct {
-	By, Operation string
-	From, To      charge.Time
-	After         int64 // entries with a smaller number
-	Limit         int
-}
-
-// Entries returns a page of the audit log, the latest first. Entries are never
-// deleted, so a cursor never becomes invalid.
-func (s *Store) Entries(ctx context.Context, q EntryQuery) ([]access.Entry, error) {
+// Entries returns a page of the audit log, the latest first; the key is the number of
+// an entry. Entries are never deleted, so a cursor never becomes invalid.
+func (s *Store) Entries(ctx context.Context, q view.Query) ([]access.Entry, error) {
 	var c conditions
 	if q.By != "" {
 		c.add("by=?", q.By)
@@ -203,13 +196,17 @@ func (s *Store) Entries(ctx context.Context, q EntryQuery) ([]access.Entry, erro
 	if q.Operation != "" {
 		c.add("operation=?", q.Operation)
 	}
-	c.between("at", &view.Query{From: q.From, To: q.To})
-	if q.After != 0 {
-		c.add("n<?", q.After)
+	c.between("at", &q)
+	if q.After != "" {
+		after, err := strconv.ParseInt(q.After, 10, 64)
+		if err != nil {
+			return nil, view.ErrGone
+		}
+		c.add("n<?", after)
 	}
 	return collect(ctx, s, "read audit log", func(r *sql.Rows) (e access.Entry, err error) {
 		err = r.Scan(&e.N, &e.At, &e.By, &e.Role, &e.Operation, &e.Target, &e.From, &e.Result, jsonOf{&e.Commands})
 		e.Commands = nilIfEmpty(e.Commands)
 		return e, err
-	}, "SELECT n,"+entryCols+" FROM audit_log"+c.String()+" ORDER BY n DESC LIMIT ?", append(slices.Clone(c.args), limitOf(&view.Query{Limit: q.Limit}))...)
+	}, "SELECT n,"+entryCols+" FROM audit_log"+c.String()+" ORDER BY n DESC LIMIT ?", append(slices.Clone(c.args), limitOf(&q))...)
 }

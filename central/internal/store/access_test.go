@@ -39,7 +39,7 @@ func TestTheAuditLogIsOnlyAddedTo(t *testing.T) {
 			t.Errorf("%s: got %v", statement, err)
 		}
 	}
-	all, err := s.Entries(t.Context(), store.EntryQuery{})
+	all, err := s.Entries(t.Context(), view.Query{})
 	if err != nil || len(all) != 1 {
 		t.Fatalf("%+v %v", all, err)
 	}
@@ -63,15 +63,15 @@ func TestEntriesAreFiltered(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range []struct {
-		q    store.EntryQuery
+		q    view.Query
 		want []int64
 	}{
-		{store.EntryQuery{}, []int64{5, 4, 3, 2, 1}},
-		{store.EntryQuery{By: "ana"}, []int64{5, 3, 1}},
-		{store.EntryQuery{By: "ana", Operation: "start"}, nil},
-		{store.EntryQuery{Operation: "start", Limit: 1}, []int64{4}},
-		{store.EntryQuery{After: 4, Limit: 2}, []int64{3, 2}},
-		{store.EntryQuery{From: 2, To: 4}, []int64{3, 2}},
+		{view.Query{}, []int64{5, 4, 3, 2, 1}},
+		{view.Query{By: "ana"}, []int64{5, 3, 1}},
+		{view.Query{By: "ana", Operation: "start"}, nil},
+		{view.Query{Operation: "start", Limit: 1}, []int64{4}},
+		{view.Query{After: "4", Limit: 2}, []int64{3, 2}},
+		{view.Query{From: 2, To: 4}, []int64{3, 2}},
 	} {
 		all, err := s.Entries(t.Context(), c.q)
 		var got []int64

@@ -135,7 +135,7 @@ func (a Archive) Alarm(ctx context.Context, n int64) (*view.Alarm, error) {
 	return shown(shownAlarm)(a.s.Alarm(ctx, n))
 }
 
-// Entries returns a page of the audit log, the latest first.
-func (a Archive) Entries(ctx context.Context, q EntryQuery) ([]access.Entry, error) {
+// Audit returns a page of the audit log.
+func (a Archive) Audit(ctx context.Context, q view.Query) ([]access.Entry, error) {
 	return a.s.Entries(ctx, q)
 }

@@ -48,19 +48,6 @@ func tokenShown(t *access.Token) Token {
 	}
 }
 
-// Entry is one entry of the audit log.
-type Entry struct {
-	N         int64              `json:"n"`
-	At        charge.Time        `json:"at"`
-	By        string             `json:"by" doc:"the account, token:NAME, or empty if it is not known"`
-	Role      access.Role        `json:"role,omitempty"`
-	Operation string             `json:"operation" doc:"the id of the operation"`
-	Target    string             `json:"target" doc:"what it was about"`
-	From      string             `json:"from" doc:"the address of the client"`
-	Result    string             `json:"result" doc:"done, or the word of the problem"`
-	Commands  []charge.CommandID `json:"commands,omitempty"`
-}
-
 type accountsInput struct {
 	Limit int    `query:"limit" minimum:"1" maximum:"500" default:"50"`
 	After string `query:"after" maxLength:"160" pattern:"^accounts:[a-z0-9._@-]+$" doc:"next of the page before"`
@@ -150,7 +137,7 @@ func (s *Server) accountRoutes(api huma.API) {
 		q := in.query(in.After)
 		q.By, q.Operation = in.By, in.Operation
 		return q
-	}, s.archive.Audit, func(e *Entry) string { return strconv.FormatInt(e.N, 10) })
+	}, s.archive.Audit, func(e *access.Entry) string { return strconv.FormatInt(e.N, 10) })
 }
 
 func (s *Server) listAccounts(ctx context.Context, q view.Query) ([]Account, error) {

@@ -8,6 +8,7 @@ import (
 	"net/url"
 	"time"
 
+	"github.com/carga-ev/carga/central/access"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/view"
 	"github.com/carga-ev/carga/internal/charge"
@@ -101,7 +102,7 @@ type Archive interface {
 	Gap(ctx context.Context, id int64) (*view.Gap, error)
 	Alarms(ctx context.Context, q view.Query) ([]view.Alarm, error)
 	Alarm(ctx context.Context, id int64) (*view.Alarm, error)
-	Audit(ctx context.Context, q view.Query) ([]Entry, error)
+	Audit(ctx context.Context, q view.Query) ([]access.Entry, error)
 }
 
 // Breaker cuts and restores parts of the demo, to show what happens then.

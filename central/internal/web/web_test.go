@@ -18,6 +18,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"github.com/carga-ev/carga/central/access"
 	"github.com/carga-ev/carga/central/internal/web"
 	"github.com/carga-ev/carga/central/ledger"
 	"github.com/carga-ev/carga/central/view"
@@ -245,7 +246,10 @@ func (a *archive) Alarms(_ context.Context, q view.Query) ([]view.Alarm, error) 
 	return nil, a.note(q)
 }
 
-func (a *archive) Audit(_ context.Context, q view.Query) ([]web.Entry, error) { return nil, a.note(q) }
+func (a *archive) Audit(_ context.Context, q view.Query) ([]access.Entry, error) {
+	return nil, a.note(q)
+}
+
 func (*archive) Series(_ context.Context, _ charge.CPID, _ charge.ConnectorID, from, to charge.Time, _ int) (all []view.Point, err error) {
 	for at := from; at < to; at += 1000 {
 		all = append(all, view.Point{At: at, Power: 11_000, Register: 1})
