@@ -13,12 +13,12 @@ import (
 	"time"
 
 	"github.com/spf13/cobra"
+	"golang.org/x/term"
 
 	"github.com/carga-ev/carga/central/access"
 	"github.com/carga-ev/carga/central/app"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/command"
-	"github.com/carga-ev/carga/internal/process"
 )
 
 // managing are the commands that change accounts or tokens.
@@ -180,11 +180,8 @@ func table(to io.Writer, rows [][]string) error {
 // otherwise the first line. It is no argument, since all users of the machine see
 // those.
 func readPassword(p *commandLine) (string, error) {
-	if tty, ok := p.Stdin.(*os.File); ok && process.IsTerminal(tty) {
-		if restore, err := process.HideInput(tty); err == nil { // it is a terminal, and not another device
-			defer restore()
-			return typed(p, tty)
-		}
+	if tty, ok := p.Stdin.(*os.File); ok && term.IsTerminal(int(tty.Fd())) {
+		return typed(p, int(tty.Fd()))
 	}
 	if p.Stdin == nil {
 		return "", fmt.Errorf("%w: the password is read from standard input", command.ErrUsage)
@@ -209,20 +206,19 @@ func readLine(r io.Reader) (string, error) {
 	return line, nil
 }
 
-// typed asks for a password twice, at a terminal that does not show it.
-func typed(p *commandLine, tty *os.File) (string, error) {
-	lines := bufio.NewReader(tty)
+// typed asks for a password twice, at a terminal, which does not show it.
+func typed(p *commandLine, tty int) (string, error) {
 	var both [2]string
 	for i, ask := range []string{"New password: ", "Once more: "} {
 		if _, err := fmt.Fprint(p.Stderr, ask); err != nil {
 			return "", err
 		}
-		line, err := lines.ReadString('\n')
+		line, err := term.ReadPassword(tty)
 		_, _ = fmt.Fprintln(p.Stderr) // the end of the line was not shown
 		if err != nil {
 			return "", err
 		}
-		both[i] = strings.TrimRight(line, "\r\n")
+		both[i] = string(line)
 	}
 	if both[0] != both[1] {
 		return "", errors.New("the two passwords differ")
