@@ -393,8 +393,8 @@ func (s *Server) decisionRoutes(api huma.API) {
 	huma.Register(api, order("explain-gap", "/gaps/{id}/explain",
 		"Add a note to a gap, and clear its alarm", http.StatusOK),
 		func(ctx context.Context, in *explainInput) (*orderOutput, error) {
-			if !printable(in.Body.Note) {
-				return nil, problem("bad_note", "note: use text without control characters")
+			if err := checkNote(in.Body.Note); err != nil {
+				return nil, err
 			}
 			a, err := s.orders.Explain(ctx, in.ID, in.Body.Note)
 			return s.answer("explain-gap", a, err)
@@ -405,6 +405,14 @@ func (s *Server) decisionRoutes(api huma.API) {
 			a, err := s.orders.Lift(ctx)
 			return s.answer("lift-fence", a, err)
 		})
+}
+
+// checkNote returns the problem of an operator's note that cannot be kept.
+func checkNote(note string) error {
+	if !printable(note) {
+		return problem("bad_note", "note: use text without control characters")
+	}
+	return nil
 }
 
 // printable reports whether a text has no control characters: it is shown in logs

@@ -22,8 +22,8 @@ func (s *Server) clearAlarmRoute(api huma.API) {
 	huma.Register(api, order("clear-alarm", "/alarms/{id}/clear",
 		"Clear an alarm about something that is over, with a note; it opens again if that happens again", http.StatusOK),
 		func(ctx context.Context, in *clearAlarmInput) (*orderOutput, error) {
-			if !printable(in.Body.Note) {
-				return nil, problem("bad_note", "note: use text without control characters")
+			if err := checkNote(in.Body.Note); err != nil {
+				return nil, err
 			}
 			a, err := s.orders.ClearAlarm(ctx, in.ID, in.Body.Note)
 			return s.answer("clear-alarm", a, err)
