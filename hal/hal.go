@@ -83,6 +83,15 @@ type Board interface {
 	// ErrNotFitted. Without one a hang of the process may leave power on, and the
 	// agent logs a warning at start.
 	Keeper() (Keeper, error)
+	// Reader returns the card reader, or ErrNotFitted.
+	Reader() (TokenReader, error)
+	// Panel returns the buttons and lights, or ErrNotFitted.
+	Panel() (FrontPanel, error)
+	// Watchdog returns the device that resets the computer when it hangs, or
+	// ErrNotFitted. It belongs to the agent only where no service manager owns it.
+	Watchdog() (Watchdog, error)
+	// Clock returns a clock that runs without power, or ErrNotFitted.
+	Clock() (Clock, error)
 	// Mono is the board's monotonic clock, the one of every Stamp.
 	Mono() time.Duration
 	// SafeState opens all contactors. It is idempotent, allocates nothing, waits
@@ -100,6 +109,7 @@ type Info struct {
 	Connectors int                 // at least 1
 	Simulated  bool                // true: SIMULATE commands are allowed
 	Vent       bool                // the installation is ventilated: pilot D may charge
+	Steered    bool                // the pilot limits the vehicle's current (PWM)
 	RatedPower charge.Watts        // per connector, for plausibility of readings
 	MaxCurrent charge.MilliAmps    // per phase and connector
 	Voltage    charge.MilliVolts   // nominal, phase to neutral
@@ -112,6 +122,14 @@ type Connector interface {
 	Contactor() Contactor
 	Pilot() Pilot
 	Meter() Meter
+	// Lock returns the lock of the cable, or ErrNotFitted.
+	Lock() (Lock, error)
+	// Proximity returns the coding of the cable, or ErrNotFitted (a fixed cable).
+	Proximity() (Proximity, error)
+	// GroundFault returns the residual current device, or ErrNotFitted.
+	GroundFault() (GroundFault, error)
+	// Thermal returns the temperature sensors, or ErrNotFitted.
+	Thermal() (Thermal, error)
 }
 
 // ContactState is the measured state of a contactor.
@@ -169,6 +187,74 @@ type Pilot interface {
 	// SetAvailable offers power to the vehicle (PWM on) or withdraws the offer
 	// (steady X1). On a board without PWM it does nothing and answers nil.
 	SetAvailable(offer bool) error
+	// SetCurrent sets the current per phase that an offer permits; it takes effect
+	// at once where power is offered. Below MinOffer there is no offer. On a board
+	// without PWM it does nothing and answers nil: there the vehicle is limited by
+	// its cable alone, and Info.Steered is false.
+	SetCurrent(limit charge.MilliAmps) error
+}
+
+// MinOffer is the smallest current that a pilot can offer (IEC 61851-1: 6 A). A
+// lower limit pauses the session.
+const MinOffer charge.MilliAmps = 6_000
+
+// Lock holds the plug of the cable in the socket.
+type Lock interface {
+	// Set starts to move the bolt and returns. Repeating a command is harmless.
+	Set(locked bool) error
+	// State measures the bolt. A lock without feedback reports its command once
+	// the time to move has passed.
+	State() (LockState, Stamp, error)
+}
+
+// LockState is the measured state of a lock.
+type LockState int
+
+// The states of a lock. The zero value is unknown: no contactor closes.
+const (
+	LockUnknown LockState = iota
+	LockOpen
+	LockLocked
+)
+
+// String returns "open", "locked" or "unknown".
+func (l LockState) String() string {
+	switch l {
+	case LockOpen:
+		return "open"
+	case LockLocked:
+		return "locked"
+	case LockUnknown:
+	}
+	return "unknown"
+}
+
+// Proximity reads the coding resistor of the plugged cable.
+type Proximity interface {
+	// CableLimit is the current that the cable may carry: 13, 20, 32 or 63 A
+	// (IEC 61851-1 Annex B). 0 without an error means that no plug is in. An
+	// impossible resistance is ErrUnreadable, never the largest cable.
+	CableLimit() (charge.MilliAmps, Stamp, error)
+}
+
+// GroundFault is a residual current device that can be tested. Protection
+// reports that it tripped.
+type GroundFault interface {
+	// SelfTest makes the device trip and checks that it did. The contactor must be
+	// open. It ends with ctx and leaves the device reset.
+	SelfTest(ctx context.Context) error
+	// Reset clears a trip, after a person has removed its cause.
+	Reset() error
+}
+
+// Thermal is the temperature sensors of a connector.
+type Thermal interface {
+	// Sensors names them; the list never changes and is not empty.
+	Sensors() []string
+	// Hottest is the highest temperature of all sensors. If one cannot be read,
+	// that is an error, since it may be the hottest. It never blocks for longer
+	// than a tick of the safety loop (10 ms): a slow bus is read in the background.
+	Hottest() (charge.MilliCelsius, Stamp, error)
 }
 
 // Reading is one reading of a meter. Values the meter does not have are zero;
@@ -214,6 +300,71 @@ type Keeper interface {
 	Timeout() time.Duration
 }
 
+// TokenReader reads the cards that drivers hold to the charging point.
+type TokenReader interface {
+	// Tokens returns the channel of the cards presented; the same one each time,
+	// closed by Board.Close. A card that stays in the field is reported once. A
+	// card that is not taken within a second is dropped: it was for that moment.
+	Tokens() <-chan Token
+	// Healthy is nil while the reader answers.
+	Healthy() error
+}
+
+// Token is a card that was presented.
+type Token struct {
+	Stamp
+	// UID is the identifier of the card in upper-case hexadecimal digits. It is a
+	// secret: never logged, never stored as it is.
+	UID string
+}
+
+// FrontPanel is the buttons and lights that a person sees.
+type FrontPanel interface {
+	// Presses returns the channel of pressed buttons, as Tokens does for cards.
+	Presses() <-chan Press
+	// Show sets the lights of one connector. It returns at once.
+	Show(n charge.ConnectorID, l Light) error
+}
+
+// Press is a button that was pressed.
+type Press struct {
+	Stamp
+	Connector charge.ConnectorID
+}
+
+// Light is what the lights of a connector show.
+type Light int
+
+// The lights. The zero value is off.
+const (
+	LightOff      Light = iota
+	LightReady          // a driver can begin
+	LightWaiting        // reserved, or waiting for a vehicle or an answer
+	LightCharging       // power flows
+	LightRefused        // a card was refused, for a moment
+	LightFault          // out of order
+	LightIdentify       // a person looks for this charging point
+)
+
+// Watchdog resets the computer when it is not kicked in time.
+type Watchdog interface {
+	// Kick restarts the countdown.
+	Kick() error
+	// Timeout is the length of the countdown.
+	Timeout() time.Duration
+	// Disarm ends the countdown, for an orderly stop. A watchdog that cannot be
+	// disarmed returns an error and resets the computer later.
+	Disarm() error
+}
+
+// Clock is a clock of the board that runs without power.
+type Clock interface {
+	// Now reads it. A clock that lost its time is ErrUnreadable.
+	Now() (time.Time, error)
+	// Set sets it.
+	Set(t time.Time) error
+}
+
 // Simulator operates a simulated Board from outside: it moves vehicles and
 // injects faults. A Board whose Info.Simulated is true implements it.
 type Simulator interface {
@@ -222,6 +373,8 @@ type Simulator interface {
 	Plug(n charge.ConnectorID) error
 	// Unplug pulls the cable, whatever is going on.
 	Unplug(n charge.ConnectorID) error
+	// Present holds a card to the reader; ErrNotFitted without one.
+	Present(uid string) error
 	// Inject makes a fault appear; it stays until Repair.
 	Inject(n charge.ConnectorID, f charge.Fault) error
 	// Repair removes every injected fault of the connector.

@@ -30,6 +30,7 @@ type Chip interface {
 
 // Board is a charging point on the pins of a Raspberry Pi.
 type Board struct {
+	hal.BareBoard
 	info       hal.Info
 	start      time.Time
 	connectors []*connector
@@ -155,6 +156,7 @@ func (b *Board) Close() error {
 
 // connector is the devices of one outlet.
 type connector struct {
+	hal.BareConnector
 	board                   *Board
 	relay                   relay
 	mirror                  bool
@@ -226,3 +228,6 @@ func (e estop) Pressed() (bool, hal.Stamp, error) {
 	closed, stamp, err := e.b.inputs.read(e.b.estop)
 	return !closed, stamp, err // an error reads as not closed, and so as pressed
 }
+
+// SetCurrent implements hal.Pilot: this pilot does not limit the vehicle.
+func (pilot) SetCurrent(charge.MilliAmps) error { return nil }

@@ -14,6 +14,7 @@ import (
 // Board is a simulated charging point: a lock and a clock around the physics. Make
 // it with New.
 type Board struct {
+	hal.BareBoard
 	info       hal.Info
 	clock      func() time.Duration
 	connectors []*connector

@@ -12,6 +12,7 @@ import (
 // connector is the devices of one outlet; contactor, pilot and meter are its
 // views. Every read is a new measurement, and each device counts its own.
 type connector struct {
+	hal.BareConnector
 	board  *Board
 	outlet *outlet // guarded by board.mu, as are the counts
 
@@ -127,6 +128,9 @@ func (p pilot) SetAvailable(offer bool) error {
 	p.c.outlet.offer(offer)
 	return nil
 }
+
+// SetCurrent implements hal.Pilot: this pilot does not limit the vehicle.
+func (pilot) SetCurrent(charge.MilliAmps) error { return nil }
 
 // Read implements hal.Meter. It waits for the bus first and then measures, so the
 // values are those at its end.

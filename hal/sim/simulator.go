@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
@@ -61,6 +62,9 @@ func (b *Board) Ask(n charge.ConnectorID, want bool) error {
 		return nil
 	})
 }
+
+// Present implements hal.Simulator: this board has no reader.
+func (b *Board) Present(string) error { return hal.ErrNotFitted }
 
 // Inject makes a fault appear until Repair. A welded contactor closes and
 // stays closed; a stuck one opens and stays open; pilot_failed is state E;

@@ -18,6 +18,7 @@ import (
 // Client is the agent's side of a board in another process. It is a hal.Board
 // and a hal.Simulator.
 type Client struct {
+	hal.BareBoard
 	Simulator
 	info       info
 	start      time.Time

@@ -11,6 +11,7 @@ import (
 
 // connector is the devices of one outlet on the agent's side.
 type connector struct {
+	hal.BareConnector
 	c *Client
 	n charge.ConnectorID
 }
@@ -102,6 +103,9 @@ func (p pilot) SetAvailable(offer bool) error {
 	}
 	return p.c.send(opWithdraw, p.n)
 }
+
+// SetCurrent implements hal.Pilot: this pilot does not limit the vehicle.
+func (pilot) SetCurrent(charge.MilliAmps) error { return nil }
 
 // Read implements hal.Meter with a connection of its own. The time of the reading
 // is converted to this client's clock.

@@ -27,6 +27,9 @@ func (h Simulator) Unplug(n charge.ConnectorID) error {
 	return h.do(request{Op: "unplug", Connector: n})
 }
 
+// Present implements hal.Simulator: this board has no reader.
+func (h Simulator) Present(string) error { return hal.ErrNotFitted }
+
 // Inject makes a fault appear.
 func (h Simulator) Inject(n charge.ConnectorID, f charge.Fault) error {
 	return h.do(request{Op: "inject", Connector: n, Fault: f})
