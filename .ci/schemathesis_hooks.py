@@ -2,12 +2,14 @@
 
 import json
 import os
+import re
 import urllib.request
 import uuid
 
 import schemathesis
 
 API = os.environ["CARGA_API"]
+WAIT = re.compile(r"([12]?[0-9]|30)s|([0-9]{1,4}|[12][0-9]{4}|30000)ms")  # as the description has it
 
 
 def read(path):
@@ -45,7 +47,10 @@ def map_path_parameters(context, path_parameters):
 
 @schemathesis.hook
 def before_call(context, case, kwargs):
-    """A key that came with another order is refused, which is no fault."""
+    """A key that came with another order is refused, which is no fault, and a wait need not be long."""
+    wait = (case.query or {}).get("wait")
+    if isinstance(wait, str) and WAIT.fullmatch(wait):
+        case.query["wait"] = "20ms"
     for name in list(case.headers or {}):
         value = case.headers[name]
         if name.lower() == "idempotency-key" and isinstance(value, str) and 1 <= len(value) <= 64 and value.isascii() and value.isprintable():
