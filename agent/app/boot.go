@@ -12,9 +12,9 @@ import (
 
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/agent/internal/control"
 	"github.com/carga-ev/carga/agent/internal/uplink"
 	"github.com/carga-ev/carga/agent/journal"
-	"github.com/carga-ev/carga/agent/safety"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/buildinfo"
 	"github.com/carga-ev/carga/internal/charge"
@@ -38,14 +38,14 @@ type running struct {
 	clock     *clock
 	board     hal.Board
 	simulator hal.Simulator // nil: real hardware
-	outlets   []*outlet
+	outlets   []*control.Outlet
 
 	journal      charge.JournalID // a new one for each boot
 	log          Journal          // the records of this boot and of those before
 	recorder     *recorder
 	machines     []*machine     // one per connector, in the order of their numbers
 	meterReaders []*meterReader // likewise
-	control      *control
+	control      *control.Loop
 	commands     *commandHandler
 	up           *uplink.Uplink
 	watch        *observe.Server
@@ -65,11 +65,6 @@ func boot(ctx context.Context, cfg Config, deps Deps, board hal.Board) (*running
 	r := &running{cfg: cfg, deps: deps, logger: deps.Log, clock: newClock(deps.Clock), board: board}
 	r.watch = observe.NewServer(metricPrefix, r.checkHealth, r.families, r.logger)
 	r.recorderLoop = r.watch.LoopWithin("recorder", hangsAfter/3) // housekeep reports it after hangsAfter
-	limits := safety.DefaultLimits()
-	r.control = &control{
-		board: board, limits: limits, period: cfg.Intervals.Control, clock: r.clock, log: r.logger,
-		loop: r.watch.LoopWithin("control", controlHangsAfter),
-	}
 	// Hardware first: without it there is no boot, and the journal stays as it is.
 	if err := r.openDevices(); err != nil {
 		return nil, err
@@ -132,32 +127,30 @@ func (r *running) policy() connector.Policy {
 	}
 }
 
-// addMachine makes the machine of one connector, with its meter reader and its
-// place in the control loop, and applies Booted: the saved state, the pilot and
-// a first reading. A meter that does not answer now is read again later.
-func (r *running) addMachine(ctx context.Context, o *outlet, saved connector.Saved) {
+// addMachine makes the machine of one connector, with its meter reader, and
+// applies Booted: the saved state, the pilot and a first reading. A meter that does not answer now is read again later.
+func (r *running) addMachine(ctx context.Context, o *control.Outlet, saved connector.Saved) {
 	m := &machine{
 		outlet: o, clock: r.clock, recorder: r.recorder, log: r.logger, afterStep: r.afterStep,
-		loop:    r.watch.Loop(fmt.Sprintf("connector_%d", o.id)),
+		loop:    r.watch.Loop(fmt.Sprintf("connector_%d", o.ID)),
 		readNow: make(chan struct{}, 1), wake: make(chan struct{}, 1),
 	}
 	r.machines = append(r.machines, m)
 	r.commands.machines = r.machines
 	r.meterReaders = append(r.meterReaders, &meterReader{
-		meter: o.meter, machine: m, clock: r.clock, every: r.cfg.Intervals.Meter, log: r.logger,
-		loop: r.watch.LoopWithin(fmt.Sprintf("meter_%d", o.id), hangsAfter+r.cfg.Intervals.Meter),
+		machine: m, clock: r.clock, every: r.cfg.Intervals.Meter, log: r.logger,
+		loop: r.watch.LoopWithin(fmt.Sprintf("meter_%d", o.ID), hangsAfter+r.cfg.Intervals.Meter),
 	})
-	r.control.outlets = append(r.control.outlets, &controlledOutlet{outlet: o, machine: m})
-	pilot, _, err := o.pilot.State()
+	pilot, err := o.PilotState()
 	if err != nil {
 		pilot = charge.PilotUnknown // the control loop reports it once it can be read
 	}
-	reading, err := readMeter(ctx, o.meter, r.clock)
+	reading, err := readMeter(ctx, o, r.clock)
 	if err != nil {
-		r.logger.Warn("meter does not answer", logs.Connector(o.id), logs.Err(err))
+		r.logger.Warn("meter does not answer", logs.Connector(o.ID), logs.Err(err))
 	}
 	m.apply(connector.Booted{
-		Now: r.clock.now(), ID: o.id, Policy: r.policy(), Saved: saved, Pilot: pilot, Reading: reading, HasReading: err == nil,
+		Now: r.clock.now(), ID: o.ID, Policy: r.policy(), Saved: saved, Pilot: pilot, Reading: reading, HasReading: err == nil,
 	})
 }
 
@@ -197,7 +190,7 @@ func (r *running) capabilities() []string {
 	if r.simulator != nil {
 		all = append(all, "simulate")
 	}
-	if r.control.keeper != nil {
+	if r.control.HasKeeper() {
 		all = append(all, "keeper")
 	}
 	slices.Sort(all)

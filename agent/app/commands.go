@@ -190,7 +190,7 @@ func (h *commandHandler) operate(n charge.ConnectorID, o wire.Simulate) error {
 		return h.simulator.Inject(n, f)
 	case wire.SimulateRepair:
 		err := h.simulator.Repair(n)
-		h.machines[n-1].outlet.resetLatch.Store(true)
+		h.machines[n-1].outlet.ResetLatch()
 		return err
 	}
 	return errors.New("unknown action")

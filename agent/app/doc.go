@@ -18,7 +18,8 @@
 // # Goroutines
 //
 // All are owned by Agent.Run, which returns when they have ended.
-//   - the control loop, one per board: reads the safety inputs every tick, is
+//   - the control loop (agent/internal/control), one per board: reads the safety
+//     inputs every tick, is
 //     the only one that closes a contactor, and kicks the keeper;
 //   - one machine per connector: owns its connector.State;
 //   - one meter reader per connector;

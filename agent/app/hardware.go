@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/carga-ev/carga/agent/internal/control"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/rpi"
 	"github.com/carga-ev/carga/hal/sim"
@@ -34,13 +35,11 @@ func (a *Agent) openBoard(ctx context.Context) (hal.Board, error) {
 	}
 }
 
-// openDevices gets the devices of every connector and those they share. A
-// dead-man device is optional, but one that is too slow is refused: it would
-// look like protection.
+// openDevices gets the devices of every connector and makes the control loop.
 func (r *running) openDevices() error {
 	info := r.board.Info()
 	for n := range info.Connectors {
-		o, err := newOutlet(r.board, charge.ConnectorID(n+1))
+		o, err := control.NewOutlet(r.board, charge.ConnectorID(n+1))
 		if err != nil {
 			return fmt.Errorf("connector %d: %w", n+1, err)
 		}
@@ -49,23 +48,12 @@ func (r *running) openDevices() error {
 	if info.Simulated {
 		r.simulator, _ = r.board.(hal.Simulator)
 	}
-	estop, err := r.board.EStop()
-	if err != nil && !errors.Is(err, hal.ErrNotFitted) {
-		return fmt.Errorf("emergency stop: %w", err)
-	}
-	r.control.estop = estop
-	keeper, err := r.board.Keeper()
-	switch {
-	case errors.Is(err, hal.ErrNotFitted):
-		r.logger.Warn("no dead-man device is fitted: a hang of this process may leave power on")
-	case err != nil:
-		return fmt.Errorf("dead-man device: %w", err)
-	case keeper.Timeout() > hal.MaxAgentGone:
-		return fmt.Errorf("dead-man device: its timeout is %v; at most %v are allowed", keeper.Timeout(), hal.MaxAgentGone)
-	default:
-		r.control.keeper = keeper
-	}
-	return nil
+	var err error
+	r.control, err = control.New(control.Config{
+		Board: r.board, Outlets: r.outlets, Period: r.cfg.Intervals.Control, Uptime: r.clock.at, Reports: observed{r},
+		Beat: r.watch.LoopWithin("control", controlHangsAfter).Beat, Log: r.logger,
+	})
+	return err
 }
 
 // awaitOpen waits until every contactor is measured open, so that the registers
@@ -78,7 +66,7 @@ func (r *running) awaitOpen(ctx context.Context) {
 	defer tick.Stop()
 	for _, o := range r.outlets {
 		for {
-			state, _, err := o.contactor.Feedback()
+			state, err := o.Feedback()
 			if errors.Is(err, hal.ErrNotFitted) || err == nil && state == hal.ContactOpen {
 				break
 			}
@@ -86,7 +74,7 @@ func (r *running) awaitOpen(ctx context.Context) {
 			case <-tick.C:
 				continue
 			case <-deadline.C:
-				r.logger.Error("contactor is not measured open", logs.Connector(o.id), slog.String("state", state.String()), logs.Err(err))
+				r.logger.Error("contactor is not measured open", logs.Connector(o.ID), slog.String("state", state.String()), logs.Err(err))
 				return
 			case <-ctx.Done():
 				return

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/connector"
+	"github.com/carga-ev/carga/agent/internal/control"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/health"
@@ -23,7 +24,7 @@ type eventFunc func(connector.Now) connector.Event
 // machine runs the state machine of one connector: its goroutine owns the state,
 // applies the events of the inbox in order, and performs the effects.
 type machine struct {
-	outlet   *outlet
+	outlet   *control.Outlet
 	clock    *clock
 	recorder *recorder
 	log      *slog.Logger
@@ -123,13 +124,13 @@ func (m *machine) perform(f connector.Effect) {
 	switch f := f.(type) {
 	case connector.OpenContactor:
 		crashpoint.At(crashpoint.Stopping)
-		if err := m.outlet.open(); err != nil {
-			m.log.Error("contactor not opened", logs.Connector(m.outlet.id), logs.Err(err))
+		if err := m.outlet.Open(); err != nil {
+			m.log.Error("contactor not opened", logs.Connector(m.outlet.ID), logs.Err(err))
 		}
 		crashpoint.At(crashpoint.Done)
 	case connector.Append:
 		// The result comes back as an event, on the recorder's goroutine.
-		m.recorder.add(m.outlet.id, f.Records, func(err error) {
+		m.recorder.add(m.outlet.ID, f.Records, func(err error) {
 			if err != nil {
 				m.post(func(n connector.Now) connector.Event { return connector.AppendFailed{Now: n, Token: f.Token} })
 				return
@@ -138,11 +139,11 @@ func (m *machine) perform(f connector.Effect) {
 		})
 		m.afterStep(m.state, f.Records)
 	case connector.OfferPower:
-		if err := m.outlet.pilot.SetAvailable(f.Offer); err != nil {
-			m.log.Warn("pilot not switched", logs.Connector(m.outlet.id), slog.Bool("offer", f.Offer), logs.Err(err))
+		if err := m.outlet.Offer(f.Offer); err != nil {
+			m.log.Warn("pilot not switched", logs.Connector(m.outlet.ID), slog.Bool("offer", f.Offer), logs.Err(err))
 		}
 	case connector.CloseContactor:
-		m.outlet.permit.Store(true)
+		m.outlet.Permit()
 	case connector.ReadMeter:
 		select {
 		case m.readNow <- struct{}{}:

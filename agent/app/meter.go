@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/connector"
+	"github.com/carga-ev/carga/agent/internal/control"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
@@ -20,7 +21,6 @@ const readTimeout = time.Second
 // machine asks for it. A meter that does not answer is logged once; the machine
 // decides when that is a fault.
 type meterReader struct {
-	meter   hal.Meter
 	machine *machine
 	clock   *clock
 	every   time.Duration
@@ -43,16 +43,16 @@ func (r *meterReader) run(ctx context.Context) {
 		case <-r.machine.readNow:
 			crashpoint.At(crashpoint.Opened)
 		}
-		reading, err := readMeter(ctx, r.meter, r.clock)
+		reading, err := readMeter(ctx, r.machine.outlet, r.clock)
 		if ctx.Err() != nil {
 			return
 		}
 		if bad := err != nil; bad != wasBad {
 			wasBad = bad
 			if bad {
-				r.log.Warn("meter does not answer", logs.Connector(r.machine.outlet.id), logs.Err(err))
+				r.log.Warn("meter does not answer", logs.Connector(r.machine.outlet.ID), logs.Err(err))
 			} else {
-				r.log.Info("meter answers again", logs.Connector(r.machine.outlet.id))
+				r.log.Info("meter answers again", logs.Connector(r.machine.outlet.ID))
 			}
 		}
 		crashpoint.At(crashpoint.Metered)
@@ -63,11 +63,11 @@ func (r *meterReader) run(ctx context.Context) {
 // readMeter reads once. A register out of the range of the messages is an error,
 // like no answer. The reading carries the time at which it began: a register
 // read before the contactor opened must not end a session.
-func readMeter(ctx context.Context, m hal.Meter, c *clock) (connector.Reading, error) {
+func readMeter(ctx context.Context, o *control.Outlet, c *clock) (connector.Reading, error) {
 	ctx, cancel := context.WithTimeout(ctx, readTimeout)
 	defer cancel()
 	taken := c.at()
-	v, err := m.Read(ctx)
+	v, err := o.ReadMeter(ctx)
 	if err != nil {
 		return connector.Reading{}, err
 	}

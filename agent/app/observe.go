@@ -54,10 +54,10 @@ func (r *running) checkHealth(reg *health.Registry) {
 
 // boardTrouble is why the hardware cannot be used, in words; empty if it can.
 func (r *running) boardTrouble() string {
-	if idle := r.clock.at() - time.Duration(r.control.lastTick.Load()); idle > time.Second {
+	if idle := r.clock.at() - r.control.LastTick(); idle > time.Second {
 		return fmt.Sprintf("the control loop is not in time for %s", idle.Round(100*time.Millisecond))
 	}
-	if n := r.control.unreadable.Load(); n > 0 {
+	if n := r.control.Unreadable(); n > 0 {
 		return fmt.Sprintf("inputs of %d of %d connectors cannot be read", n, len(r.outlets))
 	}
 	return ""
@@ -133,7 +133,7 @@ func (r *running) connectorFamilies(all []wire.ConnectorTelemetry) []metrics.Fam
 	}
 	moved := metrics.Family{Name: metricPrefix + "contactor_operations_total", Kind: metrics.Counter, Help: "Commands that moved a contactor."}
 	for _, o := range r.outlets {
-		moved.Samples = append(moved.Samples, metrics.Sample{Labels: []metrics.Label{label(o.id)}, Value: float64(o.operations.Load())})
+		moved.Samples = append(moved.Samples, metrics.Sample{Labels: []metrics.Label{label(o.ID)}, Value: float64(o.Operations())})
 	}
 	return []metrics.Family{status, power, energy, moved}
 }

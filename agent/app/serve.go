@@ -71,7 +71,7 @@ func (r *running) serve(ctx context.Context) error {
 		machines.start(r.machines[i].run)
 		machines.start(r.meterReaders[i].run)
 	}
-	machines.start(r.control.run)
+	machines.start(r.control.Run)
 	uplink.start(func(ctx context.Context) {
 		if err := r.up.Run(ctx); err != nil {
 			r.logger.Error("uplink ended", logs.Err(err))
@@ -132,7 +132,7 @@ func (r *running) endSessions(ctx context.Context) {
 			select {
 			case <-tick.C:
 			case <-ctx.Done():
-				r.logger.Warn("a session did not end in time", logs.Connector(m.outlet.id))
+				r.logger.Warn("a session did not end in time", logs.Connector(m.outlet.ID))
 				return
 			}
 		}
@@ -168,7 +168,7 @@ func (r *running) housekeep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-pet:
-			if r.clock.at()-time.Duration(r.control.lastTick.Load()) < time.Second {
+			if r.clock.at()-r.control.LastTick() < time.Second {
 				r.notify(ctx, "watchdog", r.deps.Notify.Watchdog)
 			}
 		case <-space.C:

@@ -61,7 +61,7 @@ func (a *running) health() wire.Health {
 	u, l := a.uplinkStats(), a.log.Space()
 	h := wire.Health{
 		Unacked: int64(u.Unacked), OldestMS: a.oldest(u).Milliseconds(), QuotaPermill: l.QuotaPermille,
-		NoKeeper: a.control.keeper == nil, SafetyLate: a.control.late.Load(), Alarm: u.Alarm,
+		NoKeeper: !a.control.HasKeeper(), SafetyLate: a.control.Late(), Alarm: u.Alarm,
 		Commands: int64(u.Commands.Received), Refused: int64(u.Commands.Refused()),
 		BadMessages: int64(u.BadMessages),
 	}

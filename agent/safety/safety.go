@@ -1,7 +1,7 @@
 // Package safety holds the rules of the fast control loop: whether the contactor
 // may be closed, by what was measured just now. It is pure and allocates
-// nothing; the loop around it (agent/app) has its own goroutine, reads the
-// hardware each tick, calls Step for each connector and applies its verdict.
+// nothing; the loop around it (agent/internal/control) reads the hardware each tick,
+// calls Step for each connector and applies its verdict.
 //
 // The state machine of the connector (agent/connector) gives the permission;
 // this package may only withhold power. It opens on the first bad, stale or

@@ -1,0 +1,100 @@
+package control
+
+import (
+	"context"
+	"errors"
+	"sync/atomic"
+
+	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// Outlet is the hardware of one connector, shared by the control loop and the
+// part that permits power. Any goroutine may open the contactor, at once; only the
+// control loop closes it.
+//
+// Invariant: a contactor is closed only while permit is true. Open withdraws
+// permit first; the control loop checks permit once more after it has closed
+// (see switchTo), so neither order of the two leaves it closed.
+type Outlet struct {
+	ID charge.ConnectorID
+
+	contactor  hal.Contactor
+	pilot      hal.Pilot
+	meter      hal.Meter
+	protection hal.Protection // nil: none
+
+	operations atomic.Int64 // switchings of the contactor in this boot
+	permit     atomic.Bool  // power is permitted
+	resetLatch atomic.Bool  // a person has repaired what latched; read once
+}
+
+// NewOutlet gets the devices of a connector. Protection is optional.
+func NewOutlet(b hal.Board, n charge.ConnectorID) (*Outlet, error) {
+	c, err := b.Connector(n)
+	if err != nil {
+		return nil, err
+	}
+	o := &Outlet{ID: n, contactor: c.Contactor(), pilot: c.Pilot(), meter: c.Meter()}
+	o.protection, _ = c.(hal.Protection)
+	return o, nil
+}
+
+// Permit permits power until Open: the control loop closes the contactor at its
+// next tick if the safety rules allow it.
+func (o *Outlet) Permit() { o.permit.Store(true) }
+
+// Open withdraws the permission and opens the contactor. It waits for nothing.
+func (o *Outlet) Open() error {
+	o.permit.Store(false)
+	return o.set(false)
+}
+
+// Offer offers power to the vehicle or withdraws the offer.
+func (o *Outlet) Offer(on bool) error { return o.pilot.SetAvailable(on) }
+
+// ResetLatch ends the faults that the safety rules have latched, after a person
+// has repaired their cause.
+func (o *Outlet) ResetLatch() { o.resetLatch.Store(true) }
+
+// Operations is the number of commands of this boot that moved the contactor.
+func (o *Outlet) Operations() int64 { return o.operations.Load() }
+
+// Feedback measures the contactor.
+func (o *Outlet) Feedback() (hal.ContactState, error) {
+	state, _, err := o.contactor.Feedback()
+	return state, err
+}
+
+// PilotState measures the pilot.
+func (o *Outlet) PilotState() (charge.PilotState, error) {
+	state, _, err := o.pilot.State()
+	return state, err
+}
+
+// ReadMeter reads the meter. It may take as long as ctx allows.
+func (o *Outlet) ReadMeter(ctx context.Context) (hal.Reading, error) { return o.meter.Read(ctx) }
+
+// set commands the contactor and counts the commands that move it.
+func (o *Outlet) set(on bool) error {
+	if o.contactor.Commanded() != on {
+		o.operations.Add(1)
+	}
+	return o.contactor.Set(on)
+}
+
+// switchTo commands the contactor. If the permission is withdrawn while it
+// closes, it opens again: the last command is then always Set(false). So it is
+// after a failed attempt to close, as the output is not known.
+func (o *Outlet) switchTo(on bool) error {
+	if err := o.set(on); err != nil || !on {
+		if on {
+			err = errors.Join(err, o.set(false))
+		}
+		return err
+	}
+	if !o.permit.Load() {
+		return o.set(false)
+	}
+	return nil
+}

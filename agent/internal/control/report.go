@@ -1,0 +1,60 @@
+package control
+
+import (
+	"github.com/carga-ev/carga/agent/safety"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// Reports receives what the loop observed: each change once, and everything in
+// the first tick. The methods are called on the loop's goroutine and must return
+// at once: a late tick opens the contactors.
+type Reports interface {
+	PilotChanged(n charge.ConnectorID, p charge.PilotState)
+	ContactChanged(n charge.ConnectorID, closed bool)
+	// PowerWithheld has an empty reason when power is no longer withheld.
+	PowerWithheld(n charge.ConnectorID, reason string)
+	FaultSeen(n charge.ConnectorID, f charge.Fault)
+	FaultGone(n charge.ConnectorID, f charge.Fault)
+}
+
+// reported is what was last reported of one connector.
+type reported struct {
+	before   bool // false before the first tick: everything is reported then
+	pilot    charge.PilotState
+	closed   bool
+	withheld string
+	faults   charge.FaultSet
+}
+
+// report reports what has changed since the last tick. The pilot comes first,
+// since it explains a contact that moves.
+func (r *reported) report(to Reports, n charge.ConnectorID, in safety.Inputs, v safety.Verdict) {
+	first := !r.before
+	r.before = true
+	if in.PilotIn.OK && (first || in.Pilot != r.pilot) {
+		r.pilot = in.Pilot
+		to.PilotChanged(n, in.Pilot)
+	}
+	if v.Withheld != r.withheld {
+		r.withheld = v.Withheld
+		to.PowerWithheld(n, v.Withheld)
+	}
+	known := in.ContactIn.OK || in.ContactIn.NotFitted
+	if known && (first || in.Closed != r.closed) {
+		r.closed = in.Closed
+		to.ContactChanged(n, in.Closed)
+	}
+	if v.Faults == r.faults {
+		return
+	}
+	was := r.faults
+	r.faults = v.Faults
+	for _, f := range charge.Faults() {
+		switch {
+		case v.Faults.Has(f) && !was.Has(f):
+			to.FaultSeen(n, f)
+		case !v.Faults.Has(f) && was.Has(f):
+			to.FaultGone(n, f)
+		}
+	}
+}
