@@ -212,15 +212,17 @@ func (l *kafkaIO) readers(ctx context.Context, answers *catchUp) (all []*kafkali
 	}, events
 }
 
-// readLog reads the log of records to its end each time the writer wants that.
+// readLog reads the log of records to its end each time the writer wants that, and
+// before it again what the writer dropped.
 func (l *kafkaIO) readLog(ctx context.Context, events *kafkalink.TopicReader) {
 	for {
 		select {
 		case <-ctx.Done():
 			return
-		case n := <-l.writer.LogWanted():
+		case want := <-l.writer.LogWanted():
+			events.GoBack(want.From)
 			if events.ReadToEnd(ctx) == nil {
-				l.writer.LogRead(n)
+				l.writer.LogRead(want.N)
 			}
 		}
 	}

@@ -93,7 +93,11 @@ type PartitionReader struct {
 	mu sync.Mutex
 	// mu guards everything that follows.
 	state ReaderState
+	back  int64 // the offset to go back to; noOffset: none
 }
+
+// noOffset is no offset of a record.
+const noOffset = -1
 
 // NewPartitionReader prepares a reader; it does no I/O.
 func NewPartitionReader(c *Client, k *TopicWatcher, cfg ReaderConfig) *PartitionReader {
@@ -109,6 +113,7 @@ func NewPartitionReader(c *Client, k *TopicWatcher, cfg ReaderConfig) *Partition
 		retrier:        retrier{backoff: backoff.New(minRetry, maxRetry, cfg.Rand), watcher: k},
 		handlerBackoff: backoff.New(minRetry, maxRetry, cfg.Rand),
 		state:          ReaderState{Topic: cfg.Topic, Partition: cfg.Partition, Since: time.Now()},
+		back:           noOffset,
 	}
 }
 
@@ -146,6 +151,7 @@ func (r *PartitionReader) read(ctx context.Context) error {
 		return err
 	}
 	for {
+		r.takeBack()
 		asked := time.Now()
 		messages, end, err := r.fetch(ctx, r.next, fetchBytes)
 		if errors.Is(err, errNoRecord) {
@@ -357,11 +363,36 @@ func (r *PartitionReader) fetch(ctx context.Context, offset int64, bytes int64) 
 	return messages, res.HighWatermark, err
 }
 
+// goBack makes Run read again from an offset, if it has passed it.
+func (r *PartitionReader) goBack(offset int64) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.back == noOffset || offset < r.back {
+		r.back = offset
+	}
+}
+
+// takeBack moves the position back, if that was requested.
+func (r *PartitionReader) takeBack() {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	if r.back != noOffset && r.back < r.next {
+		r.cfg.Log.Info("reading records again", slog.Int64("was", r.next), slog.Int64("offset", r.back))
+		r.seek(r.back)
+		r.state.Next = r.back
+	}
+	r.back = noOffset
+}
+
 // State returns the present state.
 func (r *PartitionReader) State() ReaderState {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	return r.state
+	s := r.state
+	if r.back != noOffset {
+		s.Next = min(s.Next, r.back)
+	}
+	return s
 }
 
 // noteAnswer records that a fetch succeeded.

@@ -508,6 +508,49 @@ func TestReadToEnd(t *testing.T) {
 	})
 }
 
+// TestGoBack: records that were passed are handled again, from the offset on, and
+// ReadToEnd does not return before. An offset that was not passed changes nothing.
+func TestGoBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		w, in := &world{}, &inbox{}
+		w.start(t)
+		p := w.open(t, setup{read: []string{"a"}})
+		tr := kafkalink.NewTopicReader(p.client, p.watcher, "a", func(int) kafkalink.ReaderConfig { return in.config("", kafkalink.FromFirst()) })
+		ctx, cancel := context.WithCancel(t.Context())
+		done := make(chan error, 1)
+		go func() { done <- tr.Run(ctx) }()
+		other := w.open(t, setup{topics: []kafkalink.TopicSpec{{Name: "a", Partitions: 1}}})
+		for _, text := range numbers(0, 10) {
+			if err := other.producer.Enqueue(kafkalink.Record{Topic: "a", Key: []byte(text), Value: []byte(text)}); err != nil {
+				t.Fatal(err)
+			}
+		}
+		time.Sleep(5 * time.Second)
+		for _, from := range []map[int]int64{nil, {0: 10}, {0: 99}, {5: 0}} {
+			tr.GoBack(from)
+			if err := tr.ReadToEnd(ctx); err != nil || len(in.got()) != 10 {
+				t.Fatalf("back to %v: %v, %d records handled, want 10", from, err, len(in.got()))
+			}
+		}
+		tr.GoBack(map[int]int64{0: 7})
+		tr.GoBack(map[int]int64{0: 4}) // before the first one has begun
+		tr.GoBack(map[int]int64{0: 6})
+		if next := tr.States()[0].Next; next != 4 {
+			t.Errorf("the state shows position %d, want 4", next)
+		}
+		if err := tr.ReadToEnd(ctx); err != nil || len(in.got()) != 16 || tr.States()[0].Next != 10 {
+			t.Errorf("back to 4: %v, %d records handled, want 16; at %d", err, len(in.got()), tr.States()[0].Next)
+		}
+		other.stop()
+		cancel()
+		if err := <-done; err != nil {
+			t.Error(err)
+		}
+		p.stop()
+		w.stop()
+	})
+}
+
 // TestAddedPartitionsAreReadFromTheirFirst, by a reader that starts at the end,
 // too: all records in a new partition are new.
 func TestAddedPartitionsAreReadFromTheirFirst(t *testing.T) {

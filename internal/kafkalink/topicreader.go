@@ -126,6 +126,19 @@ func (t *TopicReader) States() []ReaderState {
 	return states
 }
 
+// GoBack makes the readers of the given partitions read again from these offsets, if
+// they have passed them. States reports the new positions at once. It may be called
+// concurrently with Run.
+func (t *TopicReader) GoBack(from map[int]int64) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	for n, offset := range from {
+		if n < len(t.readers) {
+			t.readers[n].goBack(offset)
+		}
+	}
+}
+
 const (
 	// readPoll is how often ReadToEnd looks at the positions of the readers.
 	readPoll = 100 * time.Millisecond

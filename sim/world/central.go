@@ -64,6 +64,8 @@ type centralRun struct {
 	tickAt charge.Time
 
 	logReads ledger.LogReads
+	// The read of the log that waits for the one under way; nil: none.
+	logWanted *ledger.LogRead
 	// The log of records is being read for logReads.
 	readingLog bool
 	live       livenessTable

@@ -152,7 +152,7 @@ func (in *batchInput) apply(u *unit) {
 			u.deadLetters++
 			u.run.w.stats.DeadLetters++
 		case in.batch.topic == wire.TopicEvents:
-			u.applyRecord(p)
+			u.applyRecord(p, in.batch.n, in.batch.first+int64(i))
 		case p.req != nil:
 			u.applyRequest(p, in.batch.after)
 		case p.answer != nil:
@@ -169,7 +169,7 @@ func (in *batchInput) apply(u *unit) {
 // applyRecord applies a record of a charging point to the ledger, and its outcome
 // to orders. Every record is acknowledged, also one that was not applied: the
 // answer is what the ledger expects next.
-func (u *unit) applyRecord(p *decodedMessage) {
+func (u *unit) applyRecord(p *decodedMessage, partition int, offset int64) {
 	rec, m := p.rec, p.m
 	cp := u.chargingPoint(rec.CPID)
 	if u.run.w.bug(BugGapApplied) {
@@ -179,6 +179,7 @@ func (u *unit) applyRecord(p *decodedMessage) {
 	out, changes := ledger.Apply(cp, &u.env, ledger.Input{Raw: m.value, Record: rec, ReceivedAt: m.receivedAt})
 	key := recordKey{journalKey{rec.CPID, rec.Journal}, rec.Seq}
 	u.run.w.stats.outcome(out.Verdict)
+	u.run.logReads.RecordRead(rec.CPID, &out, partition, offset)
 	if out.AwaitsLog {
 		u.run.requestLogRead(rec.CPID)
 	}

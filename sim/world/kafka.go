@@ -257,6 +257,8 @@ type reader struct {
 	cursor   cursor
 	// End of the log at the first fetch; -1: not known yet.
 	initialEnd int64
+	// The next fetch goes back to this offset; -1: it does not.
+	back int64
 
 	// Of the owner; nil: batch.after is not needed.
 	clock     func() charge.Time
@@ -273,7 +275,7 @@ const maxFetch = 200
 
 // read starts a reader of a partition.
 func (k *kafka) read(l *line, p partition, begin func(*partitionLog) cursor, handle func(batch, func(bool))) *reader {
-	r := &reader{kafka: k, line: l, partition: p, startAt: begin, handle: handle, initialEnd: -1}
+	r := &reader{kafka: k, line: l, partition: p, startAt: begin, handle: handle, initialEnd: -1, back: -1}
 	lg := k.log(p)
 	lg.readers = append(lg.readers, r)
 	r.wake()
@@ -325,13 +327,21 @@ func (r *reader) wake() {
 			r.kafka.retry(r.line.rng, func() { r.fetching = false; r.wake() })
 		case len(got.messages) == 0:
 			r.fetching = false
-			if r.kafka.log(r.partition).end() > r.cursor.next {
+			if r.kafka.log(r.partition).end() > r.cursor.next || r.back >= 0 {
 				r.wake()
 			}
 		default:
 			r.deliver(got)
 		}
 	})
+}
+
+// goBack reads again from an offset that was passed.
+func (r *reader) goBack(offset int64) {
+	if r.back < 0 || offset < r.back {
+		r.back = offset
+	}
+	r.wake()
 }
 
 // deliver passes a batch to the handler until the handler accepts it, then
@@ -354,7 +364,7 @@ func (r *reader) deliver(b batch) {
 		r.cursor = cursor{b.first + int64(len(b.messages)), fingerprint(last)}
 		r.fetching = false
 		// The log may have been replaced while the batch waited, and end just here.
-		if l := r.kafka.log(r.partition); l.end() != r.cursor.next || !r.sameLog(l) {
+		if l := r.kafka.log(r.partition); l.end() != r.cursor.next || r.back >= 0 || !r.sameLog(l) {
 			r.wake()
 		}
 	})
@@ -377,6 +387,10 @@ func (r *reader) fetch() batch {
 		r.cursor, r.initialEnd, r.failedAt = cursor{next: l.base}, 0, r.kafka.w.now
 		r.end = l.end()
 	}
+	if r.back >= 0 && r.back < r.cursor.next {
+		r.cursor = cursor{next: r.back}
+	}
+	r.back = -1
 	if r.cursor.next < l.base { // expired
 		r.cursor = cursor{next: l.base}
 	}

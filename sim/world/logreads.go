@@ -7,21 +7,42 @@ import (
 	"github.com/carga-ev/carga/internal/wire"
 )
 
-// requestLogRead reads every partition of records to the end that it has now, unless
-// that is under way already.
+// requestLogRead reads every partition of records to the end that it has now, and
+// again what was dropped of the charging point. A read that is under way is finished
+// first.
 func (r *centralRun) requestLogRead(cp charge.CPID) {
-	if _, ok := r.logReads.Request(cp); ok && !r.readingLog {
-		r.readingLog = true
+	want, ok := r.logReads.Request(cp)
+	if !ok {
+		return
+	}
+	if r.logWanted != nil {
+		want = r.logWanted.Merge(want)
+	}
+	if r.logWanted = &want; !r.readingLog {
 		r.readLog()
 	}
 }
 
-// readLog asks Kafka for the ends and waits until the readers are there; then all
-// presences before count as covered.
+// readLog begins the read that is wanted, if any.
 func (r *centralRun) readLog() {
-	n, _ := r.logReads.Wanted()
+	want := r.logWanted
+	r.logWanted, r.readingLog = nil, want != nil
+	if want == nil {
+		return
+	}
+	for _, x := range r.readers {
+		if from, of := want.From[x.partition.n]; of && x.partition.topic == wire.TopicEvents {
+			x.goBack(from)
+		}
+	}
+	r.readToEnds(want.N)
+}
+
+// readToEnds asks Kafka for the ends and waits until the readers are there; then all
+// presences up to number n count as covered.
+func (r *centralRun) readToEnds(n uint64) {
 	ends := map[partition]int64{}
-	retry := func() { r.after(time.Second, "read log again", r.readLog) }
+	retry := func() { r.after(time.Second, "read log again", func() { r.readToEnds(n) }) }
 	r.central.line.call("list ends", func() bool {
 		for p := range r.w.kafka.partitions {
 			at := partition{wire.TopicEvents, p}
@@ -43,7 +64,7 @@ func (r *centralRun) readLog() {
 func (r *centralRun) awaitEnds(n uint64, ends map[partition]int64, deadline time.Duration, retry func()) {
 	missing := len(ends)
 	for _, x := range r.readers {
-		if end, of := ends[x.partition]; of && x.positioned && x.cursor.next >= end {
+		if end, of := ends[x.partition]; of && x.positioned && x.back < 0 && x.cursor.next >= end {
 			missing--
 		}
 	}
@@ -63,12 +84,6 @@ type logReadInput uint64
 func (in logReadInput) apply(u *unit) {
 	u.inputs = append(u.inputs, in)
 	r := u.run
-	if r.logReads.Read(uint64(in)); !r.readingLog {
-		return
-	}
-	if _, more := r.logReads.Wanted(); more {
-		r.readLog()
-	} else {
-		r.readingLog = false
-	}
+	r.logReads.Read(uint64(in))
+	r.readLog()
 }

@@ -102,8 +102,8 @@ func (d *manualWriter) threeDays() {
 	d.commit(d.decode(wire.TopicMonitor, d.bridge(), d.p.Presence(1, d.w.self))...)
 	d.commit(d.decode(wire.TopicEvents, d.p.All...)...)
 	select {
-	case n := <-d.w.LogWanted(): // the first boot follows one that is not known: the agent sends again
-		d.w.LogRead(n)
+	case want := <-d.w.LogWanted(): // the first boot follows one that is not known: the agent sends again
+		d.w.LogRead(want.N)
 		d.commit(tickIn{})
 		d.commit(d.decode(wire.TopicEvents, d.p.All...)...)
 	default:

@@ -201,8 +201,8 @@ func runInstance(t *testing.T, s *store.Store, seen ingest.Store, cfg ingest.Con
 func (l *instance) readLog(ctx context.Context) {
 	for {
 		select {
-		case n := <-l.w.LogWanted():
-			l.w.LogRead(n)
+		case want := <-l.w.LogWanted():
+			l.w.LogRead(want.N)
 		case <-ctx.Done():
 			return
 		}

@@ -9,33 +9,35 @@ import (
 // belongs to the writer's goroutine, apart from wanted.
 type logReads struct {
 	ledger.LogReads
-	// wanted has the highest number that is requested and not taken; capacity 1.
-	wanted chan uint64
+	// wanted has what is requested and not taken; capacity 1.
+	wanted chan ledger.LogRead
 }
 
 func newLogReads() logReads {
-	return logReads{LogReads: ledger.NewLogReads(), wanted: make(chan uint64, 1)}
+	return logReads{LogReads: ledger.NewLogReads(), wanted: make(chan ledger.LogRead, 1)}
 }
 
 // request asks for a read that covers cp, unless one is under way.
 func (l *logReads) request(cp charge.CPID) {
-	n, ok := l.Request(cp)
+	want, ok := l.Request(cp)
 	if !ok {
 		return
 	}
 	select {
-	case <-l.wanted: // replaced by the higher number
+	case other := <-l.wanted:
+		want = want.Merge(other)
 	default:
 	}
-	l.wanted <- n
+	l.wanted <- want
 }
 
-// LogWanted has a number each time the log of records is to be read to its end. The
-// owner then passes the number to LogRead. One goroutine may receive from it.
-func (w *Writer) LogWanted() <-chan uint64 { return w.logReads.wanted }
+// LogWanted has a request each time the log of records is to be read to its end. The
+// owner then passes its number to LogRead. One goroutine may receive from it.
+func (w *Writer) LogWanted() <-chan ledger.LogRead { return w.logReads.wanted }
 
 // LogRead reports that Submit has returned for every record that any partition of the
-// log held after n was received from LogWanted. It does not block.
+// log held after the request with number n was received from LogWanted, from the
+// offsets that it names. It does not block.
 func (w *Writer) LogRead(n uint64) { w.enqueue(logReadIn(n)) }
 
 // logReadIn is LogRead. Submit returns when Run has received its batch, so those

@@ -187,14 +187,15 @@ func (u *unit) applyRecord(in recordIn) {
 		u.counts[countDuplicates]++
 	case ledger.OutOfOrder:
 		u.counts[countOutOfOrder]++
-		if out.AwaitsLog {
-			u.w.logReads.request(r.CPID)
-		}
 	case ledger.Mismatched:
 		u.counts[countMismatched]++
 	case ledger.Forked:
 		u.counts[countForked]++
 		u.forked = append(u.forked, storedRecord{in.in, out.Hash, in.d.ReceivedAt})
+	}
+	u.w.logReads.RecordRead(r.CPID, &out, in.d.Partition, in.d.Offset)
+	if out.AwaitsLog {
+		u.w.logReads.request(r.CPID)
 	}
 	if out.Unusable != nil {
 		u.counts[countUnusable]++
