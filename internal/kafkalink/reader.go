@@ -151,7 +151,7 @@ func (r *PartitionReader) read(ctx context.Context) error {
 		return err
 	}
 	for {
-		r.takeBack()
+		r.applyGoBack()
 		asked := time.Now()
 		messages, end, err := r.fetch(ctx, r.next, fetchBytes)
 		if errors.Is(err, errNoRecord) {
@@ -372,8 +372,8 @@ func (r *PartitionReader) goBack(offset int64) {
 	}
 }
 
-// takeBack moves the position back, if that was requested.
-func (r *PartitionReader) takeBack() {
+// applyGoBack moves the position back, if that was requested.
+func (r *PartitionReader) applyGoBack() {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.back != noOffset && r.back < r.next {
