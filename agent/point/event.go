@@ -90,9 +90,12 @@ type (
 	// saved is no failure: more records are sent again after the next boot.
 	PositionSaved struct{ Held delivery.Held }
 
-	// SpaceChecked is how much of the space for unacknowledged records is used, in
-	// thousandths. It comes about every second.
-	SpaceChecked struct{ Permille int64 }
+	// DiskChecked is what the disk holds, and how much of the space for unacknowledged
+	// records is used, in thousandths. It comes about every second.
+	DiskChecked struct {
+		Held     delivery.Held
+		Permille int64
+	}
 )
 
 // The events of the uplink. Conn counts the connections of a boot, from 1.
@@ -144,7 +147,7 @@ func (Operated) pointEvent()        {}
 func (Appended) pointEvent()        {}
 func (AppendFailed) pointEvent()    {}
 func (PositionSaved) pointEvent()   {}
-func (SpaceChecked) pointEvent()    {}
+func (DiskChecked) pointEvent()     {}
 func (Connected) pointEvent()       {}
 func (Disconnected) pointEvent()    {}
 func (Confirmed) pointEvent()       {}

@@ -133,8 +133,8 @@ func (s *State) appended(e Appended) {
 	for i := range done {
 		d.written += int64(len(done[i].records))
 	}
-	s.setHeld(e.Held)
 	if !s.registered {
+		s.held = e.Held
 		s.beginWork()
 		return
 	}
@@ -142,7 +142,7 @@ func (s *State) appended(e Appended) {
 	if !s.bug(BugCloseBeforeSync) {
 		s.continueJobs(done)
 	}
-	s.stepDelivery(delivery.Appended{Now: s.deliveryNow(), First: e.Held.First(), End: e.Held.Last()})
+	s.setHeld(e.Held)
 	if len(d.waiting) == 0 {
 		s.endLackOfSpace()
 	}
@@ -232,11 +232,17 @@ func (s *State) checkSpace() {
 func (s *State) positionSaved(e PositionSaved) {
 	s.disk.busy = false
 	s.setHeld(e.Held)
-	s.stepDelivery(delivery.Appended{Now: s.deliveryNow(), First: e.Held.First(), End: e.Held.Last()})
 }
 
-// setHeld remembers what the disk holds.
-func (s *State) setHeld(h delivery.Held) { s.held, s.described = h, false }
+// setHeld remembers what the disk holds, and lets delivery send what is new. An
+// account that is older than the last one has no effect: both ends only advance.
+func (s *State) setHeld(h delivery.Held) {
+	if h.Last() < s.held.Last() || h.First() < s.held.First() || h.Last() == s.held.Last() && h.First() == s.held.First() {
+		return
+	}
+	s.held = h
+	s.stepDelivery(delivery.Appended{Now: s.deliveryNow(), First: h.First(), End: h.Last()})
+}
 
 // register asks for record 1, cp_registered: everything that a Central without any
 // earlier record of this charging point needs. Damage of the journal follows in

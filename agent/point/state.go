@@ -139,9 +139,10 @@ func (s *State) handle(e Event) {
 	case Appended, AppendFailed: // applied by Step
 	case PositionSaved:
 		s.positionSaved(e)
-	case SpaceChecked:
+	case DiskChecked:
 		s.disk.permille = e.Permille
 		s.checkSpace()
+		s.setHeld(e.Held)
 	case Connected:
 		s.connected(e)
 	case Disconnected:

@@ -223,7 +223,7 @@ func (b *boot) restore() error {
 // housekeep checks the free space again and again.
 func (b *boot) housekeep() {
 	b.after(housekeepInterval, "housekeep", func() {
-		b.step(point.SpaceChecked{Permille: b.log.QuotaPermille()})
+		b.step(point.DiskChecked{Held: b.held(), Permille: b.log.QuotaPermille()})
 		b.housekeep()
 	})
 }
