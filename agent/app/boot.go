@@ -133,7 +133,7 @@ func (r *running) restore(ctx context.Context, found Recovered) error {
 		return err
 	}
 	r.awaitOpen(ctx)
-	f := point.Found{Saved: saved, After: found.After, Damaged: found.Damaged, Position: r.log.Position()}
+	f := point.Recovered{Saved: saved, After: found.After, Damaged: found.Damaged, Position: r.log.Position()}
 	for _, o := range r.outlets {
 		f.Outlets = append(f.Outlets, r.look(ctx, o))
 	}

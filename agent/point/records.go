@@ -186,7 +186,7 @@ func (s *State) dropSamples() {
 	s.continueJobs(dropped)
 }
 
-// continueJobs tells the connectors that their records are durable.
+// continueJobs continues the connectors whose records are durable.
 func (s *State) continueJobs(jobs []job) {
 	for _, j := range jobs {
 		if j.token != 0 {
@@ -247,7 +247,7 @@ func (s *State) setHeld(h delivery.Held) {
 // register asks for record 1, cp_registered: everything that a Central without any
 // earlier record of this charging point needs. Damage of the journal follows in
 // the same batch: a Central that knows of the boot knows of the damage too.
-func (s *State) register(found Found) {
+func (s *State) register(found Recovered) {
 	p := &wire.Registered{
 		After: found.After, Damaged: found.Damaged, Agent: s.cfg.Agent, Name: s.cfg.Name, Place: s.cfg.Place,
 		Simulated: s.cfg.Simulated, Capabilities: s.cfg.Capabilities,

@@ -67,8 +67,8 @@ type State struct {
 	opening, effects []Effect
 }
 
-// Found is what a boot finds in the journal and at the hardware.
-type Found struct {
+// Recovered is what a boot recovers from the journal and the hardware.
+type Recovered struct {
 	Saved    []connector.Saved // by connector.Restore, one of each connector
 	After    *wire.Position    // the last record, which this journal follows; nil: none
 	Damaged  []wire.Damaged
@@ -85,7 +85,7 @@ type Outlet struct {
 
 // Boot restores a charging point. The effects ask for record 1 to be written; the
 // shell takes up everything else when that is durable.
-func Boot(cfg Config, now Now, found Found) (*State, []Effect) {
+func Boot(cfg Config, now Now, found Recovered) (*State, []Effect) {
 	s := &State{
 		cfg: cfg, now: now, startedAt: now.Wall.Add(-now.At), connectors: make([]connector.State, len(found.Outlets)),
 		disk: disk{saved: found.Saved}, position: found.Position, commands: delivery.NewCommands(cfg.CP, cfg.Journal),

@@ -187,7 +187,7 @@ func (b *boot) restore() error {
 	if err != nil {
 		return err
 	}
-	found := point.Found{Position: delivery.Position(b.log.Position())}
+	found := point.Recovered{Position: delivery.Position(b.log.Position())}
 	if found.Saved, err = connector.Restore(rec.Checkpoint, rec.Since, len(b.connectors)); err != nil {
 		return err
 	}

@@ -85,7 +85,7 @@ func (s *shell) run(ctx context.Context) {
 		s.view.Store(v)
 	}
 	var effects []point.Effect
-	s.core, effects = point.Boot(s.cfg, s.now(), point.Found{
+	s.core, effects = point.Boot(s.cfg, s.now(), point.Recovered{
 		Saved: make([]connector.Saved, 1), Outlets: []point.Outlet{{Pilot: charge.PilotA}},
 	})
 	perform(effects)
