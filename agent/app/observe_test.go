@@ -175,7 +175,7 @@ func TestAHungDiskIsNotAlive(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		time.Sleep(20 * time.Second)
-		if ok, loops := page.Live(); ok || loops["recorder"].Up || !loops["control"].Up {
+		if ok, loops := page.Live(); ok || loops["writer"].Up || !loops["control"].Up {
 			t.Errorf("the disk hangs: got %v %+v", ok, loops)
 		}
 		shut.Store(nil)

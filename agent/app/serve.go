@@ -142,7 +142,7 @@ func (r *running) housekeep(ctx context.Context) {
 		pet = t.C
 	}
 	turned := r.watch.Loop("housekeeping")
-	writes := r.watch.LoopWithin("recorder", hangsAfter/3) // reported here, as long as the writer does not hang
+	writes := r.watch.LoopWithin("writer", hangsAfter/3) // reported here, as long as the writer does not hang
 	for {
 		select {
 		case <-ctx.Done():

@@ -19,7 +19,7 @@ const (
 	theBoot charge.JournalID = "boot1"
 )
 
-// rig is a core with a disk that writes when the test says so.
+// rig is a core with a disk that writes when the test asks for it.
 type rig struct {
 	t       *testing.T
 	at      time.Duration
