@@ -139,15 +139,12 @@ func (r *running) restore(ctx context.Context, found Recovered) error {
 	}
 	var effects []point.Effect
 	r.core, effects = point.Boot(r.config, r.now(), f)
-	r.performAll(effects)
-	r.writer.do(<-r.writer.jobs) // record 1
-	select {
-	case err := <-r.writer.failed:
-		return fmt.Errorf("register: %w", err)
-	default:
-	}
-	if r.writer.full {
-		return fmt.Errorf("register: %w", ErrNoSpace)
+	for _, f := range effects {
+		if first, ok := f.(point.Append); !ok {
+			r.perform(f)
+		} else if err := r.writer.append(first.Batch); err != nil {
+			return fmt.Errorf("register: %w", err)
+		}
 	}
 	info := r.board.Info()
 	r.logger.Info("registered", logs.Journal(r.config.Journal), slog.String("board", info.Model), slog.Int("connectors", info.Connectors))

@@ -46,7 +46,9 @@ func (w *writer) do(job point.Effect) {
 	defer w.began.Store(0)
 	switch job := job.(type) {
 	case point.Append:
-		w.append(job.Batch)
+		if err := w.append(job.Batch); err != nil && !errors.Is(err, ErrNoSpace) {
+			w.failed <- err
+		}
 	case point.SavePosition:
 		if err := w.journal.SavePosition(job.Position, job.Index); err != nil {
 			w.log.Warn("position not remembered", logs.Err(err))
@@ -58,22 +60,20 @@ func (w *writer) do(job point.Effect) {
 
 // append makes a batch durable. A full disk is logged once; any other error is
 // final.
-func (w *writer) append(b *point.Batch) {
+func (w *writer) append(b *point.Batch) error {
 	w.batch = b
-	if err := w.journal.Append(b.Class, b.Encoders()...); err != nil {
-		full := errors.Is(err, ErrNoSpace)
-		if !full || !w.full {
-			w.log.Error("records not written", slog.Int("records", len(b.Records)), logs.Err(err))
-		}
-		if w.full = full; !full {
-			w.failed <- fmt.Errorf("append %d records: %w", len(b.Records), err)
-		}
-		w.post(point.AppendFailed{NoSpace: full})
-		return
+	err := w.journal.Append(b.Class, b.Encoders()...)
+	full := errors.Is(err, ErrNoSpace)
+	if err != nil && !(full && w.full) {
+		w.log.Error("records not written", slog.Int("records", len(b.Records)), logs.Err(err))
 	}
-	w.full = false
+	if w.full = full; err != nil {
+		w.post(point.AppendFailed{NoSpace: full})
+		return fmt.Errorf("append %d records: %w", len(b.Records), err)
+	}
 	crashPoints(b)
 	w.post(point.Appended{Saved: b.Saved(), Held: w.journal.Held()})
+	return nil
 }
 
 // checkpoint encodes the state after the records encoded so far. The journal calls

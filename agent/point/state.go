@@ -1,7 +1,6 @@
 package point
 
 import (
-	"math"
 	"slices"
 	"time"
 
@@ -256,7 +255,6 @@ func (s *State) end() {
 
 // deadline is when the next thing is due; 0: nothing is.
 func (s *State) deadline() time.Duration {
-	const never = time.Duration(math.MaxInt64)
 	if !s.registered {
 		return 0
 	}
@@ -275,9 +273,6 @@ func (s *State) deadline() time.Duration {
 	}
 	if s.disk.waits() {
 		next = min(next, s.disk.retryAt)
-	}
-	if next == never {
-		return 0
 	}
 	return max(next, 1) // 0 would mean none
 }
