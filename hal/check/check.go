@@ -24,6 +24,8 @@ import (
 type Rule struct {
 	// Name states the rule.
 	Name string
+	// Remedy is what a person checks on site when the rule is broken.
+	Remedy string
 	// Switches is true for a rule that switches outputs.
 	Switches bool
 	// Check returns what contradicts the rule, nil, or hal.ErrNotFitted where the
@@ -115,8 +117,9 @@ func (p *Probe) each(do func(*connector) error) error {
 }
 
 // pass lets time pass with a working safety loop, which reads the inputs and kicks
-// the keeper.
+// the keeper. A kick that fails once is repeated in the next tick, as in the agent.
 func (p *Probe) pass(d time.Duration) error {
+	var kick error
 	for end := p.Mono() + d; p.Mono() < end; {
 		// Reading matters: a board may sample its inputs only when they are read.
 		for i := range p.Info().Connectors {
@@ -125,10 +128,18 @@ func (p *Probe) pass(d time.Duration) error {
 				_, _, _ = c.Pilot().State()
 			}
 		}
-		if err := p.kick(); err != nil {
+		kick = p.kick()
+		if err := p.hang(Tick); err != nil {
 			return err
 		}
-		if err := p.hang(Tick); err != nil {
+	}
+	return kick
+}
+
+// passUntil lets time pass until done, for d at most.
+func (p *Probe) passUntil(d time.Duration, done func() bool) error {
+	for end := p.Mono() + d; p.Mono() < end && !done(); {
+		if err := p.pass(Tick); err != nil {
 			return err
 		}
 	}

@@ -175,6 +175,16 @@ func failures(t *testing.T, b hal.Board) (names []string) {
 	return names
 }
 
+func TestEveryRuleHasANameAndARemedy(t *testing.T) {
+	seen := map[string]bool{}
+	for _, rule := range check.Rules() {
+		if rule.Name == "" || rule.Remedy == "" || seen[rule.Name] {
+			t.Errorf("rule %+v", rule)
+		}
+		seen[rule.Name] = true
+	}
+}
+
 func TestAGoodBoardBreaksNoRule(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		if got := failures(t, plant(t, nil, nil)); len(got) > 0 {

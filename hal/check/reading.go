@@ -14,16 +14,46 @@ import (
 // readingRules only read, and command the contactors open.
 func readingRules() []Rule {
 	return []Rule{
-		{Name: "the description is plausible", Check: description},
-		{Name: "an unknown connector is refused with the range", Check: unknownConnector},
-		{Name: "a device that is not fitted is an error, never nil", Check: absentDevices},
-		{Name: "every contactor is open, and safe state repeats", Check: safeState},
-		{Name: "inputs are measured again and again, with fresh stamps", Check: freshStamps},
-		{Name: "the meter counts up and keeps its identity", Check: meterCounts},
-		{Name: "a reading of the meter ends with its context", Check: meterContext},
-		{Name: "temperatures are plausible", Check: temperatures},
-		{Name: "the card reader answers", Check: readerAnswers},
-		{Name: "the clock goes on", Check: clockGoesOn},
+		{
+			Name: "the description is plausible", Check: description,
+			Remedy: "the configuration of the hardware: rated power, voltage, phases",
+		},
+		{
+			Name: "an unknown connector is refused with the range", Check: unknownConnector,
+			Remedy: "this is a fault of the program; please report it",
+		},
+		{
+			Name: "a device that is not fitted is an error, never nil", Check: absentDevices,
+			Remedy: "this is a fault of the program; please report it",
+		},
+		{
+			Name: "every contactor is open, and safe state repeats", Check: safeState,
+			Remedy: "a contactor may be welded, or its feedback contact is configured the wrong way round",
+		},
+		{
+			Name: "inputs are measured again and again, with fresh stamps", Check: freshStamps,
+			Remedy: "the wires and the bus of the named input; is the computer too slow or overloaded?",
+		},
+		{
+			Name: "the meter counts up and keeps its identity", Check: meterCounts,
+			Remedy: "the meter's wires (A and B exchanged?), address, speed and type",
+		},
+		{
+			Name: "a reading of the meter ends with its context", Check: meterContext,
+			Remedy: "this is a fault of the program; please report it",
+		},
+		{
+			Name: "temperatures are plausible", Check: temperatures,
+			Remedy: "the wires and the address of the named sensor",
+		},
+		{
+			Name: "the card reader answers", Check: readerAnswers,
+			Remedy: "the reader's wires, its bus and its mode switches",
+		},
+		{
+			Name: "the clock goes on", Check: clockGoesOn,
+			Remedy: "the battery of the clock; set it once when the network has the time",
+		},
 	}
 }
 

@@ -13,13 +13,34 @@ import (
 // switchingRules switch outputs, one connector after another.
 func switchingRules() []Rule {
 	rules := []Rule{
-		{Name: "a contactor closes and opens in time, alone", Check: contactorMoves},
-		{Name: "opening waits for nothing", Check: promptOpening},
-		{Name: "a missed kick opens, and only a new command closes", Check: missedKick},
-		{Name: "the lock moves both ways in time, and moves no contactor", Check: lockMoves},
-		{Name: "the residual current device passes its self-test", Check: selfTest},
-		{Name: "the pilot offers power and limits", Check: pilotOffers},
-		{Name: "the lights show every state", Check: lightsShow},
+		{
+			Name: "a contactor closes and opens in time, alone", Check: contactorMoves,
+			Remedy: "the relay's wire, the supply of the coil, the feedback contact; are two relays exchanged?",
+		},
+		{
+			Name: "opening waits for nothing", Check: promptOpening,
+			Remedy: "is the computer too slow or overloaded?",
+		},
+		{
+			Name: "a missed kick opens, and only a new command closes", Check: missedKick,
+			Remedy: "the dead-man device: its wire, its timeout; the coil's supply must pass through it",
+		},
+		{
+			Name: "the lock moves both ways in time, and moves no contactor", Check: lockMoves,
+			Remedy: "the lock's supply, its wires and end contacts, the time of its pulse",
+		},
+		{
+			Name: "the residual current device passes its self-test", Check: selfTest,
+			Remedy: "the test wire, the trip contact, the wiring of the residual current device",
+		},
+		{
+			Name: "the pilot offers power and limits", Check: pilotOffers,
+			Remedy: "the PWM pin and its overlay in config.txt",
+		},
+		{
+			Name: "the lights show every state", Check: lightsShow,
+			Remedy: "the pins of the lights",
+		},
 	}
 	for i := range rules {
 		rules[i].Switches = true
@@ -186,7 +207,8 @@ func lockMoves(p *Probe) error {
 					return fmt.Errorf("lock: set: %w", err)
 				}
 			}
-			if err := p.pass(hal.MaxLockDelay); err != nil {
+			arrived := func() bool { got, _, err := l.State(); return err == nil && got == want }
+			if err := p.passUntil(hal.MaxLockDelay, arrived); err != nil {
 				return err
 			}
 			if got, _, err := l.State(); err != nil || got != want {

@@ -294,8 +294,11 @@ func (s *server) control(conn net.Conn) {
 	defer states.Wait()
 	gone := make(chan struct{})
 	states.Go(func() {
-		defer func() { _ = conn.Close() }() // the reader below ends, and opens
-		s.stream(conn, gone)
+		// An agent that has closed its side ends the reader below, once that has read its
+		// last commands. Otherwise the close ends it.
+		if err := s.stream(conn, gone); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			_ = conn.Close()
+		}
 	})
 	err := s.receiveCommands(conn)
 	close(gone)
@@ -385,8 +388,8 @@ func (s *server) performAt(op byte, n charge.ConnectorID, value uint32) error {
 }
 
 // stream sends a state each period, and cards and presses as they come, until gone
-// is closed or the agent does not read them in time.
-func (s *server) stream(conn net.Conn, gone <-chan struct{}) {
+// is closed. It returns the error of a write, such as that the agent does not read.
+func (s *server) stream(conn net.Conn, gone <-chan struct{}) error {
 	faults := charge.Faults()
 	state := make([]byte, stateSize(s.info.Connectors))
 	var tokens <-chan hal.Token // nil where nothing is fitted
@@ -403,7 +406,7 @@ func (s *server) stream(conn net.Conn, gone <-chan struct{}) {
 	for next := state; ; {
 		_ = conn.SetWriteDeadline(time.Now().Add(silence))
 		if _, err := conn.Write(next); err != nil {
-			return
+			return err
 		}
 		select {
 		case <-t.C:
@@ -411,17 +414,17 @@ func (s *server) stream(conn net.Conn, gone <-chan struct{}) {
 			next = state
 		case token, open := <-tokens:
 			if !open { // the board is closed
-				return
+				return nil
 			}
 			next = append(s.head(markToken), byte(len(token.UID)))
 			next = append(next, token.UID...)
 		case press, open := <-presses:
 			if !open {
-				return
+				return nil
 			}
 			next = append(s.head(markPress), byte(press.Connector))
 		case <-gone:
-			return
+			return nil
 		}
 	}
 }
