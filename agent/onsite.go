@@ -10,7 +10,6 @@ import (
 	"log/slog"
 	"os"
 	"strings"
-	"text/tabwriter"
 	"time"
 
 	"github.com/carga-ev/carga/agent/app"
@@ -150,26 +149,18 @@ func (v *visit) examine() (bool, error) {
 	if err := v.ctx.Err(); err != nil {
 		return false, err
 	}
-	t := tabwriter.NewWriter(v.out, 0, 0, 2, ' ', 0)
-	_, _ = fmt.Fprintln(t, "\n\tDEVICE\tVALUE\tMEANING")
+	_, _ = fmt.Fprintln(v.out)
 	for _, f := range findings {
-		_, _ = fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", f.State, f.Device, f.Value, f.Meaning)
+		_, _ = fmt.Fprintf(v.out, "%-4s  %-26s  %-12s  %s\n", f.State, f.Device, f.Value, f.Meaning)
 		if f.Remedy != "" {
-			_, _ = fmt.Fprintf(t, "\t\t\tdo: %s\n", f.Remedy)
+			_, _ = fmt.Fprintf(v.out, "%-48sdo: %s\n", "", f.Remedy)
 		}
 	}
 	if w, is := v.board.(hal.Wired); is {
-		_, _ = fmt.Fprintln(t, "\n\tWIRE\tLINE\tLEVEL\tMEANING")
+		_, _ = fmt.Fprintln(v.out, "\nWires:")
 		for _, wire := range w.Wiring() {
-			device := wire.Device
-			if wire.Connector > 0 {
-				device = fmt.Sprintf("connector %d: %s", wire.Connector, device)
-			}
-			_, _ = fmt.Fprintf(t, "\t%s\t%s\t%s\t%s\n", device, wire.Line, wire.Level, wire.Meaning)
+			_, _ = fmt.Fprintf(v.out, "%-10s  %-12s  %-10s  %s\n", wire.Line, wire.Level, wire.Device, wire.Meaning)
 		}
-	}
-	if err := t.Flush(); err != nil {
-		return false, err
 	}
 	good := doctor.Worst(findings) < doctor.Bad
 	if v.switches {

@@ -426,12 +426,10 @@ type Wired interface {
 
 // Wire connects a device to a line of the computer.
 type Wire struct {
-	Device    string             // such as "plug contact"
-	Connector charge.ConnectorID // 0: of the board
-	Line      string             // such as "GPIO22" or "/dev/ttyAMA0, address 1"
-	Output    bool               // Level is what the board drives
-	Level     string             // "high", "low", a value, or "unreadable"
-	Meaning   string             // what the level means here
+	Device  string // such as "connector 1: plug contact"
+	Line    string // such as "GPIO22" or "/dev/ttyAMA0, address 1"
+	Level   string // "high", "low", a value, or "unreadable"; "" of an output
+	Meaning string // what the level means here
 }
 
 // Simulator operates a simulated Board from outside: it moves vehicles and
