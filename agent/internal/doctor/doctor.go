@@ -1,5 +1,5 @@
-// Package doctor looks at the inputs of a board for a while and explains, for the
-// person who wires it, what each of them means and what to do. It reads only: the
+// Package doctor looks at the inputs of a board for a while and explains, for an
+// installer, what each of them means and what to do. It reads only: the
 // one command it gives is SafeState. It has no goroutine.
 package doctor
 
