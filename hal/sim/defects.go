@@ -3,6 +3,8 @@ package sim
 import (
 	"fmt"
 	"slices"
+
+	"github.com/carga-ev/carga/internal/charge"
 )
 
 // Defect is a broken device of one connector. Unlike a charge.Fault it is no
@@ -21,6 +23,18 @@ const (
 // Defects lists them all.
 func Defects() []Defect {
 	return []Defect{LockJammed, CableUnknown, SensorLost, TestFails, ReaderDead}
+}
+
+// defectOf is the defect that makes the agent find a fault of a device whose state
+// is no fault of the hardware: it is what Inject breaks.
+func defectOf(f charge.Fault) (Defect, bool) {
+	switch f {
+	case "lock_failed":
+		return LockJammed, true
+	case "self_test_failed":
+		return TestFails, true
+	}
+	return "", false
 }
 
 // check refuses an unknown defect.

@@ -3,6 +3,7 @@ package sim_test
 import (
 	"context"
 	"errors"
+	"slices"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -281,6 +282,14 @@ func TestDevicesLeftOutAreNotFitted(t *testing.T) {
 	}
 	if w.Info().TempLimit != 0 {
 		t.Error("a limit without a sensor")
+	}
+}
+
+func TestAFaultOfADeviceBreaksIt(t *testing.T) {
+	w := newWorld(t, nil)
+	must(t, w.Inject(1, "lock_failed"), w.Inject(1, "self_test_failed"), w.Inject(1, "lock_failed"))
+	if got := w.outlet().Defects; !slices.Equal(got, []sim.Defect{sim.LockJammed, sim.TestFails}) {
+		t.Errorf("got %v", got)
 	}
 }
 

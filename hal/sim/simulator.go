@@ -129,7 +129,11 @@ func (b *Board) Break(n charge.ConnectorID, d Defect) error {
 // emergency_stop presses the stop of the whole board; ground_fault,
 // overcurrent, overtemperature and other trip the protection, and the meter
 // shows the current or the heat. None of them opens a contactor by itself.
+// lock_failed and self_test_failed are the defects LockJammed and TestFails.
 func (b *Board) Inject(n charge.ConnectorID, f charge.Fault) error {
+	if d, is := defectOf(f); is {
+		return b.Break(n, d)
+	}
 	one, err := faultOf(f)
 	if err != nil {
 		return fmt.Errorf("connector %d: %w", n, err)
