@@ -57,9 +57,9 @@ type Map struct {
 	// LowWordFirst: of a number in several registers the lowest word comes first.
 	// LittleEndian: of a register the low byte comes first.
 	LowWordFirst, LittleEndian bool
-	// Span is how many registers one request may cover, including those between two
-	// quantities. 0: only neighbours share a request, as meters need that refuse
-	// to read a register they do not have.
+	// Span is how many registers one request may cover with those between two
+	// quantities. 0: only neighbours share a request, as meters need that refuse to
+	// read a register they do not have.
 	Span uint16
 	// Wrap is where the import register continues at zero; 0 means never.
 	Wrap charge.WattHours
@@ -120,49 +120,53 @@ func Maps() map[string]Map {
 const maxExp = 9
 
 // Validate reports everything that is wrong, each by its field.
-func (m Map) Validate() error {
-	var errs []error
-	bad := func(field, format string, args ...any) {
-		errs = append(errs, fmt.Errorf("%s: %s", field, fmt.Sprintf(format, args...)))
-	}
+func (m *Map) Validate() error {
+	var wrong problems
 	if m.Function != Holding && m.Function != Input {
-		bad("function", "%d; use 3 (holding registers) or 4 (input registers)", m.Function)
+		wrong.add("function", "%d; use 3 (holding registers) or 4 (input registers)", m.Function)
 	}
 	if m.Span > MaxCount {
-		bad("span", "%d; one request reads at most %d registers", m.Span, MaxCount)
+		wrong.add("span", "%d; one request reads at most %d registers", m.Span, MaxCount)
 	}
 	if m.Wrap < 0 || m.Wrap > charge.MaxRegister {
-		bad("wrap", "%d Wh; use 1 to %d, or 0 where the register never wraps", m.Wrap, charge.MaxRegister)
+		wrong.add("wrap", "%d Wh; use 1 to %d, or 0 where the register never wraps", m.Wrap, charge.MaxRegister)
 	}
 	for _, q := range append(m.quantities(), quantity{Quantity: m.Serial, name: "serial", most: 1}) {
 		switch {
 		case len(q.At) == 0 && q.name == "import":
-			bad(q.name, "is missing: a meter without an energy register cannot bill")
+			wrong.add(q.name, "is missing: a meter without an energy register cannot bill")
 		case len(q.At) > q.most:
-			bad(q.name+".at", "%d addresses; use at most %d", len(q.At), q.most)
+			wrong.add(q.name+".at", "%d addresses; use at most %d", len(q.At), q.most)
 		}
 		if len(q.At) == 0 {
 			continue
 		}
 		if q.Type.words() == 0 {
-			bad(q.name+".type", "%q; use int16, uint16, int32, uint32, int64, uint64 or float32", q.Type)
+			wrong.add(q.name+".type", "%q; use int16, uint16, int32, uint32, int64, uint64 or float32", q.Type)
 		}
 		if q.Exp < -maxExp || q.Exp > maxExp {
-			bad(q.name+".exp", "%d; use %d to %d", q.Exp, -maxExp, maxExp)
+			wrong.add(q.name+".exp", "%d; use %d to %d", q.Exp, -maxExp, maxExp)
 		}
 		if q.Function != 0 && q.Function != Holding && q.Function != Input {
-			bad(q.name+".function", "%d; use 3 or 4, or none for the map's", q.Function)
+			wrong.add(q.name+".function", "%d; use 3 or 4, or none for the map's", q.Function)
 		}
 		for _, at := range q.At {
 			if int(at)+int(q.Type.words()) > 1<<16 {
-				bad(q.name+".at", "%#04x is too high for a %s", at, q.Type)
+				wrong.add(q.name+".at", "%#04x is too high for a %s", at, q.Type)
 			}
 		}
 	}
 	if m.Serial.Type == Float32 {
-		bad("serial.type", "a serial number is an integer")
+		wrong.add("serial.type", "a serial number is an integer")
 	}
-	return errors.Join(errs...)
+	return errors.Join(wrong...)
+}
+
+// problems collects what is wrong.
+type problems []error
+
+func (p *problems) add(field, format string, args ...any) {
+	*p = append(*p, fmt.Errorf(field+": "+format, args...))
 }
 
 // quantity is a Quantity with its name and bounds: what is below zero but above
@@ -176,7 +180,7 @@ type quantity struct {
 
 // The bounds are those of the field, not of one charging point, whose rated power
 // the caller knows. A meter of reactive loads may show a few watts backwards.
-func (m Map) quantities() []quantity {
+func (m *Map) quantities() []quantity {
 	return []quantity{
 		{m.Import, "import", 1, 0, int64(charge.MaxRegister)},
 		{m.Power, "power", 3, -20, 1_000_000},
@@ -202,41 +206,37 @@ type span struct {
 }
 
 // function is the function that reads a quantity.
-func (m Map) function(q Quantity) Function { return cmp.Or(q.Function, m.Function) }
+func (m *Map) function(q Quantity) Function { return cmp.Or(q.Function, m.Function) }
 
 // plan groups the cells of a map into as few requests as its Span allows.
-func (m Map) plan() []span {
-	var all []span
+func (m *Map) plan() []span {
+	var out []span
 	for i, q := range m.quantities() {
 		for phase, at := range q.At {
-			w := q.Type.words()
-			all = append(all, span{m.function(q.Quantity), at, w, []cell{{i, phase, at, w}}})
+			words := q.Type.words()
+			next := span{m.function(q.Quantity), at, words, []cell{{i, phase, at, words}}}
+			for j := 0; j < len(out); {
+				if !next.join(out[j], m.Span) {
+					j++
+					continue
+				}
+				out, j = slices.Delete(out, j, j+1), 0 // the larger request may join another
+			}
+			out = append(out, next)
 		}
-	}
-	slices.SortFunc(all, func(a, b span) int {
-		return cmp.Or(cmp.Compare(a.function, b.function), cmp.Compare(a.at, b.at))
-	})
-	var out []span
-	for _, s := range all {
-		if n := len(out) - 1; n >= 0 && out[n].joins(s, m.Span) {
-			out[n].count = max(out[n].count, s.at+s.count-out[n].at)
-			out[n].cells = append(out[n].cells, s.cells...)
-			continue
-		}
-		out = append(out, s)
 	}
 	return out
 }
 
-// joins reports whether next, which does not begin before s, fits into one request
-// with it.
-func (s span) joins(next span, most uint16) bool {
-	size := int(next.at) + int(next.count) - int(s.at)
-	switch {
-	case next.function != s.function || size > MaxCount:
+// join makes one request of both, if it covers no more than most registers or
+// none between them.
+func (s *span) join(other span, most uint16) bool {
+	from := min(s.at, other.at)
+	size := max(int(s.at)+int(s.count), int(other.at)+int(other.count)) - int(from)
+	if s.function != other.function || size > MaxCount || size > int(max(most, s.count+other.count)) {
 		return false
-	case int(next.at) <= int(s.at)+int(s.count):
-		return most == 0 || size <= int(most)
 	}
-	return size <= int(most)
+	s.at, s.count = from, uint16(size)
+	s.cells = append(s.cells, other.cells...)
+	return true
 }

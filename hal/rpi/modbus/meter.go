@@ -22,9 +22,9 @@ type Meter struct {
 	mono       func() time.Duration
 	identity   atomic.Pointer[hal.Identity] // nil until it has been read
 
-	// turn holds one value while a reading is under way: readings are in order. Its
+	// busy holds one value while a reading is under way: readings are in order. Its
 	// holder alone uses the fields below.
-	turn     chan struct{}
+	busy     chan struct{}
 	register register
 	seq      uint64
 	failed   bool // the reading before: the meter may have been replaced since
@@ -44,7 +44,7 @@ func NewMeter(port *Port, slave byte, kind Map, mono func() time.Duration) (*Met
 	}
 	return &Meter{
 		port: port, slave: slave, kind: kind, mono: mono,
-		quantities: kind.quantities(), spans: kind.plan(), turn: make(chan struct{}, 1), failed: true,
+		quantities: kind.quantities(), spans: kind.plan(), busy: make(chan struct{}, 1), failed: true,
 		register: register{wrap: kind.Wrap, step: kind.Import.step()},
 	}, nil
 }
@@ -66,8 +66,8 @@ func (q Quantity) step() charge.WattHours {
 // recorded, so that a wrap before or during a restart is continued. Without it a
 // register counts from what the meter shows.
 func (m *Meter) Resume(total charge.WattHours) {
-	m.turn <- struct{}{}
-	defer func() { <-m.turn }()
+	m.busy <- struct{}{}
+	defer func() { <-m.busy }()
 	m.register.resume(total, m.mono())
 }
 
@@ -75,11 +75,11 @@ func (m *Meter) Resume(total charge.WattHours) {
 // most as old as it.
 func (m *Meter) Read(ctx context.Context) (hal.Reading, error) {
 	select {
-	case m.turn <- struct{}{}:
+	case m.busy <- struct{}{}:
 	case <-ctx.Done():
 		return hal.Reading{}, ctx.Err()
 	}
-	defer func() { <-m.turn }()
+	defer func() { <-m.busy }()
 	if m.failed {
 		if err := m.identify(ctx); err != nil {
 			return hal.Reading{}, err
@@ -114,11 +114,11 @@ func (m *Meter) Identity() (hal.Identity, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), identityWait)
 	defer cancel()
 	select {
-	case m.turn <- struct{}{}:
+	case m.busy <- struct{}{}:
 	case <-ctx.Done():
 		return hal.Identity{}, fmt.Errorf("modbus: slave %d: %w: another reading takes too long", m.slave, hal.ErrUnreadable)
 	}
-	defer func() { <-m.turn }()
+	defer func() { <-m.busy }()
 	if err := m.identify(ctx); err != nil {
 		return hal.Identity{}, err
 	}

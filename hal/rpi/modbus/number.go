@@ -13,7 +13,7 @@ const most = 1 << 53
 
 // number is the number in words, as the meter sends them, times 10^exp, rounded to
 // the nearest integer.
-func (m Map) number(words []uint16, t Type, exp int) (int64, error) {
+func (m *Map) number(words []uint16, t Type, exp int) (int64, error) {
 	raw := m.raw(words)
 	if t == Float32 {
 		f := float64(math.Float32frombits(uint32(raw)))
@@ -21,7 +21,7 @@ func (m Map) number(words []uint16, t Type, exp int) (int64, error) {
 			return 0, errors.New("no number")
 		}
 		if f *= math.Pow10(exp); math.Abs(f) > most {
-			return 0, fmt.Errorf("%g is absurd", f)
+			return 0, fmt.Errorf("%.3g is absurd", f)
 		}
 		return int64(math.Round(f)), nil
 	}
@@ -55,7 +55,7 @@ func (m Map) number(words []uint16, t Type, exp int) (int64, error) {
 }
 
 // raw is the bits of a number, by the map's order of bytes and words.
-func (m Map) raw(words []uint16) uint64 {
+func (m *Map) raw(words []uint16) uint64 {
 	if m.LowWordFirst {
 		words = slices.Clone(words)
 		slices.Reverse(words)

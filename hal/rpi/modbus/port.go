@@ -58,9 +58,9 @@ type Port struct {
 	cfg  PortConfig
 	open func() (serial.Line, error)
 
-	// turn holds one value while an exchange is under way. It is a channel, so that
+	// busy holds one value while an exchange is under way. It is a channel, so that
 	// waiting for it ends with the context. Its holder alone uses the fields below.
-	turn  chan struct{}
+	busy  chan struct{}
 	last  time.Time // when the line was last busy
 	dirty bool      // an exchange failed: its answer may still arrive
 
@@ -82,7 +82,7 @@ func NewPortOn(cfg PortConfig, open func() (serial.Line, error)) *Port {
 	if cfg.Timeout == 0 {
 		cfg.Timeout = DefaultTimeout
 	}
-	return &Port{cfg: cfg, open: open, turn: make(chan struct{}, 1)}
+	return &Port{cfg: cfg, open: open, busy: make(chan struct{}, 1)}
 }
 
 // Read reads count registers of a slave from address on. An error is
@@ -90,11 +90,11 @@ func NewPortOn(cfg PortConfig, open func() (serial.Line, error)) *Port {
 // and reason; an Exception is among these.
 func (p *Port) Read(ctx context.Context, slave byte, f Function, address, count uint16) ([]uint16, error) {
 	select {
-	case p.turn <- struct{}{}:
+	case p.busy <- struct{}{}:
 	case <-ctx.Done():
 		return nil, ctx.Err()
 	}
-	defer func() { <-p.turn }()
+	defer func() { <-p.busy }()
 	line, err := p.opened()
 	if err != nil {
 		return nil, err

@@ -56,7 +56,7 @@ func (c *cable) Read(p []byte) (int, error) {
 	return n, err
 }
 
-// Write is the slave's. What nobody reads is gone with the test.
+// Write is the slave's. What is not read ends with the test.
 func (c *cable) Write(p []byte) (int, error) {
 	c.mu.Lock()
 	spoil := c.spoil
@@ -142,8 +142,9 @@ func TestPortReadsAgainAfterEveryFault(t *testing.T) {
 						t.Errorf("got %v; want unreadable with %q", err, want)
 					}
 				}
-				c.fail(nil)
-				// The same size, another address: a late answer would pass for this one's.
+				// The same size, another address, a slow meter: a late answer would pass for
+				// this one's.
+				c.fail(late(100 * time.Millisecond))
 				got, err := p.Read(t.Context(), 1, modbus.Input, 0x48, 2)
 				if err != nil || !slices.Equal(got, []uint16{0x3333, 0x4444}) {
 					t.Errorf("next request: got %04x, %v; want its own registers", got, err)
