@@ -80,8 +80,8 @@ func TestADeviceThatIsNoLineIsAnError(t *testing.T) {
 
 func TestCharTime(t *testing.T) {
 	for cfg, want := range map[serial.Config]time.Duration{
-		{Baud: 9600}:                                   10 * time.Second / 9600,
-		{Baud: 2400, StopBits: 2}:                      11 * time.Second / 2400,
+		{Baud: 9600}:              10 * time.Second / 9600,
+		{Baud: 2400, StopBits: 2}: 11 * time.Second / 2400,
 		{Baud: 9600, Parity: serial.Even, StopBits: 1}: 11 * time.Second / 9600,
 	} {
 		if got := cfg.CharTime(); got != want {
