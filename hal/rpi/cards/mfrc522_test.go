@@ -138,9 +138,8 @@ func (c *reader522) answer(sent []byte, bits byte) []byte {
 		levels, rest = append(levels, rest), nil
 	}
 	if len(sent) == 1 && sent[0] == 0x52 && bits == 7 {
-		if c.level > len(levels) { // selected and not halted: it does not answer, and falls asleep
-			c.level = 0
-			return nil
+		if c.level > len(levels) {
+			c.t.Error("a card is woken that was selected and not halted: it does not answer")
 		}
 		c.level = 1
 		return []byte{0x04, 0x00}
