@@ -235,7 +235,7 @@ func TestACardIsReportedOncePerPresentation(t *testing.T) {
 	})
 }
 
-func TestATokenThatIsNotTakenIsDropped(t *testing.T) {
+func TestATokenThatIsNotReadIsDropped(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		f := &field{}
 		f.set([]byte{1, 2, 3, 4}, false)
