@@ -25,8 +25,8 @@
 // A register that ends at its range and continues at zero (Map.Wrap) is continued,
 // if the energy over the step could have flowed since the reading before.
 // Any other decrease is passed on as the meter shows it, since it may be another
-// meter: the caller reports it. The identity is read again after each failure, for
-// a meter is not replaced without one.
+// meter: the caller reports it. The identity is read again before the first reading
+// behind a failure counts, for a meter is not replaced without one.
 //
 // A float32 in kWh has 24 bits: above 8,192 kWh its steps are 1 Wh, above
 // 16,384 kWh 2 Wh, above 131,072 kWh 16 Wh. The register still never goes down,

@@ -27,7 +27,7 @@ type Meter struct {
 	busy     chan struct{}
 	register register
 	seq      uint64
-	failed   bool // the reading before: the meter may have been replaced since
+	tries    int // to read the serial number, since the meter may be another one
 }
 
 var _ hal.Meter = (*Meter)(nil)
@@ -44,7 +44,7 @@ func NewMeter(port *Port, slave byte, kind Map, mono func() time.Duration) (*Met
 	}
 	return &Meter{
 		port: port, slave: slave, kind: kind, mono: mono,
-		quantities: kind.quantities(), spans: kind.plan(), busy: make(chan struct{}, 1), failed: true,
+		quantities: kind.quantities(), spans: kind.plan(), busy: make(chan struct{}, 1), tries: identityTries,
 		register: register{wrap: kind.Wrap, step: kind.Import.step()},
 	}, nil
 }
@@ -80,15 +80,13 @@ func (m *Meter) Read(ctx context.Context) (hal.Reading, error) {
 		return hal.Reading{}, ctx.Err()
 	}
 	defer func() { <-m.busy }()
-	if m.failed {
-		if err := m.identify(ctx); err != nil {
-			return hal.Reading{}, err
-		}
-	}
 	begun := m.mono()
 	values, err := m.measure(ctx)
 	if err != nil {
-		m.failed = true
+		m.tries = identityTries
+		return hal.Reading{}, err
+	}
+	if err := m.recognise(ctx); err != nil {
 		return hal.Reading{}, err
 	}
 	reading := m.reading(values)
@@ -96,14 +94,36 @@ func (m *Meter) Read(ctx context.Context) (hal.Reading, error) {
 	if err != nil {
 		return hal.Reading{}, m.unreadable(m.quantities[0], m.kind.Import.At[0], err)
 	}
-	m.failed = false
 	m.seq++
 	reading.Import, reading.Stamp = total, hal.Stamp{Mono: begun, Seq: m.seq}
 	return reading, nil
 }
 
-// identityWait limits the reading of a serial number that was never read.
-const identityWait = time.Second
+const (
+	// identityWait limits the reading of a serial number that was never read.
+	identityWait = time.Second
+	// identityTries is how many readings in a row may fail for want of the serial
+	// number. A meter that measures but does not answer that request has none.
+	identityTries = 3
+)
+
+// recognise reads the serial number, if the meter may have been replaced since it
+// was read: a used meter could show more than the one before.
+func (m *Meter) recognise(ctx context.Context) error {
+	if m.tries == 0 {
+		return nil
+	}
+	serial, err := m.serial(ctx)
+	if err != nil && errors.Is(err, hal.ErrUnreadable) {
+		m.tries--
+	}
+	if err != nil && m.tries > 0 {
+		return fmt.Errorf("serial number at %#04x: %w", m.kind.Serial.At[0], err)
+	}
+	m.tries = 0
+	m.identify(serial)
+	return nil
+}
 
 // Identity implements hal.Meter. It is the identity at the last reading; before the
 // first one it is read now.
@@ -119,33 +139,42 @@ func (m *Meter) Identity() (hal.Identity, error) {
 		return hal.Identity{}, fmt.Errorf("modbus: slave %d: %w: another reading takes too long", m.slave, hal.ErrUnreadable)
 	}
 	defer func() { <-m.busy }()
-	if err := m.identify(ctx); err != nil {
+	serial, err := m.serial(ctx)
+	if err != nil {
 		return hal.Identity{}, err
 	}
-	return *m.identity.Load(), nil
+	return m.identify(serial), nil
 }
 
-// identify reads the serial number. A meter that refuses the register has none. The
-// register of another meter is not compared with the one before.
-func (m *Meter) identify(ctx context.Context) error {
-	id := hal.Identity{Maker: m.kind.Maker, Model: m.kind.Model}
-	if s := m.kind.Serial; len(s.At) == 1 {
-		words, err := m.port.Read(ctx, m.slave, m.kind.function(s), s.At[0], s.Type.words())
-		var refused Exception
-		switch {
-		case errors.As(err, &refused):
-		case err != nil:
-			return err
-		default:
-			if raw := m.kind.raw(words); raw != 0 && raw != 1<<(16*len(words))-1 {
-				id.Serial = strconv.FormatUint(raw, 10)
-			}
-		}
-	}
+// identify makes the meter the one with that serial number. The register of another
+// meter is not compared with the one before.
+func (m *Meter) identify(serial string) hal.Identity {
+	id := hal.Identity{Maker: m.kind.Maker, Model: m.kind.Model, Serial: serial}
 	if old := m.identity.Swap(&id); old != nil && *old != id {
 		m.register.forget()
 	}
-	return nil
+	return id
+}
+
+// serial reads the serial number. It is empty where the map has none and where the
+// meter refuses the register.
+func (m *Meter) serial(ctx context.Context) (string, error) {
+	s := m.kind.Serial
+	if len(s.At) == 0 {
+		return "", nil
+	}
+	words, err := m.port.Read(ctx, m.slave, m.kind.function(s), s.At[0], s.Type.words())
+	if refused := Exception(0); errors.As(err, &refused) {
+		return "", nil
+	}
+	if err != nil {
+		return "", err
+	}
+	raw := m.kind.raw(words)
+	if raw == 0 || raw == 1<<(16*len(words))-1 {
+		return "", nil
+	}
+	return strconv.FormatUint(raw, 10), nil
 }
 
 // measure reads all quantities: for each, the value of each of its addresses.

@@ -254,6 +254,58 @@ func TestAReplacedMeterIsSeen(t *testing.T) {
 	})
 }
 
+// Some meters do not answer a request for a register that they do not have.
+func TestAMeterThatIsSilentAboutItsNumberHasNone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCable(t)
+		m := newMeter(t, c.port(), 1, modbus.SDM120())
+		c.bank.SDM120(1, 111, meter.Values{ImportWh: 5_000})
+		c.fail(func(b []byte) ([]byte, time.Duration) {
+			if b[1] == 3 {
+				return nil, 0
+			}
+			return b, 0
+		})
+		for try := range 2 {
+			if _, err := m.Read(t.Context()); !errors.Is(err, hal.ErrUnreadable) || !strings.Contains(err.Error(), "serial number at 0xfc00") {
+				t.Errorf("reading %d: got %v; want that the number is missing", try, err)
+			}
+		}
+		for range 3 {
+			start := time.Now()
+			if got, err := m.Read(t.Context()); err != nil || got.Import != 5_000 {
+				t.Errorf("got %+v, %v; want a reading", got, err)
+			}
+			if took := time.Since(start); took > time.Second {
+				t.Errorf("the reading took %v", took)
+			}
+		}
+		if id, err := m.Identity(); err != nil || id.Serial != "" || id.Model != "SDM120" {
+			t.Errorf("got %+v, %v; want no number", id, err)
+		}
+	})
+}
+
+// Behind a failure the meter may be another one, with a higher register.
+func TestNoReadingIsOfAMeterThatIsNotRecognised(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCable(t)
+		m := newMeter(t, c.port(), 1, modbus.SDM120())
+		c.bank.SDM120(1, 111, meter.Values{ImportWh: 5_000})
+		if _, err := m.Read(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		c.fail(func([]byte) ([]byte, time.Duration) { return nil, 0 })
+		_, _ = m.Read(t.Context())
+		c.fail(nil)
+		c.bank.SDM120(1, 222, meter.Values{ImportWh: 9_000_000})
+		got, err := m.Read(t.Context())
+		if id, _ := m.Identity(); err != nil || got.Import != 9_000_000 || id.Serial != "222" {
+			t.Errorf("got %+v, %v of %+v; want the reading with the new identity", got, err, id)
+		}
+	})
+}
+
 func TestAStaleMeterIsUnreadableUntilItCounts(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCable(t)
