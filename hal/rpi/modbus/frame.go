@@ -14,13 +14,13 @@ const (
 	Input   Function = 4
 )
 
-// Exception is the code with which a slave refuses a request. Its answer was
+// ExceptionError is the code with which a slave refuses a request. Its answer was
 // complete, so the line is in order.
-type Exception byte
+type ExceptionError byte
 
 // Error implements error.
-func (e Exception) Error() string {
-	names := map[Exception]string{
+func (e ExceptionError) Error() string {
+	names := map[ExceptionError]string{
 		1: "illegal function", 2: "illegal address", 3: "illegal value", 4: "device failure", 6: "device busy",
 	}
 	if name := names[e]; name != "" {
@@ -73,7 +73,7 @@ func registers(frame []byte) ([]uint16, error) {
 		return nil, fmt.Errorf("the answer's CRC is %04x, not %04x: noise, or a wrong speed or parity", got, want)
 	}
 	if frame[1]&0x80 != 0 {
-		return nil, Exception(frame[2])
+		return nil, ExceptionError(frame[2])
 	}
 	words := make([]uint16, 0, (end-headSize)/2)
 	for data := frame[headSize:end]; len(data) > 0; data = data[2:] {

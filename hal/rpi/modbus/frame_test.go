@@ -52,9 +52,9 @@ func TestAnAnswerIsCheckedBeforeItIsUsed(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), tc.want) {
 			t.Errorf("%s: got %v; want an error with %q", name, err, tc.want)
 		}
-		var refused Exception
+		var refused ExceptionError
 		if errors.As(err, &refused) != (name == "an exception") {
-			t.Errorf("%s: %v: only an answer in order is an Exception", name, err)
+			t.Errorf("%s: %v: only an answer in order is an ExceptionError", name, err)
 		}
 	}
 }

@@ -164,7 +164,7 @@ func (m *Meter) serial(ctx context.Context) (string, error) {
 		return "", nil
 	}
 	words, err := m.port.Read(ctx, m.slave, m.kind.function(s), s.At[0], s.Type.words())
-	if refused := Exception(0); errors.As(err, &refused) {
+	if refused := ExceptionError(0); errors.As(err, &refused) {
 		return "", nil
 	}
 	if err != nil {

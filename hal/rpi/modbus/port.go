@@ -87,7 +87,7 @@ func NewPortOn(cfg PortConfig, open func() (serial.Line, error)) *Port {
 
 // Read reads count registers of a slave from address on. An error is
 // hal.ErrClosed, the context's own, or a hal.ErrUnreadable that names line, slave
-// and reason; an Exception is among these.
+// and reason; an ExceptionError is among these.
 func (p *Port) Read(ctx context.Context, slave byte, f Function, address, count uint16) ([]uint16, error) {
 	select {
 	case p.busy <- struct{}{}:
@@ -105,7 +105,7 @@ func (p *Port) Read(ctx context.Context, slave byte, f Function, address, count 
 		p.dirty = false
 		return words, nil
 	}
-	var refused Exception
+	var refused ExceptionError
 	if p.dirty = !errors.As(err, &refused); p.dirty {
 		p.drop()
 	}
@@ -175,8 +175,8 @@ func (p *Port) exchange(ctx context.Context, line serial.Line, slave byte, f Fun
 	}
 	out := request(slave, f, address, count)
 	frame := make([]byte, headSize, headSize+2*MaxCount+crcSize)
-	bytes := time.Duration(len(out) + headSize + int(2*count) + crcSize)
-	if err := until(ctx, line, p.cfg.Timeout+bytes*p.cfg.Serial.CharTime()); err != nil {
+	onLine := time.Duration(len(out)+headSize+int(2*count)+crcSize) * p.cfg.Serial.CharTime()
+	if err := until(ctx, line, p.cfg.Timeout+onLine); err != nil {
 		return nil, err
 	}
 	if _, err := line.Write(out); err != nil {

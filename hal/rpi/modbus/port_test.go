@@ -164,7 +164,7 @@ func TestAnExceptionLeavesTheLineOpen(t *testing.T) {
 		p := c.port()
 		defer func() { _ = p.Close() }()
 		_, err := p.Read(t.Context(), 1, modbus.Input, 500, 1)
-		var refused modbus.Exception
+		var refused modbus.ExceptionError
 		if !errors.As(err, &refused) || refused != 2 || !errors.Is(err, hal.ErrUnreadable) {
 			t.Errorf("got %v; want exception 2", err)
 		}

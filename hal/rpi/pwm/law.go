@@ -57,10 +57,10 @@ func level(high charge.MilliVolts, before charge.PilotState) charge.PilotState {
 	}
 	for _, b := range borders {
 		at := b.at
-		switch before {
-		case b.above:
+		if before == b.above {
 			at -= hold
-		case b.below:
+		}
+		if before == b.below {
 			at += hold
 		}
 		if high >= at {
