@@ -72,14 +72,13 @@ func Serve(ctx context.Context, line io.ReadWriter, r Registers) error {
 // Answer is the answer to one request, or nil where the slave stays silent.
 func Answer(request []byte, r Registers) []byte {
 	slave, function := request[0], request[1]
-	if function != 3 && function != 4 {
-		return seal([]byte{slave, function | 0x80, byte(IllegalFunction)})
-	}
 	values, e, ok := r.Registers(slave, function,
 		binary.BigEndian.Uint16(request[2:]), binary.BigEndian.Uint16(request[4:]))
 	switch {
 	case !ok:
 		return nil
+	case function != 3 && function != 4:
+		return seal([]byte{slave, function | 0x80, byte(IllegalFunction)})
 	case e != NoException:
 		return seal([]byte{slave, function | 0x80, byte(e)})
 	}
