@@ -7,6 +7,9 @@
 // and starts the chip again after a failure, for ever. An identifier is a secret:
 // no error and no text of this package contains one.
 //
+// A PN532 stretches the clock of I²C, which the controllers before the Pi 4 handle
+// badly: its UART is the better choice there.
+//
 // The identifier alone proves little: it can be copied. It is what the field uses.
 package cards
 

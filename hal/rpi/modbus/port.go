@@ -1,6 +1,7 @@
 package modbus
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -85,10 +86,13 @@ func NewPortOn(cfg PortConfig, open func() (serial.Line, error)) *Port {
 	return &Port{cfg: cfg, open: open, busy: make(chan struct{}, 1)}
 }
 
-// Read reads count registers of a slave from address on. An error is
+// Read reads count registers, 1 to MaxCount, of a slave from address on. An error is
 // hal.ErrClosed, the context's own, or a hal.ErrUnreadable that names line, slave
 // and reason; an ExceptionError is among these.
 func (p *Port) Read(ctx context.Context, slave byte, f Function, address, count uint16) ([]uint16, error) {
+	if count < 1 || count > MaxCount {
+		return nil, fmt.Errorf("modbus: %d registers in one request; use 1 to %d", count, MaxCount)
+	}
 	select {
 	case p.busy <- struct{}{}:
 	case <-ctx.Done():
@@ -187,6 +191,9 @@ func (p *Port) exchange(ctx context.Context, line serial.Line, slave byte, f Fun
 	}
 	size, err := answerSize(frame, slave, f, count)
 	if err != nil {
+		if bytes.Equal(frame, out[:headSize]) {
+			return nil, errors.New("the line returns our own request: switch off the echo of the adapter")
+		}
 		return nil, err
 	}
 	frame = frame[:size]

@@ -259,6 +259,27 @@ func TestANoisyLineIsAnErrorNotAWaitForEver(t *testing.T) {
 	})
 }
 
+func TestAnEchoIsNamed(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		defer func() { _ = near.Close(); _ = far.Close() }()
+		go func() {
+			b := make([]byte, 8)
+			_, _ = io.ReadFull(far, b)
+			_, _ = far.Write(b)
+		}()
+		p := modbus.NewPortOn(modbus.PortConfig{}, func() (serial.Line, error) { return near, nil })
+		if _, err := p.Read(t.Context(), 1, modbus.Input, 0x48, 2); err == nil || !strings.Contains(err.Error(), "echo") {
+			t.Errorf("got %v; want that the adapter echoes", err)
+		}
+		for _, count := range []uint16{0, 126} {
+			if _, err := p.Read(t.Context(), 1, modbus.Input, 0, count); err == nil || errors.Is(err, hal.ErrUnreadable) {
+				t.Errorf("%d registers: got %v; want that it cannot be asked", count, err)
+			}
+		}
+	})
+}
+
 func TestAMissingDeviceIsReadWhenItIsBack(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCable(t)
