@@ -132,17 +132,16 @@ func (r *running) setTimer(at time.Duration) {
 // Deps.OnRecords.
 func (r *running) logRecords(s connector.State, records []connector.Record) {
 	for _, rec := range records {
-		level := slog.LevelInfo
+		log := r.logger.Info
 		switch rec.Payload.(type) {
 		case *wire.MeterRead:
-			level = slog.LevelDebug
+			log = r.logger.Debug
 		case *wire.FaultRaised:
-			level = slog.LevelWarn
+			log = r.logger.Warn
 		default:
 		}
-		r.logger.LogAttrs(context.Background(), level, "record", logs.Connector(s.ID),
-			slog.String("type", string(rec.Payload.RecordType())), logs.Session(rec.Session),
-			slog.String("status", string(connector.Status(s))))
+		log("record", logs.Connector(s.ID), slog.String("type", string(rec.Payload.RecordType())),
+			logs.Session(rec.Session), slog.String("status", string(connector.Status(s))))
 	}
 	if r.deps.OnRecords != nil {
 		r.deps.OnRecords(s, records)

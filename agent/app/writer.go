@@ -64,7 +64,7 @@ func (w *writer) append(b *point.Batch) error {
 	w.batch = b
 	err := w.journal.Append(b.Class, b.Encoders()...)
 	full := errors.Is(err, ErrNoSpace)
-	if err != nil && !(full && w.full) {
+	if err != nil && (!full || !w.full) {
 		w.log.Error("records not written", slog.Int("records", len(b.Records)), logs.Err(err))
 	}
 	if w.full = full; err != nil {

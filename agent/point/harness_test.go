@@ -63,11 +63,10 @@ func (r *rig) now() point.Now {
 }
 
 // step applies an event a millisecond later.
-func (r *rig) step(e point.Event) []point.Effect {
+func (r *rig) step(e point.Event) {
 	r.t.Helper()
 	r.at += time.Millisecond
 	r.perform(r.core.Step(r.now(), e))
-	return r.effects
 }
 
 // perform keeps what is under way at the disk, never two things, and what is
@@ -159,13 +158,13 @@ func (r *rig) held() delivery.Held {
 }
 
 // order passes a command to the core.
-func (r *rig) order(n charge.ConnectorID, o wire.Order) []point.Effect {
+func (r *rig) order(n charge.ConnectorID, o wire.Order) {
 	r.t.Helper()
 	r.orders++
-	return r.command(n, o, fmt.Sprintf("c%d", r.orders), theBoot)
+	r.command(n, o, fmt.Sprintf("c%d", r.orders), theBoot)
 }
 
-func (r *rig) command(n charge.ConnectorID, o wire.Order, id string, boot charge.JournalID) []point.Effect {
+func (r *rig) command(n charge.ConnectorID, o wire.Order, id string, boot charge.JournalID) {
 	r.t.Helper()
 	data, err := wire.EncodeOrder(o)
 	if err != nil {
@@ -180,7 +179,7 @@ func (r *rig) command(n charge.ConnectorID, o wire.Order, id string, boot charge
 	if err != nil {
 		r.t.Fatal(err)
 	}
-	return r.step(point.CommandReceived{Raw: raw, ReceivedAt: r.at})
+	r.step(point.CommandReceived{Raw: raw, ReceivedAt: r.at})
 }
 
 // charging lets a session begin at connector 1, with all its records durable.

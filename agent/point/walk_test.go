@@ -14,6 +14,7 @@ import (
 // walk applies random events, and returns effects as text. rig.perform checks what
 // must hold in each step.
 func walk(t *testing.T, seed uint64, steps int) (out string) {
+	t.Helper()
 	rng := rand.New(rand.NewPCG(seed, 1))
 	r := start(t, 2, func(c *point.Config, _ *point.Recovered) { c.Policy.FreeVend = rng.IntN(2) == 0 })
 	pilots := []charge.PilotState{charge.PilotA, charge.PilotB, charge.PilotC, charge.PilotC, charge.PilotE}
