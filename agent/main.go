@@ -4,6 +4,9 @@
 //
 //	agent [--config FILE] [--check-config]   run, or check the settings and end
 //	agent journal inspect|verify|export DIR  read the journal in a folder
+//	agent doctor [--for TIME] [--switch]     read every input and explain the wiring
+//	agent hal-test [--switch]                check the hardware against its rules
+//	agent identify [--for TIME]              blink, so that a person finds it
 //
 // agent/app is the program; this package is its command line.
 package main
@@ -40,6 +43,11 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	if len(args) > 0 && args[0] == "journal" {
 		return runJournal(args[1:], stdout, stderr)
 	}
+	if len(args) > 0 {
+		if s, is := sites()[args[0]]; is {
+			return runSite(ctx, s, args[1:], stdin, stdout, stderr)
+		}
+	}
 	// ContinueOnError: the exit code of a wrong flag is ours, not that of package
 	// flag.
 	flags := flag.NewFlagSet("agent", flag.ContinueOnError)
@@ -50,7 +58,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return process.ExitOK
 	} else if err != nil || flags.NArg() > 0 {
-		_, _ = fmt.Fprintln(stderr, "agent: usage: agent [--config FILE] [--check-config] [--version]\n       agent journal inspect|verify|export DIR")
+		_, _ = fmt.Fprintln(stderr, "agent: usage: agent [--config FILE] [--check-config] [--version]\n       agent journal inspect|verify|export DIR\n       agent doctor|hal-test|identify [--help]")
 		return process.ExitUsage
 	}
 	if *version {

@@ -21,6 +21,10 @@
 //     or another serial number is for the caller to report.
 //  7. A method that returns a device returns ErrNotFitted where the device does
 //     not exist, never a nil without an error.
+//  8. A contactor closes by its own Set(true) alone. A lock, a self-test, an
+//     offer or a light never closes one.
+//  9. Cards and presses are of a moment: one that is not received within
+//     MomentLasts is dropped, never delivered later.
 //
 // # What it does not promise
 //
@@ -31,7 +35,9 @@ package hal
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
+	"strings"
 	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
@@ -44,6 +50,16 @@ const MaxContactorDelay = 250 * time.Millisecond
 // MaxSafetyAge is the age above which a reading of a safety input is stale,
 // and so unsafe.
 const MaxSafetyAge = 100 * time.Millisecond
+
+// MaxLockDelay is how long a lock may take to reach the state that was commanded
+// before it is a fault.
+const MaxLockDelay = 2 * time.Second
+
+// MaxThermalAge is the age above which a temperature is stale, and so unknown.
+const MaxThermalAge = 5 * time.Second
+
+// MomentLasts is how long a card or a press waits for its receiver.
+const MomentLasts = time.Second
 
 // MaxAgentGone is the longest time a contactor may stay closed after the agent
 // has gone: a Keeper's Timeout is at most this.
@@ -202,8 +218,8 @@ const MinOffer charge.MilliAmps = 6_000
 type Lock interface {
 	// Set starts to move the bolt and returns. Repeating a command is harmless.
 	Set(locked bool) error
-	// State measures the bolt. A lock without feedback reports its command once
-	// the time to move has passed.
+	// State measures the bolt; while it moves it is unknown, without an error. A
+	// lock without feedback reports its command once the time to move has passed.
 	State() (LockState, Stamp, error)
 }
 
@@ -240,10 +256,12 @@ type Proximity interface {
 // GroundFault is a residual current device that can be tested. Protection
 // reports that it tripped.
 type GroundFault interface {
-	// SelfTest makes the device trip and checks that it did. The contactor must be
-	// open. It ends with ctx and leaves the device reset.
+	// SelfTest makes the device trip and checks that it did. A contactor that is
+	// not open is an error, and nothing trips. It ends with ctx and leaves the
+	// device reset. Protection does not report the trip that a test made.
 	SelfTest(ctx context.Context) error
-	// Reset clears a trip, after a person has removed its cause.
+	// Reset clears a trip, after a person has removed its cause. If the cause is
+	// still there, that is an error.
 	Reset() error
 }
 
@@ -251,9 +269,10 @@ type GroundFault interface {
 type Thermal interface {
 	// Sensors names them; the list never changes and is not empty.
 	Sensors() []string
-	// Hottest is the highest temperature of all sensors. If one cannot be read,
-	// that is an error, since it may be the hottest. It never blocks for longer
-	// than a tick of the safety loop (10 ms): a slow bus is read in the background.
+	// Hottest is the highest temperature of all sensors. If one cannot be read, or
+	// was last read more than MaxThermalAge ago, that is an error, since it may be
+	// the hottest. It never blocks for longer than a tick of the safety loop
+	// (10 ms): a slow bus is read in the background.
 	Hottest() (charge.MilliCelsius, Stamp, error)
 }
 
@@ -303,8 +322,8 @@ type Keeper interface {
 // TokenReader reads the cards that drivers hold to the charging point.
 type TokenReader interface {
 	// Tokens returns the channel of the cards presented; the same one each time,
-	// closed by Board.Close. A card that stays in the field is reported once. A
-	// card that is not taken within a second is dropped: it was for that moment.
+	// closed by Board.Close. A card that stays in the field is reported once. It
+	// waits for its receiver for MomentLasts; Moments is such a channel.
 	Tokens() <-chan Token
 	// Healthy is nil while the reader answers.
 	Healthy() error
@@ -316,6 +335,18 @@ type Token struct {
 	// UID is the identifier of the card in upper-case hexadecimal digits. It is a
 	// secret: never logged, never stored as it is.
 	UID string
+}
+
+// ParseUID checks the identifier of a card, 4, 7 or 10 bytes (ISO 14443) in
+// hexadecimal digits, and returns it in upper case. The error does not repeat it.
+func ParseUID(s string) (string, error) {
+	if n := len(s); n != 8 && n != 14 && n != 20 {
+		return "", errors.New("uid: want 8, 14 or 20 hexadecimal digits")
+	}
+	if _, err := hex.DecodeString(s); err != nil {
+		return "", errors.New("uid: want hexadecimal digits only")
+	}
+	return strings.ToUpper(s), nil
 }
 
 // FrontPanel is the buttons and lights that a person sees.
@@ -346,6 +377,27 @@ const (
 	LightIdentify       // a person looks for this charging point
 )
 
+// String returns the name of the light, such as "charging".
+func (l Light) String() string {
+	switch l {
+	case LightOff:
+		return "off"
+	case LightReady:
+		return "ready"
+	case LightWaiting:
+		return "waiting"
+	case LightCharging:
+		return "charging"
+	case LightRefused:
+		return "refused"
+	case LightFault:
+		return "fault"
+	case LightIdentify:
+		return "identify"
+	}
+	return "unknown"
+}
+
 // Watchdog resets the computer when it is not kicked in time.
 type Watchdog interface {
 	// Kick restarts the countdown.
@@ -363,6 +415,21 @@ type Clock interface {
 	Now() (time.Time, error)
 	// Set sets it.
 	Set(t time.Time) error
+}
+
+// Wired is implemented by a Board that knows its wiring.
+type Wired interface {
+	// Wiring lists the wires of the board with their present levels. It reads the
+	// inputs, switches nothing, and is for people: the safety loop does not use it.
+	Wiring() []Wire
+}
+
+// Wire connects a device to a line of the computer.
+type Wire struct {
+	Device  string // such as "connector 1: plug contact"
+	Line    string // such as "GPIO22" or "/dev/ttyAMA0, address 1"
+	Level   string // "high", "low", a value, or "unreadable"; "" of an output
+	Meaning string // what the level means here
 }
 
 // Simulator operates a simulated Board from outside: it moves vehicles and

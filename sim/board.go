@@ -6,7 +6,10 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"net"
+	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -31,8 +34,12 @@ type boardOptions struct {
 	snapshot bool
 	// visits lets vehicles come by themselves to each free connector.
 	visits bool
-	// hardware is the configuration but power and registers.
+	// hardware is the configuration but power, registers, cable and what is left out.
 	hardware sim.Config
+	// cable is the current in A that each plugged cable is coded for; 0: a fixed one.
+	cable int64
+	// without names the devices that are left out.
+	without []string
 	// power is the rated power of each connector in W.
 	power int64
 	// register is the first register of each meter in Wh; -1: drawn by the
@@ -48,7 +55,8 @@ func newBoardCommand() *cobra.Command {
 		Short: "The hardware of one charging point, in a process of its own",
 		Long: "Serves contactors, meters and vehicles behind a Unix socket, so that they outlive the agent as real hardware does.\n" +
 			"When the agent ends, the contactors open within a second. With --snapshot it connects to a running board instead,\n" +
-			"and prints its registers, its contacts and the switchings since its start as JSON.",
+			"and prints its registers, its contacts and the switchings since its start as JSON.\n" +
+			"On a terminal, lines operate it, such as plug, tap 04A1B2C3 or break lock_jammed 2; sim board do does the same from outside.",
 		Example: "  sim board --socket /tmp/board.sock --connectors 2 --seed 7\n  sim board --socket /tmp/board.sock --snapshot",
 		Args:    cobra.NoArgs,
 	}
@@ -63,8 +71,12 @@ func newBoardCommand() *cobra.Command {
 	f.Int64Var(&o.register, "register", -1, "first register of every meter in Wh; -1: from the seed")
 	f.DurationVar(&o.hardware.Keeper, "keeper", o.hardware.Keeper, "timeout of the dead-man device; 0: not fitted")
 	f.IntVar(&o.hardware.Trace, "trace", o.hardware.Trace, "switchings that --snapshot shows at most")
+	f.DurationVar(&o.hardware.Watchdog, "watchdog", o.hardware.Watchdog, "timeout of the computer's watchdog; 0: not fitted")
+	f.Int64Var(&o.cable, "cable", 0, "current in A that plugged cables are coded for: 13, 20, 32 or 63; 0: a fixed cable")
+	f.StringSliceVar(&o.without, "without", nil, "devices that are not fitted: "+strings.Join(slices.Sorted(maps.Keys(leftOut(&o.hardware))), ", "))
 	f.BoolVar(&o.hardware.PWM, "pwm", o.hardware.PWM, "the vehicle waits for the offer, as by IEC 61851")
 	_ = c.MarkFlagRequired("socket") // the flag was just defined
+	c.AddCommand(newOperateCommand())
 	c.RunE = action(func(ctx context.Context, c *cobra.Command, _ []string) error {
 		if o.snapshot {
 			return printSnapshot(ctx, c, o.socket)
@@ -93,11 +105,27 @@ func printSnapshot(ctx context.Context, c *cobra.Command, socket string) error {
 func (o *boardOptions) config() (sim.Config, error) {
 	cfg := o.hardware
 	cfg.RatedPower = charge.Watts(o.power)
+	cfg.Cable = charge.MilliAmps(o.cable) * 1_000
+	for _, name := range o.without {
+		missing, known := leftOut(&cfg)[name]
+		if !known {
+			return cfg, fmt.Errorf("--without %q: use %s", name, strings.Join(slices.Sorted(maps.Keys(leftOut(&cfg))), ", "))
+		}
+		*missing = true
+	}
 	// Without registers sim.New draws them from the seed.
 	for n := 0; o.register >= 0 && n < cfg.Connectors; n++ {
 		cfg.Registers = append(cfg.Registers, charge.WattHours(o.register))
 	}
 	return cfg, cfg.Validate()
+}
+
+// leftOut are the fields that leave a device out, by the names of --without.
+func leftOut(c *sim.Config) map[string]*bool {
+	return map[string]*bool{
+		"estop": &c.NoEStop, "feedback": &c.NoFeedback, "meter": &c.NoMeter, "lock": &c.NoLock,
+		"ground-fault": &c.NoGroundFault, "thermal": &c.NoThermal, "reader": &c.NoReader, "panel": &c.NoPanel,
+	}
 }
 
 // serveBoard runs a board until ctx ends.
@@ -121,6 +149,7 @@ func serveBoard(ctx context.Context, c *cobra.Command, o boardOptions) error {
 	out := process.NewOutput(c.OutOrStdout())
 	defer out.Close()
 	_, _ = fmt.Fprintf(out, "board %s: %d connector(s) of %d W behind %s\n", cfg.Serial, cfg.Connectors, cfg.RatedPower, path(ln))
+	readOperations(ctx, c.InOrStdin(), out, func(words []string) (operated, []string, error) { return b, words, nil })
 	// Close opens the contactors, as the loss of a real board's supply would.
 	if !o.visits {
 		return errors.Join(board.Serve(ctx, ln, b, log), b.Close())

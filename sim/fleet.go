@@ -42,7 +42,8 @@ func newFleetCommand() *cobra.Command {
 		Use:   "fleet",
 		Short: "Many charging points against an MQTT broker",
 		Long: "Runs the real agent many times, each on a simulated board and with a data folder of its own, and prints totals once a\n" +
-			"second. The next start on the same folder continues where this one ended.",
+			"second. The next start on the same folder continues where this one ended. On a terminal, lines operate a charging\n" +
+			"point, such as: CP_0007 plug, or CP_0007 tap 04A1B2C3.",
 		Example: "  sim fleet --cps 100 --mqtt tcp://127.0.0.1:1883",
 		Args:    cobra.NoArgs,
 	}
@@ -95,6 +96,7 @@ func (o *fleetOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 	defer out.Close()
 	_, _ = fmt.Fprintf(out, "%d charging points, %s to %s, at %s; log in %s\n",
 		len(f.Points()), f.Points()[0].ID, f.Points()[len(f.Points())-1].ID, o.cfg.MQTT, logPath)
+	readOperations(ctx, c.InOrStdin(), out, func(words []string) (operated, []string, error) { return pointOf(f, words) })
 	if o.runFor > 0 {
 		var cancel context.CancelFunc
 		ctx, cancel = context.WithTimeout(ctx, o.runFor)
@@ -106,6 +108,16 @@ func (o *fleetOptions) run(ctx context.Context, c *cobra.Command, _ []string) (e
 	go func() { ended <- f.Run(ctx) }()
 	watchFleet(out, f, ended)
 	return nil
+}
+
+// pointOf returns the charging point that the first word names, and the rest.
+func pointOf(f *fleet.Fleet, words []string) (operated, []string, error) {
+	for _, p := range f.Points() {
+		if string(p.ID) == words[0] {
+			return p, words[1:], nil
+		}
+	}
+	return nil, nil, fmt.Errorf("%q is no charging point of this fleet; begin with one of %s to %s", words[0], f.Points()[0].ID, f.Points()[len(f.Points())-1].ID)
 }
 
 // id returns the id of charging point number n, from 1.

@@ -49,6 +49,8 @@ func TestExitCodes(t *testing.T) {
 		{[]string{"demo", "--data", file}, exitUsage, file},
 		{[]string{"board"}, exitUsage, "socket"},
 		{[]string{"board", "--socket", filepath.Join(dir, "s"), "--connectors", "0"}, exitUsage, "connectors"},
+		{[]string{"board", "--socket", filepath.Join(dir, "s"), "--without", "wheels"}, exitUsage, "ground-fault"},
+		{[]string{"board", "--socket", filepath.Join(dir, "s"), "--cable", "16"}, exitUsage, "cable"},
 		{[]string{"board", "--socket", filepath.Join(dir, "s"), "--snapshot"}, exitUnreachable, "sim board"},
 		{[]string{"chaos", "--points", "0"}, exitUsage, "--points"},
 		{[]string{"chaos", "--bin", dir}, exitUsage, "make build"},

@@ -574,6 +574,37 @@ func TestKeys(t *testing.T) {
 	})
 }
 
+// cardBoard is a board that keeps the cards held to it.
+type cardBoard struct {
+	*sim.Board
+	uids chan string
+}
+
+func (b cardBoard) Present(uid string) error {
+	b.uids <- uid
+	return b.Board.Present(uid)
+}
+
+// TestACardByKey holds a card to the reader by a line at the terminal.
+func TestACardByKey(t *testing.T) {
+	play(t, nil, func(p *point) {
+		in, out := io.Pipe()
+		board := cardBoard{p.board, make(chan string, 2)}
+		p.keys, p.wired = in, board
+		p.start()
+		p.ready()
+		for _, uid := range []string{"04A1B2C3", "card"} { // the second one is refused, and the next line is read
+			if _, err := io.WriteString(out, "t  "+uid+"\n"); err != nil {
+				p.t.Error(err)
+			}
+			if got := <-board.uids; got != uid {
+				p.t.Errorf("got %q, want %q", got, uid)
+			}
+		}
+		p.do(out.Close())
+	})
+}
+
 // TestHardwareThatCannotServe: a board with unsafe hardware is refused at the
 // start.
 func TestHardwareThatCannotServe(t *testing.T) {

@@ -14,7 +14,8 @@ import (
 )
 
 // KeysHelp explains the keys of a simulated charging point.
-const KeysHelp = "keys, then Enter: p plug, u unplug, f fault, r repair, s stop; a number before it names the connector (2p)"
+const KeysHelp = "keys, then Enter: p plug, u unplug, f fault, r repair, s stop; a number before it names the connector (2p); " +
+	"t and a card's digits hold the card to the reader (t 04A1B2C3)"
 
 // readKeys executes the keys typed at a simulated charging point, until in ends
 // or the layer does. A blocked read of a terminal cannot be cancelled, so no part
@@ -24,6 +25,13 @@ func (r *running) readKeys(l *layer, in io.Reader) {
 	for lines.Scan() && l.ctx.Err() == nil {
 		word := strings.TrimSpace(lines.Text())
 		if word == "" {
+			continue
+		}
+		if uid, is := strings.CutPrefix(word, "t "); is {
+			// The card's identifier is a secret: it is not logged.
+			if err := h.simulator.Present(strings.TrimSpace(uid)); err != nil {
+				h.log.Info("no card was read", logs.Err(err))
+			}
 			continue
 		}
 		n, key := connectorOf(word)

@@ -13,8 +13,8 @@ import (
 
 // contactorChecks are the rules about when power is on: invariants 2, 3 and 4 of
 // package hal.
-func contactorChecks() []check {
-	return []check{
+func contactorChecks() []testCase {
+	return []testCase{
 		{name: "open after new", run: func(r *rig) {
 			r.wantOpen("after new")
 			for _, n := range r.numbers() {

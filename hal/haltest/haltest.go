@@ -9,7 +9,8 @@
 // backend does not have is skipped, and the log lists it.
 //
 // The rules are checked from outside: Controls.Closed is the truth about a
-// contact, and the board's answers are compared with it.
+// contact, and the board's answers are compared with it. Rules that need no
+// control are those of package check, which the agent also runs on site.
 package haltest
 
 import (
@@ -19,6 +20,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/hal/check"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
@@ -38,6 +40,19 @@ type Controls struct {
 	SetUnreadable func(n charge.ConnectorID, blind bool)
 	// SlowMeter makes each reading of the meters take that long.
 	SlowMeter func(d time.Duration)
+	// Trip makes the residual current device trip, or removes the cause of that.
+	Trip func(n charge.ConnectorID, on bool)
+	// Locked is where the bolt of the lock is, measured outside the board, and Jam
+	// makes it stay there, or frees it.
+	Locked func(n charge.ConnectorID) bool
+	Jam    func(n charge.ConnectorID, on bool)
+	// Cable is what a plugged cable is coded for.
+	Cable charge.MilliAmps
+	// Tap holds a card to the reader, PressButton presses the button of a connector.
+	Tap         func(uid string)
+	PressButton func(n charge.ConnectorID)
+	// Light is what a person sees at a connector.
+	Light func(n charge.ConnectorID) hal.Light
 	// Closed is whether power is switched on, measured outside the board: at the
 	// contact, or at the output line where there is no contact. It works after
 	// Close. Every backend has it.
@@ -53,8 +68,8 @@ type Controls struct {
 // t; the suite closes the board itself.
 type Maker func(t *testing.T) (hal.Board, Controls)
 
-// check is one case: a rule, and whether the backend has the controls for it.
-type check struct {
+// testCase is one case: a rule, and whether the backend has the controls for it.
+type testCase struct {
 	name  string
 	needs func(*rig) bool // nil: always
 	run   func(*rig)
@@ -64,6 +79,20 @@ type check struct {
 // connections, but no sockets and no files.
 func Run(t *testing.T, newBoard Maker) {
 	t.Helper()
+	for _, rule := range check.Rules() {
+		t.Run(rule.Name, func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				board, controls := newBoard(t)
+				r := newRig(t, board, controls)
+				err := rule.Check(check.NewProbe(t.Context(), board))
+				if err != nil && !notFitted(err) {
+					t.Error(err)
+				}
+				r.hang(hal.MaxContactorDelay)
+				r.wantOpen("after the rule was checked")
+			})
+		})
+	}
 	var left []string
 	for _, c := range checks() {
 		t.Run(c.name, func(t *testing.T) {
@@ -84,11 +113,12 @@ func Run(t *testing.T, newBoard Maker) {
 }
 
 // checks are all cases.
-func checks() []check {
-	var all []check
+func checks() []testCase {
+	var all []testCase
 	all = append(all, shapeChecks()...)
 	all = append(all, contactorChecks()...)
 	all = append(all, inputChecks()...)
+	all = append(all, partChecks()...)
 	return append(all, stressChecks()...)
 }
 
@@ -145,7 +175,7 @@ func (r *rig) contactor(n charge.ConnectorID) hal.Contactor {
 }
 
 // tick is the period of the safety loop.
-const tick = 10 * time.Millisecond
+const tick = check.Tick
 
 // advance lets time pass with a working safety loop, which reads the inputs and
 // kicks the keeper.

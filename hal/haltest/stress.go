@@ -8,8 +8,8 @@ import (
 )
 
 // stressChecks call all methods at once, for the race detector.
-func stressChecks() []check {
-	return []check{{name: "every method on its own goroutine", run: checkTogether}}
+func stressChecks() []testCase {
+	return []testCase{{name: "every method on its own goroutine", run: checkTogether}}
 }
 
 // checkTogether: every method may be called from a goroutine of its own, and
@@ -26,12 +26,37 @@ func checkTogether(r *rig) {
 			func() { _, _, _ = c.Contactor().Feedback() },
 			func() { _, _, _ = c.Pilot().State() },
 			func() { _ = c.Pilot().SetAvailable(true) },
+			func() { _ = c.Pilot().SetCurrent(hal.MinOffer) },
 			func() { _, _ = c.Meter().Read(r.Context()) },
 			func() { _, _ = c.Meter().Identity() },
 		)
 		if p, ok := c.(hal.Protection); ok {
 			calls = append(calls, func() { _, _, _ = p.Tripped() })
 		}
+		if l, err := c.Lock(); err == nil {
+			calls = append(calls, func() { _ = l.Set(true) }, func() { _ = l.Set(false) }, func() { _, _, _ = l.State() })
+		}
+		if p, err := c.Proximity(); err == nil {
+			calls = append(calls, func() { _, _, _ = p.CableLimit() })
+		}
+		if g, err := c.GroundFault(); err == nil {
+			calls = append(calls, func() { _ = g.SelfTest(r.Context()) }, func() { _ = g.Reset() })
+		}
+		if h, err := c.Thermal(); err == nil {
+			calls = append(calls, func() { _ = h.Sensors() }, func() { _, _, _ = h.Hottest() })
+		}
+		if p, err := r.Panel(); err == nil {
+			calls = append(calls, func() { _ = p.Presses() }, func() { _ = p.Show(n, hal.LightReady) })
+		}
+	}
+	if d, err := r.Reader(); err == nil {
+		calls = append(calls, func() { _ = d.Tokens() }, func() { _ = d.Healthy() })
+	}
+	if w, err := r.Watchdog(); err == nil {
+		calls = append(calls, func() { _ = w.Kick() }, func() { _ = w.Disarm() })
+	}
+	if k, err := r.Clock(); err == nil {
+		calls = append(calls, func() { _, _ = k.Now() }, func() { _ = k.Set(time.Now()) })
 	}
 	calls = append(calls,
 		func() { _ = r.Info() },

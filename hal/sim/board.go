@@ -3,6 +3,7 @@ package sim
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -14,16 +15,17 @@ import (
 // Board is a simulated charging point: a lock and a clock around the physics. Make
 // it with New.
 type Board struct {
-	hal.BareBoard
 	info       hal.Info
 	clock      func() time.Duration
 	connectors []*connector
 	meterDelay atomic.Int64 // nanoseconds
+	tokens     *hal.Moments[hal.Token]
+	presses    *hal.Moments[hal.Press]
 
-	mu      sync.Mutex
-	physics *physics // mu guards it, closed and every seq below
-	closed  bool
-	stopSeq uint64
+	mu                          sync.Mutex
+	physics                     *physics // mu guards it, closed and every seq below
+	closed                      bool
+	stopSeq, tokenSeq, pressSeq uint64
 }
 
 var (
@@ -50,6 +52,7 @@ func New(cfg Config) (*Board, error) {
 			Serial:     cfg.Serial,
 			Connectors: cfg.Connectors,
 			Simulated:  true,
+			Steered:    cfg.Steered,
 			RatedPower: cfg.RatedPower,
 			MaxCurrent: cfg.MaxCurrent,
 			Voltage:    cfg.Voltage,
@@ -57,7 +60,12 @@ func New(cfg Config) (*Board, error) {
 			TempLimit:  cfg.TempLimit,
 		},
 		clock:   cfg.Now,
+		tokens:  hal.NewMoments[hal.Token](),
+		presses: hal.NewMoments[hal.Press](),
 		physics: newPhysics(cfg),
+	}
+	if cfg.NoThermal {
+		b.info.TempLimit = 0
 	}
 	for _, o := range b.physics.outlets {
 		b.connectors = append(b.connectors, &connector{board: b, outlet: o})
@@ -119,12 +127,15 @@ func (b *Board) SafeState() error {
 }
 
 // Close opens all contactors. Afterwards every method but Snapshot is refused;
-// vehicles and batteries go on.
+// vehicles and batteries go on. It disarms the watchdog.
 func (b *Board) Close() error {
 	err := b.SafeState()
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.closed = true
+	b.physics.armed = false
+	b.tokens.Close()
+	b.presses.Close()
 	return err
 }
 
@@ -139,13 +150,12 @@ func (b *Board) stepLocked() time.Duration {
 	return b.physics.now
 }
 
-// waitMeter waits for as long as a reading takes on the bus. It holds no lock, so
-// that a slow meter delays nothing else.
-func (b *Board) waitMeter(ctx context.Context) error {
+// wait waits as long as something takes on a bus. It holds no lock, so that a slow
+// meter delays nothing else.
+func wait(ctx context.Context, d time.Duration) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	d := time.Duration(b.meterDelay.Load())
 	if d <= 0 {
 		return nil
 	}
@@ -166,6 +176,7 @@ type Snapshot struct {
 	Serial     string        `json:"serial"`
 	Supplied   bool          `json:"supplied"` // the keeper, where fitted, feeds the coils
 	Pressed    bool          `json:"pressed"`  // the emergency stop
+	Resets     int           `json:"resets"`   // of the computer, by its watchdog
 	Connectors []Outlet      `json:"connectors"`
 	Trace      []Switch      `json:"trace"`      // the kept switchings, oldest first
 	TraceGone  int           `json:"trace_gone"` // older ones, no longer kept
@@ -185,6 +196,12 @@ type Outlet struct {
 	Charge    charge.Permille    `json:"charge_permille"` // of the vehicle; 0 without
 	Full      bool               `json:"full"`
 	Faults    []charge.Fault     `json:"faults,omitempty"`
+
+	Limit       charge.MilliAmps    `json:"limit_ma"` // per phase, as the pilot signals it
+	Lock        string              `json:"lock"`     // open, locked or unknown: between the two
+	Temperature charge.MilliCelsius `json:"temperature_mc"`
+	Light       string              `json:"light"` // what a person sees
+	Defects     []Defect            `json:"defects,omitempty"`
 }
 
 // Snapshot observes the board from outside. It works on a closed board too.
@@ -194,6 +211,7 @@ func (b *Board) Snapshot() Snapshot {
 	s := Snapshot{
 		Mono: b.stepLocked(), At: time.Now(), Serial: b.info.Serial,
 		Supplied: b.physics.supplied || !b.physics.keeperFitted(), Pressed: b.physics.pressed(),
+		Resets: b.physics.resets,
 	}
 	for _, o := range b.physics.outlets {
 		s.Connectors = append(s.Connectors, Outlet{
@@ -208,6 +226,12 @@ func (b *Board) Snapshot() Snapshot {
 			Charge:    o.battery.charge(),
 			Full:      o.plugged && o.battery.full(),
 			Faults:    o.faults.names(),
+
+			Limit:       o.limit,
+			Lock:        o.lock.state.String(),
+			Temperature: o.temperature(),
+			Light:       o.light.String(),
+			Defects:     slices.Clone(o.defects),
 		})
 	}
 	s.Trace, s.TraceGone = b.physics.trace.list()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"time"
 
 	"github.com/carga-ev/carga/hal"
@@ -39,12 +40,29 @@ type Config struct {
 	// when the offer is made or withdrawn.
 	Asks Span
 	// PWM makes the vehicle wait for Pilot.SetAvailable(true), as by IEC 61851.
-	// Without it the board has plug and charge-request contacts only.
+	// Without it the vehicle requests power as soon as it is plugged in.
 	PWM bool
+	// Steered makes the vehicle follow the pilot: Pilot.SetCurrent limits its current,
+	// and it stops to request power when the offer is withdrawn. Without it, and
+	// without PWM, the board has plug and charge-request contacts only.
+	Steered bool
 	// Keeper is the timeout of the dead-man device; 0: not fitted.
 	Keeper time.Duration
-	// NoEStop, NoFeedback and NoMeter leave the device out.
-	NoEStop, NoFeedback, NoMeter bool
+	// Bolt is how long the lock of the cable takes to move, drawn each time.
+	Bolt Span
+	// Cable is the current that each plugged cable is coded for: 13, 20, 32 or 63 A.
+	// 0: a fixed cable, no proximity fitted.
+	Cable charge.MilliAmps
+	// Ambient is the temperature around the board; power heats its contacts above it.
+	Ambient charge.MilliCelsius
+	// Watchdog is the timeout of the watchdog of the computer; 0: not fitted.
+	Watchdog time.Duration
+	// Clock fits a clock that runs without power, at ClockTime when the board
+	// starts. The zero ClockTime is a clock that has lost its time.
+	Clock     bool
+	ClockTime time.Time
+	// These leave a device out.
+	NoEStop, NoFeedback, NoMeter, NoLock, NoGroundFault, NoThermal, NoReader, NoPanel bool
 	// Trace is how many switchings are kept for Snapshot; the oldest go first.
 	Trace int
 	// Now is the time since the board's start. It may run faster than real time,
@@ -71,7 +89,8 @@ func (s Span) Draw(r *rand.Rand) time.Duration { return between(r, s.Least, s.Mo
 // hal.MaxAgentGone.
 const DefaultKeeper = 800 * time.Millisecond
 
-// DefaultConfig is one connector of 150 kW with everything fitted.
+// DefaultConfig is one connector of 150 kW with a fixed cable. All devices are
+// fitted but the watchdog and the clock: there the computer has its own.
 func DefaultConfig() Config {
 	return Config{
 		Serial:     "sim-1",
@@ -84,6 +103,9 @@ func DefaultConfig() Config {
 		Vehicles:   DefaultVehicles(),
 		Contactor:  Span{20 * time.Millisecond, 60 * time.Millisecond},
 		Asks:       Span{200 * time.Millisecond, 800 * time.Millisecond},
+		Steered:    true,
+		Bolt:       Span{100 * time.Millisecond, 300 * time.Millisecond},
+		Ambient:    22_000,
 		Keeper:     DefaultKeeper,
 		Trace:      256,
 	}
@@ -133,10 +155,37 @@ func (c Config) Validate() error {
 	if err := c.Asks.Validate(); err != nil {
 		bad("asks", "%w", err)
 	}
+	if err := c.Bolt.Validate(); err != nil {
+		bad("bolt", "%w", err)
+	} else if c.Bolt.Most > hal.MaxLockDelay {
+		bad("bolt", "%v; use at most %v", c.Bolt.Most, hal.MaxLockDelay)
+	}
+	if c.Cable != 0 && !slices.Contains([]charge.MilliAmps{13_000, 20_000, 32_000, 63_000}, c.Cable) {
+		bad("cable", "%d mA; use 0 (fixed), 13000, 20000, 32000 or 63000", c.Cable)
+	}
+	if err := checkAmbient(c.Ambient); err != nil {
+		bad("ambient", "%w", err)
+	}
+	if c.Watchdog < 0 || c.Watchdog > time.Minute {
+		bad("watchdog", "%v; use 0 (none) to %v", c.Watchdog, time.Minute)
+	}
 	return errors.Join(errs...)
+}
+
+// checkAmbient refuses a temperature that no place has.
+func checkAmbient(t charge.MilliCelsius) error {
+	if t < -40_000 || t > 90_000 {
+		return fmt.Errorf("%d m°C; use -40000 to 90000", t)
+	}
+	return nil
 }
 
 // currentOf is the current per phase at a power, in milliamperes.
 func (c *Config) currentOf(milliwatts int64) charge.MilliAmps {
 	return charge.MilliAmps(milliwatts * 1_000 / (int64(c.Voltage) * int64(c.Phases)))
+}
+
+// powerAt is the power at a current per phase, in milliwatts.
+func (c *Config) powerAt(current charge.MilliAmps) int64 {
+	return int64(current) * int64(c.Voltage) * int64(c.Phases) / 1_000
 }

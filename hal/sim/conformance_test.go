@@ -12,9 +12,12 @@ import (
 
 func TestConformance(t *testing.T) {
 	for name, change := range map[string]func(*sim.Config){
-		"full": func(c *sim.Config) { c.Connectors = 2 },
-		"pwm":  func(c *sim.Config) { c.PWM = true },
-		"bare": func(c *sim.Config) { c.Keeper, c.NoEStop, c.NoFeedback, c.NoMeter = 0, true, true, true },
+		"full": full,
+		"pwm":  func(c *sim.Config) { full(c); c.PWM = true },
+		"bare": func(c *sim.Config) {
+			c.Keeper, c.NoEStop, c.NoFeedback, c.NoMeter, c.Steered = 0, true, true, true, false
+			c.NoLock, c.NoGroundFault, c.NoThermal, c.NoReader, c.NoPanel = true, true, true, true, true
+		},
 	} {
 		t.Run(name, func(t *testing.T) {
 			haltest.Run(t, func(t *testing.T) (hal.Board, haltest.Controls) {
@@ -26,6 +29,12 @@ func TestConformance(t *testing.T) {
 			})
 		})
 	}
+}
+
+// full fits every device to two connectors.
+func full(c *sim.Config) {
+	c.Connectors, c.Cable, c.Watchdog = 2, 32_000, 15*time.Second
+	c.Clock, c.ClockTime = true, time.Now()
 }
 
 func mustNew(t *testing.T, cfg sim.Config) *sim.Board {
@@ -61,6 +70,29 @@ func controls(t *testing.T, b *sim.Board, cfg sim.Config) haltest.Controls {
 		},
 		Closed: func(n charge.ConnectorID) bool { return b.Snapshot().Connectors[n-1].Closed },
 		Settle: cfg.Asks.Most + 100*time.Millisecond,
+		Cable:  cfg.Cable,
+	}
+	toggle := func(n charge.ConnectorID, on bool, begin func() error) {
+		if on {
+			must(begin())
+			return
+		}
+		must(b.Repair(n))
+	}
+	outlet := func(n charge.ConnectorID) sim.Outlet { return b.Snapshot().Connectors[n-1] }
+	h.Trip = func(n charge.ConnectorID, on bool) {
+		toggle(n, on, func() error { return b.Inject(n, charge.FaultGroundFault) })
+	}
+	h.Jam = func(n charge.ConnectorID, on bool) {
+		toggle(n, on, func() error { return b.Break(n, sim.LockJammed) })
+	}
+	h.Locked = func(n charge.ConnectorID) bool { return outlet(n).Lock == hal.LockLocked.String() }
+	if !cfg.NoReader {
+		h.Tap = func(uid string) { must(b.Present(uid)) }
+	}
+	if !cfg.NoPanel {
+		h.PressButton = func(n charge.ConnectorID) { must(b.Press(n)) }
+		h.Light = func(n charge.ConnectorID) hal.Light { return lightOf(outlet(n).Light) }
 	}
 	if !cfg.NoEStop {
 		h.Stop = func(pressed bool) {
@@ -72,4 +104,13 @@ func controls(t *testing.T, b *sim.Board, cfg sim.Config) haltest.Controls {
 		}
 	}
 	return h
+}
+
+// lightOf is the light of a name.
+func lightOf(name string) hal.Light {
+	l := hal.LightOff
+	for l.String() != name && l < hal.LightIdentify {
+		l++
+	}
+	return l
 }

@@ -9,14 +9,14 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// connector is the devices of one outlet; contactor, pilot and meter are its
-// views. Every read is a new measurement, and each device counts its own.
+// connector is the devices of one outlet; contactor, pilot, meter and those in
+// parts.go are its views. Every read is a new measurement, and each device counts
+// its own.
 type connector struct {
-	hal.BareConnector
 	board  *Board
 	outlet *outlet // guarded by board.mu, as are the counts
 
-	contactSeq, pilotSeq, meterSeq, tripSeq uint64
+	contactSeq, pilotSeq, meterSeq, tripSeq, lockSeq, cableSeq, thermalSeq uint64
 }
 
 // The devices. They have no state of their own: all of it is in the physics.
@@ -129,8 +129,18 @@ func (p pilot) SetAvailable(offer bool) error {
 	return nil
 }
 
-// SetCurrent implements hal.Pilot: this pilot does not limit the vehicle.
-func (pilot) SetCurrent(charge.MilliAmps) error { return nil }
+// SetCurrent implements hal.Pilot. Ending the offer works on a closed board too.
+func (p pilot) SetCurrent(limit charge.MilliAmps) error {
+	b := p.c.board
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stepLocked()
+	if limit >= hal.MinOffer && b.closed {
+		return hal.ErrClosed
+	}
+	p.c.outlet.setLimit(limit)
+	return nil
+}
 
 // Read implements hal.Meter. It waits for the bus first and then measures, so the
 // values are those at its end.
@@ -139,7 +149,7 @@ func (m meter) Read(ctx context.Context) (hal.Reading, error) {
 	if b.physics.cfg.NoMeter {
 		return hal.Reading{}, hal.ErrNotFitted
 	}
-	if err := b.waitMeter(ctx); err != nil {
+	if err := wait(ctx, time.Duration(b.meterDelay.Load())); err != nil {
 		return hal.Reading{}, err
 	}
 	b.mu.Lock()

@@ -1,6 +1,6 @@
-// Package sim is a charging point without hardware: contactors, meters, pilots,
-// an emergency stop and a dead-man device behind the interfaces of package hal,
-// with vehicles to plug in and faults to inject (hal.Simulator).
+// Package sim is a charging point without hardware: every device of package hal,
+// with vehicles to plug in, cards to present, buttons to press, faults to inject
+// (hal.Simulator) and devices to break (Defect).
 //
 // # Structure
 //
@@ -23,6 +23,12 @@
 // the integral of power. Power flows only while the contact is closed and the
 // vehicle requests it. The register never goes down; the wrong value that an
 // injected meter fault shows is kept apart from it.
+//
+// # Heat and current
+//
+// The contacts follow the ambient temperature and the power with a time constant
+// of a minute. A steered vehicle draws no more than its pilot signals; a fault
+// injected as overcurrent is shown by the meter and draws nothing more.
 //
 // # Concurrency
 //

@@ -93,9 +93,12 @@ func (o *outlet) inject(f faults) {
 	o.updatePower()
 }
 
-// repair removes every fault; a contact that was held follows its coil again. A
-// replaced meter stays.
+// repair removes every fault and defect; a contact that was held follows its coil
+// again, a jammed bolt its command. A replaced meter stays.
 func (o *outlet) repair() {
+	if o.defects = nil; !o.lock.move.due {
+		o.planBolt()
+	}
 	o.faults, o.meter = 0, meterState{replaced: o.meter.replaced, offset: o.meter.offset}
 	if o.closed != o.coil && !o.move.due {
 		o.planMove()

@@ -4,6 +4,7 @@ import (
 	"math/rand/v2"
 	"time"
 
+	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
@@ -30,6 +31,7 @@ type outlet struct {
 	cfg         *Config
 	delayRand   *rand.Rand
 	vehicleRand *rand.Rand
+	boltRand    *rand.Rand
 	trace       *trace
 
 	now time.Duration // all fields are as of this time
@@ -46,14 +48,20 @@ type outlet struct {
 	plugged bool
 	battery battery
 	offered bool
+	limit   charge.MilliAmps // per phase, as the pilot signals it
 	asking  bool
 	ask     change // of asking
 
 	register   energy
 	milliwatts int64
+	heat       charge.MilliCelsius // of the contacts
 
-	faults faults
-	meter  meterState
+	lock  lock
+	light hal.Light
+
+	faults  faults
+	defects []Defect
+	meter   meterState
 }
 
 // newOutlet makes the outlet of connector n. Each purpose has a random source of its
@@ -62,7 +70,10 @@ func newOutlet(n charge.ConnectorID, cfg *Config, tr *trace) *outlet {
 	stream := func(purpose uint64) *rand.Rand {
 		return rand.New(rand.NewPCG(cfg.Seed, uint64(n)<<8|purpose))
 	}
-	o := &outlet{id: n, cfg: cfg, delayRand: stream(1), vehicleRand: stream(2), trace: tr}
+	o := &outlet{
+		id: n, cfg: cfg, delayRand: stream(1), vehicleRand: stream(2), boltRand: stream(4), trace: tr,
+		limit: cfg.MaxCurrent, heat: cfg.Ambient, lock: lock{state: hal.LockOpen},
+	}
 	first := between(stream(3), charge.WattHours(10_000), charge.WattHours(5_000_000))
 	if i := int(n) - 1; i < len(cfg.Registers) {
 		first = cfg.Registers[i]
@@ -82,7 +93,10 @@ func (o *outlet) advance(to time.Duration) {
 		if o.ask.due && o.ask.at < next {
 			next = o.ask.at
 		}
-		if o.milliwatts > 0 {
+		if o.lock.move.due && o.lock.move.at < next {
+			next = o.lock.move.at
+		}
+		if o.milliwatts > 0 || o.heat != o.warmsTo() {
 			next = min(next, o.now-o.now%maxStep+maxStep)
 		}
 		o.flow(next)
@@ -94,8 +108,12 @@ func (o *outlet) advance(to time.Duration) {
 			o.ask.due = false
 			o.asking = o.ask.to && o.plugged && !o.battery.full()
 		}
+		if o.lock.move.by(o.now) {
+			o.lock.arrive()
+		}
 		o.updatePower()
-		if o.now >= to && !o.move.by(to) && !o.ask.by(to) {
+		o.warm()
+		if o.now >= to && !o.move.by(to) && !o.ask.by(to) && !o.lock.move.by(to) {
 			return
 		}
 	}
@@ -122,8 +140,20 @@ func (o *outlet) updatePower() {
 		return
 	}
 	if o.milliwatts == 0 || o.now%maxStep == 0 {
-		o.milliwatts = o.battery.draws(o.cfg.RatedPower)
+		o.milliwatts = o.battery.draws(o.permitted())
 	}
+}
+
+// permitted is the power, in milliwatts, that the board and its pilot permit.
+func (o *outlet) permitted() int64 {
+	rated := int64(o.cfg.RatedPower) * 1_000
+	switch {
+	case !o.cfg.Steered:
+		return rated
+	case o.limit < hal.MinOffer:
+		return 0
+	}
+	return min(rated, o.cfg.powerAt(o.limit))
 }
 
 // setCoil switches the coil; the contact follows after its delay, unless it is
@@ -161,7 +191,7 @@ func (o *outlet) setContact(closed bool) {
 func (o *outlet) plug(v Vehicle) {
 	o.plugged, o.battery, o.asking = true, newBattery(v), false
 	o.ask.due = false
-	if o.offered || !o.cfg.PWM {
+	if o.offers() || !o.cfg.PWM {
 		o.planAsk(true)
 	}
 }
@@ -181,14 +211,30 @@ func (o *outlet) planAsk(want bool) {
 	o.ask.plan(o.now+o.cfg.Asks.Draw(o.vehicleRand), want)
 }
 
-// offer makes or withdraws the offer of power (PWM).
-func (o *outlet) offer(on bool) {
-	if o.offered == on {
+// offers reports whether the pilot offers power: below hal.MinOffer there is no
+// offer.
+func (o *outlet) offers() bool { return o.offered && (!o.cfg.Steered || o.limit >= hal.MinOffer) }
+
+// offer makes or withdraws the offer of power.
+func (o *outlet) offer(on bool) { o.signal(on, o.limit) }
+
+// setLimit sets the current that the pilot signals; the vehicle follows at once.
+func (o *outlet) setLimit(limit charge.MilliAmps) {
+	if !o.cfg.Steered {
 		return
 	}
-	o.offered = on
-	if o.cfg.PWM {
-		o.planAsk(on)
+	o.signal(o.offered, min(limit, o.cfg.MaxCurrent))
+	o.milliwatts = 0
+	o.updatePower()
+}
+
+// signal changes what the pilot signals. A vehicle that follows it requests power
+// when an offer begins, and ends that when the offer ends.
+func (o *outlet) signal(offered bool, limit charge.MilliAmps) {
+	before := o.offers()
+	o.offered, o.limit = offered, limit
+	if o.offers() != before && (o.cfg.PWM || o.cfg.Steered) {
+		o.planAsk(o.offers())
 	}
 }
 
@@ -211,19 +257,4 @@ func (o *outlet) current() charge.MilliAmps {
 		return o.cfg.MaxCurrent * 3 / 2
 	}
 	return o.cfg.currentOf(o.milliwatts)
-}
-
-// The temperature of an idle outlet, and what full power adds, in m°C.
-const (
-	ambient = 22_000
-	heating = 20_000
-)
-
-// temperature rises with the power; an injected overtemperature is above the
-// limit.
-func (o *outlet) temperature() charge.MilliCelsius {
-	if o.faults.has(faultHot) {
-		return o.cfg.TempLimit + 15_000
-	}
-	return charge.MilliCelsius(ambient + o.milliwatts*heating/(int64(o.cfg.RatedPower)*1_000))
 }

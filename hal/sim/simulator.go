@@ -63,8 +63,65 @@ func (b *Board) Ask(n charge.ConnectorID, want bool) error {
 	})
 }
 
-// Present implements hal.Simulator: this board has no reader.
-func (b *Board) Present(string) error { return hal.ErrNotFitted }
+// Present holds a card to the reader, for a moment. A uid has 4, 7 or 10 bytes in
+// hexadecimal digits.
+func (b *Board) Present(uid string) error {
+	if b.physics.cfg.NoReader {
+		return fmt.Errorf("card reader: %w", hal.ErrNotFitted)
+	}
+	uid, err := hal.ParseUID(uid)
+	if err != nil {
+		return err
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	now := b.stepLocked()
+	if err := b.readerErrorLocked(); err != nil {
+		return err
+	}
+	b.tokenSeq++
+	b.tokens.Add(hal.Token{Stamp: hal.Stamp{Mono: now, Seq: b.tokenSeq}, UID: uid})
+	return nil
+}
+
+// Press presses the button of a connector.
+func (b *Board) Press(n charge.ConnectorID) error {
+	if b.physics.cfg.NoPanel {
+		return fmt.Errorf("front panel: %w", hal.ErrNotFitted)
+	}
+	return b.act(n, func(o *outlet) error {
+		if b.closed {
+			return hal.ErrClosed
+		}
+		b.pressSeq++
+		b.presses.Add(hal.Press{Stamp: hal.Stamp{Mono: o.now, Seq: b.pressSeq}, Connector: n})
+		return nil
+	})
+}
+
+// SetAmbient sets the temperature around the board. The contacts follow within
+// minutes.
+func (b *Board) SetAmbient(t charge.MilliCelsius) error {
+	if err := checkAmbient(t); err != nil {
+		return fmt.Errorf("ambient: %w", err)
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.stepLocked()
+	b.physics.cfg.Ambient = t
+	return nil
+}
+
+// Break makes a device defective until Repair.
+func (b *Board) Break(n charge.ConnectorID, d Defect) error {
+	if err := d.check(); err != nil {
+		return fmt.Errorf("connector %d: %w", n, err)
+	}
+	return b.act(n, func(o *outlet) error {
+		o.breakDevice(d)
+		return nil
+	})
+}
 
 // Inject makes a fault appear until Repair. A welded contactor closes and
 // stays closed; a stuck one opens and stays open; pilot_failed is state E;
@@ -72,7 +129,11 @@ func (b *Board) Present(string) error { return hal.ErrNotFitted }
 // emergency_stop presses the stop of the whole board; ground_fault,
 // overcurrent, overtemperature and other trip the protection, and the meter
 // shows the current or the heat. None of them opens a contactor by itself.
+// lock_failed and self_test_failed are the defects LockJammed and TestFails.
 func (b *Board) Inject(n charge.ConnectorID, f charge.Fault) error {
+	if d, is := defectOf(f); is {
+		return b.Break(n, d)
+	}
 	one, err := faultOf(f)
 	if err != nil {
 		return fmt.Errorf("connector %d: %w", n, err)
@@ -95,7 +156,7 @@ func (b *Board) InjectMeter(n charge.ConnectorID, f MeterFault) error {
 	})
 }
 
-// Repair removes every injected fault of the connector.
+// Repair removes every injected fault and defect of the connector.
 func (b *Board) Repair(n charge.ConnectorID) error {
 	return b.act(n, func(o *outlet) error {
 		o.repair()

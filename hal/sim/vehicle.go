@@ -106,9 +106,9 @@ func (b *battery) charge() charge.Permille {
 	return min(charge.Permille(b.stored.milliwattHours()/int64(b.capacity)), full)
 }
 
-// draws is the power the battery takes, in milliwatts: constant up to 80 %,
-// then falling in a line to minTaper at 100 %.
-func (b *battery) draws(limit charge.Watts) int64 {
+// draws is the power the battery takes, in milliwatts and at most limit: constant
+// up to 80 %, then falling in a line to minTaper at 100 %.
+func (b *battery) draws(limit int64) int64 {
 	if b.full() {
 		return 0
 	}
@@ -117,7 +117,7 @@ func (b *battery) draws(limit charge.Watts) int64 {
 		part := int64(full-soc) * 1_000 / int64(full-taperFrom)
 		milliwatts = milliwatts * max(part, minTaper) / 1_000
 	}
-	return min(milliwatts, int64(limit)*1_000)
+	return min(milliwatts, limit)
 }
 
 // between draws evenly from least to most, both included.

@@ -123,7 +123,8 @@ func leaves() []leaf {
 		{dir: "central/orders", own: append([]string{"central/ledger"}, priced...), std: pure},
 		{dir: "central/view", own: append([]string{"central/ledger", "central/orders"}, priced...), std: pure},
 		{dir: "hal", own: []string{"internal/charge"}},
-		{dir: "hal/haltest", own: []string{"internal/charge", "hal"}},
+		{dir: "hal/check", own: []string{"internal/charge", "hal"}},
+		{dir: "hal/haltest", own: []string{"internal/charge", "hal", "hal/check"}},
 		{dir: "hal/sim/...", own: []string{"internal/charge", "hal", "hal/sim/..."}},
 	}
 }

@@ -79,7 +79,8 @@ func start(tb testing.TB, ln net.Listener, b *sim.Board) (stop func()) {
 func newBoard(t *testing.T) *sim.Board {
 	t.Helper()
 	cfg := sim.DefaultConfig()
-	cfg.Connectors = 2
+	cfg.Connectors, cfg.Cable, cfg.Watchdog = 2, 32_000, 15*time.Second
+	cfg.Clock, cfg.ClockTime = true, time.Now()
 	b, err := sim.New(cfg)
 	if err != nil {
 		t.Fatal(err)
@@ -132,6 +133,25 @@ func controls(t *testing.T, b *sim.Board) haltest.Controls {
 		SetUnreadable: func(n charge.ConnectorID, blind bool) { toggle(n, charge.FaultSafetyInput, blind) },
 		Closed:        func(n charge.ConnectorID) bool { return b.Snapshot().Connectors[n-1].Closed },
 		Settle:        time.Second,
+		Cable:         32_000,
+		Trip:          func(n charge.ConnectorID, on bool) { toggle(n, charge.FaultGroundFault, on) },
+		Locked:        func(n charge.ConnectorID) bool { return b.Snapshot().Connectors[n-1].Lock == hal.LockLocked.String() },
+		Jam: func(n charge.ConnectorID, on bool) {
+			if on {
+				must(b.Break(n, sim.LockJammed))
+				return
+			}
+			must(b.Repair(n))
+		},
+		Tap:         func(uid string) { must(b.Present(uid)) },
+		PressButton: func(n charge.ConnectorID) { must(b.Press(n)) },
+		Light: func(n charge.ConnectorID) hal.Light {
+			l := hal.LightOff
+			for l.String() != b.Snapshot().Connectors[n-1].Light && l < hal.LightIdentify {
+				l++
+			}
+			return l
+		},
 	}
 }
 
@@ -343,6 +363,61 @@ func TestSimulatorAndInspectBesideAnAgent(t *testing.T) {
 		}
 		if err := h.Repair(2); err != nil {
 			t.Error(err)
+		}
+		if err := c.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
+func TestPeopleAtTheBoardAreSeenByItsAgent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m, b := newMemory(), newBoard(t)
+		start(t, m, b)
+		h := board.NewSimulator(m.dial)
+		if err := h.Present("04A1B2C3"); err != nil { // without an agent: for that moment only
+			t.Fatal(err)
+		}
+		time.Sleep(2 * hal.MomentLasts)
+		c := dialed(t, m.dial)
+		r, err := c.Reader()
+		if err != nil {
+			t.Fatal(err)
+		}
+		p, err := c.Panel()
+		if err != nil {
+			t.Fatal(err)
+		}
+		select {
+		case token := <-r.Tokens():
+			t.Errorf("a card of the past: %+v", token)
+		case <-time.After(time.Second):
+		}
+		if err := errors.Join(h.Present("04a1b2c3d4e5f6"), h.Press(2)); err != nil {
+			t.Fatal(err)
+		}
+		if token := <-r.Tokens(); token.UID != "04A1B2C3D4E5F6" {
+			t.Errorf("card: got %+v", token)
+		}
+		if press := <-p.Presses(); press.Connector != 2 {
+			t.Errorf("press: got %+v", press)
+		}
+		if err := h.Present("x"); err == nil {
+			t.Error("a card without a proper uid")
+		}
+		if err := errors.Join(h.Break(1, sim.ReaderDead), h.SetAmbient(50_000)); err != nil {
+			t.Fatal(err)
+		}
+		if err := h.Break(1, "worn"); err == nil {
+			t.Error("an unknown defect")
+		}
+		time.Sleep(hal.MaxSafetyAge)
+		if err := r.Healthy(); !errors.Is(err, hal.ErrUnreadable) {
+			t.Errorf("dead reader: got %v", err)
+		}
+		time.Sleep(10 * time.Second)
+		if got := b.Snapshot().Connectors[0].Temperature; got < 25_000 {
+			t.Errorf("ambient: %d m°C", got)
 		}
 		if err := c.Close(); err != nil {
 			t.Error(err)

@@ -11,7 +11,6 @@ import (
 
 // connector is the devices of one outlet on the agent's side.
 type connector struct {
-	hal.BareConnector
 	c *Client
 	n charge.ConnectorID
 }
@@ -45,7 +44,7 @@ func (k *connector) offset(i int) int { return stateHead + perOutlet*(int(k.n)-1
 
 // Tripped implements hal.Protection.
 func (k *connector) Tripped() (charge.Fault, hal.Stamp, error) {
-	b, stamp, err := k.c.read(k.offset(2))
+	b, stamp, err := k.c.read(k.offset(atTrip))
 	if err != nil || b == 0 {
 		return "", stamp, err
 	}
@@ -59,9 +58,9 @@ func (k *connector) Tripped() (charge.Fault, hal.Stamp, error) {
 // Set implements hal.Contactor. It returns once the command is written.
 func (k contactor) Set(on bool) error {
 	if on {
-		return k.c.send(opClose, k.n)
+		return k.c.send(opClose, k.n, 0)
 	}
-	return k.c.send(opOpen, k.n)
+	return k.c.send(opOpen, k.n, 0)
 }
 
 // Commanded implements hal.Contactor: the last command of this client.
@@ -72,7 +71,7 @@ func (k contactor) Feedback() (hal.ContactState, hal.Stamp, error) {
 	if !k.c.info.Feedback {
 		return hal.ContactUnknown, hal.Stamp{}, hal.ErrNotFitted
 	}
-	b, stamp, err := k.c.read(k.offset(0))
+	b, stamp, err := k.c.read(k.offset(atContact))
 	if err != nil {
 		return hal.ContactUnknown, stamp, err
 	}
@@ -86,7 +85,7 @@ func (k contactor) Feedback() (hal.ContactState, hal.Stamp, error) {
 
 // State implements hal.Pilot. A letter that is no pilot state is an error.
 func (p pilot) State() (charge.PilotState, hal.Stamp, error) {
-	b, stamp, err := p.c.read(p.offset(1))
+	b, stamp, err := p.c.read(p.offset(atPilot))
 	if err != nil {
 		return charge.PilotUnknown, stamp, err
 	}
@@ -99,13 +98,18 @@ func (p pilot) State() (charge.PilotState, hal.Stamp, error) {
 
 func (p pilot) SetAvailable(offer bool) error {
 	if offer {
-		return p.c.send(opOffer, p.n)
+		return p.c.send(opOffer, p.n, 0)
 	}
-	return p.c.send(opWithdraw, p.n)
+	return p.c.send(opWithdraw, p.n, 0)
 }
 
-// SetCurrent implements hal.Pilot: this pilot does not limit the vehicle.
-func (pilot) SetCurrent(charge.MilliAmps) error { return nil }
+// SetCurrent implements hal.Pilot.
+func (p pilot) SetCurrent(limit charge.MilliAmps) error {
+	if !p.c.info.Steered {
+		return nil
+	}
+	return p.c.send(opLimit, p.n, uint32(max(limit, 0)))
+}
 
 // Read implements hal.Meter with a connection of its own. The time of the reading
 // is converted to this client's clock.
@@ -122,14 +126,7 @@ func (m meter) Read(ctx context.Context) (hal.Reading, error) {
 	}
 	// The reading is as old as it was on the board, or new if the offset of the
 	// clocks is not known yet.
-	m.c.mu.Lock()
-	defer m.c.mu.Unlock()
-	m.c.meterNo++
-	now := m.c.mono()
-	if m.c.synced {
-		now = min(now, r.At+m.c.offset)
-	}
-	r.Reading.Stamp = hal.Stamp{Mono: now, Seq: m.c.meterNo}
+	r.Reading.Stamp = m.c.stampOf(&m.c.meterNo, r.At)
 	return *r.Reading, nil
 }
 
@@ -155,20 +152,15 @@ func (m meter) ready() error {
 	if !m.c.info.Meter {
 		return hal.ErrNotFitted
 	}
-	m.c.mu.Lock()
-	defer m.c.mu.Unlock()
-	if m.c.gone {
-		return hal.ErrClosed
-	}
-	return nil
+	return m.c.checkOpen()
 }
 
 // Pressed implements hal.EStop. An error reads as pressed.
 func (e estop) Pressed() (bool, hal.Stamp, error) {
-	b, stamp, err := e.c.read(stateHead - 1)
+	b, stamp, err := e.c.read(atStop)
 	return err != nil || b != 0, stamp, err
 }
 
-func (k keeper) Kick() error { return k.c.send(opKick, 0) }
+func (k keeper) Kick() error { return k.c.send(opKick, 0, 0) }
 
 func (k keeper) Timeout() time.Duration { return k.c.info.Keeper }

@@ -9,23 +9,33 @@
 // object behind its length in four bytes (at most 64 KiB), and one reply of
 // the same form (at most 64 MiB, for a long trace):
 //
-//	{"v":1,"op":"read","connector":1}
+//	{"v":2,"op":"read","connector":1}
 //	{"reading":{…},"at_ns":…}  or  {"error":"…","kind":"unreadable"}
 //
-// The ops are info, read, identity, plug, unplug, inject (with "fault"),
-// repair and snapshot; after the reply the connection is closed. One
-// connection per call means that a slow meter delays no other call.
+// The ops are info, read, identity, plug, unplug, inject (with "fault"), break
+// (with "defect"), repair, present (with "uid"), press, ambient, self_test,
+// reset_trip, clock, set_clock and snapshot; after the reply the connection is
+// closed. One connection per call means that a slow meter delays no other call.
+// A side of another version is refused, and Dial returns that as ErrRefused.
 //
 // The op control keeps its connection. After the reply the agent sends
-// commands of four bytes and the board sends a state every 10 ms:
+// commands of eight bytes, and the board sends a state every 10 ms and each card
+// and press as it comes:
 //
-//	command: op (C close, O open, A open all, K kick, P offer, W withdraw), connector, 0, 0
-//	state:   'S', the board's monotonic time in ns (8 bytes), stop (1), and per
-//	         connector: contact, pilot, trip (1 byte each)
+//	command: op, connector, 0, 0, value (4 bytes); the ops are C close, O open,
+//	         P offer, W withdraw, I limit the current to value mA, L lock,
+//	         U unlock, D show light value; without a connector A open all,
+//	         K kick the keeper, G kick and H disarm the watchdog
+//	state:   'S', the board's monotonic time in ns (8 bytes), stop, reader, and
+//	         per connector: contact, pilot, trip, lock, cable (1 byte each), and
+//	         the temperature in m°C (4 bytes)
+//	card:    'T', time (8), the length of the identifier and the identifier
+//	press:   'B', time (8), connector
 //
-// A byte of 255 is an input that could not be read. stop is 0 or 1; contact is
-// hal.ContactState; pilot is the letter; trip is 0 or 1 + the place in
-// charge.Faults.
+// A byte of 255, and a temperature of -2³¹, is an input that could not be read.
+// stop is 0 or 1; reader is 0; contact is hal.ContactState; pilot is the letter;
+// trip is 0 or 1 + the place in charge.Faults; lock is hal.LockState; cable is in
+// amperes.
 //
 // # When contactors open
 //
@@ -38,7 +48,7 @@
 // The agent's side never waits for the board to read an input: it answers
 // from the last state, with the stamp of its measurement, and once that is
 // older than hal.MaxSafetyAge with hal.ErrUnreadable. Opening is one write of
-// four bytes that waits for no reply. If a board is silent for half a second, the
+// eight bytes that waits for no reply. If a board is silent for half a second, the
 // client closes the connection, which opens the contactors as soon as the board
 // can act again, and dials until it answers.
 //

@@ -10,6 +10,7 @@ import (
 	"net"
 	"os"
 	"slices"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"syscall"
@@ -107,6 +108,24 @@ func describe(b *sim.Board) (info, error) {
 	if k, err := b.Keeper(); err == nil {
 		i.Keeper = k.Timeout()
 	}
+	if w, err := b.Watchdog(); err == nil {
+		i.Watchdog = w.Timeout()
+	}
+	_, err = b.Clock()
+	i.Clock = err == nil
+	_, err = b.Reader()
+	i.Reader = err == nil
+	_, err = b.Panel()
+	i.Panel = err == nil
+	_, err = c.Lock()
+	i.Lock = err == nil
+	_, err = c.Proximity()
+	i.Proximity = err == nil
+	_, err = c.GroundFault()
+	i.GroundFault = err == nil
+	if t, err := c.Thermal(); err == nil {
+		i.Sensors = strings.Join(t.Sensors(), ",")
+	}
 	return i, nil
 }
 
@@ -158,8 +177,20 @@ func (s *server) handle(ctx context.Context, conn net.Conn, q request) reply {
 		err = s.board.Inject(q.Connector, q.Fault)
 	case "repair":
 		err = s.board.Repair(q.Connector)
+	case "present":
+		err = s.board.Present(q.UID)
+	case "press":
+		err = s.board.Press(q.Connector)
+	case "break":
+		err = s.board.Break(q.Connector, q.Defect)
+	case "ambient":
+		err = s.board.SetAmbient(q.Ambient)
+	case "clock", "set_clock":
+		return s.clock(q)
 	case "read", "identity":
 		return s.meter(ctx, conn, q)
+	case "self_test", "reset_trip":
+		err = s.groundFault(ctx, conn, q)
 	default:
 		err = fmt.Errorf("board: op %q is unknown", q.Op)
 	}
@@ -182,20 +213,67 @@ func (s *server) meter(ctx context.Context, conn net.Conn, q request) reply {
 		}
 		return reply{Identity: &id}
 	}
-	// A slow meter must not be read for a caller that has given up.
-	ctx, cancel := context.WithCancel(ctx)
-	var watch sync.WaitGroup
-	watch.Go(func() { // the caller sends nothing more, so this read ends when it leaves
-		defer cancel()
-		_, _ = conn.Read(make([]byte, 1))
-	})
+	ctx, release := whileConnected(ctx, conn)
 	r, err := c.Meter().Read(ctx)
-	_ = conn.SetReadDeadline(time.Now())
-	watch.Wait()
+	release()
 	if err != nil {
 		return failure(err)
 	}
 	return reply{Reading: &r, At: time.Since(s.start)}
+}
+
+// groundFault tests or resets a residual current device.
+func (s *server) groundFault(ctx context.Context, conn net.Conn, q request) error {
+	c, err := s.board.Connector(q.Connector)
+	if err != nil {
+		return err
+	}
+	g, err := c.GroundFault()
+	if err != nil {
+		return err
+	}
+	if q.Op == "reset_trip" {
+		return g.Reset()
+	}
+	ctx, release := whileConnected(ctx, conn)
+	defer release()
+	return g.SelfTest(ctx)
+}
+
+// clock reads or sets the clock of the board.
+func (s *server) clock(q request) reply {
+	c, err := s.board.Clock()
+	if err != nil {
+		return failure(err)
+	}
+	if q.Op == "set_clock" {
+		if err := c.Set(q.Time); err != nil {
+			return failure(err)
+		}
+		return reply{}
+	}
+	now, err := c.Now()
+	if err != nil {
+		return failure(err)
+	}
+	return reply{Time: now}
+}
+
+// whileConnected returns a context that ends when the caller leaves: a slow device
+// must not work for a caller that has given up. The caller sends nothing more, so a
+// read of its connection ends when it leaves. release ends the watch.
+func whileConnected(ctx context.Context, conn net.Conn) (_ context.Context, release func()) {
+	ctx, cancel := context.WithCancel(ctx)
+	var watch sync.WaitGroup
+	watch.Go(func() {
+		defer cancel()
+		_, _ = conn.Read(make([]byte, 1))
+	})
+	return ctx, func() {
+		_ = conn.SetReadDeadline(time.Now())
+		watch.Wait()
+		cancel()
+	}
 }
 
 // control serves the agent that controls the board until its connection ends.
@@ -216,8 +294,11 @@ func (s *server) control(conn net.Conn) {
 	defer states.Wait()
 	gone := make(chan struct{})
 	states.Go(func() {
-		defer func() { _ = conn.Close() }() // the reader below ends, and opens
-		s.stream(conn, gone)
+		// An agent that has closed its side ends the reader below, once that has read its
+		// last commands. Otherwise the close ends it.
+		if err := s.stream(conn, gone); err == nil || errors.Is(err, os.ErrDeadlineExceeded) {
+			_ = conn.Close()
+		}
 	})
 	err := s.receiveCommands(conn)
 	close(gone)
@@ -244,14 +325,17 @@ func (s *server) receiveCommands(conn net.Conn) error {
 		if _, err := io.ReadFull(conn, buf); err != nil {
 			return err
 		}
-		if err := s.perform(buf[0], charge.ConnectorID(buf[1])); err != nil {
+		if err := s.perform(buf[0], charge.ConnectorID(buf[1]), binary.BigEndian.Uint32(buf[4:])); err != nil {
 			return err
 		}
 	}
 }
 
 // perform executes one command.
-func (s *server) perform(op byte, n charge.ConnectorID) error {
+func (s *server) perform(op byte, n charge.ConnectorID, value uint32) error {
+	if n > 0 {
+		return s.performAt(op, n, value)
+	}
 	switch op {
 	case opOpenAll:
 		return s.board.SafeState()
@@ -261,7 +345,21 @@ func (s *server) perform(op byte, n charge.ConnectorID) error {
 			return err
 		}
 		return k.Kick()
+	case opPet, opDisarm:
+		w, err := s.board.Watchdog()
+		if err != nil {
+			return err
+		}
+		if op == opPet {
+			return w.Kick()
+		}
+		return w.Disarm()
 	}
+	return fmt.Errorf("board: command %q is unknown", op)
+}
+
+// performAt executes one command of a connector.
+func (s *server) performAt(op byte, n charge.ConnectorID, value uint32) error {
 	c, err := s.board.Connector(n)
 	if err != nil {
 		return err
@@ -271,58 +369,124 @@ func (s *server) perform(op byte, n charge.ConnectorID) error {
 		return c.Contactor().Set(op == opClose)
 	case opOffer, opWithdraw:
 		return c.Pilot().SetAvailable(op == opOffer)
+	case opLimit:
+		return c.Pilot().SetCurrent(charge.MilliAmps(value))
+	case opLock, opUnlock:
+		l, err := c.Lock()
+		if err != nil {
+			return err
+		}
+		return l.Set(op == opLock)
+	case opLight:
+		p, err := s.board.Panel()
+		if err != nil {
+			return err
+		}
+		return p.Show(n, hal.Light(value))
 	}
-	return fmt.Errorf("board: command %q is unknown", op)
+	return fmt.Errorf("board: command %q of a connector is unknown", op)
 }
 
-// stream sends a state each period, until gone is closed or the agent does not
-// read them in time.
-func (s *server) stream(conn net.Conn, gone <-chan struct{}) {
+// stream sends a state each period, and cards and presses as they come, until gone
+// is closed. It returns the error of a write, such as that the agent does not read.
+func (s *server) stream(conn net.Conn, gone <-chan struct{}) error {
 	faults := charge.Faults()
-	buf := make([]byte, stateSize(s.info.Connectors))
+	state := make([]byte, stateSize(s.info.Connectors))
+	var tokens <-chan hal.Token // nil where nothing is fitted
+	if r, err := s.board.Reader(); err == nil {
+		tokens = r.Tokens()
+	}
+	var presses <-chan hal.Press
+	if p, err := s.board.Panel(); err == nil {
+		presses = p.Presses()
+	}
 	t := time.NewTicker(period)
 	defer t.Stop()
-	for {
-		s.measure(buf, faults)
+	s.measure(state, faults)
+	for next := state; ; {
 		_ = conn.SetWriteDeadline(time.Now().Add(silence))
-		if _, err := conn.Write(buf); err != nil {
-			return
+		if _, err := conn.Write(next); err != nil {
+			return err
 		}
 		select {
 		case <-t.C:
+			s.measure(state, faults)
+			next = state
+		case token, open := <-tokens:
+			if !open { // the board is closed
+				return nil
+			}
+			next = append(s.head(markToken), byte(len(token.UID)))
+			next = append(next, token.UID...)
+		case press, open := <-presses:
+			if !open {
+				return nil
+			}
+			next = append(s.head(markPress), byte(press.Connector))
 		case <-gone:
-			return
+			return nil
 		}
 	}
+}
+
+// head begins a message of the board.
+func (s *server) head(mark byte) []byte {
+	return binary.BigEndian.AppendUint64([]byte{mark}, uint64(time.Since(s.start)))
 }
 
 // measure reads all inputs into buf.
 func (s *server) measure(buf []byte, faults []charge.Fault) {
-	buf[0] = stateMark
+	buf[0] = markState
 	binary.BigEndian.PutUint64(buf[1:], uint64(time.Since(s.start)))
-	buf[9] = s.stopByte()
+	buf[atStop] = s.stopByte()
+	buf[atReader] = unreadable
+	if r, err := s.board.Reader(); err == nil && r.Healthy() == nil {
+		buf[atReader] = 0
+	}
 	for n := range s.info.Connectors {
-		b := buf[stateHead+perOutlet*n:]
+		b := buf[stateHead+perOutlet*n:][:perOutlet]
 		// What cannot be measured stays unreadable, which is unsafe.
-		b[0], b[1], b[2] = unreadable, unreadable, unreadable
-		c, err := s.board.Connector(charge.ConnectorID(n + 1))
-		if err != nil {
-			continue
+		for i := range b {
+			b[i] = unreadable
 		}
-		if state, _, err := c.Contactor().Feedback(); err == nil {
-			b[0] = byte(state)
+		heat := unreadableHeat
+		if c, err := s.board.Connector(charge.ConnectorID(n + 1)); err == nil {
+			heat = measureConnector(b, c, faults)
 		}
-		if state, _, err := c.Pilot().State(); err == nil {
-			b[1] = byte(state)
-		}
-		p, ok := c.(hal.Protection)
-		if !ok {
-			continue
-		}
+		binary.BigEndian.PutUint32(b[atHeat:], uint32(heat))
+	}
+}
+
+// measureConnector reads the inputs of one connector into b and returns the
+// temperature.
+func measureConnector(b []byte, c hal.Connector, faults []charge.Fault) (heat int32) {
+	if state, _, err := c.Contactor().Feedback(); err == nil {
+		b[atContact] = byte(state)
+	}
+	if state, _, err := c.Pilot().State(); err == nil {
+		b[atPilot] = byte(state)
+	}
+	if p, ok := c.(hal.Protection); ok {
 		if fault, _, err := p.Tripped(); err == nil {
-			b[2] = byte(slices.Index(faults, fault) + 1)
+			b[atTrip] = byte(slices.Index(faults, fault) + 1)
 		}
 	}
+	if l, err := c.Lock(); err == nil {
+		if state, _, err := l.State(); err == nil {
+			b[atLock] = byte(state)
+		}
+	}
+	if p, err := c.Proximity(); err == nil {
+		if limit, _, err := p.CableLimit(); err == nil {
+			b[atCable] = byte(limit / 1_000)
+		}
+	}
+	if t, err := c.Thermal(); err == nil {
+		if hottest, _, err := t.Hottest(); err == nil {
+			return int32(hottest)
+		}
+	}
+	return unreadableHeat
 }
 
 // stopByte is the emergency stop as a byte of a state.

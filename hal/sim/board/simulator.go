@@ -27,15 +27,28 @@ func (h Simulator) Unplug(n charge.ConnectorID) error {
 	return h.do(request{Op: "unplug", Connector: n})
 }
 
-// Present implements hal.Simulator: this board has no reader.
-func (h Simulator) Present(string) error { return hal.ErrNotFitted }
+// Present holds a card to the reader.
+func (h Simulator) Present(uid string) error { return h.do(request{Op: "present", UID: uid}) }
+
+// Press presses the button of a connector.
+func (h Simulator) Press(n charge.ConnectorID) error { return h.do(request{Op: "press", Connector: n}) }
+
+// Break makes a device defective until Repair.
+func (h Simulator) Break(n charge.ConnectorID, d sim.Defect) error {
+	return h.do(request{Op: "break", Connector: n, Defect: d})
+}
+
+// SetAmbient sets the temperature around the board.
+func (h Simulator) SetAmbient(t charge.MilliCelsius) error {
+	return h.do(request{Op: "ambient", Ambient: t})
+}
 
 // Inject makes a fault appear.
 func (h Simulator) Inject(n charge.ConnectorID, f charge.Fault) error {
 	return h.do(request{Op: "inject", Connector: n, Fault: f})
 }
 
-// Repair removes every injected fault of the connector.
+// Repair removes every injected fault and defect of the connector.
 func (h Simulator) Repair(n charge.ConnectorID) error {
 	return h.do(request{Op: "repair", Connector: n})
 }

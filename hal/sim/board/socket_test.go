@@ -159,9 +159,9 @@ func TestBadRequestsAreRefusedInWords(t *testing.T) {
 	for name, tc := range map[string]struct{ send, want string }{
 		"not JSON":        {"\x00\x00\x00\x03{x}", "decode"},
 		"another version": {"\x00\x00\x00\x07{\"v\":9}", "v is 9"},
-		"unknown op":      {"\x00\x00\x00\x14{\"v\":1,\"op\":\"sing\"}  ", "unknown"},
+		"unknown op":      {"\x00\x00\x00\x14{\"v\":2,\"op\":\"sing\"}  ", "unknown"},
 		"too long":        {"\x7f\x00\x00\x00", "above"},
-		"no connector":    {"\x00\x00\x00\x14{\"v\":1,\"op\":\"plug\"}  ", "1 to 2"},
+		"no connector":    {"\x00\x00\x00\x14{\"v\":2,\"op\":\"plug\"}  ", "1 to 2"},
 	} {
 		t.Run(name, func(t *testing.T) {
 			conn, err := board.Unix(path)(t.Context())
@@ -184,6 +184,27 @@ func TestBadRequestsAreRefusedInWords(t *testing.T) {
 	}
 }
 
+// TestABoardOfAnotherReleaseIsRefusedAtOnce: waiting would not help.
+func TestABoardOfAnotherReleaseIsRefusedAtOnce(t *testing.T) {
+	ln, path := listen(t)
+	defer func() { _ = ln.Close() }()
+	go func() {
+		conn, err := ln.Accept()
+		if err != nil {
+			return
+		}
+		defer func() { _ = conn.Close() }()
+		_, _ = conn.Read(make([]byte, 512))
+		_, _ = conn.Write([]byte("\x00\x00\x00\x33{\"error\":\"board: v is 2; this board has version 1\"}"))
+	}()
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	_, err := board.Dial(ctx, board.Unix(path))
+	if !errors.Is(err, board.ErrRefused) || !strings.Contains(err.Error(), "this board has version 1") {
+		t.Errorf("got %v; want %v and why", err, board.ErrRefused)
+	}
+}
+
 func TestDialGivesUpWithItsContext(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
@@ -196,12 +217,12 @@ func TestDialGivesUpWithItsContext(t *testing.T) {
 func TestABadCommandEndsTheControl(t *testing.T) {
 	ln, path := listen(t)
 	start(t, ln, newBoard(t))
-	for _, command := range []string{"Z\x01\x00\x00", "C\x09\x00\x00", "O\x00\x00\x00"} {
+	for _, command := range []string{"Z\x01", "C\x09", "O\x00", "I\x09", "Z\x00", "L\x00"} {
 		conn, err := board.Unix(path)(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		if _, err := conn.Write([]byte("\x00\x00\x00\x17{\"v\":1,\"op\":\"control\"} " + command)); err != nil {
+		if _, err := conn.Write([]byte("\x00\x00\x00\x17{\"v\":2,\"op\":\"control\"} " + command + "\x00\x00\x00\x00\x00\x00")); err != nil {
 			t.Fatal(err)
 		}
 		if err := conn.SetReadDeadline(time.Now().Add(30 * time.Second)); err != nil {

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 	"net"
 	"time"
 
@@ -17,7 +18,7 @@ import (
 
 // version is that of the protocol. Both sides are built from one source, so any
 // other version is refused.
-const version = 1
+const version = 2
 
 // Sizes and times of the protocol.
 const (
@@ -29,7 +30,7 @@ const (
 	redialEvery = 100 * time.Millisecond
 )
 
-// The commands of a control connection.
+// The commands of a control connection. limit and light have a value.
 const (
 	opClose    byte = 'C'
 	opOpen     byte = 'O'
@@ -37,18 +38,43 @@ const (
 	opKick     byte = 'K'
 	opOffer    byte = 'P'
 	opWithdraw byte = 'W'
+	opLimit    byte = 'I'
+	opLock     byte = 'L'
+	opUnlock   byte = 'U'
+	opLight    byte = 'D'
+	opPet      byte = 'G'
+	opDisarm   byte = 'H'
 )
 
 // commandSize is the length of a command.
-const commandSize = 4
+const commandSize = 8
 
-// A state is a head and three bytes per connector; unreadable is the value of an
+// What the board sends on a control connection begins with its kind and its time.
+const (
+	markState byte = 'S'
+	markToken byte = 'T'
+	markPress byte = 'B'
+	headSize       = 1 + 8
+)
+
+// A state has two bytes of the board and some per connector: contact, pilot, trip,
+// lock, cable, and the temperature in the last four. unreadable is the value of an
 // input that could not be read.
 const (
-	stateMark  byte = 'S'
-	stateHead       = 1 + 8 + 1
-	perOutlet       = 3
-	unreadable byte = 255
+	atStop    = headSize
+	atReader  = headSize + 1
+	stateHead = headSize + 2
+
+	atContact = 0
+	atPilot   = 1
+	atTrip    = 2
+	atLock    = 3
+	atCable   = 4
+	atHeat    = 5
+	perOutlet = atHeat + 4
+
+	unreadable     byte  = 255
+	unreadableHeat int32 = math.MinInt32
 )
 
 // stateSize is the length of a state.
@@ -60,6 +86,11 @@ type request struct {
 	Op        string             `json:"op"`
 	Connector charge.ConnectorID `json:"connector,omitempty"`
 	Fault     charge.Fault       `json:"fault,omitempty"`
+
+	UID     string              `json:"uid,omitempty"`
+	Defect  sim.Defect          `json:"defect,omitempty"`
+	Ambient charge.MilliCelsius `json:"ambient_mc,omitempty"`
+	Time    time.Time           `json:"time,omitzero"`
 }
 
 // reply is the answer to a request: an error with its kind, or what was asked.
@@ -71,6 +102,7 @@ type reply struct {
 	At       time.Duration `json:"at_ns,omitempty"` // of the reading, on the clock of the states
 	Identity *hal.Identity `json:"identity,omitempty"`
 	Snapshot *sim.Snapshot `json:"snapshot,omitempty"`
+	Time     time.Time     `json:"time,omitzero"`
 }
 
 // info is the description of a board, which never changes.
@@ -80,6 +112,15 @@ type info struct {
 	Feedback bool
 	Meter    bool
 	Keeper   time.Duration // 0: not fitted
+	Watchdog time.Duration // 0: not fitted
+	Clock    bool
+	Reader   bool
+	Panel    bool
+
+	Lock        bool
+	Proximity   bool
+	GroundFault bool
+	Sensors     string // of temperature, separated by commas; empty: not fitted
 }
 
 // errorKinds are the errors that callers test with errors.Is, by their names in a
