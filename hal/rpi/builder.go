@@ -1,0 +1,290 @@
+package rpi
+
+import (
+	"context"
+	"fmt"
+	"path/filepath"
+	"strings"
+
+	"periph.io/x/conn/v3/gpio"
+	"periph.io/x/conn/v3/i2c"
+
+	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/internal/charge"
+)
+
+// builder makes the devices of a board. What it has made when it fails is known to
+// the board, whose Close releases it.
+type builder struct {
+	b        *Board
+	cfg      Config
+	computer Computer
+	ctx      context.Context //nolint:containedctx // of the board's goroutines, for the time of New
+
+	contacts []string // pins of the contacts that callers read
+	pulses   []string // pins of the contacts whose closings are counted
+	closings []func(context.Context, hal.Stamp)
+	counted  []*s0
+	buses    map[string]i2c.Bus
+	workers  []func(context.Context)
+}
+
+// build makes everything. The goroutines start last, when nothing can fail any
+// more.
+func (m *builder) build() error {
+	for i, o := range m.cfg.Connectors {
+		relay, err := m.output(fmt.Sprintf("connectors[%d].relay", i), o.Relay, o.RelayActiveLow)
+		if err != nil {
+			return err
+		}
+		m.b.connectors = append(m.b.connectors, &connector{board: m.b, relay: relay, mirror: o.FeedbackMirror})
+	}
+	for _, step := range []func() error{m.shared, m.outlets, m.readContacts, m.watchPulses} {
+		if err := step(); err != nil {
+			return err
+		}
+	}
+	for _, run := range m.workers {
+		m.b.workers.Go(func() { run(m.ctx) })
+	}
+	return nil
+}
+
+// output requests a line and switches it off. An empty pin is nil: not fitted.
+func (m *builder) output(key, pin string, activeLow bool) (*output, error) {
+	if pin == "" {
+		return nil, nil //nolint:nilnil // a missing part is no error
+	}
+	lines, err := m.computer.Outputs(pin)
+	if err != nil {
+		return nil, fmt.Errorf("rpi: %s: %w", key, err)
+	}
+	o := &output{name: key + " " + pin, lines: lines, activeLow: activeLow}
+	m.b.outputs = append(m.b.outputs, o)
+	return o, o.set(false)
+}
+
+// contact adds a contact and returns its place among the inputs.
+func (m *builder) contact(pin string) int {
+	if pin == "" {
+		return absent
+	}
+	m.contacts = append(m.contacts, pin)
+	return len(m.contacts) - 1
+}
+
+// shared makes the devices that the connectors share.
+func (m *builder) shared() error {
+	m.b.estop = m.contact(m.cfg.EStop)
+	pin, err := m.output("keeper.pin", m.cfg.Keeper.Pin, false)
+	if err != nil {
+		return err
+	}
+	if pin != nil {
+		m.b.keeper = &keeper{board: m.b, pin: pin, timeout: m.cfg.Keeper.Timeout}
+	}
+	if w := m.cfg.Watchdog; w.Device != "" {
+		name := filepath.Base(w.Device)
+		if name == "watchdog" {
+			name = "watchdog0" // the same device, by its old name
+		}
+		m.b.watchdog = &watchdog{
+			open:   func() (Countdown, error) { return m.computer.Watchdog(w.Device, w.Timeout) },
+			device: w.Device, timeout: w.Timeout,
+			nowayout: filepath.Join(m.computer.Sys, "class/watchdog", name, "nowayout"),
+		}
+	}
+	if m.cfg.RTC != "" {
+		m.b.clock = rtc{device: m.cfg.RTC}
+	}
+	return nil
+}
+
+// outlets makes the devices of all connectors.
+func (m *builder) outlets() error {
+	lights := make([]lamps, len(m.cfg.Connectors))
+	fitted, blinking := false, false
+	for i, o := range m.cfg.Connectors {
+		c, at := m.b.connectors[i], fmt.Sprintf("connectors[%d].", i)
+		c.feedback = m.contact(o.Feedback)
+		c.trips = trips{
+			groundFault:     m.contact(o.Protection.GroundFault),
+			overcurrent:     m.contact(o.Protection.Overcurrent),
+			overtemperature: m.contact(o.Protection.Overtemperature),
+		}
+		c.pilot = contactPilot{board: m.b, plug: m.contact(o.Plug), request: m.contact(o.Request)}
+		for _, step := range []func(string, Outlet, *connector) error{m.lock, m.groundFault, m.thermal, m.meter} {
+			if err := step(at, o, c); err != nil {
+				return err
+			}
+		}
+		for _, lamp := range []struct {
+			to       **output
+			key, pin string
+		}{{&lights[i].red, "red", o.Lights.Red}, {&lights[i].green, "green", o.Lights.Green}, {&lights[i].blue, "blue", o.Lights.Blue}} {
+			var err error
+			if *lamp.to, err = m.output(at+"lights."+lamp.key, lamp.pin, false); err != nil {
+				return err
+			}
+			blinking = blinking || lamp.pin != ""
+		}
+		fitted = fitted || blinking || o.Button != ""
+	}
+	if fitted {
+		m.panel(lights, blinking)
+	}
+	return nil
+}
+
+// panel makes the buttons and lights.
+func (m *builder) panel(lights []lamps, blinking bool) {
+	p := &panel{board: m.b, presses: make(chan hal.Press), lamps: lights}
+	m.b.panel = p
+	m.b.closers = append(m.b.closers, func() error { close(p.presses); return nil })
+	if blinking {
+		m.workers = append(m.workers, p.run)
+	}
+	for i, o := range m.cfg.Connectors {
+		if o.Button != "" {
+			n := charge.ConnectorID(i + 1)
+			m.pulse(o.Button, func(ctx context.Context, s hal.Stamp) { p.press(ctx, n, s) })
+		}
+	}
+}
+
+// pulse adds a contact whose closings are counted.
+func (m *builder) pulse(pin string, closing func(context.Context, hal.Stamp)) {
+	m.pulses = append(m.pulses, pin)
+	m.closings = append(m.closings, closing)
+}
+
+// lock makes the lock of the cable.
+func (m *builder) lock(at string, o Outlet, c *connector) error {
+	if o.Lock.Kind == "" {
+		return nil
+	}
+	bolt, err := m.output(at+"lock.pin", o.Lock.Pin, false)
+	if err != nil {
+		return err
+	}
+	unbolt, err := m.output(at+"lock.unlock", o.Lock.Unlock, false)
+	if err != nil {
+		return err
+	}
+	c.lock = &lock{board: m.b, bolt: bolt, unbolt: unbolt, move: o.Lock.Move, feedback: m.contact(o.Lock.Feedback)}
+	return nil
+}
+
+// groundFault makes the test of the residual current device.
+func (m *builder) groundFault(at string, o Outlet, c *connector) error {
+	test, err := m.output(at+"ground_fault.test", o.GroundFault.Test, false)
+	if err != nil || test == nil {
+		return err
+	}
+	reset, err := m.output(at+"ground_fault.reset", o.GroundFault.Reset, false)
+	if err != nil {
+		return err
+	}
+	c.rcd = &groundFault{connector: c, test: test, reset: reset}
+	return nil
+}
+
+// thermal makes the temperature sensors.
+func (m *builder) thermal(at string, o Outlet, c *connector) error {
+	if len(o.Temperature) == 0 {
+		return nil
+	}
+	t := &thermal{board: m.b, last: make([]heat, len(o.Temperature))}
+	for i, s := range o.Temperature {
+		t.names = append(t.names, s.Name)
+		if s.Kind == SensorDS18B20 {
+			t.sensors = append(t.sensors, ds18b20(m.computer.Sys, s.ID))
+			continue
+		}
+		bus, err := m.i2c(s.Bus)
+		if err != nil {
+			return fmt.Errorf("rpi: %stemperature[%d].bus: %w", at, i, err)
+		}
+		read := tmp102
+		if s.Kind == SensorMCP9808 {
+			read = mcp9808
+		}
+		t.sensors = append(t.sensors, read(bus, uint16(s.address())))
+	}
+	c.thermal = t
+	m.workers = append(m.workers, t.run)
+	return nil
+}
+
+// i2c opens a bus once for all its parts.
+func (m *builder) i2c(name string) (i2c.Bus, error) {
+	if bus, ok := m.buses[name]; ok {
+		return bus, nil
+	}
+	bus, err := m.computer.I2C(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w (is dtparam=i2c_arm=on set in config.txt?)", name, err)
+	}
+	if m.buses == nil {
+		m.buses = map[string]i2c.Bus{}
+	}
+	m.buses[name] = bus
+	m.b.closers = append(m.b.closers, bus.Close)
+	return bus, nil
+}
+
+// meter makes the meter.
+func (m *builder) meter(at string, o Outlet, c *connector) error {
+	c.meter = noMeter{}
+	if o.Meter.Kind != MeterS0 {
+		return nil
+	}
+	file, pulses, err := openRegister(o.Meter.Register)
+	if err != nil {
+		return fmt.Errorf("rpi: %smeter.register: %w", at, err)
+	}
+	s := &s0{
+		board: m.b, relay: c.relay, file: file, perKWh: int64(o.Meter.PulsesPerKWh), save: o.Meter.SaveEvery,
+		pulses: pulses, saved: pulses,
+	}
+	c.meter = s
+	m.counted = append(m.counted, s)
+	m.pulse(o.Meter.Pin, s.pulse)
+	m.b.closers = append(m.b.closers, s.close)
+	return nil
+}
+
+// readContacts requests the contacts that callers read, and reads them a few
+// times.
+func (m *builder) readContacts() error {
+	if len(m.contacts) == 0 {
+		return nil
+	}
+	lines, err := m.computer.Inputs(m.contacts...)
+	if err != nil {
+		return fmt.Errorf("rpi: inputs %s: %w", strings.Join(m.contacts, ", "), err)
+	}
+	m.b.inputs = newInputs(lines, len(m.contacts), m.cfg.Samples, m.b.start)
+	return m.b.inputs.fill()
+}
+
+// watchPulses requests the contacts whose closings are counted.
+func (m *builder) watchPulses() error {
+	if len(m.pulses) == 0 {
+		return nil
+	}
+	lines, err := m.computer.Inputs(m.pulses...)
+	if err != nil {
+		return fmt.Errorf("rpi: inputs %s: %w", strings.Join(m.pulses, ", "), err)
+	}
+	w := &watched{lines: lines, mask: 1<<len(m.pulses) - 1, start: m.b.start, closings: m.closings}
+	for i := range m.pulses {
+		w.contacts = append(w.contacts, contact{bit: gpio.GPIOValue(1) << i})
+	}
+	m.b.closers = append(m.b.closers, w.close)
+	for _, s := range m.counted {
+		s.failed = w.failed
+	}
+	m.workers = append(m.workers, w.run)
+	return nil
+}
