@@ -71,13 +71,14 @@ const tripLimit = time.Second
 const resetPulse = 200 * time.Millisecond
 
 // SelfTest implements hal.GroundFault.
-func (g *groundFault) SelfTest(ctx context.Context) (err error) {
+func (g *groundFault) SelfTest(ctx context.Context) error {
 	g.busy.Lock()
 	defer g.busy.Unlock()
 	g.testing.Store(true)
 	defer g.testing.Store(false)
-	if g.relay.commanded.Load() {
-		return errors.New("rpi: ground fault test: the contactor is closed; open it first")
+	state, _, err := contactor{g.connector}.Feedback()
+	if g.relay.commanded.Load() || state != hal.ContactOpen && !errors.Is(err, hal.ErrNotFitted) {
+		return errors.Join(errors.New("rpi: ground fault test: the contactor is not open; open it first"), err)
 	}
 	if err := g.await(ctx, true); err != nil {
 		return fmt.Errorf("rpi: ground fault test: tripped already; reset it first: %w", err)
