@@ -159,11 +159,6 @@ func (b *Board) Close() error {
 	errs := b.SafeState()
 	b.stop()
 	b.workers.Wait()
-	for _, c := range b.connectors {
-		if c.lock != nil {
-			c.lock.close()
-		}
-	}
 	for _, o := range b.outputs {
 		errs = errors.Join(errs, o.set(false), o.release())
 	}

@@ -10,6 +10,9 @@ import (
 	"periph.io/x/conn/v3/i2c"
 
 	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/hal/rpi/cards"
+	"github.com/carga-ev/carga/hal/rpi/modbus"
+	"github.com/carga-ev/carga/hal/rpi/serial"
 	"github.com/carga-ev/carga/internal/charge"
 )
 
@@ -26,6 +29,7 @@ type builder struct {
 	closings []func(context.Context, hal.Stamp)
 	counted  []*s0
 	buses    map[string]i2c.Bus
+	ports    map[string]*modbus.Port
 	workers  []func(context.Context)
 }
 
@@ -97,6 +101,37 @@ func (m *builder) shared() error {
 	if m.cfg.RTC != "" {
 		m.b.clock = rtc{device: m.cfg.RTC}
 	}
+	return m.reader()
+}
+
+// reader makes the card reader, which has a goroutine of its own.
+func (m *builder) reader() error {
+	var r *cards.Reader
+	switch bus := m.cfg.Reader.Bus; {
+	case m.cfg.Reader.Kind == "":
+		return nil
+	case m.cfg.Reader.Kind == ReaderMFRC522:
+		port, err := m.computer.SPI(bus)
+		if err != nil {
+			return fmt.Errorf("rpi: reader.bus: %s: %w (is dtparam=spi=on set in config.txt?)", bus, err)
+		}
+		m.b.closers = append(m.b.closers, port.Close)
+		if r, err = cards.NewMFRC522(port, m.b.Mono); err != nil {
+			return fmt.Errorf("rpi: reader: %w", err)
+		}
+	case strings.HasPrefix(bus, "/dev/"):
+		r = cards.NewPN532UART(func() (serial.Line, error) {
+			return serial.Open(serial.Config{Device: bus, Baud: cards.PN532Baud})
+		}, m.b.Mono)
+	default:
+		wires, err := m.i2c(bus)
+		if err != nil {
+			return fmt.Errorf("rpi: reader.bus: %w", err)
+		}
+		r = cards.NewPN532I2C(wires, m.b.Mono)
+	}
+	m.b.reader = r
+	m.workers = append(m.workers, r.Run)
 	return nil
 }
 
@@ -231,27 +266,6 @@ func (m *builder) i2c(name string) (i2c.Bus, error) {
 	m.buses[name] = bus
 	m.b.closers = append(m.b.closers, bus.Close)
 	return bus, nil
-}
-
-// meter makes the meter.
-func (m *builder) meter(at string, o Outlet, c *connector) error {
-	c.meter = noMeter{}
-	if o.Meter.Kind != MeterS0 {
-		return nil
-	}
-	file, pulses, err := openRegister(o.Meter.Register)
-	if err != nil {
-		return fmt.Errorf("rpi: %smeter.register: %w", at, err)
-	}
-	s := &s0{
-		board: m.b, relay: c.relay, file: file, perKWh: int64(o.Meter.PulsesPerKWh), save: o.Meter.SaveEvery,
-		pulses: pulses, saved: pulses,
-	}
-	c.meter = s
-	m.counted = append(m.counted, s)
-	m.pulse(o.Meter.Pin, s.pulse)
-	m.b.closers = append(m.b.closers, s.close)
-	return nil
 }
 
 // readContacts requests the contacts that callers read, and reads them a few

@@ -1,6 +1,7 @@
 package rpi
 
 import (
+	"errors"
 	"fmt"
 	"strconv"
 	"time"
@@ -57,9 +58,9 @@ const (
 // Reader is the card reader of the charging point.
 type Reader struct {
 	Kind string `yaml:"kind"`
-	// Bus is "i2c-1", "spi0.0" or the path of a serial port.
-	Bus   string `yaml:"bus"`
-	Reset string `yaml:"reset"` // a pin; required by an MFRC522
+	// Bus is "i2c-1" or the path of a serial port for a PN532, "spi0.0" for an
+	// MFRC522.
+	Bus string `yaml:"bus"`
 }
 
 // Outlet is the parts of one connector.
@@ -119,14 +120,42 @@ type Meter struct {
 	Port    string `yaml:"port"`    // a serial port
 	Baud    int    `yaml:"baud"`    // 0: as the kind leaves the factory
 	Parity  string `yaml:"parity"`  // none, even or odd; empty means none
-	Address int    `yaml:"address"` // of the meter on the bus
+	Address int    `yaml:"address"` // of the meter on the bus; a PZEM-004T alone also has 248
 	// Gap is the silence before a request; 0 means 10 ms. Slow adapters need more.
 	Gap time.Duration `yaml:"gap"`
+	Map MeterMap      `yaml:"map"` // of the kind custom
 
 	Pin          string           `yaml:"pin"`            // S0: closed during a pulse
 	PulsesPerKWh int              `yaml:"pulses_per_kwh"` // S0
 	Register     string           `yaml:"register"`       // S0: the file that keeps the register
 	SaveEvery    charge.WattHours `yaml:"save_wh"`        // S0: energy after which it is written; 0 means 100
+}
+
+// MeterMap is the registers of a Modbus meter that is none of the known kinds: it
+// is data, see modbus.Map.
+type MeterMap struct {
+	Maker        string           `yaml:"maker"`
+	Model        string           `yaml:"model"`
+	Function     uint8            `yaml:"function"` // 3: holding registers, 4: input registers
+	LowWordFirst bool             `yaml:"low_word_first"`
+	LittleEndian bool             `yaml:"little_endian"`
+	Span         uint16           `yaml:"span"`    // registers that one request may cover
+	Wrap         charge.WattHours `yaml:"wrap_wh"` // where the register continues at zero; 0 means never
+
+	Import      Quantity `yaml:"import"`
+	Power       Quantity `yaml:"power"`
+	Voltage     Quantity `yaml:"voltage"`
+	Current     Quantity `yaml:"current"`
+	Temperature Quantity `yaml:"temperature"`
+	Serial      Quantity `yaml:"serial"`
+}
+
+// Quantity is where a meter shows a quantity, and in which form.
+type Quantity struct {
+	At       []Address `yaml:"at"`   // one register, or one for each phase, as they are on the line: from 0
+	Type     string    `yaml:"type"` // int16, uint16, int32, uint32, int64, uint64, float32
+	Exp      int       `yaml:"exp"`  // power of ten that makes it Wh, W, mV, mA or m°C
+	Function uint8     `yaml:"function"`
 }
 
 // The kinds of locks.
@@ -168,12 +197,12 @@ const (
 
 // Sensor is one temperature sensor.
 type Sensor struct {
-	Name    string     `yaml:"name"`
-	Kind    string     `yaml:"kind"`
-	ID      string     `yaml:"id"`  // DS18B20: as in /sys/bus/w1/devices
-	Pin     string     `yaml:"pin"` // DS18B20: of its bus; empty means GPIO4
-	Bus     string     `yaml:"bus"` // I²C
-	Address I2CAddress `yaml:"address"`
+	Name    string  `yaml:"name"`
+	Kind    string  `yaml:"kind"`
+	ID      string  `yaml:"id"`  // DS18B20: as in /sys/bus/w1/devices
+	Pin     string  `yaml:"pin"` // DS18B20: of its bus; empty means GPIO4
+	Bus     string  `yaml:"bus"` // I²C
+	Address Address `yaml:"address"`
 }
 
 // Lights is the lamps of one connector, each on a pin. Any may be missing.
@@ -183,21 +212,21 @@ type Lights struct {
 	Blue  string `yaml:"blue"`
 }
 
-// I2CAddress is an address on an I²C bus, in files as 0x48 or 72.
-type I2CAddress uint16
+// Address is an address on a bus or of a register, in files as 0x48 or 72.
+type Address uint16
 
 // UnmarshalText implements encoding.TextUnmarshaler.
-func (a *I2CAddress) UnmarshalText(text []byte) error {
-	n, err := strconv.ParseUint(string(text), 0, 7)
-	if err != nil || n < 8 || n > 0x77 {
-		return fmt.Errorf("use 0x08 to 0x77")
+func (a *Address) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 0, 16)
+	if err != nil {
+		return errors.New("use a whole number, such as 72 or 0x48")
 	}
-	*a = I2CAddress(n)
+	*a = Address(n)
 	return nil
 }
 
 // MarshalText implements encoding.TextMarshaler.
-func (a I2CAddress) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%#02x", uint16(a)), nil }
+func (a Address) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%#02x", uint16(a)), nil }
 
 // DefaultConfig is one phase of 16 A without any device.
 func DefaultConfig() Config {
@@ -227,20 +256,9 @@ func (c Config) withDefaults() Config {
 		if o.Meter.SaveEvery == 0 {
 			o.Meter.SaveEvery = defaultSave
 		}
-		if o.Meter.Baud == 0 {
-			o.Meter.Baud = factoryBaud(o.Meter.Kind)
-		}
 		if o.Lock.Move == 0 {
 			o.Lock.Move = defaultMove
 		}
 	}
 	return c
-}
-
-// factoryBaud is the speed at which a meter leaves the factory.
-func factoryBaud(kind string) int {
-	if kind == MeterSDM120 {
-		return 2_400
-	}
-	return 9_600
 }

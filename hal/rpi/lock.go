@@ -17,13 +17,11 @@ type lock struct {
 	move     time.Duration
 	feedback int // place among the inputs, or absent
 
-	mu     sync.Mutex    // guards what follows
-	want   hal.LockState // unknown before the first command
-	until  time.Duration // the bolt moves until then, on the board's clock
-	timer  *time.Timer   // ends a motor's pulse
-	err    error         // of the last write
-	seq    uint64
-	closed bool
+	mu    sync.Mutex    // guards what follows
+	want  hal.LockState // unknown before the first command
+	until time.Duration // the bolt moves until then, on the board's clock
+	err   error         // of the last write
+	seq   uint64
 }
 
 var _ hal.Lock = (*lock)(nil)
@@ -33,9 +31,6 @@ var _ hal.Lock = (*lock)(nil)
 func (l *lock) Set(locked bool) error {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed {
-		return hal.ErrClosed
-	}
 	want := hal.LockOpen
 	if locked {
 		want = hal.LockLocked
@@ -52,11 +47,10 @@ func (l *lock) Set(locked bool) error {
 	if !locked {
 		on, off = off, on
 	}
-	l.stopTimer()
 	if l.err = off.set(false); l.err == nil {
 		l.err = on.set(true)
 	}
-	l.timer = time.AfterFunc(l.move, func() { l.endPulse(on) })
+	time.AfterFunc(l.move, func() { l.endPulse(on) })
 	return l.err
 }
 
@@ -65,17 +59,10 @@ func (l *lock) Set(locked bool) error {
 func (l *lock) endPulse(coil *output) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	if l.closed || l.board.Mono() < l.until {
+	if l.board.Mono() < l.until {
 		return // a later command has a pulse of its own
 	}
 	l.err = errors.Join(l.err, coil.set(false))
-}
-
-// stopTimer ends the wait for the end of a pulse.
-func (l *lock) stopTimer() {
-	if l.timer != nil {
-		l.timer.Stop()
-	}
 }
 
 // State implements hal.Lock.
@@ -96,7 +83,7 @@ func (l *lock) State() (hal.LockState, hal.Stamp, error) {
 	defer l.mu.Unlock()
 	now := l.board.Mono()
 	switch {
-	case l.closed:
+	case l.bolt.released():
 		return hal.LockUnknown, hal.Stamp{}, hal.ErrClosed
 	case l.err != nil:
 		return hal.LockUnknown, hal.Stamp{}, l.err
@@ -107,12 +94,4 @@ func (l *lock) State() (hal.LockState, hal.Stamp, error) {
 		return hal.LockUnknown, stamp, nil
 	}
 	return l.want, stamp, nil
-}
-
-// close ends the pulse; the board switches both pins off afterwards.
-func (l *lock) close() {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	l.closed = true
-	l.stopTimer()
 }

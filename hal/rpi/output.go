@@ -56,3 +56,10 @@ func (o *output) release() error {
 	}
 	return nil
 }
+
+// released reports whether the pin has been released.
+func (o *output) released() bool {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	return o.closed
+}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"path"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -294,10 +295,13 @@ func (v *validator) spi(key, name, part string) bool {
 }
 
 // i2c checks a bus, claims its pins and the address.
-func (v *validator) i2c(key, name, part string, address I2CAddress) {
+func (v *validator) i2c(key, name, part string, address Address) {
 	if name != "i2c-1" {
 		v.bad(key, "%q is no I²C bus of the header, which %s needs; use i2c-1", name, part)
 		return
+	}
+	if address < 0x08 || address > 0x77 {
+		v.bad(strings.TrimSuffix(key, "bus")+"address", "%#02x; use 0x08 to 0x77", uint16(address))
 	}
 	v.claimPin(2, claim{key: key, owner: name})
 	v.claimPin(3, claim{key: key, owner: name})
@@ -347,7 +351,6 @@ func (v *validator) reader(r Reader) {
 		if v.spi("reader.bus", r.Bus, "an MFRC522") {
 			v.claimPart("reader.bus", r.Bus)
 		}
-		v.pin("reader.reset", r.Reset, true)
 	case strings.HasPrefix(r.Bus, "/dev/"):
 		if v.port("reader.bus", r.Bus, "PN532") {
 			v.claimPart("reader.bus", r.Bus)
@@ -355,13 +358,10 @@ func (v *validator) reader(r Reader) {
 	default:
 		v.i2c("reader.bus", r.Bus, "a PN532 without a serial port", pn532Address)
 	}
-	if r.Kind == ReaderPN532 && r.Reset != "" {
-		v.bad("reader.reset", "a PN532 is reset by a command; remove the pin")
-	}
 }
 
 // pn532Address is where a PN532 is on its bus; it has no other.
-const pn532Address I2CAddress = 0x24
+const pn532Address Address = 0x24
 
 // meter checks one meter.
 func (v *validator) meter(at string, m Meter) {
@@ -387,24 +387,31 @@ func (v *validator) meter(at string, m Meter) {
 		v.claimPart(at+"register", "the file "+m.Register)
 		return
 	}
-	baud := m.Baud
-	if baud == 0 {
-		baud = factoryBaud(m.Kind)
+	if least, most := 1, m.lastAddress(); m.Address < least || m.Address > most {
+		v.bad(at+"address", "%d; use %d to %d, as set on the meter", m.Address, least, most)
 	}
-	if !slices.Contains([]int{1_200, 2_400, 4_800, 9_600, 19_200, 38_400, 57_600, 115_200}, baud) {
-		v.bad(at+"baud", "%d; use 1200, 2400, 4800, 9600, 19200, 38400, 57600 or 115200", baud)
-	}
-	if m.Parity != "" {
-		v.oneOf(at+"parity", m.Parity, "none", "even", "odd")
-	}
-	if m.Gap < 0 || m.Gap > time.Second {
-		v.bad(at+"gap", "%v; use 1ms to 1s, or 0s for 10ms", m.Gap)
-	}
-	if m.Address < 1 || m.Address > 247 {
-		v.bad(at+"address", "%d; use 1 to 247, as set on the meter", m.Address)
-	}
-	if v.port(at+"port", m.Port, fmt.Sprintf("%d baud, parity %q, gap %v", baud, m.Parity, m.Gap)) {
+	port := m.port()
+	if v.port(at+"port", m.Port, fmt.Sprint(port)) {
 		v.claimPart(at+"address", fmt.Sprintf("address %d on %s", m.Address, m.Port))
+		v.adopt(at, port.Validate())
+	}
+	if m.Kind == MeterCustom {
+		kind := m.modbus()
+		v.adopt(at+"map.", kind.Validate())
+	} else if !reflect.ValueOf(m.Map).IsZero() {
+		v.bad(at+"map", "%s has a map of its own; remove this one, or use kind: custom", m.Kind)
+	}
+}
+
+// adopt reports the problems of a part that another package validates: one line
+// each, beginning with the field.
+func (v *validator) adopt(at string, err error) {
+	if err == nil {
+		return
+	}
+	for line := range strings.Lines(err.Error()) {
+		field, text, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		v.bad(at+field, "%s", text)
 	}
 }
 
@@ -476,7 +483,7 @@ func (v *validator) sensor(at string, s Sensor, others []Sensor) {
 }
 
 // address is the configured one, or that of the chip without bridges.
-func (s Sensor) address() I2CAddress {
+func (s Sensor) address() Address {
 	switch {
 	case s.Address != 0:
 		return s.Address

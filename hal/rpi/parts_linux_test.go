@@ -1,0 +1,146 @@
+package rpi_test
+
+import (
+	"errors"
+	"strings"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"periph.io/x/conn/v3/i2c"
+	"periph.io/x/conn/v3/i2c/i2ctest"
+
+	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/hal/rpi"
+	"github.com/carga-ev/carga/hal/rpi/serial/pty"
+	"github.com/carga-ev/carga/sim/meter"
+)
+
+// Two meters of different kinds on one line of the kernel, one of them described
+// in the board file.
+func TestMetersOfABoardFileAreRead(t *testing.T) {
+	device, far := pty.Open(t)
+	bank := meter.NewBank()
+	bank.SDM630(1, 0x0D0A1113, meter.Values{ImportWh: 1_000, Watts: 11_000, MilliV: [3]int64{230_000, 230_000, 230_000}})
+	bank.SetLong(2, 3, 0x5000, 12_345) // hundredths of a kWh
+	bank.SetLong(2, 3, 0x5B00, 2_301)  // tenths of a volt
+	bank.SetLong(2, 3, 0x5B14, 368_000)
+	done := make(chan struct{})
+	go func() { defer close(done); _ = meter.Serve(t.Context(), far, bank) }()
+	defer func() { _ = far.Close(); <-done }()
+
+	cfg, err := load(t, `
+connectors:
+- {relay: GPIO17, plug: GPIO22, request: GPIO23, meter: {kind: sdm630, port: `+device+`, address: 1}}
+- relay: GPIO24
+  plug: GPIO12
+  request: GPIO16
+  meter:
+    {kind: custom, port: `+device+`, address: 2, map: {maker: Someone, model: M1, function: 3, import: {at: [0x5000], type: uint32, exp: 1},
+     voltage: {at: [0x5B00], type: uint32, exp: 2}, power: {at: [0x5B14], type: int32, exp: -2}}}
+`)
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := newBench(t, cfg)
+	board := mustNew(t, cfg, computer(b.chip))
+	read := func(m hal.Meter) hal.Reading {
+		t.Helper()
+		for end := time.Now().Add(20 * time.Second); ; { // a loaded machine may be slower than a meter
+			got, err := m.Read(t.Context())
+			if err == nil {
+				return got
+			}
+			if time.Now().After(end) {
+				t.Fatal(err)
+			}
+		}
+	}
+	first, _ := board.Connector(1)
+	second, _ := board.Connector(2)
+	if got := read(first.Meter()); got.Import != 1_000 || got.Power != 11_000 {
+		t.Errorf("SDM630: got %+v", got)
+	}
+	if got := read(second.Meter()); got.Import != 123_450 || got.Power != 3_680 || got.Voltage != 230_100 {
+		t.Errorf("custom: got %+v", got)
+	}
+	if id, err := second.Meter().Identity(); err != nil || id.Maker != "Someone" || id.Model != "M1" {
+		t.Errorf("identity of the custom one: %+v, %v", id, err)
+	}
+	if err := board.Close(); err != nil {
+		t.Error(err)
+	}
+	if _, err := first.Meter().Read(t.Context()); !errors.Is(err, hal.ErrClosed) {
+		t.Errorf("after Close: got %v", err)
+	}
+}
+
+func TestAReaderOfABoardRunsUntilClose(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg := wiring()
+		cfg.Reader = rpi.Reader{Kind: rpi.ReaderPN532, Bus: "i2c-1"}
+		b := newBench(t, cfg)
+		c := computer(b.chip)
+		c.I2C = func(name string) (i2c.BusCloser, error) { return &i2ctest.Playback{DontPanic: true}, nil }
+		board := mustNew(t, cfg, c)
+		r, err := board.Reader()
+		if err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(time.Second)
+		if err := r.Healthy(); !errors.Is(err, hal.ErrUnreadable) || !strings.Contains(err.Error(), "PN532") {
+			t.Errorf("a chip that does not answer: got %v", err)
+		}
+		if err := board.Close(); err != nil {
+			t.Error(err)
+		}
+		if _, open := <-r.Tokens(); open {
+			t.Error("the channel is open after Close")
+		}
+	})
+}
+
+func TestABusThatCannotBeOpenedNamesTheRemedy(t *testing.T) {
+	cfg := wiring()
+	cfg.Reader = rpi.Reader{Kind: rpi.ReaderPN532, Bus: "i2c-1"}
+	b := newBench(t, cfg)
+	c := computer(b.chip)
+	c.I2C = func(string) (i2c.BusCloser, error) { return nil, errors.New("no such file") }
+	if board, err := rpi.New(cfg, c); board != nil || err == nil || !strings.Contains(err.Error(), "reader.bus: i2c-1: no such file (is dtparam=i2c_arm=on set") {
+		t.Errorf("got %v, %v", board, err)
+	}
+	if n := b.chip.InUse(); n > 0 {
+		t.Errorf("%d lines are kept", n)
+	}
+}
+
+func TestTheKernelsFormOfATimeIsOurs(t *testing.T) {
+	for _, at := range []time.Time{
+		time.Date(2026, 1, 1, 0, 0, 0, 0, time.UTC),
+		time.Date(2028, 12, 31, 23, 59, 58, 0, time.FixedZone("far east", 14*3600)),
+	} {
+		raw := rpi.ToRTC(at)
+		if got := rpi.FromRTC(raw); !got.Equal(at) {
+			t.Errorf("%v came back as %v", at, got)
+		}
+	}
+	got := rpi.ToRTC(time.Date(2026, 11, 30, 9, 5, 7, 0, time.UTC))
+	if got.Year != 126 || got.Mon != 10 || got.Mday != 30 || got.Hour != 9 || got.Min != 5 || got.Sec != 7 || got.Wday != 1 || got.Yday != 333 {
+		t.Errorf("got %+v", got)
+	}
+	cfg := wiring()
+	cfg.RTC = "/dev/no-such-clock"
+	b := newBench(t, cfg)
+	board := mustNew(t, cfg, computer(b.chip))
+	defer func() { _ = board.Close() }()
+	clock, err := board.Clock()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := clock.Now(); !errors.Is(err, hal.ErrUnreadable) {
+		t.Errorf("a clock that is not there: got %v", err)
+	}
+	if err := clock.Set(time.Now()); err == nil {
+		t.Error("a clock that is not there was set")
+	}
+}
