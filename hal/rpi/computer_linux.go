@@ -2,15 +2,10 @@ package rpi
 
 import (
 	"fmt"
-	"strconv"
-	"strings"
 
 	"periph.io/x/conn/v3/driver/driverreg"
 	"periph.io/x/conn/v3/gpio"
-	"periph.io/x/conn/v3/i2c"
-	"periph.io/x/conn/v3/spi"
 	"periph.io/x/host/v3/gpioioctl"
-	"periph.io/x/host/v3/sysfs"
 )
 
 // Open makes the board on this computer.
@@ -25,29 +20,6 @@ func Open(cfg Config) (*Board, error) {
 		return nil, fmt.Errorf("rpi: GPIO driver: %w", err)
 	}
 	return New(cfg, Computer{Chip: kernel{}, I2C: openI2C, SPI: openSPI, Watchdog: openWatchdog, Sys: "/sys"})
-}
-
-// openI2C opens /dev/i2c-N.
-func openI2C(name string) (i2c.BusCloser, error) {
-	n, err := strconv.Atoi(strings.TrimPrefix(name, "i2c-"))
-	if err != nil {
-		return nil, err
-	}
-	return sysfs.NewI2C(n)
-}
-
-// openSPI opens /dev/spidevB.C.
-func openSPI(name string) (spi.PortCloser, error) {
-	bus, chip, _ := strings.Cut(strings.TrimPrefix(name, "spi"), ".")
-	b, err := strconv.Atoi(bus)
-	if err != nil {
-		return nil, err
-	}
-	c, err := strconv.Atoi(chip)
-	if err != nil {
-		return nil, err
-	}
-	return sysfs.NewSPI(b, c)
 }
 
 // kernel is the GPIO chips of the kernel. The header's lines are all on one of

@@ -36,7 +36,7 @@ connectors:
   plug: GPIO12
   request: GPIO16
   meter:
-    {kind: custom, port: `+device+`, address: 2, map: {maker: Someone, model: M1, function: 3, import: {at: [0x5000], type: uint32, exp: 1},
+    {kind: custom, port: `+device+`, address: 2, map: {maker: Acme, model: M1, function: 3, import: {at: [0x5000], type: uint32, exp: 1},
      voltage: {at: [0x5B00], type: uint32, exp: 2}, power: {at: [0x5B14], type: int32, exp: -2}}}
 `)
 	if err != nil {
@@ -64,7 +64,7 @@ connectors:
 	if got := read(second.Meter()); got.Import != 123_450 || got.Power != 3_680 || got.Voltage != 230_100 {
 		t.Errorf("custom: got %+v", got)
 	}
-	if id, err := second.Meter().Identity(); err != nil || id.Maker != "Someone" || id.Model != "M1" {
+	if id, err := second.Meter().Identity(); err != nil || id.Maker != "Acme" || id.Model != "M1" {
 		t.Errorf("identity of the custom one: %+v, %v", id, err)
 	}
 	if err := board.Close(); err != nil {
