@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"sync"
 	"time"
 
@@ -28,7 +29,7 @@ type Board struct {
 
 	stop    context.CancelFunc // ends the workers
 	workers sync.WaitGroup     // all goroutines of the board
-	closers []func() error     // of buses and parts, called after the workers have ended
+	closers []func() error     // of buses and parts, called last first after the workers have ended
 }
 
 var _ hal.Board = (*Board)(nil)
@@ -163,7 +164,7 @@ func (b *Board) Close() error {
 		errs = errors.Join(errs, o.set(false), o.release())
 	}
 	errs = errors.Join(errs, b.inputs.close())
-	for _, c := range b.closers {
+	for _, c := range slices.Backward(b.closers) {
 		errs = errors.Join(errs, c())
 	}
 	b.closers = nil

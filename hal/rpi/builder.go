@@ -8,10 +8,12 @@ import (
 
 	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/i2c"
+	"periph.io/x/conn/v3/spi"
 
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/rpi/cards"
 	"github.com/carga-ev/carga/hal/rpi/modbus"
+	"github.com/carga-ev/carga/hal/rpi/pwm"
 	"github.com/carga-ev/carga/hal/rpi/serial"
 	"github.com/carga-ev/carga/internal/charge"
 )
@@ -30,6 +32,7 @@ type builder struct {
 	counted  []*s0
 	buses    map[string]i2c.Bus
 	ports    map[string]*modbus.Port
+	adcs     map[string]*pwm.ADC
 	workers  []func(context.Context)
 }
 
@@ -111,11 +114,10 @@ func (m *builder) reader() error {
 	case m.cfg.Reader.Kind == "":
 		return nil
 	case m.cfg.Reader.Kind == ReaderMFRC522:
-		port, err := m.computer.SPI(bus)
+		port, err := m.spi(bus)
 		if err != nil {
-			return fmt.Errorf("rpi: reader.bus: %s: %w (is dtparam=spi=on set in config.txt?)", bus, err)
+			return fmt.Errorf("rpi: reader.bus: %w", err)
 		}
-		m.b.closers = append(m.b.closers, port.Close)
 		if r, err = cards.NewMFRC522(port, m.b.Mono); err != nil {
 			return fmt.Errorf("rpi: reader: %w", err)
 		}
@@ -147,8 +149,7 @@ func (m *builder) outlets() error {
 			overcurrent:     m.contact(o.Protection.Overcurrent),
 			overtemperature: m.contact(o.Protection.Overtemperature),
 		}
-		c.pilot = contactPilot{board: m.b, plug: m.contact(o.Plug), request: m.contact(o.Request)}
-		for _, step := range []func(string, Outlet, *connector) error{m.lock, m.groundFault, m.thermal, m.meter} {
+		for _, step := range []func(string, Outlet, *connector) error{m.pilot, m.proximity, m.lock, m.groundFault, m.thermal, m.meter} {
 			if err := step(at, o, c); err != nil {
 				return err
 			}
@@ -266,6 +267,16 @@ func (m *builder) i2c(name string) (i2c.Bus, error) {
 	m.buses[name] = bus
 	m.b.closers = append(m.b.closers, bus.Close)
 	return bus, nil
+}
+
+// spi opens a chip select.
+func (m *builder) spi(name string) (spi.Port, error) {
+	port, err := m.computer.SPI(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w (is dtparam=spi=on set in config.txt?)", name, err)
+	}
+	m.b.closers = append(m.b.closers, port.Close)
+	return port, nil
 }
 
 // readContacts requests the contacts that callers read, and reads them a few

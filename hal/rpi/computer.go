@@ -6,6 +6,8 @@ import (
 	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/spi"
+
+	"github.com/carga-ev/carga/hal/rpi/pwm"
 )
 
 // Computer is what a board needs of the computer that it runs on.
@@ -14,6 +16,8 @@ type Computer struct {
 	// I2C and SPI open a bus by its name in a Config.
 	I2C func(name string) (i2c.BusCloser, error)
 	SPI func(name string) (spi.PortCloser, error)
+	// PWM takes a channel of the PWM device.
+	PWM func(pwm.OutputConfig) (pwm.Setter, error)
 	// Watchdog opens and arms a watchdog.
 	Watchdog func(device string, timeout time.Duration) (Countdown, error)
 	// Sys is the folder of the kernel's objects: /sys.

@@ -6,6 +6,8 @@ import (
 	"periph.io/x/conn/v3/driver/driverreg"
 	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/host/v3/gpioioctl"
+
+	"github.com/carga-ev/carga/hal/rpi/pwm"
 )
 
 // Open makes the board on this computer.
@@ -19,7 +21,16 @@ func Open(cfg Config) (*Board, error) {
 	if _, err := driverreg.Init(); err != nil {
 		return nil, fmt.Errorf("rpi: GPIO driver: %w", err)
 	}
-	return New(cfg, Computer{Chip: kernel{}, I2C: openI2C, SPI: openSPI, Watchdog: openWatchdog, Sys: "/sys"})
+	return New(cfg, Computer{Chip: kernel{}, I2C: openI2C, SPI: openSPI, PWM: openPWM, Watchdog: openWatchdog, Sys: "/sys"})
+}
+
+// openPWM takes a channel of the kernel's PWM device.
+func openPWM(cfg pwm.OutputConfig) (pwm.Setter, error) {
+	out, err := pwm.OpenOutput(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // kernel is the GPIO chips of the kernel. The header's lines are all on one of

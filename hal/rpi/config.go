@@ -74,7 +74,7 @@ type Outlet struct {
 	Request string `yaml:"request"` // closed while the vehicle requests power
 	Pilot   Pilot  `yaml:"pilot"`
 
-	Proximity   ADCInput    `yaml:"proximity"` // the plug contact that codes the cable
+	Proximity   Proximity   `yaml:"proximity"`
 	Meter       Meter       `yaml:"meter"`
 	Lock        Lock        `yaml:"lock"`
 	Protection  Protection  `yaml:"protection"`
@@ -92,9 +92,21 @@ const (
 
 // Pilot is how the control pilot is driven and measured. No kind means contacts.
 type Pilot struct {
-	Kind string `yaml:"kind"`
-	Pin  string `yaml:"pin"` // of the PWM
+	Kind     string `yaml:"kind"`
+	Pin      string `yaml:"pin"`      // of the PWM
+	Device   string `yaml:"device"`   // of the PWM, such as 1f00098000.pwm; empty means the only one
+	Inverted bool   `yaml:"inverted"` // the amplifier makes −12 V of a high pin
 	ADCInput
+	// The voltages of the pilot at which the ADC shows 0 and its largest value. 0
+	// means −15 V and +15 V.
+	AtZero charge.MilliVolts `yaml:"at_zero_mv"`
+	AtFull charge.MilliVolts `yaml:"at_full_mv"`
+}
+
+// Proximity is the plug contact that codes the cable.
+type Proximity struct {
+	ADCInput
+	PullUp int64 `yaml:"pull_up_ohm"` // from the ADC's reference to the contact; 0 means 1000
 }
 
 // ADCInput is one input of an MCP3004 or MCP3008. No ADC means not fitted.

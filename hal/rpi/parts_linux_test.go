@@ -2,17 +2,24 @@ package rpi_test
 
 import (
 	"errors"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
 
+	"periph.io/x/conn/v3"
 	"periph.io/x/conn/v3/i2c"
 	"periph.io/x/conn/v3/i2c/i2ctest"
+	"periph.io/x/conn/v3/physic"
+	"periph.io/x/conn/v3/spi"
 
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/rpi"
+	"github.com/carga-ev/carga/hal/rpi/pwm"
 	"github.com/carga-ev/carga/hal/rpi/serial/pty"
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/sim/meter"
 )
 
@@ -143,4 +150,120 @@ func TestTheKernelsFormOfATimeIsOurs(t *testing.T) {
 	if err := clock.Set(time.Now()); err == nil {
 		t.Error("a clock that is not there was set")
 	}
+}
+
+// frontEnd is the PWM output, the amplifier and the ADC of a pilot, and a vehicle.
+type frontEnd struct {
+	mu       sync.Mutex
+	duty     charge.Permille
+	high     charge.MilliVolts // what the vehicle leaves of +12 V
+	sample   int
+	closed   []string
+	channels map[int]bool
+}
+
+func (f *frontEnd) Set(duty charge.Permille) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	f.duty = duty
+	return nil
+}
+
+// pwmOutput and adcPort are its two sides.
+type (
+	pwmOutput struct{ *frontEnd }
+	adcPort   struct{ *frontEnd }
+)
+
+func (f pwmOutput) Close() error { f.closed = append(f.closed, "PWM"); return nil }
+func (f adcPort) Close() error   { f.closed = append(f.closed, "SPI"); return nil }
+
+func (f adcPort) String() string                    { return "spi0.0" }
+func (f adcPort) Duplex() conn.Duplex               { return conn.Full }
+func (f adcPort) TxPackets([]spi.Packet) error      { return errors.ErrUnsupported }
+func (f adcPort) LimitSpeed(physic.Frequency) error { return nil }
+
+func (f adcPort) Connect(physic.Frequency, spi.Mode, int) (spi.Conn, error) { return f, nil }
+
+// Tx is one conversion of −15…+15 V; channel 1 is the coding of a 32 A cable, 220 Ω
+// below 1 kΩ.
+func (f adcPort) Tx(w, r []byte) error {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	channel := int(w[1]>>4) & 7
+	f.channels[channel] = true
+	value := 220 * 1023 / 1220
+	if channel == 0 {
+		f.sample++
+		level := f.high
+		if f.duty < 1000 && f.sample%10 >= int(f.duty)/100 {
+			level = -12_000
+		}
+		value = int((level + 15_000) * 1023 / 30_000)
+	}
+	r[0], r[1], r[2] = 0, byte(value>>8), byte(value)
+	return nil
+}
+
+func TestAPilotByPWMAndADC(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		cfg, err := load(t, "connectors: [{relay: GPIO17, proximity: {adc: spi0.0, channel: 1}, pilot: {kind: pwm, pin: GPIO19, device: fe20c000.pwm, adc: spi0.0}}]")
+		if err != nil {
+			t.Fatal(err)
+		}
+		b, f := newBench(t, cfg), &frontEnd{duty: 1_000, high: 12_000, channels: map[int]bool{}}
+		c := computer(b.chip)
+		opened := 0
+		c.SPI = func(string) (spi.PortCloser, error) { opened++; return adcPort{f}, nil }
+		c.PWM = func(o pwm.OutputConfig) (pwm.Setter, error) {
+			if o != (pwm.OutputConfig{Device: "fe20c000.pwm", Channel: 1}) {
+				t.Errorf("opened PWM %+v", o)
+			}
+			return pwmOutput{f}, nil
+		}
+		board := mustNew(t, cfg, c)
+		if !board.Info().Steered || opened != 1 {
+			t.Errorf("steered: %v, SPI opened %d times; want true and once", board.Info().Steered, opened)
+		}
+		o, _ := board.Connector(1)
+		want := func(state charge.PilotState, when string) {
+			t.Helper()
+			time.Sleep(100 * time.Millisecond)
+			if got, _, err := o.Pilot().State(); err != nil || got != state {
+				t.Errorf("%s: got %v, %v; want %v", when, got, err, state)
+			}
+		}
+		want(charge.PilotA, "no vehicle")
+		f.mu.Lock()
+		f.high = 9_000
+		f.mu.Unlock()
+		want(charge.PilotB, "plugged in")
+		if err := errors.Join(o.Pilot().SetCurrent(16_000), o.Pilot().SetAvailable(true)); err != nil {
+			t.Error(err)
+		}
+		f.mu.Lock()
+		f.high = 6_000
+		duty := f.duty
+		f.mu.Unlock()
+		if duty != 266 && duty != 267 {
+			t.Errorf("16 A are offered by %d ‰; want 266", duty)
+		}
+		want(charge.PilotC, "requesting power")
+		p, err := o.Proximity()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got, _, err := p.CableLimit(); err != nil || got != 32_000 {
+			t.Errorf("cable: got %d, %v; want 32 A", got, err)
+		}
+		if err := board.Close(); err != nil {
+			t.Error(err)
+		}
+		if f.duty != 1_000 || !slices.Contains(f.closed, "PWM") || !slices.Contains(f.closed, "SPI") {
+			t.Errorf("after Close: %d ‰, closed %v; want no offer, and both", f.duty, f.closed)
+		}
+		if _, _, err := o.Pilot().State(); err == nil {
+			t.Error("a state after Close")
+		}
+	})
 }

@@ -145,6 +145,9 @@ func TestSelfTestTripsAndResets(t *testing.T) {
 						if err := r.c.Contactor().Set(true); err != nil {
 							t.Errorf("set true after the test: %v", err)
 						}
+						if n := len(r.chip.History("GPIO17")); n > 3 {
+							t.Errorf("the relay moved during the test: %v", r.chip.History("GPIO17"))
+						}
 						return
 					default:
 						p, _ := r.c.(hal.Protection)
@@ -243,6 +246,24 @@ func TestResetClearsATripOrReportsIt(t *testing.T) {
 		}
 		if got := r.tripped(t); got != "" {
 			t.Errorf("after the reset: got %q", got)
+		}
+	})
+}
+
+func TestWithoutAFeedbackContactTheCommandCounts(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRCD(t, func(o *rpi.Outlet) { o.Feedback = "" })
+		if err := r.c.Contactor().Set(true); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.device(t).SelfTest(t.Context()); err == nil || !strings.Contains(err.Error(), "the contactor is not open") {
+			t.Errorf("tested under power: %v", err)
+		}
+		if err := r.c.Contactor().Set(false); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.device(t).SelfTest(t.Context()); err != nil {
+			t.Errorf("without power: %v", err)
 		}
 	})
 }

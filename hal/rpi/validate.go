@@ -184,7 +184,8 @@ func (v *validator) outlet(at string, o Outlet, limit charge.MilliCelsius) {
 	}
 	v.pilot(at, o)
 	if o.Proximity.ADC != "" {
-		v.adc(at+"proximity.", o.Proximity)
+		v.adc(at+"proximity.", o.Proximity.ADCInput)
+		v.adopt(at+"proximity.", o.Proximity.config().Validate())
 	}
 	v.meter(at+"meter.", o.Meter)
 	v.lock(at+"lock.", o.Lock)
@@ -231,6 +232,7 @@ func (v *validator) pilot(at string, o Outlet) {
 			v.bad(at+"pilot.pin", "%s has no PWM; use GPIO12, GPIO13, GPIO18 or GPIO19", p.Pin)
 		}
 		v.adc(at+"pilot.", p.ADCInput)
+		v.adopt(at+"pilot.", p.config().Validate())
 	default:
 		v.oneOf(at+"pilot.kind", p.Kind, PilotContacts, PilotPWM)
 	}
@@ -251,9 +253,6 @@ func pwmChannel(pin int) (int, bool) {
 func (v *validator) adc(at string, c ADCInput) {
 	if !v.spi(at+"adc", c.ADC, "an ADC") {
 		return
-	}
-	if c.Channel < 0 || c.Channel > 7 {
-		v.bad(at+"channel", "%d; use 0 to 7 (an MCP3004 has 0 to 3)", c.Channel)
 	}
 	if chip, used := v.parts[c.ADC]; used && chip.owner != "ADC" {
 		v.bad(at+"adc", "%s is used by %s already; give each part a chip select of its own", c.ADC, chip.key)
@@ -404,13 +403,23 @@ func (v *validator) meter(at string, m Meter) {
 }
 
 // adopt reports the problems of a part that another package validates: one line
-// each, beginning with the field.
+// each, beginning with its name of the field.
 func (v *validator) adopt(at string, err error) {
 	if err == nil {
 		return
 	}
 	for line := range strings.Lines(err.Error()) {
 		field, text, _ := strings.Cut(strings.TrimSpace(line), ": ")
+		switch field {
+		case "at_zero, at_full":
+			field = "at_zero_mv"
+		case "pull_up":
+			field = "pull_up_ohm"
+		case "wrap":
+			field = "wrap_wh"
+		case "device":
+			field = "port"
+		}
 		v.bad(at+field, "%s", text)
 	}
 }

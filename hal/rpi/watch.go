@@ -47,11 +47,10 @@ func (w *watched) run(ctx context.Context) {
 		w.err = err
 		w.mu.Unlock()
 		for i := range w.contacts {
-			c := &w.contacts[i]
 			if err != nil {
-				c.count = 0
-				continue
+				break // a pulse that is not seen is not counted
 			}
+			c := &w.contacts[i]
 			was := c.closed || !c.known // a contact that is closed at the start has not been closed now
 			c.sample(levels&c.bit == 0, pulseSamples, false)
 			if c.closed && !was {
