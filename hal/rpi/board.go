@@ -19,6 +19,8 @@ type Board struct {
 	connectors []*connector
 	outputs    []*output // all of them, the relays first
 	inputs     *inputs
+	watched    *watched // nil: no buttons and pulses
+	wires      []wire
 	estop      int // place among the inputs, or absent
 
 	keeper   *keeper // nil: not fitted, as are the next four

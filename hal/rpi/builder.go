@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/conn/v3/i2c"
@@ -28,7 +29,7 @@ type builder struct {
 
 	contacts []string // pins of the contacts that callers read
 	pulses   []string // pins of the contacts whose closings are counted
-	closings []func(context.Context, hal.Stamp)
+	closings []func(hal.Stamp)
 	counted  []*s0
 	buses    map[string]i2c.Bus
 	ports    map[string]*modbus.Port
@@ -40,7 +41,7 @@ type builder struct {
 // more.
 func (m *builder) build() error {
 	for i, o := range m.cfg.Connectors {
-		relay, err := m.output(fmt.Sprintf("connectors[%d].relay", i), o.Relay, o.RelayActiveLow)
+		relay, err := m.output(i, fmt.Sprintf("connectors[%d].relay", i), o.Relay, o.RelayActiveLow, "relay")
 		if err != nil {
 			return err
 		}
@@ -57,8 +58,12 @@ func (m *builder) build() error {
 	return nil
 }
 
-// output requests a line and switches it off. An empty pin is nil: not fitted.
-func (m *builder) output(key, pin string, activeLow bool) (*output, error) {
+// board is the place of a device that the connectors share, for output and contact.
+const board = -1
+
+// output requests a line and switches it off. An empty pin is nil: not fitted. i is
+// the place of the connector, device what people call the part.
+func (m *builder) output(i int, key, pin string, activeLow bool, device string) (*output, error) {
 	if pin == "" {
 		return nil, nil //nolint:nilnil // a missing part is no error
 	}
@@ -68,22 +73,48 @@ func (m *builder) output(key, pin string, activeLow bool) (*output, error) {
 	}
 	o := &output{name: key + " " + pin, lines: lines, activeLow: activeLow}
 	m.b.outputs = append(m.b.outputs, o)
+	m.wire(i, hal.Wire{Device: device, Line: pin}, o.wired)
 	return o, o.set(false)
 }
 
-// contact adds a contact and returns its place among the inputs.
-func (m *builder) contact(pin string) int {
+// contact adds a contact and returns its place among the inputs. closed and open
+// are what its positions mean.
+func (m *builder) contact(i int, pin, device, closed, open string) int {
 	if pin == "" {
 		return absent
 	}
+	place := len(m.contacts)
 	m.contacts = append(m.contacts, pin)
-	return len(m.contacts) - 1
+	m.wire(i, hal.Wire{Device: device, Line: pin}, func() (string, string) {
+		is, _, err := m.b.inputs.read(place)
+		return contactWire(is, err, closed, open)
+	})
+	return place
+}
+
+// pulse adds a contact whose closings are counted.
+func (m *builder) pulse(i int, pin, device string, closing func(hal.Stamp)) {
+	place := len(m.pulses)
+	m.pulses = append(m.pulses, pin)
+	m.closings = append(m.closings, closing)
+	m.wire(i, hal.Wire{Device: device, Line: pin}, func() (string, string) {
+		is, err := m.b.watched.read(place)
+		return contactWire(is, err, "closed", "open")
+	})
+}
+
+// wire adds a line of the wiring; look is its present level and what that means.
+func (m *builder) wire(i int, w hal.Wire, look func() (level, meaning string)) {
+	if i != board {
+		w.Device = fmt.Sprintf("connector %d: %s", i+1, w.Device)
+	}
+	m.b.wires = append(m.b.wires, wire{Wire: w, look: look})
 }
 
 // shared makes the devices that the connectors share.
 func (m *builder) shared() error {
-	m.b.estop = m.contact(m.cfg.EStop)
-	pin, err := m.output("keeper.pin", m.cfg.Keeper.Pin, false)
+	m.b.estop = m.contact(board, m.cfg.EStop, "emergency stop", "not pressed", "pressed, or a cut wire")
+	pin, err := m.output(board, "keeper.pin", m.cfg.Keeper.Pin, false, "keeper")
 	if err != nil {
 		return err
 	}
@@ -133,6 +164,12 @@ func (m *builder) reader() error {
 		r = cards.NewPN532I2C(wires, m.b.Mono)
 	}
 	m.b.reader = r
+	m.wire(board, hal.Wire{Device: "card reader", Line: m.cfg.Reader.Bus}, func() (string, string) {
+		if err := r.Healthy(); err != nil {
+			return unreadable, err.Error()
+		}
+		return "ready", m.cfg.Reader.Kind + " answers"
+	})
 	m.workers = append(m.workers, r.Run)
 	return nil
 }
@@ -143,14 +180,21 @@ func (m *builder) outlets() error {
 	fitted, blinking := false, false
 	for i, o := range m.cfg.Connectors {
 		c, at := m.b.connectors[i], fmt.Sprintf("connectors[%d].", i)
-		c.feedback = m.contact(o.Feedback)
-		c.trips = trips{
-			groundFault:     m.contact(o.Protection.GroundFault),
-			overcurrent:     m.contact(o.Protection.Overcurrent),
-			overtemperature: m.contact(o.Protection.Overtemperature),
+		on, off := "the contactor is closed", "the contactor is open"
+		if o.FeedbackMirror {
+			on, off = off, on
 		}
-		for _, step := range []func(string, Outlet, *connector) error{m.pilot, m.proximity, m.lock, m.groundFault, m.thermal, m.meter} {
-			if err := step(at, o, c); err != nil {
+		c.feedback = m.contact(i, o.Feedback, "contactor feedback", on, off)
+		trip := func(pin, device string) int {
+			return m.contact(i, pin, device, "not tripped", "tripped, or a cut wire")
+		}
+		c.trips = trips{
+			groundFault:     trip(o.Protection.GroundFault, "residual current device"),
+			overcurrent:     trip(o.Protection.Overcurrent, "circuit breaker"),
+			overtemperature: trip(o.Protection.Overtemperature, "thermal cut-out"),
+		}
+		for _, step := range []func(int, string, Outlet, *connector) error{m.pilot, m.proximity, m.lock, m.groundFault, m.thermal, m.meter} {
+			if err := step(i, at, o, c); err != nil {
 				return err
 			}
 		}
@@ -159,7 +203,7 @@ func (m *builder) outlets() error {
 			key, pin string
 		}{{&lights[i].red, "red", o.Lights.Red}, {&lights[i].green, "green", o.Lights.Green}, {&lights[i].blue, "blue", o.Lights.Blue}} {
 			var err error
-			if *lamp.to, err = m.output(at+"lights."+lamp.key, lamp.pin, false); err != nil {
+			if *lamp.to, err = m.output(i, at+"lights."+lamp.key, lamp.pin, false, lamp.key+" light"); err != nil {
 				return err
 			}
 			blinking = blinking || lamp.pin != ""
@@ -174,64 +218,58 @@ func (m *builder) outlets() error {
 
 // panel makes the buttons and lights.
 func (m *builder) panel(lights []lamps, blinking bool) {
-	p := &panel{board: m.b, presses: make(chan hal.Press), lamps: lights}
+	p := &panel{presses: hal.NewMoments[hal.Press](), lamps: lights}
 	m.b.panel = p
-	m.b.closers = append(m.b.closers, func() error { close(p.presses); return nil })
+	m.b.closers = append(m.b.closers, func() error { p.presses.Close(); return nil })
 	if blinking {
 		m.workers = append(m.workers, p.run)
 	}
 	for i, o := range m.cfg.Connectors {
 		if o.Button != "" {
 			n := charge.ConnectorID(i + 1)
-			m.pulse(o.Button, func(ctx context.Context, s hal.Stamp) { p.press(ctx, n, s) })
+			m.pulse(i, o.Button, "button", func(s hal.Stamp) { p.presses.Add(hal.Press{Stamp: s, Connector: n}) })
 		}
 	}
 }
 
-// pulse adds a contact whose closings are counted.
-func (m *builder) pulse(pin string, closing func(context.Context, hal.Stamp)) {
-	m.pulses = append(m.pulses, pin)
-	m.closings = append(m.closings, closing)
-}
-
 // lock makes the lock of the cable.
-func (m *builder) lock(at string, o Outlet, c *connector) error {
+func (m *builder) lock(i int, at string, o Outlet, c *connector) error {
 	if o.Lock.Kind == "" {
 		return nil
 	}
-	bolt, err := m.output(at+"lock.pin", o.Lock.Pin, false)
+	bolt, err := m.output(i, at+"lock.pin", o.Lock.Pin, false, "lock")
 	if err != nil {
 		return err
 	}
-	unbolt, err := m.output(at+"lock.unlock", o.Lock.Unlock, false)
+	unbolt, err := m.output(i, at+"lock.unlock", o.Lock.Unlock, false, "unlock")
 	if err != nil {
 		return err
 	}
-	c.lock = &lock{board: m.b, bolt: bolt, unbolt: unbolt, move: o.Lock.Move, feedback: m.contact(o.Lock.Feedback)}
+	c.lock = &lock{board: m.b, bolt: bolt, unbolt: unbolt, move: o.Lock.Move, feedback: m.contact(i, o.Lock.Feedback, "lock feedback", "locked", "not locked")}
 	return nil
 }
 
 // groundFault makes the test of the residual current device.
-func (m *builder) groundFault(at string, o Outlet, c *connector) error {
-	test, err := m.output(at+"ground_fault.test", o.GroundFault.Test, false)
+func (m *builder) groundFault(i int, at string, o Outlet, c *connector) error {
+	test, err := m.output(i, at+"ground_fault.test", o.GroundFault.Test, false, "ground fault test")
 	if err != nil || test == nil {
 		return err
 	}
-	reset, err := m.output(at+"ground_fault.reset", o.GroundFault.Reset, false)
+	reset, err := m.output(i, at+"ground_fault.reset", o.GroundFault.Reset, false, "ground fault reset")
 	if err != nil {
 		return err
 	}
-	c.rcd = &groundFault{connector: c, test: test, reset: reset}
+	c.rcd = &groundFault{connector: c, test: test, reset: reset, turn: make(chan struct{}, 1)}
 	return nil
 }
 
 // thermal makes the temperature sensors.
-func (m *builder) thermal(at string, o Outlet, c *connector) error {
+func (m *builder) thermal(_ int, at string, o Outlet, c *connector) error {
 	if len(o.Temperature) == 0 {
 		return nil
 	}
 	t := &thermal{board: m.b, last: make([]heat, len(o.Temperature))}
-	for i, s := range o.Temperature {
+	for k, s := range o.Temperature {
 		t.names = append(t.names, s.Name)
 		if s.Kind == SensorDS18B20 {
 			t.sensors = append(t.sensors, ds18b20(m.computer.Sys, s.ID))
@@ -239,7 +277,7 @@ func (m *builder) thermal(at string, o Outlet, c *connector) error {
 		}
 		bus, err := m.i2c(s.Bus)
 		if err != nil {
-			return fmt.Errorf("rpi: %stemperature[%d].bus: %w", at, i, err)
+			return fmt.Errorf("rpi: %stemperature[%d].bus: %w", at, k, err)
 		}
 		read := tmp102
 		if s.Kind == SensorMCP9808 {
@@ -306,9 +344,14 @@ func (m *builder) watchPulses() error {
 	for i := range m.pulses {
 		w.contacts = append(w.contacts, contact{bit: gpio.GPIOValue(1) << i})
 	}
+	m.b.watched = w
 	m.b.closers = append(m.b.closers, w.close)
 	for _, s := range m.counted {
 		s.failed = w.failed
+	}
+	for range pulseSamples { // so that the first change counts
+		w.sample()
+		time.Sleep(samplePeriod)
 	}
 	m.workers = append(m.workers, w.run)
 	return nil

@@ -134,6 +134,7 @@ func TestTheContactOfALockCountsNotItsCommand(t *testing.T) {
 				_, _, _ = l.State()
 			}
 		}
+		b.jam.Store(true)
 		_ = l.Set(true)
 		time.Sleep(time.Second)
 		settle()

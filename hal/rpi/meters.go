@@ -3,24 +3,28 @@ package rpi
 import (
 	"fmt"
 
+	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/rpi/modbus"
 	"github.com/carga-ev/carga/hal/rpi/serial"
 )
 
 // meter makes the meter of a connector.
-func (m *builder) meter(at string, o Outlet, c *connector) error {
+func (m *builder) meter(i int, at string, o Outlet, c *connector) error {
 	switch o.Meter.Kind {
 	case "":
 		c.meter = noMeter{}
 		return nil
 	case MeterS0:
-		return m.pulseMeter(at, o, c)
+		return m.pulseMeter(i, at, o, c)
 	}
 	meter, err := modbus.NewMeter(m.port(o.Meter), byte(o.Meter.Address), o.Meter.modbus(), m.b.Mono)
 	if err != nil {
 		return fmt.Errorf("rpi: %smeter: %w", at, err)
 	}
 	c.meter = meter
+	m.wire(i, hal.Wire{Device: "meter", Line: fmt.Sprintf("%s, address %d", o.Meter.Port, o.Meter.Address)}, func() (string, string) {
+		return meterWire(meter)
+	})
 	return nil
 }
 
@@ -40,7 +44,7 @@ func (m *builder) port(o Meter) *modbus.Port {
 }
 
 // pulseMeter makes an S0 meter.
-func (m *builder) pulseMeter(at string, o Outlet, c *connector) error {
+func (m *builder) pulseMeter(i int, at string, o Outlet, c *connector) error {
 	file, pulses, err := openRegister(o.Meter.Register)
 	if err != nil {
 		return fmt.Errorf("rpi: %smeter.register: %w", at, err)
@@ -51,7 +55,7 @@ func (m *builder) pulseMeter(at string, o Outlet, c *connector) error {
 	}
 	c.meter = s
 	m.counted = append(m.counted, s)
-	m.pulse(o.Meter.Pin, s.pulse)
+	m.pulse(i, o.Meter.Pin, "meter pulse", s.pulse)
 	m.b.closers = append(m.b.closers, s.close)
 	return nil
 }

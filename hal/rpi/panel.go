@@ -14,8 +14,7 @@ import (
 // panel is the buttons and lights of all connectors. Its goroutine makes lights
 // blink.
 type panel struct {
-	board   *Board
-	presses chan hal.Press
+	presses *hal.Moments[hal.Press]
 
 	mu    sync.Mutex // guards what follows
 	lamps []lamps    // one for each connector
@@ -61,7 +60,7 @@ func looks(l hal.Light) look {
 var _ hal.FrontPanel = (*panel)(nil)
 
 // Presses implements hal.FrontPanel.
-func (p *panel) Presses() <-chan hal.Press { return p.presses }
+func (p *panel) Presses() <-chan hal.Press { return p.presses.C() }
 
 // Show implements hal.FrontPanel. A connector without lamps shows nothing.
 func (p *panel) Show(n charge.ConnectorID, l hal.Light) error {
@@ -106,19 +105,4 @@ func (l lamps) write(phase int) error {
 		}
 	}
 	return errs
-}
-
-// pressLife is how long a press waits for its receiver: it was for that moment.
-const pressLife = time.Second
-
-// press offers a pressed button to the receiver, on a goroutine of its own.
-func (p *panel) press(ctx context.Context, n charge.ConnectorID, s hal.Stamp) {
-	p.board.workers.Go(func() {
-		ctx, cancel := context.WithTimeout(ctx, pressLife)
-		defer cancel()
-		select {
-		case p.presses <- hal.Press{Stamp: s, Connector: n}:
-		case <-ctx.Done():
-		}
-	})
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 
+	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/hal/rpi/pwm"
 )
 
@@ -15,9 +16,13 @@ const (
 )
 
 // pilot makes the pilot of a connector.
-func (m *builder) pilot(at string, o Outlet, c *connector) error {
+func (m *builder) pilot(i int, at string, o Outlet, c *connector) error {
 	if o.Pilot.Kind != PilotPWM {
-		c.pilot = contactPilot{board: m.b, plug: m.contact(o.Plug), request: m.contact(o.Request)}
+		c.pilot = contactPilot{
+			board:   m.b,
+			plug:    m.contact(i, o.Plug, "plug contact", "a vehicle is plugged in", "no vehicle, or a cut wire"),
+			request: m.contact(i, o.Request, "request contact", "the vehicle requests power", "no request, or a cut wire"),
+		}
 		return nil
 	}
 	n, _ := pinNumber(o.Pilot.Pin)
@@ -36,13 +41,20 @@ func (m *builder) pilot(at string, o Outlet, c *connector) error {
 		return fmt.Errorf("rpi: %spilot: %w", at, err)
 	}
 	c.pilot = p
+	m.wire(i, hal.Wire{Device: "pilot", Line: o.Pilot.Pin + ", " + o.Pilot.ADC}, func() (string, string) {
+		state, _, err := p.State()
+		if err != nil {
+			return unreadable, err.Error()
+		}
+		return "state " + string(state), "control pilot"
+	})
 	m.b.closers = append(m.b.closers, p.Close)
 	m.workers = append(m.workers, p.Run)
 	return nil
 }
 
 // proximity makes the proximity contact of a connector.
-func (m *builder) proximity(at string, o Outlet, c *connector) error {
+func (m *builder) proximity(_ int, at string, o Outlet, c *connector) error {
 	if o.Proximity.ADC == "" {
 		return nil
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"sync"
 	"time"
 
 	"github.com/carga-ev/carga/hal"
@@ -57,8 +56,8 @@ func (p protected) Tripped() (charge.Fault, hal.Stamp, error) {
 type groundFault struct {
 	*connector
 	test  *output
-	reset *output    // nil: it resets itself
-	busy  sync.Mutex // one test or reset at a time
+	reset *output       // nil: it resets itself
+	turn  chan struct{} // holds one value while a test or a reset is under way
 }
 
 var _ hal.GroundFault = (*groundFault)(nil)
@@ -72,8 +71,12 @@ const resetPulse = 200 * time.Millisecond
 
 // SelfTest implements hal.GroundFault.
 func (g *groundFault) SelfTest(ctx context.Context) error {
-	g.busy.Lock()
-	defer g.busy.Unlock()
+	select {
+	case g.turn <- struct{}{}:
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+	defer func() { <-g.turn }()
 	g.testing.Store(true)
 	defer g.testing.Store(false)
 	state, _, err := contactor{g.connector}.Feedback()
@@ -96,8 +99,8 @@ func (g *groundFault) SelfTest(ctx context.Context) error {
 
 // Reset implements hal.GroundFault.
 func (g *groundFault) Reset() error {
-	g.busy.Lock()
-	defer g.busy.Unlock()
+	g.turn <- struct{}{}
+	defer func() { <-g.turn }()
 	return g.pulse(context.Background())
 }
 

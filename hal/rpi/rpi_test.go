@@ -68,6 +68,8 @@ type bench struct {
 	chip *haltest.Chip
 	held [2]atomic.Int32 // 0 free, 1 welded, 2 stuck open
 
+	bolt, jam, cause atomic.Bool // the bolt is locked, does not move; there is a ground fault
+
 	supply  atomic.Bool // of the coils, through the monoflop of the keeper
 	release *time.Timer // ends the supply
 }
@@ -101,8 +103,39 @@ func newBench(t *testing.T, cfg rpi.Config) *bench {
 		if o.Meter.Kind == rpi.MeterS0 {
 			b.pulse(i, false)
 		}
+		b.fit(o)
 	}
 	return b
+}
+
+// fit connects the lock and the residual current device of a connector.
+func (b *bench) fit(o rpi.Outlet) {
+	for pin, locks := range map[string]bool{o.Lock.Pin: true, o.Lock.Unlock: false} {
+		if o.Lock.Feedback == "" {
+			break
+		}
+		b.chip.OnWrite(pin, func(high bool) {
+			if !high || b.jam.Load() {
+				return
+			}
+			time.AfterFunc(o.Lock.Move/2, func() {
+				b.bolt.Store(locks)
+				b.chip.Drive(o.Lock.Feedback, !locks)
+			})
+		})
+	}
+	if o.GroundFault.Reset != "" {
+		b.chip.OnWrite(o.GroundFault.Test, func(high bool) {
+			if high {
+				time.AfterFunc(contactDelay, func() { b.chip.Drive(o.Protection.GroundFault, true) })
+			}
+		})
+		b.chip.OnWrite(o.GroundFault.Reset, func(high bool) {
+			if high && !b.cause.Load() {
+				b.chip.Drive(o.Protection.GroundFault, false)
+			}
+		})
+	}
 }
 
 // trigger gives the coils power until the monoflop drops.
@@ -187,6 +220,25 @@ func (b *bench) controls() haltest.Controls {
 		h.Weld = func(n charge.ConnectorID) { hold(n, 1) }
 		h.StickOpen = func(n charge.ConnectorID) { hold(n, 2) }
 	}
+	first := b.cfg.Connectors[0]
+	if first.Lock.Kind != "" {
+		h.Locked = func(charge.ConnectorID) bool { return b.bolt.Load() }
+		h.Jam = func(_ charge.ConnectorID, on bool) { b.jam.Store(on) }
+	}
+	if first.GroundFault.Test != "" {
+		h.Trip = func(_ charge.ConnectorID, on bool) {
+			b.cause.Store(on)
+			if on {
+				b.chip.Drive(first.Protection.GroundFault, true)
+			}
+		}
+	}
+	if first.Button != "" {
+		h.PressButton = func(charge.ConnectorID) {
+			b.chip.Drive(first.Button, false)
+			time.AfterFunc(50*time.Millisecond, func() { b.chip.Drive(first.Button, true) })
+		}
+	}
 	if b.cfg.EStop != "" {
 		h.Stop = func(pressed bool) { b.chip.Drive(b.cfg.EStop, pressed) }
 	}
@@ -198,9 +250,13 @@ func TestConformance(t *testing.T) {
 	bare.EStop, bare.Connectors = "", []rpi.Outlet{{Relay: "GPIO6", RelayActiveLow: true, Plug: "GPIO22", Request: "GPIO23"}}
 	guarded := wiring()
 	guarded.Keeper.Pin = "GPIO26"
+	guarded.Connectors = guarded.Connectors[:1]
 	guarded.Connectors[0].Protection.GroundFault = "GPIO6"
+	guarded.Connectors[0].GroundFault = rpi.GroundFault{Test: "GPIO20", Reset: "GPIO21"}
+	guarded.Connectors[0].Lock = rpi.Lock{Kind: rpi.LockMotor, Pin: "GPIO18", Unlock: "GPIO19", Move: 400 * time.Millisecond, Feedback: "GPIO7"}
+	guarded.Connectors[0].Button = "GPIO8"
 	guarded.Connectors[0].Meter = rpi.Meter{Kind: rpi.MeterS0, Pin: "GPIO13", PulsesPerKWh: 1_000, SaveEvery: 1}
-	for name, cfg := range map[string]rpi.Config{"full": wiring(), "bare and active low": bare, "keeper, trip contact, S0 meter": guarded} {
+	for name, cfg := range map[string]rpi.Config{"full": wiring(), "bare and active low": bare, "all that pins can do": guarded} {
 		t.Run(name, func(t *testing.T) {
 			haltest.Run(t, func(t *testing.T) (hal.Board, haltest.Controls) {
 				t.Helper()

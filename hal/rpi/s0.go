@@ -44,7 +44,7 @@ type s0 struct {
 var _ hal.Meter = (*s0)(nil)
 
 // pulse counts one pulse.
-func (m *s0) pulse(_ context.Context, s hal.Stamp) {
+func (m *s0) pulse(s hal.Stamp) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.last > 0 {

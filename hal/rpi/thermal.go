@@ -26,6 +26,7 @@ type thermal struct {
 	mu   sync.Mutex // guards what follows
 	last []heat     // one for each sensor
 	seq  uint64
+	done bool // run has ended
 }
 
 // sensor reads one temperature now.
@@ -41,12 +42,8 @@ type heat struct {
 
 var _ hal.Thermal = (*thermal)(nil)
 
-// The pace of the sensors. A value is good for maxHeatAge: copper and plastic warm
-// up over minutes.
-const (
-	heatPeriod = time.Second
-	maxHeatAge = 5 * time.Second
-)
+// heatPeriod is the pause between two readings of the sensors.
+const heatPeriod = time.Second
 
 // run reads all sensors until ctx ends.
 func (t *thermal) run(ctx context.Context) {
@@ -63,6 +60,9 @@ func (t *thermal) run(ctx context.Context) {
 			t.mu.Unlock()
 		}
 		if sleep(ctx, heatPeriod) != nil {
+			t.mu.Lock()
+			defer t.mu.Unlock()
+			t.done = true
 			return
 		}
 	}
@@ -76,12 +76,15 @@ func (t *thermal) Hottest() (charge.MilliCelsius, hal.Stamp, error) {
 	now := t.board.Mono()
 	t.mu.Lock()
 	defer t.mu.Unlock()
+	if t.done {
+		return 0, hal.Stamp{}, hal.ErrClosed
+	}
 	hottest, stamp := t.last[0].value, hal.Stamp{Mono: t.last[0].at, Seq: t.seq}
 	for i, h := range t.last {
 		switch {
-		case h.err != nil && (!h.known || now-h.at > maxHeatAge):
+		case h.err != nil && (!h.known || now-h.at > hal.MaxThermalAge):
 			return 0, stamp, fmt.Errorf("rpi: temperature of %s: %w: %w", t.names[i], hal.ErrUnreadable, h.err)
-		case !h.known || now-h.at > maxHeatAge:
+		case !h.known || now-h.at > hal.MaxThermalAge:
 			return 0, stamp, fmt.Errorf("rpi: temperature of %s: %w: no value for %v", t.names[i], hal.ErrUnreadable, now-h.at)
 		}
 		hottest, stamp.Mono = max(hottest, h.value), min(stamp.Mono, h.at)

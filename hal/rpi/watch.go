@@ -23,11 +23,12 @@ type watched struct {
 	lines    Lines
 	mask     gpio.GPIOValue
 	start    time.Time
-	contacts []contact
-	closings []func(context.Context, hal.Stamp) // called by the goroutine
+	closings []func(hal.Stamp) // called by the goroutine, under mu
 
-	mu  sync.Mutex // guards what follows
-	err error      // of the last reading
+	mu       sync.Mutex // guards what follows
+	contacts []contact
+	seq      uint64
+	err      error // of the last reading
 }
 
 // pulseSamples is how many readings in a row must agree.
@@ -37,33 +38,42 @@ const pulseSamples = 3
 func (w *watched) run(ctx context.Context) {
 	tick := time.NewTicker(samplePeriod)
 	defer tick.Stop()
-	var seq uint64
 	for {
-		levels, err := w.lines.Read(w.mask)
-		if err != nil {
-			err = fmt.Errorf("rpi: pulses and buttons: %w: %w", hal.ErrUnreadable, err)
-		}
-		w.mu.Lock()
-		w.err = err
-		w.mu.Unlock()
-		for i := range w.contacts {
-			if err != nil {
-				break // a pulse that is not seen is not counted
-			}
-			c := &w.contacts[i]
-			was := c.closed || !c.known // a contact that is closed at the start has not been closed now
-			c.sample(levels&c.bit == 0, pulseSamples, false)
-			if c.closed && !was {
-				seq++
-				w.closings[i](ctx, hal.Stamp{Mono: time.Since(w.start), Seq: seq})
-			}
-		}
+		w.sample()
 		select {
 		case <-tick.C:
 		case <-ctx.Done():
 			return
 		}
 	}
+}
+
+// sample reads all contacts once. A pulse that is not seen is not counted.
+func (w *watched) sample() {
+	levels, err := w.lines.Read(w.mask)
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	if err != nil {
+		w.err = fmt.Errorf("rpi: pulses and buttons: %w: %w", hal.ErrUnreadable, err)
+		return
+	}
+	w.err = nil
+	for i := range w.contacts {
+		c := &w.contacts[i]
+		was := c.closed || !c.known // a contact that is closed at the start has not been closed now
+		c.sample(levels&c.bit == 0, pulseSamples, false)
+		if c.closed && !was {
+			w.seq++
+			w.closings[i](hal.Stamp{Mono: time.Since(w.start), Seq: w.seq})
+		}
+	}
+}
+
+// read returns whether contact i is closed.
+func (w *watched) read(i int) (closed bool, err error) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	return w.contacts[i].closed, w.err
 }
 
 // close releases the lines; the goroutine has ended.
