@@ -42,8 +42,8 @@ func TestBadConfigFiles(t *testing.T) {
 		{Name: "18 cp_id at its longest, upper case", File: "cp_id: CP_" + strings.Repeat("Z", 33)},
 		{Name: "20 rated 0", File: "hardware: {sim: {rated_w: 0}}", Want: "rated_power: 0 W; use 1 to"},
 		{Name: "20 rated -1", File: "hardware: {sim: {rated_w: -1}}", Want: "rated_power: -1 W; use 1 to"},
-		{Name: "20 rated 0 on a board", File: rpi("rated_w: 0"), Want: "rated_power: 0 W; use 1 to"},
-		{Name: "20 rated more than a record can hold", File: rpi("rated_w: 10000001"), Want: "rated_power: 10000001 W; use 1 to 10000000"},
+		{Name: "20 rated 0 on a board", File: rpi("rated_w: 0"), Key: "hardware.rpi.rated_w", Want: "0 W; use 1 to"},
+		{Name: "20 rated more than a record can hold", File: rpi("rated_w: 10000001"), Key: "hardware.rpi.rated_w", Want: "10000001 W; use 1 to 10000000"},
 		{Name: "20 rated 1 MW", File: rpi("rated_w: 1000000")},
 		{Name: "21 negative", File: "intervals: {meter: -1s}", Key: "intervals.meter", Want: "not negative"},
 		{Name: "21 without a unit", File: "intervals: {meter: 5}", Key: "intervals.meter", Want: "with a unit"},
@@ -53,7 +53,7 @@ func TestBadConfigFiles(t *testing.T) {
 			return os.WriteFile(filepath.Dir(cfg.DataDir), nil, 0o600)
 		})},
 		{Name: "23 journal nowhere", File: "data_dir: ''", Key: "data_dir", Want: "want a folder for the journal"},
-		{Name: "24 pin used twice", File: "hardware: {kind: rpi, rpi: {connectors: [{relay: GPIO17, plug: GPIO17, request: GPIO24}]}}", Want: "GPIO17 is used by connectors[0].relay already"},
+		{Name: "24 pin used twice", File: "hardware: {kind: rpi, rpi: {connectors: [{relay: GPIO17, plug: GPIO17, request: GPIO24}]}}", Key: "hardware.rpi.connectors[0].plug", Want: "GPIO17 is used by connectors[0].relay already"},
 		{Name: "27 prefix with a wildcard", File: "mqtt: {topic_prefix: '+/cp'}", Key: "mqtt.topic_prefix", Want: "want levels of"},
 		{Name: "27 prefix too long", File: "mqtt: {topic_prefix: '" + strings.Repeat("a/", 200) + "a'}", Key: "mqtt.topic_prefix", Want: "at most 256 bytes"},
 	}

@@ -92,27 +92,12 @@ type Board struct {
 	Socket string `yaml:"socket"`
 }
 
-// RPi is the wiring of a Raspberry Pi.
+// RPi is a Raspberry Pi: the path of a board file, or what stands in one.
 type RPi struct {
-	Serial     string            `yaml:"serial"`
-	Rated      charge.Watts      `yaml:"rated_w"`
-	MaxCurrent charge.MilliAmps  `yaml:"max_current_ma"`
-	Voltage    charge.MilliVolts `yaml:"voltage_mv"`
-	Phases     int               `yaml:"phases"`
-	Vent       bool              `yaml:"vent"`
-	EStop      string            `yaml:"estop"`
-	Connectors []Outlet          `yaml:"connectors"`
-	Samples    int               `yaml:"samples"`
-}
-
-// Outlet is the pins of one connector.
-type Outlet struct {
-	Relay          string `yaml:"relay"`
-	RelayActiveLow bool   `yaml:"relay_active_low"`
-	Feedback       string `yaml:"feedback"`
-	FeedbackMirror bool   `yaml:"feedback_mirror"`
-	Plug           string `yaml:"plug"`
-	Request        string `yaml:"request"`
+	// Board names the file with the wiring; configs/boards has samples. The other
+	// keys are then not used.
+	Board string `yaml:"board"`
+	rpi.Config
 }
 
 // Policies are what the owner decides; see connector.Policy.
@@ -153,7 +138,7 @@ func DefaultConfig() Config {
 				Connectors: e.Connectors, Seed: e.Seed, Rated: e.RatedPower, PWM: e.PWM, Keeper: e.Keeper,
 				Vehicles: Vehicles{Least: vehicle(e.Vehicles.Least), Most: vehicle(e.Vehicles.Most)},
 			},
-			RPi: RPi{Rated: 3680, MaxCurrent: 16_000, Voltage: 230_000, Phases: 1, Samples: 3},
+			RPi: RPi{Config: rpi.DefaultConfig()},
 		},
 		Intervals: Intervals{
 			Telemetry: time.Second, IdleTelemetry: time.Second, Meter: time.Second,
@@ -226,7 +211,7 @@ func (h *Hardware) validate(p *config.Problems) {
 			p.Addf("hardware.board.socket", "want the path of the board's socket")
 		}
 	case HardwareRPi:
-		addProblems(p, "hardware.rpi", h.RPi.config().Validate())
+		h.RPi.validate(p.In("hardware.rpi"))
 	default:
 		p.Addf("hardware.kind", "want %s, %s or %s", HardwareSim, HardwareBoard, HardwareRPi)
 	}
@@ -275,14 +260,26 @@ func (s *Sim) config(cp charge.CPID) sim.Config {
 	return c
 }
 
-// config converts the settings to those of hal/rpi, which validates them.
-func (r *RPi) config() rpi.Config {
-	c := rpi.Config{
-		Serial: r.Serial, RatedPower: r.Rated, MaxCurrent: r.MaxCurrent, Voltage: r.Voltage, Phases: r.Phases,
-		Vent: r.Vent, EStop: r.EStop, Samples: r.Samples,
+// validate checks the wiring where it stands. A board file is read for that: its
+// problems have their place in it.
+func (r *RPi) validate(p *config.Problems) {
+	if r.Board == "" {
+		r.Config.Validate(p)
+		return
 	}
-	for _, o := range r.Connectors {
-		c.Connectors = append(c.Connectors, rpi.Outlet(o))
+	if len(r.Connectors) > 0 {
+		p.Addf("connectors", "want no wiring here beside a board file; remove it, or remove board")
 	}
-	return c
+	_, err := r.wiring()
+	addProblems(p, "board", err)
+}
+
+// wiring is the wiring of the board file, or that of the agent's own file.
+func (r *RPi) wiring() (rpi.Config, error) {
+	if r.Board == "" {
+		return r.Config, nil
+	}
+	wiring := rpi.DefaultConfig()
+	err := config.Load(&wiring, config.Options{Path: r.Board})
+	return wiring, err
 }

@@ -46,3 +46,35 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 		}
 	}
 }
+
+func TestABoardFileIsCheckedWithTheConfiguration(t *testing.T) {
+	dir := t.TempDir()
+	board := filepath.Join(dir, "board.yaml")
+	write := func(path, text string) {
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	const connectors = "connectors: [{relay: GPIO17, plug: GPIO27, request: GPIO24}]"
+	for name, row := range map[string]struct{ board, beside, want string }{
+		"good":             {board: connectors},
+		"wrong":            {board: "\nestop: GPIO17\n" + connectors, want: `agent.yaml:1:36: hardware.rpi.board: `},
+		"place in it":      {board: "\nestop: GPIO17\n" + connectors, want: `board.yaml:3:22: connectors[0].relay: "GPIO17": GPIO17 is used by estop already`},
+		"missing":          {want: "board.yaml"},
+		"wiring beside it": {board: connectors, beside: ", " + connectors, want: "hardware.rpi.connectors: want no wiring here beside a board file"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			_ = os.Remove(board)
+			if row.board != "" {
+				write(board, row.board)
+			}
+			path := filepath.Join(dir, "agent.yaml")
+			write(path, "hardware: {kind: rpi, rpi: {board: '"+board+"'"+row.beside+"}}")
+			cfg := app.DefaultConfig()
+			err := config.Load(&cfg, config.Options{Path: path})
+			if row.want == "" && err != nil || row.want != "" && (err == nil || !strings.Contains(err.Error(), row.want)) {
+				t.Errorf("got %v; want %q", err, row.want)
+			}
+		})
+	}
+}

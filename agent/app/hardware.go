@@ -29,7 +29,11 @@ func (a *Agent) openBoard(ctx context.Context) (hal.Board, error) {
 		a.deps.Log.Info("waiting for the board", slog.String("socket", h.Board.Socket))
 		return board.Dial(ctx, board.Unix(h.Board.Socket))
 	case HardwareRPi:
-		return rpi.Open(h.RPi.config())
+		wiring, err := h.RPi.wiring()
+		if err != nil {
+			return nil, err
+		}
+		return rpi.Open(wiring)
 	default:
 		return nil, fmt.Errorf("hardware %q is unknown", h.Kind)
 	}

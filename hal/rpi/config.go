@@ -4,128 +4,273 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"strings"
+	"time"
 
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Config is the wiring. Pins are named "GPIO0" to "GPIO27"; an empty name means
-// that the device is not fitted.
+// Config is the wiring of a board: what a board file holds. Pins are named
+// "GPIO0" to "GPIO27". An empty pin or kind means that the device is not fitted.
 type Config struct {
-	Serial     string
-	RatedPower charge.Watts // per connector
-	MaxCurrent charge.MilliAmps
-	Voltage    charge.MilliVolts
-	Phases     int
-	Vent       bool // the installation is ventilated
-
-	EStop      string // a normally closed contact
-	Connectors []Outlet
+	Serial     string              `yaml:"serial"`
+	RatedPower charge.Watts        `yaml:"rated_w"` // per connector
+	MaxCurrent charge.MilliAmps    `yaml:"max_current_ma"`
+	Voltage    charge.MilliVolts   `yaml:"voltage_mv"`
+	Phases     int                 `yaml:"phases"`
+	Vent       bool                `yaml:"vent"` // the installation is ventilated
+	TempLimit  charge.MilliCelsius `yaml:"temp_limit_mc"`
 
 	// Samples is how many readings in a row, at least 5 ms apart, must agree
 	// before a contact counts; 0 means 3. With a safety loop of 10 ms a change
 	// counts after Samples ticks.
-	Samples int
+	Samples int `yaml:"samples"`
+
+	EStop    string   `yaml:"estop"` // a normally closed contact
+	Keeper   Keeper   `yaml:"keeper"`
+	Watchdog Watchdog `yaml:"watchdog"`
+	RTC      string   `yaml:"rtc"` // the device of a clock with a battery: /dev/rtc0
+	Reader   Reader   `yaml:"reader"`
+
+	Connectors []Outlet `yaml:"connectors"`
 }
 
-// Outlet is the pins of one connector.
-type Outlet struct {
-	Relay          string
-	RelayActiveLow bool   // the relay switches on when its pin is low
-	Feedback       string // a contact that closes with the contactor
-	FeedbackMirror bool   // Feedback is a mirror contact: closed while the contactor is open
-	Plug           string // closed while a vehicle is plugged in
-	Request        string // closed while the vehicle requests power
+// Keeper is a monoflop in the supply of the contactors' coils, triggered by the
+// edges of a pin.
+type Keeper struct {
+	Pin string `yaml:"pin"`
+	// Timeout is the longest time after an edge for which the monoflop may hold,
+	// with its tolerance; the shortest is at least half of it.
+	Timeout time.Duration `yaml:"timeout"`
 }
 
-// maxPower is the greatest rated power that a record can hold.
-const maxPower charge.Watts = 10_000_000
+// Watchdog is the kernel's device that resets the computer.
+type Watchdog struct {
+	Device  string        `yaml:"device"`
+	Timeout time.Duration `yaml:"timeout"` // whole seconds
+}
 
-// The bounds of Config.Samples: fewer would be no debounce, more would see a
-// pulled cable later than 100 ms.
+// The kinds of card readers.
 const (
-	defaultSamples = 3
-	maxSamples     = 8
+	ReaderPN532   = "pn532"
+	ReaderMFRC522 = "mfrc522"
 )
 
-// Validate reports everything that is wrong, each by its field.
-func (c Config) Validate() error {
-	v := validator{used: map[string]string{}}
-	if n := len(c.Connectors); n < 1 || n > charge.MaxConnectors {
-		v.bad("connectors", "%d of them; use 1 to %d", n, charge.MaxConnectors)
+// Reader is the card reader of the charging point.
+type Reader struct {
+	Kind string `yaml:"kind"`
+	// Bus is "i2c-1" or the path of a serial port for a PN532, "spi0.0" for an
+	// MFRC522.
+	Bus string `yaml:"bus"`
+}
+
+// Outlet is the parts of one connector.
+type Outlet struct {
+	Relay          string `yaml:"relay"`
+	RelayActiveLow bool   `yaml:"relay_active_low"` // it switches on when its pin is low
+	Feedback       string `yaml:"feedback"`         // a contact that closes with the contactor
+	FeedbackMirror bool   `yaml:"feedback_mirror"`  // Feedback is a mirror contact: closed while the contactor is open
+
+	Plug    string `yaml:"plug"`    // closed while a vehicle is plugged in
+	Request string `yaml:"request"` // closed while the vehicle requests power
+	Pilot   Pilot  `yaml:"pilot"`
+
+	Proximity   Proximity   `yaml:"proximity"`
+	Meter       Meter       `yaml:"meter"`
+	Lock        Lock        `yaml:"lock"`
+	Protection  Protection  `yaml:"protection"`
+	GroundFault GroundFault `yaml:"ground_fault"`
+	Temperature []Sensor    `yaml:"temperature"`
+	Button      string      `yaml:"button"`
+	Lights      Lights      `yaml:"lights"`
+}
+
+// The kinds of pilots.
+const (
+	PilotContacts = "contacts" // Outlet.Plug and Outlet.Request
+	PilotPWM      = "pwm"      // PWM through an amplifier, measured by an ADC
+)
+
+// Pilot is how the control pilot is driven and measured. No kind means contacts.
+type Pilot struct {
+	Kind     string `yaml:"kind"`
+	Pin      string `yaml:"pin"`      // of the PWM
+	Device   string `yaml:"device"`   // of the PWM, such as 1f00098000.pwm; empty means the only one
+	Inverted bool   `yaml:"inverted"` // the amplifier makes −12 V of a high pin
+	ADCInput
+	// The voltages of the pilot at which the ADC shows 0 and its largest value. 0
+	// means −15 V and +15 V.
+	AtZero charge.MilliVolts `yaml:"at_zero_mv"`
+	AtFull charge.MilliVolts `yaml:"at_full_mv"`
+}
+
+// Proximity is the plug contact that codes the cable.
+type Proximity struct {
+	ADCInput
+	PullUp int64 `yaml:"pull_up_ohm"` // from the ADC's reference to the contact; 0 means 1000
+}
+
+// ADCInput is one input of an MCP3004 or MCP3008. No ADC means not fitted.
+type ADCInput struct {
+	ADC     string `yaml:"adc"` // "spi0.0"
+	Channel int    `yaml:"channel"`
+}
+
+// The kinds of meters.
+const (
+	MeterSDM120   = "sdm120"
+	MeterSDM630   = "sdm630"
+	MeterPZEM004T = "pzem004t"
+	MeterCustom   = "custom"
+	MeterS0       = "s0"
+)
+
+// Meter is the meter of one connector: Modbus RTU on a serial port, or S0 pulses
+// on a pin.
+type Meter struct {
+	Kind string `yaml:"kind"`
+
+	Port    string `yaml:"port"`    // a serial port
+	Baud    int    `yaml:"baud"`    // 0: as the kind leaves the factory
+	Parity  string `yaml:"parity"`  // none, even or odd; empty means none
+	Address int    `yaml:"address"` // of the meter on the bus; a PZEM-004T alone also has 248
+	// Gap is the silence before a request; 0 means 10 ms. Slow adapters need more.
+	Gap time.Duration `yaml:"gap"`
+	Map MeterMap      `yaml:"map"` // of the kind custom
+
+	Pin          string           `yaml:"pin"`            // S0: closed during a pulse
+	PulsesPerKWh int              `yaml:"pulses_per_kwh"` // S0
+	Register     string           `yaml:"register"`       // S0: the file that keeps the register
+	SaveEvery    charge.WattHours `yaml:"save_wh"`        // S0: energy after which it is written; 0 means 100
+}
+
+// MeterMap is the registers of a Modbus meter that is none of the known kinds: it
+// is data, see modbus.Map.
+type MeterMap struct {
+	Maker        string           `yaml:"maker"`
+	Model        string           `yaml:"model"`
+	Function     uint8            `yaml:"function"` // 3: holding registers, 4: input registers
+	LowWordFirst bool             `yaml:"low_word_first"`
+	LittleEndian bool             `yaml:"little_endian"`
+	Span         uint16           `yaml:"span"`    // registers that one request may cover
+	Wrap         charge.WattHours `yaml:"wrap_wh"` // where the register continues at zero; 0 means never
+
+	Import      Quantity `yaml:"import"`
+	Power       Quantity `yaml:"power"`
+	Voltage     Quantity `yaml:"voltage"`
+	Current     Quantity `yaml:"current"`
+	Temperature Quantity `yaml:"temperature"`
+	Serial      Quantity `yaml:"serial"`
+}
+
+// Quantity is where a meter shows a quantity, and in which form.
+type Quantity struct {
+	At       []Address `yaml:"at"`   // one register, or one for each phase, as they are on the line: from 0
+	Type     string    `yaml:"type"` // int16, uint16, int32, uint32, int64, uint64, float32
+	Exp      int       `yaml:"exp"`  // power of ten that makes it Wh, W, mV, mA or m°C
+	Function uint8     `yaml:"function"`
+}
+
+// The kinds of locks.
+const (
+	LockMotor    = "motor"    // one pin pulses to lock, the other to unlock
+	LockSolenoid = "solenoid" // locked while its pin is high
+)
+
+// Lock is the lock of the cable.
+type Lock struct {
+	Kind     string        `yaml:"kind"`
+	Pin      string        `yaml:"pin"`      // locks
+	Unlock   string        `yaml:"unlock"`   // motor: unlocks
+	Move     time.Duration `yaml:"move"`     // how long the bolt takes; 0 means 500 ms
+	Feedback string        `yaml:"feedback"` // a contact that is closed while locked
+}
+
+// Protection is the contacts of devices that trip by themselves. They are
+// normally closed: open means tripped, and so does a cut wire.
+type Protection struct {
+	GroundFault     string `yaml:"ground_fault"`
+	Overcurrent     string `yaml:"overcurrent"`
+	Overtemperature string `yaml:"overtemperature"`
+}
+
+// GroundFault is the test and the reset of the residual current device whose
+// contact is Protection.GroundFault.
+type GroundFault struct {
+	Test  string `yaml:"test"`  // high makes the device trip
+	Reset string `yaml:"reset"` // a pulse resets it; without a pin it resets itself
+}
+
+// The kinds of temperature sensors.
+const (
+	SensorDS18B20 = "ds18b20"
+	SensorTMP102  = "tmp102"
+	SensorMCP9808 = "mcp9808"
+)
+
+// Sensor is one temperature sensor.
+type Sensor struct {
+	Name    string  `yaml:"name"`
+	Kind    string  `yaml:"kind"`
+	ID      string  `yaml:"id"`  // DS18B20: as in /sys/bus/w1/devices
+	Pin     string  `yaml:"pin"` // DS18B20: of its bus; empty means GPIO4
+	Bus     string  `yaml:"bus"` // I²C
+	Address Address `yaml:"address"`
+}
+
+// Lights is the lamps of one connector, each on a pin. Any may be missing.
+type Lights struct {
+	Red   string `yaml:"red"`
+	Green string `yaml:"green"`
+	Blue  string `yaml:"blue"`
+}
+
+// Address is an address on a bus or of a register, in files as 0x48 or 72.
+type Address uint16
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (a *Address) UnmarshalText(text []byte) error {
+	n, err := strconv.ParseUint(string(text), 0, 16)
+	if err != nil {
+		return errors.New("use a whole number, such as 72 or 0x48")
 	}
-	if c.RatedPower < 1 || c.RatedPower > maxPower {
-		v.bad("rated_power", "%d W; use 1 to %d", c.RatedPower, maxPower)
+	*a = Address(n)
+	return nil
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (a Address) MarshalText() ([]byte, error) { return fmt.Appendf(nil, "%#02x", uint16(a)), nil }
+
+// DefaultConfig is one phase of 16 A without any device.
+func DefaultConfig() Config {
+	return Config{
+		RatedPower: 3_680, MaxCurrent: 16_000, Voltage: 230_000, Phases: 1, TempLimit: 70_000, Samples: defaultSamples,
+		Keeper:   Keeper{Timeout: 800 * time.Millisecond},
+		Watchdog: Watchdog{Timeout: 14 * time.Second},
 	}
-	v.positive("max_current", int64(c.MaxCurrent))
-	v.positive("voltage", int64(c.Voltage))
-	if c.Phases != 1 && c.Phases != 3 {
-		v.bad("phases", "%d; use 1 or 3", c.Phases)
+}
+
+// The defaults of values that are 0 in a list, where a file cannot inherit them.
+const (
+	defaultSamples = 3
+	defaultSave    = 100 * charge.WattHours(1)
+	defaultMove    = 500 * time.Millisecond
+	oneWirePin     = "GPIO4"
+)
+
+// withDefaults replaces zeros that mean a default.
+func (c Config) withDefaults() Config {
+	if c.Samples == 0 {
+		c.Samples = defaultSamples
 	}
-	if c.Samples < 0 || c.Samples > maxSamples {
-		v.bad("samples", "%d; use 1 to %d, or 0 for %d", c.Samples, maxSamples, defaultSamples)
-	}
-	v.pin("estop", c.EStop, false)
-	for i, o := range c.Connectors {
-		field := func(name string) string { return fmt.Sprintf("connectors[%d].%s", i, name) }
-		v.relay(field("relay"), o)
-		v.pin(field("feedback"), o.Feedback, false)
-		v.pin(field("plug"), o.Plug, true)
-		v.pin(field("request"), o.Request, true)
-		if o.FeedbackMirror && o.Feedback == "" {
-			v.bad(field("feedback_mirror"), "is set, but feedback has no pin")
+	c.Connectors = append([]Outlet(nil), c.Connectors...)
+	for i := range c.Connectors {
+		o := &c.Connectors[i]
+		if o.Meter.SaveEvery == 0 {
+			o.Meter.SaveEvery = defaultSave
+		}
+		if o.Lock.Move == 0 {
+			o.Lock.Move = defaultMove
 		}
 	}
-	return errors.Join(v.errs...)
-}
-
-// validator collects the errors of a Config.
-type validator struct {
-	used map[string]string // pin → the field that has it
-	errs []error
-}
-
-func (v *validator) bad(field, format string, args ...any) {
-	v.errs = append(v.errs, fmt.Errorf("rpi: %s: %s", field, fmt.Sprintf(format, args...)))
-}
-
-func (v *validator) positive(field string, value int64) {
-	if value < 1 {
-		v.bad(field, "%d; use 1 or more", value)
-	}
-}
-
-// pin checks a name and that no other field has it. It returns the number, or
-// -1.
-func (v *validator) pin(field, name string, needed bool) int {
-	if name == "" {
-		if needed {
-			v.bad(field, `is missing; name a pin, such as "GPIO17"`)
-		}
-		return -1
-	}
-	number, ok := strings.CutPrefix(name, "GPIO")
-	n, err := strconv.Atoi(number)
-	if !ok || err != nil || n < 0 || n > 27 || strconv.Itoa(n) != number {
-		v.bad(field, `%q is no pin of the header; use "GPIO0" to "GPIO27"`, name)
-		return -1
-	}
-	if other, used := v.used[name]; used {
-		v.bad(field, "%s is used by %s already", name, other)
-	}
-	v.used[name] = field
-	return n
-}
-
-// relay checks that the pin's pull at reset leaves the relay off.
-func (v *validator) relay(field string, o Outlet) {
-	n := v.pin(field, o.Relay, true)
-	switch {
-	case n < 0:
-	case !o.RelayActiveLow && n <= 8:
-		v.bad(field, "%s is pulled up at reset and would switch the relay on; use GPIO9 to GPIO27", o.Relay)
-	case o.RelayActiveLow && (n < 2 || n > 8):
-		v.bad(field, "%s is not pulled up at reset or is not free, and an active-low relay would be on; "+
-			"use GPIO2 to GPIO8, or better an active-high driver on GPIO9 to GPIO27", o.Relay)
-	}
+	return c
 }

@@ -98,6 +98,15 @@ func (in *inputs) read(i int) (closed bool, stamp hal.Stamp, err error) {
 	return c.closed, in.stamp, nil
 }
 
+// refresh makes a sample that no caller asked for.
+func (in *inputs) refresh() {
+	in.mu.Lock()
+	defer in.mu.Unlock()
+	if !in.closed && in.mask != 0 {
+		in.sampleLocked(time.Since(in.start))
+	}
+}
+
 // sampleLocked reads all contacts once. A failed reading makes every level
 // unknown until enough good ones agree.
 func (in *inputs) sampleLocked(now time.Duration) {

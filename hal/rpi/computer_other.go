@@ -7,7 +7,7 @@ import (
 	"fmt"
 )
 
-// Open makes the board on this machine's pins: on Linux only.
+// Open makes the board on this computer: on Linux only.
 func Open(Config) (*Board, error) {
 	return nil, fmt.Errorf("rpi: GPIO: %w", errors.ErrUnsupported)
 }

@@ -1,5 +1,3 @@
-//go:build linux
-
 package rpi
 
 import (
@@ -8,17 +6,31 @@ import (
 	"periph.io/x/conn/v3/driver/driverreg"
 	"periph.io/x/conn/v3/gpio"
 	"periph.io/x/host/v3/gpioioctl"
+
+	"github.com/carga-ev/carga/hal/rpi/pwm"
 )
 
-// Open makes the board on this machine's pins.
+// Open makes the board on this computer.
 func Open(cfg Config) (*Board, error) {
-	if err := cfg.Validate(); err != nil {
+	if err := cfg.err(); err != nil {
+		return nil, err
+	}
+	if err := checkAudio("/", cfg); err != nil {
 		return nil, err
 	}
 	if _, err := driverreg.Init(); err != nil {
 		return nil, fmt.Errorf("rpi: GPIO driver: %w", err)
 	}
-	return New(cfg, kernel{})
+	return New(cfg, Computer{Chip: kernel{}, I2C: openI2C, SPI: openSPI, PWM: openPWM, Watchdog: openWatchdog, Sys: "/sys"})
+}
+
+// openPWM takes a channel of the kernel's PWM device.
+func openPWM(cfg pwm.OutputConfig) (pwm.Setter, error) {
+	out, err := pwm.OpenOutput(cfg)
+	if err != nil {
+		return nil, err
+	}
+	return out, nil
 }
 
 // kernel is the GPIO chips of the kernel. The header's lines are all on one of
