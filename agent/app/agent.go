@@ -131,6 +131,14 @@ func (a *Agent) Status() Status {
 	}
 }
 
+// ResetLatch ends the faults of connector n that the safety rules have latched, after
+// a person has repaired their cause. It does nothing before the first boot.
+func (a *Agent) ResetLatch(n charge.ConnectorID) {
+	if r := a.current.Load(); r != nil && n >= 1 && int(n) <= len(r.outlets) {
+		r.outlets[n-1].ResetLatch()
+	}
+}
+
 // held counts the records held.
 func held(h delivery.Held) (n int64) {
 	for _, r := range h.Ranges {
