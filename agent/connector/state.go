@@ -70,15 +70,15 @@ type State struct {
 	Phase  Phase
 
 	Pilot     charge.PilotState
-	Plugged   bool   // by the pilot; kept while it reads E, F or nothing
-	Closed    bool   // as measured
-	Commanded bool   // power is permitted
-	Offered   bool   // the pilot offers power to the vehicle
+	Plugged   bool // by the pilot; kept while it reads E, F or nothing
+	Closed    bool // as measured
+	Commanded bool // power is permitted
+	Offered   bool // the pilot offers power to the vehicle
 	// OpenBy is when the contactor opens under load; 0: the vehicle is not asked to
 	// end.
-	OpenBy time.Duration
-	Withheld  string // why the safety loop withholds power; empty: it does not
-	Faults    charge.FaultSet
+	OpenBy   time.Duration
+	Withheld string // why the safety loop withholds power; empty: it does not
+	Faults   charge.FaultSet
 
 	StorageFull bool // no new session may start
 	Unavailable bool // as ordered
