@@ -4,6 +4,7 @@
 //
 //	agent [--config FILE] [--check-config]   run, or check the settings and end
 //	agent journal inspect|verify|export DIR  read the journal in a folder
+//	agent safe-state [--config FILE]         open every contactor, after the agent has ended
 //
 // agent/app is the program; this package is its command line.
 package main
@@ -40,6 +41,9 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	if len(args) > 0 && args[0] == "journal" {
 		return runJournal(args[1:], stdout, stderr)
 	}
+	if len(args) > 0 && args[0] == "safe-state" {
+		return runSafeState(ctx, args[1:], stderr)
+	}
 	// ContinueOnError: the exit code of a wrong flag is ours, not that of package
 	// flag.
 	flags := flag.NewFlagSet("agent", flag.ContinueOnError)
@@ -50,7 +54,7 @@ func run(ctx context.Context, args []string, stdin *os.File, stdout, stderr io.W
 	if err := flags.Parse(args); errors.Is(err, flag.ErrHelp) {
 		return process.ExitOK
 	} else if err != nil || flags.NArg() > 0 {
-		_, _ = fmt.Fprintln(stderr, "agent: usage: agent [--config FILE] [--check-config] [--version]\n       agent journal inspect|verify|export DIR")
+		_, _ = fmt.Fprintln(stderr, "agent: usage: agent [--config FILE] [--check-config] [--version]\n       agent journal inspect|verify|export DIR\n       agent safe-state [--config FILE]")
 		return process.ExitUsage
 	}
 	if *version {

@@ -38,6 +38,8 @@ type Deps struct {
 	Dial func(ctx context.Context, broker *url.URL) (net.Conn, error)
 	// Clock is the wall clock and its quality; nil: the system's.
 	Clock func() (time.Time, charge.ClockQuality)
+	// MachineUptime is how long the computer has been running; nil: by its kernel.
+	MachineUptime func() time.Duration
 	// Keys is the terminal whose keys operate simulated hardware; nil: none.
 	Keys io.Reader
 	// OnRecords, if set, is called with the records that a step of a connector
@@ -65,6 +67,9 @@ type Agent struct {
 func New(cfg Config, deps Deps) *Agent {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.MachineUptime == nil {
+		deps.MachineUptime = machineUptime
 	}
 	deps.Log = deps.Log.With(logs.CP(cfg.CPID))
 	return &Agent{cfg: cfg, deps: deps}

@@ -137,6 +137,7 @@ func (r *running) restore(ctx context.Context, found Recovered) error {
 	for _, o := range r.outlets {
 		f.Outlets = append(f.Outlets, r.look(ctx, o))
 	}
+	r.control.Delay(r.startDelay(f))
 	var effects []point.Effect
 	r.core, effects = point.Boot(r.config, r.now(), f)
 	for _, f := range effects {
