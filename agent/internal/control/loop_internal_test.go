@@ -231,8 +231,11 @@ func TestSelfTestThatFails(t *testing.T) {
 		"hangs": func(o *fakeOutlet) { o.testRuns = time.Hour },
 	} {
 		t.Run(name, func(t *testing.T) {
-			play(t, 1, func(r *rig) {
-				r.set(func() { spoil(r.all[0]) })
+			synctest.Test(t, func(t *testing.T) {
+				b := newFake(1)
+				spoil(b.all[0])
+				r := newRig(t, b, slog.New(slog.DiscardHandler))
+				r.run()
 				r.session(1)
 				r.pilot(1, charge.PilotC)
 				time.Sleep(testWithin + 3*time.Second)
@@ -242,6 +245,7 @@ func TestSelfTestThatFails(t *testing.T) {
 				r.set(func() { r.all[0].testFails, r.all[0].testRuns = nil, 0 })
 				r.outlets[0].ResetLatch()
 				r.moved(1, true, 0, 3*time.Second)
+				r.stop()
 			})
 		})
 	}
