@@ -38,6 +38,8 @@ type Deps struct {
 	Dial func(ctx context.Context, broker *url.URL) (net.Conn, error)
 	// Clock is the wall clock and its quality; nil: the system's.
 	Clock func() (time.Time, charge.ClockQuality)
+	// MachineUptime is how long the computer has been running; nil: by its kernel.
+	MachineUptime func() time.Duration
 	// Keys is the terminal whose keys operate simulated hardware; nil: none.
 	Keys io.Reader
 	// OnRecords, if set, is called with the records that a step of a connector
@@ -65,6 +67,9 @@ type Agent struct {
 func New(cfg Config, deps Deps) *Agent {
 	if deps.Log == nil {
 		deps.Log = slog.New(slog.DiscardHandler)
+	}
+	if deps.MachineUptime == nil {
+		deps.MachineUptime = machineUptime
 	}
 	deps.Log = deps.Log.With(logs.CP(cfg.CPID))
 	return &Agent{cfg: cfg, deps: deps}
@@ -128,6 +133,14 @@ func (a *Agent) Status() Status {
 	return Status{
 		Journal: r.config.Journal, Recorded: r.view.Load().Written, Unacked: t.Health.Unacked, Link: r.up.Link(),
 		Health: t.Health, Connectors: t.Connectors, Held: held(r.log.Held()),
+	}
+}
+
+// ResetLatch ends the faults of connector n that the safety rules have latched, after
+// a person has repaired their cause. It does nothing before the first boot.
+func (a *Agent) ResetLatch(n charge.ConnectorID) {
+	if r := a.current.Load(); r != nil && n >= 1 && int(n) <= len(r.outlets) {
+		r.outlets[n-1].ResetLatch()
 	}
 }
 

@@ -103,7 +103,7 @@ func (r *running) configure(id charge.JournalID) point.Config {
 		CP: r.cfg.CPID, Journal: id, Agent: buildinfo.Version(), Name: r.cfg.Name, Place: r.cfg.Place,
 		Capabilities: []string{"reserve", "remote_start"}, Simulated: r.operator.simulator != nil,
 		Policy: connector.Policy{
-			Resume: p.Resume, ReservedPlugStarts: p.ReservedPlugStarts, FreeVend: p.FreeVend, Vent: info.Vent,
+			Resume: p.Resume, ReservedPlugStarts: p.ReservedPlugStarts, FreeVend: p.FreeVend, Vent: info.Vent, Steered: info.Steered,
 			Rated: info.RatedPower, SampleEnergy: i.MeterReadWh, SampleInterval: i.MeterRead,
 		},
 		Telemetry: i.Telemetry, IdleTelemetry: i.IdleTelemetry,
@@ -137,6 +137,7 @@ func (r *running) restore(ctx context.Context, found Recovered) error {
 	for _, o := range r.outlets {
 		f.Outlets = append(f.Outlets, r.look(ctx, o))
 	}
+	r.control.Delay(r.startDelay(f))
 	var effects []point.Effect
 	r.core, effects = point.Boot(r.config, r.now(), f)
 	for _, f := range effects {

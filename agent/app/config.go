@@ -105,6 +105,8 @@ type Policies struct {
 	Resume             bool `yaml:"resume"`
 	ReservedPlugStarts bool `yaml:"reserved_plug_starts"`
 	FreeVend           bool `yaml:"free_vend"`
+	// StartDelay is the longest wait before power after a power cut; see startDelay.
+	StartDelay time.Duration `yaml:"start_delay"`
 }
 
 // Intervals are the periods of the agent.
@@ -144,6 +146,7 @@ func DefaultConfig() Config {
 			Telemetry: time.Second, IdleTelemetry: time.Second, Meter: time.Second,
 			MeterRead: 30 * time.Second, MeterReadWh: 100, Control: 10 * time.Millisecond,
 		},
+		Policies:   Policies{StartDelay: time.Minute},
 		StopWithin: 5 * time.Second,
 		Log:        Log{Level: "info"},
 	}
@@ -164,6 +167,9 @@ func (c *Config) Validate(p *config.Problems) {
 	}
 	if c.StopWithin <= 0 || c.StopWithin > time.Minute {
 		p.Addf("stop_within", "want a duration from 1ms to 1m")
+	}
+	if c.Policies.StartDelay < 0 || c.Policies.StartDelay > 10*time.Minute {
+		p.Addf("policies.start_delay", "want a duration from 0s to 10m")
 	}
 	if !slices.Contains([]string{"debug", "info", "warn", "error"}, c.Log.Level) {
 		p.Addf("log.level", "want debug, info, warn or error")

@@ -30,6 +30,8 @@ func TestConfigNamesWhatIsWrong(t *testing.T) {
 		"intervals: {control: 60ms}":           "intervals.control",
 		"intervals: {meter_read_wh: 0}":        "intervals.meter_read_wh",
 		"stop_within: 2h":                      "stop_within",
+		"policies: {start_delay: 11m}":         "policies.start_delay",
+		"policies: {start_delay: -1s}":         "policies.start_delay",
 		"polices: {}":                          "did you mean",
 		"log: {level: loud}":                   "log.level",
 		"observe: {listen: ':9464'}":           "observe.listen",

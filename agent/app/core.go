@@ -85,6 +85,8 @@ func (r *running) perform(f point.Effect) {
 		}
 	case point.ReadMeter:
 		r.meters[f.Connector-1].request()
+	case point.ResetLatch:
+		r.outlets[f.Connector-1].ResetLatch()
 	case point.Operate:
 		r.operator.add(f.Operation)
 	case point.Append, point.SavePosition:

@@ -61,7 +61,8 @@ func (r *running) openDevices() error {
 	}
 	var err error
 	r.control, err = control.New(control.Config{
-		Board: r.board, Outlets: r.outlets, Period: r.cfg.Intervals.Control, Uptime: r.clock.at, Reports: observed{r.inbox},
+		Board: r.board, Outlets: r.outlets, Period: r.cfg.Intervals.Control, Uptime: r.clock.at,
+		MeterEvery: r.cfg.Intervals.Meter, Reports: observed{r.inbox},
 		Beat: r.watch.LoopWithin("control", controlHangsAfter).Beat, Log: r.logger,
 	})
 	return err

@@ -200,20 +200,22 @@ func story(t *testing.T, d *disk) string {
 // point is one charging point with its disk, its hardware, a broker and a
 // Central, in a bubble of fake time.
 type point struct {
-	t         *testing.T
-	cfg       app.Config
-	disk      *disk
-	board     *sim.Board
-	wired     hal.Board // what the agent is given; nil: board
-	wires     *kfake.VirtualNetwork
-	broker    *engines.MQTT
-	line      *mqttlink.Link // Central's
-	agent     *app.Agent
-	keys      io.Reader
-	cancel    context.CancelCauseFunc
-	onRecords func(connector.State, []connector.Record)
-	ended     chan error
-	clock     func() (time.Time, charge.ClockQuality)
+	t      *testing.T
+	cfg    app.Config
+	disk   *disk
+	board  *sim.Board
+	wired  hal.Board // what the agent is given; nil: board
+	wires  *kfake.VirtualNetwork
+	broker *engines.MQTT
+	line   *mqttlink.Link // Central's
+	agent  *app.Agent
+	keys   io.Reader
+	// machineUptime replaces that of this computer; nil: it is used.
+	machineUptime func() time.Duration
+	cancel        context.CancelCauseFunc
+	onRecords     func(connector.State, []connector.Record)
+	ended         chan error
+	clock         func() (time.Time, charge.ClockQuality)
 
 	mu sync.Mutex
 	// mu guards everything that follows.
@@ -290,7 +292,10 @@ func (p *point) start() { p.startOn(p.disk.open) }
 func (p *point) startOn(open func(app.JournalOptions) (app.Journal, app.Recovered, error)) {
 	ctx, cancel := context.WithCancelCause(p.t.Context())
 	p.cancel, p.ended = cancel, make(chan error, 1)
-	p.agent = app.New(p.cfg, app.Deps{Board: p.hardware(), Open: open, Dial: p.dial, Clock: p.clock, Keys: p.keys, OnRecords: p.onRecords})
+	p.agent = app.New(p.cfg, app.Deps{
+		Board: p.hardware(), Open: open, Dial: p.dial, Clock: p.clock, Keys: p.keys, OnRecords: p.onRecords,
+		MachineUptime: p.machineUptime,
+	})
 	go func() { p.ended <- p.agent.Run(ctx) }()
 }
 

@@ -90,6 +90,7 @@ func (r *running) families() []metrics.Family {
 		one("journal_oldest_unacked_seconds", metrics.Gauge, "Age of the first record that Central has not acknowledged.", float64(h.OldestMS)/1000),
 		one("journal_quota_ratio", metrics.Gauge, "How much of the space for unacknowledged records is used; from 0.9 no new session starts.", float64(h.QuotaPermill)/1000),
 		one("control_late_total", metrics.Counter, "Turns of the control loop that came too late.", float64(h.SafetyLate)),
+		metrics.Timed(metricPrefix+"control_jitter_seconds", "How far the control loop deviates from its period.", r.control.Jitter()),
 		one("keeper_fitted", metrics.Gauge, "Whether a dead-man device opens the contactors when the agent hangs.", metrics.Bool(!h.NoKeeper)),
 		one("mqtt_up", metrics.Gauge, "Whether the agent is connected to MQTT.", metrics.Bool(link.Up)),
 		one("mqtt_connects_total", metrics.Counter, "Connections to the MQTT broker that came up.", float64(link.Connects)),
@@ -121,8 +122,11 @@ func (r *running) connectorFamilies(all []wire.ConnectorTelemetry) []metrics.Fam
 		energy.Samples = append(energy.Samples, metrics.Sample{Labels: l, Value: float64(t.Register)})
 	}
 	moved := metrics.Family{Name: metricPrefix + "contactor_operations_total", Kind: metrics.Counter, Help: "Commands that moved a contactor."}
+	hot := metrics.Family{Name: metricPrefix + "contactor_hot_operations_total", Kind: metrics.Counter, Help: "Those of them that opened it under load."}
 	for _, o := range r.outlets {
-		moved.Samples = append(moved.Samples, metrics.Sample{Labels: []metrics.Label{label(o.ID)}, Value: float64(o.Operations())})
+		l := []metrics.Label{label(o.ID)}
+		moved.Samples = append(moved.Samples, metrics.Sample{Labels: l, Value: float64(o.Operations())})
+		hot.Samples = append(hot.Samples, metrics.Sample{Labels: l, Value: float64(o.HotOperations())})
 	}
-	return []metrics.Family{status, power, energy, moved}
+	return []metrics.Family{status, power, energy, moved, hot}
 }

@@ -61,6 +61,8 @@ func (r *running) serve(ctx context.Context) error {
 		hardware.start(m.run)
 	}
 	hardware.start(r.control.Run)
+	hardware.start(r.control.Assist)
+	hardware.start(r.control.KickWatchdog)
 	uplink.start(func(ctx context.Context) {
 		if err := r.up.Run(ctx); err != nil {
 			r.logger.Error("uplink ended", logs.Err(err))
@@ -148,7 +150,7 @@ func (r *running) housekeep(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-pet:
-			if r.clock.at()-r.control.LastTick() < time.Second {
+			if r.control.Healthy() {
 				r.notify(ctx, "watchdog", r.deps.Notify.Watchdog)
 			}
 		case <-space.C:

@@ -188,6 +188,7 @@ func (t *transition) stop(e CommandReceived, id charge.SessionID) {
 
 func (t *transition) setAvailability(e CommandReceived, available bool) {
 	t.accept(e)
+	t.reset = available && t.s.Unavailable
 	t.s.Unavailable = !available
 	if !available {
 		t.endReservation(charge.ReservationUnavailable)

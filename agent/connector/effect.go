@@ -9,7 +9,7 @@ import (
 
 // Effect is what the shell must do. A step's list is in this order and holds
 // at most one of each: OpenContactor, Append, OfferPower, CloseContactor,
-// ReadMeter, SetTimer.
+// ReadMeter, ResetLatch, SetTimer.
 //
 //sumtype:decl
 type Effect interface{ connectorEffect() }
@@ -45,6 +45,10 @@ type CloseContactor struct{}
 // readings may come before it.
 type ReadMeter struct{}
 
+// ResetLatch asks the safety loop to end the faults that it has latched: an
+// operator has put the connector back into service. What is still so latches again.
+type ResetLatch struct{}
+
 // SetTimer asks for TimerFired at a time since the boot. It replaces the timer
 // set before; 0 cancels it.
 type SetTimer struct{ At time.Duration }
@@ -54,4 +58,5 @@ func (Append) connectorEffect()         {}
 func (OfferPower) connectorEffect()     {}
 func (CloseContactor) connectorEffect() {}
 func (ReadMeter) connectorEffect()      {}
+func (ResetLatch) connectorEffect()     {}
 func (SetTimer) connectorEffect()       {}

@@ -86,7 +86,8 @@ func (w *world) apply(t *rapid.T, e connector.Event) {
 	if w.contact != s.Commanded {
 		t.Fatalf("permitted %t, by the state %t", w.contact, s.Commanded)
 	}
-	if w.contact && (!s.Plugged || s.Pilot != charge.PilotC || !s.Faults.Empty() || s.Withheld != "" || s.Unavailable || !w.durable[s.Session.ID]) {
+	right := !s.Unavailable && s.Session.Ending.Reason == "" || s.Policy.Steered && at < s.OpenBy
+	if w.contact && (!s.Plugged || s.Pilot != charge.PilotC || !s.Faults.Empty() || s.Withheld != "" || !right || !w.durable[s.Session.ID]) {
 		t.Fatalf("power without right: %+v", s)
 	}
 	if s.Session.ID != w.open && s.Phase >= connector.PhaseRunning {
@@ -148,10 +149,12 @@ func rankOf(f connector.Effect) int {
 		return 3
 	case connector.ReadMeter:
 		return 4
-	case connector.SetTimer:
+	case connector.ResetLatch:
 		return 5
+	case connector.SetTimer:
+		return 6
 	}
-	return 6
+	return 7
 }
 
 // TestInvariants: for any events in any order, power flows only with a grant, there
@@ -161,7 +164,7 @@ func TestInvariants(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		w := newWorld(connector.Policy{
 			Resume: rapid.Bool().Draw(t, "resume"), ReservedPlugStarts: rapid.Bool().Draw(t, "plug_starts"),
-			FreeVend: rapid.Bool().Draw(t, "free_vend"), Rated: 150_000,
+			FreeVend: rapid.Bool().Draw(t, "free_vend"), Steered: rapid.Bool().Draw(t, "steered"), Rated: 150_000,
 		})
 		w.apply(t, connector.Registered{Now: w.now()})
 		for range rapid.IntRange(1, 60).Draw(t, "steps") {

@@ -189,10 +189,11 @@ func (p *player) event(w []string) (connector.Event, error) {
 	}
 	order := func(o wire.Order) (connector.Event, error) { return p.order(5*time.Second, o), nil }
 	switch w[0] {
-	case "boot": // [resume] [plug_starts] [free_vend] [vent] [rated]
+	case "boot": // [resume] [plug_starts] [free_vend] [vent] [steered] [rated]
 		all := strings.Join(w, " ")
 		p.policy.Resume, p.policy.Vent = strings.Contains(all, "resume"), strings.Contains(all, "vent")
 		p.policy.ReservedPlugStarts, p.policy.FreeVend = strings.Contains(all, "plug_starts"), strings.Contains(all, "free_vend")
+		p.policy.Steered = strings.Contains(all, "steered")
 		if strings.Contains(all, "rated") {
 			p.policy.Rated = 22_000
 		}
@@ -305,6 +306,8 @@ func (p *player) show(out *bytes.Buffer, effects []connector.Effect) {
 			fmt.Fprintf(out, "    offer power: %t\n", f.Offer)
 		case connector.ReadMeter:
 			fmt.Fprintln(out, "    read meter")
+		case connector.ResetLatch:
+			fmt.Fprintln(out, "    reset latch")
 		case connector.SetTimer:
 			fmt.Fprintf(out, "    timer %s\n", f.At)
 		case connector.Append:

@@ -199,14 +199,17 @@ func (t *transition) suspendSession() {
 }
 
 // beginEnding begins to end the open session, if there is one. The contactor
-// opens now; a register read after that closes the account. The first reason
-// stays.
+// opens now, or once a vehicle that follows the pilot has stopped; a register read
+// after that closes the account. The first reason stays.
 func (t *transition) beginEnding(why charge.StopReason) {
 	x := &t.s.Session
 	if x.ID == "" || x.Ending.Reason != "" {
 		return
 	}
 	x.Ending.Reason, x.Ending.BegunAt, x.Ending.ReadBy = why, t.now.At, t.now.At+ReadWithin
+	if t.s.mayYield() {
+		x.Ending.ReadBy += YieldWithin
+	}
 	if !t.s.Closed && !t.s.Commanded {
 		t.requestFinalReading()
 	}

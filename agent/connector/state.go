@@ -17,6 +17,9 @@ const (
 	BootReadWithin = 30 * time.Second
 	// ClockWithin is how long a reservation restored at boot waits for a clock.
 	ClockWithin = 2 * time.Minute
+	// YieldWithin is how long a vehicle that is asked by its pilot to end may go on
+	// (IEC 61851-1); then the contactor opens under load.
+	YieldWithin = 6 * time.Second
 	// moveWithin is how long a contactor may move after a command.
 	moveWithin = 250 * time.Millisecond
 	// clockSkew is how far a synced wall clock must be past the end of a
@@ -40,6 +43,9 @@ type Policy struct {
 	FreeVend bool
 	// Vent: the installation is ventilated, so pilot D may charge.
 	Vent bool
+	// Steered: the vehicle follows the pilot, so a session that ends asks it to stop
+	// before the contactor opens.
+	Steered bool
 	// Rated is the power that limits how much a register may gain; 0: no limit.
 	Rated charge.Watts
 	// SampleEnergy and SampleInterval are how often meter_read is recorded while
@@ -53,7 +59,8 @@ type Policy struct {
 // since the boot by the monotonic clock; 0 means none.
 //
 // Invariant: Commanded ⇒ Session.Granted ∧ Plugged ∧ requestsPower ∧ Faults
-// is empty ∧ Withheld is empty ∧ not Unavailable.
+// is empty ∧ Withheld is empty ∧ (the session goes on ∧ not Unavailable, or
+// OpenBy is ahead).
 // Invariant: at most one of Start and Session is under way.
 // Invariant: Meter.Last.Import never goes down in one boot.
 // Invariant: every limit in time is at Timer or after it.
@@ -63,12 +70,15 @@ type State struct {
 	Phase  Phase
 
 	Pilot     charge.PilotState
-	Plugged   bool   // by the pilot; kept while it reads E, F or nothing
-	Closed    bool   // as measured
-	Commanded bool   // power is permitted
-	Offered   bool   // the pilot offers power to the vehicle
-	Withheld  string // why the safety loop withholds power; empty: it does not
-	Faults    charge.FaultSet
+	Plugged   bool // by the pilot; kept while it reads E, F or nothing
+	Closed    bool // as measured
+	Commanded bool // power is permitted
+	Offered   bool // the pilot offers power to the vehicle
+	// OpenBy is when the contactor opens under load; 0: the vehicle is not asked to
+	// end.
+	OpenBy   time.Duration
+	Withheld string // why the safety loop withholds power; empty: it does not
+	Faults   charge.FaultSet
 
 	StorageFull bool // no new session may start
 	Unavailable bool // as ordered
@@ -192,6 +202,13 @@ func (s *State) mayHavePower() bool {
 	return s.mayBeOffered() && s.Plugged && s.requestsPower() && s.Withheld == ""
 }
 
+// mayYield reports whether the contactor may stay closed for a vehicle that is asked
+// to end: only its right has ended, nothing is wrong.
+func (s *State) mayYield() bool {
+	return s.Policy.Steered && s.Phase == PhaseRunning && s.Commanded && s.Closed && s.Session.Granted && s.Plugged && s.requestsPower() &&
+		s.Faults.Empty() && s.Withheld == ""
+}
+
 // mayBeOffered reports whether the pilot may offer power to the vehicle.
 func (s *State) mayBeOffered() bool {
 	return s.Phase == PhaseRunning && s.Session.Granted && s.Session.Ending.Reason == "" && s.Faults.Empty() && !s.Unavailable
@@ -204,7 +221,7 @@ func (s State) NothingPending() bool { return s.Session.Ending.Reason == "" && s
 // deadline is the next limit in time; 0 without one.
 func (s *State) deadline() time.Duration {
 	var next time.Duration
-	for _, d := range [...]time.Duration{s.Reservation.EndsAt, s.Pending.PlugBy, s.Pending.ReadBy, s.Session.Ending.ReadBy} {
+	for _, d := range [...]time.Duration{s.Reservation.EndsAt, s.Pending.PlugBy, s.Pending.ReadBy, s.Session.Ending.ReadBy, s.OpenBy} {
 		if d > 0 && (next == 0 || d < next) {
 			next = d
 		}

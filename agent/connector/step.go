@@ -13,6 +13,7 @@ type transition struct {
 	records   []Record
 	openNow   bool // open the contactor, whatever was commanded
 	readMeter bool
+	reset     bool // what the safety loop has latched
 }
 
 // Step applies one event. It is total: every event is defined in every state.
@@ -106,6 +107,18 @@ func (t *transition) record(session charge.SessionID, p wire.Payload) {
 	}
 }
 
+// yields lets a vehicle whose right has ended stop by itself, until OpenBy.
+func (t *transition) yields() bool {
+	s := &t.s
+	if !s.mayYield() {
+		return false
+	}
+	if s.OpenBy == 0 {
+		s.OpenBy = t.now.At + YieldWithin
+	}
+	return t.now.At < s.OpenBy
+}
+
 // effects compares the new state with what was commanded, offered and reported
 // before, and returns the difference as effects in their fixed order.
 func (t *transition) effects() (State, []Effect) {
@@ -119,8 +132,8 @@ func (t *transition) effects() (State, []Effect) {
 		s.Reported = status
 	}
 	var out []Effect
-	if t.openNow || s.Commanded && !power {
-		out, s.Commanded = append(out, OpenContactor{}), false
+	if t.openNow || s.Commanded && !power && !t.yields() {
+		out, s.Commanded, s.OpenBy = append(out, OpenContactor{}), false, 0
 	}
 	if len(t.records) > 0 {
 		s.Token++
@@ -137,6 +150,9 @@ func (t *transition) effects() (State, []Effect) {
 	}
 	if t.readMeter {
 		out = append(out, ReadMeter{})
+	}
+	if t.reset {
+		out = append(out, ResetLatch{})
 	}
 	if next := s.deadline(); next != s.Timer {
 		out, s.Timer = append(out, SetTimer{next}), next

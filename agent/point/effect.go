@@ -38,6 +38,10 @@ type (
 	// readings may come before it.
 	ReadMeter struct{ Connector charge.ConnectorID }
 
+	// ResetLatch ends the faults that the control loop has latched: an operator has
+	// put the connector back into service. What is still so latches again.
+	ResetLatch struct{ Connector charge.ConnectorID }
+
 	// Operate asks for an operation of simulated hardware; Operated is its result.
 	Operate struct{ Operation Operation }
 )
@@ -127,6 +131,7 @@ func (OpenContactor) pointEffect()    {}
 func (Permit) pointEffect()           {}
 func (OfferPower) pointEffect()       {}
 func (ReadMeter) pointEffect()        {}
+func (ResetLatch) pointEffect()       {}
 func (Operate) pointEffect()          {}
 func (Append) pointEffect()           {}
 func (SavePosition) pointEffect()     {}

@@ -190,6 +190,8 @@ func (s *State) stepConnector(n charge.ConnectorID, e connector.Event) {
 			s.effects = append(s.effects, Permit{n, c.Session.ID})
 		case connector.ReadMeter:
 			s.effects = append(s.effects, ReadMeter{n})
+		case connector.ResetLatch:
+			s.effects = append(s.effects, ResetLatch{n})
 		case connector.SetTimer: // deadline reads it from the state
 		}
 	}

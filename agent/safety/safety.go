@@ -7,6 +7,11 @@
 // this package may only withhold power. It opens on the first bad, stale or
 // unreadable input, and calls that a fault when it lasts. A vehicle that no
 // longer requests power is no fault.
+//
+// Each device has its rule in a file of its own: the contactor (contact.go), the
+// lock of the cable (lock.go), the residual current device (ground.go), the
+// temperature (heat.go), and the current (current.go). A device that is not fitted
+// has no rule.
 package safety
 
 import (
@@ -15,7 +20,7 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// Limits are the times of the loop.
+// Limits are the times of the loop, and the temperatures.
 type Limits struct {
 	// MaxAge is the age above which an input is stale.
 	MaxAge time.Duration
@@ -28,6 +33,28 @@ type Limits struct {
 	// Stable is how long all inputs must be good, after the start and after a bad
 	// input or a late tick, before the contactor may close.
 	Stable time.Duration
+	// MaxLockMove is how long the lock of the cable may take to move.
+	MaxLockMove time.Duration
+	// LockedInF is how long the cable stays locked while the pilot is in F.
+	LockedInF time.Duration
+	// TestEvery is the longest time between two self-tests of the residual current
+	// device while the contactor is open.
+	TestEvery time.Duration
+	// TripSettle is how soon after closing a trip may not be reset automatically.
+	TripSettle time.Duration
+	// RetryTrip is the time from a trip to an automatic reset, and MaxRetries how
+	// many there are until the vehicle is unplugged.
+	RetryTrip  time.Duration
+	MaxRetries int
+	// MaxThermalAge is the age above which a temperature is lost. Heat is slow.
+	MaxThermalAge time.Duration
+	// MaxMeterAge is the age above which the meter is lost.
+	MaxMeterAge time.Duration
+	// Overcurrent is how long the current may be too high.
+	Overcurrent time.Duration
+	// OfferEvery is the shortest time between two changes of the current that a
+	// plugged vehicle is offered.
+	OfferEvery time.Duration
 }
 
 // DefaultLimits are the limits of docs/PROTOCOL.md and of package hal.
@@ -35,6 +62,9 @@ func DefaultLimits() Limits {
 	return Limits{
 		MaxAge: 100 * time.Millisecond, MaxGap: 100 * time.Millisecond, MaxMove: 250 * time.Millisecond,
 		Persist: 300 * time.Millisecond, Stable: 300 * time.Millisecond,
+		MaxLockMove: 2 * time.Second, LockedInF: 5 * time.Second,
+		TestEvery: 24 * time.Hour, TripSettle: 2 * time.Second, RetryTrip: 5 * time.Minute, MaxRetries: 6,
+		MaxThermalAge: 10 * time.Second, MaxMeterAge: 5 * time.Second, Overcurrent: 7 * time.Second, OfferEvery: 5 * time.Second,
 	}
 }
 
@@ -47,17 +77,36 @@ type Input struct {
 }
 
 // bad reports whether a fitted input is unreadable or stale.
-func (i Input) bad(l Limits) bool { return !i.NotFitted && (!i.OK || i.Age > l.MaxAge) }
+func (i Input) bad(l Limits) bool { return !i.NotFitted && i.lost(l.MaxAge) }
+
+// lost reports whether the input is unreadable, or older than most.
+func (i Input) lost(most time.Duration) bool { return !i.OK || i.Age > most }
+
+// Fitted is which devices a connector has beside contactor and pilot. The rules of
+// the others are off.
+type Fitted struct {
+	Lock     bool // of the cable
+	Cable    bool // its coding
+	SelfTest bool // a residual current device that can be tested and reset
+	Thermal  bool
+	Cutout   bool // a device that trips by itself when it is too hot
+	Meter    bool
+	Steered  bool // the pilot limits the vehicle's current
+}
 
 // Inputs are everything measured in one tick for one connector.
 type Inputs struct {
 	Now time.Duration // since the boot
 	Gap time.Duration // since the tick before; 0 in the first
 
+	Fitted      Fitted
 	Permit      bool // by the connector's state machine
+	Offer       bool // likewise: power is offered, the vehicle decides
 	Vent        bool // pilot D may have power
 	Commanded   bool // the contactor's last command
 	WriteFailed bool // the last command could not be written
+	// StartAt is when power may flow for the first time since the boot.
+	StartAt time.Duration
 
 	Pilot      charge.PilotState
 	PilotIn    Input
@@ -68,6 +117,32 @@ type Inputs struct {
 	Tripped    charge.Fault // empty: nothing has tripped
 	TrippedIn  Input
 	ResetLatch bool // a person has repaired the latched fault
+	ResetStop  bool // or that of the emergency stop, at any connector
+
+	Locked   bool // the lock holds the cable; false while it moves
+	Unlocked bool // the lock has released it
+	LockIn   Input
+
+	Testing    bool // a self-test is under way
+	TestEnded  bool // one has ended since the last tick
+	TestPassed bool
+
+	Temperature charge.MilliCelsius // of the hottest sensor
+	ThermalIn   Input
+
+	MaxCurrent charge.MilliAmps // of the connector, per phase; 0: not known
+	Cable      charge.MilliAmps // that the cable carries; 0: none is plugged in
+	CableIn    Input
+	Current    charge.MilliAmps // by the meter, per phase
+	MeterIn    Input
+}
+
+// unplugged reports that the pilot proves it.
+func (in *Inputs) unplugged(l Limits) bool { return in.Pilot == charge.PilotA && !in.PilotIn.bad(l) }
+
+// open reports that the contactor is commanded open and measured so.
+func (in *Inputs) open(l Limits) bool {
+	return !in.Commanded && (in.ContactIn.NotFitted || !in.ContactIn.bad(l) && !in.Closed)
 }
 
 // moment is an optional time since the boot; the zero value is none.
@@ -76,15 +151,35 @@ type moment struct {
 	at    time.Duration
 }
 
+// lasts reports whether the moment is at least d ago.
+func (m moment) lasts(now, d time.Duration) bool { return m.known && now-m.at >= d }
+
+// during keeps the first moment of a condition, and forgets it when the condition
+// does not hold.
+func (m moment) during(holds bool, now time.Duration) moment {
+	if holds && m.known {
+		return m
+	}
+	return moment{holds, now}
+}
+
 // State is what the rules remember from tick to tick. The zero value is the
 // state before the first tick.
 //
-// Invariant: a latched fault stays until ResetLatch.
+// Invariant: a latched fault stays until it is reset.
 type State struct {
 	closeFrom    time.Duration // before it no contactor closes; 0: no tick was made yet
 	badSince     moment        // none while all inputs are good
 	differsSince moment        // feedback and command differ since; none while they agree
+	seenOpen     bool          // in this boot
+	closedAt     moment        // when the contactor was last commanded to close; none: it is not
 	latched      charge.FaultSet
+
+	lock   lockState
+	ground groundState
+	heat   heatStep
+	offer  offerState
+	over   moment // the current is too high since
 }
 
 // Verdict is what the loop commands and reports.
@@ -93,6 +188,11 @@ type Verdict struct {
 	Faults   charge.FaultSet // present now
 	Withheld string          // why power is withheld without a fault; empty: it is not
 	Late     bool            // the tick came too late: the keeper is not kicked
+
+	Lock      bool             // the command of the lock
+	SelfTest  bool             // begin a self-test of the residual current device
+	ResetTrip bool             // reset that device
+	Offer     charge.MilliAmps // the current that the pilot offers
 }
 
 // The reasons of Verdict.Withheld. They are also the reasons of the record
@@ -101,24 +201,25 @@ const (
 	ReasonLate     = "control_loop_late"
 	ReasonInput    = "safety_input"
 	ReasonSettling = "settling"
+	ReasonStart    = "start_delay"
+	ReasonMeter    = "meter_lost"
+	ReasonHot      = "too_hot"
 )
 
 // Step decides one tick.
 func Step(l Limits, s State, in Inputs) (State, Verdict) {
 	v := Verdict{Late: in.Gap > l.MaxGap}
-	if in.ResetLatch {
-		s.latched, s.differsSince = 0, moment{}
-	}
-	bad := in.WriteFailed || in.PilotIn.bad(l) || in.EStopIn.bad(l) || in.ContactIn.bad(l) || in.TrippedIn.bad(l)
-	v.Faults = provenFaults(l, in)
-	s = s.watchContact(l, in)
-	v.Faults |= s.latched
-	switch {
-	case !bad:
-		s.badSince = moment{}
-	case !s.badSince.known:
-		s.badSince = moment{true, in.Now}
-	case in.Now-s.badSince.at >= l.Persist:
+	s.resetLatches(l, &in)
+	bad := in.anyBad(l)
+	s.watchContact(l, &in)
+	s.watchStop(l, &in)
+	s.watchHeat(l, &in)
+	tested := s.watchGround(l, &in, &v)
+	limit := s.watchCurrent(l, &in, &v)
+	locked := s.watchLock(l, &in, &v)
+	v.Faults |= s.latched | s.measured(l, &in)
+	s.badSince = s.badSince.during(bad, in.Now)
+	if s.badSince.lasts(in.Now, l.Persist) {
 		v.Faults = v.Faults.With(charge.FaultSafetyInput)
 	}
 	if bad || v.Late || s.closeFrom == 0 {
@@ -131,48 +232,66 @@ func Step(l Limits, s State, in Inputs) (State, Verdict) {
 		v.Withheld = ReasonLate
 	case in.Now < s.closeFrom:
 		v.Withheld = ReasonSettling
+	case in.Now < in.StartAt:
+		v.Withheld = ReasonStart
+	case in.Fitted.Meter && in.MeterIn.lost(l.MaxMeterAge):
+		v.Withheld = ReasonMeter
+	case in.Fitted.Steered && limit < MinOffer:
+		v.Withheld = ReasonHot
 	}
-	v.Close = in.Permit && v.Withheld == "" && v.Faults.Empty() && requestsPower(in)
+	// What waits for a device that is about to move or to be tested is not withheld:
+	// it ends by itself, or becomes a fault.
+	ready := s.seenOpen && tested && locked
+	v.Close = in.Permit && v.Withheld == "" && v.Faults.Empty() && ready && requestsPower(&in)
 	return s, v
 }
 
-func requestsPower(in Inputs) bool {
+// resetLatches ends what a person has repaired, and what ends by the unplugging of
+// the vehicle. What is still so latches again.
+func (s *State) resetLatches(l Limits, in *Inputs) {
+	if in.ResetLatch {
+		s.latched, s.differsSince = 0, moment{}
+	}
+	if in.ResetStop {
+		s.latched = s.latched.Without(charge.FaultEmergencyStop)
+	}
+	if in.unplugged(l) {
+		s.latched = s.latched.Without(charge.FaultOvercurrent)
+	}
+}
+
+// anyBad reports whether an input that must be readable is not.
+func (in *Inputs) anyBad(l Limits) bool {
+	return in.WriteFailed || in.PilotIn.bad(l) || in.EStopIn.bad(l) || in.ContactIn.bad(l) || in.TrippedIn.bad(l) ||
+		in.Fitted.Lock && in.LockIn.bad(l) || in.cableBad(l) || in.heatUnknown(l)
+}
+
+func requestsPower(in *Inputs) bool {
 	return in.Pilot == charge.PilotC || in.Pilot == charge.PilotD && in.Vent
 }
 
-// provenFaults are the faults that one measurement proves.
-func provenFaults(l Limits, in Inputs) charge.FaultSet {
-	var f charge.FaultSet
+// watchStop latches the emergency stop: after its release a person must reset it.
+func (s *State) watchStop(l Limits, in *Inputs) {
 	if in.Pressed && !in.EStopIn.NotFitted && !in.EStopIn.bad(l) {
-		f = f.With(charge.FaultEmergencyStop)
+		s.latched = s.latched.With(charge.FaultEmergencyStop)
 	}
-	if in.Tripped != "" && !in.TrippedIn.NotFitted && !in.TrippedIn.bad(l) {
+}
+
+// measured are the faults that hold as long as they are measured.
+func (s *State) measured(l Limits, in *Inputs) charge.FaultSet {
+	var f charge.FaultSet
+	if in.Tripped != "" && !in.TrippedIn.NotFitted && !in.TrippedIn.bad(l) && !s.ground.ignores(in) {
 		f = f.With(in.Tripped)
 	}
 	if (in.Pilot == charge.PilotE || in.Pilot == charge.PilotF) && !in.PilotIn.bad(l) {
 		f = f.With(charge.FaultPilot)
 	}
+	if s.heat == heatStop {
+		f = f.With(charge.FaultOvertemperature)
+	}
+	// Before its first reading the meter is only waited for.
+	if in.Fitted.Meter && in.MeterIn.OK && in.MeterIn.lost(l.MaxMeterAge) {
+		f = f.With(charge.FaultMeter)
+	}
 	return f
-}
-
-// watchContact latches a contactor that does not follow its command: welded if
-// it stays closed, stuck if it stays open. Opening a stuck one makes command
-// and feedback agree again, so only a person clears either.
-func (s State) watchContact(l Limits, in Inputs) State {
-	if in.ContactIn.NotFitted || in.ContactIn.bad(l) || in.Closed == in.Commanded {
-		s.differsSince = moment{}
-		return s
-	}
-	if !s.differsSince.known {
-		s.differsSince = moment{true, in.Now}
-	}
-	if in.Now-s.differsSince.at <= l.MaxMove {
-		return s
-	}
-	if in.Closed {
-		s.latched = s.latched.With(charge.FaultContactorWelded)
-	} else {
-		s.latched = s.latched.With(charge.FaultContactorStuck)
-	}
-	return s
 }

@@ -54,6 +54,10 @@ func bitOf(f Fault) FaultSet {
 		return 1 << 8
 	case FaultJournal:
 		return 1 << 9
+	case FaultLock:
+		return 1 << 11
+	case FaultSelfTest:
+		return 1 << 12
 	case FaultOther:
 	}
 	return 1 << 10

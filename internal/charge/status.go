@@ -84,6 +84,8 @@ const (
 	FaultPilot           Fault = "pilot_failed"
 	FaultSafetyInput     Fault = "safety_input_failed"
 	FaultJournal         Fault = "journal_failed"
+	FaultLock            Fault = "lock_failed"
+	FaultSelfTest        Fault = "self_test_failed"
 	FaultOther           Fault = "other"
 )
 
@@ -91,7 +93,7 @@ const (
 func Faults() []Fault {
 	return []Fault{
 		FaultEmergencyStop, FaultGroundFault, FaultOvercurrent, FaultOvertemperature, FaultContactorWelded,
-		FaultContactorStuck, FaultMeter, FaultPilot, FaultSafetyInput, FaultJournal, FaultOther,
+		FaultContactorStuck, FaultMeter, FaultPilot, FaultSafetyInput, FaultJournal, FaultLock, FaultSelfTest, FaultOther,
 	}
 }
 

@@ -31,7 +31,8 @@ func Keys() map[string]string {
 		"event":     "what happened to the connection of a simulated board",
 		"operation": "of the API",
 		"word":      "a notification to the service manager",
-		"close":     "whether a contactor was to be closed",
+		"output":    "of the hardware: contactor, lock, pilot, keeper",
+		"delay":     "how long it lasts",
 		"offer":     "whether power was to be offered",
 		"full":      "whether something is full",
 

@@ -70,6 +70,14 @@ func (p *Point) State() State {
 	return State{Plugged: o.Plugged, Closed: o.Closed, Power: o.Power, Faults: o.Faults}
 }
 
+// Repair repairs everything at a connector, and resets what its agent has latched, as
+// a person on site does.
+func (p *Point) Repair(n charge.ConnectorID) error {
+	err := p.board.Repair(n)
+	p.agent.ResetLatch(n)
+	return err
+}
+
 // With more than manyPoints the agents' control loops run at slowControl: at
 // the default of 10 ms so many on one machine would use all CPU time.
 const (

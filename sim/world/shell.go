@@ -64,6 +64,9 @@ func (b *boot) perform(f point.Effect) {
 		b.connectors[f.Connector-1].outlet.offer(f.Offer)
 	case point.ReadMeter:
 		b.connectors[f.Connector-1].read()
+	case point.ResetLatch:
+		b.connectors[f.Connector-1].reset = true
+		b.wakeControlLoop()
 	case point.Operate:
 		b.operate(f.Operation)
 	case point.Append:

@@ -2,9 +2,11 @@
 // reads all safety inputs each 10 ms, applies the rules of agent/safety, and is
 // the only one that closes a contactor.
 //
-// The loop touches neither network nor disk. It waits for nothing but its ticker
-// and the inputs, which answer within a tick. What it observes goes to a Reports,
-// which must not block; what it may do comes from Outlet.Permit.
+// The loop touches neither network nor disk and logs nothing; until all contactors
+// have their commands it allocates nothing. It waits for nothing but its ticker and
+// the inputs, which answer within a tick. What it observes goes to a Reports, which
+// must not block; what it may do comes from Outlet.Permit. What takes time is done
+// by Assist, on a goroutine beside it.
 package control
 
 import (
@@ -17,8 +19,10 @@ import (
 
 	"github.com/carga-ev/carga/agent/safety"
 	"github.com/carga-ev/carga/hal"
+	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/logs"
+	"github.com/carga-ev/carga/internal/metrics"
 )
 
 // Config is what a loop works with.
@@ -27,9 +31,12 @@ type Config struct {
 	Outlets []*Outlet
 	Period  time.Duration        // between two ticks
 	Uptime  func() time.Duration // the monotonic time since the boot
-	Reports Reports
-	Beat    func() // called in each tick
-	Log     *slog.Logger
+	// MeterEvery is how often the meters are read: three readings that are missing
+	// are a lost meter.
+	MeterEvery time.Duration
+	Reports    Reports
+	Beat       func() // called in each tick
+	Log        *slog.Logger
 }
 
 // Loop is the control loop of one board. Each tick it reads all safety inputs,
@@ -37,52 +44,94 @@ type Config struct {
 // dead-man device, unless the tick was late.
 type Loop struct {
 	Config
-	estop   hal.EStop  // nil: not fitted
-	keeper  hal.Keeper // nil: not fitted
-	outlets []*outletState
-	limits  safety.Limits
+	info     hal.Info
+	estop    hal.EStop    // nil: not fitted
+	keeper   hal.Keeper   // nil: not fitted
+	watchdog hal.Watchdog // nil: not fitted
+	outlets  []*outletState
+	limits   safety.Limits
+	startAt  time.Duration // set before Run
+	jobs     chan job
+	jitter   *metrics.Durations
 
-	late       atomic.Int64 // ticks that were late
-	lastTick   atomic.Int64 // nanoseconds since the boot
-	unreadable atomic.Int64 // connectors with an unreadable input
+	keeperFailed bool         // the last kick
+	late         atomic.Int64 // ticks that were late
+	lastTick     atomic.Int64 // nanoseconds since the boot
+	unreadable   atomic.Int64 // connectors with an unreadable input
 }
 
-// outletState is what the loop remembers of one outlet. The loop alone uses it.
+// outletState is what the loop remembers of one outlet. The loop alone uses it, but
+// for tested.
 type outletState struct {
 	*Outlet
-	safety      safety.State
-	writeFailed bool // the last command could not be written
-	reported    reported
+	fit        safety.Fitted
+	maxCurrent charge.MilliAmps
+
+	in       safety.Inputs // of this tick
+	verdict  safety.Verdict
+	safety   safety.State
+	reported reported
+
+	writeFailed bool             // the last command of the contactor could not be written
+	locked      bool             // the last command of the lock
+	lockFailed  bool             // it could not be written
+	offered     charge.MilliAmps // the current last offered
+	offerFailed bool             // it could not be written
+	testing     bool             // a self-test was left to Assist
+	tested      atomic.Int32     // a testResult, read once
+}
+
+// jitterBounds are the buckets of the deviation of a tick from its period.
+func jitterBounds() []time.Duration {
+	return []time.Duration{
+		50 * time.Microsecond, 100 * time.Microsecond, 250 * time.Microsecond, 500 * time.Microsecond,
+		time.Millisecond, 2500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond,
+		50 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, time.Second,
+	}
 }
 
 // New makes the loop of a board. It starts nothing. A dead-man device is
 // optional, but one that is too slow is refused: it would look like protection.
 func New(cfg Config) (*Loop, error) {
-	l := &Loop{Config: cfg, limits: safety.DefaultLimits()}
+	l := &Loop{
+		Config: cfg, info: cfg.Board.Info(), limits: safety.DefaultLimits(), jitter: metrics.NewDurations(jitterBounds()...),
+		jobs: make(chan job, 8*len(cfg.Outlets)+8),
+	}
+	if cfg.MeterEvery > 0 {
+		l.limits.MaxMeterAge = 3*cfg.MeterEvery + meterSlack
+	}
 	for _, o := range cfg.Outlets {
-		l.outlets = append(l.outlets, &outletState{Outlet: o})
+		l.outlets = append(l.outlets, &outletState{Outlet: o, fit: o.fitted(l.info), maxCurrent: l.info.MaxCurrent})
 	}
-	var err error
-	if l.estop, err = cfg.Board.EStop(); err != nil && !errors.Is(err, hal.ErrNotFitted) {
-		return nil, fmt.Errorf("emergency stop: %w", err)
-	}
-	l.keeper, err = cfg.Board.Keeper()
+	err := errors.Join(
+		fit(&l.estop, "emergency stop", cfg.Board.EStop), fit(&l.keeper, "dead-man device", cfg.Board.Keeper),
+		fit(&l.watchdog, "watchdog", cfg.Board.Watchdog),
+	)
 	switch {
-	case errors.Is(err, hal.ErrNotFitted):
-		cfg.Log.Warn("no dead-man device is fitted: a hang of this process may leave power on")
 	case err != nil:
-		return nil, fmt.Errorf("dead-man device: %w", err)
+		return nil, err
+	case l.keeper == nil:
+		cfg.Log.Warn("no dead-man device is fitted: a hang of this process may leave power on")
 	case l.keeper.Timeout() > hal.MaxAgentGone:
 		return nil, fmt.Errorf("dead-man device: its timeout is %v; at most %v are allowed", l.keeper.Timeout(), hal.MaxAgentGone)
 	}
 	return l, nil
 }
 
+// meterSlack is what a reading may take beyond its period.
+const meterSlack = 2 * time.Second
+
+// Delay lets no contactor close before d after the boot. Call it before Run.
+func (l *Loop) Delay(d time.Duration) { l.startAt = d }
+
 // HasKeeper reports whether a dead-man device is fitted.
 func (l *Loop) HasKeeper() bool { return l.keeper != nil }
 
 // Late is the number of ticks that came too late.
 func (l *Loop) Late() int64 { return l.late.Load() }
+
+// Jitter is how far the ticks deviate from their period.
+func (l *Loop) Jitter() *metrics.Durations { return l.jitter }
 
 // LastTick is the time of the last tick that was not late, since the boot.
 func (l *Loop) LastTick() time.Duration { return time.Duration(l.lastTick.Load()) }
@@ -119,88 +168,84 @@ func (l *Loop) Run(ctx context.Context) {
 	}
 }
 
-// tick makes one tick. gap is the time since the one before, 0 in the first.
+// tick makes one tick. gap is the time since the one before, 0 in the first. The
+// contactors come first; nothing of what follows them can delay an opening.
 func (l *Loop) tick(now, gap time.Duration) {
-	var common safety.Inputs
-	common.Now, common.Gap, common.Vent = now, gap, l.Board.Info().Vent
-	mono := l.Board.Mono()
-	common.EStopIn = safety.Input{NotFitted: l.estop == nil}
-	if l.estop != nil {
-		pressed, stamp, err := l.estop.Pressed()
-		common.Pressed, common.EStopIn = pressed, safetyInput(mono, stamp, err)
-	}
-	// All connectors are decided in the same tick, by the same emergency stop.
-	late, unreadable := false, int64(0)
+	l.decide(now, gap)
+	late := false
 	for _, o := range l.outlets {
-		in := common
-		o.measure(mono, &in)
-		if !in.PilotIn.OK || !in.ContactIn.OK && !in.ContactIn.NotFitted {
-			unreadable++
-		}
-		var v safety.Verdict
-		o.safety, v = safety.Step(l.limits, o.safety, in)
-		late = late || v.Late
-		if v.Close != in.Commanded || o.writeFailed {
-			l.command(o, v.Close)
-		}
-		o.reported.report(l.Reports, o.ID, in, v)
+		late = late || o.verdict.Late
+		l.operate(o)
+		o.reported.report(l.Reports, o.ID, o.in, o.verdict)
 	}
-	l.unreadable.Store(unreadable)
+	if gap > 0 {
+		l.jitter.Observe((gap - l.Period).Abs())
+	}
 	// A late tick does not kick: if the loop hangs, the dead-man device opens.
 	if late {
 		l.late.Add(1)
 		return
 	}
 	if l.keeper != nil {
-		if err := l.keeper.Kick(); err != nil {
-			l.Log.Warn("keeper not kicked", logs.Err(err))
-		}
+		l.note(noteKeeper, nil, l.keeper.Kick(), &l.keeperFailed)
 	}
 	l.lastTick.Store(int64(now))
 }
 
-// command writes what the rules decided. An error is logged once until a write
-// succeeds; the rules withhold power meanwhile.
+// decide reads all inputs, applies the rules and commands the contactors. All
+// connectors are decided in the same tick, by the same emergency stop.
+func (l *Loop) decide(now, gap time.Duration) {
+	common := safety.Inputs{Now: now, Gap: gap, Vent: l.info.Vent, StartAt: l.startAt, EStopIn: safety.Input{NotFitted: l.estop == nil}}
+	mono := l.Board.Mono()
+	if l.estop != nil {
+		pressed, stamp, err := l.estop.Pressed()
+		common.Pressed, common.EStopIn = pressed, safetyInput(mono, stamp, err)
+	}
+	for _, o := range l.outlets {
+		o.in.ResetLatch = o.resetLatch.Swap(false)
+		common.ResetStop = common.ResetStop || o.in.ResetLatch // the stop is one for all
+	}
+	unreadable := int64(0)
+	for _, o := range l.outlets {
+		common.ResetLatch = o.in.ResetLatch
+		o.in = common
+		o.measure(mono, &o.in)
+		if !o.in.PilotIn.OK || !o.in.ContactIn.OK && !o.in.ContactIn.NotFitted {
+			unreadable++
+		}
+		o.safety, o.verdict = safety.Step(l.limits, o.safety, o.in)
+		if o.verdict.Close != o.in.Commanded || o.writeFailed {
+			l.command(o, o.verdict.Close)
+		}
+	}
+	l.unreadable.Store(unreadable)
+}
+
+// command writes what the rules decided. While it cannot be written, the rules
+// withhold power.
 func (l *Loop) command(o *outletState, on bool) {
 	err := o.switchTo(on)
 	if on {
 		crashpoint.At(crashpoint.Closed)
 	}
-	if err != nil && !o.writeFailed {
-		l.Log.Error("contactor not switched", logs.Connector(o.ID), slog.Bool("close", on), logs.Err(err))
-	}
-	o.writeFailed = err != nil
+	l.note(noteContactor, o, err, &o.writeFailed)
 }
 
-// safetyInput describes the measurement of an input: its age is taken on the
-// board's clock.
-func safetyInput(mono time.Duration, s hal.Stamp, err error) safety.Input {
-	return safety.Input{NotFitted: errors.Is(err, hal.ErrNotFitted), OK: err == nil, Age: mono - s.Mono}
-}
-
-// measure reads the inputs of one connector. A board without a feedback contact
-// is assumed to follow its commands.
-func (o *outletState) measure(mono time.Duration, in *safety.Inputs) {
-	in.Permit, in.WriteFailed = o.permit.Load(), o.writeFailed
-	in.ResetLatch = o.resetLatch.Swap(false)
-	in.Commanded = o.contactor.Commanded()
-	state, stamp, err := o.pilot.State()
-	in.PilotIn = safetyInput(mono, stamp, err)
-	// Every board has a pilot, so an error of it is never "not fitted".
-	if in.PilotIn.NotFitted = false; err == nil {
-		in.Pilot = state
+// operate commands what a connector has beside its contactor.
+func (l *Loop) operate(o *outletState) {
+	v := &o.verdict
+	if o.lock != nil && (v.Lock != o.locked || o.lockFailed || !o.reported.before) {
+		o.locked = v.Lock
+		l.note(noteLock, o, o.lock.Set(v.Lock), &o.lockFailed)
 	}
-	contact, stamp, err := o.contactor.Feedback()
-	in.ContactIn = safetyInput(mono, stamp, err)
-	in.Closed = contact == hal.ContactClosed
-	if in.ContactIn.NotFitted {
-		in.Closed = in.Commanded
-	} else if err == nil && contact == hal.ContactUnknown {
-		in.ContactIn.OK = false
+	if o.fit.Steered && (v.Offer != o.offered || o.offerFailed) {
+		o.offered = v.Offer
+		l.note(noteOffer, o, o.pilot.SetCurrent(v.Offer), &o.offerFailed)
 	}
-	in.TrippedIn = safety.Input{NotFitted: true}
-	if o.protection != nil {
-		fault, stamp, err := o.protection.Tripped()
-		in.Tripped, in.TrippedIn = fault, safetyInput(mono, stamp, err)
+	if v.ResetTrip {
+		l.leave(job{kind: jobReset, outlet: o})
+	}
+	if v.SelfTest && !o.testing {
+		o.testing = l.leave(job{kind: jobTest, outlet: o})
 	}
 }

@@ -3,6 +3,7 @@ package control
 import (
 	"context"
 	"errors"
+	"fmt"
 	"sync/atomic"
 
 	"github.com/carga-ev/carga/hal"
@@ -22,14 +23,23 @@ type Outlet struct {
 	contactor  hal.Contactor
 	pilot      hal.Pilot
 	meter      hal.Meter
-	protection hal.Protection // nil: none
+	protection hal.Protection  // nil: none, as all that follow
+	lock       hal.Lock        //
+	cable      hal.Proximity   //
+	ground     hal.GroundFault //
+	thermal    hal.Thermal     //
 
-	operations atomic.Int64 // switchings of the contactor in this boot
-	permit     atomic.Bool  // power is permitted
-	resetLatch atomic.Bool  // a person has repaired what latched; read once
+	operations atomic.Int64                // switchings of the contactor in this boot
+	hot        atomic.Int64                // those of them that interrupted a vehicle
+	requests   atomic.Bool                 // at the last tick the vehicle requested power through a closed contactor
+	permit     atomic.Bool                 // power is permitted
+	offer      atomic.Bool                 // power is offered
+	resetLatch atomic.Bool                 // a person has repaired what latched; read once
+	reading    atomic.Pointer[hal.Reading] // the last good one; nil: none in this boot
 }
 
-// NewOutlet gets the devices of a connector. Protection is optional.
+// NewOutlet gets the devices of a connector. All but contactor, pilot and meter are
+// optional.
 func NewOutlet(b hal.Board, n charge.ConnectorID) (*Outlet, error) {
 	c, err := b.Connector(n)
 	if err != nil {
@@ -37,7 +47,23 @@ func NewOutlet(b hal.Board, n charge.ConnectorID) (*Outlet, error) {
 	}
 	o := &Outlet{ID: n, contactor: c.Contactor(), pilot: c.Pilot(), meter: c.Meter()}
 	o.protection, _ = c.(hal.Protection)
-	return o, nil
+	return o, errors.Join(
+		fit(&o.lock, "lock", c.Lock), fit(&o.cable, "proximity", c.Proximity),
+		fit(&o.ground, "ground fault", c.GroundFault), fit(&o.thermal, "temperature", c.Thermal),
+	)
+}
+
+// fit gets a device, which stays nil if it is not fitted.
+func fit[D any](device *D, name string, get func() (D, error)) error {
+	d, err := get()
+	if errors.Is(err, hal.ErrNotFitted) {
+		return nil
+	}
+	if err != nil {
+		return fmt.Errorf("%s: %w", name, err)
+	}
+	*device = d
+	return nil
 }
 
 // Permit permits power until Open: the control loop closes the contactor at its
@@ -50,15 +76,23 @@ func (o *Outlet) Open() error {
 	return o.set(false)
 }
 
-// Offer offers power to the vehicle or withdraws the offer.
-func (o *Outlet) Offer(on bool) error { return o.pilot.SetAvailable(on) }
+// Offer offers power to the vehicle or withdraws the offer. While it is offered,
+// the control loop keeps the cable locked.
+func (o *Outlet) Offer(on bool) error {
+	o.offer.Store(on)
+	return o.pilot.SetAvailable(on)
+}
 
 // ResetLatch ends the faults that the safety rules have latched, after a person
-// has repaired their cause.
+// has repaired their cause. What is still so latches again.
 func (o *Outlet) ResetLatch() { o.resetLatch.Store(true) }
 
 // Operations is the number of commands of this boot that moved the contactor.
 func (o *Outlet) Operations() int64 { return o.operations.Load() }
+
+// HotOperations is the number of them that opened it while the vehicle requested
+// power, so under load.
+func (o *Outlet) HotOperations() int64 { return o.hot.Load() }
 
 // Feedback measures the contactor.
 func (o *Outlet) Feedback() (hal.ContactState, error) {
@@ -72,13 +106,23 @@ func (o *Outlet) PilotState() (charge.PilotState, error) {
 	return state, err
 }
 
-// ReadMeter reads the meter. It may take as long as ctx allows.
-func (o *Outlet) ReadMeter(ctx context.Context) (hal.Reading, error) { return o.meter.Read(ctx) }
+// ReadMeter reads the meter. It may take as long as ctx allows. Power flows only
+// while readings come.
+func (o *Outlet) ReadMeter(ctx context.Context) (hal.Reading, error) {
+	r, err := o.meter.Read(ctx)
+	if err == nil {
+		o.reading.Store(&r)
+	}
+	return r, err
+}
 
 // set commands the contactor and counts the commands that move it.
 func (o *Outlet) set(on bool) error {
 	if o.contactor.Commanded() != on {
 		o.operations.Add(1)
+		if !on && o.requests.Load() {
+			o.hot.Add(1)
+		}
 	}
 	return o.contactor.Set(on)
 }

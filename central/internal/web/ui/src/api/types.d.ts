@@ -1398,7 +1398,7 @@ export interface components {
              * @description which fault; absent: other
              * @enum {string}
              */
-            fault?: "emergency_stop" | "ground_fault" | "overcurrent" | "overtemperature" | "contactor_welded" | "contactor_stuck_open" | "meter_failed" | "pilot_failed" | "safety_input_failed" | "journal_failed" | "other";
+            fault?: "emergency_stop" | "ground_fault" | "overcurrent" | "overtemperature" | "contactor_welded" | "contactor_stuck_open" | "meter_failed" | "pilot_failed" | "safety_input_failed" | "journal_failed" | "lock_failed" | "self_test_failed" | "other";
         };
         StartInputBody: {
             /** Format: int64 */

@@ -276,6 +276,8 @@ export const drive = {
     pilot_failed: 'It does not recognize the cable. Unplug, plug in again, or use another charging point.',
     safety_input_failed: 'It has switched off for your safety. Use another charging point.',
     journal_failed: 'It is out of order. Use another charging point.',
+    lock_failed: 'It cannot hold or release the cable. Unplug if you can, and use another charging point.',
+    self_test_failed: 'It has switched off for your safety. Use another charging point.',
     other: 'It is out of order. Use another charging point.',
   },
 }

@@ -302,10 +302,12 @@ export const en = {
     pilot_failed: 'Pilot signal wrong',
     safety_input_failed: 'Safety input failed',
     journal_failed: 'Storage failed',
+    lock_failed: 'Cable lock failed',
+    self_test_failed: 'Self-test failed',
     other: 'Other fault',
   },
   remedy: {
-    emergency_stop: 'Look for the reason at the charging point, then turn the button to release it.',
+    emergency_stop: 'Look for the reason at the charging point, then turn the button to release it. To use the connector again, take it out of service and back into service.',
     ground_fault: 'Do not touch cable and vehicle. Have an electrician measure the insulation and reset the protective device.',
     overcurrent: 'The vehicle drew more than the cable allows. Try another vehicle; if it happens again, have the wiring checked.',
     overtemperature: 'Let it cool down and look for blocked air vents or direct sun. It continues by itself.',
@@ -315,6 +317,8 @@ export const en = {
     pilot_failed: 'Check cable and plug; with another cable the fault ends or the pilot board is defective.',
     safety_input_failed: 'An input that protects people does not answer. Check its wiring before anything else.',
     journal_failed: 'Its storage cannot be written. Replace the SD card; what it recorded before is kept if possible.',
+    lock_failed: 'The bolt that holds the cable does not move. Look for dirt or a strained cable; pull the plug once it is free.',
+    self_test_failed: 'The residual current device did not react to its test. It does not charge until an electrician has checked it.',
     other: 'See the agent’s log for what was measured.',
   },
   list: {

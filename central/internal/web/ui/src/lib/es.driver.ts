@@ -277,6 +277,8 @@ export const drive: typeof en.drive = {
     pilot_failed: 'No reconoce el cable. Desenchufe y enchufe de nuevo, o use otro punto.',
     safety_input_failed: 'Se ha apagado por su seguridad. Use otro punto de carga.',
     journal_failed: 'Está averiado. Use otro punto de carga.',
+    lock_failed: 'No puede sujetar o soltar el cable. Desenchufe si puede y use otro punto de carga.',
+    self_test_failed: 'Se ha apagado por su seguridad. Use otro punto de carga.',
     other: 'Está averiado. Use otro punto de carga.',
   },
 }

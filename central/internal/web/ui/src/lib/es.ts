@@ -303,10 +303,12 @@ export const es: Messages = {
     pilot_failed: 'Señal piloto incorrecta',
     safety_input_failed: 'Falla una entrada de seguridad',
     journal_failed: 'Falla el almacenamiento',
+    lock_failed: 'Falla el bloqueo del cable',
+    self_test_failed: 'Falla la autoprueba',
     other: 'Otra avería',
   },
   remedy: {
-    emergency_stop: 'Busque el motivo en el punto de carga y gire el pulsador para soltarlo.',
+    emergency_stop: 'Busque el motivo en el punto de carga y gire el pulsador para soltarlo. Para volver a usar el conector, póngalo fuera de servicio y de nuevo en servicio.',
     ground_fault: 'No toque el cable ni el vehículo. Un electricista debe medir el aislamiento y rearmar la protección.',
     overcurrent: 'El vehículo tomó más de lo que permite el cable. Pruebe con otro; si se repite, revise la instalación.',
     overtemperature: 'Deje que se enfríe y busque rejillas tapadas o sol directo. Continúa por sí mismo.',
@@ -316,6 +318,8 @@ export const es: Messages = {
     pilot_failed: 'Revise cable y conector; con otro cable la avería acaba, o la placa del piloto está defectuosa.',
     safety_input_failed: 'No responde una entrada que protege a las personas. Revise su cableado antes que nada.',
     journal_failed: 'No se puede escribir en su almacenamiento. Cambie la tarjeta SD; lo anterior se conserva si es posible.',
+    lock_failed: 'El cerrojo que sujeta el cable no se mueve. Busque suciedad o un cable tenso; retire el conector cuando se libere.',
+    self_test_failed: 'El diferencial no reaccionó a su prueba. No carga hasta que un electricista lo revise.',
     other: 'El registro del agente muestra lo que se midió.',
   },
   list: {
