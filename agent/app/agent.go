@@ -42,7 +42,7 @@ type Deps struct {
 	Keys io.Reader
 	// OnRecords, if set, is called with the records that a step of a connector
 	// asks to write, and the state after that step. It is called on the
-	// connector's goroutine before they are durable, and must not wait.
+	// core's goroutine before they are durable, and must not wait.
 	OnRecords func(connector.State, []connector.Record)
 	// Listener serves health and metrics of one boot in place of observe.listen;
 	// Run closes it.
@@ -124,9 +124,9 @@ func (a *Agent) Status() Status {
 	if r == nil {
 		return Status{}
 	}
-	t := readings{r}.Telemetry()
+	t := r.telemetry()
 	return Status{
-		Journal: r.journal, Recorded: r.recorder.writtenRecords(), Unacked: t.Health.Unacked, Link: r.up.Stats().Link,
+		Journal: r.config.Journal, Recorded: r.view.Load().Written, Unacked: t.Health.Unacked, Link: r.up.Link(),
 		Health: t.Health, Connectors: t.Connectors, Held: held(r.log.Held()),
 	}
 }

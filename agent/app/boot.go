@@ -9,17 +9,17 @@ import (
 	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/agent/internal/control"
 	"github.com/carga-ev/carga/agent/internal/uplink"
-	"github.com/carga-ev/carga/agent/journal"
+	"github.com/carga-ev/carga/agent/point"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/buildinfo"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/config"
-	"github.com/carga-ev/carga/internal/health"
 	"github.com/carga-ev/carga/internal/ids"
 	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/observe"
@@ -32,25 +32,31 @@ import (
 // The fields are set by boot and not changed afterwards, unless they guard
 // themselves.
 type running struct {
-	cfg       Config
-	deps      Deps
-	logger    *slog.Logger
-	clock     *clock
-	board     hal.Board
-	simulator hal.Simulator // nil: real hardware
-	outlets   []*control.Outlet
+	cfg     Config
+	deps    Deps
+	logger  *slog.Logger
+	clock   *clock
+	board   hal.Board
+	outlets []*control.Outlet // by number, from 1 on; so are meters
+	control *control.Loop
+	meters  []*meterReader
+	// operator operates simulated hardware.
+	operator *operator
+	log      Journal // the records of this boot and of those before
+	writer   *writer
+	up       *uplink.Uplink
+	watch    *observe.Server
 
-	journal      charge.JournalID // a new one for each boot
-	log          Journal          // the records of this boot and of those before
-	recorder     *recorder
-	machines     []*machine     // one per connector, in the order of their numbers
-	meterReaders []*meterReader // likewise
-	control      *control.Loop
-	commands     *commandHandler
-	up           *uplink.Uplink
-	watch        *observe.Server
-	recorderLoop *health.Loop // reported by housekeep while the recorder makes progress
-	diskFull     atomic.Bool  // not even a final record fits
+	inbox  *inbox // of the core
+	config point.Config
+	view   atomic.Pointer[point.View] // of the core, after its last step
+
+	// What follows is owned by boot, and then by runCore.
+	core  *point.State
+	timer *time.Timer
+	alarm string // of delivery, as last logged
+
+	ended, drained chan struct{} // closed by point.Ended and point.Drained
 
 	oldestMu sync.Mutex
 	// oldestMu guards everything that follows: the time of the first record that
@@ -62,85 +68,95 @@ type running struct {
 // boot opens the journal, restores the connectors, and writes cp_registered.
 // No goroutine runs yet. After an error only the board is open.
 func boot(ctx context.Context, cfg Config, deps Deps, board hal.Board) (*running, error) {
-	r := &running{cfg: cfg, deps: deps, logger: deps.Log, clock: newClock(deps.Clock), board: board}
+	r := &running{
+		cfg: cfg, deps: deps, logger: deps.Log, clock: newClock(deps.Clock), board: board,
+		inbox: &inbox{wake: make(chan struct{}, 1)}, timer: time.NewTimer(time.Hour), ended: make(chan struct{}), drained: make(chan struct{}),
+	}
+	r.view.Store(&point.View{})
 	r.watch = observe.NewServer(metricPrefix, r.checkHealth, r.families, r.logger)
-	r.recorderLoop = r.watch.LoopWithin("recorder", hangsAfter/3) // housekeep reports it after hangsAfter
 	// Hardware first: without it there is no boot, and the journal stays as it is.
 	if err := r.openDevices(); err != nil {
 		return nil, err
 	}
 	wall, _ := r.clock.wall()
-	r.journal = charge.JournalID(ids.New(wall.Std(), rand.Reader))
-	r.recorder = &recorder{
-		cp: cfg.CPID, journal: r.journal, clock: r.clock, log: r.logger, onFull: r.reportDiskFull, wake: make(chan struct{}, 1),
+	r.config = r.configure(charge.JournalID(ids.New(wall.Std(), rand.Reader)))
+	r.writer = &writer{
+		post: r.inbox.put, uptime: r.clock.at, log: r.logger, jobs: make(chan point.Effect, 1), failed: make(chan error, 1),
 	}
 	var found Recovered
 	var err error
-	r.log, found, err = deps.Open(JournalOptions{CP: cfg.CPID, Journal: r.journal, Checkpoint: r.recorder.checkpoint})
+	r.log, found, err = deps.Open(JournalOptions{CP: cfg.CPID, Journal: r.config.Journal, Checkpoint: r.writer.checkpoint})
 	if err != nil {
 		return nil, fmt.Errorf("open the journal: %w", err)
 	}
-	r.recorder.append = r.log.Append
+	r.writer.journal = r.log
 	if err := r.restore(ctx, found); err != nil {
 		return nil, errors.Join(err, r.log.Close())
 	}
 	return r, nil
 }
 
-// restore makes the machines from the journal and from what the hardware shows,
-// and writes record 1.
+// configure is what the core must know of this boot.
+func (r *running) configure(id charge.JournalID) point.Config {
+	info, p, i := r.board.Info(), r.cfg.Policies, r.cfg.Intervals
+	c := point.Config{
+		CP: r.cfg.CPID, Journal: id, Agent: buildinfo.Version(), Name: r.cfg.Name, Place: r.cfg.Place,
+		Capabilities: []string{"reserve", "remote_start"}, Simulated: r.operator.simulator != nil,
+		Policy: connector.Policy{
+			Resume: p.Resume, ReservedPlugStarts: p.ReservedPlugStarts, FreeVend: p.FreeVend, Vent: info.Vent,
+			Rated: info.RatedPower, SampleEnergy: i.MeterReadWh, SampleInterval: i.MeterRead,
+		},
+		Telemetry: i.Telemetry, IdleTelemetry: i.IdleTelemetry,
+	}
+	if c.Simulated {
+		c.Capabilities = append(c.Capabilities, "simulate")
+	}
+	if r.control.HasKeeper() {
+		c.Capabilities = append(c.Capabilities, "keeper")
+	}
+	slices.Sort(c.Capabilities)
+	return c
+}
+
+// restore boots the core from the journal and from what the hardware shows, and
+// writes record 1.
 //
 // The order matters. The contactors are open before the meters are read, so that
-// the registers at boot are final; record 1 is durable before any machine writes
-// another record; Registered is the last step, as it may end a session.
+// the registers at boot are final; record 1 is durable before anything else
+// happens.
 func (r *running) restore(ctx context.Context, found Recovered) error {
 	saved, err := connector.Restore(found.Checkpoint, found.Records, len(r.outlets))
 	if err != nil {
 		return fmt.Errorf("read the journal: %w", err)
 	}
-	r.recorder.saved = saved
-	r.commands = &commandHandler{
-		clock: r.clock, recorder: r.recorder, simulator: r.simulator, log: r.logger, wake: make(chan struct{}, 1),
-	}
-	r.awaitOpen(ctx)
-	for i, o := range r.outlets {
-		r.addMachine(ctx, o, saved[i])
-	}
-	if err := r.register(found); err != nil {
-		return err
-	}
 	if err := r.makeUplink(); err != nil {
 		return err
 	}
-	for i, m := range r.machines {
-		m.apply(connector.Registered{Now: r.clock.now(), Unfinished: saved[i].Unfinished})
+	r.awaitOpen(ctx)
+	f := point.Recovered{Saved: saved, After: found.After, Damaged: found.Damaged, Position: r.log.Position()}
+	for _, o := range r.outlets {
+		f.Outlets = append(f.Outlets, r.look(ctx, o))
+	}
+	var effects []point.Effect
+	r.core, effects = point.Boot(r.config, r.now(), f)
+	for _, f := range effects {
+		if first, ok := f.(point.Append); !ok {
+			r.perform(f)
+		} else if err := r.writer.append(first.Batch); err != nil {
+			return fmt.Errorf("register: %w", err)
+		}
+	}
+	info := r.board.Info()
+	r.logger.Info("registered", logs.Journal(r.config.Journal), slog.String("board", info.Model), slog.Int("connectors", info.Connectors))
+	for _, e := range r.inbox.drain() {
+		r.step(e)
 	}
 	return nil
 }
 
-// policy is what the owner configured, the same for every connector.
-func (r *running) policy() connector.Policy {
-	info, p, i := r.board.Info(), r.cfg.Policies, r.cfg.Intervals
-	return connector.Policy{
-		Resume: p.Resume, ReservedPlugStarts: p.ReservedPlugStarts, FreeVend: p.FreeVend, Vent: info.Vent,
-		Rated: info.RatedPower, SampleEnergy: i.MeterReadWh, SampleInterval: i.MeterRead,
-	}
-}
-
-// addMachine makes the machine of one connector, with its meter reader, and
-// applies Booted: the saved state, the pilot and a first reading. A meter that does not answer now is read again later.
-func (r *running) addMachine(ctx context.Context, o *control.Outlet, saved connector.Saved) {
-	m := &machine{
-		outlet: o, clock: r.clock, recorder: r.recorder, log: r.logger, afterStep: r.afterStep,
-		loop:    r.watch.Loop(fmt.Sprintf("connector_%d", o.ID)),
-		readNow: make(chan struct{}, 1), wake: make(chan struct{}, 1),
-	}
-	r.machines = append(r.machines, m)
-	r.commands.machines = r.machines
-	r.meterReaders = append(r.meterReaders, &meterReader{
-		machine: m, clock: r.clock, every: r.cfg.Intervals.Meter, log: r.logger,
-		loop: r.watch.LoopWithin(fmt.Sprintf("meter_%d", o.ID), hangsAfter+r.cfg.Intervals.Meter),
-	})
+// look reads the hardware of a connector at boot. A meter that does not answer now
+// is read again later.
+func (r *running) look(ctx context.Context, o *control.Outlet) point.Outlet {
 	pilot, err := o.PilotState()
 	if err != nil {
 		pilot = charge.PilotUnknown // the control loop reports it once it can be read
@@ -149,81 +165,7 @@ func (r *running) addMachine(ctx context.Context, o *control.Outlet, saved conne
 	if err != nil {
 		r.logger.Warn("meter does not answer", logs.Connector(o.ID), logs.Err(err))
 	}
-	m.apply(connector.Booted{
-		Now: r.clock.now(), ID: o.ID, Policy: r.policy(), Saved: saved, Pilot: pilot, Reading: reading, HasReading: err == nil,
-	})
-}
-
-// register writes record 1, cp_registered: everything that a Central without
-// any earlier record of this charging point needs. Damage of the journal follows
-// as anomalies.
-func (r *running) register(found Recovered) error {
-	info := r.board.Info()
-	p := &wire.Registered{
-		After: found.After, Damaged: found.Damaged, Agent: buildinfo.Version(), Name: r.cfg.Name, Place: r.cfg.Place,
-		Simulated: r.simulator != nil, Capabilities: r.capabilities(),
-	}
-	for _, m := range r.machines {
-		p.Connectors = append(p.Connectors, connector.Describe(m.state))
-		if held, some := connector.HeldReservation(m.state); some {
-			p.Reservations = append(p.Reservations, held)
-		}
-	}
-	// One commit: a Central that knows of the boot knows of the damage too.
-	records := []connector.Record{{Payload: p}}
-	for _, d := range found.Damaged {
-		records = append(records, connector.Record{Payload: &wire.AnomalySeen{
-			Anomaly: "journal_damaged", Detail: fmt.Sprintf("records %d to %d of %s: %.256s", d.First, d.Last, d.Journal, d.Reason),
-		}})
-	}
-	if err := r.recorder.commit([]job{{records: records, now: r.clock.now()}}, journal.Final); err != nil {
-		return fmt.Errorf("register: %w", err)
-	}
-	r.logger.Info("registered", logs.Journal(r.journal), slog.String("board", info.Model), slog.Int("connectors", info.Connectors))
-	return nil
-}
-
-// capabilities are the optional features of this charging point, sorted, as
-// cp_registered lists them.
-func (r *running) capabilities() []string {
-	all := []string{"reserve", "remote_start"}
-	if r.simulator != nil {
-		all = append(all, "simulate")
-	}
-	if r.control.HasKeeper() {
-		all = append(all, "keeper")
-	}
-	slices.Sort(all)
-	return all
-}
-
-// afterStep passes the records of a connector's step on: ended sessions and
-// reservations to the uplink, which then refuses late commands for them, all to
-// the log, and all to Deps.OnRecords. It runs on the goroutine of the connector.
-func (r *running) afterStep(s connector.State, records []connector.Record) {
-	for _, rec := range records {
-		level := slog.LevelInfo
-		switch p := rec.Payload.(type) {
-		case *wire.ChargingStopped:
-			r.up.EndSession(rec.Session)
-			if p.ReservationID != "" {
-				r.up.EndReservation(p.ReservationID)
-			}
-		case *wire.ReservationEnded:
-			r.up.EndReservation(p.ReservationID)
-		case *wire.MeterRead:
-			level = slog.LevelDebug
-		case *wire.FaultRaised:
-			level = slog.LevelWarn
-		default:
-		}
-		r.logger.LogAttrs(context.Background(), level, "record", logs.Connector(s.ID),
-			slog.String("type", string(rec.Payload.RecordType())), logs.Session(rec.Session),
-			slog.String("status", string(connector.Status(s))))
-	}
-	if r.deps.OnRecords != nil {
-		r.deps.OnRecords(s, records)
-	}
+	return point.Outlet{Pilot: pilot, Reading: reading, HasReading: err == nil}
 }
 
 // makeUplink makes the uplink of this boot. The password is read here, at each
@@ -235,21 +177,14 @@ func (r *running) makeUplink() error {
 		return fmt.Errorf("mqtt.password_file: %w", err)
 	}
 	r.up, err = uplink.New(uplink.Config{
-		CP: r.cfg.CPID, Journal: r.journal, Started: r.clock.started, Topics: wire.Topics{Prefix: m.TopicPrefix},
-		Brokers: []string{m.URL}, Username: m.Username, Password: password, KeepAlive: m.KeepAlive,
-		Open: r.deps.Dial, Alive: r.watch.Loop("uplink").Beat, Log: r.logger,
-	}, uplink.Deps{Records: r.log, Positions: r.log, Handler: r.commands, Source: readings{r}})
+		CP: r.cfg.CPID, Topics: wire.Topics{Prefix: m.TopicPrefix},
+		Brokers: []string{m.URL}, Username: m.Username, Password: password, KeepAlive: m.KeepAlive, Open: r.deps.Dial, Log: r.logger,
+	}, uplink.Deps{
+		Post: r.inbox.put, Uptime: r.clock.at, Read: r.log.Read, Complete: r.complete,
+		Offline: func(conn uint64) wire.Presence {
+			wall, _ := r.clock.wall()
+			return r.config.Presence(conn, false, wall)
+		},
+	})
 	return err
 }
-
-// uplinkStats are the uplink's; zero before it is made.
-func (r *running) uplinkStats() uplink.Stats {
-	if r.up == nil {
-		return uplink.Stats{}
-	}
-	return r.up.Stats()
-}
-
-// fullPermille is how much of the space for unacknowledged records may be used
-// before no new session starts: the rest is for the sessions that run.
-const fullPermille = 900

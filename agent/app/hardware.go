@@ -35,7 +35,7 @@ func (a *Agent) openBoard(ctx context.Context) (hal.Board, error) {
 	}
 }
 
-// openDevices gets the devices of every connector and makes the control loop.
+// openDevices gets the devices of every connector and makes what works with them.
 func (r *running) openDevices() error {
 	info := r.board.Info()
 	for n := range info.Connectors {
@@ -45,12 +45,19 @@ func (r *running) openDevices() error {
 		}
 		r.outlets = append(r.outlets, o)
 	}
+	r.operator = &operator{outlets: r.outlets, post: r.inbox.put, log: r.logger, wake: make(chan struct{}, 1)}
 	if info.Simulated {
-		r.simulator, _ = r.board.(hal.Simulator)
+		r.operator.simulator, _ = r.board.(hal.Simulator)
+	}
+	for _, o := range r.outlets {
+		r.meters = append(r.meters, &meterReader{
+			outlet: o, post: r.inbox.put, clock: r.clock, every: r.cfg.Intervals.Meter, log: r.logger, wanted: make(chan struct{}, 1),
+			loop: r.watch.LoopWithin(fmt.Sprintf("meter_%d", o.ID), hangsAfter+r.cfg.Intervals.Meter),
+		})
 	}
 	var err error
 	r.control, err = control.New(control.Config{
-		Board: r.board, Outlets: r.outlets, Period: r.cfg.Intervals.Control, Uptime: r.clock.at, Reports: observed{r},
+		Board: r.board, Outlets: r.outlets, Period: r.cfg.Intervals.Control, Uptime: r.clock.at, Reports: observed{r.inbox},
 		Beat: r.watch.LoopWithin("control", controlHangsAfter).Beat, Log: r.logger,
 	})
 	return err

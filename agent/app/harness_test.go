@@ -55,7 +55,6 @@ type line struct {
 type boot struct {
 	*disk
 	app.JournalOptions
-	changed chan struct{}
 }
 
 func (d *disk) open(o app.JournalOptions) (app.Journal, app.Recovered, error) {
@@ -66,7 +65,7 @@ func (d *disk) open(o app.JournalOptions) (app.Journal, app.Recovered, error) {
 		f.Records = append(f.Records, l.raw)
 		f.After = &wire.Position{Journal: l.journal, Seq: l.seq}
 	}
-	return &boot{disk: d, JournalOptions: o, changed: make(chan struct{}, 1)}, f, nil
+	return &boot{disk: d, JournalOptions: o}, f, nil
 }
 
 func (b *boot) Append(class journal.Class, encode ...func(charge.Seq, string) ([]byte, error)) error {
@@ -89,10 +88,6 @@ func (b *boot) Append(class journal.Class, encode ...func(charge.Seq, string) ([
 			return err
 		}
 		b.lines = append(b.lines, line{b.Journal, seq, raw})
-	}
-	select {
-	case b.changed <- struct{}{}:
-	default:
 	}
 	return nil
 }
@@ -117,7 +112,6 @@ func (b *boot) Read(i delivery.Index) ([]byte, error) {
 	return b.lines[i-1].raw, nil
 }
 
-func (b *boot) Changed() <-chan struct{}    { return b.changed }
 func (b *boot) Position() delivery.Position { return b.position }
 func (b *boot) Close() error                { return nil }
 
@@ -128,10 +122,10 @@ func (b *boot) SavePosition(p delivery.Position, _ delivery.Index) error {
 	return nil
 }
 
-func (b *boot) Space() app.Space {
+func (b *boot) QuotaPermille() int64 {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	return app.Space{QuotaPermille: b.full}
+	return b.full
 }
 
 // breaks makes writing fail; nil makes it succeed again.

@@ -17,15 +17,19 @@ type Journal interface {
 	// may call JournalOptions.Checkpoint. After an error none of the records is
 	// held; any error but ErrNoSpace is final for this boot.
 	Append(class journal.Class, encode ...func(seq charge.Seq, prev string) ([]byte, error)) error
-	// Held, Read, Changed, Position and SavePosition are for the uplink
-	// (uplink.Records, uplink.Positions).
+	// Held is which records the disk holds durably. It is fast.
 	Held() delivery.Held
+	// Read returns the bytes of one record held, as they were journalled.
 	Read(i delivery.Index) ([]byte, error)
-	Changed() <-chan struct{}
+	// Position is the position on disk at boot; zero when there was none.
 	Position() delivery.Position
+	// SavePosition saves a position, without a sync, and allows all records up to
+	// acked to be deleted by the rules of retention. After an error more records are
+	// sent again after the next boot, nothing else.
 	SavePosition(p delivery.Position, acked delivery.Index) error
-	// Space is how much of the space for unacknowledged records is used.
-	Space() Space
+	// QuotaPermille is how much of the space for unacknowledged records is used, in
+	// thousandths: of the quota or of the disk, whichever is worse.
+	QuotaPermille() int64
 	// Close frees the log for another process.
 	Close() error
 }
@@ -33,12 +37,6 @@ type Journal interface {
 // ErrNoSpace means that nothing was written, since there is no space for records
 // of this class. The call may be retried at any time.
 var ErrNoSpace = errors.New("no space for records")
-
-// Space is how much of the space for unacknowledged records is used.
-type Space struct {
-	QuotaPermille int64  // of the quota or of the disk, whichever is worse
-	Alarm         string // in words, empty when all is well
-}
 
 // Recovered is what opening the journal recovered from earlier boots.
 type Recovered struct {

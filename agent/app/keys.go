@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"github.com/carga-ev/carga/agent/point"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/wire"
@@ -19,7 +20,7 @@ const KeysHelp = "keys, then Enter: p plug, u unplug, f fault, r repair, s stop;
 // readKeys executes the keys typed at a simulated charging point, until in ends
 // or the layer does. A blocked read of a terminal cannot be cancelled, so no part
 // of the agent waits for this goroutine.
-func (h *commandHandler) readKeys(l *layer, in io.Reader) {
+func (r *running) readKeys(l *layer, in io.Reader) {
 	lines := bufio.NewScanner(in)
 	for lines.Scan() && l.ctx.Err() == nil {
 		word := strings.TrimSpace(lines.Text())
@@ -28,14 +29,14 @@ func (h *commandHandler) readKeys(l *layer, in io.Reader) {
 		}
 		if uid, is := strings.CutPrefix(word, "t "); is {
 			// The card's identifier is a secret: it is not logged.
-			if err := h.simulator.Present(strings.TrimSpace(uid)); err != nil {
-				h.log.Info("no card was read", logs.Err(err))
+			if err := r.operator.simulator.Present(strings.TrimSpace(uid)); err != nil {
+				r.logger.Info("no card was read", logs.Err(err))
 			}
 			continue
 		}
 		n, key := connectorOf(word)
-		if err := h.handleKey(n, key); err != nil {
-			h.log.Info(KeysHelp, logs.Err(err))
+		if err := r.handleKey(n, key); err != nil {
+			r.logger.Info(KeysHelp, logs.Err(err))
 		}
 	}
 }
@@ -52,8 +53,8 @@ func connectorOf(word string) (charge.ConnectorID, string) {
 }
 
 // handleKey executes one key at a connector.
-func (h *commandHandler) handleKey(n charge.ConnectorID, key string) error {
-	if n < 1 || int(n) > len(h.machines) {
+func (r *running) handleKey(n charge.ConnectorID, key string) error {
+	if n < 1 || int(n) > len(r.outlets) {
 		return errUnknownKey
 	}
 	action, known := map[string]wire.SimulateAction{
@@ -61,11 +62,11 @@ func (h *commandHandler) handleKey(n charge.ConnectorID, key string) error {
 	}[key]
 	switch {
 	case key == "s":
-		h.machines[n-1].post(localStop)
+		r.inbox.put(point.LocalStop{Connector: n})
 		return nil
 	case !known:
 		return errUnknownKey
 	}
-	h.log.Info("key", logs.Connector(n), slog.String("action", string(action)))
-	return h.operate(n, wire.Simulate{Action: action})
+	r.logger.Info("key", logs.Connector(n), slog.String("action", string(action)))
+	return r.operator.operate(n, wire.Simulate{Action: action, Fault: charge.FaultOther})
 }

@@ -7,6 +7,7 @@ import (
 
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/internal/control"
+	"github.com/carga-ev/carga/agent/point"
 	"github.com/carga-ev/carga/hal"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/crashpoint"
@@ -17,18 +18,28 @@ import (
 // readTimeout limits one reading: a later one would not be of this moment.
 const readTimeout = time.Second
 
-// meterReader reads the meter of one connector, periodically and when the
-// machine asks for it. A meter that does not answer is logged once; the machine
-// decides when that is a fault.
+// meterReader reads the meter of one connector, periodically and when the core
+// asks for it. A meter that does not answer is logged once; the core decides when
+// that is a fault.
 type meterReader struct {
-	machine *machine
-	clock   *clock
-	every   time.Duration
-	log     *slog.Logger
-	loop    *health.Loop
+	outlet *control.Outlet
+	post   func(point.Event)
+	clock  *clock
+	every  time.Duration
+	log    *slog.Logger
+	loop   *health.Loop
+	wanted chan struct{} // capacity 1: the core asks for a reading
 }
 
-// run reads until ctx ends. A reading that the machine asks for begins after the
+// request asks for a reading that begins after this. It never waits.
+func (r *meterReader) request() {
+	select {
+	case r.wanted <- struct{}{}:
+	default:
+	}
+}
+
+// run reads until ctx ends. A reading that the core asks for begins after the
 // request, also when another one is under way.
 func (r *meterReader) run(ctx context.Context) {
 	ticker := time.NewTicker(r.every)
@@ -40,23 +51,23 @@ func (r *meterReader) run(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-		case <-r.machine.readNow:
+		case <-r.wanted:
 			crashpoint.At(crashpoint.Opened)
 		}
-		reading, err := readMeter(ctx, r.machine.outlet, r.clock)
+		reading, err := readMeter(ctx, r.outlet, r.clock)
 		if ctx.Err() != nil {
 			return
 		}
 		if bad := err != nil; bad != wasBad {
 			wasBad = bad
 			if bad {
-				r.log.Warn("meter does not answer", logs.Connector(r.machine.outlet.ID), logs.Err(err))
+				r.log.Warn("meter does not answer", logs.Connector(r.outlet.ID), logs.Err(err))
 			} else {
-				r.log.Info("meter answers again", logs.Connector(r.machine.outlet.ID))
+				r.log.Info("meter answers again", logs.Connector(r.outlet.ID))
 			}
 		}
 		crashpoint.At(crashpoint.Metered)
-		r.machine.postReading(reading, err != nil)
+		r.post(point.MeterRead{Connector: r.outlet.ID, Reading: reading, Failed: err != nil})
 	}
 }
 

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/agent/point"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/health"
 	"github.com/carga-ev/carga/internal/metrics"
@@ -24,17 +25,6 @@ const (
 	controlHangsAfter = 2 * time.Second
 )
 
-// queueAge is how long the first job has been in the queue: a measure of how long
-// the present write takes.
-func (r *recorder) queueAge(now time.Duration) time.Duration {
-	r.mu.Lock()
-	defer r.mu.Unlock()
-	if len(r.queue) == 0 {
-		return 0
-	}
-	return now - r.queue[0].now.At
-}
-
 // checkHealth reports whether the charging point can serve a driver now. It can without
 // Central: what is away there only informs.
 func (r *running) checkHealth(reg *health.Registry) {
@@ -42,14 +32,15 @@ func (r *running) checkHealth(reg *health.Registry) {
 	reg.Set("board", words == "", words)
 	words = r.journalTrouble()
 	reg.Set("journal", words == "", words)
-	u := r.uplinkStats()
 	// The network is only information here: without it the charging point works.
-	up := health.Status{Name: "uplink", Up: u.Link.Up, Since: u.Link.Since, Informational: true}
+	link := r.up.Link()
+	up := health.Status{Name: "uplink", Up: link.Up, Since: link.Since, Informational: true}
 	if !up.Up {
-		up.Reason = u.Link.String()
+		up.Reason = link.String()
 	}
 	reg.Put(up)
-	reg.SetInformational("central", u.Alarm == "", u.Alarm)
+	alarm := r.view.Load().Delivery.Alarm(r.clock.at())
+	reg.SetInformational("central", alarm == "", alarm)
 }
 
 // boardTrouble is why the hardware cannot be used, in words; empty if it can.
@@ -66,27 +57,25 @@ func (r *running) boardTrouble() string {
 // journalTrouble is why no new session can be recorded, in words; empty if one
 // can.
 func (r *running) journalTrouble() string {
-	s := r.log.Space()
+	used := r.log.QuotaPermille()
 	switch {
-	case r.diskFull.Load() || r.recorder.lacksSpace.Load():
+	case r.view.Load().LacksSpace:
 		return "no space on the disk"
-	case s.Alarm != "":
-		return s.Alarm
-	case s.QuotaPermille >= fullPermille:
-		return fmt.Sprintf("the space for unacknowledged records is used to %d.%d %%: no new session starts", s.QuotaPermille/10, s.QuotaPermille%10)
+	case used >= point.FullPermille:
+		return fmt.Sprintf("the space for unacknowledged records is used to %d.%d %%: no new session starts", used/10, used%10)
 	}
 	return ""
 }
 
 // families are the metrics of this boot of the agent.
 func (r *running) families() []metrics.Family {
-	t := readings{r}.Telemetry()
-	u, h := r.uplinkStats(), &t.Health
+	t, v, link := r.telemetry(), r.view.Load(), r.up.Link()
+	h := &t.Health
 	one := func(name string, kind metrics.Kind, help string, value float64) metrics.Family {
 		return metrics.One(metricPrefix+name, kind, help, value)
 	}
 	commands := metrics.Family{Name: metricPrefix + "commands_total", Kind: metrics.Counter, Help: "Commands received, by verdict."}
-	for k, n := range u.Commands.By {
+	for k, n := range v.Commands.By {
 		commands.Samples = append(commands.Samples, metrics.Sample{
 			Labels: []metrics.Label{{Name: "verdict", Value: delivery.VerdictKind(k).String()}}, Value: float64(n),
 		})
@@ -95,17 +84,17 @@ func (r *running) families() []metrics.Family {
 		one("uptime_seconds", metrics.Gauge, "Time since this boot of the agent.", r.clock.at().Seconds()),
 		one("clock_synced", metrics.Gauge, "Whether the clock is kept by NTP.", metrics.Bool(t.Clock == charge.ClockSynced)),
 		one("journal_records", metrics.Gauge, "Records on the disk, those of earlier boots included.", float64(held(r.log.Held()))),
-		one("journal_written_total", metrics.Counter, "Records made durable.", float64(r.recorder.writtenRecords())),
-		one("journal_dropped_samples_total", metrics.Counter, "Samples of the meter dropped for want of space.", float64(r.recorder.droppedSamples())),
+		one("journal_written_total", metrics.Counter, "Records made durable.", float64(v.Written)),
+		one("journal_dropped_samples_total", metrics.Counter, "Samples of the meter dropped for want of space.", float64(v.Dropped)),
 		one("journal_unacked_records", metrics.Gauge, "Records that Central has not acknowledged.", float64(h.Unacked)),
 		one("journal_oldest_unacked_seconds", metrics.Gauge, "Age of the first record that Central has not acknowledged.", float64(h.OldestMS)/1000),
 		one("journal_quota_ratio", metrics.Gauge, "How much of the space for unacknowledged records is used; from 0.9 no new session starts.", float64(h.QuotaPermill)/1000),
 		one("control_late_total", metrics.Counter, "Turns of the control loop that came too late.", float64(h.SafetyLate)),
 		one("keeper_fitted", metrics.Gauge, "Whether a dead-man device opens the contactors when the agent hangs.", metrics.Bool(!h.NoKeeper)),
-		one("mqtt_up", metrics.Gauge, "Whether the agent is connected to MQTT.", metrics.Bool(u.Link.Up)),
-		one("mqtt_connects_total", metrics.Counter, "Connections to the MQTT broker that came up.", float64(u.Link.Connects)),
-		one("sent_records_total", metrics.Counter, "Records sent, repeats included.", float64(u.Counts.Sent)),
-		one("bad_messages_total", metrics.Counter, "Messages that could not be read.", float64(u.BadMessages)),
+		one("mqtt_up", metrics.Gauge, "Whether the agent is connected to MQTT.", metrics.Bool(link.Up)),
+		one("mqtt_connects_total", metrics.Counter, "Connections to the MQTT broker that came up.", float64(link.Connects)),
+		one("sent_records_total", metrics.Counter, "Records sent, repeats included.", float64(v.Delivery.Counts.Sent)),
+		one("bad_messages_total", metrics.Counter, "Messages that could not be read.", float64(v.BadMessages)),
 		commands,
 	}
 	return append(all, r.connectorFamilies(t.Connectors)...)

@@ -125,13 +125,13 @@ func TestAHungControlLoopIsNotAlive(t *testing.T) {
 		p.wired = board
 		page := p.observed(p.disk.open)
 		p.ready()
-		if ok, loops := page.Live(); !ok || len(loops) != 7 {
+		if ok, loops := page.Live(); !ok || len(loops) != 6 {
 			t.Errorf("all turns: got %v %+v", ok, loops)
 		}
 		board.nap.Store(int64(10 * time.Second))
 		time.Sleep(5 * time.Second)
 		ok, loops := page.Live()
-		if ok || loops["control"].Up || !loops["connector_1"].Up {
+		if ok || loops["control"].Up || !loops["core"].Up {
 			t.Errorf("the control loop hangs: got %v %+v", ok, loops)
 		}
 		if ok, all := page.Ready(); ok || !strings.Contains(all["board"].Reason, "the control loop is not in time for") || !strings.Contains(all["loops"].Reason, "control") {
@@ -175,7 +175,7 @@ func TestAHungDiskIsNotAlive(t *testing.T) {
 			time.Sleep(time.Second)
 		}
 		time.Sleep(20 * time.Second)
-		if ok, loops := page.Live(); ok || loops["recorder"].Up || !loops["control"].Up {
+		if ok, loops := page.Live(); ok || loops["writer"].Up || !loops["control"].Up {
 			t.Errorf("the disk hangs: got %v %+v", ok, loops)
 		}
 		shut.Store(nil)

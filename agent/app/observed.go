@@ -1,35 +1,37 @@
 package app
 
 import (
-	"github.com/carga-ev/carga/agent/connector"
+	"github.com/carga-ev/carga/agent/point"
 	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/internal/crashpoint"
 )
 
-// observed posts what the control loop reports to the machines. It is a
+// observed posts what the control loop reports to the core. It is a
 // control.Reports.
-type observed struct{ r *running }
-
-func (o observed) machine(n charge.ConnectorID) *machine { return o.r.machines[n-1] }
+type observed struct{ inbox *inbox }
 
 // PilotChanged implements control.Reports.
-func (o observed) PilotChanged(n charge.ConnectorID, p charge.PilotState) { o.machine(n).postPilot(p) }
+func (o observed) PilotChanged(n charge.ConnectorID, p charge.PilotState) {
+	crashpoint.At(crashpoint.Plugged)
+	o.inbox.put(point.PilotChanged{Connector: n, Pilot: p}) // step adds the id
+}
 
 // ContactChanged implements control.Reports.
 func (o observed) ContactChanged(n charge.ConnectorID, closed bool) {
-	o.machine(n).post(func(now connector.Now) connector.Event { return connector.ContactChanged{Now: now, Closed: closed} })
+	o.inbox.put(point.ContactChanged{Connector: n, Closed: closed})
 }
 
 // PowerWithheld implements control.Reports.
 func (o observed) PowerWithheld(n charge.ConnectorID, reason string) {
-	o.machine(n).post(func(now connector.Now) connector.Event { return connector.PowerWithheld{Now: now, Reason: reason} })
+	o.inbox.put(point.PowerWithheld{Connector: n, Reason: reason})
 }
 
 // FaultSeen implements control.Reports.
 func (o observed) FaultSeen(n charge.ConnectorID, f charge.Fault) {
-	o.machine(n).post(func(now connector.Now) connector.Event { return connector.FaultSeen{Now: now, Fault: f} })
+	o.inbox.put(point.FaultSeen{Connector: n, Fault: f})
 }
 
 // FaultGone implements control.Reports.
 func (o observed) FaultGone(n charge.ConnectorID, f charge.Fault) {
-	o.machine(n).post(func(now connector.Now) connector.Event { return connector.FaultGone{Now: now, Fault: f} })
+	o.inbox.put(point.FaultGone{Connector: n, Fault: f})
 }

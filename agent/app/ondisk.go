@@ -14,7 +14,6 @@ import (
 type diskJournal struct {
 	log     *journal.Log
 	options JournalOptions
-	changed chan struct{} // capacity 1
 }
 
 // OnDisk returns the function that opens the journal in a folder, for Deps.Open,
@@ -46,7 +45,7 @@ func OnDisk(dir string, log *slog.Logger) func(JournalOptions) (Journal, Recover
 			})
 		}
 		found.Damaged = mergeDamaged(found.Damaged)
-		return &diskJournal{log: l, options: o, changed: make(chan struct{}, 1)}, found, nil
+		return &diskJournal{log: l, options: o}, found, nil
 	}
 }
 
@@ -71,16 +70,11 @@ func mergeDamaged(all []wire.Damaged) []wire.Damaged {
 	return merged[:min(len(merged), maxDamaged)]
 }
 
-// Append implements Journal. It signals Changed after most errors too, which is
-// harmless.
-func (d *diskJournal) Append(class journal.Class, encode ...encoder) error {
+// Append implements Journal.
+func (d *diskJournal) Append(class journal.Class, encode ...journal.Encode) error {
 	err := d.log.Append(class, encode...)
 	if errors.Is(err, journal.ErrFull) {
 		return fmt.Errorf("%w: %w", ErrNoSpace, err)
-	}
-	select {
-	case d.changed <- struct{}{}:
-	default:
 	}
 	return err
 }
@@ -100,8 +94,6 @@ func (d *diskJournal) Read(i delivery.Index) ([]byte, error) {
 	return e.Bytes, err
 }
 
-func (d *diskJournal) Changed() <-chan struct{} { return d.changed }
-
 // Position implements Journal.
 func (d *diskJournal) Position() delivery.Position {
 	return delivery.Position(d.log.Position())
@@ -113,7 +105,7 @@ func (d *diskJournal) SavePosition(p delivery.Position, _ delivery.Index) error 
 	return d.log.SetPosition(journal.Position(p))
 }
 
-// Space implements Journal. A journal on disk has no alarm of its own.
-func (d *diskJournal) Space() Space { return Space{QuotaPermille: d.log.QuotaPermille()} }
+// QuotaPermille implements Journal.
+func (d *diskJournal) QuotaPermille() int64 { return d.log.QuotaPermille() }
 
 func (d *diskJournal) Close() error { return d.log.Close() }

@@ -8,17 +8,12 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/connector"
-	"github.com/carga-ev/carga/internal/charge"
+	"github.com/carga-ev/carga/agent/point"
 	"github.com/carga-ev/carga/internal/logs"
 )
 
 // errUnknownKey is the error of a key without a meaning.
 var errUnknownKey = errors.New("unknown key")
-
-// localStop and shutdown make events for machine.post.
-func localStop(n connector.Now) connector.Event { return connector.LocalStop{Now: n} }
-
-func shutdown(n connector.Now) connector.Event { return connector.Shutdown{Now: n} }
 
 // layer is a group of goroutines that end together. serve stops its layers one
 // after another, those that produce work first. A panic in a goroutine opens the
@@ -56,102 +51,87 @@ func (l *layer) stop() {
 }
 
 // serve runs everything until ctx ends or the journal fails, and stops it in the
-// order of the data: input, machines, recorder, uplink. After a failure or with
-// ErrKilled as the cause it writes nothing more.
+// order of the data: input, hardware, core, writer, uplink. After a failure or
+// with ErrKilled as the cause it writes nothing more.
 func (r *running) serve(ctx context.Context) error {
-	input, machines, writing, uplink := r.newLayer(ctx), r.newLayer(ctx), r.newLayer(ctx), r.newLayer(ctx)
-	// Each layer ends before the next one that its output goes to.
-	failed := make(chan error, 1) // the recorder's
-	writing.start(func(ctx context.Context) {
-		if err := r.recorder.run(ctx); err != nil {
-			failed <- err
-		}
-	})
-	for i := range r.machines {
-		machines.start(r.machines[i].run)
-		machines.start(r.meterReaders[i].run)
+	input, hardware, core, writing, uplink := r.newLayer(ctx), r.newLayer(ctx), r.newLayer(ctx), r.newLayer(ctx), r.newLayer(ctx)
+	writing.start(r.writer.run)
+	core.start(r.runCore)
+	for _, m := range r.meters {
+		hardware.start(m.run)
 	}
-	machines.start(r.control.Run)
+	hardware.start(r.control.Run)
 	uplink.start(func(ctx context.Context) {
 		if err := r.up.Run(ctx); err != nil {
 			r.logger.Error("uplink ended", logs.Err(err))
 		}
 	})
-	input.start(r.commands.run)
+	input.start(r.operator.run)
 	input.start(r.housekeep)
 	input.start(r.watch.Run)
 	input.start(func(ctx context.Context) { r.watch.Serve(ctx, r.cfg.Observe, r.deps.Listener, nil) })
-	if r.deps.Keys != nil && r.simulator != nil {
-		go r.commands.readKeys(input, r.deps.Keys) // ends with its input
+	if r.deps.Keys != nil && r.operator.simulator != nil {
+		go r.readKeys(input, r.deps.Keys) // ends with its input
 	}
 	r.notify(ctx, "ready", r.deps.Notify.Ready)
 
 	var err error
 	select {
 	case <-ctx.Done():
-	case err = <-failed:
+	case err = <-r.writer.failed:
 	}
 	r.notify(context.WithoutCancel(ctx), "stopping", r.deps.Notify.Stopping)
-	good := err == nil && !errors.Is(context.Cause(ctx), ErrKilled)
-	if !good {
-		r.recorder.abandon()
+	if err != nil || errors.Is(context.Cause(ctx), ErrKilled) {
+		writing.stop() // nothing is written after this
+	} else {
+		err = r.finish(context.WithoutCancel(ctx), input, hardware)
 	}
-	// No command and no action begins after this.
-	input.stop()
-	if good {
-		r.endSessions(ctx)
+	for _, l := range []*layer{input, hardware, core, writing, uplink} {
+		l.stop()
 	}
-	machines.stop() // the control loop opens what is still closed
-	writing.stop()
-	if err == nil {
-		select {
-		case err = <-failed:
-		default:
-		}
-	}
-	if good && err == nil {
-		r.drain(ctx)
-	}
-	uplink.stop()
 	return errors.Join(err, r.log.Close())
 }
 
-// endSessions asks the machines to end or suspend their sessions, by policy, and
-// waits until nothing is pending and every contactor is open. A meter that does
-// not answer cannot hold it up for longer than its time limit.
-func (r *running) endSessions(ctx context.Context) {
-	for _, m := range r.machines {
-		m.post(shutdown)
+// finish ends or suspends the sessions, by policy, and gives Central StopWithin to
+// acknowledge the last records. What does not end in time is as after a kill: the
+// next start recovers it. It returns an error if the journal fails meanwhile.
+func (r *running) finish(ctx context.Context, input, hardware *layer) error {
+	input.stop() // no action at simulated hardware begins after this
+	r.inbox.put(point.Shutdown{})
+	// A meter that does not answer cannot hold it up for longer than its time limit.
+	ended, err := r.await(ctx, r.ended, connector.ReadWithin+time.Second)
+	if err == nil && !ended {
+		r.logger.Warn("a session did not end in time")
 	}
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), connector.ReadWithin+time.Second)
+	hardware.stop() // the control loop opens what is still closed
+	if err != nil {
+		return err
+	}
+	drained, err := r.await(ctx, r.drained, r.cfg.StopWithin)
+	if err == nil && !drained {
+		r.logger.Info("not all is acknowledged; the rest is sent after the next start",
+			slog.Uint64("records", r.view.Load().Delivery.Unacked()))
+	}
+	return err
+}
+
+// await waits for a stage of the end, at most for d. It reports whether it came.
+func (r *running) await(ctx context.Context, stage <-chan struct{}, d time.Duration) (bool, error) {
+	ctx, cancel := context.WithTimeout(ctx, d)
 	defer cancel()
-	tick := time.NewTicker(r.cfg.Intervals.Control)
-	defer tick.Stop()
-	for _, m := range r.machines {
-		for s := m.view.Load(); s.Phase != connector.PhaseStopping || !s.NothingPending() || s.Closed; s = m.view.Load() {
-			select {
-			case <-tick.C:
-			case <-ctx.Done():
-				r.logger.Warn("a session did not end in time", logs.Connector(m.outlet.ID))
-				return
-			}
-		}
+	select {
+	case <-stage:
+		return true, nil
+	case err := <-r.writer.failed:
+		return false, err
+	case <-ctx.Done():
+		return false, nil
 	}
 }
 
-// drain gives Central StopWithin to acknowledge the last records. What it does
-// not acknowledge is sent after the next start.
-func (r *running) drain(ctx context.Context) {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), r.cfg.StopWithin)
-	defer cancel()
-	if err := r.up.Drain(ctx); err != nil {
-		r.logger.Info("not all is acknowledged; the rest is sent after the next start", logs.Err(err))
-	}
-}
-
-// housekeep checks the journal's space each second and reports a change to the
-// machines. It kicks the service manager's watchdog only while the control loop
-// makes its ticks, so that a hung agent is started again.
+// housekeep lets the core know the disk's space each second. It kicks the service
+// manager's watchdog only while the control loop makes its ticks, so that a hung
+// agent is started again.
 func (r *running) housekeep(ctx context.Context) {
 	space := time.NewTicker(time.Second)
 	defer space.Stop()
@@ -161,8 +141,8 @@ func (r *running) housekeep(ctx context.Context) {
 		defer t.Stop()
 		pet = t.C
 	}
-	full := false
 	turned := r.watch.Loop("housekeeping")
+	writes := r.watch.LoopWithin("writer", hangsAfter/3) // reported here, as long as the writer does not hang
 	for {
 		select {
 		case <-ctx.Done():
@@ -172,17 +152,11 @@ func (r *running) housekeep(ctx context.Context) {
 				r.notify(ctx, "watchdog", r.deps.Notify.Watchdog)
 			}
 		case <-space.C:
-			if r.diskFull.Load() || r.recorder.queueAge(r.clock.at()) < hangsAfter {
-				r.recorderLoop.Beat()
+			if !r.writer.hangs() {
+				writes.Beat()
 			}
 			turned.Beat()
-			if now := r.recorder.lacksSpace.Load() || r.log.Space().QuotaPermille >= fullPermille; now != full {
-				full = now
-				r.logger.Warn("space for unacknowledged records", slog.Bool("full", full))
-				for _, m := range r.machines {
-					m.post(func(n connector.Now) connector.Event { return connector.StorageChanged{Now: n, Full: now} })
-				}
-			}
+			r.inbox.put(point.DiskChecked{Held: r.log.Held(), Permille: r.log.QuotaPermille()})
 		}
 	}
 }
@@ -207,18 +181,4 @@ func (p panicked) Error() string {
 		return "panic: " + s
 	}
 	return "panic"
-}
-
-// reportDiskFull raises or clears the journal fault of every connector: no power
-// flows while not even the end of a session could be recorded.
-func (r *running) reportDiskFull(full bool) {
-	r.diskFull.Store(full)
-	for _, m := range r.machines {
-		m.post(func(n connector.Now) connector.Event {
-			if full {
-				return connector.FaultSeen{Now: n, Fault: charge.FaultJournal, Detail: "no space on the disk"}
-			}
-			return connector.FaultGone{Now: n, Fault: charge.FaultJournal}
-		})
-	}
 }

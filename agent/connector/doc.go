@@ -3,9 +3,9 @@
 // of Central go in; effects come out: switch, record, read the meter.
 //
 // It is pure. Step is total and deterministic, time comes in with the events,
-// and a State is a value that shares no memory with its caller. The shell
-// (agent/app) has one goroutine per connector that owns the State, performs the
-// effects in their order and returns their results as events.
+// and a State is a value that shares no memory with its caller. The core of the
+// charging point (agent/point) owns the State, passes the effects on in their order
+// and returns their results as events.
 //
 // # A session
 //

@@ -1,7 +1,7 @@
 // Package delivery decides what an agent sends to Central, and what its
 // acknowledgements and commands mean. It is pure: time and random values come in
-// with the events, the shell (agent/internal/uplink) performs the effects in
-// their order.
+// with the events, the core of the charging point (agent/point) passes the effects
+// on in their order.
 //
 // # Sending
 //

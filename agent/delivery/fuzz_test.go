@@ -317,7 +317,7 @@ func FuzzAckReceived(f *testing.F) {
 			case 0:
 				d.held.Ranges = slices.Clone(d.held.Ranges)
 				d.held.Ranges[len(d.held.Ranges)-1].Last += charge.Seq(1 + s.next(90))
-				d.step(delivery.Appended{Now: now, End: d.held.Last()})
+				d.step(delivery.Appended{Now: now, First: d.held.First(), End: d.held.Last()})
 			case 1:
 				d.step(delivery.Connected{Now: now})
 			case 2:

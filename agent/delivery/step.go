@@ -20,10 +20,11 @@ type Booted struct {
 	Position Position
 }
 
-// Appended means that the records up to End are durable.
+// Appended means that the disk holds the records First to End, which are durable.
+// It may have deleted acknowledged ones before First; 0 for none.
 type Appended struct {
 	Now
-	End Index
+	First, End Index
 }
 
 // Connected means that a connection to the broker is open and subscribed.
@@ -106,6 +107,9 @@ func Step(s State, e Event) (State, []Effect) {
 		s, out = stepBooted(e)
 	case Appended:
 		s.End = max(s.End, e.End)
+		// A position that moved back meanwhile cannot ask for what is deleted.
+		s.Acked = max(s.Acked+1, e.First) - 1
+		s.Next = max(s.Next, s.Acked+1)
 		s, out = s.send(out, e.Now)
 	case Connected:
 		s.Up, s.Next, s.Window, s.Wait, s.Deadline = true, s.Acked+1, 1, ProbeAfter, 0

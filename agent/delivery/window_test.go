@@ -242,3 +242,20 @@ func TestTheAlarmOutlastsAReplacedConnection(t *testing.T) {
 		t.Errorf("a connection that was lost keeps the alarm: %s", a)
 	}
 }
+
+// TestWhatIsDeletedIsNotAskedFor: the position moved back, and meanwhile the disk
+// deleted what the older one allowed.
+func TestWhatIsDeletedIsNotAskedFor(t *testing.T) {
+	journal := charge.JournalID("j")
+	held := delivery.Held{Present: journal, Ranges: []delivery.Range{{Journal: journal, First: 1, Last: 9, Index: 1}}}
+	s, _ := delivery.Step(delivery.State{}, delivery.Booted{Held: held})
+	s, _ = delivery.Step(s, delivery.Connected{})
+	s, _ = delivery.Step(s, delivery.Appended{First: 6, End: 9})
+	if s.Acked != 5 || s.Next <= s.Acked {
+		t.Fatalf("acknowledged %d, next %d; want 5, behind it", s.Acked, s.Next)
+	}
+	s, _ = delivery.Step(s, delivery.Appended{End: 12})
+	if s.Acked != 5 || s.End != 12 {
+		t.Errorf("acknowledged %d of %d", s.Acked, s.End)
+	}
+}

@@ -93,8 +93,8 @@ func (w *stopwatch) recordAcked(upTo delivery.Index, at time.Time) {
 	}
 }
 
-// timedJournal is a journal that a stopwatch observes. In an agent one
-// goroutine appends and another one saves positions.
+// timedJournal is a journal that a stopwatch observes. In an agent one goroutine
+// appends and saves positions.
 type timedJournal struct {
 	agentapp.Journal
 	watch *stopwatch

@@ -27,8 +27,7 @@ import (
 // Its methods may be called concurrently.
 type generatedJournal struct {
 	agentapp.JournalOptions
-	every   time.Duration // between two records
-	changed chan struct{} // capacity 1
+	every time.Duration // between two records
 
 	mu sync.Mutex
 	// mu guards everything that follows.
@@ -44,7 +43,7 @@ type generatedJournal struct {
 var _ agentapp.Journal = (*generatedJournal)(nil)
 
 func newGeneratedJournal(every time.Duration) *generatedJournal {
-	return &generatedJournal{every: every, changed: make(chan struct{}, 1), records: map[charge.Seq][]byte{}}
+	return &generatedJournal{every: every, records: map[charge.Seq][]byte{}}
 }
 
 func (g *generatedJournal) open(o agentapp.JournalOptions) (agentapp.Journal, agentapp.Recovered, error) {
@@ -52,29 +51,12 @@ func (g *generatedJournal) open(o agentapp.JournalOptions) (agentapp.Journal, ag
 	return g, agentapp.Recovered{}, nil
 }
 
-// run begins to generate records, and signals changes once a second, as many
-// single writes would.
-func (g *generatedJournal) run(ctx context.Context) error {
+// run begins to generate records. The agent looks once a second what the disk
+// holds.
+func (g *generatedJournal) run() {
 	g.mu.Lock()
+	defer g.mu.Unlock()
 	g.lastAppended, g.since = g.lastMade, time.Now()
-	g.mu.Unlock()
-	ticker := time.NewTicker(time.Second)
-	defer ticker.Stop()
-	for {
-		select {
-		case <-ticker.C:
-			g.signal()
-		case <-ctx.Done():
-			return nil
-		}
-	}
-}
-
-func (g *generatedJournal) signal() {
-	select {
-	case g.changed <- struct{}{}:
-	default:
-	}
 }
 
 var errUnexpectedAppend = errors.New("the agent appends a record of its own, which this test does not expect")
@@ -91,7 +73,6 @@ func (g *generatedJournal) Append(_ journal.Class, encode ...func(charge.Seq, st
 			return err
 		}
 	}
-	g.signal()
 	return nil
 }
 
@@ -162,9 +143,6 @@ func (g *generatedJournal) Read(i delivery.Index) ([]byte, error) {
 	return raw, nil
 }
 
-// Changed implements agentapp.Journal.
-func (g *generatedJournal) Changed() <-chan struct{} { return g.changed }
-
 // Position implements agentapp.Journal.
 func (*generatedJournal) Position() delivery.Position { return delivery.Position{} }
 
@@ -196,8 +174,8 @@ func (g *generatedJournal) mostRecords() int {
 	return g.mostHeld
 }
 
-// Space implements agentapp.Journal: there is enough.
-func (*generatedJournal) Space() agentapp.Space { return agentapp.Space{} }
+// QuotaPermille implements agentapp.Journal: there is enough.
+func (*generatedJournal) QuotaPermille() int64 { return 0 }
 
 // Close implements agentapp.Journal.
 func (*generatedJournal) Close() error { return nil }

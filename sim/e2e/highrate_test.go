@@ -44,7 +44,7 @@ func (h highRate) run(w *world) {
 	bridge := h.start(w)
 	all := w.startGenerated(h.points, h.every)
 	for _, b := range all {
-		w.run("records of "+string(b.id), b.log.run)
+		b.log.run()
 	}
 	time.Sleep(5 * time.Second)
 	w.kafka.Stop()

@@ -1,12 +1,12 @@
 package world
 
 import (
-	"errors"
 	"time"
 
 	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/agent/journal"
+	"github.com/carga-ev/carga/agent/point"
 	"github.com/carga-ev/carga/agent/safety"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
@@ -34,8 +34,8 @@ type agent struct {
 	forgedUntil time.Duration
 }
 
-// boot is one run of the agent's process, as agent/app composes it: a journal with
-// a recorder, a state machine per connector, a control loop, and an uplink. In the
+// boot is one run of the agent's process: the core of the product, agent/point, and
+// around it the control loop, the disk, and the connection to the broker. In the
 // product these are goroutines; here each is a chain of scheduled calls, which ends
 // when agent.run is another boot.
 type boot struct {
@@ -43,41 +43,29 @@ type boot struct {
 	w        *World
 	rng      random
 	bootedAt time.Duration
-	journal  charge.JournalID
-	// Record 1 is durable: the machines may act.
+	// Record 1 is durable: the loops run.
 	ready bool
 
-	// The recorder, see recorder.go.
-	log *journal.Log
-	// What a checkpoint holds: the fold of all records.
-	saved           []connector.Saved
-	queue           []appendJob // not durable yet, in order
-	commitScheduled bool
-	// Something in queue did not fit on the disk.
-	lacksSpace bool
-	retryWait  time.Duration // before the commit is tried again
-	// Not even final records fit, so no power may flow.
-	blocked bool
-	// The machines know that no session can start.
-	reportedFull bool
-	machines     []*machine // by connector, from 1 on
+	// The core, see shell.go.
+	cfg      point.Config
+	core     *point.State
+	view     *point.View   // of core, after its last step
+	events   []point.Event // that wait for a step
+	stepping bool          // step is running
+	timerAt  time.Duration // uptime for which the core set its timer; 0: none
+	log      *journal.Log
+	batch    *point.Batch // under way; nil: none was yet
 
-	// The control loop, see machine.go.
+	// The control loop, see control.go.
+	connectors    []*controlled // by number, from 1 on
 	limits        safety.Limits
 	ticking       bool          // a tick is scheduled
 	firstTickDone bool          // the first tick has no gap before it
 	activeAt      time.Duration // when an input or output last changed
 
-	// The uplink, see uplink.go.
-	conn         *conn  // nil: not connected
-	conns        uint64 // connections of this boot so far
-	state        delivery.State
-	commands     *delivery.Commands
-	presenceSent delivery.PresenceSchedule
-	// Uptime of the scheduled publication of presence; 0: none.
-	presenceAt time.Duration
-	// Uptime for which delivery set its timer; 0: none.
-	probeAt time.Duration
+	// The uplink, see shell.go.
+	conn  *conn  // nil: not connected
+	conns uint64 // connections of this boot so far
 	// Without a clock of its own it uses Central's.
 	hasCentralTime bool
 	clockOffset    time.Duration // from uptime to Central's time
@@ -116,16 +104,14 @@ func (a *agent) boot() {
 	b := &boot{agent: a, w: a.w, rng: a.rng, bootedAt: a.w.now, limits: safety.DefaultLimits()}
 	a.run = b
 	a.w.stats.Boots++
-	a.disk.dead = false
-	// A scheduled death inside a disk operation ends this boot.
-	a.disk.onDeath = func(power bool) { b.die(power) }
+	a.disk.Restart()
 	for _, o := range a.outlets {
-		b.machines = append(b.machines, &machine{boot: b, outlet: o})
+		b.connectors = append(b.connectors, &controlled{boot: b, outlet: o})
 		o.command(false)
 	}
 	wall, _ := b.wall()
 	// Every boot has a journal of its own, named by a new id.
-	b.journal = charge.JournalID(b.rng.newID(wall))
+	b.cfg = b.config(charge.JournalID(b.rng.newID(wall)))
 	b.after(b.rng.between(span{200 * time.Millisecond, 2 * time.Second}), "agent reads its journal", func() {
 		if err := b.restore(); err != nil {
 			b.exit(err)
@@ -160,122 +146,86 @@ func (b *boot) wall() (charge.Time, charge.ClockQuality) {
 	return at, q
 }
 
-// moment is the present for an event of a connector.
-func (b *boot) moment() connector.Now {
+// moment is the present for a step of the core.
+func (b *boot) moment() point.Now {
 	wall, q := b.wall()
-	at := b.uptime()
-	if b.w.bug(BugWallClock) {
-		at = max(at+b.agent.skew, 0)
+	return point.Now{Now: connector.Now{At: b.uptime(), Wall: wall, Clock: q}, Rand: b.rng.Uint64()}
+}
+
+// config is the configuration of the charging point: the plan's policy, and a rated
+// power of 50 kW.
+func (b *boot) config(id charge.JournalID) point.Config {
+	p := &b.w.plan.Policy
+	return point.Config{
+		CP: b.agent.id, Journal: id, Agent: "world", Name: string(b.agent.id), Simulated: true,
+		Capabilities: []string{"remote_start", "reserve", "simulate"},
+		Policy: connector.Policy{
+			Resume: p.Resume, ReservedPlugStarts: p.ReservedPlugStarts, FreeVend: p.FreeVend, Rated: 50_000,
+			SampleEnergy: 500, SampleInterval: 2 * time.Minute,
+		},
+		Telemetry: b.w.plan.Telemetry, IdleTelemetry: b.w.plan.Telemetry, Planted: point.Bug(b.w.planted),
 	}
-	return connector.Now{At: at, Wall: wall, Clock: q}
 }
 
 // open opens the journal, and returns what recovery found in it. Sizes are those
 // of the plan, small enough for segments and retention to matter.
 func (b *boot) open() (journal.Recovery, error) {
 	l, found, err := journal.Open(b.agent.disk, journal.Options{
-		CP: b.agent.id, Journal: b.journal, SegmentSize: b.w.plan.Segment, Quota: b.w.plan.Quota,
+		CP: b.agent.id, Journal: b.cfg.Journal, SegmentSize: b.w.plan.Segment, Quota: b.w.plan.Quota,
 		RetainBytes: b.w.plan.RetainBytes, RetainFor: b.w.plan.RetainFor, Reserve: 32 << 10,
 		Now:        func() time.Time { at, _ := b.wall(); return at.Std() },
-		Checkpoint: func() ([]byte, error) { return connector.Checkpoint(b.saved) },
+		Checkpoint: func() ([]byte, error) { return b.batch.Checkpoint() },
 	})
 	b.log = l
 	return found, err
 }
 
-// restore creates the machines from the journal and the hardware, writes record 1,
-// and starts all loops. The order is that of agent/app: nothing is acknowledged or
-// commanded before record 1 is durable.
+// restore boots the core from the journal and the hardware, and starts all loops
+// once record 1 is durable. The order is that of agent/app.
 func (b *boot) restore() error {
-	found, err := b.open()
+	rec, err := b.open()
 	if err != nil {
 		return err
 	}
-	if b.saved, err = connector.Restore(found.Checkpoint, found.Since, len(b.machines)); err != nil {
+	found := point.Recovered{Position: delivery.Position(b.log.Position())}
+	if found.Saved, err = connector.Restore(rec.Checkpoint, rec.Since, len(b.connectors)); err != nil {
 		return err
 	}
-	b.agent.truth.recovered(b, found)
-	for i, m := range b.machines {
-		saved := b.saved[i]
-		if b.w.bug(BugPlugFromJournal) && saved.Session.ID != "" {
+	b.agent.truth.recovered(b, rec, found.Saved)
+	if rec.Last != nil {
+		found.After = &wire.Position{Journal: rec.Last.Journal, Seq: rec.Last.Seq}
+	}
+	for _, d := range rec.Damaged {
+		found.Damaged = append(found.Damaged, wire.Damaged{Journal: d.Journal, First: d.First, Last: d.Last, Reason: d.Reason})
+	}
+	for i, m := range b.connectors {
+		if b.w.bug(BugPlugFromJournal) && found.Saved[i].Session.ID != "" {
 			m.pilotOverride = charge.PilotC
 		}
-		// A session of the journal continues, or ends with this reading.
 		r, ok := m.reading(b.uptime())
-		m.handle(connector.Booted{
-			Now: b.moment(), ID: m.outlet.id, Policy: b.policy(), Saved: saved, Pilot: m.pilotNow(), Reading: r, HasReading: ok,
-		})
+		found.Outlets = append(found.Outlets, point.Outlet{Pilot: m.pilotNow(), Reading: r, HasReading: ok})
 	}
-	// From here on the boot exists for Central.
-	if err := b.register(found); err != nil {
-		return err
-	}
-	b.ready = true
-	b.commands = delivery.NewCommands(b.agent.id, b.journal)
-	// The position of the last boot: what Central acknowledged is not sent again.
-	b.step(delivery.Booted{Held: b.held(), Position: delivery.Position(b.log.Position())})
-	for i, m := range b.machines {
-		m.handle(connector.Registered{Now: b.moment(), Unfinished: b.saved[i].Unfinished})
+	var effects []point.Effect
+	b.core, effects = point.Boot(b.cfg, b.moment(), found)
+	b.stepping = true
+	b.performAll(effects)
+	b.stepAll()
+	if b.agent.run != b || !b.ready {
+		return nil
 	}
 	b.wakeControlLoop()
 	b.dial()
 	b.readMeters()
 	b.housekeep()
-	b.telemetry()
 	return nil
-}
-
-// policy is the configuration of all connectors: the plan's, and a rated power of 50 kW.
-func (b *boot) policy() connector.Policy {
-	p := &b.w.plan.Policy
-	return connector.Policy{
-		Resume: p.Resume, ReservedPlugStarts: p.ReservedPlugStarts, FreeVend: p.FreeVend, Rated: 50_000,
-		SampleEnergy: 500, SampleInterval: 2 * time.Minute,
-	}
-}
-
-// register writes record 1, which describes the state of all connectors, where the
-// previous journal ended, and what recovery could not read.
-func (b *boot) register(found journal.Recovery) error {
-	p := &wire.Registered{Agent: "world", Name: string(b.agent.id), Simulated: true, Capabilities: []string{"remote_start", "reserve", "simulate"}}
-	if found.Last != nil {
-		p.After = &wire.Position{Journal: found.Last.Journal, Seq: found.Last.Seq}
-	}
-	for _, d := range found.Damaged {
-		p.Damaged = append(p.Damaged, wire.Damaged{Journal: d.Journal, First: d.First, Last: d.Last, Reason: d.Reason})
-	}
-	for _, m := range b.machines {
-		p.Connectors = append(p.Connectors, connector.Describe(m.state))
-		if held, some := connector.HeldReservation(m.state); some {
-			p.Reservations = append(p.Reservations, held)
-		}
-	}
-	j := appendJob{records: []connector.Record{{Payload: p}}, now: b.moment()}
-	for _, d := range p.Damaged {
-		j.records = append(j.records, connector.Record{Payload: &wire.AnomalySeen{Anomaly: "journal_damaged", Detail: d.Reason}})
-	}
-	return b.commit([]appendJob{j}, j.class())
 }
 
 // housekeep checks the free space again and again.
 func (b *boot) housekeep() {
 	b.after(housekeepInterval, "housekeep", func() {
-		b.reportSpace()
+		b.step(point.DiskChecked{Held: b.held(), Permille: b.log.QuotaPermille()})
 		b.housekeep()
 	})
-}
-
-// reportSpace informs the machines whether there is space for a new session: none
-// is left when something waits for space, or above 90 % of the quota.
-func (b *boot) reportSpace() {
-	full := b.lacksSpace || b.log.QuotaPermille() >= 900
-	if full == b.reportedFull {
-		return
-	}
-	b.reportedFull = full
-	for _, m := range b.machines {
-		m.handle(connector.StorageChanged{Now: b.moment(), Full: full})
-	}
 }
 
 // The supervisor's delays before it restarts an agent that exited by itself. They
@@ -319,7 +269,7 @@ func (b *boot) end(power bool) {
 	}
 	a.run = nil
 	// Code that is still running inside the process sees errors from now on.
-	a.disk.dead = true
+	a.disk.Crash()
 	if b.conn != nil {
 		b.conn.closedByClient(power)
 	}
@@ -345,6 +295,3 @@ func (b *boot) end(power bool) {
 		})
 	}
 }
-
-// errStopped is returned to code of a process that died inside an append.
-var errStopped = errors.New("stopped")

@@ -51,7 +51,7 @@ func (t *groundTruth) checkPower(o *outlet) {
 		return
 	}
 	why := ""
-	switch m := b.machines[o.id-1]; {
+	switch {
 	case !b.ready:
 		why = "before the agent has read its journal"
 	case !o.plugged:
@@ -60,9 +60,9 @@ func (t *groundTruth) checkPower(o *outlet) {
 		why = "though the vehicle does not request power"
 	case o.broken.tripped != "" || o.broken.pressed:
 		why = "with a fault"
-	case m.state.Session.ID == "":
+	case b.view.Connectors[o.id-1].Session.ID == "":
 		why = "without a session"
-	case b.blocked:
+	case b.view.Blocked:
 		why = "though nothing can be recorded"
 	}
 	if why == "" {
@@ -91,7 +91,7 @@ func (w *World) checkClosing(o *outlet) {
 // checkCommand: S1. A contactor is commanded to close only for a session whose
 // grant is durable.
 func (w *World) checkCommand(o *outlet) {
-	id := o.agent.run.machines[o.id-1].state.Session.ID
+	id := o.agent.run.view.Connectors[o.id-1].Session.ID
 	// A session that ended may be continued only if the record of its end was lost.
 	if g := o.agent.truth.granted[id]; g == nil || g.ended && !o.agent.truth.storageLost {
 		w.violated("S1", "%s/%d closes for session %q whose grant is not on disk", o.agent.id, o.id, id)
@@ -102,19 +102,20 @@ func (w *World) checkCommand(o *outlet) {
 // monotonic clock always, and by the wall clock if no clock was wrong.
 func (t *groundTruth) checkState(b *boot) {
 	w := t.agent.w
-	for _, m := range b.machines {
-		r := &m.state.Reservation
+	for i := range b.view.Connectors {
+		c := &b.view.Connectors[i]
+		r := &c.Reservation
 		if r.ID == "" {
 			continue
 		}
 		// The ground truth knows the reservation from its durable acceptance.
-		h := t.held[m.outlet.id]
+		h := t.held[c.ID]
 		switch {
 		case h == nil || h.id != r.ID || h.since > w.now:
 		case w.now-h.since > max(h.life, connector.ClockWithin)+timerSlack:
-			w.violated("S10", "%s/%d holds reservation %s for %s, which was to last %s", t.agent.id, m.outlet.id, r.ID, w.now-h.since, h.life)
+			w.violated("S10", "%s/%d holds reservation %s for %s, which was to last %s", t.agent.id, c.ID, r.ID, w.now-h.since, h.life)
 		case w.clocksRight && w.wall().Sub(r.Until) > 2*lineTimeout+timerSlack:
-			w.violated("S10", "%s/%d holds reservation %s %s after its end", t.agent.id, m.outlet.id, r.ID, w.wall().Sub(r.Until))
+			w.violated("S10", "%s/%d holds reservation %s %s after its end", t.agent.id, c.ID, r.ID, w.wall().Sub(r.Until))
 		}
 	}
 }

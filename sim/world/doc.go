@@ -13,16 +13,22 @@
 //
 // # What is real and what is modelled
 //
-// All decisions are made by the code of the product: agent/connector,
-// agent/safety, agent/delivery, agent/journal (over a disk in memory),
-// bridge/route, central/ledger, central/orders and the encoders of
-// internal/wire. These packages are pure: events go in, effects come out.
+// All decisions are made by the code of the product: agent/point over
+// agent/connector and agent/delivery, agent/safety, agent/journal (over a disk in
+// memory), bridge/route, bridge/forward, central/ledger, central/orders and the
+// encoders of internal/wire. These packages are pure, but for the journal: events
+// go in, effects come out.
 //
-// The code around them (in the product: goroutines around a socket, a file or a
+// An agent here is that core, with models of what surrounds it:
+//
+//	agent.go    the process: it boots, dies and is started again
+//	shell.go    performs the effects of the core: disk, connection to the broker
+//	control.go  the control loop around agent/safety, and the meters
+//	outlet.go   contactor, meter and vehicle
+//
+// The code around the other cores (in the product: goroutines around a socket or a
 // database) is the shell. It is written here a second time, as small as possible:
 //
-//	agent.go, recorder.go, machine.go  follow agent/app
-//	uplink.go                          follows agent/internal/uplink
 //	bridge.go                          follows bridge/internal
 //	central.go, input.go, unit.go,     follow central/internal/ingest and
 //	publish.go, epochs.go              central/internal/outbox, central/app
@@ -32,7 +38,7 @@
 // follows; a bug in the product's shell is found by sim/e2e and sim/chaos, not here.
 //
 // Engines are models that behave as badly as real ones may: disk.go tears
-// unsynced sectors, mqtt.go drops the messages of full sessions, kafka.go loses
+// unsynced sectors (agent/journal/journaltest), mqtt.go drops the messages of full sessions, kafka.go loses
 // its tail or is replaced, line.go loses, duplicates, delays and reorders.
 //
 // # Time and randomness
@@ -91,6 +97,6 @@
 //
 // # Planted bugs
 //
-// With the build tag planted, the shells here can be given one known bug
-// (planted.go). A test proves that the checks find each of them.
+// With the build tag planted, the agent's core and the shells here can be given one
+// known bug (planted.go). A test proves that the checks find each of them.
 package world

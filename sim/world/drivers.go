@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/carga-ev/carga/agent/connector"
+	"github.com/carga-ev/carga/agent/point"
 	"github.com/carga-ev/carga/central/orders"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
@@ -205,6 +205,6 @@ func (v *visit) scheduleStay(o *outlet) {
 // press presses the stop button of the connector.
 func (o *outlet) press() {
 	if b := o.agent.run; b != nil && b.ready {
-		b.machines[o.id-1].handle(connector.LocalStop{Now: b.moment()})
+		b.step(point.LocalStop{Connector: o.id})
 	}
 }

@@ -86,9 +86,22 @@ func (t *groundTruth) key(rec *wire.Record) recordKey {
 	return recordKey{journalKey{t.agent.id, rec.Journal}, rec.Seq}
 }
 
+// decode decodes records that were passed to the journal.
+func (t *groundTruth) decode(list [][]byte) (out []encodedRecord) {
+	for _, raw := range list {
+		rec, err := wire.DecodeRecord(raw)
+		if err != nil {
+			t.agent.w.violated("S15", "%s writes a record that cannot be decoded: %v", t.agent.id, err)
+			continue
+		}
+		out = append(out, encodedRecord{rec, raw})
+	}
+	return out
+}
+
 // appended notes records that are durable: Append returned without an error.
-func (t *groundTruth) appended(b *boot, list []encodedRecord) {
-	for _, n := range list {
+func (t *groundTruth) appended(b *boot, list [][]byte) {
+	for _, n := range t.decode(list) {
 		k, h := t.key(&n.rec), wire.Hash(n.raw)
 		f := t.records[k]
 		if f == nil {
@@ -111,8 +124,8 @@ func (t *groundTruth) appended(b *boot, list []encodedRecord) {
 
 // appendUncertain notes records of an Append that failed or did not return. Any
 // prefix of them may be on the medium, and may be found by the next boot.
-func (t *groundTruth) appendUncertain(list []encodedRecord) {
-	for _, n := range list {
+func (t *groundTruth) appendUncertain(list [][]byte) {
+	for _, n := range t.decode(list) {
 		k, h := t.key(&n.rec), wire.Hash(n.raw)
 		if f := t.records[k]; f == nil {
 			t.records[k] = &writtenRecord{raw: n.raw, rec: n.rec, hash: h}
@@ -124,12 +137,12 @@ func (t *groundTruth) appendUncertain(list []encodedRecord) {
 
 // recovered notes what a boot recovered. Open sessions and reservations are from
 // now on those that the agent knows.
-func (t *groundTruth) recovered(b *boot, found journal.Recovery) {
+func (t *groundTruth) recovered(b *boot, found journal.Recovery, saved []connector.Saved) {
 	// A boot begins with what it recovered, not with what the last one knew.
 	clear(t.open)
 	clear(t.held)
-	for i := range b.saved {
-		v := &b.saved[i]
+	for i := range saved {
+		v := &saved[i]
 		if id := v.Session.ID; id != "" {
 			if t.granted[id] == nil {
 				t.granted[id] = &grantedSession{}
@@ -157,23 +170,21 @@ func (t *groundTruth) recovered(b *boot, found journal.Recovery) {
 // a crash by an Append that never returned. It reads the disk without its faults,
 // and changes nothing.
 func (t *groundTruth) survivors(b *boot) [][]byte {
-	d := t.agent.disk
-	at, fails := d.killAt, d.failRead
-	d.killAt, d.failRead = 0, false
-	defer func() { d.killAt, d.failRead = at, fails }()
 	var list [][]byte
-	// Backwards until a record that is known to be durable.
-	for i := b.held().Last(); i > 0; i-- {
-		e, err := b.log.Read(uint64(i))
-		if err != nil {
-			break
+	t.agent.disk.WithoutFaults(func() {
+		// Backwards until a record that is known to be durable.
+		for i := b.held().Last(); i > 0; i-- {
+			e, err := b.log.Read(uint64(i))
+			if err != nil {
+				break
+			}
+			f := t.records[recordKey{journalKey{t.agent.id, e.Journal}, e.Seq}]
+			if f != nil && f.durable && f.hash == wire.Hash(e.Bytes) {
+				break
+			}
+			list = append(list, e.Bytes)
 		}
-		f := t.records[recordKey{journalKey{t.agent.id, e.Journal}, e.Seq}]
-		if f != nil && f.durable && f.hash == wire.Hash(e.Bytes) {
-			break
-		}
-		list = append(list, e.Bytes)
-	}
+	})
 	slices.Reverse(list)
 	return list
 }
@@ -268,7 +279,7 @@ func (t *groundTruth) commandAccepted(b *boot, rec *wire.Record, p *wire.Command
 		w.violated("S12", "%s accepts command %s %s twice", t.agent.id, cmd.Type, cmd.ID)
 	}
 	t.accepted[cmd.ID] = true
-	if cmd.Journal != b.journal || cmd.CPID != t.agent.id {
+	if cmd.Journal != b.cfg.Journal || cmd.CPID != t.agent.id {
 		w.violated("S12", "%s accepts command %s %s of another boot or charging point", t.agent.id, cmd.Type, cmd.ID)
 	}
 	// A start waits for a reading of the meter before it is accepted.

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/carga-ev/carga/agent/journal/journaltest"
+	"github.com/carga-ev/carga/agent/point"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -22,7 +24,7 @@ func (w *World) injectFault(s Step, rng random) {
 	case KillAtOp, PowerAtOp:
 		// Within the next 60 operations of the disk, so that commits, recoveries and
 		// deletions of segments are all hit.
-		d.killAt, d.deathCutsPower = d.ops+1+int64(s.N%60), s.Kind == PowerAtOp
+		d.CrashAfter(1+s.N%60, func() { a.kill(s.Kind == PowerAtOp) })
 	case PowerFlicker:
 		// Each cut may hit the recovery from the one before.
 		for i := range 15 {
@@ -71,8 +73,8 @@ func (w *World) injectFault(s Step, rng random) {
 	case Noise:
 		w.noise(s, rng)
 	case DiskFull:
-		d.full = true
-		w.after(s.For, "disk has space", func() { d.full = false })
+		d.setFull(true)
+		w.after(s.For, "disk has space", func() { d.setFull(false) })
 	case DiskWrite:
 		d.failWrite = true
 		w.after(s.For, "disk writes", func() { d.failWrite = false })
@@ -96,17 +98,17 @@ func (w *World) injectFault(s Step, rng random) {
 	case DiskBack:
 		// The image is of now and is restored at the end: the agent has meanwhile
 		// written records that others have received.
-		image := d.image()
+		image := d.Medium()
 		a.truth.storageLost = true
 		w.afterUnlessHealed(s.For, "disk rolled back", func() {
 			a.kill(true)
-			d.restoreImage(image)
+			d.Replace(image)
 		})
 	case DiskEmpty:
 		// The agent starts without a journal, a position and open sessions.
 		a.truth.storageLost = true
 		a.kill(true)
-		d.restoreImage(nil)
+		d.Replace(journaltest.New())
 	case ClockJump:
 		// Forward, back, by years, or a little; the monotonic clock goes on.
 		w.clocksRight = false
@@ -343,8 +345,14 @@ func (a *agent) acceptHighEpoch(n int) {
 	}[n%3]
 	// Presence carries the epoch to Central, which has to raise its own for this
 	// charging point, and for no other.
-	b.state.Position.Central = charge.Highest(b.state.Position.Central, high)
-	b.maybePresence()
+	p := b.view.Delivery.Position
+	ack := wire.Ack{V: wire.Version, Central: high}
+	if p.Journal != "" {
+		ack.Journal, ack.Seq = &p.Journal, p.Seq
+		by := ackKey{journalKey{a.id, p.Journal}, high}
+		b.w.ackedBy[by] = max(b.w.ackedBy[by], p.Seq)
+	}
+	b.step(point.AckReceived{Ack: ack})
 }
 
 // poison publishes a message that cannot be decoded or has an unknown topic, on

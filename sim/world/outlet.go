@@ -266,7 +266,7 @@ func (o *outlet) repair() {
 	o.integrate()
 	if b := o.agent.run; b != nil {
 		// A repair includes a reset of the latched faults.
-		b.machines[o.id-1].reset = true
+		b.connectors[o.id-1].reset = true
 	}
 	o.wakeControlLoop()
 }

@@ -1,30 +1,29 @@
 package world
 
-// Bug is a known bug that can be planted into the shells, to test the checks.
+import "github.com/carga-ev/carga/agent/point"
+
+// Bug is a known bug that can be planted, to test the checks.
 type Bug string
 
-// The planted bugs. All but BugNoSync and BugSyncErrorLost, which live in the
-// disk, are in the shells of this package. planted_test.go states under which
-// faults and by which check each must be found.
+// The planted bugs of an agent's core. planted_test.go states for each bug under
+// which faults and by which check it must be found.
 const (
-	// The machine continues before its records are durable.
-	BugCloseBeforeSync Bug = "contactor_before_the_grants_fsync"
-	BugNoSync          Bug = "journal_without_fsync" // no sync reaches the medium
-	BugSyncErrorLost   Bug = "fsync_error_ignored"   // a failed sync reports success
-	// The broker's PUBACK counts as Central's acknowledgement.
-	BugForgetAtPuback Bug = "forget_at_puback"
-	BugCommandTwice   Bug = "command_executed_again_on_redelivery" // no dedup of command ids
-	// A command to an earlier boot is executed.
-	BugIgnoreBoot Bug = "command_of_another_boot_obeyed"
-	// Timers follow the wall clock when it jumps.
-	BugWallClock Bug = "expiry_by_wall_clock_only"
+	BugCloseBeforeSync = Bug(point.BugCloseBeforeSync)
+	BugForgetAtPuback  = Bug(point.BugForgetAtPuback)
+	BugCommandTwice    = Bug(point.BugCommandTwice)
+	BugIgnoreBoot      = Bug(point.BugIgnoreBoot)
+	BugWallClock       = Bug(point.BugWallClock)
+	BugNoRewind        = Bug(point.BugNoRewind)
+	BugNoProbe         = Bug(point.BugNoProbe)
+	BugFullDiskCharges = Bug(point.BugFullDiskCharges)
+)
+
+// The bugs of the disk and of the shells.
+const (
+	BugNoSync        Bug = "journal_without_fsync" // no sync reaches the medium
+	BugSyncErrorLost Bug = "fsync_error_ignored"   // a failed sync reports success
 	// After a boot the journal's pilot counts, not the hardware's.
 	BugPlugFromJournal Bug = "plug_state_taken_from_the_journal"
-	// A restored Central cannot ask for records again.
-	BugNoRewind Bug = "position_never_goes_back"
-	// Records that were lost on the way are never sent again.
-	BugNoProbe         Bug = "no_probe"
-	BugFullDiskCharges Bug = "power_while_nothing_can_be_written" // no fault while the journal is full
 	// The bridge acknowledges what Kafka may not get.
 	BugAckBeforeKafka Bug = "mqtt_ack_before_the_kafka_ack"
 	// The bridge acknowledges and drops instead of pausing.

@@ -8,15 +8,6 @@ import (
 
 // This file implements planted bugs that need more than one line in the shells.
 
-// keepPosition changes an acknowledgement that would move the position back so that
-// it confirms the present one: BugNoRewind.
-func (b *boot) keepPosition(ack *wire.Ack) {
-	p := b.held().Position(b.state.Acked)
-	if p != nil {
-		ack.Journal, ack.Seq = &p.Journal, p.Seq
-	}
-}
-
 // publishTicketsEarly publishes tickets that are not committed: BugTicketOutside.
 func (r *centralRun) publishTicketsEarly(u *unit) {
 	for i := range u.events {

@@ -113,7 +113,7 @@ func (w *World) checkCaughtUp(a *agent, n int) {
 		}
 	}
 	// A running session writes records all the time; a few are always unacknowledged.
-	if n := a.run.state.Unacked(); n > 20 {
+	if n := a.run.view.Delivery.Unacked(); n > 20 {
 		w.violated("V1", "%s: %d records are not acknowledged %s after the heal", a.id, n, catchUp)
 	}
 }
@@ -190,15 +190,15 @@ func (w *World) checkAgent(c *central, a *agent) {
 		w.violated("S13", "%s is quarantined: %s", a.id, c.db.points[a.id].ForkReason)
 		return
 	// Nothing happens any more, so not a single record may be left.
-	case b.state.Unacked() > 0:
-		w.violated("V1", "%s: %d records are not acknowledged at the end", a.id, b.state.Unacked())
+	case b.view.Delivery.Unacked() > 0:
+		w.violated("V1", "%s: %d records are not acknowledged at the end", a.id, b.view.Delivery.Unacked())
 		return
 	}
-	for _, m := range b.machines {
-		s := &m.state
+	for i := range b.view.Connectors {
+		s := &b.view.Connectors[i]
 		// All vehicles have left, and all reservations have expired long ago.
 		if s.Session.ID != "" || s.Reservation.ID != "" || s.Pending.Session != "" {
-			w.violated("V1", "%s/%d: session %q, reservation %q, start %q at the end", a.id, m.outlet.id, s.Session.ID, s.Reservation.ID, s.Pending.Session)
+			w.violated("V1", "%s/%d: session %q, reservation %q, start %q at the end", a.id, s.ID, s.Session.ID, s.Reservation.ID, s.Pending.Session)
 			return
 		}
 	}
@@ -337,10 +337,11 @@ func (w *World) checkOrders(c *central) {
 		w.violated("V1", "%d rows are in the outbox at the end", len(c.db.outbox))
 	}
 	for _, a := range w.agents {
-		for _, m := range a.run.machines {
+		for i := range a.run.view.Connectors {
+			s := &a.run.view.Connectors[i]
 			// The operator's last word was available, see makeAvailable.
-			if m.state.Unavailable && wantedOpen(c, a.id, m.outlet.id) {
-				w.violated("V1", "%s/%d is out of service at the end, and desired available", a.id, m.outlet.id)
+			if s.Unavailable && wantedOpen(c, a.id, s.ID) {
+				w.violated("V1", "%s/%d is out of service at the end, and desired available", a.id, s.ID)
 			}
 		}
 	}

@@ -159,9 +159,9 @@ func (w *World) settleSilent(tries int) {
 // anySession returns an open session of any agent; "" if there is none.
 func (w *World) anySession(rng random) charge.SessionID {
 	for _, i := range rng.Perm(len(w.agents)) {
-		if b := w.agents[i].run; b != nil {
-			for _, m := range b.machines {
-				if id := m.state.Session.ID; id != "" {
+		if b := w.agents[i].run; b != nil && b.view != nil {
+			for k := range b.view.Connectors {
+				if id := b.view.Connectors[k].Session.ID; id != "" {
 					return id
 				}
 			}

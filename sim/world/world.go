@@ -202,7 +202,9 @@ func (w *World) heal() {
 	w.bridge.skew = 0
 	for _, a := range w.agents {
 		d := a.disk
-		d.full, d.failWrite, d.failSync, d.failRead, d.slow, d.killAt = false, false, false, false, false, 0
+		d.failWrite, d.failSync, d.failRead, d.slow = false, false, false, false
+		d.setFull(false)
+		d.CrashAfter(0, nil)
 		if d.dropsSyncs {
 			a.kill(true)
 			d.dropsSyncs = false

@@ -8,7 +8,7 @@ import (
 	"time"
 
 	"github.com/carga-ev/carga/agent/delivery"
-	"github.com/carga-ev/carga/agent/internal/uplink"
+	"github.com/carga-ev/carga/agent/point"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/wire"
 )
@@ -22,7 +22,7 @@ type badDown struct {
 	name    string
 	kind    wire.Kind
 	payload []byte
-	counter func(uplink.Stats) uint64
+	counter func(*point.View) uint64
 }
 
 func badDowns(t *testing.T) []badDown {
@@ -52,9 +52,9 @@ func badDowns(t *testing.T) []badDown {
 		return raw
 	}
 	good, stop := ack(epoch(1), theBoot, 3), command(func(*wire.Command) {})
-	bad := func(s uplink.Stats) uint64 { return s.BadMessages }
-	verdict := func(k delivery.VerdictKind) func(uplink.Stats) uint64 {
-		return func(s uplink.Stats) uint64 { return s.Commands.By[k] }
+	bad := func(s *point.View) uint64 { return s.BadMessages }
+	verdict := func(k delivery.VerdictKind) func(*point.View) uint64 {
+		return func(s *point.View) uint64 { return s.Commands.By[k] }
 	}
 	return []badDown{
 		{"1 empty acknowledgement", wire.KindAck, nil, bad},
@@ -77,10 +77,10 @@ func badDowns(t *testing.T) []badDown {
 		{"26 command of an hour ago", wire.KindCommand, command(func(c *wire.Command) {
 			c.IssuedAt, c.SentAt, c.ExpiresAt = now.Add(-time.Hour), now.Add(-time.Hour), now.Add(-time.Hour+30*time.Second)
 		}), verdict(delivery.Expired)},
-		{"15 acknowledgement beyond what exists", wire.KindAck, ack(epoch(1), theBoot, 1<<40), func(s uplink.Stats) uint64 { return s.Counts.AcksForeign }},
-		{"16 acknowledgement of a Central of an earlier version, of the year 2099", wire.KindAck, ack(charge.Epoch{Run: "03b3d6f8-0c00-7000-8000-000000000001"}, theBoot, 1), func(s uplink.Stats) uint64 { return s.Counts.AcksOld }},
-		{"16 acknowledgement of less than before", wire.KindAck, ack(epoch(1), theBoot, 1), func(s uplink.Stats) uint64 { return s.Counts.AcksSame }},
-		{"18 acknowledgement of an unknown journal", wire.KindAck, ack(epoch(1), "another", 1), func(s uplink.Stats) uint64 { return s.Counts.AcksSame }},
+		{"15 acknowledgement beyond what exists", wire.KindAck, ack(epoch(1), theBoot, 1<<40), func(s *point.View) uint64 { return s.Delivery.Counts.AcksForeign }},
+		{"16 acknowledgement of a Central of an earlier version, of the year 2099", wire.KindAck, ack(charge.Epoch{Run: "03b3d6f8-0c00-7000-8000-000000000001"}, theBoot, 1), func(s *point.View) uint64 { return s.Delivery.Counts.AcksOld }},
+		{"16 acknowledgement of less than before", wire.KindAck, ack(epoch(1), theBoot, 1), func(s *point.View) uint64 { return s.Delivery.Counts.AcksSame }},
+		{"18 acknowledgement of an unknown journal", wire.KindAck, ack(epoch(1), "another", 1), func(s *point.View) uint64 { return s.Delivery.Counts.AcksSame }},
 	}
 }
 
@@ -94,35 +94,18 @@ func TestBadInputFromTheBroker(t *testing.T) {
 			for _, row := range badDowns(t) {
 				time.Sleep(time.Second)
 				synctest.Wait()
-				before := n.up.Stats()
+				before := n.agent.view.Load()
 				n.publish(row.kind, false, row.payload)
-				n.within(2*time.Second, row.name+": counted", func() bool { return row.counter(n.up.Stats()) == row.counter(before)+1 })
-				if got := n.up.Stats(); got.Position != before.Position || got.Unacked != before.Unacked || got.Acked != before.Acked {
-					t.Errorf("%s: position %+v, unacknowledged %d; before %+v, %d", row.name, got.Position, got.Unacked, before.Position, before.Unacked)
+				n.within(2*time.Second, row.name+": counted", func() bool { return row.counter(n.agent.view.Load()) == row.counter(before)+1 })
+				if got, was := n.agent.view.Load().Delivery, before.Delivery; got.Position != was.Position || got.End != was.End || got.Acked != was.Acked {
+					t.Errorf("%s: position %+v, acknowledged %d; before %+v, %d", row.name, got.Position, got.Acked, was.Position, was.Acked)
 				}
-				n.disk.append(1)
+				n.agent.append(1)
 				n.within(5*time.Second, row.name+": a good record is delivered", n.delivered)
 			}
-			if got := n.up.Stats().Commands.By[delivery.Run]; got != 0 {
+			if got := n.agent.view.Load().Commands.By[delivery.Run]; got != 0 {
 				t.Errorf("%d commands had an effect", got)
 			}
-		})
-	})
-}
-
-// TestAFloodOfCommandsIsBounded: what does not fit is dropped and counted, and
-// Central repeats it.
-func TestAFloodOfCommandsIsBounded(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newNetwork(t, 3)
-		n.run(func() {
-			n.within(10*time.Second, "all acknowledged", n.delivered)
-			for range 3000 {
-				n.publish(wire.KindCommand, false, []byte("flood"))
-			}
-			n.within(30*time.Second, "all are counted", func() bool { s := n.up.Stats(); return s.BadMessages+s.Dropped == 3000 })
-			n.disk.append(1)
-			n.within(5*time.Second, "a good record is delivered", n.delivered)
 		})
 	})
 }

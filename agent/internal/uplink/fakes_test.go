@@ -6,7 +6,9 @@ import (
 	"log/slog"
 	"net"
 	"net/url"
+	"slices"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -14,8 +16,10 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 	"go.uber.org/goleak"
 
+	"github.com/carga-ev/carga/agent/connector"
 	"github.com/carga-ev/carga/agent/delivery"
 	"github.com/carga-ev/carga/agent/internal/uplink"
+	"github.com/carga-ev/carga/agent/point"
 	"github.com/carga-ev/carga/internal/charge"
 	"github.com/carga-ev/carga/internal/engines"
 	"github.com/carga-ev/carga/internal/mqttlink"
@@ -29,130 +33,173 @@ const (
 	theBoot charge.JournalID = "boot1"
 )
 
-// disk is a journal in memory, of one boot.
-type disk struct {
-	changed chan struct{}
+// shell is an agent with one connector, at which nothing happens: the core and the uplink, over a journal in
+// memory whose records the test writes. The records of the core are not among
+// them.
+type shell struct {
+	core   *point.State
+	cfg    point.Config
+	up     *uplink.Uplink
+	began  time.Time
+	view   atomic.Pointer[point.View]
+	events chan point.Event
 
-	mu      sync.Mutex
-	records [][]byte
-	first   charge.Seq // first held
-	broken  bool       // nothing can be read
+	mu sync.Mutex
+	// mu guards everything that follows.
+	records   [][]byte
+	broken    bool // nothing can be read
+	readFails int
+	saved     delivery.Position
+	kinds     []delivery.VerdictKind // of the commands decided
+	clocks    int                    // how often Central's clock was given
 }
 
-func newDisk(n int) *disk {
-	d := &disk{changed: make(chan struct{}, 1), first: 1}
-	d.append(n)
-	return d
+func newShell(t *testing.T, records int, dial func(context.Context, *url.URL) (net.Conn, error)) *shell {
+	t.Helper()
+	s := &shell{began: time.Now(), events: make(chan point.Event, 8192)}
+	s.cfg = point.Config{CP: theCP, Journal: theBoot, Agent: "test", Telemetry: time.Second, IdleTelemetry: time.Second}
+	s.append(records)
+	var err error
+	s.up, err = uplink.New(uplink.Config{CP: theCP, Brokers: []string{"tcp://localhost:1883"}, Open: dial}, uplink.Deps{
+		Post: func(e point.Event) { s.events <- e }, Uptime: func() time.Duration { return time.Since(s.began) }, Read: s.read,
+		Offline:  func(conn uint64) wire.Presence { return s.cfg.Presence(conn, false, charge.At(time.Now())) },
+		Complete: func(*wire.Telemetry) {},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	s.view.Store(&point.View{})
+	return s
 }
 
-func (d *disk) append(n int) {
-	d.mu.Lock()
+// run steps the core until ctx ends.
+func (s *shell) run(ctx context.Context) {
+	timer := time.NewTimer(time.Hour)
+	defer timer.Stop()
+	perform := func(effects []point.Effect) {
+		for _, f := range effects {
+			s.perform(f, timer)
+		}
+		v := s.core.View()
+		s.up.Skip(v.Delivery.Acked)
+		s.view.Store(v)
+	}
+	var effects []point.Effect
+	s.core, effects = point.Boot(s.cfg, s.now(), point.Recovered{
+		Saved: make([]connector.Saved, 1), Outlets: []point.Outlet{{Pilot: charge.PilotA}},
+	})
+	perform(effects)
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case e := <-s.events:
+			perform(s.core.Step(s.now(), e))
+		case <-timer.C:
+			perform(s.core.Step(s.now(), point.TimerFired{}))
+		}
+	}
+}
+
+func (s *shell) now() point.Now {
+	return point.Now{Now: connector.Now{At: time.Since(s.began), Wall: charge.At(time.Now()), Clock: charge.ClockSynced}}
+}
+
+func (s *shell) perform(f point.Effect, timer *time.Timer) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	switch f := f.(type) {
+	case point.Append:
+		s.events <- point.Appended{Saved: f.Batch.Saved(), Held: s.heldLocked()}
+	case point.SavePosition:
+		s.saved = f.Position
+		s.events <- point.PositionSaved{Held: s.heldLocked()}
+	case point.PublishPresence:
+		s.up.Presence(f)
+	case point.PublishTelemetry:
+		s.up.Telemetry(f)
+	case point.Send:
+		s.up.Send(f)
+	case point.Reconnect:
+		s.up.Reconnect(f)
+	case point.SetTimer:
+		timer.Reset(max(f.At-time.Since(s.began), 0))
+	case point.SetClock:
+		s.clocks++
+	case point.CommandDecided:
+		s.kinds = append(s.kinds, f.Verdict.Kind)
+	default:
+	}
+}
+
+// append writes n records.
+func (s *shell) append(n int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for range n {
 		rec, err := wire.NewRecord(&wire.MeterRead{Register: 1000})
 		if err != nil {
 			panic(err)
 		}
-		rec.CPID, rec.Journal, rec.Seq, rec.At = theCP, theBoot, charge.Seq(len(d.records)+1), charge.At(time.Now())
+		rec.CPID, rec.Journal, rec.Seq, rec.At = theCP, theBoot, charge.Seq(len(s.records)+1), charge.At(time.Now())
 		raw, err := rec.Encode()
 		if err != nil {
 			panic(err)
 		}
-		d.records = append(d.records, raw)
+		s.records = append(s.records, raw)
 	}
-	d.mu.Unlock()
-	select {
-	case d.changed <- struct{}{}:
-	default:
-	}
+	s.events <- point.DiskChecked{Held: s.heldLocked()}
 }
 
-func (d *disk) Held() delivery.Held {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	return delivery.Held{Present: theBoot, Ranges: []delivery.Range{
-		{Journal: theBoot, First: d.first, Last: charge.Seq(len(d.records)), Index: delivery.Index(d.first)},
-	}}
+func (s *shell) heldLocked() delivery.Held {
+	return delivery.Held{Present: theBoot, Ranges: []delivery.Range{{Journal: theBoot, First: 1, Last: charge.Seq(len(s.records)), Index: 1}}}
 }
 
-func (d *disk) Read(i delivery.Index) ([]byte, error) {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.broken {
+func (s *shell) read(i delivery.Index) ([]byte, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.broken {
+		s.readFails++
 		return nil, io.ErrUnexpectedEOF
 	}
-	return d.records[i-1], nil
+	return s.records[i-1], nil
 }
 
-func (d *disk) Changed() <-chan struct{} { return d.changed }
-
-// handler remembers what it receives, and is also the source of telemetry and
-// the storage of the position.
-type handler struct {
-	mu       sync.Mutex
-	verdicts []delivery.Verdict
-	clocks   []charge.Time
-	saved    delivery.Position
-	interval int64
+func (s *shell) setBroken(on bool) (failed int) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.broken = on
+	return s.readFails
 }
 
-func (h *handler) Command(v delivery.Verdict) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.verdicts = append(h.verdicts, v)
+func (s *shell) position() delivery.Position {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.saved
 }
 
-func (h *handler) kinds() (kinds []delivery.VerdictKind) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	for _, v := range h.verdicts {
-		kinds = append(kinds, v.Kind)
-	}
-	return kinds
+func (s *shell) verdicts() []delivery.VerdictKind {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return slices.Clone(s.kinds)
 }
 
-func (*handler) RolledBack(delivery.RolledBack) {}
-
-func (h *handler) CentralTime(at charge.Time) {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.clocks = append(h.clocks, at)
+func (s *shell) centralTimes() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.clocks
 }
 
-func (h *handler) centralTimes() int {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	return len(h.clocks)
-}
-
-func (h *handler) Position() delivery.Position { return h.saved }
-
-func (h *handler) SavePosition(p delivery.Position, _ delivery.Index) error {
-	h.mu.Lock()
-	defer h.mu.Unlock()
-	h.saved = p
-	return nil
-}
-
-func (h *handler) Telemetry() wire.Telemetry {
-	return wire.Telemetry{
-		V: 1, CPID: theCP, Journal: theBoot, At: charge.At(time.Now()), IntervalMS: h.interval,
-		Connectors: []wire.ConnectorTelemetry{{Connector: 1, Status: charge.StatusAvailable}},
-	}
-}
-
-func (*handler) Wall() (charge.Time, charge.ClockQuality) {
-	return charge.At(time.Now()), charge.ClockSynced
-}
+// alarm is delivery's alarm now.
+func (s *shell) alarm() string { return s.view.Load().Delivery.Alarm(time.Since(s.began)) }
 
 // network is a broker, an agent's uplink, and a Central connected by MQTT,
 // in a bubble of fake time.
 type network struct {
-	t       *testing.T
-	wires   *kfake.VirtualNetwork
-	broker  *engines.MQTT
-	disk    *disk
-	handler *handler
-	up      *uplink.Uplink
+	t      *testing.T
+	wires  *kfake.VirtualNetwork
+	broker *engines.MQTT
+	agent  *shell
 
 	central *mqttlink.Link
 	first   func() // if set, done before the uplink starts
@@ -169,7 +216,7 @@ type network struct {
 
 func newNetwork(t *testing.T, records int) *network {
 	t.Helper()
-	n := &network{t: t, wires: &kfake.VirtualNetwork{}, disk: newDisk(records), handler: &handler{interval: 1000}, epoch: 1}
+	n := &network{t: t, wires: &kfake.VirtualNetwork{}, epoch: 1}
 	n.broker = engines.NewMQTT("localhost:1883", n.wires.Listen, slog.New(slog.DiscardHandler))
 	n.start()
 	var err error
@@ -181,12 +228,7 @@ func newNetwork(t *testing.T, records int) *network {
 	if err != nil {
 		t.Fatal(err)
 	}
-	n.up, err = uplink.New(uplink.Config{
-		CP: theCP, Journal: theBoot, Started: time.Now(), Brokers: []string{"tcp://localhost:1883"}, Open: n.open,
-	}, uplink.Deps{Records: n.disk, Positions: n.handler, Handler: n.handler, Source: n.handler})
-	if err != nil {
-		t.Fatal(err)
-	}
+	n.agent = newShell(t, records, n.open)
 	return n
 }
 
@@ -215,8 +257,9 @@ func (n *network) run(f func()) {
 		n.first()
 	}
 	ctx, stop := context.WithCancel(n.t.Context())
+	up.Go(func() { n.agent.run(ctx) })
 	up.Go(func() {
-		if err := n.up.Run(ctx); err != nil {
+		if err := n.agent.up.Run(ctx); err != nil {
 			n.t.Errorf("uplink: %v", err)
 		}
 	})
@@ -309,12 +352,17 @@ func (n *network) within(d time.Duration, what string, ok func() bool) {
 			return
 		}
 		if time.Now().After(end) {
-			n.t.Fatalf("not within %s: %s (%+v)", d, what, n.up.Stats())
+			n.t.Fatalf("not within %s: %s (%+v)", d, what, n.agent.view.Load().Delivery)
 		}
 	}
 }
 
-func (n *network) delivered() bool { return n.up.Stats().Unacked == 0 }
+func (n *network) delivered() bool {
+	s := n.agent
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.view.Load().Delivery.Acked == delivery.Index(len(s.records))
+}
 
 func (n *network) last() wire.Presence {
 	n.mu.Lock()

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/carga-ev/carga/agent/delivery"
+	"github.com/carga-ev/carga/agent/point"
 	"github.com/carga-ev/carga/internal/crashpoint"
 	"github.com/carga-ev/carga/internal/logs"
 	"github.com/carga-ev/carga/internal/mqttlink"
@@ -16,7 +17,7 @@ import (
 // probes. A confirmation is only a hint, so one beyond that is ignored.
 const maxWatchedAcks = 2 * delivery.MaxWindow
 
-// sender publishes on one connection what the loop asks for. Where the network is
+// sender publishes on one connection what the core asks for. Where the network is
 // slow it waits, and of telemetry and presence it then sends the latest only.
 type sender struct {
 	conn *mqttlink.Conn
@@ -25,16 +26,17 @@ type sender struct {
 
 	mu sync.Mutex
 	// mu guards everything that follows.
-	queue            []delivery.Index
-	acked            delivery.Index
-	telemetryPayload []byte // telemetry
-	presencePayload  []byte // presence
+	queue     []delivery.Index
+	acked     delivery.Index // all records up to it need not be sent
+	presence  *wire.Presence // waits to be sent; nil: none
+	telemetry *wire.Telemetry
 }
 
 // runSender runs the sender of a connection until it ends.
 func (u *Uplink) runSender(ctx context.Context, conn *mqttlink.Conn) {
 	s := &sender{conn: conn, wake: make(chan struct{}, 1), acks: make(chan *mqttlink.Pending, maxWatchedAcks)}
-	u.inbox.put(connected{s})
+	u.sender.Store(s)
+	u.deps.Post(point.Connected{Conn: conn.Number()})
 	var watching sync.WaitGroup
 	watching.Go(func() { u.watchAcks(ctx, s) })
 	defer watching.Wait()
@@ -53,23 +55,39 @@ func (u *Uplink) runSender(ctx context.Context, conn *mqttlink.Conn) {
 // record, so that a long queue of records holds up neither. It reports false
 // when there is nothing to send or the connection has ended.
 func (u *Uplink) sendOne(ctx context.Context, s *sender) bool {
-	announce, latest, index, some := s.next()
-	if announce != nil && !u.publish(ctx, s, wire.KindPresence, 1, true, announce) {
+	presence, telemetry, index, some := s.next()
+	if presence != nil && !u.publishMessage(ctx, s, wire.KindPresence, presence) {
 		return false
 	}
-	if latest != nil && !u.publish(ctx, s, wire.KindTelemetry, 0, false, latest) {
-		return false
+	if telemetry != nil {
+		u.deps.Complete(telemetry)
+		if !u.publishMessage(ctx, s, wire.KindTelemetry, telemetry) {
+			return false
+		}
 	}
 	if index == 0 {
 		return some
 	}
-	raw, err := u.deps.Records.Read(index)
+	raw, err := u.deps.Read(index)
 	if err != nil {
-		u.updateCounter(func(st *Stats) { st.ReadErrors++ })
 		u.log.Error("record cannot be read", logs.Err(err))
 		return true
 	}
 	return u.publish(ctx, s, wire.KindEvent, 1, false, raw)
+}
+
+// publishMessage encodes and sends a presence, retained, or telemetry. It reports
+// whether the connection is still up.
+func (u *Uplink) publishMessage(ctx context.Context, s *sender, k wire.Kind, m interface{ Encode() ([]byte, error) }) bool {
+	raw, err := m.Encode()
+	if err != nil {
+		u.log.Error("message cannot be written", logs.Topic(u.topic(k)), logs.Err(err))
+		return true
+	}
+	if k == wire.KindPresence {
+		return u.publish(ctx, s, k, 1, true, raw)
+	}
+	return u.publish(ctx, s, k, 0, false, raw)
 }
 
 // publish sends one message. It reports whether the connection is still up.
@@ -91,13 +109,13 @@ func (u *Uplink) publish(ctx context.Context, s *sender, k wire.Kind, qos byte, 
 	return true
 }
 
-// watchAcks reports PUBACKs to the loop, in the order of sending.
+// watchAcks reports PUBACKs to the core, in the order of sending.
 func (u *Uplink) watchAcks(ctx context.Context, s *sender) {
 	for {
 		select {
 		case p := <-s.acks:
 			if p.Wait(ctx) == nil {
-				u.inbox.put(confirmed{s.conn.Number()})
+				u.deps.Post(point.Confirmed{Conn: s.conn.Number()})
 			}
 		case <-ctx.Done():
 			return
@@ -115,22 +133,22 @@ func (s *sender) send(first, last delivery.Index) {
 	s.wakeUp()
 }
 
-func (s *sender) setTelemetry(raw []byte) {
+func (s *sender) setTelemetry(t wire.Telemetry) {
 	s.mu.Lock()
-	s.telemetryPayload = raw
+	s.telemetry = &t
 	s.mu.Unlock()
 	s.wakeUp()
 }
 
-func (s *sender) setPresence(raw []byte) {
+func (s *sender) setPresence(p wire.Presence) {
 	s.mu.Lock()
-	s.presencePayload = raw
+	s.presence = &p
 	s.mu.Unlock()
 	s.wakeUp()
 }
 
-// setAcked lets the sender skip queued records that are acknowledged.
-func (s *sender) setAcked(i delivery.Index) {
+// skip lets the sender leave out queued records that are acknowledged.
+func (s *sender) skip(i delivery.Index) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.acked = i
@@ -143,18 +161,17 @@ func (s *sender) wakeUp() {
 	}
 }
 
-// next removes and returns what is to be sent now: the payloads of presence and
-// telemetry, and the index of a record, as far as there are any. some is false
-// when there are none.
-func (s *sender) next() (announce, latest []byte, index delivery.Index, some bool) {
+// next removes and returns what is to be sent now: presence, telemetry, and the
+// index of a record, as far as there are any. some is false when there are none.
+func (s *sender) next() (presence *wire.Presence, telemetry *wire.Telemetry, index delivery.Index, some bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	announce, latest, s.presencePayload, s.telemetryPayload = s.presencePayload, s.telemetryPayload, nil, nil
+	presence, telemetry, s.presence, s.telemetry = s.presence, s.telemetry, nil, nil
 	for len(s.queue) > 0 && index == 0 {
 		if next := s.queue[0]; next > s.acked {
 			index = next
 		}
 		s.queue = s.queue[1:]
 	}
-	return announce, latest, index, announce != nil || latest != nil || index != 0
+	return presence, telemetry, index, presence != nil || telemetry != nil || index != 0
 }

@@ -18,20 +18,17 @@ func TestEventsAreDeliveredAndThePositionKept(t *testing.T) {
 		n := newNetwork(t, 300)
 		n.run(func() {
 			n.within(5*time.Second, "all acknowledged", n.delivered)
-			n.disk.append(1)
+			n.agent.append(1)
 			n.within(100*time.Millisecond, "a new record acknowledged", n.delivered)
 			n.get(func() {
 				if n.known != 301 || n.repeats > 0 {
 					t.Errorf("Central knows %d records, %d came twice; want 301, 0", n.known, n.repeats)
 				}
 			})
-			if p := n.handler.saved; p != (delivery.Position{Central: epoch(1), Journal: theBoot, Seq: 301}) {
+			if p := n.agent.position(); p != (delivery.Position{Central: epoch(1), Journal: theBoot, Seq: 301}) {
 				t.Errorf("the position kept is %+v", p)
 			}
-			if err := n.up.Drain(t.Context()); err != nil {
-				t.Error(err)
-			}
-			if got := n.handler.centralTimes(); got == 0 {
+			if got := n.agent.centralTimes(); got == 0 {
 				t.Error("a live acknowledgement did not give the clock")
 			}
 		})
@@ -49,12 +46,12 @@ func TestBrokerAbsentThenWiped(t *testing.T) {
 		n.broker.Stop()
 		n.run(func() {
 			time.Sleep(10 * time.Minute)
-			n.disk.append(200)
+			n.agent.append(200)
 			n.start()
 			n.within(20*time.Second, "all acknowledged once the broker is there", n.delivered)
 			for range 3 {
 				n.broker.Stop()
-				n.disk.append(50)
+				n.agent.append(50)
 				time.Sleep(time.Minute)
 				n.start()
 				n.within(20*time.Second, "all acknowledged after the broker was wiped", n.delivered)
@@ -74,15 +71,15 @@ func TestCentralSilent(t *testing.T) {
 		n.run(func() {
 			n.within(10*time.Second, "all acknowledged", n.delivered)
 			n.get(func() { n.acksNothing = true })
-			n.disk.append(300)
+			n.agent.append(300)
 			time.Sleep(30 * time.Second)
-			if a := n.up.Stats().Alarm; a != "" {
+			if a := n.agent.alarm(); a != "" {
 				t.Errorf("an alarm after 30 s: %s", a)
 			}
 			time.Sleep(10 * time.Minute)
-			s := n.up.Stats()
-			if !strings.Contains(s.Alarm, "does not answer") {
-				t.Errorf("the alarm is %q, want that Central does not answer", s.Alarm)
+			s := n.agent.view.Load().Delivery
+			if a := n.agent.alarm(); !strings.Contains(a, "does not answer") {
+				t.Errorf("the alarm is %q, want that Central does not answer", a)
 			}
 			n.get(func() {
 				if n.flight != delivery.MaxWindow {
@@ -96,7 +93,7 @@ func TestCentralSilent(t *testing.T) {
 			}
 			n.within(2*time.Minute, "all acknowledged once Central answers", n.delivered)
 			time.Sleep(time.Second)
-			if a := n.up.Stats().Alarm; a != "" {
+			if a := n.agent.alarm(); a != "" {
 				t.Errorf("still an alarm: %s", a)
 			}
 		})
@@ -108,41 +105,22 @@ func TestCentralSilent(t *testing.T) {
 func TestASilentConnectionIsReplaced(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t, 5)
-		n.handler.interval = time.Minute.Milliseconds()
+		n.agent.cfg.IdleTelemetry = time.Minute
 		n.run(func() {
 			n.within(10*time.Second, "all acknowledged", n.delivered)
 			time.Sleep(6 * time.Hour)
-			if left, conn := n.up.Stats().Counts.Reconnects, n.last().Conn; left != 0 || conn != 1 {
+			if left, conn := n.agent.view.Load().Delivery.Counts.Reconnects, n.last().Conn; left != 0 || conn != 1 {
 				t.Errorf("a line on which Central answers was left %d times, %d connections", left, conn)
 			}
 			n.get(func() { n.acksNothing = true })
 			time.Sleep(3 * time.Hour) // after 11, 22, 44 and 60 minutes, each up to a fifth sooner
-			left, conn := n.up.Stats().Counts.Reconnects, n.last().Conn
+			left, conn := n.agent.view.Load().Delivery.Counts.Reconnects, n.last().Conn
 			if left < 4 || left > 5 || conn != left+1 {
 				t.Errorf("in 3 hours of silence the line was left %d times, %d connections; want 4 or 5", left, conn)
 			}
 			n.get(func() { n.acksNothing = false })
-			n.disk.append(1)
+			n.agent.append(1)
 			n.within(2*time.Minute, "all acknowledged once Central answers", n.delivered)
-		})
-	})
-}
-
-// TestDrainWaitsForTheLastRecords, which the loop has not seen when it is called.
-func TestDrainWaitsForTheLastRecords(t *testing.T) {
-	synctest.Test(t, func(t *testing.T) {
-		n := newNetwork(t, 5)
-		n.run(func() {
-			n.within(10*time.Second, "all acknowledged", n.delivered)
-			n.disk.append(1)
-			if err := n.up.Drain(t.Context()); err != nil {
-				t.Fatal(err)
-			}
-			n.get(func() {
-				if n.known != 6 {
-					t.Errorf("Central knows %d records after the drain, want 6", n.known)
-				}
-			})
 		})
 	})
 }
@@ -154,13 +132,13 @@ func TestCentralFromABackup(t *testing.T) {
 		n.run(func() {
 			n.within(10*time.Second, "all acknowledged", n.delivered)
 			n.get(func() { n.known, n.epoch = 20, 2; n.answerLocked() })
-			n.within(10*time.Second, "sent again", func() bool { return n.up.Stats().Counts.AcksBack == 1 && n.delivered() })
+			n.within(10*time.Second, "sent again", func() bool { return n.agent.view.Load().Delivery.Counts.AcksBack == 1 && n.delivered() })
 			n.get(func() {
 				if n.known != 200 {
 					t.Errorf("Central knows %d, want 200", n.known)
 				}
 			})
-			if p := n.handler.saved; p.Central != epoch(2) {
+			if p := n.agent.position(); p.Central != epoch(2) {
 				t.Errorf("the position is of %s, want c2", p.Central)
 			}
 		})
@@ -239,23 +217,16 @@ func TestCommandsAreDecided(t *testing.T) {
 				command("c", 9, "older", stop), []byte("nonsense"), command("d", 6, theBoot, &wire.Start{SessionID: "s1", Username: "u"}),
 			} {
 				n.publish(wire.KindCommand, false, raw)
-				n.within(time.Second, fmt.Sprintf("command %d decided", i), func() bool { return len(n.handler.kinds()) == i+1 })
+				n.within(time.Second, fmt.Sprintf("command %d decided", i), func() bool { return len(n.agent.verdicts()) == i+1 })
 			}
 			want := []delivery.VerdictKind{
 				delivery.Run, delivery.Known, delivery.Superseded, delivery.OtherBoot, delivery.Malformed, delivery.Superseded,
 			}
-			if got := n.handler.kinds(); !slices.Equal(got, want) {
+			if got := n.agent.verdicts(); !slices.Equal(got, want) {
 				t.Errorf("decided %v, want %v", got, want)
 			}
-			n.up.EndReservation("r1")
-			n.up.EndSession("s2")
-			n.publish(wire.KindCommand, false, command("e", 7, theBoot, &wire.Start{SessionID: "s2", Username: "u"}))
-			n.within(time.Second, "decided", func() bool { return len(n.handler.kinds()) == 7 })
-			if got := n.handler.kinds()[6]; got != delivery.Superseded {
-				t.Errorf("a start of an ended session is %s", got)
-			}
 			n.publish(wire.KindAck, false, []byte(`{"v":1}`))
-			n.within(time.Second, "a bad acknowledgement counted", func() bool { return n.up.Stats().BadMessages == 2 })
+			n.within(time.Second, "a bad acknowledgement counted", func() bool { return n.agent.view.Load().BadMessages == 2 })
 		})
 	})
 }
@@ -276,11 +247,11 @@ func TestARetainedAckDoesNotGiveTheClock(t *testing.T) {
 		}
 		n.run(func() {
 			n.within(10*time.Second, "all acknowledged by what the broker kept", n.delivered)
-			if got := n.handler.centralTimes(); got != 0 {
+			if got := n.agent.centralTimes(); got != 0 {
 				t.Error("a retained acknowledgement gave the clock")
 			}
 			n.publish(wire.KindAck, true, raw)
-			n.within(time.Second, "a live one gives the clock", func() bool { return n.handler.centralTimes() == 1 })
+			n.within(time.Second, "a live one gives the clock", func() bool { return n.agent.centralTimes() == 1 })
 		})
 	})
 }
@@ -288,15 +259,12 @@ func TestARetainedAckDoesNotGiveTheClock(t *testing.T) {
 func TestUnreadableRecordsAreTriedAgain(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		n := newNetwork(t, 3)
-		n.disk.broken = true
+		n.agent.setBroken(true)
 		n.run(func() {
 			time.Sleep(time.Minute)
-			if s := n.up.Stats(); s.ReadErrors == 0 || s.Unacked != 3 {
-				t.Errorf("stats are %+v, want read errors and 3 unacknowledged", s)
+			if failed, unacked := n.agent.setBroken(false), n.agent.view.Load().Delivery.Unacked(); failed == 0 || unacked != 3 {
+				t.Errorf("%d failed reads, %d unacknowledged; want some, 3", failed, unacked)
 			}
-			n.disk.mu.Lock()
-			n.disk.broken = false
-			n.disk.mu.Unlock()
 			n.within(2*time.Minute, "all acknowledged", n.delivered)
 		})
 	})

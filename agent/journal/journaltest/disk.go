@@ -12,6 +12,7 @@ package journaltest
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"maps"
 	"math"
@@ -60,6 +61,13 @@ func (s ShortError) Error() string { return s.Err.Error() }
 // Unwrap returns the wrapped error.
 func (s ShortError) Unwrap() error { return s.Err }
 
+// ErrLied as the error of Sync or SyncDir makes it report a success that is none:
+// what it was to sync is in doubt, and no later sync writes it again.
+var ErrLied = errors.New("reported as done, and not done")
+
+// ErrCrashed is the error of every operation of a process that is dead.
+var ErrCrashed = errors.New("the process is dead")
+
 // Disk is a directory in memory. It implements journal.FS. Its methods may be
 // called concurrently; its fields are set before.
 type Disk struct {
@@ -79,6 +87,10 @@ type Disk struct {
 	changes []change          // of names, not durable yet
 	process int               // of the process
 	locked  bool              // by a process; a kill unlocks
+	dead    bool              // the process crashed and is not started again yet
+	crashIn int               // so many operations until it crashes; 0: it does not
+	onCrash func()
+	quiet   bool // no faults apply
 }
 
 var _ journal.FS = (*Disk)(nil)
@@ -113,6 +125,9 @@ func New() *Disk { return &Disk{names: map[string]*inode{}, durable: map[string]
 // fault is the error of an operation. It is called without the lock, since Fault
 // may use the disk.
 func (d *Disk) fault(o Op) error {
+	if err := d.crash(); err != nil || d.quiet {
+		return err
+	}
 	if d.ReadOnly && slices.Contains([]Kind{Create, Rename, Remove, Write}, o.Kind) {
 		return syscall.EROFS
 	}
@@ -120,6 +135,63 @@ func (d *Disk) fault(o Op) error {
 		return nil
 	}
 	return d.Fault(o)
+}
+
+// crash is the error of an operation of a dead process. It kills the process at
+// the operation that CrashAfter named.
+func (d *Disk) crash() error {
+	d.mu.Lock()
+	if d.quiet {
+		d.mu.Unlock()
+		return nil
+	}
+	var died func()
+	if d.crashIn > 0 && !d.dead {
+		if d.crashIn--; d.crashIn == 0 {
+			d.dead, died = true, d.onCrash
+		}
+	}
+	dead := d.dead
+	d.mu.Unlock()
+	if died != nil {
+		died()
+	}
+	if dead {
+		return ErrCrashed
+	}
+	return nil
+}
+
+// CrashAfter lets the process crash at the nth operation from now, before it has
+// an effect: died is called, and this operation and all later ones fail until
+// Restart. 0 cancels it.
+func (d *Disk) CrashAfter(n int, died func()) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.crashIn, d.onCrash = n, died
+}
+
+// Crash lets the process crash now. Code of it that still runs only sees errors.
+func (d *Disk) Crash() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.dead = true
+}
+
+// Restart starts the process again, behind Crash: as Kill, its files are closed.
+func (d *Disk) Restart() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.dead = false
+	d.kill()
+}
+
+// WithoutFaults calls look, during which no operation fails or crashes. Nothing
+// else may use the disk meanwhile.
+func (d *Disk) WithoutFaults(look func()) {
+	d.quiet = true
+	defer func() { d.quiet = false }()
+	look()
 }
 
 // Lock implements journal.FS.
@@ -227,7 +299,9 @@ func (d *Disk) Remove(name string) error {
 
 // SyncDir implements journal.FS.
 func (d *Disk) SyncDir() error {
-	if err := d.fault(Op{Kind: SyncDir}); err != nil {
+	if err := d.fault(Op{Kind: SyncDir}); errors.Is(err, ErrLied) {
+		return nil
+	} else if err != nil {
 		return err
 	}
 	d.mu.Lock()
@@ -243,10 +317,11 @@ func (d *Disk) Free() (int64, error) {
 	}
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.free(), nil
+	return max(d.free(), 0), nil
 }
 
-// free is how many bytes still fit. Space of a deleted file is free at once.
+// free is how many bytes still fit; negative if more are there than fit. Space of a
+// deleted file is free at once.
 func (d *Disk) free() int64 {
 	if d.Capacity == 0 {
 		return math.MaxInt64 / 2

@@ -70,10 +70,13 @@ func (h *handle) WriteAt(p []byte, at int64) (int, error) {
 func (h *handle) Sync() error {
 	err := h.enter(Op{Kind: Sync})
 	defer h.d.mu.Unlock()
-	if errors.Is(err, os.ErrClosed) {
+	if errors.Is(err, os.ErrClosed) || errors.Is(err, ErrCrashed) {
 		return err
 	}
 	h.n.sync(err == nil)
+	if errors.Is(err, ErrLied) {
+		return nil
+	}
 	return err
 }
 
@@ -143,11 +146,33 @@ func (d *Disk) Used() (bytes int64) {
 func (d *Disk) Clone() *Disk {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.image(d.names, func(n *inode) []byte { return n.now })
+}
+
+// Medium copies what is on the medium, without anything that is not synced.
+func (d *Disk) Medium() *Disk {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.image(d.durable, func(n *inode) []byte { return n.medium })
+}
+
+// image copies the files of a directory.
+func (d *Disk) image(names map[string]*inode, contents func(*inode) []byte) *Disk {
 	c := New()
-	for name, n := range d.names {
-		c.names[name] = &inode{now: bytes.Clone(n.now), medium: bytes.Clone(n.now)}
+	for name, n := range names {
+		b := contents(n)
+		c.names[name] = &inode{now: bytes.Clone(b), medium: bytes.Clone(b)}
 	}
 	c.durable = maps.Clone(c.names)
 	c.Sector = d.Sector
 	return c
+}
+
+// Replace replaces everything on the disk by a copy of an image. The process that
+// uses the disk must have been killed.
+func (d *Disk) Replace(image *Disk) {
+	c := image.Clone()
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.names, d.durable, d.changes = c.names, c.durable, nil
 }
