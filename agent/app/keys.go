@@ -29,8 +29,8 @@ func (r *running) readKeys(l *layer, in io.Reader) {
 		}
 		if uid, is := strings.CutPrefix(word, "t "); is {
 			// The card's identifier is a secret: it is not logged.
-			if err := h.simulator.Present(strings.TrimSpace(uid)); err != nil {
-				h.log.Info("no card was read", logs.Err(err))
+			if err := r.simulator.Present(strings.TrimSpace(uid)); err != nil {
+				r.logger.Info("no card was read", logs.Err(err))
 			}
 			continue
 		}
