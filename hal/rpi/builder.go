@@ -259,7 +259,7 @@ func (m *builder) groundFault(i int, at string, o Outlet, c *connector) error {
 	if err != nil {
 		return err
 	}
-	c.rcd = &groundFault{connector: c, test: test, reset: reset, turn: make(chan struct{}, 1)}
+	c.rcd = &groundFault{connector: c, test: test, reset: reset, token: make(chan struct{}, 1)}
 	return nil
 }
 

@@ -57,7 +57,7 @@ type groundFault struct {
 	*connector
 	test  *output
 	reset *output       // nil: it resets itself
-	turn  chan struct{} // holds one value while a test or a reset is under way
+	token chan struct{} // holds one value while a test or a reset is under way
 }
 
 var _ hal.GroundFault = (*groundFault)(nil)
@@ -72,11 +72,11 @@ const resetPulse = 200 * time.Millisecond
 // SelfTest implements hal.GroundFault.
 func (g *groundFault) SelfTest(ctx context.Context) error {
 	select {
-	case g.turn <- struct{}{}:
+	case g.token <- struct{}{}:
 	case <-ctx.Done():
 		return ctx.Err()
 	}
-	defer func() { <-g.turn }()
+	defer func() { <-g.token }()
 	g.testing.Store(true)
 	defer g.testing.Store(false)
 	state, _, err := contactor{g.connector}.Feedback()
@@ -99,8 +99,8 @@ func (g *groundFault) SelfTest(ctx context.Context) error {
 
 // Reset implements hal.GroundFault.
 func (g *groundFault) Reset() error {
-	g.turn <- struct{}{}
-	defer func() { <-g.turn }()
+	g.token <- struct{}{}
+	defer func() { <-g.token }()
 	return g.pulse(context.Background())
 }
 
