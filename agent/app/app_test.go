@@ -401,8 +401,10 @@ func TestDiskFull(t *testing.T) {
 		if p.outlet().Closed {
 			t.Error("closed")
 		}
-		p.do(p.board.Repair(1))
 		p.disk.breaks(nil)
+		time.Sleep(2 * time.Second)
+		// The trip was reset automatically for an hour, in vain: now a person must do it.
+		want(t, p.order(1, &wire.Simulate{Action: wire.SimulateRepair}), wire.ResultDone, "")
 		p.status(5*time.Second, charge.StatusFinishing)
 		accounted(t, p, 2)
 		time.Sleep(2 * time.Second)
