@@ -11,11 +11,11 @@ import (
 	"github.com/carga-ev/carga/internal/charge"
 )
 
-// real is a board that counts as real hardware.
-type real struct{ *sim.Board }
+// grid is a board that counts as real hardware.
+type grid struct{ *sim.Board }
 
-func (r real) Info() hal.Info {
-	i := r.Board.Info()
+func (g grid) Info() hal.Info {
+	i := g.Board.Info()
 	i.Simulated = false
 	return i
 }
@@ -27,7 +27,7 @@ func TestStartDelayAfterAPowerCut(t *testing.T) {
 	play(t, change, func(p *point) {
 		var up atomic.Int64
 		up.Store(int64(time.Hour))
-		p.wired, p.machineUptime = real{p.board}, func() time.Duration { return time.Duration(up.Load()) }
+		p.wired, p.machineUptime = grid{p.board}, func() time.Duration { return time.Duration(up.Load()) }
 		p.start()
 		p.ready()
 		p.do(p.board.Plug(1))

@@ -124,8 +124,8 @@ func canonical(s State, now time.Duration) State {
 func TestCanonicalKnowsAllTimes(t *testing.T) {
 	var count func(reflect.Type) int
 	count = func(typ reflect.Type) (n int) {
-		for i := range typ.NumField() {
-			switch f := typ.Field(i).Type; {
+		for field := range typ.Fields() {
+			switch f := field.Type; {
 			case f == reflect.TypeFor[Policy]():
 			case f == reflect.TypeFor[time.Duration]():
 				n++

@@ -338,6 +338,7 @@ func (b *bench) trip() {
 func TestGroundFault(t *testing.T) {
 	fitted := safety.Fitted{SelfTest: true}
 	long := func(t *testing.T) *bench {
+		t.Helper()
 		b := newBench(t, fitted)
 		b.run(3 * time.Second)
 		b.want(true)
@@ -415,8 +416,17 @@ func TestHeat(t *testing.T) {
 			offer charge.MilliAmps
 			stop  bool
 		}{
-			{64_999, 32_000, false}, {65_000, 16_000, false}, {67_999, 16_000, false}, {68_000, 8_000, false}, {70_999, 8_000, false},
-			{71_000, 0, true}, {61_000, 0, true}, {60_999, 8_000, false}, {58_000, 8_000, false}, {57_999, 16_000, false}, {55_000, 16_000, false},
+			{64_999, 32_000, false},
+			{65_000, 16_000, false},
+			{67_999, 16_000, false},
+			{68_000, 8_000, false},
+			{70_999, 8_000, false},
+			{71_000, 0, true},
+			{61_000, 0, true},
+			{60_999, 8_000, false},
+			{58_000, 8_000, false},
+			{57_999, 16_000, false},
+			{55_000, 16_000, false},
 			{54_999, 32_000, false},
 		} {
 			b.in.Temperature, b.in.Current = c.at, 5_000

@@ -13,9 +13,20 @@ const (
 	heatStop
 )
 
-// heatFrom is the temperature from which on each step holds. It ends heatBack
-// lower, so that a temperature near it does not switch back and forth.
-var heatFrom = [...]charge.MilliCelsius{heatHalf: 65_000, heatQuarter: 68_000, heatStop: 71_000}
+// from is the temperature from which on the step holds. It ends heatBack lower, so
+// that a temperature near it does not switch back and forth.
+func (h heatStep) from() charge.MilliCelsius {
+	switch h {
+	case heatHalf:
+		return 65_000
+	case heatQuarter:
+		return 68_000
+	case heatStop:
+		return 71_000
+	case heatNone:
+	}
+	return 0
+}
 
 const heatBack charge.MilliCelsius = 10_000
 
@@ -23,7 +34,7 @@ const heatBack charge.MilliCelsius = 10_000
 // It is not where another device trips when it is too hot and the current can be
 // reduced meanwhile.
 func (in *Inputs) heatUnknown(l Limits) bool {
-	return in.Fitted.Thermal && in.ThermalIn.lost(l.MaxThermalAge) && !(in.Fitted.Cutout && in.Fitted.Steered)
+	return in.Fitted.Thermal && in.ThermalIn.lost(l.MaxThermalAge) && (!in.Fitted.Cutout || !in.Fitted.Steered)
 }
 
 // watchHeat applies the temperature. While it is unknown, the current is at the
@@ -36,10 +47,10 @@ func (s *State) watchHeat(l Limits, in *Inputs) {
 		s.heat = max(s.heat, heatQuarter)
 		return
 	}
-	for s.heat > heatNone && in.Temperature < heatFrom[s.heat]-heatBack {
+	for s.heat > heatNone && in.Temperature < s.heat.from()-heatBack {
 		s.heat--
 	}
-	for s.heat < heatStop && in.Temperature >= heatFrom[s.heat+1] {
+	for s.heat < heatStop && in.Temperature >= (s.heat+1).from() {
 		s.heat++
 	}
 }

@@ -39,8 +39,21 @@ const (
 	noteKeeper
 )
 
-// outputs are the names of the outputs in the notes.
-var outputs = map[jobKind]string{noteContactor: "contactor", noteLock: "lock", noteOffer: "pilot", noteKeeper: "keeper"}
+// output is the name of the output in a note.
+func (k jobKind) output() string {
+	switch k {
+	case noteContactor:
+		return "contactor"
+	case noteLock:
+		return "lock"
+	case noteOffer:
+		return "pilot"
+	case noteKeeper:
+		return "keeper"
+	case jobTest, jobReset:
+	}
+	return ""
+}
 
 // leave leaves a job to Assist and reports whether there was space for it. It never
 // waits.
@@ -92,7 +105,7 @@ func (l *Loop) do(ctx context.Context, j job) {
 			l.Log.Error("residual current device not reset", logs.Connector(j.outlet.ID), logs.Err(err))
 		}
 	case noteContactor, noteLock, noteOffer, noteKeeper:
-		attrs := []any{slog.String("output", outputs[j.kind]), logs.Err(j.err)}
+		attrs := []any{slog.String("output", j.kind.output()), logs.Err(j.err)}
 		if j.outlet != nil {
 			attrs = append(attrs, logs.Connector(j.outlet.ID))
 		}

@@ -38,6 +38,7 @@ func BenchmarkJitterUnderLoad(b *testing.B) {
 			for i := 0; ctx.Err() == nil; i++ {
 				kept[i%len(kept)] = make([]byte, 1<<16)
 			}
+			runtime.KeepAlive(kept)
 		})
 	}
 	wg.Go(func() { r.loop.Run(ctx) })

@@ -60,13 +60,13 @@ type rig struct {
 	stop    func()
 }
 
-func newRig(t testing.TB, b *fakeBoard, log *slog.Logger) *rig {
-	t.Helper()
-	r := &rig{fakeBoard: b, t: t, seen: &observed{}}
+func newRig(tb testing.TB, b *fakeBoard, log *slog.Logger) *rig {
+	tb.Helper()
+	r := &rig{fakeBoard: b, t: tb, seen: &observed{}}
 	for n := range b.all {
 		o, err := NewOutlet(b, charge.ConnectorID(n+1))
 		if err != nil {
-			t.Fatal(err)
+			tb.Fatal(err)
 		}
 		r.outlets = append(r.outlets, o)
 	}
@@ -77,7 +77,7 @@ func newRig(t testing.TB, b *fakeBoard, log *slog.Logger) *rig {
 		MeterEvery: time.Second, Reports: r.seen, Beat: func() {}, Log: log,
 	})
 	if err != nil {
-		t.Fatal(err)
+		tb.Fatal(err)
 	}
 	return r
 }
@@ -214,7 +214,7 @@ func TestOrderOfOutputs(t *testing.T) {
 		}
 		time.Sleep(3 * time.Second)
 		want := "lock false, offer 32000, self-test, closed false, lock true, close true, close false, lock false, self-test, closed false"
-		if got := strings.Join(r.fakeBoard.outputs(), ", "); got != want {
+		if got := strings.Join(r.outputs(), ", "); got != want {
 			t.Errorf("got  %s\nwant %s", got, want)
 		}
 		if o := r.outlets[0]; o.Operations() != 2 || o.HotOperations() != 1 {
@@ -281,13 +281,13 @@ func TestOfferIsPaced(t *testing.T) {
 		r.session(1)
 		r.pilot(1, charge.PilotC)
 		time.Sleep(10 * time.Second)
-		r.fakeBoard.outputs()
+		r.outputs()
 		for _, hot := range []charge.MilliCelsius{66_000, 69_000, 50_000, 66_000} {
 			r.set(func() { r.all[0].temperature = hot })
 			time.Sleep(time.Second)
 		}
 		time.Sleep(20 * time.Second)
-		if got := strings.Join(r.fakeBoard.outputs(), ", "); got != "offer 16000" {
+		if got := strings.Join(r.outputs(), ", "); got != "offer 16000" {
 			t.Errorf("got %s, want one change", got)
 		}
 	})
