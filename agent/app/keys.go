@@ -29,7 +29,7 @@ func (r *running) readKeys(l *layer, in io.Reader) {
 		}
 		if uid, is := strings.CutPrefix(word, "t "); is {
 			// The card's identifier is a secret: it is not logged.
-			if err := r.simulator.Present(strings.TrimSpace(uid)); err != nil {
+			if err := r.operator.simulator.Present(strings.TrimSpace(uid)); err != nil {
 				r.logger.Info("no card was read", logs.Err(err))
 			}
 			continue
