@@ -26,12 +26,11 @@ import (
 type site struct {
 	name, use string
 	longest   time.Duration // of --for; 0: the command has no --for
-	run       func(*visit) (ok bool, err error)
+	run       func(context.Context, *visit) (ok bool, err error)
 }
 
 // visit is one run of such a command.
 type visit struct {
-	ctx      context.Context
 	board    hal.Board
 	in       io.Reader
 	out      io.Writer
@@ -44,15 +43,15 @@ func sites() map[string]site {
 	return map[string]site{
 		"doctor": {
 			"doctor", "reads every input for a while and explains the wiring; exit 1 if something is to be repaired", time.Hour,
-			(*visit).examine,
+			examine,
 		},
 		"hal-test": {
 			"hal-test", "checks the hardware against the rules that the agent relies on; exit 1 if one is broken", 0,
-			(*visit).testBoard,
+			testBoard,
 		},
 		"identify": {
 			"identify", "blinks, so that a person finds this charging point", time.Hour,
-			(*visit).identify,
+			identify,
 		},
 	}
 }
@@ -103,7 +102,7 @@ func runSite(ctx context.Context, s site, args []string, stdin io.Reader, stdout
 
 // onBoard opens the configured board, runs do and closes it, with every contactor
 // open.
-func (v *visit) onBoard(ctx context.Context, cfg app.Config, log *slog.Logger, do func(*visit) (bool, error)) (ok bool, err error) {
+func (v *visit) onBoard(ctx context.Context, cfg app.Config, log *slog.Logger, do func(context.Context, *visit) (bool, error)) (ok bool, err error) {
 	opening, cancel := context.WithTimeout(ctx, openLimit)
 	defer cancel()
 	board, err := app.OpenBoard(opening, cfg, log)
@@ -111,21 +110,21 @@ func (v *visit) onBoard(ctx context.Context, cfg app.Config, log *slog.Logger, d
 		return false, fmt.Errorf("open the hardware: %w; if the agent is running, stop it first", err)
 	}
 	defer func() { err = errors.Join(err, board.Close()) }()
-	v.ctx, v.board = ctx, board
+	v.board = board
 	info := board.Info()
 	_, _ = fmt.Fprintf(v.out, "%s: board %s %q, %d connector(s) of %d W\n", cfg.CPID, info.Model, info.Serial, info.Connectors, info.RatedPower)
 	if v.switches {
-		if err := v.confirm(); err != nil {
+		if err := v.confirm(ctx); err != nil {
 			return false, err
 		}
 	}
-	return do(v)
+	return do(ctx, v)
 }
 
 // confirm asks before outputs are switched. It is an error if a vehicle is plugged
 // in, if the emergency stop is pressed, or if the answer is not "yes".
-func (v *visit) confirm() error {
-	if err := check.NewProbe(v.ctx, v.board).Unplugged(); err != nil {
+func (v *visit) confirm(ctx context.Context) error {
+	if err := check.NewProbe(ctx, v.board).Unplugged(); err != nil {
 		return fmt.Errorf("nothing is switched: %w", err)
 	}
 	_, _ = fmt.Fprint(v.out, "Every contactor closes for some seconds: its socket is under voltage then.\nNo vehicle and no person may touch it. Type yes to go on: ")
@@ -140,13 +139,13 @@ func (v *visit) confirm() error {
 }
 
 // examine is agent doctor.
-func (v *visit) examine() (bool, error) {
+func examine(ctx context.Context, v *visit) (bool, error) {
 	_, _ = fmt.Fprintf(v.out, "The inputs are watched for %v. Move each of them: what changes is printed.\n", v.duration)
 	begin := time.Now()
-	findings := doctor.Examine(v.ctx, v.board, doctor.Options{For: v.duration, Changed: func(device, value string) {
+	findings := doctor.Examine(ctx, v.board, doctor.Options{For: v.duration, Changed: func(device, value string) {
 		_, _ = fmt.Fprintf(v.out, "%6.2f s  %s: %s\n", time.Since(begin).Seconds(), device, value)
 	}})
-	if err := v.ctx.Err(); err != nil {
+	if err := ctx.Err(); err != nil {
 		return false, err
 	}
 	_, _ = fmt.Fprintln(v.out)
@@ -165,29 +164,29 @@ func (v *visit) examine() (bool, error) {
 	good := doctor.Worst(findings) < doctor.Bad
 	if v.switches {
 		_, _ = fmt.Fprintln(v.out)
-		passed, err := v.testRules(func(r check.Rule) bool { return r.Switches })
+		passed, err := v.testRules(ctx, func(r check.Rule) bool { return r.Switches })
 		return good && passed, err
 	}
 	return good, nil
 }
 
 // testBoard is agent hal-test.
-func (v *visit) testBoard() (bool, error) {
-	return v.testRules(func(r check.Rule) bool { return v.switches || !r.Switches })
+func testBoard(ctx context.Context, v *visit) (bool, error) {
+	return v.testRules(ctx, func(r check.Rule) bool { return v.switches || !r.Switches })
 }
 
 // testRules checks the chosen rules and prints a line for each. The others are
 // counted.
-func (v *visit) testRules(chosen func(check.Rule) bool) (bool, error) {
+func (v *visit) testRules(ctx context.Context, chosen func(check.Rule) bool) (bool, error) {
 	passed, broken, missing, left := 0, 0, 0, 0
 	for _, rule := range check.Rules() {
 		if !chosen(rule) {
 			left++
 			continue
 		}
-		err := rule.Check(check.NewProbe(v.ctx, v.board))
-		if v.ctx.Err() != nil {
-			return false, v.ctx.Err()
+		err := rule.Check(check.NewProbe(ctx, v.board))
+		if ctx.Err() != nil {
+			return false, ctx.Err()
 		}
 		switch {
 		case errors.Is(err, hal.ErrNotFitted):
@@ -214,7 +213,7 @@ func (v *visit) testRules(chosen func(check.Rule) bool) (bool, error) {
 }
 
 // identify is agent identify.
-func (v *visit) identify() (bool, error) {
+func identify(ctx context.Context, v *visit) (bool, error) {
 	panel, err := v.board.Panel()
 	if err != nil {
 		return false, fmt.Errorf("front panel: %w: there is no light to blink", err)
@@ -234,7 +233,7 @@ func (v *visit) identify() (bool, error) {
 	defer t.Stop()
 	select {
 	case <-t.C:
-	case <-v.ctx.Done():
+	case <-ctx.Done():
 	}
 	return true, show(hal.LightOff)
 }

@@ -44,8 +44,8 @@ const Tick = 10 * time.Millisecond
 // Probe is a board under check.
 type Probe struct {
 	hal.Board
-	ctx    context.Context
-	keeper hal.Keeper // nil: not fitted
+	ctx    context.Context //nolint:containedctx // a probe is one visit, which ctx ends; every rule waits
+	keeper hal.Keeper      // nil: not fitted
 }
 
 // NewProbe puts a board under check. The end of ctx ends each wait.

@@ -121,8 +121,8 @@ func (s sinking) Read(ctx context.Context) (hal.Reading, error) {
 // patient is a meter that waits for its bus, whatever the context.
 type patient struct{ hal.Meter }
 
-func (p patient) Read(context.Context) (hal.Reading, error) {
-	return p.Meter.Read(context.Background())
+func (p patient) Read(ctx context.Context) (hal.Reading, error) {
+	return p.Meter.Read(context.WithoutCancel(ctx))
 }
 
 // lazy is a contactor that opens after a wait.

@@ -78,9 +78,9 @@ func unknownConnector(p *Probe) error {
 	for _, n := range []charge.ConnectorID{-1, 0, charge.ConnectorID(last + 1)} {
 		c, err := p.Connector(n)
 		if err == nil || c != nil {
-			errs = append(errs, fmt.Errorf("connector %d: got %v, %v; want nil and an error", n, c, err))
-		} else if !strings.Contains(err.Error(), strconv.Itoa(last)) {
-			errs = append(errs, fmt.Errorf("connector %d: %q does not name the range 1 to %d", n, err, last))
+			errs = append(errs, fmt.Errorf("connector %d exists; want an error", n))
+		} else if text := err.Error(); !strings.Contains(text, strconv.Itoa(last)) {
+			errs = append(errs, fmt.Errorf("connector %d: %q does not name the range 1 to %d", n, text, last))
 		}
 	}
 	return errors.Join(errs...)
@@ -89,8 +89,13 @@ func unknownConnector(p *Probe) error {
 // there checks one optional device: there is one, or its error is
 // hal.ErrNotFitted.
 func there(name string, missing bool, err error) error {
-	if missing != errors.Is(err, hal.ErrNotFitted) || err != nil && !missing {
-		return fmt.Errorf("%s: nil is %v, error is %v", name, missing, err)
+	switch {
+	case err == nil && missing:
+		return fmt.Errorf("%s: nil without an error", name)
+	case err != nil && !missing:
+		return fmt.Errorf("%s: a device with the error %q", name, err.Error())
+	case err != nil && !errors.Is(err, hal.ErrNotFitted):
+		return fmt.Errorf("%s: %w", name, err)
 	}
 	return nil
 }
@@ -108,13 +113,17 @@ func absentDevices(p *Probe) error {
 	}
 	r, err := p.Reader()
 	add(there("reader", r == nil, err))
-	if r != nil && (r.Tokens() == nil || r.Tokens() != r.Tokens()) {
-		add(errors.New("reader: its channel is nil or changes"))
+	if r != nil {
+		if tokens := r.Tokens(); tokens == nil || tokens != r.Tokens() {
+			add(errors.New("reader: its channel is nil or changes"))
+		}
 	}
 	f, err := p.Panel()
 	add(there("front panel", f == nil, err))
-	if f != nil && (f.Presses() == nil || f.Presses() != f.Presses()) {
-		add(errors.New("front panel: its channel is nil or changes"))
+	if f != nil {
+		if presses := f.Presses(); presses == nil || presses != f.Presses() {
+			add(errors.New("front panel: its channel is nil or changes"))
+		}
 	}
 	w, err := p.Watchdog()
 	add(there("watchdog", w == nil, err))

@@ -28,13 +28,8 @@ func Defects() []Defect {
 // defectOf is the defect that makes the agent find a fault of a device whose state
 // is no fault of the hardware: it is what Inject breaks.
 func defectOf(f charge.Fault) (Defect, bool) {
-	switch f {
-	case "lock_failed":
-		return LockJammed, true
-	case "self_test_failed":
-		return TestFails, true
-	}
-	return "", false
+	d, is := map[charge.Fault]Defect{"lock_failed": LockJammed, "self_test_failed": TestFails}[f]
+	return d, is
 }
 
 // check refuses an unknown defect.
