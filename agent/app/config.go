@@ -270,7 +270,7 @@ func (s *Sim) config(cp charge.CPID) sim.Config {
 // problems have their place in it.
 func (r *RPi) validate(p *config.Problems) {
 	if r.Board == "" {
-		r.Config.Validate(p)
+		r.Validate(p)
 		return
 	}
 	if len(r.Connectors) > 0 {

@@ -45,7 +45,7 @@ func (p protected) Tripped() (charge.Fault, hal.Stamp, error) {
 		switch stamp = s; {
 		case err != nil:
 			return "", stamp, err
-		case !closed && !(t.fault == charge.FaultGroundFault && p.testing.Load()):
+		case !closed && (t.fault != charge.FaultGroundFault || !p.testing.Load()):
 			return t.fault, stamp, nil
 		}
 	}
