@@ -7,7 +7,7 @@ import { chromium } from 'playwright-core'
 
 const root = new URL('../../../../../', import.meta.url).pathname
 
-/** Runs bin/sim demo with arguments; url is its page. */
+/** Runs bin/sim demo with arguments; url is its link that signs in. */
 export async function startDemo(...args) {
   const data = mkdtempSync(join(tmpdir(), 'carga-e2e-'))
   const child = spawn(join(root, 'bin/sim'), ['demo', '--no-open', '--data', data, '--http', '127.0.0.1:0', '--kafka', '127.0.0.1:0', '--mqtt', '127.0.0.1:0', ...args], {
@@ -21,16 +21,13 @@ export async function startDemo(...args) {
   const url = await new Promise((resolve, reject) => {
     const read = (chunk) => {
       printed += chunk
-      // With accounts the demo prints a link that signs in, after the address.
       const link = /http:\/\/127\.0\.0\.1:\d+\/signin\?\S+/.exec(printed)
-      const plain = /http:\/\/127\.0\.0\.1:\d+(?=\/?\s)/.exec(printed)
       if (link) resolve(link[0])
-      else if (plain) setTimeout(() => resolve(plain[0] + '/'), 700)
     }
     child.stdout.on('data', read)
     child.stderr.on('data', read)
     child.on('exit', (code) => reject(new Error(`the demo ended with ${code}: ${printed}`)))
-    setTimeout(() => reject(new Error('the demo printed no address: ' + printed)), 60_000).unref()
+    setTimeout(() => reject(new Error('the demo printed no link: ' + printed)), 60_000).unref()
   })
   const base = new URL('/', url).href
   /** A request to the API, signed in by cookies. */
@@ -47,7 +44,7 @@ export async function startDemo(...args) {
     const [, name, value] = /^([^=]+)=([^;]*)/.exec(line)
     return { name, value, domain: '127.0.0.1', path: '/', httpOnly: true, sameSite: 'Strict' }
   })
-  const admin = url === base ? [] : cookiesOf((await fetch(url, { redirect: 'manual' })).headers)
+  const admin = cookiesOf((await fetch(url, { redirect: 'manual' })).headers)
   return {
     url,
     base,

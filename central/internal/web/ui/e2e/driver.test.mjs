@@ -1,18 +1,11 @@
 // The flows of a driver on a phone and at a desk, in both languages, against the real demo.
 import assert from 'node:assert/strict'
-import { after, before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { check, shot } from './check.mjs'
-import { launch, openPage, sizes, startDemo } from './demo.mjs'
+import { openPage, sizes } from './demo.mjs'
+import { browser, demo, useDemo } from './suite.mjs'
 
-let demo, browser
-
-before(async () => {
-  ;[demo, browser] = await Promise.all([startDemo('--cps', '8', '--drivers', '1'), launch()])
-})
-after(async () => {
-  await browser?.close()
-  await demo?.stop()
-})
+useDemo('--cps', '8', '--drivers', '1')
 
 const words = {
   en: {

@@ -1,17 +1,11 @@
 // A list of requests, the code of a charging point, prices, outages, and a driver's account.
 import assert from 'node:assert/strict'
-import { after, before, describe, test } from 'node:test'
+import { describe, test } from 'node:test'
 import { check, shot } from './check.mjs'
-import { launch, openPage, sizes, startDemo } from './demo.mjs'
+import { openPage, sizes } from './demo.mjs'
+import { browser, demo, useDemo } from './suite.mjs'
 
-let demo, browser
-before(async () => {
-  ;[demo, browser] = await Promise.all([startDemo('--cps', '8', '--drivers', '0'), launch()])
-})
-after(async () => {
-  await browser?.close()
-  await demo?.stop()
-})
+useDemo('--cps', '8', '--drivers', '0')
 
 /** A page that is signed in, with the name of a driver kept. */
 async function open(path, { size = 'phone', locale = 'en-GB', name = '', as = demo.admin, mock } = {}) {
