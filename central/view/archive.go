@@ -180,19 +180,6 @@ type Gap struct {
 	Filled      bool             `json:"filled"`         // all of its records came late
 }
 
-// Alarm is a condition that an operator should look at. Kind is a stable word for
-// programs, Text describes the case. An alarm about Central itself has no CPID.
-type Alarm struct {
-	ID   int64            `json:"alarm_id"`
-	CPID charge.CPID      `json:"cp_id,omitempty"`
-	Kind ledger.AlarmKind `json:"kind"`
-	Text string           `json:"text"`
-	At   charge.Time      `json:"at"`
-	// State is "open", or "cleared" when the condition is over, or an operator
-	// explained or cleared it.
-	State string `json:"state" enum:"open,cleared"`
-}
-
 // DeadLetter is a message on Kafka that Central could not use. Kind is its header
 // of that name. Kept is whether Central has its bytes, so that it can be replayed.
 type DeadLetter struct {
@@ -318,13 +305,4 @@ func GapOf(n int64, g *ledger.Gap) Gap {
 		ID: n, CPID: g.CPID, Journal: g.Journal, First: g.First, Last: g.Last, Cause: g.Cause, Detail: g.Detail, Missing: missing,
 		Unaccounted: g.Energy, At: g.DetectedAt, Filled: len(g.Missing) == 0,
 	}
-}
-
-// AlarmOf shows the alarm with the number n.
-func AlarmOf(n int64, a *ledger.Alarm) Alarm {
-	state := AlarmOpen
-	if a.Cleared {
-		state = AlarmCleared
-	}
-	return Alarm{ID: n, CPID: a.CPID, Kind: a.Kind, Text: a.Detail, At: a.At, State: state}
 }

@@ -27,6 +27,7 @@ type Part struct {
 	State  string      `json:"state"` // PartUp, PartDown, PartUnknown; of a bridge also PartStandby
 	Since  charge.Time `json:"since"`
 	Reason string      `json:"reason,omitempty"` // in words: why it is not up, or a warning while it is
+	Fenced bool        `json:"fenced,omitempty"` // of Central: another one took over, until an operator lifts the fence
 }
 
 // States of a part.

@@ -389,7 +389,7 @@ func (l *Live) setDamaged(trouble string) {
 	l.setDatabase(trouble)
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	l.alarm = ledger.Alarm{ID: string(AlarmDatabase), Kind: AlarmDatabase, At: l.now(), Detail: trouble}
+	l.alarm = ledger.Alarm{ID: string(view.AlarmDatabase), Kind: view.AlarmDatabase, At: l.now(), Detail: trouble}
 	l.notifyChanged()
 }
 

@@ -292,7 +292,7 @@ func (l *Live) centralPart() view.Part {
 	case l.database != "":
 		p.Reason = l.database
 	case !l.fencedBy.IsZero():
-		p.Reason = "another Central took over: this one is read-only"
+		p.Reason, p.Fenced = "another Central took over: this one is read-only", true
 	case !l.joined:
 		p.Reason = l.waitsFor
 	case len(l.troubles) > 0:

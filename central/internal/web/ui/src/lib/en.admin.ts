@@ -55,6 +55,8 @@ export const admin = {
       'explain-gap': 'Explained a gap',
       'lift-fence': 'Lifted the fence',
       'replay-dead-letter': 'Replayed a dead letter',
+      'clear-alarm': 'Cleared an alarm',
+      'add-tariff': 'Added a tariff',
       'set-cp-settings': 'Changed a charging point',
       'cut-or-restore': 'Cut or restored a part',
     },

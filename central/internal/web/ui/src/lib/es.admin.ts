@@ -56,6 +56,8 @@ export const admin: typeof en.admin = {
       'explain-gap': 'Explicó un hueco',
       'lift-fence': 'Levantó el bloqueo',
       'replay-dead-letter': 'Repitió un mensaje inservible',
+      'clear-alarm': 'Apagó una alarma',
+      'add-tariff': 'Añadió una tarifa',
       'set-cp-settings': 'Cambió un punto de carga',
       'cut-or-restore': 'Cortó o restauró una parte',
     },
