@@ -70,6 +70,7 @@ func permissions() map[string]access.Permission {
 		"start":              access.SessionStart,
 		"stop":               access.SessionStop,
 		"set-availability":   access.AvailabilityChange,
+		"charge":             access.SessionStart,
 		"simulate":           access.CPSimulate,
 		"admit":              access.CPAdmit,
 		"pass-next":          access.CPPass,

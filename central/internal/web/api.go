@@ -288,7 +288,7 @@ func (simulateBody) TransformSchema(_ huma.Registry, s *huma.Schema) *huma.Schem
 func (s *Server) orderRoutes(api huma.API) {
 	huma.Register(api, order("reserve", "/reservations", "Reserve a connector for a driver", http.StatusAccepted),
 		func(ctx context.Context, in *reserveInput) (*orderOutput, error) {
-			driver, err := forDriver(ctx, in.Body.Username)
+			driver, err := s.reserving(ctx, "reserve", in.Body.Username)
 			if err != nil {
 				return nil, err
 			}
@@ -316,6 +316,16 @@ func (s *Server) orderRoutes(api huma.API) {
 			}
 			a, err := s.orders.Start(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), driver)
 			return s.answer("start", a, err)
+	huma.Register(api, order("charge", "/charges",
+		"Reserve a connector for a driver, and start a session there when the driver plugs in", http.StatusAccepted),
+		func(ctx context.Context, in *reserveInput) (*orderOutput, error) {
+			driver, err := s.reserving(ctx, "charge", in.Body.Username)
+			if err != nil {
+				return nil, err
+			}
+			a, err := s.orders.Charge(ctx, charge.CPID(in.Body.CPID), charge.ConnectorID(in.Body.Connector), driver)
+			return s.answer("charge", a, err)
+		})
 		})
 	huma.Register(api, order("stop", "/sessions/{id}/stop", "Stop a session", http.StatusAccepted),
 		func(ctx context.Context, in *idInput) (*orderOutput, error) {
@@ -344,6 +354,19 @@ func (s *Server) orderRoutes(api huma.API) {
 
 // ownOrNone returns the problem unknown if a driver orders something about what does
 // not belong to it. Its driver never changes, so it may be read before the
+// reserving returns the driver of an operation that reserves. Reservations that a
+// driver orders are counted.
+func (s *Server) reserving(ctx context.Context, operation, username string) (charge.Username, error) {
+	driver, err := forDriver(ctx, username)
+	if err != nil || ownerOf(ctx) == "" {
+		return driver, err
+	}
+	if err := s.accounts.MayReserve(driver, time.Now()); err != nil {
+		return "", s.refusal(operation, err)
+	}
+	return driver, nil
+}
+
 // order.
 func ownOrNone[K ~string, T any](ctx context.Context, s *Server, operation, unknown string, find func(context.Context, charge.Username, K) (*T, error), id K) error {
 	owner := ownerOf(ctx)

@@ -117,6 +117,10 @@ func (d *orderLog) Start(ctx context.Context, cp charge.CPID, n charge.Connector
 	return d.receive(ctx, "start %s %d %s", cp, n, username)
 }
 
+func (d *orderLog) Charge(ctx context.Context, cp charge.CPID, n charge.ConnectorID, username charge.Username) (web.Answer, error) {
+	return d.receive(ctx, "charge %s %d %s", cp, n, username)
+}
+
 func (d *orderLog) Stop(ctx context.Context, id charge.SessionID) (web.Answer, error) {
 	return d.receive(ctx, "stop %s", id)
 }

@@ -84,7 +84,7 @@ class Own {
   /** Begins to charge at a connector that is reserved already. */
   use(s: RowState): void {
     this.finished = null
-    this.#run({ ...fresh(self.name, s.cp_id, s.connector), phase: 'kept', reservation: s.reservation_id ?? '' })
+    this.#run({ ...fresh(self.name, s.cp_id, s.connector), reservation: s.reservation_id ?? '' })
   }
 
   #run(data: Data): void {

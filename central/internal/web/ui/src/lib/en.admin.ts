@@ -46,6 +46,7 @@ export const admin = {
       'cancel-reservation': 'Cancelled a reservation',
       start: 'Started a session',
       stop: 'Stopped a session',
+      charge: 'Reserved and started',
       'set-availability': 'Took out of or into service',
       simulate: 'Moved simulated hardware',
       admit: 'Admitted a charging point',

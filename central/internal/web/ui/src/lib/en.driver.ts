@@ -79,7 +79,6 @@ export const drive = {
     kept: 'It is kept for you',
     plugIn: 'Plug in within',
     plugText: 'Charging begins by itself as soon as you plug in.',
-    waitStart: 'Waiting for the charging point to start',
     notStarted: 'Reserved for you',
     notStartedText: 'Start when you are there.',
     where: 'Place',
@@ -216,7 +215,6 @@ export const drive = {
     states: {
       waiting: 'waits for its turn',
       asking: 'asking the charging point',
-      kept: 'reserved',
       plug: 'reserved, plug in',
       charging: 'charging',
       finished: 'finished',

@@ -47,6 +47,7 @@ export const admin: typeof en.admin = {
       'cancel-reservation': 'Canceló una reserva',
       start: 'Inició una sesión',
       stop: 'Paró una sesión',
+      charge: 'Reservó e inició',
       'set-availability': 'Puso en servicio o fuera de él',
       simulate: 'Movió hardware simulado',
       admit: 'Admitió un punto de carga',

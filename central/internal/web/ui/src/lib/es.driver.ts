@@ -80,7 +80,6 @@ export const drive: typeof en.drive = {
     kept: 'Está guardado para usted',
     plugIn: 'Para enchufar quedan',
     plugText: 'La recarga empieza sola en cuanto enchufe.',
-    waitStart: 'Esperando a que el punto empiece',
     notStarted: 'Reservado para usted',
     notStartedText: 'Empiece cuando esté allí.',
     where: 'Lugar',
@@ -217,7 +216,6 @@ export const drive: typeof en.drive = {
     states: {
       waiting: 'espera su turno',
       asking: 'preguntando al punto de carga',
-      kept: 'reservado',
       plug: 'reservado, enchufe',
       charging: 'cargando',
       finished: 'terminada',
