@@ -153,16 +153,3 @@ type Series struct {
 	Power     []charge.Watts     `json:"w" nullable:"false"`
 	Register  []charge.WattHours `json:"e" nullable:"false"` // of the meter, in Wh
 }
-
-// Fact is an event that the stream sends once to each page: a ticket, the end of a
-// command, a fault, an alarm.
-type Fact struct {
-	N    uint64      `json:"n"` // grows by one with each fact, from 1 at Central's start
-	At   charge.Time `json:"at"`
-	Kind string      `json:"kind"` // "ticket", "session", "reservation", "command", "fault", "alarm", "link"
-	CPID charge.CPID `json:"cp_id,omitempty"`
-	Text string      `json:"text"`
-
-	SessionID charge.SessionID `json:"session_id,omitempty"` // the session it is about
-	Username  charge.Username  `json:"username,omitempty"`   // the driver it is about
-}

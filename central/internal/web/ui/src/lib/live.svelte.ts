@@ -30,7 +30,9 @@ export type Values = { w: number; e: number; c: string; r: number; u: number; t:
 export type Fact = {
   n: number
   at: string
-  kind: 'ticket' | 'session' | 'reservation' | 'command' | 'fault' | 'alarm' | 'link'
+  kind: 'ticket' | 'session' | 'reservation' | 'command' | 'fault' | 'alarm' | 'link' | 'dead_letter'
+  what: string // what happened; of a command the state in which it ended
+  text: string // in English
   cp_id?: string
   text: string
   session_id?: string
@@ -312,11 +314,13 @@ class Live {
       const have = new Set(this.facts.filter((f) => f.kind === 'ticket').map((f) => f.session_id))
       const old: Fact[] = []
       for (const k of tickets.items) {
-        if (!have.has(k.session_id)) old.push({ n: 0, at: k.stopped_at ?? '', kind: 'ticket', cp_id: k.cp_id, session_id: k.session_id, text: this.ticketText(k), missed: from > 0 })
+        const { cp_id, connector, session_id, energy_wh, cost, currency } = k
+        const username = k.username ? { username: k.username } : {}
+        if (!have.has(session_id)) old.push({ n: 0, at: k.stopped_at ?? '', kind: 'ticket', what: 'made', text: '', cp_id, connector, session_id, energy_wh, cost, currency, ...username, missed: from > 0 })
       }
-      const texts = new Set(this.facts.filter((f) => f.kind === 'alarm').map((f) => f.text))
+      const known = new Set(this.facts.filter((f) => f.kind === 'alarm').map((f) => `${f.subject} ${f.detail}`))
       for (const a of alarms.items) {
-        if (![...texts].some((x) => x.includes(a.text))) old.push({ n: 0, at: a.at, kind: 'alarm', ...(a.cp_id ? { cp_id: a.cp_id } : {}), text: a.text, missed: from > 0 })
+        if (!known.has(`${a.kind} ${a.text}`)) old.push({ n: 0, at: a.at, kind: 'alarm', what: 'raised', text: '', subject: a.kind, detail: a.text, ...(a.cp_id ? { cp_id: a.cp_id } : {}), missed: from > 0 })
       }
       this.facts = [...this.facts, ...old].sort((a, b) => b.at.localeCompare(a.at)).slice(0, maxFacts)
     } catch {
@@ -324,7 +328,6 @@ class Live {
     }
   }
 
-  ticketText: (k: Ticket) => string = (k) => k.ticket_id
 }
 
 export const live = new Live()
