@@ -21,14 +21,15 @@ var ErrGone = errors.New("the row after which the page begins is gone")
 
 // Query selects a page of a list, newest first. A zero field does not restrict.
 type Query struct {
-	CPID     charge.CPID
-	Username charge.Username
-	Owner    charge.Username // only items of this driver, whatever Username is; the caller's, if it is a driver
-	State    string          // a state of the items; empty for lists whose items have none
-	From, To charge.Time     // From <= time of the item < To
-	After    string          // the key of the last item of the page before; empty for the first page
-	Limit    int             // default 100, at most 1000
-	Now      charge.Time     // decides the state of reservations, which end by themselves
+	CPID      charge.CPID
+	Username  charge.Username
+	Owner     charge.Username  // only items of this driver, whatever Username is; the caller's, if it is a driver
+	State     string           // a state of the items; empty for lists whose items have none
+	From, To  charge.Time      // From <= time of the item < To
+	SessionID charge.SessionID // of tickets
+	After     string           // the key of the last item of the page before; empty for the first page
+	Limit     int              // default 100, at most 1000
+	Now       charge.Time      // decides the state of reservations, which end by themselves
 
 	By, Operation string // of the audit log
 }

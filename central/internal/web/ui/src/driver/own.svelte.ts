@@ -149,7 +149,7 @@ class Own {
     this.finished = { session, cp, connector, ticket: null }
     for (let tries = 0; tries < 60; tries++) {
       try {
-        const ticket = await ticketOf(session, self.name)
+        const ticket = await ticketOf(session)
         if (ticket) {
           if (this.finished?.session === session) this.finished = { session, cp, connector, ticket }
           this.tell(t.drive.events.finished(fmt.energy(ticket.energy_wh), fmt.money(ticket.cost, ticket.currency)), 'good', 'd/receipts/' + ticket.ticket_id)
