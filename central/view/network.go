@@ -109,6 +109,7 @@ type Connector struct {
 	Status        charge.Status        `json:"status"`    // as reported; with CP.Link "offline" it may be outdated
 	Available     bool                 `json:"available"` // as ordered by the operator
 	SessionID     charge.SessionID     `json:"session_id,omitempty"`
+	SessionSince  charge.Time          `json:"session_since,omitzero"` // when energy flowed first, or before that the grant, by the charging point's clock
 	Username      charge.Username      `json:"username,omitempty"`
 	ReservationID charge.ReservationID `json:"reservation_id,omitempty"`
 	ReservedUntil charge.Time          `json:"reserved_until,omitzero"`
@@ -134,7 +135,7 @@ func (c *CP) SameState(o *CP) bool {
 // SameState reports whether two connectors differ in nothing but the numbers of
 // telemetry, from Power to Cost, and their time.
 func (c *Connector) SameState(o *Connector) bool {
-	return c.Connector == o.Connector && c.Status == o.Status && c.Available == o.Available && c.SessionID == o.SessionID &&
+	return c.Connector == o.Connector && c.Status == o.Status && c.Available == o.Available && c.SessionID == o.SessionID && c.SessionSince == o.SessionSince &&
 		c.Username == o.Username && c.ReservationID == o.ReservationID && c.ReservedUntil == o.ReservedUntil &&
 		c.WaitsFor == o.WaitsFor && c.WaitsSince == o.WaitsSince && c.Rated == o.Rated && c.Currency == o.Currency && slices.Equal(c.Faults, o.Faults)
 }

@@ -142,7 +142,7 @@ func (s *stateRow) forDriver() *stateRow {
 func (s *stateRow) forOthers() *stateRow {
 	other := *s
 	other.Alarm, other.Agent = "", ""
-	other.SessionID, other.Username, other.ReservationID, other.WaitsFor, other.WaitsSince, other.Currency = "", "", "", "", 0, ""
+	other.SessionID, other.SessionSince, other.Username, other.ReservationID, other.WaitsFor, other.WaitsSince, other.Currency = "", 0, "", "", "", 0, ""
 	return &other
 }
 

@@ -1,7 +1,6 @@
 // The present state of the network, as the stream reports it. One small object per
 // connector: a change of one redraws one tile.
-import { SvelteMap } from 'svelte/reactivity'
-import type { Alarm, Books, Connector, Page, Part, Session, Ticket } from './api'
+import type { Alarm, Books, Connector, Page, Part, Ticket } from './api'
 import { get } from './api'
 import { address } from './base'
 import { clock } from './clock.svelte'
@@ -74,6 +73,11 @@ export function attention(s: RowState, now: number): string {
   if (s.alarm) return 'alarm'
   if (s.link === 'offline') return 'offline'
   if (s.waits_for && s.waits_since && now - Date.parse(s.waits_since) > 30_000) return 'waits'
+/** When the session of a row was begun, in Unix ms; undefined without one. */
+export function begunAt(s: RowState): number | undefined {
+  return s.session_id && s.session_since ? Date.parse(s.session_since) : undefined
+}
+
   return ''
 }
 
@@ -95,8 +99,6 @@ class Live {
   receivedAt = $state(0)
   /** What answered in place of Central, such as "HTTP 502"; "" if nothing did. */
   reason = $state('')
-  /** When sessions that run were begun, by their id. */
-  begun = new SvelteMap<string, number>()
 
   onFact: (f: Fact) => void = () => {}
   onSignedOut: () => void = () => {}
@@ -111,7 +113,6 @@ class Live {
   #running: AbortController | null = null
   #attempt = 0
   #retry = 0
-  #asked = new Set<string>()
   #cutAt = 0 // when the connection broke; 0 while it stands
 
   start(): void {
@@ -247,7 +248,6 @@ class Live {
     })
     if (rows.length !== this.rows.length || rows.some((r, i) => r !== this.rows[i])) this.rows = rows
     this.version++
-    void this.#findBegun()
     if (!m.facts?.length) void this.#missed(missedFrom)
   }
 
@@ -256,7 +256,6 @@ class Live {
     if (!row) return
     row.state = s
     this.version++
-    if (s.session_id && !this.begun.has(s.session_id) && !this.#asked.has(s.session_id)) void this.#findBegun()
   }
 
   #values(c: Columns | undefined, at: number): void {
@@ -281,26 +280,6 @@ class Live {
     if (missedFrom > 0) f.missed = true // it came with the first frame after a pause
     this.facts = [f, ...this.facts].slice(0, maxFacts)
     if (!old || f.missed) this.onFact(f)
-  }
-
-  #finding = 0
-  /** Reads when the running sessions were begun: the stream does not have it. */
-  async #findBegun(): Promise<void> {
-    if (this.#finding) return
-    this.#finding = window.setTimeout(async () => {
-      this.#finding = 0
-      for (const row of this.rows) if (row.state.session_id) this.#asked.add(row.state.session_id)
-      try {
-        let after = ''
-        do {
-          const page: Page<Session> = await get('sessions', { state: 'open', limit: 500, after })
-          for (const s of page.items) this.begun.set(s.session_id, Date.parse(s.started_at ?? s.authorized_at ?? ''))
-          after = page.next ?? ''
-        } while (after)
-      } catch {
-        this.#asked.clear() // with the next change
-      }
-    }, 300)
   }
 
   /** Reads what happened while the page was not connected; from 0 the latest tickets. */
