@@ -148,7 +148,7 @@ test('a charging point gets a name; who saves later sees what was saved meanwhil
   const other = await demo.api('PATCH', 'cps/CP_0004/settings', { site: 'Harbour' }, { 'If-Match': (await demo.api('GET', 'cps/CP_0004/settings')).headers.get('ETag') })
   assert.equal(other.status, 200)
   await page.getByRole('button', { name: 'Save' }).click()
-  const conflict = page.getByRole('alert').filter({ hasText: 'Somebody else saved' })
+  const conflict = page.getByRole('alert').filter({ hasText: 'Another person saved' })
   await conflict.getByText('Harbour').waitFor()
   await check(page, 'conflict')
   assert.equal(await page.getByLabel(/^Place/).inputValue(), 'Car park', 'nothing typed is lost')

@@ -16,7 +16,7 @@ import { close, demo, open, useDemo } from './suite.mjs'
 
 useDemo('--cps', '4', '--drivers', '0')
 
-/** Reads frames of the stream until enough says so. */
+/** Reads frames of the stream until enough returns true. */
 async function frames(enough) {
   const control = new AbortController()
   const answer = await fetch(demo.base + 'api/v1/stream', { signal: control.signal, headers: { Cookie: demo.admin.map((c) => `${c.name}=${c.value}`).join('; ') } })

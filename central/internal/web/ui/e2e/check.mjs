@@ -20,7 +20,7 @@ export async function check(page, where) {
     wide: document.documentElement.scrollWidth - document.documentElement.clientWidth,
     small: innerWidth >= 768 ? [] : [...document.querySelectorAll('a[href], button, input:not(.unseen), select, textarea, summary')]
       .filter((e) => e.checkVisibility() && e.getBoundingClientRect().top > -1)
-      // A box is reached by its label.
+      // A checkbox is reached by its label.
       .map((e) => ({ name: (e.getAttribute('aria-label') ?? e.textContent ?? '').trim().slice(0, 40), r: (/^(checkbox|radio)$/.test(e.type) ? (e.closest('label') ?? e) : e).getBoundingClientRect(), inline: getComputedStyle(e).display === 'inline' }))
       .filter(({ r, inline }) => !inline && r.width > 0 && (r.height < 44 || r.width < 44))
       .map(({ name, r }) => `${name} ${Math.round(r.width)}×${Math.round(r.height)}`),

@@ -1,4 +1,4 @@
-// The flows of a driver on a phone and at a desk, in both languages, against the real demo.
+// The flows of a driver on a phone and on a computer, in both languages, against the real demo.
 import assert from 'node:assert/strict'
 import { describe, test } from 'node:test'
 import { check, shot } from './check.mjs'
@@ -23,16 +23,16 @@ const words = {
 async function slide(page, text) {
   const knob = page.locator('.knob')
   await knob.scrollIntoViewIfNeeded()
-  const box = await knob.boundingBox()
+  const start = await knob.boundingBox()
   const track = await page.locator('.track').boundingBox()
-  await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2)
+  await page.mouse.move(start.x + start.width / 2, start.y + start.height / 2)
   await page.mouse.down()
-  await page.mouse.move(track.x + track.width / 2, box.y + 10, { steps: 4 })
+  await page.mouse.move(track.x + track.width / 2, start.y + 10, { steps: 4 })
   await page.mouse.up()
   assert.ok(await page.getByText(text, { exact: true }).isVisible(), 'half of the way is no start')
-  await page.mouse.move(box.x + box.width / 2, box.y + box.height / 2)
+  await page.mouse.move(start.x + start.width / 2, start.y + start.height / 2)
   await page.mouse.down()
-  await page.mouse.move(track.x + track.width - 10, box.y + 10, { steps: 6 })
+  await page.mouse.move(track.x + track.width - 10, start.y + 10, { steps: 6 })
   await page.mouse.up()
 }
 
@@ -42,7 +42,7 @@ async function flow({ size, lang, name, account, withSlide }) {
   if (account) {
     // What other people do is in no answer to a driver, on the stream neither.
     page.on('response', async (r) => {
-      if (/\/api\//.test(r.url()) && !/stream/.test(r.url()) && /Walk-in|Somebody/.test(await r.text().catch(() => ''))) page.faults.push('another driver in ' + r.url())
+      if (/\/api\//.test(r.url()) && !/stream/.test(r.url()) && /Walk-in|Another Driver/.test(await r.text().catch(() => ''))) page.faults.push('another driver in ' + r.url())
     })
     await page.goto(demo.base)
     await page.waitForURL(/\/d$/)
@@ -110,5 +110,5 @@ async function flow({ size, lang, name, account, withSlide }) {
 describe('a driver', { concurrency: 3 }, () => {
   test('charges with a phone and an account, in English, by sliding', () => flow({ size: 'phone', lang: 'en', name: 'Marta Soler', account: 'marta', withSlide: true }))
   test('charges with a small phone, in Spanish, without sliding', () => flow({ size: 'narrow', lang: 'es', name: 'Núria', withSlide: false }))
-  test('charges at a desk with an account, in Spanish', () => flow({ size: 'desktop', lang: 'es', name: 'Iker', account: 'iker', withSlide: false }))
+  test('charges at a computer with an account, in Spanish', () => flow({ size: 'desktop', lang: 'es', name: 'Iker', account: 'iker', withSlide: false }))
 })

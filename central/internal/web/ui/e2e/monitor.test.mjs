@@ -114,7 +114,7 @@ describe('the screen at a charging point', { concurrency: 1 }, () => {
     await page.context().close()
   })
 
-  test('Central stops: the screen says so within 3 s, and recovers by itself', async () => {
+  test('Central stops: the screen reports it within 3 s, and recovers by itself', async () => {
     const page = await open('tablet', 'en-GB', 'm/CP_0002')
     await page.getByText('Free', { exact: true }).waitFor()
     demo.freeze()

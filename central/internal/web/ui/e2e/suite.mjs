@@ -16,7 +16,7 @@ export function useDemo(...args) {
   })
 }
 
-/** Opens a view as the admin of the demo, unless `as` names somebody else. */
+/** Opens a view as the admin of the demo, unless `as` names another person. */
 export async function open(path, options) {
   const page = await openPage(browser, { as: demo.admin, ...options })
   await page.goto(demo.base + path)

@@ -38,7 +38,7 @@ export class Problem extends Error {
   }
 }
 
-/** Called when a request is refused because nobody is signed in. */
+/** Called when a request is refused without a sign-in. */
 export const onSignedOut = { call: (): void => {} }
 
 async function send<T>(method: string, path: string, init: RequestInit, timeout: number): Promise<T> {

@@ -669,7 +669,7 @@ export const en = {
     too_many_requests: 'Too many attempts. Wait a minute, then try again.',
     bad_password: 'This password cannot be used: it needs 10 to 256 characters.',
     account_exists: 'There is an account of that name already. Choose another.',
-    settings_changed: 'Somebody else saved other settings meanwhile. Look at them, then save again.',
+    settings_changed: 'Another person saved other settings meanwhile. Look at them, then save again.',
     bad_setting: 'These texts cannot be used: they have control characters.',
     last_admin: 'This is the last administrator who can sign in. Add another one first.',
     unknown_account: 'There is no such account.',

@@ -28,7 +28,7 @@ export const admin: typeof en.admin = {
     result: 'Resultado',
     done: 'hecho',
     machine: 'esta máquina',
-    nobody: 'sin entrar',
+    unknown: 'sin entrar',
     token: (name) => `token ${name}`,
     empty: 'Aún no hay cambios',
     emptyText: 'Aquí aparece cada orden, entrada y cambio de una cuenta.',

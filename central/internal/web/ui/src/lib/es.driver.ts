@@ -300,7 +300,7 @@ export const monitor: typeof en.monitor = {
     unknown: 'Estado desconocido',
     waiting: 'Todavía no en servicio',
   },
-  say: {
+  sentences: {
     available: 'Escanee el código y después enchufe.',
     preparing: 'Escanee el código para empezar.',
     charging: 'Párelo con su teléfono, o desenchufe.',

@@ -4,7 +4,7 @@ import { Problem, change, get, onSignedOut, post } from './api'
 export type Role = '' | 'admin' | 'operator' | 'auditor' | 'driver'
 export type Me = { name: string; role: Role; username?: string; access: 'accounts' | 'open'; setup: boolean; permissions: string[] }
 
-/** A Central without accounts lets everybody act as an operator. */
+/** A Central without accounts lets all act as an operator. */
 const open: Me = { name: 'local', role: 'operator', access: 'open', setup: false, permissions: [] }
 
 class Who {
