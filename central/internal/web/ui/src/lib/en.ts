@@ -616,7 +616,7 @@ export const en = {
     as: (name: string) => `Signed in as ${name}`,
     account: 'Account',
     openAccess: 'Open access on this machine',
-    roles: { admin: 'Administrator', operator: 'Operator', auditor: 'Auditor', driver: 'Driver' },
+    roles: { admin: 'Administrator', operator: 'Operator', auditor: 'Auditor', driver: 'Driver', screen: 'Screen' },
     show: 'Show password',
     hide: 'Hide password',
     welcome: 'Run your charging network',

@@ -617,7 +617,7 @@ export const es: Messages = {
     as: (name) => `Ha entrado como ${name}`,
     account: 'Cuenta',
     openAccess: 'Acceso abierto en esta máquina',
-    roles: { admin: 'Administrador', operator: 'Operador', auditor: 'Auditor', driver: 'Conductor' },
+    roles: { admin: 'Administrador', operator: 'Operador', auditor: 'Auditor', driver: 'Conductor', screen: 'Pantalla' },
     show: 'Mostrar contraseña',
     hide: 'Ocultar contraseña',
     welcome: 'Gestione su red de carga',

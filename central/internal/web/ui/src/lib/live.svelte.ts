@@ -33,8 +33,15 @@ export type Fact = {
   what: string // what happened; of a command the state in which it ended
   text: string // in English
   cp_id?: string
-  text: string
+  connector?: number
   session_id?: string
+  username?: string
+  subject?: string // the fault, the kind of the alarm, the type of the command
+  reason?: string
+  detail?: string
+  energy_wh?: number
+  cost?: string
+  currency?: string
   missed?: boolean // it happened while the page was not connected
 }
 
@@ -66,6 +73,11 @@ export function shown(s: RowState, now: number): string {
   return s.status
 }
 
+/** When the session of a row was begun, in Unix ms; undefined without one. */
+export function begunAt(s: RowState): number | undefined {
+  return s.session_id && s.session_since ? Date.parse(s.session_since) : undefined
+}
+
 /** Why an operator should look at a row: a key of t.attention, or "" if there is no reason. */
 export function attention(s: RowState, now: number): string {
   if (!s.admitted) return 'admission'
@@ -73,11 +85,6 @@ export function attention(s: RowState, now: number): string {
   if (s.alarm) return 'alarm'
   if (s.link === 'offline') return 'offline'
   if (s.waits_for && s.waits_since && now - Date.parse(s.waits_since) > 30_000) return 'waits'
-/** When the session of a row was begun, in Unix ms; undefined without one. */
-export function begunAt(s: RowState): number | undefined {
-  return s.session_id && s.session_since ? Date.parse(s.session_since) : undefined
-}
-
   return ''
 }
 
@@ -104,6 +111,7 @@ class Live {
   onSignedOut: () => void = () => {}
 
   #byKey = new Map<string, Row>()
+  #at: Row[] = [] // by the index in frames; a screen has few of them
   #opened = 0 // performance.now() when the connection was opened
   #frameAt = 0 // and when something arrived on it
   #arrived = performance.now() // when Central answered last, on the stream or to a probe
@@ -239,11 +247,13 @@ class Live {
     this.demo = m.demo ?? false
     const before = this.#byKey
     this.#byKey = new Map()
+    this.#at = []
     const rows = (m.rows ?? []).map((s) => {
       const key = s.cp_id + '.' + s.connector
       const row = before.get(key) ?? new Row(s) // the same object: what is open stays open
       row.state = s
       this.#byKey.set(key, row)
+      this.#at[s.i] = row
       return row
     })
     if (rows.length !== this.rows.length || rows.some((r, i) => r !== this.rows[i])) this.rows = rows
@@ -252,7 +262,7 @@ class Live {
   }
 
   #setState(s: RowState): void {
-    const row = this.rows[s.i]
+    const row = this.#at[s.i]
     if (!row) return
     row.state = s
     this.version++
@@ -261,7 +271,7 @@ class Live {
   #values(c: Columns | undefined, at: number): void {
     const relative = this.#lastID !== '' // frames have ids since then
     c?.i?.forEach((i, k) => {
-      const row = this.rows[i]
+      const row = this.#at[i]
       if (!row) return
       const v = row.values
       const e = c.e?.[k] ?? v.e
