@@ -49,6 +49,9 @@ func main() {
 // commandLine is the command line of Central with its configuration.
 type commandLine = command.Program[app.Config]
 
+// logTail is how much of the end of the log a support bundle has, in bytes.
+const logTail = 256 << 10
+
 // run runs the command line and returns the exit code. It does not read the
 // process's own surroundings, so that tests can call it.
 func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, stderr io.Writer) int {
@@ -63,7 +66,9 @@ func run(ctx context.Context, args, environ []string, stdin io.Reader, stdout, s
 		// it.
 		Run: func(ctx context.Context, cfg app.Config, log *slog.Logger) error {
 			cfg.Takeover = takeover
-			return app.Run(ctx, cfg, app.Deps{Log: log})
+			tail := logs.NewTail(logTail)
+			log = slog.New(slog.NewMultiHandler(log.Handler(), slog.NewJSONHandler(tail, nil)))
+			return app.Run(ctx, cfg, app.Deps{Log: log, LogTail: tail.Bytes})
 		},
 		Surroundings: command.Surroundings{Environ: environ, Stdin: stdin, Stdout: stdout, Stderr: stderr},
 	}

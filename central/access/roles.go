@@ -64,6 +64,7 @@ const (
 	AccountChange      Permission = "account.change"
 	TokenRead          Permission = "token.read"
 	TokenChange        Permission = "token.change"
+	SupportRead        Permission = "support.read"
 )
 
 // grants returns which roles have a permission. What is not listed is not
@@ -86,7 +87,7 @@ func grants() map[Permission][]Role {
 		SessionSettle: acting, AvailabilityChange: acting, CPAdmit: acting, CPPass: acting, CPRelease: acting,
 		CPSettings: acting, TariffChange: acting, DeadLetterReplay: acting,
 		GapExplain: acting, AlarmClear: acting, FenceLift: acting, DemoSwitch: acting,
-		AccountRead: admin, AccountChange: admin, TokenRead: admin, TokenChange: admin,
+		AccountRead: admin, AccountChange: admin, TokenRead: admin, TokenChange: admin, SupportRead: admin,
 	}
 }
 

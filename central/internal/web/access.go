@@ -42,6 +42,7 @@ func permissions() map[string]access.Permission {
 		"add-token":       access.TokenChange,
 		"revoke-token":    access.TokenChange,
 		"list-audit":      access.AuditRead,
+		"get-support":     access.SupportRead,
 
 		"get-network":       access.NetworkRead,
 		"get-cp":            access.CPRead,

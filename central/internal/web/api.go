@@ -45,6 +45,7 @@ func (s *Server) routes(mux *http.ServeMux) huma.API {
 	s.orderRoutes(api)
 	s.decisionRoutes(api)
 	s.clearAlarmRoute(api)
+	s.supportRoute(api)
 	if s.breaker != nil {
 		s.demoRoutes(api)
 	}

@@ -131,7 +131,10 @@ type Config struct {
 	// TrustedProxies are the addresses from which X-Forwarded-Host and
 	// X-Forwarded-Proto are accepted; from others they are ignored.
 	TrustedProxies []netip.Prefix
-	Tick           time.Duration // interval of the live stream's frames; 0: one second
+	// Support returns files for the support bundle that the caller alone can make: its
+	// versions, its configuration without secrets, the end of its log. nil: none.
+	Support func() map[string][]byte
+	Tick    time.Duration // interval of the live stream's frames; 0: one second
 	// Observe serves /livez, /readyz and /metrics; nil: they are not served here. With
 	// accounts, others than programs of this machine need a permission for /metrics,
 	// and get only the status of the others.

@@ -43,6 +43,7 @@ export const admin = {
       'disable-account': 'Disabled an account',
       'add-token': 'Made a token',
       'revoke-token': 'Revoked a token',
+      'get-support': 'Downloaded the support bundle',
       reserve: 'Reserved',
       'cancel-reservation': 'Cancelled a reservation',
       start: 'Started a session',

@@ -504,6 +504,9 @@ export const en = {
     },
     bridgesText: 'Each takes over from the others when they fail.',
     bridgesNone: 'No bridge has reported yet.',
+    support: 'Support bundle',
+    supportText: 'Versions, configuration without secrets, health, metrics, alarms, counts and the end of the log, in one archive. Look at it before you send it: lines of the log can name drivers.',
+    supportGet: 'Download it',
   },
   energy: {
     title: 'Energy',

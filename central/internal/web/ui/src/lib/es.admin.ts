@@ -44,6 +44,7 @@ export const admin: typeof en.admin = {
       'disable-account': 'Desactivó una cuenta',
       'add-token': 'Creó un token',
       'revoke-token': 'Revocó un token',
+      'get-support': 'Descargó el paquete de soporte',
       reserve: 'Reservó',
       'cancel-reservation': 'Canceló una reserva',
       start: 'Inició una sesión',

@@ -504,6 +504,9 @@ export const es: Messages = {
       states: { open: 'sin repetir', replayed: 'repetidos' },
     },
     bridgesText: 'Cada uno toma el relevo de los otros cuando fallan.',
+    support: 'Paquete de soporte',
+    supportText: 'Versiones, configuración sin secretos, salud, métricas, alarmas, recuentos y el final del registro, en un archivo. Mírelo antes de enviarlo: las líneas del registro pueden nombrar a conductores.',
+    supportGet: 'Descargarlo',
     bridgesNone: 'Ningún puente ha informado aún.',
   },
   energy: {
